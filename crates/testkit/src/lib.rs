@@ -1,0 +1,57 @@
+//! Tests drive real processes, and nothing of a test outlives it.
+//!
+//! A [`Process`] is a started program with its output captured: wait for what it prints, for its HTTP
+//! readiness or for its exit; kill it, hang it, stop it, start it again with the same settings. Whatever way
+//! the test ends, the program and its children end with it. Beside it stand [`Scratch`] directories, ports that
+//! no other test gets ([`free_port`]), the workspace's own binaries ([`binary`]) and [`poll_until`], the one
+//! place that waits.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tidegate_testkit::{Process, Scratch};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), tidegate_testkit::ProcessError> {
+//! let scratch = Scratch::new();
+//! let mut greeter = Process::builder("/bin/sh")
+//!     .args(["-c", "echo hello $NAME; exec sleep 60"])
+//!     .env("NAME", "tide")
+//!     .current_dir(scratch.path())
+//!     .start()?;
+//!
+//! let line = greeter.wait_for_line("hello", Duration::from_secs(10)).await?;
+//! assert_eq!(line, "hello tide");
+//!
+//! greeter.kill9()?;
+//! greeter.restart()?;
+//! greeter.wait_for_line("hello", Duration::from_secs(10)).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! This crate is only ever a dev-dependency. Setup that cannot fail on a sane machine ([`Scratch::new`],
+//! [`free_port`], [`binary`]) panics with the reason, so that a test names its steps and not their errors; all
+//! that a tested program can cause is a typed error that carries the tail of its log.
+//!
+//! # What it does not guarantee
+//!
+//! - Unix only: it sends signals.
+//! - Waiting uses tokio's clock: in a test with paused time every deadline passes at once.
+//! - The order of lines between standard output and standard error is the order in which they were read.
+//! - A program that leaves its process group (a daemon) is neither killed nor hung.
+//! - The log is printed when a test *panics*; a test that returns an error shows what that error carries.
+//! - Nothing is built: [`binary`] finds what was last built, however old.
+
+mod binary;
+mod log;
+mod poll;
+mod port;
+mod process;
+mod scratch;
+
+pub use binary::{BinaryMissing, binary, find_binary};
+pub use log::{Log, LogLine, Stream};
+pub use poll::{TimedOut, poll_until};
+pub use port::free_port;
+pub use process::{Process, ProcessBuilder, ProcessError};
+pub use scratch::Scratch;

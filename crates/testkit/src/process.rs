@@ -1,0 +1,300 @@
+//! A started program, and what a test does to it.
+
+mod builder;
+mod error;
+mod running;
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+use std::{io, thread};
+
+use rustix::process::Signal;
+
+pub use self::builder::ProcessBuilder;
+pub use self::error::ProcessError;
+use self::running::Running;
+use crate::log::Log;
+use crate::poll::poll_until;
+
+/// How many lines of the log an error carries.
+const TAIL: usize = 50;
+/// How many lines of the log a failing test prints.
+const TAIL_OF_FAILED_TEST: usize = 500;
+/// A hung server must not hang the question whether it is ready.
+const ONE_REQUEST: Duration = Duration::from_secs(2);
+/// The system stops a program in microseconds, unless it is starved.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// A program that this test started, in a process group of its own, its output captured in a [`Log`].
+///
+/// It ends with the test: on drop its whole group is killed, and should the test itself be killed, a watchdog
+/// (a shell that waits for the end of a pipe) does the same. When the test panics, the last 500 lines are printed.
+///
+/// Signals that simulate a fault ([`kill9`](Self::kill9), [`pause`](Self::pause), [`resume`](Self::resume)) go to
+/// the whole group; [`stop`](Self::stop) asks the program alone, as an operator does.
+#[derive(Debug)]
+pub struct Process {
+    settings: ProcessBuilder,
+    log: Log,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Running(Running),
+    Ended(ExitStatus),
+}
+
+impl Process {
+    /// Settings for a program: a path, or a name that `PATH` knows.
+    pub fn builder(program: impl Into<PathBuf>) -> ProcessBuilder {
+        ProcessBuilder::new(program.into())
+    }
+
+    fn start(settings: ProcessBuilder) -> Result<Self, ProcessError> {
+        let log = Log::default();
+        let running = Running::start(&mut settings.command(), &log)
+            .map_err(|source| ProcessError::Start { program: settings.program().to_owned(), source })?;
+        Ok(Self { settings, log, state: State::Running(running) })
+    }
+
+    /// Its name in messages.
+    pub fn name(&self) -> &str {
+        self.settings.display_name()
+    }
+
+    /// All that it printed, over all its runs.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        match &self.state {
+            State::Running(running) => Some(running.pid()),
+            State::Ended(_) => None,
+        }
+    }
+
+    /// Its exit status, once it has ended by itself or by this test.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::System`] if the system refuses to tell.
+    pub fn exit_status(&mut self) -> Result<Option<ExitStatus>, ProcessError> {
+        match &self.state {
+            State::Ended(status) => Ok(Some(*status)),
+            State::Running(running) => match running.has_exited() {
+                Ok(true) => self.end().map(Some),
+                Ok(false) => Ok(None),
+                Err(source) => Err(self.system("asking whether it runs", source)),
+            },
+        }
+    }
+
+    /// Waits for a line of this run that contains `needle`, and returns it. Lines printed before the call count,
+    /// those of an earlier run do not.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::TimedOut`], or [`ProcessError::Exited`] if the program ended without printing it.
+    pub async fn wait_for_line(&mut self, needle: &str, deadline: Duration) -> Result<String, ProcessError> {
+        let log = self.log.clone();
+        let found = self.wait_until(deadline, async || log.find(|line| line.contains(needle))).await;
+        found.map_err(|wait| self.failed(wait, format!("a line with `{needle}`"), deadline))
+    }
+
+    /// Waits until GET `url` is answered with a status of 200 to 299.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::TimedOut`] with the last answer, or [`ProcessError::Exited`] if the program ended.
+    pub async fn wait_until_ready(&mut self, url: &str, deadline: Duration) -> Result<(), ProcessError> {
+        // A proxy named by the environment has no business between a test and its own server.
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(ONE_REQUEST)
+            .build()
+            .map_err(|source| self.system("preparing a request", io::Error::other(source)))?;
+        let mut last = "no answer".to_owned();
+        let ready = self.wait_until(deadline, async || {
+            let answer = client.get(url).send().await;
+            last = match answer {
+                Ok(answer) if answer.status().is_success() => return Some(()),
+                Ok(answer) => format!("last answer {}", answer.status()),
+                Err(error) => format!("last error: {error}"),
+            };
+            None
+        });
+        let ready = ready.await;
+        ready.map_err(|wait| self.failed(wait, format!("success of GET {url} ({last})"), deadline))
+    }
+
+    /// Waits until the program ends by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::TimedOut`]; the program still runs then.
+    pub async fn wait_for_exit(&mut self, deadline: Duration) -> Result<ExitStatus, ProcessError> {
+        let Err(wait) = self.wait_until(deadline, async || None::<Infallible>).await;
+        match wait {
+            Wait::Exited(status) => Ok(status),
+            wait => Err(self.failed(wait, "its end".to_owned(), deadline)),
+        }
+    }
+
+    /// Sends SIGTERM and waits for the end, 30 seconds unless set by
+    /// [`stop_deadline`](ProcessBuilder::stop_deadline).
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::NotRunning`] if it had ended before; [`ProcessError::TimedOut`] if it does not end, and
+    /// then it still runs.
+    pub async fn stop(&mut self) -> Result<ExitStatus, ProcessError> {
+        self.signal("sending SIGTERM", |running| running.signal(Signal::TERM))?;
+        self.wait_for_exit(self.settings.stop_within()).await
+    }
+
+    /// Kills the whole group with SIGKILL, as `kill -9` and the out-of-memory killer do, and takes the status.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::NotRunning`] if it had ended before: then nothing was killed, and a test about a kill
+    /// would have proved nothing.
+    pub fn kill9(&mut self) -> Result<ExitStatus, ProcessError> {
+        self.signal("sending SIGKILL", |running| running.signal_group(Signal::KILL))?;
+        self.end()
+    }
+
+    /// Hangs the whole group with SIGSTOP, and returns when the program has stopped running.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::NotRunning`] if it has ended; [`ProcessError::TimedOut`] if it still runs after 10 seconds.
+    pub async fn pause(&mut self) -> Result<(), ProcessError> {
+        const DOING: &str = "sending SIGSTOP";
+        // The program before its children: one that has just forked with `vfork` cannot stop before its child
+        // goes on.
+        self.signal(DOING, |running| running.signal(Signal::STOP))?;
+        let State::Running(running) = &self.state else { return Ok(()) };
+        let paused = poll_until(PAUSE, async || running.has_paused().map(|paused| paused.then_some(())).transpose());
+        match paused.await {
+            Ok(Ok(())) => self.signal(DOING, |running| running.signal_group(Signal::STOP)),
+            Ok(Err(source)) => Err(self.system(DOING, source)),
+            Err(_) => Err(self.failed(Wait::TimedOut, "its pause".to_owned(), PAUSE)),
+        }
+    }
+
+    /// Ends a [`pause`](Self::pause) with SIGCONT.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::NotRunning`] if it has ended.
+    pub fn resume(&mut self) -> Result<(), ProcessError> {
+        self.signal("sending SIGCONT", |running| running.signal_group(Signal::CONT))
+    }
+
+    /// Starts the program again with the same settings, once it has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::StillRunning`] if it runs: say first how it ends ([`stop`](Self::stop),
+    /// [`kill9`](Self::kill9)). [`ProcessError::Start`] if it does not start.
+    pub fn restart(&mut self) -> Result<(), ProcessError> {
+        if self.exit_status()?.is_none() {
+            return Err(ProcessError::StillRunning { process: self.name().to_owned() });
+        }
+        let running = Running::start(&mut self.settings.command(), &self.log)
+            .map_err(|source| ProcessError::Start { program: self.settings.program().to_owned(), source })?;
+        self.state = State::Running(running);
+        Ok(())
+    }
+
+    /// Waits for an answer of `probe`, and gives up at once when the program ends.
+    async fn wait_until<T>(
+        &mut self,
+        deadline: Duration,
+        mut probe: impl AsyncFnMut() -> Option<T>,
+    ) -> Result<T, Wait> {
+        let waiting = poll_until(deadline, async || {
+            // Asked before the probe: what the program printed before its end is then in the log.
+            let ended = self.exit_status();
+            if let Some(answer) = probe().await {
+                return Some(Ok(answer));
+            }
+            match ended {
+                Ok(None) => None,
+                Ok(Some(status)) => Some(Err(Wait::Exited(status))),
+                Err(error) => Some(Err(Wait::Failed(error))),
+            }
+        });
+        waiting.await.unwrap_or(Err(Wait::TimedOut))
+    }
+
+    fn failed(&self, wait: Wait, waiting_for: String, deadline: Duration) -> ProcessError {
+        let (process, tail) = (self.name().to_owned(), self.log.tail(TAIL));
+        match wait {
+            Wait::TimedOut => ProcessError::TimedOut { process, waiting_for, after: deadline, tail },
+            Wait::Exited(status) => ProcessError::Exited { process, waiting_for, status, tail },
+            Wait::Failed(error) => error,
+        }
+    }
+
+    fn signal(
+        &mut self,
+        doing: &'static str,
+        send: impl FnOnce(&Running) -> io::Result<()>,
+    ) -> Result<(), ProcessError> {
+        if let Some(status) = self.exit_status()? {
+            return Err(ProcessError::NotRunning {
+                process: self.name().to_owned(),
+                doing,
+                status,
+                tail: self.log.tail(TAIL),
+            });
+        }
+        match &self.state {
+            State::Running(running) => send(running).map_err(|source| self.system(doing, source)),
+            State::Ended(_) => Ok(()),
+        }
+    }
+
+    /// Ends what is left of the group, and keeps the status.
+    fn end(&mut self) -> Result<ExitStatus, ProcessError> {
+        let ended = match &mut self.state {
+            State::Ended(status) => return Ok(*status),
+            State::Running(running) => running.end(),
+        };
+        let status = ended.map_err(|source| self.system("taking its status", source))?;
+        self.state = State::Ended(status);
+        Ok(status)
+    }
+
+    fn system(&self, doing: &'static str, source: io::Error) -> ProcessError {
+        ProcessError::System { process: self.name().to_owned(), doing, source }
+    }
+}
+
+/// Why a wait ended without an answer.
+enum Wait {
+    TimedOut,
+    Exited(ExitStatus),
+    Failed(ProcessError),
+}
+
+impl Drop for Process {
+    #[expect(clippy::print_stderr, reason = "the harness shows it with the failed test")]
+    fn drop(&mut self) {
+        // Nothing is left to tell an error to; the watchdog ends what this could not.
+        let _ = self.end();
+        if thread::panicking() {
+            let lines = self.log.tail(TAIL_OF_FAILED_TEST);
+            eprintln!("---- log of {} ({} lines) ----", self.name(), lines.len());
+            for line in lines {
+                eprintln!("{line}");
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The import law: who may import whom, checked on `cargo metadata` and on the sources.
+
+mod source;
+mod table;
+
+use std::fmt;
+use std::path::Path;
+
+use cargo_metadata::{DependencyKind, MetadataCommand};
+
+use self::table::{CONFINED, ROOMS, TESTKIT};
+
+/// Checks the whole law.
+pub(crate) fn check(root: &Path) -> Result<String, String> {
+    let metadata = MetadataCommand::new()
+        .manifest_path(root.join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .map_err(|error| format!("`cargo metadata` failed: {error}"))?;
+    let packages = metadata.workspace_packages();
+    let (mut dependencies, mut breaches) = (0, Vec::new());
+    for package in &packages {
+        breaches.extend(unknown(&package.name).map(|breach| breach.to_string()));
+        for dependency in &package.dependencies {
+            let edge = Edge { package: &package.name, dependency: &dependency.name, kind: dependency.kind };
+            breaches.extend(judge(edge).map(|breach| breach.to_string()));
+            dependencies += 1;
+        }
+    }
+    breaches.extend(source::check(root)?);
+    if breaches.is_empty() {
+        Ok(format!("the import law holds: {} packages, {dependencies} dependencies", packages.len()))
+    } else {
+        Err(format!("the import law is broken:\n  {}", breaches.join("\n  ")))
+    }
+}
+
+/// One dependency as a manifest declares it, optional ones too.
+#[derive(Clone, Copy, Debug)]
+struct Edge<'a> {
+    package: &'a str,
+    dependency: &'a str,
+    kind: DependencyKind,
+}
+
+/// A dependency that the law forbids, and the law.
+#[derive(Debug, PartialEq, Eq)]
+enum Breach<'a> {
+    /// The package has no row in the table.
+    Unknown { package: &'a str },
+    /// Our own package, imported by one that may not.
+    Import { package: &'a str, dependency: &'a str, may_import: &'static [&'static str] },
+    /// The testkit outside dev-dependencies.
+    Testkit { package: &'a str },
+    /// A foreign package outside the rooms to which it is confined.
+    Confined { package: &'a str, dependency: &'a str, only_in: &'static [&'static str] },
+}
+
+/// Whether the table knows `package`.
+fn unknown(package: &str) -> Option<Breach<'_>> {
+    let known = ROOMS.iter().any(|room| room.package == package);
+    (!known).then_some(Breach::Unknown { package })
+}
+
+/// Judges one dependency. Dev-dependencies obey the same law, save that the testkit may be one.
+fn judge(edge: Edge<'_>) -> Option<Breach<'_>> {
+    let Edge { package, dependency, kind } = edge;
+    if let Some(confined) = CONFINED.iter().find(|confined| confined.dependency == dependency) {
+        let only_in = confined.only_in;
+        return (!only_in.contains(&package)).then_some(Breach::Confined { package, dependency, only_in });
+    }
+    if dependency == TESTKIT {
+        return (kind != DependencyKind::Development).then_some(Breach::Testkit { package });
+    }
+    // Ours are those in the table; one that is missing there is reported as a package.
+    ROOMS.iter().find(|room| room.package == dependency)?;
+    let may_import = ROOMS.iter().find(|room| room.package == package)?.may_import;
+    (!may_import.contains(&dependency)).then_some(Breach::Import { package, dependency, may_import })
+}
+
+impl fmt::Display for Breach<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown { package } => {
+                write!(f, "`{package}` has no row in xtask/src/law/table.rs: say there what it may import")
+            }
+            Self::Import { package, dependency, may_import: [] } => {
+                write!(f, "`{package}` imports `{dependency}`, but may import nothing of ours")
+            }
+            Self::Import { package, dependency, may_import } => {
+                write!(f, "`{package}` imports `{dependency}`, but may import only {}", may_import.join(", "))
+            }
+            Self::Testkit { package } => {
+                write!(f, "`{package}` imports `{TESTKIT}`, which is only ever a dev-dependency")
+            }
+            Self::Confined { package, dependency, only_in } => {
+                write!(f, "`{package}` imports `{dependency}`, which only {} may", only_in.join(", "))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! The law as data. `deny.toml` says as much of it as it can.
+
+/// One of our packages, and which others of ours it may import.
+pub(super) struct Room {
+    pub(super) package: &'static str,
+    pub(super) may_import: &'static [&'static str],
+}
+
+/// A foreign package, and where alone it may be imported.
+pub(super) struct Confined {
+    pub(super) dependency: &'static str,
+    pub(super) only_in: &'static [&'static str],
+}
+
+/// A name that only some files of a directory may use.
+pub(super) struct ConfinedName {
+    pub(super) name: &'static str,
+    /// Relative to the workspace.
+    pub(super) directory: &'static str,
+    /// Beginnings of paths relative to `directory`.
+    pub(super) only_in: &'static [&'static str],
+}
+
+/// Any of ours may have it as a dev-dependency, and none otherwise.
+pub(super) const TESTKIT: &str = "tidegate-testkit";
+
+const LIBRARIES: &[&str] =
+    &["tidegate-cache", "tidegate-ratelimit", "tidegate-queue", "tidegate-perfmon", "tidegate-sync", "tidegate-redis"];
+
+const LIBRARIES_AND_APP: &[&str] = &[
+    "tidegate-app",
+    "tidegate-cache",
+    "tidegate-ratelimit",
+    "tidegate-queue",
+    "tidegate-perfmon",
+    "tidegate-sync",
+    "tidegate-redis",
+];
+
+const REDIS: &[&str] = &["tidegate-redis"];
+
+pub(super) const ROOMS: &[Room] = &[
+    Room { package: "tidegate-api", may_import: LIBRARIES_AND_APP },
+    Room { package: "tidegate-worker", may_import: LIBRARIES_AND_APP },
+    Room { package: "tidegate-app", may_import: LIBRARIES },
+    // Never one another.
+    Room { package: "tidegate-cache", may_import: REDIS },
+    Room { package: "tidegate-ratelimit", may_import: REDIS },
+    Room { package: "tidegate-queue", may_import: REDIS },
+    Room { package: "tidegate-sync", may_import: REDIS },
+    Room { package: "tidegate-perfmon", may_import: &[] },
+    Room { package: "tidegate-redis", may_import: &[] },
+    Room { package: TESTKIT, may_import: &[] },
+    Room { package: "xtask", may_import: &[] },
+];
+
+pub(super) const CONFINED: &[Confined] = &[
+    // Behind our own narrow types, so that they stay replaceable.
+    Confined { dependency: "fred", only_in: REDIS },
+    Confined { dependency: "bb8", only_in: REDIS },
+    Confined { dependency: "axum", only_in: &["tidegate-api", "tidegate-app"] },
+    Confined { dependency: "sqlx", only_in: &["tidegate-app", "tidegate-queue"] },
+    // A library emits events; who listens and how is for the binaries to say.
+    Confined { dependency: "tracing-subscriber", only_in: &["tidegate-api", "tidegate-worker", "tidegate-app"] },
+];
+
+pub(super) const CONFINED_NAMES: &[ConfinedName] =
+    &[ConfinedName { name: "sqlx", directory: "crates/queue/src", only_in: &["broker/sqlite", "outbox.rs"] }];

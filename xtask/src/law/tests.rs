@@ -1,0 +1,109 @@
+use std::collections::HashSet;
+
+use cargo_metadata::DependencyKind::{self, Build, Development, Normal};
+
+use super::table::{CONFINED, ROOMS};
+use super::{Edge, judge, unknown};
+
+fn verdict(package: &str, dependency: &str, kind: DependencyKind) -> Option<String> {
+    judge(Edge { package, dependency, kind }).map(|breach| breach.to_string())
+}
+
+#[track_caller]
+fn assert_breach(package: &str, dependency: &str, kind: DependencyKind, expected: &str) {
+    let breach = verdict(package, dependency, kind);
+    assert!(breach.as_deref().is_some_and(|text| text.contains(expected)), "{package} → {dependency}: {breach:?}");
+}
+
+#[test]
+fn what_the_plan_allows_passes() {
+    for (package, dependency, kind) in [
+        ("tidegate-api", "tidegate-app", Normal),
+        ("tidegate-worker", "tidegate-queue", Normal),
+        ("tidegate-app", "tidegate-perfmon", Normal),
+        ("tidegate-cache", "tidegate-redis", Normal),
+        ("tidegate-sync", "tidegate-redis", Normal),
+        ("tidegate-api", "tidegate-testkit", Development),
+        ("tidegate-queue", "tidegate-testkit", Development),
+        ("tidegate-redis", "fred", Normal),
+        ("tidegate-app", "sqlx", Normal),
+        ("tidegate-app", "axum", Normal),
+        ("tidegate-worker", "tracing-subscriber", Normal),
+        ("tidegate-perfmon", "serde", Normal),
+        ("xtask", "clap", Normal),
+    ] {
+        assert_eq!(verdict(package, dependency, kind), None, "{package} → {dependency}");
+    }
+}
+
+#[test]
+fn libraries_never_import_one_another() {
+    let libraries = ["tidegate-cache", "tidegate-ratelimit", "tidegate-queue", "tidegate-perfmon", "tidegate-sync"];
+    for package in libraries {
+        for dependency in libraries.into_iter().filter(|&dependency| dependency != package) {
+            for kind in [Normal, Development, Build] {
+                assert_breach(package, dependency, kind, "but may import");
+            }
+        }
+    }
+}
+
+#[test]
+fn imports_go_downwards_only() {
+    assert_breach("tidegate-app", "tidegate-api", Normal, "but may import only");
+    assert_breach("tidegate-queue", "tidegate-app", Normal, "but may import only tidegate-redis");
+    assert_breach("tidegate-perfmon", "tidegate-redis", Normal, "may import nothing of ours");
+    assert_breach("tidegate-redis", "tidegate-cache", Normal, "may import nothing of ours");
+    assert_breach("tidegate-testkit", "tidegate-queue", Normal, "may import nothing of ours");
+    assert_breach("tidegate-api", "tidegate-worker", Development, "but may import only");
+    assert_breach("tidegate-app", "xtask", Build, "but may import only");
+}
+
+#[test]
+fn the_testkit_is_only_ever_a_dev_dependency() {
+    for kind in [Normal, Build] {
+        assert_breach("tidegate-app", "tidegate-testkit", kind, "only ever a dev-dependency");
+    }
+}
+
+#[test]
+fn foreign_packages_stay_in_their_rooms() {
+    for dependency in ["fred", "bb8"] {
+        for package in ["tidegate-cache", "tidegate-queue", "tidegate-app", "tidegate-api", "tidegate-testkit"] {
+            assert_breach(package, dependency, Normal, "which only tidegate-redis may");
+        }
+    }
+    for library in ["tidegate-cache", "tidegate-ratelimit", "tidegate-queue", "tidegate-perfmon"] {
+        for kind in [Normal, Development] {
+            assert_breach(library, "axum", kind, "which only tidegate-api, tidegate-app may");
+            assert_breach(library, "tracing-subscriber", kind, "may");
+        }
+    }
+    assert_breach("tidegate-worker", "axum", Normal, "which only");
+    assert_breach("tidegate-api", "sqlx", Normal, "which only tidegate-app, tidegate-queue may");
+}
+
+#[test]
+fn a_new_package_needs_a_row() {
+    let breach = unknown("tidegate-novelty").map(|breach| breach.to_string());
+    assert!(breach.is_some_and(|text| text.contains("`tidegate-novelty` has no row in xtask/src/law/table.rs")));
+    assert!(unknown("tidegate-cache").is_none());
+}
+
+#[test]
+fn the_table_has_no_double_or_dangling_names() {
+    let rooms: HashSet<&str> = ROOMS.iter().map(|room| room.package).collect();
+    assert_eq!(rooms.len(), ROOMS.len());
+    let named = ROOMS.iter().flat_map(|room| room.may_import).chain(CONFINED.iter().flat_map(|c| c.only_in));
+    for name in named {
+        assert!(rooms.contains(name), "{name} is named but has no row");
+    }
+    // No way leads back: whoever is imported cannot, by any way, import its importer.
+    for room in ROOMS {
+        let mut reached: Vec<&str> = room.may_import.to_vec();
+        while let Some(next) = reached.pop() {
+            assert_ne!(next, room.package, "a circle through {}", room.package);
+            reached.extend(ROOMS.iter().filter(|other| other.package == next).flat_map(|other| other.may_import));
+        }
+    }
+}

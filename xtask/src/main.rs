@@ -1,0 +1,66 @@
+//! `cargo xtask`: the commands that the README and CI call.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program talks to the one who called it")]
+
+mod clock;
+mod law;
+mod links;
+mod step;
+mod test;
+mod tool;
+mod totals;
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The checks and tests of Tidegate.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs every check and test, installing what is missing.
+    ///
+    /// In this order: format, import law, links, clippy, cargo-deny, build, documentation, tests (unit,
+    /// integration and end-to-end). It stops at the first step that fails, and names the command that repeats it.
+    ///
+    /// Missing tools are installed by the system's package manager (apt-get, as root or through sudo), by rustup
+    /// or by cargo. Tests run under cargo-nextest where it is installed, else under `cargo test`.
+    Test,
+    /// Checks the import law alone: which package may depend on which, and where a library may be named.
+    Laws,
+    /// Checks that each relative link of README.md and the other documents leads to a file.
+    Links,
+}
+
+fn main() -> ExitCode {
+    let command = Arguments::parse().command;
+    let outcome = root().and_then(|root| match command {
+        Command::Test => test::run(&root),
+        Command::Laws => law::check(&root),
+        Command::Links => links::check(&root),
+    });
+    match outcome {
+        Ok(summary) => {
+            println!("{summary}");
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace. Asked of cargo at run time: a binary in a shared target directory may come from another checkout.
+fn root() -> Result<PathBuf, String> {
+    let manifest = env::var_os("CARGO_MANIFEST_DIR").ok_or("run it as `cargo xtask`")?;
+    let root = Path::new(&manifest).parent().ok_or("xtask does not stand in a workspace")?;
+    Ok(root.to_owned())
+}

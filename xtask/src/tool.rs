@@ -1,0 +1,144 @@
+//! Tools that the checks need, and how each is installed where it is missing.
+
+use std::fmt;
+use std::process::{Command, Stdio};
+
+/// Where a tool comes from.
+#[derive(Clone, Copy)]
+enum Source {
+    /// Packages of Debian and Ubuntu.
+    Packages(&'static [&'static str]),
+    /// A component of the Rust toolchain.
+    Component(&'static str),
+    /// Arguments of `cargo install`.
+    Cargo(&'static [&'static str]),
+}
+
+struct Tool {
+    name: &'static str,
+    /// A command that succeeds if and only if the tool is there.
+    probe: &'static [&'static str],
+    source: Source,
+}
+
+const TOOLS: &[Tool] = &[
+    // SQLite is compiled from source.
+    Tool { name: "cc", probe: &["cc", "--version"], source: Source::Packages(&["gcc", "libc6-dev"]) },
+    Tool { name: "rustfmt", probe: &["cargo", "fmt", "--version"], source: Source::Component("rustfmt") },
+    Tool { name: "clippy", probe: &["cargo", "clippy", "--version"], source: Source::Component("clippy") },
+    Tool {
+        name: "cargo-deny",
+        probe: &["cargo", "deny", "--version"],
+        // A debug build without the features for advisories and git: a quarter of the time, the same answers.
+        source: Source::Cargo(&["cargo-deny", "--locked", "--debug", "--no-default-features"]),
+    },
+];
+
+/// A tool that is missing and could not be installed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Missing {
+    tool: &'static str,
+    /// The line that installs it.
+    install: String,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is missing and could not be installed; install it with: {}", self.tool, self.install)
+    }
+}
+
+/// Installs every tool that is missing. Returns the names of those.
+pub(crate) fn install_missing() -> Result<Vec<&'static str>, Missing> {
+    let mut installed = Vec::new();
+    for tool in TOOLS.iter().filter(|tool| !is_there(tool)) {
+        println!("`{}` is missing", tool.name);
+        for line in commands(tool.source, privilege()) {
+            println!("$ {}", line.join(" "));
+            // Whether it helped is told by the probe below.
+            let _ = run(&line, Stdio::inherit);
+        }
+        if !is_there(tool) {
+            return Err(Missing { tool: tool.name, install: install_line(tool.source) });
+        }
+        installed.push(tool.name);
+    }
+    Ok(installed)
+}
+
+fn is_there(tool: &Tool) -> bool {
+    let probe: Vec<String> = tool.probe.iter().map(ToString::to_string).collect();
+    run(&probe, Stdio::null)
+}
+
+fn run(line: &[String], output: fn() -> Stdio) -> bool {
+    let [program, arguments @ ..] = line else { return false };
+    let mut command = Command::new(program);
+    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+    command.stdout(output()).stderr(output()).status().is_ok_and(|status| status.success())
+}
+
+/// How this user may install packages.
+#[derive(Clone, Copy)]
+enum Privilege {
+    Root,
+    Sudo,
+}
+
+fn privilege() -> Privilege {
+    let user = Command::new("id").arg("-u").output();
+    match user {
+        Ok(user) if user.stdout.trim_ascii() == b"0" => Privilege::Root,
+        _ => Privilege::Sudo,
+    }
+}
+
+/// The commands that install from `source`.
+fn commands(source: Source, privilege: Privilege) -> Vec<Vec<String>> {
+    let line = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
+    match source {
+        Source::Packages(packages) => {
+            let apt_get: &[&str] = match privilege {
+                Privilege::Root => &["apt-get"],
+                Privilege::Sudo => &["sudo", "apt-get"],
+            };
+            let install = [apt_get, &["install", "-y", "--no-install-recommends"], packages].concat();
+            vec![line(&[apt_get, &["update"]].concat()), line(&install)]
+        }
+        Source::Component(component) => vec![line(&["rustup", "component", "add", component])],
+        Source::Cargo(arguments) => vec![line(&[&["cargo", "install"], arguments].concat())],
+    }
+}
+
+/// What a reader can type.
+fn install_line(source: Source) -> String {
+    let lines: Vec<String> = commands(source, Privilege::Sudo).iter().map(|words| words.join(" ")).collect();
+    lines.join(" && ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Missing, Privilege, Source, TOOLS, commands, install_line};
+
+    #[test]
+    fn packages_are_installed_by_apt_get() {
+        let source = Source::Packages(&["gcc", "libc6-dev"]);
+        let as_root = commands(source, Privilege::Root);
+        assert_eq!(as_root[0], ["apt-get", "update"]);
+        assert_eq!(as_root[1], ["apt-get", "install", "-y", "--no-install-recommends", "gcc", "libc6-dev"]);
+        let through_sudo = commands(source, Privilege::Sudo);
+        assert!(through_sudo.iter().all(|line| line[..2] == ["sudo", "apt-get"]));
+    }
+
+    #[test]
+    fn a_missing_tool_is_named_with_its_install_line() {
+        for tool in TOOLS {
+            let missing = Missing { tool: tool.name, install: install_line(tool.source) };
+            let text = missing.to_string();
+            assert!(text.contains(&format!("`{}`", tool.name)) && text.contains("install"), "{text}");
+        }
+        let deny = install_line(Source::Cargo(&["cargo-deny", "--locked"]));
+        assert_eq!(deny, "cargo install cargo-deny --locked");
+        assert_eq!(install_line(Source::Component("clippy")), "rustup component add clippy");
+    }
+}
