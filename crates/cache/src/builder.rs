@@ -1,0 +1,88 @@
+//! Settings of a cache.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::class::ClassTable;
+use crate::clock::{Clock, SystemClock};
+use crate::event::Observer;
+use crate::fence::Fence;
+use crate::flight::FlightTable;
+use crate::memory::{Capacity, Memory};
+use crate::sweep::{self, Bell};
+use crate::tiered::{TieredCache, Tiers};
+
+/// Shortest time between two sweeps.
+const SHORTEST_SWEEP: Duration = Duration::from_millis(100);
+
+/// Settings of a [`TieredCache`]: 10,000 entries, the system's clock, a sweep every 30 s, nobody listening.
+#[must_use = "a builder does nothing until `build`"]
+pub struct TieredCacheBuilder {
+    capacity: Capacity,
+    observer: Option<Arc<dyn Observer>>,
+    clock: Arc<dyn Clock>,
+    sweep_every: Duration,
+}
+
+impl Default for TieredCacheBuilder {
+    fn default() -> Self {
+        Self {
+            capacity: Capacity::Entries(10_000),
+            observer: None,
+            clock: Arc::new(SystemClock::new()),
+            sweep_every: Duration::from_secs(30),
+        }
+    }
+}
+
+impl TieredCacheBuilder {
+    /// The most that is held in process memory.
+    pub fn capacity(mut self, capacity: Capacity) -> Self {
+        self.capacity = capacity;
+        self
+    }
+
+    /// Who hears of events.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// The clock that everything goes by, except the interval of the sweeper.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// How often dead entries are removed, in real time; at least 100 ms apart.
+    pub fn sweep_every(mut self, interval: Duration) -> Self {
+        self.sweep_every = interval.max(SHORTEST_SWEEP);
+        self
+    }
+
+    /// Builds the cache and starts the thread of its sweeper.
+    pub fn build(self) -> TieredCache {
+        let bell = Arc::new(Bell::default());
+        let tiers = Arc::new(Tiers {
+            memory: Memory::new(self.capacity),
+            flights: FlightTable::new(),
+            fence: Fence::new(),
+            classes: ClassTable::default(),
+            clock: self.clock,
+            observer: self.observer,
+            bell: Arc::clone(&bell),
+        });
+        sweep::start(Arc::downgrade(&tiers), bell, self.sweep_every);
+        TieredCache { tiers }
+    }
+}
+
+impl fmt::Debug for TieredCacheBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TieredCacheBuilder")
+            .field("capacity", &self.capacity)
+            .field("sweep_every", &self.sweep_every)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,109 @@
+//! The classes in use and what they count.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::ttl::TtlClass;
+
+/// Stripes of the counters; enough that cores seldom write to one line.
+const STRIPES: usize = 16;
+
+/// One lookup in this many is timed.
+const SAMPLE: u64 = 64;
+
+/// A class's place in the table, for as long as the cache lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ClassId(pub(crate) usize);
+
+/// What a class counts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Count {
+    Hit,
+    StaleHit,
+    Miss,
+    Load,
+    LoadFailure,
+    Collapsed,
+    Invalidation,
+    TypeMismatch,
+}
+
+const COUNTS: usize = Count::TypeMismatch as usize + 1;
+
+#[derive(Default)]
+#[repr(align(128))]
+struct Stripe([AtomicU64; COUNTS]);
+
+/// Counters of one class, spread over cache lines by thread and added up when read.
+pub(crate) struct Counters(Box<[Stripe]>);
+
+impl Counters {
+    fn new() -> Self {
+        Self((0..STRIPES).map(|_| Stripe::default()).collect())
+    }
+
+    pub(crate) fn add(&self, count: Count) {
+        self.0[stripe()].0[count as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the lookup that comes next on this thread should be timed.
+    pub(crate) fn sample_due(&self) -> bool {
+        let counts = &self.0[stripe()].0;
+        let seen = |count: Count| counts[count as usize].load(Ordering::Relaxed);
+        (seen(Count::Hit) + seen(Count::Miss)).is_multiple_of(SAMPLE)
+    }
+
+    pub(crate) fn sum(&self, count: Count) -> u64 {
+        self.0.iter().map(|stripe| stripe.0[count as usize].load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// Threads take the stripes in turn.
+fn stripe() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static MINE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES;
+    }
+    MINE.with(|mine| *mine)
+}
+
+/// A class as one cache knows it.
+pub(crate) struct Class {
+    pub(crate) id: ClassId,
+    pub(crate) ttl: TtlClass,
+    pub(crate) counters: Arc<Counters>,
+}
+
+/// The classes of one cache, by name.
+#[derive(Default)]
+pub(crate) struct ClassTable(RwLock<Vec<Arc<Class>>>);
+
+impl ClassTable {
+    /// The class of this name; when it comes with other times than before, the new ones are shown from now on.
+    pub(crate) fn enter(&self, ttl: TtlClass) -> Arc<Class> {
+        let mut classes = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let (id, counters) = match classes.iter().find(|class| class.ttl.name() == ttl.name()) {
+            Some(known) if known.ttl == ttl => return Arc::clone(known),
+            Some(known) => (known.id, Arc::clone(&known.counters)),
+            None => (ClassId(classes.len()), Arc::new(Counters::new())),
+        };
+        let class = Arc::new(Class { id, ttl, counters });
+        match classes.get_mut(id.0) {
+            Some(known) => *known = Arc::clone(&class),
+            None => classes.push(Arc::clone(&class)),
+        }
+        class
+    }
+
+    pub(crate) fn by_name(&self, name: &str) -> Option<Arc<Class>> {
+        self.all().into_iter().find(|class| class.ttl.name() == name)
+    }
+
+    pub(crate) fn by_id(&self, id: ClassId) -> Option<Arc<Class>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id.0).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Class>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,109 @@
+//! Events, for whoever connects the cache to metrics and logs.
+
+use std::time::Duration;
+
+use crate::key::Key;
+use crate::pattern::Pattern;
+use crate::tag::Tag;
+
+/// Hears of what the cache does. Called on the path of the reader, outside all locks: be quick, do not panic.
+pub trait Observer: Send + Sync + 'static {
+    /// Something happened. Does nothing by default.
+    fn on(&self, event: &Event<'_>) {
+        let _ = event;
+    }
+}
+
+/// Something that the cache did.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A tier was asked for a key.
+    Lookup {
+        /// Class of the reader.
+        class: &'static str,
+        /// The tier, such as `l1`.
+        tier: &'static str,
+        /// What it held.
+        outcome: LookupOutcome,
+        /// How long it took; measured on one lookup in 64 or so, because measuring costs more than looking.
+        latency: Option<Duration>,
+    },
+    /// A load ended.
+    Loaded {
+        /// Class of the load.
+        class: &'static str,
+        /// What was loaded.
+        key: &'a Key,
+        /// From the start of the loader to its end.
+        elapsed: Duration,
+        /// How it ended.
+        result: LoadResult,
+    },
+    /// A value under this key is of another type than the one asked for: two uses share a key. Answered as a miss.
+    TypeMismatch {
+        /// Class of the reader.
+        class: &'static str,
+        /// The key that two uses share.
+        key: &'a Key,
+        /// The type that the reader asked for.
+        expected: &'static str,
+    },
+    /// Something was invalidated.
+    Invalidated {
+        /// What.
+        scope: Scope<'a>,
+        /// Live entries removed; none for scopes that are invalidated by generation and removed later.
+        removed: Option<usize>,
+    },
+    /// An entry had to make room for another.
+    Evicted {
+        /// The tier, such as `l1`.
+        tier: &'static str,
+        /// The key that left.
+        key: &'a Key,
+    },
+}
+
+/// What a tier held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LookupOutcome {
+    /// A fresh value.
+    Hit,
+    /// A value within its grace.
+    Stale,
+    /// Nothing that could be served.
+    Miss,
+}
+
+/// How a load ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LoadResult {
+    /// With a value that the cache kept.
+    Stored,
+    /// With a value that was given to its callers only: it was invalidated meanwhile, or is too big.
+    NotStored,
+    /// With an error.
+    Failed,
+    /// With a panic.
+    Panicked,
+    /// Not at all: its runtime was shut down.
+    Aborted,
+}
+
+/// What was invalidated.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Scope<'a> {
+    /// One key.
+    Key(&'a Key),
+    /// All entries with this tag.
+    Tag(&'a Tag),
+    /// All keys that match.
+    Pattern(&'a Pattern),
+    /// All entries of this class.
+    Class(&'a str),
+    /// Everything.
+    All,
+}

@@ -1,0 +1,85 @@
+//! Serve a value from memory while it may be believed, load it once when it may not, and never bring back what an
+//! invalidation took away.
+//!
+//! A read is "key, class, loader"; everything else happens inside: callers that miss together share one load, the
+//! load outlives callers that leave, and a write that names what it [`Touched`] makes the next read load anew.
+//!
+//! ```
+//! use tidegate_cache::{Fill, Key, Tag, TieredCache, Touched, TtlClass};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let cache = TieredCache::builder().build();
+//! let schedules = cache.typed::<String>(TtlClass::SCHEDULE);
+//! let key = Key::builder("schedule").part("tenant-1").part(42).build()?;
+//! let tenant = Tag::of(["tenant", "tenant-1"]);
+//!
+//! let tag = tenant.clone();
+//! let load = async move || Ok::<_, std::io::Error>(Fill::new("from SQL".to_owned()).tag(tag));
+//! let read = schedules.get_or_load(&key, load).await?;
+//! assert_eq!(*read.value, "from SQL");
+//!
+//! cache.invalidate(&Touched::new().tag(&tenant)); // after the commit of a write
+//! assert!(schedules.get(&key).into_value().is_none());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it guarantees
+//!
+//! - Concurrent misses on one key run one loader, in a task of its own. Its value, error or panic reaches every waiter.
+//! - A value whose load started before an invalidation is not served to a read that started after that invalidation
+//!   returned, whether by key, tag, pattern, class or [`TieredCache::clear`], and however late the load ends.
+//! - L1 never holds more than its [`Capacity`]; tags cost memory only while an entry carries them.
+//! - No loader, observer or weighing function runs under a lock of the cache.
+//!
+//! # What it does not guarantee
+//!
+//! - Other processes: this is one process's memory. Pass what was touched on, and rebuild it with [`Key::parse`] and
+//!   [`Tag::parse`].
+//! - [`TypedCache::set`] believes its caller: a value that was read from the store before an invalidation and set
+//!   after it stays. Loaders are fenced, callers are not.
+//! - A key above 200 characters keeps only its leading parts for patterns to match.
+//! - A value may be evicted at any time, and a collision of tag hashes or more than 256 classes can invalidate or
+//!   refuse more than was asked, never less.
+//! - The `Drop` of a value may run under a lock of the cache, and must not call it.
+//! - Expiry is as fine as the clock: 1 to 4 ms with [`SystemClock`].
+//! - The number of loads that run at once for different keys is not limited.
+
+mod builder;
+mod class;
+mod clock;
+mod event;
+mod fence;
+mod fill;
+mod flight;
+mod key;
+mod load;
+mod memory;
+mod pattern;
+mod read;
+mod slot;
+mod stats;
+mod sweep;
+mod tag;
+mod tag_table;
+mod text;
+mod tiered;
+mod touched;
+mod ttl;
+mod typed;
+
+pub use builder::TieredCacheBuilder;
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use event::{Event, LoadResult, LookupOutcome, Observer, Scope};
+pub use fill::Fill;
+pub use key::{Key, KeyBuilder, KeyError};
+pub use memory::Capacity;
+pub use pattern::{Pattern, PatternError};
+pub use read::{LoadError, Lookup, Read, Source};
+pub use stats::{CacheStats, ClassStats, TierStats};
+pub use tag::Tag;
+pub use tiered::TieredCache;
+pub use touched::Touched;
+pub use ttl::TtlClass;
+pub use typed::TypedCache;

@@ -1,0 +1,188 @@
+//! L1: values in the memory of this process, on `quick_cache` (a variant of Clock-PRO, close to S3-FIFO).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
+
+use crate::key::Key;
+use crate::slot::Slot;
+use crate::text::Prehashed;
+
+/// The tier's name in statistics and events.
+pub(crate) const NAME: &str = "l1";
+
+/// Bytes that an entry takes besides its key's text and its value: the slot, the key, the index, the counts.
+const OVERHEAD: u64 = (size_of::<Slot>() + size_of::<Key>() + 64) as u64;
+
+/// Smallest shard, so that a value of some size still finds room in one.
+const SHARD_ENTRIES: u64 = 64;
+const SHARD_BYTES: u64 = 4 << 20;
+
+/// A guess that sizes the index; it grows when entries are smaller.
+const TYPICAL_ENTRY: u64 = 1024;
+
+/// How much the cache may hold in this process. Never exceeded; at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Capacity {
+    /// This many entries, whatever their size.
+    Entries(u64),
+    /// This many bytes, as [`TypedCache::weigh`](crate::TypedCache::weigh) counts them, plus a fixed overhead and the
+    /// key of each entry. The room is divided into shards of 4 MiB or more, and one entry must fit into one shard.
+    Bytes(u64),
+}
+
+#[derive(Clone)]
+struct SlotWeight;
+
+impl Weighter<Key, Slot> for SlotWeight {
+    fn weight(&self, _: &Key, slot: &Slot) -> u64 {
+        slot.weight
+    }
+}
+
+/// Hands out whatever leaves, so that no value is dropped under a lock.
+#[derive(Clone)]
+struct Leaving;
+
+impl Lifecycle<Key, Slot> for Leaving {
+    type RequestState = Vec<(Key, Slot)>;
+
+    fn on_evict(&self, leaving: &mut Self::RequestState, key: Key, slot: Slot) {
+        leaving.push((key, slot));
+    }
+}
+
+/// What an insertion did.
+#[derive(Default)]
+pub(crate) struct Inserted {
+    pub(crate) stored: bool,
+    /// What had to leave, the replaced value included.
+    leaving: Vec<(Key, Slot)>,
+}
+
+impl Inserted {
+    /// The keys that were evicted to make room for `key`.
+    pub(crate) fn evicted<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = &'a Key> {
+        self.leaving.iter().map(|(left, _)| left).filter(move |left| *left != key)
+    }
+}
+
+/// The tier.
+pub(crate) struct Memory {
+    cache: Cache<Key, Slot, SlotWeight, Prehashed, Leaving>,
+    by_bytes: bool,
+    evictions: AtomicU64,
+}
+
+impl Memory {
+    pub(crate) fn new(capacity: Capacity) -> Self {
+        let (room, smallest_shard, entries) = match capacity {
+            Capacity::Entries(count) => (count.max(1), SHARD_ENTRIES, count.max(1)),
+            Capacity::Bytes(bytes) => (bytes.max(1), SHARD_BYTES, (bytes / TYPICAL_ENTRY).max(1)),
+        };
+        let wanted = available_parallelism().map_or(8, |cores| cores.get() as u64 * 4).next_power_of_two();
+        let mut shards = wanted;
+        // quick_cache rounds the room of a shard up and halves the shards below 32 entries: choose so that it does neither.
+        while shards > 1 && (room / shards < smallest_shard || entries / shards < 32) {
+            shards /= 2;
+        }
+        let options = OptionsBuilder::new()
+            .shards(usize::try_from(shards).unwrap_or(1))
+            .estimated_items_capacity(usize::try_from(entries).unwrap_or(usize::MAX))
+            .weight_capacity(room - room % shards)
+            .build()
+            .expect("both capacities are set");
+        Self {
+            cache: Cache::with_options(options, SlotWeight, Prehashed, Leaving),
+            by_bytes: matches!(capacity, Capacity::Bytes(_)),
+            evictions: AtomicU64::new(0),
+        }
+    }
+
+    /// What an entry counts for, given the number of its tags and the bytes of its value.
+    pub(crate) fn weight(&self, key: &Key, tags: usize, value_bytes: usize) -> u64 {
+        if self.by_bytes {
+            let around = OVERHEAD + key.as_str().len() as u64 + tags as u64 * size_of::<usize>() as u64;
+            around.saturating_add(value_bytes as u64)
+        } else {
+            1
+        }
+    }
+
+    pub(crate) fn get(&self, key: &Key) -> Option<Slot> {
+        self.cache.get(key)
+    }
+
+    /// As [`Memory::get`], without making the entry look more used.
+    pub(crate) fn peek(&self, key: &Key) -> Option<Slot> {
+        self.cache.peek(key)
+    }
+
+    /// Stores the slot. The caller holds the lock of the key's flights, so nobody else writes this key meanwhile.
+    pub(crate) fn insert(&self, key: &Key, slot: Slot) -> Inserted {
+        let mut leaving = Vec::new();
+        let mut stored = self.place(key, slot.clone(), &mut leaving);
+        if !stored {
+            // A value that outgrew its predecessor may be chosen to leave at once; as a newcomer it is not. Refused
+            // again, it is too big, and its predecessor is gone as it must be.
+            leaving.extend(self.cache.remove(key));
+            stored = self.place(key, slot, &mut leaving);
+        }
+        let inserted = Inserted { stored, leaving };
+        let evicted = inserted.evicted(key).count() as u64;
+        if evicted > 0 {
+            self.evictions.fetch_add(evicted, Ordering::Relaxed);
+        }
+        inserted
+    }
+
+    fn place(&self, key: &Key, slot: Slot, leaving: &mut Vec<(Key, Slot)>) -> bool {
+        let before = leaving.len();
+        let value = Arc::clone(&slot.value);
+        self.cache.insert_with_lifecycle(key.clone(), slot, leaving);
+        !leaving[before..].iter().any(|(_, left)| Arc::ptr_eq(&left.value, &value))
+    }
+
+    /// Lets nobody load this key before `until`; its stale value is served on.
+    pub(crate) fn postpone_refresh(&self, key: &Key, until: Duration) {
+        if let Some(mut slot) = self.cache.peek(key) {
+            slot.refresh_from = until;
+            // Soft: a failed load does not make an entry more popular. Gone meanwhile means nothing to postpone.
+            drop(self.cache.replace(key.clone(), slot, true));
+        }
+    }
+
+    pub(crate) fn remove(&self, key: &Key) -> Option<Slot> {
+        self.cache.remove(key).map(|(_, slot)| slot)
+    }
+
+    /// Removes the entry if it still holds the value of `slot`.
+    pub(crate) fn discard(&self, key: &Key, slot: &Slot) -> bool {
+        self.cache.remove_if(key, |held| held.is(slot)).is_some()
+    }
+
+    /// Copies of all entries, taking a shard's read lock for one entry at a time.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, Slot)> {
+        self.cache.iter()
+    }
+
+    pub(crate) fn entries(&self) -> u64 {
+        self.cache.len() as u64
+    }
+
+    pub(crate) fn weight_held(&self) -> u64 {
+        self.cache.weight()
+    }
+
+    pub(crate) fn capacity(&self) -> u64 {
+        self.cache.capacity()
+    }
+
+    pub(crate) fn evictions(&self) -> u64 {
+        self.evictions.load(Ordering::Relaxed)
+    }
+}

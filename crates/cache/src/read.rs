@@ -1,0 +1,82 @@
+//! What a read of the cache answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The answer of [`TypedCache::get`](crate::TypedCache::get).
+#[derive(Debug, PartialEq, Eq)]
+pub enum Lookup<V> {
+    /// Within its lifetime.
+    Fresh(Arc<V>),
+    /// Past its lifetime, within the grace of its class.
+    Stale(Arc<V>),
+    /// Not there, dead, invalidated, or of another type.
+    Miss,
+}
+
+impl<V> Lookup<V> {
+    /// The value, fresh or stale.
+    pub fn into_value(self) -> Option<Arc<V>> {
+        match self {
+            Self::Fresh(value) | Self::Stale(value) => Some(value),
+            Self::Miss => None,
+        }
+    }
+}
+
+/// The answer of [`TypedCache::get_or_load`](crate::TypedCache::get_or_load).
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Read<V> {
+    /// The value.
+    pub value: Arc<V>,
+    /// Where it came from.
+    pub source: Source,
+    /// For how much longer the cache holds it fresh; zero when it is stale or was not stored.
+    pub fresh_for: Duration,
+    /// Whether the cache kept it. False when an invalidation overtook its load, or when it was too big.
+    pub stored: bool,
+}
+
+/// Where a value came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Source {
+    /// From the cache, fresh.
+    Hit,
+    /// From the cache, past its lifetime; it is being loaded anew.
+    Stale,
+    /// From the loader of this call.
+    Loaded,
+    /// From the loader of another call that was under way already.
+    Collapsed,
+}
+
+/// Why a value could not be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError<E> {
+    /// The loader returned this error; every caller that waited for it shares it.
+    #[error("the loader failed")]
+    Loader(#[source] Arc<E>),
+    /// The loader panicked; the panic ended its own task only.
+    #[error("the loader panicked")]
+    Panicked,
+    /// The runtime that ran the loader was shut down before the loader ended.
+    #[error("the loader was stopped by the shutdown of its runtime")]
+    Aborted,
+    /// A load must run detached, and there is no tokio runtime here to run it.
+    #[error("a load needs a tokio runtime, and there is none here")]
+    NoRuntime,
+}
+
+impl<E> Clone for LoadError<E> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Loader(error) => Self::Loader(Arc::clone(error)),
+            Self::Panicked => Self::Panicked,
+            Self::Aborted => Self::Aborted,
+            Self::NoRuntime => Self::NoRuntime,
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Statistics, as numbers to show.
+
+use std::time::Duration;
+
+use crate::class::{Class, Count};
+
+/// What the cache has done since it was built.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct CacheStats {
+    /// Per tier, in the order in which they are asked.
+    pub tiers: Vec<TierStats>,
+    /// Per class, in the order in which they were first used.
+    pub classes: Vec<ClassStats>,
+}
+
+/// One tier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TierStats {
+    /// Its name: `l1`.
+    pub tier: &'static str,
+    /// Entries held; dead ones count until they are swept.
+    pub entries: u64,
+    /// The most that it may weigh, in entries or bytes.
+    pub capacity: u64,
+    /// What it weighs, in entries or bytes.
+    pub weight: u64,
+    /// Lookups that found a value, fresh or stale.
+    pub hits: u64,
+    /// Lookups that did not.
+    pub misses: u64,
+    /// Entries that had to make room.
+    pub evictions: u64,
+}
+
+/// One class.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ClassStats {
+    /// Its name.
+    pub class: &'static str,
+    /// Its lifetime.
+    pub ttl: Duration,
+    /// Lookups that found a fresh value.
+    pub hits: u64,
+    /// Lookups that found a value within its grace.
+    pub stale_hits: u64,
+    /// Lookups that found nothing to serve.
+    pub misses: u64,
+    /// Loads started, refreshes of stale values among them.
+    pub loads: u64,
+    /// Loads that ended without a value.
+    pub load_failures: u64,
+    /// Misses that waited for the load of another caller.
+    pub collapsed: u64,
+    /// Live entries removed by key or pattern, and invalidations of the whole class. Tags and `clear` cost no walk,
+    /// so what they cover is not counted.
+    pub invalidations: u64,
+    /// Lookups that found a value of another type; they are misses too.
+    pub type_mismatches: u64,
+    /// Share of lookups that found a value, fresh or stale, from 0 to 1; none before the first.
+    pub hit_rate: Option<f64>,
+}
+
+impl ClassStats {
+    pub(crate) fn of(class: &Class) -> Self {
+        let count = |count| class.counters.sum(count);
+        let (hits, stale_hits, misses) = (count(Count::Hit), count(Count::StaleHit), count(Count::Miss));
+        Self {
+            class: class.ttl.name(),
+            ttl: class.ttl.ttl(),
+            hits,
+            stale_hits,
+            misses,
+            loads: count(Count::Load),
+            load_failures: count(Count::LoadFailure),
+            collapsed: count(Count::Collapsed),
+            invalidations: count(Count::Invalidation),
+            type_mismatches: count(Count::TypeMismatch),
+            hit_rate: rate(hits + stale_hits, misses),
+        }
+    }
+}
+
+#[allow(clippy::cast_precision_loss)] // A rate needs no more than 53 bits.
+fn rate(found: u64, missed: u64) -> Option<f64> {
+    let asked = found + missed;
+    (asked > 0).then(|| found as f64 / asked as f64)
+}

@@ -1,0 +1,71 @@
+//! Tags: names that many entries share, so that all of them can be invalidated in one step.
+
+use std::fmt;
+
+use crate::key::KeyError;
+use crate::text::{self, HashedText};
+
+/// A name that entries carry, such as `tenant:7`; invalidating it invalidates all of them, in constant time.
+///
+/// Different parts give different tags, by the same escaping and the same hashing above 200 characters as [`Key`].
+///
+/// [`Key`]: crate::Key
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Tag(pub(crate) HashedText);
+
+impl Tag {
+    /// A tag of one part. A separator in it is escaped: `Tag::new("a:b")` is not `Tag::of(["a", "b"])`.
+    ///
+    /// A `Display` that fails contributes what it wrote before it failed.
+    pub fn new(name: impl fmt::Display) -> Self {
+        Self::of([name])
+    }
+
+    /// A tag of several parts: `Tag::of(["tenant", id])` reads `tenant:7`.
+    ///
+    /// A `Display` that fails contributes what it wrote before it failed.
+    pub fn of(parts: impl IntoIterator<Item = impl fmt::Display>) -> Self {
+        let mut text = String::with_capacity(48);
+        for (index, part) in parts.into_iter().enumerate() {
+            if index > 0 {
+                text.push(text::SEPARATOR);
+            }
+            // Invalidation fails the same way, so the tags still meet: nothing is lost by going on.
+            let _ = text::push_escaped(&mut text, &part);
+        }
+        Self(HashedText::bounded(&text))
+    }
+
+    /// Reads back what [`Tag::as_str`] gave, in this process or another.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::NotAKey`] when no constructor could have written the text.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        match text::first_foreign(text) {
+            Some(at) => Err(KeyError::NotAKey { at }),
+            None => Ok(Self(HashedText::bounded(text))),
+        }
+    }
+
+    /// The tag's text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    pub(crate) fn hash(&self) -> u64 {
+        self.0.hash()
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tag({})", self.as_str())
+    }
+}

@@ -1,0 +1,56 @@
+//! What a write to the store touches, carried from the write to the invalidation.
+
+use crate::key::Key;
+use crate::tag::Tag;
+
+/// The keys and tags that a store write makes stale.
+///
+/// A write returns one, and whoever commits hands it to [`TieredCache::invalidate`]: `#[must_use]` reminds who forgets.
+///
+/// [`TieredCache::invalidate`]: crate::TieredCache::invalidate
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[must_use = "a write that is not invalidated is served stale"]
+pub struct Touched {
+    keys: Vec<Key>,
+    tags: Vec<Tag>,
+}
+
+impl Touched {
+    /// Nothing touched yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a key.
+    pub fn key(mut self, key: &Key) -> Self {
+        self.keys.push(key.clone());
+        self
+    }
+
+    /// Adds a tag.
+    pub fn tag(mut self, tag: &Tag) -> Self {
+        self.tags.push(tag.clone());
+        self
+    }
+
+    /// Takes in what another write touched, for instance in the same transaction.
+    pub fn extend(&mut self, other: Self) {
+        self.keys.extend(other.keys);
+        self.tags.extend(other.tags);
+    }
+
+    /// The keys, in the order in which they were added; a key may stand here twice.
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = &Key> {
+        self.keys.iter()
+    }
+
+    /// The tags, in the order in which they were added; a tag may stand here twice.
+    pub fn tags(&self) -> impl ExactSizeIterator<Item = &Tag> {
+        self.tags.iter()
+    }
+
+    /// Whether there is nothing to invalidate.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.tags.is_empty()
+    }
+}

@@ -1,0 +1,161 @@
+//! The handle through which values of one type are read and filled.
+
+use std::any::type_name;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::class::{Class, Count};
+use crate::event::Event;
+use crate::fill::Fill;
+use crate::key::Key;
+use crate::read::{LoadError, Lookup, Read, Source};
+use crate::slot::{Slot, State};
+use crate::tiered::{Parcel, TieredCache};
+use crate::ttl::TtlClass;
+
+/// Values of type `V` in one TTL class of a [`TieredCache`]. Cloning copies two pointers.
+pub struct TypedCache<V> {
+    pub(crate) cache: TieredCache,
+    pub(crate) class: Arc<Class>,
+    pub(crate) weigh: fn(&V) -> usize,
+    values: PhantomData<fn() -> V>,
+}
+
+impl<V: Send + Sync + 'static> TypedCache<V> {
+    pub(crate) fn new(cache: TieredCache, class: Arc<Class>) -> Self {
+        Self { cache, class, weigh: |_| size_of::<V>(), values: PhantomData }
+    }
+
+    /// Sets how many bytes a value takes, for a cache that is bounded in bytes.
+    ///
+    /// Without it a value counts as `size_of::<V>()`, which leaves out all that it points to: say more for strings,
+    /// vectors and maps.
+    #[must_use]
+    pub fn weigh(mut self, weigh: fn(&V) -> usize) -> Self {
+        self.weigh = weigh;
+        self
+    }
+
+    /// The value under the key, if there is one to serve.
+    ///
+    /// Never waits and never loads. A hit allocates nothing and takes one shard's read lock.
+    pub fn get(&self, key: &Key) -> Lookup<V> {
+        match self.look_up(key) {
+            Some((value, State::Fresh(_))) => Lookup::Fresh(value),
+            Some((value, _)) => Lookup::Stale(value),
+            None => Lookup::Miss,
+        }
+    }
+
+    /// The value under the key, loaded when there is none to serve.
+    ///
+    /// A fresh value is returned at once; so is a stale one, while `loader` runs behind it. Otherwise `loader` runs
+    /// once for all callers that ask for this key, type and error type meanwhile. It runs in a task of its own:
+    /// callers may be dropped or time out, the load goes on and fills the cache. When a refresh fails, the stale
+    /// value is served on and the next attempt waits for a second.
+    ///
+    /// An invalidation of the key, of a tag that the loader chose, of the class or of everything while the load runs
+    /// leaves its value to those who asked before, and to nobody else: it is not stored, and whoever asks later gets
+    /// a load of their own.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] when the loader failed or panicked, its runtime was shut down, or there is no tokio runtime here.
+    /// A hit and a stale value need no runtime.
+    pub async fn get_or_load<E, F, Fut>(&self, key: &Key, loader: F) -> Result<Read<V>, LoadError<E>>
+    where
+        E: Send + Sync + 'static,
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
+    {
+        match self.look_up(key) {
+            Some((value, State::Fresh(fresh_for))) => Ok(Read { value, source: Source::Hit, fresh_for, stored: true }),
+            Some((value, state)) => {
+                // Without a runtime nothing can be loaded, and a stale value is still better than none.
+                if state == State::Stale
+                    && let Ok(runtime) = Handle::try_current()
+                {
+                    self.refresh(&runtime, key, loader);
+                }
+                Ok(stale(value))
+            }
+            None => self.load(key, loader).await,
+        }
+    }
+
+    /// Stores a value, in place of any other; tells whether the cache kept it.
+    ///
+    /// Loads of this key that are under way will not overwrite it. The value counts as read now: when an invalidation
+    /// came between reading it from the store and this call, use [`TypedCache::get_or_load`], which notices.
+    pub fn set(&self, key: &Key, fill: impl Into<Fill<V>>) -> bool {
+        let tiers = &self.cache.tiers;
+        let since = tiers.fence.now();
+        let slot = tiers.slot(key, &self.class, since, pack(fill.into(), self.weigh));
+        let inserted = tiers.flights.fence(key, || tiers.fill(key, slot));
+        tiers.report_evicted(key, &inserted);
+        inserted.stored
+    }
+
+    /// Invalidates the key; tells whether a live value was held.
+    pub fn remove(&self, key: &Key) -> bool {
+        self.cache.invalidate_key(key)
+    }
+
+    /// The class of this handle.
+    pub fn class(&self) -> &TtlClass {
+        &self.class.ttl
+    }
+
+    /// The cache behind this handle.
+    pub fn cache(&self) -> &TieredCache {
+        &self.cache
+    }
+
+    fn look_up(&self, key: &Key) -> Option<(Arc<V>, State)> {
+        self.cache.tiers.look_up(key, &self.class, |slot| {
+            let value = open(slot);
+            if value.is_none() {
+                self.report_mismatch(key);
+            }
+            value
+        })
+    }
+
+    #[cold]
+    fn report_mismatch(&self, key: &Key) {
+        self.class.counters.add(Count::TypeMismatch);
+        let (class, expected) = (self.class.ttl.name(), type_name::<V>());
+        self.cache.tiers.notify(&Event::TypeMismatch { class, key, expected });
+    }
+}
+
+/// The value of a slot, if it is of this type.
+pub(crate) fn open<V: Send + Sync + 'static>(slot: Slot) -> Option<Arc<V>> {
+    slot.value.downcast().ok()
+}
+
+pub(crate) fn pack<V: Send + Sync + 'static>(fill: Fill<V>, weigh: fn(&V) -> usize) -> Parcel {
+    let bytes = weigh(&fill.value);
+    Parcel { value: Arc::new(fill.value), tags: fill.tags, ttl: fill.ttl, bytes }
+}
+
+pub(crate) fn stale<V>(value: Arc<V>) -> Read<V> {
+    Read { value, source: Source::Stale, fresh_for: Duration::ZERO, stored: true }
+}
+
+impl<V> Clone for TypedCache<V> {
+    fn clone(&self) -> Self {
+        Self { cache: self.cache.clone(), class: Arc::clone(&self.class), weigh: self.weigh, values: PhantomData }
+    }
+}
+
+impl<V> fmt::Debug for TypedCache<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypedCache").field("class", &self.class.ttl).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,140 @@
+//! The room that the cache takes stays within its bound, and the dead give theirs back.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // In a test a panic is an answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tidegate_cache::{Capacity, Fill, Key, Lookup, ManualClock, Tag, TierStats, TieredCache, TtlClass};
+
+fn key(index: usize) -> Key {
+    Key::builder("k").part(index).build().unwrap()
+}
+
+fn l1(cache: &TieredCache) -> TierStats {
+    cache.stats().tiers.remove(0)
+}
+
+/// Counts how many of its kind are alive.
+struct Counted(Arc<AtomicI64>);
+
+impl Counted {
+    fn new(alive: &Arc<AtomicI64>) -> Self {
+        alive.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(alive))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn entries_never_exceed_the_capacity_and_all_memory_comes_back() {
+    let alive = Arc::new(AtomicI64::new(0));
+    for capacity in [0, 1, 2, 31, 500, 1000] {
+        let cache = TieredCache::builder().capacity(Capacity::Entries(capacity)).build();
+        let values = cache.typed::<Counted>(TtlClass::API);
+        for index in 0..5000 {
+            values.set(&key(index), Counted::new(&alive));
+            assert!(l1(&cache).entries <= capacity.max(1));
+        }
+        assert!(alive.load(Ordering::SeqCst) <= i64::try_from(capacity.max(1)).unwrap());
+        assert!(l1(&cache).evictions >= 5000 - capacity.max(1));
+        drop((cache, values));
+        // The sweeper may hold the cache for one walk more.
+        while alive.load(Ordering::SeqCst) > 0 {
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn reusing_one_key_holds_one_value() {
+    let alive = Arc::new(AtomicI64::new(0));
+    let cache = TieredCache::builder().build();
+    let values = cache.typed::<Counted>(TtlClass::API);
+    for version in 0..10_000 {
+        values.set(&key(1), Fill::new(Counted::new(&alive)).tag(Tag::new(version)));
+        assert_eq!(alive.load(Ordering::SeqCst), 1);
+    }
+    assert_eq!((l1(&cache).entries, l1(&cache).weight, l1(&cache).evictions), (1, 1, 0));
+}
+
+proptest! {
+    #[test]
+    fn bytes_never_exceed_the_capacity(sizes in prop::collection::vec((0..40usize, 0..60_000usize), 1..200)) {
+        let cache = TieredCache::builder().capacity(Capacity::Bytes(200_000)).build();
+        let texts = cache.typed::<Vec<u8>>(TtlClass::API).weigh(Vec::len);
+        for (index, size) in sizes {
+            let stored = texts.set(&key(index), vec![0; size]);
+            prop_assert!(stored);
+            prop_assert_eq!(texts.get(&key(index)).into_value().map(|value| value.len()), Some(size));
+            let l1 = l1(&cache);
+            prop_assert!(l1.weight <= l1.capacity && l1.capacity <= 200_000);
+            prop_assert!(l1.weight >= size as u64);
+        }
+    }
+}
+
+#[test]
+fn a_value_too_big_is_refused_and_takes_its_predecessor_along() {
+    let cache = TieredCache::builder().capacity(Capacity::Bytes(100_000)).build();
+    let texts = cache.typed::<Vec<u8>>(TtlClass::API).weigh(Vec::len);
+    assert!(texts.set(&key(1), vec![1; 10]));
+    assert!(!texts.set(&key(1), vec![2; 200_000]));
+    assert_eq!(texts.get(&key(1)), Lookup::Miss);
+    assert_eq!(l1(&cache).weight, 0);
+}
+
+#[test]
+fn a_sweep_gives_back_the_expired_and_the_invalidated_and_nothing_else() {
+    let clock = ManualClock::new();
+    let cache = TieredCache::builder().clock(clock.clone()).build();
+    let (api, schedule) = (cache.typed::<u32>(TtlClass::API), cache.typed::<u32>(TtlClass::SCHEDULE));
+    api.set(&key(0), 0);
+    schedule.set(&key(1), Fill::new(1).tag(Tag::new("t")));
+    schedule.set(&key(2), 2);
+    assert_eq!(cache.sweep(), 0);
+    clock.advance(Duration::from_secs(300));
+    assert_eq!((cache.sweep(), l1(&cache).entries), (1, 2));
+    cache.invalidate_tag(&Tag::new("t"));
+    assert_eq!((cache.sweep(), l1(&cache).entries), (1, 1));
+    assert_eq!(schedule.get(&key(2)), Lookup::Fresh(Arc::new(2)));
+}
+
+#[test]
+fn a_read_that_finds_a_dead_entry_removes_it() {
+    let clock = ManualClock::new();
+    let cache = TieredCache::builder().clock(clock.clone()).build();
+    let api = cache.typed::<u32>(TtlClass::API);
+    api.set(&key(0), 0);
+    clock.advance(Duration::from_secs(300));
+    assert_eq!((api.get(&key(0)), l1(&cache).entries), (Lookup::Miss, 0));
+}
+
+#[test]
+fn the_sweeper_gives_space_back_by_itself() {
+    // Woken by `clear`, not by its interval, which is longer than the test may last.
+    let cache = TieredCache::builder().sweep_every(Duration::from_secs(3600)).build();
+    let api = cache.typed::<u32>(TtlClass::API);
+    for index in 0..100 {
+        api.set(&key(index), 0);
+    }
+    cache.clear();
+    while l1(&cache).entries > 0 {
+        std::thread::yield_now();
+    }
+    // And by its interval.
+    let clock = ManualClock::new();
+    let cache = TieredCache::builder().clock(clock.clone()).sweep_every(Duration::ZERO).build();
+    cache.typed::<u32>(TtlClass::API).set(&key(0), 0);
+    clock.advance(Duration::from_secs(300));
+    while l1(&cache).entries > 0 {
+        std::thread::yield_now();
+    }
+}

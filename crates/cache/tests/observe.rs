@@ -1,0 +1,150 @@
+//! What the cache tells: statistics, events, and two types under one key.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // In a test a panic is an answer.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tidegate_cache::{
+    Capacity, Event, Fill, Key, Lookup, LookupOutcome, ManualClock, Observer, Pattern, Source, Tag, TieredCache,
+    TtlClass,
+};
+
+#[derive(Default)]
+struct Listener(Mutex<Vec<String>>);
+
+impl Observer for Listener {
+    fn on(&self, event: &Event<'_>) {
+        self.0.lock().unwrap().push(format!("{event:?}"));
+    }
+}
+
+impl Listener {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+fn key(index: u32) -> Key {
+    Key::builder("k").part(index).build().unwrap()
+}
+
+#[tokio::test]
+async fn a_value_of_another_type_is_a_miss_that_is_reported_and_replaced() {
+    let listener = Arc::new(Listener::default());
+    let cache = TieredCache::builder().observer(listener.clone()).build();
+    let (numbers, texts) = (cache.typed::<u32>(TtlClass::API), cache.typed::<String>(TtlClass::API));
+    numbers.set(&key(1), 1);
+    assert_eq!(texts.get(&key(1)), Lookup::Miss);
+    let heard = listener.take();
+    assert!(heard[0].contains("TypeMismatch") && heard[0].contains("k:1") && heard[0].contains("String"), "{heard:?}");
+    let read = texts.get_or_load(&key(1), async || Ok::<_, Infallible>(Fill::new("one".to_owned()))).await.unwrap();
+    assert_eq!((read.value.as_str(), read.source), ("one", Source::Loaded));
+    assert_eq!(numbers.get(&key(1)), Lookup::Miss);
+    let stats = &cache.stats().classes[0];
+    assert_eq!((stats.type_mismatches, stats.misses, stats.hits), (3, 3, 0));
+}
+
+#[tokio::test]
+async fn statistics_count_what_was_done() {
+    let clock = ManualClock::new();
+    let cache = TieredCache::builder().clock(clock.clone()).capacity(Capacity::Entries(100)).build();
+    let class = TtlClass::new("reviews", Duration::from_secs(60)).grace(Duration::from_secs(60));
+    let reviews = cache.typed::<u32>(class);
+    let other = cache.typed::<u32>(TtlClass::API);
+    assert_eq!(cache.stats().classes[0].hit_rate, None);
+
+    for _ in 0..4 {
+        reviews.get_or_load(&key(1), async || Ok::<_, u8>(Fill::new(1))).await.unwrap();
+    }
+    reviews.get_or_load(&key(2), async || Err::<Fill<u32>, u8>(0)).await.unwrap_err();
+    other.set(&key(3), 3);
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(reviews.get(&key(1)), Lookup::Stale(Arc::new(1)));
+    assert_eq!(cache.invalidate_keys([&key(1), &key(2), &key(3)]), 2);
+    assert_eq!(cache.invalidate_pattern(&Pattern::parse("k:*").unwrap()), 0);
+    assert!(cache.invalidate_class("reviews"));
+    assert!(!cache.invalidate_class("unknown"));
+
+    let stats = cache.stats();
+    let reviews = &stats.classes[0];
+    assert_eq!((reviews.class, reviews.ttl), ("reviews", Duration::from_secs(60)));
+    assert_eq!((reviews.hits, reviews.stale_hits, reviews.misses), (3, 1, 2));
+    assert_eq!((reviews.loads, reviews.load_failures, reviews.invalidations), (2, 1, 2));
+    assert_eq!(reviews.hit_rate, Some(4.0 / 6.0));
+    assert_eq!((stats.classes[1].class, stats.classes[1].invalidations), ("api", 1));
+    let l1 = &stats.tiers[0];
+    assert_eq!((l1.tier, l1.entries, l1.capacity, l1.weight), ("l1", 0, 100, 0));
+    assert_eq!((l1.hits, l1.misses, l1.evictions), (4, 2, 0));
+}
+
+#[tokio::test]
+async fn events_name_what_happened() {
+    let listener = Arc::new(Listener::default());
+    let cache = TieredCache::builder().observer(listener.clone()).capacity(Capacity::Entries(1)).build();
+    let numbers = cache.typed::<u32>(TtlClass::API);
+    numbers.get_or_load(&key(1), async || Ok::<_, u8>(Fill::new(1))).await.unwrap();
+    numbers.get_or_load(&key(2), async || Err::<Fill<u32>, u8>(0)).await.unwrap_err();
+    numbers.set(&key(3), 1);
+    cache.invalidate_key(&key(3));
+    cache.invalidate_tag(&Tag::new("t"));
+    cache.invalidate_pattern(&Pattern::parse("x*").unwrap());
+    cache.invalidate_class("api");
+    cache.clear();
+    let heard = listener.take();
+    let wanted = [
+        ("Lookup", "Miss"),
+        ("Loaded", "Stored"),
+        ("Lookup", "Miss"),
+        ("Loaded", "Failed"),
+        ("Evicted", "k:1"),
+        ("Invalidated", "k:3)), removed: Some(1)"),
+        ("Invalidated", "Tag(t)"),
+        ("Invalidated", "x*"),
+        ("Invalidated", "Class(\"api\")"),
+        ("Invalidated", "All"),
+    ];
+    assert_eq!(heard.len(), wanted.len(), "{heard:#?}");
+    for (heard, (kind, detail)) in heard.iter().zip(wanted) {
+        assert!(heard.starts_with(kind) && heard.contains(detail), "{heard}: {kind} {detail}");
+    }
+}
+
+#[test]
+fn one_lookup_in_64_is_timed() {
+    struct Timed(Mutex<(u32, u32)>);
+    impl Observer for Timed {
+        fn on(&self, event: &Event<'_>) {
+            if let Event::Lookup { outcome: LookupOutcome::Hit, latency, .. } = event {
+                let mut counts = self.0.lock().unwrap();
+                counts.0 += 1;
+                counts.1 += u32::from(latency.is_some());
+            }
+        }
+    }
+    let timed = Arc::new(Timed(Mutex::default()));
+    let cache = TieredCache::builder().observer(timed.clone()).build();
+    let numbers = cache.typed::<u32>(TtlClass::API);
+    numbers.set(&key(1), 1);
+    for _ in 0..640 {
+        numbers.get(&key(1));
+    }
+    assert_eq!(*timed.0.lock().unwrap(), (640, 10));
+}
+
+#[tokio::test]
+async fn an_observer_that_panics_stops_no_waiter() {
+    struct Angry;
+    impl Observer for Angry {
+        fn on(&self, event: &Event<'_>) {
+            assert!(!matches!(event, Event::Loaded { .. } | Event::Evicted { .. }), "angry");
+        }
+    }
+    let cache = TieredCache::builder().observer(Arc::new(Angry)).capacity(Capacity::Entries(1)).build();
+    let numbers = cache.typed::<u32>(TtlClass::API);
+    for index in 0..3 {
+        let read = numbers.get_or_load(&key(index), async move || Ok::<_, u8>(Fill::new(index))).await.unwrap();
+        assert_eq!(*read.value, index);
+    }
+}
