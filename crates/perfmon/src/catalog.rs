@@ -1,0 +1,135 @@
+//! Names resolved to recorders, in bounded memory whatever names arrive.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The route of requests that matched none.
+pub const UNMATCHED: &str = "__unmatched__";
+/// The name that takes what exceeds the cap, or is longer than 256 bytes.
+pub const OTHER: &str = "__other__";
+
+const LONGEST_NAME: usize = 256;
+
+/// Recorders by group (method or kind) and name. Reserved names exist at most once per group and don't count
+/// towards the cap; groups are few because they are `&'static`.
+#[derive(Debug)]
+pub(crate) struct Catalog<T> {
+    cap: usize,
+    entries: RwLock<Entries<T>>,
+    dropped: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Entries<T> {
+    groups: HashMap<&'static str, HashMap<Box<str>, Arc<T>>>,
+    /// Names that count towards the cap.
+    named: usize,
+}
+
+impl<T> Entries<T> {
+    fn get(&self, group: &str, name: &str) -> Option<Arc<T>> {
+        self.groups.get(group)?.get(name).cloned()
+    }
+}
+
+impl<T> Catalog<T> {
+    pub(crate) fn new(cap: usize) -> Self {
+        Self { cap, entries: RwLock::new(Entries { groups: HashMap::new(), named: 0 }), dropped: AtomicU64::new(0) }
+    }
+
+    /// The recorder of a name, made when there is room, else that of [`OTHER`]. A known name, and any name once the
+    /// cap is reached, costs a read lock and a look-up.
+    pub(crate) fn resolve(&self, group: &'static str, name: &str, make: impl FnOnce(&str) -> T) -> Arc<T> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = self.find(&entries, group, name) {
+            return found;
+        }
+        drop(entries);
+
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have made it between the two locks.
+        if let Some(found) = self.find(&entries, group, name) {
+            return found;
+        }
+        let kept = self.kept_name(&entries, name);
+        if kept != name {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        if !is_reserved(kept) {
+            entries.named += 1;
+        }
+        let made = Arc::new(make(kept));
+        entries.groups.entry(group).or_default().insert(kept.into(), Arc::clone(&made));
+        made
+    }
+
+    /// Resolutions that ended at [`OTHER`] for lack of room.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// All recorders, in the order of name and group.
+    pub(crate) fn all(&self) -> Vec<Arc<T>> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<(&str, &str, &Arc<T>)> = Vec::new();
+        for (group, names) in &entries.groups {
+            all.extend(names.iter().map(|(name, recorder)| (&**name, *group, recorder)));
+        }
+        all.sort_unstable_by_key(|&(name, group, _)| (name, group));
+        all.into_iter().map(|(_, _, recorder)| Arc::clone(recorder)).collect()
+    }
+
+    fn find(&self, entries: &Entries<T>, group: &str, name: &str) -> Option<Arc<T>> {
+        if let Some(found) = entries.get(group, name) {
+            return Some(found);
+        }
+        let kept = self.kept_name(entries, name);
+        if kept == name {
+            return None;
+        }
+        let other = entries.get(group, kept)?;
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+        Some(other)
+    }
+
+    fn kept_name<'a>(&self, entries: &Entries<T>, name: &'a str) -> &'a str {
+        let room = entries.named < self.cap && name.len() <= LONGEST_NAME;
+        if room || is_reserved(name) { name } else { OTHER }
+    }
+}
+
+fn is_reserved(name: &str) -> bool {
+    name == UNMATCHED || name == OTHER
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cap_holds_and_drops_are_counted() {
+        let catalog = Catalog::new(2);
+        let resolve = |group, name: &str| catalog.resolve(group, name, str::to_owned).to_string();
+        assert_eq!(resolve("GET", "a"), "a");
+        assert_eq!(resolve("GET", UNMATCHED), UNMATCHED);
+        assert_eq!(resolve("PUT", "a"), "a");
+        assert_eq!(catalog.dropped(), 0);
+        assert_eq!(resolve("GET", "b"), OTHER);
+        assert_eq!(resolve("GET", "c"), OTHER);
+        assert_eq!(resolve("GET", "a"), "a");
+        assert_eq!(resolve("PUT", "b"), OTHER);
+        assert_eq!(resolve("PUT", UNMATCHED), UNMATCHED);
+        assert_eq!(catalog.dropped(), 3);
+        assert_eq!(catalog.all().len(), 6);
+    }
+
+    #[test]
+    fn a_long_name_is_not_kept() {
+        let catalog = Catalog::new(10);
+        let long = "x".repeat(LONGEST_NAME + 1);
+        assert_eq!(*catalog.resolve("GET", &long, str::to_owned), OTHER);
+        assert_eq!(*catalog.resolve("GET", &long[1..], str::to_owned), long[1..]);
+        assert_eq!(catalog.dropped(), 1);
+    }
+}

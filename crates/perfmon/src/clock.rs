@@ -1,0 +1,84 @@
+//! The only place of the crate that reads time.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Where the registry takes its time from.
+pub trait Clock: Send + Sync + 'static {
+    /// Monotonic time since an arbitrary origin.
+    fn now(&self) -> Duration;
+
+    /// Wall-clock time in milliseconds since the Unix epoch; it only dates entries of the slow lists.
+    fn unix_millis(&self) -> u64;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone)]
+pub struct SystemClock {
+    origin: Instant,
+}
+
+impl SystemClock {
+    /// A clock whose origin is now.
+    #[expect(clippy::disallowed_methods, reason = "the crate's one clock")]
+    pub fn new() -> Self {
+        Self { origin: Instant::now() }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the crate's one clock")]
+    fn unix_millis(&self) -> u64 {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A clock that moves only when told; share it through an [`std::sync::Arc`].
+#[derive(Debug, Default)]
+pub struct ManualClock {
+    nanos: AtomicU64,
+}
+
+impl ManualClock {
+    /// A clock at zero, which is also its Unix epoch.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Moves the clock forward.
+    pub fn advance(&self, by: Duration) {
+        let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        self.nanos.fetch_add(by, Ordering::Relaxed);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.nanos.load(Ordering::Relaxed))
+    }
+
+    fn unix_millis(&self) -> u64 {
+        self.nanos.load(Ordering::Relaxed) / 1_000_000
+    }
+}
+
+impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
+    fn now(&self) -> Duration {
+        (**self).now()
+    }
+
+    fn unix_millis(&self) -> u64 {
+        (**self).unix_millis()
+    }
+}

@@ -1,0 +1,178 @@
+//! One method on one route.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::latency::{LatencySummary, rate, share};
+use crate::layout::Layout;
+use crate::series::{ABORTED, Interval, Series};
+use crate::totals::{EndpointTotals, Totals};
+use crate::window::Window;
+
+/// The hundreds of an HTTP status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StatusClass {
+    /// 1xx
+    Informational,
+    /// 2xx
+    Success,
+    /// 3xx
+    Redirection,
+    /// 4xx
+    ClientError,
+    /// 5xx, and every number that is no HTTP status.
+    ServerError,
+}
+
+impl StatusClass {
+    /// The class of a status code.
+    pub fn of(code: u16) -> Self {
+        match code {
+            100..=199 => Self::Informational,
+            200..=299 => Self::Success,
+            300..=399 => Self::Redirection,
+            400..=499 => Self::ClientError,
+            _ => Self::ServerError,
+        }
+    }
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CallOutcome {
+    /// With a response of this status.
+    Status(u16),
+    /// Without one: the handler panicked or the service returned an error. It counts as a server error.
+    Failed,
+    /// The client left first. Only counted: its time says when somebody gave up, not how long the work takes.
+    Aborted,
+}
+
+/// Numbers of responses by class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
+pub struct StatusCounts {
+    /// 1xx
+    #[serde(rename = "1xx")]
+    pub informational: u64,
+    /// 2xx
+    #[serde(rename = "2xx")]
+    pub success: u64,
+    /// 3xx
+    #[serde(rename = "3xx")]
+    pub redirection: u64,
+    /// 4xx
+    #[serde(rename = "4xx")]
+    pub client_error: u64,
+    /// 5xx
+    #[serde(rename = "5xx")]
+    pub server_error: u64,
+}
+
+impl StatusCounts {
+    /// Responses of all classes.
+    pub fn total(&self) -> u64 {
+        self.informational + self.success + self.redirection + self.client_error + self.server_error
+    }
+
+    fn of(interval: &Interval) -> Self {
+        let [informational, success, redirection, client_error, server_error, _] = interval.tallies;
+        Self { informational, success, redirection, client_error, server_error }
+    }
+}
+
+/// The recorder of one method and route; get it from [`Registry::endpoint`](crate::Registry::endpoint) and keep it.
+#[derive(Debug)]
+pub struct Endpoint {
+    method: &'static str,
+    route: String,
+    series: Series,
+}
+
+/// One endpoint in one window.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct EndpointSnapshot {
+    /// The HTTP method, `_OTHER` for an uncommon one.
+    pub method: &'static str,
+    /// The route template, or one of the reserved names.
+    pub route: String,
+    /// Responses.
+    pub count: u64,
+    /// Responses with a 5xx status, failed handlers included.
+    pub errors: u64,
+    /// Share of `errors` among the responses, 0 to 1.
+    pub error_rate: f64,
+    /// Requests whose client left before a response; not part of `count`.
+    pub aborted: u64,
+    /// Responses by class of their status.
+    pub classes: StatusCounts,
+    /// Responses per second.
+    pub rate: f64,
+    /// The time these figures stand for; less than the window while the process is young.
+    #[serde(rename = "covered_ms", serialize_with = "crate::millis::required")]
+    pub covered: Duration,
+    /// Latency of the responses.
+    #[serde(flatten)]
+    pub latency: LatencySummary,
+}
+
+impl Endpoint {
+    pub(crate) fn new(method: &'static str, route: &str, layout: Arc<Layout>, elapsed: Duration) -> Self {
+        Self { method, route: route.to_owned(), series: Series::new(layout, elapsed) }
+    }
+
+    /// The HTTP method, `_OTHER` for an uncommon one.
+    pub fn method(&self) -> &'static str {
+        self.method
+    }
+
+    /// The route template, or one of the reserved names.
+    pub fn route(&self) -> &str {
+        &self.route
+    }
+
+    /// Counts a response and its latency. Three relaxed atomic additions.
+    pub fn record(&self, class: StatusClass, latency: Duration) {
+        self.series.record(class as usize, latency);
+    }
+
+    /// Counts a request whose client left before the response.
+    pub fn aborted(&self) {
+        self.series.count(ABORTED);
+    }
+
+    pub(crate) fn series(&self) -> &Series {
+        &self.series
+    }
+
+    pub(crate) fn snapshot(&self, window: Window, thresholds: &[Duration]) -> EndpointSnapshot {
+        let interval = self.series.window(window);
+        let classes = StatusCounts::of(&interval);
+        EndpointSnapshot {
+            method: self.method,
+            route: self.route.clone(),
+            count: interval.latency.count(),
+            errors: classes.server_error,
+            error_rate: share(classes.server_error, classes.total()),
+            aborted: interval.tallies[ABORTED],
+            classes,
+            rate: rate(interval.latency.count(), interval.covered),
+            covered: interval.covered,
+            latency: LatencySummary::of(&interval.latency, thresholds),
+        }
+    }
+
+    pub(crate) fn totals(&self) -> EndpointTotals {
+        let interval = self.series.totals();
+        EndpointTotals {
+            method: self.method,
+            route: self.route.clone(),
+            classes: StatusCounts::of(&interval),
+            aborted: interval.tallies[ABORTED],
+            latency: Totals::of(&interval.latency),
+        }
+    }
+}

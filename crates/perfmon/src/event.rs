@@ -1,0 +1,19 @@
+//! What the registry tells while it happens.
+
+use crate::slow::{SlowCall, SlowOperation};
+
+/// Something worth a line in a log.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A request exceeded the threshold for slow calls.
+    SlowCall(&'a SlowCall),
+    /// An operation exceeded the threshold of its kind.
+    SlowOperation(&'a SlowOperation),
+}
+
+/// Receives events. It is called where the work runs, also while a panic unwinds: it must neither block nor panic.
+pub trait Observer: Send + Sync + 'static {
+    /// Takes in one event.
+    fn on(&self, event: &Event<'_>);
+}

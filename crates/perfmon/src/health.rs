@@ -1,0 +1,135 @@
+//! Readings made into a report.
+
+use crate::hysteresis::{BETTER_AFTER, Hysteresis, MARGIN, WORSE_AFTER};
+use crate::indicator::HealthConfig;
+use crate::reading::Reading;
+use crate::report::{Component, Health, HealthReport, Reason};
+use crate::score::{self, Flags, Part};
+
+/// Evaluates readings and remembers the state between evaluations.
+///
+/// A component scores 100 up to half of its threshold, 70 at it and 0 from twice the threshold on. The whole is the
+/// lower of the weighted mean and the worst critical component plus 10: healthy from 80, unhealthy below 50, and at least
+/// degraded as soon as any threshold is exceeded. Apart from that, a worse state is reported after two evaluations
+/// in a row (at once below 20 points), a better one after three that exceed its limit by 10 points.
+///
+/// Evaluate at a steady pace, every few seconds, and hand the last report to whoever asks: hysteresis counts evaluations.
+#[derive(Debug)]
+pub struct HealthMonitor {
+    min_samples: u64,
+    hysteresis: Hysteresis,
+}
+
+impl HealthMonitor {
+    /// A monitor that has seen nothing yet; its first evaluation is believed at once.
+    pub fn new(config: &HealthConfig) -> Self {
+        Self { min_samples: config.min_samples, hysteresis: Hysteresis::default() }
+    }
+
+    /// Judges readings. No readings, or none that can be judged, is unknown.
+    pub fn evaluate(&mut self, readings: impl IntoIterator<Item = Reading>) -> HealthReport {
+        let judged: Vec<Judged> = readings.into_iter().map(|reading| self.judge(reading)).collect();
+        let parts: Vec<Part> = judged.iter().filter_map(|judged| judged.part).collect();
+        let flags = Flags {
+            breached: judged.iter().any(|judged| judged.breached),
+            critical_unknown: judged.iter().any(|judged| judged.component.critical && judged.part.is_none()),
+        };
+        let score = score::overall(&parts);
+        let seen = score::state(score, flags);
+        let status = self.hysteresis.observe(score, flags);
+
+        let mut told: Vec<(Option<u8>, Reason)> = Vec::new();
+        let mut components = Vec::with_capacity(judged.len());
+        for Judged { component, reason, .. } in judged {
+            told.extend(reason.map(|reason| (component.score, reason)));
+            components.push(component);
+        }
+        // Scores ascending, then the unknown.
+        told.sort_by_key(|(score, _)| score.map_or(u8::MAX, |score| score));
+        let mut reasons: Vec<Reason> = told.into_iter().map(|(_, reason)| reason).collect();
+        reasons.extend(held(status, seen, score));
+        if reasons.is_empty() {
+            reasons.push(overall(match components.len() {
+                0 => "no reading was given".to_owned(),
+                1 => "the only reading is within half of its threshold".to_owned(),
+                all => format!("all {all} readings are within half of their thresholds"),
+            }));
+        }
+        HealthReport { status, score, reasons, components }
+    }
+
+    fn judge(&self, reading: Reading) -> Judged {
+        let Reading { name, observed, threshold, critical, samples, weight, unit, detail } = reading;
+        let few = samples.filter(|&samples| samples < self.min_samples);
+        let score = if few.is_some() { None } else { score::component(observed, threshold) };
+        let breached = score.is_some() && observed > threshold;
+        let finite = |value: f64| value.is_finite().then_some(value);
+        let unit_after = unit.map(|unit| format!(" {unit}")).unwrap_or_default();
+        let message = match (few, score) {
+            (Some(samples), _) => Some(format!("only {samples} of the {} samples needed", self.min_samples)),
+            (None, None) => Some(format!("{observed} against a threshold of {threshold} can't be judged")),
+            (None, Some(_)) if breached => {
+                Some(format!("{}{unit_after} exceeds the threshold of {threshold}{unit_after}", short(observed)))
+            }
+            (None, Some(score)) if score < 100.0 => {
+                Some(format!("{}{unit_after} nears the threshold of {threshold}{unit_after}", short(observed)))
+            }
+            (None, Some(_)) => None,
+        };
+        let reason = message.map(|message| Reason {
+            component: name.clone(),
+            message: match detail {
+                Some(detail) => format!("{name}: {message} ({detail})"),
+                None => format!("{name}: {message}"),
+            },
+            observed: finite(observed),
+            threshold: finite(threshold),
+        });
+        let state = match score {
+            None => Health::Unknown,
+            Some(score) if score <= 0.0 => Health::Unhealthy,
+            Some(_) if breached => Health::Degraded,
+            Some(_) => Health::Healthy,
+        };
+        let component = Component {
+            name,
+            state,
+            score: score.map(score::whole),
+            observed: finite(observed),
+            threshold: finite(threshold),
+            unit,
+            samples,
+            critical,
+        };
+        Judged { component, reason, breached, part: score.map(|score| Part { score, weight, critical }) }
+    }
+}
+
+struct Judged {
+    component: Component,
+    reason: Option<Reason>,
+    breached: bool,
+    part: Option<Part>,
+}
+
+/// Says why the reported state is not the one just seen.
+fn held(status: Health, seen: Health, score: Option<u8>) -> Option<Reason> {
+    if status == seen {
+        return None;
+    }
+    let score = score.map(|score| format!(" with {score} points")).unwrap_or_default();
+    Some(overall(format!(
+        "this evaluation alone is {seen}{score}; {status} is held until {WORSE_AFTER} in a row are worse or \
+         {BETTER_AFTER} better by {MARGIN} points"
+    )))
+}
+
+fn overall(message: String) -> Reason {
+    Reason { component: "overall".into(), message, observed: None, threshold: None }
+}
+
+/// Four digits after the point are more than anyone reads.
+fn short(value: f64) -> f64 {
+    let rounded = (value * 1e4).round() / 1e4;
+    if rounded.is_finite() { rounded } else { value }
+}

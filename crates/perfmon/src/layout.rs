@@ -1,0 +1,166 @@
+//! Which bucket a duration falls into.
+
+use std::time::Duration;
+
+/// 2⁶ buckets per power of two: a bucket is at most 1/64 of its lower end wide.
+const GROUPING_POWER: u32 = 6;
+/// Values from 2³⁷ ns (137.4 s) on share the last bucket.
+const RANGE_POWER: u32 = 37;
+const GROUP: usize = 1 << GROUPING_POWER;
+const PLAIN_BUCKETS: usize = (RANGE_POWER - GROUPING_POWER + 1) as usize * GROUP;
+const RANGE_END: u64 = 1 << RANGE_POWER;
+
+/// The bucket boundaries of a histogram: log-linear, cut once more at every exact edge.
+///
+/// Below 128 ns every nanosecond has its bucket; above, each power of two is divided into 64 equal buckets, so that
+/// a bucket is at most 1/64 (1.5625 %) wide. An *edge* splits the bucket it falls into, so that the
+/// number of samples at or below it is exact and costs nothing extra to count. The scheme is the log-linear one of
+/// `HdrHistogram` and of the `histogram` crate ("grouping power" 6); the splitting is ours.
+#[derive(Debug)]
+pub struct Layout {
+    /// Edges that split a bucket, ascending, in nanoseconds.
+    edges: Box<[u64]>,
+    /// For each plain bucket the number of edges in earlier ones.
+    edges_before: Box<[usize]>,
+    /// The largest value of each bucket, ascending; the last bucket is open and says the end of the range.
+    uppers: Box<[u64]>,
+}
+
+impl Layout {
+    /// A layout with exact edges at the given durations. Edges of 137.4 s and above are ignored: the range ends
+    /// there, and such a threshold is counted as if it were the end of the range.
+    pub fn new(edges: impl IntoIterator<Item = Duration>) -> Self {
+        let mut edges: Vec<u64> = edges
+            .into_iter()
+            .map(nanos)
+            .filter(|&edge| edge < RANGE_END && edge != plain_upper(plain_index(edge)))
+            .collect();
+        edges.sort_unstable();
+        edges.dedup();
+
+        let mut edges_before = Vec::with_capacity(PLAIN_BUCKETS);
+        let mut uppers = Vec::with_capacity(PLAIN_BUCKETS + edges.len() + 1);
+        let mut next = 0;
+        for bucket in 0..PLAIN_BUCKETS {
+            edges_before.push(next);
+            let upper = plain_upper(bucket);
+            while let Some(&edge) = edges.get(next).filter(|&&edge| edge < upper) {
+                uppers.push(edge);
+                next += 1;
+            }
+            uppers.push(upper);
+        }
+        uppers.push(RANGE_END);
+        Self { edges: edges.into(), edges_before: edges_before.into(), uppers: uppers.into() }
+    }
+
+    /// The number of buckets, the open one included.
+    pub fn buckets(&self) -> usize {
+        self.uppers.len()
+    }
+
+    /// The bucket of a duration in nanoseconds.
+    pub(crate) fn index(&self, nanos: u64) -> usize {
+        if nanos >= RANGE_END {
+            return self.uppers.len() - 1;
+        }
+        let plain = plain_index(nanos);
+        let mut edge = self.edges_before[plain];
+        while self.edges.get(edge).is_some_and(|&at| at < nanos) {
+            edge += 1;
+        }
+        plain + edge
+    }
+
+    /// The largest duration of a bucket; of the open bucket its lower end.
+    pub(crate) fn upper(&self, bucket: usize) -> Duration {
+        Duration::from_nanos(self.uppers[bucket])
+    }
+
+    /// How many buckets lie wholly at or below `bound`.
+    pub(crate) fn buckets_up_to(&self, bound: Duration) -> usize {
+        let bound = nanos(bound);
+        let closed = self.uppers.len() - 1;
+        self.uppers[..closed].partition_point(|&upper| upper <= bound)
+    }
+}
+
+impl Default for Layout {
+    /// A layout with edges at [`EXPOSITION_BOUNDS`](crate::EXPOSITION_BOUNDS) only.
+    fn default() -> Self {
+        Self::new(crate::EXPOSITION_BOUNDS)
+    }
+}
+
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "below PLAIN_BUCKETS for every value below the range's end")]
+fn plain_index(nanos: u64) -> usize {
+    if nanos < 2 * GROUP as u64 {
+        return nanos as usize;
+    }
+    let shift = nanos.ilog2() - GROUPING_POWER;
+    shift as usize * GROUP + (nanos >> shift) as usize
+}
+
+fn plain_upper(bucket: usize) -> u64 {
+    if bucket < 2 * GROUP {
+        return bucket as u64;
+    }
+    let shift = bucket / GROUP - 1;
+    let mantissa = (bucket % GROUP + GROUP) as u64;
+    ((mantissa + 1) << shift) - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn buckets_are_contiguous_and_narrow() {
+        let layout = Layout::default();
+        let mut lower = 0;
+        for (bucket, &upper) in layout.uppers[..layout.buckets() - 1].iter().enumerate() {
+            assert_eq!(layout.index(lower), bucket);
+            assert_eq!(layout.index(upper), bucket);
+            assert!((upper - lower) * 64 <= lower, "{lower}..={upper}");
+            lower = upper + 1;
+        }
+        assert_eq!(lower, RANGE_END);
+        assert_eq!(layout.index(RANGE_END), layout.buckets() - 1);
+        assert_eq!(layout.index(u64::MAX), layout.buckets() - 1);
+    }
+
+    #[test]
+    fn edges_beyond_the_range_are_ignored() {
+        let plain = Layout::new([]).buckets();
+        assert_eq!(plain, PLAIN_BUCKETS + 1);
+        assert_eq!(Layout::new([Duration::MAX, Duration::from_nanos(RANGE_END), Duration::ZERO]).buckets(), plain);
+    }
+
+    proptest! {
+        #[test]
+        fn an_edge_divides_exactly(edges in prop::collection::vec(0..RANGE_END, 0..40), value in 0..RANGE_END) {
+            let layout = Layout::new(edges.iter().copied().map(Duration::from_nanos));
+            let bucket = layout.index(value);
+            prop_assert!(layout.uppers[bucket] >= value);
+            for &edge in &edges {
+                let within = layout.buckets_up_to(Duration::from_nanos(edge));
+                prop_assert_eq!(bucket < within, value <= edge, "edge {}", edge);
+            }
+        }
+
+        #[test]
+        fn many_edges_in_one_bucket_stay_apart(offsets in prop::collection::vec(0u64..1000, 0..50), at in 0u64..1000) {
+            let base = 1_000_000_000;
+            let layout = Layout::new(offsets.iter().map(|o| Duration::from_nanos(base + o)));
+            for &offset in &offsets {
+                let within = layout.buckets_up_to(Duration::from_nanos(base + offset));
+                prop_assert_eq!(layout.index(base + at) < within, at <= offset);
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! `record(duration)` never waits and never resets; whoever reads subtracts.
+//!
+//! Every endpoint and every measured operation owns one atomic histogram that only grows. Once a second the
+//! application calls [`Registry::tick`], which subtracts the previous reading from the present one and files the
+//! difference into rings of seconds, minutes and hours. So rotation loses no sample, all figures of a window
+//! describe the same samples, and the totals for Prometheus come from the same counters as the percentiles.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tidegate_perfmon::{Health, HealthMonitor, Reading, Registry, StatusClass, Window};
+//!
+//! let registry = Registry::builder().build();
+//! let schedules = registry.endpoint("GET", "/api/schedules/{id}"); // bound once, recorded often
+//! for _ in 0..100 {
+//!     schedules.record(StatusClass::Success, Duration::from_millis(12));
+//! }
+//! registry.tick(registry.now()); // the application does this every second
+//!
+//! let page = registry.endpoints(Window::Seconds(60));
+//! assert_eq!(page[0].count, 100);
+//! assert!(page[0].latency.p99.unwrap() >= Duration::from_millis(12));
+//!
+//! let mut monitor = HealthMonitor::new(registry.health_config());
+//! let mut readings = registry.readings();
+//! readings.push(Reading::new("pool_in_use", 12.0, 80.0));
+//! let report = monitor.evaluate(readings);
+//! assert_eq!(report.status, Health::Healthy);
+//! assert!(!report.reasons.is_empty());
+//! ```
+//!
+//! # Cost
+//!
+//! A record is three relaxed atomic additions (bucket, sum, status class) on memory shared by few threads. A
+//! histogram takes about 8 KiB for each of at most four stripes that threads touch, its totals 16 KiB, and each
+//! window slot 8 bytes per distinct bucket seen. A tick reads about 2,000 counters per series.
+//!
+//! # What it does not guarantee
+//!
+//! - Windows are as fine as the ticks: a sample belongs to the tick that reads it. Without ticks windows stand still
+//!   (nothing is lost: the next tick takes it all).
+//! - Quantiles and maxima are read from buckets: never below the true sample, at most 1.6 % above it. Only counts at
+//!   the configured thresholds and at [`EXPOSITION_BOUNDS`] are exact.
+//! - Durations of 137.4 s and above share one bucket ([`Snapshot::clamped`] counts them), and one sample adds at most
+//!   a day to a sum.
+//! - While recorders run, a tick may read a request's bucket and its status class one tick apart. Over all
+//!   ticks both are complete.
+//! - More than 2³² records in one bucket between two ticks would be read modulo 2³².
+//! - The HTTP layer times until the response headers. A body that stalls or breaks afterwards is not seen.
+//! - Nothing is kept over a restart.
+
+mod catalog;
+mod clock;
+mod endpoint;
+mod event;
+mod health;
+mod histogram;
+mod hysteresis;
+mod indicator;
+mod latency;
+#[cfg(feature = "tower")]
+mod layer;
+mod layout;
+mod measure;
+mod millis;
+mod operation;
+mod reading;
+mod registry;
+mod report;
+#[cfg(feature = "tower")]
+mod response;
+mod ring;
+mod score;
+mod series;
+mod settings;
+mod slow;
+mod snapshot;
+mod stripe;
+mod timeline;
+mod totals;
+mod window;
+
+pub use catalog::{OTHER, UNMATCHED};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass, StatusCounts};
+pub use event::{Event, Observer};
+pub use health::HealthMonitor;
+pub use histogram::Histogram;
+pub use indicator::HealthConfig;
+pub use latency::{LatencySummary, OverThreshold};
+#[cfg(feature = "tower")]
+pub use layer::{PerfLayer, PerfService};
+pub use layout::Layout;
+pub use operation::{Kind, OperationSnapshot};
+pub use reading::Reading;
+pub use registry::Registry;
+pub use report::{Component, Health, HealthReport, Reason};
+#[cfg(feature = "tower")]
+pub use response::PerfFuture;
+pub use settings::RegistryBuilder;
+pub use slow::{SlowCall, SlowOperation};
+pub use snapshot::Snapshot;
+pub use totals::{EXPOSITION_BOUNDS, EndpointTotals, OperationTotals, Totals};
+pub use window::Window;

@@ -1,0 +1,75 @@
+//! Times a future.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::operation::{Kind, Operation};
+use crate::registry::Registry;
+
+impl Registry {
+    /// Runs a future and records how long it took, from its first poll to its end.
+    ///
+    /// Beyond the warning threshold of the kind, the run enters [`slow_operations`](Self::slow_operations) and the
+    /// observer hears of it. A panic is recorded with its time, a future dropped before its end as
+    /// cancelled, one never polled not at all. `operation` must be a name, not a statement or a key with values in it:
+    /// distinct names are capped.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use tidegate_perfmon::{Kind, Registry};
+    ///
+    /// let registry = Registry::builder().build();
+    /// let rows = registry.measure(Kind::Database, "schedules.list", async { 3 }).await;
+    /// assert_eq!(rows, 3);
+    /// assert_eq!(registry.operation_totals()[0].latency.count, 1);
+    /// # });
+    /// ```
+    pub fn measure<F: Future>(
+        &self,
+        kind: Kind,
+        operation: &str,
+        future: F,
+    ) -> impl Future<Output = F::Output> + use<F> {
+        let registry = self.clone();
+        let operation = self.operation(kind, operation);
+        async move {
+            let run = Run::start(registry, operation);
+            let output = future.await;
+            run.finish();
+            output
+        }
+    }
+}
+
+struct Run {
+    registry: Registry,
+    operation: Arc<Operation>,
+    started: Duration,
+    finished: bool,
+}
+
+impl Run {
+    fn start(registry: Registry, operation: Arc<Operation>) -> Self {
+        let started = registry.now();
+        Self { registry, operation, started, finished: false }
+    }
+
+    fn finish(mut self) {
+        self.finished = true;
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let elapsed = self.registry.now().saturating_sub(self.started);
+        if self.finished {
+            self.operation.finished(elapsed);
+        } else if std::thread::panicking() {
+            self.operation.panicked(elapsed);
+        } else {
+            self.operation.cancelled();
+        }
+        self.registry.report_slow(&self.operation, elapsed);
+    }
+}

@@ -1,0 +1,136 @@
+//! Work other than requests: queries, calls, cache reads, rendering.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::endpoint::StatusClass;
+use crate::latency::{LatencySummary, rate};
+use crate::layout::Layout;
+use crate::series::{ABORTED, Series};
+use crate::totals::{OperationTotals, Totals};
+use crate::window::Window;
+
+/// What a measured operation does; it decides from when on it is slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A statement or transaction; warns above 100 ms.
+    Database,
+    /// A call to another service's API; warns above 200 ms.
+    Api,
+    /// A cache read or write; warns above 10 ms.
+    Cache,
+    /// Rendering a page or document; warns above 50 ms.
+    Rendering,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Database, Self::Api, Self::Cache, Self::Rendering];
+
+    /// The duration above which a run is reported, unless the registry is built with another.
+    pub const fn default_threshold(self) -> Duration {
+        match self {
+            Self::Database => Duration::from_millis(100),
+            Self::Api => Duration::from_millis(200),
+            Self::Cache => Duration::from_millis(10),
+            Self::Rendering => Duration::from_millis(50),
+        }
+    }
+
+    /// `database`, `api`, `cache` or `rendering`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Database => "database",
+            Self::Api => "api",
+            Self::Cache => "cache",
+            Self::Rendering => "rendering",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Operation {
+    pub(crate) kind: Kind,
+    pub(crate) name: String,
+    pub(crate) series: Series,
+}
+
+/// One operation in one window.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct OperationSnapshot {
+    /// The kind of operation.
+    pub kind: Kind,
+    /// Its name.
+    pub operation: String,
+    /// Finished runs, panicked ones included.
+    pub count: u64,
+    /// Runs that panicked.
+    pub panicked: u64,
+    /// Runs that were dropped before their end; not part of `count`.
+    pub cancelled: u64,
+    /// Runs above the warning threshold of the kind, exactly.
+    pub slow: u64,
+    /// Finished runs per second.
+    pub rate: f64,
+    /// The time these figures stand for.
+    #[serde(rename = "covered_ms", serialize_with = "crate::millis::required")]
+    pub covered: Duration,
+    /// Duration of the finished runs.
+    #[serde(flatten)]
+    pub latency: LatencySummary,
+}
+
+impl Operation {
+    pub(crate) fn new(kind: Kind, name: &str, layout: Arc<Layout>, elapsed: Duration) -> Self {
+        Self { kind, name: name.to_owned(), series: Series::new(layout, elapsed) }
+    }
+
+    pub(crate) fn finished(&self, duration: Duration) {
+        self.series.record(StatusClass::Success as usize, duration);
+    }
+
+    pub(crate) fn panicked(&self, duration: Duration) {
+        self.series.record(StatusClass::ServerError as usize, duration);
+    }
+
+    pub(crate) fn cancelled(&self) {
+        self.series.count(ABORTED);
+    }
+
+    pub(crate) fn snapshot(&self, window: Window, slow: Duration, thresholds: &[Duration]) -> OperationSnapshot {
+        let interval = self.series.window(window);
+        OperationSnapshot {
+            kind: self.kind,
+            operation: self.name.clone(),
+            count: interval.latency.count(),
+            panicked: interval.tallies[StatusClass::ServerError as usize],
+            cancelled: interval.tallies[ABORTED],
+            slow: interval.latency.over(slow),
+            rate: rate(interval.latency.count(), interval.covered),
+            covered: interval.covered,
+            latency: LatencySummary::of(&interval.latency, thresholds),
+        }
+    }
+
+    pub(crate) fn totals(&self) -> OperationTotals {
+        let interval = self.series.totals();
+        OperationTotals {
+            kind: self.kind,
+            operation: self.name.clone(),
+            panicked: interval.tallies[StatusClass::ServerError as usize],
+            cancelled: interval.tallies[ABORTED],
+            latency: Totals::of(&interval.latency),
+        }
+    }
+}

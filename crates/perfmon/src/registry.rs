@@ -1,0 +1,206 @@
+//! All recorders of a process.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::catalog::{Catalog, UNMATCHED};
+use crate::clock::Clock;
+use crate::endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass};
+use crate::event::{Event, Observer};
+use crate::indicator::HealthConfig;
+use crate::layout::Layout;
+use crate::operation::{Kind, Operation, OperationSnapshot};
+use crate::settings::RegistryBuilder;
+use crate::slow::{SlowCall, SlowLog, SlowOperation};
+use crate::timeline::Timeline;
+use crate::totals::{EndpointTotals, OperationTotals};
+use crate::window::Window;
+
+const LONGEST_REQUEST_ID: usize = 128;
+
+/// Endpoints, operations and their windows. Clones share one registry.
+#[derive(Clone)]
+pub struct Registry {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) clock: Box<dyn Clock>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) layout: Arc<Layout>,
+    pub(crate) thresholds: Vec<Duration>,
+    pub(crate) slow_call: Duration,
+    pub(crate) slow_kinds: [Duration; Kind::ALL.len()],
+    pub(crate) health: HealthConfig,
+    pub(crate) endpoints: Catalog<Endpoint>,
+    pub(crate) operations: Catalog<Operation>,
+    pub(crate) slow_calls: SlowLog<SlowCall>,
+    pub(crate) slow_operations: SlowLog<SlowOperation>,
+    pub(crate) timeline: Mutex<Timeline>,
+}
+
+impl Registry {
+    /// Starts to build a registry.
+    pub fn builder() -> RegistryBuilder {
+        RegistryBuilder::new()
+    }
+
+    pub(crate) fn from_inner(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The time of the registry's clock, since its origin.
+    pub fn now(&self) -> Duration {
+        self.inner.clock.now()
+    }
+
+    /// The recorder of a method on a route template; ask once and keep it. Uncommon methods become `_OTHER`; past
+    /// the cap, or with a template longer than 256 bytes, the recorder is that of [`OTHER`](crate::OTHER).
+    pub fn endpoint(&self, method: &str, route: &str) -> Arc<Endpoint> {
+        let method = known_method(method);
+        let make = |route: &str| Endpoint::new(method, route, Arc::clone(&self.inner.layout), self.elapsed());
+        self.inner.endpoints.resolve(method, route, make)
+    }
+
+    /// The recorder of requests that matched no route.
+    pub fn unmatched(&self, method: &str) -> Arc<Endpoint> {
+        self.endpoint(method, UNMATCHED)
+    }
+
+    /// Records how a request ended, and lists and reports it when it was slow. The layer does this by itself.
+    pub fn finished(&self, endpoint: &Endpoint, outcome: CallOutcome, elapsed: Duration, request_id: Option<&str>) {
+        match outcome {
+            CallOutcome::Status(code) => endpoint.record(StatusClass::of(code), elapsed),
+            CallOutcome::Failed => endpoint.record(StatusClass::ServerError, elapsed),
+            CallOutcome::Aborted => endpoint.aborted(),
+        }
+        if elapsed <= self.inner.slow_call {
+            return;
+        }
+        let call = SlowCall {
+            method: endpoint.method(),
+            route: endpoint.route().to_owned(),
+            elapsed,
+            outcome,
+            at_unix_ms: self.inner.clock.unix_millis(),
+            request_id: request_id.map(|id| id[..id.floor_char_boundary(LONGEST_REQUEST_ID)].to_owned()),
+        };
+        self.notify(&Event::SlowCall(&call));
+        self.inner.slow_calls.push(call);
+    }
+
+    /// Files everything recorded since the last tick into the windows. Call it about once a second, from one
+    /// place, with [`now`](Self::now). A reading before the last one counts as no time passed.
+    pub fn tick(&self, now: Duration) {
+        let elapsed = self.inner.timeline.lock().unwrap_or_else(PoisonError::into_inner).advance(now);
+        let mut scratch = Vec::new();
+        for endpoint in self.inner.endpoints.all() {
+            endpoint.series().tick(elapsed, &mut scratch);
+        }
+        for operation in self.inner.operations.all() {
+            operation.series.tick(elapsed, &mut scratch);
+        }
+    }
+
+    /// Every endpoint in a window, in the order of route and method.
+    pub fn endpoints(&self, window: Window) -> Vec<EndpointSnapshot> {
+        let endpoints = self.inner.endpoints.all();
+        endpoints.iter().map(|endpoint| endpoint.snapshot(window, &self.inner.thresholds)).collect()
+    }
+
+    /// Every measured operation in a window, in the order of name and kind.
+    pub fn operations(&self, window: Window) -> Vec<OperationSnapshot> {
+        let operations = self.inner.operations.all();
+        operations
+            .iter()
+            .map(|operation| operation.snapshot(window, self.slow_above(operation.kind), &self.inner.thresholds))
+            .collect()
+    }
+
+    /// Every endpoint since the start of the process.
+    pub fn totals(&self) -> Vec<EndpointTotals> {
+        self.inner.endpoints.all().iter().map(|endpoint| endpoint.totals()).collect()
+    }
+
+    /// Every measured operation since the start of the process.
+    pub fn operation_totals(&self) -> Vec<OperationTotals> {
+        self.inner.operations.all().iter().map(|operation| operation.totals()).collect()
+    }
+
+    /// The latest slow calls, newest first.
+    pub fn slow_calls(&self, limit: usize) -> Vec<SlowCall> {
+        self.inner.slow_calls.newest(limit)
+    }
+
+    /// The latest slow operations, newest first.
+    pub fn slow_operations(&self, limit: usize) -> Vec<SlowOperation> {
+        self.inner.slow_operations.newest(limit)
+    }
+
+    /// How often an endpoint was asked for and `__other__` was given, because of the cap or an overlong template.
+    pub fn dropped_endpoints(&self) -> u64 {
+        self.inner.endpoints.dropped()
+    }
+
+    /// The same for operations.
+    pub fn dropped_operations(&self) -> u64 {
+        self.inner.operations.dropped()
+    }
+
+    /// The limits behind [`readings`](Self::readings).
+    pub fn health_config(&self) -> &HealthConfig {
+        &self.inner.health
+    }
+
+    pub(crate) fn operation(&self, kind: Kind, name: &str) -> Arc<Operation> {
+        let make = |name: &str| Operation::new(kind, name, Arc::clone(&self.inner.layout), self.elapsed());
+        self.inner.operations.resolve(kind.name(), name, make)
+    }
+
+    pub(crate) fn slow_above(&self, kind: Kind) -> Duration {
+        self.inner.slow_kinds[kind as usize]
+    }
+
+    pub(crate) fn report_slow(&self, operation: &Operation, elapsed: Duration) {
+        let threshold = self.slow_above(operation.kind);
+        if elapsed <= threshold {
+            return;
+        }
+        let slow = SlowOperation {
+            kind: operation.kind,
+            operation: operation.name.clone(),
+            elapsed,
+            threshold,
+            at_unix_ms: self.inner.clock.unix_millis(),
+        };
+        self.notify(&Event::SlowOperation(&slow));
+        self.inner.slow_operations.push(slow);
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.inner.timeline.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    fn notify(&self, event: &Event<'_>) {
+        if let Some(observer) = &self.inner.observer {
+            observer.on(event);
+        }
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").field("dropped_endpoints", &self.dropped_endpoints()).finish_non_exhaustive()
+    }
+}
+
+/// Methods are chosen by clients, so only the common ones make series.
+fn known_method(method: &str) -> &'static str {
+    const KNOWN: [&str; 9] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE"];
+    KNOWN.into_iter().find(|known| *known == method).unwrap_or("_OTHER")
+}

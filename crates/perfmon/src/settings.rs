@@ -1,0 +1,127 @@
+//! How a registry is built.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::catalog::Catalog;
+use crate::clock::{Clock, SystemClock};
+use crate::event::Observer;
+use crate::indicator::HealthConfig;
+use crate::layout::Layout;
+use crate::operation::Kind;
+use crate::registry::{Inner, Registry};
+use crate::slow::SlowLog;
+use crate::timeline::Timeline;
+use crate::totals::EXPOSITION_BOUNDS;
+
+/// Builds a [`Registry`]. Every setting has a default, no value is refused.
+pub struct RegistryBuilder {
+    clock: Box<dyn Clock>,
+    observer: Option<Arc<dyn Observer>>,
+    cap: usize,
+    thresholds: Vec<Duration>,
+    slow_call: Duration,
+    slow_entries: usize,
+    slow_kinds: [Duration; Kind::ALL.len()],
+    health: HealthConfig,
+}
+
+impl RegistryBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            clock: Box::new(SystemClock::new()),
+            observer: None,
+            cap: 512,
+            thresholds: [1, 2, 5].map(Duration::from_secs).to_vec(),
+            slow_call: Duration::from_millis(500),
+            slow_entries: 100,
+            slow_kinds: Kind::ALL.map(Kind::default_threshold),
+            health: HealthConfig::default(),
+        }
+    }
+
+    /// The source of time; by default the machine's clock.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Box::new(clock);
+        self
+    }
+
+    /// Who hears of slow calls and operations; by default nobody.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// How many endpoints, and how many operations, get a name of their own; the rest share `__other__`. 512 by
+    /// default.
+    #[must_use]
+    pub fn cap(mut self, cap: usize) -> Self {
+        self.cap = cap;
+        self
+    }
+
+    /// The durations above which samples are counted exactly and shown; 1 s, 2 s and 5 s by default.
+    #[must_use]
+    pub fn thresholds(mut self, thresholds: impl IntoIterator<Item = Duration>) -> Self {
+        self.thresholds = thresholds.into_iter().collect();
+        self.thresholds.sort_unstable();
+        self.thresholds.dedup();
+        self
+    }
+
+    /// The duration above which a request enters the slow list; 500 ms by default.
+    #[must_use]
+    pub fn slow_call(mut self, threshold: Duration) -> Self {
+        self.slow_call = threshold;
+        self
+    }
+
+    /// The duration above which an operation of this kind enters the slow list.
+    #[must_use]
+    pub fn slow_operation(mut self, kind: Kind, threshold: Duration) -> Self {
+        self.slow_kinds[kind as usize] = threshold;
+        self
+    }
+
+    /// How many entries each slow list keeps; 100 by default.
+    #[must_use]
+    pub fn slow_entries(mut self, entries: usize) -> Self {
+        self.slow_entries = entries;
+        self
+    }
+
+    /// The limits behind [`Registry::readings`]. Its durations are counted exactly.
+    #[must_use]
+    pub fn health(mut self, health: HealthConfig) -> Self {
+        self.health = health;
+        self
+    }
+
+    /// Builds the registry. Its windows begin now.
+    pub fn build(self) -> Registry {
+        let edges = EXPOSITION_BOUNDS
+            .into_iter()
+            .chain(self.thresholds.iter().copied())
+            .chain([self.slow_call])
+            .chain(self.slow_kinds)
+            .chain([self.health.p99, self.health.slow_api, self.health.slow_query]);
+        let layout = Arc::new(Layout::new(edges));
+        let timeline = Timeline::starting_at(self.clock.now());
+        Registry::from_inner(Inner {
+            clock: self.clock,
+            observer: self.observer,
+            layout,
+            thresholds: self.thresholds,
+            slow_call: self.slow_call,
+            slow_kinds: self.slow_kinds,
+            health: self.health,
+            endpoints: Catalog::new(self.cap),
+            operations: Catalog::new(self.cap),
+            slow_calls: SlowLog::new(self.slow_entries),
+            slow_operations: SlowLog::new(self.slow_entries),
+            timeline: timeline.into(),
+        })
+    }
+}

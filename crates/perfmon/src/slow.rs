@@ -1,0 +1,92 @@
+//! The most recent slow calls and operations.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::endpoint::CallOutcome;
+use crate::millis;
+use crate::operation::Kind;
+
+/// A request that took longer than the registry's threshold.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SlowCall {
+    /// The HTTP method.
+    pub method: &'static str,
+    /// The route template.
+    pub route: String,
+    /// How long it took, or lasted until its client left.
+    #[serde(rename = "elapsed_ms", serialize_with = "millis::required")]
+    pub elapsed: Duration,
+    /// How it ended. In JSON the member `status`: the number, `"failed"` or `"aborted"`.
+    #[serde(rename = "status")]
+    pub outcome: CallOutcome,
+    /// When it ended, in milliseconds since the Unix epoch.
+    pub at_unix_ms: u64,
+    /// The request's id, cut after 128 bytes.
+    pub request_id: Option<String>,
+}
+
+impl Serialize for CallOutcome {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Status(code) => serializer.serialize_u16(*code),
+            Self::Failed => serializer.serialize_str("failed"),
+            Self::Aborted => serializer.serialize_str("aborted"),
+        }
+    }
+}
+
+/// A measured operation that took longer than the threshold of its kind.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SlowOperation {
+    /// The kind of operation.
+    pub kind: Kind,
+    /// Its name.
+    pub operation: String,
+    /// How long it took.
+    #[serde(rename = "elapsed_ms", serialize_with = "millis::required")]
+    pub elapsed: Duration,
+    /// The threshold it exceeded.
+    #[serde(rename = "threshold_ms", serialize_with = "millis::required")]
+    pub threshold: Duration,
+    /// When it ended, in milliseconds since the Unix epoch.
+    pub at_unix_ms: u64,
+}
+
+/// A bounded list that forgets its oldest entry.
+#[derive(Debug)]
+pub(crate) struct SlowLog<T> {
+    capacity: usize,
+    entries: Mutex<VecDeque<T>>,
+}
+
+impl<T: Clone> SlowLog<T> {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { capacity, entries: Mutex::new(VecDeque::new()) }
+    }
+
+    pub(crate) fn push(&self, entry: T) {
+        if self.capacity == 0 {
+            return;
+        }
+        let mut entries = self.entries();
+        if entries.len() == self.capacity {
+            entries.pop_front();
+        }
+        entries.push_back(entry);
+    }
+
+    /// The newest entries first.
+    pub(crate) fn newest(&self, limit: usize) -> Vec<T> {
+        self.entries().iter().rev().take(limit).cloned().collect()
+    }
+
+    fn entries(&self) -> MutexGuard<'_, VecDeque<T>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

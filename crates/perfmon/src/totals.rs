@@ -1,0 +1,78 @@
+//! Cumulative figures, for an exposition that the application writes.
+
+use std::time::Duration;
+
+use crate::endpoint::StatusCounts;
+use crate::operation::Kind;
+use crate::snapshot::Snapshot;
+
+/// The upper bounds of the exposed buckets; every registry counts exactly at them.
+pub const EXPOSITION_BOUNDS: [Duration; 13] = [
+    Duration::from_millis(1),
+    Duration::from_micros(2_500),
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(25),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_millis(1_000),
+    Duration::from_millis(2_500),
+    Duration::from_millis(5_000),
+    Duration::from_millis(10_000),
+];
+
+/// A histogram since the start of the process, in the shape of a Prometheus histogram. It includes what no tick has
+/// read yet, and no figure ever decreases from one reading to the next.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Totals {
+    /// `(upper bound in seconds, samples at or below it)`, ascending, without `+Inf`, which is `count`.
+    pub buckets: Vec<(f64, u64)>,
+    /// The number of samples.
+    pub count: u64,
+    /// The sum of all samples in seconds.
+    pub sum_seconds: f64,
+}
+
+impl Totals {
+    pub(crate) fn of(snapshot: &Snapshot) -> Self {
+        Self {
+            buckets: snapshot.cumulative().collect(),
+            count: snapshot.count(),
+            sum_seconds: snapshot.sum().as_secs_f64(),
+        }
+    }
+}
+
+/// What one endpoint has served since the start of the process.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct EndpointTotals {
+    /// The HTTP method, `_OTHER` for an uncommon one.
+    pub method: &'static str,
+    /// The route template, or one of the reserved names.
+    pub route: String,
+    /// Responses by class of their status.
+    pub classes: StatusCounts,
+    /// Requests that ended without a response, because the client left.
+    pub aborted: u64,
+    /// The latency of responses.
+    pub latency: Totals,
+}
+
+/// What one measured operation has done since the start of the process.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct OperationTotals {
+    /// The kind of operation.
+    pub kind: Kind,
+    /// Its name.
+    pub operation: String,
+    /// Runs that panicked.
+    pub panicked: u64,
+    /// Runs that were dropped before their end.
+    pub cancelled: u64,
+    /// The duration of finished runs, panicked ones included.
+    pub latency: Totals,
+}

@@ -1,0 +1,220 @@
+//! From records and readings to a report.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tidegate_perfmon::{
+    Endpoint, Health, HealthConfig, HealthMonitor, HealthReport, Kind, ManualClock, Reading, Registry, StatusClass,
+};
+
+const NS: Duration = Duration::from_nanos(1);
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn registry() -> Registry {
+    Registry::builder().clock(ManualClock::new()).build()
+}
+
+fn record(endpoint: &Endpoint, times: u32, class: StatusClass, latency: Duration) {
+    for _ in 0..times {
+        endpoint.record(class, latency);
+    }
+}
+
+/// A first evaluation, which is believed at once.
+fn first(registry: &Registry) -> HealthReport {
+    registry.tick(registry.now());
+    HealthMonitor::new(registry.health_config()).evaluate(registry.readings())
+}
+
+fn judge(readings: impl IntoIterator<Item = Reading>) -> HealthReport {
+    HealthMonitor::new(&HealthConfig::default()).evaluate(readings)
+}
+
+fn state(report: &HealthReport, name: &str) -> Health {
+    report.components.iter().find(|component| component.name == name).expect("a component of that name").state
+}
+
+#[test]
+fn five_percent_errors_pass_and_more_do_not() {
+    for (errors, expected) in [(50, Health::Healthy), (51, Health::Degraded), (100, Health::Unhealthy)] {
+        let registry = registry();
+        let endpoint = registry.endpoint("GET", "/");
+        record(&endpoint, errors, StatusClass::ServerError, NS);
+        record(&endpoint, 1000 - errors, StatusClass::ClientError, NS);
+        assert_eq!(state(&first(&registry), "error_rate"), expected, "{errors}");
+    }
+}
+
+#[test]
+fn p99_is_breached_exactly_when_more_than_one_percent_took_longer() {
+    for (slow, latency, breached) in [(10, secs(100), false), (11, secs(5), false), (11, secs(5) + NS, true)] {
+        let registry = registry();
+        let endpoint = registry.endpoint("GET", "/");
+        record(&endpoint, slow, StatusClass::Success, latency);
+        record(&endpoint, 1000 - slow, StatusClass::Success, NS);
+        let report = first(&registry);
+        assert_eq!(state(&report, "p99") != Health::Healthy, breached, "{slow} × {latency:?}");
+        assert_eq!(report.status == Health::Healthy, !breached, "{slow} × {latency:?}");
+    }
+}
+
+#[test]
+fn a_slow_endpoint_is_named_and_an_outlier_is_not() {
+    let registry = registry();
+    record(&registry.endpoint("GET", "/fast"), 1000, StatusClass::Success, NS);
+    record(&registry.endpoint("GET", "/rare"), 19, StatusClass::Success, secs(4));
+    let outlier = registry.endpoint("GET", "/outlier");
+    record(&outlier, 95, StatusClass::Success, NS);
+    record(&outlier, 5, StatusClass::Success, secs(3));
+    record(&outlier, 900, StatusClass::Success, NS);
+    assert_eq!(state(&first(&registry), "slow_api"), Health::Healthy);
+
+    let slow = registry.endpoint("GET", "/slow");
+    record(&slow, 94, StatusClass::Success, NS);
+    record(&slow, 6, StatusClass::Success, secs(2) + NS);
+    let report = first(&registry);
+    assert_eq!(state(&report, "slow_api"), Health::Degraded);
+    let reason = report.reasons.iter().find(|reason| reason.component == "slow_api").unwrap();
+    assert!(reason.message.contains("GET /slow"), "{}", reason.message);
+    assert_eq!(reason.threshold, Some(2.0));
+}
+
+#[tokio::test]
+async fn slow_queries_count_once_there_are_queries() {
+    let clock = Arc::new(ManualClock::new());
+    let registry = Registry::builder().clock(Arc::clone(&clock)).build();
+    registry.measure(Kind::Api, "call", async { clock.advance(secs(9)) }).await;
+    assert!(first(&registry).components.iter().all(|component| component.name != "slow_query"));
+    for _ in 0..20 {
+        registry.measure(Kind::Database, "list", async { clock.advance(secs(1)) }).await;
+    }
+    assert_eq!(state(&first(&registry), "slow_query"), Health::Healthy);
+    for _ in 0..20 {
+        registry.measure(Kind::Database, "list", async { clock.advance(secs(1) + NS) }).await;
+    }
+    assert_eq!(state(&first(&registry), "slow_query"), Health::Degraded);
+}
+
+#[test]
+fn limits_of_ones_own_are_exact_too() {
+    let p99 = Duration::from_nanos(1_234_567_891);
+    let config = HealthConfig { p99, ..HealthConfig::default() };
+    for (latency, expected) in [(p99, Health::Healthy), (p99 + NS, Health::Degraded)] {
+        let registry = Registry::builder().clock(ManualClock::new()).health(config.clone()).build();
+        record(&registry.endpoint("GET", "/"), 100, StatusClass::Success, latency);
+        assert_eq!(state(&first(&registry), "p99"), expected);
+    }
+}
+
+#[test]
+fn fewer_than_twenty_samples_are_unknown() {
+    let registry = registry();
+    let endpoint = registry.endpoint("GET", "/");
+    assert_eq!(first(&registry).status, Health::Unknown);
+    record(&endpoint, 19, StatusClass::ServerError, NS);
+    let report = first(&registry);
+    assert_eq!((report.status, report.score), (Health::Unknown, None));
+    assert!(report.reasons[0].message.contains("19 of the 20"), "{}", report.reasons[0].message);
+    record(&endpoint, 1, StatusClass::ServerError, NS);
+    assert_eq!(first(&registry).status, Health::Unhealthy);
+}
+
+#[test]
+fn a_silent_critical_component_is_never_healthy() {
+    let calm = Reading::new("pool", 1.0, 80.0);
+    let silent = Reading::new("errors", 0.0, 0.05).samples(3);
+    let report = judge([calm.clone(), silent.clone().critical()]);
+    assert_eq!((report.status, report.score), (Health::Unknown, Some(100)));
+    assert_eq!(judge([calm, silent]).status, Health::Healthy);
+}
+
+#[test]
+fn what_is_no_measurement_is_unknown_with_that_reason() {
+    for (observed, threshold) in
+        [(f64::NAN, 1.0), (f64::INFINITY, 1.0), (-0.1, 1.0), (1.0, 0.0), (1.0, -5.0), (1.0, f64::NAN)]
+    {
+        let report = judge([Reading::new("odd", observed, threshold).weight(f64::NAN)]);
+        assert_eq!((report.status, report.score), (Health::Unknown, None));
+        assert!(report.reasons[0].message.contains("can't be judged"));
+        serde_json::to_string(&report).unwrap();
+    }
+    let weights = [f64::NAN, -1.0, 0.0, f64::INFINITY, f64::MAX];
+    let report = judge(weights.map(|weight| Reading::new("w", 1.0, 1.0).weight(weight)));
+    assert_eq!(report.score, Some(70));
+    assert_eq!(judge([]).status, Health::Unknown);
+    assert_eq!(judge([]).reasons.len(), 1);
+}
+
+#[test]
+fn the_body_is_health_json() {
+    let report = judge([
+        Reading::new("pool_in_use", 96.0, 80.0).unit("connections").detail("primary"),
+        Reading::new("error_rate", 0.0, 0.05).critical().samples(400),
+    ]);
+    assert_eq!(report.status, Health::Degraded);
+    let message = "pool_in_use: 96 connections exceeds the threshold of 80 connections (primary)";
+    assert_eq!(
+        serde_json::to_value(&report).unwrap(),
+        serde_json::json!({
+            "status": "warn", "health": "degraded", "score": 78, "output": message,
+            "reasons": [{"component": "pool_in_use", "message": message, "observed": 96.0, "threshold": 80.0}],
+            "checks": {
+                "error_rate": [{"status": "pass", "score": 100, "observedValue": 0.0, "observedUnit": null,
+                    "threshold": 0.05, "samples": 400, "critical": true}],
+                "pool_in_use": [{"status": "warn", "score": 56, "observedValue": 96.0, "observedUnit": "connections",
+                    "threshold": 80.0, "samples": null, "critical": false}],
+            },
+        })
+    );
+}
+
+#[test]
+fn a_held_state_says_so() {
+    let mut monitor = HealthMonitor::new(&HealthConfig::default());
+    let mut observe = |value| monitor.evaluate([Reading::new("load", value, 1.0)]);
+    assert_eq!(observe(1.5).status, Health::Unhealthy);
+    let held = observe(0.0);
+    assert_eq!((held.status, held.score), (Health::Unhealthy, Some(100)));
+    assert!(held.reasons[0].message.contains("healthy with 100 points"), "{}", held.reasons[0].message);
+    observe(0.0);
+    assert_eq!(observe(0.0).status, Health::Healthy);
+}
+
+proptest! {
+    #[test]
+    fn every_report_has_reasons_a_sound_score_and_serializes(
+        series in prop::collection::vec(
+            prop::collection::vec(
+                (any::<f64>(), any::<f64>(), any::<bool>(), prop::option::of(0u64..40), any::<f64>()), 0..6),
+            1..20),
+    ) {
+        let mut monitor = HealthMonitor::new(&HealthConfig::default());
+        for readings in series {
+            let report = monitor.evaluate(readings.into_iter().map(|(observed, threshold, critical, samples, weight)| {
+                let reading = Reading::new("r", observed, threshold).weight(weight);
+                let reading = if critical { reading.critical() } else { reading };
+                samples.into_iter().fold(reading, Reading::samples)
+            }));
+            prop_assert!(!report.reasons.is_empty());
+            prop_assert!(report.score.is_none_or(|score| score <= 100));
+            let breached = report.components.iter().any(|component| {
+                component.state == Health::Degraded || component.state == Health::Unhealthy
+            });
+            prop_assert!(!breached || matches!(report.status, Health::Degraded | Health::Unhealthy));
+            let body = serde_json::to_value(&report).unwrap();
+            prop_assert_eq!(&body["status"], report.status.check_status());
+        }
+    }
+
+    #[test]
+    fn noise_at_a_threshold_does_not_flap(noise in prop::collection::vec(0.95f64..1.05, 10..200)) {
+        let mut monitor = HealthMonitor::new(&HealthConfig::default());
+        let states: Vec<_> =
+            noise.iter().map(|&value| monitor.evaluate([Reading::new("load", value, 1.0)]).status).collect();
+        prop_assert!(states.windows(2).filter(|pair| pair[0] != pair[1]).count() <= 1, "{:?}", states);
+    }
+}

@@ -1,0 +1,57 @@
+//! The decision itself: a pure function of `(state, now, cost)`.
+
+mod fixed_window;
+mod sliding_window;
+mod token_bucket;
+
+pub use fixed_window::{FixedWindow, FixedWindowState};
+pub use sliding_window::{SlidingWindow, SlidingWindowState};
+pub use token_bucket::{TokenBucket, TokenBucketState};
+
+use crate::{CheckError, Decision, Quota, Timestamp};
+
+/// Decides over the state of one key.
+///
+/// The result depends on the arguments alone: the same state, time and cost give the same decision and the same
+/// next state, so another implementation can be compared on the same trace. An implementation accepts any
+/// `now`, also one before the last; the [crate docs](crate#time) say what that means.
+pub trait Algorithm: Send + Sync + 'static {
+    /// What is remembered of one key.
+    type State: Clone + Send + 'static;
+
+    /// The algorithm's name, for logs and statistics.
+    fn name(&self) -> &'static str;
+
+    /// The quota it applies.
+    fn quota(&self) -> Quota;
+
+    /// The greatest cost that can ever be admitted at once.
+    fn capacity(&self) -> u64;
+
+    /// The state of a key that was never charged.
+    fn initial(&self, now: Timestamp) -> Self::State;
+
+    /// Admits and charges `cost`, or refuses and charges nothing. A cost of zero charges nothing.
+    ///
+    /// # Errors
+    /// [`CheckError::CostExceedsLimit`] when `cost` is above [`capacity`](Self::capacity); the state is untouched.
+    fn check(&self, state: &mut Self::State, now: Timestamp, cost: u64) -> Result<Decision, CheckError>;
+
+    /// Whether [`check`](Self::check) would admit `cost`, without charging it: `remaining` and `reset_after` are
+    /// those before the charge.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    fn peek(&self, state: &Self::State, now: Timestamp, cost: u64) -> Result<Decision, CheckError>;
+
+    /// How much of the capacity is in use at `now`: what eviction compares.
+    fn charged(&self, state: &Self::State, now: Timestamp) -> u64;
+
+    /// From when on the state equals the initial one and may be forgotten.
+    fn expires_at(&self, state: &Self::State) -> Timestamp;
+}
+
+/// Refuses a cost that can never fit.
+pub(crate) fn ensure_fits(cost: u64, limit: u64) -> Result<(), CheckError> {
+    if cost > limit { Err(CheckError::CostExceedsLimit { cost, limit }) } else { Ok(()) }
+}

@@ -1,0 +1,109 @@
+//! Fixed window: one counter that starts again at each multiple of the period.
+
+use std::time::Duration;
+
+use super::{Algorithm, ensure_fits};
+use crate::{Allowance, CheckError, Decision, Denial, Quota, Timestamp};
+
+/// Counts per window; windows begin at the multiples of the period since the clock's epoch, so with
+/// [`SystemClock`](crate::SystemClock) an hour begins on the hour and a day at midnight UTC.
+///
+/// Bound: at most `limit` in each such window, hence at most `2 × limit` in any stretch of one period.
+/// O(1) time, 16 bytes a key. The quota's burst is ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FixedWindow {
+    quota: Quota,
+}
+
+/// What [`FixedWindow`] remembers of a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FixedWindowState {
+    start: u64,
+    used: u64,
+}
+
+impl FixedWindow {
+    /// Applies `quota`.
+    pub const fn new(quota: Quota) -> Self {
+        Self { quota }
+    }
+
+    /// The state as it counts at `now`.
+    fn at(&self, state: FixedWindowState, now: Timestamp) -> FixedWindowState {
+        let now = now.as_micros();
+        let start = now - now % self.quota.period_micros();
+        if now < state.start {
+            if state.start - now > self.quota.period_micros() {
+                // The clock was set back: the usage moves into the window it shows now.
+                return FixedWindowState { start, ..state };
+            }
+            return state;
+        }
+        if start > state.start { FixedWindowState { start, used: 0 } } else { state }
+    }
+
+    fn until_next(&self, state: FixedWindowState, now: Timestamp) -> Duration {
+        let end = state.start.saturating_add(self.quota.period_micros());
+        Timestamp::from_micros(end).saturating_since(now)
+    }
+
+    fn decide(&self, state: FixedWindowState, now: Timestamp, cost: u64) -> Decision {
+        let (quota, limit) = (self.quota, self.quota.limit());
+        // The usage can exceed the limit after the limit was lowered.
+        let remaining = limit.saturating_sub(state.used);
+        let next = self.until_next(state, now);
+        let reset_after = if state.used == 0 { Duration::ZERO } else { next };
+        if cost <= remaining {
+            Decision::Allowed(Allowance { quota, limit, remaining, reset_after })
+        } else {
+            Decision::Denied(Denial { quota, limit, remaining, reset_after, retry_after: next, blocked_for: None })
+        }
+    }
+}
+
+impl Algorithm for FixedWindow {
+    type State = FixedWindowState;
+
+    fn name(&self) -> &'static str {
+        "fixed_window"
+    }
+
+    fn quota(&self) -> Quota {
+        self.quota
+    }
+
+    fn capacity(&self) -> u64 {
+        self.quota.limit()
+    }
+
+    fn initial(&self, now: Timestamp) -> FixedWindowState {
+        let now = now.as_micros();
+        FixedWindowState { start: now - now % self.quota.period_micros(), used: 0 }
+    }
+
+    fn check(&self, state: &mut FixedWindowState, now: Timestamp, cost: u64) -> Result<Decision, CheckError> {
+        ensure_fits(cost, self.capacity())?;
+        *state = self.at(*state, now);
+        let decision = self.decide(*state, now, cost);
+        Ok(match decision {
+            Decision::Allowed(_) => {
+                state.used += cost;
+                self.decide(*state, now, 0)
+            }
+            Decision::Denied(_) => decision,
+        })
+    }
+
+    fn peek(&self, state: &FixedWindowState, now: Timestamp, cost: u64) -> Result<Decision, CheckError> {
+        ensure_fits(cost, self.capacity())?;
+        Ok(self.decide(self.at(*state, now), now, cost))
+    }
+
+    fn charged(&self, state: &FixedWindowState, now: Timestamp) -> u64 {
+        self.at(*state, now).used
+    }
+
+    fn expires_at(&self, state: &FixedWindowState) -> Timestamp {
+        Timestamp::from_micros(state.start.saturating_add(self.quota.period_micros()))
+    }
+}

@@ -1,0 +1,185 @@
+//! Conservative sliding window: charges are kept in segments, and a segment counts in full until all of it is
+//! older than the window.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use super::{Algorithm, ensure_fits};
+use crate::{Allowance, CheckError, Decision, Denial, Quota, Timestamp};
+
+/// Admits at most `limit` in any window.
+///
+/// Bound: in any half-open stretch of one period, wherever it begins, at most `limit`. The price is that a charge
+/// may count for up to `period / segments` longer than the period, never less.
+///
+/// A segment begins at the first charge that finds none to join, takes the charges of the next
+/// `period / segments`, and leaves one period after its last charge. So a burst counts for exactly one period,
+/// and with charges further apart than a segment this is the exact log. Time O(1) amortised, O(segments) for a
+/// refusal; at most `segments + 1` entries of 16 bytes a key, fewer under a smaller limit. The quota's burst is
+/// ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlidingWindow {
+    quota: Quota,
+    segment: u64,
+}
+
+/// What [`SlidingWindow`] remembers of a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SlidingWindowState {
+    segments: VecDeque<Segment>,
+    /// When the newest segment began.
+    begun: u64,
+    used: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Segment {
+    last: u64,
+    used: u64,
+}
+
+const SEGMENTS: NonZeroU16 = NonZeroU16::new(60).expect("60 is not zero");
+
+impl SlidingWindow {
+    /// Applies `quota` with 60 segments: a minute counts up to a second long.
+    pub const fn new(quota: Quota) -> Self {
+        Self::with_segments(quota, SEGMENTS)
+    }
+
+    /// Applies `quota` with a number of segments: more of them wait less and remember more.
+    pub const fn with_segments(quota: Quota, segments: NonZeroU16) -> Self {
+        Self { quota, segment: quota.period_micros().div_ceil(segments.get() as u64) }
+    }
+
+    /// The window's view of time: never before the last charge, from which the real time lags by the second
+    /// value. After a step back of more than a window there is no lag: the last charge counts as made now.
+    fn view(&self, state: &SlidingWindowState, now: Timestamp) -> (u64, u64) {
+        let now = now.as_micros();
+        let last = state.segments.back().map_or(now, |newest| newest.last.max(now));
+        (last, if last - now > self.quota.period_micros() { 0 } else { last - now })
+    }
+
+    /// Moves the clock's step back into the state, so that the window's view is real time again.
+    fn follow_clock(&self, state: &mut SlidingWindowState, now: Timestamp) {
+        let (view, lag) = self.view(state, now);
+        let step = view - now.as_micros() - lag;
+        if step > 0 {
+            state.begun = state.begun.saturating_sub(step);
+            for segment in &mut state.segments {
+                segment.last = segment.last.saturating_sub(step);
+            }
+        }
+    }
+
+    fn has_left(&self, segment: Segment, view: u64) -> bool {
+        view.saturating_sub(segment.last) >= self.quota.period_micros()
+    }
+
+    /// How long after `view` a segment leaves.
+    fn leaves_in(&self, segment: Segment, view: u64) -> u64 {
+        self.quota.period_micros().saturating_sub(view.saturating_sub(segment.last))
+    }
+
+    /// What is in use at `view`, and the first segment that still counts.
+    fn live(&self, state: &SlidingWindowState, view: u64) -> (u64, usize) {
+        let mut used = state.used;
+        for (index, segment) in state.segments.iter().enumerate() {
+            if !self.has_left(*segment, view) {
+                return (used, index);
+            }
+            used -= segment.used;
+        }
+        (0, state.segments.len())
+    }
+
+    fn decide(&self, state: &SlidingWindowState, now: Timestamp, cost: u64) -> Decision {
+        let (quota, limit) = (self.quota, self.quota.limit());
+        let (view, lag) = self.view(state, now);
+        let (used, first) = self.live(state, view);
+        // The usage can exceed the limit after the limit was lowered.
+        let remaining = limit.saturating_sub(used);
+        let wait = |segment: &Segment| Duration::from_micros(self.leaves_in(*segment, view) + lag);
+        let reset_after = if used == 0 { Duration::ZERO } else { state.segments.back().map_or(Duration::ZERO, wait) };
+        if cost <= remaining {
+            return Decision::Allowed(Allowance { quota, limit, remaining, reset_after });
+        }
+        let mut left = used;
+        let retry_after = state
+            .segments
+            .range(first..)
+            .find(|segment| {
+                left -= segment.used;
+                left <= limit - cost
+            })
+            .map_or(reset_after, wait);
+        Decision::Denied(Denial { quota, limit, remaining, reset_after, retry_after, blocked_for: None })
+    }
+
+    fn charge(&self, state: &mut SlidingWindowState, view: u64, cost: u64) {
+        match state.segments.back_mut() {
+            Some(newest) if view - state.begun < self.segment => {
+                newest.last = view;
+                newest.used += cost;
+            }
+            _ => {
+                state.segments.push_back(Segment { last: view, used: cost });
+                state.begun = view;
+            }
+        }
+        state.used += cost;
+    }
+}
+
+impl Algorithm for SlidingWindow {
+    type State = SlidingWindowState;
+
+    fn name(&self) -> &'static str {
+        "sliding_window"
+    }
+
+    fn quota(&self) -> Quota {
+        self.quota
+    }
+
+    fn capacity(&self) -> u64 {
+        self.quota.limit()
+    }
+
+    fn initial(&self, _now: Timestamp) -> SlidingWindowState {
+        SlidingWindowState::default()
+    }
+
+    fn check(&self, state: &mut SlidingWindowState, now: Timestamp, cost: u64) -> Result<Decision, CheckError> {
+        ensure_fits(cost, self.capacity())?;
+        self.follow_clock(state, now);
+        let (view, _) = self.view(state, now);
+        while let Some(oldest) = state.segments.front().filter(|oldest| self.has_left(**oldest, view)) {
+            state.used -= oldest.used;
+            state.segments.pop_front();
+        }
+        let decision = self.decide(state, now, cost);
+        Ok(match decision {
+            Decision::Allowed(_) if cost > 0 => {
+                self.charge(state, view, cost);
+                self.decide(state, now, 0)
+            }
+            _ => decision,
+        })
+    }
+
+    fn peek(&self, state: &SlidingWindowState, now: Timestamp, cost: u64) -> Result<Decision, CheckError> {
+        ensure_fits(cost, self.capacity())?;
+        Ok(self.decide(state, now, cost))
+    }
+
+    fn charged(&self, state: &SlidingWindowState, now: Timestamp) -> u64 {
+        let (view, _) = self.view(state, now);
+        self.live(state, view).0
+    }
+
+    fn expires_at(&self, state: &SlidingWindowState) -> Timestamp {
+        let last = state.segments.back().map_or(0, |newest| newest.last.saturating_add(self.quota.period_micros()));
+        Timestamp::from_micros(last)
+    }
+}

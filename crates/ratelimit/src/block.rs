@@ -1,0 +1,149 @@
+//! The automatic block of a key that goes over its limit.
+
+use std::time::Duration;
+
+use crate::Timestamp;
+use crate::clock::whole_micros;
+
+/// How long a key that goes over its limit is refused, and how that grows with repetition.
+///
+/// Only the step from free into blocked is a strike: what is refused during a block neither strikes nor extends
+/// it. A client that waits for `retry_after` is never struck again for waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockPolicy {
+    base: u64,
+    escalation: Option<Escalation>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Escalation {
+    cap: u64,
+    decay: u64,
+}
+
+impl BlockPolicy {
+    /// The longest automatic block.
+    pub const MAX: Duration = Duration::from_secs(24 * 3_600);
+
+    /// Blocks for `duration`, however often it happens. Clamped to between 1 ms and [`BlockPolicy::MAX`].
+    pub fn fixed(duration: Duration) -> Self {
+        Self { base: whole_micros(duration.clamp(Duration::from_millis(1), Self::MAX)), escalation: None }
+    }
+
+    /// Blocks for `duration × 2^strikes`, at most `cap`; one strike is forgotten after each `decay` without a
+    /// block. `cap` is clamped to between the fixed duration and [`BlockPolicy::MAX`], `decay` to at least 1 ms.
+    #[must_use]
+    pub fn escalate(self, cap: Duration, decay: Duration) -> Self {
+        let cap = whole_micros(cap.min(Self::MAX)).max(self.base);
+        let decay = whole_micros(decay).max(1_000);
+        Self { escalation: Some(Escalation { cap, decay }), ..self }
+    }
+
+    /// Strikes the key and returns how long it is blocked.
+    pub(crate) fn strike(&self, block: &mut Block, now: Timestamp) -> Duration {
+        let (length, strikes) = match self.escalation {
+            None => (self.base, 0),
+            Some(Escalation { cap, .. }) => {
+                let strikes = self.strikes(block, now);
+                // 2^37 × 1 ms is above the greatest cap, so a greater shift changes nothing and can't overflow.
+                let length = u128::from(self.base) << strikes.min(37);
+                (u64::try_from(length).unwrap_or(cap).min(cap), strikes.saturating_add(1))
+            }
+        };
+        *block = Block { until: now.as_micros().saturating_add(length), length, strikes };
+        Duration::from_micros(length)
+    }
+
+    /// The strikes that are not forgotten yet.
+    pub(crate) fn strikes(&self, block: &Block, now: Timestamp) -> u32 {
+        let Some(Escalation { decay, .. }) = self.escalation else { return 0 };
+        let forgotten = now.as_micros().saturating_sub(block.until) / decay;
+        block.strikes.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
+    }
+}
+
+/// The block of one key; the default is none and no strikes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Block {
+    until: u64,
+    length: u64,
+    strikes: u32,
+}
+
+impl Block {
+    /// A block of `duration` from `now` that keeps `strikes`.
+    pub(crate) fn manual(now: Timestamp, duration: Duration, strikes: u32) -> Self {
+        let length = whole_micros(duration);
+        Self { until: now.as_micros().saturating_add(length), length, strikes }
+    }
+
+    /// What is left of the block, never more than its length, whatever the clock does.
+    pub(crate) fn left(&self, now: Timestamp) -> Option<Duration> {
+        let left = self.until.saturating_sub(now.as_micros()).min(self.length);
+        (left > 0).then(|| Duration::from_micros(left))
+    }
+
+    /// Restarts a block that the clock was set back from, so that it ends once its length has passed again.
+    pub(crate) fn follow_clock(&mut self, now: Timestamp) {
+        self.until = self.until.min(now.as_micros().saturating_add(self.length));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000)
+    }
+
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn doubles_up_to_the_cap_and_decays() {
+        let policy = BlockPolicy::fixed(seconds(60)).escalate(seconds(300), seconds(1_000));
+        let mut block = Block::default();
+        let mut now = 5;
+        for expected in [60, 120, 240, 300, 300] {
+            assert_eq!(policy.strike(&mut block, at(now)), seconds(expected));
+            assert_eq!(block.left(at(now + expected - 1)), Some(seconds(1)));
+            now += expected;
+            assert_eq!(block.left(at(now)), None);
+        }
+        assert_eq!(policy.strikes(&block, at(now + 999)), 5);
+        assert_eq!(policy.strikes(&block, at(now + 1_000)), 4);
+        assert_eq!(policy.strikes(&block, at(now + 5_000)), 0);
+        assert_eq!(policy.strike(&mut block, at(now + 4_000)), seconds(120));
+    }
+
+    #[test]
+    fn a_fixed_block_never_grows() {
+        let policy = BlockPolicy::fixed(seconds(60));
+        let mut block = Block::default();
+        for round in 0..40 {
+            assert_eq!(policy.strike(&mut block, at(60 * round)), seconds(60));
+        }
+    }
+
+    #[test]
+    fn any_number_of_strikes_stays_at_the_cap() {
+        let policy = BlockPolicy::fixed(Duration::ZERO).escalate(Duration::MAX, Duration::MAX);
+        let mut block = Block { strikes: u32::MAX, ..Block::default() };
+        assert_eq!(policy.strike(&mut block, Timestamp::MAX), BlockPolicy::MAX);
+        assert_eq!(block.strikes, u32::MAX);
+        let mut longest = Block { strikes: 40, ..Block::default() };
+        assert_eq!(BlockPolicy::fixed(Duration::MAX).strike(&mut longest, at(0)), BlockPolicy::MAX);
+    }
+
+    #[test]
+    fn a_clock_set_back_restarts_the_block_at_most() {
+        let policy = BlockPolicy::fixed(seconds(60));
+        let mut block = Block::default();
+        policy.strike(&mut block, at(1_000_000));
+        assert_eq!(block.left(at(10)), Some(seconds(60)));
+        block.follow_clock(at(10));
+        assert_eq!(block.left(at(70)), None);
+    }
+}

@@ -1,0 +1,77 @@
+//! What can be wrong with a quota, a check or a tier's name.
+
+use std::time::Duration;
+
+/// Why a check has no decision.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// No amount of waiting would let this cost through.
+    #[error("a cost of {cost} can never fit a limit of {limit}")]
+    CostExceedsLimit {
+        /// The cost asked for.
+        cost: u64,
+        /// The greatest cost that can ever fit.
+        limit: u64,
+    },
+    /// Every place is held by a blocked key, so a new key can't be counted.
+    #[error("no room for a new key: all {max_keys} places of its shard are held by blocked keys")]
+    Full {
+        /// The places of the shard that the key belongs to.
+        max_keys: usize,
+    },
+    /// The key is longer than [`MAX_KEY_BYTES`](crate::MAX_KEY_BYTES), which bounds the memory of all keys.
+    #[error("a key of {length} bytes is longer than {max}")]
+    KeyTooLong {
+        /// Length of the key, in bytes.
+        length: usize,
+        /// The longest key accepted, in bytes.
+        max: usize,
+    },
+}
+
+/// Why a [`Quota`](crate::Quota) can't be built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuotaError {
+    /// A limit of zero admits nothing, ever.
+    #[error("a limit must be at least 1")]
+    ZeroLimit,
+    /// The limit is above [`Quota::MAX_LIMIT`](crate::Quota::MAX_LIMIT).
+    #[error("a limit of {limit} is above {max}")]
+    LimitTooLarge {
+        /// The limit asked for.
+        limit: u64,
+        /// The greatest limit.
+        max: u64,
+    },
+    /// A burst of zero admits nothing, ever.
+    #[error("a burst must be at least 1")]
+    ZeroBurst,
+    /// The burst is above [`Quota::MAX_LIMIT`](crate::Quota::MAX_LIMIT).
+    #[error("a burst of {burst} is above {max}")]
+    BurstTooLarge {
+        /// The burst asked for.
+        burst: u64,
+        /// The greatest burst.
+        max: u64,
+    },
+    /// The period is zero, longer than [`Quota::MAX_PERIOD`](crate::Quota::MAX_PERIOD), or not whole microseconds.
+    #[error("a period of {period:?} is not between 1 µs and {max:?} in whole microseconds")]
+    Period {
+        /// The period asked for.
+        period: Duration,
+        /// The longest period.
+        max: Duration,
+    },
+    /// The text isn't of the form `100/minute`, `5/15m` or `100/minute burst 20`.
+    #[error("not a quota such as \"100/minute\", \"5/15m\" or \"100/minute burst 20\"")]
+    Syntax,
+}
+
+/// The name is not one of `free`, `basic`, `premium`, `enterprise`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name:?} is not a tier: one of free, basic, premium, enterprise")]
+pub struct UnknownTier {
+    pub(crate) name: String,
+}

@@ -1,0 +1,97 @@
+//! Response headers that tell a client how to pace itself.
+//!
+//! `RateLimit-Policy` and `RateLimit` as in draft-ietf-httpapi-ratelimit-headers-10, `Retry-After` as in RFC 9110:
+//!
+//! ```text
+//! RateLimit-Policy: "minute";q=100;w=60
+//! RateLimit: "minute";r=20;t=23
+//! Retry-After: 23
+//! ```
+//!
+//! All times are whole seconds, rounded up, so that a client which obeys them is never early.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+
+use crate::{Decision, Quota, TenantDecision};
+
+/// `RateLimit`: what is left, and for how long.
+pub const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+/// `RateLimit-Policy`: what the quota is.
+pub const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// The greatest integer of a structured field, RFC 9651.
+const MAX_INTEGER: u64 = 999_999_999_999_999;
+
+/// Adds the headers of one limiter's decision. Headers of other limiters stay; of several `Retry-After` the
+/// longest stays.
+pub fn apply(headers: &mut HeaderMap, name: &str, decision: &Decision) {
+    append(headers, RATELIMIT_POLICY, policy(name, decision.quota()));
+    append(headers, RATELIMIT, standing(name, decision));
+    if let Some(retry_after) = decision.retry_after() {
+        raise_retry_after(headers, retry_after);
+    }
+}
+
+/// Adds the headers of a tenant's decision: the policies of its three windows, and what is left of the
+/// [binding](TenantDecision::binding) one.
+pub fn apply_tenant(headers: &mut HeaderMap, decision: &TenantDecision) {
+    let policies = decision.windows.iter().map(|window| policy(window.name, window.decision.quota()));
+    append(headers, RATELIMIT_POLICY, policies.collect::<Vec<_>>().join(", "));
+    let binding = decision.binding();
+    append(headers, RATELIMIT, standing(binding.name, &binding.decision));
+    if let Some(retry_after) = decision.retry_after() {
+        raise_retry_after(headers, retry_after);
+    }
+}
+
+/// A duration in whole seconds, rounded up: the value of a `Retry-After`.
+pub fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
+}
+
+fn policy(name: &str, quota: Quota) -> String {
+    let (limit, window) = (quota.limit().min(MAX_INTEGER), whole_seconds(quota.period()));
+    format!("{};q={limit};w={window}", quoted(name))
+}
+
+fn standing(name: &str, decision: &Decision) -> String {
+    let until = decision.retry_after().unwrap_or(decision.reset_after());
+    let (remaining, until) = (decision.remaining().min(MAX_INTEGER), whole_seconds(until).min(MAX_INTEGER));
+    format!("{};r={remaining};t={until}", quoted(name))
+}
+
+/// A structured-field string; what it can't hold becomes `_`.
+fn quoted(name: &str) -> String {
+    let mut text = String::with_capacity(name.len() + 2);
+    text.push('"');
+    for character in name.chars() {
+        match character {
+            '"' | '\\' => {
+                // Writing to a string can't fail.
+                let _ = write!(text, "\\{character}");
+            }
+            ' '..='~' => text.push(character),
+            _ => text.push('_'),
+        }
+    }
+    text.push('"');
+    text
+}
+
+fn append(headers: &mut HeaderMap, name: HeaderName, value: String) {
+    // The text is visible ASCII and spaces, always a legal value; a full map is the caller's to notice.
+    if let Ok(value) = HeaderValue::try_from(value) {
+        let _ = headers.try_append(name, value);
+    }
+}
+
+fn raise_retry_after(headers: &mut HeaderMap, retry_after: Duration) {
+    let seconds = whole_seconds(retry_after);
+    let present = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if present.is_none_or(|present| present < seconds) {
+        let _ = headers.try_insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+}

@@ -1,0 +1,95 @@
+//! Which peers may say who called them.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+
+/// The networks whose forwarded headers count. The default trusts nobody.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies {
+    networks: Vec<IpNet>,
+    header: ForwardedHeader,
+}
+
+/// The header that the trusted proxies maintain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForwardedHeader {
+    /// Whichever arrives; where both do, they must agree.
+    #[default]
+    Either,
+    /// `Forwarded` (RFC 7239) alone.
+    Forwarded,
+    /// `X-Forwarded-For` alone.
+    XForwardedFor,
+}
+
+/// An entry of the list is neither an address nor a network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("entry {position} of the trusted proxies, {entry:?}, is neither an address nor a CIDR such as 10.0.0.0/8")]
+pub struct TrustedProxiesError {
+    /// Which entry, from 1.
+    pub position: usize,
+    /// Its text, cut to 64 characters.
+    pub entry: String,
+}
+
+impl TrustedProxies {
+    /// Parses addresses and CIDRs with commas between; an empty text trusts nobody.
+    ///
+    /// # Errors
+    /// [`TrustedProxiesError`] names the first entry that is neither.
+    pub fn parse(text: &str) -> Result<Self, TrustedProxiesError> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        let networks = text.split(',').map(str::trim).enumerate().map(|(index, entry)| {
+            network(entry)
+                .ok_or_else(|| TrustedProxiesError { position: index + 1, entry: entry.chars().take(64).collect() })
+        });
+        Ok(Self { networks: networks.collect::<Result<_, _>>()?, header: ForwardedHeader::Either })
+    }
+
+    /// Reads this header alone.
+    #[must_use]
+    pub fn header(self, header: ForwardedHeader) -> Self {
+        Self { header, ..self }
+    }
+
+    /// Whether `address` is a trusted proxy; IPv4-mapped IPv6 counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.networks.iter().any(|network| network.contains(&address))
+    }
+
+    /// Whether nobody is trusted.
+    pub fn is_empty(&self) -> bool {
+        self.networks.is_empty()
+    }
+
+    pub(super) fn trusted_header(&self) -> ForwardedHeader {
+        self.header
+    }
+}
+
+impl FromStr for TrustedProxies {
+    type Err = TrustedProxiesError;
+
+    fn from_str(text: &str) -> Result<Self, TrustedProxiesError> {
+        Self::parse(text)
+    }
+}
+
+/// A network, in IPv4 if it is a part of the IPv4-mapped addresses.
+fn network(entry: &str) -> Option<IpNet> {
+    if let Ok(address) = entry.parse::<IpAddr>() {
+        return Some(IpNet::from(address.to_canonical()));
+    }
+    let network: IpNet = entry.parse().ok()?;
+    match (network.addr().to_canonical(), network.prefix_len()) {
+        (IpAddr::V4(v4), length) if network.addr().is_ipv6() && length >= 96 => {
+            IpNet::new(IpAddr::V4(v4), length - 96).ok()
+        }
+        _ => Some(network),
+    }
+}

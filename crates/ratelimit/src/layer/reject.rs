@@ -1,0 +1,85 @@
+//! The response in place of the service's.
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
+
+use crate::headers::whole_seconds;
+use crate::{CheckError, Denial};
+
+/// Why a request doesn't reach the service.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Rejection<'a> {
+    /// The limiter refused.
+    Denied {
+        /// The limiter's name.
+        limiter: &'a str,
+        /// What it said.
+        denial: &'a Denial,
+    },
+    /// The limiter had no decision.
+    Failed {
+        /// The limiter's name.
+        limiter: &'a str,
+        /// Why not.
+        error: &'a CheckError,
+    },
+}
+
+/// Builds the response to a request that doesn't reach the service.
+pub trait Reject<B> {
+    /// The response; a denial's rate limit headers are added to it afterwards.
+    fn reject(&self, rejection: Rejection<'_>) -> Response<B>;
+}
+
+impl<B, F: Fn(Rejection<'_>) -> Response<B>> Reject<B> for F {
+    fn reject(&self, rejection: Rejection<'_>) -> Response<B> {
+        self(rejection)
+    }
+}
+
+/// Answers in `application/problem+json` (RFC 9457), never to be stored: 429 for a denial, 400 for a key that is
+/// too long, 503 when the limiter can't count.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProblemJson;
+
+impl<B: From<String>> Reject<B> for ProblemJson {
+    fn reject(&self, rejection: Rejection<'_>) -> Response<B> {
+        let (status, title, detail) = match rejection {
+            Rejection::Denied { limiter, denial } => {
+                let seconds = whole_seconds(denial.retry_after);
+                let detail = format!("limit {} of {limiter} reached; retry after {seconds} s", denial.quota);
+                (StatusCode::TOO_MANY_REQUESTS, "Too Many Requests", detail)
+            }
+            Rejection::Failed { error: CheckError::KeyTooLong { .. }, .. } => {
+                (StatusCode::BAD_REQUEST, "Bad Request", "the client's identity is too long".to_owned())
+            }
+            Rejection::Failed { limiter, .. } => {
+                let detail = format!("{limiter} can't count this request now");
+                (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", detail)
+            }
+        };
+        let status_code = status.as_u16();
+        let detail = escaped(&detail);
+        let body = format!(r#"{{"type":"about:blank","title":"{title}","status":{status_code},"detail":"{detail}"}}"#);
+        let mut response = Response::new(B::from(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
+/// The inside of a JSON string. Only a limiter's name can need it.
+fn escaped(text: &str) -> String {
+    let mut json = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => json.extend(['\\', character]),
+            control if u32::from(control) < 0x20 => json.push_str(&format!("\\u{:04x}", u32::from(control))),
+            other => json.push(other),
+        }
+    }
+    json
+}

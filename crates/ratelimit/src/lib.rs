@@ -1,0 +1,94 @@
+//! Rate limiting in which the decision is a pure function of `(state, now, cost)`.
+//!
+//! An [`Algorithm`] decides and knows neither clock nor storage; a [`Limiter`] owns the states of many keys, a
+//! [`Clock`] and a hard cap on memory. So every algorithm can be exhausted by property tests, replayed on a
+//! trace, and moved to another store without changing one answer.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tidegate_ratelimit::{BlockPolicy, Limiter, ManualClock, MemoryLimiter, Quota, SlidingWindow};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let clock = ManualClock::default();
+//! let login = MemoryLimiter::builder("login", SlidingWindow::new(Quota::per_minute(5)?))
+//!     .block(BlockPolicy::fixed(Duration::from_secs(900)))
+//!     .clock(clock.clone())
+//!     .build();
+//!
+//! for _ in 0..5 {
+//!     assert!(login.check("alice", 1).await?.is_allowed());
+//! }
+//! let sixth = login.check("alice", 1).await?;
+//! assert!(!sixth.is_allowed());
+//! assert_eq!(sixth.retry_after(), Some(Duration::from_secs(900)));
+//!
+//! clock.advance(Duration::from_secs(900));
+//! assert!(login.check("alice", 1).await?.is_allowed());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Which algorithm
+//!
+//! | algorithm | most admitted in any window `W` (limit `L`) | state of a key | choose it for |
+//! |---|---|---|---|
+//! | [`SlidingWindow`] | `L` | up to 61 segments of 16 bytes | a promise that must hold in any window |
+//! | [`TokenBucket`] | `burst + L` | 16 bytes | a steady rate with bursts, very high rates |
+//! | [`FixedWindow`] | `2 × L`; `L` in each window aligned to the epoch | 16 bytes | long quotas with a known reset, such as a day |
+//!
+//! [`TenantLimiter`] holds a tenant to a minute, an hour and a day in one step and charges nothing when one of
+//! them refuses.
+//!
+//! # Time
+//!
+//! Time comes from the injected [`Clock`], in whole microseconds. While a clock stands behind a key's last charge
+//! by no more than one window, the key waits for it to catch up, so jitter never admits more. After a larger
+//! step back the key keeps its usage as if it had just been charged, so it waits one window at
+//! most. A step forward is time passing.
+//!
+//! # What it does not guarantee
+//!
+//! - Nothing is shared or kept: each process counts for itself and a restart forgets. `n` processes admit up to
+//!   `n` times the limit.
+//! - Under more live keys than the cap, the least charged are forgotten and start afresh; `evicted_live` counts
+//!   them. Blocked keys are never forgotten; if they fill the room, new keys are refused with
+//!   [`CheckError::Full`].
+//! - A clock that is moved forward by a window really frees a window's quota.
+//! - Windows are half-open: requests exactly one window apart don't share one. Times are those of the decision,
+//!   not those at which the client sent or the response arrived.
+
+mod algorithm;
+mod block;
+mod clock;
+mod decision;
+mod error;
+#[cfg(feature = "tower")]
+pub mod headers;
+#[cfg(feature = "tower")]
+pub mod identity;
+#[cfg(feature = "tower")]
+mod layer;
+mod limiter;
+mod quota;
+mod store;
+mod tenant;
+
+pub use algorithm::{
+    Algorithm, FixedWindow, FixedWindowState, SlidingWindow, SlidingWindowState, TokenBucket, TokenBucketState,
+};
+pub use block::BlockPolicy;
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use decision::{Allowance, Decision, Denial};
+pub use error::{CheckError, QuotaError, UnknownTier};
+#[cfg(feature = "tower")]
+pub use identity::{
+    ForwardedHeader, TrustedProxies, TrustedProxiesError, client_address, has_forwarded_header, key_for,
+};
+#[cfg(feature = "tower")]
+pub use layer::{KeyExtractor, ProblemJson, RateLimit, RateLimitLayer, Reject, Rejection};
+pub use limiter::{Limiter, LimiterStats, MAX_KEY_BYTES, MemoryLimiter, MemoryLimiterBuilder, TOP_DENIED};
+pub use quota::Quota;
+pub use tenant::{
+    Overrides, TenantDecision, TenantLimiter, TenantState, Tier, TierLimits, WindowDecision, WindowUsage,
+};

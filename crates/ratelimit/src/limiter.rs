@@ -1,0 +1,66 @@
+//! Many keys under one algorithm.
+
+mod builder;
+mod memory;
+mod stats;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub use builder::MemoryLimiterBuilder;
+pub use memory::MemoryLimiter;
+pub use stats::{LimiterStats, TOP_DENIED};
+
+use crate::{CheckError, Decision, Quota};
+
+/// The longest key accepted, in bytes. Shorten or hash longer ones; the bound is what makes a cap on keys a cap
+/// on memory.
+pub const MAX_KEY_BYTES: usize = 512;
+
+/// Decides over many keys, each with a state of its own. Object safe.
+///
+/// Every decision is atomic: simultaneous checks of one key admit exactly what one after the other would.
+#[async_trait]
+pub trait Limiter: Send + Sync {
+    /// The limiter's name, as in headers and statistics.
+    fn name(&self) -> &str;
+
+    /// The quota of each key.
+    fn quota(&self) -> Quota;
+
+    /// Admits and charges `cost` to `key`, or refuses and charges nothing. A refusal may start a block.
+    ///
+    /// # Errors
+    /// [`CheckError`] when there is no decision: the cost can never fit, the key is too long, or there is no room.
+    async fn check(&self, key: &str, cost: u64) -> Result<Decision, CheckError>;
+
+    /// Whether [`check`](Self::check) would admit `cost`. Charges nothing, blocks nobody, counts nothing and
+    /// remembers no new key; `remaining` is what is there before the charge.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check), except [`CheckError::Full`].
+    async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError>;
+
+    /// Forgets the key's usage, block and strikes. Returns whether it was known.
+    ///
+    /// # Errors
+    /// [`CheckError`] when the store can't be asked; a [`MemoryLimiter`] always can.
+    async fn reset(&self, key: &str) -> Result<bool, CheckError>;
+
+    /// Refuses everything from `key` for `duration` from now, in place of any earlier block. Not a strike.
+    /// A duration of zero ends the block and keeps the strikes.
+    ///
+    /// # Errors
+    /// [`CheckError`] when the key is too long or there is no room for it.
+    async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError>;
+
+    /// Ends the key's block and forgets its strikes; its usage stays. Returns whether it was blocked.
+    ///
+    /// # Errors
+    /// As [`reset`](Self::reset).
+    async fn unblock(&self, key: &str) -> Result<bool, CheckError>;
+
+    /// Exact counters since the limiter was built. Walks all keys: for dashboards, not for the request path.
+    fn stats(&self) -> LimiterStats;
+}

@@ -1,0 +1,61 @@
+//! The options of a memory limiter.
+
+use std::fmt;
+
+use super::MemoryLimiter;
+use crate::{Algorithm, BlockPolicy, Clock, SystemClock};
+
+/// Collects the options of a [`MemoryLimiter`]; see [`MemoryLimiter::builder`].
+pub struct MemoryLimiterBuilder<A> {
+    pub(super) name: String,
+    pub(super) algorithm: A,
+    pub(super) policy: Option<BlockPolicy>,
+    pub(super) max_keys: usize,
+    pub(super) clock: Box<dyn Clock>,
+}
+
+const DEFAULT_MAX_KEYS: usize = 100_000;
+
+impl<A: Algorithm> MemoryLimiterBuilder<A> {
+    pub(super) fn new(name: String, algorithm: A) -> Self {
+        Self { name, algorithm, policy: None, max_keys: DEFAULT_MAX_KEYS, clock: Box::new(SystemClock::new()) }
+    }
+
+    /// Blocks a key that goes over its limit; without this it only waits until the cost fits again.
+    #[must_use]
+    pub fn block(mut self, policy: BlockPolicy) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// Holds at most `n` keys, at least one; 100,000 unless set. Above 2,047 the cap is split between shards,
+    /// so a shard may evict shortly before the whole is full.
+    #[must_use]
+    pub fn max_keys(mut self, n: usize) -> Self {
+        self.max_keys = n;
+        self
+    }
+
+    /// Takes time from `clock`; [`SystemClock`] unless set.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Box::new(clock);
+        self
+    }
+
+    /// Builds the limiter.
+    pub fn build(self) -> MemoryLimiter<A> {
+        MemoryLimiter::from_builder(self)
+    }
+}
+
+impl<A: Algorithm> fmt::Debug for MemoryLimiterBuilder<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryLimiterBuilder")
+            .field("name", &self.name)
+            .field("algorithm", &self.algorithm.name())
+            .field("block", &self.policy)
+            .field("max_keys", &self.max_keys)
+            .finish_non_exhaustive()
+    }
+}

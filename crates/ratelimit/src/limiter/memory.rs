@@ -1,0 +1,159 @@
+//! The limiter of one process.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Limiter, LimiterStats, MAX_KEY_BYTES, MemoryLimiterBuilder};
+use crate::algorithm::ensure_fits;
+use crate::block::Block;
+use crate::store::{Standing, Store};
+use crate::{Algorithm, BlockPolicy, CheckError, Clock, Decision, Quota, Timestamp};
+
+/// A [`Limiter`] that keeps the states of at most `max_keys` keys in memory.
+///
+/// When the room is full, a new key takes the place of one that has expired, else of the live one with the
+/// fewest strikes and the least usage; a blocked key stays. A check takes one shard's lock for the time of the
+/// decision and allocates only for a new key and for the trait's boxed future.
+pub struct MemoryLimiter<A: Algorithm> {
+    name: String,
+    algorithm: A,
+    policy: Option<BlockPolicy>,
+    clock: Box<dyn Clock>,
+    store: Store<Entry<A::State>>,
+}
+
+struct Entry<S> {
+    state: S,
+    block: Block,
+    denied: u64,
+}
+
+impl<A: Algorithm> MemoryLimiter<A> {
+    /// Starts a limiter that applies `algorithm` to each key; `name` appears in headers and statistics.
+    pub fn builder(name: impl Into<String>, algorithm: A) -> MemoryLimiterBuilder<A> {
+        MemoryLimiterBuilder::new(name.into(), algorithm)
+    }
+
+    pub(super) fn from_builder(builder: MemoryLimiterBuilder<A>) -> Self {
+        let MemoryLimiterBuilder { name, algorithm, policy, max_keys, clock } = builder;
+        Self { name, algorithm, policy, clock, store: Store::new(max_keys) }
+    }
+
+    fn fresh(&self, now: Timestamp) -> Entry<A::State> {
+        Entry { state: self.algorithm.initial(now), block: Block::default(), denied: 0 }
+    }
+
+    fn strikes(&self, block: &Block, now: Timestamp) -> u32 {
+        self.policy.map_or(0, |policy| policy.strikes(block, now))
+    }
+
+    fn standing(&self, entry: &Entry<A::State>, now: Timestamp) -> Standing {
+        if entry.block.left(now).is_some() {
+            return Standing::Pinned;
+        }
+        let strikes = self.strikes(&entry.block, now);
+        if strikes == 0 && self.algorithm.expires_at(&entry.state) <= now {
+            return Standing::Expired;
+        }
+        Standing::Live(strikes, self.algorithm.charged(&entry.state, now))
+    }
+
+    fn decide(&self, entry: &mut Entry<A::State>, now: Timestamp, cost: u64) -> Result<Decision, CheckError> {
+        entry.block.follow_clock(now);
+        let decision = match entry.block.left(now) {
+            Some(left) => {
+                // Charges nothing, but lets the usage follow a clock that was set back, as the block just did.
+                let _ = self.algorithm.check(&mut entry.state, now, 0)?;
+                self.algorithm.peek(&entry.state, now, cost)?.blocked(left)
+            }
+            None => self.algorithm.check(&mut entry.state, now, cost)?,
+        };
+        if decision.is_allowed() {
+            return Ok(decision);
+        }
+        entry.denied += 1;
+        Ok(match self.policy {
+            Some(policy) if decision.blocked_for().is_none() => decision.blocked(policy.strike(&mut entry.block, now)),
+            _ => decision,
+        })
+    }
+}
+
+#[async_trait]
+impl<A: Algorithm> Limiter for MemoryLimiter<A> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn quota(&self) -> Quota {
+        self.algorithm.quota()
+    }
+
+    async fn check(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        let mut shard = self.store.lock(key);
+        // Read under the lock, so that one key sees times in the order of its decisions.
+        let now = self.clock.now();
+        let result = ensure_fits(cost, self.algorithm.capacity()).and_then(|()| {
+            let standing = |entry: &_| self.standing(entry, now);
+            shard.with(key, standing, || self.fresh(now), |entry| self.decide(entry, now, cost))?
+        });
+        shard.count(result, Decision::is_allowed)
+    }
+
+    async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        if key.len() > MAX_KEY_BYTES {
+            return Err(CheckError::KeyTooLong { length: key.len(), max: MAX_KEY_BYTES });
+        }
+        let shard = self.store.lock(key);
+        let now = self.clock.now();
+        let Some(entry) = shard.get(key) else {
+            return self.algorithm.peek(&self.algorithm.initial(now), now, cost);
+        };
+        let decision = self.algorithm.peek(&entry.state, now, cost)?;
+        Ok(entry.block.left(now).map_or(decision, |left| decision.blocked(left)))
+    }
+
+    async fn reset(&self, key: &str) -> Result<bool, CheckError> {
+        Ok(self.store.lock(key).remove(key))
+    }
+
+    async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
+        let mut shard = self.store.lock(key);
+        let now = self.clock.now();
+        let standing = |entry: &_| self.standing(entry, now);
+        shard.with(
+            key,
+            standing,
+            || self.fresh(now),
+            |entry| {
+                entry.block = Block::manual(now, duration, self.strikes(&entry.block, now));
+            },
+        )
+    }
+
+    async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
+        let mut shard = self.store.lock(key);
+        let now = self.clock.now();
+        Ok(shard.get_mut(key).is_some_and(|entry| {
+            let block = std::mem::take(&mut entry.block);
+            block.left(now).is_some()
+        }))
+    }
+
+    fn stats(&self) -> LimiterStats {
+        let now = self.clock.now();
+        self.store.stats(|entry| (entry.denied, entry.block.left(now).is_some()))
+    }
+}
+
+impl<A: Algorithm> fmt::Debug for MemoryLimiter<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryLimiter")
+            .field("name", &self.name)
+            .field("algorithm", &self.algorithm.name())
+            .field("quota", &self.algorithm.quota())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,166 @@
+//! A map from keys to entries that never holds more than its cap.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::CheckError;
+use crate::limiter::{LimiterStats, MAX_KEY_BYTES};
+
+/// What eviction may do with an entry; lower goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing {
+    /// Nothing is lost by forgetting it.
+    Expired,
+    /// Still counts: by strikes, then by what is charged.
+    Live(u32, u64),
+    /// Must stay.
+    Pinned,
+}
+
+/// Many shards, each behind a mutex with its share of the cap. Hashing is keyed at random, so nobody can choose
+/// keys that crowd one shard.
+pub(crate) struct Store<E> {
+    shards: Box<[Mutex<Shard<E>>]>,
+    hasher: RandomState,
+}
+
+/// The entries of one shard and what was decided over them.
+pub(crate) struct Shard<E> {
+    entries: HashMap<Box<str>, E>,
+    cap: usize,
+    counts: Counts,
+}
+
+/// Guarded by the shard's lock, so they always add up.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    allowed: u64,
+    denied: u64,
+    failed: u64,
+    evicted_live: u64,
+}
+
+/// Below this many places a shard would evict by too small a comparison.
+const SHARD_PLACES: usize = 1_024;
+const MAX_SHARDS: usize = 64;
+/// A full shard frees this fraction of its places at once, so that the search is paid by many new keys.
+const FREED_FRACTION: usize = 64;
+
+impl<E> Store<E> {
+    /// A store of at most `max_keys` entries, at least one.
+    pub(crate) fn new(max_keys: usize) -> Self {
+        let max_keys = max_keys.max(1);
+        let count = (max_keys / SHARD_PLACES).clamp(1, MAX_SHARDS);
+        let shards = (0..count)
+            .map(|index| {
+                let cap = max_keys / count + usize::from(index < max_keys % count);
+                Mutex::new(Shard { entries: HashMap::new(), cap, counts: Counts::default() })
+            })
+            .collect();
+        Self { shards, hasher: RandomState::new() }
+    }
+
+    /// The shard that the key belongs to.
+    pub(crate) fn lock(&self, key: &str) -> MutexGuard<'_, Shard<E>> {
+        // Scales the hash's upper half onto the shards: cheaper than a remainder and as even.
+        let hash = self.hasher.hash_one(key) >> 32;
+        let index = usize::try_from((hash * self.shards.len() as u64) >> 32).unwrap_or(0);
+        locked(&self.shards[index])
+    }
+
+    /// Sums the counters and looks at each entry: how often it was refused, and whether it is blocked.
+    pub(crate) fn stats(&self, look: impl Fn(&E) -> (u64, bool)) -> LimiterStats {
+        let mut stats = LimiterStats::default();
+        for shard in &self.shards {
+            let shard = locked(shard);
+            stats.allowed += shard.counts.allowed;
+            stats.denied += shard.counts.denied;
+            stats.failed += shard.counts.failed;
+            stats.evicted_live += shard.counts.evicted_live;
+            stats.tracked_keys += shard.entries.len() as u64;
+            for (key, entry) in &shard.entries {
+                let (denied, blocked) = look(entry);
+                stats.blocked_keys += u64::from(blocked);
+                stats.rank_denied(key, denied);
+            }
+        }
+        stats
+    }
+}
+
+/// No entry is ever left half-changed by our own code; if a foreign algorithm panics, its key may be off but the
+/// others needn't suffer.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<E> Shard<E> {
+    pub(crate) fn get(&self, key: &str) -> Option<&E> {
+        self.entries.get(key)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut E> {
+        self.entries.get_mut(key)
+    }
+
+    pub(crate) fn remove(&mut self, key: &str) -> bool {
+        self.entries.remove(key).is_some()
+    }
+
+    /// Counts a result and passes it on.
+    pub(crate) fn count<T>(
+        &mut self,
+        result: Result<T, CheckError>,
+        allowed: impl FnOnce(&T) -> bool,
+    ) -> Result<T, CheckError> {
+        match &result {
+            Ok(decided) if allowed(decided) => self.counts.allowed += 1,
+            Ok(_) => self.counts.denied += 1,
+            Err(_) => self.counts.failed += 1,
+        }
+        result
+    }
+
+    /// Works on the key's entry, which it creates if there is none, making room first.
+    pub(crate) fn with<R>(
+        &mut self,
+        key: &str,
+        standing: impl Fn(&E) -> Standing,
+        create: impl FnOnce() -> E,
+        work: impl FnOnce(&mut E) -> R,
+    ) -> Result<R, CheckError> {
+        if let Some(entry) = self.entries.get_mut(key) {
+            return Ok(work(entry));
+        }
+        if key.len() > MAX_KEY_BYTES {
+            return Err(CheckError::KeyTooLong { length: key.len(), max: MAX_KEY_BYTES });
+        }
+        if self.entries.len() >= self.cap {
+            self.make_room(standing)?;
+        }
+        Ok(work(self.entries.entry(key.into()).or_insert_with(create)))
+    }
+
+    /// Frees at least one place: all that is expired, then the least charged, never what is pinned.
+    fn make_room(&mut self, standing: impl Fn(&E) -> Standing) -> Result<(), CheckError> {
+        let before = self.entries.len();
+        self.entries.retain(|_, entry| standing(entry) != Standing::Expired);
+        let wanted = (self.cap / FREED_FRACTION).max(1).saturating_sub(before - self.entries.len());
+        let mut live: Vec<_> = self.entries.values().map(&standing).filter(|rank| *rank < Standing::Pinned).collect();
+        let evict = wanted.min(live.len());
+        if evict > 0 {
+            let (below, threshold, _) = live.select_nth_unstable(evict - 1);
+            let threshold = *threshold;
+            let mut ties = evict - below.iter().filter(|rank| **rank < threshold).count();
+            self.entries.retain(|_, entry| {
+                let rank = standing(entry);
+                let goes = rank < threshold || (rank == threshold && ties > 0);
+                ties -= usize::from(goes && rank == threshold);
+                self.counts.evicted_live += u64::from(goes);
+                !goes
+            });
+        }
+        if self.entries.len() < self.cap { Ok(()) } else { Err(CheckError::Full { max_keys: self.cap }) }
+    }
+}

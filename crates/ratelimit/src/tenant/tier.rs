@@ -1,0 +1,178 @@
+//! What a tier grants, and what a tenant may carry instead.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Quota, QuotaError, UnknownTier};
+
+/// The plan a tenant is on. As text, and in serde, in lower case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// 60 a minute, 1,000 an hour, 10,000 a day, 10 users.
+    Free,
+    /// 120 a minute, 3,000 an hour, 30,000 a day, 50 users.
+    Basic,
+    /// 300 a minute, 10,000 an hour, 100,000 a day, 200 users.
+    Premium,
+    /// 1,000 a minute, 50,000 an hour, 500,000 a day, any number of users.
+    Enterprise,
+}
+
+impl Tier {
+    /// Every tier, smallest first.
+    pub const ALL: [Self; 4] = [Self::Free, Self::Basic, Self::Premium, Self::Enterprise];
+
+    /// The tier's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Basic => "basic",
+            Self::Premium => "premium",
+            Self::Enterprise => "enterprise",
+        }
+    }
+
+    /// What the tier grants.
+    pub const fn limits(self) -> TierLimits {
+        match self {
+            Self::Free => FREE,
+            Self::Basic => BASIC,
+            Self::Premium => PREMIUM,
+            Self::Enterprise => ENTERPRISE,
+        }
+    }
+}
+
+const FREE: TierLimits = granted(60, 1_000, 10_000, Some(10));
+const BASIC: TierLimits = granted(120, 3_000, 30_000, Some(50));
+const PREMIUM: TierLimits = granted(300, 10_000, 100_000, Some(200));
+const ENTERPRISE: TierLimits = granted(1_000, 50_000, 500_000, None);
+
+/// Runs at compile time only.
+const fn granted(per_minute: u64, per_hour: u64, per_day: u64, max_users: Option<u32>) -> TierLimits {
+    match TierLimits::new(per_minute, per_hour, per_day, max_users) {
+        Ok(limits) => limits,
+        Err(_) => unreachable!(),
+    }
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Tier {
+    type Err = UnknownTier;
+
+    fn from_str(name: &str) -> Result<Self, UnknownTier> {
+        let tier = Self::ALL.into_iter().find(|tier| tier.name() == name);
+        tier.ok_or_else(|| UnknownTier { name: name.chars().take(64).collect() })
+    }
+}
+
+/// What a tenant may use. Serializes as `per_minute`, `per_hour`, `per_day`, `max_users`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "Shown")]
+pub struct TierLimits {
+    minute: Quota,
+    hour: Quota,
+    day: Quota,
+    max_users: Option<u32>,
+}
+
+/// Limits of a tenant's own, each in place of its tier's. Unknown fields are refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Overrides {
+    /// Requests in any minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_minute: Option<u64>,
+    /// Requests in each hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_hour: Option<u64>,
+    /// Requests in each day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_day: Option<u64>,
+    /// Users.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_users: Option<u32>,
+}
+
+impl TierLimits {
+    /// Limits per minute, hour and day, and of users (`None`: any number).
+    ///
+    /// # Errors
+    /// [`QuotaError`] when a limit is zero or above [`Quota::MAX_LIMIT`].
+    pub const fn new(per_minute: u64, per_hour: u64, per_day: u64, max_users: Option<u32>) -> Result<Self, QuotaError> {
+        // `?` isn't const.
+        match (Quota::per_minute(per_minute), Quota::per_hour(per_hour), Quota::per_day(per_day)) {
+            (Ok(minute), Ok(hour), Ok(day)) => Ok(Self { minute, hour, day, max_users }),
+            (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => Err(error),
+        }
+    }
+
+    /// These limits with those of a tenant's own in their place.
+    ///
+    /// # Errors
+    /// As [`TierLimits::new`].
+    pub fn with_overrides(&self, overrides: &Overrides) -> Result<Self, QuotaError> {
+        Self::new(
+            overrides.per_minute.unwrap_or(self.per_minute()),
+            overrides.per_hour.unwrap_or(self.per_hour()),
+            overrides.per_day.unwrap_or(self.per_day()),
+            overrides.max_users.or(self.max_users),
+        )
+    }
+
+    /// Requests in any minute.
+    pub const fn per_minute(&self) -> u64 {
+        self.minute.limit()
+    }
+
+    /// Requests in each hour.
+    pub const fn per_hour(&self) -> u64 {
+        self.hour.limit()
+    }
+
+    /// Requests in each day.
+    pub const fn per_day(&self) -> u64 {
+        self.day.limit()
+    }
+
+    /// Users; `None` is any number.
+    pub const fn max_users(&self) -> Option<u32> {
+        self.max_users
+    }
+
+    /// The greatest cost that fits all windows.
+    pub(super) fn smallest(&self) -> u64 {
+        self.per_minute().min(self.per_hour()).min(self.per_day())
+    }
+
+    pub(super) const fn quotas(&self) -> [Quota; 3] {
+        [self.minute, self.hour, self.day]
+    }
+}
+
+#[derive(Serialize)]
+struct Shown {
+    per_minute: u64,
+    per_hour: u64,
+    per_day: u64,
+    max_users: Option<u32>,
+}
+
+impl From<TierLimits> for Shown {
+    fn from(limits: TierLimits) -> Self {
+        Self {
+            per_minute: limits.per_minute(),
+            per_hour: limits.per_hour(),
+            per_day: limits.per_day(),
+            max_users: limits.max_users,
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Clocks that step back and forward.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tidegate_ratelimit::{Algorithm, FixedWindow, Quota, SlidingWindow, Timestamp, TokenBucket};
+
+use crate::trace::most_in_any;
+
+const PERIOD: u64 = 1_000;
+
+fn quota(limit: u64) -> Quota {
+    Quota::new(limit, Duration::from_micros(PERIOD)).unwrap()
+}
+
+/// Admits by a clock that at times reads up to one window behind. Each is dated by the latest reading of any
+/// admitted so far, which is as early as it can have happened.
+fn admitted_by_jittery_clock<A: Algorithm>(algorithm: &A, readings: &[(u64, u64)]) -> Vec<(u64, u64)> {
+    let (mut ahead, mut latest, mut admitted) = (10 * PERIOD, 0, Vec::new());
+    let mut state = algorithm.initial(Timestamp::from_micros(ahead - PERIOD));
+    for (gap, lag) in readings {
+        ahead += gap;
+        if algorithm.check(&mut state, Timestamp::from_micros(ahead - lag), 1).unwrap().is_allowed() {
+            latest = latest.max(ahead - lag);
+            admitted.push((latest, 1));
+        }
+    }
+    admitted
+}
+
+fn jitter() -> impl Strategy<Value = Vec<(u64, u64)>> {
+    prop::collection::vec((0_u64..200, 0..PERIOD), 1..300)
+}
+
+proptest! {
+    #[test]
+    fn jitter_never_admits_more(readings in jitter(), limit in 1_u64..20) {
+        let sliding = admitted_by_jittery_clock(&SlidingWindow::new(quota(limit)), &readings);
+        prop_assert!(most_in_any(PERIOD, &sliding) <= limit);
+        let fixed = admitted_by_jittery_clock(&FixedWindow::new(quota(limit)), &readings);
+        prop_assert!(most_in_any(PERIOD, &fixed) <= 2 * limit);
+        let bucket = admitted_by_jittery_clock(&TokenBucket::new(quota(limit)), &readings);
+        prop_assert!(most_in_any(PERIOD, &bucket) <= 2 * limit);
+    }
+
+    /// Wherever the clock goes, nobody is told to wait longer than two windows, and waiting helps.
+    #[test]
+    fn no_step_locks_a_key_out(times in prop::collection::vec(any::<u32>(), 1..100), limit in 1_u64..5) {
+        fn holds<A: Algorithm>(algorithm: &A, times: &[u32]) -> Result<(), TestCaseError> {
+            let mut state = algorithm.initial(Timestamp::MIN);
+            for now in times {
+                let now = Timestamp::from_micros(u64::from(*now) % (20 * PERIOD));
+                for _ in 0..6 {
+                    let Some(wait) = algorithm.check(&mut state, now, 1)?.retry_after() else { continue };
+                    prop_assert!(wait <= Duration::from_micros(2 * PERIOD));
+                    prop_assert!(algorithm.peek(&state, now.saturating_add(wait), 1)?.is_allowed());
+                }
+            }
+            Ok(())
+        }
+        holds(&SlidingWindow::new(quota(limit)), &times)?;
+        holds(&FixedWindow::new(quota(limit)), &times)?;
+        holds(&TokenBucket::new(quota(limit)), &times)?;
+    }
+}
+
+/// Guards against a key locked out for the length of the step, and against a quota given back by it.
+#[test]
+fn a_large_step_back_keeps_the_usage_for_one_window() {
+    fn holds<A: Algorithm>(algorithm: &A) {
+        let late = Timestamp::from_micros(1_000_000_000);
+        let mut state = algorithm.initial(late);
+        assert!(algorithm.check(&mut state, late, 5).unwrap().is_allowed());
+        let early = Timestamp::from_micros(50 * PERIOD);
+        let refused = algorithm.check(&mut state, early, 1).unwrap();
+        assert!(!refused.is_allowed(), "{}", algorithm.name());
+        assert!(refused.reset_after() <= Duration::from_micros(PERIOD), "{}", algorithm.name());
+        let later = Timestamp::from_micros(51 * PERIOD);
+        assert_eq!(algorithm.check(&mut state, later, 0).unwrap().remaining(), 5, "{}", algorithm.name());
+    }
+    holds(&SlidingWindow::new(quota(5)));
+    holds(&FixedWindow::new(quota(5)));
+    holds(&TokenBucket::new(quota(5)));
+}
+
+#[test]
+fn a_step_forward_is_time_passing() {
+    fn holds<A: Algorithm>(algorithm: &A) {
+        let mut state = algorithm.initial(Timestamp::MIN);
+        for now in [0, PERIOD, 3_000_000, u64::MAX / 2, u64::MAX - PERIOD] {
+            let decision = algorithm.check(&mut state, Timestamp::from_micros(now), 5).unwrap();
+            assert!(decision.is_allowed(), "{} at {now}", algorithm.name());
+        }
+    }
+    holds(&SlidingWindow::new(quota(5)));
+    holds(&FixedWindow::new(quota(5)));
+    holds(&TokenBucket::new(quota(5)));
+}

@@ -1,0 +1,126 @@
+//! The layer in front of a service.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode};
+use tidegate_ratelimit::{
+    BlockPolicy, Decision, Limiter, MAX_KEY_BYTES, ManualClock, MemoryLimiter, Quota, RateLimitLayer, Rejection,
+    SlidingWindow,
+};
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+fn limiter(name: &str, limit: u64) -> MemoryLimiter<SlidingWindow> {
+    let algorithm = SlidingWindow::new(Quota::per_minute(limit).unwrap());
+    MemoryLimiter::builder(name, algorithm).max_keys(2).clock(ManualClock::default()).build()
+}
+
+fn by_user(request: &Request<()>) -> Option<String> {
+    Some(request.headers().get("user")?.to_str().ok()?.to_owned())
+}
+
+fn request(user: Option<&str>) -> Request<()> {
+    let builder = Request::builder();
+    user.into_iter().fold(builder, |builder, user| builder.header("user", user)).body(()).unwrap()
+}
+
+/// Answers with what the decision in the request's extensions leaves.
+async fn remaining(request: Request<()>) -> Result<Response<String>, Infallible> {
+    let decision = request.extensions().get::<Decision>();
+    Ok(Response::new(decision.map_or("none".to_owned(), |decision| decision.remaining().to_string())))
+}
+
+#[tokio::test]
+async fn an_admitted_request_carries_its_decision() {
+    let layer = RateLimitLayer::new(Arc::new(limiter("api", 5)), by_user);
+    let response = layer.layer(service_fn(remaining)).oneshot(request(Some("u1"))).await.unwrap();
+    assert_eq!((response.status(), response.body().as_str()), (StatusCode::OK, "4"));
+    assert_eq!(response.headers()["ratelimit-policy"], "\"api\";q=5;w=60");
+    assert_eq!(response.headers()["ratelimit"], "\"api\";r=4;t=60");
+}
+
+#[tokio::test]
+async fn a_refused_request_never_reaches_the_service() {
+    let calls = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&calls);
+    let service = service_fn(move |request| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        remaining(request)
+    });
+    let limiter: Arc<dyn Limiter> = Arc::new(limiter("the \"api\"", 2));
+    let mut service = RateLimitLayer::new(Arc::clone(&limiter), by_user).layer(service);
+    for expected in [200, 200, 429, 429] {
+        let response = service.ready().await.unwrap().call(request(Some("u1"))).await.unwrap();
+        assert_eq!(response.status(), expected);
+        if expected == 429 {
+            assert_eq!(response.headers()["content-type"], "application/problem+json");
+            assert_eq!(response.headers()["cache-control"], "no-store");
+            assert_eq!(response.headers()["retry-after"], "60");
+            assert_eq!(response.headers()["ratelimit"], r#""the \"api\"";r=0;t=60"#);
+            let problem: serde_json::Value = serde_json::from_str(response.body()).unwrap();
+            assert_eq!((&problem["status"], &problem["title"]), (&429.into(), &"Too Many Requests".into()));
+            assert!(problem["detail"].as_str().unwrap().contains("the \"api\""));
+        }
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+    assert_eq!((limiter.stats().allowed, limiter.stats().denied), (2, 2));
+    assert_eq!(service.oneshot(request(Some("u2"))).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_request_without_a_key_passes_uncounted() {
+    let limiter = Arc::new(limiter("api", 1));
+    let service = RateLimitLayer::new(Arc::clone(&limiter), by_user).layer(service_fn(remaining));
+    for _ in 0..3 {
+        let response = service.clone().oneshot(request(None)).await.unwrap();
+        assert_eq!(response.body(), "none");
+        assert!(!response.headers().contains_key("ratelimit"));
+    }
+    assert_eq!(limiter.stats().allowed, 0);
+}
+
+#[tokio::test]
+async fn the_refusal_can_be_built_by_the_user() {
+    let algorithm = SlidingWindow::new(Quota::per_minute(1).unwrap());
+    let policy = BlockPolicy::fixed(Duration::from_mins(15));
+    let limiter = MemoryLimiter::builder("auth", algorithm).block(policy).clock(ManualClock::default()).build();
+    let refuse = |rejection: Rejection<'_>| match rejection {
+        Rejection::Denied { limiter, denial } => Response::new(format!("{limiter} {:?}", denial.blocked_for)),
+        other => Response::new(format!("{other:?}")),
+    };
+    let service = RateLimitLayer::new(Arc::new(limiter), by_user).reject_with(refuse).layer(service_fn(remaining));
+    let _ = service.clone().oneshot(request(Some("u1"))).await.unwrap();
+    let response = service.oneshot(request(Some("u1"))).await.unwrap();
+    assert_eq!(response.body(), "auth Some(900s)");
+    assert_eq!(response.headers()["retry-after"], "900");
+}
+
+#[tokio::test]
+async fn what_can_not_be_counted_is_refused() {
+    let limiter = Arc::new(limiter("api", 1));
+    let service = RateLimitLayer::new(Arc::clone(&limiter), by_user).layer(service_fn(remaining));
+    let long = "u".repeat(MAX_KEY_BYTES + 1);
+    let response = service.clone().oneshot(request(Some(&long))).await.unwrap();
+    assert_eq!(
+        (response.status(), &response.headers()["cache-control"]),
+        (StatusCode::BAD_REQUEST, &"no-store".parse().unwrap())
+    );
+    for banned in ["b1", "b2"] {
+        limiter.block(banned, Duration::from_mins(1)).await.unwrap();
+    }
+    let response = service.oneshot(request(Some("u1"))).await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+}
+
+/// Compile-time promises: layers and services cross threads, and limiters are objects.
+#[test]
+fn everything_crosses_threads() {
+    fn crosses<T: Send + Sync + Clone>(_: &T) {}
+    let limiter: Arc<dyn Limiter> = Arc::new(limiter("api", 1));
+    let layer = RateLimitLayer::new(limiter, by_user);
+    crosses(&layer);
+    crosses(&layer.layer(service_fn(remaining)));
+}

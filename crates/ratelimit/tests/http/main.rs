@@ -1,0 +1,7 @@
+//! The HTTP side: identity, headers, layer.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
+
+mod headers;
+mod identity;
+mod layer;

@@ -1,0 +1,173 @@
+//! The tenant's three windows.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tidegate_ratelimit::{CheckError, ManualClock, Overrides, TenantLimiter, TenantState, Tier, TierLimits, Timestamp};
+
+const MINUTE: u64 = 60_000_000;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// A moment in the middle of a day, with no window's boundary near.
+const NOON: u64 = 20_000 * DAY + 12 * HOUR + 7 * MINUTE;
+
+fn at(micros: u64) -> Timestamp {
+    Timestamp::from_micros(micros)
+}
+
+fn used(state: &TenantState, limits: &TierLimits, now: u64) -> [u64; 3] {
+    state.usage(limits, at(now)).map(|window| window.used)
+}
+
+proptest! {
+    /// From a fresh state the first 60 pass however they are spread, the 61st inside the minute doesn't, and no
+    /// minute ever holds more than 60.
+    #[test]
+    fn a_free_tenant_has_sixty_in_any_minute(
+        offset in 0..2 * DAY,
+        gaps in prop::collection::vec(prop_oneof![0_u64..30_000, 0_u64..2_000_000], 61..400),
+    ) {
+        let limits = Tier::Free.limits();
+        let mut state = TenantState::default();
+        let (mut now, mut admitted) = (NOON + offset, Vec::<u64>::new());
+        for gap in gaps {
+            now += gap;
+            let decision = state.check(&limits, at(now), 1)?;
+            let first_sixty = admitted.len() < 60;
+            prop_assert!(decision.allowed || !first_sixty);
+            if decision.allowed {
+                admitted.push(now);
+            } else {
+                prop_assert_eq!(decision.binding().name, "minute");
+            }
+        }
+        prop_assert!(admitted.windows(61).all(|run| run[60] - run[0] >= MINUTE));
+    }
+
+    /// Refused means charged nowhere; admitted means charged everywhere; each window holds its own bound.
+    #[test]
+    fn all_windows_or_none(
+        minute in 1_u64..8, hour in 1_u64..20, day in 1_u64..40,
+        steps in prop::collection::vec((prop_oneof![Just(0), 0..MINUTE, 0..HOUR, 0..DAY], 0_u64..4), 1..150),
+    ) {
+        let limits = TierLimits::new(minute, hour, day, None)?;
+        let mut state = TenantState::default();
+        let (mut now, mut admitted) = (NOON, Vec::<(u64, u64)>::new());
+        for (gap, cost) in steps {
+            now += gap;
+            let before = used(&state, &limits, now);
+            let decision = match state.check(&limits, at(now), cost) {
+                Ok(decision) => decision,
+                Err(error) => {
+                    let limit = minute.min(hour).min(day);
+                    prop_assert_eq!(error, CheckError::CostExceedsLimit { cost, limit });
+                    prop_assert!(cost > limit);
+                    continue;
+                }
+            };
+            let after = used(&state, &limits, now);
+            if decision.allowed {
+                admitted.push((now, cost));
+                prop_assert_eq!(after, before.map(|used| used + cost));
+            } else {
+                prop_assert_eq!(after, before);
+                prop_assert!(decision.windows.iter().any(|window| !window.decision.is_allowed()));
+                // Waiting as told is enough for all windows at once.
+                let wait = decision.retry_after().expect("a refusal says when to come back");
+                let later = at(now).saturating_add(wait);
+                prop_assert!(state.clone().check(&limits, later, cost)?.allowed);
+            }
+        }
+        let sum = |within: &dyn Fn(u64) -> bool| -> u64 {
+            admitted.iter().filter(|(at, _)| within(*at)).map(|(_, cost)| cost).sum()
+        };
+        for (start, _) in &admitted {
+            prop_assert!(sum(&|at| at >= *start && at - start < MINUTE) <= minute);
+            prop_assert!(sum(&|at| at / HOUR == start / HOUR) <= hour);
+            prop_assert!(sum(&|at| at / DAY == start / DAY) <= day);
+        }
+    }
+}
+
+#[test]
+fn after_a_quiet_minute_all_sixty_are_back() {
+    let limits = Tier::Free.limits();
+    let mut state = TenantState::default();
+    for round in 0..5 {
+        let now = at(NOON + round * MINUTE);
+        for request in 1..=60 {
+            assert!(state.check(&limits, now, 1).unwrap().allowed, "round {round}, request {request}");
+        }
+        let refused = state.check(&limits, now, 1).unwrap();
+        assert_eq!((refused.allowed, refused.retry_after()), (false, Some(Duration::from_mins(1))));
+    }
+}
+
+#[test]
+fn the_hour_and_the_day_bind_in_their_turn() {
+    let limits = TierLimits::new(10, 15, 20, None).unwrap();
+    let mut state = TenantState::default();
+    let mut take = |now, cost| state.check(&limits, at(now), cost).unwrap();
+    assert!(take(NOON, 10).allowed);
+    assert_eq!(take(NOON, 1).binding().name, "minute");
+    assert!(take(NOON + MINUTE, 5).allowed);
+    let hour = take(NOON + MINUTE, 1);
+    assert_eq!((hour.binding().name, hour.retry_after()), ("hour", Some(Duration::from_mins(52))));
+    assert!(take(NOON + HOUR, 5).allowed);
+    let day = take(NOON + HOUR, 1);
+    let left = Duration::from_micros(11 * HOUR - 7 * MINUTE);
+    assert_eq!((day.binding().name, day.retry_after()), ("day", Some(left)));
+    assert!(take(20_001 * DAY, 10).allowed);
+}
+
+#[test]
+fn a_change_of_tier_counts_at_once_and_keeps_the_usage() {
+    let clock = ManualClock::new(at(NOON));
+    let tenants = TenantLimiter::new(clock.clone(), 10);
+    let (free, premium) = (Tier::Free.limits(), Tier::Premium.limits());
+    for _ in 0..100 {
+        assert!(tenants.check("t1", &premium, 1).unwrap().allowed);
+    }
+    let refused = tenants.check("t1", &free, 1).unwrap();
+    assert!(!refused.allowed);
+    assert_eq!(refused.binding().decision.remaining(), 0);
+    let minute = tenants.usage("t1", &free)[0];
+    assert_eq!((minute.limit, minute.used, minute.remaining), (60, 100, 0));
+    assert_eq!(tenants.usage("t1", &premium)[0].remaining, 200);
+    assert!(tenants.check("t1", &premium, 200).unwrap().allowed);
+    clock.advance(Duration::from_mins(1));
+    assert!(tenants.check("t1", &free, 60).unwrap().allowed);
+}
+
+#[test]
+fn tenants_are_isolated_and_resettable_and_counted() {
+    let tenants = TenantLimiter::new(ManualClock::new(at(NOON)), 10);
+    let limits =
+        Tier::Free.limits().with_overrides(&Overrides { per_minute: Some(2), ..Overrides::default() }).unwrap();
+    for (tenant, allowed) in [("a", true), ("a", true), ("a", false), ("b", true), ("a", false)] {
+        assert_eq!(tenants.check(tenant, &limits, 1).unwrap().allowed, allowed);
+    }
+    assert_eq!(tenants.check("a", &limits, 3), Err(CheckError::CostExceedsLimit { cost: 3, limit: 2 }));
+    let stats = tenants.stats();
+    assert_eq!((stats.allowed, stats.denied, stats.failed, stats.tracked_keys), (3, 2, 1, 2));
+    assert_eq!(stats.top_denied, [("a".to_owned(), 2)]);
+    assert!(tenants.reset("a"));
+    assert!(!tenants.reset("unknown"));
+    assert_eq!(tenants.usage("a", &limits).map(|window| window.used), [0, 0, 0]);
+    assert!(tenants.check("a", &limits, 1).unwrap().allowed);
+}
+
+/// Where a clock starts at zero, so do the windows.
+#[test]
+fn usage_is_shown_per_window() {
+    let tenants = TenantLimiter::new(ManualClock::new(at(NOON)), 10);
+    let limits = Tier::Free.limits();
+    assert!(tenants.check("t1", &limits, 7).unwrap().allowed);
+    let json = serde_json::to_value(tenants.usage("t1", &limits)).unwrap();
+    let minute =
+        serde_json::json!({"window": "minute", "limit": 60, "used": 7, "remaining": 53, "reset_after_ms": 60_000});
+    assert_eq!(json[0], minute);
+    assert_eq!(json[1]["reset_after_ms"], 53 * 60_000);
+    assert_eq!((&json[2]["window"], &json[2]["remaining"]), (&"day".into(), &9_993.into()));
+}
