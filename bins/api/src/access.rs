@@ -1,0 +1,132 @@
+//! The three circles of access: operations, application, decision service.
+//!
+//! This file decides about the first: who may read and who may change what concerns the whole service. Tenants are
+//! [`crate::caller`]'s.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, Uri, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use tidegate_app::settings::Settings;
+use tidegate_ratelimit::has_forwarded_header;
+
+use crate::app::App;
+use crate::problem::Problem;
+
+/// Layer of the operations routes: reads need the read token, changes the admin token.
+pub(crate) async fn operations(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
+    let need = if matches!(*request.method(), Method::GET | Method::HEAD) { Need::Read } else { Need::Change };
+    check(&app, need, peer(request.extensions()), request.headers())?;
+    Ok(next.run(request).await)
+}
+
+/// Shows that the request may read operations; for routes that tenants may read too.
+pub(crate) struct OperationsRead;
+
+impl FromRequestParts<App> for OperationsRead {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        check(app, Need::Read, peer(&parts.extensions), &parts.headers).map(|()| Self)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Read,
+    Change,
+}
+
+fn check(app: &App, need: Need, peer: Option<IpAddr>, headers: &HeaderMap) -> Result<(), Problem> {
+    let settings = app.settings();
+    let tokens = &settings.tokens;
+    if tokens.admin.is_none() && tokens.read.is_none() {
+        return if is_direct_loopback(settings, peer, headers) {
+            Ok(())
+        } else {
+            Err(Problem::forbidden(
+                "without tokens, operations are open to direct connections from this machine only; \
+                 set TIDEGATE_ADMIN_TOKEN and TIDEGATE_READ_TOKEN",
+            ))
+        };
+    }
+    let Some(sent) = bearer(headers) else {
+        return Err(Problem::unauthorized("send the token of this operation as `Authorization: Bearer …`"));
+    };
+    // Both are compared whatever the first says, so that the time tells nothing.
+    let is_admin = tokens.admin.as_ref().is_some_and(|admin| admin.matches(sent));
+    let is_reader = tokens.read.as_ref().is_some_and(|read| read.matches(sent));
+    match need {
+        _ if is_admin => Ok(()),
+        Need::Read if is_reader => Ok(()),
+        Need::Change if is_reader => Err(Problem::forbidden("the read token may not change anything")),
+        _ => Err(Problem::unauthorized("the token is not known")),
+    }
+}
+
+/// The token of `Authorization: Bearer …`.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The address at the other end of the connection.
+pub(crate) fn peer(extensions: &axum::http::Extensions) -> Option<IpAddr> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip())
+}
+
+/// Whether somebody on this machine speaks to us, and nobody through them.
+///
+/// A proxy on this machine would make the whole world look local, so a forwarded header or a trusted proxy ends it;
+/// and a browser on this machine may be led here by a foreign page, so `Host` and `Origin` must be local too.
+pub(crate) fn is_direct_loopback(settings: &Settings, peer: Option<IpAddr>, headers: &HeaderMap) -> bool {
+    settings.listen.ip().is_loopback()
+        && peer.is_some_and(|address| address.is_loopback())
+        && settings.trusted_proxies.is_empty()
+        && !has_forwarded_header(headers)
+        && headers.get(header::HOST).is_none_or(|host| host.to_str().is_ok_and(is_local_authority))
+        && headers.get(header::ORIGIN).is_none_or(|origin| origin.to_str().is_ok_and(is_local_origin))
+}
+
+fn is_local_origin(origin: &str) -> bool {
+    origin
+        .parse::<Uri>()
+        .is_ok_and(|uri| uri.authority().is_some_and(|authority| is_local_authority(authority.as_str())))
+}
+
+fn is_local_authority(authority: &str) -> bool {
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn local_authorities_are_told_from_lookalikes() {
+        for local in ["localhost", "LOCALHOST:8080", "127.0.0.1", "127.0.0.1:80", "[::1]", "[::1]:8080"] {
+            assert!(is_local_authority(local), "{local}");
+        }
+        for foreign in
+            ["localhost.evil.example", "evil.example:8080", "127.0.0.1.evil.example", "", "[::2]:80", "10.0.0.1"]
+        {
+            assert!(!is_local_authority(foreign), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_null_or_foreign_origin_is_not_local() {
+        assert!(is_local_origin("http://localhost:8080"));
+        assert!(!is_local_origin("null"));
+        assert!(!is_local_origin("https://evil.example"));
+    }
+}

@@ -1,0 +1,72 @@
+//! What every route can reach.
+
+use std::sync::Arc;
+
+use tidegate_app::node::Node;
+use tidegate_app::settings::Settings;
+use tidegate_app::store::Coherence;
+use tidegate_queue::Producer;
+
+use crate::limits::Limiters;
+use crate::schedules::Schedules;
+use crate::tenants::Tenants;
+
+/// The API over one node. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Parts>);
+
+struct Parts {
+    node: Arc<Node>,
+    limiters: Limiters,
+    tenants: Tenants,
+    schedules: Schedules,
+    producer: Producer,
+}
+
+impl App {
+    /// Puts the API's own parts on a node.
+    pub(crate) fn new(node: Arc<Node>) -> Self {
+        Self(Arc::new(Parts {
+            limiters: Limiters::new(&node.settings, &node.telemetry),
+            tenants: Tenants::new(&node.store, &node.cache),
+            schedules: Schedules::new(&node.store, &node.cache),
+            producer: Producer::new(Arc::clone(&node.broker) as _),
+            node,
+        }))
+    }
+
+    /// The node below.
+    pub(crate) fn node(&self) -> &Node {
+        &self.0.node
+    }
+
+    /// The settings in force.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.node.settings
+    }
+
+    /// What keeps the cache true to other processes.
+    pub(crate) fn coherence(&self) -> &Coherence {
+        &self.0.node.coherence
+    }
+
+    /// The limiters.
+    pub(crate) fn limiters(&self) -> &Limiters {
+        &self.0.limiters
+    }
+
+    /// Tenants, cached.
+    pub(crate) fn tenants(&self) -> &Tenants {
+        &self.0.tenants
+    }
+
+    /// Schedules, cached.
+    pub(crate) fn schedules(&self) -> &Schedules {
+        &self.0.schedules
+    }
+
+    /// The way into the queues.
+    pub(crate) fn producer(&self) -> &Producer {
+        &self.0.producer
+    }
+}

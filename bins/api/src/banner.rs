@@ -1,0 +1,35 @@
+//! What a person sees who started the API: where it is, what it runs on, what to try.
+
+use std::net::SocketAddr;
+
+use tidegate_app::settings::{InnerWorker, OpenTenants, Settings};
+
+/// Prints it on standard output; the log goes elsewhere.
+#[expect(clippy::print_stdout, reason = "this is what standard output is for")]
+pub(crate) fn print(address: SocketAddr, settings: &Settings) {
+    println!("{}", text(address, settings));
+}
+
+fn text(address: SocketAddr, settings: &Settings) -> String {
+    let worker = match settings.worker {
+        InnerWorker::Inner => "jobs run inside this process",
+        InnerWorker::None => "jobs run in tidegate-worker processes",
+    };
+    let admin = if settings.tokens.any() { " -H \"Authorization: Bearer $TIDEGATE_ADMIN_TOKEN\"" } else { "" };
+    let tenant = match settings.open_tenants {
+        OpenTenants::Closed => "-H \"Authorization: Bearer tk_…\" (the api_key of the answer)",
+        _ => "-H 'X-Tenant-Id: acme'",
+    };
+    let data = settings.data_dir.display();
+    let url = format!("http://{address}");
+    format!(
+        "Tidegate {version} listens on {url}
+Embedded default: SQLite in {data} (tidegate.db, queue.db), cache and limiters in memory; {worker}.
+
+Try:
+  curl -s{admin} {url}/api/tenants --json '{{\"id\":\"acme\",\"name\":\"Acme\",\"tier\":\"enterprise\"}}'
+  curl -s {url}/api/schedules {tenant} --json '{{\"title\":\"Stand-up\",\"starts_at\":\"2030-01-07T09:00:00Z\",\"ends_at\":\"2030-01-07T09:15:00Z\"}}'
+  curl -si {url}/api/schedules {tenant}",
+        version = env!("CARGO_PKG_VERSION"),
+    )
+}

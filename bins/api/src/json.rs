@@ -1,0 +1,59 @@
+//! JSON bodies, read strictly: the right type, within the limit, nothing unknown.
+
+use axum::extract::{FromRequest, Request};
+use axum::http::header;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use crate::app::App;
+use crate::problem::Problem;
+
+/// A JSON body of type `T`, which denies unknown fields itself.
+pub(crate) struct Json<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        if !is_json(&request) {
+            return Err(Problem::new(
+                axum::http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                "the body must be JSON, with `Content-Type: application/json`",
+            ));
+        }
+        read(request, app.settings().http.max_body).await.map(Self)
+    }
+}
+
+fn is_json(request: &Request) -> bool {
+    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = content_type.and_then(|text| text.split(';').next()).map(str::trim);
+    essence.is_some_and(|essence| {
+        essence.eq_ignore_ascii_case("application/json") || essence.to_ascii_lowercase().ends_with("+json")
+    })
+}
+
+async fn read<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, Problem> {
+    if http_body::Body::size_hint(request.body()).lower() > limit as u64 {
+        return Err(Problem::too_large(limit as u64));
+    }
+    let body = Limited::new(request.into_body(), limit).collect().await.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            Problem::too_large(limit as u64)
+        } else {
+            Problem::bad_request("body-broke-off", "the body broke off before its end")
+        }
+    })?;
+    let body = body.to_bytes();
+    let value = serde_json::from_slice(&body).map_err(|error| {
+        let kind = if error.is_data() { "unexpected-json" } else { "malformed-json" };
+        Problem::bad_request(kind, format!("the body can't be read: {error}"))
+    })?;
+    // serde takes an array for a struct, field by field; our bodies name their fields.
+    if body.trim_ascii_start().starts_with(b"{") {
+        Ok(value)
+    } else {
+        Err(Problem::bad_request("unexpected-json", "the body can't be read: it must be a JSON object"))
+    }
+}

@@ -1,0 +1,133 @@
+//! The limits in front of the routes, and what a refusal looks like.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use tidegate_app::settings::{LimitSettings, Settings};
+use tidegate_app::telemetry::Telemetry;
+use tidegate_app::tenant::Tenant;
+use tidegate_ratelimit::{
+    Algorithm, BlockPolicy, CheckError, Decision, FixedWindow, Limiter, MemoryLimiter, Rejection, SlidingWindow,
+    SystemClock, TenantDecision, TenantLimiter, headers,
+};
+
+use crate::problem::Problem;
+
+/// Clients that one limiter remembers; beyond, the least charged are forgotten.
+const MAX_CLIENTS: usize = 100_000;
+/// One strike of a repeat offender is forgotten after so long without a block.
+const STRIKE_DECAY: Duration = Duration::from_secs(3600);
+/// Tenants that are remembered.
+const MAX_TENANTS: usize = 100_000;
+
+/// Every limiter of the API.
+pub(crate) struct Limiters {
+    /// Everything but probes, by client address.
+    pub ddos: Arc<dyn Limiter>,
+    /// Anonymous and per-user application requests.
+    pub api: Arc<dyn Limiter>,
+    /// A tenant's minute, hour and day.
+    pub tenants: Arc<TenantLimiter>,
+}
+
+impl Limiters {
+    /// Builds them from the settings, and lets the telemetry read them.
+    pub(crate) fn new(settings: &Settings, telemetry: &Telemetry) -> Self {
+        let ddos = limiter("ddos", FixedWindow::new(settings.ddos.quota), &settings.ddos);
+        let api = limiter("api", SlidingWindow::new(settings.api.quota), &settings.api);
+        let tenants = Arc::new(TenantLimiter::new(SystemClock::default(), MAX_TENANTS));
+        for (name, limiter) in [("ddos", &ddos), ("api", &api)] {
+            let limiter = Arc::clone(limiter);
+            telemetry.watch_limiter(name, move || limiter.stats());
+        }
+        let watched = Arc::clone(&tenants);
+        telemetry.watch_limiter("tenant", move || watched.stats());
+        Self { ddos, api, tenants }
+    }
+
+    /// The limiter of that name; tenants are not counted by one.
+    pub(crate) fn named(&self, name: &str) -> Option<&dyn Limiter> {
+        [&*self.ddos, &*self.api].into_iter().find(|limiter| limiter.name() == name)
+    }
+}
+
+fn limiter<A: Algorithm + Send + Sync + 'static>(
+    name: &'static str,
+    algorithm: A,
+    settings: &LimitSettings,
+) -> Arc<dyn Limiter>
+where
+    A::State: Send + Sync + 'static,
+{
+    let mut builder = MemoryLimiter::builder(name, algorithm).max_keys(MAX_CLIENTS);
+    if !settings.block.is_zero() {
+        builder = builder.block(BlockPolicy::fixed(settings.block).escalate(BlockPolicy::MAX, STRIKE_DECAY));
+    }
+    Arc::new(builder.build())
+}
+
+/// Charges one request to `key`.
+///
+/// # Errors
+///
+/// 429 when the limiter refuses it.
+pub(crate) async fn enforce(limiter: &dyn Limiter, key: &str) -> Result<(), Problem> {
+    match limiter.check(key, 1).await {
+        Ok(decision @ Decision::Denied(_)) => {
+            let wait = headers::whole_seconds(decision.retry_after().unwrap_or_default());
+            Err(refusal(limiter.name(), wait).headers(|response| headers::apply(response, limiter.name(), &decision)))
+        }
+        Ok(Decision::Allowed(_)) => Ok(()),
+        Err(error) => Err(undecided(&error)),
+    }
+}
+
+/// Charges one request to the tenant's quota.
+///
+/// # Errors
+///
+/// 429 when one of its windows is used up.
+pub(crate) fn enforce_tenant(limiters: &Limiters, tenant: &Tenant) -> Result<TenantDecision, Problem> {
+    let decision =
+        limiters.tenants.check(tenant.id.as_str(), tenant.plan.limits(), 1).map_err(|error| undecided(&error))?;
+    if decision.allowed {
+        return Ok(decision);
+    }
+    let wait = headers::whole_seconds(decision.retry_after().unwrap_or_default());
+    Err(refusal("tenant", wait)
+        .with("window", decision.binding().name)
+        .with("tier", tenant.plan.tier().name())
+        .headers(|response| announce_tenant(response, &decision)))
+}
+
+/// Tells the tenant how much is left.
+pub(crate) fn announce_tenant(response: &mut HeaderMap, decision: &TenantDecision) {
+    headers::apply_tenant(response, decision);
+}
+
+fn refusal(limiter: &str, wait: u64) -> Problem {
+    let detail = format!("the limit `{limiter}` is used up; try again in {wait} s");
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", detail).with("limiter", limiter)
+}
+
+fn undecided(error: &CheckError) -> Problem {
+    match error {
+        CheckError::Full { .. } => {
+            tracing::warn!(%error, "a limiter is full of blocked keys");
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "too many clients are blocked; try again later")
+        }
+        other => Problem::internal(other),
+    }
+}
+
+/// The answer to a request that the limiter in front refuses; the layer adds the headers.
+pub(crate) fn refuse(rejection: Rejection<'_>) -> Response {
+    let problem = match rejection {
+        Rejection::Denied { limiter, denial } => refusal(limiter, headers::whole_seconds(denial.retry_after)),
+        Rejection::Failed { error, .. } => undecided(error),
+        _ => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "the request can't be counted now"),
+    };
+    problem.into_response()
+}

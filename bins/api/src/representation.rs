@@ -1,0 +1,107 @@
+//! What a cached read looks like on the wire: body, ETag, and where it came from.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use tidegate_cache::{Read, Source};
+
+use crate::problem::Problem;
+
+/// A JSON body with its ETag, made once and cached.
+#[derive(Debug, Clone)]
+pub(crate) struct Representation {
+    body: Bytes,
+    etag: HeaderValue,
+}
+
+impl Representation {
+    /// Writes `value` as JSON. The ETag is a digest of the body: equal bytes have equal tags on every instance.
+    ///
+    /// # Errors
+    ///
+    /// When `value` can't be written as JSON.
+    pub(crate) fn of(value: &impl Serialize) -> Result<Self, serde_json::Error> {
+        let body = serde_json::to_vec(value)?;
+        let digest = Sha256::digest(&body);
+        let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let etag = HeaderValue::try_from(format!("\"{hex}\"")).unwrap_or(HeaderValue::from_static("\"\""));
+        Ok(Self { body: body.into(), etag })
+    }
+}
+
+/// Answers a cached read: 200, 304 when the client has it already, or `absent` where there is nothing.
+pub(crate) fn respond(
+    request: &HeaderMap,
+    read: &Read<Option<Representation>>,
+    absent: impl FnOnce() -> Problem,
+) -> Result<Response, Problem> {
+    let status = cache_status(read);
+    let Some(representation) = Arc::as_ref(&read.value) else {
+        return Err(absent().header(header::HeaderName::from_static("cache-status"), status));
+    };
+    let is_known = request
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .any(|value| matches_any(value.as_bytes(), representation.etag.as_bytes()));
+    let mut response = Response::new(if is_known { Body::empty() } else { Body::from(representation.body.clone()) });
+    if is_known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, representation.etag.clone());
+    // A client may keep it and must ask before it uses it again; a shared cache may not keep a tenant's data.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("authorization, x-tenant-id"));
+    headers.insert("cache-status", status);
+    Ok(response)
+}
+
+/// RFC 9211: which cache answered, or why it could not.
+fn cache_status(read: &Read<Option<Representation>>) -> HeaderValue {
+    match read.source {
+        Source::Hit => HeaderValue::try_from(format!("tidegate; hit; ttl={}", read.fresh_for.as_secs())).unwrap_or(HIT),
+        Source::Stale => HeaderValue::from_static("tidegate; hit; ttl=-1; detail=stale"),
+        Source::Collapsed => HeaderValue::from_static("tidegate; fwd=uri-miss; collapsed"),
+        Source::Loaded if read.stored => HeaderValue::from_static("tidegate; fwd=uri-miss; stored"),
+        _ => HeaderValue::from_static("tidegate; fwd=uri-miss"),
+    }
+}
+
+const HIT: HeaderValue = HeaderValue::from_static("tidegate; hit");
+
+/// Whether one of the tags of an `If-None-Match` is `etag`, by the weak comparison of RFC 9110.
+fn matches_any(header: &[u8], etag: &[u8]) -> bool {
+    header
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .any(|candidate| candidate == b"*" || candidate.strip_prefix(b"W/").unwrap_or(candidate) == etag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_values_have_equal_tags() {
+        let one = Representation::of(&"a").unwrap();
+        assert_eq!(one.etag, Representation::of(&"a").unwrap().etag);
+        assert_ne!(one.etag, Representation::of(&"b").unwrap().etag);
+    }
+
+    #[test]
+    fn if_none_match_takes_lists_weak_tags_and_the_star() {
+        for header in ["\"a\"", "\"b\", \"a\"", "W/\"a\"", "*", " \"a\" "] {
+            assert!(matches_any(header.as_bytes(), b"\"a\""), "{header}");
+        }
+        for header in ["", "a", "\"b\"", "\"a", "W/\"b\""] {
+            assert!(!matches_any(header.as_bytes(), b"\"a\""), "{header}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The map of the API: which route lies in which circle of access.
+
+mod cache;
+mod imports;
+mod jobs;
+mod performance;
+mod queues;
+mod rate_limit;
+mod schedules;
+mod tenants;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
+use tidegate_app::probes::Probes;
+use tidegate_perfmon::PerfLayer;
+use tidegate_ratelimit::RateLimitLayer;
+
+use crate::app::App;
+use crate::client::{self, ClientKey};
+use crate::problem::Problem;
+use crate::{access, caller, limits, linger, request_id, timeout};
+
+/// All routes with all their layers.
+pub(crate) fn router(app: &App, probes: Probes) -> Router {
+    let address = |request: &Request| request.extensions().get::<ClientKey>().map(|client| client.0.clone());
+    let front = RateLimitLayer::new(app.limiters().ddos.clone(), address).reject_with(limits::refuse);
+    let timed = PerfLayer::new(app.node().telemetry.registry().clone(), route_of);
+
+    let guarded = Router::new()
+        .merge(operations(app))
+        .merge(tenants(app))
+        .merge(application(app))
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(app.clone())
+        .layer(front)
+        .layer(from_fn_with_state(app.clone(), client::layer));
+    // Probes are answered whoever asks and however often: an orchestrator that is turned away kills the process.
+    let probes = probes.router().method_not_allowed_fallback(wrong_method);
+    guarded.merge(probes).layer(from_fn(linger::layer)).layer(timed).layer(from_fn(request_id::layer))
+}
+
+/// About the whole service: tokens, or a direct connection from this machine.
+fn operations(app: &App) -> Router<App> {
+    Router::new()
+        .route("/api/cache", get(cache::show).delete(cache::purge))
+        .route("/api/rate-limit", get(rate_limit::show).post(rate_limit::set_plan).delete(rate_limit::reset))
+        .route("/api/rate-limit/tenants/{id}", get(rate_limit::usage))
+        .route("/api/performance", get(performance::show))
+        .route("/api/queue", get(queues::list))
+        .route("/api/queue/{queue}", get(queues::show))
+        .route("/api/queue/{queue}/pause", post(queues::pause))
+        .route("/api/queue/{queue}/resume", post(queues::resume))
+        .route("/api/queue/{queue}/jobs", get(jobs::list))
+        .route("/api/queue/{queue}/jobs/{id}", get(jobs::show).delete(jobs::cancel))
+        .route("/api/queue/{queue}/jobs/{id}/retry", post(jobs::retry))
+        .route("/api/tenants", post(tenants::create))
+        .route_layer(from_fn_with_state(app.clone(), access::operations))
+        .layer(from_fn_with_state(app.clone(), timeout::layer))
+}
+
+/// Read by operators and by the tenant itself; each handler asks who it is.
+fn tenants(app: &App) -> Router<App> {
+    Router::new().route("/api/tenants/{id}", get(tenants::show)).layer(from_fn_with_state(app.clone(), timeout::layer))
+}
+
+/// A tenant's own: its key, its quota.
+fn application(app: &App) -> Router<App> {
+    // An upload may take long as long as it goes on; the spool watches over that.
+    let uploads = Router::new().route("/api/schedules/import", post(imports::create));
+    Router::new()
+        .route("/api/schedules", get(schedules::list).post(schedules::create))
+        .route("/api/schedules/{id}", get(schedules::show).put(schedules::replace).delete(schedules::delete))
+        .route("/api/schedules/import/{id}", get(imports::show))
+        .route("/api/schedules/import/{id}/rejects", get(imports::rejects))
+        .layer(from_fn_with_state(app.clone(), timeout::layer))
+        .merge(uploads)
+        .route_layer(from_fn_with_state(app.clone(), caller::layer))
+}
+
+/// The route's template, so that one series stands for all ids.
+fn route_of(request: &Request) -> Option<&str> {
+    request.extensions().get::<MatchedPath>().map(MatchedPath::as_str)
+}
+
+async fn unknown(request: Request) -> Problem {
+    Problem::not_found(format!("there is nothing at {}", request.uri().path()))
+}
+
+async fn wrong_method(request: Request) -> Problem {
+    Problem::new(
+        axum::http::StatusCode::METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        format!("{} does not answer {}", request.uri().path(), request.method()),
+    )
+}

@@ -1,0 +1,113 @@
+//! `/api/cache`: what the cache did, and dropping from it on every node.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tidegate_app::store::Purge;
+use tidegate_cache::{ClassStats, Key, Pattern, Tag, TierStats};
+
+use crate::app::App;
+use crate::json::Json;
+use crate::problem::Problem;
+
+/// Below this share of hits the cache is worth a look.
+const LOW_HIT_RATE: f64 = 0.8;
+
+pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
+    let stats = app.node().cache.stats();
+    let latency = app.node().telemetry.cache_latency();
+    let micros = |q| latency.quantile(q).map(|time| time.as_secs_f64() * 1e6);
+    axum::Json(json!({
+        "tiers": stats.tiers.iter().map(tier).collect::<Vec<_>>(),
+        "classes": stats.classes.iter().map(class).collect::<Vec<_>>(),
+        "low_hit_rate": stats.classes.iter()
+            .filter(|class| class.hit_rate.is_some_and(|rate| rate < LOW_HIT_RATE))
+            .map(|class| class.class)
+            .collect::<Vec<_>>(),
+        "latency_us": {"samples": latency.count(), "p50": micros(0.5), "p99": micros(0.99)},
+    }))
+}
+
+fn tier(tier: &TierStats) -> Value {
+    json!({
+        "tier": tier.tier,
+        "entries": tier.entries,
+        "capacity": tier.capacity,
+        "weight": tier.weight,
+        "hits": tier.hits,
+        "misses": tier.misses,
+        "evictions": tier.evictions,
+    })
+}
+
+fn class(class: &ClassStats) -> Value {
+    json!({
+        "class": class.class,
+        "ttl_seconds": class.ttl.as_secs(),
+        "hits": class.hits,
+        "stale_hits": class.stale_hits,
+        "misses": class.misses,
+        "loads": class.loads,
+        "load_failures": class.load_failures,
+        "collapsed": class.collapsed,
+        "invalidations": class.invalidations,
+        "hit_rate": class.hit_rate,
+    })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Selection {
+    pattern: Option<String>,
+    keys: Option<Vec<String>>,
+    tags: Option<Vec<String>>,
+    all: Option<bool>,
+    #[serde(rename = "type")]
+    class: Option<String>,
+}
+
+/// Drops what the body selects from the caches of all nodes.
+pub(super) async fn purge(
+    State(app): State<App>,
+    Json(selection): Json<Selection>,
+) -> Result<axum::Json<Value>, Problem> {
+    let purge = selection.check()?;
+    let removed = app.node().store.purge(&purge).await?;
+    Ok(axum::Json(json!({"removed": removed})))
+}
+
+impl Selection {
+    fn check(self) -> Result<Purge, Problem> {
+        // `"type": "all"` says the same as no type, and alone the same as `"all": true`.
+        let is_everything = self.class.as_deref() == Some("all");
+        let class = self.class.filter(|_| !is_everything).map(Arc::from);
+        let has_selector = self.pattern.is_some() || self.keys.is_some() || self.tags.is_some();
+        let is_clear = self.all == Some(true) || (is_everything && !has_selector);
+        match (self.pattern, self.keys, self.tags, class) {
+            (Some(pattern), None, None, class) if !is_clear => {
+                let pattern = Pattern::parse(&pattern).map_err(|error| bad("pattern", &error))?;
+                Ok(Purge::Pattern(pattern, class))
+            }
+            (None, Some(keys), None, None) if !is_clear => {
+                let keys = keys.iter().map(|key| Key::parse(key)).collect::<Result<_, _>>();
+                keys.map(Purge::Keys).map_err(|error| bad("keys", &error))
+            }
+            (None, None, Some(tags), None) if !is_clear => {
+                let tags = tags.iter().map(|tag| Tag::parse(tag)).collect::<Result<_, _>>();
+                tags.map(Purge::Tags).map_err(|error| bad("tags", &error))
+            }
+            (None, None, None, Some(class)) => Ok(Purge::Class(class)),
+            (None, None, None, None) if is_clear => Ok(Purge::All),
+            _ => Err(Problem::unprocessable(
+                "bad-selection",
+                "name exactly one of `pattern`, `keys`, `tags`, `all`: true or `type`; `type` may narrow a `pattern`",
+            )),
+        }
+    }
+}
+
+fn bad(field: &str, error: &dyn std::error::Error) -> Problem {
+    Problem::unprocessable("bad-selection", format!("`{field}`: {error}"))
+}

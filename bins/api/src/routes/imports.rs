@@ -1,0 +1,155 @@
+//! `/api/schedules/import`: files of schedules, taken now and read by a job.
+
+use std::io::BufReader;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use serde_json::json;
+use tidegate_app::import::{Format, ImportError, Position, Rows};
+use tidegate_app::jobs::ImportSchedules;
+use tidegate_app::spool::{SpoolError, UploadLimits};
+use tidegate_app::store::{RejectedLine, Store};
+use tidegate_queue::{Broker, EnqueueOptions, Job, JobId, JobRecord};
+
+use crate::app::App;
+use crate::caller::Caller;
+use crate::path::Path;
+use crate::problem::Problem;
+
+/// Bad lines that are read at a time while the rejects file is sent.
+const REJECTS_AT_A_TIME: u32 = 500;
+
+/// Takes the file and answers with the job that will read it.
+pub(super) async fn create(State(app): State<App>, caller: Caller, request: Request) -> Result<Response, Problem> {
+    let format = format_of(&request)?;
+    let settings = app.settings();
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|bytes: u64| bytes > settings.http.max_import) {
+        return Err(Problem::too_large(settings.http.max_import));
+    }
+    let id = JobId::generate();
+    let spool = &app.node().spool;
+    let limits = UploadLimits { bytes: settings.http.max_import, stall: settings.http.request_timeout };
+    let pieces = request.into_body().into_data_stream();
+    let bytes = spool.receive(id.as_str(), pieces, limits).await.map_err(|error| not_kept(&error))?;
+
+    let job = ImportSchedules { tenant: caller.tenant.id.clone(), format, bytes };
+    let enqueued = match check_beginning(&app, id.as_str(), format).await {
+        Ok(()) => app
+            .producer()
+            .enqueue_with(&job, EnqueueOptions::new().id(id.clone()))
+            .await
+            .map_err(|error| Problem::internal(&error)),
+        Err(problem) => Err(problem),
+    };
+    if let Err(problem) = enqueued {
+        if let Err(error) = spool.remove(id.as_str()).await {
+            tracing::warn!(%error, upload = %id, "a refused upload can't be removed; the sweep will");
+        }
+        return Err(problem);
+    }
+    let location = format!("/api/schedules/import/{id}");
+    let mut response = (StatusCode::ACCEPTED, axum::Json(json!({"job_id": id, "location": location}))).into_response();
+    if let Ok(location) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// How far the tenant's import is, and in the end what became of it.
+pub(super) async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<axum::Json<JobRecord>, Problem> {
+    find(&app, &caller, &id).await.map(axum::Json)
+}
+
+/// All bad lines as CSV, streamed.
+pub(super) async fn rejects(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let job = find(&app, &caller, &id).await?;
+    let store = app.node().store.clone();
+    let id = job.id.as_str().to_owned();
+    let lines = stream::try_unfold(0, move |after| {
+        let (store, id) = (store.clone(), id.clone());
+        async move { next_rejects(&store, &id, after).await }
+    });
+    let heading = stream::once(async { Ok("line,reason\n".to_owned()) });
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"rejects.csv\""),
+        (header::CACHE_CONTROL, "private, no-store"),
+    ];
+    Ok((headers, Body::from_stream(heading.chain(lines).into_stream())).into_response())
+}
+
+async fn next_rejects(
+    store: &Store,
+    id: &str,
+    after: u64,
+) -> Result<Option<(String, u64)>, tidegate_app::store::StoreError> {
+    let rejects = store.rejected_lines(id, after, REJECTS_AT_A_TIME).await?;
+    let Some(last) = rejects.last().map(|reject| reject.line) else { return Ok(None) };
+    Ok(Some((rejects.iter().map(csv_line).collect(), last)))
+}
+
+fn csv_line(reject: &RejectedLine) -> String {
+    format!("{},\"{}\"\n", reject.line, reject.reason.replace('"', "\"\""))
+}
+
+/// The tenant's import of that id. Another tenant's is not found, as if it were not there.
+async fn find(app: &App, caller: &Caller, id: &str) -> Result<JobRecord, Problem> {
+    let missing = || Problem::not_found(format!("there is no import `{id}`"));
+    let job = JobId::new(id).map_err(|_| missing())?;
+    let record =
+        app.node().broker.job(ImportSchedules::QUEUE, &job).await?;
+    let record = record.filter(|record| record.kind == ImportSchedules::KIND).ok_or_else(missing)?;
+    let payload: ImportSchedules = serde_json::from_str(&record.payload).map_err(|error| Problem::internal(&error))?;
+    if payload.tenant == caller.tenant.id { Ok(record) } else { Err(missing()) }
+}
+
+fn format_of(request: &Request) -> Result<Format, Problem> {
+    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = content_type.and_then(|text| text.split(';').next()).unwrap_or_default().trim();
+    match essence.to_ascii_lowercase().as_str() {
+        "text/csv" => Ok(Format::Csv),
+        "application/x-ndjson" => Ok(Format::Ndjson),
+        _ => Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-media-type",
+            "the file must be sent as `text/csv` or `application/x-ndjson`",
+        )),
+    }
+}
+
+/// Looks at the first line, so that a file with the wrong columns is refused now and not by a job later.
+async fn check_beginning(app: &App, id: &str, format: Format) -> Result<(), Problem> {
+    let path = app.node().spool.path(id);
+    let opened = tokio::task::spawn_blocking(move || {
+        let file = std::fs::File::open(path)?;
+        Rows::open(BufReader::new(file), format, Position::START).map(|_| ())
+    })
+    .await
+    .map_err(|error| Problem::internal(&error))?;
+    opened.map_err(|error| match error {
+        ImportError::Header(error) => Problem::unprocessable("bad-header", error.to_string()),
+        other => Problem::internal(&other),
+    })
+}
+
+fn not_kept(error: &SpoolError) -> Problem {
+    match error {
+        SpoolError::TooLarge { limit } => Problem::too_large(*limit),
+        SpoolError::Stalled { .. } => Problem::new(StatusCode::REQUEST_TIMEOUT, "stalled", error.to_string())
+            .header(header::CONNECTION, HeaderValue::from_static("close")),
+        SpoolError::BrokeOff { .. } => Problem::bad_request("body-broke-off", error.to_string()),
+        other => Problem::internal(other),
+    }
+}

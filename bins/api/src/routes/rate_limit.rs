@@ -1,0 +1,89 @@
+//! `/api/rate-limit`: what the limiters did, and a tenant's plan.
+
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tidegate_app::tenant::TenantId;
+use tidegate_ratelimit::{Limiter, Overrides};
+
+use super::tenants::{parse_tier, plan};
+use crate::app::App;
+use crate::json::Json;
+use crate::path::Path;
+use crate::problem::Problem;
+use crate::query::Query;
+
+pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
+    let limiters = app.limiters();
+    let named = |limiter: &dyn Limiter| json!({"name": limiter.name(), "quota": limiter.quota().to_string(), "stats": limiter.stats()});
+    axum::Json(json!({
+        "limiters": [
+            named(&*limiters.ddos),
+            named(&*limiters.api),
+            {"name": "tenant", "quota": null, "stats": limiters.tenants.stats()},
+        ],
+    }))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewPlan {
+    #[serde(alias = "tenantId")]
+    tenant_id: String,
+    #[serde(default)]
+    tier: Option<String>,
+    #[serde(default)]
+    limits: Option<Overrides>,
+}
+
+/// Gives a tenant another tier or other limits of its own; what is not named stays as it is.
+pub(super) async fn set_plan(State(app): State<App>, Json(new): Json<NewPlan>) -> Result<axum::Json<Value>, Problem> {
+    app.coherence().catch_up().await;
+    let missing = || Problem::not_found(format!("there is no tenant `{}`", new.tenant_id));
+    let id: TenantId = new.tenant_id.parse().map_err(|_| missing())?;
+    let before = app.tenants().get(&id).await?.ok_or_else(missing)?.plan;
+    let tier = new.tier.as_deref().map_or(Ok(before.tier()), parse_tier)?;
+    let plan = plan(tier, new.limits.unwrap_or(*before.overrides()))?;
+    if !app.node().store.set_plan(&id, &plan).await? {
+        return Err(missing());
+    }
+    let mut body = json!(plan);
+    body["tenant_id"] = id.as_str().into();
+    Ok(axum::Json(body))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeyOfLimiter {
+    limiter: String,
+    key: String,
+}
+
+/// Forgets what a key has used, and its block.
+pub(super) async fn reset(
+    State(app): State<App>,
+    Query(query): Query<KeyOfLimiter>,
+) -> Result<axum::Json<Value>, Problem> {
+    let was_known = if query.limiter == "tenant" {
+        app.limiters().tenants.reset(&query.key)
+    } else {
+        let limiter = app.limiters().named(&query.limiter);
+        let limiter = limiter.ok_or_else(|| {
+            Problem::not_found(format!("there is no limiter `{}`; there are ddos, api and tenant", query.limiter))
+        })?;
+        limiter.reset(&query.key).await.map_err(|error| Problem::unprocessable("bad-key", error.to_string()))?
+    };
+    Ok(axum::Json(json!({"reset": was_known})))
+}
+
+/// What a tenant has used of its windows, on this node.
+pub(super) async fn usage(State(app): State<App>, Path(id): Path<String>) -> Result<axum::Json<Value>, Problem> {
+    app.coherence().catch_up().await;
+    let missing = || Problem::not_found(format!("there is no tenant `{id}`"));
+    let id: TenantId = id.parse().map_err(|_| missing())?;
+    let tenant = app.tenants().get(&id).await?.ok_or_else(missing)?;
+    let windows = app.limiters().tenants.usage(id.as_str(), tenant.plan.limits());
+    Ok(axum::Json(
+        json!({"tenant_id": id, "tier": tenant.plan.tier(), "limits": tenant.plan.limits(), "windows": windows}),
+    ))
+}

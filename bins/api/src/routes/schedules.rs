@@ -1,0 +1,106 @@
+//! `/api/schedules`: a tenant's schedules.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use tidegate_app::schedule::{FieldErrors, RawSchedule, ScheduleDraft};
+use tidegate_app::store::Cursor;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::caller::Caller;
+use crate::json::Json;
+use crate::path::Path;
+use crate::problem::Problem;
+use crate::query::Query;
+use crate::representation;
+
+const DEFAULT_PAGE: usize = 50;
+const MAX_PAGE: usize = 200;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PageQuery {
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+pub(super) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    Query(query): Query<PageQuery>,
+) -> Result<Response, Problem> {
+    let limit = query.limit.unwrap_or(DEFAULT_PAGE);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(Problem::unprocessable("bad-limit", format!("`limit` is a number from 1 to {MAX_PAGE}")));
+    }
+    let after = query.cursor.map(|text| text.parse::<Cursor>()).transpose();
+    let after = after.map_err(|error| Problem::unprocessable("bad-cursor", format!("`cursor`: {error}")))?;
+    let page = app.schedules().page(&caller.tenant.id, limit, after).await?;
+    representation::respond(&headers, &page, || Problem::not_found("there is no such page"))
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let id = schedule_id(&id)?;
+    let schedule = app.schedules().get(&caller.tenant.id, id).await?;
+    representation::respond(&headers, &schedule, || no_schedule(&id.to_string()))
+}
+
+pub(super) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    Json(raw): Json<RawSchedule>,
+) -> Result<Response, Problem> {
+    let draft = ScheduleDraft::try_new(&raw).map_err(|errors| invalid(&errors))?;
+    let schedule = app.schedules().store().create_schedule(&caller.tenant.id, &draft).await?;
+    let location = HeaderValue::try_from(format!("/api/schedules/{}", schedule.id)).ok();
+    let mut response = (StatusCode::CREATED, axum::Json(schedule)).into_response();
+    if let Some(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+pub(super) async fn replace(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Json(raw): Json<RawSchedule>,
+) -> Result<Response, Problem> {
+    let id = schedule_id(&id)?;
+    let draft = ScheduleDraft::try_new(&raw).map_err(|errors| invalid(&errors))?;
+    let schedule = app.schedules().store().replace_schedule(&caller.tenant.id, id, &draft).await?;
+    schedule.map(|schedule| axum::Json(schedule).into_response()).ok_or_else(|| no_schedule(&id.to_string()))
+}
+
+pub(super) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let id = schedule_id(&id)?;
+    let was_there = app.schedules().store().delete_schedule(&caller.tenant.id, id).await?;
+    if was_there { Ok(StatusCode::NO_CONTENT) } else { Err(no_schedule(&id.to_string())) }
+}
+
+fn schedule_id(text: &str) -> Result<Uuid, Problem> {
+    Uuid::try_parse(text).map_err(|_| no_schedule(text))
+}
+
+fn no_schedule(id: &str) -> Problem {
+    Problem::not_found(format!("there is no schedule `{id}`"))
+}
+
+/// Every field that is wrong, each with its reason.
+fn invalid(errors: &FieldErrors) -> Problem {
+    let fields: serde_json::Map<_, _> =
+        errors.iter().map(|error| (error.field.to_string(), error.problem.to_string().into())).collect();
+    Problem::unprocessable("invalid-fields", errors.to_string()).with("fields", fields)
+}

@@ -1,0 +1,70 @@
+//! Tenants as requests need them: from the cache, else from the store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_app::cache_keys;
+use tidegate_app::store::{Store, StoreError};
+use tidegate_app::tenant::{KeyDigest, Tenant, TenantId};
+use tidegate_cache::{Fill, LoadError, TieredCache, TtlClass, TypedCache};
+
+use crate::problem::Problem;
+
+/// Tenants change seldom, and a change is seen at once; the time only bounds what an unseen change could cost.
+const TENANT: TtlClass = TtlClass::new("tenant", Duration::from_secs(600));
+
+/// Cached reads of tenants and of the keys that name them.
+#[derive(Debug, Clone)]
+pub(crate) struct Tenants {
+    store: Store,
+    tenants: TypedCache<Option<Arc<Tenant>>>,
+    keys: TypedCache<Option<TenantId>>,
+}
+
+impl Tenants {
+    /// Reads through `cache` from `store`.
+    pub(crate) fn new(store: &Store, cache: &TieredCache) -> Self {
+        Self { store: store.clone(), tenants: cache.typed(TENANT), keys: cache.typed(TENANT) }
+    }
+
+    /// The tenant of that id.
+    ///
+    /// # Errors
+    ///
+    /// When the store can't be read.
+    pub(crate) async fn get(&self, id: &TenantId) -> Result<Option<Arc<Tenant>>, Problem> {
+        let key = cache_keys::tenant(id);
+        let (store, id) = (self.store.clone(), id.clone());
+        let read =
+            self.tenants
+                .get_or_load(&key, move || async move {
+                    store.tenant(&id).await.map(|tenant| Fill::new(tenant.map(Arc::new)))
+                })
+                .await?;
+        Ok(read.value.as_ref().clone())
+    }
+
+    /// Whose key has that digest.
+    ///
+    /// # Errors
+    ///
+    /// When the store can't be read.
+    pub(crate) async fn of_key(&self, digest: &KeyDigest) -> Result<Option<TenantId>, Problem> {
+        let key = cache_keys::api_key(digest);
+        let (store, digest) = (self.store.clone(), *digest);
+        let read = self
+            .keys
+            .get_or_load(&key, move || async move { store.tenant_of_key(&digest).await.map(Fill::new) })
+            .await?;
+        Ok(read.value.as_ref().clone())
+    }
+}
+
+impl From<LoadError<StoreError>> for Problem {
+    fn from(error: LoadError<StoreError>) -> Self {
+        match &error {
+            LoadError::Loader(cause) => Self::internal(&**cause),
+            other => Self::internal(other),
+        }
+    }
+}

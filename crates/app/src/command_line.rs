@@ -1,0 +1,100 @@
+//! The command line that both binaries share: which settings file, and whether to only look at it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use crate::node::StartError;
+use crate::settings::{CATALOGUE, RawSettings, Settings};
+use crate::telemetry;
+
+/// Reads the command line and the settings, starts the log and a runtime, and runs the program on them.
+pub fn main<F>(name: &'static str, about: &'static str, run: impl FnOnce(Settings) -> F) -> ExitCode
+where
+    F: Future<Output = Result<(), StartError>>,
+{
+    let arguments = command(name, about).get_matches();
+    match start(&arguments, run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(name, &error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn start<F>(arguments: &ArgMatches, run: impl FnOnce(Settings) -> F) -> Result<(), StartError>
+where
+    F: Future<Output = Result<(), StartError>>,
+{
+    let file = arguments.get_one::<PathBuf>("config").map(PathBuf::as_path);
+    let raw = RawSettings::load(file, environment())?;
+    if arguments.get_flag("print-settings") {
+        print_settings(&raw);
+        return Ok(());
+    }
+    let settings = raw.check()?;
+    if arguments.get_flag("check") {
+        say("the settings are good");
+        return Ok(());
+    }
+    telemetry::init_logging(&settings.log);
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(settings))
+}
+
+fn command(name: &'static str, about: &'static str) -> Command {
+    Command::new(name)
+        .about(about)
+        .version(env!("CARGO_PKG_VERSION"))
+        .arg(
+            Arg::new("config")
+                .long("config")
+                .value_name("PATH")
+                .value_parser(value_parser!(PathBuf))
+                .help("Settings file; without it, tidegate.toml in the working directory if it is there"),
+        )
+        .arg(Arg::new("check").long("check").action(ArgAction::SetTrue).help("Check the settings and exit"))
+        .arg(
+            Arg::new("print-settings")
+                .long("print-settings")
+                .action(ArgAction::SetTrue)
+                .help("Print every setting, where it comes from and what it means, secrets masked, and exit"),
+        )
+        .after_help(environment_help())
+}
+
+/// The environment as text. A variable that is no UTF-8 can't be one of ours and well set.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+}
+
+fn environment_help() -> String {
+    let mut text = String::from("Environment (over the settings file):\n");
+    for setting in CATALOGUE {
+        let default = setting.default.map(|default| format!(" [{default}]")).unwrap_or_default();
+        text.push_str(&format!("  {:<34} {}{default}\n", setting.variable, setting.meaning));
+    }
+    text.push_str(
+        "\nExit codes: 0 ended well, 1 other failure, 2 settings, 3 data directory or database, 4 address in use",
+    );
+    text
+}
+
+fn print_settings(raw: &RawSettings) {
+    for (setting, value, source) in raw.shown() {
+        say(&format!("# {}\n# {}, {source}\n{} = {value:?}\n", setting.meaning, setting.variable, setting.key));
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the answer to what was asked on the command line")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+/// The log may not have started, and the message is for the person who started the program.
+#[expect(clippy::print_stderr, reason = "the last words of a program that could not start")]
+fn complain(name: &str, error: &StartError) {
+    eprintln!("{name}: {error}");
+}

@@ -1,0 +1,159 @@
+//! Queue `import`: reads an uploaded file of schedules into the table.
+//!
+//! The file is read in chunks; a chunk's rows, its bad lines and the position behind it are one transaction. A worker
+//! that dies leaves the position, and the next goes on from there: each row is in the table once, each bad line is
+//! reported once, however often the job is begun.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tidegate_queue::{Context, Handler, Job, Outcome};
+
+use crate::import::{Format, ImportError, Position, Rows};
+use crate::spool::Spool;
+use crate::store::{Advanced, ImportProgress, Store, StoreError};
+use crate::tenant::TenantId;
+
+/// Bad lines that the job's result holds; the rejects file has all.
+const REJECTS_IN_RESULT: u32 = 1000;
+
+/// Imports the file that lies in the spool under the job's id.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ImportSchedules {
+    /// Whose schedules they become.
+    pub tenant: TenantId,
+    /// How the file is written.
+    pub format: Format,
+    /// Its size, for the progress.
+    pub bytes: u64,
+}
+
+impl Job for ImportSchedules {
+    const KIND: &'static str = "schedule.import";
+    const QUEUE: &'static str = "import";
+}
+
+/// How an import spreads its work, so that it leaves room for others.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Lines that one transaction takes.
+    pub chunk: usize,
+    /// Pause between two.
+    pub pause: Duration,
+}
+
+/// Runs [`ImportSchedules`].
+#[derive(Debug, Clone)]
+pub struct ImportHandler {
+    /// Where the rows go.
+    pub store: Store,
+    /// Where the file is.
+    pub spool: Spool,
+    /// How fast.
+    pub pace: Pace,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("the uploaded file is gone")]
+    Gone,
+    #[error("the uploaded file can't be read: {0}")]
+    Unreadable(#[from] io::Error),
+    #[error(transparent)]
+    Refused(#[from] ImportError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Somebody else has the job now, or it was cancelled: whatever this run answers is not heard.
+    #[error("stopped before the end")]
+    Stopped,
+}
+
+#[async_trait::async_trait]
+impl Handler<ImportSchedules> for ImportHandler {
+    async fn run(&self, job: ImportSchedules, context: &Context) -> Outcome {
+        let id = context.id().as_str();
+        match self.import(id, &job, context).await {
+            Ok(progress) => match self.result(id, progress).await {
+                Ok(result) => {
+                    // Only now: until the result is known, another run may need the file to find its end.
+                    if let Err(error) = self.spool.remove(id).await {
+                        tracing::warn!(%error, job = id, "the imported file can't be removed yet");
+                    }
+                    Outcome::done(result)
+                }
+                Err(error) => Outcome::retry(error),
+            },
+            Err(error @ (Failure::Gone | Failure::Refused(_))) => Outcome::bury(error),
+            Err(error) => Outcome::retry(error),
+        }
+    }
+}
+
+impl ImportHandler {
+    async fn import(&self, id: &str, job: &ImportSchedules, context: &Context) -> Result<ImportProgress, Failure> {
+        let mut progress = self.store.open_import(id, &job.tenant, Position::START).await?;
+        if progress.is_finished {
+            return Ok(progress);
+        }
+        let mut rows = self.open(id, job.format, progress.next).await?;
+        loop {
+            if context.cancelled().is_cancelled() {
+                return Err(Failure::Stopped);
+            }
+            let chunk_size = self.pace.chunk;
+            let (reader, chunk) = blocking(move || {
+                let chunk = rows.next_chunk(chunk_size);
+                (rows, chunk)
+            })
+            .await?;
+            rows = reader;
+            progress = match self.store.advance_import(id, &job.tenant, progress, &chunk?).await? {
+                Advanced::To(progress) => progress,
+                Advanced::Overtaken => return Err(Failure::Stopped),
+            };
+            report(context, job, progress).await?;
+            if progress.is_finished {
+                return Ok(progress);
+            }
+            tokio::time::sleep(self.pace.pause).await;
+        }
+    }
+
+    async fn open(&self, id: &str, format: Format, from: Position) -> Result<Rows<BufReader<File>>, Failure> {
+        let path = self.spool.path(id);
+        blocking(move || {
+            let file = File::open(path).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => Failure::Gone,
+                _ => Failure::Unreadable(error),
+            })?;
+            Ok(Rows::open(BufReader::new(file), format, from)?)
+        })
+        .await?
+    }
+
+    async fn result(&self, id: &str, progress: ImportProgress) -> Result<serde_json::Value, StoreError> {
+        let rejects = self.store.rejected_lines(id, 0, REJECTS_IN_RESULT).await?;
+        Ok(json!({
+            "lines": progress.imported + progress.rejected,
+            "imported": progress.imported,
+            "rejected": progress.rejected,
+            "rejects": rejects,
+            "rejects_truncated": progress.rejected > u64::from(REJECTS_IN_RESULT),
+        }))
+    }
+}
+
+async fn report(context: &Context, job: &ImportSchedules, progress: ImportProgress) -> Result<(), Failure> {
+    let percent = (progress.next.byte.min(job.bytes) * 100).checked_div(job.bytes).unwrap_or(100);
+    let message = format!("{} imported, {} rejected", progress.imported, progress.rejected);
+    let percent = u8::try_from(percent).unwrap_or(100);
+    context.progress(percent, message).await.map_err(|_| Failure::Stopped)
+}
+
+/// Runs file work off the runtime's threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+}

@@ -1,0 +1,24 @@
+//! What both binaries share: settings, the store, jobs and their handlers, telemetry.
+//!
+//! [`Node`](node::Node) holds it all; `tidegate-api` puts routes on a node, `tidegate-worker` runs its worker.
+
+pub mod cache_keys;
+pub mod clock;
+pub mod command_line;
+pub mod import;
+pub mod jobs;
+pub mod node;
+pub mod probes;
+pub mod schedule;
+pub mod settings;
+pub mod shutdown;
+pub mod spool;
+mod spool_sweep;
+pub mod store;
+pub mod telemetry;
+pub mod tenant;
+
+/// The examples of the README, compiled and run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -1,0 +1,184 @@
+//! Settings: read raw, checked once, then always good.
+//!
+//! Every setting is one line of [`CATALOGUE`]: its key in the settings file, its environment variable, its default
+//! and what it means. [`RawSettings`] holds text and where it came from; [`Settings::check`] turns it into values that
+//! need no further checks, and every error names the setting and its source.
+
+mod catalogue;
+mod check;
+mod raw;
+mod secret;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tidegate_ratelimit::{Quota, TrustedProxies};
+
+pub use catalogue::{CATALOGUE, Setting};
+pub use raw::{RawSettings, Source};
+pub use secret::Secret;
+
+/// Whether the API process runs a worker beside its routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InnerWorker {
+    /// Jobs run inside the API process; the default where nothing else is set up.
+    Inner,
+    /// Jobs run only in `tidegate-worker` processes.
+    None,
+}
+
+/// Who may name a tenant by `X-Tenant-Id` without an API key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenTenants {
+    /// Nobody: every application request carries a key.
+    Closed,
+    /// Direct loopback connections only: the first tour, before any token is set.
+    Loopback,
+    /// Everybody, because the operator said so.
+    Everyone,
+}
+
+/// The three tokens that guard what is not a tenant's own.
+#[derive(Debug, Clone, Default)]
+pub struct Tokens {
+    /// Changes on the operations routes; allows reads too.
+    pub admin: Option<Secret>,
+    /// Reads on the operations routes.
+    pub read: Option<Secret>,
+    /// The decision service.
+    pub service: Option<Secret>,
+}
+
+impl Tokens {
+    /// Whether any token is set, which ends the open first tour.
+    pub fn any(&self) -> bool {
+        self.admin.is_some() || self.read.is_some() || self.service.is_some()
+    }
+}
+
+/// A named limiter: how much, and for how long a key that went over it is refused.
+#[derive(Debug, Clone, Copy)]
+pub struct LimitSettings {
+    /// The rate.
+    pub quota: Quota,
+    /// The first block of a key that went over; each further strike doubles it.
+    pub block: Duration,
+}
+
+/// How HTTP is served.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpSettings {
+    /// Largest JSON body in bytes.
+    pub max_body: usize,
+    /// Largest import in bytes.
+    pub max_import: u64,
+    /// A request that takes longer is answered 503. An upload has it per received piece instead.
+    pub request_timeout: Duration,
+    /// How long a shutdown waits for requests in flight.
+    pub drain_timeout: Duration,
+}
+
+/// How jobs are run.
+#[derive(Debug, Clone, Copy)]
+pub struct QueueSettings {
+    /// Imports that one process runs at a time.
+    pub import_concurrency: usize,
+    /// How long a job stays a dead worker's before another takes it.
+    pub lease: Duration,
+    /// How long a shutdown lets running jobs go on before it releases them.
+    pub grace: Duration,
+    /// Lines that one transaction of an import takes.
+    pub import_chunk: usize,
+    /// Pause between two such transactions.
+    pub import_pause: Duration,
+}
+
+/// The checked settings of one process.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the API listens.
+    pub listen: SocketAddr,
+    /// Where a `tidegate-worker` answers probes and `/metrics`, if it does.
+    pub worker_listen: Option<SocketAddr>,
+    /// Databases and the spool of uploads.
+    pub data_dir: PathBuf,
+    /// Whether the API runs jobs itself.
+    pub worker: InnerWorker,
+    /// Access to the operations routes.
+    pub tokens: Tokens,
+    /// Whose forwarded headers count.
+    pub trusted_proxies: TrustedProxies,
+    /// Who may name a tenant without a key.
+    pub open_tenants: OpenTenants,
+    /// Filter of the log.
+    pub log: String,
+    /// HTTP sizes and times.
+    pub http: HttpSettings,
+    /// Entries that the in-process cache holds.
+    pub cache_entries: u64,
+    /// The limiter in front of everything but probes, per client address.
+    pub ddos: LimitSettings,
+    /// The limiter of anonymous and per-user requests.
+    pub api: LimitSettings,
+    /// How jobs are run.
+    pub queue: QueueSettings,
+}
+
+impl Settings {
+    /// Path of the database with the application's tables.
+    pub fn database_path(&self) -> PathBuf {
+        self.data_dir.join("tidegate.db")
+    }
+
+    /// Path of the database with the jobs.
+    pub fn queue_path(&self) -> PathBuf {
+        self.data_dir.join("queue.db")
+    }
+}
+
+/// A setting that can't be used. The message names the setting and where it was set.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// The settings file can't be read.
+    #[error("settings file {path}: {source}", path = path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The settings file is not TOML.
+    #[error("settings file {path} is not valid TOML: {reason}", path = path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says, with line and column.
+        reason: String,
+    },
+    /// The settings file has a key that means nothing.
+    #[error("settings file {path}: unknown setting `{key}`{hint}", path = path.display(), hint = did_you_mean(*.nearest))]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// The known key that looks most like it.
+        nearest: Option<&'static str>,
+    },
+    /// A value of the wrong kind or out of range.
+    #[error("{setting} ({origin}): {reason}")]
+    Invalid {
+        /// The setting's key.
+        setting: &'static str,
+        /// Environment variable, file or default.
+        origin: Source,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+}
+
+fn did_you_mean(nearest: Option<&'static str>) -> String {
+    nearest.map_or_else(String::new, |key| format!(" (did you mean `{key}`?)"))
+}

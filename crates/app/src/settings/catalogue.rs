@@ -1,0 +1,121 @@
+//! The list of all settings: the one place that names them.
+
+/// One setting: how it is written and what it means.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// Key in the settings file; a dot opens a table.
+    pub key: &'static str,
+    /// Environment variable, which wins over the file.
+    pub variable: &'static str,
+    /// Value where nobody set one; `None` for "not set".
+    pub default: Option<&'static str>,
+    /// What it does.
+    pub meaning: &'static str,
+    /// Whether its value is masked wherever settings are shown.
+    pub is_secret: bool,
+}
+
+const fn setting(
+    key: &'static str,
+    variable: &'static str,
+    default: Option<&'static str>,
+    meaning: &'static str,
+) -> Setting {
+    Setting { key, variable, default, meaning, is_secret: false }
+}
+
+const fn secret(key: &'static str, variable: &'static str, meaning: &'static str) -> Setting {
+    Setting { key, variable, default: None, meaning, is_secret: true }
+}
+
+/// Every setting, in the order in which they are shown.
+pub const CATALOGUE: &[Setting] = &[
+    setting(
+        "listen",
+        "TIDEGATE_LISTEN",
+        Some("127.0.0.1:8080"),
+        "address of the API; port 0 picks a free one and prints it",
+    ),
+    setting(
+        "worker_listen",
+        "TIDEGATE_WORKER_LISTEN",
+        None,
+        "address where tidegate-worker answers probes and /metrics",
+    ),
+    setting("data_dir", "TIDEGATE_DATA_DIR", Some("./data"), "databases and the spool of uploads"),
+    setting(
+        "worker",
+        "TIDEGATE_WORKER",
+        Some("inner"),
+        "`inner`: the API runs jobs itself; `none`: only tidegate-worker does",
+    ),
+    secret("tokens.admin", "TIDEGATE_ADMIN_TOKEN", "bearer token for reads and changes of the operations routes"),
+    secret("tokens.read", "TIDEGATE_READ_TOKEN", "bearer token for reads of the operations routes"),
+    secret("tokens.service", "TIDEGATE_SERVICE_TOKEN", "bearer token of the decision service"),
+    setting(
+        "trusted_proxies",
+        "TIDEGATE_TRUSTED_PROXIES",
+        None,
+        "CIDRs, separated by commas, whose forwarded headers count",
+    ),
+    setting(
+        "open_tenants",
+        "TIDEGATE_OPEN_TENANTS",
+        None,
+        "`1`: X-Tenant-Id names the tenant without a key; `0`: never; not set: on direct loopback while no token is set",
+    ),
+    setting("log", "RUST_LOG", Some("info"), "filter of the log"),
+    setting("http.max_body", "TIDEGATE_HTTP_MAX_BODY", Some("1MiB"), "largest JSON body"),
+    setting("http.max_import", "TIDEGATE_HTTP_MAX_IMPORT", Some("64MiB"), "largest import"),
+    setting(
+        "http.request_timeout",
+        "TIDEGATE_HTTP_REQUEST_TIMEOUT",
+        Some("30s"),
+        "a request that takes longer is answered 503",
+    ),
+    setting(
+        "http.drain_timeout",
+        "TIDEGATE_HTTP_DRAIN_TIMEOUT",
+        Some("20s"),
+        "how long a shutdown waits for requests in flight",
+    ),
+    setting("cache.entries", "TIDEGATE_CACHE_ENTRIES", Some("50000"), "entries of the in-process cache"),
+    setting("limits.ddos", "TIDEGATE_LIMIT_DDOS", Some("1000/second"), "requests of one client address"),
+    setting("limits.ddos_block", "TIDEGATE_LIMIT_DDOS_BLOCK", Some("10s"), "first block of an address over it"),
+    setting("limits.api", "TIDEGATE_LIMIT_API", Some("100/minute"), "anonymous and per-user application requests"),
+    setting("limits.api_block", "TIDEGATE_LIMIT_API_BLOCK", Some("1m"), "first block of a client over it"),
+    setting(
+        "queue.import_concurrency",
+        "TIDEGATE_QUEUE_IMPORT_CONCURRENCY",
+        Some("2"),
+        "imports that one process runs at a time",
+    ),
+    setting("queue.lease", "TIDEGATE_QUEUE_LEASE", Some("15s"), "how long a job stays a dead worker's"),
+    setting("queue.grace", "TIDEGATE_QUEUE_GRACE", Some("10s"), "how long a shutdown lets running jobs go on"),
+    setting("import.chunk", "TIDEGATE_IMPORT_CHUNK", Some("500"), "lines that one transaction of an import takes"),
+    setting("import.pause", "TIDEGATE_IMPORT_PAUSE", Some("0s"), "pause between two transactions of an import"),
+    setting("database_url", "DATABASE_URL", None, "not available in this version, which keeps its tables in data_dir"),
+    setting("redis_url", "REDIS_URL", None, "not available in this version, which runs on the embedded default"),
+];
+
+impl Setting {
+    /// The setting of that key.
+    pub(super) fn named(key: &str) -> Option<&'static Self> {
+        CATALOGUE.iter().find(|setting| setting.key == key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::CATALOGUE;
+
+    #[test]
+    fn keys_and_variables_are_unique() {
+        let keys: HashSet<_> = CATALOGUE.iter().map(|setting| setting.key).collect();
+        let variables: HashSet<_> = CATALOGUE.iter().map(|setting| setting.variable).collect();
+        assert_eq!(keys.len(), CATALOGUE.len());
+        assert_eq!(variables.len(), CATALOGUE.len());
+    }
+}

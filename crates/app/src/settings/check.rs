@@ -1,0 +1,233 @@
+//! From text to values that need no further checks.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use tidegate_ratelimit::{Quota, TrustedProxies};
+
+use super::catalogue::Setting;
+use super::{
+    HttpSettings, InnerWorker, LimitSettings, OpenTenants, QueueSettings, RawSettings, Secret, Settings, SettingsError,
+    Source, Tokens,
+};
+
+/// Tokens shorter than this are guessed too easily.
+const MIN_TOKEN: usize = 16;
+
+pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
+    let raw = Reader(raw);
+    raw.refuse("database_url")?;
+    raw.refuse("redis_url")?;
+
+    let tokens = Tokens {
+        admin: raw.token("tokens.admin")?,
+        read: raw.token("tokens.read")?,
+        service: raw.token("tokens.service")?,
+    };
+    let listen: SocketAddr =
+        raw.required("listen", "an address and port such as 127.0.0.1:8080", |text| text.parse().ok())?;
+    if tokens.admin.is_none() && !listen.ip().is_loopback() {
+        return Err(raw.invalid(
+            "listen",
+            format!(
+                "{listen} is reachable from outside this machine, and tokens.admin (TIDEGATE_ADMIN_TOKEN) is not set: \
+                 set it, or listen on 127.0.0.1"
+            ),
+        ));
+    }
+
+    Ok(Settings {
+        listen,
+        worker_listen: raw
+            .optional("worker_listen", "an address and port such as 127.0.0.1:9090", |text| text.parse().ok())?,
+        data_dir: raw.required("data_dir", "a directory", |text| Some(text.into()))?,
+        worker: raw.required("worker", "`inner` or `none`", |text| match text {
+            "inner" => Some(InnerWorker::Inner),
+            "none" => Some(InnerWorker::None),
+            _ => None,
+        })?,
+        trusted_proxies: raw
+            .optional("trusted_proxies", "CIDRs such as 10.0.0.0/8, separated by commas", |text| {
+                TrustedProxies::parse(text).ok()
+            })?
+            .unwrap_or_default(),
+        open_tenants: raw
+            .optional("open_tenants", "1 or 0", |text| match text {
+                "1" | "true" => Some(OpenTenants::Everyone),
+                "0" | "false" => Some(OpenTenants::Closed),
+                _ => None,
+            })?
+            .unwrap_or(if tokens.any() { OpenTenants::Closed } else { OpenTenants::Loopback }),
+        log: raw.required("log", "a filter such as info,tidegate=debug", |text| {
+            tracing_subscriber::EnvFilter::try_new(text).is_ok().then(|| text.to_owned())
+        })?,
+        http: HttpSettings {
+            max_body: raw.size("http.max_body", 1024..=64 << 20)?.try_into().unwrap_or(usize::MAX),
+            max_import: raw.size("http.max_import", 1024..=16 << 30)?,
+            request_timeout: raw.duration(
+                "http.request_timeout",
+                Duration::from_millis(100),
+                Duration::from_secs(3600),
+            )?,
+            drain_timeout: raw.duration("http.drain_timeout", Duration::ZERO, Duration::from_secs(3600))?,
+        },
+        cache_entries: raw.count("cache.entries", 1..=100_000_000)?,
+        ddos: raw.limit("limits.ddos", "limits.ddos_block")?,
+        api: raw.limit("limits.api", "limits.api_block")?,
+        queue: QueueSettings {
+            import_concurrency: raw.count("queue.import_concurrency", 1..=64)?,
+            lease: raw.duration("queue.lease", Duration::from_secs(1), Duration::from_secs(3600))?,
+            grace: raw.duration("queue.grace", Duration::ZERO, Duration::from_secs(3600))?,
+            import_chunk: raw.count("import.chunk", 1..=500)?,
+            import_pause: raw.duration("import.pause", Duration::ZERO, Duration::from_secs(60))?,
+        },
+        tokens,
+    })
+}
+
+/// Reads one setting at a time, and names it when it is wrong.
+struct Reader<'a>(&'a RawSettings);
+
+impl Reader<'_> {
+    fn text(&self, key: &'static str) -> Option<(&str, Source)> {
+        Setting::named(key).and_then(|setting| self.0.get(setting))
+    }
+
+    fn invalid(&self, key: &'static str, reason: String) -> SettingsError {
+        let origin = self.text(key).map_or(Source::Default, |(_, source)| source);
+        SettingsError::Invalid { setting: key, origin, reason }
+    }
+
+    fn optional<T>(
+        &self,
+        key: &'static str,
+        wanted: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, SettingsError> {
+        let Some((text, _)) = self.text(key) else { return Ok(None) };
+        match parse(text) {
+            Some(value) => Ok(Some(value)),
+            None => Err(self.invalid(key, format!("`{text}` is not {wanted}"))),
+        }
+    }
+
+    fn required<T>(
+        &self,
+        key: &'static str,
+        wanted: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, SettingsError> {
+        self.optional(key, wanted, parse)?.ok_or_else(|| self.invalid(key, format!("is empty; it wants {wanted}")))
+    }
+
+    /// A setting that other versions know: silently going on without it would put the data elsewhere.
+    fn refuse(&self, key: &'static str) -> Result<(), SettingsError> {
+        match Setting::named(key).filter(|setting| self.0.get(setting).is_some()) {
+            Some(setting) => Err(self.invalid(key, format!("{}; unset it", setting.meaning))),
+            None => Ok(()),
+        }
+    }
+
+    fn token(&self, key: &'static str) -> Result<Option<Secret>, SettingsError> {
+        let Some((text, _)) = self.text(key) else { return Ok(None) };
+        if text.len() < MIN_TOKEN || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(self.invalid(key, format!("wants {MIN_TOKEN} or more visible ASCII characters without spaces")));
+        }
+        Ok(Some(Secret::new(text)))
+    }
+
+    fn duration(&self, key: &'static str, least: Duration, most: Duration) -> Result<Duration, SettingsError> {
+        let wanted = format!(
+            "a time from {} to {}, such as 500ms or 2m",
+            humantime::format_duration(least),
+            humantime::format_duration(most)
+        );
+        self.required(key, &wanted, |text| {
+            humantime::parse_duration(text).ok().filter(|value| (least..=most).contains(value))
+        })
+    }
+
+    fn size(&self, key: &'static str, range: RangeInclusive<u64>) -> Result<u64, SettingsError> {
+        let wanted = format!(
+            "a size from {} to {}, such as 512KiB or 64MiB",
+            bytesize::ByteSize(*range.start()),
+            bytesize::ByteSize(*range.end())
+        );
+        self.required(key, &wanted, |text| {
+            text.parse::<bytesize::ByteSize>().ok().map(|size| size.as_u64()).filter(|size| range.contains(size))
+        })
+    }
+
+    fn count<N>(&self, key: &'static str, range: RangeInclusive<N>) -> Result<N, SettingsError>
+    where
+        N: FromStr + PartialOrd + Display,
+    {
+        let wanted = format!("a whole number from {} to {}", range.start(), range.end());
+        self.required(key, &wanted, |text| text.parse().ok().filter(|count| range.contains(count)))
+    }
+
+    fn limit(&self, quota: &'static str, block: &'static str) -> Result<LimitSettings, SettingsError> {
+        let (text, _) =
+            self.text(quota).ok_or_else(|| self.invalid(quota, "wants a rate such as 100/minute".to_owned()))?;
+        Ok(LimitSettings {
+            quota: text.parse::<Quota>().map_err(|error| self.invalid(quota, format!("`{text}`: {error}")))?,
+            block: self.duration(block, Duration::ZERO, Duration::from_secs(24 * 3600))?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::CATALOGUE;
+
+    fn check_with(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        RawSettings::load(None, environment)?.check()
+    }
+
+    #[test]
+    fn defaults_are_good() {
+        let settings = check_with(&[]).unwrap();
+        assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(settings.open_tenants, OpenTenants::Loopback);
+        assert_eq!(settings.http.max_body, 1 << 20);
+    }
+
+    #[test]
+    fn every_bad_value_names_its_setting_and_variable() {
+        for setting in CATALOGUE.iter().filter(|setting| !matches!(setting.key, "data_dir" | "tokens.admin")) {
+            let error = check_with(&[(setting.variable, "=not\u{7f} valid!")]).unwrap_err().to_string();
+            assert!(error.contains(setting.key) && error.contains(setting.variable), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_bind_that_others_can_reach_wants_a_token() {
+        let open = [("TIDEGATE_LISTEN", "0.0.0.0:8080")];
+        assert!(check_with(&open).unwrap_err().to_string().contains("TIDEGATE_ADMIN_TOKEN"));
+        let guarded = [open[0], ("TIDEGATE_ADMIN_TOKEN", "0123456789abcdef")];
+        assert_eq!(check_with(&guarded).unwrap().open_tenants, OpenTenants::Closed);
+    }
+
+    #[test]
+    fn a_weak_token_is_refused_and_not_repeated() {
+        let error = check_with(&[("TIDEGATE_ADMIN_TOKEN", "hunter2")]).unwrap_err().to_string();
+        assert!(error.contains("tokens.admin") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_setting_of_another_version_is_refused_not_ignored() {
+        let error = check_with(&[("REDIS_URL", "redis://:secret@localhost")]).unwrap_err().to_string();
+        assert!(error.contains("redis_url") && !error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_not_set() {
+        assert_eq!(check_with(&[("TIDEGATE_LISTEN", "")]).unwrap().listen.port(), 8080);
+        assert!(check_with(&[("REDIS_URL", "")]).is_ok());
+    }
+}

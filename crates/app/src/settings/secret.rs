@@ -1,0 +1,46 @@
+//! A value that is compared but never shown.
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+/// A token that its owner can prove to know, held as a digest only.
+#[derive(Clone)]
+pub struct Secret {
+    digest: [u8; 32],
+}
+
+impl Secret {
+    /// Takes the text of the secret and forgets it.
+    pub fn new(text: &str) -> Self {
+        Self { digest: Sha256::digest(text).into() }
+    }
+
+    /// Whether `candidate` is the secret, in a time that depends on neither.
+    pub fn matches(&self, candidate: &str) -> bool {
+        Sha256::digest(candidate).as_slice().ct_eq(&self.digest).into()
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(****)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Secret;
+
+    #[test]
+    fn only_the_same_text_matches() {
+        let secret = Secret::new("correct horse");
+        assert!(secret.matches("correct horse"));
+        assert!(!secret.matches("correct hors"));
+        assert!(!secret.matches(""));
+    }
+
+    #[test]
+    fn debug_shows_nothing() {
+        assert!(!format!("{:?}", Secret::new("hunter2")).contains("hunter2"));
+    }
+}

@@ -1,0 +1,36 @@
+//! Signals that end a process.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// A token that SIGTERM or SIGINT cancels. A second signal ends the process at once, as an impatient operator expects.
+///
+/// # Errors
+///
+/// When the system refuses to hand over signals.
+pub fn on_signal() -> std::io::Result<CancellationToken> {
+    let token = CancellationToken::new();
+    let cancelled = token.clone();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("shutting down: finishing what runs; a second signal ends it at once");
+        cancelled.cancel();
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::warn!("ended by a second signal");
+        end_at_once();
+    });
+    Ok(token)
+}
+
+#[expect(clippy::exit, reason = "the operator asked twice; running jobs return after their lease")]
+fn end_at_once() -> ! {
+    std::process::exit(1)
+}

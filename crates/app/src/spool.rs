@@ -1,0 +1,233 @@
+//! Uploaded files on their way to the job that reads them.
+//!
+//! A file is written beside its final name, synced and renamed, so that a name in the spool always stands for a whole
+//! upload. Its name is the id of its job.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use tokio::fs::{self, File};
+use tokio::io::AsyncWriteExt;
+
+/// Ending of an upload that is not complete.
+const PART: &str = "part";
+
+/// The directory of uploads.
+#[derive(Debug, Clone)]
+pub struct Spool {
+    directory: PathBuf,
+}
+
+/// An upload that was not kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpoolError {
+    /// The upload is larger than allowed.
+    #[error("the upload is larger than {limit} bytes")]
+    TooLarge {
+        /// The most that is taken.
+        limit: u64,
+    },
+    /// Nothing came for too long.
+    #[error("no data came for {} seconds", waited.as_secs())]
+    Stalled {
+        /// How long nothing came.
+        waited: Duration,
+    },
+    /// The client broke off.
+    #[error("the upload broke off: {reason}")]
+    BrokeOff {
+        /// What the connection said.
+        reason: String,
+    },
+    /// The disk said no.
+    #[error("the upload can't be kept: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// What an upload may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct UploadLimits {
+    /// Most bytes.
+    pub bytes: u64,
+    /// Longest wait for the next piece.
+    pub stall: Duration,
+}
+
+impl Spool {
+    /// Opens the spool in the data directory.
+    ///
+    /// # Errors
+    ///
+    /// When the directory can't be made.
+    pub async fn open(data_dir: &Path) -> io::Result<Self> {
+        let directory = data_dir.join("spool");
+        fs::create_dir_all(&directory).await?;
+        Ok(Self { directory })
+    }
+
+    /// Where the upload of that id lies.
+    pub fn path(&self, id: &str) -> PathBuf {
+        self.directory.join(id)
+    }
+
+    fn part(&self, id: &str) -> PathBuf {
+        self.directory.join(format!("{id}.{PART}"))
+    }
+
+    /// Writes an upload and returns its size. When it fails, nothing is left.
+    ///
+    /// # Errors
+    ///
+    /// When the upload is too large, stalls, breaks off, or can't be written.
+    pub async fn receive<E: std::fmt::Display>(
+        &self,
+        id: &str,
+        pieces: impl Stream<Item = Result<Bytes, E>> + Unpin,
+        limits: UploadLimits,
+    ) -> Result<u64, SpoolError> {
+        let part = Unfinished(Some(self.part(id)));
+        let size = write(&self.part(id), pieces, limits).await?;
+        fs::rename(self.part(id), self.path(id)).await?;
+        part.keep();
+        // The new name itself must outlive a power cut before the upload is acknowledged.
+        File::open(&self.directory).await?.sync_all().await?;
+        Ok(size)
+    }
+
+    /// Removes an upload; one that is gone already is fine.
+    ///
+    /// # Errors
+    ///
+    /// When the file is there and can't be removed.
+    pub async fn remove(&self, id: &str) -> io::Result<()> {
+        match fs::remove_file(self.path(id)).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ids of the uploads that were written more than `age` before `now`; broken-off ones of that age are removed.
+    ///
+    /// # Errors
+    ///
+    /// When the directory can't be read.
+    pub async fn older_than(&self, age: Duration, now: SystemTime) -> io::Result<Vec<String>> {
+        let mut ids = Vec::new();
+        let mut entries = fs::read_dir(&self.directory).await?;
+        while let Some(entry) = entries.next_entry().await? {
+            let written = entry.metadata().await?.modified()?;
+            if now.duration_since(written).unwrap_or_default() < age {
+                continue;
+            }
+            let path = entry.path();
+            if path.extension().is_some_and(|ending| ending == PART) {
+                fs::remove_file(&path).await?;
+            } else if let Ok(id) = entry.file_name().into_string() {
+                ids.push(id);
+            }
+        }
+        Ok(ids)
+    }
+}
+
+async fn write<E: std::fmt::Display>(
+    path: &Path,
+    mut pieces: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    limits: UploadLimits,
+) -> Result<u64, SpoolError> {
+    let mut file = File::create(path).await?;
+    let mut size = 0;
+    loop {
+        let next = tokio::time::timeout(limits.stall, pieces.next())
+            .await
+            .map_err(|_| SpoolError::Stalled { waited: limits.stall })?;
+        let Some(piece) = next else { break };
+        let piece = piece.map_err(|error| SpoolError::BrokeOff { reason: error.to_string() })?;
+        size += piece.len() as u64;
+        if size > limits.bytes {
+            return Err(SpoolError::TooLarge { limit: limits.bytes });
+        }
+        file.write_all(&piece).await?;
+    }
+    file.flush().await?;
+    file.sync_all().await?;
+    Ok(size)
+}
+
+/// Removes its file when the upload is dropped on the way, as it is when the client goes away.
+struct Unfinished(Option<PathBuf>);
+
+impl Unfinished {
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(path) = self.0.take() {
+            // One unlink; what can't be removed now is swept later.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+
+    use super::*;
+
+    const LIMITS: UploadLimits = UploadLimits { bytes: 10, stall: Duration::from_secs(1) };
+
+    async fn spool() -> (tempfile::TempDir, Spool) {
+        let directory = tempfile::tempdir().unwrap();
+        let spool = Spool::open(directory.path()).await.unwrap();
+        (directory, spool)
+    }
+
+    fn names(spool: &Spool) -> usize {
+        std::fs::read_dir(&spool.directory).unwrap().count()
+    }
+
+    #[tokio::test]
+    async fn a_whole_upload_is_there_under_its_id() {
+        let (_directory, spool) = spool().await;
+        let pieces = stream::iter(["abc", "de"].map(|piece| Ok::<_, Infallible>(Bytes::from(piece))));
+        assert_eq!(spool.receive("one", pieces, LIMITS).await.unwrap(), 5);
+        assert_eq!(std::fs::read(spool.path("one")).unwrap(), b"abcde");
+        spool.remove("one").await.unwrap();
+        spool.remove("one").await.unwrap();
+        assert_eq!(names(&spool), 0);
+    }
+
+    #[tokio::test]
+    async fn an_upload_over_the_limit_leaves_nothing() {
+        let (_directory, spool) = spool().await;
+        let pieces = stream::repeat_with(|| Ok::<_, Infallible>(Bytes::from_static(b"0123")));
+        assert!(matches!(spool.receive("big", pieces, LIMITS).await, Err(SpoolError::TooLarge { limit: 10 })));
+        assert_eq!(names(&spool), 0);
+    }
+
+    #[tokio::test]
+    async fn a_broken_upload_leaves_nothing() {
+        let (_directory, spool) = spool().await;
+        let pieces = stream::iter([Ok(Bytes::from_static(b"abc")), Err("connection reset")]);
+        assert!(matches!(spool.receive("broken", pieces, LIMITS).await, Err(SpoolError::BrokeOff { .. })));
+        assert_eq!(names(&spool), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stalled_upload_ends_and_leaves_nothing() {
+        let (_directory, spool) = spool().await;
+        let pieces = stream::pending::<Result<Bytes, Infallible>>();
+        assert!(matches!(spool.receive("slow", pieces, LIMITS).await, Err(SpoolError::Stalled { .. })));
+        assert_eq!(names(&spool), 0);
+    }
+}

@@ -1,0 +1,80 @@
+//! A write, and what it makes stale.
+
+use std::collections::BTreeSet;
+
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteQueryResult};
+use sqlx::{Sqlite, Transaction};
+use tidegate_cache::{TieredCache, Touched};
+
+use super::purge::{NOBODY, Row};
+use super::{Store, StoreError};
+
+/// An open write transaction. Dropped without [`commit`](Self::commit), it never was.
+///
+/// Every statement names the keys and tags that it touches. They are written beside the rows, in the same
+/// transaction, for other processes, and acted on in this process right after the commit: no writer can forget it.
+#[derive(Debug)]
+pub struct Change {
+    transaction: Transaction<'static, Sqlite>,
+    touched: Touched,
+    cache: TieredCache,
+}
+
+impl Store {
+    /// Opens a write. Waits for the writer before it, in this process or another.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be locked in time.
+    pub async fn begin(&self) -> Result<Change, StoreError> {
+        // A deferred transaction that turns into a writer later fails at once, in spite of the busy time-out.
+        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        Ok(Change { transaction, touched: Touched::new(), cache: self.cache.clone() })
+    }
+}
+
+impl Change {
+    /// Runs one statement and notes what it makes stale.
+    ///
+    /// # Errors
+    ///
+    /// When the statement fails; the change can then only be dropped.
+    pub async fn execute<'q>(
+        &mut self,
+        statement: Query<'q, Sqlite, SqliteArguments>,
+        touched: Touched,
+    ) -> Result<SqliteQueryResult, StoreError> {
+        let result = statement.execute(&mut *self.transaction).await?;
+        self.touched.extend(touched);
+        Ok(result)
+    }
+
+    /// Commits, then invalidates.
+    ///
+    /// Runs to its end even when the caller is cancelled, since a commit without its invalidation would leave this
+    /// process with stale entries.
+    ///
+    /// # Errors
+    ///
+    /// When the commit fails: nothing was written and nothing is invalidated.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        tokio::spawn(async move {
+            let Self { mut transaction, touched, cache } = self;
+            let row = |kind, name| Row { kind, name, class: None };
+            let keys = touched.keys().map(|key| row("key", key.as_str()));
+            let tags = touched.tags().map(|tag| row("tag", tag.as_str()));
+            // Five hundred rows of one list touch one tag: it is written once.
+            for invalidation in keys.chain(tags).collect::<BTreeSet<_>>() {
+                // Until the line behind the commit has run, even this process has not acted on it, and a client may
+                // ask here that has seen the new rows through another process.
+                invalidation.insert(&mut transaction, NOBODY).await?;
+            }
+            transaction.commit().await?;
+            cache.invalidate(&touched);
+            Ok(())
+        })
+        .await
+        .unwrap_or(Err(StoreError::CutOff))
+    }
+}

@@ -1,0 +1,290 @@
+//! Keeps this process's cache true to what other processes commit.
+//!
+//! There is no server to send invalidations through, so they lie in a table, written by the commit that they belong
+//! to. A reader asks [`Coherence::catch_up`] before it looks into the cache: `PRAGMA data_version` tells for a few
+//! microseconds whether anybody else committed, and only then is the table read. Callers that arrive while a look is
+//! under way share the next one, so the cost is one look at a time, however many requests there are.
+//!
+//! Invariant: a read that starts after a commit ended, in whichever process, is not answered from before that commit.
+
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use tidegate_cache::TieredCache;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::purge::Row;
+use super::{Store, StoreError};
+use crate::clock;
+
+/// How long an invalidation stays readable. A process that was stopped for longer finds a gap and clears its cache.
+const KEPT: Duration = Duration::from_secs(600);
+/// How often the table is looked at while nobody asks, and old rows are removed.
+const IDLE_LOOK: Duration = Duration::from_secs(1);
+/// Callers that one look serves at most.
+const BATCH: usize = 1024;
+
+/// The way to make the cache of this process current. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Coherence {
+    callers: mpsc::Sender<oneshot::Sender<()>>,
+}
+
+impl Coherence {
+    /// Starts watching, until `shutdown`.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be read.
+    pub async fn start(
+        store: &Store,
+        options: &SqliteConnectOptions,
+        shutdown: CancellationToken,
+    ) -> Result<Self, StoreError> {
+        let mut connection = options.connect().await?;
+        let version = data_version(&mut connection).await?;
+        let position =
+            sqlx::query_scalar("SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'invalidation'")
+                .fetch_one(&mut connection)
+                .await?;
+        let watcher = Watcher {
+            connection,
+            version,
+            position,
+            cache: store.cache.clone(),
+            store: store.clone(),
+            origin: store.origin,
+        };
+        let (callers, queue) = mpsc::channel(BATCH);
+        tokio::spawn(watcher.run(queue, shutdown));
+        Ok(Self { callers })
+    }
+
+    /// Returns when everything that was committed before this call is known to the cache.
+    ///
+    /// When the database can't be asked, the cache is cleared instead, so that nothing stale is served.
+    pub async fn catch_up(&self) {
+        let (done, looked) = oneshot::channel();
+        if self.callers.send(done).await.is_ok() {
+            // An error means that the watcher ended with the process: there is nothing left to wait for.
+            let _ = looked.await;
+        }
+    }
+}
+
+struct Watcher {
+    connection: SqliteConnection,
+    version: i64,
+    /// The last invalidation that was acted on.
+    position: i64,
+    cache: TieredCache,
+    store: Store,
+    origin: i64,
+}
+
+impl Watcher {
+    async fn run(mut self, mut queue: mpsc::Receiver<oneshot::Sender<()>>, shutdown: CancellationToken) {
+        let mut callers = Vec::with_capacity(BATCH);
+        let mut idle = tokio::time::interval(IDLE_LOOK);
+        idle.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let is_idle = tokio::select! {
+                () = shutdown.cancelled() => break,
+                received = queue.recv_many(&mut callers, BATCH) => {
+                    if received == 0 {
+                        break;
+                    }
+                    false
+                }
+                _ = idle.tick() => true,
+            };
+            if let Err(error) = self.look().await {
+                tracing::warn!(%error, "the invalidations of other processes can't be read: the cache is cleared");
+                self.cache.clear();
+            }
+            for caller in callers.drain(..) {
+                // A caller that went away needs no answer.
+                let _ = caller.send(());
+            }
+            if is_idle && let Err(error) = self.prune().await {
+                tracing::warn!(%error, "old invalidations can't be removed");
+            }
+        }
+        // Whoever asks from here on is answered by the closed channel.
+        let _ = self.connection.close().await;
+    }
+
+    async fn look(&mut self) -> Result<(), StoreError> {
+        let version = data_version(&mut self.connection).await?;
+        if version == self.version {
+            return Ok(());
+        }
+        // One snapshot for both questions. Ids have no holes (a rolled-back insert gives its id back), so that fewer
+        // rows than ids means that some were removed before they were read here.
+        let mut snapshot = self.connection.begin().await?;
+        let rows: Vec<(i64, String, String, Option<String>)> =
+            sqlx::query_as("SELECT origin, kind, name, class FROM invalidation WHERE id > ? ORDER BY id")
+                .bind(self.position)
+                .fetch_all(&mut *snapshot)
+                .await?;
+        let last: Option<i64> = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'invalidation'")
+            .fetch_optional(&mut *snapshot)
+            .await?;
+        snapshot.commit().await?;
+        let last = last.unwrap_or(self.position);
+        if usize::try_from(last - self.position) != Ok(rows.len()) {
+            tracing::info!("invalidations were removed before this process read them: the cache is cleared");
+            self.cache.clear();
+        }
+        for (origin, kind, name, class) in &rows {
+            if *origin != self.origin {
+                Row { kind, name, class: class.as_deref() }.purge()?.apply(&self.cache);
+            }
+        }
+        // Last, so that a look that failed half-way is made again.
+        self.position = last;
+        self.version = version;
+        Ok(())
+    }
+
+    async fn prune(&self) -> Result<(), StoreError> {
+        let before = clock::now().timestamp_millis() - i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
+        let old: Option<i64> = sqlx::query_scalar("SELECT 1 FROM invalidation WHERE at < ? LIMIT 1")
+            .bind(before)
+            .fetch_optional(&self.store.reader)
+            .await?;
+        if old.is_some() {
+            sqlx::query("DELETE FROM invalidation WHERE at < ?").bind(before).execute(&self.store.writer).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn data_version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("PRAGMA data_version").fetch_one(connection).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tidegate_cache::{Fill, Lookup, TtlClass, TypedCache};
+    use tidegate_ratelimit::{Overrides, Tier};
+
+    use super::*;
+    use crate::cache_keys;
+    use crate::store::Purge;
+    use crate::tenant::{ApiKey, Plan, Tenant, TenantId};
+
+    /// A process on the directory, with one cached text under the tenant's key and one under its list's tag.
+    struct Process {
+        store: Store,
+        coherence: Coherence,
+        texts: TypedCache<&'static str>,
+    }
+
+    impl Process {
+        async fn on(directory: &Path) -> Self {
+            let cache = TieredCache::builder().build();
+            let texts = cache.typed(TtlClass::SCHEDULE);
+            let path = directory.join("tidegate.db");
+            let (store, coherence) = Store::open(&path, cache, CancellationToken::new()).await.unwrap();
+            Self { store, coherence, texts }
+        }
+
+        fn remember(&self) {
+            self.texts.set(&cache_keys::tenant(&acme()), "tenant");
+            let list = Fill::new("list").tag(cache_keys::schedules_of(&acme()));
+            self.texts.set(&cache_keys::schedule_page(&acme(), 50, None), list);
+        }
+
+        fn knows_tenant(&self) -> bool {
+            self.texts.get(&cache_keys::tenant(&acme())) != Lookup::Miss
+        }
+
+        fn knows_list(&self) -> bool {
+            self.texts.get(&cache_keys::schedule_page(&acme(), 50, None)) != Lookup::Miss
+        }
+    }
+
+    fn acme() -> TenantId {
+        "acme".parse().unwrap()
+    }
+
+    async fn create(process: &Process) {
+        let plan = Plan::try_new(Tier::Free, Overrides::default()).unwrap();
+        let tenant = Tenant { id: acme(), name: "Acme".to_owned(), plan, created_at: clock::now() };
+        process.store.create_tenant(&tenant, &ApiKey::generate()).await.unwrap();
+    }
+
+    async fn two() -> (tempfile::TempDir, Process, Process) {
+        let directory = tempfile::tempdir().unwrap();
+        let (one, other) = (Process::on(directory.path()).await, Process::on(directory.path()).await);
+        create(&one).await;
+        other.coherence.catch_up().await;
+        other.remember();
+        (directory, one, other)
+    }
+
+    #[tokio::test]
+    async fn a_commit_of_another_process_is_known_after_catching_up() {
+        let (_directory, one, other) = two().await;
+        for _ in 0..100 {
+            other.remember();
+            let plan = Plan::try_new(Tier::Premium, Overrides::default()).unwrap();
+            assert!(one.store.set_plan(&acme(), &plan).await.unwrap());
+            other.coherence.catch_up().await;
+            assert!(!other.knows_tenant());
+            assert!(other.knows_list(), "what was not touched stays");
+        }
+    }
+
+    #[tokio::test]
+    async fn catching_up_with_nothing_keeps_everything() {
+        let (_directory, _one, other) = two().await;
+        other.coherence.catch_up().await;
+        assert!(other.knows_tenant() && other.knows_list());
+    }
+
+    #[tokio::test]
+    async fn its_own_commit_is_not_acted_on_twice() {
+        let (_directory, one, _other) = two().await;
+        one.store.set_plan(&acme(), &Plan::try_new(Tier::Basic, Overrides::default()).unwrap()).await.unwrap();
+        one.remember();
+        one.coherence.catch_up().await;
+        assert!(one.knows_tenant());
+    }
+
+    #[tokio::test]
+    async fn a_gap_in_the_invalidations_clears_the_cache() {
+        let (_directory, one, other) = two().await;
+        let plan = Plan::try_new(Tier::Premium, Overrides::default()).unwrap();
+        one.store.set_plan(&acme(), &plan).await.unwrap();
+        sqlx::query("DELETE FROM invalidation").execute(&one.store.writer).await.unwrap();
+        other.coherence.catch_up().await;
+        assert!(!other.knows_tenant() && !other.knows_list());
+    }
+
+    #[tokio::test]
+    async fn a_purge_reaches_the_other_process_and_only_what_it_names() {
+        let (_directory, one, other) = two().await;
+        let pattern = "schedules:acme:*".parse().unwrap();
+        one.store.purge(&Purge::Pattern(pattern, None)).await.unwrap();
+        other.coherence.catch_up().await;
+        assert!(other.knows_tenant() && !other.knows_list());
+        one.store.purge(&Purge::All).await.unwrap();
+        other.coherence.catch_up().await;
+        assert!(!other.knows_tenant());
+    }
+
+    #[tokio::test]
+    async fn many_callers_share_looks_and_all_are_answered() {
+        let (_directory, one, other) = two().await;
+        one.store.purge(&Purge::All).await.unwrap();
+        let callers = (0..5000).map(|_| other.coherence.catch_up());
+        futures_util::future::join_all(callers).await;
+        assert!(!other.knows_tenant());
+    }
+}

@@ -1,0 +1,277 @@
+//! Opening the database: create, check, migrate, or say plainly why not.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::ConnectOptions;
+use sqlx::Connection;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use tidegate_cache::TieredCache;
+
+use super::{Coherence, Store, StoreError};
+use tokio_util::sync::CancellationToken;
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// Connections that read; SQLite in WAL mode lets them go on beside the writer.
+const READERS: u32 = 4;
+/// How long a writer waits for another process's.
+const BUSY: Duration = Duration::from_secs(10);
+/// `application_id` of the file: "TIDE".
+const APPLICATION_ID: i64 = 0x5449_4445;
+/// A file up to this size is checked page by page at start; above it only its structure is read.
+const CHECKED_AT_START: u64 = 256 << 20;
+
+/// A database that can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The directory can't be made or written.
+    #[error("data directory {path} can't be used: {source}", path = path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is damaged, or no database at all.
+    #[error("{path} is damaged or not a database ({reason}); restore it from a backup, or move it away to start empty", path = path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        reason: String,
+    },
+    /// The file belongs to another program.
+    #[error("{path} is a database of another program; choose another data directory", path = path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer version of Tidegate has written the file.
+    #[error("{path} was written by a newer version of Tidegate (schema {found}, this one knows {known}); start that version", path = path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Schema of the file.
+        found: i64,
+        /// Newest schema of this version.
+        known: i64,
+    },
+    /// A migration failed; the schema is as it was before it.
+    #[error("{path} can't be brought to this version: {source}", path = path.display())]
+    Migration {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<MigrateError>,
+    },
+    /// Any other failure to open.
+    #[error("{path} can't be opened: {source}", path = path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
+}
+
+impl Store {
+    /// Opens the database at `path`, makes it when it isn't there, and brings it to this version's schema.
+    ///
+    /// Several processes may do so at once: one migrates, the others wait. The returned [`Coherence`] lives until
+    /// `shutdown`.
+    ///
+    /// # Errors
+    ///
+    /// When the directory or file can't be used; nothing is changed in a file that is not ours or is newer.
+    pub async fn open(
+        path: &Path,
+        cache: TieredCache,
+        shutdown: CancellationToken,
+    ) -> Result<(Self, Coherence), OpenError> {
+        let directory = path.parent().unwrap_or(Path::new("."));
+        let lock = lock_directory(directory.to_owned())
+            .await
+            .map_err(|source| OpenError::Directory { path: directory.to_owned(), source })?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A commit that was acknowledged outlives a power cut, not only a killed process.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY);
+        let failed = |source: sqlx::Error| explain(path, source);
+
+        inspect(path).await?;
+        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(failed)?;
+        claim(&writer, path).await?;
+        migrate(&writer, path).await?;
+        drop(lock);
+
+        let reader =
+            SqlitePoolOptions::new().max_connections(READERS).connect_with(options.clone()).await.map_err(failed)?;
+        let store = Self { reader, writer, cache, origin: rand::random() };
+        let coherence = Coherence::start(&store, &options, shutdown).await.map_err(|error| match error {
+            StoreError::Database(source) => explain(path, source),
+            other => OpenError::Corrupt { path: path.to_owned(), reason: other.to_string() },
+        })?;
+        Ok((store, coherence))
+    }
+}
+
+/// Makes the directory and holds its lock, so that processes that start together migrate one after the other.
+async fn lock_directory(directory: PathBuf) -> std::io::Result<std::fs::File> {
+    let wait = move || {
+        // The files hold tenants' data: nobody else on the machine reads them.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+        let lock = std::fs::File::options().create(true).truncate(false).write(true).open(directory.join(".lock"))?;
+        if lock.try_lock().is_err() {
+            tracing::info!("waiting for another process that is opening {}", directory.display());
+            lock.lock()?;
+        }
+        Ok(lock)
+    };
+    tokio::task::spawn_blocking(wait).await.map_err(std::io::Error::other)?
+}
+
+/// Looks at the file without changing a byte of it: whether it is whole, ours, and not from the future.
+async fn inspect(path: &Path) -> Result<(), OpenError> {
+    let length = std::fs::metadata(path).map_or(0, |file| file.len());
+    if length == 0 {
+        return Ok(());
+    }
+    let failed = |source: sqlx::Error| explain(path, source);
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY);
+    let mut connection = options.connect().await.map_err(failed)?;
+    let tables: i64 =
+        sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_schema").fetch_one(&mut connection).await.map_err(failed)?;
+    let application: i64 =
+        sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut connection).await.map_err(failed)?;
+    if application != APPLICATION_ID && tables > 0 {
+        return Err(OpenError::Foreign { path: path.to_owned() });
+    }
+    if length <= CHECKED_AT_START {
+        let verdict: String =
+            sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await.map_err(failed)?;
+        if verdict != "ok" {
+            return Err(OpenError::Corrupt { path: path.to_owned(), reason: verdict });
+        }
+    }
+    if tables > 0 {
+        let found = sqlx::query_scalar("SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations")
+            .fetch_one(&mut connection)
+            .await
+            .map_err(failed)?;
+        let known = newest_migration();
+        if found > known {
+            return Err(OpenError::Newer { path: path.to_owned(), found, known });
+        }
+    }
+    connection.close().await.map_err(failed)
+}
+
+fn newest_migration() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
+}
+
+/// Marks a new file as ours, before it gets its first table.
+async fn claim(writer: &sqlx::SqlitePool, path: &Path) -> Result<(), OpenError> {
+    let statement = sqlx::AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}"));
+    sqlx::query(statement).execute(writer).await.map(|_| ()).map_err(|source| explain(path, source))
+}
+
+async fn migrate(writer: &sqlx::SqlitePool, path: &Path) -> Result<(), OpenError> {
+    MIGRATIONS
+        .run(writer)
+        .await
+        .map_err(|source| OpenError::Migration { path: path.to_owned(), source: Box::new(source) })
+}
+
+/// SQLite's codes for "damaged" and "not a database"; the rest is told as it is.
+fn explain(path: &Path, source: sqlx::Error) -> OpenError {
+    const CORRUPT: i32 = 11;
+    const NOT_A_DATABASE: i32 = 26;
+    let code = source
+        .as_database_error()
+        .and_then(|error| error.code().and_then(|code| code.parse::<i32>().ok()))
+        // The low byte is the primary code; the rest only says more.
+        .map(|code| code & 0xff);
+    match code {
+        Some(CORRUPT | NOT_A_DATABASE) => OpenError::Corrupt { path: path.to_owned(), reason: source.to_string() },
+        _ => OpenError::Database { path: path.to_owned(), source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn open(path: &Path) -> Result<(Store, Coherence), OpenError> {
+        Store::open(path, TieredCache::builder().build(), CancellationToken::new()).await
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tidegate.db");
+        let text = "this is a text, and long enough to be taken for a header of a page".repeat(100);
+        std::fs::write(&path, &text).unwrap();
+        assert!(matches!(open(&path).await, Err(OpenError::Corrupt { .. })));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_page_is_found_at_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tidegate.db");
+        let (store, _) = open(&path).await.unwrap();
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&store.writer).await.unwrap();
+        store.close().await;
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle..].fill(0xa5);
+        std::fs::write(&path, bytes).unwrap();
+        assert!(matches!(open(&path).await, Err(OpenError::Corrupt { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_newer_schema_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tidegate.db");
+        let (store, _) = open(&path).await.unwrap();
+        sqlx::query(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (9999, 'from the future', TRUE, x'00', 0)",
+        )
+        .execute(&store.writer)
+        .await
+        .unwrap();
+        store.close().await;
+        assert!(matches!(open(&path).await, Err(OpenError::Newer { found: 9999, .. })));
+    }
+
+    #[tokio::test]
+    async fn a_database_of_another_program_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tidegate.db");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let pool = SqlitePoolOptions::new().connect_with(options).await.unwrap();
+        sqlx::query("CREATE TABLE theirs (id INTEGER)").execute(&pool).await.unwrap();
+        pool.close().await;
+        let before = std::fs::read(&path).unwrap();
+        assert!(matches!(open(&path).await, Err(OpenError::Foreign { .. })));
+        assert_eq!(std::fs::read(&path).unwrap(), before, "their file is not even set to another journal mode");
+    }
+
+    #[tokio::test]
+    async fn many_may_open_it_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tidegate.db");
+        let opened = futures_util::future::join_all((0..8).map(|_| open(&path))).await;
+        assert!(opened.iter().all(Result::is_ok));
+    }
+}

@@ -1,0 +1,129 @@
+//! Invalidation that no write asked for: an operator's, on every node.
+
+use std::sync::Arc;
+
+use sqlx::SqliteConnection;
+use tidegate_cache::{Key, KeyError, Pattern, PatternError, Tag, TieredCache};
+
+use super::{Store, StoreError};
+use crate::clock;
+
+/// What to drop from the caches of all nodes.
+#[derive(Debug, Clone)]
+pub enum Purge {
+    /// These keys.
+    Keys(Vec<Key>),
+    /// Everything with one of these tags.
+    Tags(Vec<Tag>),
+    /// Every key that matches, of one class where one is named.
+    Pattern(Pattern, Option<Arc<str>>),
+    /// Everything of one class.
+    Class(Arc<str>),
+    /// Everything.
+    All,
+}
+
+/// An invalidation in the table that can't be understood.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RowError {
+    /// The name is no key and no tag.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The name is no pattern.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// A kind that this version doesn't know.
+    #[error("unknown kind `{0}`")]
+    Kind(String),
+}
+
+/// The origin of an invalidation on which no process has acted yet, not even the one that wrote it.
+pub(super) const NOBODY: i64 = 0;
+
+/// A row of the table of invalidations.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Row<'a> {
+    pub(super) kind: &'a str,
+    pub(super) name: &'a str,
+    pub(super) class: Option<&'a str>,
+}
+
+impl Row<'_> {
+    pub(super) async fn insert(&self, connection: &mut SqliteConnection, origin: i64) -> Result<(), sqlx::Error> {
+        sqlx::query("INSERT INTO invalidation (origin, kind, name, class, at) VALUES (?, ?, ?, ?, ?)")
+            .bind(origin)
+            .bind(self.kind)
+            .bind(self.name)
+            .bind(self.class)
+            .bind(clock::now().timestamp_millis())
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+
+    /// What the row asks for.
+    pub(super) fn purge(&self) -> Result<Purge, RowError> {
+        Ok(match self.kind {
+            "key" => Purge::Keys(vec![Key::parse(self.name)?]),
+            "tag" => Purge::Tags(vec![Tag::parse(self.name)?]),
+            "pattern" => Purge::Pattern(Pattern::parse(self.name)?, self.class.map(Arc::from)),
+            "class" => Purge::Class(Arc::from(self.name)),
+            "all" => Purge::All,
+            other => return Err(RowError::Kind(other.to_owned())),
+        })
+    }
+}
+
+impl Purge {
+    /// Drops it from this cache. Returns how many entries went, where they are counted.
+    pub(super) fn apply(&self, cache: &TieredCache) -> Option<usize> {
+        match self {
+            Self::Keys(keys) => Some(cache.invalidate_keys(keys)),
+            Self::Pattern(pattern, None) => Some(cache.invalidate_pattern(pattern)),
+            Self::Pattern(pattern, Some(class)) => Some(cache.invalidate_pattern_of(class, pattern)),
+            Self::Tags(tags) => {
+                tags.iter().for_each(|tag| cache.invalidate_tag(tag));
+                None
+            }
+            Self::Class(class) => {
+                cache.invalidate_class(class);
+                None
+            }
+            Self::All => {
+                cache.clear();
+                None
+            }
+        }
+    }
+
+    fn rows(&self) -> Vec<Row<'_>> {
+        let row = |kind, name, class| Row { kind, name, class };
+        match self {
+            Self::Keys(keys) => keys.iter().map(|key| row("key", key.as_str(), None)).collect(),
+            Self::Tags(tags) => tags.iter().map(|tag| row("tag", tag.as_str(), None)).collect(),
+            Self::Pattern(pattern, class) => vec![row("pattern", pattern.as_str(), class.as_deref())],
+            Self::Class(class) => vec![row("class", class, None)],
+            Self::All => vec![row("all", "", None)],
+        }
+    }
+}
+
+impl Store {
+    /// Drops it from this node's cache at once and from every other's before its next read.
+    ///
+    /// Returns how many entries went here, `None` where a generation was moved and nothing was counted.
+    ///
+    /// # Errors
+    ///
+    /// When the other nodes can't be told; this one's cache is purged all the same.
+    pub async fn purge(&self, purge: &Purge) -> Result<Option<usize>, StoreError> {
+        let removed = purge.apply(&self.cache);
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        for row in purge.rows() {
+            row.insert(&mut transaction, self.origin).await?;
+        }
+        transaction.commit().await?;
+        Ok(removed)
+    }
+}

@@ -1,0 +1,257 @@
+//! `/metrics`: everything counted, in the text format of Prometheus.
+//!
+//! Nothing is counted twice for it: each scrape reads the counters that the pages read too.
+
+use std::fmt::{self, Write};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, LabelSetEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+use tidegate_cache::CacheStats;
+use tidegate_perfmon::{EndpointTotals, Snapshot, StatusCounts, Totals};
+use tidegate_queue::{BrokerError, QueueCounts};
+use tidegate_ratelimit::LimiterStats;
+
+use super::Telemetry;
+use crate::jobs::QUEUES;
+
+/// Content type of the text.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+impl Telemetry {
+    /// All figures as Prometheus reads them.
+    ///
+    /// # Errors
+    ///
+    /// When the job store can't be read.
+    pub async fn exposition(&self) -> Result<String, BrokerError> {
+        let mut queues = Vec::new();
+        for queue in QUEUES {
+            queues.push(((*queue).to_owned(), self.broker.counts(queue).await?));
+        }
+        let limiters = self.limiters.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let reading = Reading {
+            endpoints: self.registry.totals(),
+            cache: self.cache.stats(),
+            cache_latency: self.cache_latency.snapshot(),
+            limiters: limiters.iter().map(|(name, stats)| (*name, stats())).collect(),
+            queues,
+        };
+        drop(limiters);
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(reading));
+        let mut text = String::new();
+        // Writing to a text fails only where an encoder does, which then says so in the text.
+        if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
+            text.push_str("# a figure could not be written\n");
+        }
+        Ok(text)
+    }
+}
+
+/// Everything at one moment.
+#[derive(Debug)]
+struct Reading {
+    endpoints: Vec<EndpointTotals>,
+    cache: CacheStats,
+    cache_latency: Snapshot,
+    limiters: Vec<(&'static str, LimiterStats)>,
+    queues: Vec<(String, QueueCounts)>,
+}
+
+impl Collector for Reading {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.http(&mut encoder)?;
+        self.cache(&mut encoder)?;
+        self.limits(&mut encoder)?;
+        self.queues(&mut encoder)
+    }
+}
+
+impl Reading {
+    fn http(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = Family::new(encoder, "http_requests", "Requests answered", MetricType::Counter)?;
+        for endpoint in &self.endpoints {
+            for (class, count) in classes(&endpoint.classes) {
+                if count > 0 {
+                    family.counter(
+                        &[("method", endpoint.method), ("route", &endpoint.route), ("status", class)],
+                        count,
+                    )?;
+                }
+            }
+        }
+        let mut family = Family::new(
+            encoder,
+            "http_requests_aborted",
+            "Requests whose client left before the answer",
+            MetricType::Counter,
+        )?;
+        for endpoint in self.endpoints.iter().filter(|endpoint| endpoint.aborted > 0) {
+            family.counter(&[("method", endpoint.method), ("route", &endpoint.route)], endpoint.aborted)?;
+        }
+        let mut family = Family::new(
+            encoder,
+            "http_request_duration_seconds",
+            "Time from accepting a request to the headers of its answer",
+            MetricType::Histogram,
+        )?;
+        for endpoint in &self.endpoints {
+            family.histogram(&[("method", endpoint.method), ("route", &endpoint.route)], &endpoint.latency)?;
+        }
+        Ok(())
+    }
+
+    fn cache(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = Family::new(encoder, "cache_hits", "Lookups that the cache answered", MetricType::Counter)?;
+        for class in &self.cache.classes {
+            family.counter(&[("class", class.class)], class.hits + class.stale_hits)?;
+        }
+        let mut family =
+            Family::new(encoder, "cache_misses", "Lookups that the cache could not answer", MetricType::Counter)?;
+        for class in &self.cache.classes {
+            family.counter(&[("class", class.class)], class.misses)?;
+        }
+        let mut family = Family::new(encoder, "cache_entries", "Entries held", MetricType::Gauge)?;
+        for tier in &self.cache.tiers {
+            family.gauge(&[("tier", tier.tier)], tier.entries)?;
+        }
+        let latency = &self.cache_latency;
+        let totals = Totals {
+            buckets: latency.cumulative().collect(),
+            count: latency.count(),
+            sum_seconds: latency.sum().as_secs_f64(),
+        };
+        Family::new(
+            encoder,
+            "cache_response_seconds",
+            "Time of a lookup, measured on a sample of them",
+            MetricType::Histogram,
+        )?
+        .histogram(&[("tier", "l1")], &totals)
+    }
+
+    fn limits(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = Family::new(encoder, "ratelimit_decisions", "Checks by their decision", MetricType::Counter)?;
+        for (limiter, stats) in &self.limiters {
+            family.counter(&[("limiter", limiter), ("decision", "allowed")], stats.allowed)?;
+            family.counter(&[("limiter", limiter), ("decision", "denied")], stats.denied)?;
+        }
+        let mut family = Family::new(encoder, "ratelimit_tracked_keys", "Keys held", MetricType::Gauge)?;
+        for (limiter, stats) in &self.limiters {
+            family.gauge(&[("limiter", limiter)], stats.tracked_keys)?;
+        }
+        let mut family = Family::new(encoder, "ratelimit_blocked_keys", "Keys that are blocked", MetricType::Gauge)?;
+        for (limiter, stats) in &self.limiters {
+            family.gauge(&[("limiter", limiter)], stats.blocked_keys)?;
+        }
+        Ok(())
+    }
+
+    fn queues(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family =
+            Family::new(encoder, "tidegate_queue_length", "Jobs that wait to be run now", MetricType::Gauge)?;
+        for (queue, counts) in &self.queues {
+            family.gauge(&[("queue", queue)], counts.ready)?;
+        }
+        let mut family = Family::new(encoder, "tidegate_queue_jobs", "Jobs by state", MetricType::Gauge)?;
+        for (queue, counts) in &self.queues {
+            let states = [
+                ("ready", counts.ready),
+                ("delayed", counts.delayed),
+                ("leased", counts.leased),
+                ("done", counts.done),
+                ("dead", counts.dead),
+                ("cancelled", counts.cancelled),
+            ];
+            for (state, count) in states {
+                family.gauge(&[("queue", queue), ("state", state)], count)?;
+            }
+        }
+        let mut family = Family::new(
+            encoder,
+            "tidegate_jobs",
+            "Runs by how they ended; counted in the job store, so the same from every process",
+            MetricType::Counter,
+        )?;
+        for (queue, counts) in &self.queues {
+            let outcomes = [
+                ("completed", counts.completed_total),
+                ("failed", counts.failed_total),
+                ("retried", counts.retried_total),
+                ("reclaimed", counts.reclaimed_total),
+                ("stale_ack", counts.stale_acks_total),
+            ];
+            for (outcome, count) in outcomes {
+                family.counter(&[("queue", queue), ("outcome", outcome)], count)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn classes(counts: &StatusCounts) -> [(&'static str, u64); 5] {
+    [
+        ("1xx", counts.informational),
+        ("2xx", counts.success),
+        ("3xx", counts.redirection),
+        ("4xx", counts.client_error),
+        ("5xx", counts.server_error),
+    ]
+}
+
+/// One metric with its label sets.
+struct Family<'a>(prometheus_client::encoding::MetricEncoder<'a>);
+
+impl<'a> Family<'a> {
+    fn new(
+        encoder: &'a mut DescriptorEncoder<'_>,
+        name: &'a str,
+        help: &str,
+        kind: MetricType,
+    ) -> Result<Self, fmt::Error> {
+        encoder.encode_descriptor(name, help, None, kind).map(Self)
+    }
+
+    fn counter(&mut self, labels: &[(&str, &str)], value: u64) -> fmt::Result {
+        self.0.encode_family(&Labels(labels))?.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    fn gauge(&mut self, labels: &[(&str, &str)], value: u64) -> fmt::Result {
+        self.0.encode_family(&Labels(labels))?.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))
+    }
+
+    fn histogram(&mut self, labels: &[(&str, &str)], totals: &Totals) -> fmt::Result {
+        // The encoder adds up by itself: it wants what each bucket alone holds.
+        let mut below = 0;
+        let mut buckets: Vec<(f64, u64)> = Vec::with_capacity(totals.buckets.len() + 1);
+        for (bound, cumulative) in &totals.buckets {
+            buckets.push((*bound, cumulative - below));
+            below = *cumulative;
+        }
+        buckets.push((f64::INFINITY, totals.count - below));
+        self.0.encode_family(&Labels(labels))?.encode_histogram::<NoLabelSet>(
+            totals.sum_seconds,
+            totals.count,
+            &buckets,
+            None,
+        )
+    }
+}
+
+struct Labels<'a>(&'a [(&'a str, &'a str)]);
+
+impl EncodeLabelSet for Labels<'_> {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        for (name, value) in self.0 {
+            let mut label = encoder.encode_label();
+            let mut key = label.encode_label_key()?;
+            key.write_str(name)?;
+            let mut text = key.encode_label_value()?;
+            text.write_str(value)?;
+            text.finish()?;
+        }
+        Ok(())
+    }
+}

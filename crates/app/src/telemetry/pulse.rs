@@ -1,0 +1,60 @@
+//! Once a second: files the second's figures into their windows, and judges them.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tidegate_perfmon::Reading;
+use tidegate_queue::{BrokerError, Timestamp, WorkerInfo};
+use tokio_util::sync::CancellationToken;
+
+use super::Telemetry;
+use crate::clock;
+use crate::jobs::{self, QUEUES};
+
+const BEAT: Duration = Duration::from_secs(1);
+/// A worker that was not seen for so long counts as gone.
+const ALIVE: Duration = Duration::from_secs(30);
+
+pub(super) async fn run(telemetry: Arc<Telemetry>, shutdown: CancellationToken) {
+    let mut beat = tokio::time::interval(BEAT);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = beat.tick() => telemetry.beat().await,
+        }
+    }
+}
+
+impl Telemetry {
+    async fn beat(&self) {
+        self.registry.tick(self.registry.now());
+        let mut readings = self.registry.readings();
+        readings.extend(self.queue_readings().await);
+        let report = self.monitor.lock().unwrap_or_else(PoisonError::into_inner).evaluate(readings);
+        *self.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
+    }
+
+    /// Both are yes-or-no questions, so that half stands for the threshold between them.
+    async fn queue_readings(&self) -> [Reading; 2] {
+        let unserved = self.unserved_queues().await;
+        let is_down = if unserved.is_err() { 1.0 } else { 0.0 };
+        let is_unserved = if unserved.is_ok_and(|queues| queues > 0) { 1.0 } else { 0.0 };
+        [
+            Reading::new("job_store_unreachable", is_down, 0.5).critical(),
+            Reading::new("queues_without_live_worker", is_unserved, 0.5),
+        ]
+    }
+
+    async fn unserved_queues(&self) -> Result<usize, BrokerError> {
+        let workers = self.broker.workers().await?;
+        let is_served =
+            |queue: &str| workers.iter().any(|worker| is_alive(worker) && jobs::is_served_by(queue, worker));
+        Ok(QUEUES.iter().filter(|queue| !is_served(queue)).count())
+    }
+}
+
+/// Whether the worker was seen lately.
+fn is_alive(worker: &WorkerInfo) -> bool {
+    Timestamp::from_unix_ms(clock::now().timestamp_millis()).since(worker.last_seen) < ALIVE
+}

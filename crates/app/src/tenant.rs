@@ -1,0 +1,168 @@
+//! Tenants and the keys that speak for them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tidegate_ratelimit::{Overrides, QuotaError, Tier, TierLimits};
+
+/// Longest tenant id in bytes.
+const MAX_ID: usize = 64;
+
+/// A tenant's name in paths, keys and logs: 1 to 64 of `a–z`, `A–Z`, `0–9`, `.`, `_` and `-`, starting with a letter or digit.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TenantId(String);
+
+/// A text that can't name a tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a tenant id is 1 to 64 of a-z, A-Z, 0-9, '.', '_' and '-', and starts with a letter or digit")]
+pub struct TenantIdError;
+
+impl TenantId {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TenantId {
+    type Err = TenantIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.to_owned().try_into()
+    }
+}
+
+impl TryFrom<String> for TenantId {
+    type Error = TenantIdError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let starts_well = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+        let goes_on_well = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+        if starts_well && goes_on_well && text.len() <= MAX_ID { Ok(Self(text)) } else { Err(TenantIdError) }
+    }
+}
+
+impl From<TenantId> for String {
+    fn from(id: TenantId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A customer of the application, with the limits that bind it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Tenant {
+    /// Its name in paths and keys.
+    pub id: TenantId,
+    /// Its name for people.
+    pub name: String,
+    /// What it pays for, and limits of its own.
+    #[serde(flatten)]
+    pub plan: Plan,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A tier, the tenant's own limits over it, and what comes of both.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Plan {
+    tier: Tier,
+    overrides: Overrides,
+    limits: TierLimits,
+}
+
+impl Plan {
+    /// Lays the overrides over the tier's limits.
+    ///
+    /// # Errors
+    ///
+    /// When an override is zero or too large.
+    pub fn try_new(tier: Tier, overrides: Overrides) -> Result<Self, QuotaError> {
+        Ok(Self { tier, overrides, limits: tier.limits().with_overrides(&overrides)? })
+    }
+
+    /// The tier.
+    pub fn tier(&self) -> Tier {
+        self.tier
+    }
+
+    /// The tenant's own limits.
+    pub fn overrides(&self) -> &Overrides {
+        &self.overrides
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &TierLimits {
+        &self.limits
+    }
+}
+
+/// An API key as it is shown once; only its digest is kept.
+pub struct ApiKey(String);
+
+/// What is kept of an API key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyDigest(pub [u8; 32]);
+
+impl ApiKey {
+    /// What every key starts with, so that a leaked one is recognised by scanners.
+    pub const PREFIX: &str = "tk_";
+
+    /// Makes a key of 244 random bits.
+    pub fn generate() -> Self {
+        Self(format!("{}{}{}", Self::PREFIX, uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()))
+    }
+
+    /// The text, for the one response that shows it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The digest of a key that a client sent.
+    pub fn digest_of(text: &str) -> KeyDigest {
+        KeyDigest(Sha256::digest(text).into())
+    }
+
+    /// The digest to keep.
+    pub fn digest(&self) -> KeyDigest {
+        Self::digest_of(&self.0)
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(tk_****)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_could_confuse_a_path_or_a_key_are_refused() {
+        for bad in ["", "-a", ".", "a/b", "a:b", "a b", "ä", "a\0", &"a".repeat(65)] {
+            assert!(bad.parse::<TenantId>().is_err(), "{bad:?}");
+        }
+        for good in ["a", "tenant-123", "A.b_c-9", &"a".repeat(64)] {
+            assert!(good.parse::<TenantId>().is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn keys_differ_and_hide() {
+        let (one, two) = (ApiKey::generate(), ApiKey::generate());
+        assert_ne!(one.digest(), two.digest());
+        assert_eq!(one.expose().len(), 3 + 64);
+        assert!(!format!("{one:?}").contains(&one.expose()[3..]));
+    }
+}
