@@ -1,0 +1,181 @@
+//! Where jobs are kept: one trait, shaped so that each method is one atomic step of the store.
+
+mod counts;
+mod memory;
+mod new_job;
+mod page;
+mod request;
+#[cfg(feature = "sqlite")]
+pub(crate) mod sqlite;
+mod standing;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::error::BrokerError;
+use crate::id::{JobId, WorkerId};
+use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
+use crate::record::{JobRecord, Progress};
+use crate::state::State;
+use crate::worker::WorkerInfo;
+
+pub use counts::QueueCounts;
+pub use memory::MemoryBroker;
+pub use new_job::NewJob;
+pub use page::{Cursor, CursorError, Page};
+pub use request::{Change, CleanableState, Fetch, Promoted, Reclaim, Reclaimed, Retention, Wake};
+
+/// A store of jobs.
+///
+/// Each method is one atomic step on one queue: it happens wholly or not at all, and a caller that
+/// stops waiting doesn't stop it. A queue exists from its first job; reads of one that doesn't exist
+/// find it empty. Batches may be of any size, but hold back other users of the store while they
+/// run: keep them in the hundreds. All times are the broker's own.
+#[async_trait]
+pub trait Broker: Send + Sync + 'static {
+    /// Adds jobs, all or none, in order. A job whose id the queue already knows, in any state, is
+    /// left as it is. Returns how many were new.
+    ///
+    /// # Errors
+    /// [`BrokerError::QueueName`] for a bad name, or a failing store.
+    async fn enqueue(&self, queue: &str, jobs: Vec<NewJob>) -> Result<usize, BrokerError>;
+
+    /// Settles successes, then leases the next ready jobs by priority and age. Answers are in the
+    /// order of `acks`. A paused queue leases nothing.
+    ///
+    /// # Errors
+    /// A failing store; nothing was settled or leased as far as is known.
+    async fn ack_and_fetch(
+        &self,
+        queue: &str,
+        acks: Vec<Ack>,
+        fetch: Fetch,
+    ) -> Result<(Vec<Settled>, Vec<LeasedJob>), BrokerError>;
+
+    /// Settles leases that did not succeed. Answers are in the order of `nacks`.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn nack(&self, queue: &str, nacks: Vec<Nack>) -> Result<Vec<Settled>, BrokerError>;
+
+    /// Extends leases to `lease` from now.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn heartbeat(&self, queue: &str, tokens: Vec<LeaseToken>, lease: Duration) -> Result<Heartbeat, BrokerError>;
+
+    /// Stores the progress of a leased job. Returns whether the lease is still held.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn progress(&self, queue: &str, token: &LeaseToken, progress: Progress) -> Result<bool, BrokerError>;
+
+    /// Makes delayed jobs ready whose time has come, at most `limit`.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn promote(&self, queue: &str, limit: usize) -> Result<Promoted, BrokerError>;
+
+    /// Takes back leases that expired. A job that lost too many leases is dead.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn reclaim(&self, queue: &str, request: Reclaim) -> Result<Reclaimed, BrokerError>;
+
+    /// Trims finished jobs to `retention`, at most `limit` of each state. Returns how many went.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn prune(&self, queue: &str, retention: Retention, limit: usize) -> Result<usize, BrokerError>;
+
+    /// Waits until one of `queues` has work or `timeout` has passed. May return early. Dropping the
+    /// future loses nothing.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn wait(&self, queues: &[String], timeout: Duration) -> Result<Wake, BrokerError>;
+
+    /// Reads one job.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn job(&self, queue: &str, id: &JobId) -> Result<Option<JobRecord>, BrokerError>;
+
+    /// Reads a page of the jobs in `state`: those next in line first, of finished ones the latest
+    /// first. A job that changes state between two pages may be missed or seen twice.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn list(&self, queue: &str, state: State, cursor: Option<Cursor>, limit: usize) -> Result<Page, BrokerError>;
+
+    /// Counts by state and lifetime totals, at a cost that doesn't grow with the queue.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn counts(&self, queue: &str) -> Result<QueueCounts, BrokerError>;
+
+    /// Names of all queues, sorted.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn queues(&self) -> Result<Vec<String>, BrokerError>;
+
+    /// Stops leasing. Running jobs go on.
+    ///
+    /// # Errors
+    /// [`BrokerError::QueueName`] for a bad name, or a failing store.
+    async fn pause(&self, queue: &str) -> Result<(), BrokerError>;
+
+    /// Leases again.
+    ///
+    /// # Errors
+    /// [`BrokerError::QueueName`] for a bad name, or a failing store.
+    async fn resume(&self, queue: &str) -> Result<(), BrokerError>;
+
+    /// Cancels a waiting job, or asks the worker of a running one to stop.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn cancel(&self, queue: &str, id: &JobId) -> Result<Change, BrokerError>;
+
+    /// Makes a dead, cancelled or delayed job ready now; the first two with fresh attempts.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn retry(&self, queue: &str, id: &JobId) -> Result<Change, BrokerError>;
+
+    /// Removes finished jobs that finished more than `older_than` ago, at most `limit`, oldest first.
+    /// Returns how many went.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn clean(
+        &self,
+        queue: &str,
+        state: CleanableState,
+        older_than: Duration,
+        limit: usize,
+    ) -> Result<usize, BrokerError>;
+
+    /// Records that a worker is alive.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn announce(&self, worker: WorkerInfo) -> Result<(), BrokerError>;
+
+    /// Forgets a worker that ended.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn withdraw(&self, worker: &WorkerId) -> Result<(), BrokerError>;
+
+    /// Workers seen within the last hour, by identity.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn workers(&self) -> Result<Vec<WorkerInfo>, BrokerError>;
+}
+
+/// How long a silent worker is remembered.
+pub(crate) const WORKER_MEMORY: Duration = Duration::from_secs(3600);

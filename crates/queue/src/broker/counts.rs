@@ -1,0 +1,83 @@
+//! Numbers of a queue: how many jobs stand where, and what happened since it was made.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::state::State;
+
+/// Numbers of one queue. Totals count since the queue was made and survive restarts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct QueueCounts {
+    /// Jobs that may start now.
+    pub ready: u64,
+    /// Jobs due later.
+    pub delayed: u64,
+    /// Jobs at workers.
+    pub leased: u64,
+    /// Finished jobs still kept.
+    pub done: u64,
+    /// Dead letters still kept.
+    pub dead: u64,
+    /// Cancelled jobs still kept.
+    pub cancelled: u64,
+    /// Time since the oldest ready job became ready; serialized in seconds.
+    #[serde(rename = "oldest_ready_age_seconds", serialize_with = "seconds")]
+    pub oldest_ready_age: Option<Duration>,
+    /// Whether leasing is stopped.
+    pub paused: bool,
+    /// Jobs done.
+    pub completed_total: u64,
+    /// Jobs that died.
+    pub failed_total: u64,
+    /// Failed attempts that were tried again.
+    pub retried_total: u64,
+    /// Leases taken back.
+    pub reclaimed_total: u64,
+    /// Settlements that came too late and changed nothing.
+    pub stale_acks_total: u64,
+}
+
+#[expect(clippy::ref_option, reason = "the signature serde asks for")]
+fn seconds<S: serde::Serializer>(age: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    age.map(|age| age.as_secs_f64()).serialize(serializer)
+}
+
+/// Changes of the numbers of one queue within one step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) states: [i64; 6],
+    pub(crate) completed: i64,
+    pub(crate) failed: i64,
+    pub(crate) retried: i64,
+    pub(crate) reclaimed: i64,
+    pub(crate) stale: i64,
+}
+
+/// A state's place in [`Tally::states`], and its number in a store.
+pub(crate) const fn slot(state: State) -> usize {
+    match state {
+        State::Ready => 0,
+        State::Delayed => 1,
+        State::Leased => 2,
+        State::Done => 3,
+        State::Dead => 4,
+        State::Cancelled => 5,
+    }
+}
+
+impl Tally {
+    pub(crate) fn enter(&mut self, state: State, jobs: usize) {
+        self.states[slot(state)] += i64::try_from(jobs).unwrap_or(i64::MAX);
+    }
+
+    pub(crate) fn leave(&mut self, state: State, jobs: usize) {
+        self.states[slot(state)] -= i64::try_from(jobs).unwrap_or(i64::MAX);
+    }
+
+    pub(crate) fn shift(&mut self, from: State, to: State, jobs: usize) {
+        self.leave(from, jobs);
+        self.enter(to, jobs);
+    }
+}

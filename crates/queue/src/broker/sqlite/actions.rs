@@ -1,0 +1,145 @@
+//! What operators and retention do: change one job, pause, trim.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::row::{limit, number};
+use super::settle::{load, transition};
+use super::sql;
+use super::writer::{Operation, Step};
+use crate::broker::{Change, Retention};
+use crate::clock::Timestamp;
+use crate::id::JobId;
+use crate::state::State;
+
+#[derive(Clone, Copy)]
+pub(super) enum Wish {
+    Cancel,
+    Revive,
+}
+
+pub(super) struct ChangeOne {
+    pub(super) queue: String,
+    pub(super) id: JobId,
+    pub(super) wish: Wish,
+}
+
+#[async_trait]
+impl Operation for ChangeOne {
+    type Answer = Change;
+    const NAME: &'static str = "change a job";
+
+    async fn apply(&self, step: &mut Step<'_>) -> Result<Change, sqlx::Error> {
+        let Some(queue) = step.queue(&self.queue).await? else {
+            return Ok(Change::NotFound);
+        };
+        let Some(job) = load(step, queue.id, &self.id).await? else {
+            return Ok(Change::NotFound);
+        };
+        let now = step.now;
+        transition(step, queue.id, job, |standing, _| match self.wish {
+            Wish::Cancel => standing.cancel(now),
+            Wish::Revive => standing.revive(now),
+        })
+        .await
+    }
+}
+
+pub(super) struct SetPaused {
+    pub(super) queue: String,
+    pub(super) paused: bool,
+}
+
+#[async_trait]
+impl Operation for SetPaused {
+    type Answer = ();
+    const NAME: &'static str = "pause or resume";
+
+    async fn apply(&self, step: &mut Step<'_>) -> Result<(), sqlx::Error> {
+        let queue = step.queue_or_make(&self.queue).await?;
+        sqlx::query(sql::PAUSE).bind(queue).bind(self.paused).execute(&mut *step.conn).await?;
+        Ok(())
+    }
+}
+
+pub(super) struct Clean {
+    pub(super) queue: String,
+    pub(super) state: State,
+    pub(super) older_than: Duration,
+    pub(super) limit: usize,
+}
+
+#[async_trait]
+impl Operation for Clean {
+    type Answer = usize;
+    const NAME: &'static str = "clean";
+
+    async fn apply(&self, step: &mut Step<'_>) -> Result<usize, sqlx::Error> {
+        let Some(queue) = step.queue(&self.queue).await? else {
+            return Ok(0);
+        };
+        let until = step.now.before(self.older_than);
+        remove_oldest(step, queue.id, self.state, until, self.limit).await
+    }
+}
+
+pub(super) struct Prune {
+    pub(super) queue: String,
+    pub(super) retention: Retention,
+    pub(super) limit: usize,
+}
+
+#[async_trait]
+impl Operation for Prune {
+    type Answer = usize;
+    const NAME: &'static str = "prune";
+
+    async fn apply(&self, step: &mut Step<'_>) -> Result<usize, sqlx::Error> {
+        let Some(queue) = step.queue(&self.queue).await? else {
+            return Ok(0);
+        };
+        let (done, dead, cancelled): (i64, i64, i64) =
+            sqlx::query_as(sql::KEPT).bind(queue.id).fetch_one(&mut *step.conn).await?;
+        let mut removed = 0;
+        for (state, age, max) in self.retention.limits() {
+            let until = step.now.before(age);
+            let aged = remove_oldest(step, queue.id, state, until, self.limit).await?;
+            let stored = match state {
+                State::Done => done,
+                State::Dead => dead,
+                _ => cancelled,
+            };
+            // The stored numbers don't yet know what this transaction changed.
+            let pending = step.tally(queue.id).states[crate::broker::counts::slot(state)];
+            let kept = u64::try_from(stored + pending).unwrap_or(0);
+            let excess = usize::try_from(kept.saturating_sub(max)).unwrap_or(usize::MAX);
+            let rest = excess.min(self.limit - aged);
+            removed += aged + remove_oldest(step, queue.id, state, step.now, rest).await?;
+        }
+        Ok(removed)
+    }
+}
+
+async fn remove_oldest(
+    step: &mut Step<'_>,
+    queue: i64,
+    state: State,
+    until: Timestamp,
+    most: usize,
+) -> Result<usize, sqlx::Error> {
+    if most == 0 {
+        return Ok(0);
+    }
+    let removed = sqlx::query(sql::REMOVE)
+        .bind(queue)
+        .bind(number(state))
+        .bind(until.unix_ms())
+        .bind(limit(most))
+        .execute(&mut *step.conn)
+        .await?
+        .rows_affected();
+    let removed = usize::try_from(removed).unwrap_or(usize::MAX);
+    step.tally(queue).leave(state, removed);
+    Ok(removed)
+}

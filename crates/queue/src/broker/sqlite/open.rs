@@ -1,0 +1,267 @@
+//! Opening the file: whose it is, whether it is whole, and which tables it has.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection};
+
+use super::{SqliteBroker, Writer, schema};
+use crate::clock::{Clock, SystemClock};
+
+/// How far a commit has gone when it is reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// On disk (`synchronous = FULL`): survives a power cut.
+    #[default]
+    Full,
+    /// With the operating system (`synchronous = NORMAL`): survives the process, and a power cut
+    /// takes the last commits; the file stays consistent.
+    Normal,
+}
+
+/// Choices for opening a file.
+#[derive(Clone)]
+#[must_use]
+pub struct SqliteOptions {
+    durability: Durability,
+    busy_timeout: Duration,
+    readers: u32,
+    check_up_to: u64,
+    clock: Arc<dyn Clock>,
+}
+
+impl SqliteOptions {
+    /// [`Durability::Full`], 5 s busy time-out, 4 readers, the machine's clock; files up to 64 MiB
+    /// are checked for damage.
+    pub fn new() -> Self {
+        Self {
+            durability: Durability::Full,
+            busy_timeout: Duration::from_secs(5),
+            readers: 4,
+            check_up_to: 64 << 20,
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// Sets how far a commit has gone when it is reported.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Sets how long to wait for another process's transaction.
+    pub fn busy_timeout(mut self, timeout: Duration) -> Self {
+        self.busy_timeout = timeout;
+        self
+    }
+
+    /// Sets the number of reading connections, at least one.
+    pub fn readers(mut self, readers: u32) -> Self {
+        self.readers = readers.max(1);
+        self
+    }
+
+    /// Sets up to which size, in bytes, a file is read through for damage when opened; larger ones
+    /// are only looked at. Reading takes about a second for 500 MB.
+    pub fn check_up_to(mut self, bytes: u64) -> Self {
+        self.check_up_to = bytes;
+        self
+    }
+
+    /// Sets the clock. All processes that share a file must share it.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A file that can't be opened. It was left as it is.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The file or its directory can't be made or written.
+    #[error("{} can't be written: {source}", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// The store's own words.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The file is damaged.
+    #[error("{} is damaged: {detail}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// The file is something else than a database.
+    #[error("{} is not a SQLite database", path.display())]
+    NotADatabase {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is another application's database.
+    #[error("{} is a database, but not a job store (application id {application_id:#x})", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Whose it says it is; 0 for nobody's.
+        application_id: i64,
+    },
+    /// The file was written by a newer release.
+    #[error("{} has schema version {found}, this release knows up to {supported}", path.display())]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// Version in the file.
+        found: i64,
+        /// Version of this release.
+        supported: i64,
+    },
+    /// Another process held the file for longer than the busy time-out.
+    #[error("{} is held by another process", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Anything else.
+    #[error("{} can't be opened: {source}", path.display())]
+    Other {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+pub(super) const BUSY: i32 = 5;
+pub(super) const LOCKED: i32 = 6;
+const PERMISSION: i32 = 3;
+const READ_ONLY: i32 = 8;
+pub(super) const IO: i32 = 10;
+const CORRUPT: i32 = 11;
+pub(super) const FULL: i32 = 13;
+const CANNOT_OPEN: i32 = 14;
+const NOT_A_DATABASE: i32 = 26;
+
+/// SQLite's primary result code.
+pub(super) fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(code & 0xff)
+}
+
+pub(super) async fn open(path: &Path, options: SqliteOptions) -> Result<SqliteBroker, OpenError> {
+    let fault = |error: sqlx::Error| classify(path, error);
+    let connect = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .busy_timeout(options.busy_timeout)
+        .synchronous(match options.durability {
+            Durability::Full => SqliteSynchronous::Full,
+            Durability::Normal => SqliteSynchronous::Normal,
+        })
+        .disable_statement_logging();
+
+    let mut conn = connect.connect().await.map_err(fault)?;
+    identify(&mut conn, path).await?;
+    let size = std::fs::metadata(path).map_or(0, |file| file.len());
+    if size <= options.check_up_to {
+        check(&mut conn, path).await?;
+    }
+    prepare(&mut conn, path, options.busy_timeout).await?;
+
+    let listener = connect.connect().await.map_err(fault)?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(options.readers)
+        .test_before_acquire(false)
+        .connect_with(connect.read_only(true).create_if_missing(false))
+        .await
+        .map_err(fault)?;
+    let (writer, changes) = Writer::start(conn, listener, options.clock.clone())
+        .map_err(|source| OpenError::Other { path: path.to_owned(), source: source.into() })?;
+    Ok(SqliteBroker { clock: options.clock, readers, writer, changes })
+}
+
+/// Reads whose file it is before anything is written to it. Returns whether it is empty.
+async fn identify(conn: &mut SqliteConnection, path: &Path) -> Result<bool, OpenError> {
+    let fault = |error| classify(path, error);
+    let number = async |conn: &mut SqliteConnection, pragma: &'static str| {
+        sqlx::query_scalar::<_, i64>(pragma).fetch_one(conn).await.map_err(fault)
+    };
+    let application_id = number(conn, "PRAGMA application_id").await?;
+    let found = number(conn, "PRAGMA user_version").await?;
+    let tables = number(conn, "SELECT count(*) FROM sqlite_schema").await?;
+    if application_id == 0 && found == 0 && tables == 0 {
+        return Ok(true);
+    }
+    let path = path.to_owned();
+    if application_id != schema::APPLICATION_ID {
+        return Err(OpenError::Foreign { path, application_id });
+    }
+    if found > schema::VERSION {
+        return Err(OpenError::NewerSchema { path, found, supported: schema::VERSION });
+    }
+    Ok(false)
+}
+
+async fn check(conn: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+    let detail: String =
+        sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(conn).await.map_err(|error| classify(path, error))?;
+    if detail == "ok" {
+        return Ok(());
+    }
+    Err(OpenError::Corrupt { path: path.to_owned(), detail })
+}
+
+/// Proves that the file can be written, and makes the tables where there are none.
+async fn prepare(conn: &mut SqliteConnection, path: &Path, patience: Duration) -> Result<(), OpenError> {
+    let fault = |error| classify(path, error);
+    // Two processes that switch a new file at once don't wait for each other by themselves.
+    let pause = Duration::from_millis(20);
+    let mut waited = Duration::ZERO;
+    loop {
+        let mode = sqlx::query_scalar::<_, String>("PRAGMA journal_mode = WAL").fetch_one(&mut *conn);
+        match mode.await {
+            Ok(_) => break,
+            Err(error) if primary_code(&error) == Some(BUSY) && waited < patience => {
+                tokio::time::sleep(pause).await;
+                waited += pause;
+            }
+            Err(error) => return Err(fault(error)),
+        }
+    }
+    let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
+    // Another process may have made the tables since we looked.
+    if identify(&mut transaction, path).await? {
+        let marks = format!(
+            "{} PRAGMA application_id = {}; PRAGMA user_version = {};",
+            schema::CREATE,
+            schema::APPLICATION_ID,
+            schema::VERSION
+        );
+        let make = sqlx::raw_sql(sqlx::AssertSqlSafe(marks));
+        make.execute(&mut *transaction).await.map_err(fault)?;
+    }
+    transaction.commit().await.map_err(fault)
+}
+
+fn classify(path: &Path, error: sqlx::Error) -> OpenError {
+    let code = primary_code(&error);
+    let (path, source) = (path.to_owned(), Box::new(error));
+    match code {
+        Some(PERMISSION | READ_ONLY | CANNOT_OPEN | FULL) => OpenError::Unwritable { path, source },
+        Some(CORRUPT) => OpenError::Corrupt { path, detail: source.to_string() },
+        Some(NOT_A_DATABASE) => OpenError::NotADatabase { path },
+        Some(BUSY | LOCKED) => OpenError::Busy { path },
+        _ => OpenError::Other { path, source },
+    }
+}

@@ -1,0 +1,108 @@
+//! Maintenance steps: promote what is due, take back what expired.
+
+use async_trait::async_trait;
+
+use super::row::{StoredJob, limit};
+use super::settle::transition;
+use super::sql;
+use super::writer::{Operation, Step};
+use crate::broker::{Promoted, Reclaim, Reclaimed};
+use crate::clock::Timestamp;
+use crate::state::State;
+
+pub(super) struct Promote {
+    pub(super) queue: String,
+    pub(super) limit: usize,
+}
+
+#[async_trait]
+impl Operation for Promote {
+    type Answer = Promoted;
+    const NAME: &'static str = "promote";
+
+    async fn apply(&self, step: &mut Step<'_>) -> Result<Promoted, sqlx::Error> {
+        let Some(queue) = step.queue(&self.queue).await? else {
+            return Ok(Promoted { moved: 0, next_due: None });
+        };
+        let moved = sqlx::query(sql::PROMOTE)
+            .bind(queue.id)
+            .bind(step.now.unix_ms())
+            .bind(limit(self.limit))
+            .execute(&mut *step.conn)
+            .await?
+            .rows_affected();
+        let moved = usize::try_from(moved).unwrap_or(usize::MAX);
+        step.tally(queue.id).shift(State::Delayed, State::Ready, moved);
+        let next: Option<i64> =
+            sqlx::query_scalar(sql::NEXT_DUE).bind(queue.id).fetch_optional(&mut *step.conn).await?;
+        Ok(Promoted { moved, next_due: next.map(Timestamp::from_unix_ms) })
+    }
+}
+
+pub(super) struct ReclaimExpired {
+    pub(super) queue: String,
+    pub(super) request: Reclaim,
+}
+
+#[async_trait]
+impl Operation for ReclaimExpired {
+    type Answer = Reclaimed;
+    const NAME: &'static str = "reclaim";
+
+    async fn apply(&self, step: &mut Step<'_>) -> Result<Reclaimed, sqlx::Error> {
+        let Some(queue) = step.queue(&self.queue).await? else {
+            return Ok(Reclaimed::default());
+        };
+        let (queue, now) = (queue.id, step.now);
+        let mut answer = Reclaimed { guarded: self.guard(step, queue).await?, ..Default::default() };
+        if answer.guarded {
+            return Ok(answer);
+        }
+        let rows = sqlx::query(sql::EXPIRED)
+            .bind(queue)
+            .bind(now.unix_ms())
+            .bind(limit(self.request.limit))
+            .fetch_all(&mut *step.conn)
+            .await?;
+        for row in &rows {
+            let job = StoredJob::read(row)?;
+            let id = job.id.clone();
+            let max_lost = self.request.max_lost;
+            let state = transition(step, queue, job, |standing, tally| {
+                standing.expire(max_lost, now, tally);
+                standing.state
+            });
+            match state.await? {
+                State::Dead => answer.dead.push(id),
+                State::Cancelled => answer.cancelled.push(id),
+                _ => answer.ready.push(id),
+            }
+        }
+        Ok(answer)
+    }
+}
+
+impl ReclaimExpired {
+    /// Whether live workers must first get a chance to be heard: after a pause of maintenance, or a
+    /// jump of the clock, which looks the same.
+    async fn guard(&self, step: &mut Step<'_>, queue: i64) -> Result<bool, sqlx::Error> {
+        let now = step.now;
+        let (last, from): (Option<i64>, i64) =
+            sqlx::query_as(sql::MAINTENANCE).bind(queue).fetch_one(&mut *step.conn).await?;
+        let last = last.map(Timestamp::from_unix_ms);
+        let backward = last.is_some_and(|last| now < last);
+        let paused = last.is_none_or(|last| now.since(last) > self.request.pause);
+        let longest = now.after(self.request.lease);
+        let from = if backward || paused { longest } else { Timestamp::from_unix_ms(from) };
+        sqlx::query(sql::MAINTAINED)
+            .bind(queue)
+            .bind(now.unix_ms())
+            .bind(from.unix_ms())
+            .execute(&mut *step.conn)
+            .await?;
+        if backward {
+            sqlx::query(sql::SHORTEN).bind(queue).bind(longest.unix_ms()).execute(&mut *step.conn).await?;
+        }
+        Ok(now < from)
+    }
+}

@@ -1,0 +1,133 @@
+//! Between rows and values.
+
+use std::time::Duration;
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use crate::broker::counts::slot;
+use crate::broker::standing::Standing;
+use crate::clock::Timestamp;
+use crate::id::{JobId, WorkerId};
+use crate::record::{JobRecord, Progress};
+use crate::state::{Priority, State};
+
+/// A row of the table `job`.
+pub(super) struct StoredJob {
+    pub(super) seq: i64,
+    pub(super) rank: i64,
+    pub(super) id: JobId,
+    pub(super) priority: Priority,
+    pub(super) standing: Standing,
+    kind: String,
+    version: u32,
+    payload: String,
+    max_attempts: Option<u32>,
+    created_at: Timestamp,
+}
+
+impl StoredJob {
+    pub(super) fn read(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        let percent: Option<u8> = row.try_get("percent")?;
+        let message: Option<String> = row.try_get("message")?;
+        let history: Option<String> = row.try_get("history")?;
+        let nonce: Option<String> = row.try_get("nonce")?;
+        let standing = Standing {
+            state: state(row.try_get("state")?)?,
+            at: time(row, "at")?,
+            ready_at: time(row, "ready_at")?,
+            run_at: time(row, "run_at")?,
+            delivery: row.try_get("delivery")?,
+            nonce: nonce.as_deref().map(WorkerId::from_stored),
+            failures: row.try_get("failures")?,
+            lost: row.try_get("lost")?,
+            cancel_requested: row.try_get("cancel_requested")?,
+            started_at: maybe_time(row, "started_at")?,
+            finished_at: maybe_time(row, "finished_at")?,
+            progress: percent.map(|percent| Progress { percent, message: message.unwrap_or_default() }),
+            result: row.try_get("result")?,
+            history: match history {
+                Some(text) => serde_json::from_str(&text).map_err(unreadable("history"))?,
+                None => Vec::new(),
+            },
+            note: row.try_get("note")?,
+        };
+        Ok(Self {
+            seq: row.try_get("seq")?,
+            rank: row.try_get("rank")?,
+            id: id(row)?,
+            priority: priority(row)?,
+            standing,
+            kind: row.try_get("kind")?,
+            version: row.try_get("version")?,
+            payload: row.try_get("payload")?,
+            max_attempts: row.try_get("max_attempts")?,
+            created_at: time(row, "created_at")?,
+        })
+    }
+
+    pub(super) fn into_record(self, queue: &str) -> JobRecord {
+        let attempts = self.standing.attempts();
+        JobRecord {
+            id: self.id,
+            queue: queue.to_owned(),
+            kind: self.kind,
+            state: self.standing.state,
+            priority: self.priority,
+            progress: self.standing.progress,
+            attempts,
+            max_attempts: self.max_attempts,
+            created_at: self.created_at,
+            run_at: self.standing.run_at,
+            finished_at: self.standing.finished_at,
+            result: self.standing.result.as_deref().and_then(|r| serde_json::from_str(r).ok()),
+            note: self.standing.note,
+            deliveries: self.standing.delivery,
+            failures: self.standing.failures,
+            version: self.version,
+            payload: self.payload,
+        }
+    }
+}
+
+/// A state's number in the store.
+pub(super) fn number(state: State) -> i64 {
+    i64::try_from(slot(state)).unwrap_or_default()
+}
+
+pub(super) fn state(number: i64) -> Result<State, sqlx::Error> {
+    let known = usize::try_from(number).ok().and_then(|n| State::ALL.get(n));
+    known.copied().ok_or_else(|| unreadable("state")("no such state"))
+}
+
+pub(super) fn id(row: &SqliteRow) -> Result<JobId, sqlx::Error> {
+    JobId::new(row.try_get::<&str, _>("id")?).map_err(unreadable("id"))
+}
+
+pub(super) fn priority(row: &SqliteRow) -> Result<Priority, sqlx::Error> {
+    Priority::try_new(row.try_get("priority")?).map_err(unreadable("priority"))
+}
+
+pub(super) fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, sqlx::Error> {
+    row.try_get(column).map(Timestamp::from_unix_ms)
+}
+
+pub(super) fn maybe_time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, sqlx::Error> {
+    Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_unix_ms))
+}
+
+pub(super) fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// SQLite counts with signed numbers; what doesn't fit is more than any table holds.
+pub(super) fn limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+pub(super) fn unreadable<E>(column: &'static str) -> impl Fn(E) -> sqlx::Error
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    move |source| sqlx::Error::ColumnDecode { index: column.to_owned(), source: source.into() }
+}

@@ -1,0 +1,201 @@
+//! Every statement, in one place: a test reads the plan of each.
+//!
+//! State numbers: 0 ready, 1 delayed, 2 leased, 3 done, 4 dead, 5 cancelled.
+
+macro_rules! job_columns {
+    () => {
+        "seq, id, state, rank, at, ready_at, run_at, created_at, priority, kind, version, payload, \
+         max_attempts, timeout_ms, delivery, nonce, failures, lost, cancel_requested, started_at, \
+         finished_at, percent, message, result, history, note"
+    };
+}
+
+pub(super) const MAKE_QUEUE: &str = "INSERT INTO queue (name) VALUES (?1) ON CONFLICT (name) DO NOTHING";
+pub(super) const FIND_QUEUE: &str = "SELECT id, paused, ready FROM queue WHERE name = ?1";
+pub(super) const COUNT: &str = "UPDATE queue SET \
+    ready = ready + ?2, delayed = delayed + ?3, leased = leased + ?4, done = done + ?5, \
+    dead = dead + ?6, cancelled = cancelled + ?7, completed_total = completed_total + ?8, \
+    failed_total = failed_total + ?9, retried_total = retried_total + ?10, \
+    reclaimed_total = reclaimed_total + ?11, stale_acks_total = stale_acks_total + ?12 \
+    WHERE id = ?1";
+pub(super) const PAUSE: &str = "UPDATE queue SET paused = ?2 WHERE id = ?1";
+
+/// Rows as JSON arrays: `[id, priority, at, run_at, kind, version, payload, max_attempts, timeout]`.
+pub(super) const ENQUEUE: &str = "INSERT INTO job (queue, id, state, rank, at, ready_at, run_at, \
+    created_at, priority, kind, version, payload, max_attempts, timeout_ms) \
+    SELECT ?2, r.value ->> 0, ?3, CASE ?3 WHEN 0 THEN r.value ->> 1 ELSE 0 END, r.value ->> 2, \
+    r.value ->> 2, r.value ->> 3, ?4, r.value ->> 1, r.value ->> 4, r.value ->> 5, r.value ->> 6, \
+    r.value ->> 7, r.value ->> 8 FROM json_each(?1) AS r WHERE true \
+    ON CONFLICT (queue, id) DO NOTHING";
+
+pub(super) const FETCH: &str = "UPDATE job SET state = 2, rank = 0, at = ?2, \
+    delivery = delivery + 1, nonce = ?3, started_at = ?4, percent = NULL, message = NULL, note = NULL \
+    WHERE seq IN (SELECT seq FROM job WHERE queue = ?1 AND state = 0 ORDER BY rank, at, seq LIMIT ?5) \
+    RETURNING seq, id, delivery, kind, version, payload, priority, max_attempts, timeout_ms, \
+    failures, created_at, ready_at";
+
+/// The jobs whose current lease a token names. Tokens come as JSON arrays: `[id, delivery, nonce,
+/// result]`. The cross join fixes the order: left to itself the planner reads every leased job for
+/// every token.
+macro_rules! held {
+    () => {
+        "WITH held AS MATERIALIZED (SELECT j.seq AS seq, t.value ->> 3 AS result \
+         FROM json_each(?1) AS t CROSS JOIN job AS j \
+         WHERE j.queue = ?2 AND j.id = t.value ->> 0 AND j.state = 2 \
+         AND j.delivery = t.value ->> 1 AND j.nonce = t.value ->> 2) "
+    };
+}
+
+pub(super) const ACK: &str = concat!(
+    held!(),
+    "UPDATE job SET state = 3, rank = 0, at = ?3, finished_at = ?3, result = held.result \
+    FROM held WHERE job.seq = held.seq RETURNING id, delivery, nonce"
+);
+pub(super) const EXTEND: &str = concat!(
+    held!(),
+    "UPDATE job SET at = ?3 FROM held WHERE job.seq = held.seq \
+    RETURNING id, delivery, nonce, cancel_requested"
+);
+
+pub(super) const PROGRESS: &str = "UPDATE job SET percent = ?5, message = ?6 \
+    WHERE queue = ?1 AND id = ?2 AND state = 2 AND delivery = ?3 AND nonce = ?4";
+
+pub(super) const HOLDER: &str = "SELECT state FROM job WHERE queue = ?1 AND id = ?2 AND delivery = ?3 AND nonce = ?4";
+
+pub(super) const PROMOTE: &str = "UPDATE job SET state = 0, rank = priority, ready_at = at \
+    WHERE seq IN (SELECT seq FROM job WHERE queue = ?1 AND state = 1 AND rank = 0 AND at <= ?2 \
+    ORDER BY at, seq LIMIT ?3)";
+pub(super) const NEXT_DUE: &str = "SELECT at FROM job \
+    WHERE queue = ?1 AND state = 1 AND rank = 0 ORDER BY at LIMIT 1";
+
+pub(super) const MAINTENANCE: &str = "SELECT last_maintenance, reclaim_from FROM queue WHERE id = ?1";
+pub(super) const MAINTAINED: &str = "UPDATE queue SET last_maintenance = ?2, reclaim_from = ?3 WHERE id = ?1";
+pub(super) const SHORTEN: &str = "UPDATE job SET at = ?2 \
+    WHERE queue = ?1 AND state = 2 AND rank = 0 AND at > ?2";
+pub(super) const EXPIRED: &str = concat!(
+    "SELECT ",
+    job_columns!(),
+    " FROM job \
+    WHERE queue = ?1 AND state = 2 AND rank = 0 AND at <= ?2 ORDER BY at, seq LIMIT ?3"
+);
+
+pub(super) const LOAD: &str = concat!("SELECT ", job_columns!(), " FROM job WHERE queue = ?1 AND id = ?2");
+pub(super) const SAVE: &str = "UPDATE job SET state = ?2, rank = ?3, at = ?4, ready_at = ?5, \
+    run_at = ?6, nonce = ?7, failures = ?8, lost = ?9, cancel_requested = ?10, finished_at = ?11, \
+    percent = ?12, message = ?13, history = ?14, note = ?15 WHERE seq = ?1";
+
+pub(super) const REMOVE: &str = "DELETE FROM job WHERE seq IN (SELECT seq FROM job \
+    WHERE queue = ?1 AND state = ?2 AND rank = 0 AND at <= ?3 ORDER BY at, seq LIMIT ?4)";
+pub(super) const KEPT: &str = "SELECT done, dead, cancelled FROM queue WHERE id = ?1";
+
+pub(super) const WORK: &str = "SELECT \
+    q.paused = 0 AND EXISTS (SELECT 1 FROM job WHERE queue = q.id AND state = 0), \
+    (SELECT at FROM job WHERE queue = q.id AND state = 1 AND rank = 0 ORDER BY at LIMIT 1) \
+    FROM queue AS q WHERE q.name = ?1";
+pub(super) const JOB: &str = concat!(
+    "SELECT ",
+    job_columns!(),
+    " FROM job \
+    WHERE queue = (SELECT id FROM queue WHERE name = ?1) AND id = ?2"
+);
+pub(super) const LIST_UP: &str = concat!(
+    "SELECT ",
+    job_columns!(),
+    " FROM job \
+    WHERE queue = (SELECT id FROM queue WHERE name = ?1) AND state = ?2 \
+    AND (rank, at, seq) > (?3, ?4, ?5) ORDER BY rank, at, seq LIMIT ?6"
+);
+pub(super) const LIST_DOWN: &str = concat!(
+    "SELECT ",
+    job_columns!(),
+    " FROM job \
+    WHERE queue = (SELECT id FROM queue WHERE name = ?1) AND state = ?2 \
+    AND (rank, at, seq) < (?3, ?4, ?5) ORDER BY rank DESC, at DESC, seq DESC LIMIT ?6"
+);
+pub(super) const COUNTS: &str = "SELECT id, paused, ready, delayed, leased, done, dead, cancelled, \
+    completed_total, failed_total, retried_total, reclaimed_total, stale_acks_total \
+    FROM queue WHERE name = ?1";
+pub(super) const OLDEST_READY: &str = "WITH level (rank) AS (VALUES (0), (1), (2), (3), (4)) \
+    SELECT min((SELECT at FROM job WHERE queue = ?1 AND state = 0 AND job.rank = level.rank \
+    ORDER BY at LIMIT 1)) FROM level";
+pub(super) const QUEUES: &str = "SELECT name FROM queue ORDER BY name";
+
+pub(super) const ANNOUNCE: &str = "INSERT INTO worker (id, info, last_seen) VALUES (?1, ?2, ?3) \
+    ON CONFLICT (id) DO UPDATE SET info = excluded.info, last_seen = excluded.last_seen";
+pub(super) const WITHDRAW: &str = "DELETE FROM worker WHERE id = ?1";
+pub(super) const FORGET: &str = "DELETE FROM worker WHERE last_seen <= ?1";
+pub(super) const WORKERS: &str = "SELECT info FROM worker WHERE last_seen > ?1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::{Connection, Row};
+
+    /// Each statement must find its rows through an index or the row number; what may be scanned
+    /// is what the statement itself brings (JSON, constants) and the list of queue names.
+    #[tokio::test]
+    async fn every_statement_uses_an_index() {
+        let mut conn = sqlx::SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        sqlx::raw_sql(super::super::schema::CREATE).execute(&mut conn).await.unwrap();
+        let all = [
+            MAKE_QUEUE,
+            FIND_QUEUE,
+            COUNT,
+            PAUSE,
+            ENQUEUE,
+            FETCH,
+            ACK,
+            EXTEND,
+            PROGRESS,
+            HOLDER,
+            PROMOTE,
+            NEXT_DUE,
+            MAINTENANCE,
+            MAINTAINED,
+            SHORTEN,
+            EXPIRED,
+            LOAD,
+            SAVE,
+            REMOVE,
+            KEPT,
+            WORK,
+            JOB,
+            LIST_UP,
+            LIST_DOWN,
+            COUNTS,
+            OLDEST_READY,
+            QUEUES,
+            ANNOUNCE,
+            WITHDRAW,
+            FORGET,
+            WORKERS,
+        ];
+        // A statement added to this file but not to the list would go unread.
+        let declared = include_str!("sql.rs").matches("pub(super) const ").count();
+        assert_eq!(declared, all.len() + 1, "list every statement here (one match is this test's)");
+        for statement in all {
+            let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+            let plan = sqlx::query(explain).fetch_all(&mut conn).await.unwrap();
+            for step in plan {
+                let step: String = step.get("detail");
+                let fine = step.starts_with("SEARCH ")
+                    || step.starts_with("SCAN r VIRTUAL TABLE")
+                    || step.starts_with("SCAN t VIRTUAL TABLE")
+                    || step.starts_with("SCAN level")
+                    || step.contains("CONSTANT ROW")
+                    || step.starts_with("LIST SUBQUERY")
+                    || step.starts_with("SCALAR SUBQUERY")
+                    || step.starts_with("CORRELATED SCALAR SUBQUERY")
+                    || step.starts_with("CO-ROUTINE level")
+                    || step.starts_with("MATERIALIZE level")
+                    || step == "CREATE BLOOM FILTER"
+                    || step == "MATERIALIZE held"
+                    || step == "SCAN held"
+                    || step == "SCAN queue USING COVERING INDEX sqlite_autoindex_queue_1";
+                assert!(fine, "{statement}\n  {step}");
+                let by_token = step.starts_with("SEARCH j USING");
+                assert!(!by_token || step.contains("job_by_id (queue=? AND id=?)"), "{step}");
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The mutable half of a job and its transitions, as pure functions of the time.
+//!
+//! The memory broker uses all of them; the SQLite broker the rare ones, and writes the frequent ones
+//! (lease, complete, extend, promote) as one statement for many rows. The conformance suite and the
+//! state-machine model hold the two together.
+
+use crate::broker::counts::Tally;
+use crate::broker::request::Change;
+use crate::clock::Timestamp;
+use crate::id::WorkerId;
+use crate::lease::NackAction;
+use crate::record::{Attempt, Progress};
+use crate::state::{Priority, State};
+
+/// Attempts kept in a job's history.
+const HISTORY_LIMIT: usize = 32;
+/// Bytes kept of one error or note.
+const TEXT_LIMIT: usize = 4096;
+
+/// The mutable half of a job; the envelope is the other.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Standing {
+    pub(crate) state: State,
+    /// Orders jobs of one state: ready since, due, deadline or finished.
+    pub(crate) at: Timestamp,
+    pub(crate) ready_at: Timestamp,
+    pub(crate) run_at: Timestamp,
+    pub(crate) delivery: u32,
+    /// Holder of the latest lease; cleared when the lease was taken away.
+    pub(crate) nonce: Option<WorkerId>,
+    pub(crate) failures: u32,
+    pub(crate) lost: u32,
+    pub(crate) cancel_requested: bool,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) finished_at: Option<Timestamp>,
+    pub(crate) progress: Option<Progress>,
+    pub(crate) result: Option<String>,
+    pub(crate) history: Vec<Attempt>,
+    pub(crate) note: Option<String>,
+}
+
+impl Standing {
+    pub(crate) fn new(now: Timestamp, run_at: Timestamp) -> Self {
+        let due = run_at <= now;
+        Self {
+            state: if due { State::Ready } else { State::Delayed },
+            at: if due { now } else { run_at },
+            ready_at: if due { now } else { run_at },
+            run_at,
+            delivery: 0,
+            nonce: None,
+            failures: 0,
+            lost: 0,
+            cancel_requested: false,
+            started_at: None,
+            finished_at: None,
+            progress: None,
+            result: None,
+            history: Vec::new(),
+            note: None,
+        }
+    }
+
+    /// Jobs of one state are ordered by rank, then `at`, then age.
+    pub(crate) fn rank(&self, priority: Priority) -> i64 {
+        if self.state == State::Ready { i64::from(priority.level()) } else { 0 }
+    }
+
+    pub(crate) fn lease(&mut self, worker: WorkerId, now: Timestamp, deadline: Timestamp) {
+        self.state = State::Leased;
+        self.at = deadline;
+        self.delivery += 1;
+        self.nonce = Some(worker);
+        self.started_at = Some(now);
+        self.progress = None;
+        self.note = None;
+    }
+
+    pub(crate) fn complete(&mut self, result: String, now: Timestamp, tally: &mut Tally) {
+        tally.completed += 1;
+        self.result = Some(result);
+        self.finish(State::Done, now);
+    }
+
+    pub(crate) fn promote(&mut self) {
+        self.state = State::Ready;
+        self.ready_at = self.at;
+    }
+
+    pub(crate) fn nack(&mut self, action: NackAction, now: Timestamp, tally: &mut Tally) {
+        match action {
+            NackAction::Retry { delay, error } => {
+                self.failures += 1;
+                self.remember(error, now);
+                if self.cancelled_instead(now) {
+                    return;
+                }
+                tally.retried += 1;
+                self.postpone(now.after(delay), now);
+            }
+            NackAction::Snooze { delay, note } => {
+                if !self.cancelled_instead(now) {
+                    self.note = note.map(shortened);
+                    self.postpone(now.after(delay), now);
+                }
+            }
+            NackAction::Dead { error } => {
+                self.failures += 1;
+                self.remember(error, now);
+                tally.failed += 1;
+                self.finish(State::Dead, now);
+            }
+            NackAction::Release => {
+                if !self.cancelled_instead(now) {
+                    self.state = State::Ready;
+                    self.at = self.ready_at;
+                }
+            }
+            NackAction::Discard { reason } => {
+                self.note = Some(shortened(reason));
+                self.finish(State::Cancelled, now);
+            }
+        }
+    }
+
+    /// Takes an expired lease away.
+    pub(crate) fn expire(&mut self, max_lost: u32, now: Timestamp, tally: &mut Tally) {
+        tally.reclaimed += 1;
+        self.lost += 1;
+        let holder = self.nonce.take();
+        let holder = holder.as_ref().map_or("unknown", WorkerId::as_str);
+        self.remember(format!("lease expired at worker {holder}"), now);
+        if self.cancelled_instead(now) {
+            return;
+        }
+        if self.lost >= max_lost {
+            tally.failed += 1;
+            self.note = Some(format!("lost {} leases", self.lost));
+            self.finish(State::Dead, now);
+        } else {
+            self.postpone(now, now);
+        }
+    }
+
+    pub(crate) fn cancel(&mut self, now: Timestamp) -> Change {
+        match self.state {
+            State::Ready | State::Delayed => {
+                self.finish(State::Cancelled, now);
+                Change::Applied
+            }
+            State::Leased => {
+                self.cancel_requested = true;
+                Change::Requested
+            }
+            finished => Change::Refused(finished),
+        }
+    }
+
+    pub(crate) fn revive(&mut self, now: Timestamp) -> Change {
+        match self.state {
+            State::Delayed => {}
+            State::Dead | State::Cancelled => {
+                self.nonce = None;
+                self.failures = 0;
+                self.lost = 0;
+                self.cancel_requested = false;
+                self.finished_at = None;
+                self.progress = None;
+            }
+            other => return Change::Refused(other),
+        }
+        self.note = None;
+        self.run_at = now;
+        self.postpone(now, now);
+        Change::Applied
+    }
+
+    /// The history as readers see it: past attempts, then the one that succeeded or is under way.
+    pub(crate) fn attempts(&self) -> Vec<Attempt> {
+        let mut attempts = self.history.clone();
+        if let (State::Leased | State::Done, Some(started_at)) = (self.state, self.started_at) {
+            attempts.push(Attempt { started_at, ended_at: self.finished_at, error: None });
+        }
+        attempts
+    }
+
+    fn postpone(&mut self, due: Timestamp, now: Timestamp) {
+        self.state = if due <= now { State::Ready } else { State::Delayed };
+        self.at = due;
+        self.ready_at = due;
+        self.run_at = due;
+    }
+
+    fn finish(&mut self, state: State, now: Timestamp) {
+        self.state = state;
+        self.at = now;
+        self.finished_at = Some(now);
+    }
+
+    fn cancelled_instead(&mut self, now: Timestamp) -> bool {
+        if self.cancel_requested {
+            self.note = Some("cancelled while running".to_owned());
+            self.finish(State::Cancelled, now);
+        }
+        self.cancel_requested
+    }
+
+    fn remember(&mut self, error: String, now: Timestamp) {
+        if self.history.len() >= HISTORY_LIMIT {
+            self.history.remove(0);
+        }
+        self.history.push(Attempt {
+            started_at: self.started_at.unwrap_or(now),
+            ended_at: Some(now),
+            error: Some(shortened(error)),
+        });
+    }
+}
+
+fn shortened(mut text: String) -> String {
+    if text.len() > TEXT_LIMIT {
+        text.truncate(text.floor_char_boundary(TEXT_LIMIT));
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn history_and_errors_are_bounded() {
+        let now = Timestamp::from_unix_ms(1_000);
+        let mut standing = Standing::new(now, now);
+        let mut tally = Tally::default();
+        for n in 0..100 {
+            standing.lease(WorkerId::generate(), now, now);
+            let error = format!("{n} {}", "ä".repeat(5_000));
+            standing.nack(NackAction::Retry { delay: Duration::ZERO, error }, now, &mut tally);
+        }
+        assert_eq!(standing.history.len(), HISTORY_LIMIT);
+        let last = standing.history.last().and_then(|a| a.error.as_deref()).unwrap();
+        assert!(last.starts_with("99 ä") && last.len() <= TEXT_LIMIT + '…'.len_utf8());
+        assert_eq!((standing.failures, tally.retried), (100, 100));
+    }
+}

@@ -1,0 +1,93 @@
+//! What can fail, and where.
+
+use crate::name::NameError;
+
+/// A broker could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BrokerError {
+    /// The name is no queue's.
+    #[error("queue name: {0}")]
+    QueueName(#[from] NameError),
+    /// The store failed.
+    #[error("{operation} failed in the job store: {source}")]
+    Store {
+        /// What was under way.
+        operation: &'static str,
+        /// Whether trying again may help: the store was busy or full.
+        transient: bool,
+        /// The store's own words.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The broker was closed.
+    #[error("the job store is closed")]
+    Closed,
+}
+
+impl BrokerError {
+    /// Whether trying again later may help.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Store { transient: true, .. })
+    }
+}
+
+/// A job was not enqueued.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnqueueError {
+    /// The queue's name is not allowed.
+    #[error("queue name: {0}")]
+    QueueName(NameError),
+    /// The kind is not allowed.
+    #[error("kind: {0}")]
+    Kind(NameError),
+    /// The payload is larger than allowed.
+    #[error("payload of {bytes} bytes is above the limit of {limit}")]
+    PayloadTooLarge {
+        /// Size as JSON.
+        bytes: usize,
+        /// Size allowed.
+        limit: usize,
+    },
+    /// The job can't be written as JSON.
+    #[error("job can't be serialized: {0}")]
+    Serialize(#[from] serde_json::Error),
+    /// The broker failed.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+}
+
+/// A worker was described wrongly.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// No queue was given.
+    #[error("a worker needs at least one queue")]
+    NoQueue,
+    /// A queue's name is not allowed.
+    #[error("queue {queue:?}: {source}")]
+    QueueName {
+        /// The name, cut to 80 characters.
+        queue: String,
+        /// What is wrong with it.
+        source: NameError,
+    },
+    /// A queue was given twice.
+    #[error("queue {0:?} was given twice")]
+    DuplicateQueue(String),
+    /// A kind has two handlers.
+    #[error("kind {0:?} has two handlers")]
+    DuplicateKind(&'static str),
+    /// The lease is too short to be kept alive.
+    #[error("a lease must be at least 100 ms")]
+    LeaseTooShort,
+}
+
+/// A worker could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkerError {
+    /// The thread for heartbeats could not be made.
+    #[error("could not start the heartbeat thread: {0}")]
+    Heartbeat(#[source] std::io::Error),
+}

@@ -1,0 +1,108 @@
+//! What users define: a kind of job, its queue, and how old payloads become new ones.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// A payload of an older version that could not be brought up to date.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpcastError {
+    /// The type knows no way from this version.
+    #[error("no way from version {from} to {to}")]
+    Unsupported {
+        /// Version of the stored payload.
+        from: u32,
+        /// Version of the type.
+        to: u32,
+    },
+    /// The old payload lacks what the new one needs.
+    #[error("field {field:?} of version {from} is missing or has another type")]
+    Field {
+        /// Version of the stored payload.
+        from: u32,
+        /// The field at fault.
+        field: &'static str,
+    },
+}
+
+/// A kind of work, as data. Serialized to JSON when enqueued.
+pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// Names the kind in stored records; never change it. See [`check_kind`](crate::check_kind).
+    const KIND: &'static str;
+    /// The queue it goes to. See [`check_queue_name`](crate::check_queue_name).
+    const QUEUE: &'static str;
+    /// Version of the payload's shape. Raise it with each incompatible change.
+    const VERSION: u32 = 1;
+
+    /// Brings a payload of an older `version` to [`VERSION`](Self::VERSION).
+    ///
+    /// # Errors
+    /// [`UpcastError`] where there is no way; the job is then buried. The default knows none.
+    fn upcast(version: u32, payload: Value) -> Result<Value, UpcastError> {
+        drop(payload);
+        Err(UpcastError::Unsupported { from: version, to: Self::VERSION })
+    }
+}
+
+/// Why a stored payload is not a job of the handler's type.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// Written by a newer release; another worker may know it.
+    #[error("payload version {found} is newer than {supported}")]
+    TooNew {
+        /// Version of the stored payload.
+        found: u32,
+        /// Version of the type.
+        supported: u32,
+    },
+    /// An older payload that the type can't take.
+    #[error(transparent)]
+    Upcast(#[from] UpcastError),
+    /// The payload has another shape.
+    #[error("payload does not fit the job type: {0}")]
+    Shape(#[from] serde_json::Error),
+}
+
+pub(crate) fn decode<J: Job>(version: u32, payload: &str) -> Result<J, DecodeError> {
+    match version.cmp(&J::VERSION) {
+        std::cmp::Ordering::Greater => Err(DecodeError::TooNew { found: version, supported: J::VERSION }),
+        std::cmp::Ordering::Equal => Ok(serde_json::from_str(payload)?),
+        std::cmp::Ordering::Less => {
+            let payload = J::upcast(version, serde_json::from_str(payload)?)?;
+            Ok(serde_json::from_value(payload)?)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize, serde::Deserialize, Debug, PartialEq)]
+    struct Mail {
+        to: Vec<String>,
+    }
+
+    impl Job for Mail {
+        const KIND: &'static str = "mail";
+        const QUEUE: &'static str = "email";
+        const VERSION: u32 = 2;
+
+        fn upcast(version: u32, mut payload: Value) -> Result<Value, UpcastError> {
+            let to = payload.get_mut("to").map(Value::take).ok_or(UpcastError::Field { from: version, field: "to" })?;
+            Ok(serde_json::json!({ "to": [to] }))
+        }
+    }
+
+    #[test]
+    fn old_payloads_are_upcast_and_new_ones_left_to_others() {
+        let mail = Mail { to: vec!["a".into()] };
+        assert_eq!(decode::<Mail>(1, r#"{"to":"a"}"#).unwrap(), mail);
+        assert_eq!(decode::<Mail>(2, r#"{"to":["a"]}"#).unwrap(), mail);
+        assert!(matches!(decode::<Mail>(3, "{}"), Err(DecodeError::TooNew { found: 3, .. })));
+        assert!(matches!(decode::<Mail>(1, "{}"), Err(DecodeError::Upcast(_))));
+        assert!(matches!(decode::<Mail>(2, "[]"), Err(DecodeError::Shape(_))));
+    }
+}

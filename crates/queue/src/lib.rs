@@ -1,0 +1,133 @@
+//! A job is done when its lease says so: work is lent to a worker for a limited time under a
+//! numbered lease, and only the holder of the newest number can finish it.
+//!
+//! A [`Producer`] puts [`Job`]s into named queues of a [`Broker`]; a [`Worker`] lends them out to
+//! [`Handler`]s, keeps their leases alive, and turns each [`Outcome`] into exactly one of
+//! done, delayed or dead. Two brokers pass one conformance suite: `SqliteBroker`, durable and
+//! shared by the processes of one machine, and [`MemoryBroker`], for tests.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//! use tidegate_queue::{
+//!     Context, Handler, Job, MemoryBroker, Outcome, Producer, QueueOptions, State, Worker, Broker,
+//! };
+//! use tokio_util::sync::CancellationToken;
+//!
+//! #[derive(serde::Serialize, serde::Deserialize)]
+//! struct Greet { name: String }
+//!
+//! impl Job for Greet {
+//!     const KIND: &'static str = "greet";
+//!     const QUEUE: &'static str = "email";
+//! }
+//!
+//! struct Greeter { stop: CancellationToken }
+//!
+//! #[async_trait::async_trait]
+//! impl Handler<Greet> for Greeter {
+//!     async fn run(&self, job: Greet, context: &Context) -> Outcome {
+//!         if context.progress(50, "greeting").await.is_err() {
+//!             return Outcome::retry("the lease went to someone else");
+//!         }
+//!         self.stop.cancel(); // one job is enough for an example
+//!         Outcome::done(format!("hello {}", job.name))
+//!     }
+//! }
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
+//! let id = Producer::new(broker.clone()).enqueue(&Greet { name: "Ada".into() }).await?;
+//!
+//! let stop = CancellationToken::new();
+//! Worker::builder(broker.clone())
+//!     .queue("email", QueueOptions::new().concurrency(4))
+//!     .handler::<Greet, _>(Greeter { stop: stop.clone() })
+//!     .grace(Duration::from_secs(5))
+//!     .build()?
+//!     .run(stop)
+//!     .await?;
+//!
+//! let record = broker.job("email", &id).await?.expect("kept after completion");
+//! assert_eq!(record.state, State::Done);
+//! assert_eq!(record.result, Some(serde_json::json!("hello Ada")));
+//! # Ok(())
+//! # }
+//! # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+//! ```
+//!
+//! # Life of a job
+//!
+//! `Ready → Leased → Done`, with `Delayed` for what is due later (first run, retry, snooze),
+//! `Dead` for what failed for good and `Cancelled` for what nobody wants any more. The lease is
+//! named by a token `id.delivery.nonce`; the delivery number grows with each lease and fences off
+//! earlier holders: an acknowledgement is answered *done now*, *done before* or *superseded*
+//! ([`Settled`]). Failures burn attempts; lost leases, releases and snoozes don't, but lost leases
+//! have a limit of their own so that a job which kills its workers ends among the dead.
+//!
+//! # What is lost when
+//!
+//! | event | SQLite, [`Durability::Full`] (default) | SQLite, [`Durability::Normal`] | memory |
+//! |---|---|---|---|
+//! | worker process killed | nothing; its leases return after they expire | same | everything |
+//! | producer killed before `enqueue` returned | the job is there or not, never half a batch | same | everything |
+//! | power cut, kernel panic | nothing acknowledged, if the disk honours fsync | the last moments before the cut; the file stays consistent | everything |
+//! | disk full | nothing; writes fail with a transient [`BrokerError`] | same | – |
+//! | database file lost or damaged | its jobs; a damaged file is refused at open | same | – |
+//!
+//! Killing a process proves replay, not fsync: only a power cut tests the first column's third row.
+//!
+//! # What it does not guarantee
+//!
+//! - **Exactly once.** A job runs *at least* once: a worker that dies, or loses its lease, after the
+//!   side effect and before the acknowledgement has its job run again. Make handlers idempotent,
+//!   for example with the job's id as key.
+//! - **Order.** Jobs of one priority start oldest first, but run side by side, and retries go to the
+//!   end. A steady stream of high priority holds back lower ones for as long as it lasts.
+//! - **Safe repetition for ever.** Enqueueing an id again is a no-op only while the record is kept;
+//!   after [`Retention`] has trimmed it, the same id makes a new job.
+//! - **Stopping code that doesn't yield.** Time-outs and cancellation take effect at the handler's
+//!   next `.await`; the lease of a handler that never yields is settled all the same, and its later
+//!   result is fenced off.
+//! - **Correct times on a wrong clock.** Due times follow the machine's wall clock. A jump delays or
+//!   hastens them; leases survive it (see [`Clock`]).
+//! - **Network file systems.** SQLite's write-ahead log needs shared memory: one machine only.
+
+mod broker;
+mod clock;
+mod error;
+mod event;
+mod handler;
+mod id;
+mod job;
+mod lease;
+mod maintenance;
+mod name;
+mod options;
+mod producer;
+mod record;
+mod registry;
+mod retry;
+mod state;
+mod worker;
+
+#[cfg(feature = "sqlite")]
+pub use broker::sqlite::{Durability, OpenError, SqliteBroker, SqliteOptions};
+pub use broker::{
+    Broker, Change, CleanableState, Cursor, CursorError, Fetch, MemoryBroker, NewJob, Page, Promoted, QueueCounts,
+    Reclaim, Reclaimed, Retention, Wake,
+};
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use error::{BrokerError, BuildError, EnqueueError, WorkerError};
+pub use event::{Ending, Event, IgnoreEvents, Observer};
+pub use handler::{Context, Handler, LeaseLost, Outcome};
+pub use id::{IdError, JobId, WorkerId};
+pub use job::{DecodeError, Job, UpcastError};
+pub use lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, NackAction, Settled, TokenError};
+pub use name::{NameError, check_kind, check_queue_name};
+pub use options::EnqueueOptions;
+pub use producer::{DEFAULT_PAYLOAD_LIMIT, Producer};
+pub use record::{Attempt, JobRecord, Progress};
+pub use retry::{Backoff, RetryPolicy, RetryPolicyError};
+pub use state::{Priority, PriorityError, State, StateError};
+pub use worker::{QueueOptions, ShutdownReport, Worker, WorkerBuilder, WorkerInfo};

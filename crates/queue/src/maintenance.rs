@@ -1,0 +1,48 @@
+//! What keeps the store in order, on a thread and runtime of its own: heartbeats, promotion,
+//! reclaiming, trimming, announcing.
+
+mod heartbeat;
+mod lease_book;
+mod upkeep;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::worker::{QueueOptions, Shared, WorkerInfo};
+
+pub(crate) use lease_book::{LeaseBook, StopReason};
+pub(crate) use upkeep::PROMOTE_CHUNK;
+
+/// Longest time between two heartbeats, and between two rounds of upkeep.
+const LONGEST_TICK: Duration = Duration::from_secs(5);
+/// Shortest time between two rounds of upkeep.
+const SHORTEST_TICK: Duration = Duration::from_millis(100);
+
+/// The running thread. Dropping it ends the thread.
+pub(crate) struct Maintenance {
+    _stop: DropGuard,
+}
+
+impl Maintenance {
+    pub(crate) fn start(
+        shared: Arc<Shared>,
+        queues: Vec<(String, QueueOptions)>,
+        info: WorkerInfo,
+    ) -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        std::thread::Builder::new().name("queue-heartbeat".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = stopped.cancelled() => {}
+                    () = heartbeat::run(&shared) => {}
+                    () = upkeep::run(&shared, &queues, info) => {}
+                }
+            });
+        })?;
+        Ok(Self { _stop: stop.drop_guard() })
+    }
+}

@@ -1,0 +1,46 @@
+//! Keeping leases alive, and hearing of those that are not.
+
+use super::LONGEST_TICK;
+use super::lease_book::StopReason;
+use crate::clock::Monotonic;
+use crate::event::Event;
+use crate::lease::LeaseToken;
+use crate::worker::Shared;
+
+pub(super) async fn run(shared: &Shared) {
+    let interval = (shared.lease / 3).min(LONGEST_TICK);
+    loop {
+        tokio::time::sleep(interval).await;
+        for (queue, tokens) in shared.leases.by_queue() {
+            beat(shared, &queue, tokens, interval).await;
+        }
+    }
+}
+
+async fn beat(shared: &Shared, queue: &str, tokens: Vec<LeaseToken>, patience: std::time::Duration) {
+    // The lease runs from when the broker took the beat, which is not before it was sent.
+    let sent = Monotonic::now();
+    let call = shared.broker.heartbeat(queue, tokens.clone(), shared.lease);
+    let lost = match tokio::time::timeout(patience, call).await {
+        Ok(Ok(answer)) => {
+            let alive: Vec<_> = tokens.into_iter().filter(|token| !answer.lost.contains(token)).collect();
+            shared.leases.renewed(&alive, sent);
+            for token in &answer.cancelled {
+                shared.leases.stop(token, StopReason::Cancelled);
+            }
+            answer.lost
+        }
+        failed => {
+            if let Ok(Err(error)) = failed {
+                shared.observer.on(&Event::BrokerFailed { queue, error: &error });
+            }
+            // Unheard for a whole lease, they may by now be someone else's.
+            shared.leases.expired(&tokens, shared.lease)
+        }
+    };
+    for token in lost {
+        if shared.leases.stop(&token, StopReason::LeaseLost) {
+            shared.observer.on(&Event::LeaseLost { queue, id: &token.id });
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The leases this worker holds.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Monotonic;
+use crate::lease::LeaseToken;
+
+/// Why a run was told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StopReason {
+    LeaseLost,
+    Cancelled,
+    Shutdown,
+}
+
+#[derive(Clone)]
+struct Held {
+    queue: Arc<str>,
+    cancel: CancellationToken,
+    reason: Arc<OnceLock<StopReason>>,
+    renewed: Monotonic,
+}
+
+/// The leases this worker holds. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct LeaseBook(Arc<Mutex<HashMap<LeaseToken, Held>>>);
+
+impl LeaseBook {
+    fn lock(&self) -> MutexGuard<'_, HashMap<LeaseToken, Held>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn hold(&self, token: LeaseToken, queue: Arc<str>, cancel: CancellationToken) -> HeldLease {
+        let renewed = Monotonic::now();
+        let held = Held { queue, cancel, reason: Arc::default(), renewed };
+        self.lock().insert(token.clone(), held.clone());
+        HeldLease { book: self.clone(), token, cancel: held.cancel, reason: held.reason }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    pub(super) fn by_queue(&self) -> HashMap<Arc<str>, Vec<LeaseToken>> {
+        let mut by_queue: HashMap<Arc<str>, Vec<LeaseToken>> = HashMap::new();
+        for (token, held) in &*self.lock() {
+            by_queue.entry(held.queue.clone()).or_default().push(token.clone());
+        }
+        by_queue
+    }
+
+    pub(super) fn renewed(&self, tokens: &[LeaseToken], at: Monotonic) {
+        let mut book = self.lock();
+        for token in tokens {
+            if let Some(held) = book.get_mut(token) {
+                held.renewed = at;
+            }
+        }
+    }
+
+    /// Tells a run to stop. Returns whether this is the first reason it was given.
+    pub(super) fn stop(&self, token: &LeaseToken, reason: StopReason) -> bool {
+        let Some(held) = self.lock().get(token).cloned() else { return false };
+        let first = held.reason.set(reason).is_ok();
+        held.cancel.cancel();
+        first
+    }
+
+    /// Of `tokens`, those not renewed within `lease`.
+    pub(super) fn expired(&self, tokens: &[LeaseToken], lease: std::time::Duration) -> Vec<LeaseToken> {
+        let book = self.lock();
+        let expired = |token: &&LeaseToken| book.get(*token).is_some_and(|held| held.renewed.elapsed() >= lease);
+        tokens.iter().filter(expired).cloned().collect()
+    }
+}
+
+/// A lease in the book, for as long as this lives.
+pub(crate) struct HeldLease {
+    book: LeaseBook,
+    token: LeaseToken,
+    cancel: CancellationToken,
+    reason: Arc<OnceLock<StopReason>>,
+}
+
+impl HeldLease {
+    pub(crate) fn cancel(&self) -> &CancellationToken {
+        &self.cancel
+    }
+
+    pub(crate) fn reason(&self) -> Option<StopReason> {
+        self.reason.get().copied()
+    }
+
+    /// Takes the lease out of the book: it is renewed no more. Returns when it last was.
+    pub(crate) fn end(self) -> Monotonic {
+        self.book.lock().get(&self.token).map_or_else(Monotonic::now, |held| held.renewed)
+    }
+}
+
+impl Drop for HeldLease {
+    fn drop(&mut self) {
+        self.book.lock().remove(&self.token);
+    }
+}

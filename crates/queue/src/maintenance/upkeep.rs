@@ -1,0 +1,47 @@
+//! Promoting, reclaiming, trimming, announcing. Every worker does it; the store makes it harmless.
+
+use super::{LONGEST_TICK, SHORTEST_TICK};
+use crate::broker::Reclaim;
+use crate::error::BrokerError;
+use crate::event::Event;
+use crate::worker::{QueueOptions, Shared, WorkerInfo};
+
+/// Jobs promoted in one step: keeps each transaction short.
+pub(crate) const PROMOTE_CHUNK: usize = 500;
+/// Leases taken back, or finished jobs removed, in one step.
+const CHUNK: usize = 200;
+
+pub(super) async fn run(shared: &Shared, queues: &[(String, QueueOptions)], mut info: WorkerInfo) {
+    let tick = (shared.lease / 6).clamp(SHORTEST_TICK, LONGEST_TICK);
+    loop {
+        info.running = shared.leases.len();
+        if let Err(error) = shared.broker.announce(info.clone()).await {
+            tracing::warn!(%error, "the worker could not be announced");
+        }
+        for (queue, options) in queues {
+            let reclaim =
+                Reclaim { lease: shared.lease, pause: tick * 2, max_lost: options.max_lost_leases, limit: CHUNK };
+            if let Err(error) = round(shared, queue, options, reclaim).await {
+                shared.observer.on(&Event::BrokerFailed { queue, error: &error });
+            }
+        }
+        tokio::time::sleep(tick).await;
+    }
+}
+
+async fn round(shared: &Shared, queue: &str, options: &QueueOptions, reclaim: Reclaim) -> Result<(), BrokerError> {
+    while shared.broker.promote(queue, PROMOTE_CHUNK).await?.moved == PROMOTE_CHUNK {}
+    loop {
+        let answer = shared.broker.reclaim(queue, reclaim).await?;
+        let (ready, dead) = (answer.ready.len(), answer.dead.len());
+        let taken = ready + dead + answer.cancelled.len();
+        if taken > 0 {
+            shared.observer.on(&Event::Reclaimed { queue, ready, dead });
+        }
+        if taken < CHUNK {
+            break;
+        }
+    }
+    while shared.broker.prune(queue, options.retention, CHUNK).await? >= CHUNK {}
+    Ok(())
+}

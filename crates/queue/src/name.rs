@@ -1,0 +1,80 @@
+//! Names of queues and kinds: short and plain, since they become keys, labels and paths.
+
+/// Longest queue name, in bytes.
+const QUEUE_LIMIT: usize = 64;
+/// Longest kind, in bytes.
+const KIND_LIMIT: usize = 128;
+
+/// Why a name was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// The name has no characters.
+    #[error("the name is empty")]
+    Empty,
+    /// The name is longer than allowed.
+    #[error("the name has {bytes} bytes, above the limit of {limit}")]
+    TooLong {
+        /// Length given.
+        bytes: usize,
+        /// Length allowed.
+        limit: usize,
+    },
+    /// A character outside the allowed set.
+    #[error("character {character:?} at byte {at} is not allowed; use letters, digits and {allowed}")]
+    BadCharacter {
+        /// The first such character.
+        character: char,
+        /// Its offset in bytes.
+        at: usize,
+        /// What is allowed beside ASCII letters and digits.
+        allowed: &'static str,
+    },
+}
+
+/// Checks a queue name: 1 to 64 of ASCII letters, digits, `_`, `-` and `.`.
+///
+/// # Errors
+/// [`NameError`] names the fault.
+pub fn check_queue_name(name: &str) -> Result<(), NameError> {
+    check(name, QUEUE_LIMIT, "_-.")
+}
+
+/// Checks a kind of job: 1 to 128 of ASCII letters, digits, `_`, `-`, `.`, `:` and `/`.
+///
+/// # Errors
+/// [`NameError`] names the fault.
+pub fn check_kind(kind: &str) -> Result<(), NameError> {
+    check(kind, KIND_LIMIT, "_-.:/")
+}
+
+pub(crate) fn check(text: &str, limit: usize, allowed: &'static str) -> Result<(), NameError> {
+    if text.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if text.len() > limit {
+        return Err(NameError::TooLong { bytes: text.len(), limit });
+    }
+    let bad = text.char_indices().find(|(_, c)| !c.is_ascii_alphanumeric() && !allowed.contains(*c));
+    match bad {
+        Some((at, character)) => Err(NameError::BadCharacter { character, at, allowed }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_what_cannot_be_a_key() {
+        assert_eq!(check_queue_name(""), Err(NameError::Empty));
+        let long = "q".repeat(10_240);
+        assert_eq!(check_queue_name(&long), Err(NameError::TooLong { bytes: 10_240, limit: 64 }));
+        for bad in ["a b", "{q}", "a\0", "käse", "a:b", "../x/y"] {
+            assert!(matches!(check_queue_name(bad), Err(NameError::BadCharacter { .. })), "{bad}");
+        }
+        assert_eq!(check_queue_name("import-v2.eu_1"), Ok(()));
+        assert_eq!(check_kind("mail:welcome/v2"), Ok(()));
+    }
+}

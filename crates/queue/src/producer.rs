@@ -1,0 +1,106 @@
+//! Putting jobs into queues.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::broker::{Broker, NewJob};
+use crate::error::{BrokerError, EnqueueError};
+use crate::event::{Event, IgnoreEvents, Observer};
+use crate::id::JobId;
+use crate::job::Job;
+use crate::options::EnqueueOptions;
+
+/// Largest payload unless set otherwise: 1 MiB of JSON. Larger things belong in a file that the job
+/// names.
+pub const DEFAULT_PAYLOAD_LIMIT: usize = 1 << 20;
+
+/// Puts jobs into queues. Cheap to clone.
+///
+/// When a call returns `Ok`, the jobs are stored as durably as the broker promises. When it fails
+/// or is dropped, they may be stored or not; to ask again safely, give the job an id.
+#[derive(Clone)]
+pub struct Producer {
+    broker: Arc<dyn Broker>,
+    observer: Arc<dyn Observer>,
+    payload_limit: usize,
+}
+
+impl Producer {
+    /// A producer with the default limit.
+    pub fn new(broker: Arc<dyn Broker>) -> Self {
+        Self { broker, observer: Arc::new(IgnoreEvents), payload_limit: DEFAULT_PAYLOAD_LIMIT }
+    }
+
+    /// Sets who hears of it.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    /// Sets the largest payload, in bytes of JSON.
+    #[must_use]
+    pub fn with_payload_limit(mut self, bytes: usize) -> Self {
+        self.payload_limit = bytes;
+        self
+    }
+
+    /// Enqueues a job to run at once.
+    ///
+    /// # Errors
+    /// [`EnqueueError`] names the fault.
+    pub async fn enqueue<J: Job>(&self, job: &J) -> Result<JobId, EnqueueError> {
+        self.enqueue_with(job, EnqueueOptions::new()).await
+    }
+
+    /// Enqueues a job.
+    ///
+    /// # Errors
+    /// [`EnqueueError`] names the fault.
+    pub async fn enqueue_with<J: Job>(&self, job: &J, options: EnqueueOptions) -> Result<JobId, EnqueueError> {
+        let job = NewJob::of(job, options, self.payload_limit)?;
+        let id = job.id().clone();
+        self.store(J::QUEUE, vec![job]).await?;
+        Ok(id)
+    }
+
+    /// Enqueues many jobs, all or none, in one step. Ids are in the order of `jobs`.
+    ///
+    /// # Errors
+    /// [`EnqueueError`] names the fault; then none was enqueued, unless the broker failed after
+    /// storing them.
+    pub async fn enqueue_all<J: Job>(&self, jobs: &[J]) -> Result<Vec<JobId>, EnqueueError> {
+        let checked = |job| NewJob::of(job, EnqueueOptions::new(), self.payload_limit);
+        let jobs = jobs.iter().map(checked).collect::<Result<Vec<_>, _>>()?;
+        let ids = jobs.iter().map(|job| job.id().clone()).collect();
+        self.store(J::QUEUE, jobs).await?;
+        Ok(ids)
+    }
+
+    /// Enqueues a job whose type isn't known here, as version 1 of its kind.
+    ///
+    /// # Errors
+    /// [`EnqueueError`] names the fault.
+    pub async fn enqueue_raw(
+        &self,
+        queue: &str,
+        kind: &str,
+        payload: &Value,
+        options: EnqueueOptions,
+    ) -> Result<JobId, EnqueueError> {
+        let job = NewJob::new(kind, payload, options, self.payload_limit)?;
+        let id = job.id().clone();
+        self.store(queue, vec![job]).await?;
+        Ok(id)
+    }
+
+    async fn store(&self, queue: &str, jobs: Vec<NewJob>) -> Result<(), EnqueueError> {
+        let count = self.broker.enqueue(queue, jobs).await.map_err(|error| match error {
+            BrokerError::QueueName(fault) => EnqueueError::QueueName(fault),
+            other => EnqueueError::Broker(other),
+        })?;
+        self.observer.on(&Event::Enqueued { queue, count });
+        Ok(())
+    }
+}

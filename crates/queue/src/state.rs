@@ -1,0 +1,122 @@
+//! Where a job stands, and how urgent it is.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Where a job stands. `docs/job-states.md` of the project draws the transitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum State {
+    /// May start now.
+    Ready,
+    /// Will be ready at its due time: scheduled, retried or snoozed.
+    Delayed,
+    /// Lent to a worker.
+    Leased,
+    /// Finished with a result.
+    Done,
+    /// Failed for good; kept with its history as a dead letter.
+    Dead,
+    /// Cancelled by an operator, or discarded by its handler.
+    Cancelled,
+}
+
+impl State {
+    /// Every state, in the order of a job's life.
+    pub const ALL: [Self; 6] = [Self::Ready, Self::Delayed, Self::Leased, Self::Done, Self::Dead, Self::Cancelled];
+
+    /// Lower-case name, as in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Delayed => "delayed",
+            Self::Leased => "leased",
+            Self::Done => "done",
+            Self::Dead => "dead",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether nothing more will happen by itself.
+    pub const fn is_finished(self) -> bool {
+        matches!(self, Self::Done | Self::Dead | Self::Cancelled)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text names no state.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown state; one of ready, delayed, leased, done, dead, cancelled")]
+pub struct StateError;
+
+impl FromStr for State {
+    type Err = StateError;
+
+    fn from_str(text: &str) -> Result<Self, StateError> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or(StateError)
+    }
+}
+
+/// How urgent a job is: 0 starts first, 4 last. Strict: a lower number always goes before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub struct Priority(u8);
+
+/// The number is above 4.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("priority {0} is not one of 0 (first) to 4 (last)")]
+pub struct PriorityError(pub u8);
+
+impl Priority {
+    /// 0.
+    pub const HIGHEST: Self = Self(0);
+    /// 1.
+    pub const HIGH: Self = Self(1);
+    /// 2, the default.
+    pub const NORMAL: Self = Self(2);
+    /// 3.
+    pub const LOW: Self = Self(3);
+    /// 4.
+    pub const LOWEST: Self = Self(4);
+
+    /// Takes a number from 0 to 4.
+    ///
+    /// # Errors
+    /// [`PriorityError`] above 4.
+    pub const fn try_new(level: u8) -> Result<Self, PriorityError> {
+        if level > 4 { Err(PriorityError(level)) } else { Ok(Self(level)) }
+    }
+
+    /// The number.
+    pub const fn level(self) -> u8 {
+        self.0
+    }
+}
+
+impl Default for Priority {
+    fn default() -> Self {
+        Self::NORMAL
+    }
+}
+
+impl TryFrom<u8> for Priority {
+    type Error = PriorityError;
+
+    fn try_from(level: u8) -> Result<Self, PriorityError> {
+        Self::try_new(level)
+    }
+}
+
+impl From<Priority> for u8 {
+    fn from(priority: Priority) -> Self {
+        priority.0
+    }
+}

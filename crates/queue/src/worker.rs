@@ -1,0 +1,110 @@
+//! The loop that lends jobs to handlers.
+
+mod builder;
+mod info;
+mod lending;
+mod outbox;
+mod run;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::Broker;
+use crate::clock::{Clock, SystemClock};
+use crate::error::WorkerError;
+use crate::event::Observer;
+use crate::id::WorkerId;
+use crate::maintenance::{LeaseBook, Maintenance};
+use crate::registry::Registry;
+
+pub use builder::{QueueOptions, WorkerBuilder};
+pub use info::WorkerInfo;
+use lending::Lending;
+
+/// Takes jobs from queues and runs them.
+///
+/// Each queue has its own loop and its own slots. Heartbeats, promotion, reclaiming and trimming
+/// run on a thread and runtime of their own, so handlers that compute without yielding can't cost
+/// the worker its leases. A failing broker never ends a worker: it goes on trying.
+pub struct Worker {
+    shared: Arc<Shared>,
+    queues: Vec<(String, QueueOptions)>,
+    grace: Duration,
+}
+
+/// What all parts of a worker use.
+pub(crate) struct Shared {
+    pub(crate) id: WorkerId,
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) handlers: Registry,
+    pub(crate) lease: Duration,
+    pub(crate) patience: Duration,
+    pub(crate) unknown_delay: Duration,
+    pub(crate) leases: LeaseBook,
+    /// Fires when the grace of a shutdown has ended.
+    pub(crate) stop: CancellationToken,
+}
+
+/// How a shutdown went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShutdownReport {
+    /// Runs that were settled after their handler ended, since the worker started.
+    pub settled: u64,
+    /// Runs given back to the queue at the end of the grace, without burning an attempt.
+    pub released: u64,
+    /// Runs whose end could not be told to the broker: they will run again.
+    pub abandoned: u64,
+}
+
+impl Worker {
+    /// Starts to describe a worker.
+    pub fn builder(broker: Arc<dyn Broker>) -> WorkerBuilder {
+        WorkerBuilder::new(broker)
+    }
+
+    /// This worker's identity, as in [`workers`](crate::Broker::workers).
+    pub fn id(&self) -> &WorkerId {
+        &self.shared.id
+    }
+
+    /// Works until `shutdown` fires: then fetches nothing more, lets running jobs go on until the
+    /// grace ends, gives the rest back, and returns. Must run within a Tokio runtime. Dropping the
+    /// future stops at once, as a crash would: leases expire and jobs run again.
+    ///
+    /// # Errors
+    /// [`WorkerError`] when it could not start.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<ShutdownReport, WorkerError> {
+        let info = WorkerInfo::of_this_process(
+            self.shared.id.clone(),
+            self.queues.iter().map(|(name, _)| name.clone()).collect(),
+            SystemClock.now(),
+        );
+        let maintenance =
+            Maintenance::start(self.shared.clone(), self.queues.clone(), info).map_err(WorkerError::Heartbeat)?;
+        let mut loops = JoinSet::new();
+        for (queue, options) in self.queues {
+            let lending = Lending::new(self.shared.clone(), queue, options);
+            loops.spawn(lending.run(shutdown.clone(), self.grace));
+        }
+        let mut report = ShutdownReport::default();
+        while let Some(ended) = loops.join_next().await {
+            match ended {
+                Ok(part) => {
+                    report.settled += part.settled;
+                    report.released += part.released;
+                    report.abandoned += part.abandoned;
+                }
+                Err(error) => tracing::error!(%error, "a queue's loop ended by itself"),
+            }
+        }
+        drop(maintenance);
+        if let Err(error) = self.shared.broker.withdraw(&self.shared.id).await {
+            tracing::warn!(%error, "the worker could not be withdrawn");
+        }
+        Ok(report)
+    }
+}

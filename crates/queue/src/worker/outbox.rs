@@ -1,0 +1,98 @@
+//! Settlements on their way to the broker, kept until it answers or the lease ends.
+
+use std::time::Duration;
+
+use super::run::{Answer, Settlement};
+use super::{Shared, ShutdownReport};
+use crate::broker::Fetch;
+use crate::error::BrokerError;
+use crate::event::Event;
+use crate::lease::{Ack, LeasedJob, Nack, NackAction, Settled};
+
+/// Settlements sent in one step.
+const BATCH: usize = 500;
+
+#[derive(Default)]
+pub(super) struct Outbox {
+    acks: Vec<Settlement>,
+    nacks: Vec<Settlement>,
+    pub(super) report: ShutdownReport,
+}
+
+impl Outbox {
+    pub(super) fn push(&mut self, settlement: Settlement) {
+        match settlement.answer {
+            Answer::Ack(_) => self.acks.push(settlement),
+            Answer::Nack(_) => self.nacks.push(settlement),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.acks.is_empty() && self.nacks.is_empty()
+    }
+
+    /// Sends what waits and leases up to `max` jobs. On failure what waits stays.
+    pub(super) async fn exchange(
+        &mut self,
+        shared: &Shared,
+        queue: &str,
+        max: usize,
+    ) -> Result<Vec<LeasedJob>, BrokerError> {
+        self.abandon_expired(shared, queue);
+        while !self.nacks.is_empty() {
+            let count = self.nacks.len().min(BATCH);
+            let nacks = self.nacks[..count].iter().filter_map(|settlement| {
+                let Answer::Nack(action) = &settlement.answer else { return None };
+                Some(Nack { token: settlement.token.clone(), action: action.clone() })
+            });
+            let settled = shared.broker.nack(queue, nacks.collect()).await?;
+            let sent: Vec<_> = self.nacks.drain(..count).collect();
+            self.settled(shared, queue, &sent, &settled);
+        }
+        if self.acks.is_empty() && max == 0 {
+            return Ok(Vec::new());
+        }
+        let count = self.acks.len().min(BATCH);
+        let acks = self.acks[..count].iter().filter_map(|settlement| {
+            let Answer::Ack(result) = &settlement.answer else { return None };
+            Some(Ack { token: settlement.token.clone(), result: result.clone() })
+        });
+        let fetch = Fetch { worker: shared.id.clone(), max, lease: shared.lease };
+        let (settled, leased) = shared.broker.ack_and_fetch(queue, acks.collect(), fetch).await?;
+        let sent: Vec<_> = self.acks.drain(..count).collect();
+        self.settled(shared, queue, &sent, &settled);
+        Ok(leased)
+    }
+
+    fn settled(&mut self, shared: &Shared, queue: &str, sent: &[Settlement], answers: &[Settled]) {
+        for (settlement, answer) in sent.iter().zip(answers) {
+            if *answer == Settled::Superseded {
+                shared.observer.on(&Event::StaleAck { queue, id: &settlement.token.id });
+            } else if matches!(settlement.answer, Answer::Nack(NackAction::Release)) {
+                self.report.released += 1;
+            } else {
+                self.report.settled += 1;
+            }
+        }
+    }
+
+    /// After its end a lease may be someone else's, and what is left to say about it void.
+    fn abandon_expired(&mut self, shared: &Shared, queue: &str) {
+        let report = &mut self.report;
+        let mut keep = |settlement: &Settlement| {
+            let alive = settlement.renewed.elapsed() < shared.lease;
+            if !alive {
+                report.abandoned += 1;
+                shared.observer.on(&Event::AckAbandoned { queue, id: &settlement.token.id });
+            }
+            alive
+        };
+        self.acks.retain(&mut keep);
+        self.nacks.retain(&mut keep);
+    }
+}
+
+/// Time to leave a failing broker alone after the `failures`th failure in a row.
+pub(super) fn broker_pause(failures: u32) -> Duration {
+    Duration::from_millis(50 << failures.min(5))
+}

@@ -1,0 +1,152 @@
+//! What operators see and do.
+
+use std::time::Duration;
+
+use tidegate_queue::{
+    Change, CleanableState, Clock, EnqueueOptions, NackAction, Retention, Settled, State, Wake, WorkerId, WorkerInfo,
+};
+
+use crate::support::{Bench, LEASE, QUEUE, ack, jobs, retry};
+
+pub async fn a_dead_job_can_be_retried(bench: Bench) {
+    let id = bench.add("a", EnqueueOptions::new()).await;
+    let leased = bench.fetch_one().await;
+    assert_eq!(bench.broker.retry(QUEUE, &id).await.unwrap(), Change::Refused(State::Leased));
+    bench.nack(&leased.token, NackAction::Dead { error: "x".to_owned() }).await;
+    assert_eq!(bench.broker.retry(QUEUE, &id).await.unwrap(), Change::Applied);
+    assert_eq!(bench.ack(&leased.token).await, Settled::Superseded);
+    let again = bench.fetch_one().await;
+    assert_eq!((again.failures, again.token.delivery), (0, 2));
+    bench.ack(&again.token).await;
+    assert_eq!(bench.record(&id).await.attempts.len(), 2);
+    assert_eq!(bench.broker.retry(QUEUE, &id).await.unwrap(), Change::Refused(State::Done));
+}
+
+pub async fn cancelling_reaches_waiting_and_running_jobs(bench: Bench) {
+    let waiting = bench.add("waiting", EnqueueOptions::new().delay(LEASE)).await;
+    let running = bench.add("running", EnqueueOptions::new()).await;
+    let leased = bench.fetch_one().await;
+    assert_eq!(bench.broker.cancel(QUEUE, &waiting).await.unwrap(), Change::Applied);
+    assert_eq!(bench.broker.cancel(QUEUE, &running).await.unwrap(), Change::Requested);
+    let refused = Change::Refused(State::Cancelled);
+    assert_eq!(bench.broker.cancel(QUEUE, &waiting).await.unwrap(), refused);
+    assert_eq!(bench.state(&waiting).await, State::Cancelled);
+    let beat = bench.broker.heartbeat(QUEUE, vec![leased.token.clone()], LEASE).await.unwrap();
+    assert_eq!((beat.lost, beat.cancelled), (vec![], vec![leased.token.clone()]));
+    let discard = NackAction::Discard { reason: "told to".to_owned() };
+    assert_eq!(bench.nack(&leased.token, discard).await, Settled::Now);
+    let record = bench.record(&running).await;
+    assert_eq!((record.state, record.note.as_deref()), (State::Cancelled, Some("told to")));
+}
+
+pub async fn a_cancelled_run_does_not_come_back(bench: Bench) {
+    for (id, action) in [
+        ("retry", Some(retry(0))),
+        ("release", Some(NackAction::Release)),
+        ("snooze", Some(NackAction::Snooze { delay: LEASE, note: None })),
+        ("crash", None),
+    ] {
+        let id = bench.add(id, EnqueueOptions::new()).await;
+        let leased = bench.fetch_one().await;
+        bench.broker.cancel(QUEUE, &id).await.unwrap();
+        match action {
+            Some(action) => assert_eq!(bench.nack(&leased.token, action).await, Settled::Now),
+            None => assert_eq!(bench.tick_for(60).await.cancelled, std::slice::from_ref(&id)),
+        }
+        assert_eq!(bench.state(&id).await, State::Cancelled);
+    }
+    let finished = bench.add("finished", EnqueueOptions::new()).await;
+    let leased = bench.fetch_one().await;
+    bench.broker.cancel(QUEUE, &finished).await.unwrap();
+    assert_eq!(bench.ack(&leased.token).await, Settled::Now);
+    assert_eq!(bench.state(&finished).await, State::Done);
+}
+
+pub async fn a_paused_queue_leases_nothing(bench: Bench) {
+    bench.broker.pause(QUEUE).await.unwrap();
+    bench.add("a", EnqueueOptions::new()).await;
+    assert!(bench.broker.counts(QUEUE).await.unwrap().paused);
+    assert_eq!(bench.fetch(1).await.len(), 0);
+    let queues = [QUEUE.to_owned()];
+    let woken = bench.broker.wait(&queues, Duration::from_millis(20)).await.unwrap();
+    assert_eq!(woken, Wake::Timeout);
+    bench.broker.resume(QUEUE).await.unwrap();
+    assert_eq!(bench.fetch(1).await.len(), 1);
+}
+
+pub async fn pages_hold_each_job_once(bench: Bench) {
+    bench.broker.enqueue(QUEUE, jobs(0..10)).await.unwrap();
+    let mut seen = Vec::new();
+    let mut cursor = None;
+    loop {
+        let page = bench.broker.list(QUEUE, State::Ready, cursor, 4).await.unwrap();
+        seen.extend(page.items.into_iter().map(|record| record.id.to_string()));
+        match page.next {
+            Some(next) => cursor = Some(next.to_string().parse().unwrap()),
+            None => break,
+        }
+    }
+    assert_eq!(seen, (0..10).map(|n| format!("job-{n:06}")).collect::<Vec<_>>());
+    for leased in bench.fetch(3).await {
+        bench.advance(1);
+        bench.ack(&leased.token).await;
+    }
+    let page = bench.broker.list(QUEUE, State::Done, None, 2).await.unwrap();
+    let latest: Vec<_> = page.items.iter().map(|record| record.id.as_str()).collect();
+    assert_eq!(latest, ["job-000002", "job-000001"]);
+    let rest = bench.broker.list(QUEUE, State::Done, page.next, 2).await.unwrap();
+    assert_eq!((rest.items.len(), rest.next), (1, None));
+}
+
+pub async fn finished_jobs_are_trimmed(bench: Bench) {
+    bench.broker.enqueue(QUEUE, jobs(0..20)).await.unwrap();
+    let leased = bench.fetch(20).await;
+    let acks = |range: std::ops::Range<usize>| leased[range].iter().map(|j| ack(&j.token)).collect();
+    bench.exchange(acks(0..5), 0).await;
+    bench.advance(100);
+    bench.exchange(acks(5..15), 0).await;
+    for job in &leased[15..20] {
+        bench.nack(&job.token, NackAction::Dead { error: "x".to_owned() }).await;
+    }
+    let retention = Retention { done_for: Duration::from_secs(50), done_max: 7, dead_for: LEASE * 100, dead_max: 4 };
+    assert_eq!(bench.broker.prune(QUEUE, retention, 100).await.unwrap(), 5 + 3 + 1);
+    assert_eq!(bench.broker.prune(QUEUE, retention, 100).await.unwrap(), 0);
+    assert!(bench.broker.job(QUEUE, &leased[0].token.id).await.unwrap().is_none());
+    bench.advance(10);
+    let clean = |older| bench.broker.clean(QUEUE, CleanableState::Dead, Duration::from_secs(older), 3);
+    assert_eq!(clean(11).await.unwrap(), 0);
+    assert_eq!(clean(10).await.unwrap(), 3);
+    let counts = bench.broker.counts(QUEUE).await.unwrap();
+    assert_eq!((counts.done, counts.dead, counts.completed_total), (7, 1, 15));
+}
+
+pub async fn counts_and_totals_add_up(bench: Bench) {
+    bench.broker.enqueue(QUEUE, jobs(0..6)).await.unwrap();
+    bench.add("later", EnqueueOptions::new().delay(LEASE)).await;
+    let leased = bench.fetch(4).await;
+    bench.ack(&leased[0].token).await;
+    bench.nack(&leased[1].token, retry(9)).await;
+    bench.nack(&leased[2].token, NackAction::Dead { error: "x".to_owned() }).await;
+    bench.advance(3);
+    let counts = bench.broker.counts(QUEUE).await.unwrap();
+    assert_eq!((counts.ready, counts.delayed, counts.leased), (2, 2, 1));
+    assert_eq!((counts.done, counts.dead, counts.cancelled), (1, 1, 0));
+    assert_eq!((counts.completed_total, counts.failed_total, counts.retried_total), (1, 1, 1));
+    assert_eq!(counts.oldest_ready_age, Some(Duration::from_secs(3)));
+    assert_eq!(bench.broker.queues().await.unwrap(), [QUEUE]);
+}
+
+pub async fn workers_are_known_while_seen(bench: Bench) {
+    let id = WorkerId::generate();
+    let info = WorkerInfo::of_this_process(id.clone(), vec![QUEUE.to_owned()], bench.clock.now());
+    bench.broker.announce(info.clone()).await.unwrap();
+    bench.advance(7);
+    bench.broker.announce(info).await.unwrap();
+    let workers = bench.broker.workers().await.unwrap();
+    assert_eq!(workers.len(), 1);
+    assert_eq!(workers[0].last_seen, bench.clock.now());
+    assert_eq!(workers[0].queues, [QUEUE]);
+    bench.advance(3600);
+    assert!(bench.broker.workers().await.unwrap().is_empty());
+    bench.broker.withdraw(&id).await.unwrap();
+}

@@ -1,0 +1,388 @@
+//! The worker, on both brokers and the real clock: every test waits for something that happens.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is surprised")]
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tidegate_queue::{
+    Backoff, Broker, BuildError, Change, Context, EnqueueOptions, Event, Handler, Job, JobId, JobRecord, MemoryBroker,
+    Observer, Outcome, Producer, QueueOptions, RetryPolicy, ShutdownReport, State, Worker, WorkerBuilder,
+};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const QUEUE: &str = "work";
+
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+enum Task {
+    Finish,
+    FailUntil(u32),
+    Panic,
+    Bury,
+    Hang,
+    Compute(u64),
+    WaitForCancel,
+    Progress,
+}
+
+impl Job for Task {
+    const KIND: &'static str = "task";
+    const QUEUE: &'static str = QUEUE;
+}
+
+/// Runs tasks, counts runs, and says when one has begun.
+#[derive(Clone)]
+struct Runner {
+    begun: Arc<Semaphore>,
+    runs: Arc<AtomicU32>,
+}
+
+#[async_trait]
+impl Handler<Task> for Runner {
+    async fn run(&self, task: Task, context: &Context) -> Outcome {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        self.begun.add_permits(1);
+        match task {
+            Task::Finish => Outcome::done(context.attempt()),
+            Task::FailUntil(attempt) if context.attempt() < attempt => Outcome::retry("not yet"),
+            Task::FailUntil(_) => Outcome::done(context.attempt()),
+            Task::Panic => panic!("boom {}", context.attempt()),
+            Task::Bury => Outcome::bury("hopeless"),
+            Task::Hang => std::future::pending().await,
+            Task::Compute(ms) => {
+                let end = tokio::time::Instant::now() + Duration::from_millis(ms);
+                while tokio::time::Instant::now() < end {
+                    std::hint::spin_loop();
+                }
+                Outcome::done("computed")
+            }
+            Task::WaitForCancel => {
+                context.cancelled().cancelled().await;
+                Outcome::retry("told to stop")
+            }
+            Task::Progress => match context.progress(200, "all").await {
+                Ok(()) => Outcome::done("told"),
+                Err(lost) => Outcome::bury(lost),
+            },
+        }
+    }
+}
+
+struct House {
+    broker: Arc<dyn Broker>,
+    producer: Producer,
+    runner: Runner,
+    shutdown: CancellationToken,
+    _directory: Option<tempfile::TempDir>,
+}
+
+impl House {
+    fn memory() -> Self {
+        Self::over(Arc::new(MemoryBroker::new()), None)
+    }
+
+    #[cfg(feature = "sqlite")]
+    async fn sqlite() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let options = tidegate_queue::SqliteOptions::new();
+        let path = directory.path().join("queue.db");
+        let broker = tidegate_queue::SqliteBroker::open(path, options).await.unwrap();
+        Self::over(Arc::new(broker), Some(directory))
+    }
+
+    fn over(broker: Arc<dyn Broker>, directory: Option<tempfile::TempDir>) -> Self {
+        let runner = Runner { begun: Arc::new(Semaphore::new(0)), runs: Arc::default() };
+        let producer = Producer::new(broker.clone());
+        Self { broker, producer, runner, shutdown: CancellationToken::new(), _directory: directory }
+    }
+
+    fn worker(&self) -> WorkerBuilder {
+        self.worker_with(options())
+    }
+
+    fn worker_with(&self, options: QueueOptions) -> WorkerBuilder {
+        Worker::builder(self.broker.clone())
+            .queue(QUEUE, options)
+            .handler::<Task, _>(self.runner.clone())
+            .lease(Duration::from_secs(2))
+            .grace(Duration::from_secs(30))
+    }
+
+    fn start(&self, worker: WorkerBuilder) -> JoinHandle<ShutdownReport> {
+        let (worker, shutdown) = (worker.build().unwrap(), self.shutdown.clone());
+        tokio::spawn(async move { worker.run(shutdown).await.unwrap() })
+    }
+
+    async fn begun(&self, runs: u32) {
+        self.runner.begun.acquire_many(runs).await.unwrap().forget();
+    }
+
+    /// Looks until the job satisfies `wanted`; the test harness bounds the wait.
+    async fn until(&self, id: &JobId, wanted: impl Fn(&JobRecord) -> bool) -> JobRecord {
+        loop {
+            let record = self.broker.job(QUEUE, id).await.unwrap().expect("kept");
+            if wanted(&record) {
+                return record;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn finished(&self, id: &JobId) -> JobRecord {
+        self.until(id, |record| record.state.is_finished()).await
+    }
+}
+
+fn options() -> QueueOptions {
+    let backoff = Backoff::Fixed(Duration::from_millis(1));
+    QueueOptions::new().retry(RetryPolicy::new(3, backoff).unwrap())
+}
+
+macro_rules! on_each_broker {
+    ($($name:ident),* $(,)?) => {
+        mod memory { $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name(super::House::memory()).await; }
+        )* }
+        #[cfg(feature = "sqlite")]
+        mod sqlite { $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name(super::House::sqlite().await).await; }
+        )* }
+    };
+}
+
+on_each_broker![
+    outcomes_become_states,
+    every_job_of_a_batch_is_done_by_two_workers_once,
+    a_run_that_takes_too_long_fails,
+    a_running_job_can_be_cancelled,
+    shutdown_waits_for_running_jobs,
+    the_end_of_grace_releases_without_burning_an_attempt,
+    a_crash_leaves_its_jobs_to_others,
+    unknown_kinds_go_back_with_a_note,
+    a_live_worker_is_announced,
+];
+
+async fn outcomes_become_states(house: House) {
+    let enqueue = async |task: Task| house.producer.enqueue(&task).await.unwrap();
+    let done = enqueue(Task::Finish).await;
+    let flaky = enqueue(Task::FailUntil(3)).await;
+    let hopeless = enqueue(Task::FailUntil(9)).await;
+    let panics = enqueue(Task::Panic).await;
+    let bury = enqueue(Task::Bury).await;
+    let progress = enqueue(Task::Progress).await;
+    let patient = EnqueueOptions::new().max_attempts(5);
+    let patient = house.producer.enqueue_with(&Task::FailUntil(5), patient).await.unwrap();
+    let raw = json!({ "no": 1 });
+    let malformed = house.producer.enqueue_raw(QUEUE, "task", &raw, EnqueueOptions::new());
+    let malformed = malformed.await.unwrap();
+    let worker = house.start(house.worker());
+
+    assert_eq!(house.finished(&done).await.result, Some(json!(1)));
+    let record = house.finished(&flaky).await;
+    assert_eq!((record.state, record.result, record.attempts.len()), (State::Done, Some(json!(3)), 3));
+    let record = house.finished(&hopeless).await;
+    assert_eq!((record.state, record.attempts.len()), (State::Dead, 3));
+    let record = house.finished(&panics).await;
+    let last = record.attempts.last().unwrap().error.as_deref();
+    assert_eq!((record.state, last), (State::Dead, Some("panicked: boom 3")));
+    let record = house.finished(&bury).await;
+    assert_eq!((record.state, record.attempts.len()), (State::Dead, 1));
+    let record = house.finished(&progress).await;
+    assert_eq!(record.progress.map(|p| (p.percent, p.message)), Some((100, "all".to_owned())));
+    assert_eq!(house.finished(&patient).await.result, Some(json!(5)));
+    assert_eq!(house.finished(&malformed).await.state, State::Dead);
+
+    house.shutdown.cancel();
+    let report = worker.await.unwrap();
+    assert_eq!((report.released, report.abandoned), (0, 0));
+    let counts = house.broker.counts(QUEUE).await.unwrap();
+    assert_eq!((counts.completed_total, counts.failed_total), (4, 4));
+    assert_eq!((counts.retried_total, counts.stale_acks_total), (2 + 2 + 2 + 4, 0));
+}
+
+async fn every_job_of_a_batch_is_done_by_two_workers_once(house: House) {
+    let ids = house.producer.enqueue_all(&vec![Task::Finish; 300]).await.unwrap();
+    let workers = [house.start(house.worker()), house.start(house.worker())];
+    house.begun(300).await;
+    house.shutdown.cancel();
+    let mut settled = 0;
+    for worker in workers {
+        settled += worker.await.unwrap().settled;
+    }
+    assert_eq!((settled, house.runner.runs.load(Ordering::SeqCst)), (300, 300));
+    for id in ids {
+        assert_eq!(house.finished(&id).await.deliveries, 1);
+    }
+}
+
+async fn a_run_that_takes_too_long_fails(house: House) {
+    let limit = EnqueueOptions::new().timeout(Duration::from_millis(20)).max_attempts(2);
+    let id = house.producer.enqueue_with(&Task::Hang, limit).await.unwrap();
+    let worker = house.start(house.worker());
+    let record = house.finished(&id).await;
+    assert_eq!((record.state, record.attempts.len()), (State::Dead, 2));
+    assert_eq!(record.attempts[0].error.as_deref(), Some("timed out after 20ms"));
+    house.shutdown.cancel();
+    worker.await.unwrap();
+}
+
+async fn a_running_job_can_be_cancelled(house: House) {
+    let obeys = house.producer.enqueue(&Task::WaitForCancel).await.unwrap();
+    let hangs = house.producer.enqueue(&Task::Hang).await.unwrap();
+    let worker = house.start(house.worker().patience(Duration::from_millis(10)));
+    house.begun(2).await;
+    for id in [&obeys, &hangs] {
+        assert_eq!(house.broker.cancel(QUEUE, id).await.unwrap(), Change::Requested);
+        assert_eq!(house.finished(id).await.state, State::Cancelled);
+    }
+    house.shutdown.cancel();
+    worker.await.unwrap();
+}
+
+async fn shutdown_waits_for_running_jobs(house: House) {
+    let id = house.producer.enqueue(&Task::Compute(100)).await.unwrap();
+    let worker = house.start(house.worker());
+    house.begun(1).await;
+    house.shutdown.cancel();
+    assert_eq!(worker.await.unwrap(), ShutdownReport { settled: 1, released: 0, abandoned: 0 });
+    assert_eq!(house.finished(&id).await.state, State::Done);
+    assert!(house.broker.workers().await.unwrap().is_empty());
+}
+
+async fn the_end_of_grace_releases_without_burning_an_attempt(house: House) {
+    let obeys = house.producer.enqueue(&Task::WaitForCancel).await.unwrap();
+    let hangs = house.producer.enqueue(&Task::Hang).await.unwrap();
+    let short = house.worker().grace(Duration::ZERO).patience(Duration::from_millis(10));
+    let worker = house.start(short);
+    house.begun(2).await;
+    house.shutdown.cancel();
+    let report = worker.await.unwrap();
+    assert_eq!((report.settled, report.released, report.abandoned), (0, 2, 0));
+    for id in [&obeys, &hangs] {
+        let record = house.until(id, |_| true).await;
+        assert_eq!((record.state, record.failures), (State::Ready, 0));
+        assert!(record.attempts.is_empty());
+    }
+}
+
+async fn a_crash_leaves_its_jobs_to_others(house: House) {
+    let id = house.producer.enqueue(&Task::Hang).await.unwrap();
+    let crashed = house.start(house.worker());
+    house.begun(1).await;
+    crashed.abort();
+    assert!(crashed.await.unwrap_err().is_cancelled());
+    let second = house.start(house.worker().grace(Duration::ZERO));
+    house.begun(1).await;
+    let record = house.until(&id, |record| record.deliveries == 2).await;
+    assert!(record.attempts[0].error.as_deref().unwrap().contains("lease expired"));
+    house.shutdown.cancel();
+    assert_eq!(second.await.unwrap().released, 1);
+}
+
+async fn unknown_kinds_go_back_with_a_note(house: House) {
+    let raw = json!({});
+    let id = house.producer.enqueue_raw(QUEUE, "future", &raw, EnqueueOptions::new());
+    let id = id.await.unwrap();
+    let worker = house.start(house.worker());
+    let record = house.until(&id, |record| record.state == State::Delayed).await;
+    assert_eq!(record.note.as_deref(), Some("no handler for kind future"));
+    assert_eq!(record.failures, 0);
+    house.shutdown.cancel();
+    worker.await.unwrap();
+}
+
+async fn a_live_worker_is_announced(house: House) {
+    house.producer.enqueue(&Task::Hang).await.unwrap();
+    let worker = house.start(house.worker().grace(Duration::ZERO));
+    loop {
+        let workers = house.broker.workers().await.unwrap();
+        if workers.iter().any(|worker| worker.queues == [QUEUE] && worker.running == 1) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    house.shutdown.cancel();
+    worker.await.unwrap();
+}
+
+/// One runtime thread, and a handler that holds it for three leases: only a heartbeat on a thread
+/// of its own can keep the lease from a second worker that stands ready to take it.
+#[cfg(feature = "sqlite")]
+#[test]
+fn a_handler_that_computes_keeps_its_lease() {
+    let single = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = single();
+    let house = runtime.block_on(House::sqlite());
+    let rival = house.worker();
+    let rival = rival.build().unwrap();
+    let rival_stop = CancellationToken::new();
+    let stop = rival_stop.clone();
+    let id = runtime.block_on(house.producer.enqueue(&Task::Compute(6_000))).unwrap();
+    runtime.block_on(async {
+        let worker = house.start(house.worker());
+        house.begun(1).await;
+        let thread = std::thread::spawn(move || single().block_on(rival.run(stop)).unwrap());
+        let record = house.finished(&id).await;
+        assert_eq!((record.state, record.deliveries), (State::Done, 1));
+        house.shutdown.cancel();
+        rival_stop.cancel();
+        worker.await.unwrap();
+        thread.join().unwrap();
+    });
+    assert_eq!(house.runner.runs.load(Ordering::SeqCst), 1);
+}
+
+#[derive(Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl Observer for Heard {
+    fn on(&self, event: &Event<'_>) {
+        let line = match event {
+            Event::Started { kind, .. } => format!("started {kind}"),
+            Event::Finished { outcome, .. } => format!("finished {}", outcome.as_str()),
+            Event::Retried { error, .. } => format!("retried {error}"),
+            Event::Buried { error, .. } => format!("buried {error}"),
+            other => format!("{other:?}"),
+        };
+        self.0.lock().unwrap().push(line);
+    }
+}
+
+#[tokio::test]
+async fn events_tell_the_story() {
+    let house = House::memory();
+    let heard = Arc::new(Heard::default());
+    let twice = EnqueueOptions::new().max_attempts(2);
+    let id = house.producer.enqueue_with(&Task::FailUntil(9), twice).await.unwrap();
+    let worker = house.start(house.worker().observer(heard.clone()));
+    house.finished(&id).await;
+    house.shutdown.cancel();
+    worker.await.unwrap();
+    let story = heard.0.lock().unwrap().clone();
+    let expected =
+        ["started task", "retried not yet", "finished retried", "started task", "buried not yet", "finished buried"];
+    assert_eq!(story, expected);
+}
+
+#[test]
+fn a_worker_is_checked_before_it_starts() {
+    let house = House::memory();
+    let build = |worker: WorkerBuilder| worker.build().err();
+    let bare = || Worker::builder(house.broker.clone());
+    assert_eq!(build(bare()), Some(BuildError::NoQueue));
+    assert!(matches!(build(bare().queue("a b", options())), Some(BuildError::QueueName { .. })));
+    let twice = house.worker().queue(QUEUE, options());
+    assert_eq!(build(twice), Some(BuildError::DuplicateQueue(QUEUE.to_owned())));
+    let twice = house.worker().handler::<Task, _>(house.runner.clone());
+    assert_eq!(build(twice), Some(BuildError::DuplicateKind("task")));
+    let short = house.worker().lease(Duration::from_millis(99));
+    assert_eq!(build(short), Some(BuildError::LeaseTooShort));
+}
