@@ -16,9 +16,11 @@ fn text(address: SocketAddr, settings: &Settings) -> String {
         InnerWorker::None => "jobs run in tidegate-worker processes",
     };
     let admin = if settings.tokens.any() { " -H \"Authorization: Bearer $TIDEGATE_ADMIN_TOKEN\"" } else { "" };
-    let tenant = match settings.open_tenants {
-        OpenTenants::Closed => "-H \"Authorization: Bearer tk_…\" (the api_key of the answer)",
-        _ => "-H 'X-Tenant-Id: acme'",
+    let (tenant, hint) = match settings.open_tenants {
+        OpenTenants::Closed => {
+            ("-H \"Authorization: Bearer $TENANT_KEY\"", " (TENANT_KEY is the api_key that the first answers)")
+        }
+        _ => ("-H 'X-Tenant-Id: acme'", ""),
     };
     let data = settings.data_dir.display();
     let url = format!("http://{address}");
@@ -26,7 +28,7 @@ fn text(address: SocketAddr, settings: &Settings) -> String {
         "Tidegate {version} listens on {url}
 Embedded default: SQLite in {data} (tidegate.db, queue.db), cache and limiters in memory; {worker}.
 
-Try:
+Try{hint}:
   curl -s{admin} {url}/api/tenants --json '{{\"id\":\"acme\",\"name\":\"Acme\",\"tier\":\"enterprise\"}}'
   curl -s {url}/api/schedules {tenant} --json '{{\"title\":\"Stand-up\",\"starts_at\":\"2030-01-07T09:00:00Z\",\"ends_at\":\"2030-01-07T09:15:00Z\"}}'
   curl -si {url}/api/schedules {tenant}",

@@ -6,6 +6,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use crate::app::App;
+use crate::object::Object;
 use crate::problem::Problem;
 
 /// A JSON body of type `T`, which denies unknown fields itself.
@@ -35,7 +36,8 @@ fn is_json(request: &Request) -> bool {
 }
 
 async fn read<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, Problem> {
-    if http_body::Body::size_hint(request.body()).lower() > limit as u64 {
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|bytes: u64| bytes > limit as u64) {
         return Err(Problem::too_large(limit as u64));
     }
     let body = Limited::new(request.into_body(), limit).collect().await.map_err(|error| {
@@ -45,15 +47,9 @@ async fn read<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, 
             Problem::bad_request("body-broke-off", "the body broke off before its end")
         }
     })?;
-    let body = body.to_bytes();
-    let value = serde_json::from_slice(&body).map_err(|error| {
+    let read = serde_json::from_slice(&body.to_bytes()).map(|Object(value)| value);
+    read.map_err(|error| {
         let kind = if error.is_data() { "unexpected-json" } else { "malformed-json" };
         Problem::bad_request(kind, format!("the body can't be read: {error}"))
-    })?;
-    // serde takes an array for a struct, field by field; our bodies name their fields.
-    if body.trim_ascii_start().starts_with(b"{") {
-        Ok(value)
-    } else {
-        Err(Problem::bad_request("unexpected-json", "the body can't be read: it must be a JSON object"))
-    }
+    })
 }

@@ -11,6 +11,7 @@ mod client;
 mod json;
 mod limits;
 mod linger;
+mod object;
 mod path;
 mod problem;
 mod query;

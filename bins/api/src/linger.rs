@@ -8,65 +8,52 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream, HttpBody};
 use axum::extract::Request;
 use axum::http::header;
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
-use http_body_util::BodyExt;
+use futures_util::stream::{Stream, StreamExt};
 
 /// How long the rest is read: enough for a client to see the answer, too short to be of use to an attacker.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Layer that reads on after a refusal.
-pub async fn layer(request: Request, next: Next) -> Response {
-    if http_body::Body::is_end_stream(request.body()) {
+pub(crate) async fn layer(request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
         return next.run(request).await;
     }
     // Who asked first whether to send has not begun, and is told by the answer not to.
     let is_coming = !request.headers().contains_key(header::EXPECT);
-    let request = request.map(|body| Body::new(Lingering { rest: Some(body), is_coming }));
-    next.run(request).await
+    let lingering = |body: Body| Lingering { rest: Some(body.into_data_stream()), is_coming };
+    next.run(request.map(|body| Body::from_stream(lingering(body)))).await
 }
 
 /// A request's body; what is left of it when it is dropped is read in the background.
 struct Lingering {
     /// `None` once it has ended.
-    rest: Option<Body>,
+    rest: Option<BodyDataStream>,
     is_coming: bool,
 }
 
-impl http_body::Body for Lingering {
-    type Data = Bytes;
-    type Error = axum::Error;
+impl Stream for Lingering {
+    type Item = Result<Bytes, axum::Error>;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.is_coming = true;
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
-        let polled = Pin::new(rest).poll_frame(context);
+        let polled = rest.poll_next_unpin(context);
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
             self.rest = None;
         }
         polled
     }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest.as_ref().is_none_or(http_body::Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.rest.as_ref().map_or(SizeHint::with_exact(0), http_body::Body::size_hint)
-    }
 }
 
 impl Drop for Lingering {
     fn drop(&mut self) {
-        let rest = self.rest.take().filter(|rest| self.is_coming && !http_body::Body::is_end_stream(rest));
+        let rest = self.rest.take().filter(|_| self.is_coming);
         // Without a runtime the process is ending, and the connection with it.
         if let (Some(rest), Ok(runtime)) = (rest, tokio::runtime::Handle::try_current()) {
             runtime.spawn(tokio::time::timeout(PATIENCE, forget(rest)));
@@ -74,6 +61,6 @@ impl Drop for Lingering {
     }
 }
 
-async fn forget(mut body: Body) {
-    while let Some(Ok(_)) = body.frame().await {}
+async fn forget(mut rest: BodyDataStream) {
+    while let Some(Ok(_)) = rest.next().await {}
 }

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use crate::problem::Problem;
 
 /// The named parts of a path as `T`; percent-encoded bytes that are no text are a problem.
-pub struct Path<T>(pub T);
+pub(crate) struct Path<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
     type Rejection = Problem;

@@ -8,6 +8,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use tidegate_app::store::StoreError;
 
+/// Longest detail in characters: it may repeat what the client sent, which may be anything.
+const MAX_DETAIL: usize = 1000;
+
 /// What went wrong, for the client. Boxed, since most results are not one.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem(Box<Content>);
@@ -24,7 +27,12 @@ struct Content {
 impl Problem {
     /// A problem of that kind; `kind` is a stable word for programs, `detail` a sentence for people.
     pub(crate) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
-        Self(Box::new(Content { status, kind, detail: detail.into(), members: Map::new(), headers: HeaderMap::new() }))
+        let mut detail = detail.into();
+        if let Some((end, _)) = detail.char_indices().nth(MAX_DETAIL) {
+            detail.truncate(end);
+            detail.push('…');
+        }
+        Self(Box::new(Content { status, kind, detail, members: Map::new(), headers: HeaderMap::new() }))
     }
 
     /// The request can't be understood.

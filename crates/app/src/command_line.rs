@@ -96,5 +96,7 @@ fn say(text: &str) {
 /// The log may not have started, and the message is for the person who started the program.
 #[expect(clippy::print_stderr, reason = "the last words of a program that could not start")]
 fn complain(name: &str, error: &StartError) {
-    eprintln!("{name}: {error}");
+    // A library's words may have line breaks; one message is one line, for people and for log collectors.
+    let words = error.to_string();
+    eprintln!("{name}: {}", words.lines().map(str::trim).collect::<Vec<_>>().join(" "));
 }

@@ -147,6 +147,8 @@ impl Node {
     /// Ends what runs in the background and closes the databases.
     pub async fn stop(&self) {
         self.background.cancel();
+        // One after the other: of connections that close at the same time, none folds the log into the file.
+        self.coherence.ended().await;
         self.store.close().await;
         self.broker.close().await;
     }

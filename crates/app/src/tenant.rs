@@ -87,6 +87,9 @@ impl Plan {
     ///
     /// When an override is zero or too large.
     pub fn try_new(tier: Tier, overrides: Overrides) -> Result<Self, QuotaError> {
+        if overrides.max_users == Some(0) {
+            return Err(QuotaError::ZeroLimit);
+        }
         Ok(Self { tier, overrides, limits: tier.limits().with_overrides(&overrides)? })
     }
 

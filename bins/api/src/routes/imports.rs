@@ -108,8 +108,7 @@ fn csv_line(reject: &RejectedLine) -> String {
 async fn find(app: &App, caller: &Caller, id: &str) -> Result<JobRecord, Problem> {
     let missing = || Problem::not_found(format!("there is no import `{id}`"));
     let job = JobId::new(id).map_err(|_| missing())?;
-    let record =
-        app.node().broker.job(ImportSchedules::QUEUE, &job).await?;
+    let record = app.node().broker.job(ImportSchedules::QUEUE, &job).await?;
     let record = record.filter(|record| record.kind == ImportSchedules::KIND).ok_or_else(missing)?;
     let payload: ImportSchedules = serde_json::from_str(&record.payload).map_err(|error| Problem::internal(&error))?;
     if payload.tenant == caller.tenant.id { Ok(record) } else { Err(missing()) }

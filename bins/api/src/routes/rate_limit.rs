@@ -9,6 +9,7 @@ use tidegate_ratelimit::{Limiter, Overrides};
 use super::tenants::{parse_tier, plan};
 use crate::app::App;
 use crate::json::Json;
+use crate::object::Object;
 use crate::path::Path;
 use crate::problem::Problem;
 use crate::query::Query;
@@ -33,7 +34,7 @@ pub(super) struct NewPlan {
     #[serde(default)]
     tier: Option<String>,
     #[serde(default)]
-    limits: Option<Overrides>,
+    limits: Option<Object<Overrides>>,
 }
 
 /// Gives a tenant another tier or other limits of its own; what is not named stays as it is.
@@ -43,7 +44,7 @@ pub(super) async fn set_plan(State(app): State<App>, Json(new): Json<NewPlan>) -
     let id: TenantId = new.tenant_id.parse().map_err(|_| missing())?;
     let before = app.tenants().get(&id).await?.ok_or_else(missing)?.plan;
     let tier = new.tier.as_deref().map_or(Ok(before.tier()), parse_tier)?;
-    let plan = plan(tier, new.limits.unwrap_or(*before.overrides()))?;
+    let plan = plan(tier, new.limits.map_or(*before.overrides(), |limits| limits.0))?;
     if !app.node().store.set_plan(&id, &plan).await? {
         return Err(missing());
     }

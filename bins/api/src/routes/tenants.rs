@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -14,7 +14,10 @@ use tidegate_ratelimit::{Overrides, Tier};
 use crate::access::OperationsRead;
 use crate::app::App;
 use crate::caller::Caller;
+use crate::client::ClientKey;
 use crate::json::Json;
+use crate::limits;
+use crate::object::Object;
 use crate::path::Path;
 use crate::problem::Problem;
 
@@ -29,7 +32,7 @@ pub(super) struct NewTenant {
     #[serde(default)]
     tier: Option<String>,
     #[serde(default)]
-    limits: Overrides,
+    limits: Object<Overrides>,
 }
 
 pub(super) async fn create(State(app): State<App>, Json(new): Json<NewTenant>) -> Result<Response, Problem> {
@@ -41,7 +44,7 @@ pub(super) async fn create(State(app): State<App>, Json(new): Json<NewTenant>) -
         return Err(Problem::unprocessable("bad-name", detail));
     }
     let tier = new.tier.as_deref().map_or(Ok(Tier::Free), parse_tier)?;
-    let tenant = Tenant { id, name: name.to_owned(), plan: plan(tier, new.limits)?, created_at: clock::now() };
+    let tenant = Tenant { id, name: name.to_owned(), plan: plan(tier, new.limits.0)?, created_at: clock::now() };
     let key = ApiKey::generate();
     app.node().store.create_tenant(&tenant, &key).await?;
 
@@ -61,6 +64,7 @@ pub(super) async fn create(State(app): State<App>, Json(new): Json<NewTenant>) -
 pub(super) async fn show(
     State(app): State<App>,
     Path(id): Path<String>,
+    Extension(client): Extension<ClientKey>,
     operator: Result<OperationsRead, Problem>,
     caller: Result<Caller, Problem>,
 ) -> Result<axum::Json<Arc<Tenant>>, Problem> {
@@ -73,7 +77,11 @@ pub(super) async fn show(
         }
         (_, Ok(caller)) if caller.tenant.id.as_str() == id => Ok(axum::Json(caller.tenant)),
         (_, Ok(_)) => Err(missing()),
-        (Err(refused), Err(_)) => Err(refused),
+        (Err(refused), Err(_)) => {
+            // Whoever guesses keys here is counted as anywhere else.
+            limits::enforce(&*app.limiters().api, &client.0).await?;
+            Err(refused)
+        }
     }
 }
 

@@ -94,8 +94,9 @@ pub const CATALOGUE: &[Setting] = &[
     setting("queue.grace", "TIDEGATE_QUEUE_GRACE", Some("10s"), "how long a shutdown lets running jobs go on"),
     setting("import.chunk", "TIDEGATE_IMPORT_CHUNK", Some("500"), "lines that one transaction of an import takes"),
     setting("import.pause", "TIDEGATE_IMPORT_PAUSE", Some("0s"), "pause between two transactions of an import"),
-    setting("database_url", "DATABASE_URL", None, "not available in this version, which keeps its tables in data_dir"),
-    setting("redis_url", "REDIS_URL", None, "not available in this version, which runs on the embedded default"),
+    // Both may hold a password.
+    secret("database_url", "DATABASE_URL", "not available in this version, which keeps its tables in data_dir"),
+    secret("redis_url", "REDIS_URL", "not available in this version, which runs on the embedded default"),
 ];
 
 impl Setting {

@@ -93,7 +93,7 @@ impl RawSettings {
             .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| SettingsError::Syntax {
             path: path.to_owned(),
-            reason: error.to_string(),
+            reason: place_and_reason(&text, &error),
         })?;
         self.read_table(path, "", &table)
     }
@@ -128,6 +128,15 @@ impl RawSettings {
     }
 }
 
+/// Where a text stops to be TOML, and why. The parser's own message also shows the line, which may hold a token.
+fn place_and_reason(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+    let line = before.matches('\n').count() + 1;
+    let column = before[line_start..].chars().count() + 1;
+    format!("line {line}, column {column}: {}", error.message())
+}
+
 /// The text of a TOML value that is not a table; lists of texts join with commas.
 fn scalar(value: &toml::Value) -> Option<String> {
     match value {
@@ -142,12 +151,12 @@ fn scalar(value: &toml::Value) -> Option<String> {
     }
 }
 
-/// The known key with the longest common beginning or end, so that a typo is found at a glance.
+/// The known key that shares most of its beginning and end, so that a typo is found at a glance.
 fn nearest(key: &str) -> Option<&'static str> {
     let likeness = |known: &str| {
         let head = known.bytes().zip(key.bytes()).take_while(|(a, b)| a == b).count();
         let tail = known.bytes().rev().zip(key.bytes().rev()).take_while(|(a, b)| a == b).count();
-        head.max(tail)
+        (head + tail).min(known.len()).min(key.len())
     };
     CATALOGUE.iter().map(|setting| setting.key).max_by_key(|known| likeness(known)).filter(|known| likeness(known) >= 3)
 }

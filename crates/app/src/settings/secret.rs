@@ -17,7 +17,8 @@ impl Secret {
 
     /// Whether `candidate` is the secret, in a time that depends on neither.
     pub fn matches(&self, candidate: &str) -> bool {
-        Sha256::digest(candidate).as_slice().ct_eq(&self.digest).into()
+        let digest: [u8; 32] = Sha256::digest(candidate).into();
+        digest.ct_eq(&self.digest).into()
     }
 }
 

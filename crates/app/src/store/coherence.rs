@@ -72,6 +72,11 @@ impl Coherence {
             let _ = looked.await;
         }
     }
+
+    /// Returns when the watch has ended, which a cancelled `shutdown` asks for, and its connection is closed.
+    pub async fn ended(&self) {
+        self.callers.closed().await;
+    }
 }
 
 struct Watcher {
@@ -249,12 +254,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn its_own_commit_is_not_acted_on_twice() {
+    async fn its_own_commit_is_acted_on_once_more() {
         let (_directory, one, _other) = two().await;
         one.store.set_plan(&acme(), &Plan::try_new(Tier::Basic, Overrides::default()).unwrap()).await.unwrap();
+        // As if the look had come between the commit and the invalidation that follows it.
+        one.remember();
+        one.coherence.catch_up().await;
+        assert!(!one.knows_tenant() && one.knows_list());
         one.remember();
         one.coherence.catch_up().await;
         assert!(one.knows_tenant());
+    }
+
+    #[tokio::test]
+    async fn its_own_purge_is_not_acted_on_twice() {
+        let (_directory, one, _other) = two().await;
+        one.coherence.catch_up().await;
+        one.store.purge(&Purge::All).await.unwrap();
+        one.remember();
+        one.coherence.catch_up().await;
+        assert!(one.knows_tenant() && one.knows_list());
     }
 
     #[tokio::test]

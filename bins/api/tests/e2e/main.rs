@@ -1,0 +1,12 @@
+//! End to end: the real binaries, real requests, real faults.
+
+mod harness;
+
+mod bad_input;
+mod bad_start;
+mod imports;
+mod limits;
+mod numbers;
+mod processes;
+mod reads;
+mod start;

@@ -1,0 +1,300 @@
+//! Every number that the service tells of itself equals what a scripted run did, exactly.
+
+mod exposition;
+mod script;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tidegate_testkit::poll_until;
+
+use self::exposition::{Exposition, Labels, labels};
+use self::script::{Decisions, Lookups, Script};
+use crate::harness::DEADLINE;
+
+#[tokio::test]
+async fn the_cache_counts_what_was_found_and_what_was_not() {
+    let mut script = Script::run().await;
+    let cache = read(&mut script, "/api/cache").await;
+    let (tenants, schedules) = (script.tenants, script.schedules);
+
+    assert_eq!(cache["classes"].as_array().map(Vec::len), Some(2), "{cache}");
+    assert_eq!(named(&cache["classes"], "class", "tenant"), &class("tenant", 600, tenants));
+    assert_eq!(named(&cache["classes"], "class", "schedule"), &class("schedule", 7_200, schedules));
+    let mut tier = cache["tiers"][0].clone();
+    let capacity = tier["capacity"].take().as_u64().expect("a number");
+    assert!((49_000..=50_000).contains(&capacity), "the capacity is the setting, less what shards can't divide");
+    let (hits, misses) = (tenants.hits + schedules.hits, tenants.misses + schedules.misses);
+    let expected = json!({
+        "tier": "l1", "entries": script.entries, "weight": script.entries, "capacity": null,
+        "hits": hits, "misses": misses, "evictions": 0,
+    });
+    assert_eq!((&tier, cache["tiers"].as_array().map(Vec::len)), (&expected, Some(1)));
+
+    let low: Vec<_> =
+        [("tenant", tenants), ("schedule", schedules)].into_iter().filter(|(_, of)| rate(*of) < 0.8).collect();
+    assert_eq!(cache["low_hit_rate"], low.iter().map(|(name, _)| *name).collect::<Value>());
+    let samples = cache["latency_us"]["samples"].as_u64().expect("a number");
+    assert!((1..=hits + misses).contains(&samples), "a sample of the lookups is timed: {samples}");
+}
+
+#[tokio::test]
+async fn the_limiters_count_what_they_let_through_and_refused() {
+    let mut script = Script::run().await;
+    let limits = read(&mut script, "/api/rate-limit").await;
+    // This very request is among those that `ddos` let through.
+    let expected = json!([
+        {"name": "ddos", "quota": "1000/second", "stats": stats(&script.ddos)},
+        {"name": "api", "quota": "100/minute", "stats": stats(&script.client)},
+        {"name": "tenant", "quota": null, "stats": stats(&script.quota)},
+    ]);
+    assert_eq!(limits["limiters"], expected);
+}
+
+#[tokio::test]
+async fn performance_has_every_request_under_its_route() {
+    let mut script = Script::run().await;
+    let before = script.answers.clone();
+    let performance = read(&mut script, "/api/performance").await;
+    assert_eq!(counted(&performance["totals"]), before, "all but this very request, which had not ended");
+    for total in performance["totals"].as_array().expect("totals") {
+        assert_eq!(total["aborted"], 0);
+        assert_eq!(total["count"].as_u64() > Some(0), total["seconds"].as_f64() > Some(0.0), "{total}");
+    }
+
+    // The windows have everything as soon as the second is over.
+    let others = |answers: &BTreeMap<(String, String), _>| {
+        let mut others = answers.clone();
+        others.remove(&("GET".to_owned(), "/api/performance".to_owned()));
+        others
+    };
+    let filed = poll_until(DEADLINE, async || {
+        let performance = read(&mut script, "/api/performance").await;
+        (others(&counted(&performance["window"])) == others(&before)).then_some(performance)
+    });
+    let performance = filed.await.expect("the second ends");
+    assert_eq!(performance["window_seconds"], 300);
+    for endpoint in performance["window"].as_array().expect("a window") {
+        assert_eq!(
+            (&endpoint["errors"], &endpoint["error_rate"], &endpoint["aborted"]),
+            (&json!(0), &json!(0.0), &json!(0))
+        );
+        let times = ["p50_ms", "p95_ms", "p99_ms", "max_ms"].map(|name| endpoint[name].as_f64());
+        assert!(times.is_sorted(), "{endpoint}");
+    }
+}
+
+#[tokio::test]
+async fn the_queue_counts_its_jobs_by_what_became_of_them() {
+    let mut script = Script::run().await;
+    let mut expected: BTreeMap<String, Value> =
+        script.queue.iter().map(|(name, count)| ((*name).to_owned(), json!(count))).collect();
+    expected.extend([
+        ("queue".to_owned(), json!("import")),
+        ("paused".to_owned(), json!(false)),
+        ("oldest_ready_age_seconds".to_owned(), Value::Null),
+    ]);
+
+    let mut queues = read(&mut script, "/api/queue").await;
+    assert_eq!((queues["items"].as_array().map(Vec::len), &queues["next_cursor"]), (Some(1), &Value::Null));
+    let workers = queues["items"][0]["workers"].take();
+    expected.insert("workers".to_owned(), Value::Null);
+    assert_eq!(queues["items"][0], json!(expected));
+    assert_eq!(workers.as_array().map(Vec::len), Some(1), "the one inside: {workers}");
+    assert_eq!(workers[0]["pid"], json!(script.api.process.pid()));
+    assert_eq!(workers[0]["queues"], json!(["import"]));
+
+    for (state, count) in [("ready", 0), ("delayed", 0), ("leased", 0), ("done", 3), ("dead", 0), ("cancelled", 1)] {
+        let path = format!("/api/queue/import/jobs?state={state}");
+        let listed: Value = script.get("/api/queue/{queue}/jobs", &path, 200).await.json().await.expect("JSON");
+        assert_eq!(listed["items"].as_array().map(Vec::len), Some(count), "{state}: {listed}");
+    }
+}
+
+#[tokio::test]
+async fn health_rests_on_exactly_the_requests_that_were_answered() {
+    let mut script = Script::run().await;
+    let mut before = total(&script);
+    let judged = poll_until(DEADLINE, async || {
+        let now = total(&script);
+        let answer = script.get("/health", "/health", 200).await;
+        assert_eq!(answer.headers()["content-type"], "application/health+json");
+        let health: Value = answer.json().await.expect("JSON");
+        let samples = health["checks"]["error_rate"][0]["samples"].as_u64().unwrap_or(0);
+        assert!(samples <= now, "{samples} requests are judged when {now} were answered");
+        // The verdict falls once a second: in between two of these questions, or while one was being answered.
+        let is_exact = samples == now || samples == before;
+        before = now;
+        (is_exact && health["status"] == "pass").then_some(health)
+    });
+    let health = judged.await.expect("the verdict counts every request");
+    for (check, observed) in [("error_rate", 0.0), ("queues_without_live_worker", 0.0), ("job_store_unreachable", 0.0)]
+    {
+        assert_eq!(health["checks"][check][0]["observedValue"], observed, "{health}");
+    }
+    assert_eq!((&health["health"], &health["score"]), (&json!("healthy"), &json!(100)));
+
+    for (probe, text) in [("/livez", "alive\n"), ("/readyz", "ready\n"), ("/startupz", "ready\n")] {
+        assert_eq!(script.get(probe, probe, 200).await.text().await.expect("text"), text);
+    }
+}
+
+#[tokio::test]
+async fn metrics_tell_the_same_numbers_to_prometheus() {
+    let mut script = Script::run().await;
+    let cache = read(&mut script, "/api/cache").await;
+    let answer = script.api.request(reqwest::Method::GET, "/metrics").send().await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let metrics = Exposition::parse(&answer.text().await.expect("text"));
+
+    assert_requests(&metrics, &script);
+    assert_cache(&metrics, &script, &cache);
+    assert_limiters(&metrics, &script);
+    assert_queue(&metrics, &script);
+    let families: Vec<_> = metrics.families.keys().map(String::as_str).collect();
+    let expected = [
+        "cache_entries",
+        "cache_hits",
+        "cache_misses",
+        "cache_response_seconds",
+        "http_request_duration_seconds",
+        "http_requests",
+        "http_requests_aborted",
+        "ratelimit_blocked_keys",
+        "ratelimit_decisions",
+        "ratelimit_tracked_keys",
+        "tidegate_jobs",
+        "tidegate_queue_jobs",
+        "tidegate_queue_length",
+    ];
+    assert_eq!(families, expected);
+}
+
+fn assert_requests(metrics: &Exposition, script: &Script) {
+    let mut answers = BTreeMap::new();
+    // The scrape itself is known, and not counted before it has ended.
+    let mut durations = BTreeMap::from([(labels([("method", "GET"), ("route", "/metrics")]), 0)]);
+    for ((method, route), classes) in &script.answers {
+        for (class, count) in classes {
+            answers.insert(labels([("method", method), ("route", route), ("status", class)]), *count);
+        }
+        durations.insert(labels([("method", method), ("route", route)]), classes.values().sum());
+    }
+    assert_eq!(metrics.all("http_requests_total"), floats(answers));
+    assert!(metrics.all("http_requests_aborted_total").is_empty());
+
+    let found = metrics.histograms("http_request_duration_seconds");
+    found.values().for_each(exposition::Buckets::assert_consistent);
+    let counts: BTreeMap<_, _> = found.into_iter().map(|(labels, buckets)| (labels, buckets.count)).collect();
+    assert_eq!(counts, floats(durations));
+}
+
+fn assert_cache(metrics: &Exposition, script: &Script, cache: &Value) {
+    let by_class = |of: fn(&Lookups) -> u64| {
+        floats(BTreeMap::from([
+            (labels([("class", "tenant")]), of(&script.tenants)),
+            (labels([("class", "schedule")]), of(&script.schedules)),
+        ]))
+    };
+    assert_eq!(metrics.all("cache_hits_total"), by_class(|lookups| lookups.hits));
+    assert_eq!(metrics.all("cache_misses_total"), by_class(|lookups| lookups.misses));
+    let tier = labels([("tier", "l1")]);
+    assert_eq!(metrics.all("cache_entries"), floats(BTreeMap::from([(tier.clone(), script.entries)])));
+    let latency = metrics.histograms("cache_response_seconds");
+    latency[&tier].assert_consistent();
+    assert_eq!(cache["latency_us"]["samples"].as_u64().map(float), Some(latency[&tier].count));
+}
+
+fn assert_limiters(metrics: &Exposition, script: &Script) {
+    let (mut decisions, mut tracked, mut blocked) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    for (limiter, did) in [("ddos", &script.ddos), ("api", &script.client), ("tenant", &script.quota)] {
+        decisions.insert(labels([("limiter", limiter), ("decision", "allowed")]), did.allowed);
+        decisions.insert(labels([("limiter", limiter), ("decision", "denied")]), did.denied);
+        tracked.insert(labels([("limiter", limiter)]), did.keys);
+        blocked.insert(labels([("limiter", limiter)]), 0);
+    }
+    assert_eq!(metrics.all("ratelimit_decisions_total"), floats(decisions));
+    assert_eq!(metrics.all("ratelimit_tracked_keys"), floats(tracked));
+    assert_eq!(metrics.all("ratelimit_blocked_keys"), floats(blocked));
+}
+
+fn assert_queue(metrics: &Exposition, script: &Script) {
+    let by = |label: &'static str, values: &[(&'static str, &'static str)]| {
+        let value = |(shown, name): &(&'static str, &'static str)| {
+            (labels([("queue", "import"), (label, shown)]), script.queue[name])
+        };
+        floats(values.iter().map(value).collect())
+    };
+    let states = ["ready", "delayed", "leased", "done", "dead", "cancelled"].map(|state| (state, state));
+    assert_eq!(metrics.all("tidegate_queue_jobs"), by("state", &states));
+    let outcomes = [
+        ("completed", "completed_total"),
+        ("failed", "failed_total"),
+        ("retried", "retried_total"),
+        ("reclaimed", "reclaimed_total"),
+        ("stale_ack", "stale_acks_total"),
+    ];
+    assert_eq!(metrics.all("tidegate_jobs_total"), by("outcome", &outcomes));
+    assert_eq!(metrics.all("tidegate_queue_length"), floats(BTreeMap::from([(labels([("queue", "import")]), 0)])));
+}
+
+/// Reads a page of operations; it counts as a request of the script.
+async fn read(script: &mut Script, path: &str) -> Value {
+    script.get(path, path, 200).await.json().await.expect("JSON")
+}
+
+/// All requests that were answered.
+fn total(script: &Script) -> u64 {
+    script.answers.values().flat_map(BTreeMap::values).sum()
+}
+
+/// The item of a list whose `key` says `name`.
+fn named<'a>(items: &'a Value, key: &str, name: &str) -> &'a Value {
+    let items = items.as_array().expect("a list");
+    items.iter().find(|item| item[key] == name).expect("an item of that name")
+}
+
+fn class(name: &str, ttl_seconds: u64, lookups: Lookups) -> Value {
+    json!({
+        "class": name, "ttl_seconds": ttl_seconds,
+        "hits": lookups.hits, "stale_hits": 0, "misses": lookups.misses, "hit_rate": rate(lookups),
+        "loads": lookups.misses, "load_failures": 0, "collapsed": 0, "invalidations": lookups.invalidations,
+    })
+}
+
+fn rate(lookups: Lookups) -> f64 {
+    float(lookups.hits) / float(lookups.hits + lookups.misses)
+}
+
+fn stats(did: &Decisions) -> Value {
+    json!({
+        "allowed": did.allowed, "denied": did.denied, "failed": 0, "tracked_keys": did.keys,
+        "blocked_keys": 0, "evicted_live": 0, "top_denied": did.top_denied,
+    })
+}
+
+/// Answers by endpoint and class, as a list of performance tells them; endpoints without any are left out.
+fn counted(endpoints: &Value) -> BTreeMap<(String, String), BTreeMap<String, u64>> {
+    let mut counted = BTreeMap::new();
+    for endpoint in endpoints.as_array().expect("a list") {
+        let text = |name: &str| endpoint[name].as_str().expect("text").to_owned();
+        let classes = endpoint["classes"].as_object().expect("classes").iter();
+        let classes = classes.map(|(class, count)| (class.clone(), count.as_u64().expect("a count")));
+        let classes: BTreeMap<_, _> = classes.filter(|(_, count)| *count > 0).collect();
+        assert_eq!(endpoint["count"].as_u64(), Some(classes.values().sum()), "{endpoint}");
+        if !classes.is_empty() {
+            counted.insert((text("method"), text("route")), classes);
+        }
+    }
+    counted
+}
+
+fn floats(counts: BTreeMap<Labels, u64>) -> BTreeMap<Labels, f64> {
+    counts.into_iter().map(|(labels, count)| (labels, float(count))).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a test counts to some hundreds")]
+fn float(count: u64) -> f64 {
+    count as f64
+}

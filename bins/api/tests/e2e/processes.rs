@@ -1,0 +1,396 @@
+//! Several processes on one data directory: APIs that must not serve one another's past, workers that take over.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
+use tidegate_testkit::{Process, poll_until};
+
+use crate::harness::{Api, DEADLINE, csv, good_titles, header, problem, schedule, success_json, worker};
+
+/// An API that leaves the jobs to others, and whose readers may be as fast as they can.
+const API_ALONE: &[(&str, &str)] = &[("TIDEGATE_WORKER", "none"), ("TIDEGATE_LIMIT_DDOS", "1000000/second")];
+/// How long a job stays a dead worker's.
+const LEASE: Duration = Duration::from_secs(3);
+/// A worker that takes one import at a time and some seconds for a thousand lines.
+const SLOW_WORKER: &[(&str, &str)] = &[
+    ("TIDEGATE_QUEUE_IMPORT_CONCURRENCY", "1"),
+    ("TIDEGATE_QUEUE_LEASE", "3s"),
+    ("TIDEGATE_IMPORT_CHUNK", "50"),
+    ("TIDEGATE_IMPORT_PAUSE", "100ms"),
+];
+/// Changes in one process, each read at once in the other.
+const ROUNDS: usize = 200;
+
+#[tokio::test]
+async fn two_workers_share_the_imports() {
+    let api = Api::start_with(API_ALONE).await;
+    let (one, two) = (start_worker(&api, SLOW_WORKER), start_worker(&api, SLOW_WORKER));
+    let mut imports = Vec::new();
+    for number in 1..=4 {
+        let (tenant, lines, bad) = (format!("tenant-{number}"), 1_000 + number, [number, 500 + number]);
+        api.create_tenant(&tenant, "enterprise").await;
+        let id = api.import_csv(&tenant, csv(lines, &bad)).await;
+        imports.push((id, tenant, lines, bad));
+    }
+
+    // Each worker runs one at a time, so that two at once are one each.
+    let both = poll_until(DEADLINE, async || (busy_workers(&api).await.len() == 2).then_some(()));
+    both.await.expect("both workers run an import at the same time");
+    let pids: Vec<_> = busy_workers(&api).await.iter().map(|worker| worker["pid"].clone()).collect();
+    assert!(pids.iter().all(|pid| [one.pid(), two.pid()].map(|own| json!(own)).contains(pid)), "{pids:?}");
+
+    for (id, tenant, lines, bad) in &imports {
+        let job = api.job_in_state(id, "done").await;
+        assert_eq!((&job["result"]["imported"], &job["result"]["rejected"]), (&json!(lines - 2), &json!(2)));
+        assert_eq!(job["deliveries"], 1);
+        assert_eq!(api.titles(tenant).await, good_titles(*lines, bad));
+    }
+    let queue = api.json("/api/queue/import").await;
+    assert_eq!((&queue["completed_total"], &queue["reclaimed_total"]), (&json!(4), &json!(0)));
+}
+
+#[tokio::test]
+async fn a_killed_worker_is_replaced_by_the_other_within_its_lease() {
+    let bad = [1, 999, 2_000];
+    let api = Api::start_with(API_ALONE).await;
+    api.create_tenant("acme", "enterprise").await;
+    let mut workers = [start_worker(&api, SLOW_WORKER), start_worker(&api, SLOW_WORKER)];
+    let id = api.import_csv("acme", csv(2_000, &bad)).await;
+    let (busy, worker_id) = worker_of_the_import(&api, &mut workers, &id).await;
+
+    busy.kill9().expect("it runs");
+    let taken_over = poll_until(LEASE + Duration::from_secs(7), async || {
+        Some(api.job(&id).await).filter(|job| job["deliveries"] == 2)
+    });
+    taken_over.await.expect("the other takes over when the lease has ended");
+
+    let job = api.job_in_state(&id, "done").await;
+    assert_eq!(job["attempts"][0]["error"], format!("lease expired at worker {worker_id}"));
+    assert_eq!(job["attempts"].as_array().map(Vec::len), Some(2), "{job}");
+    assert_eq!((&job["result"]["imported"], &job["result"]["rejected"]), (&json!(1_997), &json!(3)));
+    assert_eq!(reject_lines(&job), [2, 1_000, 2_001]);
+    assert_eq!(api.titles("acme").await, good_titles(2_000, &bad));
+}
+
+#[tokio::test]
+async fn a_worker_that_hung_finds_its_import_in_other_hands() {
+    let bad = [1, 999, 2_000];
+    let api = Api::start_with(API_ALONE).await;
+    api.create_tenant("acme", "enterprise").await;
+    let mut workers = [start_worker(&api, SLOW_WORKER), start_worker(&api, SLOW_WORKER)];
+    let id = api.import_csv("acme", csv(2_000, &bad)).await;
+    let (busy, _) = worker_of_the_import(&api, &mut workers, &id).await;
+
+    hang(&api, busy).await;
+    // Awake again while the other is in the midst of it, and still of the belief that it is its own.
+    api.job_when(&id, |job| job["deliveries"] == 2 && job["progress"].is_object()).await;
+    busy.resume().expect("it runs");
+
+    let job = api.job_in_state(&id, "done").await;
+    assert_eq!((&job["deliveries"], &job["failures"]), (&json!(2), &json!(0)));
+    assert_eq!((&job["result"]["imported"], &job["result"]["rejected"]), (&json!(1_997), &json!(3)));
+    assert_eq!(reject_lines(&job), [2, 1_000, 2_001]);
+    assert_eq!(api.titles("acme").await, good_titles(2_000, &bad));
+    for worker in &mut workers {
+        assert_eq!(worker.stop().await.expect("it ends").code(), Some(0));
+    }
+}
+
+#[tokio::test]
+async fn an_update_in_one_api_is_seen_by_the_next_read_in_the_other() {
+    let (a, b) = two_apis().await;
+    let id = create(&a, "before").await;
+    let path = format!("/api/schedules/{id}");
+    for round in 0..ROUNDS {
+        let title = format!("round {round}");
+        success_json(put(&a, &path, &title)).await;
+
+        let read = b.get_as("acme", &path).send().await.expect("an answer");
+        assert_eq!(cache_status(&read), "tidegate; fwd=uri-miss; stored");
+        assert_eq!(title_of(read).await, title);
+        let again = b.get_as("acme", &path).send().await.expect("an answer");
+        assert!(cache_status(&again).starts_with("tidegate; hit"), "what the next update makes stale is cached");
+        assert_eq!(title_of(again).await, title);
+    }
+}
+
+#[tokio::test]
+async fn what_one_api_creates_and_deletes_is_listed_and_gone_in_the_other() {
+    let (a, b) = two_apis().await;
+    for round in 0..ROUNDS {
+        let id = create(&a, &format!("round {round}")).await;
+        let path = format!("/api/schedules/{id}");
+        assert_eq!(b.titles("acme").await, [format!("round {round}")]);
+        assert_eq!(b.get_as("acme", &path).send().await.expect("an answer").status(), StatusCode::OK);
+
+        let delete = a.request(Method::DELETE, &path).header("x-tenant-id", "acme");
+        assert_eq!(delete.send().await.expect("an answer").status(), StatusCode::NO_CONTENT);
+        problem(b.get_as("acme", &path).send().await.expect("an answer"), 404, "not-found").await;
+        assert!(b.titles("acme").await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn readers_in_one_api_never_fall_behind_a_writer_in_the_other() {
+    let (a, b) = two_apis().await;
+    let id = create(&a, "0").await;
+    let path = format!("/api/schedules/{id}");
+
+    let acknowledged = AtomicUsize::new(0);
+    let write = async {
+        for round in 1..=ROUNDS {
+            success_json(put(&a, &path, &round.to_string())).await;
+            acknowledged.store(round, Ordering::SeqCst);
+        }
+    };
+    let read = async || {
+        let mut reads = 0;
+        while acknowledged.load(Ordering::SeqCst) < ROUNDS {
+            let before = acknowledged.load(Ordering::SeqCst);
+            let found = round_at(&b, &path).await;
+            assert!(found >= before, "round {found} was served after round {before} was acknowledged");
+            reads += 1;
+        }
+        reads
+    };
+    let ((), one, two, three) = tokio::join!(write, read(), read(), read());
+    assert!(one + two + three > ROUNDS, "the readers read all the time: {one}, {two}, {three}");
+}
+
+#[tokio::test]
+async fn what_a_reader_saw_in_one_api_is_not_unseen_in_the_writers_own() {
+    let (a, b) = two_apis().await;
+    let id = create(&a, "0").await;
+    let path = format!("/api/schedules/{id}");
+    let written = AtomicBool::new(false);
+    let write = async {
+        for round in 1..=ROUNDS {
+            success_json(put(&a, &path, &round.to_string())).await;
+        }
+        written.store(true, Ordering::SeqCst);
+    };
+    // The writer's own cache must be as true as the other, from the moment of the commit and not of its answer.
+    let read = async || {
+        while !written.load(Ordering::SeqCst) {
+            let seen = round_at(&b, &path).await;
+            let own = round_at(&a, &path).await;
+            assert!(own >= seen, "the writer served round {own} after the other had served {seen}");
+        }
+    };
+    tokio::join!(write, read(), read(), read());
+}
+
+#[tokio::test]
+async fn rows_of_a_worker_are_in_the_next_list_of_a_warm_api() {
+    let api = Api::start_with(API_ALONE).await;
+    let settings = [("TIDEGATE_IMPORT_CHUNK", "5"), ("TIDEGATE_IMPORT_PAUSE", "50ms")];
+    let _worker = start_worker(&api, &settings);
+    api.create_tenant("acme", "enterprise").await;
+    let list = || async { api.get_as("acme", "/api/schedules?limit=200").send().await.expect("an answer") };
+    assert_eq!(items_of(list().await).await, 0);
+    assert!(cache_status(&list().await).starts_with("tidegate; hit"));
+
+    let id = api.import_csv("acme", csv(150, &[])).await;
+    let mut seen = Vec::new();
+    let done = poll_until(DEADLINE, async || {
+        let job = api.job(&id).await;
+        // What the worker has reported, it has committed before.
+        let reported = imported_so_far(&job);
+        let listed = items_of(list().await).await;
+        assert!(listed >= reported, "{listed} rows are listed when {reported} were reported");
+        seen.push(reported);
+        (job["state"] == "done").then_some(())
+    });
+    done.await.expect("the import is done");
+    seen.dedup();
+    assert!(seen.len() >= 4, "the list was read while rows came in: {seen:?}");
+    assert_eq!(api.titles("acme").await, good_titles(150, &[]));
+}
+
+#[tokio::test]
+async fn a_change_of_tier_in_one_api_binds_the_next_request_in_the_other() {
+    let (a, b) = two_apis().await;
+    a.create_tenant("small", "free").await;
+    let list = || async { b.get_as("small", "/api/schedules").send().await.expect("an answer") };
+    for _ in 0..60 {
+        assert_eq!(list().await.status(), StatusCode::OK);
+    }
+    let refused = problem(list().await, 429, "rate-limited").await;
+    assert_eq!((&refused["window"], &refused["tier"]), (&json!("minute"), &json!("free")));
+
+    set_plan(&a, json!({"tenant_id": "small", "tier": "premium"})).await;
+    assert_eq!(list().await.status(), StatusCode::OK);
+    set_plan(&a, json!({"tenant_id": "small", "limits": {"per_hour": 61}})).await;
+    let refused = problem(list().await, 429, "rate-limited").await;
+    assert_eq!((&refused["window"], &refused["tier"]), (&json!("hour"), &json!("premium")));
+    set_plan(&a, json!({"tenant_id": "small", "limits": {}})).await;
+    assert_eq!(list().await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_purge_in_one_api_reaches_the_other_and_only_what_it_names() {
+    let (a, b) = two_apis().await;
+    let id = create(&a, "kept").await;
+    let (schedule, list) = (format!("/api/schedules/{id}"), String::from("/api/schedules"));
+    let key = format!("schedule:acme:{id}");
+    // The selection, and whether it covers the schedule and the list.
+    let purges = [
+        (json!({"all": true}), true, true),
+        (json!({"type": "all"}), true, true),
+        (json!({"type": "schedule"}), true, true),
+        (json!({"pattern": "schedule:acme:*"}), true, false),
+        (json!({"pattern": "schedules:*", "type": "schedule"}), false, true),
+        (json!({"keys": [key]}), true, false),
+        (json!({"tags": ["schedules-of:acme"]}), false, true),
+        (json!({"type": "tenant"}), false, false),
+        (json!({"pattern": "schedule*:globex:*"}), false, false),
+    ];
+    for (selection, schedule_goes, list_goes) in purges {
+        for path in [&schedule, &list] {
+            let warm = b.get_as("acme", path).send().await.expect("an answer");
+            assert_eq!(warm.status(), StatusCode::OK);
+            assert!(is_hit(&b, path).await, "{path} is cached before {selection}");
+        }
+        success_json(a.request(Method::DELETE, "/api/cache").json(&selection)).await;
+        assert_eq!(is_hit(&b, &schedule).await, !schedule_goes, "{selection} and the schedule");
+        assert_eq!(is_hit(&b, &list).await, !list_goes, "{selection} and the list");
+    }
+}
+
+#[tokio::test]
+async fn health_is_degraded_while_no_worker_serves_the_queue() {
+    let api = Api::start_with(API_ALONE).await;
+    let told = health_when(&api, is_unserved).await;
+    assert_eq!((&told["status"], &told["health"]), (&json!("warn"), &json!("degraded")));
+    let reason = reason_of_the_queue(&told).expect("a reason");
+    assert!(!reason["message"].as_str().expect("a message").is_empty());
+    assert_eq!((&reason["observed"], &reason["threshold"]), (&json!(1.0), &json!(0.5)));
+
+    let mut worker = start_worker(&api, &[]);
+    health_when(&api, |health| health["status"] == "pass" && !is_unserved(health)).await;
+    worker.stop().await.expect("it ends");
+    let told = health_when(&api, is_unserved).await;
+    assert_eq!(told["status"], "warn");
+}
+
+async fn two_apis() -> (Api, Api) {
+    let a = Api::start_with(API_ALONE).await;
+    let b = a.start_beside(API_ALONE).await;
+    create_unlimited(&a, "acme").await;
+    (a, b)
+}
+
+/// Creates a tenant whose quota no test uses up.
+async fn create_unlimited(api: &Api, tenant: &str) {
+    let limits = json!({"per_minute": 1_000_000, "per_hour": 1_000_000, "per_day": 1_000_000});
+    let body = json!({"id": tenant, "name": tenant, "tier": "enterprise", "limits": limits});
+    success_json(api.request(Method::POST, "/api/tenants").json(&body)).await;
+}
+
+async fn set_plan(api: &Api, plan: Value) {
+    success_json(api.request(Method::POST, "/api/rate-limit").json(&plan)).await;
+}
+
+async fn create(api: &Api, title: &str) -> String {
+    let request = api.request(Method::POST, "/api/schedules").header("x-tenant-id", "acme").json(&schedule(title));
+    success_json(request).await["id"].as_str().expect("an id").to_owned()
+}
+
+fn put(api: &Api, path: &str, title: &str) -> RequestBuilder {
+    api.request(Method::PUT, path).header("x-tenant-id", "acme").json(&schedule(title))
+}
+
+async fn title_of(answer: Response) -> String {
+    assert_eq!(answer.status(), StatusCode::OK);
+    let schedule: Value = answer.json().await.expect("JSON");
+    schedule["title"].as_str().expect("a title").to_owned()
+}
+
+/// The round that the schedule's title tells.
+async fn round_at(api: &Api, path: &str) -> usize {
+    let title = title_of(api.get_as("acme", path).send().await.expect("an answer")).await;
+    title.parse().expect("a round")
+}
+
+async fn items_of(answer: Response) -> usize {
+    assert_eq!(answer.status(), StatusCode::OK);
+    let page: Value = answer.json().await.expect("JSON");
+    page["items"].as_array().expect("items").len()
+}
+
+fn cache_status(answer: &Response) -> String {
+    header(answer, "cache-status")
+}
+
+async fn is_hit(api: &Api, path: &str) -> bool {
+    let answer = api.get_as("acme", path).send().await.expect("an answer");
+    cache_status(&answer).starts_with("tidegate; hit")
+}
+
+/// How many rows the import has reported.
+fn imported_so_far(job: &Value) -> usize {
+    let message = job["progress"]["message"].as_str().unwrap_or("0 imported");
+    message.split(' ').next().and_then(|count| count.parse().ok()).expect("a count")
+}
+
+/// The numbers of the bad lines in the job's result.
+fn reject_lines(job: &Value) -> Vec<u64> {
+    let rejects = job["result"]["rejects"].as_array().expect("rejects");
+    rejects.iter().map(|reject| reject["line"].as_u64().expect("a number")).collect()
+}
+
+fn start_worker(api: &Api, variables: &[(&str, &str)]) -> Process {
+    worker(api.scratch.path(), variables).start().expect("the worker starts")
+}
+
+/// The workers that said last that they run a job.
+async fn busy_workers(api: &Api) -> Vec<Value> {
+    let queue = api.json("/api/queue/import").await;
+    let workers = queue["workers"].as_array().expect("workers").clone();
+    workers.into_iter().filter(|worker| worker["running"] != 0).collect()
+}
+
+/// The process that runs the import, once it has begun, and its id as a worker.
+async fn worker_of_the_import<'a>(api: &Api, workers: &'a mut [Process], id: &str) -> (&'a mut Process, String) {
+    api.job_when(id, |job| job["state"] == "leased" && job["progress"].is_object()).await;
+    let busy = poll_until(DEADLINE, async || busy_workers(api).await.pop()).await.expect("one says that it runs it");
+    let process = workers.iter_mut().find(|worker| busy["pid"] == json!(worker.pid())).expect("one of these");
+    (process, busy["id"].as_str().expect("an id").to_owned())
+}
+
+/// Hangs a worker outside of its transactions: in the midst of one it would hold the lock of a database, which SQLite
+/// takes from a dead process and not from a hung one.
+async fn hang(api: &Api, worker: &mut Process) {
+    let plan = json!({"tenant_id": "acme", "tier": "enterprise"});
+    let hung = poll_until(DEADLINE, async || {
+        worker.pause().await.expect("it runs");
+        let writes = [
+            api.request(Method::POST, "/api/queue/import/resume"),
+            api.request(Method::POST, "/api/rate-limit").json(&plan),
+        ];
+        let [jobs, tables] = writes.map(|write| write.timeout(Duration::from_secs(1)).send());
+        let answers: [_; 2] = tokio::join!(jobs, tables).into();
+        if answers.iter().all(|answer| answer.as_ref().is_ok_and(|answer| answer.status().is_success())) {
+            return Some(());
+        }
+        worker.resume().expect("it runs");
+        None
+    });
+    hung.await.expect("it holds no lock at some moment");
+}
+
+async fn health_when(api: &Api, when: impl Fn(&Value) -> bool) -> Value {
+    let told = poll_until(DEADLINE, async || Some(api.json("/health").await).filter(&when));
+    told.await.expect("health comes to tell it")
+}
+
+fn reason_of_the_queue(health: &Value) -> Option<&Value> {
+    let reasons = health["reasons"].as_array()?;
+    reasons.iter().find(|reason| reason["component"] == "queues_without_live_worker")
+}
+
+fn is_unserved(health: &Value) -> bool {
+    reason_of_the_queue(health).is_some()
+}

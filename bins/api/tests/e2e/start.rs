@@ -1,0 +1,427 @@
+//! The first start, the next ones, and who may do what.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::Path;
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use tidegate_testkit::{Process, ProcessBuilder, Scratch, Stream, binary, poll_until};
+use tokio::net::TcpStream;
+
+use crate::harness::{Api, DEADLINE, Ended, api, client, header, listening_at, problem, run, schedule, success_json};
+
+const ADMIN: &str = "admin-token-0123456789";
+const READ: &str = "read-token-0123456789";
+const SERVICE: &str = "service-token-0123456789";
+const TOKENS: [(&str, &str); 3] =
+    [("TIDEGATE_ADMIN_TOKEN", ADMIN), ("TIDEGATE_READ_TOKEN", READ), ("TIDEGATE_SERVICE_TOKEN", SERVICE)];
+
+/// The API as somebody starts it who set nothing but a free port.
+fn plain(directory: &Path) -> ProcessBuilder {
+    Process::builder(binary("tidegate-api")).current_dir(directory).env("TIDEGATE_LISTEN", "127.0.0.1:0")
+}
+
+/// The commands that the banner offers.
+async fn offered_commands(process: &mut Process) -> Vec<String> {
+    process.wait_for_line("curl -si", DEADLINE).await.expect("the banner to its end");
+    let lines = process.log().lines().into_iter().filter(|line| line.stream == Stream::Stdout);
+    lines.map(|line| line.text.trim().to_owned()).filter(|line| line.starts_with("curl ")).collect()
+}
+
+/// Does what a person does who pastes the command into a shell.
+async fn paste(command: &str, variables: &[(&str, &str)]) -> Ended {
+    let shell = Process::builder("/bin/sh").args(["-c", command]).env("no_proxy", "*");
+    run(variables.iter().fold(shell, |shell, (name, value)| shell.env(name, value))).await
+}
+
+fn json_of(ended: &Ended) -> Value {
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    serde_json::from_str(&ended.out).expect(&ended.out)
+}
+
+#[tokio::test]
+async fn the_first_start_says_where_it_is_what_it_runs_on_and_what_to_try() {
+    let scratch = Scratch::new();
+    let mut process = plain(scratch.path()).start().unwrap();
+    let url = listening_at(&mut process).await;
+    let commands = offered_commands(&mut process).await;
+    assert_eq!(commands.len(), 3, "{commands:?}");
+    let banner = process.log().find(|line| line.contains("SQLite")).expect("what it runs on");
+    for part in ["./data", "tidegate.db", "queue.db", "in memory", "inside this process"] {
+        assert!(banner.contains(part), "{banner}");
+    }
+    for command in &commands {
+        assert!(command.contains(&url), "{command}");
+    }
+
+    let tenant = json_of(&paste(&commands[0], &[]).await);
+    assert_eq!(tenant["id"], "acme");
+    assert!(tenant["api_key"].as_str().is_some_and(|key| key.starts_with("tk_")), "{tenant}");
+    let created = json_of(&paste(&commands[1], &[]).await);
+    assert_eq!(created["title"], "Stand-up");
+    let listed = paste(&commands[2], &[]).await;
+    assert_eq!(listed.code, Some(0), "{}", listed.err);
+    assert!(listed.out.starts_with("HTTP/1.1 200"), "{}", listed.out);
+    assert!(listed.out.to_lowercase().contains("cache-status: tidegate"), "{}", listed.out);
+    assert!(listed.out.contains(created["id"].as_str().unwrap()), "{}", listed.out);
+
+    for file in ["data/tidegate.db", "data/queue.db"] {
+        assert!(scratch.join(file).is_file(), "{file}");
+    }
+}
+
+#[tokio::test]
+async fn with_tokens_the_offered_commands_work_too() {
+    let mut api = Api::start_with(&TOKENS).await;
+    let commands = offered_commands(&mut api.process).await;
+    assert_eq!(commands.len(), 3, "{commands:?}");
+    let mut variables = vec![("TIDEGATE_ADMIN_TOKEN", ADMIN)];
+    let tenant = json_of(&paste(&commands[0], &variables).await);
+    variables.push(("TENANT_KEY", tenant["api_key"].as_str().unwrap()));
+    let created = json_of(&paste(&commands[1], &variables).await);
+    let listed = paste(&commands[2], &variables).await;
+    assert!(listed.out.starts_with("HTTP/1.1 200"), "{}", listed.out);
+    assert!(listed.out.contains(created["id"].as_str().unwrap()), "{}", listed.out);
+}
+
+#[tokio::test]
+async fn it_listens_on_loopback_only() {
+    let api = Api::start().await;
+    let address: SocketAddr = api.url.trim_start_matches("http://").parse().unwrap();
+    assert_eq!(address.ip().to_string(), "127.0.0.1");
+    TcpStream::connect(address).await.expect("it listens there");
+
+    // On 0.0.0.0 it would answer these too.
+    let mut others: Vec<IpAddr> = vec!["127.0.0.2".parse().unwrap(), "::1".parse().unwrap()];
+    others.extend(address_in_the_network());
+    for other in others {
+        let outcome = TcpStream::connect((other, address.port())).await;
+        assert!(outcome.is_err(), "something answers on {other}");
+    }
+}
+
+/// This machine's address towards others, if it has one. Nothing is sent: the socket only picks its route.
+fn address_in_the_network() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("198.51.100.1:9").ok()?;
+    socket.local_addr().ok().map(|address| address.ip()).filter(|address| !address.is_loopback())
+}
+
+#[tokio::test]
+async fn help_names_settings_and_exit_codes() {
+    for program in ["tidegate-api", "tidegate-worker"] {
+        let ended = run(Process::builder(binary(program)).arg("--help")).await;
+        assert_eq!(ended.code, Some(0));
+        for part in ["--config", "--check", "TIDEGATE_LISTEN", "TIDEGATE_DATA_DIR", "RUST_LOG", "Exit codes"] {
+            assert!(ended.out.contains(part), "{program} {part}: {}", ended.out);
+        }
+        let ended = run(Process::builder(binary(program)).arg("--version")).await;
+        assert_eq!((ended.code, ended.out), (Some(0), format!("{program} {}\n", env!("CARGO_PKG_VERSION"))));
+    }
+}
+
+#[tokio::test]
+async fn check_judges_the_settings_and_touches_nothing() {
+    let scratch = Scratch::new();
+    let good = run(plain(scratch.path()).arg("--check")).await;
+    assert_eq!((good.code, good.err.as_str()), (Some(0), ""));
+    let bad = run(plain(scratch.path()).arg("--check").env("TIDEGATE_CACHE_ENTRIES", "many")).await;
+    assert_eq!(bad.code, Some(2));
+    assert!(bad.err.contains("TIDEGATE_CACHE_ENTRIES"), "{}", bad.err);
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn printed_settings_tell_their_source_and_mask_secrets() {
+    let scratch = Scratch::new();
+    let file = scratch.join("settings.toml");
+    std::fs::write(&file, format!("[tokens]\nread = '{READ}'\n[import]\nchunk = 77\n")).unwrap();
+    let secrets = [
+        ("TIDEGATE_ADMIN_TOKEN", ADMIN),
+        ("REDIS_URL", "redis://:hunter2-redis@127.0.0.1"),
+        ("DATABASE_URL", "postgres://app:hunter2-postgres@127.0.0.1/app"),
+    ];
+    let program = plain(scratch.path()).arg("--print-settings").arg("--config").arg(&file);
+    let ended = run(secrets.iter().fold(program, |program, (name, value)| program.env(name, value))).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    for part in
+        ["tokens.admin = \"****\"", "tokens.read = \"****\"", "import.chunk = \"77\"", "listen = \"127.0.0.1:0\""]
+    {
+        assert!(ended.out.contains(part), "{part}: {}", ended.out);
+    }
+    for source in ["environment variable TIDEGATE_ADMIN_TOKEN", "settings.toml", ", default"] {
+        assert!(ended.out.contains(source), "{source}: {}", ended.out);
+    }
+    for secret in [ADMIN, READ, "hunter2"] {
+        assert!(!ended.out.contains(secret) && !ended.err.contains(secret), "{secret} is shown");
+    }
+}
+
+#[tokio::test]
+async fn no_secret_reaches_the_log_even_at_trace() {
+    let mut variables = TOKENS.to_vec();
+    variables.push(("RUST_LOG", "trace"));
+    let mut api = Api::start_with(&variables).await;
+    let tenant = json!({"id": "acme", "name": "Acme", "tier": "free"});
+    let created = success_json(api.request(Method::POST, "/api/tenants").bearer_auth(ADMIN).json(&tenant)).await;
+    let key = created["api_key"].as_str().unwrap().to_owned();
+    let guessed = "tk_guessed-0123456789";
+    success_json(api.request(Method::POST, "/api/schedules").bearer_auth(&key).json(&schedule("one"))).await;
+    for (path, token) in [
+        ("/api/schedules", key.as_str()),
+        ("/api/schedules", guessed),
+        ("/api/queue", READ),
+        ("/api/queue", ADMIN),
+        ("/api/queue", SERVICE),
+        ("/api/tenants/acme", key.as_str()),
+        ("/metrics", ADMIN),
+    ] {
+        let answer = api.request(Method::GET, path).bearer_auth(token).send().await.unwrap();
+        let text = format!("{:?} {}", answer.headers().clone(), answer.text().await.unwrap());
+        assert!(!text.contains(token), "{path} repeats a token: {text}");
+    }
+    api.process.stop().await.unwrap();
+
+    let log = api.process.log();
+    assert_eq!(log.dropped(), 0, "the whole log was read");
+    assert!(log.lines().iter().any(|line| line.text.contains("INSERT INTO api_key")), "the log tells everything");
+    for secret in [ADMIN, READ, SERVICE, key.as_str(), guessed] {
+        let told = log.lines().into_iter().find(|line| line.text.contains(secret));
+        assert!(told.is_none(), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn sigterm_ends_it_well_and_turns_it_unready() {
+    let mut api = Api::start().await;
+    api.create_tenant("acme", "enterprise").await;
+    let url = format!("{}/readyz", api.url);
+    assert_eq!(client().get(&url).send().await.unwrap().status(), 200);
+
+    let turned_away = poll_until(DEADLINE, async || match client().get(&url).send().await {
+        Ok(answer) => (answer.status() == 503).then_some(()),
+        Err(error) => error.is_request().then_some(()),
+    });
+    let (status, turned_away) = tokio::join!(api.process.stop(), turned_away);
+    assert_eq!(status.unwrap().code(), Some(0));
+    turned_away.unwrap();
+    // The last connection writes the log back: what is in the files is all there is.
+    for leftover in ["tidegate.db-wal", "queue.db-wal"] {
+        assert!(!api.scratch.join(leftover).exists(), "{leftover}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_instance_on_the_same_address_is_refused_and_the_first_goes_on() {
+    let first = Api::start().await;
+    first.create_tenant("acme", "enterprise").await;
+    let address = first.url.trim_start_matches("http://");
+    let elsewhere = Scratch::new();
+    for directory in [first.scratch.path(), elsewhere.path()] {
+        let second = run(api(directory, &[]).env("TIDEGATE_LISTEN", address)).await;
+        assert_eq!(second.code, Some(4), "{}", second.err);
+        assert!(second.err.contains(address) && second.err.contains("TIDEGATE_LISTEN"), "{}", second.err);
+    }
+    assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0, "it gave up before it wrote anything");
+    assert_eq!(first.json("/api/tenants/acme").await["id"], "acme");
+}
+
+#[tokio::test]
+async fn a_second_instance_on_the_same_data_serves_the_same_tenants() {
+    let first = Api::start().await;
+    let mut second = first.start_beside(&[]).await;
+    first.create_tenant("acme", "enterprise").await;
+    assert_eq!(second.json("/api/tenants/acme").await["tier"], "enterprise");
+    assert_eq!(second.process.stop().await.unwrap().code(), Some(0));
+    assert_eq!(first.json("/api/tenants/acme").await["id"], "acme");
+}
+
+#[tokio::test]
+async fn a_restart_keeps_data() {
+    let mut api = Api::start().await;
+    let tenant = api.create_tenant("acme", "premium").await;
+    let key = tenant["api_key"].as_str().unwrap();
+    let made = api.request(Method::POST, "/api/schedules").bearer_auth(key).json(&schedule("kept"));
+    let made = success_json(made).await;
+
+    assert_eq!(api.process.stop().await.unwrap().code(), Some(0));
+    api.restart().await;
+    let path = format!("/api/schedules/{}", made["id"].as_str().unwrap());
+    assert_eq!(success_json(api.request(Method::GET, &path).bearer_auth(key)).await, made);
+    assert_eq!(api.json("/api/tenants/acme").await["tier"], "premium");
+    let again = api.request(Method::POST, "/api/tenants").json(&json!({"id": "acme", "name": "Acme"}));
+    problem(again.send().await.unwrap(), 409, "exists").await;
+}
+
+#[tokio::test]
+async fn a_bind_that_others_can_reach_wants_a_token() {
+    let scratch = Scratch::new();
+    for listen in ["0.0.0.0:0", "[::]:0"] {
+        let open = run(api(scratch.path(), &[]).env("TIDEGATE_LISTEN", listen)).await;
+        assert_eq!(open.code, Some(2), "{}", open.err);
+        for part in ["TIDEGATE_LISTEN", "TIDEGATE_ADMIN_TOKEN", "tokens.admin"] {
+            assert!(open.err.contains(part), "{}", open.err);
+        }
+        // The read token alone guards no change.
+        let half = api(scratch.path(), &[("TIDEGATE_READ_TOKEN", READ)]).env("TIDEGATE_LISTEN", listen);
+        assert_eq!(run(half).await.code, Some(2));
+    }
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+
+    let guarded = api(scratch.path(), &TOKENS).env("TIDEGATE_LISTEN", "0.0.0.0:0");
+    let mut guarded = guarded.start().unwrap();
+    let url = listening_at(&mut guarded).await.replace("0.0.0.0", "127.0.0.1");
+    let answer = client().get(format!("{url}/api/queue")).send().await.unwrap();
+    problem(answer, 401, "unauthorized").await;
+}
+
+/// What a sender of one token is told by reads and by changes.
+struct Expected {
+    sender: &'static str,
+    token: Option<String>,
+    reads: u16,
+    changes: u16,
+}
+
+/// Every operations route: its request, and whether it changes something.
+fn operations(api: &Api) -> Vec<(RequestBuilder, bool)> {
+    let reads = [
+        "/api/cache",
+        "/api/rate-limit",
+        "/api/rate-limit/tenants/acme",
+        "/api/performance",
+        "/api/queue",
+        "/api/queue/import",
+        "/api/queue/import/jobs",
+    ];
+    let mut all: Vec<_> = reads.iter().map(|path| (api.request(Method::GET, path), false)).collect();
+    let plan = json!({"tenant_id": "acme", "tier": "free"});
+    all.extend([
+        (api.request(Method::DELETE, "/api/cache").json(&json!({"all": true})), true),
+        (api.request(Method::POST, "/api/rate-limit").json(&plan), true),
+        (api.request(Method::DELETE, "/api/rate-limit?limiter=api&key=nobody"), true),
+        (api.request(Method::POST, "/api/queue/import/pause"), true),
+        (api.request(Method::POST, "/api/queue/import/resume"), true),
+    ]);
+    all
+}
+
+#[tokio::test]
+async fn operations_need_the_read_token_and_changes_the_admin_token() {
+    let api = Api::start_with(&TOKENS).await;
+    let tenant = json!({"id": "acme", "name": "Acme"});
+    let tenants = || api.request(Method::POST, "/api/tenants").json(&tenant);
+    let made = success_json(tenants().bearer_auth(ADMIN)).await;
+    let key = made["api_key"].as_str().unwrap().to_owned();
+
+    let matrix = [
+        Expected { sender: "nobody", token: None, reads: 401, changes: 401 },
+        Expected { sender: "a stranger", token: Some("wrong-token-0123456789".into()), reads: 401, changes: 401 },
+        Expected { sender: "half a token", token: Some(ADMIN[..ADMIN.len() - 1].into()), reads: 401, changes: 401 },
+        Expected { sender: "a tenant", token: Some(key), reads: 401, changes: 401 },
+        Expected { sender: "a service", token: Some(SERVICE.into()), reads: 401, changes: 401 },
+        Expected { sender: "a reader", token: Some(READ.into()), reads: 200, changes: 403 },
+        Expected { sender: "an admin", token: Some(ADMIN.into()), reads: 200, changes: 200 },
+    ];
+    for Expected { sender, token, reads, changes } in matrix {
+        for (request, is_change) in operations(&api) {
+            let request = token.iter().fold(request, RequestBuilder::bearer_auth);
+            let answer = request.send().await.unwrap();
+            let (url, wanted) = (answer.url().clone(), if is_change { changes } else { reads });
+            assert_eq!(answer.status(), wanted, "{sender} at {url}");
+            match wanted {
+                401 => {
+                    assert_eq!(header(&answer, "www-authenticate"), "Bearer", "{sender} at {url}");
+                    problem(answer, 401, "unauthorized").await;
+                }
+                403 => drop(problem(answer, 403, "forbidden").await),
+                _ => {}
+            }
+        }
+        let create = token.iter().fold(tenants(), RequestBuilder::bearer_auth);
+        let wanted = if changes == 200 { 409 } else { changes };
+        assert_eq!(create.send().await.unwrap().status(), wanted, "{sender} creates a tenant");
+    }
+    for probe in ["/livez", "/readyz", "/health", "/metrics"] {
+        assert_eq!(api.request(Method::GET, probe).send().await.unwrap().status(), 200, "{probe}");
+    }
+}
+
+#[tokio::test]
+async fn application_routes_need_the_tenants_own_key() {
+    let api = Api::start_with(&TOKENS).await;
+    let mut keys = Vec::new();
+    for id in ["acme", "bolt"] {
+        let body = json!({"id": id, "name": id, "tier": "enterprise"});
+        let made = success_json(api.request(Method::POST, "/api/tenants").bearer_auth(ADMIN).json(&body)).await;
+        keys.push(made["api_key"].as_str().unwrap().to_owned());
+    }
+    let (acme, bolt) = (keys[0].as_str(), keys[1].as_str());
+    let mut unknown = acme.to_owned();
+    unknown.replace_range(10..11, if &acme[10..11] == "0" { "1" } else { "0" });
+
+    for token in [ADMIN, READ, SERVICE, "tk_", &unknown, &acme[..acme.len() - 1]] {
+        let answer = api.request(Method::GET, "/api/schedules").bearer_auth(token).send().await.unwrap();
+        problem(answer, 401, "unauthorized").await;
+    }
+    problem(api.request(Method::GET, "/api/schedules").send().await.unwrap(), 401, "unauthorized").await;
+    success_json(api.request(Method::GET, "/api/schedules").bearer_auth(acme)).await;
+
+    // A tenant is shown to operators and to itself; to another it is not there.
+    let show = async |token: &str| {
+        api.request(Method::GET, "/api/tenants/acme").bearer_auth(token).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(
+        [show(ADMIN).await, show(READ).await, show(acme).await, show(bolt).await, show(&unknown).await],
+        [200, 200, 200, 404, 401]
+    );
+}
+
+#[tokio::test]
+async fn with_tokens_the_tenants_name_alone_is_refused() {
+    let api = Api::start_with(&TOKENS).await;
+    let body = json!({"id": "acme", "name": "Acme"});
+    success_json(api.request(Method::POST, "/api/tenants").bearer_auth(ADMIN).json(&body)).await;
+    for id in ["acme", "nobody"] {
+        let answer = api.get_as(id, "/api/schedules").send().await.unwrap();
+        let body = problem(answer, 401, "unauthorized").await;
+        assert!(body["detail"].as_str().unwrap().contains("X-Tenant-Id"), "{body}");
+    }
+    let with_token = api.get_as("acme", "/api/schedules").bearer_auth(ADMIN);
+    problem(with_token.send().await.unwrap(), 401, "unauthorized").await;
+}
+
+#[tokio::test]
+async fn the_open_tour_ends_where_somebody_may_stand_between() {
+    let api = Api::start().await;
+    api.create_tenant("acme", "enterprise").await;
+    let foreign = [
+        ("x-forwarded-for", "203.0.113.7"),
+        ("x-forwarded-for", "127.0.0.1"),
+        ("forwarded", "for=203.0.113.7"),
+        ("host", "tidegate.example"),
+        ("host", "127.0.0.1.evil.example:8080"),
+        ("origin", "https://evil.example"),
+        ("origin", "null"),
+    ];
+    for (name, value) in foreign {
+        for (request, _) in operations(&api) {
+            let answer = request.header(name, value).send().await.unwrap();
+            problem(answer, 403, "forbidden").await;
+        }
+        let answer = api.get_as("acme", "/api/schedules").header(name, value).send().await.unwrap();
+        problem(answer, 401, "unauthorized").await;
+    }
+    for (name, value) in [("host", "localhost:8080"), ("host", "[::1]:8080"), ("origin", "http://localhost:3000")] {
+        let answer = api.request(Method::GET, "/api/queue").header(name, value).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{name}: {value}");
+    }
+    success_json(api.get_as("acme", "/api/schedules")).await;
+}
+
+#[tokio::test]
+async fn trusted_proxies_end_the_open_tour() {
+    let api = Api::start_with(&[("TIDEGATE_TRUSTED_PROXIES", "127.0.0.1/32")]).await;
+    problem(api.request(Method::GET, "/api/queue").send().await.unwrap(), 403, "forbidden").await;
+    problem(api.get_as("acme", "/api/schedules").send().await.unwrap(), 401, "unauthorized").await;
+}
