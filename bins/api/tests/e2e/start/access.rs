@@ -1,0 +1,158 @@
+//! Who may do what: the tokens, the tenants' keys, and the open tour while there are none.
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::json;
+
+use super::{ADMIN, READ, SERVICE, TOKENS};
+use crate::harness::{Api, header, problem, success_json};
+
+/// What a sender of one token is told by reads and by changes.
+struct Expected {
+    sender: &'static str,
+    token: Option<String>,
+    reads: u16,
+    changes: u16,
+}
+
+/// Every operations route: its request, and whether it changes something.
+fn operations(api: &Api) -> Vec<(RequestBuilder, bool)> {
+    let reads = [
+        "/api/cache",
+        "/api/rate-limit",
+        "/api/rate-limit/tenants/acme",
+        "/api/performance",
+        "/api/queue",
+        "/api/queue/import",
+        "/api/queue/import/jobs",
+    ];
+    let mut all: Vec<_> = reads.iter().map(|path| (api.request(Method::GET, path), false)).collect();
+    let plan = json!({"tenant_id": "acme", "tier": "free"});
+    all.extend([
+        (api.request(Method::DELETE, "/api/cache").json(&json!({"all": true})), true),
+        (api.request(Method::POST, "/api/rate-limit").json(&plan), true),
+        (api.request(Method::DELETE, "/api/rate-limit?limiter=api&key=nobody"), true),
+        (api.request(Method::POST, "/api/queue/import/pause"), true),
+        (api.request(Method::POST, "/api/queue/import/resume"), true),
+    ]);
+    all
+}
+
+#[tokio::test]
+async fn operations_need_the_read_token_and_changes_the_admin_token() {
+    let api = Api::start_with(&TOKENS).await;
+    let tenant = json!({"id": "acme", "name": "Acme"});
+    let tenants = || api.request(Method::POST, "/api/tenants").json(&tenant);
+    let made = success_json(tenants().bearer_auth(ADMIN)).await;
+    let key = made["api_key"].as_str().unwrap().to_owned();
+
+    let matrix = [
+        Expected { sender: "nobody", token: None, reads: 401, changes: 401 },
+        Expected { sender: "a stranger", token: Some("wrong-token-0123456789".into()), reads: 401, changes: 401 },
+        Expected { sender: "half a token", token: Some(ADMIN[..ADMIN.len() - 1].into()), reads: 401, changes: 401 },
+        Expected { sender: "a tenant", token: Some(key), reads: 401, changes: 401 },
+        Expected { sender: "a service", token: Some(SERVICE.into()), reads: 401, changes: 401 },
+        Expected { sender: "a reader", token: Some(READ.into()), reads: 200, changes: 403 },
+        Expected { sender: "an admin", token: Some(ADMIN.into()), reads: 200, changes: 200 },
+    ];
+    for Expected { sender, token, reads, changes } in matrix {
+        for (request, is_change) in operations(&api) {
+            let request = token.iter().fold(request, RequestBuilder::bearer_auth);
+            let answer = request.send().await.unwrap();
+            let (url, wanted) = (answer.url().clone(), if is_change { changes } else { reads });
+            assert_eq!(answer.status(), wanted, "{sender} at {url}");
+            match wanted {
+                401 => {
+                    assert_eq!(header(&answer, "www-authenticate"), "Bearer", "{sender} at {url}");
+                    problem(answer, 401, "unauthorized").await;
+                }
+                403 => drop(problem(answer, 403, "forbidden").await),
+                _ => {}
+            }
+        }
+        let create = token.iter().fold(tenants(), RequestBuilder::bearer_auth);
+        let wanted = if changes == 200 { 409 } else { changes };
+        assert_eq!(create.send().await.unwrap().status(), wanted, "{sender} creates a tenant");
+    }
+    for probe in ["/livez", "/readyz", "/health", "/metrics"] {
+        assert_eq!(api.request(Method::GET, probe).send().await.unwrap().status(), 200, "{probe}");
+    }
+}
+
+#[tokio::test]
+async fn application_routes_need_the_tenants_own_key() {
+    let api = Api::start_with(&TOKENS).await;
+    let mut keys = Vec::new();
+    for id in ["acme", "bolt"] {
+        let body = json!({"id": id, "name": id, "tier": "enterprise"});
+        let made = success_json(api.request(Method::POST, "/api/tenants").bearer_auth(ADMIN).json(&body)).await;
+        keys.push(made["api_key"].as_str().unwrap().to_owned());
+    }
+    let (acme, bolt) = (keys[0].as_str(), keys[1].as_str());
+    let mut unknown = acme.to_owned();
+    unknown.replace_range(10..11, if &acme[10..11] == "0" { "1" } else { "0" });
+
+    for token in [ADMIN, READ, SERVICE, "tk_", &unknown, &acme[..acme.len() - 1]] {
+        let answer = api.request(Method::GET, "/api/schedules").bearer_auth(token).send().await.unwrap();
+        problem(answer, 401, "unauthorized").await;
+    }
+    problem(api.request(Method::GET, "/api/schedules").send().await.unwrap(), 401, "unauthorized").await;
+    success_json(api.request(Method::GET, "/api/schedules").bearer_auth(acme)).await;
+
+    // A tenant is shown to operators and to itself; to another it is not there.
+    let show = async |token: &str| {
+        api.request(Method::GET, "/api/tenants/acme").bearer_auth(token).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(
+        [show(ADMIN).await, show(READ).await, show(acme).await, show(bolt).await, show(&unknown).await],
+        [200, 200, 200, 404, 401]
+    );
+}
+
+#[tokio::test]
+async fn with_tokens_the_tenants_name_alone_is_refused() {
+    let api = Api::start_with(&TOKENS).await;
+    let body = json!({"id": "acme", "name": "Acme"});
+    success_json(api.request(Method::POST, "/api/tenants").bearer_auth(ADMIN).json(&body)).await;
+    for id in ["acme", "nobody"] {
+        let answer = api.get_as(id, "/api/schedules").send().await.unwrap();
+        let body = problem(answer, 401, "unauthorized").await;
+        assert!(body["detail"].as_str().unwrap().contains("X-Tenant-Id"), "{body}");
+    }
+    let with_token = api.get_as("acme", "/api/schedules").bearer_auth(ADMIN);
+    problem(with_token.send().await.unwrap(), 401, "unauthorized").await;
+}
+
+#[tokio::test]
+async fn the_open_tour_ends_where_somebody_may_stand_between() {
+    let api = Api::start().await;
+    api.create_tenant("acme", "enterprise").await;
+    let foreign = [
+        ("x-forwarded-for", "203.0.113.7"),
+        ("x-forwarded-for", "127.0.0.1"),
+        ("forwarded", "for=203.0.113.7"),
+        ("host", "tidegate.example"),
+        ("host", "127.0.0.1.evil.example:8080"),
+        ("origin", "https://evil.example"),
+        ("origin", "null"),
+    ];
+    for (name, value) in foreign {
+        for (request, _) in operations(&api) {
+            let answer = request.header(name, value).send().await.unwrap();
+            problem(answer, 403, "forbidden").await;
+        }
+        let answer = api.get_as("acme", "/api/schedules").header(name, value).send().await.unwrap();
+        problem(answer, 401, "unauthorized").await;
+    }
+    for (name, value) in [("host", "localhost:8080"), ("host", "[::1]:8080"), ("origin", "http://localhost:3000")] {
+        let answer = api.request(Method::GET, "/api/queue").header(name, value).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{name}: {value}");
+    }
+    success_json(api.get_as("acme", "/api/schedules")).await;
+}
+
+#[tokio::test]
+async fn trusted_proxies_end_the_open_tour() {
+    let api = Api::start_with(&[("TIDEGATE_TRUSTED_PROXIES", "127.0.0.1/32")]).await;
+    problem(api.request(Method::GET, "/api/queue").send().await.unwrap(), 403, "forbidden").await;
+    problem(api.get_as("acme", "/api/schedules").send().await.unwrap(), 401, "unauthorized").await;
+}
