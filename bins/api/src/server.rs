@@ -38,6 +38,9 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
     });
     banner::print(address, &node.settings);
     tracing::info!(%address, "serving");
+    if !node.settings.trusted_proxies.is_empty() && node.settings.tokens.admin.is_none() {
+        tracing::warn!("behind a proxy, operations want a token: set TIDEGATE_ADMIN_TOKEN, or they stay closed");
+    }
 
     shutdown.cancelled().await;
     probes.drain();

@@ -29,17 +29,19 @@ where
     F: Future<Output = Result<(), StartError>>,
 {
     let file = arguments.get_one::<PathBuf>("config").map(PathBuf::as_path);
-    let raw = RawSettings::load(file, environment())?;
+    let raw = RawSettings::load(file, std::env::vars_os())?;
     if arguments.get_flag("print-settings") {
         print_settings(&raw);
         return Ok(());
     }
     let settings = raw.check()?;
     if arguments.get_flag("check") {
+        raw.ignored_variables().for_each(|ignored| say(&ignored_variable(ignored)));
         say("the settings are good");
         return Ok(());
     }
     telemetry::init_logging(&settings.log);
+    raw.ignored_variables().for_each(|ignored| tracing::warn!("{}", ignored_variable(ignored)));
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(settings))
 }
 
@@ -64,10 +66,9 @@ fn command(name: &'static str, about: &'static str) -> Command {
         .after_help(environment_help())
 }
 
-/// The environment as text. A variable that is no UTF-8 can't be one of ours and well set.
-fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+fn ignored_variable((name, nearest): (&str, Option<&str>)) -> String {
+    let hint = nearest.map(|nearest| format!(" (did you mean {nearest}?)")).unwrap_or_default();
+    format!("the variable {name} is no setting and does nothing{hint}")
 }
 
 fn environment_help() -> String {

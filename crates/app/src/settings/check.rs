@@ -185,7 +185,7 @@ mod tests {
     use crate::settings::CATALOGUE;
 
     fn check_with(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
-        let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let environment = variables.iter().map(|(name, value)| (name.into(), value.into()));
         RawSettings::load(None, environment)?.check()
     }
 

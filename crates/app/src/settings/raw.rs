@@ -1,6 +1,7 @@
 //! Settings as text, with the place each came from.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,8 @@ impl fmt::Display for Source {
 #[derive(Debug, Clone, Default)]
 pub struct RawSettings {
     values: BTreeMap<&'static str, (String, Source)>,
+    /// Variables that look like settings and are none.
+    ignored: Vec<String>,
 }
 
 impl RawSettings {
@@ -44,7 +47,7 @@ impl RawSettings {
     /// When the file can't be read, is not TOML, or holds an unknown key.
     pub fn load(
         file: Option<&Path>,
-        environment: impl IntoIterator<Item = (String, String)>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, SettingsError> {
         let mut settings = Self::default();
         match file {
@@ -56,7 +59,7 @@ impl RawSettings {
                 }
             }
         }
-        settings.read_environment(environment);
+        settings.read_environment(environment)?;
         Ok(settings)
     }
 
@@ -77,6 +80,12 @@ impl RawSettings {
             Some((text, source)) => (setting, text.to_owned(), source),
             None => (setting, String::new(), Source::Default),
         })
+    }
+
+    /// Variables named like settings that are none, each with the one that it is most like.
+    pub fn ignored_variables(&self) -> impl Iterator<Item = (&str, Option<&'static str>)> {
+        let variables = || CATALOGUE.iter().map(|setting| setting.variable);
+        self.ignored.iter().map(move |name| (name.as_str(), nearest(name, variables())))
     }
 
     /// Checks everything.
@@ -106,7 +115,11 @@ impl RawSettings {
                 continue;
             }
             let Some(setting) = Setting::named(&key) else {
-                return Err(SettingsError::Unknown { path: path.to_owned(), nearest: nearest(&key), key });
+                return Err(SettingsError::Unknown {
+                    path: path.to_owned(),
+                    nearest: nearest(&key, CATALOGUE.iter().map(|setting| setting.key)),
+                    key,
+                });
             };
             let source = Source::File(path.to_owned());
             let text = scalar(value).ok_or_else(|| SettingsError::Invalid {
@@ -119,13 +132,36 @@ impl RawSettings {
         Ok(())
     }
 
-    fn read_environment(&mut self, environment: impl IntoIterator<Item = (String, String)>) {
+    fn read_environment(
+        &mut self,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<(), SettingsError> {
         for (name, value) in environment {
-            if let Some(setting) = CATALOGUE.iter().find(|setting| setting.variable == name) {
-                self.values.insert(setting.key, (value, Source::Variable(setting.variable)));
-            }
+            let Some(name) = name.to_str() else { continue };
+            let Some(setting) = CATALOGUE.iter().find(|setting| setting.variable == name) else {
+                if is_meant_for_us(name) {
+                    self.ignored.push(name.to_owned());
+                }
+                continue;
+            };
+            let source = Source::Variable(setting.variable);
+            let value = value.into_string().map_err(|_| SettingsError::Invalid {
+                setting: setting.key,
+                origin: source.clone(),
+                reason: "is not UTF-8".to_owned(),
+            })?;
+            self.values.insert(setting.key, (value, source));
         }
+        Ok(())
     }
+}
+
+/// Whether a variable that no setting knows is likely a setting's name misspelt. Kubernetes names a service `tidegate`
+/// in variables of its own, such as `TIDEGATE_SERVICE_HOST` and `TIDEGATE_PORT_8080_TCP`.
+fn is_meant_for_us(name: &str) -> bool {
+    name.strip_prefix("TIDEGATE_").is_some_and(|rest| {
+        !rest.contains("SERVICE_HOST") && !rest.contains("SERVICE_PORT") && !rest.split('_').any(|word| word == "PORT")
+    })
 }
 
 /// Where a text stops to be TOML, and why. The parser's own message also shows the line, which may hold a token.
@@ -151,14 +187,14 @@ fn scalar(value: &toml::Value) -> Option<String> {
     }
 }
 
-/// The known key that shares most of its beginning and end, so that a typo is found at a glance.
-fn nearest(key: &str) -> Option<&'static str> {
+/// The known name that shares most of its beginning and end, so that a typo is found at a glance.
+fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let likeness = |known: &str| {
-        let head = known.bytes().zip(key.bytes()).take_while(|(a, b)| a == b).count();
-        let tail = known.bytes().rev().zip(key.bytes().rev()).take_while(|(a, b)| a == b).count();
-        (head + tail).min(known.len()).min(key.len())
+        let head = known.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
+        let tail = known.bytes().rev().zip(name.bytes().rev()).take_while(|(a, b)| a == b).count();
+        (head + tail).min(known.len()).min(name.len())
     };
-    CATALOGUE.iter().map(|setting| setting.key).max_by_key(|known| likeness(known)).filter(|known| likeness(known) >= 3)
+    known.max_by_key(|known| likeness(known)).filter(|known| likeness(known) >= 3)
 }
 
 #[cfg(test)]
@@ -175,8 +211,7 @@ mod tests {
     fn environment_wins_over_file_and_file_over_default() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "listen = '127.0.0.1:1'\n[limits]\napi = '7/minute'").unwrap();
-        let raw =
-            RawSettings::load(Some(file.path()), [("TIDEGATE_LISTEN".to_owned(), "127.0.0.1:2".to_owned())]).unwrap();
+        let raw = RawSettings::load(Some(file.path()), [("TIDEGATE_LISTEN".into(), "127.0.0.1:2".into())]).unwrap();
         let settings = raw.check().unwrap();
         assert_eq!(settings.listen.port(), 2);
         assert_eq!(settings.api.quota.limit(), 7);
@@ -199,5 +234,20 @@ mod tests {
     fn secrets_are_masked_when_shown() {
         let raw = from_file("[tokens]\nadmin = 'a-long-secret-token'").unwrap();
         assert!(raw.shown().all(|(_, text, _)| !text.contains("long-secret")));
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_told_from_what_an_orchestrator_sets() {
+        let names =
+            ["TIDEGATE_LISTN", "TIDEGATE_SERVICE_HOST", "TIDEGATE_API_PORT_8080_TCP", "TIDEGATE_LISTEN", "HOME"];
+        let raw = RawSettings::load(None, names.map(|name| (name.into(), "127.0.0.1:0".into()))).unwrap();
+        assert_eq!(raw.ignored_variables().collect::<Vec<_>>(), [("TIDEGATE_LISTN", Some("TIDEGATE_LISTEN"))]);
+    }
+
+    #[test]
+    fn a_value_that_is_no_text_is_refused_not_guessed() {
+        let value = std::os::unix::ffi::OsStringExt::from_vec(vec![b'/', 0xff]);
+        let error = RawSettings::load(None, [("TIDEGATE_DATA_DIR".into(), value)]).unwrap_err().to_string();
+        assert!(error.contains("data_dir") && error.contains("TIDEGATE_DATA_DIR"), "{error}");
     }
 }
