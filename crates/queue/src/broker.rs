@@ -8,6 +8,7 @@ mod request;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 mod standing;
+mod wait;
 
 use std::time::Duration;
 

@@ -149,7 +149,8 @@ pub enum Event<'a> {
     },
 }
 
-/// Hears events, on the path of the work: it must return fast and never block.
+/// Hears events, on the path of the work: it must return fast and never block. A worker outlives its
+/// panics.
 pub trait Observer: Send + Sync + 'static {
     /// Hears one event. Does nothing by default.
     fn on(&self, event: &Event<'_>) {

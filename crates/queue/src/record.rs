@@ -7,6 +7,17 @@ use crate::clock::Timestamp;
 use crate::id::JobId;
 use crate::state::{Priority, State};
 
+/// Bytes kept of one error, note or message.
+pub(crate) const TEXT_LIMIT: usize = 4096;
+
+pub(crate) fn shortened(mut text: String) -> String {
+    if text.len() > TEXT_LIMIT {
+        text.truncate(text.floor_char_boundary(TEXT_LIMIT));
+        text.push('…');
+    }
+    text
+}
+
 /// How far a running job has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {

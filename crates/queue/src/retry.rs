@@ -90,7 +90,9 @@ impl RetryPolicy {
                 let doublings = attempt.saturating_sub(1).min(31);
                 let full = base.saturating_mul(1 << doublings).min(cap);
                 let random = if random.is_nan() { 0.0 } else { random.clamp(0.0, 1.0) };
-                full.saturating_sub(full.mul_f64(jitter * random).min(full))
+                // Multiplying the longest durations would overflow.
+                let cut = Duration::try_from_secs_f64(full.as_secs_f64() * jitter * random).unwrap_or(full);
+                full.saturating_sub(cut)
             }
         }
     }
@@ -124,6 +126,14 @@ mod tests {
         assert!(matches!(exponential(2, 1, 0.0), Err(RetryPolicyError::CapBelowBase { .. })));
         assert!(matches!(exponential(1, 1, 1.1), Err(RetryPolicyError::Jitter(_))));
         assert!(matches!(exponential(1, 1, f64::NAN), Err(RetryPolicyError::Jitter(_))));
+    }
+
+    #[test]
+    fn the_longest_delays_do_not_overflow() {
+        let (base, cap) = (Duration::MAX, Duration::MAX);
+        let policy = RetryPolicy::new(3, Backoff::Exponential { base, cap, jitter: 1.0 }).unwrap();
+        assert_eq!(policy.delay(u32::MAX, 1.0), Duration::ZERO);
+        assert_eq!(policy.delay(1, 0.0), Duration::MAX);
     }
 
     proptest! {

@@ -6,6 +6,7 @@ mod lending;
 mod outbox;
 mod run;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
 use crate::error::WorkerError;
-use crate::event::Observer;
+use crate::event::{Event, Observer};
 use crate::id::WorkerId;
 use crate::maintenance::{LeaseBook, Maintenance};
 use crate::registry::Registry;
@@ -47,6 +48,15 @@ pub(crate) struct Shared {
     pub(crate) leases: LeaseBook,
     /// Fires when the grace of a shutdown has ended.
     pub(crate) stop: CancellationToken,
+}
+
+impl Shared {
+    /// Tells the observer. Its panics are its own: the work and the heartbeats go on.
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        if catch_unwind(AssertUnwindSafe(|| self.observer.on(event))).is_err() {
+            tracing::error!("the observer panicked");
+        }
+    }
 }
 
 /// How a shutdown went.
@@ -101,7 +111,8 @@ impl Worker {
                 Err(error) => tracing::error!(%error, "a queue's loop ended by itself"),
             }
         }
-        drop(maintenance);
+        // Ended before the worker withdraws, or its last word would announce a worker that is gone.
+        maintenance.end().await;
         if let Err(error) = self.shared.broker.withdraw(&self.shared.id).await {
             tracing::warn!(%error, "the worker could not be withdrawn");
         }

@@ -28,6 +28,7 @@ enum Task {
     Hang,
     Compute(u64),
     WaitForCancel,
+    TidyUp,
     Progress,
 }
 
@@ -65,6 +66,12 @@ impl Handler<Task> for Runner {
             Task::WaitForCancel => {
                 context.cancelled().cancelled().await;
                 Outcome::retry("told to stop")
+            }
+            Task::TidyUp => {
+                context.cancelled().cancelled().await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                self.begun.add_permits(1);
+                std::future::pending().await
             }
             Task::Progress => match context.progress(200, "all").await {
                 Ok(()) => Outcome::done("told"),
@@ -162,6 +169,7 @@ on_each_broker![
     outcomes_become_states,
     every_job_of_a_batch_is_done_by_two_workers_once,
     a_run_that_takes_too_long_fails,
+    a_run_whose_time_is_up_may_tidy_up,
     a_running_job_can_be_cancelled,
     shutdown_waits_for_running_jobs,
     the_end_of_grace_releases_without_burning_an_attempt,
@@ -229,6 +237,17 @@ async fn a_run_that_takes_too_long_fails(house: House) {
     let worker = house.start(house.worker());
     let record = house.finished(&id).await;
     assert_eq!((record.state, record.attempts.len()), (State::Dead, 2));
+    assert_eq!(record.attempts[0].error.as_deref(), Some("timed out after 20ms"));
+    house.shutdown.cancel();
+    worker.await.unwrap();
+}
+
+async fn a_run_whose_time_is_up_may_tidy_up(house: House) {
+    let limit = EnqueueOptions::new().timeout(Duration::from_millis(20)).max_attempts(1);
+    let id = house.producer.enqueue_with(&Task::TidyUp, limit).await.unwrap();
+    let worker = house.start(house.worker());
+    house.begun(2).await;
+    let record = house.finished(&id).await;
     assert_eq!(record.attempts[0].error.as_deref(), Some("timed out after 20ms"));
     house.shutdown.cancel();
     worker.await.unwrap();
@@ -313,31 +332,38 @@ async fn a_live_worker_is_announced(house: House) {
     worker.await.unwrap();
 }
 
-/// One runtime thread, and a handler that holds it for three leases: only a heartbeat on a thread
-/// of its own can keep the lease from a second worker that stands ready to take it.
+/// One runtime thread, and handlers that hold it one after the other, each for longer than a lease:
+/// the first to run, those that were leased with it and still wait for the thread, and those whose
+/// end waits to be told. Only a heartbeat on a thread of its own, for every lease from fetch to
+/// settlement, keeps them from a second worker that stands ready to take them.
 #[cfg(feature = "sqlite")]
 #[test]
-fn a_handler_that_computes_keeps_its_lease() {
-    let single = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let runtime = single();
+fn handlers_that_compute_keep_their_leases() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let house = runtime.block_on(House::sqlite());
     let rival = house.worker();
     let rival = rival.build().unwrap();
     let rival_stop = CancellationToken::new();
     let stop = rival_stop.clone();
-    let id = runtime.block_on(house.producer.enqueue(&Task::Compute(6_000))).unwrap();
+    let ids = runtime.block_on(house.producer.enqueue_all(&vec![Task::Compute(2_500); 3])).unwrap();
     runtime.block_on(async {
         let worker = house.start(house.worker());
         house.begun(1).await;
-        let thread = std::thread::spawn(move || single().block_on(rival.run(stop)).unwrap());
-        let record = house.finished(&id).await;
-        assert_eq!((record.state, record.deliveries), (State::Done, 1));
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(rival.run(stop)).unwrap()
+        });
+        for id in &ids {
+            let record = house.finished(id).await;
+            assert_eq!((record.state, record.deliveries), (State::Done, 1));
+        }
         house.shutdown.cancel();
         rival_stop.cancel();
-        worker.await.unwrap();
+        let report = worker.await.unwrap();
+        assert_eq!((report.settled, report.abandoned), (3, 0));
         thread.join().unwrap();
     });
-    assert_eq!(house.runner.runs.load(Ordering::SeqCst), 1);
+    assert_eq!(house.runner.runs.load(Ordering::SeqCst), 3);
 }
 
 #[derive(Default)]
@@ -370,6 +396,27 @@ async fn events_tell_the_story() {
     let expected =
         ["started task", "retried not yet", "finished retried", "started task", "buried not yet", "finished buried"];
     assert_eq!(story, expected);
+}
+
+/// Panics at each event.
+struct Brittle;
+
+impl Observer for Brittle {
+    fn on(&self, event: &Event<'_>) {
+        panic!("an observer that panics at {event:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_observer_that_panics_stops_nothing() {
+    let house = House::memory();
+    let ids = house.producer.enqueue_all(&[Task::FailUntil(2), Task::Bury]).await.unwrap();
+    let worker = house.start(house.worker().observer(Arc::new(Brittle)));
+    for id in &ids {
+        house.finished(id).await;
+    }
+    house.shutdown.cancel();
+    assert_eq!(worker.await.unwrap(), ShutdownReport { settled: 3, released: 0, abandoned: 0 });
 }
 
 #[test]

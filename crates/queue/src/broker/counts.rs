@@ -68,6 +68,11 @@ pub(crate) const fn slot(state: State) -> usize {
 }
 
 impl Tally {
+    /// By how many jobs a state has grown.
+    pub(crate) fn change(&self, state: State) -> i64 {
+        self.states[slot(state)]
+    }
+
     pub(crate) fn enter(&mut self, state: State, jobs: usize) {
         self.states[slot(state)] += i64::try_from(jobs).unwrap_or(i64::MAX);
     }

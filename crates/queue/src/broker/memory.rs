@@ -3,12 +3,14 @@
 mod queue;
 
 use std::collections::BTreeMap;
+use std::future::ready;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
+use crate::broker::wait::wait;
 use crate::broker::{
     Broker, Change, CleanableState, Cursor, Fetch, NewJob, Page, Promoted, QueueCounts, Reclaim, Reclaimed, Retention,
     WORKER_MEMORY, Wake,
@@ -23,14 +25,11 @@ use crate::state::State;
 use crate::worker::WorkerInfo;
 use queue::Queue;
 
-/// A sleep is never longer, so that a jump of the clock is seen within it.
-const LONGEST_SLEEP: Duration = Duration::from_millis(500);
-
 /// Jobs in memory, gone with the process. Every step takes one lock for O(batch × log queue).
 pub struct MemoryBroker {
     clock: Arc<dyn Clock>,
     inner: Mutex<Inner>,
-    changed: Notify,
+    changes: watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -47,7 +46,7 @@ impl MemoryBroker {
 
     /// An empty broker on another clock.
     pub fn with_clock(clock: impl Clock) -> Self {
-        Self { clock: Arc::new(clock), inner: Mutex::default(), changed: Notify::new() }
+        Self { clock: Arc::new(clock), inner: Mutex::default(), changes: watch::Sender::new(()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -58,7 +57,7 @@ impl MemoryBroker {
     fn step<T: Default>(&self, queue: &str, step: impl FnOnce(&mut Queue, Timestamp) -> T) -> T {
         let now = self.clock.now();
         let answer = self.lock().queues.get_mut(queue).map(|queue| step(queue, now));
-        self.changed.notify_waiters();
+        self.changes.send_replace(());
         answer.unwrap_or_default()
     }
 
@@ -71,7 +70,7 @@ impl MemoryBroker {
         check_queue_name(queue)?;
         let now = self.clock.now();
         let answer = step(self.lock().queues.entry(queue.to_owned()).or_default(), now);
-        self.changed.notify_waiters();
+        self.changes.send_replace(());
         Ok(answer)
     }
 }
@@ -137,34 +136,8 @@ impl Broker for MemoryBroker {
     }
 
     async fn wait(&self, queues: &[String], timeout: Duration) -> Result<Wake, BrokerError> {
-        let deadline = tokio::time::Instant::now() + timeout;
-        loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            let now = self.clock.now();
-            let mut next_due: Option<Timestamp> = None;
-            for queue in queues {
-                let (ready, due) = self.read(queue, |queue| (queue.has_work(), queue.next_due()));
-                if ready {
-                    return Ok(Wake::Ready);
-                }
-                next_due = [next_due, due].into_iter().flatten().min();
-            }
-            if next_due.is_some_and(|due| due <= now) {
-                return Ok(Wake::Due);
-            }
-            let until_due = next_due.map_or(LONGEST_SLEEP, |due| due.since(now).min(LONGEST_SLEEP));
-            let slice = tokio::time::Instant::now() + until_due;
-            tokio::select! {
-                () = changed => {}
-                () = tokio::time::sleep_until(slice.min(deadline)) => {
-                    if slice >= deadline {
-                        return Ok(Wake::Timeout);
-                    }
-                }
-            }
-        }
+        let look = |queue| ready(Ok(self.read(queue, |queue| (queue.has_work(), queue.next_due()))));
+        wait(&*self.clock, self.changes.subscribe(), queues, timeout, look).await
     }
 
     async fn job(&self, queue: &str, id: &JobId) -> Result<Option<JobRecord>, BrokerError> {

@@ -25,6 +25,7 @@ use async_trait::async_trait;
 use sqlx::SqlitePool;
 use tokio::sync::watch;
 
+use crate::broker::wait::wait;
 use crate::broker::{
     Broker, Change, CleanableState, Cursor, Fetch, NewJob, Page, Promoted, QueueCounts, Reclaim, Reclaimed, Retention,
     Wake,
@@ -40,9 +41,6 @@ use crate::worker::WorkerInfo;
 pub use open::{Durability, OpenError, SqliteOptions};
 use writer::Writer;
 
-/// A sleep is never longer, so that a jump of the clock is seen within it.
-const LONGEST_SLEEP: Duration = Duration::from_millis(500);
-
 /// Durable jobs in one SQLite file. See [`SqliteOptions`] for what can be chosen.
 ///
 /// Cost: a commit is one fsync under [`Durability::Full`], shared by the calls that wait for it;
@@ -51,7 +49,7 @@ pub struct SqliteBroker {
     clock: Arc<dyn Clock>,
     readers: SqlitePool,
     writer: Writer,
-    changes: watch::Receiver<u64>,
+    changes: watch::Receiver<()>,
 }
 
 impl SqliteBroker {
@@ -112,33 +110,8 @@ impl Broker for SqliteBroker {
     }
 
     async fn wait(&self, queues: &[String], timeout: Duration) -> Result<Wake, BrokerError> {
-        let deadline = tokio::time::Instant::now() + timeout;
-        let mut changes = self.changes.clone();
-        loop {
-            changes.borrow_and_update();
-            let mut next_due = None;
-            for queue in queues {
-                let (ready, due) = read::work(&self.readers, queue).await?;
-                if ready {
-                    return Ok(Wake::Ready);
-                }
-                next_due = [next_due, due].into_iter().flatten().min();
-            }
-            let now = self.clock.now();
-            if next_due.is_some_and(|due| due <= now) {
-                return Ok(Wake::Due);
-            }
-            let until_due = next_due.map_or(LONGEST_SLEEP, |due| due.since(now).min(LONGEST_SLEEP));
-            let slice = tokio::time::Instant::now() + until_due;
-            tokio::select! {
-                changed = changes.changed() => changed.map_err(|_| BrokerError::Closed)?,
-                () = tokio::time::sleep_until(slice.min(deadline)) => {
-                    if slice >= deadline {
-                        return Ok(Wake::Timeout);
-                    }
-                }
-            }
-        }
+        let look = |queue| read::work(&self.readers, queue);
+        wait(&*self.clock, self.changes.clone(), queues, timeout, look).await
     }
 
     async fn job(&self, queue: &str, id: &JobId) -> Result<Option<JobRecord>, BrokerError> {

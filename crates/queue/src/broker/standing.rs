@@ -9,13 +9,11 @@ use crate::broker::request::Change;
 use crate::clock::Timestamp;
 use crate::id::WorkerId;
 use crate::lease::NackAction;
-use crate::record::{Attempt, Progress};
+use crate::record::{Attempt, Progress, shortened};
 use crate::state::{Priority, State};
 
 /// Attempts kept in a job's history.
 const HISTORY_LIMIT: usize = 32;
-/// Bytes kept of one error or note.
-const TEXT_LIMIT: usize = 4096;
 
 /// The mutable half of a job; the envelope is the other.
 #[derive(Clone, Debug, PartialEq)]
@@ -217,17 +215,10 @@ impl Standing {
     }
 }
 
-fn shortened(mut text: String) -> String {
-    if text.len() > TEXT_LIMIT {
-        text.truncate(text.floor_char_boundary(TEXT_LIMIT));
-        text.push('…');
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::TEXT_LIMIT;
     use std::time::Duration;
 
     #[test]

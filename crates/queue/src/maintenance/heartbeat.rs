@@ -1,5 +1,10 @@
 //! Keeping leases alive, and hearing of those that are not.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
 use super::LONGEST_TICK;
 use super::lease_book::StopReason;
 use crate::clock::Monotonic;
@@ -11,13 +16,14 @@ pub(super) async fn run(shared: &Shared) {
     let interval = (shared.lease / 3).min(LONGEST_TICK);
     loop {
         tokio::time::sleep(interval).await;
-        for (queue, tokens) in shared.leases.by_queue() {
-            beat(shared, &queue, tokens, interval).await;
-        }
+        // Side by side, so that no queue's answer is waited for before the next queue is heard of.
+        join_all(shared.leases.by_queue().into_iter().map(|(queue, tokens)| beat(shared, queue, tokens, interval)))
+            .await;
     }
 }
 
-async fn beat(shared: &Shared, queue: &str, tokens: Vec<LeaseToken>, patience: std::time::Duration) {
+async fn beat(shared: &Shared, queue: Arc<str>, tokens: Vec<LeaseToken>, patience: Duration) {
+    let queue = &*queue;
     // The lease runs from when the broker took the beat, which is not before it was sent.
     let sent = Monotonic::now();
     let call = shared.broker.heartbeat(queue, tokens.clone(), shared.lease);
@@ -32,7 +38,7 @@ async fn beat(shared: &Shared, queue: &str, tokens: Vec<LeaseToken>, patience: s
         }
         failed => {
             if let Ok(Err(error)) = failed {
-                shared.observer.on(&Event::BrokerFailed { queue, error: &error });
+                shared.tell(&Event::BrokerFailed { queue, error: &error });
             }
             // Unheard for a whole lease, they may by now be someone else's.
             shared.leases.expired(&tokens, shared.lease)
@@ -40,7 +46,7 @@ async fn beat(shared: &Shared, queue: &str, tokens: Vec<LeaseToken>, patience: s
     };
     for token in lost {
         if shared.leases.stop(&token, StopReason::LeaseLost) {
-            shared.observer.on(&Event::LeaseLost { queue, id: &token.id });
+            shared.tell(&Event::LeaseLost { queue, id: &token.id });
         }
     }
 }

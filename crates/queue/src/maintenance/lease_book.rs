@@ -13,14 +13,18 @@ use crate::lease::LeaseToken;
 pub(crate) enum StopReason {
     LeaseLost,
     Cancelled,
+    TimedOut,
     Shutdown,
 }
+
+/// The first reason to stop a run, or `None` where it ended before there was one.
+type FirstReason = Arc<OnceLock<Option<StopReason>>>;
 
 #[derive(Clone)]
 struct Held {
     queue: Arc<str>,
     cancel: CancellationToken,
-    reason: Arc<OnceLock<StopReason>>,
+    reason: FirstReason,
     renewed: Monotonic,
 }
 
@@ -33,8 +37,14 @@ impl LeaseBook {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn hold(&self, token: LeaseToken, queue: Arc<str>, cancel: CancellationToken) -> HeldLease {
-        let renewed = Monotonic::now();
+    /// Enters a lease that was good at `renewed`.
+    pub(crate) fn hold(
+        &self,
+        token: LeaseToken,
+        queue: Arc<str>,
+        cancel: CancellationToken,
+        renewed: Monotonic,
+    ) -> HeldLease {
         let held = Held { queue, cancel, reason: Arc::default(), renewed };
         self.lock().insert(token.clone(), held.clone());
         HeldLease { book: self.clone(), token, cancel: held.cancel, reason: held.reason }
@@ -61,10 +71,10 @@ impl LeaseBook {
         }
     }
 
-    /// Tells a run to stop. Returns whether this is the first reason it was given.
+    /// Tells a run to stop. Returns whether it was under way and this is the first reason it was given.
     pub(super) fn stop(&self, token: &LeaseToken, reason: StopReason) -> bool {
         let Some(held) = self.lock().get(token).cloned() else { return false };
-        let first = held.reason.set(reason).is_ok();
+        let first = held.reason.set(Some(reason)).is_ok();
         held.cancel.cancel();
         first
     }
@@ -77,25 +87,35 @@ impl LeaseBook {
     }
 }
 
-/// A lease in the book, for as long as this lives.
+/// A lease in the book, and so renewed, for as long as this lives: from its fetch, before the run has
+/// its first turn, until the broker has answered its settlement.
 pub(crate) struct HeldLease {
     book: LeaseBook,
     token: LeaseToken,
     cancel: CancellationToken,
-    reason: Arc<OnceLock<StopReason>>,
+    reason: FirstReason,
 }
 
 impl HeldLease {
+    pub(crate) fn token(&self) -> &LeaseToken {
+        &self.token
+    }
+
     pub(crate) fn cancel(&self) -> &CancellationToken {
         &self.cancel
     }
 
-    pub(crate) fn reason(&self) -> Option<StopReason> {
-        self.reason.get().copied()
+    pub(crate) fn stop(&self, reason: StopReason) {
+        self.book.stop(&self.token, reason);
     }
 
-    /// Takes the lease out of the book: it is renewed no more. Returns when it last was.
-    pub(crate) fn end(self) -> Monotonic {
+    /// Ends the run: a reason to stop it that comes later is no news. Returns the one that came first.
+    pub(crate) fn end_run(&self) -> Option<StopReason> {
+        *self.reason.get_or_init(|| None)
+    }
+
+    /// When the lease was last known to be good.
+    pub(crate) fn renewed(&self) -> Monotonic {
         self.book.lock().get(&self.token).map_or_else(Monotonic::now, |held| held.renewed)
     }
 }

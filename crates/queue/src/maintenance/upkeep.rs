@@ -1,5 +1,8 @@
 //! Promoting, reclaiming, trimming, announcing. Every worker does it; the store makes it harmless.
 
+use futures_util::future::join_all;
+use tokio::time::MissedTickBehavior;
+
 use super::{LONGEST_TICK, SHORTEST_TICK};
 use crate::broker::Reclaim;
 use crate::error::BrokerError;
@@ -13,19 +16,24 @@ const CHUNK: usize = 200;
 
 pub(super) async fn run(shared: &Shared, queues: &[(String, QueueOptions)], mut info: WorkerInfo) {
     let tick = (shared.lease / 6).clamp(SHORTEST_TICK, LONGEST_TICK);
+    // From start to start: rounds on a slow disk must not look like a pause, which reclaims nothing.
+    let mut ticks = tokio::time::interval(tick);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        ticks.tick().await;
         info.running = shared.leases.len();
         if let Err(error) = shared.broker.announce(info.clone()).await {
             tracing::warn!(%error, "the worker could not be announced");
         }
-        for (queue, options) in queues {
+        // Side by side: a queue with much to trim keeps no other waiting.
+        join_all(queues.iter().map(|(queue, options)| async move {
             let reclaim =
                 Reclaim { lease: shared.lease, pause: tick * 2, max_lost: options.max_lost_leases, limit: CHUNK };
             if let Err(error) = round(shared, queue, options, reclaim).await {
-                shared.observer.on(&Event::BrokerFailed { queue, error: &error });
+                shared.tell(&Event::BrokerFailed { queue, error: &error });
             }
-        }
-        tokio::time::sleep(tick).await;
+        }))
+        .await;
     }
 }
 
@@ -36,7 +44,7 @@ async fn round(shared: &Shared, queue: &str, options: &QueueOptions, reclaim: Re
         let (ready, dead) = (answer.ready.len(), answer.dead.len());
         let taken = ready + dead + answer.cancelled.len();
         if taken > 0 {
-            shared.observer.on(&Event::Reclaimed { queue, ready, dead });
+            shared.tell(&Event::Reclaimed { queue, ready, dead });
         }
         if taken < CHUNK {
             break;

@@ -124,7 +124,8 @@ impl WorkerBuilder {
 
     /// Sets the lease, 30 s by default: how long after a crash its jobs stay away at least. Renewed
     /// each third of it, or each 5 s where that is sooner, which is also how soon a cancellation is
-    /// seen.
+    /// seen. Give all workers of a queue the same: each reclaims by its own after a pause or a jump of
+    /// the clock.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
@@ -136,7 +137,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// Sets how long a cancelled run may take to end by itself before it is aborted, 1 s by default.
+    /// Sets how long a run that was told to stop (cancelled, out of time, its lease lost, the grace
+    /// over) may take to end by itself before it is aborted, 1 s by default.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self

@@ -10,6 +10,7 @@ use super::outbox::{Outbox, broker_pause};
 use super::run::{Settlement, run};
 use super::{QueueOptions, Shared, ShutdownReport};
 use crate::broker::Wake;
+use crate::clock::Monotonic;
 use crate::event::Event;
 use crate::lease::LeasedJob;
 use crate::maintenance::PROMOTE_CHUNK;
@@ -33,12 +34,16 @@ impl Lending {
 
     pub(super) async fn run(mut self, shutdown: CancellationToken, grace: Duration) -> ShutdownReport {
         while !shutdown.is_cancelled() {
+            // Runs that end together are told together.
+            tokio::task::yield_now().await;
             self.collect();
             let free = self.options.concurrency.saturating_sub(self.running.len());
+            // The leases run from when the broker gave them, which is not before it was asked.
+            let asked = Monotonic::now();
             let leased = self.exchange(free).await;
             let hungry = leased.len() < free;
             for job in leased {
-                self.start(job);
+                self.start(job, asked);
             }
             tokio::select! {
                 biased;
@@ -49,9 +54,11 @@ impl Lending {
         self.drain(grace).await
     }
 
-    fn start(&mut self, job: LeasedJob) {
+    /// Holds the lease at once: the run may wait long for its first turn among handlers that compute.
+    fn start(&mut self, job: LeasedJob, asked: Monotonic) {
         let shared = self.shared.clone();
-        self.running.spawn(run(shared, self.queue.clone(), self.options, job));
+        let held = shared.leases.hold(job.token.clone(), self.queue.clone(), shared.stop.child_token(), asked);
+        self.running.spawn(run(shared, self.queue.clone(), self.options, job, held));
     }
 
     fn collect(&mut self) {
@@ -64,7 +71,7 @@ impl Lending {
         match ended {
             Ok(Some(settlement)) => self.outbox.push(settlement),
             Ok(None) => {}
-            // Only an observer that panics leads here; the lease expires and the job runs again.
+            // Not to be expected; the lease expires and the job runs again.
             Err(error) => tracing::error!(%error, "a run's supervisor failed"),
         }
     }
@@ -77,7 +84,7 @@ impl Lending {
             }
             Err(error) => {
                 self.failures = self.failures.saturating_add(1);
-                self.shared.observer.on(&Event::BrokerFailed { queue: &self.queue, error: &error });
+                self.shared.tell(&Event::BrokerFailed { queue: &self.queue, error: &error });
                 Vec::new()
             }
         }
@@ -106,7 +113,7 @@ impl Lending {
         };
         if let Err(error) = result {
             self.failures = 1;
-            self.shared.observer.on(&Event::BrokerFailed { queue: &self.queue, error: &error });
+            self.shared.tell(&Event::BrokerFailed { queue: &self.queue, error: &error });
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::run::{Answer, Settlement};
 use super::{Shared, ShutdownReport};
 use crate::broker::Fetch;
+use crate::clock::Monotonic;
 use crate::error::BrokerError;
 use crate::event::Event;
 use crate::lease::{Ack, LeasedJob, Nack, NackAction, Settled};
@@ -16,6 +17,8 @@ const BATCH: usize = 500;
 pub(super) struct Outbox {
     acks: Vec<Settlement>,
     nacks: Vec<Settlement>,
+    /// Since when the broker refuses what waits here.
+    failing_since: Option<Monotonic>,
     pub(super) report: ShutdownReport,
 }
 
@@ -39,11 +42,18 @@ impl Outbox {
         max: usize,
     ) -> Result<Vec<LeasedJob>, BrokerError> {
         self.abandon_expired(shared, queue);
+        let answer = self.send(shared, queue, max).await;
+        let failing = answer.is_err() && !self.is_empty();
+        self.failing_since = failing.then(|| self.failing_since.unwrap_or_else(Monotonic::now));
+        answer
+    }
+
+    async fn send(&mut self, shared: &Shared, queue: &str, max: usize) -> Result<Vec<LeasedJob>, BrokerError> {
         while !self.nacks.is_empty() {
             let count = self.nacks.len().min(BATCH);
             let nacks = self.nacks[..count].iter().filter_map(|settlement| {
                 let Answer::Nack(action) = &settlement.answer else { return None };
-                Some(Nack { token: settlement.token.clone(), action: action.clone() })
+                Some(Nack { token: settlement.held.token().clone(), action: action.clone() })
             });
             let settled = shared.broker.nack(queue, nacks.collect()).await?;
             let sent: Vec<_> = self.nacks.drain(..count).collect();
@@ -55,7 +65,7 @@ impl Outbox {
         let count = self.acks.len().min(BATCH);
         let acks = self.acks[..count].iter().filter_map(|settlement| {
             let Answer::Ack(result) = &settlement.answer else { return None };
-            Some(Ack { token: settlement.token.clone(), result: result.clone() })
+            Some(Ack { token: settlement.held.token().clone(), result: result.clone() })
         });
         let fetch = Fetch { worker: shared.id.clone(), max, lease: shared.lease };
         let (settled, leased) = shared.broker.ack_and_fetch(queue, acks.collect(), fetch).await?;
@@ -67,7 +77,7 @@ impl Outbox {
     fn settled(&mut self, shared: &Shared, queue: &str, sent: &[Settlement], answers: &[Settled]) {
         for (settlement, answer) in sent.iter().zip(answers) {
             if *answer == Settled::Superseded {
-                shared.observer.on(&Event::StaleAck { queue, id: &settlement.token.id });
+                shared.tell(&Event::StaleAck { queue, id: &settlement.held.token().id });
             } else if matches!(settlement.answer, Answer::Nack(NackAction::Release)) {
                 self.report.released += 1;
             } else {
@@ -76,14 +86,16 @@ impl Outbox {
         }
     }
 
-    /// After its end a lease may be someone else's, and what is left to say about it void.
+    /// After its end a lease may be someone else's, and what is left to say about it void. What the
+    /// broker refuses for a whole lease, though it renews, goes too: it would never end.
     fn abandon_expired(&mut self, shared: &Shared, queue: &str) {
+        let refused = self.failing_since.is_some_and(|since| since.elapsed() >= shared.lease);
         let report = &mut self.report;
         let mut keep = |settlement: &Settlement| {
-            let alive = settlement.renewed.elapsed() < shared.lease;
+            let alive = !refused && settlement.held.renewed().elapsed() < shared.lease;
             if !alive {
                 report.abandoned += 1;
-                shared.observer.on(&Event::AckAbandoned { queue, id: &settlement.token.id });
+                shared.tell(&Event::AckAbandoned { queue, id: &settlement.held.token().id });
             }
             alive
         };

@@ -9,19 +9,18 @@ use super::{QueueOptions, Shared};
 use crate::clock::Monotonic;
 use crate::event::{Ending, Event};
 use crate::handler::{Context, Outcome};
-use crate::lease::{LeaseToken, LeasedJob, NackAction};
-use crate::maintenance::StopReason;
-use crate::registry::Verdict;
+use crate::id::JobId;
+use crate::lease::{LeasedJob, NackAction};
+use crate::maintenance::{HeldLease, StopReason};
+use crate::registry::{ErasedHandler, Verdict};
 
 /// Largest result kept, in bytes of JSON.
 const RESULT_LIMIT: usize = 1 << 20;
 
-/// What is to be told to the broker about a run.
+/// What is to be told to the broker about a run. Its lease is held until then.
 pub(super) struct Settlement {
-    pub(super) token: LeaseToken,
+    pub(super) held: HeldLease,
     pub(super) answer: Answer,
-    /// When the lease was last known to be good.
-    pub(super) renewed: Monotonic,
 }
 
 pub(super) enum Answer {
@@ -29,13 +28,12 @@ pub(super) enum Answer {
     Nack(NackAction),
 }
 
-/// How the handler's task came to its end.
-enum End {
-    /// By itself, or because it was told to.
-    Joined(Option<StopReason>, Result<Verdict, JoinError>),
-    /// Told to stop, it did not obey in time.
-    Aborted(Option<StopReason>),
-    TimedOut,
+/// How a run came to its end.
+struct End {
+    /// Why it was told to stop, if it was.
+    reason: Option<StopReason>,
+    /// What its task came to; `None` where it was told to stop and did not obey in time.
+    joined: Option<Result<Verdict, JoinError>>,
 }
 
 /// Aborts the handler where its supervisor is dropped.
@@ -53,49 +51,22 @@ pub(super) async fn run(
     queue: Arc<str>,
     options: QueueOptions,
     job: LeasedJob,
+    held: HeldLease,
 ) -> Option<Settlement> {
-    let held = shared.leases.hold(job.token.clone(), queue.clone(), shared.stop.child_token());
     let queue_wait = job.leased_at.since(job.ready_at);
-    let (token, kind) = (job.token.clone(), job.kind.clone());
-    shared.observer.on(&Event::Started { queue: &queue, kind: &kind, id: &token.id, queue_wait });
+    let (id, kind) = (job.token.id.clone(), job.kind.clone());
+    shared.tell(&Event::Started { queue: &queue, kind: &kind, id: &id, queue_wait });
     let started = Monotonic::now();
     let limits = Limits {
         failures: job.failures,
         max_attempts: job.max_attempts.unwrap_or(options.retry.max_attempts()),
         timeout: job.timeout.unwrap_or(options.timeout),
     };
-
     let end = match shared.handlers.get(&kind) {
-        None => End::Joined(None, Ok(Verdict::NotForUs(format!("no handler for kind {kind}")))),
-        Some(handler) => {
-            let cancel = held.cancel().clone();
-            let context = Context::new(
-                shared.broker.clone(),
-                queue.as_ref().to_owned(),
-                token.clone(),
-                job.failures + 1,
-                cancel.clone(),
-            );
-            let mut task = Task(tokio::spawn(async move { handler.run(&job, &context).await }));
-            // Asked after the run has ended too: it may have seen the signal before we did.
-            let reason = || {
-                let by_shutdown = shared.stop.is_cancelled().then_some(StopReason::Shutdown);
-                held.reason().or(by_shutdown)
-            };
-            tokio::select! {
-                biased;
-                joined = &mut task.0 => End::Joined(reason(), joined),
-                () = cancel.cancelled() => {
-                    match tokio::time::timeout(shared.patience, &mut task.0).await {
-                        Ok(joined) => End::Joined(reason(), joined),
-                        Err(_) => End::Aborted(reason()),
-                    }
-                }
-                () = tokio::time::sleep(limits.timeout) => {
-                    cancel.cancel();
-                    End::TimedOut
-                }
-            }
+        Some(handler) => execute(&shared, queue.clone(), handler, job, &held, limits.timeout).await,
+        None => {
+            let verdict = Verdict::NotForUs(format!("no handler for kind {kind}"));
+            End { reason: held.end_run(), joined: Some(Ok(verdict)) }
         }
     };
 
@@ -103,17 +74,44 @@ pub(super) async fn run(
     let outcome = match &answer {
         None => Ending::Lost,
         Some(Answer::Ack(_)) => Ending::Done,
-        Some(Answer::Nack(action)) => announce(&shared, &queue, &kind, &token, action),
+        Some(Answer::Nack(action)) => announce(&shared, &queue, &kind, &id, action),
     };
-    shared.observer.on(&Event::Finished {
-        queue: &queue,
-        kind: &kind,
-        id: &token.id,
-        outcome,
-        queue_wait,
-        run_time: started.elapsed(),
-    });
-    Some(Settlement { token, answer: answer?, renewed: held.end() })
+    let run_time = started.elapsed();
+    shared.tell(&Event::Finished { queue: &queue, kind: &kind, id: &id, outcome, queue_wait, run_time });
+    Some(Settlement { held, answer: answer? })
+}
+
+async fn execute(
+    shared: &Shared,
+    queue: Arc<str>,
+    handler: Arc<dyn ErasedHandler>,
+    job: LeasedJob,
+    held: &HeldLease,
+    timeout: Duration,
+) -> End {
+    let cancel = held.cancel();
+    let mut joined = None;
+    // The lease may be gone before the run had its first turn.
+    if !cancel.is_cancelled() {
+        let (broker, attempt) = (shared.broker.clone(), job.failures + 1);
+        let context = Context::new(broker, queue, job.token.clone(), attempt, cancel.clone());
+        let mut task = Task(tokio::spawn(async move { handler.run(&job, &context).await }));
+        joined = tokio::select! {
+            biased;
+            joined = &mut task.0 => Some(joined),
+            () = cancel.cancelled() => None,
+            () = tokio::time::sleep(timeout) => {
+                held.stop(StopReason::TimedOut);
+                None
+            }
+        };
+        if joined.is_none() {
+            joined = tokio::time::timeout(shared.patience, &mut task.0).await.ok();
+        }
+    }
+    // Asked where the run has ended by itself too: it may have seen the signal before we did.
+    let by_shutdown = shared.stop.is_cancelled().then_some(StopReason::Shutdown);
+    End { reason: held.end_run().or(by_shutdown), joined }
 }
 
 struct Limits {
@@ -124,15 +122,7 @@ struct Limits {
 
 impl Limits {
     fn decide(&self, shared: &Shared, options: &QueueOptions, end: End) -> Option<Answer> {
-        let (reason, joined) = match end {
-            End::TimedOut => {
-                let error = format!("timed out after {:?}", self.timeout);
-                return Some(Answer::Nack(self.failed(options, error, None)));
-            }
-            End::Joined(reason, joined) => (reason, Some(joined)),
-            End::Aborted(reason) => (reason, None),
-        };
-        let outcome = match joined {
+        let outcome = match end.joined {
             Some(Ok(Verdict::Ended(outcome))) => Some(outcome),
             Some(Ok(Verdict::NotForUs(note))) => {
                 let (delay, note) = (shared.unknown_delay, Some(note));
@@ -141,22 +131,21 @@ impl Limits {
             Some(Err(error)) => Some(Outcome::retry(panic_message(error))),
             None => None,
         };
-        match (outcome, reason) {
+        let action = match (outcome, end.reason) {
             // Work that was finished is finished, whoever asked to stop.
-            (Some(Outcome::Done(value)), _) => Some(Answer::Ack(bounded(value.to_string()))),
-            (_, Some(StopReason::LeaseLost)) => None,
-            (_, Some(StopReason::Cancelled)) => {
-                let reason = "cancelled while running".to_owned();
-                Some(Answer::Nack(NackAction::Discard { reason }))
+            (Some(Outcome::Done(value)), _) => return Some(Answer::Ack(bounded(value.to_string()))),
+            (_, Some(StopReason::LeaseLost)) => return None,
+            (_, Some(StopReason::Cancelled)) => NackAction::Discard { reason: "cancelled while running".to_owned() },
+            (None | Some(Outcome::Retry { .. }), Some(StopReason::TimedOut)) => {
+                self.failed(options, format!("timed out after {:?}", self.timeout), None)
             }
-            (None, _) | (Some(Outcome::Retry { .. }), Some(StopReason::Shutdown)) => {
-                Some(Answer::Nack(NackAction::Release))
-            }
-            (Some(Outcome::Retry { error, after }), None) => Some(Answer::Nack(self.failed(options, error, after))),
-            (Some(Outcome::Snooze(delay)), _) => Some(Answer::Nack(NackAction::Snooze { delay, note: None })),
-            (Some(Outcome::Bury { error }), _) => Some(Answer::Nack(NackAction::Dead { error })),
-            (Some(Outcome::Discard { reason }), _) => Some(Answer::Nack(NackAction::Discard { reason })),
-        }
+            (None, _) | (Some(Outcome::Retry { .. }), Some(StopReason::Shutdown)) => NackAction::Release,
+            (Some(Outcome::Retry { error, after }), None) => self.failed(options, error, after),
+            (Some(Outcome::Snooze(delay)), _) => NackAction::Snooze { delay, note: None },
+            (Some(Outcome::Bury { error }), _) => NackAction::Dead { error },
+            (Some(Outcome::Discard { reason }), _) => NackAction::Discard { reason },
+        };
+        Some(Answer::Nack(action))
     }
 
     fn failed(&self, options: &QueueOptions, error: String, after: Option<Duration>) -> NackAction {
@@ -169,20 +158,19 @@ impl Limits {
     }
 }
 
-fn announce(shared: &Shared, queue: &str, kind: &str, token: &LeaseToken, action: &NackAction) -> Ending {
-    let id = &token.id;
+fn announce(shared: &Shared, queue: &str, kind: &str, id: &JobId, action: &NackAction) -> Ending {
     match action {
         NackAction::Retry { delay, error } => {
-            shared.observer.on(&Event::Retried { queue, kind, id, delay: *delay, error });
+            shared.tell(&Event::Retried { queue, kind, id, delay: *delay, error });
             Ending::Retried
         }
         NackAction::Dead { error } => {
-            shared.observer.on(&Event::Buried { queue, kind, id, error });
+            shared.tell(&Event::Buried { queue, kind, id, error });
             Ending::Buried
         }
         NackAction::Snooze { note, .. } => {
             if note.is_some() {
-                shared.observer.on(&Event::Unknown { queue, kind, id });
+                shared.tell(&Event::Unknown { queue, kind, id });
             }
             Ending::Snoozed
         }

@@ -70,7 +70,10 @@ pub async fn a_paused_queue_leases_nothing(bench: Bench) {
     let queues = [QUEUE.to_owned()];
     let woken = bench.broker.wait(&queues, Duration::from_millis(20)).await.unwrap();
     assert_eq!(woken, Wake::Timeout);
-    bench.broker.resume(QUEUE).await.unwrap();
+    let (woken, resumed) =
+        tokio::join!(bench.broker.wait(&queues, Duration::from_secs(60)), bench.broker.resume(QUEUE));
+    resumed.unwrap();
+    assert_eq!(woken.unwrap(), Wake::Ready);
     assert_eq!(bench.fetch(1).await.len(), 1);
 }
 
@@ -87,6 +90,8 @@ pub async fn pages_hold_each_job_once(bench: Bench) {
         }
     }
     assert_eq!(seen, (0..10).map(|n| format!("job-{n:06}")).collect::<Vec<_>>());
+    let all = bench.broker.list(QUEUE, State::Ready, None, usize::MAX).await.unwrap();
+    assert_eq!((all.items.len(), all.next), (10, None));
     for leased in bench.fetch(3).await {
         bench.advance(1);
         bench.ack(&leased.token).await;

@@ -210,7 +210,7 @@ impl Queue {
         let mut removed = 0;
         for (state, age, max) in retention.limits() {
             let aged = self.remove_oldest(state, now.before(age), limit);
-            let kept = u64::try_from(self.totals.states[slot(state)]).unwrap_or(0);
+            let kept = u64::try_from(self.totals.change(state)).unwrap_or(0);
             let excess = usize::try_from(kept.saturating_sub(max)).unwrap_or(usize::MAX);
             let rest = excess.min(limit - aged);
             removed += aged + self.remove_oldest(state, now, rest);
@@ -230,7 +230,7 @@ impl Queue {
     }
 
     pub(super) fn has_work(&self) -> bool {
-        !self.paused && self.totals.states[slot(State::Ready)] > 0
+        !self.paused && self.totals.change(State::Ready) > 0
     }
 
     pub(super) fn next_due(&self) -> Option<Timestamp> {
@@ -273,10 +273,10 @@ impl Queue {
         let after = cursor.map(|c| (slot, c.rank, c.at, c.seq));
         let places: Vec<(&Place, &JobId)> = if state.is_finished() {
             let high = after.map_or(Bound::Included(high), Bound::Excluded);
-            self.index.range((Bound::Included(low), high)).rev().take(limit + 1).collect()
+            self.index.range((Bound::Included(low), high)).rev().take(limit.saturating_add(1)).collect()
         } else {
             let low = after.map_or(Bound::Included(low), Bound::Excluded);
-            self.index.range((low, Bound::Included(high))).take(limit + 1).collect()
+            self.index.range((low, Bound::Included(high))).take(limit.saturating_add(1)).collect()
         };
         let more = places.len() > limit;
         let kept = &places[..places.len().min(limit)];

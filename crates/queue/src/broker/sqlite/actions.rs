@@ -111,7 +111,7 @@ impl Operation for Prune {
                 _ => cancelled,
             };
             // The stored numbers don't yet know what this transaction changed.
-            let pending = step.tally(queue.id).states[crate::broker::counts::slot(state)];
+            let pending = step.tally(queue.id).change(state);
             let kept = u64::try_from(stored + pending).unwrap_or(0);
             let excess = usize::try_from(kept.saturating_sub(max)).unwrap_or(usize::MAX);
             let rest = excess.min(self.limit - aged);

@@ -14,8 +14,25 @@ use crate::clock::Timestamp;
 use crate::lease::{Ack, LeaseToken, LeasedJob, Settled};
 use crate::state::State;
 
-/// Rows in one statement: bounds the memory of its JSON.
+/// Rows in one statement.
 pub(super) const CHUNK: usize = 500;
+/// Bytes of payloads or results in one statement, beyond its first row: SQLite refuses JSON above 1 GB.
+const CHUNK_BYTES: usize = 8 << 20;
+
+/// Cuts rows into what one statement takes.
+fn chunks<T>(mut rows: &[T], bytes: impl Fn(&T) -> usize) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let mut total = 0;
+        let fits = rows.iter().take(CHUNK).take_while(|row| {
+            total += bytes(row);
+            total <= CHUNK_BYTES
+        });
+        let count = fits.count().max(1).min(rows.len());
+        let (chunk, rest) = rows.split_at(count);
+        rows = rest;
+        (count > 0).then_some(chunk)
+    })
+}
 
 pub(super) struct Enqueue {
     pub(super) queue: String,
@@ -30,7 +47,7 @@ impl Operation for Enqueue {
     async fn apply(&self, step: &mut Step<'_>) -> Result<usize, sqlx::Error> {
         let queue = step.queue_or_make(&self.queue).await?;
         let mut created = 0;
-        for chunk in self.jobs.chunks(CHUNK) {
+        for chunk in chunks(&self.jobs, |job| job.payload.len()) {
             let (ready, delayed): (Vec<_>, Vec<_>) = chunk.iter().partition(|job| job.due.at(step.now) <= step.now);
             created += insert(step, queue, State::Ready, &ready).await?;
             created += insert(step, queue, State::Delayed, &delayed).await?;
@@ -92,7 +109,7 @@ impl Operation for AckAndFetch {
             return Ok((vec![Settled::Superseded; self.acks.len()], Vec::new()));
         };
         let mut settled = Vec::with_capacity(self.acks.len());
-        for chunk in self.acks.chunks(CHUNK) {
+        for chunk in chunks(&self.acks, |ack| ack.result.len()) {
             settled.extend(acknowledge(step, queue.id, chunk).await?);
         }
         let idle = queue.paused || !queue.has_ready || self.fetch.max == 0;
@@ -157,4 +174,18 @@ async fn lease(step: &mut Step<'_>, queue: i64, fetch: &Fetch) -> Result<Vec<Lea
     // An UPDATE returns its rows in no promised order.
     jobs.sort_unstable_by_key(|(seq, job)| (job.priority, job.ready_at, *seq));
     Ok(jobs.into_iter().map(|(_, job)| job).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_takes_so_many_rows_and_bytes_but_always_one() {
+        let cut = |rows: &[usize]| chunks(rows, |bytes| *bytes).map(<[usize]>::len).collect::<Vec<_>>();
+        assert_eq!(cut(&[]), [0; 0]);
+        assert_eq!(cut(&[1; 1_001]), [500, 500, 1]);
+        assert_eq!(cut(&[1 << 20; 20]), [8, 8, 4]);
+        assert_eq!(cut(&[CHUNK_BYTES + 1, 1, CHUNK_BYTES, usize::MAX >> 1]), [1, 1, 1, 1]);
+    }
 }

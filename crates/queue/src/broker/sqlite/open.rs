@@ -143,6 +143,9 @@ pub enum OpenError {
     },
 }
 
+/// How long SQLite waits for the lock at a time, before the writer asks again.
+const TURN: Duration = Duration::from_millis(10);
+
 pub(super) const BUSY: i32 = 5;
 pub(super) const LOCKED: i32 = 6;
 const PERMISSION: i32 = 3;
@@ -178,6 +181,8 @@ pub(super) async fn open(path: &Path, options: SqliteOptions) -> Result<SqliteBr
         check(&mut conn, path).await?;
     }
     prepare(&mut conn, path, options.busy_timeout).await?;
+    let turn = sqlx::AssertSqlSafe(format!("PRAGMA busy_timeout = {}", options.busy_timeout.min(TURN).as_millis()));
+    sqlx::raw_sql(turn).execute(&mut conn).await.map_err(fault)?;
 
     let listener = connect.connect().await.map_err(fault)?;
     let readers = SqlitePoolOptions::new()
@@ -186,7 +191,7 @@ pub(super) async fn open(path: &Path, options: SqliteOptions) -> Result<SqliteBr
         .connect_with(connect.read_only(true).create_if_missing(false))
         .await
         .map_err(fault)?;
-    let (writer, changes) = Writer::start(conn, listener, options.clock.clone())
+    let (writer, changes) = Writer::start(conn, listener, options.clock.clone(), options.busy_timeout)
         .map_err(|source| OpenError::Other { path: path.to_owned(), source: source.into() })?;
     Ok(SqliteBroker { clock: options.clock, readers, writer, changes })
 }

@@ -11,10 +11,12 @@ use sqlx::{Connection, Row};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::open::{BUSY, primary_code};
 use super::{failed, sql};
 use crate::broker::counts::Tally;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Monotonic, Timestamp};
 use crate::error::BrokerError;
+use crate::state::State;
 
 /// Steps committed together at most.
 const GROUP: usize = 64;
@@ -44,7 +46,7 @@ impl Step<'_> {
         let row = sqlx::query(sql::FIND_QUEUE).bind(name).fetch_optional(&mut *self.conn).await?;
         row.map(|row| {
             let (id, ready): (i64, i64) = (row.try_get(0)?, row.try_get(2)?);
-            let pending = self.tallies.get(&id).map_or(0, |tally| tally.states[0]);
+            let pending = self.tallies.get(&id).map_or(0, |tally| tally.change(State::Ready));
             Ok(QueueRow { id, paused: row.try_get(1)?, has_ready: ready + pending > 0 })
         })
         .transpose()
@@ -110,15 +112,16 @@ impl Writer {
         conn: SqliteConnection,
         listener: SqliteConnection,
         clock: Arc<dyn Clock>,
-    ) -> std::io::Result<(Self, watch::Receiver<u64>)> {
+        patience: Duration,
+    ) -> std::io::Result<(Self, watch::Receiver<()>)> {
         let (requests, received) = mpsc::channel(1024);
-        let (changes, changed) = watch::channel(0);
+        let (changes, changed) = watch::channel(());
         let (closing, closed) = (CancellationToken::new(), CancellationToken::new());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (stop, done) = (closing.clone(), closed.clone().drop_guard());
         std::thread::Builder::new().name("queue-writer".to_owned()).spawn(move || {
             let _done = done;
-            let main = Main { conn, received, clock, changes: changes.clone() };
+            let main = Main { conn, received, clock, patience, changes: changes.clone() };
             runtime.block_on(async {
                 let mut listener = listener;
                 let conn = tokio::select! {
@@ -153,7 +156,9 @@ struct Main {
     conn: SqliteConnection,
     received: mpsc::Receiver<Box<dyn Pending>>,
     clock: Arc<dyn Clock>,
-    changes: watch::Sender<u64>,
+    /// How long another process may keep the lock.
+    patience: Duration,
+    changes: watch::Sender<()>,
 }
 
 impl Main {
@@ -172,7 +177,6 @@ impl Main {
                 }
             }
             self.commit_group(std::mem::take(&mut group)).await;
-            self.changes.send_modify(|version| *version = version.wrapping_add(1));
         }
         self.conn
     }
@@ -197,10 +201,9 @@ impl Main {
 
     async fn commit(&mut self, group: &mut [Box<dyn Pending>]) -> Result<(), Failure> {
         // Immediate: a lock taken later than the first read would fail at once instead of waiting.
-        self.execute("BEGIN IMMEDIATE").await.map_err(Failure::transaction)?;
-        let result = self.apply(group).await;
-        let result = match result {
-            Ok(()) => self.execute("COMMIT").await.map_err(Failure::transaction),
+        self.begin().await.map_err(Failure::transaction)?;
+        let result = match self.apply(group).await {
+            Ok(arrived) => self.execute("COMMIT").await.map(|()| arrived).map_err(Failure::transaction),
             Err(failure) => Err(failure),
         };
         if result.is_err()
@@ -208,17 +211,36 @@ impl Main {
         {
             tracing::debug!(%error, "the store had rolled back by itself");
         }
-        result
+        // Whatever else may end a wait (a queue resumed) the listener hears, as from other processes.
+        if result? {
+            self.changes.send_replace(());
+        }
+        Ok(())
     }
 
-    async fn apply(&mut self, group: &mut [Box<dyn Pending>]) -> Result<(), Failure> {
+    /// SQLite looks for the lock less and less often, up to every 100 ms, and hardly meets the short
+    /// gaps that a busy process leaves: a heartbeat waited 3 s. So each wait is short, and repeated.
+    async fn begin(&mut self) -> Result<(), sqlx::Error> {
+        let since = Monotonic::now();
+        loop {
+            match self.execute("BEGIN IMMEDIATE").await {
+                Err(error) if primary_code(&error) == Some(BUSY) && since.elapsed() < self.patience => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Returns whether there is now more to lease or to promote.
+    async fn apply(&mut self, group: &mut [Box<dyn Pending>]) -> Result<bool, Failure> {
         let now = self.clock.now();
         let mut tallies = HashMap::new();
         for request in group {
             let mut step = Step { conn: &mut self.conn, now, tallies: &mut tallies };
             request.apply(&mut step).await.map_err(Failure::step)?;
         }
+        let mut arrived = false;
         for (queue, tally) in tallies.into_iter().filter(|(_, tally)| *tally != Tally::default()) {
+            arrived |= tally.change(State::Ready) > 0 || tally.change(State::Delayed) > 0;
             let mut query = sqlx::query(sql::COUNT).bind(queue);
             let totals = [tally.completed, tally.failed, tally.retried, tally.reclaimed, tally.stale];
             for change in tally.states.into_iter().chain(totals) {
@@ -226,7 +248,7 @@ impl Main {
             }
             query.execute(&mut self.conn).await.map_err(Failure::transaction)?;
         }
-        Ok(())
+        Ok(arrived)
     }
 
     async fn execute(&mut self, statement: &'static str) -> Result<(), sqlx::Error> {
@@ -249,8 +271,8 @@ impl Failure {
     }
 }
 
-/// Hears the commits of other processes.
-async fn listen(conn: &mut SqliteConnection, changes: watch::Sender<u64>) -> Infallible {
+/// Hears the commits of other processes, and of this one.
+async fn listen(conn: &mut SqliteConnection, changes: watch::Sender<()>) -> Infallible {
     let mut last = None;
     loop {
         tokio::time::sleep(POLL).await;
@@ -260,7 +282,7 @@ async fn listen(conn: &mut SqliteConnection, changes: watch::Sender<u64>) -> Inf
         }
         match sqlx::query_scalar::<_, i64>("PRAGMA data_version").fetch_one(&mut *conn).await {
             Ok(version) if last.replace(version) != Some(version) => {
-                changes.send_modify(|version| *version = version.wrapping_add(1));
+                changes.send_replace(());
             }
             Ok(_) => {}
             Err(error) => tracing::debug!(%error, "listening for other processes failed"),

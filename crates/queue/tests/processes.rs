@@ -1,0 +1,159 @@
+//! Real processes on one file, ended with kill -9: what was acknowledged is there, whole batches or
+//! none, and every job is run. The children are this same test binary.
+#![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
+
+mod support;
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use support::jobs;
+use tidegate_queue::{
+    Broker, Context, Handler, Job, Outcome, Producer, QueueCounts, QueueOptions, SqliteBroker, SqliteOptions, Worker,
+};
+use tokio_util::sync::CancellationToken;
+
+const DIRECTORY: &str = "TIDEGATE_QUEUE_TEST_DIRECTORY";
+const JOBS: usize = 600;
+const BATCH: usize = 7;
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Note;
+
+impl Job for Note {
+    const KIND: &'static str = "note";
+    const QUEUE: &'static str = "notes";
+}
+
+/// Appends the job's id to a file of its process: what a run leaves in the world.
+struct Noter(PathBuf);
+
+#[async_trait]
+impl Handler<Note> for Noter {
+    async fn run(&self, _: Note, context: &Context) -> Outcome {
+        append(&self.0, context.id().as_str());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        Outcome::done(())
+    }
+}
+
+fn append(path: &Path, line: &str) {
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+    file.write_all(format!("{line}\n").as_bytes()).unwrap();
+}
+
+fn lines(directory: &Path, prefix: &str) -> Vec<String> {
+    let files = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap());
+    let files = files.filter(|file| file.file_name().to_str().unwrap().starts_with(prefix));
+    files
+        .flat_map(|file| std::fs::read_to_string(file.path()).unwrap().lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect()
+}
+
+async fn open(directory: &Path) -> Arc<SqliteBroker> {
+    Arc::new(SqliteBroker::open(directory.join("queue.db"), SqliteOptions::new()).await.unwrap())
+}
+
+/// A process that is killed at the latest when the test has ended.
+struct Child(std::process::Child);
+
+impl Child {
+    fn start(role: &str, directory: &Path) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", role, "--ignored"]).env(DIRECTORY, directory);
+        Self(command.stdout(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// Where a child works; nothing where a person runs the ignored tests.
+fn given() -> Option<PathBuf> {
+    std::env::var_os(DIRECTORY).map(PathBuf::from)
+}
+
+#[tokio::test]
+#[ignore = "a child of the tests below"]
+async fn works_until_killed() {
+    let Some(directory) = given() else { return };
+    let noter = Noter(directory.join(format!("runs-{}", std::process::id())));
+    let worker = Worker::builder(open(&directory).await)
+        .queue(Note::QUEUE, QueueOptions::new().concurrency(5))
+        .handler::<Note, _>(noter)
+        .lease(Duration::from_secs(2));
+    worker.build().unwrap().run(CancellationToken::new()).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "a child of the tests below"]
+async fn enqueues_until_killed() {
+    let Some(directory) = given() else { return };
+    let broker = open(&directory).await;
+    for nth in 0.. {
+        let batch = jobs(nth * BATCH..(nth + 1) * BATCH);
+        broker.enqueue(Note::QUEUE, batch).await.unwrap();
+        append(&directory.join("acknowledged"), "batch");
+    }
+}
+
+async fn until(broker: &SqliteBroker, wanted: impl Fn(&QueueCounts) -> bool) -> QueueCounts {
+    loop {
+        let counts = broker.counts(Note::QUEUE).await.unwrap();
+        if wanted(&counts) {
+            return counts;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn killed_workers_lose_no_job() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = open(directory.path()).await;
+    let ids = Producer::new(broker.clone()).enqueue_all(&vec![Note; JOBS]).await.unwrap();
+    let mut workers: Vec<Child> = (0..3).map(|_| Child::start("works_until_killed", directory.path())).collect();
+    until(&broker, |counts| counts.done >= 100).await;
+    drop(workers.pop());
+    until(&broker, |counts| counts.done == JOBS as u64).await;
+    drop(workers);
+
+    let counts = broker.counts(Note::QUEUE).await.unwrap();
+    assert_eq!((counts.ready, counts.delayed, counts.leased, counts.dead), (0, 0, 0, 0));
+    assert_eq!((counts.completed_total, counts.failed_total, counts.retried_total), (JOBS as u64, 0, 0));
+    let runs = lines(directory.path(), "runs-");
+    let ran: HashSet<&str> = runs.iter().map(String::as_str).collect();
+    assert!(ids.iter().all(|id| ran.contains(id.as_str())));
+    // Only what the killed workers held was run again, as often as it was reclaimed.
+    let again = (runs.len() - JOBS) as u64;
+    assert!(again <= counts.reclaimed_total && counts.reclaimed_total <= 15, "{again} {counts:?}");
+}
+
+#[tokio::test]
+async fn a_killed_producer_leaves_whole_batches_and_all_that_was_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = open(directory.path()).await;
+    for _ in 0..3 {
+        let producer = Child::start("enqueues_until_killed", directory.path());
+        let before = broker.counts(Note::QUEUE).await.unwrap().ready;
+        until(&broker, |counts| counts.ready >= before + 5 * BATCH as u64).await;
+        drop(producer);
+        let stored = usize::try_from(broker.counts(Note::QUEUE).await.unwrap().ready).unwrap();
+        assert_eq!(stored % BATCH, 0);
+        // The next one enqueues the same ids from the start: known ones change nothing.
+        let acknowledged = lines(directory.path(), "acknowledged").len();
+        std::fs::remove_file(directory.path().join("acknowledged")).unwrap();
+        assert!(stored >= acknowledged * BATCH, "{acknowledged} batches acknowledged, {stored} jobs stored");
+    }
+}
