@@ -50,7 +50,7 @@ impl Counters {
     pub(crate) fn sample_due(&self) -> bool {
         let counts = &self.0[stripe()].0;
         let seen = |count: Count| counts[count as usize].load(Ordering::Relaxed);
-        (seen(Count::Hit) + seen(Count::Miss)).is_multiple_of(SAMPLE)
+        (seen(Count::Hit) + seen(Count::StaleHit) + seen(Count::Miss)).is_multiple_of(SAMPLE)
     }
 
     pub(crate) fn sum(&self, count: Count) -> u64 {

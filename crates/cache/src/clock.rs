@@ -28,7 +28,7 @@ pub struct SystemClock {
 
 impl SystemClock {
     /// A clock that starts now.
-    #[allow(clippy::disallowed_methods)] // This is the clock file.
+    #[expect(clippy::disallowed_methods, reason = "the crate's one clock")]
     pub fn new() -> Self {
         Self { coarse: coarsetime::Instant::now_without_cache_update(), precise: std::time::Instant::now() }
     }

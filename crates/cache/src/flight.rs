@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::class::ClassId;
 use crate::fence::Generation;
 use crate::key::Key;
 use crate::pattern::Pattern;
@@ -41,6 +42,8 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Flight {
     kind: Kind,
+    /// The class it fills, which need not be that of everybody who waits.
+    pub(crate) class: ClassId,
     /// When it started, in the order of invalidations.
     pub(crate) since: Generation,
     outcome: OnceLock<Outcome>,
@@ -48,8 +51,8 @@ pub(crate) struct Flight {
 }
 
 impl Flight {
-    pub(crate) fn new(kind: Kind, since: Generation) -> Arc<Self> {
-        Arc::new(Self { kind, since, outcome: OnceLock::new(), ended: Notify::new() })
+    pub(crate) fn new(kind: Kind, class: ClassId, since: Generation) -> Arc<Self> {
+        Arc::new(Self { kind, class, since, outcome: OnceLock::new(), ended: Notify::new() })
     }
 
     /// Publishes the outcome and wakes everyone. Only the first call counts.
@@ -149,7 +152,6 @@ impl FlightTable {
         }
     }
 
-    #[allow(clippy::cast_possible_truncation)] // Any bits of the hash will do.
     fn shard(&self, key: &Key) -> MutexGuard<'_, Shard> {
         let index = (key.0.hash() >> 24) as usize % SHARDS;
         self.0[index].lock().unwrap_or_else(PoisonError::into_inner)

@@ -33,7 +33,7 @@ impl Key {
     ///
     /// # Errors
     ///
-    /// [`KeyError::NotAKey`] when no builder could have written the text.
+    /// [`KeyError::NotAKey`] when the text is empty, longer than a key, or has a character that builders escape.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         if text.is_empty() || text.starts_with(text::SEPARATOR) {
             return Err(KeyError::NotAKey { at: 0 });

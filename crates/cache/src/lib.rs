@@ -45,6 +45,8 @@
 //! - The `Drop` of a value may run under a lock of the cache, and must not call it.
 //! - Expiry is as fine as the clock: 1 to 4 ms with [`SystemClock`].
 //! - The number of loads that run at once for different keys is not limited.
+//! - A load has no deadline: while its loader hangs, or its runtime is not driven, all who ask for the key wait, each
+//!   for as long as it likes.
 
 mod builder;
 mod class;

@@ -34,6 +34,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     {
         let Ok(runtime) = Handle::try_current() else { return Err(LoadError::NoRuntime) };
         let arrived = self.cache.tiers.fence.now();
+        let mut waited = false;
         loop {
             let live = |(slot, state): (Slot, State)| open::<V>(slot).map(|value| (value, state));
             match self.enter::<E, _>(key, || self.cache.tiers.peek(key).and_then(live)) {
@@ -46,7 +47,10 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                     return self.answer(flight.outcome().await, Source::Loaded);
                 }
                 Entered::Joined(flight) => {
-                    self.class.counters.add(Count::Collapsed);
+                    // Once a miss, though it may wait twice.
+                    if !std::mem::replace(&mut waited, true) {
+                        self.class.counters.add(Count::Collapsed);
+                    }
                     let outcome = flight.outcome().await;
                     // The tags were not known when this caller joined. If one of them was invalidated before this
                     // caller came, the value is too old for it; a load that starts now cannot be.
@@ -75,8 +79,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     fn enter<E: 'static, T>(&self, key: &Key, recheck: impl FnOnce() -> Option<T>) -> Entered<T> {
         let fence = &self.cache.tiers.fence;
         let kind = Kind::of::<V, E>();
-        let admissible = |flight: &Flight| fence.admits_class(self.class.id, flight.since);
-        self.cache.tiers.flights.enter(key, kind, recheck, admissible, || Flight::new(kind, fence.now()))
+        let admissible = |flight: &Flight| fence.admits_class(flight.class, flight.since);
+        let start = || Flight::new(kind, self.class.id, fence.now());
+        self.cache.tiers.flights.enter(key, kind, recheck, admissible, start)
     }
 
     fn launch<E, F, Fut>(&self, runtime: &Handle, key: &Key, flight: &Arc<Flight>, loader: F)

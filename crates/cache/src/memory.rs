@@ -30,8 +30,9 @@ const TYPICAL_ENTRY: u64 = 1024;
 pub enum Capacity {
     /// This many entries, whatever their size.
     Entries(u64),
-    /// This many bytes, as [`TypedCache::weigh`](crate::TypedCache::weigh) counts them, plus a fixed overhead and the
-    /// key of each entry. The room is divided into shards of 4 MiB or more, and one entry must fit into one shard.
+    /// This many bytes, as [`TypedCache::weigh`](crate::TypedCache::weigh) counts them, plus a fixed overhead, the key
+    /// and 8 bytes a tag of each entry; the texts of tags, which entries share, are not counted. The room is divided
+    /// into shards of 4 MiB or more, and one entry must fit into one shard.
     Bytes(u64),
 }
 

@@ -11,7 +11,8 @@ use crate::tag_table::Stamps;
 /// A value of any type.
 pub(crate) type Anything = Arc<dyn Any + Send + Sync>;
 
-/// A value and what decides whether it may be served. Plain fields, so that a read copies them and takes one count.
+/// A value and what decides whether it may be served. Plain fields, so that a read copies them and takes one count,
+/// two with tags.
 #[derive(Debug, Clone)]
 pub(crate) struct Slot {
     pub(crate) value: Anything,

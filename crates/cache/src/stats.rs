@@ -83,7 +83,7 @@ impl ClassStats {
     }
 }
 
-#[allow(clippy::cast_precision_loss)] // A rate needs no more than 53 bits.
+#[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]
 fn rate(found: u64, missed: u64) -> Option<f64> {
     let asked = found + missed;
     (asked > 0).then(|| found as f64 / asked as f64)

@@ -21,7 +21,7 @@ impl Tag {
         Self::of([name])
     }
 
-    /// A tag of several parts: `Tag::of(["tenant", id])` reads `tenant:7`.
+    /// A tag of several parts: `Tag::of(["tenant", id])` reads `tenant:7`. No parts read as one empty part.
     ///
     /// A `Display` that fails contributes what it wrote before it failed.
     pub fn of(parts: impl IntoIterator<Item = impl fmt::Display>) -> Self {
@@ -40,7 +40,7 @@ impl Tag {
     ///
     /// # Errors
     ///
-    /// [`KeyError::NotAKey`] when no constructor could have written the text.
+    /// [`KeyError::NotAKey`] when the text is longer than a tag or has a character that constructors escape.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         match text::first_foreign(text) {
             Some(at) => Err(KeyError::NotAKey { at }),

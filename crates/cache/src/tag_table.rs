@@ -100,12 +100,10 @@ impl TagTable {
         shard.prune_at = (shard.records.len() * 2).max(PRUNE_FROM);
     }
 
-    #[allow(clippy::cast_possible_truncation)] // Any bits of the hash will do.
     fn cell(&self, tag: &Tag) -> &AtomicU64 {
         &self.cells[(tag.hash() >> 20) as usize % CELLS]
     }
 
-    #[allow(clippy::cast_possible_truncation)]
     fn shard(&self, tag: &Tag) -> MutexGuard<'_, Shard> {
         let index = (tag.hash() >> 40) as usize % SHARDS;
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)

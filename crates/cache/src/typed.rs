@@ -88,7 +88,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    /// Stores a value, in place of any other; tells whether the cache kept it.
+    /// Stores a value, in place of any other; tells whether the cache kept it. The other is gone even if it didn't.
     ///
     /// Loads of this key that are under way will not overwrite it. The value counts as read now: when an invalidation
     /// came between reading it from the store and this call, use [`TypedCache::get_or_load`], which notices.
@@ -96,7 +96,12 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let tiers = &self.cache.tiers;
         let since = tiers.fence.now();
         let slot = tiers.slot(key, &self.class, since, pack(fill.into(), self.weigh));
-        let inserted = tiers.flights.fence(key, || tiers.fill(key, slot));
+        let (inserted, outdated) = tiers.flights.fence(key, || {
+            let inserted = tiers.fill(key, slot);
+            let outdated = if inserted.stored { None } else { tiers.memory.remove(key) };
+            (inserted, outdated)
+        });
+        drop(outdated); // here, not under the lock
         tiers.report_evicted(key, &inserted);
         inserted.stored
     }

@@ -1,6 +1,6 @@
 //! The room that the cache takes stays within its bound, and the dead give theirs back.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // In a test a panic is an answer.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,7 +1,7 @@
 //! A load that started before an invalidation and ended after it never leaves the old value readable, and nobody who
 //! comes after the invalidation is given it.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // In a test a panic is an answer.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -132,6 +132,63 @@ async fn by_class() {
     race(|cache| assert!(cache.invalidate_class("schedule"))).await;
 }
 
+/// Two handles may read one key in two classes; what counts is the class that the load fills.
+#[tokio::test]
+async fn by_class_while_the_key_is_read_in_another() {
+    let scene = Scene::new();
+    let slow = scene.slow_read();
+    scene.read.notified().await;
+    scene.row.store(2, Ordering::SeqCst);
+    let answers = Scene { cache: scene.cache.cache().typed(TtlClass::API), ..scene.clone() };
+    assert!(scene.cache.cache().invalidate_class("schedule"));
+    let next = tokio::spawn(async move { answers.quick_read().await });
+    // One thread: the next reader has gone as far as it can without the old load.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    scene.resume.notify_one();
+    assert_eq!((*slow.await.unwrap().value, *next.await.unwrap().value), (1, 2));
+
+    // And the other way round: the class of the reader says nothing about the load.
+    let scene = Scene::new();
+    let slow = scene.slow_read();
+    scene.read.notified().await;
+    let answers = Scene { cache: scene.cache.cache().typed(TtlClass::API), ..scene.clone() };
+    assert!(scene.cache.cache().invalidate_class("api"));
+    let next = tokio::spawn(async move { answers.quick_read().await });
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    scene.resume.notify_one();
+    assert!(slow.await.unwrap().stored);
+    assert_eq!(next.await.unwrap().source, Source::Collapsed);
+}
+
+/// Whoever waits for a load that a tag overtook waits for a second one, and is still one miss that waited.
+#[tokio::test]
+async fn a_caller_that_waits_twice_is_counted_once() {
+    let scene = Scene::new();
+    let slow = scene.slow_read();
+    scene.read.notified().await;
+    scene.cache.cache().invalidate_tag(&Scene::tag());
+    let reads: Vec<_> = (0..10)
+        .map(|_| {
+            let scene = scene.clone();
+            tokio::spawn(async move { scene.quick_read().await })
+        })
+        .collect();
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    scene.resume.notify_one();
+    slow.await.unwrap();
+    for read in reads {
+        assert!(read.await.unwrap().stored);
+    }
+    let stats = &scene.cache.cache().stats().classes[0];
+    assert_eq!((stats.misses, stats.loads, stats.collapsed), (11, 2, 10));
+}
+
 #[tokio::test]
 async fn by_clear() {
     race(TieredCache::clear).await;
@@ -152,6 +209,25 @@ async fn a_value_set_meanwhile_is_not_overwritten() {
     scene.resume.notify_one();
     assert!(!slow.await.unwrap().stored);
     assert_eq!(scene.cache.get(&Scene::key()), Lookup::Fresh(Arc::new(5)));
+}
+
+/// Guards against a write-through that is refused and leaves the value it was to replace.
+#[test]
+fn a_set_that_an_invalidation_overtook_takes_its_predecessor_along() {
+    let cache = TieredCache::builder().build();
+    let schedules = cache.typed::<u32>(TtlClass::SCHEDULE);
+    assert!(cache.typed::<u32>(TtlClass::API).set(&Scene::key(), 1));
+    // The weighing stands between the moment from which the value counts and the moment at which it is stored.
+    thread_local!(static CACHE: std::cell::RefCell<Option<TieredCache>> = const { std::cell::RefCell::new(None) });
+    CACHE.set(Some(cache));
+    let overtaken = schedules.weigh(|_| {
+        CACHE.with_borrow(|cache| {
+            assert!(cache.as_ref().unwrap().invalidate_class("schedule"));
+            4
+        })
+    });
+    assert!(!overtaken.set(&Scene::key(), 2));
+    assert_eq!(overtaken.get(&Scene::key()), Lookup::Miss);
 }
 
 #[tokio::test]
@@ -184,32 +260,40 @@ async fn one_tag_of_several_is_enough_and_other_entries_stay() {
     }
 }
 
-/// Writers move the row and invalidate, readers must never see a row older than the last finished write.
+/// Writers move the row and invalidate or set, in every way there is; readers, in two classes, must never see a row
+/// older than the last finished write.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn under_many_writers_and_readers_no_read_goes_back() {
+    fn invalidate(scene: &Scene, version: u32) {
+        let (cache, pattern) = (scene.cache.cache(), Pattern::parse("schedule:*").unwrap());
+        match version % 7 {
+            0 => cache.invalidate_tag(&Scene::tag()),
+            1 => cache.clear(),
+            2 => drop(cache.invalidate_pattern(&pattern)),
+            3 => drop(["schedule", "api"].map(|class| cache.invalidate_class(class))),
+            4 => drop(["schedule", "api"].map(|class| cache.invalidate_pattern_of(class, &pattern))),
+            5 => drop(scene.cache.set(&Scene::key(), Fill::new(version).tag(Scene::tag()))),
+            _ => drop(cache.invalidate_key(&Scene::key())),
+        }
+    }
     let scene = Scene::new();
+    let answers = scene.cache.cache().typed(TtlClass::API);
     let finished = Arc::new(AtomicU32::new(1));
     let writer = {
         let (scene, finished) = (scene.clone(), Arc::clone(&finished));
         tokio::spawn(async move {
             for version in 2..3000 {
                 scene.row.store(version, Ordering::SeqCst);
-                let cache = scene.cache.cache();
-                match version % 5 {
-                    0 => cache.invalidate_tag(&Scene::tag()),
-                    1 => cache.clear(),
-                    2 => drop(cache.invalidate_pattern(&Pattern::parse("schedule:*").unwrap())),
-                    3 => drop(cache.invalidate_class("schedule")),
-                    _ => drop(cache.invalidate_key(&Scene::key())),
-                }
+                invalidate(&scene, version);
                 finished.store(version, Ordering::SeqCst);
                 tokio::task::yield_now().await;
             }
         })
     };
     let readers: Vec<_> = (0..4)
-        .map(|_| {
+        .map(|reader| {
             let (scene, finished) = (scene.clone(), Arc::clone(&finished));
+            let cache = if reader % 2 == 0 { scene.cache.clone() } else { answers.clone() };
             tokio::spawn(async move {
                 while finished.load(Ordering::SeqCst) < 2999 {
                     let least = finished.load(Ordering::SeqCst);
@@ -219,7 +303,7 @@ async fn under_many_writers_and_readers_no_read_goes_back() {
                         tokio::task::yield_now().await;
                         Ok::<_, Infallible>(Fill::new(value).tag(Scene::tag()))
                     };
-                    let read = scene.cache.get_or_load(&Scene::key(), load).await.unwrap();
+                    let read = cache.get_or_load(&Scene::key(), load).await.unwrap();
                     assert!(*read.value >= least, "read {} after write {least}", read.value);
                     tokio::task::yield_now().await;
                 }

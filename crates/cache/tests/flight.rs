@@ -1,6 +1,6 @@
 //! Single flight: one load for all, whoever leaves, however it ends.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // In a test a panic is an answer.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,6 +1,6 @@
 //! Stale-while-revalidate.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // In a test a panic is an answer.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,6 +1,6 @@
 //! Promises of the path that every hit takes.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // In a test a panic is an answer.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
 use std::convert::Infallible;
 

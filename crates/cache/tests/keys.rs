@@ -1,6 +1,6 @@
 //! Keys, tags and patterns: no two inputs share a key, hashing keeps what patterns need.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // In a test a panic is an answer.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,6 +1,6 @@
 //! The cache against a map and a manual clock.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // In a test a panic is an answer.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;

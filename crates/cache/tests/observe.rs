@@ -1,6 +1,6 @@
 //! What the cache tells: statistics, events, and two types under one key.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // In a test a panic is an answer.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -116,21 +116,24 @@ fn one_lookup_in_64_is_timed() {
     struct Timed(Mutex<(u32, u32)>);
     impl Observer for Timed {
         fn on(&self, event: &Event<'_>) {
-            if let Event::Lookup { outcome: LookupOutcome::Hit, latency, .. } = event {
+            if let Event::Lookup { outcome: LookupOutcome::Hit | LookupOutcome::Stale, latency, .. } = event {
                 let mut counts = self.0.lock().unwrap();
                 counts.0 += 1;
                 counts.1 += u32::from(latency.is_some());
             }
         }
     }
-    let timed = Arc::new(Timed(Mutex::default()));
-    let cache = TieredCache::builder().observer(timed.clone()).build();
-    let numbers = cache.typed::<u32>(TtlClass::API);
+    let (timed, clock) = (Arc::new(Timed(Mutex::default())), ManualClock::new());
+    let cache = TieredCache::builder().observer(timed.clone()).clock(clock.clone()).build();
+    let numbers = cache.typed::<u32>(TtlClass::new("numbers", Duration::from_secs(1)).grace(Duration::from_secs(1)));
     numbers.set(&key(1), 1);
-    for _ in 0..640 {
-        numbers.get(&key(1));
+    for expected in [(640, 10), (1280, 20)] {
+        for _ in 0..640 {
+            numbers.get(&key(1));
+        }
+        assert_eq!(*timed.0.lock().unwrap(), expected);
+        clock.advance(Duration::from_secs(1)); // from here on stale
     }
-    assert_eq!(*timed.0.lock().unwrap(), (640, 10));
 }
 
 #[tokio::test]

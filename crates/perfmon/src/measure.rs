@@ -1,6 +1,7 @@
 //! Times a future.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,9 +35,10 @@ impl Registry {
         let registry = self.clone();
         let operation = self.operation(kind, operation);
         async move {
-            let run = Run::start(registry, operation);
-            let output = future.await;
-            run.finish();
+            let mut run = Run::start(registry, operation);
+            let mut future = pin!(future);
+            let output = poll_fn(|cx| run.running(|| future.as_mut().poll(cx))).await;
+            run.state = State::Finished;
             output
         }
     }
@@ -46,29 +48,39 @@ struct Run {
     registry: Registry,
     operation: Arc<Operation>,
     started: Duration,
-    finished: bool,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Waiting,
+    /// The future has control. A run dropped in this state panicked; one dropped while it waits was cancelled, be it
+    /// by a panic elsewhere in its task.
+    Running,
+    Finished,
 }
 
 impl Run {
     fn start(registry: Registry, operation: Arc<Operation>) -> Self {
         let started = registry.now();
-        Self { registry, operation, started, finished: false }
+        Self { registry, operation, started, state: State::Waiting }
     }
 
-    fn finish(mut self) {
-        self.finished = true;
+    fn running<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        self.state = State::Running;
+        let done = work();
+        self.state = State::Waiting;
+        done
     }
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
         let elapsed = self.registry.now().saturating_sub(self.started);
-        if self.finished {
-            self.operation.finished(elapsed);
-        } else if std::thread::panicking() {
-            self.operation.panicked(elapsed);
-        } else {
-            self.operation.cancelled();
+        match self.state {
+            State::Finished => self.operation.finished(elapsed),
+            State::Running => self.operation.panicked(elapsed),
+            State::Waiting => self.operation.cancelled(),
         }
         self.registry.report_slow(&self.operation, elapsed);
     }

@@ -69,6 +69,18 @@ async fn a_panicking_run_is_recorded() {
 }
 
 #[tokio::test]
+async fn a_run_that_another_panic_takes_down_is_cancelled() {
+    let (_, registry) = manual();
+    let waiting = registry.measure(Kind::Api, "call", pending::<()>());
+    let task = tokio::spawn(async move {
+        tokio::join!(waiting, async { panic!("a sibling") });
+    });
+    assert!(task.await.unwrap_err().is_panic());
+    let totals = &registry.operation_totals()[0];
+    assert_eq!((totals.cancelled, totals.panicked, totals.latency.count), (1, 0, 0));
+}
+
+#[tokio::test]
 async fn outputs_and_errors_pass_through() {
     let (_, registry) = manual();
     let output = registry.measure(Kind::Database, "q", async { Err::<(), _>("no such table") }).await;

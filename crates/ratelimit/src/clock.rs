@@ -101,8 +101,7 @@ impl ManualClock {
     /// Moves the clock forward by whole microseconds of `by`.
     pub fn advance(&self, by: Duration) {
         let by = whole_micros(by);
-        // The closure always returns `Some`, so the update can't fail.
-        let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| Some(now.saturating_add(by)));
+        self.0.update(Ordering::SeqCst, Ordering::SeqCst, |now| now.saturating_add(by));
     }
 }
 

@@ -29,7 +29,7 @@ const MAX_INTEGER: u64 = 999_999_999_999_999;
 /// longest stays.
 pub fn apply(headers: &mut HeaderMap, name: &str, decision: &Decision) {
     append(headers, RATELIMIT_POLICY, policy(name, decision.quota()));
-    append(headers, RATELIMIT, standing(name, decision));
+    append(headers, RATELIMIT, left(name, decision));
     if let Some(retry_after) = decision.retry_after() {
         raise_retry_after(headers, retry_after);
     }
@@ -41,7 +41,7 @@ pub fn apply_tenant(headers: &mut HeaderMap, decision: &TenantDecision) {
     let policies = decision.windows.iter().map(|window| policy(window.name, window.decision.quota()));
     append(headers, RATELIMIT_POLICY, policies.collect::<Vec<_>>().join(", "));
     let binding = decision.binding();
-    append(headers, RATELIMIT, standing(binding.name, &binding.decision));
+    append(headers, RATELIMIT, left(binding.name, &binding.decision));
     if let Some(retry_after) = decision.retry_after() {
         raise_retry_after(headers, retry_after);
     }
@@ -57,7 +57,7 @@ fn policy(name: &str, quota: Quota) -> String {
     format!("{};q={limit};w={window}", quoted(name))
 }
 
-fn standing(name: &str, decision: &Decision) -> String {
+fn left(name: &str, decision: &Decision) -> String {
     let until = decision.retry_after().unwrap_or(decision.reset_after());
     let (remaining, until) = (decision.remaining().min(MAX_INTEGER), whole_seconds(until).min(MAX_INTEGER));
     format!("{};r={remaining};t={until}", quoted(name))

@@ -66,7 +66,7 @@ mod error;
 #[cfg(feature = "tower")]
 pub mod headers;
 #[cfg(feature = "tower")]
-pub mod identity;
+mod identity;
 #[cfg(feature = "tower")]
 mod layer;
 mod limiter;

@@ -102,6 +102,10 @@ impl TenantState {
         let allowed = decisions.iter().all(Decision::is_allowed);
         if allowed {
             decisions = windows.charge(self, now, cost)?;
+        } else {
+            // Charges nothing, but lets the usage follow a clock that was set back, or waiting would never help.
+            let _ = windows.charge(self, now, 0)?;
+            decisions = windows.peek(self, now, cost)?;
         }
         let mut names = NAMES.into_iter();
         let windows = decisions.map(|decision| WindowDecision { name: names.next().unwrap_or_default(), decision });

@@ -31,11 +31,11 @@ fn a_flood_never_exceeds_the_cap_nor_frees_a_blocked_key() {
         for banned in 0..50 {
             now(limiter.block(&format!("banned-{banned}"), BAN)).unwrap();
         }
-        flood(&limiter, 30_000);
+        flood(&limiter, 12_000);
         let stats = limiter.stats();
         assert!(stats.tracked_keys <= max_keys as u64, "{} of {max_keys}", stats.tracked_keys);
         assert_eq!(stats.blocked_keys, 50);
-        assert_eq!(stats.evicted_live, 30_050 - stats.tracked_keys);
+        assert_eq!(stats.evicted_live, 12_050 - stats.tracked_keys);
         for banned in 0..50 {
             assert!(!now(limiter.check(&format!("banned-{banned}"), 1)).unwrap().is_allowed());
         }
@@ -145,9 +145,9 @@ fn tenants_are_bounded_too() {
     for _ in 0..60 {
         assert!(tenants.check("busy", &limits, 1).unwrap().allowed);
     }
-    for tenant in 0..5_000 {
+    for tenant in 0..1_000 {
         assert!(tenants.check(&format!("t{tenant}"), &limits, 1).unwrap().allowed);
     }
     assert!(!tenants.check("busy", &limits, 1).unwrap().allowed);
-    assert_eq!((tenants.stats().tracked_keys, tenants.stats().evicted_live), (100, 4_901));
+    assert_eq!((tenants.stats().tracked_keys, tenants.stats().evicted_live), (100, 901));
 }

@@ -90,6 +90,41 @@ proptest! {
     }
 }
 
+/// Guards against a tenant locked out until a clock that was set back has caught up: a refusal, too, has to take
+/// note of the step, or the next one finds the same state and says the same again.
+#[test]
+fn a_clock_set_back_locks_no_tenant_out() {
+    for (step, limits) in [
+        (2 * MINUTE, TierLimits::new(3, 100, 100, None).unwrap()),
+        (3 * HOUR, TierLimits::new(100, 3, 100, None).unwrap()),
+        (3 * DAY, TierLimits::new(100, 100, 3, None).unwrap()),
+    ] {
+        let mut state = TenantState::default();
+        assert!(state.check(&limits, at(NOON), 3).unwrap().allowed);
+        let mut now = at(NOON - step);
+        let wait = state.check(&limits, now, 1).unwrap().retry_after().expect("the usage is kept");
+        now = now.saturating_add(wait);
+        assert!(state.check(&limits, now, 1).unwrap().allowed, "{step} µs back");
+    }
+}
+
+proptest! {
+    /// Wherever the clock goes, waiting as told is enough.
+    #[test]
+    fn no_step_locks_a_tenant_out(
+        times in prop::collection::vec((prop_oneof![0..MINUTE, 0..HOUR, 0..10 * DAY], 0_u64..4), 1..60),
+    ) {
+        let limits = TierLimits::new(3, 5, 9, None)?;
+        let mut state = TenantState::default();
+        for (time, cost) in times {
+            let now = at(time);
+            if let Some(wait) = state.check(&limits, now, cost.min(3))?.retry_after() {
+                prop_assert!(state.clone().check(&limits, now.saturating_add(wait), cost.min(3))?.allowed);
+            }
+        }
+    }
+}
+
 #[test]
 fn after_a_quiet_minute_all_sixty_are_back() {
     let limits = Tier::Free.limits();
