@@ -27,6 +27,8 @@ pub(crate) fn check(root: &Path) -> Result<String, String> {
             dependencies += 1;
         }
     }
+    let names: Vec<&str> = packages.iter().map(|package| package.name.as_str()).collect();
+    breaches.extend(vacant(&names).map(|breach| breach.to_string()));
     breaches.extend(source::check(root)?);
     if breaches.is_empty() {
         Ok(format!("the import law holds: {} packages, {dependencies} dependencies", packages.len()))
@@ -48,6 +50,8 @@ struct Edge<'a> {
 enum Breach<'a> {
     /// The package has no row in the table.
     Unknown { package: &'a str },
+    /// The table has a row for a package that is not there.
+    Vacant { package: &'static str },
     /// Our own package, imported by one that may not.
     Import { package: &'a str, dependency: &'a str, may_import: &'static [&'static str] },
     /// The testkit outside dev-dependencies.
@@ -60,6 +64,12 @@ enum Breach<'a> {
 fn unknown(package: &str) -> Option<Breach<'_>> {
     let known = ROOMS.iter().any(|room| room.package == package);
     (!known).then_some(Breach::Unknown { package })
+}
+
+/// The rows of packages that are not among `packages`.
+fn vacant(packages: &[&str]) -> impl Iterator<Item = Breach<'static>> {
+    let rows = ROOMS.iter().map(|room| room.package);
+    rows.filter(|package| !packages.contains(package)).map(|package| Breach::Vacant { package })
 }
 
 /// Judges one dependency. Dev-dependencies obey the same law, save that the testkit may be one.
@@ -83,6 +93,9 @@ impl fmt::Display for Breach<'_> {
         match self {
             Self::Unknown { package } => {
                 write!(f, "`{package}` has no row in xtask/src/law/table.rs: say there what it may import")
+            }
+            Self::Vacant { package } => {
+                write!(f, "xtask/src/law/table.rs has a row for `{package}`, which is not there: drop it")
             }
             Self::Import { package, dependency, may_import: [] } => {
                 write!(f, "`{package}` imports `{dependency}`, but may import nothing of ours")

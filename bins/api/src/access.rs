@@ -1,11 +1,11 @@
-//! The three circles of access: operations, application, decision service.
+//! The two circles of access: operations and application.
 //!
 //! This file decides about the first: who may read and who may change what concerns the whole service. Tenants are
 //! [`crate::caller`]'s.
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Uri, header};
 use axum::middleware::Next;
@@ -23,15 +23,13 @@ pub(crate) async fn operations(State(app): State<App>, request: Request, next: N
     Ok(next.run(request).await)
 }
 
-/// Shows that the request may read operations; for routes that tenants may read too.
-pub(crate) struct OperationsRead;
-
-impl FromRequestParts<App> for OperationsRead {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        check(app, Need::Read, peer(&parts.extensions), &parts.headers).map(|()| Self)
-    }
+/// Whether the request may read operations; for routes that tenants may read too.
+///
+/// # Errors
+///
+/// 401 or 403, as on any of the operations routes.
+pub(crate) fn read_operations(app: &App, parts: &Parts) -> Result<(), Problem> {
+    check(app, Need::Read, peer(&parts.extensions), &parts.headers)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

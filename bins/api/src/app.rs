@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use tidegate_app::node::Node;
 use tidegate_app::settings::Settings;
-use tidegate_app::store::Coherence;
 use tidegate_queue::Producer;
 
 use crate::limits::Limiters;
+use crate::problem::Problem;
 use crate::schedules::Schedules;
 use crate::tenants::Tenants;
 
@@ -45,9 +46,15 @@ impl App {
         &self.0.node.settings
     }
 
-    /// What keeps the cache true to other processes.
-    pub(crate) fn coherence(&self) -> &Coherence {
-        &self.0.node.coherence
+    /// Makes the cache know of every commit that ended before this call, in whichever process.
+    ///
+    /// # Errors
+    ///
+    /// 503 when it can't be known any more: nothing may be answered from the cache then.
+    pub(crate) async fn catch_up(&self) -> Result<(), Problem> {
+        self.0.node.coherence.catch_up().await.map_err(|error| {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error.to_string()).try_again_later()
+        })
     }
 
     /// The limiters.

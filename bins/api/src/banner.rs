@@ -15,7 +15,8 @@ fn text(address: SocketAddr, settings: &Settings) -> String {
         InnerWorker::Inner => "jobs run inside this process",
         InnerWorker::None => "jobs run in tidegate-worker processes",
     };
-    let admin = if settings.tokens.any() { " -H \"Authorization: Bearer $TIDEGATE_ADMIN_TOKEN\"" } else { "" };
+    let admin =
+        if settings.tokens.admin.is_some() { " -H \"Authorization: Bearer $TIDEGATE_ADMIN_TOKEN\"" } else { "" };
     let (tenant, hint) = match settings.open_tenants {
         OpenTenants::Closed => {
             ("-H \"Authorization: Bearer $TENANT_KEY\"", " (TENANT_KEY is the api_key that the first answers)")

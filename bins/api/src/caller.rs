@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{Extensions, HeaderMap, HeaderName, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use tidegate_app::settings::OpenTenants;
-use tidegate_app::tenant::{ApiKey, Tenant, TenantId};
-use tidegate_ratelimit::{Decision, Tier};
+use tidegate_app::tenant::{ApiKey, KeyDigest, Tenant, TenantId};
+use tidegate_ratelimit::{Decision, TenantDecision, Tier, headers};
 
 use crate::access;
 use crate::app::App;
 use crate::client::ClientKey;
 use crate::limits;
 use crate::problem::Problem;
+use crate::timeout;
 
 const X_TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
 
@@ -29,82 +30,122 @@ pub(crate) struct Caller {
 impl FromRequestParts<App> for Caller {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        match parts.extensions.get::<Self>() {
-            Some(caller) => Ok(caller.clone()),
-            None => authenticate(app, &parts.headers, &parts.extensions).await.map(|(caller, _)| caller),
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        let caller = parts.extensions.get::<Self>().cloned();
+        // Only a route that was put outside the layer can get here.
+        caller.ok_or_else(|| Problem::unauthorized("send the tenant's API key as `Authorization: Bearer tk_…`"))
+    }
+}
+
+/// Layer of the application routes: finds the tenant and charges its quota.
+pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Problem> {
+    // Bounded here, since an upload has no bound as a whole.
+    let admitted = timeout::bounded(&app, admit(&app, request.headers(), request.extensions())).await??;
+    request.extensions_mut().insert(admitted.caller.clone());
+    let mut response = next.run(request).await;
+    admitted.announce(&app, response.headers_mut());
+    Ok(response)
+}
+
+/// A caller whose quota has been charged.
+pub(crate) struct Admitted {
+    /// Who it is.
+    pub(crate) caller: Caller,
+    /// What is left of its quota.
+    quota: TenantDecision,
+    /// What the limiter `api` leaves it, where that counts it too.
+    client: Option<Decision>,
+}
+
+impl Admitted {
+    /// Tells the client all that binds it: who paces itself by one limit must not run into another unawares.
+    pub(crate) fn announce(&self, app: &App, response: &mut HeaderMap) {
+        limits::announce_tenant(response, &self.quota);
+        if let Some(decision) = &self.client {
+            headers::apply(response, app.limiters().api.name(), decision);
         }
     }
 }
 
-/// Layer of the application routes: finds the tenant, then charges its quota and the client's limit, both or neither.
-pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Problem> {
-    let authenticated = authenticate(&app, request.headers(), request.extensions()).await;
-    let (caller, client) = match authenticated {
-        Ok((caller, credential)) => {
-            let client = limited_as(&caller.tenant, credential);
-            (caller, client)
+/// Finds the tenant that a request speaks for, and charges its quota and the client's limit.
+///
+/// Neither is charged where the other refuses, but for requests that race each other to the last place.
+pub(crate) async fn admit(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result<Admitted, Problem> {
+    let api = &*app.limiters().api;
+    let address = extensions.get::<ClientKey>().map(|client| client.0.as_str()).unwrap_or_default();
+    let (tenant, client) = match authenticate(app, headers, extensions, address).await {
+        Ok((tenant, credential)) => {
+            let client = limited_as(&tenant, &credential);
+            (tenant, client)
         }
         Err(problem) => {
             // Whoever guesses keys is counted by address.
-            let client = client_key(&request);
-            limits::enforce(&*app.limiters().api, &client).await?;
-            return Err(problem);
+            return Err(limits::enforce(api, address).await.err().unwrap_or(problem));
         }
     };
     // Asked before anything is charged, so that a request that this refuses costs the tenant nothing.
+    let mut charged = None;
     if let Some(client) = &client
-        && let Ok(Decision::Denied(_)) = app.limiters().api.peek(client, 1).await
+        && matches!(api.peek(client, 1).await, Ok(Decision::Denied(_)))
     {
-        limits::enforce(&*app.limiters().api, client).await?;
+        charged = Some(limits::enforce(api, client).await?);
     }
-    let quota = limits::enforce_tenant(app.limiters(), &caller.tenant)?;
-    if let Some(client) = &client {
-        limits::enforce(&*app.limiters().api, client).await?;
+    let quota = limits::enforce_tenant(app.limiters(), &tenant)?;
+    if let (Some(client), None) = (&client, charged) {
+        charged = Some(limits::enforce(api, client).await?);
     }
-    request.extensions_mut().insert(caller);
-    let mut response = next.run(request).await;
-    limits::announce_tenant(response.headers_mut(), &quota);
-    Ok(response)
+    Ok(Admitted { caller: Caller { tenant }, quota, client: charged })
 }
 
 /// How the tenant was named.
 enum Credential {
-    /// By an API key, which this stands for.
-    Key(String),
+    /// By an API key.
+    Key(KeyDigest),
     /// By `X-Tenant-Id`, without proof.
-    Open,
+    Open(TenantId),
 }
 
 /// What the `api` limiter counts: the key on the small tiers; on Premium and above a tenant-level key is bound by its
 /// quota alone.
-fn limited_as(tenant: &Tenant, credential: Credential) -> Option<String> {
+fn limited_as(tenant: &Tenant, credential: &Credential) -> Option<String> {
     match (tenant.plan.tier(), credential) {
         (Tier::Premium | Tier::Enterprise, _) => None,
-        (_, Credential::Key(key)) => Some(key),
-        (_, Credential::Open) => Some(format!("tenant:{}", tenant.id)),
+        (_, Credential::Key(digest)) => Some(format!("key:{:.16}", digest.to_string())),
+        (_, Credential::Open(id)) => Some(format!("tenant:{id}")),
     }
-}
-
-fn client_key(request: &Request) -> String {
-    request.extensions().get::<ClientKey>().map(|client| client.0.clone()).unwrap_or_default()
 }
 
 async fn authenticate(
     app: &App,
     headers: &HeaderMap,
-    extensions: &axum::http::Extensions,
-) -> Result<(Caller, Credential), Problem> {
+    extensions: &Extensions,
+    address: &str,
+) -> Result<(Arc<Tenant>, Credential), Problem> {
+    let credential = credential(app, headers, extensions)?;
     // From here on, the cache knows of every commit that ended before this request came.
-    app.coherence().catch_up().await;
+    app.catch_up().await?;
+    match credential {
+        Credential::Key(digest) => {
+            if !app.tenants().knows_key(&digest) {
+                refuse_guesser(app, address).await?;
+            }
+            let unknown = || Problem::unauthorized("the API key is not known");
+            let id = app.tenants().of_key(&digest).await?.ok_or_else(unknown)?;
+            let tenant = app.tenants().get(&id).await?.ok_or_else(unknown)?;
+            Ok((tenant, credential))
+        }
+        Credential::Open(ref id) => {
+            let tenant = app.tenants().get(id).await?.ok_or_else(unknown_tenant)?;
+            Ok((tenant, credential))
+        }
+    }
+}
+
+/// What the request itself says; nothing is looked up.
+fn credential(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result<Credential, Problem> {
     if let Some(token) = access::bearer(headers).filter(|token| token.starts_with(ApiKey::PREFIX)) {
         let digest = ApiKey::digest_of(token);
-        let id = app.tenants().of_key(&digest).await?;
-        let id = id.ok_or_else(|| Problem::unauthorized("the API key is not known"))?;
-        let tenant = app.tenants().get(&id).await?;
-        let tenant = tenant.ok_or_else(|| Problem::unauthorized("the API key is not known"))?;
-        let key = digest.0.iter().take(8).fold(String::from("key:"), |text, byte| text + &format!("{byte:02x}"));
-        return Ok((Caller { tenant }, Credential::Key(key)));
+        return digest.map(Credential::Key).ok_or_else(|| Problem::unauthorized("the API key is not known"));
     }
     let Some(named) = headers.get(X_TENANT_ID) else {
         return Err(Problem::unauthorized("send the tenant's API key as `Authorization: Bearer tk_…`"));
@@ -114,13 +155,24 @@ async fn authenticate(
             "X-Tenant-Id alone is not accepted here: send the tenant's API key as `Authorization: Bearer tk_…`",
         ));
     }
-    let unknown = || Problem::not_found("there is no tenant of the id in X-Tenant-Id").with("code", "unknown-tenant");
-    let id: TenantId = named.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(unknown)?;
-    let tenant = app.tenants().get(&id).await?.ok_or_else(unknown)?;
-    Ok((Caller { tenant }, Credential::Open))
+    let id = named.to_str().ok().and_then(|text| text.parse().ok());
+    id.map(Credential::Open).ok_or_else(unknown_tenant)
 }
 
-fn may_name_tenants(app: &App, headers: &HeaderMap, extensions: &axum::http::Extensions) -> bool {
+fn unknown_tenant() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "unknown-tenant", "there is no tenant of the id in X-Tenant-Id")
+}
+
+/// Spares the database the keys of an address that has used up its guesses. Keys that are known pass before this.
+async fn refuse_guesser(app: &App, address: &str) -> Result<(), Problem> {
+    let api = &*app.limiters().api;
+    match api.peek(address, 1).await {
+        Ok(Decision::Denied(_)) => limits::enforce(api, address).await.map(|_| ()),
+        _ => Ok(()),
+    }
+}
+
+fn may_name_tenants(app: &App, headers: &HeaderMap, extensions: &Extensions) -> bool {
     match app.settings().open_tenants {
         OpenTenants::Everyone => true,
         OpenTenants::Loopback => access::is_direct_loopback(app.settings(), access::peer(extensions), headers),

@@ -73,13 +73,13 @@ where
 /// # Errors
 ///
 /// 429 when the limiter refuses it.
-pub(crate) async fn enforce(limiter: &dyn Limiter, key: &str) -> Result<(), Problem> {
+pub(crate) async fn enforce(limiter: &dyn Limiter, key: &str) -> Result<Decision, Problem> {
     match limiter.check(key, 1).await {
         Ok(decision @ Decision::Denied(_)) => {
             let wait = headers::whole_seconds(decision.retry_after().unwrap_or_default());
             Err(refusal(limiter.name(), wait).headers(|response| headers::apply(response, limiter.name(), &decision)))
         }
-        Ok(Decision::Allowed(_)) => Ok(()),
+        Ok(allowed) => Ok(allowed),
         Err(error) => Err(undecided(&error)),
     }
 }

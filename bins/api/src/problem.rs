@@ -1,15 +1,22 @@
 //! Errors as RFC 9457 problem details.
 //!
-//! A handler returns a [`Problem`]; the outermost layer ([`crate::request_id`]) writes its body, since only there the
-//! request's id is known.
+//! A handler returns a [`Problem`]; the outermost layer ([`crate::request_id`]) writes its body and logs its cause, since
+//! only there the request's id is known.
+
+use std::error::Error;
+use std::io;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use tidegate_app::store::StoreError;
+use tidegate_queue::{BrokerError, EnqueueError};
 
 /// Longest detail in characters: it may repeat what the client sent, which may be anything.
 const MAX_DETAIL: usize = 1000;
+/// When a client may try again what failed for want of time or room: some seconds, since what holds a database for longer
+/// than its own patience seldom lets go at once.
+const TRY_AGAIN_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 /// What went wrong, for the client. Boxed, since most results are not one.
 #[derive(Debug, Clone)]
@@ -22,6 +29,8 @@ struct Content {
     detail: String,
     members: Map<String, Value>,
     headers: HeaderMap,
+    /// For the log, never for the client.
+    cause: Option<String>,
 }
 
 impl Problem {
@@ -32,7 +41,7 @@ impl Problem {
             detail.truncate(end);
             detail.push('…');
         }
-        Self(Box::new(Content { status, kind, detail, members: Map::new(), headers: HeaderMap::new() }))
+        Self(Box::new(Content { status, kind, detail, members: Map::new(), headers: HeaderMap::new(), cause: None }))
     }
 
     /// The request can't be understood.
@@ -69,14 +78,40 @@ impl Problem {
     /// The body is larger than `limit` bytes.
     pub(crate) fn too_large(limit: u64) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", format!("the body is larger than {limit} bytes"))
-            // What is left of the body is not read, so the connection can't be used again.
+            // Of what is left of the body only so much is read that the client sees this answer
+            // ([`crate::linger`]), so the connection can't be used again.
             .header(header::CONNECTION, HeaderValue::from_static("close"))
     }
 
-    /// A failure of ours. The cause goes to the log, not to the client.
-    pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
-        tracing::error!(error, "request failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; the log has the cause")
+    /// A failure of ours: 500, or 503 where it passes and trying again later may help. The cause goes to the log, not to
+    /// the client.
+    pub(crate) fn internal(error: &(dyn Error + 'static)) -> Self {
+        if passes(error) {
+            let detail = "a database is too busy or its disk full; try again later";
+            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+                .try_again_later()
+                .caused_by(error);
+        }
+        let detail = "the server failed; the log has the cause under this request_id";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).caused_by(error)
+    }
+
+    /// Tells the client when to try again.
+    #[must_use]
+    pub(crate) fn try_again_later(self) -> Self {
+        self.header(header::RETRY_AFTER, TRY_AGAIN_SECONDS)
+    }
+
+    /// Keeps the cause for the log.
+    fn caused_by(mut self, error: &(dyn Error + 'static)) -> Self {
+        // Our errors say in their own text what they stand on.
+        self.0.cause = Some(error.to_string());
+        self
+    }
+
+    /// What the log has to say about it.
+    pub(crate) fn cause(&self) -> Option<&str> {
+        self.0.cause.as_deref()
     }
 
     /// Adds a member beside the standard ones.
@@ -117,9 +152,9 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
         let mut response = self.0.status.into_response();
-        *response.headers_mut() = self.0.headers.clone();
+        *response.headers_mut() = std::mem::take(&mut self.0.headers);
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response.extensions_mut().insert(self);
@@ -127,11 +162,88 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Self {
-        match &error {
+/// Whether a store was busy or full, at the bottom of whatever came of it.
+fn passes(error: &(dyn Error + 'static)) -> bool {
+    let is_full = |error: &io::Error| matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    // An enqueue's error speaks for the broker's in its own name.
+    let is_enqueue = |error: &EnqueueError| matches!(error, EnqueueError::Broker(error) if error.is_transient());
+    error.downcast_ref().is_some_and(StoreError::is_transient)
+        || error.downcast_ref().is_some_and(BrokerError::is_transient)
+        || error.downcast_ref().is_some_and(is_enqueue)
+        || error.downcast_ref().is_some_and(is_full)
+        || error.source().is_some_and(passes)
+}
+
+impl From<&StoreError> for Problem {
+    fn from(error: &StoreError) -> Self {
+        match error {
             StoreError::Exists { .. } => Self::conflict("exists", error.to_string()),
             other => Self::internal(other),
         }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&BrokerError> for Problem {
+    fn from(error: &BrokerError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<BrokerError> for Problem {
+    fn from(error: BrokerError) -> Self {
+        Self::from(&error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broken(transient: bool) -> BrokerError {
+        BrokerError::Store { operation: "enqueue", transient, source: "smoke in the disk".into() }
+    }
+
+    #[test]
+    fn what_passes_is_unavailable_and_says_when_to_come_back() {
+        let response = Problem::from(broken(true)).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], TRY_AGAIN_SECONDS);
+
+        let response = Problem::from(broken(false)).into_response();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!response.headers().contains_key(header::RETRY_AFTER));
+    }
+
+    #[test]
+    fn what_passes_is_found_at_the_bottom() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let passing: [&(dyn Error + 'static); 3] =
+            [&EnqueueError::from(broken(true)), &full(), &tidegate_app::spool::SpoolError::from(full())];
+        for error in passing {
+            assert!(passes(error), "{error:?}");
+        }
+        let staying: [&(dyn Error + 'static); 3] =
+            [&EnqueueError::from(broken(false)), &io::Error::other("broken"), &StoreError::CutOff];
+        for error in staying {
+            assert!(!passes(error), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn the_cause_is_kept_for_the_log_and_not_told() {
+        for transient in [true, false] {
+            let response = Problem::from(broken(transient)).into_response();
+            let problem = response.extensions().get::<Problem>().unwrap();
+            assert!(problem.cause().unwrap().contains("smoke in the disk"), "{problem:?}");
+            let told = String::from_utf8(problem.body("id")).unwrap();
+            assert!(!told.contains("smoke in the disk") && told.contains("\"request_id\":\"id\""), "{told}");
+        }
+        assert_eq!(Problem::not_found("nothing").cause(), None);
     }
 }

@@ -1,9 +1,12 @@
 //! What a cached read looks like on the wire: body, ETag, and where it came from.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use serde::Serialize;
@@ -28,15 +31,32 @@ impl Representation {
     pub(crate) fn of(value: &impl Serialize) -> Result<Self, serde_json::Error> {
         let body = serde_json::to_vec(value)?;
         let digest = Sha256::digest(&body);
-        let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        let etag = HeaderValue::try_from(format!("\"{hex}\"")).unwrap_or(HeaderValue::from_static("\"\""));
+        // 128 bits: far more than it takes to tell the states of one thing apart.
+        let tag = digest.iter().take(16).fold(u128::default(), |tag, byte| tag << 8 | u128::from(*byte));
+        let etag = HeaderValue::try_from(format!("\"{tag:032x}\"")).unwrap_or(HeaderValue::from_static("\"\""));
         Ok(Self { body: body.into(), etag })
+    }
+
+    /// Bytes that it takes in the cache.
+    pub(crate) fn weight(&self) -> usize {
+        self.body.len() + self.etag.len() + size_of::<Self>()
+    }
+}
+
+/// The tags of what the client has already. Empty, and nothing allocated, for most requests.
+pub(crate) struct IfNoneMatch(Vec<HeaderValue>);
+
+impl<S: Sync> FromRequestParts<S> for IfNoneMatch {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(parts.headers.get_all(header::IF_NONE_MATCH).iter().cloned().collect()))
     }
 }
 
 /// Answers a cached read: 200, 304 when the client has it already, or `absent` where there is nothing.
 pub(crate) fn respond(
-    request: &HeaderMap,
+    known: &IfNoneMatch,
     read: &Read<Option<Representation>>,
     absent: impl FnOnce() -> Problem,
 ) -> Result<Response, Problem> {
@@ -44,10 +64,7 @@ pub(crate) fn respond(
     let Some(representation) = Arc::as_ref(&read.value) else {
         return Err(absent().header(header::HeaderName::from_static("cache-status"), status));
     };
-    let is_known = request
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .any(|value| matches_any(value.as_bytes(), representation.etag.as_bytes()));
+    let is_known = known.0.iter().any(|value| matches_any(value.as_bytes(), representation.etag.as_bytes()));
     let mut response = Response::new(if is_known { Body::empty() } else { Body::from(representation.body.clone()) });
     if is_known {
         *response.status_mut() = StatusCode::NOT_MODIFIED;

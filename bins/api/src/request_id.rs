@@ -1,8 +1,8 @@
-//! Gives every request an id, and every problem its body.
+//! Gives every request an id, every problem its body, and every failure its line in the log.
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
@@ -14,46 +14,48 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is taken over from a client.
 const MAX_LENGTH: usize = 64;
 
-/// The id of a request, as extension.
-#[derive(Debug, Clone)]
-pub(crate) struct RequestId(HeaderValue);
-
-impl RequestId {
-    /// Takes the client's id where it is short and harmless, so that it can be followed from before us; else makes one.
-    fn of(request: &Request) -> Self {
-        let sent = request.headers().get(X_REQUEST_ID).filter(|value| {
-            let is_harmless = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-            (1..=MAX_LENGTH).contains(&value.len()) && value.as_bytes().iter().all(is_harmless)
-        });
-        Self(sent.cloned().unwrap_or_else(|| {
-            let mut text = [0; uuid::fmt::Simple::LENGTH];
-            let text = Uuid::new_v4().simple().encode_lower(&mut text);
-            HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("none"))
-        }))
-    }
-
-    /// The text.
-    pub(crate) fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or_default()
-    }
-}
-
 /// Answers with `X-Request-Id`, and writes the body of a [`Problem`].
+///
+/// Inside, the request carries the id in the same header, whatever the client sent in it: whoever wants the id reads it
+/// there.
 pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
-    let id = RequestId::of(&request);
-    request.extensions_mut().insert(id.clone());
-    let span = tracing::debug_span!(
-        "request",
-        id = id.as_str(),
-        method = %request.method(),
-        path = request.uri().path(),
-    );
+    let header = id_of(&request);
+    request.headers_mut().insert(X_REQUEST_ID, header.clone());
+    let id = header.to_str().unwrap_or_default();
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let span = tracing::debug_span!("request", id, %method, path = uri.path());
     let mut response = next.run(request).instrument(span).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        let body = problem.body(id.as_str());
+        if let Some(cause) = problem.cause() {
+            log(response.status(), id, &method, uri.path(), cause);
+        }
+        let body = problem.body(id);
         response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         *response.body_mut() = Body::from(body);
     }
-    response.headers_mut().insert(X_REQUEST_ID, id.0);
+    response.headers_mut().insert(X_REQUEST_ID, header);
     response
+}
+
+/// The client's id where it is short and harmless, so that it can be followed from before us; else a new one.
+fn id_of(request: &Request) -> HeaderValue {
+    let sent = request.headers().get(X_REQUEST_ID).filter(|value| {
+        let is_harmless = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        (1..=MAX_LENGTH).contains(&value.len()) && value.as_bytes().iter().all(is_harmless)
+    });
+    sent.cloned().unwrap_or_else(|| {
+        let mut text = [0; uuid::fmt::Simple::LENGTH];
+        let text = Uuid::new_v4().simple().encode_lower(&mut text);
+        HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("none"))
+    })
+}
+
+/// The fields stand in the event itself, since the span is only there for who debugs. The path is without its query,
+/// which may hold what a log should not.
+fn log(status: StatusCode, id: &str, method: &Method, path: &str, cause: &str) {
+    if status == StatusCode::INTERNAL_SERVER_ERROR {
+        tracing::error!(request_id = %id, %method, path, cause, "request failed");
+    } else {
+        tracing::warn!(request_id = %id, %method, path, cause, "request not served");
+    }
 }

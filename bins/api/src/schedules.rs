@@ -19,7 +19,7 @@ pub(crate) struct Schedules {
 /// Why a representation could not be made.
 #[derive(Debug, thiserror::Error)]
 enum LoadFailure {
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] StoreError),
     #[error("a schedule can't be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -28,7 +28,7 @@ enum LoadFailure {
 impl Schedules {
     /// Reads through `cache` from `store`.
     pub(crate) fn new(store: &Store, cache: &TieredCache) -> Self {
-        Self { store: store.clone(), representations: cache.typed(TtlClass::SCHEDULE) }
+        Self { store: store.clone(), representations: cache.typed(TtlClass::SCHEDULE).weigh(weight) }
     }
 
     /// One schedule of a tenant, `None` inside where it has none of that id.
@@ -72,6 +72,10 @@ impl Schedules {
     pub(crate) fn store(&self) -> &Store {
         &self.store
     }
+}
+
+fn weight(representation: &Option<Representation>) -> usize {
+    representation.as_ref().map_or(0, Representation::weight)
 }
 
 fn explain(error: &LoadError<LoadFailure>) -> Problem {

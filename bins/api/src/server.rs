@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tidegate_app::node::{Node, StartError};
 use tidegate_app::probes::Probes;
+use tidegate_app::serve::serve;
 use tidegate_app::settings::{InnerWorker, Settings};
 use tidegate_app::shutdown;
 use tokio::net::TcpListener;
@@ -27,15 +27,26 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
     let listener = listen(settings.listen).await?;
     let address = listener.local_addr()?;
     let node = Arc::new(Node::start(settings).await?);
-    let worker = start_worker(&node, &shutdown)?;
-    let probes = Probes::new(Arc::clone(&node));
-    let app = App::new(Arc::clone(&node));
+    let result = serve_node(&node, listener, address, shutdown).await;
+    // Behind everything that reads or writes.
+    node.stop().await;
+    tracing::info!("ended");
+    result
+}
 
-    let router = routes::router(&app, probes.clone()).into_make_service_with_connect_info::<SocketAddr>();
-    let drained = shutdown.clone();
-    let serving = tokio::spawn(async move {
-        axum::serve(listener, router).with_graceful_shutdown(async move { drained.cancelled().await }).await
-    });
+/// Returns when no request and no job of this process runs any more.
+async fn serve_node(
+    node: &Arc<Node>,
+    listener: TcpListener,
+    address: SocketAddr,
+    shutdown: CancellationToken,
+) -> Result<(), StartError> {
+    let http = node.settings.http;
+    let worker = start_worker(node, &shutdown)?;
+    let probes = Probes::new(Arc::clone(node));
+    let router = routes::router(&App::new(Arc::clone(node)), probes.clone());
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(serve(listener, router, http, stop.clone()));
     banner::print(address, &node.settings);
     tracing::info!(%address, "serving");
     if !node.settings.trusted_proxies.is_empty() && node.settings.tokens.admin.is_none() {
@@ -44,14 +55,13 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
 
     shutdown.cancelled().await;
     probes.drain();
-    finish(serving, node.settings.http.drain_timeout).await;
-    if let Some(worker) = worker
-        && let Err(error) = worker.await
-    {
-        tracing::error!(%error, "the inner worker did not end well");
+    // Balancers go on sending until they have asked and been told; who closes earlier refuses their requests.
+    tokio::time::sleep(http.drain_delay).await;
+    stop.cancel();
+    ended("the server", serving).await;
+    if let Some(worker) = worker {
+        ended("the inner worker", worker).await;
     }
-    node.stop().await;
-    tracing::info!("ended");
     Ok(())
 }
 
@@ -77,15 +87,8 @@ fn start_worker(node: &Node, shutdown: &CancellationToken) -> Result<Option<Join
     })))
 }
 
-/// Waits for requests in flight, but not for ever: a client that never ends its request is cut off.
-async fn finish(mut serving: JoinHandle<std::io::Result<()>>, limit: Duration) {
-    match tokio::time::timeout(limit, &mut serving).await {
-        Ok(Ok(Ok(()))) => {}
-        Ok(Ok(Err(error))) => tracing::error!(%error, "the server ended with an error"),
-        Ok(Err(error)) => tracing::error!(%error, "the server panicked"),
-        Err(_) => {
-            tracing::warn!("requests were cut off after {} s", limit.as_secs_f64());
-            serving.abort();
-        }
+async fn ended(who: &str, task: JoinHandle<()>) {
+    if let Err(error) = task.await {
+        tracing::error!(%error, "{who} did not end well");
     }
 }

@@ -13,6 +13,9 @@ use crate::problem::Problem;
 /// Tenants change seldom, and a change is seen at once; the time only bounds what an unseen change could cost.
 const TENANT: TtlClass = TtlClass::new("tenant", Duration::from_secs(600));
 
+/// A key that nobody has is forgotten soon: guesses must not fill the cache.
+const UNKNOWN_KEY: Duration = Duration::from_secs(5);
+
 /// Cached reads of tenants and of the keys that name them.
 #[derive(Debug, Clone)]
 pub(crate) struct Tenants {
@@ -24,7 +27,9 @@ pub(crate) struct Tenants {
 impl Tenants {
     /// Reads through `cache` from `store`.
     pub(crate) fn new(store: &Store, cache: &TieredCache) -> Self {
-        Self { store: store.clone(), tenants: cache.typed(TENANT), keys: cache.typed(TENANT) }
+        let weight =
+            |tenant: &Option<Arc<Tenant>>| tenant.as_ref().map_or(0, |tenant| tenant.name.len() + size_of::<Tenant>());
+        Self { store: store.clone(), tenants: cache.typed(TENANT).weigh(weight), keys: cache.typed(TENANT) }
     }
 
     /// The tenant of that id.
@@ -44,6 +49,11 @@ impl Tenants {
         Ok(read.value.as_ref().clone())
     }
 
+    /// Whether the cache knows whose the key is, without asking the store.
+    pub(crate) fn knows_key(&self, digest: &KeyDigest) -> bool {
+        self.keys.get(&cache_keys::api_key(digest)).into_value().is_some_and(|id| id.is_some())
+    }
+
     /// Whose key has that digest.
     ///
     /// # Errors
@@ -54,7 +64,12 @@ impl Tenants {
         let (store, digest) = (self.store.clone(), *digest);
         let read = self
             .keys
-            .get_or_load(&key, move || async move { store.tenant_of_key(&digest).await.map(Fill::new) })
+            .get_or_load(&key, move || async move {
+                let id = store.tenant_of_key(&digest).await?;
+                let is_known = id.is_some();
+                let fill = Fill::new(id);
+                Ok::<_, StoreError>(if is_known { fill } else { fill.ttl(UNKNOWN_KEY) })
+            })
             .await?;
         Ok(read.value.as_ref().clone())
     }

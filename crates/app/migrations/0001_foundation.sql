@@ -37,7 +37,8 @@ CREATE TABLE schedule (
 CREATE INDEX schedule_in_order ON schedule (tenant_id, starts_at, id);
 CREATE UNIQUE INDEX schedule_of_import ON schedule (import_id, import_line) WHERE import_id IS NOT NULL;
 
--- How far an import has come. It moves in the same transaction as the rows it counts.
+-- How far an import has come. It moves in the same transaction as the rows it counts. The row is there from the moment
+-- in which its upload was admitted, and goes after its job.
 CREATE TABLE import (
     id          TEXT PRIMARY KEY, -- the job's id
     tenant_id   TEXT NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
@@ -45,10 +46,13 @@ CREATE TABLE import (
     next_line   INTEGER NOT NULL,
     imported    INTEGER NOT NULL,
     rejected    INTEGER NOT NULL,
-    finished_at INTEGER,
+    finished_at INTEGER, -- when the end of the file was reached
+    closed_at   INTEGER, -- since when it counts no more as pending: finished, given up, or its job is over
+    failure     TEXT CHECK (failure IN ('too-many-rejects', 'upload-gone', 'unreadable')), -- why it was given up
     created_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX import_of_tenant ON import (tenant_id);
+CREATE INDEX import_pending ON import (tenant_id) WHERE closed_at IS NULL;
 
 CREATE TABLE import_reject (
     import_id TEXT NOT NULL REFERENCES import (id) ON DELETE CASCADE,

@@ -1,10 +1,17 @@
 //! The jobs of the application: one file a queue, each with its job type and handler.
 
+mod admission;
 mod import;
+#[cfg(test)]
+mod import_tests;
+#[cfg(test)]
+pub(crate) mod test_ground;
 
 use tidegate_queue::WorkerInfo;
 
-pub use import::{ImportHandler, ImportSchedules, Pace};
+pub use admission::{NotAdmitted, Ticket};
+pub use import::ImportSchedules;
+pub(crate) use import::{ImportHandler, Pace};
 
 /// The queues that the application's workers serve.
 pub const QUEUES: &[&str] = &["import"];

@@ -10,6 +10,7 @@ pub mod jobs;
 pub mod node;
 pub mod probes;
 pub mod schedule;
+pub mod serve;
 pub mod settings;
 pub mod shutdown;
 pub mod spool;

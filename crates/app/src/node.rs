@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tidegate_cache::{Capacity, TieredCache};
-use tidegate_queue::{Broker, BrokerError, BuildError, Job, QueueOptions, SqliteBroker, SqliteOptions, Worker};
+use tidegate_queue::{
+    Broker, BrokerError, BuildError, Job, QueueOptions, SqliteBroker, SqliteOptions, Worker, WorkerError,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::jobs::{ImportHandler, ImportSchedules, Pace};
 use crate::settings::{Settings, SettingsError};
 use crate::spool::Spool;
-use crate::spool_sweep;
+use crate::spool_sweep::Sweep;
 use crate::store::{self, Coherence, Store};
 use crate::telemetry::{CacheLatency, Telemetry};
 
@@ -40,7 +42,7 @@ impl std::fmt::Debug for Node {
     }
 }
 
-/// Why a process did not start.
+/// Why a process did not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -74,6 +76,9 @@ pub enum StartError {
     /// The worker can't be put together.
     #[error("worker: {0}")]
     Worker(#[from] BuildError),
+    /// The worker could not go on; until then it worked.
+    #[error("the worker ended: {0}")]
+    Ended(#[from] WorkerError),
     /// The machine refuses something basic, such as a thread.
     #[error("the system refused: {0}")]
     System(#[from] std::io::Error),
@@ -86,7 +91,7 @@ impl StartError {
             Self::Settings(_) => 2,
             Self::Store(_) | Self::Queue(_) | Self::Spool { .. } => 3,
             Self::Listen { .. } => 4,
-            Self::Worker(_) | Self::System(_) => 1,
+            Self::Worker(_) | Self::Ended(_) | Self::System(_) => 1,
         }
     }
 }
@@ -101,7 +106,7 @@ impl Node {
         let background = CancellationToken::new();
         let cache_latency = Arc::new(CacheLatency::default());
         let cache = TieredCache::builder()
-            .capacity(Capacity::Entries(settings.cache_entries))
+            .capacity(Capacity::Bytes(settings.cache_size))
             .observer(Arc::clone(&cache_latency) as _)
             .build();
         let (store, coherence) = Store::open(&settings.database_path(), cache.clone(), background.clone()).await?;
@@ -120,14 +125,24 @@ impl Node {
     /// When a setting of the queues doesn't fit the worker.
     pub fn worker(&self) -> Result<Worker, StartError> {
         let queue = &self.settings.queue;
-        tokio::spawn(spool_sweep::run(self.spool.clone(), Arc::clone(&self.broker) as _, self.background.clone()));
+        let sweep = Sweep {
+            spool: self.spool.clone(),
+            store: self.store.clone(),
+            broker: Arc::clone(&self.broker) as _,
+            upload_timeout: self.settings.http.upload_timeout,
+        };
+        tokio::spawn(sweep.run(self.background.clone()));
         let import = ImportHandler {
             store: self.store.clone(),
             spool: self.spool.clone(),
             pace: Pace { chunk: queue.import_chunk, pause: queue.import_pause },
+            max_rejects: queue.import_max_rejects,
         };
         let worker = Worker::builder(Arc::clone(&self.broker) as _)
-            .queue("import", QueueOptions::new().concurrency(queue.import_concurrency))
+            .queue(
+                ImportSchedules::QUEUE,
+                QueueOptions::new().concurrency(queue.import_concurrency).timeout(queue.import_timeout),
+            )
             .handler::<ImportSchedules, _>(import)
             .lease(queue.lease)
             .grace(queue.grace)

@@ -1,7 +1,9 @@
 //! What an orchestrator, a balancer and Prometheus ask: the same of both binaries.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
@@ -15,7 +17,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::node::Node;
+use crate::serve::serve;
 use crate::telemetry::CONTENT_TYPE;
+
+/// How long a database may take. Whoever probes has little patience too, and one that hangs is as good as one that is
+/// gone.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A node as the probes see it.
 #[derive(Debug, Clone)]
@@ -35,12 +42,10 @@ impl Probes {
         self.is_draining.store(true, Ordering::Relaxed);
     }
 
-    /// Answers the probes alone, for a process that has no other routes.
-    pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
-        let serving = axum::serve(listener, self.router()).with_graceful_shutdown(shutdown.cancelled_owned());
-        if let Err(error) = serving.await {
-            tracing::error!(%error, "probes are no longer answered");
-        }
+    /// Answers the probes alone until `stop`, for a process that has no other routes.
+    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
+        let settings = self.node.settings.http;
+        serve(listener, self.router(), settings, stop).await;
     }
 
     /// `/livez`, `/readyz`, `/startupz`, `/health` and `/metrics`.
@@ -56,19 +61,39 @@ impl Probes {
     }
 }
 
-async fn ready(State(probes): State<Probes>) -> Response {
+async fn ready(State(probes): State<Probes>) -> Result<&'static str, NoAnswer> {
     if probes.is_draining.load(Ordering::Relaxed) {
-        return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response();
+        return Err(NoAnswer("shutting down\n"));
     }
-    if let Err(error) = probes.node.store.ping().await {
-        tracing::warn!(%error, "not ready");
-        return (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response();
+    // Both at once, so that the patience with them is one.
+    tokio::try_join!(
+        in_time(probes.node.store.ping(), "the database does not answer\n"),
+        in_time(probes.node.broker_answers(), "the job store does not answer\n"),
+    )?;
+    Ok("ready\n")
+}
+
+/// 503, and why.
+#[derive(Debug, PartialEq, Eq)]
+struct NoAnswer(&'static str);
+
+impl IntoResponse for NoAnswer {
+    fn into_response(self) -> Response {
+        (StatusCode::SERVICE_UNAVAILABLE, [(header::CACHE_CONTROL, "no-store")], self.0).into_response()
     }
-    if let Err(error) = probes.node.broker_answers().await {
-        tracing::warn!(%error, "not ready");
-        return (StatusCode::SERVICE_UNAVAILABLE, "the job store does not answer\n").into_response();
-    }
-    "ready\n".into_response()
+}
+
+async fn in_time<T, E: Display>(
+    question: impl Future<Output = Result<T, E>>,
+    otherwise: &'static str,
+) -> Result<T, NoAnswer> {
+    let reason = match tokio::time::timeout(PATIENCE, question).await {
+        Ok(Ok(answer)) => return Ok(answer),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("nothing came within {} s", PATIENCE.as_secs()),
+    };
+    tracing::warn!(reason, "{}", otherwise.trim_end());
+    Err(NoAnswer(otherwise))
 }
 
 /// `application/health+json`: pass and warn are 200, fail is 503.
@@ -84,12 +109,31 @@ fn headers() -> [(HeaderName, &'static str); 2] {
     [(header::CONTENT_TYPE, "application/health+json"), (header::CACHE_CONTROL, "no-store")]
 }
 
-async fn metrics(State(probes): State<Probes>) -> Response {
-    match probes.node.telemetry.exposition().await {
-        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
-        Err(error) => {
-            tracing::warn!(%error, "the metrics can't be read");
-            (StatusCode::SERVICE_UNAVAILABLE, "the job store does not answer\n").into_response()
-        }
+async fn metrics(State(probes): State<Probes>) -> Result<Response, NoAnswer> {
+    let text = in_time(probes.node.telemetry.exposition(), "the job store does not answer\n").await?;
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_hangs_counts_as_gone() {
+        let started = tokio::time::Instant::now();
+        let hangs = std::future::pending::<Result<(), Infallible>>();
+        let told = in_time(hangs, "the database does not answer\n").await.unwrap_err();
+        assert_eq!(started.elapsed(), PATIENCE);
+        assert_eq!(told.into_response().status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_or_an_error_is_told_at_once() {
+        let started = tokio::time::Instant::now();
+        assert_eq!(in_time(async { Ok::<_, Infallible>(7) }, "no\n").await, Ok(7));
+        assert_eq!(in_time(async { Err::<(), _>("broken") }, "no\n").await, Err(NoAnswer("no\n")));
+        assert_eq!(started.elapsed(), Duration::ZERO);
     }
 }

@@ -39,21 +39,19 @@ pub enum OpenTenants {
     Everyone,
 }
 
-/// The three tokens that guard what is not a tenant's own.
+/// The tokens that guard what is not a tenant's own.
 #[derive(Debug, Clone, Default)]
 pub struct Tokens {
     /// Changes on the operations routes; allows reads too.
     pub admin: Option<Secret>,
     /// Reads on the operations routes.
     pub read: Option<Secret>,
-    /// The decision service.
-    pub service: Option<Secret>,
 }
 
 impl Tokens {
     /// Whether any token is set, which ends the open first tour.
     pub fn any(&self) -> bool {
-        self.admin.is_some() || self.read.is_some() || self.service.is_some()
+        self.admin.is_some() || self.read.is_some()
     }
 }
 
@@ -75,6 +73,14 @@ pub struct HttpSettings {
     pub max_import: u64,
     /// A request that takes longer is answered 503. An upload has it per received piece instead.
     pub request_timeout: Duration,
+    /// An upload that takes longer in all is ended.
+    pub upload_timeout: Duration,
+    /// A request's head that takes longer, or an idle connection without a next one, is closed.
+    pub header_timeout: Duration,
+    /// Connections open at a time; more wait until one closes.
+    pub max_connections: usize,
+    /// How long a shutdown goes on accepting, while `/readyz` already answers 503.
+    pub drain_delay: Duration,
     /// How long a shutdown waits for requests in flight.
     pub drain_timeout: Duration,
 }
@@ -92,6 +98,12 @@ pub struct QueueSettings {
     pub import_chunk: usize,
     /// Pause between two such transactions.
     pub import_pause: Duration,
+    /// Bad lines that an import may have; one more stops it.
+    pub import_max_rejects: u64,
+    /// Imports that a tenant may have waiting or running, uploads under way among them.
+    pub import_max_pending: u32,
+    /// How long one run of an import may take.
+    pub import_timeout: Duration,
 }
 
 /// The checked settings of one process.
@@ -115,8 +127,8 @@ pub struct Settings {
     pub log: String,
     /// HTTP sizes and times.
     pub http: HttpSettings,
-    /// Entries that the in-process cache holds.
-    pub cache_entries: u64,
+    /// Bytes that the in-process cache holds.
+    pub cache_size: u64,
     /// The limiter in front of everything but probes, per client address.
     pub ddos: LimitSettings,
     /// The limiter of anonymous and per-user requests.

@@ -12,6 +12,8 @@ use futures_util::{Stream, StreamExt};
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt;
 
+use crate::import::HeaderError;
+
 /// Ending of an upload that is not complete.
 const PART: &str = "part";
 
@@ -37,6 +39,15 @@ pub enum SpoolError {
         /// How long nothing came.
         waited: Duration,
     },
+    /// It took too long in all, though it never stood still.
+    #[error("the upload was not complete within {}", humantime::format_duration(*limit))]
+    TooSlow {
+        /// The longest that it may take.
+        limit: Duration,
+    },
+    /// It begins with a wrong header, and the rest was not waited for.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
     /// The client broke off.
     #[error("the upload broke off: {reason}")]
     BrokeOff {
@@ -55,6 +66,8 @@ pub struct UploadLimits {
     pub bytes: u64,
     /// Longest wait for the next piece.
     pub stall: Duration,
+    /// Longest time in all: a byte now and then would never stall.
+    pub total: Duration,
 }
 
 impl Spool {
@@ -78,23 +91,30 @@ impl Spool {
         self.directory.join(format!("{id}.{PART}"))
     }
 
-    /// Writes an upload and returns its size. When it fails, nothing is left.
+    /// Writes an upload and returns its size; `check` sees each piece before it is written, and may refuse it.
+    ///
+    /// When it fails or is dropped on the way, nothing is left.
     ///
     /// # Errors
     ///
-    /// When the upload is too large, stalls, breaks off, or can't be written.
+    /// When the upload is refused, too large or too slow, stalls, breaks off, or can't be written.
     pub async fn receive<E: std::fmt::Display>(
         &self,
         id: &str,
         pieces: impl Stream<Item = Result<Bytes, E>> + Unpin,
+        check: impl FnMut(&[u8]) -> Result<(), HeaderError>,
         limits: UploadLimits,
     ) -> Result<u64, SpoolError> {
-        let part = Unfinished(Some(self.part(id)));
-        let size = write(&self.part(id), pieces, limits).await?;
-        fs::rename(self.part(id), self.path(id)).await?;
-        part.keep();
-        // The new name itself must outlive a power cut before the upload is acknowledged.
-        File::open(&self.directory).await?.sync_all().await?;
+        let guard = Unfinished(Some(self.part(id)));
+        let part = self.part(id);
+        // What runs on another thread goes on when this future is dropped, so there the guard goes with the work.
+        let (guard, file) = blocking(move || Ok((guard, std::fs::File::create(part)?))).await?;
+        let size = tokio::time::timeout(limits.total, write(File::from_std(file), pieces, check, limits))
+            .await
+            .unwrap_or(Err(SpoolError::TooSlow { limit: limits.total }))?;
+        let (part, whole, directory) = (self.part(id), self.path(id), self.directory.clone());
+        let guard = blocking(move || guard.publish(&part, whole, &directory)).await?;
+        guard.keep();
         Ok(size)
     }
 
@@ -104,10 +124,8 @@ impl Spool {
     ///
     /// When the file is there and can't be removed.
     pub async fn remove(&self, id: &str) -> io::Result<()> {
-        match fs::remove_file(self.path(id)).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        there(fs::remove_file(self.path(id)).await)?;
+        Ok(())
     }
 
     /// Ids of the uploads that were written more than `age` before `now`; broken-off ones of that age are removed.
@@ -119,13 +137,15 @@ impl Spool {
         let mut ids = Vec::new();
         let mut entries = fs::read_dir(&self.directory).await?;
         while let Some(entry) = entries.next_entry().await? {
-            let written = entry.metadata().await?.modified()?;
+            // What is gone by now was imported, or swept by another process.
+            let Some(metadata) = there(entry.metadata().await)? else { continue };
+            let written = metadata.modified()?;
             if now.duration_since(written).unwrap_or_default() < age {
                 continue;
             }
             let path = entry.path();
             if path.extension().is_some_and(|ending| ending == PART) {
-                fs::remove_file(&path).await?;
+                there(fs::remove_file(&path).await)?;
             } else if let Ok(id) = entry.file_name().into_string() {
                 ids.push(id);
             }
@@ -135,11 +155,11 @@ impl Spool {
 }
 
 async fn write<E: std::fmt::Display>(
-    path: &Path,
+    mut file: File,
     mut pieces: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    mut check: impl FnMut(&[u8]) -> Result<(), HeaderError>,
     limits: UploadLimits,
 ) -> Result<u64, SpoolError> {
-    let mut file = File::create(path).await?;
     let mut size = 0;
     loop {
         let next = tokio::time::timeout(limits.stall, pieces.next())
@@ -151,6 +171,7 @@ async fn write<E: std::fmt::Display>(
         if size > limits.bytes {
             return Err(SpoolError::TooLarge { limit: limits.bytes });
         }
+        check(&piece)?;
         file.write_all(&piece).await?;
     }
     file.flush().await?;
@@ -158,10 +179,32 @@ async fn write<E: std::fmt::Display>(
     Ok(size)
 }
 
+/// `None` for a file that is not there.
+fn there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Runs file work off the runtime's threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
 /// Removes its file when the upload is dropped on the way, as it is when the client goes away.
 struct Unfinished(Option<PathBuf>);
 
 impl Unfinished {
+    /// Gives the upload its final name, for good: the name itself must outlive a power cut before it is acknowledged.
+    fn publish(mut self, part: &Path, whole: PathBuf, directory: &Path) -> io::Result<Self> {
+        std::fs::rename(part, &whole)?;
+        self.0 = Some(whole);
+        std::fs::File::open(directory)?.sync_all()?;
+        Ok(self)
+    }
+
     fn keep(mut self) {
         self.0 = None;
     }
@@ -184,7 +227,12 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: UploadLimits = UploadLimits { bytes: 10, stall: Duration::from_secs(1) };
+    const LIMITS: UploadLimits =
+        UploadLimits { bytes: 10, stall: Duration::from_secs(1), total: Duration::from_secs(60) };
+
+    fn take(_: &[u8]) -> Result<(), HeaderError> {
+        Ok(())
+    }
 
     async fn spool() -> (tempfile::TempDir, Spool) {
         let directory = tempfile::tempdir().unwrap();
@@ -200,7 +248,7 @@ mod tests {
     async fn a_whole_upload_is_there_under_its_id() {
         let (_directory, spool) = spool().await;
         let pieces = stream::iter(["abc", "de"].map(|piece| Ok::<_, Infallible>(Bytes::from(piece))));
-        assert_eq!(spool.receive("one", pieces, LIMITS).await.unwrap(), 5);
+        assert_eq!(spool.receive("one", pieces, take, LIMITS).await.unwrap(), 5);
         assert_eq!(std::fs::read(spool.path("one")).unwrap(), b"abcde");
         spool.remove("one").await.unwrap();
         spool.remove("one").await.unwrap();
@@ -211,7 +259,7 @@ mod tests {
     async fn an_upload_over_the_limit_leaves_nothing() {
         let (_directory, spool) = spool().await;
         let pieces = stream::repeat_with(|| Ok::<_, Infallible>(Bytes::from_static(b"0123")));
-        assert!(matches!(spool.receive("big", pieces, LIMITS).await, Err(SpoolError::TooLarge { limit: 10 })));
+        assert!(matches!(spool.receive("big", pieces, take, LIMITS).await, Err(SpoolError::TooLarge { limit: 10 })));
         assert_eq!(names(&spool), 0);
     }
 
@@ -219,7 +267,7 @@ mod tests {
     async fn a_broken_upload_leaves_nothing() {
         let (_directory, spool) = spool().await;
         let pieces = stream::iter([Ok(Bytes::from_static(b"abc")), Err("connection reset")]);
-        assert!(matches!(spool.receive("broken", pieces, LIMITS).await, Err(SpoolError::BrokeOff { .. })));
+        assert!(matches!(spool.receive("broken", pieces, take, LIMITS).await, Err(SpoolError::BrokeOff { .. })));
         assert_eq!(names(&spool), 0);
     }
 
@@ -227,7 +275,53 @@ mod tests {
     async fn a_stalled_upload_ends_and_leaves_nothing() {
         let (_directory, spool) = spool().await;
         let pieces = stream::pending::<Result<Bytes, Infallible>>();
-        assert!(matches!(spool.receive("slow", pieces, LIMITS).await, Err(SpoolError::Stalled { .. })));
+        assert!(matches!(spool.receive("slow", pieces, take, LIMITS).await, Err(SpoolError::Stalled { .. })));
+        assert_eq!(names(&spool), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_that_only_dribbles_ends_and_leaves_nothing() {
+        let (_directory, spool) = spool().await;
+        let pieces = stream::unfold((), async |()| {
+            tokio::time::sleep(LIMITS.stall / 2).await;
+            Some((Ok::<_, Infallible>(Bytes::new()), ()))
+        });
+        let limits = UploadLimits { total: Duration::from_secs(5), ..LIMITS };
+        let ended = spool.receive("dribble", Box::pin(pieces), take, limits).await;
+        assert!(matches!(ended, Err(SpoolError::TooSlow { limit }) if limit == limits.total), "{ended:?}");
+        assert_eq!(names(&spool), 0);
+    }
+
+    #[tokio::test]
+    async fn a_refused_piece_ends_the_upload_before_the_next_one_comes() {
+        let (_directory, spool) = spool().await;
+        // Whoever asks for a second piece waits for ever.
+        let pieces = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"no"))]).chain(stream::pending());
+        let refuse = |_: &[u8]| Err(HeaderError::Missing);
+        let limits = UploadLimits { stall: Duration::from_secs(3600), ..LIMITS };
+        let ended = spool.receive("wrong", pieces, refuse, limits).await;
+        assert!(matches!(ended, Err(SpoolError::Header(HeaderError::Missing))), "{ended:?}");
+        assert_eq!(names(&spool), 0);
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_is_dropped_after_its_rename_leaves_nothing() {
+        let (_directory, spool) = spool().await;
+        let (part, whole) = (spool.part("late"), spool.path("late"));
+        std::fs::write(&part, "abc").unwrap();
+        let guard = Unfinished(Some(part.clone())).publish(&part, whole, &spool.directory).unwrap();
+        assert_eq!(names(&spool), 1);
+        drop(guard);
+        assert_eq!(names(&spool), 0);
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_cannot_get_its_name_for_good_leaves_nothing() {
+        let (_directory, spool) = spool().await;
+        let (part, whole) = (spool.part("late"), spool.path("late"));
+        std::fs::write(&part, "abc").unwrap();
+        let nowhere = spool.directory.join("nowhere");
+        assert!(Unfinished(Some(part.clone())).publish(&part, whole, &nowhere).is_err());
         assert_eq!(names(&spool), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! Removes uploads that no job will read any more.
+//! Removes uploads that no job will read any more, and imports that nobody can ask for any more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,22 +9,24 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::jobs::ImportSchedules;
 use crate::spool::Spool;
+use crate::store::{Store, StoreError};
 
 /// An upload is left alone for so long: its job may only be about to be enqueued.
 const GRACE: Duration = Duration::from_secs(3600);
 const PERIOD: Duration = Duration::from_secs(3600);
+/// Imports that are looked up in one go.
+const IMPORTS_AT_A_TIME: u32 = 100;
 
-/// Sweeps now and every hour, until `shutdown`.
-pub(crate) async fn run(spool: Spool, broker: Arc<dyn Broker>, shutdown: CancellationToken) {
-    loop {
-        if let Err(error) = sweep(&spool, &*broker).await {
-            tracing::warn!(%error, "the spool can't be swept now");
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(PERIOD) => {}
-        }
-    }
+/// What is swept, and by whose word.
+pub(crate) struct Sweep {
+    /// The uploads.
+    pub(crate) spool: Spool,
+    /// The imports.
+    pub(crate) store: Store,
+    /// Who knows which jobs there are.
+    pub(crate) broker: Arc<dyn Broker>,
+    /// How long an upload may take: until then its import has no job.
+    pub(crate) upload_timeout: Duration,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -33,17 +35,108 @@ enum SweepError {
     Spool(#[from] std::io::Error),
     #[error(transparent)]
     Queue(#[from] BrokerError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
-async fn sweep(spool: &Spool, broker: &dyn Broker) -> Result<(), SweepError> {
-    for name in spool.older_than(GRACE, clock::now().into()).await? {
-        let Ok(id) = JobId::new(&name) else { continue };
-        let state = broker.job(ImportSchedules::QUEUE, &id).await?.map(|job| job.state);
-        // A dead job may be tried again by an operator, and needs its file then.
-        if matches!(state, None | Some(State::Done | State::Cancelled)) {
-            tracing::info!(upload = name, "removed an upload that no job reads any more");
-            spool.remove(&name).await?;
+impl Sweep {
+    /// Sweeps now and every hour, until `shutdown`.
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
+        loop {
+            if let Err(error) = self.uploads(GRACE).await {
+                tracing::warn!(%error, "the spool can't be swept now");
+            }
+            if let Err(error) = self.imports(self.upload_timeout + GRACE).await {
+                tracing::warn!(%error, "old imports can't be removed now");
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(PERIOD) => {}
+            }
         }
     }
-    Ok(())
+
+    async fn uploads(&self, age: Duration) -> Result<(), SweepError> {
+        for name in self.spool.older_than(age, clock::now().into()).await? {
+            let Ok(id) = JobId::new(&name) else { continue };
+            // A dead or cancelled job may be tried again by an operator, and needs its file then.
+            if matches!(self.state(&id).await?, None | Some(State::Done)) {
+                tracing::info!(upload = name, "removed an upload that no job reads any more");
+                self.spool.remove(&name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn imports(&self, age: Duration) -> Result<(), SweepError> {
+        let before = clock::now() - age;
+        let mut after = String::new();
+        loop {
+            let imports = self.store.old_imports(before, &after, IMPORTS_AT_A_TIME).await?;
+            let Some(last) = imports.last() else { return Ok(()) };
+            after.clone_from(&last.id);
+            for import in imports {
+                let Ok(id) = JobId::new(&import.id) else { continue };
+                match self.state(&id).await? {
+                    None => self.store.remove_import(&import.id).await?,
+                    Some(State::Done | State::Dead | State::Cancelled) if !import.is_closed => {
+                        self.store.close_import(&import.id, None).await?;
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+    }
+
+    async fn state(&self, id: &JobId) -> Result<Option<State>, BrokerError> {
+        Ok(self.broker.job(ImportSchedules::QUEUE, id).await?.map(|job| job.state))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_queue::{EnqueueOptions, MemoryBroker, Producer};
+
+    use super::*;
+    use crate::import::{Format, Position};
+    use crate::jobs::test_ground::Ground;
+
+    async fn enqueue(ground: &Ground, broker: &Arc<MemoryBroker>, id: &str) -> JobId {
+        let id = JobId::new(id).unwrap();
+        ground.upload(id.as_str(), "x".to_owned()).await;
+        ground.store.open_import(id.as_str(), &ground.tenant, Position::START).await.unwrap();
+        let job = ImportSchedules { tenant: ground.tenant.clone(), format: Format::Csv, bytes: 1 };
+        Producer::new(Arc::clone(broker) as _).enqueue_with(&job, EnqueueOptions::new().id(id.clone())).await.unwrap();
+        id
+    }
+
+    #[tokio::test]
+    async fn what_a_job_may_still_need_stays_and_the_rest_goes() {
+        let ground = Ground::new().await;
+        let broker = Arc::new(MemoryBroker::new());
+        enqueue(&ground, &broker, "waiting").await;
+        let cancelled = enqueue(&ground, &broker, "cancelled").await;
+        broker.cancel(ImportSchedules::QUEUE, &cancelled).await.unwrap();
+        ground.upload("gone", "x".to_owned()).await;
+        ground.store.open_import("gone", &ground.tenant, Position::START).await.unwrap();
+
+        let (spool, store) = (ground.spool.clone(), ground.store.clone());
+        let sweep = Sweep { spool, store, broker, upload_timeout: Duration::ZERO };
+        sweep.uploads(GRACE).await.unwrap();
+        sweep.imports(GRACE).await.unwrap();
+        assert!(ground.spool.path("gone").exists(), "it is too young");
+
+        // Times in the tables are whole milliseconds: what was written in this one is no older than no age at all.
+        while ground.store.old_imports(clock::now(), "", 10).await.unwrap().len() < 3 {
+            tokio::task::yield_now().await;
+        }
+        sweep.uploads(Duration::ZERO).await.unwrap();
+        sweep.imports(Duration::ZERO).await.unwrap();
+        assert!(ground.spool.path("waiting").exists());
+        assert!(ground.spool.path("cancelled").exists(), "an operator may try it again");
+        assert!(!ground.spool.path("gone").exists());
+        let left = ground.store.old_imports(clock::now(), "", 10).await.unwrap();
+        let left: Vec<_> = left.iter().map(|import| (&*import.id, import.is_closed)).collect();
+        assert_eq!(left, [("cancelled", true), ("waiting", false)]);
+    }
 }

@@ -7,6 +7,7 @@ mod change;
 mod coherence;
 mod imports;
 mod open;
+mod prune;
 mod purge;
 mod schedules;
 mod tenants;
@@ -15,8 +16,9 @@ use sqlx::SqlitePool;
 use tidegate_cache::TieredCache;
 
 pub use change::Change;
-pub use coherence::Coherence;
-pub use imports::{Advanced, ImportProgress, RejectedLine};
+pub use coherence::{Coherence, WatchEnded};
+pub(crate) use imports::{Advanced, ImportProgress};
+pub use imports::{FailedImport, ImportFailure, RejectedLine};
 pub use open::OpenError;
 pub use purge::{Purge, RowError};
 pub use schedules::{Cursor, CursorError, Page, Schedule};
@@ -64,6 +66,20 @@ pub enum StoreError {
     CutOff,
 }
 
+impl StoreError {
+    /// Whether trying again later may help: the database was busy, or its disk full.
+    pub fn is_transient(&self) -> bool {
+        const BUSY: i32 = 5;
+        const LOCKED: i32 = 6;
+        const FULL: i32 = 13;
+        let Self::Database(error) = self else { return false };
+        let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
+        matches!(error, sqlx::Error::PoolTimedOut)
+            // The low byte is the primary code; the rest only says more.
+            || code.is_some_and(|code| matches!(code & 0xff, BUSY | LOCKED | FULL))
+    }
+}
+
 impl Store {
     /// Closes every connection, after the statements in flight.
     pub async fn close(&self) {
@@ -79,5 +95,41 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1 FROM tenant LIMIT 1").execute(&self.reader).await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sqlx::sqlite::SqliteConnectOptions;
+    use sqlx::{ConnectOptions, Connection, SqliteConnection};
+
+    use super::StoreError;
+
+    async fn fail(connection: &mut SqliteConnection, statement: &'static str) -> StoreError {
+        sqlx::query(statement).execute(connection).await.unwrap_err().into()
+    }
+
+    #[tokio::test]
+    async fn a_busy_and_a_full_database_pass_and_a_wrong_statement_does_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("any.db");
+        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).busy_timeout(Duration::ZERO);
+        let mut one = options.connect().await.unwrap();
+        let mut other = options.connect().await.unwrap();
+        let held = one.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        assert!(fail(&mut other, "BEGIN IMMEDIATE").await.is_transient(), "busy");
+        drop(held);
+
+        for statement in ["CREATE TABLE t (x)", "PRAGMA max_page_count = 3"] {
+            sqlx::query(statement).execute(&mut one).await.unwrap();
+        }
+        assert!(fail(&mut one, "INSERT INTO t VALUES (zeroblob(1000000))").await.is_transient(), "full");
+
+        assert!(!fail(&mut one, "INSERT INTO nothing VALUES (1)").await.is_transient(), "wrong");
+        assert!(StoreError::from(sqlx::Error::PoolTimedOut).is_transient());
+        assert!(!StoreError::from(sqlx::Error::RowNotFound).is_transient());
+        assert!(!StoreError::CutOff.is_transient());
     }
 }

@@ -116,9 +116,17 @@ pub struct ApiKey(String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyDigest(pub [u8; 32]);
 
+impl fmt::Display for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 impl ApiKey {
     /// What every key starts with, so that a leaked one is recognised by scanners.
     pub const PREFIX: &str = "tk_";
+    /// Hexadecimal digits behind the prefix.
+    const DIGITS: usize = 64;
 
     /// Makes a key of 244 random bits.
     pub fn generate() -> Self {
@@ -130,14 +138,16 @@ impl ApiKey {
         &self.0
     }
 
-    /// The digest of a key that a client sent.
-    pub fn digest_of(text: &str) -> KeyDigest {
-        KeyDigest(Sha256::digest(text).into())
+    /// The digest of a key that a client sent; `None` for a text that was never a key.
+    pub fn digest_of(text: &str) -> Option<KeyDigest> {
+        let digits = text.strip_prefix(Self::PREFIX)?;
+        let is_key = digits.len() == Self::DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_key.then(|| KeyDigest(Sha256::digest(text).into()))
     }
 
     /// The digest to keep.
     pub fn digest(&self) -> KeyDigest {
-        Self::digest_of(&self.0)
+        KeyDigest(Sha256::digest(&self.0).into())
     }
 }
 
@@ -165,7 +175,9 @@ mod tests {
     fn keys_differ_and_hide() {
         let (one, two) = (ApiKey::generate(), ApiKey::generate());
         assert_ne!(one.digest(), two.digest());
-        assert_eq!(one.expose().len(), 3 + 64);
+        assert_eq!(ApiKey::digest_of(one.expose()), Some(one.digest()));
+        assert_eq!(ApiKey::digest_of("tk_short"), None);
+        assert_eq!(ApiKey::digest_of(&one.expose()[1..]), None);
         assert!(!format!("{one:?}").contains(&one.expose()[3..]));
     }
 }

@@ -66,7 +66,8 @@ pub trait Broker: Send + Sync + 'static {
     /// A failing store.
     async fn heartbeat(&self, queue: &str, tokens: Vec<LeaseToken>, lease: Duration) -> Result<Heartbeat, BrokerError>;
 
-    /// Stores the progress of a leased job. Returns whether the lease is still held.
+    /// Stores the progress of a leased job. Returns whether the lease is still held. A higher percentage than before
+    /// forgets the leases that the job has lost.
     ///
     /// # Errors
     /// A failing store.

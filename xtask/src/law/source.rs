@@ -11,11 +11,14 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>, String> {
     for law in CONFINED_NAMES {
         let directory = root.join(law.directory);
         let files = rust_files(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+        let mut paths = Vec::with_capacity(files.len());
         for file in files {
             let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-            let path = file.strip_prefix(&directory).unwrap_or(&file);
-            breaches.extend(judge(law, &path.to_string_lossy(), &text));
+            let path = file.strip_prefix(&directory).unwrap_or(&file).to_string_lossy().into_owned();
+            breaches.extend(judge(law, &path, &text));
+            paths.push(path);
         }
+        breaches.extend(vacant(law, &paths));
     }
     Ok(breaches)
 }
@@ -30,6 +33,16 @@ fn judge(law: &ConfinedName, path: &str, text: &str) -> Vec<String> {
         .map(|(index, _)| {
             let ConfinedName { name, directory, only_in } = law;
             format!("{directory}/{path}:{} names `{name}`, which only {} may", index + 1, only_in.join(", "))
+        })
+        .collect()
+}
+
+/// Permissions for files of which there are none.
+fn vacant(law: &ConfinedName, paths: &[String]) -> Vec<String> {
+    let unused = law.only_in.iter().filter(|allowed| !paths.iter().any(|path| path.starts_with(*allowed)));
+    unused
+        .map(|allowed| {
+            format!("the law permits {}/{allowed} to name `{}`, but it is not there", law.directory, law.name)
         })
         .collect()
 }
@@ -60,7 +73,7 @@ fn rust_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
-    use super::judge;
+    use super::{judge, vacant};
     use crate::law::table::ConfinedName;
 
     const LAW: ConfinedName =
@@ -76,6 +89,13 @@ mod tests {
                 ["crates/queue/src/worker.rs:2 names `sqlx`, which only broker/sqlite, outbox.rs may"]
             );
         }
+    }
+
+    #[test]
+    fn a_permission_for_a_file_that_is_not_there_is_a_breach() {
+        let paths = ["broker/sqlite/rows.rs", "worker.rs"].map(str::to_owned);
+        let expected = "the law permits crates/queue/src/outbox.rs to name `sqlx`, but it is not there";
+        assert_eq!(vacant(&LAW, &paths), [expected]);
     }
 
     #[test]

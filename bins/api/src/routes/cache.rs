@@ -6,7 +6,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_app::store::Purge;
-use tidegate_cache::{ClassStats, Key, Pattern, Tag, TierStats};
+use tidegate_cache::{ClassStats, Key, Pattern, Tag, TierStats, TtlClass};
 
 use crate::app::App;
 use crate::json::Json;
@@ -14,6 +14,9 @@ use crate::problem::Problem;
 
 /// Below this share of hits the cache is worth a look.
 const LOW_HIT_RATE: f64 = 0.8;
+/// Classes that are known whether or not this node has used them: another may have.
+const STANDARD: [TtlClass; 5] =
+    [TtlClass::SCHEDULE, TtlClass::SESSION, TtlClass::COMPUTATION, TtlClass::API, TtlClass::PREFERENCES];
 
 pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
     let stats = app.node().cache.stats();
@@ -73,12 +76,28 @@ pub(super) async fn purge(
     State(app): State<App>,
     Json(selection): Json<Selection>,
 ) -> Result<axum::Json<Value>, Problem> {
+    selection.check_class(&app.node().cache.stats().classes)?;
     let purge = selection.check()?;
     let removed = app.node().store.purge(&purge).await?;
     Ok(axum::Json(json!({"removed": removed})))
 }
 
 impl Selection {
+    /// A class that nobody has would be dropped without a word, and what was meant would stay.
+    fn check_class(&self, used: &[ClassStats]) -> Result<(), Problem> {
+        let Some(class) = self.class.as_deref().filter(|class| *class != "all") else { return Ok(()) };
+        let mut known: Vec<_> = STANDARD.iter().map(TtlClass::name).collect();
+        known.extend(
+            used.iter().map(|used| used.class).filter(|used| !STANDARD.iter().any(|class| class.name() == *used)),
+        );
+        if known.contains(&class) {
+            return Ok(());
+        }
+        let shown: String = class.chars().take(64).collect();
+        let detail = format!("`type`: there is no class `{shown}`; there are {} and all", known.join(", "));
+        Err(Problem::unprocessable("bad-selection", detail))
+    }
+
     fn check(self) -> Result<Purge, Problem> {
         // `"type": "all"` says the same as no type, and alone the same as `"all": true`.
         let is_everything = self.class.as_deref() == Some("all");
@@ -98,6 +117,10 @@ impl Selection {
                 let tags = tags.iter().map(|tag| Tag::parse(tag)).collect::<Result<_, _>>();
                 tags.map(Purge::Tags).map_err(|error| bad("tags", &error))
             }
+            (None, Some(_), None, Some(_)) | (None, None, Some(_), Some(_)) => Err(Problem::unprocessable(
+                "bad-selection",
+                "`type` narrows a `pattern` only: `keys` and `tags` say by themselves which entries are meant",
+            )),
             (None, None, None, Some(class)) => Ok(Purge::Class(class)),
             (None, None, None, None) if is_clear => Ok(Purge::All),
             _ => Err(Problem::unprocessable(

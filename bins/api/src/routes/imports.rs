@@ -1,5 +1,8 @@
 //! `/api/schedules/import`: files of schedules, taken now and read by a job.
 
+mod view;
+
+use std::fs::File;
 use std::io::BufReader;
 
 use axum::body::Body;
@@ -8,16 +11,17 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::json;
-use tidegate_app::import::{Format, ImportError, Position, Rows};
-use tidegate_app::jobs::ImportSchedules;
+use tidegate_app::import::{Format, HeaderCheck, HeaderError, ImportError, check_beginning};
+use tidegate_app::jobs::{ImportSchedules, NotAdmitted, Ticket};
 use tidegate_app::spool::{SpoolError, UploadLimits};
 use tidegate_app::store::{RejectedLine, Store};
-use tidegate_queue::{Broker, EnqueueOptions, Job, JobId, JobRecord};
+use tidegate_queue::{Broker, EnqueueOptions, Job, JobId, JobRecord, State as JobState};
 
 use crate::app::App;
 use crate::caller::Caller;
 use crate::path::Path;
 use crate::problem::Problem;
+use view::ImportView;
 
 /// Bad lines that are read at a time while the rejects file is sent.
 const REJECTS_AT_A_TIME: u32 = 500;
@@ -30,25 +34,36 @@ pub(super) async fn create(State(app): State<App>, caller: Caller, request: Requ
     if announced.is_some_and(|bytes: u64| bytes > settings.http.max_import) {
         return Err(Problem::too_large(settings.http.max_import));
     }
-    let id = JobId::generate();
-    let spool = &app.node().spool;
-    let limits = UploadLimits { bytes: settings.http.max_import, stall: settings.http.request_timeout };
-    let pieces = request.into_body().into_data_stream();
-    let bytes = spool.receive(id.as_str(), pieces, limits).await.map_err(|error| not_kept(&error))?;
-
-    let job = ImportSchedules { tenant: caller.tenant.id.clone(), format, bytes };
-    let enqueued = match check_beginning(&app, id.as_str(), format).await {
-        Ok(()) => app
-            .producer()
-            .enqueue_with(&job, EnqueueOptions::new().id(id.clone()))
+    let node = app.node();
+    let ticket =
+        Ticket::take(&node.store, &node.spool, &*node.broker, &caller.tenant.id, settings.queue.import_max_pending)
             .await
-            .map_err(|error| Problem::internal(&error)),
+            .map_err(|error| not_admitted(&error))?;
+    let limits = UploadLimits {
+        bytes: settings.http.max_import,
+        stall: settings.http.request_timeout,
+        total: settings.http.upload_timeout,
+    };
+    let mut header = HeaderCheck::new(format);
+    let pieces = request.into_body().into_data_stream();
+    let received = node.spool.receive(ticket.id().as_str(), pieces, |piece| header.see(piece), limits).await;
+    let accepted = match received.map_err(|error| not_kept(&error)) {
+        Ok(bytes) => check_upload(&app, ticket.id(), format).await.map(|()| bytes),
+        Err(problem) => Err(problem),
+    };
+    // From here on the place is the job's: whoever hears that an enqueue failed can't know that it did not happen.
+    let ticket = ticket.keep();
+    let id = ticket.id();
+    let enqueued = match accepted {
+        Ok(bytes) => {
+            let job = ImportSchedules { tenant: caller.tenant.id.clone(), format, bytes };
+            let options = EnqueueOptions::new().id(id.clone());
+            app.producer().enqueue_with(&job, options).await.map_err(|error| Problem::internal(&error))
+        }
         Err(problem) => Err(problem),
     };
     if let Err(problem) = enqueued {
-        if let Err(error) = spool.remove(id.as_str()).await {
-            tracing::warn!(%error, upload = %id, "a refused upload can't be removed; the sweep will");
-        }
+        Ticket::give_back(id, &node.store, &node.spool).await;
         return Err(problem);
     }
     let location = format!("/api/schedules/import/{id}");
@@ -64,8 +79,14 @@ pub(super) async fn show(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<axum::Json<JobRecord>, Problem> {
-    find(&app, &caller, &id).await.map(axum::Json)
+) -> Result<axum::Json<ImportView>, Problem> {
+    let job = find(&app, &caller, &id).await?;
+    // Only of a dead job: one that runs again may still have the reason of its last end beside it.
+    let failed = match job.state {
+        JobState::Dead => app.node().store.failed_import(job.id.as_str(), &caller.tenant.id).await?,
+        _ => None,
+    };
+    Ok(axum::Json(ImportView::new(job, failed)))
 }
 
 /// All bad lines as CSV, streamed.
@@ -128,27 +149,46 @@ fn format_of(request: &Request) -> Result<Format, Problem> {
     }
 }
 
-/// Looks at the first line, so that a file with the wrong columns is refused now and not by a job later.
-async fn check_beginning(app: &App, id: &str, format: Format) -> Result<(), Problem> {
-    let path = app.node().spool.path(id);
-    let opened = tokio::task::spawn_blocking(move || {
-        let file = std::fs::File::open(path)?;
-        Rows::open(BufReader::new(file), format, Position::START).map(|_| ())
-    })
-    .await
-    .map_err(|error| Problem::internal(&error))?;
-    opened.map_err(|error| match error {
-        ImportError::Header(error) => Problem::unprocessable("bad-header", error.to_string()),
+/// Looks at the beginning of the whole upload: it may have ended before its header did.
+async fn check_upload(app: &App, id: &JobId, format: Format) -> Result<(), Problem> {
+    let path = app.node().spool.path(id.as_str());
+    let checked = tokio::task::spawn_blocking(move || check_beginning(BufReader::new(File::open(path)?), format))
+        .await
+        .map_err(|error| Problem::internal(&error))?;
+    checked.map_err(|error| match error {
+        ImportError::Header(error) => bad_header(&error),
         other => Problem::internal(&other),
     })
+}
+
+fn bad_header(error: &HeaderError) -> Problem {
+    Problem::unprocessable("bad-header", error.to_string())
+}
+
+fn not_admitted(error: &NotAdmitted) -> Problem {
+    match error {
+        NotAdmitted::TooMany { .. } => {
+            closing(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-imports", error.to_string()))
+                .try_again_later()
+        }
+        NotAdmitted::Store(error) => Problem::from(error),
+        NotAdmitted::Queue(error) => Problem::from(error),
+        other => Problem::internal(other),
+    }
 }
 
 fn not_kept(error: &SpoolError) -> Problem {
     match error {
         SpoolError::TooLarge { limit } => Problem::too_large(*limit),
-        SpoolError::Stalled { .. } => Problem::new(StatusCode::REQUEST_TIMEOUT, "stalled", error.to_string())
-            .header(header::CONNECTION, HeaderValue::from_static("close")),
+        SpoolError::Stalled { .. } => closing(Problem::new(StatusCode::REQUEST_TIMEOUT, "stalled", error.to_string())),
+        SpoolError::TooSlow { .. } => closing(Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", error.to_string())),
+        SpoolError::Header(error) => closing(bad_header(error)),
         SpoolError::BrokeOff { .. } => Problem::bad_request("body-broke-off", error.to_string()),
         other => Problem::internal(other),
     }
+}
+
+/// The rest of the body is not read, so the connection can't be used again.
+fn closing(problem: Problem) -> Problem {
+    problem.header(header::CONNECTION, HeaderValue::from_static("close"))
 }

@@ -13,7 +13,7 @@ use crate::query::Query;
 const DEFAULT_LIMIT: usize = 10;
 const MAX_LIMIT: usize = 100;
 /// What the figures of the windows look back on.
-const WINDOW: Window = Window::Minutes(5);
+const WINDOW_MINUTES: u8 = 5;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,10 +33,9 @@ pub(super) async fn show(State(app): State<App>, Query(query): Query<Performance
     match query.what.as_deref() {
         None => Ok(axum::Json(json!({
             "health": telemetry.health(),
-            "window_seconds": 300,
-            "window": registry.endpoints(WINDOW),
+            "window_seconds": u32::from(WINDOW_MINUTES) * 60,
+            "window": registry.endpoints(Window::Minutes(WINDOW_MINUTES)),
             "totals": registry.totals().iter().map(total).collect::<Vec<_>>(),
-            "operations": registry.operations(WINDOW),
             "slow_apis": registry.slow_calls(limit),
         }))
         .into_response()),

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use serde_json::{Value, json};
 use tidegate_app::jobs::{QUEUES, is_served_by};
-use tidegate_queue::{Broker, BrokerError, WorkerInfo};
+use tidegate_queue::{Broker, WorkerInfo};
 
 use crate::app::App;
 use crate::path::Path;
@@ -50,11 +50,4 @@ pub(super) fn known(queue: &str) -> Result<&'static str, Problem> {
         let shown: String = queue.chars().take(64).collect();
         Problem::not_found(format!("there is no queue `{shown}`; there is {}", QUEUES.join(", ")))
     })
-}
-
-/// A job store that failed.
-impl From<BrokerError> for Problem {
-    fn from(error: BrokerError) -> Self {
-        Self::internal(&error)
-    }
 }

@@ -1,9 +1,9 @@
 //! `/api/rate-limit`: what the limiters did, and a tenant's plan.
 
 use axum::extract::State;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
-use tidegate_app::tenant::TenantId;
+use tidegate_app::tenant::{Plan, TenantId};
 use tidegate_ratelimit::{Limiter, Overrides};
 
 use super::tenants::{parse_tier, plan};
@@ -34,21 +34,49 @@ pub(super) struct NewPlan {
     #[serde(default)]
     tier: Option<String>,
     #[serde(default)]
-    limits: Option<Object<Overrides>>,
+    limits: Object<LimitChanges>,
+}
+
+/// What becomes of a tenant's own limits: one that is not named stays, one that is `null` goes, so that the tier's
+/// holds again.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitChanges {
+    #[serde(default, deserialize_with = "named")]
+    per_minute: Option<Option<u64>>,
+    #[serde(default, deserialize_with = "named")]
+    per_hour: Option<Option<u64>>,
+    #[serde(default, deserialize_with = "named")]
+    per_day: Option<Option<u64>>,
+    #[serde(default, deserialize_with = "named")]
+    max_users: Option<Option<u32>>,
+}
+
+/// By itself serde takes `null` and nothing at all for the same.
+fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+impl LimitChanges {
+    fn over(&self, before: &Overrides) -> Overrides {
+        Overrides {
+            per_minute: self.per_minute.unwrap_or(before.per_minute),
+            per_hour: self.per_hour.unwrap_or(before.per_hour),
+            per_day: self.per_day.unwrap_or(before.per_day),
+            max_users: self.max_users.unwrap_or(before.max_users),
+        }
+    }
 }
 
 /// Gives a tenant another tier or other limits of its own; what is not named stays as it is.
 pub(super) async fn set_plan(State(app): State<App>, Json(new): Json<NewPlan>) -> Result<axum::Json<Value>, Problem> {
-    app.coherence().catch_up().await;
-    let missing = || Problem::not_found(format!("there is no tenant `{}`", new.tenant_id));
-    let id: TenantId = new.tenant_id.parse().map_err(|_| missing())?;
-    let before = app.tenants().get(&id).await?.ok_or_else(missing)?.plan;
-    let tier = new.tier.as_deref().map_or(Ok(before.tier()), parse_tier)?;
-    let plan = plan(tier, new.limits.map_or(*before.overrides(), |limits| limits.0))?;
-    if !app.node().store.set_plan(&id, &plan).await? {
-        return Err(missing());
-    }
-    let mut body = json!(plan);
+    let NewPlan { tenant_id, tier, limits: Object(limits) } = new;
+    let missing = || Problem::not_found(format!("there is no tenant `{tenant_id}`"));
+    let id: TenantId = tenant_id.parse().map_err(|_| missing())?;
+    let tier = tier.as_deref().map(parse_tier).transpose()?;
+    let change = |before: &Plan| plan(tier.unwrap_or(before.tier()), limits.over(before.overrides()));
+    let after = app.node().store.change_plan(&id, change).await?.ok_or_else(missing)?;
+    let mut body = json!(after);
     body["tenant_id"] = id.as_str().into();
     Ok(axum::Json(body))
 }
@@ -79,7 +107,7 @@ pub(super) async fn reset(
 
 /// What a tenant has used of its windows, on this node.
 pub(super) async fn usage(State(app): State<App>, Path(id): Path<String>) -> Result<axum::Json<Value>, Problem> {
-    app.coherence().catch_up().await;
+    app.catch_up().await?;
     let missing = || Problem::not_found(format!("there is no tenant `{id}`"));
     let id: TenantId = id.parse().map_err(|_| missing())?;
     let tenant = app.tenants().get(&id).await?.ok_or_else(missing)?;

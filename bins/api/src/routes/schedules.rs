@@ -1,7 +1,7 @@
 //! `/api/schedules`: a tenant's schedules.
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tidegate_app::schedule::{FieldErrors, RawSchedule, ScheduleDraft};
@@ -14,7 +14,7 @@ use crate::json::Json;
 use crate::path::Path;
 use crate::problem::Problem;
 use crate::query::Query;
-use crate::representation;
+use crate::representation::{self, IfNoneMatch};
 
 const DEFAULT_PAGE: usize = 50;
 const MAX_PAGE: usize = 200;
@@ -29,7 +29,7 @@ pub(super) struct PageQuery {
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
-    headers: HeaderMap,
+    known: IfNoneMatch,
     Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let limit = query.limit.unwrap_or(DEFAULT_PAGE);
@@ -39,18 +39,18 @@ pub(super) async fn list(
     let after = query.cursor.map(|text| text.parse::<Cursor>()).transpose();
     let after = after.map_err(|error| Problem::unprocessable("bad-cursor", format!("`cursor`: {error}")))?;
     let page = app.schedules().page(&caller.tenant.id, limit, after).await?;
-    representation::respond(&headers, &page, || Problem::not_found("there is no such page"))
+    representation::respond(&known, &page, || Problem::not_found("there is no such page"))
 }
 
 pub(super) async fn show(
     State(app): State<App>,
     caller: Caller,
-    headers: HeaderMap,
+    known: IfNoneMatch,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let id = schedule_id(&id)?;
     let schedule = app.schedules().get(&caller.tenant.id, id).await?;
-    representation::respond(&headers, &schedule, || no_schedule(&id.to_string()))
+    representation::respond(&known, &schedule, || no_schedule(&id.to_string()))
 }
 
 pub(super) async fn create(

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Extension, State};
+use axum::extract::State;
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -11,12 +12,10 @@ use tidegate_app::clock;
 use tidegate_app::tenant::{ApiKey, Plan, Tenant, TenantId};
 use tidegate_ratelimit::{Overrides, Tier};
 
-use crate::access::OperationsRead;
+use crate::access;
 use crate::app::App;
-use crate::caller::Caller;
-use crate::client::ClientKey;
+use crate::caller;
 use crate::json::Json;
-use crate::limits;
 use crate::object::Object;
 use crate::path::Path;
 use crate::problem::Problem;
@@ -61,28 +60,24 @@ pub(super) async fn create(State(app): State<App>, Json(new): Json<NewTenant>) -
 }
 
 /// Operators may look at every tenant, a tenant at itself.
-pub(super) async fn show(
-    State(app): State<App>,
-    Path(id): Path<String>,
-    Extension(client): Extension<ClientKey>,
-    operator: Result<OperationsRead, Problem>,
-    caller: Result<Caller, Problem>,
-) -> Result<axum::Json<Arc<Tenant>>, Problem> {
+///
+/// What was sent decides which of the two the client has to prove to be: an API key speaks for a tenant, anything else for
+/// an operator.
+pub(super) async fn show(State(app): State<App>, Path(id): Path<String>, parts: Parts) -> Result<Response, Problem> {
     let missing = || Problem::not_found(format!("there is no tenant `{id}`"));
-    match (operator, caller) {
-        (Ok(OperationsRead), _) => {
-            app.coherence().catch_up().await;
-            let id: TenantId = id.parse().map_err(|_| missing())?;
-            app.tenants().get(&id).await?.map(axum::Json).ok_or_else(missing)
-        }
-        (_, Ok(caller)) if caller.tenant.id.as_str() == id => Ok(axum::Json(caller.tenant)),
-        (_, Ok(_)) => Err(missing()),
-        (Err(refused), Err(_)) => {
-            // Whoever guesses keys here is counted as anywhere else.
-            limits::enforce(&*app.limiters().api, &client.0).await?;
-            Err(refused)
-        }
+    if access::bearer(&parts.headers).is_some_and(|token| token.starts_with(ApiKey::PREFIX)) {
+        let admitted = caller::admit(&app, &parts.headers, &parts.extensions).await?;
+        let tenant = Arc::clone(&admitted.caller.tenant);
+        let shown = if tenant.id.as_str() == id { Ok(axum::Json(tenant)) } else { Err(missing()) };
+        let mut response = shown.into_response();
+        admitted.announce(&app, response.headers_mut());
+        return Ok(response);
     }
+    access::read_operations(&app, &parts)?;
+    app.catch_up().await?;
+    let id: TenantId = id.parse().map_err(|_| missing())?;
+    let tenant = app.tenants().get(&id).await?.ok_or_else(missing)?;
+    Ok(axum::Json(tenant).into_response())
 }
 
 pub(super) fn parse_tier(text: &str) -> Result<Tier, Problem> {

@@ -144,10 +144,29 @@ async fn another_tier_counts_at_once_and_keeps_what_was_used() {
     spend(&api, "growing", 1).await;
     problem(list(&api, "growing").await, 429, "rate-limited").await;
 
-    let back = set_plan(&api, &json!({"tenant_id": "growing", "tier": "free", "limits": {}})).await;
+    let back = set_plan(&api, &json!({"tenant_id": "growing", "tier": "free", "limits": {"per_minute": null}})).await;
     assert_eq!(back["limits"]["per_minute"], 60, "{back}");
     let body = problem(list(&api, "growing").await, 429, "rate-limited").await;
     assert_eq!(body["tier"], "free");
+}
+
+#[tokio::test]
+async fn a_plan_changes_in_what_is_named_and_null_gives_the_tiers_limit_back() {
+    let api = Api::start().await;
+    api.create_tenant("odd", "free").await;
+    let change = |limits: Value| json!({"tenant_id": "odd", "limits": limits});
+    let changes = [json!({"per_minute": 7}), json!({"per_hour": 70}), json!({"per_day": 700}), json!({"max_users": 3})];
+    // All at once: none may undo another.
+    join_all(changes.map(change).iter().map(|plan| set_plan(&api, plan))).await;
+    let plan = set_plan(&api, &json!({"tenant_id": "odd", "tier": "basic", "limits": {}})).await;
+    let own = json!({"per_minute": 7, "per_hour": 70, "per_day": 700, "max_users": 3});
+    assert_eq!((&plan["tier"], &plan["overrides"], &plan["limits"]), (&json!("basic"), &own, &own));
+
+    let plan = set_plan(&api, &change(json!({"per_minute": null, "max_users": null, "per_day": 800}))).await;
+    assert_eq!(plan["overrides"], json!({"per_hour": 70, "per_day": 800}));
+    assert_eq!(plan["limits"], json!({"per_minute": 120, "per_hour": 70, "per_day": 800, "max_users": 50}));
+    let found = api.json("/api/tenants/odd").await;
+    assert_eq!((&found["overrides"], &found["limits"]), (&plan["overrides"], &plan["limits"]));
 }
 
 #[tokio::test]
@@ -199,6 +218,11 @@ async fn who_guesses_keys_is_blocked_by_address_after_a_hundred() {
     let api = behind_a_proxy(&[]).await;
     let body = json!({"id": "acme", "name": "Acme", "tier": "free"});
     let made = success_json(api.request(Method::POST, "/api/tenants").bearer_auth(ADMIN).json(&body)).await;
+    let own = || {
+        let request = api.request(Method::GET, "/api/schedules").header("x-forwarded-for", "203.0.113.7");
+        request.bearer_auth(made["api_key"].as_str().unwrap())
+    };
+    success_json(own()).await;
     for number in 1..=100 {
         assert_eq!(guess_a_key(&api, "203.0.113.7").await.status(), 401, "guess {number}");
     }
@@ -211,8 +235,8 @@ async fn who_guesses_keys_is_blocked_by_address_after_a_hundred() {
     assert_eq!(stats(&api, "api").await["blocked_keys"], 1);
 
     assert_eq!(guess_a_key(&api, "203.0.113.8").await.status(), 401, "another address");
-    let own = api.request(Method::GET, "/api/schedules").header("x-forwarded-for", "203.0.113.7");
-    success_json(own.bearer_auth(made["api_key"].as_str().unwrap())).await;
+    // A key that is in use is no guess.
+    success_json(own()).await;
 
     let reset = api.request(Method::DELETE, "/api/rate-limit?limiter=api&key=203.0.113.7").bearer_auth(ADMIN);
     assert_eq!(success_json(reset).await["reset"], true);

@@ -4,9 +4,11 @@ mod harness;
 
 mod bad_input;
 mod bad_start;
+mod connections;
 mod imports;
 mod limits;
 mod numbers;
 mod processes;
 mod reads;
+mod request_ids;
 mod start;

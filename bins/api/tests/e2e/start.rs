@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use tidegate_testkit::{Process, ProcessBuilder, Scratch, Stream, binary, poll_until};
 use tokio::net::TcpStream;
 
-use crate::harness::{Api, DEADLINE, Ended, api, client, listening_at, problem, run, schedule, success_json};
+use crate::harness::{
+    Api, DEADLINE, Ended, api, client, csv, listening_at, problem, run, schedule, success_json, worker,
+};
 
 const ADMIN: &str = "admin-token-0123456789";
 const READ: &str = "read-token-0123456789";
-const SERVICE: &str = "service-token-0123456789";
-const TOKENS: [(&str, &str); 3] =
-    [("TIDEGATE_ADMIN_TOKEN", ADMIN), ("TIDEGATE_READ_TOKEN", READ), ("TIDEGATE_SERVICE_TOKEN", SERVICE)];
+const TOKENS: [(&str, &str); 2] = [("TIDEGATE_ADMIN_TOKEN", ADMIN), ("TIDEGATE_READ_TOKEN", READ)];
 
 /// The API as somebody starts it who set nothing but a free port.
 fn plain(directory: &Path) -> ProcessBuilder {
@@ -127,9 +127,9 @@ async fn check_judges_the_settings_and_touches_nothing() {
     let scratch = Scratch::new();
     let good = run(plain(scratch.path()).arg("--check")).await;
     assert_eq!((good.code, good.err.as_str()), (Some(0), ""));
-    let bad = run(plain(scratch.path()).arg("--check").env("TIDEGATE_CACHE_ENTRIES", "many")).await;
+    let bad = run(plain(scratch.path()).arg("--check").env("TIDEGATE_CACHE_SIZE", "many")).await;
     assert_eq!(bad.code, Some(2));
-    assert!(bad.err.contains("TIDEGATE_CACHE_ENTRIES"), "{}", bad.err);
+    assert!(bad.err.contains("TIDEGATE_CACHE_SIZE"), "{}", bad.err);
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
 }
 
@@ -174,7 +174,6 @@ async fn no_secret_reaches_the_log_even_at_trace() {
         ("/api/schedules", guessed),
         ("/api/queue", READ),
         ("/api/queue", ADMIN),
-        ("/api/queue", SERVICE),
         ("/api/tenants/acme", key.as_str()),
         ("/metrics", ADMIN),
     ] {
@@ -187,30 +186,71 @@ async fn no_secret_reaches_the_log_even_at_trace() {
     let log = api.process.log();
     assert_eq!(log.dropped(), 0, "the whole log was read");
     assert!(log.lines().iter().any(|line| line.text.contains("INSERT INTO api_key")), "the log tells everything");
-    for secret in [ADMIN, READ, SERVICE, key.as_str(), guessed] {
+    for secret in [ADMIN, READ, key.as_str(), guessed] {
         let told = log.lines().into_iter().find(|line| line.text.contains(secret));
         assert!(told.is_none(), "{told:?}");
     }
 }
 
-#[tokio::test]
-async fn sigterm_ends_it_well_and_turns_it_unready() {
-    let mut api = Api::start().await;
-    api.create_tenant("acme", "enterprise").await;
-    let url = format!("{}/readyz", api.url);
-    assert_eq!(client().get(&url).send().await.unwrap().status(), 200);
-
-    let turned_away = poll_until(DEADLINE, async || match client().get(&url).send().await {
-        Ok(answer) => (answer.status() == 503).then_some(()),
-        Err(error) => error.is_request().then_some(()),
+/// Waits until a probe says 503; a server that is gone has not said so.
+async fn says_unready(url: &str) {
+    let (url, client) = (format!("{url}/readyz"), client());
+    let told = poll_until(DEADLINE, async || {
+        let answer = client.get(&url).send().await.expect("it is still there to say so");
+        (answer.status() == 503).then_some(())
     });
-    let (status, turned_away) = tokio::join!(api.process.stop(), turned_away);
+    told.await.expect("not ready");
+}
+
+#[tokio::test]
+async fn sigterm_turns_it_unready_while_it_serves_on_and_ends_it_well() {
+    let mut api = Api::start_with(&[("TIDEGATE_HTTP_DRAIN_DELAY", "5s")]).await;
+    api.create_tenant("acme", "enterprise").await;
+    assert_eq!(api.request(Method::GET, "/readyz").send().await.unwrap().status(), 200);
+
+    let url = api.url.clone();
+    let served = async {
+        says_unready(&url).await;
+        let late = client().get(format!("{url}/api/tenants/acme")).send().await.unwrap();
+        assert_eq!(late.status(), 200, "who was sent here before the balancer knew is served");
+    };
+    let (status, ()) = tokio::join!(api.process.stop(), served);
     assert_eq!(status.unwrap().code(), Some(0));
-    turned_away.unwrap();
     // The last connection writes the log back: what is in the files is all there is.
     for leftover in ["tidegate.db-wal", "queue.db-wal"] {
         assert!(!api.scratch.join(leftover).exists(), "{leftover}");
     }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let mut api = Api::start_with(&[("TIDEGATE_HTTP_DRAIN_DELAY", "1h")]).await;
+    let first = format!("kill -TERM {}", api.process.pid().unwrap());
+    assert_eq!(run(Process::builder("/bin/sh").args(["-c", &first])).await.code, Some(0));
+    says_unready(&api.url).await;
+    assert_eq!(api.process.stop().await.unwrap().code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_worker_says_that_it_drains_until_its_last_job_has_ended() {
+    let api = Api::start_with(&[("TIDEGATE_WORKER", "none")]).await;
+    api.create_tenant("acme", "enterprise").await;
+    let settings = [
+        ("TIDEGATE_WORKER_LISTEN", "127.0.0.1:0"),
+        ("TIDEGATE_IMPORT_CHUNK", "50"),
+        ("TIDEGATE_IMPORT_PAUSE", "100ms"),
+        ("TIDEGATE_QUEUE_GRACE", "1h"),
+    ];
+    let mut worker = worker(api.scratch.path(), &settings).start().unwrap();
+    let line = worker.wait_for_line("Probes and metrics at", DEADLINE).await.unwrap();
+    let url = line[line.find("http://").unwrap()..].trim().to_owned();
+    let id = api.import_csv("acme", csv(2_000, &[])).await;
+    api.job_when(&id, |job| job["state"] == "leased" && job["progress"].is_object()).await;
+
+    let (status, ()) = tokio::join!(worker.stop(), says_unready(&url));
+    assert_eq!(status.unwrap().code(), Some(0));
+    let job = api.job(&id).await;
+    assert_eq!((&job["state"], &job["result"]["imported"]), (&json!("done"), &json!(2_000)));
 }
 
 #[tokio::test]

@@ -7,11 +7,11 @@ use super::entry::{Entry, Malformation, Malformed, Record};
 use super::error::ImportError;
 use super::records::Records;
 use super::reject::{Reject, clip};
-use super::window::{BYTE_ORDER_MARK, Position, RECORD_CAP};
+use super::window::Position;
 use crate::schedule::{RawSchedule, ScheduleDraft};
 
 /// The columns of the CSV form. A file has each of them once, in any order, and no others.
-pub const COLUMNS: [&str; 5] = ["title", "starts_at", "ends_at", "recurrence", "attendees"];
+pub(crate) const COLUMNS: [&str; 5] = ["title", "starts_at", "ends_at", "recurrence", "attendees"];
 
 /// Unknown columns an error names, and characters it gives each: enough to see what is meant.
 const NAMED_UNKNOWN: usize = 5;
@@ -19,7 +19,7 @@ const NAME_CHARS: usize = 40;
 
 /// Where each of [`COLUMNS`] stands in the records of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Header {
+pub(crate) struct Header {
     places: [usize; COLUMNS.len()],
     end: Position,
 }
@@ -58,26 +58,9 @@ impl Header {
     ///
     /// [`ImportError::Header`] if the first record is not a header, [`ImportError::Io`] if it can't
     /// be read.
-    pub fn read(reader: impl Read) -> Result<Self, ImportError> {
+    pub(crate) fn read(reader: impl Read) -> Result<Self, ImportError> {
         let first = Records::new(reader, Position::START).next().transpose()?;
         Ok(Self::of_entry(first)?)
-    }
-
-    /// Reads the header from the first bytes of an upload that goes on; `None` asks for more of
-    /// them.
-    ///
-    /// Decides as [`read`](Self::read) does, though perhaps with another error, as soon as the
-    /// bytes hold a whole line that is not blank, or 64 KiB of one. If the upload ends before, ask
-    /// `read`.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with the header.
-    pub fn of_first_bytes(bytes: &[u8]) -> Result<Option<Self>, HeaderError> {
-        let Some(settled) = settled(bytes) else { return Ok(None) };
-        // Bytes in memory do not fail to be read.
-        let first = Records::new(&bytes[..settled], Position::START).next().and_then(Result::ok);
-        Self::of_entry(first).map(Some)
     }
 
     fn of_entry(first: Option<Entry<Vec<String>>>) -> Result<Self, HeaderError> {
@@ -120,7 +103,7 @@ impl Header {
     /// # Errors
     ///
     /// A [`Reject`] under the record's first line that names everything wrong with it.
-    pub fn draft(&self, record: &Record<Vec<String>>) -> Result<ScheduleDraft, Reject> {
+    pub(crate) fn draft(&self, record: &Record<Vec<String>>) -> Result<ScheduleDraft, Reject> {
         let (line, fields) = (record.start.line, &record.content);
         if fields.len() != COLUMNS.len() {
             let reason = format_args!("has {} columns, not {}", fields.len(), COLUMNS.len());
@@ -135,21 +118,6 @@ impl Header {
             attendees: attendees.split(';').filter(|attendee| !attendee.trim().is_empty()).map(str::to_owned).collect(),
         };
         ScheduleDraft::try_new(&raw).map_err(|errors| Reject::new(line, errors))
-    }
-}
-
-/// How many of `bytes` decide about the header; `None` if none do yet.
-fn settled(bytes: &[u8]) -> Option<usize> {
-    let mut from = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
-    loop {
-        let ahead = &bytes[from..];
-        let Some(feed) = ahead.iter().position(|&byte| byte == b'\n') else {
-            return (ahead.len() > RECORD_CAP + 1).then_some(bytes.len());
-        };
-        if !matches!(&ahead[..feed], b"" | b"\r") {
-            return Some(from + feed + 1);
-        }
-        from += feed + 1;
     }
 }
 

@@ -1,5 +1,3 @@
-use proptest::prelude::*;
-
 use super::*;
 
 const LINE: &str = "title,starts_at,ends_at,recurrence,attendees\n";
@@ -52,38 +50,4 @@ fn says_what_is_wrong_with_a_record() {
     let found: Vec<_> = drafts(&text).into_iter().map(|draft| draft.unwrap_err().to_string()).collect();
     assert_eq!(found[0], "line 3: has 3 columns, not 5");
     assert!(found[1].starts_with("line 4: title: is empty; starts_at: is not an RFC 3339"));
-}
-
-#[test]
-fn the_first_bytes_decide_once_they_hold_a_line() {
-    for length in 0..LINE.len() {
-        assert_eq!(Header::of_first_bytes(&LINE.as_bytes()[..length]), Ok(None));
-    }
-    let whole = format!("{LINE}a,\"half of a rec");
-    let header = Header::read(whole.as_bytes()).unwrap();
-    assert_eq!(Header::of_first_bytes(whole.as_bytes()), Ok(Some(header)));
-    assert!(Header::of_first_bytes(b"title\n").is_err());
-    assert_eq!(Header::of_first_bytes(b"\n\r\ntitle"), Ok(None));
-    let long = "x".repeat(RECORD_CAP + 2);
-    let reason = Malformation::TooLong;
-    assert_eq!(Header::of_first_bytes(long.as_bytes()), Err(HeaderError::Malformed { line: 1, reason }));
-}
-
-proptest! {
-    #[test]
-    fn the_first_bytes_never_contradict_the_whole(
-        bytes in prop_oneof![
-            proptest::collection::vec(any::<u8>(), 0..80),
-            "(\u{FEFF})?(\r?\n)?\"?title\n?\"?,starts_at,ends_at,recurrence,(\")?attendees\"?\r?\n?.{0,9}"
-                .prop_map(String::into_bytes),
-        ],
-        cut in 0usize..90,
-    ) {
-        let whole = Header::read(&bytes[..]);
-        match Header::of_first_bytes(&bytes[..cut.min(bytes.len())]) {
-            Ok(None) => {}
-            Ok(Some(header)) => prop_assert_eq!(whole.unwrap(), header),
-            Err(_) => prop_assert!(whole.is_err()),
-        }
-    }
 }

@@ -6,7 +6,7 @@ use super::window::Position;
 ///
 /// The pieces do not overlap, and what lies between them is blank lines (and a byte order mark).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Entry<T> {
+pub(crate) enum Entry<T> {
     /// A record with its content.
     Record(Record<T>),
     /// A piece that is not a record.
@@ -15,24 +15,24 @@ pub enum Entry<T> {
 
 /// A well-formed record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record<T> {
+pub(crate) struct Record<T> {
     /// Where it starts; its line is the one a reader of the file would look for.
-    pub start: Position,
+    pub(crate) start: Position,
     /// Where the next record starts.
-    pub end: Position,
+    pub(crate) end: Position,
     /// The fields of a CSV record, or the text of a line.
-    pub content: T,
+    pub(crate) content: T,
 }
 
 /// A piece of the stream that is not a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Malformed {
+pub(crate) struct Malformed {
     /// Where it starts.
-    pub start: Position,
+    pub(crate) start: Position,
     /// Where reading goes on.
-    pub end: Position,
+    pub(crate) end: Position,
     /// Why it is none.
-    pub reason: Malformation,
+    pub(crate) reason: Malformation,
 }
 
 /// Why a piece of a stream is not a record.
@@ -56,7 +56,7 @@ pub enum Malformation {
     /// Structure: a carriage return outside quotes that no line feed follows.
     #[error("has a carriage return that is not part of a line ending")]
     BareCarriageReturn,
-    /// Structure: more bytes than [`RECORD_CAP`](super::RECORD_CAP).
+    /// Structure: more bytes than a record may have.
     #[error("is longer than 64 KiB")]
     TooLong,
     /// Content: a NUL byte, often a sign of UTF-16.

@@ -9,16 +9,16 @@ use crate::schedule::{RawSchedule, ScheduleDraft};
 
 /// The lines of an NDJSON stream that are not blank.
 ///
-/// Position, memory, cost and failed reads are as for [`Records`](super::Records); a line of only
+/// Position, memory, cost and failed reads are as for `Records`; a line of only
 /// white space is blank, and what a malformed line costs is always exactly that line.
 #[derive(Debug)]
-pub struct Lines<R> {
+pub(crate) struct Lines<R> {
     window: Window<R>,
 }
 
 impl<R: Read> Lines<R> {
     /// The lines of `reader`, whose next byte is the one at `position` of the file.
-    pub fn new(reader: R, position: Position) -> Self {
+    pub(crate) fn new(reader: R, position: Position) -> Self {
         Self { window: Window::new(reader, position, RECORD_CAP) }
     }
 

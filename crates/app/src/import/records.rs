@@ -21,7 +21,7 @@ use super::window::{Position, RECORD_CAP, Window};
 /// be pointed at new bytes, and to build one takes 30 µs a record. The tests hold the two against
 /// each other.
 #[derive(Debug)]
-pub struct Records<R> {
+pub(crate) struct Records<R> {
     window: Window<R>,
     cap: usize,
     examined: u64,
@@ -29,7 +29,7 @@ pub struct Records<R> {
 
 impl<R: Read> Records<R> {
     /// The records of `reader`, whose next byte is the one at `position` of the file.
-    pub fn new(reader: R, position: Position) -> Self {
+    pub(crate) fn new(reader: R, position: Position) -> Self {
         Self::with_cap(reader, position, RECORD_CAP)
     }
 

@@ -5,12 +5,12 @@ use std::fmt::{self, Write};
 use serde::{Deserialize, Serialize};
 
 /// Characters the reason of a [`Reject`] may have.
-pub const MAX_REASON_CHARS: usize = 300;
+pub(crate) const MAX_REASON_CHARS: usize = 300;
 
 /// A refused line: its number and why. The reason fits in 300 characters on one line, whatever the
 /// file holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reject {
+pub(crate) struct Reject {
     line: u64,
     reason: String,
 }
@@ -18,17 +18,17 @@ pub struct Reject {
 impl Reject {
     /// Refuses the record that starts at physical line `line`. A longer reason is cut, and control
     /// characters in it are replaced by U+FFFD.
-    pub fn new(line: u64, reason: impl fmt::Display) -> Self {
+    pub(crate) fn new(line: u64, reason: impl fmt::Display) -> Self {
         Self { line, reason: clip(reason, MAX_REASON_CHARS) }
     }
 
     /// The physical line the record starts at, from 1 and with the header counted.
-    pub fn line(&self) -> u64 {
+    pub(crate) fn line(&self) -> u64 {
         self.line
     }
 
     /// Why it was refused: 1 to 300 characters, no control characters.
-    pub fn reason(&self) -> &str {
+    pub(crate) fn reason(&self) -> &str {
         &self.reason
     }
 }

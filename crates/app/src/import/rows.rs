@@ -23,7 +23,7 @@ const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// `text/csv` with a header; see [`COLUMNS`](super::COLUMNS).
+    /// `text/csv` with a header; the columns are named in any order.
     Csv,
     /// `application/x-ndjson`: one [`RawSchedule`](crate::schedule::RawSchedule) object a line.
     Ndjson,
@@ -35,7 +35,7 @@ pub enum Format {
 /// and the CSV header are neither rows nor rejects; every other line belongs to exactly one of
 /// them.
 #[derive(Debug)]
-pub struct Rows<R> {
+pub(crate) struct Rows<R> {
     source: Source<R>,
     position: Position,
 }
@@ -48,15 +48,15 @@ enum Source<R> {
 
 /// What was read in one go: to be stored, together with `end`, in one transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chunk {
+pub(crate) struct Chunk {
     /// Accepted rows, each with the physical line it starts at.
-    pub rows: Vec<(u64, ScheduleDraft)>,
+    pub(crate) rows: Vec<(u64, ScheduleDraft)>,
     /// Refused lines.
-    pub rejects: Vec<Reject>,
+    pub(crate) rejects: Vec<Reject>,
     /// Where the next chunk starts.
-    pub end: Position,
+    pub(crate) end: Position,
     /// Whether the file ends here. The last chunk may be empty.
-    pub finished: bool,
+    pub(crate) finished: bool,
 }
 
 impl<R: Read + Seek> Rows<R> {
@@ -68,7 +68,7 @@ impl<R: Read + Seek> Rows<R> {
     /// # Errors
     ///
     /// See [`ImportError`]; a CSV file without a proper header is refused here.
-    pub fn open(mut reader: R, format: Format, position: Position) -> Result<Self, ImportError> {
+    pub(crate) fn open(mut reader: R, format: Format, position: Position) -> Result<Self, ImportError> {
         let length = reader.seek(SeekFrom::End(0))?;
         if position.byte > length {
             return Err(ImportError::PastEnd { byte: position.byte, length });
@@ -99,7 +99,7 @@ impl<R: Read + Seek> Rows<R> {
     ///
     /// A failed read. What the chunk had so far is dropped and every further call fails too: open
     /// the file again at the `end` of the last chunk, and nothing is lost or read twice.
-    pub fn next_chunk(&mut self, max_rows: usize) -> io::Result<Chunk> {
+    pub(crate) fn next_chunk(&mut self, max_rows: usize) -> io::Result<Chunk> {
         let begin = self.position;
         let mut chunk = Chunk { rows: Vec::new(), rejects: Vec::new(), end: begin, finished: false };
         while chunk.rows.len() + chunk.rejects.len() < max_rows.max(1) && chunk.end.byte - begin.byte < CHUNK_BYTES {
@@ -116,6 +116,15 @@ impl<R: Read + Seek> Rows<R> {
         self.position = chunk.end;
         Ok(chunk)
     }
+}
+
+/// Looks at the beginning of a whole file, so that one with the wrong columns is refused before a job is made of it.
+///
+/// # Errors
+///
+/// As an import that opens it would have: see [`ImportError`].
+pub fn check_beginning(reader: impl Read + Seek, format: Format) -> Result<(), ImportError> {
+    Rows::open(reader, format, Position::START).map(|_| ())
 }
 
 /// One data line: its number, what came of it, and where the next one starts.

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read};
 use serde::{Deserialize, Serialize};
 
 /// Bytes a record or line may have, without the line ending that closes it.
-pub const RECORD_CAP: usize = 64 * 1024;
+pub(crate) const RECORD_CAP: usize = 64 * 1024;
 
 /// What the longest line ending, CRLF, adds to a record.
 const ENDING: usize = 2;
@@ -16,16 +16,16 @@ pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// A place between two records of a file: where reading goes on, and what a store keeps of
 /// progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Position {
+pub(crate) struct Position {
     /// Bytes before this place.
-    pub byte: u64,
+    pub(crate) byte: u64,
     /// Number of the physical line that starts here; the first is 1.
-    pub line: u64,
+    pub(crate) line: u64,
 }
 
 impl Position {
     /// The beginning of a file.
-    pub const START: Self = Self { byte: 0, line: 1 };
+    pub(crate) const START: Self = Self { byte: 0, line: 1 };
 }
 
 /// What the window shows of the bytes ahead.

@@ -14,7 +14,7 @@ use tidegate_queue::{Context, Handler, Job, Outcome};
 
 use crate::import::{Format, ImportError, Position, Rows};
 use crate::spool::Spool;
-use crate::store::{Advanced, ImportProgress, Store, StoreError};
+use crate::store::{Advanced, ImportFailure, ImportProgress, Store, StoreError};
 use crate::tenant::TenantId;
 
 /// Bad lines that the job's result holds; the rejects file has all.
@@ -38,23 +38,28 @@ impl Job for ImportSchedules {
 
 /// How an import spreads its work, so that it leaves room for others.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub(crate) struct Pace {
     /// Lines that one transaction takes.
-    pub chunk: usize,
+    pub(crate) chunk: usize,
     /// Pause between two.
-    pub pause: Duration,
+    pub(crate) pause: Duration,
 }
 
 /// Runs [`ImportSchedules`].
 #[derive(Debug, Clone)]
-pub struct ImportHandler {
+pub(crate) struct ImportHandler {
     /// Where the rows go.
-    pub store: Store,
+    pub(crate) store: Store,
     /// Where the file is.
-    pub spool: Spool,
+    pub(crate) spool: Spool,
     /// How fast.
-    pub pace: Pace,
+    pub(crate) pace: Pace,
+    /// Bad lines that an import may have.
+    pub(crate) max_rejects: u64,
 }
+
+/// How long an import waits for a database that can't be written now.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 enum Failure {
@@ -64,11 +69,27 @@ enum Failure {
     Unreadable(#[from] io::Error),
     #[error(transparent)]
     Refused(#[from] ImportError),
+    #[error(
+        "stopped: {rejected} lines are bad, more than the {most} that an import may have; {imported} were imported"
+    )]
+    TooManyRejects { imported: u64, rejected: u64, most: u64 },
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Somebody else has the job now, or it was cancelled: whatever this run answers is not heard.
     #[error("stopped before the end")]
     Stopped,
+}
+
+impl Failure {
+    /// Why the import is to be given up; `None` where another run may do better.
+    fn for_good(&self) -> Option<ImportFailure> {
+        match self {
+            Self::Gone => Some(ImportFailure::UploadGone),
+            Self::Refused(_) => Some(ImportFailure::Unreadable),
+            Self::TooManyRejects { .. } => Some(ImportFailure::TooManyRejects),
+            Self::Unreadable(_) | Self::Store(_) | Self::Stopped => None,
+        }
+    }
 }
 
 #[async_trait::async_trait]
@@ -79,22 +100,29 @@ impl Handler<ImportSchedules> for ImportHandler {
             Ok(progress) => match self.result(id, progress).await {
                 Ok(result) => {
                     // Only now: until the result is known, another run may need the file to find its end.
-                    if let Err(error) = self.spool.remove(id).await {
-                        tracing::warn!(%error, job = id, "the imported file can't be removed yet");
-                    }
+                    self.remove_upload(id).await;
                     Outcome::done(result)
                 }
-                Err(error) => Outcome::retry(error),
+                Err(error) => again(&error),
             },
-            Err(error @ (Failure::Gone | Failure::Refused(_))) => Outcome::bury(error),
-            Err(error) => Outcome::retry(error),
+            Err(Failure::Store(error)) => again(&error),
+            Err(error) => match error.for_good() {
+                Some(failure) => self.give_up(id, failure, &error).await,
+                None => Outcome::retry(error),
+            },
         }
     }
+}
+
+/// Runs again. A disk that is full or a database that is busy is no fault of the job's and burns none of its attempts.
+fn again(error: &StoreError) -> Outcome {
+    if error.is_transient() { Outcome::Snooze(STORE_PAUSE) } else { Outcome::retry(error) }
 }
 
 impl ImportHandler {
     async fn import(&self, id: &str, job: &ImportSchedules, context: &Context) -> Result<ImportProgress, Failure> {
         let mut progress = self.store.open_import(id, &job.tenant, Position::START).await?;
+        self.check_rejects(progress)?;
         if progress.is_finished {
             return Ok(progress);
         }
@@ -112,9 +140,21 @@ impl ImportHandler {
             rows = reader;
             progress = match self.store.advance_import(id, &job.tenant, progress, &chunk?).await? {
                 Advanced::To(progress) => progress,
-                Advanced::Overtaken => return Err(Failure::Stopped),
+                Advanced::Overtaken => {
+                    // Whoever took the step, of us two only one holds the lease. If it is we, the other's late step
+                    // is a step of ours, and the import goes on behind it.
+                    progress = self.store.open_import(id, &job.tenant, Position::START).await?;
+                    report(context, job, progress).await?;
+                    self.check_rejects(progress)?;
+                    if progress.is_finished {
+                        return Ok(progress);
+                    }
+                    rows = self.open(id, job.format, progress.next).await?;
+                    continue;
+                }
             };
             report(context, job, progress).await?;
+            self.check_rejects(progress)?;
             if progress.is_finished {
                 return Ok(progress);
             }
@@ -132,6 +172,30 @@ impl ImportHandler {
             Ok(Rows::open(BufReader::new(file), format, from)?)
         })
         .await?
+    }
+
+    /// A file of mostly bad lines takes more room as rejects than it took as a file.
+    fn check_rejects(&self, progress: ImportProgress) -> Result<(), Failure> {
+        let ImportProgress { imported, rejected, .. } = progress;
+        let most = self.max_rejects;
+        if rejected > most { Err(Failure::TooManyRejects { imported, rejected, most }) } else { Ok(()) }
+    }
+
+    async fn give_up(&self, id: &str, failure: ImportFailure, error: &Failure) -> Outcome {
+        if let Err(error) = self.store.close_import(id, Some(failure)).await {
+            return again(&error);
+        }
+        if failure == ImportFailure::TooManyRejects {
+            // No further run would read it: it would find the same count first.
+            self.remove_upload(id).await;
+        }
+        Outcome::bury(error)
+    }
+
+    async fn remove_upload(&self, id: &str) {
+        if let Err(error) = self.spool.remove(id).await {
+            tracing::warn!(%error, job = id, "the upload can't be removed yet");
+        }
     }
 
     async fn result(&self, id: &str, progress: ImportProgress) -> Result<serde_json::Value, StoreError> {

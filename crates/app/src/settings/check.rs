@@ -22,11 +22,7 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
     raw.refuse("database_url")?;
     raw.refuse("redis_url")?;
 
-    let tokens = Tokens {
-        admin: raw.token("tokens.admin")?,
-        read: raw.token("tokens.read")?,
-        service: raw.token("tokens.service")?,
-    };
+    let tokens = Tokens { admin: raw.token("tokens.admin")?, read: raw.token("tokens.read")? };
     let listen: SocketAddr =
         raw.required("listen", "an address and port such as 127.0.0.1:8080", |text| text.parse().ok())?;
     if tokens.admin.is_none() && !listen.ip().is_loopback() {
@@ -72,9 +68,21 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
                 Duration::from_millis(100),
                 Duration::from_secs(3600),
             )?,
+            upload_timeout: raw.duration(
+                "http.upload_timeout",
+                Duration::from_secs(1),
+                Duration::from_secs(24 * 3600),
+            )?,
+            header_timeout: raw.duration(
+                "http.header_timeout",
+                Duration::from_millis(100),
+                Duration::from_secs(3600),
+            )?,
+            max_connections: raw.count("http.max_connections", 1..=1_000_000)?,
+            drain_delay: raw.duration("http.drain_delay", Duration::ZERO, Duration::from_secs(3600))?,
             drain_timeout: raw.duration("http.drain_timeout", Duration::ZERO, Duration::from_secs(3600))?,
         },
-        cache_entries: raw.count("cache.entries", 1..=100_000_000)?,
+        cache_size: raw.size("cache.size", 1 << 20..=1 << 40)?,
         ddos: raw.limit("limits.ddos", "limits.ddos_block")?,
         api: raw.limit("limits.api", "limits.api_block")?,
         queue: QueueSettings {
@@ -83,6 +91,13 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
             grace: raw.duration("queue.grace", Duration::ZERO, Duration::from_secs(3600))?,
             import_chunk: raw.count("import.chunk", 1..=500)?,
             import_pause: raw.duration("import.pause", Duration::ZERO, Duration::from_secs(60))?,
+            import_max_rejects: raw.count("import.max_rejects", 0..=1_000_000)?,
+            import_max_pending: raw.count("import.max_pending", 1..=100_000)?,
+            import_timeout: raw.duration(
+                "import.timeout",
+                Duration::from_secs(60),
+                Duration::from_secs(7 * 24 * 3600),
+            )?,
         },
         tokens,
     })

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteQueryResult};
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Sqlite, SqliteConnection, Transaction};
 use tidegate_cache::{TieredCache, Touched};
 
 use super::purge::{NOBODY, Row};
@@ -48,6 +48,11 @@ impl Change {
         let result = statement.execute(&mut *self.transaction).await?;
         self.touched.extend(touched);
         Ok(result)
+    }
+
+    /// The connection of the change, for what must be read under its lock.
+    pub(super) fn reader(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
     }
 
     /// Commits, then invalidates.

@@ -17,14 +17,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::purge::Row;
 use super::{Store, StoreError};
-use crate::clock;
 
-/// How long an invalidation stays readable. A process that was stopped for longer finds a gap and clears its cache.
-const KEPT: Duration = Duration::from_secs(600);
-/// How often the table is looked at while nobody asks, and old rows are removed.
+/// How often the table is looked at while nobody asks.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
 /// Callers that one look serves at most.
 const BATCH: usize = 1024;
+
+/// The watch over other processes' commits has ended, so the cache can't be believed any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the cache can't be kept true to other processes any more; restart this one")]
+pub struct WatchEnded;
 
 /// The way to make the cache of this process current. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -49,14 +51,7 @@ impl Coherence {
             sqlx::query_scalar("SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'invalidation'")
                 .fetch_one(&mut connection)
                 .await?;
-        let watcher = Watcher {
-            connection,
-            version,
-            position,
-            cache: store.cache.clone(),
-            store: store.clone(),
-            origin: store.origin,
-        };
+        let watcher = Watcher { connection, version, position, cache: store.cache.clone(), origin: store.origin };
         let (callers, queue) = mpsc::channel(BATCH);
         tokio::spawn(watcher.run(queue, shutdown));
         Ok(Self { callers })
@@ -64,13 +59,21 @@ impl Coherence {
 
     /// Returns when everything that was committed before this call is known to the cache.
     ///
-    /// When the database can't be asked, the cache is cleared instead, so that nothing stale is served.
-    pub async fn catch_up(&self) {
+    /// When the database can't be asked, the cache is cleared instead, so that nothing stale is served. Never waits for a
+    /// writer, of this process or another.
+    ///
+    /// # Errors
+    ///
+    /// When nobody watches any more: then nothing may be answered from the cache.
+    pub async fn catch_up(&self) -> Result<(), WatchEnded> {
         let (done, looked) = oneshot::channel();
-        if self.callers.send(done).await.is_ok() {
-            // An error means that the watcher ended with the process: there is nothing left to wait for.
-            let _ = looked.await;
-        }
+        self.callers.send(done).await.map_err(|_| WatchEnded)?;
+        looked.await.map_err(|_| WatchEnded)
+    }
+
+    /// Whether somebody watches.
+    pub fn is_watching(&self) -> bool {
+        !self.callers.is_closed()
     }
 
     /// Returns when the watch has ended, which a cancelled `shutdown` asks for, and its connection is closed.
@@ -85,7 +88,6 @@ struct Watcher {
     /// The last invalidation that was acted on.
     position: i64,
     cache: TieredCache,
-    store: Store,
     origin: i64,
 }
 
@@ -95,16 +97,15 @@ impl Watcher {
         let mut idle = tokio::time::interval(IDLE_LOOK);
         idle.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let is_idle = tokio::select! {
+            tokio::select! {
                 () = shutdown.cancelled() => break,
                 received = queue.recv_many(&mut callers, BATCH) => {
                     if received == 0 {
                         break;
                     }
-                    false
                 }
-                _ = idle.tick() => true,
-            };
+                _ = idle.tick() => {}
+            }
             if let Err(error) = self.look().await {
                 tracing::warn!(%error, "the invalidations of other processes can't be read: the cache is cleared");
                 self.cache.clear();
@@ -113,11 +114,8 @@ impl Watcher {
                 // A caller that went away needs no answer.
                 let _ = caller.send(());
             }
-            if is_idle && let Err(error) = self.prune().await {
-                tracing::warn!(%error, "old invalidations can't be removed");
-            }
         }
-        // Whoever asks from here on is answered by the closed channel.
+        // Closed when it is dropped behind the connection: whoever asks from here on is told.
         let _ = self.connection.close().await;
     }
 
@@ -145,7 +143,7 @@ impl Watcher {
         }
         for (origin, kind, name, class) in &rows {
             if *origin != self.origin {
-                Row { kind, name, class: class.as_deref() }.purge()?.apply(&self.cache);
+                self.act_on(&Row { kind, name, class: class.as_deref() });
             }
         }
         // Last, so that a look that failed half-way is made again.
@@ -154,16 +152,15 @@ impl Watcher {
         Ok(())
     }
 
-    async fn prune(&self) -> Result<(), StoreError> {
-        let before = clock::now().timestamp_millis() - i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
-        let old: Option<i64> = sqlx::query_scalar("SELECT 1 FROM invalidation WHERE at < ? LIMIT 1")
-            .bind(before)
-            .fetch_optional(&self.store.reader)
-            .await?;
-        if old.is_some() {
-            sqlx::query("DELETE FROM invalidation WHERE at < ?").bind(before).execute(&self.store.writer).await?;
+    fn act_on(&self, row: &Row<'_>) {
+        match row.purge() {
+            Ok(purge) => drop(purge.apply(&self.cache)),
+            Err(error) => {
+                // A newer version may run beside this one and name things that this one doesn't know.
+                tracing::warn!(%error, "an invalidation can't be understood: the cache is cleared");
+                self.cache.clear();
+            }
         }
-        Ok(())
     }
 }
 
@@ -180,6 +177,7 @@ mod tests {
 
     use super::*;
     use crate::cache_keys;
+    use crate::clock;
     use crate::store::Purge;
     use crate::tenant::{ApiKey, Plan, Tenant, TenantId};
 
@@ -228,7 +226,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (one, other) = (Process::on(directory.path()).await, Process::on(directory.path()).await);
         create(&one).await;
-        other.coherence.catch_up().await;
+        other.coherence.catch_up().await.unwrap();
         other.remember();
         (directory, one, other)
     }
@@ -240,7 +238,7 @@ mod tests {
             other.remember();
             let plan = Plan::try_new(Tier::Premium, Overrides::default()).unwrap();
             assert!(one.store.set_plan(&acme(), &plan).await.unwrap());
-            other.coherence.catch_up().await;
+            other.coherence.catch_up().await.unwrap();
             assert!(!other.knows_tenant());
             assert!(other.knows_list(), "what was not touched stays");
         }
@@ -249,7 +247,7 @@ mod tests {
     #[tokio::test]
     async fn catching_up_with_nothing_keeps_everything() {
         let (_directory, _one, other) = two().await;
-        other.coherence.catch_up().await;
+        other.coherence.catch_up().await.unwrap();
         assert!(other.knows_tenant() && other.knows_list());
     }
 
@@ -259,21 +257,63 @@ mod tests {
         one.store.set_plan(&acme(), &Plan::try_new(Tier::Basic, Overrides::default()).unwrap()).await.unwrap();
         // As if the look had come between the commit and the invalidation that follows it.
         one.remember();
-        one.coherence.catch_up().await;
+        one.coherence.catch_up().await.unwrap();
         assert!(!one.knows_tenant() && one.knows_list());
         one.remember();
-        one.coherence.catch_up().await;
+        one.coherence.catch_up().await.unwrap();
         assert!(one.knows_tenant());
     }
 
     #[tokio::test]
     async fn its_own_purge_is_not_acted_on_twice() {
         let (_directory, one, _other) = two().await;
-        one.coherence.catch_up().await;
+        one.coherence.catch_up().await.unwrap();
         one.store.purge(&Purge::All).await.unwrap();
         one.remember();
-        one.coherence.catch_up().await;
+        one.coherence.catch_up().await.unwrap();
         assert!(one.knows_tenant() && one.knows_list());
+    }
+
+    #[tokio::test]
+    async fn a_foreign_writer_holds_up_no_reader() {
+        let (_directory, one, other) = two().await;
+        let old = "INSERT INTO invalidation (origin, kind, name, at) VALUES (7, 'tag', 'old', 0)";
+        sqlx::query(old).execute(&one.store.writer).await.unwrap();
+        let writing = one.store.begin().await.unwrap();
+        for _ in 0..3 {
+            // Less than the busy time-out: a caller that waited for the writer would not be back.
+            let looked = tokio::time::timeout(Duration::from_secs(5), other.coherence.catch_up()).await;
+            assert_eq!(looked, Ok(Ok(())));
+        }
+        drop(writing);
+    }
+
+    #[tokio::test]
+    async fn an_invalidation_of_a_newer_version_clears_once_and_is_left_behind() {
+        let (_directory, one, other) = two().await;
+        // The check constraint is this version's; the newer one's table has another.
+        sqlx::query("PRAGMA ignore_check_constraints = ON").execute(&one.store.writer).await.unwrap();
+        let newer = "INSERT INTO invalidation (origin, kind, name, at) VALUES (7, 'moon', 'full', 9e12)";
+        sqlx::query(newer).execute(&one.store.writer).await.unwrap();
+        other.coherence.catch_up().await.unwrap();
+        assert!(!other.knows_tenant());
+        other.remember();
+        one.store.purge(&Purge::Tags(vec![cache_keys::schedules_of(&acme())])).await.unwrap();
+        other.coherence.catch_up().await.unwrap();
+        assert!(other.knows_tenant() && !other.knows_list());
+    }
+
+    #[tokio::test]
+    async fn nobody_is_told_that_all_is_well_once_the_watch_has_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let shutdown = CancellationToken::new();
+        let path = directory.path().join("tidegate.db");
+        let (_store, coherence) = Store::open(&path, TieredCache::builder().build(), shutdown.clone()).await.unwrap();
+        assert!(coherence.is_watching());
+        shutdown.cancel();
+        coherence.ended().await;
+        assert_eq!(coherence.catch_up().await, Err(WatchEnded));
+        assert!(!coherence.is_watching());
     }
 
     #[tokio::test]
@@ -282,7 +322,7 @@ mod tests {
         let plan = Plan::try_new(Tier::Premium, Overrides::default()).unwrap();
         one.store.set_plan(&acme(), &plan).await.unwrap();
         sqlx::query("DELETE FROM invalidation").execute(&one.store.writer).await.unwrap();
-        other.coherence.catch_up().await;
+        other.coherence.catch_up().await.unwrap();
         assert!(!other.knows_tenant() && !other.knows_list());
     }
 
@@ -291,10 +331,10 @@ mod tests {
         let (_directory, one, other) = two().await;
         let pattern = "schedules:acme:*".parse().unwrap();
         one.store.purge(&Purge::Pattern(pattern, None)).await.unwrap();
-        other.coherence.catch_up().await;
+        other.coherence.catch_up().await.unwrap();
         assert!(other.knows_tenant() && !other.knows_list());
         one.store.purge(&Purge::All).await.unwrap();
-        other.coherence.catch_up().await;
+        other.coherence.catch_up().await.unwrap();
         assert!(!other.knows_tenant());
     }
 
@@ -303,7 +343,8 @@ mod tests {
         let (_directory, one, other) = two().await;
         one.store.purge(&Purge::All).await.unwrap();
         let callers = (0..5000).map(|_| other.coherence.catch_up());
-        futures_util::future::join_all(callers).await;
+        let answers = futures_util::future::join_all(callers).await;
+        assert!(answers.iter().all(Result::is_ok));
         assert!(!other.knows_tenant());
     }
 }

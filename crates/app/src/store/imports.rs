@@ -1,7 +1,12 @@
 //! Imports: how far each has come, moved in the transaction of the rows that it counts.
 
+mod failure;
+mod pending;
+mod prune;
+
 use serde::Serialize;
 use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 use tidegate_cache::Touched;
 
 use super::{Change, Store, StoreError};
@@ -9,17 +14,19 @@ use crate::clock;
 use crate::import::{Chunk, Position};
 use crate::tenant::TenantId;
 
+pub use failure::{FailedImport, ImportFailure};
+
 /// How far an import has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ImportProgress {
+pub(crate) struct ImportProgress {
     /// Where the next chunk begins.
-    pub next: Position,
+    pub(crate) next: Position,
     /// Rows in the table.
-    pub imported: u64,
+    pub(crate) imported: u64,
     /// Lines reported as bad.
-    pub rejected: u64,
+    pub(crate) rejected: u64,
     /// Whether the end of the file was reached.
-    pub is_finished: bool,
+    pub(crate) is_finished: bool,
 }
 
 /// A line that was not imported.
@@ -33,7 +40,7 @@ pub struct RejectedLine {
 
 /// What became of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Advanced {
+pub(crate) enum Advanced {
     /// It is in the tables, and this is how far the import has come.
     To(ImportProgress),
     /// Another worker has moved the import on from where this one stood: this one must stop.
@@ -41,12 +48,12 @@ pub enum Advanced {
 }
 
 impl Store {
-    /// Where the import of that job stands; starts it when it is new.
+    /// Where the import of that job stands; starts it when it is new, and opens it again when it was given up.
     ///
     /// # Errors
     ///
     /// When the database can't be written.
-    pub async fn open_import(
+    pub(crate) async fn open_import(
         &self,
         id: &str,
         tenant: &TenantId,
@@ -55,7 +62,8 @@ impl Store {
         let mut change = self.begin().await?;
         let statement = sqlx::query(
             "INSERT INTO import (id, tenant_id, next_byte, next_line, imported, rejected, created_at)
-             VALUES (?, ?, ?, ?, 0, 0, ?) ON CONFLICT (id) DO NOTHING",
+             VALUES (?, ?, ?, ?, 0, 0, ?)
+             ON CONFLICT (id) DO UPDATE SET closed_at = NULL, failure = NULL WHERE finished_at IS NULL",
         )
         .bind(id)
         .bind(tenant.as_str())
@@ -64,19 +72,6 @@ impl Store {
         .bind(clock::now().timestamp_millis());
         change.execute(statement, Touched::new()).await?;
         change.commit().await?;
-        self.import(id, tenant).await?.ok_or_else(|| StoreError::Unreadable {
-            table: "import",
-            id: id.to_owned(),
-            column: "tenant_id",
-        })
-    }
-
-    /// Where the tenant's import stands; `None` when it hasn't begun, or is another tenant's.
-    ///
-    /// # Errors
-    ///
-    /// When the database can't be read.
-    pub async fn import(&self, id: &str, tenant: &TenantId) -> Result<Option<ImportProgress>, StoreError> {
         let row = sqlx::query(
             "SELECT next_byte, next_line, imported, rejected, finished_at FROM import WHERE id = ? AND tenant_id = ?",
         )
@@ -84,17 +79,15 @@ impl Store {
         .bind(tenant.as_str())
         .fetch_optional(&self.reader)
         .await?;
-        let Some(row) = row else { return Ok(None) };
-        let count = |column: &'static str| -> Result<u64, StoreError> {
-            let value: i64 = row.try_get(column)?;
-            u64::try_from(value).map_err(|_| StoreError::Unreadable { table: "import", id: id.to_owned(), column })
-        };
-        Ok(Some(ImportProgress {
+        let unreadable = || StoreError::Unreadable { table: "import", id: id.to_owned(), column: "tenant_id" };
+        let row = row.ok_or_else(unreadable)?;
+        let count = |column| count(&row, id, column);
+        Ok(ImportProgress {
             next: Position { byte: count("next_byte")?, line: count("next_line")? },
             imported: count("imported")?,
             rejected: count("rejected")?,
             is_finished: row.try_get::<Option<i64>, _>("finished_at")?.is_some(),
-        }))
+        })
     }
 
     /// Puts a chunk that was read at `from.next` into the tables, in one transaction with the new position.
@@ -105,7 +98,7 @@ impl Store {
     /// # Errors
     ///
     /// When the database can't be written: then nothing of the chunk is kept.
-    pub async fn advance_import(
+    pub(crate) async fn advance_import(
         &self,
         id: &str,
         tenant: &TenantId,
@@ -158,7 +151,7 @@ impl Change {
     async fn move_import(&mut self, id: &str, from: ImportProgress, to: ImportProgress) -> Result<bool, StoreError> {
         let finished_at = to.is_finished.then(|| clock::now().timestamp_millis());
         let statement = sqlx::query(
-            "UPDATE import SET next_byte = ?, next_line = ?, imported = ?, rejected = ?, finished_at = ?
+            "UPDATE import SET next_byte = ?, next_line = ?, imported = ?, rejected = ?, finished_at = ?, closed_at = ?
              WHERE id = ? AND next_byte = ? AND finished_at IS NULL",
         )
         .bind(signed(to.next.byte))
@@ -166,10 +159,16 @@ impl Change {
         .bind(signed(to.imported))
         .bind(signed(to.rejected))
         .bind(finished_at)
+        .bind(finished_at)
         .bind(id)
         .bind(signed(from.next.byte));
         Ok(self.execute(statement, Touched::new()).await?.rows_affected() == 1)
     }
+}
+
+fn count(row: &SqliteRow, id: &str, column: &'static str) -> Result<u64, StoreError> {
+    let value: i64 = row.try_get(column)?;
+    u64::try_from(value).map_err(|_| StoreError::Unreadable { table: "import", id: id.to_owned(), column })
 }
 
 /// SQLite's integers are signed; no file has more bytes than they count.
@@ -178,77 +177,4 @@ fn signed(count: u64) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Cursor;
-
-    use tidegate_cache::TieredCache;
-    use tidegate_ratelimit::{Overrides, Tier};
-    use tokio_util::sync::CancellationToken;
-
-    use super::*;
-    use crate::import::{Format, Rows};
-    use crate::tenant::{ApiKey, Plan, Tenant};
-
-    const FILE: &str = "title,starts_at,ends_at,recurrence,attendees
-one,2030-01-01T09:00:00Z,2030-01-01T10:00:00Z,,
-bad,never,2030-01-01T10:00:00Z,,
-two,2030-01-02T09:00:00Z,2030-01-02T10:00:00Z,,
-";
-
-    async fn store() -> (tempfile::TempDir, Store, TenantId) {
-        let directory = tempfile::tempdir().unwrap();
-        let cache = TieredCache::builder().build();
-        let path = directory.path().join("tidegate.db");
-        let (store, _) = Store::open(&path, cache, CancellationToken::new()).await.unwrap();
-        let id: TenantId = "acme".parse().unwrap();
-        let plan = Plan::try_new(Tier::Free, Overrides::default()).unwrap();
-        let tenant = Tenant { id: id.clone(), name: "Acme".to_owned(), plan, created_at: clock::now() };
-        store.create_tenant(&tenant, &ApiKey::generate()).await.unwrap();
-        (directory, store, id)
-    }
-
-    fn rows(from: Position) -> Rows<Cursor<&'static [u8]>> {
-        Rows::open(Cursor::new(FILE.as_bytes()), Format::Csv, from).unwrap()
-    }
-
-    #[tokio::test]
-    async fn of_two_workers_at_one_position_only_one_takes_the_step() {
-        let (_directory, store, tenant) = store().await;
-        let start = store.open_import("job", &tenant, Position::START).await.unwrap();
-        let chunk = rows(start.next).next_chunk(2).unwrap();
-        let first = store.advance_import("job", &tenant, start, &chunk).await.unwrap();
-        let second = store.advance_import("job", &tenant, start, &chunk).await.unwrap();
-        assert!(matches!(first, Advanced::To(ImportProgress { imported: 1, rejected: 1, is_finished: false, .. })));
-        assert_eq!(second, Advanced::Overtaken);
-        assert_eq!(store.count_schedules(&tenant).await.unwrap(), 1);
-    }
-
-    #[tokio::test]
-    async fn an_import_goes_on_where_the_last_commit_stands() {
-        let (_directory, store, tenant) = store().await;
-        let mut progress = store.open_import("job", &tenant, Position::START).await.unwrap();
-        while !progress.is_finished {
-            // Everything that a killed worker held is gone: only what is in the table is known.
-            progress = store.open_import("job", &tenant, Position::START).await.unwrap();
-            let chunk = rows(progress.next).next_chunk(1).unwrap();
-            match store.advance_import("job", &tenant, progress, &chunk).await.unwrap() {
-                Advanced::To(next) => progress = next,
-                Advanced::Overtaken => panic!("nobody else is here"),
-            }
-        }
-        assert_eq!((progress.imported, progress.rejected), (2, 1));
-        assert_eq!(store.count_schedules(&tenant).await.unwrap(), 2);
-        let rejects = store.rejected_lines("job", 0, 10).await.unwrap();
-        assert_eq!(rejects.iter().map(|reject| reject.line).collect::<Vec<_>>(), [3]);
-        let again = store.advance_import("job", &tenant, progress, &rows(progress.next).next_chunk(1).unwrap()).await;
-        assert_eq!(again.unwrap(), Advanced::Overtaken, "a finished import takes no step");
-    }
-
-    #[tokio::test]
-    async fn another_tenant_sees_no_import() {
-        let (_directory, store, tenant) = store().await;
-        store.open_import("job", &tenant, Position::START).await.unwrap();
-        let other: TenantId = "other".parse().unwrap();
-        assert_eq!(store.import("job", &other).await.unwrap(), None);
-    }
-}
+mod tests;

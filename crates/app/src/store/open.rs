@@ -10,7 +10,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tidegate_cache::TieredCache;
 
-use super::{Coherence, Store, StoreError};
+use super::{Coherence, Store, StoreError, prune};
 use tokio_util::sync::CancellationToken;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -107,20 +107,39 @@ impl Store {
         let failed = |source: sqlx::Error| explain(path, source);
 
         inspect(path).await?;
-        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(failed)?;
+        let writer = pool(1).connect_with(options.clone()).await.map_err(failed)?;
         claim(&writer, path).await?;
         migrate(&writer, path).await?;
         drop(lock);
 
-        let reader =
-            SqlitePoolOptions::new().max_connections(READERS).connect_with(options.clone()).await.map_err(failed)?;
-        let store = Self { reader, writer, cache, origin: rand::random() };
+        // A file that is removed under a running process must not come back empty.
+        let options = options.create_if_missing(false);
+        let reader = pool(READERS).connect_with(options.clone()).await.map_err(failed)?;
+        let store = Self { reader, writer, cache, origin: uuid::Uuid::new_v4().as_u64_pair().0.cast_signed() };
+        tokio::spawn(prune::run(store.clone(), shutdown.clone()));
         let coherence = Coherence::start(&store, &options, shutdown).await.map_err(|error| match error {
             StoreError::Database(source) => explain(path, source),
             other => OpenError::Corrupt { path: path.to_owned(), reason: other.to_string() },
         })?;
         Ok((store, coherence))
     }
+}
+
+/// Connections to a local file don't wear out: they are kept until the end, or until one can't begin any more.
+///
+/// A full disk makes SQLite roll back by itself, after which sqlx takes the connection to be inside a transaction for
+/// ever. Such a one is closed instead of handed out.
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new().max_connections(connections).max_lifetime(None).idle_timeout(None).before_acquire(
+        |connection, _| {
+            Box::pin(async move {
+                match connection.begin_with("BEGIN").await {
+                    Ok(transaction) => Ok(transaction.rollback().await.is_ok()),
+                    Err(_) => Ok(false),
+                }
+            })
+        },
+    )
 }
 
 /// Makes the directory and holds its lock, so that processes that start together migrate one after the other.
@@ -265,6 +284,19 @@ mod tests {
         let before = std::fs::read(&path).unwrap();
         assert!(matches!(open(&path).await, Err(OpenError::Foreign { .. })));
         assert_eq!(std::fs::read(&path).unwrap(), before, "their file is not even set to another journal mode");
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_ended_by_itself_does_not_end_all_writing() {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, _) = open(&directory.path().join("tidegate.db")).await.unwrap();
+        let mut change = store.begin().await.unwrap();
+        // What SQLite does when the disk is full.
+        change.execute(sqlx::query("ROLLBACK"), tidegate_cache::Touched::new()).await.unwrap();
+        drop(change);
+        for _ in 0..3 {
+            store.begin().await.unwrap().commit().await.unwrap();
+        }
     }
 
     #[tokio::test]

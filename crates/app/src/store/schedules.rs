@@ -16,6 +16,9 @@ use crate::clock;
 use crate::schedule::ScheduleDraft;
 use crate::tenant::TenantId;
 
+/// Bytes of schedules after which a page ends.
+const PAGE_BYTES: usize = 1 << 20;
+
 /// A schedule as it is kept and sent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Schedule {
@@ -98,7 +101,8 @@ impl Store {
         .transpose()
     }
 
-    /// At most `limit` of the tenant's schedules, from behind `after`, by start and then id.
+    /// At most `limit` of the tenant's schedules, from behind `after`, by start and then id. A page ends sooner where
+    /// its schedules are large: at about a mebibyte, and never empty while there are more.
     ///
     /// # Errors
     ///
@@ -120,8 +124,9 @@ impl Store {
         .fetch_all(&self.reader)
         .await?;
         let mut items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        let has_more = items.len() > limit;
-        items.truncate(limit);
+        let fitting = limit.min(how_many_fit(&items));
+        let has_more = items.len() > fitting;
+        items.truncate(fitting);
         let next_cursor = items.last().filter(|_| has_more).map(|last| {
             // Times before 1970 don't pass validation.
             Cursor { starts_at: last.starts_at.timestamp_millis().try_into().unwrap_or_default(), id: last.id }
@@ -131,11 +136,8 @@ impl Store {
     }
 
     /// How many schedules the tenant has.
-    ///
-    /// # Errors
-    ///
-    /// When the database can't be read.
-    pub async fn count_schedules(&self, tenant: &TenantId) -> Result<i64, StoreError> {
+    #[cfg(test)]
+    pub(crate) async fn count_schedules(&self, tenant: &TenantId) -> Result<i64, StoreError> {
         let count = sqlx::query_scalar("SELECT COUNT(*) FROM schedule WHERE tenant_id = ?")
             .bind(tenant.as_str())
             .fetch_one(&self.reader)
@@ -166,9 +168,9 @@ impl Store {
         id: Uuid,
         draft: &ScheduleDraft,
     ) -> Result<Option<Schedule>, StoreError> {
-        let Some(before) = self.schedule(tenant, id).await? else { return Ok(None) };
-        let schedule = from_draft(id, draft, before.created_at);
         let mut change = self.begin().await?;
+        let Some(created_at) = change.created_at(tenant, id).await? else { return Ok(None) };
+        let schedule = from_draft(id, draft, created_at);
         let statement = sqlx::query(
             "UPDATE schedule SET title = ?, starts_at = ?, ends_at = ?, recurrence = ?, attendees = ?, updated_at = ?
              WHERE id = ? AND tenant_id = ?",
@@ -181,9 +183,9 @@ impl Store {
         .bind(schedule.updated_at.timestamp_millis())
         .bind(id.to_string())
         .bind(tenant.as_str());
-        let found = change.execute(statement, touched_by(tenant, id)).await?.rows_affected() > 0;
+        change.execute(statement, touched_by(tenant, id)).await?;
         change.commit().await?;
-        Ok(found.then_some(schedule))
+        Ok(Some(schedule))
     }
 
     /// Deletes a schedule. Answers whether the tenant had it.
@@ -203,6 +205,16 @@ impl Store {
 }
 
 impl Change {
+    async fn created_at(&mut self, tenant: &TenantId, id: Uuid) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let created_at: Option<i64> =
+            sqlx::query_scalar("SELECT created_at FROM schedule WHERE id = ? AND tenant_id = ?")
+                .bind(id.to_string())
+                .bind(tenant.as_str())
+                .fetch_optional(self.reader())
+                .await?;
+        Ok(created_at.map(clock::from_ms))
+    }
+
     /// Inserts a schedule; `origin` is the import and line that it comes from.
     pub(super) async fn insert_schedule(
         &mut self,
@@ -232,6 +244,19 @@ impl Change {
         self.execute(statement, Touched::new().tag(&cache_keys::schedules_of(tenant))).await?;
         Ok(schedule)
     }
+}
+
+/// How many of the schedules make a page of a size that a client can read and a cache can hold.
+fn how_many_fit(items: &[Schedule]) -> usize {
+    let size = |schedule: &Schedule| {
+        let attendees: usize = schedule.attendees.iter().map(|attendee| attendee.len() + 3).sum();
+        schedule.title.len() + schedule.recurrence.as_ref().map_or(0, String::len) + attendees + 256
+    };
+    let sizes = items.iter().scan(0, |sum, schedule| {
+        *sum += size(schedule);
+        Some(*sum)
+    });
+    sizes.take_while(|sum| *sum <= PAGE_BYTES).count().max(1)
 }
 
 fn touched_by(tenant: &TenantId, id: Uuid) -> Touched {
@@ -268,4 +293,44 @@ fn read(row: &SqliteRow) -> Result<Schedule, StoreError> {
         created_at: clock::from_ms(row.try_get("created_at")?),
         updated_at: clock::from_ms(row.try_get("updated_at")?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schedule(attendees: usize) -> Schedule {
+        let now = clock::now();
+        let attendees = vec!["x".repeat(300); attendees];
+        let title = "t".to_owned();
+        let id = Uuid::now_v7();
+        Schedule {
+            id,
+            title,
+            starts_at: now,
+            ends_at: now,
+            recurrence: None,
+            attendees,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    #[test]
+    fn a_page_ends_by_its_bytes_and_is_never_empty() {
+        assert_eq!(how_many_fit(&[]), 1);
+        assert_eq!(how_many_fit(&vec![schedule(0); 201]), 201);
+        let large = how_many_fit(&vec![schedule(200); 201]);
+        assert!((10..20).contains(&large), "{large}");
+        assert_eq!(how_many_fit(&[schedule(100_000), schedule(0)]), 1);
+    }
+
+    #[test]
+    fn cursors_survive_text_and_refuse_noise() {
+        let cursor = Cursor { starts_at: 1_893_456_000_000, id: Uuid::now_v7() };
+        assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        for bad in ["", "1", &"g".repeat(48), &"0".repeat(47), &"ä".repeat(24)] {
+            assert_eq!(bad.parse::<Cursor>(), Err(CursorError), "{bad}");
+        }
+    }
 }

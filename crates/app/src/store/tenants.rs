@@ -1,6 +1,7 @@
 //! Tenants and their keys.
 
 use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 use tidegate_cache::Touched;
 use tidegate_ratelimit::Overrides;
 
@@ -16,32 +17,8 @@ impl Store {
     ///
     /// When the database can't be read.
     pub async fn tenant(&self, id: &TenantId) -> Result<Option<Tenant>, StoreError> {
-        let row = sqlx::query(
-            "SELECT name, tier, per_minute, per_hour, per_day, max_users, created_at FROM tenant WHERE id = ?",
-        )
-        .bind(id.as_str())
-        .fetch_optional(&self.reader)
-        .await?;
-        let Some(row) = row else { return Ok(None) };
-        let unreadable = |column| StoreError::Unreadable { table: "tenant", id: id.to_string(), column };
-        let tier: String = row.try_get("tier")?;
-        let limit = |column: &'static str| -> Result<Option<u64>, StoreError> {
-            let value: Option<i64> = row.try_get(column)?;
-            value.map(u64::try_from).transpose().map_err(|_| unreadable(column))
-        };
-        let overrides = Overrides {
-            per_minute: limit("per_minute")?,
-            per_hour: limit("per_hour")?,
-            per_day: limit("per_day")?,
-            max_users: row.try_get("max_users")?,
-        };
-        let tier = tier.parse().map_err(|_| unreadable("tier"))?;
-        Ok(Some(Tenant {
-            id: id.clone(),
-            name: row.try_get("name")?,
-            plan: Plan::try_new(tier, overrides).map_err(|_| unreadable("per_minute, per_hour or per_day"))?,
-            created_at: clock::from_ms(row.try_get("created_at")?),
-        }))
+        let row = sqlx::query(SELECT).bind(id.as_str()).fetch_optional(&self.reader).await?;
+        row.map(|row| read(id, &row)).transpose()
     }
 
     /// Whose key has that digest.
@@ -72,13 +49,65 @@ impl Store {
         change.commit().await
     }
 
-    /// Gives a tenant another plan. Answers whether there is such a tenant.
+    /// Gives a tenant the plan that `change` makes of its present one, and returns it; `None` where there is no such
+    /// tenant.
+    ///
+    /// Read and written under one lock: of two changes at once, the second starts from what the first has left.
     ///
     /// # Errors
     ///
-    /// When the database can't be written.
-    pub async fn set_plan(&self, id: &TenantId, plan: &Plan) -> Result<bool, StoreError> {
-        let mut change = self.begin().await?;
+    /// When the database can't be written, and whatever `change` says; nothing is changed then.
+    pub async fn change_plan<E: From<StoreError>>(
+        &self,
+        id: &TenantId,
+        change: impl FnOnce(&Plan) -> Result<Plan, E>,
+    ) -> Result<Option<Plan>, E> {
+        let mut open = self.begin().await?;
+        let Some(before) = open.plan(id).await? else { return Ok(None) };
+        let after = change(&before)?;
+        open.update_plan(id, &after).await?;
+        open.commit().await?;
+        Ok(Some(after))
+    }
+
+    /// Gives a tenant another plan. Answers whether there is such a tenant.
+    #[cfg(test)]
+    pub(super) async fn set_plan(&self, id: &TenantId, plan: &Plan) -> Result<bool, StoreError> {
+        self.change_plan(id, |_| Ok(*plan)).await.map(|changed| changed.is_some())
+    }
+}
+
+const SELECT: &str = "SELECT name, tier, per_minute, per_hour, per_day, max_users, created_at FROM tenant WHERE id = ?";
+
+fn read(id: &TenantId, row: &SqliteRow) -> Result<Tenant, StoreError> {
+    let unreadable = |column| StoreError::Unreadable { table: "tenant", id: id.to_string(), column };
+    let tier: String = row.try_get("tier")?;
+    let limit = |column: &'static str| -> Result<Option<u64>, StoreError> {
+        let value: Option<i64> = row.try_get(column)?;
+        value.map(u64::try_from).transpose().map_err(|_| unreadable(column))
+    };
+    let overrides = Overrides {
+        per_minute: limit("per_minute")?,
+        per_hour: limit("per_hour")?,
+        per_day: limit("per_day")?,
+        max_users: row.try_get("max_users")?,
+    };
+    let tier = tier.parse().map_err(|_| unreadable("tier"))?;
+    Ok(Tenant {
+        id: id.clone(),
+        name: row.try_get("name")?,
+        plan: Plan::try_new(tier, overrides).map_err(|_| unreadable("per_minute, per_hour or per_day"))?,
+        created_at: clock::from_ms(row.try_get("created_at")?),
+    })
+}
+
+impl Change {
+    async fn plan(&mut self, id: &TenantId) -> Result<Option<Plan>, StoreError> {
+        let row = sqlx::query(SELECT).bind(id.as_str()).fetch_optional(self.reader()).await?;
+        Ok(row.map(|row| read(id, &row)).transpose()?.map(|tenant| tenant.plan))
+    }
+
+    async fn update_plan(&mut self, id: &TenantId, plan: &Plan) -> Result<(), StoreError> {
         let statement = sqlx::query(
             "UPDATE tenant SET tier = ?, per_minute = ?, per_hour = ?, per_day = ?, max_users = ? WHERE id = ?",
         )
@@ -88,13 +117,10 @@ impl Store {
         .bind(stored(plan.overrides().per_day))
         .bind(plan.overrides().max_users)
         .bind(id.as_str());
-        let found = change.execute(statement, Touched::new().key(&cache_keys::tenant(id))).await?.rows_affected() > 0;
-        change.commit().await?;
-        Ok(found)
+        self.execute(statement, Touched::new().key(&cache_keys::tenant(id))).await?;
+        Ok(())
     }
-}
 
-impl Change {
     async fn insert_tenant(&mut self, tenant: &Tenant) -> Result<(), StoreError> {
         let statement = sqlx::query(
             "INSERT INTO tenant (id, name, tier, per_minute, per_hour, per_day, max_users, created_at)
@@ -129,4 +155,50 @@ impl Change {
 /// SQLite's integers are signed; a plan's limits are far below what they hold.
 fn stored(limit: Option<u64>) -> Option<i64> {
     limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+    use tidegate_cache::TieredCache;
+    use tidegate_ratelimit::Tier;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    async fn store_with(tenant: &TenantId) -> (tempfile::TempDir, Store) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tidegate.db");
+        let (store, _) = Store::open(&path, TieredCache::builder().build(), CancellationToken::new()).await.unwrap();
+        let plan = Plan::try_new(Tier::Free, Overrides { per_minute: Some(1), ..Overrides::default() }).unwrap();
+        let tenant = Tenant { id: tenant.clone(), name: "Acme".into(), plan, created_at: clock::now() };
+        store.create_tenant(&tenant, &ApiKey::generate()).await.unwrap();
+        (directory, store)
+    }
+
+    #[tokio::test]
+    async fn no_change_of_a_plan_is_lost_to_another_at_the_same_time() {
+        let id: TenantId = "acme".parse().unwrap();
+        let (_directory, store) = store_with(&id).await;
+        let one_more = |before: &Plan| -> Result<Plan, StoreError> {
+            let per_minute = before.overrides().per_minute.map(|limit| limit + 1);
+            Ok(Plan::try_new(before.tier(), Overrides { per_minute, ..*before.overrides() }).unwrap())
+        };
+        let changes = join_all((0..20).map(|_| store.change_plan(&id, one_more))).await;
+        assert!(changes.iter().all(|change| matches!(change, Ok(Some(_)))), "{changes:?}");
+        let plan = store.tenant(&id).await.unwrap().unwrap().plan;
+        assert_eq!(plan.overrides().per_minute, Some(21));
+    }
+
+    #[tokio::test]
+    async fn a_change_that_is_refused_leaves_the_plan_and_the_lock() {
+        let id: TenantId = "acme".parse().unwrap();
+        let (_directory, store) = store_with(&id).await;
+        let before = store.tenant(&id).await.unwrap().unwrap().plan;
+        let refused = store.change_plan(&id, |_| Err(StoreError::CutOff)).await;
+        assert!(matches!(refused, Err(StoreError::CutOff)));
+        assert_eq!(store.change_plan(&id, |plan| Ok::<_, StoreError>(*plan)).await.unwrap(), Some(before));
+        let nobody = "nobody".parse().unwrap();
+        assert_eq!(store.change_plan(&nobody, |plan| Ok::<_, StoreError>(*plan)).await.unwrap(), None);
+    }
 }

@@ -71,7 +71,7 @@ impl Collector for Reading {
 
 impl Reading {
     fn http(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = Family::new(encoder, "http_requests", "Requests answered", MetricType::Counter)?;
+        let mut family = Family::new(encoder, "tidegate_http_requests", "Requests answered", MetricType::Counter)?;
         for endpoint in &self.endpoints {
             for (class, count) in classes(&endpoint.classes) {
                 if count > 0 {
@@ -84,7 +84,7 @@ impl Reading {
         }
         let mut family = Family::new(
             encoder,
-            "http_requests_aborted",
+            "tidegate_http_requests_aborted",
             "Requests whose client left before the answer",
             MetricType::Counter,
         )?;
@@ -93,7 +93,7 @@ impl Reading {
         }
         let mut family = Family::new(
             encoder,
-            "http_request_duration_seconds",
+            "tidegate_http_request_duration_seconds",
             "Time from accepting a request to the headers of its answer",
             MetricType::Histogram,
         )?;
@@ -113,7 +113,7 @@ impl Reading {
         for class in &self.cache.classes {
             family.counter(&[("class", class.class)], class.misses)?;
         }
-        let mut family = Family::new(encoder, "cache_entries", "Entries held", MetricType::Gauge)?;
+        let mut family = Family::new(encoder, "tidegate_cache_entries", "Entries held", MetricType::Gauge)?;
         for tier in &self.cache.tiers {
             family.gauge(&[("tier", tier.tier)], tier.entries)?;
         }
@@ -133,16 +133,18 @@ impl Reading {
     }
 
     fn limits(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = Family::new(encoder, "ratelimit_decisions", "Checks by their decision", MetricType::Counter)?;
+        let mut family =
+            Family::new(encoder, "tidegate_ratelimit_decisions", "Checks by their decision", MetricType::Counter)?;
         for (limiter, stats) in &self.limiters {
             family.counter(&[("limiter", limiter), ("decision", "allowed")], stats.allowed)?;
             family.counter(&[("limiter", limiter), ("decision", "denied")], stats.denied)?;
         }
-        let mut family = Family::new(encoder, "ratelimit_tracked_keys", "Keys held", MetricType::Gauge)?;
+        let mut family = Family::new(encoder, "tidegate_ratelimit_tracked_keys", "Keys held", MetricType::Gauge)?;
         for (limiter, stats) in &self.limiters {
             family.gauge(&[("limiter", limiter)], stats.tracked_keys)?;
         }
-        let mut family = Family::new(encoder, "ratelimit_blocked_keys", "Keys that are blocked", MetricType::Gauge)?;
+        let mut family =
+            Family::new(encoder, "tidegate_ratelimit_blocked_keys", "Keys that are blocked", MetricType::Gauge)?;
         for (limiter, stats) in &self.limiters {
             family.gauge(&[("limiter", limiter)], stats.blocked_keys)?;
         }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tidegate_perfmon::Reading;
 use tidegate_queue::{BrokerError, Timestamp, WorkerInfo};
+use tokio::sync::Notify;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::Telemetry;
@@ -12,23 +14,39 @@ use crate::clock;
 use crate::jobs::{self, QUEUES};
 
 const BEAT: Duration = Duration::from_secs(1);
+/// A job store that doesn't answer within this time counts as unreachable.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// A worker that was not seen for so long counts as gone.
 const ALIVE: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(telemetry: Arc<Telemetry>, shutdown: CancellationToken) {
-    let mut beat = tokio::time::interval(BEAT);
-    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            _ = beat.tick() => telemetry.beat().await,
+    // Filed apart from judged: a job store that hangs must not stretch the seconds of the figures.
+    let filed = Notify::new();
+    let filing = async {
+        // The first after a second: by then a worker inside this process has announced itself.
+        let mut beat = interval_at(Instant::now() + BEAT, BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            beat.tick().await;
+            telemetry.registry.tick(telemetry.registry.now());
+            filed.notify_one();
         }
+    };
+    let judging = async {
+        loop {
+            filed.notified().await;
+            telemetry.judge().await;
+        }
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = filing => {}
+        () = judging => {}
     }
 }
 
 impl Telemetry {
-    async fn beat(&self) {
-        self.registry.tick(self.registry.now());
+    async fn judge(&self) {
         let mut readings = self.registry.readings();
         readings.extend(self.queue_readings().await);
         let report = self.monitor.lock().unwrap_or_else(PoisonError::into_inner).evaluate(readings);
@@ -37,9 +55,10 @@ impl Telemetry {
 
     /// Both are yes-or-no questions, so that half stands for the threshold between them.
     async fn queue_readings(&self) -> [Reading; 2] {
-        let unserved = self.unserved_queues().await;
-        let is_down = if unserved.is_err() { 1.0 } else { 0.0 };
-        let is_unserved = if unserved.is_ok_and(|queues| queues > 0) { 1.0 } else { 0.0 };
+        let asked = tokio::time::timeout(PATIENCE, self.unserved_queues()).await;
+        let unserved = asked.ok().and_then(Result::ok);
+        let is_down = if unserved.is_none() { 1.0 } else { 0.0 };
+        let is_unserved = if unserved.is_some_and(|queues| queues > 0) { 1.0 } else { 0.0 };
         [
             Reading::new("job_store_unreachable", is_down, 0.5).critical(),
             Reading::new("queues_without_live_worker", is_unserved, 0.5),

@@ -38,6 +38,14 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
+    /// A run that comes further than all before it shows that the job doesn't merely kill its workers.
+    pub(crate) fn note_progress(&mut self, progress: Progress) {
+        if progress.percent > self.progress.as_ref().map_or(0, |before| before.percent) {
+            self.lost = 0;
+        }
+        self.progress = Some(progress);
+    }
+
     pub(crate) fn new(now: Timestamp, run_at: Timestamp) -> Self {
         let due = run_at <= now;
         Self {

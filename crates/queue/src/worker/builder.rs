@@ -59,7 +59,7 @@ impl QueueOptions {
     }
 
     /// Sets how many leases a job may lose before it counts as one that kills its workers and is
-    /// dead; zero counts as one.
+    /// dead; zero counts as one. A run whose progress passes the highest percentage so far starts the count anew.
     pub fn max_lost_leases(mut self, leases: u32) -> Self {
         self.max_lost_leases = leases.max(1);
         self

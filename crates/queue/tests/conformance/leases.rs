@@ -127,6 +127,24 @@ pub async fn a_poison_job_dies_with_its_history(bench: Bench) {
     assert_eq!((counts.failed_total, counts.reclaimed_total, counts.dead), (1, 3, 1));
 }
 
+pub async fn a_job_that_gets_further_each_time_is_no_poison(bench: Bench) {
+    let id = bench.add("long", EnqueueOptions::new()).await;
+    for percent in [10, 20, 30, 40, 50, 60] {
+        let leased = bench.fetch_one().await;
+        let progress = Progress { percent, message: String::new() };
+        assert!(bench.broker.progress(QUEUE, &leased.token, progress).await.unwrap());
+        assert_eq!(bench.tick_for(30).await.ready, std::slice::from_ref(&id));
+    }
+    // From here on no run gets further than the ones before.
+    for _ in 0..2 {
+        let leased = bench.fetch_one().await;
+        let progress = Progress { percent: 60, message: String::new() };
+        assert!(bench.broker.progress(QUEUE, &leased.token, progress).await.unwrap());
+        bench.tick_for(30).await;
+    }
+    assert_eq!(bench.record(&id).await.state, State::Dead);
+}
+
 pub async fn progress_needs_the_lease(bench: Bench) {
     let id = bench.add("a", EnqueueOptions::new()).await;
     let leased = bench.fetch_one().await;

@@ -63,6 +63,8 @@ async fn unknown_fields_and_wrong_types() {
         ("/api/tenants", json!({"id": "new", "name": "New", "limits": {"per_second": 1}})),
         ("/api/tenants", json!({"id": "new", "name": "New", "limits": [1, 2, 3, 4]})),
         ("/api/rate-limit", json!({"tenant_id": "acme", "limits": [1, 2, 3, 4]})),
+        ("/api/rate-limit", json!({"tenant_id": "acme", "limits": null})),
+        ("/api/rate-limit", json!({"tenant_id": "acme", "limits": {"per_second": 1}})),
         ("/api/rate-limit", json!({"tenant_id": "acme", "teir": "free"})),
         ("/api/rate-limit", json!({"tenant_id": "acme", "tier": 1})),
         ("/api/rate-limit", json!({"tier": "free"})),
@@ -88,10 +90,30 @@ async fn a_purge_that_selects_nothing_or_too_much() {
         json!({"all": true, "pattern": "*"}),
         json!({"keys": ["a"], "tags": ["b"]}),
         json!({"keys": [":"]}),
-        json!({"type": "schedule", "keys": ["schedule:acme"]}),
+        json!({"type": "schedule", "all": true, "tags": ["a"]}),
     ];
+    let purge = |selection: &Value| target.request(Method::DELETE, "/api/cache").json(selection);
     for selection in selections {
-        refused(target.request(Method::DELETE, "/api/cache").json(&selection), 422, "bad-selection").await;
+        refused(purge(&selection), 422, "bad-selection").await;
+    }
+    for narrowed in [json!({"keys": ["schedule:acme"]}), json!({"tags": ["schedules-of:acme"]})] {
+        let mut selection = narrowed;
+        selection["type"] = json!("schedule");
+        let body = refused(purge(&selection), 422, "bad-selection").await;
+        assert!(body["detail"].as_str().unwrap().contains("`type` narrows a `pattern` only"), "{body}");
+    }
+    for unknown in ["schedules", "", "Schedule", "l1", &"x".repeat(10_000)] {
+        for selection in [json!({"type": unknown}), json!({"type": unknown, "pattern": "*"})] {
+            let body = refused(purge(&selection), 422, "bad-selection").await;
+            let detail = body["detail"].as_str().unwrap();
+            for known in ["schedule", "session", "computation", "api", "preferences", "tenant"] {
+                assert!(detail.contains(known), "{known}: {detail}");
+            }
+        }
+    }
+    for known in ["schedule", "session", "computation", "api", "preferences", "tenant"] {
+        let answer = send(purge(&json!({"type": known}))).await;
+        assert_eq!(answer.status(), 200, "{known}");
     }
     target.is_unharmed().await;
 }

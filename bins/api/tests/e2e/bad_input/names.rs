@@ -81,11 +81,10 @@ async fn unknown_tenants_and_keys() {
         if tenant.trim() == "acme" {
             continue;
         }
-        let body = refused(api.get_as(tenant, "/api/schedules"), 404, "not-found").await;
-        assert_eq!(body["code"], "unknown-tenant", "{body}");
+        refused(api.get_as(tenant, "/api/schedules"), 404, "unknown-tenant").await;
     }
-    refused(api.request(Method::GET, "/api/schedules").header("x-tenant-id", b"\xff\xfe".as_slice()), 404, "not-found")
-        .await;
+    let not_text = api.request(Method::GET, "/api/schedules").header("x-tenant-id", b"\xff\xfe".as_slice());
+    refused(not_text, 404, "unknown-tenant").await;
     refused(api.request(Method::GET, "/api/schedules"), 401, "unauthorized").await;
     for key in ["tk_", "tk_0000", "tk_*", "TK_x", "x"] {
         refused(api.request(Method::GET, "/api/schedules").bearer_auth(key), 401, "unauthorized").await;

@@ -59,7 +59,7 @@ async fn a_header_of_a_hundred_kilobytes() {
     let target = Target::start().await;
     let huge = "x".repeat(100_000);
     let key = format!("tk_{huge}");
-    refused(target.api.get_as(&huge, "/api/schedules"), 404, "not-found").await;
+    refused(target.api.get_as(&huge, "/api/schedules"), 404, "unknown-tenant").await;
     refused(target.api.request(Method::GET, "/api/schedules").bearer_auth(&key), 401, "unauthorized").await;
     refused(target.get("/nowhere").header("x-request-id", &huge), 404, "not-found").await;
     refused(target.post("/api/schedules").header("content-type", &huge), 415, "unsupported-media-type").await;

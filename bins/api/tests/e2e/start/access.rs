@@ -3,7 +3,7 @@
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 
-use super::{ADMIN, READ, SERVICE, TOKENS};
+use super::{ADMIN, READ, TOKENS};
 use crate::harness::{Api, header, problem, success_json};
 
 /// What a sender of one token is told by reads and by changes.
@@ -50,7 +50,6 @@ async fn operations_need_the_read_token_and_changes_the_admin_token() {
         Expected { sender: "a stranger", token: Some("wrong-token-0123456789".into()), reads: 401, changes: 401 },
         Expected { sender: "half a token", token: Some(ADMIN[..ADMIN.len() - 1].into()), reads: 401, changes: 401 },
         Expected { sender: "a tenant", token: Some(key), reads: 401, changes: 401 },
-        Expected { sender: "a service", token: Some(SERVICE.into()), reads: 401, changes: 401 },
         Expected { sender: "a reader", token: Some(READ.into()), reads: 200, changes: 403 },
         Expected { sender: "an admin", token: Some(ADMIN.into()), reads: 200, changes: 200 },
     ];
@@ -91,7 +90,7 @@ async fn application_routes_need_the_tenants_own_key() {
     let mut unknown = acme.to_owned();
     unknown.replace_range(10..11, if &acme[10..11] == "0" { "1" } else { "0" });
 
-    for token in [ADMIN, READ, SERVICE, "tk_", &unknown, &acme[..acme.len() - 1]] {
+    for token in [ADMIN, READ, "tk_", &unknown, &acme[..acme.len() - 1]] {
         let answer = api.request(Method::GET, "/api/schedules").bearer_auth(token).send().await.unwrap();
         problem(answer, 401, "unauthorized").await;
     }
@@ -106,6 +105,15 @@ async fn application_routes_need_the_tenants_own_key() {
         [show(ADMIN).await, show(READ).await, show(acme).await, show(bolt).await, show(&unknown).await],
         [200, 200, 200, 404, 401]
     );
+    // What was sent decides who has to be proved, and what is told of a failure.
+    let told = async |token: Option<&str>| {
+        let request = api.request(Method::GET, "/api/tenants/acme").header("x-tenant-id", "acme");
+        let answer = token.into_iter().fold(request, RequestBuilder::bearer_auth).send().await.unwrap();
+        problem(answer, 401, "unauthorized").await["detail"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(told(Some(&unknown)).await, "the API key is not known");
+    assert_eq!(told(Some("wrong-token-0123456789")).await, "the token is not known");
+    assert!(told(None).await.contains("the token of this operation"));
 }
 
 #[tokio::test]
@@ -143,6 +151,9 @@ async fn the_open_tour_ends_where_somebody_may_stand_between() {
         let answer = api.get_as("acme", "/api/schedules").header(name, value).send().await.unwrap();
         problem(answer, 401, "unauthorized").await;
     }
+    // Who sends a key means the tenant, even where it could be an operator.
+    let with_key = api.request(Method::GET, "/api/tenants/acme").bearer_auth("tk_unknown");
+    problem(with_key.send().await.unwrap(), 401, "unauthorized").await;
     for (name, value) in [("host", "localhost:8080"), ("host", "[::1]:8080"), ("origin", "http://localhost:3000")] {
         let answer = api.request(Method::GET, "/api/queue").header(name, value).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{name}: {value}");

@@ -163,7 +163,7 @@ impl Queue {
     pub(super) fn progress(&mut self, token: &LeaseToken, progress: Progress) -> bool {
         let held = self.holder(token) == Some(State::Leased);
         if held {
-            self.transition(&token.id, |job, _| job.progress = Some(progress));
+            self.transition(&token.id, |job, _| job.note_progress(progress));
         }
         held
     }

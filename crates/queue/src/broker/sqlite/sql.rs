@@ -57,7 +57,8 @@ pub(super) const EXTEND: &str = concat!(
     RETURNING id, delivery, nonce, cancel_requested"
 );
 
-pub(super) const PROGRESS: &str = "UPDATE job SET percent = ?5, message = ?6 \
+pub(super) const PROGRESS: &str = "UPDATE job SET percent = ?5, message = ?6, \
+    lost = CASE WHEN ?5 > COALESCE(percent, 0) THEN 0 ELSE lost END \
     WHERE queue = ?1 AND id = ?2 AND state = 2 AND delivery = ?3 AND nonce = ?4";
 
 pub(super) const HOLDER: &str = "SELECT state FROM job WHERE queue = ?1 AND id = ?2 AND delivery = ?3 AND nonce = ?4";

@@ -1,0 +1,82 @@
+//! Which of many keys is asked for next, drawn in advance so that drawing costs the measurement nothing.
+
+/// Accesses until an order repeats; a power of two.
+const LENGTH: usize = 1 << 20;
+
+/// A fixed sequence of indices below a number of keys. The same in every run.
+pub struct Order(Box<[u32]>);
+
+impl Order {
+    /// Every key is as likely as every other.
+    pub fn uniform(keys: u32) -> Self {
+        let mut random = SplitMix(1);
+        Self::draw(|| below(keys, random.fraction()))
+    }
+
+    /// The key of rank `r` has weight `1 / r^exponent`. Which key has which rank is shuffled, so that popular keys
+    /// are no neighbours in memory.
+    pub fn zipf(keys: u32, exponent: f64) -> Self {
+        let mut random = SplitMix(2);
+        let mut total = 0.0;
+        let cumulated: Vec<f64> = (1..=keys)
+            .map(|rank| {
+                total += f64::from(rank).powf(-exponent);
+                total
+            })
+            .collect();
+        let mut key_of_rank: Vec<u32> = (0..keys).collect();
+        for last in (1..keys).rev() {
+            key_of_rank.swap(last as usize, below(last + 1, random.fraction()) as usize);
+        }
+        Self::draw(|| {
+            let point = random.fraction() * total;
+            let rank = cumulated.partition_point(|&up_to| up_to <= point);
+            key_of_rank[rank.min(key_of_rank.len() - 1)]
+        })
+    }
+
+    fn draw(mut next: impl FnMut() -> u32) -> Self {
+        Self((0..LENGTH).map(|_| next()).collect())
+    }
+
+    /// Walks through the order for ever. Walkers of different numbers start far apart.
+    pub fn walk(&self, number: usize) -> Walk<'_> {
+        Walk { order: &self.0, at: number * (LENGTH / 4) }
+    }
+}
+
+/// A place in an [`Order`].
+pub struct Walk<'a> {
+    order: &'a [u32],
+    at: usize,
+}
+
+impl Walk<'_> {
+    /// The next index.
+    #[inline]
+    pub fn step(&mut self) -> usize {
+        self.at = (self.at + 1) % LENGTH;
+        self.order[self.at] as usize
+    }
+}
+
+/// `SplitMix64` (Steele, Lea and Flood 2014): enough for drawing keys.
+struct SplitMix(u64);
+
+impl SplitMix {
+    /// Uniform in `0.0..1.0`.
+    fn fraction(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        // The upper 53 bits, as many as a double holds.
+        (mixed >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between zero and `limit`")]
+fn below(limit: u32, fraction: f64) -> u32 {
+    (f64::from(limit) * fraction) as u32
+}

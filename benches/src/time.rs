@@ -1,0 +1,41 @@
+//! The time that passes: a benchmark has no other subject, so it asks the machine.
+
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Time since it was started.
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    #[expect(clippy::disallowed_methods, reason = "the benchmarks' one clock")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// The time since then.
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// Runs `work` on so many threads at once, each with its number, and returns the time of the slowest.
+///
+/// # Panics
+/// When `work` does.
+pub fn side_by_side(threads: usize, work: impl Fn(usize) + Sync) -> Duration {
+    let start = Barrier::new(threads);
+    let run = |number| {
+        start.wait();
+        let stopwatch = Stopwatch::start();
+        work(number);
+        stopwatch.elapsed()
+    };
+    thread::scope(|scope| {
+        let run = &run;
+        let running: Vec<_> = (0..threads).map(|number| scope.spawn(move || run(number))).collect();
+        let times = running.into_iter().map(|thread| thread.join().expect("`work` panicked"));
+        times.max().unwrap_or_default()
+    })
+}

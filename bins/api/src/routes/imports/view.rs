@@ -1,0 +1,51 @@
+//! What a tenant is told of its import.
+//!
+//! Not the job's record: the errors of its attempts can name paths, workers and databases, which are the operations'
+//! business.
+
+use serde::Serialize;
+use serde_json::Value;
+use tidegate_app::store::{FailedImport, ImportFailure};
+use tidegate_queue::{JobId, JobRecord, Progress, State, Timestamp};
+
+/// An import as its tenant sees it.
+#[derive(Debug, Serialize)]
+pub(crate) struct ImportView {
+    id: JobId,
+    state: State,
+    progress: Option<Progress>,
+    created_at: Timestamp,
+    finished_at: Option<Timestamp>,
+    result: Option<Value>,
+    /// Why it is dead.
+    reason: Option<Reason>,
+}
+
+#[derive(Debug, Serialize)]
+struct Reason {
+    kind: &'static str,
+    detail: String,
+}
+
+impl ImportView {
+    pub(super) fn new(job: JobRecord, failed: Option<FailedImport>) -> Self {
+        let JobRecord { id, state, progress, created_at, finished_at, result, .. } = job;
+        let reason = (state == State::Dead).then(|| Reason::of(failed));
+        Self { id, state, progress, created_at, finished_at, result, reason }
+    }
+}
+
+impl Reason {
+    fn of(failed: Option<FailedImport>) -> Self {
+        let Some(FailedImport { failure, imported, rejected }) = failed else {
+            let detail = "it failed for a reason of ours, which the operations can see under its id";
+            return Self { kind: "failed", detail: detail.to_owned() };
+        };
+        let why = match failure {
+            ImportFailure::TooManyRejects => "more lines are bad than an import may have",
+            ImportFailure::UploadGone => "the uploaded file is gone; upload it again",
+            _ => "the uploaded file can't be read",
+        };
+        Self { kind: failure.name(), detail: format!("{why}; until then {imported} imported, {rejected} rejected") }
+    }
+}

@@ -1,0 +1,183 @@
+//! What a client can hold on to, and for how long: heads, connections, a process that wants to end.
+
+use reqwest::Method;
+use tidegate_testkit::{Process, Scratch, binary, poll_until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use crate::harness::{Api, DEADLINE, listening_at, schedule, success_json};
+
+/// A time that no test waits for.
+const NEVER: &str = "1h";
+const LIVEZ: &[u8] = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+async fn connect(url: &str) -> TcpStream {
+    TcpStream::connect(url.trim_start_matches("http://")).await.expect("a connection")
+}
+
+/// Sends a whole request and reads its answer; the connection stays open.
+async fn ask(connection: &mut TcpStream) {
+    connection.write_all(LIVEZ).await.expect("a request");
+    assert!(read_to(connection, "alive\n").await.starts_with("HTTP/1.1 200"));
+}
+
+/// Reads until the text ends so.
+async fn read_to(connection: &mut TcpStream, end: &str) -> String {
+    let mut bytes = Vec::new();
+    let reading = async {
+        while !bytes.ends_with(end.as_bytes()) {
+            assert_ne!(connection.read_buf(&mut bytes).await.expect("it stays open"), 0, "it stays open");
+        }
+    };
+    tokio::time::timeout(DEADLINE, reading).await.expect("an answer");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Reads in the background to the end of the connection, however it comes.
+fn rest(mut connection: impl AsyncReadExt + Unpin + Send + 'static) -> JoinHandle<String> {
+    tokio::spawn(async move {
+        let mut bytes = Vec::new();
+        let _ = connection.read_to_end(&mut bytes).await;
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+async fn ended(rest: JoinHandle<String>) -> String {
+    tokio::time::timeout(DEADLINE, rest).await.expect("the server closes it").expect("no panic")
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_end_is_cut() {
+    let api = Api::start_with(&[("TIDEGATE_HTTP_HEADER_TIMEOUT", "500ms"), ("TIDEGATE_HTTP_REQUEST_TIMEOUT", NEVER)]);
+    let api = api.await;
+    let silent = rest(connect(&api.url).await);
+    let mut idle = connect(&api.url).await;
+    ask(&mut idle).await;
+    let idle = rest(idle);
+
+    let (reader, mut writer) = connect(&api.url).await.into_split();
+    let dribbling = rest(reader);
+    writer.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nx-slow: ").await.expect("the beginning of a head");
+    let cut = poll_until(DEADLINE, async || {
+        // An error is what is waited for; the reader tells of it too.
+        let _ = writer.write_all(b"a").await;
+        dribbling.is_finished().then_some(())
+    });
+    cut.await.expect("a byte now and then keeps no connection");
+    for (what, connection) in [("dribbling", dribbling), ("silent", silent), ("idle", idle)] {
+        assert_eq!(ended(connection).await, "", "{what}");
+    }
+    ask(&mut connect(&api.url).await).await;
+}
+
+#[tokio::test]
+async fn above_the_cap_a_connection_waits_until_another_closes() {
+    let api = Api::start_with(&[("TIDEGATE_HTTP_MAX_CONNECTIONS", "2"), ("TIDEGATE_HTTP_HEADER_TIMEOUT", NEVER)]).await;
+    let (mut first, mut second, mut third) =
+        (connect(&api.url).await, connect(&api.url).await, connect(&api.url).await);
+    ask(&mut first).await;
+    ask(&mut second).await;
+    third.write_all(LIVEZ).await.expect("the system takes it");
+    // Were it accepted, it would have been answered among these.
+    for _ in 0..50 {
+        ask(&mut first).await;
+        ask(&mut second).await;
+    }
+    let nothing = third.try_read(&mut [0]).expect_err("it waits");
+    assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+
+    drop(first);
+    assert!(read_to(&mut third, "alive\n").await.starts_with("HTTP/1.1 200"));
+    ask(&mut second).await;
+}
+
+#[tokio::test]
+async fn without_free_descriptors_it_waits_and_does_not_spin() {
+    const REFUSAL: &str = "no connection can be accepted";
+    let scratch = Scratch::new();
+    let mut process = Process::builder("/bin/sh")
+        .args(["-c", "ulimit -n 128 && exec \"$0\""])
+        .arg(binary("tidegate-api"))
+        .current_dir(scratch.path())
+        .env("TIDEGATE_LISTEN", "127.0.0.1:0")
+        .env("TIDEGATE_HTTP_HEADER_TIMEOUT", NEVER)
+        .start()
+        .expect("the API starts");
+    let url = listening_at(&mut process).await;
+    let mut first = connect(&url).await;
+    ask(&mut first).await;
+    let mut many = Vec::new();
+    for _ in 0..200 {
+        many.push(connect(&url).await);
+    }
+    process.wait_for_line(REFUSAL, DEADLINE).await.expect("it says why nobody gets in");
+    for _ in 0..50 {
+        ask(&mut first).await;
+    }
+    let refusals = process.log().lines().into_iter().filter(|line| line.text.contains(REFUSAL)).count();
+    assert!(refusals < 50, "{refusals} attempts");
+
+    drop(many);
+    ask(&mut connect(&url).await).await;
+    assert_eq!(process.stop().await.expect("it ends").code(), Some(0));
+}
+
+#[tokio::test]
+async fn requests_that_never_end_are_cut_off_and_harm_nothing() {
+    let mut api = Api::start_with(&[
+        ("TIDEGATE_HTTP_DRAIN_TIMEOUT", "500ms"),
+        ("TIDEGATE_HTTP_HEADER_TIMEOUT", NEVER),
+        ("TIDEGATE_HTTP_REQUEST_TIMEOUT", NEVER),
+    ])
+    .await;
+    api.create_tenant("acme", "enterprise").await;
+    let create = api.request(Method::POST, "/api/schedules").header("x-tenant-id", "acme").json(&schedule("kept"));
+    success_json(create).await;
+
+    let mut head = connect(&api.url).await;
+    head.write_all(b"GET /livez HTTP/1.1\r\nhost:").await.expect("half a head");
+    // "Continue" proves that a route reads the body.
+    let mut json = connect(&api.url).await;
+    json.write_all(&post("/api/schedules", "application/json")).await.expect("a head");
+    read_to(&mut json, "100 Continue\r\n\r\n").await;
+    json.write_all(br#"{"title":"#).await.expect("half a body");
+    let mut upload = connect(&api.url).await;
+    upload.write_all(&post("/api/schedules/import", "text/csv")).await.expect("a head");
+    read_to(&mut upload, "100 Continue\r\n\r\n").await;
+    upload.write_all(b"title,starts_at,ends_at,recurrence,attendees\nhalf,").await.expect("half an upload");
+    let connections = [head, json, upload].map(rest);
+
+    assert_eq!(api.process.stop().await.expect("it ends").code(), Some(0));
+    for connection in connections {
+        assert_eq!(ended(connection).await, "");
+    }
+    assert!(api.process.log().find(|line| line.contains("3 connections were cut off")).is_some());
+    // The last to close a database writes its log back: nobody was left to hold one open.
+    for leftover in ["tidegate.db-wal", "queue.db-wal"] {
+        assert!(!api.scratch.join(leftover).exists(), "{leftover}");
+    }
+    api.restart().await;
+    assert_eq!(api.titles("acme").await, ["kept"]);
+    assert_eq!(std::fs::read_dir(api.scratch.join("spool")).expect("the spool").count(), 0);
+    assert_eq!(api.json("/api/queue/import").await["ready"], 0);
+}
+
+/// The head of a request whose body of a thousand bytes is yet to come.
+fn post(path: &str, content_type: &str) -> Vec<u8> {
+    let head =
+        format!("POST {path} HTTP/1.1\r\nhost: localhost\r\nx-tenant-id: acme\r\ncontent-type: {content_type}\r\n");
+    (head + "content-length: 1000\r\nexpect: 100-continue\r\n\r\n").into_bytes()
+}
+
+#[tokio::test]
+async fn connections_that_idle_do_not_hold_up_the_end() {
+    let variables = [("TIDEGATE_HTTP_DRAIN_TIMEOUT", NEVER), ("TIDEGATE_HTTP_HEADER_TIMEOUT", NEVER)];
+    let mut api = Api::start_with(&variables).await;
+    let (fresh, mut used) = (connect(&api.url).await, connect(&api.url).await);
+    ask(&mut used).await;
+    assert_eq!(api.process.stop().await.expect("it ends").code(), Some(0));
+    for connection in [fresh, used] {
+        assert_eq!(ended(rest(connection)).await, "");
+    }
+}

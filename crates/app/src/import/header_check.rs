@@ -1,0 +1,154 @@
+//! Refuses a wrong header as soon as it has arrived, not when the whole upload has.
+
+use super::Format;
+use super::csv::{Header, HeaderError};
+use super::window::{BYTE_ORDER_MARK, RECORD_CAP};
+
+/// Bytes without a header, all of them blank lines, after which nothing more is held: whoever reads the whole upload
+/// decides.
+const MOST_HELD: usize = 2 * RECORD_CAP;
+
+/// Looks at an upload while it arrives, piece by piece.
+///
+/// Refuses nothing that a look at the whole file would take, though perhaps with another error. What it takes may still
+/// be refused by [`check_beginning`](super::check_beginning): the upload can end before its header does.
+///
+/// Memory: 128 KiB and a piece. Cost: each byte is looked at once, until the header is known.
+#[derive(Debug)]
+pub struct HeaderCheck(State);
+
+#[derive(Debug)]
+enum State {
+    Looking(Beginning),
+    Decided,
+}
+
+impl HeaderCheck {
+    /// Begins a look at an upload of that format; NDJSON has no header, and nothing in it is refused here.
+    pub fn new(format: Format) -> Self {
+        Self(match format {
+            Format::Csv => State::Looking(Beginning::default()),
+            Format::Ndjson => State::Decided,
+        })
+    }
+
+    /// Takes the next bytes of the upload.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the header.
+    pub fn see(&mut self, piece: &[u8]) -> Result<(), HeaderError> {
+        let State::Looking(beginning) = &mut self.0 else { return Ok(()) };
+        beginning.held.extend_from_slice(piece);
+        let Some(decisive) = beginning.decisive() else {
+            if beginning.held.len() > MOST_HELD {
+                self.0 = State::Decided;
+            }
+            return Ok(());
+        };
+        let header = Header::read(&beginning.held[..decisive]);
+        self.0 = State::Decided;
+        match header {
+            Err(super::ImportError::Header(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The first bytes, with the place up to which they were looked at.
+#[derive(Debug, Default)]
+struct Beginning {
+    held: Vec<u8>,
+    line: usize,
+    seen: usize,
+}
+
+impl Beginning {
+    /// How many of the bytes decide about the header: a whole line that is not blank, or more of one than a record may
+    /// have.
+    fn decisive(&mut self) -> Option<usize> {
+        loop {
+            let Some(feed) = self.held[self.seen..].iter().position(|&byte| byte == b'\n') else {
+                self.seen = self.held.len();
+                return (self.unmarked(self.seen).len() > RECORD_CAP + 1).then_some(self.seen);
+            };
+            let feed = self.seen + feed;
+            self.seen = feed + 1;
+            if !matches!(self.unmarked(feed), b"" | b"\r") {
+                return Some(self.seen);
+            }
+            self.line = self.seen;
+        }
+    }
+
+    /// The line under way up to `end`, without the mark that may stand at the start of the file.
+    fn unmarked(&self, end: usize) -> &[u8] {
+        let line = &self.held[self.line..end];
+        if self.line == 0 { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line) } else { line }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::import::Malformation;
+
+    const LINE: &str = "title,starts_at,ends_at,recurrence,attendees\n";
+
+    fn csv() -> HeaderCheck {
+        HeaderCheck::new(Format::Csv)
+    }
+
+    fn is_decided(check: &HeaderCheck) -> bool {
+        matches!(check.0, State::Decided)
+    }
+
+    #[test]
+    fn a_header_is_decided_by_its_own_line() {
+        let mut check = csv();
+        for byte in LINE.as_bytes() {
+            assert!(!is_decided(&check));
+            check.see(&[*byte]).unwrap();
+        }
+        assert!(is_decided(&check));
+        check.see(b"a,\"half of a rec").unwrap();
+
+        assert!(matches!(csv().see(b"\n\r\ntitle\n"), Err(HeaderError::Columns { .. })));
+        let long = "x".repeat(RECORD_CAP + 2);
+        let reason = Malformation::TooLong;
+        assert_eq!(csv().see(long.as_bytes()), Err(HeaderError::Malformed { line: 1, reason }));
+        HeaderCheck::new(Format::Ndjson).see(b"title\n").unwrap();
+    }
+
+    #[test]
+    fn endless_blank_lines_are_not_held() {
+        let mut check = csv();
+        for _ in 0..=MOST_HELD {
+            check.see(b"\n").unwrap();
+        }
+        assert!(is_decided(&check));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_refused_that_the_whole_file_is_not(
+            bytes in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..80),
+                "(\u{FEFF})?(\r?\n)?\"?title\n?\"?,starts_at,ends_at,recurrence,(\")?attendees\"?\r?\n?.{0,9}"
+                    .prop_map(String::into_bytes),
+            ],
+            piece in 1usize..90,
+        ) {
+            let mut check = csv();
+            let seen: Result<(), HeaderError> = bytes.chunks(piece).try_for_each(|piece| check.see(piece));
+            let whole = Header::read(&bytes[..]);
+            match seen {
+                Err(_) => prop_assert!(whole.is_err()),
+                Ok(()) if is_decided(&check) => prop_assert!(whole.is_ok()),
+                Ok(()) => {}
+            }
+        }
+    }
+}

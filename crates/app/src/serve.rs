@@ -1,0 +1,95 @@
+//! HTTP/1.1 over TCP, with a bound on everything that a client could hold on to.
+//!
+//! `axum::serve` sets no timer, so that a head which never ends keeps its connection for ever; it opens as many
+//! connections as come; and it leaves those that outlive a shutdown running. This loop bounds all three.
+
+mod accept;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::response::Response;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tower_service::Service;
+
+use crate::settings::HttpSettings;
+
+/// Serves the router until `stop`, then lets requests in flight end within [`HttpSettings::drain_timeout`].
+///
+/// Routes find the client's address as `ConnectInfo<SocketAddr>`.
+///
+/// When this returns, no connection is left: whoever closes a database afterwards takes it from nobody. Cancelling it
+/// cuts all of them off at once.
+pub async fn serve(listener: TcpListener, router: Router, settings: HttpSettings, stop: CancellationToken) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout);
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(ended) = connections.join_next() => report(ended),
+            // At the cap nothing is accepted: those who come wait in the system's queue, and are refused behind it.
+            (stream, peer) = accept::next(&listener), if connections.len() < settings.max_connections => {
+                // Each has a token of its own, so that connections share no lock while they are busy.
+                connections.spawn(converse(http.clone(), stream, peer, router.clone(), stop.child_token()));
+            }
+        }
+    }
+    drop(listener);
+    drain(connections, settings.drain_timeout).await;
+}
+
+/// Answers what comes on one connection; from `stop` on, only the request that is under way.
+async fn converse(http: http1::Builder, stream: TcpStream, peer: SocketAddr, router: Router, stop: CancellationToken) {
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let answer = router.clone().call(request);
+        async { Ok::<Response, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
+    });
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        // First, so that the last answer tells the client not to send another request.
+        biased;
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+        ended = connection.as_mut() => ended,
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "a connection ended early");
+    }
+}
+
+/// Waits for requests in flight, but not for ever: a client that never ends its request is cut off.
+async fn drain(mut connections: JoinSet<()>, patience: Duration) {
+    let all_end = async {
+        while let Some(ended) = connections.join_next().await {
+            report(ended);
+        }
+    };
+    if tokio::time::timeout(patience, all_end).await.is_err() {
+        tracing::warn!("{} connections were cut off after {} s", connections.len(), patience.as_secs_f64());
+        connections.shutdown().await;
+    }
+}
+
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a request panicked, and its connection with it");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! Imports that were given up, and why.
+
+use serde::Serialize;
+use sqlx::Row;
+use tidegate_cache::Touched;
+
+use super::count;
+use crate::clock;
+use crate::store::{Store, StoreError};
+use crate::tenant::TenantId;
+
+/// Why an import was given up: what its tenant may know, and can mend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ImportFailure {
+    /// More of its lines are bad than an import may have.
+    TooManyRejects,
+    /// The uploaded file is not there any more.
+    UploadGone,
+    /// The uploaded file is not one that can be read from where the import stands.
+    Unreadable,
+}
+
+/// An import that was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailedImport {
+    /// Why.
+    pub failure: ImportFailure,
+    /// Rows in the table; they stay.
+    pub imported: u64,
+    /// Lines reported as bad.
+    pub rejected: u64,
+}
+
+impl ImportFailure {
+    const ALL: [Self; 3] = [Self::TooManyRejects, Self::UploadGone, Self::Unreadable];
+
+    /// Its stable word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TooManyRejects => "too-many-rejects",
+            Self::UploadGone => "upload-gone",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+impl Store {
+    /// Why the tenant's import was given up; `None` when it wasn't, or for no reason that concerns the tenant.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be read.
+    pub async fn failed_import(&self, id: &str, tenant: &TenantId) -> Result<Option<FailedImport>, StoreError> {
+        let row = sqlx::query("SELECT imported, rejected, failure FROM import WHERE id = ? AND tenant_id = ?")
+            .bind(id)
+            .bind(tenant.as_str())
+            .fetch_optional(&self.reader)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let Some(name) = row.try_get::<Option<String>, _>("failure")? else { return Ok(None) };
+        let failure = ImportFailure::ALL
+            .into_iter()
+            .find(|failure| failure.name() == name)
+            .ok_or_else(|| StoreError::Unreadable { table: "import", id: id.to_owned(), column: "failure" })?;
+        Ok(Some(FailedImport {
+            failure,
+            imported: count(&row, id, "imported")?,
+            rejected: count(&row, id, "rejected")?,
+        }))
+    }
+
+    /// Notes that nobody works on the import any more, and why, where that is known.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be written.
+    pub(crate) async fn close_import(&self, id: &str, failure: Option<ImportFailure>) -> Result<(), StoreError> {
+        let mut change = self.begin().await?;
+        // One that is closed already can still get a reason: the last chunk may be the one with too many bad lines.
+        let statement = sqlx::query(
+            "UPDATE import SET closed_at = ?1, failure = ?2 WHERE id = ?3 AND (closed_at IS NULL OR ?2 IS NOT NULL)",
+        )
+        .bind(clock::now().timestamp_millis())
+        .bind(failure.map(ImportFailure::name))
+        .bind(id);
+        change.execute(statement, Touched::new()).await?;
+        change.commit().await
+    }
+}

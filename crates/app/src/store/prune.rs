@@ -1,0 +1,40 @@
+//! Removes invalidations that every living process has read.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Store, StoreError};
+use crate::clock;
+
+/// How long an invalidation stays readable. A process that was stopped for longer finds a gap and clears its cache.
+const KEPT: Duration = Duration::from_secs(600);
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// Prunes every minute, until `shutdown`. A task of its own, since it waits for other writers and no reader may.
+pub(super) async fn run(store: Store, shutdown: CancellationToken) {
+    let mut period = tokio::time::interval(PERIOD);
+    period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = period.tick() => {}
+        }
+        if let Err(error) = prune(&store).await {
+            tracing::warn!(%error, "old invalidations can't be removed now");
+        }
+    }
+}
+
+async fn prune(store: &Store) -> Result<(), StoreError> {
+    let kept = i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
+    let before = clock::now().timestamp_millis() - kept;
+    let is_there: Option<i64> = sqlx::query_scalar("SELECT 1 FROM invalidation WHERE at < ? LIMIT 1")
+        .bind(before)
+        .fetch_optional(&store.reader)
+        .await?;
+    if is_there.is_some() {
+        sqlx::query("DELETE FROM invalidation WHERE at < ?").bind(before).execute(&store.writer).await?;
+    }
+    Ok(())
+}
