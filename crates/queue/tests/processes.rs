@@ -65,9 +65,10 @@ async fn open(directory: &Path) -> Arc<SqliteBroker> {
 struct Child(std::process::Child);
 
 impl Child {
-    fn start(role: &str, directory: &Path) -> Self {
+    /// Starts this binary's test of that name, which finds a directory given and does the child's work in it.
+    fn start(test: &str, directory: &Path) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", role, "--ignored"]).env(DIRECTORY, directory);
+        command.args(["--exact", test]).env(DIRECTORY, directory);
         Self(command.stdout(Stdio::null()).spawn().unwrap())
     }
 }
@@ -79,28 +80,22 @@ impl Drop for Child {
     }
 }
 
-/// Where a child works; nothing where a person runs the ignored tests.
+/// Where a child works; nothing in a process that runs the tests.
 fn given() -> Option<PathBuf> {
     std::env::var_os(DIRECTORY).map(PathBuf::from)
 }
 
-#[tokio::test]
-#[ignore = "a child of the tests below"]
-async fn works_until_killed() {
-    let Some(directory) = given() else { return };
+async fn work_until_killed(directory: &Path) {
     let noter = Noter(directory.join(format!("runs-{}", std::process::id())));
-    let worker = Worker::builder(open(&directory).await)
+    let worker = Worker::builder(open(directory).await)
         .queue(Note::QUEUE, QueueOptions::new().concurrency(5))
         .handler::<Note, _>(noter)
         .lease(Duration::from_secs(2));
     worker.build().unwrap().run(CancellationToken::new()).await.unwrap();
 }
 
-#[tokio::test]
-#[ignore = "a child of the tests below"]
-async fn enqueues_until_killed() {
-    let Some(directory) = given() else { return };
-    let broker = open(&directory).await;
+async fn enqueue_until_killed(directory: &Path) {
+    let broker = open(directory).await;
     for nth in 0.. {
         let batch = jobs(nth * BATCH..(nth + 1) * BATCH);
         broker.enqueue(Note::QUEUE, batch).await.unwrap();
@@ -120,10 +115,14 @@ async fn until(broker: &SqliteBroker, wanted: impl Fn(&QueueCounts) -> bool) -> 
 
 #[tokio::test]
 async fn killed_workers_lose_no_job() {
+    if let Some(directory) = given() {
+        return work_until_killed(&directory).await;
+    }
     let directory = tempfile::tempdir().unwrap();
     let broker = open(directory.path()).await;
     let ids = Producer::new(broker.clone()).enqueue_all(&vec![Note; JOBS]).await.unwrap();
-    let mut workers: Vec<Child> = (0..3).map(|_| Child::start("works_until_killed", directory.path())).collect();
+    let mut workers: Vec<Child> =
+        (0..3).map(|_| Child::start("killed_workers_lose_no_job", directory.path())).collect();
     until(&broker, |counts| counts.done >= 100).await;
     drop(workers.pop());
     until(&broker, |counts| counts.done == JOBS as u64).await;
@@ -142,10 +141,14 @@ async fn killed_workers_lose_no_job() {
 
 #[tokio::test]
 async fn a_killed_producer_leaves_whole_batches_and_all_that_was_acknowledged() {
+    if let Some(directory) = given() {
+        return enqueue_until_killed(&directory).await;
+    }
     let directory = tempfile::tempdir().unwrap();
     let broker = open(directory.path()).await;
+    let this = "a_killed_producer_leaves_whole_batches_and_all_that_was_acknowledged";
     for _ in 0..3 {
-        let producer = Child::start("enqueues_until_killed", directory.path());
+        let producer = Child::start(this, directory.path());
         let before = broker.counts(Note::QUEUE).await.unwrap().ready;
         until(&broker, |counts| counts.ready >= before + 5 * BATCH as u64).await;
         drop(producer);

@@ -28,6 +28,8 @@ pub(crate) struct Standing {
     pub(crate) nonce: Option<WorkerId>,
     pub(crate) failures: u32,
     pub(crate) lost: u32,
+    /// The highest percentage of all runs.
+    pub(crate) furthest: u8,
     pub(crate) cancel_requested: bool,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) finished_at: Option<Timestamp>,
@@ -40,7 +42,8 @@ pub(crate) struct Standing {
 impl Standing {
     /// A run that comes further than all before it shows that the job doesn't merely kill its workers.
     pub(crate) fn note_progress(&mut self, progress: Progress) {
-        if progress.percent > self.progress.as_ref().map_or(0, |before| before.percent) {
+        if progress.percent > self.furthest {
+            self.furthest = progress.percent;
             self.lost = 0;
         }
         self.progress = Some(progress);
@@ -57,6 +60,7 @@ impl Standing {
             nonce: None,
             failures: 0,
             lost: 0,
+            furthest: 0,
             cancel_requested: false,
             started_at: None,
             finished_at: None,

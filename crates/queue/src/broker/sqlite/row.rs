@@ -41,6 +41,7 @@ impl StoredJob {
             nonce: nonce.as_deref().map(WorkerId::from_stored),
             failures: row.try_get("failures")?,
             lost: row.try_get("lost")?,
+            furthest: row.try_get("furthest")?,
             cancel_requested: row.try_get("cancel_requested")?,
             started_at: maybe_time(row, "started_at")?,
             finished_at: maybe_time(row, "finished_at")?,

@@ -48,6 +48,7 @@ CREATE TABLE job (
     nonce TEXT,
     failures INTEGER NOT NULL DEFAULT 0,
     lost INTEGER NOT NULL DEFAULT 0,
+    furthest INTEGER NOT NULL DEFAULT 0,
     cancel_requested INTEGER NOT NULL DEFAULT 0,
     started_at INTEGER,
     finished_at INTEGER,

@@ -5,7 +5,7 @@
 macro_rules! job_columns {
     () => {
         "seq, id, state, rank, at, ready_at, run_at, created_at, priority, kind, version, payload, \
-         max_attempts, timeout_ms, delivery, nonce, failures, lost, cancel_requested, started_at, \
+         max_attempts, timeout_ms, delivery, nonce, failures, lost, furthest, cancel_requested, started_at, \
          finished_at, percent, message, result, history, note"
     };
 }
@@ -58,7 +58,7 @@ pub(super) const EXTEND: &str = concat!(
 );
 
 pub(super) const PROGRESS: &str = "UPDATE job SET percent = ?5, message = ?6, \
-    lost = CASE WHEN ?5 > COALESCE(percent, 0) THEN 0 ELSE lost END \
+    lost = CASE WHEN ?5 > furthest THEN 0 ELSE lost END, furthest = MAX(furthest, ?5) \
     WHERE queue = ?1 AND id = ?2 AND state = 2 AND delivery = ?3 AND nonce = ?4";
 
 pub(super) const HOLDER: &str = "SELECT state FROM job WHERE queue = ?1 AND id = ?2 AND delivery = ?3 AND nonce = ?4";
