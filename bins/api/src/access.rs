@@ -86,7 +86,9 @@ pub(crate) fn is_direct_loopback(settings: &Settings, peer: Option<IpAddr>, head
         && peer.is_some_and(|address| address.is_loopback())
         && settings.trusted_proxies.is_empty()
         && !has_forwarded_header(headers)
-        && headers.get(header::HOST).is_none_or(|host| host.to_str().is_ok_and(is_local_authority))
+        && !headers.contains_key(header::VIA)
+        && headers.get_all(header::HOST).iter().all(|host| host.to_str().is_ok_and(is_local_authority))
+        && headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none")
         && headers.get(header::ORIGIN).is_none_or(|origin| origin.to_str().is_ok_and(is_local_origin))
 }
 
