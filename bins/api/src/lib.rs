@@ -1,7 +1,7 @@
 //! `tidegate-api`: the HTTP API over a [node](tidegate_app::node).
 //!
-//! A request comes in at [`routes`], which is the map: [`request_id`] and the timing layer outermost, then
-//! [`client`], the limiter in front, [`access`] or [`caller`], and the route.
+//! A request comes in at `routes`, which is the map: `request_id` and the timing layer outermost, then
+//! `client`, the limiter in front, `access` or `caller`, and the route.
 
 mod access;
 mod app;

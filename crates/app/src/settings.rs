@@ -1,7 +1,7 @@
 //! Settings: read raw, checked once, then always good.
 //!
 //! Every setting is one line of [`CATALOGUE`]: its key in the settings file, its environment variable, its default
-//! and what it means. [`RawSettings`] holds text and where it came from; [`Settings::check`] turns it into values that
+//! and what it means. [`RawSettings`] holds text and where it came from; [`RawSettings::check`] turns it into values that
 //! need no further checks, and every error names the setting and its source.
 
 mod catalogue;

@@ -39,7 +39,7 @@ pub enum HeaderError {
         /// What is wrong with it.
         reason: Malformation,
     },
-    /// The names are not those of [`COLUMNS`].
+    /// The names are not those of `COLUMNS`.
     #[error("the header {}", Faults { missing, unknown, duplicated })]
     Columns {
         /// Columns it lacks.
