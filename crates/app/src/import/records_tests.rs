@@ -155,19 +155,21 @@ mod model {
                 [b',', ..] => at += 1,
                 [] if !all => return Err(M::TooLong),
                 rest => {
-                    let ending = ending(rest, all)?;
+                    let ending = match ending(rest) {
+                        Err(M::BareCarriageReturn) if at > cap => return Err(M::TooLong),
+                        ending => ending?,
+                    };
                     return if at > cap { Err(M::TooLong) } else { Ok((at, at + ending)) };
                 }
             }
         }
     }
 
-    fn ending(rest: &[u8], all: bool) -> Result<usize, M> {
+    fn ending(rest: &[u8]) -> Result<usize, M> {
         match rest {
             [] => Ok(0),
             [b'\n', ..] => Ok(1),
             [b'\r', b'\n', ..] => Ok(2),
-            [b'\r'] if !all => Err(M::TooLong),
             [b'\r', ..] => Err(M::BareCarriageReturn),
             _ => Err(M::TextAfterQuote),
         }

@@ -34,9 +34,13 @@ pub(super) fn scan(view: View<'_>, cap: usize) -> Scanned {
     let bytes = view.bytes;
     let mut state = State::FieldStart;
     for (at, &byte) in bytes.iter().enumerate() {
-        match step(state, byte, &bytes[at + 1..], view.ends) {
+        match step(state, byte, &bytes[at + 1..]) {
             Step::Go(next) => state = next,
             Step::End { ending } => return record(at, at + ending, cap),
+            // Behind the cap it is too long whatever follows, which the window may not show.
+            Step::Break(Malformation::BareCarriageReturn) if at > cap => {
+                return broken(Malformation::TooLong, at + 1);
+            }
             Step::Break(reason) => return broken(reason, at + 1),
         }
     }
@@ -57,7 +61,7 @@ enum Step {
     Break(Malformation),
 }
 
-fn step(state: State, byte: u8, after: &[u8], ends: bool) -> Step {
+fn step(state: State, byte: u8, after: &[u8]) -> Step {
     match (state, byte) {
         (State::Quoted, b'"') => Step::Go(State::QuoteSeen),
         (State::Quoted, _) | (State::FieldStart | State::QuoteSeen, b'"') => Step::Go(State::Quoted),
@@ -65,7 +69,6 @@ fn step(state: State, byte: u8, after: &[u8], ends: bool) -> Step {
         (_, b'\n') => Step::End { ending: 1 },
         (_, b'\r') => match after.first() {
             Some(b'\n') => Step::End { ending: 2 },
-            None if !ends => Step::Break(Malformation::TooLong),
             _ => Step::Break(Malformation::BareCarriageReturn),
         },
         (State::Unquoted, b'"') => Step::Break(Malformation::QuoteInField),
@@ -131,6 +134,8 @@ mod tests {
         let ahead = |text: &'static str| scan(View { bytes: text.as_bytes(), ends: false }, 2).found;
         assert_eq!(ahead("1234"), Scan::Broken(Malformation::TooLong));
         assert_eq!(ahead("123\r"), Scan::Broken(Malformation::TooLong));
+        let whole = scan(View { bytes: b"123\r", ends: true }, 2).found;
+        assert_eq!(whole, Scan::Broken(Malformation::TooLong), "whether the end was seen changes no reason");
         assert_eq!(ahead("12\r\n"), Scan::Record { content: 2, whole: 4 });
         assert_eq!(ahead("\"234"), Scan::Broken(Malformation::UnclosedQuote));
     }
