@@ -97,8 +97,8 @@ impl Model {
             return Settled::Before;
         }
         let back = matches!(state, State::Ready | State::Delayed);
-        job.state = if back && job.cancel { State::Cancelled } else { state };
-        job.at = due;
+        // Who was to be cancelled is cancelled now, not when the repetition would have been due.
+        (job.state, job.at) = if back && job.cancel { (State::Cancelled, now) } else { (state, due) };
         if job.state == State::Delayed {
             job.ready_at = due;
             if due <= now {
