@@ -26,26 +26,48 @@ pub(super) struct ConfinedName {
 /// Any of ours may have it as a dev-dependency, and none otherwise.
 pub(super) const TESTKIT: &str = "tidegate-testkit";
 
-const LIBRARIES: &[&str] = &["tidegate-cache", "tidegate-ratelimit", "tidegate-queue", "tidegate-perfmon"];
+const LIBRARIES: &[&str] = &[
+    "tidegate-cache",
+    "tidegate-ratelimit",
+    "tidegate-queue",
+    "tidegate-perfmon",
+    "tidegate-redis",
+    "tidegate-sync",
+];
 
-const LIBRARIES_AND_APP: &[&str] =
-    &["tidegate-app", "tidegate-cache", "tidegate-ratelimit", "tidegate-queue", "tidegate-perfmon"];
+const LIBRARIES_AND_APP: &[&str] = &[
+    "tidegate-app",
+    "tidegate-cache",
+    "tidegate-ratelimit",
+    "tidegate-queue",
+    "tidegate-perfmon",
+    "tidegate-redis",
+    "tidegate-sync",
+];
+
+/// The one client.
+const REDIS: &[&str] = &["tidegate-redis"];
 
 pub(super) const ROOMS: &[Room] = &[
     Room { package: "tidegate-api", may_import: LIBRARIES_AND_APP },
     Room { package: "tidegate-worker", may_import: LIBRARIES_AND_APP },
     Room { package: "tidegate-app", may_import: LIBRARIES },
     // Never one another.
-    Room { package: "tidegate-cache", may_import: &[] },
-    Room { package: "tidegate-ratelimit", may_import: &[] },
-    Room { package: "tidegate-queue", may_import: &[] },
+    Room { package: "tidegate-cache", may_import: REDIS },
+    Room { package: "tidegate-ratelimit", may_import: REDIS },
+    Room { package: "tidegate-queue", may_import: REDIS },
+    Room { package: "tidegate-sync", may_import: REDIS },
     Room { package: "tidegate-perfmon", may_import: &[] },
+    Room { package: "tidegate-redis", may_import: &[] },
     Room { package: TESTKIT, may_import: &[] },
     Room { package: "tidegate-benches", may_import: LIBRARIES },
     Room { package: "xtask", may_import: &[] },
 ];
 
 pub(super) const CONFINED: &[Confined] = &[
+    // The client must stay replaceable.
+    Confined { dependency: "fred", only_in: REDIS },
+    Confined { dependency: "bb8", only_in: REDIS },
     Confined { dependency: "axum", only_in: &["tidegate-api", "tidegate-app"] },
     Confined { dependency: "sqlx", only_in: &["tidegate-app", "tidegate-queue"] },
     // A library emits events; who listens and how is for the binaries to say.

@@ -1,0 +1,264 @@
+//! The client: commands and scripts, each sent once and bounded in time.
+
+mod connect;
+mod probe;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::clients::{Client as FredClient, WithOptions};
+use fred::interfaces::{ClientLike, ClusterInterface};
+use fred::types::config::{Options, Server};
+use fred::types::{ClusterHash, CustomCommand, Value as Fred};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::availability::Availability;
+use crate::command::{Arg, Command};
+use crate::config::{Config, Role, Topology};
+use crate::error::{Error, ErrorKind};
+use crate::script::Script;
+use crate::slot;
+use crate::value::Value;
+
+/// A connection to Redis that outlives outages. Cheap to clone; clones share it.
+///
+/// All commands share one connection to each server, on which they are pipelined; nothing that blocks may be sent on it
+/// (see [`BlockingPool`](crate::BlockingPool)). A command is sent **once**: when its reply is lost the caller is told, and
+/// decides. Only commands and scripts declared idempotent are sent a second time, within the same time-out.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    fred: WithOptions<FredClient>,
+    config: Config,
+    role: Role,
+    timeout: Duration,
+    availability: Availability,
+    prober: JoinHandle<()>,
+    warnings: Vec<String>,
+}
+
+/// One primary.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Node {
+    /// None where there is only one.
+    server: Option<Server>,
+    /// A slot that it serves.
+    slot: u16,
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.server {
+            Some(server) => write!(f, "{server}"),
+            None => f.write_str("primary"),
+        }
+    }
+}
+
+impl Client {
+    /// Sends one command.
+    ///
+    /// # Errors
+    /// [`Error`]; see its kinds for what may have happened.
+    pub async fn execute(&self, command: Command) -> Result<Value, Error> {
+        let slot = self.slot_for(command.key_bytes());
+        let Command { name, args, is_idempotent, .. } = command;
+        if is_idempotent { self.send_twice(slot, name, args).await } else { self.send(slot, name, args).await }
+    }
+
+    /// Runs a script. All keys must share a slot, also outside a cluster, so that the program runs on both.
+    ///
+    /// # Errors
+    /// [`Error`]; of kind `Invalid` when the keys have several slots.
+    pub async fn run<K: AsRef<str>>(&self, script: &Script, keys: &[K], args: Vec<Arg>) -> Result<Value, Error> {
+        let slot = slot::common_slot(keys.iter().map(|key| key.as_ref().as_bytes())).ok_or_else(|| {
+            Error::new(ErrorKind::Invalid, format!("script `{}` needs keys, all of one slot", script.name))
+        })?;
+        let request = |head: Fred| {
+            let mut all = Vec::with_capacity(2 + keys.len() + args.len());
+            all.push(head);
+            all.push(Arg::from(keys.len()).0);
+            all.extend(keys.iter().map(|key| Fred::from(key.as_ref())));
+            all.extend(args.iter().map(|arg| arg.0.clone()));
+            all
+        };
+        let by_digest = request(Fred::String(script.digest.clone()));
+        let answer = if script.is_idempotent {
+            self.send_twice(slot, "EVALSHA", by_digest).await
+        } else {
+            self.send(slot, "EVALSHA", by_digest).await
+        };
+        match answer {
+            // It did not run: the server has forgotten it, or never knew it.
+            Err(error) if error.code() == Some("NOSCRIPT") => {
+                self.send(slot, "EVAL", request(Fred::String(script.source.clone()))).await
+            }
+            other => other,
+        }
+    }
+
+    /// Reads a string.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn get(&self, key: &str) -> Result<Option<Bytes>, Error> {
+        self.send(self.slot_for(Some(key.as_bytes())), "GET", vec![Fred::from(key)]).await?.into_optional_bytes()
+    }
+
+    /// Whether Redis can be used now.
+    pub fn availability(&self) -> &Availability {
+        &self.inner.availability
+    }
+
+    /// How the servers are arranged.
+    pub fn topology(&self) -> Topology {
+        self.inner.config.topology()
+    }
+
+    /// What the server is used for.
+    pub fn role(&self) -> Role {
+        self.inner.role
+    }
+
+    /// What it was made from.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// How long one command may take.
+    pub fn timeout(&self) -> Duration {
+        self.inner.timeout
+    }
+
+    /// What was found at start that works but should be known, such as missing persistence.
+    pub fn warnings(&self) -> &[String] {
+        &self.inner.warnings
+    }
+
+    /// The slot of a key in a cluster: keys of one slot may meet in one command or script.
+    pub fn slot_of(key: &str) -> u16 {
+        slot::slot_of(key.as_bytes())
+    }
+
+    /// Every primary that is known now: one, but in a cluster.
+    pub fn primaries(&self) -> Vec<Node> {
+        if self.topology() != Topology::Cluster {
+            return vec![Node { server: None, slot: 0 }];
+        }
+        let Some(routing) = self.fred().cached_cluster_state() else { return Vec::new() };
+        let mut nodes: Vec<Node> = Vec::new();
+        for range in routing.slots() {
+            if !nodes.iter().any(|node| node.server.as_ref() == Some(&range.primary)) {
+                nodes.push(Node { server: Some(range.primary.clone()), slot: range.start });
+            }
+        }
+        nodes
+    }
+
+    /// Sends a command to that primary, whatever its keys.
+    ///
+    /// # Errors
+    /// [`Error`]; also when the node is none any more.
+    pub async fn execute_on(&self, node: &Node, command: Command) -> Result<Value, Error> {
+        let Some(server) = &node.server else { return self.send(0, command.name, command.args).await };
+        if !self.inner.availability.admits(node.slot) {
+            return Err(Error::unavailable());
+        }
+        let options = Options { cluster_node: Some(server.clone()), ..options() };
+        let there = self.fred().with_options(&options);
+        let answer = there.custom(custom(command.name, ClusterHash::Random), command.args).await;
+        self.judge(node.slot, answer)
+    }
+
+    /// Closes the connections. Commands fail from here on, of clones too.
+    pub async fn close(&self) {
+        self.inner.prober.abort();
+        // It can only fail because the connection is gone.
+        let _ = self.fred().quit().await;
+    }
+
+    /// The client underneath.
+    pub(crate) fn fred(&self) -> &FredClient {
+        &self.inner.fred
+    }
+
+    fn slot_for(&self, key: Option<&[u8]>) -> u16 {
+        match key {
+            Some(key) if self.topology() == Topology::Cluster => slot::slot_of(key),
+            _ => 0,
+        }
+    }
+
+    async fn send(&self, slot: u16, name: &'static str, args: Vec<Fred>) -> Result<Value, Error> {
+        if !self.inner.availability.admits(slot) {
+            return Err(Error::unavailable());
+        }
+        self.judge(slot, self.inner.fred.custom(custom(name, ClusterHash::Custom(slot)), args).await)
+    }
+
+    /// Sends, and once more if the reply was lost and the server is back before the time-out ends.
+    async fn send_twice(&self, slot: u16, name: &'static str, args: Vec<Fred>) -> Result<Value, Error> {
+        let deadline = Instant::now() + self.inner.timeout;
+        match self.send(slot, name, args.clone()).await {
+            Err(error) if matches!(error.kind(), ErrorKind::Disconnected | ErrorKind::ReadOnly) => {
+                let mut available = self.inner.availability.watch();
+                let is_back =
+                    async { while !self.inner.availability.admits(slot) && available.changed().await.is_ok() {} };
+                if tokio::time::timeout_at(deadline, is_back).await.is_err() {
+                    return Err(error);
+                }
+                self.send(slot, name, args).await
+            }
+            other => other,
+        }
+    }
+
+    fn judge(&self, slot: u16, answer: Result<Fred, fred::error::Error>) -> Result<Value, Error> {
+        match answer {
+            Ok(value) => Ok(Value::from_fred(value)),
+            Err(error) => {
+                let error = match Error::from_fred(&error) {
+                    error if error.kind() == ErrorKind::Timeout => Error::timeout(self.inner.timeout),
+                    error => error,
+                };
+                if error.is_outage() {
+                    self.inner.availability.report(slot);
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// How every command is sent.
+///
+/// `fail_fast` makes fred answer for a command that is in flight when its connection is lost, rather than send it again; it
+/// goes before `max_attempts`, which must leave room for redirections in a cluster: each of those counts as an attempt.
+fn options() -> Options {
+    Options { fail_fast: true, max_attempts: Some(8), ..Options::default() }
+}
+
+fn custom(name: &'static str, hash: ClusterHash) -> CustomCommand {
+    CustomCommand::new_static(name, hash, false)
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.prober.abort();
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("config", &self.inner.config)
+            .field("role", &self.inner.role)
+            .finish_non_exhaustive()
+    }
+}
