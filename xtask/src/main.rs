@@ -4,6 +4,7 @@
 mod clock;
 mod law;
 mod links;
+mod prove;
 mod step;
 mod test;
 mod tool;
@@ -33,6 +34,16 @@ enum Command {
     /// Missing tools are installed by the system's package manager (apt-get, as root or through sudo), by rustup
     /// or by cargo. Tests run under cargo-nextest where it is installed, else under `cargo test`.
     Test,
+    /// Runs the long proofs at full size, in release: all of them, or those whose name contains what is given.
+    ///
+    /// An ordinary test run has the same proofs at reduced size. Each takes less than ten minutes.
+    Prove {
+        /// Part of a proof's name; none lists nothing out.
+        name: Option<String>,
+        /// Names the proofs and what each shows, and runs none.
+        #[arg(long)]
+        list: bool,
+    },
     /// Checks the import law alone: which package may depend on which, and where a library may be named.
     Laws,
     /// Checks that each relative link of README.md and the other documents leads to a file.
@@ -43,6 +54,8 @@ fn main() -> ExitCode {
     let command = Arguments::parse().command;
     let outcome = root().and_then(|root| match command {
         Command::Test => test::run(&root),
+        Command::Prove { list: true, .. } => Ok(prove::list()),
+        Command::Prove { name, list: false } => prove::run(&root, name.as_deref().unwrap_or_default()),
         Command::Laws => law::check(&root),
         Command::Links => links::check(&root),
     });

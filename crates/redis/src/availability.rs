@@ -61,20 +61,17 @@ impl Availability {
 
     /// Opens the slot's state and wakes the prober.
     pub(crate) fn report(&self, slot: u16) {
-        if self.open(slot) {
-            // A full queue means that the prober is awake.
-            let _ = self.shared.outages.try_send(slot);
-        }
+        self.open(slot);
+        // A full queue means that the prober is awake.
+        let _ = self.shared.outages.try_send(slot);
     }
 
-    /// Opens one state; tells whether it was closed.
-    pub(crate) fn open(&self, slot: u16) -> bool {
-        let was_closed = !self.shared.open[self.index(slot)].swap(true, Ordering::Relaxed);
-        if was_closed {
+    /// Opens one state, and leaves the prober alone.
+    pub(crate) fn open(&self, slot: u16) {
+        if !self.shared.open[self.index(slot)].swap(true, Ordering::Relaxed) {
             self.shared.opened.fetch_add(1, Ordering::Relaxed);
             self.tell();
         }
-        was_closed
     }
 
     /// Closes one state.
@@ -83,15 +80,6 @@ impl Availability {
             self.shared.opened.fetch_sub(1, Ordering::Relaxed);
             self.tell();
         }
-    }
-
-    /// A slot whose state is open.
-    pub(crate) fn first_open(&self) -> Option<u16> {
-        if self.is_available() {
-            return None;
-        }
-        let index = self.shared.open.iter().position(|open| open.load(Ordering::Relaxed))?;
-        u16::try_from(index).ok()
     }
 
     /// The slots whose state is open.
@@ -117,15 +105,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outage_is_told_once_and_ends() {
+    fn an_outage_is_told_and_ends() {
         let (breaker, mut outages) = Availability::new(1);
         let mut watch = breaker.watch();
         breaker.report(7);
         breaker.report(9);
-        assert_eq!((outages.try_recv().ok(), outages.try_recv().ok()), (Some(7), None));
+        assert_eq!(outages.try_recv().ok(), Some(7));
         assert!(!breaker.admits(3) && !*watch.borrow_and_update());
         breaker.close(0);
-        assert!(breaker.admits(7) && *watch.borrow_and_update() && breaker.first_open().is_none());
+        assert!(breaker.admits(7) && *watch.borrow_and_update() && breaker.all_open().is_empty());
     }
 
     #[test]
@@ -133,6 +121,6 @@ mod tests {
         let (breaker, _outages) = Availability::new(crate::slot::SLOTS);
         breaker.report(16_383);
         assert!(breaker.admits(0) && !breaker.admits(16_383) && !breaker.is_available());
-        assert_eq!(breaker.first_open(), Some(16_383));
+        assert_eq!(breaker.all_open(), [16_383]);
     }
 }

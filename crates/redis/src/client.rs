@@ -8,10 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fred::clients::{Client as FredClient, WithOptions};
-use fred::interfaces::{ClientLike, ClusterInterface};
-use fred::types::config::{Options, Server};
-use fred::types::{ClusterHash, CustomCommand, Value as Fred};
+use fred::types::Value as Fred;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -20,6 +17,7 @@ use crate::command::{Arg, Command};
 use crate::config::{Config, Role, Topology};
 use crate::error::{Error, ErrorKind};
 use crate::script::Script;
+use crate::shards::{Shard, Shards};
 use crate::slot;
 use crate::value::Value;
 
@@ -34,7 +32,7 @@ pub struct Client {
 }
 
 struct Inner {
-    fred: WithOptions<FredClient>,
+    shards: Shards,
     config: Config,
     role: Role,
     timeout: Duration,
@@ -43,21 +41,23 @@ struct Inner {
     warnings: Vec<String>,
 }
 
-/// One primary.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// One primary. It is a handle: after a failover it names a server that is none any more.
+#[derive(Clone)]
 pub struct Node {
-    /// None where there is only one.
-    server: Option<Server>,
-    /// A slot that it serves.
+    shard: Shard,
+    /// A slot that it served.
     slot: u16,
 }
 
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.server {
-            Some(server) => write!(f, "{server}"),
-            None => f.write_str("primary"),
-        }
+        self.shard.address().fmt(f)
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node({self})")
     }
 }
 
@@ -148,44 +148,30 @@ impl Client {
 
     /// Every primary that is known now: one, but in a cluster.
     pub fn primaries(&self) -> Vec<Node> {
-        if self.topology() != Topology::Cluster {
-            return vec![Node { server: None, slot: 0 }];
-        }
-        let Some(routing) = self.fred().cached_cluster_state() else { return Vec::new() };
-        let mut nodes: Vec<Node> = Vec::new();
-        for range in routing.slots() {
-            if !nodes.iter().any(|node| node.server.as_ref() == Some(&range.primary)) {
-                nodes.push(Node { server: Some(range.primary.clone()), slot: range.start });
-            }
-        }
-        nodes
+        let shards = self.inner.shards.all().into_iter();
+        // One that serves no slot holds no key either.
+        shards.filter_map(|shard| Some(Node { slot: self.inner.shards.slot_of(&shard)?, shard })).collect()
     }
 
-    /// Sends a command to that primary, whatever its keys.
+    /// Sends a command to that primary, whatever its keys. Redirections are not followed.
     ///
     /// # Errors
     /// [`Error`]; also when the node is none any more.
     pub async fn execute_on(&self, node: &Node, command: Command) -> Result<Value, Error> {
-        let Some(server) = &node.server else { return self.send(0, command.name, command.args).await };
         if !self.inner.availability.admits(node.slot) {
             return Err(Error::unavailable());
         }
-        let options = Options { cluster_node: Some(server.clone()), ..options() };
-        let there = self.fred().with_options(&options);
-        let answer = there.custom(custom(command.name, ClusterHash::Random), command.args).await;
-        self.judge(node.slot, answer)
+        self.judge(node.slot, node.shard.connection().send(command.name, command.args).await)
     }
 
-    /// Closes the connections. Commands fail from here on, of clones too.
-    pub async fn close(&self) {
+    /// Ends what this client does by itself. The connections close with the last clone.
+    pub fn close(&self) {
         self.inner.prober.abort();
-        // It can only fail because the connection is gone.
-        let _ = self.fred().quit().await;
     }
 
-    /// The client underneath.
-    pub(crate) fn fred(&self) -> &FredClient {
-        &self.inner.fred
+    /// The connections.
+    pub(crate) fn shards(&self) -> &Shards {
+        &self.inner.shards
     }
 
     fn slot_for(&self, key: Option<&[u8]>) -> u16 {
@@ -199,7 +185,7 @@ impl Client {
         if !self.inner.availability.admits(slot) {
             return Err(Error::unavailable());
         }
-        self.judge(slot, self.inner.fred.custom(custom(name, ClusterHash::Custom(slot)), args).await)
+        self.judge(slot, self.inner.shards.send(slot, name, args).await)
     }
 
     /// Sends, and once more if the reply was lost and the server is back before the time-out ends.
@@ -234,18 +220,6 @@ impl Client {
             }
         }
     }
-}
-
-/// How every command is sent.
-///
-/// `fail_fast` makes fred answer for a command that is in flight when its connection is lost, rather than send it again; it
-/// goes before `max_attempts`, which must leave room for redirections in a cluster: each of those counts as an attempt.
-fn options() -> Options {
-    Options { fail_fast: true, max_attempts: Some(8), ..Options::default() }
-}
-
-fn custom(name: &'static str, hash: ClusterHash) -> CustomCommand {
-    CustomCommand::new_static(name, hash, false)
 }
 
 impl Drop for Inner {

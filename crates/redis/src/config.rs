@@ -116,6 +116,11 @@ impl Config {
         hosts.join(",")
     }
 
+    /// The hosts and ports of the URL, at least one.
+    pub(crate) fn hosts(&self) -> &[(String, u16)] {
+        &self.hosts
+    }
+
     /// How long one command may take.
     pub(crate) fn timeout(&self, role: Role) -> Duration {
         self.timeout.unwrap_or(match role {

@@ -16,6 +16,32 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # What happens when
+//!
+//! | event | what a caller sees |
+//! |---|---|
+//! | the server hangs | the commands under way wait for their time-out; later ones fail within microseconds (kind `Unavailable`) |
+//! | the server dies | the commands under way fail at once (`Disconnected`), later ones within microseconds |
+//! | it is back | the breaker's own probe notices and closes it; nobody has to call anything |
+//! | a failover | `ReadOnly`, `Loading` or `Disconnected` until the new primary serves; the client finds it by itself |
+//! | a slot of a cluster moves | nothing: redirections are followed |
+//! | one shard of a cluster is out | only its slots fail |
+//! | `SCRIPT FLUSH`, a new server | nothing: a script that isn't known is sent whole |
+//! | more than 65,536 commands wait | `Busy`; nothing was sent |
+//!
+//! # What it does not guarantee
+//!
+//! - **That a failed command did not run.** After a time-out or a lost connection nobody knows
+//!   ([`Error::may_have_run`]). What may not happen twice needs an id that the script checks.
+//! - **That an acknowledged write survives.** Redis answers before its disk and its replicas have it, unless it is told
+//!   otherwise (`appendfsync always`, `WAIT`). A failover loses what the new primary had not yet received.
+//! - **Order between tasks.** One task's commands reach one server in the order in which they were awaited, no more.
+//! - **Fairness.** All commands share one connection to each server: a slow script or a large reply holds up those behind
+//!   it, and if it takes longer than the time-out, it opens the breaker.
+//! - **Reads from replicas.** Every command goes to a primary.
+//! - During the migration of a slot a command that is redirected by `ASK` and then loses its connection to the old node is
+//!   answered `Disconnected`, as always; whether it ran on the new one is not known.
 
 mod availability;
 mod check;
@@ -25,6 +51,7 @@ mod config;
 mod error;
 mod keyspace;
 mod script;
+mod shards;
 mod slot;
 mod value;
 

@@ -1,59 +1,55 @@
 //! Finds out when Redis is back.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use fred::clients::{Client as FredClient, WithOptions};
-use fred::interfaces::{ClientLike, ClusterInterface, EventInterface};
-use fred::types::cluster::ClusterRouting;
-use fred::types::config::Server;
-use fred::types::{ClusterHash, Value as Fred};
+use fred::types::Value as Fred;
 use tokio::sync::mpsc;
 
-use super::custom;
 use crate::availability::Availability;
 use crate::error::Error;
+use crate::shards::{Shard, Shards};
 use crate::slot;
 
 const STEP: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_millis(500);
 
 /// Runs beside a client until it is aborted.
-pub(super) async fn run(fred: WithOptions<FredClient>, breaker: Availability, mut outages: mpsc::Receiver<u16>) {
+pub(super) async fn run(shards: Shards, breaker: Availability, mut outages: mpsc::Receiver<u16>) {
+    let mut changes = shards.version();
     while outages.recv().await.is_some() {
-        let mut reconnected = fred.reconnect_rx();
         let mut failures = 0_u32;
-        while breaker.first_open().is_some() {
-            round(&fred, &breaker).await;
+        while !breaker.is_available() {
+            round(&shards, &breaker).await;
             if breaker.is_available() {
                 break;
             }
             failures += 1;
             tokio::select! {
                 () = tokio::time::sleep((STEP * failures).min(LONGEST)) => {}
-                // A new connection is worth a look at once; a lagging receiver still means that there is one.
-                _ = reconnected.recv() => {}
+                // A new primary is worth a look at once.
+                Ok(()) = changes.changed() => {}
             }
         }
     }
 }
 
 /// Asks each shard that is out, once.
-async fn round(fred: &WithOptions<FredClient>, breaker: &Availability) {
-    let mut routing = fred.cached_cluster_state();
-    let mut asked: HashMap<Option<Server>, bool> = HashMap::new();
+async fn round(shards: &Shards, breaker: &Availability) {
+    let mut asked: Vec<(Shard, bool)> = Vec::new();
     for slot in breaker.all_open() {
-        let is_back = match asked.get(&server_of(routing.as_ref(), slot)) {
-            Some(is_back) => *is_back,
+        let known = shards.of(slot).and_then(|shard| asked.iter().find(|(other, _)| other.is(&shard)));
+        let is_back = match known {
+            Some((_, is_back)) => *is_back,
             None => {
-                let is_back = answers(fred, slot).await;
-                // The slot may have moved while it was asked.
-                routing = fred.cached_cluster_state();
-                let server = server_of(routing.as_ref(), slot);
-                if !is_back {
-                    open_shard(routing.as_ref(), breaker, server.as_ref());
+                let is_back = answers(shards, slot).await;
+                // Looked up again, since the slot may have moved while it was asked.
+                if let Some(shard) = shards.of(slot) {
+                    if !is_back {
+                        // The shard's other slots need not find out by a time-out each.
+                        shards.slots_of(&shard).into_iter().for_each(|slot| breaker.open(slot));
+                    }
+                    asked.push((shard, is_back));
                 }
-                asked.insert(server, is_back);
                 is_back
             }
         };
@@ -64,26 +60,11 @@ async fn round(fred: &WithOptions<FredClient>, breaker: &Availability) {
 }
 
 /// Whether the slot's server takes writes. The probe is a write that writes nothing, since a replica answers reads.
-async fn answers(fred: &WithOptions<FredClient>, slot: u16) -> bool {
+async fn answers(shards: &Shards, slot: u16) -> bool {
     let key = format!("tidegate:probe:{{{}}}", slot::tag_in(slot));
-    let answer: Result<Fred, _> = fred.custom(custom("UNLINK", ClusterHash::Custom(slot)), vec![Fred::from(key)]).await;
-    match answer {
+    match shards.send(slot, "UNLINK", vec![Fred::from(key)]).await {
         Ok(_) => true,
         // Any other error is an answer.
         Err(error) => !Error::from_fred(&error).is_outage(),
-    }
-}
-
-fn server_of(routing: Option<&ClusterRouting>, slot: u16) -> Option<Server> {
-    routing?.get_server(slot).cloned()
-}
-
-/// The shard's other slots need not find out by a time-out each.
-fn open_shard(routing: Option<&ClusterRouting>, breaker: &Availability, server: Option<&Server>) {
-    let (Some(server), Some(routing)) = (server, routing) else { return };
-    for range in routing.slots().iter().filter(|range| range.primary == *server) {
-        for slot in range.start..=range.end {
-            breaker.open(slot);
-        }
     }
 }

@@ -1,0 +1,357 @@
+//! The servers: one connection to each, and in a cluster who serves which slot.
+//!
+//! fred has a mode for clusters, which is not used: where a slot migrates it takes another command's reply for that of its
+//! own `ASKING`, so that all later replies of the connection go to the wrong commands, and while one server is away it serves
+//! none of the others. So every server has a client of its own here, and `MOVED` and `ASK` are followed here.
+
+mod connection;
+mod redirect;
+mod table;
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use fred::error::{Error as FredError, ErrorKind as Fred};
+use fred::types::Value as FredValue;
+use futures_util::future::join_all;
+use tokio::sync::{Mutex, Notify, watch};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+pub(crate) use self::connection::Connection;
+use self::redirect::Redirect;
+use self::table::{Range, Table, read_slots};
+use crate::config::{Config, Topology};
+use crate::error::ConnectError;
+use crate::value::Value;
+
+/// Redirections that a command follows.
+const HOPS: u32 = 5;
+/// How often the table is read when nothing hints at a change.
+const REFRESH: Duration = Duration::from_secs(5);
+/// How soon it may be read again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A server's host and port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Address {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// A primary. Cheap to clone; its connection ends with the last clone.
+#[derive(Clone)]
+pub(crate) struct Shard(Arc<Server>);
+
+struct Server {
+    address: Address,
+    connection: Connection,
+}
+
+impl Shard {
+    fn new(address: Address, connection: Connection) -> Self {
+        Self(Arc::new(Server { address, connection }))
+    }
+
+    /// Where it is; with Sentinels, the first of those.
+    pub(crate) fn address(&self) -> &Address {
+        &self.0.address
+    }
+
+    /// Its connection.
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.0.connection
+    }
+
+    /// Whether the two are one connection.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+/// All primaries. Cheap to clone; the connections end with the last clone.
+#[derive(Clone)]
+pub(crate) struct Shards {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Config,
+    timeout: Duration,
+    table: RwLock<Table>,
+    /// Counts the changes of the table.
+    version: watch::Sender<u64>,
+    /// Held while connecting or reading the table, so that many who miss the same server connect once.
+    changing: Mutex<()>,
+    hint: Arc<Notify>,
+    /// Whom to ask next for the table: one that is cut off from the others would tell the same old story each time.
+    turn: AtomicUsize,
+}
+
+impl Shards {
+    /// Connects: to the one primary, or to all of a cluster. `timeout` bounds each command.
+    pub(crate) async fn connect(config: &Config, timeout: Duration) -> Result<Self, ConnectError> {
+        let inner = Inner {
+            config: config.clone(),
+            timeout,
+            table: RwLock::new(Table::default()),
+            version: watch::Sender::new(0),
+            changing: Mutex::new(()),
+            hint: Arc::new(Notify::new()),
+            turn: AtomicUsize::new(0),
+        };
+        let shards = Self { inner: Arc::new(inner) };
+        if config.topology() == Topology::Cluster {
+            shards.connect_cluster().await?;
+            tokio::spawn(keep_fresh(Arc::downgrade(&shards.inner), shards.inner.hint.clone()));
+        } else {
+            let connection = Connection::open(config, None, timeout).await?;
+            let shard = Shard::new(shards.seeds().remove(0), connection);
+            shards.put(Table::single(shard));
+        }
+        Ok(shards)
+    }
+
+    /// Every primary that is known now: one, but in a cluster.
+    pub(crate) fn all(&self) -> Vec<Shard> {
+        self.read(|table| table.shards.clone())
+    }
+
+    /// The primary that serves the slot, as far as is known.
+    pub(crate) fn of(&self, slot: u16) -> Option<Shard> {
+        self.read(|table| table.of(slot))
+    }
+
+    /// A slot that this primary serves.
+    pub(crate) fn slot_of(&self, shard: &Shard) -> Option<u16> {
+        self.read(|table| table.slot_of(shard))
+    }
+
+    /// The slots that this primary serves.
+    pub(crate) fn slots_of(&self, shard: &Shard) -> Vec<u16> {
+        self.read(|table| table.slots_of(shard))
+    }
+
+    /// Moves when the table changes.
+    pub(crate) fn version(&self) -> watch::Receiver<u64> {
+        self.inner.version.subscribe()
+    }
+
+    /// Sends a command to the slot's primary. Redirections are followed: where one comes, the command did not run.
+    pub(crate) async fn send(
+        &self,
+        slot: u16,
+        name: &'static str,
+        args: Vec<FredValue>,
+    ) -> Result<FredValue, FredError> {
+        if self.inner.config.topology() != Topology::Cluster {
+            let Some(shard) = self.of(slot) else { return Err(no_primary(slot)) };
+            return shard.connection().send(name, args).await;
+        }
+        let Some(shard) = self.of(slot) else {
+            self.hint();
+            return Err(no_primary(slot));
+        };
+        self.follow(shard, name, args).await
+    }
+
+    async fn follow(&self, mut shard: Shard, name: &'static str, args: Vec<FredValue>) -> Result<FredValue, FredError> {
+        let deadline = Instant::now() + self.inner.timeout;
+        let mut is_asking = false;
+        for _ in 0..=HOPS {
+            let sent = async {
+                if is_asking {
+                    shard.connection().send_asking(name, args.clone()).await
+                } else {
+                    shard.connection().send(name, args.clone()).await
+                }
+            };
+            let error = match timeout_at(deadline, sent).await {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(error)) => error,
+                Err(_) => FredError::new(Fred::Timeout, "no reply in time"),
+            };
+            let target = match Redirect::parse(error.details(), shard.address()) {
+                Some(Redirect::Moved { slot, to }) => {
+                    self.hint();
+                    is_asking = false;
+                    let target = self.reach(&to, deadline).await?;
+                    self.change(|table| table.set(slot, target.clone()));
+                    target
+                }
+                Some(Redirect::Ask { to }) => {
+                    is_asking = true;
+                    self.reach(&to, deadline).await?
+                }
+                None => {
+                    if !matches!(error.kind(), Fred::Unknown | Fred::InvalidArgument | Fred::Backpressure) {
+                        self.hint();
+                    }
+                    return Err(error);
+                }
+            };
+            shard = target;
+        }
+        Err(FredError::new(
+            Fred::Cluster,
+            "TRYAGAIN the servers of the cluster send each other's commands round in circles",
+        ))
+    }
+
+    /// The shard at that address, connected to if it is new.
+    async fn reach(&self, address: &Address, deadline: Instant) -> Result<Shard, FredError> {
+        if let Some(shard) = self.read(|table| table.at(address)) {
+            return Ok(shard);
+        }
+        let connecting = async {
+            let _changing = self.inner.changing.lock().await;
+            if let Some(shard) = self.read(|table| table.at(address)) {
+                return Ok(shard);
+            }
+            let shard = self.open(address).await.map_err(|error| FredError::new(Fred::IO, error.to_string()))?;
+            self.change(|table| table.add(shard.clone()));
+            Ok(shard)
+        };
+        let late = |_| FredError::new(Fred::IO, format!("no connection to {address} in time"));
+        timeout_at(deadline, connecting).await.map_err(late)?
+    }
+
+    /// Reads the table anew from any server that answers. Tells whether one did.
+    pub(crate) async fn refresh(&self) -> bool {
+        if self.inner.config.topology() != Topology::Cluster {
+            return true;
+        }
+        let _changing = self.inner.changing.lock().await;
+        let mut known = self.all();
+        if !known.is_empty() {
+            let turn = self.inner.turn.fetch_add(1, Ordering::Relaxed) % known.len();
+            known.rotate_left(turn);
+        }
+        for shard in known {
+            if let Some(ranges) = self.ask(shard.connection(), shard.address()).await {
+                self.apply(&ranges).await;
+                return true;
+            }
+        }
+        // Everything that was known is gone; the URL may lead somewhere still.
+        for seed in self.seeds() {
+            let Ok(connection) = Connection::open(&self.inner.config, Some(&seed), self.inner.timeout).await else {
+                continue;
+            };
+            if let Some(ranges) = self.ask(&connection, &seed).await {
+                self.apply(&ranges).await;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Says that the table may be old.
+    pub(crate) fn hint(&self) {
+        self.inner.hint.notify_one();
+    }
+
+    async fn connect_cluster(&self) -> Result<(), ConnectError> {
+        let mut failure = None;
+        for seed in self.seeds() {
+            let connection = match Connection::open(&self.inner.config, Some(&seed), self.inner.timeout).await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    failure = Some(error);
+                    continue;
+                }
+            };
+            let answer = connection.send("CLUSTER", vec![FredValue::from_static_str("SLOTS")]).await;
+            let detail = match answer {
+                Ok(answer) => {
+                    self.apply(&read_slots(Value::from_fred(answer), &seed)).await;
+                    if !self.all().is_empty() {
+                        return Ok(());
+                    }
+                    "it belongs to a cluster in which no server serves a slot, or none of those can be reached"
+                        .to_owned()
+                }
+                Err(error) => format!("{}; for a single server the URL starts with redis://", error.details()),
+            };
+            failure = Some(ConnectError::Unsuitable { address: seed.to_string(), detail });
+        }
+        let address = self.inner.config.address();
+        let detail = "there is no host in the URL".to_owned();
+        Err(failure.unwrap_or(ConnectError::Unreachable { address, detail }))
+    }
+
+    async fn ask(&self, connection: &Connection, from: &Address) -> Option<Vec<Range>> {
+        let answer = connection.send("CLUSTER", vec![FredValue::from_static_str("SLOTS")]);
+        let answer = timeout(self.inner.timeout, answer).await.ok()?.ok()?;
+        let ranges = read_slots(Value::from_fred(answer), from);
+        (!ranges.is_empty()).then_some(ranges)
+    }
+
+    /// Connects to primaries that are new, and lets go of those that are none any more.
+    async fn apply(&self, ranges: &[Range]) {
+        let mut shards = self.all();
+        let mut missing: Vec<&Address> = Vec::new();
+        for Range { primary, .. } in ranges {
+            if !missing.contains(&primary) && !shards.iter().any(|shard| shard.address() == primary) {
+                missing.push(primary);
+            }
+        }
+        let opened = join_all(missing.into_iter().map(|address| self.open(address))).await;
+        shards.extend(opened.into_iter().flatten());
+        let table =
+            Table::of_cluster(ranges, |address| shards.iter().find(|shard| shard.address() == address).cloned());
+        if self.read(|old| !old.is_like(&table)) {
+            self.put(table);
+        }
+    }
+
+    async fn open(&self, address: &Address) -> Result<Shard, ConnectError> {
+        let opened = Connection::open(&self.inner.config, Some(address), self.inner.timeout).await;
+        opened.map(|connection| Shard::new(address.clone(), connection)).inspect_err(|error| {
+            tracing::warn!(%address, %error, "no connection to a server of the cluster");
+        })
+    }
+
+    fn seeds(&self) -> Vec<Address> {
+        let hosts = self.inner.config.hosts().iter();
+        hosts.map(|(host, port)| Address { host: host.clone(), port: *port }).collect()
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&Table) -> T) -> T {
+        look(&self.inner.table.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Table)) {
+        change(&mut self.inner.table.write().unwrap_or_else(PoisonError::into_inner));
+        self.inner.version.send_modify(|version| *version += 1);
+    }
+
+    fn put(&self, table: Table) {
+        // The old one goes when the lock is free again: connections may end with it.
+        let mut old = table;
+        self.change(|table| std::mem::swap(table, &mut old));
+    }
+}
+
+fn no_primary(slot: u16) -> FredError {
+    FredError::new(Fred::Cluster, format!("CLUSTERDOWN no primary is known for slot {slot}"))
+}
+
+/// Reads the table anew at each hint and now and then, until the shards are gone.
+async fn keep_fresh(shards: Weak<Inner>, hint: Arc<Notify>) {
+    loop {
+        let hinted = timeout(REFRESH, hint.notified()).await;
+        let Some(inner) = shards.upgrade() else { return };
+        Shards { inner }.refresh().await;
+        if hinted.is_ok() {
+            sleep(PAUSE).await;
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! How much of a long proof is run.
+
+use std::env;
+
+/// The variable that `cargo xtask prove` sets.
+const VARIABLE: &str = "TIDEGATE_PROOF";
+
+/// `full` under `cargo xtask prove`, `reduced` in an ordinary test run: the same code, fewer rounds.
+///
+/// ```
+/// let acquisitions = tidegate_testkit::scale(2_000, 100_000);
+/// # assert!(acquisitions >= 2_000);
+/// ```
+pub fn scale(reduced: usize, full: usize) -> usize {
+    if env::var_os(VARIABLE).is_some_and(|size| size == "full") { full } else { reduced }
+}

@@ -1,0 +1,63 @@
+//! `cargo xtask prove`: the long proofs, by name.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::clock::Stopwatch;
+use crate::step::seconds;
+use crate::tool;
+
+/// A test that shows more the longer it runs.
+struct Proof {
+    name: &'static str,
+    /// What it shows at full size.
+    shows: &'static str,
+    package: &'static str,
+    /// The test's binary and its name there.
+    binary: &'static str,
+    test: &'static str,
+}
+
+const PROOFS: &[Proof] = &[];
+
+/// What the proofs are.
+pub(crate) fn list() -> String {
+    PROOFS.iter().map(|proof| format!("{:<24} {}\n", proof.name, proof.shows)).collect()
+}
+
+/// Runs those whose name contains `wanted`, one after the other.
+pub(crate) fn run(root: &Path, wanted: &str) -> Result<String, String> {
+    let chosen: Vec<&Proof> = PROOFS.iter().filter(|proof| proof.name.contains(wanted)).collect();
+    if chosen.is_empty() {
+        return Err(format!("no proof has `{wanted}` in its name; `cargo xtask prove --list` names them"));
+    }
+    tool::install_missing().map_err(|missing| missing.to_string())?;
+    build(root)?;
+    let mut summary = String::new();
+    for proof in chosen {
+        println!("\n==> {}: {}", proof.name, proof.shows);
+        let stopwatch = Stopwatch::start();
+        let filter = format!("package({}) & binary({}) & test(={})", proof.package, proof.binary, proof.test);
+        let status = Command::new("cargo")
+            .current_dir(root)
+            .env("TIDEGATE_PROOF", "full")
+            .args(["nextest", "run", "--release", "--profile", "prove", "--no-capture", "-p", proof.package, "-E", &filter])
+            .status()
+            .map_err(|error| format!("cargo nextest can't be started: {error}"))?;
+        if !status.success() {
+            return Err(format!("proof `{}` failed; repeat it with: cargo xtask prove {0}", proof.name));
+        }
+        summary.push_str(&format!("{:<24} {}\n", proof.name, seconds(stopwatch.elapsed())));
+    }
+    Ok(summary)
+}
+
+/// The binaries that the proofs drive.
+fn build(root: &Path) -> Result<(), String> {
+    let status = Command::new("cargo")
+        .current_dir(root)
+        .args(["build", "--release", "--workspace", "--bins"])
+        .status()
+        .map_err(|error| format!("cargo can't be started: {error}"))?;
+    if status.success() { Ok(()) } else { Err("the binaries can't be built".to_owned()) }
+}
