@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use fred::types::config::{
     Config as FredConfig, ConnectionConfig, PerformanceConfig, ReconnectPolicy, Server, ServerConfig, TlsConfig,
-    UnresponsiveConfig,
 };
 use fred::types::{Builder, RespVersion};
 
@@ -116,6 +115,11 @@ impl Config {
         hosts.join(",")
     }
 
+    /// Whether it is TLS that is spoken.
+    pub(crate) fn uses_tls(&self) -> bool {
+        self.uses_tls
+    }
+
     /// The hosts and ports of the URL, at least one.
     pub(crate) fn hosts(&self) -> &[(String, u16)] {
         &self.hosts
@@ -159,11 +163,6 @@ impl Config {
             max_command_buffer_len: BUFFER,
             auto_client_setname: true,
             reconnect_on_auth_error: true,
-            unresponsive: UnresponsiveConfig {
-                // A connection that the network swallowed is never closed by the other side.
-                max_timeout: (!timeout.is_zero()).then(|| (timeout * 4).max(Duration::from_secs(2))),
-                interval: Duration::from_millis(500),
-            },
             ..ConnectionConfig::default()
         });
         Ok(builder)

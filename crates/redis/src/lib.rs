@@ -44,22 +44,34 @@
 //!   answered `Disconnected`, as always; whether it ran on the new one is not known.
 
 mod availability;
+mod blocking;
 mod check;
 mod client;
 mod command;
 mod config;
 mod error;
+mod info;
 mod keyspace;
+mod mutex;
+mod scan;
 mod script;
 mod shards;
 mod slot;
+mod slowlog;
+mod tracking;
 mod value;
 
 pub use availability::Availability;
+pub use blocking::BlockingPool;
 pub use client::{Client, Node};
 pub use command::{Arg, Command};
 pub use config::{Config, ConfigError, Role, Topology};
 pub use error::{ConnectError, Error, ErrorKind};
+pub use info::{NodeInfo, Thresholds, Warning};
 pub use keyspace::{KeyGroup, Keyspace, KeyspaceError};
+pub use mutex::Mutex;
+pub use scan::{Scan, escape_glob};
 pub use script::{ClockPrelude, Script};
+pub use slowlog::SlowCommand;
+pub use tracking::{Cause, Notice, Tracking};
 pub use value::Value;

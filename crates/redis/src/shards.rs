@@ -5,6 +5,7 @@
 //! none of the others. So every server has a client of its own here, and `MOVED` and `ASK` are followed here.
 
 mod connection;
+mod failure;
 mod redirect;
 mod table;
 
@@ -20,7 +21,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 pub(crate) use self::connection::Connection;
-use self::redirect::Redirect;
+pub(crate) use self::redirect::Redirect;
 use self::table::{Range, Table, read_slots};
 use crate::config::{Config, Topology};
 use crate::error::ConnectError;
@@ -38,6 +39,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Address {
     pub(crate) host: String,
     pub(crate) port: u16,
+}
+
+impl Address {
+    /// Those of the URL, at least one.
+    fn all(config: &Config) -> Vec<Self> {
+        config.hosts().iter().map(|(host, port)| Self { host: host.clone(), port: *port }).collect()
+    }
 }
 
 impl fmt::Display for Address {
@@ -113,7 +121,7 @@ impl Shards {
             tokio::spawn(keep_fresh(Arc::downgrade(&shards.inner), shards.inner.hint.clone()));
         } else {
             let connection = Connection::open(config, None, timeout).await?;
-            let shard = Shard::new(shards.seeds().remove(0), connection);
+            let shard = Shard::new(Address::all(config).remove(0), connection);
             shards.put(Table::single(shard));
         }
         Ok(shards)
@@ -241,7 +249,7 @@ impl Shards {
             }
         }
         // Everything that was known is gone; the URL may lead somewhere still.
-        for seed in self.seeds() {
+        for seed in Address::all(&self.inner.config) {
             let Ok(connection) = Connection::open(&self.inner.config, Some(&seed), self.inner.timeout).await else {
                 continue;
             };
@@ -260,7 +268,7 @@ impl Shards {
 
     async fn connect_cluster(&self) -> Result<(), ConnectError> {
         let mut failure = None;
-        for seed in self.seeds() {
+        for seed in Address::all(&self.inner.config) {
             let connection = match Connection::open(&self.inner.config, Some(&seed), self.inner.timeout).await {
                 Ok(connection) => connection,
                 Err(error) => {
@@ -317,11 +325,6 @@ impl Shards {
         opened.map(|connection| Shard::new(address.clone(), connection)).inspect_err(|error| {
             tracing::warn!(%address, %error, "no connection to a server of the cluster");
         })
-    }
-
-    fn seeds(&self) -> Vec<Address> {
-        let hosts = self.inner.config.hosts().iter();
-        hosts.map(|(host, port)| Address { host: host.clone(), port: *port }).collect()
     }
 
     fn read<T>(&self, look: impl FnOnce(&Table) -> T) -> T {

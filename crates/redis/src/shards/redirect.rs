@@ -4,7 +4,7 @@ use super::Address;
 
 /// The command did not run here; it is to be sent there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Redirect {
+pub(crate) enum Redirect {
     /// The slot has moved for good.
     Moved { slot: u16, to: Address },
     /// The slot is moving, and its keys that are not here are there already.
@@ -13,7 +13,7 @@ pub(super) enum Redirect {
 
 impl Redirect {
     /// Reads a server's error. `from` is who said it: an empty host means its own.
-    pub(super) fn parse(error: &str, from: &Address) -> Option<Self> {
+    pub(crate) fn parse(error: &str, from: &Address) -> Option<Self> {
         let mut words = error.split_ascii_whitespace();
         let kind = words.next()?;
         if kind != "MOVED" && kind != "ASK" {

@@ -75,7 +75,8 @@ impl Table {
         if self.slots.is_empty() {
             return Some(0);
         }
-        self.slots_of(shard).first().copied()
+        let slot = self.slots.iter().position(|of| of.as_ref().is_some_and(|of| of.is(shard)))?;
+        u16::try_from(slot).ok()
     }
 
     /// The slots of that shard.

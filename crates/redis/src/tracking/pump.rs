@@ -1,0 +1,62 @@
+//! From one connection to the reader.
+
+use std::sync::Arc;
+
+use fred::interfaces::{EventInterface, TrackingInterface};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+use super::{Cause, Notice, Teller};
+use crate::shards::Shard;
+
+/// Forwards the notices of one connection until it is dropped.
+#[derive(Debug)]
+pub(super) struct Pump(JoinHandle<()>);
+
+impl Pump {
+    /// Listens from now on. When the connection is lost or comes back, `complete` is false at once and the heartbeat is
+    /// called early. Notices of keys that begin with `own` are ours.
+    pub(super) fn start(
+        shard: &Shard,
+        own: String,
+        teller: Teller,
+        complete: watch::Sender<bool>,
+        beat: Arc<Notify>,
+    ) -> Self {
+        let fred = shard.connection().fred();
+        let (mut invalidations, mut errors, mut connects) =
+            (fred.invalidation_rx(), fred.error_rx(), fred.reconnect_rx());
+        Self(tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    invalidation = invalidations.recv() => match invalidation {
+                        Ok(invalidation) => {
+                            let keys = invalidation.keys.into_iter().map(fred::types::Key::into_bytes);
+                            keys.filter(|key| !key.starts_with(own.as_bytes())).for_each(|key| teller.tell(Notice::Key(key)));
+                        }
+                        Err(RecvError::Lagged(_)) => teller.forget_everything(Cause::Lagged),
+                        Err(RecvError::Closed) => return,
+                    },
+                    // A receiver of events that lags has missed some, which is an event as well.
+                    event = errors.recv() => match event {
+                        Err(RecvError::Closed) => return,
+                        _ => {
+                            complete.send_if_modified(|complete| std::mem::replace(complete, false));
+                        }
+                    },
+                    event = connects.recv() => match event {
+                        Err(RecvError::Closed) => return,
+                        _ => beat.notify_one(),
+                    },
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

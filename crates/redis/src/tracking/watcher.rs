@@ -1,0 +1,225 @@
+//! The heartbeat.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::types::Value as Fred;
+use futures_util::future::join_all;
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
+
+use super::pump::Pump;
+use super::{Cause, Teller};
+use crate::error::Error;
+use crate::shards::{Connection, Shard, Shards};
+use crate::slot;
+use crate::value::Value;
+
+/// The shortest life of the key that a flush removes. Each heartbeat renews it.
+const EPOCH_LIFE: Duration = Duration::from_secs(60);
+
+/// Keeps every primary tracked.
+pub(super) struct Watcher {
+    shards: Shards,
+    prefixes: Vec<String>,
+    /// What the names of the epoch keys begin with.
+    epochs: String,
+    teller: Teller,
+    complete: watch::Sender<bool>,
+    early: Arc<Notify>,
+    watched: Vec<Watched>,
+    has_begun: bool,
+}
+
+/// One primary.
+struct Watched {
+    shard: Shard,
+    /// One of its slots, and the key in it whose value a flush removes.
+    slot: u16,
+    epoch_key: String,
+    epoch: Option<Bytes>,
+    /// Whether it was tracked once, so that being untracked means that notices were lost.
+    was_tracked: bool,
+    _pump: Pump,
+}
+
+/// What a primary answered.
+struct Answer {
+    was_on: bool,
+    epoch: Bytes,
+}
+
+impl Watcher {
+    pub(super) fn new(shards: Shards, prefixes: Vec<String>, teller: Teller, complete: watch::Sender<bool>) -> Self {
+        // The keys of an installation begin with its name and a colon.
+        let installation = prefixes.first().and_then(|prefix| prefix.split(':').next()).unwrap_or_default();
+        let epochs = format!("{installation}:epoch:");
+        let early = Arc::new(Notify::new());
+        Self { shards, prefixes, epochs, teller, complete, early, watched: Vec::new(), has_begun: false }
+    }
+
+    pub(super) async fn run(mut self, heartbeat: Duration) {
+        let mut changes = self.shards.version();
+        loop {
+            tokio::select! {
+                () = sleep(heartbeat) => {}
+                () = self.early.notified() => {}
+                Ok(()) = changes.changed() => {}
+            }
+            self.beat(heartbeat).await;
+        }
+    }
+
+    /// Looks at every primary, tracks those that are not, and tells what was lost. Returns what failed.
+    pub(super) async fn beat(&mut self, heartbeat: Duration) -> Vec<Error> {
+        let mut lost = self.meet();
+        let life = EPOCH_LIFE.max(heartbeat * 20);
+        let prefixes = &self.prefixes;
+        let asking = self.watched.iter().map(|watched| ask(watched, prefixes, life));
+        let answers = join_all(asking).await;
+        let mut failures = Vec::new();
+        for (watched, answer) in self.watched.iter_mut().zip(answers) {
+            match answer {
+                Ok(answer) => lost = watched.take(answer).or(lost),
+                Err(error) => failures.push(error),
+            }
+        }
+        // Told after everything is tracked: what is read from here on is covered by notices again.
+        if let Some(cause) = lost.filter(|_| self.has_begun) {
+            tracing::info!(%cause, "notices of changed keys may have been lost");
+            self.teller.forget_everything(cause);
+        }
+        self.has_begun = true;
+        let is_complete = failures.is_empty() && !self.watched.is_empty();
+        self.complete.send_if_modified(|complete| std::mem::replace(complete, is_complete) != is_complete);
+        failures
+    }
+
+    /// Brings the list up to the primaries of now.
+    fn meet(&mut self) -> Option<Cause> {
+        let now = self.shards.all();
+        let before = self.watched.len();
+        self.watched.retain(|watched| now.iter().any(|shard| shard.is(&watched.shard)));
+        let mut has_changed = self.watched.len() != before;
+        for shard in now {
+            match self.watched.iter_mut().find(|watched| watched.shard.is(&shard)) {
+                // Its key moved away with the slot; whether it was flushed since, nobody knows.
+                Some(watched) if !self.shards.of(watched.slot).is_some_and(|of| of.is(&shard)) => {
+                    if let Some(slot) = self.shards.slot_of(&shard) {
+                        has_changed = true;
+                        watched.slot = slot;
+                        watched.epoch_key = epoch_key(&self.epochs, slot);
+                        watched.epoch = None;
+                    }
+                }
+                Some(_) => {}
+                None => {
+                    // Without a slot it has no keys yet either.
+                    let Some(slot) = self.shards.slot_of(&shard) else { continue };
+                    has_changed = true;
+                    let (own, teller) = (self.epochs.clone(), self.teller.clone());
+                    let pump = Pump::start(&shard, own, teller, self.complete.clone(), self.early.clone());
+                    let epoch_key = epoch_key(&self.epochs, slot);
+                    self.watched.push(Watched { shard, slot, epoch_key, epoch: None, was_tracked: false, _pump: pump });
+                }
+            }
+        }
+        has_changed.then_some(Cause::TopologyChanged)
+    }
+}
+
+impl Watched {
+    /// Remembers the answer; tells why everything must be forgotten, if so.
+    fn take(&mut self, answer: Answer) -> Option<Cause> {
+        let was_flushed = self.epoch.as_ref().is_some_and(|epoch| *epoch != answer.epoch);
+        let was_lost = self.was_tracked && !answer.was_on;
+        self.epoch = Some(answer.epoch);
+        self.was_tracked = true;
+        if was_flushed {
+            Some(Cause::Flush)
+        } else if was_lost {
+            Some(Cause::Reconnected)
+        } else {
+            None
+        }
+    }
+}
+
+fn epoch_key(epochs: &str, slot: u16) -> String {
+    format!("{epochs}{{{}}}", slot::tag_in(slot))
+}
+
+async fn ask(watched: &Watched, prefixes: &[String], life: Duration) -> Result<Answer, Error> {
+    let connection = watched.shard.connection();
+    let was_on = is_tracked(&send(connection, "CLIENT", vec!["TRACKINGINFO".into()]).await?, prefixes);
+    if !was_on {
+        let mut args = vec!["TRACKING".into(), "ON".into(), "BCAST".into()];
+        for prefix in prefixes {
+            args.push("PREFIX".into());
+            args.push(prefix.as_str().into());
+        }
+        args.push("NOLOOP".into());
+        send(connection, "CLIENT", args).await?;
+    }
+    Ok(Answer { was_on, epoch: read_epoch(connection, &watched.epoch_key, life).await? })
+}
+
+/// The value that stands until the server is flushed; puts one there if there is none.
+async fn read_epoch(connection: &Connection, key: &str, life: Duration) -> Result<Bytes, Error> {
+    let life = Fred::from(i64::try_from(life.as_millis()).unwrap_or(i64::MAX));
+    let get = vec![key.into(), "PX".into(), life.clone()];
+    if let Some(epoch) = send(connection, "GETEX", get.clone()).await?.into_optional_bytes()? {
+        return Ok(epoch);
+    }
+    let epoch = format!("{:016x}", rand::random::<u64>());
+    send(connection, "SET", vec![key.into(), epoch.as_str().into(), "NX".into(), "PX".into(), life]).await?;
+    // Another client may have been faster.
+    send(connection, "GETEX", get).await?.into_bytes()
+}
+
+async fn send(connection: &Connection, name: &'static str, args: Vec<Fred>) -> Result<Value, Error> {
+    connection.send(name, args).await.map(Value::from_fred).map_err(|error| Error::from_fred(&error))
+}
+
+/// Whether the answer to `CLIENT TRACKINGINFO` says that all prefixes are tracked.
+fn is_tracked(info: &Value, prefixes: &[String]) -> bool {
+    let Ok(fields) = info.clone().into_map() else { return false };
+    let texts = |name: &str| -> Vec<String> {
+        let field = fields.iter().find(|(key, _)| key.clone().into_text().is_ok_and(|key| key == name));
+        let values = field.and_then(|(_, values)| values.clone().into_array().ok()).unwrap_or_default();
+        values.into_iter().filter_map(|value| value.into_text().ok()).collect()
+    };
+    let (flags, tracked) = (texts("flags"), texts("prefixes"));
+    flags.iter().any(|flag| flag == "bcast") && prefixes.iter().all(|prefix| tracked.contains(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Value {
+        Value::Bytes(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    fn info(flags: &[&str], prefixes: &[&str]) -> Value {
+        let list = |texts: &[&str]| Value::Array(texts.iter().map(|item| text(item)).collect());
+        let redirect = (text("redirect"), Value::Int(-1));
+        Value::Map(vec![(text("flags"), list(flags)), redirect, (text("prefixes"), list(prefixes))])
+    }
+
+    #[test]
+    fn tracked_means_all_prefixes() {
+        let ours = ["a:".to_owned(), "b:".to_owned()];
+        assert!(is_tracked(&info(&["on", "bcast", "noloop"], &["b:", "a:", "c:"]), &ours));
+        assert!(!is_tracked(&info(&["on", "bcast", "noloop"], &["a:"]), &ours));
+        assert!(!is_tracked(&info(&["off"], &[]), &ours));
+        assert!(!is_tracked(&info(&["on"], &[]), &[]));
+        assert!(!is_tracked(&Value::Nil, &ours));
+    }
+
+    #[test]
+    fn the_epoch_key_lies_in_the_slot() {
+        assert_eq!(slot::slot_of(epoch_key("tidegate:epoch:", 7_000).as_bytes()), 7_000);
+    }
+}

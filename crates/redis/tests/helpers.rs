@@ -1,0 +1,88 @@
+//! The small things: the mutex, walking over keys, what a server says about itself.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{LONG, RedisServer};
+use tidegate_redis::{Client, Command, Config, Mutex, Role, Thresholds, Warning, escape_glob};
+use tidegate_testkit::poll_until;
+
+async fn connect(server: &RedisServer) -> Client {
+    Client::connect(&Config::parse(&server.url()).unwrap(), Role::Cache).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_mutex_has_one_holder_and_only_that_one_releases_it() {
+    let server = RedisServer::start().await;
+    let client = connect(&server).await;
+    let (mine, theirs) = (Mutex::token(), Mutex::token());
+    assert_ne!(mine, theirs);
+    let held = Mutex::try_acquire(&client, "m", &mine, LONG).await.unwrap().unwrap();
+    assert!(Mutex::try_acquire(&client, "m", &theirs, LONG).await.unwrap().is_none());
+    // As after a lost reply: the same holder asks again.
+    assert!(Mutex::try_acquire(&client, "m", &mine, LONG).await.unwrap().is_some());
+    assert!(held.extend(2 * LONG).await.unwrap());
+    let left: u64 = server.cli(&["PTTL", "m"]).await.parse().unwrap();
+    assert!(u128::from(left) > LONG.as_millis(), "{left}");
+
+    server.cli(&["SET", "m", &theirs, "PX", "60000"]).await;
+    assert!(!held.release().await.unwrap() && !held.extend(LONG).await.unwrap());
+    assert_eq!(server.cli(&["GET", "m"]).await, theirs);
+    server.cli(&["DEL", "m"]).await;
+    let held = Mutex::try_acquire(&client, "m", &mine, LONG).await.unwrap().unwrap();
+    assert!(held.release().await.unwrap());
+    assert_eq!(server.cli(&["EXISTS", held.key()]).await, "0");
+}
+
+#[tokio::test]
+async fn a_mutex_expires() {
+    let server = RedisServer::start().await;
+    let client = connect(&server).await;
+    let held = Mutex::try_acquire(&client, "m", "a", Duration::from_millis(50)).await.unwrap().unwrap();
+    let next = poll_until(LONG, async || Mutex::try_acquire(&client, "m", "b", LONG).await.unwrap()).await;
+    assert!(next.unwrap().release().await.unwrap());
+    assert!(!held.release().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_walk_finds_what_matches_and_takes_literals_as_such() {
+    let server = RedisServer::start().await;
+    let client = connect(&server).await;
+    for key in ["a*b:1", "a*b:2", "axb:3", "a*b"] {
+        client.execute(Command::new("SET").key(key).arg("1")).await.unwrap();
+    }
+    let mut keys = Vec::new();
+    let mut scan = client.scan(format!("{}:*", escape_glob("a*b")));
+    while let Some(page) = scan.page().await.unwrap() {
+        keys.extend(page);
+    }
+    keys.sort();
+    assert_eq!(keys, ["a*b:1", "a*b:2"]);
+    assert_eq!(client.unlink(keys).await.unwrap(), 2);
+    assert_eq!(client.unlink(Vec::<&'static str>::new()).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_server_tells_how_it_is() {
+    let server = RedisServer::start_with(&["--maxmemory", "1000000000", "--slowlog-log-slower-than", "0"]).await;
+    let client = connect(&server).await;
+    let earlier = client.info().await.remove(0);
+    assert_eq!(earlier.address, format!("127.0.0.1:{}", server.port()));
+    assert_eq!((earlier.role.as_deref(), earlier.is_append_only), (Some("master"), Some(false)));
+    assert!(earlier.used_memory > Some(0) && earlier.resident_memory > Some(0) && earlier.clients > Some(0));
+    assert_eq!(earlier.max_memory, Some(1_000_000_000));
+    let told = [earlier.rejected_connections, earlier.commands_per_second, earlier.evicted_keys, earlier.hits];
+    assert!(told.iter().all(Option::is_some) && earlier.last_fork.is_some() && earlier.fragmentation.is_some());
+    assert_eq!(earlier.processor_percent, None);
+    let busy = client.execute(Command::new("EVAL").arg("for i = 1, 3000000 do end return 1").arg(0_u32)).await;
+    busy.unwrap();
+    let later = client.info().await.remove(0).since(&earlier);
+    assert!(later.processor_percent > Some(0.0), "{later:?}");
+    assert_eq!(later.warnings(&Thresholds::default().clients(0).processor_percent(1e9)).len(), 1);
+    assert!(matches!(later.warnings(&Thresholds::default().clients(0)).last(), Some(Warning::Clients { .. })));
+
+    let slow = client.slowlog(10).await;
+    assert!(slow.iter().any(|entry| entry.command.starts_with("EVAL")), "{slow:?}");
+    assert!(slow.iter().all(|entry| entry.took >= Duration::from_millis(10)) && slow.len() <= 10, "{slow:?}");
+}

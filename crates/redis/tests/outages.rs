@@ -1,0 +1,146 @@
+//! Lost replies, dead and hung servers: a command runs once, callers are told soon, and service comes back by itself.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{LONG, Proxy, RedisServer};
+use tidegate_redis::{Client, Command, Config, ErrorKind, Role, Script};
+use tidegate_testkit::poll_until;
+use tokio::time::Instant;
+
+const TIMEOUT: Duration = Duration::from_millis(300);
+
+async fn connect(url: &str) -> Client {
+    Client::connect(&Config::parse(url).unwrap().command_timeout(TIMEOUT), Role::Durable).await.unwrap()
+}
+
+fn incr(key: &str) -> Command {
+    Command::new("INCR").key(key)
+}
+
+async fn wait_until_available(client: &Client) {
+    poll_until(LONG, async || client.availability().is_available().then_some(())).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_command_whose_reply_is_lost_runs_once_and_says_so() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::start(server.port()).await;
+    let client = connect(&proxy.url()).await;
+    for round in 1..=5 {
+        wait_until_available(&client).await;
+        proxy.drop_next_reply();
+        let error = client.execute(incr("count")).await.unwrap_err();
+        assert!(error.may_have_run(), "{error:?}");
+        assert_eq!(proxy.swallowed(), round);
+        assert_eq!(server.cli(&["GET", "count"]).await, round.to_string());
+    }
+}
+
+#[tokio::test]
+async fn what_is_idempotent_is_sent_again() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::start(server.port()).await;
+    let config = Config::parse(&proxy.url()).unwrap().command_timeout(Duration::from_secs(5));
+    let client = Client::connect(&config, Role::Durable).await.unwrap();
+    proxy.drop_next_reply();
+    client.execute(Command::new("SET").key("a").arg("1").idempotent()).await.unwrap();
+    assert_eq!(proxy.swallowed(), 1);
+
+    let once =
+        Script::new("once", "redis.call('SET', KEYS[1], ARGV[1]) return redis.call('INCR', KEYS[2])").idempotent();
+    client.run(&once, &["{s}a", "{s}runs"], vec!["1".into()]).await.unwrap();
+    proxy.drop_next_reply();
+    // It ran twice, as one says of an idempotent script that it may.
+    let runs = client.run(&once, &["{s}a", "{s}runs"], vec!["1".into()]).await.unwrap();
+    assert_eq!((runs.as_int(), proxy.swallowed()), (Ok(3), 2));
+}
+
+#[tokio::test]
+async fn a_script_that_is_not_known_is_sent_whole() {
+    let mut server = RedisServer::start().await;
+    let client = connect(&server.url()).await;
+    let add = Script::new("add", "return redis.call('INCRBY', KEYS[1], ARGV[1])");
+    assert_eq!(client.run(&add, &["sum"], vec![2_u64.into()]).await.unwrap().as_int(), Ok(2));
+    assert_eq!(server.cli(&["SCRIPT", "FLUSH"]).await, "OK");
+    assert_eq!(client.run(&add, &["sum"], vec![2_u64.into()]).await.unwrap().as_int(), Ok(4));
+    server.kill9();
+    server.restart().await;
+    poll_until(LONG, async || client.get("sum").await.ok()).await.unwrap();
+    assert_eq!(client.run(&add, &["sum"], vec![2_u64.into()]).await.unwrap().as_int(), Ok(6));
+    let error = client.run(&add, &["a", "b"], Vec::new()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+}
+
+#[tokio::test]
+async fn a_dead_server_is_told_at_once_and_found_again() {
+    let mut server = RedisServer::start().await;
+    let client = connect(&server.url()).await;
+    client.execute(incr("count")).await.unwrap();
+    server.kill9();
+    let begin = Instant::now();
+    assert!(client.execute(incr("count")).await.is_err());
+    assert!(begin.elapsed() < TIMEOUT * 3, "{:?}", begin.elapsed());
+    let begin = Instant::now();
+    for _ in 0..100 {
+        assert_eq!(client.execute(incr("count")).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+    assert!(begin.elapsed() < Duration::from_millis(100), "{:?}", begin.elapsed());
+    server.restart().await;
+    wait_until_available(&client).await;
+    assert_eq!(client.execute(incr("count")).await.unwrap().as_int(), Ok(2));
+}
+
+#[tokio::test]
+async fn a_hung_server_costs_one_time_out() {
+    let mut server = RedisServer::start().await;
+    let client = connect(&server.url()).await;
+    client.execute(incr("count")).await.unwrap();
+    server.hang().await;
+    let begin = Instant::now();
+    assert_eq!(client.execute(incr("count")).await.unwrap_err().kind(), ErrorKind::Timeout);
+    let first = begin.elapsed();
+    assert!(first >= TIMEOUT && first < TIMEOUT * 2, "{first:?}");
+    for _ in 0..20 {
+        let begin = Instant::now();
+        assert_eq!(client.execute(incr("count")).await.unwrap_err().kind(), ErrorKind::Unavailable);
+        assert!(begin.elapsed() < Duration::from_millis(10), "{:?}", begin.elapsed());
+    }
+    server.resume();
+    wait_until_available(&client).await;
+    // The one that timed out ran when the server went on: nobody can take it back.
+    assert_eq!(client.execute(incr("count")).await.unwrap().as_int(), Ok(3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_in_the_process_is_bounded() {
+    let mut server = RedisServer::start().await;
+    let config = Config::parse(&server.url()).unwrap().command_timeout(Duration::from_secs(10));
+    let client = Client::connect(&config, Role::Durable).await.unwrap();
+    server.hang().await;
+    let payload = bytes::Bytes::from(vec![b'x'; 64]);
+    let sending = (0..90_000).map(|number| {
+        let (client, payload) = (client.clone(), payload.clone());
+        tokio::spawn(async move { client.execute(Command::new("SET").key(format!("k{number}")).arg(payload)).await })
+    });
+    let sending: Vec<_> = sending.collect();
+    let mut busy = 0;
+    poll_until(LONG, async || {
+        busy = sending.iter().filter(|task| task.is_finished()).count();
+        (busy > 0).then_some(())
+    })
+    .await
+    .unwrap();
+    server.resume();
+    let mut kinds = std::collections::HashMap::new();
+    for task in sending {
+        let kind = task.await.unwrap().err().map(|error| error.kind());
+        *kinds.entry(kind).or_insert(0_u32) += 1;
+    }
+    assert!(kinds[&Some(ErrorKind::Busy)] > 0 && kinds[&None] > 0, "{kinds:?}");
+    assert!(
+        kinds.keys().all(|kind| matches!(kind, None | Some(ErrorKind::Busy | ErrorKind::Unavailable))),
+        "{kinds:?}"
+    );
+}
