@@ -31,7 +31,7 @@ impl App {
             limiters: Limiters::new(&node.settings, &node.telemetry),
             tenants: Tenants::new(&node.store, &node.cache),
             schedules: Schedules::new(&node.store, &node.cache),
-            producer: Producer::new(Arc::clone(&node.broker) as _),
+            producer: Producer::new(Arc::clone(&node.broker)),
             node,
         }))
     }

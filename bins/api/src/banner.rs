@@ -2,15 +2,17 @@
 
 use std::net::SocketAddr;
 
-use tidegate_app::settings::{InnerWorker, OpenTenants, Settings};
+use tidegate_app::node::Node;
+use tidegate_app::settings::{InnerWorker, OpenTenants};
 
 /// Prints it on standard output; the log goes elsewhere.
 #[expect(clippy::print_stdout, reason = "this is what standard output is for")]
-pub(crate) fn print(address: SocketAddr, settings: &Settings) {
-    println!("{}", text(address, settings));
+pub(crate) fn print(address: SocketAddr, node: &Node) {
+    println!("{}", text(address, node));
 }
 
-fn text(address: SocketAddr, settings: &Settings) -> String {
+fn text(address: SocketAddr, node: &Node) -> String {
+    let settings = &node.settings;
     let worker = match settings.worker {
         InnerWorker::Inner => "jobs run inside this process",
         InnerWorker::None => "jobs run in tidegate-worker processes",
@@ -24,10 +26,14 @@ fn text(address: SocketAddr, settings: &Settings) -> String {
         _ => ("-H 'X-Tenant-Id: acme'", ""),
     };
     let data = settings.data_dir.display();
+    let runs_on = match node.redis() {
+        None => format!("Embedded default: SQLite in {data} (tidegate.db, queue.db), cache and limiters in memory"),
+        Some(redis) => format!("Queue, limits and shared cache on {redis}, tables in {data} (tidegate.db)"),
+    };
     let url = format!("http://{address}");
     format!(
         "Tidegate {version} listens on {url}
-Embedded default: SQLite in {data} (tidegate.db, queue.db), cache and limiters in memory; {worker}.
+{runs_on}; {worker}.
 
 Try{hint}:
   curl -s{admin} {url}/api/tenants --json '{{\"id\":\"acme\",\"name\":\"Acme\",\"tier\":\"enterprise\"}}'

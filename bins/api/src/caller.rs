@@ -90,7 +90,7 @@ pub(crate) async fn admit(app: &App, headers: &HeaderMap, extensions: &Extension
     {
         charged = Some(limits::enforce(api, client).await?);
     }
-    let quota = limits::enforce_tenant(app.limiters(), &tenant)?;
+    let quota = limits::enforce_tenant(app.limiters(), &tenant).await?;
     if let (Some(client), None) = (&client, charged) {
         charged = Some(limits::enforce(api, client).await?);
     }

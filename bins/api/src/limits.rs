@@ -9,8 +9,8 @@ use tidegate_app::settings::{LimitSettings, Settings};
 use tidegate_app::telemetry::Telemetry;
 use tidegate_app::tenant::Tenant;
 use tidegate_ratelimit::{
-    Algorithm, BlockPolicy, CheckError, Decision, FixedWindow, Limiter, MemoryLimiter, Rejection, SlidingWindow,
-    SystemClock, TenantDecision, TenantLimiter, headers,
+    Algorithm, BlockPolicy, CheckError, Decision, FixedWindow, Limiter, MemoryLimiter, MemoryTenantLimiter, Rejection,
+    SlidingWindow, SystemClock, TenantDecision, TenantLimiter, headers,
 };
 
 use crate::problem::Problem;
@@ -29,7 +29,7 @@ pub(crate) struct Limiters {
     /// Anonymous and per-user application requests.
     pub api: Arc<dyn Limiter>,
     /// A tenant's minute, hour and day.
-    pub tenants: Arc<TenantLimiter>,
+    pub tenants: Arc<dyn TenantLimiter>,
 }
 
 impl Limiters {
@@ -37,7 +37,7 @@ impl Limiters {
     pub(crate) fn new(settings: &Settings, telemetry: &Telemetry) -> Self {
         let ddos = limiter("ddos", FixedWindow::new(settings.ddos.quota), &settings.ddos);
         let api = limiter("api", SlidingWindow::new(settings.api.quota), &settings.api);
-        let tenants = Arc::new(TenantLimiter::new(SystemClock::default(), MAX_TENANTS));
+        let tenants: Arc<dyn TenantLimiter> = Arc::new(MemoryTenantLimiter::new(SystemClock::default(), MAX_TENANTS));
         for (name, limiter) in [("ddos", &ddos), ("api", &api)] {
             let limiter = Arc::clone(limiter);
             telemetry.watch_limiter(name, move || limiter.stats());
@@ -89,9 +89,9 @@ pub(crate) async fn enforce(limiter: &dyn Limiter, key: &str) -> Result<Decision
 /// # Errors
 ///
 /// 429 when one of its windows is used up.
-pub(crate) fn enforce_tenant(limiters: &Limiters, tenant: &Tenant) -> Result<TenantDecision, Problem> {
-    let decision =
-        limiters.tenants.check(tenant.id.as_str(), tenant.plan.limits(), 1).map_err(|error| undecided(&error))?;
+pub(crate) async fn enforce_tenant(limiters: &Limiters, tenant: &Tenant) -> Result<TenantDecision, Problem> {
+    let decision = limiters.tenants.check(tenant.id.as_str(), tenant.plan.limits(), 1).await;
+    let decision = decision.map_err(|error| undecided(&error))?;
     if decision.allowed {
         return Ok(decision);
     }
@@ -112,11 +112,16 @@ fn refusal(limiter: &str, wait: u64) -> Problem {
     Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", detail).with("limiter", limiter)
 }
 
-fn undecided(error: &CheckError) -> Problem {
+/// The answer where a limiter has none.
+pub(crate) fn undecided(error: &CheckError) -> Problem {
     match error {
         CheckError::Full { .. } => {
             tracing::warn!(%error, "a limiter is full of blocked keys");
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "too many clients are blocked; try again later")
+        }
+        CheckError::Store(error) if error.is_transient() => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the request can't be counted now")
+                .try_again_later()
         }
         other => Problem::internal(other),
     }

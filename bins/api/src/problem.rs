@@ -87,7 +87,7 @@ impl Problem {
     /// the client.
     pub(crate) fn internal(error: &(dyn Error + 'static)) -> Self {
         if passes(error) {
-            let detail = "a database is too busy or its disk full; try again later";
+            let detail = "a store is away, too busy or full; try again later";
             return Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
                 .try_again_later()
                 .caused_by(error);

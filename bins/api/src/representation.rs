@@ -11,7 +11,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use tidegate_cache::{Read, Source};
+use tidegate_cache::{Codec, CodecError, Read, Source};
 
 use crate::problem::Problem;
 
@@ -40,6 +40,29 @@ impl Representation {
     /// Bytes that it takes in the cache.
     pub(crate) fn weight(&self) -> usize {
         self.body.len() + self.etag.len() + size_of::<Self>()
+    }
+}
+
+/// What lies in the shared cache: the length of the ETag, the ETag, the body; nothing at all for `None`.
+pub(crate) struct RepresentationCodec;
+
+impl Codec<Option<Representation>> for RepresentationCodec {
+    fn version(&self) -> u8 {
+        1
+    }
+
+    fn encode(&self, representation: &Option<Representation>) -> Result<Vec<u8>, CodecError> {
+        let Some(Representation { body, etag }) = representation else { return Ok(Vec::new()) };
+        let length = u8::try_from(etag.len()).map_err(CodecError::failed)?;
+        Ok([&[length], etag.as_bytes(), body].concat())
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<Option<Representation>, CodecError> {
+        let Some((length, rest)) = bytes.split_first() else { return Ok(None) };
+        let (etag, body) =
+            rest.split_at_checked(usize::from(*length)).ok_or_else(|| CodecError::failed("the ETag is cut off"))?;
+        let etag = HeaderValue::from_bytes(etag).map_err(CodecError::failed)?;
+        Ok(Some(Representation { body: Bytes::copy_from_slice(body), etag }))
     }
 }
 
@@ -84,6 +107,7 @@ pub(crate) fn respond(
 fn cache_status(read: &Read<Option<Representation>>) -> HeaderValue {
     match read.source {
         Source::Hit => HeaderValue::try_from(format!("tidegate; hit; ttl={}", read.fresh_for.as_secs())).unwrap_or(HIT),
+        Source::Shared => HeaderValue::from_static("tidegate; hit; detail=shared"),
         Source::Stale => HeaderValue::from_static("tidegate; hit; ttl=-1; detail=stale"),
         Source::Collapsed => HeaderValue::from_static("tidegate; fwd=uri-miss; collapsed"),
         Source::Loaded if read.stored => HeaderValue::from_static("tidegate; fwd=uri-miss; stored"),
@@ -110,6 +134,17 @@ mod tests {
         let one = Representation::of(&"a").unwrap();
         assert_eq!(one.etag, Representation::of(&"a").unwrap().etag);
         assert_ne!(one.etag, Representation::of(&"b").unwrap().etag);
+    }
+
+    #[test]
+    fn the_shared_cache_gives_back_what_it_got() {
+        let codec = RepresentationCodec;
+        assert!(codec.decode(&codec.encode(&None).unwrap()).unwrap().is_none());
+        let one = Representation::of(&"a").unwrap();
+        let bytes = codec.encode(&Some(one.clone())).unwrap();
+        let again = codec.decode(&bytes).unwrap().unwrap();
+        assert_eq!((&again.body, &again.etag), (&one.body, &one.etag));
+        assert!(codec.decode(&bytes[..10]).is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tidegate_cache::{Fill, LoadError, Read, TieredCache, TtlClass, TypedCache};
 use uuid::Uuid;
 
 use crate::problem::Problem;
-use crate::representation::Representation;
+use crate::representation::{Representation, RepresentationCodec};
 
 /// Cached reads of schedules and of pages of them.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ enum LoadFailure {
 impl Schedules {
     /// Reads through `cache` from `store`.
     pub(crate) fn new(store: &Store, cache: &TieredCache) -> Self {
-        Self { store: store.clone(), representations: cache.typed(TtlClass::SCHEDULE).weigh(weight) }
+        Self { store: store.clone(), representations: cache.typed_with_codec(TtlClass::SCHEDULE, RepresentationCodec).weigh(weight) }
     }
 
     /// One schedule of a tenant, `None` inside where it has none of that id.

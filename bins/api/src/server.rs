@@ -47,7 +47,7 @@ async fn serve_node(
     let router = routes::router(&App::new(Arc::clone(node)), probes.clone());
     let stop = CancellationToken::new();
     let serving = tokio::spawn(serve(listener, router, http, stop.clone()));
-    banner::print(address, &node.settings);
+    banner::print(address, node);
     tracing::info!(%address, "serving");
     if !node.settings.trusted_proxies.is_empty() && node.settings.tokens.admin.is_none() {
         tracing::warn!("behind a proxy, operations want a token: set TIDEGATE_ADMIN_TOKEN, or they stay closed");

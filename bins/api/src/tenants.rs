@@ -6,7 +6,7 @@ use std::time::Duration;
 use tidegate_app::cache_keys;
 use tidegate_app::store::{Store, StoreError};
 use tidegate_app::tenant::{KeyDigest, Tenant, TenantId};
-use tidegate_cache::{Fill, LoadError, TieredCache, TtlClass, TypedCache};
+use tidegate_cache::{Codec, CodecError, Fill, LoadError, TieredCache, TtlClass, TypedCache};
 
 use crate::problem::Problem;
 
@@ -29,7 +29,9 @@ impl Tenants {
     pub(crate) fn new(store: &Store, cache: &TieredCache) -> Self {
         let weight =
             |tenant: &Option<Arc<Tenant>>| tenant.as_ref().map_or(0, |tenant| tenant.name.len() + size_of::<Tenant>());
-        Self { store: store.clone(), tenants: cache.typed(TENANT).weigh(weight), keys: cache.typed(TENANT) }
+        // Whose a key is stays in this process: Redis needs no list of the digests in use.
+        let tenants = cache.typed_with_codec(TENANT, TenantCodec).weigh(weight);
+        Self { store: store.clone(), tenants, keys: cache.typed(TENANT) }
     }
 
     /// The tenant of that id.
@@ -72,6 +74,24 @@ impl Tenants {
             })
             .await?;
         Ok(read.value.as_ref().clone())
+    }
+}
+
+/// What lies in the shared cache: JSON.
+struct TenantCodec;
+
+impl Codec<Option<Arc<Tenant>>> for TenantCodec {
+    fn version(&self) -> u8 {
+        1
+    }
+
+    fn encode(&self, tenant: &Option<Arc<Tenant>>) -> Result<Vec<u8>, CodecError> {
+        serde_json::to_vec(&tenant.as_deref()).map_err(CodecError::failed)
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<Option<Arc<Tenant>>, CodecError> {
+        let tenant: Option<Tenant> = serde_json::from_slice(bytes).map_err(CodecError::failed)?;
+        Ok(tenant.map(Arc::new))
     }
 }
 

@@ -34,7 +34,7 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
 async fn work(node: &Arc<Node>, listener: Option<TcpListener>, shutdown: CancellationToken) -> Result<(), StartError> {
     let worker = node.worker()?;
     let probes = Probes::new(Arc::clone(node));
-    announce(&node.settings, listener.as_ref());
+    announce(node, listener.as_ref());
     // Probes are answered to the end of the last job: who can't see that the process drains takes it for dead.
     let stop = CancellationToken::new();
     let answering = listener.map(|listener| tokio::spawn(probes.clone().serve(listener, stop.clone())));
@@ -67,9 +67,13 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 }
 
 #[expect(clippy::print_stdout, reason = "for the person who started it; the log goes to standard error")]
-fn announce(settings: &Settings, listener: Option<&TcpListener>) {
-    let data = settings.data_dir.display();
-    println!("Tidegate {} works on the queues in {data}", env!("CARGO_PKG_VERSION"));
+fn announce(node: &Node, listener: Option<&TcpListener>) {
+    let data = node.settings.data_dir.display();
+    let queues = match node.redis() {
+        None => format!("in {data}"),
+        Some(redis) => format!("on {redis}, tables in {data}"),
+    };
+    println!("Tidegate {} works on the queues {queues}", env!("CARGO_PKG_VERSION"));
     if let Some(address) = listener.and_then(|listener| listener.local_addr().ok()) {
         println!("Probes and metrics at http://{address}");
     }

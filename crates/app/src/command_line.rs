@@ -78,7 +78,7 @@ fn environment_help() -> String {
         text.push_str(&format!("  {:<34} {}{default}\n", setting.variable, setting.meaning));
     }
     text.push_str(
-        "\nExit codes: 0 ended well, 1 other failure, 2 settings, 3 data directory or database, 4 address in use",
+        "\nExit codes: 0 ended well, 1 other failure, 2 settings, 3 data directory or database, 4 address in use, 5 Redis",
     );
     text
 }

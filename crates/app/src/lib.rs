@@ -9,6 +9,7 @@ pub mod import;
 pub mod jobs;
 pub mod node;
 pub mod probes;
+pub mod redis;
 pub mod schedule;
 pub mod serve;
 pub mod settings;

@@ -6,16 +6,19 @@ use std::sync::Arc;
 
 use tidegate_cache::{Capacity, TieredCache};
 use tidegate_queue::{
-    Broker, BrokerError, BuildError, Job, QueueOptions, SqliteBroker, SqliteOptions, Worker, WorkerError,
+    Broker, BrokerError, BuildError, Job, QueueOptions, RedisBroker, RedisOptions, SqliteBroker, SqliteOptions, Worker,
+    WorkerError,
 };
+use tidegate_redis::{BlockingPool, Role};
 use tokio_util::sync::CancellationToken;
 
-use crate::jobs::{ImportHandler, ImportSchedules, Pace};
+use crate::jobs::{ImportHandler, ImportSchedules, Pace, QUEUES};
+use crate::redis::{self, Redis};
 use crate::settings::{Settings, SettingsError};
 use crate::spool::Spool;
 use crate::spool_sweep::Sweep;
 use crate::store::{self, Coherence, Store};
-use crate::telemetry::{CacheLatency, Telemetry};
+use crate::telemetry::{CacheLatency, Telemetry, Watched};
 
 /// Everything that routes and jobs work on.
 pub struct Node {
@@ -28,11 +31,13 @@ pub struct Node {
     /// What keeps the cache true to other processes' commits.
     pub coherence: Coherence,
     /// The jobs.
-    pub broker: Arc<SqliteBroker>,
+    pub broker: Arc<dyn Broker>,
     /// Uploads on their way to a job.
     pub spool: Spool,
     /// Figures and health.
     pub telemetry: Arc<Telemetry>,
+    redis: Option<Redis>,
+    queue_file: Option<Arc<SqliteBroker>>,
     background: CancellationToken,
 }
 
@@ -55,6 +60,9 @@ pub enum StartError {
     /// The queue's database can't be used.
     #[error(transparent)]
     Queue(#[from] tidegate_queue::OpenError),
+    /// Redis can't be used.
+    #[error(transparent)]
+    Redis(#[from] redis::Unusable),
     /// The spool can't be used.
     #[error("spool in {path} can't be used: {source}", path = path.display())]
     Spool {
@@ -85,10 +93,13 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// Exit code of the process: 2 for settings, 3 for data that can't be used, 4 for the address, 1 for the rest.
+    /// Exit code of the process: 2 for settings, 3 for data that can't be used, 4 for the address, 5 for Redis, 1 for the
+    /// rest.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Settings(_) => 2,
+            Self::Redis(error) if error.is_a_setting() => 2,
+            Self::Redis(_) => 5,
             Self::Store(_) | Self::Queue(_) | Self::Spool { .. } => 3,
             Self::Listen { .. } => 4,
             Self::Worker(_) | Self::Ended(_) | Self::System(_) => 1,
@@ -97,25 +108,36 @@ impl StartError {
 }
 
 impl Node {
-    /// Opens both databases and starts what runs beside requests and jobs.
+    /// Opens the databases, connects to Redis where it is set, and starts what runs beside requests and jobs.
     ///
     /// # Errors
     ///
-    /// When the data directory or a file in it can't be used.
+    /// When the data directory or a file in it can't be used, or Redis can't. Nothing is written to the directory then.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let background = CancellationToken::new();
+        let redis = match &settings.redis {
+            Some(redis) => Some(Redis::connect(redis).await?),
+            None => None,
+        };
         let cache_latency = Arc::new(CacheLatency::default());
         let cache = TieredCache::builder()
             .capacity(Capacity::Bytes(settings.cache_size))
             .observer(Arc::clone(&cache_latency) as _)
             .build();
         let (store, coherence) = Store::open(&settings.database_path(), cache.clone(), background.clone()).await?;
-        let broker = Arc::new(SqliteBroker::open(&settings.queue_path(), SqliteOptions::default()).await?);
+        let (broker, queue_file) = open_jobs(&settings, redis.as_ref()).await?;
         let spool = Spool::open(&settings.data_dir)
             .await
             .map_err(|source| StartError::Spool { path: settings.data_dir.clone(), source })?;
-        let telemetry = Telemetry::start(cache.clone(), cache_latency, Arc::clone(&broker) as _, background.clone());
-        Ok(Self { settings, cache, store, coherence, broker, spool, telemetry, background })
+        let watched =
+            Watched { cache: cache.clone(), cache_latency, broker: Arc::clone(&broker), redis: redis.clone() };
+        let telemetry = Telemetry::start(watched, background.clone());
+        Ok(Self { settings, cache, store, coherence, broker, spool, telemetry, redis, queue_file, background })
+    }
+
+    /// Redis, where this node uses it.
+    pub fn redis(&self) -> Option<&Redis> {
+        self.redis.as_ref()
     }
 
     /// The worker of this process, with every handler; it serves once it is run.
@@ -128,7 +150,7 @@ impl Node {
         let sweep = Sweep {
             spool: self.spool.clone(),
             store: self.store.clone(),
-            broker: Arc::clone(&self.broker) as _,
+            broker: Arc::clone(&self.broker),
             upload_timeout: self.settings.http.upload_timeout,
         };
         tokio::spawn(sweep.run(self.background.clone()));
@@ -138,7 +160,7 @@ impl Node {
             pace: Pace { chunk: queue.import_chunk, pause: queue.import_pause },
             max_rejects: queue.import_max_rejects,
         };
-        let worker = Worker::builder(Arc::clone(&self.broker) as _)
+        let worker = Worker::builder(Arc::clone(&self.broker))
             .queue(
                 ImportSchedules::QUEUE,
                 QueueOptions::new().concurrency(queue.import_concurrency).timeout(queue.import_timeout),
@@ -159,12 +181,35 @@ impl Node {
         self.broker.counts(ImportSchedules::QUEUE).await.map(|_| ())
     }
 
-    /// Ends what runs in the background and closes the databases.
+    /// Ends what runs in the background, closes the databases and the connections.
     pub async fn stop(&self) {
         self.background.cancel();
         // One after the other: of connections that close at the same time, none folds the log into the file.
         self.coherence.ended().await;
         self.store.close().await;
-        self.broker.close().await;
+        if let Some(broker) = &self.queue_file {
+            broker.close().await;
+        }
+        if let Some(redis) = &self.redis {
+            redis.close();
+        }
     }
+}
+
+/// The broker; beside it, where it is a file, what has to be closed.
+async fn open_jobs(
+    settings: &Settings,
+    redis: Option<&Redis>,
+) -> Result<(Arc<dyn Broker>, Option<Arc<SqliteBroker>>), StartError> {
+    let Some(redis) = redis else {
+        let broker = Arc::new(SqliteBroker::open(&settings.queue_path(), SqliteOptions::default()).await?);
+        return Ok((Arc::clone(&broker) as _, Some(broker)));
+    };
+    let partitions = settings.queue.partitions;
+    // A worker waits for each partition of each queue on a connection of its own.
+    let connections = u32::from(partitions) * u32::try_from(QUEUES.len()).unwrap_or(u32::MAX);
+    let pool = BlockingPool::new(redis.queue().config(), Role::Durable, connections);
+    let options = RedisOptions::new().partitions(partitions);
+    let broker = RedisBroker::connect(redis.queue().clone(), pool, redis.keyspace().clone(), options);
+    Ok((Arc::new(broker), None))
 }

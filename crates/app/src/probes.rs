@@ -66,11 +66,17 @@ async fn ready(State(probes): State<Probes>) -> Result<&'static str, NoAnswer> {
         return Err(NoAnswer("shutting down\n"));
     }
     // Both at once, so that the patience with them is one.
-    tokio::try_join!(
+    let (database, jobs) = tokio::join!(
         in_time(probes.node.store.ping(), "the database does not answer\n"),
         in_time(probes.node.broker_answers(), "the job store does not answer\n"),
-    )?;
-    Ok("ready\n")
+    );
+    database?;
+    match (probes.node.redis(), jobs) {
+        (None, jobs) => jobs.map(|()| "ready\n"),
+        (Some(redis), Ok(())) if redis.is_available() => Ok("ready\n"),
+        // All nodes lack it together: who sent nobody to any of them would turn away all that is served without it.
+        (Some(_), _) => Ok("ready, degraded: Redis does not answer; limits and cache are this process's own, jobs wait\n"),
+    }
 }
 
 /// 503, and why.

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tidegate_ratelimit::{Quota, TrustedProxies};
+use tidegate_redis::Keyspace;
 
 pub use catalogue::{CATALOGUE, Setting};
 pub use raw::{RawSettings, Source};
@@ -85,9 +86,31 @@ pub struct HttpSettings {
     pub drain_timeout: Duration,
 }
 
+/// Redis, where it is used.
+#[derive(Debug, Clone)]
+pub struct RedisSettings {
+    /// Where it is.
+    pub servers: RedisServers,
+    /// The keys of this installation.
+    pub keyspace: Keyspace,
+}
+
+/// Where Redis is, and how long it may take to answer.
+#[derive(Debug, Clone)]
+pub struct RedisServers {
+    /// For the queue.
+    pub queue: tidegate_redis::Config,
+    /// For the limits: the same server, with less patience.
+    pub limits: tidegate_redis::Config,
+    /// For the cache, where it has a server of its own.
+    pub cache: Option<tidegate_redis::Config>,
+}
+
 /// How jobs are run.
 #[derive(Debug, Clone, Copy)]
 pub struct QueueSettings {
+    /// Slots of a cluster over which one queue is spread, on Redis.
+    pub partitions: u16,
     /// Imports that one process runs at a time.
     pub import_concurrency: usize,
     /// How long a job stays a dead worker's before another takes it.
@@ -133,6 +156,8 @@ pub struct Settings {
     pub ddos: LimitSettings,
     /// The limiter of anonymous and per-user requests.
     pub api: LimitSettings,
+    /// Redis, where queue, limits and the shared tier of the cache lie on it.
+    pub redis: Option<RedisSettings>,
     /// How jobs are run.
     pub queue: QueueSettings,
 }
@@ -143,7 +168,7 @@ impl Settings {
         self.data_dir.join("tidegate.db")
     }
 
-    /// Path of the database with the jobs.
+    /// Path of the database with the jobs, where they are not on Redis.
     pub fn queue_path(&self) -> PathBuf {
         self.data_dir.join("queue.db")
     }

@@ -4,6 +4,8 @@ mod cache_latency;
 mod exposition;
 mod logging;
 mod pulse;
+mod redis;
+mod redis_figures;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,9 +15,13 @@ use tidegate_queue::Broker;
 use tidegate_ratelimit::LimiterStats;
 use tokio_util::sync::CancellationToken;
 
+use crate::redis::Redis;
+use redis::RedisWatch;
+
 pub use cache_latency::CacheLatency;
 pub use exposition::CONTENT_TYPE;
 pub use logging::init as init_logging;
+pub use redis::{RedisReport, RedisServer, RedisSlowCommand, RedisUse};
 
 /// The figures of one process, and the verdict on them.
 pub struct Telemetry {
@@ -25,6 +31,7 @@ pub struct Telemetry {
     cache: TieredCache,
     cache_latency: Arc<CacheLatency>,
     broker: Arc<dyn Broker>,
+    redis: Option<Arc<RedisWatch>>,
     limiters: Mutex<Vec<LimiterSource>>,
 }
 
@@ -37,14 +44,30 @@ impl std::fmt::Debug for Telemetry {
     }
 }
 
+/// What is told of.
+#[derive(Clone)]
+pub struct Watched {
+    /// The cache.
+    pub cache: TieredCache,
+    /// How long its lookups take.
+    pub cache_latency: Arc<CacheLatency>,
+    /// The jobs.
+    pub broker: Arc<dyn Broker>,
+    /// Redis, where the node uses it.
+    pub redis: Option<Redis>,
+}
+
+impl std::fmt::Debug for Watched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watched").field("redis", &self.redis).finish_non_exhaustive()
+    }
+}
+
 impl Telemetry {
-    /// Starts the pulse, which files the figures of each second and judges them, until `shutdown`.
-    pub fn start(
-        cache: TieredCache,
-        cache_latency: Arc<CacheLatency>,
-        broker: Arc<dyn Broker>,
-        shutdown: CancellationToken,
-    ) -> Arc<Self> {
+    /// Starts the pulse, which files the figures of each second and judges them, and the watch over Redis, until
+    /// `shutdown`.
+    pub fn start(watched: Watched, shutdown: CancellationToken) -> Arc<Self> {
+        let Watched { cache, cache_latency, broker, redis } = watched;
         let registry = Registry::builder().build();
         let monitor = Mutex::new(HealthMonitor::new(registry.health_config()));
         let telemetry = Arc::new(Self {
@@ -54,8 +77,12 @@ impl Telemetry {
             cache,
             cache_latency,
             broker,
+            redis: redis.map(RedisWatch::new),
             limiters: Mutex::new(Vec::new()),
         });
+        if let Some(redis) = &telemetry.redis {
+            tokio::spawn(Arc::clone(redis).run(shutdown.clone()));
+        }
         tokio::spawn(pulse::run(Arc::clone(&telemetry), shutdown));
         telemetry
     }
@@ -73,6 +100,11 @@ impl Telemetry {
     /// How long lookups in the cache took, on a sample of them.
     pub fn cache_latency(&self) -> Snapshot {
         self.cache_latency.snapshot()
+    }
+
+    /// Redis as it was seen last; `None` on the embedded default.
+    pub fn redis(&self) -> Option<RedisReport> {
+        self.redis.as_deref().map(RedisWatch::report)
     }
 
     /// The latest verdict; `None` in the first moments.

@@ -59,7 +59,7 @@ impl fmt::Display for TenantId {
 }
 
 /// A customer of the application, with the limits that bind it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tenant {
     /// Its name in paths and keys.
     pub id: TenantId,
@@ -73,11 +73,27 @@ pub struct Tenant {
 }
 
 /// A tier, the tenant's own limits over it, and what comes of both.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "PlanParts")]
 pub struct Plan {
     tier: Tier,
     overrides: Overrides,
     limits: TierLimits,
+}
+
+/// What a plan is made of; the limits follow from it.
+#[derive(Deserialize)]
+struct PlanParts {
+    tier: Tier,
+    overrides: Overrides,
+}
+
+impl TryFrom<PlanParts> for Plan {
+    type Error = QuotaError;
+
+    fn try_from(parts: PlanParts) -> Result<Self, QuotaError> {
+        Self::try_new(parts.tier, parts.overrides)
+    }
 }
 
 impl Plan {

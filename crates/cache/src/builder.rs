@@ -9,6 +9,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::event::Observer;
 use crate::fence::Fence;
 use crate::flight::FlightTable;
+#[cfg(feature = "redis")]
+use crate::l2::{self, L2, RedisTier};
 use crate::memory::{Capacity, Memory};
 use crate::sweep::{self, Bell};
 use crate::tiered::{TieredCache, Tiers};
@@ -23,6 +25,8 @@ pub struct TieredCacheBuilder {
     observer: Option<Arc<dyn Observer>>,
     clock: Arc<dyn Clock>,
     sweep_every: Duration,
+    #[cfg(feature = "redis")]
+    l2: Option<RedisTier>,
 }
 
 impl Default for TieredCacheBuilder {
@@ -32,6 +36,8 @@ impl Default for TieredCacheBuilder {
             observer: None,
             clock: Arc::new(SystemClock::new()),
             sweep_every: Duration::from_secs(30),
+            #[cfg(feature = "redis")]
+            l2: None,
         }
     }
 }
@@ -61,9 +67,23 @@ impl TieredCacheBuilder {
         self
     }
 
-    /// Builds the cache and starts the thread of its sweeper.
+    /// A tier behind L1 that processes share, for handles with a codec
+    /// ([`TieredCache::typed_with_codec`]).
+    #[cfg(feature = "redis")]
+    pub fn l2(mut self, tier: RedisTier) -> Self {
+        self.l2 = Some(tier);
+        self
+    }
+
+    /// Builds the cache and starts the thread of its sweeper. With an L2 also the task that follows its changes.
+    ///
+    /// # Panics
+    ///
+    /// With an L2, when there is no tokio runtime here.
     pub fn build(self) -> TieredCache {
         let bell = Arc::new(Bell::default());
+        #[cfg(feature = "redis")]
+        let l2 = self.l2.map(|tier| L2::new(tier, Arc::clone(&self.clock), self.observer.clone()));
         let tiers = Arc::new(Tiers {
             memory: Memory::new(self.capacity),
             flights: FlightTable::new(),
@@ -72,7 +92,13 @@ impl TieredCacheBuilder {
             clock: self.clock,
             observer: self.observer,
             bell: Arc::clone(&bell),
+            #[cfg(feature = "redis")]
+            l2,
         });
+        #[cfg(feature = "redis")]
+        if tiers.l2.is_some() {
+            tokio::spawn(l2::follow(Arc::downgrade(&tiers)));
+        }
         sweep::start(Arc::downgrade(&tiers), bell, self.sweep_every);
         TieredCache { tiers }
     }

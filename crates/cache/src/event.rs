@@ -1,5 +1,6 @@
 //! Events, for whoever connects the cache to metrics and logs.
 
+use std::error::Error;
 use std::time::Duration;
 
 use crate::key::Key;
@@ -26,7 +27,8 @@ pub enum Event<'a> {
         tier: &'static str,
         /// What it held.
         outcome: LookupOutcome,
-        /// How long it took; measured on one lookup in 64 or so, because measuring costs more than looking.
+        /// How long it took; in L1 measured on one lookup in 64 or so, because measuring costs more than looking, in L2
+        /// on every one.
         latency: Option<Duration>,
     },
     /// A load ended.
@@ -48,6 +50,24 @@ pub enum Event<'a> {
         key: &'a Key,
         /// The type that the reader asked for.
         expected: &'static str,
+    },
+    /// A tier that other processes share could not do a step, or not in time. The read or invalidation went on without it.
+    TierFailed {
+        /// The tier, such as `l2`.
+        tier: &'static str,
+        /// What it was asked to do, such as `look` or `invalidate`.
+        operation: &'static str,
+        /// Why it could not.
+        error: &'a (dyn Error + 'static),
+    },
+    /// A value could not be written as bytes, or bytes were no value; answered as a miss of L2.
+    CodecFailed {
+        /// Class of the reader.
+        class: &'static str,
+        /// The key.
+        key: &'a Key,
+        /// Why.
+        error: &'a (dyn Error + 'static),
     },
     /// Something was invalidated.
     Invalidated {
@@ -93,7 +113,7 @@ pub enum LoadResult {
 }
 
 /// What was invalidated.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Scope<'a> {
     /// One key.
@@ -102,6 +122,8 @@ pub enum Scope<'a> {
     Tag(&'a Tag),
     /// All keys that match.
     Pattern(&'a Pattern),
+    /// All entries of this class whose key matches.
+    PatternOf(&'a str, &'a Pattern),
     /// All entries of this class.
     Class(&'a str),
     /// Everything.

@@ -3,6 +3,8 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::pin::pin;
+#[cfg(feature = "redis")]
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
@@ -11,6 +13,7 @@ use crate::class::ClassId;
 use crate::fence::Generation;
 use crate::key::Key;
 use crate::pattern::Pattern;
+use crate::read::Source;
 use crate::slot::Slot;
 use crate::text::Prehashed;
 
@@ -32,7 +35,7 @@ impl Kind {
 /// How a load ended, for everyone who waited.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    Loaded { slot: Slot, stored: bool },
+    Loaded { slot: Slot, stored: bool, source: Source },
     Failed(Arc<dyn Any + Send + Sync>),
     Panicked,
     Aborted,
@@ -48,11 +51,28 @@ pub(crate) struct Flight {
     pub(crate) since: Generation,
     outcome: OnceLock<Outcome>,
     ended: Notify,
+    /// How often others changed the key in L2 meanwhile, or this process itself.
+    #[cfg(feature = "redis")]
+    noticed: AtomicU64,
 }
 
 impl Flight {
     pub(crate) fn new(kind: Kind, class: ClassId, since: Generation) -> Arc<Self> {
-        Arc::new(Self { kind, class, since, outcome: OnceLock::new(), ended: Notify::new() })
+        Arc::new(Self {
+            kind,
+            class,
+            since,
+            outcome: OnceLock::new(),
+            ended: Notify::new(),
+            #[cfg(feature = "redis")]
+            noticed: AtomicU64::new(0),
+        })
+    }
+
+    /// How many notices of a change of its key came since it started.
+    #[cfg(feature = "redis")]
+    pub(crate) fn noticed(&self) -> u64 {
+        self.noticed.load(Ordering::SeqCst)
     }
 
     /// Publishes the outcome and wakes everyone. Only the first call counts.
@@ -142,6 +162,16 @@ impl FlightTable {
         let mut shard = self.shard(key);
         shard.remove(key);
         change()
+    }
+
+    /// Tells every load of the key that it was changed in L2, then calls `look` under the lock under which fills are made.
+    #[cfg(feature = "redis")]
+    pub(crate) fn notice<T>(&self, key: &Key, look: impl FnOnce() -> T) -> T {
+        let shard = self.shard(key);
+        for flight in shard.get(key).into_iter().flatten() {
+            flight.noticed.fetch_add(1, Ordering::SeqCst);
+        }
+        look()
     }
 
     /// Fences every load whose key matches.

@@ -19,7 +19,7 @@
 //! let read = schedules.get_or_load(&key, load).await?;
 //! assert_eq!(*read.value, "from SQL");
 //!
-//! cache.invalidate(&Touched::new().tag(&tenant)); // after the commit of a write
+//! cache.invalidate(&Touched::new().tag(&tenant)).await?; // after the commit of a write
 //! assert!(schedules.get(&key).into_value().is_none());
 //! # Ok(())
 //! # }
@@ -51,13 +51,18 @@
 mod builder;
 mod class;
 mod clock;
+#[cfg(feature = "redis")]
+mod codec;
 mod event;
 mod fence;
 mod fill;
 mod flight;
 mod key;
+#[cfg(feature = "redis")]
+mod l2;
 mod load;
 mod memory;
+mod owed;
 mod pattern;
 mod read;
 mod slot;
@@ -73,10 +78,15 @@ mod typed;
 
 pub use builder::TieredCacheBuilder;
 pub use clock::{Clock, ManualClock, SystemClock};
+#[cfg(feature = "redis")]
+pub use codec::{Codec, CodecError, Json};
 pub use event::{Event, LoadResult, LookupOutcome, Observer, Scope};
 pub use fill::Fill;
 pub use key::{Key, KeyBuilder, KeyError};
+#[cfg(feature = "redis")]
+pub use l2::RedisTier;
 pub use memory::Capacity;
+pub use owed::Owed;
 pub use pattern::{Pattern, PatternError};
 pub use read::{LoadError, Lookup, Read, Source};
 pub use stats::{CacheStats, ClassStats, TierStats};

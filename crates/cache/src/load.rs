@@ -17,8 +17,8 @@ use crate::key::Key;
 use crate::memory::Inserted;
 use crate::read::{LoadError, Read, Source};
 use crate::slot::{Anything, Slot, State};
-use crate::tiered::{Parcel, Tiers};
-use crate::typed::{TypedCache, open, pack, stale};
+use crate::tiered::{Brought, Tiers};
+use crate::typed::{TypedCache, open, stale};
 
 /// After a refresh that failed, the stale value is served this long before the next attempt, so that a source in
 /// trouble is not asked at the rate of the readers.
@@ -44,7 +44,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                 Entered::Found((value, _)) => return Ok(stale(value)),
                 Entered::Started(flight) => {
                     self.launch(&runtime, key, &flight, loader);
-                    return self.answer(flight.outcome().await, Source::Loaded);
+                    return self.answer(flight.outcome().await, None);
                 }
                 Entered::Joined(flight) => {
                     // Once a miss, though it may wait twice.
@@ -55,7 +55,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                     // The tags were not known when this caller joined. If one of them was invalidated before this
                     // caller came, the value is too old for it; a load that starts now cannot be.
                     if flight.since >= arrived || !overtaken(outcome, flight.since) {
-                        return self.answer(outcome, Source::Collapsed);
+                        return self.answer(outcome, Some(Source::Collapsed));
                     }
                 }
             }
@@ -90,24 +90,29 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
     {
-        self.class.counters.add(Count::Load);
         let landing = Landing::new(Arc::clone(&self.cache.tiers), Arc::clone(&self.class), key, flight);
-        let weigh = self.weigh;
+        let (tiers, class, flight) = (Arc::clone(&self.cache.tiers), Arc::clone(&self.class), Arc::clone(flight));
+        let (key, form) = (key.clone(), self.form.clone());
         // What user code may panic in, the call of the loader and the weighing included, stands inside the catch.
-        let work = async move { loader().await.map(|fill| pack(fill, weigh)) };
+        let work = async move { tiers.bring(&key, &class, &form, &flight, loader).await };
         // A runtime that is shutting down drops the task unpolled, and with it the landing, which then reports.
         runtime.spawn(async move {
             landing.land(match AssertUnwindSafe(work).catch_unwind().await {
-                Ok(Ok(parcel)) => Ended::Loaded(parcel),
+                Ok(Ok(brought)) => Ended::Brought(brought),
                 Ok(Err(error)) => Ended::Failed(Arc::new(error)),
                 Err(_) => Ended::Panicked,
             });
         });
     }
 
-    fn answer<E: Send + Sync + 'static>(&self, outcome: &Outcome, source: Source) -> Result<Read<V>, LoadError<E>> {
+    fn answer<E: Send + Sync + 'static>(
+        &self,
+        outcome: &Outcome,
+        waited: Option<Source>,
+    ) -> Result<Read<V>, LoadError<E>> {
         match outcome {
-            Outcome::Loaded { slot, stored } => {
+            Outcome::Loaded { slot, stored, source } => {
+                let source = waited.unwrap_or(*source);
                 let left = slot.fresh_until.saturating_sub(self.cache.tiers.clock.now());
                 let fresh_for = if *stored { left } else { Duration::ZERO };
                 let value = open(slot.clone()).expect("callers share a load only when the value's type is the same");
@@ -128,7 +133,7 @@ fn overtaken(outcome: &Outcome, since: Generation) -> bool {
 }
 
 enum Ended {
-    Loaded(Parcel),
+    Brought(Brought),
     Failed(Anything),
     Panicked,
     Aborted,
@@ -155,14 +160,17 @@ impl Landing {
     }
 
     fn settle(&mut self, ended: Ended) {
-        let elapsed = self.tiers.clock.precise().saturating_sub(self.started);
+        let mut elapsed = Some(self.tiers.clock.precise().saturating_sub(self.started));
         let mut inserted = Inserted::default();
         let (outcome, result) = match ended {
-            Ended::Loaded(parcel) => {
-                let (slot, filled) = self.fill(parcel);
+            Ended::Brought(brought) => {
+                let source = brought.source;
+                elapsed = brought.loaded_in;
+                let (slot, filled) = self.fill(brought);
                 let stored = filled.stored;
                 inserted = filled;
-                (Outcome::Loaded { slot, stored }, if stored { LoadResult::Stored } else { LoadResult::NotStored })
+                let result = if stored { LoadResult::Stored } else { LoadResult::NotStored };
+                (Outcome::Loaded { slot, stored, source }, result)
             }
             Ended::Failed(error) => (self.leave_without(Outcome::Failed(error)), LoadResult::Failed),
             Ended::Panicked => (self.leave_without(Outcome::Panicked), LoadResult::Panicked),
@@ -175,13 +183,32 @@ impl Landing {
         self.landed = true;
         // The observer comes last: if it panics, the waiters are free already.
         self.tiers.report_evicted(&self.key, &inserted);
-        self.tiers.notify(&Event::Loaded { class: self.class.ttl.name(), key: &self.key, elapsed, result });
+        // What L2 had was not loaded.
+        if let Some(elapsed) = elapsed {
+            self.tiers.notify(&Event::Loaded { class: self.class.ttl.name(), key: &self.key, elapsed, result });
+        }
     }
 
-    fn fill(&self, parcel: Parcel) -> (Slot, Inserted) {
-        let (tiers, key) = (&self.tiers, &self.key);
-        let slot = tiers.slot(key, &self.class, self.flight.since, parcel);
-        let fill = |may_fill| if may_fill { tiers.fill(key, slot.clone()) } else { Inserted::default() };
+    fn fill(&self, brought: Brought) -> (Slot, Inserted) {
+        let (tiers, key, may_keep) = (&self.tiers, &self.key, brought.may_keep);
+        // Another process's change, noticed since L2 was last asked, would find nothing to drop.
+        #[cfg(feature = "redis")]
+        let (mark, noticed) = (brought.mark, brought.mark.map(|mark| mark.noticed));
+        #[cfg(feature = "redis")]
+        let is_undisturbed = || noticed.is_none_or(|noticed| noticed == self.flight.noticed());
+        #[cfg(not(feature = "redis"))]
+        let is_undisturbed = || true;
+        let slot = tiers.slot(
+            key,
+            &self.class,
+            self.flight.since,
+            brought.parcel,
+            #[cfg(feature = "redis")]
+            mark,
+        );
+        let fill = |may_fill| {
+            if may_fill && may_keep && is_undisturbed() { tiers.fill(key, slot.clone()) } else { Inserted::default() }
+        };
         let inserted = tiers.flights.leave(key, &self.flight, fill);
         (slot, inserted)
     }

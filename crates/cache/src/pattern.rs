@@ -14,7 +14,7 @@ const LONGEST: usize = 1024;
 ///
 /// [`Key::as_str`]: crate::Key::as_str
 /// [`KeyBuilder::below`]: crate::KeyBuilder::below
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Pattern(Arc<str>);
 
 impl Pattern {

@@ -34,7 +34,7 @@ pub struct Read<V> {
     pub source: Source,
     /// For how much longer the cache holds it fresh; zero when it is stale or was not stored.
     pub fresh_for: Duration,
-    /// Whether the cache kept it. False when an invalidation overtook its load, or when it was too big.
+    /// Whether L1 kept it. False when an invalidation overtook its load, or when it was too big.
     pub stored: bool,
 }
 
@@ -46,9 +46,11 @@ pub enum Source {
     Hit,
     /// From the cache, past its lifetime; it is being loaded anew.
     Stale,
+    /// From the tier that processes share.
+    Shared,
     /// From the loader of this call.
     Loaded,
-    /// From the loader of another call that was under way already.
+    /// From the load of another call that was under way already.
     Collapsed,
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::class::ClassId;
 use crate::fence::{Fence, Generation};
+#[cfg(feature = "redis")]
+use crate::l2::EntryId;
 use crate::tag_table::Stamps;
 
 /// A value of any type.
@@ -25,6 +27,9 @@ pub(crate) struct Slot {
     /// When a stale value may be loaded anew; later than `fresh_until` after a load that failed.
     pub(crate) refresh_from: Duration,
     pub(crate) weight: u64,
+    /// The entry in L2 that holds the same value.
+    #[cfg(feature = "redis")]
+    pub(crate) shared: Option<EntryId>,
 }
 
 /// What a slot is good for.

@@ -18,20 +18,30 @@ pub struct CacheStats {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TierStats {
-    /// Its name: `l1`.
+    /// Its name: `l1` or `l2`.
     pub tier: &'static str,
-    /// Entries held; dead ones count until they are swept.
-    pub entries: u64,
-    /// The most that it may weigh, in entries or bytes.
-    pub capacity: u64,
-    /// What it weighs, in entries or bytes.
-    pub weight: u64,
+    /// Entries held; dead ones count until they are swept. None for L2: other processes fill it too.
+    pub entries: Option<u64>,
+    /// The most that it may weigh, in entries or bytes; none for L2.
+    pub capacity: Option<u64>,
+    /// What it weighs, in entries or bytes; none for L2.
+    pub weight: Option<u64>,
     /// Lookups that found a value, fresh or stale.
     pub hits: u64,
     /// Lookups that did not.
     pub misses: u64,
-    /// Entries that had to make room.
-    pub evictions: u64,
+    /// Entries that had to make room; none for L2.
+    pub evictions: Option<u64>,
+    /// Steps that failed or took too long. Zero for L1.
+    pub errors: u64,
+    /// Values that could not be written as bytes or read from them. Zero for L1.
+    pub codec_errors: u64,
+    /// Invalidations of which the tier has not heard yet; while there are any, it is not read. Zero for L1.
+    pub owed: u64,
+    /// Whether the tier's changes by others are followed, so that L1 hears of them at once. True for L1.
+    pub is_followed: bool,
+    /// Whether the tier can be asked, as far as is known.
+    pub is_available: bool,
 }
 
 /// One class.

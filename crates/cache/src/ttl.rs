@@ -5,6 +5,10 @@ use std::time::Duration;
 /// Shortest lifetime: the clock of the hot path ticks every few milliseconds.
 const SHORTEST: Duration = Duration::from_millis(1);
 
+/// Longest time in L1 of what lies in L2 too, unless the class says otherwise: it bounds what a missed notice can cost.
+#[cfg(feature = "redis")]
+const L1_ABOVE_L2: Duration = Duration::from_secs(60);
+
 /// Longest lifetime, one year: nothing is kept without an expiry.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -16,7 +20,8 @@ pub struct TtlClass {
     name: &'static str,
     ttl: Duration,
     grace: Duration,
-    l1_ttl: Duration,
+    l1_ttl: Option<Duration>,
+    l2_ttl: Duration,
 }
 
 impl TtlClass {
@@ -35,7 +40,7 @@ impl TtlClass {
 
     /// A class of your own. Two classes of one name share their statistics and are invalidated together.
     pub const fn new(name: &'static str, ttl: Duration) -> Self {
-        Self { name, ttl: clamp(ttl), grace: Duration::ZERO, l1_ttl: LONGEST }
+        Self { name, ttl: clamp(ttl), grace: Duration::ZERO, l1_ttl: None, l2_ttl: LONGEST }
     }
 
     /// For how long after its end a value may still be served, marked stale, while it is loaded anew.
@@ -48,9 +53,18 @@ impl TtlClass {
     }
 
     /// Caps the lifetime in process memory, below the class's own.
+    ///
+    /// Without it what lies in L2 too is kept in L1 for at most 60 s, everything else for its whole lifetime.
     #[must_use]
     pub const fn l1_ttl(mut self, ttl: Duration) -> Self {
-        self.l1_ttl = clamp(ttl);
+        self.l1_ttl = Some(clamp(ttl));
+        self
+    }
+
+    /// Caps the lifetime in the tier that processes share, below the class's own.
+    #[must_use]
+    pub const fn l2_ttl(mut self, ttl: Duration) -> Self {
+        self.l2_ttl = clamp(ttl);
         self
     }
 
@@ -66,7 +80,19 @@ impl TtlClass {
 
     /// The time in L1 of a value for which the loader asked for `asked`.
     pub(crate) fn in_l1(&self, asked: Option<Duration>) -> Duration {
-        asked.map_or(self.ttl, clamp).min(self.l1_ttl)
+        asked.map_or(self.ttl, clamp).min(self.l1_ttl.unwrap_or(LONGEST))
+    }
+
+    /// The time in L1 of a value that has `left` to live in L2.
+    #[cfg(feature = "redis")]
+    pub(crate) fn in_l1_above_l2(&self, left: Duration) -> Duration {
+        left.min(self.l1_ttl.unwrap_or(L1_ABOVE_L2))
+    }
+
+    /// The time in L2 of a value for which the loader asked for `asked`.
+    #[cfg(feature = "redis")]
+    pub(crate) fn in_l2(&self, asked: Option<Duration>) -> Duration {
+        asked.map_or(self.ttl, clamp).min(self.l2_ttl)
     }
 
     /// The time after its end during which a value may be served stale.

@@ -3,32 +3,65 @@
 use std::any::type_name;
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
 use crate::class::{Class, Count};
+#[cfg(feature = "redis")]
+use crate::codec::Codec;
 use crate::event::Event;
+use crate::fence::Generation;
 use crate::fill::Fill;
 use crate::key::Key;
+#[cfg(feature = "redis")]
+use crate::l2::Mark;
+use crate::owed::Owed;
 use crate::read::{LoadError, Lookup, Read, Source};
 use crate::slot::{Slot, State};
 use crate::tiered::{Parcel, TieredCache};
 use crate::ttl::TtlClass;
 
-/// Values of type `V` in one TTL class of a [`TieredCache`]. Cloning copies two pointers.
+/// Values of type `V` in one TTL class of a [`TieredCache`]. Cloning copies a few pointers.
 pub struct TypedCache<V> {
     pub(crate) cache: TieredCache,
     pub(crate) class: Arc<Class>,
+    pub(crate) form: Form<V>,
+}
+
+/// What a handle knows of its values.
+pub(crate) struct Form<V> {
     pub(crate) weigh: fn(&V) -> usize,
-    values: PhantomData<fn() -> V>,
+    /// Without one a value stays in L1.
+    #[cfg(feature = "redis")]
+    pub(crate) codec: Option<Arc<dyn Codec<V>>>,
+}
+
+impl<V> Clone for Form<V> {
+    fn clone(&self) -> Self {
+        Self {
+            weigh: self.weigh,
+            #[cfg(feature = "redis")]
+            codec: self.codec.clone(),
+        }
+    }
 }
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
     pub(crate) fn new(cache: TieredCache, class: Arc<Class>) -> Self {
-        Self { cache, class, weigh: |_| size_of::<V>(), values: PhantomData }
+        let form = Form {
+            weigh: |_| size_of::<V>(),
+            #[cfg(feature = "redis")]
+            codec: None,
+        };
+        Self { cache, class, form }
+    }
+
+    #[cfg(feature = "redis")]
+    pub(crate) fn with_codec(mut self, codec: impl Codec<V>) -> Self {
+        self.form.codec = Some(Arc::new(codec));
+        self
     }
 
     /// Sets how many bytes a value takes, for a cache that is bounded in bytes.
@@ -37,13 +70,13 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// vectors and maps.
     #[must_use]
     pub fn weigh(mut self, weigh: fn(&V) -> usize) -> Self {
-        self.weigh = weigh;
+        self.form.weigh = weigh;
         self
     }
 
     /// The value under the key, if there is one to serve.
     ///
-    /// Never waits and never loads. A hit allocates nothing and takes one shard's read lock.
+    /// Asks L1 only: never waits and never loads. A hit allocates nothing and takes one shard's read lock.
     pub fn get(&self, key: &Key) -> Lookup<V> {
         match self.look_up(key) {
             Some((value, State::Fresh(_))) => Lookup::Fresh(value),
@@ -54,8 +87,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
 
     /// The value under the key, loaded when there is none to serve.
     ///
-    /// A fresh value is returned at once; so is a stale one, while `loader` runs behind it. Otherwise `loader` runs
-    /// once for all callers that ask for this key, type and error type meanwhile. It runs in a task of its own:
+    /// A fresh value is returned at once; so is a stale one, while `loader` runs behind it. Otherwise L2 is asked, and if it
+    /// has nothing either, `loader` runs once for all callers that ask for this key, type and error type meanwhile. It runs in a task of its own:
     /// callers may be dropped or time out, the load goes on and fills the cache. When a refresh fails, the stale
     /// value is served on and the next attempt waits for a second.
     ///
@@ -88,14 +121,50 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    /// Stores a value, in place of any other; tells whether the cache kept it. The other is gone even if it didn't.
+    /// Stores a value, in place of any other; tells whether L1 kept it. The other is gone even if it didn't.
     ///
     /// Loads of this key that are under way will not overwrite it. The value counts as read now: when an invalidation
     /// came between reading it from the store and this call, use [`TypedCache::get_or_load`], which notices.
-    pub fn set(&self, key: &Key, fill: impl Into<Fill<V>>) -> bool {
+    ///
+    /// L1 is done when the call is made, without waiting. When L2 can't be told, the key counts there as invalidated until
+    /// it can.
+    pub async fn set(&self, key: &Key, fill: impl Into<Fill<V>>) -> bool {
+        let fill = fill.into();
+        let since = self.cache.tiers.fence.now();
+        #[cfg(feature = "redis")]
+        if let (Some(l2), Some(codec)) = (&self.cache.tiers.l2, &self.form.codec) {
+            let packed = l2.pack(&self.class.ttl, &**codec, &fill);
+            let left = self.class.ttl.in_l2(fill.ttl);
+            let mark = Mark { id: packed.as_ref().ok().map(|new| new.id), left, noticed: 0 };
+            let stored = self.set_in_l1(key, since, fill, Some(mark));
+            l2.put(key, &self.class, packed, stored).await;
+            return stored;
+        }
+        self.set_in_l1(
+            key,
+            since,
+            fill,
+            #[cfg(feature = "redis")]
+            None,
+        )
+    }
+
+    fn set_in_l1(
+        &self,
+        key: &Key,
+        since: Generation,
+        fill: Fill<V>,
+        #[cfg(feature = "redis")] mark: Option<Mark>,
+    ) -> bool {
         let tiers = &self.cache.tiers;
-        let since = tiers.fence.now();
-        let slot = tiers.slot(key, &self.class, since, pack(fill.into(), self.weigh));
+        let slot = tiers.slot(
+            key,
+            &self.class,
+            since,
+            pack(fill, self.form.weigh),
+            #[cfg(feature = "redis")]
+            mark,
+        );
         let (inserted, outdated) = tiers.flights.fence(key, || {
             let inserted = tiers.fill(key, slot);
             let outdated = if inserted.stored { None } else { tiers.memory.remove(key) };
@@ -106,9 +175,13 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         inserted.stored
     }
 
-    /// Invalidates the key; tells whether a live value was held.
-    pub fn remove(&self, key: &Key) -> bool {
-        self.cache.invalidate_key(key)
+    /// Invalidates the key; tells whether L1 held a live value.
+    ///
+    /// # Errors
+    ///
+    /// As [`TieredCache::invalidate`].
+    pub async fn remove(&self, key: &Key) -> Result<bool, Owed> {
+        self.cache.invalidate_key(key).await
     }
 
     /// The class of this handle.
@@ -155,7 +228,7 @@ pub(crate) fn stale<V>(value: Arc<V>) -> Read<V> {
 
 impl<V> Clone for TypedCache<V> {
     fn clone(&self) -> Self {
-        Self { cache: self.cache.clone(), class: Arc::clone(&self.class), weigh: self.weigh, values: PhantomData }
+        Self { cache: self.cache.clone(), class: Arc::clone(&self.class), form: self.form.clone() }
     }
 }
 

@@ -2,12 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
+use futures_util::FutureExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tidegate_cache::{Fill, Key, LoadError, Lookup, ManualClock, Read, Source, TieredCache, TtlClass, TypedCache};
 use tokio::sync::Notify;
+
+/// With L1 alone nothing is waited for.
+fn now<T>(done: impl Future<Output = T>) -> T {
+    done.now_or_never().expect("nothing to wait for")
+}
 
 const CLASS: TtlClass = TtlClass::new("reviews", Duration::from_secs(60)).grace(Duration::from_secs(30));
 
@@ -24,7 +30,7 @@ impl Scene {
         let clock = ManualClock::new();
         let cache = TieredCache::builder().clock(clock.clone()).build().typed(CLASS);
         let key = Key::builder("reviews").part(1).build().unwrap();
-        cache.set(&key, 1);
+        now(cache.set(&key, 1));
         clock.advance(Duration::from_secs(60));
         Self { clock, cache, key, loads: Arc::default() }
     }
@@ -108,7 +114,7 @@ async fn grace_ends() {
 #[tokio::test]
 async fn an_invalidated_value_has_no_grace() {
     let scene = Scene::stale();
-    scene.cache.cache().clear();
+    now(scene.cache.cache().clear()).unwrap();
     assert!(matches!(scene.read(Err("down")).await, Err(LoadError::Loader(_))));
 }
 
@@ -124,7 +130,7 @@ async fn a_refresh_that_an_invalidation_overtook_brings_nothing_back() {
     };
     scene.cache.get_or_load(&scene.key, load).await.unwrap();
     started.notified().await;
-    assert!(scene.cache.remove(&scene.key));
+    assert!(now(scene.cache.remove(&scene.key)).unwrap());
     gate.notify_one();
     for _ in 0..10 {
         tokio::task::yield_now().await;
@@ -137,7 +143,7 @@ async fn without_a_grace_nothing_stale_is_served() {
     let clock = ManualClock::new();
     let cache = TieredCache::builder().clock(clock.clone()).build().typed::<u32>(TtlClass::API);
     let key = Key::builder("k").build().unwrap();
-    cache.set(&key, 1);
+    now(cache.set(&key, 1));
     clock.advance(Duration::from_secs(300));
     assert_eq!(cache.get(&key), Lookup::Miss);
 }

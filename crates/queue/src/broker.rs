@@ -4,6 +4,8 @@ mod counts;
 mod memory;
 mod new_job;
 mod page;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
 mod request;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;

@@ -111,6 +111,8 @@ mod retry;
 mod state;
 mod worker;
 
+#[cfg(feature = "redis")]
+pub use broker::redis::{RedisBroker, RedisOptions};
 #[cfg(feature = "sqlite")]
 pub use broker::sqlite::{Durability, OpenError, SqliteBroker, SqliteOptions};
 pub use broker::{

@@ -25,6 +25,13 @@ macro_rules! conformance {
                 crate::$group::$name(crate::support::Bench::sqlite().await).await;
             }
         )*)* }
+        #[cfg(feature = "redis")]
+        mod redis { $($(
+            #[tokio::test]
+            async fn $name() {
+                crate::$group::$name(crate::support::Bench::redis().await).await;
+            }
+        )*)* }
     };
 }
 

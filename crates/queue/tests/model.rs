@@ -1,4 +1,4 @@
-//! Random histories: both brokers must agree with a model that knows only the legal transitions.
+//! Random histories: all brokers must agree with a model that knows only the legal transitions.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is surprised")]
 
@@ -345,7 +345,7 @@ async fn compare(bench: &Bench, model: &Model, action: &Action) {
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 proptest! {
@@ -363,4 +363,16 @@ proptest! {
     fn sqlite_agrees_with_the_model(actions in prop::collection::vec(action(), 1..80)) {
         runtime().block_on(async { play(&Bench::sqlite().await, &actions).await });
     }
+}
+
+/// One server for all histories, each under a prefix of its own.
+#[cfg(feature = "redis")]
+#[test]
+fn redis_agrees_with_the_model() {
+    let servers = runtime();
+    let server = servers.block_on(support::stand_in::RedisServer::start());
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(60) };
+    proptest!(config, |(actions in prop::collection::vec(action(), 1..80))| {
+        runtime().block_on(async { play(&Bench::on_redis(&server.url()).await, &actions).await });
+    });
 }

@@ -39,6 +39,13 @@ impl BlockPolicy {
         Self { escalation: Some(Escalation { cap, decay }), ..self }
     }
 
+    /// The fixed duration, its cap and the decay of a strike, in microseconds; without escalation the latter are zero.
+    #[cfg(feature = "redis")]
+    pub(crate) fn rule(&self) -> [u64; 3] {
+        let Escalation { cap, decay } = self.escalation.unwrap_or(Escalation { cap: 0, decay: 0 });
+        [self.base, cap, decay]
+    }
+
     /// Strikes the key and returns how long it is blocked.
     pub(crate) fn strike(&self, block: &mut Block, now: Timestamp) -> Duration {
         let (length, strikes) = match self.escalation {

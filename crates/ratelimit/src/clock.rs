@@ -54,6 +54,12 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
     }
 }
 
+impl<C: Clock + ?Sized> Clock for Box<C> {
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
+}
+
 /// The Unix time at its creation, carried on by the monotonic clock: it never goes back and ignores later
 /// corrections of the system's time. Clones agree with each other.
 #[derive(Clone, Copy, Debug)]

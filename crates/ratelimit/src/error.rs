@@ -28,6 +28,47 @@ pub enum CheckError {
         /// The longest key accepted, in bytes.
         max: usize,
     },
+    /// The store that holds the states gave no answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A store outside this process could not be asked, or its answer was none. Only limiters that have such a store end in it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the limiter's store gave no answer: {detail}")]
+pub struct StoreError {
+    detail: Box<str>,
+    transient: bool,
+    may_have_charged: bool,
+}
+
+impl StoreError {
+    /// An error of a store; for implementations of a limiter outside this crate too.
+    pub fn new(detail: impl Into<Box<str>>) -> Self {
+        Self { detail: detail.into(), transient: false, may_have_charged: false }
+    }
+
+    /// Says that the same check may have an answer later without anybody changing anything.
+    #[must_use]
+    pub fn transient(self) -> Self {
+        Self { transient: true, ..self }
+    }
+
+    /// Says that the cost may have been charged, once, although there is no answer.
+    #[must_use]
+    pub fn maybe_charged(self) -> Self {
+        Self { may_have_charged: true, ..self }
+    }
+
+    /// Whether the same check may have an answer later without anybody changing anything.
+    pub fn is_transient(&self) -> bool {
+        self.transient
+    }
+
+    /// Whether the cost may have been charged, once, although there is no answer.
+    pub fn may_have_charged(&self) -> bool {
+        self.may_have_charged
+    }
 }
 
 /// Why a [`Quota`](crate::Quota) can't be built.

@@ -63,6 +63,8 @@ mod block;
 mod clock;
 mod decision;
 mod error;
+#[cfg(feature = "redis")]
+mod fallback;
 #[cfg(feature = "tower")]
 pub mod headers;
 #[cfg(feature = "tower")]
@@ -71,7 +73,11 @@ mod identity;
 mod layer;
 mod limiter;
 mod quota;
+#[cfg(feature = "redis")]
+mod redis;
 mod store;
+#[cfg(feature = "redis")]
+mod tally;
 mod tenant;
 
 pub use algorithm::{
@@ -80,7 +86,11 @@ pub use algorithm::{
 pub use block::BlockPolicy;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use decision::{Allowance, Decision, Denial};
-pub use error::{CheckError, QuotaError, UnknownTier};
+pub use error::{CheckError, QuotaError, StoreError, UnknownTier};
+#[cfg(feature = "redis")]
+pub use fallback::{
+    FallbackLimiter, FallbackLimiterBuilder, FallbackTenantLimiter, FallbackTenantLimiterBuilder, OutagePolicy,
+};
 #[cfg(feature = "tower")]
 pub use identity::{
     ForwardedHeader, TrustedProxies, TrustedProxiesError, client_address, has_forwarded_header, key_for,
@@ -89,6 +99,12 @@ pub use identity::{
 pub use layer::{KeyExtractor, ProblemJson, RateLimit, RateLimitLayer, Reject, Rejection};
 pub use limiter::{Limiter, LimiterStats, MAX_KEY_BYTES, MemoryLimiter, MemoryLimiterBuilder, TOP_DENIED};
 pub use quota::Quota;
+#[cfg(feature = "redis")]
+pub use redis::{
+    RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter, RedisTenantLimiterBuilder,
+    UnsupportedAlgorithm,
+};
 pub use tenant::{
-    Overrides, TenantDecision, TenantLimiter, TenantState, Tier, TierLimits, WindowDecision, WindowUsage,
+    MemoryTenantLimiter, Overrides, TenantDecision, TenantLimiter, TenantState, Tier, TierLimits, WindowDecision,
+    WindowUsage,
 };

@@ -108,6 +108,13 @@ impl Quota {
         Ok(Self { burst, ..self })
     }
 
+    /// One of so many equal parts, of the burst too, at least one each.
+    #[cfg(feature = "redis")]
+    pub(crate) fn share(&self, parts: std::num::NonZeroU32) -> Self {
+        let part = |whole: u64| (whole / u64::from(parts.get())).max(1);
+        Self { limit: part(self.limit), burst: part(self.burst), ..*self }
+    }
+
     /// How much is admitted per period.
     pub const fn limit(&self) -> u64 {
         self.limit

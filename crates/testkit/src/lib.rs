@@ -47,6 +47,7 @@ mod log;
 mod poll;
 mod port;
 mod process;
+mod scale;
 mod scratch;
 
 pub use binary::{BinaryMissing, binary, find_binary};
@@ -54,4 +55,5 @@ pub use log::{Log, LogLine, Stream};
 pub use poll::{TimedOut, poll_until};
 pub use port::free_port;
 pub use process::{Process, ProcessBuilder, ProcessError};
+pub use scale::scale;
 pub use scratch::Scratch;

@@ -34,6 +34,9 @@ pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
 }
 
 fn tier(tier: &TierStats) -> Value {
+    if tier.entries.is_none() {
+        return shared_tier(tier);
+    }
     json!({
         "tier": tier.tier,
         "entries": tier.entries,
@@ -42,6 +45,20 @@ fn tier(tier: &TierStats) -> Value {
         "hits": tier.hits,
         "misses": tier.misses,
         "evictions": tier.evictions,
+    })
+}
+
+/// A tier that other processes fill too: what it holds is not this one's to tell.
+fn shared_tier(tier: &TierStats) -> Value {
+    json!({
+        "tier": tier.tier,
+        "hits": tier.hits,
+        "misses": tier.misses,
+        "errors": tier.errors,
+        "codec_errors": tier.codec_errors,
+        "owed": tier.owed,
+        "is_followed": tier.is_followed,
+        "is_available": tier.is_available,
     })
 }
 

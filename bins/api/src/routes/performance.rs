@@ -37,6 +37,7 @@ pub(super) async fn show(State(app): State<App>, Query(query): Query<Performance
             "window": registry.endpoints(Window::Minutes(WINDOW_MINUTES)),
             "totals": registry.totals().iter().map(total).collect::<Vec<_>>(),
             "slow_apis": registry.slow_calls(limit),
+            "redis": telemetry.redis(),
         }))
         .into_response()),
         Some("health") => Ok(axum::Json(telemetry.health()).into_response()),

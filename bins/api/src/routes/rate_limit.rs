@@ -4,11 +4,12 @@ use axum::extract::State;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use tidegate_app::tenant::{Plan, TenantId};
-use tidegate_ratelimit::{Limiter, Overrides};
+use tidegate_ratelimit::{CheckError, Limiter, Overrides};
 
 use super::tenants::{parse_tier, plan};
 use crate::app::App;
 use crate::json::Json;
+use crate::limits;
 use crate::object::Object;
 use crate::path::Path;
 use crate::problem::Problem;
@@ -94,14 +95,18 @@ pub(super) async fn reset(
     Query(query): Query<KeyOfLimiter>,
 ) -> Result<axum::Json<Value>, Problem> {
     let was_known = if query.limiter == "tenant" {
-        app.limiters().tenants.reset(&query.key)
+        app.limiters().tenants.reset(&query.key).await
     } else {
         let limiter = app.limiters().named(&query.limiter);
         let limiter = limiter.ok_or_else(|| {
             Problem::not_found(format!("there is no limiter `{}`; there are ddos, api and tenant", query.limiter))
         })?;
-        limiter.reset(&query.key).await.map_err(|error| Problem::unprocessable("bad-key", error.to_string()))?
+        limiter.reset(&query.key).await
     };
+    let was_known = was_known.map_err(|error| match error {
+        CheckError::Store(_) => limits::undecided(&error),
+        other => Problem::unprocessable("bad-key", other.to_string()),
+    })?;
     Ok(axum::Json(json!({"reset": was_known})))
 }
 
@@ -111,7 +116,8 @@ pub(super) async fn usage(State(app): State<App>, Path(id): Path<String>) -> Res
     let missing = || Problem::not_found(format!("there is no tenant `{id}`"));
     let id: TenantId = id.parse().map_err(|_| missing())?;
     let tenant = app.tenants().get(&id).await?.ok_or_else(missing)?;
-    let windows = app.limiters().tenants.usage(id.as_str(), tenant.plan.limits());
+    let windows = app.limiters().tenants.usage(id.as_str(), tenant.plan.limits()).await;
+    let windows = windows.map_err(|error| limits::undecided(&error))?;
     Ok(axum::Json(
         json!({"tenant_id": id, "tier": tenant.plan.tier(), "limits": tenant.plan.limits(), "windows": windows}),
     ))

@@ -8,6 +8,8 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tidegate_testkit::{Process, ProcessBuilder, Scratch, Stream, binary, poll_until};
 
+use crate::backend::Servers;
+
 /// Longest wait for anything: generous, since the machine may be busy; no test asserts on it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -16,30 +18,42 @@ pub(crate) struct Api {
     pub(crate) process: Process,
     pub(crate) url: String,
     client: Client,
-    /// Last, since fields drop in order and the process has to end before its directory goes.
+    /// Behind the process, since fields drop in order and it has to end before what it runs on.
+    pub(crate) servers: Arc<Servers>,
     pub(crate) scratch: Arc<Scratch>,
 }
 
 impl Api {
-    /// Starts the API on a fresh directory, with the settings of the embedded default.
+    /// Starts the API on a fresh directory and the test's backend, with nothing else set.
     pub(crate) async fn start() -> Self {
         Self::start_with(&[]).await
     }
 
     /// Starts the API on a fresh directory, with these variables beside the address and the directory.
     pub(crate) async fn start_with(variables: &[(&str, &str)]) -> Self {
-        Self::start_in(Arc::new(Scratch::new()), variables).await
+        Self::start_on(Servers::start().await, variables).await
     }
 
-    /// Starts another API on the same directory.
+    /// Starts the API on a fresh directory and these servers.
+    pub(crate) async fn start_on(servers: Servers, variables: &[(&str, &str)]) -> Self {
+        Self::start_in(Arc::new(Scratch::new()), Arc::new(servers), variables).await
+    }
+
+    /// Starts another API on the same directory and servers.
     pub(crate) async fn start_beside(&self, variables: &[(&str, &str)]) -> Self {
-        Self::start_in(Arc::clone(&self.scratch), variables).await
+        Self::start_in(Arc::clone(&self.scratch), Arc::clone(&self.servers), variables).await
     }
 
-    async fn start_in(scratch: Arc<Scratch>, variables: &[(&str, &str)]) -> Self {
-        let mut process = api(scratch.path(), variables).start().expect("the API starts");
+    async fn start_in(scratch: Arc<Scratch>, servers: Arc<Servers>, variables: &[(&str, &str)]) -> Self {
+        let program = with(api(scratch.path(), variables), &servers);
+        let mut process = program.start().expect("the API starts");
         let url = listening_at(&mut process).await;
-        Self { process, url, client: client(), scratch }
+        Self { process, url, client: client(), servers, scratch }
+    }
+
+    /// A worker beside this API, not started.
+    pub(crate) fn worker(&self, variables: &[(&str, &str)]) -> ProcessBuilder {
+        with(worker(self.scratch.path(), variables), &self.servers)
     }
 
     /// A request to this API.
@@ -130,6 +144,10 @@ pub(crate) fn api(data_dir: &Path, variables: &[(&str, &str)]) -> ProcessBuilder
 /// A worker on that directory, not started.
 pub(crate) fn worker(data_dir: &Path, variables: &[(&str, &str)]) -> ProcessBuilder {
     configured("tidegate-worker", data_dir, variables)
+}
+
+fn with(program: ProcessBuilder, servers: &Servers) -> ProcessBuilder {
+    servers.variables().into_iter().fold(program, |program, (name, value)| program.env(name, value))
 }
 
 fn configured(program: &str, data_dir: &Path, variables: &[(&str, &str)]) -> ProcessBuilder {

@@ -16,7 +16,7 @@ use crate::harness::{Api, DEADLINE, csv, good_titles, problem, success_json};
 const NO_TIME: &str = "starts_at: is not an RFC 3339 time with an offset, such as 2026-03-01T09:00:00Z";
 
 #[tokio::test]
-async fn ten_thousand_lines_arrive_and_each_bad_one_is_named() {
+pub(crate) async fn ten_thousand_lines_arrive_and_each_bad_one_is_named() {
     // The first and the last line, neighbours on both sides of a chunk's border, and some in between.
     let bad = [1, 7, 499, 500, 501, 4_444, 9_999, 10_000];
     let api = Api::start_with(&[("TIDEGATE_IMPORT_PAUSE", "50ms")]).await;
@@ -55,7 +55,7 @@ async fn ten_thousand_lines_arrive_and_each_bad_one_is_named() {
 }
 
 #[tokio::test]
-async fn an_import_killed_again_and_again_goes_on_where_it_stood() {
+pub(crate) async fn an_import_killed_again_and_again_goes_on_where_it_stood() {
     let bad = [1, 2_500, 2_501, 5_001, 10_000];
     let settings = [("TIDEGATE_IMPORT_PAUSE", "150ms"), ("TIDEGATE_QUEUE_LEASE", "3s")];
     let mut api = Api::start_with(&settings).await;
@@ -93,7 +93,7 @@ async fn an_import_killed_again_and_again_goes_on_where_it_stood() {
 }
 
 #[tokio::test]
-async fn an_accepted_import_outlives_a_kill_in_the_moment_of_its_answer() {
+pub(crate) async fn an_accepted_import_outlives_a_kill_in_the_moment_of_its_answer() {
     let bad = [3];
     let mut api = Api::start_with(&[("TIDEGATE_QUEUE_LEASE", "3s")]).await;
     api.create_tenant("acme", "enterprise").await;
@@ -107,7 +107,7 @@ async fn an_accepted_import_outlives_a_kill_in_the_moment_of_its_answer() {
 }
 
 #[tokio::test]
-async fn an_ndjson_import_goes_on_after_a_kill() {
+pub(crate) async fn an_ndjson_import_goes_on_after_a_kill() {
     let settings =
         [("TIDEGATE_IMPORT_CHUNK", "10"), ("TIDEGATE_IMPORT_PAUSE", "100ms"), ("TIDEGATE_QUEUE_LEASE", "3s")];
     let mut api = Api::start_with(&settings).await;
@@ -142,7 +142,7 @@ async fn the_result_holds_a_thousand_bad_lines_and_the_file_all() {
 }
 
 #[tokio::test]
-async fn another_tenant_sees_nothing_of_an_import() {
+pub(crate) async fn another_tenant_sees_nothing_of_an_import() {
     let api = Api::start().await;
     api.create_tenant("acme", "premium").await;
     api.create_tenant("globex", "premium").await;
@@ -171,7 +171,7 @@ async fn another_tenant_sees_nothing_of_an_import() {
 }
 
 #[tokio::test]
-async fn a_stopped_api_gives_its_import_back_and_goes_on_after_the_restart() {
+pub(crate) async fn a_stopped_api_gives_its_import_back_and_goes_on_after_the_restart() {
     let bad = [10, 4_000];
     // A lease that nobody could wait for: only what was given back is taken up again.
     let settings =
@@ -199,7 +199,7 @@ async fn a_stopped_api_gives_its_import_back_and_goes_on_after_the_restart() {
 }
 
 #[tokio::test]
-async fn a_stopped_api_finishes_an_import_within_its_grace() {
+pub(crate) async fn a_stopped_api_finishes_an_import_within_its_grace() {
     let settings = [("TIDEGATE_IMPORT_CHUNK", "50"), ("TIDEGATE_IMPORT_PAUSE", "50ms"), ("TIDEGATE_QUEUE_GRACE", "5m")];
     let mut api = Api::start_with(&settings).await;
     api.create_tenant("acme", "enterprise").await;

@@ -44,7 +44,7 @@ async fn set_plan(api: &Api, plan: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn sixty_requests_of_a_free_tenant_pass_and_the_sixty_first_is_told_why_not() {
+pub(crate) async fn sixty_requests_of_a_free_tenant_pass_and_the_sixty_first_is_told_why_not() {
     let api = Api::start().await;
     api.create_tenant("small", "free").await;
     let mut etag = String::new();
@@ -78,7 +78,7 @@ async fn sixty_requests_of_a_free_tenant_pass_and_the_sixty_first_is_told_why_no
 }
 
 #[tokio::test]
-async fn of_two_hundred_at_once_exactly_sixty_pass_and_the_refused_are_free() {
+pub(crate) async fn of_two_hundred_at_once_exactly_sixty_pass_and_the_refused_are_free() {
     let api = Api::start().await;
     api.create_tenant("small", "free").await;
     let answers = join_all((0..200).map(|_| list(&api, "small"))).await;
@@ -102,7 +102,7 @@ async fn of_two_hundred_at_once_exactly_sixty_pass_and_the_refused_are_free() {
 }
 
 #[tokio::test]
-async fn one_tenants_limit_is_nobody_elses() {
+pub(crate) async fn one_tenants_limit_is_nobody_elses() {
     let api = Api::start().await;
     for tenant in ["small", "small.2", "large"] {
         api.create_tenant(tenant, if tenant == "large" { "premium" } else { "free" }).await;
@@ -128,7 +128,7 @@ async fn reading_operations_charges_no_tenant() {
 }
 
 #[tokio::test]
-async fn another_tier_counts_at_once_and_keeps_what_was_used() {
+pub(crate) async fn another_tier_counts_at_once_and_keeps_what_was_used() {
     let api = Api::start().await;
     api.create_tenant("growing", "free").await;
     spend(&api, "growing", 60).await;
@@ -170,7 +170,7 @@ async fn a_plan_changes_in_what_is_named_and_null_gives_the_tiers_limit_back() {
 }
 
 #[tokio::test]
-async fn a_tenants_own_limit_per_day_binds_and_is_named() {
+pub(crate) async fn a_tenants_own_limit_per_day_binds_and_is_named() {
     let api = Api::start().await;
     let body = json!({"id": "odd", "name": "Odd", "tier": "enterprise", "limits": {"per_day": 3}});
     success_json(api.request(Method::POST, "/api/tenants").json(&body)).await;
@@ -182,7 +182,7 @@ async fn a_tenants_own_limit_per_day_binds_and_is_named() {
 }
 
 #[tokio::test]
-async fn a_reset_forgets_what_was_used() {
+pub(crate) async fn a_reset_forgets_what_was_used() {
     let api = Api::start().await;
     for tenant in ["small", "other"] {
         api.create_tenant(tenant, "free").await;
@@ -214,7 +214,7 @@ async fn guess_a_key(api: &Api, address: &str) -> Response {
 }
 
 #[tokio::test]
-async fn who_guesses_keys_is_blocked_by_address_after_a_hundred() {
+pub(crate) async fn who_guesses_keys_is_blocked_by_address_after_a_hundred() {
     let api = behind_a_proxy(&[]).await;
     let body = json!({"id": "acme", "name": "Acme", "tier": "free"});
     let made = success_json(api.request(Method::POST, "/api/tenants").bearer_auth(ADMIN).json(&body)).await;
@@ -267,7 +267,7 @@ async fn the_networks_of_ipv6_clients_are_one_client() {
 }
 
 #[tokio::test]
-async fn a_block_ends_by_itself() {
+pub(crate) async fn a_block_ends_by_itself() {
     let api = behind_a_proxy(&[("TIDEGATE_LIMIT_API", "1/second"), ("TIDEGATE_LIMIT_API_BLOCK", "1s")]).await;
     let blocked = poll_until(DEADLINE, async || (guess_a_key(&api, "203.0.113.7").await.status() == 429).then_some(()));
     blocked.await.expect("the limit is reached");
@@ -276,7 +276,7 @@ async fn a_block_ends_by_itself() {
 }
 
 #[tokio::test]
-async fn the_limit_in_front_refuses_a_flood_and_never_a_probe() {
+pub(crate) async fn the_limit_in_front_refuses_a_flood_and_never_a_probe() {
     // A day, so that no window ends while this runs.
     let api = Api::start_with(&[("TIDEGATE_LIMIT_DDOS", "5/day"), ("TIDEGATE_LIMIT_DDOS_BLOCK", "1h")]).await;
     for path in ["/api/queue", "/api/schedules", "/nowhere", "/api/cache", "/api/queue"] {

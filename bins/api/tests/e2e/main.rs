@@ -1,14 +1,18 @@
 //! End to end: the real binaries, real requests, real faults.
 
+mod backend;
 mod harness;
 
+mod again;
 mod bad_input;
 mod bad_start;
 mod connections;
+mod fleet;
 mod imports;
 mod limits;
 mod numbers;
 mod processes;
 mod reads;
+mod redis;
 mod request_ids;
 mod start;

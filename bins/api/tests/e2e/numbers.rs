@@ -54,7 +54,7 @@ async fn the_limiters_count_what_they_let_through_and_refused() {
 }
 
 #[tokio::test]
-async fn performance_has_every_request_under_its_route() {
+pub(crate) async fn performance_has_every_request_under_its_route() {
     let mut script = Script::run().await;
     let before = script.answers.clone();
     let performance = read(&mut script, "/api/performance").await;
@@ -88,7 +88,7 @@ async fn performance_has_every_request_under_its_route() {
 }
 
 #[tokio::test]
-async fn the_queue_counts_its_jobs_by_what_became_of_them() {
+pub(crate) async fn the_queue_counts_its_jobs_by_what_became_of_them() {
     let mut script = Script::run().await;
     let mut expected: BTreeMap<String, Value> =
         script.queue.iter().map(|(name, count)| ((*name).to_owned(), json!(count))).collect();

@@ -7,7 +7,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tidegate_testkit::{Process, poll_until};
 
-use crate::harness::{Api, DEADLINE, csv, good_titles, header, problem, schedule, success_json, worker};
+use crate::harness::{Api, DEADLINE, csv, good_titles, header, problem, schedule, success_json};
 
 /// An API that leaves the jobs to others, and whose readers may be as fast as they can.
 const API_ALONE: &[(&str, &str)] = &[("TIDEGATE_WORKER", "none"), ("TIDEGATE_LIMIT_DDOS", "1000000/second")];
@@ -24,7 +24,7 @@ const SLOW_WORKER: &[(&str, &str)] = &[
 const ROUNDS: usize = 200;
 
 #[tokio::test]
-async fn two_workers_share_the_imports() {
+pub(crate) async fn two_workers_share_the_imports() {
     let api = Api::start_with(API_ALONE).await;
     let (one, two) = (start_worker(&api, SLOW_WORKER), start_worker(&api, SLOW_WORKER));
     let mut imports = Vec::new();
@@ -52,7 +52,7 @@ async fn two_workers_share_the_imports() {
 }
 
 #[tokio::test]
-async fn a_killed_worker_is_replaced_by_the_other_within_its_lease() {
+pub(crate) async fn a_killed_worker_is_replaced_by_the_other_within_its_lease() {
     let bad = [1, 999, 2_000];
     let api = Api::start_with(API_ALONE).await;
     api.create_tenant("acme", "enterprise").await;
@@ -75,7 +75,7 @@ async fn a_killed_worker_is_replaced_by_the_other_within_its_lease() {
 }
 
 #[tokio::test]
-async fn a_worker_that_hung_finds_its_import_in_other_hands() {
+pub(crate) async fn a_worker_that_hung_finds_its_import_in_other_hands() {
     let bad = [1, 999, 2_000];
     let api = Api::start_with(API_ALONE).await;
     api.create_tenant("acme", "enterprise").await;
@@ -99,7 +99,7 @@ async fn a_worker_that_hung_finds_its_import_in_other_hands() {
 }
 
 #[tokio::test]
-async fn an_update_in_one_api_is_seen_by_the_next_read_in_the_other() {
+pub(crate) async fn an_update_in_one_api_is_seen_by_the_next_read_in_the_other() {
     let (a, b) = two_apis().await;
     let id = create(&a, "before").await;
     let path = format!("/api/schedules/{id}");
@@ -117,7 +117,7 @@ async fn an_update_in_one_api_is_seen_by_the_next_read_in_the_other() {
 }
 
 #[tokio::test]
-async fn what_one_api_creates_and_deletes_is_listed_and_gone_in_the_other() {
+pub(crate) async fn what_one_api_creates_and_deletes_is_listed_and_gone_in_the_other() {
     let (a, b) = two_apis().await;
     for round in 0..ROUNDS {
         let id = create(&a, &format!("round {round}")).await;
@@ -133,7 +133,7 @@ async fn what_one_api_creates_and_deletes_is_listed_and_gone_in_the_other() {
 }
 
 #[tokio::test]
-async fn readers_in_one_api_never_fall_behind_a_writer_in_the_other() {
+pub(crate) async fn readers_in_one_api_never_fall_behind_a_writer_in_the_other() {
     let (a, b) = two_apis().await;
     let id = create(&a, "0").await;
     let path = format!("/api/schedules/{id}");
@@ -160,7 +160,7 @@ async fn readers_in_one_api_never_fall_behind_a_writer_in_the_other() {
 }
 
 #[tokio::test]
-async fn what_a_reader_saw_in_one_api_is_not_unseen_in_the_writers_own() {
+pub(crate) async fn what_a_reader_saw_in_one_api_is_not_unseen_in_the_writers_own() {
     let (a, b) = two_apis().await;
     let id = create(&a, "0").await;
     let path = format!("/api/schedules/{id}");
@@ -183,7 +183,7 @@ async fn what_a_reader_saw_in_one_api_is_not_unseen_in_the_writers_own() {
 }
 
 #[tokio::test]
-async fn rows_of_a_worker_are_in_the_next_list_of_a_warm_api() {
+pub(crate) async fn rows_of_a_worker_are_in_the_next_list_of_a_warm_api() {
     let api = Api::start_with(API_ALONE).await;
     let settings = [("TIDEGATE_IMPORT_CHUNK", "5"), ("TIDEGATE_IMPORT_PAUSE", "50ms")];
     let _worker = start_worker(&api, &settings);
@@ -210,7 +210,7 @@ async fn rows_of_a_worker_are_in_the_next_list_of_a_warm_api() {
 }
 
 #[tokio::test]
-async fn a_change_of_tier_in_one_api_binds_the_next_request_in_the_other() {
+pub(crate) async fn a_change_of_tier_in_one_api_binds_the_next_request_in_the_other() {
     let (a, b) = two_apis().await;
     a.create_tenant("small", "free").await;
     let list = || async { b.get_as("small", "/api/schedules").send().await.expect("an answer") };
@@ -230,7 +230,7 @@ async fn a_change_of_tier_in_one_api_binds_the_next_request_in_the_other() {
 }
 
 #[tokio::test]
-async fn a_purge_in_one_api_reaches_the_other_and_only_what_it_names() {
+pub(crate) async fn a_purge_in_one_api_reaches_the_other_and_only_what_it_names() {
     let (a, b) = two_apis().await;
     let id = create(&a, "kept").await;
     let (schedule, list) = (format!("/api/schedules/{id}"), String::from("/api/schedules"));
@@ -260,7 +260,7 @@ async fn a_purge_in_one_api_reaches_the_other_and_only_what_it_names() {
 }
 
 #[tokio::test]
-async fn health_is_degraded_while_no_worker_serves_the_queue() {
+pub(crate) async fn health_is_degraded_while_no_worker_serves_the_queue() {
     let api = Api::start_with(API_ALONE).await;
     let told = health_when(&api, is_unserved).await;
     assert_eq!((&told["status"], &told["health"]), (&json!("warn"), &json!("degraded")));
@@ -342,7 +342,7 @@ fn reject_lines(job: &Value) -> Vec<u64> {
 }
 
 fn start_worker(api: &Api, variables: &[(&str, &str)]) -> Process {
-    worker(api.scratch.path(), variables).start().expect("the worker starts")
+    api.worker(variables).start().expect("the worker starts")
 }
 
 /// The workers that said last that they run a job.

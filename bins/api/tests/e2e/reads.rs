@@ -65,7 +65,7 @@ async fn read_unless(api: &Api, tenant: &str, path: &str, known: Option<&str>) -
 }
 
 #[tokio::test]
-async fn one_schedule_comes_from_the_tables_and_then_from_the_cache() {
+pub(crate) async fn one_schedule_comes_from_the_tables_and_then_from_the_cache() {
     let api = api_with_acme().await;
     let made = create(&api, "acme", &schedule("one")).await;
     let path = path_of(&made);
@@ -82,7 +82,7 @@ async fn one_schedule_comes_from_the_tables_and_then_from_the_cache() {
 }
 
 #[tokio::test]
-async fn a_page_comes_from_the_tables_and_then_from_the_cache() {
+pub(crate) async fn a_page_comes_from_the_tables_and_then_from_the_cache() {
     let api = api_with_acme().await;
     let made = create(&api, "acme", &schedule("one")).await;
     for path in ["/api/schedules", "/api/schedules?limit=1"] {
@@ -94,7 +94,7 @@ async fn a_page_comes_from_the_tables_and_then_from_the_cache() {
 }
 
 #[tokio::test]
-async fn what_a_client_may_keep_is_said() {
+pub(crate) async fn what_a_client_may_keep_is_said() {
     let api = api_with_acme().await;
     let made = create(&api, "acme", &schedule("one")).await;
     let answer = api.get_as("acme", &path_of(&made)).send().await.unwrap();
@@ -105,7 +105,7 @@ async fn what_a_client_may_keep_is_said() {
 }
 
 #[tokio::test]
-async fn what_the_client_has_already_is_answered_304_without_body() {
+pub(crate) async fn what_the_client_has_already_is_answered_304_without_body() {
     let api = api_with_acme().await;
     let made = create(&api, "acme", &schedule("one")).await;
     for path in [path_of(&made), "/api/schedules".to_owned()] {
@@ -128,7 +128,7 @@ async fn what_the_client_has_already_is_answered_304_without_body() {
 }
 
 #[tokio::test]
-async fn an_update_is_seen_by_the_next_read() {
+pub(crate) async fn an_update_is_seen_by_the_next_read() {
     let api = api_with_acme().await;
     let made = create(&api, "acme", &schedule("version 0")).await;
     let path = path_of(&made);
@@ -156,7 +156,7 @@ async fn an_update_is_seen_by_the_next_read() {
 }
 
 #[tokio::test]
-async fn a_creation_is_seen_by_the_next_list() {
+pub(crate) async fn a_creation_is_seen_by_the_next_list() {
     let api = api_with_acme().await;
     let empty = read(&api, "acme", "/api/schedules").await;
     assert_eq!(empty.json(), json!({"items": [], "next_cursor": null}));
@@ -171,7 +171,7 @@ async fn a_creation_is_seen_by_the_next_list() {
 }
 
 #[tokio::test]
-async fn a_deletion_is_seen_by_the_next_read() {
+pub(crate) async fn a_deletion_is_seen_by_the_next_read() {
     let api = api_with_acme().await;
     let made = create(&api, "acme", &schedule("short-lived")).await;
     let path = path_of(&made);
@@ -186,7 +186,7 @@ async fn a_deletion_is_seen_by_the_next_read() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_cached_too_and_stays_right() {
+pub(crate) async fn what_is_not_there_is_cached_too_and_stays_right() {
     let api = api_with_acme().await;
     let nowhere = "/api/schedules/00000000-0000-7000-8000-000000000000";
     let (first, second) = (read(&api, "acme", nowhere).await, read(&api, "acme", nowhere).await);

@@ -11,7 +11,7 @@ use tidegate_testkit::{Process, ProcessBuilder, Scratch, Stream, binary, poll_un
 use tokio::net::TcpStream;
 
 use crate::harness::{
-    Api, DEADLINE, Ended, api, client, csv, listening_at, problem, run, schedule, success_json, worker,
+    Api, DEADLINE, Ended, api, client, csv, listening_at, problem, run, schedule, success_json,
 };
 
 const ADMIN: &str = "admin-token-0123456789";
@@ -241,7 +241,7 @@ async fn a_worker_says_that_it_drains_until_its_last_job_has_ended() {
         ("TIDEGATE_IMPORT_PAUSE", "100ms"),
         ("TIDEGATE_QUEUE_GRACE", "1h"),
     ];
-    let mut worker = worker(api.scratch.path(), &settings).start().unwrap();
+    let mut worker = api.worker(&settings).start().unwrap();
     let line = worker.wait_for_line("Probes and metrics at", DEADLINE).await.unwrap();
     let url = line[line.find("http://").unwrap()..].trim().to_owned();
     let id = api.import_csv("acme", csv(2_000, &[])).await;

@@ -125,9 +125,38 @@ pub const CATALOGUE: &[Setting] = &[
         "imports that a tenant may have uploading, waiting or running; more are answered 429",
     ),
     setting("import.timeout", "TIDEGATE_IMPORT_TIMEOUT", Some("6h"), "how long one run of an import may take"),
-    // Both may hold a password.
+    setting(
+        "queue.partitions",
+        "TIDEGATE_QUEUE_PARTITIONS",
+        Some("1"),
+        "slots of a Redis Cluster over which the jobs of one queue are spread; the same for all processes",
+    ),
+    // The URLs may hold passwords.
+    secret(
+        "redis.url",
+        "REDIS_URL",
+        "queue, limits and the cache's shared tier on Redis: redis://, redis-sentinel:// or redis-cluster://; not set: embedded",
+    ),
+    secret("redis.cache_url", "REDIS_CACHE_URL", "another server for the cache's shared tier, which may evict keys"),
+    setting(
+        "redis.prefix",
+        "TIDEGATE_REDIS_PREFIX",
+        Some("tidegate"),
+        "what all keys on Redis begin with; each installation needs its own",
+    ),
+    setting(
+        "redis.timeout",
+        "TIDEGATE_REDIS_TIMEOUT",
+        Some("1s"),
+        "longest wait for one answer of Redis to the queue",
+    ),
+    setting(
+        "redis.request_timeout",
+        "TIDEGATE_REDIS_REQUEST_TIMEOUT",
+        Some("250ms"),
+        "longest wait for one answer of Redis to limits and cache, before memory stands in",
+    ),
     secret("database_url", "DATABASE_URL", "not available in this version, which keeps its tables in data_dir"),
-    secret("redis_url", "REDIS_URL", "not available in this version, which runs on the embedded default"),
 ];
 
 impl Setting {

@@ -7,11 +7,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use tidegate_ratelimit::{Quota, TrustedProxies};
+use tidegate_redis::Keyspace;
 
 use super::catalogue::Setting;
 use super::{
-    HttpSettings, InnerWorker, LimitSettings, OpenTenants, QueueSettings, RawSettings, Secret, Settings, SettingsError,
-    Source, Tokens,
+    HttpSettings, InnerWorker, LimitSettings, OpenTenants, QueueSettings, RawSettings, RedisServers, RedisSettings,
+    Secret, Settings, SettingsError, Source, Tokens,
 };
 
 /// Tokens shorter than this are guessed too easily.
@@ -20,7 +21,6 @@ const MIN_TOKEN: usize = 16;
 pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
     let raw = Reader(raw);
     raw.refuse("database_url")?;
-    raw.refuse("redis_url")?;
 
     let tokens = Tokens { admin: raw.token("tokens.admin")?, read: raw.token("tokens.read")? };
     let listen: SocketAddr =
@@ -85,7 +85,9 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
         cache_size: raw.size("cache.size", 1 << 20..=1 << 40)?,
         ddos: raw.limit("limits.ddos", "limits.ddos_block")?,
         api: raw.limit("limits.api", "limits.api_block")?,
+        redis: redis(&raw)?,
         queue: QueueSettings {
+            partitions: raw.count("queue.partitions", 1..=256)?,
             import_concurrency: raw.count("queue.import_concurrency", 1..=64)?,
             lease: raw.duration("queue.lease", Duration::from_secs(1), Duration::from_secs(3600))?,
             grace: raw.duration("queue.grace", Duration::ZERO, Duration::from_secs(3600))?,
@@ -101,6 +103,28 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
         },
         tokens,
     })
+}
+
+/// All of it is checked also where no URL is set: a slip is found when it is made, not when Redis is switched on.
+fn redis(raw: &Reader<'_>) -> Result<Option<RedisSettings>, SettingsError> {
+    let timeouts = |key| raw.duration(key, Duration::from_millis(10), Duration::from_secs(60));
+    let (timeout, request_timeout) = (timeouts("redis.timeout")?, timeouts("redis.request_timeout")?);
+    let prefix = raw.required("redis.prefix", "1 to 64 letters, digits, `-`, `_` or `.`", |text| {
+        Keyspace::new(text).ok()
+    })?;
+    let (url, cache_url) = (raw.redis_url("redis.url")?, raw.redis_url("redis.cache_url")?);
+    let Some(url) = url else {
+        return match cache_url {
+            Some(_) => Err(raw.invalid("redis.cache_url", "wants redis.url (REDIS_URL) too".to_owned())),
+            None => Ok(None),
+        };
+    };
+    let servers = RedisServers {
+        queue: url.clone().command_timeout(timeout),
+        limits: url.command_timeout(request_timeout),
+        cache: cache_url.map(|url| url.command_timeout(request_timeout)),
+    };
+    Ok(Some(RedisSettings { servers, keyspace: prefix }))
 }
 
 /// Reads one setting at a time, and names it when it is wrong.
@@ -176,6 +200,19 @@ impl Reader<'_> {
         })
     }
 
+    /// A URL of Redis. What is wrong with it is told without repeating it, since it may hold a password.
+    fn redis_url(&self, key: &'static str) -> Result<Option<tidegate_redis::Config>, SettingsError> {
+        let Some((text, _)) = self.text(key) else { return Ok(None) };
+        let asks_for_timeout = text.split_once('?').is_some_and(|(_, query)| {
+            query.split('&').any(|parameter| parameter.split('=').next() == Some("timeout"))
+        });
+        if asks_for_timeout {
+            let reason = "`timeout` behind `?` is not taken here: set redis.timeout and redis.request_timeout";
+            return Err(self.invalid(key, reason.to_owned()));
+        }
+        tidegate_redis::Config::parse(text).map(Some).map_err(|error| self.invalid(key, error.to_string()))
+    }
+
     fn count<N>(&self, key: &'static str, range: RangeInclusive<N>) -> Result<N, SettingsError>
     where
         N: FromStr + PartialOrd + Display,
@@ -236,8 +273,39 @@ mod tests {
 
     #[test]
     fn a_setting_of_another_version_is_refused_not_ignored() {
-        let error = check_with(&[("REDIS_URL", "redis://:secret@localhost")]).unwrap_err().to_string();
-        assert!(error.contains("redis_url") && !error.contains("secret"), "{error}");
+        let error = check_with(&[("DATABASE_URL", "postgres://app:secret@localhost")]).unwrap_err().to_string();
+        assert!(error.contains("database_url") && !error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn redis_is_off_unless_its_url_is_set() {
+        assert!(check_with(&[]).unwrap().redis.is_none());
+        let redis = check_with(&[("REDIS_URL", "redis://:secret@localhost")]).unwrap().redis.unwrap();
+        assert_eq!(redis.keyspace.prefix(), "tidegate");
+        assert!(redis.servers.cache.is_none());
+        assert!(!format!("{redis:?}").contains("secret"), "{redis:?}");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_redis_url_is_told_without_its_password() {
+        for (url, wrong) in [
+            ("http://:secret@localhost", "`http` is no scheme"),
+            ("redis://:secret@one,two", "one host"),
+            ("redis-sentinel://:secret@one", "name of the primary"),
+            ("redis://:secret@localhost/x", "database"),
+            ("redis://:secret@localhost?tiemout=1s", "`tiemout`"),
+            ("redis://:secret@localhost?timeout=1s", "redis.request_timeout"),
+        ] {
+            let error = check_with(&[("REDIS_URL", url)]).unwrap_err().to_string();
+            assert!(error.contains("redis.url (environment variable REDIS_URL)"), "{error}");
+            assert!(error.contains(wrong) && !error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_server_for_the_cache_alone_is_no_setup() {
+        let error = check_with(&[("REDIS_CACHE_URL", "redis://localhost")]).unwrap_err().to_string();
+        assert!(error.contains("redis.cache_url") && error.contains("REDIS_URL"), "{error}");
     }
 
     #[test]

@@ -76,7 +76,10 @@ impl Change {
                 invalidation.insert(&mut transaction, NOBODY).await?;
             }
             transaction.commit().await?;
-            cache.invalidate(&touched);
+            if let Err(owed) = cache.invalidate(&touched).await {
+                // Not lost: this process keeps it, and the rows above tell every other one.
+                tracing::warn!(error = %owed, "an invalidation waits until the shared cache can be told");
+            }
             Ok(())
         })
         .await

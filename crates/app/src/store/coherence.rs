@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
-use tidegate_cache::TieredCache;
+use tidegate_cache::{TieredCache, Touched};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::purge::Row;
+use super::purge::{Purge, Row};
 use super::{Store, StoreError};
 
 /// How often the table is looked at while nobody asks.
@@ -51,7 +51,11 @@ impl Coherence {
             sqlx::query_scalar("SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'invalidation'")
                 .fetch_one(&mut connection)
                 .await?;
-        let watcher = Watcher { connection, version, position, cache: store.cache.clone(), origin: store.origin };
+        let mut watcher = Watcher { connection, version, position, cache: store.cache.clone(), origin: store.origin };
+        if store.cache.owed().is_some() {
+            // A process that was killed may have committed without telling the shared cache.
+            watcher.retell().await?;
+        }
         let (callers, queue) = mpsc::channel(BATCH);
         tokio::spawn(watcher.run(queue, shutdown));
         Ok(Self { callers })
@@ -108,7 +112,7 @@ impl Watcher {
             }
             if let Err(error) = self.look().await {
                 tracing::warn!(%error, "the invalidations of other processes can't be read: the cache is cleared");
-                self.cache.clear();
+                self.clear().await;
             }
             for caller in callers.drain(..) {
                 // A caller that went away needs no answer.
@@ -139,28 +143,47 @@ impl Watcher {
         let last = last.unwrap_or(self.position);
         if usize::try_from(last - self.position) != Ok(rows.len()) {
             tracing::info!("invalidations were removed before this process read them: the cache is cleared");
-            self.cache.clear();
+            self.clear().await;
         }
-        for (origin, kind, name, class) in &rows {
-            if *origin != self.origin {
-                self.act_on(&Row { kind, name, class: class.as_deref() });
-            }
-        }
+        let foreign = rows.iter().filter(|(origin, ..)| *origin != self.origin);
+        self.act_on(foreign.map(|(_, kind, name, class)| Row { kind, name, class: class.as_deref() })).await;
         // Last, so that a look that failed half-way is made again.
         self.position = last;
         self.version = version;
         Ok(())
     }
 
-    fn act_on(&self, row: &Row<'_>) {
-        match row.purge() {
-            Ok(purge) => drop(purge.apply(&self.cache)),
-            Err(error) => {
-                // A newer version may run beside this one and name things that this one doesn't know.
-                tracing::warn!(%error, "an invalidation can't be understood: the cache is cleared");
-                self.cache.clear();
+    /// Acts on every invalidation that is still readable.
+    async fn retell(&mut self) -> Result<(), StoreError> {
+        let rows: Vec<(String, String, Option<String>)> =
+            sqlx::query_as("SELECT DISTINCT kind, name, class FROM invalidation").fetch_all(&mut self.connection).await?;
+        self.act_on(rows.iter().map(|(kind, name, class)| Row { kind, name, class: class.as_deref() })).await;
+        Ok(())
+    }
+
+    /// Acts on the rows, on all keys and tags at once: the shared cache is a round trip away.
+    async fn act_on(&self, rows: impl Iterator<Item = Row<'_>>) {
+        let mut touched = Touched::new();
+        for row in rows {
+            match row.purge() {
+                Ok(Purge::Keys(keys)) => touched = keys.iter().fold(touched, Touched::key),
+                Ok(Purge::Tags(tags)) => touched = tags.iter().fold(touched, Touched::tag),
+                Ok(purge) => drop(purge.apply(&self.cache).await),
+                Err(error) => {
+                    // A newer version may run beside this one and name things that this one doesn't know.
+                    tracing::warn!(%error, "an invalidation can't be understood: the cache is cleared");
+                    self.clear().await;
+                }
             }
         }
+        if let Err(owed) = self.cache.invalidate(&touched).await {
+            // Until it can be told, this process reads nothing from there.
+            tracing::warn!(error = %owed, "invalidations wait until the shared cache can be told");
+        }
+    }
+
+    async fn clear(&self) {
+        drop(Purge::All.apply(&self.cache).await);
     }
 }
 
@@ -197,10 +220,10 @@ mod tests {
             Self { store, coherence, texts }
         }
 
-        fn remember(&self) {
-            self.texts.set(&cache_keys::tenant(&acme()), "tenant");
+        async fn remember(&self) {
+            self.texts.set(&cache_keys::tenant(&acme()), "tenant").await;
             let list = Fill::new("list").tag(cache_keys::schedules_of(&acme()));
-            self.texts.set(&cache_keys::schedule_page(&acme(), 50, None), list);
+            self.texts.set(&cache_keys::schedule_page(&acme(), 50, None), list).await;
         }
 
         fn knows_tenant(&self) -> bool {
@@ -227,7 +250,7 @@ mod tests {
         let (one, other) = (Process::on(directory.path()).await, Process::on(directory.path()).await);
         create(&one).await;
         other.coherence.catch_up().await.unwrap();
-        other.remember();
+        other.remember().await;
         (directory, one, other)
     }
 
@@ -235,7 +258,7 @@ mod tests {
     async fn a_commit_of_another_process_is_known_after_catching_up() {
         let (_directory, one, other) = two().await;
         for _ in 0..100 {
-            other.remember();
+            other.remember().await;
             let plan = Plan::try_new(Tier::Premium, Overrides::default()).unwrap();
             assert!(one.store.set_plan(&acme(), &plan).await.unwrap());
             other.coherence.catch_up().await.unwrap();
@@ -256,10 +279,10 @@ mod tests {
         let (_directory, one, _other) = two().await;
         one.store.set_plan(&acme(), &Plan::try_new(Tier::Basic, Overrides::default()).unwrap()).await.unwrap();
         // As if the look had come between the commit and the invalidation that follows it.
-        one.remember();
+        one.remember().await;
         one.coherence.catch_up().await.unwrap();
         assert!(!one.knows_tenant() && one.knows_list());
-        one.remember();
+        one.remember().await;
         one.coherence.catch_up().await.unwrap();
         assert!(one.knows_tenant());
     }
@@ -269,7 +292,7 @@ mod tests {
         let (_directory, one, _other) = two().await;
         one.coherence.catch_up().await.unwrap();
         one.store.purge(&Purge::All).await.unwrap();
-        one.remember();
+        one.remember().await;
         one.coherence.catch_up().await.unwrap();
         assert!(one.knows_tenant() && one.knows_list());
     }
@@ -297,7 +320,7 @@ mod tests {
         sqlx::query(newer).execute(&one.store.writer).await.unwrap();
         other.coherence.catch_up().await.unwrap();
         assert!(!other.knows_tenant());
-        other.remember();
+        other.remember().await;
         one.store.purge(&Purge::Tags(vec![cache_keys::schedules_of(&acme())])).await.unwrap();
         other.coherence.catch_up().await.unwrap();
         assert!(other.knows_tenant() && !other.knows_list());

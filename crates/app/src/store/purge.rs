@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sqlx::SqliteConnection;
-use tidegate_cache::{Key, KeyError, Pattern, PatternError, Tag, TieredCache};
+use tidegate_cache::{Key, KeyError, Pattern, PatternError, Tag, TieredCache, Touched};
 
 use super::{Store, StoreError};
 use crate::clock;
@@ -76,25 +76,26 @@ impl Row<'_> {
 }
 
 impl Purge {
-    /// Drops it from this cache. Returns how many entries went, where they are counted.
-    pub(super) fn apply(&self, cache: &TieredCache) -> Option<usize> {
-        match self {
-            Self::Keys(keys) => Some(cache.invalidate_keys(keys)),
-            Self::Pattern(pattern, None) => Some(cache.invalidate_pattern(pattern)),
-            Self::Pattern(pattern, Some(class)) => Some(cache.invalidate_pattern_of(class, pattern)),
+    /// Drops it from this cache and the one that processes share. Returns how many entries went here, where they are
+    /// counted.
+    pub(super) async fn apply(&self, cache: &TieredCache) -> Option<usize> {
+        let (done, is_counted) = match self {
+            Self::Keys(keys) => (cache.invalidate_keys(keys).await, true),
+            Self::Pattern(pattern, None) => (cache.invalidate_pattern(pattern).await, true),
+            Self::Pattern(pattern, Some(class)) => (cache.invalidate_pattern_of(class, pattern).await, true),
             Self::Tags(tags) => {
-                tags.iter().for_each(|tag| cache.invalidate_tag(tag));
-                None
+                let touched = tags.iter().fold(Touched::new(), Touched::tag);
+                (cache.invalidate(&touched).await.map(|()| 0), false)
             }
-            Self::Class(class) => {
-                cache.invalidate_class(class);
-                None
-            }
-            Self::All => {
-                cache.clear();
-                None
-            }
-        }
+            Self::Class(class) => (cache.invalidate_class(class).await.map(usize::from), false),
+            Self::All => (cache.clear().await.map(|()| 0), false),
+        };
+        let removed = done.unwrap_or_else(|owed| {
+            // Not lost: this process keeps it and tells it later, and until then reads nothing that others share.
+            tracing::warn!(error = %owed, "a purge waits until the shared cache can be told");
+            owed.removed
+        });
+        is_counted.then_some(removed)
     }
 
     fn rows(&self) -> Vec<Row<'_>> {
@@ -118,7 +119,7 @@ impl Store {
     ///
     /// When the other nodes can't be told; this one's cache is purged all the same.
     pub async fn purge(&self, purge: &Purge) -> Result<Option<usize>, StoreError> {
-        let removed = purge.apply(&self.cache);
+        let removed = purge.apply(&self.cache).await;
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         for row in purge.rows() {
             row.insert(&mut transaction, self.origin).await?;

@@ -14,6 +14,7 @@ use tidegate_queue::{BrokerError, QueueCounts};
 use tidegate_ratelimit::LimiterStats;
 
 use super::Telemetry;
+use super::redis_figures::RedisFigures;
 use crate::jobs::QUEUES;
 
 /// Content type of the text.
@@ -24,12 +25,14 @@ impl Telemetry {
     ///
     /// # Errors
     ///
-    /// When the job store can't be read.
+    /// When the job store can't be read, except on Redis: what else there is to tell is wanted most while it is away, so
+    /// only the queues' figures are missing then.
     pub async fn exposition(&self) -> Result<String, BrokerError> {
-        let mut queues = Vec::new();
-        for queue in QUEUES {
-            queues.push(((*queue).to_owned(), self.broker.counts(queue).await?));
-        }
+        let queues = match self.queues().await {
+            Ok(queues) => queues,
+            Err(_) if self.redis.is_some() => Vec::new(),
+            Err(error) => return Err(error),
+        };
         let limiters = self.limiters.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let reading = Reading {
             endpoints: self.registry.totals(),
@@ -41,12 +44,23 @@ impl Telemetry {
         drop(limiters);
         let mut registry = Registry::default();
         registry.register_collector(Box::new(reading));
+        if let Some(report) = self.redis() {
+            registry.register_collector(Box::new(RedisFigures(report)));
+        }
         let mut text = String::new();
         // Writing to a text fails only where an encoder does, which then says so in the text.
         if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
             text.push_str("# a figure could not be written\n");
         }
         Ok(text)
+    }
+
+    async fn queues(&self) -> Result<Vec<(String, QueueCounts)>, BrokerError> {
+        let mut queues = Vec::new();
+        for queue in QUEUES {
+            queues.push(((*queue).to_owned(), self.broker.counts(queue).await?));
+        }
+        Ok(queues)
     }
 }
 
@@ -114,8 +128,9 @@ impl Reading {
             family.counter(&[("class", class.class)], class.misses)?;
         }
         let mut family = Family::new(encoder, "tidegate_cache_entries", "Entries held", MetricType::Gauge)?;
-        for tier in &self.cache.tiers {
-            family.gauge(&[("tier", tier.tier)], tier.entries)?;
+        // How many Redis holds is not counted here.
+        for (tier, entries) in self.cache.tiers.iter().filter_map(|tier| Some((tier.tier, tier.entries?))) {
+            family.gauge(&[("tier", tier)], entries)?;
         }
         let latency = &self.cache_latency;
         let totals = Totals {
@@ -204,10 +219,10 @@ fn classes(counts: &StatusCounts) -> [(&'static str, u64); 5] {
 }
 
 /// One metric with its label sets.
-struct Family<'a>(prometheus_client::encoding::MetricEncoder<'a>);
+pub(super) struct Family<'a>(prometheus_client::encoding::MetricEncoder<'a>);
 
 impl<'a> Family<'a> {
-    fn new(
+    pub(super) fn new(
         encoder: &'a mut DescriptorEncoder<'_>,
         name: &'a str,
         help: &str,
@@ -216,12 +231,17 @@ impl<'a> Family<'a> {
         encoder.encode_descriptor(name, help, None, kind).map(Self)
     }
 
-    fn counter(&mut self, labels: &[(&str, &str)], value: u64) -> fmt::Result {
+    pub(super) fn counter(&mut self, labels: &[(&str, &str)], value: u64) -> fmt::Result {
         self.0.encode_family(&Labels(labels))?.encode_counter::<NoLabelSet, _, u64>(&value, None)
     }
 
-    fn gauge(&mut self, labels: &[(&str, &str)], value: u64) -> fmt::Result {
+    pub(super) fn gauge(&mut self, labels: &[(&str, &str)], value: u64) -> fmt::Result {
         self.0.encode_family(&Labels(labels))?.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))
+    }
+
+    /// A gauge that is no whole number.
+    pub(super) fn fraction(&mut self, labels: &[(&str, &str)], value: f64) -> fmt::Result {
+        self.0.encode_family(&Labels(labels))?.encode_gauge(&value)
     }
 
     fn histogram(&mut self, labels: &[(&str, &str)], totals: &Totals) -> fmt::Result {

@@ -53,16 +53,16 @@ impl Telemetry {
         *self.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
     }
 
-    /// Both are yes-or-no questions, so that half stands for the threshold between them.
     async fn queue_readings(&self) -> [Reading; 2] {
         let asked = tokio::time::timeout(PATIENCE, self.unserved_queues()).await;
         let unserved = asked.ok().and_then(Result::ok);
-        let is_down = if unserved.is_none() { 1.0 } else { 0.0 };
-        let is_unserved = if unserved.is_some_and(|queues| queues > 0) { 1.0 } else { 0.0 };
-        [
-            Reading::new("job_store_unreachable", is_down, 0.5).critical(),
-            Reading::new("queues_without_live_worker", is_unserved, 0.5),
-        ]
+        let store = match &self.redis {
+            None => is_so("job_store_unreachable", unserved.is_none()).critical(),
+            // Reads, writes and limits go on without it: who took this node out of service would make an outage of the
+            // queue one of everything.
+            Some(redis) => is_so("redis_unavailable", unserved.is_none() || !redis.is_available()),
+        };
+        [store, is_so("queues_without_live_worker", unserved.is_some_and(|queues| queues > 0))]
     }
 
     async fn unserved_queues(&self) -> Result<usize, BrokerError> {
@@ -71,6 +71,11 @@ impl Telemetry {
             |queue: &str| workers.iter().any(|worker| is_alive(worker) && jobs::is_served_by(queue, worker));
         Ok(QUEUES.iter().filter(|queue| !is_served(queue)).count())
     }
+}
+
+/// A yes-or-no question: half stands for the threshold between the two.
+fn is_so(name: &'static str, answer: bool) -> Reading {
+    Reading::new(name, if answer { 1.0 } else { 0.0 }, 0.5)
 }
 
 /// Whether the worker was seen lately.

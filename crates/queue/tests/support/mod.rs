@@ -2,6 +2,11 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(feature = "redis")]
+pub mod stand_in;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,14 +25,14 @@ pub struct Bench {
     pub broker: Arc<dyn Broker>,
     pub clock: Arc<ManualClock>,
     pub worker: WorkerId,
-    _directory: Option<tempfile::TempDir>,
+    _store: Option<Box<dyn std::any::Any + Send>>,
 }
 
 impl Bench {
     pub fn memory() -> Self {
         let clock = Arc::new(ManualClock::default());
         let broker = Arc::new(MemoryBroker::with_clock(clock.clone()));
-        Self { broker, clock, worker: WorkerId::generate(), _directory: None }
+        Self { broker, clock, worker: WorkerId::generate(), _store: None }
     }
 
     #[cfg(feature = "sqlite")]
@@ -39,7 +44,22 @@ impl Bench {
         let options = SqliteOptions::new().clock(clock.clone()).durability(Durability::Normal).readers(1);
         let broker = SqliteBroker::open(directory.path().join("queue.db"), options).await.unwrap();
         let worker = WorkerId::generate();
-        Self { broker: Arc::new(broker), clock, worker, _directory: Some(directory) }
+        Self { broker: Arc::new(broker), clock, worker, _store: Some(Box::new(directory)) }
+    }
+
+    #[cfg(feature = "redis")]
+    pub async fn redis() -> Self {
+        let server = stand_in::RedisServer::start().await;
+        let bench = Self::on_redis(&server.url()).await;
+        Self { _store: Some(Box::new(server)), ..bench }
+    }
+
+    /// On a server that others use too, under a prefix of its own.
+    #[cfg(feature = "redis")]
+    pub async fn on_redis(url: &str) -> Self {
+        let clock = Arc::new(ManualClock::default());
+        let broker = Arc::new(redis::Clocked::on(url, clock.clone()).await);
+        Self { broker, clock, worker: WorkerId::generate(), _store: None }
     }
 
     pub fn advance(&self, seconds: u64) {

@@ -52,6 +52,18 @@ impl SlidingWindow {
         Self { quota, segment: quota.period_micros().div_ceil(segments.get() as u64) }
     }
 
+    /// How long a segment takes charges, in microseconds.
+    #[cfg(feature = "redis")]
+    pub(crate) fn segment_micros(&self) -> u64 {
+        self.segment
+    }
+
+    /// The same window over another limit.
+    #[cfg(feature = "redis")]
+    pub(crate) fn with_limit_of(&self, quota: Quota) -> Self {
+        Self { quota, ..*self }
+    }
+
     /// The window's view of time: never before the last charge, from which the real time lags by the second
     /// value. After a step back of more than a window there is no lag: the last charge counts as made now.
     fn view(&self, state: &SlidingWindowState, now: Timestamp) -> (u64, u64) {

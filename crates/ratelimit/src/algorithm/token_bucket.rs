@@ -36,7 +36,7 @@ impl TokenBucket {
     }
 
     /// How long `cost` takes to refill, in `1 / limit` µs.
-    fn refill(&self, cost: u64) -> u128 {
+    pub(crate) fn refill(&self, cost: u64) -> u128 {
         u128::from(cost) * u128::from(self.quota.period_micros())
     }
 
@@ -56,7 +56,8 @@ impl TokenBucket {
         state.full_at.max(now)
     }
 
-    fn decide(&self, full_at: u128, now: u128, cost: u64) -> Decision {
+    /// The decision over `cost` where the bucket will be full at `full_at`, never before `now`, both scaled.
+    pub(crate) fn decide(&self, full_at: u128, now: u128, cost: u64) -> Decision {
         let (quota, limit) = (self.quota, self.capacity());
         let end = now + self.refill(limit);
         let remaining = divide(end.saturating_sub(full_at), quota.period_micros());

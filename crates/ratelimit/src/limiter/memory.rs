@@ -41,6 +41,24 @@ impl<A: Algorithm> MemoryLimiter<A> {
         Self { name, algorithm, policy, clock, store: Store::new(max_keys) }
     }
 
+    /// Takes over what another limiter knows of the key's block: what is left of it, or that there is none. Strikes stay.
+    ///
+    /// Where no place is left for it the block is not kept.
+    #[cfg(feature = "redis")]
+    pub(crate) fn learn_block(&self, key: &str, left: Option<Duration>) {
+        let mut shard = self.store.lock(key);
+        let now = self.clock.now();
+        let learn = |entry: &mut Entry<A::State>| {
+            let strikes = self.strikes(&entry.block, now);
+            entry.block = Block::manual(now, left.unwrap_or_default(), strikes);
+        };
+        if left.is_some() {
+            let _ = shard.with(key, |entry| self.standing(entry, now), || self.fresh(now), learn);
+        } else if let Some(entry) = shard.get_mut(key).filter(|entry| entry.block.left(now).is_some()) {
+            learn(entry);
+        }
+    }
+
     fn fresh(&self, now: Timestamp) -> Entry<A::State> {
         Entry { state: self.algorithm.initial(now), block: Block::default(), denied: 0 }
     }

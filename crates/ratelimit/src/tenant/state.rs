@@ -56,7 +56,8 @@ pub struct WindowUsage {
     pub reset_after: Duration,
 }
 
-const NAMES: [&str; 3] = ["minute", "hour", "day"];
+/// The names of the windows, in the order of all that is said of them.
+pub(crate) const WINDOWS: [&str; 3] = ["minute", "hour", "day"];
 
 struct Windows {
     minute: SlidingWindow,
@@ -107,7 +108,7 @@ impl TenantState {
             let _ = windows.charge(self, now, 0)?;
             decisions = windows.peek(self, now, cost)?;
         }
-        let mut names = NAMES.into_iter();
+        let mut names = WINDOWS.into_iter();
         let windows = decisions.map(|decision| WindowDecision { name: names.next().unwrap_or_default(), decision });
         Ok(TenantDecision { allowed, windows })
     }
@@ -116,9 +117,9 @@ impl TenantState {
     pub fn usage(&self, limits: &TierLimits, now: Timestamp) -> [WindowUsage; 3] {
         let Windows { minute, hour, day } = Windows::new(limits);
         [
-            usage(NAMES[0], &minute, &self.minute, now),
-            usage(NAMES[1], &hour, &self.hour, now),
-            usage(NAMES[2], &day, &self.day, now),
+            usage(WINDOWS[0], &minute, &self.minute, now),
+            usage(WINDOWS[1], &hour, &self.hour, now),
+            usage(WINDOWS[2], &day, &self.day, now),
         ]
     }
 

@@ -149,11 +149,18 @@ impl TierLimits {
     }
 
     /// The greatest cost that fits all windows.
-    pub(super) fn smallest(&self) -> u64 {
+    pub(crate) fn smallest(&self) -> u64 {
         self.per_minute().min(self.per_hour()).min(self.per_day())
     }
 
-    pub(super) const fn quotas(&self) -> [Quota; 3] {
+    /// One of so many equal parts of each limit, at least one each.
+    #[cfg(feature = "redis")]
+    pub(crate) fn share(&self, parts: std::num::NonZeroU32) -> Self {
+        let [minute, hour, day] = self.quotas().map(|quota| quota.share(parts));
+        Self { minute, hour, day, ..*self }
+    }
+
+    pub(crate) const fn quotas(&self) -> [Quota; 3] {
         [self.minute, self.hour, self.day]
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use tidegate_ratelimit::headers::{apply, apply_tenant, whole_seconds};
-use tidegate_ratelimit::{Allowance, Decision, Denial, ManualClock, Quota, TenantLimiter, Tier, Timestamp};
+use tidegate_ratelimit::{Allowance, Decision, Denial, Quota, TenantState, Tier, Timestamp};
 
 fn allowed(quota: Quota, remaining: u64, reset_after: Duration) -> Decision {
     Decision::Allowed(Allowance { quota, limit: quota.limit(), remaining, reset_after })
@@ -62,17 +62,17 @@ fn any_name_and_any_number_make_a_legal_structured_field() {
 #[test]
 fn a_tenant_sees_three_policies_and_the_binding_window() {
     let noon = Timestamp::from_micros(20_000 * 86_400_000_000 + 12 * 3_600_000_000);
-    let tenants = TenantLimiter::new(ManualClock::new(noon), 10);
+    let mut tenant = TenantState::default();
     let limits = Tier::Free.limits();
     let policies = ["\"minute\";q=60;w=60, \"hour\";q=1000;w=3600, \"day\";q=10000;w=86400"];
     let mut headers = HeaderMap::new();
-    apply_tenant(&mut headers, &tenants.check("t1", &limits, 60).unwrap());
+    apply_tenant(&mut headers, &tenant.check(&limits, noon, 60).unwrap());
     assert_eq!(all(&headers, "ratelimit-policy"), policies);
     assert_eq!(all(&headers, "ratelimit"), ["\"minute\";r=0;t=60"]);
     assert!(!headers.contains_key("retry-after"));
 
     let mut headers = HeaderMap::new();
-    apply_tenant(&mut headers, &tenants.check("t1", &limits, 1).unwrap());
+    apply_tenant(&mut headers, &tenant.check(&limits, noon, 1).unwrap());
     assert_eq!(all(&headers, "ratelimit-policy"), policies);
     assert_eq!(all(&headers, "ratelimit"), ["\"minute\";r=0;t=60"]);
     assert_eq!(all(&headers, "retry-after"), ["60"]);

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tidegate_ratelimit::{CheckError, ManualClock, Overrides, TenantLimiter, TenantState, Tier, TierLimits, Timestamp};
+use tidegate_ratelimit::{
+    CheckError, ManualClock, MemoryTenantLimiter, Overrides, TenantLimiter, TenantState, Tier, TierLimits, Timestamp,
+};
+
+use crate::now;
 
 const MINUTE: u64 = 60_000_000;
 const HOUR: u64 = 60 * MINUTE;
@@ -159,47 +163,47 @@ fn the_hour_and_the_day_bind_in_their_turn() {
 #[test]
 fn a_change_of_tier_counts_at_once_and_keeps_the_usage() {
     let clock = ManualClock::new(at(NOON));
-    let tenants = TenantLimiter::new(clock.clone(), 10);
+    let tenants = MemoryTenantLimiter::new(clock.clone(), 10);
     let (free, premium) = (Tier::Free.limits(), Tier::Premium.limits());
     for _ in 0..100 {
-        assert!(tenants.check("t1", &premium, 1).unwrap().allowed);
+        assert!(now(tenants.check("t1", &premium, 1)).unwrap().allowed);
     }
-    let refused = tenants.check("t1", &free, 1).unwrap();
+    let refused = now(tenants.check("t1", &free, 1)).unwrap();
     assert!(!refused.allowed);
     assert_eq!(refused.binding().decision.remaining(), 0);
-    let minute = tenants.usage("t1", &free)[0];
+    let minute = now(tenants.usage("t1", &free)).unwrap()[0];
     assert_eq!((minute.limit, minute.used, minute.remaining), (60, 100, 0));
-    assert_eq!(tenants.usage("t1", &premium)[0].remaining, 200);
-    assert!(tenants.check("t1", &premium, 200).unwrap().allowed);
+    assert_eq!(now(tenants.usage("t1", &premium)).unwrap()[0].remaining, 200);
+    assert!(now(tenants.check("t1", &premium, 200)).unwrap().allowed);
     clock.advance(Duration::from_mins(1));
-    assert!(tenants.check("t1", &free, 60).unwrap().allowed);
+    assert!(now(tenants.check("t1", &free, 60)).unwrap().allowed);
 }
 
 #[test]
 fn tenants_are_isolated_and_resettable_and_counted() {
-    let tenants = TenantLimiter::new(ManualClock::new(at(NOON)), 10);
+    let tenants = MemoryTenantLimiter::new(ManualClock::new(at(NOON)), 10);
     let limits =
         Tier::Free.limits().with_overrides(&Overrides { per_minute: Some(2), ..Overrides::default() }).unwrap();
     for (tenant, allowed) in [("a", true), ("a", true), ("a", false), ("b", true), ("a", false)] {
-        assert_eq!(tenants.check(tenant, &limits, 1).unwrap().allowed, allowed);
+        assert_eq!(now(tenants.check(tenant, &limits, 1)).unwrap().allowed, allowed);
     }
-    assert_eq!(tenants.check("a", &limits, 3), Err(CheckError::CostExceedsLimit { cost: 3, limit: 2 }));
+    assert_eq!(now(tenants.check("a", &limits, 3)), Err(CheckError::CostExceedsLimit { cost: 3, limit: 2 }));
     let stats = tenants.stats();
     assert_eq!((stats.allowed, stats.denied, stats.failed, stats.tracked_keys), (3, 2, 1, 2));
     assert_eq!(stats.top_denied, [("a".to_owned(), 2)]);
-    assert!(tenants.reset("a"));
-    assert!(!tenants.reset("unknown"));
-    assert_eq!(tenants.usage("a", &limits).map(|window| window.used), [0, 0, 0]);
-    assert!(tenants.check("a", &limits, 1).unwrap().allowed);
+    assert!(now(tenants.reset("a")).unwrap());
+    assert!(!now(tenants.reset("unknown")).unwrap());
+    assert_eq!(now(tenants.usage("a", &limits)).unwrap().map(|window| window.used), [0, 0, 0]);
+    assert!(now(tenants.check("a", &limits, 1)).unwrap().allowed);
 }
 
 /// Where a clock starts at zero, so do the windows.
 #[test]
 fn usage_is_shown_per_window() {
-    let tenants = TenantLimiter::new(ManualClock::new(at(NOON)), 10);
+    let tenants = MemoryTenantLimiter::new(ManualClock::new(at(NOON)), 10);
     let limits = Tier::Free.limits();
-    assert!(tenants.check("t1", &limits, 7).unwrap().allowed);
-    let json = serde_json::to_value(tenants.usage("t1", &limits)).unwrap();
+    assert!(now(tenants.check("t1", &limits, 7)).unwrap().allowed);
+    let json = serde_json::to_value(now(tenants.usage("t1", &limits)).unwrap()).unwrap();
     let minute =
         serde_json::json!({"window": "minute", "limit": 60, "used": 7, "remaining": 53, "reset_after_ms": 60_000});
     assert_eq!(json[0], minute);

@@ -54,6 +54,15 @@ impl Connection {
         Err(failure::sort(config, &servers(), &error).await)
     }
 
+    /// Gives the connection up and makes a new one, in the background. With Sentinels, to the primary that they name now.
+    pub(crate) fn reconnect(&self) {
+        let fred = self.fred.clone();
+        tokio::spawn(async move {
+            // It goes on trying by itself, whatever becomes of the first attempt.
+            let _ = fred.force_reconnection().await;
+        });
+    }
+
     /// The client underneath, with the options that every command has.
     pub(crate) fn fred(&self) -> &WithOptions<FredClient> {
         &self.fred

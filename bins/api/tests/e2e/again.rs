@@ -1,0 +1,103 @@
+//! The main job once more with queue, limits and shared cache on Redis: the very tests of the embedded default, on each
+//! arrangement of servers.
+
+/// Tests of other modules, on that backend.
+macro_rules! again {
+    ($backend:ident: $($module:ident { $($test:ident)* })*) => {
+        $(mod $module {
+            $(
+                #[test]
+                fn $test() {
+                    crate::backend::on(crate::backend::Backend::$backend, crate::$module::$test);
+                }
+            )*
+        })*
+    };
+}
+
+/// What must work wherever it runs: import, kill, reads, limits, several processes, the pages of operations, a stop.
+macro_rules! the_main_job {
+    ($backend:ident) => {
+        again! {
+            $backend:
+            imports {
+                ten_thousand_lines_arrive_and_each_bad_one_is_named
+                an_import_killed_again_and_again_goes_on_where_it_stood
+                an_accepted_import_outlives_a_kill_in_the_moment_of_its_answer
+                a_stopped_api_gives_its_import_back_and_goes_on_after_the_restart
+                a_stopped_api_finishes_an_import_within_its_grace
+            }
+            reads {
+                one_schedule_comes_from_the_tables_and_then_from_the_cache
+                what_the_client_has_already_is_answered_304_without_body
+                an_update_is_seen_by_the_next_read
+                a_creation_is_seen_by_the_next_list
+                a_deletion_is_seen_by_the_next_read
+                what_is_not_there_is_cached_too_and_stays_right
+            }
+            limits {
+                sixty_requests_of_a_free_tenant_pass_and_the_sixty_first_is_told_why_not
+                of_two_hundred_at_once_exactly_sixty_pass_and_the_refused_are_free
+                another_tier_counts_at_once_and_keeps_what_was_used
+            }
+            numbers {
+                performance_has_every_request_under_its_route
+                the_queue_counts_its_jobs_by_what_became_of_them
+            }
+            processes {
+                two_workers_share_the_imports
+                a_killed_worker_is_replaced_by_the_other_within_its_lease
+                an_update_in_one_api_is_seen_by_the_next_read_in_the_other
+                what_one_api_creates_and_deletes_is_listed_and_gone_in_the_other
+                a_change_of_tier_in_one_api_binds_the_next_request_in_the_other
+                a_purge_in_one_api_reaches_the_other_and_only_what_it_names
+            }
+            fleet {
+                three_apis_and_four_workers_do_ten_imports_between_them
+                of_two_hundred_at_once_over_three_apis_exactly_sixty_pass
+            }
+        }
+    };
+}
+
+mod on_redis_single {
+    the_main_job!(RedisSingle);
+
+    /// What Redis' arrangement makes no difference to.
+    mod more {
+        again! {
+            RedisSingle:
+            imports {
+                an_ndjson_import_goes_on_after_a_kill
+                another_tenant_sees_nothing_of_an_import
+            }
+            reads {
+                a_page_comes_from_the_tables_and_then_from_the_cache
+                what_a_client_may_keep_is_said
+            }
+            limits {
+                one_tenants_limit_is_nobody_elses
+                a_tenants_own_limit_per_day_binds_and_is_named
+                a_reset_forgets_what_was_used
+                who_guesses_keys_is_blocked_by_address_after_a_hundred
+                a_block_ends_by_itself
+                the_limit_in_front_refuses_a_flood_and_never_a_probe
+            }
+            processes {
+                a_worker_that_hung_finds_its_import_in_other_hands
+                readers_in_one_api_never_fall_behind_a_writer_in_the_other
+                what_a_reader_saw_in_one_api_is_not_unseen_in_the_writers_own
+                rows_of_a_worker_are_in_the_next_list_of_a_warm_api
+                health_is_degraded_while_no_worker_serves_the_queue
+            }
+        }
+    }
+}
+
+mod on_sentinel {
+    the_main_job!(RedisSentinel);
+}
+
+mod on_cluster {
+    the_main_job!(RedisCluster);
+}

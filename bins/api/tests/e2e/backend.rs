@@ -1,0 +1,60 @@
+//! What the processes of a test run on: nothing but a directory, or Redis in one of its arrangements beside it.
+
+use std::cell::Cell;
+
+use tidegate_testkit::redis::{Cluster, RedisServer, Sentinels};
+
+/// Where queue, limits and the shared cache lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// In the directory and in memory.
+    Embedded,
+    /// On one server.
+    RedisSingle,
+    /// On the primary that three Sentinels choose.
+    RedisSentinel,
+    /// On three primaries with a replica each.
+    RedisCluster,
+}
+
+thread_local! {
+    /// A test runs on one thread, with its runtime.
+    static CHOSEN: Cell<Backend> = const { Cell::new(Backend::Embedded) };
+}
+
+/// Runs a test of the embedded default with another backend below: whatever it starts is given that.
+pub(crate) fn on(backend: Backend, test: fn()) {
+    CHOSEN.set(backend);
+    test();
+}
+
+/// The servers of a test. They end with it.
+pub(crate) enum Servers {
+    Embedded,
+    Single(RedisServer),
+    Sentinel(Sentinels),
+    Cluster(Cluster),
+}
+
+impl Servers {
+    /// Starts what the running test was given.
+    pub(crate) async fn start() -> Self {
+        match CHOSEN.get() {
+            Backend::Embedded => Self::Embedded,
+            Backend::RedisSingle => Self::Single(RedisServer::start().await),
+            Backend::RedisSentinel => Self::Sentinel(Sentinels::start().await),
+            Backend::RedisCluster => Self::Cluster(Cluster::start().await),
+        }
+    }
+
+    /// What a process is told of them.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
+        let url = match self {
+            Self::Embedded => return Vec::new(),
+            Self::Single(server) => server.url(),
+            Self::Sentinel(sentinels) => sentinels.url(),
+            Self::Cluster(cluster) => cluster.url(),
+        };
+        vec![("REDIS_URL", url)]
+    }
+}

@@ -1,0 +1,74 @@
+//! Three APIs and four workers on one Redis. Run by [`again`](crate::again): without it, limits are each process's own.
+
+use futures_util::future::join_all;
+use serde_json::json;
+use tidegate_testkit::Process;
+
+use crate::harness::{Api, csv, good_titles};
+
+/// Without a worker inside, so that the jobs are those of the four.
+const API_ALONE: &[(&str, &str)] = &[("TIDEGATE_WORKER", "none"), ("TIDEGATE_LIMIT_DDOS", "1000000/second")];
+const LINES: usize = 1_500;
+
+async fn three_apis() -> [Api; 3] {
+    let first = Api::start_with(API_ALONE).await;
+    let (second, third) = tokio::join!(first.start_beside(API_ALONE), first.start_beside(API_ALONE));
+    [first, second, third]
+}
+
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn three_apis_and_four_workers_do_ten_imports_between_them() {
+    let apis = three_apis().await;
+    let settings = [
+        ("TIDEGATE_QUEUE_IMPORT_CONCURRENCY", "1"),
+        ("TIDEGATE_IMPORT_PAUSE", "30ms"),
+        ("TIDEGATE_QUEUE_LEASE", "5s"),
+    ];
+    let mut workers: Vec<Process> =
+        (0..4).map(|_| apis[0].worker(&settings).start().expect("the worker starts")).collect();
+    let mut imports = Vec::new();
+    for number in 0..10 {
+        let (api, tenant) = (&apis[number % 3], format!("tenant-{number}"));
+        api.create_tenant(&tenant, "enterprise").await;
+        let bad = [number + 1, LINES];
+        let id = api.import_csv(&tenant, csv(LINES, &bad)).await;
+        imports.push((id, tenant, bad));
+    }
+    // One of them dies in the midst of it.
+    apis[0].job_when(&imports[0].0, |job| job["progress"].is_object()).await;
+    workers[3].kill9().expect("it runs");
+
+    for (number, (id, tenant, bad)) in imports.iter().enumerate() {
+        // Each seen by an API that did not take it.
+        let api = &apis[(number + 1) % 3];
+        let job = api.job_in_state(id, "done").await;
+        assert_eq!((&job["result"]["imported"], &job["result"]["rejected"]), (&json!(LINES - 2), &json!(2)), "{job}");
+        assert_eq!(api.titles(tenant).await, good_titles(LINES, bad));
+    }
+    let queues = join_all(apis.iter().map(|api| api.json("/api/queue/import"))).await;
+    for queue in &queues {
+        for (state, count) in [("done", 10), ("ready", 0), ("leased", 0), ("dead", 0), ("completed_total", 10)] {
+            assert_eq!(queue[state], count, "{state}: {queue}");
+        }
+        assert!(queue["workers"].as_array().is_some_and(|workers| workers.len() >= 3), "{queue}");
+    }
+    for worker in &mut workers[..3] {
+        assert_eq!(worker.stop().await.expect("it ends").code(), Some(0));
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn of_two_hundred_at_once_over_three_apis_exactly_sixty_pass() {
+    let apis = three_apis().await;
+    apis[0].create_tenant("small", "free").await;
+    let requests = (0..200).map(|number| apis[number % 3].get_as("small", "/api/schedules").send());
+    let answers = join_all(requests).await;
+    let answers: Vec<u16> = answers.into_iter().map(|answer| answer.expect("an answer").status().as_u16()).collect();
+    let count = |status: u16| answers.iter().filter(|answer| **answer == status).count();
+    assert_eq!((count(200), count(429)), (60, 140), "{answers:?}");
+    // A minute is in every window that began before this: an hour may begin on the way, the sixty stay.
+    for api in &apis {
+        let usage = api.json("/api/rate-limit/tenants/small").await;
+        assert_eq!(usage["windows"][0]["used"], 60, "{usage}");
+    }
+}

@@ -1,0 +1,205 @@
+//! Redis killed, hung, restarted and failed over under load, again and again: every request is answered, and service
+//! returns to Redis by itself.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+use tidegate_testkit::redis::{Cluster, RedisServer, Sentinels};
+use tidegate_testkit::{poll_until, scale};
+
+use super::load::{Answers, Load};
+use super::{metric, until_available};
+use crate::backend::Servers;
+use crate::harness::{Api, DEADLINE, csv, good_titles, problem, schedule, success_json};
+
+/// What the API waits for one answer of Redis on a request's way.
+const TIMEOUT: Duration = Duration::from_millis(250);
+/// Room for a machine that does other things too. What is promised is shown by the printed figures; this fails where a
+/// request waits for something that nobody bounds.
+const SLACK: Duration = Duration::from_secs(8);
+/// Answers before, during and after each outage.
+const ANSWERS: usize = 400;
+
+/// The API on these servers, with a tenant that may read as fast as it can, and one that may not.
+async fn busy_api(servers: Servers) -> (Api, Vec<String>) {
+    let variables = [("TIDEGATE_LIMIT_DDOS", "1000000/second"), ("TIDEGATE_QUEUE_LEASE", "5s")];
+    let api = Api::start_on(servers, &variables).await;
+    let limits = json!({"per_minute": 100_000_000, "per_hour": 100_000_000, "per_day": 100_000_000});
+    let tenant = json!({"id": "acme", "name": "Acme", "tier": "enterprise", "limits": limits});
+    success_json(api.request(Method::POST, "/api/tenants").json(&tenant)).await;
+    api.create_tenant("small", "free").await;
+    let create = api.request(Method::POST, "/api/schedules").header("x-tenant-id", "acme").json(&schedule("one"));
+    let made = success_json(create).await;
+    let one = format!("/api/schedules/{}", made["id"].as_str().expect("an id"));
+    (api, vec![one, "/api/schedules".to_owned(), "/api/schedules/00000000-0000-7000-8000-000000000000".to_owned()])
+}
+
+/// Imports go on where Redis left off, too.
+async fn an_import_works(api: &Api, tenant: &str) {
+    api.create_tenant(tenant, "enterprise").await;
+    let id = api.import_csv(tenant, csv(300, &[7])).await;
+    api.job_in_state(&id, "done").await;
+    assert_eq!(api.titles(tenant).await, good_titles(300, &[7]));
+}
+
+fn single(api: &Api) -> &RedisServer {
+    let Servers::Single(server) = &*api.servers else { unreachable!("it was started so") };
+    server
+}
+
+fn told(what: &str, answers: &Answers) -> String {
+    format!(
+        "{what}: {} answers {:?}, median {:?}, 99 % {:?}, 99.9 % {:?}, longest {:?}; {} above 10 ms, {} above {TIMEOUT:?}",
+        answers.len(),
+        answers.statuses,
+        answers.per_mille(500),
+        answers.per_mille(990),
+        answers.per_mille(999),
+        answers.longest(),
+        answers.above(Duration::from_millis(10)),
+        answers.above(TIMEOUT),
+    )
+}
+
+#[tokio::test]
+async fn killed_and_restarted_under_load() {
+    let (api, paths) = busy_api(Servers::Single(RedisServer::start().await)).await;
+    for round in 1..=scale(2, 20) {
+        let load = Load::start(&[&api], &paths);
+        load.answers(ANSWERS).await;
+        single(&api).kill9();
+        until_available(&api, false).await;
+        load.answers(ANSWERS).await;
+        single(&api).restart().await;
+        until_available(&api, true).await;
+        load.answers(ANSWERS).await;
+        let answers = load.stop().await;
+        eprintln!("{}", told(&format!("kill {round}"), &answers));
+        answers.are_good(TIMEOUT + SLACK);
+        an_import_works(&api, &format!("killed-{round}")).await;
+    }
+}
+
+#[tokio::test]
+async fn hung_and_awake_again_under_load() {
+    let (api, paths) = busy_api(Servers::Single(RedisServer::start().await)).await;
+    for round in 1..=scale(2, 20) {
+        let load = Load::start(&[&api], &paths);
+        load.answers(ANSWERS).await;
+        single(&api).stop_signal();
+        until_available(&api, false).await;
+        load.answers(ANSWERS).await;
+        single(&api).continue_signal();
+        until_available(&api, true).await;
+        load.answers(ANSWERS).await;
+        let answers = load.stop().await;
+        eprintln!("{}", told(&format!("hang {round}"), &answers));
+        answers.are_good(TIMEOUT + SLACK);
+        an_import_works(&api, &format!("hung-{round}")).await;
+    }
+}
+
+#[tokio::test]
+async fn failed_over_by_sentinels_under_load() {
+    let (api, paths) = busy_api(Servers::Sentinel(Sentinels::start().await)).await;
+    let Servers::Sentinel(sentinels) = &*api.servers else { unreachable!("it was started so") };
+    let load = Load::start(&[&api], &paths);
+    for _ in 1..=scale(1, 20) {
+        load.answers(ANSWERS).await;
+        sentinels.failover().await;
+        load.answers(ANSWERS).await;
+        until_available(&api, true).await;
+    }
+    // The last time without a word to anybody.
+    sentinels.kill_primary();
+    until_available(&api, false).await;
+    load.answers(ANSWERS).await;
+    until_available(&api, true).await;
+    load.answers(ANSWERS).await;
+    let answers = load.stop().await;
+    eprintln!("{}", told("sentinel", &answers));
+    answers.are_good(TIMEOUT + SLACK);
+    an_import_works(&api, "failed-over").await;
+}
+
+#[tokio::test]
+async fn a_shard_of_a_cluster_lost_under_load() {
+    let (api, paths) = busy_api(Servers::Cluster(Cluster::start().await)).await;
+    let Servers::Cluster(cluster) = &*api.servers else { unreachable!("it was started so") };
+    let load = Load::start(&[&api], &paths);
+    load.answers(ANSWERS).await;
+    cluster.kill_primary(0);
+    load.answers(ANSWERS).await;
+    cluster.wait_ok().await;
+    until_available(&api, true).await;
+    load.answers(ANSWERS).await;
+    let answers = load.stop().await;
+    eprintln!("{}", told("cluster", &answers));
+    answers.are_good(TIMEOUT + SLACK);
+    an_import_works(&api, "failed-over").await;
+}
+
+#[tokio::test]
+async fn while_redis_is_away_the_node_says_so_and_serves_on() {
+    let (mut api, paths) = busy_api(Servers::Single(RedisServer::start().await)).await;
+    single(&api).kill9();
+    until_available(&api, false).await;
+
+    let ready = api.request(Method::GET, "/readyz").send().await.expect("an answer");
+    assert_eq!(ready.status(), 200);
+    assert!(ready.text().await.expect("text").contains("degraded"));
+    let health = poll_until(DEADLINE, async || {
+        let answer = api.request(Method::GET, "/health").send().await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        let health: serde_json::Value = answer.json().await.expect("JSON");
+        let reasons = health["reasons"].as_array().cloned().unwrap_or_default();
+        reasons.iter().any(|reason| reason["component"] == "redis_unavailable").then_some(health)
+    });
+    let health = health.await.expect("health names it");
+    assert_eq!((&health["status"], &health["health"]), (&json!("warn"), &json!("degraded")), "{health}");
+    assert_eq!(metric(&api, "tidegate_redis_available{use=\"queue\"}").await, Some(0.0));
+    assert_eq!(metric(&api, "tidegate_redis_available{use=\"limits\"}").await, Some(0.0));
+    let away = api.process.log().find(|line| line.contains("Redis does not answer"));
+    assert!(away.is_some_and(|line| line.contains("WARN")));
+
+    // Reads, writes and limits as ever, by what this process knows itself.
+    let one = api.get_as("acme", &paths[0]);
+    assert_eq!(success_json(one).await["title"], "one");
+    let change = api.request(Method::PUT, &paths[0]).header("x-tenant-id", "acme").json(&schedule("two"));
+    success_json(change).await;
+    assert_eq!(success_json(api.get_as("acme", &paths[0])).await["title"], "two");
+    api.create_tenant("late", "free").await;
+    let mut statuses = Vec::new();
+    for _ in 0..62 {
+        statuses.push(api.get_as("late", "/api/schedules").send().await.expect("an answer").status().as_u16());
+    }
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 60, "{statuses:?}");
+    assert_eq!(statuses[61], 429);
+
+    // Jobs have nowhere to go, and the client hears that it may try again.
+    let import = api.request(Method::POST, "/api/schedules/import").header("x-tenant-id", "acme");
+    let refused = import.header("content-type", "text/csv").body(csv(5, &[])).send().await.expect("an answer");
+    assert!(refused.headers().contains_key("retry-after"), "{:?}", refused.headers());
+    problem(refused, 503, "unavailable").await;
+    let queue = api.request(Method::GET, "/api/queue/import").send().await.expect("an answer");
+    problem(queue, 503, "unavailable").await;
+
+    single(&api).restart().await;
+    until_available(&api, true).await;
+    assert_eq!(success_json(api.get_as("acme", &paths[0])).await["title"], "two", "no older value came back");
+    an_import_works(&api, "back").await;
+    assert!(api.process.log().find(|line| line.contains("Redis is back")).is_some());
+    assert_eq!(api.process.stop().await.expect("it ends").code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_process_ends_well_while_redis_is_away() {
+    let (mut api, _) = busy_api(Servers::Single(RedisServer::start().await)).await;
+    let mut worker = api.worker(&[]).start().expect("it starts");
+    worker.wait_for_line("works on the queues", DEADLINE).await.expect("its banner");
+    single(&api).stop_signal();
+    until_available(&api, false).await;
+    assert_eq!(api.process.stop().await.expect("it ends").code(), Some(0));
+    assert_eq!(worker.stop().await.expect("it ends").code(), Some(0));
+}

@@ -1,0 +1,80 @@
+//! The part of `/metrics` that is about Redis.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+
+use super::exposition::Family;
+use super::redis::{RedisReport, RedisServer};
+
+/// Redis at one moment.
+#[derive(Debug)]
+pub(super) struct RedisFigures(pub(super) RedisReport);
+
+/// A figure of a server: its metric, what it is, where it comes from.
+type Figure<N> = (&'static str, &'static str, fn(&RedisServer) -> Option<N>);
+
+const GAUGES: &[Figure<u64>] = &[
+    ("tidegate_redis_used_memory_bytes", "Memory that the data takes", |server| server.used_memory),
+    ("tidegate_redis_max_memory_bytes", "Memory that it may take, 0 for no limit", |server| server.max_memory),
+    ("tidegate_redis_resident_memory_bytes", "Memory that the system has given it", |server| server.resident_memory),
+    ("tidegate_redis_clients", "Open connections", |server| server.clients),
+    ("tidegate_redis_commands_per_second", "Commands a second", |server| server.commands_per_second),
+];
+const FRACTIONS: &[Figure<f64>] = &[
+    ("tidegate_redis_fragmentation_ratio", "Resident by used memory", |server| server.fragmentation),
+    ("tidegate_redis_hit_ratio", "Reads that found their key, since its start", |server| server.hit_rate),
+    ("tidegate_redis_processor_ratio", "Use of one core since the reading before", |server| {
+        server.processor_percent.map(|percent| percent / 100.0)
+    }),
+    ("tidegate_redis_last_fork_seconds", "How long the last fork held everything up", |server| {
+        server.last_fork_ms.map(|time| time / 1_000.0)
+    }),
+];
+const COUNTERS: &[Figure<u64>] = &[
+    ("tidegate_redis_rejected_connections", "Connections refused", |server| server.rejected_connections),
+    ("tidegate_redis_evicted_keys", "Keys thrown away for want of memory", |server| server.evicted_keys),
+];
+
+impl Collector for RedisFigures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Self(report) = self;
+        let mut family = Family::new(
+            &mut encoder,
+            "tidegate_redis_available",
+            "Whether Redis answers, by what it is used for",
+            MetricType::Gauge,
+        )?;
+        for redis in &report.uses {
+            family.gauge(&[("use", redis.name)], u64::from(redis.available))?;
+        }
+        for (name, help, value) in GAUGES {
+            let mut family = Family::new(&mut encoder, name, help, MetricType::Gauge)?;
+            for (address, value) in told(&report.servers, *value) {
+                family.gauge(&[("server", address)], value)?;
+            }
+        }
+        for (name, help, value) in FRACTIONS {
+            let mut family = Family::new(&mut encoder, name, help, MetricType::Gauge)?;
+            for (address, value) in told(&report.servers, *value) {
+                family.fraction(&[("server", address)], value)?;
+            }
+        }
+        for (name, help, value) in COUNTERS {
+            let mut family = Family::new(&mut encoder, name, help, MetricType::Counter)?;
+            for (address, value) in told(&report.servers, *value) {
+                family.counter(&[("server", address)], value)?;
+            }
+        }
+        let mut family =
+            Family::new(&mut encoder, "tidegate_redis_warnings", "What an operator should look at", MetricType::Gauge)?;
+        family.gauge(&[], report.warnings.len() as u64)
+    }
+}
+
+/// What the servers told of it.
+fn told<N>(servers: &[RedisServer], value: fn(&RedisServer) -> Option<N>) -> impl Iterator<Item = (&str, N)> {
+    servers.iter().filter_map(move |server| Some((server.address.as_str(), value(server)?)))
+}

@@ -1,0 +1,361 @@
+//! L2 as the cache uses it: asked within a read's patience, told of invalidations, never believed while it owes some.
+
+mod debts;
+mod entry;
+mod follow;
+mod names;
+mod patience;
+mod pattern;
+mod scripts;
+mod ticket;
+mod tier;
+
+use std::error::Error;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+pub(crate) use debts::Debt;
+pub(crate) use entry::EntryId;
+pub(crate) use follow::follow;
+pub(crate) use patience::Patience;
+pub(crate) use ticket::Ticket;
+pub use tier::RedisTier;
+
+use crate::class::Class;
+use crate::clock::Clock;
+use crate::codec::{Codec, CodecError};
+use crate::event::{Event, LookupOutcome, Observer};
+use crate::fill::Fill;
+use crate::flight::Flight;
+use crate::key::Key;
+use crate::stats::TierStats;
+use crate::ttl::TtlClass;
+use debts::Debts;
+pub(crate) use tier::New;
+use tier::{Filled, Looked};
+
+/// The tier's name in statistics and events.
+pub(crate) const NAME: &str = "l2";
+
+/// First and longest pause between two looks while another process loads.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
+
+/// How often a value that was noticed to have changed is compared again, before L1 goes without it.
+const CONFIRMATIONS: usize = 3;
+
+#[derive(Default)]
+struct Counts {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    errors: AtomicU64,
+    codec_errors: AtomicU64,
+}
+
+/// The tier with its debts and counts.
+pub(crate) struct L2 {
+    tier: RedisTier,
+    debts: Debts,
+    counts: Counts,
+    /// Whether every primary is tracked, once that was begun.
+    following: OnceLock<watch::Receiver<bool>>,
+    clock: Arc<dyn Clock>,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+/// What L1 must know of a value that lies in L2 too, or should.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    /// None when L2 could not be told.
+    pub(crate) id: Option<EntryId>,
+    pub(crate) left: Duration,
+    /// Notices of the key that the flight had had when this was true.
+    pub(crate) noticed: u64,
+}
+
+/// What L2 had.
+pub(crate) enum Sought<V> {
+    Found {
+        fill: Fill<V>,
+        mark: Option<Mark>,
+    },
+    /// Nothing; with a ticket to fill, unless L2 could not be asked.
+    Absent(Option<Ticket>),
+}
+
+impl L2 {
+    pub(crate) fn new(tier: RedisTier, clock: Arc<dyn Clock>, observer: Option<Arc<dyn Observer>>) -> Arc<Self> {
+        Arc::new(Self {
+            tier,
+            debts: Debts::default(),
+            counts: Counts::default(),
+            following: OnceLock::new(),
+            clock,
+            observer,
+        })
+    }
+
+    /// What one read may spend on L2 in all.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience::new(self.tier.patience)
+    }
+
+    /// Asks L2, and waits a while for another process that is loading the key.
+    pub(crate) async fn seek<V: 'static>(
+        self: &Arc<Self>,
+        key: &Key,
+        class: &Class,
+        codec: &dyn Codec<V>,
+        flight: &Flight,
+        patience: &mut Patience,
+    ) -> Sought<V> {
+        // Its values may be older than an invalidation that it hasn't heard of.
+        if self.owes() {
+            return Sought::Absent(None);
+        }
+        let started = self.clock.precise();
+        let sought = self.seek_until_known(key, class, codec, flight, patience).await;
+        let latency = Some(self.clock.precise().saturating_sub(started));
+        let (count, outcome) = match &sought {
+            Sought::Found { .. } => (&self.counts.hits, LookupOutcome::Hit),
+            Sought::Absent(_) => (&self.counts.misses, LookupOutcome::Miss),
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        self.notify(&Event::Lookup { class: class.ttl.name(), tier: NAME, outcome, latency });
+        sought
+    }
+
+    async fn seek_until_known<V: 'static>(
+        self: &Arc<Self>,
+        key: &Key,
+        class: &Class,
+        codec: &dyn Codec<V>,
+        flight: &Flight,
+        patience: &mut Patience,
+    ) -> Sought<V> {
+        let give_up = Instant::now() + self.tier.wait;
+        let (mut pause, longest) = PAUSES;
+        let mut reject = None;
+        let fence = loop {
+            let noticed = flight.noticed();
+            let looked = match patience.spend(self.tier.look(key, class.ttl.name(), reject)).await {
+                Ok(looked) => looked,
+                Err(error) => {
+                    self.failed("look", &error);
+                    return Sought::Absent(None);
+                }
+            };
+            match looked {
+                Looked::Found { entry, left } => {
+                    let id = entry.id;
+                    match decode(codec, entry.codec, &entry.value) {
+                        Ok(value) => {
+                            let fill = Fill::new(value).tags(entry.tags.into_iter().map(|(tag, _)| tag));
+                            let noticed = self.confirm(key, id, flight, noticed, patience).await;
+                            let mark = noticed.map(|noticed| Mark { id: Some(id), left, noticed });
+                            return Sought::Found { fill, mark };
+                        }
+                        Err(error) => {
+                            self.codec_failed(class, key, &error);
+                            reject = Some(id.head());
+                        }
+                    }
+                }
+                Looked::Invalid { head } => reject = Some(head),
+                Looked::Unreadable { head, error } => {
+                    self.codec_failed(class, key, &error);
+                    reject = Some(head);
+                }
+                Looked::Fenced { fence, is_first } if is_first || Instant::now() >= give_up => break fence,
+                Looked::Fenced { .. } => {
+                    sleep(pause).await;
+                    pause = (pause * 2).min(longest);
+                }
+            }
+        };
+        match patience.spend(self.tier.open_epoch()).await {
+            Ok(epoch) => Sought::Absent(Some(Ticket::new(self, key, fence, epoch))),
+            Err(error) => {
+                self.failed("epoch", &error);
+                Sought::Absent(None)
+            }
+        }
+    }
+
+    /// Stores what the load brought; none when L1 must not keep it either.
+    pub(crate) async fn fill<V: 'static>(
+        self: &Arc<Self>,
+        ticket: Option<Ticket>,
+        class: &Class,
+        codec: &dyn Codec<V>,
+        fill: &Fill<V>,
+        flight: &Flight,
+        patience: &mut Patience,
+    ) -> Option<Mark> {
+        let left = class.ttl.in_l2(fill.ttl);
+        let mut noticed = flight.noticed();
+        let alone = |noticed| Some(Mark { id: None, left, noticed });
+        let Some(ticket) = ticket.filter(|_| !self.owes()) else { return alone(noticed) };
+        let new = match self.pack(&class.ttl, codec, fill) {
+            Ok(new) => new,
+            Err(error) => {
+                self.codec_failed(class, ticket.key(), &error);
+                return match patience.spend(ticket.give_up()).await {
+                    Ok(false) => None,
+                    _ => alone(noticed),
+                };
+            }
+        };
+        let key = ticket.key().clone();
+        match patience.spend(ticket.fill(new)).await {
+            Ok(Filled::Stored(id)) => {
+                noticed = self.confirm(&key, id, flight, noticed, patience).await?;
+                Some(Mark { id: Some(id), left, noticed })
+            }
+            Ok(Filled::Refused) => None,
+            Err(error) => {
+                self.failed("fill", &error);
+                // What can be known here says that it is good: so L1 serves on, for its capped time.
+                alone(noticed)
+            }
+        }
+    }
+
+    /// Stores what a caller brought and L1 accepted. Otherwise, and when it can't be stored, whatever was there is
+    /// invalidated instead, at once or as soon as it can.
+    pub(crate) async fn put(
+        self: &Arc<Self>,
+        key: &Key,
+        class: &Class,
+        packed: Result<New, CodecError>,
+        is_accepted: bool,
+    ) {
+        if let Err(error) = &packed {
+            self.codec_failed(class, key, error);
+        }
+        let owing = self.debts.owing(self, vec![Debt::Key(key.clone())]);
+        let done = match packed {
+            Ok(new) if is_accepted && !self.owes() => self.patience().spend(self.tier.put(key, new)).await,
+            _ => self.patience().spend(async { Ok(self.tier.forget(key).await?) }).await,
+        };
+        match done {
+            Ok(()) => owing.settled(),
+            Err(error) => self.failed("put", &error),
+        }
+    }
+
+    /// What is to be stored, as bytes.
+    pub(crate) fn pack<V: 'static>(
+        &self,
+        class: &TtlClass,
+        codec: &dyn Codec<V>,
+        fill: &Fill<V>,
+    ) -> Result<New, CodecError> {
+        let value = codec.encode(&fill.value)?;
+        let (length, limit) = (value.len(), codec.limit());
+        if length > limit {
+            return Err(CodecError::TooBig { length, limit });
+        }
+        let (id, ttl) = (self.tier.next_id(), class.in_l2(fill.ttl));
+        Ok(New { id, class: *class, tags: fill.tags.clone(), ttl, codec: codec.version(), value })
+    }
+
+    /// Whether L2 still holds this entry, where a notice says that it may have changed; with the notices seen by then.
+    ///
+    /// This process's own fill is noticed as well, mostly before its reply.
+    async fn confirm(
+        &self,
+        key: &Key,
+        id: EntryId,
+        flight: &Flight,
+        mut noticed: u64,
+        patience: &mut Patience,
+    ) -> Option<u64> {
+        for _ in 0..CONFIRMATIONS {
+            let now = flight.noticed();
+            if now == noticed {
+                return Some(noticed);
+            }
+            noticed = now;
+            if !matches!(patience.spend(self.tier.holds(key, id)).await, Ok(true)) {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Invalidates in L2. What could not be told, or was cancelled, is kept and told later.
+    pub(crate) async fn invalidate(self: &Arc<Self>, debts: Vec<Debt>) -> Result<(), Box<dyn Error + Send + Sync>> {
+        if debts.is_empty() {
+            return Ok(());
+        }
+        let owing = self.debts.owing(self, debts);
+        match debts::pay(&self.tier, owing.debts()).await {
+            Ok(()) => {
+                owing.settled();
+                Ok(())
+            }
+            Err(error) => {
+                self.failed("invalidate", &error);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Whether invalidations wait to be told. Then L2 is not read.
+    fn owes(self: &Arc<Self>) -> bool {
+        self.debts.any(self)
+    }
+
+    pub(crate) fn owed(&self) -> u64 {
+        self.debts.count()
+    }
+
+    pub(crate) fn stats(&self) -> TierStats {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        TierStats {
+            tier: NAME,
+            entries: None,
+            capacity: None,
+            weight: None,
+            hits: count(&self.counts.hits),
+            misses: count(&self.counts.misses),
+            evictions: None,
+            errors: count(&self.counts.errors),
+            codec_errors: count(&self.counts.codec_errors),
+            owed: self.owed(),
+            is_followed: self.following.get().is_some_and(|complete| *complete.borrow()),
+            is_available: self.tier.client.availability().is_available(),
+        }
+    }
+
+    fn failed(&self, operation: &'static str, error: &(dyn Error + 'static)) {
+        self.counts.errors.fetch_add(1, Ordering::Relaxed);
+        self.notify(&Event::TierFailed { tier: NAME, operation, error });
+    }
+
+    fn codec_failed(&self, class: &Class, key: &Key, error: &CodecError) {
+        self.counts.codec_errors.fetch_add(1, Ordering::Relaxed);
+        self.notify(&Event::CodecFailed { class: class.ttl.name(), key, error });
+    }
+
+    fn notify(&self, event: &Event<'_>) {
+        if let Some(observer) = &self.observer {
+            observer.on(event);
+        }
+    }
+}
+
+fn decode<V: 'static>(codec: &dyn Codec<V>, found: u8, bytes: &[u8]) -> Result<V, CodecError> {
+    let (expected, length, limit) = (codec.version(), bytes.len(), codec.limit());
+    if found != expected {
+        return Err(CodecError::Version { found, expected });
+    }
+    if length > limit {
+        return Err(CodecError::TooBig { length, limit });
+    }
+    codec.decode(bytes)
+}

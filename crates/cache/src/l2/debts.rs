@@ -1,0 +1,237 @@
+//! Invalidations that L2 has not heard of yet: one per key or tag, bounded, told again until it has.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use tidegate_redis::Error;
+use tokio::runtime::Handle;
+use tokio::time::sleep;
+
+use super::{L2, RedisTier};
+use crate::event::Scope;
+use crate::key::Key;
+use crate::pattern::Pattern;
+use crate::tag::Tag;
+
+/// More than this many are replaced by one that clears everything.
+const LIMIT: usize = 10_000;
+/// Told at once.
+const BATCH: usize = 256;
+/// Between attempts while Redis is away: this much, twice, three times this much, and so on up to `LONGEST_PAUSE`.
+const PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Something to be invalidated in L2.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Debt {
+    Key(Key),
+    Tag(Tag),
+    Pattern(Pattern, Option<String>),
+    Class(String),
+    All,
+}
+
+impl Debt {
+    pub(crate) fn of(scope: Scope<'_>) -> Self {
+        match scope {
+            Scope::Key(key) => Self::Key(key.clone()),
+            Scope::Tag(tag) => Self::Tag(tag.clone()),
+            Scope::Pattern(pattern) => Self::Pattern(pattern.clone(), None),
+            Scope::PatternOf(class, pattern) => Self::Pattern(pattern.clone(), Some(class.to_owned())),
+            Scope::Class(class) => Self::Class(class.to_owned()),
+            Scope::All => Self::All,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Book {
+    /// Numbered, so that what is owed anew while it is being paid stays owed.
+    debts: HashMap<Debt, u64>,
+    next: u64,
+    is_paying: bool,
+}
+
+impl Book {
+    fn owe(&mut self, debt: Debt) {
+        self.next += 1;
+        // Everything covers whatever comes after it as well, since it is yet to be paid.
+        let debt = if self.debts.contains_key(&Debt::All) { Debt::All } else { debt };
+        self.debts.insert(debt, self.next);
+        if self.debts.len() > LIMIT {
+            self.debts.clear();
+            self.debts.insert(Debt::All, self.next);
+        }
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Debts {
+    book: Mutex<Book>,
+    /// How many, to be read without the lock.
+    count: AtomicUsize,
+}
+
+impl Debts {
+    /// Whether there are any; then somebody is paying.
+    pub(super) fn any(&self, l2: &Arc<L2>) -> bool {
+        let any = self.count() > 0;
+        if any {
+            self.start_paying(l2);
+        }
+        any
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::SeqCst) as u64
+    }
+
+    /// Takes debts on and has them paid.
+    pub(super) fn owe(&self, l2: &Arc<L2>, debts: impl IntoIterator<Item = Debt>) {
+        let mut book = self.book();
+        debts.into_iter().for_each(|debt| book.owe(debt));
+        self.count.store(book.debts.len(), Ordering::SeqCst);
+        drop(book);
+        self.start_paying(l2);
+    }
+
+    /// Debts that are taken on unless they are settled, also when the caller is cancelled.
+    pub(super) fn owing(&self, l2: &Arc<L2>, debts: Vec<Debt>) -> Owing {
+        Owing { l2: Arc::clone(l2), debts }
+    }
+
+    fn start_paying(&self, l2: &Arc<L2>) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        let mut book = self.book();
+        if !book.debts.is_empty() && !mem::replace(&mut book.is_paying, true) {
+            runtime.spawn(Payer { l2: Arc::downgrade(l2), is_done: false }.run());
+        }
+    }
+
+    /// Ends the payer's duty if nothing is left.
+    fn is_settled(&self) -> bool {
+        let mut book = self.book();
+        book.is_paying = !book.debts.is_empty();
+        !book.is_paying
+    }
+
+    fn due(&self) -> Vec<(Debt, u64)> {
+        self.book().debts.iter().map(|(debt, number)| (debt.clone(), *number)).collect()
+    }
+
+    fn paid(&self, paid: &[(Debt, u64)]) {
+        let mut book = self.book();
+        for (debt, number) in paid {
+            if book.debts.get(debt) == Some(number) {
+                book.debts.remove(debt);
+            }
+        }
+        self.count.store(book.debts.len(), Ordering::SeqCst);
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Debts that somebody is about to pay.
+pub(super) struct Owing {
+    l2: Arc<L2>,
+    debts: Vec<Debt>,
+}
+
+impl Owing {
+    pub(super) fn debts(&self) -> &[Debt] {
+        &self.debts
+    }
+
+    pub(super) fn settled(mut self) {
+        self.debts.clear();
+    }
+}
+
+impl Drop for Owing {
+    fn drop(&mut self) {
+        if !self.debts.is_empty() {
+            self.l2.debts.owe(&self.l2, mem::take(&mut self.debts));
+        }
+    }
+}
+
+/// The task that pays; at most one.
+struct Payer {
+    l2: Weak<L2>,
+    is_done: bool,
+}
+
+impl Payer {
+    async fn run(mut self) {
+        let mut pause = PAUSE;
+        while let Some(l2) = self.l2.upgrade() {
+            let mut availability = l2.tier.client.availability().watch();
+            if pay_all(&l2).await {
+                self.is_done = l2.debts.is_settled();
+                if self.is_done {
+                    return;
+                }
+                continue;
+            }
+            drop(l2);
+            tokio::select! {
+                () = sleep(pause) => {}
+                // A closed channel means that the client is gone, and the cache with it.
+                _ = availability.changed() => {}
+            }
+            pause = (pause + PAUSE).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+impl Drop for Payer {
+    fn drop(&mut self) {
+        // Its runtime was shut down: the next one to ask starts another on its own.
+        if !self.is_done
+            && let Some(l2) = self.l2.upgrade()
+        {
+            l2.debts.book().is_paying = false;
+        }
+    }
+}
+
+async fn pay_all(l2: &L2) -> bool {
+    for due in l2.debts.due().chunks(BATCH) {
+        let debts: Vec<Debt> = due.iter().map(|(debt, _)| debt.clone()).collect();
+        if let Err(error) = pay(&l2.tier, &debts).await {
+            l2.failed("replay", &error);
+            return false;
+        }
+        l2.debts.paid(due);
+    }
+    true
+}
+
+/// Tells L2; after an error it is not known of which it has heard.
+pub(super) async fn pay(tier: &RedisTier, debts: &[Debt]) -> Result<(), Error> {
+    let tags: Vec<&Tag> =
+        debts.iter().filter_map(|debt| if let Debt::Tag(tag) = debt { Some(tag) } else { None }).collect();
+    for tags in tags.chunks(BATCH) {
+        tier.move_tags(tags).await?;
+    }
+    for debts in debts.chunks(BATCH) {
+        let told = debts.iter().map(|debt| async move {
+            match debt {
+                Debt::Key(key) => tier.forget(key).await,
+                Debt::Tag(_) => Ok(()),
+                Debt::Pattern(pattern, class) => tier.forget_matching(pattern, class.as_deref()).await,
+                Debt::Class(class) => tier.move_class(class).await,
+                Debt::All => tier.move_all().await,
+            }
+        });
+        try_join_all(told).await?;
+    }
+    Ok(())
+}

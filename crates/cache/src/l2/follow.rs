@@ -1,0 +1,119 @@
+//! Keeps L1 true to what other processes, and other programs, do in L2.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tidegate_redis::{Client, Notice, Tracking};
+use tokio::time::sleep;
+
+use super::names::{self, Meaning};
+use crate::event::{Event, Scope};
+use crate::key::Key;
+use crate::slot::Slot;
+use crate::tiered::Tiers;
+
+/// Comparisons with L2 under way at once. While so many are, further notices wait, and if too many wait, the whole of L1
+/// is dropped instead.
+const COMPARISONS: usize = 64;
+/// Between attempts to follow.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Follows until the cache is gone.
+///
+/// While it can't, L1 is bounded by its capped lifetime; from the moment when it can again, nothing older is served.
+pub(crate) async fn follow(tiers: Weak<Tiers>) {
+    while let Some((client, prefixes)) = source(&tiers) {
+        let started = Tracking::start(&client, &prefixes).await;
+        let Some(now) = tiers.upgrade() else { return };
+        let Some(l2) = &now.l2 else { return };
+        match started {
+            Ok(tracking) => {
+                // What changed before was not heard.
+                drop_all(&now);
+                // Set once: the tracking ends with the cache.
+                let _ = l2.following.set(tracking.watch_complete());
+                drop(now);
+                return hear(tracking, &tiers).await;
+            }
+            Err(error) => l2.failed("follow", &error),
+        }
+        drop(now);
+        sleep(PAUSE).await;
+    }
+}
+
+fn source(tiers: &Weak<Tiers>) -> Option<(Client, [String; 2])> {
+    let tiers = tiers.upgrade()?;
+    let tier = &tiers.l2.as_ref()?.tier;
+    Some((tier.client.clone(), tier.names.followed()))
+}
+
+async fn hear(mut tracking: Tracking, tiers: &Weak<Tiers>) {
+    let mut comparisons = FuturesUnordered::new();
+    // Without a cache nobody is left to hear.
+    while tiers.strong_count() > 0 {
+        tokio::select! {
+            notice = tracking.recv(), if comparisons.len() < COMPARISONS => {
+                let (Some(notice), Some(now)) = (notice, tiers.upgrade()) else { return };
+                if let Some((key, slot)) = act(&now, &notice) {
+                    comparisons.push(compare(Weak::clone(tiers), key, slot));
+                }
+            }
+            Some(()) = comparisons.next() => {}
+            () = sleep(PAUSE) => {}
+        }
+    }
+}
+
+fn drop_all(tiers: &Tiers) {
+    tiers.drop_scope(Scope::All);
+    tiers.notify(&Event::Invalidated { scope: Scope::All, removed: None });
+}
+
+/// Acts on a notice, and returns what must be compared with L2 first.
+fn act(tiers: &Tiers, notice: &Notice) -> Option<(Key, Slot)> {
+    let l2 = tiers.l2.as_ref()?;
+    let key = match notice {
+        Notice::Key(key) => key,
+        // Something may have been missed.
+        _ => {
+            drop_all(tiers);
+            return None;
+        }
+    };
+    match l2.tier.names.meaning(key)? {
+        Meaning::Value(key) => {
+            // Under the lock under which fills are made: a fill either sees the notice or is seen here.
+            let slot = tiers.flights.notice(&key, || tiers.memory.peek(&key))?;
+            // A notice may come late, or twice, and what L1 holds may be what L2 holds now.
+            return Some((key, slot));
+        }
+        Meaning::Tag(tag) => tiers.drop_scope(Scope::Tag(&tag)),
+        Meaning::Class(class) => class_named(tiers, &class).map_or(0, |name| tiers.drop_scope(Scope::Class(name))),
+        Meaning::Pattern(pattern, None) => tiers.drop_scope(Scope::Pattern(&pattern)),
+        Meaning::Pattern(pattern, Some(class)) => {
+            class_named(tiers, &class).map_or(0, |name| tiers.drop_scope(Scope::PatternOf(name, &pattern)))
+        }
+        Meaning::All => tiers.drop_scope(Scope::All),
+    };
+    None
+}
+
+/// The class of this process whose name is written so in a mark.
+fn class_named(tiers: &Tiers, escaped: &str) -> Option<&'static str> {
+    tiers.classes.all().iter().map(|class| class.ttl.name()).find(|name| names::escaped(name) == escaped)
+}
+
+async fn compare(tiers: Weak<Tiers>, key: Key, slot: Slot) {
+    let Some(tiers) = tiers.upgrade() else { return };
+    let Some(l2) = &tiers.l2 else { return };
+    let is_same = match slot.shared {
+        Some(id) => matches!(l2.tier.holds(&key, id).await, Ok(true)),
+        None => false,
+    };
+    if !is_same {
+        tiers.memory.discard(&key, &slot);
+    }
+}

@@ -1,0 +1,10 @@
+-- Stores what a load brought, unless an invalidation removed the fence under which it started.
+-- KEYS[1] value, KEYS[2] fence
+-- ARGV[1] the load's fence, ARGV[2] entry, ARGV[3] its lifetime in ms
+-- Returns 1 when stored, 0 when refused.
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then
+  return 0
+end
+redis.call('DEL', KEYS[2])
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1

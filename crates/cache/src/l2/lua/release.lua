@@ -1,0 +1,8 @@
+-- Takes back the fence of a load that brought nothing to store.
+-- KEYS[1] fence
+-- ARGV[1] the load's fence
+-- Returns 1 when it was still in force, 0 when an invalidation or another load removed it.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return 0
+end
+return redis.call('DEL', KEYS[1])

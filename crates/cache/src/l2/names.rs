@@ -1,0 +1,190 @@
+//! The keys of the tier, and what a notice about one of them means.
+//!
+//! Two prefixes are followed: `c:` (values) and `cn:` (marks that invalidations leave). Fences, generations and the epoch
+//! lie outside, since they change at every load.
+
+use tidegate_redis::{Client, Keyspace};
+
+use crate::key::Key;
+use crate::pattern::Pattern;
+use crate::tag::Tag;
+use crate::text;
+
+/// Cells that remember moves of tags for loads under way. Tags of one cell make one another's fills be refused, at worst.
+const CELLS: u16 = 128;
+
+pub(super) struct Names {
+    prefix: String,
+}
+
+/// What a key that changed stands for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    Value(Key),
+    Tag(Tag),
+    Class(String),
+    Pattern(Pattern, Option<String>),
+    All,
+}
+
+impl Names {
+    pub(super) fn new(keyspace: &Keyspace) -> Self {
+        Self { prefix: keyspace.prefix().to_owned() }
+    }
+
+    pub(super) fn value(&self, key: &Key) -> String {
+        self.name(&["c:{", key.as_str(), "}"])
+    }
+
+    pub(super) fn fence(&self, key: &Key) -> String {
+        self.name(&["cf:{", key.as_str(), "}"])
+    }
+
+    pub(super) fn generation(&self, tag: &Tag) -> String {
+        self.name(&["cg:{t:", tag.as_str(), "}"])
+    }
+
+    pub(super) fn tag_mark(&self, tag: &Tag) -> String {
+        self.name(&["cn:t:{t:", tag.as_str(), "}"])
+    }
+
+    pub(super) fn epoch(&self) -> String {
+        self.name(&["ce:{e}"])
+    }
+
+    pub(super) fn all_mark(&self) -> String {
+        self.name(&["cn:a:{e}"])
+    }
+
+    pub(super) fn class_mark(&self, class: &str) -> String {
+        self.name(&["cn:c:{e}:", &escaped(class)])
+    }
+
+    pub(super) fn pattern_mark(&self, pattern: &Pattern, class: Option<&str>) -> String {
+        self.name(&["cn:p:{e}:", &class.map(escaped).unwrap_or_default(), ":", pattern.as_str()])
+    }
+
+    /// The field of the epoch that counts the invalidations of a class.
+    pub(super) fn class_field(class: &str) -> String {
+        format!("c:{class}")
+    }
+
+    /// The field of the epoch that counts the invalidations of this tag and of those that share its cell.
+    pub(super) fn cell_field(tag: &Tag) -> String {
+        // Of all hashes here the one that every process computes alike.
+        format!("t:{}", Client::slot_of(tag.as_str()) % CELLS)
+    }
+
+    /// What is to be followed.
+    pub(super) fn followed(&self) -> [String; 2] {
+        [self.name(&["c:"]), self.name(&["cn:"])]
+    }
+
+    /// The glob of the values, and of the fences, whose key could match; the exact comparison is made on the answer,
+    /// since `?` is one byte for Redis and one character for a pattern.
+    pub(super) fn globs(&self, pattern: &Pattern) -> [String; 2] {
+        let glob = pattern.as_str().replace('?', "*");
+        [self.name(&["cf:{", &glob, "}"]), self.name(&["c:{", &glob, "}"])]
+    }
+
+    /// The key of the cache that a value's or fence's key stands for.
+    pub(super) fn key_of(&self, name: &str) -> Option<Key> {
+        let rest = self.rest(name)?;
+        let key = rest.strip_prefix("c:{").or_else(|| rest.strip_prefix("cf:{"))?.strip_suffix('}')?;
+        Key::parse(key).ok()
+    }
+
+    /// None for keys that nobody here writes.
+    pub(super) fn meaning(&self, name: &[u8]) -> Option<Meaning> {
+        let name = str::from_utf8(name).ok()?;
+        let rest = self.rest(name)?;
+        let Some(mark) = rest.strip_prefix("cn:") else { return self.key_of(name).map(Meaning::Value) };
+        if mark == "a:{e}" {
+            return Some(Meaning::All);
+        }
+        if let Some(tag) = mark.strip_prefix("t:{t:") {
+            return Tag::parse(tag.strip_suffix('}')?).ok().map(Meaning::Tag);
+        }
+        if let Some(class) = mark.strip_prefix("c:{e}:") {
+            return Some(Meaning::Class(class.to_owned()));
+        }
+        let (class, pattern) = mark.strip_prefix("p:{e}:")?.split_once(':')?;
+        let class = (!class.is_empty()).then(|| class.to_owned());
+        Pattern::parse(pattern).ok().map(|pattern| Meaning::Pattern(pattern, class))
+    }
+
+    fn rest<'a>(&self, name: &'a str) -> Option<&'a str> {
+        name.strip_prefix(self.prefix.as_str())?.strip_prefix(':')
+    }
+
+    fn name(&self, parts: &[&str]) -> String {
+        let mut name =
+            String::with_capacity(self.prefix.len() + 1 + parts.iter().map(|part| part.len()).sum::<usize>());
+        name.push_str(&self.prefix);
+        name.push(':');
+        name.extend(parts.iter().copied());
+        name
+    }
+}
+
+/// A class's name without anything that separates.
+pub(super) fn escaped(class: &str) -> String {
+    let mut name = String::with_capacity(class.len());
+    // A `str` can always be written.
+    let _ = text::push_escaped(&mut name, &class);
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Names {
+        Names::new(&Keyspace::new("tg.1").unwrap())
+    }
+
+    #[test]
+    fn a_notice_means_what_was_invalidated() {
+        let names = names();
+        let key = Key::builder("k{").part("a}:b*ü").named("n", 1).build().unwrap();
+        let tag = Tag::of(["", "x"]);
+        let pattern = Pattern::parse("k:*:?").unwrap();
+        let meaning = |name: String| names.meaning(name.as_bytes()).unwrap();
+        assert_eq!(meaning(names.value(&key)), Meaning::Value(key.clone()));
+        assert_eq!(meaning(names.tag_mark(&tag)), Meaning::Tag(tag));
+        assert_eq!(meaning(names.tag_mark(&Tag::new(""))), Meaning::Tag(Tag::new("")));
+        assert_eq!(meaning(names.class_mark("a:b")), Meaning::Class("a%3Ab".to_owned()));
+        assert_eq!(meaning(names.pattern_mark(&pattern, None)), Meaning::Pattern(pattern.clone(), None));
+        let of_class = Meaning::Pattern(pattern.clone(), Some("a%3Ab".to_owned()));
+        assert_eq!(meaning(names.pattern_mark(&pattern, Some("a:b"))), of_class);
+        assert_eq!(meaning(names.all_mark()), Meaning::All);
+    }
+
+    #[test]
+    fn what_nobody_here_writes_means_nothing() {
+        for foreign in ["", "tg.1", "tg.1:c:k", "tg.1:c:{a:#b*}", "tg.2:c:{k}", "tg.1:cn:x", "tg.1:cn:p:{e}:k"] {
+            assert_eq!(names().meaning(foreign.as_bytes()), None, "{foreign}");
+        }
+        assert_eq!(names().meaning(b"tg.1:c:{\xff}"), None);
+    }
+
+    #[test]
+    fn keys_that_change_at_every_load_are_not_followed() {
+        let names = names();
+        let (key, tag) = (Key::builder("k").build().unwrap(), Tag::new("t"));
+        let is_followed = |name: String| names.followed().iter().any(|prefix| name.starts_with(prefix));
+        assert!(is_followed(names.value(&key)) && is_followed(names.tag_mark(&tag)) && is_followed(names.all_mark()));
+        assert!(!is_followed(names.fence(&key)) && !is_followed(names.generation(&tag)) && !is_followed(names.epoch()));
+    }
+
+    #[test]
+    fn keys_of_one_script_share_a_slot() {
+        let names = names();
+        let (key, tag) = (Key::builder("k").part("x").build().unwrap(), Tag::new(""));
+        let slot = |name: String| Client::slot_of(&name);
+        assert_eq!(slot(names.value(&key)), slot(names.fence(&key)));
+        assert_eq!(slot(names.generation(&tag)), slot(names.tag_mark(&tag)));
+        assert_eq!(slot(names.epoch()), slot(names.class_mark("c")));
+        assert_eq!(slot(names.epoch()), slot(names.all_mark()));
+    }
+}

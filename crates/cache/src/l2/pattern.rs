@@ -1,0 +1,95 @@
+//! Invalidation by pattern: a walk over all keys of all primaries, in steps.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::try_join_all;
+use tidegate_redis::{Client, Command, Error, Node, Topology, Value};
+
+use super::entry;
+use super::tier::{MARK, RedisTier, millis};
+use crate::pattern::Pattern;
+
+/// Keys that one step of a walk looks at, about.
+const STEP: u64 = 1000;
+/// Keys that one `UNLINK` takes at most.
+const BATCH: usize = 256;
+/// Bytes from the start of an entry that surely hold the name of its class.
+const START: u64 = 1023;
+/// Walks over, when primaries came or went meanwhile.
+const WALKS: usize = 3;
+
+impl RedisTier {
+    /// Deletes the entries whose key matches, of one class where one is named, and the fences of all loads of such keys.
+    ///
+    /// The fences go first, in a walk of their own: a load that could still fill once the values are walked over has
+    /// started after the call. `SCAN` shows everything that was there from its start to its end, on each node; when the
+    /// primaries are others at the end than at the start, the walk is made again.
+    pub(super) async fn forget_matching(&self, pattern: &Pattern, class: Option<&str>) -> Result<(), Error> {
+        let [fences, values] = self.names.globs(pattern);
+        for _ in 0..WALKS {
+            let nodes = self.client.primaries();
+            for node in &nodes {
+                self.walk(node, &fences, pattern, None).await?;
+            }
+            for node in &nodes {
+                self.walk(node, &values, pattern, class).await?;
+            }
+            let are_same = self.client.primaries().iter().map(Node::to_string).eq(nodes.iter().map(Node::to_string));
+            if are_same {
+                break;
+            }
+        }
+        let mark = self.names.pattern_mark(pattern, class);
+        self.client.execute(Command::new("SET").key(mark).arg("").arg("PX").arg(millis(MARK)).idempotent()).await?;
+        Ok(())
+    }
+
+    async fn walk(&self, node: &Node, glob: &str, pattern: &Pattern, class: Option<&str>) -> Result<(), Error> {
+        let mut cursor = "0".to_owned();
+        loop {
+            let scan = Command::new("SCAN").arg(&cursor).arg("MATCH").arg(glob).arg("COUNT").arg(STEP).idempotent();
+            let mut answer = self.client.execute_on(node, scan).await?.into_array()?.into_iter();
+            cursor = answer.next().unwrap_or(Value::Nil).into_text()?;
+            let mut found = Vec::new();
+            for name in answer.next().unwrap_or(Value::Array(Vec::new())).into_array()? {
+                // A name that is no text was not written here.
+                let Ok(name) = name.into_text() else { continue };
+                if self.names.key_of(&name).is_some_and(|key| pattern.matches(key.as_str())) {
+                    found.push(name);
+                }
+            }
+            if let Some(class) = class {
+                found = self.of_class(found, class).await?;
+            }
+            self.unlink(found).await?;
+            if cursor == "0" {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn of_class(&self, names: Vec<String>, class: &str) -> Result<Vec<String>, Error> {
+        let kept = try_join_all(names.into_iter().map(|name| async move {
+            let range = Command::new("GETRANGE").key(&name).arg(0_u64).arg(START).idempotent();
+            let start = self.client.execute(range).await?.into_bytes()?;
+            // What can't be read serves nobody.
+            Ok::<_, Error>(entry::class_of(&start).is_none_or(|of| of == class).then_some(name))
+        }));
+        Ok(kept.await?.into_iter().flatten().collect())
+    }
+
+    async fn unlink(&self, names: Vec<String>) -> Result<(), Error> {
+        let is_cluster = self.client.topology() == Topology::Cluster;
+        let mut by_slot: BTreeMap<u16, Vec<String>> = BTreeMap::new();
+        for name in names {
+            let slot = if is_cluster { Client::slot_of(&name) } else { 0 };
+            by_slot.entry(slot).or_default().push(name);
+        }
+        let batches = by_slot.values().flat_map(|names| names.chunks(BATCH)).map(|names| {
+            let unlink = names.iter().fold(Command::new("UNLINK"), |command, name| command.key(name));
+            self.client.execute(unlink.idempotent())
+        });
+        try_join_all(batches).await?;
+        Ok(())
+    }
+}

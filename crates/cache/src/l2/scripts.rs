@@ -1,0 +1,37 @@
+//! The scripts of the tier; each is one step on the server.
+
+use tidegate_redis::{ClockPrelude, Script};
+
+/// All of them, with their digests.
+pub(super) struct Scripts {
+    pub(super) look: Script,
+    pub(super) fill: Script,
+    pub(super) release: Script,
+    pub(super) put: Script,
+    pub(super) forget: Script,
+    pub(super) tag_read: Script,
+    pub(super) tag_move: Script,
+    pub(super) epoch_open: Script,
+    pub(super) epoch_move: Script,
+    pub(super) epoch_new: Script,
+}
+
+impl Scripts {
+    pub(super) fn new() -> Self {
+        let clock = &ClockPrelude::SERVER;
+        Self {
+            // Idempotent are those that invalidate or only take part: done twice they invalidate no less. A fill is not:
+            // its second attempt could not tell its own first one from an invalidation.
+            look: Script::new("cache look", include_str!("lua/look.lua")).idempotent(),
+            fill: Script::new("cache fill", include_str!("lua/fill.lua")),
+            release: Script::new("cache release", include_str!("lua/release.lua")),
+            put: Script::new("cache put", include_str!("lua/put.lua")),
+            forget: Script::new("cache forget", include_str!("lua/forget.lua")).idempotent(),
+            tag_read: Script::timed("cache tag_read", include_str!("lua/tag_read.lua"), clock).idempotent(),
+            tag_move: Script::timed("cache tag_move", include_str!("lua/tag_move.lua"), clock).idempotent(),
+            epoch_open: Script::new("cache epoch_open", include_str!("lua/epoch_open.lua")).idempotent(),
+            epoch_move: Script::new("cache epoch_move", include_str!("lua/epoch_move.lua")).idempotent(),
+            epoch_new: Script::new("cache epoch_new", include_str!("lua/epoch_new.lua")).idempotent(),
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! What an invalidation answers when not every tier heard of it.
+
+use std::error::Error;
+
+/// The invalidation is done in this process, but the shared tier could not be told.
+///
+/// It is not lost: this process remembers it, does not read the shared tier until it has been told, and keeps trying.
+/// **Other processes may read the old value from the shared tier until then, and the promise ends with this process**: an
+/// invalidation that must survive a crash needs a second way, such as a table that is written with the rows.
+#[derive(Debug, thiserror::Error)]
+#[error("the shared tier could not be told of an invalidation, which is kept: {reason}")]
+#[non_exhaustive]
+pub struct Owed {
+    /// Live entries removed from L1, as the call would have returned.
+    pub removed: usize,
+    /// Why.
+    #[source]
+    pub reason: Box<dyn Error + Send + Sync>,
+}

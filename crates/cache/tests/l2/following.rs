@@ -1,0 +1,120 @@
+//! What others do in L2 reaches L1.
+
+use std::time::Duration;
+
+use tidegate_cache::{Fill, Source};
+use tidegate_redis::Command;
+use tidegate_testkit::poll_until;
+
+use crate::ground::{Node, SOON, Store, client, foreign, key, server_and_nodes, tag};
+
+async fn until_gone(node: &Node, index: u32) {
+    poll_until(SOON, async || (!node.has(index)).then_some(())).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_write_of_another_program_is_noticed_by_all_nodes() {
+    let (server, nodes) = server_and_nodes::<3>().await;
+    let (store, stranger) = (Store::default(), client(&server.url()).await);
+    for words in [&["DEL", "tg:c:{thing:t1:1}"][..], &["SET", "tg:c:{thing:t1:1}", "x"][..]] {
+        for node in &nodes {
+            node.read(1, &store).await;
+            node.read(2, &store).await;
+            assert!(node.has(1) && node.has(2));
+        }
+        foreign(&stranger, words).await;
+        for node in &nodes {
+            until_gone(node, 1).await;
+            assert!(node.has(2), "what was not touched stays");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_node_fills_empties_nobodys_l1() {
+    let (_server, [one, other]) = server_and_nodes().await;
+    let store = Store::default();
+    for index in 0..200 {
+        one.read(index, &store).await;
+        other.read(index, &store).await;
+    }
+    // Notices come in order: once this one has come, the others have.
+    one.read(1000, &store).await;
+    other.read(1000, &store).await;
+    other.cache.invalidate_key(&key(1000)).await.unwrap();
+    until_gone(&one, 1000).await;
+    for index in 0..200 {
+        assert!(one.has(index) && other.has(index), "{index}");
+    }
+    assert_eq!(store.reads(), 201);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_of_invalidations_is_noticed_to_the_last_one() {
+    const BURST: u32 = 10_000;
+    let (_server, [one, other]) = server_and_nodes().await;
+    let keys: Vec<_> = (0..BURST).map(key).collect();
+    for (index, key) in keys.iter().enumerate() {
+        one.things.set(key, index as u32).await;
+    }
+    // The other one holds them as well, as far as its L1 has room.
+    for key in &keys {
+        other.things.get_or_load(key, async || Err::<Fill<u32>, _>(())).await.unwrap();
+    }
+    let held: Vec<u32> = (0..BURST).filter(|index| other.has(*index)).collect();
+    assert!(held.len() > 5000, "{}", held.len());
+    one.cache.invalidate_keys(&keys).await.unwrap();
+    for index in held {
+        until_gone(&other, index).await;
+    }
+}
+
+#[tokio::test]
+async fn a_tracking_connection_that_is_killed_costs_l1_and_nothing_else() {
+    let (server, nodes) = server_and_nodes::<2>().await;
+    let stranger = client(&server.url()).await;
+    for round in 0..3 {
+        let store = Store::default();
+        for node in &nodes {
+            node.read(round, &store).await;
+            assert!(node.has(round));
+        }
+        let kill = Command::new("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes");
+        stranger.execute(kill).await.unwrap();
+        // Nobody may hear of this one through the connection that is gone.
+        foreign(&stranger, &["DEL", &format!("tg:c:{{thing:t1:{round}}}")]).await;
+        for node in &nodes {
+            until_gone(node, round).await;
+            node.until(|l2| l2.is_followed && l2.is_available).await;
+        }
+        for node in &nodes {
+            poll_until(SOON, async || node.read(round + 100, &store).await.stored.then_some(())).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_invalidation_reaches_l1_even_where_l2_held_nothing() {
+    let (server, [one, other]) = server_and_nodes().await;
+    let stranger = client(&server.url()).await;
+    // As after an eviction that went unnoticed: L1 has what L2 has not.
+    let unshared = other.cache.typed::<u32>(crate::ground::CLASS);
+    unshared.set(&key(1), Fill::new(1).tag(tag())).await;
+    unshared.set(&key(2), Fill::new(1).tag(tag())).await;
+    one.cache.invalidate_key(&key(1)).await.unwrap();
+    until_gone(&other, 1).await;
+    assert!(other.has(2));
+    one.cache.invalidate_tag(&tag()).await.unwrap();
+    until_gone(&other, 2).await;
+    drop(stranger);
+}
+
+#[tokio::test]
+async fn l1_is_capped_though_l2_lives_longer() {
+    let (_server, [one]) = server_and_nodes().await;
+    let store = Store::default();
+    let read = one.read(1, &store).await;
+    assert!(read.fresh_for <= Duration::from_secs(60), "{:?}", read.fresh_for);
+    one.outlive_l1();
+    assert_eq!(one.read(1, &store).await.source, Source::Shared);
+}

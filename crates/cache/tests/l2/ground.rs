@@ -1,0 +1,156 @@
+//! A Redis of one's own, and nodes on it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tidegate_cache::{
+    Event, Fill, Json, Key, ManualClock, Observer, Read, RedisTier, Tag, TierStats, TieredCache, TtlClass, TypedCache,
+};
+use tidegate_redis::{Client, Command, Config, Keyspace, Role, Value};
+use tidegate_testkit::poll_until;
+use tidegate_testkit::redis::RedisServer;
+
+/// No test waits longer for anything.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+pub(crate) const CLASS: TtlClass = TtlClass::new("things", Duration::from_secs(600));
+
+pub(crate) fn key(index: u32) -> Key {
+    Key::builder("thing").part("t1").part(index).build().unwrap()
+}
+
+pub(crate) fn tag() -> Tag {
+    Tag::of(["tenant", "t1"])
+}
+
+pub(crate) fn keyspace() -> Keyspace {
+    Keyspace::new("tg").unwrap()
+}
+
+pub(crate) async fn client(url: &str) -> Client {
+    Client::connect(&Config::parse(url).unwrap(), Role::Cache).await.unwrap()
+}
+
+/// Hears of failures, for tests that must see them.
+#[derive(Default)]
+pub(crate) struct Listener(pub(crate) Mutex<Vec<String>>);
+
+impl Observer for Listener {
+    fn on(&self, event: &Event<'_>) {
+        if matches!(event, Event::TierFailed { .. } | Event::CodecFailed { .. }) {
+            self.0.lock().unwrap().push(format!("{event:?}"));
+        }
+    }
+}
+
+/// A process, as far as the cache is concerned.
+#[derive(Clone)]
+pub(crate) struct Node {
+    pub(crate) client: Client,
+    pub(crate) cache: TieredCache,
+    pub(crate) things: TypedCache<u32>,
+    pub(crate) clock: ManualClock,
+    pub(crate) listener: Arc<Listener>,
+}
+
+impl Node {
+    pub(crate) async fn start(url: &str) -> Self {
+        let client = client(url).await;
+        let (clock, listener) = (ManualClock::new(), Arc::new(Listener::default()));
+        let cache = TieredCache::builder()
+            .clock(clock.clone())
+            .observer(listener.clone())
+            .l2(RedisTier::new(client.clone(), &keyspace()))
+            .build();
+        let node = Self { client, things: cache.typed_with_codec(CLASS, Json::new()), cache, clock, listener };
+        node.until(|l2| l2.is_followed).await;
+        node
+    }
+
+    pub(crate) fn l2(&self) -> TierStats {
+        self.cache.stats().tiers.remove(1)
+    }
+
+    pub(crate) async fn until(&self, condition: impl Fn(&TierStats) -> bool) {
+        poll_until(SOON, async || condition(&self.l2()).then_some(())).await.unwrap();
+    }
+
+    /// Reads a thing from a store.
+    pub(crate) async fn read(&self, index: u32, store: &Store) -> Read<u32> {
+        let store = store.clone();
+        let load = async move || Ok::<_, Infallible>(Fill::new(store.read().await).tag(tag()));
+        self.things.get_or_load(&key(index), load).await.unwrap()
+    }
+
+    /// Whether L1 has it.
+    pub(crate) fn has(&self, index: u32) -> bool {
+        self.things.get(&key(index)).into_value().is_some()
+    }
+
+    /// Makes everything in L1 too old, so that the next read asks L2.
+    pub(crate) fn outlive_l1(&self) {
+        self.clock.advance(Duration::from_secs(61));
+    }
+}
+
+pub(crate) async fn server_and_nodes<const N: usize>() -> (RedisServer, [Node; N]) {
+    let server = RedisServer::start().await;
+    let mut nodes = Vec::new();
+    for _ in 0..N {
+        nodes.push(Node::start(&server.url()).await);
+    }
+    (server, nodes.try_into().unwrap_or_else(|_| unreachable!("as many as asked for")))
+}
+
+/// The rows behind the cache: one number, read in some time, with the reads counted.
+#[derive(Clone, Default)]
+pub(crate) struct Store {
+    pub(crate) row: Arc<AtomicU32>,
+    pub(crate) reads: Arc<AtomicU32>,
+    pub(crate) takes: Duration,
+}
+
+impl Store {
+    pub(crate) fn slow(takes: Duration) -> Self {
+        Self { takes, ..Self::default() }
+    }
+
+    pub(crate) async fn read(&self) -> u32 {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        let value = self.row.load(Ordering::SeqCst);
+        if !self.takes.is_zero() {
+            tokio::time::sleep(self.takes).await;
+        }
+        value
+    }
+
+    pub(crate) fn reads(&self) -> u32 {
+        self.reads.load(Ordering::SeqCst)
+    }
+}
+
+/// What another program does to the server.
+pub(crate) async fn foreign(client: &Client, words: &[&str]) -> Value {
+    let name = match words[0] {
+        "SET" => "SET",
+        "DEL" => "DEL",
+        "FLUSHALL" => "FLUSHALL",
+        "KEYS" => "KEYS",
+        "PTTL" => "PTTL",
+        other => panic!("{other} is not used here"),
+    };
+    let command = match words.get(1) {
+        Some(first) if name != "KEYS" => Command::new(name).key(*first),
+        Some(first) => Command::new(name).arg(*first),
+        None => Command::new(name),
+    };
+    client.execute(words.iter().skip(2).fold(command, |command, word| command.arg(*word))).await.unwrap()
+}
+
+pub(crate) async fn keys(client: &Client) -> Vec<String> {
+    let keys = foreign(client, &["KEYS", "*"]).await.into_array().unwrap();
+    keys.into_iter().map(|key| key.into_text().unwrap()).filter(|key| key.starts_with("tg:")).collect()
+}

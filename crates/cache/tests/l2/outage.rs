@@ -1,0 +1,128 @@
+//! Redis hangs, dies, comes back.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tidegate_cache::{Source, Touched};
+use tidegate_testkit::poll_until;
+use tokio::time::{Instant, timeout};
+
+use crate::ground::{Node, SOON, Store, key, server_and_nodes, tag};
+
+/// The time-out of a command of the cache role.
+const TIMEOUT: Duration = Duration::from_millis(250);
+
+/// Reads new keys, of which the first may wait for one time-out and the others for none.
+async fn reads_go_on(node: &Node, from: u32, store: &Store) {
+    let started = Instant::now();
+    let read = timeout(SOON, node.read(from, store)).await.unwrap();
+    assert_eq!((read.source, read.stored), (Source::Loaded, true));
+    assert!(started.elapsed() < TIMEOUT + Duration::from_millis(150), "{:?}", started.elapsed());
+    let started = Instant::now();
+    for index in from + 1..from + 101 {
+        assert_eq!(node.read(index, store).await.source, Source::Loaded);
+    }
+    assert!(started.elapsed() < Duration::from_millis(1000), "100 reads took {:?}", started.elapsed());
+    assert!(node.has(from), "L1 serves on");
+}
+
+#[tokio::test]
+async fn a_redis_that_hangs_costs_one_time_out_and_no_invalidation_is_lost() {
+    let (server, [one, other]) = server_and_nodes().await;
+    let store = Store::default();
+    for index in [1, 2, 3] {
+        one.read(index, &store).await;
+        other.read(index, &store).await;
+    }
+    server.stop_signal();
+    reads_go_on(&one, 1000, &store).await;
+    store.row.store(1, Ordering::SeqCst);
+    let owed = one.cache.invalidate(&Touched::new().key(&key(1))).await.unwrap_err();
+    assert_eq!(owed.removed, 1);
+    one.cache.invalidate_tag(&tag()).await.unwrap_err();
+    assert!(!one.has(1), "this process has invalidated all the same");
+    assert_eq!(one.cache.owed(), Some(2));
+    // While it owes, it does not believe L2.
+    assert_eq!((*one.read(1, &store).await.value, one.l2().is_available), (1, false));
+    server.continue_signal();
+    one.until(|l2| l2.owed == 0 && l2.is_available).await;
+    // The other one never heard of it but through Redis.
+    other.until(|l2| l2.is_available).await;
+    for index in [1, 2, 3] {
+        poll_until(SOON, async || (!other.has(index)).then_some(())).await.unwrap();
+        assert_eq!(*other.read(index, &store).await.value, 1);
+    }
+    poll_until(SOON, async || {
+        other.outlive_l1();
+        (other.read(1, &store).await.source == Source::Shared).then_some(())
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_redis_that_is_killed_and_comes_back_is_used_again() {
+    let (mut server, [one, other]) = server_and_nodes().await;
+    let store = Store::default();
+    one.read(1, &store).await;
+    other.read(1, &store).await;
+    server.kill9();
+    reads_go_on(&one, 1000, &store).await;
+    store.row.store(1, Ordering::SeqCst);
+    one.cache.invalidate_key(&key(1)).await.unwrap_err();
+    server.restart().await;
+    for node in [&one, &other] {
+        node.until(|l2| l2.owed == 0 && l2.is_available && l2.is_followed).await;
+        poll_until(SOON, async || {
+            node.outlive_l1();
+            (*node.read(1, &store).await.value == 1).then_some(())
+        })
+        .await
+        .unwrap();
+    }
+    poll_until(SOON, async || {
+        one.outlive_l1();
+        (one.read(1, &store).await.source == Source::Shared).then_some(())
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_cancelled_invalidation_is_carried_on() {
+    let (server, [one]) = server_and_nodes().await;
+    let store = Store::default();
+    one.read(1, &store).await;
+    server.stop_signal();
+    assert!(timeout(Duration::from_millis(20), one.cache.invalidate_key(&key(1))).await.is_err());
+    assert_eq!(one.cache.owed(), Some(1));
+    server.continue_signal();
+    one.until(|l2| l2.owed == 0).await;
+    store.row.store(1, Ordering::SeqCst);
+    poll_until(SOON, async || (*one.read(1, &store).await.value == 1).then_some(())).await.unwrap();
+}
+
+#[tokio::test]
+async fn too_many_invalidations_become_one() {
+    let (server, [one, other]) = server_and_nodes().await;
+    let store = Store::default();
+    other.read(1, &store).await;
+    server.stop_signal();
+    // One of them pays the time-out.
+    one.cache.invalidate_key(&key(0)).await.unwrap_err();
+    for from in [0, 6000] {
+        let keys: Vec<_> = (from..from + 6000).map(|index| key(index + 10)).collect();
+        one.cache.invalidate_keys(&keys).await.unwrap_err();
+    }
+    assert_eq!(one.cache.owed(), Some(1));
+    server.continue_signal();
+    one.until(|l2| l2.owed == 0).await;
+    store.row.store(1, Ordering::SeqCst);
+    // A key that nobody named is gone as well.
+    poll_until(SOON, async || {
+        other.outlive_l1();
+        (*other.read(1, &store).await.value == 1).then_some(())
+    })
+    .await
+    .unwrap();
+}

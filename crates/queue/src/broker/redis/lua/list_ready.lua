@@ -1,0 +1,102 @@
+-- Reads ready jobs, in the order in which they will be leased.
+-- KEYS  job, latest, state, result, back, tomb, ready0 … ready4
+-- ARGV  the place to begin behind: level, ready since, age; most jobs
+-- Returns what show() does, for each.
+local most = tonumber(ARGV[4])
+local jobs = {}
+
+local function comes_after(since, seq)
+  local from = tonumber(ARGV[2])
+  return since > from or (since == from and seq > tonumber(ARGV[3]))
+end
+
+-- The list's element at an index, as {since, seq, id, envelope}.
+local function fresh(list, index)
+  local element = redis.call('LINDEX', list, index)
+  if not element then
+    return nil
+  end
+  local seq, id = string.match(element, '^(%d+)%.(.+)$')
+  local envelope = redis.call('HGET', K.job, id)
+  if not envelope or redis.call('SISMEMBER', K.tomb, element) == 1 then
+    return { tomb = true, seq = tonumber(seq) }
+  end
+  return { since = tonumber((select(2, head(envelope)))), seq = tonumber(seq), id = id, envelope = envelope }
+end
+
+-- The first index behind the place. The list is sorted by age, and so by time; a tombstone tells its age only.
+local function first_fresh(list)
+  local low, high = 0, redis.call('LLEN', list)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    local job = fresh(list, middle)
+    local after
+    if job.tomb then
+      after = job.seq > tonumber(ARGV[3])
+    else
+      after = comes_after(job.since, job.seq)
+    end
+    if after then
+      high = middle
+    else
+      low = middle + 1
+    end
+  end
+  return low
+end
+
+local function list_level(level, is_first)
+  local list = K['ready' .. level]
+  local index = is_first and first_fresh(list) or 0
+  local back_from = level * LEVEL + (is_first and ARGV[2] or 0)
+  local back, skip, at = {}, 0, 1
+  local skipped = 0
+
+  local function next_fresh()
+    local job = fresh(list, index)
+    while job and job.tomb and skipped < CHUNK do
+      skipped, index = skipped + 1, index + 1
+      job = fresh(list, index)
+    end
+    return job and not job.tomb and job or nil
+  end
+
+  local function next_back()
+    while true do
+      if at > #back then
+        back = redis.call('ZRANGE', K.back, whole(back_from), '(' .. whole((level + 1) * LEVEL), 'BYSCORE', 'LIMIT', skip,
+          most, 'WITHSCORES')
+        if #back == 0 then
+          return nil
+        end
+        skip, at = skip + #back / 2, 1
+      end
+      local seq, id = string.match(back[at], '^(%d+)%.%d%.(.+)$')
+      local since = back[at + 1] - level * LEVEL
+      if not is_first or comes_after(since, tonumber(seq)) then
+        return { since = since, seq = tonumber(seq), id = id }
+      end
+      at = at + 2
+    end
+  end
+
+  while #jobs < most do
+    local a, b = next_fresh(), next_back()
+    if not a and not b then
+      return
+    end
+    if a and (not b or a.since < b.since or (a.since == b.since and a.seq < b.seq)) then
+      index = index + 1
+      jobs[#jobs + 1] = show(a.id, 'ready', whole(a.since), a.envelope)
+    else
+      at = at + 2
+      jobs[#jobs + 1] = show(b.id, 'ready', whole(b.since), redis.call('HGET', K.job, b.id))
+    end
+  end
+end
+
+local first = tonumber(ARGV[1])
+for level = first, 4 do
+  list_level(level, level == first)
+end
+return jobs

@@ -1,0 +1,18 @@
+-- Makes delayed jobs ready whose time has come.
+-- KEYS  meta, delayed, back, wake
+-- ARGV  most jobs
+-- Returns how many, and when the next one is due, or nothing.
+local due = redis.call('ZRANGE', K.delayed, '-inf', whole(now_ms()), 'BYSCORE', 'LIMIT', 0, ARGV[1], 'WITHSCORES')
+local places, ready = {}, {}
+for at = 1, #due, 2 do
+  local level = tonumber(string.match(due[at], '^%d+%.(%d)%.'))
+  places[#places + 1] = due[at]
+  ready[#ready + 1] = whole(level * LEVEL + due[at + 1])
+  ready[#ready + 1] = due[at]
+end
+if #places > 0 then
+  bulk('ZREM', K.delayed, places)
+  bulk('ZADD', K.back, ready)
+  wake_for_ready()
+end
+return { #places, redis.call('ZRANGE', K.delayed, 0, 0, 'WITHSCORES')[2] or false }

@@ -1,0 +1,162 @@
+//! A queue as a process knows it: its partitions, and which of them is next.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tidegate_redis::{Command, Keyspace};
+
+use super::RedisBroker;
+use super::keys::PartitionKeys;
+use super::reply::failed;
+use super::requests::Requests;
+use crate::error::BrokerError;
+use crate::id::JobId;
+use crate::name::check_queue_name;
+
+pub(super) struct Queue {
+    pub(super) name: String,
+    pub(super) partitions: Vec<Partition>,
+    /// Whether the registry knows it, and so its number of partitions is settled.
+    registered: AtomicBool,
+    turn: AtomicUsize,
+}
+
+pub(super) struct Partition {
+    pub(super) keys: PartitionKeys,
+    pub(super) requests: Requests,
+}
+
+impl Queue {
+    fn new(keyspace: &Keyspace, name: &str, partitions: u16, registered: bool) -> Self {
+        let partition = |nth| Partition { keys: PartitionKeys::new(keyspace, name, nth), requests: Requests::default() };
+        Self {
+            name: name.to_owned(),
+            partitions: (0..partitions.max(1)).map(partition).collect(),
+            registered: AtomicBool::new(registered),
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    /// The partition of a job: by FNV-1a of its id, in every process the same.
+    pub(super) fn partition_of(&self, id: &JobId) -> usize {
+        if self.partitions.len() == 1 {
+            return 0;
+        }
+        let hash = id.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        // The low bits of this hash are its weakest.
+        usize::try_from((hash >> 32) % self.partitions.len() as u64).unwrap_or(0)
+    }
+
+    pub(super) fn keys_of(&self, id: &JobId) -> &PartitionKeys {
+        &self.partitions[self.partition_of(id)].keys
+    }
+
+    /// Sorts by partition; each item keeps its position in `items`.
+    pub(super) fn by_partition<T>(&self, items: Vec<T>, id: impl Fn(&T) -> &JobId) -> Vec<Vec<(usize, T)>> {
+        let mut sorted: Vec<Vec<(usize, T)>> = self.partitions.iter().map(|_| Vec::new()).collect();
+        for (position, item) in items.into_iter().enumerate() {
+            let partition = self.partition_of(id(&item));
+            sorted[partition].push((position, item));
+        }
+        sorted
+    }
+
+    /// All partitions, beginning with another one each time.
+    pub(super) fn in_turn(&self) -> impl Iterator<Item = usize> + use<> {
+        let count = self.partitions.len();
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        (0..count).map(move |step| (first.wrapping_add(step)) % count)
+    }
+}
+
+/// The queues that this process has met.
+#[derive(Default)]
+pub(super) struct Queues(Mutex<HashMap<String, Arc<Queue>>>);
+
+impl Queues {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Queue>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RedisBroker {
+    /// The queue, which need not exist. Asks the registry until it knows the queue.
+    pub(super) async fn queue(&self, name: &str) -> Result<Arc<Queue>, BrokerError> {
+        let known = self.queues.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        if let Some(queue) = known.filter(|queue| queue.registered.load(Ordering::Relaxed)) {
+            return Ok(queue);
+        }
+        if check_queue_name(name).is_err() {
+            return Ok(Arc::new(Queue::new(&self.keyspace, name, 1, false)));
+        }
+        let ask = Command::new("HGET").key(&self.registry.names).arg(name).idempotent();
+        let partitions = self.client.execute(ask).await.map_err(failed("find a queue"))?;
+        if partitions.is_nil() {
+            return Ok(self.remember(name, self.options.partitions, false));
+        }
+        let partitions = partitions.as_count().map_err(failed("find a queue"))?;
+        Ok(self.remember(name, u16::try_from(partitions).unwrap_or(u16::MAX), true))
+    }
+
+    /// The queue, entered into the registry.
+    pub(super) async fn queue_or_make(&self, name: &str) -> Result<Arc<Queue>, BrokerError> {
+        check_queue_name(name)?;
+        let queue = self.queue(name).await?;
+        if queue.registered.load(Ordering::Relaxed) {
+            return Ok(queue);
+        }
+        self.register(&queue).await?;
+        self.queue(name).await
+    }
+
+    /// Enters a queue into the registry, unless it is there.
+    pub(super) async fn register(&self, queue: &Queue) -> Result<(), BrokerError> {
+        let partitions = queue.partitions.len();
+        let enter = Command::new("HSETNX").key(&self.registry.names).arg(&queue.name).arg(partitions).idempotent();
+        self.client.execute(enter).await.map_err(failed("register a queue")).map(drop)
+    }
+
+    /// Keeps what is known of a queue: its open requests live on where the number of partitions is the same.
+    fn remember(&self, name: &str, partitions: u16, registered: bool) -> Arc<Queue> {
+        let mut queues = self.queues.lock();
+        match queues.get(name) {
+            Some(queue) if queue.partitions.len() == usize::from(partitions.max(1)) => {
+                queue.registered.fetch_or(registered, Ordering::Relaxed);
+                queue.clone()
+            }
+            _ => {
+                let queue = Arc::new(Queue::new(&self.keyspace, name, partitions, registered));
+                queues.insert(name.to_owned(), queue.clone());
+                queue
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_spread_over_partitions_and_always_the_same_way() {
+        let queue = Queue::new(&Keyspace::new("t").unwrap(), "q", 3, true);
+        let mut counts = [0; 3];
+        for n in 0..3_000 {
+            counts[queue.partition_of(&JobId::new(format!("job-{n:06}")).unwrap())] += 1;
+        }
+        assert!(counts.iter().all(|count| (900..1_100).contains(count)), "{counts:?}");
+        // Stored jobs are found by it: it may never change.
+        let of = |id| queue.partition_of(&JobId::new(id).unwrap());
+        assert_eq!([of("a"), of("b"), of("c"), of("job-1")], [0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn every_partition_comes_first_in_its_turn() {
+        let queue = Queue::new(&Keyspace::new("t").unwrap(), "q", 3, true);
+        let firsts: Vec<_> = (0..4).map(|_| queue.in_turn().collect::<Vec<_>>()).collect();
+        assert_eq!(firsts, [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 1, 2]]);
+    }
+}

@@ -1,0 +1,175 @@
+//! Reading what the scripts return.
+
+use std::time::Duration;
+use std::vec::IntoIter;
+
+use tidegate_redis::{Error, Value};
+
+use super::envelope::Envelope;
+use crate::clock::Timestamp;
+use crate::error::BrokerError;
+use crate::id::{JobId, WorkerId};
+use crate::lease::{LeaseToken, LeasedJob, Settled};
+use crate::record::{Attempt, JobRecord, Progress};
+use crate::state::State;
+
+/// What is wrong with a reply.
+pub(super) type Unreadable = Box<dyn std::error::Error + Send + Sync>;
+
+/// Turns the client's error into ours.
+pub(super) fn failed(operation: &'static str) -> impl Fn(Error) -> BrokerError {
+    move |error| BrokerError::Store { operation, transient: error.is_transient(), source: Box::new(error) }
+}
+
+/// A reply that no script of ours gives.
+pub(super) fn unreadable(operation: &'static str) -> impl Fn(Unreadable) -> BrokerError {
+    move |source| BrokerError::Store { operation, transient: false, source }
+}
+
+/// The elements of a reply, one after the other.
+pub(super) struct Fields(IntoIter<Value>);
+
+impl Fields {
+    pub(super) fn of(value: Value) -> Result<Self, Unreadable> {
+        Ok(Self(value.into_array()?.into_iter()))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.as_slice().is_empty()
+    }
+
+    pub(super) fn value(&mut self) -> Value {
+        self.0.next().unwrap_or(Value::Nil)
+    }
+
+    pub(super) fn text(&mut self) -> Result<String, Unreadable> {
+        Ok(self.value().into_text()?)
+    }
+
+    pub(super) fn text_if_any(&mut self) -> Result<Option<String>, Unreadable> {
+        match self.value() {
+            Value::Nil => Ok(None),
+            value => Ok(Some(value.into_text()?)),
+        }
+    }
+
+    pub(super) fn int(&mut self) -> Result<i64, Unreadable> {
+        Ok(self.value().as_int()?)
+    }
+
+    pub(super) fn count(&mut self) -> Result<u64, Unreadable> {
+        Ok(u64::try_from(self.int()?).unwrap_or(0))
+    }
+
+    pub(super) fn number<N: TryFrom<i64>>(&mut self) -> Result<N, Unreadable> {
+        N::try_from(self.int()?).map_err(|_| "a number out of its range".into())
+    }
+
+    pub(super) fn time(&mut self) -> Result<Timestamp, Unreadable> {
+        Ok(Timestamp::from_unix_ms(self.int()?))
+    }
+
+    /// An empty text is no time.
+    pub(super) fn time_if_any(&mut self) -> Result<Option<Timestamp>, Unreadable> {
+        let text = self.text()?;
+        if text.is_empty() { Ok(None) } else { Ok(Some(Timestamp::from_unix_ms(text.parse()?))) }
+    }
+
+    pub(super) fn milliseconds_if_any(&mut self) -> Result<Option<Duration>, Unreadable> {
+        match self.value() {
+            Value::Nil => Ok(None),
+            value => Ok(Some(Duration::from_millis(value.as_count()?))),
+        }
+    }
+
+    pub(super) fn ids(&mut self) -> Result<Vec<JobId>, Unreadable> {
+        let ids = self.value().into_array()?;
+        ids.into_iter().map(|id| Ok(JobId::new(id.into_text()?)?)).collect()
+    }
+}
+
+/// One digit for each settlement.
+pub(super) fn settled(digits: &str) -> Result<Vec<Settled>, Unreadable> {
+    let settled = digits.bytes().map(|digit| match digit {
+        b'0' => Ok(Settled::Now),
+        b'1' => Ok(Settled::Before),
+        b'2' => Ok(Settled::Superseded),
+        _ => Err("an unknown settlement".into()),
+    });
+    settled.collect()
+}
+
+/// A job as `ack_and_fetch` gives it.
+pub(super) fn leased_job(fields: &mut Fields, nonce: &WorkerId, leased_at: Timestamp) -> Result<LeasedJob, Unreadable> {
+    let id = JobId::new(fields.text()?)?;
+    let token = LeaseToken { id, delivery: fields.number()?, nonce: nonce.clone() };
+    let failures = fields.number()?;
+    let ready_at = fields.time()?;
+    let envelope = Envelope::parse(&fields.text()?)?;
+    Ok(LeasedJob {
+        token,
+        kind: envelope.kind,
+        version: envelope.version,
+        payload: envelope.payload,
+        priority: envelope.priority,
+        max_attempts: envelope.max_attempts,
+        timeout: envelope.timeout,
+        failures,
+        created_at: envelope.created_at,
+        ready_at: if ready_at == Timestamp::default() { envelope.created_at } else { ready_at },
+        leased_at,
+    })
+}
+
+/// A job as `show()` gives it, with what orders it among those of its state.
+pub(super) struct Shown {
+    pub(super) at: i64,
+    pub(super) seq: i64,
+    pub(super) record: JobRecord,
+}
+
+pub(super) fn shown(value: Value, queue: &str) -> Result<Shown, Unreadable> {
+    let mut fields = Fields::of(value)?;
+    let id = JobId::new(fields.text()?)?;
+    let state: State = fields.text()?.parse()?;
+    let at = fields.int()?;
+    let envelope = Envelope::parse(&fields.text()?)?;
+    let deliveries = fields.number()?;
+    let started_at = fields.time_if_any()?;
+    let failures = fields.number()?;
+    let run_at = fields.time_if_any()?;
+    let percent = u8::try_from(fields.int()?).ok();
+    let message = fields.text()?;
+    let note = fields.text_if_any()?;
+    let result = fields.text_if_any()?;
+    let mut attempts = Vec::new();
+    for attempt in fields.value().into_array()? {
+        let mut attempt = Fields::of(attempt)?;
+        let (started_at, ended_at) = (attempt.time()?, Some(attempt.time()?));
+        attempts.push(Attempt { started_at, ended_at, error: attempt.text_if_any()? });
+    }
+    let finished_at = state.is_finished().then(|| Timestamp::from_unix_ms(at));
+    if let (State::Leased | State::Done, Some(started_at)) = (state, started_at) {
+        attempts.push(Attempt { started_at, ended_at: finished_at, error: None });
+    }
+    let record = JobRecord {
+        id,
+        queue: queue.to_owned(),
+        kind: envelope.kind,
+        state,
+        priority: envelope.priority,
+        progress: percent.map(|percent| Progress { percent, message }),
+        attempts,
+        max_attempts: envelope.max_attempts,
+        created_at: envelope.created_at,
+        run_at: run_at.unwrap_or(envelope.run_at),
+        finished_at,
+        result: result.and_then(|result| serde_json::from_str(&result).ok()),
+        note,
+        deliveries,
+        failures,
+        version: envelope.version,
+        payload: envelope.payload,
+    };
+    Ok(Shown { at, seq: envelope.seq, record })
+}

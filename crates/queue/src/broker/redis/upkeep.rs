@@ -1,0 +1,141 @@
+//! What keeps a queue in order, and what operators do. Partition after partition: each is a step of its own.
+
+use std::time::Duration;
+
+use tidegate_redis::Arg;
+
+use super::RedisBroker;
+use super::envelope::milliseconds;
+use super::reply::{Fields, Unreadable, failed, unreadable};
+use crate::broker::{Change, CleanableState, Promoted, Reclaim, Reclaimed, Retention};
+use crate::clock::Timestamp;
+use crate::error::BrokerError;
+use crate::id::JobId;
+use crate::state::State;
+
+/// Jobs moved or removed by one script, whatever was asked for: it holds up everybody else.
+const MOST: usize = 10_000;
+
+const PROMOTE: &str = "promote";
+const RECLAIM: &str = "reclaim";
+const REMOVE: &str = "remove finished jobs";
+const PAUSE: &str = "pause or resume";
+const CHANGE: &str = "change a job";
+
+/// What is asked of a job by hand.
+#[derive(Clone, Copy)]
+pub(super) enum Wish {
+    Cancel,
+    Retry,
+}
+
+impl RedisBroker {
+    pub(super) async fn make_ready(&self, name: &str, limit: usize) -> Result<Promoted, BrokerError> {
+        let queue = self.queue(name).await?;
+        let mut promoted = Promoted { moved: 0, next_due: None };
+        for partition in &queue.partitions {
+            let args = vec![(limit - promoted.moved.min(limit)).min(MOST).into()];
+            let reply = self.scripts.promote.run(&self.client, &partition.keys, args).await.map_err(failed(PROMOTE))?;
+            let (moved, due) = moved_and_due(reply).map_err(unreadable(PROMOTE))?;
+            promoted.moved += moved;
+            promoted.next_due = [promoted.next_due, due].into_iter().flatten().min();
+        }
+        Ok(promoted)
+    }
+
+    pub(super) async fn take_back(&self, name: &str, request: Reclaim) -> Result<Reclaimed, BrokerError> {
+        let queue = self.queue(name).await?;
+        let mut all = Reclaimed::default();
+        for partition in &queue.partitions {
+            let taken = all.ready.len() + all.dead.len() + all.cancelled.len();
+            let args = vec![
+                milliseconds(request.lease).into(),
+                milliseconds(request.pause).into(),
+                request.max_lost.into(),
+                request.limit.saturating_sub(taken).min(MOST).into(),
+            ];
+            let reply = self.scripts.reclaim.run(&self.client, &partition.keys, args).await.map_err(failed(RECLAIM))?;
+            let mut reply = Fields::of(reply).map_err(unreadable(RECLAIM))?;
+            all.guarded |= reply.int().map_err(unreadable(RECLAIM))? == 1;
+            for into in [&mut all.ready, &mut all.dead, &mut all.cancelled] {
+                into.extend(reply.ids().map_err(unreadable(RECLAIM))?);
+            }
+        }
+        Ok(all)
+    }
+
+    pub(super) async fn trim(&self, name: &str, retention: Retention, limit: usize) -> Result<usize, BrokerError> {
+        let queue = self.queue(name).await?;
+        let share = queue.partitions.len() as u64;
+        let mut removed = 0;
+        for partition in &queue.partitions {
+            let mut args: Vec<Arg> = vec![limit.min(MOST).into()];
+            for (state, age, max) in retention.limits() {
+                // More than any set holds is no bound, and need not be counted.
+                let kept = u32::try_from(max.div_ceil(share)).map_or_else(|_| Arg::from(""), Arg::from);
+                args.extend([state.as_str().into(), milliseconds(age).into(), kept]);
+            }
+            let reply = self.scripts.remove.run(&self.client, &partition.keys, args).await;
+            removed += count(reply.and_then(|reply| reply.as_count()), REMOVE)?;
+        }
+        Ok(removed)
+    }
+
+    pub(super) async fn remove_old(
+        &self,
+        name: &str,
+        state: CleanableState,
+        older_than: Duration,
+        limit: usize,
+    ) -> Result<usize, BrokerError> {
+        let queue = self.queue(name).await?;
+        let state = State::from(state).as_str();
+        let mut removed = 0;
+        for partition in &queue.partitions {
+            let most = limit.saturating_sub(removed).min(MOST);
+            let args = vec![most.into(), state.into(), milliseconds(older_than).into(), "".into()];
+            let reply = self.scripts.remove.run(&self.client, &partition.keys, args).await;
+            removed += count(reply.and_then(|reply| reply.as_count()), REMOVE)?;
+        }
+        Ok(removed)
+    }
+
+    pub(super) async fn set_paused(&self, name: &str, paused: bool) -> Result<(), BrokerError> {
+        let queue = self.queue_or_make(name).await?;
+        for partition in &queue.partitions {
+            let args = vec![u32::from(paused).into()];
+            let reply = self.scripts.pause.run(&self.client, &partition.keys, args).await;
+            if reply.and_then(|is_new| is_new.as_int()).map_err(failed(PAUSE))? == 1 {
+                self.register(&queue).await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn change(&self, name: &str, id: &JobId, wish: Wish) -> Result<Change, BrokerError> {
+        let queue = self.queue(name).await?;
+        let wish = match wish {
+            Wish::Cancel => "cancel",
+            Wish::Retry => "retry",
+        };
+        let args = vec![id.as_str().into(), wish.into()];
+        let reply = self.scripts.change.run(&self.client, queue.keys_of(id), args).await;
+        match reply.and_then(tidegate_redis::Value::into_text).map_err(failed(CHANGE))?.as_str() {
+            "applied" => Ok(Change::Applied),
+            "requested" => Ok(Change::Requested),
+            "missing" => Ok(Change::NotFound),
+            state => Ok(Change::Refused(state.parse().map_err(Unreadable::from).map_err(unreadable(CHANGE))?)),
+        }
+    }
+}
+
+fn moved_and_due(reply: tidegate_redis::Value) -> Result<(usize, Option<Timestamp>), Unreadable> {
+    let mut reply = Fields::of(reply)?;
+    let moved = reply.number()?;
+    let due = reply.text_if_any()?.map(|due| due.parse().map(Timestamp::from_unix_ms)).transpose()?;
+    Ok((moved, due))
+}
+
+fn count(reply: Result<u64, tidegate_redis::Error>, operation: &'static str) -> Result<usize, BrokerError> {
+    Ok(usize::try_from(reply.map_err(failed(operation))?).unwrap_or(usize::MAX))
+}

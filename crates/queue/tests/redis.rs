@@ -1,0 +1,213 @@
+//! What only the broker on Redis promises: partitions, lost replies, tombstones, pages over all places of a ready job.
+#![cfg(feature = "redis")]
+#![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
+
+mod support;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures_util::poll;
+use support::redis::{broker, fresh_prefix};
+use support::stand_in::RedisServer;
+use support::{LEASE, QUEUE, ack, ids, job, jobs, reclaim, retry};
+use tidegate_queue::{
+    Broker, Change, CleanableState, EnqueueOptions, Fetch, JobId, LeasedJob, Nack, NackAction, Priority, RedisBroker,
+    RedisOptions, Retention, Settled, State, WorkerId,
+};
+use tidegate_testkit::poll_until;
+
+const SOON: Duration = Duration::from_secs(10);
+
+async fn fetch(broker: &RedisBroker, worker: &WorkerId, max: usize) -> Vec<LeasedJob> {
+    let fetch = Fetch { worker: worker.clone(), max, lease: LEASE };
+    broker.ack_and_fetch(QUEUE, Vec::new(), fetch).await.unwrap().1
+}
+
+async fn fresh(server: &RedisServer, partitions: u16) -> RedisBroker {
+    broker(&server.url(), &fresh_prefix(), RedisOptions::new().partitions(partitions)).await
+}
+
+fn id(id: &str) -> JobId {
+    JobId::new(id).unwrap()
+}
+
+#[tokio::test]
+async fn what_a_fetch_gave_whose_reply_was_lost_is_handed_over_by_the_next() {
+    let server = RedisServer::start().await;
+    let broker = fresh(&server, 1).await;
+    let (worker, other) = (WorkerId::generate(), WorkerId::generate());
+    broker.enqueue(QUEUE, jobs(0..8)).await.unwrap();
+    let first = fetch(&broker, &worker, 1).await;
+
+    // The script runs, but nobody hears its answer.
+    let acks = vec![ack(&first[0].token)];
+    let wanted = Fetch { worker: worker.clone(), max: 3, lease: LEASE };
+    let mut unheard = Box::pin(broker.ack_and_fetch(QUEUE, acks.clone(), wanted));
+    assert!(poll!(&mut unheard).is_pending());
+    let ran = async || (broker.counts(QUEUE).await.unwrap().done == 1).then_some(());
+    poll_until(SOON, ran).await.unwrap();
+    drop(unheard);
+
+    assert_eq!(ids(&fetch(&broker, &other, 1).await), ["job-000004"]);
+    let wanted = Fetch { worker: worker.clone(), max: 4, lease: LEASE };
+    let (settled, again) = broker.ack_and_fetch(QUEUE, acks, wanted).await.unwrap();
+    assert_eq!(settled, [Settled::Before]);
+    assert_eq!(ids(&again), ["job-000001", "job-000002", "job-000003", "job-000005"]);
+    assert!(again.iter().all(|job| job.token.delivery == 1));
+    // Once handed over they are known: the next fetch gives others.
+    assert_eq!(ids(&fetch(&broker, &worker, 9).await), ["job-000006", "job-000007"]);
+    assert_eq!(broker.counts(QUEUE).await.unwrap().leased, 7);
+}
+
+#[tokio::test]
+async fn a_cancelled_job_in_the_middle_of_a_long_list_is_skipped() {
+    let server = RedisServer::start().await;
+    let broker = fresh(&server, 1).await;
+    broker.enqueue(QUEUE, jobs(0..3_000)).await.unwrap();
+    for n in 1..2_999 {
+        let change = broker.cancel(QUEUE, &id(&format!("job-{n:06}"))).await.unwrap();
+        assert_eq!(change, Change::Applied);
+    }
+    let counts = broker.counts(QUEUE).await.unwrap();
+    assert_eq!((counts.ready, counts.cancelled), (2, 2_998));
+    // One is wanted again, and one's id is used anew: neither may be taken for its tombstone, or its tombstone for it.
+    assert_eq!(broker.retry(QUEUE, &id("job-000007")).await.unwrap(), Change::Applied);
+    while broker.clean(QUEUE, CleanableState::Cancelled, Duration::ZERO, 1_000).await.unwrap() > 0 {}
+    let lowest = EnqueueOptions::new().priority(Priority::HIGHEST);
+    assert_eq!(broker.enqueue(QUEUE, vec![job("job-000008", lowest)]).await.unwrap(), 1);
+    let list = broker.list(QUEUE, State::Ready, None, 10).await.unwrap();
+    let listed: Vec<_> = list.items.iter().map(|record| record.id.as_str()).collect();
+    let expected = ["job-000008", "job-000000", "job-002999", "job-000007"];
+    assert_eq!(listed[..2], expected[..2]);
+
+    let worker = WorkerId::generate();
+    let mut leased = Vec::new();
+    // A thousand tombstones are skipped by one fetch at most.
+    for _ in 0..4 {
+        leased.extend(fetch(&broker, &worker, 10).await);
+    }
+    assert_eq!(ids(&leased), expected);
+    let counts = broker.counts(QUEUE).await.unwrap();
+    assert_eq!((counts.ready, counts.oldest_ready_age), (0, None));
+}
+
+#[tokio::test]
+async fn pages_of_any_size_show_ready_jobs_in_the_order_in_which_they_are_leased() {
+    let server = RedisServer::start().await;
+    for partitions in [1, 3] {
+        let broker = fresh(&server, partitions).await;
+        let priority = |n: u64| Priority::try_new(u8::try_from(n % 2 + 2).unwrap()).unwrap();
+        let soon = |n: u64| EnqueueOptions::new().priority(priority(n)).delay(Duration::from_millis(1 + n % 3));
+        let delayed = (0..40).map(|n| job(&format!("delayed-{n}"), soon(n))).collect();
+        broker.enqueue(QUEUE, delayed).await.unwrap();
+        let promoted = async || {
+            broker.promote(QUEUE, 100).await.unwrap();
+            (broker.counts(QUEUE).await.unwrap().ready == 40).then_some(())
+        };
+        poll_until(SOON, promoted).await.unwrap();
+        let now = |n: u64| job(&format!("now-{n}"), EnqueueOptions::new().priority(priority(n)));
+        broker.enqueue(QUEUE, (0..40).map(now).collect()).await.unwrap();
+        for n in [3, 4, 39] {
+            broker.cancel(QUEUE, &id(&format!("now-{n}"))).await.unwrap();
+        }
+        let mut orders = Vec::new();
+        for size in [1, 7, 1_000] {
+            let (mut order, mut cursor) = (Vec::new(), None);
+            loop {
+                let page = broker.list(QUEUE, State::Ready, cursor, size).await.unwrap();
+                order.extend(page.items.iter().map(|record| record.id.to_string()));
+                let Some(next) = page.next else { break };
+                cursor = Some(next.to_string().parse().unwrap());
+            }
+            orders.push(order);
+        }
+        assert_eq!(orders[0].len(), 77);
+        assert_eq!(orders[0], orders[1]);
+        assert_eq!(orders[0], orders[2]);
+        let leased = fetch(&broker, &WorkerId::generate(), 100).await;
+        let leased = ids(&leased);
+        if partitions == 1 {
+            assert_eq!(orders[0], leased);
+        } else {
+            assert_eq!(orders[0].iter().map(String::as_str).collect::<HashSet<_>>(), leased.into_iter().collect());
+        }
+    }
+}
+
+/// All that a job can go through, over three partitions: none is lost between them.
+#[tokio::test]
+async fn partitions_are_one_queue() {
+    let server = RedisServer::start().await;
+    let broker = fresh(&server, 3).await;
+    partitions_are_one_queue_on(&broker).await;
+    // A process that was set up otherwise finds the queue as it was made.
+    assert_eq!(server.cli(&["KEYS", "*:{q:work:*}:meta"]).await.lines().count(), 3);
+}
+
+async fn partitions_are_one_queue_on(broker: &RedisBroker) {
+    let worker = WorkerId::generate();
+    assert_eq!(broker.enqueue(QUEUE, jobs(0..60)).await.unwrap(), 60);
+    assert_eq!(broker.enqueue(QUEUE, jobs(0..61)).await.unwrap(), 1);
+    assert_eq!(broker.queues().await.unwrap(), [QUEUE]);
+    let leased = fetch(broker, &worker, 50).await;
+    assert_eq!(leased.iter().map(|job| &job.token).collect::<HashSet<_>>().len(), 50);
+
+    let tokens = |range: std::ops::Range<usize>| leased[range].iter().map(|job| job.token.clone());
+    let acks = leased[..20].iter().map(|job| ack(&job.token)).collect();
+    let fetch_more = Fetch { worker: worker.clone(), max: 100, lease: LEASE };
+    let (settled, more) = broker.ack_and_fetch(QUEUE, acks, fetch_more).await.unwrap();
+    assert_eq!((settled, more.len()), (vec![Settled::Now; 20], 11));
+    let dead = |token| Nack { token, action: NackAction::Dead { error: "x".to_owned() } };
+    assert_eq!(broker.nack(QUEUE, tokens(15..30).map(dead).collect()).await.unwrap()[..5], [Settled::Before; 5]);
+    let later = |token| Nack { token, action: retry(3_600) };
+    assert_eq!(broker.nack(QUEUE, tokens(30..40).map(later).collect()).await.unwrap(), [Settled::Now; 10]);
+    let beat = broker.heartbeat(QUEUE, tokens(35..45).collect(), LEASE).await.unwrap();
+    assert_eq!(beat.lost, tokens(35..40).collect::<Vec<_>>());
+    let counts = broker.counts(QUEUE).await.unwrap();
+    assert_eq!((counts.ready, counts.delayed, counts.leased), (0, 10, 21));
+    assert_eq!((counts.done, counts.dead, counts.retried_total), (20, 10, 10));
+
+    for (state, count) in [(State::Delayed, 10), (State::Leased, 21), (State::Done, 20), (State::Dead, 10)] {
+        let (mut seen, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = broker.list(QUEUE, state, cursor, 3).await.unwrap();
+            assert!(page.items.iter().all(|record| record.state == state));
+            seen.extend(page.items.into_iter().map(|record| record.id));
+            let Some(next) = page.next else { break };
+            cursor = Some(next);
+        }
+        assert_eq!((seen.len(), seen.iter().collect::<HashSet<_>>().len()), (count, count), "{state}");
+    }
+    let retention = Retention { done_max: 3, dead_max: 0, ..Retention::default() };
+    assert_eq!(broker.prune(QUEUE, retention, 100).await.unwrap(), 17 + 10);
+    assert!(broker.reclaim(QUEUE, reclaim(3)).await.unwrap().guarded);
+    broker.pause(QUEUE).await.unwrap();
+    broker.enqueue(QUEUE, jobs(100..110)).await.unwrap();
+    assert!(fetch(broker, &worker, 10).await.is_empty());
+    broker.resume(QUEUE).await.unwrap();
+    assert_eq!(fetch(broker, &worker, 100).await.len(), 10);
+}
+
+#[tokio::test]
+async fn a_queue_keeps_the_partitions_that_it_was_made_with() {
+    let server = RedisServer::start().await;
+    let prefix = fresh_prefix();
+    let made = broker(&server.url(), &prefix, RedisOptions::new().partitions(3)).await;
+    let other = broker(&server.url(), &prefix, RedisOptions::new()).await;
+    assert_eq!(other.counts(QUEUE).await.unwrap(), Default::default());
+    made.enqueue(QUEUE, jobs(0..30)).await.unwrap();
+    assert_eq!(other.enqueue(QUEUE, jobs(0..30)).await.unwrap(), 0);
+    assert_eq!(fetch(&other, &WorkerId::generate(), 100).await.len(), 30);
+}
+
+#[tokio::test]
+async fn a_newer_layout_is_refused_and_left_alone() {
+    let server = RedisServer::start().await;
+    let prefix = fresh_prefix();
+    let broker = broker(&server.url(), &prefix, RedisOptions::new()).await;
+    server.cli(&["HSET", &format!("{prefix}:{{q:work:0}}:meta"), "layout", "2"]).await;
+    let refused = broker.enqueue(QUEUE, jobs(0..1)).await.unwrap_err();
+    assert!(!refused.is_transient() && refused.to_string().contains("LAYOUT 2"), "{refused}");
+    assert_eq!(server.cli(&["EXISTS", &format!("{prefix}:{{q:work:0}}:job")]).await, "0");
+}

@@ -1,0 +1,60 @@
+//! What decides while Redis doesn't.
+
+mod limiter;
+mod tenant;
+
+use std::num::NonZeroU32;
+
+pub use limiter::{FallbackLimiter, FallbackLimiterBuilder};
+pub use tenant::{FallbackTenantLimiter, FallbackTenantLimiterBuilder};
+
+use crate::{CheckError, StoreError};
+
+/// Who is let through while Redis can't be asked. A key that this process knows to be blocked stays so under each of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutagePolicy {
+    /// Everybody, uncounted: for a limit that protects nothing which an outage could break.
+    Open,
+    /// Nobody: the check ends in [`CheckError::Store`]. For a limit that must never be exceeded, such as guesses at a
+    /// password.
+    Closed,
+    /// Whoever fits into an equal share of the limit, counted in this process alone.
+    ///
+    /// `instances` processes together admit at most the limit (or one each, where the limit is smaller than their number) in a
+    /// window that lies within the outage, and at most twice the limit in one in which it begins or ends. Headers and figures
+    /// are those of the share.
+    LocalShare {
+        /// How many processes share the limit.
+        instances: NonZeroU32,
+    },
+}
+
+impl OutagePolicy {
+    /// The whole limit in each process: what a process without Redis would admit.
+    pub const ALONE: Self = Self::LocalShare { instances: NonZeroU32::MIN };
+
+    /// How many parts the limit is cut into for this process to hold one.
+    fn parts(self) -> NonZeroU32 {
+        match self {
+            Self::LocalShare { instances } => instances,
+            Self::Open | Self::Closed => NonZeroU32::MIN,
+        }
+    }
+}
+
+/// [`OutagePolicy::ALONE`]: no number of instances has to be known or kept right, no client that paces itself by the limit
+/// is refused for the outage alone, and no client is let through without bound.
+impl Default for OutagePolicy {
+    fn default() -> Self {
+        Self::ALONE
+    }
+}
+
+/// The outage that a result speaks of, else the result itself. Errors that would come again with Redis in good health are
+/// none: they are to be seen.
+fn outage<T>(result: Result<T, CheckError>) -> Result<Result<T, CheckError>, StoreError> {
+    match result {
+        Err(CheckError::Store(error)) if error.is_transient() => Err(error),
+        other => Ok(other),
+    }
+}

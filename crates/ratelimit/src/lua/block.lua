@@ -1,0 +1,22 @@
+-- Blocks a key for a time in place of any earlier block, or ends its block and forgets its strikes.
+--
+-- KEYS[1]  the key's state
+-- ARGV     µs of the new block, or -1 to unblock; decay of a strike in µs (0: no escalation); the algorithm's rule
+-- returns  1 where the key was blocked, or 0
+local now, length = now_us(), tonumber(ARGV[1])
+local policy = { decay = tonumber(ARGV[2]) }
+local rule = algorithm.rule(ARGV, 3)
+local before = redis.call('GET', KEYS[1])
+local block, bytes = read(before, algorithm.letter)
+if not block then return redis.error_reply('VERSION the state of a rate limit is of an unknown version') end
+
+local left = left_of(block, now)
+local changed = { ends = 0, length = 0, strikes = 0 }
+if length >= 0 then
+  changed = { ends = now + length, length = length, strikes = strikes_of(block, now, policy) }
+elseif not before then
+  return 0
+end
+local state = algorithm.read(bytes, BODY, now, rule)
+write(KEYS[1], before, algorithm.letter, changed, algorithm.write(state), now, algorithm.expires(state, rule), policy)
+return left > 0 and 1 or 0

@@ -1,0 +1,15 @@
+-- What a check would say. Writes nothing.
+--
+-- KEYS[1]  the key's state
+-- ARGV     cost; the algorithm's rule
+-- returns  {1 where it would be admitted or 0, µs left of the block or 0, the algorithm's figures …}
+local now, cost = now_us(), tonumber(ARGV[1])
+local rule = algorithm.rule(ARGV, 2)
+local block, bytes = read(redis.call('GET', KEYS[1]), algorithm.letter)
+if not block then return redis.error_reply('VERSION the state of a rate limit is of an unknown version') end
+
+local state = algorithm.read(bytes, BODY, now, rule)
+algorithm.settle(state, now, rule)
+local left = left_of(block, now)
+local fits, a, b, c = algorithm.decide(state, now, cost, rule)
+return { fits and left == 0 and 1 or 0, left, a, b, c }

@@ -1,0 +1,169 @@
+//! What an algorithm needs to be decided by a script.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use tidegate_redis::Arg;
+
+use super::MAX_MICROS;
+use super::scripts::{Scripts, Time};
+use crate::{Algorithm, Allowance, Decision, Denial, FixedWindow, Quota, SlidingWindow, TokenBucket};
+
+/// An [`Algorithm`] that exists as a script too and decides there exactly as here. Sealed: [`FixedWindow`],
+/// [`SlidingWindow`], [`TokenBucket`].
+pub trait RedisAlgorithm: Algorithm + Copy + sealed::Sealed {}
+
+impl<A: Algorithm + Copy + sealed::Sealed> RedisAlgorithm for A {}
+
+/// The algorithm is right but can't be decided in Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnsupportedAlgorithm {
+    /// A window of so many segments would be a large value, and slow every check.
+    #[error("a sliding window of {segments} segments is above {max}")]
+    TooManySegments {
+        /// The segments of the window.
+        segments: u64,
+        /// The most that a key may have.
+        max: u64,
+    },
+    /// The empty bucket needs so long to fill that a date in microseconds would not be exact.
+    #[error("a token bucket that fills in {fills_in:?} is above {max:?}")]
+    TooSlow {
+        /// How long the empty bucket needs.
+        fills_in: Duration,
+        /// The longest that is exact.
+        max: Duration,
+    },
+}
+
+/// Segments of 14 bytes, so a value stays below 14 KB.
+const MAX_SEGMENTS: u64 = 1_000;
+/// 71 years; twice of it and a date of our age stay below 2⁵³ µs.
+const MAX_FILL: u64 = MAX_MICROS / 2;
+
+mod sealed {
+    use super::{Arg, Decision, NonZeroU32, Scripts, Time, UnsupportedAlgorithm};
+
+    /// How many figures a script answers at most.
+    pub(in crate::redis) const FIGURES: usize = 3;
+
+    pub trait Sealed: Sized {
+        fn ensure_supported(&self) -> Result<(), UnsupportedAlgorithm>;
+
+        fn scripts(time: &Time) -> Scripts;
+
+        /// Appends the rule that the script applies to a cost that fits.
+        fn rule(&self, cost: u64, args: &mut Vec<Arg>);
+
+        /// The decision over a cost, zero where it has been charged, from what the script says of the state.
+        fn decision(&self, figures: [u64; FIGURES], cost: u64) -> Decision;
+
+        /// The same with one of `instances` equal parts of the limit, at least one.
+        fn share(&self, instances: NonZeroU32) -> Self;
+    }
+}
+
+pub(super) use sealed::FIGURES;
+
+/// The decision of a window from what is used of it.
+pub(super) fn of_window(quota: Quota, used: u64, reset_after: u64, retry_after: u64, cost: u64) -> Decision {
+    let limit = quota.limit();
+    // The usage can exceed the limit after the limit was lowered.
+    let remaining = limit.saturating_sub(used);
+    let reset_after = if used == 0 { Duration::ZERO } else { Duration::from_micros(reset_after) };
+    if cost <= remaining {
+        return Decision::Allowed(Allowance { quota, limit, remaining, reset_after });
+    }
+    let retry_after = Duration::from_micros(retry_after);
+    Decision::Denied(Denial { quota, limit, remaining, reset_after, retry_after, blocked_for: None })
+}
+
+impl sealed::Sealed for FixedWindow {
+    fn ensure_supported(&self) -> Result<(), UnsupportedAlgorithm> {
+        Ok(())
+    }
+
+    fn scripts(time: &Time) -> Scripts {
+        Scripts::fixed_window(time)
+    }
+
+    fn rule(&self, _cost: u64, args: &mut Vec<Arg>) {
+        args.extend([self.quota().limit(), self.quota().period_micros()].map(Arg::from));
+    }
+
+    fn decision(&self, [used, next, _]: [u64; FIGURES], cost: u64) -> Decision {
+        of_window(self.quota(), used, next, next, cost)
+    }
+
+    fn share(&self, instances: NonZeroU32) -> Self {
+        Self::new(self.quota().share(instances))
+    }
+}
+
+impl sealed::Sealed for SlidingWindow {
+    fn ensure_supported(&self) -> Result<(), UnsupportedAlgorithm> {
+        let segments = self.quota().period_micros().div_ceil(self.segment_micros());
+        if segments > MAX_SEGMENTS {
+            return Err(UnsupportedAlgorithm::TooManySegments { segments, max: MAX_SEGMENTS });
+        }
+        Ok(())
+    }
+
+    fn scripts(time: &Time) -> Scripts {
+        Scripts::sliding_window(time)
+    }
+
+    fn rule(&self, _cost: u64, args: &mut Vec<Arg>) {
+        args.extend([self.quota().limit(), self.quota().period_micros(), self.segment_micros()].map(Arg::from));
+    }
+
+    fn decision(&self, [used, reset_after, retry_after]: [u64; FIGURES], cost: u64) -> Decision {
+        of_window(self.quota(), used, reset_after, retry_after, cost)
+    }
+
+    fn share(&self, instances: NonZeroU32) -> Self {
+        self.with_limit_of(self.quota().share(instances))
+    }
+}
+
+impl TokenBucket {
+    /// A span of `1 / limit` µs as the script counts it: whole microseconds and the rest.
+    fn pair(&self, span: u128) -> Option<[u64; 2]> {
+        let limit = u128::from(self.quota().limit());
+        Some([u64::try_from(span / limit).ok()?, u64::try_from(span % limit).ok()?])
+    }
+}
+
+impl sealed::Sealed for TokenBucket {
+    fn ensure_supported(&self) -> Result<(), UnsupportedAlgorithm> {
+        let [fills_in, _] = self.pair(self.refill(self.capacity())).unwrap_or([u64::MAX, 0]);
+        if fills_in >= MAX_FILL {
+            let [fills_in, max] = [fills_in, MAX_FILL].map(Duration::from_micros);
+            return Err(UnsupportedAlgorithm::TooSlow { fills_in, max });
+        }
+        Ok(())
+    }
+
+    fn scripts(time: &Time) -> Scripts {
+        Scripts::token_bucket(time)
+    }
+
+    fn rule(&self, cost: u64, args: &mut Vec<Arg>) {
+        args.push(self.quota().limit().into());
+        for span in [self.capacity(), cost] {
+            // A bucket that takes longer than 64 bits was refused when the limiter was built.
+            let pair = self.pair(self.refill(span)).unwrap_or([u64::MAX; 2]);
+            args.extend(pair.map(Arg::from));
+        }
+    }
+
+    fn decision(&self, [whole, rest, _]: [u64; FIGURES], cost: u64) -> Decision {
+        let until_full = u128::from(whole) * u128::from(self.quota().limit()) + u128::from(rest);
+        self.decide(until_full, 0, cost)
+    }
+
+    fn share(&self, instances: NonZeroU32) -> Self {
+        Self::new(self.quota().share(instances))
+    }
+}

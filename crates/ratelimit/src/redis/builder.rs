@@ -1,0 +1,59 @@
+//! The options of a Redis limiter.
+
+use std::fmt;
+
+use tidegate_redis::{Client, ClockPrelude, Keyspace};
+
+use super::scripts::Time;
+use super::{RedisAlgorithm, RedisLimiter, UnsupportedAlgorithm};
+use crate::BlockPolicy;
+
+/// Collects the options of a [`RedisLimiter`]; see [`RedisLimiter::builder`].
+pub struct RedisLimiterBuilder<A> {
+    pub(super) name: String,
+    pub(super) algorithm: A,
+    pub(super) policy: Option<BlockPolicy>,
+    pub(super) client: Client,
+    pub(super) keyspace: Keyspace,
+    pub(super) time: Time,
+}
+
+impl<A: RedisAlgorithm> RedisLimiterBuilder<A> {
+    pub(super) fn new(name: String, algorithm: A, client: Client, keyspace: Keyspace) -> Self {
+        Self { name, algorithm, policy: None, client, keyspace, time: Time::SERVER }
+    }
+
+    /// Blocks a key that goes over its limit; without this it only waits until the cost fits again.
+    #[must_use]
+    pub fn block(mut self, policy: BlockPolicy) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// Takes time from the clock of a test; the server's unless set.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn test_clock(mut self, clock: ClockPrelude) -> Self {
+        self.time = Time::of_test(clock);
+        self
+    }
+
+    /// Builds the limiter. Sends nothing.
+    ///
+    /// # Errors
+    /// [`UnsupportedAlgorithm`] when a script can't decide as the algorithm does.
+    pub fn build(self) -> Result<RedisLimiter<A>, UnsupportedAlgorithm> {
+        self.algorithm.ensure_supported()?;
+        Ok(RedisLimiter::from_builder(self))
+    }
+}
+
+impl<A: RedisAlgorithm> fmt::Debug for RedisLimiterBuilder<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisLimiterBuilder")
+            .field("name", &self.name)
+            .field("algorithm", &self.algorithm.name())
+            .field("block", &self.policy)
+            .finish_non_exhaustive()
+    }
+}

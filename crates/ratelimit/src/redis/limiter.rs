@@ -1,0 +1,154 @@
+//! The limiter that many processes share.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tidegate_redis::{Arg, Client, Command, Keyspace, Script, Value};
+
+use super::algorithm::FIGURES;
+use super::scripts::Scripts;
+use super::{MAX_MICROS, RedisAlgorithm, RedisLimiterBuilder, ensure_short, figures};
+use crate::algorithm::ensure_fits;
+use crate::clock::whole_micros;
+use crate::limiter::{Limiter, LimiterStats};
+use crate::tally::Tally;
+use crate::{BlockPolicy, CheckError, Decision, Quota};
+
+/// A [`Limiter`] whose states lie in Redis: all processes that use one name and one keyspace share each key's limit.
+///
+/// A check is one script, one round trip, and decides as the same algorithm in memory does, at the server's time. A key is
+/// one string, `{rl:<limiter>:<key>}`, that expires when nothing of it counts any more. Whatever bytes a key holds, it
+/// names no other.
+///
+/// # What it does not guarantee
+///
+/// - **A charge is not repeated and not taken back.** It is sent once. Where the reply is lost, or the future is dropped,
+///   the server counted it once or not at all ([`StoreError::may_have_charged`](crate::StoreError::may_have_charged)).
+/// - **A failover forgets** what the new primary had not yet received, as a `FLUSHALL` forgets all.
+/// - **Redis has no cap on keys.** Random identities fill the server until they expire; bound them in front.
+/// - Its [`stats`](Limiter::stats) are those of this process: checks that it made, keys that were refused here. Keys in
+///   Redis are not counted, so `tracked_keys`, `blocked_keys` and `evicted_live` stay zero.
+/// - Times are cut at 142 years.
+/// - A limiter whose algorithm was changed keeps blocks and strikes and counts afresh. Processes with different
+///   algorithms under one name undo each other's usage: give the new one another name.
+pub struct RedisLimiter<A> {
+    name: String,
+    algorithm: A,
+    policy: Option<BlockPolicy>,
+    client: Client,
+    keyspace: Keyspace,
+    scripts: Scripts,
+    tally: Tally,
+}
+
+impl<A: RedisAlgorithm> RedisLimiter<A> {
+    /// Starts a limiter that applies `algorithm` to each key; `name` is part of the keys in Redis, and appears in headers
+    /// and statistics.
+    pub fn builder(
+        name: impl Into<String>,
+        algorithm: A,
+        client: Client,
+        keyspace: Keyspace,
+    ) -> RedisLimiterBuilder<A> {
+        RedisLimiterBuilder::new(name.into(), algorithm, client, keyspace)
+    }
+
+    pub(super) fn from_builder(builder: RedisLimiterBuilder<A>) -> Self {
+        let RedisLimiterBuilder { name, algorithm, policy, client, keyspace, time } = builder;
+        Self { name, algorithm, policy, client, keyspace, scripts: A::scripts(&time), tally: Tally::default() }
+    }
+
+    /// The algorithm applied to each key.
+    pub(crate) fn algorithm(&self) -> A {
+        self.algorithm
+    }
+
+    /// How keys are blocked that go over their limit.
+    pub(crate) fn policy(&self) -> Option<BlockPolicy> {
+        self.policy
+    }
+
+    /// As [`Limiter::check`], but counts nothing for the statistics.
+    pub(crate) async fn decide(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        let [base, cap, decay] = self.policy.map_or([0; 3], |policy| policy.rule());
+        self.ask(&self.scripts.check, key, cost, &[cost, base, cap, decay.min(MAX_MICROS)]).await
+    }
+
+    /// Runs a script that answers with a decision over `cost`.
+    async fn ask(&self, script: &Script, key: &str, cost: u64, before: &[u64]) -> Result<Decision, CheckError> {
+        ensure_short(key)?;
+        ensure_fits(cost, self.algorithm.capacity())?;
+        let mut args: Vec<Arg> = Vec::with_capacity(before.len() + 5);
+        args.extend(before.iter().map(|number| Arg::from(*number)));
+        self.algorithm.rule(cost, &mut args);
+        let reply = self.run(script, key, args).await?;
+        let [admitted, blocked, figures @ ..]: [u64; 2 + FIGURES] = figures(reply)?;
+        // What has been charged is no longer asked for.
+        let decision = self.algorithm.decision(figures, if admitted == 1 { 0 } else { cost });
+        Ok(if blocked > 0 { decision.blocked(Duration::from_micros(blocked)) } else { decision })
+    }
+
+    /// Blocks for so many microseconds, or unblocks; answers whether the key was blocked.
+    async fn set_block(&self, key: &str, length: i64) -> Result<bool, CheckError> {
+        ensure_short(key)?;
+        let [_, _, decay] = self.policy.map_or([0; 3], |policy| policy.rule());
+        let mut args = vec![length.into(), decay.min(MAX_MICROS).into()];
+        self.algorithm.rule(0, &mut args);
+        Ok(self.run(&self.scripts.block, key, args).await?.as_int()? == 1)
+    }
+
+    async fn run(&self, script: &Script, key: &str, args: Vec<Arg>) -> Result<Value, CheckError> {
+        let group = self.keyspace.group("rl", &[&self.name, key]);
+        Ok(self.client.run(script, &[group.as_str()], args).await?)
+    }
+}
+
+#[async_trait]
+impl<A: RedisAlgorithm> Limiter for RedisLimiter<A> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn quota(&self) -> Quota {
+        self.algorithm.quota()
+    }
+
+    async fn check(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        let result = self.decide(key, cost).await;
+        self.tally.count(key, result, Decision::is_allowed)
+    }
+
+    async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        self.ask(&self.scripts.peek, key, cost, &[cost]).await
+    }
+
+    async fn reset(&self, key: &str) -> Result<bool, CheckError> {
+        ensure_short(key)?;
+        let group = self.keyspace.group("rl", &[&self.name, key]);
+        Ok(self.client.execute(Command::new("DEL").key(group.as_str())).await?.as_int()? == 1)
+    }
+
+    async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
+        let length = i64::try_from(whole_micros(duration).min(MAX_MICROS)).unwrap_or(i64::MAX);
+        self.set_block(key, length).await.map(|_| ())
+    }
+
+    async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
+        self.set_block(key, -1).await
+    }
+
+    fn stats(&self) -> LimiterStats {
+        self.tally.stats()
+    }
+}
+
+impl<A: RedisAlgorithm> fmt::Debug for RedisLimiter<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisLimiter")
+            .field("name", &self.name)
+            .field("algorithm", &self.algorithm.name())
+            .field("quota", &self.algorithm.quota())
+            .finish_non_exhaustive()
+    }
+}

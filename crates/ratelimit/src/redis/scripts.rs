@@ -1,0 +1,69 @@
+//! The scripts, put together from their parts.
+
+use tidegate_redis::{ClockPrelude, Script};
+
+const KEY: &str = include_str!("../lua/key.lua");
+const FIXED_WINDOW: &str = include_str!("../lua/fixed_window.lua");
+const SLIDING_WINDOW: &str = include_str!("../lua/sliding_window.lua");
+const TOKEN_BUCKET: &str = include_str!("../lua/token_bucket.lua");
+const CHECK: &str = include_str!("../lua/check.lua");
+const PEEK: &str = include_str!("../lua/peek.lua");
+const BLOCK: &str = include_str!("../lua/block.lua");
+const TENANT: &str = include_str!("../lua/tenant.lua");
+
+/// Where a script's time comes from.
+#[derive(Clone, Debug)]
+pub struct Time {
+    clock: ClockPrelude,
+    /// The shortest expiry, in milliseconds.
+    least_px: u64,
+}
+
+impl Time {
+    /// The server's clock, which all clients share.
+    pub(super) const SERVER: Self = Self { clock: ClockPrelude::SERVER, least_px: 1 };
+
+    /// The clock of a test. While it stands still, time passes by which Redis forgets, so what is kept is kept longer.
+    pub(super) fn of_test(clock: ClockPrelude) -> Self {
+        Self { clock, least_px: 3_600_000 }
+    }
+
+    fn script(&self, name: &'static str, parts: &[&str]) -> Script {
+        let body = format!("local LEAST_PX = {}\n{}", self.least_px, parts.join("\n"));
+        Script::timed(name, &body, &self.clock)
+    }
+
+    /// The script of a tenant's quota.
+    pub(super) fn tenant(&self) -> Script {
+        self.script("tenant", &[FIXED_WINDOW, SLIDING_WINDOW, TENANT])
+    }
+}
+
+/// What runs over the keys of one algorithm. Its Lua is a function of `(state, now, cost)` as the algorithm is in Rust; the
+/// clock stands in front, and what reads, blocks and writes around it.
+#[derive(Clone, Debug)]
+pub struct Scripts {
+    pub(super) check: Script,
+    pub(super) peek: Script,
+    pub(super) block: Script,
+}
+
+impl Scripts {
+    pub(super) fn fixed_window(time: &Time) -> Self {
+        Self::new(time, FIXED_WINDOW, "local algorithm = fixed_window")
+    }
+
+    pub(super) fn sliding_window(time: &Time) -> Self {
+        Self::new(time, SLIDING_WINDOW, "local algorithm = sliding_window")
+    }
+
+    pub(super) fn token_bucket(time: &Time) -> Self {
+        Self::new(time, TOKEN_BUCKET, "local algorithm = token_bucket")
+    }
+
+    fn new(time: &Time, algorithm: &str, named: &str) -> Self {
+        let script = |name, work| time.script(name, &[KEY, algorithm, named, work]);
+        // None is idempotent, not even a peek: what it answers is true of one moment.
+        Self { check: script("check", CHECK), peek: script("peek", PEEK), block: script("block", BLOCK) }
+    }
+}

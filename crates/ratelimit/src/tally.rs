@@ -1,0 +1,58 @@
+//! What one process counts of a limiter whose states lie elsewhere.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::store::{Standing, Store};
+use crate::{CheckError, LimiterStats};
+
+/// Counters of decisions, and the keys that are refused most.
+pub(crate) struct Tally {
+    allowed: AtomicU64,
+    denied: AtomicU64,
+    failed: AtomicU64,
+    refused: Store<u64>,
+}
+
+/// Refused keys that are remembered; beyond, the least refused are forgotten.
+const MAX_REFUSED: usize = 10_000;
+
+impl Default for Tally {
+    fn default() -> Self {
+        let [allowed, denied, failed] = [const { AtomicU64::new(0) }; 3];
+        Self { allowed, denied, failed, refused: Store::new(MAX_REFUSED) }
+    }
+}
+
+impl Tally {
+    /// Counts a result and passes it on.
+    pub(crate) fn count<T>(
+        &self,
+        key: &str,
+        result: Result<T, CheckError>,
+        allowed: impl FnOnce(&T) -> bool,
+    ) -> Result<T, CheckError> {
+        let counter = match &result {
+            Ok(decided) if allowed(decided) => &self.allowed,
+            Ok(_) => {
+                let standing = |count: &u64| Standing::Live(0, *count);
+                // Nothing is pinned here, so there is always room; a key that is too long has no decision.
+                let _ = self.refused.lock(key).with(key, standing, || 0, |count| *count += 1);
+                &self.denied
+            }
+            Err(_) => &self.failed,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        result
+    }
+
+    /// The counters; what is held in memory is not known here.
+    pub(crate) fn stats(&self) -> LimiterStats {
+        LimiterStats {
+            allowed: self.allowed.load(Ordering::Relaxed),
+            denied: self.denied.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            top_denied: self.refused.stats(|count| (*count, false)).top_denied,
+            ..LimiterStats::default()
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Processes that share a limit admit exactly the limit. The children are this same test binary.
+
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_ratelimit::{
+    BlockPolicy, Limiter, Quota, RedisLimiter, SlidingWindow, TenantLimiter, TierLimits,
+};
+use tidegate_redis::{Client, Command as Redis};
+use tidegate_testkit::{poll_until, scale};
+
+use crate::support::{LONG, World, connect, keyspace, one_of_each, tenants};
+
+const URL: &str = "TIDEGATE_RATELIMIT_TEST_URL";
+const PROCESSES: usize = 4;
+const LIMIT: u64 = 1_234;
+const GO: &str = "go";
+const ADMITTED: &str = "admitted";
+const READY: &str = "ready";
+
+fn tasks() -> usize {
+    scale(1_000, 10_000)
+}
+
+fn tenant_limits() -> TierLimits {
+    TierLimits::new(LIMIT + 5, LIMIT, LIMIT + 9, None).unwrap()
+}
+
+async fn add(client: &Client, key: &str, count: u64) -> u64 {
+    client.execute(Redis::new("INCRBY").key(key).arg(count)).await.unwrap().as_count().unwrap()
+}
+
+async fn count(client: &Client, key: &str) -> u64 {
+    add(client, key, 0).await
+}
+
+/// Runs a check in many tasks at once, and counts those admitted.
+async fn storm<F>(check: impl Fn() -> F) -> u64
+where
+    F: Future<Output = bool> + Send + 'static,
+{
+    let tasks: Vec<_> = (0..tasks()).map(|_| tokio::spawn(check())).collect();
+    let mut admitted = 0;
+    for task in tasks {
+        admitted += u64::from(task.await.unwrap());
+    }
+    admitted
+}
+
+fn blocked_limiter(client: &Client) -> RedisLimiter<SlidingWindow> {
+    let policy = BlockPolicy::fixed(Duration::from_mins(10)).escalate(Duration::from_hours(1), Duration::from_hours(1));
+    let algorithm = SlidingWindow::new(Quota::new(LIMIT, Quota::MAX_PERIOD).unwrap());
+    RedisLimiter::builder("blocked", algorithm, client.clone(), keyspace()).block(policy).build().unwrap()
+}
+
+async fn child(url: &str) {
+    let client = connect(url).await;
+    add(&client, READY, 1).await;
+    poll_until(LONG, async || (count(&client, GO).await == 1).then_some(())).await.unwrap();
+    let mut limiters: Vec<Arc<dyn Limiter>> = one_of_each(&client, LIMIT).into_iter().map(Arc::from).collect();
+    limiters.push(Arc::new(blocked_limiter(&client)));
+    for limiter in limiters {
+        let admitted = storm(|| {
+            let limiter = limiter.clone();
+            async move { limiter.check("key", 1).await.unwrap().is_allowed() }
+        });
+        add(&client, &format!("{ADMITTED}:{}", limiter.name()), admitted.await).await;
+    }
+    let tenants = Arc::new(tenants(&client));
+    let admitted = storm(|| {
+        let tenants = tenants.clone();
+        async move { tenants.check("t1", &tenant_limits(), 1).await.unwrap().allowed }
+    });
+    add(&client, &format!("{ADMITTED}:tenant"), admitted.await).await;
+}
+
+/// A process that is killed at the latest when the test has ended.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_admit_exactly_the_limit() {
+    if let Ok(url) = std::env::var(URL) {
+        return child(&url).await;
+    }
+    let world = World::start().await;
+    let start = || {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "exactness::processes_admit_exactly_the_limit"]).env(URL, world.server.url());
+        Process(command.stdout(Stdio::null()).spawn().unwrap())
+    };
+    let mut processes: Vec<Process> = (0..PROCESSES).map(|_| start()).collect();
+    poll_until(LONG, async || (count(&world.client, READY).await == PROCESSES as u64).then_some(())).await.unwrap();
+    add(&world.client, GO, 1).await;
+    let ended = poll_until(4 * LONG, async || {
+        processes.iter_mut().all(|process| process.0.try_wait().unwrap().is_some()).then_some(())
+    });
+    ended.await.unwrap();
+    assert!(processes.iter_mut().all(|process| process.0.wait().unwrap().success()));
+
+    for limiter in ["fixed", "sliding", "bucket", "blocked", "tenant"] {
+        assert_eq!(count(&world.client, &format!("{ADMITTED}:{limiter}")).await, LIMIT, "{limiter}");
+    }
+    // However many went over the limit together, that is one strike.
+    let blocked = blocked_limiter(&world.client).peek("key", 1).await.unwrap().blocked_for().unwrap();
+    assert!(blocked <= Duration::from_mins(10), "{blocked:?}");
+    let used = tenants(&world.client).usage("t1", &tenant_limits()).await.unwrap();
+    assert!(used.iter().all(|window| window.used == LIMIT), "{used:?}");
+}

@@ -1,0 +1,12 @@
+//! The limiters over real servers: the scripts against the Rust they repeat, many processes, lost replies, outages.
+#![cfg(feature = "redis")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
+
+mod exactness;
+mod keys;
+mod lost_reply;
+mod outage;
+mod parity;
+mod support;
+mod tenants;
+mod topologies;

@@ -1,0 +1,152 @@
+//! While Redis is away the policy decides, at once; when it is back, Redis does, by itself.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use tidegate_ratelimit::{
+    BlockPolicy, CheckError, FallbackLimiter, FallbackTenantLimiter, FixedWindow, Limiter, OutagePolicy, Quota,
+    RedisLimiter, TenantLimiter, TierLimits,
+};
+use tidegate_testkit::poll_until;
+use tokio::time::Instant;
+
+use crate::support::{LONG, World, keyspace, tenants};
+
+const LIMIT: u64 = 9;
+const BAN: Duration = Duration::from_mins(10);
+
+fn algorithm() -> FixedWindow {
+    FixedWindow::new(Quota::new(LIMIT, Quota::MAX_PERIOD).unwrap())
+}
+
+fn limiter(world: &World, policy: OutagePolicy) -> FallbackLimiter<FixedWindow> {
+    let shared = RedisLimiter::builder("api", algorithm(), world.client.clone(), keyspace());
+    FallbackLimiter::builder(shared.block(BlockPolicy::fixed(BAN)).build().unwrap()).policy(policy).build()
+}
+
+fn share_of(instances: u32) -> OutagePolicy {
+    OutagePolicy::LocalShare { instances: NonZeroU32::new(instances).unwrap() }
+}
+
+/// Kills the server, and returns when the client knows.
+async fn begin_outage(world: &mut World) {
+    world.server.kill9();
+    poll_until(LONG, async || {
+        let _ = world.client.get("any").await;
+        (!world.client.availability().is_available()).then_some(())
+    })
+    .await
+    .unwrap();
+}
+
+async fn end_outage(world: &mut World) {
+    world.server.restart().await;
+    poll_until(LONG, async || world.client.availability().is_available().then_some(())).await.unwrap();
+}
+
+async fn admitted(limiter: &impl Limiter, key: &str, attempts: u64) -> u64 {
+    let mut admitted = 0;
+    for _ in 0..attempts {
+        admitted += u64::from(limiter.check(key, 1).await.is_ok_and(|decision| decision.is_allowed()));
+    }
+    admitted
+}
+
+#[tokio::test]
+async fn each_policy_decides_while_redis_is_away() {
+    let mut world = World::start().await;
+    let [open, closed] = [OutagePolicy::Open, OutagePolicy::Closed].map(|policy| limiter(&world, policy));
+    let [alone, shared] = [OutagePolicy::default(), share_of(4)].map(|policy| limiter(&world, policy));
+    begin_outage(&mut world).await;
+
+    assert_eq!(admitted(&open, "key", 100).await, 100);
+    assert_eq!(open.check("key", 1).await.unwrap().remaining(), LIMIT);
+    assert_eq!(admitted(&closed, "key", 100).await, 0);
+    assert!(matches!(closed.check("key", 1).await, Err(CheckError::Store(error)) if error.is_transient()));
+    assert_eq!(admitted(&alone, "key", 100).await, LIMIT);
+    assert_eq!(admitted(&shared, "key", 100).await, LIMIT / 4);
+    assert_eq!(shared.check("other", 1).await.unwrap().limit(), LIMIT / 4);
+    // Above the share, but not above the limit: that is no error for ever.
+    assert!(matches!(shared.check("new", 5).await, Err(CheckError::Store(error)) if error.is_transient()));
+    let never = Err(CheckError::CostExceedsLimit { cost: 10, limit: LIMIT });
+    assert_eq!((&shared.check("new", 10).await, &open.check("new", 10).await), (&never, &never));
+    // An operator is told that the others don't know.
+    assert!(shared.block("banned", BAN).await.is_err());
+    assert!(shared.peek("banned", 1).await.unwrap().blocked_for().is_some());
+    assert_eq!(alone.stats().denied, 100 - LIMIT);
+}
+
+#[tokio::test]
+async fn decisions_take_microseconds_in_an_outage() {
+    let mut world = World::start().await;
+    let limiter = limiter(&world, OutagePolicy::default());
+    begin_outage(&mut world).await;
+    let mut times = Vec::new();
+    for _ in 0..1_001 {
+        let started = Instant::now();
+        let _ = limiter.check("key", 1).await.unwrap();
+        times.push(started.elapsed());
+    }
+    times.sort_unstable();
+    assert!(times[500] < Duration::from_micros(500), "half of the checks took {:?} and more", times[500]);
+}
+
+#[tokio::test]
+async fn blocks_outlast_redis_and_redis_decides_again() {
+    let mut world = World::start().await;
+    let [open, closed] = [OutagePolicy::Open, OutagePolicy::Closed].map(|policy| limiter(&world, policy));
+    let alone = limiter(&world, OutagePolicy::default());
+    // Blocked through one; another one hears of it by its own check.
+    assert_eq!(admitted(&open, "greedy", 20).await, LIMIT);
+    alone.block("banned", BAN).await.unwrap();
+    for limiter in [&open, &closed, &alone] {
+        assert!(!limiter.check("greedy", 1).await.unwrap().is_allowed());
+        assert!(!limiter.check("banned", 1).await.unwrap().is_allowed());
+    }
+    // One that is unblocked elsewhere is heard of too.
+    alone.block("forgiven", BAN).await.unwrap();
+    assert!(open.check("forgiven", 1).await.unwrap().blocked_for().is_some());
+    assert!(alone.unblock("forgiven").await.unwrap());
+    assert!(open.check("forgiven", 1).await.unwrap().is_allowed());
+
+    begin_outage(&mut world).await;
+    for limiter in [&open, &closed, &alone] {
+        for key in ["greedy", "banned"] {
+            let left = limiter.check(key, 1).await.unwrap().blocked_for().unwrap();
+            assert!(BAN / 2 < left && left <= BAN, "{left:?}");
+        }
+    }
+    assert!(open.check("forgiven", 1).await.unwrap().is_allowed());
+    assert_eq!(open.stats().blocked_keys, 2);
+    assert_eq!(admitted(&alone, "key", 20).await, LIMIT);
+
+    end_outage(&mut world).await;
+    // What was admitted meanwhile is not charged to Redis, and its blocks end with Redis' word.
+    assert_eq!(admitted(&alone, "key", 1).await, 1);
+    assert_eq!(alone.check("key", 0).await.unwrap().remaining(), LIMIT - 1);
+    assert_eq!(world.limiter("api", algorithm()).peek("key", 0).await.unwrap().remaining(), LIMIT - 1);
+}
+
+#[tokio::test]
+async fn a_tenant_gets_its_share() {
+    let mut world = World::start().await;
+    let limits = TierLimits::new(8, 100, 100, None).unwrap();
+    let limiter = |policy| FallbackTenantLimiter::builder(tenants(&world.client)).policy(policy).build();
+    let [open, closed, shared] = [OutagePolicy::Open, OutagePolicy::Closed, share_of(4)].map(limiter);
+    assert!(shared.check("t1", &limits, 8).await.unwrap().allowed);
+    assert!(!open.check("t1", &limits, 1).await.unwrap().allowed);
+    begin_outage(&mut world).await;
+
+    assert!(open.check("t1", &limits, 8).await.unwrap().allowed);
+    assert!(closed.check("t1", &limits, 1).await.is_err() && closed.usage("t1", &limits).await.is_err());
+    assert!(shared.check("t1", &limits, 2).await.unwrap().allowed);
+    let refused = shared.check("t1", &limits, 1).await.unwrap();
+    assert_eq!((refused.allowed, refused.binding().name, refused.binding().decision.limit()), (false, "minute", 2));
+    assert_eq!(shared.usage("t1", &limits).await.unwrap().map(|window| window.used), [2, 2, 2]);
+
+    end_outage(&mut world).await;
+    assert!(shared.check("t2", &limits, 8).await.unwrap().allowed);
+    assert!(shared.reset("t2").await.unwrap());
+    assert_eq!(open.usage("t2", &limits).await.unwrap().map(|window| window.used), [0, 0, 0]);
+    assert_eq!((shared.stats().allowed, shared.stats().denied, shared.stats().failed), (3, 1, 0));
+}

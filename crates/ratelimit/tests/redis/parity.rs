@@ -1,0 +1,189 @@
+//! The scripts decide as the algorithms in memory do: the same decision, figures and blocks, wherever the clock goes.
+
+use std::num::NonZeroU16;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tidegate_ratelimit::{
+    BlockPolicy, FixedWindow, Limiter, ManualClock, MemoryLimiter, Quota, RedisAlgorithm, RedisLimiter, SlidingWindow,
+    Timestamp, TokenBucket, UnsupportedAlgorithm,
+};
+
+use crate::support::{World, for_all, keyspace, runtime, test_clock};
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Check(u64),
+    Peek(u64),
+    Reset,
+    Block(u64),
+    Unblock,
+    Advance(u64),
+    SetBack(u64),
+}
+
+#[derive(Clone, Debug)]
+struct Trace {
+    quota: Quota,
+    segments: NonZeroU16,
+    block: Option<(u64, Option<(u64, u64)>)>,
+    start: u64,
+    steps: Vec<(u8, Step)>,
+}
+
+const SECOND: u64 = 1_000_000;
+const DAY: u64 = 86_400 * SECOND;
+/// 2001, and far enough from the greatest date that is exact.
+const DATES: std::ops::Range<u64> = 1_000_000_000 * SECOND..4_000_000_000 * SECOND;
+
+/// Spans about the period, and about blocks and their decay.
+fn span(period: u64) -> impl Strategy<Value = u64> {
+    prop_oneof![
+        4 => 0..=period.div_ceil(50),
+        3 => 0..=period.div_ceil(5),
+        2 => period.saturating_sub(2)..=period + 2,
+        1 => 0..=4 * period,
+        2 => 0..=20_000_u64,
+        1 => 0..=200_000_u64,
+    ]
+}
+
+fn steps(limit: u64, period: u64) -> impl Strategy<Value = Vec<(u8, Step)>> {
+    let cost = prop_oneof![
+        6 => 0..=4_u64,
+        2 => 0..=limit,
+        1 => limit.saturating_sub(2)..=limit + 2,
+    ];
+    let step = prop_oneof![
+        12 => cost.clone().prop_map(Step::Check),
+        3 => cost.prop_map(Step::Peek),
+        8 => span(period).prop_map(Step::Advance),
+        2 => span(period).prop_map(Step::SetBack),
+        1 => (0..=3 * period).prop_map(Step::SetBack),
+        1 => (0..=30_000_u64).prop_map(Step::Block),
+        1 => Just(Step::Unblock),
+        1 => Just(Step::Reset),
+    ];
+    prop::collection::vec((0..2_u8, step), 1..80)
+}
+
+fn traces() -> impl Strategy<Value = Trace> {
+    let limit = prop_oneof![4 => 1..8_u64, 2 => 1..100_u64, 1 => Just(1_000_000_u64), 1 => 1..=Quota::MAX_LIMIT];
+    let period = prop_oneof![Just(1_u64), Just(60), Just(SECOND), Just(60 * SECOND), Just(DAY), 2..5_000_u64];
+    let burst = prop_oneof![2 => Just(None), 1 => (1..60_u64).prop_map(Some)];
+    let escalation = prop::option::of((1_000..100_000_u64, 1_000..50_000_u64));
+    let block = prop::option::of((1_000..20_000_u64, escalation));
+    let segments = prop_oneof![3 => Just(60_u16), 1 => 1..=1_000_u16];
+    (limit, period, burst, block, segments, DATES).prop_flat_map(|(limit, period, burst, block, segments, start)| {
+        let quota = Quota::new(limit, Duration::from_micros(period)).unwrap();
+        let quota = burst.map_or(quota, |burst| quota.burst(burst).unwrap());
+        let segments = NonZeroU16::new(segments).unwrap();
+        steps(limit, period).prop_map(move |steps| Trace { quota, segments, block, start, steps })
+    })
+}
+
+fn policy(block: Option<(u64, Option<(u64, u64)>)>) -> Option<BlockPolicy> {
+    let micros = Duration::from_micros;
+    block.map(|(base, escalation)| match escalation {
+        Some((cap, decay)) => BlockPolicy::fixed(micros(base)).escalate(micros(cap), micros(decay)),
+        None => BlockPolicy::fixed(micros(base)),
+    })
+}
+
+/// Both limiters do the same and say the same.
+async fn agree<A: RedisAlgorithm>(world: &World, algorithm: A, trace: &Trace) -> Result<(), TestCaseError> {
+    static CASES: AtomicU64 = AtomicU64::new(0);
+    let name = format!("case-{}", CASES.fetch_add(1, Ordering::Relaxed));
+    let clock = ManualClock::new(Timestamp::from_micros(trace.start));
+    let mut ours = RedisLimiter::builder(&name, algorithm, world.client.clone(), keyspace()).test_clock(test_clock());
+    let mut theirs = MemoryLimiter::builder(&name, algorithm).clock(clock.clone());
+    if let Some(policy) = policy(trace.block) {
+        (ours, theirs) = (ours.block(policy), theirs.block(policy));
+    }
+    let (ours, theirs) = (ours.build().unwrap(), theirs.build());
+    let mut now = trace.start;
+    world.set_clock(now).await;
+    for (index, (key, step)) in trace.steps.iter().enumerate() {
+        let key = format!("key-{key}");
+        match *step {
+            Step::Check(cost) => {
+                let (ours, theirs) = (ours.check(&key, cost).await, theirs.check(&key, cost).await);
+                prop_assert_eq!(ours, theirs, "step {} at {}", index, now);
+            }
+            Step::Peek(cost) => {
+                let (ours, theirs) = (ours.peek(&key, cost).await, theirs.peek(&key, cost).await);
+                prop_assert_eq!(ours, theirs, "step {} at {}", index, now);
+            }
+            Step::Reset => prop_assert_eq!(ours.reset(&key).await, theirs.reset(&key).await),
+            Step::Unblock => prop_assert_eq!(ours.unblock(&key).await, theirs.unblock(&key).await),
+            Step::Block(micros) => {
+                let length = Duration::from_micros(micros);
+                prop_assert_eq!(ours.block(&key, length).await, theirs.block(&key, length).await);
+            }
+            Step::Advance(micros) => now += micros,
+            Step::SetBack(micros) => now -= micros,
+        }
+        if matches!(step, Step::Advance(_) | Step::SetBack(_)) {
+            clock.set(Timestamp::from_micros(now));
+            world.set_clock(now).await;
+        }
+    }
+    let (ours, theirs) = (ours.stats(), theirs.stats());
+    prop_assert_eq!((ours.allowed, ours.denied, ours.failed), (theirs.allowed, theirs.denied, theirs.failed));
+    Ok(())
+}
+
+const CASES: usize = 150;
+
+#[test]
+fn fixed_window() {
+    let runtime = runtime();
+    let world = runtime.block_on(World::start());
+    for_all(CASES, traces(), |trace| runtime.block_on(agree(&world, FixedWindow::new(trace.quota), &trace)));
+}
+
+#[test]
+fn sliding_window() {
+    let runtime = runtime();
+    let world = runtime.block_on(World::start());
+    for_all(CASES, traces(), |trace| {
+        runtime.block_on(agree(&world, SlidingWindow::with_segments(trace.quota, trace.segments), &trace))
+    });
+}
+
+#[test]
+fn token_bucket() {
+    let runtime = runtime();
+    let world = runtime.block_on(World::start());
+    for_all(CASES, traces(), |trace| runtime.block_on(agree(&world, TokenBucket::new(trace.quota), &trace)));
+}
+
+/// At the ends of what is exact: the greatest limit, a million a second, and what Redis could not count is refused at once.
+#[tokio::test]
+async fn the_greatest_rates_are_exact() {
+    let world = World::start().await;
+    for quota in [
+        Quota::new(Quota::MAX_LIMIT, Duration::from_micros(1)).unwrap(),
+        Quota::per_day(Quota::MAX_LIMIT).unwrap(),
+        Quota::per_second(1_000_000).unwrap(),
+        Quota::per_second(999_983).unwrap().burst(7).unwrap(),
+    ] {
+        let limit = quota.limit();
+        let costs = [limit - 1, 1, 1, 0, limit / 3, limit / 7, 5, 1];
+        let steps = (0..300).flat_map(|round| {
+            [(0, Step::Check(costs[round % costs.len()])), (0, Step::Advance([0, 1, 1, 7, 333_333][round % 5]))]
+        });
+        let (start, segments) = (DATES.end - 1, NonZeroU16::MIN);
+        let trace = Trace { quota, segments, block: None, start, steps: steps.collect() };
+        agree(&world, FixedWindow::new(quota), &trace).await.unwrap();
+        agree(&world, SlidingWindow::new(quota), &trace).await.unwrap();
+        agree(&world, TokenBucket::new(quota), &trace).await.unwrap();
+    }
+    let slow = TokenBucket::new(Quota::per_day(1).unwrap().burst(1_000_000).unwrap());
+    let refused = RedisLimiter::builder("slow", slow, world.client.clone(), keyspace()).build();
+    assert!(matches!(refused.unwrap_err(), UnsupportedAlgorithm::TooSlow { .. }));
+    let fine = SlidingWindow::with_segments(Quota::per_day(1).unwrap(), NonZeroU16::MAX);
+    let refused = RedisLimiter::builder("fine", fine, world.client.clone(), keyspace()).build();
+    assert!(matches!(refused.unwrap_err(), UnsupportedAlgorithm::TooManySegments { segments: 65_454.., .. }));
+}

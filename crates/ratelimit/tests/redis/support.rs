@@ -1,0 +1,98 @@
+//! A server, a client and a clock that stands where a test puts it.
+
+use std::time::Duration;
+
+use proptest::test_runner::{Config as Cases, TestRunner};
+use tidegate_ratelimit::{
+    FixedWindow, Limiter, Quota, RedisAlgorithm, RedisLimiter, RedisTenantLimiter, SlidingWindow, TokenBucket,
+};
+use tidegate_redis::{Client, ClockPrelude, Command, Config, Keyspace, Role};
+
+#[path = "../../../redis/tests/support/mod.rs"]
+pub(crate) mod servers;
+
+use servers::RedisServer;
+
+/// No test runs that long, unless it hangs.
+pub(crate) const LONG: Duration = Duration::from_secs(30);
+
+/// Where the clock of a test stands.
+const CLOCK: &str = "clock";
+
+pub(crate) async fn connect(url: &str) -> Client {
+    Client::connect(&Config::parse(url).unwrap(), Role::Cache).await.unwrap()
+}
+
+pub(crate) fn keyspace() -> Keyspace {
+    Keyspace::new("test").unwrap()
+}
+
+pub(crate) fn limiter<A: RedisAlgorithm>(client: &Client, name: &str, algorithm: A) -> RedisLimiter<A> {
+    RedisLimiter::builder(name, algorithm, client.clone(), keyspace()).build().unwrap()
+}
+
+pub(crate) fn tenants(client: &Client) -> RedisTenantLimiter {
+    RedisTenantLimiter::builder("tenant", client.clone(), keyspace()).build()
+}
+
+/// A server and a client of it.
+pub(crate) struct World {
+    pub(crate) server: RedisServer,
+    pub(crate) client: Client,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        let server = RedisServer::start().await;
+        let client = connect(&server.url()).await;
+        Self { server, client }
+    }
+
+    pub(crate) fn limiter<A: RedisAlgorithm>(&self, name: &str, algorithm: A) -> RedisLimiter<A> {
+        limiter(&self.client, name, algorithm)
+    }
+
+    pub(crate) async fn set_clock(&self, now: u64) {
+        self.client.execute(Command::new("SET").key(CLOCK).arg(now)).await.unwrap();
+    }
+
+    /// What the server holds under that name.
+    pub(crate) async fn ttl(&self, key: &str) -> i64 {
+        self.client.execute(Command::new("PTTL").key(key)).await.unwrap().as_int().unwrap()
+    }
+
+    pub(crate) async fn keys(&self) -> Vec<String> {
+        let keys = self.client.execute(Command::new("KEYS").arg("*")).await.unwrap().into_array().unwrap();
+        keys.into_iter().map(|key| key.into_text().unwrap()).collect()
+    }
+}
+
+pub(crate) fn test_clock() -> ClockPrelude {
+    ClockPrelude::from_key(CLOCK)
+}
+
+/// Runs `case` over so many traces.
+pub(crate) fn for_all<S: proptest::strategy::Strategy>(
+    cases: usize,
+    strategy: S,
+    case: impl Fn(S::Value) -> Result<(), proptest::test_runner::TestCaseError>,
+) where
+    S::Value: std::fmt::Debug,
+{
+    let cases = u32::try_from(tidegate_testkit::scale(cases, 10 * cases)).unwrap();
+    TestRunner::new(Cases { cases, failure_persistence: None, ..Cases::default() }).run(&strategy, case).unwrap();
+}
+
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// One limiter of each algorithm, so many in a year: none of them gets anything back while a test runs.
+pub(crate) fn one_of_each(client: &Client, limit: u64) -> [Box<dyn Limiter>; 3] {
+    let quota = Quota::new(limit, Quota::MAX_PERIOD).unwrap();
+    [
+        Box::new(limiter(client, "fixed", FixedWindow::new(quota))),
+        Box::new(limiter(client, "sliding", SlidingWindow::new(quota))),
+        Box::new(limiter(client, "bucket", TokenBucket::new(quota))),
+    ]
+}

@@ -1,0 +1,203 @@
+//! The wait for a permit, which a lock and a semaphore share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use crate::error::{AcquireError, StoreError};
+use crate::fence::Fence;
+use crate::hold::{Hold, Lease, Renewal, give_back};
+use crate::owner;
+use crate::permit::{Acquire, Acquired, PermitStore, Place};
+
+/// How long a place in the queue outlives the one who waits in it. Who waits asks far more often.
+const QUEUE: Duration = Duration::from_secs(2);
+/// Between two tries while the store is out.
+const OUTAGE: Duration = Duration::from_millis(50);
+
+/// What is asked for, and how it is held.
+#[derive(Clone)]
+pub(crate) struct Terms {
+    pub(crate) store: Arc<dyn PermitStore>,
+    pub(crate) place: Place,
+    pub(crate) permits: u32,
+    pub(crate) lease: Duration,
+    pub(crate) renewal: Renewal,
+}
+
+impl Terms {
+    /// Asks once.
+    pub(crate) async fn try_acquire(&self) -> Result<Option<(Hold, Fence)>, StoreError> {
+        let mut claim = Claim::new(self);
+        let asked = Instant::now();
+        match self.ask(&mut claim, None).await? {
+            Acquired::Granted(fence) => Ok(Some((claim.hold(asked, self.renewal), fence))),
+            Acquired::Busy { .. } => {
+                claim.left_nothing();
+                Ok(None)
+            }
+        }
+    }
+
+    /// Asks until it is granted or the time is over.
+    pub(crate) async fn acquire(&self, timeout: Duration) -> Result<(Hold, Fence), AcquireError> {
+        let mut claim = Claim::new(self);
+        let started = Instant::now();
+        let deadline = started + timeout;
+        let mut pace = Pace::default();
+        loop {
+            let asked = Instant::now();
+            let answer = self.ask(&mut claim, Some(QUEUE)).await;
+            let now = Instant::now();
+            let pause = match answer {
+                Ok(Acquired::Granted(fence)) => {
+                    let hold = claim.hold(asked, self.renewal);
+                    if hold.is_held() {
+                        return Ok((hold, fence));
+                    }
+                    // The answer took longer than the lease.
+                    return Err(AcquireError::TimedOut { after: now - started });
+                }
+                Ok(Acquired::Busy { .. }) if now >= deadline => return Err(AcquireError::TimedOut { after: timeout }),
+                Ok(Acquired::Busy { ahead, free_in }) => pace.next(ahead, free_in),
+                Err(error) if error.is_transient() && now < deadline => OUTAGE,
+                Err(error) => return Err(error.into()),
+            };
+            self.store.wait(&self.place, &claim.lease.owner, pause.min(deadline - now)).await;
+        }
+    }
+
+    async fn ask(&self, claim: &mut Claim, queue: Option<Duration>) -> Result<Acquired, StoreError> {
+        let (place, permits, lease) = (&self.place, self.permits, self.lease);
+        let had_left_nothing = !std::mem::replace(&mut claim.is_open, true);
+        let owner = &claim.lease.owner;
+        let answer = self.store.acquire(Acquire { place, permits, owner, lease, queue }).await;
+        if had_left_nothing && answer.as_ref().is_err_and(|error| !error.may_have_run()) {
+            claim.left_nothing();
+        }
+        answer
+    }
+}
+
+/// How often a waiter asks: the first in the queue every 1 ms at first and every 25 ms at last, those behind it
+/// less often, so that a long queue costs little more than a short one.
+#[derive(Default)]
+struct Pace {
+    ahead: Option<u64>,
+    asked: u32,
+}
+
+impl Pace {
+    fn next(&mut self, ahead: u64, free_in: Duration) -> Duration {
+        if self.ahead.replace(ahead) != Some(ahead) {
+            self.asked = 0;
+        }
+        let behind = u32::try_from(ahead).unwrap_or(u32::MAX);
+        let steps = self.asked.saturating_add(behind).min(9);
+        self.asked += 1;
+        let longest = Duration::from_millis(25).saturating_mul(behind.saturating_add(1)).min(Duration::from_millis(500));
+        let pause = Duration::from_millis(1 << steps).min(longest);
+        if ahead == 0 { pause.min(free_in.max(Duration::from_millis(1))) } else { pause }
+    }
+}
+
+/// A permit of one owner in a store.
+struct PermitLease {
+    store: Arc<dyn PermitStore>,
+    place: Place,
+    owner: String,
+    lease: Duration,
+}
+
+#[async_trait]
+impl Lease for PermitLease {
+    fn duration(&self) -> Duration {
+        self.lease
+    }
+
+    async fn extend(&self) -> Result<bool, StoreError> {
+        self.store.extend(&self.place, &self.owner, self.lease).await
+    }
+
+    async fn release(&self) -> Result<(), StoreError> {
+        self.store.release(&self.place, &self.owner).await
+    }
+}
+
+/// An attempt: when it is dropped, whether by an error, a time-out or because the caller stopped waiting, it leaves
+/// the queue and gives back what it may have got.
+struct Claim {
+    lease: Arc<PermitLease>,
+    /// Whether there may be anything of it in the store.
+    is_open: bool,
+}
+
+impl Claim {
+    fn new(terms: &Terms) -> Self {
+        let lease = PermitLease {
+            store: terms.store.clone(),
+            place: terms.place.clone(),
+            owner: owner::generate(),
+            lease: terms.lease,
+        };
+        Self { lease: Arc::new(lease), is_open: false }
+    }
+
+    fn hold(mut self, asked: Instant, renewal: Renewal) -> Hold {
+        self.is_open = false;
+        Hold::start(self.lease.clone(), asked, renewal)
+    }
+
+    fn left_nothing(&mut self) {
+        self.is_open = false;
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let (true, Ok(runtime)) = (self.is_open, Handle::try_current()) {
+            let lease = self.lease.clone();
+            runtime.spawn(async move { give_back(&*lease).await });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAR: Duration = Duration::from_secs(30);
+
+    fn millis(pace: &mut Pace, ahead: u64, times: usize) -> Vec<u128> {
+        (0..times).map(|_| pace.next(ahead, FAR).as_millis()).collect()
+    }
+
+    #[test]
+    fn the_first_asks_often_and_tires() {
+        assert_eq!(millis(&mut Pace::default(), 0, 7), [1, 2, 4, 8, 16, 25, 25]);
+    }
+
+    #[test]
+    fn a_long_queue_asks_seldom() {
+        assert_eq!(millis(&mut Pace::default(), 3, 5), [8, 16, 32, 64, 100]);
+        assert_eq!(millis(&mut Pace::default(), 400, 2), [500, 500]);
+        assert_eq!(millis(&mut Pace::default(), u64::MAX, 1), [500]);
+    }
+
+    #[test]
+    fn getting_on_wakes_up() {
+        let mut pace = Pace::default();
+        millis(&mut pace, 1, 6);
+        assert_eq!(millis(&mut pace, 0, 2), [1, 2]);
+    }
+
+    #[test]
+    fn the_first_is_there_when_a_lease_ends() {
+        let mut pace = Pace::default();
+        millis(&mut pace, 0, 6);
+        assert_eq!(pace.next(0, Duration::from_millis(3)), Duration::from_millis(3));
+    }
+}

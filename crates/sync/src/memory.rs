@@ -1,0 +1,62 @@
+//! The store in process.
+
+mod ledger;
+mod once;
+mod permits;
+mod stock;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::clock::{Clock, SystemClock};
+use crate::permit::Place;
+
+/// Keeps everything in this process, for tests and for services of one process: what the Redis store promises between
+/// processes, this one promises between tasks. Its contents end with it.
+pub struct MemoryStore {
+    clock: Box<dyn Clock>,
+    permits: Mutex<permits::Permits<Place>>,
+    once: Mutex<once::Records>,
+    stocks: Mutex<HashMap<String, stock::State>>,
+    ledgers: Mutex<HashMap<String, ledger::State>>,
+}
+
+impl MemoryStore {
+    /// An empty store on the machine's clock.
+    pub fn new() -> Self {
+        Self::with_clock(SystemClock::new())
+    }
+
+    /// An empty store on another clock.
+    pub fn with_clock(clock: impl Clock) -> Self {
+        Self {
+            clock: Box::new(clock),
+            permits: Mutex::default(),
+            once: Mutex::default(),
+            stocks: Mutex::default(),
+            ledgers: Mutex::default(),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.now_us()
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").finish_non_exhaustive()
+    }
+}
+
+/// Locks it. No step leaves its state half-changed where it could panic, so what a panic left is good.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,146 @@
+//! Once-only records in process.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{MemoryStore, lock};
+use crate::clock::micros;
+use crate::error::StoreError;
+use crate::once::{Begun, OnceStore, Operation};
+
+/// So many records that have expired go each time that one is begun.
+const FORGET: usize = 10;
+
+#[derive(Default)]
+pub(super) struct Records {
+    records: HashMap<Operation, Record>,
+    /// When each record is forgotten.
+    forget: BTreeSet<(u64, String, String)>,
+}
+
+struct Record {
+    owner: String,
+    attempt: u64,
+    progress: Progress,
+    forget_at: u64,
+}
+
+enum Progress {
+    Running { ends: u64 },
+    Done(Bytes),
+}
+
+impl Records {
+    fn forget(&mut self, now: u64) {
+        for _ in 0..FORGET {
+            match self.forget.first() {
+                Some((at, ..)) if *at <= now => {}
+                _ => return,
+            }
+            if let Some((_, scope, key)) = self.forget.pop_first() {
+                self.records.remove(&Operation { scope, key });
+            }
+        }
+    }
+
+    /// The record of `operation` while it is kept.
+    fn get(&mut self, operation: &Operation, now: u64) -> Option<&mut Record> {
+        self.records.get_mut(operation).filter(|record| record.forget_at > now)
+    }
+
+    fn put(&mut self, operation: &Operation, record: Record) {
+        let line = |forget_at| (forget_at, operation.scope.clone(), operation.key.clone());
+        self.forget.insert(line(record.forget_at));
+        let forget_at = record.forget_at;
+        if let Some(before) = self.records.insert(operation.clone(), record).filter(|old| old.forget_at != forget_at) {
+            self.forget.remove(&line(before.forget_at));
+        }
+    }
+}
+
+#[async_trait]
+impl OnceStore for MemoryStore {
+    async fn begin(
+        &self,
+        operation: &Operation,
+        owner: &str,
+        lease: Duration,
+        keep: Duration,
+    ) -> Result<Begun, StoreError> {
+        let mut records = lock(&self.once);
+        let now = self.now();
+        records.forget(now);
+        let attempt = match records.get(operation, now) {
+            None => 1,
+            Some(Record { progress: Progress::Done(result), .. }) => return Ok(Begun::Done(result.clone())),
+            Some(record) if record.owner == owner => record.attempt,
+            Some(Record { progress: Progress::Running { ends }, .. }) if *ends > now => {
+                return Ok(Begun::Busy { ends_in: Duration::from_micros(*ends - now) });
+            }
+            Some(record) => record.attempt + 1,
+        };
+        let progress = Progress::Running { ends: now + micros(lease) };
+        let record = Record { owner: owner.to_owned(), attempt, progress, forget_at: now + micros(keep) };
+        records.put(operation, record);
+        Ok(Begun::Started { attempt })
+    }
+
+    async fn extend(
+        &self,
+        operation: &Operation,
+        owner: &str,
+        lease: Duration,
+        keep: Duration,
+    ) -> Result<bool, StoreError> {
+        let mut records = lock(&self.once);
+        let now = self.now();
+        let attempt = match records.get(operation, now) {
+            Some(Record { owner: holder, progress: Progress::Running { .. }, attempt, .. }) if holder == owner => {
+                *attempt
+            }
+            _ => return Ok(false),
+        };
+        let progress = Progress::Running { ends: now + micros(lease) };
+        let record = Record { owner: owner.to_owned(), attempt, progress, forget_at: now + micros(keep) };
+        records.put(operation, record);
+        Ok(true)
+    }
+
+    async fn complete(
+        &self,
+        operation: &Operation,
+        owner: &str,
+        result: Bytes,
+        keep: Duration,
+    ) -> Result<bool, StoreError> {
+        let mut records = lock(&self.once);
+        let now = self.now();
+        let attempt = match records.get(operation, now) {
+            Some(record) if record.owner == owner => match record.progress {
+                Progress::Running { .. } => record.attempt,
+                Progress::Done(_) => return Ok(true),
+            },
+            _ => return Ok(false),
+        };
+        let progress = Progress::Done(result);
+        let record = Record { owner: owner.to_owned(), attempt, progress, forget_at: now + micros(keep) };
+        records.put(operation, record);
+        Ok(true)
+    }
+
+    async fn fail(&self, operation: &Operation, owner: &str) -> Result<(), StoreError> {
+        let mut records = lock(&self.once);
+        let now = self.now();
+        if let Some(record) = records.get(operation, now)
+            && record.owner == owner
+            && let Progress::Running { ends } = &mut record.progress
+        {
+            *ends = 0;
+            record.owner.clear();
+        }
+        Ok(())
+    }
+}

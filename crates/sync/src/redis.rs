@@ -1,0 +1,64 @@
+//! The store on Redis.
+
+mod keys;
+mod ledger;
+mod once;
+mod permits;
+mod redlock;
+mod reply;
+mod scripts;
+mod stock;
+
+use std::fmt;
+use std::sync::Arc;
+
+use tidegate_redis::{Arg, Client, ClockPrelude, Keyspace, Script, Value};
+
+pub use redlock::{Redlock, RedlockError, RedlockGuard};
+
+use crate::error::StoreError;
+use scripts::Scripts;
+
+/// Keeps everything on one Redis: a server, what Sentinels call the primary, or a cluster. Cheap to clone.
+///
+/// Every step is one script, so one round trip, on the keys of one slot. Deadlines are computed and compared on the server's
+/// clock alone. All steps may be repeated, so one whose reply is lost is sent once more.
+#[derive(Clone)]
+pub struct RedisStore {
+    client: Client,
+    keyspace: Keyspace,
+    scripts: Arc<Scripts>,
+}
+
+impl RedisStore {
+    /// A store on `client`, which should have the [durable](tidegate_redis::Role::Durable) role: an evicted lock is a lost
+    /// one.
+    pub fn new(client: Client, keyspace: Keyspace) -> Self {
+        Self::with_clock(client, keyspace, &ClockPrelude::SERVER)
+    }
+
+    /// The same on another clock, for tests.
+    #[doc(hidden)]
+    pub fn with_clock(client: Client, keyspace: Keyspace, clock: &ClockPrelude) -> Self {
+        Self { client, keyspace, scripts: Arc::new(Scripts::new(clock)) }
+    }
+
+    async fn run(
+        &self,
+        operation: &'static str,
+        script: &Script,
+        keys: &[&str],
+        args: Vec<Arg>,
+    ) -> Result<Value, StoreError> {
+        self.client.run(script, keys, args).await.map_err(|error| StoreError::redis(operation, error))
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore")
+            .field("client", &self.client)
+            .field("prefix", &self.keyspace.prefix())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,56 @@
+//! Every key of this crate. `docs/keyspace.md` repeats them.
+
+use tidegate_redis::Keyspace;
+
+use crate::once::Operation;
+use crate::permit::{Place, PlaceKind};
+
+/// Of a lock `{l:name}` or a semaphore `{s:name}`.
+pub(super) struct PermitKeys {
+    /// ZSET owner → end of its lease.
+    pub(super) holders: String,
+    /// STRING, the highest token given out.
+    pub(super) fence: String,
+    /// ZSET waiting owner → arrival.
+    pub(super) queue: String,
+    /// ZSET waiting owner → when it counts as dead.
+    pub(super) alive: String,
+}
+
+impl PermitKeys {
+    pub(super) fn new(keyspace: &Keyspace, place: &Place) -> Self {
+        let area = match place.kind {
+            PlaceKind::Lock => "l",
+            PlaceKind::Semaphore => "s",
+        };
+        let group = keyspace.group(area, &[&place.name]);
+        Self {
+            holders: group.key("holders"),
+            fence: group.key("fence"),
+            queue: group.key("queue"),
+            alive: group.key("alive"),
+        }
+    }
+}
+
+/// Of one operation: a HASH.
+pub(super) fn once(keyspace: &Keyspace, operation: &Operation) -> String {
+    keyspace.group("o", &[&operation.scope, &operation.key]).as_str().to_owned()
+}
+
+/// Of a stock: HASH counts, ZSET open, HASH entries, ZSET closed.
+pub(super) fn stock(keyspace: &Keyspace, name: &str) -> [String; 4] {
+    let group = keyspace.group("st", &[name]);
+    ["counts", "open", "entries", "closed"].map(|key| group.key(key))
+}
+
+/// Of a ledger: HASH accounts, HASH posted, ZSET forget, STRING fence.
+pub(super) fn ledger(keyspace: &Keyspace, name: &str) -> [String; 4] {
+    let group = keyspace.group("lg", &[name]);
+    ["accounts", "posted", "forget", "fence"].map(|key| group.key(key))
+}
+
+/// Of a Redlock, on each of its masters: a STRING, the owner.
+pub(super) fn redlock(keyspace: &Keyspace, name: &str) -> String {
+    keyspace.group("l", &[name]).key("redlock")
+}

@@ -1,0 +1,59 @@
+-- Takes a permit (of one: a lock), or a place in the queue for it.
+--
+-- KEYS[1] holders  ZSET owner -> end of its lease, µs
+-- KEYS[2] fence    STRING highest fencing token given out
+-- KEYS[3] queue    ZSET waiting owner -> arrival, µs
+-- KEYS[4] alive    ZSET waiting owner -> when it counts as dead, µs
+-- ARGV[1] owner  ARGV[2] permits in all  ARGV[3] lease, µs
+-- ARGV[4] how long the place in the queue lasts, µs; 0 = don't queue
+-- ARGV[5] how long the fence is remembered, ms
+-- Returns {1, fencing token} or {0, how many go first, µs until a lease ends}
+--
+-- Repeated by the same owner it takes no second permit: it renews the one it has, under a new token.
+local owner, permits, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local wait = tonumber(ARGV[4])
+local now = now_us()
+local function whole(number) return string.format('%.0f', number) end
+
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', whole(now))
+local has = redis.call('ZSCORE', KEYS[1], owner)
+local free = permits - redis.call('ZCARD', KEYS[1])
+
+local ahead = 0
+if not has then
+  local dead = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', whole(now), 'LIMIT', 0, 100)
+  for _, waiter in ipairs(dead) do
+    if waiter ~= owner then
+      redis.call('ZREM', KEYS[3], waiter)
+      redis.call('ZREM', KEYS[4], waiter)
+    end
+  end
+  ahead = redis.call('ZRANK', KEYS[3], owner) or redis.call('ZCARD', KEYS[3])
+end
+
+if has or ahead < free then
+  local fence = tonumber(redis.call('GET', KEYS[2]) or 0) + 1
+  if fence < now then fence = now end
+  redis.call('SET', KEYS[2], whole(fence), 'PX', ARGV[5])
+  redis.call('ZADD', KEYS[1], whole(now + lease), owner)
+  local keep = math.ceil(lease / 1000) + 1000
+  if redis.call('PTTL', KEYS[1]) < keep then
+    redis.call('PEXPIRE', KEYS[1], whole(keep))
+  end
+  redis.call('ZREM', KEYS[3], owner)
+  redis.call('ZREM', KEYS[4], owner)
+  return {1, fence}
+end
+
+if wait > 0 then
+  redis.call('ZADD', KEYS[3], 'NX', whole(now), owner)
+  redis.call('ZADD', KEYS[4], whole(now + wait), owner)
+  local keep = whole(math.ceil(wait / 1000) + 1000)
+  redis.call('PEXPIRE', KEYS[3], keep)
+  redis.call('PEXPIRE', KEYS[4], keep)
+end
+local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+local free_in = 0
+if first[2] then free_in = tonumber(first[2]) - now end
+if free > 0 then ahead = ahead - free end
+return {0, ahead, free_in}

@@ -1,0 +1,8 @@
+-- Gives a permit back, or the place in the queue.
+--
+-- KEYS[1] holders  KEYS[2] queue  KEYS[3] alive: as in permit_acquire.lua
+-- ARGV[1] owner
+-- Returns how many permits were given back: 1, or 0 when there was none
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('ZREM', KEYS[3], ARGV[1])
+return redis.call('ZREM', KEYS[1], ARGV[1])

@@ -1,0 +1,7 @@
+-- Releases the lock on one master, if it is the owner's.
+--
+-- KEYS[1] STRING owner
+-- ARGV[1] owner
+-- Returns 1, or 0 when it was not
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])

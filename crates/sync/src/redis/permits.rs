@@ -1,0 +1,59 @@
+//! Locks and semaphores on Redis.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::RedisStore;
+use super::keys::PermitKeys;
+use super::reply::Reply;
+use crate::clock::micros;
+use crate::error::StoreError;
+use crate::fence::Fence;
+use crate::permit::{Acquire, Acquired, PermitStore, Place};
+
+/// How long the highest token is remembered after its last use, in ms. Tokens are the server's clock in µs, or one more than the last: so
+/// this guards against a clock that was set back, and behind it the clock alone guards, also after `FLUSHALL`.
+const FENCE_MEMORY_MS: u64 = 3_600_000;
+
+#[async_trait]
+impl PermitStore for RedisStore {
+    async fn acquire(&self, request: Acquire<'_>) -> Result<Acquired, StoreError> {
+        const OPERATION: &str = "acquiring";
+        let keys = PermitKeys::new(&self.keyspace, request.place);
+        let keys = [&*keys.holders, &keys.fence, &keys.queue, &keys.alive];
+        let lease = micros(request.lease);
+        let args = vec![
+            request.owner.into(),
+            request.permits.into(),
+            lease.into(),
+            request.queue.map_or(0, micros).into(),
+            (lease / 1_000 + FENCE_MEMORY_MS).into(),
+        ];
+        let value = self.run(OPERATION, &self.scripts.permit_acquire, &keys, args).await?;
+        let mut reply = Reply::new(OPERATION, value)?;
+        Ok(match reply.count()? {
+            1 => Acquired::Granted(Fence::new(reply.count()?)),
+            _ => Acquired::Busy { ahead: reply.count()?, free_in: reply.micros()? },
+        })
+    }
+
+    async fn extend(&self, place: &Place, owner: &str, lease: Duration) -> Result<bool, StoreError> {
+        const OPERATION: &str = "extending a lease";
+        let keys = PermitKeys::new(&self.keyspace, place);
+        let args = vec![owner.into(), micros(lease).into()];
+        let value = self.run(OPERATION, &self.scripts.permit_extend, &[&keys.holders], args).await?;
+        Ok(value.as_int().map_err(|error| StoreError::redis(OPERATION, error))? == 1)
+    }
+
+    async fn release(&self, place: &Place, owner: &str) -> Result<(), StoreError> {
+        let keys = PermitKeys::new(&self.keyspace, place);
+        let keys = [&*keys.holders, &keys.queue, &keys.alive];
+        self.run("releasing", &self.scripts.permit_release, &keys, vec![owner.into()]).await?;
+        Ok(())
+    }
+
+    async fn wait(&self, _: &Place, _: &str, at_most: Duration) {
+        tokio::time::sleep(at_most).await;
+    }
+}

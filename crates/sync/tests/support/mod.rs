@@ -1,0 +1,105 @@
+//! What the integration tests share: stores on a clock that stands still, and short words.
+
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_sync::{
+    Ledger, LedgerStore, Lock, ManualClock, MemoryStore, Once, OnceStore, PermitStore, Place, PlaceKind, Stock,
+    StockStore,
+};
+
+pub const SOON: Duration = Duration::from_secs(20);
+pub const LEASE: Duration = Duration::from_secs(30);
+
+/// A store of everything.
+pub trait Store: PermitStore + OnceStore + StockStore + LedgerStore {}
+
+impl<S: PermitStore + OnceStore + StockStore + LedgerStore> Store for S {}
+
+/// A store on a clock that moves only when told.
+pub struct Bench {
+    pub store: Arc<dyn Store>,
+    clock: Time,
+    #[cfg(feature = "redis")]
+    _server: Option<tidegate_testkit::redis::RedisServer>,
+}
+
+enum Time {
+    Manual(ManualClock),
+    #[cfg(feature = "redis")]
+    Key(tidegate_redis::Client),
+}
+
+impl Bench {
+    pub fn memory() -> Self {
+        let clock = ManualClock::default();
+        Self {
+            store: Arc::new(MemoryStore::with_clock(clock.clone())),
+            clock: Time::Manual(clock),
+            #[cfg(feature = "redis")]
+            _server: None,
+        }
+    }
+
+    /// On a server of its own, whose scripts take the time from a key.
+    #[cfg(feature = "redis")]
+    pub async fn redis() -> Self {
+        use tidegate_redis::{ClockPrelude, Command};
+        use tidegate_sync::{Clock, RedisStore};
+
+        let server = tidegate_testkit::redis::RedisServer::start().await;
+        let client = connect(server.url()).await;
+        let now = ManualClock::default().now_us();
+        client.execute(Command::new("SET").key("clock").arg(now)).await.unwrap();
+        let store = RedisStore::with_clock(client.clone(), keyspace(), &ClockPrelude::from_key("clock"));
+        Self { store: Arc::new(store), clock: Time::Key(client), _server: Some(server) }
+    }
+
+    pub async fn advance(&self, by: Duration) {
+        match &self.clock {
+            Time::Manual(clock) => clock.advance(by),
+            #[cfg(feature = "redis")]
+            Time::Key(client) => {
+                let micros = u64::try_from(by.as_micros()).unwrap();
+                let command = tidegate_redis::Command::new("INCRBY").key("clock").arg(micros);
+                client.execute(command).await.unwrap();
+            }
+        }
+    }
+
+    pub fn lock(&self, name: &str) -> Lock {
+        Lock::new(self.store.clone(), name).lease(LEASE)
+    }
+
+    pub fn once(&self) -> Once {
+        Once::new(self.store.clone(), "payment")
+    }
+
+    pub fn ledger(&self) -> Ledger {
+        Ledger::new(self.store.clone(), "points")
+    }
+
+    /// A stock with `quantity` in it.
+    pub async fn stock(&self, quantity: u64) -> Stock {
+        let stock = Stock::new(self.store.clone(), "tickets");
+        stock.add("first", quantity).await.unwrap();
+        stock
+    }
+}
+
+pub fn lock_place(name: &str) -> Place {
+    Place { kind: PlaceKind::Lock, name: name.to_owned() }
+}
+
+#[cfg(feature = "redis")]
+pub fn keyspace() -> tidegate_redis::Keyspace {
+    tidegate_redis::Keyspace::new("tidegate").unwrap()
+}
+
+#[cfg(feature = "redis")]
+pub async fn connect(url: impl AsRef<str>) -> tidegate_redis::Client {
+    let config = tidegate_redis::Config::parse(url.as_ref()).unwrap();
+    tidegate_redis::Client::connect(&config, tidegate_redis::Role::Durable).await.unwrap()
+}
