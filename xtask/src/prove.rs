@@ -41,7 +41,18 @@ pub(crate) fn run(root: &Path, wanted: &str) -> Result<String, String> {
         let status = Command::new("cargo")
             .current_dir(root)
             .env("TIDEGATE_PROOF", "full")
-            .args(["nextest", "run", "--release", "--profile", "prove", "--no-capture", "-p", proof.package, "-E", &filter])
+            .args([
+                "nextest",
+                "run",
+                "--release",
+                "--profile",
+                "prove",
+                "--no-capture",
+                "-p",
+                proof.package,
+                "-E",
+                &filter,
+            ])
             .status()
             .map_err(|error| format!("cargo nextest can't be started: {error}"))?;
         if !status.success() {

@@ -24,6 +24,10 @@ struct Tool {
 const TOOLS: &[Tool] = &[
     // SQLite is compiled from source.
     Tool { name: "cc", probe: &["cc", "--version"], source: Source::Packages(&["gcc", "libc6-dev"]) },
+    // Tests start servers of their own.
+    Tool { name: "redis-server", probe: &["redis-server", "--version"], source: Source::Packages(&["redis-server"]) },
+    Tool { name: "redis-cli", probe: &["redis-cli", "--version"], source: Source::Packages(&["redis-tools"]) },
+    Tool { name: "openssl", probe: &["openssl", "version"], source: Source::Packages(&["openssl"]) },
     Tool { name: "rustfmt", probe: &["cargo", "fmt", "--version"], source: Source::Component("rustfmt") },
     Tool { name: "clippy", probe: &["cargo", "clippy", "--version"], source: Source::Component("clippy") },
     Tool {

@@ -4,7 +4,8 @@
 //! readiness or for its exit; kill it, hang it, stop it, start it again with the same settings. Whatever way
 //! the test ends, the program and its children end with it. Beside it stand [`Scratch`] directories, ports that
 //! no other test gets ([`free_port`]), the workspace's own binaries ([`binary`]) and [`poll_until`], the one
-//! place that waits.
+//! place that waits. [`redis`] starts servers with replicas, Sentinels and clusters, and puts a proxy in front that loses
+//! replies; [`scale`] lets a long proof run short.
 //!
 //! ```
 //! use std::time::Duration;
@@ -47,6 +48,7 @@ mod log;
 mod poll;
 mod port;
 mod process;
+pub mod redis;
 mod scale;
 mod scratch;
 

@@ -26,14 +26,8 @@ pub(super) struct ConfinedName {
 /// Any of ours may have it as a dev-dependency, and none otherwise.
 pub(super) const TESTKIT: &str = "tidegate-testkit";
 
-const LIBRARIES: &[&str] = &[
-    "tidegate-cache",
-    "tidegate-ratelimit",
-    "tidegate-queue",
-    "tidegate-perfmon",
-    "tidegate-redis",
-    "tidegate-sync",
-];
+const LIBRARIES: &[&str] =
+    &["tidegate-cache", "tidegate-ratelimit", "tidegate-queue", "tidegate-perfmon", "tidegate-redis", "tidegate-sync"];
 
 const LIBRARIES_AND_APP: &[&str] = &[
     "tidegate-app",

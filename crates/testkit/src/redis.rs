@@ -1,0 +1,20 @@
+//! Redis for tests: servers of their own, with replicas and Sentinels, clusters, and a proxy that misbehaves.
+
+mod cli;
+mod cluster;
+mod proxy;
+mod sentinels;
+mod server;
+mod tls;
+
+use std::time::Duration;
+
+pub use cli::redis_cli;
+pub use cluster::Cluster;
+pub use proxy::Proxy;
+pub use sentinels::Sentinels;
+pub use server::{RedisServer, RedisServerBuilder};
+pub use tls::Certificates;
+
+/// How long servers may take for what they take a moment to do on a quiet machine.
+const LONG: Duration = Duration::from_secs(60);

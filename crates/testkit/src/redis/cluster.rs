@@ -1,0 +1,191 @@
+//! Three primaries that share the slots, and a replica of each.
+#![expect(clippy::panic, reason = "a test without its servers has failed; the message is the whole point")]
+
+use super::{LONG, RedisServer};
+use crate::{free_port, poll_until};
+
+const SLOTS: [(u16, u16); 3] = [(0, 5_460), (5_461, 10_922), (10_923, 16_383)];
+
+/// A cluster of six nodes; a primary that is silent for a second is replaced.
+pub struct Cluster {
+    nodes: Vec<RedisServer>,
+}
+
+impl Cluster {
+    /// Starts it, and returns when it serves every slot and the replicas follow.
+    ///
+    /// # Panics
+    ///
+    /// If `redis-server` is not installed, or the nodes don't find each other.
+    pub async fn start() -> Self {
+        let nodes: Vec<(RedisServer, String)> = (0..6)
+            .map(|_| {
+                let bus = free_port().to_string();
+                let node = RedisServer::builder()
+                    .set("cluster-enabled", "yes")
+                    .set("cluster-node-timeout", "1000")
+                    .set("cluster-port", &bus)
+                    .set("cluster-allow-replica-migration", "no")
+                    // One dead shard must not stop the others.
+                    .set("cluster-require-full-coverage", "no");
+                (node.spawn(), bus)
+            })
+            .collect();
+        for (node, _) in &nodes {
+            node.wait().await;
+        }
+        let (first_port, first_bus) = (nodes[0].0.port().to_string(), nodes[0].1.clone());
+        for (index, (node, _)) in nodes.iter().enumerate() {
+            node.cli(&["CLUSTER", "SET-CONFIG-EPOCH", &(index + 1).to_string()]).await;
+            if let Some((first, last)) = SLOTS.get(index) {
+                node.cli(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &last.to_string()]).await;
+            }
+            if index > 0 {
+                node.cli(&["CLUSTER", "MEET", "127.0.0.1", &first_port, &first_bus]).await;
+            }
+        }
+        let cluster = Self { nodes: nodes.into_iter().map(|(node, _)| node).collect() };
+        cluster.wait_for("cluster_known_nodes:6").await;
+        for (replica, primary) in cluster.nodes[3..].iter().zip(&cluster.nodes) {
+            let primary = primary.cli(&["CLUSTER", "MYID"]).await;
+            let follows = async || (replica.cli(&["CLUSTER", "REPLICATE", &primary]).await == "OK").then_some(());
+            poll_until(LONG, follows).await.expect("a node becomes a replica");
+        }
+        cluster.wait_until_ok().await;
+        for replica in &cluster.nodes[3..] {
+            replica.wait_for_sync().await;
+        }
+        cluster
+    }
+
+    /// Its URL, with all nodes.
+    pub fn url(&self) -> String {
+        let hosts: Vec<String> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
+        format!("redis-cluster://{}", hosts.join(","))
+    }
+
+    /// Its nodes: at the start three primaries, then a replica of each in the same order.
+    pub fn nodes(&mut self) -> &mut [RedisServer] {
+        &mut self.nodes
+    }
+
+    /// The number of the node that serves the slot, in its own eyes and as far as it runs.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub async fn primary_of(&self, slot: u16) -> usize {
+        for (index, node) in self.nodes.iter().enumerate() {
+            let told = node.cli(&["CLUSTER", "NODES"]).await;
+            let Some(own) = told.lines().find(|line| line.contains("myself,master")) else { continue };
+            let serves = own.split_ascii_whitespace().skip(8).any(|range| {
+                let (first, last) = range.split_once('-').unwrap_or((range, range));
+                first.parse().is_ok_and(|first: u16| first <= slot) && last.parse().is_ok_and(|last: u16| slot <= last)
+            });
+            if serves {
+                return index;
+            }
+        }
+        panic!("nobody serves slot {slot}");
+    }
+
+    /// Makes a replica the primary of its shard in good order, and returns when it is one.
+    ///
+    /// # Panics
+    ///
+    /// If that takes longer than a minute.
+    pub async fn failover(&self, replica: usize) {
+        let node = &self.nodes[replica];
+        let is_begun = async || (node.cli(&["CLUSTER", "FAILOVER"]).await == "OK").then_some(());
+        poll_until(LONG, is_begun).await.expect("a failover begins");
+        self.wait_until_primary(replica).await;
+    }
+
+    /// Returns when that node is a primary.
+    ///
+    /// # Panics
+    ///
+    /// If that takes longer than a minute.
+    pub async fn wait_until_primary(&self, node: usize) {
+        let is_primary = async || self.nodes[node].cli(&["ROLE"]).await.starts_with("master").then_some(());
+        poll_until(LONG, is_primary).await.expect("the replica becomes primary");
+    }
+
+    /// Returns when every node says that all slots are served.
+    ///
+    /// # Panics
+    ///
+    /// If that takes longer than a minute, or a node doesn't run.
+    pub async fn wait_until_ok(&self) {
+        self.wait_for("cluster_state:ok").await;
+    }
+
+    /// Moves a slot with its keys to another primary.
+    ///
+    /// # Panics
+    ///
+    /// If a step is refused.
+    pub async fn migrate_slot(&self, slot: u16, to: usize) {
+        let from = self.begin_migration(slot, to).await;
+        self.migrate_keys(slot, from, to).await;
+        self.finish_migration(slot, from, to).await;
+    }
+
+    /// Opens the migration of a slot: from here on it is answered with `ASK` where a key is not there. Returns the node
+    /// that the slot leaves.
+    ///
+    /// # Panics
+    ///
+    /// If a node refuses.
+    pub async fn begin_migration(&self, slot: u16, to: usize) -> usize {
+        let from = self.primary_of(slot).await;
+        let (from_id, to_id) = (self.id(from).await, self.id(to).await);
+        self.set_slot(to, slot, &["IMPORTING", &from_id]).await;
+        self.set_slot(from, slot, &["MIGRATING", &to_id]).await;
+        from
+    }
+
+    /// Moves the keys that the slot has now.
+    ///
+    /// # Panics
+    ///
+    /// If a key can't be moved.
+    pub async fn migrate_keys(&self, slot: u16, from: usize, to: usize) {
+        let keys = self.nodes[from].cli(&["CLUSTER", "GETKEYSINSLOT", &slot.to_string(), "100000"]).await;
+        let port = self.nodes[to].port().to_string();
+        for key in keys.lines().filter(|key| !key.is_empty()) {
+            let moved = self.nodes[from].cli(&["MIGRATE", "127.0.0.1", &port, key, "0", "5000"]).await;
+            // A key may have expired, or been deleted, since.
+            assert!(matches!(moved.as_str(), "OK" | "NOKEY"), "{key} does not move: {moved}");
+        }
+    }
+
+    /// Ends the migration of a slot.
+    ///
+    /// # Panics
+    ///
+    /// If a node refuses.
+    pub async fn finish_migration(&self, slot: u16, from: usize, to: usize) {
+        let to_id = self.id(to).await;
+        for node in [to, from] {
+            self.set_slot(node, slot, &["NODE", &to_id]).await;
+        }
+    }
+
+    async fn set_slot(&self, node: usize, slot: u16, change: &[&str]) {
+        let slot = slot.to_string();
+        let answer = self.nodes[node].cli(&[&["CLUSTER", "SETSLOT", &slot], change].concat()).await;
+        assert_eq!(answer, "OK", "SETSLOT {slot} {change:?}");
+    }
+
+    async fn id(&self, node: usize) -> String {
+        self.nodes[node].cli(&["CLUSTER", "MYID"]).await
+    }
+
+    async fn wait_for(&self, state: &str) {
+        for node in &self.nodes {
+            let is_there = async || node.cli(&["CLUSTER", "INFO"]).await.contains(state).then_some(());
+            poll_until(LONG, is_there).await.unwrap_or_else(|_| panic!("a node never says {state}"));
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! One client's connection and the one to the server behind it.
+
+use std::collections::VecDeque;
+
+use redis_protocol::resp3::decode::complete::decode_range;
+use redis_protocol::resp3::types::RangeFrame;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+
+use super::plan::Plan;
+
+/// Carries both ways until one side ends, the proxy is told to cut, or a reply is lost.
+pub(super) async fn run(client: TcpStream, server: TcpStream, plan: &Plan) {
+    let mut cuts = plan.cuts();
+    // Small packets, answered at once: waiting to fill them would measure the proxy.
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+    // Whether each request's reply is doomed, in the order in which the replies will come.
+    let (sent, dooms) = mpsc::unbounded_channel();
+    tokio::select! {
+        () = carry_requests(from_client, to_server, sent, plan) => {}
+        () = carry_replies(from_server, to_client, dooms, plan) => {}
+        _ = cuts.changed() => {}
+    }
+}
+
+async fn carry_requests(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    sent: mpsc::UnboundedSender<bool>,
+    plan: &Plan,
+) {
+    let mut waiting = Vec::new();
+    while read(&mut from, &mut waiting).await {
+        if plan.hangs() {
+            waiting.clear();
+            continue;
+        }
+        while let Some((frame, length)) = decode_range(&waiting).ok().flatten() {
+            let name = name_of(&frame, &waiting);
+            if sent.send(plan.dooms(&name, &waiting[..length])).is_err() {
+                return;
+            }
+            if to.write_all(&waiting[..length]).await.is_err() {
+                return;
+            }
+            waiting.drain(..length);
+        }
+    }
+}
+
+async fn carry_replies(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut dooms: mpsc::UnboundedReceiver<bool>,
+    plan: &Plan,
+) {
+    let mut waiting = Vec::new();
+    let mut known = VecDeque::new();
+    while read(&mut from, &mut waiting).await {
+        while let Some((frame, length)) = decode_range(&waiting).ok().flatten() {
+            // A push is no reply to anything.
+            let is_reply = !matches!(frame, RangeFrame::Push { .. });
+            while let Ok(doom) = dooms.try_recv() {
+                known.push_back(doom);
+            }
+            if is_reply && known.pop_front().unwrap_or_default() {
+                plan.has_dropped();
+                return;
+            }
+            if plan.hangs() {
+                waiting.drain(..length);
+                continue;
+            }
+            let delay = plan.delay();
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+            if to.write_all(&waiting[..length]).await.is_err() {
+                return;
+            }
+            waiting.drain(..length);
+        }
+    }
+}
+
+/// Reads what is there; `false` at the end.
+async fn read(from: &mut OwnedReadHalf, into: &mut Vec<u8>) -> bool {
+    into.reserve(16_384);
+    from.read_buf(into).await.is_ok_and(|length| length > 0)
+}
+
+/// The command's name, empty where the request is no array of strings.
+fn name_of(frame: &RangeFrame, bytes: &[u8]) -> String {
+    let RangeFrame::Array { data, .. } = frame else { return String::new() };
+    match data.first() {
+        Some(RangeFrame::BlobString { data: (start, end), .. }) => {
+            String::from_utf8_lossy(&bytes[*start..*end]).into_owned()
+        }
+        _ => String::new(),
+    }
+}

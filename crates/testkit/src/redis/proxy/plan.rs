@@ -1,0 +1,119 @@
+//! What is to go wrong.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+/// Shared by the proxy and its connections.
+#[derive(Default)]
+pub(super) struct Plan {
+    faults: Mutex<Faults>,
+    dropped: AtomicUsize,
+    /// Moves when the connections that there are must end.
+    cuts: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Faults {
+    replies: Replies,
+    delay: Duration,
+    hangs: bool,
+}
+
+/// Which replies are lost.
+#[derive(Default)]
+enum Replies {
+    #[default]
+    None,
+    Next,
+    /// Of requests that were not seen before.
+    New(HashSet<Vec<u8>>),
+    Nth {
+        every: usize,
+        passed: usize,
+    },
+}
+
+/// First words of what a client says to introduce itself, or to learn about the server.
+const INTRODUCTIONS: [&str; 9] = ["ASKING", "AUTH", "CLIENT", "CLUSTER", "HELLO", "INFO", "PING", "QUIT", "SELECT"];
+
+impl Plan {
+    pub(super) fn arm(&self) {
+        self.faults().replies = Replies::Next;
+    }
+
+    pub(super) fn each_once(&self) {
+        self.faults().replies = Replies::New(HashSet::new());
+    }
+
+    pub(super) fn each_nth(&self, every: usize) {
+        assert!(every > 0, "every zeroth reply");
+        self.faults().replies = Replies::Nth { every, passed: 0 };
+    }
+
+    pub(super) fn delay_by(&self, delay: Duration) {
+        self.faults().delay = delay;
+    }
+
+    pub(super) fn hang(&self) {
+        self.faults().hangs = true;
+    }
+
+    pub(super) fn restore(&self) {
+        let had_hung = std::mem::take(&mut *self.faults()).hangs;
+        if had_hung {
+            self.cut();
+        }
+    }
+
+    pub(super) fn cut(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    pub(super) fn cuts(&self) -> watch::Receiver<u64> {
+        self.cuts.subscribe()
+    }
+
+    pub(super) fn dropped(&self) -> usize {
+        self.dropped.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn has_dropped(&self) {
+        self.dropped.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn delay(&self) -> Duration {
+        self.faults().delay
+    }
+
+    pub(super) fn hangs(&self) -> bool {
+        self.faults().hangs
+    }
+
+    /// Whether the reply to this request is to be lost; asked once for each request.
+    pub(super) fn dooms(&self, name: &str, request: &[u8]) -> bool {
+        if INTRODUCTIONS.iter().any(|introduction| introduction.eq_ignore_ascii_case(name)) {
+            return false;
+        }
+        let mut faults = self.faults();
+        match &mut faults.replies {
+            Replies::None => false,
+            Replies::Next => {
+                faults.replies = Replies::None;
+                true
+            }
+            Replies::New(seen) => seen.insert(request.to_vec()),
+            Replies::Nth { every, passed } => {
+                *passed += 1;
+                *passed % *every == 0
+            }
+        }
+    }
+
+    fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
