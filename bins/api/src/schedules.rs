@@ -28,7 +28,10 @@ enum LoadFailure {
 impl Schedules {
     /// Reads through `cache` from `store`.
     pub(crate) fn new(store: &Store, cache: &TieredCache) -> Self {
-        Self { store: store.clone(), representations: cache.typed_with_codec(TtlClass::SCHEDULE, RepresentationCodec).weigh(weight) }
+        Self {
+            store: store.clone(),
+            representations: cache.typed_with_codec(TtlClass::SCHEDULE, RepresentationCodec).weigh(weight),
+        }
     }
 
     /// One schedule of a tenant, `None` inside where it has none of that id.

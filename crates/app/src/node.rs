@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tidegate_cache::{Capacity, TieredCache};
+use tidegate_cache::{Capacity, RedisTier, TieredCache};
 use tidegate_queue::{
     Broker, BrokerError, BuildError, Job, QueueOptions, RedisBroker, RedisOptions, SqliteBroker, SqliteOptions, Worker,
     WorkerError,
@@ -18,7 +18,7 @@ use crate::settings::{Settings, SettingsError};
 use crate::spool::Spool;
 use crate::spool_sweep::Sweep;
 use crate::store::{self, Coherence, Store};
-use crate::telemetry::{CacheLatency, Telemetry, Watched};
+use crate::telemetry::{CacheWatch, Telemetry, Watched};
 
 /// Everything that routes and jobs work on.
 pub struct Node {
@@ -119,18 +119,20 @@ impl Node {
             Some(redis) => Some(Redis::connect(redis).await?),
             None => None,
         };
-        let cache_latency = Arc::new(CacheLatency::default());
-        let cache = TieredCache::builder()
+        let cache_watch = Arc::new(CacheWatch::default());
+        let mut cache = TieredCache::builder()
             .capacity(Capacity::Bytes(settings.cache_size))
-            .observer(Arc::clone(&cache_latency) as _)
-            .build();
+            .observer(Arc::clone(&cache_watch) as _);
+        if let Some(redis) = &redis {
+            cache = cache.l2(RedisTier::new(redis.cache().clone(), redis.keyspace()));
+        }
+        let cache = cache.build();
         let (store, coherence) = Store::open(&settings.database_path(), cache.clone(), background.clone()).await?;
         let (broker, queue_file) = open_jobs(&settings, redis.as_ref()).await?;
         let spool = Spool::open(&settings.data_dir)
             .await
             .map_err(|source| StartError::Spool { path: settings.data_dir.clone(), source })?;
-        let watched =
-            Watched { cache: cache.clone(), cache_latency, broker: Arc::clone(&broker), redis: redis.clone() };
+        let watched = Watched { cache: cache.clone(), cache_watch, broker: Arc::clone(&broker), redis: redis.clone() };
         let telemetry = Telemetry::start(watched, background.clone());
         Ok(Self { settings, cache, store, coherence, broker, spool, telemetry, redis, queue_file, background })
     }

@@ -75,7 +75,9 @@ async fn ready(State(probes): State<Probes>) -> Result<&'static str, NoAnswer> {
         (None, jobs) => jobs.map(|()| "ready\n"),
         (Some(redis), Ok(())) if redis.is_available() => Ok("ready\n"),
         // All nodes lack it together: who sent nobody to any of them would turn away all that is served without it.
-        (Some(_), _) => Ok("ready, degraded: Redis does not answer; limits and cache are this process's own, jobs wait\n"),
+        (Some(_), _) => {
+            Ok("ready, degraded: Redis does not answer; limits and cache are this process's own, jobs wait\n")
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What both binaries tell about themselves: log, figures, health.
 
-mod cache_latency;
+mod cache_watch;
 mod exposition;
 mod logging;
 mod pulse;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::redis::Redis;
 use redis::RedisWatch;
 
-pub use cache_latency::CacheLatency;
+pub use cache_watch::CacheWatch;
 pub use exposition::CONTENT_TYPE;
 pub use logging::init as init_logging;
 pub use redis::{RedisReport, RedisServer, RedisSlowCommand, RedisUse};
@@ -29,7 +29,7 @@ pub struct Telemetry {
     monitor: Mutex<HealthMonitor>,
     report: Mutex<Option<HealthReport>>,
     cache: TieredCache,
-    cache_latency: Arc<CacheLatency>,
+    cache_watch: Arc<CacheWatch>,
     broker: Arc<dyn Broker>,
     redis: Option<Arc<RedisWatch>>,
     limiters: Mutex<Vec<LimiterSource>>,
@@ -49,8 +49,8 @@ impl std::fmt::Debug for Telemetry {
 pub struct Watched {
     /// The cache.
     pub cache: TieredCache,
-    /// How long its lookups take.
-    pub cache_latency: Arc<CacheLatency>,
+    /// What listens to it.
+    pub cache_watch: Arc<CacheWatch>,
     /// The jobs.
     pub broker: Arc<dyn Broker>,
     /// Redis, where the node uses it.
@@ -67,7 +67,7 @@ impl Telemetry {
     /// Starts the pulse, which files the figures of each second and judges them, and the watch over Redis, until
     /// `shutdown`.
     pub fn start(watched: Watched, shutdown: CancellationToken) -> Arc<Self> {
-        let Watched { cache, cache_latency, broker, redis } = watched;
+        let Watched { cache, cache_watch, broker, redis } = watched;
         let registry = Registry::builder().build();
         let monitor = Mutex::new(HealthMonitor::new(registry.health_config()));
         let telemetry = Arc::new(Self {
@@ -75,7 +75,7 @@ impl Telemetry {
             monitor,
             report: Mutex::new(None),
             cache,
-            cache_latency,
+            cache_watch,
             broker,
             redis: redis.map(RedisWatch::new),
             limiters: Mutex::new(Vec::new()),
@@ -97,9 +97,9 @@ impl Telemetry {
         self.limiters.lock().unwrap_or_else(PoisonError::into_inner).push((name, Box::new(stats)));
     }
 
-    /// How long lookups in the cache took, on a sample of them.
+    /// How long lookups in the cache of this process took, on a sample of them.
     pub fn cache_latency(&self) -> Snapshot {
-        self.cache_latency.snapshot()
+        self.cache_watch.lookups()
     }
 
     /// Redis as it was seen last; `None` on the embedded default.

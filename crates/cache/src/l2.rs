@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -141,7 +142,7 @@ impl L2 {
         let mut reject = None;
         let fence = loop {
             let noticed = flight.noticed();
-            let looked = match patience.spend(self.tier.look(key, class.ttl.name(), reject)).await {
+            let looked = match patience.spend(self.tier.look(key, class.ttl.name(), reject.as_ref())).await {
                 Ok(looked) => looked,
                 Err(error) => {
                     self.failed("look", &error);
@@ -160,7 +161,7 @@ impl L2 {
                         }
                         Err(error) => {
                             self.codec_failed(class, key, &error);
-                            reject = Some(id.head());
+                            reject = Some(Bytes::copy_from_slice(&id.head()));
                         }
                     }
                 }
@@ -224,21 +225,12 @@ impl L2 {
         }
     }
 
-    /// Stores what a caller brought and L1 accepted. Otherwise, and when it can't be stored, whatever was there is
+    /// Stores what a caller brought, if L1 accepted it. Otherwise, and when it can't be stored, whatever was there is
     /// invalidated instead, at once or as soon as it can.
-    pub(crate) async fn put(
-        self: &Arc<Self>,
-        key: &Key,
-        class: &Class,
-        packed: Result<New, CodecError>,
-        is_accepted: bool,
-    ) {
-        if let Err(error) = &packed {
-            self.codec_failed(class, key, error);
-        }
+    pub(crate) async fn put(self: &Arc<Self>, key: &Key, new: Option<New>) {
         let owing = self.debts.owing(self, vec![Debt::Key(key.clone())]);
-        let done = match packed {
-            Ok(new) if is_accepted && !self.owes() => self.patience().spend(self.tier.put(key, new)).await,
+        let done = match new {
+            Some(new) if !self.owes() => self.patience().spend(self.tier.put(key, new)).await,
             _ => self.patience().spend(async { Ok(self.tier.forget(key).await?) }).await,
         };
         match done {
@@ -337,7 +329,7 @@ impl L2 {
         self.notify(&Event::TierFailed { tier: NAME, operation, error });
     }
 
-    fn codec_failed(&self, class: &Class, key: &Key, error: &CodecError) {
+    pub(crate) fn codec_failed(&self, class: &Class, key: &Key, error: &CodecError) {
         self.counts.codec_errors.fetch_add(1, Ordering::Relaxed);
         self.notify(&Event::CodecFailed { class: class.ttl.name(), key, error });
     }

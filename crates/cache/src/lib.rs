@@ -25,18 +25,49 @@
 //! # }
 //! ```
 //!
+//! # Tiers
+//!
+//! L1 is in process. With the feature `redis`, `TieredCacheBuilder::l2` puts a tier behind it that processes share, for
+//! handles that have a codec: L1, then the flight, then L2, then the loader, which fills L2 and then L1.
+//!
+//! ```
+//! # #[cfg(feature = "redis")]
+//! # mod example {
+//! use tidegate_cache::{Json, RedisTier, TieredCache, TtlClass, TypedCache};
+//! use tidegate_redis::{Client, Keyspace};
+//!
+//! # pub
+//! fn schedules(redis: Client, keys: &Keyspace) -> TypedCache<Vec<u64>> {
+//!     let cache = TieredCache::builder().l2(RedisTier::new(redis, keys)).build();
+//!     cache.typed_with_codec(TtlClass::SCHEDULE.l2_ttl(std::time::Duration::from_secs(600)), Json::new())
+//! }
+//! # }
+//! ```
+//!
+//! While Redis is away L2 is a miss that costs microseconds, and L1 serves on. An invalidation that Redis could not be
+//! told of is an error that says so ([`Owed`]), is kept, and is told before this process reads L2 again.
+//!
 //! # What it guarantees
 //!
 //! - Concurrent misses on one key run one loader, in a task of its own. Its value, error or panic reaches every waiter.
 //! - A value whose load started before an invalidation is not served to a read that started after that invalidation
 //!   returned, whether by key, tag, pattern, class or [`TieredCache::clear`], and however late the load ends.
+//! - The same through L2 for every process: a load that began before an invalidation and ended after it leaves its value
+//!   readable in no tier of any process. What a process still holds in L1 goes when the notice arrives, within moments;
+//!   a process that may not wait for that invalidates too, before it reads.
+//! - A read waits for Redis for at most one time-out in all, and the next ones not at all.
 //! - L1 never holds more than its [`Capacity`]; tags cost memory only while an entry carries them.
 //! - No loader, observer or weighing function runs under a lock of the cache.
 //!
 //! # What it does not guarantee
 //!
-//! - Other processes: this is one process's memory. Pass what was touched on, and rebuild it with [`Key::parse`] and
-//!   [`Tag::parse`].
+//! - Other processes, without an L2: this is one process's memory. Pass what was touched on, and rebuild it with
+//!   [`Key::parse`] and [`Tag::parse`].
+//! - An L2 that comes back older than it was: a failover that loses the last writes, or a snapshot that is loaded, can
+//!   lose an invalidation. Clear after it.
+//! - An [`Owed`] invalidation if its process is killed first. Write it down with the rows, if that matters.
+//! - One load for all processes: a miss waits for another process's load for a second, then loads by itself.
+//! - Entries of L1 that L2 does not hold are invisible to a pattern's walk over L2, but not to its notice.
 //! - [`TypedCache::set`] believes its caller: a value that was read from the store before an invalidation and set
 //!   after it stays. Loaders are fenced, callers are not.
 //! - A key above 200 characters keeps only its leading parts for patterns to match.

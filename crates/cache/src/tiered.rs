@@ -5,6 +5,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "redis")]
+use futures_util::FutureExt;
+
 use crate::builder::TieredCacheBuilder;
 use crate::class::{Class, ClassTable, Count};
 use crate::clock::Clock;
@@ -165,7 +168,8 @@ impl TieredCache {
         }
         #[cfg(feature = "redis")]
         if let Some(l2) = &self.tiers.l2 {
-            let told = l2.invalidate(scopes.iter().map(|scope| Debt::of(*scope)).collect()).await;
+            // Boxed, so that what a caller's future weighs does not depend on what Redis takes.
+            let told = l2.invalidate(scopes.iter().map(|scope| Debt::of(*scope)).collect()).boxed().await;
             // A load that started after L1 was done may have read the old value while L2 still held it.
             for scope in scopes {
                 self.tiers.drop_scope(*scope);
@@ -274,7 +278,7 @@ impl Tiers {
         if let (Some(l2), Some(codec)) = (&self.l2, &form.codec) {
             let codec = &**codec;
             let mut patience = l2.patience();
-            let ticket = match l2.seek(key, class, codec, flight, &mut patience).await {
+            let ticket = match l2.seek(key, class, codec, flight, &mut patience).boxed().await {
                 Sought::Found { fill, mark } => {
                     let parcel = pack(fill, form.weigh);
                     let may_keep = mark.is_some();
@@ -283,7 +287,7 @@ impl Tiers {
                 Sought::Absent(ticket) => ticket,
             };
             let (fill, loaded_in) = self.run(class, loader).await?;
-            let mark = l2.fill(ticket, class, codec, &fill, flight, &mut patience).await;
+            let mark = l2.fill(ticket, class, codec, &fill, flight, &mut patience).boxed().await;
             let parcel = pack(fill, form.weigh);
             let may_keep = mark.is_some();
             return Ok(Brought { parcel, source: Source::Loaded, may_keep, loaded_in: Some(loaded_in), mark });

@@ -6,12 +6,17 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "redis")]
+use futures_util::FutureExt;
+
 use tokio::runtime::Handle;
 
 use crate::class::{Class, Count};
 #[cfg(feature = "redis")]
 use crate::codec::Codec;
 use crate::event::Event;
+#[cfg(feature = "redis")]
+use crate::event::Scope;
 use crate::fence::Generation;
 use crate::fill::Fill;
 use crate::key::Key;
@@ -126,18 +131,28 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// Loads of this key that are under way will not overwrite it. The value counts as read now: when an invalidation
     /// came between reading it from the store and this call, use [`TypedCache::get_or_load`], which notices.
     ///
-    /// L1 is done when the call is made, without waiting. When L2 can't be told, the key counts there as invalidated until
+    /// A value that its codec can't write is not kept at all. L1 is done when the call is made, without waiting. When L2
+    /// can't be told, the key counts there as invalidated until
     /// it can.
     pub async fn set(&self, key: &Key, fill: impl Into<Fill<V>>) -> bool {
         let fill = fill.into();
         let since = self.cache.tiers.fence.now();
         #[cfg(feature = "redis")]
         if let (Some(l2), Some(codec)) = (&self.cache.tiers.l2, &self.form.codec) {
-            let packed = l2.pack(&self.class.ttl, &**codec, &fill);
             let left = self.class.ttl.in_l2(fill.ttl);
-            let mark = Mark { id: packed.as_ref().ok().map(|new| new.id), left, noticed: 0 };
-            let stored = self.set_in_l1(key, since, fill, Some(mark));
-            l2.put(key, &self.class, packed, stored).await;
+            let (stored, new) = match l2.pack(&self.class.ttl, &**codec, &fill) {
+                Ok(new) => {
+                    let mark = Mark { id: Some(new.id), left, noticed: 0 };
+                    let stored = self.set_in_l1(key, since, fill, Some(mark));
+                    (stored, stored.then_some(new))
+                }
+                Err(error) => {
+                    l2.codec_failed(&self.class, key, &error);
+                    self.cache.tiers.drop_scope(Scope::Key(key));
+                    (false, None)
+                }
+            };
+            l2.put(key, new).boxed().await;
             return stored;
         }
         self.set_in_l1(

@@ -370,7 +370,7 @@ proptest! {
 #[test]
 fn redis_agrees_with_the_model() {
     let servers = runtime();
-    let server = servers.block_on(support::stand_in::RedisServer::start());
+    let server = servers.block_on(tidegate_testkit::redis::RedisServer::start());
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(60) };
     proptest!(config, |(actions in prop::collection::vec(action(), 1..80))| {
         runtime().block_on(async { play(&Bench::on_redis(&server.url()).await, &actions).await });

@@ -1,6 +1,6 @@
-//! Real processes on one file, ended with kill -9: what was acknowledged is there, whole batches or
+//! Real processes on one file or one Redis, ended with kill -9: what was acknowledged is there, whole batches or
 //! none, and every job is run. The children are this same test binary.
-#![cfg(feature = "sqlite")]
+#![cfg(any(feature = "redis", feature = "sqlite"))]
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 mod support;
@@ -15,9 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use support::jobs;
-use tidegate_queue::{
-    Broker, Context, Handler, Job, Outcome, Producer, QueueCounts, QueueOptions, SqliteBroker, SqliteOptions, Worker,
-};
+use tidegate_queue::{Broker, Context, Handler, Job, Outcome, Producer, QueueCounts, QueueOptions, Worker};
 use tokio_util::sync::CancellationToken;
 
 const DIRECTORY: &str = "TIDEGATE_QUEUE_TEST_DIRECTORY";
@@ -57,8 +55,21 @@ fn lines(directory: &Path, prefix: &str) -> Vec<String> {
         .collect()
 }
 
-async fn open(directory: &Path) -> Arc<SqliteBroker> {
-    Arc::new(SqliteBroker::open(directory.join("queue.db"), SqliteOptions::new()).await.unwrap())
+/// Where the broker of the processes in a directory is; without it, it is a file there.
+const URL: &str = "url";
+
+async fn open(directory: &Path) -> Arc<dyn Broker> {
+    match std::fs::read_to_string(directory.join(URL)) {
+        #[cfg(feature = "redis")]
+        Ok(url) => Arc::new(support::redis::broker(&url, "test", tidegate_queue::RedisOptions::new()).await),
+        #[cfg(feature = "sqlite")]
+        _ => {
+            let (path, options) = (directory.join("queue.db"), tidegate_queue::SqliteOptions::new());
+            Arc::new(tidegate_queue::SqliteBroker::open(path, options).await.unwrap())
+        }
+        #[cfg(not(feature = "sqlite"))]
+        _ => unreachable!("no test without a broker is built"),
+    }
 }
 
 /// A process that is killed at the latest when the test has ended.
@@ -103,7 +114,7 @@ async fn enqueue_until_killed(directory: &Path) {
     }
 }
 
-async fn until(broker: &SqliteBroker, wanted: impl Fn(&QueueCounts) -> bool) -> QueueCounts {
+async fn until(broker: &dyn Broker, wanted: impl Fn(&QueueCounts) -> bool) -> QueueCounts {
     loop {
         let counts = broker.counts(Note::QUEUE).await.unwrap();
         if wanted(&counts) {
@@ -113,25 +124,19 @@ async fn until(broker: &SqliteBroker, wanted: impl Fn(&QueueCounts) -> bool) -> 
     }
 }
 
-#[tokio::test]
-async fn killed_workers_lose_no_job() {
-    if let Some(directory) = given() {
-        return work_until_killed(&directory).await;
-    }
-    let directory = tempfile::tempdir().unwrap();
-    let broker = open(directory.path()).await;
+async fn killed_workers_lose_no_job(this: &str, directory: &Path) {
+    let broker = open(directory).await;
     let ids = Producer::new(broker.clone()).enqueue_all(&vec![Note; JOBS]).await.unwrap();
-    let mut workers: Vec<Child> =
-        (0..3).map(|_| Child::start("killed_workers_lose_no_job", directory.path())).collect();
-    until(&broker, |counts| counts.done >= 100).await;
+    let mut workers: Vec<Child> = (0..3).map(|_| Child::start(this, directory)).collect();
+    until(&*broker, |counts| counts.done >= 100).await;
     drop(workers.pop());
-    until(&broker, |counts| counts.done == JOBS as u64).await;
+    until(&*broker, |counts| counts.done == JOBS as u64).await;
     drop(workers);
 
     let counts = broker.counts(Note::QUEUE).await.unwrap();
     assert_eq!((counts.ready, counts.delayed, counts.leased, counts.dead), (0, 0, 0, 0));
     assert_eq!((counts.completed_total, counts.failed_total, counts.retried_total), (JOBS as u64, 0, 0));
-    let runs = lines(directory.path(), "runs-");
+    let runs = lines(directory, "runs-");
     let ran: HashSet<&str> = runs.iter().map(String::as_str).collect();
     assert!(ids.iter().all(|id| ran.contains(id.as_str())));
     // Only what the killed workers held was run again, as often as it was reclaimed.
@@ -139,24 +144,65 @@ async fn killed_workers_lose_no_job() {
     assert!(again <= counts.reclaimed_total && counts.reclaimed_total <= 15, "{again} {counts:?}");
 }
 
-#[tokio::test]
-async fn a_killed_producer_leaves_whole_batches_and_all_that_was_acknowledged() {
-    if let Some(directory) = given() {
-        return enqueue_until_killed(&directory).await;
-    }
-    let directory = tempfile::tempdir().unwrap();
-    let broker = open(directory.path()).await;
-    let this = "a_killed_producer_leaves_whole_batches_and_all_that_was_acknowledged";
+async fn a_killed_producer_leaves_whole_batches(this: &str, directory: &Path) {
+    let broker = open(directory).await;
     for _ in 0..3 {
-        let producer = Child::start(this, directory.path());
+        let producer = Child::start(this, directory);
         let before = broker.counts(Note::QUEUE).await.unwrap().ready;
-        until(&broker, |counts| counts.ready >= before + 5 * BATCH as u64).await;
+        until(&*broker, |counts| counts.ready >= before + 5 * BATCH as u64).await;
         drop(producer);
         let stored = usize::try_from(broker.counts(Note::QUEUE).await.unwrap().ready).unwrap();
         assert_eq!(stored % BATCH, 0);
         // The next one enqueues the same ids from the start: known ones change nothing.
-        let acknowledged = lines(directory.path(), "acknowledged").len();
-        std::fs::remove_file(directory.path().join("acknowledged")).unwrap();
+        let acknowledged = lines(directory, "acknowledged").len();
+        std::fs::remove_file(directory.join("acknowledged")).unwrap();
         assert!(stored >= acknowledged * BATCH, "{acknowledged} batches acknowledged, {stored} jobs stored");
     }
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn sqlite_workers() {
+    match given() {
+        Some(directory) => work_until_killed(&directory).await,
+        None => killed_workers_lose_no_job("sqlite_workers", tempfile::tempdir().unwrap().path()).await,
+    }
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn sqlite_producers() {
+    match given() {
+        Some(directory) => enqueue_until_killed(&directory).await,
+        None => a_killed_producer_leaves_whole_batches("sqlite_producers", tempfile::tempdir().unwrap().path()).await,
+    }
+}
+
+#[cfg(feature = "redis")]
+async fn redis_in(directory: &Path) -> tidegate_testkit::redis::RedisServer {
+    let server = tidegate_testkit::redis::RedisServer::start().await;
+    std::fs::write(directory.join(URL), server.url()).unwrap();
+    server
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn redis_workers() {
+    if let Some(directory) = given() {
+        return work_until_killed(&directory).await;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let _server = redis_in(directory.path()).await;
+    killed_workers_lose_no_job("redis_workers", directory.path()).await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn redis_producers() {
+    if let Some(directory) = given() {
+        return enqueue_until_killed(&directory).await;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let _server = redis_in(directory.path()).await;
+    a_killed_producer_leaves_whole_batches("redis_producers", directory.path()).await;
 }

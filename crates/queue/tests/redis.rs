@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use futures_util::poll;
 use support::redis::{broker, fresh_prefix};
-use support::stand_in::RedisServer;
 use support::{LEASE, QUEUE, ack, ids, job, jobs, reclaim, retry};
 use tidegate_queue::{
     Broker, Change, CleanableState, EnqueueOptions, Fetch, JobId, LeasedJob, Nack, NackAction, Priority, RedisBroker,
-    RedisOptions, Retention, Settled, State, WorkerId,
+    RedisOptions, Retention, Settled, State, Wake, WorkerId,
 };
+use tidegate_redis::Client;
 use tidegate_testkit::poll_until;
+use tidegate_testkit::redis::{Cluster, RedisServer, Sentinels};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -180,7 +181,9 @@ async fn partitions_are_one_queue_on(broker: &RedisBroker) {
         assert_eq!((seen.len(), seen.iter().collect::<HashSet<_>>().len()), (count, count), "{state}");
     }
     let retention = Retention { done_max: 3, dead_max: 0, ..Retention::default() };
-    assert_eq!(broker.prune(QUEUE, retention, 100).await.unwrap(), 17 + 10);
+    broker.prune(QUEUE, retention, 100).await.unwrap();
+    let counts = broker.counts(QUEUE).await.unwrap();
+    assert!(counts.done <= 3 && counts.dead == 0, "{counts:?}");
     assert!(broker.reclaim(QUEUE, reclaim(3)).await.unwrap().guarded);
     broker.pause(QUEUE).await.unwrap();
     broker.enqueue(QUEUE, jobs(100..110)).await.unwrap();
@@ -210,4 +213,38 @@ async fn a_newer_layout_is_refused_and_left_alone() {
     let refused = broker.enqueue(QUEUE, jobs(0..1)).await.unwrap_err();
     assert!(!refused.is_transient() && refused.to_string().contains("LAYOUT 2"), "{refused}");
     assert_eq!(server.cli(&["EXISTS", &format!("{prefix}:{{q:work:0}}:job")]).await, "0");
+}
+
+#[tokio::test]
+async fn behind_sentinels() {
+    let servers = Sentinels::start().await;
+    let broker = broker(&servers.url(), "t", RedisOptions::new()).await;
+    partitions_are_one_queue_on(&broker).await;
+    an_idle_waiter_hears_of_every_partition(broker).await;
+}
+
+#[tokio::test]
+async fn in_a_cluster_partitions_lie_on_several_shards() {
+    let cluster = Cluster::start().await;
+    let broker = broker(&cluster.url(), "t", RedisOptions::new().partitions(3)).await;
+    let mut shards = HashSet::new();
+    for partition in 0..3 {
+        shards.insert(cluster.primary_of(Client::slot_of(&format!("t:{{q:work:{partition}}}:meta"))).await);
+    }
+    assert!(shards.len() > 1, "{shards:?}");
+    partitions_are_one_queue_on(&broker).await;
+    an_idle_waiter_hears_of_every_partition(broker).await;
+}
+
+async fn an_idle_waiter_hears_of_every_partition(broker: RedisBroker) {
+    let broker = std::sync::Arc::new(broker);
+    let worker = WorkerId::generate();
+    for n in 0..12 {
+        let waiting = broker.clone();
+        let waiter = tokio::spawn(async move { waiting.wait(&["idle".to_owned()], SOON * 6).await });
+        broker.enqueue("idle", jobs(n..n + 1)).await.unwrap();
+        assert_eq!(waiter.await.unwrap().unwrap(), Wake::Ready);
+        let fetch = Fetch { worker: worker.clone(), max: 1, lease: LEASE };
+        assert_eq!(broker.ack_and_fetch("idle", Vec::new(), fetch).await.unwrap().1.len(), 1);
+    }
 }

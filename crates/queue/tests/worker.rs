@@ -1,7 +1,11 @@
-//! The worker, on both brokers and the real clock: every test waits for something that happens.
+//! The worker, on each broker and the real clock: every test waits for something that happens.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is surprised")]
 
+#[cfg(feature = "redis")]
+mod support;
+
+use std::any::Any;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -86,7 +90,7 @@ struct House {
     producer: Producer,
     runner: Runner,
     shutdown: CancellationToken,
-    _directory: Option<tempfile::TempDir>,
+    _store: Option<Box<dyn Any + Send>>,
 }
 
 impl House {
@@ -100,13 +104,20 @@ impl House {
         let options = tidegate_queue::SqliteOptions::new();
         let path = directory.path().join("queue.db");
         let broker = tidegate_queue::SqliteBroker::open(path, options).await.unwrap();
-        Self::over(Arc::new(broker), Some(directory))
+        Self::over(Arc::new(broker), Some(Box::new(directory)))
     }
 
-    fn over(broker: Arc<dyn Broker>, directory: Option<tempfile::TempDir>) -> Self {
+    #[cfg(feature = "redis")]
+    async fn redis() -> Self {
+        let server = tidegate_testkit::redis::RedisServer::start().await;
+        let broker = support::redis::broker(&server.url(), "test", tidegate_queue::RedisOptions::new()).await;
+        Self::over(Arc::new(broker), Some(Box::new(server)))
+    }
+
+    fn over(broker: Arc<dyn Broker>, store: Option<Box<dyn Any + Send>>) -> Self {
         let runner = Runner { begun: Arc::new(Semaphore::new(0)), runs: Arc::default() };
         let producer = Producer::new(broker.clone());
-        Self { broker, producer, runner, shutdown: CancellationToken::new(), _directory: directory }
+        Self { broker, producer, runner, shutdown: CancellationToken::new(), _store: store }
     }
 
     fn worker(&self) -> WorkerBuilder {
@@ -161,6 +172,11 @@ macro_rules! on_each_broker {
         mod sqlite { $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() { super::$name(super::House::sqlite().await).await; }
+        )* }
+        #[cfg(feature = "redis")]
+        mod redis { $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name(super::House::redis().await).await; }
         )* }
     };
 }
@@ -363,6 +379,47 @@ fn handlers_that_compute_keep_their_leases() {
         assert_eq!((report.settled, report.abandoned), (3, 0));
         thread.join().unwrap();
     });
+    assert_eq!(house.runner.runs.load(Ordering::SeqCst), 3);
+}
+
+/// The same on Redis, where the connection itself lives on the blocked thread: but for the one of the heartbeats.
+#[cfg(feature = "redis")]
+#[test]
+fn handlers_that_compute_keep_their_leases_on_redis() {
+    let single = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let servers = single();
+    let server = servers.block_on(tidegate_testkit::redis::RedisServer::start());
+    let url = server.url();
+    let broker = async move || support::redis::broker(&url, "test", tidegate_queue::RedisOptions::new()).await;
+    let runtime = single();
+    let house = House::over(Arc::new(runtime.block_on(broker())), None);
+    let stop = house.shutdown.clone();
+    let runner = house.runner.clone();
+    let rival = std::thread::spawn(move || {
+        single().block_on(async {
+            let rival = House { runner, ..House::over(Arc::new(broker().await), None) };
+            let worker = rival.start(rival.worker_with(options().concurrency(1)));
+            stop.cancelled().await;
+            rival.shutdown.cancel();
+            worker.await.unwrap()
+        })
+    });
+    runtime.block_on(async {
+        let worker = house.start(house.worker());
+        let ids = house.producer.enqueue_all(&vec![Task::Compute(2_500); 3]).await.unwrap();
+        for id in &ids {
+            // What a blocked thread can't read in time is an error.
+            let done = async || {
+                let record = house.broker.job(QUEUE, id).await.ok()??;
+                record.state.is_finished().then_some(record)
+            };
+            let record = tidegate_testkit::poll_until(Duration::from_secs(60), done).await.unwrap();
+            assert_eq!((record.state, record.deliveries), (State::Done, 1));
+        }
+        house.shutdown.cancel();
+        assert_eq!(worker.await.unwrap().abandoned, 0);
+    });
+    rival.join().unwrap();
     assert_eq!(house.runner.runs.load(Ordering::SeqCst), 3);
 }
 

@@ -37,20 +37,33 @@
 //! | [`TokenBucket`] | `burst + L` | 16 bytes | a steady rate with bursts, very high rates |
 //! | [`FixedWindow`] | `2 × L`; `L` in each window aligned to the epoch | 16 bytes | long quotas with a known reset, such as a day |
 //!
-//! [`TenantLimiter`] holds a tenant to a minute, an hour and a day in one step and charges nothing when one of
+//! A [`TenantLimiter`] holds a tenant to a minute, an hour and a day in one step and charges nothing when one of
 //! them refuses.
+//!
+//! # Where the states lie
+//!
+//! | limiter | tenants | counts | a check costs |
+//! |---|---|---|---|
+//! | [`MemoryLimiter`] | [`MemoryTenantLimiter`] | in this process, under a cap on keys | a lock |
+//! | `RedisLimiter` | `RedisTenantLimiter` | in Redis, for all processes | one script, one round trip |
+//! | `FallbackLimiter` | `FallbackTenantLimiter` | in Redis; in an outage here, as an `OutagePolicy` says | the same |
+//!
+//! Those with Redis need the feature `redis`. There each algorithm is a script that decides as the one here does: same
+//! decisions and figures on the same trace, clock steps and blocks included.
 //!
 //! # Time
 //!
-//! Time comes from the injected [`Clock`], in whole microseconds. While a clock stands behind a key's last charge
+//! Time comes from the injected [`Clock`], in Redis from the server, in whole microseconds. While a clock stands behind a key's last charge
 //! by no more than one window, the key waits for it to catch up, so jitter never admits more. After a larger
 //! step back the key keeps its usage as if it had just been charged, so it waits one window at
 //! most. A step forward is time passing.
 //!
 //! # What it does not guarantee
 //!
-//! - Nothing is shared or kept: each process counts for itself and a restart forgets. `n` processes admit up to
+//! - In memory nothing is shared or kept: each process counts for itself and a restart forgets. `n` processes admit up to
 //!   `n` times the limit.
+//! - In Redis a charge whose reply is lost is not taken back, and a failover forgets what its new primary had not yet
+//!   received; there is no cap on keys. In an outage the processes together admit what their policies do.
 //! - Under more live keys than the cap, the least charged are forgotten and start afresh; `evicted_live` counts
 //!   them. Blocked keys are never forgotten; if they fill the room, new keys are refused with
 //!   [`CheckError::Full`].

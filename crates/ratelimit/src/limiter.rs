@@ -32,7 +32,8 @@ pub trait Limiter: Send + Sync {
     /// Admits and charges `cost` to `key`, or refuses and charges nothing. A refusal may start a block.
     ///
     /// # Errors
-    /// [`CheckError`] when there is no decision: the cost can never fit, the key is too long, or there is no room.
+    /// [`CheckError`] when there is no decision: the cost can never fit, the key is too long, there is no room, or the store
+    /// can't be asked.
     async fn check(&self, key: &str, cost: u64) -> Result<Decision, CheckError>;
 
     /// Whether [`check`](Self::check) would admit `cost`. Charges nothing, blocks nobody, counts nothing and
@@ -61,6 +62,6 @@ pub trait Limiter: Send + Sync {
     /// As [`reset`](Self::reset).
     async fn unblock(&self, key: &str) -> Result<bool, CheckError>;
 
-    /// Exact counters since the limiter was built. Walks all keys: for dashboards, not for the request path.
+    /// Exact counters of this process since the limiter was built. Walks all keys held here: for dashboards, not for the request path.
     fn stats(&self) -> LimiterStats;
 }

@@ -5,6 +5,7 @@
 //! none of the others. So every server has a client of its own here, and `MOVED` and `ASK` are followed here.
 
 mod connection;
+mod detached;
 mod failure;
 mod redirect;
 mod table;

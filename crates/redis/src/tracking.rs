@@ -102,7 +102,9 @@ impl Tracking {
         let (complete_sender, complete) = watch::channel(false);
         let prefixes = prefixes.iter().map(|prefix| prefix.as_ref().to_owned()).collect();
         let mut watcher = Watcher::new(client.shards().clone(), prefixes, told.clone(), complete_sender);
-        if let Some(refusal) = watcher.beat(heartbeat).await.into_iter().find(|error| !error.is_transient()) {
+        let is_moving = |error: &Error| matches!(error.code(), Some("MOVED" | "ASK"));
+        let failures = watcher.beat(heartbeat).await;
+        if let Some(refusal) = failures.into_iter().find(|error| !error.is_transient() && !is_moving(error)) {
             return Err(refusal);
         }
         let watcher = tokio::spawn(watcher.run(heartbeat));

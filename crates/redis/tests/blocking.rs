@@ -1,13 +1,15 @@
 //! Waiting at a server, and giving up.
 
-mod support;
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
 use std::time::Duration;
 
-use support::{LONG, RedisServer};
 use tidegate_redis::{BlockingPool, Config, ErrorKind, Role};
 use tidegate_testkit::poll_until;
+use tidegate_testkit::redis::RedisServer;
 use tokio::time::{Instant, timeout};
+
+const LONG: Duration = Duration::from_secs(60);
 
 fn pool(server: &RedisServer, size: u32) -> BlockingPool {
     BlockingPool::new(&Config::parse(&server.url()).unwrap(), Role::Durable, size)

@@ -1,13 +1,15 @@
 //! A cluster: slots move, primaries die, and no answer reaches the wrong command.
 
-mod support;
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
 use std::time::Duration;
 
-use support::{Cluster, LONG};
 use tidegate_redis::{BlockingPool, Client, Command, Config, ErrorKind, Role, Script};
 use tidegate_testkit::poll_until;
+use tidegate_testkit::redis::Cluster;
 use tokio::time::Instant;
+
+const LONG: Duration = Duration::from_secs(60);
 
 async fn connect(cluster: &Cluster) -> Client {
     Client::connect(&Config::parse(&cluster.url()).unwrap(), Role::Durable).await.unwrap()
@@ -36,7 +38,7 @@ async fn while_a_slot_migrates_every_answer_reaches_its_own_command() {
     let moving = key_on(&cluster, 0, "moving").await;
     set(&client, &moving, "moved").await.unwrap();
     let slot = Client::slot_of(&moving);
-    let from = cluster.open_migration(slot, 1).await;
+    let from = cluster.begin_migration(slot, 1).await;
     cluster.migrate_keys(slot, from, 1).await;
 
     let mut readers = Vec::new();
@@ -59,7 +61,7 @@ async fn while_a_slot_migrates_every_answer_reaches_its_own_command() {
     for reader in readers {
         reader.await.unwrap();
     }
-    cluster.close_migration(slot, from, 1).await;
+    cluster.finish_migration(slot, from, 1).await;
     assert_eq!(client.get(&moving).await.unwrap().as_deref(), Some(&b"moved!"[..]));
     assert_eq!(cluster.primary_of(slot).await, 1);
 }
@@ -71,7 +73,7 @@ async fn while_one_primary_is_dead_the_others_serve_and_its_replica_takes_over()
     let (healthy, lost) = (key_on(&cluster, 0, "k").await, key_on(&cluster, 2, "k").await);
     set(&client, &healthy, "1").await.unwrap();
     set(&client, &lost, "1").await.unwrap();
-    cluster.nodes[2].kill9();
+    cluster.nodes()[2].kill9();
 
     let is_over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let (reader, over, key) = (client.clone(), is_over.clone(), healthy.clone());
@@ -105,17 +107,16 @@ async fn while_one_primary_is_dead_the_others_serve_and_its_replica_takes_over()
 
 #[tokio::test]
 async fn a_failover_and_a_moved_slot_are_followed() {
-    let cluster = Cluster::start().await;
+    let mut cluster = Cluster::start().await;
     let client = connect(&cluster).await;
     let key = key_on(&cluster, 1, "k").await;
     set(&client, &key, "1").await.unwrap();
-    assert_eq!(cluster.nodes[4].cli(&["CLUSTER", "FAILOVER"]).await, "OK");
-    poll_until(LONG, async || (cluster.primary_of(Client::slot_of(&key)).await == 4).then_some(())).await.unwrap();
+    cluster.failover(4).await;
     poll_until(LONG, async || set(&client, &key, "2").await.ok()).await.unwrap();
     assert_eq!(client.get(&key).await.unwrap().as_deref(), Some(&b"2"[..]));
     cluster.migrate_slot(Client::slot_of(&key), 0).await;
     assert_eq!(client.get(&key).await.unwrap().as_deref(), Some(&b"2"[..]));
-    let old = cluster.nodes[1].port().to_string();
+    let old = cluster.nodes()[1].port().to_string();
     poll_until(LONG, async || (!client.primaries().iter().any(|node| node.to_string().ends_with(&old))).then_some(()))
         .await
         .unwrap();
@@ -142,7 +143,7 @@ async fn keys_of_all_nodes_are_scanned_and_deleted() {
 
 #[tokio::test]
 async fn one_waits_at_whichever_node_has_the_list() {
-    let cluster = Cluster::start().await;
+    let mut cluster = Cluster::start().await;
     let client = connect(&cluster).await;
     let pool = BlockingPool::new(client.config(), Role::Durable, 4);
     for node in 0..3 {
@@ -157,11 +158,11 @@ async fn one_waits_at_whichever_node_has_the_list() {
     let key = key_on(&cluster, 0, "list").await;
     let (waiting, waited) = (pool.clone(), key.clone());
     let waiting = tokio::spawn(async move { waiting.blpop(&[&waited], LONG).await });
-    poll_until(LONG, async || cluster.nodes[0].cli(&["CLIENT", "LIST"]).await.contains("cmd=blpop").then_some(()))
+    poll_until(LONG, async || cluster.nodes()[0].cli(&["CLIENT", "LIST"]).await.contains("cmd=blpop").then_some(()))
         .await
         .unwrap();
     cluster.migrate_slot(Client::slot_of(&key), 2).await;
-    poll_until(LONG, async || cluster.nodes[2].cli(&["CLIENT", "LIST"]).await.contains("cmd=blpop").then_some(()))
+    poll_until(LONG, async || cluster.nodes()[2].cli(&["CLIENT", "LIST"]).await.contains("cmd=blpop").then_some(()))
         .await
         .unwrap();
     client.execute(Command::new("RPUSH").key(&key).arg("three")).await.unwrap();

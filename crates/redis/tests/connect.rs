@@ -1,14 +1,16 @@
 //! What is wrong with a server or its address is said so that one knows what to do.
 
-mod support;
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
 use std::time::Duration;
 
-use support::{LONG, RedisServer};
 use tidegate_redis::{Client, Config, ConnectError, Role};
-use tidegate_testkit::{Scratch, free_port, poll_until};
+use tidegate_testkit::free_port;
+use tidegate_testkit::redis::{Certificates, RedisServer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+
+const LONG: Duration = Duration::from_secs(60);
 
 async fn refusal(url: &str, role: Role) -> ConnectError {
     let config = Config::parse(url).unwrap();
@@ -33,7 +35,7 @@ async fn nobody_listens_or_the_name_is_unknown() {
 
 #[tokio::test]
 async fn the_login_is_refused() {
-    let server = RedisServer::start_with(&["--requirepass", "right"]).await;
+    let server = RedisServer::builder().password("right").start().await;
     for login in [":s3cret@", "", "nobody:s3cret@"] {
         let error = refusal(&format!("redis://{login}127.0.0.1:{}", server.port()), Role::Cache).await;
         assert!(matches!(error, ConnectError::Login { .. }), "{login}: {error:?}");
@@ -45,7 +47,12 @@ async fn the_login_is_refused() {
 
 #[tokio::test]
 async fn the_durable_role_must_not_evict() {
-    let server = RedisServer::start_with(&["--maxmemory-policy", "allkeys-lru", "--maxmemory", "100mb"]).await;
+    let server = RedisServer::builder()
+        .set("maxmemory-policy", "allkeys-lru")
+        .set("maxmemory", "100mb")
+        .set("appendonly", "no")
+        .start()
+        .await;
     let error = refusal(&server.url(), Role::Durable).await;
     assert!(matches!(&error, ConnectError::Evicts { policy, .. } if policy == "allkeys-lru"), "{error:?}");
     let config = Config::parse(&server.url()).unwrap();
@@ -58,10 +65,9 @@ async fn the_durable_role_must_not_evict() {
 #[tokio::test]
 async fn a_replica_names_its_primary() {
     let primary = RedisServer::start().await;
-    let port = primary.port().to_string();
-    let replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &port]).await;
+    let replica = RedisServer::builder().replica_of(&primary).start().await;
     let error = refusal(&replica.url(), Role::Durable).await;
-    let named = format!("127.0.0.1:{port}");
+    let named = format!("127.0.0.1:{}", primary.port());
     assert!(matches!(&error, ConnectError::Replica { primary, .. } if *primary == named), "{error:?}");
 }
 
@@ -71,7 +77,7 @@ async fn a_cluster_is_not_a_single_server() {
     let error = refusal(&format!("redis-cluster://127.0.0.1:{}", single.port()), Role::Cache).await;
     assert!(error.to_string().contains("redis://"), "{error}");
     let bus = free_port().to_string();
-    let node = RedisServer::start_with(&["--cluster-enabled", "yes", "--cluster-port", &bus]).await;
+    let node = RedisServer::builder().set("cluster-enabled", "yes").set("cluster-port", &bus).start().await;
     let error = refusal(&node.url(), Role::Cache).await;
     assert!(error.to_string().contains("redis-cluster://"), "{error}");
 }
@@ -119,43 +125,24 @@ async fn an_old_server_is_refused() {
     Client::connect(&config, Role::Cache).await.unwrap();
 }
 
-/// A server that speaks TLS, and one that doesn't, at the ports given back; and the authority's file.
-async fn tls_server(scratch: &Scratch) -> (RedisServer, u16, String) {
-    let (key, certificate) = (scratch.join("key.pem"), scratch.join("certificate.pem"));
-    let (key, certificate) = (key.to_str().unwrap(), certificate.to_str().unwrap());
-    let made = std::process::Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
-        .args(["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", certificate])
-        .output()
-        .expect("openssl is needed");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let port = free_port();
-    let port_text = port.to_string();
-    let args =
-        ["--tls-port", &port_text, "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-auth-clients", "no"];
-    let server = RedisServer::start_with(&args).await;
-    (server, port, certificate.to_owned())
-}
-
 #[tokio::test]
 async fn tls_and_plain_text_are_told_apart() {
-    let scratch = Scratch::new();
-    let (server, tls_port, authority) = tls_server(&scratch).await;
-    let good = format!("rediss://127.0.0.1:{tls_port}?ca={authority}");
-    let client =
-        poll_until(LONG, async || Client::connect(&Config::parse(&good).unwrap(), Role::Cache).await.ok()).await;
-    assert_eq!(client.unwrap().get("nothing").await.unwrap(), None);
+    let certificates = Certificates::generate();
+    let (plain, secret) = (RedisServer::start().await, RedisServer::builder().tls(&certificates).start().await);
+    let client = Client::connect(&Config::parse(&secret.url()).unwrap(), Role::Cache).await.unwrap();
+    assert_eq!(client.get("nothing").await.unwrap(), None);
 
-    let error = refusal(&format!("rediss://127.0.0.1:{}?ca={authority}", server.port()), Role::Cache).await;
+    let authority = certificates.authority();
+    let url = format!("rediss://127.0.0.1:{}?ca={}", plain.port(), authority.display());
+    let error = refusal(&url, Role::Cache).await;
     assert!(matches!(error, ConnectError::Tls { .. }), "TLS to a plain port: {error:?}");
     assert!(error.to_string().contains("redis://"), "{error}");
 
-    let error = refusal(&format!("redis://127.0.0.1:{tls_port}"), Role::Cache).await;
+    let error = refusal(&format!("redis://127.0.0.1:{}", secret.port()), Role::Cache).await;
     assert!(error.to_string().contains("rediss://"), "plain text to a TLS port: {error}");
 
     // Nobody that the system believes has signed it.
-    let error = refusal(&format!("rediss://127.0.0.1:{tls_port}"), Role::Cache).await;
+    let error = refusal(&format!("rediss://127.0.0.1:{}", secret.port()), Role::Cache).await;
     assert!(matches!(error, ConnectError::Tls { .. } | ConnectError::Config(_)), "unknown authority: {error:?}");
 }
 

@@ -1,12 +1,14 @@
 //! The small things: the mutex, walking over keys, what a server says about itself.
 
-mod support;
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
 use std::time::Duration;
 
-use support::{LONG, RedisServer};
 use tidegate_redis::{Client, Command, Config, Mutex, Role, Thresholds, Warning, escape_glob};
 use tidegate_testkit::poll_until;
+use tidegate_testkit::redis::RedisServer;
+
+const LONG: Duration = Duration::from_secs(60);
 
 async fn connect(server: &RedisServer) -> Client {
     Client::connect(&Config::parse(&server.url()).unwrap(), Role::Cache).await.unwrap()
@@ -65,7 +67,12 @@ async fn a_walk_finds_what_matches_and_takes_literals_as_such() {
 
 #[tokio::test]
 async fn a_server_tells_how_it_is() {
-    let server = RedisServer::start_with(&["--maxmemory", "1000000000", "--slowlog-log-slower-than", "0"]).await;
+    let server = RedisServer::builder()
+        .set("maxmemory", "1000000000")
+        .set("slowlog-log-slower-than", "0")
+        .set("appendonly", "no")
+        .start()
+        .await;
     let client = connect(&server).await;
     let earlier = client.info().await.remove(0);
     assert_eq!(earlier.address, format!("127.0.0.1:{}", server.port()));

@@ -1,13 +1,15 @@
 //! Lost replies, dead and hung servers: a command runs once, callers are told soon, and service comes back by itself.
 
-mod support;
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
 use std::time::Duration;
 
-use support::{LONG, Proxy, RedisServer};
 use tidegate_redis::{Client, Command, Config, ErrorKind, Role, Script};
 use tidegate_testkit::poll_until;
-use tokio::time::Instant;
+use tidegate_testkit::redis::{Proxy, RedisServer};
+use tokio::time::{Instant, sleep, timeout};
+
+const LONG: Duration = Duration::from_secs(60);
 
 const TIMEOUT: Duration = Duration::from_millis(300);
 
@@ -26,14 +28,14 @@ async fn wait_until_available(client: &Client) {
 #[tokio::test]
 async fn a_command_whose_reply_is_lost_runs_once_and_says_so() {
     let server = RedisServer::start().await;
-    let proxy = Proxy::start(server.port()).await;
+    let proxy = Proxy::start(&server).await;
     let client = connect(&proxy.url()).await;
     for round in 1..=5 {
         wait_until_available(&client).await;
         proxy.drop_next_reply();
         let error = client.execute(incr("count")).await.unwrap_err();
         assert!(error.may_have_run(), "{error:?}");
-        assert_eq!(proxy.swallowed(), round);
+        assert_eq!(proxy.dropped(), round);
         assert_eq!(server.cli(&["GET", "count"]).await, round.to_string());
     }
 }
@@ -41,12 +43,12 @@ async fn a_command_whose_reply_is_lost_runs_once_and_says_so() {
 #[tokio::test]
 async fn what_is_idempotent_is_sent_again() {
     let server = RedisServer::start().await;
-    let proxy = Proxy::start(server.port()).await;
+    let proxy = Proxy::start(&server).await;
     let config = Config::parse(&proxy.url()).unwrap().command_timeout(Duration::from_secs(5));
     let client = Client::connect(&config, Role::Durable).await.unwrap();
     proxy.drop_next_reply();
     client.execute(Command::new("SET").key("a").arg("1").idempotent()).await.unwrap();
-    assert_eq!(proxy.swallowed(), 1);
+    assert_eq!(proxy.dropped(), 1);
 
     let once =
         Script::new("once", "redis.call('SET', KEYS[1], ARGV[1]) return redis.call('INCR', KEYS[2])").idempotent();
@@ -54,7 +56,7 @@ async fn what_is_idempotent_is_sent_again() {
     proxy.drop_next_reply();
     // It ran twice, as one says of an idempotent script that it may.
     let runs = client.run(&once, &["{s}a", "{s}runs"], vec!["1".into()]).await.unwrap();
-    assert_eq!((runs.as_int(), proxy.swallowed()), (Ok(3), 2));
+    assert_eq!((runs.as_int(), proxy.dropped()), (Ok(3), 2));
 }
 
 #[tokio::test]
@@ -115,12 +117,12 @@ async fn a_hung_server_costs_one_time_out() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_waits_in_the_process_is_bounded() {
-    let mut server = RedisServer::start().await;
-    let config = Config::parse(&server.url()).unwrap().command_timeout(Duration::from_secs(10));
+    let mut server = RedisServer::builder().set("appendonly", "no").start().await;
+    let config = Config::parse(&server.url()).unwrap().command_timeout(LONG);
     let client = Client::connect(&config, Role::Durable).await.unwrap();
     server.hang().await;
-    let payload = bytes::Bytes::from(vec![b'x'; 64]);
-    let sending = (0..90_000).map(|number| {
+    let payload = bytes::Bytes::from(vec![b'x'; 1024]);
+    let sending = (0..100_000).map(|number| {
         let (client, payload) = (client.clone(), payload.clone());
         tokio::spawn(async move { client.execute(Command::new("SET").key(format!("k{number}")).arg(payload)).await })
     });
@@ -143,4 +145,29 @@ async fn what_waits_in_the_process_is_bounded() {
         kinds.keys().all(|kind| matches!(kind, None | Some(ErrorKind::Busy | ErrorKind::Unavailable))),
         "{kinds:?}"
     );
+}
+
+/// fred itself sends it whenever the server is back.
+#[tokio::test]
+async fn a_call_that_was_given_up_does_not_run_after_its_time_out() {
+    let mut server = RedisServer::start().await;
+    let client = connect(&server.url()).await;
+    client.execute(incr("count")).await.unwrap();
+    let mut given_up = 0;
+    // A call waits for its connection only in the moment between its loss and the first attempt to make it anew.
+    while given_up == 0 {
+        server.kill9();
+        sleep(Duration::from_millis(20)).await;
+        while timeout(Duration::from_millis(2), client.execute(incr("count"))).await.is_err() {
+            given_up += 1;
+        }
+        if given_up == 0 {
+            server.restart().await;
+            wait_until_available(&client).await;
+        }
+    }
+    sleep(2 * TIMEOUT).await;
+    server.restart().await;
+    wait_until_available(&client).await;
+    assert_eq!(client.execute(incr("count")).await.unwrap().as_int(), Ok(2), "{given_up} calls were given up");
 }

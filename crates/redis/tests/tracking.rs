@@ -1,14 +1,16 @@
 //! Changes of keys are noticed, or it is noticed that they could be missed: on one server.
 
-mod support;
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use support::{LONG, RedisServer};
 use tidegate_redis::{Cause, Client, Command, Config, Notice, Role, Tracking};
 use tidegate_testkit::poll_until;
+use tidegate_testkit::redis::RedisServer;
 use tokio::time::timeout;
+
+const LONG: Duration = Duration::from_secs(60);
 
 const HEARTBEAT: Duration = Duration::from_millis(100);
 

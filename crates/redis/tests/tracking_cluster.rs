@@ -1,13 +1,15 @@
 //! Changes of keys are noticed, or it is noticed that they could be missed: on a cluster.
 
-mod support;
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
 use std::time::Duration;
 
-use support::{Cluster, LONG};
 use tidegate_redis::{Cause, Client, Config, Notice, Role, Tracking};
 use tidegate_testkit::poll_until;
+use tidegate_testkit::redis::Cluster;
 use tokio::time::timeout;
+
+const LONG: Duration = Duration::from_secs(60);
 
 const HEARTBEAT: Duration = Duration::from_millis(100);
 
@@ -28,18 +30,18 @@ async fn wait_for(tracking: &mut Tracking, wanted: &Notice) {
 }
 
 /// A foreign write to the node that serves the key.
-async fn write(cluster: &Cluster, key: &str) {
+async fn write(cluster: &mut Cluster, key: &str) {
     let node = cluster.primary_of(Client::slot_of(key)).await;
-    assert_eq!(cluster.nodes[node].cli(&["SET", key, "1"]).await, "OK");
+    assert_eq!(cluster.nodes()[node].cli(&["SET", key, "1"]).await, "OK");
 }
 
 #[tokio::test]
 async fn foreign_writes_on_every_primary_are_noticed() {
-    let cluster = Cluster::start().await;
+    let mut cluster = Cluster::start().await;
     let mut clients = clients(&cluster, 3).await;
     let keys: Vec<String> = (0..30).map(|number| format!("t:c:{number}")).collect();
     for key in &keys {
-        write(&cluster, key).await;
+        write(&mut cluster, key).await;
     }
     for (_, tracking) in &mut clients {
         let mut missing: Vec<Notice> = keys.iter().map(|key| Notice::Key(key.clone().into())).collect();
@@ -52,10 +54,10 @@ async fn foreign_writes_on_every_primary_are_noticed() {
 
 #[tokio::test]
 async fn a_flush_of_one_primary_is_noticed_by_all() {
-    let cluster = Cluster::start().await;
+    let mut cluster = Cluster::start().await;
     let mut clients = clients(&cluster, 3).await;
     for node in 0..3 {
-        assert_eq!(cluster.nodes[node].cli(&["FLUSHALL"]).await, "OK");
+        assert_eq!(cluster.nodes()[node].cli(&["FLUSHALL"]).await, "OK");
         for (_, tracking) in &mut clients {
             wait_for(tracking, &Notice::Everything(Cause::Flush)).await;
         }
@@ -64,15 +66,15 @@ async fn a_flush_of_one_primary_is_noticed_by_all() {
 
 #[tokio::test]
 async fn a_killed_connection_is_tracked_again() {
-    let cluster = Cluster::start().await;
+    let mut cluster = Cluster::start().await;
     let mut clients = clients(&cluster, 2).await;
-    cluster.nodes[1].cli(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
+    cluster.nodes()[1].cli(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
     for (_, tracking) in &mut clients {
         wait_for(tracking, &Notice::Everything(Cause::Reconnected)).await;
     }
     for number in 0..9 {
         let key = format!("t:c:{number}");
-        write(&cluster, &key).await;
+        write(&mut cluster, &key).await;
         for (_, tracking) in &mut clients {
             wait_for(tracking, &Notice::Key(key.clone().into())).await;
         }
@@ -83,13 +85,13 @@ async fn a_killed_connection_is_tracked_again() {
 async fn a_failover_is_noticed_and_the_new_primary_tracked() {
     let mut cluster = Cluster::start().await;
     let mut clients = clients(&cluster, 2).await;
-    cluster.nodes[2].kill9();
+    cluster.nodes()[2].kill9();
     for (_, tracking) in &mut clients {
         wait_for(tracking, &Notice::Everything(Cause::TopologyChanged)).await;
         poll_until(LONG, async || tracking.is_complete().then_some(())).await.unwrap();
     }
     let key = (0..).map(|number| format!("t:c:{number}")).find(|key| Client::slot_of(key) > 10_922).unwrap();
-    assert_eq!(cluster.nodes[5].cli(&["SET", &key, "2"]).await, "OK");
+    assert_eq!(cluster.nodes()[5].cli(&["SET", &key, "2"]).await, "OK");
     for (_, tracking) in &mut clients {
         wait_for(tracking, &Notice::Key(key.clone().into())).await;
     }
@@ -97,18 +99,37 @@ async fn a_failover_is_noticed_and_the_new_primary_tracked() {
 
 #[tokio::test]
 async fn keys_of_a_migrated_slot_are_tracked_where_they_are() {
-    let cluster = Cluster::start().await;
+    let mut cluster = Cluster::start().await;
     let mut clients = clients(&cluster, 2).await;
     let key = (0..).map(|number| format!("t:c:{number}")).find(|key| Client::slot_of(key) < 5_000).unwrap();
-    write(&cluster, &key).await;
+    write(&mut cluster, &key).await;
     cluster.migrate_slot(Client::slot_of(&key), 1).await;
     for (_, tracking) in &mut clients {
         // The write, and the removal from where it was.
         wait_for(tracking, &Notice::Key(key.clone().into())).await;
         while timeout(5 * HEARTBEAT, tracking.recv()).await.is_ok() {}
     }
-    assert_eq!(cluster.nodes[1].cli(&["SET", &key, "2"]).await, "OK");
+    assert_eq!(cluster.nodes()[1].cli(&["SET", &key, "2"]).await, "OK");
     for (_, tracking) in &mut clients {
         wait_for(tracking, &Notice::Key(key.clone().into())).await;
+    }
+}
+
+#[tokio::test]
+async fn the_keys_that_find_a_flush_may_migrate_too() {
+    let mut cluster = Cluster::start().await;
+    let mut clients = clients(&cluster, 2).await;
+    let epoch = cluster.nodes()[0].cli(&["KEYS", "t:epoch:*"]).await;
+    let slot = Client::slot_of(&epoch);
+    let from = cluster.begin_migration(slot, 1).await;
+    cluster.migrate_keys(slot, from, 1).await;
+    for (_, tracking) in &mut clients {
+        wait_for(tracking, &Notice::Everything(Cause::TopologyChanged)).await;
+        poll_until(LONG, async || tracking.is_complete().then_some(())).await.unwrap();
+    }
+    cluster.finish_migration(slot, from, 1).await;
+    assert_eq!(cluster.nodes()[0].cli(&["FLUSHALL"]).await, "OK");
+    for (_, tracking) in &mut clients {
+        wait_for(tracking, &Notice::Everything(Cause::Flush)).await;
     }
 }

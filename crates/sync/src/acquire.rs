@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::error::{AcquireError, StoreError};
 use crate::fence::Fence;
-use crate::hold::{Hold, Lease, Renewal, give_back};
+use crate::hold::{Claim, Hold, Lease, Renewal};
 use crate::owner;
 use crate::permit::{Acquire, Acquired, PermitStore, Place};
 
@@ -31,12 +30,12 @@ pub(crate) struct Terms {
 impl Terms {
     /// Asks once.
     pub(crate) async fn try_acquire(&self) -> Result<Option<(Hold, Fence)>, StoreError> {
-        let mut claim = Claim::new(self);
+        let mut claim = Claim::new(self.lease());
         let asked = Instant::now();
         match self.ask(&mut claim, None).await? {
-            Acquired::Granted(fence) => Ok(Some((claim.hold(asked, self.renewal), fence))),
+            Acquired::Granted(fence) => Ok(Some((self.hold(claim, asked), fence))),
             Acquired::Busy { .. } => {
-                claim.left_nothing();
+                claim.close();
                 Ok(None)
             }
         }
@@ -44,9 +43,8 @@ impl Terms {
 
     /// Asks until it is granted or the time is over.
     pub(crate) async fn acquire(&self, timeout: Duration) -> Result<(Hold, Fence), AcquireError> {
-        let mut claim = Claim::new(self);
-        let started = Instant::now();
-        let deadline = started + timeout;
+        let mut claim = Claim::new(self.lease());
+        let deadline = Instant::now() + timeout;
         let mut pace = Pace::default();
         loop {
             let asked = Instant::now();
@@ -54,12 +52,16 @@ impl Terms {
             let now = Instant::now();
             let pause = match answer {
                 Ok(Acquired::Granted(fence)) => {
-                    let hold = claim.hold(asked, self.renewal);
+                    let hold = self.hold(claim, asked);
                     if hold.is_held() {
                         return Ok((hold, fence));
                     }
-                    // The answer took longer than the lease.
-                    return Err(AcquireError::TimedOut { after: now - started });
+                    // The answer took longer than the lease, or this process was suspended meanwhile.
+                    if now >= deadline {
+                        return Err(AcquireError::TimedOut { after: timeout });
+                    }
+                    claim = Claim::new(self.lease());
+                    continue;
                 }
                 Ok(Acquired::Busy { .. }) if now >= deadline => return Err(AcquireError::TimedOut { after: timeout }),
                 Ok(Acquired::Busy { ahead, free_in }) => pace.next(ahead, free_in),
@@ -70,13 +72,26 @@ impl Terms {
         }
     }
 
-    async fn ask(&self, claim: &mut Claim, queue: Option<Duration>) -> Result<Acquired, StoreError> {
+    fn lease(&self) -> PermitLease {
+        PermitLease {
+            store: self.store.clone(),
+            place: self.place.clone(),
+            owner: owner::generate(),
+            lease: self.lease,
+        }
+    }
+
+    fn hold(&self, mut claim: Claim<PermitLease>, asked: Instant) -> Hold {
+        claim.close();
+        Hold::start(claim.lease.clone(), asked, self.renewal)
+    }
+
+    async fn ask(&self, claim: &mut Claim<PermitLease>, queue: Option<Duration>) -> Result<Acquired, StoreError> {
         let (place, permits, lease) = (&self.place, self.permits, self.lease);
-        let had_left_nothing = !std::mem::replace(&mut claim.is_open, true);
-        let owner = &claim.lease.owner;
-        let answer = self.store.acquire(Acquire { place, permits, owner, lease, queue }).await;
-        if had_left_nothing && answer.as_ref().is_err_and(|error| !error.may_have_run()) {
-            claim.left_nothing();
+        let was_open = claim.open();
+        let answer = self.store.acquire(Acquire { place, permits, owner: &claim.lease.owner, lease, queue }).await;
+        if !was_open && answer.as_ref().is_err_and(|error| !error.may_have_run()) {
+            claim.close();
         }
         answer
     }
@@ -98,7 +113,8 @@ impl Pace {
         let behind = u32::try_from(ahead).unwrap_or(u32::MAX);
         let steps = self.asked.saturating_add(behind).min(9);
         self.asked += 1;
-        let longest = Duration::from_millis(25).saturating_mul(behind.saturating_add(1)).min(Duration::from_millis(500));
+        let longest =
+            Duration::from_millis(25).saturating_mul(behind.saturating_add(1)).min(Duration::from_millis(500));
         let pause = Duration::from_millis(1 << steps).min(longest);
         if ahead == 0 { pause.min(free_in.max(Duration::from_millis(1))) } else { pause }
     }
@@ -124,44 +140,6 @@ impl Lease for PermitLease {
 
     async fn release(&self) -> Result<(), StoreError> {
         self.store.release(&self.place, &self.owner).await
-    }
-}
-
-/// An attempt: when it is dropped, whether by an error, a time-out or because the caller stopped waiting, it leaves
-/// the queue and gives back what it may have got.
-struct Claim {
-    lease: Arc<PermitLease>,
-    /// Whether there may be anything of it in the store.
-    is_open: bool,
-}
-
-impl Claim {
-    fn new(terms: &Terms) -> Self {
-        let lease = PermitLease {
-            store: terms.store.clone(),
-            place: terms.place.clone(),
-            owner: owner::generate(),
-            lease: terms.lease,
-        };
-        Self { lease: Arc::new(lease), is_open: false }
-    }
-
-    fn hold(mut self, asked: Instant, renewal: Renewal) -> Hold {
-        self.is_open = false;
-        Hold::start(self.lease.clone(), asked, renewal)
-    }
-
-    fn left_nothing(&mut self) {
-        self.is_open = false;
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        if let (true, Ok(runtime)) = (self.is_open, Handle::try_current()) {
-            let lease = self.lease.clone();
-            runtime.spawn(async move { give_back(&*lease).await });
-        }
     }
 }
 

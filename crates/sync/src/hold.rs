@@ -164,8 +164,41 @@ async fn renew(lease: Arc<dyn Lease>, term: watch::Sender<Term>) {
     }
 }
 
+/// An attempt to get something: dropped while open, whether by an error, a time-out or because the caller stopped waiting,
+/// it gives back what it may have got.
+pub(crate) struct Claim<L: Lease> {
+    pub(crate) lease: Arc<L>,
+    is_open: bool,
+}
+
+impl<L: Lease> Claim<L> {
+    /// Nothing was sent yet.
+    pub(crate) fn new(lease: L) -> Self {
+        Self { lease: Arc::new(lease), is_open: false }
+    }
+
+    /// From here on there may be something of it in the store. Returns whether there could be before.
+    pub(crate) fn open(&mut self) -> bool {
+        std::mem::replace(&mut self.is_open, true)
+    }
+
+    /// There is nothing of it in the store, or it is held by another.
+    pub(crate) fn close(&mut self) {
+        self.is_open = false;
+    }
+}
+
+impl<L: Lease> Drop for Claim<L> {
+    fn drop(&mut self) {
+        if let (true, Ok(runtime)) = (self.is_open, Handle::try_current()) {
+            let lease = self.lease.clone();
+            runtime.spawn(async move { give_back(&*lease).await });
+        }
+    }
+}
+
 /// Tries to give back until it has worked, or the lease has ended anyway.
-pub(crate) async fn give_back(lease: &dyn Lease) {
+async fn give_back(lease: &dyn Lease) {
     let end = Instant::now() + lease.duration();
     let mut pause = RETRY;
     while Instant::now() < end {

@@ -84,6 +84,6 @@ pub use memory::MemoryStore;
 pub use once::{Attempt, Begin, Begun, Once, OnceError, OnceStore, Operation};
 pub use permit::{Acquire, Acquired, PermitStore, Place, PlaceKind};
 #[cfg(feature = "redis")]
-pub use redis::{Redlock, RedlockError, RedlockGuard, RedisStore};
+pub use redis::{RedisStore, Redlock, RedlockError, RedlockGuard};
 pub use semaphore::{Permit, Semaphore};
 pub use stock::{Added, Counts, Ended, Reserve, Reserving, Stock, StockError, StockId, StockStore, Swept};

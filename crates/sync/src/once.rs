@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::error::StoreError;
-use crate::hold::{Hold, Lease, Renewal, SHORTEST_LEASE};
+use crate::hold::{Claim, Hold, Lease, Renewal, SHORTEST_LEASE};
 use crate::owner;
 
 const LEASE: Duration = Duration::from_secs(10);
@@ -143,19 +143,24 @@ impl Once {
     /// Begins the operation `key`, unless it is done or under way.
     ///
     /// # Errors
-    /// A failing store. What was begun all the same is free again after one lease.
+    /// A failing store. What was begun all the same is given up in the background, or free after one lease.
     pub async fn begin(&self, key: impl Into<String>) -> Result<Begin, StoreError> {
-        let lease = OnceLease {
+        let lease = Arc::new(OnceLease {
             store: self.store.clone(),
             operation: Operation { scope: self.scope.clone(), key: key.into() },
             owner: owner::generate(),
             lease: self.lease,
             keep: self.keep,
-        };
+        });
+        let mut claim = Claim::new(Unanswered(lease.clone()));
         let asked = Instant::now();
-        Ok(match self.store.begin(&lease.operation, &lease.owner, self.lease, self.keep).await? {
+        claim.open();
+        let begun = self.store.begin(&lease.operation, &lease.owner, self.lease, self.keep).await;
+        if begun.as_ref().map_or_else(|error| !error.may_have_run(), |_| true) {
+            claim.close();
+        }
+        Ok(match begun? {
             Begun::Started { attempt } => {
-                let lease = Arc::new(lease);
                 let hold = Hold::start(lease.clone(), asked, Renewal::Automatic);
                 Begin::Started(Attempt { lease, hold, number: attempt })
             }
@@ -269,5 +274,23 @@ impl Lease for OnceLease {
     /// Nothing: that an attempt was dropped doesn't say that it had no effect.
     async fn release(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+}
+
+/// An operation that was begun, or not: nobody has been told, so nothing of it has been done.
+struct Unanswered(Arc<OnceLease>);
+
+#[async_trait]
+impl Lease for Unanswered {
+    fn duration(&self) -> Duration {
+        self.0.lease
+    }
+
+    async fn extend(&self) -> Result<bool, StoreError> {
+        self.0.extend().await
+    }
+
+    async fn release(&self) -> Result<(), StoreError> {
+        self.0.store.fail(&self.0.operation, &self.0.owner).await
     }
 }

@@ -1,6 +1,6 @@
 //! What every store promises: one list of functions, run on each.
 
-#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test ends where it is surprised")]
+#![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "a test ends where it is surprised")]
 
 #[path = "conformance/ledgers.rs"]
 mod ledgers;

@@ -15,7 +15,7 @@ use tidegate_app::import::{Format, HeaderCheck, HeaderError, ImportError, check_
 use tidegate_app::jobs::{ImportSchedules, NotAdmitted, Ticket};
 use tidegate_app::spool::{SpoolError, UploadLimits};
 use tidegate_app::store::{RejectedLine, Store};
-use tidegate_queue::{Broker, EnqueueOptions, Job, JobId, JobRecord, State as JobState};
+use tidegate_queue::{EnqueueOptions, Job, JobId, JobRecord, State as JobState};
 
 use crate::app::App;
 use crate::caller::Caller;

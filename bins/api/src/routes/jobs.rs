@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
-use tidegate_queue::{Broker, Change, Cursor, JobId, JobRecord, Page, State as JobState};
+use tidegate_queue::{Change, Cursor, JobId, JobRecord, Page, State as JobState};
 
 use super::queues::known;
 use crate::app::App;

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use serde_json::{Value, json};
 use tidegate_app::jobs::{QUEUES, is_served_by};
-use tidegate_queue::{Broker, WorkerInfo};
+use tidegate_queue::WorkerInfo;
 
 use crate::app::App;
 use crate::path::Path;

@@ -31,6 +31,8 @@ pub(crate) fn on(backend: Backend, test: fn()) {
 /// The servers of a test. They end with it.
 pub(crate) enum Servers {
     Embedded,
+    /// Those of that URL, which the test holds itself.
+    At(String),
     Single(RedisServer),
     Sentinel(Sentinels),
     Cluster(Cluster),
@@ -51,6 +53,7 @@ impl Servers {
     pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
         let url = match self {
             Self::Embedded => return Vec::new(),
+            Self::At(url) => url.clone(),
             Self::Single(server) => server.url(),
             Self::Sentinel(sentinels) => sentinels.url(),
             Self::Cluster(cluster) => cluster.url(),

@@ -10,9 +10,7 @@ use serde_json::{Value, json};
 use tidegate_testkit::{Process, ProcessBuilder, Scratch, Stream, binary, poll_until};
 use tokio::net::TcpStream;
 
-use crate::harness::{
-    Api, DEADLINE, Ended, api, client, csv, listening_at, problem, run, schedule, success_json,
-};
+use crate::harness::{Api, DEADLINE, Ended, api, client, csv, listening_at, problem, run, schedule, success_json};
 
 const ADMIN: &str = "admin-token-0123456789";
 const READ: &str = "read-token-0123456789";

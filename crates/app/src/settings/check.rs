@@ -109,9 +109,8 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
 fn redis(raw: &Reader<'_>) -> Result<Option<RedisSettings>, SettingsError> {
     let timeouts = |key| raw.duration(key, Duration::from_millis(10), Duration::from_secs(60));
     let (timeout, request_timeout) = (timeouts("redis.timeout")?, timeouts("redis.request_timeout")?);
-    let prefix = raw.required("redis.prefix", "1 to 64 letters, digits, `-`, `_` or `.`", |text| {
-        Keyspace::new(text).ok()
-    })?;
+    let prefix =
+        raw.required("redis.prefix", "1 to 64 letters, digits, `-`, `_` or `.`", |text| Keyspace::new(text).ok())?;
     let (url, cache_url) = (raw.redis_url("redis.url")?, raw.redis_url("redis.cache_url")?);
     let Some(url) = url else {
         return match cache_url {
@@ -203,9 +202,9 @@ impl Reader<'_> {
     /// A URL of Redis. What is wrong with it is told without repeating it, since it may hold a password.
     fn redis_url(&self, key: &'static str) -> Result<Option<tidegate_redis::Config>, SettingsError> {
         let Some((text, _)) = self.text(key) else { return Ok(None) };
-        let asks_for_timeout = text.split_once('?').is_some_and(|(_, query)| {
-            query.split('&').any(|parameter| parameter.split('=').next() == Some("timeout"))
-        });
+        let asks_for_timeout = text
+            .split_once('?')
+            .is_some_and(|(_, query)| query.split('&').any(|parameter| parameter.split('=').next() == Some("timeout")));
         if asks_for_timeout {
             let reason = "`timeout` behind `?` is not taken here: set redis.timeout and redis.request_timeout";
             return Err(self.invalid(key, reason.to_owned()));

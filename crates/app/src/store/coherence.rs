@@ -156,7 +156,9 @@ impl Watcher {
     /// Acts on every invalidation that is still readable.
     async fn retell(&mut self) -> Result<(), StoreError> {
         let rows: Vec<(String, String, Option<String>)> =
-            sqlx::query_as("SELECT DISTINCT kind, name, class FROM invalidation").fetch_all(&mut self.connection).await?;
+            sqlx::query_as("SELECT DISTINCT kind, name, class FROM invalidation")
+                .fetch_all(&mut self.connection)
+                .await?;
         self.act_on(rows.iter().map(|(kind, name, class)| Row { kind, name, class: class.as_deref() })).await;
         Ok(())
     }
@@ -168,7 +170,9 @@ impl Watcher {
             match row.purge() {
                 Ok(Purge::Keys(keys)) => touched = keys.iter().fold(touched, Touched::key),
                 Ok(Purge::Tags(tags)) => touched = tags.iter().fold(touched, Touched::tag),
-                Ok(purge) => drop(purge.apply(&self.cache).await),
+                Ok(purge) => {
+                    let _ = purge.apply(&self.cache).await;
+                }
                 Err(error) => {
                     // A newer version may run beside this one and name things that this one doesn't know.
                     tracing::warn!(%error, "an invalidation can't be understood: the cache is cleared");
@@ -183,7 +187,7 @@ impl Watcher {
     }
 
     async fn clear(&self) {
-        drop(Purge::All.apply(&self.cache).await);
+        let _ = Purge::All.apply(&self.cache).await;
     }
 }
 

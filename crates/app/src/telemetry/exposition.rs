@@ -37,7 +37,7 @@ impl Telemetry {
         let reading = Reading {
             endpoints: self.registry.totals(),
             cache: self.cache.stats(),
-            cache_latency: self.cache_latency.snapshot(),
+            cache_latency: self.cache_latencies(),
             limiters: limiters.iter().map(|(name, stats)| (*name, stats())).collect(),
             queues,
         };
@@ -55,6 +55,11 @@ impl Telemetry {
         Ok(text)
     }
 
+    fn cache_latencies(&self) -> Vec<(&'static str, Snapshot)> {
+        let shared = self.redis.as_ref().map(|_| ("l2", self.cache_watch.shared_lookups()));
+        [Some(("l1", self.cache_watch.lookups())), shared].into_iter().flatten().collect()
+    }
+
     async fn queues(&self) -> Result<Vec<(String, QueueCounts)>, BrokerError> {
         let mut queues = Vec::new();
         for queue in QUEUES {
@@ -69,7 +74,8 @@ impl Telemetry {
 struct Reading {
     endpoints: Vec<EndpointTotals>,
     cache: CacheStats,
-    cache_latency: Snapshot,
+    /// By tier.
+    cache_latency: Vec<(&'static str, Snapshot)>,
     limiters: Vec<(&'static str, LimiterStats)>,
     queues: Vec<(String, QueueCounts)>,
 }
@@ -132,19 +138,21 @@ impl Reading {
         for (tier, entries) in self.cache.tiers.iter().filter_map(|tier| Some((tier.tier, tier.entries?))) {
             family.gauge(&[("tier", tier)], entries)?;
         }
-        let latency = &self.cache_latency;
-        let totals = Totals {
-            buckets: latency.cumulative().collect(),
-            count: latency.count(),
-            sum_seconds: latency.sum().as_secs_f64(),
-        };
-        Family::new(
+        let mut family = Family::new(
             encoder,
             "cache_response_seconds",
-            "Time of a lookup, measured on a sample of them",
+            "Time of a lookup, in the process measured on a sample of them",
             MetricType::Histogram,
-        )?
-        .histogram(&[("tier", "l1")], &totals)
+        )?;
+        for (tier, latency) in &self.cache_latency {
+            let totals = Totals {
+                buckets: latency.cumulative().collect(),
+                count: latency.count(),
+                sum_seconds: latency.sum().as_secs_f64(),
+            };
+            family.histogram(&[("tier", tier)], &totals)?;
+        }
+        Ok(())
     }
 
     fn limits(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -237,6 +245,11 @@ impl<'a> Family<'a> {
 
     pub(super) fn gauge(&mut self, labels: &[(&str, &str)], value: u64) -> fmt::Result {
         self.0.encode_family(&Labels(labels))?.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))
+    }
+
+    /// A gauge that there is only one of.
+    pub(super) fn single(mut self, value: u64) -> fmt::Result {
+        self.0.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))
     }
 
     /// A gauge that is no whole number.

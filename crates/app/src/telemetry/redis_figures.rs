@@ -68,9 +68,8 @@ impl Collector for RedisFigures {
                 family.counter(&[("server", address)], value)?;
             }
         }
-        let mut family =
-            Family::new(&mut encoder, "tidegate_redis_warnings", "What an operator should look at", MetricType::Gauge)?;
-        family.gauge(&[], report.warnings.len() as u64)
+        Family::new(&mut encoder, "tidegate_redis_warnings", "What an operator should look at", MetricType::Gauge)?
+            .single(report.warnings.len() as u64)
     }
 }
 

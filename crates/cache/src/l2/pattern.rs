@@ -86,7 +86,7 @@ impl RedisTier {
             by_slot.entry(slot).or_default().push(name);
         }
         let batches = by_slot.values().flat_map(|names| names.chunks(BATCH)).map(|names| {
-            let unlink = names.iter().fold(Command::new("UNLINK"), |command, name| command.key(name));
+            let unlink = names.iter().fold(Command::new("UNLINK"), Command::key);
             self.client.execute(unlink.idempotent())
         });
         try_join_all(batches).await?;

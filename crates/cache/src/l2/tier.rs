@@ -98,9 +98,9 @@ impl RedisTier {
     }
 
     /// Reads a key, or takes part in its load. `reject` is the head of an entry that turned out to be invalid.
-    pub(super) async fn look(&self, key: &Key, class: &str, reject: Option<[u8; HEAD]>) -> Result<Looked, Error> {
+    pub(super) async fn look(&self, key: &Key, class: &str, reject: Option<&Bytes>) -> Result<Looked, Error> {
         let fence = format!("{:016x}", self.next_id().0);
-        let head = Bytes::copy_from_slice(reject.as_ref().map_or(&[], |head| head));
+        let head = reject.cloned().unwrap_or_default();
         let keys = [self.names.value(key), self.names.fence(key)];
         let args: Vec<Arg> = vec![fence.as_str().into(), millis(self.fence), head.into()];
         let look = self.client.run(&self.scripts.look, &keys, args);
@@ -115,7 +115,8 @@ impl RedisTier {
         };
         // Below zero it has no expiry, which nobody here wrote.
         let left = Duration::from_millis(u64::try_from(second.as_int()?).unwrap_or_default());
-        let head: [u8; HEAD] = std::array::from_fn(|at| bytes.get(at).copied().unwrap_or_default());
+        // What somebody else wrote may be shorter.
+        let head = bytes.slice(..bytes.len().min(HEAD));
         let entry = match Entry::decode(&bytes) {
             Ok(entry) => entry,
             Err(error) => return Ok(Looked::Unreadable { head, error }),
@@ -300,11 +301,11 @@ pub(super) enum Looked {
     },
     /// An entry that is invalid.
     Invalid {
-        head: [u8; HEAD],
+        head: Bytes,
     },
     /// Bytes that are no entry.
     Unreadable {
-        head: [u8; HEAD],
+        head: Bytes,
         error: crate::codec::CodecError,
     },
     /// Nothing, and the fence to load under; whether nobody took part in it before.

@@ -66,16 +66,15 @@ async fn l2_never_gives_an_old_value_to_any_node() {
         store.row.store(write, Ordering::SeqCst);
         invalidate(&nodes[write as usize % 4].cache, write).await;
         finished.store(write, Ordering::SeqCst);
-        if write % 3 == 0 {
-            dawdle().await;
-        }
+        dawdle().await;
+        dawdle().await;
     }
     let mut reads = 0;
     for reader in readers {
         reads += reader.await.unwrap();
     }
     let hits: u64 = nodes.iter().map(|node| node.l2().hits).sum();
-    assert!(reads > WRITES && hits > 0 && store.reads() > 100, "{reads} reads, {hits} hits: nothing was tried");
+    assert!(reads > 100 && hits > 20 && store.reads() > 100, "{reads} reads, {hits} hits: nothing was tried");
     assert_eq!(nodes.iter().map(|node| node.l2().errors).sum::<u64>(), 0);
 }
 

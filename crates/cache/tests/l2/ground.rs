@@ -34,6 +34,11 @@ pub(crate) async fn client(url: &str) -> Client {
     Client::connect(&Config::parse(url).unwrap(), Role::Cache).await.unwrap()
 }
 
+/// The URL of a server from which nobody expects quick answers while other tests run.
+pub(crate) fn patient(url: &str) -> String {
+    format!("{url}?timeout=5s")
+}
+
 /// Hears of failures, for tests that must see them.
 #[derive(Default)]
 pub(crate) struct Listener(pub(crate) Mutex<Vec<String>>);
@@ -98,11 +103,16 @@ impl Node {
 
 pub(crate) async fn server_and_nodes<const N: usize>() -> (RedisServer, [Node; N]) {
     let server = RedisServer::start().await;
+    let nodes = nodes_on(&patient(&server.url())).await;
+    (server, nodes)
+}
+
+pub(crate) async fn nodes_on<const N: usize>(url: &str) -> [Node; N] {
     let mut nodes = Vec::new();
     for _ in 0..N {
-        nodes.push(Node::start(&server.url()).await);
+        nodes.push(Node::start(url).await);
     }
-    (server, nodes.try_into().unwrap_or_else(|_| unreachable!("as many as asked for")))
+    nodes.try_into().unwrap_or_else(|_| unreachable!("as many as asked for"))
 }
 
 /// The rows behind the cache: one number, read in some time, with the reads counted.
@@ -150,7 +160,8 @@ pub(crate) async fn foreign(client: &Client, words: &[&str]) -> Value {
     client.execute(words.iter().skip(2).fold(command, |command, word| command.arg(*word))).await.unwrap()
 }
 
+/// The cache's keys.
 pub(crate) async fn keys(client: &Client) -> Vec<String> {
     let keys = foreign(client, &["KEYS", "*"]).await.into_array().unwrap();
-    keys.into_iter().map(|key| key.into_text().unwrap()).filter(|key| key.starts_with("tg:")).collect()
+    keys.into_iter().map(|key| key.into_text().unwrap()).filter(|key| key.starts_with("tg:c")).collect()
 }

@@ -8,3 +8,4 @@ mod following;
 mod ground;
 mod outage;
 mod sharing;
+mod topologies;

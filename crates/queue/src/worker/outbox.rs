@@ -106,5 +106,5 @@ impl Outbox {
 
 /// Time to leave a failing broker alone after the `failures`th failure in a row.
 pub(super) fn broker_pause(failures: u32) -> Duration {
-    Duration::from_millis(50 << failures.min(5))
+    Duration::from_millis(50 << failures.min(4))
 }

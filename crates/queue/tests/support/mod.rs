@@ -4,8 +4,6 @@
 
 #[cfg(feature = "redis")]
 pub mod redis;
-#[cfg(feature = "redis")]
-pub mod stand_in;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +47,7 @@ impl Bench {
 
     #[cfg(feature = "redis")]
     pub async fn redis() -> Self {
-        let server = stand_in::RedisServer::start().await;
+        let server = tidegate_testkit::redis::RedisServer::start().await;
         let bench = Self::on_redis(&server.url()).await;
         Self { _store: Some(Box::new(server)), ..bench }
     }

@@ -4,13 +4,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_ratelimit::{
-    BlockPolicy, Limiter, Quota, RedisLimiter, SlidingWindow, TenantLimiter, TierLimits,
-};
-use tidegate_redis::{Client, Command as Redis};
+use tidegate_ratelimit::{BlockPolicy, Limiter, Quota, RedisLimiter, SlidingWindow, TenantLimiter, TierLimits};
+use tidegate_redis::{Client, Command as Redis, Config, Role};
 use tidegate_testkit::{poll_until, scale};
 
-use crate::support::{LONG, World, connect, keyspace, one_of_each, tenants};
+use crate::support::{LONG, World, keyspace, one_of_each, tenants};
 
 const URL: &str = "TIDEGATE_RATELIMIT_TEST_URL";
 const PROCESSES: usize = 4;
@@ -55,7 +53,8 @@ fn blocked_limiter(client: &Client) -> RedisLimiter<SlidingWindow> {
 }
 
 async fn child(url: &str) {
-    let client = connect(url).await;
+    // A thousand at once wait for each other, and on a busy machine longer than a request may.
+    let client = Client::connect(&Config::parse(url).unwrap().command_timeout(LONG), Role::Cache).await.unwrap();
     add(&client, READY, 1).await;
     poll_until(LONG, async || (count(&client, GO).await == 1).then_some(())).await.unwrap();
     let mut limiters: Vec<Arc<dyn Limiter>> = one_of_each(&client, LIMIT).into_iter().map(Arc::from).collect();

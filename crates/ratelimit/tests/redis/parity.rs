@@ -159,6 +159,26 @@ fn token_bucket() {
     for_all(CASES, traces(), |trace| runtime.block_on(agree(&world, TokenBucket::new(trace.quota), &trace)));
 }
 
+/// Offence after offence, up to the cap, past the greatest shift, and back by forgetting.
+#[tokio::test]
+async fn escalation() {
+    let world = World::start().await;
+    let (base, cap) = (1_000, DAY);
+    let mut steps = Vec::new();
+    for offence in 0..45_u32 {
+        let length = (base << offence.min(30)).min(cap);
+        let offend = [Step::Check(1), Step::Check(1), Step::Advance(length - 1), Step::Check(1), Step::Advance(1)];
+        steps.extend(offend.map(|step| (0, step)));
+    }
+    for _ in 0..50 {
+        let forget = [Step::Advance(3 * DAY), Step::Check(1), Step::Check(1), Step::Peek(1), Step::Block(0)];
+        steps.extend(forget.map(|step| (0, step)));
+    }
+    let (quota, segments) = (Quota::new(1, Duration::from_micros(1_000)).unwrap(), NonZeroU16::MIN);
+    let trace = Trace { quota, segments, block: Some((base, Some((cap, DAY)))), start: DATES.start, steps };
+    agree(&world, SlidingWindow::new(quota), &trace).await.unwrap();
+}
+
 /// At the ends of what is exact: the greatest limit, a million a second, and what Redis could not count is refused at once.
 #[tokio::test]
 async fn the_greatest_rates_are_exact() {

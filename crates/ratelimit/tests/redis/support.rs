@@ -7,11 +7,7 @@ use tidegate_ratelimit::{
     FixedWindow, Limiter, Quota, RedisAlgorithm, RedisLimiter, RedisTenantLimiter, SlidingWindow, TokenBucket,
 };
 use tidegate_redis::{Client, ClockPrelude, Command, Config, Keyspace, Role};
-
-#[path = "../../../redis/tests/support/mod.rs"]
-pub(crate) mod servers;
-
-use servers::RedisServer;
+use tidegate_testkit::redis::RedisServer;
 
 /// No test runs that long, unless it hangs.
 pub(crate) const LONG: Duration = Duration::from_secs(30);

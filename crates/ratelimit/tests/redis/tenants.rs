@@ -60,7 +60,8 @@ async fn agree(world: &World, start: u64, steps: &[(u8, Step)]) -> Result<(), Te
                 prop_assert_eq!(ours, theirs, "step {} at {}", index, now);
             }
             Step::Usage(plan) => {
-                let (ours, theirs) = (ours.usage(&tenant, &plans[plan]).await, theirs.usage(&tenant, &plans[plan]).await);
+                let (ours, theirs) =
+                    (ours.usage(&tenant, &plans[plan]).await, theirs.usage(&tenant, &plans[plan]).await);
                 prop_assert_eq!(ours, theirs, "step {} at {}", index, now);
             }
             Step::Reset => prop_assert_eq!(ours.reset(&tenant).await, theirs.reset(&tenant).await),

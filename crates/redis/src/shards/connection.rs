@@ -8,8 +8,8 @@ use fred::interfaces::{ClientLike, KeysInterface};
 use fred::types::config::{Options, ServerConfig};
 use fred::types::{ClusterHash, ConnectHandle, CustomCommand, Value};
 
-use super::Address;
-use super::failure;
+use super::detached::Detached;
+use super::{Address, failure};
 use crate::config::Config;
 use crate::error::ConnectError;
 
@@ -68,30 +68,39 @@ impl Connection {
         &self.fred
     }
 
-    /// Sends one command, once.
-    pub(crate) async fn send(&self, name: &'static str, mut args: Vec<Value>) -> Result<Value, FredError> {
-        // fred writes to the socket after every `custom` command, while it gathers those that it knows: with 64 tasks
-        // that is twice as many a second. Reads of the cache are worth the exception.
-        if name == "GET"
-            && args.len() == 1
-            && let Some(Value::String(key)) = args.pop_if(|key| matches!(key, Value::String(_)))
-        {
-            return self.fred.get(key).await;
-        }
-        self.fred.custom(custom(name), args).await
+    /// Sends one command, once. Dropped, it may still be sent until its time-out is over, and not later.
+    pub(crate) fn send(
+        &self,
+        name: &'static str,
+        mut args: Vec<Value>,
+    ) -> impl Future<Output = Result<Value, FredError>> + Send + 'static {
+        let fred = self.fred.clone();
+        Detached::new(async move {
+            // fred writes to the socket after every `custom` command, while it gathers those that it knows: with 64 tasks
+            // that is twice as many a second. Reads of the cache are worth the exception.
+            if name == "GET"
+                && args.len() == 1
+                && let Some(Value::String(key)) = args.pop_if(|key| matches!(key, Value::String(_)))
+            {
+                return fred.get(key).await;
+            }
+            fred.custom(custom(name), args).await
+        })
     }
 
     /// Sends one command that this server has to answer although its slot is on the way to it.
-    pub(crate) async fn send_asking(&self, name: &'static str, args: Vec<Value>) -> Result<Value, FredError> {
-        // The two go out together, so that no other command of this connection comes between them.
+    pub(crate) fn send_asking(
+        &self,
+        name: &'static str,
+        args: Vec<Value>,
+    ) -> impl Future<Output = Result<Value, FredError>> + Send + 'static {
         let pipeline = self.fred.pipeline().with_options(&options());
-        let queued = async {
+        Detached::new(async move {
+            // The two go out together, so that no other command of this connection comes between them.
             let _: Value = pipeline.custom(custom("ASKING"), Vec::<Value>::new()).await?;
             let _: Value = pipeline.custom(custom(name), args).await?;
-            Ok::<_, FredError>(())
-        };
-        queued.await?;
-        pipeline.last().await
+            pipeline.last().await
+        })
     }
 }
 

@@ -29,6 +29,8 @@ impl Redirect {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn address(host: &str, port: u16) -> Address {
@@ -48,6 +50,16 @@ mod tests {
     fn a_server_without_a_name_is_the_one_that_spoke() {
         let from = address("10.0.0.1", 6379);
         assert_eq!(Redirect::parse("ASK 1 :7000", &from), Some(Redirect::Ask { to: address("10.0.0.1", 7000) }));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in any::<String>(), slot in any::<u32>()) {
+            let from = address("10.0.0.1", 6379);
+            for text in [text.clone(), format!("MOVED {slot} {text}"), format!("ASK {text} h:{slot}")] {
+                let _ = Redirect::parse(&text, &from);
+            }
+        }
     }
 
     #[test]

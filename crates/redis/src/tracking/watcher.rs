@@ -41,6 +41,8 @@ struct Watched {
     epoch: Option<Bytes>,
     /// Whether it was tracked once, so that being untracked means that notices were lost.
     was_tracked: bool,
+    /// Whether the key had to be given up, so that a flush since its last reading would go unnoticed.
+    lost_epoch: bool,
     _pump: Pump,
 }
 
@@ -82,7 +84,15 @@ impl Watcher {
         for (watched, answer) in self.watched.iter_mut().zip(answers) {
             match answer {
                 Ok(answer) => lost = watched.take(answer).or(lost),
-                Err(error) => failures.push(error),
+                Err(error) => {
+                    // The slot of its key is on its way to another server.
+                    if matches!(error.code(), Some("MOVED" | "ASK" | "TRYAGAIN")) {
+                        watched.use_slot(some_slot_of(&self.shards, &watched.shard), &self.epochs);
+                        self.shards.hint();
+                        self.early.notify_one();
+                    }
+                    failures.push(error);
+                }
             }
         }
         // Told after everything is tracked: what is read from here on is covered by notices again.
@@ -104,14 +114,9 @@ impl Watcher {
         let mut has_changed = self.watched.len() != before;
         for shard in now {
             match self.watched.iter_mut().find(|watched| watched.shard.is(&shard)) {
-                // Its key moved away with the slot; whether it was flushed since, nobody knows.
+                // Its key moved away with the slot.
                 Some(watched) if !self.shards.of(watched.slot).is_some_and(|of| of.is(&shard)) => {
-                    if let Some(slot) = self.shards.slot_of(&shard) {
-                        has_changed = true;
-                        watched.slot = slot;
-                        watched.epoch_key = epoch_key(&self.epochs, slot);
-                        watched.epoch = None;
-                    }
+                    watched.use_slot(some_slot_of(&self.shards, &shard), &self.epochs);
                 }
                 Some(_) => {}
                 None => {
@@ -120,8 +125,15 @@ impl Watcher {
                     has_changed = true;
                     let (own, teller) = (self.epochs.clone(), self.teller.clone());
                     let pump = Pump::start(&shard, own, teller, self.complete.clone(), self.early.clone());
-                    let epoch_key = epoch_key(&self.epochs, slot);
-                    self.watched.push(Watched { shard, slot, epoch_key, epoch: None, was_tracked: false, _pump: pump });
+                    self.watched.push(Watched {
+                        shard,
+                        slot,
+                        epoch_key: epoch_key(&self.epochs, slot),
+                        epoch: None,
+                        was_tracked: false,
+                        lost_epoch: false,
+                        _pump: pump,
+                    });
                 }
             }
         }
@@ -138,12 +150,28 @@ impl Watched {
         self.was_tracked = true;
         if was_flushed {
             Some(Cause::Flush)
+        } else if std::mem::take(&mut self.lost_epoch) {
+            Some(Cause::TopologyChanged)
         } else if was_lost {
             Some(Cause::Reconnected)
         } else {
             None
         }
     }
+
+    /// Keeps its epoch in another slot from now on.
+    fn use_slot(&mut self, slot: Option<u16>, epochs: &str) {
+        let Some(slot) = slot else { return };
+        self.slot = slot;
+        self.epoch_key = epoch_key(epochs, slot);
+        self.lost_epoch = self.lost_epoch || self.epoch.take().is_some();
+    }
+}
+
+/// Any slot that the primary serves: while slots move, the next one may be a better choice.
+fn some_slot_of(shards: &Shards, shard: &Shard) -> Option<u16> {
+    let slots = shards.slots_of(shard);
+    (!slots.is_empty()).then(|| slots[rand::random_range(0..slots.len())])
 }
 
 fn epoch_key(epochs: &str, slot: u16) -> String {

@@ -26,7 +26,7 @@ impl LedgerStore for RedisStore {
             posting.from.unwrap_or_default().into(),
             posting.to.unwrap_or_default().into(),
             posting.amount.into(),
-            posting.fence.map_or(0, Fence::get).into(),
+            posting.fence.map_or_else(String::new, |fence| fence.to_string()).into(),
             micros(ledger.horizon).into(),
             sides.into(),
         ];

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::keys;
 use crate::clock::micros;
 use crate::error::{AcquireError, StoreError};
-use crate::hold::{Hold, Lease, Renewal, SHORTEST_LEASE, give_back};
+use crate::hold::{Claim, Hold, Lease, Renewal, SHORTEST_LEASE};
 use crate::owner;
 
 const LEASE: Duration = Duration::from_secs(10);
@@ -53,7 +53,7 @@ impl Redlock {
     /// # Errors
     /// [`RedlockError`] when there are fewer than three of them, or an even number: four stand no more failures than three.
     pub fn try_new(clients: Vec<Client>, keyspace: &Keyspace, name: impl Into<String>) -> Result<Self, RedlockError> {
-        if clients.len() < 3 || clients.len() % 2 == 0 {
+        if clients.len() < 3 || clients.len().is_multiple_of(2) {
             return Err(RedlockError { masters: clients.len() });
         }
         let name = name.into();
@@ -95,20 +95,19 @@ impl Redlock {
     /// # Errors
     /// A [`StoreError`] when so many masters are out that nobody could hold it.
     pub async fn try_acquire(&self) -> Result<Option<RedlockGuard>, StoreError> {
-        let lease = Arc::new(MajorityLease {
+        let mut claim = Claim::new(MajorityLease {
             masters: self.masters.clone(),
             key: self.key.clone(),
             owner: owner::generate(),
             lease: self.lease,
         });
-        let mut claim = Claim { lease: Some(lease.clone()) };
         let asked = Instant::now();
-        let is_taken = lease.on_majority("taking a Redlock", |masters| &masters.take).await?;
-        if !is_taken {
+        claim.open();
+        if !claim.lease.on_majority("taking a Redlock", |masters| &masters.take).await? {
             return Ok(None);
         }
-        claim.lease = None;
-        let hold = Hold::start(lease, asked, self.renewal);
+        claim.close();
+        let hold = Hold::start(claim.lease.clone(), asked, self.renewal);
         // What is left of a lease that took too long to get is dropped, and with it released.
         Ok(hold.is_held().then_some(RedlockGuard { hold }))
     }
@@ -208,11 +207,7 @@ struct MajorityLease {
 impl MajorityLease {
     /// Runs a script on all masters at once until most have said one thing. Errs when too few have answered at all. What
     /// is under way then goes on, since it can't be recalled.
-    async fn on_majority(
-        &self,
-        doing: &'static str,
-        script: fn(&Masters) -> &Script,
-    ) -> Result<bool, StoreError> {
+    async fn on_majority(&self, doing: &'static str, script: fn(&Masters) -> &Script) -> Result<bool, StoreError> {
         let most = self.masters.clients.len() / 2 + 1;
         // No master may use up the lease: one that takes longer counts as out.
         let patience = self.lease / 4;
@@ -276,18 +271,5 @@ impl Lease for MajorityLease {
             }
         }
         failure.map_or(Ok(()), Err)
-    }
-}
-
-/// An attempt: dropped, whether by a refusal, an error or because the caller stopped waiting, it is released everywhere.
-struct Claim {
-    lease: Option<Arc<MajorityLease>>,
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        if let (Some(lease), Ok(runtime)) = (self.lease.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(async move { give_back(&*lease).await });
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_sync::{Acquire, Acquired, AcquireError, Lock, PermitStore};
+use tidegate_sync::{Acquire, AcquireError, Acquired, Lock};
 use tidegate_testkit::poll_until;
 use tokio::sync::mpsc;
 

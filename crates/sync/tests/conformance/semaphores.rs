@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tidegate_sync::{Acquire, Acquired, PermitStore, Place, PlaceKind, Semaphore};
+use tidegate_sync::{Acquire, Acquired, Place, PlaceKind, Semaphore};
 
 use crate::support::{Bench, LEASE, SOON};
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tidegate_testkit::redis::{RedisServer, require};
+use tidegate_testkit::redis::RedisServer;
 use tidegate_testkit::{Scratch, free_port};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -69,7 +69,8 @@ async fn nobody_there() {
     let port = free_port();
     let address = format!("127.0.0.1:{port}");
     for scheme in ["redis", "rediss", "redis-cluster"] {
-        refused(&[("REDIS_URL", &url(scheme, port))], REDIS, &["redis.url", "REDIS_URL", "can't reach", &address]).await;
+        refused(&[("REDIS_URL", &url(scheme, port))], REDIS, &["redis.url", "REDIS_URL", "can't reach", &address])
+            .await;
     }
     let sentinel = url("redis-sentinel", port) + "/main";
     refused(&[("REDIS_URL", &sentinel)], REDIS, &["redis.url", "can't reach", &address]).await;
@@ -96,7 +97,7 @@ async fn tls_to_a_port_that_speaks_plain_text() {
 
 #[tokio::test]
 async fn a_durable_server_that_evicts() {
-    let server = RedisServer::builder().maxmemory_policy("allkeys-lru").start().await;
+    let server = RedisServer::builder().set("maxmemory-policy", "allkeys-lru").start().await;
     refused(&[("REDIS_URL", &server.url())], REDIS, &["redis.url", "allkeys-lru", "noeviction"]).await;
 }
 
@@ -117,7 +118,6 @@ async fn a_cluster_where_there_is_none_and_none_where_there_is_one() {
 
 #[tokio::test]
 async fn a_server_older_than_seven() {
-    require();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("redis://{}", listener.local_addr().expect("an address"));
     let serving = tokio::spawn(async move {

@@ -75,12 +75,13 @@ async fn keys(server: &RedisServer) -> Vec<(String, i64)> {
 async fn use_all_of(api: &Api) {
     api.create_tenant("acme", "enterprise").await;
     api.create_tenant("small", "free").await;
-    let create = |title: &str| {
-        api.request(Method::POST, "/api/schedules").header("x-tenant-id", "acme").json(&schedule(title))
-    };
+    let create =
+        |title: &str| api.request(Method::POST, "/api/schedules").header("x-tenant-id", "acme").json(&schedule(title));
     let made = success_json(create("one")).await;
     let one = format!("/api/schedules/{}", made["id"].as_str().expect("an id"));
-    for path in [&*one, "/api/schedules", "/api/schedules?limit=1", "/api/schedules/00000000-0000-7000-8000-000000000000"] {
+    for path in
+        [&*one, "/api/schedules", "/api/schedules?limit=1", "/api/schedules/00000000-0000-7000-8000-000000000000"]
+    {
         for _ in 0..2 {
             api.get_as("acme", path).send().await.expect("an answer");
         }
@@ -131,12 +132,12 @@ async fn a_busy_server_holds_no_key_that_the_page_does_not_list() {
         ("TIDEGATE_IMPORT_PAUSE", "50ms"),
         ("TIDEGATE_LIMIT_API_BLOCK", "1h"),
     ];
-    let api = Api::start_on(Servers::Single(RedisServer::start().await), &variables).await;
-    let Servers::Single(server) = &*api.servers else { unreachable!("it was started so") };
+    let server = RedisServer::start().await;
+    let api = Api::start_on(Servers::At(server.url()), &variables).await;
     use_all_of(&api).await;
 
     let mut seen = BTreeSet::new();
-    for (key, left) in keys(server).await {
+    for (key, left) in keys(&server).await {
         let found = listed.iter().filter(|listed| matches(&listed.pattern, &key)).collect::<Vec<_>>();
         assert!(!found.is_empty(), "`{key}` is not listed");
         for listed in &found {

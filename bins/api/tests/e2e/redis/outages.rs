@@ -22,9 +22,9 @@ const SLACK: Duration = Duration::from_secs(8);
 const ANSWERS: usize = 400;
 
 /// The API on these servers, with a tenant that may read as fast as it can, and one that may not.
-async fn busy_api(servers: Servers) -> (Api, Vec<String>) {
+async fn busy_api(url: String) -> (Api, Vec<String>) {
     let variables = [("TIDEGATE_LIMIT_DDOS", "1000000/second"), ("TIDEGATE_QUEUE_LEASE", "5s")];
-    let api = Api::start_on(servers, &variables).await;
+    let api = Api::start_on(Servers::At(url), &variables).await;
     let limits = json!({"per_minute": 100_000_000, "per_hour": 100_000_000, "per_day": 100_000_000});
     let tenant = json!({"id": "acme", "name": "Acme", "tier": "enterprise", "limits": limits});
     success_json(api.request(Method::POST, "/api/tenants").json(&tenant)).await;
@@ -43,11 +43,6 @@ async fn an_import_works(api: &Api, tenant: &str) {
     assert_eq!(api.titles(tenant).await, good_titles(300, &[7]));
 }
 
-fn single(api: &Api) -> &RedisServer {
-    let Servers::Single(server) = &*api.servers else { unreachable!("it was started so") };
-    server
-}
-
 fn told(what: &str, answers: &Answers) -> String {
     format!(
         "{what}: {} answers {:?}, median {:?}, 99 % {:?}, 99.9 % {:?}, longest {:?}; {} above 10 ms, {} above {TIMEOUT:?}",
@@ -64,14 +59,15 @@ fn told(what: &str, answers: &Answers) -> String {
 
 #[tokio::test]
 async fn killed_and_restarted_under_load() {
-    let (api, paths) = busy_api(Servers::Single(RedisServer::start().await)).await;
+    let mut server = RedisServer::start().await;
+    let (api, paths) = busy_api(server.url()).await;
     for round in 1..=scale(2, 20) {
         let load = Load::start(&[&api], &paths);
         load.answers(ANSWERS).await;
-        single(&api).kill9();
+        server.kill9();
         until_available(&api, false).await;
         load.answers(ANSWERS).await;
-        single(&api).restart().await;
+        server.restart().await;
         until_available(&api, true).await;
         load.answers(ANSWERS).await;
         let answers = load.stop().await;
@@ -83,14 +79,15 @@ async fn killed_and_restarted_under_load() {
 
 #[tokio::test]
 async fn hung_and_awake_again_under_load() {
-    let (api, paths) = busy_api(Servers::Single(RedisServer::start().await)).await;
+    let mut server = RedisServer::start().await;
+    let (api, paths) = busy_api(server.url()).await;
     for round in 1..=scale(2, 20) {
         let load = Load::start(&[&api], &paths);
         load.answers(ANSWERS).await;
-        single(&api).stop_signal();
+        server.hang().await;
         until_available(&api, false).await;
         load.answers(ANSWERS).await;
-        single(&api).continue_signal();
+        server.resume();
         until_available(&api, true).await;
         load.answers(ANSWERS).await;
         let answers = load.stop().await;
@@ -102,48 +99,63 @@ async fn hung_and_awake_again_under_load() {
 
 #[tokio::test]
 async fn failed_over_by_sentinels_under_load() {
-    let (api, paths) = busy_api(Servers::Sentinel(Sentinels::start().await)).await;
-    let Servers::Sentinel(sentinels) = &*api.servers else { unreachable!("it was started so") };
-    let load = Load::start(&[&api], &paths);
-    for _ in 1..=scale(1, 20) {
+    let mut sentinels = Sentinels::start().await;
+    let (api, paths) = busy_api(sentinels.url()).await;
+    for round in 1..=scale(1, 20) {
+        let load = Load::start(&[&api], &paths);
         load.answers(ANSWERS).await;
         sentinels.failover().await;
         load.answers(ANSWERS).await;
         until_available(&api, true).await;
+        load.answers(ANSWERS).await;
+        let answers = load.stop().await;
+        eprintln!("{}", told(&format!("failover {round}"), &answers));
+        answers.are_good(TIMEOUT + SLACK);
+        an_import_works(&api, &format!("failed-over-{round}")).await;
     }
     // The last time without a word to anybody.
-    sentinels.kill_primary();
+    let load = Load::start(&[&api], &paths);
+    let before = sentinels.primary().await.port();
+    sentinels.primary().await.kill9();
     until_available(&api, false).await;
     load.answers(ANSWERS).await;
+    sentinels.wait_for_primary_other_than(before).await;
     until_available(&api, true).await;
     load.answers(ANSWERS).await;
     let answers = load.stop().await;
-    eprintln!("{}", told("sentinel", &answers));
+    eprintln!("{}", told("primary killed", &answers));
     answers.are_good(TIMEOUT + SLACK);
-    an_import_works(&api, "failed-over").await;
+    an_import_works(&api, "killed").await;
 }
 
 #[tokio::test]
 async fn a_shard_of_a_cluster_lost_under_load() {
-    let (api, paths) = busy_api(Servers::Cluster(Cluster::start().await)).await;
-    let Servers::Cluster(cluster) = &*api.servers else { unreachable!("it was started so") };
-    let load = Load::start(&[&api], &paths);
-    load.answers(ANSWERS).await;
-    cluster.kill_primary(0);
-    load.answers(ANSWERS).await;
-    cluster.wait_ok().await;
-    until_available(&api, true).await;
-    load.answers(ANSWERS).await;
-    let answers = load.stop().await;
-    eprintln!("{}", told("cluster", &answers));
-    answers.are_good(TIMEOUT + SLACK);
-    an_import_works(&api, "failed-over").await;
+    let mut cluster = Cluster::start().await;
+    let (api, paths) = busy_api(cluster.url()).await;
+    for round in 0..scale(2, 20) {
+        // The shard's two nodes take turns.
+        let (lost, other) = if round % 2 == 0 { (0, 3) } else { (3, 0) };
+        let load = Load::start(&[&api], &paths);
+        load.answers(ANSWERS).await;
+        cluster.nodes()[lost].kill9();
+        load.answers(ANSWERS).await;
+        cluster.wait_until_primary(other).await;
+        until_available(&api, true).await;
+        load.answers(ANSWERS).await;
+        let answers = load.stop().await;
+        eprintln!("{}", told(&format!("shard {round}"), &answers));
+        answers.are_good(TIMEOUT + SLACK);
+        cluster.nodes()[lost].restart().await;
+        cluster.wait_until_ok().await;
+        an_import_works(&api, &format!("lost-{round}")).await;
+    }
 }
 
 #[tokio::test]
 async fn while_redis_is_away_the_node_says_so_and_serves_on() {
-    let (mut api, paths) = busy_api(Servers::Single(RedisServer::start().await)).await;
-    single(&api).kill9();
+    let mut server = RedisServer::start().await;
+    let (mut api, paths) = busy_api(server.url()).await;
+    server.kill9();
     until_available(&api, false).await;
 
     let ready = api.request(Method::GET, "/readyz").send().await.expect("an answer");
@@ -185,7 +197,7 @@ async fn while_redis_is_away_the_node_says_so_and_serves_on() {
     let queue = api.request(Method::GET, "/api/queue/import").send().await.expect("an answer");
     problem(queue, 503, "unavailable").await;
 
-    single(&api).restart().await;
+    server.restart().await;
     until_available(&api, true).await;
     assert_eq!(success_json(api.get_as("acme", &paths[0])).await["title"], "two", "no older value came back");
     an_import_works(&api, "back").await;
@@ -195,11 +207,37 @@ async fn while_redis_is_away_the_node_says_so_and_serves_on() {
 
 #[tokio::test]
 async fn a_process_ends_well_while_redis_is_away() {
-    let (mut api, _) = busy_api(Servers::Single(RedisServer::start().await)).await;
+    let mut server = RedisServer::start().await;
+    let (mut api, _) = busy_api(server.url()).await;
     let mut worker = api.worker(&[]).start().expect("it starts");
     worker.wait_for_line("works on the queues", DEADLINE).await.expect("its banner");
-    single(&api).stop_signal();
+    server.hang().await;
     until_available(&api, false).await;
     assert_eq!(api.process.stop().await.expect("it ends").code(), Some(0));
     assert_eq!(worker.stop().await.expect("it ends").code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_running_import_outlives_an_outage_longer_than_its_lease() {
+    const LEASE: Duration = Duration::from_secs(2);
+    let mut server = RedisServer::start().await;
+    let settings =
+        [("TIDEGATE_QUEUE_LEASE", "2s"), ("TIDEGATE_IMPORT_CHUNK", "50"), ("TIDEGATE_IMPORT_PAUSE", "150ms")];
+    let api = Api::start_on(Servers::At(server.url()), &settings).await;
+    // Somebody who would take it.
+    let mut other = api.worker(&settings).start().expect("it starts");
+    other.wait_for_line("works on the queues", DEADLINE).await.expect("its banner");
+    api.create_tenant("acme", "enterprise").await;
+    let id = api.import_csv("acme", csv(3_000, &[5])).await;
+    api.job_when(&id, |job| job["progress"].is_object()).await;
+    server.kill9();
+    // The length of the outage, and nothing that is waited for.
+    tokio::time::sleep(LEASE * 2).await;
+    server.restart().await;
+
+    until_available(&api, true).await;
+    let job = api.job_in_state(&id, "done").await;
+    assert_eq!((&job["deliveries"], &job["failures"]), (&json!(1), &json!(0)), "nobody took it away: {job}");
+    assert_eq!((&job["result"]["imported"], &job["result"]["rejected"]), (&json!(2_999), &json!(1)));
+    assert_eq!(api.titles("acme").await, good_titles(3_000, &[5]));
 }

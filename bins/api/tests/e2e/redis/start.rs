@@ -59,7 +59,7 @@ async fn it_says_what_it_runs_on_and_no_password_not_even_at_trace() {
 
 #[tokio::test]
 async fn the_cache_may_have_a_server_of_its_own_that_evicts() {
-    let cache = RedisServer::builder().maxmemory_policy("allkeys-lru").start().await;
+    let cache = RedisServer::builder().set("maxmemory-policy", "allkeys-lru").start().await;
     let api = Api::start_on(Servers::Single(RedisServer::start().await), &[("REDIS_CACHE_URL", &cache.url())]).await;
     api.create_tenant("acme", "enterprise").await;
     for _ in 0..2 {
@@ -76,7 +76,7 @@ async fn the_cache_may_have_a_server_of_its_own_that_evicts() {
 
 #[tokio::test]
 async fn a_server_without_an_append_only_file_is_warned_of_and_used() {
-    let server = RedisServer::builder().without_aof().start().await;
+    let server = RedisServer::builder().set("appendonly", "no").start().await;
     let api = Api::start_on(Servers::Single(server), &[]).await;
     let warned = api.process.log().find(|line| line.contains("append-only")).expect("a warning");
     assert!(warned.contains("WARN"), "{warned}");
@@ -86,11 +86,9 @@ async fn a_server_without_an_append_only_file_is_warned_of_and_used() {
 
 #[tokio::test]
 async fn installations_of_two_prefixes_share_a_server_and_nothing_else() {
-    let one = Api::start_on(Servers::Single(RedisServer::start().await), &[]).await;
-    let Servers::Single(server) = &*one.servers else { unreachable!("it was started so") };
-    let url = server.url();
-    let other =
-        Api::start_on(Servers::Embedded, &[("REDIS_URL", &url), ("TIDEGATE_REDIS_PREFIX", "other")]).await;
+    let server = RedisServer::start().await;
+    let one = Api::start_on(Servers::At(server.url()), &[]).await;
+    let other = Api::start_on(Servers::At(server.url()), &[("TIDEGATE_REDIS_PREFIX", "other")]).await;
     for api in [&one, &other] {
         api.create_tenant("acme", "free").await;
     }

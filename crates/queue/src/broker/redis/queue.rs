@@ -29,7 +29,8 @@ pub(super) struct Partition {
 
 impl Queue {
     fn new(keyspace: &Keyspace, name: &str, partitions: u16, registered: bool) -> Self {
-        let partition = |nth| Partition { keys: PartitionKeys::new(keyspace, name, nth), requests: Requests::default() };
+        let partition =
+            |nth| Partition { keys: PartitionKeys::new(keyspace, name, nth), requests: Requests::default() };
         Self {
             name: name.to_owned(),
             partitions: (0..partitions.max(1)).map(partition).collect(),
@@ -43,9 +44,10 @@ impl Queue {
         if self.partitions.len() == 1 {
             return 0;
         }
-        let hash = id.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = id
+            .as_str()
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         // The low bits of this hash are its weakest.
         usize::try_from((hash >> 32) % self.partitions.len() as u64).unwrap_or(0)
     }

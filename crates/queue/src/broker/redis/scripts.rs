@@ -4,8 +4,8 @@ use tidegate_redis::{Arg, Client, ClockPrelude, Error, Script, Value};
 
 use super::keys::{Part, PartitionKeys};
 use Part::{
-    Back, Cancelled, Dead, Delayed, Done, Job, Latest, Lease, Meta, Ready0, Ready1, Ready2, Ready3, Ready4, Result as
-    Results, State, Tomb, Wake,
+    Back, Cancelled, Dead, Delayed, Done, Job, Latest, Lease, Meta, Ready0, Ready1, Ready2, Ready3, Ready4,
+    Result as Results, State, Tomb, Wake,
 };
 
 /// How the keys are laid out. Processes that disagree refuse to touch each other's queues.

@@ -85,8 +85,7 @@ impl RedisBroker {
         let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
         loop {
             let queues = try_join_all(names.iter().map(|name| self.queue(name))).await?;
-            let waits: Vec<Waiting> =
-                keys(&queues).map(|keys| Waiting::begin(self.listener(keys))).collect();
+            let waits: Vec<Waiting> = keys(&queues).map(|keys| Waiting::begin(self.listener(keys))).collect();
             // Before the look, so that nothing between it and the sleep is missed.
             let mut heard: Vec<_> = waits.iter().map(|Waiting(listener)| listener.heard.subscribe()).collect();
             let looks = keys(&queues).map(|keys| look(&self.client, &self.scripts, keys, GiveBack::No));
@@ -133,8 +132,7 @@ impl RedisBroker {
         if let Some(listener) = listeners.get(wake) {
             return listener.clone();
         }
-        let listener =
-            Arc::new(Listener { heard: watch::Sender::new(Heard::Look), waiting: watch::Sender::new(0) });
+        let listener = Arc::new(Listener { heard: watch::Sender::new(Heard::Look), waiting: watch::Sender::new(0) });
         listeners.insert(wake.to_owned(), listener.clone());
         let task = Task {
             keys: keys.clone(),

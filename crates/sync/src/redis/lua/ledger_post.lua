@@ -5,7 +5,7 @@
 -- KEYS[3] forget    ZSET id -> when it is forgotten, µs
 -- KEYS[4] fence     STRING highest fencing token seen
 -- ARGV[1] id  ARGV[2] fingerprint of the other arguments  ARGV[3] giver or ''  ARGV[4] taker or ''  ARGV[5] amount
--- ARGV[6] fencing token, 0 for none  ARGV[7] how long the id is remembered, µs
+-- ARGV[6] fencing token, '' for none  ARGV[7] how long the id is remembered, µs
 -- ARGV[8] which of giver and taker are there: 'both', 'giver', 'taker'
 -- Returns {'posted', giver's balance, taker's balance}, {'reused'}, {'fenced', highest token}, {'unknown', which},
 -- {'short', balance} or {'large'}; balances are text
@@ -25,8 +25,8 @@ if before then
 end
 
 local token = tonumber(ARGV[6])
-if token > 0 then
-  local highest = tonumber(redis.call('GET', KEYS[4]) or 0)
+if token then
+  local highest = tonumber(redis.call('GET', KEYS[4]) or -1)
   if token < highest then return {'fenced', highest} end
   if token > highest then redis.call('SET', KEYS[4], ARGV[6]) end
 end

@@ -2,7 +2,7 @@
 --
 -- KEYS[1] holders  ZSET owner -> end of its lease, µs
 -- KEYS[2] fence    STRING highest fencing token given out
--- KEYS[3] queue    ZSET waiting owner -> arrival, µs
+-- KEYS[3] queue    ZSET waiting owner -> arrival, µs, greater than all before
 -- KEYS[4] alive    ZSET waiting owner -> when it counts as dead, µs
 -- ARGV[1] owner  ARGV[2] permits in all  ARGV[3] lease, µs
 -- ARGV[4] how long the place in the queue lasts, µs; 0 = don't queue
@@ -46,7 +46,12 @@ if has or ahead < free then
 end
 
 if wait > 0 then
-  redis.call('ZADD', KEYS[3], 'NX', whole(now), owner)
+  if not redis.call('ZSCORE', KEYS[3], owner) then
+    -- Behind the last, also where the clock has not moved on.
+    local arrival, last = now, redis.call('ZRANGE', KEYS[3], -1, -1, 'WITHSCORES')
+    if last[2] and tonumber(last[2]) >= now then arrival = tonumber(last[2]) + 1 end
+    redis.call('ZADD', KEYS[3], whole(arrival), owner)
+  end
   redis.call('ZADD', KEYS[4], whole(now + wait), owner)
   local keep = whole(math.ceil(wait / 1000) + 1000)
   redis.call('PEXPIRE', KEYS[3], keep)

@@ -1,0 +1,79 @@
+//! The same on a cluster, and through Sentinel over a failover.
+
+use std::sync::atomic::Ordering;
+
+use tidegate_cache::{Pattern, Source};
+use tidegate_testkit::poll_until;
+use tidegate_testkit::redis::{Cluster, Sentinels};
+
+use crate::ground::{Node, SOON, Store, client, foreign, nodes_on, patient, tag};
+
+/// Keys that lie in many slots.
+const KEYS: u32 = 60;
+
+async fn read_all(node: &Node, store: &Store) {
+    for index in 0..KEYS {
+        node.read(index, store).await;
+    }
+}
+
+async fn until_none(node: &Node) {
+    poll_until(SOON, async || (0..KEYS).all(|index| !node.has(index)).then_some(())).await.unwrap();
+}
+
+async fn everything_works(one: &Node, other: &Node, stranger: &tidegate_redis::Client) {
+    let store = Store::default();
+    for round in 0..4 {
+        let loads = store.reads();
+        read_all(one, &store).await;
+        read_all(other, &store).await;
+        assert_eq!(store.reads(), loads + KEYS, "round {round}");
+        match round {
+            0 => one.cache.invalidate_tag(&tag()).await.unwrap(),
+            1 => one.cache.clear().await.unwrap(),
+            2 => drop(one.cache.invalidate_pattern(&Pattern::parse("thing:*").unwrap()).await.unwrap()),
+            _ => {
+                for index in 0..KEYS {
+                    foreign(stranger, &["DEL", &format!("tg:c:{{thing:t1:{index}}}")]).await;
+                }
+            }
+        }
+        until_none(other).await;
+        until_none(one).await;
+    }
+    assert_eq!((one.l2().errors, other.l2().errors), (0, 0), "{:?}", one.listener.0);
+}
+
+#[tokio::test]
+async fn on_a_cluster() {
+    let cluster = Cluster::start().await;
+    let url = patient(&cluster.url());
+    let [one, other] = nodes_on(&url).await;
+    everything_works(&one, &other, &client(&url).await).await;
+}
+
+#[tokio::test]
+async fn through_sentinel_and_over_a_failover() {
+    let mut sentinels = Sentinels::start().await;
+    let url = patient(&sentinels.url());
+    let [one, other] = nodes_on(&url).await;
+    everything_works(&one, &other, &client(&url).await).await;
+    let store = Store::default();
+    sentinels.failover().await;
+    poll_until(SOON, async || {
+        store.row.fetch_add(1, Ordering::SeqCst);
+        one.cache.clear().await.is_ok().then_some(())
+    })
+    .await
+    .unwrap();
+    for node in [&one, &other] {
+        node.until(|l2| l2.owed == 0 && l2.is_followed && l2.is_available).await;
+    }
+    poll_until(SOON, async || {
+        one.outlive_l1();
+        let read = one.read(500, &store).await;
+        (read.source == Source::Shared).then_some(())
+    })
+    .await
+    .unwrap();
+}

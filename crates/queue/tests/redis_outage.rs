@@ -1,0 +1,254 @@
+//! Redis fails in the middle of work: killed, stopped, emptied, or heard only in part.
+#![cfg(feature = "redis")]
+#![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
+
+mod support;
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use support::redis::broker;
+use support::{QUEUE, job, jobs};
+use tidegate_queue::{
+    Broker, Context, EnqueueOptions, Event, Fetch, Handler, Job, Observer, Outcome, Producer, QueueOptions, Reclaim,
+    RedisBroker, RedisOptions, ShutdownReport, State, Worker, WorkerId,
+};
+use tidegate_testkit::poll_until;
+use tidegate_testkit::redis::{Proxy, RedisServer};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const SOON: Duration = Duration::from_secs(20);
+
+#[derive(Serialize, Deserialize)]
+struct Note {
+    id: String,
+}
+
+impl Job for Note {
+    const KIND: &'static str = "test";
+    const QUEUE: &'static str = QUEUE;
+}
+
+/// Counts runs, and what the worker says of the broker.
+#[derive(Default)]
+struct Seen {
+    runs: AtomicUsize,
+    failures: AtomicUsize,
+}
+
+struct Count(Arc<Seen>);
+
+#[async_trait]
+impl Handler<Note> for Count {
+    async fn run(&self, _: Note, _: &Context) -> Outcome {
+        self.0.runs.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        Outcome::done(())
+    }
+}
+
+impl Observer for Seen {
+    fn on(&self, event: &Event<'_>) {
+        if let Event::BrokerFailed { .. } = event {
+            self.failures.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+async fn connect(url: &str) -> Arc<RedisBroker> {
+    Arc::new(broker(url, "test", RedisOptions::new()).await)
+}
+
+struct Running {
+    seen: Arc<Seen>,
+    stop: CancellationToken,
+    worker: JoinHandle<ShutdownReport>,
+}
+
+impl Running {
+    fn start(broker: Arc<RedisBroker>, lease: Duration) -> Self {
+        let (seen, stop) = (Arc::new(Seen::default()), CancellationToken::new());
+        let worker = Worker::builder(broker)
+            .queue(QUEUE, QueueOptions::new().concurrency(5))
+            .handler::<Note, _>(Count(seen.clone()))
+            .observer(seen.clone())
+            .lease(lease);
+        let worker = worker.build().unwrap().run(stop.clone());
+        Self { seen, stop, worker: tokio::spawn(async move { worker.await.unwrap() }) }
+    }
+
+    async fn end(self) -> ShutdownReport {
+        self.stop.cancel();
+        self.worker.await.unwrap()
+    }
+}
+
+async fn until_done(broker: &RedisBroker, count: u64) {
+    let done = async || (broker.counts(QUEUE).await.ok()?.done >= count).then_some(());
+    poll_until(SOON, done).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_go_on_through_twenty_restarts_and_no_acknowledged_job_is_lost() {
+    let mut server = RedisServer::start().await;
+    let broker = connect(&server.url()).await;
+    broker.enqueue(QUEUE, jobs(0..1)).await.unwrap();
+    let running = Running::start(connect(&server.url()).await, Duration::from_secs(1));
+    let acknowledged: Arc<Mutex<Vec<String>>> = Arc::default();
+    let enough = Arc::new(AtomicBool::new(false));
+    let producer = tokio::spawn({
+        let (broker, acknowledged, enough) = (broker.clone(), acknowledged.clone(), enough.clone());
+        async move {
+            for n in 0.. {
+                if enough.load(Ordering::SeqCst) {
+                    return;
+                }
+                let id = format!("job-{n:06}");
+                // The id makes it safe to ask again.
+                while broker.enqueue(QUEUE, vec![job(&id, EnqueueOptions::new())]).await.is_err() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                acknowledged.lock().unwrap().push(id);
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    });
+    for _ in 0..20 {
+        server.kill9();
+        server.restart().await;
+        let done = async || Some(broker.counts(QUEUE).await.ok()?.done);
+        let before = poll_until(SOON, done).await.unwrap();
+        until_done(&broker, before + 1).await;
+    }
+    enough.store(true, Ordering::SeqCst);
+    producer.await.unwrap();
+    let acknowledged = std::mem::take(&mut *acknowledged.lock().unwrap());
+    let count = acknowledged.len() as u64;
+    until_done(&broker, count).await;
+    let counts = broker.counts(QUEUE).await.unwrap();
+    assert_eq!((counts.ready, counts.leased, counts.dead), (0, 0, 0));
+    assert_eq!((counts.done, counts.completed_total), (count, count));
+    assert_eq!(acknowledged.iter().collect::<HashSet<_>>().len() as u64, count);
+    assert!(running.seen.runs.load(Ordering::SeqCst) as u64 >= count);
+    running.end().await;
+}
+
+/// Workers that live beat and do their upkeep as ever; only Redis stands still, for longer than a lease.
+#[tokio::test]
+async fn a_pause_of_redis_longer_than_a_lease_reclaims_nothing_from_live_workers() {
+    let mut server = RedisServer::start().await;
+    let (lease, tick) = (Duration::from_millis(1_500), Duration::from_millis(250));
+    let broker = connect(&server.url()).await;
+    broker.enqueue(QUEUE, jobs(0..100)).await.unwrap();
+    let fetch = Fetch { worker: WorkerId::generate(), max: 100, lease };
+    let (_, leased) = broker.ack_and_fetch(QUEUE, Vec::new(), fetch).await.unwrap();
+    let tokens: Vec<_> = leased.into_iter().map(|job| job.token).collect();
+    let reclaim = Reclaim { lease, pause: tick * 2, max_lost: 3, limit: 200 };
+    // Upkeep comes first each time, so that on resume it is read before the heartbeats.
+    let upkeep = connect(&server.url()).await;
+    let round = async || {
+        let reclaimed = upkeep.reclaim(QUEUE, reclaim).await;
+        let beat = broker.heartbeat(QUEUE, tokens.clone(), lease).await;
+        tokio::time::sleep(tick).await;
+        (reclaimed, beat)
+    };
+    let settled = async || round().await.0.is_ok_and(|reclaimed| !reclaimed.guarded).then_some(());
+    poll_until(SOON, settled).await.unwrap();
+    server.hang().await;
+    tokio::time::sleep(lease * 2).await;
+    server.resume();
+    let settled = async || {
+        let (reclaimed, beat) = round().await;
+        assert!(beat.is_err() || beat.is_ok_and(|beat| beat.lost.is_empty()));
+        reclaimed.is_ok_and(|reclaimed| !reclaimed.guarded).then_some(())
+    };
+    poll_until(SOON, settled).await.unwrap();
+    let counts = broker.counts(QUEUE).await.unwrap();
+    assert_eq!((counts.leased, counts.reclaimed_total), (100, 0));
+}
+
+/// The same where the pause was the server's end: its successor is another one.
+#[tokio::test]
+async fn a_restarted_redis_reclaims_nothing_for_one_lease() {
+    let mut server = RedisServer::start().await;
+    let lease = Duration::from_millis(400);
+    let broker = connect(&server.url()).await;
+    broker.enqueue(QUEUE, jobs(0..1)).await.unwrap();
+    // No gap counts as a pause here: only the server itself tells.
+    let reclaim = Reclaim { lease, pause: Duration::from_secs(3_600), max_lost: 3, limit: 200 };
+    let reclaimed = async || broker.reclaim(QUEUE, reclaim).await.ok();
+    let unguarded = async || reclaimed().await.filter(|reclaimed| !reclaimed.guarded);
+    poll_until(SOON, unguarded).await.unwrap();
+    let fetch = Fetch { worker: WorkerId::generate(), max: 1, lease };
+    broker.ack_and_fetch(QUEUE, Vec::new(), fetch).await.unwrap();
+    server.kill9();
+    server.restart().await;
+    assert!(poll_until(SOON, reclaimed).await.unwrap().guarded);
+    assert_eq!(poll_until(SOON, unguarded).await.unwrap().ready.len(), 1);
+}
+
+/// Every third reply is lost, those of fetches and acknowledgements too: nothing happens twice, and nothing waits for a
+/// lease to end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_replies_repeat_nothing_and_strand_nothing() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::start(&server).await;
+    let direct = connect(&server.url()).await;
+    let lossy = connect(&proxy.url()).await;
+    let producer = Producer::new(lossy.clone());
+    proxy.drop_every_nth_reply(3);
+    let running = Running::start(connect(&proxy.url()).await, Duration::from_secs(600));
+    for n in 0..60 {
+        let note = Note { id: format!("{n}") };
+        let named = || EnqueueOptions::new().id(tidegate_queue::JobId::new(format!("n{n}")).unwrap());
+        let enqueued = async || producer.enqueue_with(&note, named()).await.ok();
+        poll_until(SOON, enqueued).await.unwrap();
+    }
+    let done = async || (direct.counts(QUEUE).await.unwrap().done == 60).then_some(());
+    poll_until(SOON * 2, done).await.unwrap();
+    let counts = direct.counts(QUEUE).await.unwrap();
+    assert_eq!((counts.completed_total, counts.reclaimed_total, counts.stale_acks_total), (60, 0, 0));
+    for record in direct.list(QUEUE, State::Done, None, 100).await.unwrap().items {
+        assert_eq!(record.deliveries, 1);
+    }
+    assert_eq!(running.seen.runs.load(Ordering::SeqCst), 60);
+    assert!(proxy.dropped() >= 20, "{}", proxy.dropped());
+    proxy.restore();
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forgotten_scripts_are_not_noticed() {
+    let server = RedisServer::start().await;
+    let broker = connect(&server.url()).await;
+    let running = Running::start(broker.clone(), Duration::from_secs(30));
+    for round in 0..20_usize {
+        server.cli(&["SCRIPT", "FLUSH"]).await;
+        broker.enqueue(QUEUE, jobs(round * 10..round * 10 + 10)).await.unwrap();
+    }
+    until_done(&broker, 200).await;
+    assert_eq!(running.seen.failures.load(Ordering::SeqCst), 0);
+    assert_eq!(running.end().await.settled, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_go_on_after_everything_was_deleted() {
+    let server = RedisServer::start().await;
+    let broker = connect(&server.url()).await;
+    let running = Running::start(broker.clone(), Duration::from_secs(30));
+    broker.enqueue(QUEUE, jobs(0..500)).await.unwrap();
+    until_done(&broker, 20).await;
+    server.cli(&["FLUSHALL"]).await;
+    broker.enqueue(QUEUE, jobs(1_000..1_010)).await.unwrap();
+    until_done(&broker, 10).await;
+    let counts = broker.counts(QUEUE).await.unwrap();
+    assert_eq!((counts.ready, counts.leased, counts.completed_total), (0, 0, 10));
+    assert_eq!(broker.queues().await.unwrap(), [QUEUE]);
+    assert_eq!(running.seen.failures.load(Ordering::SeqCst), 0);
+    running.end().await;
+}

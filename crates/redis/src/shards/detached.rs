@@ -1,0 +1,41 @@
+//! Calls that end properly though nobody waits for them any more.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::runtime::Handle;
+
+/// A call that goes on by itself when it is dropped.
+///
+/// fred keeps a command that waits for its connection until the call's time-out marks it as given up. A call that is dropped
+/// before never marks it: the command would be sent whenever the server comes back, minutes after its caller has left.
+pub(super) struct Detached<F: Future<Output: Send> + Send + 'static>(Option<Pin<Box<F>>>);
+
+impl<F: Future<Output: Send> + Send + 'static> Detached<F> {
+    pub(super) fn new(call: F) -> Self {
+        Self(Some(Box::pin(call)))
+    }
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Future for Detached<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        // Polled again after its end it waits for ever, as a future may.
+        let Some(call) = &mut self.0 else { return Poll::Pending };
+        let polled = call.as_mut().poll(context);
+        if polled.is_ready() {
+            self.0 = None;
+        }
+        polled
+    }
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Drop for Detached<F> {
+    fn drop(&mut self) {
+        // Without a runtime the connection's own task is gone as well.
+        if let (Some(call), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(call);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The scripts and the store in process replay the same random steps on the same clock, and must agree on every answer.
+#![cfg(feature = "redis")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is surprised")]
+
+mod support;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use support::{Bench, Store, lock_place};
+use tidegate_sync::{
+    Acquire, Ended, Fence, LedgerId, OnceStore, Operation, PermitStore, Place, PlaceKind, Posting, StockId,
+};
+
+/// A small generator: the same steps in every run.
+struct Dice(u64);
+
+impl Dice {
+    /// From zero to `sides - 1`.
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+
+    fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
+        of[usize::try_from(self.roll(of.len() as u64)).unwrap()]
+    }
+
+    fn seconds(&mut self, most: u64) -> Duration {
+        Duration::from_secs(self.roll(most) + 1)
+    }
+}
+
+const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+async fn replay(seed: u64, steps: usize, step: impl AsyncFn(&dyn Store, &mut Dice) -> String) {
+    let (memory, redis) = (Bench::memory(), Bench::redis().await);
+    let (mut one, mut two) = (Dice(seed), Dice(seed));
+    for nth in 0..steps {
+        let in_process = step(&*memory.store, &mut one).await;
+        let on_redis = step(&*redis.store, &mut two).await;
+        assert_eq!(in_process, on_redis, "step {nth}");
+        if one.roll(4) == 0 {
+            let by = one.seconds(6);
+            memory.advance(by).await;
+            redis.advance(by).await;
+        }
+        two.0 = one.0;
+    }
+}
+
+#[tokio::test]
+async fn on_permits() {
+    // The tokens of the store in process are common to all places; their order is what counts, and the suite sees to it.
+    let without_token = |text: String| text.split("Granted").next().unwrap().to_owned();
+    replay(1, 1_500, async |store, dice| {
+        let place = match dice.roll(2) {
+            0 => lock_place("x"),
+            _ => Place { kind: PlaceKind::Semaphore, name: "x".to_owned() },
+        };
+        let permits = if place.kind == PlaceKind::Lock { 1 } else { 2 };
+        let (owner, lease) = (dice.pick(&NAMES), dice.seconds(10));
+        match dice.roll(6) {
+            0 => format!("{:?}", PermitStore::extend(store, &place, owner, lease).await.unwrap()),
+            1 => format!("{:?}", store.release(&place, owner).await.unwrap()),
+            more => {
+                let queue = (more > 3).then(|| dice.seconds(8));
+                let answer = store.acquire(Acquire { place: &place, permits, owner, lease, queue }).await.unwrap();
+                without_token(format!("{answer:?}"))
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn on_operations() {
+    replay(2, 1_000, async |store, dice| {
+        let operation = Operation { scope: "s".to_owned(), key: dice.pick(&NAMES).to_owned() };
+        // Owners come and go: a name that comes back is taken for the same one, as it should be.
+        let (owner, lease, keep) = (dice.pick(&NAMES), dice.seconds(10), Duration::from_secs(100_000));
+        match dice.roll(5) {
+            0 => format!("{:?}", OnceStore::extend(store, &operation, owner, lease, keep).await.unwrap()),
+            1 if dice.roll(4) == 0 => {
+                let result = Bytes::copy_from_slice(owner.as_bytes());
+                format!("{:?}", store.complete(&operation, owner, result, keep).await.unwrap())
+            }
+            1 | 2 => format!("{:?}", store.fail(&operation, owner).await.unwrap()),
+            _ => format!("{:?}", store.begin(&operation, owner, lease, keep).await.unwrap()),
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn on_stocks() {
+    replay(3, 2_000, async |store, dice| {
+        let stock = StockId { name: "x".to_owned(), horizon: Duration::from_secs(20) };
+        let id = format!("{}{}", dice.pick(&NAMES), dice.roll(12));
+        let quantity = dice.roll(4) + 1;
+        let answer = match dice.roll(9) {
+            0 => format!("{:?}", store.add(&stock, &id, quantity * 3).await.unwrap()),
+            1 => format!("{:?}", store.end(&stock, &id, Ended::Released).await.unwrap()),
+            2 | 3 => format!("{:?}", store.end(&stock, &id, Ended::Confirmed).await.unwrap()),
+            4 => format!("{:?}", store.sweep(&stock, 2).await.unwrap()),
+            _ => format!("{:?}", store.reserve(&stock, &id, quantity, dice.seconds(15)).await.unwrap()),
+        };
+        format!("{answer} {:?}", store.counts(&stock).await.unwrap())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn on_ledgers() {
+    replay(4, 2_000, async |store, dice| {
+        let ledger = LedgerId { name: "x".to_owned(), horizon: Duration::from_secs(20) };
+        let id = dice.roll(60).to_string();
+        let (from, to, amount) = (dice.pick(&NAMES), dice.pick(&NAMES), dice.roll(9) + 1);
+        let fence = (dice.roll(3) == 0).then(|| Fence::new(dice.roll(6) * 1_000_000_000_000));
+        let posting = match dice.roll(5) {
+            0 => Posting { id: &id, from: None, to: Some(to), amount, fence: None },
+            1 => Posting { id: &id, from: Some(from), to: None, amount, fence: None },
+            _ if from == to => Posting { id: &id, from: None, to: Some(to), amount: 0, fence },
+            _ => Posting { id: &id, from: Some(from), to: Some(to), amount, fence },
+        };
+        let answer = store.post(&ledger, posting).await.unwrap();
+        format!("{answer:?} {:?}", store.balances(&ledger, &NAMES).await.unwrap())
+    })
+    .await;
+}
