@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use tidegate_app::node::Node;
+use tidegate_app::node::{Node, StartError};
 use tidegate_app::settings::Settings;
 use tidegate_queue::Producer;
 
@@ -26,14 +26,19 @@ struct Parts {
 
 impl App {
     /// Puts the API's own parts on a node.
-    pub(crate) fn new(node: Arc<Node>) -> Self {
-        Self(Arc::new(Parts {
-            limiters: Limiters::new(&node.settings, &node.telemetry),
+    ///
+    /// # Errors
+    ///
+    /// When a limit can't be kept on Redis.
+    pub(crate) fn new(node: Arc<Node>) -> Result<Self, StartError> {
+        let limiters = Limiters::new(&node.settings, &node.telemetry, node.redis());
+        Ok(Self(Arc::new(Parts {
+            limiters: limiters.map_err(StartError::Limits)?,
             tenants: Tenants::new(&node.store, &node.cache),
             schedules: Schedules::new(&node.store, &node.cache),
             producer: Producer::new(Arc::clone(&node.broker)),
             node,
-        }))
+        })))
     }
 
     /// The node below.

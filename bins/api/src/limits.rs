@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use tidegate_app::redis::Redis;
 use tidegate_app::settings::{LimitSettings, Settings};
 use tidegate_app::telemetry::Telemetry;
 use tidegate_app::tenant::Tenant;
 use tidegate_ratelimit::{
-    Algorithm, BlockPolicy, CheckError, Decision, FixedWindow, Limiter, MemoryLimiter, MemoryTenantLimiter, Rejection,
-    SlidingWindow, SystemClock, TenantDecision, TenantLimiter, headers,
+    BlockPolicy, CheckError, Decision, FallbackLimiter, FallbackTenantLimiter, FixedWindow, Limiter, MemoryLimiter,
+    MemoryLimiterBuilder, MemoryTenantLimiter, RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter,
+    Rejection, SlidingWindow, SystemClock, TenantDecision, TenantLimiter, UnsupportedAlgorithm, headers,
 };
 
 use crate::problem::Problem;
@@ -33,18 +35,26 @@ pub(crate) struct Limiters {
 }
 
 impl Limiters {
-    /// Builds them from the settings, and lets the telemetry read them.
-    pub(crate) fn new(settings: &Settings, telemetry: &Telemetry) -> Self {
-        let ddos = limiter("ddos", FixedWindow::new(settings.ddos.quota), &settings.ddos);
-        let api = limiter("api", SlidingWindow::new(settings.api.quota), &settings.api);
-        let tenants: Arc<dyn TenantLimiter> = Arc::new(MemoryTenantLimiter::new(SystemClock::default(), MAX_TENANTS));
+    /// Builds them from the settings, on Redis where there is one, and lets the telemetry read them.
+    ///
+    /// # Errors
+    ///
+    /// When Redis can't decide a limiter.
+    pub(crate) fn new(
+        settings: &Settings,
+        telemetry: &Telemetry,
+        redis: Option<&Redis>,
+    ) -> Result<Self, UnsupportedAlgorithm> {
+        let ddos = limiter("ddos", FixedWindow::new(settings.ddos.quota), &settings.ddos, redis)?;
+        let api = limiter("api", SlidingWindow::new(settings.api.quota), &settings.api, redis)?;
+        let tenants = tenant_limiter(redis);
         for (name, limiter) in [("ddos", &ddos), ("api", &api)] {
             let limiter = Arc::clone(limiter);
             telemetry.watch_limiter(name, move || limiter.stats());
         }
         let watched = Arc::clone(&tenants);
         telemetry.watch_limiter("tenant", move || watched.stats());
-        Self { ddos, api, tenants }
+        Ok(Self { ddos, api, tenants })
     }
 
     /// The limiter of that name; tenants are not counted by one.
@@ -53,19 +63,33 @@ impl Limiters {
     }
 }
 
-fn limiter<A: Algorithm + Send + Sync + 'static>(
+/// On Redis it counts for all processes together; while Redis is away, this one decides by itself.
+fn limiter<A: RedisAlgorithm + Send + Sync + 'static>(
     name: &'static str,
     algorithm: A,
     settings: &LimitSettings,
-) -> Arc<dyn Limiter>
+    redis: Option<&Redis>,
+) -> Result<Arc<dyn Limiter>, UnsupportedAlgorithm>
 where
     A::State: Send + Sync + 'static,
 {
-    let mut builder = MemoryLimiter::builder(name, algorithm).max_keys(MAX_CLIENTS);
-    if !settings.block.is_zero() {
-        builder = builder.block(BlockPolicy::fixed(settings.block).escalate(BlockPolicy::MAX, STRIKE_DECAY));
-    }
-    Arc::new(builder.build())
+    let block = (!settings.block.is_zero())
+        .then(|| BlockPolicy::fixed(settings.block).escalate(BlockPolicy::MAX, STRIKE_DECAY));
+    let Some(redis) = redis else {
+        let builder = MemoryLimiter::builder(name, algorithm).max_keys(MAX_CLIENTS);
+        return Ok(Arc::new(block.into_iter().fold(builder, MemoryLimiterBuilder::block).build()));
+    };
+    let shared = RedisLimiter::builder(name, algorithm, redis.limits().clone(), redis.keyspace().clone());
+    let shared = block.into_iter().fold(shared, RedisLimiterBuilder::block).build()?;
+    Ok(Arc::new(FallbackLimiter::builder(shared).max_keys(MAX_CLIENTS).build()))
+}
+
+fn tenant_limiter(redis: Option<&Redis>) -> Arc<dyn TenantLimiter> {
+    let Some(redis) = redis else {
+        return Arc::new(MemoryTenantLimiter::new(SystemClock::default(), MAX_TENANTS));
+    };
+    let shared = RedisTenantLimiter::builder("tenant", redis.limits().clone(), redis.keyspace().clone()).build();
+    Arc::new(FallbackTenantLimiter::builder(shared).max_keys(MAX_TENANTS).build())
 }
 
 /// Charges one request to `key`.

@@ -42,9 +42,10 @@ async fn serve_node(
     shutdown: CancellationToken,
 ) -> Result<(), StartError> {
     let http = node.settings.http;
+    let app = App::new(Arc::clone(node))?;
     let worker = start_worker(node, &shutdown)?;
     let probes = Probes::new(Arc::clone(node));
-    let router = routes::router(&App::new(Arc::clone(node)), probes.clone());
+    let router = routes::router(&app, probes.clone());
     let stop = CancellationToken::new();
     let serving = tokio::spawn(serve(listener, router, http, stop.clone()));
     banner::print(address, node);

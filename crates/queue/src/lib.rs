@@ -3,8 +3,9 @@
 //!
 //! A [`Producer`] puts [`Job`]s into named queues of a [`Broker`]; a [`Worker`] lends them out to
 //! [`Handler`]s, keeps their leases alive, and turns each [`Outcome`] into exactly one of
-//! done, delayed or dead. Two brokers pass one conformance suite: `SqliteBroker`, durable and
-//! shared by the processes of one machine, and [`MemoryBroker`], for tests.
+//! done, delayed or dead. Three brokers pass one conformance suite: `SqliteBroker`, durable and
+//! shared by the processes of one machine, `RedisBroker` (feature `redis`), shared by many machines,
+//! and [`MemoryBroker`], for tests.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -67,13 +68,15 @@
 //!
 //! # What is lost when
 //!
-//! | event | SQLite, [`Durability::Full`] (default) | SQLite, [`Durability::Normal`] | memory |
-//! |---|---|---|---|
-//! | worker process killed | nothing; its leases return after they expire | same | everything |
-//! | producer killed before `enqueue` returned | the job is there or not, never half a batch | same | everything |
-//! | power cut, kernel panic | nothing acknowledged, if the disk honours fsync | the last moments before the cut; the file stays consistent | everything |
-//! | disk full | nothing; writes fail with a transient [`BrokerError`] | same | – |
-//! | database file lost or damaged | its jobs; a damaged file is refused at open | same | – |
+//! | event | SQLite, [`Durability::Full`] (default) | SQLite, [`Durability::Normal`] | Redis with an append-only file | memory |
+//! |---|---|---|---|---|
+//! | worker process killed | nothing; its leases return after they expire | same | same | everything |
+//! | producer killed before `enqueue` returned | the job is there or not, never half a batch | same | same, within a partition | everything |
+//! | Redis killed, or stopped for longer than a lease | – | – | nothing acknowledged; nothing is reclaimed for one lease after it | – |
+//! | power cut, kernel panic | nothing acknowledged, if the disk honours fsync | the last moments before the cut; the file stays consistent | nothing with `appendfsync always`, else the last second | everything |
+//! | failover to a replica | – | – | what the replica had not yet received | – |
+//! | disk or memory full | nothing; writes fail with a transient [`BrokerError`] | same | same | – |
+//! | database file lost or damaged, `FLUSHALL` | its jobs; a damaged file is refused at open | same | its jobs; workers go on | – |
 //!
 //! Killing a process proves replay, not fsync: only a power cut tests the first column's third row.
 //!

@@ -7,6 +7,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidegate_ratelimit::{
     FixedWindow, Limiter, Quota, RedisLimiter, RedisTenantLimiter, SlidingWindow, TenantLimiter, TierLimits,
@@ -92,7 +93,7 @@ async fn of_tenants(tenants: RedisTenantLimiter, limits: TierLimits) -> f64 {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::args().nth(1).ok_or("the URL of a Redis server is wanted")?;
-    let client = Client::connect(&Config::parse(&url)?, Role::Cache).await?;
+    let client = Client::connect(&Config::parse(&url)?.command_timeout(Duration::from_secs(10)), Role::Cache).await?;
     let keys = Keyspace::new("throughput")?;
     let quota = Quota::per_minute(PLENTY)?;
     let incr = of_script(&client, "return redis.call('INCR', KEYS[1] .. ':count')").await;

@@ -150,7 +150,8 @@ impl Config {
             fail_fast: true,
             ..FredConfig::default()
         });
-        builder.set_policy(ReconnectPolicy::new_linear(0, 2_000, 50));
+        // As often as the breaker probes: it can't close before there is a connection.
+        builder.set_policy(ReconnectPolicy::new_linear(0, 500, 50));
         builder.set_performance_config(PerformanceConfig {
             default_command_timeout: timeout,
             broadcast_channel_capacity: NOTICES,

@@ -33,8 +33,10 @@ async fn write_under_a_lock(task: Task) {
     let store = Arc::new(task.store().await);
     let ledger = Ledger::new(store.clone(), "book");
     let lock = Lock::new(store, "book").lease(Duration::from_millis(300));
+    task.note("out");
     for round in 0_u64.. {
         let guard = lock.acquire(LONG).await.unwrap();
+        task.note("in");
         for step in 0..4 {
             let id = format!("{}-{round}-{step}", std::process::id());
             let transfer = Transfer::new(id, "paper", "ink", 1).fence(guard.fence());
@@ -43,8 +45,9 @@ async fn write_under_a_lock(task: Task) {
                 Err(Refusal::Ledger(LedgerError::Fenced { .. })) => task.note("refused"),
                 Err(other) => panic!("{other:?}"),
             }
-            tokio::time::sleep(Duration::from_millis(3)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        task.note("out");
         drop(guard);
     }
 }
@@ -66,16 +69,20 @@ async fn killed_and_suspended_holders_never_write_past_a_later_one() {
         poll_until(LONG, async || (ink().await >= from + more).then_some(())).await.unwrap();
     };
 
-    // Whoever is hit may be holding or waiting: so until holders have been hit often enough.
+    // Whoever is hit may have left meanwhile: so until holders have been hit often enough.
     let (wanted, mut kills) = (scale(3, 40), 0);
     for round in 0.. {
         written(ink().await, 4).await;
-        let hit = round % 4;
-        if round % 3 == 2 {
+        let is_inside = |child: &usize| children.notes_of(*child).last().is_some_and(|line| line != "out");
+        let hit = poll_until(LONG, async || (0..4).find(is_inside)).await.unwrap();
+        if round % 2 == 1 {
             children.processes[hit].kill9().unwrap();
             kills += 1;
             written(ink().await, 8).await;
+            let before = children.notes_of(hit).len();
             children.processes[hit].restart().unwrap();
+            let is_back = async || (children.notes_of(hit).len() > before).then_some(());
+            poll_until(LONG, is_back).await.unwrap();
         } else {
             children.processes[hit].pause().await.unwrap();
             written(ink().await, 8).await;

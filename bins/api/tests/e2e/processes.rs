@@ -108,11 +108,16 @@ pub(crate) async fn an_update_in_one_api_is_seen_by_the_next_read_in_the_other()
         success_json(put(&a, &path, &title)).await;
 
         let read = b.get_as("acme", &path).send().await.expect("an answer");
-        assert_eq!(cache_status(&read), "tidegate; fwd=uri-miss; stored");
+        assert!(cache_status(&read).starts_with("tidegate; fwd=uri-miss"), "{}", cache_status(&read));
         assert_eq!(title_of(read).await, title);
-        let again = b.get_as("acme", &path).send().await.expect("an answer");
-        assert!(cache_status(&again).starts_with("tidegate; hit"), "what the next update makes stale is cached");
-        assert_eq!(title_of(again).await, title);
+        // Word of the update may come by a second way, and end a load that knew of it already: the next one is kept.
+        let cached = poll_until(DEADLINE, async || {
+            let again = b.get_as("acme", &path).send().await.expect("an answer");
+            let is_hit = cache_status(&again).starts_with("tidegate; hit");
+            assert_eq!(title_of(again).await, title);
+            is_hit.then_some(())
+        });
+        cached.await.expect("what the next update makes stale is cached");
     }
 }
 

@@ -63,7 +63,7 @@ pub const CATALOGUE: &[Setting] = &[
         None,
         "`1`: X-Tenant-Id names the tenant without a key; `0`: never; not set: on direct loopback while no token is set",
     ),
-    setting("log", "RUST_LOG", Some("info,fred=error"), "filter of the log"),
+    setting("log", "RUST_LOG", Some("info,fred=off"), "filter of the log"),
     setting("http.max_body", "TIDEGATE_HTTP_MAX_BODY", Some("1MiB"), "largest JSON body"),
     setting("http.max_import", "TIDEGATE_HTTP_MAX_IMPORT", Some("64MiB"), "largest import"),
     setting(

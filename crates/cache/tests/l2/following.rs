@@ -54,8 +54,8 @@ async fn a_burst_of_invalidations_is_noticed_to_the_last_one() {
     const BURST: u32 = 10_000;
     let (_server, [one, other]) = server_and_nodes().await;
     let keys: Vec<_> = (0..BURST).map(key).collect();
-    for (index, key) in keys.iter().enumerate() {
-        one.things.set(key, index as u32).await;
+    for (index, key) in (0..).zip(&keys) {
+        one.things.set(key, index).await;
     }
     // The other one holds them as well, as far as its L1 has room.
     for key in &keys {

@@ -1,6 +1,8 @@
 //! Three primaries that share the slots, and a replica of each.
 #![expect(clippy::panic, reason = "a test without its servers has failed; the message is the whole point")]
 
+use std::time::Duration;
+
 use super::{LONG, RedisServer};
 use crate::{free_port, poll_until};
 
@@ -34,18 +36,15 @@ impl Cluster {
         for (node, _) in &nodes {
             node.wait().await;
         }
-        let (first_port, first_bus) = (nodes[0].0.port().to_string(), nodes[0].1.clone());
+        let first_bus = nodes[0].1.clone();
         for (index, (node, _)) in nodes.iter().enumerate() {
             node.cli(&["CLUSTER", "SET-CONFIG-EPOCH", &(index + 1).to_string()]).await;
             if let Some((first, last)) = SLOTS.get(index) {
                 node.cli(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &last.to_string()]).await;
             }
-            if index > 0 {
-                node.cli(&["CLUSTER", "MEET", "127.0.0.1", &first_port, &first_bus]).await;
-            }
         }
         let cluster = Self { nodes: nodes.into_iter().map(|(node, _)| node).collect() };
-        cluster.wait_for("cluster_known_nodes:6").await;
+        cluster.meet(&first_bus).await;
         for (replica, primary) in cluster.nodes[3..].iter().zip(&cluster.nodes) {
             let primary = primary.cli(&["CLUSTER", "MYID"]).await;
             let follows = async || (replica.cli(&["CLUSTER", "REPLICATE", &primary]).await == "OK").then_some(());
@@ -56,6 +55,29 @@ impl Cluster {
             replica.wait_for_sync().await;
         }
         cluster
+    }
+
+    /// Makes the nodes known to each other.
+    async fn meet(&self, first_bus: &str) {
+        let first_port = self.nodes[0].port().to_string();
+        let have_met = async || {
+            for node in &self.nodes {
+                if !node.cli(&["CLUSTER", "INFO"]).await.contains("cluster_known_nodes:6") {
+                    return None;
+                }
+            }
+            Some(())
+        };
+        // Said again after a while: on a busy machine a handshake is forgotten after the node time-out.
+        for _ in 0..12 {
+            for node in &self.nodes[1..] {
+                node.cli(&["CLUSTER", "MEET", "127.0.0.1", &first_port, first_bus]).await;
+            }
+            if poll_until(Duration::from_secs(5), have_met).await.is_ok() {
+                return;
+            }
+        }
+        panic!("the nodes of a cluster don't find each other");
     }
 
     /// Its URL, with all nodes.

@@ -153,19 +153,20 @@ async fn old_redis(stream: TcpStream) {
 
 /// The words of the next command; `None` when the client is gone.
 async fn next_command(reader: &mut (impl AsyncBufReadExt + Unpin)) -> Option<Vec<String>> {
-    let count = next_number(reader, '*').await?;
+    let mut line = String::new();
+    reader.read_line(&mut line).await.ok()?;
+    // The greeting comes as it would be typed.
+    let Some(count) = line.strip_prefix('*') else {
+        return Some(line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).filter(|words| !words.is_empty());
+    };
     let mut words = Vec::new();
-    for _ in 0..count {
-        let mut word = vec![0; next_number(reader, '$').await? + 2];
+    for _ in 0..count.trim().parse::<usize>().ok()? {
+        let mut size = String::new();
+        reader.read_line(&mut size).await.ok()?;
+        let mut word = vec![0; size.strip_prefix('$')?.trim().parse::<usize>().ok()? + 2];
         reader.read_exact(&mut word).await.ok()?;
         word.truncate(word.len() - 2);
         words.push(String::from_utf8(word).ok()?);
     }
     Some(words)
-}
-
-async fn next_number(reader: &mut (impl AsyncBufReadExt + Unpin), mark: char) -> Option<usize> {
-    let mut line = String::new();
-    reader.read_line(&mut line).await.ok()?;
-    line.strip_prefix(mark)?.trim().parse().ok()
 }

@@ -97,6 +97,8 @@ async fn installations_of_two_prefixes_share_a_server_and_nothing_else() {
     }
     assert_eq!(one.get_as("acme", "/api/schedules").send().await.expect("an answer").status(), 429);
     assert_eq!(other.get_as("acme", "/api/schedules").send().await.expect("an answer").status(), 200);
-    one.import_csv("acme", csv(1, &[])).await;
+    one.create_tenant("large", "enterprise").await;
+    let id = one.import_csv("large", csv(1, &[])).await;
+    one.job_in_state(&id, "done").await;
     assert_eq!(other.json("/api/queue/import").await["completed_total"], 0);
 }
