@@ -68,8 +68,7 @@ impl Client {
     /// [`Error`]; see its kinds for what may have happened.
     pub async fn execute(&self, command: Command) -> Result<Value, Error> {
         let slot = self.slot_for(command.key_bytes());
-        let Command { name, args, is_idempotent, .. } = command;
-        if is_idempotent { self.send_twice(slot, name, args).await } else { self.send(slot, name, args).await }
+        self.send_as(command.is_idempotent, slot, command.name, command.args).await
     }
 
     /// Runs a script. All keys must share a slot, also outside a cluster, so that the program runs on both.
@@ -89,15 +88,11 @@ impl Client {
             all
         };
         let by_digest = request(Fred::String(script.digest.clone()));
-        let answer = if script.is_idempotent {
-            self.send_twice(slot, "EVALSHA", by_digest).await
-        } else {
-            self.send(slot, "EVALSHA", by_digest).await
-        };
-        match answer {
+        match self.send_as(script.is_idempotent, slot, "EVALSHA", by_digest).await {
             // It did not run: the server has forgotten it, or never knew it.
             Err(error) if error.code() == Some("NOSCRIPT") => {
-                self.send(slot, "EVAL", request(Fred::String(script.source.clone()))).await
+                let whole = request(Fred::String(script.source.clone()));
+                self.send_as(script.is_idempotent, slot, "EVAL", whole).await
             }
             other => other,
         }
@@ -188,19 +183,31 @@ impl Client {
         self.judge(slot, self.inner.shards.send(slot, name, args).await)
     }
 
+    async fn send_as(
+        &self,
+        is_idempotent: bool,
+        slot: u16,
+        name: &'static str,
+        args: Vec<Fred>,
+    ) -> Result<Value, Error> {
+        if is_idempotent { self.send_twice(slot, name, args).await } else { self.send(slot, name, args).await }
+    }
+
     /// Sends, and once more if the reply was lost and the server is back before the time-out ends.
     async fn send_twice(&self, slot: u16, name: &'static str, args: Vec<Fred>) -> Result<Value, Error> {
         let deadline = Instant::now() + self.inner.timeout;
-        match self.send(slot, name, args.clone()).await {
-            Err(error) if matches!(error.kind(), ErrorKind::Disconnected | ErrorKind::ReadOnly) => {
-                let mut available = self.inner.availability.watch();
-                let is_back =
-                    async { while !self.inner.availability.admits(slot) && available.changed().await.is_ok() {} };
-                if tokio::time::timeout_at(deadline, is_back).await.is_err() {
-                    return Err(error);
-                }
-                self.send(slot, name, args).await
-            }
+        let first = match self.send(slot, name, args.clone()).await {
+            Err(error) if matches!(error.kind(), ErrorKind::Disconnected | ErrorKind::ReadOnly) => error,
+            other => return other,
+        };
+        let mut available = self.inner.availability.watch();
+        let is_back = async { while !self.inner.availability.admits(slot) && available.changed().await.is_ok() {} };
+        if tokio::time::timeout_at(deadline, is_back).await.is_err() {
+            return Err(first);
+        }
+        match self.send(slot, name, args).await {
+            // That the second was not sent says nothing of the first, which may have run.
+            Err(second) if matches!(second.kind(), ErrorKind::Unavailable | ErrorKind::Busy) => Err(first),
             other => other,
         }
     }
