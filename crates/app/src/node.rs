@@ -13,6 +13,7 @@ use tidegate_ratelimit::UnsupportedAlgorithm;
 use tidegate_redis::{BlockingPool, Role};
 use tokio_util::sync::CancellationToken;
 
+use crate::cache_owner;
 use crate::jobs::{ImportHandler, ImportSchedules, Pace, QUEUES};
 use crate::redis::{self, Redis};
 use crate::settings::{Settings, SettingsError};
@@ -132,6 +133,9 @@ impl Node {
         }
         let cache = cache.build();
         let (store, coherence) = Store::open(&settings.database_path(), cache.clone(), background.clone()).await?;
+        if let Some(redis) = &redis {
+            cache_owner::claim(redis.cache(), redis.keyspace(), store.installation(), &cache).await;
+        }
         let (broker, queue_file) = open_jobs(&settings, redis.as_ref()).await?;
         let spool = Spool::open(&settings.data_dir)
             .await

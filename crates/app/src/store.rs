@@ -12,6 +12,8 @@ mod purge;
 mod schedules;
 mod tenants;
 
+use std::sync::Arc;
+
 use sqlx::SqlitePool;
 use tidegate_cache::TieredCache;
 
@@ -29,6 +31,7 @@ pub struct Store {
     reader: SqlitePool,
     writer: SqlitePool,
     cache: TieredCache,
+    installation: Arc<str>,
     /// Marks the invalidations on which this process has acted already, which it need not read again.
     origin: i64,
 }
@@ -81,6 +84,11 @@ impl StoreError {
 }
 
 impl Store {
+    /// Tells this database from any other, for ever.
+    pub fn installation(&self) -> &str {
+        &self.installation
+    }
+
     /// Closes every connection, after the statements in flight.
     pub async fn close(&self) {
         self.reader.close().await;

@@ -29,6 +29,7 @@ pub(crate) fn on(backend: Backend, test: fn()) {
 }
 
 /// The servers of a test. They end with it.
+#[expect(clippy::large_enum_variant, reason = "a test holds one or two")]
 pub(crate) enum Servers {
     Embedded,
     /// Those of that URL, which the test holds itself.

@@ -295,7 +295,12 @@ async fn every_bad_variable_is_named() {
         ("TIDEGATE_IMPORT_CHUNK", "501"),
         ("TIDEGATE_IMPORT_PAUSE", "61s"),
         ("DATABASE_URL", "postgres://app:hunter2@127.0.0.1/app"),
-        ("REDIS_URL", "redis://:hunter2@127.0.0.1"),
+        ("REDIS_URL", "http://:hunter2@127.0.0.1"),
+        ("REDIS_CACHE_URL", "redis://:hunter2@127.0.0.1"),
+        ("TIDEGATE_REDIS_PREFIX", "a b"),
+        ("TIDEGATE_REDIS_TIMEOUT", "1ms"),
+        ("TIDEGATE_REDIS_REQUEST_TIMEOUT", "2m"),
+        ("TIDEGATE_QUEUE_PARTITIONS", "0"),
     ];
     for (name, value) in bad {
         for program in both(data.path()) {

@@ -1,6 +1,7 @@
 //! Starts the binaries on a scratch directory and speaks to them.
 
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ pub(crate) struct Api {
     pub(crate) url: String,
     client: Client,
     /// Behind the process, since fields drop in order and it has to end before what it runs on.
-    pub(crate) servers: Arc<Servers>,
+    pub(crate) servers: Rc<Servers>,
     pub(crate) scratch: Arc<Scratch>,
 }
 
@@ -36,15 +37,15 @@ impl Api {
 
     /// Starts the API on a fresh directory and these servers.
     pub(crate) async fn start_on(servers: Servers, variables: &[(&str, &str)]) -> Self {
-        Self::start_in(Arc::new(Scratch::new()), Arc::new(servers), variables).await
+        Self::start_in(Arc::new(Scratch::new()), Rc::new(servers), variables).await
     }
 
     /// Starts another API on the same directory and servers.
     pub(crate) async fn start_beside(&self, variables: &[(&str, &str)]) -> Self {
-        Self::start_in(Arc::clone(&self.scratch), Arc::clone(&self.servers), variables).await
+        Self::start_in(Arc::clone(&self.scratch), Rc::clone(&self.servers), variables).await
     }
 
-    async fn start_in(scratch: Arc<Scratch>, servers: Arc<Servers>, variables: &[(&str, &str)]) -> Self {
+    async fn start_in(scratch: Arc<Scratch>, servers: Rc<Servers>, variables: &[(&str, &str)]) -> Self {
         let program = with(api(scratch.path(), variables), &servers);
         let mut process = program.start().expect("the API starts");
         let url = listening_at(&mut process).await;

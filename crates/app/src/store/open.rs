@@ -115,7 +115,11 @@ impl Store {
         // A file that is removed under a running process must not come back empty.
         let options = options.create_if_missing(false);
         let reader = pool(READERS).connect_with(options.clone()).await.map_err(failed)?;
-        let store = Self { reader, writer, cache, origin: uuid::Uuid::new_v4().as_u64_pair().0.cast_signed() };
+        let installation: String =
+            sqlx::query_scalar("SELECT id FROM installation").fetch_one(&reader).await.map_err(failed)?;
+        let installation = installation.into();
+        let store =
+            Self { reader, writer, cache, installation, origin: uuid::Uuid::new_v4().as_u64_pair().0.cast_signed() };
         tokio::spawn(prune::run(store.clone(), shutdown.clone()));
         let coherence = Coherence::start(&store, &options, shutdown).await.map_err(|error| match error {
             StoreError::Database(source) => explain(path, source),

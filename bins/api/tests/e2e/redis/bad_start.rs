@@ -48,7 +48,7 @@ async fn a_url_of_something_else_is_a_wrong_setting_for_check_too() {
         ("redis://:hunter2@127.0.0.1:none", "is not a host"),
         ("redis-sentinel://:hunter2@127.0.0.1:26379", "name of the primary"),
         ("redis-cluster://:hunter2@127.0.0.1:7000/3", "none in a cluster"),
-        ("rediss://:hunter2@127.0.0.1:6379?ca=/nowhere.pem", "/nowhere.pem"),
+        ("rediss://:hunter2@127.0.0.1:1?ca=/nowhere.pem", "/nowhere.pem"),
     ] {
         let variables = [("REDIS_URL", url)];
         refused(&variables, SETTINGS, &["redis.url", "REDIS_URL", wrong]).await;

@@ -30,8 +30,8 @@ fn listed() -> Vec<Listed> {
         } else if !line.starts_with('|') {
             expiry = None;
         } else if let (Some(column), Some(pattern)) = (expiry, cells[0].strip_prefix('`')) {
-            let pattern = pattern.strip_suffix('`').unwrap_or_else(|| panic!("one pattern in backticks: {line}"));
-            let expiry = cells.get(column).unwrap_or_else(|| panic!("no expiry: {line}"));
+            let pattern = pattern.strip_suffix('`').expect(line);
+            let expiry = cells.get(column).expect(line);
             listed.push(Listed { pattern: pattern.to_owned(), never_expires: *expiry == "never" });
         }
     }
@@ -65,7 +65,7 @@ async fn keys(server: &RedisServer) -> Vec<(String, i64)> {
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     lines
         .map(|line| {
-            let (left, key) = line.split_once(' ').unwrap_or_else(|| panic!("not a key: {line}"));
+            let (left, key) = line.split_once(' ').expect(line);
             (key.to_owned(), left.parse().expect("a number"))
         })
         .collect()
