@@ -1,16 +1,19 @@
-//! What the narrow client costs beside the bare one: the same command on the same server, in turns.
+//! What the narrow client costs beside the bare one, and what the primitives cost in round trips and beside a bare script
+//! of the same commands: on one server, in turns.
 //!
 //! Both speak RESP3 over one connection. A ratio is of rates in one pair of turns; the table shows the median of the
 //! pairs and their range, since a machine is never as quiet as one would like.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fred::clients::Client as BareClient;
 use fred::interfaces::{ClientLike, KeysInterface, LuaInterface};
 use fred::types::{Builder, RespVersion};
 use tidegate_benches::Stopwatch;
-use tidegate_redis::{Client, Command, Config, Role, Script};
+use tidegate_redis::{Client, Command, Config, Keyspace, Role, Script};
+use tidegate_sync::{Lock, RedisStore, Reserve, Stock};
 use tidegate_testkit::redis::RedisServer;
 use tokio::runtime::Runtime;
 
@@ -18,15 +21,31 @@ const PAIRS: usize = 9;
 const TURN: Duration = Duration::from_millis(700);
 const KEY: &str = "bench:{one}:key";
 const ADD: &str = "return redis.call('INCRBY', KEYS[1], ARGV[1])";
+/// The commands of a reservation that succeeds, and nothing else.
+const RESERVE: &str = "local time = redis.call('TIME')
+redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', time[1], 'LIMIT', 0, 10)
+redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', time[1], 'LIMIT', 0, 10)
+redis.call('HGET', KEYS[3], ARGV[1])
+redis.call('HGET', KEYS[1], 'available')
+redis.call('HINCRBY', KEYS[1], 'available', '-1')
+redis.call('HINCRBY', KEYS[1], 'reserved', '1')
+redis.call('HSET', KEYS[3], ARGV[1], 'o,1')
+redis.call('ZADD', KEYS[2], time[1] + 3600, ARGV[1])
+return 1";
 
 fn main() {
-    Runtime::new().expect("a runtime").block_on(compare());
+    Runtime::new().expect("a runtime").block_on(async {
+        let server = RedisServer::builder().set("appendonly", "no").start().await;
+        let config = Config::parse(&server.url()).expect("a URL").command_timeout(Duration::from_secs(10));
+        let ours = Client::connect(&config, Role::Durable).await.expect("connected");
+        let bare = bare(&server.url()).await;
+        compare(&ours, &bare).await;
+        reserve(&ours, &bare).await;
+        round_trips(&ours).await;
+    });
 }
 
-async fn compare() {
-    let server = RedisServer::start().await;
-    let ours = Client::connect(&Config::parse(&server.url()).expect("a URL"), Role::Durable).await.expect("connected");
-    let bare = bare(&server.url()).await;
+async fn compare(ours: &Client, bare: &BareClient) {
     ours.execute(Command::new("SET").key(KEY).arg("x".repeat(256))).await.expect("stored");
     let script = Arc::new(Script::new("add", ADD));
     let digest: String = bare.script_load(ADD).await.expect("loaded");
@@ -71,6 +90,64 @@ async fn compare() {
         }
         table.print("script INCRBY", tasks);
     }
+}
+
+/// Reservations that succeed, each with an id of its own, beside the same commands without the decisions between them.
+async fn reserve(ours: &Client, bare: &BareClient) {
+    let keys = Keyspace::new("bench").expect("a prefix");
+    let store = Arc::new(RedisStore::new(ours.clone(), keys));
+    let digest: String = bare.script_load(RESERVE).await.expect("loaded");
+    for tasks in [1, 64] {
+        let mut table = Pairs::default();
+        for pair in 0..PAIRS {
+            let names = ["counts", "open", "entries", "closed"].map(|name| format!("bare:{{{tasks}-{pair}}}:{name}"));
+            let (client, digest, ids) = (bare.clone(), digest.clone(), Arc::new(AtomicU64::new(0)));
+            let first = rate(tasks, move || {
+                let (client, digest, names) = (client.clone(), digest.clone(), names.to_vec());
+                let id = ids.fetch_add(1, Ordering::Relaxed).to_string();
+                async move { client.evalsha::<i64, _, _, _>(digest, names, id).await.expect("run") == 1 }
+            });
+            let first = first.await;
+            let stock = Arc::new(Stock::new(store.clone(), format!("sale-{tasks}-{pair}")));
+            stock.add("all", 1_000_000_000).await.expect("added");
+            let (sale, ids) = (Arc::clone(&stock), Arc::new(AtomicU64::new(0)));
+            let second = rate(tasks, move || {
+                let (sale, id) = (Arc::clone(&sale), ids.fetch_add(1, Ordering::Relaxed).to_string());
+                async move {
+                    let reserved = sale.reserve(&id, 1, Duration::from_secs(3600)).await.expect("an answer");
+                    matches!(reserved, Reserve::Reserved { .. })
+                }
+            });
+            table.add(first, second.await);
+            stock.remove().await.expect("removed");
+        }
+        table.print("Stock::reserve (bare: its commands)", tasks);
+    }
+}
+
+/// How long a lock that nobody wants takes, in round trips of the same connection.
+async fn round_trips(ours: &Client) {
+    let store = Arc::new(RedisStore::new(ours.clone(), Keyspace::new("bench").expect("a prefix")));
+    let mut ratios = Vec::new();
+    for _ in 0..PAIRS {
+        let client = ours.clone();
+        let trips = rate(1, move || {
+            let client = client.clone();
+            async move { client.execute(Command::new("PING")).await.is_ok() }
+        });
+        let trips = trips.await;
+        let lock = Arc::new(Lock::new(store.clone(), "quiet").without_renewal());
+        let locks = rate(1, move || {
+            let lock = Arc::clone(&lock);
+            async move {
+                let guard = lock.try_acquire().await.expect("an answer").expect("nobody wants it");
+                guard.release().await.is_ok()
+            }
+        });
+        ratios.push(trips / locks.await);
+    }
+    let (low, middle, high) = spread(&ratios);
+    println!("\nlock and unlock, uncontended: the time of {middle:.2} PINGs ({low:.2}–{high:.2})");
 }
 
 async fn bare(url: &str) -> BareClient {

@@ -13,12 +13,103 @@ struct Proof {
     /// What it shows at full size.
     shows: &'static str,
     package: &'static str,
+    /// What the package must be built with, for its tests of Redis.
+    features: &'static [&'static str],
     /// The test's binary and its name there.
     binary: &'static str,
     test: &'static str,
 }
 
-const PROOFS: &[Proof] = &[];
+const fn proof(
+    name: &'static str,
+    shows: &'static str,
+    package: &'static str,
+    binary: &'static str,
+    test: &'static str,
+) -> Proof {
+    Proof { name, shows, package, features: &[], binary, test }
+}
+
+impl Proof {
+    const fn with(mut self, features: &'static [&'static str]) -> Self {
+        self.features = features;
+        self
+    }
+}
+
+const PROOFS: &[Proof] = &[
+    proof(
+        "redis-killed",
+        "Redis killed and restarted under load, 20 times: every request is answered, and service returns",
+        "tidegate-api",
+        "e2e",
+        "redis::outages::killed_and_restarted_under_load",
+    ),
+    proof(
+        "redis-hung",
+        "Redis stopped and resumed under load, 20 times",
+        "tidegate-api",
+        "e2e",
+        "redis::outages::hung_and_awake_again_under_load",
+    ),
+    proof(
+        "redis-failover",
+        "another primary chosen by Sentinels under load, 20 times, and once for a killed one",
+        "tidegate-api",
+        "e2e",
+        "redis::outages::failed_over_by_sentinels_under_load",
+    ),
+    proof(
+        "redis-shard",
+        "a shard of a cluster killed under load, 20 times",
+        "tidegate-api",
+        "e2e",
+        "redis::outages::a_shard_of_a_cluster_lost_under_load",
+    ),
+    proof(
+        "lock-fencing",
+        "4 processes, 40 holders killed and as many suspended: never two writers past the fencing token",
+        "tidegate-sync",
+        "processes",
+        "killed_and_suspended_holders_never_write_past_a_later_one",
+    ),
+    proof(
+        "lock-overlap",
+        "100,000 acquisitions by 4 processes, none overlapping another",
+        "tidegate-sync",
+        "processes",
+        "acquisitions_by_four_processes_never_overlap",
+    ),
+    proof(
+        "transfer",
+        "transfers by processes that are killed 200 times: the sum of all accounts never changes",
+        "tidegate-sync",
+        "processes",
+        "the_sum_of_all_accounts_never_changes_also_when_processes_die",
+    ),
+    proof(
+        "stock",
+        "a stock of 10,000 sold by 3 processes, one of them killed: sold + released + expired = 10,000",
+        "tidegate-sync",
+        "processes",
+        "ten_thousand_in_stock_are_each_sold_released_or_expired_once",
+    ),
+    proof(
+        "oversold",
+        "50,000 orders for a stock of 10,000: 10,000 sold, none twice",
+        "tidegate-sync",
+        "processes",
+        "more_orders_than_stock_sell_no_more_than_there_is",
+    ),
+    proof(
+        "limit-exact",
+        "4 processes of 10,000 tasks each against one limit on Redis admit exactly the limit",
+        "tidegate-ratelimit",
+        "redis",
+        "exactness::processes_admit_exactly_the_limit",
+    )
+    .with(&["redis"]),
+];
 
 /// What the proofs are.
 pub(crate) fn list() -> String {
