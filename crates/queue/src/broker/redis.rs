@@ -45,8 +45,9 @@ use wait::Listeners;
 
 /// Durable jobs in Redis. See [`RedisOptions`] for what can be chosen.
 ///
-/// Cost: a step is one round trip, of some ten commands for one job and less than one a job from about 30 at once. A
-/// waiting job takes its payload and about 150 bytes of the server's memory.
+/// Cost: a step is one round trip. Inside it the server runs 7 commands to enqueue one job and 16 to settle one and lease
+/// the next, and less than one a job from about 30 at once. A waiting job takes its payload and about 180 bytes of the
+/// server's memory.
 ///
 /// As durable as the server: an acknowledged job survives `kill -9` of it with an append-only file, a power cut only with
 /// `appendfsync always`, and a failover where the replica had received it.
