@@ -173,6 +173,56 @@ async fn a_pause_of_redis_longer_than_a_lease_reclaims_nothing_from_live_workers
 }
 
 /// The same where the pause was the server's end: its successor is another one.
+/// Runs until it is let go; how often it began is counted.
+struct Hold {
+    begun: Arc<AtomicUsize>,
+    go: CancellationToken,
+}
+
+#[async_trait]
+impl Handler<Note> for Hold {
+    async fn run(&self, _: Note, context: &Context) -> Outcome {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        tokio::select! {
+            () = self.go.cancelled() => Outcome::done(()),
+            () = context.cancelled().cancelled() => Outcome::retry("told to stop"),
+        }
+    }
+}
+
+/// The runs of a worker outlive a pause of Redis longer than their lease: nobody else gets them, and they are done once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_go_on_through_a_pause_of_redis_longer_than_their_lease() {
+    let mut server = RedisServer::start().await;
+    let broker = connect(&server.url()).await;
+    broker.enqueue(QUEUE, jobs(0..10)).await.unwrap();
+    let (begun, go, stop) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new(), CancellationToken::new());
+    let lease = Duration::from_secs(2);
+    let mut workers = Vec::new();
+    for _ in 0..2 {
+        let worker = Worker::builder(connect(&server.url()).await)
+            .queue(QUEUE, QueueOptions::new().concurrency(5))
+            .handler::<Note, _>(Hold { begun: begun.clone(), go: go.clone() })
+            .lease(lease);
+        workers.push(tokio::spawn(worker.build().unwrap().run(stop.clone())));
+    }
+    let all_begun = async || (begun.load(Ordering::SeqCst) == 10).then_some(());
+    poll_until(SOON, all_begun).await.unwrap();
+
+    server.hang().await;
+    tokio::time::sleep(lease * 2).await;
+    server.resume();
+    go.cancel();
+    until_done(&broker, 10).await;
+    let counts = broker.counts(QUEUE).await.unwrap();
+    assert_eq!((counts.completed_total, counts.reclaimed_total, counts.stale_acks_total), (10, 0, 0));
+    assert_eq!(begun.load(Ordering::SeqCst), 10);
+    stop.cancel();
+    for worker in workers {
+        worker.await.unwrap().unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_restarted_redis_reclaims_nothing_for_one_lease() {
     let mut server = RedisServer::start().await;

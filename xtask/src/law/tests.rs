@@ -49,7 +49,8 @@ fn libraries_never_import_one_another() {
 #[test]
 fn imports_go_downwards_only() {
     assert_breach("tidegate-app", "tidegate-api", Normal, "but may import only");
-    assert_breach("tidegate-queue", "tidegate-app", Normal, "may import nothing of ours");
+    assert_breach("tidegate-queue", "tidegate-app", Normal, "but may import only tidegate-redis");
+    assert_breach("tidegate-redis", "tidegate-queue", Normal, "may import nothing of ours");
     assert_breach("tidegate-testkit", "tidegate-queue", Normal, "may import nothing of ours");
     assert_breach("tidegate-api", "tidegate-worker", Development, "but may import only");
     assert_breach("tidegate-app", "xtask", Build, "but may import only");

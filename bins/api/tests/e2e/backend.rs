@@ -28,6 +28,11 @@ pub(crate) fn on(backend: Backend, test: fn()) {
     test();
 }
 
+/// Whether the running test's processes share a cache.
+pub(crate) fn is_shared() -> bool {
+    CHOSEN.get() != Backend::Embedded
+}
+
 /// The servers of a test. They end with it.
 #[expect(clippy::large_enum_variant, reason = "a test holds one or two")]
 pub(crate) enum Servers {

@@ -36,13 +36,13 @@ async fn beat(shared: &Shared, queue: Arc<str>, tokens: Vec<LeaseToken>, patienc
             }
             answer.lost
         }
-        failed => {
-            if let Ok(Err(error)) = failed {
-                shared.tell(&Event::BrokerFailed { queue, error: &error });
-            }
-            // Unheard for a whole lease, they may by now be someone else's.
-            shared.leases.expired(&tokens, shared.lease)
+        // Unheard, they go on, for however long: a store that stands still has not given them to anybody. Where it is only
+        // out of our reach, somebody else may run them too, and the first answer will tell: the newer lease counts.
+        Ok(Err(error)) => {
+            shared.tell(&Event::BrokerFailed { queue, error: &error });
+            Vec::new()
         }
+        Err(_) => Vec::new(),
     };
     for token in lost {
         if shared.leases.stop(&token, StopReason::LeaseLost) {

@@ -78,13 +78,6 @@ impl LeaseBook {
         held.cancel.cancel();
         first
     }
-
-    /// Of `tokens`, those not renewed within `lease`.
-    pub(super) fn expired(&self, tokens: &[LeaseToken], lease: std::time::Duration) -> Vec<LeaseToken> {
-        let book = self.lock();
-        let expired = |token: &&LeaseToken| book.get(*token).is_some_and(|held| held.renewed.elapsed() >= lease);
-        tokens.iter().filter(expired).cloned().collect()
-    }
 }
 
 /// A lease in the book, and so renewed, for as long as this lives: from its fetch, before the run has

@@ -1,4 +1,4 @@
-//! Settlements on their way to the broker, kept until it answers or the lease ends.
+//! Settlements on their way to the broker, kept until it answers.
 
 use std::time::Duration;
 
@@ -86,18 +86,19 @@ impl Outbox {
         }
     }
 
-    /// After its end a lease may be someone else's, and what is left to say about it void. What the
-    /// broker refuses for a whole lease, though it renews, goes too: it would never end.
+    /// What the broker refuses for a whole lease, though it renews, goes: it would never end. While the broker is away
+    /// everything waits for its answer, unless the worker is told to stop: then no longer than a lease.
     fn abandon_expired(&mut self, shared: &Shared, queue: &str) {
-        let refused = self.failing_since.is_some_and(|since| since.elapsed() >= shared.lease);
+        let is_refused = self.failing_since.is_some_and(|since| since.elapsed() >= shared.lease);
         let report = &mut self.report;
         let mut keep = |settlement: &Settlement| {
-            let alive = !refused && settlement.held.renewed().elapsed() < shared.lease;
-            if !alive {
+            let is_unheard = settlement.held.renewed().elapsed() >= shared.lease;
+            let is_over = if is_unheard { shared.stop.is_cancelled() } else { is_refused };
+            if is_over {
                 report.abandoned += 1;
                 shared.tell(&Event::AckAbandoned { queue, id: &settlement.held.token().id });
             }
-            alive
+            !is_over
         };
         self.acks.retain(&mut keep);
         self.nacks.retain(&mut keep);

@@ -77,6 +77,9 @@ impl Sentinels {
         let is_begun = async || (redis_cli(self.ports[0], &["SENTINEL", "FAILOVER", NAME]).await == "OK").then_some(());
         poll_until(LONG, is_begun).await.expect("a failover begins");
         self.wait_for_primary_other_than(before).await;
+        // Until it is told, the old one takes writes that are lost, and clients see no reason to leave it.
+        let follows = async || redis_cli(before, &["ROLE"]).await.starts_with("slave").then_some(());
+        poll_until(LONG, follows).await.expect("the old primary becomes a replica");
     }
 
     /// Returns when the Sentinels agree on a primary on another port, and it takes writes.

@@ -9,6 +9,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tidegate_testkit::poll_until;
 
+use crate::backend;
 use crate::harness::{Api, DEADLINE, csv, schedule};
 
 /// Nobody's schedule.
@@ -267,7 +268,9 @@ impl Script {
         let keys = json!({"keys": [format!("schedule:acme:{id}"), "schedule:acme:never-cached"]});
         let request = self.api.request(Method::DELETE, "/api/cache").json(&keys);
         let purged: Value = self.send("/api/cache", request, 200).await.json().await.expect("JSON");
-        assert_eq!(purged, json!({"removed": 1}));
+        // Where a shared tier tells of its changes, this process may have dropped the entry before it was asked to.
+        let removed = purged["removed"].as_u64().expect("a number");
+        assert!(removed == 1 || removed == 0 && backend::is_shared(), "{purged}");
         self.schedules.invalidations += 1;
         self.entries -= 1;
     }
