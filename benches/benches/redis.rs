@@ -4,6 +4,8 @@
 //! Both speak RESP3 over one connection. A ratio is of rates in one pair of turns; the table shows the median of the
 //! pairs and their range, since a machine is never as quiet as one would like.
 
+#![expect(clippy::print_stdout, reason = "the table is what it is run for")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

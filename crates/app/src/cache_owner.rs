@@ -14,6 +14,13 @@ pub(crate) async fn claim(redis: &Client, keyspace: &Keyspace, database: &str, c
     let key = keyspace.group("ci", &[]).as_str().to_owned();
     let known = redis.get(&key).await;
     if !matches!(&known, Ok(Some(known)) if **known == *database.as_bytes()) {
+        if matches!(known, Ok(Some(_))) {
+            tracing::warn!(
+                prefix = keyspace.prefix(),
+                "Redis was last used with another database: the shared cache is cleared. If both are in use, give each a \
+                 prefix of its own (redis.prefix), or they take each other's jobs"
+            );
+        }
         // Unless it is cleared for certain, the next start asks again; until then this process reads nothing from there.
         if let Err(Owed { .. }) = cache.clear().await {
             return;

@@ -50,11 +50,13 @@ impl Default for OutagePolicy {
     }
 }
 
-/// The outage that a result speaks of, else the result itself. Errors that would come again with Redis in good health are
-/// none: they are to be seen.
+/// The outage that a result speaks of, else the result itself.
+///
+/// A key that somebody else has written, or that can't be read for another reason, is one too: a limit must not turn every
+/// request of its client into an error.
 fn outage<T>(result: Result<T, CheckError>) -> Result<Result<T, CheckError>, StoreError> {
     match result {
-        Err(CheckError::Store(error)) if error.is_transient() => Err(error),
+        Err(CheckError::Store(error)) => Err(error),
         other => Ok(other),
     }
 }

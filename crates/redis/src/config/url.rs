@@ -20,9 +20,18 @@ pub enum ConfigError {
         "`{0}` is no scheme of a Redis URL; it is redis://, redis-sentinel:// or redis-cluster://, with `rediss` for TLS"
     )]
     Scheme(String),
-    /// A host is missing or malformed.
-    #[error("`{0}` is not a host, host:port or [IPv6]:port")]
-    Host(String),
+    /// A host is missing or malformed. It is not repeated: where `@host` was forgotten, it is the password.
+    #[error(
+        "host number {0} of the Redis URL is not a host, host:port or [IPv6]:port; a `/`, `?`, `#` or `@` in a password is \
+         written as %2F, %3F, %23 or %40"
+    )]
+    Host(usize),
+    /// There is an `@` in front of the last one.
+    #[error(
+        "there are two `@` in the Redis URL: user and password stand once, in front of the first host, and an `@` in them is \
+         written as %40"
+    )]
+    Login,
     /// Several hosts where one is meant.
     #[error("redis:// takes one host; for several it is redis-sentinel:// or redis-cluster://")]
     SeveralHosts,
@@ -30,14 +39,16 @@ pub enum ConfigError {
     #[error("redis-sentinel:// needs the name of the primary behind the hosts: redis-sentinel://host:26379/name")]
     Service,
     /// The database is no number from 0 to 255, or a cluster was given one.
-    #[error("`{0}` is not a database: a number from 0 to 255, and none in a cluster")]
-    Database(String),
+    #[error(
+        "what stands behind the hosts of the Redis URL is not a database: a number from 0 to 255, and none in a cluster"
+    )]
+    Database,
     /// Something behind `?` is unknown or malformed.
     #[error(
-        "`{0}` is not understood behind `?`; it is timeout, connect_timeout (such as 250ms), ca, sentinel_user or \
-         sentinel_password"
+        "parameter number {0} behind the `?` of the Redis URL is not understood; there may stand timeout, connect_timeout (such \
+         as 250ms), ca, sentinel_user and sentinel_password"
     )]
-    Parameter(String),
+    Parameter(usize),
     /// A `%` is not followed by two digits of UTF-8 text. The text is not repeated: it may be a password.
     #[error("user, password or a value is not valid UTF-8 once its %xx are decoded")]
     Encoding,
@@ -59,14 +70,16 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
     let (scheme, rest) = text.split_once("://").ok_or_else(|| ConfigError::Scheme("(none)".to_owned()))?;
     let (topology, uses_tls) = read_scheme(scheme)?;
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    // A password may hold an `@` or `/` only encoded, but the last `@` is kinder to those who forgot.
     let (login, rest) = match rest.rsplit_once('@') {
+        Some((login, _)) if login.contains('@') => return Err(ConfigError::Login),
         Some((login, rest)) => (read_login(login)?, rest),
         None => (Login::default(), rest),
     };
     let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
     let default_port = if topology == Topology::Sentinel { SENTINEL_PORT } else { REDIS_PORT };
-    let hosts = hosts.split(',').map(|host| read_host(host, default_port)).collect::<Result<Vec<_>, _>>()?;
+    let hosts =
+        hosts.split(',').zip(1..).map(|(host, nth)| read_host(host, default_port).ok_or(ConfigError::Host(nth)));
+    let hosts = hosts.collect::<Result<Vec<_>, _>>()?;
     if topology == Topology::Single && hosts.len() > 1 {
         return Err(ConfigError::SeveralHosts);
     }
@@ -84,8 +97,8 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
         connect_timeout: CONNECT_TIMEOUT,
         allows_eviction: false,
     };
-    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-        read_parameter(&mut config, parameter)?;
+    for (parameter, nth) in query.split('&').filter(|parameter| !parameter.is_empty()).zip(1..) {
+        read_parameter(&mut config, parameter, nth)?;
     }
     Ok(config)
 }
@@ -114,12 +127,11 @@ fn read_login(login: &str) -> Result<Login, ConfigError> {
     Ok(Login { user: given(user)?, password: given(password)? })
 }
 
-fn read_host(text: &str, default_port: u16) -> Result<(String, u16), ConfigError> {
-    let malformed = || ConfigError::Host(text.to_owned());
+fn read_host(text: &str, default_port: u16) -> Option<(String, u16)> {
     let (host, port) = match text.strip_prefix('[') {
         Some(bracketed) => {
-            let (host, port) = bracketed.split_once(']').ok_or_else(malformed)?;
-            host.parse::<std::net::Ipv6Addr>().map_err(|_| malformed())?;
+            let (host, port) = bracketed.split_once(']')?;
+            host.parse::<std::net::Ipv6Addr>().ok()?;
             (host, port.strip_prefix(':'))
         }
         None => match text.split_once(':') {
@@ -129,13 +141,13 @@ fn read_host(text: &str, default_port: u16) -> Result<(String, u16), ConfigError
     };
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
     if host.is_empty() || !host.bytes().all(is_plain) {
-        return Err(malformed());
+        return None;
     }
     let port = match port {
-        Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or_else(malformed)?,
+        Some(port) => port.parse().ok().filter(|port| *port != 0)?,
         None => default_port,
     };
-    Ok((host.to_owned(), port))
+    Some((host.to_owned(), port))
 }
 
 fn read_path(topology: Topology, path: &str) -> Result<(String, u8), ConfigError> {
@@ -146,18 +158,17 @@ fn read_path(topology: Topology, path: &str) -> Result<(String, u8), ConfigError
     if topology == Topology::Sentinel && service.is_empty() {
         return Err(ConfigError::Service);
     }
-    let wrong = || ConfigError::Database(database.to_owned());
-    let number = if database.is_empty() { 0 } else { database.parse().map_err(|_| wrong())? };
+    let number = if database.is_empty() { 0 } else { database.parse().map_err(|_| ConfigError::Database)? };
     if topology == Topology::Cluster && number != 0 {
-        return Err(wrong());
+        return Err(ConfigError::Database);
     }
     Ok((decode(service)?, number))
 }
 
-fn read_parameter(config: &mut Config, parameter: &str) -> Result<(), ConfigError> {
+fn read_parameter(config: &mut Config, parameter: &str, nth: usize) -> Result<(), ConfigError> {
     let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-    // Only the name is repeated: the value may be a password.
-    let unknown = || ConfigError::Parameter(name.to_owned());
+    // Not even the name is repeated: it may be what stands behind a `&` in a password.
+    let unknown = || ConfigError::Parameter(nth);
     let value = decode(value)?;
     if value.is_empty() {
         return Err(unknown());
@@ -224,16 +235,18 @@ mod tests {
             ("localhost:6379", ConfigError::Scheme("(none)".into())),
             ("http://h", ConfigError::Scheme("http".into())),
             ("redis-ring://h", ConfigError::Scheme("redis-ring".into())),
-            ("redis://", ConfigError::Host(String::new())),
-            ("redis://h:0", ConfigError::Host("h:0".into())),
-            ("redis://h:port", ConfigError::Host("h:port".into())),
-            ("redis://[x]:1", ConfigError::Host("[x]:1".into())),
+            ("redis://", ConfigError::Host(1)),
+            ("redis://h:0", ConfigError::Host(1)),
+            ("redis://h:port", ConfigError::Host(1)),
+            ("redis://[x]:1", ConfigError::Host(1)),
             ("redis://a,b", ConfigError::SeveralHosts),
             ("redis-sentinel://a", ConfigError::Service),
-            ("redis://h/x", ConfigError::Database("x".into())),
-            ("redis-cluster://h/1", ConfigError::Database("1".into())),
-            ("redis://h?timeout=soon", ConfigError::Parameter("timeout".into())),
-            ("redis://h?pasword=secret", ConfigError::Parameter("pasword".into())),
+            ("redis://h/x", ConfigError::Database),
+            ("redis-cluster://h/1", ConfigError::Database),
+            ("redis://h?timeout=soon", ConfigError::Parameter(1)),
+            ("redis://h?ca=/x&pasword=secret", ConfigError::Parameter(2)),
+            ("redis-cluster://u:p@a:1,u:p@b:2", ConfigError::Login),
+            ("redis-cluster://a:1,b:x", ConfigError::Host(2)),
             ("redis://u:%ff@h", ConfigError::Encoding),
         ] {
             assert_eq!(Config::parse(url).err(), Some(error), "{url}");
@@ -248,11 +261,22 @@ mod tests {
 
         #[test]
         fn no_error_repeats_a_password(password in "[a-zA-Z0-9]{12}", tail in "[a-z?/=&,:]{0,12}") {
-            let shown = match Config::parse(&format!("redis://user:{password}@h{tail}")) {
-                Ok(config) => format!("{config} {config:?}"),
-                Err(error) => format!("{error} {error:?}"),
-            };
-            prop_assert!(!shown.contains(&password), "{}", shown);
+            // As it should be, without a host, cut by what should have been encoded, and as something else.
+            for url in [
+                format!("redis://user:{password}@h{tail}"),
+                format!("redis://user:{password}{tail}"),
+                format!("redis://:a?{password}@h"),
+                format!("redis://:a/{password}@h"),
+                format!("redis-sentinel://h/main?sentinel_password=a&{password}{tail}"),
+            ] {
+                let shown = match Config::parse(&url) {
+                    Ok(config) => format!("{config} {config:?}"),
+                    Err(error) => format!("{error} {error:?}"),
+                };
+                // A word alone may be a host.
+                let is_host = shown.starts_with("redis://") && !shown.contains("***");
+                prop_assert!(is_host || !shown.contains(&password), "{}", shown);
+            }
         }
     }
 }
