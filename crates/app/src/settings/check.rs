@@ -292,7 +292,7 @@ mod tests {
             ("redis://:secret@one,two", "one host"),
             ("redis-sentinel://:secret@one", "name of the primary"),
             ("redis://:secret@localhost/x", "database"),
-            ("redis://:secret@localhost?tiemout=1s", "`tiemout`"),
+            ("redis://:secret@localhost?tiemout=1s", "parameter number 1"),
             ("redis://:secret@localhost?timeout=1s", "redis.request_timeout"),
         ] {
             let error = check_with(&[("REDIS_URL", url)]).unwrap_err().to_string();

@@ -37,8 +37,14 @@ pub(super) async fn run(shared: &Shared, queues: &[(String, QueueOptions)], mut 
     }
 }
 
-async fn round(shared: &Shared, queue: &str, options: &QueueOptions, reclaim: Reclaim) -> Result<(), BrokerError> {
+async fn promote(shared: &Shared, queue: &str) -> Result<(), BrokerError> {
     while shared.broker.promote(queue, PROMOTE_CHUNK).await?.moved == PROMOTE_CHUNK {}
+    Ok(())
+}
+
+async fn round(shared: &Shared, queue: &str, options: &QueueOptions, reclaim: Reclaim) -> Result<(), BrokerError> {
+    // Told at the end: what is due in one part of the store must not keep leases elsewhere from being taken back.
+    let promoted = promote(shared, queue).await;
     loop {
         let answer = shared.broker.reclaim(queue, reclaim).await?;
         let (ready, dead) = (answer.ready.len(), answer.dead.len());
@@ -50,6 +56,7 @@ async fn round(shared: &Shared, queue: &str, options: &QueueOptions, reclaim: Re
             break;
         }
     }
+    promoted?;
     while shared.broker.prune(queue, options.retention, CHUNK).await? >= CHUNK {}
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use tidegate_redis::Arg;
 
 use super::RedisBroker;
@@ -74,7 +74,18 @@ impl RedisBroker {
             Ok::<_, BrokerError>((tokens, digits))
         });
         let mut answer = Heartbeat::default();
-        for (tokens, digits) in try_join_all(calls).await? {
+        // Every partition is told, also when another one's shard is away: their leases must not run out for that. What is not
+        // heard of is taken for held, unless nothing is heard at all.
+        let (mut is_heard, mut failure) = (false, None);
+        for told in join_all(calls).await {
+            let (tokens, digits) = match told {
+                Ok(told) => told,
+                Err(error) => {
+                    failure.get_or_insert(error);
+                    continue;
+                }
+            };
+            is_heard = true;
             for ((_, token), digit) in tokens.into_iter().zip(digits.bytes()) {
                 match digit {
                     b'1' => answer.cancelled.push(token),
@@ -83,7 +94,10 @@ impl RedisBroker {
                 }
             }
         }
-        Ok(answer)
+        match failure {
+            Some(error) if !is_heard => Err(error),
+            _ => Ok(answer),
+        }
     }
 
     pub(super) async fn store_progress(

@@ -33,19 +33,28 @@ impl RedisBroker {
     pub(super) async fn make_ready(&self, name: &str, limit: usize) -> Result<Promoted, BrokerError> {
         let queue = self.queue(name).await?;
         let mut promoted = Promoted { moved: 0, next_due: None };
+        // A shard that is away holds up no other.
+        let mut failure = None;
         for partition in &queue.partitions {
             let args = vec![(limit - promoted.moved.min(limit)).min(MOST).into()];
-            let reply = self.scripts.promote.run(&self.client, &partition.keys, args).await.map_err(failed(PROMOTE))?;
+            let reply = match self.scripts.promote.run(&self.client, &partition.keys, args).await {
+                Ok(reply) => reply,
+                Err(error) => {
+                    failure.get_or_insert(error);
+                    continue;
+                }
+            };
             let (moved, due) = moved_and_due(reply).map_err(unreadable(PROMOTE))?;
             promoted.moved += moved;
             promoted.next_due = [promoted.next_due, due].into_iter().flatten().min();
         }
-        Ok(promoted)
+        failure.map_or(Ok(promoted), |error| Err(failed(PROMOTE)(error)))
     }
 
     pub(super) async fn take_back(&self, name: &str, request: Reclaim) -> Result<Reclaimed, BrokerError> {
         let queue = self.queue(name).await?;
         let mut all = Reclaimed::default();
+        let mut failure = None;
         for partition in &queue.partitions {
             let taken = all.ready.len() + all.dead.len() + all.cancelled.len();
             let args = vec![
@@ -54,14 +63,20 @@ impl RedisBroker {
                 request.max_lost.into(),
                 request.limit.saturating_sub(taken).min(MOST).into(),
             ];
-            let reply = self.scripts.reclaim.run(&self.client, &partition.keys, args).await.map_err(failed(RECLAIM))?;
+            let reply = match self.scripts.reclaim.run(&self.client, &partition.keys, args).await {
+                Ok(reply) => reply,
+                Err(error) => {
+                    failure.get_or_insert(error);
+                    continue;
+                }
+            };
             let mut reply = Fields::of(reply).map_err(unreadable(RECLAIM))?;
             all.guarded |= reply.int().map_err(unreadable(RECLAIM))? == 1;
             for into in [&mut all.ready, &mut all.dead, &mut all.cancelled] {
                 into.extend(reply.ids().map_err(unreadable(RECLAIM))?);
             }
         }
-        Ok(all)
+        failure.map_or(Ok(all), |error| Err(failed(RECLAIM)(error)))
     }
 
     pub(super) async fn trim(&self, name: &str, retention: Retention, limit: usize) -> Result<usize, BrokerError> {

@@ -117,7 +117,8 @@ impl RedisBroker {
                         return Ok(Wake::Timeout);
                     }
                 }
-                (what, _, _) = select_all(changes), if !waits.is_empty() => {
+                // Not before it is polled: without queues there is nothing to select from.
+                (what, _, _) = async { select_all(changes).await }, if !waits.is_empty() => {
                     if what == Heard::Ready {
                         return Ok(Wake::Ready);
                     }
