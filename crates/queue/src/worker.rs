@@ -17,6 +17,7 @@ use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
 use crate::error::WorkerError;
 use crate::event::{Event, Observer};
+use crate::handler::Provided;
 use crate::id::WorkerId;
 use crate::maintenance::{LeaseBook, Maintenance};
 use crate::registry::Registry;
@@ -42,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) handlers: Registry,
+    pub(crate) data: Provided,
     pub(crate) lease: Duration,
     pub(crate) patience: Duration,
     pub(crate) unknown_delay: Duration,

@@ -58,7 +58,7 @@ impl Lending {
     fn start(&mut self, job: LeasedJob, asked: Monotonic) {
         let shared = self.shared.clone();
         let held = shared.leases.hold(job.token.clone(), self.queue.clone(), shared.stop.child_token(), asked);
-        self.running.spawn(run(shared, self.queue.clone(), self.options, job, held));
+        self.running.spawn(run(shared, self.queue.clone(), self.options.clone(), job, held));
     }
 
     fn collect(&mut self) {

@@ -8,11 +8,11 @@ use tokio::task::{JoinError, JoinHandle};
 use super::{QueueOptions, Shared};
 use crate::clock::Monotonic;
 use crate::event::{Ending, Event};
-use crate::handler::{Context, Outcome};
-use crate::id::JobId;
+use crate::handler::{BoxError, Context, Outcome};
 use crate::lease::{LeasedJob, NackAction};
 use crate::maintenance::{HeldLease, StopReason};
-use crate::registry::{ErasedHandler, Verdict};
+use crate::registry::{Registered, Verdict};
+use crate::retry::{FailedAttempt, FailureCause, RetryPolicy};
 
 /// Largest result kept, in bytes of JSON.
 const RESULT_LIMIT: usize = 1 << 20;
@@ -37,7 +37,7 @@ struct End {
 }
 
 /// Aborts the handler where its supervisor is dropped.
-struct Task(JoinHandle<Verdict>);
+struct Task(JoinHandle<Result<Outcome, BoxError>>);
 
 impl Drop for Task {
     fn drop(&mut self) {
@@ -54,48 +54,37 @@ pub(super) async fn run(
     held: HeldLease,
 ) -> Option<Settlement> {
     let queue_wait = job.leased_at.since(job.ready_at);
-    let (id, kind) = (job.token.id.clone(), job.kind.clone());
-    shared.tell(&Event::Started { queue: &queue, kind: &kind, id: &id, queue_wait });
+    let context = Context::new(shared.clone(), queue, job, held.cancel().clone());
+    let (queue, id, kind) = (context.queue(), context.id(), context.kind());
+    shared.tell(&Event::Started { queue, kind, id, queue_wait });
     let started = Monotonic::now();
-    let limits = Limits {
-        failures: job.failures,
-        max_attempts: job.max_attempts.unwrap_or(options.retry.max_attempts()),
-        timeout: job.timeout.unwrap_or(options.timeout),
-    };
-    let end = match shared.handlers.get(&kind) {
-        Some(handler) => execute(&shared, queue.clone(), handler, job, &held, limits.timeout).await,
+    let handler = shared.handlers.get(kind);
+    let limits = Limits::of(context.job(), handler, &options);
+    let end = match handler {
+        Some(handler) => execute(&shared, handler, &context, &held, limits.timeout).await,
         None => {
             let verdict = Verdict::NotForUs(format!("no handler for kind {kind}"));
             End { reason: held.end_run(), joined: Some(Ok(verdict)) }
         }
     };
-
-    let answer = limits.decide(&shared, &options, end);
+    let is_unknown = matches!(end.joined, Some(Ok(Verdict::NotForUs(_))));
+    let answer = limits.decide(&shared, end);
     let outcome = match &answer {
         None => Ending::Lost,
         Some(Answer::Ack(_)) => Ending::Done,
-        Some(Answer::Nack(action)) => announce(&shared, &queue, &kind, &id, action),
+        Some(Answer::Nack(action)) => announce(&context, action, is_unknown),
     };
     let run_time = started.elapsed();
-    shared.tell(&Event::Finished { queue: &queue, kind: &kind, id: &id, outcome, queue_wait, run_time });
+    shared.tell(&Event::Finished { queue, kind, id, outcome, queue_wait, run_time });
     Some(Settlement { held, answer: answer? })
 }
 
-async fn execute(
-    shared: &Shared,
-    queue: Arc<str>,
-    handler: Arc<dyn ErasedHandler>,
-    job: LeasedJob,
-    held: &HeldLease,
-    timeout: Duration,
-) -> End {
+async fn execute(shared: &Shared, handler: &Registered, context: &Context, held: &HeldLease, timeout: Duration) -> End {
     let cancel = held.cancel();
     let mut joined = None;
     // The lease may be gone before the run had its first turn.
     if !cancel.is_cancelled() {
-        let (broker, attempt) = (shared.broker.clone(), job.failures + 1);
-        let context = Context::new(broker, queue, job.token.clone(), attempt, cancel.clone());
-        let mut task = Task(tokio::spawn(async move { handler.run(&job, &context).await }));
+        let mut task = Task(tokio::spawn(handler.run(context.clone())));
         joined = tokio::select! {
             biased;
             joined = &mut task.0 => Some(joined),
@@ -111,24 +100,40 @@ async fn execute(
     }
     // Asked where the run has ended by itself too: it may have seen the signal before we did.
     let by_shutdown = shared.stop.is_cancelled().then_some(StopReason::Shutdown);
-    End { reason: held.end_run().or(by_shutdown), joined }
+    End { reason: held.end_run().or(by_shutdown), joined: joined.map(|joined| joined.map(Verdict::of)) }
 }
 
-struct Limits {
+/// What bounds a run: what the job sets, else its handler, else its queue.
+struct Limits<'a> {
     failures: u32,
-    max_attempts: u32,
+    max_attempts: Option<u32>,
+    retry: &'a RetryPolicy,
     timeout: Duration,
 }
 
-impl Limits {
-    fn decide(&self, shared: &Shared, options: &QueueOptions, end: End) -> Option<Answer> {
+impl<'a> Limits<'a> {
+    fn of(job: &LeasedJob, handler: Option<&'a Registered>, options: &'a QueueOptions) -> Self {
+        let own = handler.map(|handler| &handler.options);
+        Self {
+            failures: job.failures,
+            max_attempts: job.max_attempts,
+            retry: own.and_then(|own| own.retry.as_ref()).unwrap_or(&options.retry),
+            timeout: job.timeout.or(own.and_then(|own| own.timeout)).unwrap_or(options.timeout),
+        }
+    }
+
+    fn decide(&self, shared: &Shared, end: End) -> Option<Answer> {
+        let mut cause = FailureCause::Reported;
         let outcome = match end.joined {
             Some(Ok(Verdict::Ended(outcome))) => Some(outcome),
             Some(Ok(Verdict::NotForUs(note))) => {
                 let (delay, note) = (shared.unknown_delay, Some(note));
                 return Some(Answer::Nack(NackAction::Snooze { delay, note }));
             }
-            Some(Err(error)) => Some(Outcome::retry(panic_message(error))),
+            Some(Err(error)) => {
+                cause = FailureCause::Panicked;
+                Some(Outcome::retry(panic_message(error)))
+            }
             None => None,
         };
         let action = match (outcome, end.reason) {
@@ -137,28 +142,38 @@ impl Limits {
             (_, Some(StopReason::LeaseLost)) => return None,
             (_, Some(StopReason::Cancelled)) => NackAction::Discard { reason: "cancelled while running".to_owned() },
             (None | Some(Outcome::Retry { .. }), Some(StopReason::TimedOut)) => {
-                self.failed(options, format!("timed out after {:?}", self.timeout), None)
+                self.failed(format!("timed out after {:?}", self.timeout), None, FailureCause::TimedOut)
             }
             (None, _) | (Some(Outcome::Retry { .. }), Some(StopReason::Shutdown)) => NackAction::Release,
-            (Some(Outcome::Retry { error, after }), None) => self.failed(options, error, after),
-            (Some(Outcome::Snooze(delay)), _) => NackAction::Snooze { delay, note: None },
+            (Some(Outcome::Retry { error, after }), None) => self.failed(error, after, cause),
+            (Some(Outcome::Snooze { delay, note }), _) => NackAction::Snooze { delay, note },
             (Some(Outcome::Bury { error }), _) => NackAction::Dead { error },
             (Some(Outcome::Discard { reason }), _) => NackAction::Discard { reason },
         };
         Some(Answer::Nack(action))
     }
 
-    fn failed(&self, options: &QueueOptions, error: String, after: Option<Duration>) -> NackAction {
-        let failures = self.failures.saturating_add(1);
-        if failures >= self.max_attempts {
-            return NackAction::Dead { error };
+    /// A delay that the handler asked for goes before the policy's, but not beyond the last attempt.
+    fn failed(&self, error: String, after: Option<Duration>, cause: FailureCause) -> NackAction {
+        let attempt = self.failures.saturating_add(1);
+        let max_attempts = self.max_attempts;
+        let next = match after {
+            Some(_) if attempt >= max_attempts.unwrap_or(self.retry.max_attempts()) => None,
+            Some(delay) => Some(delay),
+            None => {
+                let random = rand::random();
+                self.retry.next(&FailedAttempt { attempt, max_attempts, error: &error, cause, random })
+            }
+        };
+        match next {
+            Some(delay) => NackAction::Retry { delay, error },
+            None => NackAction::Dead { error },
         }
-        let delay = after.unwrap_or_else(|| options.retry.delay(failures, rand::random()));
-        NackAction::Retry { delay, error }
     }
 }
 
-fn announce(shared: &Shared, queue: &str, kind: &str, id: &JobId, action: &NackAction) -> Ending {
+fn announce(context: &Context, action: &NackAction, is_unknown: bool) -> Ending {
+    let (shared, queue, kind, id) = (context.shared(), context.queue(), context.kind(), context.id());
     match action {
         NackAction::Retry { delay, error } => {
             shared.tell(&Event::Retried { queue, kind, id, delay: *delay, error });
@@ -168,8 +183,8 @@ fn announce(shared: &Shared, queue: &str, kind: &str, id: &JobId, action: &NackA
             shared.tell(&Event::Buried { queue, kind, id, error });
             Ending::Buried
         }
-        NackAction::Snooze { note, .. } => {
-            if note.is_some() {
+        NackAction::Snooze { .. } => {
+            if is_unknown {
                 shared.tell(&Event::Unknown { queue, kind, id });
             }
             Ending::Snoozed
