@@ -112,6 +112,7 @@ mod record;
 mod registry;
 mod retry;
 mod state;
+pub mod testing;
 mod unique;
 mod worker;
 

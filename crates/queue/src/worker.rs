@@ -3,6 +3,7 @@
 mod builder;
 mod info;
 mod lending;
+mod manual;
 mod outbox;
 mod run;
 
@@ -25,6 +26,7 @@ use crate::registry::Registry;
 pub use builder::{QueueOptions, WorkerBuilder};
 pub use info::WorkerInfo;
 use lending::Lending;
+pub(crate) use manual::{ManualWorker, Step};
 
 /// Takes jobs from queues and runs them.
 ///
