@@ -1,5 +1,6 @@
 //! User code: what runs a job, what it is told, and what it answers.
 
+mod checkpoint;
 mod context;
 mod data;
 mod extract;
@@ -14,6 +15,7 @@ use async_trait::async_trait;
 
 use crate::job::Job;
 
+pub use checkpoint::{Checkpoint, CheckpointError};
 pub use context::{Context, LeaseLost};
 pub use data::{Data, MissingData, Provided};
 pub use extract::{AttemptNumber, FromContext};

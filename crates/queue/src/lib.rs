@@ -112,6 +112,7 @@ mod record;
 mod registry;
 mod retry;
 mod state;
+pub mod testing;
 mod unique;
 mod worker;
 
@@ -128,9 +129,9 @@ pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use error::{BrokerError, BuildError, EnqueueError, WorkerError};
 pub use event::{Ending, Event, IgnoreEvents, Observer};
 pub use handler::{
-    AttemptNumber, BoxError, Classify, Context, Data, ErrorClass, Failure, FromContext, Function, Handler,
-    HandlerOptions, HandlerService, IntoFailure, IntoHandler, IntoOutcome, JobError, LeaseLost, MissingData, Outcome,
-    PayloadTooNew, ProgressReporter, Provided,
+    AttemptNumber, BoxError, Checkpoint, CheckpointError, Classify, Context, Data, ErrorClass, Failure, FromContext,
+    Function, Handler, HandlerOptions, HandlerService, IntoFailure, IntoHandler, IntoOutcome, JobError, LeaseLost,
+    MissingData, Outcome, PayloadTooNew, ProgressReporter, Provided,
 };
 pub use id::{GroupId, IdError, JobId, WorkerId};
 pub use job::{Job, UpcastError};

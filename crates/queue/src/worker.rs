@@ -4,6 +4,7 @@ mod builder;
 mod exchange;
 mod info;
 mod lending;
+mod manual;
 mod outbox;
 mod run;
 mod runs;
@@ -27,6 +28,7 @@ use crate::registry::Registry;
 pub use builder::{QueueOptions, WorkerBuilder};
 pub use info::WorkerInfo;
 use lending::Lending;
+pub(crate) use manual::{ManualWorker, Step};
 
 /// Takes jobs from queues and runs them.
 ///

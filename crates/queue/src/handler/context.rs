@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::data::MissingData;
 use super::failure::JobError;
+use crate::error::BrokerError;
 use crate::id::JobId;
 use crate::lease::LeasedJob;
 use crate::record::{Progress, shortened};
@@ -95,11 +96,30 @@ impl Context {
     pub async fn progress(&self, percent: u8, message: impl Into<String> + Send) -> Result<(), LeaseLost> {
         let progress = Progress { percent: percent.min(100), message: shortened(message.into()) };
         let run = &*self.0;
-        match run.shared.broker.progress(&run.queue, &run.job.token, progress).await {
-            Ok(false) => Err(LeaseLost),
+        self.held(run.shared.broker.progress(&run.queue, &run.job.token, progress).await, "progress")
+    }
+
+    /// Writes a line to the job's log, which keeps the last 100; of the line 4 KiB are kept. One write to the broker. One
+    /// that fails meanwhile is no reason to stop, and not reported.
+    ///
+    /// # Errors
+    /// [`LeaseLost`]: stop.
+    pub async fn log(&self, line: impl Into<String> + Send) -> Result<(), LeaseLost> {
+        let run = &*self.0;
+        self.held(run.shared.broker.log(&run.queue, &run.job.token, vec![line.into()]).await, "a line of the log")
+    }
+
+    pub(super) async fn store_checkpoint(&self, text: String) -> Result<bool, BrokerError> {
+        let run = &*self.0;
+        run.shared.broker.checkpoint(&run.queue, &run.job.token, text).await
+    }
+
+    fn held(&self, answer: Result<bool, BrokerError>, what: &'static str) -> Result<(), LeaseLost> {
+        match answer {
             Ok(true) => Ok(()),
+            Ok(false) => Err(LeaseLost),
             Err(error) => {
-                tracing::debug!(%error, id = %self.id(), "progress was not stored");
+                tracing::debug!(%error, id = %self.id(), "{what} was not stored");
                 Ok(())
             }
         }

@@ -12,7 +12,7 @@ use crate::id::JobId;
 /// An argument of a handler function beside its job.
 ///
 /// Ready ones are [`Data`](crate::Data), [`Context`], [`ProgressReporter`](crate::ProgressReporter),
-/// [`CancellationToken`], [`AttemptNumber`] and [`JobId`]. `Result<X, X::Error>` of an extractor lets the handler see its
+/// [`Checkpoint`](crate::Checkpoint), [`CancellationToken`], [`AttemptNumber`] and [`JobId`]. `Result<X, X::Error>` of an extractor lets the handler see its
 /// error, which would end the run otherwise.
 ///
 /// ```
@@ -58,8 +58,8 @@ use crate::id::JobId;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be an argument of a job handler",
     label = "not an extractor",
-    note = "after the job a handler takes extractors: `Data<T>`, `Context`, `ProgressReporter`, `CancellationToken`, \
-            `AttemptNumber`, `JobId`, or a type of your own that implements `FromContext`",
+    note = "after the job a handler takes extractors: `Data<T>`, `Context`, `ProgressReporter`, `Checkpoint<T>`, \
+            `CancellationToken`, `AttemptNumber`, `JobId`, or a type of your own that implements `FromContext`",
     note = "data of type `{Self}` that the worker was given is extracted as `Data<{Self}>`"
 )]
 pub trait FromContext: Sized + Send {

@@ -30,6 +30,9 @@ pub trait ErasedHandler: Send + Sync {
 /// What can be a handler: an async function whose first argument is its [`Job`] and whose others, up to eight in any
 /// order, are [extractors](FromContext); or a type that implements [`Handler`]. `Marker` tells them apart and is inferred.
 ///
+/// A closure is a function too; one that captures something clones it into each future:
+/// `move |job: SendMail| { let mailer = mailer.clone(); async move { … } }`.
+///
 /// ```
 /// use std::sync::Arc;
 /// use tidegate_queue::{AttemptNumber, Broker, Context, Data, Failure, Job, JobId, MemoryBroker, QueueOptions, Worker};

@@ -50,6 +50,11 @@ pub(super) async fn exchange(shared: Arc<Shared>, queue: Arc<str>, batch: Batch)
 }
 
 impl Exchanged {
+    /// Without what the broker did not answer.
+    pub(super) fn heard(mut self) -> Result<Self, BrokerError> {
+        self.failure.take().map_or(Ok(self), Err)
+    }
+
     fn take(&mut self, sent: Vec<Settlement>, answers: Result<Vec<Settled>, BrokerError>) {
         match answers {
             Ok(answers) => self.told.extend(sent.into_iter().zip(answers.into_iter().map(Some))),

@@ -148,25 +148,28 @@ impl<'a> Limits<'a> {
 }
 
 /// Tells what becomes of a job that was not done.
-pub(super) fn announce(context: &Context, action: &NackAction, is_unknown: bool) -> Ending {
+pub(super) fn announce(context: &Context, action: &NackAction, is_unknown: bool) {
     let (shared, queue, kind, id) = (context.shared(), context.queue(), context.kind(), context.id());
     match action {
         NackAction::Retry { delay, error } => {
             shared.tell(&Event::Retried { queue, kind, id, delay: *delay, error });
-            Ending::Retried
         }
-        NackAction::Dead { error } => {
-            shared.tell(&Event::Buried { queue, kind, id, error });
-            Ending::Buried
-        }
-        NackAction::Snooze { .. } => {
-            if is_unknown {
-                shared.tell(&Event::Unknown { queue, kind, id });
-            }
-            Ending::Snoozed
-        }
-        NackAction::Discard { .. } => Ending::Discarded,
-        NackAction::Release => Ending::Released,
+        NackAction::Dead { error } => shared.tell(&Event::Buried { queue, kind, id, error }),
+        NackAction::Snooze { .. } if is_unknown => shared.tell(&Event::Unknown { queue, kind, id }),
+        NackAction::Snooze { .. } | NackAction::Discard { .. } | NackAction::Release => {}
+    }
+}
+
+/// The name of what became of a run; without an answer its lease was lost.
+pub(super) fn ending(answer: Option<&Answer>) -> Ending {
+    match answer {
+        None => Ending::Lost,
+        Some(Answer::Ack(_)) => Ending::Done,
+        Some(Answer::Nack(NackAction::Retry { .. })) => Ending::Retried,
+        Some(Answer::Nack(NackAction::Dead { .. })) => Ending::Buried,
+        Some(Answer::Nack(NackAction::Snooze { .. })) => Ending::Snoozed,
+        Some(Answer::Nack(NackAction::Discard { .. })) => Ending::Discarded,
+        Some(Answer::Nack(NackAction::Release)) => Ending::Released,
     }
 }
 

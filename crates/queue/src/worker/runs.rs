@@ -9,10 +9,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::run::{Answer, Ended, HandlerEnd, Limits, Settlement, announce, handle};
+use super::run::{Answer, Ended, HandlerEnd, Limits, Settlement, announce, ending, handle};
 use super::{QueueOptions, Shared};
 use crate::clock::Monotonic;
-use crate::event::{Ending, Event};
+use crate::event::Event;
 use crate::handler::Context;
 use crate::lease::{LeasedJob, NackAction};
 use crate::maintenance::{HeldLease, RunId, StopReason};
@@ -178,11 +178,10 @@ impl Runs {
         let is_unknown = matches!(how, HandlerEnd::Verdict(Verdict::NotForUs(_)));
         let limits = Limits::of(job, self.shared.handlers.get(kind), &self.options);
         let answer = limits.decide(&self.shared, how, held.end_run());
-        let outcome = match &answer {
-            None => Ending::Lost,
-            Some(Answer::Ack(_)) => Ending::Done,
-            Some(Answer::Nack(action)) => announce(&context, action, is_unknown),
-        };
+        if let Some(Answer::Nack(action)) = &answer {
+            announce(&context, action, is_unknown);
+        }
+        let outcome = ending(answer.as_ref());
         let queue_wait = job.leased_at.since(job.ready_at);
         self.shared.tell(&Event::Finished { queue, kind, id, outcome, queue_wait, run_time: took });
         Some(Settlement { held, answer: answer? })
