@@ -98,6 +98,7 @@
 
 mod broker;
 mod clock;
+mod cron;
 mod error;
 mod event;
 mod handler;
@@ -123,6 +124,7 @@ pub use broker::{
     Reclaim, Reclaimed, Retention, Wake,
 };
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use cron::{CatchUp, CronField, ExpressionError, Overlap, Recurrence, Schedule, ScheduleError};
 pub use error::{BrokerError, BuildError, EnqueueError, WorkerError};
 pub use event::{Ending, Event, IgnoreEvents, Observer};
 pub use handler::{Context, Handler, LeaseLost, Outcome};
