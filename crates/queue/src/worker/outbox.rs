@@ -57,7 +57,7 @@ impl Outbox {
             });
             let settled = shared.broker.nack(queue, nacks.collect()).await?;
             let sent: Vec<_> = self.nacks.drain(..count).collect();
-            self.settled(shared, queue, &sent, &settled);
+            self.settled(shared, queue, sent, &settled);
         }
         if self.acks.is_empty() && max == 0 {
             return Ok(Vec::new());
@@ -70,13 +70,15 @@ impl Outbox {
         let fetch = Fetch { worker: shared.id.clone(), max, lease: shared.lease };
         let (settled, leased) = shared.broker.ack_and_fetch(queue, acks.collect(), fetch).await?;
         let sent: Vec<_> = self.acks.drain(..count).collect();
-        self.settled(shared, queue, &sent, &settled);
+        self.settled(shared, queue, sent, &settled);
         Ok(leased)
     }
 
-    fn settled(&mut self, shared: &Shared, queue: &str, sent: &[Settlement], answers: &[Settled]) {
-        for (settlement, answer) in sent.iter().zip(answers) {
-            if *answer == Settled::Superseded {
+    fn settled(&mut self, shared: &Shared, queue: &str, sent: Vec<Settlement>, answers: &[Settled]) {
+        for (settlement, answer) in sent.into_iter().zip(answers) {
+            if *answer == Settled::Unanswered {
+                self.push(settlement);
+            } else if *answer == Settled::Superseded {
                 shared.tell(&Event::StaleAck { queue, id: &settlement.held.token().id });
             } else if matches!(settlement.answer, Answer::Nack(NackAction::Release)) {
                 self.report.released += 1;

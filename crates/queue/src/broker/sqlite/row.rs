@@ -52,6 +52,7 @@ impl StoredJob {
                 None => Vec::new(),
             },
             note: row.try_get("note")?,
+            checkpoint: None,
         };
         Ok(Self {
             seq: row.try_get("seq")?,
@@ -83,6 +84,11 @@ impl StoredJob {
             finished_at: self.standing.finished_at,
             result: self.standing.result.as_deref().and_then(|r| serde_json::from_str(r).ok()),
             note: self.standing.note,
+            expires_at: None,
+            ordering_key: None,
+            unique_key: None,
+            group: None,
+            checkpoint: None,
             deliveries: self.standing.delivery,
             failures: self.standing.failures,
             version: self.version,
