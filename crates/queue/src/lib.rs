@@ -126,7 +126,10 @@ pub use broker::{
     RateError, Reclaim, Reclaimed, Retention, Stored, Wake,
 };
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
-pub use cron::{CatchUp, CronField, ExpressionError, Overlap, Recurrence, Schedule, ScheduleError};
+pub use cron::{
+    BrokenSchedule, CatchUp, CronField, ExpressionError, LastRun, Listing, Overlap, Recurrence, Schedule,
+    ScheduleError, ScheduleState, ScheduledRun, Scheduler, Schedules, Ticked, Triggered,
+};
 pub use error::{BrokerError, BuildError, EnqueueError, WorkerError};
 pub use event::{Ending, Event, IgnoreEvents, Observer};
 pub use handler::{Context, Handler, LeaseLost, Outcome};

@@ -291,11 +291,11 @@ impl Schedule {
     /// The first time after `now`.
     pub(super) fn first(&self, now: Timestamp) -> Result<Timestamp, ScheduleError> {
         let first = self.timetable()?.first(now).filter(|first| self.until.is_none_or(|end| *first <= end));
-        first.ok_or_else(|| ScheduleError::NeverFires {
-            recurrence: self.recurrence.to_string(),
-            from: now,
-            until: self.until,
-        })
+        first.ok_or_else(|| self.never_fires(now))
+    }
+
+    pub(super) fn never_fires(&self, from: Timestamp) -> ScheduleError {
+        ScheduleError::NeverFires { recurrence: self.recurrence.to_string(), from, until: self.until }
     }
 }
 
