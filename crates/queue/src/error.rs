@@ -107,6 +107,17 @@ pub enum BuildError {
     /// A kind has two handlers.
     #[error("kind {0:?} has two handlers")]
     DuplicateKind(&'static str),
+    /// Data of one type was given twice.
+    #[error("data of type {0} was given twice")]
+    DuplicateData(&'static str),
+    /// A handler asks for data that was not given.
+    #[error("the handler of kind {kind:?} asks for data of type {type_name}, which was not given")]
+    MissingData {
+        /// Kind of the handler's job.
+        kind: &'static str,
+        /// The type asked for.
+        type_name: &'static str,
+    },
     /// The lease is too short to be kept alive.
     #[error("a lease must be at least 100 ms")]
     LeaseTooShort,

@@ -113,6 +113,7 @@ mod record;
 mod registry;
 mod retry;
 mod state;
+pub mod testing;
 mod unique;
 mod worker;
 
@@ -132,7 +133,11 @@ pub use cron::{
 };
 pub use error::{BrokerError, BuildError, EnqueueError, WorkerError};
 pub use event::{Ending, Event, IgnoreEvents, Observer};
-pub use handler::{Context, Handler, LeaseLost, Outcome};
+pub use handler::{
+    AttemptNumber, BoxError, Checkpoint, CheckpointError, Classify, Context, Data, ErrorClass, Failure, FromContext,
+    Function, Handler, HandlerOptions, HandlerService, IntoFailure, IntoHandler, IntoOutcome, JobError, LeaseLost,
+    MissingData, Outcome, PayloadTooNew, ProgressReporter, Provided,
+};
 pub use id::{GroupId, IdError, JobId, WorkerId};
 pub use job::{Job, UpcastError};
 pub use lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, NackAction, Settled, TokenError};
@@ -140,7 +145,7 @@ pub use name::{NameError, check_kind, check_queue_name};
 pub use options::EnqueueOptions;
 pub use producer::{DEFAULT_PAYLOAD_LIMIT, Producer};
 pub use record::{Attempt, JobRecord, LogLine, Progress};
-pub use retry::{Backoff, RetryPolicy, RetryPolicyError};
+pub use retry::{Backoff, CustomBackoff, FailedAttempt, FailureCause, RetryPolicy, RetryPolicyError};
 pub use state::{Priority, PriorityError, State, StateError};
 pub use unique::Unique;
 pub use worker::{QueueOptions, ShutdownReport, Worker, WorkerBuilder, WorkerInfo};

@@ -54,6 +54,12 @@ impl MemoryBroker {
         Self { clock: Arc::new(clock), inner: Mutex::default(), changes: watch::Sender::new(()) }
     }
 
+    /// When a queue has something to do next, where that depends on the time alone.
+    pub(crate) fn next_due(&self, queue: &str) -> Option<Timestamp> {
+        let now = self.clock.now();
+        self.read(queue, |queue| queue.outlook(now).1)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

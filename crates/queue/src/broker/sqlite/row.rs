@@ -103,7 +103,7 @@ pub(super) fn number(state: State) -> i64 {
 }
 
 pub(super) fn state(number: i64) -> Result<State, sqlx::Error> {
-    let known = usize::try_from(number).ok().and_then(|n| State::ALL.get(n));
+    let known = State::ALL.iter().find(|state| self::number(**state) == number);
     known.copied().ok_or_else(|| unreadable("state")("no such state"))
 }
 
