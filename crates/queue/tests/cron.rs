@@ -1,6 +1,6 @@
 //! Schedules: each time once, however many schedulers run, wherever they stop, whatever is changed meanwhile.
 
-#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test ends where it is surprised")]
+#![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "a test ends where it is surprised")]
 
 #[path = "cron/changing.rs"]
 mod changing;

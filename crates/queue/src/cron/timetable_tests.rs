@@ -126,7 +126,7 @@ fn field(low: u32, high: u32) -> impl Strategy<Value = Field> {
         3 => Just(Field { text: "*".to_owned(), values: all() }),
         1 => (2u32..15).prop_map(move |step| Field {
             text: format!("*/{step}"),
-            values: all().into_iter().filter(|value| (value - low) % step == 0).collect(),
+            values: all().into_iter().filter(|value| (value - low).is_multiple_of(step)).collect(),
         }),
         2 => prop::collection::btree_set(low..=high, 1..4).prop_map(|set| Field {
             text: set.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),

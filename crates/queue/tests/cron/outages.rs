@@ -157,10 +157,10 @@ pub async fn a_pause_of_hours_after_reading_the_clock_is_no_set_back(bench: Benc
     let long_ago = DUE.after(Duration::from_secs(1));
     let day = 86_401;
     assert_eq!(tick_at(&bench, day).await, 1);
-    let before = schedules(&bench).get("s").await.unwrap();
+    let before = bench.broker.document("cron", "s").await.unwrap();
     let ticked = scheduler(&bench).tick(long_ago).await.unwrap();
     assert_eq!((ticked.enqueued, ticked.failed.len()), (0, 0));
-    assert_eq!(schedules(&bench).get("s").await.unwrap(), before);
+    assert_eq!(bench.broker.document("cron", "s").await.unwrap(), before);
 }
 
 pub async fn an_unreadable_schedule_holds_back_no_other(bench: Bench) {
