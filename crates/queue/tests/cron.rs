@@ -16,8 +16,8 @@ use support::Bench;
 
 #[tokio::test]
 async fn two_schedulers_a_thousand_virtual_ticks_none_twice_none_missed() {
-    for seed in 0..6 {
-        storm::run(Bench::memory(), seed).await;
+    for seed in 0..tidegate_testkit::scale(6, 500) {
+        storm::run(Bench::memory(), u64::try_from(seed).unwrap()).await;
     }
 }
 
