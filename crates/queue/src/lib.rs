@@ -98,6 +98,7 @@
 
 mod broker;
 mod clock;
+mod cron;
 mod error;
 mod event;
 mod handler;
@@ -126,6 +127,10 @@ pub use broker::{
     RateError, Reclaim, Reclaimed, Retention, Stored, Wake,
 };
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use cron::{
+    BrokenSchedule, CatchUp, CronField, ExpressionError, LastRun, Listing, Overlap, Recurrence, Schedule,
+    ScheduleError, ScheduleState, ScheduledRun, Scheduler, Schedules, Ticked, Triggered,
+};
 pub use error::{BrokerError, BuildError, EnqueueError, WorkerError};
 pub use event::{Ending, Event, IgnoreEvents, Observer};
 pub use handler::{

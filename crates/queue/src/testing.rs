@@ -49,7 +49,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Broker, Fetch, MemoryBroker, NewJob};
-use crate::clock::{Clock, ManualClock, Monotonic, Timestamp};
+use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::handler::{Context, Outcome};
 use crate::id::{JobId, WorkerId};
 use crate::job::Job;
@@ -140,9 +140,7 @@ impl TestQueue {
         let token = leased.token.clone();
         let cancel = CancellationToken::new();
         let shared = self.worker.shared.clone();
-        let held = shared.leases.hold(token.clone(), PERFORMED.into(), cancel.clone(), Monotonic::now());
         let verdict = Verdict::of(handler.run(Context::new(shared, PERFORMED.into(), leased, cancel)).await);
-        drop(held);
         self.exchange(vec![Ack { token, result: "null".to_owned() }]).await;
         match verdict {
             Verdict::Ended(outcome) => outcome,

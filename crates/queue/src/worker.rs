@@ -1,11 +1,13 @@
 //! The loop that lends jobs to handlers.
 
 mod builder;
+mod exchange;
 mod info;
 mod lending;
 mod manual;
 mod outbox;
 mod run;
+mod runs;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use crate::error::WorkerError;
 use crate::event::{Event, Observer};
 use crate::handler::Provided;
 use crate::id::WorkerId;
-use crate::maintenance::{LeaseBook, Maintenance};
+use crate::maintenance::{LeaseBook, LoopState, Maintenance, Served};
 use crate::registry::Registry;
 
 pub use builder::{QueueOptions, WorkerBuilder};
@@ -97,11 +99,13 @@ impl Worker {
             self.queues.iter().map(|(name, _)| name.clone()).collect(),
             SystemClock.now(),
         );
+        let served = |(queue, options)| Served { queue, options, state: LoopState::default() };
+        let queues: Vec<_> = self.queues.into_iter().map(served).collect();
         let maintenance =
-            Maintenance::start(self.shared.clone(), self.queues.clone(), info).map_err(WorkerError::Heartbeat)?;
+            Maintenance::start(self.shared.clone(), queues.clone(), info).map_err(WorkerError::Heartbeat)?;
         let mut loops = JoinSet::new();
-        for (queue, options) in self.queues {
-            let lending = Lending::new(self.shared.clone(), queue, options);
+        for queue in queues {
+            let lending = Lending::new(self.shared.clone(), queue);
             loops.spawn(lending.run(shutdown.clone(), self.grace));
         }
         let mut report = ShutdownReport::default();

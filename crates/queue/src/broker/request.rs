@@ -90,6 +90,8 @@ pub struct Reclaimed {
     pub dead: Vec<JobId>,
     /// Somebody had asked to cancel them.
     pub cancelled: Vec<JobId>,
+    /// Time until the earliest lease that is still held runs out; `None` where nothing is leased.
+    pub next_in: Option<Duration>,
     /// Nothing was looked at, because maintenance had paused less than a lease ago.
     pub guarded: bool,
 }

@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
+use super::exchange::{Batch, exchange};
 use super::outbox::Outbox;
-use super::run::{Answer, ending, run};
+use super::run::{Answer, ending};
+use super::runs::Runs;
 use super::{QueueOptions, Shared, Worker};
 use crate::clock::Monotonic;
 use crate::error::BrokerError;
@@ -41,10 +43,10 @@ impl ManualWorker {
     pub(crate) async fn step(&self) -> Result<Option<(Arc<str>, Step)>, BrokerError> {
         for (queue, options) in &self.queues {
             while self.shared.broker.promote(queue, PROMOTE_CHUNK).await?.moved == PROMOTE_CHUNK {}
-            let mut outbox = Outbox::default();
-            let asked = Monotonic::now();
-            if let Some(job) = outbox.exchange(&self.shared, queue, 1).await?.pop() {
-                let step = self.run(&mut outbox, queue, options, job, asked).await?;
+            let ask = Batch { wanted: 1, ..Batch::default() };
+            let asked = exchange(self.shared.clone(), queue.clone(), ask).await.heard()?;
+            if let Some(job) = asked.leased.into_iter().next() {
+                let step = self.run(queue, options, job, asked.asked).await?;
                 return Ok(Some((queue.clone(), step)));
             }
         }
@@ -53,24 +55,20 @@ impl ManualWorker {
 
     async fn run(
         &self,
-        outbox: &mut Outbox,
         queue: &Arc<str>,
         options: &QueueOptions,
         job: LeasedJob,
         asked: Monotonic,
     ) -> Result<Step, BrokerError> {
-        let shared = &self.shared;
-        let cancel = shared.stop.child_token();
-        let held = shared.leases.hold(job.token.clone(), queue.clone(), cancel, asked);
-        let settlement = run(shared.clone(), queue.clone(), options.clone(), job.clone(), held).await;
-        let answer = settlement.as_ref().map(|settlement| &settlement.answer);
+        let mut runs = Runs::new(self.shared.clone(), queue.clone(), options.clone());
+        let mut outbox = Outbox::default();
+        outbox.waiting = runs.start(vec![job.clone()], asked);
+        while outbox.is_empty() && !runs.is_empty() {
+            runs.ended(&mut outbox.waiting).await;
+        }
+        let answer = outbox.waiting.first().map(|settlement| &settlement.answer);
         let step = Step { job, ending: ending(answer), text: answer.and_then(text) };
-        if let Some(settlement) = settlement {
-            outbox.push(settlement);
-        }
-        while !outbox.is_empty() {
-            outbox.exchange(shared, queue, 0).await?;
-        }
+        exchange(self.shared.clone(), queue.clone(), outbox.batch(0)).await.heard()?;
         Ok(step)
     }
 }

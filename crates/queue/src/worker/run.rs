@@ -1,16 +1,18 @@
-//! One run of one job: from lease to settlement.
+//! One run of one job: its handler in a task of its own, and what its end means for the job.
 
-use std::sync::Arc;
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use tokio::task::{JoinError, JoinHandle};
+use futures_util::FutureExt;
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::{QueueOptions, Shared};
 use crate::clock::Monotonic;
 use crate::event::{Ending, Event};
-use crate::handler::{BoxError, Context, Outcome};
+use crate::handler::{Context, Outcome};
 use crate::lease::{LeasedJob, NackAction};
-use crate::maintenance::{HeldLease, StopReason};
+use crate::maintenance::{HeldLease, RunId, StopReason};
 use crate::registry::{Registered, Verdict};
 use crate::retry::{FailedAttempt, FailureCause, RetryPolicy};
 
@@ -28,90 +30,63 @@ pub(super) enum Answer {
     Nack(NackAction),
 }
 
-/// How a run came to its end.
-struct End {
-    /// Why it was told to stop, if it was.
-    reason: Option<StopReason>,
-    /// What its task came to; `None` where it was told to stop and did not obey in time.
-    joined: Option<Result<Verdict, JoinError>>,
+/// A run whose handler has ended.
+pub(super) struct Ended {
+    pub(super) run: RunId,
+    pub(super) how: HandlerEnd,
+    pub(super) took: Duration,
 }
 
-/// Aborts the handler where its supervisor is dropped.
-struct Task(JoinHandle<Result<Outcome, BoxError>>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+pub(super) enum HandlerEnd {
+    Verdict(Verdict),
+    Panicked(String),
+    /// It was told to stop and did not obey in time, or its task is gone.
+    Aborted,
 }
 
-/// Runs a job. `None` where nothing may be said because the lease was lost.
-pub(super) async fn run(
-    shared: Arc<Shared>,
-    queue: Arc<str>,
-    options: QueueOptions,
-    job: LeasedJob,
-    held: HeldLease,
-) -> Option<Settlement> {
-    let queue_wait = job.leased_at.since(job.ready_at);
-    let context = Context::new(shared.clone(), queue, job, held.cancel().clone());
-    let (queue, id, kind) = (context.queue(), context.id(), context.kind());
-    shared.tell(&Event::Started { queue, kind, id, queue_wait });
+/// Runs the handler. Tells its end to `ends`, whatever it is.
+pub(super) async fn handle(context: Context, run: RunId, ends: UnboundedSender<Ended>) {
     let started = Monotonic::now();
-    let handler = shared.handlers.get(kind);
-    let limits = Limits::of(context.job(), handler, &options);
-    let end = match handler {
-        Some(handler) => execute(&shared, handler, &context, &held, limits.timeout).await,
-        None => {
-            let verdict = Verdict::NotForUs(format!("no handler for kind {kind}"));
-            End { reason: held.end_run(), joined: Some(Ok(verdict)) }
+    let mut report = Report { run, how: HandlerEnd::Aborted, started, ends };
+    // Asked for here, so that a panic of a layer is caught too.
+    let verdict = async {
+        match context.shared().handlers.get(context.kind()) {
+            Some(handler) => Verdict::of(handler.run(context.clone()).await),
+            None => Verdict::NotForUs(format!("no handler for kind {}", context.kind())),
         }
     };
-    let is_unknown = matches!(end.joined, Some(Ok(Verdict::NotForUs(_))));
-    let answer = limits.decide(&shared, end);
-    if let Some(Answer::Nack(action)) = &answer {
-        announce(&context, action, is_unknown);
-    }
-    let outcome = ending(answer.as_ref());
-    let run_time = started.elapsed();
-    shared.tell(&Event::Finished { queue, kind, id, outcome, queue_wait, run_time });
-    Some(Settlement { held, answer: answer? })
+    report.how = match AssertUnwindSafe(verdict).catch_unwind().await {
+        Ok(verdict) => HandlerEnd::Verdict(verdict),
+        Err(panic) => HandlerEnd::Panicked(panic_message(&*panic)),
+    };
 }
 
-async fn execute(shared: &Shared, handler: &Registered, context: &Context, held: &HeldLease, timeout: Duration) -> End {
-    let cancel = held.cancel();
-    let mut joined = None;
-    // The lease may be gone before the run had its first turn.
-    if !cancel.is_cancelled() {
-        let mut task = Task(tokio::spawn(handler.run(context.clone())));
-        joined = tokio::select! {
-            biased;
-            joined = &mut task.0 => Some(joined),
-            () = cancel.cancelled() => None,
-            () = tokio::time::sleep(timeout) => {
-                held.stop(StopReason::TimedOut);
-                None
-            }
-        };
-        if joined.is_none() {
-            joined = tokio::time::timeout(shared.patience, &mut task.0).await.ok();
-        }
+/// Tells the end of a run when it is dropped: also when its task is.
+struct Report {
+    run: RunId,
+    how: HandlerEnd,
+    started: Monotonic,
+    ends: UnboundedSender<Ended>,
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        let how = std::mem::replace(&mut self.how, HandlerEnd::Aborted);
+        // Nobody hears it where the worker was dropped.
+        let _ = self.ends.send(Ended { run: self.run, how, took: self.started.elapsed() });
     }
-    // Asked where the run has ended by itself too: it may have seen the signal before we did.
-    let by_shutdown = shared.stop.is_cancelled().then_some(StopReason::Shutdown);
-    End { reason: held.end_run().or(by_shutdown), joined: joined.map(|joined| joined.map(Verdict::of)) }
 }
 
 /// What bounds a run: what the job sets, else its handler, else its queue.
-struct Limits<'a> {
+pub(super) struct Limits<'a> {
     failures: u32,
     max_attempts: Option<u32>,
     retry: &'a RetryPolicy,
-    timeout: Duration,
+    pub(super) timeout: Duration,
 }
 
 impl<'a> Limits<'a> {
-    fn of(job: &LeasedJob, handler: Option<&'a Registered>, options: &'a QueueOptions) -> Self {
+    pub(super) fn of(job: &LeasedJob, handler: Option<&'a Registered>, options: &'a QueueOptions) -> Self {
         let own = handler.map(|handler| &handler.options);
         Self {
             failures: job.failures,
@@ -121,21 +96,22 @@ impl<'a> Limits<'a> {
         }
     }
 
-    fn decide(&self, shared: &Shared, end: End) -> Option<Answer> {
+    /// What becomes of the job; nothing may be said where the lease was lost.
+    pub(super) fn decide(&self, shared: &Shared, how: HandlerEnd, reason: Option<StopReason>) -> Option<Answer> {
         let mut cause = FailureCause::Reported;
-        let outcome = match end.joined {
-            Some(Ok(Verdict::Ended(outcome))) => Some(outcome),
-            Some(Ok(Verdict::NotForUs(note))) => {
+        let outcome = match how {
+            HandlerEnd::Verdict(Verdict::Ended(outcome)) => Some(outcome),
+            HandlerEnd::Verdict(Verdict::NotForUs(note)) => {
                 let (delay, note) = (shared.unknown_delay, Some(note));
                 return Some(Answer::Nack(NackAction::Snooze { delay, note }));
             }
-            Some(Err(error)) => {
+            HandlerEnd::Panicked(message) => {
                 cause = FailureCause::Panicked;
-                Some(Outcome::retry(panic_message(error)))
+                Some(Outcome::retry(message))
             }
-            None => None,
+            HandlerEnd::Aborted => None,
         };
-        let action = match (outcome, end.reason) {
+        let action = match (outcome, reason) {
             // Work that was finished is finished, whoever asked to stop.
             (Some(Outcome::Done(value)), _) => return Some(Answer::Ack(bounded(value.to_string()))),
             (_, Some(StopReason::LeaseLost)) => return None,
@@ -171,7 +147,8 @@ impl<'a> Limits<'a> {
     }
 }
 
-fn announce(context: &Context, action: &NackAction, is_unknown: bool) {
+/// Tells what becomes of a job that was not done.
+pub(super) fn announce(context: &Context, action: &NackAction, is_unknown: bool) {
     let (shared, queue, kind, id) = (context.shared(), context.queue(), context.kind(), context.id());
     match action {
         NackAction::Retry { delay, error } => {
@@ -196,11 +173,8 @@ pub(super) fn ending(answer: Option<&Answer>) -> Ending {
     }
 }
 
-fn panic_message(error: JoinError) -> String {
-    let Ok(payload) = error.try_into_panic() else {
-        return "the handler's task was aborted".to_owned();
-    };
-    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("panicked: {}", text.unwrap_or("(no message)"))
 }
 

@@ -400,6 +400,7 @@ impl Queue {
         }
         let mut answer = Reclaimed { guarded: now < self.reclaim_from, ..Reclaimed::default() };
         if answer.guarded {
+            answer.next_in = self.next_expiry(now);
             return answer;
         }
         for id in self.first(State::Leased, now, request.limit) {
@@ -414,7 +415,12 @@ impl Queue {
                 _ => answer.ready.push(id),
             }
         }
+        answer.next_in = self.next_expiry(now);
         answer
+    }
+
+    fn next_expiry(&self, now: Timestamp) -> Option<Duration> {
+        self.oldest(State::Leased, 0).map(|deadline| deadline.max(self.reclaim_from).since(now))
     }
 
     pub(super) fn prune(&mut self, retention: Retention, limit: usize, now: Timestamp) -> usize {
