@@ -812,10 +812,14 @@ mod helpers {
         assert_eq!(message(|| drop(queue.assert_enqueued::<Step>(|job| job.0 == 8))), expected);
         let expected = format!("no job of kind \"other\" is enqueued; enqueued are:\n  {id}: step in work, ready: 7");
         assert_eq!(message(|| drop(queue.assert_enqueued::<Other>(|_| true))), expected);
-        let expected =
-            format!("1 jobs of kind \"step\" are enqueued, not 2; enqueued are:\n  {id}: step in work, ready: 7");
+        let expected = format!(
+            "expected 2 of kind \"step\" to be enqueued, found 1; enqueued are:\n  {id}: step in work, ready: 7"
+        );
         assert_eq!(message(|| queue.assert_enqueued_count::<Step>(2)), expected);
+        let expected = format!("expected nothing to be enqueued; enqueued are:\n  {id}: step in work, ready: 7");
+        assert_eq!(message(|| queue.assert_nothing_enqueued()), expected);
         queue.drain().await;
+        queue.assert_nothing_enqueued();
         let at = queue.job(&id).created_at;
         let story = format!("  step in work, enqueued {at}, due {at}\n  run 1 at {at}: no 7");
         assert_eq!(message(|| drop(queue.assert_done(&id))), format!("job {id} is dead, not done\n{story}"));

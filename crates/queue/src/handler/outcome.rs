@@ -111,7 +111,7 @@ impl Outcome {
     label = "not an outcome",
     note = "return `Outcome`, `()`, or `Result<T, E>` where `T` is `Serialize` (or `Outcome`) and `E` is a `JobError`",
     note = "`impl JobError for YourError {{}}` makes an error type of yours count as a failure to be retried; \
-            `Result<T, Failure>` and `Result<T, BoxError>` take any error"
+            `Result<T, BoxError>` takes any error"
 )]
 pub trait IntoOutcome {
     /// Turns the value into what becomes of the job.
