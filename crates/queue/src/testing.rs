@@ -61,8 +61,8 @@ use crate::worker::{ManualWorker, WorkerBuilder};
 
 pub use ran::Ran;
 
-/// Runs of one drain before it is taken for endless.
-const ENDLESS: usize = 100_000;
+/// Runs of one drain before it is taken for endless, unless set otherwise.
+const MOST_RUNS: usize = 10_000;
 /// Where [`TestQueue::perform`] keeps its job, apart from those that are enqueued.
 const PERFORMED: &str = "performed";
 const LEASE: Duration = Duration::from_secs(3600);
@@ -74,6 +74,7 @@ pub struct TestQueue {
     broker: Arc<MemoryBroker>,
     clock: Arc<ManualClock>,
     worker: ManualWorker,
+    most_runs: usize,
 }
 
 impl TestQueue {
@@ -86,7 +87,14 @@ impl TestQueue {
         let clock = Arc::new(ManualClock::default());
         let broker = Arc::new(MemoryBroker::with_clock(clock.clone()));
         let worker = describe(broker.clone()).build();
-        Self { broker, clock, worker: worker.expect("the worker is described well").by_hand() }
+        Self { broker, clock, worker: worker.expect("the worker is described well").by_hand(), most_runs: MOST_RUNS }
+    }
+
+    /// Sets how many runs one drain may take, 10,000 by default: with more the jobs are taken to go on without end.
+    #[must_use]
+    pub fn with_most_runs(mut self, runs: usize) -> Self {
+        self.most_runs = runs;
+        self
     }
 
     /// The broker, to look at or to change anything else.
@@ -157,7 +165,7 @@ impl TestQueue {
     /// enqueue. Jobs that are delayed stay so. Returns what ran.
     ///
     /// # Panics
-    /// After 100,000 runs: the jobs would seem to enqueue one another without end.
+    /// After 10,000 runs, or [as many as were set](Self::with_most_runs): the jobs seem to go on without end.
     pub async fn drain(&self) -> Vec<Ran> {
         let mut ran = Vec::new();
         self.run_due(&mut ran).await;
@@ -176,7 +184,7 @@ impl TestQueue {
     /// what ran.
     ///
     /// # Panics
-    /// As `drain`; so does a job that snoozes for ever.
+    /// As `drain`: also where a job snoozes for ever.
     pub async fn drain_to_the_end(&self) -> Vec<Ran> {
         self.drain_until(Timestamp::from_unix_ms(i64::MAX), false).await
     }
@@ -201,7 +209,8 @@ impl TestQueue {
 
     async fn run_due(&self, ran: &mut Vec<Ran>) {
         while let Some((queue, step)) = self.worker.step().await.expect("the memory broker answers") {
-            assert!(ran.len() < ENDLESS, "more than {ENDLESS} runs, the last of kind {}: endless?", step.job.kind);
+            let most = self.most_runs;
+            assert!(ran.len() < most, "more than {most} runs, the last of kind {}: endless?", step.job.kind);
             ran.push(Ran::new(&queue, step, self.clock.now()));
         }
     }

@@ -1,6 +1,7 @@
 //! What a handler knows of its run.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
@@ -31,11 +32,16 @@ struct Run {
     queue: Arc<str>,
     job: LeasedJob,
     cancelled: CancellationToken,
+    /// The percentage that this run has told of last.
+    told: AtomicU8,
 }
+
+/// No percentage.
+const UNTOLD: u8 = u8::MAX;
 
 impl Context {
     pub(crate) fn new(shared: Arc<Shared>, queue: Arc<str>, job: LeasedJob, cancelled: CancellationToken) -> Self {
-        Self(Arc::new(Run { shared, queue, job, cancelled }))
+        Self(Arc::new(Run { shared, queue, job, cancelled, told: AtomicU8::new(UNTOLD) }))
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -96,6 +102,7 @@ impl Context {
     pub async fn progress(&self, percent: u8, message: impl Into<String> + Send) -> Result<(), LeaseLost> {
         let progress = Progress { percent: percent.min(100), message: shortened(message.into()) };
         let run = &*self.0;
+        run.told.store(progress.percent, Ordering::Relaxed);
         self.held(run.shared.broker.progress(&run.queue, &run.job.token, progress).await, "progress")
     }
 
@@ -112,6 +119,10 @@ impl Context {
     pub(super) async fn store_checkpoint(&self, text: String) -> Result<bool, BrokerError> {
         let run = &*self.0;
         run.shared.broker.checkpoint(&run.queue, &run.job.token, text).await
+    }
+
+    pub(super) fn last_percent(&self) -> Option<u8> {
+        Some(self.0.told.load(Ordering::Relaxed)).filter(|percent| *percent != UNTOLD)
     }
 
     fn held(&self, answer: Result<bool, BrokerError>, what: &'static str) -> Result<(), LeaseLost> {
