@@ -70,6 +70,41 @@ const LEASE: Duration = Duration::from_secs(3600);
 /// A queue in memory on a clock of its own, and a worker that runs when told. See the [module](self).
 ///
 /// Its methods panic where they fail, with a message for the reader of a test.
+///
+/// ```
+/// use tidegate_queue::testing::TestQueue;
+/// use tidegate_queue::{Classify, Data, Failure, Job, Outcome, Producer, QueueOptions, Worker};
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct SignUp { email: String }
+/// # impl Job for SignUp { const KIND: &'static str = "sign-up"; const QUEUE: &'static str = "users"; }
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Welcome { email: String }
+/// # impl Job for Welcome { const KIND: &'static str = "welcome"; const QUEUE: &'static str = "email"; }
+///
+/// async fn sign_up(job: SignUp, Data(producer): Data<Producer>) -> Result<(), Failure> {
+///     job.email.find('@').ok_or("no address").or_bury()?;
+///     producer.enqueue(&Welcome { email: job.email }).await?;
+///     Ok(())
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let queue = TestQueue::new(|broker| {
+///     let worker = Worker::builder(broker.clone()).queue("users", QueueOptions::new());
+///     worker.data(Producer::new(broker)).handler(sign_up)
+/// });
+/// let outcome = queue.perform(&SignUp { email: "ada".into() }).await;
+/// assert_eq!(outcome, Outcome::bury("no address"));
+///
+/// let id = queue.enqueue(&SignUp { email: "ada@example.org".into() }).await;
+/// let ran = queue.drain().await;
+/// assert_eq!((ran.len(), ran[0].attempt), (1, 1));
+/// queue.assert_done(&id);
+/// queue.assert_enqueued::<Welcome>(|job| job.email == "ada@example.org");
+/// # }
+/// ```
 pub struct TestQueue {
     broker: Arc<MemoryBroker>,
     clock: Arc<ManualClock>,

@@ -24,6 +24,22 @@ impl JobError for LeaseLost {}
 /// What a handler knows of its run, beside the job. Cheap to clone.
 ///
 /// It is an extractor, and the request that tower layers see.
+///
+/// ```
+/// use tidegate_queue::{Context, LeaseLost};
+/// # struct Reindex { tables: Vec<String> }
+/// # async fn reindex_table(_: &str) {}
+/// async fn reindex(job: Reindex, context: Context) -> Result<(), LeaseLost> {
+///     for table in &job.tables {
+///         if context.cancelled().is_cancelled() {
+///             context.log(format!("stopped before {table}")).await?;
+///             break;
+///         }
+///         reindex_table(table).await;
+///     }
+///     context.progress(100, "all tables").await
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Context(Arc<Run>);
 

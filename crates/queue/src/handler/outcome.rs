@@ -9,6 +9,23 @@ use serde_json::Value;
 use super::failure::IntoFailure;
 
 /// What a run came to.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_queue::Outcome;
+///
+/// fn judge(status: u16) -> Outcome {
+///     match status {
+///         200..300 => Outcome::done(status),
+///         404 => Outcome::discard("the page is gone"),
+///         429 => Outcome::snooze(Duration::from_secs(60)),
+///         503 => Outcome::retry_after(Duration::from_secs(5), "the server is down"),
+///         500..600 => Outcome::retry(format_args!("status {status}")),
+///         _ => Outcome::bury(format_args!("status {status}")),
+///     }
+/// }
+/// assert_eq!(judge(502), Outcome::Retry { error: "status 502".into(), after: None });
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {
