@@ -141,6 +141,8 @@ pub enum Settled {
     Before,
     /// The lease is no longer the newest, or the record is gone. Nothing was written.
     Superseded,
+    /// The part of the store that has the job gave no answer, while others did: to be asked again.
+    Unanswered,
 }
 
 /// The broker's answer to a heartbeat. Tokens in neither list were extended.
