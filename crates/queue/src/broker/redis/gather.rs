@@ -17,7 +17,6 @@ use super::reply::{Fields, Unreadable, failed, unreadable};
 use super::scripts::Scripts;
 use crate::broker::NewJob;
 use crate::error::BrokerError;
-use crate::options::Due;
 use crate::state::Priority;
 
 const ENQUEUE: &str = "enqueue";
@@ -235,7 +234,7 @@ fn distinct(jobs: &[NewJob]) -> (Vec<&NewJob>, Vec<usize>) {
 /// The priority of all of them, where all are due at once.
 fn common_level(jobs: &[&NewJob]) -> Option<Priority> {
     let level = jobs.first().map_or_else(Priority::default, |job| job.priority);
-    jobs.iter().all(|job| job.priority == level && job.due == Due::Now).then_some(level)
+    jobs.iter().all(|job| job.priority == level && job.due.is_none()).then_some(level)
 }
 
 /// A step of a caller's own. After it those who wait are next.
