@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 use tidegate_queue::testing::TestQueue;
 use tidegate_queue::{
     Broker, Completion, EnqueueError, Failure, FanOut, FanOutReport, FanOutScan, GroupId, Groups, InlineScan, Job,
-    JobId, PageContext, ProcessRows, QueueOptions, RejectedRow, Scan, ScanOptions, ScanPage, ScanReport, Scans, State,
-    Worker,
+    JobId, MemoryBroker, PageContext, ProcessRows, Producer, QueueOptions, RejectedRow, Scan, ScanOptions, ScanPage,
+    ScanReport, Scans, State, Worker,
 };
+use tidegate_testkit::poll_until;
+use tokio_util::sync::CancellationToken;
 
 #[derive(Serialize, Deserialize)]
 struct Rebuild;
@@ -197,6 +199,37 @@ async fn a_long_pause_gives_the_slot_back() {
     assert_eq!((record.state, record.note.as_deref()), (State::Delayed, Some("pause between two pages")));
     assert_eq!(queue.drain_through(Duration::from_secs(300)).await.len(), 5);
     table.assert_each_once();
+}
+
+/// Told to stop, it goes back to the queue between two pages, and another worker goes on there.
+#[tokio::test]
+async fn a_shutdown_stops_between_two_pages() {
+    let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
+    let table = Table::with(50);
+    let worker = |pause| {
+        let options = ScanOptions::new().page_rows(10).pause(pause);
+        let worker = Worker::builder(broker.clone()).queue("scans", QueueOptions::new());
+        worker.handler(InlineScan::new(TableScan(table.clone()), options)).grace(Duration::ZERO).build().unwrap()
+    };
+    let producer = Producer::new(broker.clone());
+    let id = producer.enqueue(&Rebuild).await.unwrap();
+    let stop = CancellationToken::new();
+    let first = tokio::spawn(worker(Duration::from_secs(9)).run(stop.clone()));
+    let soon = Duration::from_secs(20);
+    poll_until(soon, async || broker.job("scans", &id).await.unwrap().unwrap().checkpoint).await.unwrap();
+    stop.cancel();
+    first.await.unwrap().unwrap();
+    let record = broker.job("scans", &id).await.unwrap().unwrap();
+    assert_eq!((record.failures, record.note.as_deref()), (0, Some("stopped between two pages")));
+    assert_eq!(table.pages.load(Ordering::SeqCst), 1);
+
+    let stop = CancellationToken::new();
+    let second = tokio::spawn(worker(Duration::ZERO).run(stop.clone()));
+    let report: ScanReport = producer.wait_for("scans", &id, soon).await.unwrap();
+    assert_eq!((report.rows, report.pages), (50, 6));
+    table.assert_each_once();
+    stop.cancel();
+    second.await.unwrap().unwrap();
 }
 
 #[tokio::test]

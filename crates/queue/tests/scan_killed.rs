@@ -8,7 +8,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -42,8 +42,11 @@ fn member_rows() -> usize {
     scale(50, 500)
 }
 
+/// When this process reads its first rows, it writes down how much memory it has.
+static BEGAN: Once = Once::new();
+
 #[derive(Clone)]
-struct Table(SqlitePool);
+struct Table(SqlitePool, Arc<Path>);
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -59,7 +62,8 @@ impl Table {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(Duration::from_secs(20));
-        Self(SqlitePoolOptions::new().max_connections(3).connect_with(options).await.unwrap())
+        let pool = SqlitePoolOptions::new().max_connections(3).connect_with(options).await.unwrap();
+        Self(pool, directory.into())
     }
 
     async fn fill(&self) {
@@ -83,6 +87,10 @@ impl Table {
     }
 
     async fn page(&self, after: i64, limit: usize) -> Result<Vec<Row>, sqlx::Error> {
+        BEGAN.call_once(|| {
+            let memory = memory_of("self", "VmRSS").unwrap().to_string();
+            std::fs::write(self.1.join(format!("rss-{}", std::process::id())), memory).unwrap();
+        });
         sqlx::query_as("select id, text from accounts where id > ? order by id limit ?")
             .bind(after)
             .bind(i64::try_from(limit).unwrap())
@@ -221,11 +229,6 @@ async fn work_until_killed(directory: &Path, is_fan_out: bool) {
         true => worker.handler(FanOutScan::new(table, options)),
         false => worker.handler(InlineScan::new(table, options)),
     };
-    std::fs::write(
-        directory.join(format!("rss-{}", std::process::id())),
-        memory_of("self", "VmRSS").unwrap().to_string(),
-    )
-    .unwrap();
     worker.build().unwrap().run(CancellationToken::new()).await.unwrap();
 }
 
