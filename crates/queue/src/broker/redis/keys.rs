@@ -1,6 +1,8 @@
 //! Names of keys: all of one partition share a hash tag, and so a slot.
 
-use tidegate_redis::{KeyGroup, Keyspace};
+use tidegate_redis::{Arg, Client, KeyGroup, Keyspace};
+
+use crate::state::Priority;
 
 /// What a partition consists of. `docs/keyspace.md` of the project tells what each holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,9 +16,19 @@ pub(super) enum Part {
     Tomb,
     Delayed,
     Done,
+    Ended,
     Dead,
     Cancelled,
     Result,
+    Waiting,
+    Lines,
+    Behind,
+    Unique,
+    Held,
+    Groups,
+    Events,
+    Checkpoint,
+    Log,
     Wake,
     Ready0,
     Ready1,
@@ -26,7 +38,7 @@ pub(super) enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 28] = [
         Self::Meta,
         Self::Job,
         Self::Latest,
@@ -36,9 +48,19 @@ impl Part {
         Self::Tomb,
         Self::Delayed,
         Self::Done,
+        Self::Ended,
         Self::Dead,
         Self::Cancelled,
         Self::Result,
+        Self::Waiting,
+        Self::Lines,
+        Self::Behind,
+        Self::Unique,
+        Self::Held,
+        Self::Groups,
+        Self::Events,
+        Self::Checkpoint,
+        Self::Log,
         Self::Wake,
         Self::Ready0,
         Self::Ready1,
@@ -59,15 +81,36 @@ impl Part {
             Self::Tomb => "tomb",
             Self::Delayed => "delayed",
             Self::Done => "done",
+            Self::Ended => "ended",
             Self::Dead => "dead",
             Self::Cancelled => "cancelled",
             Self::Result => "result",
+            Self::Waiting => "waiting",
+            Self::Lines => "lines",
+            Self::Behind => "behind",
+            Self::Unique => "unique",
+            Self::Held => "held",
+            Self::Groups => "groups",
+            Self::Events => "events",
+            Self::Checkpoint => "checkpoint",
+            Self::Log => "log",
             Self::Wake => "wake",
             Self::Ready0 => "ready:0",
             Self::Ready1 => "ready:1",
             Self::Ready2 => "ready:2",
             Self::Ready3 => "ready:3",
             Self::Ready4 => "ready:4",
+        }
+    }
+
+    /// The list of a priority's jobs.
+    pub(super) const fn ready(level: Priority) -> Self {
+        match level.level() {
+            0 => Self::Ready0,
+            1 => Self::Ready1,
+            2 => Self::Ready2,
+            3 => Self::Ready3,
+            _ => Self::Ready4,
         }
     }
 
@@ -79,16 +122,32 @@ impl Part {
 
 /// The keys of one partition of a queue.
 #[derive(Clone, Debug)]
-pub(super) struct PartitionKeys([String; Part::ALL.len()]);
+pub(super) struct PartitionKeys {
+    names: [String; Part::ALL.len()],
+    /// The same, as they are sent: made once, since each call sends a dozen.
+    args: [Arg; Part::ALL.len()],
+    slot: u16,
+}
 
 impl PartitionKeys {
     pub(super) fn new(keyspace: &Keyspace, queue: &str, partition: u16) -> Self {
         let group = keyspace.group("q", &[queue, &partition.to_string()]);
-        Self(Part::ALL.map(|part| group.key(part.suffix())))
+        let names = Part::ALL.map(|part| group.key(part.suffix()));
+        let args = Part::ALL.map(|part| Arg::from(names[part as usize].as_str()));
+        Self { names, args, slot: Client::slot_of(group.as_str()) }
     }
 
     pub(super) fn get(&self, part: Part) -> &str {
-        &self.0[part as usize]
+        &self.names[part as usize]
+    }
+
+    pub(super) fn arg(&self, part: Part) -> Arg {
+        self.args[part as usize].clone()
+    }
+
+    /// The slot of all of them.
+    pub(super) fn slot(&self) -> u16 {
+        self.slot
     }
 }
 
@@ -101,26 +160,34 @@ pub(super) struct RegistryKeys {
     pub(super) workers: String,
     /// Worker to when it was seen.
     pub(super) seen: String,
+    /// Revision of the latest document.
+    pub(super) revision: String,
+    group: KeyGroup,
 }
 
 impl RegistryKeys {
     pub(super) fn new(keyspace: &Keyspace) -> Self {
         let group: KeyGroup = keyspace.group("queues", &[]);
-        Self { names: group.key("names"), workers: group.key("workers"), seen: group.key("seen") }
+        let [names, workers, seen, revision] = ["names", "workers", "seen", "revision"].map(|name| group.key(name));
+        Self { names, workers, seen, revision, group }
+    }
+
+    /// The documents of a collection, by name.
+    pub(super) fn collection(&self, collection: &str) -> String {
+        self.group.key(&format!("documents:{collection}"))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_redis::Client;
 
     #[test]
     fn parts_are_numbered_as_listed_and_share_a_slot() {
         let keys = PartitionKeys::new(&Keyspace::new("t").unwrap(), "email", 3);
         for part in Part::ALL {
             assert_eq!(keys.get(part), format!("t:{{q:email:3}}:{}", part.suffix()));
-            assert_eq!(Client::slot_of(keys.get(part)), Client::slot_of("q:email:3"));
+            assert_eq!(Client::slot_of(keys.get(part)), keys.slot());
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidegate_redis::{Command, Keyspace};
 
 use super::RedisBroker;
+use super::gather::Gather;
 use super::keys::PartitionKeys;
 use super::reply::failed;
 use super::requests::Requests;
@@ -25,12 +26,19 @@ pub(super) struct Queue {
 pub(super) struct Partition {
     pub(super) keys: PartitionKeys,
     pub(super) requests: Requests,
+    pub(super) gather: Gather,
+    /// For jobs that have a unique key, an ordering key or a group: plain ones don't share their slower step.
+    pub(super) gather_linked: Gather,
 }
 
 impl Queue {
     fn new(keyspace: &Keyspace, name: &str, partitions: u16, registered: bool) -> Self {
-        let partition =
-            |nth| Partition { keys: PartitionKeys::new(keyspace, name, nth), requests: Requests::default() };
+        let partition = |nth| Partition {
+            keys: PartitionKeys::new(keyspace, name, nth),
+            requests: Requests::default(),
+            gather: Gather::default(),
+            gather_linked: Gather::default(),
+        };
         Self {
             name: name.to_owned(),
             partitions: (0..partitions.max(1)).map(partition).collect(),
@@ -39,13 +47,15 @@ impl Queue {
         }
     }
 
-    /// The partition of a job: by FNV-1a of its id, stirred once more, in every process the same.
+    /// The partition of a job: by FNV-1a of its id, or of the route at its end, stirred once more, in every process the same.
     pub(super) fn partition_of(&self, id: &JobId) -> usize {
         if self.partitions.len() == 1 {
             return 0;
         }
+        let id = id.as_str();
         let hash = id
-            .as_str()
+            .rsplit_once('~')
+            .map_or(id, |(_, route)| route)
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         // Ids that differ in a digit would else lie unevenly.
@@ -154,6 +164,7 @@ mod tests {
         // Stored jobs are found by it: it may never change.
         let of = |id| queue.partition_of(&JobId::new(id).unwrap());
         assert_eq!([of("a"), of("b"), of("c"), of("job-1")], [2, 1, 1, 2]);
+        assert_eq!([of("x~a"), of("y~z~a"), of("x~b")], [2, 2, 1]);
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use tidegate_redis::Arg;
 
 use super::RedisBroker;
 use super::envelope::milliseconds;
-use super::reply::{failed, settled, unreadable};
+use super::reply::{failed, settled, token_text, unreadable};
+use crate::broker::CHECKPOINT_LIMIT;
+use crate::broker::documents::check_size;
 use crate::error::BrokerError;
 use crate::lease::{Heartbeat, LeaseToken, Nack, NackAction, Settled};
 use crate::record::{Progress, shortened};
@@ -15,9 +17,11 @@ use crate::record::{Progress, shortened};
 const NACK: &str = "give back";
 const HEARTBEAT: &str = "heartbeat";
 const PROGRESS: &str = "progress";
+const CHECKPOINT: &str = "checkpoint";
+const LOG: &str = "log";
 
-fn token_args(token: &LeaseToken) -> [Arg; 3] {
-    [token.id.as_str().into(), token.delivery.into(), token.nonce.as_str().into()]
+fn token_args(token: &LeaseToken) -> [Arg; 2] {
+    [token.id.as_str().into(), token_text(token).into()]
 }
 
 fn action_args(action: NackAction) -> [Arg; 3] {
@@ -34,11 +38,11 @@ fn action_args(action: NackAction) -> [Arg; 3] {
 impl RedisBroker {
     pub(super) async fn give_back(&self, name: &str, nacks: Vec<Nack>) -> Result<Vec<Settled>, BrokerError> {
         let queue = self.queue(name).await?;
-        let mut answers = vec![Settled::Superseded; nacks.len()];
+        let mut answers = vec![Settled::Unanswered; nacks.len()];
         let nacks = queue.by_partition(nacks, |nack| &nack.token.id);
         let calls = queue.partitions.iter().zip(nacks).filter(|(_, nacks)| !nacks.is_empty());
         let calls = calls.map(|(partition, nacks)| async move {
-            let mut args = Vec::with_capacity(nacks.len() * 6);
+            let mut args = Vec::with_capacity(nacks.len() * 5);
             let mut positions = Vec::with_capacity(nacks.len());
             for (position, Nack { token, action }) in nacks {
                 positions.push(position);
@@ -50,10 +54,22 @@ impl RedisBroker {
             let settled = settled(&digits).map_err(unreadable(NACK))?;
             Ok::<_, BrokerError>(positions.into_iter().zip(settled).collect::<Vec<_>>())
         });
-        for (position, answer) in try_join_all(calls).await?.into_iter().flatten() {
-            answers[position] = answer;
+        let (mut is_heard, mut failure) = (false, None);
+        for told in join_all(calls).await {
+            match told {
+                Ok(told) => {
+                    is_heard = true;
+                    for (position, answer) in told {
+                        answers[position] = answer;
+                    }
+                }
+                Err(error) => failure = Some(error),
+            }
         }
-        Ok(answers)
+        match failure {
+            Some(error) if !is_heard => Err(error),
+            _ => Ok(answers),
+        }
     }
 
     pub(super) async fn extend(
@@ -111,5 +127,32 @@ impl RedisBroker {
         args.extend([u32::from(progress.percent).into(), progress.message.into()]);
         let reply = self.scripts.progress.run(&self.client, queue.keys_of(&token.id), args).await;
         Ok(reply.and_then(|held| held.as_int()).map_err(failed(PROGRESS))? == 1)
+    }
+
+    pub(super) async fn store_checkpoint(
+        &self,
+        name: &str,
+        token: &LeaseToken,
+        checkpoint: String,
+    ) -> Result<bool, BrokerError> {
+        check_size("checkpoint", &checkpoint, CHECKPOINT_LIMIT)?;
+        let queue = self.queue(name).await?;
+        let mut args = token_args(token).to_vec();
+        args.push(checkpoint.into());
+        let reply = self.scripts.checkpoint.run(&self.client, queue.keys_of(&token.id), args).await;
+        Ok(reply.and_then(|held| held.as_int()).map_err(failed(CHECKPOINT))? == 1)
+    }
+
+    pub(super) async fn store_lines(
+        &self,
+        name: &str,
+        token: &LeaseToken,
+        lines: Vec<String>,
+    ) -> Result<bool, BrokerError> {
+        let queue = self.queue(name).await?;
+        let mut args = token_args(token).to_vec();
+        args.extend(lines.into_iter().map(|line| Arg::from(shortened(line))));
+        let reply = self.scripts.log.run(&self.client, queue.keys_of(&token.id), args).await;
+        Ok(reply.and_then(|held| held.as_int()).map_err(failed(LOG))? == 1)
     }
 }

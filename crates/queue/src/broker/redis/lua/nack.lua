@@ -1,60 +1,68 @@
 -- Settles leases that did not succeed.
--- KEYS  meta, lease, latest, job, state, back, delayed, dead, cancelled, wake
--- ARGV  for each lease: id, delivery, nonce, action, delay in ms, text.
+-- KEYS  meta, lease, ended, latest, job, state, back, delayed, dead, cancelled, wake, those of links, ready0 … ready4
+-- ARGV  for each lease: id, "delivery nonce", action, delay in ms, text.
 --       Actions: retry, snooze (an empty text is no note), dead, release, discard
 -- Returns one digit for each lease: 0 now, 1 before, 2 superseded.
 local now = now_ms()
 local settled = {}
 
-local function finish(set, id)
+local function finish(set, id, envelope)
   redis.call('ZADD', K[set], whole(now), id)
+  has_ended(id, envelope, set, now)
 end
 
 local function apply(id, run, action, delay, text)
   local state = load_state(id)
+  local envelope = redis.call('HGET', K.job, id)
+  local seq, created, _, level = head(envelope)
   if action == 'retry' then
     state.failures = (state.failures or 0) + 1
     remember(state, run.started, now, text)
-    if not cancelled_instead(id, state, now) then
+    if not cancelled_instead(id, envelope, state, now) then
       redis.call('HINCRBY', K.meta, 'retried', 1)
-      postpone(id, run.seq, run.level, state, math.min(now + delay, LAST_TIME), now)
+      tell(now, id, 'retried')
+      postpone(id, seq, level, state, math.min(now + delay, LAST_TIME), now)
     end
   elseif action == 'snooze' then
-    if not cancelled_instead(id, state, now) then
+    if not cancelled_instead(id, envelope, state, now) then
       if text ~= '' then
         state.note = text
+      else
+        state.note = nil
       end
-      postpone(id, run.seq, run.level, state, math.min(now + delay, LAST_TIME), now)
+      tell(now, id, 'snoozed')
+      postpone(id, seq, level, state, math.min(now + delay, LAST_TIME), now)
     end
   elseif action == 'dead' then
     state.failures = (state.failures or 0) + 1
     remember(state, run.started, now, text)
     redis.call('HINCRBY', K.meta, 'failed', 1)
-    finish('dead', id)
+    finish('dead', id, envelope)
   elseif action == 'release' then
-    if not cancelled_instead(id, state, now) then
-      local since = run.ready_at
-      if since == '0' then
-        since = select(2, head(redis.call('HGET', K.job, id)))
-      end
-      make_ready(id, run.seq, run.level, tonumber(since))
+    if not cancelled_instead(id, envelope, state, now) then
+      tell(now, id, 'released')
+      make_ready(id, seq, level, run.ready_at == '0' and created or tonumber(run.ready_at))
     end
   else
     state.note = text
-    finish('cancelled', id)
+    finish('cancelled', id, envelope)
   end
   if next(state) then
     save_state(id, state)
   end
 end
 
-for at = 1, #ARGV, 6 do
-  local id, delivery, nonce = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  if redis.call('ZREM', K.lease, id .. '.' .. delivery .. '.' .. nonce) == 1 then
-    apply(id, load_run(id), ARGV[at + 3], tonumber(ARGV[at + 4]), ARGV[at + 5])
+for at = 1, #ARGV, 5 do
+  local id, token = ARGV[at], ARGV[at + 1]
+  local run = held_by(id, token)
+  if run then
+    redis.call('HDEL', K.lease, id)
+    redis.call('HSET', K.latest, id, token)
+    apply(id, run, ARGV[at + 2], tonumber(ARGV[at + 3]), ARGV[at + 4])
     settled[#settled + 1] = '0'
   else
-    settled[#settled + 1] = unsettled(id, delivery, nonce)
+    settled[#settled + 1] = unsettled(id, token)
   end
 end
+wake_if_limited()
 return table.concat(settled)

@@ -1,0 +1,350 @@
+//! Enqueueing: what callers bring while a step is under way goes to the server together with the next one.
+//!
+//! The first caller's jobs go at once. Each caller gets its own answer, and its own batch is never cut in two.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::future::join_all;
+use tidegate_redis::{Arg, Client, Command, Error, Value};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::RedisBroker;
+use super::envelope::{is_linked, rest, when};
+use super::keys::Part;
+use super::queue::{Partition, Queue};
+use super::reply::{Fields, Unreadable, failed, unreadable};
+use super::scripts::Scripts;
+use crate::broker::{NewJob, Stored};
+use crate::error::BrokerError;
+use crate::id::JobId;
+use crate::state::Priority;
+
+const ENQUEUE: &str = "enqueue";
+
+/// Jobs that go together; a larger batch of one caller goes alone.
+const MOST: usize = 500;
+/// Steps under way at once: one that the server works on, and one on its way.
+const FLIGHTS: usize = 2;
+
+/// Why a step failed: told to each caller whose jobs were in it.
+#[derive(Clone)]
+pub(super) enum Failure {
+    Client(Error),
+    Reply(Arc<str>),
+    Gone,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Client(error)
+    }
+}
+
+impl From<Unreadable> for Failure {
+    fn from(error: Unreadable) -> Self {
+        Self::Reply(error.to_string().into())
+    }
+}
+
+impl From<Failure> for BrokerError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Client(error) => failed(ENQUEUE)(error),
+            Failure::Reply(error) => unreadable(ENQUEUE)(error.as_ref().into()),
+            Failure::Gone => Self::Closed,
+        }
+    }
+}
+
+/// What became of each job.
+type Answer = Result<Vec<Stored>, Failure>;
+
+/// What waits for the next step of a partition.
+#[derive(Default)]
+pub(super) struct Gather(Mutex<Gathered>);
+
+#[derive(Default)]
+struct Gathered {
+    under_way: usize,
+    waiting: VecDeque<Group>,
+}
+
+/// One caller's jobs.
+struct Group {
+    jobs: Vec<NewJob>,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// When a caller's jobs go.
+enum Turn {
+    Now(Vec<NewJob>),
+    Later(oneshot::Receiver<Answer>),
+}
+
+impl Gather {
+    fn lock(&self) -> MutexGuard<'_, Gathered> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn join(&self, jobs: Vec<NewJob>) -> Turn {
+        let mut gathered = self.lock();
+        if gathered.under_way < FLIGHTS {
+            gathered.under_way += 1;
+            return Turn::Now(jobs);
+        }
+        let (answer, answered) = oneshot::channel();
+        gathered.waiting.push_back(Group { jobs, answer });
+        Turn::Later(answered)
+    }
+
+    /// The groups of the next step: as many as fit, at least one. Without any the flight is over.
+    fn next(&self) -> Vec<Group> {
+        let mut gathered = self.lock();
+        let mut groups = Vec::new();
+        let mut jobs = 0;
+        while let Some(group) = gathered.waiting.front()
+            && (groups.is_empty() || jobs + group.jobs.len() <= MOST)
+        {
+            jobs += group.jobs.len();
+            groups.extend(gathered.waiting.pop_front());
+        }
+        if groups.is_empty() {
+            gathered.under_way -= 1;
+        }
+        groups
+    }
+}
+
+/// Takes jobs to one partition. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Carrier {
+    client: Client,
+    scripts: Arc<Scripts>,
+    /// Key of the registry's names.
+    names: Arc<str>,
+    runtime: Handle,
+}
+
+impl Carrier {
+    pub(super) fn new(client: Client, scripts: Arc<Scripts>, names: &str) -> Self {
+        Self { client, scripts, names: names.into(), runtime: Handle::current() }
+    }
+
+    /// Stores jobs of one partition, with others' if it must wait for them.
+    async fn put(&self, queue: &Arc<Queue>, nth: usize, jobs: Vec<NewJob>) -> Answer {
+        if jobs.len() >= MOST {
+            return self.store(queue, &queue.partitions[nth], &jobs).await;
+        }
+        let track = Track { nth, is_linked: jobs.iter().any(is_linked) };
+        match track.gather(queue).join(jobs) {
+            Turn::Later(answered) => answered.await.unwrap_or(Err(Failure::Gone)),
+            Turn::Now(jobs) => {
+                // Also when this caller goes away, the others' turn comes.
+                let _flight = Flight { carrier: self, queue, track };
+                self.store(queue, &queue.partitions[nth], &jobs).await
+            }
+        }
+    }
+
+    /// Goes on with those who wait, until there are none.
+    async fn go_on(self, queue: Arc<Queue>, track: Track) {
+        let gather = track.gather(&queue);
+        let mut rest = Rest(Some(gather));
+        loop {
+            let groups = gather.next();
+            if groups.is_empty() {
+                rest.0 = None;
+                return;
+            }
+            let (mut jobs, mut answers) = (Vec::new(), Vec::with_capacity(groups.len()));
+            for Group { jobs: more, answer } in groups {
+                answers.push((more.len(), answer));
+                jobs.extend(more);
+            }
+            let mut stored = self.store(&queue, &queue.partitions[track.nth], &jobs).await.map(Vec::into_iter);
+            for (count, answer) in answers {
+                let of_caller = match &mut stored {
+                    Ok(stored) => Ok(stored.take(count).collect()),
+                    Err(failure) => Err(failure.clone()),
+                };
+                // A caller that went away hears nothing.
+                let _ = answer.send(of_caller);
+            }
+        }
+    }
+
+    async fn store(&self, queue: &Queue, partition: &Partition, jobs: &[NewJob]) -> Answer {
+        let (distinct, repeated) = distinct(jobs);
+        let reply = if distinct.iter().any(|job| is_linked(job)) {
+            self.store_linked(partition, &distinct).await?
+        } else if let Some(level) = common_level(&distinct) {
+            self.store_plain(partition, level, &distinct).await?
+        } else {
+            self.store_any(partition, &distinct).await?
+        };
+        let mut reply = Fields::of(reply)?;
+        // Also where all data went at once, and the registry with it.
+        if reply.int()? == 1 {
+            let enter = Command::new("HSETNX").key(&*self.names).arg(&queue.name).arg(queue.partitions.len());
+            self.client.execute(enter.idempotent()).await?;
+        }
+        let mut answer = stored(reply.value(), distinct.len())?;
+        for position in repeated {
+            answer.insert(position, Stored::Known);
+        }
+        Ok(answer)
+    }
+
+    async fn store_plain(&self, partition: &Partition, level: Priority, jobs: &[&NewJob]) -> Result<Value, Error> {
+        let mut args: Vec<Arg> = Vec::with_capacity(jobs.len() * 2 + 1);
+        args.push(u32::from(level.level()).into());
+        args.extend(jobs.iter().map(|job| Arg::from(job.id().as_str())));
+        args.extend(jobs.iter().zip(1..).map(|(job, nth)| Arg::from(rest(nth, job))));
+        let list = Part::ready(level);
+        self.scripts.enqueue.run_on(&self.client, &partition.keys, list, args).await
+    }
+
+    async fn store_any(&self, partition: &Partition, jobs: &[&NewJob]) -> Result<Value, Error> {
+        let mut args: Vec<Arg> = Vec::with_capacity(jobs.len() * 3);
+        for (job, nth) in jobs.iter().zip(1..) {
+            args.extend([job.id().as_str().into(), when(job).into(), rest(nth, job).into()]);
+        }
+        self.scripts.enqueue_any.run(&self.client, &partition.keys, args).await
+    }
+
+    async fn store_linked(&self, partition: &Partition, jobs: &[&NewJob]) -> Result<Value, Error> {
+        let mut args: Vec<Arg> = Vec::with_capacity(jobs.len() * 4);
+        for (job, nth) in jobs.iter().zip(1..) {
+            let is_linked = u32::from(is_linked(job));
+            args.extend([job.id().as_str().into(), when(job).into(), rest(nth, job).into(), is_linked.into()]);
+        }
+        self.scripts.enqueue_linked.run(&self.client, &partition.keys, args).await
+    }
+}
+
+/// Reads what became of jobs: nothing where all are new, one digit for each, or a list.
+fn stored(reply: Value, count: usize) -> Result<Vec<Stored>, Unreadable> {
+    let answer: Vec<Stored> = match reply {
+        Value::Nil => vec![Stored::New; count],
+        Value::Array(answers) => {
+            answers.into_iter().map(|answer| one_stored(&answer.into_text()?)).collect::<Result<_, _>>()?
+        }
+        digits => {
+            digits.into_text()?.split("").filter(|digit| !digit.is_empty()).map(one_stored).collect::<Result<_, _>>()?
+        }
+    };
+    if answer.len() == count { Ok(answer) } else { Err("not one answer for each job".into()) }
+}
+
+fn one_stored(answer: &str) -> Result<Stored, Unreadable> {
+    let (what, id) = answer.split_at_checked(1).ok_or("an empty answer")?;
+    match what {
+        "0" => Ok(Stored::New),
+        "1" => Ok(Stored::Known),
+        "2" => Ok(Stored::Duplicate(JobId::new(id)?)),
+        "3" => Ok(Stored::Replaced(JobId::new(id)?)),
+        _ => Err("an unknown answer".into()),
+    }
+}
+
+/// The jobs without those whose id an earlier one has, and the positions of the latter.
+fn distinct(jobs: &[NewJob]) -> (Vec<&NewJob>, Vec<usize>) {
+    // Generated ids grow.
+    if jobs.is_sorted_by(|a, b| a.id() < b.id()) {
+        return (jobs.iter().collect(), Vec::new());
+    }
+    let mut seen = HashSet::with_capacity(jobs.len());
+    let (mut first, mut repeated) = (Vec::with_capacity(jobs.len()), Vec::new());
+    for (position, job) in jobs.iter().enumerate() {
+        if seen.insert(job.id()) {
+            first.push(job);
+        } else {
+            repeated.push(position);
+        }
+    }
+    (first, repeated)
+}
+
+/// The priority of all of them, where all are due at once.
+fn common_level(jobs: &[&NewJob]) -> Option<Priority> {
+    let level = jobs.first().map_or_else(Priority::default, |job| job.priority);
+    jobs.iter().all(|job| job.priority == level && job.due.is_none()).then_some(level)
+}
+
+/// Which of the gathers of a queue.
+#[derive(Clone, Copy)]
+struct Track {
+    nth: usize,
+    is_linked: bool,
+}
+
+impl Track {
+    fn gather(self, queue: &Queue) -> &Gather {
+        let partition = &queue.partitions[self.nth];
+        if self.is_linked { &partition.gather_linked } else { &partition.gather }
+    }
+}
+
+/// A step of a caller's own. After it those who wait are next.
+struct Flight<'a> {
+    carrier: &'a Carrier,
+    queue: &'a Arc<Queue>,
+    track: Track,
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        let mut gathered = self.track.gather(self.queue).lock();
+        if gathered.waiting.is_empty() {
+            gathered.under_way -= 1;
+            return;
+        }
+        drop(gathered);
+        let runtime = Handle::try_current().unwrap_or_else(|_| self.carrier.runtime.clone());
+        runtime.spawn(self.carrier.clone().go_on(self.queue.clone(), self.track));
+    }
+}
+
+/// Those who wait when the task ends before its time, because its runtime does: nobody would answer them.
+struct Rest<'a>(Option<&'a Gather>);
+
+impl Drop for Rest<'_> {
+    fn drop(&mut self) {
+        if let Some(gather) = self.0 {
+            let mut gathered = gather.lock();
+            gathered.under_way -= 1;
+            let waiting = std::mem::take(&mut gathered.waiting);
+            drop(gathered);
+            drop(waiting);
+        }
+    }
+}
+
+impl RedisBroker {
+    pub(super) async fn add(&self, name: &str, jobs: Vec<NewJob>) -> Result<Vec<Stored>, BrokerError> {
+        let queue = self.queue_or_make(name).await?;
+        if queue.partitions.len() == 1 {
+            return Ok(self.carrier.put(&queue, 0, jobs).await?);
+        }
+        // A queue exists from its first batch, even an empty one.
+        let nothing = jobs.is_empty();
+        let mut stored = vec![Stored::Known; jobs.len()];
+        let sorted = queue.by_partition(jobs, NewJob::id).into_iter().enumerate();
+        let puts = sorted.filter(|(_, jobs)| nothing || !jobs.is_empty()).map(|(nth, jobs)| {
+            let (positions, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
+            let (queue, carrier) = (&queue, &self.carrier);
+            async move { carrier.put(queue, nth, jobs).await.map(|answers| positions.into_iter().zip(answers)) }
+        });
+        // Each does its part, though another may fail.
+        let mut failure = None;
+        for put in join_all(puts).await {
+            match put {
+                Ok(answers) => answers.for_each(|(position, answer)| stored[position] = answer),
+                Err(error) => failure = Some(error),
+            }
+        }
+        failure.map_or(Ok(stored), |failure| Err(failure.into()))
+    }
+}
