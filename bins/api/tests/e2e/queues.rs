@@ -1,14 +1,14 @@
 //! `/api/queue`: every route, with what is right and with what is not.
 
-mod actions;
-mod bulk;
-mod create;
-mod cron;
+pub(crate) mod actions;
+pub(crate) mod bulk;
+pub(crate) mod create;
+pub(crate) mod cron;
 mod hostile;
-mod jobs;
-mod overview;
-mod repeated;
-mod settings;
+pub(crate) mod jobs;
+pub(crate) mod overview;
+pub(crate) mod repeated;
+pub(crate) mod settings;
 
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -22,6 +22,11 @@ const BULK: &str = "/api/queue/import/jobs/bulk";
 /// An API that runs no jobs, so that they stay where they are put.
 async fn start() -> Api {
     Api::start_with(&[("TIDEGATE_WORKER", "none")]).await
+}
+
+/// An API that runs jobs itself, wherever they lie.
+async fn start_with_worker() -> Api {
+    Api::start_with(&[("TIDEGATE_WORKER", "inner")]).await
 }
 
 /// Sends a body with a POST.

@@ -46,8 +46,13 @@ pub(super) async fn create(
         raw.check(queue).map_err(|faults| faults.problem(&prefix(index)).with("index", index))
     });
     let drafts: Vec<Draft> = drafts.collect::<Result<_, _>>()?;
-    let jobs = Maker { is_partitioned: app.node().broker.is_partitioned(), stem: stem.as_ref(), headers: &headers }
-        .jobs(&drafts)?;
+    let maker = Maker {
+        is_partitioned: app.node().broker.is_partitioned(),
+        may_lie_apart: app.settings().queue.partitions > 1,
+        stem: stem.as_ref(),
+        headers: &headers,
+    };
+    let jobs = maker.jobs(&drafts)?;
     refuse_repeated_ids(&jobs)?;
     let ids: Vec<JobId> = jobs.iter().map(|job| job.id().clone()).collect();
 
@@ -67,6 +72,8 @@ fn prefix(index: usize) -> String {
 /// Makes jobs that lie together.
 struct Maker<'a> {
     is_partitioned: bool,
+    /// Whether queues have several partitions here.
+    may_lie_apart: bool,
     stem: Option<&'a Stem>,
     headers: &'a HeaderMap,
 }
@@ -82,7 +89,10 @@ impl Maker<'_> {
             Some(first) => {
                 let first = first?;
                 if !routes.all(|route| route.is_ok_and(|route| route == first)) {
-                    return Err(apart());
+                    if self.may_lie_apart {
+                        return Err(apart());
+                    }
+                    return drafts.iter().enumerate().map(|at| self.job(at, None)).collect();
                 }
                 first
             }

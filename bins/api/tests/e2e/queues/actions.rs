@@ -76,7 +76,7 @@ async fn a_clean_that_says_what_it_may_not_is_refused() {
 
 #[tokio::test]
 pub(crate) async fn all_dead_jobs_are_tried_again() {
-    let api = Api::start().await;
+    let api = super::start_with_worker().await;
     // No import looks like that: each dies at its first run.
     let broken: Vec<_> = (0..20).map(|n| json!({"payload": n})).collect();
     assert_eq!(send(post(&api, BULK, &json!({"jobs": broken}))).await.status(), 201);

@@ -1,9 +1,12 @@
 //! Enqueueing many jobs, all or none.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use super::{BULK, counts, enqueue, ids, job, post, refused, start};
-use crate::harness::success_json;
+use crate::backend::is_shared;
+use crate::harness::{Api, success_json};
 
 #[tokio::test]
 pub(crate) async fn a_thousand_arrive_in_their_order() {
@@ -66,4 +69,35 @@ pub(crate) async fn what_is_there_already_is_told_apart() {
     let again = success_json(post(&api, BULK, &json!({"jobs": [named]}))).await;
     assert_eq!((&again["ids"], &again["known"]), (&json!(["named"]), &json!([0])));
     assert_eq!(counts(&api).await, json!({"ready": 3}));
+}
+
+#[tokio::test]
+pub(crate) async fn on_several_partitions_a_bulk_lies_in_one() {
+    let api = Api::start_with(&[("TIDEGATE_WORKER", "none"), ("TIDEGATE_QUEUE_PARTITIONS", "4")]).await;
+    let jobs: Vec<_> = (0..20).map(|_| job()).collect();
+    let bulk = |jobs: Vec<Value>| post(&api, BULK, &json!({"jobs": jobs}));
+    let answer = success_json(bulk(jobs.clone())).await;
+    let ids: Vec<_> = answer["ids"].as_array().expect("ids").iter().filter_map(Value::as_str).collect();
+    let routes: HashSet<_> = ids.iter().map(|id| id.rsplit_once('~').map(|(_, route)| route)).collect();
+    assert_eq!((ids.len(), routes.len()), (20, 1), "{ids:?}");
+
+    let with_key = |jobs: Vec<Value>| bulk(jobs).header("idempotency-key", "k");
+    let first = success_json(with_key(jobs.clone())).await;
+    assert_eq!(success_json(with_key(jobs.clone())).await, first);
+    refused(with_key(jobs[1..].to_vec()), 422, "idempotency-key-reused").await;
+
+    let ordered = |key: &str| json!({"kind": "test", "payload": 1, "ordering_key": key});
+    let together = vec![ordered("a"), job(), ordered("a")];
+    if is_shared() {
+        refused(bulk(vec![ordered("a"), ordered("b")]), 422, "different-partitions").await;
+        refused(
+            bulk(vec![ordered("a"), json!({"kind": "test", "payload": 1, "id": "x"})]),
+            422,
+            "different-partitions",
+        )
+        .await;
+    }
+    assert_eq!(counts(&api).await, json!({"ready": 40}));
+    success_json(bulk(together)).await;
+    assert_eq!(counts(&api).await, json!({"ready": 42, "waiting": 1}));
 }

@@ -86,8 +86,8 @@ pub(crate) async fn jobs_of_an_ordering_key_wait_for_one_another() {
     let ordered = json!({"kind": "test", "payload": 1, "ordering_key": "account 7"});
     let (first, second, third) =
         (enqueue(&api, &ordered).await, enqueue(&api, &ordered).await, enqueue(&api, &ordered).await);
-    assert_eq!(ids(&api, "ready").await, [first.clone()]);
-    assert_eq!(ids(&api, "waiting").await, [second.clone(), third]);
+    assert_eq!(ids(&api, "ready").await, [first.as_str()]);
+    assert_eq!(ids(&api, "waiting").await, [second.as_str(), third.as_str()]);
     let queue = api.json(QUEUE).await;
     assert_eq!((&queue["ready"], &queue["waiting"]), (&json!(1), &json!(2)));
     // What waits behind another can't be put before it.

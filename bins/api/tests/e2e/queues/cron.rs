@@ -74,7 +74,7 @@ pub(crate) async fn a_schedule_is_paused_resumed_and_run_out_of_turn() {
 
 #[tokio::test]
 pub(crate) async fn a_node_with_a_worker_runs_what_is_due() {
-    let api = Api::start().await;
+    let api = super::start_with_worker().await;
     let every = json!({"every_ms": 1_000, "queue": "import", "payload": "no import looks like that"});
     success_json(api.request(Method::PUT, &format!("{CRON}/often")).json(&every)).await;
     let ran = poll_until(DEADLINE, async || {

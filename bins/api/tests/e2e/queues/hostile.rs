@@ -56,7 +56,7 @@ async fn bodies_that_are_no_json_or_nothing_known() {
         for body in ["", "{", "nul", "{\"payload\":}", "\u{0}", deep.as_str(), endless.as_str(), "{\"payload\":1e999}"]
         {
             let answer = super::send(raw(&api, method.clone(), path, body.to_owned())).await;
-            assert_eq!(answer.status(), 400, "{path}: {:.40}", body);
+            assert_eq!(answer.status(), 400, "{path}: {body:.40}");
             assert_eq!(answer.headers()["content-type"], "application/problem+json");
         }
         for body in ["null", "1", "\"text\"", "[]", "{\"colour\":\"red\"}"] {

@@ -41,7 +41,7 @@ pub(crate) async fn rates_and_lengths_follow_what_comes() {
 
 #[tokio::test]
 pub(crate) async fn runs_are_timed_and_counted_by_kind_and_outcome() {
-    let api = Api::start().await;
+    let api = super::start_with_worker().await;
     api.create_tenant("acme", "enterprise").await;
     let id = api.import_csv("acme", csv(20, &[])).await;
     api.job_in_state(&id, "done").await;
@@ -71,7 +71,7 @@ pub(crate) async fn runs_are_timed_and_counted_by_kind_and_outcome() {
 
 #[tokio::test]
 pub(crate) async fn kinds_that_no_handler_knows_wait_for_one_and_make_no_labels() {
-    let api = Api::start().await;
+    let api = super::start_with_worker().await;
     for n in 0..5 {
         enqueue(&api, &json!({"kind": format!("stranger-{n}"), "payload": 1})).await;
     }
