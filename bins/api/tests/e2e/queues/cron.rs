@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tidegate_testkit::poll_until;
 
 use super::{JOBS, counts, post, refused, send, start};
-use crate::harness::{Api, DEADLINE, header, success_json};
+use crate::harness::{DEADLINE, header, success_json};
 
 const CRON: &str = "/api/queue/cron";
 
