@@ -20,6 +20,7 @@ use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
 use crate::error::WorkerError;
 use crate::event::{Event, Observer};
+use crate::group::EndedMembers;
 use crate::handler::Provided;
 use crate::id::WorkerId;
 use crate::maintenance::{LeaseBook, LoopState, Maintenance, Served};
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) patience: Duration,
     pub(crate) unknown_delay: Duration,
     pub(crate) leases: LeaseBook,
+    pub(crate) ended_members: EndedMembers,
     /// Fires when the grace of a shutdown has ended.
     pub(crate) stop: CancellationToken,
 }

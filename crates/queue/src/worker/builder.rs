@@ -12,6 +12,7 @@ use super::{Shared, Worker};
 use crate::broker::{Broker, Retention};
 use crate::error::BuildError;
 use crate::event::{IgnoreEvents, Observer};
+use crate::group::EndedMembers;
 use crate::handler::{
     BoxError, Context, ErasedHandler, ErasedLayer, HandlerOptions, HandlerService, IntoHandler, Outcome, Provided,
 };
@@ -271,6 +272,7 @@ impl WorkerBuilder {
             patience: self.patience,
             unknown_delay: self.unknown_delay,
             leases: LeaseBook::default(),
+            ended_members: EndedMembers::default(),
             stop: CancellationToken::new(),
         };
         Ok(Worker { shared: Arc::new(shared), queues: self.queues, grace: self.grace })
