@@ -3,6 +3,8 @@
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
+mod support;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -19,6 +21,9 @@ use tidegate_queue::{
 use tidegate_testkit::scale;
 use tokio_util::sync::CancellationToken;
 
+/// Where the broker of the processes in a directory is; without it, it is a file there.
+#[cfg(feature = "redis")]
+const URL: &str = "url";
 const DIRECTORY: &str = "TIDEGATE_QUEUE_TEST_DIRECTORY";
 /// Lengths that divide it are those of rows that can't be processed.
 const BAD: i64 = 997;
@@ -185,8 +190,11 @@ impl FanOut for Table {
 }
 
 async fn broker(directory: &Path) -> Arc<dyn Broker> {
-    let options = SqliteOptions::new();
-    Arc::new(SqliteBroker::open(directory.join("queue.db"), options).await.unwrap())
+    #[cfg(feature = "redis")]
+    if let Ok(url) = std::fs::read_to_string(directory.join(URL)) {
+        return Arc::new(support::redis::broker(&url, "test", tidegate_queue::RedisOptions::new()).await);
+    }
+    Arc::new(SqliteBroker::open(directory.join("queue.db"), SqliteOptions::new()).await.unwrap())
 }
 
 /// What a child does.
@@ -315,13 +323,8 @@ async fn is_over(broker: &dyn Broker, id: &JobId) -> bool {
     scan.result.unwrap().get("group").is_none() || scans.completed_total == 2
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn inline() {
-    if let Some(directory) = given() {
-        return work_until_killed(&directory, false).await;
-    }
-    let directory = tempfile::tempdir().unwrap();
-    let (_, broker, id) = killed_twice("inline", directory.path()).await;
+async fn inline_killed(this: &str, directory: &Path) {
+    let (_, broker, id) = killed_twice(this, directory).await;
     let record = broker.job("scans", &id).await.unwrap().unwrap();
     assert_eq!((record.deliveries, record.failures), (3, 0));
     let report: ScanReport = serde_json::from_value(record.result.unwrap()).unwrap();
@@ -330,13 +333,8 @@ async fn inline() {
     assert_eq!(report.rejected, (rows() / BAD).unsigned_abs());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn through_a_group() {
-    if let Some(directory) = given() {
-        return work_until_killed(&directory, true).await;
-    }
-    let directory = tempfile::tempdir().unwrap();
-    let (_, broker, id) = killed_twice("through_a_group", directory.path()).await;
+async fn group_killed(this: &str, directory: &Path) {
+    let (_, broker, id) = killed_twice(this, directory).await;
     let record = broker.job("scans", &id).await.unwrap().unwrap();
     let report: FanOutReport = serde_json::from_value(record.result.unwrap()).unwrap();
     assert_eq!(report.rows, rows().unsigned_abs());
@@ -344,4 +342,49 @@ async fn through_a_group() {
     let progress = Groups::new(broker.clone()).progress(&report.group).await.unwrap();
     assert_eq!((progress.total, progress.done, progress.dead), (jobs, jobs, 0), "no job was made twice");
     assert_eq!(broker.counts("scans").await.unwrap().completed_total, 2, "the scan, and the job after it, once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_inline() {
+    match given() {
+        Some(directory) => work_until_killed(&directory, false).await,
+        None => inline_killed("sqlite_inline", tempfile::tempdir().unwrap().path()).await,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_through_a_group() {
+    match given() {
+        Some(directory) => work_until_killed(&directory, true).await,
+        None => group_killed("sqlite_through_a_group", tempfile::tempdir().unwrap().path()).await,
+    }
+}
+
+#[cfg(feature = "redis")]
+async fn redis_in(directory: &Path) -> tidegate_testkit::redis::RedisServer {
+    let server = tidegate_testkit::redis::RedisServer::start().await;
+    std::fs::write(directory.join(URL), server.url()).unwrap();
+    server
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_inline() {
+    if let Some(directory) = given() {
+        return work_until_killed(&directory, false).await;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let _server = redis_in(directory.path()).await;
+    inline_killed("redis_inline", directory.path()).await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_through_a_group() {
+    if let Some(directory) = given() {
+        return work_until_killed(&directory, true).await;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let _server = redis_in(directory.path()).await;
+    group_killed("redis_through_a_group", directory.path()).await;
 }
