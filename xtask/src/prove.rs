@@ -109,6 +109,28 @@ const PROOFS: &[Proof] = &[
         "exactness::processes_admit_exactly_the_limit",
     )
     .with(&["redis"]),
+    proof(
+        "scan-million",
+        "1,000,000 rows of a table made into the jobs of a group by a process that is killed twice, on SQLite: each processed or reported, memory + 50 MB at most",
+        "tidegate-queue",
+        "scan_killed",
+        "sqlite_through_a_group",
+    ),
+    proof(
+        "scan-million-inline",
+        "the same rows worked through by the scan's own job, on SQLite",
+        "tidegate-queue",
+        "scan_killed",
+        "sqlite_inline",
+    ),
+    proof(
+        "scan-million-redis",
+        "the same as scan-million, on Redis",
+        "tidegate-queue",
+        "scan_killed",
+        "redis_through_a_group",
+    )
+    .with(&["redis"]),
 ];
 
 /// What the proofs are.

@@ -40,7 +40,7 @@ impl Table {
     }
 
     fn process(&self, key: u64) -> Result<(), String> {
-        if key % 10 == 0 {
+        if key.is_multiple_of(10) {
             return Err(format!("{key} is round"));
         }
         *self.rows.lock().unwrap().get_mut(&key).unwrap() += 1;
@@ -49,7 +49,7 @@ impl Table {
 
     fn assert_each_once(&self) {
         let rows = self.rows.lock().unwrap();
-        assert!(rows.iter().all(|(key, runs)| *runs == u32::from(key % 10 != 0)), "{rows:?}");
+        assert!(rows.iter().all(|(key, runs)| *runs == u32::from(!key.is_multiple_of(10))), "{rows:?}");
     }
 }
 

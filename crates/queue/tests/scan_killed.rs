@@ -2,6 +2,7 @@
 //! The children are this same test binary.
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
+#![allow(clippy::print_stdout, reason = "a proof shows its figures")]
 
 mod support;
 
