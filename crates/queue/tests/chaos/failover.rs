@@ -6,8 +6,9 @@ use std::time::Duration;
 use tidegate_testkit::redis::Sentinels;
 use tidegate_testkit::{Scratch, scale};
 
-use crate::book::now;
-use crate::crew::Crew;
+use crate::book::{count, now};
+use crate::child::ACKNOWLEDGED;
+use crate::crew::{Crew, Pace};
 use crate::place::Place;
 use crate::verdict::{Verdict, assert_settled};
 
@@ -22,11 +23,12 @@ async fn loses_no_more_than_the_last_moments() {
     let mut sentinels = Sentinels::start().await;
     let place = Place::redis(&scratch, sentinels.url());
     let broker = place.broker().await;
-    let mut crew = Crew::start(&place, jobs, Duration::from_secs(2), jobs.into());
+    let pace = Pace { pause: Duration::ZERO, run: Duration::from_millis(5) };
+    let mut crew = Crew::start(&place, jobs, jobs.into(), pace);
     let mut kills = Vec::new();
-    let counts = crew.kill_until_done(&*broker, async |crew| {
+    let counts = crew.kill_until_done(&*broker, async || {
         let due = jobs as usize / (failovers + 1) * (kills.len() + 1);
-        if kills.len() < failovers && crew.acknowledged() >= due {
+        if kills.len() < failovers && count(&place.directory, ACKNOWLEDGED) >= due {
             let primary = sentinels.primary().await;
             let port = primary.port();
             primary.kill9();
@@ -35,6 +37,7 @@ async fn loses_no_more_than_the_last_moments() {
             let old = sentinels.servers().iter_mut().find(|server| server.port() == port).unwrap();
             old.restart().await;
         }
+        kills.len() < failovers
     });
     let counts = counts.await;
     let verdict = Verdict::of(&place.directory);
