@@ -213,6 +213,30 @@ const PROOFS: &[Proof] = &[
         "a_partition_moves_to_another_node_while_the_queue_works",
     )
     .with(&["redis"]),
+    proof(
+        "fuzz-replies",
+        "100,000 arbitrary replies of Redis: reading none panics",
+        "tidegate-queue",
+        "tidegate_queue",
+        "broker::redis::fuzz::no_reply_panics",
+    )
+    .with(&["redis"]),
+    proof(
+        "fuzz-envelopes",
+        "100,000 damaged envelopes: reading none panics",
+        "tidegate-queue",
+        "tidegate_queue",
+        "broker::redis::fuzz::no_bytes_panic",
+    )
+    .with(&["redis"]),
+    proof(
+        "fuzz-rows",
+        "100,000 arbitrary and damaged rows of SQLite: reading none panics",
+        "tidegate-queue",
+        "tidegate_queue",
+        "broker::sqlite::fuzz::no_row_panics",
+    )
+    .with(&["sqlite"]),
 ];
 
 /// What the proofs are.
