@@ -6,6 +6,8 @@
 mod documents;
 mod envelope;
 mod exchange;
+#[cfg(test)]
+mod fuzz;
 mod gather;
 mod keys;
 mod options;

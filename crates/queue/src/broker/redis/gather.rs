@@ -225,7 +225,7 @@ impl Carrier {
 }
 
 /// Reads what became of jobs: nothing where all are new, one digit for each, or a list.
-fn stored(reply: Value, count: usize) -> Result<Vec<Stored>, Unreadable> {
+pub(super) fn stored(reply: Value, count: usize) -> Result<Vec<Stored>, Unreadable> {
     let answer: Vec<Stored> = match reply {
         Value::Nil => vec![Stored::New; count],
         Value::Array(answers) => {
