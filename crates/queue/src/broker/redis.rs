@@ -4,6 +4,7 @@
 //! does no harm: a known id stays as it is, a settled lease says so, and a fetch hands over what an earlier one gave.
 
 mod documents;
+mod durability;
 mod envelope;
 mod exchange;
 mod gather;
@@ -39,6 +40,7 @@ use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::record::{JobRecord, LogLine, Progress};
 use crate::state::State;
 use crate::worker::WorkerInfo;
+pub use durability::{NotDurable, RedisDurability};
 use gather::Carrier;
 use keys::RegistryKeys;
 pub use options::RedisOptions;
@@ -81,7 +83,7 @@ impl RedisBroker {
         let registry = RegistryKeys::new(&keyspace);
         let scripts = Arc::new(Scripts::new(&options.clock));
         Self {
-            carrier: Carrier::new(client.clone(), scripts.clone(), &registry.names),
+            carrier: Carrier::new(client.clone(), scripts.clone(), &registry.names, options.durability),
             registry,
             scripts,
             queues: Queues::default(),
