@@ -1,12 +1,15 @@
 //! Where jobs are kept: one trait, shaped so that each method is one atomic step of the store.
 
 mod counts;
+pub(crate) mod documents;
+mod events;
 mod memory;
 mod new_job;
 mod page;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 mod request;
+mod settings;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 mod standing;
@@ -16,18 +19,23 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::clock::Timestamp;
 use crate::error::BrokerError;
-use crate::id::{JobId, WorkerId};
+use crate::id::{GroupId, JobId, WorkerId};
 use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
-use crate::record::{JobRecord, Progress};
+use crate::record::{JobRecord, LogLine, Progress};
 use crate::state::State;
 use crate::worker::WorkerInfo;
 
 pub use counts::QueueCounts;
+pub use documents::{Document, Documents};
+pub use events::{EventCursor, EventPage, JobEvent, JobEventKind};
 pub use memory::MemoryBroker;
 pub use new_job::NewJob;
 pub use page::{Cursor, CursorError, Page};
-pub use request::{Change, CleanableState, Fetch, Promoted, Reclaim, Reclaimed, Retention, Wake};
+pub use request::{Change, CleanableState, Fetch, GroupCounts, Promoted, Reclaim, Reclaimed, Retention, Stored, Wake};
+pub use settings::{QueueSettings, Rate, RateError};
+pub(crate) use {events::EVENTS_KEPT, settings::Throttle};
 
 /// A store of jobs.
 ///
@@ -36,13 +44,24 @@ pub use request::{Change, CleanableState, Fetch, Promoted, Reclaim, Reclaimed, R
 /// find it empty. Batches may be of any size, but hold back other users of the store while they
 /// run: keep them in the hundreds. All times are the broker's own.
 #[async_trait]
-pub trait Broker: Send + Sync + 'static {
-    /// Adds jobs, all or none, in order. A job whose id the queue already knows, in any state, is
-    /// left as it is. Returns how many were new.
+pub trait Broker: Documents + 'static {
+    /// The time by the broker's clock.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn now(&self) -> Result<Timestamp, BrokerError>;
+
+    /// Whether a queue may have several partitions, so that a batch is all or none only for jobs of one route.
+    fn is_partitioned(&self) -> bool {
+        false
+    }
+
+    /// Adds jobs, all or none, in order; on a queue of several partitions all or none of each. A job whose id the queue already
+    /// knows, in any state, is left as it is. Answers are in the order of `jobs`.
     ///
     /// # Errors
     /// [`BrokerError::QueueName`] for a bad name, or a failing store.
-    async fn enqueue(&self, queue: &str, jobs: Vec<NewJob>) -> Result<usize, BrokerError>;
+    async fn enqueue(&self, queue: &str, jobs: Vec<NewJob>) -> Result<Vec<Stored>, BrokerError>;
 
     /// Settles successes, then leases the next ready jobs by priority and age. Answers are in the
     /// order of `acks`. A paused queue leases nothing.
@@ -75,6 +94,18 @@ pub trait Broker: Send + Sync + 'static {
     /// A failing store.
     async fn progress(&self, queue: &str, token: &LeaseToken, progress: Progress) -> Result<bool, BrokerError>;
 
+    /// Stores with a leased job what its next run should go on from, up to 64 KiB. Returns whether the lease is still held.
+    ///
+    /// # Errors
+    /// [`BrokerError::TooLarge`], or a failing store.
+    async fn checkpoint(&self, queue: &str, token: &LeaseToken, checkpoint: String) -> Result<bool, BrokerError>;
+
+    /// Writes lines to the log of a leased job, which keeps the last 100. Returns whether the lease is still held.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn log(&self, queue: &str, token: &LeaseToken, lines: Vec<String>) -> Result<bool, BrokerError>;
+
     /// Makes delayed jobs ready whose time has come, at most `limit`.
     ///
     /// # Errors
@@ -106,6 +137,12 @@ pub trait Broker: Send + Sync + 'static {
     /// A failing store.
     async fn job(&self, queue: &str, id: &JobId) -> Result<Option<JobRecord>, BrokerError>;
 
+    /// Reads a job's log, oldest line first.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn logs(&self, queue: &str, id: &JobId) -> Result<Vec<LogLine>, BrokerError>;
+
     /// Reads a page of the jobs in `state`: those next in line first, of finished ones the latest
     /// first. A job that changes state between two pages may be missed or seen twice.
     ///
@@ -136,6 +173,50 @@ pub trait Broker: Send + Sync + 'static {
     /// # Errors
     /// [`BrokerError::QueueName`] for a bad name, or a failing store.
     async fn resume(&self, queue: &str) -> Result<(), BrokerError>;
+
+    /// Sets what holds for all workers of a queue.
+    ///
+    /// # Errors
+    /// [`BrokerError::QueueName`] for a bad name, or a failing store.
+    async fn configure(&self, queue: &str, settings: QueueSettings) -> Result<(), BrokerError>;
+
+    /// Reads what was [`configure`](Self::configure)d.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn settings(&self, queue: &str) -> Result<QueueSettings, BrokerError>;
+
+    /// Reads events after `after`, oldest first; `None` reads none, and begins with what happens next. Kept are those of queues
+    /// whose [`QueueSettings::events`] is set, about the last 10,000.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn events(&self, queue: &str, after: Option<EventCursor>, limit: usize) -> Result<EventPage, BrokerError>;
+
+    /// Counts the jobs of a group. `None` where the queue has never met it.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn group(&self, queue: &str, group: &GroupId) -> Result<Option<GroupCounts>, BrokerError>;
+
+    /// Forgets the counts of a group.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn forget_group(&self, queue: &str, group: &GroupId) -> Result<(), BrokerError>;
+
+    /// Cancels jobs that have not started, at most `limit`: those next in line first, then the delayed and the waiting ones.
+    /// Returns how many.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn drain(&self, queue: &str, limit: usize) -> Result<usize, BrokerError>;
+
+    /// Makes dead jobs ready with fresh attempts, at most `limit`, oldest first. Returns how many.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn retry_dead(&self, queue: &str, limit: usize) -> Result<usize, BrokerError>;
 
     /// Cancels a waiting job, or asks the worker of a running one to stop.
     ///
@@ -180,6 +261,9 @@ pub trait Broker: Send + Sync + 'static {
     /// A failing store.
     async fn workers(&self) -> Result<Vec<WorkerInfo>, BrokerError>;
 }
+
+/// Largest checkpoint, in bytes.
+pub(crate) const CHECKPOINT_LIMIT: usize = 64 << 10;
 
 /// How long a silent worker is remembered.
 pub(crate) const WORKER_MEMORY: Duration = Duration::from_secs(3600);

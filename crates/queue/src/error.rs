@@ -1,5 +1,6 @@
 //! What can fail, and where.
 
+use crate::id::{IdError, JobId};
 use crate::name::NameError;
 
 /// A broker could not do what was asked.
@@ -18,6 +19,16 @@ pub enum BrokerError {
         transient: bool,
         /// The store's own words.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A text to be stored is larger than allowed.
+    #[error("{what} of {bytes} bytes is above the limit of {limit}")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its size.
+        bytes: usize,
+        /// Size allowed.
+        limit: usize,
     },
     /// The broker was closed.
     #[error("the job store is closed")]
@@ -41,6 +52,24 @@ pub enum EnqueueError {
     /// The kind is not allowed.
     #[error("kind: {0}")]
     Kind(NameError),
+    /// The id has no room for the route of its key.
+    #[error("id: {0}")]
+    Id(IdError),
+    /// The ordering key is not allowed.
+    #[error("ordering key: {0}")]
+    OrderingKey(NameError),
+    /// The unique key is not allowed.
+    #[error("unique key: {0}")]
+    UniqueKey(NameError),
+    /// Not a W3C `traceparent`.
+    #[error("trace parent: not of the form version-trace-parent-flags of W3C Trace Context")]
+    TraceParent,
+    /// A job of the same unique key is not over yet.
+    #[error("job {held_by} has the same unique key")]
+    Duplicate {
+        /// The job that holds the key.
+        held_by: JobId,
+    },
     /// The payload is larger than allowed.
     #[error("payload of {bytes} bytes is above the limit of {limit}")]
     PayloadTooLarge {
@@ -78,6 +107,17 @@ pub enum BuildError {
     /// A kind has two handlers.
     #[error("kind {0:?} has two handlers")]
     DuplicateKind(&'static str),
+    /// Data of one type was given twice.
+    #[error("data of type {0} was given twice")]
+    DuplicateData(&'static str),
+    /// A handler asks for data that was not given.
+    #[error("the handler of kind {kind:?} asks for data of type {type_name}, which was not given")]
+    MissingData {
+        /// Kind of the handler's job.
+        kind: &'static str,
+        /// The type asked for.
+        type_name: &'static str,
+    },
     /// The lease is too short to be kept alive.
     #[error("a lease must be at least 100 ms")]
     LeaseTooShort,

@@ -11,9 +11,12 @@ use crate::name::{NameError, check};
 /// Longest id, in bytes.
 const ID_LIMIT: usize = 128;
 
+/// Longest id of a group, in bytes: leaves room for ids made of it.
+const GROUP_LIMIT: usize = 64;
+
 /// Why an id was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a job id: {0}")]
+#[error("not an id: {0}")]
 pub struct IdError(#[from] pub NameError);
 
 /// Names a job within its queue. Cheap to clone.
@@ -30,18 +33,24 @@ impl JobId {
         Self(uuid::Uuid::now_v7().simple().to_string().into())
     }
 
-    /// Takes an id chosen by the caller: 1 to 128 of ASCII letters, digits, `_`, `-`, `.` and `:`.
+    /// Takes an id chosen by the caller: 1 to 128 of ASCII letters, digits, `_`, `-`, `.`, `:` and `~`.
+    /// Jobs whose ids are alike after the last `~` share a partition, where a queue has several.
     ///
     /// # Errors
     /// [`IdError`] for any other text.
     pub fn new(id: impl AsRef<str>) -> Result<Self, IdError> {
-        check(id.as_ref(), ID_LIMIT, "_-.:")?;
+        check(id.as_ref(), ID_LIMIT, "_-.:~")?;
         Ok(Self(id.as_ref().into()))
     }
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The id, with a route that tells its partition.
+    pub(crate) fn routed(&self, route: u32) -> Result<Self, IdError> {
+        Self::new(format!("{}~{route:08x}", self.0))
     }
 }
 
@@ -69,6 +78,60 @@ impl TryFrom<String> for JobId {
 
 impl From<JobId> for String {
     fn from(id: JobId) -> Self {
+        id.as_str().to_owned()
+    }
+}
+
+/// Names a group of jobs within its queue. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct GroupId(Arc<str>);
+
+impl GroupId {
+    /// A new, unique id.
+    pub fn generate() -> Self {
+        Self(JobId::generate().0)
+    }
+
+    /// Takes an id chosen by the caller: 1 to 64 of ASCII letters, digits, `_`, `-`, `.` and `:`.
+    ///
+    /// # Errors
+    /// [`IdError`] for any other text.
+    pub fn new(id: impl AsRef<str>) -> Result<Self, IdError> {
+        check(id.as_ref(), GROUP_LIMIT, "_-.:")?;
+        Ok(Self(id.as_ref().into()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for GroupId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<String> for GroupId {
+    type Error = IdError;
+
+    fn try_from(text: String) -> Result<Self, IdError> {
+        Self::new(text)
+    }
+}
+
+impl From<GroupId> for String {
+    fn from(id: GroupId) -> Self {
         id.as_str().to_owned()
     }
 }

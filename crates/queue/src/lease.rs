@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::id::{JobId, WorkerId};
+use crate::id::{GroupId, JobId, WorkerId};
 use crate::state::Priority;
 
 /// Names one lease of one job: `id.delivery.nonce`.
@@ -79,6 +79,14 @@ pub struct LeasedJob {
     pub ready_at: Timestamp,
     /// When it was leased.
     pub leased_at: Timestamp,
+    /// A run that begins later is not wanted.
+    pub expires_at: Option<Timestamp>,
+    /// The producer's W3C `traceparent`.
+    pub trace_parent: Option<String>,
+    /// The group that counts it.
+    pub group: Option<GroupId>,
+    /// What an earlier run left behind to go on from.
+    pub checkpoint: Option<String>,
 }
 
 /// Success: consumes the lease.
@@ -141,6 +149,8 @@ pub enum Settled {
     Before,
     /// The lease is no longer the newest, or the record is gone. Nothing was written.
     Superseded,
+    /// The part of the store that holds the job did not answer, others did: ask again.
+    Unanswered,
 }
 
 /// The broker's answer to a heartbeat. Tokens in neither list were extended.

@@ -98,6 +98,7 @@
 
 mod broker;
 mod clock;
+mod cron;
 mod error;
 mod event;
 mod handler;
@@ -112,6 +113,8 @@ mod record;
 mod registry;
 mod retry;
 mod state;
+pub mod testing;
+mod unique;
 mod worker;
 
 #[cfg(feature = "redis")]
@@ -119,20 +122,30 @@ pub use broker::redis::{RedisBroker, RedisOptions};
 #[cfg(feature = "sqlite")]
 pub use broker::sqlite::{Durability, OpenError, SqliteBroker, SqliteOptions};
 pub use broker::{
-    Broker, Change, CleanableState, Cursor, CursorError, Fetch, MemoryBroker, NewJob, Page, Promoted, QueueCounts,
-    Reclaim, Reclaimed, Retention, Wake,
+    Broker, Change, CleanableState, Cursor, CursorError, Document, Documents, EventCursor, EventPage, Fetch,
+    GroupCounts, JobEvent, JobEventKind, MemoryBroker, NewJob, Page, Promoted, QueueCounts, QueueSettings, Rate,
+    RateError, Reclaim, Reclaimed, Retention, Stored, Wake,
 };
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use cron::{
+    BrokenSchedule, CatchUp, CronField, ExpressionError, LastRun, Listing, Overlap, Recurrence, Schedule,
+    ScheduleError, ScheduleState, ScheduledRun, Scheduler, Schedules, Ticked, Triggered,
+};
 pub use error::{BrokerError, BuildError, EnqueueError, WorkerError};
 pub use event::{Ending, Event, IgnoreEvents, Observer};
-pub use handler::{Context, Handler, LeaseLost, Outcome};
-pub use id::{IdError, JobId, WorkerId};
+pub use handler::{
+    AttemptNumber, BoxError, Checkpoint, CheckpointError, Classify, Context, Data, ErrorClass, Failure, FromContext,
+    Function, Handler, HandlerOptions, HandlerService, IntoFailure, IntoHandler, IntoOutcome, JobError, LeaseLost,
+    MissingData, Outcome, PayloadTooNew, ProgressReporter, Provided,
+};
+pub use id::{GroupId, IdError, JobId, WorkerId};
 pub use job::{Job, UpcastError};
 pub use lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, NackAction, Settled, TokenError};
 pub use name::{NameError, check_kind, check_queue_name};
 pub use options::EnqueueOptions;
 pub use producer::{DEFAULT_PAYLOAD_LIMIT, Producer};
-pub use record::{Attempt, JobRecord, Progress};
-pub use retry::{Backoff, RetryPolicy, RetryPolicyError};
+pub use record::{Attempt, JobRecord, LogLine, Progress};
+pub use retry::{Backoff, CustomBackoff, FailedAttempt, FailureCause, RetryPolicy, RetryPolicyError};
 pub use state::{Priority, PriorityError, State, StateError};
+pub use unique::Unique;
 pub use worker::{QueueOptions, ShutdownReport, Worker, WorkerBuilder, WorkerInfo};

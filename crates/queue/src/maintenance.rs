@@ -3,6 +3,7 @@
 
 mod heartbeat;
 mod lease_book;
+mod served;
 mod upkeep;
 
 use std::sync::Arc;
@@ -10,15 +11,19 @@ use std::time::Duration;
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::worker::{QueueOptions, Shared, WorkerInfo};
+use crate::worker::{Shared, WorkerInfo};
 
-pub(crate) use lease_book::{HeldLease, LeaseBook, StopReason};
+pub(crate) use lease_book::{HeldLease, LeaseBook, RunId, StopReason};
+pub(crate) use served::{LoopState, Served};
 pub(crate) use upkeep::PROMOTE_CHUNK;
 
-/// Longest time between two heartbeats, and between two rounds of upkeep.
-const LONGEST_TICK: Duration = Duration::from_secs(5);
-/// Shortest time between two rounds of upkeep.
-const SHORTEST_TICK: Duration = Duration::from_millis(100);
+/// Longest time between two heartbeats.
+const LONGEST_BEAT: Duration = Duration::from_secs(5);
+
+/// Time between two heartbeats that keep such a lease.
+fn beat_of(lease: Duration) -> Duration {
+    (lease / 3).min(LONGEST_BEAT)
+}
 
 /// The running thread. Dropping it tells the thread to end.
 pub(crate) struct Maintenance {
@@ -27,11 +32,7 @@ pub(crate) struct Maintenance {
 }
 
 impl Maintenance {
-    pub(crate) fn start(
-        shared: Arc<Shared>,
-        queues: Vec<(String, QueueOptions)>,
-        info: WorkerInfo,
-    ) -> std::io::Result<Self> {
+    pub(crate) fn start(shared: Arc<Shared>, queues: Vec<Served>, info: WorkerInfo) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let stop = CancellationToken::new();
         let ended = CancellationToken::new();

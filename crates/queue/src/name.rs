@@ -5,6 +5,9 @@ const QUEUE_LIMIT: usize = 64;
 /// Longest kind, in bytes.
 const KIND_LIMIT: usize = 128;
 
+/// Longest ordering or unique key, in bytes.
+const KEY_LIMIT: usize = 256;
+
 /// Why a name was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -48,13 +51,32 @@ pub fn check_kind(kind: &str) -> Result<(), NameError> {
     check(kind, KIND_LIMIT, "_-.:/")
 }
 
-pub(crate) fn check(text: &str, limit: usize, allowed: &'static str) -> Result<(), NameError> {
+/// Checks an ordering or unique key: 1 to 256 bytes of anything but control characters.
+///
+/// # Errors
+/// [`NameError`] names the fault.
+pub(crate) fn check_key(key: &str) -> Result<(), NameError> {
+    check_length(key, KEY_LIMIT)?;
+    match key.char_indices().find(|(_, character)| character.is_control()) {
+        Some((at, character)) => {
+            Err(NameError::BadCharacter { character, at, allowed: "anything but control characters" })
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_length(text: &str, limit: usize) -> Result<(), NameError> {
     if text.is_empty() {
         return Err(NameError::Empty);
     }
     if text.len() > limit {
         return Err(NameError::TooLong { bytes: text.len(), limit });
     }
+    Ok(())
+}
+
+pub(crate) fn check(text: &str, limit: usize, allowed: &'static str) -> Result<(), NameError> {
+    check_length(text, limit)?;
     let bad = text.char_indices().find(|(_, c)| !c.is_ascii_alphanumeric() && !allowed.contains(*c));
     match bad {
         Some((at, character)) => Err(NameError::BadCharacter { character, at, allowed }),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::broker::{Broker, NewJob};
+use crate::broker::{Broker, NewJob, Stored};
 use crate::error::{BrokerError, EnqueueError};
 use crate::event::{Event, IgnoreEvents, Observer};
 use crate::id::JobId;
@@ -60,9 +60,7 @@ impl Producer {
     /// [`EnqueueError`] names the fault.
     pub async fn enqueue_with<J: Job>(&self, job: &J, options: EnqueueOptions) -> Result<JobId, EnqueueError> {
         let job = NewJob::of(job, options, self.payload_limit)?;
-        let id = job.id().clone();
-        self.store(J::QUEUE, vec![job]).await?;
-        Ok(id)
+        self.store_one(J::QUEUE, job).await
     }
 
     /// Enqueues many jobs, all or none, in one step. Ids are in the order of `jobs`. Others wait
@@ -73,7 +71,11 @@ impl Producer {
     /// storing them.
     pub async fn enqueue_all<J: Job>(&self, jobs: &[J]) -> Result<Vec<JobId>, EnqueueError> {
         let checked = |job| NewJob::of(job, EnqueueOptions::new(), self.payload_limit);
-        let jobs = jobs.iter().map(checked).collect::<Result<Vec<_>, _>>()?;
+        let mut jobs = jobs.iter().map(checked).collect::<Result<Vec<_>, _>>()?;
+        if self.broker.is_partitioned() {
+            let route = rand::random();
+            jobs = jobs.into_iter().map(|job| job.routed(route)).collect();
+        }
         let ids = jobs.iter().map(|job| job.id().clone()).collect();
         self.store(J::QUEUE, jobs).await?;
         Ok(ids)
@@ -90,18 +92,24 @@ impl Producer {
         payload: &Value,
         options: EnqueueOptions,
     ) -> Result<JobId, EnqueueError> {
-        let job = NewJob::new(kind, payload, options, self.payload_limit)?;
-        let id = job.id().clone();
-        self.store(queue, vec![job]).await?;
-        Ok(id)
+        self.store_one(queue, NewJob::new(kind, payload, options, self.payload_limit)?).await
     }
 
-    async fn store(&self, queue: &str, jobs: Vec<NewJob>) -> Result<(), EnqueueError> {
-        let count = self.broker.enqueue(queue, jobs).await.map_err(|error| match error {
+    async fn store_one(&self, queue: &str, job: NewJob) -> Result<JobId, EnqueueError> {
+        let id = job.id().clone();
+        match self.store(queue, vec![job]).await?.pop() {
+            Some(Stored::Duplicate(held_by)) => Err(EnqueueError::Duplicate { held_by }),
+            _ => Ok(id),
+        }
+    }
+
+    async fn store(&self, queue: &str, jobs: Vec<NewJob>) -> Result<Vec<Stored>, EnqueueError> {
+        let stored = self.broker.enqueue(queue, jobs).await.map_err(|error| match error {
             BrokerError::QueueName(fault) => EnqueueError::QueueName(fault),
             other => EnqueueError::Broker(other),
         })?;
+        let count = stored.iter().filter(|stored| stored.is_new()).count();
         self.observer.on(&Event::Enqueued { queue, count });
-        Ok(())
+        Ok(stored)
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::clock::Timestamp;
-use crate::id::JobId;
+use crate::id::{GroupId, JobId};
 use crate::state::{Priority, State};
 
 /// Bytes kept of one error, note or message.
@@ -26,6 +26,20 @@ pub struct Progress {
     /// Free text.
     pub message: String,
 }
+
+/// A line that a run wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When the broker took it.
+    pub at: Timestamp,
+    /// Number of the lease that wrote it.
+    pub delivery: u32,
+    /// The line, up to 4 KiB.
+    pub text: String,
+}
+
+/// Lines kept of one job.
+pub(crate) const LOG_LIMIT: usize = 100;
 
 /// One run that ended, or the one under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +86,17 @@ pub struct JobRecord {
     pub deliveries: u32,
     /// Attempts that failed since it was enqueued or retried by hand.
     pub failures: u32,
+    /// When it may no longer begin to run.
+    pub expires_at: Option<Timestamp>,
+    /// Jobs of this key run one after the other.
+    pub ordering_key: Option<String>,
+    /// One job at a time has this key.
+    pub unique_key: Option<String>,
+    /// The group that counts it.
+    pub group: Option<GroupId>,
+    /// What its runs left behind to go on from.
+    #[serde(skip)]
+    pub checkpoint: Option<String>,
     /// Payload version.
     #[serde(skip)]
     pub version: u32,

@@ -1,14 +1,13 @@
 //! Handlers by kind, with their job types erased.
 
 use std::collections::HashMap;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-
-use crate::handler::{Context, Handler, Outcome};
-use crate::job::{DecodeError, Job, decode};
-use crate::lease::LeasedJob;
+use crate::handler::{
+    BoxError, Context, ErasedHandler, Failure, HandlerOptions, HandlerService, IntoHandler, MissingData, Outcome,
+    PayloadTooNew, Provided, Running, in_chain,
+};
+use crate::job::Job;
 
 /// What a handler made of a job.
 pub(crate) enum Verdict {
@@ -17,39 +16,68 @@ pub(crate) enum Verdict {
     NotForUs(String),
 }
 
-#[async_trait]
-pub(crate) trait ErasedHandler: Send + Sync {
-    async fn run(&self, job: &LeasedJob, context: &Context) -> Verdict;
-}
-
-struct Typed<J, H> {
-    handler: H,
-    job: PhantomData<fn() -> J>,
-}
-
-#[async_trait]
-impl<J: Job, H: Handler<J>> ErasedHandler for Typed<J, H> {
-    async fn run(&self, job: &LeasedJob, context: &Context) -> Verdict {
-        match decode::<J>(job.version, &job.payload) {
-            Ok(job) => Verdict::Ended(self.handler.run(job, context).await),
-            Err(error @ DecodeError::TooNew { .. }) => Verdict::NotForUs(error.to_string()),
-            Err(error) => Verdict::Ended(Outcome::bury(error)),
+impl Verdict {
+    pub(crate) fn of(result: Result<Outcome, BoxError>) -> Self {
+        match result {
+            Ok(outcome) => Self::Ended(outcome),
+            // Layers may have wrapped it.
+            Err(error) => match in_chain::<PayloadTooNew>(&*error) {
+                Some(too_new) => Self::NotForUs(too_new.to_string()),
+                None => Self::Ended(Failure::from(error).into()),
+            },
         }
     }
 }
 
+/// A handler, what is around it, and how its kind is run.
+pub(crate) struct Registered {
+    handler: Arc<dyn ErasedHandler>,
+    layers: Option<HandlerService>,
+    pub(crate) options: HandlerOptions,
+}
+
+impl Registered {
+    /// Runs a job through the layers, if there are any.
+    pub(crate) fn run(&self, context: Context) -> Running {
+        match &self.layers {
+            None => self.run_bare(context),
+            Some(layers) => layers.run(context),
+        }
+    }
+
+    pub(crate) fn run_bare(&self, context: Context) -> Running {
+        self.handler.clone().run(context)
+    }
+}
+
 /// Handlers by kind.
-#[derive(Clone, Default)]
-pub(crate) struct Registry(HashMap<&'static str, Arc<dyn ErasedHandler>>);
+#[derive(Default)]
+pub(crate) struct Registry(HashMap<&'static str, Registered>);
 
 impl Registry {
     /// Returns whether the kind was new.
-    pub(crate) fn add<J: Job, H: Handler<J>>(&mut self, handler: H) -> bool {
-        let typed = Typed { handler, job: PhantomData::<fn() -> J> };
-        self.0.insert(J::KIND, Arc::new(typed)).is_none()
+    pub(crate) fn add<M, H: IntoHandler<M>>(&mut self, handler: H, options: HandlerOptions) -> bool {
+        let registered = Registered { handler: handler.into_erased(), layers: None, options };
+        self.0.insert(<H::Job as Job>::KIND, registered).is_none()
     }
 
-    pub(crate) fn get(&self, kind: &str) -> Option<Arc<dyn ErasedHandler>> {
-        self.0.get(kind).cloned()
+    pub(crate) fn get(&self, kind: &str) -> Option<&Registered> {
+        self.0.get(kind)
+    }
+
+    /// Looks whether each handler will get what it asks for; names the kind of one that won't.
+    pub(crate) fn check(&self, provided: &Provided) -> Result<(), (&'static str, MissingData)> {
+        let mut kinds: Vec<_> = self.0.iter().collect();
+        kinds.sort_unstable_by_key(|(kind, _)| **kind);
+        kinds
+            .into_iter()
+            .try_for_each(|(kind, registered)| registered.handler.check(provided).map_err(|missing| (*kind, missing)))
+    }
+
+    /// One stack for all: what a layer counts or limits, it counts over all kinds.
+    pub(crate) fn wrap(&mut self, layers: Option<&HandlerService>) {
+        for registered in self.0.values_mut() {
+            registered.layers = layers.cloned();
+        }
     }
 }

@@ -14,6 +14,8 @@ pub enum State {
     Ready,
     /// Will be ready at its due time: scheduled, retried or snoozed.
     Delayed,
+    /// Behind an earlier job of the same ordering key.
+    Waiting,
     /// Lent to a worker.
     Leased,
     /// Finished with a result.
@@ -26,13 +28,15 @@ pub enum State {
 
 impl State {
     /// Every state, in the order of a job's life.
-    pub const ALL: [Self; 6] = [Self::Ready, Self::Delayed, Self::Leased, Self::Done, Self::Dead, Self::Cancelled];
+    pub const ALL: [Self; 7] =
+        [Self::Ready, Self::Delayed, Self::Waiting, Self::Leased, Self::Done, Self::Dead, Self::Cancelled];
 
     /// Lower-case name, as in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready",
             Self::Delayed => "delayed",
+            Self::Waiting => "waiting",
             Self::Leased => "leased",
             Self::Done => "done",
             Self::Dead => "dead",
@@ -54,7 +58,7 @@ impl fmt::Display for State {
 
 /// The text names no state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown state; one of ready, delayed, leased, done, dead, cancelled")]
+#[error("unknown state; one of ready, delayed, waiting, leased, done, dead, cancelled")]
 pub struct StateError;
 
 impl FromStr for State {

@@ -1,10 +1,13 @@
 //! The loop that lends jobs to handlers.
 
 mod builder;
+mod exchange;
 mod info;
 mod lending;
+mod manual;
 mod outbox;
 mod run;
+mod runs;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,13 +20,15 @@ use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
 use crate::error::WorkerError;
 use crate::event::{Event, Observer};
+use crate::handler::Provided;
 use crate::id::WorkerId;
-use crate::maintenance::{LeaseBook, Maintenance};
+use crate::maintenance::{LeaseBook, LoopState, Maintenance, Served};
 use crate::registry::Registry;
 
 pub use builder::{QueueOptions, WorkerBuilder};
 pub use info::WorkerInfo;
 use lending::Lending;
+pub(crate) use manual::{ManualWorker, Step};
 
 /// Takes jobs from queues and runs them.
 ///
@@ -42,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) handlers: Registry,
+    pub(crate) data: Provided,
     pub(crate) lease: Duration,
     pub(crate) patience: Duration,
     pub(crate) unknown_delay: Duration,
@@ -93,11 +99,13 @@ impl Worker {
             self.queues.iter().map(|(name, _)| name.clone()).collect(),
             SystemClock.now(),
         );
+        let served = |(queue, options)| Served { queue, options, state: LoopState::default() };
+        let queues: Vec<_> = self.queues.into_iter().map(served).collect();
         let maintenance =
-            Maintenance::start(self.shared.clone(), self.queues.clone(), info).map_err(WorkerError::Heartbeat)?;
+            Maintenance::start(self.shared.clone(), queues.clone(), info).map_err(WorkerError::Heartbeat)?;
         let mut loops = JoinSet::new();
-        for (queue, options) in self.queues {
-            let lending = Lending::new(self.shared.clone(), queue, options);
+        for queue in queues {
+            let lending = Lending::new(self.shared.clone(), queue);
             loops.spawn(lending.run(shutdown.clone(), self.grace));
         }
         let mut report = ShutdownReport::default();

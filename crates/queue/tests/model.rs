@@ -10,7 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use support::{Bench, LEASE, QUEUE, TICK, job, reclaim, retry};
 use tidegate_queue::{
-    Change, CleanableState, Clock, EnqueueOptions, JobId, LeaseToken, NackAction, Priority, Settled, State,
+    Change, CleanableState, Clock, EnqueueOptions, JobId, LeaseToken, NackAction, Priority, Settled, State, Stored,
 };
 
 const MAX_LOST: u32 = 2;
@@ -166,8 +166,8 @@ async fn step(bench: &Bench, model: &mut Model, action: &Action) {
                 .delay(Duration::from_secs(*delay))
                 .priority(Priority::try_new(*priority).unwrap());
             let id = format!("job{id}");
-            let new = bench.broker.enqueue(QUEUE, vec![job(&id, options)]).await.unwrap();
-            assert_eq!(new == 0, model.jobs.contains_key(&id));
+            let stored = bench.broker.enqueue(QUEUE, vec![job(&id, options)]).await.unwrap();
+            assert_eq!(stored == [Stored::Known], model.jobs.contains_key(&id));
             model.born += 1;
             let (at, born) = (model.now + delay, model.born);
             model.jobs.entry(id).or_insert(Known {
@@ -323,7 +323,8 @@ async fn step(bench: &Bench, model: &mut Model, action: &Action) {
 
 async fn compare(bench: &Bench, model: &Model, action: &Action) {
     let counts = bench.broker.counts(QUEUE).await.unwrap();
-    let states = [counts.ready, counts.delayed, counts.leased, counts.done, counts.dead, counts.cancelled];
+    let states =
+        [counts.ready, counts.delayed, counts.waiting, counts.leased, counts.done, counts.dead, counts.cancelled];
     assert_eq!(states, State::ALL.map(|state| model.count(state)), "{action:?}");
     let totals = [
         counts.completed_total,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::poll;
 use support::redis::{broker, fresh_prefix};
-use support::{LEASE, QUEUE, ack, ids, job, jobs, reclaim, retry};
+use support::{LEASE, QUEUE, ack, ids, job, jobs, new_jobs, reclaim, retry};
 use tidegate_queue::{
     Broker, Change, CleanableState, EnqueueOptions, Fetch, JobId, LeasedJob, Nack, NackAction, Priority, RedisBroker,
     RedisOptions, Retention, Settled, State, Wake, WorkerId,
@@ -76,7 +76,7 @@ async fn a_cancelled_job_in_the_middle_of_a_long_list_is_skipped() {
     assert_eq!(broker.retry(QUEUE, &id("job-000007")).await.unwrap(), Change::Applied);
     while broker.clean(QUEUE, CleanableState::Cancelled, Duration::ZERO, 1_000).await.unwrap() > 0 {}
     let lowest = EnqueueOptions::new().priority(Priority::HIGHEST);
-    assert_eq!(broker.enqueue(QUEUE, vec![job("job-000008", lowest)]).await.unwrap(), 1);
+    assert_eq!(new_jobs(&broker.enqueue(QUEUE, vec![job("job-000008", lowest)]).await.unwrap()), 1);
     let list = broker.list(QUEUE, State::Ready, None, 10).await.unwrap();
     let listed: Vec<_> = list.items.iter().map(|record| record.id.as_str()).collect();
     let expected = ["job-000008", "job-000000", "job-002999", "job-000007"];
@@ -148,8 +148,8 @@ async fn partitions_are_one_queue() {
 
 async fn partitions_are_one_queue_on(broker: &RedisBroker) {
     let worker = WorkerId::generate();
-    assert_eq!(broker.enqueue(QUEUE, jobs(0..60)).await.unwrap(), 60);
-    assert_eq!(broker.enqueue(QUEUE, jobs(0..61)).await.unwrap(), 1);
+    assert_eq!(new_jobs(&broker.enqueue(QUEUE, jobs(0..60)).await.unwrap()), 60);
+    assert_eq!(new_jobs(&broker.enqueue(QUEUE, jobs(0..61)).await.unwrap()), 1);
     assert_eq!(broker.queues().await.unwrap(), [QUEUE]);
     let leased = fetch(broker, &worker, 50).await;
     assert_eq!(leased.iter().map(|job| &job.token).collect::<HashSet<_>>().len(), 50);
@@ -200,7 +200,7 @@ async fn a_queue_keeps_the_partitions_that_it_was_made_with() {
     let other = broker(&server.url(), &prefix, RedisOptions::new()).await;
     assert_eq!(other.counts(QUEUE).await.unwrap(), Default::default());
     made.enqueue(QUEUE, jobs(0..30)).await.unwrap();
-    assert_eq!(other.enqueue(QUEUE, jobs(0..30)).await.unwrap(), 0);
+    assert_eq!(new_jobs(&other.enqueue(QUEUE, jobs(0..30)).await.unwrap()), 0);
     assert_eq!(fetch(&other, &WorkerId::generate(), 100).await.len(), 30);
 }
 

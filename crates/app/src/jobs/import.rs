@@ -116,7 +116,7 @@ impl Handler<ImportSchedules> for ImportHandler {
 
 /// Runs again. A disk that is full or a database that is busy is no fault of the job's and burns none of its attempts.
 fn again(error: &StoreError) -> Outcome {
-    if error.is_transient() { Outcome::Snooze(STORE_PAUSE) } else { Outcome::retry(error) }
+    if error.is_transient() { Outcome::snooze(STORE_PAUSE) } else { Outcome::retry(error) }
 }
 
 impl ImportHandler {

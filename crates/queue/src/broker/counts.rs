@@ -14,6 +14,8 @@ pub struct QueueCounts {
     pub ready: u64,
     /// Jobs due later.
     pub delayed: u64,
+    /// Jobs behind an earlier one of their ordering key.
+    pub waiting: u64,
     /// Jobs at workers.
     pub leased: u64,
     /// Finished jobs still kept.
@@ -47,7 +49,7 @@ fn seconds<S: serde::Serializer>(age: &Option<Duration>, serializer: S) -> Resul
 /// Changes of the numbers of one queue within one step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
-    pub(crate) states: [i64; 6],
+    pub(crate) states: [i64; 7],
     pub(crate) completed: i64,
     pub(crate) failed: i64,
     pub(crate) retried: i64,
@@ -64,6 +66,7 @@ pub(crate) const fn slot(state: State) -> usize {
         State::Done => 3,
         State::Dead => 4,
         State::Cancelled => 5,
+        State::Waiting => 6,
     }
 }
 

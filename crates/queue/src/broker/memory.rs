@@ -10,17 +10,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
+use crate::broker::documents::{check_body, check_size};
 use crate::broker::wait::wait;
 use crate::broker::{
-    Broker, Change, CleanableState, Cursor, Fetch, NewJob, Page, Promoted, QueueCounts, Reclaim, Reclaimed, Retention,
+    Broker, CHECKPOINT_LIMIT, Change, CleanableState, Cursor, Document, Documents, EventCursor, EventPage, Fetch,
+    GroupCounts, NewJob, Page, Promoted, QueueCounts, QueueSettings, Reclaim, Reclaimed, Retention, Stored,
     WORKER_MEMORY, Wake,
 };
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::BrokerError;
-use crate::id::{JobId, WorkerId};
+use crate::id::{GroupId, JobId, WorkerId};
 use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::name::check_queue_name;
-use crate::record::{JobRecord, Progress};
+use crate::record::{JobRecord, LogLine, Progress};
 use crate::state::State;
 use crate::worker::WorkerInfo;
 use queue::Queue;
@@ -36,6 +38,9 @@ pub struct MemoryBroker {
 struct Inner {
     queues: BTreeMap<String, Queue>,
     workers: BTreeMap<WorkerId, WorkerInfo>,
+    documents: BTreeMap<(String, String), Document>,
+    /// Revision of the latest document.
+    revision: u64,
 }
 
 impl MemoryBroker {
@@ -47,6 +52,12 @@ impl MemoryBroker {
     /// An empty broker on another clock.
     pub fn with_clock(clock: impl Clock) -> Self {
         Self { clock: Arc::new(clock), inner: Mutex::default(), changes: watch::Sender::new(()) }
+    }
+
+    /// When a queue has something to do next, where that depends on the time alone.
+    pub(crate) fn next_due(&self, queue: &str) -> Option<Timestamp> {
+        let now = self.clock.now();
+        self.read(queue, |queue| queue.outlook(now).1)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -82,9 +93,49 @@ impl Default for MemoryBroker {
 }
 
 #[async_trait]
+impl Documents for MemoryBroker {
+    async fn document(&self, collection: &str, name: &str) -> Result<Option<Document>, BrokerError> {
+        Ok(self.lock().documents.get(&(collection.to_owned(), name.to_owned())).cloned())
+    }
+
+    async fn put_document(
+        &self,
+        collection: &str,
+        name: &str,
+        expected: Option<u64>,
+        body: Option<String>,
+    ) -> Result<bool, BrokerError> {
+        check_body(body.as_deref())?;
+        let mut inner = self.lock();
+        let key = (collection.to_owned(), name.to_owned());
+        if inner.documents.get(&key).map(|document| document.revision) != expected {
+            return Ok(false);
+        }
+        inner.revision += 1;
+        let revision = inner.revision;
+        match body {
+            Some(body) => inner.documents.insert(key, Document { revision, body }),
+            None => inner.documents.remove(&key),
+        };
+        Ok(true)
+    }
+
+    async fn documents(&self, collection: &str) -> Result<Vec<(String, Document)>, BrokerError> {
+        let inner = self.lock();
+        let from = (collection.to_owned(), String::new());
+        let all = inner.documents.range(from..).take_while(|((of, _), _)| of == collection);
+        Ok(all.map(|((_, name), document)| (name.clone(), document.clone())).collect())
+    }
+}
+
+#[async_trait]
 impl Broker for MemoryBroker {
-    async fn enqueue(&self, queue: &str, jobs: Vec<NewJob>) -> Result<usize, BrokerError> {
-        self.step_or_make(queue, |queue, now| queue.enqueue(jobs, now))
+    async fn now(&self) -> Result<Timestamp, BrokerError> {
+        Ok(self.clock.now())
+    }
+
+    async fn enqueue(&self, queue: &str, jobs: Vec<NewJob>) -> Result<Vec<Stored>, BrokerError> {
+        self.step_or_make(queue, |queue, now| jobs.into_iter().map(|job| queue.enqueue(job, now)).collect())
     }
 
     async fn ack_and_fetch(
@@ -113,13 +164,22 @@ impl Broker for MemoryBroker {
     async fn heartbeat(&self, queue: &str, tokens: Vec<LeaseToken>, lease: Duration) -> Result<Heartbeat, BrokerError> {
         let now = self.clock.now();
         Ok(match self.lock().queues.get_mut(queue) {
-            Some(queue) => queue.heartbeat(tokens, now.after(lease)),
+            Some(queue) => queue.heartbeat(tokens, lease, now),
             None => Heartbeat { lost: tokens, cancelled: Vec::new() },
         })
     }
 
     async fn progress(&self, queue: &str, token: &LeaseToken, progress: Progress) -> Result<bool, BrokerError> {
-        Ok(self.lock().queues.get_mut(queue).is_some_and(|queue| queue.progress(token, progress)))
+        Ok(self.step(queue, |queue, now| queue.progress(token, progress, now)))
+    }
+
+    async fn checkpoint(&self, queue: &str, token: &LeaseToken, checkpoint: String) -> Result<bool, BrokerError> {
+        check_size("checkpoint", &checkpoint, CHECKPOINT_LIMIT)?;
+        Ok(self.step(queue, |queue, _| queue.checkpoint(token, checkpoint)))
+    }
+
+    async fn log(&self, queue: &str, token: &LeaseToken, lines: Vec<String>) -> Result<bool, BrokerError> {
+        Ok(self.step(queue, |queue, now| queue.log(token, lines, now)))
     }
 
     async fn promote(&self, queue: &str, limit: usize) -> Result<Promoted, BrokerError> {
@@ -136,12 +196,16 @@ impl Broker for MemoryBroker {
     }
 
     async fn wait(&self, queues: &[String], timeout: Duration) -> Result<Wake, BrokerError> {
-        let look = |queue| ready(Ok(self.read(queue, |queue| (queue.has_work(), queue.next_due()))));
+        let look = |queue| ready(Ok(self.read(queue, |queue| queue.outlook(self.clock.now()))));
         wait(&*self.clock, self.changes.subscribe(), queues, timeout, look).await
     }
 
     async fn job(&self, queue: &str, id: &JobId) -> Result<Option<JobRecord>, BrokerError> {
         Ok(self.read(queue, |stored| stored.record(queue, id)))
+    }
+
+    async fn logs(&self, queue: &str, id: &JobId) -> Result<Vec<LogLine>, BrokerError> {
+        Ok(self.read(queue, |queue| queue.logs(id)))
     }
 
     async fn list(&self, queue: &str, state: State, cursor: Option<Cursor>, limit: usize) -> Result<Page, BrokerError> {
@@ -165,13 +229,44 @@ impl Broker for MemoryBroker {
         self.step_or_make(queue, |queue, _| queue.paused = false)
     }
 
+    async fn configure(&self, queue: &str, settings: QueueSettings) -> Result<(), BrokerError> {
+        self.step_or_make(queue, |queue, now| queue.configure(settings, now))
+    }
+
+    async fn settings(&self, queue: &str) -> Result<QueueSettings, BrokerError> {
+        Ok(self.read(queue, Queue::settings))
+    }
+
+    async fn events(&self, queue: &str, after: Option<EventCursor>, limit: usize) -> Result<EventPage, BrokerError> {
+        let inner = self.lock();
+        let none = Queue::default();
+        Ok(inner.queues.get(queue).unwrap_or(&none).events.after(after.as_ref(), limit))
+    }
+
+    async fn group(&self, queue: &str, group: &GroupId) -> Result<Option<GroupCounts>, BrokerError> {
+        Ok(self.read(queue, |queue| queue.groups.get(group).copied()))
+    }
+
+    async fn forget_group(&self, queue: &str, group: &GroupId) -> Result<(), BrokerError> {
+        self.step(queue, |queue, _| queue.groups.remove(group));
+        Ok(())
+    }
+
+    async fn drain(&self, queue: &str, limit: usize) -> Result<usize, BrokerError> {
+        Ok(self.step(queue, |queue, now| queue.drain(limit, now)))
+    }
+
+    async fn retry_dead(&self, queue: &str, limit: usize) -> Result<usize, BrokerError> {
+        Ok(self.step(queue, |queue, now| queue.retry_dead(limit, now)))
+    }
+
     async fn cancel(&self, queue: &str, id: &JobId) -> Result<Change, BrokerError> {
-        let change = self.step(queue, |queue, now| queue.change(id, |job| job.cancel(now)));
+        let change = self.step(queue, |queue, now| Some(queue.cancel(id, now)));
         Ok(change.unwrap_or(Change::NotFound))
     }
 
     async fn retry(&self, queue: &str, id: &JobId) -> Result<Change, BrokerError> {
-        let change = self.step(queue, |queue, now| queue.change(id, |job| job.revive(now)));
+        let change = self.step(queue, |queue, now| Some(queue.revive(id, now)));
         Ok(change.unwrap_or(Change::NotFound))
     }
 

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::clock::Timestamp;
 use crate::error::EnqueueError;
-use crate::id::JobId;
+use crate::id::{GroupId, JobId};
 use crate::job::Job;
-use crate::name::check_kind;
-use crate::options::{Due, EnqueueOptions};
+use crate::name::{check_key, check_kind};
+use crate::options::{EnqueueOptions, Moment};
 use crate::state::Priority;
+use crate::unique::Unique;
 
 /// A job on its way to a broker: the envelope, which never changes afterwards.
 #[derive(Clone, Debug)]
@@ -21,14 +23,19 @@ pub struct NewJob {
     pub(crate) priority: Priority,
     pub(crate) max_attempts: Option<u32>,
     pub(crate) timeout: Option<Duration>,
-    pub(crate) due: Due,
+    pub(crate) due: Option<Moment>,
+    pub(crate) expiry: Option<Moment>,
+    pub(crate) ordering_key: Option<String>,
+    pub(crate) unique: Option<Unique>,
+    pub(crate) group: Option<GroupId>,
+    pub(crate) trace_parent: Option<String>,
 }
 
 impl NewJob {
-    /// Takes a kind and a payload of any shape.
+    /// Takes a kind and a payload of any shape, as version 1 of its kind.
     ///
     /// # Errors
-    /// [`EnqueueError::Kind`] or [`EnqueueError::PayloadTooLarge`] (`limit` in bytes of JSON).
+    /// [`EnqueueError`] names the fault: the kind, the payload (`limit` in bytes of JSON) or one of the options.
     pub fn new(kind: &str, payload: &Value, options: EnqueueOptions, limit: usize) -> Result<Self, EnqueueError> {
         Self::checked(kind, 1, payload.to_string(), options, limit)
     }
@@ -52,8 +59,23 @@ impl NewJob {
         if payload.len() > limit {
             return Err(EnqueueError::PayloadTooLarge { bytes: payload.len(), limit });
         }
+        if let Some(key) = &options.ordering_key {
+            check_key(key).map_err(EnqueueError::OrderingKey)?;
+        }
+        if let Some(unique) = &options.unique {
+            check_key(&unique.key).map_err(EnqueueError::UniqueKey)?;
+        }
+        if options.trace_parent.as_deref().is_some_and(|text| !is_trace_parent(text)) {
+            return Err(EnqueueError::TraceParent);
+        }
+        let id = options.id.unwrap_or_else(JobId::generate);
+        let route = options.ordering_key.as_ref().or(options.unique.as_ref().map(|unique| &unique.key));
+        let id = match route {
+            Some(key) => id.routed(fnv1a(key)).map_err(EnqueueError::Id)?,
+            None => id,
+        };
         Ok(Self {
-            id: options.id.unwrap_or_else(JobId::generate),
+            id,
             kind: kind.to_owned(),
             version,
             payload,
@@ -61,11 +83,94 @@ impl NewJob {
             max_attempts: options.max_attempts,
             timeout: options.timeout,
             due: options.due,
+            expiry: options.expiry,
+            ordering_key: options.ordering_key,
+            unique: options.unique,
+            group: options.group,
+            trace_parent: options.trace_parent,
         })
     }
 
     /// The job's id.
     pub fn id(&self) -> &JobId {
         &self.id
+    }
+
+    /// Puts the job where all with that route are, unless a key has already said where.
+    pub(crate) fn routed(mut self, route: u32) -> Self {
+        if self.ordering_key.is_none()
+            && self.unique.is_none()
+            && let Ok(id) = self.id.routed(route)
+        {
+            self.id = id;
+        }
+        self
+    }
+
+    /// When it may run.
+    pub(crate) fn due_at(&self, now: Timestamp) -> Timestamp {
+        self.due.map_or(now, |due| due.at(now))
+    }
+
+    /// When it may no longer begin to run.
+    pub(crate) fn expires_at(&self, now: Timestamp) -> Option<Timestamp> {
+        self.expiry.map(|expiry| expiry.at(now))
+    }
+}
+
+/// Stored ids were made with it: it may never change.
+fn fnv1a(key: &str) -> u32 {
+    key.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+/// `version-trace-parent-flags`, all in lower-case hexadecimal digits; later versions may go on after a dash.
+fn is_trace_parent(text: &str) -> bool {
+    let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_zero = |part: &str| part.bytes().all(|byte| byte == b'0');
+    let parts: Vec<_> = text.splitn(5, '-').collect();
+    let [version, trace, parent, flags, rest @ ..] = parts.as_slice() else { return false };
+    text.len() <= 256
+        && [version.len(), trace.len(), parent.len(), flags.len()] == [2, 32, 16, 2]
+        && [version, trace, parent, flags].into_iter().all(|part| is_hex(part))
+        && *version != "ff"
+        && !is_zero(trace)
+        && !is_zero(parent)
+        && (rest.is_empty() || *version != "00" && text.bytes().all(|byte| byte.is_ascii_graphic()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn new(options: EnqueueOptions) -> Result<NewJob, EnqueueError> {
+        NewJob::new("kind", &json!(1), options, 10)
+    }
+
+    #[test]
+    fn keys_lead_to_a_partition() {
+        let options = || EnqueueOptions::new().id(JobId::new("a").unwrap());
+        let ordered = new(options().ordering_key("müller").unique(Unique::new("x"))).unwrap();
+        let unique = new(options().unique(Unique::new("a"))).unwrap();
+        assert_eq!(unique.id.as_str(), "a~e40c292c", "FNV-1a of `a`, as its authors publish it");
+        assert_ne!(ordered.id, unique.id);
+        assert_eq!(ordered.clone().routed(7).id, ordered.id);
+        assert_eq!(new(options()).unwrap().routed(7).id.as_str(), "a~00000007");
+        let longest = JobId::new("i".repeat(120)).unwrap();
+        let too_long = EnqueueOptions::new().id(longest).ordering_key("k");
+        assert!(matches!(new(too_long), Err(EnqueueError::Id(_))));
+    }
+
+    #[test]
+    fn bad_keys_and_traces_are_refused_by_name() {
+        for bad in ["", "a\nb", &"k".repeat(257)] {
+            assert!(matches!(new(EnqueueOptions::new().ordering_key(bad)), Err(EnqueueError::OrderingKey(_))));
+            assert!(matches!(new(EnqueueOptions::new().unique(Unique::new(bad))), Err(EnqueueError::UniqueKey(_))));
+        }
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert!(new(EnqueueOptions::new().trace_parent(good)).is_ok());
+        for bad in ["", "00", &good[1..], &good.to_uppercase(), &good.replace("b7ad6b7169203331", "0000000000000000")] {
+            assert!(matches!(new(EnqueueOptions::new().trace_parent(bad)), Err(EnqueueError::TraceParent)), "{bad}");
+        }
     }
 }

@@ -2,9 +2,51 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::clock::Timestamp;
 use crate::id::{JobId, WorkerId};
 use crate::state::State;
+
+/// What became of a job that was to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// Stored.
+    New,
+    /// The queue knew its id: nothing was changed.
+    Known,
+    /// That job holds its unique key: nothing was stored.
+    Duplicate(JobId),
+    /// Stored in place of that job, which was cancelled.
+    Replaced(JobId),
+}
+
+impl Stored {
+    /// Whether there is a job now that was not there before.
+    pub const fn is_new(&self) -> bool {
+        matches!(self, Self::New | Self::Replaced(_))
+    }
+}
+
+/// How many jobs of a group stand where; what is neither done, dead nor cancelled is still to come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct GroupCounts {
+    /// Jobs that were enqueued with the group.
+    pub total: u64,
+    /// Finished with a result.
+    pub done: u64,
+    /// Failed for good.
+    pub dead: u64,
+    /// Cancelled or discarded.
+    pub cancelled: u64,
+}
+
+impl GroupCounts {
+    /// Jobs that have not ended.
+    pub const fn pending(&self) -> u64 {
+        self.total.saturating_sub(self.done + self.dead + self.cancelled)
+    }
+}
 
 /// How many jobs to lease, for whom and for how long.
 #[derive(Clone, Debug)]
@@ -48,6 +90,8 @@ pub struct Reclaimed {
     pub dead: Vec<JobId>,
     /// Somebody had asked to cancel them.
     pub cancelled: Vec<JobId>,
+    /// Time until the earliest lease that is still held runs out; `None` where nothing is leased.
+    pub next_in: Option<Duration>,
     /// Nothing was looked at, because maintenance had paused less than a lease ago.
     pub guarded: bool,
 }
@@ -106,7 +150,7 @@ impl TryFrom<State> for CleanableState {
             State::Done => Ok(Self::Done),
             State::Dead => Ok(Self::Dead),
             State::Cancelled => Ok(Self::Cancelled),
-            State::Ready | State::Delayed | State::Leased => Err(state),
+            State::Ready | State::Delayed | State::Waiting | State::Leased => Err(state),
         }
     }
 }

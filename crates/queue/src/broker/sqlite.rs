@@ -69,10 +69,76 @@ impl SqliteBroker {
 }
 
 #[async_trait]
+impl crate::broker::Documents for SqliteBroker {
+    async fn document(&self, _: &str, _: &str) -> Result<Option<crate::broker::Document>, BrokerError> {
+        Err(BrokerError::Closed)
+    }
+
+    async fn put_document(&self, _: &str, _: &str, _: Option<u64>, _: Option<String>) -> Result<bool, BrokerError> {
+        Err(BrokerError::Closed)
+    }
+
+    async fn documents(&self, _: &str) -> Result<Vec<(String, crate::broker::Document)>, BrokerError> {
+        Err(BrokerError::Closed)
+    }
+}
+
+#[async_trait]
 impl Broker for SqliteBroker {
-    async fn enqueue(&self, queue: &str, jobs: Vec<NewJob>) -> Result<usize, BrokerError> {
+    async fn now(&self) -> Result<crate::clock::Timestamp, BrokerError> {
+        Err(BrokerError::Closed)
+    }
+
+    async fn checkpoint(&self, _: &str, _: &LeaseToken, _: String) -> Result<bool, BrokerError> {
+        Err(BrokerError::Closed)
+    }
+
+    async fn log(&self, _: &str, _: &LeaseToken, _: Vec<String>) -> Result<bool, BrokerError> {
+        Err(BrokerError::Closed)
+    }
+
+    async fn logs(&self, _: &str, _: &JobId) -> Result<Vec<crate::record::LogLine>, BrokerError> {
+        Err(BrokerError::Closed)
+    }
+
+    async fn configure(&self, _: &str, _: crate::broker::QueueSettings) -> Result<(), BrokerError> {
+        Err(BrokerError::Closed)
+    }
+
+    async fn settings(&self, _: &str) -> Result<crate::broker::QueueSettings, BrokerError> {
+        Err(BrokerError::Closed)
+    }
+
+    async fn events(
+        &self,
+        _: &str,
+        _: Option<crate::broker::EventCursor>,
+        _: usize,
+    ) -> Result<crate::broker::EventPage, BrokerError> {
+        Err(BrokerError::Closed)
+    }
+
+    async fn group(&self, _: &str, _: &crate::id::GroupId) -> Result<Option<crate::broker::GroupCounts>, BrokerError> {
+        Err(BrokerError::Closed)
+    }
+
+    async fn forget_group(&self, _: &str, _: &crate::id::GroupId) -> Result<(), BrokerError> {
+        Err(BrokerError::Closed)
+    }
+
+    async fn drain(&self, _: &str, _: usize) -> Result<usize, BrokerError> {
+        Err(BrokerError::Closed)
+    }
+
+    async fn retry_dead(&self, _: &str, _: usize) -> Result<usize, BrokerError> {
+        Err(BrokerError::Closed)
+    }
+
+    async fn enqueue(&self, queue: &str, jobs: Vec<NewJob>) -> Result<Vec<crate::broker::Stored>, BrokerError> {
         check_queue_name(queue)?;
-        self.writer.run(fetch::Enqueue { queue: queue.to_owned(), jobs }).await
+        let count = jobs.len();
+        self.writer.run(fetch::Enqueue { queue: queue.to_owned(), jobs }).await?;
+        Ok(vec![crate::broker::Stored::New; count])
     }
 
     async fn ack_and_fetch(

@@ -37,6 +37,7 @@ pub(crate) struct Standing {
     pub(crate) result: Option<String>,
     pub(crate) history: Vec<Attempt>,
     pub(crate) note: Option<String>,
+    pub(crate) checkpoint: Option<String>,
 }
 
 impl Standing {
@@ -68,6 +69,7 @@ impl Standing {
             result: None,
             history: Vec::new(),
             note: None,
+            checkpoint: None,
         }
     }
 
@@ -154,7 +156,7 @@ impl Standing {
 
     pub(crate) fn cancel(&mut self, now: Timestamp) -> Change {
         match self.state {
-            State::Ready | State::Delayed => {
+            State::Ready | State::Delayed | State::Waiting => {
                 self.finish(State::Cancelled, now);
                 Change::Applied
             }
@@ -162,8 +164,38 @@ impl Standing {
                 self.cancel_requested = true;
                 Change::Requested
             }
-            finished => Change::Refused(finished),
+            finished @ (State::Done | State::Dead | State::Cancelled) => Change::Refused(finished),
         }
+    }
+
+    /// How a job stands that takes this one's place.
+    pub(crate) fn handed_on(&self, now: Timestamp) -> Self {
+        let new = Self::new(now, self.run_at);
+        // One that waited behind others has no place of its own.
+        if self.state == State::Waiting {
+            return new;
+        }
+        Self { state: self.state, at: self.at, ready_at: self.ready_at, run_at: self.run_at, ..new }
+    }
+
+    /// Cancels a job that has not started, and says why.
+    pub(crate) fn give_up(&mut self, why: String, now: Timestamp) {
+        self.note = Some(why);
+        self.finish(State::Cancelled, now);
+    }
+
+    /// Puts it behind an earlier job of its ordering key.
+    pub(crate) fn wait_behind(&mut self, created_at: Timestamp) {
+        self.state = State::Waiting;
+        self.at = created_at;
+    }
+
+    /// The jobs before it have ended.
+    pub(crate) fn come_forward(&mut self, now: Timestamp) {
+        let due = self.run_at.max(now);
+        self.state = if due <= now { State::Ready } else { State::Delayed };
+        self.at = due;
+        self.ready_at = due;
     }
 
     pub(crate) fn revive(&mut self, now: Timestamp) -> Change {

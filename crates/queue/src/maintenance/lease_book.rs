@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Monotonic;
@@ -17,65 +18,91 @@ pub(crate) enum StopReason {
     Shutdown,
 }
 
-/// The first reason to stop a run, or `None` where it ended before there was one.
-type FirstReason = Arc<OnceLock<Option<StopReason>>>;
+/// Names a run within its worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct RunId(u64);
 
-#[derive(Clone)]
-struct Held {
-    queue: Arc<str>,
+/// What a run and those who may stop it share.
+struct Signal {
     cancel: CancellationToken,
-    reason: FirstReason,
+    /// The first reason to stop the run, or `None` where it ended before there was one.
+    reason: OnceLock<Option<StopReason>>,
+}
+
+struct Held {
+    token: LeaseToken,
+    queue: Arc<str>,
+    signal: Arc<Signal>,
+    /// Hears of runs that others told to stop.
+    stopped: UnboundedSender<RunId>,
     renewed: Monotonic,
+}
+
+#[derive(Default)]
+struct Leases {
+    next: u64,
+    held: HashMap<RunId, Held>,
 }
 
 /// The leases this worker holds. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct LeaseBook(Arc<Mutex<HashMap<LeaseToken, Held>>>);
+pub(crate) struct LeaseBook(Arc<Mutex<Leases>>);
 
 impl LeaseBook {
-    fn lock(&self) -> MutexGuard<'_, HashMap<LeaseToken, Held>> {
+    fn lock(&self) -> MutexGuard<'_, Leases> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters a lease that was good at `renewed`.
+    /// Enters leases that were good at `renewed`. Who is told to stop is named to `stopped`.
     pub(crate) fn hold(
         &self,
-        token: LeaseToken,
-        queue: Arc<str>,
-        cancel: CancellationToken,
+        tokens: impl Iterator<Item = LeaseToken>,
+        queue: &Arc<str>,
+        stopped: &UnboundedSender<RunId>,
         renewed: Monotonic,
-    ) -> HeldLease {
-        let held = Held { queue, cancel, reason: Arc::default(), renewed };
-        self.lock().insert(token.clone(), held.clone());
-        HeldLease { book: self.clone(), token, cancel: held.cancel, reason: held.reason }
+    ) -> Vec<HeldLease> {
+        let mut leases = self.lock();
+        let enter = |token: LeaseToken| {
+            leases.next += 1;
+            let run = RunId(leases.next);
+            let signal = Arc::new(Signal { cancel: CancellationToken::new(), reason: OnceLock::new() });
+            let lease = HeldLease { book: self.clone(), run, token: token.clone(), signal: signal.clone() };
+            let held = Held { token, queue: queue.clone(), signal, stopped: stopped.clone(), renewed };
+            leases.held.insert(run, held);
+            lease
+        };
+        tokens.map(enter).collect()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.lock().len()
+        self.lock().held.len()
     }
 
-    pub(super) fn by_queue(&self) -> HashMap<Arc<str>, Vec<LeaseToken>> {
-        let mut by_queue: HashMap<Arc<str>, Vec<LeaseToken>> = HashMap::new();
-        for (token, held) in &*self.lock() {
-            by_queue.entry(held.queue.clone()).or_default().push(token.clone());
+    pub(super) fn by_queue(&self) -> HashMap<Arc<str>, Vec<(RunId, LeaseToken)>> {
+        let mut by_queue: HashMap<Arc<str>, Vec<(RunId, LeaseToken)>> = HashMap::new();
+        for (run, held) in &self.lock().held {
+            by_queue.entry(held.queue.clone()).or_default().push((*run, held.token.clone()));
         }
         by_queue
     }
 
-    pub(super) fn renewed(&self, tokens: &[LeaseToken], at: Monotonic) {
-        let mut book = self.lock();
-        for token in tokens {
-            if let Some(held) = book.get_mut(token) {
+    pub(super) fn renewed(&self, runs: impl Iterator<Item = RunId>, at: Monotonic) {
+        let mut leases = self.lock();
+        for run in runs {
+            if let Some(held) = leases.held.get_mut(&run) {
                 held.renewed = at;
             }
         }
     }
 
     /// Tells a run to stop. Returns whether it was under way and this is the first reason it was given.
-    pub(super) fn stop(&self, token: &LeaseToken, reason: StopReason) -> bool {
-        let Some(held) = self.lock().get(token).cloned() else { return false };
-        let first = held.reason.set(Some(reason)).is_ok();
-        held.cancel.cancel();
+    pub(super) fn stop(&self, run: RunId, reason: StopReason) -> bool {
+        let leases = self.lock();
+        let Some(held) = leases.held.get(&run) else { return false };
+        let first = held.signal.reason.set(Some(reason)).is_ok();
+        held.signal.cancel.cancel();
+        // Nobody hears it where the worker has ended.
+        let _ = held.stopped.send(run);
         first
     }
 }
@@ -84,37 +111,43 @@ impl LeaseBook {
 /// its first turn, until the broker has answered its settlement.
 pub(crate) struct HeldLease {
     book: LeaseBook,
+    run: RunId,
     token: LeaseToken,
-    cancel: CancellationToken,
-    reason: FirstReason,
+    signal: Arc<Signal>,
 }
 
 impl HeldLease {
+    pub(crate) fn run(&self) -> RunId {
+        self.run
+    }
+
     pub(crate) fn token(&self) -> &LeaseToken {
         &self.token
     }
 
     pub(crate) fn cancel(&self) -> &CancellationToken {
-        &self.cancel
+        &self.signal.cancel
     }
 
+    /// Tells the run to stop, unless it was told before.
     pub(crate) fn stop(&self, reason: StopReason) {
-        self.book.stop(&self.token, reason);
+        let _ = self.signal.reason.set(Some(reason));
+        self.signal.cancel.cancel();
     }
 
     /// Ends the run: a reason to stop it that comes later is no news. Returns the one that came first.
     pub(crate) fn end_run(&self) -> Option<StopReason> {
-        *self.reason.get_or_init(|| None)
+        *self.signal.reason.get_or_init(|| None)
     }
 
     /// When the lease was last known to be good.
     pub(crate) fn renewed(&self) -> Monotonic {
-        self.book.lock().get(&self.token).map_or_else(Monotonic::now, |held| held.renewed)
+        self.book.lock().held.get(&self.run).map_or_else(Monotonic::now, |held| held.renewed)
     }
 }
 
 impl Drop for HeldLease {
     fn drop(&mut self) {
-        self.book.lock().remove(&self.token);
+        self.book.lock().held.remove(&self.run);
     }
 }

@@ -1,15 +1,18 @@
 //! Describing a worker, checked before it starts.
 
+use std::any::type_name;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tower_layer::Layer;
+use tower_service::Service;
 
 use super::{Shared, Worker};
 use crate::broker::{Broker, Retention};
 use crate::error::BuildError;
 use crate::event::{IgnoreEvents, Observer};
-use crate::handler::Handler;
+use crate::handler::{BoxError, Context, ErasedLayer, HandlerOptions, HandlerService, IntoHandler, Outcome, Provided};
 use crate::id::WorkerId;
 use crate::job::Job;
 use crate::maintenance::LeaseBook;
@@ -17,8 +20,8 @@ use crate::name::check_queue_name;
 use crate::registry::Registry;
 use crate::retry::RetryPolicy;
 
-/// How one queue is served.
-#[derive(Clone, Copy, Debug)]
+/// How one queue is served. Cheap to clone.
+#[derive(Clone, Debug)]
 #[must_use]
 pub struct QueueOptions {
     pub(crate) concurrency: usize,
@@ -85,7 +88,9 @@ pub struct WorkerBuilder {
     observer: Arc<dyn Observer>,
     queues: Vec<(String, QueueOptions)>,
     handlers: Registry,
-    duplicate: Option<&'static str>,
+    layers: Vec<ErasedLayer>,
+    data: Provided,
+    fault: Option<BuildError>,
     lease: Duration,
     grace: Duration,
     patience: Duration,
@@ -99,7 +104,9 @@ impl WorkerBuilder {
             observer: Arc::new(IgnoreEvents),
             queues: Vec::new(),
             handlers: Registry::default(),
-            duplicate: None,
+            layers: Vec::new(),
+            data: Provided::default(),
+            fault: None,
             lease: Duration::from_secs(30),
             grace: Duration::from_secs(25),
             patience: Duration::from_secs(1),
@@ -113,12 +120,78 @@ impl WorkerBuilder {
         self
     }
 
-    /// Runs jobs of one kind, from whichever queue. Jobs of a kind without handler go back delayed,
-    /// with a note, for a worker that knows them.
-    pub fn handler<J: Job, H: Handler<J>>(mut self, handler: H) -> Self {
-        if !self.handlers.add::<J, H>(handler) {
-            self.duplicate = Some(J::KIND);
+    /// Gives all handlers something to share, found by its type: [`Data`](crate::Data). Cloned for each run.
+    pub fn data<T: Clone + Send + Sync + 'static>(mut self, data: T) -> Self {
+        if !self.data.add(data) {
+            self.fault.get_or_insert(BuildError::DuplicateData(type_name::<T>()));
         }
+        self
+    }
+
+    /// Runs jobs of one kind, from whichever queue, with an async function or a [`Handler`](crate::Handler): see
+    /// [`IntoHandler`]. Jobs of a kind without handler go back delayed, with a note, for a worker that knows them.
+    pub fn handler<M, H: IntoHandler<M>>(self, handler: H) -> Self {
+        self.handler_with(handler, HandlerOptions::new())
+    }
+
+    /// Runs jobs of one kind, in its own way: kinds differ in how they should be repeated.
+    ///
+    /// ```
+    /// # use std::{sync::Arc, time::Duration};
+    /// # use tidegate_queue::{Backoff, Broker, HandlerOptions, Job, MemoryBroker, QueueOptions, RetryPolicy, Worker};
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// # struct Charge { cents: u64 }
+    /// # impl Job for Charge { const KIND: &'static str = "charge"; const QUEUE: &'static str = "billing"; }
+    /// # async fn charge(job: Charge) {}
+    /// # let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
+    /// let hourly = RetryPolicy::new(24, Backoff::Fixed(Duration::from_secs(3600)))?;
+    /// let worker = Worker::builder(broker)
+    ///     .queue("billing", QueueOptions::new())
+    ///     .handler_with(charge, HandlerOptions::new().retry(hourly).timeout(Duration::from_secs(30)))
+    ///     .build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn handler_with<M, H: IntoHandler<M>>(mut self, handler: H, options: HandlerOptions) -> Self {
+        if !self.handlers.add(handler, options) {
+            self.fault.get_or_insert(BuildError::DuplicateKind(H::Job::KIND));
+        }
+        self
+    }
+
+    /// Puts a tower layer around all handlers, whenever they were added. Of several layers the first is the outermost,
+    /// as in tower's `ServiceBuilder`; and there is one stack of them for the whole worker, so that a layer which
+    /// counts or limits does so over all kinds and queues.
+    ///
+    /// The layer wraps a [`HandlerService`], whose request is the run's [`Context`] and whose response its
+    /// [`Outcome`]. An error of the layer counts as one of the handler: to be retried, or of the class of a
+    /// [`Failure`](crate::Failure) in it. A run that waits in a layer holds its slot and its lease meanwhile, and its
+    /// time-out counts. Jobs of unknown kind don't come so far. Each layer costs one allocation a run; without layers
+    /// there is none of this.
+    ///
+    /// ```
+    /// # use std::{sync::Arc, time::Duration};
+    /// # use tidegate_queue::{Broker, Job, MemoryBroker, QueueOptions, Worker};
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// # struct Greet { name: String }
+    /// # impl Job for Greet { const KIND: &'static str = "greet"; const QUEUE: &'static str = "email"; }
+    /// # async fn greet(job: Greet) {}
+    /// # let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
+    /// let worker = Worker::builder(broker)
+    ///     .queue("email", QueueOptions::new())
+    ///     .layer(tower::limit::ConcurrencyLimitLayer::new(100))
+    ///     .layer(tower::timeout::TimeoutLayer::new(Duration::from_secs(10)))
+    ///     .handler(greet)
+    ///     .build()?;
+    /// # Ok::<(), tidegate_queue::BuildError>(())
+    /// ```
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<HandlerService> + Send + 'static,
+        L::Service: Service<Context, Response = Outcome> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Context>>::Error: Into<BoxError>,
+        <L::Service as Service<Context>>::Future: Send,
+    {
+        self.layers.push(HandlerService::erase(layer));
         self
     }
 
@@ -160,7 +233,7 @@ impl WorkerBuilder {
     ///
     /// # Errors
     /// [`BuildError`] names the fault.
-    pub fn build(self) -> Result<Worker, BuildError> {
+    pub fn build(mut self) -> Result<Worker, BuildError> {
         if self.queues.is_empty() {
             return Err(BuildError::NoQueue);
         }
@@ -171,9 +244,13 @@ impl WorkerBuilder {
                 return Err(BuildError::DuplicateQueue(name.clone()));
             }
         }
-        if let Some(kind) = self.duplicate {
-            return Err(BuildError::DuplicateKind(kind));
+        if let Some(fault) = self.fault {
+            return Err(fault);
         }
+        self.handlers
+            .check(&self.data)
+            .map_err(|(kind, missing)| BuildError::MissingData { kind, type_name: missing.type_name })?;
+        self.handlers.wrap(HandlerService::stack(self.layers).as_ref());
         if self.lease < Duration::from_millis(100) {
             return Err(BuildError::LeaseTooShort);
         }
@@ -182,6 +259,7 @@ impl WorkerBuilder {
             broker: self.broker,
             observer: self.observer,
             handlers: self.handlers,
+            data: self.data,
             lease: self.lease,
             patience: self.patience,
             unknown_delay: self.unknown_delay,

@@ -1,136 +1,213 @@
 //! The loop of one queue: settle and fetch, run, wait, until told to stop.
+//!
+//! Up to two exchanges with the broker are under way at a time, so that it works on one batch while the handlers work on
+//! the other.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::exchange::{Exchanged, exchange};
 use super::outbox::{Outbox, broker_pause};
-use super::run::{Settlement, run};
-use super::{QueueOptions, Shared, ShutdownReport};
+use super::runs::Runs;
+use super::{Shared, ShutdownReport};
 use crate::broker::Wake;
-use crate::clock::Monotonic;
+use crate::error::BrokerError;
 use crate::event::Event;
-use crate::lease::LeasedJob;
-use crate::maintenance::PROMOTE_CHUNK;
+use crate::maintenance::{LoopState, PROMOTE_CHUNK, Served};
 
 /// Longest wait for work before looking again.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Beyond it a timer would overflow.
+const LONGEST_GRACE: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Exchanges under way at once.
+const EXCHANGES: usize = 2;
 
 pub(super) struct Lending {
     shared: Arc<Shared>,
     queue: Arc<str>,
-    options: QueueOptions,
-    running: JoinSet<Option<Settlement>>,
+    concurrency: usize,
+    runs: Runs,
     outbox: Outbox,
+    exchanges: FuturesUnordered<BoxFuture<'static, Exchanged>>,
+    /// Slots that exchanges under way may fill.
+    asked: usize,
+    /// Whether the last fetch got less than it asked for.
+    is_dry: bool,
+    /// Waits for the broker to have work. Kept over the ends of runs, since each wait begins with a look.
+    waiting: Option<BoxFuture<'static, Result<Wake, BrokerError>>>,
     failures: u32,
+    /// Until when the broker is left alone.
+    pause: Option<Instant>,
+    is_ending: bool,
+    state: LoopState,
 }
 
 impl Lending {
-    pub(super) fn new(shared: Arc<Shared>, queue: String, options: QueueOptions) -> Self {
-        Self { shared, queue: queue.into(), options, running: JoinSet::new(), outbox: Outbox::default(), failures: 0 }
+    pub(super) fn new(shared: Arc<Shared>, Served { queue, options, state }: Served) -> Self {
+        let queue: Arc<str> = queue.into();
+        Self {
+            concurrency: options.concurrency,
+            runs: Runs::new(shared.clone(), queue.clone(), options),
+            outbox: Outbox::default(),
+            exchanges: FuturesUnordered::new(),
+            asked: 0,
+            is_dry: false,
+            waiting: None,
+            failures: 0,
+            pause: None,
+            is_ending: false,
+            state,
+            shared,
+            queue,
+        }
     }
 
     pub(super) async fn run(mut self, shutdown: CancellationToken, grace: Duration) -> ShutdownReport {
         while !shutdown.is_cancelled() {
-            // Runs that end together are told together.
-            tokio::task::yield_now().await;
-            self.collect();
-            let free = self.options.concurrency.saturating_sub(self.running.len());
-            // The leases run from when the broker gave them, which is not before it was asked.
-            let asked = Monotonic::now();
-            let leased = self.exchange(free).await;
-            let hungry = leased.len() < free;
-            for job in leased {
-                self.start(job, asked);
-            }
+            self.exchange().await;
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => {}
-                () = self.event(hungry) => {}
+                () = self.event() => {}
             }
         }
-        self.drain(grace).await
-    }
-
-    /// Holds the lease at once: the run may wait long for its first turn among handlers that compute.
-    fn start(&mut self, job: LeasedJob, asked: Monotonic) {
-        let shared = self.shared.clone();
-        let held = shared.leases.hold(job.token.clone(), self.queue.clone(), shared.stop.child_token(), asked);
-        self.running.spawn(run(shared, self.queue.clone(), self.options, job, held));
-    }
-
-    fn collect(&mut self) {
-        while let Some(ended) = self.running.try_join_next() {
-            self.took(ended);
-        }
-    }
-
-    fn took(&mut self, ended: Result<Option<Settlement>, tokio::task::JoinError>) {
-        match ended {
-            Ok(Some(settlement)) => self.outbox.push(settlement),
-            Ok(None) => {}
-            // Not to be expected; the lease expires and the job runs again.
-            Err(error) => tracing::error!(%error, "a run's supervisor failed"),
-        }
-    }
-
-    async fn exchange(&mut self, free: usize) -> Vec<LeasedJob> {
-        match self.outbox.exchange(&self.shared, &self.queue, free).await {
-            Ok(leased) => {
-                self.failures = 0;
-                leased
-            }
-            Err(error) => {
-                self.failures = self.failures.saturating_add(1);
-                self.shared.tell(&Event::BrokerFailed { queue: &self.queue, error: &error });
-                Vec::new()
-            }
-        }
-    }
-
-    /// Waits for the next thing to do: a run that ended, work in the queue, or the end of a pause
-    /// after a failure of the broker. Dropping it loses nothing.
-    async fn event(&mut self, hungry: bool) {
-        if self.failures > 0 {
-            tokio::time::sleep(broker_pause(self.failures)).await;
-            return;
-        }
-        if !self.outbox.is_empty() {
-            return;
-        }
-        let queues = [self.queue.as_ref().to_owned()];
-        let woken = tokio::select! {
-            biased;
-            Some(ended) = self.running.join_next() => return self.took(ended),
-            woken = self.shared.broker.wait(&queues, LONGEST_WAIT), if hungry => woken,
-            else => return,
-        };
-        let result = match woken {
-            Ok(Wake::Due) => self.shared.broker.promote(&self.queue, PROMOTE_CHUNK).await.map(drop),
-            other => other.map(drop),
-        };
-        if let Err(error) = result {
-            self.failures = 1;
-            self.shared.tell(&Event::BrokerFailed { queue: &self.queue, error: &error });
-        }
-    }
-
-    async fn drain(mut self, grace: Duration) -> ShutdownReport {
-        let stop = self.shared.stop.clone();
-        let end_of_grace = tokio::time::sleep(grace);
-        tokio::pin!(end_of_grace);
-        while !(self.running.is_empty() && self.outbox.is_empty()) {
+        self.is_ending = true;
+        self.waiting = None;
+        let end_of_grace = Instant::now() + grace.min(LONGEST_GRACE);
+        let mut is_stopped = false;
+        while !(self.runs.is_empty() && self.outbox.is_empty() && self.exchanges.is_empty()) {
+            self.exchange().await;
             tokio::select! {
-                () = &mut end_of_grace, if !stop.is_cancelled() => stop.cancel(),
-                () = self.event(false) => {
-                    self.collect();
-                    // Sends what is left; leases nothing.
-                    self.exchange(0).await;
+                () = tokio::time::sleep_until(end_of_grace), if !is_stopped => {
+                    is_stopped = true;
+                    self.shared.stop.cancel();
+                    self.runs.stop_all();
                 }
+                () = self.event() => {}
             }
         }
         self.outbox.report
+    }
+
+    /// Begins exchanges, if there is a reason to.
+    async fn exchange(&mut self) {
+        // Runs that end together are told together.
+        tokio::task::yield_now().await;
+        self.runs.collect(&mut self.outbox.waiting);
+        let now = Instant::now();
+        self.outbox.retry_unanswered(now);
+        if self.pause.is_some_and(|until| until > now) {
+            return;
+        }
+        self.pause = None;
+        while self.exchanges.len() < EXCHANGES {
+            let told = self.outbox.waiting.len();
+            // Half of the slots each, so that the other half is at work meanwhile.
+            let share = self.concurrency.div_ceil(EXCHANGES);
+            let is_told = told > 0;
+            let wanted = if self.is_ending || self.is_dry && !is_told { 0 } else { self.free().min(share) };
+            // One is sent for whatever there is, a further one only if it is worth it.
+            let least = if self.exchanges.is_empty() { 1 } else { share.div_ceil(2) };
+            if told.max(wanted) < least {
+                return;
+            }
+            self.asked += wanted;
+            let batch = self.outbox.batch(wanted);
+            self.exchanges.push(Box::pin(exchange(self.shared.clone(), self.queue.clone(), batch)));
+        }
+    }
+
+    fn free(&self) -> usize {
+        self.concurrency.saturating_sub(self.runs.len() + self.asked)
+    }
+
+    /// Waits for the next thing to do: an answer of the broker, a run that ended, work in the queue, or the end of a pause.
+    /// Dropping it loses nothing.
+    async fn event(&mut self) {
+        let is_hungry =
+            self.is_dry && !self.is_ending && self.pause.is_none() && self.exchanges.is_empty() && self.free() > 0;
+        if is_hungry && self.waiting.is_none() {
+            self.waiting = Some(self.wait());
+        }
+        self.state.set_waiting(is_hungry);
+        let timer = [self.pause, self.outbox.again_at()].into_iter().flatten().min();
+        tokio::select! {
+            biased;
+            Some(exchanged) = self.exchanges.next(), if !self.exchanges.is_empty() => self.exchanged(exchanged),
+            () = self.runs.ended(&mut self.outbox.waiting), if !self.runs.is_empty() => {}
+            woken = poll(&mut self.waiting), if is_hungry => self.woken(woken),
+            () = until(timer), if timer.is_some() => {}
+            else => {}
+        }
+    }
+
+    fn exchanged(&mut self, exchanged: Exchanged) {
+        let Exchanged { told, leased, wanted, asked, failure } = exchanged;
+        self.asked -= wanted;
+        self.state.add_ended(told.len());
+        self.outbox.hear(&self.shared, &self.queue, told, failure.is_some());
+        if wanted > 0 {
+            self.is_dry = leased.len() < wanted;
+            if !self.is_dry {
+                self.waiting = None;
+            }
+        }
+        if !leased.is_empty() {
+            let settled =
+                if self.is_ending { self.runs.release(leased, asked) } else { self.runs.start(leased, asked) };
+            self.outbox.waiting.extend(settled);
+        }
+        match failure {
+            None => self.failures = 0,
+            Some(error) => self.failed(&error),
+        }
+    }
+
+    fn failed(&mut self, error: &BrokerError) {
+        self.failures = self.failures.saturating_add(1);
+        self.pause = Some(Instant::now() + broker_pause(self.failures));
+        // Whatever it held, it is asked again.
+        self.is_dry = false;
+        self.shared.tell(&Event::BrokerFailed { queue: &self.queue, error });
+    }
+
+    /// Waits for work, and makes ready what is due.
+    fn wait(&self) -> BoxFuture<'static, Result<Wake, BrokerError>> {
+        let (broker, queue) = (self.shared.broker.clone(), self.queue.clone());
+        Box::pin(async move {
+            let woken = broker.wait(&[queue.as_ref().to_owned()], LONGEST_WAIT).await?;
+            if woken == Wake::Due {
+                broker.promote(&queue, PROMOTE_CHUNK).await?;
+            }
+            Ok(woken)
+        })
+    }
+
+    fn woken(&mut self, woken: Result<Wake, BrokerError>) {
+        self.waiting = None;
+        match woken {
+            Ok(_) => self.is_dry = false,
+            Err(error) => self.failed(&error),
+        }
+    }
+}
+
+async fn poll<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }

@@ -2,87 +2,92 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use super::exchange::Batch;
 use super::run::{Answer, Settlement};
 use super::{Shared, ShutdownReport};
-use crate::broker::Fetch;
 use crate::clock::Monotonic;
-use crate::error::BrokerError;
 use crate::event::Event;
-use crate::lease::{Ack, LeasedJob, Nack, NackAction, Settled};
+use crate::lease::{NackAction, Settled};
 
 /// Settlements sent in one step.
 const BATCH: usize = 500;
 
 #[derive(Default)]
 pub(super) struct Outbox {
-    acks: Vec<Settlement>,
-    nacks: Vec<Settlement>,
+    pub(super) waiting: Vec<Settlement>,
+    /// Those whose part of the store is away while others answer, and when to try them again.
+    unanswered: Vec<Settlement>,
+    again_at: Option<Instant>,
+    tries: u32,
     /// Since when the broker refuses what waits here.
     failing_since: Option<Monotonic>,
     pub(super) report: ShutdownReport,
 }
 
 impl Outbox {
-    pub(super) fn push(&mut self, settlement: Settlement) {
-        match settlement.answer {
-            Answer::Ack(_) => self.acks.push(settlement),
-            Answer::Nack(_) => self.nacks.push(settlement),
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.unanswered.is_empty()
+    }
+
+    /// When there is something to send that must not be sent yet.
+    pub(super) fn again_at(&self) -> Option<Instant> {
+        self.again_at
+    }
+
+    /// Takes what is to be sent now.
+    pub(super) fn batch(&mut self, wanted: usize) -> Batch {
+        let mut batch = Batch { wanted, ..Batch::default() };
+        for settlement in self.waiting.drain(..self.waiting.len().min(BATCH)) {
+            match settlement.answer {
+                Answer::Ack(_) => batch.acks.push(settlement),
+                Answer::Nack(_) => batch.nacks.push(settlement),
+            }
+        }
+        batch
+    }
+
+    /// Puts those that have waited long enough back among those to be sent.
+    pub(super) fn retry_unanswered(&mut self, now: Instant) {
+        if self.again_at.is_some_and(|at| at <= now) {
+            self.again_at = None;
+            self.waiting.append(&mut self.unanswered);
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.acks.is_empty() && self.nacks.is_empty()
-    }
-
-    /// Sends what waits and leases up to `max` jobs. On failure what waits stays.
-    pub(super) async fn exchange(
+    /// Hears what the broker answered. What it didn't answer stays.
+    pub(super) fn hear(
         &mut self,
         shared: &Shared,
         queue: &str,
-        max: usize,
-    ) -> Result<Vec<LeasedJob>, BrokerError> {
-        self.abandon_expired(shared, queue);
-        let answer = self.send(shared, queue, max).await;
-        let failing = answer.is_err() && !self.is_empty();
-        self.failing_since = failing.then(|| self.failing_since.unwrap_or_else(Monotonic::now));
-        answer
-    }
-
-    async fn send(&mut self, shared: &Shared, queue: &str, max: usize) -> Result<Vec<LeasedJob>, BrokerError> {
-        while !self.nacks.is_empty() {
-            let count = self.nacks.len().min(BATCH);
-            let nacks = self.nacks[..count].iter().filter_map(|settlement| {
-                let Answer::Nack(action) = &settlement.answer else { return None };
-                Some(Nack { token: settlement.held.token().clone(), action: action.clone() })
-            });
-            let settled = shared.broker.nack(queue, nacks.collect()).await?;
-            let sent: Vec<_> = self.nacks.drain(..count).collect();
-            self.settled(shared, queue, &sent, &settled);
-        }
-        if self.acks.is_empty() && max == 0 {
-            return Ok(Vec::new());
-        }
-        let count = self.acks.len().min(BATCH);
-        let acks = self.acks[..count].iter().filter_map(|settlement| {
-            let Answer::Ack(result) = &settlement.answer else { return None };
-            Some(Ack { token: settlement.held.token().clone(), result: result.clone() })
-        });
-        let fetch = Fetch { worker: shared.id.clone(), max, lease: shared.lease };
-        let (settled, leased) = shared.broker.ack_and_fetch(queue, acks.collect(), fetch).await?;
-        let sent: Vec<_> = self.acks.drain(..count).collect();
-        self.settled(shared, queue, &sent, &settled);
-        Ok(leased)
-    }
-
-    fn settled(&mut self, shared: &Shared, queue: &str, sent: &[Settlement], answers: &[Settled]) {
-        for (settlement, answer) in sent.iter().zip(answers) {
-            if *answer == Settled::Superseded {
-                shared.tell(&Event::StaleAck { queue, id: &settlement.held.token().id });
-            } else if matches!(settlement.answer, Answer::Nack(NackAction::Release)) {
-                self.report.released += 1;
-            } else {
-                self.report.settled += 1;
+        told: Vec<(Settlement, Option<Settled>)>,
+        failed: bool,
+    ) {
+        let before = self.unanswered.len();
+        for (settlement, answer) in told {
+            match answer {
+                None => self.waiting.push(settlement),
+                Some(Settled::Unanswered) => self.unanswered.push(settlement),
+                Some(Settled::Superseded) => {
+                    shared.tell(&Event::StaleAck { queue, id: &settlement.held.token().id });
+                }
+                Some(Settled::Now | Settled::Before) => match settlement.answer {
+                    Answer::Nack(NackAction::Release) => self.report.released += 1,
+                    _ => self.report.settled += 1,
+                },
             }
+        }
+        if self.unanswered.len() > before {
+            self.tries = self.tries.saturating_add(1);
+            self.again_at = Some(Instant::now() + broker_pause(self.tries));
+        } else if self.unanswered.is_empty() {
+            self.tries = 0;
+        }
+        let is_failing = failed && !self.is_empty();
+        self.failing_since = is_failing.then(|| self.failing_since.unwrap_or_else(Monotonic::now));
+        if failed || !self.unanswered.is_empty() {
+            self.abandon_expired(shared, queue);
         }
     }
 
@@ -90,18 +95,21 @@ impl Outbox {
     /// everything waits for its answer, unless the worker is told to stop: then no longer than a lease.
     fn abandon_expired(&mut self, shared: &Shared, queue: &str) {
         let is_refused = self.failing_since.is_some_and(|since| since.elapsed() >= shared.lease);
+        let is_stopping = shared.stop.is_cancelled();
         let report = &mut self.report;
         let mut keep = |settlement: &Settlement| {
             let is_unheard = settlement.held.renewed().elapsed() >= shared.lease;
-            let is_over = if is_unheard { shared.stop.is_cancelled() } else { is_refused };
+            let is_over = if is_unheard { is_stopping } else { is_refused };
             if is_over {
                 report.abandoned += 1;
                 shared.tell(&Event::AckAbandoned { queue, id: &settlement.held.token().id });
             }
             !is_over
         };
-        self.acks.retain(&mut keep);
-        self.nacks.retain(&mut keep);
+        self.waiting.retain(&mut keep);
+        if is_stopping {
+            self.unanswered.retain(&mut keep);
+        }
     }
 }
 

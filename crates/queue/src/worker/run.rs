@@ -1,18 +1,20 @@
-//! One run of one job: from lease to settlement.
+//! One run of one job: its handler in a task of its own, and what its end means for the job.
 
-use std::sync::Arc;
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use tokio::task::{JoinError, JoinHandle};
+use futures_util::FutureExt;
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::{QueueOptions, Shared};
 use crate::clock::Monotonic;
 use crate::event::{Ending, Event};
 use crate::handler::{Context, Outcome};
-use crate::id::JobId;
 use crate::lease::{LeasedJob, NackAction};
-use crate::maintenance::{HeldLease, StopReason};
-use crate::registry::{ErasedHandler, Verdict};
+use crate::maintenance::{HeldLease, RunId, StopReason};
+use crate::registry::{Registered, Verdict};
+use crate::retry::{FailedAttempt, FailureCause, RetryPolicy};
 
 /// Largest result kept, in bytes of JSON.
 const RESULT_LIMIT: usize = 1 << 20;
@@ -28,162 +30,151 @@ pub(super) enum Answer {
     Nack(NackAction),
 }
 
-/// How a run came to its end.
-struct End {
-    /// Why it was told to stop, if it was.
-    reason: Option<StopReason>,
-    /// What its task came to; `None` where it was told to stop and did not obey in time.
-    joined: Option<Result<Verdict, JoinError>>,
+/// A run whose handler has ended.
+pub(super) struct Ended {
+    pub(super) run: RunId,
+    pub(super) how: HandlerEnd,
+    pub(super) took: Duration,
 }
 
-/// Aborts the handler where its supervisor is dropped.
-struct Task(JoinHandle<Verdict>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+pub(super) enum HandlerEnd {
+    Verdict(Verdict),
+    Panicked(String),
+    /// It was told to stop and did not obey in time, or its task is gone.
+    Aborted,
 }
 
-/// Runs a job. `None` where nothing may be said because the lease was lost.
-pub(super) async fn run(
-    shared: Arc<Shared>,
-    queue: Arc<str>,
-    options: QueueOptions,
-    job: LeasedJob,
-    held: HeldLease,
-) -> Option<Settlement> {
-    let queue_wait = job.leased_at.since(job.ready_at);
-    let (id, kind) = (job.token.id.clone(), job.kind.clone());
-    shared.tell(&Event::Started { queue: &queue, kind: &kind, id: &id, queue_wait });
+/// Runs the handler. Tells its end to `ends`, whatever it is.
+pub(super) async fn handle(context: Context, run: RunId, ends: UnboundedSender<Ended>) {
     let started = Monotonic::now();
-    let limits = Limits {
-        failures: job.failures,
-        max_attempts: job.max_attempts.unwrap_or(options.retry.max_attempts()),
-        timeout: job.timeout.unwrap_or(options.timeout),
-    };
-    let end = match shared.handlers.get(&kind) {
-        Some(handler) => execute(&shared, queue.clone(), handler, job, &held, limits.timeout).await,
-        None => {
-            let verdict = Verdict::NotForUs(format!("no handler for kind {kind}"));
-            End { reason: held.end_run(), joined: Some(Ok(verdict)) }
+    let mut report = Report { run, how: HandlerEnd::Aborted, started, ends };
+    // Asked for here, so that a panic of a layer is caught too.
+    let verdict = async {
+        match context.shared().handlers.get(context.kind()) {
+            Some(handler) => Verdict::of(handler.run(context.clone()).await),
+            None => Verdict::NotForUs(format!("no handler for kind {}", context.kind())),
         }
     };
-
-    let answer = limits.decide(&shared, &options, end);
-    let outcome = match &answer {
-        None => Ending::Lost,
-        Some(Answer::Ack(_)) => Ending::Done,
-        Some(Answer::Nack(action)) => announce(&shared, &queue, &kind, &id, action),
+    report.how = match AssertUnwindSafe(verdict).catch_unwind().await {
+        Ok(verdict) => HandlerEnd::Verdict(verdict),
+        Err(panic) => HandlerEnd::Panicked(panic_message(&*panic)),
     };
-    let run_time = started.elapsed();
-    shared.tell(&Event::Finished { queue: &queue, kind: &kind, id: &id, outcome, queue_wait, run_time });
-    Some(Settlement { held, answer: answer? })
 }
 
-async fn execute(
-    shared: &Shared,
-    queue: Arc<str>,
-    handler: Arc<dyn ErasedHandler>,
-    job: LeasedJob,
-    held: &HeldLease,
-    timeout: Duration,
-) -> End {
-    let cancel = held.cancel();
-    let mut joined = None;
-    // The lease may be gone before the run had its first turn.
-    if !cancel.is_cancelled() {
-        let (broker, attempt) = (shared.broker.clone(), job.failures + 1);
-        let context = Context::new(broker, queue, job.token.clone(), attempt, cancel.clone());
-        let mut task = Task(tokio::spawn(async move { handler.run(&job, &context).await }));
-        joined = tokio::select! {
-            biased;
-            joined = &mut task.0 => Some(joined),
-            () = cancel.cancelled() => None,
-            () = tokio::time::sleep(timeout) => {
-                held.stop(StopReason::TimedOut);
-                None
-            }
-        };
-        if joined.is_none() {
-            joined = tokio::time::timeout(shared.patience, &mut task.0).await.ok();
+/// Tells the end of a run when it is dropped: also when its task is.
+struct Report {
+    run: RunId,
+    how: HandlerEnd,
+    started: Monotonic,
+    ends: UnboundedSender<Ended>,
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        let how = std::mem::replace(&mut self.how, HandlerEnd::Aborted);
+        // Nobody hears it where the worker was dropped.
+        let _ = self.ends.send(Ended { run: self.run, how, took: self.started.elapsed() });
+    }
+}
+
+/// What bounds a run: what the job sets, else its handler, else its queue.
+pub(super) struct Limits<'a> {
+    failures: u32,
+    max_attempts: Option<u32>,
+    retry: &'a RetryPolicy,
+    pub(super) timeout: Duration,
+}
+
+impl<'a> Limits<'a> {
+    pub(super) fn of(job: &LeasedJob, handler: Option<&'a Registered>, options: &'a QueueOptions) -> Self {
+        let own = handler.map(|handler| &handler.options);
+        Self {
+            failures: job.failures,
+            max_attempts: job.max_attempts,
+            retry: own.and_then(|own| own.retry.as_ref()).unwrap_or(&options.retry),
+            timeout: job.timeout.or(own.and_then(|own| own.timeout)).unwrap_or(options.timeout),
         }
     }
-    // Asked where the run has ended by itself too: it may have seen the signal before we did.
-    let by_shutdown = shared.stop.is_cancelled().then_some(StopReason::Shutdown);
-    End { reason: held.end_run().or(by_shutdown), joined }
-}
 
-struct Limits {
-    failures: u32,
-    max_attempts: u32,
-    timeout: Duration,
-}
-
-impl Limits {
-    fn decide(&self, shared: &Shared, options: &QueueOptions, end: End) -> Option<Answer> {
-        let outcome = match end.joined {
-            Some(Ok(Verdict::Ended(outcome))) => Some(outcome),
-            Some(Ok(Verdict::NotForUs(note))) => {
+    /// What becomes of the job; nothing may be said where the lease was lost.
+    pub(super) fn decide(&self, shared: &Shared, how: HandlerEnd, reason: Option<StopReason>) -> Option<Answer> {
+        let mut cause = FailureCause::Reported;
+        let outcome = match how {
+            HandlerEnd::Verdict(Verdict::Ended(outcome)) => Some(outcome),
+            HandlerEnd::Verdict(Verdict::NotForUs(note)) => {
                 let (delay, note) = (shared.unknown_delay, Some(note));
                 return Some(Answer::Nack(NackAction::Snooze { delay, note }));
             }
-            Some(Err(error)) => Some(Outcome::retry(panic_message(error))),
-            None => None,
+            HandlerEnd::Panicked(message) => {
+                cause = FailureCause::Panicked;
+                Some(Outcome::retry(message))
+            }
+            HandlerEnd::Aborted => None,
         };
-        let action = match (outcome, end.reason) {
+        let action = match (outcome, reason) {
             // Work that was finished is finished, whoever asked to stop.
             (Some(Outcome::Done(value)), _) => return Some(Answer::Ack(bounded(value.to_string()))),
             (_, Some(StopReason::LeaseLost)) => return None,
             (_, Some(StopReason::Cancelled)) => NackAction::Discard { reason: "cancelled while running".to_owned() },
             (None | Some(Outcome::Retry { .. }), Some(StopReason::TimedOut)) => {
-                self.failed(options, format!("timed out after {:?}", self.timeout), None)
+                self.failed(format!("timed out after {:?}", self.timeout), None, FailureCause::TimedOut)
             }
             (None, _) | (Some(Outcome::Retry { .. }), Some(StopReason::Shutdown)) => NackAction::Release,
-            (Some(Outcome::Retry { error, after }), None) => self.failed(options, error, after),
-            (Some(Outcome::Snooze(delay)), _) => NackAction::Snooze { delay, note: None },
+            (Some(Outcome::Retry { error, after }), None) => self.failed(error, after, cause),
+            (Some(Outcome::Snooze { delay, note }), _) => NackAction::Snooze { delay, note },
             (Some(Outcome::Bury { error }), _) => NackAction::Dead { error },
             (Some(Outcome::Discard { reason }), _) => NackAction::Discard { reason },
         };
         Some(Answer::Nack(action))
     }
 
-    fn failed(&self, options: &QueueOptions, error: String, after: Option<Duration>) -> NackAction {
-        let failures = self.failures.saturating_add(1);
-        if failures >= self.max_attempts {
-            return NackAction::Dead { error };
+    /// A delay that the handler asked for goes before the policy's, but not beyond the last attempt.
+    fn failed(&self, error: String, after: Option<Duration>, cause: FailureCause) -> NackAction {
+        let attempt = self.failures.saturating_add(1);
+        let max_attempts = self.max_attempts;
+        let next = match after {
+            Some(_) if attempt >= max_attempts.unwrap_or(self.retry.max_attempts()) => None,
+            Some(delay) => Some(delay),
+            None => {
+                let random = rand::random();
+                self.retry.next(&FailedAttempt { attempt, max_attempts, error: &error, cause, random })
+            }
+        };
+        match next {
+            Some(delay) => NackAction::Retry { delay, error },
+            None => NackAction::Dead { error },
         }
-        let delay = after.unwrap_or_else(|| options.retry.delay(failures, rand::random()));
-        NackAction::Retry { delay, error }
     }
 }
 
-fn announce(shared: &Shared, queue: &str, kind: &str, id: &JobId, action: &NackAction) -> Ending {
+/// Tells what becomes of a job that was not done.
+pub(super) fn announce(context: &Context, action: &NackAction, is_unknown: bool) {
+    let (shared, queue, kind, id) = (context.shared(), context.queue(), context.kind(), context.id());
     match action {
         NackAction::Retry { delay, error } => {
             shared.tell(&Event::Retried { queue, kind, id, delay: *delay, error });
-            Ending::Retried
         }
-        NackAction::Dead { error } => {
-            shared.tell(&Event::Buried { queue, kind, id, error });
-            Ending::Buried
-        }
-        NackAction::Snooze { note, .. } => {
-            if note.is_some() {
-                shared.tell(&Event::Unknown { queue, kind, id });
-            }
-            Ending::Snoozed
-        }
-        NackAction::Discard { .. } => Ending::Discarded,
-        NackAction::Release => Ending::Released,
+        NackAction::Dead { error } => shared.tell(&Event::Buried { queue, kind, id, error }),
+        NackAction::Snooze { .. } if is_unknown => shared.tell(&Event::Unknown { queue, kind, id }),
+        NackAction::Snooze { .. } | NackAction::Discard { .. } | NackAction::Release => {}
     }
 }
 
-fn panic_message(error: JoinError) -> String {
-    let Ok(payload) = error.try_into_panic() else {
-        return "the handler's task was aborted".to_owned();
-    };
-    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+/// The name of what became of a run; without an answer its lease was lost.
+pub(super) fn ending(answer: Option<&Answer>) -> Ending {
+    match answer {
+        None => Ending::Lost,
+        Some(Answer::Ack(_)) => Ending::Done,
+        Some(Answer::Nack(NackAction::Retry { .. })) => Ending::Retried,
+        Some(Answer::Nack(NackAction::Dead { .. })) => Ending::Buried,
+        Some(Answer::Nack(NackAction::Snooze { .. })) => Ending::Snoozed,
+        Some(Answer::Nack(NackAction::Discard { .. })) => Ending::Discarded,
+        Some(Answer::Nack(NackAction::Release)) => Ending::Released,
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("panicked: {}", text.unwrap_or("(no message)"))
 }
 

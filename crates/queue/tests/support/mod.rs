@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::json;
 use tidegate_queue::{
     Ack, Broker, EnqueueOptions, Fetch, JobId, JobRecord, LeaseToken, LeasedJob, ManualClock, MemoryBroker, Nack,
-    NackAction, NewJob, Reclaim, Reclaimed, Settled, State, WorkerId,
+    NackAction, NewJob, Reclaim, Reclaimed, Settled, State, Stored, WorkerId,
 };
 
 pub const QUEUE: &str = "work";
@@ -139,6 +139,10 @@ pub fn ack(token: &LeaseToken) -> Ack {
 
 pub fn retry(seconds: u64) -> NackAction {
     NackAction::Retry { delay: Duration::from_secs(seconds), error: "no luck".to_owned() }
+}
+
+pub fn new_jobs(stored: &[Stored]) -> usize {
+    stored.iter().filter(|stored| stored.is_new()).count()
 }
 
 pub fn ids(jobs: &[LeasedJob]) -> Vec<&str> {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tidegate_queue::{
-    Ack, Broker, BrokerError, Change, CleanableState, Clock, Cursor, Fetch, Heartbeat, JobId, JobRecord, LeaseToken,
-    LeasedJob, ManualClock, Nack, NewJob, Page, Progress, Promoted, QueueCounts, Reclaim, Reclaimed, RedisBroker,
-    RedisOptions, Retention, Settled, State, Wake, WorkerId, WorkerInfo,
+    Ack, Broker, BrokerError, Change, CleanableState, Clock, Cursor, Document, Documents, EventCursor, EventPage,
+    Fetch, GroupCounts, GroupId, Heartbeat, JobId, JobRecord, LeaseToken, LeasedJob, LogLine, ManualClock, Nack,
+    NewJob, Page, Progress, Promoted, QueueCounts, QueueSettings, Reclaim, Reclaimed, RedisBroker, RedisOptions,
+    Retention, Settled, State, Stored, Timestamp, Wake, WorkerId, WorkerInfo,
 };
 use tidegate_redis::{BlockingPool, Client, ClockPrelude, Command, Config, Keyspace, Role};
 
@@ -44,7 +45,7 @@ impl Clocked {
         Self { broker: broker(url, &prefix, options).await, clock, client, key }
     }
 
-    async fn now(&self) -> &RedisBroker {
+    async fn set(&self) -> &RedisBroker {
         let now = Command::new("SET").key(&self.key).arg(self.clock.now().unix_ms() * 1_000);
         self.client.execute(now).await.unwrap();
         &self.broker
@@ -52,9 +53,74 @@ impl Clocked {
 }
 
 #[async_trait]
+impl Documents for Clocked {
+    async fn document(&self, collection: &str, name: &str) -> Result<Option<Document>, BrokerError> {
+        self.set().await.document(collection, name).await
+    }
+
+    async fn put_document(
+        &self,
+        collection: &str,
+        name: &str,
+        expected: Option<u64>,
+        body: Option<String>,
+    ) -> Result<bool, BrokerError> {
+        self.set().await.put_document(collection, name, expected, body).await
+    }
+
+    async fn documents(&self, collection: &str) -> Result<Vec<(String, Document)>, BrokerError> {
+        self.set().await.documents(collection).await
+    }
+}
+
+#[async_trait]
 impl Broker for Clocked {
-    async fn enqueue(&self, queue: &str, jobs: Vec<NewJob>) -> Result<usize, BrokerError> {
-        self.now().await.enqueue(queue, jobs).await
+    async fn now(&self) -> Result<Timestamp, BrokerError> {
+        self.set().await.now().await
+    }
+
+    async fn checkpoint(&self, queue: &str, token: &LeaseToken, checkpoint: String) -> Result<bool, BrokerError> {
+        self.set().await.checkpoint(queue, token, checkpoint).await
+    }
+
+    async fn log(&self, queue: &str, token: &LeaseToken, lines: Vec<String>) -> Result<bool, BrokerError> {
+        self.set().await.log(queue, token, lines).await
+    }
+
+    async fn logs(&self, queue: &str, id: &JobId) -> Result<Vec<LogLine>, BrokerError> {
+        self.set().await.logs(queue, id).await
+    }
+
+    async fn configure(&self, queue: &str, settings: QueueSettings) -> Result<(), BrokerError> {
+        self.set().await.configure(queue, settings).await
+    }
+
+    async fn settings(&self, queue: &str) -> Result<QueueSettings, BrokerError> {
+        self.set().await.settings(queue).await
+    }
+
+    async fn events(&self, queue: &str, after: Option<EventCursor>, limit: usize) -> Result<EventPage, BrokerError> {
+        self.set().await.events(queue, after, limit).await
+    }
+
+    async fn group(&self, queue: &str, group: &GroupId) -> Result<Option<GroupCounts>, BrokerError> {
+        self.set().await.group(queue, group).await
+    }
+
+    async fn forget_group(&self, queue: &str, group: &GroupId) -> Result<(), BrokerError> {
+        self.set().await.forget_group(queue, group).await
+    }
+
+    async fn drain(&self, queue: &str, limit: usize) -> Result<usize, BrokerError> {
+        self.set().await.drain(queue, limit).await
+    }
+
+    async fn retry_dead(&self, queue: &str, limit: usize) -> Result<usize, BrokerError> {
+        self.set().await.retry_dead(queue, limit).await
+    }
+
+    async fn enqueue(&self, queue: &str, jobs: Vec<NewJob>) -> Result<Vec<Stored>, BrokerError> {
+        self.set().await.enqueue(queue, jobs).await
     }
 
     async fn ack_and_fetch(
@@ -63,67 +129,67 @@ impl Broker for Clocked {
         acks: Vec<Ack>,
         fetch: Fetch,
     ) -> Result<(Vec<Settled>, Vec<LeasedJob>), BrokerError> {
-        self.now().await.ack_and_fetch(queue, acks, fetch).await
+        self.set().await.ack_and_fetch(queue, acks, fetch).await
     }
 
     async fn nack(&self, queue: &str, nacks: Vec<Nack>) -> Result<Vec<Settled>, BrokerError> {
-        self.now().await.nack(queue, nacks).await
+        self.set().await.nack(queue, nacks).await
     }
 
     async fn heartbeat(&self, queue: &str, tokens: Vec<LeaseToken>, lease: Duration) -> Result<Heartbeat, BrokerError> {
-        self.now().await.heartbeat(queue, tokens, lease).await
+        self.set().await.heartbeat(queue, tokens, lease).await
     }
 
     async fn progress(&self, queue: &str, token: &LeaseToken, progress: Progress) -> Result<bool, BrokerError> {
-        self.now().await.progress(queue, token, progress).await
+        self.set().await.progress(queue, token, progress).await
     }
 
     async fn promote(&self, queue: &str, limit: usize) -> Result<Promoted, BrokerError> {
-        self.now().await.promote(queue, limit).await
+        self.set().await.promote(queue, limit).await
     }
 
     async fn reclaim(&self, queue: &str, request: Reclaim) -> Result<Reclaimed, BrokerError> {
-        self.now().await.reclaim(queue, request).await
+        self.set().await.reclaim(queue, request).await
     }
 
     async fn prune(&self, queue: &str, retention: Retention, limit: usize) -> Result<usize, BrokerError> {
-        self.now().await.prune(queue, retention, limit).await
+        self.set().await.prune(queue, retention, limit).await
     }
 
     async fn wait(&self, queues: &[String], timeout: Duration) -> Result<Wake, BrokerError> {
-        self.now().await.wait(queues, timeout).await
+        self.set().await.wait(queues, timeout).await
     }
 
     async fn job(&self, queue: &str, id: &JobId) -> Result<Option<JobRecord>, BrokerError> {
-        self.now().await.job(queue, id).await
+        self.set().await.job(queue, id).await
     }
 
     async fn list(&self, queue: &str, state: State, cursor: Option<Cursor>, limit: usize) -> Result<Page, BrokerError> {
-        self.now().await.list(queue, state, cursor, limit).await
+        self.set().await.list(queue, state, cursor, limit).await
     }
 
     async fn counts(&self, queue: &str) -> Result<QueueCounts, BrokerError> {
-        self.now().await.counts(queue).await
+        self.set().await.counts(queue).await
     }
 
     async fn queues(&self) -> Result<Vec<String>, BrokerError> {
-        self.now().await.queues().await
+        self.set().await.queues().await
     }
 
     async fn pause(&self, queue: &str) -> Result<(), BrokerError> {
-        self.now().await.pause(queue).await
+        self.set().await.pause(queue).await
     }
 
     async fn resume(&self, queue: &str) -> Result<(), BrokerError> {
-        self.now().await.resume(queue).await
+        self.set().await.resume(queue).await
     }
 
     async fn cancel(&self, queue: &str, id: &JobId) -> Result<Change, BrokerError> {
-        self.now().await.cancel(queue, id).await
+        self.set().await.cancel(queue, id).await
     }
 
     async fn retry(&self, queue: &str, id: &JobId) -> Result<Change, BrokerError> {
-        self.now().await.retry(queue, id).await
+        self.set().await.retry(queue, id).await
     }
 
     async fn clean(
@@ -133,18 +199,18 @@ impl Broker for Clocked {
         older_than: Duration,
         limit: usize,
     ) -> Result<usize, BrokerError> {
-        self.now().await.clean(queue, state, older_than, limit).await
+        self.set().await.clean(queue, state, older_than, limit).await
     }
 
     async fn announce(&self, worker: WorkerInfo) -> Result<(), BrokerError> {
-        self.now().await.announce(worker).await
+        self.set().await.announce(worker).await
     }
 
     async fn withdraw(&self, worker: &WorkerId) -> Result<(), BrokerError> {
-        self.now().await.withdraw(worker).await
+        self.set().await.withdraw(worker).await
     }
 
     async fn workers(&self) -> Result<Vec<WorkerInfo>, BrokerError> {
-        self.now().await.workers().await
+        self.set().await.workers().await
     }
 }

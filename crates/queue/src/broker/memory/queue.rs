@@ -1,16 +1,28 @@
 //! One queue in memory: jobs by id, and one ordered index over state, rank, time and age.
 
-use std::collections::{BTreeMap, HashMap};
+mod events;
+mod holds;
+mod lines;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
+use std::time::Duration;
 
 use crate::broker::counts::{Tally, slot};
 use crate::broker::standing::Standing;
-use crate::broker::{Change, Cursor, Fetch, NewJob, Page, Promoted, QueueCounts, Reclaim, Reclaimed, Retention};
+use crate::broker::{
+    Change, Cursor, Fetch, GroupCounts, JobEventKind, NewJob, Page, Promoted, QueueCounts, QueueSettings, Reclaim,
+    Reclaimed, Retention, Stored, Throttle,
+};
 use crate::clock::Timestamp;
-use crate::id::JobId;
-use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
-use crate::record::{JobRecord, Progress};
+use crate::id::{GroupId, JobId};
+use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, NackAction, Settled};
+use crate::record::{JobRecord, LOG_LIMIT, LogLine, Progress, shortened};
 use crate::state::State;
+use crate::unique::OnDuplicate;
+use events::Events;
+use holds::Holds;
+use lines::Lines;
 
 /// State, rank, time, age: the order of every list.
 type Place = (usize, i64, i64, i64);
@@ -20,6 +32,7 @@ struct Entry {
     created_at: Timestamp,
     seq: i64,
     standing: Standing,
+    log: VecDeque<LogLine>,
 }
 
 impl Entry {
@@ -38,38 +51,98 @@ pub(super) struct Queue {
     pub(super) paused: bool,
     last_maintenance: Option<Timestamp>,
     reclaim_from: Timestamp,
+    lines: Lines,
+    holds: Holds,
+    pub(super) groups: HashMap<GroupId, GroupCounts>,
+    settings: QueueSettings,
+    throttle: Throttle,
+    pub(super) events: Events,
 }
 
 impl Queue {
-    pub(super) fn enqueue(&mut self, jobs: Vec<NewJob>, now: Timestamp) -> usize {
-        let before = self.jobs.len();
-        for envelope in jobs {
-            if self.jobs.contains_key(&envelope.id) {
-                continue;
-            }
-            self.next_seq += 1;
-            let standing = Standing::new(now, envelope.due.at(now));
-            self.totals.enter(standing.state, 1);
-            let id = envelope.id.clone();
-            let entry = Entry { envelope, created_at: now, seq: self.next_seq, standing };
-            self.index.insert(entry.place(), id.clone());
-            self.jobs.insert(id, entry);
+    pub(super) fn enqueue(&mut self, envelope: NewJob, now: Timestamp) -> Stored {
+        if self.jobs.contains_key(&envelope.id) {
+            return Stored::Known;
         }
-        self.jobs.len() - before
+        let mut standing = Standing::new(now, envelope.due_at(now));
+        let mut stored = Stored::New;
+        if let Some(unique) = &envelope.unique {
+            if let Some(holder) = self.holds.holder(&unique.key, now) {
+                if unique.on_duplicate == OnDuplicate::Reject {
+                    return Stored::Duplicate(holder);
+                }
+                if let Some(replaced) = self.make_way(&holder, &envelope.id, now) {
+                    if unique.on_duplicate == OnDuplicate::Replace {
+                        standing = replaced.handed_on(now);
+                    }
+                    stored = Stored::Replaced(holder);
+                }
+            }
+            self.holds.take(unique, &envelope.id, now);
+        }
+        self.next_seq += 1;
+        let (id, seq) = (envelope.id.clone(), self.next_seq);
+        if let Some(key) = &envelope.ordering_key
+            && !self.lines.join(key, seq, &id)
+        {
+            standing.wait_behind(now);
+        }
+        if let Some(group) = &envelope.group {
+            self.groups.entry(group.clone()).or_default().total += 1;
+        }
+        self.totals.enter(standing.state, 1);
+        let entry = Entry { envelope, created_at: now, seq, standing, log: VecDeque::new() };
+        self.index.insert(entry.place(), id.clone());
+        self.events.push(&id, JobEventKind::Enqueued, now);
+        self.jobs.insert(id, entry);
+        stored
+    }
+
+    /// Cancels a job that has not started, for another one with its unique key. Returns how it stood.
+    fn make_way(&mut self, holder: &JobId, for_job: &JobId, now: Timestamp) -> Option<Standing> {
+        let standing = self.jobs.get(holder)?.standing.clone();
+        if !matches!(standing.state, State::Ready | State::Delayed | State::Waiting) {
+            return None;
+        }
+        self.give_up(holder, format!("replaced by {for_job}"), now);
+        Some(standing)
+    }
+
+    fn give_up(&mut self, id: &JobId, why: String, now: Timestamp) {
+        self.transition(id, now, |job, _| job.give_up(why, now));
+        self.events.push(id, JobEventKind::Cancelled, now);
     }
 
     pub(super) fn ack(&mut self, ack: Ack, now: Timestamp) -> Settled {
-        self.settle(&ack.token, |standing, tally| standing.complete(ack.result, now, tally))
+        let settled = self.settle(&ack.token, now, |standing, tally| standing.complete(ack.result, now, tally));
+        if settled == Settled::Now {
+            self.events.push(&ack.token.id, JobEventKind::Done, now);
+        }
+        settled
     }
 
     pub(super) fn nack(&mut self, nack: Nack, now: Timestamp) -> Settled {
-        self.settle(&nack.token, |standing, tally| standing.nack(nack.action, now, tally))
+        let back = match &nack.action {
+            NackAction::Retry { .. } => JobEventKind::Retried,
+            NackAction::Snooze { .. } => JobEventKind::Snoozed,
+            NackAction::Release => JobEventKind::Released,
+            NackAction::Dead { .. } | NackAction::Discard { .. } => JobEventKind::Cancelled,
+        };
+        let mut state = State::Leased;
+        let settled = self.settle(&nack.token, now, |standing, tally| {
+            standing.nack(nack.action, now, tally);
+            state = standing.state;
+        });
+        if settled == Settled::Now {
+            self.events.push(&nack.token.id, ended_or(state, back), now);
+        }
+        settled
     }
 
-    fn settle(&mut self, token: &LeaseToken, apply: impl FnOnce(&mut Standing, &mut Tally)) -> Settled {
+    fn settle(&mut self, token: &LeaseToken, now: Timestamp, apply: impl FnOnce(&mut Standing, &mut Tally)) -> Settled {
         match self.holder(token) {
             Some(State::Leased) => {
-                self.transition(&token.id, apply);
+                self.transition(&token.id, now, apply);
                 Settled::Now
             }
             Some(_) => Settled::Before,
@@ -87,19 +160,102 @@ impl Queue {
         newest.then_some(standing.state)
     }
 
-    fn transition<T>(&mut self, id: &JobId, apply: impl FnOnce(&mut Standing, &mut Tally) -> T) -> Option<T> {
+    fn transition<T>(
+        &mut self,
+        id: &JobId,
+        now: Timestamp,
+        apply: impl FnOnce(&mut Standing, &mut Tally) -> T,
+    ) -> Option<T> {
         let entry = self.jobs.get_mut(id)?;
         let (place, from) = (entry.place(), entry.standing.state);
         let answer = apply(&mut entry.standing, &mut self.totals);
-        self.totals.shift(from, entry.standing.state, 1);
+        let to = entry.standing.state;
+        self.totals.shift(from, to, 1);
         if let Some(id) = self.index.remove(&place) {
             self.index.insert(entry.place(), id);
+        }
+        match (from.is_finished(), to.is_finished()) {
+            (false, true) => self.has_ended(id, to, now),
+            (true, false) => self.has_come_back(id, from, now),
+            _ => {}
         }
         Some(answer)
     }
 
-    pub(super) fn change(&mut self, id: &JobId, apply: impl FnOnce(&mut Standing) -> Change) -> Option<Change> {
-        self.transition(id, |standing, _| apply(standing))
+    /// What a job held goes on to others.
+    fn has_ended(&mut self, id: &JobId, state: State, now: Timestamp) {
+        let Some(Entry { envelope, seq, .. }) = self.jobs.get(id) else { return };
+        if let Some(counts) = envelope.group.as_ref().and_then(|group| self.groups.get_mut(group)) {
+            *ended_mut(counts, state) += 1;
+        }
+        if let Some(unique) = &envelope.unique {
+            self.holds.release(&unique.key, id);
+        }
+        if let Some(key) = &envelope.ordering_key
+            && let Some(next) = self.lines.leave(key, *seq, id)
+        {
+            self.transition(&next, now, |job, _| job.come_forward(now));
+        }
+    }
+
+    fn has_come_back(&mut self, id: &JobId, state: State, now: Timestamp) {
+        let Some(Entry { envelope, seq, created_at, .. }) = self.jobs.get(id) else { return };
+        if let Some(counts) = envelope.group.as_ref().and_then(|group| self.groups.get_mut(group)) {
+            let ended = ended_mut(counts, state);
+            *ended = ended.saturating_sub(1);
+        }
+        if let Some(key) = &envelope.ordering_key
+            && !self.lines.join(key, *seq, id)
+        {
+            let created_at = *created_at;
+            self.transition(id, now, |job, _| job.wait_behind(created_at));
+        }
+    }
+
+    pub(super) fn cancel(&mut self, id: &JobId, now: Timestamp) -> Change {
+        self.change(id, JobEventKind::Cancelled, now, |job| job.cancel(now))
+    }
+
+    pub(super) fn revive(&mut self, id: &JobId, now: Timestamp) -> Change {
+        self.change(id, JobEventKind::Revived, now, |job| job.revive(now))
+    }
+
+    fn change(
+        &mut self,
+        id: &JobId,
+        event: JobEventKind,
+        now: Timestamp,
+        apply: impl FnOnce(&mut Standing) -> Change,
+    ) -> Change {
+        let change = self.transition(id, now, |job, _| apply(job)).unwrap_or(Change::NotFound);
+        if change == Change::Applied {
+            self.events.push(id, event, now);
+        }
+        change
+    }
+
+    pub(super) fn drain(&mut self, limit: usize, now: Timestamp) -> usize {
+        let mut drained = 0;
+        for state in [State::Ready, State::Delayed, State::Waiting] {
+            // A job behind one that went comes forward: looked for again and again.
+            while drained < limit {
+                let Some(id) = self.range(state).next().map(|(_, id)| id.clone()) else { break };
+                self.give_up(&id, "drained".to_owned(), now);
+                drained += 1;
+            }
+        }
+        drained
+    }
+
+    pub(super) fn retry_dead(&mut self, limit: usize, now: Timestamp) -> usize {
+        let ids: Vec<JobId> = self.range(State::Dead).take(limit).map(|(_, id)| id.clone()).collect();
+        ids.iter().filter(|id| self.revive(id, now) == Change::Applied).count()
+    }
+
+    /// The jobs of one state, in their order.
+    fn range(&self, state: State) -> impl DoubleEndedIterator<Item = (&Place, &JobId)> {
+        let slot = slot(state);
+        self.index.range((slot, i64::MIN, i64::MIN, i64::MIN)..=(slot, i64::MAX, i64::MAX, i64::MAX))
     }
 
     /// The first ids of one state, those with `at` up to `until`.
@@ -109,16 +265,37 @@ impl Queue {
         self.index.range(range).take(limit).map(|(_, id)| id.clone()).collect()
     }
 
-    pub(super) fn fetch(&mut self, fetch: &Fetch, now: Timestamp) -> Vec<LeasedJob> {
-        if self.paused {
-            return Vec::new();
+    pub(super) fn configure(&mut self, settings: QueueSettings, now: Timestamp) {
+        if settings.rate != self.settings.rate {
+            self.throttle.change(self.settings.rate, settings.rate, now);
         }
-        let ready =
-            (slot(State::Ready), i64::MIN, i64::MIN, i64::MIN)..(slot(State::Ready) + 1, i64::MIN, i64::MIN, i64::MIN);
-        let ids: Vec<JobId> = self.index.range(ready).take(fetch.max).map(|(_, id)| id.clone()).collect();
+        self.events.keep(settings.events);
+        self.settings = settings;
+    }
+
+    pub(super) fn settings(&self) -> QueueSettings {
+        self.settings.clone()
+    }
+
+    /// Jobs that may begin to run now, as far as settings bound them.
+    fn admitted(&self, now: Timestamp) -> usize {
+        let slots = self.settings.max_running.map_or(usize::MAX, |most| {
+            (most as usize).saturating_sub(usize::try_from(self.totals.change(State::Leased)).unwrap_or(0))
+        });
+        let tokens = self.settings.rate.map_or(usize::MAX, |rate| self.throttle.tokens(rate, now));
+        if self.paused { 0 } else { slots.min(tokens) }
+    }
+
+    pub(super) fn fetch(&mut self, fetch: &Fetch, now: Timestamp) -> Vec<LeasedJob> {
+        let most = fetch.max.min(self.admitted(now));
+        let ids: Vec<JobId> = self.range(State::Ready).take(most).map(|(_, id)| id.clone()).collect();
+        if let Some(rate) = self.settings.rate {
+            self.throttle.take(ids.len(), rate, now);
+        }
         let deadline = now.after(fetch.lease);
         for id in &ids {
-            self.transition(id, |job, _| job.lease(fetch.worker.clone(), now, deadline));
+            self.transition(id, now, |job, _| job.lease(fetch.worker.clone(), now, deadline));
+            self.events.push(id, JobEventKind::Started, now);
         }
         let entries = ids.iter().filter_map(|id| self.jobs.get(id));
         entries
@@ -138,18 +315,23 @@ impl Queue {
                 created_at: entry.created_at,
                 ready_at: entry.standing.ready_at,
                 leased_at: now,
+                expires_at: entry.envelope.expires_at(entry.created_at),
+                trace_parent: entry.envelope.trace_parent.clone(),
+                group: entry.envelope.group.clone(),
+                checkpoint: entry.standing.checkpoint.clone(),
             })
             .collect()
     }
 
-    pub(super) fn heartbeat(&mut self, tokens: Vec<LeaseToken>, deadline: Timestamp) -> Heartbeat {
+    pub(super) fn heartbeat(&mut self, tokens: Vec<LeaseToken>, lease: Duration, now: Timestamp) -> Heartbeat {
+        let deadline = now.after(lease);
         let mut answer = Heartbeat::default();
         for token in tokens {
             if self.holder(&token) != Some(State::Leased) {
                 answer.lost.push(token);
                 continue;
             }
-            let cancelled = self.transition(&token.id, |job, _| {
+            let cancelled = self.transition(&token.id, now, |job, _| {
                 job.at = deadline;
                 job.cancel_requested
             });
@@ -160,10 +342,38 @@ impl Queue {
         answer
     }
 
-    pub(super) fn progress(&mut self, token: &LeaseToken, progress: Progress) -> bool {
-        let held = self.holder(token) == Some(State::Leased);
+    pub(super) fn progress(&mut self, token: &LeaseToken, progress: Progress, now: Timestamp) -> bool {
+        let percent = progress.percent;
+        let held = self.held(token, |entry| entry.standing.note_progress(progress));
         if held {
-            self.transition(&token.id, |job, _| job.note_progress(progress));
+            self.events.push(&token.id, JobEventKind::Progress { percent }, now);
+        }
+        held
+    }
+
+    pub(super) fn checkpoint(&mut self, token: &LeaseToken, checkpoint: String) -> bool {
+        self.held(token, |entry| entry.standing.checkpoint = Some(checkpoint))
+    }
+
+    pub(super) fn log(&mut self, token: &LeaseToken, lines: Vec<String>, now: Timestamp) -> bool {
+        self.held(token, |entry| {
+            let lines =
+                lines.into_iter().map(|text| LogLine { at: now, delivery: token.delivery, text: shortened(text) });
+            entry.log.extend(lines);
+            let excess = entry.log.len().saturating_sub(LOG_LIMIT);
+            entry.log.drain(..excess);
+        })
+    }
+
+    pub(super) fn logs(&self, id: &JobId) -> Vec<LogLine> {
+        self.jobs.get(id).map(|entry| entry.log.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Changes a job whose lease that is. Returns whether it is.
+    fn held(&mut self, token: &LeaseToken, change: impl FnOnce(&mut Entry)) -> bool {
+        let held = self.holder(token) == Some(State::Leased);
+        if let (true, Some(entry)) = (held, self.jobs.get_mut(&token.id)) {
+            change(entry);
         }
         held
     }
@@ -171,9 +381,9 @@ impl Queue {
     pub(super) fn promote(&mut self, limit: usize, now: Timestamp) -> Promoted {
         let ids = self.first(State::Delayed, now, limit);
         for id in &ids {
-            self.transition(id, |job, _| job.promote());
+            self.transition(id, now, |job, _| job.promote());
         }
-        Promoted { moved: ids.len(), next_due: self.next_due() }
+        Promoted { moved: ids.len(), next_due: self.oldest(State::Delayed, 0) }
     }
 
     pub(super) fn reclaim(&mut self, request: Reclaim, now: Timestamp) -> Reclaimed {
@@ -185,28 +395,36 @@ impl Queue {
         if backward {
             let longest = now.after(request.lease);
             for id in self.first(State::Leased, Timestamp::from_unix_ms(i64::MAX), usize::MAX) {
-                self.transition(&id, |job, _| job.at = job.at.min(longest));
+                self.transition(&id, now, |job, _| job.at = job.at.min(longest));
             }
         }
         let mut answer = Reclaimed { guarded: now < self.reclaim_from, ..Reclaimed::default() };
         if answer.guarded {
+            answer.next_in = self.next_expiry(now);
             return answer;
         }
         for id in self.first(State::Leased, now, request.limit) {
-            let state = self.transition(&id, |job, tally| {
+            let state = self.transition(&id, now, |job, tally| {
                 job.expire(request.max_lost, now, tally);
                 job.state
             });
+            self.events.push(&id, ended_or(state.unwrap_or(State::Ready), JobEventKind::Reclaimed), now);
             match state {
                 Some(State::Dead) => answer.dead.push(id),
                 Some(State::Cancelled) => answer.cancelled.push(id),
                 _ => answer.ready.push(id),
             }
         }
+        answer.next_in = self.next_expiry(now);
         answer
     }
 
+    fn next_expiry(&self, now: Timestamp) -> Option<Duration> {
+        self.oldest(State::Leased, 0).map(|deadline| deadline.max(self.reclaim_from).since(now))
+    }
+
     pub(super) fn prune(&mut self, retention: Retention, limit: usize, now: Timestamp) -> usize {
+        self.holds.forget_expired(now);
         let mut removed = 0;
         for (state, age, max) in retention.limits() {
             let aged = self.remove_oldest(state, now.before(age), limit);
@@ -229,12 +447,14 @@ impl Queue {
         ids.len()
     }
 
-    pub(super) fn has_work(&self) -> bool {
-        !self.paused && self.totals.change(State::Ready) > 0
-    }
-
-    pub(super) fn next_due(&self) -> Option<Timestamp> {
-        self.oldest(State::Delayed, 0)
+    /// Whether a fetch would give something, and when to look again by itself.
+    pub(super) fn outlook(&self, now: Timestamp) -> (bool, Option<Timestamp>) {
+        let has_ready = self.totals.change(State::Ready) > 0;
+        let admitted = self.admitted(now);
+        let token =
+            self.settings.rate.filter(|rate| has_ready && !self.paused && self.throttle.tokens(*rate, now) == 0);
+        let token = token.map(|rate| self.throttle.next_token(rate, now));
+        (has_ready && admitted > 0, [self.oldest(State::Delayed, 0), token].into_iter().flatten().min())
     }
 
     fn oldest(&self, state: State, rank: i64) -> Option<Timestamp> {
@@ -259,6 +479,11 @@ impl Queue {
                 finished_at: standing.finished_at,
                 result: standing.result.as_deref().and_then(|r| serde_json::from_str(r).ok()),
                 note: standing.note.clone(),
+                expires_at: envelope.expires_at(entry.created_at),
+                ordering_key: envelope.ordering_key.clone(),
+                unique_key: envelope.unique.as_ref().map(|unique| unique.key.clone()),
+                group: envelope.group.clone(),
+                checkpoint: standing.checkpoint.clone(),
                 deliveries: standing.delivery,
                 failures: standing.failures,
                 version: envelope.version,
@@ -291,6 +516,7 @@ impl Queue {
         QueueCounts {
             ready: count(states[0]),
             delayed: count(states[1]),
+            waiting: count(states[6]),
             leased: count(states[2]),
             done: count(states[3]),
             dead: count(states[4]),
@@ -303,5 +529,22 @@ impl Queue {
             reclaimed_total: count(self.totals.reclaimed),
             stale_acks_total: count(self.totals.stale),
         }
+    }
+}
+
+fn ended_mut(counts: &mut GroupCounts, state: State) -> &mut u64 {
+    match state {
+        State::Dead => &mut counts.dead,
+        State::Cancelled => &mut counts.cancelled,
+        _ => &mut counts.done,
+    }
+}
+
+/// The event of a job that ended so, else that of one that goes on.
+fn ended_or(state: State, otherwise: JobEventKind) -> JobEventKind {
+    match state {
+        State::Dead => JobEventKind::Dead,
+        State::Cancelled => JobEventKind::Cancelled,
+        _ => otherwise,
     }
 }

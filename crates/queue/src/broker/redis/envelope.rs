@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::reply::Unreadable;
 use crate::broker::NewJob;
 use crate::clock::Timestamp;
-use crate::options::Due;
+use crate::options::Moment;
 use crate::state::Priority;
 
 /// An envelope as stored.
@@ -52,9 +52,9 @@ pub(super) fn rest(job: &NewJob) -> String {
 pub(super) fn when(job: &NewJob) -> String {
     let level = job.priority.level();
     match job.due {
-        Due::Now => level.to_string(),
-        Due::After(delay) => format!("{level}+{}", milliseconds(delay)),
-        Due::At(time) => format!("{level}={}", time.unix_ms()),
+        None => level.to_string(),
+        Some(Moment::After(delay)) => format!("{level}+{}", milliseconds(delay)),
+        Some(Moment::At(time)) => format!("{level}={}", time.unix_ms()),
     }
 }
 

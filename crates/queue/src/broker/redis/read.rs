@@ -158,6 +158,7 @@ fn counts_of(reply: Value) -> Result<QueueCounts, Unreadable> {
     Ok(QueueCounts {
         ready: reply.count()?,
         delayed: reply.count()?,
+        waiting: 0,
         leased: reply.count()?,
         done: reply.count()?,
         dead: reply.count()?,

@@ -118,6 +118,10 @@ pub(super) fn leased_job(fields: &mut Fields, nonce: &WorkerId, leased_at: Times
         created_at: envelope.created_at,
         ready_at: if ready_at == Timestamp::default() { envelope.created_at } else { ready_at },
         leased_at,
+        expires_at: None,
+        trace_parent: None,
+        group: None,
+        checkpoint: None,
     })
 }
 
@@ -166,6 +170,11 @@ pub(super) fn shown(value: Value, queue: &str) -> Result<Shown, Unreadable> {
         finished_at,
         result: result.and_then(|result| serde_json::from_str(&result).ok()),
         note,
+        expires_at: None,
+        ordering_key: None,
+        unique_key: None,
+        group: None,
+        checkpoint: None,
         deliveries,
         failures,
         version: envelope.version,

@@ -48,7 +48,7 @@ impl Operation for Enqueue {
         let queue = step.queue_or_make(&self.queue).await?;
         let mut created = 0;
         for chunk in chunks(&self.jobs, |job| job.payload.len()) {
-            let (ready, delayed): (Vec<_>, Vec<_>) = chunk.iter().partition(|job| job.due.at(step.now) <= step.now);
+            let (ready, delayed): (Vec<_>, Vec<_>) = chunk.iter().partition(|job| job.due_at(step.now) <= step.now);
             created += insert(step, queue, State::Ready, &ready).await?;
             created += insert(step, queue, State::Delayed, &delayed).await?;
         }
@@ -79,7 +79,7 @@ async fn insert(step: &mut Step<'_>, queue: i64, state: State, jobs: &[&NewJob])
 type NewRow<'a> = (&'a str, u8, i64, i64, &'a str, u32, &'a str, Option<u32>, Option<i64>);
 
 fn row(job: &NewJob, now: Timestamp) -> NewRow<'_> {
-    let run_at = job.due.at(now);
+    let run_at = job.due_at(now);
     (
         job.id.as_str(),
         job.priority.level(),
@@ -167,6 +167,10 @@ async fn lease(step: &mut Step<'_>, queue: i64, fetch: &Fetch) -> Result<Vec<Lea
             created_at: time(row, "created_at")?,
             ready_at: time(row, "ready_at")?,
             leased_at: now,
+            expires_at: None,
+            trace_parent: None,
+            group: None,
+            checkpoint: None,
         };
         jobs.push((row.try_get::<i64, _>("seq")?, job));
     }

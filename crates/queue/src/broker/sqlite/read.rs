@@ -85,6 +85,7 @@ pub(super) async fn counts(readers: &SqlitePool, queue: &str, now: Timestamp) ->
     Ok(QueueCounts {
         ready: count("ready")?,
         delayed: count("delayed")?,
+        waiting: 0,
         leased: count("leased")?,
         done: count("done")?,
         dead: count("dead")?,

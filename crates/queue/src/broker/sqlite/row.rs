@@ -52,6 +52,7 @@ impl StoredJob {
                 None => Vec::new(),
             },
             note: row.try_get("note")?,
+            checkpoint: None,
         };
         Ok(Self {
             seq: row.try_get("seq")?,
@@ -83,6 +84,11 @@ impl StoredJob {
             finished_at: self.standing.finished_at,
             result: self.standing.result.as_deref().and_then(|r| serde_json::from_str(r).ok()),
             note: self.standing.note,
+            expires_at: None,
+            ordering_key: None,
+            unique_key: None,
+            group: None,
+            checkpoint: None,
             deliveries: self.standing.delivery,
             failures: self.standing.failures,
             version: self.version,
@@ -97,7 +103,7 @@ pub(super) fn number(state: State) -> i64 {
 }
 
 pub(super) fn state(number: i64) -> Result<State, sqlx::Error> {
-    let known = usize::try_from(number).ok().and_then(|n| State::ALL.get(n));
+    let known = State::ALL.iter().find(|state| self::number(**state) == number);
     known.copied().ok_or_else(|| unreadable("state")("no such state"))
 }
 

@@ -1,0 +1,44 @@
+//! Which job holds which unique key.
+
+use std::collections::HashMap;
+
+use crate::clock::Timestamp;
+use crate::id::JobId;
+use crate::unique::Unique;
+
+#[derive(Default)]
+pub(super) struct Holds(HashMap<String, Hold>);
+
+struct Hold {
+    by: JobId,
+    /// `None`: until the job has ended.
+    until: Option<Timestamp>,
+}
+
+impl Hold {
+    fn is_expired(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+}
+
+impl Holds {
+    pub(super) fn holder(&self, key: &str, now: Timestamp) -> Option<JobId> {
+        self.0.get(key).filter(|hold| !hold.is_expired(now)).map(|hold| hold.by.clone())
+    }
+
+    pub(super) fn take(&mut self, unique: &Unique, by: &JobId, now: Timestamp) {
+        let hold = Hold { by: by.clone(), until: unique.hold.map(|time| now.after(time)) };
+        self.0.insert(unique.key.clone(), hold);
+    }
+
+    /// The end of a job frees its key, unless it is held for a time or by another job.
+    pub(super) fn release(&mut self, key: &str, by: &JobId) {
+        if self.0.get(key).is_some_and(|hold| hold.by == *by && hold.until.is_none()) {
+            self.0.remove(key);
+        }
+    }
+
+    pub(super) fn forget_expired(&mut self, now: Timestamp) {
+        self.0.retain(|_, hold| !hold.is_expired(now));
+    }
+}

@@ -1,0 +1,307 @@
+//! A schedule as it is stored: what is to be done, where it stands, and the ids of its jobs.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::ScheduleError;
+use super::plan::Plan;
+use super::schedule::{Overlap, Schedule};
+use crate::broker::{Document, NewJob};
+use crate::clock::Timestamp;
+use crate::error::EnqueueError;
+use crate::id::JobId;
+use crate::options::EnqueueOptions;
+use crate::producer::DEFAULT_PAYLOAD_LIMIT;
+use crate::unique::Unique;
+
+/// Where schedules lie among the broker's documents.
+pub(super) const COLLECTION: &str = "cron";
+/// How long a time of a schedule is remembered even if its job's record is gone by then. A scheduler that was stopped
+/// for less between reading a schedule and enqueueing makes no second job.
+const REMEMBERED: Duration = Duration::from_secs(3600);
+/// Set back by more than this, the clock was wrong before: the schedule begins anew from now. By less, it waits.
+const SET_BACK: Duration = Duration::from_secs(3 * 3600);
+
+/// The latest time of a schedule that came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LastRun {
+    /// When it was due.
+    pub due: Timestamp,
+    /// When a scheduler saw to it, by the broker's clock.
+    pub at: Timestamp,
+    /// Its job; where it was skipped, the job that was not finished.
+    pub job: JobId,
+    /// Whether it made no job, since an earlier one was not finished.
+    pub skipped: bool,
+}
+
+/// A schedule and where it stands. Serializes flat, with `next` and `last` beside the fields of the schedule.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ScheduleState {
+    /// What is to be done.
+    #[serde(flatten)]
+    pub schedule: Schedule,
+    /// When it is due next; `None` while it is paused or when it has ended.
+    pub next: Option<Timestamp>,
+    /// The latest time that came.
+    pub last: Option<LastRun>,
+}
+
+/// What is stored. Fields that aren't known here come from a newer version, which then is the one to deal with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    schedule: Schedule,
+    /// Random, made when the name is first put: a later schedule of the same name makes other job ids.
+    generation: String,
+    /// When it is due next; while paused, when it would have been.
+    next: Option<Timestamp>,
+    /// When `next` was worked out.
+    as_of: Timestamp,
+    last: Option<LastRun>,
+}
+
+/// A stored schedule, as read.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) revision: u64,
+    body: Body,
+}
+
+fn new_generation() -> String {
+    format!("{:08x}", rand::random::<u32>())
+}
+
+impl Entry {
+    pub(super) fn read(name: &str, document: &Document) -> Result<Self, ScheduleError> {
+        let body = serde_json::from_str::<Body>(&document.body).map_err(|error| error.to_string());
+        let body = body.and_then(|body| {
+            if body.schedule.name == name { Ok(body) } else { Err("it says that it has another name".to_owned()) }
+        });
+        let broken = |fault| ScheduleError::Broken { name: name.to_owned(), fault };
+        Ok(Self { revision: document.revision, body: body.map_err(broken)? })
+    }
+
+    /// A schedule that wasn't there before; `revision` that of an unreadable one in its place.
+    pub(super) fn new(schedule: Schedule, now: Timestamp, revision: u64) -> Result<Self, ScheduleError> {
+        let next = Some(schedule.first(now)?);
+        let body = Body { schedule, generation: new_generation(), next, as_of: now, last: None };
+        Ok(Self { revision, body })
+    }
+
+    pub(super) fn text(&self) -> Result<String, ScheduleError> {
+        let broken = |error: serde_json::Error| ScheduleError::Broken {
+            name: self.body.schedule.name.clone(),
+            fault: error.to_string(),
+        };
+        serde_json::to_string(&self.body).map_err(broken)
+    }
+
+    pub(super) fn schedule(&self) -> &Schedule {
+        &self.body.schedule
+    }
+
+    pub(super) fn state(self) -> ScheduleState {
+        let next = self.next();
+        ScheduleState { next, schedule: self.body.schedule, last: self.body.last }
+    }
+
+    /// When it is due next.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        self.body.next.filter(|_| !self.body.schedule.paused)
+    }
+
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.next().is_some_and(|next| next <= now)
+    }
+
+    /// Whether the clock was far ahead of `now` when the next time was worked out.
+    pub(super) fn is_astray(&self, now: Timestamp) -> bool {
+        self.next().is_some() && self.body.as_of.before(SET_BACK) > now
+    }
+
+    /// The schedule with other terms. Its next time stays, unless it is due at other times now or was paused.
+    pub(super) fn changed(mut self, schedule: Schedule, now: Timestamp) -> Result<Self, ScheduleError> {
+        let old = &self.body.schedule;
+        let same = old.recurrence == schedule.recurrence && old.until == schedule.until && self.next().is_some();
+        let timetable = schedule.timetable()?;
+        if !same {
+            // An interval that was paused goes on in its old step.
+            let due = self.body.next.filter(|_| old.recurrence == schedule.recurrence).unwrap_or(now);
+            let next = timetable.next(due, now).filter(|next| schedule.until.is_none_or(|end| *next <= end));
+            self.body.next = Some(next.ok_or_else(|| schedule.never_fires(now))?);
+            self.body.as_of = now;
+        }
+        self.body.schedule = schedule;
+        Ok(self)
+    }
+
+    /// Begins anew from now, with new job ids: times that passed by the wrong clock come again.
+    pub(super) fn begun_anew(mut self, now: Timestamp) -> Result<Self, ScheduleError> {
+        let schedule = &self.body.schedule;
+        let first = schedule.timetable()?.first(now);
+        self.body.next = first.filter(|next| schedule.until.is_none_or(|end| *next <= end));
+        self.body.as_of = now;
+        self.body.generation = new_generation();
+        Ok(self)
+    }
+
+    pub(super) fn paused(mut self) -> Self {
+        self.body.schedule.paused = true;
+        self
+    }
+
+    /// What is to run now that its time has come.
+    pub(super) fn plan(&self, now: Timestamp) -> Result<Plan, ScheduleError> {
+        let schedule = &self.body.schedule;
+        Ok(match self.next() {
+            Some(due) if due <= now => Plan::new(schedule, &schedule.timetable()?, due, now),
+            next => Plan { runs: Vec::new(), next },
+        })
+    }
+
+    /// The schedule behind a plan's times.
+    pub(super) fn moved(mut self, next: Option<Timestamp>, last: Option<LastRun>, now: Timestamp) -> Self {
+        self.body.next = next;
+        self.body.as_of = now;
+        self.body.last = last.or(self.body.last);
+        self
+    }
+
+    /// The job of one time.
+    pub(super) fn job(&self, due: Timestamp) -> Result<NewJob, ScheduleError> {
+        let id = format!("{}{}", self.id_stem(), due.unix_ms());
+        // Held on its own, beyond the job's record.
+        let unique = Unique::new(id.as_str()).hold_for(REMEMBERED);
+        self.job_of(&id, Some(unique))
+    }
+
+    /// A job out of turn.
+    pub(super) fn extra_job(&self) -> Result<NewJob, ScheduleError> {
+        let id = format!("{}x{:016x}", self.id_stem(), rand::random::<u64>());
+        self.job_of(&id, None)
+    }
+
+    fn id_stem(&self) -> String {
+        format!("cron:{}:{}:", self.body.schedule.name, self.body.generation)
+    }
+
+    fn job_of(&self, id: &str, unique: Option<Unique>) -> Result<NewJob, ScheduleError> {
+        let schedule = &self.body.schedule;
+        let broken = |fault: String| ScheduleError::Broken { name: schedule.name.clone(), fault };
+        let mut options = EnqueueOptions::new();
+        options.id = Some(JobId::new(id).map_err(|error| broken(error.to_string()))?);
+        options.priority = schedule.priority;
+        options.max_attempts = schedule.max_attempts.map(|attempts| attempts.max(1));
+        options.timeout = schedule.timeout.map(|timeout| timeout.max(Duration::from_millis(1)));
+        options.unique = match schedule.overlap {
+            Overlap::Allow => unique,
+            Overlap::Skip => Some(Unique::new(format!("schedule:{}", schedule.name))),
+        };
+        let job = NewJob::new(&schedule.kind, &schedule.payload, options, DEFAULT_PAYLOAD_LIMIT);
+        let mut job = job.map_err(|error| match error {
+            EnqueueError::Kind(fault) => ScheduleError::Kind(fault),
+            other => broken(other.to_string()),
+        })?;
+        job.version = schedule.version;
+        Ok(job)
+    }
+}
+
+/// What a job's id tells of the schedule that made it.
+///
+/// A handler that catches up with missed times learns from it which time it runs for.
+///
+/// ```
+/// use tidegate_queue::{JobId, ScheduledRun};
+///
+/// let run = ScheduledRun::of(&JobId::new("cron:nightly:5f0c7a31:1700000000000~0badcafe")?).expect("a schedule's job");
+/// assert_eq!(run.schedule, "nightly");
+/// assert_eq!(run.due.expect("not by hand").unix_ms(), 1_700_000_000_000);
+/// # Ok::<(), tidegate_queue::IdError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ScheduledRun {
+    /// The schedule's name.
+    pub schedule: String,
+    /// The time it runs for; `None` where it was asked for out of turn.
+    pub due: Option<Timestamp>,
+}
+
+impl ScheduledRun {
+    /// Reads the id; `None` where no schedule made it.
+    pub fn of(id: &JobId) -> Option<Self> {
+        let own = id.as_str().split_once('~').map_or(id.as_str(), |(own, _)| own);
+        let mut parts = own.strip_prefix("cron:")?.rsplitn(3, ':');
+        let (time, generation, schedule) = (parts.next()?, parts.next()?, parts.next()?);
+        let due = match time.strip_prefix('x') {
+            Some(_) => None,
+            None => Some(Timestamp::from_unix_ms(time.parse().ok()?)),
+        };
+        (generation.len() == 8).then(|| Self { schedule: schedule.to_owned(), due })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cron::Recurrence;
+
+    fn entry() -> Entry {
+        let schedule = Schedule::new("a:b", Recurrence::Every(Duration::from_secs(60)), "q", "k");
+        Entry::new(schedule, Timestamp::from_unix_ms(1_000), 0).unwrap()
+    }
+
+    #[test]
+    fn the_longest_name_still_makes_job_ids() {
+        let mut entry = entry();
+        entry.body.schedule.name = "n".repeat(64);
+        entry.body.schedule.overlap = Overlap::Skip;
+        let end = Timestamp::from_unix_ms(i64::MAX);
+        for job in [entry.job(end).unwrap(), entry.extra_job().unwrap()] {
+            assert_eq!(ScheduledRun::of(job.id()).unwrap().schedule, "n".repeat(64));
+        }
+        assert_eq!(ScheduledRun::of(entry.job(end).unwrap().id()).unwrap().due, Some(end));
+    }
+
+    #[test]
+    fn only_ids_of_schedules_are_read() {
+        for other in ["cron", "cron:a", "cron:a:b", "cron:a:12345678:x:y", "018f", "cron:a:12345678:", "cron:a:1:5"] {
+            assert_eq!(ScheduledRun::of(&JobId::new(other).unwrap()), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn documents_survive_text_and_unknown_fields_are_left_to_newer_versions() {
+        let entry = entry();
+        let document = Document { revision: 7, body: entry.text().unwrap() };
+        let read = Entry::read("a:b", &document).unwrap();
+        assert_eq!((read.revision, read.body), (7, entry.body));
+        let faults = ["{}", "", &document.body.replacen('{', "{\"new\":1,", 1), &document.body.replace("a:b", "c")];
+        for body in faults {
+            let error = Entry::read("a:b", &Document { revision: 7, body: body.to_owned() }).unwrap_err();
+            assert!(matches!(error, ScheduleError::Broken { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn other_times_begin_from_now_and_the_rest_leaves_the_next_one_alone() {
+        let at = Timestamp::from_unix_ms;
+        let entry = entry();
+        let same = entry.schedule().clone().payload(serde_json::json!(1));
+        assert_eq!(entry.clone().changed(same, at(50_000)).unwrap().next(), Some(at(61_000)));
+        let mut faster = entry.schedule().clone();
+        faster.recurrence = Recurrence::Every(Duration::from_secs(10));
+        assert_eq!(entry.clone().changed(faster, at(50_000)).unwrap().next(), Some(at(60_000)));
+        let paused = entry.clone().paused();
+        assert_eq!(paused.next(), None);
+        let resumed = entry.schedule().clone();
+        assert_eq!(paused.changed(resumed, at(500_000)).unwrap().next(), Some(at(541_000)), "in step");
+        let ended = entry.schedule().clone().until(at(60_000));
+        assert!(matches!(entry.changed(ended, at(50_000)), Err(ScheduleError::NeverFires { .. })));
+    }
+}

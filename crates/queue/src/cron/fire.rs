@@ -1,0 +1,88 @@
+//! One schedule's step: enqueue what is due, then move the schedule behind it.
+//!
+//! In this order, a scheduler that dies between the two leaves a schedule that is still due: the next scheduler enqueues
+//! the same ids again, which changes nothing, and moves on. Any number may do so at once.
+
+use super::entry::{COLLECTION, Entry, LastRun};
+use super::error::ScheduleError;
+use crate::broker::{Broker, Stored};
+use crate::clock::Timestamp;
+
+/// What one step did.
+#[derive(Debug, Default)]
+pub(super) struct Fired {
+    /// Jobs that are new.
+    pub(super) enqueued: usize,
+    /// Times that had their job already.
+    pub(super) known: usize,
+    /// Times that made no job, since an earlier one was not finished.
+    pub(super) skipped: usize,
+    /// The schedule as it stands now; `None` where it is gone.
+    pub(super) after: Option<Entry>,
+}
+
+/// Brings a schedule up to date that is due, or astray after the clock was set back.
+pub(super) async fn fire(broker: &dyn Broker, entry: &Entry, now: Timestamp) -> Result<Fired, ScheduleError> {
+    // Looked at again right before: a scheduler that was stopped since it read the schedule must not go by what was
+    // true then. What remains is the moment between this look and the enqueue.
+    let name = &entry.schedule().name;
+    match reread(broker, name).await? {
+        Some(current) if current.revision == entry.revision => {}
+        after => return Ok(Fired { after, ..Fired::default() }),
+    }
+    let mut fired = Fired::default();
+    let moved = if entry.is_astray(now) {
+        tracing::warn!(schedule = name, "the clock was set back by hours: the schedule begins anew from now");
+        entry.clone().begun_anew(now)?
+    } else {
+        let plan = entry.plan(now)?;
+        let last = enqueue(broker, entry, &plan.runs, now, &mut fired).await?;
+        entry.clone().moved(plan.next, last, now)
+    };
+    let text = moved.text()?;
+    let done = broker.put_document(COLLECTION, name, Some(entry.revision), Some(text)).await?;
+    // Whoever was faster has moved it. The revision of what we wrote ourselves is not known, and not needed.
+    fired.after = if done { Some(moved) } else { reread(broker, name).await? };
+    Ok(fired)
+}
+
+async fn enqueue(
+    broker: &dyn Broker,
+    entry: &Entry,
+    runs: &[Timestamp],
+    now: Timestamp,
+    fired: &mut Fired,
+) -> Result<Option<LastRun>, ScheduleError> {
+    if runs.is_empty() {
+        return Ok(None);
+    }
+    let jobs = runs.iter().map(|due| entry.job(*due)).collect::<Result<Vec<_>, _>>()?;
+    let ids: Vec<_> = jobs.iter().map(|job| job.id().clone()).collect();
+    let stored = broker.enqueue(&entry.schedule().queue, jobs).await?;
+    let mut last = None;
+    for ((due, id), stored) in runs.iter().zip(ids).zip(stored) {
+        let (job, skipped) = match stored {
+            Stored::New | Stored::Replaced(_) => {
+                fired.enqueued += 1;
+                (id, false)
+            }
+            Stored::Duplicate(other) if other != id => {
+                fired.skipped += 1;
+                (other, true)
+            }
+            Stored::Known | Stored::Duplicate(_) => {
+                fired.known += 1;
+                (id, false)
+            }
+        };
+        last = Some(LastRun { due: *due, at: now, job, skipped });
+    }
+    Ok(last)
+}
+
+async fn reread(broker: &dyn Broker, name: &str) -> Result<Option<Entry>, ScheduleError> {
+    match broker.document(COLLECTION, name).await? {
+        Some(document) => Entry::read(name, &document).map(Some),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,418 @@
+//! What is to be enqueued, and when.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::error::ScheduleError;
+use super::timetable::Timetable;
+use crate::clock::Timestamp;
+use crate::job::Job;
+use crate::name::{NameError, check, check_kind, check_queue_name};
+use crate::state::Priority;
+
+/// Longest name of a schedule, in bytes: it becomes a part of job ids.
+const NAME_LIMIT: usize = 64;
+/// Largest payload of a schedule, in bytes of JSON: every scheduler reads all of them every few seconds.
+const PAYLOAD_LIMIT: usize = 16 << 10;
+/// Most runs that one catch-up makes.
+const CATCH_UP_LIMIT: u32 = 500;
+/// Longest grace.
+const LONGEST_GRACE: Duration = Duration::from_secs(86_400);
+/// Grace unless set otherwise.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// When a schedule is due, again and again.
+///
+/// Daylight saving: where the hour field names every hour, a cron expression means stretches of real time (`*/15 * * * *`
+/// is due every 15 minutes, whatever the clock shows). Otherwise it means times of the day, and each is due once a day:
+/// the first time where the clock shows it twice, and right after the gap where the clock leaves it out.
+///
+/// ```
+/// use tidegate_queue::{Recurrence, Timestamp};
+///
+/// let nightly = Recurrence::cron("30 2 * * *", "Europe/Berlin");
+/// let before = serde_json::from_str::<Timestamp>("\"2026-03-28T12:00:00Z\"")?;
+/// let times: Vec<_> = nightly.upcoming(before, 2)?.iter().map(ToString::to_string).collect();
+/// // On 29 March the clock goes from 02:00 to 03:00: the run comes at 03:00, which is 01:00 UTC.
+/// assert_eq!(times, ["2026-03-29T01:00:00.000Z", "2026-03-30T00:30:00.000Z"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Recurrence {
+    /// At the times that a cron expression names in a time zone.
+    Cron {
+        /// Five fields (minute, hour, day of month, month, day of week), six with seconds first, or a nickname such as
+        /// `@daily`. Where both day fields are restricted, one of the two is enough; with `+` before the days of the
+        /// week both must match.
+        expression: String,
+        /// Name in the IANA time zone database.
+        zone: String,
+    },
+    /// Again and again with the same time between, counted in milliseconds from when the schedule was put.
+    Every(Duration),
+}
+
+impl Recurrence {
+    /// At the times that a cron expression names in a time zone such as `Europe/Berlin` or `UTC`.
+    pub fn cron(expression: impl Into<String>, zone: impl Into<String>) -> Self {
+        Self::Cron { expression: expression.into(), zone: zone.into() }
+    }
+
+    /// The next times after a moment, at most `count`; fewer where no more come. Intervals count from the moment.
+    ///
+    /// # Errors
+    /// [`ScheduleError`] for a recurrence that can't be read.
+    pub fn upcoming(&self, after: Timestamp, count: usize) -> Result<Vec<Timestamp>, ScheduleError> {
+        let timetable = Timetable::new(self)?;
+        let following = |due: &Timestamp| timetable.next(*due, *due);
+        Ok(std::iter::successors(timetable.first(after), following).take(count).collect())
+    }
+}
+
+impl fmt::Display for Recurrence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cron { expression, zone } => write!(f, "cron expression {expression:?} in {zone}"),
+            Self::Every(interval) => write!(f, "an interval of {interval:?}"),
+        }
+    }
+}
+
+/// What becomes of times that passed while no scheduler ran (or the queue's store was away).
+///
+/// A time is *missed* when it is older than the schedule's grace; younger ones are only late, and run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum CatchUp {
+    /// Missed times don't run.
+    #[default]
+    Skip,
+    /// One run stands for all that were missed: that of the latest one. None where a late one runs anyway.
+    Once,
+    /// Each missed time runs, the latest ones where there are more.
+    All {
+        /// How many at most, 1 to 500.
+        at_most: u32,
+    },
+}
+
+/// Whether a run may begin while an earlier one of the schedule is not finished.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Overlap {
+    /// Each time makes a job.
+    #[default]
+    Allow,
+    /// A time makes no job while one of this schedule waits, runs or is to be retried.
+    Skip,
+}
+
+/// A job that is to be enqueued again and again.
+///
+/// Serializes flat, as the HTTP API shows it: `{"name", "expression", "zone", "queue", "kind", "payload", …}`, or with
+/// `every_ms` in place of expression and zone.
+///
+/// ```
+/// use tidegate_queue::{CatchUp, Recurrence, Schedule};
+///
+/// let schedule = Schedule::new("nightly-report", Recurrence::cron("30 2 * * *", "Europe/Berlin"), "report", "report.nightly")
+///     .payload(serde_json::json!({"format": "csv"}))
+///     .catch_up(CatchUp::Once);
+/// schedule.check()?;
+/// let text = r#"{"name":"n","every_ms":60000,"queue":"q","kind":"k"}"#;
+/// assert_eq!(serde_json::from_str::<Schedule>(text)?.name, "n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Wire", into = "Wire")]
+#[non_exhaustive]
+#[must_use]
+pub struct Schedule {
+    /// Names it: 1 to 64 of ASCII letters, digits, `_`, `-`, `.` and `:`.
+    pub name: String,
+    /// When it is due.
+    pub recurrence: Recurrence,
+    /// Where its jobs go.
+    pub queue: String,
+    /// Kind of its jobs.
+    pub kind: String,
+    /// Payload of its jobs, at most 16 KiB as JSON.
+    pub payload: Value,
+    /// Version of the payload.
+    pub version: u32,
+    /// Urgency of its jobs.
+    pub priority: Priority,
+    /// Bounds failing attempts, in place of the worker's policy.
+    pub max_attempts: Option<u32>,
+    /// Bounds one run, in place of the worker's time-out.
+    pub timeout: Option<Duration>,
+    /// What becomes of missed times.
+    pub catch_up: CatchUp,
+    /// How late a time may run and not count as missed; a minute by default, at most a day.
+    pub grace: Duration,
+    /// Whether runs may overlap.
+    pub overlap: Overlap,
+    /// Makes no jobs while set. Times that pass meanwhile are not missed: there is nothing to catch up with.
+    pub paused: bool,
+    /// Not due after this.
+    pub until: Option<Timestamp>,
+}
+
+impl Schedule {
+    /// A schedule for jobs of any kind, with an empty object as payload.
+    pub fn new(
+        name: impl Into<String>,
+        recurrence: Recurrence,
+        queue: impl Into<String>,
+        kind: impl Into<String>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            recurrence,
+            queue: queue.into(),
+            kind: kind.into(),
+            payload: Value::Object(serde_json::Map::new()),
+            version: 1,
+            priority: Priority::default(),
+            max_attempts: None,
+            timeout: None,
+            catch_up: CatchUp::default(),
+            grace: GRACE,
+            overlap: Overlap::default(),
+            paused: false,
+            until: None,
+        }
+    }
+
+    /// A schedule for a typed job, with its kind, queue, version and payload.
+    ///
+    /// # Errors
+    /// The job can't be written as JSON.
+    pub fn of<J: Job>(name: impl Into<String>, recurrence: Recurrence, job: &J) -> Result<Self, serde_json::Error> {
+        let payload = serde_json::to_value(job)?;
+        Ok(Self { payload, version: J::VERSION, ..Self::new(name, recurrence, J::QUEUE, J::KIND) })
+    }
+
+    /// Sets the payload.
+    pub fn payload(mut self, payload: Value) -> Self {
+        self.payload = payload;
+        self
+    }
+
+    /// Sets the payload's version.
+    pub fn version(mut self, version: u32) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Sets the urgency.
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Bounds failing attempts. Zero counts as one.
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = Some(attempts.max(1));
+        self
+    }
+
+    /// Bounds one run. Counted in milliseconds, at least one.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sets what becomes of missed times.
+    pub fn catch_up(mut self, catch_up: CatchUp) -> Self {
+        self.catch_up = catch_up;
+        self
+    }
+
+    /// Sets how late a time may run and not count as missed.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Sets whether runs may overlap.
+    pub fn overlap(mut self, overlap: Overlap) -> Self {
+        self.overlap = overlap;
+        self
+    }
+
+    /// Begins paused, or not.
+    pub fn paused(mut self, paused: bool) -> Self {
+        self.paused = paused;
+        self
+    }
+
+    /// Ends it: not due after `end`.
+    pub fn until(mut self, end: Timestamp) -> Self {
+        self.until = Some(end);
+        self
+    }
+
+    /// Checks everything that can be wrong with it, but for whether it ever fires.
+    ///
+    /// # Errors
+    /// [`ScheduleError`] names the first fault.
+    pub fn check(&self) -> Result<(), ScheduleError> {
+        self.timetable().map(drop)
+    }
+
+    /// Checks the schedule, and reads its recurrence.
+    pub(super) fn timetable(&self) -> Result<Timetable, ScheduleError> {
+        check_schedule_name(&self.name).map_err(ScheduleError::Name)?;
+        check_queue_name(&self.queue).map_err(ScheduleError::QueueName)?;
+        check_kind(&self.kind).map_err(ScheduleError::Kind)?;
+        let bytes = self.payload.to_string().len();
+        if bytes > PAYLOAD_LIMIT {
+            return Err(ScheduleError::PayloadTooLarge { bytes, limit: PAYLOAD_LIMIT });
+        }
+        if self.grace > LONGEST_GRACE {
+            return Err(ScheduleError::Grace { given: self.grace });
+        }
+        match self.catch_up {
+            CatchUp::All { at_most } if !(1..=CATCH_UP_LIMIT).contains(&at_most) => {
+                return Err(ScheduleError::CatchUp { given: at_most, limit: CATCH_UP_LIMIT });
+            }
+            _ => {}
+        }
+        Timetable::new(&self.recurrence)
+    }
+
+    /// The first time after `now`.
+    pub(super) fn first(&self, now: Timestamp) -> Result<Timestamp, ScheduleError> {
+        let first = self.timetable()?.first(now).filter(|first| self.until.is_none_or(|end| *first <= end));
+        first.ok_or_else(|| self.never_fires(now))
+    }
+
+    pub(super) fn never_fires(&self, from: Timestamp) -> ScheduleError {
+        ScheduleError::NeverFires { recurrence: self.recurrence.to_string(), from, until: self.until }
+    }
+}
+
+/// A name becomes part of job ids and document names.
+pub(super) fn check_schedule_name(name: &str) -> Result<(), NameError> {
+    check(name, NAME_LIMIT, "_-.:")
+}
+
+/// A schedule as written in JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expression: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zone: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    every_ms: Option<u64>,
+    queue: String,
+    kind: String,
+    #[serde(default = "empty_object")]
+    payload: Value,
+    #[serde(default = "one")]
+    version: u32,
+    #[serde(default)]
+    priority: Priority,
+    #[serde(default)]
+    max_attempts: Option<u32>,
+    #[serde(default)]
+    timeout_ms: Option<u64>,
+    #[serde(default)]
+    catch_up: CatchUp,
+    #[serde(default = "grace_ms")]
+    grace_ms: u64,
+    #[serde(default)]
+    overlap: Overlap,
+    #[serde(default)]
+    paused: bool,
+    #[serde(default)]
+    until: Option<Timestamp>,
+}
+
+fn empty_object() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn grace_ms() -> u64 {
+    milliseconds(GRACE)
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The JSON names no recurrence, or two.
+#[derive(Debug, thiserror::Error)]
+#[error("a schedule needs either expression (with zone, UTC by default) or every_ms")]
+struct RecurrenceMissing;
+
+impl TryFrom<Wire> for Schedule {
+    type Error = RecurrenceMissing;
+
+    fn try_from(wire: Wire) -> Result<Self, RecurrenceMissing> {
+        let recurrence = match (wire.expression, wire.zone, wire.every_ms) {
+            (Some(expression), zone, None) => {
+                Recurrence::Cron { expression, zone: zone.unwrap_or_else(|| "UTC".to_owned()) }
+            }
+            (None, None, Some(ms)) => Recurrence::Every(Duration::from_millis(ms)),
+            _ => return Err(RecurrenceMissing),
+        };
+        Ok(Self {
+            name: wire.name,
+            recurrence,
+            queue: wire.queue,
+            kind: wire.kind,
+            payload: wire.payload,
+            version: wire.version,
+            priority: wire.priority,
+            max_attempts: wire.max_attempts,
+            timeout: wire.timeout_ms.map(Duration::from_millis),
+            catch_up: wire.catch_up,
+            grace: Duration::from_millis(wire.grace_ms),
+            overlap: wire.overlap,
+            paused: wire.paused,
+            until: wire.until,
+        })
+    }
+}
+
+impl From<Schedule> for Wire {
+    fn from(schedule: Schedule) -> Self {
+        let (expression, zone, every_ms) = match schedule.recurrence {
+            Recurrence::Cron { expression, zone } => (Some(expression), Some(zone), None),
+            Recurrence::Every(interval) => (None, None, Some(milliseconds(interval))),
+        };
+        Self {
+            name: schedule.name,
+            expression,
+            zone,
+            every_ms,
+            queue: schedule.queue,
+            kind: schedule.kind,
+            payload: schedule.payload,
+            version: schedule.version,
+            priority: schedule.priority,
+            max_attempts: schedule.max_attempts,
+            timeout_ms: schedule.timeout.map(milliseconds),
+            catch_up: schedule.catch_up,
+            grace_ms: milliseconds(schedule.grace),
+            overlap: schedule.overlap,
+            paused: schedule.paused,
+            until: schedule.until,
+        }
+    }
+}

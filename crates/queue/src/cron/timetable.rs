@@ -1,0 +1,188 @@
+//! When a recurrence falls due, daylight saving included.
+//!
+//! The library answers in wall-clock time alone; what a wall-clock time is in real time is decided here:
+//!
+//! - Where the hour field names *every* hour, the expression means stretches of real time: it is due at each instant
+//!   whose wall clock matches. The hour that is shown twice in autumn counts twice, the one that is missing in spring
+//!   doesn't count.
+//! - Otherwise it means times of the day, and each is due once: the first time where the clock shows it twice, and the
+//!   first instant after the gap where the clock leaves it out. Several that fall into one gap are due once together.
+
+use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeZone};
+use chrono_tz::Tz;
+use croner::Cron;
+
+use super::error::ScheduleError;
+use super::expression;
+use super::schedule::Recurrence;
+use crate::clock::Timestamp;
+
+/// How far apart offsets are looked at. No zone changes its offset and back within so short a time.
+const STRIDE: i64 = 6 * 3600;
+/// Further than any wall clock is from UTC, the days that zones have left out included.
+const FAR: i64 = 50 * 3600;
+/// Shortest and longest interval, in milliseconds: a second, and about a hundred years.
+pub(super) const INTERVALS: std::ops::RangeInclusive<u64> = 1_000..=100 * 366 * 86_400_000;
+
+/// A recurrence, read.
+#[derive(Debug)]
+pub(super) enum Timetable {
+    Cron {
+        cron: Box<Cron>,
+        zone: Tz,
+        every_hour: bool,
+    },
+    /// Milliseconds.
+    Every(i64),
+}
+
+impl Timetable {
+    pub(super) fn new(recurrence: &Recurrence) -> Result<Self, ScheduleError> {
+        match recurrence {
+            Recurrence::Cron { expression, zone } => {
+                let cron = Box::new(expression::parse(expression)?);
+                let zone = zone_of(zone)?;
+                let every_hour = cron.pattern.hours.values().len() == 24;
+                Ok(Self::Cron { cron, zone, every_hour })
+            }
+            Recurrence::Every(interval) => u64::try_from(interval.as_millis())
+                .ok()
+                .filter(|ms| INTERVALS.contains(ms))
+                .and_then(|ms| i64::try_from(ms).ok())
+                .map(Self::Every)
+                .ok_or(ScheduleError::Interval { given: *interval }),
+        }
+    }
+
+    /// The first time after `now` of a schedule that begins now.
+    pub(super) fn first(&self, now: Timestamp) -> Option<Timestamp> {
+        self.next(now, now)
+    }
+
+    /// The first time after `moment` of a schedule that is or was due at `due`.
+    pub(super) fn next(&self, due: Timestamp, moment: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Cron { cron, zone, every_hour } => {
+                let after = moment.unix_ms().div_euclid(1000);
+                let next = if *every_hour { in_real_time(cron, *zone, after) } else { by_the_day(cron, *zone, after) };
+                next.and_then(|second| within(second.checked_mul(1000)?))
+            }
+            Self::Every(interval) => {
+                let passed = moment.unix_ms().checked_sub(due.unix_ms())?;
+                let turns = passed.div_euclid(*interval).checked_add(1)?.max(0);
+                within(due.unix_ms().checked_add(turns.checked_mul(*interval)?)?)
+            }
+        }
+    }
+
+    /// The last time before `end` of a schedule that was due at `due`, and not before that.
+    pub(super) fn last_before(&self, due: Timestamp, end: Timestamp) -> Option<Timestamp> {
+        if due >= end {
+            return None;
+        }
+        let next = |after: i64| self.next(due, Timestamp::from_unix_ms(after)).filter(|next| *next < end);
+        // Halving the stretch in which the last one must lie: no walk through a month of seconds.
+        let (mut last, mut none_after) = (due.unix_ms(), end.unix_ms());
+        while none_after - last > 1 {
+            let middle = last + (none_after - last) / 2;
+            match next(middle) {
+                Some(found) => last = found.unix_ms(),
+                None => none_after = middle,
+            }
+        }
+        // Between the two lies nothing, unless it is `none_after` itself.
+        Some(next(last).unwrap_or(Timestamp::from_unix_ms(last)))
+    }
+}
+
+fn within(ms: i64) -> Option<Timestamp> {
+    let time = Timestamp::from_unix_ms(ms);
+    (time.unix_ms() == ms).then_some(time)
+}
+
+fn zone_of(name: &str) -> Result<Tz, ScheduleError> {
+    name.parse().map_err(|_| {
+        let like = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).find(|known| {
+            known.eq_ignore_ascii_case(name)
+                || known.rsplit('/').next().is_some_and(|city| city.eq_ignore_ascii_case(&name.replace(' ', "_")))
+        });
+        ScheduleError::Zone { zone: name.chars().take(64).collect(), like }
+    })
+}
+
+fn wall_clock(seconds: i64) -> Option<NaiveDateTime> {
+    DateTime::from_timestamp(seconds, 0).map(|time| time.naive_utc())
+}
+
+/// Seconds that the wall clock is ahead of UTC at an instant.
+fn offset(zone: Tz, instant: i64) -> Option<i64> {
+    let offset = zone.offset_from_utc_datetime(&wall_clock(instant)?).fix().local_minus_utc();
+    Some(i64::from(offset))
+}
+
+/// Each instant whose wall clock matches, one stretch of equal offset after the other.
+fn in_real_time(cron: &Cron, zone: Tz, after: i64) -> Option<i64> {
+    let (mut from, mut inclusive) = (after, false);
+    loop {
+        let ahead = offset(zone, from)?;
+        let shown = cron.find_next_occurrence(&wall_clock(from + ahead)?, inclusive).ok()?;
+        let instant = shown.and_utc().timestamp() - ahead;
+        match offset_change(zone, from, instant)? {
+            Some(change) => (from, inclusive) = (change, true),
+            None => return Some(instant),
+        }
+    }
+}
+
+/// The first instant after `from` and up to `to` that has another offset than `from`.
+fn offset_change(zone: Tz, from: i64, to: i64) -> Option<Option<i64>> {
+    let ahead = offset(zone, from)?;
+    let mut same = from;
+    while same < to {
+        let mut other = to.min(same + STRIDE);
+        if offset(zone, other)? == ahead {
+            same = other;
+            continue;
+        }
+        while other - same > 1 {
+            let middle = same + (other - same) / 2;
+            if offset(zone, middle)? == ahead { same = middle } else { other = middle }
+        }
+        return Some(Some(other));
+    }
+    Some(None)
+}
+
+/// Each matching time of the day once.
+fn by_the_day(cron: &Cron, zone: Tz, after: i64) -> Option<i64> {
+    // Wall-clock times never come later than later ones, so what is shown now is early enough to begin with.
+    let mut shown = wall_clock(after + offset(zone, after)?)?;
+    loop {
+        shown = cron.find_next_occurrence(&shown, false).ok()?;
+        let instant = first_instant(zone, shown)?;
+        if instant > after {
+            return Some(instant);
+        }
+    }
+}
+
+fn first_instant(zone: Tz, shown: NaiveDateTime) -> Option<i64> {
+    match zone.from_local_datetime(&shown) {
+        LocalResult::Single(time) => Some(time.timestamp()),
+        LocalResult::Ambiguous(one, other) => Some(one.timestamp().min(other.timestamp())),
+        LocalResult::None => {
+            // The end of the gap: the first instant that shows a later time.
+            let wanted = shown.and_utc().timestamp();
+            let (mut earlier, mut later) = (wanted - FAR, wanted + FAR);
+            while later - earlier > 1 {
+                let middle = earlier + (later - earlier) / 2;
+                if middle + offset(zone, middle)? > wanted { later = middle } else { earlier = middle }
+            }
+            Some(later)
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "timetable_tests.rs"]
+mod tests;

@@ -1,0 +1,96 @@
+//! Going on where an earlier run of the job stopped.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::context::{Context, LeaseLost};
+use super::extract::FromContext;
+use super::failure::{ErrorClass, JobError};
+use crate::error::BrokerError;
+
+/// Why a checkpoint could not be read or stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// Stop: someone else runs the job.
+    #[error(transparent)]
+    LeaseLost(#[from] LeaseLost),
+    /// What an earlier run stored is of another type.
+    #[error("the stored checkpoint does not fit its type")]
+    Decode(#[source] serde_json::Error),
+    /// It can't be written as JSON.
+    #[error("the checkpoint can't be serialized")]
+    Encode(#[source] serde_json::Error),
+    /// It is too large, or the broker failed.
+    #[error("the checkpoint was not stored")]
+    Store(#[from] BrokerError),
+}
+
+/// What can't be read or written stays so: buried. Else as the broker's error.
+impl JobError for CheckpointError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::LeaseLost(error) => error.class(),
+            Self::Decode(_) | Self::Encode(_) | Self::Store(BrokerError::TooLarge { .. }) => ErrorClass::Bury,
+            Self::Store(error) => error.class(),
+        }
+    }
+}
+
+/// Extracts what an earlier run of the job stored, and stores what the next one goes on from: up to 64 KiB of JSON.
+///
+/// It outlives failures, lost leases and restarts, and is stored only while the lease is held. A run may repeat the steps
+/// after the last checkpoint, never those before it. A release that changes `T` must read what the old one wrote.
+///
+/// ```
+/// use tidegate_queue::{Checkpoint, Failure};
+/// # struct Import;
+/// # impl Import { async fn page(&self, _from: u64) -> Result<Option<u64>, std::io::Error> { Ok(None) } }
+/// async fn import(job: Import, checkpoint: Checkpoint<u64>) -> Result<u64, Failure> {
+///     let mut row = checkpoint.last().copied().unwrap_or(0);
+///     while let Some(next) = job.page(row).await? {
+///         row = next;
+///         checkpoint.save(&row).await?;
+///     }
+///     Ok(row)
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Checkpoint<T> {
+    context: Context,
+    last: Option<T>,
+}
+
+impl<T> Checkpoint<T> {
+    /// What the job's earlier runs stored last; `None` where they stored nothing.
+    pub fn last(&self) -> Option<&T> {
+        self.last.as_ref()
+    }
+
+    /// Takes it out.
+    pub fn take(&mut self) -> Option<T> {
+        self.last.take()
+    }
+}
+
+impl<T: Serialize + Sync> Checkpoint<T> {
+    /// Stores what the next run goes on from. One write to the broker.
+    ///
+    /// # Errors
+    /// [`CheckpointError`]; after any but [`LeaseLost`](CheckpointError::LeaseLost) the handler may go on, and the next run
+    /// would start from the checkpoint before.
+    pub async fn save(&self, state: &T) -> Result<(), CheckpointError> {
+        let text = serde_json::to_string(state).map_err(CheckpointError::Encode)?;
+        if self.context.store_checkpoint(text).await? { Ok(()) } else { Err(LeaseLost.into()) }
+    }
+}
+
+impl<T: DeserializeOwned + Send> FromContext for Checkpoint<T> {
+    type Error = CheckpointError;
+
+    async fn from_context(context: &Context) -> Result<Self, CheckpointError> {
+        let last = context.job().checkpoint.as_deref().map(serde_json::from_str);
+        let last = last.transpose().map_err(CheckpointError::Decode)?;
+        Ok(Self { context: context.clone(), last })
+    }
+}

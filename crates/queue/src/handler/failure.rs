@@ -1,0 +1,429 @@
+//! Errors of handlers, classed by what becomes of the job.
+
+use std::error::Error;
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+use super::outcome::{IntoOutcome, Outcome};
+use crate::error::{BrokerError, EnqueueError};
+use crate::record::{TEXT_LIMIT, shortened};
+
+/// Any error.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// How long a job stays away whose broker failed in passing.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
+
+/// What becomes of a job whose run failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorClass {
+    /// Again when the policy says, until the attempts are used up.
+    #[default]
+    Retry,
+    /// Again after this time, until the attempts are used up.
+    RetryAfter(Duration),
+    /// Again after this time; burns no attempt.
+    Snooze(Duration),
+    /// Not worth doing any more: cancelled.
+    Discard,
+    /// No repetition mends it: dead at once.
+    Bury,
+}
+
+/// An error that knows what becomes of the job it ended.
+///
+/// An empty `impl` says: to be retried. What is recorded is the error's text and those of its
+/// [sources](Error::source), up to 4 KiB.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_queue::{ErrorClass, Failure, JobError, Outcome};
+///
+/// #[derive(Debug, thiserror::Error)]
+/// enum ChargeError {
+///     #[error("the card was refused")]
+///     Refused,
+///     #[error("too many requests")]
+///     Slower { retry_after: Duration },
+///     #[error("the connection failed")]
+///     Connection(#[from] std::io::Error),
+/// }
+///
+/// impl JobError for ChargeError {
+///     fn class(&self) -> ErrorClass {
+///         match self {
+///             Self::Refused => ErrorClass::Bury,
+///             Self::Slower { retry_after } => ErrorClass::Snooze(*retry_after),
+///             Self::Connection(_) => ErrorClass::Retry,
+///         }
+///     }
+/// }
+///
+/// let broken = ChargeError::from(std::io::Error::other("broken pipe"));
+/// assert_eq!(Outcome::from(Failure::from(broken)), Outcome::retry("the connection failed: broken pipe"));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` doesn't say what becomes of the job it ends",
+    label = "not a `JobError`",
+    note = "`impl JobError for {Self} {{}}` makes it count as a failure to be retried; override `class` for more",
+    note = "an error type of others is classed on the spot: `.or_retry()?`, `.or_bury()?`, … of the trait `Classify`"
+)]
+pub trait JobError: Into<BoxError> {
+    /// What becomes of the job; to be retried by default.
+    fn class(&self) -> ErrorClass {
+        ErrorClass::Retry
+    }
+}
+
+/// A classed error of any type.
+///
+/// `?` turns each [`JobError`] into it and keeps its class; other errors are classed on the spot with
+/// [`Classify`]. It is an error itself, so that `?` also carries it into a [`BoxError`], or into an error of your own,
+/// where [its class](JobError#impl-JobError-for-Box<dyn+Error+%2B+Send+%2B+Sync>) is found again.
+///
+/// ```
+/// use tidegate_queue::{Classify, Failure};
+///
+/// async fn resize(path: &str) -> Result<u64, Failure> {
+///     let width: u64 = path.rsplit('x').next().unwrap_or_default().parse().or_bury()?;
+///     let bytes = std::fs::metadata(path)?.len(); // an I/O error is a `JobError`: retry
+///     Ok(bytes / width)
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Failure {
+    class: ErrorClass,
+    error: BoxError,
+}
+
+impl Failure {
+    /// Classes an error.
+    pub fn new(class: ErrorClass, error: impl Into<BoxError>) -> Self {
+        Self { class, error: error.into() }
+    }
+
+    /// To be tried again when the policy says.
+    pub fn retry(error: impl Into<BoxError>) -> Self {
+        Self::new(ErrorClass::Retry, error)
+    }
+
+    /// Failed for good.
+    pub fn bury(error: impl Into<BoxError>) -> Self {
+        Self::new(ErrorClass::Bury, error)
+    }
+
+    /// Not worth doing any more.
+    pub fn discard(error: impl Into<BoxError>) -> Self {
+        Self::new(ErrorClass::Discard, error)
+    }
+
+    /// What becomes of the job.
+    pub fn class(&self) -> ErrorClass {
+        self.class
+    }
+
+    /// The error.
+    pub fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.error
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
+    }
+}
+
+impl<E: JobError> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { class: error.class(), error: error.into() }
+    }
+}
+
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Self {
+        let text = chain(&*failure.error);
+        match failure.class {
+            ErrorClass::Retry => Self::Retry { error: text, after: None },
+            ErrorClass::RetryAfter(delay) => Self::Retry { error: text, after: Some(delay) },
+            ErrorClass::Snooze(delay) => Self::Snooze { delay, note: Some(text) },
+            ErrorClass::Discard => Self::Discard { reason: text },
+            ErrorClass::Bury => Self::Bury { error: text },
+        }
+    }
+}
+
+impl IntoOutcome for Failure {
+    fn into_outcome(self) -> Outcome {
+        self.into()
+    }
+}
+
+/// An error that a handler or an extractor may end with: any [`JobError`], and [`Failure`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` doesn't say what becomes of the job it ends",
+    label = "not a `JobError`",
+    note = "`impl JobError for {Self} {{}}` makes it count as a failure to be retried; override `class` for more",
+    note = "or return `Result<T, Failure>` and class it on the spot: `.or_retry()?`, `.or_bury()?`, … of the trait \
+            `Classify`; `Result<T, BoxError>` retries every error"
+)]
+pub trait IntoFailure {
+    /// Classes the error.
+    fn into_failure(self) -> Failure;
+}
+
+impl<E: JobError> IntoFailure for E {
+    fn into_failure(self) -> Failure {
+        Failure::from(self)
+    }
+}
+
+impl IntoFailure for Failure {
+    fn into_failure(self) -> Failure {
+        self
+    }
+}
+
+/// Classes the error of a `Result` on the spot.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_queue::{Classify, ErrorClass};
+///
+/// let bad = "seven".parse::<u32>().or_bury().unwrap_err();
+/// assert_eq!(bad.class(), ErrorClass::Bury);
+/// let later = Err::<(), _>("rate limited").or_snooze(Duration::from_secs(60)).unwrap_err();
+/// assert_eq!(later.class(), ErrorClass::Snooze(Duration::from_secs(60)));
+/// ```
+pub trait Classify<T> {
+    /// Gives the error a class.
+    ///
+    /// # Errors
+    /// The error, classed.
+    fn or_class(self, class: ErrorClass) -> Result<T, Failure>;
+
+    /// To be tried again when the policy says.
+    ///
+    /// # Errors
+    /// The error, classed.
+    fn or_retry(self) -> Result<T, Failure>
+    where
+        Self: Sized,
+    {
+        self.or_class(ErrorClass::Retry)
+    }
+
+    /// To be tried again after `delay`.
+    ///
+    /// # Errors
+    /// The error, classed.
+    fn or_retry_after(self, delay: Duration) -> Result<T, Failure>
+    where
+        Self: Sized,
+    {
+        self.or_class(ErrorClass::RetryAfter(delay))
+    }
+
+    /// Put off for `delay`, without burning an attempt.
+    ///
+    /// # Errors
+    /// The error, classed.
+    fn or_snooze(self, delay: Duration) -> Result<T, Failure>
+    where
+        Self: Sized,
+    {
+        self.or_class(ErrorClass::Snooze(delay))
+    }
+
+    /// Dead at once.
+    ///
+    /// # Errors
+    /// The error, classed.
+    fn or_bury(self) -> Result<T, Failure>
+    where
+        Self: Sized,
+    {
+        self.or_class(ErrorClass::Bury)
+    }
+
+    /// Cancelled: not worth doing any more.
+    ///
+    /// # Errors
+    /// The error, classed.
+    fn or_discard(self) -> Result<T, Failure>
+    where
+        Self: Sized,
+    {
+        self.or_class(ErrorClass::Discard)
+    }
+}
+
+impl<T, E: Into<BoxError>> Classify<T> for Result<T, E> {
+    fn or_class(self, class: ErrorClass) -> Result<T, Failure> {
+        self.map_err(|error| Failure::new(class, error))
+    }
+}
+
+/// Any error, to be retried, unless it is or was caused by a [`Failure`] of another class. The class of a [`JobError`]
+/// that `?` turned into a `BoxError` is not known any more: return a [`Failure`] to keep it.
+impl JobError for BoxError {
+    fn class(&self) -> ErrorClass {
+        in_chain::<Failure>(&**self).map_or(ErrorClass::Retry, Failure::class)
+    }
+}
+
+macro_rules! retried {
+    ($($error:ty),* $(,)?) => { $( impl JobError for $error {} )* };
+}
+
+retried![
+    String,
+    &str,
+    std::char::ParseCharError,
+    std::convert::Infallible,
+    fmt::Error,
+    std::io::Error,
+    std::net::AddrParseError,
+    std::num::ParseFloatError,
+    std::num::ParseIntError,
+    std::num::TryFromIntError,
+    std::str::ParseBoolError,
+    std::str::Utf8Error,
+    std::string::FromUtf8Error,
+    serde_json::Error,
+    tokio::task::JoinError,
+    tokio::time::error::Elapsed,
+];
+
+/// A store that is busy or full is no fault of the job's: it is put off for 5 s, and burns no attempt.
+impl JobError for BrokerError {
+    fn class(&self) -> ErrorClass {
+        if self.is_transient() { ErrorClass::Snooze(STORE_PAUSE) } else { ErrorClass::Retry }
+    }
+}
+
+/// As the [`BrokerError`] in it; to be retried otherwise.
+impl JobError for EnqueueError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Broker(error) => error.class(),
+            _ => ErrorClass::Retry,
+        }
+    }
+}
+
+/// The error, or the first of its sources, that is an `E`.
+pub(crate) fn in_chain<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut link = Some(error);
+    while let Some(error) = link {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        link = error.source();
+    }
+    None
+}
+
+/// The error's text and those of its sources, as long as the record keeps. A source that the text before it ends with is
+/// not said twice.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = bounded(error);
+    let mut link = error.source();
+    while let Some(source) = link
+        && text.len() <= TEXT_LIMIT
+    {
+        let more = bounded(source);
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        link = source.source();
+    }
+    shortened(text)
+}
+
+/// The text as far as it will be kept, and a little more where it is longer: an error may print what it has read.
+fn bounded(error: &dyn Error) -> String {
+    struct Bounded(String);
+
+    impl fmt::Write for Bounded {
+        fn write_str(&mut self, part: &str) -> fmt::Result {
+            let room = (TEXT_LIMIT + 1).saturating_sub(self.0.len());
+            self.0.push_str(&part[..part.ceil_char_boundary(room)]);
+            if self.0.len() > TEXT_LIMIT { Err(fmt::Error) } else { Ok(()) }
+        }
+    }
+
+    let mut text = Bounded(String::new());
+    // Ends early where it is full.
+    let _ = write!(text, "{error}");
+    text.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Layered {
+        text: String,
+        source: Option<Box<Layered>>,
+    }
+
+    fn layered(texts: &[&str]) -> Layered {
+        let (first, rest) = texts.split_first().unwrap();
+        let source = (!rest.is_empty()).then(|| Box::new(layered(rest)));
+        Layered { text: (*first).to_owned(), source }
+    }
+
+    #[test]
+    fn the_chain_is_kept_without_repetition() {
+        assert_eq!(chain(&layered(&["a", "b", "c"])), "a: b: c");
+        assert_eq!(chain(&layered(&["can't send: refused", "refused", "port 25"])), "can't send: refused: port 25");
+        let failure = Failure::bury(layered(&["outer", "inner"]));
+        assert_eq!(Outcome::from(failure), Outcome::bury("outer: inner"));
+    }
+
+    #[test]
+    fn the_text_is_bounded() {
+        for texts in [vec!["ä".repeat(1 << 20)], vec!["ä".repeat(1_000); 100]] {
+            let texts: Vec<String> = texts.iter().enumerate().map(|(nth, text)| format!("{nth} {text}")).collect();
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let text = chain(&layered(&texts));
+            assert!(text.len() <= TEXT_LIMIT + '…'.len_utf8() && text.ends_with('…'), "{}", text.len());
+        }
+    }
+
+    #[test]
+    fn question_marks_keep_the_class() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("typed")]
+        struct Typed;
+        impl JobError for Typed {
+            fn class(&self) -> ErrorClass {
+                ErrorClass::Discard
+            }
+        }
+        let typed = || -> Result<(), Failure> { Ok(Err(Typed)?) };
+        assert_eq!(typed().unwrap_err().class(), ErrorClass::Discard);
+        let any = || -> Result<u32, BoxError> { Ok("x".parse::<u32>()?) };
+        assert_eq!(any().unwrap_err().class(), ErrorClass::Retry);
+        let classed = || -> Result<u32, BoxError> { Ok("x".parse::<u32>().or_bury()?) };
+        assert_eq!(classed().unwrap_err().class(), ErrorClass::Bury);
+        assert_eq!(classed().into_outcome(), Outcome::bury("invalid digit found in string"));
+
+        #[derive(Debug, thiserror::Error)]
+        #[error("wrapped")]
+        struct Wrapped(#[from] Failure);
+        let wrapped: BoxError = Wrapped(Failure::bury("deep")).into();
+        assert_eq!(Err::<(), _>(wrapped).into_outcome(), Outcome::bury("wrapped: deep"));
+    }
+}

@@ -1,0 +1,41 @@
+//! How jobs of one kind are run, where that differs from their queue.
+
+use std::time::Duration;
+
+use crate::retry::RetryPolicy;
+
+/// Choices for one handler. What a job itself sets goes before them, and they go before those of the queue.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_queue::{Backoff, HandlerOptions, RetryPolicy};
+///
+/// let hourly = RetryPolicy::new(24, Backoff::Fixed(Duration::from_secs(3600)))?;
+/// let options = HandlerOptions::new().retry(hourly).timeout(Duration::from_secs(5));
+/// # Ok::<(), tidegate_queue::RetryPolicyError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct HandlerOptions {
+    pub(crate) retry: Option<RetryPolicy>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl HandlerOptions {
+    /// As the queue.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets how failures of this kind are repeated.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = Some(policy);
+        self
+    }
+
+    /// Sets the longest run of this kind.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+}

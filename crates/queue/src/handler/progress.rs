@@ -1,0 +1,90 @@
+//! Reporting how far a run has come, no more often than anybody sees it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::context::{Context, LeaseLost};
+use super::extract::FromContext;
+
+/// Nothing was reported yet.
+const NONE: u8 = u8::MAX;
+
+/// Extracts a reporter of the run's progress. Cheap to clone; clones count as one.
+///
+/// ```
+/// use tidegate_queue::{LeaseLost, ProgressReporter};
+/// # struct Import { rows: Vec<String> }
+/// async fn import(job: Import, progress: ProgressReporter) -> Result<(), LeaseLost> {
+///     let total = job.rows.len() as u64;
+///     for (done, row) in (1..).zip(&job.rows) {
+///         // store(row).await
+///         progress.advance(done, total).await?; // writes at most 101 times, however many rows
+///     }
+///     progress.report(100, "all rows are in").await
+/// }
+/// ```
+#[derive(Clone)]
+pub struct ProgressReporter {
+    context: Context,
+    last: Arc<AtomicU8>,
+}
+
+impl ProgressReporter {
+    /// A reporter for a run.
+    pub fn new(context: &Context) -> Self {
+        Self { context: context.clone(), last: Arc::new(AtomicU8::new(NONE)) }
+    }
+
+    /// Stores a percentage and a message, as [`Context::progress`] does.
+    ///
+    /// # Errors
+    /// [`LeaseLost`]: stop.
+    pub async fn report(&self, percent: u8, message: impl Into<String> + Send) -> Result<(), LeaseLost> {
+        self.last.store(percent.min(100), Ordering::Relaxed);
+        self.context.progress(percent, message).await
+    }
+
+    /// Tells that `done` of `total` steps are done. Writes only where the whole percentage has changed, so it may be
+    /// called for each row of a table. A `total` of zero counts as all done.
+    ///
+    /// # Errors
+    /// [`LeaseLost`]: stop. Seen where it writes.
+    pub async fn advance(&self, done: u64, total: u64) -> Result<(), LeaseLost> {
+        let percent = percentage(done, total);
+        if self.last.swap(percent, Ordering::Relaxed) == percent {
+            return Ok(());
+        }
+        self.context.progress(percent, format!("{done} of {total}")).await
+    }
+}
+
+fn percentage(done: u64, total: u64) -> u8 {
+    if done >= total {
+        return 100;
+    }
+    let percent = u128::from(done) * 100 / u128::from(total);
+    u8::try_from(percent).unwrap_or(100)
+}
+
+impl FromContext for ProgressReporter {
+    type Error = Infallible;
+
+    async fn from_context(context: &Context) -> Result<Self, Infallible> {
+        Ok(Self::new(context))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentages_are_whole_and_bounded() {
+        let cases = [(0, 0, 100), (0, 3, 0), (1, 3, 33), (3, 3, 100), (9, 3, 100)];
+        for (done, total, percent) in cases {
+            assert_eq!(percentage(done, total), percent, "{done} of {total}");
+        }
+        assert_eq!(percentage(u64::MAX - 1, u64::MAX), 99);
+    }
+}

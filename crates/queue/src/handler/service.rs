@@ -1,0 +1,104 @@
+//! Handlers as a tower service, so that layers can be put around them.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::context::Context;
+use super::failure::BoxError;
+use super::function::Running;
+use super::outcome::Outcome;
+
+/// The payload was written by a newer release than this handler knows. The job goes back delayed, with a note, for a
+/// worker that knows it. Layers see it as an error: let it through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("payload version {found} is newer than {supported}")]
+#[non_exhaustive]
+pub struct PayloadTooNew {
+    /// Version of the stored payload.
+    pub found: u32,
+    /// Version of the job's type.
+    pub supported: u32,
+}
+
+/// The service that a layer wraps: all handlers of a worker, or those with the layers further in. Cheap to clone, always
+/// ready.
+#[derive(Clone)]
+pub struct HandlerService(Arc<dyn Stacked>);
+
+/// What is put around the handlers when the worker is built.
+pub(crate) type ErasedLayer = Box<dyn FnOnce(HandlerService) -> HandlerService + Send>;
+
+trait Stacked: Send + Sync {
+    fn run(&self, context: Context) -> Running;
+}
+
+struct Innermost;
+
+impl Stacked for Innermost {
+    fn run(&self, context: Context) -> Running {
+        match context.shared().handlers.get(context.kind()) {
+            Some(registered) => registered.run_bare(context.clone()),
+            // Not to be expected: the worker looks first.
+            None => Box::pin(async move { Err(format!("no handler for kind {}", context.kind()).into()) }),
+        }
+    }
+}
+
+struct Wrapped<S>(S);
+
+impl<S> Stacked for Wrapped<S>
+where
+    S: Service<Context, Response = Outcome> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+{
+    fn run(&self, context: Context) -> Running {
+        let mut service = self.0.clone();
+        Box::pin(async move {
+            poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
+            service.call(context).await.map_err(Into::into)
+        })
+    }
+}
+
+impl HandlerService {
+    /// The first layer is the outermost.
+    pub(crate) fn stack(layers: Vec<ErasedLayer>) -> Option<Self> {
+        if layers.is_empty() {
+            return None;
+        }
+        Some(layers.into_iter().rev().fold(Self(Arc::new(Innermost)), |inner, layer| layer(inner)))
+    }
+
+    pub(crate) fn erase<L>(layer: L) -> ErasedLayer
+    where
+        L: Layer<Self> + Send + 'static,
+        L::Service: Service<Context, Response = Outcome> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Context>>::Error: Into<BoxError>,
+        <L::Service as Service<Context>>::Future: Send,
+    {
+        Box::new(move |inner| Self(Arc::new(Wrapped(layer.layer(inner)))))
+    }
+
+    pub(crate) fn run(&self, context: Context) -> Running {
+        self.0.run(context)
+    }
+}
+
+impl Service<Context> for HandlerService {
+    type Response = Outcome;
+    type Error = BoxError;
+    type Future = Running;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, context: Context) -> Running {
+        self.0.run(context)
+    }
+}

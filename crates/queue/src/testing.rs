@@ -1,0 +1,211 @@
+//! Testing handlers: a queue in memory whose clock stands still until told, and a worker that runs when told.
+//!
+//! A [`TestQueue`] runs jobs through the very path of a [`Worker`](crate::Worker): the same decoding, extractors, layers,
+//! time-outs, retry policies and settlement; only the loop, its heartbeats and the waiting are left out. Nothing sleeps:
+//! delays pass by moving the clock, so a job that is retried over days is tested in microseconds.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tidegate_queue::testing::TestQueue;
+//! use tidegate_queue::{AttemptNumber, Job, QueueOptions, Worker};
+//!
+//! #[derive(serde::Serialize, serde::Deserialize)]
+//! struct Greet { name: String }
+//!
+//! impl Job for Greet {
+//!     const KIND: &'static str = "greet";
+//!     const QUEUE: &'static str = "email";
+//! }
+//!
+//! async fn greet(job: Greet, AttemptNumber(attempt): AttemptNumber) -> Result<String, String> {
+//!     if attempt == 1 { Err("the server is busy".into()) } else { Ok(format!("hello {}", job.name)) }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! // The closure may well be the function that describes your real worker.
+//! let queue = TestQueue::new(|broker| {
+//!     Worker::builder(broker).queue("email", QueueOptions::new()).handler(greet)
+//! });
+//! let id = queue.enqueue(&Greet { name: "Ada".into() }).await;
+//! queue.assert_enqueued::<Greet>(|job| job.name == "Ada");
+//!
+//! queue.drain().await; // what is due now: the first attempt, which fails
+//! queue.assert_retried(&id, 1);
+//! queue.drain_through(Duration::from_secs(10)).await;
+//! let record = queue.assert_done(&id);
+//! assert_eq!(record.result, Some("hello Ada".into()));
+//! # }
+//! ```
+//!
+//! A handler that itself sleeps, or a time-out, wants Tokio's clock to pass as well: `#[tokio::test(start_paused = true)]`.
+
+mod assertions;
+mod ran;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::{Broker, Fetch, MemoryBroker, NewJob};
+use crate::clock::{Clock, ManualClock, Timestamp};
+use crate::handler::{Context, Outcome};
+use crate::id::{JobId, WorkerId};
+use crate::job::Job;
+use crate::lease::{Ack, LeasedJob};
+use crate::options::EnqueueOptions;
+use crate::producer::{DEFAULT_PAYLOAD_LIMIT, Producer};
+use crate::registry::Verdict;
+use crate::worker::{ManualWorker, WorkerBuilder};
+
+pub use ran::Ran;
+
+/// Runs of one drain before it is taken for endless.
+const ENDLESS: usize = 100_000;
+/// Where [`TestQueue::perform`] keeps its job, apart from those that are enqueued.
+const PERFORMED: &str = "performed";
+const LEASE: Duration = Duration::from_secs(3600);
+
+/// A queue in memory on a clock of its own, and a worker that runs when told. See the [module](self).
+///
+/// Its methods panic where they fail, with a message for the reader of a test.
+pub struct TestQueue {
+    broker: Arc<MemoryBroker>,
+    clock: Arc<ManualClock>,
+    worker: ManualWorker,
+}
+
+impl TestQueue {
+    /// Takes the description of the worker, over the broker that it is given.
+    ///
+    /// # Panics
+    /// Where the worker can't be built.
+    #[track_caller]
+    pub fn new(describe: impl FnOnce(Arc<dyn Broker>) -> WorkerBuilder) -> Self {
+        let clock = Arc::new(ManualClock::default());
+        let broker = Arc::new(MemoryBroker::with_clock(clock.clone()));
+        let worker = describe(broker.clone()).build();
+        Self { broker, clock, worker: worker.expect("the worker is described well").by_hand() }
+    }
+
+    /// The broker, to look at or to change anything else.
+    pub fn broker(&self) -> Arc<dyn Broker> {
+        self.broker.clone()
+    }
+
+    /// A producer for code that enqueues.
+    pub fn producer(&self) -> Producer {
+        Producer::new(self.broker())
+    }
+
+    /// The clock of the broker.
+    pub fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    /// Moves the clock, and runs nothing.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Enqueues a job.
+    ///
+    /// # Panics
+    /// Where it is refused.
+    pub async fn enqueue<J: Job>(&self, job: &J) -> JobId {
+        self.enqueue_with(job, EnqueueOptions::new()).await
+    }
+
+    /// Enqueues a job.
+    ///
+    /// # Panics
+    /// Where it is refused.
+    pub async fn enqueue_with<J: Job>(&self, job: &J, options: EnqueueOptions) -> JobId {
+        self.producer().enqueue_with(job, options).await.expect("the job is taken")
+    }
+
+    /// Runs one job straight through its handler and the layers around it, as its first attempt: encoded, decoded, with
+    /// all its extractors. Returns what the handler answered; nothing else of it is kept, and no policy is asked. In its
+    /// context the queue is called `performed`.
+    ///
+    /// # Panics
+    /// Where the worker has no handler for it, or the handler panics.
+    pub async fn perform<J: Job>(&self, job: &J) -> Outcome {
+        let handler = self.worker.shared.handlers.get(J::KIND);
+        let handler = handler.unwrap_or_else(|| missing_handler(J::KIND));
+        let job = NewJob::of(job, EnqueueOptions::new(), DEFAULT_PAYLOAD_LIMIT).expect("the job is well-formed");
+        self.broker.enqueue(PERFORMED, vec![job]).await.expect("the memory broker takes it");
+        let leased = self.exchange(Vec::new()).await.pop().expect("it was just enqueued");
+        let token = leased.token.clone();
+        let cancel = CancellationToken::new();
+        let shared = self.worker.shared.clone();
+        let verdict = Verdict::of(handler.run(Context::new(shared, PERFORMED.into(), leased, cancel)).await);
+        self.exchange(vec![Ack { token, result: "null".to_owned() }]).await;
+        match verdict {
+            Verdict::Ended(outcome) => outcome,
+            Verdict::NotForUs(note) => Outcome::Snooze { delay: self.worker.shared.unknown_delay, note: Some(note) },
+        }
+    }
+
+    async fn exchange(&self, acks: Vec<Ack>) -> Vec<LeasedJob> {
+        let fetch = Fetch { worker: WorkerId::generate(), max: usize::from(acks.is_empty()), lease: LEASE };
+        self.broker.ack_and_fetch(PERFORMED, acks, fetch).await.expect("the memory broker answers").1
+    }
+
+    /// Runs, one after the other, what is due in the worker's queues, until nothing is: also what the jobs themselves
+    /// enqueue. Jobs that are delayed stay so. Returns what ran.
+    ///
+    /// # Panics
+    /// After 100,000 runs: the jobs would seem to enqueue one another without end.
+    pub async fn drain(&self) -> Vec<Ran> {
+        let mut ran = Vec::new();
+        self.run_due(&mut ran).await;
+        ran
+    }
+
+    /// As [`drain`](Self::drain), while `time` passes: the clock moves from one due time to the next. Returns what ran.
+    ///
+    /// # Panics
+    /// As `drain`.
+    pub async fn drain_through(&self, time: Duration) -> Vec<Ran> {
+        self.drain_until(self.clock.now().after(time), true).await
+    }
+
+    /// As [`drain`](Self::drain), through all delays, until nothing is left that time alone could bring about. Returns
+    /// what ran.
+    ///
+    /// # Panics
+    /// As `drain`; so does a job that snoozes for ever.
+    pub async fn drain_to_the_end(&self) -> Vec<Ran> {
+        self.drain_until(Timestamp::from_unix_ms(i64::MAX), false).await
+    }
+
+    async fn drain_until(&self, end: Timestamp, arrive: bool) -> Vec<Ran> {
+        let mut ran = Vec::new();
+        loop {
+            self.run_due(&mut ran).await;
+            let due = self.worker.queues().filter_map(|queue| self.broker.next_due(queue)).min();
+            match due.filter(|due| *due <= end) {
+                Some(due) => self.clock.set(due.max(self.clock.now())),
+                None => break,
+            }
+        }
+        if arrive {
+            self.clock.set(end);
+        }
+        ran
+    }
+
+    async fn run_due(&self, ran: &mut Vec<Ran>) {
+        while let Some((queue, step)) = self.worker.step().await.expect("the memory broker answers") {
+            assert!(ran.len() < ENDLESS, "more than {ENDLESS} runs, the last of kind {}: endless?", step.job.kind);
+            ran.push(Ran::new(&queue, step, self.clock.now()));
+        }
+    }
+}
+
+#[expect(clippy::panic, reason = "tells the reader of a test")]
+fn missing_handler(kind: &str) -> ! {
+    panic!("the worker has no handler for kind {kind:?}")
+}

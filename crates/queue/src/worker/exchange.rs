@@ -1,0 +1,95 @@
+//! One exchange with the broker: what has ended goes there, what is next comes back.
+
+use std::sync::Arc;
+
+use super::Shared;
+use super::run::{Answer, Settlement};
+use crate::broker::Fetch;
+use crate::clock::Monotonic;
+use crate::error::BrokerError;
+use crate::lease::{Ack, LeasedJob, Nack, Settled};
+
+/// What is sent.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) acks: Vec<Settlement>,
+    pub(super) nacks: Vec<Settlement>,
+    /// Jobs asked for, at most.
+    pub(super) wanted: usize,
+}
+
+/// What came back.
+pub(super) struct Exchanged {
+    /// What was sent, with the broker's answers; without, where the broker failed.
+    pub(super) told: Vec<(Settlement, Option<Settled>)>,
+    pub(super) leased: Vec<LeasedJob>,
+    pub(super) wanted: usize,
+    /// When it was sent: leases are not older.
+    pub(super) asked: Monotonic,
+    pub(super) failure: Option<BrokerError>,
+}
+
+pub(super) async fn exchange(shared: Arc<Shared>, queue: Arc<str>, batch: Batch) -> Exchanged {
+    let Batch { acks, nacks, wanted } = batch;
+    let asked = Monotonic::now();
+    let (given_back, fetched) = tokio::join!(give_back(&shared, &queue, &nacks), fetch(&shared, &queue, &acks, wanted));
+    let mut exchanged = Exchanged {
+        told: Vec::with_capacity(acks.len() + nacks.len()),
+        leased: Vec::new(),
+        wanted,
+        asked,
+        failure: None,
+    };
+    let settled = fetched.map(|(settled, leased)| {
+        exchanged.leased = leased;
+        settled
+    });
+    exchanged.take(nacks, given_back);
+    exchanged.take(acks, settled);
+    exchanged
+}
+
+impl Exchanged {
+    /// Without what the broker did not answer.
+    pub(super) fn heard(mut self) -> Result<Self, BrokerError> {
+        self.failure.take().map_or(Ok(self), Err)
+    }
+
+    fn take(&mut self, sent: Vec<Settlement>, answers: Result<Vec<Settled>, BrokerError>) {
+        match answers {
+            Ok(answers) => self.told.extend(sent.into_iter().zip(answers.into_iter().map(Some))),
+            Err(error) => {
+                self.told.extend(sent.into_iter().map(|settlement| (settlement, None)));
+                self.failure = Some(error);
+            }
+        }
+    }
+}
+
+async fn give_back(shared: &Shared, queue: &str, sent: &[Settlement]) -> Result<Vec<Settled>, BrokerError> {
+    if sent.is_empty() {
+        return Ok(Vec::new());
+    }
+    let nacks = sent.iter().filter_map(|Settlement { held, answer }| match answer {
+        Answer::Nack(action) => Some(Nack { token: held.token().clone(), action: action.clone() }),
+        Answer::Ack(_) => None,
+    });
+    shared.broker.nack(queue, nacks.collect()).await
+}
+
+async fn fetch(
+    shared: &Shared,
+    queue: &str,
+    sent: &[Settlement],
+    wanted: usize,
+) -> Result<(Vec<Settled>, Vec<LeasedJob>), BrokerError> {
+    if sent.is_empty() && wanted == 0 {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let acks = sent.iter().filter_map(|Settlement { held, answer }| match answer {
+        Answer::Ack(result) => Some(Ack { token: held.token().clone(), result: result.clone() }),
+        Answer::Nack(_) => None,
+    });
+    let fetch = Fetch { worker: shared.id.clone(), max: wanted, lease: shared.lease };
+    shared.broker.ack_and_fetch(queue, acks.collect(), fetch).await
+}

@@ -1,0 +1,85 @@
+//! A worker's steps one at a time, when asked: the same fetch, run and settlement as in its loop, without the loop and
+//! the thread beside it. For tests.
+
+use std::sync::Arc;
+
+use super::exchange::{Batch, exchange};
+use super::outbox::Outbox;
+use super::run::{Answer, ending};
+use super::runs::Runs;
+use super::{QueueOptions, Shared, Worker};
+use crate::clock::Monotonic;
+use crate::error::BrokerError;
+use crate::event::Ending;
+use crate::lease::{LeasedJob, NackAction};
+use crate::maintenance::PROMOTE_CHUNK;
+
+pub(crate) struct ManualWorker {
+    pub(crate) shared: Arc<Shared>,
+    queues: Vec<(Arc<str>, QueueOptions)>,
+}
+
+/// What became of one run.
+pub(crate) struct Step {
+    pub(crate) job: LeasedJob,
+    pub(crate) ending: Ending,
+    /// The result as JSON, the error or the note.
+    pub(crate) text: Option<String>,
+}
+
+impl Worker {
+    pub(crate) fn by_hand(self) -> ManualWorker {
+        let queues = self.queues.into_iter().map(|(name, options)| (name.into(), options)).collect();
+        ManualWorker { shared: self.shared, queues }
+    }
+}
+
+impl ManualWorker {
+    pub(crate) fn queues(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.queues.iter().map(|(name, _)| name)
+    }
+
+    /// Runs the next job that is due in the first queue that has one.
+    pub(crate) async fn step(&self) -> Result<Option<(Arc<str>, Step)>, BrokerError> {
+        for (queue, options) in &self.queues {
+            while self.shared.broker.promote(queue, PROMOTE_CHUNK).await?.moved == PROMOTE_CHUNK {}
+            let ask = Batch { wanted: 1, ..Batch::default() };
+            let asked = exchange(self.shared.clone(), queue.clone(), ask).await.heard()?;
+            if let Some(job) = asked.leased.into_iter().next() {
+                let step = self.run(queue, options, job, asked.asked).await?;
+                return Ok(Some((queue.clone(), step)));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn run(
+        &self,
+        queue: &Arc<str>,
+        options: &QueueOptions,
+        job: LeasedJob,
+        asked: Monotonic,
+    ) -> Result<Step, BrokerError> {
+        let mut runs = Runs::new(self.shared.clone(), queue.clone(), options.clone());
+        let mut outbox = Outbox::default();
+        outbox.waiting = runs.start(vec![job.clone()], asked);
+        while outbox.is_empty() && !runs.is_empty() {
+            runs.ended(&mut outbox.waiting).await;
+        }
+        let answer = outbox.waiting.first().map(|settlement| &settlement.answer);
+        let step = Step { job, ending: ending(answer), text: answer.and_then(text) };
+        exchange(self.shared.clone(), queue.clone(), outbox.batch(0)).await.heard()?;
+        Ok(step)
+    }
+}
+
+fn text(answer: &Answer) -> Option<String> {
+    let text = match answer {
+        Answer::Ack(result) => result,
+        Answer::Nack(NackAction::Retry { error, .. } | NackAction::Dead { error }) => error,
+        Answer::Nack(NackAction::Discard { reason }) => reason,
+        Answer::Nack(NackAction::Snooze { note, .. }) => return note.clone(),
+        Answer::Nack(NackAction::Release) => return None,
+    };
+    Some(text.clone())
+}

@@ -1,0 +1,197 @@
+//! The runs of one queue that are under way, and who of them is to be stopped when.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::run::{Answer, Ended, HandlerEnd, Limits, Settlement, announce, ending, handle};
+use super::{QueueOptions, Shared};
+use crate::clock::Monotonic;
+use crate::event::Event;
+use crate::handler::Context;
+use crate::lease::{LeasedJob, NackAction};
+use crate::maintenance::{HeldLease, RunId, StopReason};
+use crate::registry::Verdict;
+
+/// Ends taken from the channel at once.
+const BATCH: usize = 256;
+/// Beyond it a timer would overflow.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
+
+struct Run {
+    held: HeldLease,
+    context: Context,
+    task: AbortHandle,
+    timeout: Duration,
+    /// Until when a run that was told to stop may go on.
+    patience: Option<Instant>,
+}
+
+pub(super) struct Runs {
+    shared: Arc<Shared>,
+    queue: Arc<str>,
+    options: QueueOptions,
+    under_way: HashMap<RunId, Run>,
+    /// When to look at which run; those of runs that have ended are found out when their time comes.
+    deadlines: BinaryHeap<Reverse<(Instant, RunId)>>,
+    ends: (UnboundedSender<Ended>, UnboundedReceiver<Ended>),
+    stopped: (UnboundedSender<RunId>, UnboundedReceiver<RunId>),
+}
+
+impl Runs {
+    pub(super) fn new(shared: Arc<Shared>, queue: Arc<str>, options: QueueOptions) -> Self {
+        Self {
+            shared,
+            queue,
+            options,
+            under_way: HashMap::new(),
+            deadlines: BinaryHeap::new(),
+            ends: unbounded_channel(),
+            stopped: unbounded_channel(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.under_way.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    /// Starts what was leased, and holds the leases at once: a run may wait long for its first turn among handlers that compute.
+    /// Returns what is to be settled without a run. The leases were asked for at `asked`, and so are not older.
+    pub(super) fn start(&mut self, jobs: Vec<LeasedJob>, asked: Monotonic) -> Vec<Settlement> {
+        let tokens = jobs.iter().map(|job| job.token.clone());
+        let held = self.shared.leases.hold(tokens, &self.queue, &self.stopped.0, asked);
+        let now = Instant::now();
+        jobs.into_iter().zip(held).filter_map(|(job, held)| self.start_one(job, held, now)).collect()
+    }
+
+    /// Gives back what came when nothing is to be started any more.
+    pub(super) fn release(&mut self, jobs: Vec<LeasedJob>, asked: Monotonic) -> Vec<Settlement> {
+        let tokens = jobs.into_iter().map(|job| job.token);
+        let held = self.shared.leases.hold(tokens, &self.queue, &self.stopped.0, asked);
+        let answer = || Answer::Nack(NackAction::Release);
+        held.into_iter().map(|held| Settlement { held, answer: answer() }).collect()
+    }
+
+    fn start_one(&mut self, job: LeasedJob, held: HeldLease, now: Instant) -> Option<Settlement> {
+        if job.expires_at.is_some_and(|expires_at| job.leased_at > expires_at) {
+            let action = NackAction::Discard { reason: "expired before it started".to_owned() };
+            return Some(Settlement { held, answer: Answer::Nack(action) });
+        }
+        let run = held.run();
+        let timeout = Limits::of(&job, self.shared.handlers.get(&job.kind), &self.options).timeout;
+        let queue_wait = job.leased_at.since(job.ready_at);
+        let context = Context::new(self.shared.clone(), self.queue.clone(), job, held.cancel().clone());
+        let (queue, kind, id) = (context.queue(), context.kind(), context.id());
+        self.shared.tell(&Event::Started { queue, kind, id, queue_wait });
+        let task = tokio::spawn(handle(context.clone(), run, self.ends.0.clone())).abort_handle();
+        self.watch(run, now + timeout.min(LONGEST_TIMEOUT));
+        self.under_way.insert(run, Run { held, context, task, timeout, patience: None });
+        None
+    }
+
+    fn watch(&mut self, run: RunId, until: Instant) {
+        // Mostly runs end long before their time: what they leave here is not kept for ever.
+        if self.deadlines.len() > 64 + 2 * self.under_way.len() {
+            self.deadlines.retain(|Reverse((_, run))| self.under_way.contains_key(run));
+        }
+        self.deadlines.push(Reverse((until, run)));
+    }
+
+    /// Tells every run to stop.
+    pub(super) fn stop_all(&mut self) {
+        let runs: Vec<_> = self.under_way.keys().copied().collect();
+        for run in runs {
+            self.stop(run, Some(StopReason::Shutdown));
+        }
+    }
+
+    /// From now on the run has no longer than the patience. `None`: it was told why.
+    fn stop(&mut self, run: RunId, reason: Option<StopReason>) {
+        let until = Instant::now() + self.shared.patience.min(LONGEST_TIMEOUT);
+        let Some(under_way) = self.under_way.get_mut(&run).filter(|run| run.patience.is_none()) else { return };
+        under_way.patience = Some(until);
+        if let Some(reason) = reason {
+            under_way.held.stop(reason);
+        }
+        self.watch(run, until);
+    }
+
+    /// Waits until runs have ended, and appends what is to be settled. Dropping it loses nothing.
+    pub(super) async fn ended(&mut self, settlements: &mut Vec<Settlement>) {
+        let next = self.deadlines.peek().map(|Reverse((at, _))| *at);
+        let far = Instant::now() + LONGEST_TIMEOUT;
+        tokio::select! {
+            biased;
+            // Both ends of the channels are here: they never close.
+            Some(ended) = self.ends.1.recv() => settlements.extend(self.settle(ended)),
+            Some(run) = self.stopped.1.recv() => self.stop(run, None),
+            () = tokio::time::sleep_until(next.unwrap_or(far)), if next.is_some() => self.overdue(settlements),
+        }
+        self.collect(settlements);
+    }
+
+    /// Appends what has ended by now.
+    pub(super) fn collect(&mut self, settlements: &mut Vec<Settlement>) {
+        for _ in 0..BATCH {
+            let Ok(ended) = self.ends.1.try_recv() else { return };
+            settlements.extend(self.settle(ended));
+        }
+    }
+
+    fn overdue(&mut self, settlements: &mut Vec<Settlement>) {
+        let now = Instant::now();
+        while let Some(run) = self.due(now) {
+            let Some(under_way) = self.under_way.get(&run) else { continue };
+            match under_way.patience {
+                None => self.stop(run, Some(StopReason::TimedOut)),
+                Some(until) if until <= now => {
+                    under_way.task.abort();
+                    let ended = Ended { run, how: HandlerEnd::Aborted, took: under_way.timeout };
+                    settlements.extend(self.settle(ended));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn due(&mut self, now: Instant) -> Option<RunId> {
+        let Reverse((at, _)) = self.deadlines.peek()?;
+        if *at > now {
+            return None;
+        }
+        self.deadlines.pop().map(|Reverse((_, run))| run)
+    }
+
+    /// What is to be told of a run that has ended; nothing where its lease was lost, or where that was told before.
+    fn settle(&mut self, Ended { run, how, took }: Ended) -> Option<Settlement> {
+        let Run { held, context, .. } = self.under_way.remove(&run)?;
+        let (queue, kind, id, job) = (context.queue(), context.kind(), context.id(), context.job());
+        let is_unknown = matches!(how, HandlerEnd::Verdict(Verdict::NotForUs(_)));
+        let limits = Limits::of(job, self.shared.handlers.get(kind), &self.options);
+        let answer = limits.decide(&self.shared, how, held.end_run());
+        if let Some(Answer::Nack(action)) = &answer {
+            announce(&context, action, is_unknown);
+        }
+        let outcome = ending(answer.as_ref());
+        let queue_wait = job.leased_at.since(job.ready_at);
+        self.shared.tell(&Event::Finished { queue, kind, id, outcome, queue_wait, run_time: took });
+        Some(Settlement { held, answer: answer? })
+    }
+}
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        for run in self.under_way.values() {
+            run.task.abort();
+        }
+    }
+}
