@@ -209,9 +209,9 @@ async fn a_newer_layout_is_refused_and_left_alone() {
     let server = RedisServer::start().await;
     let prefix = fresh_prefix();
     let broker = broker(&server.url(), &prefix, RedisOptions::new()).await;
-    server.cli(&["HSET", &format!("{prefix}:{{q:work:0}}:meta"), "layout", "2"]).await;
+    server.cli(&["HSET", &format!("{prefix}:{{q:work:0}}:meta"), "layout", "3"]).await;
     let refused = broker.enqueue(QUEUE, jobs(0..1)).await.unwrap_err();
-    assert!(!refused.is_transient() && refused.to_string().contains("LAYOUT 2"), "{refused}");
+    assert!(!refused.is_transient() && refused.to_string().contains("LAYOUT 3"), "{refused}");
     assert_eq!(server.cli(&["EXISTS", &format!("{prefix}:{{q:work:0}}:job")]).await, "0");
 }
 

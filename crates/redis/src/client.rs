@@ -79,20 +79,26 @@ impl Client {
         let slot = slot::common_slot(keys.iter().map(|key| key.as_ref().as_bytes())).ok_or_else(|| {
             Error::new(ErrorKind::Invalid, format!("script `{}` needs keys, all of one slot", script.name))
         })?;
-        let request = |head: Fred| {
-            let mut all = Vec::with_capacity(2 + keys.len() + args.len());
-            all.push(head);
-            all.push(Arg::from(keys.len()).0);
-            all.extend(keys.iter().map(|key| Fred::from(key.as_ref())));
-            all.extend(args.iter().map(|arg| arg.0.clone()));
-            all
-        };
-        let by_digest = request(Fred::String(script.digest.clone()));
-        match self.send_as(script.is_idempotent, slot, "EVALSHA", by_digest).await {
+        let all = keys.iter().map(|key| Arg::from(key.as_ref())).chain(args).collect();
+        self.run_in(slot, script, keys.len(), all).await
+    }
+
+    /// Runs a script whose keys are known to share that [slot](Self::slot_of): what a program sends often it need not look
+    /// through each time. `all` are the keys, `count` of them, then the arguments.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn run_in(&self, slot: u16, script: &Script, count: usize, all: Vec<Arg>) -> Result<Value, Error> {
+        let slot = if self.topology() == Topology::Cluster { slot } else { 0 };
+        let mut request = Vec::with_capacity(2 + all.len());
+        request.extend([Fred::String(script.digest.clone()), Arg::from(count).0]);
+        request.extend(all.into_iter().map(|arg| arg.0));
+        // Copies share the text of what they copy.
+        match self.send_as(script.is_idempotent, slot, "EVALSHA", request.clone()).await {
             // It did not run: the server has forgotten it, or never knew it.
             Err(error) if error.code() == Some("NOSCRIPT") => {
-                let whole = request(Fred::String(script.source.clone()));
-                self.send_as(script.is_idempotent, slot, "EVAL", whole).await
+                request[0] = Fred::String(script.source.clone());
+                self.send_as(script.is_idempotent, slot, "EVAL", request).await
             }
             other => other,
         }

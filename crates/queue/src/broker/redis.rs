@@ -5,6 +5,7 @@
 
 mod envelope;
 mod exchange;
+mod gather;
 mod keys;
 mod options;
 mod pulse;
@@ -35,6 +36,7 @@ use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::record::{JobRecord, Progress};
 use crate::state::State;
 use crate::worker::WorkerInfo;
+use gather::Carrier;
 use keys::RegistryKeys;
 pub use options::RedisOptions;
 use pulse::Pulse;
@@ -60,6 +62,7 @@ pub struct RedisBroker {
     registry: RegistryKeys,
     options: RedisOptions,
     scripts: Arc<Scripts>,
+    carrier: Carrier,
     queues: Queues,
     listeners: Listeners,
     pulse: Pulse,
@@ -72,9 +75,12 @@ impl RedisBroker {
     /// # Panics
     /// Outside a Tokio runtime: it waits for jobs on the one in which it was made.
     pub fn connect(client: Client, pool: BlockingPool, keyspace: Keyspace, options: RedisOptions) -> Self {
+        let registry = RegistryKeys::new(&keyspace);
+        let scripts = Arc::new(Scripts::new(&options.clock));
         Self {
-            registry: RegistryKeys::new(&keyspace),
-            scripts: Arc::new(Scripts::new(&options.clock)),
+            carrier: Carrier::new(client.clone(), scripts.clone(), &registry.names),
+            registry,
+            scripts,
             queues: Queues::default(),
             pulse: Pulse::like(&client),
             listeners: Listeners::new(pool, Handle::current()),

@@ -1,18 +1,23 @@
-//! The frequent steps: enqueue, and acknowledge and fetch.
+//! The most frequent step: acknowledge and fetch.
 
 use tidegate_redis::{Arg, Error};
 
 use super::RedisBroker;
-use super::envelope::{milliseconds, rest, when};
+use super::envelope::milliseconds;
 use super::queue::Partition;
-use super::reply::{Fields, Unreadable, failed, leased_job, settled, unreadable};
+use super::reply::{Fields, Unreadable, failed, leased_job, settled, token_text, unreadable};
 use super::requests::Request;
-use crate::broker::{Fetch, NewJob};
+use crate::broker::Fetch;
 use crate::error::BrokerError;
+use crate::id::WorkerId;
 use crate::lease::{Ack, LeasedJob, Settled};
 
-const ENQUEUE: &str = "enqueue";
 const EXCHANGE: &str = "acknowledge and fetch";
+
+/// Successes of one fetch that are told together.
+const LONGEST_RUN: usize = 500;
+/// The result of most jobs, which is not stored.
+const NO_RESULT: &str = "null";
 
 /// What one partition answered.
 struct Answer {
@@ -21,30 +26,6 @@ struct Answer {
 }
 
 impl RedisBroker {
-    pub(super) async fn add(&self, name: &str, jobs: Vec<NewJob>) -> Result<usize, BrokerError> {
-        let queue = self.queue_or_make(name).await?;
-        let mut added = 0;
-        let nothing = jobs.is_empty();
-        for (partition, jobs) in queue.partitions.iter().zip(queue.by_partition(jobs, NewJob::id)) {
-            // A queue exists from its first batch, even an empty one.
-            if jobs.is_empty() && !nothing {
-                continue;
-            }
-            let mut args: Vec<Arg> = Vec::with_capacity(jobs.len() * 3);
-            for (_, job) in &jobs {
-                args.extend([job.id().as_str().into(), when(job).into(), rest(job).into()]);
-            }
-            let reply = self.scripts.enqueue.run(&self.client, &partition.keys, args).await.map_err(failed(ENQUEUE))?;
-            let mut reply = Fields::of(reply).map_err(unreadable(ENQUEUE))?;
-            added += reply.number::<usize>().map_err(unreadable(ENQUEUE))?;
-            // Also where all data went at once, and the registry with it.
-            if reply.int().map_err(unreadable(ENQUEUE))? == 1 {
-                self.register(&queue).await?;
-            }
-        }
-        Ok(added)
-    }
-
     pub(super) async fn exchange(
         &self,
         name: &str,
@@ -52,35 +33,37 @@ impl RedisBroker {
         fetch: Fetch,
     ) -> Result<(Vec<Settled>, Vec<LeasedJob>), BrokerError> {
         let queue = self.queue(name).await?;
-        let mut all_settled = vec![Settled::Superseded; acks.len()];
+        let mut all_settled = vec![None; acks.len()];
         let mut all_leased: Vec<LeasedJob> = Vec::new();
         let mut acks = queue.by_partition(acks, |ack| &ack.token.id);
         // Kept to the end: what one partition gave is lost if another one fails the call.
-        let mut answered: Vec<Request<'_>> = Vec::new();
+        let mut answered: Vec<(Request<'_>, bool)> = Vec::new();
         let mut failure = None;
         for nth in queue.in_turn() {
-            let acks = std::mem::take(&mut acks[nth]);
+            let mut acks = std::mem::take(&mut acks[nth]);
             let wanted = fetch.max - all_leased.len().min(fetch.max);
             if acks.is_empty() && wanted == 0 {
                 continue;
             }
             let request = queue.partitions[nth].requests.begin(&fetch.worker);
-            match self.ask(&queue.partitions[nth], &acks, &fetch, wanted, &request).await {
+            match self.ask(&queue.partitions[nth], &mut acks, &fetch, wanted, &request).await {
                 Ok(answer) => {
                     for ((position, _), settled) in acks.iter().zip(answer.settled) {
-                        all_settled[*position] = settled;
+                        all_settled[*position] = Some(settled);
                     }
-                    all_leased.extend(answer.leased);
-                    answered.push(request);
+                    // As many as wanted may not be all that lost replies gave.
+                    answered.push((request, answer.leased.len() < wanted));
+                    if all_leased.is_empty() {
+                        all_leased = answer.leased;
+                    } else {
+                        all_leased.extend(answer.leased);
+                    }
                 }
                 Err(Failed { error, may_have_run }) => {
                     if !may_have_run {
                         request.not_sent();
                     }
-                    // Work goes on with the partitions that answer, unless there is something to say to this one.
-                    if !acks.is_empty() {
-                        return Err(error);
-                    }
+                    // Work goes on with the partitions that answer.
                     failure = Some(error);
                 }
             }
@@ -88,19 +71,23 @@ impl RedisBroker {
         if let (Some(error), true) = (failure, answered.is_empty()) {
             return Err(error);
         }
-        answered.into_iter().for_each(Request::answered);
-        Ok((all_settled, all_leased))
+        for (request, was_all) in answered {
+            request.answered(was_all);
+        }
+        let all_settled = all_settled.into_iter().map(|settled| settled.unwrap_or(Settled::Unanswered));
+        Ok((all_settled.collect(), all_leased))
     }
 
+    /// Puts `acks` in the order of the answers.
     async fn ask(
         &self,
         partition: &Partition,
-        acks: &[(usize, Ack)],
+        acks: &mut [(usize, Ack)],
         fetch: &Fetch,
         wanted: usize,
         request: &Request<'_>,
     ) -> Result<Answer, Failed> {
-        let mut args: Vec<Arg> = Vec::with_capacity(5 + request.lost().len() + acks.len() * 4);
+        let mut args: Vec<Arg> = Vec::with_capacity(9 + request.lost().len() + acks.len() * 2);
         args.extend([
             fetch.worker.as_str().into(),
             wanted.into(),
@@ -109,27 +96,53 @@ impl RedisBroker {
             request.lost().len().into(),
         ]);
         args.extend(request.lost().iter().map(|number| Arg::from(*number)));
-        for (_, Ack { token, result }) in acks {
-            args.extend([
-                token.id.as_str().into(),
-                token.delivery.into(),
-                token.nonce.as_str().into(),
-                result.as_str().into(),
-            ]);
-        }
+        push_runs(&mut args, acks);
         let reply = self.scripts.ack_and_fetch.run(&self.client, &partition.keys, args).await?;
         let answer = || {
             let mut reply = Fields::of(reply)?;
             let now = reply.time()?;
-            let settled = settled(&reply.text()?)?;
+            let token = reply.text()?;
+            let nonce = token.split_once(' ').ok_or("a token without a nonce")?.1;
+            let nonce = WorkerId::from_stored(nonce);
+            let settled = match reply.text_if_any()? {
+                None => vec![Settled::Now; acks.len()],
+                Some(digits) => settled(&digits)?,
+            };
             let mut jobs = Fields::of(reply.value())?;
-            let mut leased = Vec::with_capacity(wanted.min(1_000));
+            let mut leased = Vec::with_capacity(jobs.len() / 2);
             while !jobs.is_empty() {
-                leased.push(leased_job(&mut jobs, &fetch.worker, now)?);
+                leased.extend(leased_job(&mut jobs, &nonce, now)?);
             }
             Ok(Answer { settled, leased })
         };
         answer().map_err(|error: Unreadable| Failed { error: unreadable(EXCHANGE)(error), may_have_run: true })
+    }
+}
+
+/// Jobs that one fetch gave are named together, by what their tokens have in common.
+fn push_runs(args: &mut Vec<Arg>, acks: &mut [(usize, Ack)]) {
+    let has_result = |ack: &Ack| ack.result != NO_RESULT;
+    let of_run = |a: &Ack, b: &Ack| {
+        let (left, right) = (&a.token, &b.token);
+        left.nonce
+            .as_str()
+            .cmp(right.nonce.as_str())
+            .then(left.delivery.cmp(&right.delivery))
+            .then(has_result(a).cmp(&has_result(b)))
+    };
+    acks.sort_by(|(_, a), (_, b)| of_run(a, b));
+    for run in acks.chunk_by(|(_, a), (_, b)| of_run(a, b).is_eq()) {
+        for run in run.chunks(LONGEST_RUN) {
+            let Some((_, first)) = run.first() else { continue };
+            let with_results = has_result(first);
+            args.extend([token_text(&first.token).into(), run.len().into(), u32::from(with_results).into()]);
+            for (_, Ack { token, result }) in run {
+                args.push(token.id.as_str().into());
+                if with_results {
+                    args.push(result.as_str().into());
+                }
+            }
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Names of keys: all of one partition share a hash tag, and so a slot.
 
-use tidegate_redis::{KeyGroup, Keyspace};
+use tidegate_redis::{Arg, Client, KeyGroup, Keyspace};
+
+use crate::state::Priority;
 
 /// What a partition consists of. `docs/keyspace.md` of the project tells what each holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +16,7 @@ pub(super) enum Part {
     Tomb,
     Delayed,
     Done,
+    Ended,
     Dead,
     Cancelled,
     Result,
@@ -26,7 +29,7 @@ pub(super) enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::Meta,
         Self::Job,
         Self::Latest,
@@ -36,6 +39,7 @@ impl Part {
         Self::Tomb,
         Self::Delayed,
         Self::Done,
+        Self::Ended,
         Self::Dead,
         Self::Cancelled,
         Self::Result,
@@ -59,6 +63,7 @@ impl Part {
             Self::Tomb => "tomb",
             Self::Delayed => "delayed",
             Self::Done => "done",
+            Self::Ended => "ended",
             Self::Dead => "dead",
             Self::Cancelled => "cancelled",
             Self::Result => "result",
@@ -71,6 +76,17 @@ impl Part {
         }
     }
 
+    /// The list of a priority's jobs.
+    pub(super) const fn ready(level: Priority) -> Self {
+        match level.level() {
+            0 => Self::Ready0,
+            1 => Self::Ready1,
+            2 => Self::Ready2,
+            3 => Self::Ready3,
+            _ => Self::Ready4,
+        }
+    }
+
     /// Its name in the scripts' table `K`.
     pub(super) fn in_script(self) -> String {
         self.suffix().replace(':', "")
@@ -79,16 +95,32 @@ impl Part {
 
 /// The keys of one partition of a queue.
 #[derive(Clone, Debug)]
-pub(super) struct PartitionKeys([String; Part::ALL.len()]);
+pub(super) struct PartitionKeys {
+    names: [String; Part::ALL.len()],
+    /// The same, as they are sent: made once, since each call sends a dozen.
+    args: [Arg; Part::ALL.len()],
+    slot: u16,
+}
 
 impl PartitionKeys {
     pub(super) fn new(keyspace: &Keyspace, queue: &str, partition: u16) -> Self {
         let group = keyspace.group("q", &[queue, &partition.to_string()]);
-        Self(Part::ALL.map(|part| group.key(part.suffix())))
+        let names = Part::ALL.map(|part| group.key(part.suffix()));
+        let args = Part::ALL.map(|part| Arg::from(names[part as usize].as_str()));
+        Self { names, args, slot: Client::slot_of(group.as_str()) }
     }
 
     pub(super) fn get(&self, part: Part) -> &str {
-        &self.0[part as usize]
+        &self.names[part as usize]
+    }
+
+    pub(super) fn arg(&self, part: Part) -> Arg {
+        self.args[part as usize].clone()
+    }
+
+    /// The slot of all of them.
+    pub(super) fn slot(&self) -> u16 {
+        self.slot
     }
 }
 
@@ -113,14 +145,13 @@ impl RegistryKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_redis::Client;
 
     #[test]
     fn parts_are_numbered_as_listed_and_share_a_slot() {
         let keys = PartitionKeys::new(&Keyspace::new("t").unwrap(), "email", 3);
         for part in Part::ALL {
             assert_eq!(keys.get(part), format!("t:{{q:email:3}}:{}", part.suffix()));
-            assert_eq!(Client::slot_of(keys.get(part)), Client::slot_of("q:email:3"));
+            assert_eq!(Client::slot_of(keys.get(part)), keys.slot());
         }
     }
 }

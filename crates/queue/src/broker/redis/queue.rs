@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidegate_redis::{Command, Keyspace};
 
 use super::RedisBroker;
+use super::gather::Gather;
 use super::keys::PartitionKeys;
 use super::reply::failed;
 use super::requests::Requests;
@@ -25,12 +26,16 @@ pub(super) struct Queue {
 pub(super) struct Partition {
     pub(super) keys: PartitionKeys,
     pub(super) requests: Requests,
+    pub(super) gather: Gather,
 }
 
 impl Queue {
     fn new(keyspace: &Keyspace, name: &str, partitions: u16, registered: bool) -> Self {
-        let partition =
-            |nth| Partition { keys: PartitionKeys::new(keyspace, name, nth), requests: Requests::default() };
+        let partition = |nth| Partition {
+            keys: PartitionKeys::new(keyspace, name, nth),
+            requests: Requests::default(),
+            gather: Gather::default(),
+        };
         Self {
             name: name.to_owned(),
             partitions: (0..partitions.max(1)).map(partition).collect(),

@@ -89,23 +89,25 @@ impl RedisBroker {
         cursor: Option<Cursor>,
         limit: usize,
     ) -> Result<Value, BrokerError> {
-        let set = match state {
-            State::Delayed => Part::Delayed,
-            State::Leased => Part::Lease,
-            State::Done => Part::Done,
-            State::Dead => Part::Dead,
-            _ => Part::Cancelled,
-        };
         let (from, skip) = match cursor {
             None => (String::new(), 0),
             Some(cursor) if nth < cursor.rank => (format!("({}", cursor.at), 0),
             Some(cursor) if nth == cursor.rank => (cursor.at.to_string(), cursor.seq),
             Some(cursor) => (cursor.at.to_string(), 0),
         };
-        let direction = if state.is_finished() { "down" } else { "up" };
-        let args: Vec<Arg> =
-            vec![state.as_str().into(), direction.into(), from.into(), skip.max(0).into(), limit.into()];
-        let reply = self.scripts.list.run_on_set(&self.client, &partition.keys, set, args).await;
+        let place: [Arg; 3] = [from.into(), skip.max(0).into(), limit.into()];
+        let list_of = async |set| {
+            let direction = if state.is_finished() { "down" } else { "up" };
+            let args = [state.as_str().into(), direction.into()].into_iter().chain(place.clone()).collect();
+            self.scripts.list.run_on(&self.client, &partition.keys, set, args).await
+        };
+        let reply = match state {
+            State::Done => self.scripts.list_done.run(&self.client, &partition.keys, place.to_vec()).await,
+            State::Leased => self.scripts.list_leased.run(&self.client, &partition.keys, place.to_vec()).await,
+            State::Delayed => list_of(Part::Delayed).await,
+            State::Dead => list_of(Part::Dead).await,
+            _ => list_of(Part::Cancelled).await,
+        };
         reply.map_err(failed(LIST))
     }
 

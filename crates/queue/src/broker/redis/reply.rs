@@ -34,6 +34,10 @@ impl Fields {
         Ok(Self(value.into_array()?.into_iter()))
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.as_slice().is_empty()
     }
@@ -99,30 +103,47 @@ pub(super) fn settled(digits: &str) -> Result<Vec<Settled>, Unreadable> {
     settled.collect()
 }
 
-/// A job as `ack_and_fetch` gives it.
-pub(super) fn leased_job(fields: &mut Fields, nonce: &WorkerId, leased_at: Timestamp) -> Result<LeasedJob, Unreadable> {
-    let id = JobId::new(fields.text()?)?;
-    let token = LeaseToken { id, delivery: fields.number()?, nonce: nonce.clone() };
-    let failures = fields.number()?;
-    let ready_at = fields.time()?;
-    let envelope = Envelope::parse(&fields.text()?)?;
-    Ok(LeasedJob {
-        token,
-        kind: envelope.kind,
+/// A token as the scripts have it, beside the id.
+pub(super) fn token_text(token: &LeaseToken) -> String {
+    format!("{} {}", token.delivery, token.nonce)
+}
+
+/// A job as `ack_and_fetch` gives it; none where its record is gone.
+pub(super) fn leased_job(
+    fields: &mut Fields,
+    nonce: &WorkerId,
+    leased_at: Timestamp,
+) -> Result<Option<LeasedJob>, Unreadable> {
+    let (id, text) = (fields.value().into_bytes()?, fields.value().into_optional_bytes()?);
+    let Some(text) = text else { return Ok(None) };
+    let id = JobId::new(std::str::from_utf8(&id)?)?;
+    let mut envelope = std::str::from_utf8(&text)?;
+    let (mut delivery, mut failures, mut ready_at) = (1, 0, 0);
+    if let Some(special) = envelope.strip_prefix('|') {
+        let (numbers, rest) = special.split_once('|').ok_or("a leased job is cut short")?;
+        envelope = rest;
+        let mut numbers = numbers.split(' ');
+        let mut next = || numbers.next().ok_or("a leased job is cut short");
+        (delivery, failures, ready_at) = (next()?.parse()?, next()?.parse()?, next()?.parse()?);
+    }
+    let envelope = Envelope::parse(envelope)?;
+    Ok(Some(LeasedJob {
+        token: LeaseToken { id, delivery, nonce: nonce.clone() },
+        kind: envelope.kind.to_owned(),
         version: envelope.version,
-        payload: envelope.payload,
+        payload: envelope.payload.to_owned(),
         priority: envelope.priority,
         max_attempts: envelope.max_attempts,
         timeout: envelope.timeout,
         failures,
         created_at: envelope.created_at,
-        ready_at: if ready_at == Timestamp::default() { envelope.created_at } else { ready_at },
+        ready_at: if ready_at == 0 { envelope.created_at } else { Timestamp::from_unix_ms(ready_at) },
         leased_at,
         expires_at: None,
         trace_parent: None,
         group: None,
         checkpoint: None,
-    })
+    }))
 }
 
 /// A job as `show()` gives it, with what orders it among those of its state.
@@ -137,7 +158,8 @@ pub(super) fn shown(value: Value, queue: &str) -> Result<Shown, Unreadable> {
     let id = JobId::new(fields.text()?)?;
     let state: State = fields.text()?.parse()?;
     let at = fields.int()?;
-    let envelope = Envelope::parse(&fields.text()?)?;
+    let envelope = fields.text()?;
+    let envelope = Envelope::parse(&envelope)?;
     let deliveries = fields.number()?;
     let started_at = fields.time_if_any()?;
     let failures = fields.number()?;
@@ -159,7 +181,7 @@ pub(super) fn shown(value: Value, queue: &str) -> Result<Shown, Unreadable> {
     let record = JobRecord {
         id,
         queue: queue.to_owned(),
-        kind: envelope.kind,
+        kind: envelope.kind.to_owned(),
         state,
         priority: envelope.priority,
         progress: percent.map(|percent| Progress { percent, message }),
@@ -178,7 +200,7 @@ pub(super) fn shown(value: Value, queue: &str) -> Result<Shown, Unreadable> {
         deliveries,
         failures,
         version: envelope.version,
-        payload: envelope.payload,
+        payload: envelope.payload.to_owned(),
     };
     Ok(Shown { at, seq: envelope.seq, record })
 }

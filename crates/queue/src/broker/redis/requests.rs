@@ -63,6 +63,8 @@ impl Requests {
 #[derive(Clone, Copy, PartialEq)]
 enum Ends {
     Lost,
+    /// What it asked for of lost ones may not have been all.
+    AnsweredInPart,
     Answered,
     NotSent,
 }
@@ -86,9 +88,9 @@ impl Request<'_> {
         &self.lost
     }
 
-    /// The reply came, and its jobs are on their way to the worker.
-    pub(super) fn answered(mut self) {
-        self.ends = Ends::Answered;
+    /// The reply came, and its jobs are on their way to the worker. `was_all`: there was nothing more to give.
+    pub(super) fn answered(mut self, was_all: bool) {
+        self.ends = if was_all { Ends::Answered } else { Ends::AnsweredInPart };
     }
 
     /// It never reached the server, or the server refused it.
@@ -138,7 +140,7 @@ mod tests {
         let (first, second) = (requests.begin(&worker), requests.begin(&worker));
         assert!(second.lost().is_empty());
         drop(first);
-        second.answered();
+        second.answered(true);
         let third = requests.begin(&worker);
         assert_eq!((third.number(), third.lost()), (3, &[1][..]));
         third.not_sent();
@@ -146,9 +148,20 @@ mod tests {
     }
 
     #[test]
+    fn a_lost_request_is_asked_for_until_an_answer_had_nothing_more_to_give() {
+        let (requests, worker) = (Requests::default(), WorkerId::generate());
+        drop(requests.begin(&worker));
+        let stands = || requests.lock()[&worker][0].stands;
+        requests.begin(&worker).answered(false);
+        assert!(matches!(stands(), Stands::Lost));
+        requests.begin(&worker).answered(true);
+        assert!(matches!(stands(), Stands::AskedFor(_)));
+    }
+
+    #[test]
     fn what_was_answered_leaves_nothing_behind() {
         let (requests, worker) = (Requests::default(), WorkerId::generate());
-        requests.begin(&worker).answered();
+        requests.begin(&worker).answered(true);
         requests.begin(&worker).not_sent();
         assert!(requests.lock().is_empty());
     }

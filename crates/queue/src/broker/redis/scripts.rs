@@ -1,17 +1,19 @@
 //! The scripts: one for each step, with the keys that it touches.
 
+use std::fmt::Write as _;
+
 use tidegate_redis::{Arg, Client, ClockPrelude, Error, Script, Value};
 
 use super::keys::{Part, PartitionKeys};
 use Part::{
-    Back, Cancelled, Dead, Delayed, Done, Job, Latest, Lease, Meta, Ready0, Ready1, Ready2, Ready3, Ready4,
+    Back, Cancelled, Dead, Delayed, Done, Ended, Job, Latest, Lease, Meta, Ready0, Ready1, Ready2, Ready3, Ready4,
     Result as Results, State, Tomb, Wake,
 };
 
 /// How the keys are laid out. Processes that disagree refuse to touch each other's queues.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 /// Raised with each change of a script; noted with the queue, for whoever looks into one.
-const SCRIPTS: u32 = 1;
+const SCRIPTS: u32 = 2;
 
 /// A script of one partition and what it touches there.
 pub(super) struct Step {
@@ -21,26 +23,39 @@ pub(super) struct Step {
 
 impl Step {
     pub(super) async fn run(&self, client: &Client, keys: &PartitionKeys, args: Vec<Arg>) -> Result<Value, Error> {
-        let keys: Vec<&str> = self.parts.iter().map(|part| keys.get(*part)).collect();
-        client.run(&self.script, &keys, args).await
+        self.send(client, keys, None, args).await
     }
 
-    /// Runs it with one more key: the set that it is to read.
-    pub(super) async fn run_on_set(
+    /// Runs it with one more key: the set or list that it is to touch.
+    pub(super) async fn run_on(
         &self,
         client: &Client,
         keys: &PartitionKeys,
-        set: Part,
+        one: Part,
         args: Vec<Arg>,
     ) -> Result<Value, Error> {
-        let named: Vec<&str> = self.parts.iter().chain([&set]).map(|part| keys.get(*part)).collect();
-        client.run(&self.script, &named, args).await
+        self.send(client, keys, Some(one), args).await
+    }
+
+    async fn send(
+        &self,
+        client: &Client,
+        keys: &PartitionKeys,
+        one: Option<Part>,
+        args: Vec<Arg>,
+    ) -> Result<Value, Error> {
+        let count = self.parts.len() + usize::from(one.is_some());
+        let mut all = Vec::with_capacity(count + args.len());
+        all.extend(self.parts.iter().copied().chain(one).map(|part| keys.arg(part)));
+        all.extend(args);
+        client.run_in(keys.slot(), &self.script, count, all).await
     }
 }
 
 /// All scripts.
 pub(super) struct Scripts {
     pub(super) enqueue: Step,
+    pub(super) enqueue_any: Step,
     pub(super) ack_and_fetch: Step,
     pub(super) nack: Step,
     pub(super) heartbeat: Step,
@@ -54,6 +69,8 @@ pub(super) struct Scripts {
     pub(super) counts: Step,
     pub(super) job: Step,
     pub(super) list: Step,
+    pub(super) list_done: Step,
+    pub(super) list_leased: Step,
     pub(super) list_ready: Step,
     pub(super) announce: Script,
     pub(super) workers: Script,
@@ -61,16 +78,28 @@ pub(super) struct Scripts {
 
 const READY: [Part; 5] = [Ready0, Ready1, Ready2, Ready3, Ready4];
 
+/// The lines that bring the keys' names into a script.
+fn names(keys: &[String]) -> String {
+    let named: Vec<_> = keys.iter().zip(1..).map(|(key, nth)| format!("{key} = KEYS[{nth}]")).collect();
+    format!("local K = {{ {} }}\n{}\n", named.join(", "), include_str!("lua/common.lua"))
+}
+
+/// The same as single names in capitals, which cost nothing to make, for the scripts that run most.
+fn bare_names(keys: &[String]) -> String {
+    keys.iter().zip(1..).fold(String::new(), |mut lines, (key, nth)| {
+        let _ = writeln!(lines, "local {} = KEYS[{nth}]", key.to_uppercase()); // writing to a string can't fail
+        lines
+    })
+}
+
+fn version() -> String {
+    format!("local LAYOUT, SCRIPTS = '{LAYOUT}', '{SCRIPTS}'\n")
+}
+
 impl Scripts {
     pub(super) fn new(clock: &ClockPrelude) -> Self {
         let script = |name, keys: &[String], body: &str| {
-            let named: Vec<_> = keys.iter().zip(1..).map(|(key, nth)| format!("{key} = KEYS[{nth}]")).collect();
-            let names = format!(
-                "local LAYOUT, SCRIPTS = '{LAYOUT}', '{SCRIPTS}'\nlocal K = {{ {} }}\n{}\n{body}",
-                named.join(", "),
-                include_str!("lua/common.lua")
-            );
-            Script::timed(name, &names, clock)
+            Script::timed(name, &format!("{}{}{body}", version(), names(keys)), clock)
         };
         let step = |name, body: &str, parts: &[Part], ready: &[Part]| {
             let parts: Vec<Part> = parts.iter().chain(ready).copied().collect();
@@ -88,17 +117,18 @@ impl Scripts {
         let show = |body| format!("{}\n{body}", include_str!("lua/show.lua"));
         let registry = ["workers".to_owned(), "seen".to_owned()];
         Self {
-            enqueue: repeatable("enqueue", include_str!("lua/enqueue.lua"), &[Meta, Job, Delayed, Wake], &READY),
-            ack_and_fetch: step(
-                "ack_and_fetch",
-                include_str!("lua/ack_and_fetch.lua"),
-                &[Meta, Lease, Latest, Job, State, Done, Results, Back, Tomb, Wake],
+            enqueue: enqueue(clock),
+            enqueue_any: repeatable(
+                "enqueue_any",
+                include_str!("lua/enqueue_any.lua"),
+                &[Meta, Job, Back, Tomb, Delayed, Wake],
                 &READY,
             ),
+            ack_and_fetch: ack_and_fetch(clock),
             nack: repeatable(
                 "nack",
                 include_str!("lua/nack.lua"),
-                &[Meta, Lease, Latest, Job, State, Back, Delayed, Dead, Cancelled, Wake],
+                &[Meta, Lease, Ended, Latest, Job, State, Back, Delayed, Dead, Cancelled, Wake],
                 &[],
             ),
             heartbeat: repeatable("heartbeat", include_str!("lua/heartbeat.lua"), &[Lease, State], &[]),
@@ -113,13 +143,13 @@ impl Scripts {
             remove: step(
                 "remove",
                 include_str!("lua/remove.lua"),
-                &[Job, Latest, State, Results, Done, Dead, Cancelled],
+                &[Meta, Job, Latest, State, Results, Done, Ended, Dead, Cancelled],
                 &[],
             ),
             change: step(
                 "change",
-                include_str!("lua/change.lua"),
-                &[Meta, Job, Latest, State, Lease, Back, Tomb, Delayed, Done, Dead, Cancelled, Wake],
+                &show(include_str!("lua/change.lua")),
+                &[Meta, Job, Latest, State, Lease, Ended, Back, Tomb, Delayed, Dead, Cancelled, Wake],
                 &READY,
             ),
             pause: repeatable("pause", include_str!("lua/pause.lua"), &[Meta, Back, Wake], &READY),
@@ -133,10 +163,22 @@ impl Scripts {
             job: repeatable(
                 "job",
                 &show(include_str!("lua/job.lua")),
-                &[Job, Latest, State, Lease, Back, Delayed, Done, Dead, Cancelled, Results],
+                &[Job, Latest, State, Lease, Back, Delayed, Ended, Dead, Cancelled, Results],
                 &[],
             ),
             list: repeatable("list", &show(include_str!("lua/list.lua")), &[Job, Latest, State, Results], &[]),
+            list_done: repeatable(
+                "list_done",
+                &show(include_str!("lua/list_done.lua")),
+                &[Job, Latest, State, Results, Done, Ended],
+                &[],
+            ),
+            list_leased: repeatable(
+                "list_leased",
+                &show(include_str!("lua/list_leased.lua")),
+                &[Job, Latest, State, Results, Lease],
+                &[],
+            ),
             list_ready: repeatable(
                 "list_ready",
                 &show(include_str!("lua/list_ready.lua")),
@@ -147,4 +189,25 @@ impl Scripts {
             workers: script("workers", &registry, include_str!("lua/workers.lua")).idempotent(),
         }
     }
+}
+
+/// Its last key is the list of the jobs' priority.
+fn enqueue(clock: &ClockPrelude) -> Step {
+    let body = format!("{}{}", version(), include_str!("lua/enqueue.lua"));
+    Step { script: Script::timed("enqueue", &body, clock).idempotent(), parts: vec![Meta, Job, Wake, Tomb, Back] }
+}
+
+/// Two halves: what is usual comes before the helpers of the rest are made.
+fn ack_and_fetch(clock: &ClockPrelude) -> Step {
+    let parts = [&[Meta, Lease, Job, Done, Ended, Results, Wake, Back, Tomb, Latest, State][..], &READY[..]].concat();
+    let keys: Vec<String> = parts.iter().map(|part| part.in_script()).collect();
+    let body = [
+        version().as_str(),
+        &bare_names(&keys),
+        include_str!("lua/ack_and_fetch_plain.lua"),
+        &names(&keys),
+        include_str!("lua/ack_and_fetch.lua"),
+    ]
+    .concat();
+    Step { script: Script::timed("ack_and_fetch", &body, clock), parts }
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use tidegate_redis::Arg;
 
 use super::RedisBroker;
 use super::envelope::milliseconds;
-use super::reply::{failed, settled, unreadable};
+use super::reply::{failed, settled, token_text, unreadable};
 use crate::error::BrokerError;
 use crate::lease::{Heartbeat, LeaseToken, Nack, NackAction, Settled};
 use crate::record::{Progress, shortened};
@@ -16,8 +16,8 @@ const NACK: &str = "give back";
 const HEARTBEAT: &str = "heartbeat";
 const PROGRESS: &str = "progress";
 
-fn token_args(token: &LeaseToken) -> [Arg; 3] {
-    [token.id.as_str().into(), token.delivery.into(), token.nonce.as_str().into()]
+fn token_args(token: &LeaseToken) -> [Arg; 2] {
+    [token.id.as_str().into(), token_text(token).into()]
 }
 
 fn action_args(action: NackAction) -> [Arg; 3] {
@@ -34,11 +34,11 @@ fn action_args(action: NackAction) -> [Arg; 3] {
 impl RedisBroker {
     pub(super) async fn give_back(&self, name: &str, nacks: Vec<Nack>) -> Result<Vec<Settled>, BrokerError> {
         let queue = self.queue(name).await?;
-        let mut answers = vec![Settled::Superseded; nacks.len()];
+        let mut answers = vec![Settled::Unanswered; nacks.len()];
         let nacks = queue.by_partition(nacks, |nack| &nack.token.id);
         let calls = queue.partitions.iter().zip(nacks).filter(|(_, nacks)| !nacks.is_empty());
         let calls = calls.map(|(partition, nacks)| async move {
-            let mut args = Vec::with_capacity(nacks.len() * 6);
+            let mut args = Vec::with_capacity(nacks.len() * 5);
             let mut positions = Vec::with_capacity(nacks.len());
             for (position, Nack { token, action }) in nacks {
                 positions.push(position);
@@ -50,10 +50,22 @@ impl RedisBroker {
             let settled = settled(&digits).map_err(unreadable(NACK))?;
             Ok::<_, BrokerError>(positions.into_iter().zip(settled).collect::<Vec<_>>())
         });
-        for (position, answer) in try_join_all(calls).await?.into_iter().flatten() {
-            answers[position] = answer;
+        let (mut is_heard, mut failure) = (false, None);
+        for told in join_all(calls).await {
+            match told {
+                Ok(told) => {
+                    is_heard = true;
+                    for (position, answer) in told {
+                        answers[position] = answer;
+                    }
+                }
+                Err(error) => failure = Some(error),
+            }
         }
-        Ok(answers)
+        match failure {
+            Some(error) if !is_heard => Err(error),
+            _ => Ok(answers),
+        }
     }
 
     pub(super) async fn extend(

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use tidegate_redis::Arg;
+use tidegate_redis::{Arg, Error};
 
 use super::RedisBroker;
 use super::envelope::milliseconds;
+use super::queue::Partition;
 use super::reply::{Fields, Unreadable, failed, unreadable};
 use crate::broker::{Change, CleanableState, Promoted, Reclaim, Reclaimed, Retention};
 use crate::clock::Timestamp;
@@ -82,18 +83,28 @@ impl RedisBroker {
     pub(super) async fn trim(&self, name: &str, retention: Retention, limit: usize) -> Result<usize, BrokerError> {
         let queue = self.queue(name).await?;
         let share = queue.partitions.len() as u64;
-        let mut removed = 0;
+        let (mut removed, mut failure) = (0, None);
         for partition in &queue.partitions {
-            let mut args: Vec<Arg> = vec![limit.min(MOST).into()];
+            let mut args: Vec<Arg> = vec![limit.min(MOST).into(), 1_u32.into()];
             for (state, age, max) in retention.limits() {
                 // More than any set holds is no bound, and need not be counted.
                 let kept = u32::try_from(max.div_ceil(share)).map_or_else(|_| Arg::from(""), Arg::from);
                 args.extend([state.as_str().into(), milliseconds(age).into(), kept]);
             }
-            let reply = self.scripts.remove.run(&self.client, &partition.keys, args).await;
-            removed += count(reply.and_then(|reply| reply.as_count()), REMOVE)?;
+            removed += self.remove(partition, args, &mut failure).await;
         }
-        Ok(removed)
+        failure.map_or(Ok(removed), |error| Err(failed(REMOVE)(error)))
+    }
+
+    async fn remove(&self, partition: &Partition, args: Vec<Arg>, failure: &mut Option<Error>) -> usize {
+        let reply = self.scripts.remove.run(&self.client, &partition.keys, args).await;
+        match reply.and_then(|reply| reply.as_count()) {
+            Ok(count) => usize::try_from(count).unwrap_or(usize::MAX),
+            Err(error) => {
+                failure.get_or_insert(error);
+                0
+            }
+        }
     }
 
     pub(super) async fn remove_old(
@@ -105,26 +116,28 @@ impl RedisBroker {
     ) -> Result<usize, BrokerError> {
         let queue = self.queue(name).await?;
         let state = State::from(state).as_str();
-        let mut removed = 0;
+        let (mut removed, mut failure) = (0, None);
         for partition in &queue.partitions {
             let most = limit.saturating_sub(removed).min(MOST);
-            let args = vec![most.into(), state.into(), milliseconds(older_than).into(), "".into()];
-            let reply = self.scripts.remove.run(&self.client, &partition.keys, args).await;
-            removed += count(reply.and_then(|reply| reply.as_count()), REMOVE)?;
+            let args = vec![most.into(), 0_u32.into(), state.into(), milliseconds(older_than).into(), "".into()];
+            removed += self.remove(partition, args, &mut failure).await;
         }
-        Ok(removed)
+        failure.map_or(Ok(removed), |error| Err(failed(REMOVE)(error)))
     }
 
     pub(super) async fn set_paused(&self, name: &str, paused: bool) -> Result<(), BrokerError> {
         let queue = self.queue_or_make(name).await?;
+        let mut failure = None;
         for partition in &queue.partitions {
             let args = vec![u32::from(paused).into()];
             let reply = self.scripts.pause.run(&self.client, &partition.keys, args).await;
-            if reply.and_then(|is_new| is_new.as_int()).map_err(failed(PAUSE))? == 1 {
-                self.register(&queue).await?;
+            match reply.and_then(|is_new| is_new.as_int()).map_err(failed(PAUSE)) {
+                Ok(1) => self.register(&queue).await?,
+                Ok(_) => {}
+                Err(error) => failure = failure.or(Some(error)),
             }
         }
-        Ok(())
+        failure.map_or(Ok(()), Err)
     }
 
     pub(super) async fn change(&self, name: &str, id: &JobId, wish: Wish) -> Result<Change, BrokerError> {
@@ -149,8 +162,4 @@ fn moved_and_due(reply: tidegate_redis::Value) -> Result<(usize, Option<Timestam
     let moved = reply.number()?;
     let due = reply.text_if_any()?.map(|due| due.parse().map(Timestamp::from_unix_ms)).transpose()?;
     Ok((moved, due))
-}
-
-fn count(reply: Result<u64, tidegate_redis::Error>, operation: &'static str) -> Result<usize, BrokerError> {
-    Ok(usize::try_from(reply.map_err(failed(operation))?).unwrap_or(usize::MAX))
 }

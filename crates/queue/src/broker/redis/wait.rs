@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::{select_all, try_join_all};
+use futures_util::future::{join_all, select_all, try_join_all};
 use tidegate_redis::BlockingPool;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -91,12 +91,25 @@ impl RedisBroker {
             let looks = keys(&queues).map(|keys| look(&self.client, &self.scripts, keys, GiveBack::No));
             let mut next_due = LONGEST_SLEEP;
             let mut is_due = false;
-            for (ready, due) in try_join_all(looks).await? {
+            // A shard that is away keeps nobody from what the others have.
+            let (mut is_heard, mut failure) = (false, None);
+            for look in join_all(looks).await {
+                let (ready, due) = match look {
+                    Ok(look) => look,
+                    Err(error) => {
+                        failure = Some(error);
+                        continue;
+                    }
+                };
+                is_heard = true;
                 if ready {
                     return Ok(Wake::Ready);
                 }
                 is_due |= due == Some(Duration::ZERO);
                 next_due = next_due.min(due.unwrap_or(LONGEST_SLEEP));
+            }
+            if let (Some(error), false) = (failure, is_heard) {
+                return Err(error);
             }
             if is_due {
                 return Ok(Wake::Due);

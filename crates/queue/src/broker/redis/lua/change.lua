@@ -1,5 +1,5 @@
 -- Cancels a job, or makes one ready that waits or has ended.
--- KEYS  meta, job, latest, state, lease, back, tomb, delayed, done, dead, cancelled, wake, ready0 … ready4
+-- KEYS  meta, job, latest, state, lease, ended, back, tomb, delayed, dead, cancelled, wake, ready0 … ready4
 -- ARGV  id; cancel or retry
 -- Returns applied, requested, missing, or the state that does not allow it.
 local id = ARGV[1]
@@ -8,8 +8,8 @@ local envelope = redis.call('HGET', K.job, id)
 if not envelope then
   return 'missing'
 end
-local seq, _, _, level = head(envelope)
-local where, _, run = standing(id, envelope)
+local seq, created, _, level = head(envelope)
+local where, _, token = standing(id, envelope)
 local state = load_state(id)
 local member = place(seq, level, id)
 
@@ -23,14 +23,14 @@ if ARGV[2] == 'cancel' then
   elseif where == 'ready' then
     if redis.call('ZREM', K.back, member) == 0 then
       -- Taking it out of a long list would take long: it stays, marked, unless it is the first.
-      local list, element = K['ready' .. level], seq .. '.' .. id
-      if redis.call('LINDEX', list, 0) ~= element then
-        redis.call('SADD', K.tomb, element)
+      local list = K['ready' .. level]
+      if redis.call('LINDEX', list, 0) ~= id then
+        redis.call('HSET', K.tomb, id, whole(created) .. ' ' .. whole(seq))
       else
         redis.call('LPOP', list)
         for _ = 1, CHUNK do
           local front = redis.call('LINDEX', list, 0)
-          if not front or redis.call('SREM', K.tomb, front) == 0 then
+          if not front or redis.call('HDEL', K.tomb, front) == 0 then
             break
           end
           redis.call('LPOP', list)
@@ -48,9 +48,8 @@ if where == 'delayed' then
   redis.call('ZREM', K.delayed, member)
 elseif where == 'dead' or where == 'cancelled' then
   redis.call('ZREM', K[where], id)
-  if run then
-    run.nonce = '-'
-    save_run(id, run)
+  if token then
+    redis.call('HSET', K.latest, id, string.match(token, '^%d+') .. ' -')
   end
   state.failures, state.lost, state.cancel, state.percent, state.message = nil, nil, nil, nil, nil
 else

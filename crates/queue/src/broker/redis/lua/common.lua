@@ -1,11 +1,14 @@
 -- What the scripts of one partition share. In front of it stand now_us() and K, the declared keys by name.
 --
--- job     id -> "seq created run_at level version max_attempts timeout_ms kind payload"   never changes
--- latest  id -> "delivery nonce request started ready_at seq level"   the latest lease; nonce "-": it was taken away;
---               ready_at "0": as enqueued
+-- job     id -> "[l]base created[/run_at] nth level[extras] version max_attempts timeout_ms kind payload"   never changes;
+--               base + nth is the running number seq, the l says that other jobs hang on this one
+-- lease   id -> "delivery nonce[ until ready_at[ l]]"   the jobs that are at workers. The nonce is
+--               "worker-request-started-length"; until, where it isn't 0, replaces started + length
+-- ended   id -> "ended delivery nonce"   the jobs that are done; done lists their ids as they ended
+-- latest  id -> "delivery nonce"   of jobs whose lease ended otherwise; nonce "-": it was taken away
 -- state   id -> MessagePack of failures, lost, furthest, cancel, history, percent, message, note, run_at
--- lease   "id.delivery.nonce" -> deadline
--- ready:L "seq.id", jobs as enqueued;  back "seq.level.id" -> level * LEVEL + ready since, those that came back
+-- ready:L id, jobs as enqueued;  back "seq.level.id" -> level * LEVEL + ready since, those that came back
+-- tomb    id -> "created seq", elements of ready:L whose job was cancelled
 -- Times are whole milliseconds.
 local LEVEL = 281474976710656 -- 2^48, above any time
 local LAST_TIME = 253402300799999
@@ -48,20 +51,39 @@ local function place(seq, level, id)
   return string.format('%012.0f.%s.%s', seq, level, id)
 end
 
-local function load_run(id)
-  local text = redis.call('HGET', K.latest, id)
-  if not text then
-    return nil
-  end
-  local run = {}
-  run.delivery, run.nonce, run.request, run.started, run.ready_at, run.seq, run.level =
-    string.match(text, '^(%d+) (%S+) (%d+) (%d+) (%d+) (%d+) (%d)$')
-  return run
+-- seq, created, run_at, level and extras of an envelope.
+local function head(envelope)
+  local base, created, run_at, nth, level, extras = string.match(envelope, '^l?(%d+) (%d+)/?(%d*) (%d+) (%d)(%S*) ')
+  return base + nth, tonumber(created), tonumber(run_at) or tonumber(created), level, extras
 end
 
-local function save_run(id, run)
-  redis.call('HSET', K.latest, id, table.concat(
-    { run.delivery, run.nonce, run.request, run.started, run.ready_at, run.seq, run.level }, ' '))
+-- A token's parts: delivery, worker, started, length.
+local function token_parts(token)
+  return string.match(token, '^(%d+) (.-)%-%d+%-(%d+)%-(%d+)')
+end
+
+-- What an entry of lease says. `token` is "delivery nonce".
+local function read_lease(entry)
+  local token, more = string.match(entry, '^(%d+ %S+)(.*)$')
+  local until_ms, ready_at, mark = string.match(more, '^ (%d+) (%d+)(.*)$')
+  local delivery, worker, started, length = token_parts(token)
+  local deadline = tonumber(until_ms or 0)
+  if deadline == 0 then
+    deadline = math.min(started + length, LAST_TIME)
+  end
+  return {
+    token = token, delivery = delivery, worker = worker, started = started, deadline = deadline,
+    ready_at = ready_at or '0', mark = mark or '',
+  }
+end
+
+-- The lease that a token names, if it is held.
+local function held_by(id, token)
+  local entry = redis.call('HGET', K.lease, id)
+  if entry and (entry == token or string.sub(entry, 1, #token + 1) == token .. ' ') then
+    return read_lease(entry)
+  end
+  return nil
 end
 
 local function load_state(id)
@@ -71,11 +93,6 @@ end
 
 local function save_state(id, state)
   redis.call('HSET', K.state, id, cmsgpack.pack(state))
-end
-
--- seq, created, run_at and level of an envelope.
-local function head(envelope)
-  return string.match(envelope, '^(%d+) (%d+) (%d+) (%d) ')
 end
 
 -- At most one token of a kind waits: "r" for ready jobs, "d" for an earlier due time.
@@ -134,41 +151,16 @@ local function cancelled_instead(id, state, now)
 end
 
 -- For a token that holds no lease: 1 where it names the latest lease, 2 where it is superseded.
-local function unsettled(id, delivery, nonce)
-  local named = delivery .. ' ' .. nonce .. ' '
-  local latest = redis.call('HGET', K.latest, id)
-  if latest and string.sub(latest, 1, #named) == named then
-    return '1'
+local function unsettled(id, token)
+  if not redis.call('HGET', K.lease, id) then
+    local ended = redis.call('HGET', K.ended, id)
+    local latest = ended and string.match(ended, '^%d+ (.*)$') or redis.call('HGET', K.latest, id)
+    if latest == token then
+      return '1'
+    end
   end
   if redis.call('EXISTS', K.meta) == 1 then
     redis.call('HINCRBY', K.meta, 'stale', 1)
   end
   return '2'
-end
-
--- Where a job stands: its state and the time that orders it there.
-local function standing(id, envelope)
-  local latest = load_run(id)
-  if latest and latest.nonce ~= '-' then
-    local deadline = redis.call('ZSCORE', K.lease, id .. '.' .. latest.delivery .. '.' .. latest.nonce)
-    if deadline then
-      return 'leased', deadline, latest
-    end
-  end
-  for _, state in ipairs({ 'done', 'dead', 'cancelled' }) do
-    local at = redis.call('ZSCORE', K[state], id)
-    if at then
-      return state, at, latest
-    end
-  end
-  local seq, created, _, level = head(envelope)
-  local due = redis.call('ZSCORE', K.delayed, place(seq, level, id))
-  if due then
-    return 'delayed', due, latest
-  end
-  local back = redis.call('ZSCORE', K.back, place(seq, level, id))
-  if back then
-    return 'ready', whole(tonumber(back) - level * LEVEL), latest
-  end
-  return 'ready', created, latest
 end

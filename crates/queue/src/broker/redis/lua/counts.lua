@@ -6,15 +6,15 @@ local meta = redis.call('HMGET', K.meta, 'layout', 'paused', 'completed', 'faile
 if not meta[1] then
   return false
 end
-local ready = redis.call('ZCARD', K.back) - redis.call('SCARD', K.tomb)
+local ready = redis.call('ZCARD', K.back) - redis.call('HLEN', K.tomb)
 local oldest
 for level = 0, 4 do
   local list = K['ready' .. level]
   ready = ready + redis.call('LLEN', list)
   local first = redis.call('LINDEX', list, 0)
-  local envelope = first and redis.call('HGET', K.job, string.match(first, '^%d+%.(.+)$'))
+  local envelope = first and redis.call('HGET', K.job, first)
   if envelope then
-    oldest = math.min(oldest or math.huge, (tonumber((select(2, head(envelope))))))
+    oldest = math.min(oldest or math.huge, (select(2, head(envelope))))
   end
   local back = redis.call('ZRANGE', K.back, whole(level * LEVEL), '(' .. whole((level + 1) * LEVEL), 'BYSCORE', 'LIMIT', 0, 1,
     'WITHSCORES')[2]
@@ -23,9 +23,11 @@ for level = 0, 4 do
   end
 end
 local answer = { ready }
-for nth, set in ipairs({ 'delayed', 'lease', 'done', 'dead', 'cancelled' }) do
-  answer[nth + 1] = redis.call('ZCARD', K[set])
-end
+answer[2] = redis.call('ZCARD', K.delayed)
+answer[3] = redis.call('HLEN', K.lease)
+answer[4] = redis.call('LLEN', K.done)
+answer[5] = redis.call('ZCARD', K.dead)
+answer[6] = redis.call('ZCARD', K.cancelled)
 answer[7] = oldest and math.max(now_ms() - oldest, 0) or false
 answer[8] = meta[2] == '1' and 1 or 0
 for nth = 3, 7 do

@@ -1,65 +1,70 @@
--- Adds jobs whose ids are not known.
--- KEYS  meta, job, delayed, wake, ready0 … ready4
--- ARGV  for each job: id; level, followed by "+delay" or "=due" where it isn't due at once; rest of the envelope
--- Returns how many were new, and 1 where the queue was.
-local now = now_ms()
-local stamp = whole(now)
-local known_layout, paused = unpack(redis.call('HMGET', K.meta, 'layout', 'paused'))
-if known_layout and known_layout ~= LAYOUT then
-  return redis.error_reply('LAYOUT ' .. known_layout .. ' of this queue is not ' .. LAYOUT)
+-- Adds plain jobs of one priority that are due at once: the usual case, so it shares nothing and builds little.
+-- KEYS  meta, job, wake, tomb, back, ready
+-- ARGV  level; ids, no two alike; for each of them the rest of its envelope
+-- Returns 1 where the queue is new, else 0; one digit for each job (0 new, 1 known), or nothing where all are new.
+local call, floor = redis.call, math.floor
+local now = string.format('%.0f', floor(now_us() / 1000))
+local meta = call('HMGET', KEYS[1], 'layout', 'paused')
+if meta[1] and meta[1] ~= LAYOUT then
+  return redis.error_reply('LAYOUT ' .. meta[1] .. ' of this queue is not ' .. LAYOUT)
 end
-if not known_layout then
-  redis.call('HSET', K.meta, 'layout', LAYOUT, 'scripts', SCRIPTS)
+if not meta[1] then
+  call('HSET', KEYS[1], 'layout', LAYOUT, 'scripts', SCRIPTS)
 end
-
-local count = #ARGV / 3
-local ids = {}
-for nth = 1, count do
-  ids[nth] = ARGV[nth * 3 - 2]
-end
-local known = collect('HMGET', K.job, ids)
-local seq = redis.call('HINCRBY', K.meta, 'seq', count) - count
-
-local added, ready, due = {}, {}, {}
-local seen = {}
-for nth = 1, count do
-  local id = ids[nth]
-  if not known[nth] and not seen[id] then
-    seen[id] = true
-    local when = ARGV[nth * 3 - 1]
-    local level, run_at = when, now
-    if #when > 1 then
-      level, run_at = string.sub(when, 1, 1), tonumber(string.sub(when, 3))
-      if string.sub(when, 2, 2) == '+' then
-        run_at = math.min(now + run_at, LAST_TIME)
-      end
+local count = (#ARGV - 1) / 2
+local base = call('HINCRBY', KEYS[1], 'seq', count) - count
+local head = string.format('%.0f', base) .. ' ' .. now .. ' '
+local has_tombs = call('EXISTS', KEYS[4]) == 1
+local digits
+for from = 2, count + 1, 500 do
+  local to = from + 499
+  if to > count + 1 then
+    to = count + 1
+  end
+  local known = call('HMGET', KEYS[2], unpack(ARGV, from, to))
+  local all_new = not has_tombs
+  for nth = 1, to - from + 1 do
+    if known[nth] then
+      all_new = false
+      break
     end
-    local age = whole(seq + nth)
-    added[#added + 1] = id
-    added[#added + 1] = age .. ' ' .. stamp .. ' ' .. (run_at == now and stamp or whole(run_at)) .. ' ' .. level
-      .. ' ' .. ARGV[nth * 3]
-    if run_at <= now then
-      local list = ready[level]
-      if not list then
-        list = {}
-        ready[level] = list
+  end
+  if all_new then
+    local pairs_of_job, at = {}, 0
+    for nth = from, to do
+      pairs_of_job[at + 1] = ARGV[nth]
+      at = at + 2
+      pairs_of_job[at] = head .. ARGV[nth + count]
+    end
+    call('HSET', KEYS[2], unpack(pairs_of_job))
+    call('RPUSH', KEYS[6], unpack(ARGV, from, to))
+  else
+    digits = digits or {}
+    for nth = from, to do
+      local id = ARGV[nth]
+      if known[nth - from + 1] then
+        digits[nth - 1] = '1'
+      else
+        digits[nth - 1] = '0'
+        call('HSET', KEYS[2], id, head .. ARGV[nth + count])
+        -- While an element of a list is the tombstone of an earlier job of this id, the job waits elsewhere.
+        if has_tombs and call('HEXISTS', KEYS[4], id) == 1 then
+          local seq = base + string.match(ARGV[nth + count], '^%d+')
+          call('ZADD', KEYS[5], string.format('%.0f', ARGV[1] * 281474976710656 + now),
+            string.format('%012.0f.%s.%s', seq, ARGV[1], id))
+        else
+          call('RPUSH', KEYS[6], id)
+        end
       end
-      list[#list + 1] = age .. '.' .. id
-    else
-      due[#due + 1] = whole(run_at)
-      due[#due + 1] = place(seq + nth, level, id)
     end
   end
 end
-
-bulk('HSET', K.job, added)
-for level, list in pairs(ready) do
-  bulk('RPUSH', K['ready' .. level], list)
+if digits then
+  for nth = 1, count do
+    digits[nth] = digits[nth] or '0'
+  end
 end
-if #due > 0 then
-  delay_all(due)
+if count > 0 and meta[2] ~= '1' and not call('LPOS', KEYS[3], 'r') then
+  call('RPUSH', KEYS[3], 'r')
 end
-if next(ready) and paused ~= '1' then
-  wake('r')
-end
-return { #added / 2, known_layout and 0 or 1 }
+return { meta[1] and 0 or 1, digits and table.concat(digits) or false }

@@ -10,33 +10,32 @@ local function comes_after(since, seq)
   return since > from or (since == from and seq > tonumber(ARGV[3]))
 end
 
--- The list's element at an index, as {since, seq, id, envelope}.
+-- The list's element at an index, as {since, seq, id, envelope}; a tombstone without the last two.
 local function fresh(list, index)
-  local element = redis.call('LINDEX', list, index)
-  if not element then
+  local id = redis.call('LINDEX', list, index)
+  if not id then
     return nil
   end
-  local seq, id = string.match(element, '^(%d+)%.(.+)$')
-  local envelope = redis.call('HGET', K.job, id)
-  if not envelope or redis.call('SISMEMBER', K.tomb, element) == 1 then
-    return { tomb = true, seq = tonumber(seq) }
+  local tomb = redis.call('HGET', K.tomb, id)
+  if tomb then
+    local created, seq = string.match(tomb, '^(%d+) (%d+)$')
+    return { since = tonumber(created), seq = tonumber(seq) }
   end
-  return { since = tonumber((select(2, head(envelope)))), seq = tonumber(seq), id = id, envelope = envelope }
+  local envelope = redis.call('HGET', K.job, id)
+  if not envelope then
+    return { since = 0, seq = 0 }
+  end
+  local seq, created = head(envelope)
+  return { since = created, seq = seq, id = id, envelope = envelope }
 end
 
--- The first index behind the place. The list is sorted by age, and so by time; a tombstone tells its age only.
+-- The first index behind the place. The list is sorted by age, and so by time.
 local function first_fresh(list)
   local low, high = 0, redis.call('LLEN', list)
   while low < high do
     local middle = math.floor((low + high) / 2)
     local job = fresh(list, middle)
-    local after
-    if job.tomb then
-      after = job.seq > tonumber(ARGV[3])
-    else
-      after = comes_after(job.since, job.seq)
-    end
-    if after then
+    if comes_after(job.since, job.seq) then
       high = middle
     else
       low = middle + 1
@@ -54,11 +53,11 @@ local function list_level(level, is_first)
 
   local function next_fresh()
     local job = fresh(list, index)
-    while job and job.tomb and skipped < CHUNK do
+    while job and not job.id and skipped < CHUNK do
       skipped, index = skipped + 1, index + 1
       job = fresh(list, index)
     end
-    return job and not job.tomb and job or nil
+    return job and job.id and job or nil
   end
 
   local function next_back()
@@ -87,10 +86,10 @@ local function list_level(level, is_first)
     end
     if a and (not b or a.since < b.since or (a.since == b.since and a.seq < b.seq)) then
       index = index + 1
-      jobs[#jobs + 1] = show(a.id, 'ready', whole(a.since), a.envelope)
+      jobs[#jobs + 1] = show(a.id, 'ready', whole(a.since), a.envelope, nil)
     else
       at = at + 2
-      jobs[#jobs + 1] = show(b.id, 'ready', whole(b.since), redis.call('HGET', K.job, b.id))
+      jobs[#jobs + 1] = show(b.id, 'ready', whole(b.since), redis.call('HGET', K.job, b.id), redis.call('HGET', K.latest, b.id))
     end
   end
 end

@@ -2,7 +2,7 @@
 -- KEYS  meta, back, tomb, delayed, wake, ready0 … ready4
 -- ARGV  1 to give a token back
 -- Returns 1 where jobs are ready, else 0; ms until the next delayed one is due, or nothing.
-local count = redis.call('ZCARD', K.back) - redis.call('SCARD', K.tomb)
+local count = redis.call('ZCARD', K.back) - redis.call('HLEN', K.tomb)
 for level = 0, 4 do
   count = count + redis.call('LLEN', K['ready' .. level])
 end

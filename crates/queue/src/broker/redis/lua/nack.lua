@@ -1,6 +1,6 @@
 -- Settles leases that did not succeed.
--- KEYS  meta, lease, latest, job, state, back, delayed, dead, cancelled, wake
--- ARGV  for each lease: id, delivery, nonce, action, delay in ms, text.
+-- KEYS  meta, lease, ended, latest, job, state, back, delayed, dead, cancelled, wake
+-- ARGV  for each lease: id, "delivery nonce", action, delay in ms, text.
 --       Actions: retry, snooze (an empty text is no note), dead, release, discard
 -- Returns one digit for each lease: 0 now, 1 before, 2 superseded.
 local now = now_ms()
@@ -12,19 +12,20 @@ end
 
 local function apply(id, run, action, delay, text)
   local state = load_state(id)
+  local seq, created, _, level = head(redis.call('HGET', K.job, id))
   if action == 'retry' then
     state.failures = (state.failures or 0) + 1
     remember(state, run.started, now, text)
     if not cancelled_instead(id, state, now) then
       redis.call('HINCRBY', K.meta, 'retried', 1)
-      postpone(id, run.seq, run.level, state, math.min(now + delay, LAST_TIME), now)
+      postpone(id, seq, level, state, math.min(now + delay, LAST_TIME), now)
     end
   elseif action == 'snooze' then
     if not cancelled_instead(id, state, now) then
       if text ~= '' then
         state.note = text
       end
-      postpone(id, run.seq, run.level, state, math.min(now + delay, LAST_TIME), now)
+      postpone(id, seq, level, state, math.min(now + delay, LAST_TIME), now)
     end
   elseif action == 'dead' then
     state.failures = (state.failures or 0) + 1
@@ -33,11 +34,7 @@ local function apply(id, run, action, delay, text)
     finish('dead', id)
   elseif action == 'release' then
     if not cancelled_instead(id, state, now) then
-      local since = run.ready_at
-      if since == '0' then
-        since = select(2, head(redis.call('HGET', K.job, id)))
-      end
-      make_ready(id, run.seq, run.level, tonumber(since))
+      make_ready(id, seq, level, run.ready_at == '0' and created or tonumber(run.ready_at))
     end
   else
     state.note = text
@@ -48,13 +45,16 @@ local function apply(id, run, action, delay, text)
   end
 end
 
-for at = 1, #ARGV, 6 do
-  local id, delivery, nonce = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  if redis.call('ZREM', K.lease, id .. '.' .. delivery .. '.' .. nonce) == 1 then
-    apply(id, load_run(id), ARGV[at + 3], tonumber(ARGV[at + 4]), ARGV[at + 5])
+for at = 1, #ARGV, 5 do
+  local id, token = ARGV[at], ARGV[at + 1]
+  local run = held_by(id, token)
+  if run then
+    redis.call('HDEL', K.lease, id)
+    redis.call('HSET', K.latest, id, token)
+    apply(id, run, ARGV[at + 2], tonumber(ARGV[at + 3]), ARGV[at + 4])
     settled[#settled + 1] = '0'
   else
-    settled[#settled + 1] = unsettled(id, delivery, nonce)
+    settled[#settled + 1] = unsettled(id, token)
   end
 end
 return table.concat(settled)

@@ -1,9 +1,9 @@
 -- Stores how far a leased job has come. A run that comes further than all before it forgets the leases lost.
 -- KEYS  lease, state
--- ARGV  id, delivery, nonce, percent, message
+-- ARGV  id, "delivery nonce", percent, message
 -- Returns 1 where the lease is held, else 0.
-local id, percent = ARGV[1], tonumber(ARGV[4])
-if not redis.call('ZSCORE', K.lease, id .. '.' .. ARGV[2] .. '.' .. ARGV[3]) then
+local id, percent = ARGV[1], tonumber(ARGV[3])
+if not held_by(id, ARGV[2]) then
   return 0
 end
 local state = load_state(id)
@@ -11,6 +11,6 @@ if percent > (state.furthest or 0) then
   state.furthest = percent
   state.lost = nil
 end
-state.percent, state.message = percent, ARGV[5]
+state.percent, state.message = percent, ARGV[4]
 save_state(id, state)
 return 1

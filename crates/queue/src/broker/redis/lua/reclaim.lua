@@ -3,6 +3,7 @@
 -- KEYS  meta, lease, latest, job, state, back, delayed, dead, cancelled, wake
 -- ARGV  length of a lease in ms; gap that counts as a pause in ms; leases a job may lose; most jobs
 -- Returns 1 where nothing was looked at, else 0; ids that are ready; dead; cancelled.
+local LOOKS = 20000 -- leases looked at in one step
 local now = now_ms()
 local layout, last, from, server = unpack(redis.call('HMGET', K.meta, 'layout', 'maintained', 'reclaim_from', 'server'))
 if not layout then
@@ -22,13 +23,19 @@ end
 redis.call('HSET', K.meta, 'maintained', whole(now), 'reclaim_from', whole(from), 'server', this_server)
 if backward then
   -- As many as workers run at once.
-  local late = redis.call('ZRANGE', K.lease, '(' .. whole(longest), '+inf', 'BYSCORE')
+  local entries = redis.call('HGETALL', K.lease)
   local cut = {}
-  for _, member in ipairs(late) do
-    cut[#cut + 1] = whole(longest)
-    cut[#cut + 1] = member
+  for at = 1, #entries, 2 do
+    local run = read_lease(entries[at + 1])
+    if run.deadline > longest then
+      cut[#cut + 1] = entries[at]
+      cut[#cut + 1] = run.token .. ' ' .. whole(longest) .. ' ' .. run.ready_at .. run.mark
+    end
   end
-  bulk('ZADD', K.lease, cut)
+  bulk('HSET', K.lease, cut)
+  if #cut > 0 then
+    redis.call('HSET', K.meta, 'expiry', whole(now))
+  end
 end
 if now < from then
   return { 1, {}, {}, {} }
@@ -37,12 +44,16 @@ end
 local ready, dead, cancelled = {}, {}, {}
 
 local function expire(id, run)
+  local envelope = redis.call('HGET', K.job, id)
+  redis.call('HDEL', K.lease, id)
+  if not envelope then
+    return
+  end
   local state = load_state(id)
+  redis.call('HSET', K.latest, id, run.delivery .. ' -')
   redis.call('HINCRBY', K.meta, 'reclaimed', 1)
   state.lost = (state.lost or 0) + 1
-  remember(state, run.started, now, 'lease expired at worker ' .. run.nonce)
-  run.nonce = '-'
-  save_run(id, run)
+  remember(state, run.started, now, 'lease expired at worker ' .. run.worker)
   if cancelled_instead(id, state, now) then
     cancelled[#cancelled + 1] = id
   elseif state.lost >= tonumber(ARGV[3]) then
@@ -51,18 +62,55 @@ local function expire(id, run)
     redis.call('ZADD', K.dead, whole(now), id)
     dead[#dead + 1] = id
   else
-    postpone(id, run.seq, run.level, state, now, now)
+    local seq, _, _, level = head(envelope)
+    postpone(id, seq, level, state, now, now)
     ready[#ready + 1] = id
   end
   save_state(id, state)
 end
 
-for _, member in ipairs(redis.call('ZRANGE', K.lease, '-inf', whole(now), 'BYSCORE', 'LIMIT', 0, ARGV[4])) do
-  redis.call('ZREM', K.lease, member)
-  local id = string.match(member, '^(.*)%.%d+%.[^.]+$')
-  local run = load_run(id)
-  if run then
-    expire(id, run)
+-- No lease ends before `expiry`; once it has passed, all are looked at, some thousand in one step, and it is set anew.
+local expiry, cursor, soonest = unpack(redis.call('HMGET', K.meta, 'expiry', 'scan', 'soonest'))
+if not expiry or now < tonumber(expiry) then
+  return { 0, {}, {}, {} }
+end
+local is_continued = cursor
+cursor, soonest = cursor or '0', tonumber(soonest or LAST_TIME)
+local most = tonumber(ARGV[4])
+local late = {}
+local looked = 0
+repeat
+  local page = redis.call('HSCAN', K.lease, cursor, 'COUNT', CHUNK)
+  cursor = page[1]
+  for at = 1, #page[2], 2 do
+    looked = looked + 1
+    local run = read_lease(page[2][at + 1])
+    if run.deadline <= now then
+      run.id = page[2][at]
+      late[#late + 1] = run
+    elseif run.deadline < soonest then
+      soonest = run.deadline
+    end
+  end
+until cursor == '0' or looked >= LOOKS or #late >= most
+table.sort(late, function(a, b)
+  return a.deadline < b.deadline or (a.deadline == b.deadline and a.id < b.id)
+end)
+for nth = 1, math.min(#late, most) do
+  expire(late[nth].id, late[nth])
+end
+if #late > most then
+  soonest = now
+end
+if cursor ~= '0' then
+  redis.call('HSET', K.meta, 'scan', cursor, 'soonest', whole(soonest))
+else
+  redis.call('HDEL', K.meta, 'scan', 'soonest')
+  if redis.call('EXISTS', K.lease) == 1 then
+    -- What was leased while the look went on may have been missed by it.
+    redis.call('HSET', K.meta, 'expiry', whole(is_continued and now or soonest))
+  else
+    redis.call('HDEL', K.meta, 'expiry')
   end
 end
 return { 0, ready, dead, cancelled }

@@ -1,29 +1,80 @@
 -- Removes the oldest of finished jobs, record and all.
--- KEYS  job, latest, state, result, done, dead, cancelled
--- ARGV  most jobs of each state; for each state: its name, the least age in ms, how many may be kept, or "" for any
+-- KEYS  meta, job, latest, state, result, done, ended, dead, cancelled
+-- ARGV  most jobs of each state; 1 where this is what is kept from now on; for each state: its name, the least age in ms,
+--       how many may be kept, or "" for any
 -- Returns how many went.
 local now = now_ms()
 local most = tonumber(ARGV[1])
 local removed = 0
+local has_more = redis.call('EXISTS', K.result, K.latest, K.state) > 0
 
-local function remove(set, ids)
-  if #ids == 0 then
-    return
-  end
-  bulk('ZREM', set, ids)
-  for _, hash in ipairs({ 'job', 'latest', 'state', 'result' }) do
-    bulk('HDEL', K[hash], ids)
+local function forget(ids)
+  bulk('HDEL', K.job, ids)
+  if has_more then
+    for _, hash in ipairs({ 'latest', 'state', 'result' }) do
+      bulk('HDEL', K[hash], ids)
+    end
   end
   removed = removed + #ids
 end
 
-for at = 2, #ARGV, 3 do
-  local set, age, kept = K[ARGV[at]], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-  local aged = redis.call('ZRANGE', set, '-inf', whole(math.max(now - age, 0)), 'BYSCORE', 'LIMIT', 0, most)
-  remove(set, aged)
-  local excess = kept and math.min(redis.call('ZCARD', set) - kept, most - #aged) or 0
-  if excess > 0 then
-    remove(set, redis.call('ZRANGE', set, 0, excess - 1))
+local function remove(set, ids)
+  bulk('ZREM', set, ids)
+  forget(ids)
+end
+
+-- How many of the oldest that are done have ended by then.
+local function done_by(bound)
+  local count = 0
+  while count < most do
+    local ids = redis.call('LRANGE', K.done, count, math.min(count + CHUNK, most) - 1)
+    local ended = collect('HMGET', K.ended, ids)
+    for nth = 1, #ids do
+      if ended[nth] and tonumber(string.match(ended[nth], '^%d+')) > bound then
+        return count
+      end
+      count = count + 1
+    end
+    if #ids < CHUNK then
+      return count
+    end
+  end
+  return count
+end
+
+for at = 3, #ARGV, 3 do
+  local name, bound, kept = ARGV[at], math.max(now - ARGV[at + 1], 0), tonumber(ARGV[at + 2])
+  if name == 'done' then
+    local count = done_by(bound)
+    if kept then
+      count = math.min(math.max(count, redis.call('LLEN', K.done) - kept), most)
+    end
+    local left = count
+    while left > 0 do
+      local ids = redis.call('LPOP', K.done, math.min(left, CHUNK))
+      if not ids then
+        break
+      end
+      bulk('HDEL', K.ended, ids)
+      forget(ids)
+      left = left - #ids
+    end
+    if ARGV[2] == '1' and redis.call('HGET', K.meta, 'keep') ~= (kept and whole(kept) or false)
+      and redis.call('EXISTS', K.meta) == 1 then
+      if kept then
+        redis.call('HSET', K.meta, 'keep', whole(kept))
+      else
+        redis.call('HDEL', K.meta, 'keep')
+      end
+    end
+  else
+    local set = K[name]
+    local aged = redis.call('ZRANGE', set, '-inf', whole(bound), 'BYSCORE', 'LIMIT', 0, most)
+    remove(set, aged)
+    local excess = kept and math.min(redis.call('ZCARD', set) - kept, most - #aged) or 0
+    if excess > 0 then
+      remove(set, redis.call('ZRANGE', set, 0, excess - 1))
+    end
   end
 end
 return removed

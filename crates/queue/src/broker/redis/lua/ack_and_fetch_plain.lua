@@ -1,0 +1,150 @@
+-- Settles successes, then leases what is next by level, time and age. This first half does what is usual; where
+-- something isn't, the second goes on from there.
+-- ARGV  worker; most jobs; length of a lease in ms; number of this request;
+--       count and numbers of earlier requests of this worker whose reply was lost;
+--       for each run of successes of one fetch: "delivery nonce", count, 1 where results follow the ids; ids (and results)
+-- Returns the time; "delivery nonce" of the jobs that are plain; one digit for each success (0 now, 1 before,
+--         2 superseded), or nothing where all are settled now;
+--         for each job, its id and envelope; before the envelope stands "|delivery failures ready_at|" where they aren't
+--         1, 0 and the time at which it was enqueued.
+local call = redis.call
+local now = math.floor(now_us() / 1000)
+local stamp = string.format('%.0f', now)
+local need = tonumber(ARGV[2])
+local token = '1 ' .. ARGV[1] .. '-' .. ARGV[4] .. '-' .. stamp .. '-' .. ARGV[3]
+local meta = call('HMGET', META, 'layout', 'paused', 'expiry', 'keep')
+if meta[1] and meta[1] ~= LAYOUT then
+  return redis.error_reply('LAYOUT ' .. meta[1] .. ' of this queue is not ' .. LAYOUT)
+end
+local first_ack = 6 + ARGV[5]
+
+-- What is settled in bulk, and where the others stand in ARGV: {number, id, token, result}.
+local odd = {}
+local acks, completed, done_length = 0, 0, 0
+local at = first_ack
+while at <= #ARGV do
+  local run, count, step = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2] == '1' and 2 or 1
+  local first, last = at + 3, at + 2 + count * step
+  local ids, is_plain = {}, true
+  if step == 1 then
+    for nth = 1, count do
+      ids[nth] = ARGV[first + nth - 1]
+    end
+  else
+    for nth = 1, count do
+      ids[nth] = ARGV[first + nth * 2 - 2]
+    end
+  end
+  local held = call('HMGET', LEASE, unpack(ids))
+  for nth = 1, count do
+    if held[nth] ~= run then
+      is_plain = false
+      break
+    end
+  end
+  if not is_plain then
+    local plain, results = {}, {}
+    local taken = {}
+    for nth = 1, count do
+      local id, entry = ids[nth], held[nth]
+      if entry and not taken[id] and (entry == run or string.sub(entry, 1, #run + 1) == run .. ' ') then
+        taken[id] = true
+        plain[#plain + 1] = id
+        if step == 2 then
+          results[#results + 1] = id
+          results[#results + 1] = ARGV[first + nth * 2 - 1]
+        end
+      else
+        odd[#odd + 1] = { acks + nth, id, run }
+      end
+    end
+    ids = plain
+    if #results > 0 then
+      call('HSET', RESULT, unpack(results))
+    end
+  elseif step == 2 then
+    call('HSET', RESULT, unpack(ARGV, first, last))
+  end
+  if #ids > 0 then
+    if call('HDEL', LEASE, unpack(ids)) ~= #ids then
+      -- Some were named twice.
+      local once, taken = {}, {}
+      for nth = 1, #ids do
+        if taken[ids[nth]] then
+          odd[#odd + 1] = { acks + nth, ids[nth], run }
+        else
+          taken[ids[nth]] = true
+          once[#once + 1] = ids[nth]
+        end
+      end
+      ids = once
+    end
+    local record, ended, pair = stamp .. ' ' .. run, {}, 0
+    for nth = 1, #ids do
+      ended[pair + 1] = ids[nth]
+      pair = pair + 2
+      ended[pair] = record
+    end
+    call('HSET', ENDED, unpack(ended))
+    done_length = call('RPUSH', DONE, unpack(ids))
+    completed = completed + #ids
+  end
+  acks = acks + count
+  at = last + 1
+end
+if completed > 0 then
+  call('HINCRBY', META, 'completed', completed)
+  -- What is kept is trimmed exactly by upkeep, now and then; in between it grows no further than this.
+  local excess = meta[4] and done_length - meta[4] - 1000 or 0
+  if excess > 0 then
+    local old = call('LPOP', DONE, excess < 500 and excess or 500)
+    call('HDEL', ENDED, unpack(old))
+    call('HDEL', JOB, unpack(old))
+    if call('EXISTS', RESULT, LATEST, STATE) > 0 then
+      call('HDEL', RESULT, unpack(old))
+      call('HDEL', LATEST, unpack(old))
+      call('HDEL', STATE, unpack(old))
+    end
+  end
+end
+
+local reply, given = {}, 0
+local wants = meta[1] and meta[2] ~= '1' and need > 0
+if wants and ARGV[5] == '0' and call('EXISTS', BACK, TOMB) == 0 then
+  while given < need do
+    local window = need - given
+    local popped = call('LMPOP', 5, READY0, READY1, READY2, READY3, READY4, 'LEFT', 'COUNT', window < 500 and window or 500)
+    if not popped then
+      break
+    end
+    local ids = popped[2]
+    local envelopes = call('HMGET', JOB, unpack(ids))
+    local leases, pair, place = {}, 0, given * 2
+    for nth = 1, #ids do
+      local id = ids[nth]
+      leases[pair + 1] = id
+      pair = pair + 2
+      leases[pair] = token
+      reply[place + 1] = id
+      place = place + 2
+      reply[place] = envelopes[nth]
+    end
+    call('HSET', LEASE, unpack(leases))
+    given = given + #ids
+  end
+  wants = false
+  if given == need and call('EXISTS', READY0, READY1, READY2, READY3, READY4) > 0 then
+    if not call('LPOS', WAKE, 'r') then
+      call('RPUSH', WAKE, 'r')
+    end
+  else
+    call('LREM', WAKE, 0, 'r')
+  end
+end
+-- No lease ends before this time: what reclaim has to look at.
+if given > 0 and (not meta[3] or tonumber(meta[3]) > now + ARGV[3]) then
+  call('HSET', META, 'expiry', string.format('%.0f', now + ARGV[3]))
+end
+if not wants and #odd == 0 then
+  return { stamp, token, false, reply }
+end
