@@ -65,9 +65,13 @@ impl Measurement {
         }
     }
 
-    /// Whether it is the same however often it is repeated, or takes long.
-    fn is_slow(self) -> bool {
-        matches!(self, Self::PickUp | Self::Lateness | Self::Memory(_) | Self::Idle)
+    /// Whether it has a turn in this round. The first round warms up those that are over fast.
+    fn has_turn(self, round: usize, sizes: &Sizes) -> bool {
+        match self {
+            Self::Process(_) | Self::Bulk | Self::Single => round <= sizes.rounds,
+            Self::PickUp | Self::Lateness => (1..=sizes.slow_rounds).contains(&round),
+            Self::Memory(_) | Self::Idle => (1..=sizes.steady_rounds).contains(&round),
+        }
     }
 
     /// Whether it matters what becomes of jobs that are done.
@@ -113,7 +117,7 @@ async fn run(measurements: &[Measurement], queues: &[Who], sizes: Sizes) {
     // The first round warms up, and is not counted.
     for round in 0..=sizes.rounds {
         for &measurement in measurements {
-            if measurement.is_slow() && (round == 0 || round > sizes.slow_rounds) {
+            if !measurement.has_turn(round, &sizes) {
                 continue;
             }
             for turn in 0..queues.len() {

@@ -20,6 +20,8 @@ pub(crate) struct Sizes {
     pub(crate) rounds: usize,
     /// Turns of those that wait for most of their time.
     pub(crate) slow_rounds: usize,
+    /// Turns of those that come out alike each time.
+    pub(crate) steady_rounds: usize,
     /// Jobs of a worker that runs one at once.
     pub(crate) alone: usize,
     /// Jobs of a worker that runs several.
@@ -38,6 +40,7 @@ impl Sizes {
     pub(crate) const FULL: Self = Self {
         rounds: 5,
         slow_rounds: 3,
+        steady_rounds: 1,
         alone: 5_000,
         many: 20_000,
         samples: 500,
@@ -49,6 +52,7 @@ impl Sizes {
     pub(crate) const QUICK: Self = Self {
         rounds: 1,
         slow_rounds: 1,
+        steady_rounds: 1,
         alone: 200,
         many: 1_000,
         samples: 20,
@@ -237,6 +241,8 @@ impl Turn<'_> {
 
     fn add_percentiles(&mut self, mut times: Vec<Duration>, middle: Row, most: Row) {
         times.sort();
+        let ten: Vec<_> = times.iter().rev().take(10).map(|time| time.as_secs_f64() * 1e3).collect();
+        eprintln!("longest, in ms: {ten:.1?}");
         let percentile = |percent: usize| times[(times.len() * percent).div_ceil(100) - 1].as_secs_f64() * 1e3;
         self.add(middle, percentile(50));
         self.add(most, percentile(99));
