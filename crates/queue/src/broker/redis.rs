@@ -3,6 +3,7 @@
 //! Each step is one script on one partition, so it happens wholly or not at all, and by the server's clock. A lost reply
 //! does no harm: a known id stays as it is, a settled lease says so, and a fetch hands over what an earlier one gave.
 
+mod documents;
 mod envelope;
 mod exchange;
 mod gather;
@@ -15,6 +16,7 @@ mod registry;
 mod reply;
 mod requests;
 mod scripts;
+mod settings;
 mod settle;
 mod upkeep;
 mod wait;
@@ -27,13 +29,14 @@ use tidegate_redis::{BlockingPool, Client, Keyspace};
 use tokio::runtime::Handle;
 
 use crate::broker::{
-    Broker, Change, CleanableState, Cursor, Fetch, NewJob, Page, Promoted, QueueCounts, Reclaim, Reclaimed, Retention,
-    Wake,
+    Broker, Change, CleanableState, Cursor, Document, Documents, EventCursor, EventPage, Fetch, GroupCounts, NewJob,
+    Page, Promoted, QueueCounts, QueueSettings, Reclaim, Reclaimed, Retention, Stored, Wake,
 };
+use crate::clock::Timestamp;
 use crate::error::BrokerError;
-use crate::id::{JobId, WorkerId};
+use crate::id::{GroupId, JobId, WorkerId};
 use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
-use crate::record::{JobRecord, Progress};
+use crate::record::{JobRecord, LogLine, Progress};
 use crate::state::State;
 use crate::worker::WorkerInfo;
 use gather::Carrier;
@@ -92,75 +95,78 @@ impl RedisBroker {
 }
 
 #[async_trait]
-impl crate::broker::Documents for RedisBroker {
-    async fn document(&self, _: &str, _: &str) -> Result<Option<crate::broker::Document>, BrokerError> {
-        Err(BrokerError::Closed)
+impl Documents for RedisBroker {
+    async fn document(&self, collection: &str, name: &str) -> Result<Option<Document>, BrokerError> {
+        self.one_document(collection, name).await
     }
 
-    async fn put_document(&self, _: &str, _: &str, _: Option<u64>, _: Option<String>) -> Result<bool, BrokerError> {
-        Err(BrokerError::Closed)
+    async fn put_document(
+        &self,
+        collection: &str,
+        name: &str,
+        expected: Option<u64>,
+        body: Option<String>,
+    ) -> Result<bool, BrokerError> {
+        self.write_document(collection, name, expected, body).await
     }
 
-    async fn documents(&self, _: &str) -> Result<Vec<(String, crate::broker::Document)>, BrokerError> {
-        Err(BrokerError::Closed)
+    async fn documents(&self, collection: &str) -> Result<Vec<(String, Document)>, BrokerError> {
+        self.all_documents(collection).await
     }
 }
 
 #[async_trait]
 impl Broker for RedisBroker {
-    async fn now(&self) -> Result<crate::clock::Timestamp, BrokerError> {
-        Err(BrokerError::Closed)
+    async fn now(&self) -> Result<Timestamp, BrokerError> {
+        self.time().await
     }
 
-    async fn checkpoint(&self, _: &str, _: &LeaseToken, _: String) -> Result<bool, BrokerError> {
-        Err(BrokerError::Closed)
+    fn is_partitioned(&self) -> bool {
+        true
     }
 
-    async fn log(&self, _: &str, _: &LeaseToken, _: Vec<String>) -> Result<bool, BrokerError> {
-        Err(BrokerError::Closed)
+    async fn checkpoint(&self, queue: &str, token: &LeaseToken, checkpoint: String) -> Result<bool, BrokerError> {
+        self.store_checkpoint(queue, token, checkpoint).await
     }
 
-    async fn logs(&self, _: &str, _: &JobId) -> Result<Vec<crate::record::LogLine>, BrokerError> {
-        Err(BrokerError::Closed)
+    async fn log(&self, queue: &str, token: &LeaseToken, lines: Vec<String>) -> Result<bool, BrokerError> {
+        self.store_lines(queue, token, lines).await
     }
 
-    async fn configure(&self, _: &str, _: crate::broker::QueueSettings) -> Result<(), BrokerError> {
-        Err(BrokerError::Closed)
+    async fn logs(&self, queue: &str, id: &JobId) -> Result<Vec<LogLine>, BrokerError> {
+        self.log_of(queue, id).await
     }
 
-    async fn settings(&self, _: &str) -> Result<crate::broker::QueueSettings, BrokerError> {
-        Err(BrokerError::Closed)
+    async fn configure(&self, queue: &str, settings: QueueSettings) -> Result<(), BrokerError> {
+        self.set_up(queue, settings).await
     }
 
-    async fn events(
-        &self,
-        _: &str,
-        _: Option<crate::broker::EventCursor>,
-        _: usize,
-    ) -> Result<crate::broker::EventPage, BrokerError> {
-        Err(BrokerError::Closed)
+    async fn settings(&self, queue: &str) -> Result<QueueSettings, BrokerError> {
+        self.set_up_as(queue).await
     }
 
-    async fn group(&self, _: &str, _: &crate::id::GroupId) -> Result<Option<crate::broker::GroupCounts>, BrokerError> {
-        Err(BrokerError::Closed)
+    async fn events(&self, queue: &str, after: Option<EventCursor>, limit: usize) -> Result<EventPage, BrokerError> {
+        self.happened(queue, after, limit).await
     }
 
-    async fn forget_group(&self, _: &str, _: &crate::id::GroupId) -> Result<(), BrokerError> {
-        Err(BrokerError::Closed)
+    async fn group(&self, queue: &str, group: &GroupId) -> Result<Option<GroupCounts>, BrokerError> {
+        self.counted(queue, group).await
     }
 
-    async fn drain(&self, _: &str, _: usize) -> Result<usize, BrokerError> {
-        Err(BrokerError::Closed)
+    async fn forget_group(&self, queue: &str, group: &GroupId) -> Result<(), BrokerError> {
+        self.count_no_more(queue, group).await
     }
 
-    async fn retry_dead(&self, _: &str, _: usize) -> Result<usize, BrokerError> {
-        Err(BrokerError::Closed)
+    async fn drain(&self, queue: &str, limit: usize) -> Result<usize, BrokerError> {
+        self.cancel_all(queue, limit).await
     }
 
-    async fn enqueue(&self, queue: &str, jobs: Vec<NewJob>) -> Result<Vec<crate::broker::Stored>, BrokerError> {
-        let count = jobs.len();
-        self.add(queue, jobs).await?;
-        Ok(vec![crate::broker::Stored::New; count])
+    async fn retry_dead(&self, queue: &str, limit: usize) -> Result<usize, BrokerError> {
+        self.revive_dead(queue, limit).await
+    }
+
+    async fn enqueue(&self, queue: &str, jobs: Vec<NewJob>) -> Result<Vec<Stored>, BrokerError> {
+        self.add(queue, jobs).await
     }
 
     async fn ack_and_fetch(

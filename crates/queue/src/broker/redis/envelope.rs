@@ -11,9 +11,12 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::reply::Unreadable;
 use crate::broker::NewJob;
 use crate::clock::Timestamp;
+use crate::id::GroupId;
 use crate::options::Moment;
 use crate::state::Priority;
 
@@ -29,6 +32,70 @@ pub(super) struct Envelope<'a> {
     pub(super) timeout: Option<Duration>,
     pub(super) kind: &'a str,
     pub(super) payload: &'a str,
+    pub(super) extras: Extras,
+}
+
+/// What few jobs have: JSON in the envelope, without spaces. The scripts read those of a job that is marked with the `l`.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Extras {
+    #[serde(rename = "o", skip_serializing_if = "Option::is_none")]
+    pub(super) ordering_key: Option<String>,
+    #[serde(rename = "u", skip_serializing_if = "Option::is_none")]
+    pub(super) unique_key: Option<String>,
+    /// What becomes of a job whose unique key is held.
+    #[serde(rename = "d", skip_serializing_if = "Option::is_none")]
+    on_duplicate: Option<String>,
+    /// How long the unique key is held; without, until the job has ended.
+    #[serde(rename = "h", skip_serializing_if = "Option::is_none")]
+    hold_ms: Option<u64>,
+    #[serde(rename = "g", skip_serializing_if = "Option::is_none")]
+    pub(super) group: Option<GroupId>,
+    #[serde(rename = "t", skip_serializing_if = "Option::is_none")]
+    pub(super) trace_parent: Option<String>,
+    /// Expires at, in milliseconds since the epoch.
+    #[serde(rename = "x", skip_serializing_if = "Option::is_none")]
+    expires_at: Option<i64>,
+    /// Expires so many milliseconds after the enqueue.
+    #[serde(rename = "e", skip_serializing_if = "Option::is_none")]
+    expires_after: Option<u64>,
+}
+
+impl Extras {
+    fn of(job: &NewJob) -> Self {
+        let unique = job.unique.as_ref();
+        let (mut expires_at, mut expires_after) = (None, None);
+        match job.expiry {
+            Some(Moment::At(time)) => expires_at = Some(time.unix_ms()),
+            Some(Moment::After(life)) => expires_after = Some(milliseconds(life)),
+            None => {}
+        }
+        Self {
+            ordering_key: job.ordering_key.clone(),
+            unique_key: unique.map(|unique| unique.key.clone()),
+            on_duplicate: unique.map(|unique| unique.on_duplicate.as_str().to_owned()),
+            hold_ms: unique.and_then(|unique| unique.hold).map(milliseconds),
+            group: job.group.clone(),
+            trace_parent: job.trace_parent.clone(),
+            expires_at,
+            expires_after,
+        }
+    }
+
+    /// When the job may no longer begin to run.
+    pub(super) fn expires_at(&self, created_at: Timestamp) -> Option<Timestamp> {
+        let after = self.expires_after.map(|ms| created_at.after(Duration::from_millis(ms)));
+        self.expires_at.map(Timestamp::from_unix_ms).or(after)
+    }
+}
+
+/// Whether other jobs hang on it, so that its end is more than a line in a list.
+pub(super) fn is_linked(job: &NewJob) -> bool {
+    job.ordering_key.is_some() || job.unique.is_some() || job.group.is_some()
+}
+
+fn has_extras(job: &NewJob) -> bool {
+    is_linked(job) || job.trace_parent.is_some() || job.expiry.is_some()
 }
 
 impl<'a> Envelope<'a> {
@@ -41,7 +108,8 @@ impl<'a> Envelope<'a> {
         let (created_at, run_at) = times.split_once('/').unwrap_or((times, times));
         let nth: i64 = next()?.parse()?;
         let level = next()?;
-        let (level, _extras) = level.split_at_checked(1).ok_or("an envelope without a level")?;
+        let (level, extras) = level.split_at_checked(1).ok_or("an envelope without a level")?;
+        let extras = if extras.is_empty() { Extras::default() } else { serde_json::from_str(extras)? };
         let version = next()?.parse()?;
         // Zero is none: at least one attempt and one millisecond are always allowed.
         let max_attempts = Some(next()?.parse()?).filter(|attempts| *attempts > 0);
@@ -56,6 +124,7 @@ impl<'a> Envelope<'a> {
             timeout,
             kind: next()?,
             payload: next()?,
+            extras,
         })
     }
 }
@@ -65,7 +134,13 @@ pub(super) fn rest(nth: usize, job: &NewJob) -> String {
     let timeout = job.timeout.map_or(0, milliseconds);
     let (level, attempts) = (job.priority.level(), job.max_attempts.unwrap_or(0));
     let mut text = String::with_capacity(job.kind.len() + job.payload.len() + 33);
-    let _ = write!(text, "{nth} {level} {} {attempts} {timeout} ", job.version); // writing to a string can't fail
+    let _ = write!(text, "{nth} {level}"); // writing to a string can't fail
+    if has_extras(job) {
+        // Of text, numbers and nothing else: can't fail.
+        let extras = serde_json::to_string(&Extras::of(job)).unwrap_or_default();
+        text.push_str(&extras.replace(' ', "\\u0020"));
+    }
+    let _ = write!(text, " {} {attempts} {timeout} ", job.version);
     text.push_str(&job.kind);
     text.push(' ');
     text.push_str(&job.payload);

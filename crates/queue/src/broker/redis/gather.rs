@@ -5,18 +5,20 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::join_all;
 use tidegate_redis::{Arg, Client, Command, Error, Value};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::RedisBroker;
-use super::envelope::{rest, when};
+use super::envelope::{is_linked, rest, when};
 use super::keys::Part;
 use super::queue::{Partition, Queue};
 use super::reply::{Fields, Unreadable, failed, unreadable};
 use super::scripts::Scripts;
-use crate::broker::NewJob;
+use crate::broker::{NewJob, Stored};
 use crate::error::BrokerError;
+use crate::id::JobId;
 use crate::state::Priority;
 
 const ENQUEUE: &str = "enqueue";
@@ -56,8 +58,8 @@ impl From<Failure> for BrokerError {
     }
 }
 
-/// Whether each job is new.
-type Answer = Result<Vec<bool>, Failure>;
+/// What became of each job.
+type Answer = Result<Vec<Stored>, Failure>;
 
 /// What waits for the next step of a partition.
 #[derive(Default)]
@@ -132,26 +134,26 @@ impl Carrier {
 
     /// Stores jobs of one partition, with others' if it must wait for them.
     async fn put(&self, queue: &Arc<Queue>, nth: usize, jobs: Vec<NewJob>) -> Answer {
-        let partition = &queue.partitions[nth];
         if jobs.len() >= MOST {
-            return self.store(queue, partition, &jobs).await;
+            return self.store(queue, &queue.partitions[nth], &jobs).await;
         }
-        match partition.gather.join(jobs) {
+        let track = Track { nth, is_linked: jobs.iter().any(is_linked) };
+        match track.gather(queue).join(jobs) {
             Turn::Later(answered) => answered.await.unwrap_or(Err(Failure::Gone)),
             Turn::Now(jobs) => {
                 // Also when this caller goes away, the others' turn comes.
-                let _flight = Flight { carrier: self, queue, nth };
-                self.store(queue, partition, &jobs).await
+                let _flight = Flight { carrier: self, queue, track };
+                self.store(queue, &queue.partitions[nth], &jobs).await
             }
         }
     }
 
     /// Goes on with those who wait, until there are none.
-    async fn go_on(self, queue: Arc<Queue>, nth: usize) {
-        let partition = &queue.partitions[nth];
-        let mut rest = Rest(Some(&partition.gather));
+    async fn go_on(self, queue: Arc<Queue>, track: Track) {
+        let gather = track.gather(&queue);
+        let mut rest = Rest(Some(gather));
         loop {
-            let groups = partition.gather.next();
+            let groups = gather.next();
             if groups.is_empty() {
                 rest.0 = None;
                 return;
@@ -161,22 +163,26 @@ impl Carrier {
                 answers.push((more.len(), answer));
                 jobs.extend(more);
             }
-            let stored = self.store(&queue, partition, &jobs).await;
-            let mut at = 0;
+            let mut stored = self.store(&queue, &queue.partitions[track.nth], &jobs).await.map(Vec::into_iter);
             for (count, answer) in answers {
-                let of_caller = stored.as_ref().map(|stored| stored[at..at + count].to_vec());
-                at += count;
+                let of_caller = match &mut stored {
+                    Ok(stored) => Ok(stored.take(count).collect()),
+                    Err(failure) => Err(failure.clone()),
+                };
                 // A caller that went away hears nothing.
-                let _ = answer.send(of_caller.map_err(Failure::clone));
+                let _ = answer.send(of_caller);
             }
         }
     }
 
     async fn store(&self, queue: &Queue, partition: &Partition, jobs: &[NewJob]) -> Answer {
         let (distinct, repeated) = distinct(jobs);
-        let reply = match common_level(&distinct) {
-            Some(level) => self.store_plain(partition, level, &distinct).await?,
-            None => self.store_any(partition, &distinct).await?,
+        let reply = if distinct.iter().any(|job| is_linked(job)) {
+            self.store_linked(partition, &distinct).await?
+        } else if let Some(level) = common_level(&distinct) {
+            self.store_plain(partition, level, &distinct).await?
+        } else {
+            self.store_any(partition, &distinct).await?
         };
         let mut reply = Fields::of(reply)?;
         // Also where all data went at once, and the registry with it.
@@ -184,13 +190,9 @@ impl Carrier {
             let enter = Command::new("HSETNX").key(&*self.names).arg(&queue.name).arg(queue.partitions.len());
             self.client.execute(enter.idempotent()).await?;
         }
-        let mut answer = match reply.text_if_any()? {
-            None => vec![true; distinct.len()],
-            Some(digits) if digits.len() == distinct.len() => digits.bytes().map(|digit| digit == b'0').collect(),
-            Some(_) => return Err(Unreadable::from("not one answer for each job").into()),
-        };
+        let mut answer = stored(reply.value(), distinct.len())?;
         for position in repeated {
-            answer.insert(position, false);
+            answer.insert(position, Stored::Known);
         }
         Ok(answer)
     }
@@ -210,6 +212,40 @@ impl Carrier {
             args.extend([job.id().as_str().into(), when(job).into(), rest(nth, job).into()]);
         }
         self.scripts.enqueue_any.run(&self.client, &partition.keys, args).await
+    }
+
+    async fn store_linked(&self, partition: &Partition, jobs: &[&NewJob]) -> Result<Value, Error> {
+        let mut args: Vec<Arg> = Vec::with_capacity(jobs.len() * 4);
+        for (job, nth) in jobs.iter().zip(1..) {
+            let is_linked = u32::from(is_linked(job));
+            args.extend([job.id().as_str().into(), when(job).into(), rest(nth, job).into(), is_linked.into()]);
+        }
+        self.scripts.enqueue_linked.run(&self.client, &partition.keys, args).await
+    }
+}
+
+/// Reads what became of jobs: nothing where all are new, one digit for each, or a list.
+fn stored(reply: Value, count: usize) -> Result<Vec<Stored>, Unreadable> {
+    let answer: Vec<Stored> = match reply {
+        Value::Nil => vec![Stored::New; count],
+        Value::Array(answers) => {
+            answers.into_iter().map(|answer| one_stored(&answer.into_text()?)).collect::<Result<_, _>>()?
+        }
+        digits => {
+            digits.into_text()?.split("").filter(|digit| !digit.is_empty()).map(one_stored).collect::<Result<_, _>>()?
+        }
+    };
+    if answer.len() == count { Ok(answer) } else { Err("not one answer for each job".into()) }
+}
+
+fn one_stored(answer: &str) -> Result<Stored, Unreadable> {
+    let (what, id) = answer.split_at_checked(1).ok_or("an empty answer")?;
+    match what {
+        "0" => Ok(Stored::New),
+        "1" => Ok(Stored::Known),
+        "2" => Ok(Stored::Duplicate(JobId::new(id)?)),
+        "3" => Ok(Stored::Replaced(JobId::new(id)?)),
+        _ => Err("an unknown answer".into()),
     }
 }
 
@@ -237,23 +273,37 @@ fn common_level(jobs: &[&NewJob]) -> Option<Priority> {
     jobs.iter().all(|job| job.priority == level && job.due.is_none()).then_some(level)
 }
 
+/// Which of the gathers of a queue.
+#[derive(Clone, Copy)]
+struct Track {
+    nth: usize,
+    is_linked: bool,
+}
+
+impl Track {
+    fn gather(self, queue: &Queue) -> &Gather {
+        let partition = &queue.partitions[self.nth];
+        if self.is_linked { &partition.gather_linked } else { &partition.gather }
+    }
+}
+
 /// A step of a caller's own. After it those who wait are next.
 struct Flight<'a> {
     carrier: &'a Carrier,
     queue: &'a Arc<Queue>,
-    nth: usize,
+    track: Track,
 }
 
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
-        let mut gathered = self.queue.partitions[self.nth].gather.lock();
+        let mut gathered = self.track.gather(self.queue).lock();
         if gathered.waiting.is_empty() {
             gathered.under_way -= 1;
             return;
         }
         drop(gathered);
         let runtime = Handle::try_current().unwrap_or_else(|_| self.carrier.runtime.clone());
-        runtime.spawn(self.carrier.clone().go_on(self.queue.clone(), self.nth));
+        runtime.spawn(self.carrier.clone().go_on(self.queue.clone(), self.track));
     }
 }
 
@@ -273,25 +323,28 @@ impl Drop for Rest<'_> {
 }
 
 impl RedisBroker {
-    pub(super) async fn add(&self, name: &str, jobs: Vec<NewJob>) -> Result<usize, BrokerError> {
+    pub(super) async fn add(&self, name: &str, jobs: Vec<NewJob>) -> Result<Vec<Stored>, BrokerError> {
         let queue = self.queue_or_make(name).await?;
-        // A queue exists from its first batch, even an empty one.
-        if jobs.is_empty() {
-            for nth in 0..queue.partitions.len() {
-                self.carrier.put(&queue, nth, Vec::new()).await?;
-            }
-            return Ok(0);
-        }
         if queue.partitions.len() == 1 {
-            return Ok(self.carrier.put(&queue, 0, jobs).await?.into_iter().filter(|is_new| *is_new).count());
+            return Ok(self.carrier.put(&queue, 0, jobs).await?);
         }
-        let mut added = 0;
-        for (nth, jobs) in queue.by_partition(jobs, NewJob::id).into_iter().enumerate() {
-            if !jobs.is_empty() {
-                let jobs = jobs.into_iter().map(|(_, job)| job).collect();
-                added += self.carrier.put(&queue, nth, jobs).await?.into_iter().filter(|is_new| *is_new).count();
+        // A queue exists from its first batch, even an empty one.
+        let nothing = jobs.is_empty();
+        let mut stored = vec![Stored::Known; jobs.len()];
+        let sorted = queue.by_partition(jobs, NewJob::id).into_iter().enumerate();
+        let puts = sorted.filter(|(_, jobs)| nothing || !jobs.is_empty()).map(|(nth, jobs)| {
+            let (positions, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
+            let (queue, carrier) = (&queue, &self.carrier);
+            async move { carrier.put(queue, nth, jobs).await.map(|answers| positions.into_iter().zip(answers)) }
+        });
+        // Each does its part, though another may fail.
+        let mut failure = None;
+        for put in join_all(puts).await {
+            match put {
+                Ok(answers) => answers.for_each(|(position, answer)| stored[position] = answer),
+                Err(error) => failure = Some(error),
             }
         }
-        Ok(added)
+        failure.map_or(Ok(stored), |failure| Err(failure.into()))
     }
 }

@@ -20,6 +20,15 @@ pub(super) enum Part {
     Dead,
     Cancelled,
     Result,
+    Waiting,
+    Lines,
+    Behind,
+    Unique,
+    Held,
+    Groups,
+    Events,
+    Checkpoint,
+    Log,
     Wake,
     Ready0,
     Ready1,
@@ -29,7 +38,7 @@ pub(super) enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 28] = [
         Self::Meta,
         Self::Job,
         Self::Latest,
@@ -43,6 +52,15 @@ impl Part {
         Self::Dead,
         Self::Cancelled,
         Self::Result,
+        Self::Waiting,
+        Self::Lines,
+        Self::Behind,
+        Self::Unique,
+        Self::Held,
+        Self::Groups,
+        Self::Events,
+        Self::Checkpoint,
+        Self::Log,
         Self::Wake,
         Self::Ready0,
         Self::Ready1,
@@ -67,6 +85,15 @@ impl Part {
             Self::Dead => "dead",
             Self::Cancelled => "cancelled",
             Self::Result => "result",
+            Self::Waiting => "waiting",
+            Self::Lines => "lines",
+            Self::Behind => "behind",
+            Self::Unique => "unique",
+            Self::Held => "held",
+            Self::Groups => "groups",
+            Self::Events => "events",
+            Self::Checkpoint => "checkpoint",
+            Self::Log => "log",
             Self::Wake => "wake",
             Self::Ready0 => "ready:0",
             Self::Ready1 => "ready:1",
@@ -133,12 +160,21 @@ pub(super) struct RegistryKeys {
     pub(super) workers: String,
     /// Worker to when it was seen.
     pub(super) seen: String,
+    /// Revision of the latest document.
+    pub(super) revision: String,
+    group: KeyGroup,
 }
 
 impl RegistryKeys {
     pub(super) fn new(keyspace: &Keyspace) -> Self {
         let group: KeyGroup = keyspace.group("queues", &[]);
-        Self { names: group.key("names"), workers: group.key("workers"), seen: group.key("seen") }
+        let [names, workers, seen, revision] = ["names", "workers", "seen", "revision"].map(|name| group.key(name));
+        Self { names, workers, seen, revision, group }
+    }
+
+    /// The documents of a collection, by name.
+    pub(super) fn collection(&self, collection: &str) -> String {
+        self.group.key(&format!("documents:{collection}"))
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Partition {
     pub(super) keys: PartitionKeys,
     pub(super) requests: Requests,
     pub(super) gather: Gather,
+    /// For jobs that have a unique key, an ordering key or a group: plain ones don't share their slower step.
+    pub(super) gather_linked: Gather,
 }
 
 impl Queue {
@@ -35,6 +37,7 @@ impl Queue {
             keys: PartitionKeys::new(keyspace, name, nth),
             requests: Requests::default(),
             gather: Gather::default(),
+            gather_linked: Gather::default(),
         };
         Self {
             name: name.to_owned(),
@@ -44,13 +47,15 @@ impl Queue {
         }
     }
 
-    /// The partition of a job: by FNV-1a of its id, stirred once more, in every process the same.
+    /// The partition of a job: by FNV-1a of its id, or of the route at its end, stirred once more, in every process the same.
     pub(super) fn partition_of(&self, id: &JobId) -> usize {
         if self.partitions.len() == 1 {
             return 0;
         }
+        let id = id.as_str();
         let hash = id
-            .as_str()
+            .rsplit_once('~')
+            .map_or(id, |(_, route)| route)
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         // Ids that differ in a digit would else lie unevenly.
@@ -159,6 +164,7 @@ mod tests {
         // Stored jobs are found by it: it may never change.
         let of = |id| queue.partition_of(&JobId::new(id).unwrap());
         assert_eq!([of("a"), of("b"), of("c"), of("job-1")], [2, 1, 1, 2]);
+        assert_eq!([of("x~a"), of("y~z~a"), of("x~b")], [2, 2, 1]);
     }
 
     #[test]

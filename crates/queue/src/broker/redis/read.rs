@@ -105,6 +105,7 @@ impl RedisBroker {
             State::Done => self.scripts.list_done.run(&self.client, &partition.keys, place.to_vec()).await,
             State::Leased => self.scripts.list_leased.run(&self.client, &partition.keys, place.to_vec()).await,
             State::Delayed => list_of(Part::Delayed).await,
+            State::Waiting => list_of(Part::Waiting).await,
             State::Dead => list_of(Part::Dead).await,
             _ => list_of(Part::Cancelled).await,
         };
@@ -124,6 +125,7 @@ impl RedisBroker {
         for part in try_join_all(parts).await?.into_iter().flatten() {
             all.ready += part.ready;
             all.delayed += part.delayed;
+            all.waiting += part.waiting;
             all.leased += part.leased;
             all.done += part.done;
             all.dead += part.dead;
@@ -157,7 +159,7 @@ fn places(jobs: &[Shown], partition: i64, state: State, cursor: Option<Cursor>) 
 
 fn counts_of(reply: Value) -> Result<QueueCounts, Unreadable> {
     let mut reply = Fields::of(reply)?;
-    Ok(QueueCounts {
+    let mut counts = QueueCounts {
         ready: reply.count()?,
         delayed: reply.count()?,
         waiting: 0,
@@ -172,5 +174,7 @@ fn counts_of(reply: Value) -> Result<QueueCounts, Unreadable> {
         retried_total: reply.count()?,
         reclaimed_total: reply.count()?,
         stale_acks_total: reply.count()?,
-    })
+    };
+    counts.waiting = reply.count()?;
+    Ok(counts)
 }

@@ -118,13 +118,18 @@ pub(super) fn leased_job(
     let Some(text) = text else { return Ok(None) };
     let id = JobId::new(std::str::from_utf8(&id)?)?;
     let mut envelope = std::str::from_utf8(&text)?;
-    let (mut delivery, mut failures, mut ready_at) = (1, 0, 0);
+    let (mut delivery, mut failures, mut ready_at, mut checkpoint) = (1, 0, 0, None);
     if let Some(special) = envelope.strip_prefix('|') {
         let (numbers, rest) = special.split_once('|').ok_or("a leased job is cut short")?;
         envelope = rest;
         let mut numbers = numbers.split(' ');
         let mut next = || numbers.next().ok_or("a leased job is cut short");
         (delivery, failures, ready_at) = (next()?.parse()?, next()?.parse()?, next()?.parse()?);
+        let length = next()?;
+        if length != "-" {
+            let (text, rest) = rest.split_at_checked(length.parse()?).ok_or("a leased job is cut short")?;
+            (checkpoint, envelope) = (Some(text.to_owned()), rest);
+        }
     }
     let envelope = Envelope::parse(envelope)?;
     Ok(Some(LeasedJob {
@@ -139,10 +144,10 @@ pub(super) fn leased_job(
         created_at: envelope.created_at,
         ready_at: if ready_at == 0 { envelope.created_at } else { Timestamp::from_unix_ms(ready_at) },
         leased_at,
-        expires_at: None,
-        trace_parent: None,
-        group: None,
-        checkpoint: None,
+        expires_at: envelope.extras.expires_at(envelope.created_at),
+        trace_parent: envelope.extras.trace_parent,
+        group: envelope.extras.group,
+        checkpoint,
     }))
 }
 
@@ -168,6 +173,7 @@ pub(super) fn shown(value: Value, queue: &str) -> Result<Shown, Unreadable> {
     let message = fields.text()?;
     let note = fields.text_if_any()?;
     let result = fields.text_if_any()?;
+    let checkpoint = fields.text_if_any()?;
     let mut attempts = Vec::new();
     for attempt in fields.value().into_array()? {
         let mut attempt = Fields::of(attempt)?;
@@ -192,11 +198,11 @@ pub(super) fn shown(value: Value, queue: &str) -> Result<Shown, Unreadable> {
         finished_at,
         result: result.and_then(|result| serde_json::from_str(&result).ok()),
         note,
-        expires_at: None,
-        ordering_key: None,
-        unique_key: None,
-        group: None,
-        checkpoint: None,
+        expires_at: envelope.extras.expires_at(envelope.created_at),
+        ordering_key: envelope.extras.ordering_key,
+        unique_key: envelope.extras.unique_key,
+        group: envelope.extras.group,
+        checkpoint,
         deliveries,
         failures,
         version: envelope.version,

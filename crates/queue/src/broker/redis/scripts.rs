@@ -6,8 +6,8 @@ use tidegate_redis::{Arg, Client, ClockPrelude, Error, Script, Value};
 
 use super::keys::{Part, PartitionKeys};
 use Part::{
-    Back, Cancelled, Dead, Delayed, Done, Ended, Job, Latest, Lease, Meta, Ready0, Ready1, Ready2, Ready3, Ready4,
-    Result as Results, State, Tomb, Wake,
+    Back, Behind, Cancelled, Checkpoint, Dead, Delayed, Done, Ended, Events, Groups, Held, Job, Latest, Lease, Lines,
+    Log, Meta, Ready0, Ready1, Ready2, Ready3, Ready4, Result as Results, State, Tomb, Unique, Waiting, Wake,
 };
 
 /// How the keys are laid out. Processes that disagree refuse to touch each other's queues.
@@ -56,10 +56,17 @@ impl Step {
 pub(super) struct Scripts {
     pub(super) enqueue: Step,
     pub(super) enqueue_any: Step,
+    pub(super) enqueue_linked: Step,
     pub(super) ack_and_fetch: Step,
     pub(super) nack: Step,
     pub(super) heartbeat: Step,
     pub(super) progress: Step,
+    pub(super) checkpoint: Step,
+    pub(super) log: Step,
+    pub(super) logs: Step,
+    pub(super) configure: Step,
+    pub(super) drain: Step,
+    pub(super) retry_dead: Step,
     pub(super) promote: Step,
     pub(super) reclaim: Step,
     pub(super) remove: Step,
@@ -74,9 +81,15 @@ pub(super) struct Scripts {
     pub(super) list_ready: Step,
     pub(super) announce: Script,
     pub(super) workers: Script,
+    pub(super) put_document: Script,
+    pub(super) now: Script,
 }
 
 const READY: [Part; 5] = [Ready0, Ready1, Ready2, Ready3, Ready4];
+/// What the end of a job may touch beside the job.
+const LINKS: [Part; 6] = [Lines, Behind, Waiting, Unique, Groups, Events];
+/// What a change of a job that is not at a worker may touch.
+const CHANGED: [Part; 13] = [Meta, Job, Latest, State, Lease, Ended, Back, Tomb, Delayed, Dead, Cancelled, Wake, Held];
 
 /// The lines that bring the keys' names into a script.
 fn names(keys: &[String]) -> String {
@@ -114,79 +127,109 @@ impl Scripts {
             let Step { script, parts } = step(name, body, parts, ready);
             Step { script: script.idempotent(), parts }
         };
-        let show = |body| format!("{}\n{body}", include_str!("lua/show.lua"));
+        let ends = |body: &str| [include_str!("lua/ends.lua"), body].concat();
+        let show = |body: &str| [include_str!("lua/places.lua"), include_str!("lua/show.lua"), body].concat();
+        let changing = |body: &str| {
+            let before =
+                [include_str!("lua/places.lua"), include_str!("lua/leave.lua"), include_str!("lua/revive.lua")];
+            ends(&[before.concat().as_str(), body].concat())
+        };
+        let changed = [&CHANGED[..], &LINKS].concat();
         let registry = ["workers".to_owned(), "seen".to_owned()];
         Self {
             enqueue: enqueue(clock),
             enqueue_any: repeatable(
                 "enqueue_any",
                 include_str!("lua/enqueue_any.lua"),
-                &[Meta, Job, Back, Tomb, Delayed, Wake],
+                &[Meta, Job, Back, Tomb, Delayed, Wake, Events],
+                &READY,
+            ),
+            enqueue_linked: repeatable(
+                "enqueue_linked",
+                &changing(include_str!("lua/enqueue_linked.lua")),
+                &changed,
                 &READY,
             ),
             ack_and_fetch: ack_and_fetch(clock),
             nack: repeatable(
                 "nack",
-                include_str!("lua/nack.lua"),
-                &[Meta, Lease, Ended, Latest, Job, State, Back, Delayed, Dead, Cancelled, Wake],
-                &[],
+                &ends(include_str!("lua/nack.lua")),
+                &[&[Meta, Lease, Ended, Latest, Job, State, Back, Delayed, Dead, Cancelled, Wake], &LINKS[..]].concat(),
+                &READY,
             ),
             heartbeat: repeatable("heartbeat", include_str!("lua/heartbeat.lua"), &[Lease, State], &[]),
-            progress: repeatable("progress", include_str!("lua/progress.lua"), &[Lease, State], &[]),
+            progress: repeatable("progress", include_str!("lua/progress.lua"), &[Meta, Lease, State, Events], &[]),
+            checkpoint: repeatable("checkpoint", include_str!("lua/checkpoint.lua"), &[Lease, Checkpoint], &[]),
+            log: step("log", include_str!("lua/log.lua"), &[Lease, Log], &[]),
+            logs: repeatable("logs", include_str!("lua/logs.lua"), &[Log], &[]),
             promote: repeatable("promote", include_str!("lua/promote.lua"), &[Meta, Delayed, Back, Wake], &[]),
             reclaim: repeatable(
                 "reclaim",
-                include_str!("lua/reclaim.lua"),
-                &[Meta, Lease, Latest, Job, State, Back, Delayed, Dead, Cancelled, Wake],
-                &[],
+                &ends(include_str!("lua/reclaim.lua")),
+                &[&[Meta, Lease, Latest, Job, State, Back, Delayed, Dead, Cancelled, Wake], &LINKS[..]].concat(),
+                &READY,
             ),
             remove: step(
                 "remove",
                 include_str!("lua/remove.lua"),
-                &[Meta, Job, Latest, State, Results, Done, Ended, Dead, Cancelled],
+                &[Meta, Job, Latest, State, Results, Checkpoint, Log, Done, Ended, Dead, Cancelled, Unique, Held],
                 &[],
             ),
-            change: step(
-                "change",
-                &show(include_str!("lua/change.lua")),
-                &[Meta, Job, Latest, State, Lease, Ended, Back, Tomb, Delayed, Dead, Cancelled, Wake],
+            change: step("change", &changing(include_str!("lua/change.lua")), &changed, &READY),
+            drain: step(
+                "drain",
+                &changing(&[include_str!("lua/next_in_line.lua"), include_str!("lua/drain.lua")].concat()),
+                &changed,
                 &READY,
             ),
+            retry_dead: step("retry_dead", &changing(include_str!("lua/retry_dead.lua")), &changed, &READY),
             pause: repeatable("pause", include_str!("lua/pause.lua"), &[Meta, Back, Wake], &READY),
-            look: repeatable("look", include_str!("lua/look.lua"), &[Meta, Back, Tomb, Delayed, Wake], &READY),
+            configure: repeatable("configure", include_str!("lua/configure.lua"), &[Meta, Wake, Back], &READY),
+            look: repeatable("look", include_str!("lua/look.lua"), &[Meta, Lease, Back, Tomb, Delayed, Wake], &READY),
             counts: repeatable(
                 "counts",
                 include_str!("lua/counts.lua"),
-                &[Meta, Job, Lease, Back, Tomb, Delayed, Done, Dead, Cancelled],
+                &[Meta, Job, Lease, Back, Tomb, Delayed, Waiting, Done, Dead, Cancelled],
                 &READY,
             ),
             job: repeatable(
                 "job",
                 &show(include_str!("lua/job.lua")),
-                &[Job, Latest, State, Lease, Back, Delayed, Ended, Dead, Cancelled, Results],
+                &[Job, Latest, State, Lease, Back, Delayed, Waiting, Ended, Dead, Cancelled, Results, Checkpoint],
                 &[],
             ),
-            list: repeatable("list", &show(include_str!("lua/list.lua")), &[Job, Latest, State, Results], &[]),
+            list: repeatable(
+                "list",
+                &show(include_str!("lua/list.lua")),
+                &[Job, Latest, State, Results, Checkpoint],
+                &[],
+            ),
             list_done: repeatable(
                 "list_done",
                 &show(include_str!("lua/list_done.lua")),
-                &[Job, Latest, State, Results, Done, Ended],
+                &[Job, Latest, State, Results, Checkpoint, Done, Ended],
                 &[],
             ),
             list_leased: repeatable(
                 "list_leased",
                 &show(include_str!("lua/list_leased.lua")),
-                &[Job, Latest, State, Results, Lease],
+                &[Job, Latest, State, Results, Checkpoint, Lease],
                 &[],
             ),
             list_ready: repeatable(
                 "list_ready",
                 &show(include_str!("lua/list_ready.lua")),
-                &[Job, Latest, State, Results, Back, Tomb],
+                &[Job, Latest, State, Results, Checkpoint, Back, Tomb],
                 &READY,
             ),
             announce: script("announce", &registry, include_str!("lua/announce.lua")).idempotent(),
             workers: script("workers", &registry, include_str!("lua/workers.lua")).idempotent(),
+            put_document: script(
+                "put_document",
+                &["collection".to_owned(), "revision".to_owned()],
+                include_str!("lua/put_document.lua"),
+            ),
+            now: script("now", &["names".to_owned()], include_str!("lua/now.lua")).idempotent(),
         }
     }
 }
@@ -194,18 +237,28 @@ impl Scripts {
 /// Its last key is the list of the jobs' priority.
 fn enqueue(clock: &ClockPrelude) -> Step {
     let body = format!("{}{}", version(), include_str!("lua/enqueue.lua"));
-    Step { script: Script::timed("enqueue", &body, clock).idempotent(), parts: vec![Meta, Job, Wake, Tomb, Back] }
+    Step {
+        script: Script::timed("enqueue", &body, clock).idempotent(),
+        parts: vec![Meta, Job, Wake, Tomb, Back, Events],
+    }
 }
 
 /// Two halves: what is usual comes before the helpers of the rest are made.
 fn ack_and_fetch(clock: &ClockPrelude) -> Step {
-    let parts = [&[Meta, Lease, Job, Done, Ended, Results, Wake, Back, Tomb, Latest, State][..], &READY[..]].concat();
+    let parts = [
+        &[Meta, Lease, Job, Done, Ended, Results, Wake, Back, Tomb, Latest, State, Checkpoint, Log, Delayed][..],
+        &LINKS,
+        &READY,
+    ]
+    .concat();
     let keys: Vec<String> = parts.iter().map(|part| part.in_script()).collect();
     let body = [
         version().as_str(),
         &bare_names(&keys),
         include_str!("lua/ack_and_fetch_plain.lua"),
         &names(&keys),
+        include_str!("lua/ends.lua"),
+        include_str!("lua/next_in_line.lua"),
         include_str!("lua/ack_and_fetch.lua"),
     ]
     .concat();

@@ -8,6 +8,8 @@ use tidegate_redis::Arg;
 use super::RedisBroker;
 use super::envelope::milliseconds;
 use super::reply::{failed, settled, token_text, unreadable};
+use crate::broker::CHECKPOINT_LIMIT;
+use crate::broker::documents::check_size;
 use crate::error::BrokerError;
 use crate::lease::{Heartbeat, LeaseToken, Nack, NackAction, Settled};
 use crate::record::{Progress, shortened};
@@ -15,6 +17,8 @@ use crate::record::{Progress, shortened};
 const NACK: &str = "give back";
 const HEARTBEAT: &str = "heartbeat";
 const PROGRESS: &str = "progress";
+const CHECKPOINT: &str = "checkpoint";
+const LOG: &str = "log";
 
 fn token_args(token: &LeaseToken) -> [Arg; 2] {
     [token.id.as_str().into(), token_text(token).into()]
@@ -123,5 +127,32 @@ impl RedisBroker {
         args.extend([u32::from(progress.percent).into(), progress.message.into()]);
         let reply = self.scripts.progress.run(&self.client, queue.keys_of(&token.id), args).await;
         Ok(reply.and_then(|held| held.as_int()).map_err(failed(PROGRESS))? == 1)
+    }
+
+    pub(super) async fn store_checkpoint(
+        &self,
+        name: &str,
+        token: &LeaseToken,
+        checkpoint: String,
+    ) -> Result<bool, BrokerError> {
+        check_size("checkpoint", &checkpoint, CHECKPOINT_LIMIT)?;
+        let queue = self.queue(name).await?;
+        let mut args = token_args(token).to_vec();
+        args.push(checkpoint.into());
+        let reply = self.scripts.checkpoint.run(&self.client, queue.keys_of(&token.id), args).await;
+        Ok(reply.and_then(|held| held.as_int()).map_err(failed(CHECKPOINT))? == 1)
+    }
+
+    pub(super) async fn store_lines(
+        &self,
+        name: &str,
+        token: &LeaseToken,
+        lines: Vec<String>,
+    ) -> Result<bool, BrokerError> {
+        let queue = self.queue(name).await?;
+        let mut args = token_args(token).to_vec();
+        args.extend(lines.into_iter().map(|line| Arg::from(shortened(line))));
+        let reply = self.scripts.log.run(&self.client, queue.keys_of(&token.id), args).await;
+        Ok(reply.and_then(|held| held.as_int()).map_err(failed(LOG))? == 1)
     }
 }

@@ -16,11 +16,15 @@ use crate::state::State;
 
 /// Jobs moved or removed by one script, whatever was asked for: it holds up everybody else.
 const MOST: usize = 10_000;
+/// Jobs cancelled or revived by one script, which looks at each of them.
+const MOST_DRAINED: usize = 1_000;
 
 const PROMOTE: &str = "promote";
 const RECLAIM: &str = "reclaim";
 const REMOVE: &str = "remove finished jobs";
 const PAUSE: &str = "pause or resume";
+const DRAIN: &str = "drain";
+const RETRY_DEAD: &str = "retry dead jobs";
 const CHANGE: &str = "change a job";
 
 /// What is asked of a job by hand.
@@ -76,6 +80,8 @@ impl RedisBroker {
             for into in [&mut all.ready, &mut all.dead, &mut all.cancelled] {
                 into.extend(reply.ids().map_err(unreadable(RECLAIM))?);
             }
+            let next_in = reply.milliseconds_if_any().map_err(unreadable(RECLAIM))?;
+            all.next_in = [all.next_in, next_in].into_iter().flatten().min();
         }
         failure.map_or(Ok(all), |error| Err(failed(RECLAIM)(error)))
     }
@@ -138,6 +144,51 @@ impl RedisBroker {
             }
         }
         failure.map_or(Ok(()), Err)
+    }
+
+    pub(super) async fn cancel_all(&self, name: &str, limit: usize) -> Result<usize, BrokerError> {
+        let queue = self.queue(name).await?;
+        let (mut drained, mut failure) = (0, None);
+        for partition in &queue.partitions {
+            loop {
+                let args = vec![limit.saturating_sub(drained).min(MOST_DRAINED).into()];
+                match self.scripts.drain.run(&self.client, &partition.keys, args).await {
+                    Ok(reply) => {
+                        let mut reply = Fields::of(reply).map_err(unreadable(DRAIN))?;
+                        drained += reply.number::<usize>().map_err(unreadable(DRAIN))?;
+                        if reply.int().map_err(unreadable(DRAIN))? == 0 || drained >= limit {
+                            break;
+                        }
+                    }
+                    Err(error) => {
+                        failure.get_or_insert(error);
+                        break;
+                    }
+                }
+            }
+        }
+        failure.map_or(Ok(drained), |error| Err(failed(DRAIN)(error)))
+    }
+
+    pub(super) async fn revive_dead(&self, name: &str, limit: usize) -> Result<usize, BrokerError> {
+        let queue = self.queue(name).await?;
+        let (mut revived, mut failure) = (0, None);
+        for partition in &queue.partitions {
+            let args = vec![limit.saturating_sub(revived).min(MOST_DRAINED).into()];
+            match self
+                .scripts
+                .retry_dead
+                .run(&self.client, &partition.keys, args)
+                .await
+                .and_then(|count| count.as_count())
+            {
+                Ok(count) => revived += usize::try_from(count).unwrap_or(usize::MAX),
+                Err(error) => {
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        failure.map_or(Ok(revived), |error| Err(failed(RETRY_DEAD)(error)))
     }
 
     pub(super) async fn change(&self, name: &str, id: &JobId, wish: Wish) -> Result<Change, BrokerError> {

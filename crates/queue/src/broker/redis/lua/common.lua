@@ -9,11 +9,19 @@
 -- state   id -> MessagePack of failures, lost, furthest, cancel, history, percent, message, note, run_at
 -- ready:L id, jobs as enqueued;  back "seq.level.id" -> level * LEVEL + ready since, those that came back
 -- tomb    id -> "created seq", elements of ready:L whose job was cancelled
+-- waiting "seq.level.id" -> created, of jobs behind another one of their ordering key
+-- lines   ordering key -> id of its active job;  behind  "key NUL seq.level.id", all of score 0, those that wait for it
+-- unique  unique key -> "id[ until]";  held  unique key -> until
+-- groups  "group total", "group done", "group dead", "group cancelled" -> count
+-- events  a stream; the field e is "time id what"
+-- The extras of an envelope are JSON: o ordering key, u unique key, d what a duplicate does, h for how many ms the key is
+-- held, g group; t, x and e are the workers' alone.
 -- Times are whole milliseconds.
 local LEVEL = 281474976710656 -- 2^48, above any time
 local LAST_TIME = 253402300799999
 local CHUNK = 1000 -- unpack takes no more, and pairs stay together
 local HISTORY = 32
+local LOG_LINES = 100
 
 local function whole(number)
   return string.format('%.0f', number)
@@ -55,6 +63,14 @@ end
 local function head(envelope)
   local base, created, run_at, nth, level, extras = string.match(envelope, '^l?(%d+) (%d+)/?(%d*) (%d+) (%d)(%S*) ')
   return base + nth, tonumber(created), tonumber(run_at) or tonumber(created), level, extras
+end
+
+-- What hangs on a job, or nothing.
+local function links(envelope)
+  if string.byte(envelope) ~= 108 then
+    return nil
+  end
+  return cjson.decode((select(5, head(envelope))))
 end
 
 -- A token's parts: delivery, worker, started, length.
@@ -113,6 +129,29 @@ local function make_ready(id, seq, level, since)
   wake_for_ready()
 end
 
+-- Somebody may be kept from ready jobs by those that run.
+local function wake_if_limited()
+  if redis.call('HGET', K.meta, 'limits')
+    and redis.call('EXISTS', K.back, K.ready0, K.ready1, K.ready2, K.ready3, K.ready4) > 0 then
+    wake_for_ready()
+  end
+end
+
+-- How many jobs are at workers: the hash has one field more while it is there.
+local function leased_count()
+  return math.max(redis.call('HLEN', K.lease) - 1, 0)
+end
+
+local is_told
+local function tell(now, id, what)
+  if is_told == nil then
+    is_told = redis.call('HGET', K.meta, 'events') == '1'
+  end
+  if is_told then
+    redis.call('XADD', K.events, 'MAXLEN', '~', 10000, '*', 'e', whole(now) .. ' ' .. id .. ' ' .. what)
+  end
+end
+
 -- Delays jobs given as pairs of due time and place, and tells who waits when one of them is the next due.
 local function delay_all(pairs_of_due)
   local first = redis.call('ZRANGE', K.delayed, 0, 0)[1]
@@ -139,15 +178,6 @@ local function remember(state, started, now, failure)
   end
   history[#history + 1] = { tonumber(started), now, failure }
   state.history = history
-end
-
--- A job that somebody wants cancelled does not go back. Returns whether that is so.
-local function cancelled_instead(id, state, now)
-  if state.cancel then
-    state.note = 'cancelled while running'
-    redis.call('ZADD', K.cancelled, whole(now), id)
-  end
-  return state.cancel
 end
 
 -- For a token that holds no lease: 1 where it names the latest lease, 2 where it is superseded.

@@ -1,7 +1,7 @@
 -- Counts.
--- KEYS  meta, job, lease, back, tomb, delayed, done, dead, cancelled, ready0 … ready4
+-- KEYS  meta, job, lease, back, tomb, delayed, waiting, done, dead, cancelled, ready0 … ready4
 -- Returns nothing where there is no queue, else: ready, delayed, leased, done, dead, cancelled, age of the oldest ready job
--- in ms or nothing, paused, totals of completed, failed, retried, reclaimed, stale.
+-- in ms or nothing, paused, totals of completed, failed, retried, reclaimed, stale, and waiting.
 local meta = redis.call('HMGET', K.meta, 'layout', 'paused', 'completed', 'failed', 'retried', 'reclaimed', 'stale')
 if not meta[1] then
   return false
@@ -24,7 +24,7 @@ for level = 0, 4 do
 end
 local answer = { ready }
 answer[2] = redis.call('ZCARD', K.delayed)
-answer[3] = redis.call('HLEN', K.lease)
+answer[3] = leased_count()
 answer[4] = redis.call('LLEN', K.done)
 answer[5] = redis.call('ZCARD', K.dead)
 answer[6] = redis.call('ZCARD', K.cancelled)
@@ -33,4 +33,5 @@ answer[8] = meta[2] == '1' and 1 or 0
 for nth = 3, 7 do
   answer[nth + 6] = tonumber(meta[nth] or 0)
 end
+answer[14] = redis.call('ZCARD', K.waiting)
 return answer

@@ -1,10 +1,10 @@
 -- Adds plain jobs of one priority that are due at once: the usual case, so it shares nothing and builds little.
--- KEYS  meta, job, wake, tomb, back, ready
+-- KEYS  meta, job, wake, tomb, back, events, ready
 -- ARGV  level; ids, no two alike; for each of them the rest of its envelope
 -- Returns 1 where the queue is new, else 0; one digit for each job (0 new, 1 known), or nothing where all are new.
 local call, floor = redis.call, math.floor
 local now = string.format('%.0f', floor(now_us() / 1000))
-local meta = call('HMGET', KEYS[1], 'layout', 'paused')
+local meta = call('HMGET', KEYS[1], 'layout', 'paused', 'events')
 if meta[1] and meta[1] ~= LAYOUT then
   return redis.error_reply('LAYOUT ' .. meta[1] .. ' of this queue is not ' .. LAYOUT)
 end
@@ -37,7 +37,7 @@ for from = 2, count + 1, 500 do
       pairs_of_job[at] = head .. ARGV[nth + count]
     end
     call('HSET', KEYS[2], unpack(pairs_of_job))
-    call('RPUSH', KEYS[6], unpack(ARGV, from, to))
+    call('RPUSH', KEYS[7], unpack(ARGV, from, to))
   else
     digits = digits or {}
     for nth = from, to do
@@ -53,7 +53,7 @@ for from = 2, count + 1, 500 do
           call('ZADD', KEYS[5], string.format('%.0f', ARGV[1] * 281474976710656 + now),
             string.format('%012.0f.%s.%s', seq, ARGV[1], id))
         else
-          call('RPUSH', KEYS[6], id)
+          call('RPUSH', KEYS[7], id)
         end
       end
     end
@@ -62,6 +62,13 @@ end
 if digits then
   for nth = 1, count do
     digits[nth] = digits[nth] or '0'
+  end
+end
+if meta[3] == '1' then
+  for nth = 1, count do
+    if not digits or digits[nth] == '0' then
+      call('XADD', KEYS[6], 'MAXLEN', '~', 10000, '*', 'e', now .. ' ' .. ARGV[nth + 1] .. ' enqueued')
+    end
   end
 end
 if count > 0 and meta[2] ~= '1' and not call('LPOS', KEYS[3], 'r') then

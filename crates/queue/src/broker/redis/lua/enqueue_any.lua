@@ -1,5 +1,5 @@
 -- Adds jobs of any priority and due time.
--- KEYS  meta, job, back, tomb, delayed, wake, ready0 … ready4
+-- KEYS  meta, job, back, tomb, delayed, wake, events, ready0 … ready4
 -- ARGV  for each job, no two ids alike: id; level, followed by "+delay" or "=due" where it isn't due at once; rest of the
 --       envelope
 -- Returns 1 where the queue is new, else 0; one digit for each job (0 new, 1 known), or nothing where all are new.
@@ -56,6 +56,9 @@ for nth = 1, count do
   end
 end
 bulk('HSET', K.job, added)
+for at = 1, #added, 2 do
+  tell(now, added[at], 'enqueued')
+end
 for level, list in pairs(ready) do
   for from = 1, #list, CHUNK do
     redis.call('RPUSH', K['ready' .. level], unpack(list, from, math.min(from + CHUNK - 1, #list)))

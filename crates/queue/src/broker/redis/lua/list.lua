@@ -1,5 +1,5 @@
 -- Reads jobs of one state that a sorted set orders.
--- KEYS  job, latest, state, result, and as `set` one of delayed, dead, cancelled
+-- KEYS  job, latest, state, result, and as `set` one of delayed, waiting, dead, cancelled
 -- ARGV  state; "up" or "down"; where to begin, as a score or "(score", or "" for the first; how many of that score to
 --       skip; most jobs
 -- Returns what show() does, for each.
@@ -12,7 +12,7 @@ else
   members = redis.call('ZRANGE', K.set, from == '' and '+inf' or from, '-inf', 'BYSCORE', 'REV', 'LIMIT', ARGV[4],
     ARGV[5], 'WITHSCORES')
 end
-local name = where == 'delayed' and '^%d+%.%d%.(.+)$' or '^(.+)$'
+local name = (where == 'delayed' or where == 'waiting') and '^%d+%.%d%.(.+)$' or '^(.+)$'
 local jobs = {}
 for at = 1, #members, 2 do
   local id = string.match(members[at], name)

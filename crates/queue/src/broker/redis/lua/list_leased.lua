@@ -8,8 +8,8 @@ local bound = tonumber(is_open and string.sub(from, 2) or from) or -1
 local runs = {}
 local entries = redis.call('HGETALL', K.lease)
 for at = 1, #entries, 2 do
-  local run = read_lease(entries[at + 1])
-  if run.deadline > bound or (run.deadline == bound and not is_open) then
+  local run = entries[at] ~= '' and read_lease(entries[at + 1])
+  if run and (run.deadline > bound or (run.deadline == bound and not is_open)) then
     run.id = entries[at]
     runs[#runs + 1] = run
   end

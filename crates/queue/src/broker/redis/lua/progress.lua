@@ -1,5 +1,5 @@
 -- Stores how far a leased job has come. A run that comes further than all before it forgets the leases lost.
--- KEYS  lease, state
+-- KEYS  meta, lease, state, events
 -- ARGV  id, "delivery nonce", percent, message
 -- Returns 1 where the lease is held, else 0.
 local id, percent = ARGV[1], tonumber(ARGV[3])
@@ -13,4 +13,5 @@ if percent > (state.furthest or 0) then
 end
 state.percent, state.message = percent, ARGV[4]
 save_state(id, state)
+tell(now_ms(), id, 'progress ' .. ARGV[3])
 return 1

@@ -1,13 +1,14 @@
 -- Takes back leases that expired, unless their holders may not have had a chance to be heard: maintenance paused, the
 -- clock jumped, or this is not the server, or not the start of it, that the last maintenance saw.
--- KEYS  meta, lease, latest, job, state, back, delayed, dead, cancelled, wake
+-- KEYS  meta, lease, latest, job, state, back, delayed, dead, cancelled, wake, those of links, ready0 … ready4
 -- ARGV  length of a lease in ms; gap that counts as a pause in ms; leases a job may lose; most jobs
--- Returns 1 where nothing was looked at, else 0; ids that are ready; dead; cancelled.
+-- Returns 1 where nothing was looked at, else 0; ids that are ready; dead; cancelled; ms until the next lease may run out,
+--         or nothing.
 local LOOKS = 20000 -- leases looked at in one step
 local now = now_ms()
 local layout, last, from, server = unpack(redis.call('HMGET', K.meta, 'layout', 'maintained', 'reclaim_from', 'server'))
 if not layout then
-  return { 0, {}, {}, {} }
+  return { 0, {}, {}, {}, false }
 end
 
 -- A restart and a failover begin a new history of replication. Where the server doesn't tell, the other signs must do.
@@ -26,8 +27,8 @@ if backward then
   local entries = redis.call('HGETALL', K.lease)
   local cut = {}
   for at = 1, #entries, 2 do
-    local run = read_lease(entries[at + 1])
-    if run.deadline > longest then
+    local run = entries[at] ~= '' and read_lease(entries[at + 1])
+    if run and run.deadline > longest then
       cut[#cut + 1] = entries[at]
       cut[#cut + 1] = run.token .. ' ' .. whole(longest) .. ' ' .. run.ready_at .. run.mark
     end
@@ -37,8 +38,14 @@ if backward then
     redis.call('HSET', K.meta, 'expiry', whole(now))
   end
 end
+
+local function next_in()
+  local expiry = redis.call('HGET', K.meta, 'expiry')
+  return expiry and leased_count() > 0 and whole(math.max(math.max(tonumber(expiry), from) - now, 0)) or false
+end
+
 if now < from then
-  return { 1, {}, {}, {} }
+  return { 1, {}, {}, {}, next_in() }
 end
 
 local ready, dead, cancelled = {}, {}, {}
@@ -54,15 +61,17 @@ local function expire(id, run)
   redis.call('HINCRBY', K.meta, 'reclaimed', 1)
   state.lost = (state.lost or 0) + 1
   remember(state, run.started, now, 'lease expired at worker ' .. run.worker)
-  if cancelled_instead(id, state, now) then
+  if cancelled_instead(id, envelope, state, now) then
     cancelled[#cancelled + 1] = id
   elseif state.lost >= tonumber(ARGV[3]) then
     redis.call('HINCRBY', K.meta, 'failed', 1)
     state.note = 'lost ' .. whole(state.lost) .. ' leases'
     redis.call('ZADD', K.dead, whole(now), id)
+    has_ended(id, envelope, 'dead', now)
     dead[#dead + 1] = id
   else
     local seq, _, _, level = head(envelope)
+    tell(now, id, 'reclaimed')
     postpone(id, seq, level, state, now, now)
     ready[#ready + 1] = id
   end
@@ -72,7 +81,7 @@ end
 -- No lease ends before `expiry`; once it has passed, all are looked at, some thousand in one step, and it is set anew.
 local expiry, cursor, soonest = unpack(redis.call('HMGET', K.meta, 'expiry', 'scan', 'soonest'))
 if not expiry or now < tonumber(expiry) then
-  return { 0, {}, {}, {} }
+  return { 0, {}, {}, {}, next_in() }
 end
 local is_continued = cursor
 cursor, soonest = cursor or '0', tonumber(soonest or LAST_TIME)
@@ -84,8 +93,10 @@ repeat
   cursor = page[1]
   for at = 1, #page[2], 2 do
     looked = looked + 1
-    local run = read_lease(page[2][at + 1])
-    if run.deadline <= now then
+    local run = page[2][at] ~= '' and read_lease(page[2][at + 1])
+    if not run then
+      looked = looked - 1
+    elseif run.deadline <= now then
       run.id = page[2][at]
       late[#late + 1] = run
     elseif run.deadline < soonest then
@@ -106,11 +117,13 @@ if cursor ~= '0' then
   redis.call('HSET', K.meta, 'scan', cursor, 'soonest', whole(soonest))
 else
   redis.call('HDEL', K.meta, 'scan', 'soonest')
-  if redis.call('EXISTS', K.lease) == 1 then
+  if leased_count() > 0 then
     -- What was leased while the look went on may have been missed by it.
     redis.call('HSET', K.meta, 'expiry', whole(is_continued and now or soonest))
   else
     redis.call('HDEL', K.meta, 'expiry')
+    redis.call('DEL', K.lease)
   end
 end
-return { 0, ready, dead, cancelled }
+wake_if_limited()
+return { 0, ready, dead, cancelled, next_in() }

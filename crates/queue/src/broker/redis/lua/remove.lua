@@ -1,18 +1,30 @@
 -- Removes the oldest of finished jobs, record and all.
--- KEYS  meta, job, latest, state, result, done, ended, dead, cancelled
+-- KEYS  meta, job, latest, state, result, checkpoint, log, done, ended, dead, cancelled, unique, held
 -- ARGV  most jobs of each state; 1 where this is what is kept from now on; for each state: its name, the least age in ms,
 --       how many may be kept, or "" for any
 -- Returns how many went.
 local now = now_ms()
 local most = tonumber(ARGV[1])
 local removed = 0
-local has_more = redis.call('EXISTS', K.result, K.latest, K.state) > 0
+local has_more = redis.call('EXISTS', K.result, K.latest, K.state, K.checkpoint) > 0
+local has_logs = redis.call('EXISTS', K.log) == 1
 
 local function forget(ids)
   bulk('HDEL', K.job, ids)
   if has_more then
-    for _, hash in ipairs({ 'latest', 'state', 'result' }) do
+    for _, hash in ipairs({ 'latest', 'state', 'result', 'checkpoint' }) do
       bulk('HDEL', K[hash], ids)
+    end
+  end
+  if has_logs then
+    for nth, count in ipairs(collect('HMGET', K.log, ids)) do
+      if count then
+        local fields = { ids[nth] }
+        for line = 0, math.min(tonumber(count), LOG_LINES) - 1 do
+          fields[#fields + 1] = ids[nth] .. '#' .. line
+        end
+        redis.call('HDEL', K.log, unpack(fields))
+      end
     end
   end
   removed = removed + #ids
@@ -42,6 +54,13 @@ local function done_by(bound)
   return count
 end
 
+if ARGV[2] == '1' then
+  local over = redis.call('ZRANGE', K.held, '-inf', whole(now), 'BYSCORE', 'LIMIT', 0, CHUNK)
+  if #over > 0 then
+    redis.call('ZREM', K.held, unpack(over))
+    redis.call('HDEL', K.unique, unpack(over))
+  end
+end
 for at = 3, #ARGV, 3 do
   local name, bound, kept = ARGV[at], math.max(now - ARGV[at + 1], 0), tonumber(ARGV[at + 2])
   if name == 'done' then

@@ -1,0 +1,101 @@
+-- Adds jobs one after the other, some of which have a unique key, an ordering key or a group.
+-- KEYS  as change, and held
+-- ARGV  for each job, no two ids alike: id; level, followed by "+delay" or "=due" where it isn't due at once; rest of the
+--       envelope; 1 where other jobs hang on it
+-- Returns 1 where the queue is new, else 0; for each job: 0 new, 1 known, 2 and the id of the job that has its unique key,
+--       3 and the id of the job that it replaces.
+local now = now_ms()
+local stamp = whole(now)
+local layout = redis.call('HGET', K.meta, 'layout')
+if layout and layout ~= LAYOUT then
+  return redis.error_reply('LAYOUT ' .. layout .. ' of this queue is not ' .. LAYOUT)
+end
+if not layout then
+  redis.call('HSET', K.meta, 'layout', LAYOUT, 'scripts', SCRIPTS)
+end
+redis.call('HSET', K.meta, 'linked', '1')
+local count = #ARGV / 4
+local base = redis.call('HINCRBY', K.meta, 'seq', count) - count
+
+-- The job that has a unique key now.
+local function holder(key)
+  local id, until_ms = string.match(redis.call('HGET', K.unique, key) or '', '^(%S+) ?(%d*)$')
+  if id and (until_ms == '' or tonumber(until_ms) > now) then
+    return id
+  end
+  return nil
+end
+
+local function hold(key, id, for_ms)
+  if for_ms then
+    local until_ms = whole(math.min(now + for_ms, LAST_TIME))
+    redis.call('HSET', K.unique, key, id .. ' ' .. until_ms)
+    redis.call('ZADD', K.held, until_ms, key)
+  else
+    redis.call('HSET', K.unique, key, id)
+    redis.call('ZREM', K.held, key)
+  end
+end
+
+local function add(id, when, rest, is_linked)
+  if redis.call('HEXISTS', K.job, id) == 1 then
+    return '1'
+  end
+  local level, run_at = string.sub(when, 1, 1), now
+  if #when > 1 then
+    run_at = tonumber(string.sub(when, 3))
+    if string.sub(when, 2, 2) == '+' then
+      run_at = math.min(now + run_at, LAST_TIME)
+    end
+  end
+  local link = is_linked and cjson.decode((string.match(rest, '^%d+ %d(%S+) '))) or {}
+  local answer, ready_at = '0', nil
+  if link.u then
+    local other = holder(link.u)
+    if other and link.d == 'reject' then
+      return '2' .. other
+    end
+    local envelope = other and redis.call('HGET', K.job, other)
+    if envelope then
+      local where, at = standing(other, envelope)
+      if where == 'ready' or where == 'delayed' or where == 'waiting' then
+        answer = '3' .. other
+        if link.d == 'replace' then
+          run_at = load_state(other).run_at or select(3, head(envelope))
+          ready_at = where == 'ready' and tonumber(at) or nil
+        end
+        take_out(other, envelope, where)
+        give_up(other, envelope, 'replaced by ' .. id, now)
+      end
+    end
+    hold(link.u, id, link.h)
+  end
+  local seq = base + string.match(rest, '^%d+')
+  redis.call('HSET', K.job, id, (is_linked and 'l' or '') .. whole(base) .. ' ' .. stamp
+    .. (run_at == now and '' or '/' .. whole(run_at)) .. ' ' .. rest)
+  if link.g then
+    redis.call('HINCRBY', K.groups, link.g .. ' total', 1)
+  end
+  tell(now, id, 'enqueued')
+  if link.o and not join_line(link.o, id, seq, level, now) then
+    return answer
+  end
+  if ready_at then
+    make_ready(id, seq, level, ready_at)
+  elseif run_at > now then
+    delay_all({ whole(run_at), place(seq, level, id) })
+  elseif redis.call('HEXISTS', K.tomb, id) == 1 then
+    make_ready(id, seq, level, now)
+  else
+    redis.call('RPUSH', K['ready' .. level], id)
+    wake_for_ready()
+  end
+  return answer
+end
+
+local answers = {}
+for nth = 1, count do
+  local at = nth * 4
+  answers[nth] = add(ARGV[at - 3], ARGV[at - 2], ARGV[at - 1], ARGV[at] == '1')
+end
+return { layout and 0 or 1, answers }

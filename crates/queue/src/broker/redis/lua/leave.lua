@@ -1,0 +1,37 @@
+-- Takes a job out of the place where it waits to start; `where` is what standing() said.
+local function take_out(id, envelope, where)
+  local seq, created, _, level = head(envelope)
+  local member = place(seq, level, id)
+  if where == 'delayed' then
+    redis.call('ZREM', K.delayed, member)
+  elseif where == 'waiting' then
+    redis.call('ZREM', K.waiting, member)
+    redis.call('ZREM', K.behind, links(envelope).o .. '\0' .. member)
+  elseif redis.call('ZREM', K.back, member) == 0 then
+    -- Taking it out of a long list would take long: it stays, marked, unless it is the first.
+    local list = K['ready' .. level]
+    if redis.call('LINDEX', list, 0) ~= id then
+      redis.call('HSET', K.tomb, id, whole(created) .. ' ' .. whole(seq))
+      return
+    end
+    redis.call('LPOP', list)
+    for _ = 1, CHUNK do
+      local front = redis.call('LINDEX', list, 0)
+      if not front or redis.call('HDEL', K.tomb, front) == 0 then
+        return
+      end
+      redis.call('LPOP', list)
+    end
+  end
+end
+
+-- Cancels a job that has been taken out of its place.
+local function give_up(id, envelope, why, now)
+  if why then
+    local state = load_state(id)
+    state.note = why
+    save_state(id, state)
+  end
+  redis.call('ZADD', K.cancelled, whole(now), id)
+  has_ended(id, envelope, 'cancelled', now)
+end

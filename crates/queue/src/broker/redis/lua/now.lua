@@ -1,0 +1,3 @@
+-- Tells the time.
+-- KEYS  names
+return whole(now_ms())
