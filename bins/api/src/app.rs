@@ -31,6 +31,7 @@ impl App {
     ///
     /// When a limit can't be kept on Redis.
     pub(crate) fn new(node: Arc<Node>) -> Result<Self, StartError> {
+        node.follow_queues();
         let limiters = Limiters::new(&node.settings, &node.telemetry, node.redis());
         Ok(Self(Arc::new(Parts {
             limiters: limiters.map_err(StartError::Limits)?,

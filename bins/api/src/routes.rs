@@ -2,7 +2,6 @@
 
 mod cache;
 mod imports;
-mod jobs;
 mod performance;
 mod queues;
 mod rate_limit;
@@ -49,13 +48,7 @@ fn operations(app: &App) -> Router<App> {
         .route("/api/rate-limit", get(rate_limit::show).post(rate_limit::set_plan).delete(rate_limit::reset))
         .route("/api/rate-limit/tenants/{id}", get(rate_limit::usage))
         .route("/api/performance", get(performance::show))
-        .route("/api/queue", get(queues::list))
-        .route("/api/queue/{queue}", get(queues::show))
-        .route("/api/queue/{queue}/pause", post(queues::pause))
-        .route("/api/queue/{queue}/resume", post(queues::resume))
-        .route("/api/queue/{queue}/jobs", get(jobs::list))
-        .route("/api/queue/{queue}/jobs/{id}", get(jobs::show).delete(jobs::cancel))
-        .route("/api/queue/{queue}/jobs/{id}/retry", post(jobs::retry))
+        .merge(queues::routes())
         .route("/api/tenants", post(tenants::create))
         .route_layer(from_fn_with_state(app.clone(), access::operations))
         .layer(from_fn_with_state(app.clone(), timeout::layer))

@@ -7,7 +7,7 @@ mod import_tests;
 #[cfg(test)]
 pub(crate) mod test_ground;
 
-use tidegate_queue::WorkerInfo;
+use tidegate_queue::{Job, WorkerInfo};
 
 pub use admission::{NotAdmitted, Ticket};
 pub use import::ImportSchedules;
@@ -19,4 +19,12 @@ pub const QUEUES: &[&str] = &["import"];
 /// Whether the worker takes jobs of that queue.
 pub fn is_served_by(queue: &str, worker: &WorkerInfo) -> bool {
     worker.queues.iter().any(|served| served == queue)
+}
+
+/// The kind of jobs that a queue is for, where a producer names none.
+pub fn usual_kind(queue: &str) -> Option<&'static str> {
+    match queue {
+        ImportSchedules::QUEUE => Some(ImportSchedules::KIND),
+        _ => None,
+    }
 }

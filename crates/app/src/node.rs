@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use tidegate_cache::{Capacity, RedisTier, TieredCache};
 use tidegate_queue::{
-    Broker, BrokerError, BuildError, Job, QueueOptions, RedisBroker, RedisOptions, SqliteBroker, SqliteOptions, Worker,
-    WorkerError,
+    Broker, BrokerError, BuildError, Job, QueueOptions, RedisBroker, RedisOptions, Scheduler, SqliteBroker,
+    SqliteOptions, Worker, WorkerError,
 };
 use tidegate_ratelimit::UnsupportedAlgorithm;
 use tidegate_redis::{BlockingPool, Role};
@@ -164,6 +164,9 @@ impl Node {
             upload_timeout: self.settings.http.upload_timeout,
         };
         tokio::spawn(sweep.run(self.background.clone()));
+        // Every node with a worker may run one: each time of a schedule makes one job.
+        let (scheduler, stop) = (Scheduler::new(Arc::clone(&self.broker)), self.background.clone());
+        tokio::spawn(async move { scheduler.run(stop).await });
         let import = ImportHandler {
             store: self.store.clone(),
             spool: self.spool.clone(),
@@ -176,10 +179,16 @@ impl Node {
                 QueueOptions::new().concurrency(queue.import_concurrency).timeout(queue.import_timeout),
             )
             .handler::<ImportSchedules, _>(import)
+            .observer(Arc::clone(self.telemetry.job_watch()) as _)
             .lease(queue.lease)
             .grace(queue.grace)
             .build()?;
         Ok(worker)
+    }
+
+    /// Begins to follow the queues for their rates. Only whoever tells them needs that.
+    pub fn follow_queues(&self) {
+        self.telemetry.follow_queues(self.background.clone());
     }
 
     /// Whether the job store answers.

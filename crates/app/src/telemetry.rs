@@ -4,6 +4,7 @@ mod cache_watch;
 mod exposition;
 mod logging;
 mod pulse;
+mod queues;
 mod redis;
 mod redis_figures;
 
@@ -11,16 +12,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tidegate_cache::TieredCache;
 use tidegate_perfmon::{HealthMonitor, HealthReport, Registry, Snapshot};
-use tidegate_queue::Broker;
+use tidegate_queue::{Broker, QueueCounts};
 use tidegate_ratelimit::LimiterStats;
 use tokio_util::sync::CancellationToken;
 
 use crate::redis::Redis;
+use queues::RateWatch;
 use redis::RedisWatch;
 
 pub use cache_watch::CacheWatch;
 pub use exposition::CONTENT_TYPE;
 pub use logging::init as init_logging;
+pub use queues::{JobWatch, Latency, Percentiles, Rates};
 pub use redis::{RedisReport, RedisServer, RedisSlowCommand, RedisUse};
 
 /// The figures of one process, and the verdict on them.
@@ -31,6 +34,8 @@ pub struct Telemetry {
     cache: TieredCache,
     cache_watch: Arc<CacheWatch>,
     broker: Arc<dyn Broker>,
+    job_watch: Arc<JobWatch>,
+    rates: Arc<RateWatch>,
     redis: Option<Arc<RedisWatch>>,
     limiters: Mutex<Vec<LimiterSource>>,
 }
@@ -77,6 +82,8 @@ impl Telemetry {
             cache,
             cache_watch,
             broker,
+            job_watch: Arc::default(),
+            rates: Arc::default(),
             redis: redis.map(RedisWatch::new),
             limiters: Mutex::new(Vec::new()),
         });
@@ -95,6 +102,22 @@ impl Telemetry {
     /// Adds a limiter to what `/metrics` shows.
     pub fn watch_limiter(&self, name: &'static str, stats: impl Fn() -> LimiterStats + Send + Sync + 'static) {
         self.limiters.lock().unwrap_or_else(PoisonError::into_inner).push((name, Box::new(stats)));
+    }
+
+    /// What listens to the worker of this process.
+    pub fn job_watch(&self) -> &Arc<JobWatch> {
+        &self.job_watch
+    }
+
+    /// Begins to follow the totals of the queues, for [`queue_rates`](Self::queue_rates), until `shutdown`.
+    pub fn follow_queues(&self, shutdown: CancellationToken) {
+        tokio::spawn(Arc::clone(&self.rates).run(Arc::clone(&self.broker), shutdown));
+    }
+
+    /// What happened in a queue per second over the last minute, up to `counts`, which were read now; `None` where the
+    /// queues aren't followed, and at first.
+    pub fn queue_rates(&self, queue: &str, counts: &QueueCounts) -> Option<Rates> {
+        self.rates.rates(queue, counts)
     }
 
     /// How long lookups in the cache of this process took, on a sample of them.

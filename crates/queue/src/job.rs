@@ -27,6 +27,11 @@ pub enum UpcastError {
 }
 
 /// A kind of work, as data. Serialized to JSON when enqueued.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a job",
+    label = "doesn't implement `Job`",
+    note = "the first argument of a handler function is its job"
+)]
 pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Names the kind in stored records; never change it. See [`check_kind`](crate::check_kind).
     const KIND: &'static str;

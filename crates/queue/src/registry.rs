@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::handler::{
-    BoxError, Context, ErasedHandler, Failure, HandlerOptions, HandlerService, IntoHandler, MissingData, Outcome,
-    PayloadTooNew, Provided, Running, in_chain,
+    BoxError, Context, ErasedHandler, Failure, HandlerOptions, HandlerService, MissingData, Outcome, PayloadTooNew,
+    Provided, Running, in_chain,
 };
-use crate::job::Job;
 
 /// What a handler made of a job.
 pub(crate) enum Verdict {
@@ -55,10 +54,11 @@ impl Registered {
 pub(crate) struct Registry(HashMap<&'static str, Registered>);
 
 impl Registry {
-    /// Returns whether the kind was new.
-    pub(crate) fn add<M, H: IntoHandler<M>>(&mut self, handler: H, options: HandlerOptions) -> bool {
-        let registered = Registered { handler: handler.into_erased(), layers: None, options };
-        self.0.insert(<H::Job as Job>::KIND, registered).is_none()
+    /// Fails with the kind where it has a handler already.
+    pub(crate) fn add(&mut self, handler: Arc<dyn ErasedHandler>, options: HandlerOptions) -> Result<(), &'static str> {
+        let kind = handler.kind();
+        let registered = Registered { handler, layers: None, options };
+        if self.0.insert(kind, registered).is_none() { Ok(()) } else { Err(kind) }
     }
 
     pub(crate) fn get(&self, kind: &str) -> Option<&Registered> {

@@ -61,8 +61,8 @@ use crate::worker::{ManualWorker, WorkerBuilder};
 
 pub use ran::Ran;
 
-/// Runs of one drain before it is taken for endless.
-const ENDLESS: usize = 100_000;
+/// Runs of one drain before it is taken for endless, unless set otherwise.
+const MOST_RUNS: usize = 10_000;
 /// Where [`TestQueue::perform`] keeps its job, apart from those that are enqueued.
 const PERFORMED: &str = "performed";
 const LEASE: Duration = Duration::from_secs(3600);
@@ -70,10 +70,46 @@ const LEASE: Duration = Duration::from_secs(3600);
 /// A queue in memory on a clock of its own, and a worker that runs when told. See the [module](self).
 ///
 /// Its methods panic where they fail, with a message for the reader of a test.
+///
+/// ```
+/// use tidegate_queue::testing::TestQueue;
+/// use tidegate_queue::{Classify, Data, Failure, Job, Outcome, Producer, QueueOptions, Worker};
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct SignUp { email: String }
+/// # impl Job for SignUp { const KIND: &'static str = "sign-up"; const QUEUE: &'static str = "users"; }
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Welcome { email: String }
+/// # impl Job for Welcome { const KIND: &'static str = "welcome"; const QUEUE: &'static str = "email"; }
+///
+/// async fn sign_up(job: SignUp, Data(producer): Data<Producer>) -> Result<(), Failure> {
+///     job.email.find('@').ok_or("no address").or_bury()?;
+///     producer.enqueue(&Welcome { email: job.email }).await?;
+///     Ok(())
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let queue = TestQueue::new(|broker| {
+///     let worker = Worker::builder(broker.clone()).queue("users", QueueOptions::new());
+///     worker.data(Producer::new(broker)).handler(sign_up)
+/// });
+/// let outcome = queue.perform(&SignUp { email: "ada".into() }).await;
+/// assert_eq!(outcome, Outcome::bury("no address"));
+///
+/// let id = queue.enqueue(&SignUp { email: "ada@example.org".into() }).await;
+/// let ran = queue.drain().await;
+/// assert_eq!((ran.len(), ran[0].attempt), (1, 1));
+/// queue.assert_done(&id);
+/// queue.assert_enqueued::<Welcome>(|job| job.email == "ada@example.org");
+/// # }
+/// ```
 pub struct TestQueue {
     broker: Arc<MemoryBroker>,
     clock: Arc<ManualClock>,
     worker: ManualWorker,
+    most_runs: usize,
 }
 
 impl TestQueue {
@@ -86,7 +122,14 @@ impl TestQueue {
         let clock = Arc::new(ManualClock::default());
         let broker = Arc::new(MemoryBroker::with_clock(clock.clone()));
         let worker = describe(broker.clone()).build();
-        Self { broker, clock, worker: worker.expect("the worker is described well").by_hand() }
+        Self { broker, clock, worker: worker.expect("the worker is described well").by_hand(), most_runs: MOST_RUNS }
+    }
+
+    /// Sets how many runs one drain may take, 10,000 by default: with more the jobs are taken to go on without end.
+    #[must_use]
+    pub fn with_most_runs(mut self, runs: usize) -> Self {
+        self.most_runs = runs;
+        self
     }
 
     /// The broker, to look at or to change anything else.
@@ -157,7 +200,7 @@ impl TestQueue {
     /// enqueue. Jobs that are delayed stay so. Returns what ran.
     ///
     /// # Panics
-    /// After 100,000 runs: the jobs would seem to enqueue one another without end.
+    /// After 10,000 runs, or [as many as were set](Self::with_most_runs): the jobs seem to go on without end.
     pub async fn drain(&self) -> Vec<Ran> {
         let mut ran = Vec::new();
         self.run_due(&mut ran).await;
@@ -176,7 +219,7 @@ impl TestQueue {
     /// what ran.
     ///
     /// # Panics
-    /// As `drain`; so does a job that snoozes for ever.
+    /// As `drain`: also where a job snoozes for ever.
     pub async fn drain_to_the_end(&self) -> Vec<Ran> {
         self.drain_until(Timestamp::from_unix_ms(i64::MAX), false).await
     }
@@ -185,9 +228,11 @@ impl TestQueue {
         let mut ran = Vec::new();
         loop {
             self.run_due(&mut ran).await;
-            let due = self.worker.queues().filter_map(|queue| self.broker.next_due(queue)).min();
+            // What is due and did not run waits for something else than time.
+            let dues = self.worker.queues().filter_map(|queue| self.broker.next_due(queue));
+            let due = dues.filter(|due| *due > self.clock.now()).min();
             match due.filter(|due| *due <= end) {
-                Some(due) => self.clock.set(due.max(self.clock.now())),
+                Some(due) => self.clock.set(due),
                 None => break,
             }
         }
@@ -199,7 +244,8 @@ impl TestQueue {
 
     async fn run_due(&self, ran: &mut Vec<Ran>) {
         while let Some((queue, step)) = self.worker.step().await.expect("the memory broker answers") {
-            assert!(ran.len() < ENDLESS, "more than {ENDLESS} runs, the last of kind {}: endless?", step.job.kind);
+            let most = self.most_runs;
+            assert!(ran.len() < most, "more than {most} runs, the last of kind {}: endless?", step.job.kind);
             ran.push(Ran::new(&queue, step, self.clock.now()));
         }
     }

@@ -450,6 +450,26 @@ mod layers {
         assert_eq!(queue.perform(&Step(1)).await, Outcome::bury("not allowed"));
     }
 
+    /// A panic of a layer, at once or later, is one of the run.
+    #[tokio::test]
+    async fn that_panic_make_the_job_run_again() {
+        async fn late(_: Context) -> Result<Outcome, BoxError> {
+            tokio::task::yield_now().await;
+            panic!("late")
+        }
+        let early = tower::layer::layer_fn(|_: HandlerService| {
+            tower::service_fn(|_: Context| -> std::future::Ready<Result<Outcome, BoxError>> { panic!("early") })
+        });
+        let early = TestQueue::new(|broker| worker(broker).layer(early).handler(async |_: Step| ()));
+        let late = tower::layer::layer_fn(|_: HandlerService| tower::service_fn(late));
+        let late = TestQueue::new(|broker| worker(broker).layer(late).handler(async |_: Step| ()));
+        for (queue, text) in [(early, "panicked: early"), (late, "panicked: late")] {
+            let id = queue.enqueue(&Step(1)).await;
+            queue.drain().await;
+            assert_eq!(queue.assert_retried(&id, 1).attempts[0].error.as_deref(), Some(text));
+        }
+    }
+
     /// One limit for two kinds, while the worker has room for ten.
     #[tokio::test]
     async fn that_limit_do_so_over_all_kinds() {
@@ -812,10 +832,14 @@ mod helpers {
         assert_eq!(message(|| drop(queue.assert_enqueued::<Step>(|job| job.0 == 8))), expected);
         let expected = format!("no job of kind \"other\" is enqueued; enqueued are:\n  {id}: step in work, ready: 7");
         assert_eq!(message(|| drop(queue.assert_enqueued::<Other>(|_| true))), expected);
-        let expected =
-            format!("1 jobs of kind \"step\" are enqueued, not 2; enqueued are:\n  {id}: step in work, ready: 7");
+        let expected = format!(
+            "expected 2 of kind \"step\" to be enqueued, found 1; enqueued are:\n  {id}: step in work, ready: 7"
+        );
         assert_eq!(message(|| queue.assert_enqueued_count::<Step>(2)), expected);
+        let expected = format!("expected nothing to be enqueued; enqueued are:\n  {id}: step in work, ready: 7");
+        assert_eq!(message(|| queue.assert_nothing_enqueued()), expected);
         queue.drain().await;
+        queue.assert_nothing_enqueued();
         let at = queue.job(&id).created_at;
         let story = format!("  step in work, enqueued {at}, due {at}\n  run 1 at {at}: no 7");
         assert_eq!(message(|| drop(queue.assert_done(&id))), format!("job {id} is dead, not done\n{story}"));
@@ -826,6 +850,25 @@ mod helpers {
         let stranger = JobId::new("stranger").unwrap();
         let expected = format!("there is no job stranger; there are:\n  {id}: step in work, dead: 7");
         assert_eq!(message(|| drop(queue.job(&stranger))), expected);
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "more than 1000 runs, the last of kind step: endless?")]
+    async fn end_what_would_go_on_for_ever() {
+        let queue = served!(async |_: Step| Outcome::snooze(Duration::from_secs(1))).with_most_runs(1_000);
+        queue.enqueue(&Step(1)).await;
+        queue.drain_to_the_end().await;
+    }
+
+    #[tokio::test]
+    async fn know_that_a_pause_is_not_ended_by_time() {
+        let queue = served!(async |_: Step| ());
+        let id = queue.enqueue_with(&Step(1), EnqueueOptions::new().delay(Duration::from_secs(5))).await;
+        queue.broker().pause(QUEUE).await.unwrap();
+        assert_eq!(queue.drain_to_the_end().await, []);
+        queue.assert_state(&id, State::Ready);
+        queue.broker().resume(QUEUE).await.unwrap();
+        assert_eq!(queue.drain().await.len(), 1);
     }
 
     #[tokio::test]

@@ -14,10 +14,11 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidegate_queue::{
-    Backoff, Broker, BuildError, Change, Context, EnqueueOptions, Event, Handler, Job, JobId, JobRecord, MemoryBroker,
-    Observer, Outcome, Producer, QueueOptions, RetryPolicy, ShutdownReport, State, Worker, WorkerBuilder,
+    Backoff, Broker, BuildError, Change, Classify, Context, Data, EnqueueOptions, Event, Failure, Handler, Job, JobId,
+    JobRecord, MemoryBroker, Observer, Outcome, Producer, QueueOptions, RetryPolicy, ShutdownReport, State,
+    UpcastError, Worker, WorkerBuilder,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -191,6 +192,7 @@ on_each_broker![
     the_end_of_grace_releases_without_burning_an_attempt,
     a_crash_leaves_its_jobs_to_others,
     unknown_kinds_go_back_with_a_note,
+    releases_run_side_by_side,
     a_live_worker_is_announced,
 ];
 
@@ -332,6 +334,64 @@ async fn unknown_kinds_go_back_with_a_note(house: House) {
     assert_eq!(record.failures, 0);
     house.shutdown.cancel();
     worker.await.unwrap();
+}
+
+#[derive(Serialize, Deserialize)]
+struct OldMail {
+    to: String,
+}
+
+impl Job for OldMail {
+    const KIND: &'static str = "mail";
+    const QUEUE: &'static str = QUEUE;
+}
+
+#[derive(Serialize, Deserialize)]
+struct NewMail {
+    to: Vec<String>,
+}
+
+impl Job for NewMail {
+    const KIND: &'static str = "mail";
+    const QUEUE: &'static str = QUEUE;
+    const VERSION: u32 = 2;
+
+    fn upcast(_: u32, payload: serde_json::Value) -> Result<serde_json::Value, UpcastError> {
+        Ok(json!({ "to": [payload["to"]] }))
+    }
+}
+
+/// A rolling deploy: the old worker leaves to the new one what it can't read, and burns nothing of it; the new one reads
+/// what both enqueued.
+async fn releases_run_side_by_side(house: House) {
+    let old = house.producer.enqueue(&OldMail { to: "ada".into() }).await.unwrap();
+    let new = house.producer.enqueue(&NewMail { to: vec!["ada".into()] }).await.unwrap();
+    let begun = house.runner.begun.clone();
+    let worker =
+        || Worker::builder(house.broker.clone()).queue(QUEUE, options()).unknown_delay(Duration::from_millis(20));
+    let gate = Arc::new(Semaphore::new(0));
+    // The old release takes the old job and holds it until both workers have had their chance.
+    let hold = (begun.clone(), gate.clone());
+    let old_worker = worker().data(hold).handler(
+        async |mail: OldMail, Data((begun, gate)): Data<(Arc<Semaphore>, Arc<Semaphore>)>| {
+            begun.add_permits(1);
+            gate.acquire().await.map(SemaphorePermit::forget).or_retry()?;
+            Ok::<_, Failure>(format!("old {}", mail.to))
+        },
+    );
+    let old_worker = house.start(old_worker);
+    house.begun(1).await;
+    let record = house.until(&new, |record| record.state == State::Delayed).await;
+    assert_eq!(record.note.as_deref(), Some("payload version 2 is newer than 1"));
+    let new_worker = worker().handler(async |mail: NewMail| Ok::<_, Failure>(format!("new {}", mail.to.join(","))));
+    let new_worker = house.start(new_worker);
+    let record = house.finished(&new).await;
+    assert_eq!((record.result, record.failures), (Some(json!("new ada")), 0));
+    gate.add_permits(1);
+    assert_eq!(house.finished(&old).await.result, Some(json!("old ada")));
+    house.shutdown.cancel();
+    old_worker.await.unwrap();
+    new_worker.await.unwrap();
 }
 
 async fn a_live_worker_is_announced(house: House) {

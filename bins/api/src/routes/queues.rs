@@ -1,53 +1,60 @@
-//! `/api/queue`: the queues as wholes.
+//! `/api/queue`: the queues, their jobs, their schedules.
 
-use axum::extract::State;
-use serde_json::{Value, json};
-use tidegate_app::jobs::{QUEUES, is_served_by};
-use tidegate_queue::WorkerInfo;
+mod actions;
+mod batches;
+mod bulk;
+mod create;
+mod cron;
+mod events;
+mod idempotency;
+mod jobs;
+mod new_job;
+mod overview;
+mod route;
+mod settings;
+
+use axum::Router;
+use axum::routing::{get, post};
+use tidegate_app::jobs::QUEUES;
 
 use crate::app::App;
-use crate::path::Path;
 use crate::problem::Problem;
 
-pub(super) async fn list(State(app): State<App>) -> Result<axum::Json<Value>, Problem> {
-    let workers = app.node().broker.workers().await?;
-    let mut queues = Vec::with_capacity(QUEUES.len());
-    for queue in QUEUES {
-        queues.push(describe(&app, queue, &workers).await?);
-    }
-    Ok(axum::Json(json!({"items": queues, "next_cursor": null})))
-}
-
-pub(super) async fn show(State(app): State<App>, Path(queue): Path<String>) -> Result<axum::Json<Value>, Problem> {
-    let queue = known(&queue)?;
-    let workers = app.node().broker.workers().await?;
-    describe(&app, queue, &workers).await.map(axum::Json)
-}
-
-pub(super) async fn pause(State(app): State<App>, Path(queue): Path<String>) -> Result<axum::Json<Value>, Problem> {
-    app.node().broker.pause(known(&queue)?).await?;
-    Ok(axum::Json(json!({"queue": queue, "paused": true})))
-}
-
-pub(super) async fn resume(State(app): State<App>, Path(queue): Path<String>) -> Result<axum::Json<Value>, Problem> {
-    app.node().broker.resume(known(&queue)?).await?;
-    Ok(axum::Json(json!({"queue": queue, "paused": false})))
-}
-
-async fn describe(app: &App, queue: &str, workers: &[WorkerInfo]) -> Result<Value, Problem> {
-    let counts = app.node().broker.counts(queue).await?;
-    let workers: Vec<_> = workers.iter().filter(|worker| is_served_by(queue, worker)).collect();
-    let mut body = json!(counts);
-    body["queue"] = queue.into();
-    body["workers"] = json!(workers);
-    Ok(body)
+/// All routes below `/api/queue`. The names `cron` and `batches` are no queues' here.
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/api/queue", get(overview::list))
+        .route("/api/queue/cron", get(cron::list).post(cron::create))
+        .route("/api/queue/cron/{name}", get(cron::show).put(cron::replace).delete(cron::remove))
+        .route("/api/queue/cron/{name}/pause", post(cron::pause))
+        .route("/api/queue/cron/{name}/resume", post(cron::resume))
+        .route("/api/queue/cron/{name}/trigger", post(cron::trigger))
+        .route("/api/queue/batches/{id}", get(batches::show))
+        .route("/api/queue/{queue}", get(overview::show))
+        .route("/api/queue/{queue}/settings", get(settings::show).put(settings::replace))
+        .route("/api/queue/{queue}/events", get(events::list))
+        .route("/api/queue/{queue}/pause", post(actions::pause))
+        .route("/api/queue/{queue}/resume", post(actions::resume))
+        .route("/api/queue/{queue}/drain", post(actions::drain))
+        .route("/api/queue/{queue}/retry-dead", post(actions::retry_dead))
+        .route("/api/queue/{queue}/clean", post(actions::clean))
+        .route("/api/queue/{queue}/jobs", get(jobs::list).post(create::create))
+        .route("/api/queue/{queue}/jobs/bulk", post(bulk::create))
+        .route("/api/queue/{queue}/jobs/{id}", get(jobs::show).delete(jobs::cancel))
+        .route("/api/queue/{queue}/jobs/{id}/logs", get(jobs::logs))
+        .route("/api/queue/{queue}/jobs/{id}/retry", post(jobs::retry))
+        .route("/api/queue/{queue}/jobs/{id}/promote", post(jobs::promote))
 }
 
 /// The queue of that name, as the application spells it.
-pub(super) fn known(queue: &str) -> Result<&'static str, Problem> {
+fn known(queue: &str) -> Result<&'static str, Problem> {
     let found = QUEUES.iter().copied().find(|known| *known == queue);
     found.ok_or_else(|| {
-        let shown: String = queue.chars().take(64).collect();
-        Problem::not_found(format!("there is no queue `{shown}`; there is {}", QUEUES.join(", ")))
+        Problem::not_found(format!("there is no queue `{}`; there is {}", short(queue), QUEUES.join(", ")))
     })
+}
+
+/// A client's own words, short enough to repeat.
+fn short(text: &str) -> String {
+    text.chars().take(64).collect()
 }

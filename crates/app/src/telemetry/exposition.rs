@@ -10,12 +10,14 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use tidegate_cache::CacheStats;
 use tidegate_perfmon::{EndpointTotals, Snapshot, StatusCounts, Totals};
-use tidegate_queue::{BrokerError, QueueCounts};
+use tidegate_queue::BrokerError;
 use tidegate_ratelimit::LimiterStats;
 
 use super::Telemetry;
+use super::pulse::is_alive;
+use super::queues::{QueueFigures, QueueReading};
 use super::redis_figures::RedisFigures;
-use crate::jobs::QUEUES;
+use crate::jobs::{QUEUES, is_served_by};
 
 /// Content type of the text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -39,11 +41,11 @@ impl Telemetry {
             cache: self.cache.stats(),
             cache_latency: self.cache_latencies(),
             limiters: limiters.iter().map(|(name, stats)| (*name, stats())).collect(),
-            queues,
         };
         drop(limiters);
         let mut registry = Registry::default();
         registry.register_collector(Box::new(reading));
+        registry.register_collector(Box::new(QueueFigures { queues, runs: self.job_watch.queues() }));
         if let Some(report) = self.redis() {
             registry.register_collector(Box::new(RedisFigures(report)));
         }
@@ -60,10 +62,13 @@ impl Telemetry {
         [Some(("l1", self.cache_watch.lookups())), shared].into_iter().flatten().collect()
     }
 
-    async fn queues(&self) -> Result<Vec<(String, QueueCounts)>, BrokerError> {
+    async fn queues(&self) -> Result<Vec<QueueReading>, BrokerError> {
+        let workers = self.broker.workers().await?;
         let mut queues = Vec::new();
-        for queue in QUEUES {
-            queues.push(((*queue).to_owned(), self.broker.counts(queue).await?));
+        for &queue in QUEUES {
+            let counts = self.broker.counts(queue).await?;
+            let serving = workers.iter().filter(|worker| is_alive(worker) && is_served_by(queue, worker)).count();
+            queues.push(QueueReading { queue, counts, workers: u64::try_from(serving).unwrap_or(u64::MAX) });
         }
         Ok(queues)
     }
@@ -77,15 +82,13 @@ struct Reading {
     /// By tier.
     cache_latency: Vec<(&'static str, Snapshot)>,
     limiters: Vec<(&'static str, LimiterStats)>,
-    queues: Vec<(String, QueueCounts)>,
 }
 
 impl Collector for Reading {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.http(&mut encoder)?;
         self.cache(&mut encoder)?;
-        self.limits(&mut encoder)?;
-        self.queues(&mut encoder)
+        self.limits(&mut encoder)
     }
 }
 
@@ -173,47 +176,6 @@ impl Reading {
         }
         Ok(())
     }
-
-    fn queues(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family =
-            Family::new(encoder, "tidegate_queue_length", "Jobs that wait to be run now", MetricType::Gauge)?;
-        for (queue, counts) in &self.queues {
-            family.gauge(&[("queue", queue)], counts.ready)?;
-        }
-        let mut family = Family::new(encoder, "tidegate_queue_jobs", "Jobs by state", MetricType::Gauge)?;
-        for (queue, counts) in &self.queues {
-            let states = [
-                ("ready", counts.ready),
-                ("delayed", counts.delayed),
-                ("leased", counts.leased),
-                ("done", counts.done),
-                ("dead", counts.dead),
-                ("cancelled", counts.cancelled),
-            ];
-            for (state, count) in states {
-                family.gauge(&[("queue", queue), ("state", state)], count)?;
-            }
-        }
-        let mut family = Family::new(
-            encoder,
-            "tidegate_jobs",
-            "Runs by how they ended; counted in the job store, so the same from every process",
-            MetricType::Counter,
-        )?;
-        for (queue, counts) in &self.queues {
-            let outcomes = [
-                ("completed", counts.completed_total),
-                ("failed", counts.failed_total),
-                ("retried", counts.retried_total),
-                ("reclaimed", counts.reclaimed_total),
-                ("stale_ack", counts.stale_acks_total),
-            ];
-            for (outcome, count) in outcomes {
-                family.counter(&[("queue", queue), ("outcome", outcome)], count)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 fn classes(counts: &StatusCounts) -> [(&'static str, u64); 5] {
@@ -257,7 +219,7 @@ impl<'a> Family<'a> {
         self.0.encode_family(&Labels(labels))?.encode_gauge(&value)
     }
 
-    fn histogram(&mut self, labels: &[(&str, &str)], totals: &Totals) -> fmt::Result {
+    pub(super) fn histogram(&mut self, labels: &[(&str, &str)], totals: &Totals) -> fmt::Result {
         // The encoder adds up by itself: it wants what each bucket alone holds.
         let mut below = 0;
         let mut buckets: Vec<(f64, u64)> = Vec::with_capacity(totals.buckets.len() + 1);

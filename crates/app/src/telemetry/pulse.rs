@@ -29,6 +29,7 @@ pub(super) async fn run(telemetry: Arc<Telemetry>, shutdown: CancellationToken) 
         loop {
             beat.tick().await;
             telemetry.registry.tick(telemetry.registry.now());
+            telemetry.job_watch.turn();
             filed.notify_one();
         }
     };
@@ -79,6 +80,6 @@ fn is_so(name: &'static str, answer: bool) -> Reading {
 }
 
 /// Whether the worker was seen lately.
-fn is_alive(worker: &WorkerInfo) -> bool {
+pub(super) fn is_alive(worker: &WorkerInfo) -> bool {
     Timestamp::from_unix_ms(clock::now().timestamp_millis()).since(worker.last_seen) < ALIVE
 }

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::id::JobId;
+use crate::lease::NackAction;
+use crate::state::State;
 
 /// Events kept of one queue, about.
 pub(crate) const EVENTS_KEPT: usize = 10_000;
@@ -52,6 +54,28 @@ pub enum JobEventKind {
     Reclaimed,
     /// An operator made it ready.
     Revived,
+}
+
+impl JobEventKind {
+    /// What a nack made of a job that stands so after it.
+    pub(crate) const fn of_nack(action: &NackAction, state: State) -> Self {
+        match action {
+            NackAction::Retry { .. } => Self::or_ended(state, Self::Retried),
+            NackAction::Snooze { .. } => Self::or_ended(state, Self::Snoozed),
+            NackAction::Release => Self::or_ended(state, Self::Released),
+            NackAction::Dead { .. } => Self::Dead,
+            NackAction::Discard { .. } => Self::Cancelled,
+        }
+    }
+
+    /// The event of a job that ended so, else that of one that goes on.
+    pub(crate) const fn or_ended(state: State, goes_on: Self) -> Self {
+        match state {
+            State::Dead => Self::Dead,
+            State::Cancelled => Self::Cancelled,
+            _ => goes_on,
+        }
+    }
 }
 
 /// How far a reader has come. Opaque text; the broker that gave it understands it.

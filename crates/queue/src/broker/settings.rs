@@ -18,6 +18,21 @@ pub struct QueueSettings {
     pub events: bool,
 }
 
+impl QueueSettings {
+    /// How many more jobs may begin to run now.
+    pub(crate) fn admitted(&self, running: usize, throttle: Throttle, now: Timestamp) -> usize {
+        let slots = self.max_running.map_or(usize::MAX, |most| (most as usize).saturating_sub(running));
+        let tokens = self.rate.map_or(usize::MAX, |rate| throttle.tokens(rate, now));
+        slots.min(tokens)
+    }
+
+    /// When there is a token again, where there is none now.
+    pub(crate) fn next_token(&self, throttle: Throttle, now: Timestamp) -> Option<Timestamp> {
+        let rate = self.rate.filter(|rate| throttle.tokens(*rate, now) == 0)?;
+        Some(throttle.next_token(rate, now))
+    }
+}
+
 /// So many jobs in so long, as a token bucket: up to `jobs` at once after a pause, then evenly. A run counts when it
 /// begins, whatever becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,10 +6,14 @@
 //! heard by polling `PRAGMA data_version`, a few microseconds every 15 ms while somebody waits.
 
 mod actions;
+mod documents;
+mod events;
 mod fetch;
+mod links;
 mod open;
 mod read;
 mod reclaim;
+mod records;
 mod row;
 mod schema;
 mod settle;
@@ -25,17 +29,18 @@ use async_trait::async_trait;
 use sqlx::SqlitePool;
 use tokio::sync::watch;
 
+use crate::broker::documents::{check_body, check_size};
 use crate::broker::wait::wait;
 use crate::broker::{
-    Broker, Change, CleanableState, Cursor, Fetch, NewJob, Page, Promoted, QueueCounts, Reclaim, Reclaimed, Retention,
-    Wake,
+    Broker, CHECKPOINT_LIMIT, Change, CleanableState, Cursor, Document, Documents, EventCursor, EventPage, Fetch,
+    GroupCounts, NewJob, Page, Promoted, QueueCounts, QueueSettings, Reclaim, Reclaimed, Retention, Stored, Wake,
 };
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::error::BrokerError;
-use crate::id::{JobId, WorkerId};
+use crate::id::{GroupId, JobId, WorkerId};
 use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::name::check_queue_name;
-use crate::record::{JobRecord, Progress};
+use crate::record::{JobRecord, LogLine, Progress, shortened};
 use crate::state::State;
 use crate::worker::WorkerInfo;
 pub use open::{Durability, OpenError, SqliteOptions};
@@ -69,76 +74,81 @@ impl SqliteBroker {
 }
 
 #[async_trait]
-impl crate::broker::Documents for SqliteBroker {
-    async fn document(&self, _: &str, _: &str) -> Result<Option<crate::broker::Document>, BrokerError> {
-        Err(BrokerError::Closed)
+impl Documents for SqliteBroker {
+    async fn document(&self, collection: &str, name: &str) -> Result<Option<Document>, BrokerError> {
+        documents::one(&self.readers, collection, name).await
     }
 
-    async fn put_document(&self, _: &str, _: &str, _: Option<u64>, _: Option<String>) -> Result<bool, BrokerError> {
-        Err(BrokerError::Closed)
+    async fn put_document(
+        &self,
+        collection: &str,
+        name: &str,
+        expected: Option<u64>,
+        body: Option<String>,
+    ) -> Result<bool, BrokerError> {
+        check_body(body.as_deref())?;
+        let (collection, name) = (collection.to_owned(), name.to_owned());
+        self.writer.run(documents::Put { collection, name, expected, body }).await
     }
 
-    async fn documents(&self, _: &str) -> Result<Vec<(String, crate::broker::Document)>, BrokerError> {
-        Err(BrokerError::Closed)
+    async fn documents(&self, collection: &str) -> Result<Vec<(String, Document)>, BrokerError> {
+        documents::all(&self.readers, collection).await
     }
 }
 
 #[async_trait]
 impl Broker for SqliteBroker {
-    async fn now(&self) -> Result<crate::clock::Timestamp, BrokerError> {
-        Err(BrokerError::Closed)
+    async fn now(&self) -> Result<Timestamp, BrokerError> {
+        Ok(self.clock.now())
     }
 
-    async fn checkpoint(&self, _: &str, _: &LeaseToken, _: String) -> Result<bool, BrokerError> {
-        Err(BrokerError::Closed)
+    async fn checkpoint(&self, queue: &str, token: &LeaseToken, checkpoint: String) -> Result<bool, BrokerError> {
+        check_size("checkpoint", &checkpoint, CHECKPOINT_LIMIT)?;
+        let (queue, token) = (queue.to_owned(), token.clone());
+        self.writer.run(records::StoreCheckpoint { queue, token, checkpoint }).await
     }
 
-    async fn log(&self, _: &str, _: &LeaseToken, _: Vec<String>) -> Result<bool, BrokerError> {
-        Err(BrokerError::Closed)
+    async fn log(&self, queue: &str, token: &LeaseToken, lines: Vec<String>) -> Result<bool, BrokerError> {
+        let lines = lines.into_iter().map(shortened).collect();
+        self.writer.run(records::WriteLog { queue: queue.to_owned(), token: token.clone(), lines }).await
     }
 
-    async fn logs(&self, _: &str, _: &JobId) -> Result<Vec<crate::record::LogLine>, BrokerError> {
-        Err(BrokerError::Closed)
+    async fn logs(&self, queue: &str, id: &JobId) -> Result<Vec<LogLine>, BrokerError> {
+        records::logs(&self.readers, queue, id).await
     }
 
-    async fn configure(&self, _: &str, _: crate::broker::QueueSettings) -> Result<(), BrokerError> {
-        Err(BrokerError::Closed)
-    }
-
-    async fn settings(&self, _: &str) -> Result<crate::broker::QueueSettings, BrokerError> {
-        Err(BrokerError::Closed)
-    }
-
-    async fn events(
-        &self,
-        _: &str,
-        _: Option<crate::broker::EventCursor>,
-        _: usize,
-    ) -> Result<crate::broker::EventPage, BrokerError> {
-        Err(BrokerError::Closed)
-    }
-
-    async fn group(&self, _: &str, _: &crate::id::GroupId) -> Result<Option<crate::broker::GroupCounts>, BrokerError> {
-        Err(BrokerError::Closed)
-    }
-
-    async fn forget_group(&self, _: &str, _: &crate::id::GroupId) -> Result<(), BrokerError> {
-        Err(BrokerError::Closed)
-    }
-
-    async fn drain(&self, _: &str, _: usize) -> Result<usize, BrokerError> {
-        Err(BrokerError::Closed)
-    }
-
-    async fn retry_dead(&self, _: &str, _: usize) -> Result<usize, BrokerError> {
-        Err(BrokerError::Closed)
-    }
-
-    async fn enqueue(&self, queue: &str, jobs: Vec<NewJob>) -> Result<Vec<crate::broker::Stored>, BrokerError> {
+    async fn configure(&self, queue: &str, settings: QueueSettings) -> Result<(), BrokerError> {
         check_queue_name(queue)?;
-        let count = jobs.len();
-        self.writer.run(fetch::Enqueue { queue: queue.to_owned(), jobs }).await?;
-        Ok(vec![crate::broker::Stored::New; count])
+        self.writer.run(actions::Configure { queue: queue.to_owned(), settings }).await
+    }
+
+    async fn settings(&self, queue: &str) -> Result<QueueSettings, BrokerError> {
+        read::settings(&self.readers, queue).await
+    }
+
+    async fn events(&self, queue: &str, after: Option<EventCursor>, limit: usize) -> Result<EventPage, BrokerError> {
+        events::after(&self.readers, queue, after, limit).await
+    }
+
+    async fn group(&self, queue: &str, group: &GroupId) -> Result<Option<GroupCounts>, BrokerError> {
+        read::group(&self.readers, queue, group).await
+    }
+
+    async fn forget_group(&self, queue: &str, group: &GroupId) -> Result<(), BrokerError> {
+        self.writer.run(actions::ForgetGroup { queue: queue.to_owned(), group: group.clone() }).await
+    }
+
+    async fn drain(&self, queue: &str, limit: usize) -> Result<usize, BrokerError> {
+        self.writer.run(actions::Drain { queue: queue.to_owned(), limit }).await
+    }
+
+    async fn retry_dead(&self, queue: &str, limit: usize) -> Result<usize, BrokerError> {
+        self.writer.run(actions::RetryDead { queue: queue.to_owned(), limit }).await
+    }
+
+    async fn enqueue(&self, queue: &str, jobs: Vec<NewJob>) -> Result<Vec<Stored>, BrokerError> {
+        check_queue_name(queue)?;
+        self.writer.run(fetch::Enqueue { queue: queue.to_owned(), jobs }).await
     }
 
     async fn ack_and_fetch(
@@ -176,7 +186,7 @@ impl Broker for SqliteBroker {
     }
 
     async fn wait(&self, queues: &[String], timeout: Duration) -> Result<Wake, BrokerError> {
-        let look = |queue| read::work(&self.readers, queue);
+        let look = |queue| read::work(&self.readers, queue, self.clock.now());
         wait(&*self.clock, self.changes.clone(), queues, timeout, look).await
     }
 

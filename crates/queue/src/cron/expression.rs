@@ -166,27 +166,41 @@ pub(super) fn parse(expression: &str) -> Result<Cron, ExpressionError> {
             return Err(fault(None, at, &format!("{count} fields, where 5 are needed, or 6 with seconds first")));
         }
     };
-    for (field, part) in fields.iter().zip(&parts) {
-        check_field(*field, *part).map_err(|(part, text)| fault(Some(*field), part, &text))?;
+    let each = || fields.iter().copied().zip(parts.iter().copied());
+    for (field, part) in each() {
+        check_words(field, part).map_err(|(part, text)| fault(Some(field), part, text))?;
     }
-    read(parts.iter().map(|part| part.text)).map_err(|error| fault(None, whole, &words(error)))
+    read(parts.iter().map(|part| part.text)).map_err(|error| {
+        let culprit = each().find_map(|(field, part)| Some((field, bad_item(field, part)?)));
+        match culprit {
+            Some((field, (item, error))) => fault(Some(field), item, &words(error)),
+            None => fault(None, whole, &words(error)),
+        }
+    })
 }
 
-/// Checks each item of a field's list by itself, so that the first bad one is the one named.
-fn check_field(field: CronField, part: Part<'_>) -> Result<(), (Part<'_>, String)> {
-    // `+` before the days of the week asks for both day fields to match, where otherwise one is enough.
+/// The items of a field's list. `+` before the days of the week asks for both day fields to match, where otherwise one
+/// is enough.
+fn items(field: CronField, part: Part<'_>) -> impl Iterator<Item = Part<'_>> {
     let list = match part.text.strip_prefix('+') {
         Some(rest) if field == CronField::DayOfWeek => Part { at: part.at + 1, text: rest },
         _ => part,
     };
-    for item in list.split(|c| c == ',') {
-        for word in item.split(|c| matches!(c, '-' | '/' | '#')) {
-            check_word(field, word.text).map_err(|fault| (word, fault.to_owned()))?;
-        }
+    list.split(|c| c == ',')
+}
+
+/// Looks at each word for what the library would let pass.
+fn check_words(field: CronField, part: Part<'_>) -> Result<(), (Part<'_>, &'static str)> {
+    let mut words = items(field, part).flat_map(|item| item.split(|c| matches!(c, '-' | '/' | '#')));
+    words.try_for_each(|word| check_word(field, word.text).map_err(|fault| (word, fault)))
+}
+
+/// The first item that the library refuses by itself.
+fn bad_item(field: CronField, part: Part<'_>) -> Option<(Part<'_>, CronError)> {
+    items(field, part).find_map(|item| {
         let fields = CronField::ALL.map(|other| if other == field { item.text } else { "*" });
-        read(fields.into_iter()).map_err(|error| (item, words(error)))?;
-    }
-    Ok(())
+        Some((item, read(fields.into_iter()).err()?))
+    })
 }
 
 fn check_word(field: CronField, word: &str) -> Result<(), &'static str> {

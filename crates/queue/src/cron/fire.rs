@@ -32,6 +32,11 @@ pub(super) async fn fire(broker: &dyn Broker, entry: &Entry, now: Timestamp) -> 
     }
     let mut fired = Fired::default();
     let moved = if entry.is_astray(now) {
+        // Unless it is we who stood still for hours since we read the clock.
+        let now = broker.now().await?;
+        if !entry.is_astray(now) {
+            return Ok(Fired { after: Some(entry.clone()), ..fired });
+        }
         tracing::warn!(schedule = name, "the clock was set back by hours: the schedule begins anew from now");
         entry.clone().begun_anew(now)?
     } else {

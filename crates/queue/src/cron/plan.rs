@@ -41,9 +41,7 @@ impl Plan {
             };
             // An end may lie before the grace.
             let end = schedule.until.map_or(oldest, |until| oldest.min(until.after(TICK)));
-            let earlier = |time: &Timestamp| timetable.last_before(due, *time);
-            runs.extend(std::iter::successors(timetable.last_before(due, end), earlier).take(most));
-            runs.reverse();
+            runs = timetable.latest(due, end, most);
         }
         let mut next = late;
         while let Some(time) = next.filter(|time| *time <= now && runs.len() < AT_ONCE) {

@@ -109,7 +109,8 @@ pub enum Overlap {
     /// Each time makes a job.
     #[default]
     Allow,
-    /// A time makes no job while one of this schedule waits, runs or is to be retried.
+    /// A time makes no job while one of this schedule waits, runs or is to be retried. A dead one that an operator revives
+    /// holds none back.
     Skip,
 }
 

@@ -10,7 +10,7 @@ use super::entry::{COLLECTION, Entry};
 use super::error::ScheduleError;
 use super::fire::fire;
 use crate::broker::Broker;
-use crate::clock::Timestamp;
+use crate::clock::{Monotonic, Timestamp};
 use crate::error::BrokerError;
 
 /// Longest time between two looks at the schedules, unless set otherwise.
@@ -138,11 +138,14 @@ impl Scheduler {
     /// Ticks once, and tells how long nothing is to be done.
     async fn round(&self) -> Result<Duration, BrokerError> {
         let now = self.broker.now().await?;
+        let began = Monotonic::now();
         let ticked = self.tick(now).await?;
         for (schedule, error) in &ticked.failed {
             tracing::warn!(schedule, %error, "a schedule could not be brought up to date");
         }
-        Ok(ticked.next.map_or(self.poll, |next| next.since(now).min(self.poll)))
+        let pause = ticked.next.map_or(self.poll, |next| next.since(now).min(self.poll));
+        // A tick with much to do takes time itself.
+        Ok(pause.saturating_sub(began.elapsed()))
     }
 }
 

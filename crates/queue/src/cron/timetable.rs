@@ -8,6 +8,9 @@
 //! - Otherwise it means times of the day, and each is due once: the first time where the clock shows it twice, and the
 //!   first instant after the gap where the clock leaves it out. Several that fall into one gap are due once together.
 
+use std::collections::VecDeque;
+use std::time::Duration;
+
 use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::Tz;
 use croner::Cron;
@@ -75,23 +78,29 @@ impl Timetable {
         }
     }
 
-    /// The last time before `end` of a schedule that was due at `due`, and not before that.
-    pub(super) fn last_before(&self, due: Timestamp, end: Timestamp) -> Option<Timestamp> {
-        if due >= end {
-            return None;
+    /// The last times before `end` of a schedule that was due at `due`, and none before that; at most `most`, in order.
+    pub(super) fn latest(&self, due: Timestamp, end: Timestamp, most: usize) -> Vec<Timestamp> {
+        if most == 0 || due >= end {
+            return Vec::new();
         }
-        let next = |after: i64| self.next(due, Timestamp::from_unix_ms(after)).filter(|next| *next < end);
-        // Halving the stretch in which the last one must lie: no walk through a month of seconds.
-        let (mut last, mut none_after) = (due.unix_ms(), end.unix_ms());
-        while none_after - last > 1 {
-            let middle = last + (none_after - last) / 2;
-            match next(middle) {
-                Some(found) => last = found.unix_ms(),
-                None => none_after = middle,
+        // Ever longer stretches before the end, until one holds enough: no walk through a month of seconds.
+        let mut stretch = Duration::from_secs(1);
+        loop {
+            stretch = stretch.saturating_mul(4);
+            let begin = end.before(stretch).max(due);
+            let first = if begin == due { Some(due) } else { self.next(due, begin) };
+            let mut times = VecDeque::new();
+            let following = |time: &Timestamp| self.next(due, *time);
+            for time in std::iter::successors(first, following).take_while(|time| *time < end) {
+                if times.len() == most {
+                    times.pop_front();
+                }
+                times.push_back(time);
+            }
+            if times.len() == most || begin == due {
+                return times.into();
             }
         }
-        // Between the two lies nothing, unless it is `none_after` itself.
-        Some(next(last).unwrap_or(Timestamp::from_unix_ms(last)))
     }
 }
 

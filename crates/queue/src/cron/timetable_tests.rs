@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use chrono::{Datelike, Timelike};
 use proptest::prelude::*;
 
@@ -95,7 +93,9 @@ fn intervals_keep_their_grid() {
     assert_eq!(timetable.next(at(90_500), at(90_500)), Some(at(180_500)));
     assert_eq!(timetable.next(at(90_500), at(1_000_000)), Some(at(1_080_500)));
     assert_eq!(timetable.next(at(90_500), at(3)), Some(at(90_500)));
-    assert_eq!(timetable.last_before(at(90_500), at(1_080_500)), Some(at(990_500)));
+    assert_eq!(timetable.latest(at(90_500), at(1_080_500), 2), [at(900_500), at(990_500)]);
+    assert_eq!(timetable.latest(at(90_500), at(180_501), 9), [at(90_500), at(180_500)]);
+    assert_eq!(timetable.latest(at(90_500), at(90_500), 9), []);
     for bad in [Duration::ZERO, Duration::from_millis(999), Duration::MAX] {
         assert!(matches!(Timetable::new(&Recurrence::Every(bad)), Err(ScheduleError::Interval { .. })));
     }
@@ -126,7 +126,7 @@ fn field(low: u32, high: u32) -> impl Strategy<Value = Field> {
         3 => Just(Field { text: "*".to_owned(), values: all() }),
         1 => (2u32..15).prop_map(move |step| Field {
             text: format!("*/{step}"),
-            values: all().into_iter().filter(|value| (value - low) % step == 0).collect(),
+            values: all().into_iter().filter(|value| (value - low).is_multiple_of(step)).collect(),
         }),
         2 => prop::collection::btree_set(low..=high, 1..4).prop_map(|set| Field {
             text: set.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
@@ -216,10 +216,13 @@ proptest! {
             .collect();
         prop_assert!(times.is_sorted_by(|a, b| a < b));
         prop_assert_eq!(times.iter().map(|time| time.unix_ms() / 1000).collect::<Vec<_>>(), expected, "{} {}", expression, zone);
-        // Backwards too.
-        if let (Some(first), Some(last)) = (times.first(), times.last()) {
+        // The latest of them, too.
+        if let Some(first) = times.first() {
             let end = Timestamp::from_unix_ms((from + minutes * 60) * 1000 + 1);
-            prop_assert_eq!(timetable.last_before(*first, end), Some(*last));
+            for most in [1, 3, 500] {
+                let latest = &times[times.len().saturating_sub(most)..];
+                prop_assert_eq!(timetable.latest(*first, end, most), latest);
+            }
         }
     }
 }

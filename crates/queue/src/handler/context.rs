@@ -1,6 +1,7 @@
 //! What a handler knows of its run.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +24,22 @@ impl JobError for LeaseLost {}
 /// What a handler knows of its run, beside the job. Cheap to clone.
 ///
 /// It is an extractor, and the request that tower layers see.
+///
+/// ```
+/// use tidegate_queue::{Context, LeaseLost};
+/// # struct Reindex { tables: Vec<String> }
+/// # async fn reindex_table(_: &str) {}
+/// async fn reindex(job: Reindex, context: Context) -> Result<(), LeaseLost> {
+///     for table in &job.tables {
+///         if context.cancelled().is_cancelled() {
+///             context.log(format!("stopped before {table}")).await?;
+///             break;
+///         }
+///         reindex_table(table).await;
+///     }
+///     context.progress(100, "all tables").await
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Context(Arc<Run>);
 
@@ -31,11 +48,16 @@ struct Run {
     queue: Arc<str>,
     job: LeasedJob,
     cancelled: CancellationToken,
+    /// The percentage that this run has told of last.
+    told: AtomicU8,
 }
+
+/// No percentage.
+const UNTOLD: u8 = u8::MAX;
 
 impl Context {
     pub(crate) fn new(shared: Arc<Shared>, queue: Arc<str>, job: LeasedJob, cancelled: CancellationToken) -> Self {
-        Self(Arc::new(Run { shared, queue, job, cancelled }))
+        Self(Arc::new(Run { shared, queue, job, cancelled, told: AtomicU8::new(UNTOLD) }))
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -96,6 +118,7 @@ impl Context {
     pub async fn progress(&self, percent: u8, message: impl Into<String> + Send) -> Result<(), LeaseLost> {
         let progress = Progress { percent: percent.min(100), message: shortened(message.into()) };
         let run = &*self.0;
+        run.told.store(progress.percent, Ordering::Relaxed);
         self.held(run.shared.broker.progress(&run.queue, &run.job.token, progress).await, "progress")
     }
 
@@ -112,6 +135,10 @@ impl Context {
     pub(super) async fn store_checkpoint(&self, text: String) -> Result<bool, BrokerError> {
         let run = &*self.0;
         run.shared.broker.checkpoint(&run.queue, &run.job.token, text).await
+    }
+
+    pub(super) fn last_percent(&self) -> Option<u8> {
+        Some(self.0.told.load(Ordering::Relaxed)).filter(|percent| *percent != UNTOLD)
     }
 
     fn held(&self, answer: Result<bool, BrokerError>, what: &'static str) -> Result<(), LeaseLost> {

@@ -79,8 +79,7 @@ pub trait JobError: Into<BoxError> {
 /// A classed error of any type.
 ///
 /// `?` turns each [`JobError`] into it and keeps its class; other errors are classed on the spot with
-/// [`Classify`]. It is an error itself, so that `?` also carries it into a [`BoxError`], or into an error of your own,
-/// where [its class](JobError#impl-JobError-for-Box<dyn+Error+%2B+Send+%2B+Sync>) is found again.
+/// [`Classify`]. It is an error itself, so that `?` also carries it into a [`BoxError`], which finds its class again.
 ///
 /// ```
 /// use tidegate_queue::{Classify, Failure};

@@ -9,7 +9,7 @@ use super::Handler;
 use super::context::Context;
 use super::data::{MissingData, Provided};
 use super::extract::FromContext;
-use super::failure::{BoxError, IntoFailure};
+use super::failure::{BoxError, Failure, IntoFailure};
 use super::outcome::{IntoOutcome, Outcome};
 use super::service::PayloadTooNew;
 use crate::job::{DecodeError, Job, decode};
@@ -18,7 +18,10 @@ use crate::job::{DecodeError, Job, decode};
 pub(crate) type Running = BoxFuture<'static, Result<Outcome, BoxError>>;
 
 /// A handler with its types erased. One box per run, which holds the handler's future itself.
-pub trait ErasedHandler: Send + Sync {
+pub trait ErasedHandler: Send + Sync + 'static {
+    #[doc(hidden)]
+    fn kind(&self) -> &'static str;
+
     #[doc(hidden)]
     fn run(self: Arc<Self>, context: Context) -> Running;
 
@@ -70,36 +73,40 @@ pub trait ErasedHandler: Send + Sync {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a job handler",
     label = "not a job handler",
-    note = "a handler is an async function `async fn(job, extractors…) -> outcome`: its first argument is a type that \
-            implements `Job`, the others (up to eight) implement `FromContext`, and it returns what implements \
-            `IntoOutcome`; its future must be `Send`",
-    note = "or it is a type that implements `Handler<J>`"
+    note = "a handler is an async function `async fn(job, extractors…) -> outcome` with one to nine arguments, the first of \
+            them the job; or a type that implements `Handler<J>`"
 )]
 pub trait IntoHandler<Marker> {
-    /// The job that it runs.
-    type Job: Job;
+    /// The handler with its parts told apart. What is asked of each is asked of this, not of the function, so that the
+    /// compiler names the part that is wrong.
+    type Handler;
 
-    #[doc(hidden)]
-    fn into_erased(self) -> Arc<dyn ErasedHandler>;
+    /// Tells the parts apart.
+    fn into_handler(self) -> Self::Handler;
 }
 
 /// Marks handlers that are functions of these arguments.
 pub struct Function<Arguments>(PhantomData<fn(Arguments)>);
 
-struct Erased<M, H> {
+/// A handler object of a job.
+pub struct ObjectHandler<J, H> {
     handler: H,
-    marker: PhantomData<fn() -> M>,
+    job: PhantomData<fn() -> J>,
 }
 
 impl<J: Job, H: Handler<J>> IntoHandler<J> for H {
-    type Job = J;
+    type Handler = ObjectHandler<J, H>;
 
-    fn into_erased(self) -> Arc<dyn ErasedHandler> {
-        Arc::new(Erased { handler: self, marker: PhantomData::<fn() -> J> })
+    fn into_handler(self) -> ObjectHandler<J, H> {
+        ObjectHandler { handler: self, job: PhantomData }
     }
 }
 
-impl<J: Job, H: Handler<J>> ErasedHandler for Erased<J, H> {
+impl<J: Job, H: Handler<J>> ErasedHandler for ObjectHandler<J, H> {
+    fn kind(&self) -> &'static str {
+        J::KIND
+    }
+
     fn run(self: Arc<Self>, context: Context) -> Running {
         Box::pin(async move {
             match typed::<J>(&context)? {
@@ -111,6 +118,50 @@ impl<J: Job, H: Handler<J>> ErasedHandler for Erased<J, H> {
 
     fn check(&self, _: &Provided) -> Result<(), MissingData> {
         Ok(())
+    }
+}
+
+/// A function of a job and a tuple of arguments.
+pub struct FunctionHandler<F, J, Arguments> {
+    function: F,
+    arguments: PhantomData<fn(J, Arguments)>,
+}
+
+/// A function that takes its arguments in a tuple.
+pub trait Call<J, Arguments>: Send + Sync + 'static {
+    #[doc(hidden)]
+    type Future;
+
+    #[doc(hidden)]
+    fn call(&self, job: J, arguments: Arguments) -> Self::Future;
+}
+
+impl<F, J, Arguments> ErasedHandler for FunctionHandler<F, J, Arguments>
+where
+    F: Call<J, Arguments, Future: Future<Output: IntoOutcome> + Send + 'static>,
+    J: Job,
+    Arguments: FromContext + 'static,
+{
+    fn kind(&self) -> &'static str {
+        J::KIND
+    }
+
+    fn run(self: Arc<Self>, context: Context) -> Running {
+        Box::pin(async move {
+            let job = match typed::<J>(&context)? {
+                Ok(job) => job,
+                Err(outcome) => return Ok(outcome),
+            };
+            let arguments = match Arguments::from_context(&context).await {
+                Ok(arguments) => arguments,
+                Err(error) => return Ok(error.into_failure().into_outcome()),
+            };
+            Ok(self.function.call(job, arguments).await.into_outcome())
+        })
+    }
+
+    fn check(&self, provided: &Provided) -> Result<(), MissingData> {
+        Arguments::check(provided)
     }
 }
 
@@ -128,44 +179,37 @@ macro_rules! functions {
         impl<F, Fut, J, $($X,)*> IntoHandler<Function<(J, $($X,)*)>> for F
         where
             F: Fn(J, $($X),*) -> Fut + Send + Sync + 'static,
-            Fut: Future<Output: IntoOutcome> + Send + 'static,
-            J: Job,
-            $( $X: FromContext + 'static, )*
         {
-            type Job = J;
+            type Handler = FunctionHandler<F, J, ($($X,)*)>;
 
-            fn into_erased(self) -> Arc<dyn ErasedHandler> {
-                Arc::new(Erased { handler: self, marker: PhantomData::<fn() -> Function<(J, $($X,)*)>> })
+            fn into_handler(self) -> Self::Handler {
+                FunctionHandler { function: self, arguments: PhantomData }
             }
         }
 
-        impl<F, Fut, J, $($X,)*> ErasedHandler for Erased<Function<(J, $($X,)*)>, F>
+        impl<F, Fut, J, $($X,)*> Call<J, ($($X,)*)> for F
         where
             F: Fn(J, $($X),*) -> Fut + Send + Sync + 'static,
-            Fut: Future<Output: IntoOutcome> + Send + 'static,
-            J: Job,
-            $( $X: FromContext + 'static, )*
         {
+            type Future = Fut;
+
             #[allow(non_snake_case, reason = "an argument is named after its type")]
-            fn run(self: Arc<Self>, context: Context) -> Running {
-                Box::pin(async move {
-                    let job = match typed::<J>(&context)? {
-                        Ok(job) => job,
-                        Err(outcome) => return Ok(outcome),
-                    };
-                    $(
-                        let $X = match $X::from_context(&context).await {
-                            Ok(argument) => argument,
-                            Err(error) => return Ok(error.into_failure().into_outcome()),
-                        };
-                    )*
-                    drop(context);
-                    Ok((self.handler)(job, $($X),*).await.into_outcome())
-                })
+            fn call(&self, job: J, ($($X,)*): ($($X,)*)) -> Fut {
+                self(job, $($X),*)
+            }
+        }
+
+        /// Each in turn; the first error ends it.
+        impl<$($X: FromContext),*> FromContext for ($($X,)*) {
+            type Error = Failure;
+
+            #[allow(unused_variables, reason = "the empty tuple asks for nothing")]
+            async fn from_context(context: &Context) -> Result<Self, Failure> {
+                Ok(($($X::from_context(context).await.map_err(IntoFailure::into_failure)?,)*))
             }
 
-            fn check(&self, provided: &Provided) -> Result<(), MissingData> {
-                let _ = provided;
+            #[allow(unused_variables, reason = "the empty tuple asks for nothing")]
+            fn check(provided: &Provided) -> Result<(), MissingData> {
                 $( $X::check(provided)?; )*
                 Ok(())
             }

@@ -9,6 +9,23 @@ use serde_json::Value;
 use super::failure::IntoFailure;
 
 /// What a run came to.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_queue::Outcome;
+///
+/// fn judge(status: u16) -> Outcome {
+///     match status {
+///         200..300 => Outcome::done(status),
+///         404 => Outcome::discard("the page is gone"),
+///         429 => Outcome::snooze(Duration::from_secs(60)),
+///         503 => Outcome::retry_after(Duration::from_secs(5), "the server is down"),
+///         500..600 => Outcome::retry(format_args!("status {status}")),
+///         _ => Outcome::bury(format_args!("status {status}")),
+///     }
+/// }
+/// assert_eq!(judge(502), Outcome::Retry { error: "status 502".into(), after: None });
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -111,7 +128,7 @@ impl Outcome {
     label = "not an outcome",
     note = "return `Outcome`, `()`, or `Result<T, E>` where `T` is `Serialize` (or `Outcome`) and `E` is a `JobError`",
     note = "`impl JobError for YourError {{}}` makes an error type of yours count as a failure to be retried; \
-            `Result<T, Failure>` and `Result<T, BoxError>` take any error"
+            `Result<T, BoxError>` takes any error"
 )]
 pub trait IntoOutcome {
     /// Turns the value into what becomes of the job.

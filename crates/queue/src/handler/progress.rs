@@ -1,16 +1,10 @@
 //! Reporting how far a run has come, no more often than anybody sees it.
 
-use std::convert::Infallible;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-
 use super::context::{Context, LeaseLost};
 use super::extract::FromContext;
+use std::convert::Infallible;
 
-/// Nothing was reported yet.
-const NONE: u8 = u8::MAX;
-
-/// Extracts a reporter of the run's progress. Cheap to clone; clones count as one.
+/// Extracts a reporter of the run's progress. Cheap to clone; all of one run count as one.
 ///
 /// ```
 /// use tidegate_queue::{LeaseLost, ProgressReporter};
@@ -24,16 +18,13 @@ const NONE: u8 = u8::MAX;
 ///     progress.report(100, "all rows are in").await
 /// }
 /// ```
-#[derive(Clone)]
-pub struct ProgressReporter {
-    context: Context,
-    last: Arc<AtomicU8>,
-}
+#[derive(Clone, Debug)]
+pub struct ProgressReporter(Context);
 
 impl ProgressReporter {
     /// A reporter for a run.
     pub fn new(context: &Context) -> Self {
-        Self { context: context.clone(), last: Arc::new(AtomicU8::new(NONE)) }
+        Self(context.clone())
     }
 
     /// Stores a percentage and a message, as [`Context::progress`] does.
@@ -41,8 +32,7 @@ impl ProgressReporter {
     /// # Errors
     /// [`LeaseLost`]: stop.
     pub async fn report(&self, percent: u8, message: impl Into<String> + Send) -> Result<(), LeaseLost> {
-        self.last.store(percent.min(100), Ordering::Relaxed);
-        self.context.progress(percent, message).await
+        self.0.progress(percent, message).await
     }
 
     /// Tells that `done` of `total` steps are done. Writes only where the whole percentage has changed, so it may be
@@ -52,10 +42,10 @@ impl ProgressReporter {
     /// [`LeaseLost`]: stop. Seen where it writes.
     pub async fn advance(&self, done: u64, total: u64) -> Result<(), LeaseLost> {
         let percent = percentage(done, total);
-        if self.last.swap(percent, Ordering::Relaxed) == percent {
+        if self.0.last_percent() == Some(percent) {
             return Ok(());
         }
-        self.context.progress(percent, format!("{done} of {total}")).await
+        self.0.progress(percent, format!("{done} of {total}")).await
     }
 }
 

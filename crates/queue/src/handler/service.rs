@@ -26,6 +26,34 @@ pub struct PayloadTooNew {
 
 /// The service that a layer wraps: all handlers of a worker, or those with the layers further in. Cheap to clone, always
 /// ready.
+///
+/// A layer of your own is any tower layer over it, for instance one made of a function:
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use tidegate_queue::{Broker, Job, MemoryBroker, QueueOptions, Worker};
+/// use tidegate_queue::{Context, HandlerService};
+/// use tower::{ServiceExt, layer::layer_fn, service_fn};
+/// # #[derive(serde::Serialize, serde::Deserialize)]
+/// # struct Greet { name: String }
+/// # impl Job for Greet { const KIND: &'static str = "greet"; const QUEUE: &'static str = "email"; }
+/// # async fn greet(job: Greet) {}
+/// # let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
+///
+/// let told = layer_fn(|inner: HandlerService| {
+///     service_fn(move |context: Context| {
+///         let inner = inner.clone();
+///         async move {
+///             let id = context.id().clone();
+///             let outcome = inner.oneshot(context).await;
+///             tracing::info!(%id, ?outcome, "ran");
+///             outcome
+///         }
+///     })
+/// });
+/// let worker = Worker::builder(broker).queue("email", QueueOptions::new()).layer(told).handler(greet).build()?;
+/// # Ok::<(), tidegate_queue::BuildError>(())
+/// ```
 #[derive(Clone)]
 pub struct HandlerService(Arc<dyn Stacked>);
 

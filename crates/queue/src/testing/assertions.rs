@@ -53,8 +53,18 @@ impl TestQueue {
         let found = self.waiting(Some(J::KIND));
         if found.len() != count {
             let listed = listed("enqueued are", &found);
-            panic!("{} jobs of kind {:?} are enqueued, not {count}; {listed}", found.len(), J::KIND);
+            panic!("expected {count} of kind {:?} to be enqueued, found {}; {listed}", J::KIND, found.len());
         }
+    }
+
+    /// Asserts that no job of any kind has yet to run or to run again.
+    ///
+    /// # Panics
+    /// Where there is one: tells those there are.
+    #[track_caller]
+    pub fn assert_nothing_enqueued(&self) {
+        let found = self.waiting(None);
+        assert!(found.is_empty(), "expected nothing to be enqueued; {}", listed("enqueued are", &found));
     }
 
     /// Asserts that a job is done. Returns its record, with its result.

@@ -12,9 +12,10 @@ use super::{Shared, Worker};
 use crate::broker::{Broker, Retention};
 use crate::error::BuildError;
 use crate::event::{IgnoreEvents, Observer};
-use crate::handler::{BoxError, Context, ErasedLayer, HandlerOptions, HandlerService, IntoHandler, Outcome, Provided};
+use crate::handler::{
+    BoxError, Context, ErasedHandler, ErasedLayer, HandlerOptions, HandlerService, IntoHandler, Outcome, Provided,
+};
 use crate::id::WorkerId;
-use crate::job::Job;
 use crate::maintenance::LeaseBook;
 use crate::name::check_queue_name;
 use crate::registry::Registry;
@@ -130,7 +131,10 @@ impl WorkerBuilder {
 
     /// Runs jobs of one kind, from whichever queue, with an async function or a [`Handler`](crate::Handler): see
     /// [`IntoHandler`]. Jobs of a kind without handler go back delayed, with a note, for a worker that knows them.
-    pub fn handler<M, H: IntoHandler<M>>(self, handler: H) -> Self {
+    pub fn handler<M, H>(self, handler: H) -> Self
+    where
+        H: IntoHandler<M, Handler: ErasedHandler>,
+    {
         self.handler_with(handler, HandlerOptions::new())
     }
 
@@ -151,9 +155,12 @@ impl WorkerBuilder {
     ///     .build()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn handler_with<M, H: IntoHandler<M>>(mut self, handler: H, options: HandlerOptions) -> Self {
-        if !self.handlers.add(handler, options) {
-            self.fault.get_or_insert(BuildError::DuplicateKind(H::Job::KIND));
+    pub fn handler_with<M, H>(mut self, handler: H, options: HandlerOptions) -> Self
+    where
+        H: IntoHandler<M, Handler: ErasedHandler>,
+    {
+        if let Err(kind) = self.handlers.add(Arc::new(handler.into_handler()), options) {
+            self.fault.get_or_insert(BuildError::DuplicateKind(kind));
         }
         self
     }

@@ -16,7 +16,7 @@ use crate::broker::{
 };
 use crate::clock::Timestamp;
 use crate::id::{GroupId, JobId};
-use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, NackAction, Settled};
+use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::record::{JobRecord, LOG_LIMIT, LogLine, Progress, shortened};
 use crate::state::State;
 use crate::unique::OnDuplicate;
@@ -122,19 +122,14 @@ impl Queue {
     }
 
     pub(super) fn nack(&mut self, nack: Nack, now: Timestamp) -> Settled {
-        let back = match &nack.action {
-            NackAction::Retry { .. } => JobEventKind::Retried,
-            NackAction::Snooze { .. } => JobEventKind::Snoozed,
-            NackAction::Release => JobEventKind::Released,
-            NackAction::Dead { .. } | NackAction::Discard { .. } => JobEventKind::Cancelled,
-        };
-        let mut state = State::Leased;
-        let settled = self.settle(&nack.token, now, |standing, tally| {
-            standing.nack(nack.action, now, tally);
-            state = standing.state;
+        let Nack { token, action } = nack;
+        let mut event = JobEventKind::Released;
+        let settled = self.settle(&token, now, |standing, tally| {
+            standing.nack(action.clone(), now, tally);
+            event = JobEventKind::of_nack(&action, standing.state);
         });
         if settled == Settled::Now {
-            self.events.push(&nack.token.id, ended_or(state, back), now);
+            self.events.push(&token.id, event, now);
         }
         settled
     }
@@ -279,11 +274,8 @@ impl Queue {
 
     /// Jobs that may begin to run now, as far as settings bound them.
     fn admitted(&self, now: Timestamp) -> usize {
-        let slots = self.settings.max_running.map_or(usize::MAX, |most| {
-            (most as usize).saturating_sub(usize::try_from(self.totals.change(State::Leased)).unwrap_or(0))
-        });
-        let tokens = self.settings.rate.map_or(usize::MAX, |rate| self.throttle.tokens(rate, now));
-        if self.paused { 0 } else { slots.min(tokens) }
+        let running = usize::try_from(self.totals.change(State::Leased)).unwrap_or(0);
+        if self.paused { 0 } else { self.settings.admitted(running, self.throttle, now) }
     }
 
     pub(super) fn fetch(&mut self, fetch: &Fetch, now: Timestamp) -> Vec<LeasedJob> {
@@ -408,7 +400,7 @@ impl Queue {
                 job.expire(request.max_lost, now, tally);
                 job.state
             });
-            self.events.push(&id, ended_or(state.unwrap_or(State::Ready), JobEventKind::Reclaimed), now);
+            self.events.push(&id, JobEventKind::or_ended(state.unwrap_or(State::Ready), JobEventKind::Reclaimed), now);
             match state {
                 Some(State::Dead) => answer.dead.push(id),
                 Some(State::Cancelled) => answer.cancelled.push(id),
@@ -451,9 +443,7 @@ impl Queue {
     pub(super) fn outlook(&self, now: Timestamp) -> (bool, Option<Timestamp>) {
         let has_ready = self.totals.change(State::Ready) > 0;
         let admitted = self.admitted(now);
-        let token =
-            self.settings.rate.filter(|rate| has_ready && !self.paused && self.throttle.tokens(*rate, now) == 0);
-        let token = token.map(|rate| self.throttle.next_token(rate, now));
+        let token = self.settings.next_token(self.throttle, now).filter(|_| has_ready && !self.paused);
         (has_ready && admitted > 0, [self.oldest(State::Delayed, 0), token].into_iter().flatten().min())
     }
 
@@ -537,14 +527,5 @@ fn ended_mut(counts: &mut GroupCounts, state: State) -> &mut u64 {
         State::Dead => &mut counts.dead,
         State::Cancelled => &mut counts.cancelled,
         _ => &mut counts.done,
-    }
-}
-
-/// The event of a job that ended so, else that of one that goes on.
-fn ended_or(state: State, otherwise: JobEventKind) -> JobEventKind {
-    match state {
-        State::Dead => JobEventKind::Dead,
-        State::Cancelled => JobEventKind::Cancelled,
-        _ => otherwise,
     }
 }

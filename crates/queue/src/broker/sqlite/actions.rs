@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::row::{limit, number};
+use super::row::{StoredJob, limit, milliseconds, number};
 use super::settle::{load, transition};
-use super::sql;
 use super::writer::{Operation, Step};
-use crate::broker::{Change, Retention};
+use super::{events, links, sql};
+use crate::broker::{Change, JobEventKind, QueueSettings, Rate, Retention};
 use crate::clock::Timestamp;
-use crate::id::JobId;
+use crate::id::{GroupId, JobId};
 use crate::state::State;
 
 #[derive(Clone, Copy)]
@@ -38,11 +38,19 @@ impl Operation for ChangeOne {
             return Ok(Change::NotFound);
         };
         let now = step.now;
-        transition(step, queue.id, job, |standing, _| match self.wish {
+        let change = transition(step, queue.id, job, |standing, _| match self.wish {
             Wish::Cancel => standing.cancel(now),
             Wish::Revive => standing.revive(now),
         })
-        .await
+        .await?;
+        if change == Change::Applied {
+            let what = match self.wish {
+                Wish::Cancel => JobEventKind::Cancelled,
+                Wish::Revive => JobEventKind::Revived,
+            };
+            events::add(step, &queue, [(&self.id, what)]).await?;
+        }
+        Ok(change)
     }
 }
 
@@ -58,9 +66,111 @@ impl Operation for SetPaused {
 
     async fn apply(&self, step: &mut Step<'_>) -> Result<(), sqlx::Error> {
         let queue = step.queue_or_make(&self.queue).await?;
-        sqlx::query(sql::PAUSE).bind(queue).bind(self.paused).execute(&mut *step.conn).await?;
+        sqlx::query(sql::PAUSE).bind(queue.id).bind(self.paused).execute(&mut *step.conn).await?;
         Ok(())
     }
+}
+
+pub(super) struct Configure {
+    pub(super) queue: String,
+    pub(super) settings: QueueSettings,
+}
+
+#[async_trait]
+impl Operation for Configure {
+    type Answer = ();
+    const NAME: &'static str = "configure";
+
+    async fn apply(&self, step: &mut Step<'_>) -> Result<(), sqlx::Error> {
+        let queue = step.queue_or_make(&self.queue).await?;
+        let mut throttle = queue.throttle;
+        if queue.settings.rate != self.settings.rate {
+            throttle.change(queue.settings.rate, self.settings.rate, step.now);
+        }
+        sqlx::query(sql::CONFIGURE)
+            .bind(queue.id)
+            .bind(self.settings.max_running)
+            .bind(self.settings.rate.map(Rate::jobs))
+            .bind(self.settings.rate.map(|rate| milliseconds(rate.per())))
+            .bind(throttle.full_at)
+            .bind(self.settings.events)
+            .execute(&mut *step.conn)
+            .await
+            .map(drop)
+    }
+}
+
+pub(super) struct ForgetGroup {
+    pub(super) queue: String,
+    pub(super) group: GroupId,
+}
+
+#[async_trait]
+impl Operation for ForgetGroup {
+    type Answer = ();
+    const NAME: &'static str = "forget a group";
+
+    async fn apply(&self, step: &mut Step<'_>) -> Result<(), sqlx::Error> {
+        let Some(queue) = step.queue(&self.queue).await? else { return Ok(()) };
+        let forget = sqlx::query(sql::FORGET_GROUP).bind(queue.id).bind(self.group.as_str());
+        forget.execute(&mut *step.conn).await.map(drop)
+    }
+}
+
+pub(super) struct Drain {
+    pub(super) queue: String,
+    pub(super) limit: usize,
+}
+
+#[async_trait]
+impl Operation for Drain {
+    type Answer = usize;
+    const NAME: &'static str = "drain";
+
+    async fn apply(&self, step: &mut Step<'_>) -> Result<usize, sqlx::Error> {
+        let Some(queue) = step.queue(&self.queue).await? else { return Ok(0) };
+        let mut drained = 0;
+        let states = [State::Ready, State::Delayed, State::Waiting];
+        let mut at = 0;
+        while drained < self.limit && at < states.len() {
+            let jobs = of_state(step, queue.id, states[at], self.limit - drained).await?;
+            // A job behind one that went has come forward.
+            at = if jobs.is_empty() { at + 1 } else { 0 };
+            for job in jobs {
+                links::give_up(step, &queue, job, "drained".to_owned()).await?;
+                drained += 1;
+            }
+        }
+        Ok(drained)
+    }
+}
+
+pub(super) struct RetryDead {
+    pub(super) queue: String,
+    pub(super) limit: usize,
+}
+
+#[async_trait]
+impl Operation for RetryDead {
+    type Answer = usize;
+    const NAME: &'static str = "retry dead jobs";
+
+    async fn apply(&self, step: &mut Step<'_>) -> Result<usize, sqlx::Error> {
+        let Some(queue) = step.queue(&self.queue).await? else { return Ok(0) };
+        let jobs = of_state(step, queue.id, State::Dead, self.limit).await?;
+        let (count, now) = (jobs.len(), step.now);
+        for job in jobs {
+            let id = job.id.clone();
+            transition(step, queue.id, job, |standing, _| standing.revive(now)).await?;
+            events::add(step, &queue, [(&id, JobEventKind::Revived)]).await?;
+        }
+        Ok(count)
+    }
+}
+
+async fn of_state(step: &mut Step<'_>, queue: i64, state: State, most: usize) -> Result<Vec<StoredJob>, sqlx::Error> {
+    let rows = sqlx::query(sql::OF_STATE).bind(queue).bind(number(state)).bind(limit(most));
+    rows.fetch_all(&mut *step.conn).await?.iter().map(StoredJob::read).collect()
 }
 
 pub(super) struct Clean {
@@ -101,6 +211,8 @@ impl Operation for Prune {
         };
         let (done, dead, cancelled): (i64, i64, i64) =
             sqlx::query_as(sql::KEPT).bind(queue.id).fetch_one(&mut *step.conn).await?;
+        let forget = sqlx::query(sql::FORGET_KEYS).bind(queue.id).bind(step.now.unix_ms());
+        forget.execute(&mut *step.conn).await?;
         let mut removed = 0;
         for (state, age, max) in self.retention.limits() {
             let until = step.now.before(age);

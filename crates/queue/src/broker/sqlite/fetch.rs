@@ -5,12 +5,14 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use sqlx::Row;
 
-use super::row::{id, limit, milliseconds, priority, time};
+use super::row::{Links, id, limit, maybe_time, milliseconds, priority, time};
 use super::settle::tokens_json;
-use super::sql;
-use super::writer::{Operation, Step};
-use crate::broker::{Fetch, NewJob};
+use super::writer::{Operation, QueueRow, Step};
+use super::{events, links, sql};
+use crate::broker::standing::Standing;
+use crate::broker::{Fetch, JobEventKind, NewJob, Stored};
 use crate::clock::Timestamp;
+use crate::id::GroupId;
 use crate::lease::{Ack, LeaseToken, LeasedJob, Settled};
 use crate::state::State;
 
@@ -41,27 +43,72 @@ pub(super) struct Enqueue {
 
 #[async_trait]
 impl Operation for Enqueue {
-    type Answer = usize;
+    type Answer = Vec<Stored>;
     const NAME: &'static str = "enqueue";
 
-    async fn apply(&self, step: &mut Step<'_>) -> Result<usize, sqlx::Error> {
+    async fn apply(&self, step: &mut Step<'_>) -> Result<Vec<Stored>, sqlx::Error> {
         let queue = step.queue_or_make(&self.queue).await?;
-        let mut created = 0;
+        let mut stored = Vec::with_capacity(self.jobs.len());
         for chunk in chunks(&self.jobs, |job| job.payload.len()) {
-            let (ready, delayed): (Vec<_>, Vec<_>) = chunk.iter().partition(|job| job.due_at(step.now) <= step.now);
-            created += insert(step, queue, State::Ready, &ready).await?;
-            created += insert(step, queue, State::Delayed, &delayed).await?;
+            // Jobs with keys depend on those before them.
+            for run in chunk.chunk_by(|a, b| has_key(a) == has_key(b)) {
+                if has_key(&run[0]) {
+                    for job in run {
+                        stored.push(links::enqueue(step, &queue, job).await?);
+                    }
+                } else {
+                    add_plain(step, &queue, run, &mut stored).await?;
+                }
+            }
         }
-        Ok(created)
+        Ok(stored)
     }
 }
 
-async fn insert(step: &mut Step<'_>, queue: i64, state: State, jobs: &[&NewJob]) -> Result<usize, sqlx::Error> {
+fn has_key(job: &NewJob) -> bool {
+    job.ordering_key.is_some() || job.unique.is_some()
+}
+
+async fn add_plain(
+    step: &mut Step<'_>,
+    queue: &QueueRow,
+    jobs: &[NewJob],
+    stored: &mut Vec<Stored>,
+) -> Result<(), sqlx::Error> {
+    let now = step.now;
+    let last: i64 = sqlx::query_scalar(sql::LAST_SEQ).fetch_one(&mut *step.conn).await?;
+    let standings: Vec<_> = jobs.iter().map(|job| Standing::new(now, job.due_at(now))).collect();
+    let mut added = 0;
+    for state in [State::Ready, State::Delayed] {
+        let rows: Vec<_> = jobs.iter().zip(&standings).filter(|(_, standing)| standing.state == state).collect();
+        added += insert(step, queue.id, state, &rows).await?;
+    }
+    let is_new = if added == jobs.len() {
+        vec![true; jobs.len()]
+    } else {
+        let ids = sqlx::query_scalar::<_, String>(sql::ADDED).bind(last).bind(queue.id).fetch_all(&mut *step.conn);
+        let mut ids: HashSet<String> = ids.await?.into_iter().collect();
+        jobs.iter().map(|job| ids.remove(job.id.as_str())).collect()
+    };
+    let new = || jobs.iter().zip(&is_new).filter(|(_, is_new)| **is_new).map(|(job, _)| job);
+    links::join_groups(step, queue.id, new()).await?;
+    events::add(step, queue, new().map(|job| (&job.id, JobEventKind::Enqueued))).await?;
+    stored.extend(is_new.iter().map(|is_new| if *is_new { Stored::New } else { Stored::Known }));
+    Ok(())
+}
+
+/// Writes jobs of one state. Returns how many the queue did not know.
+pub(super) async fn insert(
+    step: &mut Step<'_>,
+    queue: i64,
+    state: State,
+    jobs: &[(&NewJob, &Standing)],
+) -> Result<usize, sqlx::Error> {
     if jobs.is_empty() {
         return Ok(0);
     }
     let now = step.now;
-    let rows: Vec<_> = jobs.iter().map(|job| row(job, now)).collect();
+    let rows: Vec<_> = jobs.iter().map(|(job, standing)| row(job, standing, now)).collect();
     let rows = serde_json::to_string(&rows).map_err(super::row::unreadable("jobs"))?;
     let done = sqlx::query(sql::ENQUEUE)
         .bind(rows)
@@ -76,21 +123,36 @@ async fn insert(step: &mut Step<'_>, queue: i64, state: State, jobs: &[&NewJob])
 }
 
 /// As the statement reads it.
-type NewRow<'a> = (&'a str, u8, i64, i64, &'a str, u32, &'a str, Option<u32>, Option<i64>);
+type NewRow<'a> = (&'a str, u8, i64, i64, &'a str, u32, &'a str, Option<u32>, Option<i64>, Option<Extras<'a>>);
+type Extras<'a> = (Option<i64>, Option<&'a str>, Option<&'a str>, Option<&'a str>, Option<&'a str>, u8);
 
-fn row(job: &NewJob, now: Timestamp) -> NewRow<'_> {
-    let run_at = job.due_at(now);
+fn row<'a>(job: &'a NewJob, standing: &Standing, now: Timestamp) -> NewRow<'a> {
     (
         job.id.as_str(),
         job.priority.level(),
-        run_at.max(now).unix_ms(),
-        run_at.unix_ms(),
+        standing.at.unix_ms(),
+        standing.run_at.unix_ms(),
         &job.kind,
         job.version,
         &job.payload,
         job.max_attempts,
         job.timeout.map(milliseconds),
+        extras(job, now),
     )
+}
+
+fn extras(job: &NewJob, now: Timestamp) -> Option<Extras<'_>> {
+    let is_plain = job.expiry.is_none() && job.group.is_none() && job.trace_parent.is_none() && !has_key(job);
+    (!is_plain).then(|| {
+        (
+            job.expires_at(now).map(Timestamp::unix_ms),
+            job.group.as_ref().map(GroupId::as_str),
+            job.trace_parent.as_deref(),
+            job.ordering_key.as_deref(),
+            job.unique.as_ref().map(|unique| unique.key.as_str()),
+            u8::from(job.unique.as_ref().is_some_and(|unique| unique.hold.is_none())),
+        )
+    })
 }
 
 pub(super) struct AckAndFetch {
@@ -110,23 +172,34 @@ impl Operation for AckAndFetch {
         };
         let mut settled = Vec::with_capacity(self.acks.len());
         for chunk in chunks(&self.acks, |ack| ack.result.len()) {
-            settled.extend(acknowledge(step, queue.id, chunk).await?);
+            settled.extend(acknowledge(step, &queue, chunk).await?);
         }
-        let idle = queue.paused || !queue.has_ready || self.fetch.max == 0;
-        let leased = if idle { Vec::new() } else { lease(step, queue.id, &self.fetch).await? };
+        // What the successes have freed counts.
+        let leased = match step.queue(&self.queue).await? {
+            Some(queue) if self.fetch.max > 0 && queue.has_ready && !queue.paused => {
+                lease(step, &queue, &self.fetch).await?
+            }
+            _ => Vec::new(),
+        };
         Ok((settled, leased))
     }
 }
 
-async fn acknowledge(step: &mut Step<'_>, queue: i64, acks: &[Ack]) -> Result<Vec<Settled>, sqlx::Error> {
+async fn acknowledge(step: &mut Step<'_>, queue: &QueueRow, acks: &[Ack]) -> Result<Vec<Settled>, sqlx::Error> {
     let tokens = tokens_json(acks.iter().map(|ack| (&ack.token, Some(ack.result.as_str()))))?;
     let rows =
-        sqlx::query(sql::ACK).bind(tokens).bind(queue).bind(step.now.unix_ms()).fetch_all(&mut *step.conn).await?;
+        sqlx::query(sql::ACK).bind(tokens).bind(queue.id).bind(step.now.unix_ms()).fetch_all(&mut *step.conn).await?;
     let mut done: HashSet<LeaseToken> = HashSet::with_capacity(rows.len());
+    let mut linked = Vec::new();
     for row in rows {
-        done.insert(super::settle::token(&row)?);
+        let token = super::settle::token(&row)?;
+        let links = Links::read(&row)?;
+        if !links.is_empty() {
+            linked.push((row.try_get::<i64, _>("seq")?, token.id.clone(), links));
+        }
+        done.insert(token);
     }
-    let tally = step.tally(queue);
+    let tally = step.tally(queue.id);
     tally.shift(State::Leased, State::Done, done.len());
     tally.completed += i64::try_from(done.len()).unwrap_or(i64::MAX);
     let mut settled = Vec::with_capacity(acks.len());
@@ -135,20 +208,30 @@ async fn acknowledge(step: &mut Step<'_>, queue: i64, acks: &[Ack]) -> Result<Ve
         settled.push(if done.remove(&ack.token) {
             Settled::Now
         } else {
-            super::settle::unsettled(step, queue, &ack.token).await?
+            super::settle::unsettled(step, queue.id, &ack.token).await?
         });
     }
+    linked.sort_unstable_by_key(|(seq, ..)| *seq);
+    for (_, id, links) in linked {
+        links::has_ended(step, queue.id, &id, &links, State::Done).await?;
+    }
+    let told = acks.iter().zip(&settled).filter(|(_, settled)| **settled == Settled::Now);
+    events::add(step, queue, told.map(|(ack, _)| (&ack.token.id, JobEventKind::Done))).await?;
     Ok(settled)
 }
 
-async fn lease(step: &mut Step<'_>, queue: i64, fetch: &Fetch) -> Result<Vec<LeasedJob>, sqlx::Error> {
+async fn lease(step: &mut Step<'_>, queue: &QueueRow, fetch: &Fetch) -> Result<Vec<LeasedJob>, sqlx::Error> {
     let now = step.now;
+    let most = fetch.max.min(queue.settings.admitted(queue.leased, queue.throttle, now));
+    if most == 0 {
+        return Ok(Vec::new());
+    }
     let rows = sqlx::query(sql::FETCH)
-        .bind(queue)
+        .bind(queue.id)
         .bind(now.after(fetch.lease).unix_ms())
         .bind(fetch.worker.as_str())
         .bind(now.unix_ms())
-        .bind(limit(fetch.max))
+        .bind(limit(most))
         .fetch_all(&mut *step.conn)
         .await?;
     let mut jobs = Vec::with_capacity(rows.len());
@@ -167,17 +250,24 @@ async fn lease(step: &mut Step<'_>, queue: i64, fetch: &Fetch) -> Result<Vec<Lea
             created_at: time(row, "created_at")?,
             ready_at: time(row, "ready_at")?,
             leased_at: now,
-            expires_at: None,
-            trace_parent: None,
-            group: None,
-            checkpoint: None,
+            expires_at: maybe_time(row, "expires_at")?,
+            trace_parent: row.try_get("trace_parent")?,
+            group: row.try_get::<Option<String>, _>("job_group")?.and_then(|group| GroupId::new(group).ok()),
+            checkpoint: row.try_get("checkpoint")?,
         };
         jobs.push((row.try_get::<i64, _>("seq")?, job));
     }
-    step.tally(queue).shift(State::Ready, State::Leased, jobs.len());
+    step.tally(queue.id).shift(State::Ready, State::Leased, jobs.len());
+    if let Some(rate) = queue.settings.rate {
+        let mut throttle = queue.throttle;
+        throttle.take(jobs.len(), rate, now);
+        sqlx::query(sql::TOKENS_TAKEN).bind(queue.id).bind(throttle.full_at).execute(&mut *step.conn).await?;
+    }
     // An UPDATE returns its rows in no promised order.
     jobs.sort_unstable_by_key(|(seq, job)| (job.priority, job.ready_at, *seq));
-    Ok(jobs.into_iter().map(|(_, job)| job).collect())
+    let jobs: Vec<_> = jobs.into_iter().map(|(_, job)| job).collect();
+    events::add(step, queue, jobs.iter().map(|job| (&job.token.id, JobEventKind::Started))).await?;
+    Ok(jobs)
 }
 
 #[cfg(test)]

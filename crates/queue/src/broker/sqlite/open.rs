@@ -196,8 +196,8 @@ pub(super) async fn open(path: &Path, options: SqliteOptions) -> Result<SqliteBr
     Ok(SqliteBroker { clock: options.clock, readers, writer, changes })
 }
 
-/// Reads whose file it is before anything is written to it. Returns whether it is empty.
-async fn identify(conn: &mut SqliteConnection, path: &Path) -> Result<bool, OpenError> {
+/// Reads whose file it is before anything is written to it. Returns the version of its tables; 0 for an empty file.
+async fn identify(conn: &mut SqliteConnection, path: &Path) -> Result<i64, OpenError> {
     let fault = |error| classify(path, error);
     let number = async |conn: &mut SqliteConnection, pragma: &'static str| {
         sqlx::query_scalar::<_, i64>(pragma).fetch_one(conn).await.map_err(fault)
@@ -206,7 +206,7 @@ async fn identify(conn: &mut SqliteConnection, path: &Path) -> Result<bool, Open
     let found = number(conn, "PRAGMA user_version").await?;
     let tables = number(conn, "SELECT count(*) FROM sqlite_schema").await?;
     if application_id == 0 && found == 0 && tables == 0 {
-        return Ok(true);
+        return Ok(0);
     }
     let path = path.to_owned();
     if application_id != schema::APPLICATION_ID {
@@ -215,7 +215,7 @@ async fn identify(conn: &mut SqliteConnection, path: &Path) -> Result<bool, Open
     if found > schema::VERSION {
         return Err(OpenError::NewerSchema { path, found, supported: schema::VERSION });
     }
-    Ok(false)
+    Ok(found)
 }
 
 async fn check(conn: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
@@ -246,15 +246,15 @@ async fn prepare(conn: &mut SqliteConnection, path: &Path, patience: Duration) -
     }
     let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
     // Another process may have made the tables since we looked.
-    if identify(&mut transaction, path).await? {
-        let marks = format!(
-            "{} PRAGMA application_id = {}; PRAGMA user_version = {};",
-            schema::CREATE,
-            schema::APPLICATION_ID,
-            schema::VERSION
-        );
-        let make = sqlx::raw_sql(sqlx::AssertSqlSafe(marks));
-        make.execute(&mut *transaction).await.map_err(fault)?;
+    let found = identify(&mut transaction, path).await?;
+    let steps = [schema::CREATE, schema::TO_VERSION_2].into_iter().skip(usize::try_from(found).unwrap_or(usize::MAX));
+    for step in steps {
+        sqlx::raw_sql(step).execute(&mut *transaction).await.map_err(fault)?;
+    }
+    if found < schema::VERSION {
+        let marks =
+            format!("PRAGMA application_id = {}; PRAGMA user_version = {};", schema::APPLICATION_ID, schema::VERSION);
+        sqlx::raw_sql(sqlx::AssertSqlSafe(marks)).execute(&mut *transaction).await.map_err(fault)?;
     }
     transaction.commit().await.map_err(fault)
 }

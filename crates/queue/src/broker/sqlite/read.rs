@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use sqlx::{Row, SqlitePool};
 
-use super::row::{StoredJob, limit as bound, number};
+use super::row::{StoredJob, limit as bound, maybe_time, number, settings as settings_of};
 use super::{failed, sql};
-use crate::broker::{Cursor, Page, QueueCounts};
+use crate::broker::{Cursor, GroupCounts, Page, QueueCounts, QueueSettings};
 use crate::clock::Timestamp;
 use crate::error::BrokerError;
-use crate::id::JobId;
+use crate::id::{GroupId, JobId};
 use crate::record::JobRecord;
 use crate::state::State;
 
@@ -18,10 +18,49 @@ fn failure(operation: &'static str) -> impl Fn(sqlx::Error) -> BrokerError {
 }
 
 /// Whether a queue has ready jobs to lease, and when its next delayed job is due.
-pub(super) async fn work(readers: &SqlitePool, queue: &str) -> Result<(bool, Option<Timestamp>), BrokerError> {
-    let row: Option<(bool, Option<i64>)> =
-        sqlx::query_as(sql::WORK).bind(queue).fetch_optional(readers).await.map_err(failure("wait"))?;
-    Ok(row.map_or((false, None), |(ready, due)| (ready, due.map(Timestamp::from_unix_ms))))
+pub(super) async fn work(
+    readers: &SqlitePool,
+    queue: &str,
+    now: Timestamp,
+) -> Result<(bool, Option<Timestamp>), BrokerError> {
+    let failure = failure("wait");
+    let row = sqlx::query(sql::WORK).bind(queue).fetch_optional(readers).await.map_err(&failure)?;
+    let Some(row) = row else { return Ok((false, None)) };
+    let look = || {
+        let (settings, throttle) = settings_of(&row)?;
+        let leased = usize::try_from(row.try_get::<i64, _>("leased")?).unwrap_or(0);
+        let has_ready = row.try_get::<bool, _>("has_ready")? && !row.try_get::<bool, _>("paused")?;
+        let token = settings.next_token(throttle, now).filter(|_| has_ready);
+        let due = [maybe_time(&row, "next_due")?, token].into_iter().flatten().min();
+        Ok((has_ready && settings.admitted(leased, throttle, now) > 0, due))
+    };
+    look().map_err(failure)
+}
+
+pub(super) async fn settings(readers: &SqlitePool, queue: &str) -> Result<QueueSettings, BrokerError> {
+    let failure = failure("read settings");
+    let row = sqlx::query(sql::FIND_QUEUE).bind(queue).fetch_optional(readers).await.map_err(&failure)?;
+    row.map_or(Ok(QueueSettings::default()), |row| settings_of(&row).map(|(settings, _)| settings).map_err(failure))
+}
+
+pub(super) async fn group(
+    readers: &SqlitePool,
+    queue: &str,
+    group: &GroupId,
+) -> Result<Option<GroupCounts>, BrokerError> {
+    let row: Option<(i64, i64, i64, i64)> = sqlx::query_as(sql::GROUP)
+        .bind(queue)
+        .bind(group.as_str())
+        .fetch_optional(readers)
+        .await
+        .map_err(failure("count a group"))?;
+    let count = |number: i64| u64::try_from(number).unwrap_or(0);
+    Ok(row.map(|(total, done, dead, cancelled)| GroupCounts {
+        total: count(total),
+        done: count(done),
+        dead: count(dead),
+        cancelled: count(cancelled),
+    }))
 }
 
 pub(super) async fn job(readers: &SqlitePool, queue: &str, id: &JobId) -> Result<Option<JobRecord>, BrokerError> {
@@ -85,7 +124,7 @@ pub(super) async fn counts(readers: &SqlitePool, queue: &str, now: Timestamp) ->
     Ok(QueueCounts {
         ready: count("ready")?,
         delayed: count("delayed")?,
-        waiting: 0,
+        waiting: count("waiting")?,
         leased: count("leased")?,
         done: count("done")?,
         dead: count("dead")?,

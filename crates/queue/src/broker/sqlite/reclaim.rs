@@ -4,9 +4,9 @@ use async_trait::async_trait;
 
 use super::row::{StoredJob, limit};
 use super::settle::transition;
-use super::sql;
-use super::writer::{Operation, Step};
-use crate::broker::{Promoted, Reclaim, Reclaimed};
+use super::writer::{Operation, QueueRow, Step};
+use super::{events, sql};
+use crate::broker::{JobEventKind, Promoted, Reclaim, Reclaimed};
 use crate::clock::Timestamp;
 use crate::state::State;
 
@@ -53,13 +53,25 @@ impl Operation for ReclaimExpired {
         let Some(queue) = step.queue(&self.queue).await? else {
             return Ok(Reclaimed::default());
         };
-        let (queue, now) = (queue.id, step.now);
-        let mut answer = Reclaimed { guarded: self.guard(step, queue).await?, ..Default::default() };
-        if answer.guarded {
-            return Ok(answer);
+        let now = step.now;
+        let from = self.guarded_until(step, queue.id).await?;
+        let mut answer = Reclaimed { guarded: now < from, ..Default::default() };
+        if !answer.guarded {
+            self.expire(step, &queue, &mut answer).await?;
         }
+        let next: Option<i64> =
+            sqlx::query_scalar(sql::NEXT_DEADLINE).bind(queue.id).fetch_optional(&mut *step.conn).await?;
+        answer.next_in = next.map(|deadline| Timestamp::from_unix_ms(deadline).max(from).since(now));
+        Ok(answer)
+    }
+}
+
+impl ReclaimExpired {
+    async fn expire(&self, step: &mut Step<'_>, queue: &QueueRow, answer: &mut Reclaimed) -> Result<(), sqlx::Error> {
+        let now = step.now;
+        let mut told = Vec::new();
         let rows = sqlx::query(sql::EXPIRED)
-            .bind(queue)
+            .bind(queue.id)
             .bind(now.unix_ms())
             .bind(limit(self.request.limit))
             .fetch_all(&mut *step.conn)
@@ -68,24 +80,24 @@ impl Operation for ReclaimExpired {
             let job = StoredJob::read(row)?;
             let id = job.id.clone();
             let max_lost = self.request.max_lost;
-            let state = transition(step, queue, job, |standing, tally| {
+            let state = transition(step, queue.id, job, |standing, tally| {
                 standing.expire(max_lost, now, tally);
                 standing.state
             });
-            match state.await? {
+            let state = state.await?;
+            told.push((id.clone(), JobEventKind::or_ended(state, JobEventKind::Reclaimed)));
+            match state {
                 State::Dead => answer.dead.push(id),
                 State::Cancelled => answer.cancelled.push(id),
                 _ => answer.ready.push(id),
             }
         }
-        Ok(answer)
+        events::add(step, queue, told.iter().map(|(id, what)| (id, *what))).await
     }
-}
 
-impl ReclaimExpired {
-    /// Whether live workers must first get a chance to be heard: after a pause of maintenance, or a
+    /// Until when live workers must first get a chance to be heard: after a pause of maintenance, or a
     /// jump of the clock, which looks the same.
-    async fn guard(&self, step: &mut Step<'_>, queue: i64) -> Result<bool, sqlx::Error> {
+    async fn guarded_until(&self, step: &mut Step<'_>, queue: i64) -> Result<Timestamp, sqlx::Error> {
         let now = step.now;
         let (last, from): (Option<i64>, i64) =
             sqlx::query_as(sql::MAINTENANCE).bind(queue).fetch_one(&mut *step.conn).await?;
@@ -103,6 +115,6 @@ impl ReclaimExpired {
         if backward {
             sqlx::query(sql::SHORTEN).bind(queue).bind(longest.unix_ms()).execute(&mut *step.conn).await?;
         }
-        Ok(now < from)
+        Ok(from)
     }
 }

@@ -7,8 +7,9 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::broker::counts::slot;
 use crate::broker::standing::Standing;
+use crate::broker::{QueueSettings, Rate, Throttle};
 use crate::clock::Timestamp;
-use crate::id::{JobId, WorkerId};
+use crate::id::{GroupId, JobId, WorkerId};
 use crate::record::{JobRecord, Progress};
 use crate::state::{Priority, State};
 
@@ -23,7 +24,45 @@ pub(super) struct StoredJob {
     version: u32,
     payload: String,
     max_attempts: Option<u32>,
-    created_at: Timestamp,
+    pub(super) created_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    pub(super) links: Links,
+}
+
+/// What a job shares with others.
+pub(super) struct Links {
+    pub(super) ordering_key: Option<String>,
+    pub(super) unique_key: Option<String>,
+    /// Whether the end of the job frees its unique key.
+    pub(super) holds_key: bool,
+    pub(super) group: Option<String>,
+}
+
+impl Links {
+    pub(super) fn read(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            ordering_key: row.try_get("ordering_key")?,
+            unique_key: row.try_get("unique_key")?,
+            holds_key: row.try_get("holds_key")?,
+            group: row.try_get("job_group")?,
+        })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ordering_key.is_none() && self.unique_key.is_none() && self.group.is_none()
+    }
+}
+
+/// The settings of a queue, and how full the bucket of its rate is.
+pub(super) fn settings(row: &SqliteRow) -> Result<(QueueSettings, Throttle), sqlx::Error> {
+    let (jobs, per): (Option<u32>, Option<i64>) = (row.try_get("rate_jobs")?, row.try_get("rate_per_ms")?);
+    let rate = jobs.zip(per).map(|(jobs, per)| Rate::new(jobs, Duration::from_millis(u64::try_from(per).unwrap_or(0))));
+    let settings = QueueSettings {
+        max_running: row.try_get("max_running")?,
+        rate: rate.transpose().map_err(unreadable("rate_jobs"))?,
+        events: row.try_get("events")?,
+    };
+    Ok((settings, Throttle { full_at: row.try_get("full_at")? }))
 }
 
 impl StoredJob {
@@ -52,7 +91,7 @@ impl StoredJob {
                 None => Vec::new(),
             },
             note: row.try_get("note")?,
-            checkpoint: None,
+            checkpoint: row.try_get("checkpoint")?,
         };
         Ok(Self {
             seq: row.try_get("seq")?,
@@ -65,6 +104,8 @@ impl StoredJob {
             payload: row.try_get("payload")?,
             max_attempts: row.try_get("max_attempts")?,
             created_at: time(row, "created_at")?,
+            expires_at: maybe_time(row, "expires_at")?,
+            links: Links::read(row)?,
         })
     }
 
@@ -84,11 +125,11 @@ impl StoredJob {
             finished_at: self.standing.finished_at,
             result: self.standing.result.as_deref().and_then(|r| serde_json::from_str(r).ok()),
             note: self.standing.note,
-            expires_at: None,
-            ordering_key: None,
-            unique_key: None,
-            group: None,
-            checkpoint: None,
+            expires_at: self.expires_at,
+            ordering_key: self.links.ordering_key,
+            unique_key: self.links.unique_key,
+            group: self.links.group.and_then(|group| GroupId::new(group).ok()),
+            checkpoint: self.standing.checkpoint,
             deliveries: self.standing.delivery,
             failures: self.standing.failures,
             version: self.version,

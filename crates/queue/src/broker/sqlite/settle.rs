@@ -8,9 +8,11 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::fetch::CHUNK;
+use super::links;
 use super::row::{StoredJob, id, number, unreadable};
-use super::sql;
 use super::writer::{Operation, Step};
+use super::{events, sql};
+use crate::broker::JobEventKind;
 use crate::broker::counts::Tally;
 use crate::broker::standing::Standing;
 use crate::id::{JobId, WorkerId};
@@ -69,9 +71,12 @@ pub(super) async fn transition<T: Send>(
     apply: impl FnOnce(&mut Standing, &mut Tally) -> T + Send,
 ) -> Result<T, sqlx::Error> {
     let from = job.standing.state;
-    let tally = step.tally(queue);
-    let answer = apply(&mut job.standing, tally);
-    tally.shift(from, job.standing.state, 1);
+    let answer = apply(&mut job.standing, step.tally(queue));
+    if from.is_finished() && !job.standing.state.is_finished() {
+        links::has_come_back(step, queue, &mut job, from).await?;
+    }
+    let to = job.standing.state;
+    step.tally(queue).shift(from, to, 1);
     let rank = job.standing.rank(job.priority);
     let standing = job.standing;
     let history = match standing.history.is_empty() {
@@ -97,6 +102,9 @@ pub(super) async fn transition<T: Send>(
         .bind(standing.note)
         .execute(&mut *step.conn)
         .await?;
+    if to.is_finished() && !from.is_finished() {
+        links::has_ended(step, queue, &job.id, &job.links, to).await?;
+    }
     Ok(answer)
 }
 
@@ -116,20 +124,23 @@ impl Operation for NackAll {
         };
         let now = step.now;
         let mut settled = Vec::with_capacity(self.nacks.len());
+        let mut told = Vec::new();
         for nack in &self.nacks {
             let held = holder(step, queue.id, &nack.token).await? == Some(State::Leased);
             let job = if held { load(step, queue.id, &nack.token.id).await? } else { None };
             settled.push(match job {
                 Some(job) => {
-                    transition(step, queue.id, job, |standing, tally| {
+                    let state = transition(step, queue.id, job, |standing, tally| {
                         standing.nack(nack.action.clone(), now, tally);
-                    })
-                    .await?;
+                        standing.state
+                    });
+                    told.push((&nack.token.id, JobEventKind::of_nack(&nack.action, state.await?)));
                     Settled::Now
                 }
                 None => unsettled(step, queue.id, &nack.token).await?,
             });
         }
+        events::add(step, &queue, told).await?;
         Ok(settled)
     }
 }
@@ -198,6 +209,11 @@ impl Operation for StoreProgress {
             .bind(&self.progress.message)
             .execute(&mut *step.conn)
             .await?;
-        Ok(written.rows_affected() == 1)
+        let held = written.rows_affected() == 1;
+        if held {
+            let percent = self.progress.percent;
+            events::add(step, &queue, [(&self.token.id, JobEventKind::Progress { percent })]).await?;
+        }
+        Ok(held)
     }
 }

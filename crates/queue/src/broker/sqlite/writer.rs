@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::open::{BUSY, primary_code};
 use super::{failed, sql};
 use crate::broker::counts::Tally;
+use crate::broker::{QueueSettings, Throttle};
 use crate::clock::{Clock, Monotonic, Timestamp};
 use crate::error::BrokerError;
 use crate::state::State;
@@ -35,6 +36,9 @@ pub(super) struct QueueRow {
     pub(super) id: i64,
     pub(super) paused: bool,
     pub(super) has_ready: bool,
+    pub(super) leased: usize,
+    pub(super) settings: QueueSettings,
+    pub(super) throttle: Throttle,
 }
 
 impl Step<'_> {
@@ -45,19 +49,34 @@ impl Step<'_> {
     pub(super) async fn queue(&mut self, name: &str) -> Result<Option<QueueRow>, sqlx::Error> {
         let row = sqlx::query(sql::FIND_QUEUE).bind(name).fetch_optional(&mut *self.conn).await?;
         row.map(|row| {
-            let (id, ready): (i64, i64) = (row.try_get(0)?, row.try_get(2)?);
-            let pending = self.tallies.get(&id).map_or(0, |tally| tally.change(State::Ready));
-            Ok(QueueRow { id, paused: row.try_get(1)?, has_ready: ready + pending > 0 })
+            let (id, ready, leased): (i64, i64, i64) = (row.try_get(0)?, row.try_get(2)?, row.try_get(3)?);
+            let pending = |state| self.tallies.get(&id).map_or(0, |tally| tally.change(state));
+            let (settings, throttle) = super::row::settings(&row)?;
+            Ok(QueueRow {
+                id,
+                paused: row.try_get(1)?,
+                has_ready: ready + pending(State::Ready) > 0,
+                leased: usize::try_from(leased + pending(State::Leased)).unwrap_or(0),
+                settings,
+                throttle,
+            })
         })
         .transpose()
     }
 
-    pub(super) async fn queue_or_make(&mut self, name: &str) -> Result<i64, sqlx::Error> {
+    pub(super) async fn queue_or_make(&mut self, name: &str) -> Result<QueueRow, sqlx::Error> {
         if let Some(queue) = self.queue(name).await? {
-            return Ok(queue.id);
+            return Ok(queue);
         }
         let made = sqlx::query(sql::MAKE_QUEUE).bind(name).execute(&mut *self.conn).await?;
-        Ok(made.last_insert_rowid())
+        Ok(QueueRow {
+            id: made.last_insert_rowid(),
+            paused: false,
+            has_ready: false,
+            leased: 0,
+            settings: QueueSettings::default(),
+            throttle: Throttle::default(),
+        })
     }
 }
 

@@ -1,11 +1,12 @@
-//! `/api/queue/{queue}/jobs`: single jobs.
+//! `/api/queue/{queue}/jobs`: jobs that are there.
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
+use serde_json::{Value, json};
 use tidegate_queue::{Change, Cursor, JobId, JobRecord, Page, State as JobState};
 
-use super::queues::known;
+use super::{known, short};
 use crate::app::App;
 use crate::path::Path;
 use crate::problem::Problem;
@@ -45,8 +46,20 @@ pub(super) async fn show(
     Path((queue, id)): Path<(String, String)>,
 ) -> Result<axum::Json<JobRecord>, Problem> {
     let (queue, id) = (known(&queue)?, job_id(&id)?);
-    let job = app.node().broker.job(queue, &id).await?;
-    job.map(axum::Json).ok_or_else(|| no_job(id.as_str()))
+    record(&app, queue, &id).await.map(axum::Json)
+}
+
+/// What the runs of a job wrote: its last lines, oldest first.
+pub(super) async fn logs(
+    State(app): State<App>,
+    Path((queue, id)): Path<(String, String)>,
+) -> Result<axum::Json<Value>, Problem> {
+    let (queue, id) = (known(&queue)?, job_id(&id)?);
+    let lines = app.node().broker.logs(queue, &id).await?;
+    if lines.is_empty() {
+        record(&app, queue, &id).await?;
+    }
+    Ok(axum::Json(json!({"items": lines, "next_cursor": null})))
 }
 
 /// Cancels a waiting job; 202 where it runs, since its worker is only asked to stop.
@@ -69,6 +82,24 @@ pub(super) async fn retry(
     answer(change, &id, "tried again")
 }
 
+/// Makes a delayed job ready at once, and no other.
+pub(super) async fn promote(
+    State(app): State<App>,
+    Path((queue, id)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let (queue, id) = (known(&queue)?, job_id(&id)?);
+    // A job that runs and dies between these two is tried again: it was wanted at once, and is wanted still.
+    let change = match record(&app, queue, &id).await?.state {
+        JobState::Delayed => app.node().broker.retry(queue, &id).await?,
+        other => Change::Refused(other),
+    };
+    answer(change, &id, "promoted")
+}
+
+async fn record(app: &App, queue: &str, id: &JobId) -> Result<JobRecord, Problem> {
+    app.node().broker.job(queue, id).await?.ok_or_else(|| no_job(id.as_str()))
+}
+
 fn answer(change: Change, id: &JobId, what: &str) -> Result<StatusCode, Problem> {
     match change {
         Change::Applied => Ok(StatusCode::NO_CONTENT),
@@ -81,7 +112,7 @@ fn answer(change: Change, id: &JobId, what: &str) -> Result<StatusCode, Problem>
 }
 
 fn job_id(text: &str) -> Result<JobId, Problem> {
-    JobId::new(text).map_err(|_| no_job(&text.chars().take(64).collect::<String>()))
+    JobId::new(text).map_err(|_| no_job(&short(text)))
 }
 
 fn no_job(id: &str) -> Problem {

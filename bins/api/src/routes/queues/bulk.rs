@@ -1,0 +1,159 @@
+//! `POST /api/queue/{queue}/jobs/bulk`: enqueues many jobs, all or none.
+
+use std::collections::HashMap;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tidegate_queue::{JobId, NewJob, Stored};
+
+use super::create::{REPLAYED, two_names};
+use super::idempotency::{IdempotencyKey, Stem, reused};
+use super::known;
+use super::new_job::{Draft, RawJob, trace_parent};
+use super::route::{Route, apart};
+use crate::app::App;
+use crate::json::Json;
+use crate::object::Object;
+use crate::path::Path;
+use crate::problem::Problem;
+
+/// Jobs of one request: so many take about 10 ms of the store's time, for which others wait.
+const MOST: usize = 1_000;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bulk {
+    jobs: Vec<Object<RawJob>>,
+}
+
+pub(super) async fn create(
+    State(app): State<App>,
+    Path(queue): Path<String>,
+    key: IdempotencyKey,
+    headers: HeaderMap,
+    Json(Bulk { jobs }): Json<Bulk>,
+) -> Result<Response, Problem> {
+    let queue = known(&queue)?;
+    if !(1..=MOST).contains(&jobs.len()) {
+        let detail = format!("`jobs` are 1 to {MOST}, not {}", jobs.len());
+        return Err(Problem::unprocessable("bad-bulk", detail).with("limit", MOST));
+    }
+    let stem = key.of_queue(queue);
+    let drafts = jobs.into_iter().enumerate().map(|(index, Object(raw))| {
+        raw.check(queue).map_err(|faults| faults.problem(&prefix(index)).with("index", index))
+    });
+    let drafts: Vec<Draft> = drafts.collect::<Result<_, _>>()?;
+    let jobs = Maker { is_partitioned: app.node().broker.is_partitioned(), stem: stem.as_ref(), headers: &headers }
+        .jobs(&drafts)?;
+    refuse_repeated_ids(&jobs)?;
+    let ids: Vec<JobId> = jobs.iter().map(|job| job.id().clone()).collect();
+
+    if stem.is_some() && is_repeated(&app, queue, &ids, &drafts).await? {
+        return Ok(([REPLAYED], answer(&ids, &[])).into_response());
+    }
+    let stored = app.node().broker.enqueue(queue, jobs).await?;
+    Ok(answer(&ids, &stored))
+}
+
+fn prefix(index: usize) -> String {
+    format!("jobs[{index}].")
+}
+
+/// Makes jobs that lie together.
+struct Maker<'a> {
+    is_partitioned: bool,
+    stem: Option<&'a Stem>,
+    headers: &'a HeaderMap,
+}
+
+impl Maker<'_> {
+    fn jobs(&self, drafts: &[Draft]) -> Result<Vec<NewJob>, Problem> {
+        if !self.is_partitioned {
+            return drafts.iter().enumerate().map(|at| self.job(at, drafts.len(), None)).collect();
+        }
+        let placed = drafts.iter().enumerate().filter(|(_, draft)| draft.has_a_place());
+        let mut routes = placed.map(|at| self.job(at, drafts.len(), None).map(|job| Route::of(&job)));
+        let route = match routes.next() {
+            Some(first) => {
+                let first = first?;
+                if !routes.all(|route| route.is_ok_and(|route| route == first)) {
+                    return Err(apart());
+                }
+                first
+            }
+            None => Route::any(self.stem),
+        };
+        drafts.iter().enumerate().map(|at| self.job(at, drafts.len(), Some(&route))).collect()
+    }
+
+    fn job(&self, (index, draft): (usize, &Draft), count: usize, route: Option<&Route>) -> Result<NewJob, Problem> {
+        let id = match (self.stem, draft.id.clone()) {
+            (Some(_), Some(_)) => return Err(two_names().with("index", index)),
+            (Some(stem), None) => Some(stem.id_of(index, count)?),
+            (None, id) => id,
+        };
+        let id = match route {
+            // Whoever has a place has a route.
+            Some(route) if !draft.has_a_place() => Some(route.of_id(&id.unwrap_or_else(JobId::generate))?),
+            _ => id,
+        };
+        let made = draft.job(id, trace_parent(self.headers), &prefix(index));
+        made.map_err(|problem| problem.with("index", index))
+    }
+}
+
+/// One of two jobs of an id would be left out.
+fn refuse_repeated_ids(jobs: &[NewJob]) -> Result<(), Problem> {
+    let mut seen = HashMap::with_capacity(jobs.len());
+    for (index, job) in jobs.iter().enumerate() {
+        if let Some(first) = seen.insert(job.id(), index) {
+            let detail = format!("`{}id` is that of `jobs[{first}]` too", prefix(index));
+            return Err(Problem::unprocessable("invalid-fields", detail).with("index", index));
+        }
+    }
+    Ok(())
+}
+
+/// Whether these very jobs were enqueued before.
+///
+/// # Errors
+///
+/// When others were, by the same key.
+async fn is_repeated(app: &App, queue: &str, ids: &[JobId], drafts: &[Draft]) -> Result<bool, Problem> {
+    let ends = [ids.first(), ids.last()];
+    let mut known = false;
+    for id in ends.into_iter().flatten() {
+        known |= app.node().broker.job(queue, id).await?.is_some();
+    }
+    if !known {
+        return Ok(false);
+    }
+    for (id, draft) in ids.iter().zip(drafts) {
+        // One that is gone may have been another: whoever is not sure enqueues nothing.
+        let record = app.node().broker.job(queue, id).await?;
+        if !record.is_some_and(|record| draft.describes(&record)) {
+            return Err(reused());
+        }
+    }
+    Ok(true)
+}
+
+/// The ids in the order of the request; of a duplicate that of the job which holds its unique key.
+fn answer(ids: &[JobId], stored: &[Stored]) -> Response {
+    let mut ids: Vec<&JobId> = ids.iter().collect();
+    let (mut known, mut duplicates) = (Vec::new(), Vec::<Value>::new());
+    for (index, stored) in stored.iter().enumerate() {
+        match stored {
+            Stored::Known => known.push(index),
+            Stored::Duplicate(holder) => {
+                duplicates.push(json!({"index": index, "held_by": holder}));
+                ids[index] = holder;
+            }
+            Stored::New | Stored::Replaced(_) => {}
+        }
+    }
+    (StatusCode::CREATED, axum::Json(json!({"ids": ids, "known": known, "duplicates": duplicates}))).into_response()
+}

@@ -1,0 +1,80 @@
+//! `POST /api/queue/{queue}/jobs`: enqueues one job.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use tidegate_queue::{JobId, Stored};
+
+use super::idempotency::{IdempotencyKey, reused};
+use super::known;
+use super::new_job::{Draft, RawJob, trace_parent};
+use crate::app::App;
+use crate::json::Json;
+use crate::path::Path;
+use crate::problem::Problem;
+
+/// Says that this answer was given before.
+pub(super) const REPLAYED: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
+
+/// 201 for a job that is new, or was by the same `Idempotency-Key`; 200 where the queue knew the client's own id, of a
+/// job that was described alike.
+pub(super) async fn create(
+    State(app): State<App>,
+    Path(queue): Path<String>,
+    key: IdempotencyKey,
+    headers: HeaderMap,
+    Json(raw): Json<RawJob>,
+) -> Result<Response, Problem> {
+    let queue = known(&queue)?;
+    let draft = raw.check(queue).map_err(|faults| faults.problem(""))?;
+    let stem = key.of_queue(queue);
+    let id = match (&stem, draft.id.clone()) {
+        (Some(_), Some(_)) => return Err(two_names()),
+        (Some(stem), None) => Some(stem.id()?),
+        (None, id) => id,
+    };
+    let job = draft.job(id, trace_parent(&headers), "")?;
+    let id = job.id().clone();
+    match app.node().broker.enqueue(queue, vec![job]).await?.pop() {
+        Some(Stored::Duplicate(holder)) => Err(duplicate(&holder)),
+        Some(Stored::Known) if is_alike(&app, queue, &id, &draft).await? => {
+            if stem.is_some() {
+                Ok(([REPLAYED], created(StatusCode::CREATED, queue, &id)).into_response())
+            } else {
+                Ok(created(StatusCode::OK, queue, &id))
+            }
+        }
+        Some(Stored::Known) if stem.is_some() => Err(reused()),
+        Some(Stored::Known) => {
+            Err(Problem::conflict("exists", format!("the job `{id}` is there, and is another")).with("id", id.as_str()))
+        }
+        _ => Ok(created(StatusCode::CREATED, queue, &id)),
+    }
+}
+
+/// Whether the job of that id was described as this one. One that has gone meanwhile was.
+async fn is_alike(app: &App, queue: &str, id: &JobId, draft: &Draft) -> Result<bool, Problem> {
+    let record = app.node().broker.job(queue, id).await?;
+    Ok(record.is_none_or(|record| draft.describes(&record)))
+}
+
+/// Both would name the job.
+pub(super) fn two_names() -> Problem {
+    Problem::unprocessable("two-names", "`Idempotency-Key` and `id` both name the job: send one of them")
+}
+
+fn duplicate(holder: &JobId) -> Problem {
+    let detail = format!("the job `{holder}` has the same unique key, and is not over yet");
+    Problem::conflict("duplicate", detail).with("held_by", holder.as_str())
+}
+
+fn created(status: StatusCode, queue: &str, id: &JobId) -> Response {
+    let mut response = (status, axum::Json(json!({"id": id}))).into_response();
+    // Ids hold nothing that a path can't.
+    if let Ok(location) = HeaderValue::try_from(format!("/api/queue/{queue}/jobs/{id}")) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}

@@ -1,0 +1,38 @@
+//! Where the jobs of one batch lie, where a queue has several partitions: all or none is kept within one.
+
+use tidegate_queue::{JobId, NewJob};
+use uuid::Uuid;
+
+use super::idempotency::Stem;
+use crate::problem::Problem;
+
+/// The part of an id that tells the partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Route(String);
+
+impl Route {
+    /// Of a job whose id or key decides.
+    pub(super) fn of(job: &NewJob) -> Self {
+        let id = job.id().as_str();
+        Self(id.rsplit_once('~').map_or(id, |(_, route)| route).to_owned())
+    }
+
+    /// Anywhere; with a stem always the same.
+    pub(super) fn any(stem: Option<&Stem>) -> Self {
+        Self(stem.map_or_else(|| format!("{:08x}", Uuid::new_v4().as_fields().0), |stem| stem.route().to_owned()))
+    }
+
+    /// An id that lies there.
+    pub(super) fn of_id(&self, id: &JobId) -> Result<JobId, Problem> {
+        JobId::new(format!("{id}~{}", self.0)).map_err(|_| apart())
+    }
+}
+
+/// Jobs that lie in different partitions.
+pub(super) fn apart() -> Problem {
+    Problem::unprocessable(
+        "different-partitions",
+        "the queue has several partitions, and jobs of different ids or keys may lie in different ones, where all or \
+         none can't be promised: send only jobs of one key, or such as have neither `id` nor key, or send them one by one",
+    )
+}

@@ -1,0 +1,12 @@
+//! What the queues tell of themselves: runs in this process, rates over all processes, and their part of `/metrics`.
+
+mod figures;
+mod rates;
+mod runs;
+mod stopwatch;
+
+pub use rates::Rates;
+pub use runs::{JobWatch, Latency, Percentiles};
+
+pub(super) use figures::{QueueFigures, QueueReading};
+pub(super) use rates::RateWatch;

@@ -1,0 +1,144 @@
+//! Rates of the queues: totals of the job store, read every few seconds, so that they hold for all processes together.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use tidegate_queue::{Broker, QueueCounts};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::jobs::QUEUES;
+
+/// What a rate looks back on.
+const WINDOW: Duration = Duration::from_secs(60);
+/// How often totals are read. A rate is asked seldom, and an idle queue should cost next to nothing.
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// What happened per second, lately.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Rates {
+    /// What they look back on: about a minute, less at first.
+    pub window_seconds: f64,
+    /// Jobs that came, less those that were cancelled.
+    pub enqueued_per_second: f64,
+    /// Jobs that were done.
+    pub completed_per_second: f64,
+    /// Jobs that died.
+    pub failed_per_second: f64,
+    /// Runs that failed and are tried again.
+    pub retried_per_second: f64,
+}
+
+/// The totals of the last minute.
+#[derive(Debug, Default)]
+pub(in crate::telemetry) struct RateWatch {
+    samples: Mutex<BTreeMap<&'static str, VecDeque<(Instant, QueueCounts)>>>,
+}
+
+impl RateWatch {
+    /// Reads totals until `shutdown`. What can't be read is left out.
+    pub(in crate::telemetry) async fn run(self: Arc<Self>, broker: Arc<dyn Broker>, shutdown: CancellationToken) {
+        let mut beat = tokio::time::interval(PERIOD);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let reading = async {
+            loop {
+                beat.tick().await;
+                for queue in QUEUES {
+                    if let Ok(Ok(counts)) = tokio::time::timeout(PERIOD, broker.counts(queue)).await {
+                        self.file(queue, counts);
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = reading => {}
+        }
+    }
+
+    fn file(&self, queue: &'static str, counts: QueueCounts) {
+        let now = Instant::now();
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let samples = samples.entry(queue).or_default();
+        // One that is a whole window old stays, until the next one is too.
+        while samples.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= WINDOW) {
+            samples.pop_front();
+        }
+        samples.push_back((now, counts));
+    }
+
+    /// What happened between the oldest reading of the last minute and `counts`, which were read now; `None` in the
+    /// first second.
+    pub(in crate::telemetry) fn rates(&self, queue: &str, counts: &QueueCounts) -> Option<Rates> {
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, before) = samples.get(queue)?.front()?;
+        let seconds = at.elapsed().as_secs_f64();
+        (seconds >= 1.0).then(|| Rates::between(before, counts, seconds))
+    }
+}
+
+impl Rates {
+    fn between(before: &QueueCounts, after: &QueueCounts, seconds: f64) -> Self {
+        let per_second = |count: fn(&QueueCounts) -> u64| float(count(after).saturating_sub(count(before))) / seconds;
+        // What came is what went, and what is there more than before.
+        let arrivals = |counts: &QueueCounts| {
+            counts.ready
+                + counts.delayed
+                + counts.waiting
+                + counts.leased
+                + counts.completed_total
+                + counts.failed_total
+        };
+        Self {
+            window_seconds: seconds,
+            enqueued_per_second: float(arrivals(after).saturating_sub(arrivals(before))) / seconds,
+            completed_per_second: per_second(|counts| counts.completed_total),
+            failed_per_second: per_second(|counts| counts.failed_total),
+            retried_per_second: per_second(|counts| counts.retried_total),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "jobs of a minute")]
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_queue::{EnqueueOptions, MemoryBroker, NewJob};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn rates_look_back_on_a_minute() {
+        let watch = RateWatch::default();
+        let broker = MemoryBroker::new();
+        let enqueue = async |jobs: usize| {
+            let job = || NewJob::new("k", &serde_json::json!(1), EnqueueOptions::new(), 10).unwrap();
+            broker.enqueue("import", (0..jobs).map(|_| job()).collect()).await.unwrap();
+            broker.counts("import").await.unwrap()
+        };
+        let empty = enqueue(0).await;
+        assert_eq!(watch.rates("import", &empty), None);
+        watch.file("import", empty.clone());
+        assert_eq!(watch.rates("import", &empty), None, "no time has passed");
+
+        let counts = enqueue(30).await;
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let rates = watch.rates("import", &counts).unwrap();
+        assert_eq!((rates.window_seconds, rates.enqueued_per_second, rates.completed_per_second), (10.0, 3.0, 0.0));
+        for _ in 0..20 {
+            watch.file("import", counts.clone());
+            tokio::time::advance(PERIOD).await;
+        }
+        let rates = watch.rates("import", &counts).unwrap();
+        assert_eq!(rates.enqueued_per_second, 0.0, "what is more than a minute ago is over: {rates:?}");
+        assert!((60.0..=70.0).contains(&rates.window_seconds), "{rates:?}");
+        // A store that was emptied begins anew.
+        assert_eq!(watch.rates("import", &empty).unwrap().enqueued_per_second, 0.0);
+    }
+}

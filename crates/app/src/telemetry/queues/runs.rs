@@ -1,0 +1,222 @@
+//! Listens to the worker of this process.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use serde::Serialize;
+use tidegate_queue::{Ending, Event, Observer};
+
+use super::stopwatch::{PERIOD, Stopwatch, Times};
+
+/// Kinds of one queue that have figures of their own; those met later share [`OTHER`].
+const MAX_KINDS: usize = 32;
+/// Stands for all further kinds.
+const OTHER: &str = "_other";
+
+const ENDINGS: [Ending; 7] =
+    [Ending::Done, Ending::Retried, Ending::Snoozed, Ending::Buried, Ending::Discarded, Ending::Released, Ending::Lost];
+
+/// Counts and times the runs of this process.
+#[derive(Debug, Default)]
+pub struct JobWatch {
+    queues: RwLock<BTreeMap<String, Arc<QueueRuns>>>,
+}
+
+/// The runs of one queue in this process.
+#[derive(Debug)]
+pub(in crate::telemetry) struct QueueRuns {
+    pub(super) wait: Stopwatch,
+    run: Stopwatch,
+    pub(super) leases_lost: AtomicU64,
+    pub(super) stale_acks: AtomicU64,
+    pub(super) acks_abandoned: AtomicU64,
+    pub(super) reclaimed: AtomicU64,
+    pub(super) unknown_kinds: AtomicU64,
+    pub(super) broker_failures: AtomicU64,
+    kinds: RwLock<BTreeMap<String, Arc<KindRuns>>>,
+}
+
+/// The runs of one kind in this process.
+#[derive(Debug)]
+pub(super) struct KindRuns {
+    pub(super) run: Stopwatch,
+    endings: [AtomicU64; ENDINGS.len()],
+}
+
+impl KindRuns {
+    /// How many runs ended how; those that never happened are left out.
+    pub(super) fn endings(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counted = ENDINGS.iter().zip(&self.endings);
+        counted.map(|(ending, count)| (ending.as_str(), count.load(Ordering::Relaxed))).filter(|(_, count)| *count > 0)
+    }
+
+    fn count(&self, outcome: Ending) {
+        if let Some((_, count)) = ENDINGS.iter().zip(&self.endings).find(|(ending, _)| **ending == outcome) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// How long jobs wait and run, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Latency {
+    /// From being ready to being taken by a worker.
+    pub queue_wait_ms: Percentiles,
+    /// In the handler.
+    pub run_time_ms: Percentiles,
+    /// What they look back on, at least.
+    pub window_seconds: u64,
+}
+
+/// Two points of a distribution, at most 1.6 % above the truth.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Percentiles {
+    /// Half of them took no longer.
+    pub p50: Option<f64>,
+    /// All but one in a hundred took no longer.
+    pub p99: Option<f64>,
+    /// How many there were.
+    pub samples: u64,
+}
+
+impl Percentiles {
+    fn of(times: &Times) -> Self {
+        let ms = |q| times.quantile(q).map(|time: Duration| time.as_secs_f64() * 1_000.0);
+        Self { p50: ms(0.50), p99: ms(0.99), samples: times.count() }
+    }
+}
+
+impl JobWatch {
+    /// How long jobs of that queue took lately in this process; `None` where it ran none.
+    pub fn latency(&self, queue: &str) -> Option<Latency> {
+        let runs = self.queues.read().unwrap_or_else(PoisonError::into_inner).get(queue).cloned()?;
+        let (wait, run) = (Percentiles::of(&runs.wait.recent()), Percentiles::of(&runs.run.recent()));
+        (run.samples > 0).then_some(Latency { queue_wait_ms: wait, run_time_ms: run, window_seconds: PERIOD.as_secs() })
+    }
+
+    /// All queues that this process has worked on.
+    pub(in crate::telemetry) fn queues(&self) -> Vec<(String, Arc<QueueRuns>)> {
+        let queues = self.queues.read().unwrap_or_else(PoisonError::into_inner);
+        queues.iter().map(|(name, runs)| (name.clone(), Arc::clone(runs))).collect()
+    }
+
+    /// Begins new periods where old ones are over.
+    pub(in crate::telemetry) fn turn(&self) {
+        for (_, queue) in self.queues() {
+            queue.wait.turn();
+            queue.run.turn();
+        }
+    }
+
+    fn queue(&self, queue: &str) -> Arc<QueueRuns> {
+        entry(&self.queues, queue, usize::MAX, QueueRuns::new)
+    }
+}
+
+impl QueueRuns {
+    fn new() -> Self {
+        Self {
+            wait: Stopwatch::new(),
+            run: Stopwatch::new(),
+            leases_lost: AtomicU64::default(),
+            stale_acks: AtomicU64::default(),
+            acks_abandoned: AtomicU64::default(),
+            reclaimed: AtomicU64::default(),
+            unknown_kinds: AtomicU64::default(),
+            broker_failures: AtomicU64::default(),
+            kinds: RwLock::default(),
+        }
+    }
+
+    /// All kinds that were run.
+    pub(super) fn kinds(&self) -> Vec<(String, Arc<KindRuns>)> {
+        let kinds = self.kinds.read().unwrap_or_else(PoisonError::into_inner);
+        kinds.iter().map(|(name, runs)| (name.clone(), Arc::clone(runs))).collect()
+    }
+
+    fn finished(&self, kind: &str, outcome: Ending, run_time: Duration) {
+        self.run.record(run_time);
+        let new = || KindRuns { run: Stopwatch::new(), endings: Default::default() };
+        let kind = entry(&self.kinds, kind, MAX_KINDS, new);
+        kind.run.record(run_time);
+        kind.count(outcome);
+    }
+}
+
+/// The entry of that name, made where it is missing; beyond `most` entries that of [`OTHER`].
+fn entry<T>(map: &RwLock<BTreeMap<String, Arc<T>>>, name: &str, most: usize, new: impl FnOnce() -> T) -> Arc<T> {
+    if let Some(found) = map.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+        return Arc::clone(found);
+    }
+    let mut map = map.write().unwrap_or_else(PoisonError::into_inner);
+    let name = if map.len() < most || map.contains_key(name) { name } else { OTHER };
+    Arc::clone(map.entry(name.to_owned()).or_insert_with(|| Arc::new(new())))
+}
+
+fn add(count: &AtomicU64, by: usize) {
+    count.fetch_add(u64::try_from(by).unwrap_or(u64::MAX), Ordering::Relaxed);
+}
+
+impl Observer for JobWatch {
+    fn on(&self, event: &Event<'_>) {
+        match event {
+            Event::Started { queue, queue_wait, .. } => self.queue(queue).wait.record(*queue_wait),
+            Event::Finished { queue, kind, outcome, run_time, .. } => {
+                self.queue(queue).finished(kind, *outcome, *run_time);
+            }
+            Event::Unknown { queue, .. } => add(&self.queue(queue).unknown_kinds, 1),
+            Event::LeaseLost { queue, .. } => add(&self.queue(queue).leases_lost, 1),
+            Event::StaleAck { queue, .. } => add(&self.queue(queue).stale_acks, 1),
+            Event::AckAbandoned { queue, .. } => add(&self.queue(queue).acks_abandoned, 1),
+            Event::Reclaimed { queue, ready, dead } => add(&self.queue(queue).reclaimed, ready + dead),
+            Event::BrokerFailed { queue, .. } => add(&self.queue(queue).broker_failures, 1),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_queue::JobId;
+
+    use super::*;
+
+    fn finish(watch: &JobWatch, kind: &str, outcome: Ending, ms: u64) {
+        let (id, time) = (JobId::generate(), Duration::from_millis(ms));
+        watch.on(&Event::Started { queue: "q", kind, id: &id, queue_wait: time });
+        watch.on(&Event::Finished { queue: "q", kind, id: &id, outcome, queue_wait: time, run_time: time });
+    }
+
+    #[tokio::test]
+    async fn runs_are_counted_by_kind_and_ending_and_timed() {
+        let watch = JobWatch::default();
+        assert_eq!(watch.latency("q"), None);
+        for (kind, outcome) in [("a", Ending::Done), ("a", Ending::Done), ("a", Ending::Buried), ("b", Ending::Lost)] {
+            finish(&watch, kind, outcome, 10);
+        }
+        let latency = watch.latency("q").unwrap();
+        assert_eq!((latency.run_time_ms.samples, latency.queue_wait_ms.samples), (4, 4));
+        assert!((10.0..10.2).contains(&latency.run_time_ms.p99.unwrap()), "{latency:?}");
+        let queues = watch.queues();
+        let counted: Vec<_> =
+            queues[0].1.kinds().iter().map(|(kind, runs)| (kind.clone(), runs.endings().collect())).collect();
+        assert_eq!(counted, [("a".to_owned(), vec![("done", 2), ("buried", 1)]), ("b".to_owned(), vec![("lost", 1)])]);
+    }
+
+    #[tokio::test]
+    async fn kinds_without_end_share_one_label() {
+        let watch = JobWatch::default();
+        for kind in 0..100 {
+            finish(&watch, &format!("kind-{kind}"), Ending::Done, 1);
+        }
+        let queues = watch.queues();
+        let kinds = queues[0].1.kinds();
+        assert_eq!(kinds.len(), MAX_KINDS + 1);
+        let other = kinds.iter().find(|(kind, _)| kind == OTHER).map(|(_, runs)| runs.endings().collect::<Vec<_>>());
+        assert_eq!(other, Some(vec![("done", 68)]));
+    }
+}

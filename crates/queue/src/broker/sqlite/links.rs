@@ -1,0 +1,181 @@
+//! What jobs share: ordering keys, unique keys, groups.
+
+use super::fetch::insert;
+use super::row::{Links, StoredJob, number};
+use super::settle::{load, transition};
+use super::writer::{QueueRow, Step};
+use super::{events, sql};
+use crate::broker::standing::Standing;
+use crate::broker::{JobEventKind, NewJob, Stored};
+use crate::clock::Timestamp;
+use crate::id::JobId;
+use crate::state::{Priority, State};
+use crate::unique::{OnDuplicate, Unique};
+
+/// Adds a job with a key.
+pub(super) async fn enqueue(step: &mut Step<'_>, queue: &QueueRow, job: &NewJob) -> Result<Stored, sqlx::Error> {
+    let known = sqlx::query(sql::KNOWN).bind(queue.id).bind(job.id.as_str());
+    if known.fetch_optional(&mut *step.conn).await?.is_some() {
+        return Ok(Stored::Known);
+    }
+    let now = step.now;
+    let mut standing = Standing::new(now, job.due_at(now));
+    let mut stored = Stored::New;
+    if let Some(unique) = &job.unique {
+        if let Some(holder) = holder(step, queue.id, unique).await? {
+            if unique.on_duplicate == OnDuplicate::Reject {
+                return Ok(Stored::Duplicate(holder));
+            }
+            if let Some(replaced) = make_way(step, queue, &holder, &job.id).await? {
+                if unique.on_duplicate == OnDuplicate::Replace {
+                    standing = replaced.handed_on(now);
+                }
+                stored = Stored::Replaced(holder);
+            }
+        }
+        let until = unique.hold.map(|time| now.after(time).unix_ms());
+        let hold = sqlx::query(sql::HOLD_KEY).bind(queue.id).bind(&unique.key).bind(job.id.as_str()).bind(until);
+        hold.execute(&mut *step.conn).await?;
+    }
+    if let Some(key) = &job.ordering_key
+        && has_active(step, queue.id, key).await?
+    {
+        standing.wait_behind(now);
+    }
+    insert(step, queue.id, standing.state, &[(job, &standing)]).await?;
+    join_groups(step, queue.id, [job].into_iter()).await?;
+    events::add(step, queue, [(&job.id, JobEventKind::Enqueued)]).await?;
+    Ok(stored)
+}
+
+async fn holder(step: &mut Step<'_>, queue: i64, unique: &Unique) -> Result<Option<JobId>, sqlx::Error> {
+    let held = sqlx::query_scalar::<_, String>(sql::HOLDER_OF_KEY).bind(queue).bind(&unique.key);
+    let holder = held.bind(step.now.unix_ms()).fetch_optional(&mut *step.conn).await?;
+    holder.map(|id| JobId::new(id).map_err(super::row::unreadable("job"))).transpose()
+}
+
+/// Cancels a job that has not started, for another one with its unique key. Returns how it stood.
+async fn make_way(
+    step: &mut Step<'_>,
+    queue: &QueueRow,
+    holder: &JobId,
+    for_job: &JobId,
+) -> Result<Option<Standing>, sqlx::Error> {
+    let Some(job) = load(step, queue.id, holder).await? else { return Ok(None) };
+    if !matches!(job.standing.state, State::Ready | State::Delayed | State::Waiting) {
+        return Ok(None);
+    }
+    let standing = job.standing.clone();
+    give_up(step, queue, job, format!("replaced by {for_job}")).await?;
+    Ok(Some(standing))
+}
+
+pub(super) async fn give_up(
+    step: &mut Step<'_>,
+    queue: &QueueRow,
+    job: StoredJob,
+    why: String,
+) -> Result<(), sqlx::Error> {
+    let (id, now) = (job.id.clone(), step.now);
+    transition(step, queue.id, job, |standing, _| standing.give_up(why, now)).await?;
+    events::add(step, queue, [(&id, JobEventKind::Cancelled)]).await
+}
+
+async fn has_active(step: &mut Step<'_>, queue: i64, key: &str) -> Result<bool, sqlx::Error> {
+    let active = sqlx::query(sql::ACTIVE_OF_KEY).bind(queue).bind(key);
+    Ok(active.fetch_optional(&mut *step.conn).await?.is_some())
+}
+
+/// Counts new jobs in their groups.
+pub(super) async fn join_groups<'a>(
+    step: &mut Step<'_>,
+    queue: i64,
+    jobs: impl Iterator<Item = &'a NewJob> + Send,
+) -> Result<(), sqlx::Error> {
+    let mut joined: Vec<(&str, i64)> = Vec::new();
+    for group in jobs.filter_map(|job| job.group.as_ref()) {
+        match joined.iter_mut().find(|(known, _)| *known == group.as_str()) {
+            Some((_, count)) => *count += 1,
+            None => joined.push((group.as_str(), 1)),
+        }
+    }
+    for (group, count) in joined {
+        sqlx::query(sql::GROUP_GREW).bind(queue).bind(group).bind(count).execute(&mut *step.conn).await?;
+    }
+    Ok(())
+}
+
+/// What a job that has ended held goes on to others.
+pub(super) async fn has_ended(
+    step: &mut Step<'_>,
+    queue: i64,
+    id: &JobId,
+    links: &Links,
+    state: State,
+) -> Result<(), sqlx::Error> {
+    if let Some(group) = &links.group {
+        count_in_group(step, queue, group, state, 1).await?;
+    }
+    if let (Some(key), true) = (&links.unique_key, links.holds_key) {
+        sqlx::query(sql::FREE_KEY).bind(queue).bind(key).bind(id.as_str()).execute(&mut *step.conn).await?;
+    }
+    match &links.ordering_key {
+        Some(key) if !has_active(step, queue, key).await? => come_forward(step, queue, key).await,
+        _ => Ok(()),
+    }
+}
+
+async fn come_forward(step: &mut Step<'_>, queue: i64, key: &str) -> Result<(), sqlx::Error> {
+    let next: Option<(i64, i64, u8)> =
+        sqlx::query_as(sql::NEXT_OF_KEY).bind(queue).bind(key).fetch_optional(&mut *step.conn).await?;
+    let Some((seq, run_at, priority)) = next else { return Ok(()) };
+    let mut standing = Standing::new(step.now, Timestamp::from_unix_ms(run_at));
+    standing.come_forward(step.now);
+    let priority = Priority::try_new(priority).map_err(super::row::unreadable("priority"))?;
+    sqlx::query(sql::COME_FORWARD)
+        .bind(seq)
+        .bind(number(standing.state))
+        .bind(standing.rank(priority))
+        .bind(standing.at.unix_ms())
+        .execute(&mut *step.conn)
+        .await?;
+    step.tally(queue).shift(State::Waiting, standing.state, 1);
+    Ok(())
+}
+
+/// A finished job that is to run again takes its place in its group and in the line of its key.
+pub(super) async fn has_come_back(
+    step: &mut Step<'_>,
+    queue: i64,
+    job: &mut StoredJob,
+    from: State,
+) -> Result<(), sqlx::Error> {
+    if let Some(group) = &job.links.group {
+        count_in_group(step, queue, group, from, -1).await?;
+    }
+    if let Some(key) = &job.links.ordering_key
+        && has_active(step, queue, key).await?
+    {
+        job.standing.wait_behind(job.created_at);
+    }
+    Ok(())
+}
+
+async fn count_in_group(
+    step: &mut Step<'_>,
+    queue: i64,
+    group: &str,
+    state: State,
+    by: i64,
+) -> Result<(), sqlx::Error> {
+    let in_state = |wanted| if state == wanted { by } else { 0 };
+    sqlx::query(sql::GROUP_CHANGED)
+        .bind(queue)
+        .bind(group)
+        .bind(in_state(State::Done))
+        .bind(in_state(State::Dead))
+        .bind(in_state(State::Cancelled))
+        .execute(&mut *step.conn)
+        .await
+        .map(drop)
+}

@@ -1,0 +1,28 @@
+//! Real processes, killed and suspended at random, on a Redis that is killed too: every job whose enqueueing was acknowledged
+//! runs to its end, nothing is stuck, and each run too many is explained. `cargo xtask prove` runs it at full size.
+#![cfg(any(feature = "redis", feature = "sqlite"))]
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test ends where it is surprised")]
+#![allow(clippy::print_stdout, reason = "a proof shows its figures")]
+
+#[path = "chaos/blocked.rs"]
+mod blocked;
+#[path = "chaos/book.rs"]
+mod book;
+#[path = "chaos/child.rs"]
+mod child;
+#[path = "chaos/crew.rs"]
+mod crew;
+#[cfg(feature = "redis")]
+#[path = "chaos/failover.rs"]
+mod failover;
+#[path = "chaos/kills.rs"]
+mod kills;
+#[path = "chaos/leases.rs"]
+mod leases;
+#[path = "chaos/place.rs"]
+mod place;
+#[cfg(feature = "redis")]
+#[path = "chaos/restarts.rs"]
+mod restarts;
+#[path = "chaos/verdict.rs"]
+mod verdict;

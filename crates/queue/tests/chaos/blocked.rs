@@ -1,0 +1,90 @@
+//! Handlers that block the only thread of their program keep their leases; a program that is stopped as a whole loses them, and
+//! what it says afterwards changes nothing.
+
+use std::time::Duration;
+
+use tidegate_testkit::{Process, Scratch, poll_until, scale};
+
+use crate::book::{count, now, read};
+use crate::child::{BEGUN, How, QUEUE, RUNS, Task, job};
+use crate::place::{LONG, Place, until};
+
+const LEASE: Duration = Duration::from_secs(2);
+
+/// A worker on one thread that has begun the only job, and one beside it that would run it at once.
+async fn begun(place: &Place, how: How) -> [Process; 2] {
+    let broker = place.broker().await;
+    broker.enqueue(QUEUE, vec![job(0)]).await.unwrap();
+    let first = Task::work(place, LEASE, 1, how).on_one_thread().start("first");
+    let has_begun = async || (count(&place.directory, BEGUN) == 1).then_some(());
+    poll_until(LONG, has_begun).await.unwrap();
+    let other = Task::work(place, LEASE, 1, How::AtOnce).start("other");
+    [first, other]
+}
+
+async fn keeps_its_lease(place: &Place) {
+    let blocked = Duration::from_secs(scale(3 * LEASE.as_secs() as usize, 60) as u64);
+    let _workers = begun(place, How::Block(blocked)).await;
+    let broker = place.broker().await;
+    let counts = until(&*broker, blocked + LONG, |counts| counts.done == 1).await;
+    let (begun, runs) = (read(&place.directory, BEGUN), read(&place.directory, RUNS));
+    assert_eq!((runs.len(), runs[0].delivery), (1, 1));
+    println!("the only thread was blocked for {} ms under a lease of {LEASE:?}: kept", runs[0].at - begun[0].at);
+    assert_eq!((counts.reclaimed_total, counts.stale_acks_total), (0, 0));
+}
+
+async fn loses_its_lease(place: &Place) {
+    let broker = place.broker().await;
+    let [mut first, _other] = begun(place, How::Take(LEASE * 2)).await;
+    first.pause().await.unwrap();
+    let paused = now();
+    until(&*broker, LONG, |counts| counts.done == 1).await;
+    let runs = read(&place.directory, RUNS);
+    assert_eq!((runs.len(), runs[0].delivery), (1, 2));
+    let elsewhere = runs[0].at - paused;
+    // Long enough for the first one's work to have ended, had it gone on.
+    tokio::time::sleep(LEASE * 2).await;
+    first.resume().unwrap();
+    let counts = until(&*broker, LONG, |counts| counts.stale_acks_total == 1).await;
+    println!("stopped as a whole: run elsewhere after {elsewhere} ms, its own acknowledgement superseded");
+    assert_eq!((counts.done, counts.completed_total, counts.reclaimed_total), (1, 1, 1));
+    assert_eq!((counts.ready, counts.leased, counts.delayed), (0, 0, 0));
+    let runs = read(&place.directory, RUNS);
+    assert_eq!(runs.iter().map(|run| run.delivery).collect::<std::collections::BTreeSet<_>>(), [1, 2].into());
+    let record = broker.job(QUEUE, &crate::child::id(0)).await.unwrap().unwrap();
+    assert_eq!(record.deliveries, 2);
+}
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_handler_that_blocks_keeps_its_lease() {
+        keeps_its_lease(&Place::sqlite(&Scratch::new())).await;
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_stopped_loses_its_lease() {
+        loses_its_lease(&Place::sqlite(&Scratch::new())).await;
+    }
+}
+
+#[cfg(feature = "redis")]
+mod redis {
+    use tidegate_testkit::redis::RedisServer;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_handler_that_blocks_keeps_its_lease() {
+        let (scratch, server) = (Scratch::new(), RedisServer::start().await);
+        keeps_its_lease(&Place::redis(&scratch, server.url())).await;
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_stopped_loses_its_lease() {
+        let (scratch, server) = (Scratch::new(), RedisServer::start().await);
+        loses_its_lease(&Place::redis(&scratch, server.url())).await;
+    }
+}

@@ -1,0 +1,186 @@
+//! What a process does that is to be killed: this same test binary, told by the environment.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tidegate_queue::{Context, EnqueueOptions, Handler, Job, JobId, NewJob, Outcome, QueueOptions, Retention, Worker};
+use tidegate_testkit::{Process, poll_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::book::{Book, Entry, count};
+use crate::place::Place;
+
+const TASK: &str = "TIDEGATE_QUEUE_TEST_TASK";
+/// What producers wrote down: enqueueing was acknowledged.
+pub const ACKNOWLEDGED: &str = "acknowledged";
+/// What handlers wrote down when they began; only of those that don't end at once.
+pub const BEGUN: &str = "begun";
+/// What handlers wrote down as their last act.
+pub const RUNS: &str = "runs";
+pub const QUEUE: &str = "steps";
+/// Jobs enqueued together.
+const BATCH: u32 = 50;
+
+#[derive(Serialize, Deserialize)]
+pub struct Step {
+    pub number: u32,
+}
+
+impl Job for Step {
+    const KIND: &'static str = "step";
+    const QUEUE: &'static str = QUEUE;
+}
+
+pub fn id(number: u32) -> JobId {
+    JobId::new(format!("step-{number:08}")).unwrap()
+}
+
+pub fn job(number: u32) -> NewJob {
+    NewJob::of(&Step { number }, EnqueueOptions::new().id(id(number)), 1_000).unwrap()
+}
+
+/// What a child is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Task {
+    pub place: Place,
+    pub role: Role,
+    /// On one thread, which handlers can block.
+    pub is_single: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Role {
+    /// Enqueues these jobs, goes on where an earlier process of the same range was killed, and ends.
+    Enqueue(Range<u32>),
+    /// Works until it is killed.
+    Work { lease: Duration, slots: usize, kept: u64, how: How },
+}
+
+/// How a run goes.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub enum How {
+    AtOnce,
+    /// Never ends.
+    Hang,
+    /// Computes so long without yielding.
+    Block(Duration),
+    /// Takes so long.
+    Take(Duration),
+}
+
+impl Task {
+    /// Starts a process for it.
+    pub fn start(&self, name: &str) -> Process {
+        let test = if self.is_single { "child::on_one_thread" } else { "child::on_two_threads" };
+        let process = Process::builder(std::env::current_exe().unwrap())
+            .name(name)
+            .args(["--exact", test, "--nocapture"])
+            .env(TASK, serde_json::to_string(self).unwrap());
+        process.start().unwrap()
+    }
+
+    pub fn enqueue(place: &Place, jobs: Range<u32>) -> Self {
+        Self { place: place.clone(), role: Role::Enqueue(jobs), is_single: false }
+    }
+
+    pub fn work(place: &Place, lease: Duration, slots: usize, how: How) -> Self {
+        let role = Role::Work { lease, slots, kept: Retention::default().done_max, how };
+        Self { place: place.clone(), role, is_single: false }
+    }
+
+    /// Keeps so many finished jobs.
+    pub fn keep(mut self, jobs: u64) -> Self {
+        if let Role::Work { kept, .. } = &mut self.role {
+            *kept = jobs;
+        }
+        self
+    }
+
+    pub fn on_one_thread(self) -> Self {
+        Self { is_single: true, ..self }
+    }
+
+    async fn run(self) {
+        match self.role {
+            Role::Enqueue(jobs) => enqueue(&self.place, jobs).await,
+            Role::Work { lease, slots, kept, how } => work(&self.place, lease, slots, kept, how).await,
+        }
+    }
+}
+
+fn given() -> Option<Task> {
+    Some(serde_json::from_str(&std::env::var(TASK).ok()?).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_two_threads() {
+    if let Some(task) = given() {
+        task.run().await;
+    }
+}
+
+#[tokio::test]
+async fn on_one_thread() {
+    if let Some(task) = given() {
+        task.run().await;
+    }
+}
+
+async fn enqueue(place: &Place, jobs: Range<u32>) {
+    let name = format!("{ACKNOWLEDGED}-{:08}", jobs.start);
+    let told = u32::try_from(count(&place.directory, &name)).unwrap();
+    let book = Book::open(&place.directory, &name);
+    let broker = place.broker().await;
+    let mut next = jobs.start + told;
+    while next < jobs.end {
+        let batch = next..(next + BATCH).min(jobs.end);
+        next = batch.end;
+        // The ids make it safe to ask again, and what was not written down before a kill is asked again too.
+        let stored = async || broker.enqueue(QUEUE, batch.clone().map(job).collect()).await.ok();
+        poll_until(Duration::MAX, stored).await.unwrap();
+        let entries: Vec<Entry> = batch.map(|number| Entry::now(number, 0)).collect();
+        book.add(&entries);
+    }
+}
+
+async fn work(place: &Place, lease: Duration, slots: usize, kept: u64, how: How) {
+    let book = |name: &str| Book::open(&place.directory, &format!("{name}-{}", std::process::id()));
+    let retention = Retention { done_max: kept, ..Retention::default() };
+    // Jobs are not to be blamed for the workers that are killed here.
+    let options = QueueOptions::new().concurrency(slots).retention(retention).max_lost_leases(1_000);
+    let worker = Worker::builder(place.broker().await)
+        .queue(QUEUE, options)
+        .handler::<Step, _>(Effect { begun: book(BEGUN), runs: book(RUNS), how })
+        .lease(lease);
+    worker.build().unwrap().run(CancellationToken::new()).await.unwrap();
+}
+
+struct Effect {
+    begun: Book,
+    runs: Book,
+    how: How,
+}
+
+#[async_trait]
+impl Handler<Step> for Effect {
+    async fn run(&self, Step { number }: Step, context: &Context) -> Outcome {
+        if !matches!(self.how, How::AtOnce) {
+            self.begun.add(&[Entry::now(number, context.delivery())]);
+        }
+        match self.how {
+            How::AtOnce => {}
+            How::Hang => std::future::pending().await,
+            How::Block(time) => block(time),
+            How::Take(time) => tokio::time::sleep(time).await,
+        }
+        self.runs.add(&[Entry::now(number, context.delivery())]);
+        Outcome::done(())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is what is to be survived")]
+fn block(time: Duration) {
+    std::thread::sleep(time);
+}

@@ -1,0 +1,66 @@
+//! A worker is killed: each of its jobs runs elsewhere no later than a second after its lease.
+
+use std::time::Duration;
+
+use tidegate_testkit::{Scratch, poll_until, scale};
+
+use crate::book::{count, now, read};
+use crate::child::{BEGUN, How, QUEUE, RUNS, Task, job};
+use crate::place::{LONG, Place, until};
+
+const JOBS: u32 = 20;
+const AFTER_THE_LEASE: Duration = Duration::from_secs(1);
+
+/// Milliseconds from the kill to each run elsewhere.
+async fn moved(place: &Place, lease: Duration) -> Vec<i64> {
+    let broker = place.broker().await;
+    broker.enqueue(QUEUE, (0..JOBS).map(job).collect()).await.unwrap();
+    let mut doomed = Task::work(place, lease, JOBS as usize, How::Hang).start("doomed");
+    let all_begun = async || (count(&place.directory, BEGUN) == JOBS as usize).then_some(());
+    poll_until(LONG, all_begun).await.unwrap();
+    // The other one has looked after the queue for more than a lease, as in the middle of a day.
+    let _other = Task::work(place, lease, 5, How::AtOnce).start("other");
+    poll_until(LONG, async || (broker.workers().await.ok()?.len() == 2).then_some(())).await.unwrap();
+    tokio::time::sleep(lease.mul_f64(1.5)).await;
+    assert_eq!(count(&place.directory, RUNS), 0);
+
+    doomed.kill9().unwrap();
+    let killed = now();
+    let counts = until(&*broker, lease + LONG, |counts| counts.done == u64::from(JOBS)).await;
+    assert_eq!((counts.reclaimed_total, counts.stale_acks_total), (u64::from(JOBS), 0));
+    let mut after: Vec<i64> = read(&place.directory, RUNS).iter().map(|run| run.at - killed).collect();
+    after.sort_unstable();
+    println!("lease {lease:?}: run elsewhere {} to {} ms after the kill", after[0], after[after.len() - 1]);
+    after
+}
+
+async fn in_time(place: &Place, lease: Duration) {
+    let after = moved(place, lease).await;
+    assert_eq!(after.len(), JOBS as usize);
+    let latest = i64::try_from((lease + AFTER_THE_LEASE).as_millis()).unwrap();
+    assert!(after.iter().all(|after| *after <= latest), "{after:?} > {latest}");
+}
+
+/// In seconds.
+fn leases() -> &'static [u64] {
+    &[4, 2, 5, 10, 30][..scale(1, 5)]
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_killed_worker_on_sqlite() {
+    for lease in leases() {
+        let scratch = Scratch::new();
+        in_time(&Place::sqlite(&scratch), Duration::from_secs(*lease)).await;
+    }
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_killed_worker_on_redis() {
+    for lease in leases() {
+        let scratch = Scratch::new();
+        let server = tidegate_testkit::redis::RedisServer::start().await;
+        in_time(&Place::redis(&scratch, server.url()), Duration::from_secs(*lease)).await;
+    }
+}

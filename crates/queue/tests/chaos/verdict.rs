@@ -1,0 +1,105 @@
+//! What the books say after all: who ran, how often, and why.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+#[cfg(feature = "redis")]
+use std::time::Duration;
+
+use tidegate_queue::{Broker, Cursor, QueueCounts, State};
+
+use crate::book::{self, Entry};
+use crate::child::{ACKNOWLEDGED, QUEUE, RUNS};
+
+/// What the books say.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    pub acknowledged: usize,
+    /// Jobs that ran to their end.
+    pub ran: usize,
+    /// Acknowledged, and never run to its end.
+    pub missing: Vec<Entry>,
+    /// Runs beyond the first, each under a later lease than the one before.
+    pub again_by_lease: Vec<Entry>,
+    /// Runs under a lease under which the job had run to its end before: the earlier ones.
+    pub again_without_lease: Vec<Entry>,
+}
+
+impl Verdict {
+    pub fn of(directory: &Path) -> Self {
+        let acknowledged: BTreeMap<u32, Entry> =
+            book::read(directory, ACKNOWLEDGED).into_iter().map(|entry| (entry.job, entry)).collect();
+        let mut runs = book::read(directory, RUNS);
+        runs.sort_unstable();
+        let mut verdict = Self { acknowledged: acknowledged.len(), ..Self::default() };
+        for of_one in runs.chunk_by(|one, next| one.job == next.job) {
+            verdict.ran += 1;
+            for pair in of_one.windows(2) {
+                if pair[0].delivery == pair[1].delivery {
+                    verdict.again_without_lease.push(pair[0]);
+                } else {
+                    verdict.again_by_lease.push(pair[1]);
+                }
+            }
+        }
+        let has_run = |job: &u32| runs.binary_search_by_key(job, |entry| entry.job).is_ok();
+        verdict.missing = acknowledged.into_iter().filter(|(job, _)| !has_run(job)).map(|(_, entry)| entry).collect();
+        verdict
+    }
+
+    /// Nothing was lost, and each run too many had its own lease, after one that was taken back and counted.
+    pub fn assert_nothing_lost(&self, jobs: u32, counts: &QueueCounts) {
+        assert_eq!((self.acknowledged, self.ran), (jobs as usize, jobs as usize));
+        assert!(self.missing.is_empty() && self.again_without_lease.is_empty(), "{self:?}");
+        assert_eq!(counts.completed_total, u64::from(jobs));
+        assert!(self.again_by_lease.len() as u64 <= counts.reclaimed_total, "{self:?} {counts:?}");
+    }
+
+    /// What a server forgot when it was killed is no older than `window`: enqueued jobs, runs that had ended, and leases that
+    /// had been taken back.
+    #[cfg(feature = "redis")]
+    pub fn assert_lost_only_within(&self, window: Duration, kills: &[i64], counts: &QueueCounts) {
+        let is_recent = |entry: &Entry| {
+            let window = i64::try_from(window.as_millis()).unwrap();
+            // A client may write down what it was told just after the server's end.
+            kills.iter().any(|kill| (-500..=window).contains(&(kill - entry.at)))
+        };
+        for lost in self.missing.iter().chain(&self.again_without_lease) {
+            assert!(is_recent(lost), "{lost:?} was forgotten, kills at {kills:?}");
+        }
+        let explained = self.again_by_lease.iter().filter(|run| !is_recent(run)).count() as u64;
+        assert!(explained <= counts.reclaimed_total, "{explained} runs under a later lease: {counts:?}");
+    }
+
+    /// In a line.
+    pub fn figures(&self, counts: &QueueCounts) -> String {
+        let Self { acknowledged, ran, missing, again_by_lease, again_without_lease } = self;
+        format!(
+            "{acknowledged} acknowledged, {ran} ran, {} lost; {} ran again after {} reclaimed leases, {} since Redis had \
+             forgotten their end; {} acknowledgements came too late",
+            missing.len(),
+            again_by_lease.len(),
+            counts.reclaimed_total,
+            again_without_lease.len(),
+            counts.stale_acks_total,
+        )
+    }
+}
+
+/// Nothing is under way or given up.
+pub fn assert_settled(counts: &QueueCounts) {
+    let QueueCounts { ready, leased, delayed, waiting, dead, cancelled, failed_total, retried_total, .. } = counts;
+    assert_eq!([ready, leased, delayed, waiting, dead, cancelled, failed_total, retried_total], [&0; 8], "{counts:?}");
+}
+
+/// Leases beyond the first of all jobs done: they are what was taken back.
+pub async fn leases_beyond_the_first(broker: &dyn Broker) -> u64 {
+    let (mut beyond, mut cursor): (u64, Option<Cursor>) = (0, None);
+    loop {
+        let page = broker.list(QUEUE, State::Done, cursor, 1_000).await.unwrap();
+        beyond += page.items.iter().map(|record| u64::from(record.deliveries) - 1).sum::<u64>();
+        if page.next.is_none() {
+            return beyond;
+        }
+        cursor = page.next;
+    }
+}

@@ -1,0 +1,133 @@
+//! A broker whose every step stops before and after, so that a test may put anything between, or end it there; and which
+//! fails when told, before a step or after it.
+
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tidegate_queue::{
+    Ack, Broker, BrokerError, Change, CleanableState, Cursor, Document, Documents, EventCursor, EventPage, Fetch,
+    GroupCounts, GroupId, Heartbeat, JobId, JobRecord, LeaseToken, LeasedJob, LogLine, Nack, NewJob, Page, Progress,
+    Promoted, QueueCounts, QueueSettings, Reclaim, Reclaimed, Retention, Settled, State, Stored, Timestamp, Wake,
+    WorkerId, WorkerInfo,
+};
+
+pub struct Unsteady {
+    broker: Arc<dyn Broker>,
+    dice: Mutex<StdRng>,
+    /// Of a thousand steps, how many fail before, and how many after.
+    failing: AtomicU32,
+    /// Reads of a whole collection, and all other steps.
+    pub reads: AtomicUsize,
+    pub others: AtomicUsize,
+}
+
+impl Unsteady {
+    pub fn new(broker: Arc<dyn Broker>, seed: u64) -> Arc<Self> {
+        Arc::new(Self {
+            broker,
+            dice: Mutex::new(StdRng::seed_from_u64(seed)),
+            failing: AtomicU32::new(0),
+            reads: AtomicUsize::new(0),
+            others: AtomicUsize::new(0),
+        })
+    }
+
+    pub fn fail(&self, of_a_thousand: u32) {
+        self.failing.store(of_a_thousand, Ordering::Relaxed);
+    }
+
+    async fn moment(&self) -> Result<(), BrokerError> {
+        tokio::task::yield_now().await;
+        if self.dice.lock().unwrap().random_range(0..1_000) < self.failing.load(Ordering::Relaxed) {
+            return Err(BrokerError::Store { operation: "step", transient: true, source: "as told".into() });
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Documents for Unsteady {
+    async fn document(&self, collection: &str, name: &str) -> Result<Option<Document>, BrokerError> {
+        self.others.fetch_add(1, Ordering::Relaxed);
+        self.moment().await?;
+        let answer = self.broker.document(collection, name).await?;
+        self.moment().await?;
+        Ok(answer)
+    }
+
+    async fn put_document(
+        &self,
+        collection: &str,
+        name: &str,
+        expected: Option<u64>,
+        body: Option<String>,
+    ) -> Result<bool, BrokerError> {
+        self.others.fetch_add(1, Ordering::Relaxed);
+        self.moment().await?;
+        let answer = self.broker.put_document(collection, name, expected, body).await?;
+        self.moment().await?;
+        Ok(answer)
+    }
+
+    async fn documents(&self, collection: &str) -> Result<Vec<(String, Document)>, BrokerError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.moment().await?;
+        let answer = self.broker.documents(collection).await?;
+        self.moment().await?;
+        Ok(answer)
+    }
+}
+
+macro_rules! passed_on {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        #[async_trait]
+        impl Broker for Unsteady {
+            $(async fn $name(&self, $($argument: $type),*) -> Result<$answer, BrokerError> {
+                self.others.fetch_add(1, Ordering::Relaxed);
+                self.moment().await?;
+                let answer = self.broker.$name($($argument),*).await?;
+                self.moment().await?;
+                Ok(answer)
+            })*
+        }
+    };
+}
+
+passed_on! {
+    now() -> Timestamp;
+    enqueue(queue: &str, jobs: Vec<NewJob>) -> Vec<Stored>;
+    ack_and_fetch(queue: &str, acks: Vec<Ack>, fetch: Fetch) -> (Vec<Settled>, Vec<LeasedJob>);
+    nack(queue: &str, nacks: Vec<Nack>) -> Vec<Settled>;
+    heartbeat(queue: &str, tokens: Vec<LeaseToken>, lease: Duration) -> Heartbeat;
+    progress(queue: &str, token: &LeaseToken, progress: Progress) -> bool;
+    checkpoint(queue: &str, token: &LeaseToken, checkpoint: String) -> bool;
+    log(queue: &str, token: &LeaseToken, lines: Vec<String>) -> bool;
+    promote(queue: &str, limit: usize) -> Promoted;
+    reclaim(queue: &str, request: Reclaim) -> Reclaimed;
+    prune(queue: &str, retention: Retention, limit: usize) -> usize;
+    wait(queues: &[String], timeout: Duration) -> Wake;
+    job(queue: &str, id: &JobId) -> Option<JobRecord>;
+    logs(queue: &str, id: &JobId) -> Vec<LogLine>;
+    list(queue: &str, state: State, cursor: Option<Cursor>, limit: usize) -> Page;
+    counts(queue: &str) -> QueueCounts;
+    queues() -> Vec<String>;
+    pause(queue: &str) -> ();
+    resume(queue: &str) -> ();
+    configure(queue: &str, settings: QueueSettings) -> ();
+    settings(queue: &str) -> QueueSettings;
+    events(queue: &str, after: Option<EventCursor>, limit: usize) -> EventPage;
+    group(queue: &str, group: &GroupId) -> Option<GroupCounts>;
+    forget_group(queue: &str, group: &GroupId) -> ();
+    drain(queue: &str, limit: usize) -> usize;
+    retry_dead(queue: &str, limit: usize) -> usize;
+    cancel(queue: &str, id: &JobId) -> Change;
+    retry(queue: &str, id: &JobId) -> Change;
+    clean(queue: &str, state: CleanableState, older_than: Duration, limit: usize) -> usize;
+    announce(worker: WorkerInfo) -> ();
+    withdraw(worker: &WorkerId) -> ();
+    workers() -> Vec<WorkerInfo>;
+}
