@@ -16,8 +16,8 @@ use support::Bench;
 
 #[tokio::test]
 async fn two_schedulers_a_thousand_virtual_ticks_none_twice_none_missed() {
-    for seed in 0..tidegate_testkit::scale(6, 500) {
-        storm::run(Bench::memory(), u64::try_from(seed).unwrap()).await;
+    for seed in 0..tidegate_testkit::scale(3, 500) {
+        storm::run(Bench::memory(), u64::try_from(seed).unwrap(), 1_000).await;
     }
 }
 
@@ -37,8 +37,8 @@ macro_rules! on_each_broker {
             }
         )*)*
             #[tokio::test]
-            async fn two_schedulers_a_thousand_virtual_ticks_none_twice_none_missed() {
-                crate::storm::run(crate::Bench::sqlite().await, 99).await;
+            async fn two_schedulers_many_virtual_ticks_none_twice_none_missed() {
+                crate::storm::run(crate::Bench::sqlite().await, 99, tidegate_testkit::scale(100, 1_000)).await;
             }
         }
         #[cfg(feature = "redis")]
@@ -49,8 +49,8 @@ macro_rules! on_each_broker {
             }
         )*)*
             #[tokio::test]
-            async fn two_schedulers_a_thousand_virtual_ticks_none_twice_none_missed() {
-                crate::storm::run(crate::Bench::redis().await, 77).await;
+            async fn two_schedulers_many_virtual_ticks_none_twice_none_missed() {
+                crate::storm::run(crate::Bench::redis().await, 77, tidegate_testkit::scale(100, 1_000)).await;
             }
         }
     };

@@ -52,9 +52,10 @@ pub struct Listing {
 /// # What remains
 ///
 /// - A scheduler that stands still between its last look at a schedule and its enqueue, while others run the time and
-///   the job's record is removed, enqueues the time once more when it goes on. An hour must pass for that, or where runs
-///   don't overlap, the time for which finished jobs are kept (see [`Retention`](crate::Retention)). One that had read a schedule before it
-///   was removed or paused may still make the job that was due by then.
+///   the job's record is removed, enqueues the time once more when it goes on. So does one that catches up with a time
+///   whose job was enqueued by a scheduler that died right then. Either way an hour must pass in between, and where runs
+///   don't overlap, the time for which finished jobs are kept (see [`Retention`](crate::Retention)). One that had read a
+///   schedule before it was removed or paused may still make the job that was due by then.
 /// - The broker's clock decides. Set forward, the times between count as missed. Set back by less than three hours, a
 ///   schedule waits until the clock has caught up; by more, it begins anew from now.
 /// - On Redis, a failover that loses the latest writes may lose a time's job and keep the schedule's step, or the other

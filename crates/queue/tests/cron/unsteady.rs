@@ -23,6 +23,8 @@ pub struct Unsteady {
     /// Reads of a whole collection, and all other steps.
     pub reads: AtomicUsize,
     pub others: AtomicUsize,
+    /// Moments before and after steps that have passed.
+    pub moments: AtomicUsize,
 }
 
 impl Unsteady {
@@ -33,6 +35,7 @@ impl Unsteady {
             failing: AtomicU32::new(0),
             reads: AtomicUsize::new(0),
             others: AtomicUsize::new(0),
+            moments: AtomicUsize::new(0),
         })
     }
 
@@ -42,6 +45,7 @@ impl Unsteady {
 
     async fn moment(&self) -> Result<(), BrokerError> {
         tokio::task::yield_now().await;
+        self.moments.fetch_add(1, Ordering::Relaxed);
         if self.dice.lock().unwrap().random_range(0..1_000) < self.failing.load(Ordering::Relaxed) {
             return Err(BrokerError::Store { operation: "step", transient: true, source: "as told".into() });
         }
