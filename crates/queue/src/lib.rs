@@ -121,7 +121,7 @@ mod unique;
 mod worker;
 
 #[cfg(feature = "redis")]
-pub use broker::redis::{RedisBroker, RedisOptions};
+pub use broker::redis::{NotDurable, RedisBroker, RedisDurability, RedisOptions};
 #[cfg(feature = "sqlite")]
 pub use broker::sqlite::{Durability, OpenError, SqliteBroker, SqliteOptions};
 pub use broker::{

@@ -15,9 +15,11 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
+use crate::cron::Scheduler;
 use crate::error::WorkerError;
 use crate::event::{Event, Observer};
 use crate::group::EndedMembers;
@@ -40,6 +42,7 @@ pub struct Worker {
     shared: Arc<Shared>,
     queues: Vec<(String, QueueOptions)>,
     grace: Duration,
+    schedules: bool,
 }
 
 /// What all parts of a worker use.
@@ -105,6 +108,11 @@ impl Worker {
         let queues: Vec<_> = self.queues.into_iter().map(served).collect();
         let maintenance =
             Maintenance::start(self.shared.clone(), queues.clone(), info).map_err(WorkerError::Heartbeat)?;
+        // On this runtime: what a catch-up computes must not hold up heartbeats.
+        let scheduler = self.schedules.then(|| {
+            let (scheduler, shutdown) = (Scheduler::new(self.shared.broker.clone()), shutdown.clone());
+            AbortOnDropHandle::new(tokio::spawn(async move { scheduler.run(shutdown).await }))
+        });
         let mut loops = JoinSet::new();
         for queue in queues {
             let lending = Lending::new(self.shared.clone(), queue);
@@ -121,6 +129,7 @@ impl Worker {
                 Err(error) => tracing::error!(%error, "a queue's loop ended by itself"),
             }
         }
+        drop(scheduler);
         // Ended before the worker withdraws, or its last word would announce a worker that is gone.
         maintenance.end().await;
         if let Err(error) = self.shared.broker.withdraw(&self.shared.id).await {

@@ -9,6 +9,8 @@ mod actions;
 mod documents;
 mod events;
 mod fetch;
+#[cfg(test)]
+mod fuzz;
 mod links;
 mod open;
 mod read;

@@ -23,7 +23,7 @@ async fn begun(place: &Place, how: How) -> [Process; 2] {
 }
 
 async fn keeps_its_lease(place: &Place) {
-    let blocked = Duration::from_secs(scale(3 * LEASE.as_secs() as usize, 60) as u64);
+    let blocked = LEASE * u32::try_from(scale(3, 30)).unwrap();
     let _workers = begun(place, How::Block(blocked)).await;
     let broker = place.broker().await;
     let counts = until(&*broker, blocked + LONG, |counts| counts.done == 1).await;

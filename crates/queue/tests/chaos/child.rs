@@ -52,8 +52,8 @@ pub struct Task {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Role {
-    /// Enqueues these jobs, goes on where an earlier process of the same range was killed, and ends.
-    Enqueue(Range<u32>),
+    /// Enqueues these jobs with pauses between batches, goes on where an earlier process of the same range was killed, and ends.
+    Enqueue { jobs: Range<u32>, pause: Duration },
     /// Works until it is killed.
     Work { lease: Duration, slots: usize, kept: u64, how: How },
 }
@@ -81,8 +81,8 @@ impl Task {
         process.start().unwrap()
     }
 
-    pub fn enqueue(place: &Place, jobs: Range<u32>) -> Self {
-        Self { place: place.clone(), role: Role::Enqueue(jobs), is_single: false }
+    pub fn enqueue(place: &Place, jobs: Range<u32>, pause: Duration) -> Self {
+        Self { place: place.clone(), role: Role::Enqueue { jobs, pause }, is_single: false }
     }
 
     pub fn work(place: &Place, lease: Duration, slots: usize, how: How) -> Self {
@@ -104,7 +104,7 @@ impl Task {
 
     async fn run(self) {
         match self.role {
-            Role::Enqueue(jobs) => enqueue(&self.place, jobs).await,
+            Role::Enqueue { jobs, pause } => enqueue(&self.place, jobs, pause).await,
             Role::Work { lease, slots, kept, how } => work(&self.place, lease, slots, kept, how).await,
         }
     }
@@ -128,7 +128,7 @@ async fn on_one_thread() {
     }
 }
 
-async fn enqueue(place: &Place, jobs: Range<u32>) {
+async fn enqueue(place: &Place, jobs: Range<u32>, pause: Duration) {
     let name = format!("{ACKNOWLEDGED}-{:08}", jobs.start);
     let told = u32::try_from(count(&place.directory, &name)).unwrap();
     let book = Book::open(&place.directory, &name);
@@ -142,6 +142,7 @@ async fn enqueue(place: &Place, jobs: Range<u32>) {
         poll_until(Duration::MAX, stored).await.unwrap();
         let entries: Vec<Entry> = batch.map(|number| Entry::now(number, 0)).collect();
         book.add(&entries);
+        tokio::time::sleep(pause).await;
     }
 }
 

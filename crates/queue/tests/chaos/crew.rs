@@ -4,17 +4,28 @@ use std::time::Duration;
 
 use tidegate_queue::{Broker, QueueCounts};
 use tidegate_testkit::Process;
+use tokio::time::Instant;
 
-use crate::book::count;
-use crate::child::{ACKNOWLEDGED, How, QUEUE, Task};
+use crate::child::{How, QUEUE, Task};
 use crate::place::Place;
 
 const WORKERS: usize = 3;
 const PRODUCERS: u32 = 2;
 const SLOTS: usize = 50;
+const LEASE: Duration = Duration::from_secs(2);
+
+/// How fast it goes: kills are to come in the middle of it.
+#[derive(Clone, Copy)]
+pub struct Pace {
+    /// Of a producer, between batches.
+    pub pause: Duration,
+    /// How long a run takes.
+    pub run: Duration,
+}
+/// Of workers.
+const LEAST_KILLS: usize = 3;
 
 pub struct Crew {
-    place: Place,
     workers: Vec<Process>,
     producers: Vec<Process>,
     /// Workers and producers killed.
@@ -23,23 +34,18 @@ pub struct Crew {
 
 impl Crew {
     /// Producers that enqueue jobs 0 to `jobs` between them, and workers that keep so many done ones.
-    pub fn start(place: &Place, jobs: u32, lease: Duration, kept: u64) -> Self {
+    pub fn start(place: &Place, jobs: u32, kept: u64, Pace { pause, run }: Pace) -> Self {
         let share = jobs.div_ceil(PRODUCERS);
         let producer = |nth: u32| {
-            let task = Task::enqueue(place, nth * share..((nth + 1) * share).min(jobs));
+            let task = Task::enqueue(place, nth * share..((nth + 1) * share).min(jobs), pause);
             task.start(&format!("producer {nth}"))
         };
-        let worker = Task::work(place, lease, SLOTS, How::AtOnce).keep(kept);
+        let worker = Task::work(place, LEASE, SLOTS, How::Take(run)).keep(kept);
         Self {
-            place: place.clone(),
             workers: (0..WORKERS).map(|nth| worker.start(&format!("worker {nth}"))).collect(),
             producers: (0..PRODUCERS).map(producer).collect(),
             kills: [0; 2],
         }
-    }
-
-    pub fn acknowledged(&self) -> usize {
-        count(&self.place.directory, ACKNOWLEDGED)
     }
 
     /// Whether the producers have come to their end.
@@ -65,17 +71,19 @@ impl Crew {
         }
     }
 
-    /// Goes on killing until nothing is left to do, as the queue says it. `between` is called each time.
-    pub async fn kill_until_done(
-        &mut self,
-        broker: &dyn Broker,
-        mut between: impl AsyncFnMut(&mut Self),
-    ) -> QueueCounts {
+    /// Goes on killing until nothing is left to do, as the queue says it. `also` is called all the time, and says whether there
+    /// is more to come.
+    pub async fn kill_until_done(&mut self, broker: &dyn Broker, mut also: impl AsyncFnMut() -> bool) -> QueueCounts {
+        let mut next = Instant::now();
         loop {
-            tokio::time::sleep(Duration::from_millis(rand::random_range(100..600))).await;
-            self.kill_one();
-            between(self).await;
-            if self.has_enqueued()
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            if next <= Instant::now() {
+                self.kill_one();
+                next = Instant::now() + Duration::from_millis(rand::random_range(100..600));
+            }
+            let is_more = also().await || self.kills[0] < LEAST_KILLS;
+            if !is_more
+                && self.has_enqueued()
                 && let Ok(counts) = broker.counts(QUEUE).await
                 && counts.ready + counts.leased + counts.delayed == 0
             {

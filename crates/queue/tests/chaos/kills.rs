@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use tidegate_testkit::{Scratch, scale};
 
-use crate::crew::Crew;
+use crate::crew::{Crew, Pace};
 use crate::place::Place;
 use crate::verdict::{Verdict, assert_settled, leases_beyond_the_first};
-
-const LEASE: Duration = Duration::from_secs(2);
 
 #[cfg(feature = "sqlite")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -17,8 +15,9 @@ async fn on_sqlite() {
     let scratch = Scratch::new();
     let place = Place::sqlite(&scratch);
     let broker = place.broker().await;
-    let mut crew = Crew::start(&place, jobs, LEASE, jobs.into());
-    let counts = crew.kill_until_done(&*broker, async |_| {}).await;
+    let pace = Pace { pause: Duration::from_millis(scale(200, 50) as u64), run: Duration::from_millis(100) };
+    let mut crew = Crew::start(&place, jobs, jobs.into(), pace);
+    let counts = crew.kill_until_done(&*broker, async || false).await;
     let (verdict, [workers, producers]) = (Verdict::of(&place.directory), crew.kills);
     drop(crew);
 
@@ -34,7 +33,8 @@ mod redis {
     use tidegate_testkit::redis::RedisServer;
 
     use super::*;
-    use crate::book::now;
+    use crate::book::{count, now};
+    use crate::child::ACKNOWLEDGED;
 
     /// With `everysec` Redis answers before it writes while the last second's writes are on their way to the disk: up to two
     /// seconds, says its documentation. Those a kill takes; what it has written, the kernel keeps.
@@ -52,16 +52,18 @@ mod redis {
         let mut server = RedisServer::builder().set("appendfsync", appendfsync).start().await;
         let place = Place::redis(&scratch, server.url());
         let broker = place.broker().await;
-        let mut crew = Crew::start(&place, jobs, LEASE, kept);
+        let pace = Pace { pause: Duration::ZERO, run: Duration::from_millis(5) };
+        let mut crew = Crew::start(&place, jobs, kept, pace);
         let mut kills = Vec::new();
-        let counts = crew.kill_until_done(&*broker, async |crew| {
+        let counts = crew.kill_until_done(&*broker, async || {
             let due = jobs as usize / (kills_of_redis + 1) * (kills.len() + 1);
-            if kills.len() < kills_of_redis && crew.acknowledged() >= due {
+            if kills.len() < kills_of_redis && count(&place.directory, ACKNOWLEDGED) >= due {
                 server.kill9();
                 kills.push(now());
                 tokio::time::sleep(Duration::from_millis(rand::random_range(0..500))).await;
                 server.restart().await;
             }
+            kills.len() < kills_of_redis
         });
         let counts = counts.await;
         let (verdict, [workers, producers]) = (Verdict::of(&place.directory), crew.kills);
@@ -83,7 +85,7 @@ mod redis {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn on_redis_that_writes_before_it_answers() {
-        let jobs = u32::try_from(scale(6_000, 100_000)).unwrap();
+        let jobs = u32::try_from(scale(10_000, 100_000)).unwrap();
         let survived = survive("always", jobs, scale(2, 10), jobs.into()).await;
         survived.verdict.assert_nothing_lost(jobs, &survived.counts);
         assert_eq!(survived.beyond_the_first, survived.counts.reclaimed_total);

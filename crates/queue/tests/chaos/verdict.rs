@@ -74,9 +74,10 @@ impl Verdict {
     pub fn figures(&self, counts: &QueueCounts) -> String {
         let Self { acknowledged, ran, missing, again_by_lease, again_without_lease } = self;
         format!(
-            "{acknowledged} acknowledged, {ran} ran, {} lost; {} ran again after {} reclaimed leases, {} since Redis had \
-             forgotten their end; {} acknowledgements came too late",
+            "{acknowledged} acknowledged, {ran} ran, {} lost, {} more forgotten after their run; {} ran again after {} reclaimed \
+             leases, {} since their end was forgotten; {} acknowledgements came too late",
             missing.len(),
+            (*ran as u64).saturating_sub(counts.completed_total),
             again_by_lease.len(),
             counts.reclaimed_total,
             again_without_lease.len(),

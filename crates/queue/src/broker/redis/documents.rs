@@ -13,7 +13,7 @@ const READ: &str = "read a document";
 const WRITE: &str = "write a document";
 const TIME: &str = "read the time";
 
-fn parsed(stored: Value) -> Result<Document, Unreadable> {
+pub(super) fn parsed(stored: Value) -> Result<Document, Unreadable> {
     let stored = stored.into_text()?;
     let (revision, body) = stored.split_once(' ').ok_or("a document without a revision")?;
     Ok(Document { revision: revision.parse()?, body: body.to_owned() })

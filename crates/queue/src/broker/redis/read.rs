@@ -157,7 +157,7 @@ fn places(jobs: &[Shown], partition: i64, state: State, cursor: Option<Cursor>) 
     jobs.iter().map(place).collect()
 }
 
-fn counts_of(reply: Value) -> Result<QueueCounts, Unreadable> {
+pub(super) fn counts_of(reply: Value) -> Result<QueueCounts, Unreadable> {
     let mut reply = Fields::of(reply)?;
     let mut counts = QueueCounts {
         ready: reply.count()?,

@@ -172,7 +172,7 @@ fn is_place(text: &str) -> bool {
 }
 
 /// One entry of a stream: its place, and the event in its only field.
-fn event(entry: Value) -> Result<(String, JobEvent), Unreadable> {
+pub(super) fn event(entry: Value) -> Result<(String, JobEvent), Unreadable> {
     let mut entry = entry.into_array()?.into_iter();
     let (Some(place), Some(fields)) = (entry.next(), entry.next()) else { return Err("an event cut short".into()) };
     let text = fields.into_array()?.into_iter().nth(1).ok_or("an event without words")?.into_text()?;
@@ -197,7 +197,7 @@ fn event(entry: Value) -> Result<(String, JobEvent), Unreadable> {
 }
 
 /// One line of a log: time, delivery, text.
-fn line(line: Value) -> Result<LogLine, Unreadable> {
+pub(super) fn line(line: Value) -> Result<LogLine, Unreadable> {
     let line = line.into_text()?;
     let mut parts = line.splitn(3, ' ');
     let mut next = || parts.next().ok_or("a line cut short");

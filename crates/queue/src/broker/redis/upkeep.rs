@@ -208,7 +208,7 @@ impl RedisBroker {
     }
 }
 
-fn moved_and_due(reply: tidegate_redis::Value) -> Result<(usize, Option<Timestamp>), Unreadable> {
+pub(super) fn moved_and_due(reply: tidegate_redis::Value) -> Result<(usize, Option<Timestamp>), Unreadable> {
     let mut reply = Fields::of(reply)?;
     let moved = reply.number()?;
     let due = reply.text_if_any()?.map(|due| due.parse().map(Timestamp::from_unix_ms)).transpose()?;
