@@ -1,5 +1,5 @@
-//! Random histories with everything that hangs jobs on one another: the broker on Redis must agree with the one in memory.
-#![cfg(feature = "redis")]
+//! Random histories with everything that hangs jobs on one another: each durable broker must agree with the one in memory.
+#![cfg(any(feature = "redis", feature = "sqlite"))]
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 mod support;
@@ -264,23 +264,37 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
+fn config() -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let cases = cases.unwrap_or_else(|| u32::try_from(tidegate_testkit::scale(16, 1_000)).unwrap());
+    ProptestConfig { failure_persistence: None, max_shrink_iters: 50, ..ProptestConfig::with_cases(cases) }
+}
+
+/// Plays the same on both, and compares all that can be seen after each step.
+async fn compare(actions: &[Action], other: Bench) {
+    let (mut memory, mut other) = (Player::new(Bench::memory()), Player::new(other));
+    for (nth, action) in actions.iter().enumerate() {
+        let (expected, found) = (memory.play(action).await, other.play(action).await);
+        assert_eq!(found, expected, "step {nth} {action:?}");
+        let (expected, found) = (memory.state().await, other.state().await);
+        assert_eq!(without_holders(&found), without_holders(&expected), "after step {nth} {action:?}");
+    }
+}
+
+#[cfg(feature = "redis")]
 #[test]
 fn redis_agrees_with_memory() {
     let servers = runtime();
     let server = servers.block_on(tidegate_testkit::redis::RedisServer::start());
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(16);
-    let config =
-        ProptestConfig { failure_persistence: None, max_shrink_iters: 50, ..ProptestConfig::with_cases(cases) };
-    proptest!(config, |(actions in prop::collection::vec(action(), 1..80))| {
-        runtime().block_on(async {
-            let mut memory = Player::new(Bench::memory());
-            let mut redis = Player::new(Bench::on_redis(&server.url()).await);
-            for (nth, action) in actions.iter().enumerate() {
-                let (expected, found) = (memory.play(action).await, redis.play(action).await);
-                assert_eq!(found, expected, "step {nth} {action:?}");
-                let (expected, found) = (memory.state().await, redis.state().await);
-                assert_eq!(without_holders(&found), without_holders(&expected), "after step {nth} {action:?}");
-            }
-        });
+    proptest!(config(), |(actions in prop::collection::vec(action(), 1..80))| {
+        runtime().block_on(async { compare(&actions, Bench::on_redis(&server.url()).await).await });
+    });
+}
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn sqlite_agrees_with_memory() {
+    proptest!(config(), |(actions in prop::collection::vec(action(), 1..80))| {
+        runtime().block_on(async { compare(&actions, Bench::sqlite().await).await });
     });
 }
