@@ -184,6 +184,10 @@ pub async fn a_queue_is_drained_in_bounded_steps(bench: Bench) {
     // The line is not held up by those that went.
     let next = bench.add("next", EnqueueOptions::new().ordering_key("o")).await;
     assert_eq!(bench.state(&next).await, State::Ready);
+    // One that comes forward behind a delayed one is taken by the same step.
+    bench.add("head", EnqueueOptions::new().ordering_key("p").delay(LEASE)).await;
+    bench.add("tail", EnqueueOptions::new().ordering_key("p")).await;
+    assert_eq!(bench.broker.drain(QUEUE, 100).await.unwrap(), 3);
 }
 
 pub async fn all_dead_jobs_are_retried_in_bounded_steps(bench: Bench) {
