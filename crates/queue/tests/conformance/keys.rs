@@ -165,6 +165,9 @@ pub async fn a_batch_is_as_if_one_after_the_other(bench: Bench) {
     assert_eq!(stored, expected);
     let counts = bench.broker.counts(QUEUE).await.unwrap();
     assert_eq!((counts.ready, counts.waiting, counts.cancelled), (4, 1, 1));
+    let twice = vec![job("twice", EnqueueOptions::new().delay(LEASE)), job("twice", EnqueueOptions::new())];
+    assert_eq!(bench.broker.enqueue(QUEUE, twice).await.unwrap(), [Stored::New, Stored::Known]);
+    assert_eq!(bench.state(&JobId::new("twice").unwrap()).await, State::Delayed, "the first counts");
 }
 
 pub async fn a_revived_job_does_not_take_its_unique_key_again(bench: Bench) {
