@@ -217,8 +217,12 @@ impl Player {
             // What comes at a time is seen to by a timer of real time, so only whether there is work is asked.
             Action::Look => {
                 let queues = [QUEUE.to_owned()];
-                let woken = broker.wait(&queues, Duration::ZERO).await.unwrap();
-                format!("{}", woken == Wake::Ready)
+                // A token may be left of jobs that are gone: a wait may return early, though not for ever.
+                let mut is_ready = true;
+                for _ in 0..4 {
+                    is_ready &= broker.wait(&queues, Duration::ZERO).await.unwrap() == Wake::Ready;
+                }
+                format!("{is_ready}")
             }
         }
     }
@@ -268,9 +272,9 @@ fn runtime() -> tokio::runtime::Runtime {
 fn redis_agrees_with_memory() {
     let servers = runtime();
     let server = servers.block_on(tidegate_testkit::redis::RedisServer::start());
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(16);
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(12);
     let config =
-        ProptestConfig { failure_persistence: None, max_shrink_iters: 50, ..ProptestConfig::with_cases(cases) };
+        ProptestConfig { failure_persistence: None, max_shrink_iters: 30, ..ProptestConfig::with_cases(cases) };
     proptest!(config, |(actions in prop::collection::vec(action(), 1..80))| {
         runtime().block_on(async {
             let mut memory = Player::new(Bench::memory());

@@ -13,9 +13,7 @@ use std::time::Duration;
 use serde_json::json;
 use support::ack;
 use support::redis::broker;
-use tidegate_queue::{
-    Ack, Broker, EnqueueOptions, Fetch, JobId, NewJob, RedisBroker, RedisOptions, Settled, WorkerId,
-};
+use tidegate_queue::{Ack, Broker, EnqueueOptions, Fetch, JobId, NewJob, RedisBroker, RedisOptions, Settled, WorkerId};
 use tidegate_redis::Client;
 use tidegate_testkit::redis::{Cluster, RedisServer};
 use tidegate_testkit::{poll_until, scale};
