@@ -462,3 +462,31 @@ async fn two_versions_of_the_scripts_run_side_by_side() {
     assert_eq!(old.ack_and_fetch(QUEUE, acks(&by_old), none()).await.unwrap().0, [Settled::Before; 10]);
     assert_eq!(new.counts(QUEUE).await.unwrap().completed_total, 20);
 }
+
+/// Somebody else wrote to our keys: the jobs around that one are none the worse, and it ends among the dead.
+#[tokio::test]
+async fn a_record_that_cannot_be_read_stops_nothing() {
+    let server = RedisServer::start().await;
+    let broker = fresh(&server, 1).await;
+    broker.enqueue(QUEUE, jobs(0..10)).await.unwrap();
+    let keys = server.cli(&["KEYS", "*:{q:work:0}:job"]).await;
+    server.cli(&["HSET", keys.trim(), "job-000003", "garbage"]).await;
+    server.cli(&["HSET", keys.trim(), "job-000005", "lgarbage"]).await;
+    let (worker, lease) = (WorkerId::generate(), Duration::from_millis(100));
+    let take = async |max| {
+        let fetch = Fetch { worker: worker.clone(), max, lease };
+        broker.ack_and_fetch(QUEUE, Vec::new(), fetch).await.unwrap().1
+    };
+    let first = take(6).await;
+    assert_eq!(ids(&first), ["job-000000", "job-000001", "job-000002", "job-000004"]);
+    assert_eq!(take(9).await.len(), 4);
+    let reclaim = tidegate_queue::Reclaim { lease, pause: SOON, max_lost: 1, limit: 100 };
+    let dead = async || {
+        let taken = broker.reclaim(QUEUE, reclaim).await.unwrap();
+        (taken.dead.len() == 10).then_some(())
+    };
+    poll_until(SOON, dead).await.unwrap();
+    let counts = broker.counts(QUEUE).await.unwrap();
+    assert_eq!((counts.leased, counts.dead), (0, 10));
+    assert_eq!(broker.list(QUEUE, State::Dead, None, 20).await.unwrap().items.len(), 8);
+}

@@ -48,8 +48,9 @@ impl RedisBroker {
                 _ => self.sorted_behind(partition, nth, state, cursor, limit + 1).await?,
             };
             let jobs = jobs.into_array().map_err(failed(LIST))?;
-            let jobs: Result<Vec<_>, _> = jobs.into_iter().map(|job| shown(job, name)).collect();
-            let jobs = jobs.map_err(unreadable(LIST))?;
+            let readable =
+                |job| shown(job, name).inspect_err(|error| tracing::warn!(%error, "a job's record can't be read"));
+            let jobs: Vec<_> = jobs.into_iter().filter_map(|job| readable(job).ok()).collect();
             let places = places(&jobs, nth, state, cursor);
             Ok::<_, BrokerError>(places.into_iter().zip(jobs).collect::<Vec<_>>())
         });

@@ -131,7 +131,14 @@ pub(super) fn leased_job(
             (checkpoint, envelope) = (Some(text.to_owned()), rest);
         }
     }
-    let envelope = Envelope::parse(envelope)?;
+    let envelope = match Envelope::parse(envelope) {
+        Ok(envelope) => envelope,
+        Err(error) => {
+            // Not ours, or of a later release. It must not hold up the others: its leases run out until it is dead.
+            tracing::warn!(%id, %error, "a job's record can't be read");
+            return Ok(None);
+        }
+    };
     Ok(Some(LeasedJob {
         token: LeaseToken { id, delivery, nonce: nonce.clone() },
         kind: envelope.kind.to_owned(),

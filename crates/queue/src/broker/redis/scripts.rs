@@ -204,7 +204,7 @@ impl Scripts {
             retry_dead: step("retry_dead", &changing(include_str!("lua/retry_dead.lua")), &changed, &READY),
             pause: repeatable("pause", include_str!("lua/pause.lua"), &[Meta, Back, Wake], &READY),
             configure: repeatable("configure", include_str!("lua/configure.lua"), &[Meta, Wake, Back], &READY),
-            look: repeatable("look", include_str!("lua/look.lua"), &[Meta, Lease, Back, Tomb, Delayed, Wake], &READY),
+            look: repeatable("look", include_str!("lua/look.lua"), &[Meta, Lease, Back, Delayed, Wake], &READY),
             counts: repeatable(
                 "counts",
                 include_str!("lua/counts.lua"),

@@ -23,11 +23,13 @@ use crate::broker::Wake;
 use crate::error::BrokerError;
 
 /// A sleep is never longer: what bounds the harm of a token that died with the process which took it.
-const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 /// A wait is never longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// One `BLPOP`.
-const ROUND: Duration = Duration::from_secs(5);
+const ROUND: Duration = Duration::from_secs(20);
+/// How long those who heard of ready jobs may take to go and fetch them.
+const HEAD_START: Duration = Duration::from_millis(10);
 /// Pause after a failed one, during which waiters look for themselves.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -178,7 +180,14 @@ impl Task {
         let mut waiting = self.listener.waiting.subscribe();
         while waiting.wait_for(|waiting| *waiting > 0).await.is_ok() {
             match self.pool.blpop(&[self.keys.get(Part::Wake)], ROUND).await {
-                Ok(Some((_, token))) => self.took(&token).await,
+                Ok(Some((_, token))) => {
+                    waiting.borrow_and_update();
+                    self.took(&token).await;
+                    // Who heard it fetches first: listening again would go before that, and cost it a turn of the server.
+                    if *token == *b"r" && *waiting.borrow() > 0 {
+                        let _ = tokio::time::timeout(HEAD_START, waiting.changed()).await;
+                    }
+                }
                 Ok(None) => {}
                 Err(error) => {
                     tracing::debug!(%error, "listening for jobs failed");

@@ -59,9 +59,13 @@ local function place(seq, level, id)
   return string.format('%012.0f.%s.%s', seq, level, id)
 end
 
--- seq, created, run_at, level and extras of an envelope.
+-- seq, created, run_at, level and extras of an envelope. One that somebody else wrote must not stop those around it: no
+-- worker can read it, so that it ends among the dead.
 local function head(envelope)
-  local base, created, run_at, nth, level, extras = string.match(envelope, '^l?(%d+) (%d+)/?(%d*) (%d+) (%d)(%S*) ')
+  local base, created, run_at, nth, level, extras = string.match(envelope, '^l?(%d+) (%d+)/?(%d*) (%d+) ([0-4])(%S*) ')
+  if not base then
+    return 0, 0, 0, '2', ''
+  end
   return base + nth, tonumber(created), tonumber(run_at) or tonumber(created), level, extras
 end
 
@@ -70,7 +74,8 @@ local function links(envelope)
   if string.byte(envelope) ~= 108 then
     return nil
   end
-  return cjson.decode((select(5, head(envelope))))
+  local is_read, link = pcall(cjson.decode, (select(5, head(envelope))))
+  return is_read and link or nil
 end
 
 -- A token's parts: delivery, worker, started, length.

@@ -1,14 +1,17 @@
 -- Tells whether there is something to lease or to promote. Gives back a token that nobody could use.
--- KEYS  meta, lease, back, tomb, delayed, wake, ready0 … ready4
+-- KEYS  meta, lease, back, delayed, wake, ready0 … ready4
 -- ARGV  1 to give a token back
 -- Returns 1 where jobs are ready, else 0; ms until the next delayed one is due or one may begin to run, or nothing.
-local count = redis.call('ZCARD', K.back) - redis.call('HLEN', K.tomb)
-for level = 0, 4 do
-  count = count + redis.call('LLEN', K['ready' .. level])
+-- No tombstone stays in front of a list, so that what is there is worth a fetch.
+local is_ready = redis.call('EXISTS', K.back, K.ready0, K.ready1, K.ready2, K.ready3, K.ready4) > 0
+local due = redis.call('ZRANGE', K.delayed, 0, 0, 'WITHSCORES')[2]
+if not is_ready and not due then
+  return { 0, false }
 end
-local meta = redis.call('HMGET', K.meta, 'paused', 'max_running', 'rate_jobs', 'rate_per', 'full_at')
-local is_ready = count > 0 and meta[1] ~= '1'
 local now = now_ms()
+local meta = is_ready
+  and redis.call('HMGET', K.meta, 'paused', 'max_running', 'rate_jobs', 'rate_per', 'full_at') or {}
+is_ready = is_ready and meta[1] ~= '1'
 local token
 if is_ready and meta[3] then
   local per, interval, full_at = tonumber(meta[4]), meta[4] / meta[3], tonumber(meta[5] or 0)
@@ -24,6 +27,5 @@ end
 if is_ready and ARGV[1] == '1' then
   wake('r')
 end
-local due = redis.call('ZRANGE', K.delayed, 0, 0, 'WITHSCORES')[2]
 due = due and math.min(tonumber(due), token or math.huge) or token
 return { is_ready and 1 or 0, due and math.max(due - now, 0) or false }

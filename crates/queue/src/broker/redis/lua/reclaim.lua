@@ -6,7 +6,8 @@
 --         or nothing.
 local LOOKS = 20000 -- leases looked at in one step
 local now = now_ms()
-local layout, last, from, server = unpack(redis.call('HMGET', K.meta, 'layout', 'maintained', 'reclaim_from', 'server'))
+local layout, last, from, server, expiry, cursor, soonest =
+  unpack(redis.call('HMGET', K.meta, 'layout', 'maintained', 'reclaim_from', 'server', 'expiry', 'scan', 'soonest'))
 if not layout then
   return { 0, {}, {}, {}, false }
 end
@@ -35,12 +36,12 @@ if backward then
   end
   bulk('HSET', K.lease, cut)
   if #cut > 0 then
-    redis.call('HSET', K.meta, 'expiry', whole(now))
+    expiry = whole(now)
+    redis.call('HSET', K.meta, 'expiry', expiry)
   end
 end
 
 local function next_in()
-  local expiry = redis.call('HGET', K.meta, 'expiry')
   return expiry and leased_count() > 0 and whole(math.max(math.max(tonumber(expiry), from) - now, 0)) or false
 end
 
@@ -79,7 +80,11 @@ local function expire(id, run)
 end
 
 -- No lease ends before `expiry`; once it has passed, all are looked at, some thousand in one step, and it is set anew.
-local expiry, cursor, soonest = unpack(redis.call('HMGET', K.meta, 'expiry', 'scan', 'soonest'))
+if expiry and not cursor and leased_count() == 0 then
+  expiry = nil
+  redis.call('HDEL', K.meta, 'expiry')
+  redis.call('DEL', K.lease)
+end
 if not expiry or now < tonumber(expiry) then
   return { 0, {}, {}, {}, next_in() }
 end
@@ -119,11 +124,15 @@ else
   redis.call('HDEL', K.meta, 'scan', 'soonest')
   if leased_count() > 0 then
     -- What was leased while the look went on may have been missed by it.
-    redis.call('HSET', K.meta, 'expiry', whole(is_continued and now or soonest))
+    expiry = whole(is_continued and now or soonest)
+    redis.call('HSET', K.meta, 'expiry', expiry)
   else
+    expiry = nil
     redis.call('HDEL', K.meta, 'expiry')
     redis.call('DEL', K.lease)
   end
 end
-wake_if_limited()
+if #late > 0 then
+  wake_if_limited()
+end
 return { 0, ready, dead, cancelled, next_in() }
