@@ -2,12 +2,20 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test ends where it is surprised")]
 
+#[path = "conformance/groups.rs"]
+mod groups;
+#[path = "conformance/keys.rs"]
+mod keys;
 #[path = "conformance/leases.rs"]
 mod leases;
 #[path = "conformance/operating.rs"]
 mod operating;
 #[path = "conformance/queueing.rs"]
 mod queueing;
+#[path = "conformance/records.rs"]
+mod records;
+#[path = "conformance/settings.rs"]
+mod settings;
 mod support;
 
 macro_rules! conformance {
@@ -68,5 +76,42 @@ conformance![
         finished_jobs_are_trimmed,
         counts_and_totals_add_up,
         workers_are_known_while_seen,
+        a_queue_is_drained_in_bounded_steps,
+        all_dead_jobs_are_retried_in_bounded_steps,
+    ],
+    keys: [
+        keys_of_odd_characters_stay_apart,
+        a_unique_key_is_free_once_its_job_has_ended,
+        a_key_held_for_a_time_is_held_exactly_so_long,
+        a_replacement_takes_place_and_due_time_a_debounce_begins_anew,
+        a_batch_is_as_if_one_after_the_other,
+        a_revived_job_does_not_take_its_unique_key_again,
+        jobs_of_one_ordering_key_run_one_after_the_other,
+        a_job_that_comes_forward_keeps_its_due_time_and_priority,
+        a_revived_job_waits_behind_the_active_one,
+        a_line_is_intact_after_trimming_and_replacing,
+    ],
+    groups: [
+        a_group_counts_its_jobs_as_they_stand,
+        a_group_is_kept_until_it_is_forgotten,
+        replaced_and_refused_jobs_are_counted_rightly,
+    ],
+    settings: [
+        a_queue_has_settings_from_the_first,
+        no_more_run_than_allowed,
+        an_end_wakes_who_waits_for_a_full_queue,
+        no_more_begin_in_a_time_than_allowed,
+        a_token_to_come_wakes_who_waits,
+        a_change_of_the_rate_keeps_the_tokens_that_fit,
+        a_rate_outlives_jumps_of_the_clock,
+    ],
+    records: [
+        a_checkpoint_stays_with_the_job,
+        a_log_keeps_its_last_lines_and_goes_with_its_job,
+        a_lease_carries_expiry_and_trace,
+        events_tell_what_happened,
+        an_event_cursor_too_old_or_unreadable_goes_on_at_the_oldest_kept,
+        documents_change_by_compare_and_set,
+        of_many_writers_of_a_document_one_wins,
     ],
 ];

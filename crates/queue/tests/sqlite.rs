@@ -11,8 +11,8 @@ use std::time::Duration;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use support::{LEASE, QUEUE, ack, job, jobs, new_jobs, reclaim, retry};
 use tidegate_queue::{
-    Broker, BrokerError, Change, Durability, EnqueueOptions, Fetch, JobId, ManualClock, Nack, OpenError, Settled,
-    SqliteBroker, SqliteOptions, State, Wake, WorkerId,
+    Broker, BrokerError, Change, Durability, EnqueueOptions, Fetch, JobId, LeaseToken, ManualClock, Nack, NackAction,
+    OpenError, QueueSettings, Settled, SqliteBroker, SqliteOptions, State, Unique, Wake, WorkerId,
 };
 
 async fn open(path: &Path, clock: &Arc<ManualClock>) -> SqliteBroker {
@@ -220,4 +220,73 @@ async fn a_damaged_file_is_refused() {
     std::fs::write(&path, bytes).unwrap();
     let error = refused(&path).await;
     assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_of_version_1_is_migrated_with_its_jobs() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("queue.db");
+    let mut old = raw(&path).await;
+    sqlx::raw_sql(include_str!("sqlite/version_1.sql")).execute(&mut old).await.unwrap();
+    old.close().await.unwrap();
+    let clock = Arc::new(ManualClock::default());
+    // Two processes of the new release may meet over the old file.
+    let (broker, other) = tokio::join!(open(&path, &clock), open(&path, &clock));
+    let counts = other.counts(QUEUE).await.unwrap();
+    let states =
+        [counts.ready, counts.delayed, counts.waiting, counts.leased, counts.done, counts.dead, counts.cancelled];
+    assert_eq!(states, [1, 1, 0, 1, 1, 1, 1]);
+    assert_eq!(broker.settings(QUEUE).await.unwrap(), QueueSettings::default());
+    assert!(broker.counts("paused").await.unwrap().paused);
+    for state in State::ALL.into_iter().filter(|state| *state != State::Waiting) {
+        let page = broker.list(QUEUE, state, None, 9).await.unwrap();
+        assert_eq!((page.items.len(), page.items[0].id.as_str()), (1, state.as_str()));
+        assert_eq!((&page.items[0].ordering_key, &page.items[0].group), (&None, &None));
+    }
+    let job = |id: &str| JobId::new(id).unwrap();
+    let failed = broker.job(QUEUE, &job("delayed")).await.unwrap().unwrap();
+    assert_eq!((failed.failures, failed.attempts[0].error.as_deref()), (1, Some("no luck")));
+
+    // A worker that lived through the change of releases settles what it holds; all else goes on.
+    let worker = WorkerId::generate();
+    let token: LeaseToken = "leased.1.0123456789abcdef".parse().unwrap();
+    let (settled, leased) = broker.ack_and_fetch(QUEUE, vec![ack(&token)], fetch(&worker, 9)).await.unwrap();
+    assert_eq!((settled, support::ids(&leased)), (vec![Settled::Now], vec!["ready"]));
+    assert_eq!((leased[0].max_attempts, leased[0].payload.as_str()), (Some(3), "{\"n\":1}"));
+    assert!(broker.checkpoint(QUEUE, &leased[0].token, "here".to_owned()).await.unwrap());
+    assert_eq!(broker.retry(QUEUE, &job("dead")).await.unwrap(), Change::Applied);
+    assert_eq!(broker.retry(QUEUE, &job("cancelled")).await.unwrap(), Change::Applied);
+    assert_eq!(broker.drain(QUEUE, 9).await.unwrap() + broker.promote(QUEUE, 9).await.unwrap().moved, 3);
+    broker.close().await;
+    other.close().await;
+    let again = open(&path, &clock).await;
+    assert_eq!(again.counts(QUEUE).await.unwrap().done, 2);
+    let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut raw(&path).await).await.unwrap();
+    assert_eq!(version, 2);
+}
+
+#[tokio::test]
+async fn keys_and_settings_hold_for_two_processes() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("queue.db");
+    let clock = Arc::new(ManualClock::default());
+    let (one, two) = (open(&path, &clock).await, open(&path, &clock).await);
+    let worker = WorkerId::generate();
+    let unique = |id| vec![job(id, EnqueueOptions::new().unique(Unique::new("key")))];
+    let (a, b) = tokio::join!(one.enqueue(QUEUE, unique("a")), two.enqueue(QUEUE, unique("b")));
+    assert_eq!(new_jobs(&a.unwrap()) + new_jobs(&b.unwrap()), 1);
+    let ordered = |id| vec![job(id, EnqueueOptions::new().ordering_key("line"))];
+    let (c, d) = tokio::join!(one.enqueue(QUEUE, ordered("c")), two.enqueue(QUEUE, ordered("d")));
+    assert_eq!(new_jobs(&c.unwrap()) + new_jobs(&d.unwrap()), 2);
+    assert_eq!(two.counts(QUEUE).await.unwrap().waiting, 1);
+    let settings = QueueSettings { max_running: Some(1), ..QueueSettings::default() };
+    one.configure(QUEUE, settings).await.unwrap();
+    let (_, leased) = two.ack_and_fetch(QUEUE, vec![], fetch(&worker, 9)).await.unwrap();
+    let (_, none) = one.ack_and_fetch(QUEUE, vec![], fetch(&worker, 9)).await.unwrap();
+    assert_eq!((leased.len(), none.len()), (1, 0));
+    // The end of the job at one wakes who waits at the other.
+    let queues = [QUEUE.to_owned()];
+    let release = Nack { token: leased[0].token.clone(), action: NackAction::Release };
+    let (woken, settled) = tokio::join!(one.wait(&queues, Duration::from_secs(60)), two.nack(QUEUE, vec![release]));
+    assert_eq!((woken.unwrap(), settled.unwrap()), (Wake::Ready, vec![Settled::Now]));
 }

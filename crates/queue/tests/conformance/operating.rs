@@ -155,3 +155,57 @@ pub async fn workers_are_known_while_seen(bench: Bench) {
     assert!(bench.broker.workers().await.unwrap().is_empty());
     bench.broker.withdraw(&id).await.unwrap();
 }
+
+pub async fn a_queue_is_drained_in_bounded_steps(bench: Bench) {
+    bench.broker.enqueue(QUEUE, jobs(0..5)).await.unwrap();
+    let later = bench.add("later", EnqueueOptions::new().delay(LEASE)).await;
+    let mut line = Vec::new();
+    for id in ["x", "y", "z"] {
+        line.push(bench.add(id, EnqueueOptions::new().ordering_key("o")).await);
+    }
+    let running = bench.fetch_one().await;
+    assert_eq!(bench.broker.drain("nowhere", 9).await.unwrap(), 0);
+    assert_eq!(bench.broker.drain(QUEUE, 0).await.unwrap(), 0);
+    // Those next in line first.
+    assert_eq!(bench.broker.drain(QUEUE, 3).await.unwrap(), 3);
+    assert_eq!(bench.fetch(1).await[0].token.id.as_str(), "job-000004");
+    assert_eq!(bench.state(&later).await, State::Delayed);
+    assert_eq!(bench.broker.drain(QUEUE, 100).await.unwrap(), 4);
+    assert_eq!(bench.broker.drain(QUEUE, 100).await.unwrap(), 0);
+    let counts = bench.broker.counts(QUEUE).await.unwrap();
+    let left = (counts.ready, counts.delayed, counts.waiting, counts.leased, counts.cancelled);
+    assert_eq!(left, (0, 0, 0, 2, 7));
+    for id in line.iter().chain([&later]) {
+        let record = bench.record(id).await;
+        assert_eq!((record.state, record.note.as_deref()), (State::Cancelled, Some("drained")));
+        assert_eq!(record.finished_at, Some(bench.clock.now()));
+    }
+    assert_eq!(bench.ack(&running.token).await, Settled::Now);
+    // The line is not held up by those that went.
+    let next = bench.add("next", EnqueueOptions::new().ordering_key("o")).await;
+    assert_eq!(bench.state(&next).await, State::Ready);
+    // One that comes forward behind a delayed one is taken by the same step.
+    bench.add("head", EnqueueOptions::new().ordering_key("p").delay(LEASE)).await;
+    bench.add("tail", EnqueueOptions::new().ordering_key("p")).await;
+    assert_eq!(bench.broker.drain(QUEUE, 100).await.unwrap(), 3);
+}
+
+pub async fn all_dead_jobs_are_retried_in_bounded_steps(bench: Bench) {
+    bench.broker.enqueue(QUEUE, jobs(0..7)).await.unwrap();
+    let leased = bench.fetch(7).await;
+    for job in leased.iter().rev() {
+        bench.advance(1);
+        bench.nack(&job.token, NackAction::Dead { error: "x".to_owned() }).await;
+    }
+    assert_eq!(bench.broker.retry_dead("nowhere", 9).await.unwrap(), 0);
+    assert_eq!(bench.broker.retry_dead(QUEUE, 0).await.unwrap(), 0);
+    assert_eq!(bench.broker.retry_dead(QUEUE, 3).await.unwrap(), 3);
+    let mut again: Vec<_> = bench.fetch(9).await;
+    again.sort_by(|a, b| a.token.id.cmp(&b.token.id));
+    assert_eq!(crate::support::ids(&again), ["job-000004", "job-000005", "job-000006"], "the oldest dead first");
+    assert!(again.iter().all(|job| job.failures == 0 && job.token.delivery == 2));
+    assert_eq!(bench.broker.retry_dead(QUEUE, 9).await.unwrap(), 4);
+    assert_eq!(bench.broker.retry_dead(QUEUE, 9).await.unwrap(), 0);
+    let counts = bench.broker.counts(QUEUE).await.unwrap();
+    assert_eq!((counts.ready, counts.dead, counts.leased, counts.failed_total), (4, 0, 3, 7));
+}

@@ -231,12 +231,15 @@ impl Queue {
 
     pub(super) fn drain(&mut self, limit: usize, now: Timestamp) -> usize {
         let mut drained = 0;
-        for state in [State::Ready, State::Delayed, State::Waiting] {
-            // A job behind one that went comes forward: looked for again and again.
-            while drained < limit {
-                let Some(id) = self.range(state).next().map(|(_, id)| id.clone()) else { break };
-                self.give_up(&id, "drained".to_owned(), now);
-                drained += 1;
+        let states = [State::Ready, State::Delayed, State::Waiting];
+        let mut at = 0;
+        while drained < limit && at < states.len() {
+            let ids: Vec<JobId> = self.range(states[at]).take(limit - drained).map(|(_, id)| id.clone()).collect();
+            // A job behind one that went has come forward, maybe into a state that was empty before.
+            at = if ids.is_empty() { at + 1 } else { 0 };
+            drained += ids.len();
+            for id in &ids {
+                self.give_up(id, "drained".to_owned(), now);
             }
         }
         drained

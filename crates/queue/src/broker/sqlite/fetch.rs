@@ -78,9 +78,14 @@ async fn add_plain(
     let now = step.now;
     let last: i64 = sqlx::query_scalar(sql::LAST_SEQ).fetch_one(&mut *step.conn).await?;
     let standings: Vec<_> = jobs.iter().map(|job| Standing::new(now, job.due_at(now))).collect();
+    // Of two with one id the first counts, though ready ones are written first.
+    let is_mixed = standings.iter().any(|standing| standing.state != standings[0].state);
+    let mut seen = HashSet::new();
+    let firsts: Vec<_> =
+        jobs.iter().zip(&standings).filter(|(job, _)| !is_mixed || seen.insert(job.id.as_str())).collect();
     let mut added = 0;
     for state in [State::Ready, State::Delayed] {
-        let rows: Vec<_> = jobs.iter().zip(&standings).filter(|(_, standing)| standing.state == state).collect();
+        let rows: Vec<_> = firsts.iter().copied().filter(|(_, standing)| standing.state == state).collect();
         added += insert(step, queue.id, state, &rows).await?;
     }
     let is_new = if added == jobs.len() {
