@@ -113,7 +113,7 @@ impl BlockingPool {
                 Answer::Reply(reply) => return Ok(reply),
                 Answer::Elsewhere(Redirect::Moved { slot, to }) => {
                     self.known(|known| known.servers.insert(slot, to.clone()));
-                    let old = std::mem::replace(&mut server, Some(to));
+                    let old = server.replace(to);
                     is_asking = false;
                     if !self.known(|known| known.servers.values().any(|server| Some(server) == old.as_ref())) {
                         self.forget(old.as_ref());
