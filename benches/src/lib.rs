@@ -6,4 +6,4 @@ mod order;
 mod time;
 
 pub use order::{Order, Walk};
-pub use time::{Stopwatch, side_by_side};
+pub use time::{Stopwatch, side_by_side, time_of_day};

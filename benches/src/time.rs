@@ -2,7 +2,7 @@
 
 use std::sync::Barrier;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Time since it was started.
 pub struct Stopwatch(Instant);
@@ -18,6 +18,15 @@ impl Stopwatch {
     pub fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
+}
+
+/// The time of day, since the Unix epoch: for what is due at a time.
+///
+/// # Panics
+/// When the machine believes it is before 1970.
+#[expect(clippy::disallowed_methods, reason = "the benchmarks' one clock")]
+pub fn time_of_day() -> Duration {
+    SystemTime::UNIX_EPOCH.elapsed().expect("after 1970")
 }
 
 /// Runs `work` on so many threads at once, each with its number, and returns the time of the slowest.

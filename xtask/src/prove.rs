@@ -110,6 +110,35 @@ const PROOFS: &[Proof] = &[
     )
     .with(&["redis"]),
     proof(
+        "scan-million",
+        "1,000,000 rows of a table made into the jobs of a group by a process that is killed twice, on SQLite: each processed or reported, memory + 50 MB at most",
+        "tidegate-queue",
+        "scan_killed",
+        "sqlite_through_a_group",
+    ),
+    proof(
+        "scan-million-inline",
+        "the same rows worked through by the scan's own job, on SQLite",
+        "tidegate-queue",
+        "scan_killed",
+        "sqlite_inline",
+    ),
+    proof(
+        "scan-million-redis",
+        "the same as scan-million, on Redis",
+        "tidegate-queue",
+        "scan_killed",
+        "redis_through_a_group",
+    )
+    .with(&["redis"]),
+    proof(
+        "cron",
+        "two schedulers that crash and fail at random, a thousand ticks under 500 seeds: none twice, none missed",
+        "tidegate-queue",
+        "cron",
+        "two_schedulers_a_thousand_virtual_ticks_none_twice_none_missed",
+    ),
+    proof(
         "chaos-redis",
         "1,000,000 jobs, workers, producers and Redis (`appendfsync everysec`) killed at random: all run, none is stuck",
         "tidegate-queue",

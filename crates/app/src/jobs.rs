@@ -16,6 +16,9 @@ pub(crate) use import::{ImportHandler, Pace};
 /// The queues that the application's workers serve.
 pub const QUEUES: &[&str] = &["import"];
 
+/// The kinds that handlers of this release know.
+pub const KINDS: &[&str] = &[ImportSchedules::KIND];
+
 /// Whether the worker takes jobs of that queue.
 pub fn is_served_by(queue: &str, worker: &WorkerInfo) -> bool {
     worker.queues.iter().any(|served| served == queue)

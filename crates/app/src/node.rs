@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use tidegate_cache::{Capacity, RedisTier, TieredCache};
 use tidegate_queue::{
-    Broker, BrokerError, BuildError, Job, QueueOptions, RedisBroker, RedisOptions, Scheduler, SqliteBroker,
-    SqliteOptions, Worker, WorkerError,
+    Broker, BrokerError, BuildError, Job, QueueOptions, RedisBroker, RedisOptions, SqliteBroker, SqliteOptions, Worker,
+    WorkerError,
 };
 use tidegate_ratelimit::UnsupportedAlgorithm;
 use tidegate_redis::{BlockingPool, Role};
@@ -164,9 +164,6 @@ impl Node {
             upload_timeout: self.settings.http.upload_timeout,
         };
         tokio::spawn(sweep.run(self.background.clone()));
-        // Every node with a worker may run one: each time of a schedule makes one job.
-        let (scheduler, stop) = (Scheduler::new(Arc::clone(&self.broker)), self.background.clone());
-        tokio::spawn(async move { scheduler.run(stop).await });
         let import = ImportHandler {
             store: self.store.clone(),
             spool: self.spool.clone(),
@@ -182,6 +179,7 @@ impl Node {
             .observer(Arc::clone(self.telemetry.job_watch()) as _)
             .lease(queue.lease)
             .grace(queue.grace)
+            .schedules()
             .build()?;
         Ok(worker)
     }

@@ -13,21 +13,9 @@ mod scheduler;
 mod schedules;
 mod timetable;
 
-use std::sync::Arc;
-
-use tokio_util::sync::CancellationToken;
-
-use crate::broker::Broker;
-
 pub use entry::{LastRun, ScheduleState, ScheduledRun};
 pub use error::ScheduleError;
 pub use expression::{CronField, ExpressionError};
 pub use schedule::{CatchUp, Overlap, Recurrence, Schedule};
 pub use scheduler::{Scheduler, Ticked};
 pub use schedules::{BrokenSchedule, Listing, Schedules, Triggered};
-
-/// Runs a scheduler until `shutdown`, beside a worker's other upkeep.
-#[allow(dead_code, reason = "for the worker's maintenance thread")]
-pub(crate) async fn run(broker: Arc<dyn Broker>, shutdown: CancellationToken) {
-    Scheduler::new(broker).run(shutdown).await;
-}

@@ -21,7 +21,7 @@ pub struct IdError(#[from] pub NameError);
 
 /// Names a job within its queue. Cheap to clone.
 ///
-/// Generated ids are UUIDs of version 7, which sort by the time they were made. An id chosen by the
+/// Generated ids are UUIDs of version 7, written in 26 letters and digits, which sort by the time they were made. An id chosen by the
 /// caller makes enqueueing idempotent for as long as the record is kept.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -30,7 +30,11 @@ pub struct JobId(Arc<str>);
 impl JobId {
     /// A new, unique id.
     pub fn generate() -> Self {
-        Self(uuid::Uuid::now_v7().simple().to_string().into())
+        // Five bits a character, in the order of their bytes.
+        const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+        let number = uuid::Uuid::now_v7().as_u128();
+        let text: [u8; 26] = std::array::from_fn(|at| DIGITS[(number >> (5 * (25 - at)) & 31) as usize]);
+        Self(std::str::from_utf8(&text).unwrap_or_default().into())
     }
 
     /// Takes an id chosen by the caller: 1 to 128 of ASCII letters, digits, `_`, `-`, `.`, `:` and `~`.
@@ -162,5 +166,17 @@ impl WorkerId {
 impl fmt::Display for WorkerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generated_ids_are_short_and_grow() {
+        let ids: Vec<JobId> = (0..1_000).map(|_| JobId::generate()).collect();
+        assert!(ids.is_sorted_by(|a, b| a < b));
+        assert!(ids.iter().all(|id| id.as_str().len() == 26 && JobId::new(id.as_str()).is_ok()));
     }
 }

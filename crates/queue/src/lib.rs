@@ -101,6 +101,7 @@ mod clock;
 mod cron;
 mod error;
 mod event;
+mod group;
 mod handler;
 mod id;
 mod job;
@@ -111,14 +112,16 @@ mod options;
 mod producer;
 mod record;
 mod registry;
+mod result;
 mod retry;
+mod scan;
 mod state;
 pub mod testing;
 mod unique;
 mod worker;
 
 #[cfg(feature = "redis")]
-pub use broker::redis::{RedisBroker, RedisOptions};
+pub use broker::redis::{NotDurable, RedisBroker, RedisDurability, RedisOptions};
 #[cfg(feature = "sqlite")]
 pub use broker::sqlite::{Durability, OpenError, SqliteBroker, SqliteOptions};
 pub use broker::{
@@ -133,6 +136,7 @@ pub use cron::{
 };
 pub use error::{BrokerError, BuildError, EnqueueError, WorkerError};
 pub use event::{Ending, Event, IgnoreEvents, Observer};
+pub use group::{Completion, CompletionJob, CompletionPolicy, GroupError, GroupProgress, Groups, NewGroup};
 pub use handler::{
     AttemptNumber, BoxError, Checkpoint, CheckpointError, Classify, Context, Data, ErrorClass, Failure, FromContext,
     Function, Handler, HandlerOptions, HandlerService, IntoFailure, IntoHandler, IntoOutcome, JobError, LeaseLost,
@@ -145,7 +149,12 @@ pub use name::{NameError, check_kind, check_queue_name};
 pub use options::EnqueueOptions;
 pub use producer::{DEFAULT_PAYLOAD_LIMIT, Producer};
 pub use record::{Attempt, JobRecord, LogLine, Progress};
+pub use result::WaitError;
 pub use retry::{Backoff, CustomBackoff, FailedAttempt, FailureCause, RetryPolicy, RetryPolicyError};
+pub use scan::{
+    FanOut, FanOutReport, FanOutScan, InlineScan, PageContext, ProcessRows, RejectedRow, Scan, ScanOptions, ScanPage,
+    ScanReport, ScanSettingsError, Scans,
+};
 pub use state::{Priority, PriorityError, State, StateError};
 pub use unique::Unique;
 pub use worker::{QueueOptions, ShutdownReport, Worker, WorkerBuilder, WorkerInfo};

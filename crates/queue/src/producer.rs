@@ -21,7 +21,7 @@ pub const DEFAULT_PAYLOAD_LIMIT: usize = 1 << 20;
 /// or is dropped, they may be stored or not; to ask again safely, give the job an id.
 #[derive(Clone)]
 pub struct Producer {
-    broker: Arc<dyn Broker>,
+    pub(crate) broker: Arc<dyn Broker>,
     observer: Arc<dyn Observer>,
     payload_limit: usize,
 }

@@ -15,11 +15,14 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
+use crate::cron::Scheduler;
 use crate::error::WorkerError;
 use crate::event::{Event, Observer};
+use crate::group::EndedMembers;
 use crate::handler::Provided;
 use crate::id::WorkerId;
 use crate::maintenance::{LeaseBook, LoopState, Maintenance, Served};
@@ -39,6 +42,7 @@ pub struct Worker {
     shared: Arc<Shared>,
     queues: Vec<(String, QueueOptions)>,
     grace: Duration,
+    schedules: bool,
 }
 
 /// What all parts of a worker use.
@@ -52,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) patience: Duration,
     pub(crate) unknown_delay: Duration,
     pub(crate) leases: LeaseBook,
+    pub(crate) ended_members: EndedMembers,
     /// Fires when the grace of a shutdown has ended.
     pub(crate) stop: CancellationToken,
 }
@@ -103,6 +108,11 @@ impl Worker {
         let queues: Vec<_> = self.queues.into_iter().map(served).collect();
         let maintenance =
             Maintenance::start(self.shared.clone(), queues.clone(), info).map_err(WorkerError::Heartbeat)?;
+        // On this runtime: what a catch-up computes must not hold up heartbeats.
+        let scheduler = self.schedules.then(|| {
+            let (scheduler, shutdown) = (Scheduler::new(self.shared.broker.clone()), shutdown.clone());
+            AbortOnDropHandle::new(tokio::spawn(async move { scheduler.run(shutdown).await }))
+        });
         let mut loops = JoinSet::new();
         for queue in queues {
             let lending = Lending::new(self.shared.clone(), queue);
@@ -119,6 +129,7 @@ impl Worker {
                 Err(error) => tracing::error!(%error, "a queue's loop ended by itself"),
             }
         }
+        drop(scheduler);
         // Ended before the worker withdraws, or its last word would announce a worker that is gone.
         maintenance.end().await;
         if let Err(error) = self.shared.broker.withdraw(&self.shared.id).await {

@@ -11,8 +11,9 @@ use futures_util::poll;
 use support::redis::{broker, fresh_prefix};
 use support::{LEASE, QUEUE, ack, ids, job, jobs, new_jobs, reclaim, retry};
 use tidegate_queue::{
-    Broker, Change, CleanableState, EnqueueOptions, Fetch, JobId, LeasedJob, Nack, NackAction, Priority, RedisBroker,
-    RedisOptions, Retention, Settled, State, Wake, WorkerId,
+    Broker, BrokerError, Change, CleanableState, Documents, EnqueueOptions, Fetch, GroupCounts, GroupId, JobEventKind,
+    JobId, LeasedJob, Nack, NackAction, Priority, QueueSettings, Rate, RedisBroker, RedisDurability, RedisOptions,
+    Retention, Settled, State, Stored, Unique, Wake, WorkerId,
 };
 use tidegate_redis::Client;
 use tidegate_testkit::poll_until;
@@ -247,4 +248,217 @@ async fn an_idle_waiter_hears_of_every_partition(broker: RedisBroker) {
         let fetch = Fetch { worker: worker.clone(), max: 1, lease: LEASE };
         assert_eq!(broker.ack_and_fetch("idle", Vec::new(), fetch).await.unwrap().1.len(), 1);
     }
+}
+
+/// Callers that come while a step is under way go together, each with its own answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn concurrent_enqueues_share_steps_and_each_gets_its_own_answer() {
+    let server = RedisServer::start().await;
+    let broker = std::sync::Arc::new(fresh(&server, 1).await);
+    broker.enqueue(QUEUE, Vec::new()).await.unwrap();
+    server.cli(&["CONFIG", "RESETSTAT"]).await;
+    let callers = (0..400).map(|n: usize| {
+        let broker = broker.clone();
+        // Every id comes twice, from two callers; one caller in ten goes away at once.
+        tokio::spawn(async move {
+            let enqueue = broker.enqueue(QUEUE, jobs(n / 2..n / 2 + 1));
+            if n % 20 == 19 { tokio::time::timeout(Duration::ZERO, enqueue).await.ok() } else { Some(enqueue.await) }
+        })
+    });
+    let callers: Vec<_> = callers.collect();
+    let (mut new, mut known) = (0, 0);
+    for caller in callers {
+        match caller.await.unwrap() {
+            Some(stored) => match stored.unwrap().as_slice() {
+                [Stored::New] => new += 1,
+                [Stored::Known] => known += 1,
+                other => unreachable!("{other:?}"),
+            },
+            None => known += 1,
+        }
+    }
+    assert!(new <= 200 && new + known == 400, "{new} {known}");
+    let all = async || (broker.counts(QUEUE).await.unwrap().ready == 200).then_some(());
+    poll_until(SOON, all).await.unwrap();
+    let stats = server.cli(&["INFO", "commandstats"]).await;
+    let line = stats.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap();
+    let calls: u64 = line.split_once("calls=").unwrap().1.split(',').next().unwrap().parse().unwrap();
+    assert!(calls < 200, "{calls}");
+}
+
+/// What hangs jobs on one another lies in one partition, wherever the jobs come from.
+#[tokio::test]
+async fn keys_and_groups_hold_over_partitions() {
+    let server = RedisServer::start().await;
+    let broker = fresh(&server, 3).await;
+    let group = GroupId::new("g").unwrap();
+    let ordered = |n: usize| job(&format!("o{n}"), EnqueueOptions::new().ordering_key("k").group(group.clone()));
+    broker.enqueue(QUEUE, (0..6).map(ordered).collect()).await.unwrap();
+    let counts = broker.counts(QUEUE).await.unwrap();
+    assert_eq!((counts.ready, counts.waiting), (1, 5));
+    let unique =
+        |n: usize| job(&format!("u{n}"), EnqueueOptions::new().unique(Unique::new("once")).group(group.clone()));
+    assert!(broker.enqueue(QUEUE, vec![unique(0)]).await.unwrap()[0].is_new());
+    let refused = broker.enqueue(QUEUE, vec![unique(1)]).await.unwrap();
+    assert!(matches!(&refused[..], [Stored::Duplicate(id)] if id.as_str().starts_with("u0~")), "{refused:?}");
+
+    let worker = WorkerId::generate();
+    let mut order = Vec::new();
+    loop {
+        let leased = fetch(&broker, &worker, 10).await;
+        if leased.is_empty() {
+            break;
+        }
+        order.extend(leased.iter().map(|job| job.token.id.as_str().split('~').next().unwrap().to_owned()));
+        let acks = leased.iter().map(|job| ack(&job.token)).collect();
+        let none = Fetch { worker: worker.clone(), max: 0, lease: LEASE };
+        broker.ack_and_fetch(QUEUE, acks, none).await.unwrap();
+    }
+    order.retain(|id| id != "u0");
+    assert_eq!(order, ["o0", "o1", "o2", "o3", "o4", "o5"]);
+    let expected = GroupCounts { total: 7, done: 7, dead: 0, cancelled: 0 };
+    assert_eq!(broker.group(QUEUE, &group).await.unwrap(), Some(expected));
+    assert!(broker.enqueue(QUEUE, vec![unique(2)]).await.unwrap()[0].is_new());
+    broker.forget_group(QUEUE, &group).await.unwrap();
+    assert_eq!(broker.group(QUEUE, &group).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn settings_are_shared_out_among_partitions() {
+    let server = RedisServer::start().await;
+    let broker = fresh(&server, 3).await;
+    broker.enqueue(QUEUE, jobs(0..60)).await.unwrap();
+    let settings = QueueSettings { max_running: Some(7), rate: None, events: true };
+    broker.configure(QUEUE, settings.clone()).await.unwrap();
+    assert_eq!(broker.settings(QUEUE).await.unwrap(), settings);
+    let begin = broker.events(QUEUE, None, 100).await.unwrap().cursor;
+    let worker = WorkerId::generate();
+    let leased = fetch(&broker, &worker, 60).await;
+    assert_eq!(leased.len(), 7);
+    let queues = [QUEUE.to_owned()];
+    assert_eq!(broker.wait(&queues, Duration::from_millis(50)).await.unwrap(), Wake::Timeout);
+    let (woken, settled) = tokio::join!(broker.wait(&queues, SOON), async {
+        let none = Fetch { worker: worker.clone(), max: 0, lease: LEASE };
+        broker.ack_and_fetch(QUEUE, vec![ack(&leased[0].token)], none).await.unwrap().0
+    });
+    assert_eq!((woken.unwrap(), settled), (Wake::Ready, vec![Settled::Now]));
+    assert_eq!(fetch(&broker, &worker, 60).await.len(), 1);
+
+    // All events, in pages of any size.
+    let (mut seen, mut cursor) = (Vec::new(), begin);
+    loop {
+        let page = broker.events(QUEUE, Some(cursor), 2).await.unwrap();
+        cursor = page.cursor;
+        if page.events.is_empty() {
+            break;
+        }
+        seen.extend(page.events);
+    }
+    assert_eq!(seen.iter().filter(|event| event.what == JobEventKind::Started).count(), 8);
+    assert_eq!(seen.iter().filter(|event| event.what == JobEventKind::Done).count(), 1);
+    assert_eq!(seen.len(), 9);
+
+    let rate = Rate::new(6, Duration::from_secs(3_600)).unwrap();
+    broker.configure(QUEUE, QueueSettings { rate: Some(rate), ..QueueSettings::default() }).await.unwrap();
+    assert_eq!(fetch(&broker, &worker, 60).await.len(), 6);
+    assert_eq!(fetch(&broker, &worker, 60).await.len(), 0);
+}
+
+#[tokio::test]
+async fn documents_are_changed_by_compare_and_set() {
+    let server = RedisServer::start().await;
+    let broker = fresh(&server, 1).await;
+    let put = |expected, body: Option<&str>| broker.put_document("c", "a", expected, body.map(str::to_owned));
+    assert!(put(None, Some("one")).await.unwrap());
+    assert!(!put(None, Some("two")).await.unwrap());
+    let first = broker.document("c", "a").await.unwrap().unwrap();
+    assert_eq!(first.body, "one");
+    assert!(put(Some(first.revision), None).await.unwrap());
+    assert!(put(None, Some("three\n {}")).await.unwrap());
+    let second = broker.document("c", "a").await.unwrap().unwrap();
+    assert!(second.revision > first.revision);
+    assert!(!put(Some(first.revision), Some("late")).await.unwrap());
+    assert_eq!(broker.documents("c").await.unwrap(), [("a".to_owned(), second)]);
+    assert!(broker.documents("d").await.unwrap().is_empty());
+    let too_large = put(None, Some(&"x".repeat(65_537))).await;
+    assert!(matches!(too_large, Err(BrokerError::TooLarge { what: "document", .. })));
+}
+
+#[tokio::test]
+async fn an_enqueue_may_wait_for_replicas() {
+    let server = RedisServer::start().await;
+    let durable = |count| {
+        let durability = RedisDurability::Replicas { count, timeout: Duration::from_millis(300) };
+        RedisOptions::new().durability(durability)
+    };
+    let alone = broker(&server.url(), "t", durable(1)).await;
+    let refused = alone.enqueue(QUEUE, jobs(0..1)).await.unwrap_err();
+    assert!(refused.is_transient() && refused.to_string().contains("0 of 1 replicas"), "{refused}");
+    let _replica = RedisServer::builder().replica_of(&server).start().await;
+    // The jobs are known by now; that their replication is confirmed is what counts.
+    let stored = async || alone.enqueue(QUEUE, jobs(0..1)).await.ok();
+    assert_eq!(poll_until(SOON, stored).await.unwrap(), [Stored::Known]);
+    assert_eq!(alone.enqueue(QUEUE, jobs(1..3)).await.unwrap(), [Stored::New, Stored::New]);
+
+    let fsync = RedisDurability::Fsync { replicas: 0, timeout: Duration::from_secs(5) };
+    let fsync = broker(&server.url(), "t", RedisOptions::new().durability(fsync)).await;
+    let version = server.cli(&["INFO", "server"]).await;
+    let version = version.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap().to_owned();
+    if version.starts_with("7.0") {
+        let refused = fsync.enqueue(QUEUE, jobs(9..10)).await.unwrap_err();
+        assert!(!refused.is_transient() && refused.to_string().contains("7.2"), "{refused}");
+    }
+}
+
+/// One shard is away: the others' acknowledgements count, its own are to be sent again.
+#[tokio::test]
+async fn a_shard_that_is_away_loses_no_other_ones_answers() {
+    let mut cluster = Cluster::start().await;
+    let broker = broker(&cluster.url(), "t", RedisOptions::new().partitions(3)).await;
+    broker.enqueue(QUEUE, jobs(0..60)).await.unwrap();
+    let worker = WorkerId::generate();
+    let leased = fetch(&broker, &worker, 60).await;
+    assert_eq!(leased.len(), 60);
+    let away = cluster.primary_of(Client::slot_of("t:{q:work:0}:meta")).await;
+    cluster.nodes()[away].hang().await;
+    let acks: Vec<_> = leased.iter().map(|job| ack(&job.token)).collect();
+    let none = || Fetch { worker: worker.clone(), max: 0, lease: LEASE };
+    let (settled, _) = broker.ack_and_fetch(QUEUE, acks.clone(), none()).await.unwrap();
+    let count = |wanted| settled.iter().filter(|answer| **answer == wanted).count();
+    assert!(count(Settled::Unanswered) > 0 && count(Settled::Now) > 0, "{settled:?}");
+    assert_eq!(count(Settled::Unanswered) + count(Settled::Now), 60);
+    let nacks = leased.iter().map(|job| Nack { token: job.token.clone(), action: NackAction::Release }).collect();
+    let given_back = broker.nack(QUEUE, nacks).await.unwrap();
+    assert!(given_back.contains(&Settled::Unanswered) && given_back.contains(&Settled::Before));
+    assert_eq!(broker.wait(&[QUEUE.to_owned()], Duration::from_millis(50)).await.unwrap(), Wake::Timeout);
+    cluster.nodes()[away].resume();
+    let all = async || {
+        let (settled, _) = broker.ack_and_fetch(QUEUE, acks.clone(), none()).await.ok()?;
+        (!settled.contains(&Settled::Unanswered)).then_some(())
+    };
+    poll_until(SOON * 2, all).await.unwrap();
+}
+
+/// A deploy: processes with an older text of the scripts work on the same queue, in the same layout.
+#[tokio::test]
+async fn two_versions_of_the_scripts_run_side_by_side() {
+    let server = RedisServer::start().await;
+    let prefix = fresh_prefix();
+    // Another clock is another text and so another digest of every script.
+    server.cli(&["SET", "clock", "1700000000000000"]).await;
+    let now = tidegate_redis::ClockPrelude::from_key("clock");
+    let old = broker(&server.url(), &prefix, RedisOptions::new().clock(now)).await;
+    let new = broker(&server.url(), &prefix, RedisOptions::new()).await;
+    let (worker, other) = (WorkerId::generate(), WorkerId::generate());
+    old.enqueue(QUEUE, jobs(0..10)).await.unwrap();
+    new.enqueue(QUEUE, jobs(5..20)).await.unwrap();
+    let (by_old, by_new) = (fetch(&old, &worker, 10).await, fetch(&new, &other, 20).await);
+    assert_eq!((by_old.len(), by_new.len()), (10, 10));
+    // Each settles what the other leased.
+    let none = || Fetch { worker: worker.clone(), max: 0, lease: LEASE };
+    let acks = |leased: &[LeasedJob]| leased.iter().map(|job| ack(&job.token)).collect::<Vec<_>>();
+    assert_eq!(new.ack_and_fetch(QUEUE, acks(&by_old), none()).await.unwrap().0, [Settled::Now; 10]);
+    assert_eq!(old.ack_and_fetch(QUEUE, acks(&by_new), none()).await.unwrap().0, [Settled::Now; 10]);
+    assert_eq!(old.ack_and_fetch(QUEUE, acks(&by_old), none()).await.unwrap().0, [Settled::Before; 10]);
+    assert_eq!(new.counts(QUEUE).await.unwrap().completed_total, 20);
 }

@@ -104,12 +104,20 @@ impl BlockingPool {
                 if error.kind() != ErrorKind::Busy {
                     self.known(|known| known.servers.remove(&slot));
                 }
+                // One that can't be reached may be gone for good; if not, its pool is made anew.
+                if error.kind() == ErrorKind::Unavailable {
+                    self.forget(server.as_ref());
+                }
             })?;
             match answer {
                 Answer::Reply(reply) => return Ok(reply),
                 Answer::Elsewhere(Redirect::Moved { slot, to }) => {
                     self.known(|known| known.servers.insert(slot, to.clone()));
-                    (server, is_asking) = (Some(to), false);
+                    let old = std::mem::replace(&mut server, Some(to));
+                    is_asking = false;
+                    if !self.known(|known| known.servers.values().any(|server| Some(server) == old.as_ref())) {
+                        self.forget(old.as_ref());
+                    }
                 }
                 Answer::Elsewhere(Redirect::Ask { to }) => (server, is_asking) = (Some(to), true),
             }
@@ -174,6 +182,14 @@ impl BlockingPool {
             Pool::builder().max_size(self.inner.size).retry_connection(false).build_unchecked(maker)
         };
         self.known(|known| known.pools.entry(server.cloned()).or_insert_with(make).clone())
+    }
+
+    /// Drops the pool of a server that none of the known slots needs; who waits there goes on. The URL's own stay.
+    fn forget(&self, server: Option<&Address>) {
+        let hosts = self.inner.config.hosts();
+        if server.is_some_and(|server| !hosts.contains(&(server.host.clone(), server.port))) {
+            self.known(|known| known.pools.remove(&server.cloned()));
+        }
     }
 
     fn known<T>(&self, look: impl FnOnce(&mut Known) -> T) -> T {

@@ -104,6 +104,40 @@ impl Client {
         }
     }
 
+    /// Runs a script as [`run_in`](Self::run_in) does, and right behind it, on the same connection, another command: one that
+    /// asks what has become of the script's writes, such as `WAIT`. Gives both answers.
+    ///
+    /// # Errors
+    /// [`Error`] of either. Nothing is sent a second time.
+    pub async fn run_then(
+        &self,
+        slot: u16,
+        script: &Script,
+        count: usize,
+        all: Vec<Arg>,
+        then: Command,
+    ) -> Result<(Value, Value), Error> {
+        let slot = if self.topology() == Topology::Cluster { slot } else { 0 };
+        if !self.inner.availability.admits(slot) {
+            return Err(Error::unavailable());
+        }
+        let mut request = Vec::with_capacity(2 + all.len());
+        request.extend([Fred::String(script.digest.clone()), Arg::from(count).0]);
+        request.extend(all.into_iter().map(|arg| arg.0));
+        let send = async |name, request| {
+            let answers = self.inner.shards.send_both(slot, (name, request), (then.name, then.args.clone())).await;
+            let (first, second) = answers.map_err(|error| self.sorted(slot, &error))?;
+            Ok::<_, Error>((Value::from_fred(first), Value::from_fred(second)))
+        };
+        match send("EVALSHA", request.clone()).await {
+            Err(error) if error.code() == Some("NOSCRIPT") => {
+                request[0] = Fred::String(script.source.clone());
+                send("EVAL", request).await
+            }
+            other => other,
+        }
+    }
+
     /// Reads a string.
     ///
     /// # Errors
@@ -219,19 +253,19 @@ impl Client {
     }
 
     fn judge(&self, slot: u16, answer: Result<Fred, fred::error::Error>) -> Result<Value, Error> {
-        match answer {
-            Ok(value) => Ok(Value::from_fred(value)),
-            Err(error) => {
-                let error = match Error::from_fred(&error) {
-                    error if error.kind() == ErrorKind::Timeout => Error::timeout(self.inner.timeout),
-                    error => error,
-                };
-                if error.is_outage() {
-                    self.inner.availability.report(slot);
-                }
-                Err(error)
-            }
+        answer.map(Value::from_fred).map_err(|error| self.sorted(slot, &error))
+    }
+
+    /// Sorts an error, and opens the breaker where it is an outage.
+    fn sorted(&self, slot: u16, error: &fred::error::Error) -> Error {
+        let error = match Error::from_fred(error) {
+            error if error.kind() == ErrorKind::Timeout => Error::timeout(self.inner.timeout),
+            error => error,
+        };
+        if error.is_outage() {
+            self.inner.availability.report(slot);
         }
+        error
     }
 }
 

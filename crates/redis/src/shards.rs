@@ -171,6 +171,33 @@ impl Shards {
         self.follow(shard, name, args).await
     }
 
+    /// Sends two commands to the slot's primary, one right behind the other. Where the slot has moved, the table is read anew
+    /// and they are sent once more; where it is on its way, they are refused.
+    pub(crate) async fn send_both(
+        &self,
+        slot: u16,
+        first: (&'static str, Vec<FredValue>),
+        second: (&'static str, Vec<FredValue>),
+    ) -> Result<(FredValue, FredValue), FredError> {
+        let mut is_second_try = false;
+        loop {
+            let Some(shard) = self.of(slot) else {
+                self.hint();
+                return Err(no_primary(slot));
+            };
+            let sent = shard.connection().send_both((first.0, first.1.clone()), (second.0, second.1.clone()));
+            let error = match sent.await {
+                Ok(answers) => return Ok(answers),
+                Err(error) => error,
+            };
+            match Redirect::parse(error.details(), shard.address()) {
+                Some(Redirect::Moved { .. }) if !is_second_try && self.refresh().await => is_second_try = true,
+                Some(_) => return Err(FredError::new(Fred::Cluster, "TRYAGAIN the slot is moving to another server")),
+                None => return Err(error),
+            }
+        }
+    }
+
     async fn follow(&self, mut shard: Shard, name: &'static str, args: Vec<FredValue>) -> Result<FredValue, FredError> {
         let deadline = Instant::now() + self.inner.timeout;
         let mut is_asking = false;

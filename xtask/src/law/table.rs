@@ -39,6 +39,8 @@ const LIBRARIES_AND_APP: &[&str] = &[
     "tidegate-sync",
 ];
 
+const BENCHES: &[&str] = &["tidegate-benches"];
+
 /// The one client.
 const REDIS: &[&str] = &["tidegate-redis"];
 
@@ -62,6 +64,10 @@ pub(super) const CONFINED: &[Confined] = &[
     // The client must stay replaceable; the benchmarks measure what our own layer costs over it.
     Confined { dependency: "fred", only_in: &["tidegate-redis", "tidegate-benches"] },
     Confined { dependency: "bb8", only_in: REDIS },
+    // Peers to compare with, and never to build on.
+    Confined { dependency: "apalis", only_in: BENCHES },
+    Confined { dependency: "apalis-redis", only_in: BENCHES },
+    Confined { dependency: "bullmq-official", only_in: BENCHES },
     Confined { dependency: "axum", only_in: &["tidegate-api", "tidegate-app"] },
     Confined { dependency: "sqlx", only_in: &["tidegate-app", "tidegate-queue"] },
     // A library emits events; who listens and how is for the binaries to say.

@@ -3,6 +3,16 @@
 
 /// Tests of other modules, on that backend.
 macro_rules! again {
+    ($backend:ident in $parent:ident: $($module:ident { $($test:ident)* })*) => {
+        $(mod $module {
+            $(
+                #[test]
+                fn $test() {
+                    crate::backend::on(crate::backend::Backend::$backend, crate::$parent::$module::$test);
+                }
+            )*
+        })*
+    };
     ($backend:ident: $($module:ident { $($test:ident)* })*) => {
         $(mod $module {
             $(
@@ -62,6 +72,56 @@ macro_rules! the_main_job {
 
 mod on_redis_single {
     the_main_job!(RedisSingle);
+
+    /// Every route of the queues.
+    mod queues {
+        again! {
+            RedisSingle in queues:
+            create {
+                a_job_is_as_it_was_described_and_its_payload_stays_inside
+                a_delayed_job_waits_for_its_time_and_a_past_time_is_now
+                a_unique_key_is_held_until_its_job_is_over_and_the_holder_is_named
+                jobs_of_an_ordering_key_wait_for_one_another
+                every_wrong_field_is_named_and_nothing_is_enqueued
+            }
+            repeated {
+                a_key_makes_one_job_and_another_body_is_refused
+                of_twenty_at_once_with_one_key_one_job_is_made
+                an_id_of_the_clients_is_known_or_another_jobs
+                a_key_makes_one_bulk_whatever_is_sent_with_it_again
+            }
+            bulk {
+                a_thousand_arrive_in_their_order
+                one_bad_entry_is_named_and_none_is_enqueued
+                what_is_there_already_is_told_apart
+                on_several_partitions_a_bulk_lies_in_one
+            }
+            jobs {
+                only_a_delayed_job_is_promoted
+                what_is_not_there_is_not_found
+                a_job_without_a_log_has_an_empty_one
+                a_list_is_read_page_by_page
+            }
+            actions {
+                a_queue_is_drained_in_steps_and_then_cleaned
+                all_dead_jobs_are_tried_again
+            }
+            settings {
+                settings_are_kept_and_shown
+                events_are_read_from_where_the_reader_was
+            }
+            cron {
+                a_schedule_is_made_read_changed_and_removed
+                a_schedule_is_paused_resumed_and_run_out_of_turn
+                a_node_with_a_worker_runs_what_is_due
+            }
+            overview {
+                rates_and_lengths_follow_what_comes
+                runs_are_timed_and_counted_by_kind_and_outcome
+                kinds_that_no_handler_knows_wait_for_one_and_make_no_labels
+            }
+        }
+    }
 
     /// What Redis' arrangement makes no difference to.
     mod more {

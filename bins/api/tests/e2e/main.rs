@@ -12,6 +12,7 @@ mod imports;
 mod limits;
 mod numbers;
 mod processes;
+mod queues;
 mod reads;
 mod redis;
 mod request_ids;

@@ -96,12 +96,28 @@ pub(crate) async fn the_queue_counts_its_jobs_by_what_became_of_them() {
         ("queue".to_owned(), json!("import")),
         ("paused".to_owned(), json!(false)),
         ("oldest_ready_age_seconds".to_owned(), Value::Null),
+        ("settings".to_owned(), json!({"max_running": null, "rate": null, "events": false})),
     ]);
 
     let mut queues = read(&mut script, "/api/queue").await;
     assert_eq!((queues["items"].as_array().map(Vec::len), &queues["next_cursor"]), (Some(1), &Value::Null));
     let workers = queues["items"][0]["workers"].take();
-    expected.insert("workers".to_owned(), Value::Null);
+    // The inner worker ran each once, and tells it when the store has it.
+    let ended = json!(script.queue["completed_total"] + script.queue["failed_total"]);
+    let mut runs = queues["items"][0]["latency"].take();
+    let timed = poll_until(DEADLINE, async || {
+        if runs["run_time_ms"]["samples"] != ended {
+            runs = read(&mut script, "/api/queue").await["items"][0]["latency"].take();
+            return None;
+        }
+        Some(())
+    });
+    assert!(timed.await.is_ok(), "{ended} runs: {runs}");
+    assert_eq!(runs["queue_wait_ms"]["samples"], ended);
+    queues["items"][0]["rates"].take();
+    for name in ["workers", "latency", "rates"] {
+        expected.insert(name.to_owned(), Value::Null);
+    }
     assert_eq!(queues["items"][0], json!(expected));
     assert_eq!(workers.as_array().map(Vec::len), Some(1), "the one inside: {workers}");
     assert_eq!(workers[0]["pid"], json!(script.api.process.pid()));
@@ -164,9 +180,21 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "tidegate_http_request_duration_seconds",
         "tidegate_http_requests",
         "tidegate_http_requests_aborted",
+        "tidegate_job_acks_abandoned",
+        "tidegate_job_leases_lost",
+        "tidegate_job_reclaims",
+        "tidegate_job_run_seconds",
+        "tidegate_job_runs",
+        "tidegate_job_stale_acks",
+        "tidegate_job_store_failures",
+        "tidegate_job_unknown_kinds",
+        "tidegate_job_wait_seconds",
         "tidegate_jobs",
         "tidegate_queue_jobs",
         "tidegate_queue_length",
+        "tidegate_queue_oldest_job_seconds",
+        "tidegate_queue_paused",
+        "tidegate_queue_workers",
         "tidegate_ratelimit_blocked_keys",
         "tidegate_ratelimit_decisions",
         "tidegate_ratelimit_tracked_keys",
@@ -229,7 +257,7 @@ fn assert_queue(metrics: &Exposition, script: &Script) {
         };
         floats(values.iter().map(value).collect())
     };
-    let states = ["ready", "delayed", "leased", "done", "dead", "cancelled"].map(|state| (state, state));
+    let states = ["ready", "delayed", "waiting", "leased", "done", "dead", "cancelled"].map(|state| (state, state));
     assert_eq!(metrics.all("tidegate_queue_jobs"), by("state", &states));
     let outcomes = [
         ("completed", "completed_total"),
@@ -239,7 +267,22 @@ fn assert_queue(metrics: &Exposition, script: &Script) {
         ("stale_ack", "stale_acks_total"),
     ];
     assert_eq!(metrics.all("tidegate_jobs_total"), by("outcome", &outcomes));
-    assert_eq!(metrics.all("tidegate_queue_length"), floats(BTreeMap::from([(labels([("queue", "import")]), 0)])));
+    let queue = || labels([("queue", "import")]);
+    for (gauge, value) in [
+        ("tidegate_queue_length", 0),
+        ("tidegate_queue_paused", 0),
+        ("tidegate_queue_oldest_job_seconds", 0),
+        ("tidegate_queue_workers", 1),
+        ("tidegate_job_leases_lost_total", 0),
+        ("tidegate_job_reclaims_total", 0),
+        ("tidegate_job_stale_acks_total", 0),
+    ] {
+        assert_eq!(metrics.all(gauge), floats(BTreeMap::from([(queue(), value)])), "{gauge}");
+    }
+    let times = ["tidegate_job_wait_seconds", "tidegate_job_run_seconds"].map(|family| metrics.histograms(family));
+    for buckets in times.iter().flat_map(BTreeMap::values) {
+        buckets.assert_consistent();
+    }
 }
 
 /// Reads a page of operations; it counts as a request of the script.

@@ -4,6 +4,7 @@
 //! does no harm: a known id stays as it is, a settled lease says so, and a fetch hands over what an earlier one gave.
 
 mod documents;
+mod durability;
 mod envelope;
 mod exchange;
 #[cfg(test)]
@@ -41,6 +42,7 @@ use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::record::{JobRecord, LogLine, Progress};
 use crate::state::State;
 use crate::worker::WorkerInfo;
+pub use durability::{NotDurable, RedisDurability};
 use gather::Carrier;
 use keys::RegistryKeys;
 pub use options::RedisOptions;
@@ -52,15 +54,17 @@ use wait::Listeners;
 
 /// Durable jobs in Redis. See [`RedisOptions`] for what can be chosen.
 ///
-/// Cost: a step is one round trip. Inside it the server runs 7 commands to enqueue one job and 16 to settle one and lease
-/// the next, and less than one a job from about 30 at once. A waiting job takes its payload and about 180 bytes of the
-/// server's memory.
+/// Cost: a step is one round trip. In batches of 50 the server spends about 5 µs to lease, settle and later forget a job of 200
+/// bytes, in batches of 1,000 under 3 µs to take it in. Concurrent enqueues of a process share steps. A waiting job takes its
+/// payload and about 155 bytes of the server's memory.
 ///
 /// As durable as the server: an acknowledged job survives `kill -9` of it with an append-only file, a power cut only with
-/// `appendfsync always`, and a failover where the replica had received it.
+/// `appendfsync always`, and a failover where the replica had received it. [`RedisDurability`] lets enqueues wait for more.
 ///
-/// With several partitions order, and "all or none" for a batch, hold within each, [`Retention`]'s numbers are shared out
-/// among them, and a failing one fails the calls that concern it, though others may have done their part.
+/// With several partitions order, and "all or none" for a batch, hold within each; jobs whose ids end in one `~` route, as
+/// those of one ordering or unique key do, lie in one. [`Retention`]'s numbers, and what [`QueueSettings`] allow, are
+/// shared out among them, to each at least one job. A failing one fails the calls that concern it, though others may have done
+/// their part.
 pub struct RedisBroker {
     client: Client,
     keyspace: Keyspace,
@@ -83,7 +87,7 @@ impl RedisBroker {
         let registry = RegistryKeys::new(&keyspace);
         let scripts = Arc::new(Scripts::new(&options.clock));
         Self {
-            carrier: Carrier::new(client.clone(), scripts.clone(), &registry.names),
+            carrier: Carrier::new(client.clone(), scripts.clone(), &registry.names, options.durability),
             registry,
             scripts,
             queues: Queues::default(),

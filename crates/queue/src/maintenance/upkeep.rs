@@ -5,13 +5,14 @@
 
 use std::time::Duration;
 
-use futures_util::future::{join_all, join3};
+use futures_util::future::{join_all, join4};
 use tokio::time::Instant;
 
 use super::{Served, beat_of};
 use crate::broker::Reclaim;
 use crate::error::BrokerError;
 use crate::event::Event;
+use crate::group::tend;
 use crate::worker::{Shared, WorkerInfo};
 
 /// Jobs promoted in one step: keeps each transaction short.
@@ -38,10 +39,12 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(15);
 
 pub(super) async fn run(shared: &Shared, queues: &[Served], info: WorkerInfo) {
     // Side by side: a queue with much to trim keeps no other waiting.
-    join3(
+    let names: Vec<String> = queues.iter().map(|served| served.queue.clone()).collect();
+    join4(
         announce(shared, info),
         join_all(queues.iter().map(|queue| take_back(shared, queue))),
         join_all(queues.iter().map(|queue| tidy(shared, queue))),
+        tend(&*shared.broker, &shared.ended_members, &names),
     )
     .await;
 }

@@ -12,6 +12,7 @@ use super::{Shared, Worker};
 use crate::broker::{Broker, Retention};
 use crate::error::BuildError;
 use crate::event::{IgnoreEvents, Observer};
+use crate::group::EndedMembers;
 use crate::handler::{
     BoxError, Context, ErasedHandler, ErasedLayer, HandlerOptions, HandlerService, IntoHandler, Outcome, Provided,
 };
@@ -96,6 +97,7 @@ pub struct WorkerBuilder {
     grace: Duration,
     patience: Duration,
     unknown_delay: Duration,
+    schedules: bool,
 }
 
 impl WorkerBuilder {
@@ -112,6 +114,7 @@ impl WorkerBuilder {
             grace: Duration::from_secs(25),
             patience: Duration::from_secs(1),
             unknown_delay: Duration::from_secs(30),
+            schedules: false,
         }
     }
 
@@ -230,6 +233,13 @@ impl WorkerBuilder {
         self
     }
 
+    /// Makes the worker one of the schedulers of [`Schedules`](crate::Schedules): it enqueues what they say when it is due, in
+    /// whichever queue. Any number of workers may. Costs two reads each five seconds.
+    pub fn schedules(mut self) -> Self {
+        self.schedules = true;
+        self
+    }
+
     /// Sets who hears of it.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = observer;
@@ -271,8 +281,9 @@ impl WorkerBuilder {
             patience: self.patience,
             unknown_delay: self.unknown_delay,
             leases: LeaseBook::default(),
+            ended_members: EndedMembers::default(),
             stop: CancellationToken::new(),
         };
-        Ok(Worker { shared: Arc::new(shared), queues: self.queues, grace: self.grace })
+        Ok(Worker { shared: Arc::new(shared), queues: self.queues, grace: self.grace, schedules: self.schedules })
     }
 }

@@ -70,7 +70,7 @@ async fn give_back(shared: &Shared, queue: &str, sent: &[Settlement]) -> Result<
     if sent.is_empty() {
         return Ok(Vec::new());
     }
-    let nacks = sent.iter().filter_map(|Settlement { held, answer }| match answer {
+    let nacks = sent.iter().filter_map(|Settlement { held, answer, .. }| match answer {
         Answer::Nack(action) => Some(Nack { token: held.token().clone(), action: action.clone() }),
         Answer::Ack(_) => None,
     });
@@ -86,7 +86,7 @@ async fn fetch(
     if sent.is_empty() && wanted == 0 {
         return Ok((Vec::new(), Vec::new()));
     }
-    let acks = sent.iter().filter_map(|Settlement { held, answer }| match answer {
+    let acks = sent.iter().filter_map(|Settlement { held, answer, .. }| match answer {
         Answer::Ack(result) => Some(Ack { token: held.token().clone(), result: result.clone() }),
         Answer::Nack(_) => None,
     });

@@ -11,6 +11,7 @@ use super::{QueueOptions, Shared, Worker};
 use crate::clock::Monotonic;
 use crate::error::BrokerError;
 use crate::event::Ending;
+use crate::group::settled;
 use crate::lease::{LeasedJob, NackAction};
 use crate::maintenance::PROMOTE_CHUNK;
 
@@ -69,6 +70,9 @@ impl ManualWorker {
         let answer = outbox.waiting.first().map(|settlement| &settlement.answer);
         let step = Step { job, ending: ending(answer), text: answer.and_then(text) };
         exchange(self.shared.clone(), queue.clone(), outbox.batch(0)).await.heard()?;
+        if let Some(group) = &step.job.group {
+            settled(&*self.shared.broker, queue, group).await;
+        }
         Ok(step)
     }
 }

@@ -72,10 +72,15 @@ impl Outbox {
                 Some(Settled::Superseded) => {
                     shared.tell(&Event::StaleAck { queue, id: &settlement.held.token().id });
                 }
-                Some(Settled::Now | Settled::Before) => match settlement.answer {
-                    Answer::Nack(NackAction::Release) => self.report.released += 1,
-                    _ => self.report.settled += 1,
-                },
+                Some(Settled::Now | Settled::Before) => {
+                    if let Some(group) = settlement.group.filter(|_| settlement.answer.is_final()) {
+                        shared.ended_members.note(queue, &group);
+                    }
+                    match settlement.answer {
+                        Answer::Nack(NackAction::Release) => self.report.released += 1,
+                        _ => self.report.settled += 1,
+                    }
+                }
             }
         }
         if self.unanswered.len() > before {

@@ -11,6 +11,7 @@ use super::{QueueOptions, Shared};
 use crate::clock::Monotonic;
 use crate::event::{Ending, Event};
 use crate::handler::{Context, Outcome};
+use crate::id::GroupId;
 use crate::lease::{LeasedJob, NackAction};
 use crate::maintenance::{HeldLease, RunId, StopReason};
 use crate::registry::{Registered, Verdict};
@@ -23,11 +24,20 @@ const RESULT_LIMIT: usize = 1 << 20;
 pub(super) struct Settlement {
     pub(super) held: HeldLease,
     pub(super) answer: Answer,
+    /// The group that counts the job.
+    pub(super) group: Option<GroupId>,
 }
 
 pub(super) enum Answer {
     Ack(String),
     Nack(NackAction),
+}
+
+impl Answer {
+    /// Whether the job comes to its end by it.
+    pub(super) const fn is_final(&self) -> bool {
+        matches!(self, Self::Ack(_) | Self::Nack(NackAction::Dead { .. } | NackAction::Discard { .. }))
+    }
 }
 
 /// A run whose handler has ended.

@@ -102,6 +102,24 @@ impl Connection {
             pipeline.last().await
         })
     }
+
+    /// Sends two commands that no other command of this connection comes between. The second is sent whatever the first is
+    /// answered.
+    pub(crate) fn send_both(
+        &self,
+        first: (&'static str, Vec<Value>),
+        second: (&'static str, Vec<Value>),
+    ) -> impl Future<Output = Result<(Value, Value), FredError>> + Send + 'static {
+        let pipeline = self.fred.pipeline().with_options(&options());
+        Detached::new(async move {
+            let _: Value = pipeline.custom(custom(first.0), first.1).await?;
+            let _: Value = pipeline.custom(custom(second.0), second.1).await?;
+            let mut answers = pipeline.try_all::<Value>().await.into_iter();
+            let mut next =
+                || answers.next().unwrap_or_else(|| Err(FredError::new(Fred::Protocol, "an answer is missing")));
+            Ok((next()?, next()?))
+        })
+    }
 }
 
 impl Drop for Connection {

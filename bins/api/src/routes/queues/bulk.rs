@@ -46,12 +46,19 @@ pub(super) async fn create(
         raw.check(queue).map_err(|faults| faults.problem(&prefix(index)).with("index", index))
     });
     let drafts: Vec<Draft> = drafts.collect::<Result<_, _>>()?;
-    let jobs = Maker { is_partitioned: app.node().broker.is_partitioned(), stem: stem.as_ref(), headers: &headers }
-        .jobs(&drafts)?;
+    let maker = Maker {
+        is_partitioned: app.node().broker.is_partitioned(),
+        may_lie_apart: app.settings().queue.partitions > 1,
+        stem: stem.as_ref(),
+        headers: &headers,
+    };
+    let jobs = maker.jobs(&drafts)?;
     refuse_repeated_ids(&jobs)?;
     let ids: Vec<JobId> = jobs.iter().map(|job| job.id().clone()).collect();
 
-    if stem.is_some() && is_repeated(&app, queue, &ids, &drafts).await? {
+    if let Some(stem) = &stem
+        && is_repeated(&app, queue, stem, &ids, &drafts).await?
+    {
         return Ok(([REPLAYED], answer(&ids, &[])).into_response());
     }
     let stored = app.node().broker.enqueue(queue, jobs).await?;
@@ -65,6 +72,8 @@ fn prefix(index: usize) -> String {
 /// Makes jobs that lie together.
 struct Maker<'a> {
     is_partitioned: bool,
+    /// Whether queues have several partitions here.
+    may_lie_apart: bool,
     stem: Option<&'a Stem>,
     headers: &'a HeaderMap,
 }
@@ -72,27 +81,30 @@ struct Maker<'a> {
 impl Maker<'_> {
     fn jobs(&self, drafts: &[Draft]) -> Result<Vec<NewJob>, Problem> {
         if !self.is_partitioned {
-            return drafts.iter().enumerate().map(|at| self.job(at, drafts.len(), None)).collect();
+            return drafts.iter().enumerate().map(|at| self.job(at, None)).collect();
         }
         let placed = drafts.iter().enumerate().filter(|(_, draft)| draft.has_a_place());
-        let mut routes = placed.map(|at| self.job(at, drafts.len(), None).map(|job| Route::of(&job)));
+        let mut routes = placed.map(|at| self.job(at, None).map(|job| Route::of(&job)));
         let route = match routes.next() {
             Some(first) => {
                 let first = first?;
                 if !routes.all(|route| route.is_ok_and(|route| route == first)) {
-                    return Err(apart());
+                    if self.may_lie_apart {
+                        return Err(apart());
+                    }
+                    return drafts.iter().enumerate().map(|at| self.job(at, None)).collect();
                 }
                 first
             }
             None => Route::any(self.stem),
         };
-        drafts.iter().enumerate().map(|at| self.job(at, drafts.len(), Some(&route))).collect()
+        drafts.iter().enumerate().map(|at| self.job(at, Some(&route))).collect()
     }
 
-    fn job(&self, (index, draft): (usize, &Draft), count: usize, route: Option<&Route>) -> Result<NewJob, Problem> {
+    fn job(&self, (index, draft): (usize, &Draft), route: Option<&Route>) -> Result<NewJob, Problem> {
         let id = match (self.stem, draft.id.clone()) {
             (Some(_), Some(_)) => return Err(two_names().with("index", index)),
-            (Some(stem), None) => Some(stem.id_of(index, count)?),
+            (Some(stem), None) => Some(stem.id_of(index)?),
             (None, id) => id,
         };
         let id = match route {
@@ -122,23 +134,28 @@ fn refuse_repeated_ids(jobs: &[NewJob]) -> Result<(), Problem> {
 /// # Errors
 ///
 /// When others were, by the same key.
-async fn is_repeated(app: &App, queue: &str, ids: &[JobId], drafts: &[Draft]) -> Result<bool, Problem> {
-    let ends = [ids.first(), ids.last()];
+async fn is_repeated(app: &App, queue: &str, stem: &Stem, ids: &[JobId], drafts: &[Draft]) -> Result<bool, Problem> {
+    let broker = &app.node().broker;
     let mut known = false;
-    for id in ends.into_iter().flatten() {
-        known |= app.node().broker.job(queue, id).await?.is_some();
+    for id in [ids.first(), ids.last()].into_iter().flatten() {
+        known |= broker.job(queue, id).await?.is_some();
     }
     if !known {
         return Ok(false);
     }
     for (id, draft) in ids.iter().zip(drafts) {
         // One that is gone may have been another: whoever is not sure enqueues nothing.
-        let record = app.node().broker.job(queue, id).await?;
-        if !record.is_some_and(|record| draft.describes(&record)) {
+        if !broker.job(queue, id).await?.is_some_and(|record| draft.describes(&record)) {
             return Err(reused());
         }
     }
-    Ok(true)
+    // Where there is one more, these were only the beginning.
+    let next = stem.id_of(ids.len())?;
+    let next = match ids.first().and_then(|id| id.as_str().rsplit_once('~')) {
+        Some((_, route)) => Route::from_text(route).of_id(&next)?,
+        None => next,
+    };
+    if broker.job(queue, &next).await?.is_some() { Err(reused()) } else { Ok(true) }
 }
 
 /// The ids in the order of the request; of a duplicate that of the job which holds its unique key.

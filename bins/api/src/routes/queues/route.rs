@@ -17,6 +17,11 @@ impl Route {
         Self(id.rsplit_once('~').map_or(id, |(_, route)| route).to_owned())
     }
 
+    /// What stands behind an id's last `~`.
+    pub(super) fn from_text(route: &str) -> Self {
+        Self(route.to_owned())
+    }
+
     /// Anywhere; with a stem always the same.
     pub(super) fn any(stem: Option<&Stem>) -> Self {
         Self(stem.map_or_else(|| format!("{:08x}", Uuid::new_v4().as_fields().0), |stem| stem.route().to_owned()))

@@ -242,6 +242,7 @@ impl Script {
         self.queue = BTreeMap::from([
             ("ready", 0),
             ("delayed", 0),
+            ("waiting", 0),
             ("leased", 0),
             ("done", 3),
             ("dead", 0),

@@ -24,6 +24,9 @@ fn operations(api: &Api) -> Vec<(RequestBuilder, bool)> {
         "/api/queue",
         "/api/queue/import",
         "/api/queue/import/jobs",
+        "/api/queue/import/settings",
+        "/api/queue/import/events",
+        "/api/queue/cron",
     ];
     let mut all: Vec<_> = reads.iter().map(|path| (api.request(Method::GET, path), false)).collect();
     let plan = json!({"tenant_id": "acme", "tier": "free"});
@@ -33,6 +36,13 @@ fn operations(api: &Api) -> Vec<(RequestBuilder, bool)> {
         (api.request(Method::DELETE, "/api/rate-limit?limiter=api&key=nobody"), true),
         (api.request(Method::POST, "/api/queue/import/pause"), true),
         (api.request(Method::POST, "/api/queue/import/resume"), true),
+        (api.request(Method::POST, "/api/queue/import/drain"), true),
+        (api.request(Method::POST, "/api/queue/import/retry-dead"), true),
+        (
+            api.request(Method::POST, "/api/queue/import/clean").json(&json!({"state": "done", "older_than_s": 60})),
+            true,
+        ),
+        (api.request(Method::PUT, "/api/queue/import/settings").json(&json!({})), true),
     ]);
     all
 }
@@ -67,6 +77,20 @@ async fn operations_need_the_read_token_and_changes_the_admin_token() {
                 403 => drop(problem(answer, 403, "forbidden").await),
                 _ => {}
             }
+        }
+        for (path, body, wanted) in [
+            ("/api/queue/import/jobs", json!({"kind": "test", "payload": 1}), 201),
+            ("/api/queue/import/jobs/bulk", json!({"jobs": [{"kind": "test", "payload": 1}]}), 201),
+            ("/api/queue/import/jobs/nothing/retry", json!({}), 404),
+            ("/api/queue/import/jobs/nothing/promote", json!({}), 404),
+            ("/api/queue/cron", json!({"name": "a", "queue": "import", "expression": "@yearly"}), 201),
+            ("/api/queue/cron/nothing/pause", json!({}), 404),
+            ("/api/queue/cron/nothing/resume", json!({}), 404),
+            ("/api/queue/cron/nothing/trigger", json!({}), 404),
+        ] {
+            let request = token.iter().fold(api.request(Method::POST, path).json(&body), RequestBuilder::bearer_auth);
+            let wanted = if changes == 200 { wanted } else { changes };
+            assert_eq!(request.send().await.unwrap().status(), wanted, "{sender} at {path}");
         }
         let create = token.iter().fold(tenants(), RequestBuilder::bearer_auth);
         let wanted = if changes == 200 { 409 } else { changes };

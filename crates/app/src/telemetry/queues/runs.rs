@@ -9,11 +9,7 @@ use serde::Serialize;
 use tidegate_queue::{Ending, Event, Observer};
 
 use super::stopwatch::{PERIOD, Stopwatch, Times};
-
-/// Kinds of one queue that have figures of their own; those met later share [`OTHER`].
-const MAX_KINDS: usize = 32;
-/// Stands for all further kinds.
-const OTHER: &str = "_other";
+use crate::jobs::KINDS;
 
 const ENDINGS: [Ending; 7] =
     [Ending::Done, Ending::Retried, Ending::Snoozed, Ending::Buried, Ending::Discarded, Ending::Released, Ending::Lost];
@@ -113,7 +109,7 @@ impl JobWatch {
     }
 
     fn queue(&self, queue: &str) -> Arc<QueueRuns> {
-        entry(&self.queues, queue, usize::MAX, QueueRuns::new)
+        entry(&self.queues, queue, QueueRuns::new)
     }
 }
 
@@ -141,20 +137,24 @@ impl QueueRuns {
     fn finished(&self, kind: &str, outcome: Ending, run_time: Duration) {
         self.run.record(run_time);
         let new = || KindRuns { run: Stopwatch::new(), endings: Default::default() };
-        let kind = entry(&self.kinds, kind, MAX_KINDS, new);
+        let kind = entry(&self.kinds, kind, new);
         kind.run.record(run_time);
         kind.count(outcome);
     }
 }
 
-/// The entry of that name, made where it is missing; beyond `most` entries that of [`OTHER`].
-fn entry<T>(map: &RwLock<BTreeMap<String, Arc<T>>>, name: &str, most: usize, new: impl FnOnce() -> T) -> Arc<T> {
+/// The entry of that name, made where it is missing.
+fn entry<T>(map: &RwLock<BTreeMap<String, Arc<T>>>, name: &str, new: impl FnOnce() -> T) -> Arc<T> {
     if let Some(found) = map.read().unwrap_or_else(PoisonError::into_inner).get(name) {
         return Arc::clone(found);
     }
     let mut map = map.write().unwrap_or_else(PoisonError::into_inner);
-    let name = if map.len() < most || map.contains_key(name) { name } else { OTHER };
     Arc::clone(map.entry(name.to_owned()).or_insert_with(|| Arc::new(new())))
+}
+
+/// What no handler knows is put off at once: that is no run, and its name, which may be any, no label.
+fn is_run(kind: &str) -> bool {
+    KINDS.contains(&kind)
 }
 
 fn add(count: &AtomicU64, by: usize) {
@@ -164,8 +164,10 @@ fn add(count: &AtomicU64, by: usize) {
 impl Observer for JobWatch {
     fn on(&self, event: &Event<'_>) {
         match event {
-            Event::Started { queue, queue_wait, .. } => self.queue(queue).wait.record(*queue_wait),
-            Event::Finished { queue, kind, outcome, run_time, .. } => {
+            Event::Started { queue, kind, queue_wait, .. } if is_run(kind) => {
+                self.queue(queue).wait.record(*queue_wait);
+            }
+            Event::Finished { queue, kind, outcome, run_time, .. } if is_run(kind) => {
                 self.queue(queue).finished(kind, *outcome, *run_time);
             }
             Event::Unknown { queue, .. } => add(&self.queue(queue).unknown_kinds, 1),
@@ -195,28 +197,18 @@ mod tests {
     async fn runs_are_counted_by_kind_and_ending_and_timed() {
         let watch = JobWatch::default();
         assert_eq!(watch.latency("q"), None);
-        for (kind, outcome) in [("a", Ending::Done), ("a", Ending::Done), ("a", Ending::Buried), ("b", Ending::Lost)] {
+        let kind = KINDS[0];
+        for outcome in [Ending::Done, Ending::Done, Ending::Buried] {
             finish(&watch, kind, outcome, 10);
         }
-        let latency = watch.latency("q").unwrap();
-        assert_eq!((latency.run_time_ms.samples, latency.queue_wait_ms.samples), (4, 4));
-        assert!((10.0..10.2).contains(&latency.run_time_ms.p99.unwrap()), "{latency:?}");
-        let queues = watch.queues();
-        let counted: Vec<_> =
-            queues[0].1.kinds().iter().map(|(kind, runs)| (kind.clone(), runs.endings().collect())).collect();
-        assert_eq!(counted, [("a".to_owned(), vec![("done", 2), ("buried", 1)]), ("b".to_owned(), vec![("lost", 1)])]);
-    }
-
-    #[tokio::test]
-    async fn kinds_without_end_share_one_label() {
-        let watch = JobWatch::default();
-        for kind in 0..100 {
-            finish(&watch, &format!("kind-{kind}"), Ending::Done, 1);
+        for n in 0..100 {
+            finish(&watch, &format!("stranger-{n}"), Ending::Snoozed, 1);
         }
-        let queues = watch.queues();
-        let kinds = queues[0].1.kinds();
-        assert_eq!(kinds.len(), MAX_KINDS + 1);
-        let other = kinds.iter().find(|(kind, _)| kind == OTHER).map(|(_, runs)| runs.endings().collect::<Vec<_>>());
-        assert_eq!(other, Some(vec![("done", 68)]));
+        let latency = watch.latency("q").unwrap();
+        assert_eq!((latency.run_time_ms.samples, latency.queue_wait_ms.samples), (3, 3));
+        assert!((10.0..10.2).contains(&latency.run_time_ms.p99.unwrap()), "{latency:?}");
+        let (queues, told) = (watch.queues(), |runs: &KindRuns| runs.endings().collect::<Vec<_>>());
+        let kinds: Vec<_> = queues[0].1.kinds().iter().map(|(kind, runs)| (kind.clone(), told(runs))).collect();
+        assert_eq!(kinds, [(kind.to_owned(), vec![("done", 2), ("buried", 1)])]);
     }
 }

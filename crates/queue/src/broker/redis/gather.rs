@@ -11,11 +11,12 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::RedisBroker;
+use super::durability::{Durable, NotDurable, RedisDurability};
 use super::envelope::{is_linked, rest, when};
 use super::keys::Part;
 use super::queue::{Partition, Queue};
 use super::reply::{Fields, Unreadable, failed, unreadable};
-use super::scripts::Scripts;
+use super::scripts::{Scripts, Step};
 use crate::broker::{NewJob, Stored};
 use crate::error::BrokerError;
 use crate::id::JobId;
@@ -33,6 +34,8 @@ const FLIGHTS: usize = 2;
 pub(super) enum Failure {
     Client(Error),
     Reply(Arc<str>),
+    NotDurable(NotDurable),
+    Connect(Arc<str>),
     Gone,
 }
 
@@ -53,6 +56,14 @@ impl From<Failure> for BrokerError {
         match failure {
             Failure::Client(error) => failed(ENQUEUE)(error),
             Failure::Reply(error) => unreadable(ENQUEUE)(error.as_ref().into()),
+            Failure::NotDurable(why) => {
+                Self::Store { operation: ENQUEUE, transient: why.is_transient(), source: Box::new(why) }
+            }
+            Failure::Connect(error) => Self::Store {
+                operation: "connect for durable enqueues",
+                transient: true,
+                source: error.as_ref().into(),
+            },
             Failure::Gone => Self::Closed,
         }
     }
@@ -125,11 +136,29 @@ pub(super) struct Carrier {
     /// Key of the registry's names.
     names: Arc<str>,
     runtime: Handle,
+    durable: Option<Arc<Durable>>,
 }
 
 impl Carrier {
-    pub(super) fn new(client: Client, scripts: Arc<Scripts>, names: &str) -> Self {
-        Self { client, scripts, names: names.into(), runtime: Handle::current() }
+    pub(super) fn new(client: Client, scripts: Arc<Scripts>, names: &str, durability: RedisDurability) -> Self {
+        let durable = Durable::new(&client, durability).map(Arc::new);
+        Self { client, scripts, names: names.into(), runtime: Handle::current(), durable }
+    }
+
+    /// Runs a script that stores jobs, and waits until they are as safe as wanted.
+    async fn run(
+        &self,
+        step: &Step,
+        partition: &Partition,
+        list: Option<Part>,
+        args: Vec<Arg>,
+    ) -> Result<Value, Failure> {
+        let keys = &partition.keys;
+        match (&self.durable, list) {
+            (Some(durable), _) => durable.run(step, keys, list, args).await,
+            (None, Some(list)) => Ok(step.run_on(&self.client, keys, list, args).await?),
+            (None, None) => Ok(step.run(&self.client, keys, args).await?),
+        }
     }
 
     /// Stores jobs of one partition, with others' if it must wait for them.
@@ -197,30 +226,29 @@ impl Carrier {
         Ok(answer)
     }
 
-    async fn store_plain(&self, partition: &Partition, level: Priority, jobs: &[&NewJob]) -> Result<Value, Error> {
+    async fn store_plain(&self, partition: &Partition, level: Priority, jobs: &[&NewJob]) -> Result<Value, Failure> {
         let mut args: Vec<Arg> = Vec::with_capacity(jobs.len() * 2 + 1);
         args.push(u32::from(level.level()).into());
         args.extend(jobs.iter().map(|job| Arg::from(job.id().as_str())));
         args.extend(jobs.iter().zip(1..).map(|(job, nth)| Arg::from(rest(nth, job))));
-        let list = Part::ready(level);
-        self.scripts.enqueue.run_on(&self.client, &partition.keys, list, args).await
+        self.run(&self.scripts.enqueue, partition, Some(Part::ready(level)), args).await
     }
 
-    async fn store_any(&self, partition: &Partition, jobs: &[&NewJob]) -> Result<Value, Error> {
+    async fn store_any(&self, partition: &Partition, jobs: &[&NewJob]) -> Result<Value, Failure> {
         let mut args: Vec<Arg> = Vec::with_capacity(jobs.len() * 3);
         for (job, nth) in jobs.iter().zip(1..) {
             args.extend([job.id().as_str().into(), when(job).into(), rest(nth, job).into()]);
         }
-        self.scripts.enqueue_any.run(&self.client, &partition.keys, args).await
+        self.run(&self.scripts.enqueue_any, partition, None, args).await
     }
 
-    async fn store_linked(&self, partition: &Partition, jobs: &[&NewJob]) -> Result<Value, Error> {
+    async fn store_linked(&self, partition: &Partition, jobs: &[&NewJob]) -> Result<Value, Failure> {
         let mut args: Vec<Arg> = Vec::with_capacity(jobs.len() * 4);
         for (job, nth) in jobs.iter().zip(1..) {
             let is_linked = u32::from(is_linked(job));
             args.extend([job.id().as_str().into(), when(job).into(), rest(nth, job).into(), is_linked.into()]);
         }
-        self.scripts.enqueue_linked.run(&self.client, &partition.keys, args).await
+        self.run(&self.scripts.enqueue_linked, partition, None, args).await
     }
 }
 

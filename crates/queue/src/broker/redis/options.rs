@@ -2,18 +2,21 @@
 
 use tidegate_redis::ClockPrelude;
 
+use super::durability::RedisDurability;
+
 /// Choices for a [`RedisBroker`](super::RedisBroker).
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RedisOptions {
     pub(super) partitions: u16,
     pub(super) clock: ClockPrelude,
+    pub(super) durability: RedisDurability,
 }
 
 impl RedisOptions {
-    /// One partition a queue.
+    /// One partition a queue; an enqueue waits for nothing but the server.
     pub fn new() -> Self {
-        Self { partitions: 1, clock: ClockPrelude::SERVER }
+        Self { partitions: 1, clock: ClockPrelude::SERVER, durability: RedisDurability::Async }
     }
 
     /// Sets into how many partitions a **new** queue is cut; zero counts as one. A queue keeps the number that it was made
@@ -24,6 +27,12 @@ impl RedisOptions {
     /// each.
     pub fn partitions(mut self, partitions: u16) -> Self {
         self.partitions = partitions.max(1);
+        self
+    }
+
+    /// Sets what an enqueue waits for.
+    pub fn durability(mut self, durability: RedisDurability) -> Self {
+        self.durability = durability;
         self
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tidegate_redis::{Arg, Client, ClockPrelude, Error, Script, Value};
+use tidegate_redis::{Arg, Client, ClockPrelude, Command, Error, Script, Value};
 
 use super::keys::{Part, PartitionKeys};
 use Part::{
@@ -44,11 +44,30 @@ impl Step {
         one: Option<Part>,
         args: Vec<Arg>,
     ) -> Result<Value, Error> {
+        let (count, all) = self.request(keys, one, args);
+        client.run_in(keys.slot(), &self.script, count, all).await
+    }
+
+    /// Runs it, perhaps with one more key, and another command right behind it. Gives both answers.
+    pub(super) async fn run_then(
+        &self,
+        client: &Client,
+        keys: &PartitionKeys,
+        one: Option<Part>,
+        args: Vec<Arg>,
+        then: Command,
+    ) -> Result<(Value, Value), Error> {
+        let (count, all) = self.request(keys, one, args);
+        client.run_then(keys.slot(), &self.script, count, all, then).await
+    }
+
+    /// The number of keys, and the keys with the arguments.
+    fn request(&self, keys: &PartitionKeys, one: Option<Part>, args: Vec<Arg>) -> (usize, Vec<Arg>) {
         let count = self.parts.len() + usize::from(one.is_some());
         let mut all = Vec::with_capacity(count + args.len());
         all.extend(self.parts.iter().copied().chain(one).map(|part| keys.arg(part)));
         all.extend(args);
-        client.run_in(keys.slot(), &self.script, count, all).await
+        (count, all)
     }
 }
 

@@ -87,6 +87,7 @@ if wants and next(lost) then
 end
 local handed = given
 if wants and need > given then
+  room = room_now()
   local most = math.min(need - given, room)
   local picked, interrupted = next_in_line(most)
   local ids = {}

@@ -121,18 +121,24 @@ local reply, given = {}, 0
 local wants = meta[1] and meta[2] ~= '1' and need > 0
 
 -- How many may begin to run, by the settings of the queue.
-local room, rate = math.huge, nil
+local tokens, most_running, rate = math.huge, nil, nil
 if meta[5] then
   local limits = call('HMGET', META, 'max_running', 'rate_jobs', 'rate_per', 'full_at')
-  if limits[1] then
-    room = math.max(limits[1] - math.max(call('HLEN', LEASE) - 1, 0), 0)
-  end
+  most_running = tonumber(limits[1] or nil)
   if limits[2] then
     rate = { per = tonumber(limits[3]), interval = limits[3] / limits[2], full_at = tonumber(limits[4] or 0) }
     local missing = math.min(math.max(rate.full_at - now, 0), rate.per)
-    room = math.min(room, math.floor((rate.per - missing) / rate.interval + 1e-6))
+    tokens = math.floor((rate.per - missing) / rate.interval + 1e-6)
   end
 end
+
+local function room_now()
+  if not most_running then
+    return tokens
+  end
+  return math.min(tokens, math.max(most_running - math.max(call('HLEN', LEASE) - 1, 0), 0))
+end
+local room = room_now()
 
 if wants and ARGV[5] == '0' and #odd == 0 and call('EXISTS', BACK, TOMB) == 0 then
   local most = need < room and need or room

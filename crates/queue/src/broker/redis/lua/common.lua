@@ -111,16 +111,18 @@ local function save_state(id, state)
   redis.call('HSET', K.state, id, cmsgpack.pack(state))
 end
 
--- At most one token of a kind waits: "r" for ready jobs, "d" for an earlier due time.
+-- At most one token of a kind waits: "r" for ready jobs, "d" where it is worth to look, as for an earlier due time.
 local function wake(kind)
   if not redis.call('LPOS', K.wake, kind) then
     redis.call('RPUSH', K.wake, kind)
   end
 end
 
+-- Where settings bound what may run, who waits looks for himself.
 local function wake_for_ready()
-  if redis.call('HGET', K.meta, 'paused') ~= '1' then
-    wake('r')
+  local paused, limits = unpack(redis.call('HMGET', K.meta, 'paused', 'limits'))
+  if paused ~= '1' then
+    wake(limits and 'd' or 'r')
   end
 end
 

@@ -24,16 +24,18 @@ repeat
   end
 until #picked == 0 or left <= 0 or interrupted
 for _, set in ipairs({ 'delayed', 'waiting' }) do
-  if left > 0 and not interrupted then
-    for _, member in ipairs(redis.call('ZRANGE', K[set], 0, left - 1)) do
+  local members = interrupted and {} or redis.call('ZRANGE', K[set], 0, left - 1)
+  while left > 0 and #members > 0 do
+    for _, member in ipairs(members) do
       local id = string.match(member, '^%d+%.%d%.(.+)$')
       -- It may have come forward meanwhile.
-      local envelope = redis.call('ZSCORE', K[set], member) and redis.call('HGET', K.job, id)
+      local envelope = left > 0 and redis.call('ZSCORE', K[set], member) and redis.call('HGET', K.job, id)
       if envelope then
         take_out(id, envelope, set)
         drained(id)
       end
     end
+    members = redis.call('ZRANGE', K[set], 0, left - 1)
   end
 end
 return { before - left, interrupted and 1 or 0 }

@@ -4,7 +4,7 @@
 -- Returns 1 where the queue is new, else 0; one digit for each job (0 new, 1 known), or nothing where all are new.
 local call, floor = redis.call, math.floor
 local now = string.format('%.0f', floor(now_us() / 1000))
-local meta = call('HMGET', KEYS[1], 'layout', 'paused', 'events')
+local meta = call('HMGET', KEYS[1], 'layout', 'paused', 'events', 'limits')
 if meta[1] and meta[1] ~= LAYOUT then
   return redis.error_reply('LAYOUT ' .. meta[1] .. ' of this queue is not ' .. LAYOUT)
 end
@@ -71,7 +71,8 @@ if meta[3] == '1' then
     end
   end
 end
-if count > 0 and meta[2] ~= '1' and not call('LPOS', KEYS[3], 'r') then
-  call('RPUSH', KEYS[3], 'r')
+local kind = meta[4] and 'd' or 'r'
+if count > 0 and meta[2] ~= '1' and not call('LPOS', KEYS[3], kind) then
+  call('RPUSH', KEYS[3], kind)
 end
 return { meta[1] and 0 or 1, digits and table.concat(digits) or false }

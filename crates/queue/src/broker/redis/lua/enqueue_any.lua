@@ -5,7 +5,7 @@
 -- Returns 1 where the queue is new, else 0; one digit for each job (0 new, 1 known), or nothing where all are new.
 local now = now_ms()
 local stamp = whole(now)
-local layout, paused = unpack(redis.call('HMGET', K.meta, 'layout', 'paused'))
+local layout = redis.call('HGET', K.meta, 'layout')
 if layout and layout ~= LAYOUT then
   return redis.error_reply('LAYOUT ' .. layout .. ' of this queue is not ' .. LAYOUT)
 end
@@ -67,7 +67,7 @@ end
 if #due > 0 then
   delay_all(due)
 end
-if is_ready and paused ~= '1' then
-  wake('r')
+if is_ready then
+  wake_for_ready()
 end
 return { layout and 0 or 1, not all_new and table.concat(digits) or false }

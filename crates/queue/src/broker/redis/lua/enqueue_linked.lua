@@ -49,7 +49,7 @@ local function add(id, when, rest, is_linked)
     end
   end
   local link = is_linked and cjson.decode((string.match(rest, '^%d+ %d(%S+) '))) or {}
-  local answer, ready_at = '0', nil
+  local answer, ready_at, is_delayed = '0', nil, run_at > now
   if link.u then
     local other = holder(link.u)
     if other and link.d == 'reject' then
@@ -63,6 +63,8 @@ local function add(id, when, rest, is_linked)
         if link.d == 'replace' then
           run_at = load_state(other).run_at or select(3, head(envelope))
           ready_at = where == 'ready' and tonumber(at) or nil
+          -- One that is overdue is promoted like others.
+          is_delayed = where == 'delayed' or (where == 'waiting' and run_at > now)
         end
         take_out(other, envelope, where)
         give_up(other, envelope, 'replaced by ' .. id, now)
@@ -82,7 +84,7 @@ local function add(id, when, rest, is_linked)
   end
   if ready_at then
     make_ready(id, seq, level, ready_at)
-  elseif run_at > now then
+  elseif is_delayed then
     delay_all({ whole(run_at), place(seq, level, id) })
   elseif redis.call('HEXISTS', K.tomb, id) == 1 then
     make_ready(id, seq, level, now)

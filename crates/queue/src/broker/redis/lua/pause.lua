@@ -7,6 +7,6 @@ redis.call('HSET', K.meta, 'layout', LAYOUT, 'scripts', SCRIPTS, 'paused', ARGV[
 if ARGV[1] == '1' then
   redis.call('LREM', K.wake, 0, 'r')
 elseif redis.call('EXISTS', K.back, K.ready0, K.ready1, K.ready2, K.ready3, K.ready4) > 0 then
-  wake('r')
+  wake_for_ready()
 end
 return is_new and 1 or 0

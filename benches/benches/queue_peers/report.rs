@@ -1,0 +1,172 @@
+//! The table, and whether the aims are met.
+#![expect(clippy::print_stdout, reason = "the table is what it is run for")]
+
+use std::collections::BTreeMap;
+
+use crate::peer::Who;
+
+/// What is measured. Numbers are jobs at once, or bytes of payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Row {
+    Process(usize),
+    ProcessCommands(usize),
+    ProcessScripts(usize),
+    ProcessServer(usize),
+    ProcessClient(usize),
+    Bulk,
+    BulkServer,
+    BulkClient,
+    Single,
+    SingleServer,
+    SingleClient,
+    PickUp50,
+    PickUp99,
+    Late50,
+    Late99,
+    Memory(usize),
+    Idle,
+    IdleServer,
+}
+
+/// What ours is to reach.
+enum Aim {
+    /// So many times `BullMQ`'s rate in that row.
+    Times(f64, Row),
+    AtMost(f64),
+    /// So much of `BullMQ`'s figure.
+    Share(f64),
+}
+
+impl Row {
+    fn label(self) -> String {
+        match self {
+            Self::Process(jobs) => format!("process, {jobs} at once: jobs/s"),
+            Self::ProcessCommands(jobs) => format!("process, {jobs} at once: commands a job, inner ones too"),
+            Self::ProcessScripts(jobs) => format!("process, {jobs} at once: scripts called a job"),
+            Self::ProcessServer(jobs) => format!("process, {jobs} at once: server's CPU, µs a job"),
+            Self::ProcessClient(jobs) => format!("process, {jobs} at once: client's CPU, µs a job"),
+            Self::Bulk => "enqueue in batches of 1,000: jobs/s".to_owned(),
+            Self::BulkServer => "enqueue in batches: server's CPU, µs a job".to_owned(),
+            Self::BulkClient => "enqueue in batches: client's CPU, µs a job".to_owned(),
+            Self::Single => "enqueue one by one, 256 tasks: jobs/s".to_owned(),
+            Self::SingleServer => "enqueue one by one: server's CPU, µs a job".to_owned(),
+            Self::SingleClient => "enqueue one by one: client's CPU, µs a job".to_owned(),
+            Self::PickUp50 => "idle pick-up, P50: ms".to_owned(),
+            Self::PickUp99 => "idle pick-up, P99: ms".to_owned(),
+            Self::Late50 => "delayed job late, P50: ms".to_owned(),
+            Self::Late99 => "delayed job late, P99: ms".to_owned(),
+            Self::Memory(bytes) => format!("memory a waiting job, payload of {bytes} B: B"),
+            Self::Idle => "idle worker: commands a second, inner ones too".to_owned(),
+            Self::IdleServer => "idle worker: server's CPU, µs a second".to_owned(),
+        }
+    }
+
+    fn more_is_better(self) -> bool {
+        matches!(self, Self::Process(_) | Self::Bulk | Self::Single)
+    }
+
+    fn aim(self) -> Option<Aim> {
+        match self {
+            Self::Process(100) => Some(Aim::Times(5.0, self)),
+            Self::Bulk => Some(Aim::Times(8.0, self)),
+            Self::Single => Some(Aim::Times(2.0, Self::Bulk)),
+            Self::ProcessCommands(100) => Some(Aim::AtMost(1.0)),
+            Self::PickUp50 => Some(Aim::Share(1.0)),
+            Self::PickUp99 => Some(Aim::AtMost(2.0)),
+            Self::Late99 => Some(Aim::AtMost(5.0)),
+            Self::Memory(_) => Some(Aim::Share(0.5)),
+            Self::Idle => Some(Aim::AtMost(1.0)),
+            _ => None,
+        }
+    }
+}
+
+/// All figures of a run.
+#[derive(Default)]
+pub(crate) struct Report(BTreeMap<Row, BTreeMap<Who, Vec<f64>>>);
+
+impl Report {
+    pub(crate) fn add(&mut self, row: Row, who: Who, value: f64) {
+        self.0.entry(row).or_default().entry(who).or_default().push(value);
+    }
+
+    pub(crate) fn print(&self) {
+        println!("| | tidegate | bullmq | bullmq, removing | apalis | ours : bullmq | ours : apalis | aim | met |");
+        println!("|---|---|---|---|---|---|---|---|---|");
+        for row in self.0.keys().copied() {
+            let cells: Vec<_> =
+                Who::ALL.iter().map(|&who| self.median(row, who).map_or("–".to_owned(), number)).collect();
+            let against_bullmq = self.ratio(row, self.better_bullmq(row));
+            let against_apalis = self.ratio(row, Who::Apalis);
+            let (aim, met) = self.judge(row);
+            println!(
+                "| {} | {} | {against_bullmq} | {against_apalis} | {aim} | {met} |",
+                row.label(),
+                cells.join(" | ")
+            );
+        }
+    }
+
+    fn values(&self, row: Row, who: Who) -> Option<&[f64]> {
+        Some(self.0.get(&row)?.get(&who)?)
+    }
+
+    fn median(&self, row: Row, who: Who) -> Option<f64> {
+        Some(spread(self.values(row, who)?).1)
+    }
+
+    /// Which of the two settings of `BullMQ` does better here; ours is compared with that one.
+    fn better_bullmq(&self, row: Row) -> Who {
+        match (self.median(row, Who::BullMq), self.median(row, Who::BullMqRemoving)) {
+            (Some(keeps), Some(removes)) if (removes > keeps) == row.more_is_better() => Who::BullMqRemoving,
+            _ => Who::BullMq,
+        }
+    }
+
+    /// Ours to theirs in the same round: median, least and greatest.
+    fn ratio(&self, row: Row, who: Who) -> String {
+        let (Some(ours), Some(theirs)) = (self.values(row, Who::Tidegate), self.values(row, who)) else {
+            return "–".to_owned();
+        };
+        let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect();
+        let (least, middle, greatest) = spread(&ratios);
+        if ratios.len() == 1 {
+            number(middle)
+        } else {
+            format!("{} ({}–{})", number(middle), number(least), number(greatest))
+        }
+    }
+
+    fn judge(&self, row: Row) -> (String, &'static str) {
+        let Some(aim) = row.aim() else { return (String::new(), "") };
+        let ours = self.median(row, Who::Tidegate);
+        let theirs = |row| self.median(row, self.better_bullmq(row));
+        let (aim, met) = match aim {
+            Aim::Times(times, of) => {
+                let aim = if of == row { format!("≥ {times} ×") } else { format!("≥ {times} × its batches") };
+                (aim, ours.zip(theirs(of)).map(|(ours, theirs)| ours >= times * theirs))
+            }
+            Aim::AtMost(most) => (format!("≤ {most}"), ours.map(|ours| ours <= most)),
+            Aim::Share(share) => {
+                (format!("≤ {share} ×"), ours.zip(theirs(row)).map(|(ours, theirs)| ours <= share * theirs))
+            }
+        };
+        (aim, met.map_or("–", |met| if met { "yes" } else { "**no**" }))
+    }
+}
+
+/// Three digits, at least.
+fn number(value: f64) -> String {
+    match value.abs() {
+        100.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+/// Least, median and greatest.
+fn spread(values: &[f64]) -> (f64, f64, f64) {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    (sorted[0], sorted[sorted.len() / 2], sorted[sorted.len() - 1])
+}

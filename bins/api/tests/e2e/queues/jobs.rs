@@ -1,0 +1,74 @@
+//! Jobs that are there: lists, logs, and changes of one job.
+
+use reqwest::Method;
+use serde_json::json;
+
+use super::{JOBS, counts, enqueue, ids, job, post, refused, send, start};
+use crate::harness::Api;
+
+async fn change(api: &Api, method: Method, path: &str) -> u16 {
+    send(api.request(method, path)).await.status().as_u16()
+}
+
+#[tokio::test]
+pub(crate) async fn only_a_delayed_job_is_promoted() {
+    let api = start().await;
+    let ready = enqueue(&api, &job()).await;
+    let mut delayed = job();
+    delayed["delay_ms"] = json!(3_600_000);
+    let delayed = enqueue(&api, &delayed).await;
+    let promote = |id: &str| api.request(Method::POST, &format!("{JOBS}/{id}/promote"));
+
+    let told = refused(promote(&ready), 409, "wrong-state").await;
+    assert!(told["detail"].as_str().unwrap().contains("ready"), "{told}");
+    assert_eq!(send(promote(&delayed)).await.status(), 204);
+    assert_eq!(ids(&api, "ready").await.len(), 2);
+    refused(promote(&delayed), 409, "wrong-state").await;
+
+    assert_eq!(change(&api, Method::DELETE, &format!("{JOBS}/{ready}")).await, 204);
+    refused(promote(&ready), 409, "wrong-state").await;
+    assert_eq!(change(&api, Method::POST, &format!("{JOBS}/{ready}/retry")).await, 204, "retry takes a cancelled one");
+    assert_eq!(counts(&api).await, json!({"ready": 2}));
+}
+
+#[tokio::test]
+pub(crate) async fn what_is_not_there_is_not_found() {
+    let api = start().await;
+    enqueue(&api, &job()).await;
+    for id in ["nothing", "a%2Fb", "%2F", "..%2F..%2Fx", "a%00b", "%20", &"i".repeat(10_000), "ä"] {
+        let path = format!("{JOBS}/{id}");
+        refused(api.request(Method::GET, &path), 404, "not-found").await;
+        refused(api.request(Method::DELETE, &path), 404, "not-found").await;
+        refused(api.request(Method::GET, &format!("{path}/logs")), 404, "not-found").await;
+        for what in ["retry", "promote"] {
+            refused(api.request(Method::POST, &format!("{path}/{what}")), 404, "not-found").await;
+        }
+    }
+    refused(api.request(Method::GET, "/api/queue/batches/nothing"), 404, "not-found").await;
+    refused(api.request(Method::GET, "/api/queue/batches/a%2Fb"), 404, "not-found").await;
+    assert_eq!(counts(&api).await, json!({"ready": 1}));
+}
+
+#[tokio::test]
+pub(crate) async fn a_job_without_a_log_has_an_empty_one() {
+    let api = start().await;
+    let id = enqueue(&api, &job()).await;
+    assert_eq!(api.json(&format!("{JOBS}/{id}/logs")).await, json!({"items": [], "next_cursor": null}));
+}
+
+#[tokio::test]
+pub(crate) async fn a_list_is_read_page_by_page() {
+    let api = start().await;
+    let jobs: Vec<_> = (0..25).map(|_| job()).collect();
+    assert_eq!(send(post(&api, super::BULK, &json!({"jobs": jobs}))).await.status(), 201);
+    let all = ids(&api, "ready").await;
+    let (mut read, mut path) = (Vec::new(), format!("{JOBS}?limit=10"));
+    loop {
+        let page = api.json(&path).await;
+        let items = page["items"].as_array().expect("items");
+        read.extend(items.iter().map(|job| job["id"].as_str().expect("an id").to_owned()));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("{JOBS}?limit=10&cursor={cursor}");
+    }
+    assert_eq!(read, all);
+}

@@ -1,0 +1,59 @@
+//! What can be wrong with a group.
+
+use crate::error::{BrokerError, EnqueueError};
+use crate::handler::{ErrorClass, JobError};
+use crate::id::GroupId;
+
+/// A group was refused, or could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GroupError {
+    /// No group has this id: it was never created, or has been forgotten.
+    #[error("no group is named {0}")]
+    Unknown(GroupId),
+    /// A group of this id is there already.
+    #[error("a group named {0} exists")]
+    Exists(GroupId),
+    /// The group takes no more members.
+    #[error("group {0} is sealed")]
+    Sealed(GroupId),
+    /// The jobs go to another queue than the group is in.
+    #[error("group {group} is in queue {queue:?}, the jobs go to {other:?}")]
+    OtherQueue {
+        /// The group.
+        group: GroupId,
+        /// Its queue.
+        queue: String,
+        /// The queue of the jobs.
+        other: &'static str,
+    },
+    /// What is stored under the id can't be read, maybe since a newer version wrote it.
+    #[error("the stored group {id} can't be read: {fault}")]
+    Broken {
+        /// The group.
+        id: GroupId,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// Others changed the group again and again meanwhile.
+    #[error("group {0} was changed by others at the same time, again and again")]
+    Contended(GroupId),
+    /// The members or the completion job are not allowed, or were not enqueued.
+    #[error(transparent)]
+    Enqueue(#[from] EnqueueError),
+    /// The broker failed.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+}
+
+/// As the broker's error in it; to be retried where others were faster; else buried.
+impl JobError for GroupError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Enqueue(error) => error.class(),
+            Self::Broker(error) => error.class(),
+            Self::Contended(_) => ErrorClass::Retry,
+            _ => ErrorClass::Bury,
+        }
+    }
+}

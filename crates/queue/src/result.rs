@@ -1,0 +1,131 @@
+//! Waiting for what a job comes to.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::broker::Broker;
+use crate::error::BrokerError;
+use crate::id::JobId;
+use crate::producer::Producer;
+use crate::record::JobRecord;
+use crate::state::State;
+
+/// Between the first two looks at a job that is waited for.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
+/// Between two looks, once it has taken long.
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// Beyond it a timer would overflow.
+const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Why there is no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// The job failed for good.
+    #[error("the job is dead: {error}")]
+    Dead {
+        /// What went wrong last.
+        error: String,
+    },
+    /// The job was cancelled or discarded.
+    #[error("the job was cancelled: {reason}")]
+    Cancelled {
+        /// Why, as far as it was said.
+        reason: String,
+    },
+    /// The job has not ended. It may still do so.
+    #[error("the job has not ended in time: it is {state}")]
+    TimedOut {
+        /// Where it stood at the last look.
+        state: State,
+    },
+    /// The queue has no such job: it was never enqueued, or its record has been removed.
+    #[error("there is no such job, or its record has been removed")]
+    NotFound,
+    /// The job is done, but its result is of another type.
+    #[error("the job's result does not fit its type: {0}")]
+    Decode(#[from] serde_json::Error),
+    /// The broker failed.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+}
+
+impl Producer {
+    /// Waits until a job has ended, and returns its result. Looks at its record: at first after 2 ms, then ever more rarely,
+    /// up to four times a second, as long as it takes. A job that fails is waited for until it is tried no more.
+    ///
+    /// A job that waits for another of the same queue holds a slot meanwhile: where all slots wait, nothing runs.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_queue::{JobId, Producer, WaitError};
+    ///
+    /// # async fn example(producer: Producer, id: JobId) -> Result<(), WaitError> {
+    /// match producer.wait_for::<u64>("reports", &id, Duration::from_secs(30)).await {
+    ///     Ok(rows) => println!("{rows} rows"),
+    ///     Err(WaitError::TimedOut { .. }) => println!("it takes longer; ask again later"),
+    ///     Err(error) => return Err(error),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`WaitError`] tells how else it ended, or that it has not. A broker that fails for the moment is asked again until
+    /// the time is up.
+    pub async fn wait_for<T: DeserializeOwned>(
+        &self,
+        queue: &str,
+        id: &JobId,
+        timeout: Duration,
+    ) -> Result<T, WaitError> {
+        let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
+        let mut pause = SHORTEST_PAUSE;
+        let mut last = None;
+        loop {
+            // The first look is made however short the time.
+            let by = if last.is_none() { deadline.max(Instant::now() + LONGEST_PAUSE) } else { deadline };
+            match timeout_at(by, look(&*self.broker, queue, id)).await {
+                Ok(Ok(record)) if record.state.is_finished() => return finished(record),
+                Ok(Ok(record)) => last = Some(Ok(record.state)),
+                Ok(Err(WaitError::Broker(error))) if error.is_transient() => last = Some(Err(error)),
+                Ok(Err(error)) => return Err(error),
+                Err(_) => {}
+            }
+            let now = Instant::now();
+            if now >= deadline {
+                return Err(match last {
+                    Some(Ok(state)) => WaitError::TimedOut { state },
+                    Some(Err(error)) => error.into(),
+                    None => unanswered().into(),
+                });
+            }
+            sleep(pause.min(deadline - now)).await;
+            pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+async fn look(broker: &dyn Broker, queue: &str, id: &JobId) -> Result<JobRecord, WaitError> {
+    broker.job(queue, id).await?.ok_or(WaitError::NotFound)
+}
+
+fn unanswered() -> BrokerError {
+    let source = "no answer in time".into();
+    BrokerError::Store { operation: "reading a job", transient: true, source }
+}
+
+fn finished<T: DeserializeOwned>(record: JobRecord) -> Result<T, WaitError> {
+    let JobRecord { state, result, note, attempts, .. } = record;
+    match state {
+        State::Dead => {
+            let error = attempts.into_iter().rev().find_map(|attempt| attempt.error).or(note);
+            Err(WaitError::Dead { error: error.unwrap_or_else(|| "nothing is known of why".to_owned()) })
+        }
+        State::Cancelled => Err(WaitError::Cancelled { reason: note.unwrap_or_else(|| "on request".to_owned()) }),
+        _ => Ok(serde_json::from_value(result.unwrap_or(Value::Null))?),
+    }
+}
