@@ -236,7 +236,7 @@ const PROOFS: &[Proof] = &[
     .with(&["redis"]),
     proof(
         "moved-partition",
-        "a partition of 1,000,000 jobs moves to another node of a cluster within 3 s while the queue works",
+        "a partition of 1,000,000 jobs moves to another node of a cluster with 3 s of work while the queue goes on",
         "tidegate-queue",
         "scale",
         "a_partition_moves_to_another_node_while_the_queue_works",

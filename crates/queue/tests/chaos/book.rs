@@ -23,6 +23,10 @@ pub fn now() -> i64 {
     SystemClock.now().unix_ms()
 }
 
+/// Milliseconds by which a process that had to wait for its turn may be late with what it writes down.
+#[cfg(feature = "redis")]
+pub const LATE: i64 = 500;
+
 impl Entry {
     pub fn now(job: u32, delivery: u32) -> Self {
         Self { job, delivery, at: now() }

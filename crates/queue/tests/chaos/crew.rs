@@ -6,7 +6,8 @@ use tidegate_queue::{Broker, QueueCounts};
 use tidegate_testkit::Process;
 use tokio::time::Instant;
 
-use crate::child::{How, QUEUE, Task};
+use crate::book::count;
+use crate::child::{How, QUEUE, RUNS, Task};
 use crate::place::Place;
 
 const WORKERS: usize = 3;
@@ -26,6 +27,7 @@ pub struct Pace {
 const LEAST_KILLS: usize = 3;
 
 pub struct Crew {
+    place: Place,
     workers: Vec<Process>,
     producers: Vec<Process>,
     /// Workers and producers killed.
@@ -42,6 +44,7 @@ impl Crew {
         };
         let worker = Task::work(place, LEASE, SLOTS, How::Take(run)).keep(kept);
         Self {
+            place: place.clone(),
             workers: (0..WORKERS).map(|nth| worker.start(&format!("worker {nth}"))).collect(),
             producers: (0..PRODUCERS).map(producer).collect(),
             kills: [0; 2],
@@ -74,10 +77,13 @@ impl Crew {
     /// Goes on killing until nothing is left to do, as the queue says it. `also` is called all the time, and says whether there
     /// is more to come.
     pub async fn kill_until_done(&mut self, broker: &dyn Broker, mut also: impl AsyncFnMut() -> bool) -> QueueCounts {
-        let mut next = Instant::now();
+        let (mut next, mut runs) = (Instant::now(), 0);
         loop {
             tokio::time::sleep(Duration::from_millis(10)).await;
-            if next <= Instant::now() {
+            // On a busy machine nobody would live long enough to do anything.
+            let has_run = || count(&self.place.directory, RUNS);
+            if next <= Instant::now() && (has_run() > runs || self.kills[0] < LEAST_KILLS) {
+                runs = has_run();
                 self.kill_one();
                 next = Instant::now() + Duration::from_millis(rand::random_range(100..600));
             }

@@ -1,9 +1,9 @@
 //! What the books say after all: who ran, how often, and why.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 #[cfg(feature = "redis")]
-use std::time::Duration;
+use std::ops::RangeInclusive;
+use std::path::Path;
 
 use tidegate_queue::{Broker, Cursor, QueueCounts, State};
 
@@ -54,17 +54,13 @@ impl Verdict {
         assert!(self.again_by_lease.len() as u64 <= counts.reclaimed_total, "{self:?} {counts:?}");
     }
 
-    /// What a server forgot when it was killed is no older than `window`: enqueued jobs, runs that had ended, and leases that
-    /// had been taken back.
+    /// What servers forgot when they were killed is of those `moments`: enqueued jobs, runs that had ended, and leases that had
+    /// been taken back.
     #[cfg(feature = "redis")]
-    pub fn assert_lost_only_within(&self, window: Duration, kills: &[i64], counts: &QueueCounts) {
-        let is_recent = |entry: &Entry| {
-            let window = i64::try_from(window.as_millis()).unwrap();
-            // A client may write down what it was told just after the server's end.
-            kills.iter().any(|kill| (-500..=window).contains(&(kill - entry.at)))
-        };
+    pub fn assert_lost_only_of(&self, moments: &[RangeInclusive<i64>], counts: &QueueCounts) {
+        let is_recent = |entry: &Entry| moments.iter().any(|moment| moment.contains(&entry.at));
         for lost in self.missing.iter().chain(&self.again_without_lease) {
-            assert!(is_recent(lost), "{lost:?} was forgotten, kills at {kills:?}");
+            assert!(is_recent(lost), "{lost:?} was forgotten, not of {moments:?}");
         }
         let explained = self.again_by_lease.iter().filter(|run| !is_recent(run)).count() as u64;
         assert!(explained <= counts.reclaimed_total, "{explained} runs under a later lease: {counts:?}");
