@@ -15,27 +15,27 @@ local function drained(id)
   end
 end
 
--- Those that come forward behind one that went are next.
-repeat
+local function drain_set(set)
+  local before_set = left
+  for _, member in ipairs(redis.call('ZRANGE', K[set], 0, left - 1)) do
+    local id = string.match(member, '^%d+%.%d%.(.+)$')
+    local envelope = redis.call('HGET', K.job, id)
+    if envelope then
+      take_out(id, envelope, set)
+      drained(id)
+    end
+  end
+  return before_set > left
+end
+
+-- Those that come forward behind one that went are next, also in a set that was empty before.
+local goes_on = left > 0
+while goes_on do
   local picked
   picked, interrupted = next_in_line(left)
   for _, job in ipairs(picked) do
     drained(job[1])
   end
-until #picked == 0 or left <= 0 or interrupted
-for _, set in ipairs({ 'delayed', 'waiting' }) do
-  local members = interrupted and {} or redis.call('ZRANGE', K[set], 0, left - 1)
-  while left > 0 and #members > 0 do
-    for _, member in ipairs(members) do
-      local id = string.match(member, '^%d+%.%d%.(.+)$')
-      -- It may have come forward meanwhile.
-      local envelope = left > 0 and redis.call('ZSCORE', K[set], member) and redis.call('HGET', K.job, id)
-      if envelope then
-        take_out(id, envelope, set)
-        drained(id)
-      end
-    end
-    members = redis.call('ZRANGE', K[set], 0, left - 1)
-  end
+  goes_on = left > 0 and not interrupted and (#picked > 0 or drain_set('delayed') or drain_set('waiting'))
 end
 return { before - left, interrupted and 1 or 0 }
