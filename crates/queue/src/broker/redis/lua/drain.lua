@@ -16,26 +16,30 @@ local function drained(id)
 end
 
 -- Those that come forward behind one that went are next.
+local left_before
 repeat
-  local picked
-  picked, interrupted = next_in_line(left)
-  for _, job in ipairs(picked) do
-    drained(job[1])
-  end
-until #picked == 0 or left <= 0 or interrupted
-for _, set in ipairs({ 'delayed', 'waiting' }) do
-  local members = interrupted and {} or redis.call('ZRANGE', K[set], 0, left - 1)
-  while left > 0 and #members > 0 do
-    for _, member in ipairs(members) do
-      local id = string.match(member, '^%d+%.%d%.(.+)$')
-      -- It may have come forward meanwhile.
-      local envelope = left > 0 and redis.call('ZSCORE', K[set], member) and redis.call('HGET', K.job, id)
-      if envelope then
-        take_out(id, envelope, set)
-        drained(id)
-      end
+  left_before = left
+  repeat
+    local picked
+    picked, interrupted = next_in_line(left)
+    for _, job in ipairs(picked) do
+      drained(job[1])
     end
-    members = redis.call('ZRANGE', K[set], 0, left - 1)
+  until #picked == 0 or left <= 0 or interrupted
+  for _, set in ipairs({ 'delayed', 'waiting' }) do
+    local members = (interrupted or left <= 0) and {} or redis.call('ZRANGE', K[set], 0, left - 1)
+    while left > 0 and #members > 0 do
+      for _, member in ipairs(members) do
+        local id = string.match(member, '^%d+%.%d%.(.+)$')
+        -- It may have come forward meanwhile.
+        local envelope = left > 0 and redis.call('ZSCORE', K[set], member) and redis.call('HGET', K.job, id)
+        if envelope then
+          take_out(id, envelope, set)
+          drained(id)
+        end
+      end
+      members = left > 0 and redis.call('ZRANGE', K[set], 0, left - 1) or {}
+    end
   end
-end
+until left == left_before or left <= 0 or interrupted
 return { before - left, interrupted and 1 or 0 }
