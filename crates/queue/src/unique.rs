@@ -37,7 +37,7 @@ pub(crate) enum OnDuplicate {
 
 impl OnDuplicate {
     /// Lower-case name, as stores keep it.
-    #[allow(dead_code, reason = "TEMPORARY until the Redis broker uses it")]
+    #[cfg(feature = "redis")]
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Reject => "reject",

@@ -2,13 +2,9 @@
 -- KEYS  as change
 -- ARGV  most jobs
 -- Returns how many.
-local most = tonumber(ARGV[1])
-if most == 0 then
-  return 0 -- else the range below would be all
-end
 local now = now_ms()
 local count = 0
-for _, id in ipairs(redis.call('ZRANGE', K.dead, 0, most - 1)) do
+for _, id in ipairs(redis.call('ZRANGE', K.dead, '-inf', '+inf', 'BYSCORE', 'LIMIT', 0, ARGV[1])) do
   local envelope = redis.call('HGET', K.job, id)
   if envelope then
     revive(id, envelope, 'dead', redis.call('HGET', K.latest, id), now)
