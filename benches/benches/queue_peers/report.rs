@@ -83,17 +83,31 @@ impl Row {
 
 /// All figures of a run.
 #[derive(Default)]
-pub(crate) struct Report(BTreeMap<Row, BTreeMap<Who, Vec<f64>>>);
+pub(crate) struct Report {
+    figures: BTreeMap<Row, BTreeMap<Who, BTreeMap<usize, f64>>>,
+    round: usize,
+    failed: Vec<String>,
+}
 
 impl Report {
+    /// Figures belong to this round from now on.
+    pub(crate) fn begin(&mut self, round: usize) {
+        self.round = round;
+    }
+
     pub(crate) fn add(&mut self, row: Row, who: Who, value: f64) {
-        self.0.entry(row).or_default().entry(who).or_default().push(value);
+        self.figures.entry(row).or_default().entry(who).or_default().insert(self.round, value);
+    }
+
+    /// A turn that came to no figure.
+    pub(crate) fn fail(&mut self, measurement: &str, who: Who) {
+        self.failed.push(format!("{measurement} of {} in round {}", who.name(), self.round));
     }
 
     pub(crate) fn print(&self) {
         println!("| | tidegate | bullmq | bullmq, removing | apalis | ours : bullmq | ours : apalis | aim | met |");
         println!("|---|---|---|---|---|---|---|---|---|");
-        for row in self.0.keys().copied() {
+        for row in self.figures.keys().copied() {
             let cells: Vec<_> =
                 Who::ALL.iter().map(|&who| self.median(row, who).map_or("–".to_owned(), number)).collect();
             let against_bullmq = self.ratio(row, self.better_bullmq(row));
@@ -105,14 +119,18 @@ impl Report {
                 cells.join(" | ")
             );
         }
+        for turn in &self.failed {
+            println!("\nFailed, and left out: {turn}");
+        }
     }
 
-    fn values(&self, row: Row, who: Who) -> Option<&[f64]> {
-        Some(self.0.get(&row)?.get(&who)?)
+    fn values(&self, row: Row, who: Who) -> Option<&BTreeMap<usize, f64>> {
+        self.figures.get(&row)?.get(&who)
     }
 
     fn median(&self, row: Row, who: Who) -> Option<f64> {
-        Some(spread(self.values(row, who)?).1)
+        let values: Vec<f64> = self.values(row, who)?.values().copied().collect();
+        Some(spread(&values)?.1)
     }
 
     /// Which of the two settings of `BullMQ` does better here; ours is compared with that one.
@@ -128,8 +146,8 @@ impl Report {
         let (Some(ours), Some(theirs)) = (self.values(row, Who::Tidegate), self.values(row, who)) else {
             return "–".to_owned();
         };
-        let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect();
-        let (least, middle, greatest) = spread(&ratios);
+        let ratios: Vec<f64> = ours.iter().filter_map(|(round, ours)| Some(ours / theirs.get(round)?)).collect();
+        let Some((least, middle, greatest)) = spread(&ratios) else { return "–".to_owned() };
         if ratios.len() == 1 {
             number(middle)
         } else {
@@ -164,9 +182,9 @@ fn number(value: f64) -> String {
     }
 }
 
-/// Least, median and greatest.
-fn spread(values: &[f64]) -> (f64, f64, f64) {
+/// Least, median and greatest, if there are any.
+fn spread(values: &[f64]) -> Option<(f64, f64, f64)> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    (sorted[0], sorted[sorted.len() / 2], sorted[sorted.len() - 1])
+    Some((*sorted.first()?, sorted[sorted.len() / 2], *sorted.last()?))
 }
