@@ -2,17 +2,14 @@
 //! numbered lease, and only the holder of the newest number can finish it.
 //!
 //! A [`Producer`] puts [`Job`]s into named queues of a [`Broker`]; a [`Worker`] lends them out to
-//! [`Handler`]s, keeps their leases alive, and turns each [`Outcome`] into exactly one of
+//! handlers, keeps their leases alive, and turns each [`Outcome`] into exactly one of
 //! done, delayed or dead. Three brokers pass one conformance suite: `SqliteBroker`, durable and
 //! shared by the processes of one machine, `RedisBroker` (feature `redis`), shared by many machines,
 //! and [`MemoryBroker`], for tests.
 //!
 //! ```
 //! use std::sync::Arc;
-//! use std::time::Duration;
-//! use tidegate_queue::{
-//!     Context, Handler, Job, MemoryBroker, Outcome, Producer, QueueOptions, State, Worker, Broker,
-//! };
+//! use tidegate_queue::{Broker, Classify, Data, Failure, Job, MemoryBroker, Producer, QueueOptions, Worker};
 //! use tokio_util::sync::CancellationToken;
 //!
 //! #[derive(serde::Serialize, serde::Deserialize)]
@@ -23,39 +20,47 @@
 //!     const QUEUE: &'static str = "email";
 //! }
 //!
-//! struct Greeter { stop: CancellationToken }
+//! #[derive(Clone)]
+//! struct Greeting(&'static str);
 //!
-//! #[async_trait::async_trait]
-//! impl Handler<Greet> for Greeter {
-//!     async fn run(&self, job: Greet, context: &Context) -> Outcome {
-//!         if context.progress(50, "greeting").await.is_err() {
-//!             return Outcome::retry("the lease went to someone else");
-//!         }
-//!         self.stop.cancel(); // one job is enough for an example
-//!         Outcome::done(format!("hello {}", job.name))
-//!     }
+//! // The job comes first, then what the handler wants to know, in any order.
+//! async fn greet(job: Greet, Data(greeting): Data<Greeting>) -> Result<String, Failure> {
+//!     job.name.chars().next().ok_or("no name").or_bury()?; // hopeless: dead at once
+//!     std::fs::metadata("/")?;                             // any other error: tried again
+//!     Ok(format!("{} {}", greeting.0, job.name))           // kept as the result
 //! }
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
-//! let id = Producer::new(broker.clone()).enqueue(&Greet { name: "Ada".into() }).await?;
+//! let producer = Producer::new(broker.clone());
+//! let id = producer.enqueue(&Greet { name: "Ada".into() }).await?;
 //!
 //! let stop = CancellationToken::new();
-//! Worker::builder(broker.clone())
+//! let worker = Worker::builder(broker)
 //!     .queue("email", QueueOptions::new().concurrency(4))
-//!     .handler::<Greet, _>(Greeter { stop: stop.clone() })
-//!     .grace(Duration::from_secs(5))
-//!     .build()?
-//!     .run(stop)
-//!     .await?;
+//!     .data(Greeting("hello"))
+//!     .handler(greet)
+//!     .build()?;
+//! let worker = tokio::spawn(worker.run(stop.clone()));
 //!
-//! let record = broker.job("email", &id).await?.expect("kept after completion");
-//! assert_eq!(record.state, State::Done);
-//! assert_eq!(record.result, Some(serde_json::json!("hello Ada")));
+//! let result: String = producer.wait_for("email", &id, std::time::Duration::from_secs(5)).await?;
+//! assert_eq!(result, "hello Ada");
+//! stop.cancel(); // lets running jobs end, gives the rest back
+//! worker.await??;
 //! # Ok(())
 //! # }
 //! # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
 //! ```
+//!
+//! # What there is
+//!
+//! - **Handlers**: async functions with [extractors](FromContext), or types with [`Handler`]; errors by
+//!   [class](ErrorClass), [retry policies](RetryPolicy) by queue, handler or job, tower
+//!   [layers](WorkerBuilder::layer). [`testing`] runs them on a virtual clock.
+//! - **Enqueueing**: one, or many as a whole; [delayed, at a time, by priority, no later than a
+//!   time, one after the other, one at a time](EnqueueOptions); [`Schedules`] for what comes again.
+//! - **Many jobs**: [`Groups`] with a job when all have ended; [`Scan`]s of tables that go on where they were killed.
+//! - **Queues**: [settings](QueueSettings) for all workers (most at once, a rate, events), pause, drain, clean, retry.
 //!
 //! # Life of a job
 //!
@@ -72,9 +77,9 @@
 //! |---|---|---|---|---|
 //! | worker process killed | nothing; its leases return after they expire | same | same | everything |
 //! | producer killed before `enqueue` returned | the job is there or not, never half a batch | same | same, within a partition | everything |
-//! | Redis killed, or stopped for longer than a lease | – | – | nothing acknowledged; nothing is reclaimed for one lease after it | – |
+//! | Redis killed, or stopped for longer than a lease | – | – | nothing with `appendfsync always`; with `everysec` what it had not yet written while an fsync was under way, 2 s at most. Nothing is reclaimed for one lease after it | – |
 //! | power cut, kernel panic | nothing acknowledged, if the disk honours fsync | the last moments before the cut; the file stays consistent | nothing with `appendfsync always`, else the last second | everything |
-//! | failover to a replica | – | – | what the replica had not yet received | – |
+//! | failover to a replica | – | – | what the replica had not yet received, also what an old primary that lives goes on acknowledging until it is told; less with `RedisDurability::Replicas` | – |
 //! | disk or memory full | nothing; writes fail with a transient [`BrokerError`] | same | same | – |
 //! | database file lost or damaged, `FLUSHALL` | its jobs; a damaged file is refused at open | same | its jobs; workers go on | – |
 //!
