@@ -141,33 +141,34 @@ impl Report {
         }
     }
 
-    /// Ours to theirs in the same round: median, least and greatest.
-    fn ratio(&self, row: Row, who: Who) -> String {
-        let (Some(ours), Some(theirs)) = (self.values(row, Who::Tidegate), self.values(row, who)) else {
-            return "–".to_owned();
-        };
+    /// Ours to theirs, in another row perhaps, in the same round: least, median and greatest.
+    fn ratios(&self, row: Row, who: Who, theirs: Row) -> Option<(f64, f64, f64)> {
+        let (ours, theirs) = (self.values(row, Who::Tidegate)?, self.values(theirs, who)?);
         let ratios: Vec<f64> = ours.iter().filter_map(|(round, ours)| Some(ours / theirs.get(round)?)).collect();
-        let Some((least, middle, greatest)) = spread(&ratios) else { return "–".to_owned() };
-        if ratios.len() == 1 {
-            number(middle)
-        } else {
-            format!("{} ({}–{})", number(middle), number(least), number(greatest))
+        spread(&ratios)
+    }
+
+    fn ratio(&self, row: Row, who: Who) -> String {
+        match self.ratios(row, who, row) {
+            Some((least, middle, greatest)) if least < greatest => {
+                format!("{} ({}–{})", number(middle), number(least), number(greatest))
+            }
+            Some((_, only, _)) => number(only),
+            None => "–".to_owned(),
         }
     }
 
+    /// By the ratios of rounds, as they are shown: those of medians may flatter.
     fn judge(&self, row: Row) -> (String, &'static str) {
         let Some(aim) = row.aim() else { return (String::new(), "") };
-        let ours = self.median(row, Who::Tidegate);
-        let theirs = |row| self.median(row, self.better_bullmq(row));
+        let against_bullmq = |theirs| self.ratios(row, self.better_bullmq(theirs), theirs).map(|(_, middle, _)| middle);
         let (aim, met) = match aim {
-            Aim::Times(times, of) => {
-                let aim = if of == row { format!("≥ {times} ×") } else { format!("≥ {times} × its batches") };
-                (aim, ours.zip(theirs(of)).map(|(ours, theirs)| ours >= times * theirs))
+            Aim::Times(times, theirs) => {
+                let aim = if theirs == row { format!("≥ {times} ×") } else { format!("≥ {times} × its batches") };
+                (aim, against_bullmq(theirs).map(|ratio| ratio >= times))
             }
-            Aim::AtMost(most) => (format!("≤ {most}"), ours.map(|ours| ours <= most)),
-            Aim::Share(share) => {
-                (format!("≤ {share} ×"), ours.zip(theirs(row)).map(|(ours, theirs)| ours <= share * theirs))
-            }
+            Aim::AtMost(most) => (format!("≤ {most}"), self.median(row, Who::Tidegate).map(|ours| ours <= most)),
+            Aim::Share(share) => (format!("≤ {share} ×"), against_bullmq(row).map(|ratio| ratio <= share)),
         };
         (aim, met.map_or("–", |met| if met { "yes" } else { "**no**" }))
     }
