@@ -61,6 +61,7 @@ conformance![
         a_crashed_workers_lease_is_reclaimed_and_its_ack_superseded,
         a_heartbeat_keeps_the_lease,
         a_pause_of_maintenance_is_not_the_death_of_workers,
+        nobody_is_waited_for_where_nothing_was_leased,
         a_clock_that_jumps_back_does_not_strand_a_lease,
         a_poison_job_dies_with_its_history,
         a_job_that_gets_further_each_time_is_no_poison,

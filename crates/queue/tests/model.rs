@@ -114,7 +114,12 @@ impl Model {
 
     fn expire(&mut self) -> usize {
         let now = self.now;
-        if self.maintained.replace(now).is_none_or(|last| now - last > 2 * TICK.as_secs()) {
+        let last = self.maintained.replace(now);
+        if self.count(State::Leased) == 0 {
+            self.reclaim_from = now;
+            return 0;
+        }
+        if last.is_none_or(|last| now - last > 2 * TICK.as_secs()) {
             self.reclaim_from = now + LEASE.as_secs();
         }
         if now < self.reclaim_from {
@@ -169,6 +174,7 @@ async fn step(bench: &Bench, model: &mut Model, action: &Action) {
             let stored = bench.broker.enqueue(QUEUE, vec![job(&id, options)]).await.unwrap();
             assert_eq!(stored == [Stored::Known], model.jobs.contains_key(&id));
             model.born += 1;
+            model.maintained.get_or_insert(model.now);
             let (at, born) = (model.now + delay, model.born);
             model.jobs.entry(id).or_insert(Known {
                 state: if *delay == 0 { State::Ready } else { State::Delayed },

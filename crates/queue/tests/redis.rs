@@ -12,8 +12,8 @@ use support::redis::{broker, fresh_prefix};
 use support::{LEASE, QUEUE, ack, ids, job, jobs, new_jobs, reclaim, retry};
 use tidegate_queue::{
     Broker, BrokerError, Change, CleanableState, Documents, EnqueueOptions, Fetch, GroupCounts, GroupId, JobEventKind,
-    JobId, LeasedJob, Nack, NackAction, Priority, QueueSettings, Rate, RedisBroker, RedisDurability, RedisOptions,
-    Retention, Settled, State, Stored, Unique, Wake, WorkerId,
+    JobId, LeasedJob, Nack, NackAction, Priority, QueueSettings, Rate, Reclaim, RedisBroker, RedisDurability,
+    RedisOptions, Retention, Settled, State, Stored, Unique, Wake, WorkerId,
 };
 use tidegate_redis::Client;
 use tidegate_testkit::poll_until;
@@ -185,7 +185,8 @@ async fn partitions_are_one_queue_on(broker: &RedisBroker) {
     broker.prune(QUEUE, retention, 100).await.unwrap();
     let counts = broker.counts(QUEUE).await.unwrap();
     assert!(counts.done <= 3 && counts.dead == 0, "{counts:?}");
-    assert!(broker.reclaim(QUEUE, reclaim(3)).await.unwrap().guarded);
+    let any_gap = Reclaim { pause: Duration::ZERO, ..reclaim(3) };
+    assert!(broker.reclaim(QUEUE, any_gap).await.unwrap().guarded);
     broker.pause(QUEUE).await.unwrap();
     broker.enqueue(QUEUE, jobs(100..110)).await.unwrap();
     assert!(fetch(broker, &worker, 10).await.is_empty());
@@ -213,6 +214,17 @@ async fn a_newer_layout_is_refused_and_left_alone() {
     server.cli(&["HSET", &format!("{prefix}:{{q:work:0}}:meta"), "layout", "3"]).await;
     let refused = broker.enqueue(QUEUE, jobs(0..1)).await.unwrap_err();
     assert!(!refused.is_transient() && refused.to_string().contains("LAYOUT 3"), "{refused}");
+    for refused in [
+        broker.pause(QUEUE).await,
+        broker.configure(QUEUE, QueueSettings::default()).await,
+        broker.promote(QUEUE, 1).await.map(drop),
+        broker.prune(QUEUE, Retention::default(), 1).await.map(drop),
+        broker.drain(QUEUE, 1).await.map(drop),
+        broker.cancel(QUEUE, &JobId::new("a").unwrap()).await.map(drop),
+    ] {
+        let refused = refused.unwrap_err();
+        assert!(refused.to_string().contains("LAYOUT 3"), "{refused}");
+    }
     assert_eq!(server.cli(&["EXISTS", &format!("{prefix}:{{q:work:0}}:job")]).await, "0");
 }
 
@@ -439,6 +451,28 @@ async fn a_shard_that_is_away_loses_no_other_ones_answers() {
     poll_until(SOON * 2, all).await.unwrap();
 }
 
+/// Somebody took a token and died: the jobs are not left until the next one is enqueued.
+#[tokio::test]
+async fn a_lost_token_is_replaced_by_upkeep() {
+    let server = RedisServer::start().await;
+    let prefix = fresh_prefix();
+    let broker = broker(&server.url(), &prefix, RedisOptions::new()).await;
+    let wake = format!("{prefix}:{{q:work:0}}:wake");
+    broker.enqueue(QUEUE, jobs(0..1)).await.unwrap();
+    assert_eq!(server.cli(&["LPOP", &wake]).await.trim(), "r");
+    broker.reclaim(QUEUE, reclaim(3)).await.unwrap();
+    assert_eq!(server.cli(&["LPOP", &wake]).await.trim(), "r");
+    fetch(&broker, &WorkerId::generate(), 1).await;
+    let soon = EnqueueOptions::new().delay(Duration::from_millis(50));
+    broker.enqueue(QUEUE, vec![job("soon", soon)]).await.unwrap();
+    assert_eq!(server.cli(&["LPOP", &wake]).await.trim(), "d");
+    let token = async || {
+        broker.reclaim(QUEUE, reclaim(3)).await.unwrap();
+        (server.cli(&["LPOP", &wake]).await.trim() == "d").then_some(())
+    };
+    poll_until(SOON, token).await.unwrap();
+}
+
 /// A deploy: processes with an older text of the scripts work on the same queue, in the same layout.
 #[tokio::test]
 async fn two_versions_of_the_scripts_run_side_by_side() {
@@ -480,7 +514,7 @@ async fn a_record_that_cannot_be_read_stops_nothing() {
     let first = take(6).await;
     assert_eq!(ids(&first), ["job-000000", "job-000001", "job-000002", "job-000004"]);
     assert_eq!(take(9).await.len(), 4);
-    let reclaim = tidegate_queue::Reclaim { lease, pause: SOON, max_lost: 1, limit: 100 };
+    let reclaim = Reclaim { lease, pause: SOON, max_lost: 1, limit: 100 };
     let dead = async || {
         let taken = broker.reclaim(QUEUE, reclaim).await.unwrap();
         (taken.dead.len() == 10).then_some(())

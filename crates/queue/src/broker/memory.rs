@@ -80,7 +80,7 @@ impl MemoryBroker {
     fn step_or_make<T>(&self, queue: &str, step: impl FnOnce(&mut Queue, Timestamp) -> T) -> Result<T, BrokerError> {
         check_queue_name(queue)?;
         let now = self.clock.now();
-        let answer = step(self.lock().queues.entry(queue.to_owned()).or_default(), now);
+        let answer = step(self.lock().queues.entry(queue.to_owned()).or_insert_with(|| Queue::new(now)), now);
         self.changes.send_replace(());
         Ok(answer)
     }

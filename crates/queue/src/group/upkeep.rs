@@ -17,7 +17,7 @@ const GATHER: Duration = Duration::from_millis(100);
 /// Between two looks at open groups.
 const SWEEP_TICK: Duration = Duration::from_secs(5);
 /// The same where there are none.
-const IDLE_TICK: Duration = Duration::from_secs(10);
+const IDLE_TICK: Duration = Duration::from_secs(30);
 /// Groups looked at in one sweep; of more, others come next time.
 const SWEEP_CHUNK: usize = 64;
 /// Between two looks at completed groups.

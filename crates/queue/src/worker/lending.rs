@@ -192,7 +192,8 @@ impl Lending {
     fn woken(&mut self, woken: Result<Wake, BrokerError>) {
         self.waiting = None;
         match woken {
-            Ok(_) => self.is_dry = false,
+            Ok(Wake::Timeout) => {}
+            Ok(Wake::Ready | Wake::Due) => self.is_dry = false,
             Err(error) => self.failed(&error),
         }
     }

@@ -103,6 +103,20 @@ pub async fn a_pause_of_maintenance_is_not_the_death_of_workers(bench: Bench) {
     assert_eq!(bench.ack(&leased.token).await, Settled::Now);
 }
 
+/// The first lease of a queue that was idle, or new, is taken back as soon as any other.
+pub async fn nobody_is_waited_for_where_nothing_was_leased(bench: Bench) {
+    let first = bench.add("a", EnqueueOptions::new()).await;
+    bench.fetch_one().await;
+    assert_eq!(bench.tick_for(30).await.ready, [first]);
+    let again = bench.fetch_one().await;
+    bench.ack(&again.token).await;
+    bench.advance(3_600);
+    assert!(!bench.reclaim().await.guarded);
+    let second = bench.add("b", EnqueueOptions::new()).await;
+    bench.fetch_one().await;
+    assert_eq!(bench.tick_for(30).await.ready, [second]);
+}
+
 pub async fn a_clock_that_jumps_back_does_not_strand_a_lease(bench: Bench) {
     let id = bench.add("a", EnqueueOptions::new()).await;
     bench.tick_for(30).await;

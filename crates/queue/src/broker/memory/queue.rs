@@ -49,7 +49,7 @@ pub(super) struct Queue {
     next_seq: i64,
     totals: Tally,
     pub(super) paused: bool,
-    last_maintenance: Option<Timestamp>,
+    maintained: Timestamp,
     reclaim_from: Timestamp,
     lines: Lines,
     holds: Holds,
@@ -60,6 +60,10 @@ pub(super) struct Queue {
 }
 
 impl Queue {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self { maintained: now, ..Self::default() }
+    }
+
     pub(super) fn enqueue(&mut self, envelope: NewJob, now: Timestamp) -> Stored {
         if self.jobs.contains_key(&envelope.id) {
             return Stored::Known;
@@ -382,9 +386,14 @@ impl Queue {
     }
 
     pub(super) fn reclaim(&mut self, request: Reclaim, now: Timestamp) -> Reclaimed {
-        let last = self.last_maintenance.replace(now);
-        let backward = last.is_some_and(|last| now < last);
-        if last.is_none_or(|last| now.since(last) > request.pause) || backward {
+        let last = std::mem::replace(&mut self.maintained, now);
+        if self.totals.change(State::Leased) == 0 {
+            // Nobody has to be heard.
+            self.reclaim_from = now;
+            return Reclaimed::default();
+        }
+        let backward = now < last;
+        if backward || now.since(last) > request.pause {
             self.reclaim_from = now.after(request.lease);
         }
         if backward {

@@ -156,10 +156,8 @@ impl PartitionKeys {
 pub(super) struct RegistryKeys {
     /// Queue to number of partitions.
     pub(super) names: String,
-    /// Worker to what it says of itself.
+    /// Worker to when it was seen and what it says of itself.
     pub(super) workers: String,
-    /// Worker to when it was seen.
-    pub(super) seen: String,
     /// Revision of the latest document.
     pub(super) revision: String,
     group: KeyGroup,
@@ -168,8 +166,8 @@ pub(super) struct RegistryKeys {
 impl RegistryKeys {
     pub(super) fn new(keyspace: &Keyspace) -> Self {
         let group: KeyGroup = keyspace.group("queues", &[]);
-        let [names, workers, seen, revision] = ["names", "workers", "seen", "revision"].map(|name| group.key(name));
-        Self { names, workers, seen, revision, group }
+        let [names, workers, revision] = ["names", "workers", "revision"].map(|name| group.key(name));
+        Self { names, workers, revision, group }
     }
 
     /// The documents of a collection, by name.

@@ -28,27 +28,26 @@ impl RedisBroker {
     pub(super) async fn enter(&self, worker: &WorkerInfo) -> Result<(), BrokerError> {
         let info = serde_json::to_string(worker).map_err(Unreadable::from).map_err(unreadable(ANNOUNCE))?;
         let args = vec![worker.id.as_str().into(), info.into(), milliseconds(WORKER_MEMORY).into()];
-        let keys = [&self.registry.workers, &self.registry.seen];
-        self.client.run(&self.scripts.announce, &keys, args).await.map_err(failed(ANNOUNCE)).map(drop)
+        self.client
+            .run(&self.scripts.announce, &[&self.registry.workers], args)
+            .await
+            .map_err(failed(ANNOUNCE))
+            .map(drop)
     }
 
     pub(super) async fn leave(&self, worker: &WorkerId) -> Result<(), BrokerError> {
-        // Without its info it is not shown, so the order is of no matter.
-        for (command, key) in [("HDEL", &self.registry.workers), ("ZREM", &self.registry.seen)] {
-            let forget = Command::new(command).key(key).arg(worker.as_str()).idempotent();
-            self.client.execute(forget).await.map_err(failed(WITHDRAW))?;
-        }
-        Ok(())
+        let forget = Command::new("HDEL").key(&self.registry.workers).arg(worker.as_str()).idempotent();
+        self.client.execute(forget).await.map_err(failed(WITHDRAW)).map(drop)
     }
 
     pub(super) async fn seen(&self) -> Result<Vec<WorkerInfo>, BrokerError> {
-        let keys = [&self.registry.workers, &self.registry.seen];
-        let reply = self.client.run(&self.scripts.workers, &keys, vec![milliseconds(WORKER_MEMORY).into()]).await;
+        let args = vec![milliseconds(WORKER_MEMORY).into()];
+        let reply = self.client.run(&self.scripts.workers, &[&self.registry.workers], args).await;
         let mut reply = Fields::of(reply.map_err(failed(WORKERS))?).map_err(unreadable(WORKERS))?;
         let mut workers = Vec::new();
         while !reply.is_empty() {
-            let (info, last_seen) = (reply.text(), reply.time());
-            let (info, last_seen) = (info.map_err(unreadable(WORKERS))?, last_seen.map_err(unreadable(WORKERS))?);
+            let last_seen = reply.time().map_err(unreadable(WORKERS))?;
+            let info = reply.text().map_err(unreadable(WORKERS))?;
             // An entry that a newer release wrote in another shape is not one we can show.
             if let Ok(info) = serde_json::from_str::<WorkerInfo>(&info) {
                 workers.push(WorkerInfo { last_seen, ..info });

@@ -13,7 +13,7 @@ use Part::{
 /// How the keys are laid out. Processes that disagree refuse to touch each other's queues.
 const LAYOUT: u32 = 2;
 /// Raised with each change of a script; noted with the queue, for whoever looks into one.
-const SCRIPTS: u32 = 2;
+const SCRIPTS: u32 = 3;
 
 /// A script of one partition and what it touches there.
 pub(super) struct Step {
@@ -146,6 +146,8 @@ impl Scripts {
             let Step { script, parts } = step(name, body, parts, ready);
             Step { script: script.idempotent(), parts }
         };
+        // What changes a queue that is there, but does not itself look how it is laid out.
+        let checked = |body: &str| [include_str!("lua/checked.lua"), body].concat();
         let ends = |body: &str| [include_str!("lua/ends.lua"), body].concat();
         let show = |body: &str| [include_str!("lua/places.lua"), include_str!("lua/show.lua"), body].concat();
         let changing = |body: &str| {
@@ -154,7 +156,7 @@ impl Scripts {
             ends(&[before.concat().as_str(), body].concat())
         };
         let changed = [&CHANGED[..], &LINKS].concat();
-        let registry = ["workers".to_owned(), "seen".to_owned()];
+        let registry = ["workers".to_owned()];
         Self {
             enqueue: enqueue(clock),
             enqueue_any: repeatable(
@@ -172,7 +174,7 @@ impl Scripts {
             ack_and_fetch: ack_and_fetch(clock),
             nack: repeatable(
                 "nack",
-                &ends(include_str!("lua/nack.lua")),
+                &checked(&ends(include_str!("lua/nack.lua"))),
                 &[&[Meta, Lease, Ended, Latest, Job, State, Back, Delayed, Dead, Cancelled, Wake], &LINKS[..]].concat(),
                 &READY,
             ),
@@ -181,7 +183,12 @@ impl Scripts {
             checkpoint: repeatable("checkpoint", include_str!("lua/checkpoint.lua"), &[Lease, Checkpoint], &[]),
             log: step("log", include_str!("lua/log.lua"), &[Lease, Log], &[]),
             logs: repeatable("logs", include_str!("lua/logs.lua"), &[Log], &[]),
-            promote: repeatable("promote", include_str!("lua/promote.lua"), &[Meta, Delayed, Back, Wake], &[]),
+            promote: repeatable(
+                "promote",
+                &checked(include_str!("lua/promote.lua")),
+                &[Meta, Delayed, Back, Wake],
+                &[],
+            ),
             reclaim: repeatable(
                 "reclaim",
                 &ends(include_str!("lua/reclaim.lua")),
@@ -190,20 +197,25 @@ impl Scripts {
             ),
             remove: step(
                 "remove",
-                include_str!("lua/remove.lua"),
+                &checked(include_str!("lua/remove.lua")),
                 &[Meta, Job, Latest, State, Results, Checkpoint, Log, Done, Ended, Dead, Cancelled, Unique, Held],
                 &[],
             ),
-            change: step("change", &changing(include_str!("lua/change.lua")), &changed, &READY),
+            change: step("change", &checked(&changing(include_str!("lua/change.lua"))), &changed, &READY),
             drain: step(
                 "drain",
-                &changing(&[include_str!("lua/next_in_line.lua"), include_str!("lua/drain.lua")].concat()),
+                &checked(&changing(&[include_str!("lua/next_in_line.lua"), include_str!("lua/drain.lua")].concat())),
                 &changed,
                 &READY,
             ),
-            retry_dead: step("retry_dead", &changing(include_str!("lua/retry_dead.lua")), &changed, &READY),
-            pause: repeatable("pause", include_str!("lua/pause.lua"), &[Meta, Back, Wake], &READY),
-            configure: repeatable("configure", include_str!("lua/configure.lua"), &[Meta, Wake, Back], &READY),
+            retry_dead: step("retry_dead", &checked(&changing(include_str!("lua/retry_dead.lua"))), &changed, &READY),
+            pause: repeatable("pause", &checked(include_str!("lua/pause.lua")), &[Meta, Back, Wake], &READY),
+            configure: repeatable(
+                "configure",
+                &checked(include_str!("lua/configure.lua")),
+                &[Meta, Wake, Back],
+                &READY,
+            ),
             look: repeatable("look", include_str!("lua/look.lua"), &[Meta, Lease, Back, Delayed, Wake], &READY),
             counts: repeatable(
                 "counts",

@@ -22,12 +22,13 @@ use super::scripts::Scripts;
 use crate::broker::Wake;
 use crate::error::BrokerError;
 
-/// A sleep is never longer: what bounds the harm of a token that died with the process which took it.
-const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+/// A sleep is never longer. A token that died with the process which took it is replaced by the upkeep of any worker; this
+/// is for those without one.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// A wait is never longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
-/// One `BLPOP`.
-const ROUND: Duration = Duration::from_secs(20);
+/// One `BLPOP`: how long a connection that has gone deaf goes unnoticed.
+const ROUND: Duration = Duration::from_secs(15);
 /// How long those who heard of ready jobs may take to go and fetch them.
 const HEAD_START: Duration = Duration::from_millis(10);
 /// Pause after a failed one, during which waiters look for themselves.
@@ -202,7 +203,7 @@ impl Task {
         if *self.listener.waiting.borrow() > 0 {
             self.listener.heard.send_replace(if token == b"r" { Heard::Ready } else { Heard::Look });
         } else if let Err(error) = look(&self.client, &self.scripts, &self.keys, GiveBack::Yes).await {
-            // Who else waits looks for itself within a second.
+            // Upkeep gives one in its place.
             tracing::debug!(%error, "a token could not be given back");
         }
     }

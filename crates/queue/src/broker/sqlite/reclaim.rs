@@ -54,6 +54,11 @@ impl Operation for ReclaimExpired {
             return Ok(Reclaimed::default());
         };
         let now = step.now;
+        if queue.leased == 0 {
+            // Nobody has to be heard.
+            maintained(step, queue.id, now).await?;
+            return Ok(Reclaimed::default());
+        }
         let from = self.guarded_until(step, queue.id).await?;
         let mut answer = Reclaimed { guarded: now < from, ..Default::default() };
         if !answer.guarded {
@@ -106,15 +111,20 @@ impl ReclaimExpired {
         let paused = last.is_none_or(|last| now.since(last) > self.request.pause);
         let longest = now.after(self.request.lease);
         let from = if backward || paused { longest } else { Timestamp::from_unix_ms(from) };
-        sqlx::query(sql::MAINTAINED)
-            .bind(queue)
-            .bind(now.unix_ms())
-            .bind(from.unix_ms())
-            .execute(&mut *step.conn)
-            .await?;
+        maintained(step, queue, from).await?;
         if backward {
             sqlx::query(sql::SHORTEN).bind(queue).bind(longest.unix_ms()).execute(&mut *step.conn).await?;
         }
         Ok(from)
     }
+}
+
+async fn maintained(step: &mut Step<'_>, queue: i64, from: Timestamp) -> Result<(), sqlx::Error> {
+    sqlx::query(sql::MAINTAINED)
+        .bind(queue)
+        .bind(step.now.unix_ms())
+        .bind(from.unix_ms())
+        .execute(&mut *step.conn)
+        .await
+        .map(drop)
 }

@@ -11,7 +11,8 @@ macro_rules! job_columns {
     };
 }
 
-pub(super) const MAKE_QUEUE: &str = "INSERT INTO queue (name) VALUES (?1) ON CONFLICT (name) DO NOTHING";
+pub(super) const MAKE_QUEUE: &str = "INSERT INTO queue (name, last_maintenance) VALUES (?1, ?2) \
+    ON CONFLICT (name) DO NOTHING";
 pub(super) const FIND_QUEUE: &str = "SELECT id, paused, ready, leased, max_running, rate_jobs, \
     rate_per_ms, full_at, events FROM queue WHERE name = ?1";
 pub(super) const COUNT: &str = "UPDATE queue SET \

@@ -68,7 +68,8 @@ impl Step<'_> {
         if let Some(queue) = self.queue(name).await? {
             return Ok(queue);
         }
-        let made = sqlx::query(sql::MAKE_QUEUE).bind(name).execute(&mut *self.conn).await?;
+        let now = self.now.unix_ms();
+        let made = sqlx::query(sql::MAKE_QUEUE).bind(name).bind(now).execute(&mut *self.conn).await?;
         Ok(QueueRow {
             id: made.last_insert_rowid(),
             paused: false,

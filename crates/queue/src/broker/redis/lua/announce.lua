@@ -1,14 +1,14 @@
--- Records that a worker is alive, and forgets those that were silent for long, some at a time.
--- KEYS  workers, seen
+-- Records that a worker is alive. With a new one, some of those that were silent for long are forgotten.
+-- KEYS  workers
 -- ARGV  worker; what it says of itself; how long a silent one is remembered, in ms
 local now = now_ms()
-redis.call('HSET', K.workers, ARGV[1], ARGV[2])
-redis.call('ZADD', K.seen, whole(now), ARGV[1])
-local silent = redis.call('ZRANGE', K.seen, '-inf', whole(now - ARGV[3]), 'BYSCORE', 'LIMIT', 0, CHUNK)
-if #silent > 0 then
-  redis.call('HDEL', K.workers, unpack(silent))
-  redis.call('ZREM', K.seen, unpack(silent))
+if redis.call('HSET', K.workers, ARGV[1], whole(now) .. ' ' .. ARGV[2]) == 1 then
+  local some = redis.call('HRANDFIELD', K.workers, 100, 'WITHVALUES')
+  for at = 1, #some, 2 do
+    if tonumber(string.match(some[at + 1], '^%d+') or 0) <= now - ARGV[3] then
+      redis.call('HDEL', K.workers, some[at])
+    end
+  end
 end
 redis.call('PEXPIRE', K.workers, ARGV[3])
-redis.call('PEXPIRE', K.seen, ARGV[3])
 return 1

@@ -31,6 +31,19 @@ local function now_ms()
   return math.floor(now_us() / 1000)
 end
 
+-- The answer to whoever knows another layout than this queue's: nothing is touched. None where there is no queue yet.
+local function refusal(layout)
+  if layout and layout ~= LAYOUT then
+    return redis.error_reply('LAYOUT ' .. layout .. ' of this queue is not ' .. LAYOUT)
+  end
+end
+
+-- Makes the queue. Nothing was leased before.
+local function make_queue(now)
+  redis.call('HSET', K.meta, 'layout', LAYOUT, 'scripts', SCRIPTS, 'maintained', whole(now), 'reclaim_from', whole(now),
+    'server', '')
+end
+
 -- Runs a command that counts, on many arguments.
 local function bulk(command, key, args)
   local total = 0

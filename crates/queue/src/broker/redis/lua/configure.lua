@@ -5,8 +5,11 @@
 -- Returns 1 where the queue is new, else 0.
 local is_new = redis.call('EXISTS', K.meta) == 0
 local now = now_ms()
+if is_new then
+  make_queue(now)
+end
 local old = redis.call('HMGET', K.meta, 'rate_jobs', 'rate_per', 'full_at')
-redis.call('HSET', K.meta, 'layout', LAYOUT, 'scripts', SCRIPTS, 'settings', ARGV[1], 'events', ARGV[5])
+redis.call('HSET', K.meta, 'settings', ARGV[1], 'events', ARGV[5])
 local function set(field, value)
   if value == '' then
     redis.call('HDEL', K.meta, field)

@@ -6,11 +6,12 @@
 local now = now_ms()
 local stamp = whole(now)
 local layout = redis.call('HGET', K.meta, 'layout')
-if layout and layout ~= LAYOUT then
-  return redis.error_reply('LAYOUT ' .. layout .. ' of this queue is not ' .. LAYOUT)
-end
-if not layout then
-  redis.call('HSET', K.meta, 'layout', LAYOUT, 'scripts', SCRIPTS)
+if layout ~= LAYOUT then
+  local refused = refusal(layout)
+  if refused then
+    return refused
+  end
+  make_queue(now)
 end
 local count = #ARGV / 3
 local ids = {}

@@ -1,25 +1,57 @@
 -- Takes back leases that expired, unless their holders may not have had a chance to be heard: maintenance paused, the
 -- clock jumped, or this is not the server, or not the start of it, that the last maintenance saw.
+-- Also wakes who waits where jobs do too and no token says so: it may have died with the process that took it.
 -- KEYS  meta, lease, latest, job, state, back, delayed, dead, cancelled, wake, those of links, ready0 … ready4
 -- ARGV  length of a lease in ms; gap that counts as a pause in ms; leases a job may lose; most jobs
 -- Returns 1 where nothing was looked at, else 0; ids that are ready; dead; cancelled; ms until the next lease may run out,
 --         or nothing.
 local LOOKS = 20000 -- leases looked at in one step
+local NOTHING = { 0, {}, {}, {}, false }
+local there = redis.call('EXISTS', K.meta, K.lease, K.back, K.ready0, K.ready1, K.ready2, K.ready3, K.ready4, K.delayed)
+if there == 0 then
+  return NOTHING
+end
 local now = now_ms()
+
+-- Nobody has to be heard where nothing is leased.
+local function begin_anew(server)
+  redis.call('HSET', K.meta, 'maintained', whole(now), 'reclaim_from', whole(now), 'server', server)
+  return NOTHING
+end
+
+-- What an idle queue is asked most often.
+if there == 1 then
+  return begin_anew('')
+end
 local layout, last, from, server, expiry, cursor, soonest =
   unpack(redis.call('HMGET', K.meta, 'layout', 'maintained', 'reclaim_from', 'server', 'expiry', 'scan', 'soonest'))
-if not layout then
-  return { 0, {}, {}, {}, false }
+local refused = refusal(layout)
+if refused then
+  return refused
+end
+if redis.call('EXISTS', K.back, K.ready0, K.ready1, K.ready2, K.ready3, K.ready4) > 0 then
+  wake_for_ready()
+end
+local due = redis.call('ZRANGE', K.delayed, 0, 0, 'WITHSCORES')[2]
+if due and tonumber(due) < now then
+  wake('d')
 end
 
 -- A restart and a failover begin a new history of replication. Where the server doesn't tell, the other signs must do.
 local info = redis.pcall('INFO', 'replication')
 local this_server = type(info) == 'string' and string.match(info, 'master_replid:(%x+)') or ''
+if leased_count() == 0 then
+  if expiry then
+    redis.call('DEL', K.lease)
+    redis.call('HDEL', K.meta, 'expiry', 'scan', 'soonest')
+  end
+  return begin_anew(this_server)
+end
 local longest = now + ARGV[1]
-last = tonumber(last)
-from = tonumber(from or 0)
+last, from = tonumber(last or nil), tonumber(from or 0)
+local is_elsewhere = server ~= '' and this_server ~= server
 local backward = last and now < last
-if not last or backward or now - last > tonumber(ARGV[2]) or this_server ~= server then
+if not last or backward or now - last > tonumber(ARGV[2]) or is_elsewhere then
   from = longest
 end
 redis.call('HSET', K.meta, 'maintained', whole(now), 'reclaim_from', whole(from), 'server', this_server)
@@ -80,12 +112,7 @@ local function expire(id, run)
 end
 
 -- No lease ends before `expiry`; once it has passed, all are looked at, some thousand in one step, and it is set anew.
-if expiry and not cursor and leased_count() == 0 then
-  expiry = nil
-  redis.call('HDEL', K.meta, 'expiry')
-  redis.call('DEL', K.lease)
-end
-if not expiry or now < tonumber(expiry) then
+if expiry and now < tonumber(expiry) then
   return { 0, {}, {}, {}, next_in() }
 end
 local is_continued = cursor

@@ -3,6 +3,9 @@
 -- ARGV  most jobs of each state; 1 where this is what is kept from now on; for each state: its name, the least age in ms,
 --       how many may be kept, or "" for any
 -- Returns how many went.
+if redis.call('EXISTS', K.done, K.dead, K.cancelled, K.held) == 0 then
+  return 0
+end
 local now = now_ms()
 local most = tonumber(ARGV[1])
 local removed = 0

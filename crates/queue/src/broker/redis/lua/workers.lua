@@ -1,14 +1,14 @@
 -- Reads the workers seen lately.
--- KEYS  workers, seen
+-- KEYS  workers
 -- ARGV  how long a silent one is remembered, in ms
--- Returns for each: what it says of itself, and when it was seen.
-local seen = redis.call('ZRANGE', K.seen, '(' .. whole(now_ms() - ARGV[1]), '+inf', 'BYSCORE', 'WITHSCORES')
+-- Returns for each: when it was seen, and what it says of itself.
+local after = now_ms() - ARGV[1]
 local answer = {}
-for at = 1, #seen, 2 do
-  local info = redis.call('HGET', K.workers, seen[at])
-  if info then
+for _, entry in ipairs(redis.call('HVALS', K.workers)) do
+  local seen, info = string.match(entry, '^(%d+) (.*)$')
+  if seen and tonumber(seen) > after then
+    answer[#answer + 1] = seen
     answer[#answer + 1] = info
-    answer[#answer + 1] = seen[at + 1]
   end
 end
 return answer
