@@ -33,8 +33,8 @@ impl JobId {
         let (first, second) = uuid::Uuid::now_v7().as_u64_pair();
         let mut text = [0; 2 * HALF];
         let (left, right) = text.split_at_mut(HALF);
-        write_half(left, first);
-        write_half(right, second);
+        write_digits(left, first);
+        write_digits(right, second);
         Self(std::str::from_utf8(&text).unwrap_or_default().into())
     }
 
@@ -53,17 +53,19 @@ impl JobId {
         &self.0
     }
 
-    /// The id, with a route that tells its partition.
+    /// The id, with a route that tells its partition: as much of `route` as sets the partitions of any queue apart.
     pub(crate) fn routed(&self, route: u32) -> Result<Self, IdError> {
-        Self::new(format!("{}~{route:08x}", self.0))
+        let mut text = *b"~000";
+        write_digits(&mut text[1..], u64::from(route));
+        Self::new([&self.0, std::str::from_utf8(&text).unwrap_or_default()].concat())
     }
 }
 
 /// Characters of half a generated id: each one counts, since a store keeps some copies of it with each job.
 const HALF: usize = 11;
 
-/// Writes a number to the base of 62. The digits are in the order of their bytes, so that texts sort as the numbers do.
-fn write_half(text: &mut [u8], mut number: u64) {
+/// Writes the last digits of a number to the base of 62, in the order of their bytes, so that texts sort as the numbers do.
+fn write_digits(text: &mut [u8], mut number: u64) {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     for digit in text.iter_mut().rev() {
         *digit = DIGITS[(number % 62) as usize];
@@ -190,7 +192,7 @@ mod tests {
     fn halves_sort_as_their_numbers() {
         let write = |number| {
             let mut text = [0; HALF];
-            write_half(&mut text, number);
+            write_digits(&mut text, number);
             text
         };
         let texts = [0, 1, 61, 62, u64::from(u32::MAX), u64::MAX - 1, u64::MAX].map(write);

@@ -90,7 +90,7 @@ impl EnqueueOptions {
     }
 
     /// Names the job; enqueueing the same id again changes nothing while its record is kept. A job with an ordering or a
-    /// unique key has that key's route appended (`~` and 8 hexadecimal digits): the id that enqueueing returns is the one
+    /// unique key has that key's route appended (`~` and 3 letters or digits): the id that enqueueing returns is the one
     /// to ask by.
     pub fn id(mut self, id: JobId) -> Self {
         self.id = Some(id);
