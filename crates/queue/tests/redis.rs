@@ -5,14 +5,17 @@
 mod support;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::poll;
+use serde_json::json;
 use support::redis::{broker, fresh_prefix};
 use support::{LEASE, QUEUE, ack, ids, job, jobs, new_jobs, reclaim, retry};
 use tidegate_queue::{
     Broker, BrokerError, Change, CleanableState, Documents, EnqueueOptions, Fetch, GroupCounts, GroupId, JobEventKind,
-    JobId, LeasedJob, Nack, NackAction, Priority, QueueSettings, Rate, Reclaim, RedisBroker, RedisDurability,
+    JobId, LeasedJob, Nack, NackAction, NewJob, Priority, QueueSettings, Rate, Reclaim, RedisBroker, RedisDurability,
     RedisOptions, Retention, Settled, State, Stored, Unique, Wake, WorkerId,
 };
 use tidegate_redis::Client;
@@ -250,7 +253,7 @@ async fn in_a_cluster_partitions_lie_on_several_shards() {
 }
 
 async fn an_idle_waiter_hears_of_every_partition(broker: RedisBroker) {
-    let broker = std::sync::Arc::new(broker);
+    let broker = Arc::new(broker);
     let worker = WorkerId::generate();
     for n in 0..12 {
         let waiting = broker.clone();
@@ -266,7 +269,7 @@ async fn an_idle_waiter_hears_of_every_partition(broker: RedisBroker) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_enqueues_share_steps_and_each_gets_its_own_answer() {
     let server = RedisServer::start().await;
-    let broker = std::sync::Arc::new(fresh(&server, 1).await);
+    let broker = Arc::new(fresh(&server, 1).await);
     broker.enqueue(QUEUE, Vec::new()).await.unwrap();
     server.cli(&["CONFIG", "RESETSTAT"]).await;
     let callers = (0..400).map(|n: usize| {
@@ -449,6 +452,44 @@ async fn a_shard_that_is_away_loses_no_other_ones_answers() {
         (!settled.contains(&Settled::Unanswered)).then_some(())
     };
     poll_until(SOON * 2, all).await.unwrap();
+}
+
+/// A broker is shared by runtimes, one of which ends while its callers' jobs wait for their turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ended_runtime_holds_up_no_other_enqueue() {
+    let server = RedisServer::start().await;
+    let broker = Arc::new(fresh(&server, 1).await);
+    for round in 0..20 {
+        let other = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        for nth in 0..50 {
+            let (broker, id) = (broker.clone(), format!("{round}-{nth}"));
+            other.spawn(async move { broker.enqueue(QUEUE, vec![job(&id, EnqueueOptions::new())]).await });
+        }
+        let last = format!("last-{round}");
+        broker.enqueue(QUEUE, vec![job(&last, EnqueueOptions::new())]).await.unwrap();
+        other.shutdown_background();
+        let last = format!("after-{round}");
+        let enqueue = broker.enqueue(QUEUE, vec![job(&last, EnqueueOptions::new())]);
+        tokio::time::timeout(SOON, enqueue).await.expect("nobody holds it up").unwrap();
+    }
+}
+
+/// Callers whose jobs go together are bounded by bytes too: one step must not keep the server busy for long.
+#[tokio::test]
+async fn large_payloads_do_not_go_in_one_step() {
+    let server = RedisServer::start().await;
+    let broker = fresh(&server, 1).await;
+    let payload = json!("x".repeat(1 << 20));
+    let large = |_| NewJob::new("large", &payload, EnqueueOptions::new(), 2 << 20).unwrap();
+    let enqueues = (0..42).map(large).map(|job| broker.enqueue(QUEUE, vec![job]));
+    for stored in join_all(enqueues).await {
+        assert_eq!(stored.unwrap(), [Stored::New]);
+    }
+    let stats = server.cli(&["INFO", "commandstats"]).await;
+    let calls =
+        stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")?.split(',').next()?.parse().ok());
+    // Two of them at once alone, the others by threes: the payload's quotes count.
+    assert!(calls >= Some(15_u32), "{stats}");
 }
 
 /// Somebody took a token and died: the jobs are not left until the next one is enqueued.

@@ -13,6 +13,8 @@ use crate::lease::{NackAction, Settled};
 
 /// Settlements sent in one step.
 const BATCH: usize = 500;
+/// Bytes of results after which a step takes no more: it holds up everybody else.
+const BATCH_BYTES: usize = 4 << 20;
 
 #[derive(Default)]
 pub(super) struct Outbox {
@@ -39,7 +41,14 @@ impl Outbox {
     /// Takes what is to be sent now.
     pub(super) fn batch(&mut self, wanted: usize) -> Batch {
         let mut batch = Batch { wanted, ..Batch::default() };
-        for settlement in self.waiting.drain(..self.waiting.len().min(BATCH)) {
+        let mut bytes = 0;
+        let fits = |settlement: &&Settlement| {
+            let fits = bytes < BATCH_BYTES;
+            bytes += settlement.answer.bytes();
+            fits
+        };
+        let count = self.waiting.iter().take(BATCH).take_while(fits).count();
+        for settlement in self.waiting.drain(..count) {
             match settlement.answer {
                 Answer::Ack(_) => batch.acks.push(settlement),
                 Answer::Nack(_) => batch.nacks.push(settlement),

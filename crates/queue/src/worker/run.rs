@@ -34,6 +34,14 @@ pub(super) enum Answer {
 }
 
 impl Answer {
+    /// What there is of text in it.
+    pub(super) const fn bytes(&self) -> usize {
+        match self {
+            Self::Ack(result) => result.len(),
+            Self::Nack(_) => 0,
+        }
+    }
+
     /// Whether the job comes to its end by it.
     pub(super) const fn is_final(&self) -> bool {
         matches!(self, Self::Ack(_) | Self::Nack(NackAction::Dead { .. } | NackAction::Discard { .. }))

@@ -26,6 +26,8 @@ const ENQUEUE: &str = "enqueue";
 
 /// Jobs that go together; a larger batch of one caller goes alone.
 const MOST: usize = 500;
+/// The same in bytes of payload, of which a single job may have a mebibyte: a step holds up everybody else.
+const MOST_BYTES: usize = 4 << 20;
 /// Steps under way at once: one that the server works on, and one on its way.
 const FLIGHTS: usize = 2;
 
@@ -85,6 +87,7 @@ struct Gathered {
 /// One caller's jobs.
 struct Group {
     jobs: Vec<NewJob>,
+    bytes: usize,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -106,7 +109,8 @@ impl Gather {
             return Turn::Now(jobs);
         }
         let (answer, answered) = oneshot::channel();
-        gathered.waiting.push_back(Group { jobs, answer });
+        let bytes = jobs.iter().map(|job| job.payload.len()).sum();
+        gathered.waiting.push_back(Group { jobs, bytes, answer });
         Turn::Later(answered)
     }
 
@@ -114,11 +118,12 @@ impl Gather {
     fn next(&self) -> Vec<Group> {
         let mut gathered = self.lock();
         let mut groups = Vec::new();
-        let mut jobs = 0;
+        let (mut jobs, mut bytes) = (0, 0);
         while let Some(group) = gathered.waiting.front()
-            && (groups.is_empty() || jobs + group.jobs.len() <= MOST)
+            && (groups.is_empty() || jobs + group.jobs.len() <= MOST && bytes + group.bytes <= MOST_BYTES)
         {
             jobs += group.jobs.len();
+            bytes += group.bytes;
             groups.extend(gathered.waiting.pop_front());
         }
         if groups.is_empty() {
@@ -178,17 +183,17 @@ impl Carrier {
     }
 
     /// Goes on with those who wait, until there are none.
-    async fn go_on(self, queue: Arc<Queue>, track: Track) {
-        let gather = track.gather(&queue);
-        let mut rest = Rest(Some(gather));
+    async fn go_on(self, mut rest: Rest) {
+        let Rest { queue, track, .. } = &rest;
+        let (queue, track) = (queue.clone(), *track);
         loop {
-            let groups = gather.next();
+            let groups = track.gather(&queue).next();
             if groups.is_empty() {
-                rest.0 = None;
+                rest.is_done = true;
                 return;
             }
             let (mut jobs, mut answers) = (Vec::new(), Vec::with_capacity(groups.len()));
-            for Group { jobs: more, answer } in groups {
+            for Group { jobs: more, answer, .. } in groups {
                 answers.push((more.len(), answer));
                 jobs.extend(more);
             }
@@ -330,18 +335,24 @@ impl Drop for Flight<'_> {
             return;
         }
         drop(gathered);
-        let runtime = Handle::try_current().unwrap_or_else(|_| self.carrier.runtime.clone());
-        runtime.spawn(self.carrier.clone().go_on(self.queue.clone(), self.track));
+        let rest = Rest { queue: self.queue.clone(), track: self.track, is_done: false };
+        // On the client's own runtime: the caller's may be about to end.
+        self.carrier.runtime.spawn(self.carrier.clone().go_on(rest));
     }
 }
 
-/// Those who wait when the task ends before its time, because its runtime does: nobody would answer them.
-struct Rest<'a>(Option<&'a Gather>);
+/// Those who wait when their task ends before its time, or never begins, because its runtime has ended: nobody would
+/// answer them.
+struct Rest {
+    queue: Arc<Queue>,
+    track: Track,
+    is_done: bool,
+}
 
-impl Drop for Rest<'_> {
+impl Drop for Rest {
     fn drop(&mut self) {
-        if let Some(gather) = self.0 {
-            let mut gathered = gather.lock();
+        if !self.is_done {
+            let mut gathered = self.track.gather(&self.queue).lock();
             gathered.under_way -= 1;
             let waiting = std::mem::take(&mut gathered.waiting);
             drop(gathered);
