@@ -1,10 +1,16 @@
 //! The decision itself: a pure function of `(state, now, cost)`.
 
 mod fixed_window;
+mod leaky_bucket;
+mod sliding_counter;
+mod sliding_log;
 mod sliding_window;
 mod token_bucket;
 
 pub use fixed_window::{FixedWindow, FixedWindowState};
+pub use leaky_bucket::LeakyBucket;
+pub use sliding_counter::{SlidingCounter, SlidingCounterState};
+pub use sliding_log::SlidingLog;
 pub use sliding_window::{SlidingWindow, SlidingWindowState};
 pub use token_bucket::{TokenBucket, TokenBucketState};
 
@@ -44,11 +50,23 @@ pub trait Algorithm: Send + Sync + 'static {
     /// As [`check`](Self::check).
     fn peek(&self, state: &Self::State, now: Timestamp, cost: u64) -> Result<Decision, CheckError>;
 
+    /// Charges `cost` whether it fits or not, so that the key waits for longer. Never more than to twice the capacity, so
+    /// that no key waits for ever.
+    fn penalty(&self, state: &mut Self::State, now: Timestamp, cost: u64);
+
+    /// Takes back `amount` of what was charged last, as far as it still counts.
+    fn reward(&self, state: &mut Self::State, now: Timestamp, amount: u64);
+
     /// How much of the capacity is in use at `now`: what eviction compares.
     fn charged(&self, state: &Self::State, now: Timestamp) -> u64;
 
     /// From when on the state equals the initial one and may be forgotten.
     fn expires_at(&self, state: &Self::State) -> Timestamp;
+}
+
+/// The most that penalties charge: twice the capacity, as far as doubles count.
+pub(crate) fn most_charged(capacity: u64) -> u64 {
+    capacity.saturating_mul(2).min(Quota::MAX_LIMIT)
 }
 
 /// Refuses a cost that can never fit.

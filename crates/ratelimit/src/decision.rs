@@ -27,6 +27,9 @@ pub struct Allowance {
     pub remaining: u64,
     /// Until all of `limit` is available again, if nothing more is charged.
     pub reset_after: Duration,
+    /// How long to wait before going ahead: a place in the line of a
+    /// [`LeakyBucket::queue`](crate::LeakyBucket::queue), zero with all others.
+    pub delay: Duration,
 }
 
 /// Why not, and when to come back.
@@ -97,6 +100,22 @@ impl Decision {
         match self {
             Self::Allowed(_) => None,
             Self::Denied(denial) => denial.blocked_for,
+        }
+    }
+
+    /// How long to wait before going ahead, where that was admitted.
+    pub const fn delay(&self) -> Duration {
+        match self {
+            Self::Allowed(allowance) => allowance.delay,
+            Self::Denied(_) => Duration::ZERO,
+        }
+    }
+
+    /// This decision, where it admits, with a time to wait before going ahead.
+    pub(crate) fn delayed(self, delay: Duration) -> Self {
+        match self {
+            Self::Allowed(allowance) => Self::Allowed(Allowance { delay, ..allowance }),
+            Self::Denied(_) => self,
         }
     }
 

@@ -34,7 +34,10 @@
 //! | algorithm | most admitted in any window `W` (limit `L`) | state of a key | choose it for |
 //! |---|---|---|---|
 //! | [`SlidingWindow`] | `L` | up to 61 segments of 16 bytes | a promise that must hold in any window |
-//! | [`TokenBucket`] | `burst + L` | 16 bytes | a steady rate with bursts, very high rates |
+//! | [`SlidingLog`] | `L`, and a charge counts no longer than `W` | 16 bytes for each charge | small limits that must be exact on both sides |
+//! | [`SlidingCounter`] | `2 × L - 1`; about `L` where requests come evenly | 24 bytes | many keys, where about is enough |
+//! | [`TokenBucket`], [`LeakyBucket::meter`] | `burst + L` | 16 bytes | a steady rate with bursts, very high rates |
+//! | [`LeakyBucket::queue`] | `1 + L`, each after its delay | 16 bytes | a steady rate towards something that bears no bursts |
 //! | [`FixedWindow`] | `2 × L`; `L` in each window aligned to the epoch | 16 bytes | long quotas with a known reset, such as a day |
 //!
 //! A [`TenantLimiter`] holds a tenant to a minute, an hour and a day in one step and charges nothing when one of
@@ -94,7 +97,8 @@ mod tally;
 mod tenant;
 
 pub use algorithm::{
-    Algorithm, FixedWindow, FixedWindowState, SlidingWindow, SlidingWindowState, TokenBucket, TokenBucketState,
+    Algorithm, FixedWindow, FixedWindowState, LeakyBucket, SlidingCounter, SlidingCounterState, SlidingLog,
+    SlidingWindow, SlidingWindowState, TokenBucket, TokenBucketState,
 };
 pub use block::BlockPolicy;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};

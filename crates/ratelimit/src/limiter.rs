@@ -18,6 +18,12 @@ use crate::{CheckError, Decision, Quota};
 /// on memory.
 pub const MAX_KEY_BYTES: usize = 512;
 
+/// Refuses a key that is too long.
+pub(crate) fn ensure_short(key: &str) -> Result<(), CheckError> {
+    let length = key.len();
+    if length > MAX_KEY_BYTES { Err(CheckError::KeyTooLong { length, max: MAX_KEY_BYTES }) } else { Ok(()) }
+}
+
 /// Decides over many keys, each with a state of its own. Object safe.
 ///
 /// Every decision is atomic: simultaneous checks of one key admit exactly what one after the other would.
@@ -42,6 +48,20 @@ pub trait Limiter: Send + Sync {
     /// # Errors
     /// As [`check`](Self::check), except [`CheckError::Full`].
     async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError>;
+
+    /// Charges `cost` to `key` whether it fits or not, as after a failed login, up to twice the capacity. Blocks nobody and
+    /// counts nothing. Answers what a [`peek`](Self::peek) of nothing says afterwards.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check), except [`CheckError::CostExceedsLimit`].
+    async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError>;
+
+    /// Takes back `amount` of what was charged to `key` last, as for a request that was not served after all. What no longer
+    /// counts can't be taken back; no key gets more than its limit. Answers as [`penalty`](Self::penalty) does.
+    ///
+    /// # Errors
+    /// As [`penalty`](Self::penalty), except [`CheckError::Full`].
+    async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError>;
 
     /// Forgets the key's usage, block and strikes. Returns whether it was known.
     ///

@@ -13,7 +13,7 @@ pub use builder::RedisLimiterBuilder;
 pub use limiter::RedisLimiter;
 pub use tenant::{RedisTenantLimiter, RedisTenantLimiterBuilder};
 
-use crate::limiter::MAX_KEY_BYTES;
+use crate::limiter::ensure_short;
 use crate::{CheckError, StoreError};
 
 /// The longest time that Redis keeps, in microseconds: 2⁵², 142 years. With a date of our age it stays below 2⁵³.
@@ -30,11 +30,6 @@ impl From<tidegate_redis::Error> for CheckError {
         }
         Self::Store(store)
     }
-}
-
-fn ensure_short(key: &str) -> Result<(), CheckError> {
-    let length = key.len();
-    if length > MAX_KEY_BYTES { Err(CheckError::KeyTooLong { length, max: MAX_KEY_BYTES }) } else { Ok(()) }
 }
 
 /// The `N` figures that a script answers, none of them below zero; those that it leaves out at the end are zero.

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::CheckError;
-use crate::limiter::{LimiterStats, MAX_KEY_BYTES};
+use crate::limiter::{LimiterStats, ensure_short};
 
 /// What eviction may do with an entry; lower goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,9 +133,7 @@ impl<E> Shard<E> {
         if let Some(entry) = self.entries.get_mut(key) {
             return Ok(work(entry));
         }
-        if key.len() > MAX_KEY_BYTES {
-            return Err(CheckError::KeyTooLong { length: key.len(), max: MAX_KEY_BYTES });
-        }
+        ensure_short(key)?;
         if self.entries.len() >= self.cap {
             self.make_room(standing)?;
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Algorithm, ensure_fits};
+use super::{Algorithm, ensure_fits, most_charged};
 use crate::{Allowance, CheckError, Decision, Denial, Quota, Timestamp};
 
 /// Counts per window; windows begin at the multiples of the period since the clock's epoch, so with
@@ -54,7 +54,7 @@ impl FixedWindow {
         let next = self.until_next(state, now);
         let reset_after = if state.used == 0 { Duration::ZERO } else { next };
         if cost <= remaining {
-            Decision::Allowed(Allowance { quota, limit, remaining, reset_after })
+            Decision::Allowed(Allowance { quota, limit, remaining, reset_after, delay: Duration::ZERO })
         } else {
             Decision::Denied(Denial { quota, limit, remaining, reset_after, retry_after: next, blocked_for: None })
         }
@@ -97,6 +97,16 @@ impl Algorithm for FixedWindow {
     fn peek(&self, state: &FixedWindowState, now: Timestamp, cost: u64) -> Result<Decision, CheckError> {
         ensure_fits(cost, self.capacity())?;
         Ok(self.decide(self.at(*state, now), now, cost))
+    }
+
+    fn penalty(&self, state: &mut FixedWindowState, now: Timestamp, cost: u64) {
+        *state = self.at(*state, now);
+        state.used += cost.min(most_charged(self.capacity()).saturating_sub(state.used));
+    }
+
+    fn reward(&self, state: &mut FixedWindowState, now: Timestamp, amount: u64) {
+        *state = self.at(*state, now);
+        state.used = state.used.saturating_sub(amount);
     }
 
     fn charged(&self, state: &FixedWindowState, now: Timestamp) -> u64 {

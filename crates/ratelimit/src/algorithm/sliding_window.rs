@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use super::{Algorithm, ensure_fits};
+use super::{Algorithm, ensure_fits, most_charged};
 use crate::{Allowance, CheckError, Decision, Denial, Quota, Timestamp};
 
 /// Admits at most `limit` in any window.
@@ -50,6 +50,11 @@ impl SlidingWindow {
     /// Applies `quota` with a number of segments: more of them wait less and remember more.
     pub const fn with_segments(quota: Quota, segments: NonZeroU16) -> Self {
         Self { quota, segment: quota.period_micros().div_ceil(segments.get() as u64) }
+    }
+
+    /// Applies `quota` with segments of a microsecond, the shortest time there is.
+    pub(super) const fn exact(quota: Quota) -> Self {
+        Self { quota, segment: 1 }
     }
 
     /// How long a segment takes charges, in microseconds.
@@ -114,7 +119,7 @@ impl SlidingWindow {
         let wait = |segment: &Segment| Duration::from_micros(self.leaves_in(*segment, view) + lag);
         let reset_after = if used == 0 { Duration::ZERO } else { state.segments.back().map_or(Duration::ZERO, wait) };
         if cost <= remaining {
-            return Decision::Allowed(Allowance { quota, limit, remaining, reset_after });
+            return Decision::Allowed(Allowance { quota, limit, remaining, reset_after, delay: Duration::ZERO });
         }
         let mut left = used;
         let retry_after = state
@@ -126,6 +131,17 @@ impl SlidingWindow {
             })
             .map_or(reset_after, wait);
         Decision::Denied(Denial { quota, limit, remaining, reset_after, retry_after, blocked_for: None })
+    }
+
+    /// Makes the state what it is at `now`, and returns the window's view of it.
+    fn settle(&self, state: &mut SlidingWindowState, now: Timestamp) -> u64 {
+        self.follow_clock(state, now);
+        let (view, _) = self.view(state, now);
+        while let Some(oldest) = state.segments.front().filter(|oldest| self.has_left(**oldest, view)) {
+            state.used -= oldest.used;
+            state.segments.pop_front();
+        }
+        view
     }
 
     fn charge(&self, state: &mut SlidingWindowState, view: u64, cost: u64) {
@@ -164,12 +180,7 @@ impl Algorithm for SlidingWindow {
 
     fn check(&self, state: &mut SlidingWindowState, now: Timestamp, cost: u64) -> Result<Decision, CheckError> {
         ensure_fits(cost, self.capacity())?;
-        self.follow_clock(state, now);
-        let (view, _) = self.view(state, now);
-        while let Some(oldest) = state.segments.front().filter(|oldest| self.has_left(**oldest, view)) {
-            state.used -= oldest.used;
-            state.segments.pop_front();
-        }
+        let view = self.settle(state, now);
         let decision = self.decide(state, now, cost);
         Ok(match decision {
             Decision::Allowed(_) if cost > 0 => {
@@ -183,6 +194,30 @@ impl Algorithm for SlidingWindow {
     fn peek(&self, state: &SlidingWindowState, now: Timestamp, cost: u64) -> Result<Decision, CheckError> {
         ensure_fits(cost, self.capacity())?;
         Ok(self.decide(state, now, cost))
+    }
+
+    fn penalty(&self, state: &mut SlidingWindowState, now: Timestamp, cost: u64) {
+        let view = self.settle(state, now);
+        let cost = cost.min(most_charged(self.capacity()).saturating_sub(state.used));
+        if cost > 0 {
+            self.charge(state, view, cost);
+        }
+    }
+
+    fn reward(&self, state: &mut SlidingWindowState, now: Timestamp, amount: u64) {
+        self.settle(state, now);
+        let mut left = amount.min(state.used);
+        state.used -= left;
+        while let Some(newest) = state.segments.back_mut().filter(|_| left > 0) {
+            let taken = left.min(newest.used);
+            newest.used -= taken;
+            left -= taken;
+            if newest.used == 0 {
+                state.segments.pop_back();
+                // When the segment that is now the newest began is not kept: the next charge begins its own.
+                state.begun = 0;
+            }
+        }
     }
 
     fn charged(&self, state: &SlidingWindowState, now: Timestamp) -> u64 {

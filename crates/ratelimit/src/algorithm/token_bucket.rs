@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Algorithm, ensure_fits};
+use super::{Algorithm, ensure_fits, most_charged};
 use crate::{Allowance, CheckError, Decision, Denial, Quota, Timestamp};
 
 /// Refills `limit` per period, continuously, and holds `burst` at most.
@@ -56,6 +56,18 @@ impl TokenBucket {
         state.full_at.max(now)
     }
 
+    /// A span of `1 / limit` µs, rounded up to a microsecond.
+    #[cfg(feature = "redis")]
+    pub(crate) fn span(&self, scaled: u128) -> Duration {
+        self.micros(0, scaled)
+    }
+
+    /// How long until the bucket is full.
+    pub(super) fn until_full(&self, state: TokenBucketState, now: Timestamp) -> Duration {
+        let now = self.scaled(now);
+        self.micros(now, self.full_at(state, now))
+    }
+
     /// The decision over `cost` where the bucket will be full at `full_at`, never before `now`, both scaled.
     pub(crate) fn decide(&self, full_at: u128, now: u128, cost: u64) -> Decision {
         let (quota, limit) = (self.quota, self.capacity());
@@ -64,7 +76,7 @@ impl TokenBucket {
         let reset_after = self.micros(now, full_at);
         let after = full_at + self.refill(cost);
         if after <= end {
-            Decision::Allowed(Allowance { quota, limit, remaining, reset_after })
+            Decision::Allowed(Allowance { quota, limit, remaining, reset_after, delay: Duration::ZERO })
         } else {
             let retry_after = self.micros(end, after);
             Decision::Denied(Denial { quota, limit, remaining, reset_after, retry_after, blocked_for: None })
@@ -120,6 +132,19 @@ impl Algorithm for TokenBucket {
         ensure_fits(cost, self.capacity())?;
         let now = self.scaled(now);
         Ok(self.decide(self.full_at(*state, now), now, cost))
+    }
+
+    fn penalty(&self, state: &mut TokenBucketState, now: Timestamp, cost: u64) {
+        let now = self.scaled(now);
+        let most = now + 2 * self.refill(self.capacity());
+        let cost = cost.min(most_charged(self.capacity()));
+        state.full_at = (self.full_at(*state, now) + self.refill(cost)).min(most);
+    }
+
+    fn reward(&self, state: &mut TokenBucketState, now: Timestamp, amount: u64) {
+        let now = self.scaled(now);
+        let amount = amount.min(most_charged(self.capacity()));
+        state.full_at = self.full_at(*state, now).saturating_sub(self.refill(amount)).max(now);
     }
 
     fn charged(&self, state: &TokenBucketState, now: Timestamp) -> u64 {

@@ -134,6 +134,28 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         }
     }
 
+    /// In an outage the key is charged here, where a share is counted.
+    async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        match outage(self.shared.penalty(key, cost).await) {
+            Ok(result) => result,
+            Err(error) => match self.policy {
+                OutagePolicy::LocalShare { .. } => self.local.penalty(key, cost).await,
+                _ => self.uncounted(key, error).await,
+            },
+        }
+    }
+
+    /// In an outage it is taken back here, where a share is counted.
+    async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError> {
+        match outage(self.shared.reward(key, amount).await) {
+            Ok(result) => result,
+            Err(error) => match self.policy {
+                OutagePolicy::LocalShare { .. } => self.local.reward(key, amount).await,
+                _ => self.uncounted(key, error).await,
+            },
+        }
+    }
+
     /// Forgets the key here in any case; an error says that Redis still remembers it.
     async fn reset(&self, key: &str) -> Result<bool, CheckError> {
         let here = self.local.reset(key).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Limiter, LimiterStats, MAX_KEY_BYTES, MemoryLimiterBuilder};
+use super::{Limiter, LimiterStats, MemoryLimiterBuilder, ensure_short};
 use crate::algorithm::ensure_fits;
 use crate::block::Block;
 use crate::store::{Standing, Store};
@@ -78,6 +78,12 @@ impl<A: Algorithm> MemoryLimiter<A> {
         Standing::Live(strikes, self.algorithm.charged(&entry.state, now))
     }
 
+    /// What a check would say.
+    fn look(&self, entry: &Entry<A::State>, now: Timestamp, cost: u64) -> Result<Decision, CheckError> {
+        let decision = self.algorithm.peek(&entry.state, now, cost)?;
+        Ok(entry.block.left(now).map_or(decision, |left| decision.blocked(left)))
+    }
+
     fn decide(&self, entry: &mut Entry<A::State>, now: Timestamp, cost: u64) -> Result<Decision, CheckError> {
         entry.block.follow_clock(now);
         let decision = match entry.block.left(now) {
@@ -121,16 +127,33 @@ impl<A: Algorithm> Limiter for MemoryLimiter<A> {
     }
 
     async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        if key.len() > MAX_KEY_BYTES {
-            return Err(CheckError::KeyTooLong { length: key.len(), max: MAX_KEY_BYTES });
-        }
+        ensure_short(key)?;
         let shard = self.store.lock(key);
         let now = self.clock.now();
-        let Some(entry) = shard.get(key) else {
-            return self.algorithm.peek(&self.algorithm.initial(now), now, cost);
+        match shard.get(key) {
+            Some(entry) => self.look(entry, now, cost),
+            None => self.look(&self.fresh(now), now, cost),
+        }
+    }
+
+    async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        let mut shard = self.store.lock(key);
+        let now = self.clock.now();
+        let standing = |entry: &_| self.standing(entry, now);
+        let adjust = |entry: &mut Entry<A::State>| {
+            self.algorithm.penalty(&mut entry.state, now, cost);
+            self.look(entry, now, 0)
         };
-        let decision = self.algorithm.peek(&entry.state, now, cost)?;
-        Ok(entry.block.left(now).map_or(decision, |left| decision.blocked(left)))
+        shard.with(key, standing, || self.fresh(now), adjust)?
+    }
+
+    async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError> {
+        ensure_short(key)?;
+        let mut shard = self.store.lock(key);
+        let now = self.clock.now();
+        let Some(entry) = shard.get_mut(key) else { return self.look(&self.fresh(now), now, 0) };
+        self.algorithm.reward(&mut entry.state, now, amount);
+        self.look(entry, now, 0)
     }
 
     async fn reset(&self, key: &str) -> Result<bool, CheckError> {

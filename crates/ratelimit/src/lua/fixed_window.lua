@@ -40,6 +40,14 @@ function fixed_window.charge(state, now, cost, rule)
   state.used = state.used + cost
 end
 
+function fixed_window.penalty(state, now, cost, rule)
+  state.used = state.used + math.min(cost, math.max(math.min(2 * rule.limit, MOST_CHARGED) - state.used, 0))
+end
+
+function fixed_window.reward(state, now, amount, rule)
+  state.used = math.max(state.used - amount, 0)
+end
+
 function fixed_window.expires(state, rule)
   return state.start + rule.period
 end

@@ -93,6 +93,28 @@ function sliding_window.charge(state, now, cost, rule)
   state.first, state.newest = 1, #state.bytes - SEGMENT_BYTES + 1
 end
 
+function sliding_window.penalty(state, now, cost, rule)
+  local room = math.max(math.min(2 * rule.limit, MOST_CHARGED) - state.used, 0)
+  sliding_window.charge(state, now, math.min(cost, room), rule)
+end
+
+function sliding_window.reward(state, now, amount, rule)
+  local left = math.min(amount, state.used)
+  state.used = state.used - left
+  while left > 0 do
+    local last, charged = struct.unpack(SEGMENT, state.bytes, state.newest)
+    local kept = math.max(charged - left, 0)
+    left = left - (charged - kept)
+    state.bytes = string.sub(state.bytes, 1, state.newest - 1)
+    if kept > 0 then
+      state.bytes = state.bytes .. struct.pack(SEGMENT, last, kept)
+    else
+      -- The segment that is now the newest has another beginning, which isn't kept: the next charge begins its own.
+      state.newest, state.begun = state.newest - SEGMENT_BYTES, 0
+    end
+  end
+end
+
 function sliding_window.expires(state, rule)
   if state.newest < state.first then return 0 end
   return struct.unpack('<I7', state.bytes, state.newest) + rule.period

@@ -66,6 +66,23 @@ function token_bucket.charge(state, now, cost, rule)
   state.full, state.rest = add(state.full, state.rest, rule.refill, rule.refill_rest, rule.limit)
 end
 
+function token_bucket.penalty(state, now, cost, rule)
+  token_bucket.charge(state, now, cost, rule)
+  local once, once_rest = add(now, 0, rule.length, rule.length_rest, rule.limit)
+  local twice, twice_rest = add(once, once_rest, rule.length, rule.length_rest, rule.limit)
+  if is_after(state.full, state.rest, twice, twice_rest) then state.full, state.rest = twice, twice_rest end
+end
+
+function token_bucket.reward(state, now, amount, rule)
+  local least, least_rest = add(now, 0, rule.refill, rule.refill_rest, rule.limit)
+  if not is_after(state.full, state.rest, least, least_rest) then
+    state.full, state.rest = now, 0
+    return
+  end
+  state.full, state.rest = state.full - rule.refill, state.rest - rule.refill_rest
+  if state.rest < 0 then state.full, state.rest = state.full - 1, state.rest + rule.limit end
+end
+
 function token_bucket.expires(state, rule)
   return state.full + (state.rest > 0 and 1 or 0)
 end

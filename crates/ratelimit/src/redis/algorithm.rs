@@ -7,10 +7,13 @@ use tidegate_redis::Arg;
 
 use super::MAX_MICROS;
 use super::scripts::{Scripts, Time};
-use crate::{Algorithm, Allowance, Decision, Denial, FixedWindow, Quota, SlidingWindow, TokenBucket};
+use crate::{
+    Algorithm, Allowance, Decision, Denial, FixedWindow, LeakyBucket, Quota, SlidingCounter, SlidingLog, SlidingWindow,
+    TokenBucket,
+};
 
-/// An [`Algorithm`] that exists as a script too and decides there exactly as here. Sealed: [`FixedWindow`],
-/// [`SlidingWindow`], [`TokenBucket`].
+/// An [`Algorithm`] that exists as a script too and decides there exactly as here. Sealed: all
+/// algorithms of this crate.
 pub trait RedisAlgorithm: Algorithm + Copy + sealed::Sealed {}
 
 impl<A: Algorithm + Copy + sealed::Sealed> RedisAlgorithm for A {}
@@ -43,7 +46,7 @@ const MAX_SEGMENTS: u64 = 1_000;
 const MAX_FILL: u64 = MAX_MICROS / 2;
 
 mod sealed {
-    use super::{Arg, Decision, NonZeroU32, Scripts, Time, UnsupportedAlgorithm};
+    use super::{Arg, Decision, Duration, NonZeroU32, Scripts, Time, UnsupportedAlgorithm};
 
     /// How many figures a script answers at most.
     pub(in crate::redis) const FIGURES: usize = 3;
@@ -59,6 +62,11 @@ mod sealed {
         /// The decision over a cost, zero where it has been charged, from what the script says of the state.
         fn decision(&self, figures: [u64; FIGURES], cost: u64) -> Decision;
 
+        /// How long who was admitted waits before going ahead, where `charged` was charged by it.
+        fn delay(&self, _figures: [u64; FIGURES], _charged: u64) -> Duration {
+            Duration::ZERO
+        }
+
         /// The same with one of `instances` equal parts of the limit, at least one.
         fn share(&self, instances: NonZeroU32) -> Self;
     }
@@ -73,7 +81,7 @@ pub(super) fn of_window(quota: Quota, used: u64, reset_after: u64, retry_after: 
     let remaining = limit.saturating_sub(used);
     let reset_after = if used == 0 { Duration::ZERO } else { Duration::from_micros(reset_after) };
     if cost <= remaining {
-        return Decision::Allowed(Allowance { quota, limit, remaining, reset_after });
+        return Decision::Allowed(Allowance { quota, limit, remaining, reset_after, delay: Duration::ZERO });
     }
     let retry_after = Duration::from_micros(retry_after);
     Decision::Denied(Denial { quota, limit, remaining, reset_after, retry_after, blocked_for: None })
@@ -127,7 +135,93 @@ impl sealed::Sealed for SlidingWindow {
     }
 }
 
+impl sealed::Sealed for SlidingCounter {
+    fn ensure_supported(&self) -> Result<(), UnsupportedAlgorithm> {
+        Ok(())
+    }
+
+    fn scripts(time: &Time) -> Scripts {
+        Scripts::sliding_counter(time)
+    }
+
+    fn rule(&self, _cost: u64, args: &mut Vec<Arg>) {
+        args.extend([self.quota().limit(), self.quota().period_micros()].map(Arg::from));
+    }
+
+    fn decision(&self, [used, reset_after, retry_after]: [u64; FIGURES], cost: u64) -> Decision {
+        of_window(self.quota(), used, reset_after, retry_after, cost)
+    }
+
+    fn share(&self, instances: NonZeroU32) -> Self {
+        Self::new(self.quota().share(instances))
+    }
+}
+
+/// Its window, over the same keys: a log is one with the shortest segments.
+impl sealed::Sealed for SlidingLog {
+    fn ensure_supported(&self) -> Result<(), UnsupportedAlgorithm> {
+        let segments = self.quota().limit().min(self.quota().period_micros());
+        if segments > MAX_SEGMENTS {
+            return Err(UnsupportedAlgorithm::TooManySegments { segments, max: MAX_SEGMENTS });
+        }
+        Ok(())
+    }
+
+    fn scripts(time: &Time) -> Scripts {
+        SlidingWindow::scripts(time)
+    }
+
+    fn rule(&self, cost: u64, args: &mut Vec<Arg>) {
+        self.window().rule(cost, args);
+    }
+
+    fn decision(&self, figures: [u64; FIGURES], cost: u64) -> Decision {
+        self.window().decision(figures, cost)
+    }
+
+    fn share(&self, instances: NonZeroU32) -> Self {
+        Self::of_window(self.window().share(instances))
+    }
+}
+
+/// Its token bucket, over the same keys, and the delay that the queue gives.
+impl sealed::Sealed for LeakyBucket {
+    fn ensure_supported(&self) -> Result<(), UnsupportedAlgorithm> {
+        self.parts().0.ensure_supported()
+    }
+
+    fn scripts(time: &Time) -> Scripts {
+        TokenBucket::scripts(time)
+    }
+
+    fn rule(&self, cost: u64, args: &mut Vec<Arg>) {
+        self.parts().0.rule(cost, args);
+    }
+
+    fn decision(&self, figures: [u64; FIGURES], cost: u64) -> Decision {
+        self.parts().0.decision(figures, cost)
+    }
+
+    fn delay(&self, [whole, rest, _]: [u64; FIGURES], charged: u64) -> Duration {
+        let (bucket, is_queue) = self.parts();
+        if is_queue {
+            bucket.span(bucket.until_full_of(whole, rest).saturating_sub(bucket.refill(charged)))
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    fn share(&self, instances: NonZeroU32) -> Self {
+        self.with_bucket(self.parts().0.share(instances))
+    }
+}
+
 impl TokenBucket {
+    /// The span that the script counts in whole microseconds and the rest, in `1 / limit` µs.
+    fn until_full_of(&self, whole: u64, rest: u64) -> u128 {
+        u128::from(whole) * u128::from(self.quota().limit()) + u128::from(rest)
+    }
+
     /// A span of `1 / limit` µs as the script counts it: whole microseconds and the rest.
     fn pair(&self, span: u128) -> Option<[u64; 2]> {
         let limit = u128::from(self.quota().limit());
@@ -159,8 +253,7 @@ impl sealed::Sealed for TokenBucket {
     }
 
     fn decision(&self, [whole, rest, _]: [u64; FIGURES], cost: u64) -> Decision {
-        let until_full = u128::from(whole) * u128::from(self.quota().limit()) + u128::from(rest);
-        self.decide(until_full, 0, cost)
+        self.decide(self.until_full_of(whole, rest), 0, cost)
     }
 
     fn share(&self, instances: NonZeroU32) -> Self {

@@ -9,7 +9,7 @@ use tidegate_redis::{Arg, Client, Command, Keyspace, Script, Value};
 use super::algorithm::FIGURES;
 use super::scripts::Scripts;
 use super::{MAX_MICROS, RedisAlgorithm, RedisLimiterBuilder, ensure_short, figures};
-use crate::algorithm::ensure_fits;
+use crate::algorithm::{ensure_fits, most_charged};
 use crate::clock::whole_micros;
 use crate::limiter::{Limiter, LimiterStats};
 use crate::tally::Tally;
@@ -42,6 +42,14 @@ pub struct RedisLimiter<A> {
     tally: Tally,
 }
 
+/// What a script says of a key.
+#[derive(Clone, Copy)]
+struct Answer {
+    is_admitted: bool,
+    blocked: Duration,
+    figures: [u64; FIGURES],
+}
+
 impl<A: RedisAlgorithm> RedisLimiter<A> {
     /// Starts a limiter that applies `algorithm` to each key; `name` is part of the keys in Redis, and appears in headers
     /// and statistics.
@@ -71,22 +79,42 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
 
     /// As [`Limiter::check`], but counts nothing for the statistics.
     pub(crate) async fn decide(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        ensure_fits(cost, self.algorithm.capacity())?;
         let [base, cap, decay] = self.policy.map_or([0; 3], |policy| policy.rule());
-        self.ask(&self.scripts.check, key, cost, &[cost, base, cap, decay.min(MAX_MICROS)]).await
+        let answer = self.ask(&self.scripts.check, key, cost, &[cost, base, cap, decay.min(MAX_MICROS)]).await?;
+        Ok(self.decision(answer, cost, cost))
     }
 
-    /// Runs a script that answers with a decision over `cost`.
-    async fn ask(&self, script: &Script, key: &str, cost: u64, before: &[u64]) -> Result<Decision, CheckError> {
+    /// Charges, or takes back, whatever the limit is.
+    async fn adjust(&self, key: &str, amount: u64, is_penalty: bool) -> Result<Decision, CheckError> {
+        // More than twice the capacity is never charged, so there is no more to take back either.
+        let amount = amount.min(most_charged(self.algorithm.capacity()));
+        let [_, _, decay] = self.policy.map_or([0; 3], |policy| policy.rule());
+        let before = [amount, u64::from(is_penalty), decay.min(MAX_MICROS)];
+        let answer = self.ask(&self.scripts.adjust, key, amount, &before).await?;
+        Ok(self.decision(answer, 0, 0))
+    }
+
+    /// Runs a script over the key, whose arguments begin with `before`.
+    async fn ask(&self, script: &Script, key: &str, cost: u64, before: &[u64]) -> Result<Answer, CheckError> {
         ensure_short(key)?;
-        ensure_fits(cost, self.algorithm.capacity())?;
         let mut args: Vec<Arg> = Vec::with_capacity(before.len() + 5);
         args.extend(before.iter().map(|number| Arg::from(*number)));
         self.algorithm.rule(cost, &mut args);
         let reply = self.run(script, key, args).await?;
         let [admitted, blocked, figures @ ..]: [u64; 2 + FIGURES] = figures(reply)?;
+        Ok(Answer { is_admitted: admitted == 1, blocked: Duration::from_micros(blocked), figures })
+    }
+
+    /// The decision over a cost, of which the script has charged `charged` where it admitted.
+    fn decision(&self, answer: Answer, cost: u64, charged: u64) -> Decision {
+        let Answer { is_admitted, blocked, figures } = answer;
         // What has been charged is no longer asked for.
-        let decision = self.algorithm.decision(figures, if admitted == 1 { 0 } else { cost });
-        Ok(if blocked > 0 { decision.blocked(Duration::from_micros(blocked)) } else { decision })
+        let decision = self.algorithm.decision(figures, if is_admitted { 0 } else { cost });
+        if blocked > Duration::ZERO {
+            return decision.blocked(blocked);
+        }
+        decision.delayed(self.algorithm.delay(figures, charged))
     }
 
     /// Blocks for so many microseconds, or unblocks; answers whether the key was blocked.
@@ -120,7 +148,17 @@ impl<A: RedisAlgorithm> Limiter for RedisLimiter<A> {
     }
 
     async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        self.ask(&self.scripts.peek, key, cost, &[cost]).await
+        ensure_fits(cost, self.algorithm.capacity())?;
+        let answer = self.ask(&self.scripts.peek, key, cost, &[cost]).await?;
+        Ok(self.decision(answer, cost, 0))
+    }
+
+    async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        self.adjust(key, cost, true).await
+    }
+
+    async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError> {
+        self.adjust(key, amount, false).await
     }
 
     async fn reset(&self, key: &str) -> Result<bool, CheckError> {

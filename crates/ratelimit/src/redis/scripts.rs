@@ -2,10 +2,14 @@
 
 use tidegate_redis::{ClockPrelude, Script};
 
+use crate::Quota;
+
 const KEY: &str = include_str!("../lua/key.lua");
 const FIXED_WINDOW: &str = include_str!("../lua/fixed_window.lua");
 const SLIDING_WINDOW: &str = include_str!("../lua/sliding_window.lua");
 const TOKEN_BUCKET: &str = include_str!("../lua/token_bucket.lua");
+const SLIDING_COUNTER: &str = include_str!("../lua/sliding_counter.lua");
+const ADJUST: &str = include_str!("../lua/adjust.lua");
 const CHECK: &str = include_str!("../lua/check.lua");
 const PEEK: &str = include_str!("../lua/peek.lua");
 const BLOCK: &str = include_str!("../lua/block.lua");
@@ -29,7 +33,9 @@ impl Time {
     }
 
     fn script(&self, name: &'static str, parts: &[&str]) -> Script {
-        let body = format!("local LEAST_PX = {}\n{}", self.least_px, parts.join("\n"));
+        // No penalty charges more: it is the greatest number that is exact.
+        let most_charged = Quota::MAX_LIMIT;
+        let body = format!("local LEAST_PX, MOST_CHARGED = {}, {most_charged}\n{}", self.least_px, parts.join("\n"));
         Script::timed(name, &body, &self.clock)
     }
 
@@ -46,6 +52,7 @@ pub struct Scripts {
     pub(super) check: Script,
     pub(super) peek: Script,
     pub(super) block: Script,
+    pub(super) adjust: Script,
 }
 
 impl Scripts {
@@ -57,6 +64,10 @@ impl Scripts {
         Self::new(time, SLIDING_WINDOW, "local algorithm = sliding_window")
     }
 
+    pub(super) fn sliding_counter(time: &Time) -> Self {
+        Self::new(time, SLIDING_COUNTER, "local algorithm = sliding_counter")
+    }
+
     pub(super) fn token_bucket(time: &Time) -> Self {
         Self::new(time, TOKEN_BUCKET, "local algorithm = token_bucket")
     }
@@ -64,6 +75,11 @@ impl Scripts {
     fn new(time: &Time, algorithm: &str, named: &str) -> Self {
         let script = |name, work| time.script(name, &[KEY, algorithm, named, work]);
         // None is idempotent, not even a peek: what it answers is true of one moment.
-        Self { check: script("check", CHECK), peek: script("peek", PEEK), block: script("block", BLOCK) }
+        Self {
+            check: script("check", CHECK),
+            peek: script("peek", PEEK),
+            block: script("block", BLOCK),
+            adjust: script("adjust", ADJUST),
+        }
     }
 }

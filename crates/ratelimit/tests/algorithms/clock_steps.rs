@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tidegate_ratelimit::{Algorithm, FixedWindow, Quota, SlidingWindow, Timestamp, TokenBucket};
+use tidegate_ratelimit::{
+    Algorithm, FixedWindow, LeakyBucket, Quota, SlidingCounter, SlidingLog, SlidingWindow, Timestamp, TokenBucket,
+};
 
 use crate::trace::most_in_any;
 
@@ -39,28 +41,36 @@ proptest! {
         prop_assert!(most_in_any(PERIOD, &sliding) <= limit);
         let fixed = admitted_by_jittery_clock(&FixedWindow::new(quota(limit)), &readings);
         prop_assert!(most_in_any(PERIOD, &fixed) <= 2 * limit);
+        let counter = admitted_by_jittery_clock(&SlidingCounter::new(quota(limit)), &readings);
+        prop_assert!(most_in_any(PERIOD, &counter) <= 2 * limit);
+        let log = admitted_by_jittery_clock(&SlidingLog::new(quota(limit))?, &readings);
+        prop_assert!(most_in_any(PERIOD, &log) <= limit);
         let bucket = admitted_by_jittery_clock(&TokenBucket::new(quota(limit)), &readings);
         prop_assert!(most_in_any(PERIOD, &bucket) <= 2 * limit);
     }
 
-    /// Wherever the clock goes, nobody is told to wait longer than two windows, and waiting helps.
+    /// Wherever the clock goes, nobody is told to wait longer than two windows, or one more where a charge counts in two,
+    /// and waiting helps.
     #[test]
     fn no_step_locks_a_key_out(times in prop::collection::vec(any::<u32>(), 1..100), limit in 1_u64..5) {
-        fn holds<A: Algorithm>(algorithm: &A, times: &[u32]) -> Result<(), TestCaseError> {
+        fn holds<A: Algorithm>(algorithm: &A, windows: u64, times: &[u32]) -> Result<(), TestCaseError> {
             let mut state = algorithm.initial(Timestamp::MIN);
             for now in times {
                 let now = Timestamp::from_micros(u64::from(*now) % (20 * PERIOD));
                 for _ in 0..6 {
                     let Some(wait) = algorithm.check(&mut state, now, 1)?.retry_after() else { continue };
-                    prop_assert!(wait <= Duration::from_micros(2 * PERIOD));
+                    prop_assert!(wait <= Duration::from_micros(windows * PERIOD));
                     prop_assert!(algorithm.peek(&state, now.saturating_add(wait), 1)?.is_allowed());
                 }
             }
             Ok(())
         }
-        holds(&SlidingWindow::new(quota(limit)), &times)?;
-        holds(&FixedWindow::new(quota(limit)), &times)?;
-        holds(&TokenBucket::new(quota(limit)), &times)?;
+        holds(&SlidingWindow::new(quota(limit)), 2, &times)?;
+        holds(&SlidingLog::new(quota(limit))?, 2, &times)?;
+        holds(&SlidingCounter::new(quota(limit)), 3, &times)?;
+        holds(&FixedWindow::new(quota(limit)), 2, &times)?;
+        holds(&TokenBucket::new(quota(limit)), 2, &times)?;
+        holds(&LeakyBucket::queue(quota(limit)), 2, &times)?;
     }
 }
 
@@ -79,8 +89,10 @@ fn a_large_step_back_keeps_the_usage_for_one_window() {
         assert_eq!(algorithm.check(&mut state, later, 0).unwrap().remaining(), 5, "{}", algorithm.name());
     }
     holds(&SlidingWindow::new(quota(5)));
+    holds(&SlidingLog::new(quota(5)).unwrap());
     holds(&FixedWindow::new(quota(5)));
     holds(&TokenBucket::new(quota(5)));
+    holds(&LeakyBucket::queue(quota(5)));
 }
 
 #[test]

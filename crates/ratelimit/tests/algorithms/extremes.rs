@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tidegate_ratelimit::{
-    Algorithm, CheckError, FixedWindow, Quota, QuotaError, SlidingWindow, Timestamp, TokenBucket,
+    Algorithm, CheckError, FixedWindow, LeakyBucket, Quota, QuotaError, SlidingCounter, SlidingWindow, Timestamp,
+    TokenBucket,
 };
 
 /// Numbers near the ends as often as anywhere.
@@ -49,6 +50,8 @@ proptest! {
         }
         holds(&FixedWindow::new(quota), &steps)?;
         holds(&SlidingWindow::new(quota), &steps)?;
+        holds(&SlidingCounter::new(quota), &steps)?;
+        holds(&LeakyBucket::queue(quota), &steps)?;
         holds(&TokenBucket::new(quota), &steps)?;
     }
 
@@ -79,6 +82,8 @@ fn the_end_of_time_keeps_the_limit() {
     let quota = Quota::per_minute(5).unwrap();
     holds(&FixedWindow::new(quota));
     holds(&SlidingWindow::new(quota));
+    holds(&SlidingCounter::new(quota));
+    holds(&LeakyBucket::queue(quota));
     holds(&TokenBucket::new(quota));
 }
 

@@ -4,7 +4,9 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tidegate_ratelimit::{Algorithm, CheckError, FixedWindow, SlidingWindow, Timestamp, TokenBucket};
+use tidegate_ratelimit::{
+    Algorithm, CheckError, FixedWindow, LeakyBucket, SlidingCounter, SlidingLog, SlidingWindow, Timestamp, TokenBucket,
+};
 
 use crate::trace::{Step, quota_and_steps};
 
@@ -71,6 +73,22 @@ proptest! {
     #[test]
     fn sliding_window((quota, start, steps) in quota_and_steps()) {
         obeys_the_laws(&SlidingWindow::new(quota), start, &steps)?;
+    }
+
+    #[test]
+    fn sliding_counter((quota, start, steps) in quota_and_steps()) {
+        obeys_the_laws(&SlidingCounter::new(quota), start, &steps)?;
+    }
+
+    #[test]
+    fn sliding_log((quota, start, steps) in quota_and_steps()) {
+        obeys_the_laws(&SlidingLog::new(quota)?, start, &steps)?;
+    }
+
+    #[test]
+    fn leaky_bucket((quota, start, steps) in quota_and_steps(), burst in 1_u64..60, is_queue: bool) {
+        let kind = if is_queue { LeakyBucket::queue } else { LeakyBucket::meter };
+        obeys_the_laws(&kind(quota.burst(burst)?), start, &steps)?;
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tidegate_ratelimit::headers::{apply, apply_tenant, whole_seconds};
 use tidegate_ratelimit::{Allowance, Decision, Denial, Quota, TenantState, Tier, Timestamp};
 
 fn allowed(quota: Quota, remaining: u64, reset_after: Duration) -> Decision {
-    Decision::Allowed(Allowance { quota, limit: quota.limit(), remaining, reset_after })
+    Decision::Allowed(Allowance { quota, limit: quota.limit(), remaining, reset_after, delay: Duration::ZERO })
 }
 
 fn denied(quota: Quota, retry_after: Duration) -> Decision {

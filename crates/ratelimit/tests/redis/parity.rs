@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tidegate_ratelimit::{
-    BlockPolicy, FixedWindow, Limiter, ManualClock, MemoryLimiter, Quota, RedisAlgorithm, RedisLimiter, SlidingWindow,
-    Timestamp, TokenBucket, UnsupportedAlgorithm,
+    BlockPolicy, FixedWindow, LeakyBucket, Limiter, ManualClock, MemoryLimiter, Quota, RedisAlgorithm, RedisLimiter,
+    SlidingCounter, SlidingLog, SlidingWindow, Timestamp, TokenBucket, UnsupportedAlgorithm,
 };
 
 use crate::support::{World, for_all, keyspace, runtime, test_clock};
@@ -19,6 +19,8 @@ enum Step {
     Reset,
     Block(u64),
     Unblock,
+    Penalty(u64),
+    Reward(u64),
     Advance(u64),
     SetBack(u64),
 }
@@ -57,7 +59,10 @@ fn steps(limit: u64, period: u64) -> impl Strategy<Value = Vec<(u8, Step)>> {
     ];
     let step = prop_oneof![
         12 => cost.clone().prop_map(Step::Check),
-        3 => cost.prop_map(Step::Peek),
+        3 => cost.clone().prop_map(Step::Peek),
+        1 => cost.clone().prop_map(Step::Penalty),
+        1 => cost.prop_map(Step::Reward),
+        1 => prop_oneof![Just(Step::Penalty(u64::MAX)), Just(Step::Reward(u64::MAX))],
         8 => span(period).prop_map(Step::Advance),
         2 => span(period).prop_map(Step::SetBack),
         1 => (0..=3 * period).prop_map(Step::SetBack),
@@ -117,6 +122,14 @@ async fn agree<A: RedisAlgorithm>(world: &World, algorithm: A, trace: &Trace) ->
             }
             Step::Reset => prop_assert_eq!(ours.reset(&key).await, theirs.reset(&key).await),
             Step::Unblock => prop_assert_eq!(ours.unblock(&key).await, theirs.unblock(&key).await),
+            Step::Penalty(cost) => {
+                let (ours, theirs) = (ours.penalty(&key, cost).await, theirs.penalty(&key, cost).await);
+                prop_assert_eq!(ours, theirs, "step {} at {}", index, now);
+            }
+            Step::Reward(amount) => {
+                let (ours, theirs) = (ours.reward(&key, amount).await, theirs.reward(&key, amount).await);
+                prop_assert_eq!(ours, theirs, "step {} at {}", index, now);
+            }
             Step::Block(micros) => {
                 let length = Duration::from_micros(micros);
                 prop_assert_eq!(ours.block(&key, length).await, theirs.block(&key, length).await);
@@ -149,6 +162,31 @@ fn sliding_window() {
     let world = runtime.block_on(World::start());
     for_all(CASES, traces(), |trace| {
         runtime.block_on(agree(&world, SlidingWindow::with_segments(trace.quota, trace.segments), &trace))
+    });
+}
+
+#[test]
+fn sliding_counter() {
+    let runtime = runtime();
+    let world = runtime.block_on(World::start());
+    for_all(CASES, traces(), |trace| runtime.block_on(agree(&world, SlidingCounter::new(trace.quota), &trace)));
+}
+
+#[test]
+fn sliding_log() {
+    let runtime = runtime();
+    let world = runtime.block_on(World::start());
+    let short = traces().prop_filter("Redis keeps short ones only", |trace| trace.quota.limit() <= 1_000);
+    for_all(CASES, short, |trace| runtime.block_on(agree(&world, SlidingLog::new(trace.quota).unwrap(), &trace)));
+}
+
+#[test]
+fn leaky_bucket() {
+    let runtime = runtime();
+    let world = runtime.block_on(World::start());
+    for_all(CASES, traces(), |trace| {
+        let kind = if trace.segments.get() % 2 == 0 { LeakyBucket::queue } else { LeakyBucket::meter };
+        runtime.block_on(agree(&world, kind(trace.quota), &trace))
     });
 }
 
@@ -198,6 +236,8 @@ async fn the_greatest_rates_are_exact() {
         let trace = Trace { quota, segments, block: None, start, steps: steps.collect() };
         agree(&world, FixedWindow::new(quota), &trace).await.unwrap();
         agree(&world, SlidingWindow::new(quota), &trace).await.unwrap();
+        agree(&world, SlidingCounter::new(quota), &trace).await.unwrap();
+        agree(&world, LeakyBucket::queue(quota), &trace).await.unwrap();
         agree(&world, TokenBucket::new(quota), &trace).await.unwrap();
     }
     let slow = TokenBucket::new(Quota::per_day(1).unwrap().burst(1_000_000).unwrap());

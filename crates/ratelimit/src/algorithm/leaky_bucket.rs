@@ -1,0 +1,96 @@
+//! Leaky bucket: drains at the quota's rate, as a meter or as a queue.
+
+use std::time::Duration;
+
+use super::{Algorithm, TokenBucket, TokenBucketState};
+use crate::{CheckError, Decision, Quota, Timestamp};
+
+/// A bucket that each cost fills and that drains at `limit` per period; what would make it overflow is refused.
+///
+/// - **As a [meter](Self::meter)** it admits at once, up to a full bucket: exactly a [`TokenBucket`] seen from its other
+///   side. Bound: at most `burst + limit × t / period` in any time `t`.
+/// - **As a [queue](Self::queue)** it admits at the steady rate: each admission comes with a
+///   [`delay`](crate::Allowance::delay), its place in the line, after which the caller goes ahead. Bound: of costs of one,
+///   those that go ahead in any time `t` are at most `1 + limit × t / period`, with no burst. Nobody waits longer than
+///   `burst × period / limit`. Who is admitted first goes first. A caller that gives up gives its place back by
+///   [`reward`](crate::Limiter::reward); those behind it keep theirs.
+///
+/// The quota's burst is the size of the bucket, or the places in the line. O(1) time, 16 bytes a key, no rounding error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeakyBucket {
+    bucket: TokenBucket,
+    is_queue: bool,
+}
+
+impl LeakyBucket {
+    /// Admits at once, up to a full bucket.
+    pub const fn meter(quota: Quota) -> Self {
+        Self { bucket: TokenBucket::new(quota), is_queue: false }
+    }
+
+    /// Admits at the quota's rate, each after its delay.
+    pub const fn queue(quota: Quota) -> Self {
+        Self { bucket: TokenBucket::new(quota), is_queue: true }
+    }
+
+    /// The bucket seen from its other side, and whether admissions are delayed.
+    #[cfg(feature = "redis")]
+    pub(crate) const fn parts(&self) -> (TokenBucket, bool) {
+        (self.bucket, self.is_queue)
+    }
+
+    /// The same over another bucket.
+    #[cfg(feature = "redis")]
+    pub(crate) const fn with_bucket(&self, bucket: TokenBucket) -> Self {
+        Self { bucket, is_queue: self.is_queue }
+    }
+
+    fn delay(&self, state: TokenBucketState, now: Timestamp) -> Duration {
+        if self.is_queue { self.bucket.until_full(state, now) } else { Duration::ZERO }
+    }
+}
+
+impl Algorithm for LeakyBucket {
+    type State = TokenBucketState;
+
+    fn name(&self) -> &'static str {
+        if self.is_queue { "leaky_queue" } else { "leaky_bucket" }
+    }
+
+    fn quota(&self) -> Quota {
+        self.bucket.quota()
+    }
+
+    fn capacity(&self) -> u64 {
+        self.bucket.capacity()
+    }
+
+    fn initial(&self, now: Timestamp) -> TokenBucketState {
+        self.bucket.initial(now)
+    }
+
+    fn check(&self, state: &mut TokenBucketState, now: Timestamp, cost: u64) -> Result<Decision, CheckError> {
+        let delay = self.delay(*state, now);
+        Ok(self.bucket.check(state, now, cost)?.delayed(delay))
+    }
+
+    fn peek(&self, state: &TokenBucketState, now: Timestamp, cost: u64) -> Result<Decision, CheckError> {
+        Ok(self.bucket.peek(state, now, cost)?.delayed(self.delay(*state, now)))
+    }
+
+    fn penalty(&self, state: &mut TokenBucketState, now: Timestamp, cost: u64) {
+        self.bucket.penalty(state, now, cost);
+    }
+
+    fn reward(&self, state: &mut TokenBucketState, now: Timestamp, amount: u64) {
+        self.bucket.reward(state, now, amount);
+    }
+
+    fn charged(&self, state: &TokenBucketState, now: Timestamp) -> u64 {
+        self.bucket.charged(state, now)
+    }
+
+    fn expires_at(&self, state: &TokenBucketState) -> Timestamp {
+        self.bucket.expires_at(state)
+    }
+}

@@ -1,0 +1,88 @@
+//! Sliding window log: every charge is remembered by its own date.
+
+use super::{Algorithm, SlidingWindow, SlidingWindowState};
+use crate::{CheckError, Decision, Quota, QuotaError, Timestamp};
+
+/// Admits at most `limit` in any window, and each charge counts for exactly one period.
+///
+/// Bound: in any half-open stretch of one period, wherever it begins, at most `limit`; and whatever doesn't exceed that is
+/// admitted. No other algorithm promises both. Time O(1) amortised, O(cost) for a refusal.
+///
+/// It is a [`SlidingWindow`] whose segments are one microsecond long: 16 bytes for each microsecond of the last period in
+/// which something was charged, so up to `16 × limit` bytes a key. For that the limit is bounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlidingLog {
+    window: SlidingWindow,
+}
+
+impl SlidingLog {
+    /// The greatest limit.
+    pub const MAX_LIMIT: u64 = 10_000;
+
+    /// Applies `quota`.
+    ///
+    /// # Errors
+    /// [`QuotaError::LimitTooLarge`] above [`SlidingLog::MAX_LIMIT`].
+    pub const fn new(quota: Quota) -> Result<Self, QuotaError> {
+        if quota.limit() > Self::MAX_LIMIT {
+            return Err(QuotaError::LimitTooLarge { limit: quota.limit(), max: Self::MAX_LIMIT });
+        }
+        Ok(Self { window: SlidingWindow::exact(quota) })
+    }
+
+    /// The window that it is.
+    #[cfg(feature = "redis")]
+    pub(crate) const fn window(&self) -> SlidingWindow {
+        self.window
+    }
+
+    /// The same log over another window.
+    #[cfg(feature = "redis")]
+    pub(crate) const fn of_window(window: SlidingWindow) -> Self {
+        Self { window }
+    }
+}
+
+impl Algorithm for SlidingLog {
+    type State = SlidingWindowState;
+
+    fn name(&self) -> &'static str {
+        "sliding_log"
+    }
+
+    fn quota(&self) -> Quota {
+        self.window.quota()
+    }
+
+    fn capacity(&self) -> u64 {
+        self.window.capacity()
+    }
+
+    fn initial(&self, now: Timestamp) -> SlidingWindowState {
+        self.window.initial(now)
+    }
+
+    fn check(&self, state: &mut SlidingWindowState, now: Timestamp, cost: u64) -> Result<Decision, CheckError> {
+        self.window.check(state, now, cost)
+    }
+
+    fn peek(&self, state: &SlidingWindowState, now: Timestamp, cost: u64) -> Result<Decision, CheckError> {
+        self.window.peek(state, now, cost)
+    }
+
+    fn penalty(&self, state: &mut SlidingWindowState, now: Timestamp, cost: u64) {
+        self.window.penalty(state, now, cost);
+    }
+
+    fn reward(&self, state: &mut SlidingWindowState, now: Timestamp, amount: u64) {
+        self.window.reward(state, now, amount);
+    }
+
+    fn charged(&self, state: &SlidingWindowState, now: Timestamp) -> u64 {
+        self.window.charged(state, now)
+    }
+
+    fn expires_at(&self, state: &SlidingWindowState) -> Timestamp {
+        self.window.expires_at(state)
+    }
+}

@@ -1,0 +1,25 @@
+-- Charges a cost whether it fits or not, or takes back what was charged last. Neither blocks nor strikes.
+--
+-- KEYS[1]  the key's state
+-- ARGV     amount; 1 to charge it, 0 to take it back; decay of a strike in µs (0: no escalation); the algorithm's rule
+-- returns  {1 where nothing keeps the key from being admitted or 0, µs left of the block or 0, the algorithm's figures …}
+local now, amount, is_penalty = now_us(), tonumber(ARGV[1]), ARGV[2] == '1'
+local policy = { decay = tonumber(ARGV[3]) }
+local rule = algorithm.rule(ARGV, 4)
+local before = redis.call('GET', KEYS[1])
+local block, bytes = read(before, algorithm.letter)
+if not block then return redis.error_reply('VERSION the state of a rate limit is of an unknown version') end
+
+local state = algorithm.read(bytes, BODY, now, rule)
+algorithm.settle(state, now, rule)
+if is_penalty then
+  algorithm.penalty(state, now, amount, rule)
+elseif before then
+  algorithm.reward(state, now, amount, rule)
+end
+if before or is_penalty then
+  write(KEYS[1], before, algorithm.letter, block, algorithm.write(state), now, algorithm.expires(state, rule), policy)
+end
+local left = left_of(block, now)
+local fits, a, b, c = algorithm.decide(state, now, 0, rule)
+return { fits and left == 0 and 1 or 0, left, a, b, c }
