@@ -95,6 +95,8 @@ mod store;
 #[cfg(feature = "redis")]
 mod tally;
 mod tenant;
+#[cfg(feature = "tokio")]
+mod wait;
 
 pub use algorithm::{
     Algorithm, FixedWindow, FixedWindowState, LeakyBucket, SlidingCounter, SlidingCounterState, SlidingLog,
@@ -125,3 +127,5 @@ pub use tenant::{
     MemoryTenantLimiter, Overrides, TenantDecision, TenantLimiter, TenantState, Tier, TierLimits, WindowDecision,
     WindowUsage,
 };
+#[cfg(feature = "tokio")]
+pub use wait::{Reservation, WaitError, until_ready};

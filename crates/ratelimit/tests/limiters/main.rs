@@ -8,6 +8,8 @@ mod concurrency;
 mod model;
 mod tenants;
 mod tiers;
+#[cfg(feature = "tokio")]
+mod waiting;
 
 /// The limiters' futures are always ready in memory; this runs one from a plain test.
 pub(crate) fn now<F: Future>(future: F) -> F::Output {
