@@ -1,8 +1,10 @@
 //! A map from keys to entries that never holds more than its cap.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use compact_str::CompactString;
+use hashbrown::HashTable;
 
 use crate::CheckError;
 use crate::limiter::{LimiterStats, ensure_short};
@@ -21,15 +23,33 @@ pub(crate) enum Standing {
 /// Many shards, each behind a mutex with its share of the cap. Hashing is keyed at random, so nobody can choose
 /// keys that crowd one shard.
 pub(crate) struct Store<E> {
-    shards: Box<[Mutex<Shard<E>>]>,
+    shards: Box<[Padded<Mutex<Shard<E>>>]>,
     hasher: RandomState,
 }
 
+/// Keeps threads that work on neighbouring shards off each other's cache lines.
+#[repr(align(128))]
+struct Padded<T>(T);
+
 /// The entries of one shard and what was decided over them.
-pub(crate) struct Shard<E> {
-    entries: HashMap<Box<str>, E>,
+struct Shard<E> {
+    entries: HashTable<Slot<E>>,
     cap: usize,
     counts: Counts,
+}
+
+/// An entry beside its key: a short one lies in it, and need not be looked for elsewhere.
+struct Slot<E> {
+    key: CompactString,
+    entry: E,
+}
+
+/// Where a key belongs, with its shard locked. The key is hashed once.
+pub(crate) struct Place<'a, E> {
+    shard: MutexGuard<'a, Shard<E>>,
+    hasher: &'a RandomState,
+    key: &'a str,
+    hash: u64,
 }
 
 /// Guarded by the shard's lock, so they always add up.
@@ -55,31 +75,32 @@ impl<E> Store<E> {
         let shards = (0..count)
             .map(|index| {
                 let cap = max_keys / count + usize::from(index < max_keys % count);
-                Mutex::new(Shard { entries: HashMap::new(), cap, counts: Counts::default() })
+                Padded(Mutex::new(Shard { entries: HashTable::new(), cap, counts: Counts::default() }))
             })
             .collect();
         Self { shards, hasher: RandomState::new() }
     }
 
-    /// The shard that the key belongs to.
-    pub(crate) fn lock(&self, key: &str) -> MutexGuard<'_, Shard<E>> {
-        // Scales the hash's upper half onto the shards: cheaper than a remainder and as even.
-        let hash = self.hasher.hash_one(key) >> 32;
-        let index = usize::try_from((hash * self.shards.len() as u64) >> 32).unwrap_or(0);
-        locked(&self.shards[index])
+    /// The place that the key belongs to.
+    pub(crate) fn lock<'a>(&'a self, key: &'a str) -> Place<'a, E> {
+        let hash = self.hasher.hash_one(key);
+        // Scales bits that the table doesn't use onto the shards: cheaper than a remainder and as even.
+        let bits = (hash >> 25) & u64::from(u32::MAX);
+        let index = usize::try_from((bits * self.shards.len() as u64) >> 32).unwrap_or(0);
+        Place { shard: locked(&self.shards[index].0), hasher: &self.hasher, key, hash }
     }
 
     /// Sums the counters and looks at each entry: how often it was refused, and whether it is blocked.
     pub(crate) fn stats(&self, look: impl Fn(&E) -> (u64, bool)) -> LimiterStats {
         let mut stats = LimiterStats::default();
         for shard in &self.shards {
-            let shard = locked(shard);
+            let shard = locked(&shard.0);
             stats.allowed += shard.counts.allowed;
             stats.denied += shard.counts.denied;
             stats.failed += shard.counts.failed;
             stats.evicted_live += shard.counts.evicted_live;
             stats.tracked_keys += shard.entries.len() as u64;
-            for (key, entry) in &shard.entries {
+            for Slot { key, entry } in &shard.entries {
                 let (denied, blocked) = look(entry);
                 stats.blocked_keys += u64::from(blocked);
                 stats.rank_denied(key, denied);
@@ -95,17 +116,18 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<E> Shard<E> {
-    pub(crate) fn get(&self, key: &str) -> Option<&E> {
-        self.entries.get(key)
+impl<E> Place<'_, E> {
+    pub(crate) fn get(&self) -> Option<&E> {
+        self.shard.entries.find(self.hash, |slot| slot.key == self.key).map(|slot| &slot.entry)
     }
 
-    pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut E> {
-        self.entries.get_mut(key)
+    pub(crate) fn get_mut(&mut self) -> Option<&mut E> {
+        self.shard.entries.find_mut(self.hash, |slot| slot.key == self.key).map(|slot| &mut slot.entry)
     }
 
-    pub(crate) fn remove(&mut self, key: &str) -> bool {
-        self.entries.remove(key).is_some()
+    pub(crate) fn remove(&mut self) -> bool {
+        let found = self.shard.entries.find_entry(self.hash, |slot| slot.key == self.key);
+        found.map(|found| drop(found.remove())).is_ok()
     }
 
     /// Counts a result and passes it on.
@@ -114,10 +136,11 @@ impl<E> Shard<E> {
         result: Result<T, CheckError>,
         allowed: impl FnOnce(&T) -> bool,
     ) -> Result<T, CheckError> {
+        let counts = &mut self.shard.counts;
         match &result {
-            Ok(decided) if allowed(decided) => self.counts.allowed += 1,
-            Ok(_) => self.counts.denied += 1,
-            Err(_) => self.counts.failed += 1,
+            Ok(decided) if allowed(decided) => counts.allowed += 1,
+            Ok(_) => counts.denied += 1,
+            Err(_) => counts.failed += 1,
         }
         result
     }
@@ -125,34 +148,38 @@ impl<E> Shard<E> {
     /// Works on the key's entry, which it creates if there is none, making room first.
     pub(crate) fn with<R>(
         &mut self,
-        key: &str,
         standing: impl Fn(&E) -> Standing,
         create: impl FnOnce() -> E,
         work: impl FnOnce(&mut E) -> R,
     ) -> Result<R, CheckError> {
-        if let Some(entry) = self.entries.get_mut(key) {
+        if let Some(entry) = self.get_mut() {
             return Ok(work(entry));
         }
-        ensure_short(key)?;
-        if self.entries.len() >= self.cap {
-            self.make_room(standing)?;
+        ensure_short(self.key)?;
+        if self.shard.entries.len() >= self.shard.cap {
+            self.shard.make_room(standing)?;
         }
-        Ok(work(self.entries.entry(key.into()).or_insert_with(create)))
+        let slot = Slot { key: self.key.into(), entry: create() };
+        let mut new = self.shard.entries.insert_unique(self.hash, slot, |slot| self.hasher.hash_one(slot.key.as_str()));
+        Ok(work(&mut new.get_mut().entry))
     }
+}
 
+impl<E> Shard<E> {
     /// Frees at least one place: all that is expired, then the least charged, never what is pinned.
     fn make_room(&mut self, standing: impl Fn(&E) -> Standing) -> Result<(), CheckError> {
         let before = self.entries.len();
-        self.entries.retain(|_, entry| standing(entry) != Standing::Expired);
+        self.entries.retain(|slot| standing(&slot.entry) != Standing::Expired);
         let wanted = (self.cap / FREED_FRACTION).max(1).saturating_sub(before - self.entries.len());
-        let mut live: Vec<_> = self.entries.values().map(&standing).filter(|rank| *rank < Standing::Pinned).collect();
+        let ranks = self.entries.iter().map(|slot| standing(&slot.entry));
+        let mut live: Vec<_> = ranks.filter(|rank| *rank < Standing::Pinned).collect();
         let evict = wanted.min(live.len());
         if evict > 0 {
             let (below, threshold, _) = live.select_nth_unstable(evict - 1);
             let threshold = *threshold;
             let mut ties = evict - below.iter().filter(|rank| **rank < threshold).count();
-            self.entries.retain(|_, entry| {
-                let rank = standing(entry);
+            self.entries.retain(|slot| {
+                let rank = standing(&slot.entry);
                 let goes = rank < threshold || (rank == threshold && ties > 0);
                 ties -= usize::from(goes && rank == threshold);
                 self.counts.evicted_live += u64::from(goes);

@@ -36,7 +36,7 @@ impl Tally {
             Ok(_) => {
                 let standing = |count: &u64| Standing::Live(0, *count);
                 // Nothing is pinned here, so there is always room; a key that is too long has no decision.
-                let _ = self.refused.lock(key).with(key, standing, || 0, |count| *count += 1);
+                let _ = self.refused.lock(key).with(standing, || 0, |count| *count += 1);
                 &self.denied
             }
             Err(_) => &self.failed,

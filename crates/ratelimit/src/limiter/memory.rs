@@ -41,20 +41,35 @@ impl<A: Algorithm> MemoryLimiter<A> {
         Self { name, algorithm, policy, clock, store: Store::new(max_keys) }
     }
 
+    /// As [`check`](Limiter::check), without a future: nothing here waits for anything but a lock.
+    ///
+    /// # Errors
+    /// As [`check`](Limiter::check).
+    pub fn check_now(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        let mut place = self.store.lock(key);
+        // Read under the lock, so that one key sees times in the order of its decisions.
+        let now = self.clock.now();
+        let result = ensure_fits(cost, self.algorithm.capacity()).and_then(|()| {
+            let standing = |entry: &_| self.standing(entry, now);
+            place.with(standing, || self.fresh(now), |entry| self.decide(entry, now, cost))?
+        });
+        place.count(result, Decision::is_allowed)
+    }
+
     /// Takes over what another limiter knows of the key's block: what is left of it, or that there is none. Strikes stay.
     ///
     /// Where no place is left for it the block is not kept.
     #[cfg(feature = "redis")]
     pub(crate) fn learn_block(&self, key: &str, left: Option<Duration>) {
-        let mut shard = self.store.lock(key);
+        let mut place = self.store.lock(key);
         let now = self.clock.now();
         let learn = |entry: &mut Entry<A::State>| {
             let strikes = self.strikes(&entry.block, now);
             entry.block = Block::manual(now, left.unwrap_or_default(), strikes);
         };
         if left.is_some() {
-            let _ = shard.with(key, |entry| self.standing(entry, now), || self.fresh(now), learn);
-        } else if let Some(entry) = shard.get_mut(key).filter(|entry| entry.block.left(now).is_some()) {
+            let _ = place.with(|entry| self.standing(entry, now), || self.fresh(now), learn);
+        } else if let Some(entry) = place.get_mut().filter(|entry| entry.block.left(now).is_some()) {
             learn(entry);
         }
     }
@@ -116,56 +131,48 @@ impl<A: Algorithm> Limiter for MemoryLimiter<A> {
     }
 
     async fn check(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        let mut shard = self.store.lock(key);
-        // Read under the lock, so that one key sees times in the order of its decisions.
-        let now = self.clock.now();
-        let result = ensure_fits(cost, self.algorithm.capacity()).and_then(|()| {
-            let standing = |entry: &_| self.standing(entry, now);
-            shard.with(key, standing, || self.fresh(now), |entry| self.decide(entry, now, cost))?
-        });
-        shard.count(result, Decision::is_allowed)
+        self.check_now(key, cost)
     }
 
     async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
         ensure_short(key)?;
-        let shard = self.store.lock(key);
+        let place = self.store.lock(key);
         let now = self.clock.now();
-        match shard.get(key) {
+        match place.get() {
             Some(entry) => self.look(entry, now, cost),
             None => self.look(&self.fresh(now), now, cost),
         }
     }
 
     async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        let mut shard = self.store.lock(key);
+        let mut place = self.store.lock(key);
         let now = self.clock.now();
         let standing = |entry: &_| self.standing(entry, now);
         let adjust = |entry: &mut Entry<A::State>| {
             self.algorithm.penalty(&mut entry.state, now, cost);
             self.look(entry, now, 0)
         };
-        shard.with(key, standing, || self.fresh(now), adjust)?
+        place.with(standing, || self.fresh(now), adjust)?
     }
 
     async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError> {
         ensure_short(key)?;
-        let mut shard = self.store.lock(key);
+        let mut place = self.store.lock(key);
         let now = self.clock.now();
-        let Some(entry) = shard.get_mut(key) else { return self.look(&self.fresh(now), now, 0) };
+        let Some(entry) = place.get_mut() else { return self.look(&self.fresh(now), now, 0) };
         self.algorithm.reward(&mut entry.state, now, amount);
         self.look(entry, now, 0)
     }
 
     async fn reset(&self, key: &str) -> Result<bool, CheckError> {
-        Ok(self.store.lock(key).remove(key))
+        Ok(self.store.lock(key).remove())
     }
 
     async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
-        let mut shard = self.store.lock(key);
+        let mut place = self.store.lock(key);
         let now = self.clock.now();
         let standing = |entry: &_| self.standing(entry, now);
-        shard.with(
-            key,
+        place.with(
             standing,
             || self.fresh(now),
             |entry| {
@@ -175,9 +182,9 @@ impl<A: Algorithm> Limiter for MemoryLimiter<A> {
     }
 
     async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
-        let mut shard = self.store.lock(key);
+        let mut place = self.store.lock(key);
         let now = self.clock.now();
-        Ok(shard.get_mut(key).is_some_and(|entry| {
+        Ok(place.get_mut().is_some_and(|entry| {
             let block = std::mem::take(&mut entry.block);
             block.left(now).is_some()
         }))

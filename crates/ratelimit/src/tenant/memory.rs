@@ -62,34 +62,34 @@ impl MemoryTenantLimiter {
 #[async_trait]
 impl TenantLimiter for MemoryTenantLimiter {
     async fn check(&self, tenant: &str, limits: &TierLimits, cost: u64) -> Result<TenantDecision, CheckError> {
-        let mut shard = self.store.lock(tenant);
+        let mut place = self.store.lock(tenant);
         // Read under the lock, so that one tenant sees times in the order of its decisions.
         let now = self.clock.now();
         let standing = |entry: &Entry| entry.standing(now);
         let result = ensure_fits(cost, limits.smallest()).and_then(|()| {
-            shard.with(tenant, standing, Entry::default, |entry| {
+            place.with(standing, Entry::default, |entry| {
                 let decision = entry.state.check(limits, now, cost)?;
                 entry.denied += u64::from(!decision.allowed);
                 Ok(decision)
             })?
         });
-        shard.count(result, |decision| decision.allowed)
+        place.count(result, |decision| decision.allowed)
     }
 
     async fn usage(&self, tenant: &str, limits: &TierLimits) -> Result<[WindowUsage; 3], CheckError> {
         if tenant.len() > MAX_KEY_BYTES {
             return Err(CheckError::KeyTooLong { length: tenant.len(), max: MAX_KEY_BYTES });
         }
-        let shard = self.store.lock(tenant);
+        let place = self.store.lock(tenant);
         let now = self.clock.now();
-        Ok(match shard.get(tenant) {
+        Ok(match place.get() {
             Some(entry) => entry.state.usage(limits, now),
             None => TenantState::default().usage(limits, now),
         })
     }
 
     async fn reset(&self, tenant: &str) -> Result<bool, CheckError> {
-        Ok(self.store.lock(tenant).remove(tenant))
+        Ok(self.store.lock(tenant).remove())
     }
 
     fn stats(&self) -> LimiterStats {
