@@ -62,6 +62,93 @@ async fn what_a_fetch_gave_whose_reply_was_lost_is_handed_over_by_the_next() {
     assert_eq!(broker.counts(QUEUE).await.unwrap().leased, 7);
 }
 
+/// How often the server ran a command since it was asked to count anew.
+async fn calls(server: &RedisServer, command: &str) -> u64 {
+    let stats = server.cli(&["INFO", "commandstats"]).await;
+    let front = format!("cmdstat_{command}:calls=");
+    stats
+        .lines()
+        .find_map(|line| line.strip_prefix(&front))
+        .map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
+}
+
+/// So that what is sent with the first poll runs.
+async fn knows_the_script(broker: &RedisBroker, worker: &WorkerId) {
+    assert!(fetch(broker, worker, 1).await.is_empty());
+}
+
+/// A fetch whose script runs, but nobody hears its answer.
+async fn fetch_unheard(broker: &RedisBroker, worker: &WorkerId, max: usize) {
+    let before = broker.counts(QUEUE).await.unwrap().leased;
+    let wanted = Fetch { worker: worker.clone(), max, lease: LEASE };
+    let mut unheard = Box::pin(broker.ack_and_fetch(QUEUE, Vec::new(), wanted));
+    assert!(poll!(&mut unheard).is_pending());
+    let ran = async || (broker.counts(QUEUE).await.unwrap().leased > before).then_some(());
+    poll_until(SOON, ran).await.unwrap();
+}
+
+/// To look for what a lost reply gave goes through all leases: no more often than it takes to get it.
+#[tokio::test]
+async fn a_lost_reply_costs_no_fetch_behind_its_own_while_there_is_a_backlog() {
+    let server = RedisServer::start().await;
+    let broker = fresh(&server, 1).await;
+    let worker = WorkerId::generate();
+    knows_the_script(&broker, &worker).await;
+    broker.enqueue(QUEUE, jobs(0..200)).await.unwrap();
+    fetch_unheard(&broker, &worker, 6).await;
+    server.cli(&["CONFIG", "RESETSTAT"]).await;
+    // More than one fetch takes, and every fetch is full.
+    assert_eq!(ids(&fetch(&broker, &worker, 4).await), ["job-000000", "job-000001", "job-000002", "job-000003"]);
+    assert_eq!(ids(&fetch(&broker, &worker, 3).await), ["job-000004", "job-000005", "job-000006"]);
+    assert_eq!(calls(&server, "hscan").await, 2);
+    for _ in 0..10 {
+        assert_eq!(fetch(&broker, &worker, 3).await.len(), 3);
+    }
+    assert_eq!(calls(&server, "hscan").await, 2);
+}
+
+/// It may come in by another connection behind the fetch that asked for it.
+#[tokio::test]
+async fn a_fetch_that_runs_behind_the_one_that_asks_for_it_is_handed_over_too() {
+    let server = RedisServer::start().await;
+    let broker = fresh(&server, 1).await;
+    let worker = WorkerId::generate();
+    knows_the_script(&broker, &worker).await;
+    broker.enqueue(QUEUE, jobs(0..3)).await.unwrap();
+    fetch_unheard(&broker, &worker, 1).await;
+    assert_eq!(ids(&fetch(&broker, &worker, 1).await), ["job-000000"]);
+    // What the lost request of this worker, the second of all, does when it runs late.
+    let front = server.cli(&["KEYS", "*:{q:work:0}:meta"]).await.trim().strip_suffix("meta").unwrap().to_owned();
+    let key = |part: &str| format!("{front}{part}");
+    let late = server.cli(&["LPOP", &key("ready:2")]).await;
+    let now: u64 = server.cli(&["TIME"]).await.lines().next().unwrap().trim().parse().unwrap();
+    let entry = format!("1 {worker}-2-{now}000-30000");
+    server.cli(&["HSET", &key("lease"), late.trim(), &entry]).await;
+    assert_eq!(ids(&fetch(&broker, &worker, 1).await), ["job-000002"]);
+    let handed_over = async || {
+        let jobs = fetch(&broker, &worker, 1).await;
+        (ids(&jobs) == ["job-000001"]).then_some(())
+    };
+    poll_until(SOON, handed_over).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lost_reply_is_handed_over_after_a_pause_of_the_queue() {
+    let server = RedisServer::start().await;
+    let broker = fresh(&server, 1).await;
+    let worker = WorkerId::generate();
+    knows_the_script(&broker, &worker).await;
+    broker.enqueue(QUEUE, jobs(0..4)).await.unwrap();
+    fetch_unheard(&broker, &worker, 2).await;
+    broker.pause(QUEUE).await.unwrap();
+    server.cli(&["CONFIG", "RESETSTAT"]).await;
+    assert!(fetch(&broker, &worker, 4).await.is_empty());
+    assert_eq!(calls(&server, "hscan").await, 0);
+    broker.resume(QUEUE).await.unwrap();
+    let expected = ["job-000000", "job-000001", "job-000002", "job-000003"];
+    assert_eq!(ids(&fetch(&broker, &worker, 4).await), expected);
+}
+
 #[tokio::test]
 async fn a_cancelled_job_in_the_middle_of_a_long_list_is_skipped() {
     let server = RedisServer::start().await;

@@ -6,7 +6,8 @@
 -- Returns the time; "delivery nonce" of the jobs that are plain; one digit for each success (0 now, 1 before,
 --         2 superseded), or nothing where all are settled now;
 --         for each job, its id and envelope; before the envelope stands "|delivery failures ready_at|" where they aren't
---         1, 0 and the time at which it was enqueued.
+--         1, 0 and the time at which it was enqueued;
+--         1 where all that the lost replies gave is among them.
 local call = redis.call
 -- A field of its own keeps the hash from being a small one, which the server would look through from the start.
 local WIDE = string.rep('-', 65)
