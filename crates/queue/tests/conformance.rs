@@ -63,6 +63,7 @@ conformance![
         a_pause_of_maintenance_is_not_the_death_of_workers,
         nobody_is_waited_for_where_nothing_was_leased,
         a_clock_that_jumps_back_does_not_strand_a_lease,
+        a_lease_renewed_right_after_the_clock_jumped_back_ends_in_its_time,
         a_poison_job_dies_with_its_history,
         a_job_that_gets_further_each_time_is_no_poison,
         progress_needs_the_lease,

@@ -126,6 +126,17 @@ pub async fn a_clock_that_jumps_back_does_not_strand_a_lease(bench: Bench) {
     assert_eq!(bench.tick_for(30).await.ready, [id]);
 }
 
+/// Renewed before upkeep sees the jump, no deadline is beyond a lease from then.
+pub async fn a_lease_renewed_right_after_the_clock_jumped_back_ends_in_its_time(bench: Bench) {
+    let id = bench.add("a", EnqueueOptions::new()).await;
+    bench.tick_for(30).await;
+    let leased = bench.fetch_one().await;
+    bench.clock.set(bench.clock.now().before(Duration::from_secs(3_600)));
+    assert!(bench.broker.heartbeat(QUEUE, vec![leased.token], LEASE).await.unwrap().lost.is_empty());
+    assert!(bench.reclaim().await.guarded);
+    assert_eq!(bench.tick_for(30).await.ready, [id]);
+}
+
 pub async fn a_poison_job_dies_with_its_history(bench: Bench) {
     let id = bench.add("poison", EnqueueOptions::new()).await;
     for _ in 0..2 {
