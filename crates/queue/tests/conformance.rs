@@ -65,6 +65,7 @@ conformance![
         a_clock_that_jumps_back_does_not_strand_a_lease,
         a_lease_renewed_right_after_the_clock_jumped_back_ends_in_its_time,
         a_poison_job_dies_with_its_history,
+        a_long_history_keeps_what_was_last,
         a_job_that_gets_further_each_time_is_no_poison,
         progress_needs_the_lease,
         batches_answer_in_order,
