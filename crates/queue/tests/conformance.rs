@@ -113,6 +113,7 @@ conformance![
         a_log_keeps_its_last_lines_and_goes_with_its_job,
         a_lease_carries_expiry_and_trace,
         events_tell_what_happened,
+        events_are_told_once_each_where_the_clock_jumped_back,
         an_event_cursor_too_old_or_unreadable_goes_on_at_the_oldest_kept,
         documents_change_by_compare_and_set,
         of_many_writers_of_a_document_one_wins,

@@ -209,6 +209,79 @@ async fn a_look_at_leases_does_not_go_on_with_the_cursor_of_another_server() {
     assert_eq!(bench.tick_for(30).await.ready.len(), 3);
 }
 
+/// The front of the names of the keys of the first partition.
+async fn front(server: &RedisServer) -> String {
+    server.cli(&["KEYS", "*:{q:work:0}:meta"]).await.trim().strip_suffix("meta").unwrap().to_owned()
+}
+
+/// Somebody stops waiting while his connection still listens: what it hears of a due time is for others.
+#[tokio::test]
+async fn a_token_of_a_due_time_that_nobody_can_use_is_given_back() {
+    let server = RedisServer::start().await;
+    let broker = fresh(&server, 1).await;
+    broker.enqueue(QUEUE, jobs(0..1)).await.unwrap();
+    assert_eq!(fetch(&broker, &WorkerId::generate(), 1).await.len(), 1);
+    let wake = format!("{}wake", front(&server).await);
+    server.cli(&["DEL", &wake]).await;
+    let queues = [QUEUE.to_owned()];
+    let listens = async || server.cli(&["INFO", "clients"]).await.contains("blocked_clients:1").then_some(());
+    tokio::select! {
+        woken = broker.wait(&queues, SOON * 6) => unreachable!("{woken:?}"),
+        listens = poll_until(SOON, listens) => listens.unwrap(),
+    }
+    let later = EnqueueOptions::new().delay(Duration::from_secs(3_600));
+    broker.enqueue(QUEUE, vec![job("later", later)]).await.unwrap();
+    let given_back = async || (server.cli(&["LRANGE", &wake, "0", "-1"]).await.trim() == "d").then_some(());
+    poll_until(SOON, given_back).await.unwrap();
+}
+
+/// Who is idle keeps the time of the next token: the one who took the last is at work.
+#[tokio::test]
+async fn a_fetch_that_takes_the_last_tokens_and_leaves_jobs_calls_for_who_waits() {
+    let server = RedisServer::start().await;
+    let broker = fresh(&server, 1).await;
+    let worker = WorkerId::generate();
+    let rate = Rate::new(3, Duration::from_secs(3_600)).ok();
+    broker.configure(QUEUE, QueueSettings { rate, ..QueueSettings::default() }).await.unwrap();
+    broker.enqueue(QUEUE, jobs(0..9)).await.unwrap();
+    let wake = format!("{}wake", front(&server).await);
+    let tokens = async || server.cli(&["LRANGE", &wake, "0", "-1"]).await.trim().to_owned();
+    // By the way of plain jobs, then by that of those that came back.
+    let first = fetch(&broker, &worker, 1).await;
+    server.cli(&["DEL", &wake]).await;
+    assert_eq!(fetch(&broker, &worker, 2).await.len(), 2);
+    assert_eq!(tokens().await, "d");
+    let rate = Rate::new(9, Duration::from_secs(3_600)).ok();
+    broker.configure(QUEUE, QueueSettings::default()).await.unwrap();
+    broker.configure(QUEUE, QueueSettings { rate, ..QueueSettings::default() }).await.unwrap();
+    let release = Nack { token: first[0].token.clone(), action: NackAction::Release };
+    assert_eq!(broker.nack(QUEUE, vec![release]).await.unwrap(), [Settled::Now]);
+    broker.enqueue(QUEUE, jobs(10..19)).await.unwrap();
+    server.cli(&["DEL", &wake]).await;
+    assert_eq!(fetch(&broker, &worker, 9).await.len(), 9);
+    assert_eq!(tokens().await, "d");
+}
+
+/// Each replacement would else leave an element in the list, for as long as the queue is paused.
+#[tokio::test]
+async fn a_job_that_is_replaced_again_and_again_leaves_one_tombstone() {
+    let server = RedisServer::start().await;
+    let broker = fresh(&server, 1).await;
+    broker.enqueue(QUEUE, jobs(0..1)).await.unwrap();
+    for n in 0..50 {
+        let unique = EnqueueOptions::new().unique(Unique::new("k").debounce());
+        broker.enqueue(QUEUE, vec![job(&format!("replacing-{n}"), unique)]).await.unwrap();
+    }
+    broker.enqueue(QUEUE, jobs(1..2)).await.unwrap();
+    let front = front(&server).await;
+    assert_eq!(server.cli(&["LLEN", &format!("{front}ready:2")]).await.trim(), "3");
+    assert_eq!(server.cli(&["HLEN", &format!("{front}tomb")]).await.trim(), "1");
+    assert_eq!(broker.counts(QUEUE).await.unwrap().ready, 3);
+    let leased = fetch(&broker, &WorkerId::generate(), 9).await;
+    let order: Vec<_> = ids(&leased).into_iter().map(|id| id.split('~').next().unwrap()).collect();
+    assert_eq!(order, ["job-000000", "replacing-49", "job-000001"]);
+}
+
 #[tokio::test]
 async fn a_cancelled_job_in_the_middle_of_a_long_list_is_skipped() {
     let server = RedisServer::start().await;
@@ -653,21 +726,23 @@ async fn a_record_that_cannot_be_read_stops_nothing() {
     let keys = server.cli(&["KEYS", "*:{q:work:0}:job"]).await;
     server.cli(&["HSET", keys.trim(), "job-000003", "garbage"]).await;
     server.cli(&["HSET", keys.trim(), "job-000005", "lgarbage"]).await;
+    let bytes = "return redis.call('HSET', KEYS[1], 'job-000006', '\\255\\254', 'job-000008', '|2 no')";
+    server.cli(&["EVAL", bytes, "1", keys.trim()]).await;
     let (worker, lease) = (WorkerId::generate(), Duration::from_millis(100));
     let take = async |max| {
         let fetch = Fetch { worker: worker.clone(), max, lease };
         broker.ack_and_fetch(QUEUE, Vec::new(), fetch).await.unwrap().1
     };
-    let first = take(6).await;
-    assert_eq!(ids(&first), ["job-000000", "job-000001", "job-000002", "job-000004"]);
-    assert_eq!(take(9).await.len(), 4);
+    let first = take(8).await;
+    assert_eq!(ids(&first), ["job-000000", "job-000001", "job-000002", "job-000004", "job-000007"]);
+    assert_eq!(take(9).await.len(), 1);
     let reclaim = Reclaim { lease, pause: SOON, max_lost: 1, limit: 100 };
     let dead = async || {
-        let taken = broker.reclaim(QUEUE, reclaim).await.unwrap();
-        (taken.dead.len() == 10).then_some(())
+        broker.reclaim(QUEUE, reclaim).await.unwrap();
+        (broker.counts(QUEUE).await.unwrap().dead == 10).then_some(())
     };
     poll_until(SOON, dead).await.unwrap();
     let counts = broker.counts(QUEUE).await.unwrap();
     assert_eq!((counts.leased, counts.dead), (0, 10));
-    assert_eq!(broker.list(QUEUE, State::Dead, None, 20).await.unwrap().items.len(), 8);
+    assert_eq!(broker.list(QUEUE, State::Dead, None, 20).await.unwrap().items.len(), 6);
 }

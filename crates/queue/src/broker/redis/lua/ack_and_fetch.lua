@@ -117,6 +117,10 @@ if wants and need > given then
     wake('r')
   else
     redis.call('LREM', K.wake, 0, 'r')
+    if rate and given == need and tokens <= most
+      and redis.call('EXISTS', K.back, K.ready0, K.ready1, K.ready2, K.ready3, K.ready4) > 0 then
+      wake('d')
+    end
   end
 end
 if #leases > 0 then

@@ -183,6 +183,11 @@ if wants and ARGV[5] == '0' and #odd == 0 and call('EXISTS', BACK, TOMB) == 0 th
     end
   else
     call('LREM', WAKE, 0, 'r')
+    -- Whoever took the last tokens is at work, and so waits for no others.
+    if rate and given == need and tokens <= need and call('EXISTS', READY0, READY1, READY2, READY3, READY4) > 0
+      and not call('LPOS', WAKE, 'd') then
+      call('RPUSH', WAKE, 'd')
+    end
   end
 elseif meta[5] and completed > 0 and need == 0 and room > 0 and meta[2] ~= '1'
   and call('EXISTS', BACK, READY0, READY1, READY2, READY3, READY4) > 0 and not call('LPOS', WAKE, 'r') then
