@@ -34,7 +34,7 @@ impl RedisBroker {
         acks: Vec<Ack>,
         fetch: Fetch,
     ) -> Result<(Vec<Settled>, Vec<LeasedJob>), BrokerError> {
-        let queue = self.queue(name).await?;
+        let queue = self.queue_to_lease(name).await?;
         let mut all_settled = vec![None; acks.len()];
         let mut all_leased: Vec<LeasedJob> = Vec::new();
         let mut acks = queue.by_partition(acks, |ack| &ack.token.id);
