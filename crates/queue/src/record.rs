@@ -10,9 +10,14 @@ use crate::state::{Priority, State};
 /// Bytes kept of one error, note or message.
 pub(crate) const TEXT_LIMIT: usize = 4096;
 
-pub(crate) fn shortened(mut text: String) -> String {
-    if text.len() > TEXT_LIMIT {
-        text.truncate(text.floor_char_boundary(TEXT_LIMIT));
+pub(crate) fn shortened(text: String) -> String {
+    shortened_to(text, TEXT_LIMIT)
+}
+
+/// The first `most` bytes and a mark, where there are more.
+pub(crate) fn shortened_to(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
         text.push('…');
     }
     text
@@ -48,7 +53,7 @@ pub struct Attempt {
     pub started_at: Timestamp,
     /// When it ended; `None` while running.
     pub ended_at: Option<Timestamp>,
-    /// What went wrong; `None` for success or while running.
+    /// What went wrong; `None` for success or while running. Up to 4 KiB, together about 8 KiB.
     pub error: Option<String>,
 }
 
@@ -68,7 +73,8 @@ pub struct JobRecord {
     pub priority: Priority,
     /// Latest progress of the latest run.
     pub progress: Option<Progress>,
-    /// Runs that failed or lost their lease, the last 32, then the one that succeeded or is under way.
+    /// Runs that failed or lost their lease, the last 32, then the one that succeeded or is under way. Where the errors are
+    /// long, of the older ones only the beginning is kept.
     pub attempts: Vec<Attempt>,
     /// Attempts allowed; `None` where the worker's policy decides.
     pub max_attempts: Option<u32>,

@@ -9,11 +9,15 @@ use crate::broker::request::Change;
 use crate::clock::Timestamp;
 use crate::id::WorkerId;
 use crate::lease::NackAction;
-use crate::record::{Attempt, Progress, shortened};
+use crate::record::{Attempt, Progress, shortened, shortened_to};
 use crate::state::{Priority, State};
 
 /// Attempts kept in a job's history.
 const HISTORY_LIMIT: usize = 32;
+/// Bytes of the errors in a history that are kept as they came, from the latest back.
+const HISTORY_BYTES: usize = 6 * 1024;
+/// Bytes that stay of each one before those.
+const HISTORY_LEAST: usize = 64;
 
 /// The mutable half of a job; the envelope is the other.
 #[derive(Clone, Debug, PartialEq)]
@@ -256,6 +260,14 @@ impl Standing {
             ended_at: Some(now),
             error: Some(shortened(error)),
         });
+        // Every failure reads and writes it all again. The scripts of the Redis broker count in the same way.
+        let mut left = HISTORY_BYTES;
+        for error in self.history.iter_mut().rev().filter_map(|attempt| attempt.error.as_mut()) {
+            if error.len() > left.max(HISTORY_LEAST) {
+                *error = shortened_to(std::mem::take(error), left.max(HISTORY_LEAST));
+            }
+            left = left.saturating_sub(error.len());
+        }
     }
 }
 
@@ -279,5 +291,10 @@ mod tests {
         let last = standing.history.last().and_then(|a| a.error.as_deref()).unwrap();
         assert!(last.starts_with("99 ä") && last.len() <= TEXT_LIMIT + '…'.len_utf8());
         assert_eq!((standing.failures, tally.retried), (100, 100));
+        let errors: Vec<_> = standing.history.iter().map(|a| a.error.as_deref().unwrap()).collect();
+        assert!(errors.iter().map(|error| error.len()).sum::<usize>() < 8_400);
+        assert!(errors[30].starts_with("98 ä") && errors[30].len() > 2_000, "what there is room for");
+        assert!(errors[..30].iter().all(|error| (60..=67).contains(&error.len()) && error.ends_with("ä…")));
+        assert!(errors[0].starts_with("68 "));
     }
 }

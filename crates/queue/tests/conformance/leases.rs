@@ -126,6 +126,17 @@ pub async fn a_clock_that_jumps_back_does_not_strand_a_lease(bench: Bench) {
     assert_eq!(bench.tick_for(30).await.ready, [id]);
 }
 
+/// Renewed before upkeep sees the jump, no deadline is beyond a lease from then.
+pub async fn a_lease_renewed_right_after_the_clock_jumped_back_ends_in_its_time(bench: Bench) {
+    let id = bench.add("a", EnqueueOptions::new()).await;
+    bench.tick_for(30).await;
+    let leased = bench.fetch_one().await;
+    bench.clock.set(bench.clock.now().before(Duration::from_secs(3_600)));
+    assert!(bench.broker.heartbeat(QUEUE, vec![leased.token], LEASE).await.unwrap().lost.is_empty());
+    assert!(bench.reclaim().await.guarded);
+    assert_eq!(bench.tick_for(30).await.ready, [id]);
+}
+
 pub async fn a_poison_job_dies_with_its_history(bench: Bench) {
     let id = bench.add("poison", EnqueueOptions::new()).await;
     for _ in 0..2 {
@@ -139,6 +150,32 @@ pub async fn a_poison_job_dies_with_its_history(bench: Bench) {
     assert_eq!(record.note.as_deref(), Some("lost 3 leases"));
     let counts = bench.broker.counts(QUEUE).await.unwrap();
     assert_eq!((counts.failed_total, counts.reclaimed_total, counts.dead), (1, 3, 1));
+}
+
+/// The older errors give way to the later ones.
+pub async fn a_long_history_keeps_what_was_last(bench: Bench) {
+    let id = bench.add("a", EnqueueOptions::new()).await;
+    let lengths = async |error: String| {
+        let token = bench.fetch_one().await.token;
+        bench.nack(&token, NackAction::Retry { delay: Duration::ZERO, error }).await;
+        let record = bench.record(&id).await;
+        record.attempts.iter().map(|attempt| attempt.error.as_deref().unwrap().len()).collect::<Vec<_>>()
+    };
+    let mark = '…'.len_utf8();
+    assert_eq!(lengths("first".to_owned()).await, [5]);
+    assert_eq!(lengths("é".repeat(3_000)).await, [5, 4_096 + mark]);
+    assert_eq!(lengths("€".repeat(3_000)).await, [5, 2_046 + mark, 4_095 + mark]);
+    // 1,545 bytes are left, and no character is cut in two.
+    assert_eq!(lengths("x".repeat(501)).await, [5, 1_544 + mark, 4_095 + mark, 501]);
+    for n in 0..40 {
+        lengths(format!("{n} {}", "€".repeat(3_000))).await;
+    }
+    let record = bench.record(&id).await;
+    let errors: Vec<_> = record.attempts.iter().map(|attempt| attempt.error.as_deref().unwrap()).collect();
+    assert_eq!(errors.len(), 32);
+    assert!(errors.iter().map(|error| error.len()).sum::<usize>() < 8_400);
+    assert_eq!(errors[0], format!("8 {}…", "€".repeat(20)));
+    assert!(errors[31].starts_with("39 €") && errors[31].len() > 4_000);
 }
 
 pub async fn a_job_that_gets_further_each_time_is_no_poison(bench: Bench) {

@@ -154,6 +154,25 @@ pub async fn events_tell_what_happened(bench: Bench) {
 }
 
 /// Page by page: a broker may give fewer at once than it is asked for.
+/// A page of one after the other shows each event once, also those from before and after the jump.
+pub async fn events_are_told_once_each_where_the_clock_jumped_back(bench: Bench) {
+    watch(&bench, true).await;
+    let mut cursor = bench.broker.events(QUEUE, None, 9).await.unwrap().cursor;
+    bench.advance(100);
+    bench.add("before", EnqueueOptions::new()).await;
+    bench.clock.set(bench.clock.now().before(LEASE));
+    bench.add("after", EnqueueOptions::new()).await;
+    bench.advance(100);
+    bench.add("later", EnqueueOptions::new()).await;
+    let mut told = Vec::new();
+    for _ in 0..5 {
+        let page = bench.broker.events(QUEUE, Some(cursor), 1).await.unwrap();
+        told.extend(page.events.into_iter().map(|event| event.id.to_string()));
+        cursor = page.cursor;
+    }
+    assert_eq!(told, ["before", "after", "later"]);
+}
+
 async fn all_events(bench: &Bench, mut cursor: EventCursor) -> Vec<JobEvent> {
     let mut all = Vec::new();
     loop {

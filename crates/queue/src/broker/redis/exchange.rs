@@ -23,6 +23,8 @@ const NO_RESULT: &str = "null";
 struct Answer {
     settled: Vec<Settled>,
     leased: Vec<LeasedJob>,
+    /// Whether what lost replies had given is among them, all of it.
+    is_handed_over: bool,
 }
 
 impl RedisBroker {
@@ -32,7 +34,7 @@ impl RedisBroker {
         acks: Vec<Ack>,
         fetch: Fetch,
     ) -> Result<(Vec<Settled>, Vec<LeasedJob>), BrokerError> {
-        let queue = self.queue(name).await?;
+        let queue = self.queue_to_lease(name).await?;
         let mut all_settled = vec![None; acks.len()];
         let mut all_leased: Vec<LeasedJob> = Vec::new();
         let mut acks = queue.by_partition(acks, |ack| &ack.token.id);
@@ -45,14 +47,13 @@ impl RedisBroker {
             if acks.is_empty() && wanted == 0 {
                 continue;
             }
-            let request = queue.partitions[nth].requests.begin(&fetch.worker);
+            let request = queue.partitions[nth].requests.begin(&fetch.worker, wanted > 0);
             match self.ask(&queue.partitions[nth], &mut acks, &fetch, wanted, &request).await {
                 Ok(answer) => {
                     for ((position, _), settled) in acks.iter().zip(answer.settled) {
                         all_settled[*position] = Some(settled);
                     }
-                    // As many as wanted may not be all that lost replies gave.
-                    answered.push((request, answer.leased.len() < wanted));
+                    answered.push((request, answer.is_handed_over));
                     if all_leased.is_empty() {
                         all_leased = answer.leased;
                     } else {
@@ -113,7 +114,7 @@ impl RedisBroker {
             while !jobs.is_empty() {
                 leased.extend(leased_job(&mut jobs, &nonce, now)?);
             }
-            Ok(Answer { settled, leased })
+            Ok(Answer { settled, leased, is_handed_over: !reply.value().is_nil() })
         };
         answer().map_err(|error: Unreadable| Failed { error: unreadable(EXCHANGE)(error), may_have_run: true })
     }

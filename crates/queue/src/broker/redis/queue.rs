@@ -47,6 +47,10 @@ impl Queue {
         }
     }
 
+    pub(super) fn is_registered(&self) -> bool {
+        self.registered.load(Ordering::Relaxed)
+    }
+
     /// The partition of a job: by FNV-1a of its id, or of the route at its end, stirred once more, in every process the same.
     pub(super) fn partition_of(&self, id: &JobId) -> usize {
         if self.partitions.len() == 1 {
@@ -96,11 +100,11 @@ impl Queues {
 }
 
 impl RedisBroker {
-    /// The queue, which need not exist. Asks the registry until it knows the queue.
+    /// The queue, which need not exist. Asks the registry until it knows the queue, and keeps it from then on.
     pub(super) async fn queue(&self, name: &str) -> Result<Arc<Queue>, BrokerError> {
         let known = self.queues.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-        if let Some(queue) = known.filter(|queue| queue.registered.load(Ordering::Relaxed)) {
-            return Ok(queue);
+        if let Some(queue) = known.as_ref().filter(|queue| queue.is_registered()) {
+            return Ok(queue.clone());
         }
         if check_queue_name(name).is_err() {
             return Ok(Arc::new(Queue::new(&self.keyspace, name, 1, false)));
@@ -108,17 +112,28 @@ impl RedisBroker {
         let ask = Command::new("HGET").key(&self.registry.names).arg(name).idempotent();
         let partitions = self.client.execute(ask).await.map_err(failed("find a queue"))?;
         if partitions.is_nil() {
-            return Ok(self.remember(name, self.options.partitions, false));
+            // Anybody may read under any name: that leaves nothing behind.
+            let unknown = || Arc::new(Queue::new(&self.keyspace, name, self.options.partitions, false));
+            return Ok(known.unwrap_or_else(unknown));
         }
         let partitions = partitions.as_count().map_err(failed("find a queue"))?;
         Ok(self.remember(name, u16::try_from(partitions).unwrap_or(u16::MAX), true))
+    }
+
+    /// The queue, kept also where the registry doesn't know it: for its open requests.
+    pub(super) async fn queue_to_lease(&self, name: &str) -> Result<Arc<Queue>, BrokerError> {
+        let queue = self.queue(name).await?;
+        if queue.is_registered() || check_queue_name(name).is_err() {
+            return Ok(queue);
+        }
+        Ok(self.remember(name, self.options.partitions, false))
     }
 
     /// The queue, entered into the registry.
     pub(super) async fn queue_or_make(&self, name: &str) -> Result<Arc<Queue>, BrokerError> {
         check_queue_name(name)?;
         let queue = self.queue(name).await?;
-        if queue.registered.load(Ordering::Relaxed) {
+        if queue.is_registered() {
             return Ok(queue);
         }
         self.register(&queue).await?;
@@ -165,6 +180,37 @@ mod tests {
         let of = |id| queue.partition_of(&JobId::new(id).unwrap());
         assert_eq!([of("a"), of("b"), of("c"), of("job-1")], [2, 1, 1, 2]);
         assert_eq!([of("x~a"), of("y~z~a"), of("x~b")], [2, 2, 1]);
+    }
+
+    #[tokio::test]
+    async fn names_that_are_only_read_are_not_kept() {
+        use crate::broker::redis::RedisOptions;
+        use crate::broker::{Broker, Fetch};
+        use tidegate_redis::{BlockingPool, Client, Config, Role};
+
+        let server = tidegate_testkit::redis::RedisServer::start().await;
+        let config = Config::parse(&server.url()).unwrap();
+        let client = Client::connect(&config, Role::Durable).await.unwrap();
+        let pool = BlockingPool::new(&config, Role::Durable, 1);
+        let broker = RedisBroker::connect(client, pool, Keyspace::new("t").unwrap(), RedisOptions::new());
+        let id = JobId::new("a").unwrap();
+        for nth in 0..50 {
+            let name = format!("q{nth}");
+            assert_eq!(broker.counts(&name).await.unwrap(), Default::default());
+            assert!(broker.job(&name, &id).await.unwrap().is_none());
+            assert_eq!(broker.promote(&name, 1).await.unwrap().moved, 0);
+        }
+        assert!(broker.queues.lock().is_empty());
+        let fetch =
+            Fetch { worker: crate::id::WorkerId::generate(), max: 1, lease: std::time::Duration::from_secs(30) };
+        for name in ["fetched", "not a name!"] {
+            broker.ack_and_fetch(name, Vec::new(), fetch.clone()).await.unwrap();
+        }
+        broker.pause("made").await.unwrap();
+        broker.counts("made").await.unwrap();
+        let mut kept: Vec<_> = broker.queues.lock().keys().cloned().collect();
+        kept.sort();
+        assert_eq!(kept, ["fetched", "made"]);
     }
 
     #[test]

@@ -108,7 +108,7 @@ pub(super) fn token_text(token: &LeaseToken) -> String {
     format!("{} {}", token.delivery, token.nonce)
 }
 
-/// A job as `ack_and_fetch` gives it; none where its record is gone.
+/// A job as `ack_and_fetch` gives it; none where its record is gone, or can't be read.
 pub(super) fn leased_job(
     fields: &mut Fields,
     nonce: &WorkerId,
@@ -116,8 +116,19 @@ pub(super) fn leased_job(
 ) -> Result<Option<LeasedJob>, Unreadable> {
     let (id, text) = (fields.value().into_bytes()?, fields.value().into_optional_bytes()?);
     let Some(text) = text else { return Ok(None) };
-    let id = JobId::new(std::str::from_utf8(&id)?)?;
-    let mut envelope = std::str::from_utf8(&text)?;
+    match leased_as(&id, &text, nonce, leased_at) {
+        Ok(job) => Ok(Some(job)),
+        Err(error) => {
+            // Not ours, or of a later release. It must not hold up the others: its leases run out until it is dead.
+            tracing::warn!(id = %String::from_utf8_lossy(&id), %error, "a job's record can't be read");
+            Ok(None)
+        }
+    }
+}
+
+fn leased_as(id: &[u8], text: &[u8], nonce: &WorkerId, leased_at: Timestamp) -> Result<LeasedJob, Unreadable> {
+    let id = JobId::new(std::str::from_utf8(id)?)?;
+    let mut envelope = std::str::from_utf8(text)?;
     let (mut delivery, mut failures, mut ready_at, mut checkpoint) = (1, 0, 0, None);
     if let Some(special) = envelope.strip_prefix('|') {
         let (numbers, rest) = special.split_once('|').ok_or("a leased job is cut short")?;
@@ -131,15 +142,8 @@ pub(super) fn leased_job(
             (checkpoint, envelope) = (Some(text.to_owned()), rest);
         }
     }
-    let envelope = match Envelope::parse(envelope) {
-        Ok(envelope) => envelope,
-        Err(error) => {
-            // Not ours, or of a later release. It must not hold up the others: its leases run out until it is dead.
-            tracing::warn!(%id, %error, "a job's record can't be read");
-            return Ok(None);
-        }
-    };
-    Ok(Some(LeasedJob {
+    let envelope = Envelope::parse(envelope)?;
+    Ok(LeasedJob {
         token: LeaseToken { id, delivery, nonce: nonce.clone() },
         kind: envelope.kind.to_owned(),
         version: envelope.version,
@@ -155,7 +159,7 @@ pub(super) fn leased_job(
         trace_parent: envelope.extras.trace_parent,
         group: envelope.extras.group,
         checkpoint,
-    }))
+    })
 }
 
 /// A job as `show()` gives it, with what orders it among those of its state.

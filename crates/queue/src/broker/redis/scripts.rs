@@ -13,7 +13,7 @@ use Part::{
 /// How the keys are laid out. Processes that disagree refuse to touch each other's queues.
 const LAYOUT: u32 = 2;
 /// Raised with each change of a script; noted with the queue, for whoever looks into one.
-const SCRIPTS: u32 = 3;
+const SCRIPTS: u32 = 4;
 
 /// A script of one partition and what it touches there.
 pub(super) struct Step {

@@ -87,17 +87,14 @@ impl RedisBroker {
             }
         });
         let mut places = Vec::with_capacity(queue.partitions.len());
-        let mut all = Vec::new();
-        for (nth, (place, entries)) in try_join_all(reads).await?.into_iter().enumerate() {
+        let mut streams = Vec::with_capacity(queue.partitions.len());
+        for (place, entries) in try_join_all(reads).await? {
             places.push(place);
-            all.extend(entries.into_iter().map(|(place, event)| (nth, place, event)));
+            streams.push(entries);
         }
-        if after.is_some() {
-            all.sort_by_key(|(_, _, event)| event.at);
-            all.truncate(limit);
-        }
-        let mut events = Vec::with_capacity(all.len());
-        for (nth, place, event) in all {
+        let most = if after.is_some() { limit } else { usize::MAX };
+        let mut events = Vec::new();
+        for (nth, (place, event)) in merged(streams).take(most) {
             places[nth] = place;
             if after.is_some() {
                 events.push(event);
@@ -147,6 +144,19 @@ impl RedisBroker {
         let lines = reply.and_then(Value::into_array).map_err(failed(LOGS))?;
         lines.into_iter().map(line).collect::<Result<_, _>>().map_err(unreadable(LOGS))
     }
+}
+
+type Entry = (String, JobEvent);
+
+/// What happened in several partitions, by time, with the number of the partition. Within one the order stays: a clock that
+/// was set back must not bring an event before those that the cursor has passed.
+fn merged(streams: Vec<Vec<Entry>>) -> impl Iterator<Item = (usize, Entry)> {
+    let mut streams: Vec<_> = streams.into_iter().map(|entries| entries.into_iter().peekable()).collect();
+    std::iter::from_fn(move || {
+        let heads = streams.iter_mut().enumerate().filter_map(|(nth, entries)| Some((entries.peek()?.1.at, nth)));
+        let (_, nth) = heads.min()?;
+        Some((nth, streams[nth].next()?))
+    })
 }
 
 /// Events in one page at most.
@@ -208,6 +218,22 @@ pub(super) fn line(line: Value) -> Result<LogLine, Unreadable> {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn events_are_merged_by_time_and_keep_their_order_within_a_partition() {
+        let stream = |times: &[i64]| {
+            let event = |at: &i64| JobEvent {
+                at: Timestamp::from_unix_ms(*at),
+                id: JobId::new("a").unwrap(),
+                what: JobEventKind::Done,
+            };
+            times.iter().map(|at| (at.to_string(), event(at))).collect::<Vec<_>>()
+        };
+        let order: Vec<_> = merged(vec![stream(&[5, 9, 2, 10]), Vec::new(), stream(&[5, 7, 9])])
+            .map(|(nth, (place, _))| (nth, place.parse::<i64>().unwrap()))
+            .collect();
+        assert_eq!(order, [(0, 5), (2, 5), (2, 7), (0, 9), (0, 2), (2, 9), (0, 10)]);
+    }
 
     #[test]
     fn shares_add_up_and_none_is_nothing() {

@@ -91,24 +91,41 @@ impl RedisBroker {
         let share = queue.partitions.len() as u64;
         let (mut removed, mut failure) = (0, None);
         for partition in &queue.partitions {
-            let mut args: Vec<Arg> = vec![limit.min(MOST).into(), 1_u32.into()];
+            let mut args: Vec<Arg> = vec![1_u32.into()];
             for (state, age, max) in retention.limits() {
                 // More than any set holds is no bound, and need not be counted.
                 let kept = u32::try_from(max.div_ceil(share)).map_or_else(|_| Arg::from(""), Arg::from);
                 args.extend([state.as_str().into(), milliseconds(age).into(), kept]);
             }
-            removed += self.remove(partition, args, &mut failure).await;
+            removed += self.remove(partition, limit.min(MOST), args, &mut failure).await?;
         }
         failure.map_or(Ok(removed), |error| Err(failed(REMOVE)(error)))
     }
 
-    async fn remove(&self, partition: &Partition, args: Vec<Arg>, failure: &mut Option<Error>) -> usize {
-        let reply = self.scripts.remove.run(&self.client, &partition.keys, args).await;
-        match reply.and_then(|reply| reply.as_count()) {
-            Ok(count) => usize::try_from(count).unwrap_or(usize::MAX),
-            Err(error) => {
-                failure.get_or_insert(error);
-                0
+    /// Removes up to `limit` of each state, in several steps where they have logs.
+    async fn remove(
+        &self,
+        partition: &Partition,
+        limit: usize,
+        args: Vec<Arg>,
+        failure: &mut Option<Error>,
+    ) -> Result<usize, BrokerError> {
+        let mut removed = 0;
+        loop {
+            let most = [limit.saturating_sub(removed).into()];
+            let args = most.into_iter().chain(args.iter().cloned()).collect();
+            match self.scripts.remove.run(&self.client, &partition.keys, args).await {
+                Ok(reply) => {
+                    let mut reply = Fields::of(reply).map_err(unreadable(REMOVE))?;
+                    removed += reply.number::<usize>().map_err(unreadable(REMOVE))?;
+                    if reply.int().map_err(unreadable(REMOVE))? == 0 || removed >= limit {
+                        return Ok(removed);
+                    }
+                }
+                Err(error) => {
+                    failure.get_or_insert(error);
+                    return Ok(removed);
+                }
             }
         }
     }
@@ -125,8 +142,8 @@ impl RedisBroker {
         let (mut removed, mut failure) = (0, None);
         for partition in &queue.partitions {
             let most = limit.saturating_sub(removed).min(MOST);
-            let args = vec![most.into(), 0_u32.into(), state.into(), milliseconds(older_than).into(), "".into()];
-            removed += self.remove(partition, args, &mut failure).await;
+            let args = vec![0_u32.into(), state.into(), milliseconds(older_than).into(), "".into()];
+            removed += self.remove(partition, most, args, &mut failure).await?;
         }
         failure.map_or(Ok(removed), |error| Err(failed(REMOVE)(error)))
     }

@@ -25,6 +25,9 @@ use crate::error::BrokerError;
 /// A sleep is never longer. A token that died with the process which took it is replaced by the upkeep of any worker; this
 /// is for those without one.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// Nor longer than this while the registry doesn't know a queue: whoever makes it may cut it into more partitions than are
+/// listened to.
+const SLEEP_UNREGISTERED: Duration = Duration::from_secs(1);
 /// A wait is never longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// One `BLPOP`: how long a connection that has gone deaf goes unnoticed.
@@ -116,6 +119,9 @@ impl RedisBroker {
             }
             if is_due {
                 return Ok(Wake::Due);
+            }
+            if !queues.iter().all(|queue| queue.is_registered()) {
+                next_due = next_due.min(SLEEP_UNREGISTERED);
             }
             let slice = Instant::now() + next_due;
             let changes = heard.iter_mut().map(|heard| {

@@ -50,7 +50,7 @@ local function give(id, delivery, ready_at, failures, checkpoint, envelope)
   end
 end
 
--- What this worker was given by a reply that it never saw. It counts from now.
+-- What this worker was given by a reply that it never saw. It counts from now. Returns whether that is all.
 local function hand_over()
   local mine = ARGV[1] .. '-'
   local found = {}
@@ -80,11 +80,10 @@ local function hand_over()
     local id, run, envelope = unpack(jobs[nth])
     give(id, tonumber(run.delivery), run.ready_at, load_state(id).failures or 0, redis.call('HGET', K.checkpoint, id), envelope)
   end
+  return #jobs == given
 end
 
-if wants and next(lost) then
-  hand_over()
-end
+local is_all = wants and next(lost) and hand_over()
 local handed = given
 if wants and need > given then
   room = room_now()
@@ -118,6 +117,10 @@ if wants and need > given then
     wake('r')
   else
     redis.call('LREM', K.wake, 0, 'r')
+    if rate and given == need and tokens <= most
+      and redis.call('EXISTS', K.back, K.ready0, K.ready1, K.ready2, K.ready3, K.ready4) > 0 then
+      wake('d')
+    end
   end
 end
 if #leases > 0 then
@@ -134,4 +137,4 @@ take_tokens(given - handed)
 if #odd > 0 then
   wake_if_limited()
 end
-return { stamp, token, digits and table.concat(digits) or false, reply }
+return { stamp, token, digits and table.concat(digits) or false, reply, is_all and 1 or false }

@@ -6,7 +6,8 @@
 -- Returns the time; "delivery nonce" of the jobs that are plain; one digit for each success (0 now, 1 before,
 --         2 superseded), or nothing where all are settled now;
 --         for each job, its id and envelope; before the envelope stands "|delivery failures ready_at|" where they aren't
---         1, 0 and the time at which it was enqueued.
+--         1, 0 and the time at which it was enqueued;
+--         1 where all that the lost replies gave is among them.
 local call = redis.call
 -- A field of its own keeps the hash from being a small one, which the server would look through from the start.
 local WIDE = string.rep('-', 65)
@@ -182,6 +183,11 @@ if wants and ARGV[5] == '0' and #odd == 0 and call('EXISTS', BACK, TOMB) == 0 th
     end
   else
     call('LREM', WAKE, 0, 'r')
+    -- Whoever took the last tokens is at work, and so waits for no others.
+    if rate and given == need and tokens <= need and call('EXISTS', READY0, READY1, READY2, READY3, READY4) > 0
+      and not call('LPOS', WAKE, 'd') then
+      call('RPUSH', WAKE, 'd')
+    end
   end
 elseif meta[5] and completed > 0 and need == 0 and room > 0 and meta[2] ~= '1'
   and call('EXISTS', BACK, READY0, READY1, READY2, READY3, READY4) > 0 and not call('LPOS', WAKE, 'r') then

@@ -21,6 +21,8 @@ local LEVEL = 281474976710656 -- 2^48, above any time
 local LAST_TIME = 253402300799999
 local CHUNK = 1000 -- unpack takes no more, and pairs stay together
 local HISTORY = 32
+-- As in standing.rs: bytes of the errors of a history kept as they came, and of each one before those.
+local HISTORY_BYTES, HISTORY_LEAST = 6144, 64
 local LOG_LINES = 100
 
 local function whole(number)
@@ -197,6 +199,19 @@ local function remember(state, started, now, failure)
     table.remove(history, 1)
   end
   history[#history + 1] = { tonumber(started), now, failure }
+  local left = HISTORY_BYTES
+  for nth = #history, 1, -1 do
+    local text, most = history[nth][3], math.max(left, HISTORY_LEAST)
+    if #text > most then
+      -- Not within a character.
+      while most > 0 and math.floor(string.byte(text, most + 1) / 64) == 2 do
+        most = most - 1
+      end
+      text = string.sub(text, 1, most) .. '…'
+      history[nth][3] = text
+    end
+    left = left - #text
+  end
   state.history = history
 end
 

@@ -50,7 +50,7 @@ local function add(id, when, rest, is_linked)
     end
   end
   local link = is_linked and cjson.decode((string.match(rest, '^%d+ %d(%S+) '))) or {}
-  local answer, ready_at, is_delayed = '0', nil, run_at > now
+  local answer, ready_at, is_delayed, is_behind = '0', nil, run_at > now, false
   if link.u then
     local other = holder(link.u)
     if other and link.d == 'reject' then
@@ -67,7 +67,7 @@ local function add(id, when, rest, is_linked)
           -- One that is overdue is promoted like others.
           is_delayed = where == 'delayed' or (where == 'waiting' and run_at > now)
         end
-        take_out(other, envelope, where)
+        is_behind = take_out(other, envelope, where)
         give_up(other, envelope, 'replaced by ' .. id, now)
       end
     end
@@ -87,7 +87,7 @@ local function add(id, when, rest, is_linked)
     make_ready(id, seq, level, ready_at)
   elseif is_delayed then
     delay_all({ whole(run_at), place(seq, level, id) })
-  elseif redis.call('HEXISTS', K.tomb, id) == 1 then
+  elseif is_behind or redis.call('HEXISTS', K.tomb, id) == 1 then
     make_ready(id, seq, level, now)
   else
     redis.call('RPUSH', K['ready' .. level], id)

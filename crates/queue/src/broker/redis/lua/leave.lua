@@ -1,4 +1,5 @@
--- Takes a job out of the place where it waits to start; `where` is what standing() said.
+-- Takes a job out of the place where it waits to start; `where` is what standing() said. Returns whether one that
+-- replaces it would leave a tombstone in the list when its turn comes to be replaced: so it goes elsewhere.
 local function take_out(id, envelope, where)
   local seq, created, _, level = head(envelope)
   local member = place(seq, level, id)
@@ -7,12 +8,14 @@ local function take_out(id, envelope, where)
   elseif where == 'waiting' then
     redis.call('ZREM', K.waiting, member)
     redis.call('ZREM', K.behind, links(envelope).o .. '\0' .. member)
-  elseif redis.call('ZREM', K.back, member) == 0 then
+  elseif redis.call('ZREM', K.back, member) == 1 then
+    return true
+  else
     -- Taking it out of a long list would take long: it stays, marked, unless it is the first.
     local list = K['ready' .. level]
     if redis.call('LINDEX', list, 0) ~= id then
       redis.call('HSET', K.tomb, id, whole(created) .. ' ' .. whole(seq))
-      return
+      return true
     end
     redis.call('LPOP', list)
     for _ = 1, CHUNK do

@@ -2,6 +2,7 @@
 -- KEYS  job, latest, state, result, back, tomb, ready0 … ready4
 -- ARGV  the place to begin behind: level, ready since, age; most jobs
 -- Returns what show() does, for each.
+local MOST_SKIPPED = 100000 -- tombstones passed by in one page
 local most = tonumber(ARGV[4])
 local jobs = {}
 
@@ -53,8 +54,13 @@ local function list_level(level, is_first)
 
   local function next_fresh()
     local job = fresh(list, index)
-    while job and not job.id and skipped < CHUNK do
-      skipped, index = skipped + 1, index + 1
+    while job and not job.id and skipped < MOST_SKIPPED do
+      local tombs = redis.call('HMGET', K.tomb, unpack(redis.call('LRANGE', list, index, index + CHUNK - 1)))
+      local step = 1
+      while tombs[step + 1] do
+        step = step + 1
+      end
+      skipped, index = skipped + step, index + step
       job = fresh(list, index)
     end
     return job and job.id and job or nil

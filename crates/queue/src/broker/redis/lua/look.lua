@@ -24,8 +24,14 @@ end
 if is_ready and meta[2] and leased_count() >= tonumber(meta[2]) then
   is_ready = false
 end
-if is_ready and ARGV[1] == '1' then
-  wake('r')
-end
 due = due and math.min(tonumber(due), token or math.huge) or token
+if ARGV[1] == '1' then
+  if is_ready then
+    wake('r')
+  end
+  -- Who waits keeps a timer only for what was due when he last looked.
+  if due then
+    wake('d')
+  end
+end
 return { is_ready and 1 or 0, due and math.max(due - now, 0) or false }

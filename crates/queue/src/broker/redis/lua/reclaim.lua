@@ -53,6 +53,12 @@ local is_elsewhere = server ~= '' and this_server ~= server
 local backward = last and now < last
 if not last or backward or now - last > tonumber(ARGV[2]) or is_elsewhere then
   from = longest
+  -- Elsewhere a cursor means nothing, and after a jump no time does.
+  if cursor then
+    cursor, soonest, expiry = nil, nil, whole(now)
+    redis.call('HDEL', K.meta, 'scan', 'soonest')
+    redis.call('HSET', K.meta, 'expiry', expiry)
+  end
 end
 redis.call('HSET', K.meta, 'maintained', whole(now), 'reclaim_from', whole(from), 'server', this_server)
 if backward then
@@ -67,14 +73,14 @@ if backward then
     end
   end
   bulk('HSET', K.lease, cut)
-  if #cut > 0 then
-    expiry = whole(now)
-    redis.call('HSET', K.meta, 'expiry', expiry)
-  end
+  -- Also where none is cut: those that were renewed since the jump end before what is known.
+  expiry = whole(now)
+  redis.call('HSET', K.meta, 'expiry', expiry)
 end
 
 local function next_in()
-  return expiry and leased_count() > 0 and whole(math.max(math.max(tonumber(expiry), from) - now, 0)) or false
+  local at = cursor and now or tonumber(expiry)
+  return at and leased_count() > 0 and whole(math.max(math.max(at, from) - now, 0)) or false
 end
 
 if now < from then
@@ -112,10 +118,13 @@ local function expire(id, run)
 end
 
 -- No lease ends before `expiry`; once it has passed, all are looked at, some thousand in one step, and it is set anew.
-if expiry and now < tonumber(expiry) then
-  return { 0, {}, {}, {}, next_in() }
+-- What is leased while the look goes on may be missed by it: so `expiry` begins as never, and fetches lower it.
+if not cursor then
+  if expiry and now < tonumber(expiry) then
+    return { 0, {}, {}, {}, next_in() }
+  end
+  redis.call('HSET', K.meta, 'expiry', whole(LAST_TIME))
 end
-local is_continued = cursor
 cursor, soonest = cursor or '0', tonumber(soonest or LAST_TIME)
 local most = tonumber(ARGV[4])
 local late = {}
@@ -148,10 +157,10 @@ end
 if cursor ~= '0' then
   redis.call('HSET', K.meta, 'scan', cursor, 'soonest', whole(soonest))
 else
+  cursor = nil
   redis.call('HDEL', K.meta, 'scan', 'soonest')
   if leased_count() > 0 then
-    -- What was leased while the look went on may have been missed by it.
-    expiry = whole(is_continued and now or soonest)
+    expiry = whole(math.min(soonest, tonumber(redis.call('HGET', K.meta, 'expiry'))))
     redis.call('HSET', K.meta, 'expiry', expiry)
   else
     expiry = nil

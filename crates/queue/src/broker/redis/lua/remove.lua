@@ -2,15 +2,21 @@
 -- KEYS  meta, job, latest, state, result, checkpoint, log, done, ended, dead, cancelled, unique, held
 -- ARGV  most jobs of each state; 1 where this is what is kept from now on; for each state: its name, the least age in ms,
 --       how many may be kept, or "" for any
--- Returns how many went.
+-- Returns how many went; 1 where there may be more, since jobs have logs, which take long to remove.
+local MOST_LOGGED = 500
 if redis.call('EXISTS', K.done, K.dead, K.cancelled, K.held) == 0 then
-  return 0
+  return { 0, 0 }
 end
 local now = now_ms()
 local most = tonumber(ARGV[1])
 local removed = 0
 local has_more = redis.call('EXISTS', K.result, K.latest, K.state, K.checkpoint) > 0
 local has_logs = redis.call('EXISTS', K.log) == 1
+
+-- How many more may go in this step.
+local function at_most(count)
+  return has_logs and math.max(math.min(count, MOST_LOGGED - removed), 0) or count
+end
 
 local function forget(ids)
   bulk('HDEL', K.job, ids)
@@ -71,7 +77,7 @@ for at = 3, #ARGV, 3 do
     if kept then
       count = math.min(math.max(count, redis.call('LLEN', K.done) - kept), most)
     end
-    local left = count
+    local left = at_most(count)
     while left > 0 do
       local ids = redis.call('LPOP', K.done, math.min(left, CHUNK))
       if not ids then
@@ -91,12 +97,12 @@ for at = 3, #ARGV, 3 do
     end
   else
     local set = K[name]
-    local aged = redis.call('ZRANGE', set, '-inf', whole(bound), 'BYSCORE', 'LIMIT', 0, most)
+    local aged = redis.call('ZRANGE', set, '-inf', whole(bound), 'BYSCORE', 'LIMIT', 0, at_most(most))
     remove(set, aged)
-    local excess = kept and math.min(redis.call('ZCARD', set) - kept, most - #aged) or 0
+    local excess = kept and at_most(math.min(redis.call('ZCARD', set) - kept, most - #aged)) or 0
     if excess > 0 then
       remove(set, redis.call('ZRANGE', set, 0, excess - 1))
     end
   end
 end
-return removed
+return { removed, has_logs and removed >= MOST_LOGGED and 1 or 0 }
