@@ -32,6 +32,8 @@ const SLEEP_UNREGISTERED: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// One `BLPOP`: how long a connection that has gone deaf goes unnoticed.
 const ROUND: Duration = Duration::from_secs(15);
+/// The first one on a connection, which may have to be made: a server that dies in the middle of that leaves it hanging.
+const FIRST_ROUND: Duration = Duration::from_millis(500);
 /// How long those who heard of ready jobs may take to go and fetch them.
 const HEAD_START: Duration = Duration::from_millis(10);
 /// Pause after a failed one, during which waiters look for themselves.
@@ -185,8 +187,11 @@ struct Task {
 impl Task {
     async fn run(self) {
         let mut waiting = self.listener.waiting.subscribe();
+        let mut round = FIRST_ROUND;
         while waiting.wait_for(|waiting| *waiting > 0).await.is_ok() {
-            match self.pool.blpop(&[self.keys.get(Part::Wake)], ROUND).await {
+            let answer = self.pool.blpop(&[self.keys.get(Part::Wake)], round).await;
+            round = if answer.is_ok() { ROUND } else { FIRST_ROUND };
+            match answer {
                 Ok(Some((_, token))) => {
                     waiting.borrow_and_update();
                     self.took(&token).await;
