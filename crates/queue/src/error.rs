@@ -123,11 +123,22 @@ pub enum BuildError {
     LeaseTooShort,
 }
 
-/// A worker could not start.
+/// A worker could not start, or a part of it ended by itself.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WorkerError {
     /// The thread for heartbeats could not be made.
     #[error("could not start the heartbeat thread: {0}")]
     Heartbeat(#[source] std::io::Error),
+    /// The thread for heartbeats ended while the worker ran: something that it called panicked. Leases ran out unrenewed.
+    #[error("the heartbeat thread ended by itself")]
+    HeartbeatEnded,
+    /// The loop of a queue panicked. Its jobs run again when their leases have run out.
+    #[error("the loop of queue {queue:?} ended by itself: {source}")]
+    Panicked {
+        /// The queue.
+        queue: String,
+        /// How the loop ended.
+        source: tokio::task::JoinError,
+    },
 }
