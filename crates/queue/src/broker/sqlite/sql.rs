@@ -49,7 +49,8 @@ pub(super) const HOLD_KEY: &str = "INSERT INTO unique_key (queue, key, job, unti
     ON CONFLICT (queue, key) DO UPDATE SET job = excluded.job, until = excluded.until";
 pub(super) const FREE_KEY: &str = "DELETE FROM unique_key \
     WHERE queue = ?1 AND key = ?2 AND job = ?3 AND until IS NULL";
-pub(super) const FORGET_KEYS: &str = "DELETE FROM unique_key WHERE queue = ?1 AND until <= ?2";
+pub(super) const FORGET_KEYS: &str = "DELETE FROM unique_key WHERE queue = ?1 AND key IN (SELECT key FROM unique_key \
+    WHERE queue = ?1 AND until <= ?2 ORDER BY until LIMIT ?3)";
 
 pub(super) const ACTIVE_OF_KEY: &str = "SELECT 1 FROM job \
     WHERE queue = ?1 AND ordering_key = ?2 AND state IN (0, 1, 2) LIMIT 1";
