@@ -156,7 +156,7 @@ pub(super) const EXPIRED: &str = concat!(
 pub(super) const LOAD: &str = concat!("SELECT ", job_columns!(), " FROM job WHERE queue = ?1 AND id = ?2");
 pub(super) const SAVE: &str = "UPDATE job SET state = ?2, rank = ?3, at = ?4, ready_at = ?5, \
     run_at = ?6, nonce = ?7, failures = ?8, lost = ?9, cancel_requested = ?10, finished_at = ?11, \
-    percent = ?12, message = ?13, history = ?14, note = ?15 WHERE seq = ?1";
+    percent = ?12, message = ?13, history = ?14, note = ?15, furthest = ?16 WHERE seq = ?1";
 
 pub(super) const REMOVE: &str = "DELETE FROM job WHERE seq IN (SELECT seq FROM job \
     WHERE queue = ?1 AND state = ?2 AND rank = 0 AND at <= ?3 ORDER BY at, seq LIMIT ?4)";
