@@ -93,6 +93,9 @@ pub enum BuildError {
     /// No queue was given.
     #[error("a worker needs at least one queue")]
     NoQueue,
+    /// No handler was given: every job would be put off again and again.
+    #[error("a worker needs at least one handler")]
+    NoHandler,
     /// A queue's name is not allowed.
     #[error("queue {queue:?}: {source}")]
     QueueName {

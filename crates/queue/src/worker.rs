@@ -10,7 +10,6 @@ mod run;
 mod runs;
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
 use crate::cron::Scheduler;
 use crate::error::WorkerError;
-use crate::event::{Event, Observer};
+use crate::event::{Event, Observer, tell};
 use crate::group::EndedMembers;
 use crate::handler::Provided;
 use crate::id::WorkerId;
@@ -65,9 +64,7 @@ pub(crate) struct Shared {
 impl Shared {
     /// Tells the observer. Its panics are its own: the work and the heartbeats go on.
     pub(crate) fn tell(&self, event: &Event<'_>) {
-        if catch_unwind(AssertUnwindSafe(|| self.observer.on(event))).is_err() {
-            tracing::error!("the observer panicked");
-        }
+        tell(&*self.observer, event);
     }
 }
 
