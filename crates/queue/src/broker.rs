@@ -118,7 +118,8 @@ pub trait Broker: Documents + 'static {
     /// A failing store.
     async fn reclaim(&self, queue: &str, request: Reclaim) -> Result<Reclaimed, BrokerError>;
 
-    /// Trims finished jobs to `retention`, at most `limit` of each state. Returns how many went.
+    /// Trims finished jobs to `retention`, at most `limit` of each state, and forgets as many unique keys whose time is over.
+    /// Returns how many jobs went; `limit` or more where there may be more to do.
     ///
     /// # Errors
     /// A failing store.

@@ -93,6 +93,9 @@ pub enum BuildError {
     /// No queue was given.
     #[error("a worker needs at least one queue")]
     NoQueue,
+    /// No handler was given: every job would be put off again and again.
+    #[error("a worker needs at least one handler")]
+    NoHandler,
     /// A queue's name is not allowed.
     #[error("queue {queue:?}: {source}")]
     QueueName {
@@ -123,11 +126,22 @@ pub enum BuildError {
     LeaseTooShort,
 }
 
-/// A worker could not start.
+/// A worker could not start, or a part of it ended by itself.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WorkerError {
     /// The thread for heartbeats could not be made.
     #[error("could not start the heartbeat thread: {0}")]
     Heartbeat(#[source] std::io::Error),
+    /// The thread for heartbeats ended while the worker ran: something that it called panicked. Leases ran out unrenewed.
+    #[error("the heartbeat thread ended by itself")]
+    HeartbeatEnded,
+    /// The loop of a queue panicked. Its jobs run again when their leases have run out.
+    #[error("the loop of queue {queue:?} ended by itself: {source}")]
+    Panicked {
+        /// The queue.
+        queue: String,
+        /// How the loop ended.
+        source: tokio::task::JoinError,
+    },
 }

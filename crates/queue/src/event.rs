@@ -1,5 +1,6 @@
 //! What happens, told to whoever wants to count or log it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::error::BrokerError;
@@ -110,7 +111,17 @@ pub enum Event<'a> {
         /// Job.
         id: &'a JobId,
     },
-    /// A running job's lease went to someone else, or could not be renewed in time.
+    /// A job was not run, but cancelled: its time had passed.
+    Expired {
+        /// Queue.
+        queue: &'a str,
+        /// Kind.
+        kind: &'a str,
+        /// Job.
+        id: &'a JobId,
+    },
+    /// A running job's lease was taken away, as the broker says. One that can't be renewed while the broker is away is not
+    /// lost yet.
     LeaseLost {
         /// Queue.
         queue: &'a str,
@@ -124,7 +135,8 @@ pub enum Event<'a> {
         /// Job.
         id: &'a JobId,
     },
-    /// A settlement could not be delivered before the lease ended: the job will run again.
+    /// A settlement was given up: the broker refused it for a whole lease, or could not be reached for so long and the worker
+    /// ends. The job will run again.
     AckAbandoned {
         /// Queue.
         queue: &'a str,
@@ -155,6 +167,39 @@ pub trait Observer: Send + Sync + 'static {
     /// Hears one event. Does nothing by default.
     fn on(&self, event: &Event<'_>) {
         let _ = event;
+    }
+}
+
+/// Tells an observer. Its panics are its own: what it was told of goes on.
+pub(crate) fn tell(observer: &dyn Observer, event: &Event<'_>) {
+    if catch_unwind(AssertUnwindSafe(|| observer.on(event))).is_err() {
+        tracing::error!("the observer panicked");
+    }
+}
+
+/// Writes to the log, by `tracing`, why jobs fail: those that are dead as warnings, those that run again at level debug. What
+/// workers do unless they are given an observer; one of your own may pass events on to it. The texts are those of the
+/// handlers' errors: what is not to be read in a log does not belong there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogEvents;
+
+impl Observer for LogEvents {
+    fn on(&self, event: &Event<'_>) {
+        match event {
+            Event::Buried { queue, kind, id, error } => {
+                tracing::warn!(queue, kind, %id, error, "the job is dead");
+            }
+            Event::Reclaimed { queue, dead, .. } if *dead > 0 => {
+                tracing::warn!(queue, dead, "jobs are dead that lost too many leases");
+            }
+            Event::Retried { queue, kind, id, delay, error } => {
+                tracing::debug!(queue, kind, %id, ?delay, error, "the job failed, and will run again");
+            }
+            Event::Expired { queue, kind, id } => {
+                tracing::debug!(queue, kind, %id, "the job expired before it could run");
+            }
+            _ => {}
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::job::Job;
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use context::{Context, LeaseLost};
 pub use data::{Data, MissingData, Provided};
-pub use extract::{AttemptNumber, FromContext};
+pub use extract::{AttemptNumber, FromContext, TraceParent};
 pub use failure::{BoxError, Classify, ErrorClass, Failure, IntoFailure, JobError};
 pub use function::{Function, IntoHandler};
 pub use options::HandlerOptions;

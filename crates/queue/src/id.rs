@@ -53,6 +53,15 @@ impl JobId {
         &self.0
     }
 
+    /// The id, made to lie in the same partition as another, where a queue has several: it ends as that does.
+    ///
+    /// # Errors
+    /// [`IdError`] where both together are too long.
+    pub fn beside(&self, other: &Self) -> Result<Self, IdError> {
+        let route = other.0.rsplit_once('~').map_or(&*other.0, |(_, route)| route);
+        Self::new(format!("{self}~{route}"))
+    }
+
     /// The id, with a route that tells its partition: as much of `route` as sets the partitions of any queue apart.
     pub(crate) fn routed(&self, route: u32) -> Result<Self, IdError> {
         let mut text = *b"~000";
@@ -101,7 +110,7 @@ impl From<JobId> for String {
     }
 }
 
-/// Names a group of jobs within its queue. Cheap to clone.
+/// Names a group of jobs: those that are created, within their broker; those that jobs only name, within their queue. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct GroupId(Arc<str>);

@@ -3,7 +3,7 @@
 //!
 //! A [`Producer`] puts [`Job`]s into named queues of a [`Broker`]; a [`Worker`] lends them out to
 //! handlers, keeps their leases alive, and turns each [`Outcome`] into exactly one of
-//! done, delayed or dead. Three brokers pass one conformance suite: `SqliteBroker`, durable and
+//! done, ready again, delayed, dead or cancelled. Three brokers pass one conformance suite: `SqliteBroker`, durable and
 //! shared by the processes of one machine, `RedisBroker` (feature `redis`), shared by many machines,
 //! and [`MemoryBroker`], for tests.
 //!
@@ -83,7 +83,7 @@
 //! | disk or memory full | nothing; writes fail with a transient [`BrokerError`] | same | same | – |
 //! | database file lost or damaged, `FLUSHALL` | its jobs; a damaged file is refused at open | same | its jobs; workers go on | – |
 //!
-//! Killing a process proves replay, not fsync: only a power cut tests the first column's third row.
+//! Killing a process proves replay, not fsync: only a power cut tests the first column's fourth row.
 //!
 //! # What it does not guarantee
 //!
@@ -140,12 +140,12 @@ pub use cron::{
     ScheduleError, ScheduleState, ScheduledRun, Scheduler, Schedules, Ticked, Triggered,
 };
 pub use error::{BrokerError, BuildError, EnqueueError, WorkerError};
-pub use event::{Ending, Event, IgnoreEvents, Observer};
+pub use event::{Ending, Event, IgnoreEvents, LogEvents, Observer};
 pub use group::{Completion, CompletionJob, CompletionPolicy, GroupError, GroupProgress, Groups, NewGroup};
 pub use handler::{
     AttemptNumber, BoxError, Checkpoint, CheckpointError, Classify, Context, Data, ErrorClass, Failure, FromContext,
     Function, Handler, HandlerOptions, HandlerService, IntoFailure, IntoHandler, IntoOutcome, JobError, LeaseLost,
-    MissingData, Outcome, PayloadTooNew, ProgressReporter, Provided,
+    MissingData, Outcome, PayloadTooNew, ProgressReporter, Provided, TraceParent,
 };
 pub use id::{GroupId, IdError, JobId, WorkerId};
 pub use job::{Job, UpcastError};

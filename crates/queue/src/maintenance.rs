@@ -50,6 +50,11 @@ impl Maintenance {
         Ok(Self { stop: stop.drop_guard(), ended })
     }
 
+    /// Waits until the thread has ended: by itself it never should.
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
     /// Ends the thread, and returns when it asks nothing more of the broker.
     pub(crate) async fn end(self) {
         drop(self.stop);

@@ -38,6 +38,7 @@ pub struct EnqueueOptions {
     pub(crate) unique: Option<Unique>,
     pub(crate) group: Option<GroupId>,
     pub(crate) trace_parent: Option<String>,
+    pub(crate) version: Option<u32>,
 }
 
 impl EnqueueOptions {
@@ -116,7 +117,15 @@ impl EnqueueOptions {
         self
     }
 
-    /// Carries a W3C `traceparent` to the handler, so that its spans join the producer's trace.
+    /// Sets the version of the payload's shape, for a job whose type isn't known here: 1 unless set, and at least 1. A typed
+    /// job has that of its type.
+    pub fn version(mut self, version: u32) -> Self {
+        self.version = Some(version.max(1));
+        self
+    }
+
+    /// Carries a W3C `traceparent` to the job's runs: to [`Context::trace_parent`](crate::Context::trace_parent) and the span
+    /// around each. It is whoever exports the spans that joins them to the producer's trace by it.
     pub fn trace_parent(mut self, trace_parent: impl Into<String>) -> Self {
         self.trace_parent = Some(trace_parent.into());
         self

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::broker::{Broker, NewJob, Stored};
 use crate::error::{BrokerError, EnqueueError};
-use crate::event::{Event, IgnoreEvents, Observer};
+use crate::event::{Event, IgnoreEvents, Observer, tell};
 use crate::id::JobId;
 use crate::job::Job;
 use crate::options::EnqueueOptions;
@@ -81,7 +81,28 @@ impl Producer {
         Ok(ids)
     }
 
-    /// Enqueues a job whose type isn't known here, as version 1 of its kind.
+    /// Enqueues many jobs in one step, each with [options](EnqueueOptions) and a payload limit of its own, see [`NewJob`].
+    /// Answers are the ids and what was stored, in the order of `jobs`: a duplicate is no error here.
+    ///
+    /// All or none. On a queue of several partitions that holds for jobs without a key, which are put into one, by the id of
+    /// the first (a route is appended to their ids, one that was chosen too); jobs with an ordering or unique key lie where it
+    /// leads, and for those of different keys it holds within each partition.
+    ///
+    /// # Errors
+    /// [`EnqueueError`] names the fault; then none was enqueued, unless the broker failed after storing them.
+    pub async fn enqueue_batch(
+        &self,
+        queue: &str,
+        mut jobs: Vec<NewJob>,
+    ) -> Result<Vec<(JobId, Stored)>, EnqueueError> {
+        if self.broker.is_partitioned() {
+            jobs = NewJob::together(jobs)?;
+        }
+        let ids: Vec<JobId> = jobs.iter().map(|job| job.id().clone()).collect();
+        Ok(ids.into_iter().zip(self.store(queue, jobs).await?).collect())
+    }
+
+    /// Enqueues a job whose type isn't known here, in the [version](EnqueueOptions::version) that the options tell.
     ///
     /// # Errors
     /// [`EnqueueError`] names the fault.
@@ -109,7 +130,7 @@ impl Producer {
             other => EnqueueError::Broker(other),
         })?;
         let count = stored.iter().filter(|stored| stored.is_new()).count();
-        self.observer.on(&Event::Enqueued { queue, count });
+        tell(&*self.observer, &Event::Enqueued { queue, count });
         Ok(stored)
     }
 }

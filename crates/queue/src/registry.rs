@@ -61,6 +61,10 @@ impl Registry {
         if self.0.insert(kind, registered).is_none() { Ok(()) } else { Err(kind) }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn get(&self, kind: &str) -> Option<&Registered> {
         self.0.get(kind)
     }

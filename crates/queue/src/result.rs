@@ -45,6 +45,10 @@ pub enum WaitError {
     /// The queue has no such job: it was never enqueued, or its record has been removed.
     #[error("there is no such job, or its record has been removed")]
     NotFound,
+    /// The job was there when it was looked at before, and its record has been removed since: it has ended, and nobody knows
+    /// how.
+    #[error("the job has ended, and its record has been removed")]
+    Removed,
     /// The job is done, but its result is of another type.
     #[error("the job's result does not fit its type: {0}")]
     Decode(#[from] serde_json::Error),
@@ -56,6 +60,9 @@ pub enum WaitError {
 impl Producer {
     /// Waits until a job has ended, and returns its result. Looks at its record: at first after 2 ms, then ever more rarely,
     /// up to four times a second, as long as it takes. A job that fails is waited for until it is tried no more.
+    ///
+    /// The result is that of the job's record, which is kept as [`Retention`](crate::Retention) says, by age and by number: on
+    /// a busy queue it may be gone between two looks.
     ///
     /// A job that waits for another of the same queue holds a slot meanwhile: where all slots wait, nothing runs.
     ///
@@ -84,14 +91,18 @@ impl Producer {
     ) -> Result<T, WaitError> {
         let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
         let mut pause = SHORTEST_PAUSE;
-        let mut last = None;
+        let (mut last, mut was_seen) = (None, false);
         loop {
             // The first look is made however short the time.
             let by = if last.is_none() { deadline.max(Instant::now() + LONGEST_PAUSE) } else { deadline };
             match timeout_at(by, look(&*self.broker, queue, id)).await {
                 Ok(Ok(record)) if record.state.is_finished() => return finished(record),
-                Ok(Ok(record)) => last = Some(Ok(record.state)),
+                Ok(Ok(record)) => {
+                    was_seen = true;
+                    last = Some(Ok(record.state));
+                }
                 Ok(Err(WaitError::Broker(error))) if error.is_transient() => last = Some(Err(error)),
+                Ok(Err(WaitError::NotFound)) if was_seen => return Err(WaitError::Removed),
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {}
             }

@@ -9,11 +9,11 @@ mod outbox;
 mod run;
 mod runs;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -21,7 +21,7 @@ use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
 use crate::cron::Scheduler;
 use crate::error::WorkerError;
-use crate::event::{Event, Observer};
+use crate::event::{Event, Observer, tell};
 use crate::group::EndedMembers;
 use crate::handler::Provided;
 use crate::id::WorkerId;
@@ -64,9 +64,7 @@ pub(crate) struct Shared {
 impl Shared {
     /// Tells the observer. Its panics are its own: the work and the heartbeats go on.
     pub(crate) fn tell(&self, event: &Event<'_>) {
-        if catch_unwind(AssertUnwindSafe(|| self.observer.on(event))).is_err() {
-            tracing::error!("the observer panicked");
-        }
+        tell(&*self.observer, event);
     }
 }
 
@@ -97,7 +95,7 @@ impl Worker {
     /// future stops at once, as a crash would: leases expire and jobs run again.
     ///
     /// # Errors
-    /// [`WorkerError`] when it could not start.
+    /// [`WorkerError`] when it could not start, or when a part of it ended by itself: then it stops as at a shutdown first.
     pub async fn run(self, shutdown: CancellationToken) -> Result<ShutdownReport, WorkerError> {
         let info = WorkerInfo::of_this_process(
             self.shared.id.clone(),
@@ -113,21 +111,33 @@ impl Worker {
             let (scheduler, shutdown) = (Scheduler::new(self.shared.broker.clone()), shutdown.clone());
             AbortOnDropHandle::new(tokio::spawn(async move { scheduler.run(shutdown).await }))
         });
-        let mut loops = JoinSet::new();
+        let (mut loops, stop) = (Loops::default(), shutdown.child_token());
         for queue in queues {
-            let lending = Lending::new(self.shared.clone(), queue);
-            loops.spawn(lending.run(shutdown.clone(), self.grace));
+            loops.spawn(self.shared.clone(), queue, &stop, self.grace);
         }
         let mut report = ShutdownReport::default();
-        while let Some(ended) = loops.join_next().await {
-            match ended {
-                Ok(part) => {
-                    report.settled += part.settled;
-                    report.released += part.released;
-                    report.abandoned += part.abandoned;
+        let (mut fault, mut is_kept) = (None, true);
+        loop {
+            let error = tokio::select! {
+                biased;
+                ended = loops.next() => match ended {
+                    None => break,
+                    Some(Ok(part)) => {
+                        report.settled += part.settled;
+                        report.released += part.released;
+                        report.abandoned += part.abandoned;
+                        continue;
+                    }
+                    Some(Err(error)) => error,
+                },
+                () = maintenance.ended(), if is_kept => {
+                    is_kept = false;
+                    WorkerError::HeartbeatEnded
                 }
-                Err(error) => tracing::error!(%error, "a queue's loop ended by itself"),
-            }
+            };
+            tracing::error!(%error, "the worker stops");
+            stop.cancel();
+            fault.get_or_insert(error);
         }
         drop(scheduler);
         // Ended before the worker withdraws, or its last word would announce a worker that is gone.
@@ -135,6 +145,31 @@ impl Worker {
         if let Err(error) = self.shared.broker.withdraw(&self.shared.id).await {
             tracing::warn!(%error, "the worker could not be withdrawn");
         }
-        Ok(report)
+        fault.map_or(Ok(report), Err)
+    }
+}
+
+/// The loops of a worker, and whose queue each is.
+#[derive(Default)]
+struct Loops {
+    tasks: JoinSet<ShutdownReport>,
+    queues: HashMap<task::Id, String>,
+}
+
+impl Loops {
+    fn spawn(&mut self, shared: Arc<Shared>, served: Served, stop: &CancellationToken, grace: Duration) {
+        let queue = served.queue.clone();
+        let lending = Lending::new(shared, served);
+        let task = self.tasks.spawn(lending.run(stop.clone(), grace));
+        self.queues.insert(task.id(), queue);
+    }
+
+    /// Waits until one has ended. `None`: all have. Dropping it loses nothing.
+    async fn next(&mut self) -> Option<Result<ShutdownReport, WorkerError>> {
+        let ended = self.tasks.join_next().await?;
+        Some(ended.map_err(|source| {
+            let queue = self.queues.remove(&source.id()).unwrap_or_default();
+            WorkerError::Panicked { queue, source }
+        }))
     }
 }

@@ -67,6 +67,7 @@ conformance![
         a_poison_job_dies_with_its_history,
         a_long_history_keeps_what_was_last,
         a_job_that_gets_further_each_time_is_no_poison,
+        a_revived_job_starts_from_nothing,
         progress_needs_the_lease,
         batches_answer_in_order,
     ],

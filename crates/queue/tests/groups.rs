@@ -11,8 +11,9 @@ use serde_json::json;
 use support::{Bench, QUEUE, ack, job};
 use tidegate_queue::testing::TestQueue;
 use tidegate_queue::{
-    Broker, Completion, CompletionPolicy, EnqueueError, EnqueueOptions, Failure, GroupError, GroupId, Groups, Job,
-    JobId, MemoryBroker, NackAction, NewGroup, Producer, QueueOptions, State, WaitError, Worker, WorkerBuilder,
+    Broker, CleanableState, Completion, CompletionPolicy, EnqueueError, EnqueueOptions, Failure, GroupError, GroupId,
+    Groups, Job, JobId, MemoryBroker, NackAction, NewGroup, Producer, QueueOptions, State, WaitError, Worker,
+    WorkerBuilder,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -256,4 +257,32 @@ async fn waiting_tells_how_a_job_ended() {
     let before = tokio::time::Instant::now();
     assert!(matches!(wait(later).await, Err(WaitError::TimedOut { state: State::Delayed })));
     assert_eq!(before.elapsed().as_secs(), 5);
+}
+
+#[tokio::test]
+async fn a_group_that_cannot_be_read_can_be_forgotten() {
+    let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
+    let (groups, id) = (Groups::new(broker.clone()), named("newer"));
+    broker.enqueue(QUEUE, vec![job("member", EnqueueOptions::new().group(id.clone()))]).await.unwrap();
+    let body = format!(r#"{{"queue":"{QUEUE}","shape":2}}"#);
+    assert!(broker.put_document("groups.open", id.as_str(), None, Some(body)).await.unwrap());
+    assert!(matches!(groups.progress(&id).await, Err(GroupError::Broken { .. })));
+    assert!(groups.forget(&id).await.unwrap());
+    assert!(matches!(groups.progress(&id).await, Err(GroupError::Unknown(_))));
+    assert_eq!(broker.group(QUEUE, &id).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_job_whose_record_went_while_it_was_waited_for_has_ended() {
+    let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
+    let producer = Producer::new(broker.clone());
+    let id = producer.enqueue(&Part("fine".to_owned())).await.unwrap();
+    let waiting = async || producer.wait_for::<String>("parts", &id, Duration::from_secs(30)).await;
+    let mut waiting = Box::pin(waiting());
+    // The first look finds it.
+    assert!(futures_util::poll!(&mut waiting).is_pending());
+    broker.cancel("parts", &id).await.unwrap();
+    let cancelled = CleanableState::try_from(State::Cancelled).unwrap();
+    assert_eq!(broker.clean("parts", cancelled, Duration::ZERO, 9).await.unwrap(), 1);
+    assert!(matches!(waiting.await, Err(WaitError::Removed)));
 }

@@ -365,6 +365,24 @@ async fn a_cancelled_job_in_the_middle_of_a_long_list_is_skipped() {
 }
 
 #[tokio::test]
+async fn a_batch_lies_in_one_partition_the_same_each_time() {
+    let server = RedisServer::start().await;
+    let broker = Arc::new(fresh(&server, 7).await);
+    let producer = tidegate_queue::Producer::new(broker.clone());
+    let batch = |from: usize| (from..from + 20).map(|n| job(&format!("job-{n}"), EnqueueOptions::new())).collect();
+    let route = |id: &JobId| id.as_str().rsplit_once('~').map(|(_, route)| route.to_owned());
+    let first = producer.enqueue_batch(QUEUE, batch(0)).await.unwrap();
+    assert_eq!(first.len(), 20);
+    assert!(first.iter().all(|(id, stored)| stored.is_new() && route(id) == route(&first[0].0)));
+    let again = producer.enqueue_batch(QUEUE, batch(0)).await.unwrap();
+    assert!(again.iter().zip(&first).all(|((id, stored), (before, _))| id == before && !stored.is_new()));
+    let mut keyed: Vec<_> = batch(20);
+    keyed.push(job("keyed", EnqueueOptions::new().ordering_key("k")));
+    let keyed = producer.enqueue_batch(QUEUE, keyed).await.unwrap();
+    assert!(keyed.iter().all(|(id, _)| route(id) == route(&keyed[20].0) && route(id).is_some()));
+}
+
+#[tokio::test]
 async fn pages_of_any_size_show_ready_jobs_in_the_order_in_which_they_are_leased() {
     let server = RedisServer::start().await;
     for partitions in [1, 3] {

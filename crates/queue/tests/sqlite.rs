@@ -12,7 +12,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use support::{LEASE, QUEUE, ack, job, jobs, new_jobs, reclaim, retry};
 use tidegate_queue::{
     Broker, BrokerError, Change, Durability, EnqueueOptions, Fetch, JobId, LeaseToken, ManualClock, Nack, NackAction,
-    OpenError, QueueSettings, Settled, SqliteBroker, SqliteOptions, State, Unique, Wake, WorkerId,
+    OpenError, QueueSettings, Retention, Settled, SqliteBroker, SqliteOptions, State, Unique, Wake, WorkerId,
 };
 
 async fn open(path: &Path, clock: &Arc<ManualClock>) -> SqliteBroker {
@@ -289,4 +289,26 @@ async fn keys_and_settings_hold_for_two_processes() {
     let release = Nack { token: leased[0].token.clone(), action: NackAction::Release };
     let (woken, settled) = tokio::join!(one.wait(&queues, Duration::from_secs(60)), two.nack(QUEUE, vec![release]));
     assert_eq!((woken.unwrap(), settled.unwrap()), (Wake::Ready, vec![Settled::Now]));
+}
+
+/// Each step is short, however many keys there are.
+#[tokio::test]
+async fn expired_unique_keys_are_forgotten_some_at_a_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("queue.db");
+    let clock = Arc::new(ManualClock::default());
+    let broker = open(&path, &clock).await;
+    let held = |n: u32| EnqueueOptions::new().unique(Unique::new(n.to_string()).hold_for(LEASE));
+    broker.enqueue(QUEUE, (0..5).map(|n| job(&format!("job-{n}"), held(n))).collect()).await.unwrap();
+    clock.advance(LEASE);
+    let mut file = raw(&path).await;
+    let mut kept = Vec::new();
+    loop {
+        let went = broker.prune(QUEUE, Retention::default(), 2).await.unwrap();
+        kept.push(sqlx::query_scalar::<_, i64>("SELECT count(*) FROM unique_key").fetch_one(&mut file).await.unwrap());
+        if went < 2 {
+            break;
+        }
+    }
+    assert_eq!(kept, [3, 1, 0]);
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidegate_queue::{
     Backoff, Broker, BuildError, Change, Classify, Context, Data, EnqueueOptions, Event, Failure, Handler, Job, JobId,
-    JobRecord, MemoryBroker, Observer, Outcome, Producer, QueueOptions, RetryPolicy, ShutdownReport, State,
+    JobRecord, MemoryBroker, Observer, Outcome, Producer, QueueOptions, RetryPolicy, ShutdownReport, State, Timestamp,
     UpcastError, Worker, WorkerBuilder,
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -525,6 +525,39 @@ impl Observer for Brittle {
 }
 
 #[tokio::test]
+async fn a_job_that_expired_is_told_of_and_no_run() {
+    let house = House::memory();
+    let heard = Arc::new(Heard::default());
+    let late = EnqueueOptions::new().not_after(Timestamp::from_unix_ms(1));
+    let id = house.producer.enqueue_with(&Task::Finish, late).await.unwrap();
+    let worker = house.start(house.worker().observer(heard.clone()));
+    house.finished(&id).await;
+    house.shutdown.cancel();
+    worker.await.unwrap();
+    let story = heard.0.lock().unwrap().clone();
+    assert!(story.len() == 1 && story[0].starts_with("Expired"), "{story:?}");
+}
+
+#[tokio::test]
+async fn a_raw_job_has_the_version_it_is_given() {
+    let house = House::memory();
+    let version = async |options| {
+        let id = house.producer.enqueue_raw(QUEUE, "task", &json!(1), options).await.unwrap();
+        house.until(&id, |_| true).await.version
+    };
+    assert_eq!(version(EnqueueOptions::new()).await, 1);
+    assert_eq!(version(EnqueueOptions::new().version(3)).await, 3);
+}
+
+#[tokio::test]
+async fn a_producer_outlives_an_observer_that_panics() {
+    let house = House::memory();
+    let producer = house.producer.clone().with_observer(Arc::new(Brittle));
+    let id = producer.enqueue(&Task::Finish).await.unwrap();
+    assert_eq!(house.until(&id, |_| true).await.state, State::Ready);
+}
+
+#[tokio::test]
 async fn an_observer_that_panics_stops_nothing() {
     let house = House::memory();
     let ids = house.producer.enqueue_all(&[Task::FailUntil(2), Task::Bury]).await.unwrap();
@@ -542,6 +575,7 @@ fn a_worker_is_checked_before_it_starts() {
     let build = |worker: WorkerBuilder| worker.build().err();
     let bare = || Worker::builder(house.broker.clone());
     assert_eq!(build(bare()), Some(BuildError::NoQueue));
+    assert_eq!(build(bare().queue(QUEUE, options())), Some(BuildError::NoHandler));
     assert!(matches!(build(bare().queue("a b", options())), Some(BuildError::QueueName { .. })));
     let twice = house.worker().queue(QUEUE, options());
     assert_eq!(build(twice), Some(BuildError::DuplicateQueue(QUEUE.to_owned())));

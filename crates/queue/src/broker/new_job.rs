@@ -32,12 +32,12 @@ pub struct NewJob {
 }
 
 impl NewJob {
-    /// Takes a kind and a payload of any shape, as version 1 of its kind.
+    /// Takes a kind and a payload of any shape, in the version that the options tell.
     ///
     /// # Errors
     /// [`EnqueueError`] names the fault: the kind, the payload (`limit` in bytes of JSON) or one of the options.
     pub fn new(kind: &str, payload: &Value, options: EnqueueOptions, limit: usize) -> Result<Self, EnqueueError> {
-        Self::checked(kind, 1, payload.to_string(), options, limit)
+        Self::checked(kind, options.version.unwrap_or(1), payload.to_string(), options, limit)
     }
 
     /// Takes a typed job.
@@ -105,6 +105,21 @@ impl NewJob {
             self.id = id;
         }
         self
+    }
+
+    /// Puts those without a key where the first lies, or would.
+    pub(crate) fn together(jobs: Vec<Self>) -> Result<Vec<Self>, EnqueueError> {
+        let has_key = |job: &Self| job.ordering_key.is_some() || job.unique.is_some();
+        let Some(first) = jobs.iter().find(|job| has_key(job)).or(jobs.first()) else { return Ok(jobs) };
+        let place = if has_key(first) { Ok(first.id.clone()) } else { first.id.routed(fnv1a(first.id.as_str())) };
+        let place = place.map_err(EnqueueError::Id)?;
+        let put = |mut job: Self| {
+            if !has_key(&job) {
+                job.id = job.id.beside(&place).map_err(EnqueueError::Id)?;
+            }
+            Ok(job)
+        };
+        jobs.into_iter().map(put).collect()
     }
 
     /// When it may run.

@@ -209,6 +209,7 @@ impl Standing {
                 self.nonce = None;
                 self.failures = 0;
                 self.lost = 0;
+                self.furthest = 0;
                 self.cancel_requested = false;
                 self.finished_at = None;
                 self.progress = None;

@@ -218,7 +218,7 @@ impl Entry {
 /// ```
 /// use tidegate_queue::{JobId, ScheduledRun};
 ///
-/// let run = ScheduledRun::of(&JobId::new("cron:nightly:5f0c7a31:1700000000000~0badcafe")?).expect("a schedule's job");
+/// let run = ScheduledRun::of(&JobId::new("cron:nightly:5f0c7a31:1700000000000~0b7")?).expect("a schedule's job");
 /// assert_eq!(run.schedule, "nightly");
 /// assert_eq!(run.due.expect("not by hand").unix_ms(), 1_700_000_000_000);
 /// # Ok::<(), tidegate_queue::IdError>(())

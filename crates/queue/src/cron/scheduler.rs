@@ -85,6 +85,9 @@ impl Scheduler {
 
     /// Brings all schedules up to date, as of `now`. A schedule that fails holds back no other.
     ///
+    /// For tests of schedules: a [`TestQueue`](crate::testing::TestQueue) runs none by itself; move its clock, tick with its
+    /// broker and its time, and drain it.
+    ///
     /// # Errors
     /// The schedules could not be read.
     pub async fn tick(&self, now: Timestamp) -> Result<Ticked, BrokerError> {

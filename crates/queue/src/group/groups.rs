@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::completion::Completion;
 use super::error::GroupError;
 use super::progress::GroupProgress;
 use super::store::{Body, COMPLETED, Entry, OPEN, text};
-use crate::broker::{Broker, NewJob};
+use crate::broker::{Broker, Document, NewJob};
 use crate::error::EnqueueError;
-use crate::event::{Event, IgnoreEvents, Observer};
+use crate::event::{Event, IgnoreEvents, Observer, tell};
 use crate::id::{GroupId, JobId};
 use crate::job::Job;
 use crate::name::check_queue_name;
@@ -66,6 +68,10 @@ impl NewGroup {
 ///   that is retried by hand moves the counts again, and completes nothing a second time.
 /// - Completed groups are kept for a day, the latest 1,000 of them; a group that is never sealed, until it is
 ///   [forgotten](Self::forget).
+/// - Each open group is looked at every few seconds, at the cost of some reads: keep to hundreds of open ones at a time.
+/// - Groups that jobs only name have counts and nothing else; the counts stay, a few dozen bytes each.
+/// - A completion job that runs only [where all succeeded](crate::CompletionPolicy) looks at the counts as they are when the
+///   last member ends: what is retried by hand later makes up for nothing.
 /// - On Redis, a failover that loses the latest writes may lose members, their ends, or the group.
 ///
 /// ```
@@ -175,7 +181,7 @@ impl Groups {
         let ids = members.iter().map(|job| job.id().clone()).collect();
         let stored = self.broker.enqueue(J::QUEUE, members).await?;
         let count = stored.iter().filter(|stored| stored.is_new()).count();
-        self.observer.on(&Event::Enqueued { queue: J::QUEUE, count });
+        tell(&*self.observer, &Event::Enqueued { queue: J::QUEUE, count });
         Ok(ids)
     }
 
@@ -209,18 +215,30 @@ impl Groups {
         Ok(entry.progress(counts))
     }
 
-    /// Forgets a group and its counts; its jobs stay. Returns whether it was there.
+    /// Forgets a group and its counts; its jobs stay. Returns whether it was there. One that can't be read goes too, and its
+    /// counts with it as far as its queue can be read.
     ///
     /// # Errors
-    /// [`GroupError::Broken`], or a failing broker.
+    /// A failing broker.
     pub async fn forget(&self, id: &GroupId) -> Result<bool, GroupError> {
         let mut found = false;
         for collection in [OPEN, COMPLETED] {
-            if let Some(entry) = Entry::find(&*self.broker, id, collection).await? {
-                found |= forget(&*self.broker, &entry, collection).await?;
+            if let Some(document) = self.broker.document(collection, id.as_str()).await? {
+                found |= match Entry::read(id.clone(), &document) {
+                    Ok(entry) => forget(&*self.broker, &entry, collection).await?,
+                    Err(_) => self.forget_broken(id, &document, collection).await?,
+                };
             }
         }
         Ok(found)
+    }
+
+    async fn forget_broken(&self, id: &GroupId, document: &Document, collection: &str) -> Result<bool, GroupError> {
+        let body: Value = serde_json::from_str(&document.body).unwrap_or_default();
+        if let Some(queue) = body["queue"].as_str().filter(|queue| check_queue_name(queue).is_ok()) {
+            self.broker.forget_group(queue, id).await?;
+        }
+        Ok(self.broker.put_document(collection, id.as_str(), Some(document.revision), None).await?)
     }
 
     async fn entry(&self, id: &GroupId) -> Result<Entry, GroupError> {

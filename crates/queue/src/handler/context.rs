@@ -84,6 +84,13 @@ impl Context {
         &self.0.queue
     }
 
+    /// The W3C `traceparent` that the job was enqueued with. Each run is within a `tracing` span named `job` that has it as
+    /// a field; whoever exports traces makes it the span's parent. As argument of a function:
+    /// [`TraceParent`](crate::TraceParent).
+    pub fn trace_parent(&self) -> Option<&str> {
+        self.0.job.trace_parent.as_deref()
+    }
+
     /// Number of this attempt, from 1. Lost leases, releases and snoozes don't raise it.
     pub fn attempt(&self) -> u32 {
         self.0.job.failures.saturating_add(1)

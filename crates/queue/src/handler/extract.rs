@@ -12,7 +12,7 @@ use crate::id::JobId;
 /// An argument of a handler function beside its job.
 ///
 /// Ready ones are [`Data`](crate::Data), [`Context`], [`ProgressReporter`](crate::ProgressReporter),
-/// [`Checkpoint`](crate::Checkpoint), [`CancellationToken`], [`AttemptNumber`] and [`JobId`]. `Result<X, X::Error>` of an extractor lets the handler see its
+/// [`Checkpoint`](crate::Checkpoint), [`CancellationToken`], [`AttemptNumber`], [`TraceParent`] and [`JobId`]. `Result<X, X::Error>` of an extractor lets the handler see its
 /// error, which would end the run otherwise.
 ///
 /// ```
@@ -99,6 +99,18 @@ impl FromContext for AttemptNumber {
 
     async fn from_context(context: &Context) -> Result<Self, Infallible> {
         Ok(Self(context.attempt()))
+    }
+}
+
+/// Extracts the W3C `traceparent` that the job was enqueued with. See [`Context::trace_parent`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceParent(pub Option<String>);
+
+impl FromContext for TraceParent {
+    type Error = Infallible;
+
+    async fn from_context(context: &Context) -> Result<Self, Infallible> {
+        Ok(Self(context.trace_parent().map(str::to_owned)))
     }
 }
 

@@ -308,12 +308,13 @@ impl JobError for BrokerError {
     }
 }
 
-/// As the [`BrokerError`] in it; to be retried otherwise.
+/// As the [`BrokerError`] in it; a duplicate to be retried; what is not allowed, buried: it never will be.
 impl JobError for EnqueueError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::Broker(error) => error.class(),
-            _ => ErrorClass::Retry,
+            Self::Duplicate { .. } => ErrorClass::Retry,
+            _ => ErrorClass::Bury,
         }
     }
 }
@@ -399,6 +400,14 @@ mod tests {
             let text = chain(&layered(&texts));
             assert!(text.len() <= TEXT_LIMIT + '…'.len_utf8() && text.ends_with('…'), "{}", text.len());
         }
+    }
+
+    #[test]
+    fn what_no_queue_will_ever_take_is_buried() {
+        let large = EnqueueError::PayloadTooLarge { bytes: 2, limit: 1 };
+        let named = EnqueueError::QueueName(crate::check_queue_name("a b").unwrap_err());
+        let held = EnqueueError::Duplicate { held_by: crate::JobId::generate() };
+        assert_eq!([large, named, held].map(|e| e.class()), [ErrorClass::Bury, ErrorClass::Bury, ErrorClass::Retry]);
     }
 
     #[test]

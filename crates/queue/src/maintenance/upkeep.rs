@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::{join_all, join4};
+use futures_util::future::{join_all, join5};
 use tokio::time::Instant;
 
 use super::{Served, beat_of};
@@ -40,10 +40,11 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(15);
 pub(super) async fn run(shared: &Shared, queues: &[Served], info: WorkerInfo) {
     // Side by side: a queue with much to trim keeps no other waiting.
     let names: Vec<String> = queues.iter().map(|served| served.queue.clone()).collect();
-    join4(
+    join5(
         announce(shared, info),
         join_all(queues.iter().map(|queue| take_back(shared, queue))),
-        join_all(queues.iter().map(|queue| tidy(shared, queue))),
+        join_all(queues.iter().map(|queue| promote(shared, queue))),
+        join_all(queues.iter().map(|queue| trim(shared, queue))),
         tend(&*shared.broker, &shared.ended_members, &names),
     )
     .await;
@@ -91,26 +92,36 @@ async fn take_back(shared: &Shared, Served { queue, options, .. }: &Served) {
     }
 }
 
-/// Makes ready what is due while the loop is too busy to look, and trims what has ended.
-async fn tidy(shared: &Shared, Served { queue, options, state }: &Served) {
-    let mut pruned = (Instant::now(), state.ended());
+/// Makes ready what is due while the loop is too busy to look.
+async fn promote(shared: &Shared, Served { queue, state, .. }: &Served) {
     loop {
-        if let Err(error) = async {
-            if !state.is_waiting() {
-                while shared.broker.promote(queue, PROMOTE_CHUNK).await?.moved == PROMOTE_CHUNK {}
+        while !state.is_waiting() && heard(shared, queue, moved(shared, queue).await) == Some(PROMOTE_CHUNK) {}
+        tokio::time::sleep(BUSY_TICK).await;
+    }
+}
+
+async fn moved(shared: &Shared, queue: &str) -> Result<usize, BrokerError> {
+    shared.broker.promote(queue, PROMOTE_CHUNK).await.map(|promoted| promoted.moved)
+}
+
+/// Trims what has ended. On its own: there may be much of it, and what is due does not wait for it.
+async fn trim(shared: &Shared, Served { queue, options, state }: &Served) {
+    let mut trimmed = (Instant::now(), state.ended());
+    loop {
+        let ended = state.ended();
+        if trimmed.0.elapsed() >= PRUNE_TICK || ended - trimmed.1 >= ENOUGH_TO_PRUNE {
+            let went = shared.broker.prune(queue, options.retention, PRUNE_CHUNK).await;
+            match heard(shared, queue, went) {
+                Some(PRUNE_CHUNK..) => continue,
+                Some(_) => trimmed = (Instant::now(), ended),
+                None => {}
             }
-            let ended = state.ended();
-            let is_time = pruned.0.elapsed() >= PRUNE_TICK;
-            if is_time || ended - pruned.1 >= ENOUGH_TO_PRUNE {
-                while shared.broker.prune(queue, options.retention, PRUNE_CHUNK).await? >= PRUNE_CHUNK {}
-                pruned = (Instant::now(), ended);
-            }
-            Ok::<_, BrokerError>(())
-        }
-        .await
-        {
-            shared.tell(&Event::BrokerFailed { queue, error: &error });
         }
         tokio::time::sleep(BUSY_TICK).await;
     }
+}
+
+/// Tells of a failing broker.
+fn heard<T>(shared: &Shared, queue: &str, answer: Result<T, BrokerError>) -> Option<T> {
+    answer.map_err(|error| shared.tell(&Event::BrokerFailed { queue, error: &error })).ok()
 }

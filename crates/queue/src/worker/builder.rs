@@ -11,7 +11,7 @@ use tower_service::Service;
 use super::{Shared, Worker};
 use crate::broker::{Broker, Retention};
 use crate::error::BuildError;
-use crate::event::{IgnoreEvents, Observer};
+use crate::event::{LogEvents, Observer};
 use crate::group::EndedMembers;
 use crate::handler::{
     BoxError, Context, ErasedHandler, ErasedLayer, HandlerOptions, HandlerService, IntoHandler, Outcome, Provided,
@@ -104,7 +104,7 @@ impl WorkerBuilder {
     pub(super) fn new(broker: Arc<dyn Broker>) -> Self {
         Self {
             broker,
-            observer: Arc::new(IgnoreEvents),
+            observer: Arc::new(LogEvents),
             queues: Vec::new(),
             handlers: Registry::default(),
             layers: Vec::new(),
@@ -240,7 +240,7 @@ impl WorkerBuilder {
         self
     }
 
-    /// Sets who hears of it.
+    /// Sets who hears of it, in place of [`LogEvents`](crate::LogEvents).
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = observer;
         self
@@ -263,6 +263,9 @@ impl WorkerBuilder {
         }
         if let Some(fault) = self.fault {
             return Err(fault);
+        }
+        if self.handlers.is_empty() {
+            return Err(BuildError::NoHandler);
         }
         self.handlers
             .check(&self.data)

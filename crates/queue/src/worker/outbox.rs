@@ -23,8 +23,6 @@ pub(super) struct Outbox {
     unanswered: Vec<Settlement>,
     again_at: Option<Instant>,
     tries: u32,
-    /// Since when the broker refuses what waits here.
-    failing_since: Option<Monotonic>,
     pub(super) report: ShutdownReport,
 }
 
@@ -74,10 +72,16 @@ impl Outbox {
         failed: bool,
     ) {
         let before = self.unanswered.len();
-        for (settlement, answer) in told {
+        for (mut settlement, answer) in told {
             match answer {
-                None => self.waiting.push(settlement),
-                Some(Settled::Unanswered) => self.unanswered.push(settlement),
+                None => {
+                    settlement.refused_since.get_or_insert_with(Monotonic::now);
+                    self.waiting.push(settlement);
+                }
+                Some(Settled::Unanswered) => {
+                    settlement.refused_since = None;
+                    self.unanswered.push(settlement);
+                }
                 Some(Settled::Superseded) => {
                     shared.tell(&Event::StaleAck { queue, id: &settlement.held.token().id });
                 }
@@ -98,8 +102,6 @@ impl Outbox {
         } else if self.unanswered.is_empty() {
             self.tries = 0;
         }
-        let is_failing = failed && !self.is_empty();
-        self.failing_since = is_failing.then(|| self.failing_since.unwrap_or_else(Monotonic::now));
         if failed || !self.unanswered.is_empty() {
             self.abandon_expired(shared, queue);
         }
@@ -108,11 +110,11 @@ impl Outbox {
     /// What the broker refuses for a whole lease, though it renews, goes: it would never end. While the broker is away
     /// everything waits for its answer, unless the worker is told to stop: then no longer than a lease.
     fn abandon_expired(&mut self, shared: &Shared, queue: &str) {
-        let is_refused = self.failing_since.is_some_and(|since| since.elapsed() >= shared.lease);
         let is_stopping = shared.stop.is_cancelled();
         let report = &mut self.report;
         let mut keep = |settlement: &Settlement| {
             let is_unheard = settlement.held.renewed().elapsed() >= shared.lease;
+            let is_refused = settlement.refused_since.is_some_and(|since| since.elapsed() >= shared.lease);
             let is_over = if is_unheard { is_stopping } else { is_refused };
             if is_over {
                 report.abandoned += 1;
@@ -130,4 +132,50 @@ impl Outbox {
 /// Time to leave a failing broker alone after the `failures`th failure in a row.
 pub(super) fn broker_pause(failures: u32) -> Duration {
     Duration::from_millis(50 << failures.min(4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use crate::broker::MemoryBroker;
+    use crate::id::{JobId, WorkerId};
+    use crate::lease::LeaseToken;
+    use crate::worker::{QueueOptions, Worker};
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Nothing;
+
+    impl crate::Job for Nothing {
+        const KIND: &'static str = "nothing";
+        const QUEUE: &'static str = "q";
+    }
+
+    async fn nothing(_: Nothing) {}
+
+    /// Each waits for a whole lease of its own, however long the broker has failed at others.
+    #[tokio::test]
+    async fn what_is_refused_for_the_first_time_is_not_given_up_with_what_was_before() {
+        let lease = Duration::from_millis(100);
+        let worker = Worker::builder(Arc::new(MemoryBroker::new())).queue("q", QueueOptions::new()).handler(nothing);
+        let shared = worker.lease(lease).build().unwrap().shared;
+        let (stopped, _hears) = tokio::sync::mpsc::unbounded_channel();
+        let settlement = |id: &str, renewed| {
+            let token = LeaseToken { id: JobId::new(id).unwrap(), delivery: 1, nonce: WorkerId::generate() };
+            let held = shared.leases.hold(std::iter::once(token), &"q".into(), &stopped, renewed).remove(0);
+            Settlement::new(held, Answer::Ack("null".to_owned()), None)
+        };
+        let mut outbox = Outbox::default();
+        let since = Monotonic::now();
+        while since.elapsed() < lease {
+            tokio::task::yield_now().await;
+        }
+        let old = settlement("old", Monotonic::now());
+        let old = Settlement { refused_since: Some(since), ..old };
+        let told = vec![(old, None), (settlement("new", Monotonic::now()), None)];
+        outbox.hear(&shared, "q", told, true);
+        let kept: Vec<_> = outbox.waiting.iter().map(|kept| kept.held.token().id.as_str()).collect();
+        assert_eq!((kept, outbox.report.abandoned), (vec!["new"], 1));
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::mpsc::UnboundedSender;
+use tracing::Instrument;
 
 use super::{QueueOptions, Shared};
 use crate::clock::Monotonic;
@@ -26,6 +27,14 @@ pub(super) struct Settlement {
     pub(super) answer: Answer,
     /// The group that counts the job.
     pub(super) group: Option<GroupId>,
+    /// Since when the broker fails at it.
+    pub(super) refused_since: Option<Monotonic>,
+}
+
+impl Settlement {
+    pub(super) fn new(held: HeldLease, answer: Answer, group: Option<GroupId>) -> Self {
+        Self { held, answer, group, refused_since: None }
+    }
 }
 
 pub(super) enum Answer {
@@ -73,7 +82,15 @@ pub(super) async fn handle(context: Context, run: RunId, ends: UnboundedSender<E
             None => Verdict::NotForUs(format!("no handler for kind {}", context.kind())),
         }
     };
-    report.how = match AssertUnwindSafe(verdict).catch_unwind().await {
+    let span = tracing::info_span!(
+        "job",
+        queue = context.queue(),
+        kind = context.kind(),
+        id = %context.id(),
+        attempt = context.attempt(),
+        trace_parent = context.trace_parent(),
+    );
+    report.how = match AssertUnwindSafe(verdict).catch_unwind().instrument(span).await {
         Ok(verdict) => HandlerEnd::Verdict(verdict),
         Err(panic) => HandlerEnd::Panicked(panic_message(&*panic)),
     };

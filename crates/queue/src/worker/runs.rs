@@ -78,13 +78,14 @@ impl Runs {
         let (tokens, groups): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.token, job.group)).unzip();
         let held = self.shared.leases.hold(tokens.into_iter(), &self.queue, &self.stopped.0, asked);
         let answer = || Answer::Nack(NackAction::Release);
-        held.into_iter().zip(groups).map(|(held, group)| Settlement { held, answer: answer(), group }).collect()
+        held.into_iter().zip(groups).map(|(held, group)| Settlement::new(held, answer(), group)).collect()
     }
 
     fn start_one(&mut self, job: LeasedJob, held: HeldLease, now: Instant) -> Option<Settlement> {
         if job.expires_at.is_some_and(|expires_at| job.leased_at > expires_at) {
+            self.shared.tell(&Event::Expired { queue: &self.queue, kind: &job.kind, id: &job.token.id });
             let action = NackAction::Discard { reason: "expired before it started".to_owned() };
-            return Some(Settlement { held, answer: Answer::Nack(action), group: job.group });
+            return Some(Settlement::new(held, Answer::Nack(action), job.group));
         }
         let run = held.run();
         let timeout = Limits::of(&job, self.shared.handlers.get(&job.kind), &self.options).timeout;
@@ -184,7 +185,7 @@ impl Runs {
         let outcome = ending(answer.as_ref());
         let queue_wait = job.leased_at.since(job.ready_at);
         self.shared.tell(&Event::Finished { queue, kind, id, outcome, queue_wait, run_time: took });
-        Some(Settlement { held, answer: answer?, group: job.group.clone() })
+        Some(Settlement::new(held, answer?, job.group.clone()))
     }
 }
 

@@ -196,6 +196,21 @@ pub async fn a_job_that_gets_further_each_time_is_no_poison(bench: Bench) {
     assert_eq!(bench.record(&id).await.state, State::Dead);
 }
 
+pub async fn a_revived_job_starts_from_nothing(bench: Bench) {
+    let id = bench.add("long", EnqueueOptions::new()).await;
+    let to = |percent| Progress { percent, message: String::new() };
+    let leased = bench.fetch_one().await;
+    assert!(bench.broker.progress(QUEUE, &leased.token, to(90)).await.unwrap());
+    bench.nack(&leased.token, NackAction::Dead { error: "enough".to_owned() }).await;
+    assert_eq!(bench.broker.retry(QUEUE, &id).await.unwrap(), Change::Applied);
+    // Less than before, and yet further each time.
+    for percent in [10, 20, 30, 40] {
+        let leased = bench.fetch_one().await;
+        assert!(bench.broker.progress(QUEUE, &leased.token, to(percent)).await.unwrap());
+        assert_eq!(bench.tick_for(30).await.ready, std::slice::from_ref(&id));
+    }
+}
+
 pub async fn progress_needs_the_lease(bench: Bench) {
     let id = bench.add("a", EnqueueOptions::new()).await;
     let leased = bench.fetch_one().await;

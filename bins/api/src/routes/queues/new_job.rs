@@ -28,6 +28,7 @@ const FAULTS_SHOWN: usize = 20;
 pub(super) struct RawJob {
     payload: Value,
     kind: Option<String>,
+    version: Option<i64>,
     delay_ms: Option<i64>,
     run_at: Option<String>,
     priority: Option<i64>,
@@ -47,6 +48,7 @@ pub(super) struct Draft {
     pub(super) id: Option<JobId>,
     kind: String,
     payload: Value,
+    version: u32,
     priority: Priority,
     max_attempts: Option<u32>,
     unique_key: Option<String>,
@@ -110,6 +112,7 @@ impl RawJob {
         if let Some(timeout) = faults.milliseconds("timeout_ms", self.timeout_ms, 1, LONGEST_RUN_MS) {
             options = options.timeout(timeout);
         }
+        let version = faults.number("version", self.version, 1, u32::MAX.into()).unwrap_or(1);
         let priority = faults.number("priority", self.priority, 0, 4);
         let priority = priority.and_then(|level| Priority::try_new(level).ok()).unwrap_or_default();
         let max_attempts = faults.number("max_attempts", self.max_attempts, 1, MOST_ATTEMPTS);
@@ -135,12 +138,13 @@ impl RawJob {
             id,
             kind: kind.unwrap_or_default(),
             payload: self.payload,
+            version,
             priority,
             max_attempts,
             unique_key: self.unique_key,
             ordering_key: self.ordering_key,
             group,
-            options: options.priority(priority),
+            options: options.priority(priority).version(version),
         };
         if faults.0.is_empty() { Ok(draft) } else { Err(faults) }
     }
@@ -176,6 +180,7 @@ impl Draft {
     /// Whether a stored job was described as this one. Times are left out: of a delay nothing is kept but when it ended.
     pub(super) fn describes(&self, record: &JobRecord) -> bool {
         record.kind == self.kind
+            && record.version == self.version
             && record.priority == self.priority
             && record.max_attempts == self.max_attempts
             && record.unique_key == self.unique_key

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::Serialize;
-use tidegate_queue::{Ending, Event, Observer};
+use tidegate_queue::{Ending, Event, LogEvents, Observer};
 
 use super::stopwatch::{PERIOD, Stopwatch, Times};
 use crate::jobs::KINDS;
@@ -14,7 +14,7 @@ use crate::jobs::KINDS;
 const ENDINGS: [Ending; 7] =
     [Ending::Done, Ending::Retried, Ending::Snoozed, Ending::Buried, Ending::Discarded, Ending::Released, Ending::Lost];
 
-/// Counts and times the runs of this process.
+/// Counts and times the runs of this process, and logs why jobs failed.
 #[derive(Debug, Default)]
 pub struct JobWatch {
     queues: RwLock<BTreeMap<String, Arc<QueueRuns>>>,
@@ -163,6 +163,7 @@ fn add(count: &AtomicU64, by: usize) {
 
 impl Observer for JobWatch {
     fn on(&self, event: &Event<'_>) {
+        LogEvents.on(event);
         match event {
             Event::Started { queue, kind, queue_wait, .. } if is_run(kind) => {
                 self.queue(queue).wait.record(*queue_wait);

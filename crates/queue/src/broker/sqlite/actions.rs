@@ -211,9 +211,10 @@ impl Operation for Prune {
         };
         let (done, dead, cancelled): (i64, i64, i64) =
             sqlx::query_as(sql::KEPT).bind(queue.id).fetch_one(&mut *step.conn).await?;
-        let forget = sqlx::query(sql::FORGET_KEYS).bind(queue.id).bind(step.now.unix_ms());
-        forget.execute(&mut *step.conn).await?;
-        let mut removed = 0;
+        let forget = sqlx::query(sql::FORGET_KEYS).bind(queue.id).bind(step.now.unix_ms()).bind(limit(self.limit));
+        let forgotten = forget.execute(&mut *step.conn).await?.rows_affected();
+        // Where there may be more of them, the caller comes again.
+        let mut removed = usize::try_from(forgotten).ok().filter(|forgotten| *forgotten >= self.limit).unwrap_or(0);
         for (state, age, max) in self.retention.limits() {
             let until = step.now.before(age);
             let aged = remove_oldest(step, queue.id, state, until, self.limit).await?;

@@ -100,6 +100,7 @@ pub(super) async fn transition<T: Send>(
         .bind(message)
         .bind(history)
         .bind(standing.note)
+        .bind(standing.furthest)
         .execute(&mut *step.conn)
         .await?;
     if to.is_finished() && !from.is_finished() {

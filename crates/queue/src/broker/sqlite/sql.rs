@@ -49,7 +49,8 @@ pub(super) const HOLD_KEY: &str = "INSERT INTO unique_key (queue, key, job, unti
     ON CONFLICT (queue, key) DO UPDATE SET job = excluded.job, until = excluded.until";
 pub(super) const FREE_KEY: &str = "DELETE FROM unique_key \
     WHERE queue = ?1 AND key = ?2 AND job = ?3 AND until IS NULL";
-pub(super) const FORGET_KEYS: &str = "DELETE FROM unique_key WHERE queue = ?1 AND until <= ?2";
+pub(super) const FORGET_KEYS: &str = "DELETE FROM unique_key WHERE queue = ?1 AND key IN (SELECT key FROM unique_key \
+    WHERE queue = ?1 AND until <= ?2 ORDER BY until LIMIT ?3)";
 
 pub(super) const ACTIVE_OF_KEY: &str = "SELECT 1 FROM job \
     WHERE queue = ?1 AND ordering_key = ?2 AND state IN (0, 1, 2) LIMIT 1";
@@ -155,7 +156,7 @@ pub(super) const EXPIRED: &str = concat!(
 pub(super) const LOAD: &str = concat!("SELECT ", job_columns!(), " FROM job WHERE queue = ?1 AND id = ?2");
 pub(super) const SAVE: &str = "UPDATE job SET state = ?2, rank = ?3, at = ?4, ready_at = ?5, \
     run_at = ?6, nonce = ?7, failures = ?8, lost = ?9, cancel_requested = ?10, finished_at = ?11, \
-    percent = ?12, message = ?13, history = ?14, note = ?15 WHERE seq = ?1";
+    percent = ?12, message = ?13, history = ?14, note = ?15, furthest = ?16 WHERE seq = ?1";
 
 pub(super) const REMOVE: &str = "DELETE FROM job WHERE seq IN (SELECT seq FROM job \
     WHERE queue = ?1 AND state = ?2 AND rank = 0 AND at <= ?3 ORDER BY at, seq LIMIT ?4)";

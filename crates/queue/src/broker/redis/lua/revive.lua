@@ -12,7 +12,7 @@ local function revive(id, envelope, where, token, now)
     if token then
       redis.call('HSET', K.latest, id, string.match(token, '^%d+') .. ' -')
     end
-    state.failures, state.lost, state.cancel, state.percent, state.message = nil, nil, nil, nil, nil
+    state.failures, state.lost, state.furthest, state.cancel, state.percent, state.message = nil, nil, nil, nil, nil, nil
     local link = links(envelope)
     if link and link.g then
       local count = redis.call('HGET', K.groups, link.g .. ' ' .. where)

@@ -1,0 +1,102 @@
+//! What goes on beside the runs of a worker: that one part holds up no other, and that a part that ends is noticed.
+
+#![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "a test ends where it is surprised")]
+
+#[path = "upkeep/hooked.rs"]
+mod hooked;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use hooked::Hooked;
+use serde::{Deserialize, Serialize};
+use tidegate_queue::{
+    Broker, Data, EnqueueOptions, Job, Producer, QueueOptions, ShutdownReport, State, Worker, WorkerBuilder,
+    WorkerError,
+};
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+#[derive(Serialize, Deserialize)]
+enum Task {
+    Finish,
+    Wait,
+}
+
+impl Job for Task {
+    const KIND: &'static str = "task";
+    const QUEUE: &'static str = "work";
+}
+
+/// Long enough for whatever is to happen; without it nothing would.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn perform(task: Task, Data(begun): Data<Arc<Semaphore>>, stop: CancellationToken) {
+    if let Task::Wait = task {
+        begun.add_permits(1);
+        stop.cancelled().await;
+    }
+}
+
+fn worker(broker: Arc<Hooked>) -> WorkerBuilder {
+    let worker = Worker::builder(broker).queue("work", QueueOptions::new().concurrency(2));
+    worker.handler(perform).grace(Duration::ZERO)
+}
+
+async fn run(worker: Worker) -> Result<ShutdownReport, WorkerError> {
+    tokio::time::timeout(PATIENCE, worker.run(CancellationToken::new())).await.expect("it ends by itself")
+}
+
+#[tokio::test]
+async fn a_worker_whose_heartbeats_have_died_ends_and_says_so() {
+    let broker = Hooked::new(|step| async move { assert_ne!(step, "announce", "as told") }.boxed());
+    let worker = worker(broker).data(Arc::new(Semaphore::new(0))).build().unwrap();
+    assert!(matches!(run(worker).await, Err(WorkerError::HeartbeatEnded)));
+}
+
+#[tokio::test]
+async fn a_worker_whose_loop_has_panicked_ends_and_names_its_queue() {
+    let is_told = AtomicBool::new(false);
+    let broker = Hooked::new(move |step| {
+        let panics = step == "ack_and_fetch" && !is_told.swap(true, Ordering::Relaxed);
+        async move { assert!(!panics, "as told") }.boxed()
+    });
+    let worker = worker(broker).queue("other", QueueOptions::new()).data(Arc::new(Semaphore::new(0))).build().unwrap();
+    let Err(WorkerError::Panicked { queue, source }) = run(worker).await else { panic!("a loop panicked") };
+    assert!(["work", "other"].contains(&queue.as_str()) && source.is_panic(), "{queue}: {source}");
+}
+
+#[tokio::test]
+async fn what_is_due_does_not_wait_for_what_is_trimmed() {
+    let trimming = Arc::new(Notify::new());
+    let told = trimming.clone();
+    let broker = Hooked::new(move |step| {
+        let told = told.clone();
+        async move {
+            if step == "prune" {
+                told.notify_one();
+                std::future::pending::<()>().await;
+            }
+        }
+        .boxed()
+    });
+    let producer = Producer::new(broker.clone());
+    let (begun, stop) = (Arc::new(Semaphore::new(0)), CancellationToken::new());
+    let worker = worker(broker.clone()).data(begun.clone()).build().unwrap();
+    let worker = tokio::spawn(worker.run(stop.clone()));
+
+    let many: Vec<Task> = (0..1_000).map(|_| Task::Finish).collect();
+    producer.enqueue_all(&many).await.unwrap();
+    tokio::time::timeout(PATIENCE, trimming.notified()).await.expect("so many are trimmed");
+    // All slots are taken, so the loop looks for nothing.
+    producer.enqueue_all(&[Task::Wait, Task::Wait]).await.unwrap();
+    begun.acquire_many(2).await.unwrap().forget();
+    let soon = EnqueueOptions::new().delay(Duration::from_millis(1));
+    let id = producer.enqueue_with(&Task::Finish, soon).await.unwrap();
+    let is_ready = async || (broker.job("work", &id).await.ok()??.state == State::Ready).then_some(());
+    tidegate_testkit::poll_until(PATIENCE, is_ready).await.expect("promoted");
+    stop.cancel();
+    worker.await.unwrap().unwrap();
+}
