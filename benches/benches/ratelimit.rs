@@ -14,7 +14,7 @@ use governor::clock::{self, FakeRelativeClock, QuantaClock};
 use governor::{DefaultKeyedRateLimiter, RateLimiter};
 use tidegate_benches::{Order, side_by_side};
 use tidegate_ratelimit::{
-    Algorithm, BlockPolicy, Decision, FixedWindow, Limiter, ManualClock, MemoryLimiter, MemoryLimiterBuilder,
+    Algorithm, BlockPolicy, Decision, FixedWindow, ManualClock, MemoryLimiter, MemoryLimiterBuilder,
     MemoryTenantLimiter, Quota, QuotaError, SlidingWindow, SystemClock, TenantLimiter, TierLimits, Timestamp,
     TokenBucket,
 };
