@@ -4,6 +4,9 @@ use std::time::Duration;
 
 /// Allows one job at a time with a key, within its queue. A key has 1 to 256 bytes of anything but control characters.
 ///
+/// Of a queue with partitions, a job with an ordering key lies by that one: then the key is unique among the jobs of one
+/// ordering key, and not beyond.
+///
 /// Unless told otherwise the key is held until the job has ended, and a further job is refused.
 ///
 /// ```

@@ -10,9 +10,10 @@ use crate::clock::Timestamp;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QueueSettings {
-    /// Most jobs that run at once, at all workers together.
+    /// Most jobs that run at once, at all workers together. Partitions share it out among them, at least one each, and none
+    /// uses another's: where few are busy, fewer jobs run.
     pub max_running: Option<u32>,
-    /// Most jobs that begin to run in a time, at all workers together.
+    /// Most jobs that begin to run in a time, at all workers together. Shared out in the same way.
     pub rate: Option<Rate>,
     /// Whether the broker keeps events for [`events`](crate::Broker::events).
     pub events: bool,

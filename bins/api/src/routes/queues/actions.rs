@@ -32,7 +32,7 @@ pub(super) async fn resume(State(app): State<App>, Path(queue): Path<String>) ->
 /// Cancels all jobs that have not started.
 pub(super) async fn drain(State(app): State<App>, Path(queue): Path<String>) -> Result<axum::Json<Value>, Problem> {
     let queue = known(&queue)?;
-    let (moved, more) = steps(&app, || app.node().broker.drain(queue, STEP)).await?;
+    let (moved, more) = steps(&app, usize::MAX, |limit| app.node().broker.drain(queue, limit)).await?;
     Ok(axum::Json(json!({"queue": queue, "moved": moved, "more": more})))
 }
 
@@ -42,7 +42,9 @@ pub(super) async fn retry_dead(
     Path(queue): Path<String>,
 ) -> Result<axum::Json<Value>, Problem> {
     let queue = known(&queue)?;
-    let (moved, more) = steps(&app, || app.node().broker.retry_dead(queue, STEP)).await?;
+    // Those that are dead now: some may die again at once, and would else be revived without end.
+    let dead = usize::try_from(app.node().broker.counts(queue).await?.dead).unwrap_or(usize::MAX);
+    let (moved, more) = steps(&app, dead, |limit| app.node().broker.retry_dead(queue, limit)).await?;
     Ok(axum::Json(json!({"queue": queue, "moved": moved, "more": more})))
 }
 
@@ -75,13 +77,14 @@ pub(super) async fn clean(
 ) -> Result<axum::Json<Value>, Problem> {
     let queue = known(&queue)?;
     let (state, older_than) = clean.check()?;
-    let (removed, more) = steps(&app, || app.node().broker.clean(queue, state, older_than, STEP)).await?;
+    let (removed, more) =
+        steps(&app, usize::MAX, |limit| app.node().broker.clean(queue, state, older_than, limit)).await?;
     Ok(axum::Json(json!({"queue": queue, "removed": removed, "more": more})))
 }
 
-/// Goes on step by step until nothing is left or the time is over. Returns how many jobs it was, and whether there may
-/// be more.
-async fn steps<F>(app: &App, step: impl Fn() -> F) -> Result<(usize, bool), Problem>
+/// Goes on step by step until nothing is left, or `most` jobs are done, or the time is over. Returns how many jobs it was,
+/// and whether there may be more.
+async fn steps<F>(app: &App, most: usize, step: impl Fn(usize) -> F) -> Result<(usize, bool), Problem>
 where
     F: Future<Output = Result<usize, BrokerError>>,
 {
@@ -89,9 +92,9 @@ where
     let end = Instant::now() + BUDGET.min(app.settings().http.request_timeout / 2);
     let mut total = 0;
     loop {
-        let count = step().await?;
+        let count = step(STEP.min(most - total)).await?;
         total += count;
-        if count == 0 {
+        if count == 0 || total >= most {
             return Ok((total, false));
         }
         if Instant::now() >= end {
