@@ -84,9 +84,8 @@ impl Producer {
     /// Enqueues many jobs in one step, each with [options](EnqueueOptions) and a payload limit of its own, see [`NewJob`].
     /// Answers are the ids and what was stored, in the order of `jobs`: a duplicate is no error here.
     ///
-    /// All or none. On a queue of several partitions that holds for jobs without a key, which are put into one, by the id of
-    /// the first (a route is appended to their ids, one that was chosen too); jobs with an ordering or unique key lie where it
-    /// leads, and for those of different keys it holds within each partition.
+    /// All or none. On a queue of several partitions that holds within each of them: jobs without a key and without an id of
+    /// your own are put into one, beside the first of the others; a key or a chosen id leads where it leads.
     ///
     /// # Errors
     /// [`EnqueueError`] names the fault; then none was enqueued, unless the broker failed after storing them.
@@ -96,7 +95,7 @@ impl Producer {
         mut jobs: Vec<NewJob>,
     ) -> Result<Vec<(JobId, Stored)>, EnqueueError> {
         if self.broker.is_partitioned() {
-            jobs = NewJob::together(jobs)?;
+            jobs = NewJob::together(jobs);
         }
         let ids: Vec<JobId> = jobs.iter().map(|job| job.id().clone()).collect();
         Ok(ids.into_iter().zip(self.store(queue, jobs).await?).collect())

@@ -15,8 +15,8 @@ use support::redis::{broker, fresh_prefix};
 use support::{Bench, LEASE, QUEUE, ack, ids, job, jobs, new_jobs, reclaim, retry};
 use tidegate_queue::{
     Broker, BrokerError, Change, CleanableState, Documents, EnqueueOptions, Fetch, GroupCounts, GroupId, JobEventKind,
-    JobId, LeasedJob, Nack, NackAction, NewJob, Priority, QueueSettings, Rate, Reclaim, RedisBroker, RedisDurability,
-    RedisOptions, Retention, Settled, State, Stored, Unique, Wake, WorkerId,
+    JobId, LeasedJob, Nack, NackAction, NewJob, Priority, Producer, QueueSettings, Rate, Reclaim, RedisBroker,
+    RedisDurability, RedisOptions, Retention, Settled, State, Stored, Unique, Wake, WorkerId,
 };
 use tidegate_redis::Client;
 use tidegate_testkit::poll_until;
@@ -365,21 +365,30 @@ async fn a_cancelled_job_in_the_middle_of_a_long_list_is_skipped() {
 }
 
 #[tokio::test]
-async fn a_batch_lies_in_one_partition_the_same_each_time() {
+async fn a_batch_lies_in_one_partition_and_chosen_ids_stay_what_they_are() {
     let server = RedisServer::start().await;
     let broker = Arc::new(fresh(&server, 7).await);
-    let producer = tidegate_queue::Producer::new(broker.clone());
-    let batch = |from: usize| (from..from + 20).map(|n| job(&format!("job-{n}"), EnqueueOptions::new())).collect();
+    let producer = Producer::new(broker.clone());
     let route = |id: &JobId| id.as_str().rsplit_once('~').map(|(_, route)| route.to_owned());
-    let first = producer.enqueue_batch(QUEUE, batch(0)).await.unwrap();
-    assert_eq!(first.len(), 20);
-    assert!(first.iter().all(|(id, stored)| stored.is_new() && route(id) == route(&first[0].0)));
-    let again = producer.enqueue_batch(QUEUE, batch(0)).await.unwrap();
-    assert!(again.iter().zip(&first).all(|((id, stored), (before, _))| id == before && !stored.is_new()));
-    let mut keyed: Vec<_> = batch(20);
-    keyed.push(job("keyed", EnqueueOptions::new().ordering_key("k")));
-    let keyed = producer.enqueue_batch(QUEUE, keyed).await.unwrap();
-    assert!(keyed.iter().all(|(id, _)| route(id) == route(&keyed[20].0) && route(id).is_some()));
+    let new = |options| NewJob::new("test", &json!({}), options, 100).unwrap();
+    let any = || new(EnqueueOptions::new());
+    let stored = producer.enqueue_batch(QUEUE, (0..20).map(|_| any()).collect()).await.unwrap();
+    assert!(stored.iter().all(|(id, stored)| stored.is_new() && route(id).is_some()));
+    assert!(stored.iter().all(|(id, _)| route(id) == route(&stored[0].0)));
+    let keyed = vec![any(), new(EnqueueOptions::new().ordering_key("k")), any()];
+    let stored = producer.enqueue_batch(QUEUE, keyed).await.unwrap();
+    assert!(stored.iter().all(|(id, _)| route(id).is_some() && route(id) == route(&stored[1].0)));
+
+    // Whatever stands beside it, and however long it is, a chosen id is the same job.
+    let longest = "i".repeat(128);
+    for (nth, beside) in ["a", "b", "c"].iter().enumerate() {
+        for chosen in ["order-7", &longest] {
+            let batch = vec![any(), job(chosen, EnqueueOptions::new()), job(beside, EnqueueOptions::new())];
+            let stored = producer.enqueue_batch(QUEUE, batch).await.unwrap();
+            assert_eq!((stored[1].0.as_str(), stored[1].1.is_new()), (chosen, nth == 0));
+        }
+    }
+    assert_eq!(broker.enqueue(QUEUE, vec![job("order-7", EnqueueOptions::new())]).await.unwrap(), [Stored::Known]);
 }
 
 #[tokio::test]

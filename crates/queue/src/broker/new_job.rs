@@ -17,6 +17,8 @@ use crate::unique::Unique;
 #[derive(Clone, Debug)]
 pub struct NewJob {
     pub(crate) id: JobId,
+    /// Whether the id was chosen by the caller.
+    is_named: bool,
     pub(crate) kind: String,
     pub(crate) version: u32,
     pub(crate) payload: String,
@@ -68,6 +70,7 @@ impl NewJob {
         if options.trace_parent.as_deref().is_some_and(|text| !is_trace_parent(text)) {
             return Err(EnqueueError::TraceParent);
         }
+        let is_named = options.id.is_some();
         let id = options.id.unwrap_or_else(JobId::generate);
         let route = options.ordering_key.as_ref().or(options.unique.as_ref().map(|unique| &unique.key));
         let id = match route {
@@ -76,6 +79,7 @@ impl NewJob {
         };
         Ok(Self {
             id,
+            is_named,
             kind: kind.to_owned(),
             version,
             payload,
@@ -107,19 +111,28 @@ impl NewJob {
         self
     }
 
-    /// Puts those without a key where the first lies, or would.
-    pub(crate) fn together(jobs: Vec<Self>) -> Result<Vec<Self>, EnqueueError> {
-        let has_key = |job: &Self| job.ordering_key.is_some() || job.unique.is_some();
-        let Some(first) = jobs.iter().find(|job| has_key(job)).or(jobs.first()) else { return Ok(jobs) };
-        let place = if has_key(first) { Ok(first.id.clone()) } else { first.id.routed(fnv1a(first.id.as_str())) };
-        let place = place.map_err(EnqueueError::Id)?;
+    /// Puts those that may lie anywhere where the first of the others lies. What names a job stays: an id that was chosen is
+    /// asked by, and makes enqueueing it again change nothing.
+    pub(crate) fn together(jobs: Vec<Self>) -> Vec<Self> {
+        let Some(place) = jobs.iter().find(|job| job.has_place()).map(|job| job.id.clone()) else {
+            let route = rand::random();
+            return jobs.into_iter().map(|job| job.routed(route)).collect();
+        };
         let put = |mut job: Self| {
-            if !has_key(&job) {
-                job.id = job.id.beside(&place).map_err(EnqueueError::Id)?;
+            // Beside a very long id there is no room for another: such a job lies anywhere.
+            if !job.has_place()
+                && let Ok(id) = job.id.beside(&place)
+            {
+                job.id = id;
             }
-            Ok(job)
+            job
         };
         jobs.into_iter().map(put).collect()
+    }
+
+    /// Whether its id says where it lies, by a key or because it was chosen.
+    fn has_place(&self) -> bool {
+        self.is_named || self.ordering_key.is_some() || self.unique.is_some()
     }
 
     /// When it may run.
