@@ -106,7 +106,7 @@ async fn moved(shared: &Shared, queue: &str) -> Result<usize, BrokerError> {
 
 /// Trims what has ended. On its own: there may be much of it, and what is due does not wait for it.
 async fn trim(shared: &Shared, Served { queue, options, state }: &Served) {
-    let mut trimmed = (Instant::now(), state.ended());
+    let mut trimmed = (Instant::now(), 0);
     loop {
         let ended = state.ended();
         if trimmed.0.elapsed() >= PRUNE_TICK || ended - trimmed.1 >= ENOUGH_TO_PRUNE {
