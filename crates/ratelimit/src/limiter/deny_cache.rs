@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use super::{Limiter, LimiterStats};
 use crate::clock::whole_micros;
 use crate::store::{Standing, Store};
-use crate::{CheckError, Clock, Decision, Denial, Quota, SystemClock, Timestamp};
+use crate::{CheckError, Clock, Decision, Denial, Quota, QuotaError, SystemClock, Timestamp};
 
 /// Remembers each denial of another limiter until its `retry_after`, and answers the same or a greater cost from it: over
 /// Redis a refused request then costs no command.
@@ -127,7 +127,7 @@ impl<L: Limiter> DenyCache<L> {
 
     fn look(&self, key: &str, cost: u64) -> Look {
         let mut place = self.store.lock(key);
-        let Some(held) = place.get_mut() else { return Look::Ask { holds_other: false } };
+        let Some((_, held)) = place.get_mut() else { return Look::Ask { holds_other: false } };
         let now = self.clock.now();
         if now >= held.until {
             return Look::Ask { holds_other: false };
@@ -157,7 +157,7 @@ impl<L: Limiter> DenyCache<L> {
     }
 
     fn drop_held(&self, key: &str) {
-        if let Some(held) = self.store.lock(key).get_mut() {
+        if let Some((_, held)) = self.store.lock(key).get_mut() {
             held.until = Timestamp::MIN;
         }
     }
@@ -170,7 +170,8 @@ impl<L: Limiter> DenyCache<L> {
         }
         let now = self.clock.now();
         let until = now.saturating_add(Duration::from_micros(whole_micros(denial.retry_after).min(self.hold)));
-        let standing = |held: &Held| if now >= held.until { Standing::Expired } else { Standing::Live(0, held.until.as_micros()) };
+        let standing =
+            |held: &Held| if now >= held.until { Standing::Expired } else { Standing::Live(0, held.until.as_micros()) };
         let fresh = || Held { denial: *denial, cost, since: now, until, refused: 0 };
         // Nothing is pinned here, so there is always room; a key that is too long has no decision.
         let _ = place.with(standing, fresh, |held| *held = Held { refused: held.refused, ..fresh() });
@@ -223,6 +224,12 @@ impl Changes {
     fn count(&self, key: &str) {
         self.counter(key).fetch_add(1, Ordering::SeqCst);
     }
+
+    fn count_all(&self) {
+        for counter in &self.counters {
+            counter.fetch_add(1, Ordering::SeqCst);
+        }
+    }
 }
 
 /// A change of a key that is under way.
@@ -252,6 +259,13 @@ impl<L: Limiter> Limiter for DenyCache<L> {
 
     fn quota(&self) -> Quota {
         self.inner.quota()
+    }
+
+    fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
+        self.inner.set_quota(quota)?;
+        self.changes.count_all();
+        self.store.change(&(), || (), |(), held, ()| held.until = Timestamp::MIN);
+        Ok(())
     }
 
     // Not an `async fn`: the future of an answer from here needs no room for the one of the limiter behind.

@@ -108,6 +108,9 @@ fn whatever_is_changed_here_is_seen_at_once() {
     assert_eq!(check(&cache, "key", 1).blocked_for(), None);
     let _ = now(cache.penalty("key", 1)).unwrap();
     assert!(cache.cached("key", 1).is_none());
+    exhaust();
+    cache.set_quota(Quota::per_hour(5).unwrap()).unwrap();
+    assert!(check(&cache, "key", 1).is_allowed());
 }
 
 #[test]
@@ -122,6 +125,9 @@ fn a_denial_decided_before_a_change_is_not_remembered_after_it() {
         }
         fn quota(&self) -> Quota {
             self.0.quota()
+        }
+        fn set_quota(&self, quota: Quota) -> Result<(), tidegate_ratelimit::QuotaError> {
+            self.0.set_quota(quota)
         }
         async fn check(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
             let decision = self.0.check(key, cost).await;
@@ -208,8 +214,8 @@ proptest! {
                         prop_assert_eq!(found.blocked_for(), expected.blocked_for());
                         prop_assert_eq!(found.reset_after(), expected.reset_after());
                     }
-                    // From now on nothing is charged until it is admitted or changed: the figures are exact.
-                    fresh = if found.is_allowed() { None } else { fresh.or(Some(cost)) };
+                    // Until something is admitted or changed, the figures of the least cost refused are exact.
+                    fresh = if found.is_allowed() { None } else { Some(fresh.map_or(cost, |least: u64| least.min(cost))) };
                     continue;
                 }
             }
