@@ -169,7 +169,9 @@ impl<L: Limiter> DenyCache<L> {
             return;
         }
         let now = self.clock.now();
-        let until = now.saturating_add(Duration::from_micros(whole_micros(denial.retry_after).min(self.hold)));
+        // Whoever is over the limit when a block ends is struck again, so that has to be asked.
+        let lasts = denial.blocked_for.unwrap_or(Duration::MAX).min(denial.retry_after);
+        let until = now.saturating_add(Duration::from_micros(whole_micros(lasts).min(self.hold)));
         let standing =
             |held: &Held| if now >= held.until { Standing::Expired } else { Standing::Live(0, held.until.as_micros()) };
         let fresh = || Held { denial: *denial, cost, since: now, until, refused: 0 };
