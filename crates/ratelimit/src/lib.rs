@@ -49,6 +49,7 @@
 //! |---|---|---|---|
 //! | [`MemoryLimiter`] | [`MemoryTenantLimiter`] | in this process, under a cap on keys | a lock |
 //! | `RedisLimiter` | `RedisTenantLimiter` | in Redis, for all processes | one script, one round trip |
+//! | `LeasedLimiter` | | in Redis; hot keys are admitted here from what was charged there before | a lock for most checks of a hot key |
 //! | `FallbackLimiter` | `FallbackTenantLimiter` | in Redis; in an outage here, as an `OutagePolicy` says | the same |
 //!
 //! A [`DenyCache`] around any of them answers a repeated refusal without asking it.
@@ -124,8 +125,8 @@ pub use limiter::{
 pub use quota::Quota;
 #[cfg(feature = "redis")]
 pub use redis::{
-    RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter, RedisTenantLimiterBuilder,
-    UnsupportedAlgorithm,
+    LeasedLimiter, LeasedLimiterBuilder, RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter,
+    RedisTenantLimiterBuilder, UnsupportedAlgorithm,
 };
 pub use tenant::{
     MemoryTenantLimiter, Overrides, TenantDecision, TenantLimiter, TenantState, Tier, TierLimits, WindowDecision,
