@@ -6,6 +6,7 @@ mod blocks;
 mod capacity;
 mod concurrency;
 mod model;
+mod quota_changes;
 mod tenants;
 mod tiers;
 #[cfg(feature = "tokio")]
