@@ -110,6 +110,15 @@ const PROOFS: &[Proof] = &[
     )
     .with(&["redis"]),
     proof(
+        "limit-outage",
+        "3 instances lose Redis under load: the first decision within 50 ms, later ones in 10 µs, no window above its promise; \
+         the debits are there afterwards, once",
+        "tidegate-ratelimit",
+        "redis",
+        "outage_promise::three_instances_keep_the_promise",
+    )
+    .with(&["redis"]),
+    proof(
         "scan-million",
         "1,000,000 rows of a table made into the jobs of a group by a process that is killed twice, on SQLite: each processed or reported, memory + 50 MB at most",
         "tidegate-queue",

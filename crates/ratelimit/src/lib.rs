@@ -112,6 +112,7 @@ pub use error::{CheckError, QuotaError, StoreError, UnknownTier};
 #[cfg(feature = "redis")]
 pub use fallback::{
     FallbackLimiter, FallbackLimiterBuilder, FallbackTenantLimiter, FallbackTenantLimiterBuilder, OutagePolicy,
+    SharedLimiter,
 };
 #[cfg(feature = "tower")]
 pub use identity::{

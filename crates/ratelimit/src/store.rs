@@ -109,6 +109,15 @@ impl<E, R: Clone> Store<E, R> {
         }
     }
 
+    /// The keys that are held, shard by shard.
+    #[cfg(feature = "redis")]
+    pub(crate) fn keys(&self) -> Vec<CompactString> {
+        let of_shard = |shard: &Padded<Mutex<Shard<E, R>>>| -> Vec<CompactString> {
+            locked(&shard.0).entries.iter().map(|slot| slot.key.clone()).collect()
+        };
+        self.shards.iter().flat_map(of_shard).collect()
+    }
+
     /// The place that the key belongs to.
     pub(crate) fn lock<'a>(&'a self, key: &'a str) -> Place<'a, E, R> {
         let hash = self.hasher.hash_one(key);

@@ -7,16 +7,17 @@
 --   token bucket                   the bucket counts as no fuller than it may be at the lease's end
 --
 -- KEYS[1]  the key's state
--- ARGV     cost; block, its cap and the decay of a strike, in µs (0: no policy, no escalation); the lease's amount; its
---          life in µs; the algorithm's rule for the cost; its rule for cost and lease together
+-- ARGV     cost; block, its cap and the decay of a strike, in µs (0: no policy, no escalation); the jitter as in check.lua;
+--          the lease's amount; its life in µs; the algorithm's rule for the cost; its rule for cost and lease together
 -- returns  {1 where it was admitted or 0, µs left of the block or 0, what is leased, for how many µs from now, the
 --          algorithm's figures …}
 local now, cost = now_us(), tonumber(ARGV[1])
 local policy = { base = tonumber(ARGV[2]), cap = tonumber(ARGV[3]), decay = tonumber(ARGV[4]) }
-local amount, life = tonumber(ARGV[5]), tonumber(ARGV[6])
-local rule, rule_of_both = algorithm.rule(ARGV, 7), algorithm.rule(ARGV, 7 + (#ARGV - 6) / 2)
+policy.jitter, policy.seed = math.floor(ARGV[5] / 65536), ARGV[5] % 65536
+local amount, life = tonumber(ARGV[6]), tonumber(ARGV[7])
+local rule, rule_of_both = algorithm.rule(ARGV, 8), algorithm.rule(ARGV, 8 + (#ARGV - 7) / 2)
 local before = redis.call('GET', KEYS[1])
-local block, bytes = read(before, algorithm.letter)
+local block, bytes = read(before)
 if not block then return redis.error_reply('VERSION the state of a rate limit is of an unknown version') end
 
 -- Charges both where they fit. Returns for how long the lease runs, or nil.
@@ -47,7 +48,7 @@ end
 
 -- A block that the clock was set back from ends once its length has passed again.
 block.ends = math.min(block.ends, now + block.length)
-local state = algorithm.read(bytes, BODY, now, rule)
+local state = state_of(bytes, now, rule)
 algorithm.settle(state, now, rule)
 local left, runs = left_of(block, now), nil
 if left == 0 then runs = lease[algorithm.letter](state) end
@@ -65,5 +66,5 @@ end
 if admitted then
   fits, a, b, c = algorithm.decide(state, now, 0, rule)
 end
-write(KEYS[1], before, algorithm.letter, block, algorithm.write(state), now, algorithm.expires(state, rule), policy)
+write(KEYS[1], before, block, state, now, rule, policy)
 return { admitted and 1 or 0, left, runs and amount or 0, runs or 0, a, b, c }
