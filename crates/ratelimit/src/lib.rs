@@ -77,10 +77,12 @@
 mod algorithm;
 mod block;
 mod clock;
+mod concurrency;
 mod decision;
 mod error;
 #[cfg(feature = "redis")]
 mod fallback;
+mod front_door;
 #[cfg(feature = "tower")]
 pub mod headers;
 #[cfg(feature = "tower")]
@@ -88,6 +90,7 @@ mod identity;
 #[cfg(feature = "tower")]
 mod layer;
 mod limiter;
+mod new_keys;
 mod quota;
 #[cfg(feature = "redis")]
 mod redis;
@@ -104,12 +107,19 @@ pub use algorithm::{
 };
 pub use block::BlockPolicy;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use concurrency::{
+    AcquireError, Concurrency, ConcurrencyLimiter, ConcurrencyLimiterBuilder, ConcurrencyStats, Gradient, Outcome,
+    Permit,
+};
+#[cfg(feature = "tower")]
+pub use concurrency::{ConcurrencyLayer, LimitConcurrency};
 pub use decision::{Allowance, Decision, Denial};
 pub use error::{CheckError, QuotaError, StoreError, UnknownTier};
 #[cfg(feature = "redis")]
 pub use fallback::{
     FallbackLimiter, FallbackLimiterBuilder, FallbackTenantLimiter, FallbackTenantLimiterBuilder, OutagePolicy,
 };
+pub use front_door::{FrontDoor, FrontDoorBuilder};
 #[cfg(feature = "tower")]
 pub use identity::{
     ForwardedHeader, TrustedProxies, TrustedProxiesError, client_address, has_forwarded_header, key_for,
@@ -117,6 +127,7 @@ pub use identity::{
 #[cfg(feature = "tower")]
 pub use layer::{KeyExtractor, ProblemJson, RateLimit, RateLimitLayer, Reject, Rejection};
 pub use limiter::{Limiter, LimiterStats, MAX_KEY_BYTES, MemoryLimiter, MemoryLimiterBuilder, TOP_DENIED};
+pub use new_keys::{NewKeys, NewKeysBuilder};
 pub use quota::Quota;
 #[cfg(feature = "redis")]
 pub use redis::{

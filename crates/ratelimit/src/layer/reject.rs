@@ -1,5 +1,7 @@
 //! The response in place of the service's.
 
+use std::time::Duration;
+
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 
@@ -16,6 +18,13 @@ pub enum Rejection<'a> {
         limiter: &'a str,
         /// What it said.
         denial: &'a Denial,
+    },
+    /// As many requests are under way as may be.
+    Busy {
+        /// The limiter's name.
+        limiter: &'a str,
+        /// When to come back.
+        retry_after: Duration,
     },
     /// The limiter had no decision.
     Failed {
@@ -39,7 +48,7 @@ impl<B, F: Fn(Rejection<'_>) -> Response<B>> Reject<B> for F {
 }
 
 /// Answers in `application/problem+json` (RFC 9457), never to be stored: 429 for a denial, 400 for a key that is
-/// too long, 503 when the limiter can't count.
+/// too long, 503 when too many requests are under way, or the limiter can't count.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ProblemJson;
 
@@ -50,6 +59,11 @@ impl<B: From<String>> Reject<B> for ProblemJson {
                 let seconds = whole_seconds(denial.retry_after);
                 let detail = format!("limit {} of {limiter} reached; retry after {seconds} s", denial.quota);
                 (StatusCode::TOO_MANY_REQUESTS, "Too Many Requests", detail)
+            }
+            Rejection::Busy { limiter, retry_after } => {
+                let seconds = whole_seconds(retry_after);
+                let detail = format!("{limiter} is at its limit of requests at a time; retry after {seconds} s");
+                (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", detail)
             }
             Rejection::Failed { error: CheckError::KeyTooLong { .. }, .. } => {
                 (StatusCode::BAD_REQUEST, "Bad Request", "the client's identity is too long".to_owned())
