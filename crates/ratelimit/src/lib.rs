@@ -79,10 +79,12 @@
 mod algorithm;
 mod block;
 mod clock;
+mod concurrency;
 mod decision;
 mod error;
 #[cfg(feature = "redis")]
 mod fallback;
+mod front_door;
 #[cfg(feature = "tower")]
 pub mod headers;
 #[cfg(feature = "tower")]
@@ -90,6 +92,7 @@ mod identity;
 #[cfg(feature = "tower")]
 mod layer;
 mod limiter;
+mod new_keys;
 mod quota;
 #[cfg(feature = "redis")]
 mod redis;
@@ -106,12 +109,19 @@ pub use algorithm::{
 };
 pub use block::BlockPolicy;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use concurrency::{
+    AcquireError, Concurrency, ConcurrencyLimiter, ConcurrencyLimiterBuilder, ConcurrencyStats, Gradient, Outcome,
+    Permit,
+};
+#[cfg(feature = "tower")]
+pub use concurrency::{ConcurrencyLayer, LimitConcurrency};
 pub use decision::{Allowance, Decision, Denial};
 pub use error::{CheckError, QuotaError, StoreError, UnknownTier};
 #[cfg(feature = "redis")]
 pub use fallback::{
     FallbackLimiter, FallbackLimiterBuilder, FallbackTenantLimiter, FallbackTenantLimiterBuilder, OutagePolicy,
 };
+pub use front_door::{FrontDoor, FrontDoorBuilder};
 #[cfg(feature = "tower")]
 pub use identity::{
     ByAddress, ByApiKey, ByHeader, ByText, FirstOf, ForwardedHeader, Hashed, Ipv6Prefix, Ipv6PrefixError, KeyExtractor,
@@ -124,6 +134,7 @@ pub use layer::{
 pub use limiter::{
     DenyCache, DenyCacheBuilder, Limiter, LimiterStats, MAX_KEY_BYTES, MemoryLimiter, MemoryLimiterBuilder, TOP_DENIED,
 };
+pub use new_keys::{NewKeys, NewKeysBuilder};
 pub use quota::Quota;
 #[cfg(feature = "redis")]
 pub use redis::{
