@@ -114,7 +114,7 @@ pub(crate) async fn enforce(limiter: &dyn Limiter, key: &str) -> Result<Decision
 ///
 /// 429 when one of its windows is used up.
 pub(crate) async fn enforce_tenant(limiters: &Limiters, tenant: &Tenant) -> Result<TenantDecision, Problem> {
-    let decision = limiters.tenants.check(tenant.id.as_str(), tenant.plan.limits(), 1).await;
+    let decision = limiters.tenants.check(tenant.id.as_str(), &tenant.plan, 1).await;
     let decision = decision.map_err(|error| undecided(&error))?;
     if decision.allowed {
         return Ok(decision);
@@ -122,7 +122,7 @@ pub(crate) async fn enforce_tenant(limiters: &Limiters, tenant: &Tenant) -> Resu
     let wait = headers::whole_seconds(decision.retry_after().unwrap_or_default());
     Err(refusal("tenant", wait)
         .with("window", decision.binding().name)
-        .with("tier", tenant.plan.tier().name())
+        .with("tier", decision.plan.tier().name())
         .headers(|response| announce_tenant(response, &decision)))
 }
 
