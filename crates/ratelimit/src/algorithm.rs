@@ -14,14 +14,14 @@ pub use sliding_log::SlidingLog;
 pub use sliding_window::{SlidingWindow, SlidingWindowState};
 pub use token_bucket::{TokenBucket, TokenBucketState};
 
-use crate::{CheckError, Decision, Quota, Timestamp};
+use crate::{CheckError, Decision, Quota, QuotaError, Timestamp};
 
 /// Decides over the state of one key.
 ///
 /// The result depends on the arguments alone: the same state, time and cost give the same decision and the same
 /// next state, so another implementation can be compared on the same trace. An implementation accepts any
 /// `now`, also one before the last; the [crate docs](crate#time) say what that means.
-pub trait Algorithm: Send + Sync + 'static {
+pub trait Algorithm: Clone + Send + Sync + 'static {
     /// What is remembered of one key.
     type State: Clone + Send + 'static;
 
@@ -30,6 +30,18 @@ pub trait Algorithm: Send + Sync + 'static {
 
     /// The quota it applies.
     fn quota(&self) -> Quota;
+
+    /// The same algorithm under another quota.
+    ///
+    /// # Errors
+    /// [`QuotaError`] when it can't apply that one.
+    fn with_quota(&self, quota: Quota) -> Result<Self, QuotaError>;
+
+    /// Makes a state that was kept under `before`, the same algorithm under another quota, one of this.
+    ///
+    /// What is in use stays in use, as an amount, also where it is above the new limit. Where charges have dates they keep them,
+    /// so a shorter period lets go at once of what is older.
+    fn carry_over(&self, before: &Self, state: &mut Self::State, now: Timestamp);
 
     /// The greatest cost that can ever be admitted at once.
     fn capacity(&self) -> u64;

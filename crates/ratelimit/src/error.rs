@@ -105,6 +105,10 @@ pub enum QuotaError {
         /// The longest period.
         max: Duration,
     },
+    /// The quota is right, but the algorithm can't apply it in Redis.
+    #[cfg(feature = "redis")]
+    #[error(transparent)]
+    Unsupported(#[from] crate::UnsupportedAlgorithm),
     /// The text isn't of the form `100/minute`, `5/15m` or `100/minute burst 20`.
     #[error("not a quota such as \"100/minute\", \"5/15m\" or \"100/minute burst 20\"")]
     Syntax,

@@ -51,6 +51,8 @@
 //! | `RedisLimiter` | `RedisTenantLimiter` | in Redis, for all processes | one script, one round trip |
 //! | `FallbackLimiter` | `FallbackTenantLimiter` | in Redis; in an outage here, as an `OutagePolicy` says | the same |
 //!
+//! A [`DenyCache`] around any of them answers a repeated refusal without asking it.
+//!
 //! Those with Redis need the feature `redis`. There each algorithm is a script that decides as the one here does: same
 //! decisions and figures on the same trace, clock steps and blocks included.
 //!
@@ -112,11 +114,16 @@ pub use fallback::{
 };
 #[cfg(feature = "tower")]
 pub use identity::{
-    ForwardedHeader, TrustedProxies, TrustedProxiesError, client_address, has_forwarded_header, key_for,
+    ByAddress, ByApiKey, ByHeader, ByText, FirstOf, ForwardedHeader, Hashed, Ipv6Prefix, Ipv6PrefixError, KeyExtractor,
+    RequestKey, Together, TrustedProxies, TrustedProxiesError, client_address, has_forwarded_header, key_for,
 };
 #[cfg(feature = "tower")]
-pub use layer::{KeyExtractor, ProblemJson, RateLimit, RateLimitLayer, Reject, Rejection};
-pub use limiter::{Limiter, LimiterStats, MAX_KEY_BYTES, MemoryLimiter, MemoryLimiterBuilder, TOP_DENIED};
+pub use layer::{
+    ByKey, Charge, Charges, Decisions, GrpcStatus, Policy, ProblemJson, RateLimit, RateLimitLayer, Reject, Rejection,
+};
+pub use limiter::{
+    DenyCache, DenyCacheBuilder, Limiter, LimiterStats, MAX_KEY_BYTES, MemoryLimiter, MemoryLimiterBuilder, TOP_DENIED,
+};
 pub use quota::Quota;
 #[cfg(feature = "redis")]
 pub use redis::{

@@ -1,6 +1,7 @@
 //! Many keys under one algorithm.
 
 mod builder;
+mod deny_cache;
 mod memory;
 mod stats;
 
@@ -9,10 +10,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use builder::MemoryLimiterBuilder;
+pub use deny_cache::{DenyCache, DenyCacheBuilder};
 pub use memory::MemoryLimiter;
 pub use stats::{LimiterStats, TOP_DENIED};
 
-use crate::{CheckError, Decision, Quota};
+use crate::{CheckError, Decision, Quota, QuotaError};
 
 /// The longest key accepted, in bytes. Shorten or hash longer ones; the bound is what makes a cap on keys a cap
 /// on memory.
@@ -34,6 +36,16 @@ pub trait Limiter: Send + Sync {
 
     /// The quota of each key.
     fn quota(&self) -> Quota;
+
+    /// Changes the quota of every key from now on. What was charged stays charged, as an amount: under a lower limit a key may
+    /// have nothing left, never less than that, and under a higher one it has the difference at once. Blocks, strikes and
+    /// counters stay.
+    ///
+    /// It changes this limiter alone; `SharedQuotas` (feature `redis`) changes it on every node.
+    ///
+    /// # Errors
+    /// [`QuotaError`] when the algorithm can't apply that quota; then nothing changes.
+    fn set_quota(&self, quota: Quota) -> Result<(), QuotaError>;
 
     /// Admits and charges `cost` to `key`, or refuses and charges nothing. A refusal may start a block.
     ///

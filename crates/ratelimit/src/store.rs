@@ -22,8 +22,10 @@ pub(crate) enum Standing {
 
 /// Many shards, each behind a mutex with its share of the cap. Hashing is keyed at random, so nobody can choose
 /// keys that crowd one shard.
-pub(crate) struct Store<E> {
-    shards: Box<[Padded<Mutex<Shard<E>>>]>,
+///
+/// Each shard has a copy of the rule by which its entries are kept, so that reading it costs nothing beside the lock.
+pub(crate) struct Store<E, R = ()> {
+    shards: Box<[Padded<Mutex<Shard<E, R>>>]>,
     hasher: RandomState,
 }
 
@@ -32,7 +34,8 @@ pub(crate) struct Store<E> {
 struct Padded<T>(T);
 
 /// The entries of one shard and what was decided over them.
-struct Shard<E> {
+struct Shard<E, R> {
+    rule: R,
     entries: HashTable<Slot<E>>,
     cap: usize,
     counts: Counts,
@@ -45,8 +48,8 @@ struct Slot<E> {
 }
 
 /// Where a key belongs, with its shard locked. The key is hashed once.
-pub(crate) struct Place<'a, E> {
-    shard: MutexGuard<'a, Shard<E>>,
+pub(crate) struct Place<'a, E, R = ()> {
+    shard: MutexGuard<'a, Shard<E, R>>,
     hasher: &'a RandomState,
     key: &'a str,
     hash: u64,
@@ -70,19 +73,44 @@ const FREED_FRACTION: usize = 64;
 impl<E> Store<E> {
     /// A store of at most `max_keys` entries, at least one.
     pub(crate) fn new(max_keys: usize) -> Self {
+        Self::with_rule(max_keys, &())
+    }
+}
+
+impl<E, R: Clone> Store<E, R> {
+    /// A store whose entries are kept by `rule`.
+    pub(crate) fn with_rule(max_keys: usize, rule: &R) -> Self {
         let max_keys = max_keys.max(1);
         let count = (max_keys / SHARD_PLACES).clamp(1, MAX_SHARDS);
         let shards = (0..count)
             .map(|index| {
                 let cap = max_keys / count + usize::from(index < max_keys % count);
-                Padded(Mutex::new(Shard { entries: HashTable::new(), cap, counts: Counts::default() }))
+                Padded(Mutex::new(Shard {
+                    rule: rule.clone(),
+                    entries: HashTable::new(),
+                    cap,
+                    counts: Counts::default(),
+                }))
             })
             .collect();
         Self { shards, hasher: RandomState::new() }
     }
 
+    /// Puts another rule in place, shard by shard, and has `carry` carry each entry over from the one before at what `begin`
+    /// says when the shard is locked.
+    pub(crate) fn change<T: Copy>(&self, rule: &R, begin: impl Fn() -> T, carry: impl Fn(&R, &mut E, T)) {
+        for shard in &self.shards {
+            let mut shard = locked(&shard.0);
+            let begun = begin();
+            let before = std::mem::replace(&mut shard.rule, rule.clone());
+            for slot in &mut shard.entries {
+                carry(&before, &mut slot.entry, begun);
+            }
+        }
+    }
+
     /// The place that the key belongs to.
-    pub(crate) fn lock<'a>(&'a self, key: &'a str) -> Place<'a, E> {
+    pub(crate) fn lock<'a>(&'a self, key: &'a str) -> Place<'a, E, R> {
         let hash = self.hasher.hash_one(key);
         // Scales bits that the table doesn't use onto the shards: cheaper than a remainder and as even.
         let bits = (hash >> 25) & u64::from(u32::MAX);
@@ -117,12 +145,30 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<E> Place<'_, E> {
+    /// Works on the key's entry, which it creates if there is none, making room first.
+    pub(crate) fn with<T>(
+        &mut self,
+        standing: impl Fn(&E) -> Standing,
+        create: impl FnOnce() -> E,
+        work: impl FnOnce(&mut E) -> T,
+    ) -> Result<T, CheckError> {
+        self.with_rule(|(), entry| standing(entry), |()| create(), |(), entry| work(entry))
+    }
+}
+
+impl<E, R> Place<'_, E, R> {
+    /// The rule by which the entries of this shard are kept.
+    pub(crate) fn rule(&self) -> &R {
+        &self.shard.rule
+    }
+
     pub(crate) fn get(&self) -> Option<&E> {
         self.shard.entries.find(self.hash, |slot| slot.key == self.key).map(|slot| &slot.entry)
     }
 
-    pub(crate) fn get_mut(&mut self) -> Option<&mut E> {
-        self.shard.entries.find_mut(self.hash, |slot| slot.key == self.key).map(|slot| &mut slot.entry)
+    pub(crate) fn get_mut(&mut self) -> Option<(&R, &mut E)> {
+        let Shard { rule, entries, .. } = &mut *self.shard;
+        entries.find_mut(self.hash, |slot| slot.key == self.key).map(|slot| (&*rule, &mut slot.entry))
     }
 
     pub(crate) fn remove(&mut self) -> bool {
@@ -146,46 +192,49 @@ impl<E> Place<'_, E> {
     }
 
     /// Works on the key's entry, which it creates if there is none, making room first.
-    pub(crate) fn with<R>(
+    pub(crate) fn with_rule<T>(
         &mut self,
-        standing: impl Fn(&E) -> Standing,
-        create: impl FnOnce() -> E,
-        work: impl FnOnce(&mut E) -> R,
-    ) -> Result<R, CheckError> {
-        if let Some(entry) = self.get_mut() {
-            return Ok(work(entry));
+        standing: impl Fn(&R, &E) -> Standing,
+        create: impl FnOnce(&R) -> E,
+        work: impl FnOnce(&R, &mut E) -> T,
+    ) -> Result<T, CheckError> {
+        if let Some((rule, entry)) = self.get_mut() {
+            return Ok(work(rule, entry));
         }
         ensure_short(self.key)?;
         if self.shard.entries.len() >= self.shard.cap {
             self.shard.make_room(standing)?;
         }
-        let slot = Slot { key: self.key.into(), entry: create() };
-        let mut new = self.shard.entries.insert_unique(self.hash, slot, |slot| self.hasher.hash_one(slot.key.as_str()));
-        Ok(work(&mut new.get_mut().entry))
+        let Shard { rule, entries, .. } = &mut *self.shard;
+        let slot = Slot { key: self.key.into(), entry: create(rule) };
+        let mut new = entries.insert_unique(self.hash, slot, |slot| self.hasher.hash_one(slot.key.as_str()));
+        Ok(work(rule, &mut new.get_mut().entry))
     }
 }
 
-impl<E> Shard<E> {
+impl<E, R> Shard<E, R> {
     /// Frees at least one place: all that is expired, then the least charged, never what is pinned.
-    fn make_room(&mut self, standing: impl Fn(&E) -> Standing) -> Result<(), CheckError> {
-        let before = self.entries.len();
-        self.entries.retain(|slot| standing(&slot.entry) != Standing::Expired);
-        let wanted = (self.cap / FREED_FRACTION).max(1).saturating_sub(before - self.entries.len());
-        let ranks = self.entries.iter().map(|slot| standing(&slot.entry));
+    fn make_room(&mut self, standing: impl Fn(&R, &E) -> Standing) -> Result<(), CheckError> {
+        let Self { rule, entries, cap, counts } = self;
+        let standing = |entry: &E| standing(rule, entry);
+        let before = entries.len();
+        entries.retain(|slot| standing(&slot.entry) != Standing::Expired);
+        let wanted = (*cap / FREED_FRACTION).max(1).saturating_sub(before - entries.len());
+        let ranks = entries.iter().map(|slot| standing(&slot.entry));
         let mut live: Vec<_> = ranks.filter(|rank| *rank < Standing::Pinned).collect();
         let evict = wanted.min(live.len());
         if evict > 0 {
             let (below, threshold, _) = live.select_nth_unstable(evict - 1);
             let threshold = *threshold;
             let mut ties = evict - below.iter().filter(|rank| **rank < threshold).count();
-            self.entries.retain(|slot| {
+            entries.retain(|slot| {
                 let rank = standing(&slot.entry);
                 let goes = rank < threshold || (rank == threshold && ties > 0);
                 ties -= usize::from(goes && rank == threshold);
-                self.counts.evicted_live += u64::from(goes);
+                counts.evicted_live += u64::from(goes);
                 !goes
             });
         }
-        if self.entries.len() < self.cap { Ok(()) } else { Err(CheckError::Full { max_keys: self.cap }) }
+        if entries.len() < *cap { Ok(()) } else { Err(CheckError::Full { max_keys: *cap }) }
     }
 }

@@ -72,7 +72,7 @@ pub(super) async fn show(State(app): State<App>, Path(id): Path<String>, parts: 
         admitted.announce(&app, response.headers_mut());
         return Ok(response);
     }
-    access::read_operations(&app, &parts)?;
+    access::read_operations(&app, &parts).await?;
     app.catch_up().await?;
     let id: TenantId = id.parse().map_err(|_| missing())?;
     let tenant = app.tenants().get(&id).await?.ok_or_else(missing)?;

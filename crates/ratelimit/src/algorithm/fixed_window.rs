@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Algorithm, ensure_fits, most_charged};
-use crate::{Allowance, CheckError, Decision, Denial, Quota, Timestamp};
+use crate::{Allowance, CheckError, Decision, Denial, Quota, QuotaError, Timestamp};
 
 /// Counts per window; windows begin at the multiples of the period since the clock's epoch, so with
 /// [`SystemClock`](crate::SystemClock) an hour begins on the hour and a day at midnight UTC.
@@ -70,6 +70,17 @@ impl Algorithm for FixedWindow {
 
     fn quota(&self) -> Quota {
         self.quota
+    }
+
+    fn with_quota(&self, quota: Quota) -> Result<Self, QuotaError> {
+        Ok(Self::new(quota))
+    }
+
+    /// What was charged in the old period's window counts in the window under way.
+    fn carry_over(&self, before: &Self, state: &mut FixedWindowState, now: Timestamp) {
+        if before.quota.period_micros() != self.quota.period_micros() {
+            *state = FixedWindowState { used: before.at(*state, now).used, ..self.initial(now) };
+        }
     }
 
     fn capacity(&self) -> u64 {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Algorithm, TokenBucket, TokenBucketState};
-use crate::{CheckError, Decision, Quota, Timestamp};
+use crate::{CheckError, Decision, Quota, QuotaError, Timestamp};
 
 /// A bucket that each cost fills and that drains at `limit` per period; what would make it overflow is refused.
 ///
@@ -59,6 +59,14 @@ impl Algorithm for LeakyBucket {
 
     fn quota(&self) -> Quota {
         self.bucket.quota()
+    }
+
+    fn with_quota(&self, quota: Quota) -> Result<Self, QuotaError> {
+        Ok(Self { bucket: self.bucket.with_quota(quota)?, ..*self })
+    }
+
+    fn carry_over(&self, before: &Self, state: &mut TokenBucketState, now: Timestamp) {
+        self.bucket.carry_over(&before.bucket, state, now);
     }
 
     fn capacity(&self) -> u64 {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Algorithm, ensure_fits, most_charged};
-use crate::{Allowance, CheckError, Decision, Denial, Quota, Timestamp};
+use crate::{Allowance, CheckError, Decision, Denial, Quota, QuotaError, Timestamp};
 
 /// Two counters, of the window that is under way and of the one before, which is taken to have been charged evenly.
 ///
@@ -121,6 +121,18 @@ impl Algorithm for SlidingCounter {
 
     fn quota(&self) -> Quota {
         self.quota
+    }
+
+    fn with_quota(&self, quota: Quota) -> Result<Self, QuotaError> {
+        Ok(Self::new(quota))
+    }
+
+    /// What is in use in the old period counts as charged in the window under way.
+    fn carry_over(&self, before: &Self, state: &mut SlidingCounterState, now: Timestamp) {
+        if before.quota.period_micros() != self.quota.period_micros() {
+            let used = before.used(before.at(*state, now), now);
+            *state = SlidingCounterState { used, ..self.initial(now) };
+        }
     }
 
     fn capacity(&self) -> u64 {

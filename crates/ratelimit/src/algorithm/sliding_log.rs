@@ -54,6 +54,14 @@ impl Algorithm for SlidingLog {
         self.window.quota()
     }
 
+    fn with_quota(&self, quota: Quota) -> Result<Self, QuotaError> {
+        Self::new(quota)
+    }
+
+    fn carry_over(&self, before: &Self, state: &mut SlidingWindowState, now: Timestamp) {
+        self.window.carry_over(&before.window, state, now);
+    }
+
     fn capacity(&self) -> u64 {
         self.window.capacity()
     }

@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::{Algorithm, ensure_fits, most_charged};
-use crate::{Allowance, CheckError, Decision, Denial, Quota, Timestamp};
+use crate::{Allowance, CheckError, Decision, Denial, Quota, QuotaError, Timestamp};
 
 /// Admits at most `limit` in any window.
 ///
@@ -22,6 +22,8 @@ use crate::{Allowance, CheckError, Decision, Denial, Quota, Timestamp};
 pub struct SlidingWindow {
     quota: Quota,
     segment: u64,
+    /// Into how many the period is cut; into microseconds where there is no number.
+    segments: Option<NonZeroU16>,
 }
 
 /// What [`SlidingWindow`] remembers of a key.
@@ -49,12 +51,20 @@ impl SlidingWindow {
 
     /// Applies `quota` with a number of segments: more of them wait less and remember more.
     pub const fn with_segments(quota: Quota, segments: NonZeroU16) -> Self {
-        Self { quota, segment: quota.period_micros().div_ceil(segments.get() as u64) }
+        Self::cut(quota, Some(segments))
     }
 
     /// Applies `quota` with segments of a microsecond, the shortest time there is.
     pub(super) const fn exact(quota: Quota) -> Self {
-        Self { quota, segment: 1 }
+        Self::cut(quota, None)
+    }
+
+    const fn cut(quota: Quota, segments: Option<NonZeroU16>) -> Self {
+        let segment = match segments {
+            Some(segments) => quota.period_micros().div_ceil(segments.get() as u64),
+            None => 1,
+        };
+        Self { quota, segment, segments }
     }
 
     /// How long a segment takes charges, in microseconds.
@@ -168,6 +178,14 @@ impl Algorithm for SlidingWindow {
 
     fn quota(&self) -> Quota {
         self.quota
+    }
+
+    fn with_quota(&self, quota: Quota) -> Result<Self, QuotaError> {
+        Ok(Self::cut(quota, self.segments))
+    }
+
+    fn carry_over(&self, before: &Self, state: &mut SlidingWindowState, now: Timestamp) {
+        before.settle(state, now);
     }
 
     fn capacity(&self) -> u64 {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Algorithm, ensure_fits, most_charged};
-use crate::{Allowance, CheckError, Decision, Denial, Quota, Timestamp};
+use crate::{Allowance, CheckError, Decision, Denial, Quota, QuotaError, Timestamp};
 
 /// Refills `limit` per period, continuously, and holds `burst` at most.
 ///
@@ -101,6 +101,23 @@ impl Algorithm for TokenBucket {
 
     fn quota(&self) -> Quota {
         self.quota
+    }
+
+    fn with_quota(&self, quota: Quota) -> Result<Self, QuotaError> {
+        Ok(Self::new(quota))
+    }
+
+    /// What is missing stays missing, up to twice the capacity, so that no key waits for ever; it refills at the new rate.
+    fn carry_over(&self, before: &Self, state: &mut TokenBucketState, now: Timestamp) {
+        let old = before.scaled(now);
+        let missing = before.full_at(*state, old) - old;
+        let [old_period, period] = [before, self].map(|bucket| u128::from(bucket.quota.period_micros()));
+        // In two steps: the product of both would leave 128 bits.
+        let (units, part) = (missing / old_period, missing % old_period);
+        let most = u128::from(Quota::MAX_LIMIT);
+        let (units, part) = if units < most { (units, part) } else { (most, 0) };
+        let carried = units * period + (part * period).div_ceil(old_period);
+        state.full_at = self.scaled(now) + carried.min(2 * self.refill(self.capacity()));
     }
 
     fn capacity(&self) -> u64 {

@@ -8,7 +8,10 @@ use async_trait::async_trait;
 use super::{OutagePolicy, outage};
 use crate::limiter::{Limiter, LimiterStats};
 use crate::tally::Tally;
-use crate::{CheckError, Clock, Decision, MemoryLimiter, Quota, RedisAlgorithm, RedisLimiter, StoreError, SystemClock};
+use crate::{
+    CheckError, Clock, Decision, MemoryLimiter, Quota, QuotaError, RedisAlgorithm, RedisLimiter, StoreError,
+    SystemClock,
+};
 
 /// Asks Redis, and while Redis can't be asked lets an [`OutagePolicy`] decide, in microseconds.
 ///
@@ -117,6 +120,11 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
 
     fn quota(&self) -> Quota {
         self.shared.quota()
+    }
+
+    fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
+        self.shared.set_quota(quota)?;
+        self.local.set_quota(quota.share(self.policy.parts()))
     }
 
     async fn check(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {

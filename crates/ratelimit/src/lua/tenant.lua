@@ -12,7 +12,7 @@
 --          Version 1 had hour, day and minute alone and is read too. A version that isn't known is left alone and answered
 --          with an error.
 -- ARGV     what to do; an amount; a plan, or nothing; block, its cap and the decay of a strike, in µs (0: no policy, no
---          escalation)
+--          escalation); the jitter of a block in percent, times 65,536, and the tenant's seed below 65,536
 -- returns  check, peek            {1 admitted, 0 refused or 2 can never fit, µs left of the block or the greatest cost that fits,
 --                                  used, µs until nothing is, µs until the cost fits, of the minute; used and µs until the next
 --                                  window, of the hour; the same of the day; the plan in force where it is not the brought one}
@@ -27,6 +27,7 @@ local TENANT, PLAN, HOUR, DAY, MINUTE = '<Bc35I7I7I4I5I7', '<I7BBI7I7I7I5', 67, 
 local NO_PLAN, ANY, KEPT = string.rep('\0', 35), 4294967296, 86400000000
 local now, work, amount, brought = now_us(), ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local policy = { base = tonumber(ARGV[4]), cap = tonumber(ARGV[5]), decay = tonumber(ARGV[6]) }
+policy.jitter, policy.seed = math.floor(ARGV[7] / 65536), ARGV[7] % 65536
 
 local before = redis.call('GET', KEYS[1])
 local plan, seats, told, block = NO_PLAN, ANY, 0, { ends = 0, length = 0, strikes = 0 }

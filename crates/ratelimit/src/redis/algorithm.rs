@@ -244,7 +244,7 @@ impl sealed::Sealed for TokenBucket {
     }
 
     fn rule(&self, cost: u64, args: &mut Vec<Arg>) {
-        args.push(self.quota().limit().into());
+        args.extend([self.quota().limit(), self.quota().period_micros()].map(Arg::from));
         for span in [self.capacity(), cost] {
             // A bucket that takes longer than 64 bits was refused when the limiter was built.
             let pair = self.pair(self.refill(span)).unwrap_or([u64::MAX; 2]);

@@ -1,19 +1,21 @@
 //! The limiter that many processes share.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use tidegate_redis::{Arg, Client, Command, Keyspace, Script, Value};
 
 use super::algorithm::FIGURES;
 use super::scripts::Scripts;
 use super::{MAX_MICROS, RedisAlgorithm, RedisLimiterBuilder, ensure_short, figures};
-use crate::algorithm::{ensure_fits, most_charged};
+use crate::algorithm::ensure_fits;
 use crate::clock::whole_micros;
 use crate::limiter::{Limiter, LimiterStats};
 use crate::tally::Tally;
-use crate::{BlockPolicy, CheckError, Decision, Quota};
+use crate::{BlockPolicy, CheckError, Decision, Quota, QuotaError};
 
 /// A [`Limiter`] whose states lie in Redis: all processes that use one name and one keyspace share each key's limit.
 ///
@@ -34,7 +36,8 @@ use crate::{BlockPolicy, CheckError, Decision, Quota};
 ///   algorithms under one name undo each other's usage: give the new one another name.
 pub struct RedisLimiter<A> {
     name: String,
-    algorithm: A,
+    /// Swapped when the quota changes; a decision reads it once.
+    algorithm: ArcSwap<A>,
     policy: Option<BlockPolicy>,
     client: Client,
     keyspace: Keyspace,
@@ -48,6 +51,19 @@ struct Answer {
     is_admitted: bool,
     blocked: Duration,
     figures: [u64; FIGURES],
+}
+
+impl Answer {
+    /// The decision over a cost, of which the script has charged `charged` where it admitted.
+    fn decision<A: RedisAlgorithm>(self, algorithm: &A, cost: u64, charged: u64) -> Decision {
+        let Self { is_admitted, blocked, figures } = self;
+        // What has been charged is no longer asked for.
+        let decision = algorithm.decision(figures, if is_admitted { 0 } else { cost });
+        if blocked > Duration::ZERO {
+            return decision.blocked(blocked);
+        }
+        decision.delayed(algorithm.delay(figures, charged))
+    }
 }
 
 impl<A: RedisAlgorithm> RedisLimiter<A> {
@@ -64,12 +80,13 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
 
     pub(super) fn from_builder(builder: RedisLimiterBuilder<A>) -> Self {
         let RedisLimiterBuilder { name, algorithm, policy, client, keyspace, time } = builder;
-        Self { name, algorithm, policy, client, keyspace, scripts: A::scripts(&time), tally: Tally::default() }
+        let (scripts, algorithm) = (A::scripts(&time), ArcSwap::from_pointee(algorithm));
+        Self { name, algorithm, policy, client, keyspace, scripts, tally: Tally::default() }
     }
 
     /// The algorithm applied to each key.
     pub(crate) fn algorithm(&self) -> A {
-        self.algorithm
+        **self.algorithm.load()
     }
 
     /// How keys are blocked that go over their limit.
@@ -79,42 +96,42 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
 
     /// As [`Limiter::check`], but counts nothing for the statistics.
     pub(crate) async fn decide(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        ensure_fits(cost, self.algorithm.capacity())?;
+        let algorithm = self.algorithm();
+        ensure_fits(cost, algorithm.capacity())?;
         let [base, cap, decay] = self.policy.map_or([0; 3], |policy| policy.rule());
-        let answer = self.ask(&self.scripts.check, key, cost, &[cost, base, cap, decay.min(MAX_MICROS)]).await?;
-        Ok(self.decision(answer, cost, cost))
+        let jitter = self.policy.map_or(0, |policy| policy.jitter_of(key));
+        let before = [cost, base, cap, decay.min(MAX_MICROS), jitter];
+        let answer = self.ask(&self.scripts.check, &algorithm, key, cost, &before).await?;
+        Ok(answer.decision(&algorithm, cost, cost))
     }
 
     /// Charges, or takes back, whatever the limit is.
     async fn adjust(&self, key: &str, amount: u64, is_penalty: bool) -> Result<Decision, CheckError> {
-        // More than twice the capacity is never charged, so there is no more to take back either.
-        let amount = amount.min(most_charged(self.algorithm.capacity()));
+        let algorithm = self.algorithm();
+        // No more is ever charged, so there is no more to take back either.
+        let amount = amount.min(Quota::MAX_LIMIT);
         let [_, _, decay] = self.policy.map_or([0; 3], |policy| policy.rule());
         let before = [amount, u64::from(is_penalty), decay.min(MAX_MICROS)];
-        let answer = self.ask(&self.scripts.adjust, key, amount, &before).await?;
-        Ok(self.decision(answer, 0, 0))
+        let answer = self.ask(&self.scripts.adjust, &algorithm, key, amount, &before).await?;
+        Ok(answer.decision(&algorithm, 0, 0))
     }
 
     /// Runs a script over the key, whose arguments begin with `before`.
-    async fn ask(&self, script: &Script, key: &str, cost: u64, before: &[u64]) -> Result<Answer, CheckError> {
+    async fn ask(
+        &self,
+        script: &Script,
+        algorithm: &A,
+        key: &str,
+        cost: u64,
+        before: &[u64],
+    ) -> Result<Answer, CheckError> {
         ensure_short(key)?;
-        let mut args: Vec<Arg> = Vec::with_capacity(before.len() + 5);
+        let mut args: Vec<Arg> = Vec::with_capacity(before.len() + 6);
         args.extend(before.iter().map(|number| Arg::from(*number)));
-        self.algorithm.rule(cost, &mut args);
+        algorithm.rule(cost, &mut args);
         let reply = self.run(script, key, args).await?;
         let [admitted, blocked, figures @ ..]: [u64; 2 + FIGURES] = figures(reply)?;
         Ok(Answer { is_admitted: admitted == 1, blocked: Duration::from_micros(blocked), figures })
-    }
-
-    /// The decision over a cost, of which the script has charged `charged` where it admitted.
-    fn decision(&self, answer: Answer, cost: u64, charged: u64) -> Decision {
-        let Answer { is_admitted, blocked, figures } = answer;
-        // What has been charged is no longer asked for.
-        let decision = self.algorithm.decision(figures, if is_admitted { 0 } else { cost });
-        if blocked > Duration::ZERO {
-            return decision.blocked(blocked);
-        }
-        decision.delayed(self.algorithm.delay(figures, charged))
     }
 
     /// Blocks for so many microseconds, or unblocks; answers whether the key was blocked.
@@ -122,7 +139,7 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
         ensure_short(key)?;
         let [_, _, decay] = self.policy.map_or([0; 3], |policy| policy.rule());
         let mut args = vec![length.into(), decay.min(MAX_MICROS).into()];
-        self.algorithm.rule(0, &mut args);
+        self.algorithm().rule(0, &mut args);
         Ok(self.run(&self.scripts.block, key, args).await?.as_int()? == 1)
     }
 
@@ -132,6 +149,13 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
     }
 }
 
+/// The same algorithm under another quota, where a script can decide by it.
+fn supported<A: RedisAlgorithm>(algorithm: &A, quota: Quota) -> Result<A, QuotaError> {
+    let algorithm = algorithm.with_quota(quota)?;
+    algorithm.ensure_supported()?;
+    Ok(algorithm)
+}
+
 #[async_trait]
 impl<A: RedisAlgorithm> Limiter for RedisLimiter<A> {
     fn name(&self) -> &str {
@@ -139,7 +163,22 @@ impl<A: RedisAlgorithm> Limiter for RedisLimiter<A> {
     }
 
     fn quota(&self) -> Quota {
-        self.algorithm.quota()
+        self.algorithm().quota()
+    }
+
+    /// Other processes keep theirs. Each key is carried over by its next change, and until then refills at the old rate; a key
+    /// that nothing changes goes when the old quota would have let it go.
+    fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
+        let mut failed = None;
+        // Repeated where somebody else changes it meanwhile.
+        self.algorithm.rcu(|current| match supported(&**current, quota) {
+            Ok(algorithm) => Arc::new(algorithm),
+            Err(error) => {
+                failed = Some(error);
+                current.clone()
+            }
+        });
+        failed.map_or(Ok(()), Err)
     }
 
     async fn check(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
@@ -148,9 +187,10 @@ impl<A: RedisAlgorithm> Limiter for RedisLimiter<A> {
     }
 
     async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        ensure_fits(cost, self.algorithm.capacity())?;
-        let answer = self.ask(&self.scripts.peek, key, cost, &[cost]).await?;
-        Ok(self.decision(answer, cost, 0))
+        let algorithm = self.algorithm();
+        ensure_fits(cost, algorithm.capacity())?;
+        let answer = self.ask(&self.scripts.peek, &algorithm, key, cost, &[cost]).await?;
+        Ok(answer.decision(&algorithm, cost, 0))
     }
 
     async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
@@ -185,8 +225,8 @@ impl<A: RedisAlgorithm> fmt::Debug for RedisLimiter<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisLimiter")
             .field("name", &self.name)
-            .field("algorithm", &self.algorithm.name())
-            .field("quota", &self.algorithm.quota())
+            .field("algorithm", &self.algorithm().name())
+            .field("quota", &self.quota())
             .finish_non_exhaustive()
     }
 }

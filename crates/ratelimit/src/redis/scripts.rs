@@ -2,7 +2,7 @@
 
 use tidegate_redis::{ClockPrelude, Script};
 
-use crate::Quota;
+use crate::{BlockPolicy, Quota};
 
 const KEY: &str = include_str!("../lua/key.lua");
 const FIXED_WINDOW: &str = include_str!("../lua/fixed_window.lua");
@@ -35,7 +35,9 @@ impl Time {
     fn script(&self, name: &'static str, parts: &[&str]) -> Script {
         // No penalty charges more: it is the greatest number that is exact.
         let most_charged = Quota::MAX_LIMIT;
-        let body = format!("local LEAST_PX, MOST_CHARGED = {}, {most_charged}\n{}", self.least_px, parts.join("\n"));
+        let longest = BlockPolicy::MAX.as_micros();
+        let numbers = format!("LEAST_PX, MOST_CHARGED, MAX_BLOCK = {}, {most_charged}, {longest}", self.least_px);
+        let body = format!("local {numbers}\n{}", parts.join("\n"));
         Script::timed(name, &body, &self.clock)
     }
 
@@ -73,7 +75,7 @@ impl Scripts {
     }
 
     fn new(time: &Time, algorithm: &str, named: &str) -> Self {
-        let script = |name, work| time.script(name, &[KEY, algorithm, named, work]);
+        let script = |name, work| time.script(name, &[algorithm, named, KEY, work]);
         // None is idempotent, not even a peek: what it answers is true of one moment.
         Self {
             check: script("check", CHECK),

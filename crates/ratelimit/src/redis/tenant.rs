@@ -186,9 +186,17 @@ impl RedisTenantLimiter {
     ) -> Result<Reply, CheckError> {
         ensure_short(tenant)?;
         let [base, cap, decay] = self.policy.map_or([0; 3], |policy| policy.rule());
+        let jitter = self.policy.map_or(0, |policy| policy.jitter_of(tenant));
         let plan = plan.map(pack).unwrap_or_default();
-        let args: Vec<Arg> =
-            vec![work.into(), amount.into(), plan.into(), base.into(), cap.into(), decay.min(MAX_MICROS).into()];
+        let args: Vec<Arg> = vec![
+            work.into(),
+            amount.into(),
+            plan.into(),
+            base.into(),
+            cap.into(),
+            decay.min(MAX_MICROS).into(),
+            jitter.into(),
+        ];
         let group = self.keyspace.group("rt", &[&self.name, tenant]);
         let reply: Value = self.client.run(&self.script, &[group.as_str()], args).await?;
         Ok(Reply(reply.into_array()?.into_iter()))

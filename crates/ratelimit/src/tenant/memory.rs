@@ -77,7 +77,7 @@ impl MemoryTenantLimiter {
         let mut place = self.store.lock(tenant);
         let now = self.clock.now();
         let mut none = TenantState::default();
-        Ok(work(place.get_mut().map_or(&mut none, |entry| &mut entry.state), now))
+        Ok(work(place.get_mut().map_or(&mut none, |(_, entry)| &mut entry.state), now))
     }
 
     fn look<R>(&self, tenant: &str, work: impl FnOnce(&TenantState, Timestamp) -> R) -> Result<R, CheckError> {
@@ -109,7 +109,7 @@ impl TenantLimiter for MemoryTenantLimiter {
         let now = self.clock.now();
         let standing = |entry: &Entry| self.standing(entry, now);
         let decide = |entry: &mut Entry| {
-            let decision = entry.state.check_under(self.policy, plan, now, cost)?;
+            let decision = entry.state.check_under(self.policy, tenant, plan, now, cost)?;
             entry.denied += u64::from(!decision.allowed);
             Ok(decision)
         };
@@ -156,7 +156,7 @@ impl TenantLimiter for MemoryTenantLimiter {
         ensure_short(tenant)?;
         let mut place = self.store.lock(tenant);
         let now = self.clock.now();
-        let Some(entry) = place.get_mut() else { return Ok(false) };
+        let Some((_, entry)) = place.get_mut() else { return Ok(false) };
         let was_known = entry.state.reset(self.policy, now);
         entry.denied = 0;
         if entry.state == TenantState::default() {

@@ -84,13 +84,15 @@ impl TenantState {
     /// # Errors
     /// [`CheckError::CostExceedsLimit`] when `cost` is above the smallest of the limits in force.
     pub fn check(&mut self, plan: &TenantPlan, now: Timestamp, cost: u64) -> Result<TenantDecision, CheckError> {
-        self.check_under(None, plan, now, cost)
+        self.check_under(None, "", plan, now, cost)
     }
 
-    /// As [`check`](Self::check); a refusal of a tenant that isn't blocked is a strike and blocks it.
+    /// As [`check`](Self::check); a refusal of a tenant that isn't blocked is a strike and blocks it, for as long as the policy
+    /// says of that name.
     pub(crate) fn check_under(
         &mut self,
         policy: Option<BlockPolicy>,
+        tenant: &str,
         plan: &TenantPlan,
         now: Timestamp,
         cost: u64,
@@ -106,7 +108,7 @@ impl TenantState {
         if allowed {
             decisions = windows.charge(self, now, cost)?;
         } else if let (Some(policy), None) = (policy, left) {
-            left = Some(policy.strike(&mut self.block, now));
+            left = Some(policy.strike(&mut self.block, now, tenant));
         }
         Ok(decision(allowed, decisions, left, plan))
     }

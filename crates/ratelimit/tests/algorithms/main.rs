@@ -8,6 +8,7 @@ mod extremes;
 mod fixed_window;
 mod laws;
 mod leaky_bucket;
+mod quota_changes;
 mod sliding_counter;
 mod sliding_log;
 mod sliding_window;

@@ -34,7 +34,7 @@ enum Step {
 #[derive(Clone, Debug)]
 struct Trace {
     start: u64,
-    block: Option<(u64, Option<(u64, u64)>)>,
+    block: Option<BlockPolicy>,
     steps: Vec<(u8, Step)>,
 }
 
@@ -77,15 +77,15 @@ fn traces() -> impl Strategy<Value = Trace> {
             2 => span().prop_map(Step::SetBack),
         ];
         let escalation = prop::option::of((1_000..10 * MINUTE, 1_000..HOUR));
-        let block = prop::option::of((1_000..2 * MINUTE, escalation));
+        let block = prop::option::of((1_000..2 * MINUTE, escalation, 0..50_u8).prop_map(policy));
         let steps = prop::collection::vec((0..2_u8, step), 1..120);
         (20_000 * DAY..30_000 * DAY, block, steps).prop_map(|(start, block, steps)| Trace { start, block, steps })
     })
 }
 
-fn policy((base, escalation): (u64, Option<(u64, u64)>)) -> BlockPolicy {
+fn policy((base, escalation, jitter): (u64, Option<(u64, u64)>, u8)) -> BlockPolicy {
     let micros = Duration::from_micros;
-    let fixed = BlockPolicy::fixed(micros(base));
+    let fixed = BlockPolicy::fixed(micros(base)).jitter(jitter);
     escalation.map_or(fixed, |(cap, decay)| fixed.escalate(micros(cap), micros(decay)))
 }
 
@@ -96,7 +96,7 @@ async fn agree(world: &World, trace: &Trace) -> Result<(), TestCaseError> {
     let clock = ManualClock::new(Timestamp::from_micros(trace.start));
     let mut ours = RedisTenantLimiter::builder(name, world.client.clone(), keyspace()).test_clock(test_clock());
     let mut theirs = MemoryTenantLimiter::new(clock.clone(), 10);
-    if let Some(policy) = trace.block.map(policy) {
+    if let Some(policy) = trace.block {
         (ours, theirs) = (ours.block(policy), theirs.with_block(policy));
     }
     let ours = ours.build();
