@@ -142,8 +142,8 @@ pub use redis::{
     UnsupportedAlgorithm,
 };
 pub use tenant::{
-    MemoryTenantLimiter, Overrides, TenantDecision, TenantLimiter, TenantState, Tier, TierLimits, WindowDecision,
-    WindowUsage,
+    MemoryTenantLimiter, Overrides, SeatDecision, Seats, TenantDecision, TenantLimiter, TenantPlan, TenantState,
+    TenantUsage, Tier, TierLimits, WindowDecision, WindowUsage,
 };
 #[cfg(feature = "tokio")]
 pub use wait::{Reservation, WaitError, until_ready};
