@@ -34,6 +34,7 @@
 //! | algorithm | most admitted in any window `W` (limit `L`) | state of a key | choose it for |
 //! |---|---|---|---|
 //! | [`SlidingWindow`] | `L` | up to 61 segments of 16 bytes | a promise that must hold in any window |
+//! | [`Windows`] | of each quota its `L` | that of each window | several quotas that hold together: `100/minute; 1000/hour` |
 //! | [`SlidingLog`] | `L`, and a charge counts no longer than `W` | 16 bytes for each charge | small limits that must be exact on both sides |
 //! | [`SlidingCounter`] | `2 × L - 1`; about `L` where requests come evenly | 24 bytes | many keys, where about is enough |
 //! | [`TokenBucket`], [`LeakyBucket::meter`] | `burst + L` | 16 bytes | a steady rate with bursts, very high rates |
@@ -94,6 +95,7 @@ mod layer;
 mod limiter;
 mod new_keys;
 mod quota;
+mod quotas;
 #[cfg(feature = "redis")]
 mod redis;
 mod store;
@@ -105,7 +107,7 @@ mod wait;
 
 pub use algorithm::{
     Algorithm, FixedWindow, FixedWindowState, LeakyBucket, SlidingCounter, SlidingCounterState, SlidingLog,
-    SlidingWindow, SlidingWindowState, TokenBucket, TokenBucketState,
+    SlidingWindow, SlidingWindowState, TokenBucket, TokenBucketState, Windows, WindowsState,
 };
 pub use block::BlockPolicy;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
@@ -136,6 +138,7 @@ pub use limiter::{
 };
 pub use new_keys::{NewKeys, NewKeysBuilder};
 pub use quota::Quota;
+pub use quotas::{Quotas, QuotasError};
 #[cfg(feature = "redis")]
 pub use redis::{
     RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter, RedisTenantLimiterBuilder,
