@@ -5,6 +5,7 @@ mod builder;
 mod debit;
 mod lease;
 mod limiter;
+mod plan;
 mod scripts;
 mod tenant;
 

@@ -25,9 +25,11 @@ pub(crate) enum Standing {
 ///
 /// Each shard has a copy of the rule by which its entries are kept, so that reading it costs nothing beside the lock.
 pub(crate) struct Store<E, R = ()> {
-    shards: Box<[Padded<Mutex<Shard<E, R>>>]>,
+    shards: Shards<E, R>,
     hasher: RandomState,
 }
+
+type Shards<E, R> = Box<[Padded<Mutex<Shard<E, R>>>]>;
 
 /// Keeps threads that work on neighbouring shards off each other's cache lines.
 #[repr(align(128))]

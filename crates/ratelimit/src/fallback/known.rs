@@ -9,7 +9,7 @@ pub(super) struct Known {
 }
 
 struct Word {
-    used: u64,
+    remaining: u64,
     date: Timestamp,
     /// From when on nothing is used any more.
     resets: Timestamp,
@@ -28,28 +28,34 @@ impl Known {
 
     /// Takes in a decision that Redis made just now.
     pub(super) fn learn(&self, key: &str, decision: &Decision, now: Timestamp) {
-        // While blocked nothing is said to remain, which says nothing of what is used.
-        let used = decision.limit().saturating_sub(decision.remaining());
         let word = || Word {
-            used,
+            remaining: decision.remaining(),
             date: now,
             resets: now.saturating_add(decision.reset_after()),
             blocked_until: decision.blocked_for().map_or(Timestamp::MIN, |left| now.saturating_add(left)),
             is_taken: false,
         };
         let standing = |word: &Word| {
-            if word.resets <= now { Standing::Expired } else { Standing::Live(0, word.used) }
+            if word.resets <= now { Standing::Expired } else { Standing::Live(0, u64::MAX - word.remaining) }
         };
         // Nothing is pinned, so there is always room.
         let _ = self.keys.lock(key).with(standing, word, |known| *known = word());
     }
 
-    /// What was used of the key and when Redis said so; once after each word.
+    /// What was left of the key and when Redis said so; once after each word.
     pub(super) fn take(&self, key: &str, now: Timestamp) -> Option<(u64, Timestamp)> {
         let mut place = self.keys.lock(key);
         let (_, word) = place.get_mut().filter(|(_, word)| !word.is_taken)?;
         word.is_taken = true;
-        Some((if word.resets <= now { 0 } else { word.used }, word.date))
+        Some((if word.resets <= now { u64::MAX } else { word.remaining }, word.date))
+    }
+
+    /// Takes in that the limit was changed: what is used stays used.
+    pub(super) fn change_limit(&self, before: u64, after: u64) {
+        let carry = |(): &(), word: &mut Word, ()| {
+            word.remaining = word.remaining.saturating_add(after).saturating_sub(before);
+        };
+        self.keys.change(&(), || (), carry);
     }
 
     /// Whether Redis has told of that block.

@@ -203,8 +203,7 @@ impl<A: RedisAlgorithm> Inner<A> {
 
     /// Begins the key's share with its part of what Redis said was left.
     fn seed(&self, key: &str) {
-        let Some((used, date)) = self.known.take(key, self.clock.now()) else { return };
-        let remaining = self.shared.redis().algorithm().capacity().saturating_sub(used);
+        let Some((remaining, date)) = self.known.take(key, self.clock.now()) else { return };
         let share = self.shared.redis().algorithm().share(self.policy.parts()).capacity();
         let part = remaining / u64::from(self.policy.parts().get());
         self.local.seed(key, share.saturating_sub(part), date);
@@ -305,7 +304,10 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
 
     /// The share of an outage follows.
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
+        let capacity = || self.inner.shared.redis().algorithm().capacity();
+        let before = capacity();
         self.inner.shared.as_limiter().set_quota(quota)?;
+        self.inner.known.change_limit(before, capacity());
         self.inner.local.set_quota(quota.share(self.inner.policy.parts()))
     }
 

@@ -7,14 +7,14 @@ use crate::{CheckError, Decision, LeasedLimiter, Limiter, RedisAlgorithm, RedisL
 /// A limiter in Redis, which may take leases: what a [`FallbackLimiter`](super::FallbackLimiter) falls back from.
 pub enum SharedLimiter<A: RedisAlgorithm> {
     /// Asks Redis for each check.
-    Direct(RedisLimiter<A>),
+    Direct(Box<RedisLimiter<A>>),
     /// Admits by leases where it can; those that run when an outage begins are used up.
     Leased(Box<LeasedLimiter<A>>),
 }
 
 impl<A: RedisAlgorithm> From<RedisLimiter<A>> for SharedLimiter<A> {
     fn from(limiter: RedisLimiter<A>) -> Self {
-        Self::Direct(limiter)
+        Self::Direct(Box::new(limiter))
     }
 }
 
@@ -35,7 +35,7 @@ impl<A: RedisAlgorithm> SharedLimiter<A> {
 
     pub(super) fn as_limiter(&self) -> &dyn Limiter {
         match self {
-            Self::Direct(limiter) => limiter,
+            Self::Direct(limiter) => &**limiter,
             Self::Leased(limiter) => &**limiter,
         }
     }

@@ -36,6 +36,10 @@ function charge_at.s(state, date, amount, rule)
   algorithm.charge_at(state, now, date, amount, rule)
 end
 
+function charge_at.w(state, date, amount, rule)
+  for nth = 1, #rule do sliding_window.charge_at(state[nth], now, date, amount, rule[nth]) end
+end
+
 function charge_at.t(state, date, amount, rule)
   -- What refilled meanwhile refilled this too, unless others are using the bucket.
   if state.full <= now then state.full, state.rest = date, 0 end

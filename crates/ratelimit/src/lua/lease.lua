@@ -3,7 +3,7 @@
 --
 -- No window gets more than its limit, although what is charged now is admitted later:
 --   fixed window, sliding counter  the lease ends with the window
---   sliding window                 the charge is dated at the lease's end
+--   sliding window, windows        the charge is dated at the lease's end
 --   token bucket                   the bucket counts as no fuller than it may be at the lease's end
 --
 -- KEYS[1]  the key's state
@@ -38,6 +38,13 @@ function lease.s(state)
   return life
 end
 
+function lease.w(state)
+  if not algorithm.decide(state, now, cost + amount, rule_of_both) then return nil end
+  algorithm.charge(state, now, cost, rule)
+  for nth = 1, #rule do sliding_window.charge_until(state[nth], now, amount, now + life, rule[nth]) end
+  return life
+end
+
 function lease.t(state)
   local at_its_end = { full = math.max(state.full, now + life), rest = state.full < now + life and 0 or state.rest }
   if not algorithm.decide(at_its_end, now, cost + amount, rule_of_both) then return nil end
@@ -53,9 +60,9 @@ algorithm.settle(state, now, rule)
 local left, runs = left_of(block, now), nil
 if left == 0 then runs = lease[algorithm.letter](state) end
 local admitted = runs ~= nil
-local fits, a, b, c
+local fits, a, b, c, d
 if not admitted then
-  fits, a, b, c = algorithm.decide(state, now, cost, rule)
+  fits, a, b, c, d = algorithm.decide(state, now, cost, rule)
   admitted = fits and left == 0
   if admitted then
     algorithm.charge(state, now, cost, rule)
@@ -64,7 +71,7 @@ if not admitted then
   end
 end
 if admitted then
-  fits, a, b, c = algorithm.decide(state, now, 0, rule)
+  fits, a, b, c, d = algorithm.decide(state, now, 0, rule)
 end
 write(KEYS[1], before, block, state, now, rule, policy)
-return { admitted and 1 or 0, left, runs and amount or 0, runs or 0, a, b, c }
+return { admitted and 1 or 0, left, runs and amount or 0, runs or 0, a, b, c, d }

@@ -9,6 +9,7 @@ const FIXED_WINDOW: &str = include_str!("../lua/fixed_window.lua");
 const SLIDING_WINDOW: &str = include_str!("../lua/sliding_window.lua");
 const TOKEN_BUCKET: &str = include_str!("../lua/token_bucket.lua");
 const SLIDING_COUNTER: &str = include_str!("../lua/sliding_counter.lua");
+const WINDOWS: &str = include_str!("../lua/windows.lua");
 const ADJUST: &str = include_str!("../lua/adjust.lua");
 const CHECK: &str = include_str!("../lua/check.lua");
 const DEBIT: &str = include_str!("../lua/debit.lua");
@@ -45,7 +46,7 @@ impl Time {
 
     /// The script of a tenant's quota.
     pub(super) fn tenant(&self) -> Script {
-        self.script("tenant", &[FIXED_WINDOW, SLIDING_WINDOW, TENANT])
+        self.script("tenant", &[KEY, FIXED_WINDOW, SLIDING_WINDOW, TENANT])
     }
 }
 
@@ -76,6 +77,10 @@ impl Scripts {
 
     pub(super) fn token_bucket(time: &Time) -> Self {
         Self::new(time, TOKEN_BUCKET, "local algorithm = token_bucket")
+    }
+
+    pub(super) fn windows(time: &Time) -> Self {
+        Self::new(time, &[SLIDING_WINDOW, WINDOWS].join("\n"), "local algorithm = windows")
     }
 
     fn new(time: &Time, algorithm: &str, named: &str) -> Self {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidegate_ratelimit::{
     BlockPolicy, FixedWindow, LeakyBucket, LeasedLimiter, Limiter, Quota, RedisAlgorithm, RedisLimiter, SlidingLog,
-    SlidingWindow, TenantLimiter, TierLimits, TokenBucket,
+    SlidingWindow, TenantLimiter, TenantPlan, TierLimits, TokenBucket,
 };
 use tidegate_redis::{Client, Command as Redis, Config, Role};
 use tidegate_testkit::{poll_until, scale};
@@ -33,8 +33,8 @@ fn leased_limit() -> u64 {
     3 * (tasks() * PROCESSES) as u64 * REPEATS / 4
 }
 
-fn tenant_limits() -> TierLimits {
-    TierLimits::new(LIMIT + 5, LIMIT, LIMIT + 9, None).unwrap()
+fn tenant_limits() -> TenantPlan {
+    TierLimits::new(LIMIT + 5, LIMIT, LIMIT + 9, None).unwrap().into()
 }
 
 async fn add(client: &Client, key: &str, count: u64) -> u64 {
@@ -162,5 +162,5 @@ async fn processes_admit_exactly_the_limit() {
     let blocked = blocked_limiter(&world.client).peek("key", 1).await.unwrap().blocked_for().unwrap();
     assert!(blocked <= Duration::from_mins(10), "{blocked:?}");
     let used = tenants(&world.client).usage("t1", &tenant_limits()).await.unwrap();
-    assert!(used.iter().all(|window| window.used == LIMIT), "{used:?}");
+    assert!(used.windows.iter().all(|window| window.used == LIMIT), "{used:?}");
 }
