@@ -19,7 +19,7 @@ const LIMIT: u64 = 1_234;
 /// A log keeps a date for each charge, so its limit is bounded.
 const LOG_LIMIT: u64 = 987;
 /// How often each task asks a leased limiter.
-const REPEATS: u64 = 4;
+const REPEATS: u64 = 2;
 const GO: &str = "go";
 const ADMITTED: &str = "admitted";
 const READY: &str = "ready";
