@@ -103,7 +103,7 @@ const PROOFS: &[Proof] = &[
     ),
     proof(
         "limit-exact",
-        "4 processes of 10,000 tasks each against one limit on Redis admit exactly the limit",
+        "4 processes of 10,000 tasks each against one limit on Redis admit exactly the limit, with leases never more",
         "tidegate-ratelimit",
         "redis",
         "exactness::processes_admit_exactly_the_limit",

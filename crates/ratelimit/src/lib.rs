@@ -50,6 +50,7 @@
 //! |---|---|---|---|
 //! | [`MemoryLimiter`] | [`MemoryTenantLimiter`] | in this process, under a cap on keys | a lock |
 //! | `RedisLimiter` | `RedisTenantLimiter` | in Redis, for all processes | one script, one round trip |
+//! | `LeasedLimiter` | | in Redis; hot keys are admitted here from what was charged there before | a lock for most checks of a hot key |
 //! | `FallbackLimiter` | `FallbackTenantLimiter` | in Redis; in an outage here, as an `OutagePolicy` says | the same |
 //!
 //! A [`DenyCache`] around any of them answers a repeated refusal without asking it.
@@ -141,8 +142,8 @@ pub use quota::Quota;
 pub use quotas::{Quotas, QuotasError};
 #[cfg(feature = "redis")]
 pub use redis::{
-    RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter, RedisTenantLimiterBuilder,
-    UnsupportedAlgorithm,
+    LeasedLimiter, LeasedLimiterBuilder, RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter,
+    RedisTenantLimiterBuilder, UnsupportedAlgorithm,
 };
 pub use tenant::{
     MemoryTenantLimiter, Overrides, SeatDecision, Seats, TenantDecision, TenantLimiter, TenantPlan, TenantState,

@@ -2,6 +2,7 @@
 
 mod algorithm;
 mod builder;
+mod lease;
 mod limiter;
 mod plan;
 mod scripts;
@@ -11,6 +12,7 @@ use tidegate_redis::Value;
 
 pub use algorithm::{RedisAlgorithm, UnsupportedAlgorithm};
 pub use builder::RedisLimiterBuilder;
+pub use lease::{LeasedLimiter, LeasedLimiterBuilder};
 pub use limiter::RedisLimiter;
 pub use tenant::{RedisTenantLimiter, RedisTenantLimiterBuilder};
 

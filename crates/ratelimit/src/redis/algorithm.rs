@@ -67,6 +67,10 @@ mod sealed {
             Duration::ZERO
         }
 
+        /// The longest life of a lease in microseconds, where charging it early costs a key no more than a tenth; zero where it
+        /// can't be leased.
+        fn longest_lease(&self) -> u64;
+
         /// The same with one of `instances` equal parts of the limit, at least one.
         fn share(&self, instances: NonZeroU32) -> Self;
     }
@@ -104,6 +108,10 @@ impl sealed::Sealed for FixedWindow {
         of_window(self.quota(), used, next, next, cost)
     }
 
+    fn longest_lease(&self) -> u64 {
+        self.quota().period_micros()
+    }
+
     fn share(&self, instances: NonZeroU32) -> Self {
         Self::new(self.quota().share(instances))
     }
@@ -130,6 +138,10 @@ impl sealed::Sealed for SlidingWindow {
         of_window(self.quota(), used, reset_after, retry_after, cost)
     }
 
+    fn longest_lease(&self) -> u64 {
+        self.quota().period_micros() / 10
+    }
+
     fn share(&self, instances: NonZeroU32) -> Self {
         self.with_limit_of(self.quota().share(instances))
     }
@@ -150,6 +162,10 @@ impl sealed::Sealed for SlidingCounter {
 
     fn decision(&self, [used, reset_after, retry_after, _]: [u64; FIGURES], cost: u64) -> Decision {
         of_window(self.quota(), used, reset_after, retry_after, cost)
+    }
+
+    fn longest_lease(&self) -> u64 {
+        self.quota().period_micros()
     }
 
     fn share(&self, instances: NonZeroU32) -> Self {
@@ -179,6 +195,11 @@ impl sealed::Sealed for Windows {
         of_window(binding.unwrap_or_else(|| self.quota()), used, reset_after, retry_after, cost)
     }
 
+    fn longest_lease(&self) -> u64 {
+        // The shortest window would bound it to less than a lease is worth.
+        0
+    }
+
     fn share(&self, instances: NonZeroU32) -> Self {
         Self::new(self.quotas().map(|quota| quota.share(instances)))
     }
@@ -204,6 +225,11 @@ impl sealed::Sealed for SlidingLog {
 
     fn decision(&self, figures: [u64; FIGURES], cost: u64) -> Decision {
         self.window().decision(figures, cost)
+    }
+
+    fn longest_lease(&self) -> u64 {
+        // It promises to admit whatever fits, and what is leased may be left over.
+        0
     }
 
     fn share(&self, instances: NonZeroU32) -> Self {
@@ -236,6 +262,12 @@ impl sealed::Sealed for LeakyBucket {
         } else {
             Duration::ZERO
         }
+    }
+
+    fn longest_lease(&self) -> u64 {
+        // Each place of a queue has a delay of its own.
+        let (bucket, is_queue) = self.parts();
+        if is_queue { 0 } else { bucket.longest_lease() }
     }
 
     fn share(&self, instances: NonZeroU32) -> Self {
@@ -281,6 +313,10 @@ impl sealed::Sealed for TokenBucket {
 
     fn decision(&self, [whole, rest, ..]: [u64; FIGURES], cost: u64) -> Decision {
         self.decide(self.until_full_of(whole, rest), 0, cost)
+    }
+
+    fn longest_lease(&self) -> u64 {
+        self.pair(self.refill(self.capacity())).map_or(0, |[fills_in, _]| fills_in / 10)
     }
 
     fn share(&self, instances: NonZeroU32) -> Self {

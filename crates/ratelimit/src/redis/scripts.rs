@@ -12,6 +12,7 @@ const SLIDING_COUNTER: &str = include_str!("../lua/sliding_counter.lua");
 const WINDOWS: &str = include_str!("../lua/windows.lua");
 const ADJUST: &str = include_str!("../lua/adjust.lua");
 const CHECK: &str = include_str!("../lua/check.lua");
+const LEASE: &str = include_str!("../lua/lease.lua");
 const PEEK: &str = include_str!("../lua/peek.lua");
 const BLOCK: &str = include_str!("../lua/block.lua");
 const TENANT: &str = include_str!("../lua/tenant.lua");
@@ -56,6 +57,7 @@ pub struct Scripts {
     pub(super) peek: Script,
     pub(super) block: Script,
     pub(super) adjust: Script,
+    pub(super) lease: Script,
 }
 
 impl Scripts {
@@ -87,6 +89,7 @@ impl Scripts {
             peek: script("peek", PEEK),
             block: script("block", BLOCK),
             adjust: script("adjust", ADJUST),
+            lease: script("lease", LEASE),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod exactness;
 mod keys;
+mod leases;
 mod lost_reply;
 mod outage;
 mod parity;
