@@ -110,6 +110,15 @@ const PROOFS: &[Proof] = &[
     )
     .with(&["redis"]),
     proof(
+        "limit-outage",
+        "3 instances lose Redis under load: the first decision within 50 ms, later ones in 10 µs, no window above its promise; \
+         the debits are there afterwards, once",
+        "tidegate-ratelimit",
+        "redis",
+        "outage_promise::three_instances_keep_the_promise",
+    )
+    .with(&["redis"]),
+    proof(
         "front-door",
         "1,000,000 addresses and one at 5,000/s: that one blocked within 1 s for 10 s, 99.9 % of the others served, in fixed memory",
         "tidegate-ratelimit",

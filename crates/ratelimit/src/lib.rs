@@ -123,6 +123,7 @@ pub use error::{CheckError, QuotaError, StoreError, UnknownTier};
 #[cfg(feature = "redis")]
 pub use fallback::{
     FallbackLimiter, FallbackLimiterBuilder, FallbackTenantLimiter, FallbackTenantLimiterBuilder, OutagePolicy,
+    SharedLimiter,
 };
 pub use front_door::{FrontDoor, FrontDoorBuilder};
 #[cfg(feature = "tower")]

@@ -2,6 +2,7 @@
 
 mod algorithm;
 mod builder;
+mod debit;
 mod lease;
 mod limiter;
 mod plan;
@@ -12,6 +13,7 @@ use tidegate_redis::Value;
 
 pub use algorithm::{RedisAlgorithm, UnsupportedAlgorithm};
 pub use builder::RedisLimiterBuilder;
+pub(crate) use debit::Debit;
 pub use lease::{LeasedLimiter, LeasedLimiterBuilder};
 pub use limiter::RedisLimiter;
 pub use tenant::{RedisTenantLimiter, RedisTenantLimiterBuilder};

@@ -25,9 +25,11 @@ pub(crate) enum Standing {
 ///
 /// Each shard has a copy of the rule by which its entries are kept, so that reading it costs nothing beside the lock.
 pub(crate) struct Store<E, R = ()> {
-    shards: Box<[Padded<Mutex<Shard<E, R>>>]>,
+    shards: Shards<E, R>,
     hasher: RandomState,
 }
+
+type Shards<E, R> = Box<[Padded<Mutex<Shard<E, R>>>]>;
 
 /// Keeps threads that work on neighbouring shards off each other's cache lines.
 #[repr(align(128))]
@@ -107,6 +109,15 @@ impl<E, R: Clone> Store<E, R> {
                 carry(&before, &mut slot.entry, begun);
             }
         }
+    }
+
+    /// The keys that are held, shard by shard.
+    #[cfg(feature = "redis")]
+    pub(crate) fn keys(&self) -> Vec<CompactString> {
+        let of_shard = |shard: &Padded<Mutex<Shard<E, R>>>| -> Vec<CompactString> {
+            locked(&shard.0).entries.iter().map(|slot| slot.key.clone()).collect()
+        };
+        self.shards.iter().flat_map(of_shard).collect()
     }
 
     /// The place that the key belongs to.

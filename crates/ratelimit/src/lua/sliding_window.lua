@@ -131,6 +131,19 @@ function sliding_window.charge_until(state, now, amount, ends, rule)
   state.newest = #state.bytes - SEGMENT_BYTES + 1
 end
 
+-- Charges what was admitted at an earlier date.
+function sliding_window.charge_at(state, now, date, amount, rule)
+  if view_of(state, now, rule) - date >= rule.period then return end
+  amount = math.min(amount, math.max(math.min(2 * rule.limit, MOST_CHARGED) - state.used, 0))
+  if amount == 0 then return end
+  local at = state.first
+  while at <= state.newest and struct.unpack('<I7', state.bytes, at) <= date do at = at + SEGMENT_BYTES end
+  -- The next charge begins a segment of its own behind it.
+  if at > state.newest then state.begun = 0 end
+  state.bytes = string.sub(state.bytes, 1, at - 1) .. struct.pack(SEGMENT, date, amount) .. string.sub(state.bytes, at)
+  state.used, state.newest = state.used + amount, #state.bytes - SEGMENT_BYTES + 1
+end
+
 function sliding_window.penalty(state, now, cost, rule)
   local room = math.max(math.min(2 * rule.limit, MOST_CHARGED) - state.used, 0)
   sliding_window.charge(state, now, math.min(cost, room), rule)

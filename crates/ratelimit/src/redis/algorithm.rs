@@ -71,6 +71,9 @@ mod sealed {
         /// can't be leased.
         fn longest_lease(&self) -> u64;
 
+        /// How long a charge counts at most, in microseconds.
+        fn remembers(&self) -> u64;
+
         /// The same with one of `instances` equal parts of the limit, at least one.
         fn share(&self, instances: NonZeroU32) -> Self;
     }
@@ -112,6 +115,10 @@ impl sealed::Sealed for FixedWindow {
         self.quota().period_micros()
     }
 
+    fn remembers(&self) -> u64 {
+        self.quota().period_micros()
+    }
+
     fn share(&self, instances: NonZeroU32) -> Self {
         Self::new(self.quota().share(instances))
     }
@@ -142,6 +149,10 @@ impl sealed::Sealed for SlidingWindow {
         self.quota().period_micros() / 10
     }
 
+    fn remembers(&self) -> u64 {
+        self.quota().period_micros() + self.segment_micros()
+    }
+
     fn share(&self, instances: NonZeroU32) -> Self {
         self.with_limit_of(self.quota().share(instances))
     }
@@ -166,6 +177,10 @@ impl sealed::Sealed for SlidingCounter {
 
     fn longest_lease(&self) -> u64 {
         self.quota().period_micros()
+    }
+
+    fn remembers(&self) -> u64 {
+        2 * self.quota().period_micros()
     }
 
     fn share(&self, instances: NonZeroU32) -> Self {
@@ -196,8 +211,11 @@ impl sealed::Sealed for Windows {
     }
 
     fn longest_lease(&self) -> u64 {
-        // The shortest window would bound it to less than a lease is worth.
-        0
+        self.quotas().iter().map(|quota| SlidingWindow::new(*quota).longest_lease()).min().unwrap_or(0)
+    }
+
+    fn remembers(&self) -> u64 {
+        self.quotas().iter().map(|quota| SlidingWindow::new(*quota).remembers()).max().unwrap_or(0)
     }
 
     fn share(&self, instances: NonZeroU32) -> Self {
@@ -230,6 +248,10 @@ impl sealed::Sealed for SlidingLog {
     fn longest_lease(&self) -> u64 {
         // It promises to admit whatever fits, and what is leased may be left over.
         0
+    }
+
+    fn remembers(&self) -> u64 {
+        self.window().remembers()
     }
 
     fn share(&self, instances: NonZeroU32) -> Self {
@@ -268,6 +290,10 @@ impl sealed::Sealed for LeakyBucket {
         // Each place of a queue has a delay of its own.
         let (bucket, is_queue) = self.parts();
         if is_queue { 0 } else { bucket.longest_lease() }
+    }
+
+    fn remembers(&self) -> u64 {
+        self.parts().0.remembers()
     }
 
     fn share(&self, instances: NonZeroU32) -> Self {
@@ -317,6 +343,11 @@ impl sealed::Sealed for TokenBucket {
 
     fn longest_lease(&self) -> u64 {
         self.pair(self.refill(self.capacity())).map_or(0, |[fills_in, _]| fills_in / 10)
+    }
+
+    fn remembers(&self) -> u64 {
+        // Penalties charge up to twice the capacity.
+        self.pair(self.refill(self.capacity())).map_or(MAX_MICROS, |[fills_in, _]| 2 * fills_in + 1)
     }
 
     fn share(&self, instances: NonZeroU32) -> Self {

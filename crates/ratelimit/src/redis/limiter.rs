@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use tidegate_redis::{Arg, Client, Command, Keyspace, Script, Value};
+use tidegate_redis::{Arg, Client, Command, KeyGroup, Keyspace, Script, Value};
 
 use super::algorithm::FIGURES;
 use super::scripts::Scripts;
@@ -87,6 +87,16 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
     /// The algorithm applied to each key.
     pub(crate) fn algorithm(&self) -> A {
         **self.algorithm.load()
+    }
+
+    /// The client that asks Redis.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The names that a key has in Redis.
+    pub(crate) fn group(&self, key: &str) -> KeyGroup {
+        self.keyspace.group("rl", &[&self.name, key])
     }
 
     /// How keys are blocked that go over their limit.

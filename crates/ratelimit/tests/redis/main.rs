@@ -7,6 +7,7 @@ mod keys;
 mod leases;
 mod lost_reply;
 mod outage;
+mod outage_promise;
 mod parity;
 mod support;
 mod tenants;

@@ -32,8 +32,9 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
         ensure_fits(cost, algorithm.capacity())?;
         ensure_short(key)?;
         let [base, cap, decay] = self.policy().map_or([0; 3], |policy| policy.rule());
-        let mut args: Vec<Arg> = Vec::with_capacity(16);
-        args.extend([cost, base, cap, decay.min(MAX_MICROS), amount, life].map(Arg::from));
+        let mut args: Vec<Arg> = Vec::with_capacity(19);
+        let jitter = self.policy().map_or(0, |policy| policy.jitter_of(key));
+        args.extend([cost, base, cap, decay.min(MAX_MICROS), jitter, amount, life].map(Arg::from));
         algorithm.rule(cost, &mut args);
         algorithm.rule(cost.saturating_add(amount), &mut args);
         let reply = self.run(&self.scripts.lease, key, args).await?;
