@@ -3,6 +3,7 @@
 mod build;
 mod front;
 mod named;
+mod quotas;
 mod shadow;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tidegate_ratelimit::{CheckError, Decision, Quota, QuotaError, Rejection, Ten
 
 pub(crate) use front::Front;
 pub(crate) use named::Named;
+pub(crate) use quotas::SetQuotaError;
 
 use crate::problem::Problem;
 
@@ -38,6 +40,8 @@ pub(crate) struct Limiters {
     pub tenants: Arc<dyn TenantLimiter>,
     /// Whether the tenants' quota is asked, and obeyed.
     pub tenant_mode: LimitMode,
+    /// Quotas that hold on every node, where limits lie on Redis.
+    shared: Option<SharedQuotas>,
 }
 
 impl Limiters {
@@ -160,23 +164,4 @@ pub(crate) fn refuse(rejection: Rejection<'_>) -> Response {
         _ => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "the request can't be counted now"),
     };
     problem.into_response()
-}
-
-/// Why a limiter keeps the quota that it has.
-pub(crate) enum SetQuotaError {
-    /// Its algorithm can't apply that one.
-    Quota(QuotaError),
-    /// The other nodes can't be told.
-    Store,
-}
-
-impl Limiters {
-    /// Gives a limiter another quota. In memory it is this process' own, until it ends.
-    ///
-    /// # Errors
-    ///
-    /// [`SetQuotaError`]; then the quota is as it was.
-    pub(crate) async fn set_quota(&self, limiter: &Named, quota: Quota) -> Result<(), SetQuotaError> {
-        limiter.limiter().set_quota(quota).map_err(SetQuotaError::Quota)
-    }
 }

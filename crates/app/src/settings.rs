@@ -69,6 +69,10 @@ pub struct LimitSettings {
     pub mode: LimitMode,
 }
 
+/// The greatest limit where charges are remembered one by one, as for logins and reports: above it, the values on Redis
+/// become large.
+pub const MAX_SMALL_LIMIT: u64 = 1_000;
+
 /// Whether a limiter is asked, and obeyed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitMode {

@@ -34,6 +34,7 @@ pub(super) fn all(settings: &Settings, redis: Option<&Redis>) -> Result<Limiters
         api: named("api", SlidingWindow::new(limits.api.quota), &limits.api, redis)?,
         tenants: tenant_limiter(redis),
         tenant_mode: limits.tenant_mode,
+        shared: None,
     })
 }
 
@@ -58,7 +59,7 @@ where
         let builder = MemoryLimiter::builder(name, algorithm).max_keys(MAX_CLIENTS);
         in_mode(settings.mode, block.into_iter().fold(builder, MemoryLimiterBuilder::block).build())
     };
-    Ok(Named::new(name, limiter, kind, settings.block, settings.mode))
+    Ok(Named::new(name, limiter, kind, *settings))
 }
 
 fn in_mode(mode: LimitMode, limiter: impl Limiter + 'static) -> Arc<dyn Limiter> {
