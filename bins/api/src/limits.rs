@@ -109,7 +109,7 @@ pub(crate) async fn enforce_tenant(limiters: &Limiters, tenant: &Tenant) -> Resu
     if limiters.tenant_mode == LimitMode::Off {
         return Ok(None);
     }
-    let decision = limiters.tenants.check(tenant.id.as_str(), tenant.plan.limits(), 1).await;
+    let decision = limiters.tenants.check(tenant.id.as_str(), &tenant.plan, 1).await;
     let decision = decision.map_err(|error| undecided(&error))?;
     if decision.allowed {
         return Ok(Some(decision));
@@ -120,7 +120,7 @@ pub(crate) async fn enforce_tenant(limiters: &Limiters, tenant: &Tenant) -> Resu
     let wait = headers::whole_seconds(decision.retry_after().unwrap_or_default());
     Err(refusal(TENANT, wait)
         .with("window", decision.binding().name)
-        .with("tier", tenant.plan.tier().name())
+        .with("tier", decision.plan.tier().name())
         .headers(|response| announce_tenant(response, &decision)))
 }
 

@@ -7,7 +7,7 @@ mod quotas;
 use axum::extract::State;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
-use tidegate_app::tenant::{Plan, TenantId};
+use tidegate_app::tenant::{self, Plan, TenantId};
 use tidegate_ratelimit::Overrides;
 
 use super::tenants::{parse_tier, plan};
@@ -98,7 +98,7 @@ struct LimitChanges {
     per_hour: Option<Option<u64>>,
     #[serde(default, deserialize_with = "named")]
     per_day: Option<Option<u64>>,
-    #[serde(default, deserialize_with = "named")]
+    #[serde(default, alias = "users", deserialize_with = "named")]
     max_users: Option<Option<u32>>,
 }
 
@@ -129,22 +129,23 @@ async fn set_plan(app: &App, new: NewPlan) -> Result<axum::Json<Value>, Problem>
     let missing = || Problem::not_found(format!("there is no tenant `{tenant_id}`"));
     let id: TenantId = tenant_id.parse().map_err(|_| missing())?;
     let tier = tier.as_deref().map(parse_tier).transpose()?;
-    let change = |before: &Plan| plan(tier.unwrap_or(before.tier()), limits.over(before.overrides()));
-    let after = app.node().store.change_plan(&id, change).await?.ok_or_else(missing)?;
+    let change = |before: &Plan| plan(tier.unwrap_or(before.tier()), limits.over(&before.overrides()));
+    let (store, limiter) = (&app.node().store, &*app.limiters().tenants);
+    let after = tenant::change_plan(store, limiter, &id, change).await?.ok_or_else(missing)?;
     let mut body = json!(after);
     body["tenant_id"] = id.as_str().into();
     Ok(axum::Json(body))
 }
 
-/// What a tenant has used of its windows, on this node.
+/// A tenant's plan in force, what it has used of its windows and seats, and its block.
 pub(super) async fn usage(State(app): State<App>, Path(id): Path<String>) -> Result<axum::Json<Value>, Problem> {
     app.catch_up().await?;
     let missing = || Problem::not_found(format!("there is no tenant `{id}`"));
     let id: TenantId = id.parse().map_err(|_| missing())?;
     let tenant = app.tenants().get(&id).await?.ok_or_else(missing)?;
-    let windows = app.limiters().tenants.usage(id.as_str(), tenant.plan.limits()).await;
-    let windows = windows.map_err(|error| limits::undecided(&error))?;
-    Ok(axum::Json(
-        json!({"tenant_id": id, "tier": tenant.plan.tier(), "limits": tenant.plan.limits(), "windows": windows}),
-    ))
+    let usage = app.limiters().tenants.usage(id.as_str(), &tenant.plan).await;
+    let usage = usage.map_err(|error| limits::undecided(&error))?;
+    let mut body = json!(usage);
+    body["tenant_id"] = json!(id);
+    Ok(axum::Json(body))
 }

@@ -7,6 +7,7 @@ mod capacity;
 mod concurrency;
 mod deny_cache;
 mod model;
+mod quota_changes;
 mod tenants;
 mod tiers;
 #[cfg(feature = "tokio")]

@@ -64,10 +64,6 @@ pub(crate) async fn check(
 
 /// By the plan of the tenant whose id the key is; told is the window that binds.
 async fn of_tenant(app: &App, question: &Question) -> Result<axum::Json<Value>, Problem> {
-    if question.peek {
-        let detail = "`peek`: what a tenant has used is at /api/rate-limit/tenants/{id}";
-        return Err(Problem::unprocessable("bad-limiter", detail));
-    }
     app.catch_up().await?;
     let missing = || {
         let shown: String = question.key.chars().take(64).collect();
@@ -75,7 +71,12 @@ async fn of_tenant(app: &App, question: &Question) -> Result<axum::Json<Value>, 
     };
     let id: TenantId = question.key.parse().map_err(|_| missing())?;
     let tenant = app.tenants().get(&id).await?.ok_or_else(missing)?;
-    let decision = app.limiters().tenants.check(id.as_str(), tenant.plan.limits(), question.cost).await;
+    let (limiter, plan, cost) = (&*app.limiters().tenants, &tenant.plan, question.cost);
+    let decision = if question.peek {
+        limiter.peek(id.as_str(), plan, cost).await
+    } else {
+        limiter.check(id.as_str(), plan, cost).await
+    };
     let decision: TenantDecision = decision.map_err(|error| unanswered(&error))?;
     let binding = decision.binding();
     let axum::Json(mut body) = told(
@@ -84,7 +85,7 @@ async fn of_tenant(app: &App, question: &Question) -> Result<axum::Json<Value>, 
         binding.decision.limit(),
         [binding.decision.remaining(), whole_ms(binding.decision.reset_after())],
         decision.retry_after().map(whole_ms),
-        None,
+        decision.blocked_for,
     );
     body["window"] = binding.name.into();
     Ok(axum::Json(body))

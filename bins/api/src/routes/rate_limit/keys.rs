@@ -10,7 +10,7 @@ use tidegate_ratelimit::CheckError;
 
 use crate::app::App;
 use crate::json::Json;
-use crate::limits::{self, Named};
+use crate::limits;
 use crate::problem::Problem;
 use crate::query::Query;
 
@@ -47,7 +47,8 @@ pub(crate) struct NewBlock {
 
 /// Refuses everything from a key for a time, on every node.
 pub(crate) async fn block(State(app): State<App>, Json(new): Json<NewBlock>) -> Result<axum::Json<Value>, Problem> {
-    let named = blockable(&app, &new.limiter)?;
+    let limiter = app.limiters();
+    let named = (new.limiter != limits::TENANT).then(|| limiter.named(&new.limiter)).transpose()?;
     if !(1..=MAX_BLOCK_SECONDS).contains(&new.seconds) {
         let detail = format!("`seconds` is from 1 to {MAX_BLOCK_SECONDS}; DELETE ends a block");
         return Err(Problem::unprocessable("bad-block", detail));
@@ -56,8 +57,12 @@ pub(crate) async fn block(State(app): State<App>, Json(new): Json<NewBlock>) -> 
         return Err(Problem::unprocessable("bad-key", "`key` is empty"));
     }
     let length = Duration::from_secs(new.seconds);
-    named.limiter().block(&new.key, length).await.map_err(|error| wrong_key(&error))?;
-    Ok(axum::Json(json!({"limiter": named.name(), "key": new.key, "blocked_until": clock::now() + length})))
+    let blocked = match named {
+        Some(named) => named.limiter().block(&new.key, length).await,
+        None => limiter.tenants.block(&new.key, length).await,
+    };
+    blocked.map_err(|error| wrong_key(&error))?;
+    Ok(axum::Json(json!({"limiter": new.limiter, "key": new.key, "blocked_until": clock::now() + length})))
 }
 
 /// Ends a key's block and forgets its strikes; what it has used stays used.
@@ -65,17 +70,12 @@ pub(crate) async fn unblock(
     State(app): State<App>,
     Query(query): Query<KeyOfLimiter>,
 ) -> Result<axum::Json<Value>, Problem> {
-    let named = blockable(&app, &query.limiter)?;
-    let was_blocked = named.limiter().unblock(&query.key).await.map_err(|error| wrong_key(&error))?;
-    Ok(axum::Json(json!({"unblocked": was_blocked})))
-}
-
-fn blockable<'a>(app: &'a App, limiter: &str) -> Result<&'a Named, Problem> {
-    if limiter == limits::TENANT {
-        let detail = "`limiter`: a tenant's quota blocks nobody; give the tenant limits of its own";
-        return Err(Problem::unprocessable("bad-limiter", detail));
-    }
-    app.limiters().named(limiter)
+    let was_blocked = if query.limiter == limits::TENANT {
+        app.limiters().tenants.unblock(&query.key).await
+    } else {
+        app.limiters().named(&query.limiter)?.limiter().unblock(&query.key).await
+    };
+    Ok(axum::Json(json!({"unblocked": was_blocked.map_err(|error| wrong_key(&error))?})))
 }
 
 /// What is wrong with a key, or with the store that was asked about it.
