@@ -1,6 +1,7 @@
 //! The limits in front of the routes, and what a refusal looks like.
 
 mod build;
+mod door;
 mod front;
 mod named;
 mod quotas;
@@ -15,7 +16,7 @@ use tidegate_app::redis::Redis;
 use tidegate_app::settings::{LimitMode, Settings};
 use tidegate_app::telemetry::Telemetry;
 use tidegate_app::tenant::Tenant;
-use tidegate_ratelimit::{CheckError, Decision, Quota, QuotaError, Rejection, TenantDecision, TenantLimiter, headers};
+use tidegate_ratelimit::{CheckError, Decision, Rejection, TenantDecision, TenantLimiter, headers};
 
 pub(crate) use front::Front;
 pub(crate) use named::Named;
@@ -40,8 +41,6 @@ pub(crate) struct Limiters {
     pub tenants: Arc<dyn TenantLimiter>,
     /// Whether the tenants' quota is asked, and obeyed.
     pub tenant_mode: LimitMode,
-    /// Quotas that hold on every node, where limits lie on Redis.
-    shared: Option<SharedQuotas>,
 }
 
 impl Limiters {

@@ -110,6 +110,8 @@ pub struct LimitsSettings {
     pub tenant_mode: LimitMode,
     /// How much of an IPv6 address is one client.
     pub ipv6_prefix: Ipv6Prefix,
+    /// Keys a second that one process may bring to Redis for each limiter and that it hasn't seen before.
+    pub new_keys: u64,
 }
 
 /// How HTTP is served.

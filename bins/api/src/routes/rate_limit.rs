@@ -72,7 +72,7 @@ pub(super) async fn change(State(app): State<App>, Json(change): Json<Change>) -
             set_plan(&app, NewPlan { tenant_id, tier, limits }).await
         }
         Change { tenant_id: None, tier: None, limits: None, limiter: Some(limiter), quota: Some(quota) } => {
-            quotas::set(&app, &limiter, quota.as_deref()).await
+            quotas::set(&app, &limiter, quota.as_deref())
         }
         _ => Err(Problem::bad_request(
             "unexpected-json",

@@ -96,6 +96,7 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
             ipv6_prefix: raw.required("limits.ipv6_prefix", "a whole number from 1 to 128", |text| {
                 text.parse().ok().and_then(|bits| Ipv6Prefix::try_new(bits).ok())
             })?,
+            new_keys: raw.count("limits.new_keys", 1..=1_000_000_000)?,
         },
         redis: redis(&raw)?,
         queue: QueueSettings {

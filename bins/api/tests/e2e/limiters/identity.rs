@@ -50,7 +50,7 @@ fn forging(request: RequestBuilder, value: &[u8]) -> RequestBuilder {
 
 #[tokio::test]
 async fn a_client_that_writes_its_own_forwarded_header_can_not_choose_its_key() {
-    let api = Api::start_with(&[("TIDEGATE_LIMIT_DDOS", "30/day"), ("TIDEGATE_ADMIN_TOKEN", ADMIN)]).await;
+    let api = Api::start_with(&[("TIDEGATE_LIMIT_DDOS", "3/day"), ("TIDEGATE_ADMIN_TOKEN", ADMIN)]).await;
     let mut statuses = Vec::new();
     for number in 0..25 {
         let request = forging(api.request(Method::GET, "/api/schedules"), format!("6.6.6.{number}").as_bytes());
@@ -59,7 +59,7 @@ async fn a_client_that_writes_its_own_forwarded_header_can_not_choose_its_key() 
     for value in hostile_values() {
         statuses.push(send(forging(api.request(Method::GET, "/api/schedules"), &value)).await.status().as_u16());
     }
-    let (free, refused) = statuses.split_at(30);
+    let (free, refused) = statuses.split_at(3);
     assert!(free.iter().all(|status| *status == 401) && refused.iter().all(|status| *status == 429), "{statuses:?}");
     let problem = problem(send(api.request(Method::GET, "/nowhere")).await, 429, "rate-limited").await;
     assert_eq!(problem["limiter"], "ddos");
