@@ -13,6 +13,8 @@ use crate::clock::whole_micros;
 pub struct BlockPolicy {
     base: u64,
     escalation: Option<Escalation>,
+    /// The most that a block is longer than its due, in percent.
+    jitter: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +29,7 @@ impl BlockPolicy {
 
     /// Blocks for `duration`, however often it happens. Clamped to between 1 ms and [`BlockPolicy::MAX`].
     pub fn fixed(duration: Duration) -> Self {
-        Self { base: whole_micros(duration.clamp(Duration::from_millis(1), Self::MAX)), escalation: None }
+        Self { base: whole_micros(duration.clamp(Duration::from_millis(1), Self::MAX)), escalation: None, jitter: 0 }
     }
 
     /// Blocks for `duration × 2^strikes`, at most `cap`; one strike is forgotten after each `decay` without a
@@ -39,6 +41,15 @@ impl BlockPolicy {
         Self { escalation: Some(Escalation { cap, decay }), ..self }
     }
 
+    /// Makes each block longer by up to `percent` of its length, at most 100, so that those who went over a limit together don't
+    /// come back together. Also longer than the cap of [`escalate`](Self::escalate), never than [`BlockPolicy::MAX`].
+    ///
+    /// How much longer is drawn by the key and its strikes alone: each process, and Redis, draws the same.
+    #[must_use]
+    pub fn jitter(self, percent: u8) -> Self {
+        Self { jitter: percent.min(100), ..self }
+    }
+
     /// The fixed duration, its cap and the decay of a strike, in microseconds; without escalation the latter are zero.
     #[cfg(feature = "redis")]
     pub(crate) fn rule(&self) -> [u64; 3] {
@@ -46,8 +57,25 @@ impl BlockPolicy {
         [self.base, cap, decay]
     }
 
+    /// The jitter in percent and the seed of the key, in one number.
+    #[cfg(feature = "redis")]
+    pub(crate) fn jitter_of(&self, key: &str) -> u64 {
+        if self.jitter == 0 { 0 } else { u64::from(self.jitter) * PARTS + seed(key) }
+    }
+
+    /// A block's length with its part of the jitter.
+    fn jittered(&self, length: u64, strikes: u32, key: &str) -> u64 {
+        if self.jitter == 0 {
+            return length;
+        }
+        // An odd step walks through all the parts, far apart from one strike to the next.
+        let part = (seed(key) + u64::from(strikes) % PARTS * 40_503) % PARTS;
+        let longest = length * u64::from(self.jitter) / 100;
+        (length + longest * part / PARTS).min(whole_micros(Self::MAX))
+    }
+
     /// Strikes the key and returns how long it is blocked.
-    pub(crate) fn strike(&self, block: &mut Block, now: Timestamp) -> Duration {
+    pub(crate) fn strike(&self, block: &mut Block, now: Timestamp, key: &str) -> Duration {
         let (length, strikes) = match self.escalation {
             None => (self.base, 0),
             Some(Escalation { cap, .. }) => {
@@ -57,6 +85,7 @@ impl BlockPolicy {
                 (u64::try_from(length).unwrap_or(cap).min(cap), strikes.saturating_add(1))
             }
         };
+        let length = self.jittered(length, strikes, key);
         *block = Block { until: now.as_micros().saturating_add(length), length, strikes };
         Duration::from_micros(length)
     }
@@ -67,6 +96,16 @@ impl BlockPolicy {
         let forgotten = now.as_micros().saturating_sub(block.until) / decay;
         block.strikes.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
     }
+}
+
+/// In how many parts jitter is drawn.
+const PARTS: u64 = 1 << 16;
+
+/// A number below [`PARTS`] that the key alone chooses (FNV-1a, folded): the same in every process and release.
+fn seed(key: &str) -> u64 {
+    let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    let hash = key.bytes().fold(0x811c_9dc5, step);
+    u64::from((hash >> 16) ^ (hash & 0xffff))
 }
 
 /// The block of one key; the default is none and no strikes.
@@ -114,7 +153,7 @@ mod tests {
         let mut block = Block::default();
         let mut now = 5;
         for expected in [60, 120, 240, 300, 300] {
-            assert_eq!(policy.strike(&mut block, at(now)), seconds(expected));
+            assert_eq!(policy.strike(&mut block, at(now), "key"), seconds(expected));
             assert_eq!(block.left(at(now + expected - 1)), Some(seconds(1)));
             now += expected;
             assert_eq!(block.left(at(now)), None);
@@ -122,7 +161,7 @@ mod tests {
         assert_eq!(policy.strikes(&block, at(now + 999)), 5);
         assert_eq!(policy.strikes(&block, at(now + 1_000)), 4);
         assert_eq!(policy.strikes(&block, at(now + 5_000)), 0);
-        assert_eq!(policy.strike(&mut block, at(now + 4_000)), seconds(120));
+        assert_eq!(policy.strike(&mut block, at(now + 4_000), "key"), seconds(120));
     }
 
     #[test]
@@ -130,7 +169,7 @@ mod tests {
         let policy = BlockPolicy::fixed(seconds(60));
         let mut block = Block::default();
         for round in 0..40 {
-            assert_eq!(policy.strike(&mut block, at(60 * round)), seconds(60));
+            assert_eq!(policy.strike(&mut block, at(60 * round), "key"), seconds(60));
         }
     }
 
@@ -138,17 +177,17 @@ mod tests {
     fn any_number_of_strikes_stays_at_the_cap() {
         let policy = BlockPolicy::fixed(Duration::ZERO).escalate(Duration::MAX, Duration::MAX);
         let mut block = Block { strikes: u32::MAX, ..Block::default() };
-        assert_eq!(policy.strike(&mut block, Timestamp::MAX), BlockPolicy::MAX);
+        assert_eq!(policy.strike(&mut block, Timestamp::MAX, "key"), BlockPolicy::MAX);
         assert_eq!(block.strikes, u32::MAX);
         let mut longest = Block { strikes: 40, ..Block::default() };
-        assert_eq!(BlockPolicy::fixed(Duration::MAX).strike(&mut longest, at(0)), BlockPolicy::MAX);
+        assert_eq!(BlockPolicy::fixed(Duration::MAX).strike(&mut longest, at(0), "key"), BlockPolicy::MAX);
     }
 
     #[test]
     fn a_clock_set_back_restarts_the_block_at_most() {
         let policy = BlockPolicy::fixed(seconds(60));
         let mut block = Block::default();
-        policy.strike(&mut block, at(1_000_000));
+        policy.strike(&mut block, at(1_000_000), "key");
         assert_eq!(block.left(at(10)), Some(seconds(60)));
         block.follow_clock(at(10));
         assert_eq!(block.left(at(70)), None);

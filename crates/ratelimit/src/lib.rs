@@ -34,6 +34,7 @@
 //! | algorithm | most admitted in any window `W` (limit `L`) | state of a key | choose it for |
 //! |---|---|---|---|
 //! | [`SlidingWindow`] | `L` | up to 61 segments of 16 bytes | a promise that must hold in any window |
+//! | [`Windows`] | of each quota its `L` | that of each window | several quotas that hold together: `100/minute; 1000/hour` |
 //! | [`SlidingLog`] | `L`, and a charge counts no longer than `W` | 16 bytes for each charge | small limits that must be exact on both sides |
 //! | [`SlidingCounter`] | `2 × L - 1`; about `L` where requests come evenly | 24 bytes | many keys, where about is enough |
 //! | [`TokenBucket`], [`LeakyBucket::meter`] | `burst + L` | 16 bytes | a steady rate with bursts, very high rates |
@@ -50,6 +51,8 @@
 //! | [`MemoryLimiter`] | [`MemoryTenantLimiter`] | in this process, under a cap on keys | a lock |
 //! | `RedisLimiter` | `RedisTenantLimiter` | in Redis, for all processes | one script, one round trip |
 //! | `FallbackLimiter` | `FallbackTenantLimiter` | in Redis; in an outage here, as an `OutagePolicy` says | the same |
+//!
+//! A [`DenyCache`] around any of them answers a repeated refusal without asking it.
 //!
 //! Those with Redis need the feature `redis`. There each algorithm is a script that decides as the one here does: same
 //! decisions and figures on the same trace, clock steps and blocks included.
@@ -94,6 +97,7 @@ mod layer;
 mod limiter;
 mod new_keys;
 mod quota;
+mod quotas;
 #[cfg(feature = "redis")]
 mod redis;
 mod store;
@@ -105,7 +109,7 @@ mod wait;
 
 pub use algorithm::{
     Algorithm, FixedWindow, FixedWindowState, LeakyBucket, SlidingCounter, SlidingCounterState, SlidingLog,
-    SlidingWindow, SlidingWindowState, TokenBucket, TokenBucketState,
+    SlidingWindow, SlidingWindowState, TokenBucket, TokenBucketState, Windows, WindowsState,
 };
 pub use anomaly::{AnomalyDetector, AnomalyDetectorBuilder, Flag, Habit};
 pub use block::BlockPolicy;
@@ -126,21 +130,27 @@ pub use fallback::{
 pub use front_door::{FrontDoor, FrontDoorBuilder};
 #[cfg(feature = "tower")]
 pub use identity::{
-    ForwardedHeader, TrustedProxies, TrustedProxiesError, client_address, has_forwarded_header, key_for,
+    ByAddress, ByApiKey, ByHeader, ByText, FirstOf, ForwardedHeader, Hashed, Ipv6Prefix, Ipv6PrefixError, KeyExtractor,
+    RequestKey, Together, TrustedProxies, TrustedProxiesError, client_address, has_forwarded_header, key_for,
 };
 #[cfg(feature = "tower")]
-pub use layer::{KeyExtractor, ProblemJson, RateLimit, RateLimitLayer, Reject, Rejection};
-pub use limiter::{Limiter, LimiterStats, MAX_KEY_BYTES, MemoryLimiter, MemoryLimiterBuilder, TOP_DENIED};
+pub use layer::{
+    ByKey, Charge, Charges, Decisions, GrpcStatus, Policy, ProblemJson, RateLimit, RateLimitLayer, Reject, Rejection,
+};
+pub use limiter::{
+    DenyCache, DenyCacheBuilder, Limiter, LimiterStats, MAX_KEY_BYTES, MemoryLimiter, MemoryLimiterBuilder, TOP_DENIED,
+};
 pub use new_keys::{NewKeys, NewKeysBuilder};
 pub use quota::Quota;
+pub use quotas::{Quotas, QuotasError};
 #[cfg(feature = "redis")]
 pub use redis::{
     RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter, RedisTenantLimiterBuilder,
     UnsupportedAlgorithm,
 };
 pub use tenant::{
-    MemoryTenantLimiter, Overrides, TenantDecision, TenantLimiter, TenantState, Tier, TierLimits, WindowDecision,
-    WindowUsage,
+    MemoryTenantLimiter, Overrides, SeatDecision, Seats, TenantDecision, TenantLimiter, TenantPlan, TenantState,
+    TenantUsage, Tier, TierLimits, WindowDecision, WindowUsage,
 };
 #[cfg(feature = "tokio")]
 pub use wait::{Reservation, WaitError, until_ready};

@@ -1,6 +1,7 @@
 //! Many keys under one algorithm.
 
 mod builder;
+mod deny_cache;
 mod memory;
 mod stats;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use builder::MemoryLimiterBuilder;
+pub use deny_cache::{DenyCache, DenyCacheBuilder};
 pub use memory::MemoryLimiter;
 pub use stats::{LimiterStats, TOP_DENIED};
 

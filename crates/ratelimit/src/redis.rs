@@ -3,6 +3,7 @@
 mod algorithm;
 mod builder;
 mod limiter;
+mod plan;
 mod scripts;
 mod tenant;
 

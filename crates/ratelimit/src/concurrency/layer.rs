@@ -12,6 +12,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{AcquireError, ConcurrencyLimiter, Outcome};
+use crate::layer::is_grpc;
 use crate::{KeyExtractor, ProblemJson, Reject, Rejection, headers};
 
 /// Gives each request a place of a [`ConcurrencyLimiter`], until the head of its response is there.
@@ -100,12 +101,22 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let Some(key) = self.shared.extractor.key(&request) else {
+        let shared = &self.shared;
+        let is_grpc = is_grpc(request.headers());
+        let refuse = |rejection: Rejection<'_>| {
+            if is_grpc { shared.reject.reject_grpc(rejection) } else { shared.reject.reject(rejection) }
+        };
+        let key = shared.extractor.key(&request);
+        if let Some(reason) = key.bad_reason() {
+            let response = refuse(Rejection::BadKey { reason });
+            return Box::pin(async move { Ok(response) });
+        }
+        let Some(key) = key.as_str() else {
             return Box::pin(self.inner.call(request));
         };
-        match self.shared.limiter.try_acquire(&key) {
+        match shared.limiter.try_acquire(key) {
             Ok(permit) => {
-                let (response, outcome) = (self.inner.call(request), self.shared.outcome);
+                let (response, outcome) = (self.inner.call(request), shared.outcome);
                 Box::pin(async move {
                     let response = response.await?;
                     permit.finish(outcome(response.status()));
@@ -113,23 +124,23 @@ where
                 })
             }
             Err(error) => {
-                let response = refusal(&self.shared.reject, self.shared.limiter.name(), &error);
+                let response = refusal(refuse, shared.limiter.name(), &error);
                 Box::pin(async move { Ok(response) })
             }
         }
     }
 }
 
-fn refusal<B>(reject: &impl Reject<B>, limiter: &str, error: &AcquireError) -> Response<B> {
+fn refusal<B>(refuse: impl Fn(Rejection<'_>) -> Response<B>, limiter: &str, error: &AcquireError) -> Response<B> {
     match error {
         AcquireError::AtLimit { retry_after, .. } => {
-            let mut response = reject.reject(Rejection::Busy { limiter, retry_after: *retry_after });
+            let mut response = refuse(Rejection::Busy { limiter, retry_after: *retry_after });
             // A second at least: 0 says that it may come back at once.
             let seconds = headers::whole_seconds(*retry_after).max(1);
             response.headers_mut().entry(RETRY_AFTER).or_insert_with(|| HeaderValue::from(seconds));
             response
         }
-        AcquireError::Key(error) => reject.reject(Rejection::Failed { limiter, error }),
+        AcquireError::Key(error) => refuse(Rejection::Failed { limiter, error }),
     }
 }
 

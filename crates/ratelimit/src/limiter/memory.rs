@@ -67,7 +67,7 @@ impl<A: Algorithm> MemoryLimiter<A> {
         let now = self.clock.now();
         let result = ensure_fits(cost, place.rule().capacity()).and_then(|()| {
             let standing = |rule: &A, entry: &_| self.standing(rule, entry, now);
-            let decide = |rule: &A, entry: &mut _| self.decide(rule, entry, now, cost);
+            let decide = |rule: &A, entry: &mut _| self.decide((rule, key), entry, now, cost);
             place.with_rule(standing, |rule| Entry::new(rule, now), decide)?
         });
         place.count(result, Decision::is_allowed)
@@ -115,7 +115,7 @@ impl<A: Algorithm> MemoryLimiter<A> {
 
     fn decide(
         &self,
-        algorithm: &A,
+        (algorithm, key): (&A, &str),
         entry: &mut Entry<A::State>,
         now: Timestamp,
         cost: u64,
@@ -134,7 +134,9 @@ impl<A: Algorithm> MemoryLimiter<A> {
         }
         entry.denied += 1;
         Ok(match self.policy {
-            Some(policy) if decision.blocked_for().is_none() => decision.blocked(policy.strike(&mut entry.block, now)),
+            Some(policy) if decision.blocked_for().is_none() => {
+                decision.blocked(policy.strike(&mut entry.block, now, key))
+            }
             _ => decision,
         })
     }

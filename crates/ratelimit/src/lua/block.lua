@@ -7,7 +7,7 @@ local now, length = now_us(), tonumber(ARGV[1])
 local policy = { decay = tonumber(ARGV[2]) }
 local rule = algorithm.rule(ARGV, 3)
 local before = redis.call('GET', KEYS[1])
-local block, bytes = read(before, algorithm.letter)
+local block, bytes = read(before)
 if not block then return redis.error_reply('VERSION the state of a rate limit is of an unknown version') end
 
 local left = left_of(block, now)
@@ -17,6 +17,6 @@ if length >= 0 then
 elseif not before then
   return 0
 end
-local state = algorithm.read(bytes, BODY, now, rule)
-write(KEYS[1], before, algorithm.letter, changed, algorithm.write(state), now, algorithm.expires(state, rule), policy)
+local state = state_of(bytes, now, rule)
+write(KEYS[1], before, changed, state, now, rule, policy)
 return left > 0 and 1 or 0

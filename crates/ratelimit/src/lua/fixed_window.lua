@@ -2,12 +2,21 @@
 -- same in Rust.
 --
 -- State: <I7 start of the window, µs><I7 used>. Rule: limit, period in µs.
-local fixed_window = { letter = 'f' }
+local fixed_window = { letter = 'f', kept_bytes = 7 }
 
 local FIXED_WINDOW = '<I7I7'
 
 function fixed_window.rule(argv, first)
   return { limit = tonumber(argv[first]), period = tonumber(argv[first + 1]) }
+end
+
+-- What of the rule the state means something under.
+function fixed_window.keep(rule)
+  return struct.pack('<I7', rule.period)
+end
+
+function fixed_window.kept(bytes, at)
+  return { period = struct.unpack('<I7', bytes, at) }
 end
 
 function fixed_window.read(bytes, at, now, rule)
@@ -29,6 +38,11 @@ function fixed_window.settle(state, now, rule)
   elseif start > state.start then
     state.start, state.used = start, 0
   end
+end
+
+-- What was charged in the old period's window counts in the window under way.
+function fixed_window.carry(state, now, before, rule)
+  return { start = now - now % rule.period, used = state.used }
 end
 
 -- Whether the cost fits, what is used, and how long until the next window.

@@ -1,12 +1,21 @@
 -- Sliding window counter, approximate. src/algorithm/sliding_counter.rs says the same in Rust.
 --
 -- State: <I7 start of the window, µs><I7 used><I7 used of the one before>. Rule: limit, period in µs.
-local sliding_counter = { letter = 'c' }
+local sliding_counter = { letter = 'c', kept_bytes = 7 }
 
 local SLIDING_COUNTER, PARTS = '<I7I7I7', 256
 
 function sliding_counter.rule(argv, first)
   return { limit = tonumber(argv[first]), period = tonumber(argv[first + 1]) }
+end
+
+-- What of the rule the state means something under.
+function sliding_counter.keep(rule)
+  return struct.pack('<I7', rule.period)
+end
+
+function sliding_counter.kept(bytes, at)
+  return { period = struct.unpack('<I7', bytes, at) }
 end
 
 function sliding_counter.read(bytes, at, now, rule)
@@ -54,6 +63,11 @@ end
 local function used_at(state, now, rule)
   local left = rule.period - math.max(now - state.start, 0)
   return state.used + share(state.before, math.floor((left * PARTS + rule.period - 1) / rule.period))
+end
+
+-- What is in use in the old period counts as charged in the window under way.
+function sliding_counter.carry(state, now, before, rule)
+  return { start = now - now % rule.period, used = used_at(state, now, before), before = 0 }
 end
 
 -- Whether the cost fits, what is used, how long until nothing is, and how long until the cost fits.

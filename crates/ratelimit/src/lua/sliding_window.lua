@@ -4,12 +4,21 @@
 -- State: <I7 begin of the newest segment, µs><I7 used>, then for each segment, oldest first, <I7 last charge, µs>
 -- <I7 used>. The string is cut at its ends and never taken apart: a check reads the segments that leave and the newest.
 -- Rule: limit, period in µs, length of a segment in µs.
-local sliding_window = { letter = 's' }
+local sliding_window = { letter = 's', kept_bytes = 7 }
 
 local SEGMENT, SEGMENT_BYTES = '<I7I7', 14
 
 function sliding_window.rule(argv, first)
   return { limit = tonumber(argv[first]), period = tonumber(argv[first + 1]), segment = tonumber(argv[first + 2]) }
+end
+
+-- What of the rule the state means something under.
+function sliding_window.keep(rule)
+  return struct.pack('<I7', rule.period)
+end
+
+function sliding_window.kept(bytes, at)
+  return { period = struct.unpack('<I7', bytes, at) }
 end
 
 -- `first` is where the oldest segment begins, `newest` where the newest does: before `first` when there is none.
@@ -61,6 +70,11 @@ end
 function sliding_window.settle(state, now, rule)
   follow_clock(state, now, rule)
   state.used, state.first = live(state, view_of(state, now, rule), rule)
+end
+
+-- The charges keep their dates.
+function sliding_window.carry(state, now, before, rule)
+  return state
 end
 
 -- Whether the cost fits, what is used, how long until nothing is, and how long until the cost fits.

@@ -3,17 +3,27 @@
 -- Moments and spans are pairs of whole µs and a rest in 1/limit µs, so that the rate has no rounding error and no number
 -- leaves the 2^53 that Lua counts exactly.
 --
--- State: <I7 when the bucket will be full, µs><I7 rest>. Rule: limit, time to fill the whole bucket (µs, rest), time to
--- refill the cost (µs, rest).
-local token_bucket = { letter = 't' }
+-- State: <I7 when the bucket will be full, µs><I7 rest>. Rule: limit, period in µs, time to fill the whole bucket (µs, rest),
+-- time to refill the cost (µs, rest).
+local token_bucket = { letter = 't', kept_bytes = 28 }
 
-local TOKEN_BUCKET = '<I7I7'
+local TOKEN_BUCKET, KEPT = '<I7I7', '<I7I7I7I7'
 
 function token_bucket.rule(argv, first)
-  local rule = { limit = tonumber(argv[first]) }
-  rule.length, rule.length_rest = tonumber(argv[first + 1]), tonumber(argv[first + 2])
-  rule.refill, rule.refill_rest = tonumber(argv[first + 3]), tonumber(argv[first + 4])
+  local rule = { limit = tonumber(argv[first]), period = tonumber(argv[first + 1]) }
+  rule.length, rule.length_rest = tonumber(argv[first + 2]), tonumber(argv[first + 3])
+  rule.refill, rule.refill_rest = tonumber(argv[first + 4]), tonumber(argv[first + 5])
   return rule
+end
+
+-- What of the rule the state means something under.
+function token_bucket.keep(rule)
+  return struct.pack(KEPT, rule.limit, rule.period, rule.length, rule.length_rest)
+end
+
+function token_bucket.kept(bytes, at)
+  local limit, period, length, length_rest = struct.unpack(KEPT, bytes, at)
+  return { limit = limit, period = period, length = length, length_rest = length_rest }
 end
 
 -- The sum of two pairs. The rests are compared before they are added: their sum might not be exact.
@@ -29,8 +39,7 @@ end
 function token_bucket.read(bytes, at, now, rule)
   if #bytes < at then return { full = now, rest = 0 } end
   local full, rest = struct.unpack(TOKEN_BUCKET, bytes, at)
-  -- Kept under a greater limit: off by less than a microsecond.
-  return { full = full, rest = math.min(rest, rule.limit - 1) }
+  return { full = full, rest = rest }
 end
 
 function token_bucket.write(state)
@@ -47,6 +56,39 @@ function token_bucket.settle(state, now, rule)
   elseif state.full < now then
     state.full, state.rest = now, 0
   end
+end
+
+-- a * b / c in whole numbers, and what is left over. Exact where the quotient is below 2^53, however great the product.
+local function divided_product(a, b, c)
+  local quotient, rest, bit = 0, 0, 4503599627370496
+  local whole, part = math.floor(b / c), b % c
+  repeat
+    -- Doubling is exact; a sum of rests might not be, so they are compared first.
+    quotient, rest = 2 * quotient, 2 * rest
+    if rest >= c then quotient, rest = quotient + 1, rest - c end
+    if a >= bit then
+      a, quotient = a - bit, quotient + whole
+      if rest >= c - part then quotient, rest = quotient + 1, rest - (c - part) else rest = rest + part end
+    end
+    bit = bit / 2
+  until bit < 1
+  return quotient, rest
+end
+
+-- What is missing stays missing, up to twice the capacity; it refills at the new rate.
+function token_bucket.carry(state, now, before, rule)
+  local units, part = divided_product(state.full - now, before.limit, before.period)
+  units, part = units + math.floor(state.rest / before.period), part + state.rest % before.period
+  if part >= before.period then units, part = units + 1, part - before.period end
+  if units >= MOST_CHARGED then units, part = MOST_CHARGED, 0 end
+  local full, rest = divided_product(units, rule.period, rule.limit)
+  local more, over = divided_product(part, rule.period, before.period)
+  if over > 0 then more = more + 1 end
+  full, rest = add(now + full, rest, math.floor(more / rule.limit), more % rule.limit, rule.limit)
+  local once, once_rest = add(now, 0, rule.length, rule.length_rest, rule.limit)
+  local twice, twice_rest = add(once, once_rest, rule.length, rule.length_rest, rule.limit)
+  if is_after(full, rest, twice, twice_rest) then full, rest = twice, twice_rest end
+  return { full = full, rest = rest }
 end
 
 -- Whether the cost fits, and how long until the bucket is full, as a pair.

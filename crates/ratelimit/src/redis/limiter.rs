@@ -11,7 +11,7 @@ use tidegate_redis::{Arg, Client, Command, Keyspace, Script, Value};
 use super::algorithm::FIGURES;
 use super::scripts::Scripts;
 use super::{MAX_MICROS, RedisAlgorithm, RedisLimiterBuilder, ensure_short, figures};
-use crate::algorithm::{ensure_fits, most_charged};
+use crate::algorithm::ensure_fits;
 use crate::clock::whole_micros;
 use crate::limiter::{Limiter, LimiterStats};
 use crate::tally::Tally;
@@ -99,7 +99,8 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
         let algorithm = self.algorithm();
         ensure_fits(cost, algorithm.capacity())?;
         let [base, cap, decay] = self.policy.map_or([0; 3], |policy| policy.rule());
-        let before = [cost, base, cap, decay.min(MAX_MICROS)];
+        let jitter = self.policy.map_or(0, |policy| policy.jitter_of(key));
+        let before = [cost, base, cap, decay.min(MAX_MICROS), jitter];
         let answer = self.ask(&self.scripts.check, &algorithm, key, cost, &before).await?;
         Ok(answer.decision(&algorithm, cost, cost))
     }
@@ -107,8 +108,8 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
     /// Charges, or takes back, whatever the limit is.
     async fn adjust(&self, key: &str, amount: u64, is_penalty: bool) -> Result<Decision, CheckError> {
         let algorithm = self.algorithm();
-        // More than twice the capacity is never charged, so there is no more to take back either.
-        let amount = amount.min(most_charged(algorithm.capacity()));
+        // No more is ever charged, so there is no more to take back either.
+        let amount = amount.min(Quota::MAX_LIMIT);
         let [_, _, decay] = self.policy.map_or([0; 3], |policy| policy.rule());
         let before = [amount, u64::from(is_penalty), decay.min(MAX_MICROS)];
         let answer = self.ask(&self.scripts.adjust, &algorithm, key, amount, &before).await?;
@@ -125,7 +126,7 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
         before: &[u64],
     ) -> Result<Answer, CheckError> {
         ensure_short(key)?;
-        let mut args: Vec<Arg> = Vec::with_capacity(before.len() + 5);
+        let mut args: Vec<Arg> = Vec::with_capacity(before.len() + 6);
         args.extend(before.iter().map(|number| Arg::from(*number)));
         algorithm.rule(cost, &mut args);
         let reply = self.run(script, key, args).await?;

@@ -2,13 +2,14 @@
 
 use tidegate_redis::{ClockPrelude, Script};
 
-use crate::Quota;
+use crate::{BlockPolicy, Quota};
 
 const KEY: &str = include_str!("../lua/key.lua");
 const FIXED_WINDOW: &str = include_str!("../lua/fixed_window.lua");
 const SLIDING_WINDOW: &str = include_str!("../lua/sliding_window.lua");
 const TOKEN_BUCKET: &str = include_str!("../lua/token_bucket.lua");
 const SLIDING_COUNTER: &str = include_str!("../lua/sliding_counter.lua");
+const WINDOWS: &str = include_str!("../lua/windows.lua");
 const ADJUST: &str = include_str!("../lua/adjust.lua");
 const CHECK: &str = include_str!("../lua/check.lua");
 const PEEK: &str = include_str!("../lua/peek.lua");
@@ -35,13 +36,15 @@ impl Time {
     fn script(&self, name: &'static str, parts: &[&str]) -> Script {
         // No penalty charges more: it is the greatest number that is exact.
         let most_charged = Quota::MAX_LIMIT;
-        let body = format!("local LEAST_PX, MOST_CHARGED = {}, {most_charged}\n{}", self.least_px, parts.join("\n"));
+        let longest = BlockPolicy::MAX.as_micros();
+        let numbers = format!("LEAST_PX, MOST_CHARGED, MAX_BLOCK = {}, {most_charged}, {longest}", self.least_px);
+        let body = format!("local {numbers}\n{}", parts.join("\n"));
         Script::timed(name, &body, &self.clock)
     }
 
     /// The script of a tenant's quota.
     pub(super) fn tenant(&self) -> Script {
-        self.script("tenant", &[FIXED_WINDOW, SLIDING_WINDOW, TENANT])
+        self.script("tenant", &[KEY, FIXED_WINDOW, SLIDING_WINDOW, TENANT])
     }
 }
 
@@ -72,8 +75,12 @@ impl Scripts {
         Self::new(time, TOKEN_BUCKET, "local algorithm = token_bucket")
     }
 
+    pub(super) fn windows(time: &Time) -> Self {
+        Self::new(time, &[SLIDING_WINDOW, WINDOWS].join("\n"), "local algorithm = windows")
+    }
+
     fn new(time: &Time, algorithm: &str, named: &str) -> Self {
-        let script = |name, work| time.script(name, &[KEY, algorithm, named, work]);
+        let script = |name, work| time.script(name, &[algorithm, named, KEY, work]);
         // None is idempotent, not even a peek: what it answers is true of one moment.
         Self {
             check: script("check", CHECK),

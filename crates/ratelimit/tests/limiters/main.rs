@@ -5,7 +5,9 @@
 mod blocks;
 mod capacity;
 mod concurrency;
+mod deny_cache;
 mod model;
+mod quota_changes;
 mod tenants;
 mod tiers;
 #[cfg(feature = "tokio")]
