@@ -133,6 +133,13 @@ const PROOFS: &[Proof] = &[
         "capacity::goodput_follows_the_capacity",
     ),
     proof(
+        "anomaly",
+        "24 simulated hours of 12 steady and swelling keys under 20 seeds: none flagged; a tenfold one within 60 s",
+        "tidegate-ratelimit",
+        "front",
+        "anomaly::a_tenfold_key_is_flagged_and_a_steady_one_never",
+    ),
+    proof(
         "scan-million",
         "1,000,000 rows of a table made into the jobs of a group by a process that is killed twice, on SQLite: each processed or reported, memory + 50 MB at most",
         "tidegate-queue",

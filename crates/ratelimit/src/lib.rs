@@ -79,10 +79,12 @@
 //!   not those at which the client sent or the response arrived.
 
 mod algorithm;
+mod anomaly;
 mod block;
 mod clock;
 mod concurrency;
 mod decision;
+mod dynamic;
 mod error;
 #[cfg(feature = "redis")]
 mod fallback;
@@ -110,6 +112,7 @@ pub use algorithm::{
     Algorithm, FixedWindow, FixedWindowState, LeakyBucket, SlidingCounter, SlidingCounterState, SlidingLog,
     SlidingWindow, SlidingWindowState, TokenBucket, TokenBucketState, Windows, WindowsState,
 };
+pub use anomaly::{AnomalyDetector, AnomalyDetectorBuilder, Flag, Habit};
 pub use block::BlockPolicy;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use concurrency::{
@@ -119,6 +122,7 @@ pub use concurrency::{
 #[cfg(feature = "tower")]
 pub use concurrency::{ConcurrencyLayer, LimitConcurrency};
 pub use decision::{Allowance, Decision, Denial};
+pub use dynamic::{Adjustment, DynamicQuota, HealthSignal};
 pub use error::{CheckError, QuotaError, StoreError, UnknownTier};
 #[cfg(feature = "redis")]
 pub use fallback::{
