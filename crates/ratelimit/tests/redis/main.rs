@@ -8,5 +8,6 @@ mod lost_reply;
 mod outage;
 mod parity;
 mod support;
+mod tenant_conformance;
 mod tenants;
 mod topologies;
