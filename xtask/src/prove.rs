@@ -140,6 +140,14 @@ const PROOFS: &[Proof] = &[
         "anomaly::a_tenfold_key_is_flagged_and_a_steady_one_never",
     ),
     proof(
+        "tenant-parity",
+        "1,000 random lives of tenants in memory and on Redis: plans, blocks, seats and clock steps included, the same answers",
+        "tidegate-ratelimit",
+        "redis",
+        "tenants::decide_as_in_memory",
+    )
+    .with(&["redis"]),
+    proof(
         "scan-million",
         "1,000,000 rows of a table made into the jobs of a group by a process that is killed twice, on SQLite: each processed or reported, memory + 50 MB at most",
         "tidegate-queue",

@@ -10,5 +10,6 @@ mod outage;
 mod outage_promise;
 mod parity;
 mod support;
+mod tenant_conformance;
 mod tenants;
 mod topologies;
