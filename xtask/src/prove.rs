@@ -110,6 +110,13 @@ const PROOFS: &[Proof] = &[
     )
     .with(&["redis"]),
     proof(
+        "flood-memory",
+        "100,000,000 random keys against a cap of 1,000,000: 1.05 times the memory at the cap, and a ban outlives them",
+        "tidegate-ratelimit",
+        "limiters",
+        "flood::random_keys_take_no_more_memory_than_the_cap",
+    ),
+    proof(
         "scan-million",
         "1,000,000 rows of a table made into the jobs of a group by a process that is killed twice, on SQLite: each processed or reported, memory + 50 MB at most",
         "tidegate-queue",

@@ -52,6 +52,11 @@
 //! | `RedisLimiter` | `RedisTenantLimiter` | in Redis, for all processes | one script, one round trip |
 //! | `FallbackLimiter` | `FallbackTenantLimiter` | in Redis; in an outage here, as an `OutagePolicy` says | the same |
 //!
+//! | [`SingleLimiter`] | | in this process, without keys | no lock |
+//!
+//! [`Exempt`] puts an allow list and a deny list in front of a limiter, [`Shadow`] tries one out, `SharedQuotas` changes quotas
+//! on every node, and [`Preset`] names those that most services begin with.
+//!
 //! Those with Redis need the feature `redis`. There each algorithm is a script that decides as the one here does: same
 //! decisions and figures on the same trace, clock steps and blocks included.
 //!
@@ -89,6 +94,7 @@ mod identity;
 #[cfg(feature = "tower")]
 mod layer;
 mod limiter;
+mod presets;
 mod quota;
 mod quotas;
 #[cfg(feature = "redis")]
@@ -118,9 +124,15 @@ pub use identity::{
 };
 #[cfg(feature = "tower")]
 pub use layer::{KeyExtractor, ProblemJson, RateLimit, RateLimitLayer, Reject, Rejection};
-pub use limiter::{Limiter, LimiterStats, MAX_KEY_BYTES, MemoryLimiter, MemoryLimiterBuilder, TOP_DENIED};
+pub use limiter::{
+    Exempt, KeyLists, Limiter, LimiterStats, Listed, MAX_KEY_BYTES, MemoryLimiter, MemoryLimiterBuilder, Shadow,
+    SingleLimiter, TOP_DENIED, Verdict,
+};
+pub use presets::Preset;
 pub use quota::Quota;
 pub use quotas::{Quotas, QuotasError};
+#[cfg(all(feature = "redis", feature = "tokio"))]
+pub use redis::{PublishError, SharedQuotas};
 #[cfg(feature = "redis")]
 pub use redis::{
     RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter, RedisTenantLimiterBuilder,

@@ -3,6 +3,8 @@
 mod algorithm;
 mod builder;
 mod limiter;
+#[cfg(feature = "tokio")]
+mod quotas;
 mod scripts;
 mod tenant;
 
@@ -11,6 +13,8 @@ use tidegate_redis::Value;
 pub use algorithm::{RedisAlgorithm, UnsupportedAlgorithm};
 pub use builder::RedisLimiterBuilder;
 pub use limiter::RedisLimiter;
+#[cfg(feature = "tokio")]
+pub use quotas::{PublishError, SharedQuotas};
 pub use tenant::{RedisTenantLimiter, RedisTenantLimiterBuilder};
 
 use crate::limiter::ensure_short;

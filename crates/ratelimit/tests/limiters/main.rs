@@ -5,8 +5,13 @@
 mod blocks;
 mod capacity;
 mod concurrency;
+mod flood;
+mod lists;
 mod model;
+mod presets;
 mod quota_changes;
+mod shadow;
+mod single;
 mod tenants;
 mod tiers;
 #[cfg(feature = "tokio")]

@@ -7,6 +7,7 @@ mod keys;
 mod lost_reply;
 mod outage;
 mod parity;
+mod quotas;
 mod support;
 mod tenants;
 mod topologies;
