@@ -19,7 +19,7 @@ use tidegate_benches::{Order, Stopwatch, side_by_side};
 use tidegate_ratelimit::{
     Algorithm, BlockPolicy, Clock, Decision, FixedWindow, LeakyBucket, Limiter, ManualClock, MemoryLimiter,
     MemoryLimiterBuilder, MemoryTenantLimiter, Quota, QuotaError, Quotas, RedisLimiter, SingleLimiter, SlidingCounter,
-    SlidingLog, SlidingWindow, SystemClock, TenantLimiter, TierLimits, Timestamp, TokenBucket, Windows,
+    SlidingLog, SlidingWindow, SystemClock, TenantLimiter, TenantPlan, TierLimits, Timestamp, TokenBucket, Windows,
 };
 use tidegate_redis::{Client, Config, Keyspace, Role, Script};
 use tidegate_testkit::redis::RedisServer;
@@ -216,6 +216,7 @@ fn tenants(criterion: &mut Criterion) {
     let keys: Vec<String> = (0..KEYS).map(name).collect();
     let order = Order::uniform(KEYS);
     let limits = good(TierLimits::new(u64::from(PLENTY), 60 * u64::from(PLENTY), 1_440 * u64::from(PLENTY), None));
+    let limits = TenantPlan::from(limits);
     let mut bench = |name: &str, check: &(dyn Fn(&String) -> bool + Sync)| {
         assert!(keys.iter().all(check), "from now on no tenant is new");
         for (spread, order) in [("one hot tenant", None), ("100,000 tenants", Some(&order))] {
@@ -245,7 +246,7 @@ fn allowed<A: Algorithm>(limiter: &MemoryLimiter<A>, key: &str) -> bool {
     black_box(limiter.check_now(key, 1).expect("one fits")).is_allowed()
 }
 
-fn tenant_allowed(limiter: &impl TenantLimiter, key: &str, limits: &TierLimits) -> bool {
+fn tenant_allowed(limiter: &impl TenantLimiter, key: &str, limits: &TenantPlan) -> bool {
     let decision = limiter.check(key, limits, 1).now_or_never().expect("memory never waits");
     black_box(decision.expect("one fits")).allowed
 }

@@ -1,25 +1,37 @@
-//! The two circles of access: operations and application.
+//! The circles of access: operations, the decision service, and application.
 //!
-//! This file decides about the first: who may read and who may change what concerns the whole service. Tenants are
-//! [`crate::caller`]'s.
+//! This file decides about the first two: who may read and who may change what concerns the whole service, and who may ask for
+//! decisions. Tenants are [`crate::caller`]'s.
+//!
+//! A token that isn't known is an attempt, and the limiter `auth` counts it by the client's address and what it tried to be.
+//! Whoever has used up its attempts is told so from then on. A token that is right always passes: tokens are too long
+//! to be guessed, and somebody else at the same address must not be able to shut their owner out.
 
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, Uri, header};
+use axum::http::{Extensions, HeaderMap, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use tidegate_app::settings::Settings;
+use tidegate_app::settings::{Secret, Settings};
 use tidegate_ratelimit::has_forwarded_header;
 
 use crate::app::App;
+use crate::client::ClientKey;
+use crate::limits;
 use crate::problem::Problem;
 
 /// Layer of the operations routes: reads need the read token, changes the admin token.
 pub(crate) async fn operations(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
     let need = if matches!(*request.method(), Method::GET | Method::HEAD) { Need::Read } else { Need::Change };
-    check(&app, need, peer(request.extensions()), request.headers())?;
+    admit(&app, need, request.extensions(), request.headers()).await?;
+    Ok(next.run(request).await)
+}
+
+/// Layer of the decision service: the service token, or the admin token.
+pub(crate) async fn service(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
+    admit(&app, Need::Decide, request.extensions(), request.headers()).await?;
     Ok(next.run(request).await)
 }
 
@@ -27,23 +39,43 @@ pub(crate) async fn operations(State(app): State<App>, request: Request, next: N
 ///
 /// # Errors
 ///
-/// 401 or 403, as on any of the operations routes.
-pub(crate) fn read_operations(app: &App, parts: &Parts) -> Result<(), Problem> {
-    check(app, Need::Read, peer(&parts.extensions), &parts.headers)
+/// 401 or 403, as on any of the operations routes; 429 after too many tokens that aren't known.
+pub(crate) async fn read_operations(app: &App, parts: &Parts) -> Result<(), Problem> {
+    admit(app, Need::Read, &parts.extensions, &parts.headers).await
 }
+
+/// Whether the request is one to the decision service, with its token.
+pub(crate) fn is_service<B>(app: &App, request: &axum::http::Request<B>) -> bool {
+    let token = app.settings().tokens.service.as_ref();
+    request.uri().path() == CHECK_PATH
+        && token.zip(bearer(request.headers())).is_some_and(|(token, sent)| token.matches(sent))
+}
+
+/// Where decisions are asked for.
+pub(crate) const CHECK_PATH: &str = "/api/rate-limit/check";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
     Read,
     Change,
+    Decide,
 }
 
-fn check(app: &App, need: Need, peer: Option<IpAddr>, headers: &HeaderMap) -> Result<(), Problem> {
+async fn admit(app: &App, need: Need, extensions: &Extensions, headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(problem) = check(app, need, peer(extensions), headers)? else { return Ok(()) };
+    let address = extensions.get::<ClientKey>().map(|client| client.0.as_str()).unwrap_or_default();
+    let account = if need == Need::Decide { "service" } else { "operations" };
+    limits::enforce(&app.limiters().auth, &format!("{address}|{account}")).await?;
+    Err(problem)
+}
+
+/// Lets the request through, or refuses it; or says how it is refused as an attempt that failed.
+fn check(app: &App, need: Need, peer: Option<IpAddr>, headers: &HeaderMap) -> Result<Option<Problem>, Problem> {
     let settings = app.settings();
     let tokens = &settings.tokens;
-    if tokens.admin.is_none() && tokens.read.is_none() {
+    if !tokens.any() {
         return if is_direct_loopback(settings, peer, headers) {
-            Ok(())
+            Ok(None)
         } else {
             Err(Problem::forbidden(
                 "without tokens, operations are open to direct connections from this machine only; \
@@ -54,14 +86,19 @@ fn check(app: &App, need: Need, peer: Option<IpAddr>, headers: &HeaderMap) -> Re
     let Some(sent) = bearer(headers) else {
         return Err(Problem::unauthorized("send the token of this operation as `Authorization: Bearer …`"));
     };
-    // Both are compared whatever the first says, so that the time tells nothing.
-    let is_admin = tokens.admin.as_ref().is_some_and(|admin| admin.matches(sent));
-    let is_reader = tokens.read.as_ref().is_some_and(|read| read.matches(sent));
+    // All are compared whatever the first says, so that the time tells nothing.
+    let is = |token: &Option<Secret>| token.as_ref().is_some_and(|token| token.matches(sent));
+    let (is_admin, is_reader, is_service) = (is(&tokens.admin), is(&tokens.read), is(&tokens.service));
     match need {
-        _ if is_admin => Ok(()),
-        Need::Read if is_reader => Ok(()),
+        _ if is_admin => Ok(None),
+        Need::Read if is_reader => Ok(None),
+        Need::Decide if is_service => Ok(None),
+        Need::Read | Need::Change if is_service => {
+            Err(Problem::forbidden("the service token may only ask for decisions"))
+        }
         Need::Change if is_reader => Err(Problem::forbidden("the read token may not change anything")),
-        _ => Err(Problem::unauthorized("the token is not known")),
+        Need::Decide if is_reader => Err(Problem::forbidden("the read token may not charge anybody")),
+        _ => Ok(Some(Problem::unauthorized("the token is not known"))),
     }
 }
 
@@ -73,7 +110,7 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The address at the other end of the connection.
-pub(crate) fn peer(extensions: &axum::http::Extensions) -> Option<IpAddr> {
+pub(crate) fn peer(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip())
 }
 

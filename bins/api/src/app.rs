@@ -34,7 +34,7 @@ impl App {
         node.follow_queues();
         let limiters = Limiters::new(&node.settings, &node.telemetry, node.redis());
         Ok(Self(Arc::new(Parts {
-            limiters: limiters.map_err(StartError::Limits)?,
+            limiters: limiters?,
             tenants: Tenants::new(&node.store, &node.cache),
             schedules: Schedules::new(&node.store, &node.cache),
             producer: Producer::new(Arc::clone(&node.broker)),

@@ -52,7 +52,7 @@ pub(crate) struct Admitted {
     /// Who it is.
     pub(crate) caller: Caller,
     /// What is left of its quota.
-    quota: TenantDecision,
+    quota: Option<TenantDecision>,
     /// What the limiter `api` leaves it, where that counts it too.
     client: Option<Decision>,
 }
@@ -60,7 +60,9 @@ pub(crate) struct Admitted {
 impl Admitted {
     /// Tells the client all that binds it: who paces itself by one limit must not run into another unawares.
     pub(crate) fn announce(&self, app: &App, response: &mut HeaderMap) {
-        limits::announce_tenant(response, &self.quota);
+        if let Some(quota) = &self.quota {
+            limits::announce_tenant(response, quota);
+        }
         if let Some(decision) = &self.client {
             headers::apply(response, app.limiters().api.name(), decision);
         }
@@ -71,7 +73,7 @@ impl Admitted {
 ///
 /// Neither is charged where the other refuses, but for requests that race each other to the last place.
 pub(crate) async fn admit(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result<Admitted, Problem> {
-    let api = &*app.limiters().api;
+    let api = &app.limiters().api;
     let address = extensions.get::<ClientKey>().map(|client| client.0.as_str()).unwrap_or_default();
     let (tenant, client) = match authenticate(app, headers, extensions, address).await {
         Ok((tenant, credential)) => {
@@ -86,13 +88,13 @@ pub(crate) async fn admit(app: &App, headers: &HeaderMap, extensions: &Extension
     // Asked before anything is charged, so that a request that this refuses costs the tenant nothing.
     let mut charged = None;
     if let Some(client) = &client
-        && matches!(api.peek(client, 1).await, Ok(Decision::Denied(_)))
+        && limits::is_used_up(api, client).await
     {
-        charged = Some(limits::enforce(api, client).await?);
+        charged = limits::enforce(api, client).await?;
     }
     let quota = limits::enforce_tenant(app.limiters(), &tenant).await?;
     if let (Some(client), None) = (&client, charged) {
-        charged = Some(limits::enforce(api, client).await?);
+        charged = limits::enforce(api, client).await?;
     }
     Ok(Admitted { caller: Caller { tenant }, quota, client: charged })
 }
@@ -165,11 +167,8 @@ fn unknown_tenant() -> Problem {
 
 /// Spares the database the keys of an address that has used up its guesses. Keys that are known pass before this.
 async fn refuse_guesser(app: &App, address: &str) -> Result<(), Problem> {
-    let api = &*app.limiters().api;
-    match api.peek(address, 1).await {
-        Ok(Decision::Denied(_)) => limits::enforce(api, address).await.map(|_| ()),
-        _ => Ok(()),
-    }
+    let api = &app.limiters().api;
+    if limits::is_used_up(api, address).await { limits::enforce(api, address).await.map(drop) } else { Ok(()) }
 }
 
 fn may_name_tenants(app: &App, headers: &HeaderMap, extensions: &Extensions) -> bool {

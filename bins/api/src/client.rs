@@ -5,12 +5,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use tidegate_ratelimit::{client_address, key_for};
+use tidegate_ratelimit::client_address;
 
 use crate::access;
 use crate::app::App;
 
-/// The key under which a client's requests are counted: its address, an IPv6 one by its /64.
+/// The key under which a client's requests are counted: its address, an IPv6 one by its prefix.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientKey(pub String);
 
@@ -19,6 +19,6 @@ pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Ne
     // Only a server that was started without connection info has no peer: its own tests.
     let peer = access::peer(request.extensions()).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let address = client_address(peer, request.headers(), &app.settings().trusted_proxies);
-    request.extensions_mut().insert(ClientKey(key_for(address)));
+    request.extensions_mut().insert(ClientKey(app.settings().limits.ipv6_prefix.key(address)));
     next.run(request).await
 }

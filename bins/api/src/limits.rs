@@ -1,37 +1,43 @@
 //! The limits in front of the routes, and what a refusal looks like.
 
+mod build;
+mod front;
+mod named;
+mod shadow;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use tidegate_app::node::StartError;
 use tidegate_app::redis::Redis;
-use tidegate_app::settings::{LimitSettings, Settings};
+use tidegate_app::settings::{LimitMode, Settings};
 use tidegate_app::telemetry::Telemetry;
 use tidegate_app::tenant::Tenant;
-use tidegate_ratelimit::{
-    BlockPolicy, CheckError, Decision, FallbackLimiter, FallbackTenantLimiter, FixedWindow, Limiter, MemoryLimiter,
-    MemoryLimiterBuilder, MemoryTenantLimiter, RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter,
-    Rejection, SlidingWindow, SystemClock, TenantDecision, TenantLimiter, UnsupportedAlgorithm, headers,
-};
+use tidegate_ratelimit::{CheckError, Decision, Quota, QuotaError, Rejection, TenantDecision, TenantLimiter, headers};
+
+pub(crate) use front::Front;
+pub(crate) use named::Named;
 
 use crate::problem::Problem;
 
-/// Clients that one limiter remembers; beyond, the least charged are forgotten.
-const MAX_CLIENTS: usize = 100_000;
-/// One strike of a repeat offender is forgotten after so long without a block.
-const STRIKE_DECAY: Duration = Duration::from_secs(3600);
-/// Tenants that are remembered.
-const MAX_TENANTS: usize = 100_000;
+/// The name of the tenants' quota among the limiters.
+pub(crate) const TENANT: &str = "tenant";
 
 /// Every limiter of the API.
 pub(crate) struct Limiters {
     /// Everything but probes, by client address.
-    pub ddos: Arc<dyn Limiter>,
+    pub ddos: Named,
+    /// Failed logins, by address and account.
+    pub auth: Named,
+    /// Reports, by tenant and user.
+    pub report: Named,
     /// Anonymous and per-user application requests.
-    pub api: Arc<dyn Limiter>,
+    pub api: Named,
     /// A tenant's minute, hour and day.
     pub tenants: Arc<dyn TenantLimiter>,
+    /// Whether the tenants' quota is asked, and obeyed.
+    pub tenant_mode: LimitMode,
 }
 
 impl Limiters {
@@ -39,96 +45,90 @@ impl Limiters {
     ///
     /// # Errors
     ///
-    /// When Redis can't decide a limiter.
-    pub(crate) fn new(
-        settings: &Settings,
-        telemetry: &Telemetry,
-        redis: Option<&Redis>,
-    ) -> Result<Self, UnsupportedAlgorithm> {
-        let ddos = limiter("ddos", FixedWindow::new(settings.ddos.quota), &settings.ddos, redis)?;
-        let api = limiter("api", SlidingWindow::new(settings.api.quota), &settings.api, redis)?;
-        let tenants = tenant_limiter(redis);
-        for (name, limiter) in [("ddos", &ddos), ("api", &api)] {
-            let limiter = Arc::clone(limiter);
-            telemetry.watch_limiter(name, move || limiter.stats());
+    /// When a limit doesn't fit its algorithm.
+    pub(crate) fn new(settings: &Settings, telemetry: &Telemetry, redis: Option<&Redis>) -> Result<Self, StartError> {
+        let limiters = build::all(settings, redis)?;
+        for named in limiters.all() {
+            let limiter = Arc::clone(named.limiter());
+            telemetry.watch_limiter(named.name(), move || limiter.stats());
         }
-        let watched = Arc::clone(&tenants);
-        telemetry.watch_limiter("tenant", move || watched.stats());
-        Ok(Self { ddos, api, tenants })
+        let watched = Arc::clone(&limiters.tenants);
+        telemetry.watch_limiter(TENANT, move || watched.stats());
+        Ok(limiters)
+    }
+
+    /// All but the tenants' quota, in the order in which they are asked.
+    pub(crate) fn all(&self) -> [&Named; 4] {
+        [&self.ddos, &self.auth, &self.report, &self.api]
     }
 
     /// The limiter of that name; tenants are not counted by one.
-    pub(crate) fn named(&self, name: &str) -> Option<&dyn Limiter> {
-        [&*self.ddos, &*self.api].into_iter().find(|limiter| limiter.name() == name)
+    ///
+    /// # Errors
+    ///
+    /// 404 where there is none.
+    pub(crate) fn named(&self, name: &str) -> Result<&Named, Problem> {
+        self.all().into_iter().find(|named| named.name() == name).ok_or_else(|| {
+            let shown: String = name.chars().take(64).collect();
+            Problem::not_found(format!("there is no limiter `{shown}`; there are ddos, auth, tenant, report and api"))
+        })
     }
 }
 
-/// On Redis it counts for all processes together; while Redis is away, this one decides by itself.
-fn limiter<A: RedisAlgorithm + Send + Sync + 'static>(
-    name: &'static str,
-    algorithm: A,
-    settings: &LimitSettings,
-    redis: Option<&Redis>,
-) -> Result<Arc<dyn Limiter>, UnsupportedAlgorithm>
-where
-    A::State: Send + Sync + 'static,
-{
-    let block = (!settings.block.is_zero())
-        .then(|| BlockPolicy::fixed(settings.block).escalate(BlockPolicy::MAX, STRIKE_DECAY));
-    let Some(redis) = redis else {
-        let builder = MemoryLimiter::builder(name, algorithm).max_keys(MAX_CLIENTS);
-        return Ok(Arc::new(block.into_iter().fold(builder, MemoryLimiterBuilder::block).build()));
-    };
-    let shared = RedisLimiter::builder(name, algorithm, redis.limits().clone(), redis.keyspace().clone());
-    let shared = block.into_iter().fold(shared, RedisLimiterBuilder::block).build()?;
-    Ok(Arc::new(FallbackLimiter::builder(shared).max_keys(MAX_CLIENTS).build()))
-}
-
-fn tenant_limiter(redis: Option<&Redis>) -> Arc<dyn TenantLimiter> {
-    let Some(redis) = redis else {
-        return Arc::new(MemoryTenantLimiter::new(SystemClock::default(), MAX_TENANTS));
-    };
-    let shared = RedisTenantLimiter::builder("tenant", redis.limits().clone(), redis.keyspace().clone()).build();
-    Arc::new(FallbackTenantLimiter::builder(shared).max_keys(MAX_TENANTS).build())
-}
-
-/// Charges one request to `key`.
+/// Charges one request to `key`. `None` where the limiter is off.
 ///
 /// # Errors
 ///
 /// 429 when the limiter refuses it.
-pub(crate) async fn enforce(limiter: &dyn Limiter, key: &str) -> Result<Decision, Problem> {
-    match limiter.check(key, 1).await {
-        Ok(decision @ Decision::Denied(_)) => {
-            let wait = headers::whole_seconds(decision.retry_after().unwrap_or_default());
-            Err(refusal(limiter.name(), wait).headers(|response| headers::apply(response, limiter.name(), &decision)))
-        }
-        Ok(allowed) => Ok(allowed),
+pub(crate) async fn enforce(limiter: &Named, key: &str) -> Result<Option<Decision>, Problem> {
+    if limiter.mode() == LimitMode::Off {
+        return Ok(None);
+    }
+    match limiter.limiter().check(key, 1).await {
+        Ok(decision @ Decision::Denied(_)) => Err(refused(limiter.name(), &decision)),
+        Ok(allowed) => Ok(Some(allowed)),
         Err(error) => Err(undecided(&error)),
     }
 }
 
-/// Charges one request to the tenant's quota.
+/// Whether the limiter would refuse a request of `key` now. Charges nothing.
+pub(crate) async fn is_used_up(limiter: &Named, key: &str) -> bool {
+    limiter.mode() == LimitMode::On && matches!(limiter.limiter().peek(key, 1).await, Ok(Decision::Denied(_)))
+}
+
+/// Charges one request to the tenant's quota. `None` where that is off, or only watched and used up.
 ///
 /// # Errors
 ///
 /// 429 when one of its windows is used up.
-pub(crate) async fn enforce_tenant(limiters: &Limiters, tenant: &Tenant) -> Result<TenantDecision, Problem> {
-    let decision = limiters.tenants.check(tenant.id.as_str(), tenant.plan.limits(), 1).await;
+pub(crate) async fn enforce_tenant(limiters: &Limiters, tenant: &Tenant) -> Result<Option<TenantDecision>, Problem> {
+    if limiters.tenant_mode == LimitMode::Off {
+        return Ok(None);
+    }
+    let decision = limiters.tenants.check(tenant.id.as_str(), &tenant.plan, 1).await;
     let decision = decision.map_err(|error| undecided(&error))?;
     if decision.allowed {
-        return Ok(decision);
+        return Ok(Some(decision));
+    }
+    if limiters.tenant_mode == LimitMode::Shadow {
+        return Ok(None);
     }
     let wait = headers::whole_seconds(decision.retry_after().unwrap_or_default());
-    Err(refusal("tenant", wait)
+    Err(refusal(TENANT, wait)
         .with("window", decision.binding().name)
-        .with("tier", tenant.plan.tier().name())
+        .with("tier", decision.plan.tier().name())
         .headers(|response| announce_tenant(response, &decision)))
 }
 
 /// Tells the tenant how much is left.
 pub(crate) fn announce_tenant(response: &mut HeaderMap, decision: &TenantDecision) {
     headers::apply_tenant(response, decision);
+}
+
+/// The answer to a request that a limiter refuses, with its headers.
+fn refused(limiter: &str, decision: &Decision) -> Problem {
+    let wait = headers::whole_seconds(decision.retry_after().unwrap_or_default());
+    refusal(limiter, wait).headers(|response| headers::apply(response, limiter, decision))
 }
 
 fn refusal(limiter: &str, wait: u64) -> Problem {
@@ -156,7 +156,27 @@ pub(crate) fn refuse(rejection: Rejection<'_>) -> Response {
     let problem = match rejection {
         Rejection::Denied { limiter, denial } => refusal(limiter, headers::whole_seconds(denial.retry_after)),
         Rejection::Failed { error, .. } => undecided(error),
+        Rejection::BadKey { reason } => Problem::bad_request("bad-identity", reason),
         _ => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "the request can't be counted now"),
     };
     problem.into_response()
+}
+
+/// Why a limiter keeps the quota that it has.
+pub(crate) enum SetQuotaError {
+    /// Its algorithm can't apply that one.
+    Quota(QuotaError),
+    /// The other nodes can't be told.
+    Store,
+}
+
+impl Limiters {
+    /// Gives a limiter another quota. In memory it is this process' own, until it ends.
+    ///
+    /// # Errors
+    ///
+    /// [`SetQuotaError`]; then the quota is as it was.
+    pub(crate) async fn set_quota(&self, limiter: &Named, quota: Quota) -> Result<(), SetQuotaError> {
+        limiter.limiter().set_quota(quota).map_err(SetQuotaError::Quota)
+    }
 }

@@ -17,18 +17,18 @@ use tidegate_perfmon::PerfLayer;
 use tidegate_ratelimit::RateLimitLayer;
 
 use crate::app::App;
-use crate::client::{self, ClientKey};
+use crate::client;
 use crate::problem::Problem;
 use crate::{access, caller, limits, linger, request_id, timeout};
 
 /// All routes with all their layers.
 pub(crate) fn router(app: &App, probes: Probes) -> Router {
-    let address = |request: &Request| request.extensions().get::<ClientKey>().map(|client| client.0.clone());
-    let front = RateLimitLayer::new(app.limiters().ddos.clone(), address).reject_with(limits::refuse);
+    let front = RateLimitLayer::with_policy(limits::Front(app.clone())).reject_with(limits::refuse);
     let timed = PerfLayer::new(app.node().telemetry.registry().clone(), route_of);
 
     let guarded = Router::new()
         .merge(operations(app))
+        .merge(decisions(app))
         .merge(tenants(app))
         .merge(application(app))
         .fallback(unknown)
@@ -45,12 +45,21 @@ pub(crate) fn router(app: &App, probes: Probes) -> Router {
 fn operations(app: &App) -> Router<App> {
     Router::new()
         .route("/api/cache", get(cache::show).delete(cache::purge))
-        .route("/api/rate-limit", get(rate_limit::show).post(rate_limit::set_plan).delete(rate_limit::reset))
+        .route("/api/rate-limit", get(rate_limit::show).post(rate_limit::change).delete(rate_limit::reset))
+        .route("/api/rate-limit/block", post(rate_limit::block).delete(rate_limit::unblock))
         .route("/api/rate-limit/tenants/{id}", get(rate_limit::usage))
         .route("/api/performance", get(performance::show))
         .merge(queues::routes())
         .route("/api/tenants", post(tenants::create))
         .route_layer(from_fn_with_state(app.clone(), access::operations))
+        .layer(from_fn_with_state(app.clone(), timeout::layer))
+}
+
+/// Decisions for services in any language: the service token.
+fn decisions(app: &App) -> Router<App> {
+    Router::new()
+        .route(access::CHECK_PATH, post(rate_limit::check))
+        .route_layer(from_fn_with_state(app.clone(), access::service))
         .layer(from_fn_with_state(app.clone(), timeout::layer))
 }
 

@@ -82,7 +82,7 @@ struct TenantCodec;
 
 impl Codec<Option<Arc<Tenant>>> for TenantCodec {
     fn version(&self) -> u8 {
-        1
+        2
     }
 
     fn encode(&self, tenant: &Option<Arc<Tenant>>) -> Result<Vec<u8>, CodecError> {

@@ -9,7 +9,7 @@ use tidegate_queue::{
     Broker, BrokerError, BuildError, Job, QueueOptions, RedisBroker, RedisOptions, SqliteBroker, SqliteOptions, Worker,
     WorkerError,
 };
-use tidegate_ratelimit::UnsupportedAlgorithm;
+use tidegate_ratelimit::{QuotaError, UnsupportedAlgorithm};
 use tidegate_redis::{BlockingPool, Role};
 use tokio_util::sync::CancellationToken;
 
@@ -86,6 +86,9 @@ pub enum StartError {
     /// A limit can't be kept on Redis.
     #[error("limits on Redis: {0}")]
     Limits(UnsupportedAlgorithm),
+    /// A limit doesn't fit its algorithm.
+    #[error("limits: {0}")]
+    Limit(QuotaError),
     /// The worker can't be put together.
     #[error("worker: {0}")]
     Worker(#[from] BuildError),
@@ -102,7 +105,7 @@ impl StartError {
     /// rest.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Settings(_) | Self::Limits(_) => 2,
+            Self::Settings(_) | Self::Limits(_) | Self::Limit(_) => 2,
             Self::Redis(error) if error.is_a_setting() => 2,
             Self::Redis(_) => 5,
             Self::Store(_) | Self::Queue(_) | Self::Spool { .. } => 3,

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tidegate_ratelimit::{Quota, TrustedProxies};
+use tidegate_ratelimit::{Ipv6Prefix, Quota, TrustedProxies};
 use tidegate_redis::Keyspace;
 
 pub use catalogue::{CATALOGUE, Setting};
@@ -47,12 +47,14 @@ pub struct Tokens {
     pub admin: Option<Secret>,
     /// Reads on the operations routes.
     pub read: Option<Secret>,
+    /// Decisions for services in any language.
+    pub service: Option<Secret>,
 }
 
 impl Tokens {
     /// Whether any token is set, which ends the open first tour.
     pub fn any(&self) -> bool {
-        self.admin.is_some() || self.read.is_some()
+        self.admin.is_some() || self.read.is_some() || self.service.is_some()
     }
 }
 
@@ -61,8 +63,49 @@ impl Tokens {
 pub struct LimitSettings {
     /// The rate.
     pub quota: Quota,
-    /// The first block of a key that went over; each further strike doubles it.
+    /// The first block of a key that went over; each further strike doubles it. Zero for none.
     pub block: Duration,
+    /// Whether it is asked, and obeyed.
+    pub mode: LimitMode,
+}
+
+/// Whether a limiter is asked, and obeyed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitMode {
+    /// It refuses.
+    On,
+    /// It decides and counts, and refuses nothing.
+    Shadow,
+    /// It isn't asked.
+    Off,
+}
+
+impl LimitMode {
+    /// As in the settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Shadow => "shadow",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// Every limit.
+#[derive(Debug, Clone, Copy)]
+pub struct LimitsSettings {
+    /// The limiter in front of everything but probes, per client address.
+    pub ddos: LimitSettings,
+    /// Failed logins, per address and account.
+    pub auth: LimitSettings,
+    /// Reports, per tenant and user.
+    pub report: LimitSettings,
+    /// Anonymous and per-user requests.
+    pub api: LimitSettings,
+    /// The tenants' quota, whose figures are the tenants' own.
+    pub tenant_mode: LimitMode,
+    /// How much of an IPv6 address is one client.
+    pub ipv6_prefix: Ipv6Prefix,
 }
 
 /// How HTTP is served.
@@ -152,10 +195,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// Bytes that the in-process cache holds.
     pub cache_size: u64,
-    /// The limiter in front of everything but probes, per client address.
-    pub ddos: LimitSettings,
-    /// The limiter of anonymous and per-user requests.
-    pub api: LimitSettings,
+    /// Every limit.
+    pub limits: LimitsSettings,
     /// Redis, where queue, limits and the shared tier of the cache lie on it.
     pub redis: Option<RedisSettings>,
     /// How jobs are run.

@@ -6,7 +6,13 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tidegate_ratelimit::{Overrides, QuotaError, Tier, TierLimits};
+use tidegate_ratelimit::TenantLimiter;
+
+use crate::clock;
+use crate::store::{Store, StoreError};
+
+/// A tier, the tenant's own limits over it, and the epoch of both.
+pub use tidegate_ratelimit::TenantPlan as Plan;
 
 /// Longest tenant id in bytes.
 const MAX_ID: usize = 64;
@@ -72,57 +78,45 @@ pub struct Tenant {
     pub created_at: DateTime<Utc>,
 }
 
-/// A tier, the tenant's own limits over it, and what comes of both.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "PlanParts")]
-pub struct Plan {
-    tier: Tier,
-    overrides: Overrides,
-    limits: TierLimits,
-}
-
-/// What a plan is made of; the limits follow from it.
-#[derive(Deserialize)]
-struct PlanParts {
-    tier: Tier,
-    overrides: Overrides,
-}
-
-impl TryFrom<PlanParts> for Plan {
-    type Error = QuotaError;
-
-    fn try_from(parts: PlanParts) -> Result<Self, QuotaError> {
-        Self::try_new(parts.tier, parts.overrides)
+impl Tenant {
+    /// A new tenant. Its plan begins at the present moment as its epoch: a tenant that was here before under the same id, in a
+    /// database that is gone, had an older one.
+    pub fn create(id: TenantId, name: String, plan: Plan) -> Self {
+        let created_at = clock::now();
+        Self { id, name, plan: plan.at_epoch(epoch_at(created_at)), created_at }
     }
 }
 
-impl Plan {
-    /// Lays the overrides over the tier's limits.
-    ///
-    /// # Errors
-    ///
-    /// When an override is zero or too large.
-    pub fn try_new(tier: Tier, overrides: Overrides) -> Result<Self, QuotaError> {
-        if overrides.max_users == Some(0) {
-            return Err(QuotaError::ZeroLimit);
-        }
-        Ok(Self { tier, overrides, limits: tier.limits().with_overrides(&overrides)? })
-    }
+/// The plan that comes after another: at the present moment as its epoch, and later than the other in any case.
+pub(crate) fn successor(plan: Plan, before: &Plan) -> Plan {
+    plan.at_epoch(epoch_at(clock::now()).max(before.epoch().saturating_add(1)))
+}
 
-    /// The tier.
-    pub fn tier(&self) -> Tier {
-        self.tier
-    }
+/// Epochs are milliseconds, so that a database that was set back to a backup doesn't give out again those it has forgotten.
+fn epoch_at(moment: DateTime<Utc>) -> u64 {
+    u64::try_from(moment.timestamp_millis()).unwrap_or(0)
+}
 
-    /// The tenant's own limits.
-    pub fn overrides(&self) -> &Overrides {
-        &self.overrides
+/// Gives a tenant the plan that `change` makes of its present one, in the tables and in the limiter; returns it, or `None`
+/// where there is no such tenant.
+///
+/// The tables are the truth. The limiter is told so that a check on a node that has not yet heard of the change is held to it
+/// too; where the limiter can't be told, each node brings the new plan as soon as it reads it.
+///
+/// # Errors
+///
+/// As [`Store::change_plan`].
+pub async fn change_plan<E: From<StoreError>>(
+    store: &Store,
+    limiter: &dyn TenantLimiter,
+    id: &TenantId,
+    change: impl FnOnce(&Plan) -> Result<Plan, E>,
+) -> Result<Option<Plan>, E> {
+    let Some(plan) = store.change_plan(id, change).await? else { return Ok(None) };
+    if let Err(error) = limiter.set_plan(id.as_str(), &plan).await {
+        tracing::warn!(%error, "the limiter of tenants was not told of a changed plan; nodes apply it as they read it");
     }
-
-    /// The limits in force.
-    pub fn limits(&self) -> &TierLimits {
-        &self.limits
-    }
+    Ok(Some(plan))
 }
 
 /// An API key as it is shown once; only its digest is kept.

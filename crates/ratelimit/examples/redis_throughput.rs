@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_ratelimit::{
-    FixedWindow, Limiter, Quota, RedisLimiter, RedisTenantLimiter, SlidingWindow, TenantLimiter, TierLimits,
-    TokenBucket,
+    FixedWindow, Limiter, Quota, RedisLimiter, RedisTenantLimiter, SlidingWindow, TenantLimiter, TenantPlan,
+    TierLimits, TokenBucket,
 };
 use tidegate_redis::{Client, Config, Keyspace, Role, Script};
 use tokio::time::Instant;
@@ -79,7 +79,7 @@ async fn of_limiter(limiter: impl Limiter + 'static) -> f64 {
     .await
 }
 
-async fn of_tenants(tenants: RedisTenantLimiter, limits: TierLimits) -> f64 {
+async fn of_tenants(tenants: RedisTenantLimiter, limits: TenantPlan) -> f64 {
     let tenants = Arc::new(tenants);
     rate(move |key| {
         let tenants = tenants.clone();
@@ -104,7 +104,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let sliding = RedisLimiter::builder("sliding", SlidingWindow::new(quota), client.clone(), keys.clone()).build()?;
     let bucket = RedisLimiter::builder("bucket", TokenBucket::new(quota), client.clone(), keys.clone()).build()?;
     let tenants = RedisTenantLimiter::builder("tenant", client.clone(), keys).build();
-    let limits = TierLimits::new(PLENTY, PLENTY, PLENTY, None)?;
+    let limits = TierLimits::new(PLENTY, PLENTY, PLENTY, None)?.into();
     for (name, rate) in [
         ("fixed window", of_limiter(fixed).await),
         ("sliding window", of_limiter(sliding).await),

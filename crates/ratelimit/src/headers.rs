@@ -8,6 +8,15 @@
 //! Retry-After: 23
 //! ```
 //!
+//! And, for clients that know no other, the triple that was common before the draft ([`apply_x`]), with the seconds until
+//! the reset, not its date:
+//!
+//! ```text
+//! X-RateLimit-Limit: 100
+//! X-RateLimit-Remaining: 20
+//! X-RateLimit-Reset: 23
+//! ```
+//!
 //! All times are whole seconds, rounded up, so that a client which obeys them is never early.
 
 use std::fmt::Write;
@@ -21,6 +30,13 @@ use crate::{Decision, Quota, TenantDecision};
 pub const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// `RateLimit-Policy`: what the quota is.
 pub const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// How much is available at once.
+pub const X_RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+/// How much is left.
+pub const X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+/// For how many seconds.
+pub const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// The greatest integer of a structured field, RFC 9651.
 const MAX_INTEGER: u64 = 999_999_999_999_999;
@@ -47,32 +63,55 @@ pub fn apply_tenant(headers: &mut HeaderMap, decision: &TenantDecision) {
     }
 }
 
+/// Sets the `X-RateLimit` triple. There is one for all limiters: where it is there already, the one that leaves less stays.
+pub fn apply_x(headers: &mut HeaderMap, decision: &Decision) {
+    let present = headers.get(&X_RATELIMIT_REMAINING).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    // A refusal may leave something that is less than the cost; and of two that leave nothing, one may be admitted.
+    if present.is_some_and(|present| present < decision.remaining() || (present == 0 && decision.is_allowed())) {
+        return;
+    }
+    let until = whole_seconds(decision.retry_after().unwrap_or(decision.reset_after()));
+    for (name, value) in [
+        (X_RATELIMIT_LIMIT, decision.limit()),
+        (X_RATELIMIT_REMAINING, decision.remaining()),
+        (X_RATELIMIT_RESET, until),
+    ] {
+        // A full map is the caller's to notice.
+        let _ = headers.try_insert(name, HeaderValue::from(value));
+    }
+}
+
 /// A duration in whole seconds, rounded up: the value of a `Retry-After`.
 pub fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
 }
 
+/// Room for a name of usual length and two numbers.
+const CAPACITY: usize = 48;
+
 fn policy(name: &str, quota: Quota) -> String {
     let (limit, window) = (quota.limit().min(MAX_INTEGER), whole_seconds(quota.period()));
-    format!("{};q={limit};w={window}", quoted(name))
+    let mut text = quoted(name);
+    // Writing to a string can't fail.
+    let _ = write!(text, ";q={limit};w={window}");
+    text
 }
 
 fn left(name: &str, decision: &Decision) -> String {
     let until = decision.retry_after().unwrap_or(decision.reset_after());
     let (remaining, until) = (decision.remaining().min(MAX_INTEGER), whole_seconds(until).min(MAX_INTEGER));
-    format!("{};r={remaining};t={until}", quoted(name))
+    let mut text = quoted(name);
+    let _ = write!(text, ";r={remaining};t={until}");
+    text
 }
 
-/// A structured-field string; what it can't hold becomes `_`.
+/// A structured-field string, with room behind it; what it can't hold becomes `_`.
 fn quoted(name: &str) -> String {
-    let mut text = String::with_capacity(name.len() + 2);
+    let mut text = String::with_capacity(CAPACITY);
     text.push('"');
     for character in name.chars() {
         match character {
-            '"' | '\\' => {
-                // Writing to a string can't fail.
-                let _ = write!(text, "\\{character}");
-            }
+            '"' | '\\' => text.extend(['\\', character]),
             ' '..='~' => text.push(character),
             _ => text.push('_'),
         }

@@ -4,15 +4,21 @@
 //! proxies appended is true, so the list is read from the right, as far as the addresses are trusted proxies.
 
 mod elements;
+mod extract;
 mod node;
+mod prefix;
 mod proxies;
+mod request_key;
 
 use std::net::IpAddr;
 
 use http::HeaderMap;
 use http::header::{FORWARDED, HeaderName};
 
+pub use extract::{ByAddress, ByApiKey, ByHeader, ByText, FirstOf, Hashed, Together};
+pub use prefix::{Ipv6Prefix, Ipv6PrefixError};
 pub use proxies::{ForwardedHeader, TrustedProxies, TrustedProxiesError};
+pub use request_key::{KeyExtractor, RequestKey};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
@@ -73,12 +79,9 @@ fn walk(
 }
 
 /// The limiter's key for an address: IPv4 as it is, IPv6 by its /64 (`2001:db8:1:2::/64`), which is what one
-/// subscriber has at least.
+/// subscriber has at least. [`Ipv6Prefix::key`] takes another prefix.
 pub fn key_for(address: IpAddr) -> String {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => v4.to_string(),
-        IpAddr::V6(v6) => format!("{}/64", std::net::Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-    }
+    Ipv6Prefix::default().key(address)
 }
 
 /// Whether a header says that a proxy stands between: `Forwarded`, `X-Forwarded-*` or `X-Real-IP`. Whatever

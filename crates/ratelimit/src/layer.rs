@@ -1,34 +1,37 @@
-//! The tower layer: one limiter in front of a service.
+//! The tower layer: limiters in front of a service.
 
+mod decisions;
+mod grpc;
+#[cfg(feature = "tokio")]
+mod line;
+mod policy;
 mod reject;
 mod service;
 
 use std::fmt;
 use std::sync::Arc;
 
-use http::Request;
 use tower_layer::Layer;
 
+pub use decisions::Decisions;
+pub use grpc::GrpcStatus;
+pub(crate) use grpc::is_grpc;
+pub use policy::{ByKey, Charge, Charges, Policy};
 pub use reject::{ProblemJson, Reject, Rejection};
 pub use service::RateLimit;
 
-/// Finds the key that a request is counted under.
-pub trait KeyExtractor<B> {
-    /// The key; `None` lets the request through uncounted.
-    fn key(&self, request: &Request<B>) -> Option<String>;
-}
+use crate::Limiter;
 
-impl<B, F: Fn(&Request<B>) -> Option<String>> KeyExtractor<B> for F {
-    fn key(&self, request: &Request<B>) -> Option<String> {
-        self(request)
-    }
-}
-
-/// Counts each request as one against a [`Limiter`](crate::Limiter).
+/// Charges each request to one or several [`Limiter`]s, as a [`Policy`] says, before a service sees it. For everything that
+/// speaks tower and `http`: axum, hyper, tonic.
 ///
-/// An admitted request carries its [`Decision`](crate::Decision) as an extension, and its response the
-/// [headers](crate::headers). A refused one never reaches the service: it is answered by [`ProblemJson`], or by
-/// a function given to [`reject_with`](Self::reject_with), and the headers are added to that.
+/// An admitted request carries as extensions the [`Decisions`] of all its limiters and the [`Decision`](crate::Decision) that leaves
+/// least, and its response the [headers](crate::headers). Where a limiter gives a place in a line, the request waits for its
+/// turn (feature `tokio`). A refused one never reaches the service: it is answered by [`ProblemJson`], or by
+/// a [`Reject`] given to [`reject_with`](Self::reject_with), and the headers are added to that. Requests of gRPC are told
+/// apart by their content type and get a gRPC status.
+///
+/// A call costs, beside the limiters, one boxed future, one box for each extension and one buffer for each header.
 ///
 /// ```
 /// use std::{convert::Infallible, sync::Arc};
@@ -52,48 +55,84 @@ impl<B, F: Fn(&Request<B>) -> Option<String>> KeyExtractor<B> for F {
 /// # Ok(())
 /// # }
 /// ```
-pub struct RateLimitLayer<L: ?Sized, K, R = ProblemJson> {
-    shared: Arc<Shared<K, R>>,
-    limiter: Arc<L>,
+///
+/// A policy chooses limiters, keys and costs for each request:
+///
+/// ```
+/// # use std::{convert::Infallible, net::{IpAddr, SocketAddr}, sync::Arc};
+/// # use http::{Extensions, Request, Response};
+/// # use tidegate_ratelimit::*;
+/// # use tower::{ServiceBuilder, ServiceExt, service_fn};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let limiter = |name: &str, quota| Arc::new(MemoryLimiter::builder(name, SlidingWindow::new(quota)).build());
+/// let (reads, exports) = (limiter("reads", Quota::per_minute(100)?), limiter("exports", Quota::per_hour(50)?));
+/// let address = ByAddress::new(|peer: &Extensions| peer.get::<SocketAddr>().map(SocketAddr::ip));
+/// let client = FirstOf(ByApiKey::bearer(), address); // hashed; who sends none is counted by address
+/// let policy = move |request: &Request<()>| match request.uri().path() {
+///     "/health" => Charges::none(),
+///     "/exports" => Charge::new(exports.clone(), client.key(request)).cost(10).into(),
+///     _ => Charge::new(reads.clone(), client.key(request)).into(),
+/// };
+/// let service = ServiceBuilder::new()
+///     .layer(RateLimitLayer::with_policy(policy).x_headers())
+///     .service(service_fn(async |_| Ok::<_, Infallible>(Response::new(String::new()))));
+///
+/// let request = Request::get("/exports").header("authorization", "Bearer s3cr3t").body(())?;
+/// assert_eq!(service.oneshot(request).await?.headers()["x-ratelimit-remaining"], "40");
+/// # Ok(())
+/// # }
+/// ```
+pub struct RateLimitLayer<P, R = ProblemJson> {
+    policy: Arc<P>,
+    reject: Arc<R>,
+    has_x_headers: bool,
 }
 
-struct Shared<K, R> {
-    extractor: K,
-    reject: R,
-}
-
-impl<L: ?Sized, K> RateLimitLayer<L, K> {
-    /// Limits by the key that `extractor` finds, and answers refusals with [`ProblemJson`].
-    pub fn new(limiter: Arc<L>, extractor: K) -> Self {
-        Self { shared: Arc::new(Shared { extractor, reject: ProblemJson }), limiter }
+impl<K> RateLimitLayer<ByKey<K>> {
+    /// Charges one to the key that `extractor` finds, and answers refusals with [`ProblemJson`].
+    pub fn new(limiter: Arc<dyn Limiter>, extractor: K) -> Self {
+        Self::with_policy(ByKey::new(limiter, extractor))
     }
+}
 
+impl<P> RateLimitLayer<P> {
+    /// Charges what `policy` says, and answers refusals with [`ProblemJson`].
+    pub fn with_policy(policy: P) -> Self {
+        Self { policy: Arc::new(policy), reject: Arc::new(ProblemJson), has_x_headers: false }
+    }
+}
+
+impl<P, R> RateLimitLayer<P, R> {
     /// Answers refusals with `reject` instead: a [`Reject`] or a function from [`Rejection`] to a response.
-    pub fn reject_with<R>(self, reject: R) -> RateLimitLayer<L, K, R>
-    where
-        K: Clone,
-    {
-        let extractor = self.shared.extractor.clone();
-        RateLimitLayer { shared: Arc::new(Shared { extractor, reject }), limiter: self.limiter }
+    pub fn reject_with<R2>(self, reject: R2) -> RateLimitLayer<P, R2> {
+        RateLimitLayer { policy: self.policy, reject: Arc::new(reject), has_x_headers: self.has_x_headers }
+    }
+
+    /// Adds the triple `X-RateLimit-Limit`, `-Remaining` and `-Reset` too, of the limiter that leaves least.
+    #[must_use]
+    pub fn x_headers(mut self) -> Self {
+        self.has_x_headers = true;
+        self
     }
 }
 
-impl<S, L: ?Sized, K, R> Layer<S> for RateLimitLayer<L, K, R> {
-    type Service = RateLimit<S, L, K, R>;
+impl<S, P, R> Layer<S> for RateLimitLayer<P, R> {
+    type Service = RateLimit<S, P, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RateLimit::new(inner, Arc::clone(&self.limiter), Arc::clone(&self.shared))
+        RateLimit::new(inner, self.clone())
     }
 }
 
-// Derived, these would ask the limiter and the functions to be `Clone` and `Debug`.
-impl<L: ?Sized, K, R> Clone for RateLimitLayer<L, K, R> {
+// Derived, these would ask the policy and the functions to be `Clone` and `Debug`.
+impl<P, R> Clone for RateLimitLayer<P, R> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), limiter: Arc::clone(&self.limiter) }
+        Self { policy: Arc::clone(&self.policy), reject: Arc::clone(&self.reject), has_x_headers: self.has_x_headers }
     }
 }
 
-impl<L: ?Sized, K, R> fmt::Debug for RateLimitLayer<L, K, R> {
+impl<P, R> fmt::Debug for RateLimitLayer<P, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RateLimitLayer").finish_non_exhaustive()
     }

@@ -51,11 +51,11 @@
 //! | [`MemoryLimiter`] | [`MemoryTenantLimiter`] | in this process, under a cap on keys | a lock |
 //! | `RedisLimiter` | `RedisTenantLimiter` | in Redis, for all processes | one script, one round trip |
 //! | `FallbackLimiter` | `FallbackTenantLimiter` | in Redis; in an outage here, as an `OutagePolicy` says | the same |
-//!
 //! | [`SingleLimiter`] | | in this process, without keys | no lock |
 //!
 //! [`Exempt`] puts an allow list and a deny list in front of a limiter, [`Shadow`] tries one out, `SharedQuotas` changes quotas
 //! on every node, and [`Preset`] names those that most services begin with.
+//! A [`DenyCache`] around any of them answers a repeated refusal without asking it.
 //!
 //! Those with Redis need the feature `redis`. There each algorithm is a script that decides as the one here does: same
 //! decisions and figures on the same trace, clock steps and blocks included.
@@ -83,10 +83,12 @@
 mod algorithm;
 mod block;
 mod clock;
+mod concurrency;
 mod decision;
 mod error;
 #[cfg(feature = "redis")]
 mod fallback;
+mod front_door;
 #[cfg(feature = "tower")]
 pub mod headers;
 #[cfg(feature = "tower")]
@@ -94,6 +96,7 @@ mod identity;
 #[cfg(feature = "tower")]
 mod layer;
 mod limiter;
+mod new_keys;
 mod presets;
 mod quota;
 mod quotas;
@@ -112,22 +115,33 @@ pub use algorithm::{
 };
 pub use block::BlockPolicy;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use concurrency::{
+    AcquireError, Concurrency, ConcurrencyLimiter, ConcurrencyLimiterBuilder, ConcurrencyStats, Gradient, Outcome,
+    Permit,
+};
+#[cfg(feature = "tower")]
+pub use concurrency::{ConcurrencyLayer, LimitConcurrency};
 pub use decision::{Allowance, Decision, Denial};
 pub use error::{CheckError, QuotaError, StoreError, UnknownTier};
 #[cfg(feature = "redis")]
 pub use fallback::{
     FallbackLimiter, FallbackLimiterBuilder, FallbackTenantLimiter, FallbackTenantLimiterBuilder, OutagePolicy,
 };
+pub use front_door::{FrontDoor, FrontDoorBuilder};
 #[cfg(feature = "tower")]
 pub use identity::{
-    ForwardedHeader, TrustedProxies, TrustedProxiesError, client_address, has_forwarded_header, key_for,
+    ByAddress, ByApiKey, ByHeader, ByText, FirstOf, ForwardedHeader, Hashed, Ipv6Prefix, Ipv6PrefixError, KeyExtractor,
+    RequestKey, Together, TrustedProxies, TrustedProxiesError, client_address, has_forwarded_header, key_for,
 };
 #[cfg(feature = "tower")]
-pub use layer::{KeyExtractor, ProblemJson, RateLimit, RateLimitLayer, Reject, Rejection};
-pub use limiter::{
-    Exempt, KeyLists, Limiter, LimiterStats, Listed, MAX_KEY_BYTES, MemoryLimiter, MemoryLimiterBuilder, Shadow,
-    SingleLimiter, TOP_DENIED, Verdict,
+pub use layer::{
+    ByKey, Charge, Charges, Decisions, GrpcStatus, Policy, ProblemJson, RateLimit, RateLimitLayer, Reject, Rejection,
 };
+pub use limiter::{
+    DenyCache, DenyCacheBuilder, Exempt, KeyLists, Limiter, LimiterStats, Listed, MAX_KEY_BYTES, MemoryLimiter,
+    MemoryLimiterBuilder, Shadow, SingleLimiter, TOP_DENIED, Verdict,
+};
+pub use new_keys::{NewKeys, NewKeysBuilder};
 pub use presets::Preset;
 pub use quota::Quota;
 pub use quotas::{Quotas, QuotasError};
@@ -139,8 +153,8 @@ pub use redis::{
     UnsupportedAlgorithm,
 };
 pub use tenant::{
-    MemoryTenantLimiter, Overrides, TenantDecision, TenantLimiter, TenantState, Tier, TierLimits, WindowDecision,
-    WindowUsage,
+    MemoryTenantLimiter, Overrides, SeatDecision, Seats, TenantDecision, TenantLimiter, TenantPlan, TenantState,
+    TenantUsage, Tier, TierLimits, WindowDecision, WindowUsage,
 };
 #[cfg(feature = "tokio")]
 pub use wait::{Reservation, WaitError, until_ready};

@@ -1,6 +1,7 @@
 //! Many keys under one algorithm.
 
 mod builder;
+mod deny_cache;
 mod lists;
 mod memory;
 mod shadow;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use builder::MemoryLimiterBuilder;
+pub use deny_cache::{DenyCache, DenyCacheBuilder};
 pub use lists::{Exempt, KeyLists, Listed, Verdict};
 pub use memory::MemoryLimiter;
 pub use shadow::Shadow;

@@ -3,6 +3,7 @@
 mod algorithm;
 mod builder;
 mod limiter;
+mod plan;
 #[cfg(feature = "tokio")]
 mod quotas;
 mod scripts;

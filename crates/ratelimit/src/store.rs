@@ -25,13 +25,15 @@ pub(crate) enum Standing {
 ///
 /// Each shard has a copy of the rule by which its entries are kept, so that reading it costs nothing beside the lock.
 pub(crate) struct Store<E, R = ()> {
-    shards: Box<[Padded<Mutex<Shard<E, R>>>]>,
+    shards: Box<[LockedShard<E, R>]>,
     hasher: RandomState,
 }
 
 /// Keeps threads that work on neighbouring shards off each other's cache lines.
 #[repr(align(128))]
 struct Padded<T>(T);
+
+type LockedShard<E, R> = Padded<Mutex<Shard<E, R>>>;
 
 /// The entries of one shard and what was decided over them.
 struct Shard<E, R> {

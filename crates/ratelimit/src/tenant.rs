@@ -1,13 +1,17 @@
-//! The quota of a tenant: a minute, an hour and a day in one step.
+//! The quota of a tenant: a minute, an hour and a day, its plan, its seats and its block in one step.
 
+mod decision;
 mod limiter;
 mod memory;
+mod plan;
 mod state;
 mod tier;
 
+pub use decision::{SeatDecision, Seats, TenantDecision, TenantUsage, WindowDecision, WindowUsage};
+#[cfg(feature = "redis")]
+pub(crate) use decision::{decision, windows};
 pub use limiter::TenantLimiter;
 pub use memory::MemoryTenantLimiter;
-#[cfg(feature = "redis")]
-pub(crate) use state::WINDOWS;
-pub use state::{TenantDecision, TenantState, WindowDecision, WindowUsage};
+pub use plan::TenantPlan;
+pub use state::TenantState;
 pub use tier::{Overrides, Tier, TierLimits};

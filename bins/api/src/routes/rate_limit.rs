@@ -1,40 +1,87 @@
-//! `/api/rate-limit`: what the limiters did, and a tenant's plan.
+//! `/api/rate-limit`: what the limiters did, their quotas and keys, decisions for others, and a tenant's plan.
+
+mod check;
+mod keys;
+mod quotas;
 
 use axum::extract::State;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
-use tidegate_app::tenant::{Plan, TenantId};
-use tidegate_ratelimit::{CheckError, Limiter, Overrides};
+use tidegate_app::tenant::{self, Plan, TenantId};
+use tidegate_ratelimit::Overrides;
 
 use super::tenants::{parse_tier, plan};
 use crate::app::App;
 use crate::json::Json;
-use crate::limits;
+use crate::limits::{self, Named};
 use crate::object::Object;
 use crate::path::Path;
 use crate::problem::Problem;
-use crate::query::Query;
+
+pub(super) use check::check;
+pub(super) use keys::{block, reset, unblock};
 
 pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
     let limiters = app.limiters();
-    let named = |limiter: &dyn Limiter| json!({"name": limiter.name(), "quota": limiter.quota().to_string(), "stats": limiter.stats()});
-    axum::Json(json!({
-        "limiters": [
-            named(&*limiters.ddos),
-            named(&*limiters.api),
-            {"name": "tenant", "quota": null, "stats": limiters.tenants.stats()},
-        ],
-    }))
+    let named = |named: &Named| {
+        let limiter = named.limiter();
+        json!({
+            "name": named.name(),
+            "algorithm": named.algorithm(),
+            "quota": limiter.quota().to_string(),
+            "block_seconds": named.block().as_secs_f64(),
+            "mode": named.mode().name(),
+            "stats": limiter.stats(),
+        })
+    };
+    let mut all = limiters.all().map(named).to_vec();
+    all.push(json!({
+        "name": limits::TENANT,
+        "algorithm": "tenant",
+        "quota": null,
+        "block_seconds": 0.0,
+        "mode": limiters.tenant_mode.name(),
+        "stats": limiters.tenants.stats(),
+    }));
+    axum::Json(json!({"limiters": all}))
 }
 
+/// A tenant's plan, or a limiter's quota.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct NewPlan {
-    #[serde(alias = "tenantId")]
-    tenant_id: String,
+pub(super) struct Change {
+    #[serde(default, alias = "tenantId", deserialize_with = "present")]
+    tenant_id: Option<String>,
     #[serde(default)]
     tier: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
+    limits: Option<Object<LimitChanges>>,
+    #[serde(default, deserialize_with = "present")]
+    limiter: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    quota: Option<String>,
+}
+
+/// Changes what the body names: `tenant_id` with what its plan becomes, or `limiter` with its quota.
+pub(super) async fn change(State(app): State<App>, Json(change): Json<Change>) -> Result<axum::Json<Value>, Problem> {
+    match change {
+        Change { tenant_id: Some(tenant_id), tier, limits, limiter: None, quota: None } => {
+            let limits = limits.unwrap_or_default();
+            set_plan(&app, NewPlan { tenant_id, tier, limits }).await
+        }
+        Change { tenant_id: None, tier: None, limits: None, limiter: Some(limiter), quota: Some(quota) } => {
+            quotas::set(&app, &limiter, &quota).await
+        }
+        _ => Err(Problem::bad_request(
+            "unexpected-json",
+            "the body wants either `tenant_id` with `tier` and `limits`, or `limiter` and `quota`",
+        )),
+    }
+}
+
+struct NewPlan {
+    tenant_id: String,
+    tier: Option<String>,
     limits: Object<LimitChanges>,
 }
 
@@ -49,8 +96,13 @@ struct LimitChanges {
     per_hour: Option<Option<u64>>,
     #[serde(default, deserialize_with = "named")]
     per_day: Option<Option<u64>>,
-    #[serde(default, deserialize_with = "named")]
+    #[serde(default, alias = "users", deserialize_with = "named")]
     max_users: Option<Option<u32>>,
+}
+
+/// What is there has to be a value: `null` is none.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// By itself serde takes `null` and nothing at all for the same.
@@ -70,55 +122,28 @@ impl LimitChanges {
 }
 
 /// Gives a tenant another tier or other limits of its own; what is not named stays as it is.
-pub(super) async fn set_plan(State(app): State<App>, Json(new): Json<NewPlan>) -> Result<axum::Json<Value>, Problem> {
+async fn set_plan(app: &App, new: NewPlan) -> Result<axum::Json<Value>, Problem> {
     let NewPlan { tenant_id, tier, limits: Object(limits) } = new;
     let missing = || Problem::not_found(format!("there is no tenant `{tenant_id}`"));
     let id: TenantId = tenant_id.parse().map_err(|_| missing())?;
     let tier = tier.as_deref().map(parse_tier).transpose()?;
-    let change = |before: &Plan| plan(tier.unwrap_or(before.tier()), limits.over(before.overrides()));
-    let after = app.node().store.change_plan(&id, change).await?.ok_or_else(missing)?;
+    let change = |before: &Plan| plan(tier.unwrap_or(before.tier()), limits.over(&before.overrides()));
+    let (store, limiter) = (&app.node().store, &*app.limiters().tenants);
+    let after = tenant::change_plan(store, limiter, &id, change).await?.ok_or_else(missing)?;
     let mut body = json!(after);
     body["tenant_id"] = id.as_str().into();
     Ok(axum::Json(body))
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct KeyOfLimiter {
-    limiter: String,
-    key: String,
-}
-
-/// Forgets what a key has used, and its block.
-pub(super) async fn reset(
-    State(app): State<App>,
-    Query(query): Query<KeyOfLimiter>,
-) -> Result<axum::Json<Value>, Problem> {
-    let was_known = if query.limiter == "tenant" {
-        app.limiters().tenants.reset(&query.key).await
-    } else {
-        let limiter = app.limiters().named(&query.limiter);
-        let limiter = limiter.ok_or_else(|| {
-            Problem::not_found(format!("there is no limiter `{}`; there are ddos, api and tenant", query.limiter))
-        })?;
-        limiter.reset(&query.key).await
-    };
-    let was_known = was_known.map_err(|error| match error {
-        CheckError::Store(_) => limits::undecided(&error),
-        other => Problem::unprocessable("bad-key", other.to_string()),
-    })?;
-    Ok(axum::Json(json!({"reset": was_known})))
-}
-
-/// What a tenant has used of its windows, on this node.
+/// A tenant's plan in force, what it has used of its windows and seats, and its block.
 pub(super) async fn usage(State(app): State<App>, Path(id): Path<String>) -> Result<axum::Json<Value>, Problem> {
     app.catch_up().await?;
     let missing = || Problem::not_found(format!("there is no tenant `{id}`"));
     let id: TenantId = id.parse().map_err(|_| missing())?;
     let tenant = app.tenants().get(&id).await?.ok_or_else(missing)?;
-    let windows = app.limiters().tenants.usage(id.as_str(), tenant.plan.limits()).await;
-    let windows = windows.map_err(|error| limits::undecided(&error))?;
-    Ok(axum::Json(
-        json!({"tenant_id": id, "tier": tenant.plan.tier(), "limits": tenant.plan.limits(), "windows": windows}),
-    ))
+    let usage = app.limiters().tenants.usage(id.as_str(), &tenant.plan).await;
+    let usage = usage.map_err(|error| limits::undecided(&error))?;
+    let mut body = json!(usage);
+    body["tenant_id"] = json!(id);
+    Ok(axum::Json(body))
 }

@@ -8,7 +8,6 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
-use tidegate_app::clock;
 use tidegate_app::tenant::{ApiKey, Plan, Tenant, TenantId};
 use tidegate_ratelimit::{Overrides, Tier};
 
@@ -43,7 +42,7 @@ pub(super) async fn create(State(app): State<App>, Json(new): Json<NewTenant>) -
         return Err(Problem::unprocessable("bad-name", detail));
     }
     let tier = new.tier.as_deref().map_or(Ok(Tier::Free), parse_tier)?;
-    let tenant = Tenant { id, name: name.to_owned(), plan: plan(tier, new.limits.0)?, created_at: clock::now() };
+    let tenant = Tenant::create(id, name.to_owned(), plan(tier, new.limits.0)?);
     let key = ApiKey::generate();
     app.node().store.create_tenant(&tenant, &key).await?;
 
@@ -73,7 +72,7 @@ pub(super) async fn show(State(app): State<App>, Path(id): Path<String>, parts: 
         admitted.announce(&app, response.headers_mut());
         return Ok(response);
     }
-    access::read_operations(&app, &parts)?;
+    access::read_operations(&app, &parts).await?;
     app.catch_up().await?;
     let id: TenantId = id.parse().map_err(|_| missing())?;
     let tenant = app.tenants().get(&id).await?.ok_or_else(missing)?;

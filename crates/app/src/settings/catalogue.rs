@@ -28,6 +28,8 @@ const fn secret(key: &'static str, variable: &'static str, meaning: &'static str
     Setting { key, variable, default: None, meaning, is_secret: true }
 }
 
+const MODE: &str = "`on`: it refuses; `shadow`: it only counts; `off`: it isn't asked";
+
 /// Every setting, in the order in which they are shown.
 pub const CATALOGUE: &[Setting] = &[
     setting(
@@ -51,6 +53,7 @@ pub const CATALOGUE: &[Setting] = &[
     ),
     secret("tokens.admin", "TIDEGATE_ADMIN_TOKEN", "bearer token for reads and changes of the operations routes"),
     secret("tokens.read", "TIDEGATE_READ_TOKEN", "bearer token for reads of the operations routes"),
+    secret("tokens.service", "TIDEGATE_SERVICE_TOKEN", "bearer token of services that ask POST /api/rate-limit/check"),
     setting(
         "trusted_proxies",
         "TIDEGATE_TRUSTED_PROXIES",
@@ -99,9 +102,44 @@ pub const CATALOGUE: &[Setting] = &[
     ),
     setting("cache.size", "TIDEGATE_CACHE_SIZE", Some("256MiB"), "memory of the in-process cache"),
     setting("limits.ddos", "TIDEGATE_LIMIT_DDOS", Some("1000/second"), "requests of one client address"),
-    setting("limits.ddos_block", "TIDEGATE_LIMIT_DDOS_BLOCK", Some("10s"), "first block of an address over it"),
+    setting(
+        "limits.ddos_block",
+        "TIDEGATE_LIMIT_DDOS_BLOCK",
+        Some("10s"),
+        "first block of an address over it; 0s: none",
+    ),
+    setting("limits.ddos_mode", "TIDEGATE_LIMIT_DDOS_MODE", Some("on"), MODE),
+    setting(
+        "limits.auth",
+        "TIDEGATE_LIMIT_AUTH",
+        Some("5/minute"),
+        "failed logins from one address to one account; at most 1000",
+    ),
+    setting(
+        "limits.auth_block",
+        "TIDEGATE_LIMIT_AUTH_BLOCK",
+        Some("15m"),
+        "first block of an address and account over it; 0s: none",
+    ),
+    setting("limits.auth_mode", "TIDEGATE_LIMIT_AUTH_MODE", Some("on"), MODE),
+    setting("limits.report", "TIDEGATE_LIMIT_REPORT", Some("10/hour"), "reports of one user; at most 1000"),
+    setting(
+        "limits.report_block",
+        "TIDEGATE_LIMIT_REPORT_BLOCK",
+        Some("5m"),
+        "first block of a user over it; 0s: none",
+    ),
+    setting("limits.report_mode", "TIDEGATE_LIMIT_REPORT_MODE", Some("on"), MODE),
     setting("limits.api", "TIDEGATE_LIMIT_API", Some("100/minute"), "anonymous and per-user application requests"),
-    setting("limits.api_block", "TIDEGATE_LIMIT_API_BLOCK", Some("1m"), "first block of a client over it"),
+    setting("limits.api_block", "TIDEGATE_LIMIT_API_BLOCK", Some("1m"), "first block of a client over it; 0s: none"),
+    setting("limits.api_mode", "TIDEGATE_LIMIT_API_MODE", Some("on"), MODE),
+    setting("limits.tenant_mode", "TIDEGATE_LIMIT_TENANT_MODE", Some("on"), MODE),
+    setting(
+        "limits.ipv6_prefix",
+        "TIDEGATE_LIMIT_IPV6_PREFIX",
+        Some("64"),
+        "bits of an IPv6 address that tell clients apart",
+    ),
     setting(
         "queue.import_concurrency",
         "TIDEGATE_QUEUE_IMPORT_CONCURRENCY",

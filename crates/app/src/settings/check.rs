@@ -6,23 +6,29 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use tidegate_ratelimit::{Quota, TrustedProxies};
+use tidegate_ratelimit::{Ipv6Prefix, Quota, TrustedProxies};
 use tidegate_redis::Keyspace;
 
 use super::catalogue::Setting;
 use super::{
-    HttpSettings, InnerWorker, LimitSettings, OpenTenants, QueueSettings, RawSettings, RedisServers, RedisSettings,
-    Secret, Settings, SettingsError, Source, Tokens,
+    HttpSettings, InnerWorker, LimitMode, LimitSettings, LimitsSettings, OpenTenants, QueueSettings, RawSettings,
+    RedisServers, RedisSettings, Secret, Settings, SettingsError, Source, Tokens,
 };
 
 /// Tokens shorter than this are guessed too easily.
 const MIN_TOKEN: usize = 16;
+/// A limit whose charges are remembered one by one makes large values on Redis above this.
+const MAX_SMALL_LIMIT: u64 = 1_000;
 
 pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
     let raw = Reader(raw);
     raw.refuse("database_url")?;
 
-    let tokens = Tokens { admin: raw.token("tokens.admin")?, read: raw.token("tokens.read")? };
+    let tokens = Tokens {
+        admin: raw.token("tokens.admin")?,
+        read: raw.token("tokens.read")?,
+        service: raw.token("tokens.service")?,
+    };
     let listen: SocketAddr =
         raw.required("listen", "an address and port such as 127.0.0.1:8080", |text| text.parse().ok())?;
     if tokens.admin.is_none() && !listen.ip().is_loopback() {
@@ -83,8 +89,16 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
             drain_timeout: raw.duration("http.drain_timeout", Duration::ZERO, Duration::from_secs(3600))?,
         },
         cache_size: raw.size("cache.size", 1 << 20..=1 << 40)?,
-        ddos: raw.limit("limits.ddos", "limits.ddos_block")?,
-        api: raw.limit("limits.api", "limits.api_block")?,
+        limits: LimitsSettings {
+            ddos: raw.limit("limits.ddos", "limits.ddos_block", "limits.ddos_mode")?,
+            auth: raw.small_limit("limits.auth", "limits.auth_block", "limits.auth_mode")?,
+            report: raw.small_limit("limits.report", "limits.report_block", "limits.report_mode")?,
+            api: raw.limit("limits.api", "limits.api_block", "limits.api_mode")?,
+            tenant_mode: raw.mode("limits.tenant_mode")?,
+            ipv6_prefix: raw.required("limits.ipv6_prefix", "a whole number from 1 to 128", |text| {
+                text.parse().ok().and_then(|bits| Ipv6Prefix::try_new(bits).ok())
+            })?,
+        },
         redis: redis(&raw)?,
         queue: QueueSettings {
             partitions: raw.count("queue.partitions", 1..=256)?,
@@ -220,12 +234,38 @@ impl Reader<'_> {
         self.required(key, &wanted, |text| text.parse().ok().filter(|count| range.contains(count)))
     }
 
-    fn limit(&self, quota: &'static str, block: &'static str) -> Result<LimitSettings, SettingsError> {
+    fn limit(
+        &self,
+        quota: &'static str,
+        block: &'static str,
+        mode: &'static str,
+    ) -> Result<LimitSettings, SettingsError> {
         let (text, _) =
             self.text(quota).ok_or_else(|| self.invalid(quota, "wants a rate such as 100/minute".to_owned()))?;
         Ok(LimitSettings {
             quota: text.parse::<Quota>().map_err(|error| self.invalid(quota, format!("`{text}`: {error}")))?,
             block: self.duration(block, Duration::ZERO, Duration::from_secs(24 * 3600))?,
+            mode: self.mode(mode)?,
+        })
+    }
+
+    /// A limit whose charges are remembered one by one.
+    fn small_limit(
+        &self,
+        quota: &'static str,
+        block: &'static str,
+        mode: &'static str,
+    ) -> Result<LimitSettings, SettingsError> {
+        let settings = self.limit(quota, block, mode)?;
+        if settings.quota.limit() > MAX_SMALL_LIMIT {
+            return Err(self.invalid(quota, format!("`{}` is above {MAX_SMALL_LIMIT}", settings.quota)));
+        }
+        Ok(settings)
+    }
+
+    fn mode(&self, key: &'static str) -> Result<LimitMode, SettingsError> {
+        self.required(key, "`on`, `shadow` or `off`", |text| {
+            [LimitMode::On, LimitMode::Shadow, LimitMode::Off].into_iter().find(|mode| mode.name() == text)
         })
     }
 }
@@ -274,6 +314,29 @@ mod tests {
     fn a_setting_of_another_version_is_refused_not_ignored() {
         let error = check_with(&[("DATABASE_URL", "postgres://app:secret@localhost")]).unwrap_err().to_string();
         assert!(error.contains("database_url") && !error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn each_limit_can_be_changed_watched_and_switched_off() {
+        let limits = check_with(&[]).unwrap().limits;
+        assert_eq!(limits.auth.quota.to_string(), "5/minute");
+        assert_eq!((limits.auth.block, limits.report.block), (Duration::from_secs(900), Duration::from_secs(300)));
+        assert_eq!((limits.report.quota.to_string().as_str(), limits.ipv6_prefix.bits()), ("10/hour", 64));
+        let changed = [
+            ("TIDEGATE_LIMIT_AUTH", "1000/day"),
+            ("TIDEGATE_LIMIT_AUTH_BLOCK", "0s"),
+            ("TIDEGATE_LIMIT_DDOS_MODE", "shadow"),
+            ("TIDEGATE_LIMIT_TENANT_MODE", "off"),
+            ("TIDEGATE_LIMIT_IPV6_PREFIX", "48"),
+        ];
+        let limits = check_with(&changed).unwrap().limits;
+        assert_eq!((limits.auth.quota.to_string().as_str(), limits.auth.block), ("1000/day", Duration::ZERO));
+        assert_eq!((limits.ddos.mode, limits.api.mode), (LimitMode::Shadow, LimitMode::On));
+        assert_eq!((limits.tenant_mode, limits.ipv6_prefix.bits()), (LimitMode::Off, 48));
+        for (variable, value) in [("TIDEGATE_LIMIT_AUTH", "1001/day"), ("TIDEGATE_LIMIT_IPV6_PREFIX", "0")] {
+            let error = check_with(&[(variable, value)]).unwrap_err().to_string();
+            assert!(error.contains(variable), "{error}");
+        }
     }
 
     #[test]

@@ -214,8 +214,8 @@ mod tests {
         let raw = RawSettings::load(Some(file.path()), [("TIDEGATE_LISTEN".into(), "127.0.0.1:2".into())]).unwrap();
         let settings = raw.check().unwrap();
         assert_eq!(settings.listen.port(), 2);
-        assert_eq!(settings.api.quota.limit(), 7);
-        assert_eq!(settings.ddos.quota.limit(), 1000);
+        assert_eq!(settings.limits.api.quota.limit(), 7);
+        assert_eq!(settings.limits.ddos.quota.limit(), 1000);
     }
 
     #[test]

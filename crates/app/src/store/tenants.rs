@@ -8,7 +8,7 @@ use tidegate_ratelimit::Overrides;
 use super::{Change, Store, StoreError};
 use crate::cache_keys;
 use crate::clock;
-use crate::tenant::{ApiKey, KeyDigest, Plan, Tenant, TenantId};
+use crate::tenant::{ApiKey, KeyDigest, Plan, Tenant, TenantId, successor};
 
 impl Store {
     /// The tenant of that id.
@@ -52,7 +52,8 @@ impl Store {
     /// Gives a tenant the plan that `change` makes of its present one, and returns it; `None` where there is no such
     /// tenant.
     ///
-    /// Read and written under one lock: of two changes at once, the second starts from what the first has left.
+    /// Read and written under one lock: of two changes at once, the second starts from what the first has left, and its epoch is
+    /// greater.
     ///
     /// # Errors
     ///
@@ -64,7 +65,7 @@ impl Store {
     ) -> Result<Option<Plan>, E> {
         let mut open = self.begin().await?;
         let Some(before) = open.plan(id).await? else { return Ok(None) };
-        let after = change(&before)?;
+        let after = successor(change(&before)?, &before);
         open.update_plan(id, &after).await?;
         open.commit().await?;
         Ok(Some(after))
@@ -77,7 +78,8 @@ impl Store {
     }
 }
 
-const SELECT: &str = "SELECT name, tier, per_minute, per_hour, per_day, max_users, created_at FROM tenant WHERE id = ?";
+const SELECT: &str =
+    "SELECT name, tier, per_minute, per_hour, per_day, max_users, plan_epoch, created_at FROM tenant WHERE id = ?";
 
 fn read(id: &TenantId, row: &SqliteRow) -> Result<Tenant, StoreError> {
     let unreadable = |column| StoreError::Unreadable { table: "tenant", id: id.to_string(), column };
@@ -93,10 +95,12 @@ fn read(id: &TenantId, row: &SqliteRow) -> Result<Tenant, StoreError> {
         max_users: row.try_get("max_users")?,
     };
     let tier = tier.parse().map_err(|_| unreadable("tier"))?;
+    let plan = Plan::try_new(tier, overrides).map_err(|_| unreadable("per_minute, per_hour or per_day"))?;
+    let epoch = limit("plan_epoch")?.unwrap_or(0);
     Ok(Tenant {
         id: id.clone(),
         name: row.try_get("name")?,
-        plan: Plan::try_new(tier, overrides).map_err(|_| unreadable("per_minute, per_hour or per_day"))?,
+        plan: plan.at_epoch(epoch),
         created_at: clock::from_ms(row.try_get("created_at")?),
     })
 }
@@ -109,13 +113,15 @@ impl Change {
 
     async fn update_plan(&mut self, id: &TenantId, plan: &Plan) -> Result<(), StoreError> {
         let statement = sqlx::query(
-            "UPDATE tenant SET tier = ?, per_minute = ?, per_hour = ?, per_day = ?, max_users = ? WHERE id = ?",
+            "UPDATE tenant SET tier = ?, per_minute = ?, per_hour = ?, per_day = ?, max_users = ?, plan_epoch = ?
+             WHERE id = ?",
         )
         .bind(plan.tier().name())
         .bind(stored(plan.overrides().per_minute))
         .bind(stored(plan.overrides().per_hour))
         .bind(stored(plan.overrides().per_day))
         .bind(plan.overrides().max_users)
+        .bind(stored(Some(plan.epoch())))
         .bind(id.as_str());
         self.execute(statement, Touched::new().key(&cache_keys::tenant(id))).await?;
         Ok(())
@@ -123,8 +129,8 @@ impl Change {
 
     async fn insert_tenant(&mut self, tenant: &Tenant) -> Result<(), StoreError> {
         let statement = sqlx::query(
-            "INSERT INTO tenant (id, name, tier, per_minute, per_hour, per_day, max_users, created_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+            "INSERT INTO tenant (id, name, tier, per_minute, per_hour, per_day, max_users, plan_epoch, created_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
         )
         .bind(tenant.id.as_str())
         .bind(&tenant.name)
@@ -133,6 +139,7 @@ impl Change {
         .bind(stored(tenant.plan.overrides().per_hour))
         .bind(stored(tenant.plan.overrides().per_day))
         .bind(tenant.plan.overrides().max_users)
+        .bind(stored(Some(tenant.plan.epoch())))
         .bind(tenant.created_at.timestamp_millis());
         let touched = Touched::new().key(&cache_keys::tenant(&tenant.id));
         if self.execute(statement, touched).await?.rows_affected() == 0 {
@@ -182,12 +189,16 @@ mod tests {
         let (_directory, store) = store_with(&id).await;
         let one_more = |before: &Plan| -> Result<Plan, StoreError> {
             let per_minute = before.overrides().per_minute.map(|limit| limit + 1);
-            Ok(Plan::try_new(before.tier(), Overrides { per_minute, ..*before.overrides() }).unwrap())
+            Ok(Plan::try_new(before.tier(), Overrides { per_minute, ..before.overrides() }).unwrap())
         };
         let changes = join_all((0..20).map(|_| store.change_plan(&id, one_more))).await;
         assert!(changes.iter().all(|change| matches!(change, Ok(Some(_)))), "{changes:?}");
         let plan = store.tenant(&id).await.unwrap().unwrap().plan;
         assert_eq!(plan.overrides().per_minute, Some(21));
+        let mut epochs: Vec<u64> = changes.iter().map(|plan| plan.as_ref().unwrap().unwrap().epoch()).collect();
+        epochs.sort_unstable();
+        assert!(epochs.is_sorted_by(|one, next| one < next), "{epochs:?}");
+        assert_eq!(epochs.last(), Some(&plan.epoch()));
     }
 
     #[tokio::test]
@@ -197,7 +208,10 @@ mod tests {
         let before = store.tenant(&id).await.unwrap().unwrap().plan;
         let refused = store.change_plan(&id, |_| Err(StoreError::CutOff)).await;
         assert!(matches!(refused, Err(StoreError::CutOff)));
-        assert_eq!(store.change_plan(&id, |plan| Ok::<_, StoreError>(*plan)).await.unwrap(), Some(before));
+        assert_eq!(store.tenant(&id).await.unwrap().unwrap().plan, before);
+        let again = store.change_plan(&id, |plan| Ok::<_, StoreError>(*plan)).await.unwrap().unwrap();
+        assert_eq!(again.at_epoch(0), before.at_epoch(0));
+        assert!(again.epoch() > before.epoch());
         let nobody = "nobody".parse().unwrap();
         assert_eq!(store.change_plan(&nobody, |plan| Ok::<_, StoreError>(*plan)).await.unwrap(), None);
     }

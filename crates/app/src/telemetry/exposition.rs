@@ -164,6 +164,16 @@ impl Reading {
         for (limiter, stats) in &self.limiters {
             family.counter(&[("limiter", limiter), ("decision", "allowed")], stats.allowed)?;
             family.counter(&[("limiter", limiter), ("decision", "denied")], stats.denied)?;
+            family.counter(&[("limiter", limiter), ("decision", "failed")], stats.failed)?;
+        }
+        let mut family = Family::new(
+            encoder,
+            "tidegate_ratelimit_evicted_live",
+            "Keys forgotten while they still had usage, for want of room",
+            MetricType::Counter,
+        )?;
+        for (limiter, stats) in &self.limiters {
+            family.counter(&[("limiter", limiter)], stats.evicted_live)?;
         }
         let mut family = Family::new(encoder, "tidegate_ratelimit_tracked_keys", "Keys held", MetricType::Gauge)?;
         for (limiter, stats) in &self.limiters {

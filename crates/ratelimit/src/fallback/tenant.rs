@@ -1,6 +1,7 @@
 //! The tenants' quota in Redis, with a local one behind it.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -8,8 +9,8 @@ use super::limiter::fits_later;
 use super::{OutagePolicy, outage};
 use crate::tally::Tally;
 use crate::{
-    CheckError, Clock, LimiterStats, MemoryTenantLimiter, RedisTenantLimiter, StoreError, SystemClock, TenantDecision,
-    TenantLimiter, TenantState, TierLimits, Timestamp, WindowUsage,
+    CheckError, Clock, LimiterStats, MemoryTenantLimiter, RedisTenantLimiter, SeatDecision, StoreError, SystemClock,
+    TenantDecision, TenantLimiter, TenantPlan, TenantState, TenantUsage, Timestamp,
 };
 
 /// Asks Redis, and while Redis can't be asked lets an [`OutagePolicy`] decide, as
@@ -68,26 +69,26 @@ impl FallbackTenantLimiter {
         FallbackTenantLimiterBuilder { shared, policy: OutagePolicy::default(), max_keys: DEFAULT_MAX_KEYS, clock }
     }
 
-    async fn decide(&self, tenant: &str, limits: &TierLimits, cost: u64) -> Result<TenantDecision, CheckError> {
-        match outage(self.shared.decide(tenant, limits, cost).await) {
+    async fn decide(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantDecision, CheckError> {
+        match outage(self.shared.decide(tenant, plan, cost).await) {
             Ok(result) => result,
-            Err(error) => self.instead(tenant, limits, cost, error).await,
+            Err(error) => self.instead(tenant, plan, cost, error).await,
         }
     }
 
     async fn instead(
         &self,
         tenant: &str,
-        limits: &TierLimits,
+        plan: &TenantPlan,
         cost: u64,
         error: StoreError,
     ) -> Result<TenantDecision, CheckError> {
         match self.policy {
             // Nothing is counted, so each window says what it says of a tenant that was never charged.
-            OutagePolicy::Open => TenantState::default().check(limits, Timestamp::MIN, 0),
+            OutagePolicy::Open => TenantState::default().check(plan, Timestamp::MIN, 0),
             OutagePolicy::Closed => Err(CheckError::Store(error)),
             OutagePolicy::LocalShare { instances } => {
-                fits_later(self.local.check(tenant, &limits.share(instances), cost).await, error)
+                fits_later(self.local.check(tenant, &plan.share(instances), cost).await, error)
             }
         }
     }
@@ -95,20 +96,58 @@ impl FallbackTenantLimiter {
 
 #[async_trait]
 impl TenantLimiter for FallbackTenantLimiter {
-    async fn check(&self, tenant: &str, limits: &TierLimits, cost: u64) -> Result<TenantDecision, CheckError> {
-        let result = self.decide(tenant, limits, cost).await;
+    async fn check(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantDecision, CheckError> {
+        let result = self.decide(tenant, plan, cost).await;
         self.tally.count(tenant, result, |decision| decision.allowed)
     }
 
     /// In an outage what this process has counted of its share; an error where the policy counts nothing.
-    async fn usage(&self, tenant: &str, limits: &TierLimits) -> Result<[WindowUsage; 3], CheckError> {
-        match (outage(self.shared.usage(tenant, limits).await), self.policy) {
+    async fn usage(&self, tenant: &str, plan: &TenantPlan) -> Result<TenantUsage, CheckError> {
+        match (outage(self.shared.usage(tenant, plan).await), self.policy) {
             (Ok(result), _) => result,
-            (Err(_), OutagePolicy::LocalShare { instances }) => {
-                self.local.usage(tenant, &limits.share(instances)).await
-            }
+            (Err(_), OutagePolicy::LocalShare { instances }) => self.local.usage(tenant, &plan.share(instances)).await,
             (Err(error), _) => Err(CheckError::Store(error)),
         }
+    }
+
+    async fn peek(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantDecision, CheckError> {
+        self.shared.peek(tenant, plan, cost).await
+    }
+
+    async fn penalty(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantUsage, CheckError> {
+        self.shared.penalty(tenant, plan, cost).await
+    }
+
+    async fn reward(&self, tenant: &str, plan: &TenantPlan, amount: u64) -> Result<TenantUsage, CheckError> {
+        self.shared.reward(tenant, plan, amount).await
+    }
+
+    async fn block(&self, tenant: &str, duration: Duration) -> Result<(), CheckError> {
+        self.shared.block(tenant, duration).await
+    }
+
+    async fn unblock(&self, tenant: &str) -> Result<bool, CheckError> {
+        self.shared.unblock(tenant).await
+    }
+
+    async fn set_plan(&self, tenant: &str, plan: &TenantPlan) -> Result<bool, CheckError> {
+        self.shared.set_plan(tenant, plan).await
+    }
+
+    async fn plan(&self, tenant: &str) -> Result<Option<TenantPlan>, CheckError> {
+        self.shared.plan(tenant).await
+    }
+
+    async fn take_seat(&self, tenant: &str, plan: &TenantPlan, in_use: u32) -> Result<SeatDecision, CheckError> {
+        self.shared.take_seat(tenant, plan, in_use).await
+    }
+
+    async fn give_seat(&self, tenant: &str) -> Result<Option<u32>, CheckError> {
+        self.shared.give_seat(tenant).await
+    }
+
+    async fn set_seats(&self, tenant: &str, used: u32) -> Result<(), CheckError> {
+        self.shared.set_seats(tenant, used).await
     }
 
     /// Forgets the tenant's usage here in any case; an error says that Redis still remembers it.

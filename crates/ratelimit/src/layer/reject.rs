@@ -1,8 +1,11 @@
 //! The response in place of the service's.
 
+use std::time::Duration;
+
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 
+use super::grpc;
 use crate::headers::whole_seconds;
 use crate::{CheckError, Denial};
 
@@ -17,6 +20,18 @@ pub enum Rejection<'a> {
         /// What it said.
         denial: &'a Denial,
     },
+    /// What the request sent is no key; no limiter was asked.
+    BadKey {
+        /// What is wrong, for the client.
+        reason: &'a str,
+    },
+    /// As many requests are under way as may be.
+    Busy {
+        /// The limiter's name.
+        limiter: &'a str,
+        /// When to come back.
+        retry_after: Duration,
+    },
     /// The limiter had no decision.
     Failed {
         /// The limiter's name.
@@ -30,6 +45,12 @@ pub enum Rejection<'a> {
 pub trait Reject<B> {
     /// The response; a denial's rate limit headers are added to it afterwards.
     fn reject(&self, rejection: Rejection<'_>) -> Response<B>;
+
+    /// The same for a request whose `Content-Type` is that of gRPC; as [`reject`](Self::reject) unless an implementation knows
+    /// better.
+    fn reject_grpc(&self, rejection: Rejection<'_>) -> Response<B> {
+        self.reject(rejection)
+    }
 }
 
 impl<B, F: Fn(Rejection<'_>) -> Response<B>> Reject<B> for F {
@@ -39,7 +60,8 @@ impl<B, F: Fn(Rejection<'_>) -> Response<B>> Reject<B> for F {
 }
 
 /// Answers in `application/problem+json` (RFC 9457), never to be stored: 429 for a denial, 400 for a key that is
-/// too long, 503 when the limiter can't count.
+/// none or too long and for a cost that can never fit, 503 when too many requests are under way or the limiter can't count. Requests
+/// of gRPC are answered as by [`GrpcStatus`](super::GrpcStatus).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ProblemJson;
 
@@ -50,6 +72,15 @@ impl<B: From<String>> Reject<B> for ProblemJson {
                 let seconds = whole_seconds(denial.retry_after);
                 let detail = format!("limit {} of {limiter} reached; retry after {seconds} s", denial.quota);
                 (StatusCode::TOO_MANY_REQUESTS, "Too Many Requests", detail)
+            }
+            Rejection::BadKey { reason } => (StatusCode::BAD_REQUEST, "Bad Request", reason.to_owned()),
+            Rejection::Failed { error: error @ CheckError::CostExceedsLimit { .. }, .. } => {
+                (StatusCode::BAD_REQUEST, "Bad Request", error.to_string())
+            }
+            Rejection::Busy { limiter, retry_after } => {
+                let seconds = whole_seconds(retry_after);
+                let detail = format!("{limiter} is at its limit of requests at a time; retry after {seconds} s");
+                (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", detail)
             }
             Rejection::Failed { error: CheckError::KeyTooLong { .. }, .. } => {
                 (StatusCode::BAD_REQUEST, "Bad Request", "the client's identity is too long".to_owned())
@@ -68,6 +99,10 @@ impl<B: From<String>> Reject<B> for ProblemJson {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
+    }
+
+    fn reject_grpc(&self, rejection: Rejection<'_>) -> Response<B> {
+        grpc::response(B::from(String::new()), &rejection)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The service that asks the limiter first.
+//! The service that asks the limiters first.
 
 use std::fmt;
 use std::future::Future;
@@ -9,28 +9,26 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::{KeyExtractor, Reject, Rejection, Shared};
-use crate::{Decision, Limiter, headers};
+use super::{Decisions, Policy, RateLimitLayer, Reject, Rejection, grpc};
+use crate::headers;
 
-/// A service behind a limiter; made by [`RateLimitLayer`](super::RateLimitLayer).
-pub struct RateLimit<S, L: ?Sized, K, R> {
+/// A service behind limiters; made by [`RateLimitLayer`](super::RateLimitLayer).
+pub struct RateLimit<S, P, R> {
     inner: S,
-    limiter: Arc<L>,
-    shared: Arc<Shared<K, R>>,
+    layer: RateLimitLayer<P, R>,
 }
 
-impl<S, L: ?Sized, K, R> RateLimit<S, L, K, R> {
-    pub(super) fn new(inner: S, limiter: Arc<L>, shared: Arc<Shared<K, R>>) -> Self {
-        Self { inner, limiter, shared }
+impl<S, P, R> RateLimit<S, P, R> {
+    pub(super) fn new(inner: S, layer: RateLimitLayer<P, R>) -> Self {
+        Self { inner, layer }
     }
 }
 
-impl<S, L, K, R, B, ResponseBody> Service<Request<B>> for RateLimit<S, L, K, R>
+impl<S, P, R, B, ResponseBody> Service<Request<B>> for RateLimit<S, P, R>
 where
     S: Service<Request<B>, Response = Response<ResponseBody>> + Clone + Send + 'static,
     S::Future: Send,
-    L: Limiter + ?Sized + 'static,
-    K: KeyExtractor<B> + Send + Sync + 'static,
+    P: Policy<B> + Send + Sync + 'static,
     R: Reject<ResponseBody> + Send + Sync + 'static,
     B: Send + 'static,
 {
@@ -46,37 +44,65 @@ where
         // The one that was polled ready must be the one that is called; a clone may not be ready.
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
-        let Some(key) = self.shared.extractor.key(&request) else {
+        let charges = self.layer.policy.charges(&request);
+        if charges.is_empty() {
             return Box::pin(inner.call(request));
-        };
-        let (limiter, shared) = (Arc::clone(&self.limiter), Arc::clone(&self.shared));
+        }
+        let (reject, has_x_headers) = (Arc::clone(&self.layer.reject), self.layer.has_x_headers);
         Box::pin(async move {
-            let decision = match limiter.check(&key, 1).await {
-                Ok(decision) => decision,
-                Err(error) => {
-                    return Ok(shared.reject.reject(Rejection::Failed { limiter: limiter.name(), error: &error }));
-                }
+            let is_grpc = grpc::is_grpc(request.headers());
+            let refuse = |rejection: Rejection<'_>| {
+                if is_grpc { reject.reject_grpc(rejection) } else { reject.reject(rejection) }
             };
-            let mut response = match &decision {
-                Decision::Allowed(_) => {
-                    request.extensions_mut().insert(decision);
-                    inner.call(request).await?
-                }
-                Decision::Denied(denial) => shared.reject.reject(Rejection::Denied { limiter: limiter.name(), denial }),
+            if let Some(reason) = charges.bad_reason() {
+                return Ok(refuse(Rejection::BadKey { reason }));
+            }
+            let asked = charges.ask().await;
+            let mut response = if let Some(rejection) = asked.rejection() {
+                refuse(rejection)
+            } else {
+                #[cfg(feature = "tokio")]
+                super::line::wait(&charges, &asked.decisions).await;
+                tell(&mut request, &asked.decisions);
+                inner.call(request).await?
             };
-            headers::apply(response.headers_mut(), limiter.name(), &decision);
+            for (name, decision) in asked.decisions.iter() {
+                headers::apply(response.headers_mut(), name, decision);
+                if has_x_headers {
+                    headers::apply_x(response.headers_mut(), decision);
+                }
+            }
             Ok(response)
         })
     }
 }
 
-impl<S: Clone, L: ?Sized, K, R> Clone for RateLimit<S, L, K, R> {
-    fn clone(&self) -> Self {
-        Self::new(self.inner.clone(), Arc::clone(&self.limiter), Arc::clone(&self.shared))
+/// Puts the decisions with the request, behind those of layers before this.
+fn tell<B>(request: &mut Request<B>, decisions: &Decisions) {
+    let extensions = request.extensions_mut();
+    let all = match extensions.get_mut::<Decisions>() {
+        Some(before) => {
+            before.append(decisions);
+            &*before
+        }
+        None => decisions,
+    };
+    let binding = all.binding().map(|(_, decision)| *decision);
+    if extensions.get::<Decisions>().is_none() {
+        extensions.insert(decisions.clone());
+    }
+    if let Some(binding) = binding {
+        extensions.insert(binding);
     }
 }
 
-impl<S: fmt::Debug, L: ?Sized, K, R> fmt::Debug for RateLimit<S, L, K, R> {
+impl<S: Clone, P, R> Clone for RateLimit<S, P, R> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), self.layer.clone())
+    }
+}
+
+impl<S: fmt::Debug, P, R> fmt::Debug for RateLimit<S, P, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RateLimit").field("inner", &self.inner).finish_non_exhaustive()
     }

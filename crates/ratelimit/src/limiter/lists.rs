@@ -131,12 +131,12 @@ impl KeyLists {
     }
 
     /// Puts it on the allow list; answers whether it was not there.
-    pub fn allow(&self, listed: Listed) -> bool {
+    pub fn allow(&self, listed: &Listed) -> bool {
         self.change(|lists| lists.allowed.insert(listed.clone()))
     }
 
     /// Puts it on the deny list; answers whether it was not there.
-    pub fn deny(&self, listed: Listed) -> bool {
+    pub fn deny(&self, listed: &Listed) -> bool {
         self.change(|lists| lists.denied.insert(listed.clone()))
     }
 

@@ -43,9 +43,9 @@ impl<S: Limiter> Shadow<S> {
     }
 
     /// What is told where nothing is enforced, whatever the shadow says.
-    fn admitted(&self, said: Result<Decision, CheckError>) -> Decision {
+    fn admitted(&self, said: &Result<Decision, CheckError>) -> Decision {
         match said {
-            Ok(allowed @ Decision::Allowed(_)) => allowed,
+            Ok(allowed @ Decision::Allowed(_)) => *allowed,
             Ok(Decision::Denied(denial)) => {
                 let (quota, limit, reset_after) = (denial.quota, denial.limit, denial.reset_after);
                 let remaining = denial.remaining;
@@ -64,7 +64,7 @@ impl<S: Limiter> Limiter for Shadow<S> {
     }
 
     fn quota(&self) -> Quota {
-        self.enforced.as_ref().map_or_else(|| self.shadow.quota(), |enforced| enforced.quota())
+        self.enforced.as_ref().map_or_else(|| self.shadow.quota(), Limiter::quota)
     }
 
     /// Changes the enforced one where there is one, else the shadow.
@@ -76,7 +76,7 @@ impl<S: Limiter> Limiter for Shadow<S> {
     }
 
     async fn check(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        let Some(enforced) = &self.enforced else { return Ok(self.admitted(self.shadow.check(key, cost).await)) };
+        let Some(enforced) = &self.enforced else { return Ok(self.admitted(&self.shadow.check(key, cost).await)) };
         let decision = enforced.check(key, cost).await?;
         if decision.is_allowed() {
             let _ = self.shadow.check(key, cost).await;
@@ -87,7 +87,7 @@ impl<S: Limiter> Limiter for Shadow<S> {
     async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
         match &self.enforced {
             Some(enforced) => enforced.peek(key, cost).await,
-            None => Ok(self.admitted(self.shadow.peek(key, cost).await)),
+            None => Ok(self.admitted(&self.shadow.peek(key, cost).await)),
         }
     }
 
@@ -96,7 +96,7 @@ impl<S: Limiter> Limiter for Shadow<S> {
         let said = self.shadow.penalty(key, cost).await;
         match &self.enforced {
             Some(enforced) => enforced.penalty(key, cost).await,
-            None => Ok(self.admitted(said)),
+            None => Ok(self.admitted(&said)),
         }
     }
 
@@ -105,7 +105,7 @@ impl<S: Limiter> Limiter for Shadow<S> {
         let said = self.shadow.reward(key, amount).await;
         match &self.enforced {
             Some(enforced) => enforced.reward(key, amount).await,
-            None => Ok(self.admitted(said)),
+            None => Ok(self.admitted(&said)),
         }
     }
 

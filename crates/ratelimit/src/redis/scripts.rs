@@ -44,7 +44,7 @@ impl Time {
 
     /// The script of a tenant's quota.
     pub(super) fn tenant(&self) -> Script {
-        self.script("tenant", &[FIXED_WINDOW, SLIDING_WINDOW, TENANT])
+        self.script("tenant", &[KEY, FIXED_WINDOW, SLIDING_WINDOW, TENANT])
     }
 }
 

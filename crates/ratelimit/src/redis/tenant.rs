@@ -4,27 +4,33 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tidegate_redis::{Arg, Client, ClockPrelude, Command, Keyspace, Script, Value};
+use tidegate_redis::{Arg, Client, ClockPrelude, Keyspace, Script, Value};
 
 use super::algorithm::of_window;
+use super::plan::{pack, unpack};
 use super::scripts::Time;
-use super::{ensure_short, figures};
-use crate::algorithm::ensure_fits;
+use super::{MAX_MICROS, ensure_short};
+use crate::clock::whole_micros;
 use crate::tally::Tally;
-use crate::tenant::WINDOWS;
-use crate::{CheckError, LimiterStats, TenantDecision, TenantLimiter, TierLimits, WindowDecision, WindowUsage};
+use crate::tenant::{decision, windows};
+use crate::{
+    BlockPolicy, CheckError, LimiterStats, Quota, SeatDecision, Seats, StoreError, TenantDecision, TenantLimiter,
+    TenantPlan, TenantUsage,
+};
 
 /// A [`TenantLimiter`] whose states lie in Redis: all processes that use one name and one keyspace share each tenant's
-/// quota.
+/// quota, plan, seats and block.
 ///
-/// A check is one script, one round trip over one string, `{rt:<limiter>:<tenant>}`: all windows are charged or none. Hours
-/// and days begin at UTC. What [`RedisLimiter`](super::RedisLimiter#what-it-does-not-guarantee) doesn't guarantee, this
-/// doesn't either.
+/// Every call is one script, one round trip over one string, `{rt:<limiter>:<tenant>}`: all windows are charged or none. Hours
+/// and days begin at UTC. Whatever bytes a tenant's name holds, it names no other. What
+/// [`RedisLimiter`](super::RedisLimiter#what-it-does-not-guarantee) doesn't guarantee, this doesn't either; a lost plan comes back with
+/// the first call that brings it.
 pub struct RedisTenantLimiter {
     name: String,
     client: Client,
     keyspace: Keyspace,
     script: Script,
+    policy: Option<BlockPolicy>,
     tally: Tally,
 }
 
@@ -33,10 +39,18 @@ pub struct RedisTenantLimiterBuilder {
     name: String,
     client: Client,
     keyspace: Keyspace,
+    policy: Option<BlockPolicy>,
     time: Time,
 }
 
 impl RedisTenantLimiterBuilder {
+    /// Blocks a tenant that goes over its quota; without this it only waits until the cost fits again.
+    #[must_use]
+    pub fn block(mut self, policy: BlockPolicy) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
     /// Takes time from the clock of a test; the server's unless set.
     #[doc(hidden)]
     #[must_use]
@@ -47,85 +61,219 @@ impl RedisTenantLimiterBuilder {
 
     /// Builds the limiter. Sends nothing.
     pub fn build(self) -> RedisTenantLimiter {
-        let Self { name, client, keyspace, time } = self;
-        RedisTenantLimiter { name, client, keyspace, script: time.tenant(), tally: Tally::default() }
+        let Self { name, client, keyspace, policy, time } = self;
+        RedisTenantLimiter { name, client, keyspace, script: time.tenant(), policy, tally: Tally::default() }
     }
 }
 
-/// What the script says: the minute's used, reset and retry, then used and next of the hour and of the day.
-type Figures = [u64; 8];
+/// What the script answers, value by value.
+struct Reply(std::vec::IntoIter<Value>);
 
-/// Charges nothing; says what is used.
-const LOOK: i64 = -1;
+impl Reply {
+    fn value(&mut self) -> Result<Value, StoreError> {
+        self.0.next().ok_or_else(|| StoreError::new("the script of a tenant answered too little"))
+    }
+
+    fn count(&mut self) -> Result<u64, CheckError> {
+        Ok(self.value()?.as_count()?)
+    }
+
+    fn flag(&mut self) -> Result<bool, CheckError> {
+        Ok(self.count()? == 1)
+    }
+
+    /// A number of users; `None` where it is any, or unknown.
+    fn users(&mut self) -> Result<Option<u32>, CheckError> {
+        Ok(u32::try_from(self.count()?).ok())
+    }
+
+    /// The plan in force, where it isn't the brought one.
+    fn plan(&mut self, brought: &TenantPlan) -> Result<TenantPlan, CheckError> {
+        let bytes = self.value()?.into_bytes()?;
+        Ok(if bytes.is_empty() { *brought } else { unpack(&bytes)? })
+    }
+}
+
+/// What is said of the windows.
+struct Figures {
+    status: u64,
+    blocked_for: u64,
+    minute: [u64; 3],
+    hour: [u64; 2],
+    day: [u64; 2],
+    plan: TenantPlan,
+}
+
+impl Figures {
+    fn read(reply: &mut Reply, brought: &TenantPlan) -> Result<Self, CheckError> {
+        let (status, blocked_for) = (reply.count()?, reply.count()?);
+        let minute = [reply.count()?, reply.count()?, reply.count()?];
+        let hour = [reply.count()?, reply.count()?];
+        let day = [reply.count()?, reply.count()?];
+        Ok(Self { status, blocked_for, minute, hour, day, plan: reply.plan(brought)? })
+    }
+
+    fn blocked_for(&self) -> Option<Duration> {
+        (self.blocked_for > 0).then(|| Duration::from_micros(self.blocked_for))
+    }
+}
+
+/// A cost that the script can't be told exactly is above every limit; told of as this.
+const ABOVE_ALL: u64 = Quota::MAX_LIMIT + 1;
+const CAN_NEVER_FIT: u64 = 2;
 
 impl RedisTenantLimiter {
     /// Starts a limiter; `name` is part of the keys in Redis.
     pub fn builder(name: impl Into<String>, client: Client, keyspace: Keyspace) -> RedisTenantLimiterBuilder {
-        RedisTenantLimiterBuilder { name: name.into(), client, keyspace, time: Time::SERVER }
+        RedisTenantLimiterBuilder { name: name.into(), client, keyspace, policy: None, time: Time::SERVER }
     }
 
     /// As [`TenantLimiter::check`], but counts nothing for the statistics.
     pub(crate) async fn decide(
         &self,
         tenant: &str,
-        limits: &TierLimits,
+        plan: &TenantPlan,
         cost: u64,
     ) -> Result<TenantDecision, CheckError> {
-        ensure_short(tenant)?;
-        ensure_fits(cost, limits.smallest())?;
-        let figures = self.ask(tenant, limits, cost.into()).await?;
-        let allowed = figures[0] == 1;
+        let figures = self.figures("check", tenant, plan, cost).await?;
         // What has been charged is no longer asked for.
-        let cost = if allowed { 0 } else { cost };
-        let [minute, hour, day] = limits.quotas();
-        let [_, used, reset, retry, in_hour, hour_left, in_day, day_left] = figures;
-        let decisions = [
-            of_window(minute, used, reset, retry, cost),
-            of_window(hour, in_hour, hour_left, hour_left, cost),
-            of_window(day, in_day, day_left, day_left, cost),
+        let asked = if figures.status == 1 { 0 } else { cost };
+        Ok(decided(&figures, asked))
+    }
+
+    async fn figures(
+        &self,
+        work: &'static str,
+        tenant: &str,
+        plan: &TenantPlan,
+        cost: u64,
+    ) -> Result<Figures, CheckError> {
+        let mut reply = self.ask(work, tenant, cost.min(ABOVE_ALL), Some(plan)).await?;
+        let figures = Figures::read(&mut reply, plan)?;
+        if figures.status == CAN_NEVER_FIT {
+            return Err(CheckError::CostExceedsLimit { cost, limit: figures.blocked_for });
+        }
+        Ok(figures)
+    }
+
+    async fn usage_after(
+        &self,
+        work: &'static str,
+        tenant: &str,
+        plan: &TenantPlan,
+        amount: u64,
+    ) -> Result<TenantUsage, CheckError> {
+        let mut reply = self.ask(work, tenant, amount.min(Quota::MAX_LIMIT), Some(plan)).await?;
+        let figures = Figures::read(&mut reply, plan)?;
+        let (used, strikes) = (reply.users()?, reply.count()?);
+        let [in_minute, reset, _] = figures.minute;
+        let of_windows = [(in_minute, reset), figures.hour.into(), figures.day.into()];
+        Ok(TenantUsage {
+            windows: windows(&figures.plan, of_windows.map(|(used, reset)| (used, Duration::from_micros(reset)))),
+            seats: Seats { used, allowed: figures.plan.limits().max_users() },
+            blocked_for: figures.blocked_for(),
+            strikes: u32::try_from(strikes).unwrap_or(u32::MAX),
+            plan: figures.plan,
+        })
+    }
+
+    async fn ask(
+        &self,
+        work: &'static str,
+        tenant: &str,
+        amount: u64,
+        plan: Option<&TenantPlan>,
+    ) -> Result<Reply, CheckError> {
+        ensure_short(tenant)?;
+        let [base, cap, decay] = self.policy.map_or([0; 3], |policy| policy.rule());
+        let jitter = self.policy.map_or(0, |policy| policy.jitter_of(tenant));
+        let plan = plan.map(pack).unwrap_or_default();
+        let args: Vec<Arg> = vec![
+            work.into(),
+            amount.into(),
+            plan.into(),
+            base.into(),
+            cap.into(),
+            decay.min(MAX_MICROS).into(),
+            jitter.into(),
         ];
-        let mut names = WINDOWS.into_iter();
-        let windows = decisions.map(|decision| WindowDecision { name: names.next().unwrap_or_default(), decision });
-        Ok(TenantDecision { allowed, windows })
+        let group = self.keyspace.group("rt", &[&self.name, tenant]);
+        let reply: Value = self.client.run(&self.script, &[group.as_str()], args).await?;
+        Ok(Reply(reply.into_array()?.into_iter()))
     }
+}
 
-    async fn ask(&self, tenant: &str, limits: &TierLimits, cost: Arg) -> Result<Figures, CheckError> {
-        let mut args = vec![cost];
-        args.extend(limits.quotas().map(|quota| Arg::from(quota.limit())));
-        let reply: Value = self.client.run(&self.script, &[self.group(tenant).as_str()], args).await?;
-        figures(reply)
-    }
-
-    fn group(&self, tenant: &str) -> tidegate_redis::KeyGroup {
-        self.keyspace.group("rt", &[&self.name, tenant])
-    }
+fn decided(figures: &Figures, asked: u64) -> TenantDecision {
+    let [of_minute, of_hour, of_day] = figures.plan.limits().quotas();
+    let ([used, reset, retry], [in_hour, hour_left], [in_day, day_left]) = (figures.minute, figures.hour, figures.day);
+    let decisions = [
+        of_window(of_minute, used, reset, retry, asked),
+        of_window(of_hour, in_hour, hour_left, hour_left, asked),
+        of_window(of_day, in_day, day_left, day_left, asked),
+    ];
+    decision(figures.status == 1, decisions, figures.blocked_for(), figures.plan)
 }
 
 #[async_trait]
 impl TenantLimiter for RedisTenantLimiter {
-    async fn check(&self, tenant: &str, limits: &TierLimits, cost: u64) -> Result<TenantDecision, CheckError> {
-        let result = self.decide(tenant, limits, cost).await;
+    async fn check(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantDecision, CheckError> {
+        let result = self.decide(tenant, plan, cost).await;
         self.tally.count(tenant, result, |decision| decision.allowed)
     }
 
-    async fn usage(&self, tenant: &str, limits: &TierLimits) -> Result<[WindowUsage; 3], CheckError> {
-        ensure_short(tenant)?;
-        let [_, used, reset, _, in_hour, hour_left, in_day, day_left] = self.ask(tenant, limits, LOOK.into()).await?;
-        let [minute, hour, day] = limits.quotas().map(|quota| quota.limit());
-        let usage = |window, limit: u64, used: u64, reset: u64| {
-            let reset_after = if used == 0 { Duration::ZERO } else { Duration::from_micros(reset) };
-            WindowUsage { window, limit, used, remaining: limit.saturating_sub(used), reset_after }
-        };
-        Ok([
-            usage(WINDOWS[0], minute, used, reset),
-            usage(WINDOWS[1], hour, in_hour, hour_left),
-            usage(WINDOWS[2], day, in_day, day_left),
-        ])
+    async fn peek(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantDecision, CheckError> {
+        Ok(decided(&self.figures("peek", tenant, plan, cost).await?, cost))
+    }
+
+    async fn usage(&self, tenant: &str, plan: &TenantPlan) -> Result<TenantUsage, CheckError> {
+        self.usage_after("usage", tenant, plan, 0).await
+    }
+
+    async fn penalty(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantUsage, CheckError> {
+        self.usage_after("penalty", tenant, plan, cost).await
+    }
+
+    async fn reward(&self, tenant: &str, plan: &TenantPlan, amount: u64) -> Result<TenantUsage, CheckError> {
+        self.usage_after("reward", tenant, plan, amount).await
+    }
+
+    async fn block(&self, tenant: &str, duration: Duration) -> Result<(), CheckError> {
+        let length = whole_micros(duration).min(MAX_MICROS);
+        self.ask("block", tenant, length, None).await.map(|_| ())
+    }
+
+    async fn unblock(&self, tenant: &str) -> Result<bool, CheckError> {
+        self.ask("unblock", tenant, 0, None).await?.flag()
     }
 
     async fn reset(&self, tenant: &str) -> Result<bool, CheckError> {
-        ensure_short(tenant)?;
-        Ok(self.client.execute(Command::new("DEL").key(self.group(tenant).as_str())).await?.as_int()? == 1)
+        self.ask("reset", tenant, 0, None).await?.flag()
+    }
+
+    async fn set_plan(&self, tenant: &str, plan: &TenantPlan) -> Result<bool, CheckError> {
+        self.ask("set_plan", tenant, 0, Some(plan)).await?.flag()
+    }
+
+    async fn plan(&self, tenant: &str) -> Result<Option<TenantPlan>, CheckError> {
+        let mut reply = self.ask("plan", tenant, 0, None).await?;
+        if !reply.flag()? {
+            return Ok(None);
+        }
+        Ok(Some(unpack(&reply.value()?.into_bytes()?)?))
+    }
+
+    async fn take_seat(&self, tenant: &str, plan: &TenantPlan, in_use: u32) -> Result<SeatDecision, CheckError> {
+        let mut reply = self.ask("take_seat", tenant, in_use.into(), Some(plan)).await?;
+        let (taken, used, allowed) = (reply.flag()?, reply.count()?, reply.users()?);
+        Ok(SeatDecision { taken, used: u32::try_from(used).unwrap_or(u32::MAX), allowed })
+    }
+
+    async fn give_seat(&self, tenant: &str) -> Result<Option<u32>, CheckError> {
+        self.ask("give_seat", tenant, 0, None).await?.users()
+    }
+
+    async fn set_seats(&self, tenant: &str, used: u32) -> Result<(), CheckError> {
+        self.ask("set_seats", tenant, used.into(), None).await.map(|_| ())
     }
 
     fn stats(&self) -> LimiterStats {
@@ -135,7 +283,10 @@ impl TenantLimiter for RedisTenantLimiter {
 
 impl fmt::Debug for RedisTenantLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisTenantLimiter").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("RedisTenantLimiter")
+            .field("name", &self.name)
+            .field("block", &self.policy)
+            .finish_non_exhaustive()
     }
 }
 

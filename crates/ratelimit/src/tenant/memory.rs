@@ -1,36 +1,42 @@
 //! The tenants of one process.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{TenantDecision, TenantLimiter, TenantState, Tier, TierLimits, WindowUsage};
+use super::{SeatDecision, TenantDecision, TenantLimiter, TenantPlan, TenantState, TenantUsage};
 use crate::algorithm::ensure_fits;
+use crate::limiter::ensure_short;
 use crate::store::{Standing, Store};
-use crate::{CheckError, Clock, LimiterStats, MAX_KEY_BYTES, Timestamp};
+use crate::{BlockPolicy, CheckError, Clock, LimiterStats, Timestamp};
 
 /// A [`TenantLimiter`] that keeps one state a tenant in memory.
 ///
-/// Tenants don't share anything but the room: under more tenants than the cap, the least charged is forgotten.
+/// Tenants don't share anything but the room: under more tenants than the cap, the least charged is forgotten, its plan too, and
+/// never a blocked one.
 ///
 /// ```
-/// # use tidegate_ratelimit::{ManualClock, MemoryTenantLimiter, TenantLimiter, Tier};
+/// # use tidegate_ratelimit::{ManualClock, MemoryTenantLimiter, TenantLimiter, TenantPlan, Tier};
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tidegate_ratelimit::CheckError> {
 /// let tenants = MemoryTenantLimiter::new(ManualClock::default(), 10_000);
-/// let limits = Tier::Free.limits();
+/// let free = TenantPlan::from(Tier::Free).at_epoch(1);
 /// for _ in 0..60 {
-///     assert!(tenants.check("t1", &limits, 1).await?.allowed);
+///     assert!(tenants.check("t1", &free, 1).await?.allowed);
 /// }
-/// let refused = tenants.check("t1", &limits, 1).await?;
+/// let refused = tenants.check("t1", &free, 1).await?;
 /// assert_eq!((refused.allowed, refused.binding().name), (false, "minute"));
-/// // Nothing was charged to the hour, and a change of tier counts at once.
-/// assert_eq!(tenants.usage("t1", &limits).await?[1].used, 60);
-/// assert!(tenants.check("t1", &Tier::Premium.limits(), 1).await?.allowed);
+/// // Nothing was charged to the hour.
+/// assert_eq!(tenants.usage("t1", &free).await?.windows[1].used, 60);
+/// // A change of plan counts at once, for those too who haven't heard of it.
+/// tenants.set_plan("t1", &TenantPlan::from(Tier::Premium).at_epoch(2)).await?;
+/// assert!(tenants.check("t1", &free, 1).await?.allowed);
 /// # Ok(())
 /// # }
 /// ```
 pub struct MemoryTenantLimiter {
     clock: Box<dyn Clock>,
+    policy: Option<BlockPolicy>,
     store: Store<Entry>,
 }
 
@@ -40,65 +46,153 @@ struct Entry {
     denied: u64,
 }
 
-/// When the windows of a state end and how much is in use doesn't depend on the limits, so any will do.
-const ANY_LIMITS: TierLimits = Tier::Free.limits();
-
-impl Entry {
-    fn standing(&self, now: Timestamp) -> Standing {
-        if self.state.expires_at(&ANY_LIMITS) <= now {
-            return Standing::Expired;
-        }
-        Standing::Live(0, self.state.charged(&ANY_LIMITS, now))
-    }
-}
-
 impl MemoryTenantLimiter {
     /// A limiter of at most `max_keys` tenants, at least one, on `clock`. Hours and days begin at the clock's.
     pub fn new(clock: impl Clock, max_keys: usize) -> Self {
-        Self { clock: Box::new(clock), store: Store::new(max_keys) }
+        Self { clock: Box::new(clock), policy: None, store: Store::new(max_keys) }
+    }
+
+    /// The same limiter, which blocks a tenant that goes over its quota; without this it only waits until the cost fits again.
+    #[must_use]
+    pub fn with_block(mut self, policy: BlockPolicy) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// Changes the tenant's state, which is created where there is none.
+    fn change<R>(&self, tenant: &str, work: impl FnOnce(&mut TenantState, Timestamp) -> R) -> Result<R, CheckError> {
+        let mut place = self.store.lock(tenant);
+        // Read under the lock, so that one tenant sees times in the order of its decisions.
+        let now = self.clock.now();
+        place.with(|entry| self.standing(entry, now), Entry::default, |entry| work(&mut entry.state, now))
+    }
+
+    /// Changes the tenant's state where there is one, else a state that is forgotten.
+    fn change_known<R>(
+        &self,
+        tenant: &str,
+        work: impl FnOnce(&mut TenantState, Timestamp) -> R,
+    ) -> Result<R, CheckError> {
+        ensure_short(tenant)?;
+        let mut place = self.store.lock(tenant);
+        let now = self.clock.now();
+        let mut none = TenantState::default();
+        Ok(work(place.get_mut().map_or(&mut none, |(_, entry)| &mut entry.state), now))
+    }
+
+    fn look<R>(&self, tenant: &str, work: impl FnOnce(&TenantState, Timestamp) -> R) -> Result<R, CheckError> {
+        ensure_short(tenant)?;
+        let place = self.store.lock(tenant);
+        let now = self.clock.now();
+        Ok(match place.get() {
+            Some(entry) => work(&entry.state, now),
+            None => work(&TenantState::default(), now),
+        })
+    }
+
+    fn standing(&self, entry: &Entry, now: Timestamp) -> Standing {
+        if entry.state.blocked_for(now).is_some() {
+            return Standing::Pinned;
+        }
+        let (strikes, used) = entry.state.weight(self.policy, now);
+        if strikes == 0 && entry.state.expires_at() <= now {
+            return Standing::Expired;
+        }
+        Standing::Live(strikes, used)
     }
 }
 
 #[async_trait]
 impl TenantLimiter for MemoryTenantLimiter {
-    async fn check(&self, tenant: &str, limits: &TierLimits, cost: u64) -> Result<TenantDecision, CheckError> {
+    async fn check(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantDecision, CheckError> {
         let mut place = self.store.lock(tenant);
-        // Read under the lock, so that one tenant sees times in the order of its decisions.
         let now = self.clock.now();
-        let standing = |entry: &Entry| entry.standing(now);
-        let result = ensure_fits(cost, limits.smallest()).and_then(|()| {
-            place.with(standing, Entry::default, |entry| {
-                let decision = entry.state.check(limits, now, cost)?;
-                entry.denied += u64::from(!decision.allowed);
-                Ok(decision)
-            })?
-        });
+        let standing = |entry: &Entry| self.standing(entry, now);
+        let decide = |entry: &mut Entry| {
+            let decision = entry.state.check_under(self.policy, tenant, plan, now, cost)?;
+            entry.denied += u64::from(!decision.allowed);
+            Ok(decision)
+        };
+        let fits = match place.get() {
+            Some(_) => Ok(()),
+            // Whoever asks for what can never fit is not remembered for it.
+            None => ensure_short(tenant).and_then(|()| ensure_fits(cost, plan.limits().smallest())),
+        };
+        let result = fits.and_then(|()| place.with(standing, Entry::default, decide)?);
         place.count(result, |decision| decision.allowed)
     }
 
-    async fn usage(&self, tenant: &str, limits: &TierLimits) -> Result<[WindowUsage; 3], CheckError> {
-        if tenant.len() > MAX_KEY_BYTES {
-            return Err(CheckError::KeyTooLong { length: tenant.len(), max: MAX_KEY_BYTES });
-        }
-        let place = self.store.lock(tenant);
-        let now = self.clock.now();
-        Ok(match place.get() {
-            Some(entry) => entry.state.usage(limits, now),
-            None => TenantState::default().usage(limits, now),
+    async fn peek(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantDecision, CheckError> {
+        self.look(tenant, |state, now| state.peek(plan, now, cost))?
+    }
+
+    async fn usage(&self, tenant: &str, plan: &TenantPlan) -> Result<TenantUsage, CheckError> {
+        self.look(tenant, |state, now| state.usage_under(self.policy, plan, now))
+    }
+
+    async fn penalty(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantUsage, CheckError> {
+        self.change(tenant, |state, now| {
+            state.penalty(plan, now, cost);
+            state.usage_under(self.policy, plan, now)
         })
     }
 
+    async fn reward(&self, tenant: &str, plan: &TenantPlan, amount: u64) -> Result<TenantUsage, CheckError> {
+        self.change_known(tenant, |state, now| {
+            state.reward(plan, now, amount);
+            state.usage_under(self.policy, plan, now)
+        })
+    }
+
+    async fn block(&self, tenant: &str, duration: Duration) -> Result<(), CheckError> {
+        self.change(tenant, |state, now| state.block(self.policy, now, duration))
+    }
+
+    async fn unblock(&self, tenant: &str) -> Result<bool, CheckError> {
+        self.change_known(tenant, TenantState::unblock)
+    }
+
     async fn reset(&self, tenant: &str) -> Result<bool, CheckError> {
-        Ok(self.store.lock(tenant).remove())
+        ensure_short(tenant)?;
+        let mut place = self.store.lock(tenant);
+        let now = self.clock.now();
+        let Some((_, entry)) = place.get_mut() else { return Ok(false) };
+        let was_known = entry.state.reset(self.policy, now);
+        entry.denied = 0;
+        if entry.state == TenantState::default() {
+            place.remove();
+        }
+        Ok(was_known)
+    }
+
+    async fn set_plan(&self, tenant: &str, plan: &TenantPlan) -> Result<bool, CheckError> {
+        self.change(tenant, |state, now| state.set_plan(plan, now))
+    }
+
+    async fn plan(&self, tenant: &str) -> Result<Option<TenantPlan>, CheckError> {
+        self.look(tenant, |state, _| state.plan())
+    }
+
+    async fn take_seat(&self, tenant: &str, plan: &TenantPlan, in_use: u32) -> Result<SeatDecision, CheckError> {
+        self.change(tenant, |state, now| state.take_seat(plan, now, in_use))
+    }
+
+    async fn give_seat(&self, tenant: &str) -> Result<Option<u32>, CheckError> {
+        self.change_known(tenant, TenantState::give_seat)
+    }
+
+    async fn set_seats(&self, tenant: &str, used: u32) -> Result<(), CheckError> {
+        self.change(tenant, |state, now| state.set_seats(now, used))
     }
 
     fn stats(&self) -> LimiterStats {
-        self.store.stats(|entry| (entry.denied, false))
+        let now = self.clock.now();
+        self.store.stats(|entry| (entry.denied, entry.state.blocked_for(now).is_some()))
     }
 }
 
 impl fmt::Debug for MemoryTenantLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryTenantLimiter").finish_non_exhaustive()
+        f.debug_struct("MemoryTenantLimiter").field("block", &self.policy).finish_non_exhaustive()
     }
 }

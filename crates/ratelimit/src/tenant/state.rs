@@ -1,63 +1,37 @@
-//! The decision over three windows, pure as that of an [`Algorithm`].
+//! The decision over three windows, a block and the seats, pure as that of an [`Algorithm`](crate::Algorithm).
+//! `lua/tenant.lua` says the same.
 
 use std::time::Duration;
 
-use serde::Serialize;
-
-use super::TierLimits;
+use super::decision::{decision, windows};
+use super::{SeatDecision, Seats, TenantDecision, TenantPlan, TenantUsage};
 use crate::algorithm::ensure_fits;
+use crate::block::Block;
 use crate::{
-    Algorithm, CheckError, Decision, FixedWindow, FixedWindowState, SlidingWindow, SlidingWindowState, Timestamp,
+    Algorithm, BlockPolicy, CheckError, Decision, FixedWindow, FixedWindowState, SlidingWindow, SlidingWindowState,
+    Timestamp,
 };
 
-/// What is remembered of a tenant: the charges of the last minute, of this hour and of this day. The default is
-/// a tenant that was never charged.
+/// What is remembered of a tenant: the charges of the last minute, of this hour and of this day, its block and strikes, its plan
+/// and its seats. The default is a tenant that nobody has heard of.
 ///
-/// The limits are an argument of each decision, so a change of tier counts at once and keeps the usage.
+/// The plan is an argument of each decision and of the state: the newer one counts at once and keeps the usage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TenantState {
     minute: SlidingWindowState,
     hour: FixedWindowState,
     day: FixedWindowState,
+    block: Block,
+    /// The newest plan that has an epoch.
+    plan: Option<TenantPlan>,
+    seats: Option<u32>,
+    /// When plan or seats were last changed, in microseconds.
+    told_at: u64,
 }
 
-/// The answer of all three windows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use = "a decision that nobody obeys limits nothing"]
-pub struct TenantDecision {
-    /// Whether the cost was admitted, and charged to all windows. Otherwise it was charged to none.
-    pub allowed: bool,
-    /// The minute, the hour and the day.
-    pub windows: [WindowDecision; 3],
-}
-
-/// The answer of one window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WindowDecision {
-    /// `minute`, `hour` or `day`.
-    pub name: &'static str,
-    /// What this window alone says; where another window refused, its allowance is uncharged.
-    pub decision: Decision,
-}
-
-/// What a tenant has used of one window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct WindowUsage {
-    /// `minute`, `hour` or `day`.
-    pub window: &'static str,
-    /// The window's limit.
-    pub limit: u64,
-    /// What counts against it now; above the limit after the limit was lowered.
-    pub used: u64,
-    /// What is left.
-    pub remaining: u64,
-    /// Until nothing counts any more, if nothing more is charged.
-    #[serde(rename = "reset_after_ms", serialize_with = "as_millis")]
-    pub reset_after: Duration,
-}
-
-/// The names of the windows, in the order of all that is said of them.
-pub(crate) const WINDOWS: [&str; 3] = ["minute", "hour", "day"];
+/// How long a plan and the seats are kept at least. Whoever still asks with an older plan has it from a cache, which is true
+/// again long before.
+const KEPT: Duration = Duration::from_secs(24 * 3_600);
 
 struct Windows {
     minute: SlidingWindow,
@@ -66,9 +40,14 @@ struct Windows {
 }
 
 impl Windows {
-    fn new(limits: &TierLimits) -> Self {
-        let [minute, hour, day] = limits.quotas();
+    fn new(plan: &TenantPlan) -> Self {
+        let [minute, hour, day] = plan.limits().quotas();
         Self { minute: SlidingWindow::new(minute), hour: FixedWindow::new(hour), day: FixedWindow::new(day) }
+    }
+
+    /// For what doesn't depend on the limits: when a window ends, and what is used of it.
+    fn of_any_plan() -> Self {
+        Self::new(&TenantPlan::from(super::Tier::Free))
     }
 
     fn peek(&self, state: &TenantState, now: Timestamp, cost: u64) -> Result<[Decision; 3], CheckError> {
@@ -86,6 +65,14 @@ impl Windows {
             self.day.check(&mut state.day, now, cost)?,
         ])
     }
+
+    fn used(&self, state: &TenantState, now: Timestamp) -> [u64; 3] {
+        [
+            self.minute.charged(&state.minute, now),
+            self.hour.charged(&state.hour, now),
+            self.day.charged(&state.day, now),
+        ]
+    }
 }
 
 impl TenantState {
@@ -95,76 +82,189 @@ impl TenantState {
     /// begin at the multiples of an hour and of 24 hours since the clock's epoch.
     ///
     /// # Errors
-    /// [`CheckError::CostExceedsLimit`] when `cost` is above the smallest of the limits.
-    pub fn check(&mut self, limits: &TierLimits, now: Timestamp, cost: u64) -> Result<TenantDecision, CheckError> {
-        ensure_fits(cost, limits.smallest())?;
-        let windows = Windows::new(limits);
-        let mut decisions = windows.peek(self, now, cost)?;
-        let allowed = decisions.iter().all(Decision::is_allowed);
+    /// [`CheckError::CostExceedsLimit`] when `cost` is above the smallest of the limits in force.
+    pub fn check(&mut self, plan: &TenantPlan, now: Timestamp, cost: u64) -> Result<TenantDecision, CheckError> {
+        self.check_under(None, "", plan, now, cost)
+    }
+
+    /// As [`check`](Self::check); a refusal of a tenant that isn't blocked is a strike and blocks it, for as long as the policy
+    /// says of that name.
+    pub(crate) fn check_under(
+        &mut self,
+        policy: Option<BlockPolicy>,
+        tenant: &str,
+        plan: &TenantPlan,
+        now: Timestamp,
+        cost: u64,
+    ) -> Result<TenantDecision, CheckError> {
+        let plan = TenantPlan::or_newer(self.plan, plan);
+        ensure_fits(cost, plan.limits().smallest())?;
+        self.adopt(&plan, now);
+        let windows = Windows::new(&plan);
+        // A refusal, too, follows a clock that was set back, or waiting would never help.
+        self.settle(now);
+        let (mut decisions, mut left) = (windows.peek(self, now, cost)?, self.block.left(now));
+        let allowed = left.is_none() && decisions.iter().all(Decision::is_allowed);
         if allowed {
             decisions = windows.charge(self, now, cost)?;
-        } else {
-            // Charges nothing, but lets the usage follow a clock that was set back, or waiting would never help.
-            let _ = windows.charge(self, now, 0)?;
-            decisions = windows.peek(self, now, cost)?;
+        } else if let (Some(policy), None) = (policy, left) {
+            left = Some(policy.strike(&mut self.block, now, tenant));
         }
-        let mut names = WINDOWS.into_iter();
-        let windows = decisions.map(|decision| WindowDecision { name: names.next().unwrap_or_default(), decision });
-        Ok(TenantDecision { allowed, windows })
+        Ok(decision(allowed, decisions, left, plan))
     }
 
-    /// What is used of each window at `now`.
-    pub fn usage(&self, limits: &TierLimits, now: Timestamp) -> [WindowUsage; 3] {
-        let Windows { minute, hour, day } = Windows::new(limits);
-        [
-            usage(WINDOWS[0], &minute, &self.minute, now),
-            usage(WINDOWS[1], &hour, &self.hour, now),
-            usage(WINDOWS[2], &day, &self.day, now),
-        ]
+    /// What a check would say.
+    pub(crate) fn peek(&self, plan: &TenantPlan, now: Timestamp, cost: u64) -> Result<TenantDecision, CheckError> {
+        let plan = TenantPlan::or_newer(self.plan, plan);
+        ensure_fits(cost, plan.limits().smallest())?;
+        let (decisions, left) = (Windows::new(&plan).peek(self, now, cost)?, self.block.left(now));
+        let allowed = left.is_none() && decisions.iter().all(Decision::is_allowed);
+        Ok(decision(allowed, decisions, left, plan))
     }
 
-    /// From when on nothing counts any more. No window depends on its limit for that.
-    pub(super) fn expires_at(&self, limits: &TierLimits) -> Timestamp {
-        let Windows { minute, hour, day } = Windows::new(limits);
-        minute.expires_at(&self.minute).max(hour.expires_at(&self.hour)).max(day.expires_at(&self.day))
+    /// What is used of each window, of the seats and of the block at `now`. Strikes are never forgotten here, since no policy says
+    /// how fast.
+    pub fn usage(&self, plan: &TenantPlan, now: Timestamp) -> TenantUsage {
+        self.usage_under(None, plan, now)
     }
 
-    /// The most that is in use of any window.
-    pub(super) fn charged(&self, limits: &TierLimits, now: Timestamp) -> u64 {
-        self.usage(limits, now).iter().map(|window| window.used).max().unwrap_or(0)
-    }
-}
-
-fn usage<A: Algorithm>(window: &'static str, algorithm: &A, state: &A::State, now: Timestamp) -> WindowUsage {
-    let (limit, used) = (algorithm.capacity(), algorithm.charged(state, now));
-    // A cost of nothing always fits, so there is no error to lose.
-    let reset_after = algorithm.peek(state, now, 0).map(|decision| decision.reset_after()).unwrap_or_default();
-    WindowUsage { window, limit, used, remaining: limit.saturating_sub(used), reset_after }
-}
-
-fn as_millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(u64::try_from(duration.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX))
-}
-
-impl TenantDecision {
-    /// The window that decides: of those that refuse, the one to wait for longest; else the one with least left.
-    pub fn binding(&self) -> &WindowDecision {
-        let [minute, hour, day] = &self.windows;
-        [hour, day].into_iter().fold(minute, |binding, other| if other.binds_more(binding) { other } else { binding })
-    }
-
-    /// When the same cost would be admitted; `None` if it just was.
-    pub fn retry_after(&self) -> Option<Duration> {
-        self.binding().decision.retry_after()
-    }
-}
-
-impl WindowDecision {
-    fn binds_more(&self, other: &Self) -> bool {
-        let (own, others) = (self.decision, other.decision);
-        match (own.retry_after(), others.retry_after()) {
-            (None, None) => own.remaining() < others.remaining(),
-            (own, others) => own > others,
+    pub(crate) fn usage_under(&self, policy: Option<BlockPolicy>, plan: &TenantPlan, now: Timestamp) -> TenantUsage {
+        let plan = TenantPlan::or_newer(self.plan, plan);
+        let tools = Windows::new(&plan);
+        // A cost of nothing always fits, so there is no error to lose.
+        let resets = tools.peek(self, now, 0).map(|decisions| decisions.map(|decision| decision.reset_after()));
+        let [minute, hour, day] = resets.unwrap_or_default();
+        let [in_minute, in_hour, in_day] = tools.used(self, now);
+        TenantUsage {
+            windows: windows(&plan, [(in_minute, minute), (in_hour, hour), (in_day, day)]),
+            seats: Seats { used: self.seats, allowed: plan.limits().max_users() },
+            blocked_for: self.block.left(now),
+            strikes: self.strikes(policy, now),
+            plan,
         }
+    }
+
+    /// Charges every window whether it fits or not, up to twice its limit.
+    pub(crate) fn penalty(&mut self, plan: &TenantPlan, now: Timestamp, cost: u64) {
+        let Windows { minute, hour, day } = self.enter(plan, now);
+        minute.penalty(&mut self.minute, now, cost);
+        hour.penalty(&mut self.hour, now, cost);
+        day.penalty(&mut self.day, now, cost);
+    }
+
+    /// Takes back from every window what was charged to it last.
+    pub(crate) fn reward(&mut self, plan: &TenantPlan, now: Timestamp, amount: u64) {
+        let Windows { minute, hour, day } = self.enter(plan, now);
+        minute.reward(&mut self.minute, now, amount);
+        hour.reward(&mut self.hour, now, amount);
+        day.reward(&mut self.day, now, amount);
+    }
+
+    /// Blocks in place of any earlier block, and keeps the strikes.
+    pub(crate) fn block(&mut self, policy: Option<BlockPolicy>, now: Timestamp, duration: Duration) {
+        self.settle(now);
+        self.block = Block::manual(now, duration, self.strikes(policy, now));
+    }
+
+    /// Ends the block and forgets the strikes. Answers whether there was a block.
+    pub(crate) fn unblock(&mut self, now: Timestamp) -> bool {
+        self.settle(now);
+        std::mem::take(&mut self.block).left(now).is_some()
+    }
+
+    /// Forgets all but the plan and the seats. Answers whether there was anything to forget.
+    pub(crate) fn reset(&mut self, policy: Option<BlockPolicy>, now: Timestamp) -> bool {
+        self.settle(now);
+        let used = Windows::of_any_plan().used(self, now).iter().any(|used| *used > 0);
+        let known = used || self.block.left(now).is_some() || self.strikes(policy, now) > 0;
+        *self = Self { plan: self.plan, seats: self.seats, told_at: self.told_at, ..Self::default() };
+        known
+    }
+
+    /// Keeps the plan unless a newer one is kept. Answers whether it is in force now.
+    pub(crate) fn set_plan(&mut self, plan: &TenantPlan, now: Timestamp) -> bool {
+        self.settle(now);
+        let is_newest = self.plan.is_none_or(|kept| kept.epoch() <= plan.epoch());
+        if is_newest && plan.epoch() > 0 {
+            (self.plan, self.told_at) = (Some(*plan), now.as_micros());
+        }
+        is_newest
+    }
+
+    /// The plan that is kept.
+    pub(crate) fn plan(&self) -> Option<TenantPlan> {
+        self.plan
+    }
+
+    /// Takes a seat where one is free; `in_use` counts where nothing is known.
+    pub(crate) fn take_seat(&mut self, plan: &TenantPlan, now: Timestamp, in_use: u32) -> SeatDecision {
+        let plan = TenantPlan::or_newer(self.plan, plan);
+        self.enter(&plan, now);
+        let (before, allowed) = (self.seats.unwrap_or(in_use), plan.limits().max_users());
+        let taken = before < allowed.unwrap_or(u32::MAX);
+        let used = before + u32::from(taken);
+        (self.seats, self.told_at) = (Some(used), now.as_micros());
+        SeatDecision { taken, used, allowed }
+    }
+
+    /// Gives a seat back. Answers how many are taken now, where that is known.
+    pub(crate) fn give_seat(&mut self, now: Timestamp) -> Option<u32> {
+        self.settle(now);
+        let used = self.seats?.saturating_sub(1);
+        (self.seats, self.told_at) = (Some(used), now.as_micros());
+        self.seats
+    }
+
+    /// Counts the seats as somebody else has.
+    pub(crate) fn set_seats(&mut self, now: Timestamp, used: u32) {
+        self.settle(now);
+        (self.seats, self.told_at) = (Some(used), now.as_micros());
+    }
+
+    /// Makes the state what it is at `now` under a plan, and answers that plan's windows.
+    fn enter(&mut self, plan: &TenantPlan, now: Timestamp) -> Windows {
+        let plan = TenantPlan::or_newer(self.plan, plan);
+        self.adopt(&plan, now);
+        self.settle(now);
+        Windows::new(&plan)
+    }
+
+    /// Keeps a plan in force that has an epoch.
+    fn adopt(&mut self, plan: &TenantPlan, now: Timestamp) {
+        if plan.epoch() > 0 && self.plan.as_ref() != Some(plan) {
+            (self.plan, self.told_at) = (Some(*plan), now.as_micros());
+        }
+    }
+
+    /// Lets everything follow a clock that was set back, and forgets what no longer counts.
+    fn settle(&mut self, now: Timestamp) {
+        self.block.follow_clock(now);
+        self.told_at = self.told_at.min(now.as_micros());
+        // A cost of nothing always fits, so there is no error to lose.
+        let _ = Windows::of_any_plan().charge(self, now, 0);
+    }
+
+    fn strikes(&self, policy: Option<BlockPolicy>, now: Timestamp) -> u32 {
+        policy.map_or(0, |policy| policy.strikes(&self.block, now))
+    }
+
+    /// What is left of the block.
+    pub(super) fn blocked_for(&self, now: Timestamp) -> Option<Duration> {
+        self.block.left(now)
+    }
+
+    /// From when on no window counts and the plan may be forgotten.
+    pub(super) fn expires_at(&self) -> Timestamp {
+        let Windows { minute, hour, day } = Windows::of_any_plan();
+        let told = self.plan.is_some() || self.seats.is_some();
+        let kept = if told { Timestamp::from_micros(self.told_at).saturating_add(KEPT) } else { Timestamp::MIN };
+        let counts = minute.expires_at(&self.minute).max(hour.expires_at(&self.hour)).max(day.expires_at(&self.day));
+        counts.max(kept)
+    }
+
+    /// What eviction compares: the strikes, and the most that is in use of any window.
+    pub(super) fn weight(&self, policy: Option<BlockPolicy>, now: Timestamp) -> (u32, u64) {
+        let used = Windows::of_any_plan().used(self, now).into_iter().max().unwrap_or(0);
+        (self.strikes(policy, now), used)
     }
 }

@@ -50,7 +50,7 @@ async fn a_refused_request_never_reaches_the_service() {
         remaining(request)
     });
     let limiter: Arc<dyn Limiter> = Arc::new(limiter("the \"api\"", 2));
-    let mut service = RateLimitLayer::new(Arc::clone(&limiter), by_user).layer(service);
+    let mut service = RateLimitLayer::new(limiter.clone(), by_user).layer(service);
     for expected in [200, 200, 429, 429] {
         let response = service.ready().await.unwrap().call(request(Some("u1"))).await.unwrap();
         assert_eq!(response.status(), expected);
@@ -72,7 +72,7 @@ async fn a_refused_request_never_reaches_the_service() {
 #[tokio::test]
 async fn a_request_without_a_key_passes_uncounted() {
     let limiter = Arc::new(limiter("api", 1));
-    let service = RateLimitLayer::new(Arc::clone(&limiter), by_user).layer(service_fn(remaining));
+    let service = RateLimitLayer::new(limiter.clone(), by_user).layer(service_fn(remaining));
     for _ in 0..3 {
         let response = service.clone().oneshot(request(None)).await.unwrap();
         assert_eq!(response.body(), "none");
@@ -100,7 +100,7 @@ async fn the_refusal_can_be_built_by_the_user() {
 #[tokio::test]
 async fn what_can_not_be_counted_is_refused() {
     let limiter = Arc::new(limiter("api", 1));
-    let service = RateLimitLayer::new(Arc::clone(&limiter), by_user).layer(service_fn(remaining));
+    let service = RateLimitLayer::new(limiter.clone(), by_user).layer(service_fn(remaining));
     let long = "u".repeat(MAX_KEY_BYTES + 1);
     let response = service.clone().oneshot(request(Some(&long))).await.unwrap();
     assert_eq!(

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
 
+mod extractors;
 mod headers;
 mod identity;
 mod layer;
+mod policy;
+mod servers;

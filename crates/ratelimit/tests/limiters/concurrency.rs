@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidegate_ratelimit::{
     Algorithm, BlockPolicy, FixedWindow, Limiter, ManualClock, MemoryLimiter, MemoryTenantLimiter, Quota,
-    SlidingWindow, TenantLimiter, TierLimits, Timestamp, TokenBucket,
+    SlidingWindow, TenantLimiter, TenantPlan, TierLimits, Timestamp, TokenBucket,
 };
 
 use crate::now;
@@ -51,9 +51,9 @@ fn every_algorithm_admits_exactly_the_limit() {
 #[test]
 fn a_tenant_gets_exactly_its_smallest_limit() {
     let tenants = MemoryTenantLimiter::new(clock(), 100);
-    let limits = TierLimits::new(LIMIT + 5, LIMIT, LIMIT + 9, None).unwrap();
+    let limits = TenantPlan::from(TierLimits::new(LIMIT + 5, LIMIT, LIMIT + 9, None).unwrap());
     assert_eq!(race(|| now(tenants.check("t1", &limits, 1)).unwrap().allowed), LIMIT);
-    assert!(now(tenants.usage("t1", &limits)).unwrap().iter().all(|window| window.used == LIMIT));
+    assert!(now(tenants.usage("t1", &limits)).unwrap().windows.iter().all(|window| window.used == LIMIT));
     assert_eq!((tenants.stats().allowed, tenants.stats().denied), (LIMIT, THREADS * EACH - LIMIT));
 }
 

@@ -5,6 +5,7 @@
 mod blocks;
 mod capacity;
 mod concurrency;
+mod deny_cache;
 mod flood;
 mod lists;
 mod model;

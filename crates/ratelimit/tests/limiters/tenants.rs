@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tidegate_ratelimit::{
-    CheckError, ManualClock, MemoryTenantLimiter, Overrides, TenantLimiter, TenantState, Tier, TierLimits, Timestamp,
+    CheckError, ManualClock, MemoryTenantLimiter, Overrides, TenantLimiter, TenantPlan, TenantState, Tier, TierLimits,
+    Timestamp,
 };
 
 use crate::now;
@@ -20,8 +21,8 @@ fn at(micros: u64) -> Timestamp {
     Timestamp::from_micros(micros)
 }
 
-fn used(state: &TenantState, limits: &TierLimits, now: u64) -> [u64; 3] {
-    state.usage(limits, at(now)).map(|window| window.used)
+fn used(state: &TenantState, plan: &TenantPlan, now: u64) -> [u64; 3] {
+    state.usage(plan, at(now)).windows.map(|window| window.used)
 }
 
 proptest! {
@@ -32,7 +33,7 @@ proptest! {
         offset in 0..2 * DAY,
         gaps in prop::collection::vec(prop_oneof![0_u64..30_000, 0_u64..2_000_000], 61..400),
     ) {
-        let limits = Tier::Free.limits();
+        let limits = TenantPlan::from(Tier::Free);
         let mut state = TenantState::default();
         let (mut now, mut admitted) = (NOON + offset, Vec::<u64>::new());
         for gap in gaps {
@@ -55,7 +56,7 @@ proptest! {
         minute in 1_u64..8, hour in 1_u64..20, day in 1_u64..40,
         steps in prop::collection::vec((prop_oneof![Just(0), 0..MINUTE, 0..HOUR, 0..DAY], 0_u64..4), 1..150),
     ) {
-        let limits = TierLimits::new(minute, hour, day, None)?;
+        let limits = TenantPlan::from(TierLimits::new(minute, hour, day, None)?);
         let mut state = TenantState::default();
         let (mut now, mut admitted) = (NOON, Vec::<(u64, u64)>::new());
         for (gap, cost) in steps {
@@ -103,7 +104,7 @@ fn a_clock_set_back_locks_no_tenant_out() {
         (3 * HOUR, TierLimits::new(100, 3, 100, None).unwrap()),
         (3 * DAY, TierLimits::new(100, 100, 3, None).unwrap()),
     ] {
-        let mut state = TenantState::default();
+        let (mut state, limits) = (TenantState::default(), TenantPlan::from(limits));
         assert!(state.check(&limits, at(NOON), 3).unwrap().allowed);
         let mut now = at(NOON - step);
         let wait = state.check(&limits, now, 1).unwrap().retry_after().expect("the usage is kept");
@@ -118,7 +119,7 @@ proptest! {
     fn no_step_locks_a_tenant_out(
         times in prop::collection::vec((prop_oneof![0..MINUTE, 0..HOUR, 0..10 * DAY], 0_u64..4), 1..60),
     ) {
-        let limits = TierLimits::new(3, 5, 9, None)?;
+        let limits = TenantPlan::from(TierLimits::new(3, 5, 9, None)?);
         let mut state = TenantState::default();
         for (time, cost) in times {
             let now = at(time);
@@ -131,7 +132,7 @@ proptest! {
 
 #[test]
 fn after_a_quiet_minute_all_sixty_are_back() {
-    let limits = Tier::Free.limits();
+    let limits = TenantPlan::from(Tier::Free);
     let mut state = TenantState::default();
     for round in 0..5 {
         let now = at(NOON + round * MINUTE);
@@ -145,7 +146,7 @@ fn after_a_quiet_minute_all_sixty_are_back() {
 
 #[test]
 fn the_hour_and_the_day_bind_in_their_turn() {
-    let limits = TierLimits::new(10, 15, 20, None).unwrap();
+    let limits = TenantPlan::from(TierLimits::new(10, 15, 20, None).unwrap());
     let mut state = TenantState::default();
     let mut take = |now, cost| state.check(&limits, at(now), cost).unwrap();
     assert!(take(NOON, 10).allowed);
@@ -164,16 +165,16 @@ fn the_hour_and_the_day_bind_in_their_turn() {
 fn a_change_of_tier_counts_at_once_and_keeps_the_usage() {
     let clock = ManualClock::new(at(NOON));
     let tenants = MemoryTenantLimiter::new(clock.clone(), 10);
-    let (free, premium) = (Tier::Free.limits(), Tier::Premium.limits());
+    let [free, premium] = [Tier::Free, Tier::Premium].map(TenantPlan::from);
     for _ in 0..100 {
         assert!(now(tenants.check("t1", &premium, 1)).unwrap().allowed);
     }
     let refused = now(tenants.check("t1", &free, 1)).unwrap();
     assert!(!refused.allowed);
     assert_eq!(refused.binding().decision.remaining(), 0);
-    let minute = now(tenants.usage("t1", &free)).unwrap()[0];
+    let minute = now(tenants.usage("t1", &free)).unwrap().windows[0];
     assert_eq!((minute.limit, minute.used, minute.remaining), (60, 100, 0));
-    assert_eq!(now(tenants.usage("t1", &premium)).unwrap()[0].remaining, 200);
+    assert_eq!(now(tenants.usage("t1", &premium)).unwrap().windows[0].remaining, 200);
     assert!(now(tenants.check("t1", &premium, 200)).unwrap().allowed);
     clock.advance(Duration::from_mins(1));
     assert!(now(tenants.check("t1", &free, 60)).unwrap().allowed);
@@ -182,8 +183,7 @@ fn a_change_of_tier_counts_at_once_and_keeps_the_usage() {
 #[test]
 fn tenants_are_isolated_and_resettable_and_counted() {
     let tenants = MemoryTenantLimiter::new(ManualClock::new(at(NOON)), 10);
-    let limits =
-        Tier::Free.limits().with_overrides(&Overrides { per_minute: Some(2), ..Overrides::default() }).unwrap();
+    let limits = TenantPlan::try_new(Tier::Free, Overrides { per_minute: Some(2), ..Overrides::default() }).unwrap();
     for (tenant, allowed) in [("a", true), ("a", true), ("a", false), ("b", true), ("a", false)] {
         assert_eq!(now(tenants.check(tenant, &limits, 1)).unwrap().allowed, allowed);
     }
@@ -193,7 +193,7 @@ fn tenants_are_isolated_and_resettable_and_counted() {
     assert_eq!(stats.top_denied, [("a".to_owned(), 2)]);
     assert!(now(tenants.reset("a")).unwrap());
     assert!(!now(tenants.reset("unknown")).unwrap());
-    assert_eq!(now(tenants.usage("a", &limits)).unwrap().map(|window| window.used), [0, 0, 0]);
+    assert_eq!(now(tenants.usage("a", &limits)).unwrap().windows.map(|window| window.used), [0, 0, 0]);
     assert!(now(tenants.check("a", &limits, 1)).unwrap().allowed);
 }
 
@@ -201,9 +201,9 @@ fn tenants_are_isolated_and_resettable_and_counted() {
 #[test]
 fn usage_is_shown_per_window() {
     let tenants = MemoryTenantLimiter::new(ManualClock::new(at(NOON)), 10);
-    let limits = Tier::Free.limits();
+    let limits = TenantPlan::from(Tier::Free);
     assert!(now(tenants.check("t1", &limits, 7)).unwrap().allowed);
-    let json = serde_json::to_value(now(tenants.usage("t1", &limits)).unwrap()).unwrap();
+    let json = serde_json::to_value(now(tenants.usage("t1", &limits)).unwrap().windows).unwrap();
     let minute =
         serde_json::json!({"window": "minute", "limit": 60, "used": 7, "remaining": 53, "reset_after_ms": 60_000});
     assert_eq!(json[0], minute);

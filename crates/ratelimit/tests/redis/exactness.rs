@@ -4,7 +4,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_ratelimit::{BlockPolicy, Limiter, Quota, RedisLimiter, SlidingWindow, TenantLimiter, TierLimits};
+use tidegate_ratelimit::{
+    BlockPolicy, Limiter, Quota, RedisLimiter, SlidingWindow, TenantLimiter, TenantPlan, TierLimits,
+};
 use tidegate_redis::{Client, Command as Redis, Config, Role};
 use tidegate_testkit::{poll_until, scale};
 
@@ -21,8 +23,8 @@ fn tasks() -> usize {
     scale(1_000, 10_000)
 }
 
-fn tenant_limits() -> TierLimits {
-    TierLimits::new(LIMIT + 5, LIMIT, LIMIT + 9, None).unwrap()
+fn tenant_limits() -> TenantPlan {
+    TierLimits::new(LIMIT + 5, LIMIT, LIMIT + 9, None).unwrap().into()
 }
 
 async fn add(client: &Client, key: &str, count: u64) -> u64 {
@@ -111,5 +113,5 @@ async fn processes_admit_exactly_the_limit() {
     let blocked = blocked_limiter(&world.client).peek("key", 1).await.unwrap().blocked_for().unwrap();
     assert!(blocked <= Duration::from_mins(10), "{blocked:?}");
     let used = tenants(&world.client).usage("t1", &tenant_limits()).await.unwrap();
-    assert!(used.iter().all(|window| window.used == LIMIT), "{used:?}");
+    assert!(used.windows.iter().all(|window| window.used == LIMIT), "{used:?}");
 }

@@ -23,7 +23,7 @@ async fn no_charge_happens_twice() {
     let proxy = Proxy::start(&world.server).await;
     let client = connect(&proxy.url()).await;
     let (limiters, lossy) = (one_of_each(&client, 1_000), tenants(&client));
-    let limits = Tier::Enterprise.limits();
+    let limits = Tier::Enterprise.into();
     // So that the scripts are known, and one attempt is one request.
     for limiter in &limiters {
         let _ = limiter.check("other", 0).await.unwrap();
@@ -39,7 +39,9 @@ async fn no_charge_happens_twice() {
         }
         until_available(&client).await;
         assert!(is_lost(lossy.check(&key, &limits, 1).await));
-        assert!(tenants(&world.client).usage(&key, &limits).await.unwrap().iter().all(|window| window.used == 1));
+        assert!(
+            tenants(&world.client).usage(&key, &limits).await.unwrap().windows.iter().all(|window| window.used == 1)
+        );
     }
     // Those of the client's own probes beside.
     assert!(proxy.dropped() as u64 >= 4 * ROUNDS);

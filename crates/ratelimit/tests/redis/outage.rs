@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidegate_ratelimit::{
     BlockPolicy, CheckError, FallbackLimiter, FallbackTenantLimiter, FixedWindow, Limiter, OutagePolicy, Quota,
-    RedisLimiter, TenantLimiter, TierLimits,
+    RedisLimiter, TenantLimiter, TenantPlan, TierLimits,
 };
 use tidegate_testkit::poll_until;
 use tokio::time::Instant;
@@ -130,7 +130,7 @@ async fn blocks_outlast_redis_and_redis_decides_again() {
 #[tokio::test]
 async fn a_tenant_gets_its_share() {
     let mut world = World::start().await;
-    let limits = TierLimits::new(8, 100, 100, None).unwrap();
+    let limits = TenantPlan::from(TierLimits::new(8, 100, 100, None).unwrap());
     let limiter = |policy| FallbackTenantLimiter::builder(tenants(&world.client)).policy(policy).build();
     let [open, closed, shared] = [OutagePolicy::Open, OutagePolicy::Closed, share_of(4)].map(limiter);
     assert!(shared.check("t1", &limits, 8).await.unwrap().allowed);
@@ -142,11 +142,11 @@ async fn a_tenant_gets_its_share() {
     assert!(shared.check("t1", &limits, 2).await.unwrap().allowed);
     let refused = shared.check("t1", &limits, 1).await.unwrap();
     assert_eq!((refused.allowed, refused.binding().name, refused.binding().decision.limit()), (false, "minute", 2));
-    assert_eq!(shared.usage("t1", &limits).await.unwrap().map(|window| window.used), [2, 2, 2]);
+    assert_eq!(shared.usage("t1", &limits).await.unwrap().windows.map(|window| window.used), [2, 2, 2]);
 
     end_outage(&mut world).await;
     assert!(shared.check("t2", &limits, 8).await.unwrap().allowed);
     assert!(shared.reset("t2").await.unwrap());
-    assert_eq!(open.usage("t2", &limits).await.unwrap().map(|window| window.used), [0, 0, 0]);
+    assert_eq!(open.usage("t2", &limits).await.unwrap().windows.map(|window| window.used), [0, 0, 0]);
     assert_eq!((shared.stats().allowed, shared.stats().denied, shared.stats().failed), (3, 1, 0));
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use tidegate_ratelimit::{FixedWindow, Limiter, Quota, TenantLimiter, TierLimits};
+use tidegate_ratelimit::{FixedWindow, Limiter, Quota, TenantLimiter, TenantPlan, TierLimits};
 use tidegate_redis::Client;
 use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::{Cluster, Sentinels};
@@ -37,7 +37,7 @@ async fn cluster() {
     let cluster = Cluster::start().await;
     let client = connect(&cluster.url()).await;
     let limiter = limiter(&client, "api", three());
-    let (tenants, limits) = (tenants(&client), TierLimits::new(3, 3, 3, None).unwrap());
+    let (tenants, limits) = (tenants(&client), TenantPlan::from(TierLimits::new(3, 3, 3, None).unwrap()));
     let mut nodes = HashSet::new();
     for index in 0..60 {
         let key = format!("key-{index}");

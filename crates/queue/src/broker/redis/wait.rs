@@ -4,6 +4,7 @@
 //! connection. Due times are kept by a timer here, since an idle server is late.
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,9 +26,8 @@ use crate::error::BrokerError;
 /// A sleep is never longer. A token that died with the process which took it is replaced by the upkeep of any worker; this
 /// is for those without one.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-/// Nor longer than this while the registry doesn't know a queue: whoever makes it may cut it into more partitions than are
-/// listened to.
-const SLEEP_UNREGISTERED: Duration = Duration::from_secs(1);
+/// Between two looks whether the registry knows a queue by now.
+const REGISTRY_ROUND: Duration = Duration::from_secs(3);
 /// A wait is never longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// One `BLPOP`: how long a connection that has gone deaf goes unnoticed.
@@ -122,9 +122,6 @@ impl RedisBroker {
             if is_due {
                 return Ok(Wake::Due);
             }
-            if !queues.iter().all(|queue| queue.is_registered()) {
-                next_due = next_due.min(SLEEP_UNREGISTERED);
-            }
             let slice = Instant::now() + next_due;
             let changes = heard.iter_mut().map(|heard| {
                 Box::pin(async {
@@ -141,12 +138,30 @@ impl RedisBroker {
                         return Ok(Wake::Timeout);
                     }
                 }
+                () = self.registration(&queues) => {}
                 // Not before it is polled: without queues there is nothing to select from.
                 (what, _, _) = async { select_all(changes).await }, if !waits.is_empty() => {
                     if what == Heard::Ready {
                         return Ok(Wake::Ready);
                     }
                 }
+            }
+        }
+    }
+
+    /// Ends when one of the queues that the registry didn't know has been made, and never where it knew all of them: whoever
+    /// makes a queue may cut it into more partitions than are listened to.
+    async fn registration(&self, queues: &[Arc<Queue>]) {
+        let unknown: Vec<&str> =
+            queues.iter().filter(|queue| !queue.is_registered()).map(|queue| queue.name.as_str()).collect();
+        if unknown.is_empty() {
+            return pending().await;
+        }
+        loop {
+            tokio::time::sleep(REGISTRY_ROUND).await;
+            let found = join_all(unknown.iter().map(|name| self.queue(name))).await;
+            if found.iter().flatten().any(|queue| queue.is_registered()) {
+                return;
             }
         }
     }

@@ -1,0 +1,27 @@
+//! What the limiter in front counts.
+
+use axum::http::Request;
+use tidegate_app::settings::LimitMode;
+use tidegate_ratelimit::{Charge, Charges, Policy};
+
+use crate::access;
+use crate::app::App;
+use crate::client::ClientKey;
+
+/// Counts every request by its client's address; but those of the decision service where the service token is sent, since one
+/// service speaks for many clients.
+pub(crate) struct Front(pub(crate) App);
+
+impl<B> Policy<B> for Front {
+    fn charges(&self, request: &Request<B>) -> Charges {
+        let Self(app) = self;
+        let ddos = &app.limiters().ddos;
+        let client = request.extensions().get::<ClientKey>();
+        match client {
+            Some(client) if ddos.mode() != LimitMode::Off && !access::is_service(app, request) => {
+                Charge::new(ddos.limiter().clone(), client.0.as_str()).into()
+            }
+            _ => Charges::none(),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! One key of a limiter: reset, block, unblock.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tidegate_app::clock;
+use tidegate_ratelimit::CheckError;
+
+use crate::app::App;
+use crate::json::Json;
+use crate::limits;
+use crate::problem::Problem;
+use crate::query::Query;
+
+/// The longest block by hand, 366 days.
+const MAX_BLOCK_SECONDS: u64 = 366 * 24 * 3600;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeyOfLimiter {
+    limiter: String,
+    key: String,
+}
+
+/// Forgets what a key has used, its block and its strikes.
+pub(crate) async fn reset(
+    State(app): State<App>,
+    Query(query): Query<KeyOfLimiter>,
+) -> Result<axum::Json<Value>, Problem> {
+    let was_known = if query.limiter == limits::TENANT {
+        app.limiters().tenants.reset(&query.key).await
+    } else {
+        app.limiters().named(&query.limiter)?.limiter().reset(&query.key).await
+    };
+    Ok(axum::Json(json!({"reset": was_known.map_err(|error| wrong_key(&error))?})))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewBlock {
+    limiter: String,
+    key: String,
+    seconds: u64,
+}
+
+/// Refuses everything from a key for a time, on every node.
+pub(crate) async fn block(State(app): State<App>, Json(new): Json<NewBlock>) -> Result<axum::Json<Value>, Problem> {
+    let limiter = app.limiters();
+    let named = (new.limiter != limits::TENANT).then(|| limiter.named(&new.limiter)).transpose()?;
+    if !(1..=MAX_BLOCK_SECONDS).contains(&new.seconds) {
+        let detail = format!("`seconds` is from 1 to {MAX_BLOCK_SECONDS}; DELETE ends a block");
+        return Err(Problem::unprocessable("bad-block", detail));
+    }
+    if new.key.is_empty() {
+        return Err(Problem::unprocessable("bad-key", "`key` is empty"));
+    }
+    let length = Duration::from_secs(new.seconds);
+    let blocked = match named {
+        Some(named) => named.limiter().block(&new.key, length).await,
+        None => limiter.tenants.block(&new.key, length).await,
+    };
+    blocked.map_err(|error| wrong_key(&error))?;
+    Ok(axum::Json(json!({"limiter": new.limiter, "key": new.key, "blocked_until": clock::now() + length})))
+}
+
+/// Ends a key's block and forgets its strikes; what it has used stays used.
+pub(crate) async fn unblock(
+    State(app): State<App>,
+    Query(query): Query<KeyOfLimiter>,
+) -> Result<axum::Json<Value>, Problem> {
+    let was_blocked = if query.limiter == limits::TENANT {
+        app.limiters().tenants.unblock(&query.key).await
+    } else {
+        app.limiters().named(&query.limiter)?.limiter().unblock(&query.key).await
+    };
+    Ok(axum::Json(json!({"unblocked": was_blocked.map_err(|error| wrong_key(&error))?})))
+}
+
+/// What is wrong with a key, or with the store that was asked about it.
+pub(super) fn wrong_key(error: &CheckError) -> Problem {
+    match error {
+        CheckError::KeyTooLong { .. } => Problem::unprocessable("bad-key", format!("`key`: {error}")),
+        _ => limits::undecided(error),
+    }
+}

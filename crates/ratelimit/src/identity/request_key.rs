@@ -1,0 +1,96 @@
+//! What a request is counted under.
+
+use compact_str::CompactString;
+use http::Request;
+
+/// The key of a request, that it has none, or that what it sent is no key.
+///
+/// Keys of up to 24 bytes are not allocated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestKey(Kind);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    Counted(CompactString),
+    Uncounted,
+    Bad(&'static str),
+}
+
+impl RequestKey {
+    /// Counts the request under `text`.
+    pub fn new(text: impl AsRef<str>) -> Self {
+        Self::short(CompactString::from(text.as_ref()))
+    }
+
+    pub(super) const fn short(text: CompactString) -> Self {
+        Self(Kind::Counted(text))
+    }
+
+    /// Lets the request through uncounted.
+    pub const fn uncounted() -> Self {
+        Self(Kind::Uncounted)
+    }
+
+    /// Refuses the request as one that can't be understood; `reason` is told to the client.
+    pub const fn bad(reason: &'static str) -> Self {
+        Self(Kind::Bad(reason))
+    }
+
+    /// The text, where there is one.
+    pub fn as_str(&self) -> Option<&str> {
+        match &self.0 {
+            Kind::Counted(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether the request is let through uncounted.
+    pub const fn is_uncounted(&self) -> bool {
+        matches!(self.0, Kind::Uncounted)
+    }
+
+    /// Why the request is refused, where it is.
+    pub const fn bad_reason(&self) -> Option<&'static str> {
+        match self.0 {
+            Kind::Bad(reason) => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+impl From<&str> for RequestKey {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<String> for RequestKey {
+    fn from(text: String) -> Self {
+        Self::short(CompactString::from(text))
+    }
+}
+
+/// Nothing is [uncounted](RequestKey::uncounted).
+impl<T: Into<Self>> From<Option<T>> for RequestKey {
+    fn from(key: Option<T>) -> Self {
+        key.map_or(Self::uncounted(), Into::into)
+    }
+}
+
+/// Finds the key that a request is counted under.
+///
+/// A function from a request to anything that becomes a [`RequestKey`], such as `Option<String>`, is one.
+pub trait KeyExtractor<B> {
+    /// The key.
+    fn key(&self, request: &Request<B>) -> RequestKey;
+}
+
+impl<B, F, T> KeyExtractor<B> for F
+where
+    F: Fn(&Request<B>) -> T,
+    T: Into<RequestKey>,
+{
+    fn key(&self, request: &Request<B>) -> RequestKey {
+        self(request).into()
+    }
+}

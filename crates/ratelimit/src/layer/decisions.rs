@@ -1,0 +1,54 @@
+//! What each limiter said of a request.
+
+use std::fmt;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::{Decision, Limiter};
+
+/// The decisions over one request, each with its limiter's name, in the order in which they were made; as an extension of the
+/// request, those of all layers that it has passed.
+#[derive(Clone, Default)]
+pub struct Decisions(SmallVec<[(Arc<dyn Limiter>, Decision); 2]>);
+
+impl Decisions {
+    pub(super) fn push(&mut self, limiter: Arc<dyn Limiter>, decision: Decision) {
+        self.0.push((limiter, decision));
+    }
+
+    pub(super) fn append(&mut self, later: &Self) {
+        self.0.extend(later.0.iter().cloned());
+    }
+
+    /// Each limiter's name and what it said.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Decision)> {
+        self.0.iter().map(|(limiter, decision)| (limiter.name(), decision))
+    }
+
+    /// What the limiter of that name said.
+    pub fn get(&self, limiter: &str) -> Option<&Decision> {
+        self.iter().find(|(name, _)| *name == limiter).map(|(_, decision)| decision)
+    }
+
+    /// The decision that leaves least: a refusal before an admission, else the one with the least remaining.
+    pub fn binding(&self) -> Option<(&str, &Decision)> {
+        self.iter().min_by_key(|(_, decision)| (decision.is_allowed(), decision.remaining()))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nobody was asked.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Decisions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}

@@ -1,0 +1,138 @@
+//! Several limiters in one layer, chosen for each request.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode};
+use tidegate_ratelimit::{
+    ByKey, Charge, Charges, Decision, Decisions, LeakyBucket, Limiter, ManualClock, MemoryLimiter, Quota,
+    RateLimitLayer, RequestKey, SlidingWindow,
+};
+use tower::{Layer, ServiceExt, service_fn};
+
+fn limiter(name: &str, limit: u64) -> Arc<dyn Limiter> {
+    let algorithm = SlidingWindow::new(Quota::per_minute(limit).unwrap());
+    Arc::new(MemoryLimiter::builder(name, algorithm).clock(ManualClock::default()).build())
+}
+
+fn get(path: &str) -> Request<()> {
+    Request::get(path).body(()).unwrap()
+}
+
+/// Answers with the decisions that came with the request.
+async fn told(request: Request<()>) -> Result<Response<String>, Infallible> {
+    let all = request.extensions().get::<Decisions>().cloned().unwrap_or_default();
+    let one = request.extensions().get::<Decision>().map(Decision::remaining);
+    let all: Vec<_> = all.iter().map(|(name, decision)| format!("{name}={}", decision.remaining())).collect();
+    Ok(Response::new(format!("{} binding={one:?}", all.join(" "))))
+}
+
+async fn used(limiter: &Arc<dyn Limiter>, key: &str) -> u64 {
+    let decision = limiter.peek(key, 0).await.unwrap();
+    decision.limit() - decision.remaining()
+}
+
+#[tokio::test]
+async fn each_route_has_its_limiter_and_its_cost() {
+    let (reads, exports) = (limiter("reads", 10), limiter("exports", 50));
+    let (cheap, dear) = (Arc::clone(&reads), Arc::clone(&exports));
+    let policy = move |request: &Request<()>| match request.uri().path() {
+        "/health" => Charges::none(),
+        "/exports" => Charge::new(Arc::clone(&dear), "one").cost(20).into(),
+        _ => Charge::new(Arc::clone(&cheap), "one").into(),
+    };
+    let service = RateLimitLayer::with_policy(policy).layer(service_fn(told));
+    let ask = async |path: &str| service.clone().oneshot(get(path)).await.unwrap();
+    assert_eq!(ask("/exports").await.headers()["ratelimit"], "\"exports\";r=30;t=60");
+    assert_eq!(ask("/other").await.headers()["ratelimit"], "\"reads\";r=9;t=60");
+    assert!(!ask("/health").await.headers().contains_key("ratelimit"));
+    assert_eq!(ask("/exports").await.status(), StatusCode::OK);
+    assert_eq!(ask("/exports").await.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!((used(&reads, "one").await, used(&exports, "one").await), (1, 40));
+}
+
+#[tokio::test]
+async fn all_limiters_are_told_to_the_service_and_to_the_client() {
+    let policy = (
+        ByKey::new(limiter("wide", 10), |_: &Request<()>| "a"),
+        ByKey::new(limiter("narrow", 3), |_: &Request<()>| "b"),
+    );
+    let inner = RateLimitLayer::new(limiter("inner", 5), |_: &Request<()>| "c").x_headers();
+    let service = RateLimitLayer::with_policy(policy).x_headers().layer(inner.layer(service_fn(told)));
+    let response = service.oneshot(get("/")).await.unwrap();
+    assert_eq!(response.body(), "wide=9 narrow=2 inner=4 binding=Some(2)");
+    assert_eq!(response.headers().get_all("ratelimit").iter().count(), 3);
+    let triple = ["limit", "remaining", "reset"].map(|name| response.headers()[&format!("x-ratelimit-{name}")].clone());
+    assert_eq!(triple, ["3", "2", "60"]);
+}
+
+#[tokio::test]
+async fn what_a_later_limiter_refuses_is_given_back_to_the_earlier() {
+    let (wide, narrow, last) = (limiter("wide", 10), limiter("narrow", 1), limiter("last", 10));
+    let policy = (
+        ByKey::new(Arc::clone(&wide), |_: &Request<()>| "k"),
+        ByKey::new(Arc::clone(&narrow), |_: &Request<()>| "k"),
+        ByKey::new(Arc::clone(&last), |_: &Request<()>| "k"),
+    );
+    let service = RateLimitLayer::with_policy(policy).layer(service_fn(told));
+    for expected in [200, 429, 429] {
+        assert_eq!(service.clone().oneshot(get("/")).await.unwrap().status(), expected);
+    }
+    assert_eq!((used(&wide, "k").await, used(&narrow, "k").await, used(&last, "k").await), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn a_failure_charges_nobody_and_a_cost_that_never_fits_is_the_requests_fault() {
+    let (first, small) = (limiter("first", 10), limiter("small", 5));
+    let (one, two) = (Arc::clone(&first), Arc::clone(&small));
+    let policy = move |_: &Request<()>| {
+        Charges::from(Charge::new(Arc::clone(&one), "k")).and(Charge::new(Arc::clone(&two), "k").cost(6))
+    };
+    let response = RateLimitLayer::with_policy(policy).layer(service_fn(told)).oneshot(get("/")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    assert!(response.body().contains("can never fit"), "{}", response.body());
+    assert!(!response.headers().contains_key("retry-after"), "no waiting helps");
+    assert_eq!(used(&first, "k").await, 0);
+}
+
+#[tokio::test]
+async fn a_key_that_is_none_is_refused_before_anybody_is_asked() {
+    let first = limiter("first", 10);
+    let policy = (
+        ByKey::new(Arc::clone(&first), |_: &Request<()>| "k"),
+        ByKey::new(limiter("second", 10), |_: &Request<()>| RequestKey::bad("the \"key\" is odd")),
+    );
+    let response = RateLimitLayer::with_policy(policy).layer(service_fn(told)).oneshot(get("/")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    let problem: serde_json::Value = serde_json::from_str(response.body()).unwrap();
+    assert_eq!(problem["detail"], "the \"key\" is odd");
+    assert_eq!(first.stats().allowed, 0);
+}
+
+/// One at a time, every ten seconds.
+fn line() -> Arc<dyn Limiter> {
+    let algorithm = LeakyBucket::queue(Quota::per_minute(6).unwrap());
+    Arc::new(MemoryLimiter::builder("line", algorithm).clock(ManualClock::default()).build())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_in_a_line_is_waited_for() {
+    let service = RateLimitLayer::new(line(), |_: &Request<()>| "k").layer(service_fn(told));
+    let begun = tokio::time::Instant::now();
+    let both = tokio::join!(service.clone().oneshot(get("/")), service.clone().oneshot(get("/")));
+    assert_eq!((both.0.unwrap().status(), both.1.unwrap().status()), (StatusCode::OK, StatusCode::OK));
+    assert!(begun.elapsed() >= Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_the_line_gives_the_place_back() {
+    let line = line();
+    let service = RateLimitLayer::new(Arc::clone(&line), |_: &Request<()>| "k").layer(service_fn(told));
+    let _ = service.clone().oneshot(get("/")).await.unwrap();
+    let before = line.peek("k", 0).await.unwrap().remaining();
+    let left = tokio::time::timeout(Duration::from_secs(1), service.oneshot(get("/"))).await;
+    assert!(left.is_err(), "it waited");
+    tokio::task::yield_now().await;
+    assert_eq!(line.peek("k", 0).await.unwrap().remaining(), before);
+}
