@@ -10,6 +10,7 @@ mod raw;
 mod secret;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -112,6 +113,8 @@ pub struct LimitsSettings {
     pub ipv6_prefix: Ipv6Prefix,
     /// Keys a second that one process may bring to Redis for each limiter and that it hasn't seen before.
     pub new_keys: u64,
+    /// Processes that share the limits: in an outage of Redis each admits one such part.
+    pub instances: NonZeroU32,
 }
 
 /// How HTTP is served.

@@ -11,7 +11,7 @@ use tidegate_app::redis::Redis;
 use tidegate_app::settings::{LimitMode, LimitSettings, Settings};
 use tidegate_ratelimit::{
     BlockPolicy, DenyCache, FallbackLimiter, FallbackTenantLimiter, FixedWindow, FrontDoor, FrontDoorBuilder, Limiter,
-    MemoryLimiter, MemoryLimiterBuilder, MemoryTenantLimiter, NewKeys, RedisAlgorithm, RedisLimiter,
+    MemoryLimiter, MemoryLimiterBuilder, MemoryTenantLimiter, NewKeys, OutagePolicy, RedisAlgorithm, RedisLimiter,
     RedisLimiterBuilder, RedisTenantLimiter, SlidingLog, SlidingWindow, SystemClock, TenantLimiter,
 };
 
@@ -28,20 +28,22 @@ const MAX_TENANTS: usize = 100_000;
 
 pub(super) fn all(settings: &Settings, redis: Option<&Redis>) -> Result<Limiters, StartError> {
     let limits = &settings.limits;
-    let build = Build { redis, new_keys: limits.new_keys };
+    let outage = OutagePolicy::LocalShare { instances: limits.instances };
+    let build = Build { redis, outage, new_keys: limits.new_keys };
     let log = |settings: &LimitSettings| SlidingLog::new(settings.quota).map_err(StartError::Limit);
     Ok(Limiters {
         ddos: build.front_door("ddos", &limits.ddos)?,
         auth: build.named("auth", log(&limits.auth)?, &limits.auth)?,
         report: build.named("report", log(&limits.report)?, &limits.report)?,
         api: build.named("api", SlidingWindow::new(limits.api.quota), &limits.api)?,
-        tenants: tenant_limiter(redis),
+        tenants: build.tenants(),
         tenant_mode: limits.tenant_mode,
     })
 }
 
 struct Build<'a> {
     redis: Option<&'a Redis>,
+    outage: OutagePolicy,
     new_keys: u64,
 }
 
@@ -90,9 +92,17 @@ impl Build<'_> {
     {
         let shared = RedisLimiter::builder(name, algorithm, redis.limits().clone(), redis.keyspace().clone());
         let shared = block(settings).into_iter().fold(shared, RedisLimiterBuilder::block).build();
-        let fallback = FallbackLimiter::builder(shared.map_err(StartError::Limits)?).max_keys(MAX_CLIENTS).build();
-        let remembered = DenyCache::builder(fallback).max_keys(MAX_CLIENTS).build();
+        let fallback = FallbackLimiter::builder(shared.map_err(StartError::Limits)?).policy(self.outage);
+        let remembered = DenyCache::builder(fallback.max_keys(MAX_CLIENTS).build()).max_keys(MAX_CLIENTS).build();
         Ok(NewKeys::builder(remembered, self.new_keys).map_err(StartError::Limit)?.build())
+    }
+
+    fn tenants(&self) -> Arc<dyn TenantLimiter> {
+        let Some(redis) = self.redis else {
+            return Arc::new(MemoryTenantLimiter::new(SystemClock::default(), MAX_TENANTS));
+        };
+        let shared = RedisTenantLimiter::builder("tenant", redis.limits().clone(), redis.keyspace().clone()).build();
+        Arc::new(FallbackTenantLimiter::builder(shared).policy(self.outage).max_keys(MAX_TENANTS).build())
     }
 }
 
@@ -105,12 +115,4 @@ fn in_mode(mode: LimitMode, limiter: impl Limiter + 'static) -> Arc<dyn Limiter>
         LimitMode::Shadow => Arc::new(Shadow(limiter)),
         LimitMode::On | LimitMode::Off => Arc::new(limiter),
     }
-}
-
-fn tenant_limiter(redis: Option<&Redis>) -> Arc<dyn TenantLimiter> {
-    let Some(redis) = redis else {
-        return Arc::new(MemoryTenantLimiter::new(SystemClock::default(), MAX_TENANTS));
-    };
-    let shared = RedisTenantLimiter::builder("tenant", redis.limits().clone(), redis.keyspace().clone()).build();
-    Arc::new(FallbackTenantLimiter::builder(shared).max_keys(MAX_TENANTS).build())
 }

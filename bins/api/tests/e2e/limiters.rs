@@ -1,8 +1,8 @@
 //! The named limiters: what operators change while they run, decisions for other services, and keys that nobody chooses.
 
-mod changes;
-mod decisions;
-mod identity;
+pub(crate) mod changes;
+pub(crate) mod decisions;
+pub(crate) mod identity;
 mod modes;
 mod nodes;
 

@@ -97,6 +97,7 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
                 text.parse().ok().and_then(|bits| Ipv6Prefix::try_new(bits).ok())
             })?,
             new_keys: raw.count("limits.new_keys", 1..=1_000_000_000)?,
+            instances: raw.required("limits.instances", "a whole number from 1", |text| text.parse().ok())?,
         },
         redis: redis(&raw)?,
         queue: QueueSettings {
