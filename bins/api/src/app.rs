@@ -32,9 +32,9 @@ impl App {
     /// When a limit can't be kept on Redis.
     pub(crate) fn new(node: Arc<Node>) -> Result<Self, StartError> {
         node.follow_queues();
-        let limiters = Limiters::new(&node.settings, &node.telemetry, node.redis());
+        let limiters = Limiters::new(&node.settings, &node.telemetry, node.redis())?;
         Ok(Self(Arc::new(Parts {
-            limiters: limiters?,
+            limiters,
             tenants: Tenants::new(&node.store, &node.cache),
             schedules: Schedules::new(&node.store, &node.cache),
             producer: Producer::new(Arc::clone(&node.broker)),

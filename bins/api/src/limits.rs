@@ -1,8 +1,10 @@
 //! The limits in front of the routes, and what a refusal looks like.
 
 mod build;
+mod door;
 mod front;
 mod named;
+mod quotas;
 mod shadow;
 
 use std::sync::Arc;
@@ -14,10 +16,11 @@ use tidegate_app::redis::Redis;
 use tidegate_app::settings::{LimitMode, Settings};
 use tidegate_app::telemetry::Telemetry;
 use tidegate_app::tenant::Tenant;
-use tidegate_ratelimit::{CheckError, Decision, Quota, QuotaError, Rejection, TenantDecision, TenantLimiter, headers};
+use tidegate_ratelimit::{CheckError, Decision, Rejection, TenantDecision, TenantLimiter, headers};
 
 pub(crate) use front::Front;
 pub(crate) use named::Named;
+pub(crate) use quotas::SetQuotaError;
 
 use crate::problem::Problem;
 
@@ -160,23 +163,4 @@ pub(crate) fn refuse(rejection: Rejection<'_>) -> Response {
         _ => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "the request can't be counted now"),
     };
     problem.into_response()
-}
-
-/// Why a limiter keeps the quota that it has.
-pub(crate) enum SetQuotaError {
-    /// Its algorithm can't apply that one.
-    Quota(QuotaError),
-    /// The other nodes can't be told.
-    Store,
-}
-
-impl Limiters {
-    /// Gives a limiter another quota. In memory it is this process' own, until it ends.
-    ///
-    /// # Errors
-    ///
-    /// [`SetQuotaError`]; then the quota is as it was.
-    pub(crate) async fn set_quota(&self, limiter: &Named, quota: Quota) -> Result<(), SetQuotaError> {
-        limiter.limiter().set_quota(quota).map_err(SetQuotaError::Quota)
-    }
 }

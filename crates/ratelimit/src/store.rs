@@ -129,6 +129,15 @@ impl<E, R: Clone> Store<E, R> {
         Place { shard: locked(&self.shards[index].0), hasher: &self.hasher, key, hash }
     }
 
+    /// Looks at each entry, shard by shard.
+    pub(crate) fn visit(&self, mut look: impl FnMut(&str, &E)) {
+        for shard in &self.shards {
+            for Slot { key, entry } in &locked(&shard.0).entries {
+                look(key, entry);
+            }
+        }
+    }
+
     /// Sums the counters and looks at each entry: how often it was refused, and whether it is blocked.
     pub(crate) fn stats(&self, look: impl Fn(&E) -> (u64, bool)) -> LimiterStats {
         let mut stats = LimiterStats::default();

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_app::settings::LimitMode;
-use tidegate_ratelimit::Limiter;
+use tidegate_app::settings::{LimitMode, LimitSettings};
+use tidegate_ratelimit::{Limiter, Quota};
 
 /// A limiter of the API.
 pub(crate) struct Named {
     name: &'static str,
     limiter: Arc<dyn Limiter>,
     algorithm: &'static str,
-    block: Duration,
-    mode: LimitMode,
+    settings: LimitSettings,
 }
 
 impl Named {
@@ -20,10 +19,9 @@ impl Named {
         name: &'static str,
         limiter: Arc<dyn Limiter>,
         algorithm: &'static str,
-        block: Duration,
-        mode: LimitMode,
+        settings: LimitSettings,
     ) -> Self {
-        Self { name, limiter, algorithm, block, mode }
+        Self { name, limiter, algorithm, settings }
     }
 
     /// Its name, as in headers and settings.
@@ -41,13 +39,18 @@ impl Named {
         self.algorithm
     }
 
+    /// The quota that it begins with.
+    pub(crate) fn own_quota(&self) -> Quota {
+        self.settings.quota
+    }
+
     /// The first block of a key that goes over; zero for none.
     pub(crate) fn block(&self) -> Duration {
-        self.block
+        self.settings.block
     }
 
     /// Whether it is asked, and obeyed.
     pub(crate) fn mode(&self) -> LimitMode {
-        self.mode
+        self.settings.mode
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tidegate_ratelimit::{
-    CheckError, ManualClock, MemoryTenantLimiter, Overrides, TenantLimiter, TenantPlan, TenantState, Tier, TierLimits,
-    Timestamp,
+    BlockPolicy, CheckError, Clock, ManualClock, MemoryTenantLimiter, Overrides, TenantLimiter, TenantPlan,
+    TenantState, Tier, TierLimits, Timestamp,
 };
 
 use crate::now;
@@ -126,6 +126,114 @@ proptest! {
             if let Some(wait) = state.check(&limits, now, cost.min(3))?.retry_after() {
                 prop_assert!(state.clone().check(&limits, now.saturating_add(wait), cost.min(3))?.allowed);
             }
+        }
+    }
+}
+
+/// One step of a random life.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Check(u64),
+    Penalty(u64),
+    Block(u64),
+    SetPlan(usize),
+    Advance(u64),
+    SetBack(u64),
+}
+
+fn life() -> impl Strategy<Value = Vec<Step>> {
+    let span = || prop_oneof![4 => 0..2_000_000_u64, 3 => 0..MINUTE, 1 => 0..HOUR, 1 => 0..DAY];
+    let step = prop_oneof![
+        12 => (0_u64..5).prop_map(Step::Check),
+        1 => (0_u64..9).prop_map(Step::Penalty),
+        1 => span().prop_map(Step::Block),
+        1 => (0_usize..4).prop_map(Step::SetPlan),
+        6 => span().prop_map(Step::Advance),
+        1 => span().prop_map(Step::SetBack),
+    ];
+    prop::collection::vec(step, 1..90)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    /// Through changes of plan, blocks, penalties, steps of the clock and checks that bring any of the plans: a refusal charges nothing,
+    /// an admission all windows; under the plan of a stretch no minute, hour or day holds more than that plan allows; what was
+    /// used stays used when the plan changes.
+    #[test]
+    fn a_thousand_lives_keep_every_promise(steps in life(), escalates in any::<bool>()) {
+        let clock = ManualClock::new(at(NOON));
+        let mut tenants = MemoryTenantLimiter::new(clock.clone(), 10);
+        if escalates {
+            let policy = BlockPolicy::fixed(Duration::from_secs(5)).escalate(Duration::from_mins(10), Duration::from_mins(5));
+            tenants = tenants.with_block(policy);
+        }
+        let sizes = [(3, 5, 9), (10, 15, 20), (60, 1_000, 10_000), (7, 6, 5)];
+        let of = |(minute, hour, day), epoch| {
+            TierLimits::new(minute, hour, day, None).map(|limits| TenantPlan::from(limits).at_epoch(epoch))
+        };
+        let (mut plan, mut stale) = (of(sizes[0], 1)?, of(sizes[1], 0)?);
+        now(tenants.set_plan("t", &plan))?;
+        // What was admitted, and when, since the plan in force is and the clock goes on.
+        let mut admitted = Vec::<(u64, u64)>::new();
+        for step in steps {
+            let present = clock.now().as_micros();
+            let before = now(tenants.usage("t", &plan))?;
+            match step {
+                Step::Check(cost) => {
+                    let decision = now(tenants.check("t", if cost % 2 == 0 { &plan } else { &stale }, cost));
+                    let after = now(tenants.usage("t", &plan))?.windows.map(|window| window.used);
+                    let used = before.windows.map(|window| window.used);
+                    match decision {
+                        Ok(decision) => {
+                            prop_assert_eq!(decision.plan, plan);
+                            prop_assert_eq!(after, used.map(|used| used + if decision.allowed { cost } else { 0 }));
+                            prop_assert!(!(decision.allowed && before.blocked_for.is_some()));
+                            if decision.allowed {
+                                admitted.push((present, cost));
+                            } else if decision.blocked_for.is_none() {
+                                let fits = before.windows.iter().all(|window| cost <= window.remaining);
+                                prop_assert!(!fits, "refused what fits: {before:?}");
+                            }
+                        }
+                        Err(error) => {
+                            prop_assert_eq!(after, used);
+                            let is_too_much = matches!(error, CheckError::CostExceedsLimit { .. });
+                            prop_assert!(is_too_much, "{error}");
+                        }
+                    }
+                }
+                Step::Penalty(cost) => {
+                    let after = now(tenants.penalty("t", &stale, cost))?;
+                    for (before, after) in before.windows.iter().zip(after.windows) {
+                        prop_assert!(before.used <= after.used && after.used <= (2 * after.limit).max(before.used));
+                    }
+                }
+                Step::Block(micros) => {
+                    now(tenants.block("t", Duration::from_micros(micros)))?;
+                    prop_assert_eq!(now(tenants.usage("t", &plan))?.windows, before.windows);
+                }
+                Step::SetPlan(size) => {
+                    (stale, plan) = (plan, of(sizes[size], plan.epoch() + 1)?);
+                    prop_assert!(now(tenants.set_plan("t", &plan))?);
+                    let after = now(tenants.usage("t", &stale))?;
+                    prop_assert_eq!(after.windows.map(|window| window.used), before.windows.map(|window| window.used));
+                    admitted.clear();
+                }
+                Step::Advance(micros) => clock.advance(Duration::from_micros(micros)),
+                Step::SetBack(micros) => {
+                    clock.set(at(present - micros));
+                    admitted.clear();
+                }
+            }
+            let limits = plan.limits();
+            let Some(&(last, _)) = admitted.last() else { continue };
+            let sum = |within: &dyn Fn(u64) -> bool| -> u64 {
+                admitted.iter().filter(|(at, _)| within(*at)).map(|(_, cost)| cost).sum()
+            };
+            prop_assert!(sum(&|at| last - at < MINUTE) <= limits.per_minute());
+            prop_assert!(sum(&|at| at / HOUR == last / HOUR) <= limits.per_hour());
+            prop_assert!(sum(&|at| at / DAY == last / DAY) <= limits.per_day());
         }
     }
 }

@@ -144,7 +144,7 @@ async fn agree(world: &World, trace: &Trace) -> Result<(), TestCaseError> {
 fn decide_as_in_memory() {
     let runtime = runtime();
     let world = runtime.block_on(World::start());
-    for_all(150, traces(), |trace| runtime.block_on(agree(&world, &trace)));
+    for_all(100, traces(), |trace| runtime.block_on(agree(&world, &trace)));
 }
 
 fn small(epoch: u64) -> TenantPlan {
