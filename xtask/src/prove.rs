@@ -118,6 +118,20 @@ const PROOFS: &[Proof] = &[
     )
     .with(&["redis"]),
     proof(
+        "front-door",
+        "1,000,000 addresses and one at 5,000/s: that one blocked within 1 s for 10 s, 99.9 % of the others served, in fixed memory",
+        "tidegate-ratelimit",
+        "front",
+        "front_door::one_among_a_million_is_blocked_and_the_others_are_served",
+    ),
+    proof(
+        "adaptive-capacity",
+        "capacity falls from 1,000/s to 300/s and returns, under 40 seeds: goodput of 90 % within 10 s each time (virtual time)",
+        "tidegate-ratelimit",
+        "front",
+        "capacity::goodput_follows_the_capacity",
+    ),
+    proof(
         "scan-million",
         "1,000,000 rows of a table made into the jobs of a group by a process that is killed twice, on SQLite: each processed or reported, memory + 50 MB at most",
         "tidegate-queue",

@@ -6,6 +6,7 @@ mod sliding_counter;
 mod sliding_log;
 mod sliding_window;
 mod token_bucket;
+mod windows;
 
 pub use fixed_window::{FixedWindow, FixedWindowState};
 pub use leaky_bucket::LeakyBucket;
@@ -13,6 +14,7 @@ pub use sliding_counter::{SlidingCounter, SlidingCounterState};
 pub use sliding_log::SlidingLog;
 pub use sliding_window::{SlidingWindow, SlidingWindowState};
 pub use token_bucket::{TokenBucket, TokenBucketState};
+pub use windows::{Windows, WindowsState};
 
 use crate::{CheckError, Decision, Quota, QuotaError, Timestamp};
 

@@ -105,6 +105,12 @@ pub enum QuotaError {
         /// The longest period.
         max: Duration,
     },
+    /// None of the windows that hold together has that period.
+    #[error("no window is over {period:?}")]
+    NoSuchWindow {
+        /// The period asked for.
+        period: Duration,
+    },
     /// The quota is right, but the algorithm can't apply it in Redis.
     #[cfg(feature = "redis")]
     #[error(transparent)]

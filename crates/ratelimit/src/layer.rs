@@ -15,6 +15,7 @@ use tower_layer::Layer;
 
 pub use decisions::Decisions;
 pub use grpc::GrpcStatus;
+pub(crate) use grpc::is_grpc;
 pub use policy::{ByKey, Charge, Charges, Policy};
 pub use reject::{ProblemJson, Reject, Rejection};
 pub use service::RateLimit;

@@ -34,6 +34,7 @@
 //! | algorithm | most admitted in any window `W` (limit `L`) | state of a key | choose it for |
 //! |---|---|---|---|
 //! | [`SlidingWindow`] | `L` | up to 61 segments of 16 bytes | a promise that must hold in any window |
+//! | [`Windows`] | of each quota its `L` | that of each window | several quotas that hold together: `100/minute; 1000/hour` |
 //! | [`SlidingLog`] | `L`, and a charge counts no longer than `W` | 16 bytes for each charge | small limits that must be exact on both sides |
 //! | [`SlidingCounter`] | `2 × L - 1`; about `L` where requests come evenly | 24 bytes | many keys, where about is enough |
 //! | [`TokenBucket`], [`LeakyBucket::meter`] | `burst + L` | 16 bytes | a steady rate with bursts, very high rates |
@@ -79,10 +80,12 @@
 mod algorithm;
 mod block;
 mod clock;
+mod concurrency;
 mod decision;
 mod error;
 #[cfg(feature = "redis")]
 mod fallback;
+mod front_door;
 #[cfg(feature = "tower")]
 pub mod headers;
 #[cfg(feature = "tower")]
@@ -90,7 +93,9 @@ mod identity;
 #[cfg(feature = "tower")]
 mod layer;
 mod limiter;
+mod new_keys;
 mod quota;
+mod quotas;
 #[cfg(feature = "redis")]
 mod redis;
 mod store;
@@ -102,16 +107,23 @@ mod wait;
 
 pub use algorithm::{
     Algorithm, FixedWindow, FixedWindowState, LeakyBucket, SlidingCounter, SlidingCounterState, SlidingLog,
-    SlidingWindow, SlidingWindowState, TokenBucket, TokenBucketState,
+    SlidingWindow, SlidingWindowState, TokenBucket, TokenBucketState, Windows, WindowsState,
 };
 pub use block::BlockPolicy;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use concurrency::{
+    AcquireError, Concurrency, ConcurrencyLimiter, ConcurrencyLimiterBuilder, ConcurrencyStats, Gradient, Outcome,
+    Permit,
+};
+#[cfg(feature = "tower")]
+pub use concurrency::{ConcurrencyLayer, LimitConcurrency};
 pub use decision::{Allowance, Decision, Denial};
 pub use error::{CheckError, QuotaError, StoreError, UnknownTier};
 #[cfg(feature = "redis")]
 pub use fallback::{
     FallbackLimiter, FallbackLimiterBuilder, FallbackTenantLimiter, FallbackTenantLimiterBuilder, OutagePolicy,
 };
+pub use front_door::{FrontDoor, FrontDoorBuilder};
 #[cfg(feature = "tower")]
 pub use identity::{
     ByAddress, ByApiKey, ByHeader, ByText, FirstOf, ForwardedHeader, Hashed, Ipv6Prefix, Ipv6PrefixError, KeyExtractor,
@@ -124,7 +136,9 @@ pub use layer::{
 pub use limiter::{
     DenyCache, DenyCacheBuilder, Limiter, LimiterStats, MAX_KEY_BYTES, MemoryLimiter, MemoryLimiterBuilder, TOP_DENIED,
 };
+pub use new_keys::{NewKeys, NewKeysBuilder};
 pub use quota::Quota;
+pub use quotas::{Quotas, QuotasError};
 #[cfg(feature = "redis")]
 pub use redis::{
     RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter, RedisTenantLimiterBuilder,

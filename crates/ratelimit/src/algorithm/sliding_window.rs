@@ -81,7 +81,7 @@ impl SlidingWindow {
 
     /// The window's view of time: never before the last charge, from which the real time lags by the second
     /// value. After a step back of more than a window there is no lag: the last charge counts as made now.
-    fn view(&self, state: &SlidingWindowState, now: Timestamp) -> (u64, u64) {
+    pub(super) fn view(&self, state: &SlidingWindowState, now: Timestamp) -> (u64, u64) {
         let now = now.as_micros();
         let last = state.segments.back().map_or(now, |newest| newest.last.max(now));
         (last, if last - now > self.quota.period_micros() { 0 } else { last - now })
@@ -120,7 +120,7 @@ impl SlidingWindow {
         (0, state.segments.len())
     }
 
-    fn decide(&self, state: &SlidingWindowState, now: Timestamp, cost: u64) -> Decision {
+    pub(super) fn decide(&self, state: &SlidingWindowState, now: Timestamp, cost: u64) -> Decision {
         let (quota, limit) = (self.quota, self.quota.limit());
         let (view, lag) = self.view(state, now);
         let (used, first) = self.live(state, view);
@@ -144,7 +144,7 @@ impl SlidingWindow {
     }
 
     /// Makes the state what it is at `now`, and returns the window's view of it.
-    fn settle(&self, state: &mut SlidingWindowState, now: Timestamp) -> u64 {
+    pub(super) fn settle(&self, state: &mut SlidingWindowState, now: Timestamp) -> u64 {
         self.follow_clock(state, now);
         let (view, _) = self.view(state, now);
         while let Some(oldest) = state.segments.front().filter(|oldest| self.has_left(**oldest, view)) {
@@ -154,7 +154,7 @@ impl SlidingWindow {
         view
     }
 
-    fn charge(&self, state: &mut SlidingWindowState, view: u64, cost: u64) {
+    pub(super) fn charge(&self, state: &mut SlidingWindowState, view: u64, cost: u64) {
         match state.segments.back_mut() {
             Some(newest) if view - state.begun < self.segment => {
                 newest.last = view;

@@ -35,7 +35,7 @@ impl<B: Default> Reject<B> for GrpcStatus {
 }
 
 /// Whether a request says that it is one of gRPC. gRPC-Web is not: its answers have another form.
-pub(super) fn is_grpc(headers: &Headers) -> bool {
+pub(crate) fn is_grpc(headers: &Headers) -> bool {
     let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let (name, rest) = content_type.split_at_checked(16).unwrap_or((content_type, b""));
     name.eq_ignore_ascii_case(b"application/grpc") && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
@@ -56,6 +56,9 @@ pub(super) fn response<B>(empty: B, rejection: &Rejection<'_>) -> Response<B> {
         Rejection::Failed { error: CheckError::KeyTooLong { .. }, .. } => {
             (Code::InvalidArgument, "the client's identity is too long".to_owned())
         }
+        Rejection::Busy { limiter, .. } => {
+            (Code::Unavailable, format!("{limiter} is at its limit of requests at a time"))
+        }
         Rejection::Failed { limiter, .. } => (Code::Unavailable, format!("{limiter} can't count this request now")),
     };
     let mut response = Response::new(empty);
@@ -63,8 +66,13 @@ pub(super) fn response<B>(empty: B, rejection: &Rejection<'_>) -> Response<B> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(GRPC_STATUS, HeaderValue::from(code as u16));
     insert(headers, GRPC_MESSAGE, percent_encoded(&message));
-    if let Rejection::Denied { denial, .. } = rejection {
-        let millis = denial.retry_after.as_micros().div_ceil(1_000);
+    let retry_after = match rejection {
+        Rejection::Denied { denial, .. } => Some(denial.retry_after),
+        Rejection::Busy { retry_after, .. } => Some(*retry_after),
+        _ => None,
+    };
+    if let Some(retry_after) = retry_after {
+        let millis = retry_after.as_micros().div_ceil(1_000);
         headers.insert(RETRY_PUSHBACK, HeaderValue::from(i32::try_from(millis).unwrap_or(i32::MAX)));
     }
     response

@@ -1,5 +1,7 @@
 //! The response in place of the service's.
 
+use std::time::Duration;
+
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 
@@ -22,6 +24,13 @@ pub enum Rejection<'a> {
     BadKey {
         /// What is wrong, for the client.
         reason: &'a str,
+    },
+    /// As many requests are under way as may be.
+    Busy {
+        /// The limiter's name.
+        limiter: &'a str,
+        /// When to come back.
+        retry_after: Duration,
     },
     /// The limiter had no decision.
     Failed {
@@ -51,8 +60,8 @@ impl<B, F: Fn(Rejection<'_>) -> Response<B>> Reject<B> for F {
 }
 
 /// Answers in `application/problem+json` (RFC 9457), never to be stored: 429 for a denial, 400 for a key that is
-/// none or too long and for a cost that can never fit, 503 when the limiter can't count. Requests of gRPC are answered as by
-/// [`GrpcStatus`](super::GrpcStatus).
+/// none or too long and for a cost that can never fit, 503 when too many requests are under way or the limiter can't count. Requests
+/// of gRPC are answered as by [`GrpcStatus`](super::GrpcStatus).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ProblemJson;
 
@@ -67,6 +76,11 @@ impl<B: From<String>> Reject<B> for ProblemJson {
             Rejection::BadKey { reason } => (StatusCode::BAD_REQUEST, "Bad Request", reason.to_owned()),
             Rejection::Failed { error: error @ CheckError::CostExceedsLimit { .. }, .. } => {
                 (StatusCode::BAD_REQUEST, "Bad Request", error.to_string())
+            }
+            Rejection::Busy { limiter, retry_after } => {
+                let seconds = whole_seconds(retry_after);
+                let detail = format!("{limiter} is at its limit of requests at a time; retry after {seconds} s");
+                (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", detail)
             }
             Rejection::Failed { error: CheckError::KeyTooLong { .. }, .. } => {
                 (StatusCode::BAD_REQUEST, "Bad Request", "the client's identity is too long".to_owned())

@@ -21,5 +21,5 @@ if before or is_penalty then
   write(KEYS[1], before, block, state, now, rule, policy)
 end
 local left = left_of(block, now)
-local fits, a, b, c = algorithm.decide(state, now, 0, rule)
-return { fits and left == 0 and 1 or 0, left, a, b, c }
+local fits, a, b, c, d = algorithm.decide(state, now, 0, rule)
+return { fits and left == 0 and 1 or 0, left, a, b, c, d }

@@ -18,13 +18,13 @@ block.ends = math.min(block.ends, now + block.length)
 local state = state_of(bytes, now, rule)
 algorithm.settle(state, now, rule)
 local left = left_of(block, now)
-local fits, a, b, c = algorithm.decide(state, now, cost, rule)
+local fits, a, b, c, d = algorithm.decide(state, now, cost, rule)
 local admitted = fits and left == 0
 if admitted then
   algorithm.charge(state, now, cost, rule)
-  fits, a, b, c = algorithm.decide(state, now, 0, rule)
+  fits, a, b, c, d = algorithm.decide(state, now, 0, rule)
 elseif left == 0 and policy.base > 0 then
   left = strike(block, now, policy)
 end
 write(KEYS[1], before, block, state, now, rule, policy)
-return { admitted and 1 or 0, left, a, b, c }
+return { admitted and 1 or 0, left, a, b, c, d }

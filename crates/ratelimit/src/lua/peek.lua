@@ -11,5 +11,5 @@ if not block then return redis.error_reply('VERSION the state of a rate limit is
 local state = state_of(bytes, now, rule)
 algorithm.settle(state, now, rule)
 local left = left_of(block, now)
-local fits, a, b, c = algorithm.decide(state, now, cost, rule)
-return { fits and left == 0 and 1 or 0, left, a, b, c }
+local fits, a, b, c, d = algorithm.decide(state, now, cost, rule)
+return { fits and left == 0 and 1 or 0, left, a, b, c, d }

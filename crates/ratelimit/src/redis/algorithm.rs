@@ -9,7 +9,7 @@ use super::MAX_MICROS;
 use super::scripts::{Scripts, Time};
 use crate::{
     Algorithm, Allowance, Decision, Denial, FixedWindow, LeakyBucket, Quota, SlidingCounter, SlidingLog, SlidingWindow,
-    TokenBucket,
+    TokenBucket, Windows,
 };
 
 /// An [`Algorithm`] that exists as a script too and decides there exactly as here. Sealed: all
@@ -49,7 +49,7 @@ mod sealed {
     use super::{Arg, Decision, Duration, NonZeroU32, Scripts, Time, UnsupportedAlgorithm};
 
     /// How many figures a script answers at most.
-    pub(in crate::redis) const FIGURES: usize = 3;
+    pub(in crate::redis) const FIGURES: usize = 4;
 
     pub trait Sealed: Sized {
         fn ensure_supported(&self) -> Result<(), UnsupportedAlgorithm>;
@@ -100,7 +100,7 @@ impl sealed::Sealed for FixedWindow {
         args.extend([self.quota().limit(), self.quota().period_micros()].map(Arg::from));
     }
 
-    fn decision(&self, [used, next, _]: [u64; FIGURES], cost: u64) -> Decision {
+    fn decision(&self, [used, next, ..]: [u64; FIGURES], cost: u64) -> Decision {
         of_window(self.quota(), used, next, next, cost)
     }
 
@@ -126,7 +126,7 @@ impl sealed::Sealed for SlidingWindow {
         args.extend([self.quota().limit(), self.quota().period_micros(), self.segment_micros()].map(Arg::from));
     }
 
-    fn decision(&self, [used, reset_after, retry_after]: [u64; FIGURES], cost: u64) -> Decision {
+    fn decision(&self, [used, reset_after, retry_after, _]: [u64; FIGURES], cost: u64) -> Decision {
         of_window(self.quota(), used, reset_after, retry_after, cost)
     }
 
@@ -148,12 +148,39 @@ impl sealed::Sealed for SlidingCounter {
         args.extend([self.quota().limit(), self.quota().period_micros()].map(Arg::from));
     }
 
-    fn decision(&self, [used, reset_after, retry_after]: [u64; FIGURES], cost: u64) -> Decision {
+    fn decision(&self, [used, reset_after, retry_after, _]: [u64; FIGURES], cost: u64) -> Decision {
         of_window(self.quota(), used, reset_after, retry_after, cost)
     }
 
     fn share(&self, instances: NonZeroU32) -> Self {
         Self::new(self.quota().share(instances))
+    }
+}
+
+/// The binding window and its figures.
+impl sealed::Sealed for Windows {
+    fn ensure_supported(&self) -> Result<(), UnsupportedAlgorithm> {
+        Ok(())
+    }
+
+    fn scripts(time: &Time) -> Scripts {
+        Scripts::windows(time)
+    }
+
+    fn rule(&self, cost: u64, args: &mut Vec<Arg>) {
+        args.push(self.quotas().len().into());
+        for quota in self.quotas().iter() {
+            SlidingWindow::new(*quota).rule(cost, args);
+        }
+    }
+
+    fn decision(&self, [binding, used, reset_after, retry_after]: [u64; FIGURES], cost: u64) -> Decision {
+        let binding = usize::try_from(binding).ok().and_then(|binding| self.quotas().get(binding).copied());
+        of_window(binding.unwrap_or_else(|| self.quota()), used, reset_after, retry_after, cost)
+    }
+
+    fn share(&self, instances: NonZeroU32) -> Self {
+        Self::new(self.quotas().map(|quota| quota.share(instances)))
     }
 }
 
@@ -202,7 +229,7 @@ impl sealed::Sealed for LeakyBucket {
         self.parts().0.decision(figures, cost)
     }
 
-    fn delay(&self, [whole, rest, _]: [u64; FIGURES], charged: u64) -> Duration {
+    fn delay(&self, [whole, rest, ..]: [u64; FIGURES], charged: u64) -> Duration {
         let (bucket, is_queue) = self.parts();
         if is_queue {
             bucket.span(bucket.until_full_of(whole, rest).saturating_sub(bucket.refill(charged)))
@@ -252,7 +279,7 @@ impl sealed::Sealed for TokenBucket {
         }
     }
 
-    fn decision(&self, [whole, rest, _]: [u64; FIGURES], cost: u64) -> Decision {
+    fn decision(&self, [whole, rest, ..]: [u64; FIGURES], cost: u64) -> Decision {
         self.decide(self.until_full_of(whole, rest), 0, cost)
     }
 

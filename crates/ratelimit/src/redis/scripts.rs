@@ -9,6 +9,7 @@ const FIXED_WINDOW: &str = include_str!("../lua/fixed_window.lua");
 const SLIDING_WINDOW: &str = include_str!("../lua/sliding_window.lua");
 const TOKEN_BUCKET: &str = include_str!("../lua/token_bucket.lua");
 const SLIDING_COUNTER: &str = include_str!("../lua/sliding_counter.lua");
+const WINDOWS: &str = include_str!("../lua/windows.lua");
 const ADJUST: &str = include_str!("../lua/adjust.lua");
 const CHECK: &str = include_str!("../lua/check.lua");
 const PEEK: &str = include_str!("../lua/peek.lua");
@@ -72,6 +73,10 @@ impl Scripts {
 
     pub(super) fn token_bucket(time: &Time) -> Self {
         Self::new(time, TOKEN_BUCKET, "local algorithm = token_bucket")
+    }
+
+    pub(super) fn windows(time: &Time) -> Self {
+        Self::new(time, &[SLIDING_WINDOW, WINDOWS].join("\n"), "local algorithm = windows")
     }
 
     fn new(time: &Time, algorithm: &str, named: &str) -> Self {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tidegate_ratelimit::{
     Algorithm, FixedWindow, LeakyBucket, Quota, SlidingCounter, SlidingLog, SlidingWindow, Timestamp, TokenBucket,
+    Windows,
 };
 
 use crate::trace::{Step, quota_and_steps};
@@ -59,6 +60,7 @@ proptest! {
         adjusts(&FixedWindow::new(quota), start, &steps)?;
         adjusts(&SlidingWindow::new(quota), start, &steps)?;
         adjusts(&SlidingCounter::new(quota), start, &steps)?;
+        adjusts(&Windows::new(quota.into()), start, &steps)?;
         adjusts(&SlidingLog::new(quota)?, start, &steps)?;
         adjusts(&TokenBucket::new(quota.burst(burst)?), start, &steps)?;
         adjusts(&LeakyBucket::meter(quota.burst(burst)?), start, &steps)?;

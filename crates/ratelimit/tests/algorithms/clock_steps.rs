@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tidegate_ratelimit::{
     Algorithm, FixedWindow, LeakyBucket, Quota, SlidingCounter, SlidingLog, SlidingWindow, Timestamp, TokenBucket,
+    Windows,
 };
 
 use crate::trace::most_in_any;
@@ -67,6 +68,7 @@ proptest! {
         }
         holds(&SlidingWindow::new(quota(limit)), 2, &times)?;
         holds(&SlidingLog::new(quota(limit))?, 2, &times)?;
+        holds(&Windows::new(quota(limit).into()), 2, &times)?;
         holds(&SlidingCounter::new(quota(limit)), 3, &times)?;
         holds(&FixedWindow::new(quota(limit)), 2, &times)?;
         holds(&TokenBucket::new(quota(limit)), 2, &times)?;
@@ -90,6 +92,7 @@ fn a_large_step_back_keeps_the_usage_for_one_window() {
     }
     holds(&SlidingWindow::new(quota(5)));
     holds(&SlidingLog::new(quota(5)).unwrap());
+    holds(&Windows::new(quota(5).into()));
     holds(&FixedWindow::new(quota(5)));
     holds(&TokenBucket::new(quota(5)));
     holds(&LeakyBucket::queue(quota(5)));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tidegate_ratelimit::{
     Algorithm, CheckError, FixedWindow, LeakyBucket, Quota, QuotaError, SlidingCounter, SlidingWindow, Timestamp,
-    TokenBucket,
+    TokenBucket, Windows,
 };
 
 /// Numbers near the ends as often as anywhere.
@@ -53,6 +53,7 @@ proptest! {
         holds(&SlidingCounter::new(quota), &steps)?;
         holds(&LeakyBucket::queue(quota), &steps)?;
         holds(&TokenBucket::new(quota), &steps)?;
+        holds(&Windows::new(quota.into()), &steps)?;
     }
 
     #[test]

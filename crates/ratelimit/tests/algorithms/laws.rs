@@ -6,6 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tidegate_ratelimit::{
     Algorithm, CheckError, FixedWindow, LeakyBucket, SlidingCounter, SlidingLog, SlidingWindow, Timestamp, TokenBucket,
+    Windows,
 };
 
 use crate::trace::{Step, quota_and_steps};
@@ -73,6 +74,11 @@ proptest! {
     #[test]
     fn sliding_window((quota, start, steps) in quota_and_steps()) {
         obeys_the_laws(&SlidingWindow::new(quota), start, &steps)?;
+    }
+
+    #[test]
+    fn windows((quota, start, steps) in quota_and_steps()) {
+        obeys_the_laws(&Windows::new(quota.into()), start, &steps)?;
     }
 
     #[test]

@@ -14,3 +14,4 @@ mod sliding_log;
 mod sliding_window;
 mod token_bucket;
 mod trace;
+mod windows;

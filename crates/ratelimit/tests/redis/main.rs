@@ -9,5 +9,6 @@ mod outage;
 mod parity;
 mod support;
 mod tenant_conformance;
+mod tenant_outage;
 mod tenants;
 mod topologies;

@@ -1,0 +1,170 @@
+//! The tower layer: so many requests at a time.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::header::{HeaderValue, RETRY_AFTER};
+use http::{Request, Response, StatusCode};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{AcquireError, ConcurrencyLimiter, Outcome};
+use crate::layer::is_grpc;
+use crate::{KeyExtractor, ProblemJson, Reject, Rejection, headers};
+
+/// Gives each request a place of a [`ConcurrencyLimiter`], until the head of its response is there.
+///
+/// A request for which there is no place never reaches the service: it is answered with 503 and `Retry-After` by [`ProblemJson`],
+/// or by what is given to [`reject_with`](Self::reject_with). One whose key is `None` needs no place. Responses with 503 or 504
+/// tell of overload, other errors of a server and those of the service nothing, all others success;
+/// [`outcome_by`](Self::outcome_by) says otherwise.
+///
+/// Put it behind the rate limits: what they refuse needs no place.
+pub struct ConcurrencyLayer<K, R = ProblemJson> {
+    shared: Arc<Shared<K, R>>,
+}
+
+struct Shared<K, R> {
+    limiter: Arc<ConcurrencyLimiter>,
+    extractor: K,
+    reject: R,
+    outcome: fn(StatusCode) -> Outcome,
+}
+
+fn outcome_of(status: StatusCode) -> Outcome {
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => Outcome::Overload,
+        status if status.is_server_error() => Outcome::Ignored,
+        _ => Outcome::Success,
+    }
+}
+
+impl<K> ConcurrencyLayer<K> {
+    /// Limits by the key that `extractor` finds, and answers refusals with [`ProblemJson`].
+    pub fn new(limiter: Arc<ConcurrencyLimiter>, extractor: K) -> Self {
+        Self { shared: Arc::new(Shared { limiter, extractor, reject: ProblemJson, outcome: outcome_of }) }
+    }
+}
+
+impl<K: Clone, R> ConcurrencyLayer<K, R> {
+    /// Answers refusals with `reject` instead: a [`Reject`] or a function from [`Rejection`] to a response.
+    pub fn reject_with<Q>(self, reject: Q) -> ConcurrencyLayer<K, Q> {
+        let Shared { limiter, extractor, outcome, .. } = &*self.shared;
+        let (limiter, extractor, outcome) = (Arc::clone(limiter), extractor.clone(), *outcome);
+        ConcurrencyLayer { shared: Arc::new(Shared { limiter, extractor, reject, outcome }) }
+    }
+
+    /// Takes what a response says of the load from `outcome`.
+    #[must_use]
+    pub fn outcome_by(self, outcome: fn(StatusCode) -> Outcome) -> Self
+    where
+        R: Clone,
+    {
+        let Shared { limiter, extractor, reject, .. } = &*self.shared;
+        let (limiter, extractor, reject) = (Arc::clone(limiter), extractor.clone(), reject.clone());
+        Self { shared: Arc::new(Shared { limiter, extractor, reject, outcome }) }
+    }
+}
+
+impl<S, K, R> Layer<S> for ConcurrencyLayer<K, R> {
+    type Service = LimitConcurrency<S, K, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        LimitConcurrency { inner, shared: Arc::clone(&self.shared) }
+    }
+}
+
+/// A service of which so many requests are under way at a time; made by [`ConcurrencyLayer`].
+pub struct LimitConcurrency<S, K, R> {
+    inner: S,
+    shared: Arc<Shared<K, R>>,
+}
+
+impl<S, K, R, B, ResponseBody> Service<Request<B>> for LimitConcurrency<S, K, R>
+where
+    S: Service<Request<B>, Response = Response<ResponseBody>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    ResponseBody: Send + 'static,
+    K: KeyExtractor<B> + Send + Sync + 'static,
+    R: Reject<ResponseBody> + Send + Sync + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let shared = &self.shared;
+        let is_grpc = is_grpc(request.headers());
+        let refuse = |rejection: Rejection<'_>| {
+            if is_grpc { shared.reject.reject_grpc(rejection) } else { shared.reject.reject(rejection) }
+        };
+        let key = shared.extractor.key(&request);
+        if let Some(reason) = key.bad_reason() {
+            let response = refuse(Rejection::BadKey { reason });
+            return Box::pin(async move { Ok(response) });
+        }
+        let Some(key) = key.as_str() else {
+            return Box::pin(self.inner.call(request));
+        };
+        match shared.limiter.try_acquire(key) {
+            Ok(permit) => {
+                let (response, outcome) = (self.inner.call(request), shared.outcome);
+                Box::pin(async move {
+                    let response = response.await?;
+                    permit.finish(outcome(response.status()));
+                    Ok(response)
+                })
+            }
+            Err(error) => {
+                let response = refusal(refuse, shared.limiter.name(), &error);
+                Box::pin(async move { Ok(response) })
+            }
+        }
+    }
+}
+
+fn refusal<B>(refuse: impl Fn(Rejection<'_>) -> Response<B>, limiter: &str, error: &AcquireError) -> Response<B> {
+    match error {
+        AcquireError::AtLimit { retry_after, .. } => {
+            let mut response = refuse(Rejection::Busy { limiter, retry_after: *retry_after });
+            // A second at least: 0 says that it may come back at once.
+            let seconds = headers::whole_seconds(*retry_after).max(1);
+            response.headers_mut().entry(RETRY_AFTER).or_insert_with(|| HeaderValue::from(seconds));
+            response
+        }
+        AcquireError::Key(error) => refuse(Rejection::Failed { limiter, error }),
+    }
+}
+
+// Derived, these would ask the functions to be `Clone` and `Debug`.
+impl<K, R> Clone for ConcurrencyLayer<K, R> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<S: Clone, K, R> Clone for LimitConcurrency<S, K, R> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<K, R> fmt::Debug for ConcurrencyLayer<K, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConcurrencyLayer").field("limiter", &self.shared.limiter).finish_non_exhaustive()
+    }
+}
+
+impl<S: fmt::Debug, K, R> fmt::Debug for LimitConcurrency<S, K, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LimitConcurrency").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,135 @@
+//! The cap on new keys: a flood of random keys fills no store, and who was known goes on.
+
+use std::time::Duration;
+
+use tidegate_ratelimit::{
+    FixedWindow, Limiter, MAX_KEY_BYTES, ManualClock, MemoryLimiter, NewKeys, Quota, QuotaError, Timestamp,
+};
+
+use crate::now;
+
+const CAP: u64 = 50;
+
+fn clock() -> ManualClock {
+    ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000))
+}
+
+fn capped(clock: &ManualClock) -> NewKeys<MemoryLimiter<FixedWindow>> {
+    let algorithm = FixedWindow::new(Quota::per_minute(10).unwrap());
+    let inner = MemoryLimiter::builder("api", algorithm).clock(clock.clone()).build();
+    NewKeys::builder(inner, CAP).unwrap().clock(clock.clone()).build()
+}
+
+fn admits(limiter: &impl Limiter, key: &str) -> bool {
+    now(limiter.check(key, 1)).unwrap().is_allowed()
+}
+
+#[test]
+fn a_flood_brings_no_more_keys_than_the_cap() {
+    let clock = clock();
+    let limiter = capped(&clock);
+    assert!(admits(&limiter, "regular"));
+    let mut regular = 1;
+    for second in 0..20 {
+        for number in 0..2_000 {
+            let _ = admits(&limiter, &format!("random-{second}-{number}"));
+        }
+        regular += u64::from(second % 4 == 0 && admits(&limiter, "regular"));
+        clock.advance(Duration::from_secs(1));
+    }
+    assert_eq!(regular, 6);
+    let stats = limiter.stats();
+    assert_eq!(stats.tracked_keys, CAP * 20);
+    // The shared bucket: ten a minute for all of them.
+    assert_eq!(stats.allowed, CAP * 20 + 5 + 10);
+    assert_eq!(stats.allowed + stats.denied, 20 * 2_000 + 6);
+    assert_eq!(limiter.capped(), 20 * 2_000 + 1 - CAP * 20);
+}
+
+#[test]
+fn newcomers_beyond_the_cap_share_one_bucket() {
+    let clock = clock();
+    let limiter = capped(&clock);
+    for number in 0..CAP {
+        assert!(admits(&limiter, &format!("first-{number}")));
+    }
+    for number in 0..10 {
+        assert!(admits(&limiter, &format!("lucky-{number}")));
+    }
+    let refused = now(limiter.check("late", 1)).unwrap();
+    assert_eq!(refused.retry_after(), Some(Duration::from_mins(1)));
+    assert_eq!(now(limiter.penalty("late", 5)).unwrap().remaining(), 0);
+    // Who comes when the cap has room goes on at once.
+    clock.advance(Duration::from_millis(20));
+    assert!(admits(&limiter, "late"));
+    assert_eq!(limiter.stats().tracked_keys, CAP + 1);
+}
+
+#[test]
+fn its_parts_follow_a_new_quota() {
+    let limiter = capped(&clock());
+    limiter.set_quota(Quota::per_minute(3).unwrap()).unwrap();
+    assert_eq!(limiter.quota().limit(), 3);
+    let admitted = (0..100).filter(|number| admits(&limiter, &format!("key-{number}"))).count();
+    assert_eq!(admitted, 50 + 3);
+}
+
+#[test]
+fn a_block_by_hand_holds_in_a_flood() {
+    let limiter = capped(&clock());
+    for number in 0..100 {
+        let _ = admits(&limiter, &format!("random-{number}"));
+    }
+    now(limiter.block("attacker", Duration::from_mins(1))).unwrap();
+    assert_eq!(now(limiter.check("attacker", 1)).unwrap().blocked_for(), Some(Duration::from_mins(1)));
+    assert!(now(limiter.unblock("attacker")).unwrap() && admits(&limiter, "attacker"));
+}
+
+#[test]
+fn bad_input_is_told() {
+    let inner = MemoryLimiter::builder("api", FixedWindow::new(Quota::per_minute(10).unwrap())).build();
+    assert_eq!(NewKeys::builder(inner, 0).unwrap_err(), QuotaError::ZeroLimit);
+    let limiter = capped(&clock());
+    assert!(now(limiter.check(&"k".repeat(MAX_KEY_BYTES + 1), 1)).is_err());
+    assert_eq!((limiter.stats().failed, limiter.capped()), (1, 0));
+}
+
+#[cfg(feature = "redis")]
+mod on_redis {
+    use tidegate_ratelimit::RedisLimiter;
+    use tidegate_redis::{Client, Command, Config, Keyspace, Role};
+    use tidegate_testkit::redis::RedisServer;
+
+    use super::*;
+
+    /// 50 new keys a second, ten times as many random ones, five seconds: Redis holds the cap and the known clients, and each
+    /// of those had its whole limit.
+    #[tokio::test]
+    async fn a_flood_of_random_keys_leaves_no_more_than_the_cap_on_the_server() {
+        let server = RedisServer::start().await;
+        let client = Client::connect(&Config::parse(&server.url()).unwrap(), Role::Cache).await.unwrap();
+        let quota = Quota::per_hour(10).unwrap();
+        let keyspace = Keyspace::new("test").unwrap();
+        let inner = RedisLimiter::builder("api", FixedWindow::new(quota), client.clone(), keyspace).build().unwrap();
+        let clock = clock();
+        let limiter = NewKeys::builder(inner, CAP).unwrap().clock(clock.clone()).build();
+        let known: Vec<String> = (0..20).map(|number| format!("known-{number}")).collect();
+        for key in &known {
+            assert!(limiter.check(key, 1).await.unwrap().is_allowed());
+        }
+        for second in 0..5 {
+            for number in 0..10 * CAP {
+                limiter.check(&format!("random-{second}-{number}"), 1).await.map(drop).unwrap();
+            }
+            for key in &known {
+                assert!(limiter.check(key, 1).await.unwrap().is_allowed());
+            }
+            clock.advance(Duration::from_secs(1));
+        }
+        for key in &known {
+            assert_eq!(limiter.peek(key, 1).await.unwrap().remaining(), 10 - 6);
+        }
+        let keys = client.execute(Command::new("DBSIZE")).await.unwrap().as_int().unwrap();
+        assert_eq!(keys, i64::try_from(5 * CAP).unwrap());
+    }
+}
