@@ -65,6 +65,7 @@ macro_rules! the_main_job {
             fleet {
                 three_apis_and_four_workers_do_ten_imports_between_them
                 of_two_hundred_at_once_over_three_apis_exactly_sixty_pass
+                a_plan_and_a_block_in_one_api_bind_in_the_others_at_once
             }
         }
     };

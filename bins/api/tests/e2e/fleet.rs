@@ -1,10 +1,11 @@
 //! Three APIs and four workers on one Redis. Run by [`again`](crate::again): without it, limits are each process's own.
 
 use futures_util::future::join_all;
+use reqwest::Method;
 use serde_json::json;
 use tidegate_testkit::Process;
 
-use crate::harness::{Api, csv, good_titles};
+use crate::harness::{Api, csv, good_titles, success_json};
 
 /// Without a worker inside, so that the jobs are those of the four.
 const API_ALONE: &[(&str, &str)] = &[("TIDEGATE_WORKER", "none"), ("TIDEGATE_LIMIT_DDOS", "1000000/second")];
@@ -68,4 +69,53 @@ pub(crate) async fn of_two_hundred_at_once_over_three_apis_exactly_sixty_pass() 
         let usage = api.json("/api/rate-limit/tenants/small").await;
         assert_eq!(usage["windows"][0]["used"], 60, "{usage}");
     }
+}
+
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn a_plan_and_a_block_in_one_api_bind_in_the_others_at_once() {
+    let apis = three_apis().await;
+    apis[0].create_tenant("small", "free").await;
+    let list =
+        async |api: &Api| api.get_as("small", "/api/schedules").send().await.expect("an answer").status().as_u16();
+    let change = async |api: &Api, path: &str, body| success_json(api.request(Method::POST, path).json(&body)).await;
+    for number in 0..60 {
+        assert_eq!(list(&apis[number % 3]).await, 200);
+    }
+    for api in &apis {
+        assert_eq!(list(api).await, 429);
+    }
+    let mut epoch = 0;
+    for (turn, (tier, users, limit)) in
+        [("premium", 7, 300), ("basic", 3, 120), ("enterprise", 9, 1_000)].into_iter().enumerate()
+    {
+        let body = json!({"tenant_id": "small", "tier": tier, "limits": {"users": users}});
+        let changed = change(&apis[turn], "/api/rate-limit", body).await;
+        assert!(changed["epoch"].as_u64() > Some(epoch), "{changed}");
+        epoch = changed["epoch"].as_u64().expect("a number");
+        for api in &apis {
+            assert_eq!(list(api).await, 200, "{tier}");
+        }
+        for api in &apis {
+            let usage = api.json("/api/rate-limit/tenants/small").await;
+            assert_eq!((&usage["tier"], &usage["epoch"]), (&json!(tier), &json!(epoch)), "{usage}");
+            assert_eq!(usage["overrides"], json!({"max_users": users}), "{usage}");
+            assert_eq!(usage["seats"], json!({"used": null, "allowed": users}), "{usage}");
+            assert_eq!(
+                (&usage["windows"][0]["limit"], &usage["blocked_for_ms"]),
+                (&json!(limit), &json!(null)),
+                "{usage}"
+            );
+            assert_eq!(usage["windows"][0]["used"], 60 + 3 * (turn + 1), "carried over: {usage}");
+        }
+    }
+    let block = json!({"limiter": "tenant", "key": "small", "seconds": 600});
+    change(&apis[1], "/api/rate-limit/block", block).await;
+    for api in &apis {
+        assert_eq!(list(api).await, 429);
+        let usage = api.json("/api/rate-limit/tenants/small").await;
+        assert!(usage["blocked_for_ms"].as_u64().is_some_and(|left| 500_000 < left && left <= 600_000), "{usage}");
+    }
+    let unblock = apis[2].request(Method::DELETE, "/api/rate-limit/block?limiter=tenant&key=small");
+    assert_eq!(success_json(unblock).await, json!({"unblocked": true}));
+    assert_eq!(list(&apis[0]).await, 200);
 }

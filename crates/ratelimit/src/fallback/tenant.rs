@@ -1,24 +1,66 @@
 //! The tenants' quota in Redis, with a local one behind it.
 
+mod held;
+
+use std::collections::BTreeSet;
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::runtime::Handle;
 
+use self::held::Held;
 use super::limiter::fits_later;
 use super::{OutagePolicy, outage};
+use crate::algorithm::ensure_fits;
+use crate::limiter::ensure_short;
+use crate::store::Store;
 use crate::tally::Tally;
 use crate::{
-    CheckError, Clock, LimiterStats, MemoryTenantLimiter, RedisTenantLimiter, SeatDecision, StoreError, SystemClock,
-    TenantDecision, TenantLimiter, TenantPlan, TenantState, TenantUsage, Timestamp,
+    CheckError, Clock, LimiterStats, RedisTenantLimiter, SeatDecision, StoreError, SystemClock, TenantDecision,
+    TenantLimiter, TenantPlan, TenantState, TenantUsage, Timestamp,
 };
 
 /// Asks Redis, and while Redis can't be asked lets an [`OutagePolicy`] decide, as
 /// [`FallbackLimiter`](super::FallbackLimiter) does.
+///
+/// The newest plan and the block that Redis told of last stay in force in the outage. With [`OutagePolicy::LocalShare`]:
+///
+/// - A tenant that Redis answered for before begins with its share of what was left of each window then.
+/// - What is admitted in the outage is charged to Redis when that is back: once, however often it has to be sent, to those
+///   windows alone to which it still belongs, and never with a strike. What belongs to the minute counts there for a minute from
+///   then on. Before this process asks Redis for a tenant again it settles that tenant's debts. A check that was sent to Redis and got no answer is
+///   not among them: it may have been charged there.
+/// - Together the processes admit at most each limit in a window that lies within the outage, and in the one in which the
+///   outage begins at most the limit and the shares.
+///
+/// What isn't there: a block that begins in the outage, by hand or for a strike, holds in this process alone and is not taken to Redis
+/// later; a plan that is set in the outage holds here and comes to Redis with the first check that brings it; seats can't be
+/// taken or given back, which is an error, since no process knows of the others' users; beyond [`max_keys`](FallbackTenantLimiterBuilder::max_keys)
+/// tenants the smallest debts are forgotten, as [`evicted_live`](LimiterStats::evicted_live) counts.
 pub struct FallbackTenantLimiter {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
     shared: RedisTenantLimiter,
-    local: MemoryTenantLimiter,
     policy: OutagePolicy,
+    patience: Duration,
+    clock: Box<dyn Clock>,
+    tenants: Store<Held>,
+    max_keys: usize,
+    /// Those that owe Redis.
+    owing: Mutex<BTreeSet<String>>,
+    is_owing: AtomicBool,
+    /// Names this limiter among all that share its quotas.
+    process: String,
+    number: AtomicU64,
+    /// Whether a check waited in vain and it isn't known yet whether Redis is away.
+    hangs: AtomicBool,
     tally: Tally,
 }
 
@@ -26,11 +68,16 @@ pub struct FallbackTenantLimiter {
 pub struct FallbackTenantLimiterBuilder {
     shared: RedisTenantLimiter,
     policy: OutagePolicy,
+    patience: Duration,
     max_keys: usize,
     clock: Box<dyn Clock>,
 }
 
 const DEFAULT_MAX_KEYS: usize = 100_000;
+/// Short enough for a decision within 50 ms on a busy machine.
+const DEFAULT_PATIENCE: Duration = Duration::from_millis(40);
+/// Between attempts to settle debts, where one failed.
+const PAUSE: Duration = Duration::from_millis(50);
 
 impl FallbackTenantLimiterBuilder {
     /// Decides by `policy` in an outage; [`OutagePolicy::ALONE`] unless set.
@@ -40,7 +87,15 @@ impl FallbackTenantLimiterBuilder {
         self
     }
 
-    /// Holds at most `n` tenants in memory, at least one; 100,000 unless set. Without an outage none are held.
+    /// Waits for Redis' answer to a check for so long at most; 40 ms unless set. Then the policy decides, also for all other checks
+    /// until it is known whether Redis is away.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Holds at most `n` tenants in memory, at least one; 100,000 unless set.
     #[must_use]
     pub fn max_keys(mut self, n: usize) -> Self {
         self.max_keys = n;
@@ -56,116 +111,390 @@ impl FallbackTenantLimiterBuilder {
 
     /// Builds the limiter.
     pub fn build(self) -> FallbackTenantLimiter {
-        let Self { shared, policy, max_keys, clock } = self;
-        let local = MemoryTenantLimiter::new(clock, max_keys);
-        FallbackTenantLimiter { shared, local, policy, tally: Tally::default() }
+        let Self { shared, policy, patience, max_keys, clock } = self;
+        let inner = Inner {
+            shared,
+            policy,
+            patience,
+            clock,
+            tenants: Store::new(max_keys),
+            max_keys: max_keys.max(1),
+            owing: Mutex::default(),
+            is_owing: AtomicBool::new(false),
+            process: format!("{:016x}", RandomState::new().hash_one("process")),
+            number: AtomicU64::new(0),
+            hangs: AtomicBool::new(false),
+            tally: Tally::default(),
+        };
+        FallbackTenantLimiter { inner: Arc::new(inner) }
     }
 }
 
 impl FallbackTenantLimiter {
     /// Starts a limiter that falls back from `shared`.
     pub fn builder(shared: RedisTenantLimiter) -> FallbackTenantLimiterBuilder {
-        let clock = Box::new(SystemClock::new());
-        FallbackTenantLimiterBuilder { shared, policy: OutagePolicy::default(), max_keys: DEFAULT_MAX_KEYS, clock }
+        FallbackTenantLimiterBuilder {
+            shared,
+            policy: OutagePolicy::default(),
+            patience: DEFAULT_PATIENCE,
+            max_keys: DEFAULT_MAX_KEYS,
+            clock: Box::new(SystemClock::new()),
+        }
+    }
+}
+
+impl Inner {
+    /// Asks Redis, after it has been told of the tenant's debts. The error is an outage.
+    async fn ask<T>(
+        self: &Arc<Self>,
+        tenant: &str,
+        work: impl Future<Output = Result<T, CheckError>>,
+    ) -> Result<Result<T, CheckError>, StoreError> {
+        if self.hangs.load(Ordering::Relaxed) {
+            return Err(StoreError::new("Redis gives no answer").transient());
+        }
+        let mut is_asked = false;
+        let asking = async {
+            if self.is_owing.load(Ordering::Acquire) && self.settle(tenant).await.is_err() {
+                return Err(CheckError::Store(StoreError::new("Redis takes no debits").transient()));
+            }
+            is_asked = true;
+            work.await
+        };
+        if let Ok(result) = tokio::time::timeout(self.patience, asking).await {
+            return outage(result);
+        }
+        self.find_out();
+        let error = StoreError::new(format!("no answer from Redis within {:?}", self.patience)).transient();
+        Err(if is_asked { error.maybe_charged() } else { error })
     }
 
-    async fn decide(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantDecision, CheckError> {
-        match outage(self.shared.decide(tenant, plan, cost).await) {
-            Ok(result) => result,
-            Err(error) => self.instead(tenant, plan, cost, error).await,
+    /// Asks once more for as long as the client is patient, so that it notices an outage; until then nobody waits.
+    fn find_out(self: &Arc<Self>) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        if self.hangs.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let inner = Arc::downgrade(self);
+        let asking = self.shared.is_there();
+        runtime.spawn(async move {
+            // Either there is an answer, or the client now knows better.
+            asking.await;
+            if let Some(inner) = inner.upgrade() {
+                inner.hangs.store(false, Ordering::Release);
+            }
+        });
+    }
+
+    async fn decide(
+        self: &Arc<Self>,
+        tenant: &str,
+        plan: &TenantPlan,
+        cost: u64,
+    ) -> Result<TenantDecision, CheckError> {
+        match self.ask(tenant, self.shared.decide(tenant, plan, cost)).await {
+            Ok(result) => {
+                if let Ok(decision) = &result {
+                    // A place is wanting where all are held by blocked tenants: then this one is not known in an outage.
+                    let _ = self.change(tenant, |held, now| held.learn(decision, now));
+                }
+                result
+            }
+            Err(error) => self.instead(tenant, plan, cost, error),
         }
     }
 
-    async fn instead(
+    fn instead(
+        self: &Arc<Self>,
+        tenant: &str,
+        plan: &TenantPlan,
+        cost: u64,
+        error: StoreError,
+    ) -> Result<TenantDecision, CheckError> {
+        let OutagePolicy::LocalShare { instances } = self.policy else {
+            return self.uncounted(tenant, plan, cost, error);
+        };
+        let (result, owes) = self.change(tenant, |held, now| {
+            let plan = held.in_force(plan);
+            if let Err(never) = ensure_fits(cost, plan.limits().smallest()) {
+                return (Err(never), false);
+            }
+            held.learn_plan(&plan);
+            held.begin_outage(&plan, instances);
+            let result = held.share.check_under(self.shared.policy(), tenant, &plan.share(instances), now, cost);
+            let owes = result.as_ref().is_ok_and(|decision| decision.allowed) && cost > 0 && !error.may_have_charged();
+            if owes {
+                held.owe(&plan, now, cost);
+            }
+            // A cost above the share may fit when Redis is back, so it isn't one that never does.
+            (fits_later(result, error), owes)
+        })?;
+        if owes {
+            self.note_debtor(tenant);
+        }
+        result
+    }
+
+    /// What is said of a tenant that nobody counts: whether it is blocked.
+    fn uncounted(
         &self,
         tenant: &str,
         plan: &TenantPlan,
         cost: u64,
         error: StoreError,
     ) -> Result<TenantDecision, CheckError> {
+        let (plan, blocked) = self.look(tenant, |held, now| (held.in_force(plan), held.share.blocked_for(now)))?;
+        ensure_fits(cost, plan.limits().smallest())?;
+        if blocked.is_none() && self.policy == OutagePolicy::Closed {
+            return Err(CheckError::Store(error));
+        }
+        let mut nothing_used = TenantState::default();
+        if let Some(left) = blocked {
+            nothing_used.block(None, Timestamp::MIN, left);
+        }
+        nothing_used.check(&plan, Timestamp::MIN, 0)
+    }
+
+    /// How many parts a share is one of, where shares are counted.
+    fn parts(&self) -> Option<NonZeroU32> {
         match self.policy {
-            // Nothing is counted, so each window says what it says of a tenant that was never charged.
-            OutagePolicy::Open => TenantState::default().check(plan, Timestamp::MIN, 0),
-            OutagePolicy::Closed => Err(CheckError::Store(error)),
-            OutagePolicy::LocalShare { instances } => {
-                fits_later(self.local.check(tenant, &plan.share(instances), cost).await, error)
+            OutagePolicy::LocalShare { instances } => Some(instances),
+            OutagePolicy::Open | OutagePolicy::Closed => None,
+        }
+    }
+
+    /// Changes what is counted of the tenant here, or answers the outage where nothing is. The change gets the plan, that of the share,
+    /// and the present.
+    fn change_share(
+        &self,
+        tenant: &str,
+        plan: &TenantPlan,
+        error: StoreError,
+        work: impl FnOnce(&mut Held, &TenantPlan, &TenantPlan, Timestamp),
+    ) -> Result<TenantUsage, CheckError> {
+        let parts = self.parts().ok_or(error)?;
+        self.change(tenant, |held, now| {
+            let plan = held.in_force(plan);
+            let share = plan.share(parts);
+            held.begin_outage(&plan, parts);
+            work(held, &plan, &share, now);
+            held.share.usage_under(self.shared.policy(), &share, now)
+        })
+    }
+
+    fn change<R>(&self, tenant: &str, work: impl FnOnce(&mut Held, Timestamp) -> R) -> Result<R, CheckError> {
+        let mut place = self.tenants.lock(tenant);
+        let now = self.clock.now();
+        place.with(|held| held.standing(now), Held::default, |held| work(held, now))
+    }
+
+    fn look<R>(&self, tenant: &str, work: impl FnOnce(&Held, Timestamp) -> R) -> Result<R, CheckError> {
+        ensure_short(tenant)?;
+        let place = self.tenants.lock(tenant);
+        let now = self.clock.now();
+        Ok(match place.get() {
+            Some(held) => work(held, now),
+            None => work(&Held::default(), now),
+        })
+    }
+
+    fn owing(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.owing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers who owes Redis, and has all debts settled when it is back, where nobody waits for that yet.
+    fn note_debtor(self: &Arc<Self>, tenant: &str) {
+        {
+            let mut owing = self.owing();
+            // Who finds no place is settled with its next check.
+            if owing.len() < self.max_keys && !owing.contains(tenant) {
+                owing.insert(tenant.to_owned());
             }
         }
+        let (false, Ok(runtime)) = (self.is_owing.swap(true, Ordering::AcqRel), Handle::try_current()) else { return };
+        let inner = Arc::downgrade(self);
+        let mut available = self.shared.availability();
+        runtime.spawn(async move {
+            // Ends with the client, or with this limiter.
+            while available.wait_for(|is_available| *is_available).await.is_ok() {
+                let Some(inner) = inner.upgrade() else { return };
+                if inner.settle_all().await {
+                    return;
+                }
+                drop(inner);
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
+    }
+
+    /// Whether no debt is left.
+    async fn settle_all(&self) -> bool {
+        let owing: Vec<String> = self.owing().iter().cloned().collect();
+        for tenant in owing {
+            if self.settle(&tenant).await.is_err() {
+                return false;
+            }
+        }
+        // Under the lock, so that a debtor that comes in now finds nobody waiting and has somebody wait.
+        let owing = self.owing();
+        if owing.is_empty() {
+            self.is_owing.store(false, Ordering::Release);
+        }
+        owing.is_empty()
+    }
+
+    /// Charges the tenant's debts to Redis.
+    async fn settle(&self, tenant: &str) -> Result<(), CheckError> {
+        let next = || self.number.fetch_add(1, Ordering::Relaxed) + 1;
+        while let Some((sent, amounts)) = self.known(tenant, |held, now| {
+            let sent = held.send(now, next)?;
+            let amounts = sent.amounts(now);
+            Some((sent, amounts))
+        }) {
+            let answer = self.shared.debit(tenant, &sent.plan, &self.process, sent.number, amounts).await;
+            match answer {
+                Err(CheckError::Store(error)) if error.is_transient() => return Err(CheckError::Store(error)),
+                // What Redis won't ever take is not sent again.
+                _ => self.known(tenant, |held, _| Some(held.settled(sent.number))),
+            };
+        }
+        self.owing().remove(tenant);
+        Ok(())
+    }
+
+    /// Works on a tenant that is held.
+    fn known<R>(&self, tenant: &str, work: impl FnOnce(&mut Held, Timestamp) -> Option<R>) -> Option<R> {
+        let mut place = self.tenants.lock(tenant);
+        let now = self.clock.now();
+        place.get_mut().and_then(|(_, held)| work(held, now))
     }
 }
 
 #[async_trait]
 impl TenantLimiter for FallbackTenantLimiter {
     async fn check(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantDecision, CheckError> {
-        let result = self.decide(tenant, plan, cost).await;
-        self.tally.count(tenant, result, |decision| decision.allowed)
+        let result = self.inner.decide(tenant, plan, cost).await;
+        self.inner.tally.count(tenant, result, |decision| decision.allowed)
+    }
+
+    async fn peek(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantDecision, CheckError> {
+        let inner = &self.inner;
+        let error = match inner.ask(tenant, inner.shared.peek(tenant, plan, cost)).await {
+            Ok(result) => return result,
+            Err(error) => error,
+        };
+        let Some(parts) = inner.parts() else { return inner.uncounted(tenant, plan, cost, error) };
+        inner.change(tenant, |held, now| {
+            let plan = held.in_force(plan);
+            ensure_fits(cost, plan.limits().smallest())?;
+            held.begin_outage(&plan, parts);
+            fits_later(held.share.peek(&plan.share(parts), now, cost), error)
+        })?
     }
 
     /// In an outage what this process has counted of its share; an error where the policy counts nothing.
     async fn usage(&self, tenant: &str, plan: &TenantPlan) -> Result<TenantUsage, CheckError> {
-        match (outage(self.shared.usage(tenant, plan).await), self.policy) {
-            (Ok(result), _) => result,
-            (Err(_), OutagePolicy::LocalShare { instances }) => self.local.usage(tenant, &plan.share(instances)).await,
-            (Err(error), _) => Err(CheckError::Store(error)),
+        let inner = &self.inner;
+        match inner.ask(tenant, inner.shared.usage(tenant, plan)).await {
+            Ok(result) => result,
+            Err(error) => inner.change_share(tenant, plan, error, |_, _, _, _| ()),
         }
     }
 
-    async fn peek(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantDecision, CheckError> {
-        self.shared.peek(tenant, plan, cost).await
-    }
-
+    /// In an outage the tenant is charged here, and in Redis when that is back; an error where the policy counts nothing.
     async fn penalty(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantUsage, CheckError> {
-        self.shared.penalty(tenant, plan, cost).await
+        let inner = &self.inner;
+        let error = match inner.ask(tenant, inner.shared.penalty(tenant, plan, cost)).await {
+            Ok(result) => return result,
+            Err(error) => error,
+        };
+        let owes = !error.may_have_charged() && cost > 0;
+        let usage = inner.change_share(tenant, plan, error, |held, plan, share, now| {
+            held.share.penalty(share, now, cost);
+            if owes {
+                held.owe(plan, now, cost);
+            }
+        })?;
+        if owes {
+            inner.note_debtor(tenant);
+        }
+        Ok(usage)
     }
 
+    /// In an outage it is taken back here, and from what Redis is to be charged; an error where the policy counts nothing.
     async fn reward(&self, tenant: &str, plan: &TenantPlan, amount: u64) -> Result<TenantUsage, CheckError> {
-        self.shared.reward(tenant, plan, amount).await
+        let inner = &self.inner;
+        match inner.ask(tenant, inner.shared.reward(tenant, plan, amount)).await {
+            Ok(result) => result,
+            Err(error) => inner.change_share(tenant, plan, error, |held, plan, share, now| {
+                held.share.reward(share, now, amount);
+                held.take_back(plan, now, amount);
+            }),
+        }
     }
 
+    /// Blocks the tenant here in any case; an error says that other processes don't know of it.
     async fn block(&self, tenant: &str, duration: Duration) -> Result<(), CheckError> {
-        self.shared.block(tenant, duration).await
+        self.inner.change(tenant, |held, now| held.block(now, duration))?;
+        self.inner.shared.block(tenant, duration).await
     }
 
+    /// Unblocks the tenant here in any case; an error says that Redis still holds the block.
     async fn unblock(&self, tenant: &str) -> Result<bool, CheckError> {
-        self.shared.unblock(tenant).await
-    }
-
-    async fn set_plan(&self, tenant: &str, plan: &TenantPlan) -> Result<bool, CheckError> {
-        self.shared.set_plan(tenant, plan).await
-    }
-
-    async fn plan(&self, tenant: &str) -> Result<Option<TenantPlan>, CheckError> {
-        self.shared.plan(tenant).await
-    }
-
-    async fn take_seat(&self, tenant: &str, plan: &TenantPlan, in_use: u32) -> Result<SeatDecision, CheckError> {
-        self.shared.take_seat(tenant, plan, in_use).await
-    }
-
-    async fn give_seat(&self, tenant: &str) -> Result<Option<u32>, CheckError> {
-        self.shared.give_seat(tenant).await
-    }
-
-    async fn set_seats(&self, tenant: &str, used: u32) -> Result<(), CheckError> {
-        self.shared.set_seats(tenant, used).await
+        let here = self.inner.known(tenant, |held, now| Some(held.share.unblock(now))).unwrap_or(false);
+        Ok(self.inner.shared.unblock(tenant).await? || here)
     }
 
     /// Forgets the tenant's usage here in any case; an error says that Redis still remembers it.
     async fn reset(&self, tenant: &str) -> Result<bool, CheckError> {
-        let here = self.local.reset(tenant).await?;
-        Ok(self.shared.reset(tenant).await? || here)
+        let here = self.inner.known(tenant, |held, now| Some(held.reset(now))).unwrap_or(false);
+        Ok(self.inner.shared.reset(tenant).await? || here)
     }
 
-    /// Checks of this process, by whomever they were decided; tenants held and evicted in its memory.
+    /// Keeps the plan here in any case; an error says that other processes don't know of it until a check brings it.
+    async fn set_plan(&self, tenant: &str, plan: &TenantPlan) -> Result<bool, CheckError> {
+        self.inner.change(tenant, |held, _| held.learn_plan(plan))?;
+        self.inner.shared.set_plan(tenant, plan).await
+    }
+
+    /// In an outage the newest that this process has heard of.
+    async fn plan(&self, tenant: &str) -> Result<Option<TenantPlan>, CheckError> {
+        match outage(self.inner.shared.plan(tenant).await) {
+            Ok(result) => result,
+            Err(_) => self.inner.look(tenant, |held, _| held.plan()),
+        }
+    }
+
+    /// An error in an outage: nobody knows of the others' users then.
+    async fn take_seat(&self, tenant: &str, plan: &TenantPlan, in_use: u32) -> Result<SeatDecision, CheckError> {
+        self.inner.shared.take_seat(tenant, plan, in_use).await
+    }
+
+    /// An error in an outage, as [`take_seat`](Self::take_seat).
+    async fn give_seat(&self, tenant: &str) -> Result<Option<u32>, CheckError> {
+        self.inner.shared.give_seat(tenant).await
+    }
+
+    /// An error in an outage, as [`take_seat`](Self::take_seat).
+    async fn set_seats(&self, tenant: &str, used: u32) -> Result<(), CheckError> {
+        self.inner.shared.set_seats(tenant, used).await
+    }
+
+    /// Checks of this process, by whomever they were decided; tenants held, blocked and evicted in its memory.
     fn stats(&self) -> LimiterStats {
-        let LimiterStats { tracked_keys, blocked_keys, evicted_live, .. } = self.local.stats();
-        LimiterStats { tracked_keys, blocked_keys, evicted_live, ..self.tally.stats() }
+        let now = self.inner.clock.now();
+        let held = self.inner.tenants.stats(|held| (0, held.share.blocked_for(now).is_some()));
+        let LimiterStats { tracked_keys, blocked_keys, evicted_live, .. } = held;
+        LimiterStats { tracked_keys, blocked_keys, evicted_live, ..self.inner.tally.stats() }
     }
 }
 
 impl fmt::Debug for FallbackTenantLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FallbackTenantLimiter").field("shared", &self.shared).field("policy", &self.policy).finish()
+        f.debug_struct("FallbackTenantLimiter")
+            .field("shared", &self.inner.shared)
+            .field("policy", &self.inner.policy)
+            .finish_non_exhaustive()
     }
 }
 
@@ -174,6 +503,7 @@ impl fmt::Debug for FallbackTenantLimiterBuilder {
         f.debug_struct("FallbackTenantLimiterBuilder")
             .field("shared", &self.shared)
             .field("policy", &self.policy)
+            .field("patience", &self.patience)
             .field("max_keys", &self.max_keys)
             .finish_non_exhaustive()
     }

@@ -2,6 +2,7 @@
 -- GET, and one SET where anything changed. src/tenant/state.rs says the same in Rust.
 --
 -- KEYS[1]  the tenant's state
+-- KEYS[2]  debit alone: a HASH, for each process that had debits the number of the last one that was charged
 --            byte 1        version, 2
 --            bytes 2-36    the newest plan that has an epoch, zeros where none has
 --            bytes 37-54   block as in key.lua: end, length, strikes
@@ -12,7 +13,8 @@
 --          Version 1 had hour, day and minute alone and is read too. A version that isn't known is left alone and answered
 --          with an error.
 -- ARGV     what to do; an amount; a plan, or nothing; block, its cap and the decay of a strike, in µs (0: no policy, no
---          escalation); the jitter of a block in percent, times 65,536, and the tenant's seed below 65,536
+--          escalation); the jitter of a block in percent, times 65,536, and the tenant's seed below 65,536; debit alone: the
+--          process, the number of this debit, what it admitted of the minute, the hour and the day
 -- returns  check, peek            {1 admitted, 0 refused or 2 can never fit, µs left of the block or the greatest cost that fits,
 --                                  used, µs until nothing is, µs until the cost fits, of the minute; used and µs until the next
 --                                  window, of the hour; the same of the day; the plan in force where it is not the brought one}
@@ -25,6 +27,8 @@
 -- A plan: <I7 epoch><B tier><B which limits are its own><I7 minute><I7 hour><I7 day><I5 seats, or ANY>.
 local TENANT, PLAN, HOUR, DAY, MINUTE = '<Bc35I7I7I4I5I7', '<I7BBI7I7I7I5', 67, 81, 95
 local NO_PLAN, ANY, KEPT = string.rep('\0', 35), 4294967296, 86400000000
+-- No process repeats a debit later than its day.
+local DEBITS_PX = 90000000
 local now, work, amount, brought = now_us(), ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local policy = { base = tonumber(ARGV[4]), cap = tonumber(ARGV[5]), decay = tonumber(ARGV[6]) }
 policy.jitter, policy.seed = math.floor(ARGV[7] / 65536), ARGV[7] % 65536
@@ -126,6 +130,16 @@ elseif work == 'penalty' then
   fixed_window.penalty(day, now, amount, day_rule)
   save()
   return usage()
+elseif work == 'debit' then
+  if tonumber(redis.call('HGET', KEYS[2], ARGV[8]) or '0') >= tonumber(ARGV[9]) then return { 0 } end
+  adopt()
+  sliding_window.penalty(minute, now, tonumber(ARGV[10]), minute_rule)
+  fixed_window.penalty(hour, now, tonumber(ARGV[11]), hour_rule)
+  fixed_window.penalty(day, now, tonumber(ARGV[12]), day_rule)
+  save()
+  redis.call('HSET', KEYS[2], ARGV[8], ARGV[9])
+  redis.call('PEXPIRE', KEYS[2], DEBITS_PX)
+  return { 1 }
 elseif work == 'set_plan' then
   local is_newest = struct.unpack('<I7', brought) >= kept_epoch
   if is_newest and epoch > 0 then plan, told = brought, now end

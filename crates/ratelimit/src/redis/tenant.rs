@@ -141,6 +141,41 @@ impl RedisTenantLimiter {
         Ok(decided(&figures, asked))
     }
 
+    /// The policy for tenants that go over their quota.
+    pub(crate) fn policy(&self) -> Option<BlockPolicy> {
+        self.policy
+    }
+
+    /// Whether the client can be asked, as it changes.
+    pub(crate) fn availability(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.client.availability().watch()
+    }
+
+    /// Ends when Redis has answered something, or the client has given up.
+    pub(crate) fn is_there(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (client, group) = (self.client.clone(), self.keyspace.group("rt", &[&self.name, ""]));
+        async move { drop(client.get(group.as_str()).await) }
+    }
+
+    /// Charges each window what a process admitted in an outage. Repeating it under its number, after an error too, charges
+    /// nothing more.
+    pub(crate) async fn debit(
+        &self,
+        tenant: &str,
+        plan: &TenantPlan,
+        process: &str,
+        number: u64,
+        amounts: [u64; 3],
+    ) -> Result<(), CheckError> {
+        let group = self.keyspace.group("rt", &[&self.name, tenant]);
+        let mut args = self.args("debit", tenant, 0, Some(plan))?;
+        args.extend([process.into(), number.into()]);
+        args.extend(amounts.map(Arg::from));
+        let keys = [group.as_str().to_owned(), group.key("debits")];
+        self.client.run(&self.script, &keys, args).await?;
+        Ok(())
+    }
+
     async fn figures(
         &self,
         work: &'static str,
@@ -184,22 +219,25 @@ impl RedisTenantLimiter {
         amount: u64,
         plan: Option<&TenantPlan>,
     ) -> Result<Reply, CheckError> {
+        let args = self.args(work, tenant, amount, plan)?;
+        let group = self.keyspace.group("rt", &[&self.name, tenant]);
+        let reply: Value = self.client.run(&self.script, &[group.as_str()], args).await?;
+        Ok(Reply(reply.into_array()?.into_iter()))
+    }
+
+    fn args(
+        &self,
+        work: &'static str,
+        tenant: &str,
+        amount: u64,
+        plan: Option<&TenantPlan>,
+    ) -> Result<Vec<Arg>, CheckError> {
         ensure_short(tenant)?;
         let [base, cap, decay] = self.policy.map_or([0; 3], |policy| policy.rule());
         let jitter = self.policy.map_or(0, |policy| policy.jitter_of(tenant));
         let plan = plan.map(pack).unwrap_or_default();
-        let args: Vec<Arg> = vec![
-            work.into(),
-            amount.into(),
-            plan.into(),
-            base.into(),
-            cap.into(),
-            decay.min(MAX_MICROS).into(),
-            jitter.into(),
-        ];
-        let group = self.keyspace.group("rt", &[&self.name, tenant]);
-        let reply: Value = self.client.run(&self.script, &[group.as_str()], args).await?;
-        Ok(Reply(reply.into_array()?.into_iter()))
+        let decay = decay.min(MAX_MICROS);
+        Ok(vec![work.into(), amount.into(), plan.into(), base.into(), cap.into(), decay.into(), jitter.into()])
     }
 }
 

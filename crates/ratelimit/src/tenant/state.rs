@@ -248,8 +248,24 @@ impl TenantState {
         policy.map_or(0, |policy| policy.strikes(&self.block, now))
     }
 
+    /// What is used of the minute, the hour and the day.
+    #[cfg(feature = "redis")]
+    pub(crate) fn used(&self, now: Timestamp) -> [u64; 3] {
+        Windows::of_any_plan().used(self, now)
+    }
+
+    /// Forgets what is used, and charges that to each window as if at `date`. The block stays.
+    #[cfg(feature = "redis")]
+    pub(crate) fn seed(&mut self, plan: &TenantPlan, date: Timestamp, used: [u64; 3]) {
+        let Windows { minute, hour, day } = Windows::new(plan);
+        *self = Self { block: self.block, ..Self::default() };
+        minute.penalty(&mut self.minute, date, used[0]);
+        hour.penalty(&mut self.hour, date, used[1]);
+        day.penalty(&mut self.day, date, used[2]);
+    }
+
     /// What is left of the block.
-    pub(super) fn blocked_for(&self, now: Timestamp) -> Option<Duration> {
+    pub(crate) fn blocked_for(&self, now: Timestamp) -> Option<Duration> {
         self.block.left(now)
     }
 

@@ -12,5 +12,6 @@ mod parity;
 mod quotas;
 mod support;
 mod tenant_conformance;
+mod tenant_outage;
 mod tenants;
 mod topologies;

@@ -4,13 +4,12 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tidegate_ratelimit::{
-    BlockPolicy, CheckError, FallbackLimiter, FallbackTenantLimiter, FixedWindow, Limiter, OutagePolicy, Quota,
-    RedisLimiter, TenantLimiter, TenantPlan, TierLimits,
+    BlockPolicy, CheckError, FallbackLimiter, FixedWindow, Limiter, OutagePolicy, Quota, RedisLimiter,
 };
 use tidegate_testkit::poll_until;
 use tokio::time::Instant;
 
-use crate::support::{LONG, World, keyspace, tenants};
+use crate::support::{LONG, World, keyspace};
 
 const LIMIT: u64 = 9;
 const BAN: Duration = Duration::from_mins(10);
@@ -24,12 +23,12 @@ fn limiter(world: &World, policy: OutagePolicy) -> FallbackLimiter<FixedWindow> 
     FallbackLimiter::builder(shared.block(BlockPolicy::fixed(BAN)).build().unwrap()).policy(policy).build()
 }
 
-fn share_of(instances: u32) -> OutagePolicy {
+pub(crate) fn share_of(instances: u32) -> OutagePolicy {
     OutagePolicy::LocalShare { instances: NonZeroU32::new(instances).unwrap() }
 }
 
 /// Kills the server, and returns when the client knows.
-async fn begin_outage(world: &mut World) {
+pub(crate) async fn begin_outage(world: &mut World) {
     world.server.kill9();
     poll_until(LONG, async || {
         let _ = world.client.get("any").await;
@@ -39,7 +38,7 @@ async fn begin_outage(world: &mut World) {
     .unwrap();
 }
 
-async fn end_outage(world: &mut World) {
+pub(crate) async fn end_outage(world: &mut World) {
     world.server.restart().await;
     poll_until(LONG, async || world.client.availability().is_available().then_some(())).await.unwrap();
 }
@@ -130,28 +129,4 @@ async fn blocks_outlast_redis_and_redis_decides_again() {
     // Those who count nothing owe nothing.
     let debits: Vec<String> = world.keys().await.into_iter().filter(|key| key.ends_with(":debits")).collect();
     assert_eq!(debits, ["test:{rl:api:key}:debits"]);
-}
-
-#[tokio::test]
-async fn a_tenant_gets_its_share() {
-    let mut world = World::start().await;
-    let limits = TenantPlan::from(TierLimits::new(8, 100, 100, None).unwrap());
-    let limiter = |policy| FallbackTenantLimiter::builder(tenants(&world.client)).policy(policy).build();
-    let [open, closed, shared] = [OutagePolicy::Open, OutagePolicy::Closed, share_of(4)].map(limiter);
-    assert!(shared.check("t1", &limits, 8).await.unwrap().allowed);
-    assert!(!open.check("t1", &limits, 1).await.unwrap().allowed);
-    begin_outage(&mut world).await;
-
-    assert!(open.check("t1", &limits, 8).await.unwrap().allowed);
-    assert!(closed.check("t1", &limits, 1).await.is_err() && closed.usage("t1", &limits).await.is_err());
-    assert!(shared.check("t1", &limits, 2).await.unwrap().allowed);
-    let refused = shared.check("t1", &limits, 1).await.unwrap();
-    assert_eq!((refused.allowed, refused.binding().name, refused.binding().decision.limit()), (false, "minute", 2));
-    assert_eq!(shared.usage("t1", &limits).await.unwrap().windows.map(|window| window.used), [2, 2, 2]);
-
-    end_outage(&mut world).await;
-    assert!(shared.check("t2", &limits, 8).await.unwrap().allowed);
-    assert!(shared.reset("t2").await.unwrap());
-    assert_eq!(open.usage("t2", &limits).await.unwrap().windows.map(|window| window.used), [0, 0, 0]);
-    assert_eq!((shared.stats().allowed, shared.stats().denied, shared.stats().failed), (3, 1, 0));
 }

@@ -1,0 +1,133 @@
+//! What this process holds of a tenant for the outage that may come, and in one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::store::Standing;
+use crate::{TenantDecision, TenantPlan, TenantState, Timestamp};
+
+/// One tenant.
+#[derive(Default)]
+pub(super) struct Held {
+    /// The newest plan that anybody told of.
+    plan: Option<TenantPlan>,
+    /// What Redis said last to be used of each window, and when.
+    known: Option<(Timestamp, [u64; 3])>,
+    /// The block; in an outage the share of each window too.
+    pub(super) share: TenantState,
+    is_in_outage: bool,
+    /// What was admitted here that Redis hasn't heard of, window by window, so that it goes with its window.
+    debts: TenantState,
+    /// What was sent to Redis and has no answer yet: it is repeated under its number, so that Redis knows it again.
+    sent: Option<Arc<Sent>>,
+}
+
+/// A debit that is on its way.
+pub(super) struct Sent {
+    pub(super) number: u64,
+    pub(super) plan: TenantPlan,
+    debts: TenantState,
+}
+
+impl Sent {
+    /// What of it still counts in each window at `now`.
+    pub(super) fn amounts(&self, now: Timestamp) -> [u64; 3] {
+        self.debts.used(now)
+    }
+}
+
+impl Held {
+    pub(super) fn standing(&self, now: Timestamp) -> Standing {
+        if self.share.blocked_for(now).is_some() {
+            return Standing::Pinned;
+        }
+        let owed = self.owed(now);
+        let known = self.known.map_or(0, |(_, used)| used[0]);
+        Standing::Live(u32::from(owed > 0), owed.max(known))
+    }
+
+    fn owed(&self, now: Timestamp) -> u64 {
+        self.debts.used(now)[2] + self.sent.as_ref().map_or(0, |sent| sent.amounts(now)[2])
+    }
+
+    /// The plan in force where a request brings that one.
+    pub(super) fn in_force(&self, brought: &TenantPlan) -> TenantPlan {
+        TenantPlan::or_newer(self.plan, brought)
+    }
+
+    /// The newest plan that is known.
+    pub(super) fn plan(&self) -> Option<TenantPlan> {
+        self.plan
+    }
+
+    /// Keeps a plan if it is the newest.
+    pub(super) fn learn_plan(&mut self, plan: &TenantPlan) {
+        if plan.epoch() > 0 {
+            self.plan = Some(self.in_force(plan));
+        }
+    }
+
+    /// Takes in what Redis decided just now: the outage is over.
+    pub(super) fn learn(&mut self, decision: &TenantDecision, now: Timestamp) {
+        self.learn_plan(&decision.plan);
+        // While blocked nothing is said to remain, which says nothing of what is used: all of it may be.
+        let used = decision.windows.map(|window| window.decision.limit() - window.decision.remaining());
+        (self.known, self.is_in_outage) = (Some((now, used)), false);
+        if decision.blocked_for.is_some() || self.share.blocked_for(now).is_some() {
+            self.share.block(None, now, decision.blocked_for.unwrap_or_default());
+        }
+    }
+
+    /// Begins the shares of an outage, unless they have begun: each with its part of what Redis said was left.
+    pub(super) fn begin_outage(&mut self, plan: &TenantPlan, parts: std::num::NonZeroU32) {
+        if std::mem::replace(&mut self.is_in_outage, true) {
+            return;
+        }
+        let (share, parts) = (plan.share(parts), u64::from(parts.get()));
+        let (date, used) = self.known.take().unwrap_or_default();
+        let mut limits = plan.limits().quotas().into_iter().zip(share.limits().quotas());
+        let gone = used.map(|used| {
+            let (whole, part) = limits.next().map_or((0, 0), |(whole, part)| (whole.limit(), part.limit()));
+            // A process that nothing was said to begins with its whole share.
+            part.saturating_sub(whole.saturating_sub(used) / parts) * u64::from(date > Timestamp::MIN)
+        });
+        self.share.seed(&share, date, gone);
+    }
+
+    /// Notes what Redis has to be told of.
+    pub(super) fn owe(&mut self, plan: &TenantPlan, now: Timestamp, amount: u64) {
+        self.debts.penalty(plan, now, amount);
+    }
+
+    /// Takes back from what Redis has to be told of.
+    pub(super) fn take_back(&mut self, plan: &TenantPlan, now: Timestamp, amount: u64) {
+        self.debts.reward(plan, now, amount);
+    }
+
+    /// What Redis has to be told, under the number that `next` gives where it is not on its way already.
+    pub(super) fn send(&mut self, now: Timestamp, next: impl FnOnce() -> u64) -> Option<Arc<Sent>> {
+        if self.sent.is_none() && self.debts.used(now) != [0; 3] {
+            let debts = std::mem::take(&mut self.debts);
+            let plan = self.plan.or(debts.plan()).unwrap_or_else(|| crate::Tier::Enterprise.into());
+            self.sent = Some(Arc::new(Sent { number: next(), plan, debts }));
+        }
+        self.sent.clone()
+    }
+
+    /// Redis has charged it.
+    pub(super) fn settled(&mut self, number: u64) {
+        self.sent.take_if(|sent| sent.number == number);
+    }
+
+    /// Forgets all but the plan and what is on its way.
+    pub(super) fn reset(&mut self, now: Timestamp) -> bool {
+        let was_known = self.owed(now) > 0 || self.share.blocked_for(now).is_some();
+        *self = Self { plan: self.plan, is_in_outage: self.is_in_outage, ..Self::default() };
+        was_known
+    }
+
+    /// Blocks it here.
+    pub(super) fn block(&mut self, now: Timestamp, duration: Duration) {
+        self.share.block(None, now, duration);
+    }
+}
