@@ -119,6 +119,13 @@ const PROOFS: &[Proof] = &[
     )
     .with(&["redis"]),
     proof(
+        "flood-memory",
+        "100,000,000 random keys against a cap of 1,000,000: 1.05 times the memory at the cap, and a ban outlives them",
+        "tidegate-ratelimit",
+        "limiters",
+        "flood::random_keys_take_no_more_memory_than_the_cap",
+    ),
+    proof(
         "front-door",
         "1,000,000 addresses and one at 5,000/s: that one blocked within 1 s for 10 s, 99.9 % of the others served, in fixed memory",
         "tidegate-ratelimit",

@@ -52,7 +52,10 @@
 //! | `RedisLimiter` | `RedisTenantLimiter` | in Redis, for all processes | one script, one round trip |
 //! | `LeasedLimiter` | | in Redis; hot keys are admitted here from what was charged there before | a lock for most checks of a hot key |
 //! | `FallbackLimiter` | `FallbackTenantLimiter` | in Redis; in an outage here, as an `OutagePolicy` says | the same |
+//! | [`SingleLimiter`] | | in this process, without keys | no lock |
 //!
+//! [`Exempt`] puts an allow list and a deny list in front of a limiter, [`Shadow`] tries one out, `SharedQuotas` changes quotas
+//! on every node, and [`Preset`] names those that most services begin with.
 //! A [`DenyCache`] around any of them answers a repeated refusal without asking it.
 //!
 //! Those with Redis need the feature `redis`. There each algorithm is a script that decides as the one here does: same
@@ -97,6 +100,7 @@ mod identity;
 mod layer;
 mod limiter;
 mod new_keys;
+mod presets;
 mod quota;
 mod quotas;
 #[cfg(feature = "redis")]
@@ -140,9 +144,11 @@ pub use layer::{
     ByKey, Charge, Charges, Decisions, GrpcStatus, Policy, ProblemJson, RateLimit, RateLimitLayer, Reject, Rejection,
 };
 pub use limiter::{
-    DenyCache, DenyCacheBuilder, Limiter, LimiterStats, MAX_KEY_BYTES, MemoryLimiter, MemoryLimiterBuilder, TOP_DENIED,
+    DenyCache, DenyCacheBuilder, Exempt, KeyLists, Limiter, LimiterStats, Listed, MAX_KEY_BYTES, MemoryLimiter,
+    MemoryLimiterBuilder, Shadow, SingleLimiter, TOP_DENIED, Verdict,
 };
 pub use new_keys::{NewKeys, NewKeysBuilder};
+pub use presets::Preset;
 pub use quota::Quota;
 pub use quotas::{Quotas, QuotasError};
 #[cfg(feature = "redis")]
@@ -150,6 +156,8 @@ pub use redis::{
     LeasedLimiter, LeasedLimiterBuilder, RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter,
     RedisTenantLimiterBuilder, UnsupportedAlgorithm,
 };
+#[cfg(all(feature = "redis", feature = "tokio"))]
+pub use redis::{PublishError, SharedQuotas};
 pub use tenant::{
     MemoryTenantLimiter, Overrides, SeatDecision, Seats, TenantDecision, TenantLimiter, TenantPlan, TenantState,
     TenantUsage, Tier, TierLimits, WindowDecision, WindowUsage,

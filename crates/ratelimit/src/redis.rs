@@ -6,6 +6,8 @@ mod debit;
 mod lease;
 mod limiter;
 mod plan;
+#[cfg(feature = "tokio")]
+mod quotas;
 mod scripts;
 mod tenant;
 
@@ -16,6 +18,8 @@ pub use builder::RedisLimiterBuilder;
 pub(crate) use debit::Debit;
 pub use lease::{LeasedLimiter, LeasedLimiterBuilder};
 pub use limiter::RedisLimiter;
+#[cfg(feature = "tokio")]
+pub use quotas::{PublishError, SharedQuotas};
 pub use tenant::{RedisTenantLimiter, RedisTenantLimiterBuilder};
 
 use crate::limiter::ensure_short;

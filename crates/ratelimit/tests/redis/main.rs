@@ -9,6 +9,7 @@ mod lost_reply;
 mod outage;
 mod outage_promise;
 mod parity;
+mod quotas;
 mod support;
 mod tenant_conformance;
 mod tenants;
