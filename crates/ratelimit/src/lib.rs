@@ -61,6 +61,19 @@
 //! Those with Redis need the feature `redis`. There each algorithm is a script that decides as the one here does: same
 //! decisions and figures on the same trace, clock steps and blocks included.
 //!
+//! # What stands in front, and beside
+//!
+//! | | answers | memory |
+//! |---|---|---|
+//! | [`FrontDoor`] | which of any number of addresses is too much: estimates all, counts suspects exactly | fixed: 3 MiB, and suspects |
+//! | [`NewKeys`] | how many keys that nobody knows may reach Redis in a second | fixed: 1 MiB |
+//! | [`ConcurrencyLimiter`] | how many at a time, fixed or as many as the service bears | a cap on keys |
+//! | [`DynamicQuota`] | what part of its quota a limiter applies while the service is ill | one number |
+//! | [`AnomalyDetector`] | whose rate leaves its own history | a cap on keys |
+//!
+//! The first two are [`Limiter`]s. A request goes from the cheap to the dear: front door, new keys, deny cache, Redis, a place among those
+//! that are under way.
+//!
 //! # Time
 //!
 //! Time comes from the injected [`Clock`], in Redis from the server, in whole microseconds. While a clock stands behind a key's last charge
