@@ -30,9 +30,9 @@ impl App {
     /// # Errors
     ///
     /// When a limit can't be kept on Redis.
-    pub(crate) fn new(node: Arc<Node>) -> Result<Self, StartError> {
+    pub(crate) async fn new(node: Arc<Node>) -> Result<Self, StartError> {
         node.follow_queues();
-        let limiters = Limiters::new(&node.settings, &node.telemetry, node.redis())?;
+        let limiters = Limiters::start(&node.settings, &node.telemetry, node.redis()).await?;
         Ok(Self(Arc::new(Parts {
             limiters,
             tenants: Tenants::new(&node.store, &node.cache),

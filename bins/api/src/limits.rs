@@ -5,7 +5,6 @@ mod door;
 mod front;
 mod named;
 mod quotas;
-mod shadow;
 
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use tidegate_app::redis::Redis;
 use tidegate_app::settings::{LimitMode, Settings};
 use tidegate_app::telemetry::Telemetry;
 use tidegate_app::tenant::Tenant;
-use tidegate_ratelimit::{CheckError, Decision, Rejection, TenantDecision, TenantLimiter, headers};
+use tidegate_ratelimit::{CheckError, Decision, Rejection, SharedQuotas, TenantDecision, TenantLimiter, headers};
 
 pub(crate) use front::Front;
 pub(crate) use named::Named;
@@ -41,6 +40,8 @@ pub(crate) struct Limiters {
     pub tenants: Arc<dyn TenantLimiter>,
     /// Whether the tenants' quota is asked, and obeyed.
     pub tenant_mode: LimitMode,
+    /// Quotas that hold on every node, where limits lie on Redis.
+    shared: Option<SharedQuotas>,
 }
 
 impl Limiters {
@@ -49,11 +50,15 @@ impl Limiters {
     /// # Errors
     ///
     /// When a limit doesn't fit its algorithm.
-    pub(crate) fn new(settings: &Settings, telemetry: &Telemetry, redis: Option<&Redis>) -> Result<Self, StartError> {
-        let limiters = build::all(settings, redis)?;
+    pub(crate) async fn start(
+        settings: &Settings,
+        telemetry: &Telemetry,
+        redis: Option<&Redis>,
+    ) -> Result<Self, StartError> {
+        let mut limiters = build::all(settings, redis)?;
+        limiters.follow_quotas(redis).await;
         for named in limiters.all() {
-            let limiter = Arc::clone(named.limiter());
-            telemetry.watch_limiter(named.name(), move || limiter.stats());
+            telemetry.watch_limiter(named.name(), named.watch());
         }
         let watched = Arc::clone(&limiters.tenants);
         telemetry.watch_limiter(TENANT, move || watched.stats());

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tidegate_app::node::StartError;
 use tidegate_app::redis::Redis;
-use tidegate_app::settings::{LimitMode, LimitSettings, Settings};
+use tidegate_app::settings::{LimitSettings, Settings};
 use tidegate_ratelimit::{
     BlockPolicy, DenyCache, FallbackLimiter, FallbackTenantLimiter, FixedWindow, FrontDoor, FrontDoorBuilder, Limiter,
     MemoryLimiter, MemoryLimiterBuilder, MemoryTenantLimiter, NewKeys, OutagePolicy, RedisAlgorithm, RedisLimiter,
@@ -16,7 +16,6 @@ use tidegate_ratelimit::{
 };
 
 use super::door::Guarded;
-use super::shadow::Shadow;
 use super::{Limiters, Named};
 
 /// Clients that one limiter remembers; beyond, the least charged are forgotten.
@@ -38,6 +37,7 @@ pub(super) fn all(settings: &Settings, redis: Option<&Redis>) -> Result<Limiters
         api: build.named("api", SlidingWindow::new(limits.api.quota), &limits.api)?,
         tenants: build.tenants(),
         tenant_mode: limits.tenant_mode,
+        shared: None,
     })
 }
 
@@ -54,27 +54,30 @@ impl Build<'_> {
         A::State: Send + Sync + 'static,
     {
         let kind = algorithm.name();
-        let limiter = match self.redis {
-            Some(redis) => in_mode(settings.mode, self.shared(redis, name, algorithm, settings)?),
+        Ok(match self.redis {
+            Some(redis) => Named::new(name, self.shared(redis, name, algorithm, settings)?, kind, *settings),
             None => {
                 let builder = MemoryLimiter::builder(name, algorithm).max_keys(MAX_CLIENTS);
-                in_mode(settings.mode, block(settings).into_iter().fold(builder, MemoryLimiterBuilder::block).build())
+                let limiter = block(settings).into_iter().fold(builder, MemoryLimiterBuilder::block).build();
+                Named::new(name, limiter, kind, *settings)
             }
-        };
-        Ok(Named::new(name, limiter, kind, *settings))
+        })
     }
 
     /// In fixed memory; on Redis beside a count for all nodes.
     fn front_door(&self, name: &'static str, settings: &LimitSettings) -> Result<Named, StartError> {
         let door = FrontDoor::builder(name).quota(settings.quota).without_block();
-        let limiter = match self.redis {
+        let kind = "front_door";
+        Ok(match self.redis {
             Some(redis) => {
                 let behind = self.shared(redis, name, FixedWindow::new(settings.quota), settings)?;
-                in_mode(settings.mode, Guarded { door: door.build(), behind })
+                Named::new(name, Guarded { door: door.build(), behind }, kind, *settings)
             }
-            None => in_mode(settings.mode, block(settings).into_iter().fold(door, FrontDoorBuilder::block).build()),
-        };
-        Ok(Named::new(name, limiter, "front_door", *settings))
+            None => {
+                let door = block(settings).into_iter().fold(door, FrontDoorBuilder::block).build();
+                Named::new(name, door, kind, *settings)
+            }
+        })
     }
 
     /// One script for all processes; before it what spares it a question: blocks and counts of its own in an outage, remembered
@@ -108,11 +111,4 @@ impl Build<'_> {
 
 fn block(settings: &LimitSettings) -> Option<BlockPolicy> {
     (!settings.block.is_zero()).then(|| BlockPolicy::fixed(settings.block).escalate(BlockPolicy::MAX, STRIKE_DECAY))
-}
-
-fn in_mode(mode: LimitMode, limiter: impl Limiter + 'static) -> Arc<dyn Limiter> {
-    match mode {
-        LimitMode::Shadow => Arc::new(Shadow(limiter)),
-        LimitMode::On | LimitMode::Off => Arc::new(limiter),
-    }
 }

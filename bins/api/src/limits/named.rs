@@ -4,24 +4,40 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_app::settings::{LimitMode, LimitSettings};
-use tidegate_ratelimit::{Limiter, Quota};
+use tidegate_ratelimit::{Limiter, LimiterStats, Quota, Shadow};
+
+type Stats = Arc<dyn Fn() -> LimiterStats + Send + Sync>;
 
 /// A limiter of the API.
 pub(crate) struct Named {
     name: &'static str,
     limiter: Arc<dyn Limiter>,
+    stats: Stats,
     algorithm: &'static str,
     settings: LimitSettings,
 }
 
 impl Named {
+    /// Lays the settings' mode around a limiter.
     pub(super) fn new(
         name: &'static str,
-        limiter: Arc<dyn Limiter>,
+        limiter: impl Limiter + 'static,
         algorithm: &'static str,
         settings: LimitSettings,
     ) -> Self {
-        Self { name, limiter, algorithm, settings }
+        let (limiter, stats): (Arc<dyn Limiter>, Stats) = match settings.mode {
+            LimitMode::Shadow => {
+                let shadow = Arc::new(Shadow::new(limiter));
+                let told = Arc::clone(&shadow);
+                (shadow, Arc::new(move || told.report()))
+            }
+            LimitMode::On | LimitMode::Off => {
+                let limiter = Arc::new(limiter);
+                let told = Arc::clone(&limiter);
+                (limiter, Arc::new(move || told.stats()))
+            }
+        };
+        Self { name, limiter, stats, algorithm, settings }
     }
 
     /// Its name, as in headers and settings.
@@ -32,6 +48,17 @@ impl Named {
     /// The limiter. It decides also where it is off: whoever asks looks at [`mode`](Self::mode).
     pub(crate) fn limiter(&self) -> &Arc<dyn Limiter> {
         &self.limiter
+    }
+
+    /// What it decided; of one that is only watched, what it would have.
+    pub(crate) fn stats(&self) -> LimiterStats {
+        (self.stats)()
+    }
+
+    /// The same for somebody who goes on asking.
+    pub(super) fn watch(&self) -> impl Fn() -> LimiterStats + Send + Sync + use<> {
+        let stats = Arc::clone(&self.stats);
+        move || stats()
     }
 
     /// How it decides.

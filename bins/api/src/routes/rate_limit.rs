@@ -32,7 +32,7 @@ pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
             "settings_quota": named.own_quota().to_string(),
             "block_seconds": named.block().as_secs_f64(),
             "mode": named.mode().name(),
-            "stats": limiter.stats(),
+            "stats": named.stats(),
         })
     };
     let mut all = limiters.all().map(named).to_vec();
@@ -72,7 +72,7 @@ pub(super) async fn change(State(app): State<App>, Json(change): Json<Change>) -
             set_plan(&app, NewPlan { tenant_id, tier, limits }).await
         }
         Change { tenant_id: None, tier: None, limits: None, limiter: Some(limiter), quota: Some(quota) } => {
-            quotas::set(&app, &limiter, quota.as_deref())
+            quotas::set(&app, &limiter, quota.as_deref()).await
         }
         _ => Err(Problem::bad_request(
             "unexpected-json",

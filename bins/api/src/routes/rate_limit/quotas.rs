@@ -1,5 +1,6 @@
 //! Another quota for a limiter, while it runs.
 
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tidegate_ratelimit::Quota;
 
@@ -8,7 +9,7 @@ use crate::limits::{self, SetQuotaError};
 use crate::problem::Problem;
 
 /// Gives a limiter another quota, or that of its settings back; what was charged stays charged.
-pub(super) fn set(app: &App, limiter: &str, quota: Option<&str>) -> Result<axum::Json<Value>, Problem> {
+pub(super) async fn set(app: &App, limiter: &str, quota: Option<&str>) -> Result<axum::Json<Value>, Problem> {
     if limiter == limits::TENANT {
         let detail = "`limiter`: each tenant has limits of its own; name it by `tenant_id`";
         return Err(Problem::unprocessable("bad-limiter", detail));
@@ -19,6 +20,12 @@ pub(super) fn set(app: &App, limiter: &str, quota: Option<&str>) -> Result<axum:
         Problem::unprocessable("bad-quota", format!("`quota`: `{shown}`: {error}"))
     };
     let quota = quota.map(str::parse::<Quota>).transpose().map_err(|error| wrong(&error))?;
-    app.limiters().set_quota(named, quota).map_err(|SetQuotaError::Quota(error)| wrong(&error))?;
+    app.limiters().set_quota(named, quota).await.map_err(|error| match error {
+        SetQuotaError::Quota(error) => wrong(&error),
+        SetQuotaError::Unavailable => {
+            let detail = "the other nodes can't be told of the quota now; it is as it was here";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).try_again_later()
+        }
+    })?;
     Ok(axum::Json(json!({"limiter": named.name(), "quota": named.limiter().quota().to_string()})))
 }
