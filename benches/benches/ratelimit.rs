@@ -3,6 +3,9 @@
 //! Both sides keep `String` keys under `SipHash`. Their clocks differ: governor's default reads the processor's time
 //! stamp (quanta), ours `clock_gettime`; the rows with clocks that stand still leave both out. governor answers yes
 //! or no here, ours also limit, remaining and reset, counts, and holds a cap on its keys.
+//!
+//! After the rows of criterion come lines of its own: bytes a key, and how many checks a second Redis decides beside a bare script
+//! of the same commands. Their ratios are those of rounds that take turns, so that both have the same machine.
 
 use std::hint::black_box;
 use std::num::NonZeroU32;
@@ -10,14 +13,16 @@ use std::time::Duration;
 
 use criterion::Criterion;
 use futures_util::FutureExt;
-use governor::clock::{self, FakeRelativeClock, QuantaClock};
+use governor::clock::{self, Clock as _, FakeRelativeClock, QuantaClock, QuantaInstant, Reference as _};
 use governor::{DefaultKeyedRateLimiter, RateLimiter};
-use tidegate_benches::{Order, side_by_side};
+use tidegate_benches::{Order, Stopwatch, side_by_side};
 use tidegate_ratelimit::{
-    Algorithm, BlockPolicy, Decision, FixedWindow, ManualClock, MemoryLimiter, MemoryLimiterBuilder,
-    MemoryTenantLimiter, Quota, QuotaError, SlidingWindow, SystemClock, TenantLimiter, TenantPlan, TierLimits,
-    Timestamp, TokenBucket,
+    Algorithm, BlockPolicy, Clock, Decision, FixedWindow, LeakyBucket, Limiter, ManualClock, MemoryLimiter,
+    MemoryLimiterBuilder, MemoryTenantLimiter, Quota, QuotaError, Quotas, RedisLimiter, SingleLimiter, SlidingCounter,
+    SlidingLog, SlidingWindow, SystemClock, TenantLimiter, TenantPlan, TierLimits, Timestamp, TokenBucket, Windows,
 };
+use tidegate_redis::{Client, Config, Keyspace, Role, Script};
+use tidegate_testkit::redis::RedisServer;
 
 const KEYS: u32 = 100_000;
 /// Twice the keys, so that nothing is evicted.
@@ -35,10 +40,46 @@ fn main() {
         .without_plots()
         .configure_from_args();
     pure(&mut criterion);
+    unkeyed(&mut criterion);
     keyed(&mut criterion);
     denied(&mut criterion);
     tenants(&mut criterion);
     criterion.final_summary();
+    bytes_per_key();
+    redis();
+}
+
+/// governor's clock, for both sides.
+struct SameClock(QuantaClock, QuantaInstant);
+
+impl SameClock {
+    fn new() -> Self {
+        let clock = QuantaClock::default();
+        let begun = clock.now();
+        Self(clock, begun)
+    }
+}
+
+impl Clock for SameClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(START + self.0.now().duration_since(self.1).as_u64() / 1_000)
+    }
+}
+
+fn unkeyed(criterion: &mut Criterion) {
+    let quota = good(Quota::per_second(100_000_000));
+    let mut group = criterion.benchmark_group("check without a key");
+    let still = good(SingleLimiter::with_clock(quota, ManualClock::default()));
+    group.bench_function("tidegate, clock stands still", |bencher| bencher.iter(|| still.admits(1)));
+    let theirs = RateLimiter::direct_with_clock(foreign(PLENTY), FakeRelativeClock::default());
+    group.bench_function("governor, clock stands still", |bencher| bencher.iter(|| theirs.check().is_ok()));
+    let same = good(SingleLimiter::with_clock(quota, SameClock::new()));
+    group.bench_function("tidegate, QuantaClock", |bencher| bencher.iter(|| same.admits(1)));
+    let theirs = RateLimiter::direct(foreign(PLENTY));
+    group.bench_function("governor, QuantaClock", |bencher| bencher.iter(|| theirs.check().is_ok()));
+    let own = good(SingleLimiter::new(quota));
+    group.bench_function("tidegate, SystemClock", |bencher| bencher.iter(|| own.admits(1)));
+    group.bench_function("tidegate with all figures, QuantaClock", |bencher| bencher.iter(|| same.check(1)));
 }
 
 fn pure(criterion: &mut Criterion) {
@@ -47,6 +88,11 @@ fn pure(criterion: &mut Criterion) {
     group.bench_function("fixed window", |bencher| bencher.iter(decider(FixedWindow::new(plenty), 1_000)));
     group.bench_function("token bucket", |bencher| bencher.iter(decider(TokenBucket::new(plenty), 1_000)));
     group.bench_function("sliding window", |bencher| bencher.iter(decider(SlidingWindow::new(plenty), 1_000)));
+    group.bench_function("sliding counter", |bencher| bencher.iter(decider(SlidingCounter::new(plenty), 1_000)));
+    group.bench_function("leaky bucket, queue", |bencher| bencher.iter(decider(LeakyBucket::queue(plenty), 1_000)));
+    let log = SlidingLog::new(good(Quota::per_second(5_000))).expect("a short one");
+    group.bench_function("sliding log", |bencher| bencher.iter(decider(log, 1_000)));
+    group.bench_function("three windows", |bencher| bencher.iter(decider(three_windows(), 1_000)));
     // Every check opens a new segment and lets an old one go.
     group.bench_function("sliding window, one check a second", |bencher| {
         bencher.iter(decider(SlidingWindow::new(plenty), 1_000_000));
@@ -99,8 +145,19 @@ fn keyed(criterion: &mut Criterion) {
     bench("tidegate token bucket, SystemClock", &|key| allowed(&ours, key));
     let ours = bucket().clock(ManualClock::new(Timestamp::from_micros(START))).build();
     bench("tidegate token bucket, clock stands still", &|key| allowed(&ours, key));
+    let ours = bucket().clock(SameClock::new()).build();
+    bench("tidegate token bucket, QuantaClock", &|key| allowed(&ours, key));
     let ours = window().build();
     bench("tidegate sliding window, SystemClock", &|key| allowed(&ours, key));
+    let minute = good(Quota::per_minute(u64::from(PLENTY)));
+    let ours = MemoryLimiter::builder("bench", FixedWindow::new(minute)).max_keys(ROOM).build();
+    bench("tidegate fixed window, SystemClock", &|key| allowed(&ours, key));
+    let ours = MemoryLimiter::builder("bench", SlidingCounter::new(minute)).max_keys(ROOM).build();
+    bench("tidegate sliding counter, SystemClock", &|key| allowed(&ours, key));
+    let ours = MemoryLimiter::builder("bench", LeakyBucket::queue(per_second)).max_keys(ROOM).build();
+    bench("tidegate leaky bucket, SystemClock", &|key| allowed(&ours, key));
+    let ours = MemoryLimiter::builder("bench", three_windows()).max_keys(ROOM).build();
+    bench("tidegate three windows, SystemClock", &|key| allowed(&ours, key));
     let theirs: DefaultKeyedRateLimiter<String> = RateLimiter::keyed(foreign(PLENTY));
     bench("governor, QuantaClock", &|key| theirs.check_key(key).is_ok());
     let theirs = RateLimiter::dashmap_with_clock(foreign(PLENTY), FakeRelativeClock::default());
@@ -109,7 +166,7 @@ fn keyed(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("reading the clock");
     let (ours, theirs) = (SystemClock::new(), QuantaClock::default());
     group.bench_function("tidegate SystemClock", |bencher| {
-        bencher.iter(|| tidegate_ratelimit::Clock::now(&ours));
+        bencher.iter(|| ours.now());
     });
     group.bench_function("governor QuantaClock", |bencher| bencher.iter(|| clock::Clock::now(&theirs)));
 }
@@ -204,4 +261,103 @@ fn foreign(per_second: u32) -> governor::Quota {
 
 fn good<T>(quota: Result<T, QuotaError>) -> T {
     quota.expect("a good quota")
+}
+
+fn three_windows() -> Windows {
+    let plenty = u64::from(PLENTY);
+    let quotas = [Quota::per_minute(plenty), Quota::per_hour(60 * plenty), Quota::per_day(1_440 * plenty)].map(good);
+    Windows::new(Quotas::new(&quotas).expect("three periods"))
+}
+
+/// What a million keys with one charge each take of the process' memory.
+#[expect(clippy::print_stdout, reason = "this is what it is run for")]
+fn bytes_per_key() {
+    fn line<A: Algorithm>(algorithm: A) {
+        const MANY: u64 = 1_000_000;
+        let name = algorithm.name();
+        let limiter = MemoryLimiter::builder("bench", algorithm).max_keys(2 * 1_000_000).build();
+        let before = resident_bytes();
+        (0..MANY).for_each(|number| assert!(allowed(&limiter, &format!("{number:016x}"))));
+        println!("bytes a key, {name}: {}", (resident_bytes() - before) / MANY);
+        // The next one is to ask the system for memory again, so what this one has stays.
+        std::mem::forget(limiter);
+    }
+    let minute = good(Quota::per_minute(u64::from(PLENTY)));
+    line(FixedWindow::new(minute));
+    line(TokenBucket::new(minute));
+    line(SlidingCounter::new(minute));
+    line(SlidingWindow::new(minute));
+    line(three_windows());
+}
+
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) * 1_024
+}
+
+/// The commands of a check without its decision.
+const BARE: &str = "local time = redis.call('TIME') \
+    local before = redis.call('GET', KEYS[1]) or '' \
+    redis.call('SET', KEYS[1], ARGV[11], 'PX', 60000) \
+    return {1, 0, #before, time[1] + 0, 0, 0}";
+/// Checks under way at once, checks in a round, and rounds of which the middle one counts.
+const TASKS: u32 = 64;
+const ROUND: u32 = 40_000;
+const ROUNDS: usize = 9;
+
+#[expect(clippy::print_stdout, reason = "this is what it is run for")]
+fn redis() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let server = RedisServer::start().await;
+        let config = Config::parse(&server.url()).expect("a good URL");
+        let client = Client::connect(&config, Role::Cache).await.expect("it was just started");
+        let keyspace = Keyspace::new("bench").expect("a good prefix");
+        let minute = good(Quota::per_minute(u64::from(PLENTY)));
+        let built = "supported in Redis";
+        let one = RedisLimiter::builder("one", SlidingWindow::new(minute), client.clone(), keyspace.clone());
+        let one = one.build().expect(built);
+        let bucket = RedisLimiter::builder("bucket", TokenBucket::new(minute), client.clone(), keyspace.clone());
+        let bucket = bucket.build().expect(built);
+        let block = BlockPolicy::fixed(Duration::from_mins(1)).escalate(BlockPolicy::MAX, Duration::from_hours(1));
+        let three = RedisLimiter::builder("three", three_windows(), client.clone(), keyspace.clone()).block(block);
+        let three = three.build().expect(built);
+        let script = Script::new("bare", BARE);
+        let bare = async |key: &str| {
+            let key = keyspace.group("bare", &[key]);
+            let args = (0..10).map(|_| 1_000_000_u64.into()).chain(["s".repeat(48).into()]).collect();
+            assert!(client.run(&script, &[key.as_str()], args).await.is_ok());
+        };
+        let checked = async |limiter: &dyn Limiter, key: &str| {
+            assert!(limiter.check(key, 1).await.expect("Redis is there").is_allowed());
+        };
+        let mut rates: [Vec<f64>; 4] = Default::default();
+        for _ in 0..ROUNDS {
+            rates[0].push(rate(&bare).await);
+            rates[1].push(rate(&async |key: &str| checked(&one, key).await).await);
+            rates[2].push(rate(&async |key: &str| checked(&bucket, key).await).await);
+            rates[3].push(rate(&async |key: &str| checked(&three, key).await).await);
+        }
+        let [bare, one, bucket, three] = rates.map(|mut rates| {
+            rates.sort_by(f64::total_cmp);
+            rates[ROUNDS / 2]
+        });
+        println!("Redis, bare script: {bare:.0}/s");
+        println!("Redis, sliding window: {one:.0}/s, {:.2} of the bare script", one / bare);
+        println!("Redis, token bucket: {bucket:.0}/s, {:.2} of the bare script", bucket / bare);
+        println!("Redis, three windows and a block: {three:.0}/s, {:.2} of one window", three / one);
+    });
+}
+
+/// So many a second, by tasks that each have one under way, over 1,000 keys.
+async fn rate(work: &impl AsyncFn(&str)) -> f64 {
+    let stopwatch = Stopwatch::start();
+    let task = |number: u32| async move {
+        for nth in 0..ROUND / TASKS {
+            work(&name((nth * TASKS + number) % 1_000)).await;
+        }
+    };
+    futures_util::future::join_all((0..TASKS).map(task)).await;
+    f64::from(ROUND) / stopwatch.elapsed().as_secs_f64()
 }

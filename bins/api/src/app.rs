@@ -30,11 +30,11 @@ impl App {
     /// # Errors
     ///
     /// When a limit can't be kept on Redis.
-    pub(crate) fn new(node: Arc<Node>) -> Result<Self, StartError> {
+    pub(crate) async fn new(node: Arc<Node>) -> Result<Self, StartError> {
         node.follow_queues();
-        let limiters = Limiters::new(&node.settings, &node.telemetry, node.redis());
+        let limiters = Limiters::start(&node.settings, &node.telemetry, node.redis()).await?;
         Ok(Self(Arc::new(Parts {
-            limiters: limiters?,
+            limiters,
             tenants: Tenants::new(&node.store, &node.cache),
             schedules: Schedules::new(&node.store, &node.cache),
             producer: Producer::new(Arc::clone(&node.broker)),

@@ -1,9 +1,10 @@
 //! The limits in front of the routes, and what a refusal looks like.
 
 mod build;
+mod door;
 mod front;
 mod named;
-mod shadow;
+mod quotas;
 
 use std::sync::Arc;
 
@@ -14,10 +15,11 @@ use tidegate_app::redis::Redis;
 use tidegate_app::settings::{LimitMode, Settings};
 use tidegate_app::telemetry::Telemetry;
 use tidegate_app::tenant::Tenant;
-use tidegate_ratelimit::{CheckError, Decision, Quota, QuotaError, Rejection, TenantDecision, TenantLimiter, headers};
+use tidegate_ratelimit::{CheckError, Decision, Rejection, SharedQuotas, TenantDecision, TenantLimiter, headers};
 
 pub(crate) use front::Front;
 pub(crate) use named::Named;
+pub(crate) use quotas::SetQuotaError;
 
 use crate::problem::Problem;
 
@@ -38,6 +40,8 @@ pub(crate) struct Limiters {
     pub tenants: Arc<dyn TenantLimiter>,
     /// Whether the tenants' quota is asked, and obeyed.
     pub tenant_mode: LimitMode,
+    /// Quotas that hold on every node, where limits lie on Redis.
+    shared: Option<SharedQuotas>,
 }
 
 impl Limiters {
@@ -46,11 +50,15 @@ impl Limiters {
     /// # Errors
     ///
     /// When a limit doesn't fit its algorithm.
-    pub(crate) fn new(settings: &Settings, telemetry: &Telemetry, redis: Option<&Redis>) -> Result<Self, StartError> {
-        let limiters = build::all(settings, redis)?;
+    pub(crate) async fn start(
+        settings: &Settings,
+        telemetry: &Telemetry,
+        redis: Option<&Redis>,
+    ) -> Result<Self, StartError> {
+        let mut limiters = build::all(settings, redis)?;
+        limiters.follow_quotas(redis).await;
         for named in limiters.all() {
-            let limiter = Arc::clone(named.limiter());
-            telemetry.watch_limiter(named.name(), move || limiter.stats());
+            telemetry.watch_limiter(named.name(), named.watch());
         }
         let watched = Arc::clone(&limiters.tenants);
         telemetry.watch_limiter(TENANT, move || watched.stats());
@@ -160,23 +168,4 @@ pub(crate) fn refuse(rejection: Rejection<'_>) -> Response {
         _ => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "the request can't be counted now"),
     };
     problem.into_response()
-}
-
-/// Why a limiter keeps the quota that it has.
-pub(crate) enum SetQuotaError {
-    /// Its algorithm can't apply that one.
-    Quota(QuotaError),
-    /// The other nodes can't be told.
-    Store,
-}
-
-impl Limiters {
-    /// Gives a limiter another quota. In memory it is this process' own, until it ends.
-    ///
-    /// # Errors
-    ///
-    /// [`SetQuotaError`]; then the quota is as it was.
-    pub(crate) async fn set_quota(&self, limiter: &Named, quota: Quota) -> Result<(), SetQuotaError> {
-        limiter.limiter().set_quota(quota).map_err(SetQuotaError::Quota)
-    }
 }

@@ -42,7 +42,7 @@ async fn serve_node(
     shutdown: CancellationToken,
 ) -> Result<(), StartError> {
     let http = node.settings.http;
-    let app = App::new(Arc::clone(node))?;
+    let app = App::new(Arc::clone(node)).await?;
     let worker = start_worker(node, &shutdown)?;
     let probes = Probes::new(Arc::clone(node));
     let router = routes::router(&app, probes.clone());

@@ -10,6 +10,7 @@ mod raw;
 mod secret;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -69,6 +70,10 @@ pub struct LimitSettings {
     pub mode: LimitMode,
 }
 
+/// The greatest limit where charges are remembered one by one, as for logins and reports: above it, the values on Redis
+/// become large.
+pub const MAX_SMALL_LIMIT: u64 = 1_000;
+
 /// Whether a limiter is asked, and obeyed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitMode {
@@ -106,6 +111,10 @@ pub struct LimitsSettings {
     pub tenant_mode: LimitMode,
     /// How much of an IPv6 address is one client.
     pub ipv6_prefix: Ipv6Prefix,
+    /// Keys a second that one process may bring to Redis for each limiter and that it hasn't seen before.
+    pub new_keys: u64,
+    /// Processes that share the limits: in an outage of Redis each admits one such part.
+    pub instances: NonZeroU32,
 }
 
 /// How HTTP is served.

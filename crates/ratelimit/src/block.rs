@@ -192,4 +192,25 @@ mod tests {
         block.follow_clock(at(10));
         assert_eq!(block.left(at(70)), None);
     }
+
+    #[test]
+    fn jitter_lengthens_by_at_most_its_part_and_differs_between_keys() {
+        let policy = BlockPolicy::fixed(seconds(60)).escalate(seconds(600), seconds(1_000)).jitter(10);
+        let mut lengths = std::collections::HashSet::new();
+        for key in 0..1_000 {
+            let mut block = Block::default();
+            let key = format!("key-{key}");
+            for due in [60, 120, 240, 480, 600, 600] {
+                let length = policy.strike(&mut block, at(0), &key);
+                assert!(seconds(due) <= length && length < seconds(due) * 11 / 10, "{length:?}");
+                lengths.insert(length);
+                // The same wherever it is drawn.
+                assert_eq!(policy.jittered(due * 1_000_000, block.strikes, &key), whole_micros(length));
+            }
+        }
+        assert!(lengths.len() > 5_000, "{}", lengths.len());
+        // Never above the longest.
+        let longest = BlockPolicy::fixed(Duration::MAX).jitter(u8::MAX);
+        assert_eq!(longest.strike(&mut Block::default(), at(0), "key"), BlockPolicy::MAX);
+    }
 }

@@ -111,6 +111,12 @@ impl Decision {
         }
     }
 
+    /// Admitted by something else than the quota: nothing is charged and all is left.
+    pub(crate) fn uncounted(quota: Quota) -> Self {
+        let (limit, zero) = (quota.limit(), Duration::ZERO);
+        Self::Allowed(Allowance { quota, limit, remaining: limit, reset_after: zero, delay: zero })
+    }
+
     /// This decision, where it admits, with a time to wait before going ahead.
     pub(crate) fn delayed(self, delay: Duration) -> Self {
         match self {

@@ -105,6 +105,14 @@ pub enum QuotaError {
         /// The longest period.
         max: Duration,
     },
+    /// The rate is above what a [`SingleLimiter`](crate::SingleLimiter) counts.
+    #[error("{} in {:?} is more than {max} a second", .quota.0, .quota.1)]
+    TooFast {
+        /// The limit and the period asked for.
+        quota: (u64, Duration),
+        /// The greatest rate, a second.
+        max: u64,
+    },
     /// None of the windows that hold together has that period.
     #[error("no window is over {period:?}")]
     NoSuchWindow {

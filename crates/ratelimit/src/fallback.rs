@@ -1,11 +1,15 @@
 //! What decides while Redis doesn't.
 
+mod debts;
+mod known;
 mod limiter;
+mod shared;
 mod tenant;
 
 use std::num::NonZeroU32;
 
 pub use limiter::{FallbackLimiter, FallbackLimiterBuilder};
+pub use shared::SharedLimiter;
 pub use tenant::{FallbackTenantLimiter, FallbackTenantLimiterBuilder};
 
 use crate::{CheckError, StoreError};
@@ -21,8 +25,9 @@ pub enum OutagePolicy {
     /// Whoever fits into an equal share of the limit, counted in this process alone.
     ///
     /// `instances` processes together admit at most the limit (or one each, where the limit is smaller than their number) in a
-    /// window that lies within the outage, and at most twice the limit in one in which it begins or ends. Headers and figures
-    /// are those of the share.
+    /// window that lies within the outage, and at most the limit and their shares in the one in which it begins. Headers and
+    /// figures are those of the share. A [`FallbackLimiter`] begins with what was left of the share, and charges to Redis later
+    /// what it admitted.
     LocalShare {
         /// How many processes share the limit.
         instances: NonZeroU32,

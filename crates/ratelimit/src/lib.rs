@@ -50,12 +50,29 @@
 //! |---|---|---|---|
 //! | [`MemoryLimiter`] | [`MemoryTenantLimiter`] | in this process, under a cap on keys | a lock |
 //! | `RedisLimiter` | `RedisTenantLimiter` | in Redis, for all processes | one script, one round trip |
+//! | `LeasedLimiter` | | in Redis; hot keys are admitted here from what was charged there before | a lock for most checks of a hot key |
 //! | `FallbackLimiter` | `FallbackTenantLimiter` | in Redis; in an outage here, as an `OutagePolicy` says | the same |
+//! | [`SingleLimiter`] | | in this process, without keys | no lock |
 //!
+//! [`Exempt`] puts an allow list and a deny list in front of a limiter, [`Shadow`] tries one out, `SharedQuotas` changes quotas
+//! on every node, and [`Preset`] names those that most services begin with.
 //! A [`DenyCache`] around any of them answers a repeated refusal without asking it.
 //!
 //! Those with Redis need the feature `redis`. There each algorithm is a script that decides as the one here does: same
 //! decisions and figures on the same trace, clock steps and blocks included.
+//!
+//! # What stands in front, and beside
+//!
+//! | | answers | memory |
+//! |---|---|---|
+//! | [`FrontDoor`] | which of any number of addresses is too much: estimates all, counts suspects exactly | fixed: 3 MiB, and suspects |
+//! | [`NewKeys`] | how many keys that nobody knows may reach Redis in a second | fixed: 1 MiB |
+//! | [`ConcurrencyLimiter`] | how many at a time, fixed or as many as the service bears | a cap on keys |
+//! | [`DynamicQuota`] | what part of its quota a limiter applies while the service is ill | one number |
+//! | [`AnomalyDetector`] | whose rate leaves its own history | a cap on keys |
+//!
+//! The first two are [`Limiter`]s. A request goes from the cheap to the dear: front door, new keys, deny cache, Redis, a place among those
+//! that are under way.
 //!
 //! # Time
 //!
@@ -78,10 +95,12 @@
 //!   not those at which the client sent or the response arrived.
 
 mod algorithm;
+mod anomaly;
 mod block;
 mod clock;
 mod concurrency;
 mod decision;
+mod dynamic;
 mod error;
 #[cfg(feature = "redis")]
 mod fallback;
@@ -94,6 +113,7 @@ mod identity;
 mod layer;
 mod limiter;
 mod new_keys;
+mod presets;
 mod quota;
 mod quotas;
 #[cfg(feature = "redis")]
@@ -109,6 +129,7 @@ pub use algorithm::{
     Algorithm, FixedWindow, FixedWindowState, LeakyBucket, SlidingCounter, SlidingCounterState, SlidingLog,
     SlidingWindow, SlidingWindowState, TokenBucket, TokenBucketState, Windows, WindowsState,
 };
+pub use anomaly::{AnomalyDetector, AnomalyDetectorBuilder, Flag, Habit};
 pub use block::BlockPolicy;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use concurrency::{
@@ -118,10 +139,12 @@ pub use concurrency::{
 #[cfg(feature = "tower")]
 pub use concurrency::{ConcurrencyLayer, LimitConcurrency};
 pub use decision::{Allowance, Decision, Denial};
+pub use dynamic::{Adjustment, DynamicQuota, HealthSignal};
 pub use error::{CheckError, QuotaError, StoreError, UnknownTier};
 #[cfg(feature = "redis")]
 pub use fallback::{
     FallbackLimiter, FallbackLimiterBuilder, FallbackTenantLimiter, FallbackTenantLimiterBuilder, OutagePolicy,
+    SharedLimiter,
 };
 pub use front_door::{FrontDoor, FrontDoorBuilder};
 #[cfg(feature = "tower")]
@@ -134,16 +157,20 @@ pub use layer::{
     ByKey, Charge, Charges, Decisions, GrpcStatus, Policy, ProblemJson, RateLimit, RateLimitLayer, Reject, Rejection,
 };
 pub use limiter::{
-    DenyCache, DenyCacheBuilder, Limiter, LimiterStats, MAX_KEY_BYTES, MemoryLimiter, MemoryLimiterBuilder, TOP_DENIED,
+    DenyCache, DenyCacheBuilder, Exempt, KeyLists, Limiter, LimiterStats, Listed, MAX_KEY_BYTES, MemoryLimiter,
+    MemoryLimiterBuilder, Shadow, SingleLimiter, TOP_DENIED, Verdict,
 };
 pub use new_keys::{NewKeys, NewKeysBuilder};
+pub use presets::Preset;
 pub use quota::Quota;
 pub use quotas::{Quotas, QuotasError};
 #[cfg(feature = "redis")]
 pub use redis::{
-    RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter, RedisTenantLimiterBuilder,
-    UnsupportedAlgorithm,
+    LeasedLimiter, LeasedLimiterBuilder, RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter,
+    RedisTenantLimiterBuilder, UnsupportedAlgorithm,
 };
+#[cfg(all(feature = "redis", feature = "tokio"))]
+pub use redis::{PublishError, SharedQuotas};
 pub use tenant::{
     MemoryTenantLimiter, Overrides, SeatDecision, Seats, TenantDecision, TenantLimiter, TenantPlan, TenantState,
     TenantUsage, Tier, TierLimits, WindowDecision, WindowUsage,

@@ -2,7 +2,10 @@
 
 mod builder;
 mod deny_cache;
+mod lists;
 mod memory;
+mod shadow;
+mod single;
 mod stats;
 
 use std::time::Duration;
@@ -11,7 +14,10 @@ use async_trait::async_trait;
 
 pub use builder::MemoryLimiterBuilder;
 pub use deny_cache::{DenyCache, DenyCacheBuilder};
+pub use lists::{Exempt, KeyLists, Listed, Verdict};
 pub use memory::MemoryLimiter;
+pub use shadow::Shadow;
+pub use single::SingleLimiter;
 pub use stats::{LimiterStats, TOP_DENIED};
 
 use crate::{CheckError, Decision, Quota, QuotaError};
@@ -27,6 +33,8 @@ pub(crate) fn ensure_short(key: &str) -> Result<(), CheckError> {
 }
 
 /// Decides over many keys, each with a state of its own. Object safe.
+///
+/// What decides in front of another limiter or beside it, such as [`Exempt`] and [`Shadow`], is a limiter too.
 ///
 /// Every decision is atomic: simultaneous checks of one key admit exactly what one after the other would.
 #[async_trait]
@@ -96,4 +104,52 @@ pub trait Limiter: Send + Sync {
 
     /// Exact counters of this process since the limiter was built. Walks all keys held here: for dashboards, not for the request path.
     fn stats(&self) -> LimiterStats;
+}
+
+/// A shared limiter is one too.
+#[async_trait]
+impl<L: Limiter + ?Sized> Limiter for std::sync::Arc<L> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn quota(&self) -> Quota {
+        (**self).quota()
+    }
+
+    fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
+        (**self).set_quota(quota)
+    }
+
+    async fn check(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        (**self).check(key, cost).await
+    }
+
+    async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        (**self).peek(key, cost).await
+    }
+
+    async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        (**self).penalty(key, cost).await
+    }
+
+    async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError> {
+        (**self).reward(key, amount).await
+    }
+
+    async fn reset(&self, key: &str) -> Result<bool, CheckError> {
+        (**self).reset(key).await
+    }
+
+    async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
+        (**self).block(key, duration).await
+    }
+
+    async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
+        (**self).unblock(key).await
+    }
+
+    fn stats(&self) -> LimiterStats {
+        (**self).stats()
+    }
 }

@@ -115,6 +115,15 @@ impl Quota {
         Self { limit: part(self.limit), burst: part(self.burst), ..*self }
     }
 
+    /// So many thousandths of it, of the burst too, at least one each.
+    pub(crate) fn part(&self, permille: u32) -> Self {
+        let part = |whole: u64| {
+            let part = u128::from(whole) * u128::from(permille) / 1_000;
+            u64::try_from(part).unwrap_or(Self::MAX_LIMIT).clamp(1, Self::MAX_LIMIT)
+        };
+        Self { limit: part(self.limit), burst: part(self.burst), ..*self }
+    }
+
     /// How much is admitted per period.
     pub const fn limit(&self) -> u64 {
         self.limit

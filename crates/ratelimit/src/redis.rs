@@ -2,8 +2,12 @@
 
 mod algorithm;
 mod builder;
+mod debit;
+mod lease;
 mod limiter;
 mod plan;
+#[cfg(feature = "tokio")]
+mod quotas;
 mod scripts;
 mod tenant;
 
@@ -11,7 +15,11 @@ use tidegate_redis::Value;
 
 pub use algorithm::{RedisAlgorithm, UnsupportedAlgorithm};
 pub use builder::RedisLimiterBuilder;
+pub(crate) use debit::Debit;
+pub use lease::{LeasedLimiter, LeasedLimiterBuilder};
 pub use limiter::RedisLimiter;
+#[cfg(feature = "tokio")]
+pub use quotas::{PublishError, SharedQuotas};
 pub use tenant::{RedisTenantLimiter, RedisTenantLimiterBuilder};
 
 use crate::limiter::ensure_short;

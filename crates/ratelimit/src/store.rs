@@ -25,9 +25,11 @@ pub(crate) enum Standing {
 ///
 /// Each shard has a copy of the rule by which its entries are kept, so that reading it costs nothing beside the lock.
 pub(crate) struct Store<E, R = ()> {
-    shards: Box<[Padded<Mutex<Shard<E, R>>>]>,
+    shards: Shards<E, R>,
     hasher: RandomState,
 }
+
+type Shards<E, R> = Box<[Padded<Mutex<Shard<E, R>>>]>;
 
 /// Keeps threads that work on neighbouring shards off each other's cache lines.
 #[repr(align(128))]
@@ -109,6 +111,15 @@ impl<E, R: Clone> Store<E, R> {
         }
     }
 
+    /// The keys that are held, shard by shard.
+    #[cfg(feature = "redis")]
+    pub(crate) fn keys(&self) -> Vec<CompactString> {
+        let of_shard = |shard: &Padded<Mutex<Shard<E, R>>>| -> Vec<CompactString> {
+            locked(&shard.0).entries.iter().map(|slot| slot.key.clone()).collect()
+        };
+        self.shards.iter().flat_map(of_shard).collect()
+    }
+
     /// The place that the key belongs to.
     pub(crate) fn lock<'a>(&'a self, key: &'a str) -> Place<'a, E, R> {
         let hash = self.hasher.hash_one(key);
@@ -116,6 +127,15 @@ impl<E, R: Clone> Store<E, R> {
         let bits = (hash >> 25) & u64::from(u32::MAX);
         let index = usize::try_from((bits * self.shards.len() as u64) >> 32).unwrap_or(0);
         Place { shard: locked(&self.shards[index].0), hasher: &self.hasher, key, hash }
+    }
+
+    /// Looks at each entry, shard by shard.
+    pub(crate) fn visit(&self, mut look: impl FnMut(&str, &E)) {
+        for shard in &self.shards {
+            for Slot { key, entry } in &locked(&shard.0).entries {
+                look(key, entry);
+            }
+        }
     }
 
     /// Sums the counters and looks at each entry: how often it was refused, and whether it is blocked.

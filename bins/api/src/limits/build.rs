@@ -1,20 +1,21 @@
 //! From settings to limiters: the one place that knows what stands behind what.
 //!
-//! In memory: the limiter itself. On Redis: remembered denials in front of a fallback in front of the script.
+//! In memory: the limiter itself. On Redis, from the outside in: a cap on new keys, remembered denials, a fallback, the script. The
+//! limiter in front of everything has a front door before that.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_app::node::StartError;
 use tidegate_app::redis::Redis;
-use tidegate_app::settings::{LimitMode, LimitSettings, Settings};
+use tidegate_app::settings::{LimitSettings, Settings};
 use tidegate_ratelimit::{
-    BlockPolicy, DenyCache, FallbackLimiter, FallbackTenantLimiter, FixedWindow, Limiter, MemoryLimiter,
-    MemoryLimiterBuilder, MemoryTenantLimiter, RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter,
-    SlidingLog, SlidingWindow, SystemClock, TenantLimiter,
+    BlockPolicy, DenyCache, FallbackLimiter, FallbackTenantLimiter, FixedWindow, FrontDoor, FrontDoorBuilder, Limiter,
+    MemoryLimiter, MemoryLimiterBuilder, MemoryTenantLimiter, NewKeys, OutagePolicy, RedisAlgorithm, RedisLimiter,
+    RedisLimiterBuilder, RedisTenantLimiter, SlidingLog, SlidingWindow, SystemClock, TenantLimiter,
 };
 
-use super::shadow::Shadow;
+use super::door::Guarded;
 use super::{Limiters, Named};
 
 /// Clients that one limiter remembers; beyond, the least charged are forgotten.
@@ -26,52 +27,88 @@ const MAX_TENANTS: usize = 100_000;
 
 pub(super) fn all(settings: &Settings, redis: Option<&Redis>) -> Result<Limiters, StartError> {
     let limits = &settings.limits;
+    let outage = OutagePolicy::LocalShare { instances: limits.instances };
+    let build = Build { redis, outage, new_keys: limits.new_keys };
     let log = |settings: &LimitSettings| SlidingLog::new(settings.quota).map_err(StartError::Limit);
     Ok(Limiters {
-        ddos: named("ddos", FixedWindow::new(limits.ddos.quota), &limits.ddos, redis)?,
-        auth: named("auth", log(&limits.auth)?, &limits.auth, redis)?,
-        report: named("report", log(&limits.report)?, &limits.report, redis)?,
-        api: named("api", SlidingWindow::new(limits.api.quota), &limits.api, redis)?,
-        tenants: tenant_limiter(redis),
+        ddos: build.front_door("ddos", &limits.ddos)?,
+        auth: build.named("auth", log(&limits.auth)?, &limits.auth)?,
+        report: build.named("report", log(&limits.report)?, &limits.report)?,
+        api: build.named("api", SlidingWindow::new(limits.api.quota), &limits.api)?,
+        tenants: build.tenants(),
         tenant_mode: limits.tenant_mode,
+        shared: None,
     })
 }
 
-fn named<A: RedisAlgorithm + Send + Sync + 'static>(
-    name: &'static str,
-    algorithm: A,
-    settings: &LimitSettings,
-    redis: Option<&Redis>,
-) -> Result<Named, StartError>
-where
-    A::State: Send + Sync + 'static,
-{
-    let block = (!settings.block.is_zero())
-        .then(|| BlockPolicy::fixed(settings.block).escalate(BlockPolicy::MAX, STRIKE_DECAY));
-    let kind = algorithm.name();
-    let limiter: Arc<dyn Limiter> = if let Some(redis) = redis {
-        let shared = RedisLimiter::builder(name, algorithm, redis.limits().clone(), redis.keyspace().clone());
-        let shared = block.into_iter().fold(shared, RedisLimiterBuilder::block).build().map_err(StartError::Limits)?;
-        let fallback = FallbackLimiter::builder(shared).max_keys(MAX_CLIENTS).build();
-        in_mode(settings.mode, DenyCache::builder(fallback).max_keys(MAX_CLIENTS).build())
-    } else {
-        let builder = MemoryLimiter::builder(name, algorithm).max_keys(MAX_CLIENTS);
-        in_mode(settings.mode, block.into_iter().fold(builder, MemoryLimiterBuilder::block).build())
-    };
-    Ok(Named::new(name, limiter, kind, settings.block, settings.mode))
+struct Build<'a> {
+    redis: Option<&'a Redis>,
+    outage: OutagePolicy,
+    new_keys: u64,
 }
 
-fn in_mode(mode: LimitMode, limiter: impl Limiter + 'static) -> Arc<dyn Limiter> {
-    match mode {
-        LimitMode::Shadow => Arc::new(Shadow(limiter)),
-        LimitMode::On | LimitMode::Off => Arc::new(limiter),
+impl Build<'_> {
+    fn named<A>(&self, name: &'static str, algorithm: A, settings: &LimitSettings) -> Result<Named, StartError>
+    where
+        A: RedisAlgorithm + Send + Sync + 'static,
+        A::State: Send + Sync + 'static,
+    {
+        let kind = algorithm.name();
+        Ok(match self.redis {
+            Some(redis) => Named::new(name, self.shared(redis, name, algorithm, settings)?, kind, *settings),
+            None => {
+                let builder = MemoryLimiter::builder(name, algorithm).max_keys(MAX_CLIENTS);
+                let limiter = block(settings).into_iter().fold(builder, MemoryLimiterBuilder::block).build();
+                Named::new(name, limiter, kind, *settings)
+            }
+        })
+    }
+
+    /// In fixed memory; on Redis beside a count for all nodes.
+    fn front_door(&self, name: &'static str, settings: &LimitSettings) -> Result<Named, StartError> {
+        let door = FrontDoor::builder(name).quota(settings.quota).without_block();
+        let kind = "front_door";
+        Ok(match self.redis {
+            Some(redis) => {
+                let behind = self.shared(redis, name, FixedWindow::new(settings.quota), settings)?;
+                Named::new(name, Guarded { door: door.build(), behind }, kind, *settings)
+            }
+            None => {
+                let door = block(settings).into_iter().fold(door, FrontDoorBuilder::block).build();
+                Named::new(name, door, kind, *settings)
+            }
+        })
+    }
+
+    /// One script for all processes; before it what spares it a question: blocks and counts of its own in an outage, remembered
+    /// denials, and a cap on keys that nobody has seen before.
+    fn shared<A>(
+        &self,
+        redis: &Redis,
+        name: &'static str,
+        algorithm: A,
+        settings: &LimitSettings,
+    ) -> Result<impl Limiter + use<A>, StartError>
+    where
+        A: RedisAlgorithm + Send + Sync + 'static,
+        A::State: Send + Sync + 'static,
+    {
+        let shared = RedisLimiter::builder(name, algorithm, redis.limits().clone(), redis.keyspace().clone());
+        let shared = block(settings).into_iter().fold(shared, RedisLimiterBuilder::block).build();
+        let fallback = FallbackLimiter::builder(shared.map_err(StartError::Limits)?).policy(self.outage);
+        let remembered = DenyCache::builder(fallback.max_keys(MAX_CLIENTS).build()).max_keys(MAX_CLIENTS).build();
+        Ok(NewKeys::builder(remembered, self.new_keys).map_err(StartError::Limit)?.build())
+    }
+
+    fn tenants(&self) -> Arc<dyn TenantLimiter> {
+        let Some(redis) = self.redis else {
+            return Arc::new(MemoryTenantLimiter::new(SystemClock::default(), MAX_TENANTS));
+        };
+        let shared = RedisTenantLimiter::builder("tenant", redis.limits().clone(), redis.keyspace().clone()).build();
+        Arc::new(FallbackTenantLimiter::builder(shared).policy(self.outage).max_keys(MAX_TENANTS).build())
     }
 }
 
-fn tenant_limiter(redis: Option<&Redis>) -> Arc<dyn TenantLimiter> {
-    let Some(redis) = redis else {
-        return Arc::new(MemoryTenantLimiter::new(SystemClock::default(), MAX_TENANTS));
-    };
-    let shared = RedisTenantLimiter::builder("tenant", redis.limits().clone(), redis.keyspace().clone()).build();
-    Arc::new(FallbackTenantLimiter::builder(shared).max_keys(MAX_TENANTS).build())
+fn block(settings: &LimitSettings) -> Option<BlockPolicy> {
+    (!settings.block.is_zero()).then(|| BlockPolicy::fixed(settings.block).escalate(BlockPolicy::MAX, STRIKE_DECAY))
 }

@@ -29,9 +29,10 @@ pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
             "name": named.name(),
             "algorithm": named.algorithm(),
             "quota": limiter.quota().to_string(),
+            "settings_quota": named.own_quota().to_string(),
             "block_seconds": named.block().as_secs_f64(),
             "mode": named.mode().name(),
-            "stats": limiter.stats(),
+            "stats": named.stats(),
         })
     };
     let mut all = limiters.all().map(named).to_vec();
@@ -39,6 +40,7 @@ pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
         "name": limits::TENANT,
         "algorithm": "tenant",
         "quota": null,
+        "settings_quota": null,
         "block_seconds": 0.0,
         "mode": limiters.tenant_mode.name(),
         "stats": limiters.tenants.stats(),
@@ -58,8 +60,8 @@ pub(super) struct Change {
     limits: Option<Object<LimitChanges>>,
     #[serde(default, deserialize_with = "present")]
     limiter: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    quota: Option<String>,
+    #[serde(default, deserialize_with = "named")]
+    quota: Option<Option<String>>,
 }
 
 /// Changes what the body names: `tenant_id` with what its plan becomes, or `limiter` with its quota.
@@ -70,7 +72,7 @@ pub(super) async fn change(State(app): State<App>, Json(change): Json<Change>) -
             set_plan(&app, NewPlan { tenant_id, tier, limits }).await
         }
         Change { tenant_id: None, tier: None, limits: None, limiter: Some(limiter), quota: Some(quota) } => {
-            quotas::set(&app, &limiter, &quota).await
+            quotas::set(&app, &limiter, quota.as_deref()).await
         }
         _ => Err(Problem::bad_request(
             "unexpected-json",

@@ -124,6 +124,24 @@ mod on_redis_single {
         }
     }
 
+    /// The named limiters.
+    mod limiters {
+        again! {
+            RedisSingle in limiters:
+            decisions {
+                a_service_is_told_yes_and_no_and_when_to_come_back
+                a_tenants_quota_is_asked_by_its_id
+            }
+            changes {
+                another_quota_counts_at_once_and_what_was_charged_stays
+                a_key_is_blocked_unblocked_and_reset
+            }
+            identity {
+                no_secret_becomes_a_key
+            }
+        }
+    }
+
     /// What Redis' arrangement makes no difference to.
     mod more {
         again! {

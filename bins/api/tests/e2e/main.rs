@@ -9,6 +9,7 @@ mod bad_start;
 mod connections;
 mod fleet;
 mod imports;
+mod limiters;
 mod limits;
 mod numbers;
 mod processes;

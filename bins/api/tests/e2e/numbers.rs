@@ -45,12 +45,14 @@ async fn the_limiters_count_what_they_let_through_and_refused() {
     let mut script = Script::run().await;
     let limits = read(&mut script, "/api/rate-limit").await;
     // This very request is among those that `ddos` let through.
-    let expected = json!([
-        {"name": "ddos", "quota": "1000/second", "stats": stats(&script.ddos)},
-        {"name": "api", "quota": "100/minute", "stats": stats(&script.client)},
-        {"name": "tenant", "quota": null, "stats": stats(&script.quota)},
-    ]);
-    assert_eq!(limits["limiters"], expected);
+    let told = |name: &str| {
+        let limiters = limits["limiters"].as_array().expect("limiters");
+        limiters.iter().find(|limiter| limiter["name"] == name).expect(name)["stats"].clone()
+    };
+    let expected = [stats(&script.ddos), stats(&script.client), stats(&script.quota)];
+    assert_eq!(["ddos", "api", "tenant"].map(told), expected);
+    let nobody = stats(&Decisions::default());
+    assert_eq!(["auth", "report"].map(told), [nobody.clone(), nobody]);
 }
 
 #[tokio::test]
@@ -197,6 +199,7 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "tidegate_queue_workers",
         "tidegate_ratelimit_blocked_keys",
         "tidegate_ratelimit_decisions",
+        "tidegate_ratelimit_evicted_live",
         "tidegate_ratelimit_tracked_keys",
     ];
     assert_eq!(families, expected);
@@ -239,15 +242,19 @@ fn assert_cache(metrics: &Exposition, script: &Script, cache: &Value) {
 
 fn assert_limiters(metrics: &Exposition, script: &Script) {
     let (mut decisions, mut tracked, mut blocked) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    for (limiter, did) in [("ddos", &script.ddos), ("api", &script.client), ("tenant", &script.quota)] {
+    let nothing = Decisions::default();
+    let limiters = [("ddos", &script.ddos), ("api", &script.client), ("tenant", &script.quota)];
+    for (limiter, did) in limiters.into_iter().chain([("auth", &nothing), ("report", &nothing)]) {
         decisions.insert(labels([("limiter", limiter), ("decision", "allowed")]), did.allowed);
         decisions.insert(labels([("limiter", limiter), ("decision", "denied")]), did.denied);
+        decisions.insert(labels([("limiter", limiter), ("decision", "failed")]), 0);
         tracked.insert(labels([("limiter", limiter)]), did.keys);
         blocked.insert(labels([("limiter", limiter)]), 0);
     }
     assert_eq!(metrics.all("tidegate_ratelimit_decisions_total"), floats(decisions));
     assert_eq!(metrics.all("tidegate_ratelimit_tracked_keys"), floats(tracked));
-    assert_eq!(metrics.all("tidegate_ratelimit_blocked_keys"), floats(blocked));
+    assert_eq!(metrics.all("tidegate_ratelimit_blocked_keys"), floats(blocked.clone()));
+    assert_eq!(metrics.all("tidegate_ratelimit_evicted_live_total"), floats(blocked), "none of either");
 }
 
 fn assert_queue(metrics: &Exposition, script: &Script) {

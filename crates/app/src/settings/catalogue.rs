@@ -141,6 +141,18 @@ pub const CATALOGUE: &[Setting] = &[
         "bits of an IPv6 address that tell clients apart",
     ),
     setting(
+        "limits.new_keys",
+        "TIDEGATE_LIMIT_NEW_KEYS",
+        Some("10000"),
+        "keys a second that one process may bring to Redis and hasn't seen before, for each limiter",
+    ),
+    setting(
+        "limits.instances",
+        "TIDEGATE_LIMIT_INSTANCES",
+        Some("1"),
+        "processes that share the limits: while Redis is away each admits one such part of a limit",
+    ),
+    setting(
         "queue.import_concurrency",
         "TIDEGATE_QUEUE_IMPORT_CONCURRENCY",
         Some("2"),

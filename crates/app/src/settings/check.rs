@@ -11,14 +11,12 @@ use tidegate_redis::Keyspace;
 
 use super::catalogue::Setting;
 use super::{
-    HttpSettings, InnerWorker, LimitMode, LimitSettings, LimitsSettings, OpenTenants, QueueSettings, RawSettings,
-    RedisServers, RedisSettings, Secret, Settings, SettingsError, Source, Tokens,
+    HttpSettings, InnerWorker, LimitMode, LimitSettings, LimitsSettings, MAX_SMALL_LIMIT, OpenTenants, QueueSettings,
+    RawSettings, RedisServers, RedisSettings, Secret, Settings, SettingsError, Source, Tokens,
 };
 
 /// Tokens shorter than this are guessed too easily.
 const MIN_TOKEN: usize = 16;
-/// A limit whose charges are remembered one by one makes large values on Redis above this.
-const MAX_SMALL_LIMIT: u64 = 1_000;
 
 pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
     let raw = Reader(raw);
@@ -98,6 +96,8 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
             ipv6_prefix: raw.required("limits.ipv6_prefix", "a whole number from 1 to 128", |text| {
                 text.parse().ok().and_then(|bits| Ipv6Prefix::try_new(bits).ok())
             })?,
+            new_keys: raw.count("limits.new_keys", 1..=1_000_000_000)?,
+            instances: raw.required("limits.instances", "a whole number from 1", |text| text.parse().ok())?,
         },
         redis: redis(&raw)?,
         queue: QueueSettings {

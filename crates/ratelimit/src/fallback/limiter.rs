@@ -1,41 +1,72 @@
 //! A Redis limiter with a local one behind it.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::runtime::Handle;
 
+use super::debts::Debts;
+use super::known::Known;
+use super::shared::SharedLimiter;
 use super::{OutagePolicy, outage};
 use crate::limiter::{Limiter, LimiterStats};
 use crate::tally::Tally;
-use crate::{
-    CheckError, Clock, Decision, MemoryLimiter, Quota, QuotaError, RedisAlgorithm, RedisLimiter, StoreError,
-    SystemClock,
-};
+use crate::{CheckError, Clock, Decision, MemoryLimiter, Quota, QuotaError, RedisAlgorithm, StoreError, SystemClock};
 
 /// Asks Redis, and while Redis can't be asked lets an [`OutagePolicy`] decide, in microseconds.
 ///
 /// Every check asks Redis first; its client knows of an outage and says so at once, and Redis decides again as soon as it is
-/// back. The checks that an outage catches under way wait for the client's time-out before the policy decides.
+/// back. The checks that an outage catches under way wait for the [patience](FallbackLimiterBuilder::patience) at most, 40 ms
+/// unless set; what they sent is not sent again, since it may have run.
 ///
-/// Each block that Redis tells of is remembered here until it ends, so it outlasts Redis. What the policy admits is not
-/// charged to Redis later, and a block that began here in an outage ends with Redis' next admission.
+/// With [`OutagePolicy::LocalShare`]:
+///
+/// - A key that Redis answered for before the outage begins with its share of what was left then.
+/// - What is admitted in the outage is charged to Redis when that is back, each at its own date, so that it expires with its
+///   window: once, however often it has to be sent, and never with a strike. Before this process asks Redis for a key it
+///   settles that key's debts. A check that was sent to Redis and got no answer is not among them: it may have been charged
+///   there.
+/// - A block that began here in the outage is taken to Redis too.
+/// - Together the processes admit at most the limit in a window that lies within the outage, and in the one in which the
+///   outage begins at most the limit and the shares.
+/// - At most [`max_keys`](FallbackLimiterBuilder::max_keys) keys with debts are kept; of more, the smallest debts are
+///   forgotten, which [`evicted_live`](LimiterStats::evicted_live) counts.
+///
+/// Each block that Redis tells of is remembered here until it ends, so it outlasts Redis.
 pub struct FallbackLimiter<A: RedisAlgorithm> {
-    shared: RedisLimiter<A>,
+    inner: Arc<Inner<A>>,
+}
+
+struct Inner<A: RedisAlgorithm> {
+    shared: SharedLimiter<A>,
     local: MemoryLimiter<A>,
     policy: OutagePolicy,
+    patience: Duration,
+    clock: Arc<dyn Clock>,
+    known: Known,
+    debts: Debts,
+    /// Whether a check waited in vain and it isn't known yet whether Redis is away.
+    hangs: AtomicBool,
     tally: Tally,
 }
 
 /// Collects the options of a [`FallbackLimiter`]; see [`FallbackLimiter::builder`].
 pub struct FallbackLimiterBuilder<A: RedisAlgorithm> {
-    shared: RedisLimiter<A>,
+    shared: SharedLimiter<A>,
     policy: OutagePolicy,
+    patience: Duration,
     max_keys: usize,
-    clock: Box<dyn Clock>,
+    clock: Arc<dyn Clock>,
 }
 
 const DEFAULT_MAX_KEYS: usize = 100_000;
+/// Short enough for a decision within 50 ms on a busy machine.
+const DEFAULT_PATIENCE: Duration = Duration::from_millis(40);
+/// Between attempts to settle debts, where one failed.
+const PAUSE: Duration = Duration::from_millis(50);
 
 impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
     /// Decides by `policy` in an outage; [`OutagePolicy::ALONE`] unless set.
@@ -45,7 +76,16 @@ impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
         self
     }
 
-    /// Holds at most `n` keys in memory, at least one; 100,000 unless set. Without an outage only blocked keys are held.
+    /// Waits for Redis' answer for so long at most; 40 ms unless set. Then the policy decides, also for all other checks until
+    /// it is known whether Redis is away.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Holds at most `n` keys in memory, at least one; 100,000 unless set: in an outage their usage and their debts, else what
+    /// Redis said of them last and who is blocked.
     #[must_use]
     pub fn max_keys(mut self, n: usize) -> Self {
         self.max_keys = n;
@@ -55,43 +95,183 @@ impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
     /// Takes time in an outage from `clock`; [`SystemClock`] unless set.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Box::new(clock);
+        self.clock = Arc::new(clock);
         self
     }
 
     /// Builds the limiter.
     pub fn build(self) -> FallbackLimiter<A> {
-        let Self { shared, policy, max_keys, clock } = self;
-        let mut local = MemoryLimiter::builder(shared.name(), shared.algorithm().share(policy.parts()))
+        let Self { shared, policy, patience, max_keys, clock } = self;
+        let redis = shared.redis();
+        let mut local = MemoryLimiter::builder(redis.name(), redis.algorithm().share(policy.parts()))
             .max_keys(max_keys)
-            .clock(clock);
-        if let Some(block) = shared.policy() {
+            .clock(clock.clone());
+        if let Some(block) = redis.policy() {
             local = local.block(block);
         }
-        FallbackLimiter { local: local.build(), shared, policy, tally: Tally::default() }
+        let (local, known, debts) = (local.build(), Known::new(max_keys), Debts::new(max_keys));
+        let (hangs, tally) = (AtomicBool::new(false), Tally::default());
+        FallbackLimiter {
+            inner: Arc::new(Inner { shared, local, policy, patience, clock, known, debts, hangs, tally }),
+        }
     }
 }
 
 impl<A: RedisAlgorithm> FallbackLimiter<A> {
-    /// Starts a limiter that falls back from `shared`, with its name, algorithm and blocks.
-    pub fn builder(shared: RedisLimiter<A>) -> FallbackLimiterBuilder<A> {
-        let clock = Box::new(SystemClock::new());
-        FallbackLimiterBuilder { shared, policy: OutagePolicy::default(), max_keys: DEFAULT_MAX_KEYS, clock }
+    /// Starts a limiter that falls back from `shared`, a [`RedisLimiter`](crate::RedisLimiter) or a
+    /// [`LeasedLimiter`](crate::LeasedLimiter), with its name, algorithm and blocks.
+    pub fn builder(shared: impl Into<SharedLimiter<A>>) -> FallbackLimiterBuilder<A> {
+        FallbackLimiterBuilder {
+            shared: shared.into(),
+            policy: OutagePolicy::default(),
+            patience: DEFAULT_PATIENCE,
+            max_keys: DEFAULT_MAX_KEYS,
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+}
+
+impl<A: RedisAlgorithm> Inner<A> {
+    fn counts(&self) -> bool {
+        matches!(self.policy, OutagePolicy::LocalShare { .. })
     }
 
-    async fn decide(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        match outage(self.shared.decide(key, cost).await) {
+    /// Asks Redis, after it has been told of the key's debts. The error is an outage.
+    async fn ask<T>(
+        self: &Arc<Self>,
+        key: &str,
+        work: impl Future<Output = Result<T, CheckError>>,
+    ) -> Result<Result<T, CheckError>, StoreError> {
+        if self.hangs.load(Ordering::Relaxed) {
+            return Err(StoreError::new("Redis gives no answer").transient());
+        }
+        let mut is_asked = false;
+        let asking = async {
+            if self.debts.is_any() && self.settle(key).await.is_err() {
+                return Err(CheckError::Store(StoreError::new("Redis takes no debits").transient()));
+            }
+            is_asked = true;
+            work.await
+        };
+        if let Ok(result) = tokio::time::timeout(self.patience, asking).await {
+            return outage(result);
+        }
+        self.find_out(key);
+        let error = StoreError::new(format!("no answer from Redis within {:?}", self.patience)).transient();
+        Err(if is_asked { error.maybe_charged() } else { error })
+    }
+
+    /// Asks once more for as long as the client is patient, so that it notices an outage; until then nobody waits.
+    fn find_out(self: &Arc<Self>, key: &str) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        if self.hangs.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (inner, key) = (Arc::downgrade(self), self.shared.redis().group(key));
+        let client = self.shared.redis().client().clone();
+        runtime.spawn(async move {
+            // Either there is an answer, or the client now knows better.
+            let _ = client.get(key.as_str()).await;
+            if let Some(inner) = inner.upgrade() {
+                inner.hangs.store(false, Ordering::Release);
+            }
+        });
+    }
+
+    async fn decide(self: &Arc<Self>, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        match self.ask(key, self.shared.decide(key, cost)).await {
             Ok(result) => {
                 if let Ok(decision) = &result {
                     self.local.learn_block(key, decision.blocked_for());
+                    if self.counts() {
+                        self.known.learn(key, decision, self.clock.now());
+                    }
                 }
                 result
             }
-            Err(error) => match self.policy {
-                OutagePolicy::LocalShare { .. } => fits_later(self.local.check(key, cost).await, error),
-                _ => self.uncounted(key, error).await,
-            },
+            Err(error) if self.counts() => {
+                self.seed(key);
+                let result = self.local.check_now(key, cost);
+                if let Ok(decision) = &result {
+                    self.note(key, cost, decision, &error);
+                }
+                fits_later(result, error)
+            }
+            Err(error) => self.uncounted(key, error).await,
         }
+    }
+
+    /// Begins the key's share with its part of what Redis said was left.
+    fn seed(&self, key: &str) {
+        let Some((remaining, date)) = self.known.take(key, self.clock.now()) else { return };
+        let share = self.shared.redis().algorithm().share(self.policy.parts()).capacity();
+        let part = remaining / u64::from(self.policy.parts().get());
+        self.local.seed(key, share.saturating_sub(part), date);
+    }
+
+    /// Notes what Redis has to be told of a decision made here.
+    fn note(self: &Arc<Self>, key: &str, cost: u64, decision: &Decision, error: &StoreError) {
+        match decision {
+            Decision::Allowed(_) if !error.may_have_charged() => self.owe(key, cost),
+            Decision::Denied(denial) => {
+                let until = denial.blocked_for.map(|left| self.clock.now().saturating_add(left));
+                if let Some(until) = until.filter(|until| !self.known.is_blocked_until(key, *until)) {
+                    let is_first = self.debts.block(key, until);
+                    self.settle_later(is_first);
+                }
+            }
+            Decision::Allowed(_) => {}
+        }
+    }
+
+    fn owe(self: &Arc<Self>, key: &str, amount: u64) {
+        if amount > 0 {
+            let memory = Duration::from_micros(self.shared.redis().algorithm().remembers());
+            let is_first = self.debts.charge(key, amount, self.clock.now(), memory);
+            self.settle_later(is_first);
+        }
+    }
+
+    /// Has all debts settled when Redis is back, where nobody waits for that yet.
+    fn settle_later(self: &Arc<Self>, is_first: bool) {
+        let (true, Ok(runtime)) = (is_first, Handle::try_current()) else { return };
+        let inner = Arc::downgrade(self);
+        let mut available = self.shared.redis().client().availability().watch();
+        runtime.spawn(async move {
+            // Ends with the client, or with this limiter.
+            while available.wait_for(|is_available| *is_available).await.is_ok() {
+                let Some(inner) = inner.upgrade() else { return };
+                if inner.settle_all().await {
+                    return;
+                }
+                drop(inner);
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
+    }
+
+    /// Whether no debt is left.
+    async fn settle_all(&self) -> bool {
+        for key in self.debts.keys() {
+            if self.settle(&key).await.is_err() {
+                return false;
+            }
+        }
+        self.debts.keys().is_empty()
+    }
+
+    /// Charges the key's debts to Redis, unless somebody is doing that.
+    async fn settle(&self, key: &str) -> Result<(), CheckError> {
+        while let Some(sending) = self.debts.send(key) {
+            let now = self.clock.now();
+            let ages = sending.ages(now);
+            match self.shared.redis().debit(key, sending.debit(&ages, now)).await {
+                Err(CheckError::Store(error)) if error.is_transient() => return Err(CheckError::Store(error)),
+                // What Redis won't ever take is not sent again.
+                _ => sending.charged(),
+            }
+        }
+        Ok(())
     }
 
     /// What is known of a key that nobody counts: whether it is blocked.
@@ -115,83 +295,119 @@ pub(super) fn fits_later<T>(result: Result<T, CheckError>, error: StoreError) ->
 #[async_trait]
 impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
     fn name(&self) -> &str {
-        self.shared.name()
+        self.inner.shared.redis().name()
     }
 
     fn quota(&self) -> Quota {
-        self.shared.quota()
+        self.inner.shared.redis().quota()
     }
 
+    /// The share of an outage follows.
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
-        self.shared.set_quota(quota)?;
-        self.local.set_quota(quota.share(self.policy.parts()))
+        let capacity = || self.inner.shared.redis().algorithm().capacity();
+        let before = capacity();
+        self.inner.shared.as_limiter().set_quota(quota)?;
+        self.inner.known.change_limit(before, capacity());
+        self.inner.local.set_quota(quota.share(self.inner.policy.parts()))
     }
 
     async fn check(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        let result = self.decide(key, cost).await;
-        self.tally.count(key, result, Decision::is_allowed)
+        let result = self.inner.decide(key, cost).await;
+        self.inner.tally.count(key, result, Decision::is_allowed)
     }
 
     async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        match outage(self.shared.peek(key, cost).await) {
+        let inner = &self.inner;
+        match inner.ask(key, inner.shared.as_limiter().peek(key, cost)).await {
             Ok(result) => result,
-            Err(error) => match self.policy {
-                OutagePolicy::LocalShare { .. } => fits_later(self.local.peek(key, cost).await, error),
-                _ => self.uncounted(key, error).await,
-            },
+            Err(error) if inner.counts() => {
+                inner.seed(key);
+                fits_later(inner.local.peek(key, cost).await, error)
+            }
+            Err(error) => inner.uncounted(key, error).await,
         }
     }
 
-    /// In an outage the key is charged here, where a share is counted.
+    /// In an outage the key is charged here, where a share is counted, and in Redis when that is back.
     async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        match outage(self.shared.penalty(key, cost).await) {
+        let inner = &self.inner;
+        match inner.ask(key, inner.shared.as_limiter().penalty(key, cost)).await {
             Ok(result) => result,
-            Err(error) => match self.policy {
-                OutagePolicy::LocalShare { .. } => self.local.penalty(key, cost).await,
-                _ => self.uncounted(key, error).await,
-            },
+            Err(error) if inner.counts() => {
+                inner.seed(key);
+                if !error.may_have_charged() {
+                    inner.owe(key, cost.min(Quota::MAX_LIMIT));
+                }
+                inner.local.penalty(key, cost).await
+            }
+            Err(error) => inner.uncounted(key, error).await,
         }
     }
 
-    /// In an outage it is taken back here, where a share is counted.
+    /// In an outage it is taken back here, where a share is counted, and from what Redis is to be charged.
     async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError> {
-        match outage(self.shared.reward(key, amount).await) {
+        let inner = &self.inner;
+        match inner.ask(key, inner.shared.as_limiter().reward(key, amount)).await {
             Ok(result) => result,
-            Err(error) => match self.policy {
-                OutagePolicy::LocalShare { .. } => self.local.reward(key, amount).await,
-                _ => self.uncounted(key, error).await,
-            },
+            Err(error) if inner.counts() => {
+                inner.seed(key);
+                if !error.may_have_charged() {
+                    inner.debts.take_back(key, amount);
+                }
+                inner.local.reward(key, amount).await
+            }
+            Err(error) => inner.uncounted(key, error).await,
         }
     }
 
     /// Forgets the key here in any case; an error says that Redis still remembers it.
     async fn reset(&self, key: &str) -> Result<bool, CheckError> {
-        let here = self.local.reset(key).await?;
-        Ok(self.shared.reset(key).await? || here)
+        let inner = &self.inner;
+        inner.debts.forget(key);
+        inner.known.forget(key);
+        let here = inner.local.reset(key).await?;
+        Ok(inner.shared.as_limiter().reset(key).await? || here)
     }
 
-    /// Blocks the key here in any case; an error says that other processes don't know of it.
+    /// Blocks the key here in any case. An error says that other processes don't know of it; after an outage they will.
     async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
-        self.local.block(key, duration).await?;
-        self.shared.block(key, duration).await
+        let inner = &self.inner;
+        inner.local.block(key, duration).await?;
+        let result = inner.shared.as_limiter().block(key, duration).await;
+        match &result {
+            Err(CheckError::Store(error)) if error.is_transient() && inner.counts() => {
+                let is_first = inner.debts.block(key, inner.clock.now().saturating_add(duration));
+                inner.settle_later(is_first);
+            }
+            _ => inner.debts.forget_block(key),
+        }
+        result
     }
 
     /// Unblocks the key here in any case; an error says that Redis still holds the block.
     async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
-        let here = self.local.unblock(key).await?;
-        Ok(self.shared.unblock(key).await? || here)
+        let inner = &self.inner;
+        inner.debts.forget_block(key);
+        inner.known.forget(key);
+        let here = inner.local.unblock(key).await?;
+        Ok(inner.shared.as_limiter().unblock(key).await? || here)
     }
 
-    /// Checks of this process, by whomever they were decided; keys held, blocked and evicted in its memory.
+    /// Checks of this process, by whomever they were decided; keys held, blocked and evicted in its memory, debts that were
+    /// forgotten among the latter.
     fn stats(&self) -> LimiterStats {
-        let LimiterStats { tracked_keys, blocked_keys, evicted_live, .. } = self.local.stats();
-        LimiterStats { tracked_keys, blocked_keys, evicted_live, ..self.tally.stats() }
+        let LimiterStats { tracked_keys, blocked_keys, evicted_live, .. } = self.inner.local.stats();
+        let evicted_live = evicted_live + self.inner.debts.forgotten();
+        LimiterStats { tracked_keys, blocked_keys, evicted_live, ..self.inner.tally.stats() }
     }
 }
 
 impl<A: RedisAlgorithm> fmt::Debug for FallbackLimiter<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FallbackLimiter").field("shared", &self.shared).field("policy", &self.policy).finish()
+        f.debug_struct("FallbackLimiter")
+            .field("shared", &self.inner.shared)
+            .field("policy", &self.inner.policy)
+            .finish_non_exhaustive()
     }
 }
 
@@ -200,6 +416,7 @@ impl<A: RedisAlgorithm> fmt::Debug for FallbackLimiterBuilder<A> {
         f.debug_struct("FallbackLimiterBuilder")
             .field("shared", &self.shared)
             .field("policy", &self.policy)
+            .field("patience", &self.patience)
             .field("max_keys", &self.max_keys)
             .finish_non_exhaustive()
     }

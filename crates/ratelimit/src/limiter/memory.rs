@@ -92,6 +92,20 @@ impl<A: Algorithm> MemoryLimiter<A> {
         }
     }
 
+    /// Puts in place of the key's usage what is known from elsewhere: that `used` was charged at `date`. Its block stays.
+    #[cfg(feature = "redis")]
+    pub(crate) fn seed(&self, key: &str, used: u64, date: Timestamp) {
+        let mut place = self.store.lock(key);
+        let now = self.clock.now();
+        let standing = |rule: &A, entry: &_| self.standing(rule, entry, now);
+        let seed = |rule: &A, entry: &mut Entry<A::State>| {
+            entry.state = rule.initial(date);
+            rule.penalty(&mut entry.state, date, used);
+        };
+        // Without room for it there is none for the check that follows either.
+        let _ = place.with_rule(standing, |rule| Entry::new(rule, now), seed);
+    }
+
     fn strikes(&self, block: &Block, now: Timestamp) -> u32 {
         self.policy.map_or(0, |policy| policy.strikes(block, now))
     }

@@ -3,6 +3,8 @@
 --
 -- State: <I7 begin of the newest segment, µs><I7 used>, then for each segment, oldest first, <I7 last charge, µs>
 -- <I7 used>. The string is cut at its ends and never taken apart: a check reads the segments that leave and the newest.
+-- A lease's charge is dated at the lease's end, so it may lie in the future. Its segment stands before the newest one, which
+-- never does: time is seen from the newest, and what stands behind a segment counts for as long as that does.
 -- Rule: limit, period in µs, length of a segment in µs.
 local sliding_window = { letter = 's', kept_bytes = 7 }
 
@@ -66,6 +68,13 @@ local function live(state, view, rule)
   return 0, state.newest + SEGMENT_BYTES
 end
 
+-- When the last charge was made, or a lease ends.
+local function latest(state)
+  local last = struct.unpack('<I7', state.bytes, state.newest)
+  if state.newest - SEGMENT_BYTES < state.first then return last end
+  return math.max(last, (struct.unpack('<I7', state.bytes, state.newest - SEGMENT_BYTES)))
+end
+
 -- Makes the state what it is at `now`.
 function sliding_window.settle(state, now, rule)
   follow_clock(state, now, rule)
@@ -82,13 +91,13 @@ function sliding_window.decide(state, now, cost, rule)
   local view, lag = view_of(state, now, rule)
   local used, first = live(state, view, rule)
   local reset = 0
-  if used > 0 then reset = rule.period - (view - struct.unpack('<I7', state.bytes, state.newest)) + lag end
+  if used > 0 then reset = rule.period - (view - latest(state)) + lag end
   if cost <= math.max(rule.limit - used, 0) then return true, used, reset, 0 end
-  local left = used
+  local left, date = used, 0
   for at = first, state.newest, SEGMENT_BYTES do
     local last, charged = struct.unpack(SEGMENT, state.bytes, at)
-    left = left - charged
-    if left <= rule.limit - cost then return false, used, reset, rule.period - (view - last) + lag end
+    left, date = left - charged, math.max(date, last)
+    if left <= rule.limit - cost then return false, used, reset, rule.period - (view - date) + lag end
   end
   return false, used, reset, reset
 end
@@ -107,13 +116,41 @@ function sliding_window.charge(state, now, cost, rule)
   state.first, state.newest = 1, #state.bytes - SEGMENT_BYTES + 1
 end
 
+-- Charges what is admitted by `ends` at the latest, and so counts as charged then. Right behind a charge.
+function sliding_window.charge_until(state, now, amount, ends, rule)
+  local at, last, charged = state.newest - SEGMENT_BYTES, 0, 0
+  ends = ends + view_of(state, now, rule) - now
+  for earlier = state.first, at, SEGMENT_BYTES do ends = math.max(ends, (struct.unpack('<I7', state.bytes, earlier))) end
+  if at >= state.first then last, charged = struct.unpack(SEGMENT, state.bytes, at) end
+  -- Joins the lease that stands there, if one does: only a lease is later than the newest.
+  local joins = last > struct.unpack('<I7', state.bytes, state.newest)
+  local kept, newest = string.sub(state.bytes, 1, state.newest - 1), string.sub(state.bytes, state.newest)
+  if joins then kept, amount = string.sub(state.bytes, 1, at - 1), amount + charged end
+  state.used = state.used + amount - (joins and charged or 0)
+  state.bytes = kept .. struct.pack(SEGMENT, ends, amount) .. newest
+  state.newest = #state.bytes - SEGMENT_BYTES + 1
+end
+
+-- Charges what was admitted at an earlier date.
+function sliding_window.charge_at(state, now, date, amount, rule)
+  if view_of(state, now, rule) - date >= rule.period then return end
+  amount = math.min(amount, math.max(math.min(2 * rule.limit, MOST_CHARGED) - state.used, 0))
+  if amount == 0 then return end
+  local at = state.first
+  while at <= state.newest and struct.unpack('<I7', state.bytes, at) <= date do at = at + SEGMENT_BYTES end
+  -- The next charge begins a segment of its own behind it.
+  if at > state.newest then state.begun = 0 end
+  state.bytes = string.sub(state.bytes, 1, at - 1) .. struct.pack(SEGMENT, date, amount) .. string.sub(state.bytes, at)
+  state.used, state.newest = state.used + amount, #state.bytes - SEGMENT_BYTES + 1
+end
+
 function sliding_window.penalty(state, now, cost, rule)
   local room = math.max(math.min(2 * rule.limit, MOST_CHARGED) - state.used, 0)
   sliding_window.charge(state, now, math.min(cost, room), rule)
 end
 
 function sliding_window.reward(state, now, amount, rule)
-  local left = math.min(amount, state.used)
+  local left, view = math.min(amount, state.used), view_of(state, now, rule)
   state.used = state.used - left
   while left > 0 do
     local last, charged = struct.unpack(SEGMENT, state.bytes, state.newest)
@@ -127,9 +164,14 @@ function sliding_window.reward(state, now, amount, rule)
       state.newest, state.begun = state.newest - SEGMENT_BYTES, 0
     end
   end
+  if state.newest >= state.first and struct.unpack('<I7', state.bytes, state.newest) > view then
+    -- What is left of a lease: time is not to be seen from its end.
+    state.bytes, state.begun = state.bytes .. struct.pack(SEGMENT, view, 0), view
+    state.newest = state.newest + SEGMENT_BYTES
+  end
 end
 
 function sliding_window.expires(state, rule)
   if state.newest < state.first then return 0 end
-  return struct.unpack('<I7', state.bytes, state.newest) + rule.period
+  return latest(state) + rule.period
 end

@@ -67,6 +67,13 @@ mod sealed {
             Duration::ZERO
         }
 
+        /// The longest life of a lease in microseconds, where charging it early costs a key no more than a tenth; zero where it
+        /// can't be leased.
+        fn longest_lease(&self) -> u64;
+
+        /// How long a charge counts at most, in microseconds.
+        fn remembers(&self) -> u64;
+
         /// The same with one of `instances` equal parts of the limit, at least one.
         fn share(&self, instances: NonZeroU32) -> Self;
     }
@@ -104,6 +111,14 @@ impl sealed::Sealed for FixedWindow {
         of_window(self.quota(), used, next, next, cost)
     }
 
+    fn longest_lease(&self) -> u64 {
+        self.quota().period_micros()
+    }
+
+    fn remembers(&self) -> u64 {
+        self.quota().period_micros()
+    }
+
     fn share(&self, instances: NonZeroU32) -> Self {
         Self::new(self.quota().share(instances))
     }
@@ -130,6 +145,14 @@ impl sealed::Sealed for SlidingWindow {
         of_window(self.quota(), used, reset_after, retry_after, cost)
     }
 
+    fn longest_lease(&self) -> u64 {
+        self.quota().period_micros() / 10
+    }
+
+    fn remembers(&self) -> u64 {
+        self.quota().period_micros() + self.segment_micros()
+    }
+
     fn share(&self, instances: NonZeroU32) -> Self {
         self.with_limit_of(self.quota().share(instances))
     }
@@ -150,6 +173,14 @@ impl sealed::Sealed for SlidingCounter {
 
     fn decision(&self, [used, reset_after, retry_after, _]: [u64; FIGURES], cost: u64) -> Decision {
         of_window(self.quota(), used, reset_after, retry_after, cost)
+    }
+
+    fn longest_lease(&self) -> u64 {
+        self.quota().period_micros()
+    }
+
+    fn remembers(&self) -> u64 {
+        2 * self.quota().period_micros()
     }
 
     fn share(&self, instances: NonZeroU32) -> Self {
@@ -179,6 +210,14 @@ impl sealed::Sealed for Windows {
         of_window(binding.unwrap_or_else(|| self.quota()), used, reset_after, retry_after, cost)
     }
 
+    fn longest_lease(&self) -> u64 {
+        self.quotas().iter().map(|quota| SlidingWindow::new(*quota).longest_lease()).min().unwrap_or(0)
+    }
+
+    fn remembers(&self) -> u64 {
+        self.quotas().iter().map(|quota| SlidingWindow::new(*quota).remembers()).max().unwrap_or(0)
+    }
+
     fn share(&self, instances: NonZeroU32) -> Self {
         Self::new(self.quotas().map(|quota| quota.share(instances)))
     }
@@ -204,6 +243,15 @@ impl sealed::Sealed for SlidingLog {
 
     fn decision(&self, figures: [u64; FIGURES], cost: u64) -> Decision {
         self.window().decision(figures, cost)
+    }
+
+    fn longest_lease(&self) -> u64 {
+        // It promises to admit whatever fits, and what is leased may be left over.
+        0
+    }
+
+    fn remembers(&self) -> u64 {
+        self.window().remembers()
     }
 
     fn share(&self, instances: NonZeroU32) -> Self {
@@ -236,6 +284,16 @@ impl sealed::Sealed for LeakyBucket {
         } else {
             Duration::ZERO
         }
+    }
+
+    fn longest_lease(&self) -> u64 {
+        // Each place of a queue has a delay of its own.
+        let (bucket, is_queue) = self.parts();
+        if is_queue { 0 } else { bucket.longest_lease() }
+    }
+
+    fn remembers(&self) -> u64 {
+        self.parts().0.remembers()
     }
 
     fn share(&self, instances: NonZeroU32) -> Self {
@@ -281,6 +339,15 @@ impl sealed::Sealed for TokenBucket {
 
     fn decision(&self, [whole, rest, ..]: [u64; FIGURES], cost: u64) -> Decision {
         self.decide(self.until_full_of(whole, rest), 0, cost)
+    }
+
+    fn longest_lease(&self) -> u64 {
+        self.pair(self.refill(self.capacity())).map_or(0, |[fills_in, _]| fills_in / 10)
+    }
+
+    fn remembers(&self) -> u64 {
+        // Penalties charge up to twice the capacity.
+        self.pair(self.refill(self.capacity())).map_or(MAX_MICROS, |[fills_in, _]| 2 * fills_in + 1)
     }
 
     fn share(&self, instances: NonZeroU32) -> Self {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use tidegate_redis::{Arg, Client, Command, Keyspace, Script, Value};
+use tidegate_redis::{Arg, Client, Command, KeyGroup, Keyspace, Script, Value};
 
 use super::algorithm::FIGURES;
 use super::scripts::Scripts;
@@ -41,21 +41,21 @@ pub struct RedisLimiter<A> {
     policy: Option<BlockPolicy>,
     client: Client,
     keyspace: Keyspace,
-    scripts: Scripts,
+    pub(super) scripts: Scripts,
     tally: Tally,
 }
 
 /// What a script says of a key.
 #[derive(Clone, Copy)]
-struct Answer {
-    is_admitted: bool,
-    blocked: Duration,
-    figures: [u64; FIGURES],
+pub(super) struct Answer {
+    pub(super) is_admitted: bool,
+    pub(super) blocked: Duration,
+    pub(super) figures: [u64; FIGURES],
 }
 
 impl Answer {
     /// The decision over a cost, of which the script has charged `charged` where it admitted.
-    fn decision<A: RedisAlgorithm>(self, algorithm: &A, cost: u64, charged: u64) -> Decision {
+    pub(super) fn decision<A: RedisAlgorithm>(self, algorithm: &A, cost: u64, charged: u64) -> Decision {
         let Self { is_admitted, blocked, figures } = self;
         // What has been charged is no longer asked for.
         let decision = algorithm.decision(figures, if is_admitted { 0 } else { cost });
@@ -87,6 +87,16 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
     /// The algorithm applied to each key.
     pub(crate) fn algorithm(&self) -> A {
         **self.algorithm.load()
+    }
+
+    /// The client that asks Redis.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The names that a key has in Redis.
+    pub(crate) fn group(&self, key: &str) -> KeyGroup {
+        self.keyspace.group("rl", &[&self.name, key])
     }
 
     /// How keys are blocked that go over their limit.
@@ -143,7 +153,7 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
         Ok(self.run(&self.scripts.block, key, args).await?.as_int()? == 1)
     }
 
-    async fn run(&self, script: &Script, key: &str, args: Vec<Arg>) -> Result<Value, CheckError> {
+    pub(super) async fn run(&self, script: &Script, key: &str, args: Vec<Arg>) -> Result<Value, CheckError> {
         let group = self.keyspace.group("rl", &[&self.name, key]);
         Ok(self.client.run(script, &[group.as_str()], args).await?)
     }

@@ -12,6 +12,8 @@ const SLIDING_COUNTER: &str = include_str!("../lua/sliding_counter.lua");
 const WINDOWS: &str = include_str!("../lua/windows.lua");
 const ADJUST: &str = include_str!("../lua/adjust.lua");
 const CHECK: &str = include_str!("../lua/check.lua");
+const DEBIT: &str = include_str!("../lua/debit.lua");
+const LEASE: &str = include_str!("../lua/lease.lua");
 const PEEK: &str = include_str!("../lua/peek.lua");
 const BLOCK: &str = include_str!("../lua/block.lua");
 const TENANT: &str = include_str!("../lua/tenant.lua");
@@ -56,6 +58,8 @@ pub struct Scripts {
     pub(super) peek: Script,
     pub(super) block: Script,
     pub(super) adjust: Script,
+    pub(super) lease: Script,
+    pub(super) debit: Script,
 }
 
 impl Scripts {
@@ -87,6 +91,9 @@ impl Scripts {
             peek: script("peek", PEEK),
             block: script("block", BLOCK),
             adjust: script("adjust", ADJUST),
+            lease: script("lease", LEASE),
+            // Numbered, so that the server tells a repetition from a new one.
+            debit: script("debit", DEBIT).idempotent(),
         }
     }
 }

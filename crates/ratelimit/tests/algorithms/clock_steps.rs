@@ -111,3 +111,62 @@ fn a_step_forward_is_time_passing() {
     holds(&FixedWindow::new(quota(5)));
     holds(&TokenBucket::new(quota(5)));
 }
+
+const SECOND: u64 = 1_000_000;
+const MINUTE: u64 = 60 * SECOND;
+const DAY: u64 = 86_400 * SECOND;
+
+/// Admits by a clock that steps once: by what a new primary's clock differs, or a day. Dated by real time.
+fn admitted_over_a_step<A: Algorithm>(
+    algorithm: &A,
+    gaps: &[u64],
+    step_at: usize,
+    step: i64,
+) -> Result<Vec<(u64, u64)>, TestCaseError> {
+    let period = algorithm.quota().period_micros();
+    let mut real = 20 * DAY;
+    let mut state = algorithm.initial(Timestamp::from_micros(real));
+    let mut admitted = Vec::new();
+    for (nth, gap) in gaps.iter().enumerate() {
+        real += gap % (period / 3 + 1);
+        let now = if nth < step_at { real } else { real.saturating_add_signed(step) };
+        let decision = algorithm.check(&mut state, Timestamp::from_micros(now), 1)?;
+        if decision.is_allowed() {
+            admitted.push((real, 1));
+        }
+        // Nobody is locked out for the length of the step: for what is charged and one window more.
+        let wait = decision.retry_after().unwrap_or_default();
+        prop_assert!(wait <= Duration::from_micros(3 * period), "{} told to wait for {:?}", algorithm.name(), wait);
+    }
+    Ok(admitted)
+}
+
+proptest! {
+    #[test]
+    fn a_step_frees_at_most_one_window(
+        gaps in prop::collection::vec(any::<u64>(), 2..200),
+        step_at in any::<prop::sample::Index>(),
+        size in prop::sample::select(vec![SECOND, MINUTE, DAY]),
+        is_back: bool,
+        period in prop::sample::select(vec![SECOND, MINUTE, 60 * MINUTE, DAY]),
+        limit in 1_u64..8,
+    ) {
+        let quota = Quota::new(limit, Duration::from_micros(period))?;
+        let step = i64::try_from(size)? * if is_back { -1 } else { 1 };
+        let step_at = step_at.index(gaps.len());
+        let most = |admitted: &[(u64, u64)]| most_in_any(period, admitted);
+        let sliding = admitted_over_a_step(&SlidingWindow::new(quota), &gaps, step_at, step)?;
+        prop_assert!(most(&sliding) <= 2 * limit);
+        let log = admitted_over_a_step(&SlidingLog::new(quota)?, &gaps, step_at, step)?;
+        prop_assert!(most(&log) <= 2 * limit);
+        let windows = admitted_over_a_step(&Windows::new(quota.into()), &gaps, step_at, step)?;
+        prop_assert!(most(&windows) <= 2 * limit);
+        // Of these the bound without a step is twice the limit.
+        let fixed = admitted_over_a_step(&FixedWindow::new(quota), &gaps, step_at, step)?;
+        prop_assert!(most(&fixed) <= 3 * limit);
+        let counter = admitted_over_a_step(&SlidingCounter::new(quota), &gaps, step_at, step)?;
+        prop_assert!(most(&counter) <= 3 * limit);
+        let bucket = admitted_over_a_step(&TokenBucket::new(quota), &gaps, step_at, step)?;
+        prop_assert!(most(&bucket) <= 3 * limit);
+    }
+}

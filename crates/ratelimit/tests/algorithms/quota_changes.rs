@@ -91,7 +91,7 @@ fn the_greatest_quotas_carry_over() {
     let slowest = Quota::new(1, Quota::MAX_PERIOD).unwrap();
     let densest = Quota::new(Quota::MAX_LIMIT, Duration::from_micros(1)).unwrap();
     let quotas = [longest, shortest, slowest, densest];
-    fn holds<A: Algorithm>(algorithm: A, quotas: &[Quota]) {
+    fn holds<A: Algorithm>(algorithm: &A, quotas: &[Quota]) {
         let now = Timestamp::from_micros(1_800_000_000_000_000);
         for (from, to) in quotas.iter().flat_map(|from| quotas.iter().map(move |to| (from, to))) {
             let (from, to) = (algorithm.with_quota(*from).unwrap(), algorithm.with_quota(*to).unwrap());
@@ -108,11 +108,11 @@ fn the_greatest_quotas_carry_over() {
             );
         }
     }
-    holds(FixedWindow::new(shortest), &quotas);
-    holds(SlidingCounter::new(shortest), &quotas);
-    holds(SlidingWindow::new(shortest), &quotas);
-    holds(TokenBucket::new(shortest), &quotas);
-    holds(LeakyBucket::queue(shortest), &quotas);
+    holds(&FixedWindow::new(shortest), &quotas);
+    holds(&SlidingCounter::new(shortest), &quotas);
+    holds(&SlidingWindow::new(shortest), &quotas);
+    holds(&TokenBucket::new(shortest), &quotas);
+    holds(&LeakyBucket::queue(shortest), &quotas);
 }
 
 #[test]

@@ -3,8 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
 
+mod anomaly;
 mod capacity;
 mod concurrency;
+mod dynamic;
 mod front_door;
 mod new_keys;
 mod random;

@@ -6,8 +6,13 @@ mod blocks;
 mod capacity;
 mod concurrency;
 mod deny_cache;
+mod flood;
+mod lists;
 mod model;
+mod presets;
 mod quota_changes;
+mod shadow;
+mod single;
 mod tenants;
 mod tiers;
 #[cfg(feature = "tokio")]

@@ -5,22 +5,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_ratelimit::{
-    BlockPolicy, Limiter, Quota, RedisLimiter, SlidingWindow, TenantLimiter, TenantPlan, TierLimits,
+    BlockPolicy, FixedWindow, LeakyBucket, LeasedLimiter, Limiter, Quota, RedisAlgorithm, RedisLimiter, SlidingLog,
+    SlidingWindow, TenantLimiter, TenantPlan, TierLimits, TokenBucket,
 };
 use tidegate_redis::{Client, Command as Redis, Config, Role};
 use tidegate_testkit::{poll_until, scale};
 
-use crate::support::{LONG, World, keyspace, one_of_each, tenants};
+use crate::support::{LONG, World, keyspace, limiter, tenants};
 
 const URL: &str = "TIDEGATE_RATELIMIT_TEST_URL";
 const PROCESSES: usize = 4;
 const LIMIT: u64 = 1_234;
+/// A log keeps a date for each charge, so its limit is bounded.
+const LOG_LIMIT: u64 = 987;
+/// How often each task asks a leased limiter.
+const REPEATS: u64 = 2;
 const GO: &str = "go";
 const ADMITTED: &str = "admitted";
 const READY: &str = "ready";
 
 fn tasks() -> usize {
     scale(1_000, 10_000)
+}
+
+/// Three quarters of what all processes ask for.
+fn leased_limit() -> u64 {
+    3 * (tasks() * PROCESSES) as u64 * REPEATS / 4
 }
 
 fn tenant_limits() -> TenantPlan {
@@ -35,17 +45,44 @@ async fn count(client: &Client, key: &str) -> u64 {
     add(client, key, 0).await
 }
 
-/// Runs a check in many tasks at once, and counts those admitted.
+/// Runs checks in many tasks at once, and counts those admitted.
 async fn storm<F>(check: impl Fn() -> F) -> u64
 where
-    F: Future<Output = bool> + Send + 'static,
+    F: Future<Output = u64> + Send + 'static,
 {
     let tasks: Vec<_> = (0..tasks()).map(|_| tokio::spawn(check())).collect();
     let mut admitted = 0;
     for task in tasks {
-        admitted += u64::from(task.await.unwrap());
+        admitted += task.await.unwrap();
     }
     admitted
+}
+
+/// One limiter of each algorithm that admits exactly its limit, so many in a year: none gets anything back while a test runs.
+fn exact_limiters(client: &Client) -> Vec<Arc<dyn Limiter>> {
+    let quota = Quota::new(LIMIT, Quota::MAX_PERIOD).unwrap();
+    vec![
+        Arc::new(limiter(client, "fixed", FixedWindow::new(quota))),
+        Arc::new(limiter(client, "log", SlidingLog::new(Quota::new(LOG_LIMIT, Quota::MAX_PERIOD).unwrap()).unwrap())),
+        Arc::new(limiter(client, "sliding", SlidingWindow::new(quota))),
+        Arc::new(limiter(client, "bucket", TokenBucket::new(quota))),
+        Arc::new(limiter(client, "meter", LeakyBucket::meter(quota))),
+        Arc::new(blocked_limiter(client)),
+    ]
+}
+
+/// The same with leases, which may leave something over and never admit more. Greater, so that there is something to lease.
+fn leased_limiters(client: &Client) -> Vec<Arc<dyn Limiter>> {
+    fn leased<A: RedisAlgorithm>(client: &Client, name: &str, algorithm: A) -> Arc<dyn Limiter> {
+        Arc::new(LeasedLimiter::builder(limiter(client, name, algorithm)).build())
+    }
+    let quota = Quota::new(leased_limit(), Quota::MAX_PERIOD).unwrap();
+    vec![
+        leased(client, "leased-fixed", FixedWindow::new(quota)),
+        leased(client, "leased-sliding", SlidingWindow::new(quota)),
+        leased(client, "leased-bucket", TokenBucket::new(quota)),
+        leased(client, "leased-meter", LeakyBucket::meter(quota)),
+    ]
 }
 
 fn blocked_limiter(client: &Client) -> RedisLimiter<SlidingWindow> {
@@ -59,19 +96,25 @@ async fn child(url: &str) {
     let client = Client::connect(&Config::parse(url).unwrap().command_timeout(LONG), Role::Cache).await.unwrap();
     add(&client, READY, 1).await;
     poll_until(LONG, async || (count(&client, GO).await == 1).then_some(())).await.unwrap();
-    let mut limiters: Vec<Arc<dyn Limiter>> = one_of_each(&client, LIMIT).into_iter().map(Arc::from).collect();
-    limiters.push(Arc::new(blocked_limiter(&client)));
-    for limiter in limiters {
+    let once = exact_limiters(&client).into_iter().map(|limiter| (limiter, 1));
+    let repeated = leased_limiters(&client).into_iter().map(|limiter| (limiter, REPEATS));
+    for (limiter, times) in once.chain(repeated) {
         let admitted = storm(|| {
             let limiter = limiter.clone();
-            async move { limiter.check("key", 1).await.unwrap().is_allowed() }
+            async move {
+                let mut admitted = 0;
+                for _ in 0..times {
+                    admitted += u64::from(limiter.check("key", 1).await.unwrap().is_allowed());
+                }
+                admitted
+            }
         });
         add(&client, &format!("{ADMITTED}:{}", limiter.name()), admitted.await).await;
     }
     let tenants = Arc::new(tenants(&client));
     let admitted = storm(|| {
         let tenants = tenants.clone();
-        async move { tenants.check("t1", &tenant_limits(), 1).await.unwrap().allowed }
+        async move { u64::from(tenants.check("t1", &tenant_limits(), 1).await.unwrap().allowed) }
     });
     add(&client, &format!("{ADMITTED}:tenant"), admitted.await).await;
 }
@@ -106,9 +149,15 @@ async fn processes_admit_exactly_the_limit() {
     ended.await.unwrap();
     assert!(processes.iter_mut().all(|process| process.0.wait().unwrap().success()));
 
-    for limiter in ["fixed", "sliding", "bucket", "blocked", "tenant"] {
-        assert_eq!(count(&world.client, &format!("{ADMITTED}:{limiter}")).await, LIMIT, "{limiter}");
+    for limiter in exact_limiters(&world.client) {
+        let admitted = count(&world.client, &format!("{ADMITTED}:{}", limiter.name())).await;
+        assert_eq!(admitted, limiter.quota().limit(), "{}", limiter.name());
     }
+    for limiter in leased_limiters(&world.client) {
+        let admitted = count(&world.client, &format!("{ADMITTED}:{}", limiter.name())).await;
+        assert!(admitted <= leased_limit() && admitted > leased_limit() / 2, "{}: {admitted}", limiter.name());
+    }
+    assert_eq!(count(&world.client, &format!("{ADMITTED}:tenant")).await, LIMIT);
     // However many went over the limit together, that is one strike.
     let blocked = blocked_limiter(&world.client).peek("key", 1).await.unwrap().blocked_for().unwrap();
     assert!(blocked <= Duration::from_mins(10), "{blocked:?}");

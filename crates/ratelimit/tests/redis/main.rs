@@ -4,9 +4,12 @@
 
 mod exactness;
 mod keys;
+mod leases;
 mod lost_reply;
 mod outage;
+mod outage_promise;
 mod parity;
+mod quotas;
 mod support;
 mod tenant_conformance;
 mod tenant_outage;

@@ -298,3 +298,74 @@ async fn the_greatest_rates_are_exact() {
     let refused = RedisLimiter::builder("fine", fine, world.client.clone(), keyspace()).build();
     assert!(matches!(refused.unwrap_err(), UnsupportedAlgorithm::TooManySegments { segments: 65_454.., .. }));
 }
+
+/// Draws as fast as the script lets it, and compares the rate over a long time with the quota.
+#[tokio::test]
+async fn the_rate_is_exact_from_one_a_day_to_a_million_a_second() {
+    let world = World::start().await;
+    let rates = [
+        Quota::per_day(1),
+        Quota::per_day(7),
+        Quota::per_minute(100),
+        Quota::per_second(999_983),
+        Quota::per_second(1_000_000),
+    ];
+    for quota in rates.map(Result::unwrap) {
+        let cost = (quota.limit() / 50).max(1);
+        let quota = quota.burst(2 * cost).unwrap();
+        let limiter =
+            RedisLimiter::builder(quota.to_string(), TokenBucket::new(quota), world.client.clone(), keyspace());
+        let limiter = limiter.test_clock(test_clock()).build().unwrap();
+        let (mut now, mut drawn) = (DATES.start, 0);
+        world.set_clock(now).await;
+        // The fastest take two seconds for it, of which a microsecond is less than a millionth.
+        while drawn < tidegate_testkit::scale(100, 20_000) as u64 * cost {
+            match limiter.check("key", cost).await.unwrap().retry_after() {
+                None => drawn += cost,
+                Some(wait) => {
+                    now += u64::try_from(wait.as_micros()).unwrap();
+                    world.set_clock(now).await;
+                }
+            }
+        }
+        let expected = u128::from(drawn - 2 * cost) * u128::from(quota.period_micros()) / u128::from(quota.limit());
+        let elapsed = u128::from(now - DATES.start);
+        assert!(elapsed.abs_diff(expected) * 1_000_000 <= expected, "{quota}: {elapsed} µs, not {expected}");
+    }
+}
+
+/// A server whose clock is a minute or a day apart, as after a failover: at most one fresh window, and nobody waits longer.
+#[tokio::test]
+async fn another_servers_clock_frees_at_most_one_window() {
+    let world = World::start().await;
+    let quota = Quota::per_minute(5).unwrap();
+    for (nth, step) in [-DAY.cast_signed(), -60_000_000, 60_000_000, DAY.cast_signed()].into_iter().enumerate() {
+        let name = |algorithm: &str| format!("{algorithm}-{nth}");
+        let limiters: [Box<dyn Limiter>; 3] = [
+            Box::new(limiter_at(&world, &name("sliding"), SlidingWindow::new(quota))),
+            Box::new(limiter_at(&world, &name("windows"), Windows::new(quota.into()))),
+            Box::new(limiter_at(&world, &name("bucket"), TokenBucket::new(quota))),
+        ];
+        let before = DATES.start + 10 * DAY;
+        for limiter in limiters {
+            let mut admitted = 0;
+            for now in [before, before.saturating_add_signed(step)] {
+                world.set_clock(now).await;
+                for _ in 0..20 {
+                    let decision = limiter.check("key", 1).await.unwrap();
+                    admitted += u64::from(decision.is_allowed());
+                    let wait = decision.retry_after().unwrap_or_default();
+                    assert!(wait <= Duration::from_mins(2), "{}: {wait:?}", limiter.name());
+                }
+            }
+            assert!(admitted <= 10, "{}: {admitted}", limiter.name());
+            // Where the clock shows what it did two windows later, all is there again.
+            world.set_clock(before.saturating_add_signed(step) + 2 * 60 * SECOND).await;
+            assert_eq!(limiter.check("key", 0).await.unwrap().remaining(), 5, "{}", limiter.name());
+        }
+    }
+}
+
+fn limiter_at<A: RedisAlgorithm>(world: &World, name: &str, algorithm: A) -> RedisLimiter<A> {
+    RedisLimiter::builder(name, algorithm, world.client.clone(), keyspace()).test_clock(test_clock()).build().unwrap()
+}

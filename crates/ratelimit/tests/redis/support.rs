@@ -44,6 +44,14 @@ impl World {
         Self { server, client }
     }
 
+    /// With a client that waits for as long as a busy machine may take: for tests of anything but time.
+    pub(crate) async fn start_patient() -> Self {
+        let server = RedisServer::start().await;
+        let config = Config::parse(&server.url()).unwrap().command_timeout(LONG);
+        let client = Client::connect(&config, Role::Cache).await.unwrap();
+        Self { server, client }
+    }
+
     pub(crate) fn limiter<A: RedisAlgorithm>(&self, name: &str, algorithm: A) -> RedisLimiter<A> {
         limiter(&self.client, name, algorithm)
     }

@@ -63,12 +63,13 @@ impl Script {
     /// Starts an API and plays the whole run on it.
     pub(super) async fn run() -> Self {
         let mut script = Self {
-            api: Api::start().await,
+            api: Api::start_with(&[("TIDEGATE_LIMIT_DDOS", "1000000/second")]).await,
             answers: BTreeMap::new(),
             tenants: Lookups::default(),
             schedules: Lookups::default(),
             entries: 0,
-            ddos: Decisions { keys: 1, ..Decisions::default() },
+            // Its keys are those under suspicion.
+            ddos: Decisions::default(),
             client: Decisions::default(),
             quota: Decisions::default(),
             queue: BTreeMap::new(),

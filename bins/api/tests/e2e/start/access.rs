@@ -33,7 +33,14 @@ fn operations(api: &Api) -> Vec<(RequestBuilder, bool)> {
     all.extend([
         (api.request(Method::DELETE, "/api/cache").json(&json!({"all": true})), true),
         (api.request(Method::POST, "/api/rate-limit").json(&plan), true),
+        (api.request(Method::POST, "/api/rate-limit").json(&json!({"limiter": "report", "quota": "10/hour"})), true),
         (api.request(Method::DELETE, "/api/rate-limit?limiter=api&key=nobody"), true),
+        (
+            api.request(Method::POST, "/api/rate-limit/block")
+                .json(&json!({"limiter": "api", "key": "nobody", "seconds": 1})),
+            true,
+        ),
+        (api.request(Method::DELETE, "/api/rate-limit/block?limiter=api&key=nobody"), true),
         (api.request(Method::POST, "/api/queue/import/pause"), true),
         (api.request(Method::POST, "/api/queue/import/resume"), true),
         (api.request(Method::POST, "/api/queue/import/drain"), true),

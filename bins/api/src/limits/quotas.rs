@@ -1,0 +1,55 @@
+//! Another quota for a limiter while it runs: on Redis for every node, in memory for this process until it ends.
+
+use tidegate_app::redis::Redis;
+use tidegate_app::settings::MAX_SMALL_LIMIT;
+use tidegate_ratelimit::{PublishError, Quota, QuotaError, SharedQuotas};
+
+use super::{Limiters, Named};
+
+/// Why a limiter keeps the quota that it has.
+#[derive(Debug)]
+pub(crate) enum SetQuotaError {
+    /// Its algorithm can't apply that one.
+    Quota(QuotaError),
+    /// The other nodes can't be told.
+    Unavailable,
+}
+
+impl Limiters {
+    /// Has the limiters follow the quotas that hold on every node.
+    pub(super) async fn follow_quotas(&mut self, redis: Option<&Redis>) {
+        let Some(redis) = redis else { return };
+        let shared = SharedQuotas::start(redis.limits().clone(), redis.keyspace()).await;
+        for named in self.all() {
+            shared.register(named.limiter().clone());
+        }
+        self.shared = Some(shared);
+    }
+
+    /// Gives a limiter another quota, or that of its settings back; what was charged stays charged.
+    ///
+    /// # Errors
+    ///
+    /// [`SetQuotaError`]; then the quota is as it was.
+    pub(crate) async fn set_quota(&self, named: &Named, quota: Option<Quota>) -> Result<(), SetQuotaError> {
+        if let Some(quota) = quota
+            && named.algorithm() == "sliding_log"
+            && quota.limit() > MAX_SMALL_LIMIT
+        {
+            let (limit, max) = (quota.limit(), MAX_SMALL_LIMIT);
+            return Err(SetQuotaError::Quota(QuotaError::LimitTooLarge { limit, max }));
+        }
+        let Some(shared) = &self.shared else {
+            let quota = quota.unwrap_or(named.own_quota());
+            return named.limiter().set_quota(quota).map_err(SetQuotaError::Quota);
+        };
+        let told = match quota {
+            Some(quota) => shared.publish(named.name(), quota).await,
+            None => shared.withdraw(named.name()).await,
+        };
+        told.map_err(|error| match error {
+            PublishError::Quota(error) => SetQuotaError::Quota(error),
+            _ => SetQuotaError::Unavailable,
+        })
+    }
+}

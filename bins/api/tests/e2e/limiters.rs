@@ -1,0 +1,58 @@
+//! The named limiters: what operators change while they run, decisions for other services, and keys that nobody chooses.
+
+pub(crate) mod changes;
+pub(crate) mod decisions;
+pub(crate) mod identity;
+mod modes;
+mod nodes;
+
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::{Value, json};
+
+use crate::harness::{Api, success_json};
+
+const ADMIN: &str = "admin-token-0123456789";
+const READ: &str = "read-token-0123456789";
+const SERVICE: &str = "service-token-0123456789";
+const TOKENS: [(&str, &str); 3] =
+    [("TIDEGATE_ADMIN_TOKEN", ADMIN), ("TIDEGATE_READ_TOKEN", READ), ("TIDEGATE_SERVICE_TOKEN", SERVICE)];
+
+/// A question to the decision service, on an API without tokens.
+fn ask(api: &Api, body: &Value) -> RequestBuilder {
+    api.request(Method::POST, "/api/rate-limit/check").json(body)
+}
+
+/// The decision over one of `key`.
+async fn decide(api: &Api, limiter: &str, key: &str) -> Value {
+    success_json(ask(api, &json!({"limiter": limiter, "key": key}))).await
+}
+
+/// What is left to `key`.
+async fn left(api: &Api, limiter: &str, key: &str) -> Value {
+    success_json(ask(api, &json!({"limiter": limiter, "key": key, "peek": true}))).await["remaining"].clone()
+}
+
+async fn change(api: &Api, body: &Value) -> Value {
+    success_json(api.request(Method::POST, "/api/rate-limit").json(body)).await
+}
+
+async fn block(api: &Api, limiter: &str, key: &str, seconds: u64) -> Value {
+    let body = json!({"limiter": limiter, "key": key, "seconds": seconds});
+    success_json(api.request(Method::POST, "/api/rate-limit/block").json(&body)).await
+}
+
+async fn unblock(api: &Api, limiter: &str, key: &str) -> Value {
+    let path = format!("/api/rate-limit/block?limiter={limiter}&key={key}");
+    success_json(api.request(Method::DELETE, &path)).await["unblocked"].clone()
+}
+
+/// The limiter as operations see it.
+async fn shown(api: &Api, limiter: &str) -> Value {
+    let body = success_json(api.request(Method::GET, "/api/rate-limit").bearer_auth(ADMIN)).await;
+    let limiters = body["limiters"].as_array().expect("limiters");
+    limiters.iter().find(|found| found["name"] == limiter).expect("the limiter").clone()
+}
+
+async fn send(request: RequestBuilder) -> Response {
+    request.send().await.expect("an answer")
+}

@@ -1,0 +1,59 @@
+//! What a fallback asks: a Redis limiter, with leases or without.
+
+use std::fmt;
+
+use crate::{CheckError, Decision, LeasedLimiter, Limiter, RedisAlgorithm, RedisLimiter};
+
+/// A limiter in Redis, which may take leases: what a [`FallbackLimiter`](super::FallbackLimiter) falls back from.
+pub enum SharedLimiter<A: RedisAlgorithm> {
+    /// Asks Redis for each check.
+    Direct(Box<RedisLimiter<A>>),
+    /// Admits by leases where it can; those that run when an outage begins are used up.
+    Leased(Box<LeasedLimiter<A>>),
+}
+
+impl<A: RedisAlgorithm> From<RedisLimiter<A>> for SharedLimiter<A> {
+    fn from(limiter: RedisLimiter<A>) -> Self {
+        Self::Direct(Box::new(limiter))
+    }
+}
+
+impl<A: RedisAlgorithm> From<LeasedLimiter<A>> for SharedLimiter<A> {
+    fn from(limiter: LeasedLimiter<A>) -> Self {
+        Self::Leased(Box::new(limiter))
+    }
+}
+
+impl<A: RedisAlgorithm> SharedLimiter<A> {
+    /// The limiter in Redis.
+    pub(super) fn redis(&self) -> &RedisLimiter<A> {
+        match self {
+            Self::Direct(limiter) => limiter,
+            Self::Leased(limiter) => limiter.shared(),
+        }
+    }
+
+    pub(super) fn as_limiter(&self) -> &dyn Limiter {
+        match self {
+            Self::Direct(limiter) => &**limiter,
+            Self::Leased(limiter) => &**limiter,
+        }
+    }
+
+    /// As a check, but counts nothing for the statistics.
+    pub(super) async fn decide(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        match self {
+            Self::Direct(limiter) => limiter.decide(key, cost).await,
+            Self::Leased(limiter) => limiter.decide(key, cost).await,
+        }
+    }
+}
+
+impl<A: RedisAlgorithm> fmt::Debug for SharedLimiter<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Direct(limiter) => limiter.fmt(f),
+            Self::Leased(limiter) => limiter.fmt(f),
+        }
+    }
+}

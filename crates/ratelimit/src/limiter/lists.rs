@@ -1,0 +1,289 @@
+//! Keys that are always admitted, and keys that never are.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+#[cfg(feature = "tower")]
+use std::{net::IpAddr, str::FromStr};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+#[cfg(feature = "tower")]
+use ipnet::IpNet;
+
+use super::{Limiter, LimiterStats, ensure_short};
+use crate::{BlockPolicy, CheckError, Decision, Quota, QuotaError};
+
+/// What a list names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Listed {
+    /// One key, exactly.
+    Key(String),
+    /// Every key that is an address in that network, or a network that lies in it, as those that
+    /// [`key_for`](crate::key_for) makes.
+    #[cfg(feature = "tower")]
+    Network(IpNet),
+}
+
+/// What the lists say of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Admitted, and not charged.
+    Allow,
+    /// Refused.
+    Deny,
+}
+
+/// An allow list and a deny list, changed while they are in use. What is on both is denied. Clones share them.
+///
+/// Asking takes no lock: one look-up by hash in each list, and where a list holds networks, the key is read as an address and
+/// compared with each of them. A change copies both lists.
+#[derive(Clone, Default)]
+pub struct KeyLists {
+    lists: Arc<ArcSwap<Both>>,
+}
+
+#[derive(Clone, Default)]
+struct Both {
+    allowed: List,
+    denied: List,
+}
+
+#[derive(Clone, Default)]
+struct List {
+    keys: HashSet<String>,
+    #[cfg(feature = "tower")]
+    networks: HashSet<IpNet>,
+}
+
+impl List {
+    fn insert(&mut self, listed: Listed) -> bool {
+        match listed {
+            Listed::Key(key) => self.keys.insert(key),
+            #[cfg(feature = "tower")]
+            Listed::Network(network) => self.networks.insert(network.trunc()),
+        }
+    }
+
+    fn remove(&mut self, listed: &Listed) -> bool {
+        match listed {
+            Listed::Key(key) => self.keys.remove(key),
+            #[cfg(feature = "tower")]
+            Listed::Network(network) => self.networks.remove(&network.trunc()),
+        }
+    }
+
+    fn listed(&self) -> impl Iterator<Item = Listed> {
+        let keys = self.keys.iter().cloned().map(Listed::Key);
+        #[cfg(feature = "tower")]
+        let keys = keys.chain(self.networks.iter().copied().map(Listed::Network));
+        keys
+    }
+
+    fn names(&self, key: &str, #[cfg(feature = "tower")] network: Option<&IpNet>) -> bool {
+        if self.keys.contains(key) {
+            return true;
+        }
+        #[cfg(feature = "tower")]
+        if let Some(network) = network {
+            return self.networks.iter().any(|listed| listed.contains(network));
+        }
+        false
+    }
+}
+
+impl Both {
+    fn verdict(&self, key: &str) -> Option<Verdict> {
+        #[cfg(feature = "tower")]
+        let network =
+            if self.allowed.networks.is_empty() && self.denied.networks.is_empty() { None } else { network_of(key) };
+        let is_in = |list: &List| {
+            list.names(
+                key,
+                #[cfg(feature = "tower")]
+                network.as_ref(),
+            )
+        };
+        match (is_in(&self.denied), is_in(&self.allowed)) {
+            (true, _) => Some(Verdict::Deny),
+            (false, true) => Some(Verdict::Allow),
+            (false, false) => None,
+        }
+    }
+}
+
+/// The network that a key is, an address as that of itself alone. An IPv4 address in IPv6 is the former.
+#[cfg(feature = "tower")]
+fn network_of(key: &str) -> Option<IpNet> {
+    match IpAddr::from_str(key) {
+        Ok(address) => Some(IpNet::from(address.to_canonical())),
+        Err(_) => IpNet::from_str(key).ok(),
+    }
+}
+
+impl KeyLists {
+    /// Two empty lists.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts it on the allow list; answers whether it was not there.
+    pub fn allow(&self, listed: &Listed) -> bool {
+        self.change(|lists| lists.allowed.insert(listed.clone()))
+    }
+
+    /// Puts it on the deny list; answers whether it was not there.
+    pub fn deny(&self, listed: &Listed) -> bool {
+        self.change(|lists| lists.denied.insert(listed.clone()))
+    }
+
+    /// Takes it from both lists; answers whether it was on one.
+    pub fn remove(&self, listed: &Listed) -> bool {
+        self.change(|lists| lists.allowed.remove(listed) | lists.denied.remove(listed))
+    }
+
+    /// Puts other lists in place of both, in one step.
+    pub fn replace(&self, allowed: impl IntoIterator<Item = Listed>, denied: impl IntoIterator<Item = Listed>) {
+        let mut lists = Both::default();
+        for listed in allowed {
+            lists.allowed.insert(listed);
+        }
+        for listed in denied {
+            lists.denied.insert(listed);
+        }
+        self.lists.store(Arc::new(lists));
+    }
+
+    /// What is on the allow list, in no order.
+    pub fn allowed(&self) -> Vec<Listed> {
+        self.lists.load().allowed.listed().collect()
+    }
+
+    /// What is on the deny list, in no order.
+    pub fn denied(&self) -> Vec<Listed> {
+        self.lists.load().denied.listed().collect()
+    }
+
+    /// What the lists say of the key; `None` where it is on none.
+    pub fn verdict(&self, key: &str) -> Option<Verdict> {
+        self.lists.load().verdict(key)
+    }
+
+    fn change(&self, change: impl Fn(&mut Both) -> bool) -> bool {
+        let mut changed = false;
+        self.lists.rcu(|lists| {
+            let mut lists = Both::clone(lists);
+            changed = change(&mut lists);
+            lists
+        });
+        changed
+    }
+}
+
+impl fmt::Debug for KeyLists {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyLists").field("allowed", &self.allowed()).field("denied", &self.denied()).finish()
+    }
+}
+
+/// A limiter in front of which [`KeyLists`] decide; what they don't name is up to the limiter.
+///
+/// A key on the allow list is admitted whatever it costs and never charged. One on the deny list is refused, for the longest
+/// block ([`BlockPolicy::MAX`]) as far as it is told. Both cost the limiter behind nothing and change none of its states;
+/// [`reset`](Limiter::reset), [`block`](Limiter::block) and [`unblock`](Limiter::unblock) reach it as ever.
+#[derive(Debug)]
+pub struct Exempt<L> {
+    limiter: L,
+    lists: KeyLists,
+    allowed: AtomicU64,
+    denied: AtomicU64,
+}
+
+impl<L: Limiter> Exempt<L> {
+    /// Puts `lists` in front of `limiter`.
+    pub fn new(limiter: L, lists: KeyLists) -> Self {
+        Self { limiter, lists, allowed: AtomicU64::new(0), denied: AtomicU64::new(0) }
+    }
+
+    /// The lists, to change them.
+    pub fn lists(&self) -> &KeyLists {
+        &self.lists
+    }
+
+    /// What the lists decide.
+    fn listed(&self, key: &str) -> Result<Option<Decision>, CheckError> {
+        let Some(verdict) = self.lists.verdict(key) else { return Ok(None) };
+        ensure_short(key)?;
+        let allowed = Decision::uncounted(self.limiter.quota());
+        Ok(Some(match verdict {
+            Verdict::Allow => allowed,
+            Verdict::Deny => allowed.blocked(BlockPolicy::MAX),
+        }))
+    }
+}
+
+#[async_trait]
+impl<L: Limiter> Limiter for Exempt<L> {
+    fn name(&self) -> &str {
+        self.limiter.name()
+    }
+
+    fn quota(&self) -> Quota {
+        self.limiter.quota()
+    }
+
+    fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
+        self.limiter.set_quota(quota)
+    }
+
+    async fn check(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        let Some(decision) = self.listed(key)? else { return self.limiter.check(key, cost).await };
+        let counter = if decision.is_allowed() { &self.allowed } else { &self.denied };
+        counter.fetch_add(1, Ordering::Relaxed);
+        Ok(decision)
+    }
+
+    async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        match self.listed(key)? {
+            Some(decision) => Ok(decision),
+            None => self.limiter.peek(key, cost).await,
+        }
+    }
+
+    async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        match self.listed(key)? {
+            Some(decision) => Ok(decision),
+            None => self.limiter.penalty(key, cost).await,
+        }
+    }
+
+    async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError> {
+        match self.listed(key)? {
+            Some(decision) => Ok(decision),
+            None => self.limiter.reward(key, amount).await,
+        }
+    }
+
+    async fn reset(&self, key: &str) -> Result<bool, CheckError> {
+        self.limiter.reset(key).await
+    }
+
+    async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
+        self.limiter.block(key, duration).await
+    }
+
+    async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
+        self.limiter.unblock(key).await
+    }
+
+    /// Those of the limiter, and what the lists decided.
+    fn stats(&self) -> LimiterStats {
+        let mut stats = self.limiter.stats();
+        stats.allowed += self.allowed.load(Ordering::Relaxed);
+        stats.denied += self.denied.load(Ordering::Relaxed);
+        stats
+    }
+}

@@ -1,0 +1,177 @@
+//! One limit for everybody, without keys and without a lock.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::algorithm::ensure_fits;
+use crate::{Allowance, CheckError, Clock, Decision, Denial, Quota, QuotaError, SystemClock, Timestamp};
+
+/// A token bucket without keys, in one atomic number: for what a process does as a whole, such as calls to another service.
+///
+/// Decides as a [`TokenBucket`](crate::TokenBucket) of the same quota, its burst included, up to a rounding of less than a part
+/// in a hundred of one unit of cost that never refuses what the bucket would admit. The rate itself has no error that could be
+/// measured: time is counted in what the quota lets through since the limiter was built, not in a rounded interval.
+///
+/// A check is a multiplication and one compare-and-exchange, repeated where another thread was faster; it never waits.
+pub struct SingleLimiter<C = SystemClock> {
+    quota: Quota,
+    clock: C,
+    /// When it was built.
+    begun: Timestamp,
+    /// Parts that pass in a microsecond, times `2^fraction`, rounded up.
+    rate: u64,
+    fraction: u32,
+    /// A unit of cost has `2^shift` parts.
+    shift: u32,
+    /// The bucket, in parts.
+    length: u64,
+    /// When the bucket will be full, in parts since `begun`.
+    full_at: AtomicU64,
+}
+
+/// For how long parts are counted before there are too many: 200 years.
+const HORIZON: u128 = 200 * 366 * 86_400_000_000;
+/// The greatest amount of parts, of a bucket half of it: all sums stay below 2⁶⁴.
+const MOST: u64 = 1 << 62;
+/// A finer unit would change no decision.
+const MAX_SHIFT: u32 = 40;
+
+impl SingleLimiter {
+    /// Applies `quota` by the [`SystemClock`].
+    ///
+    /// # Errors
+    /// [`QuotaError::TooFast`] above [`SingleLimiter::MAX_PER_SECOND`].
+    pub fn new(quota: Quota) -> Result<Self, QuotaError> {
+        Self::with_clock(quota, SystemClock::new())
+    }
+}
+
+impl<C> SingleLimiter<C> {
+    /// The greatest rate: 700 million a second.
+    pub const MAX_PER_SECOND: u64 = 700_000_000;
+}
+
+impl<C: Clock> SingleLimiter<C> {
+    /// Applies `quota` by `clock`. That it is part of the type lets the compiler see through it.
+    ///
+    /// # Errors
+    /// [`QuotaError::TooFast`] above [`SingleLimiter::MAX_PER_SECOND`].
+    pub fn with_clock(quota: Quota, clock: C) -> Result<Self, QuotaError> {
+        let [limit, period] = [quota.limit(), quota.period_micros()].map(u128::from);
+        if limit * 1_000_000 > u128::from(Self::MAX_PER_SECOND) * period {
+            return Err(QuotaError::TooFast { quota: (quota.limit(), quota.period()), max: Self::MAX_PER_SECOND });
+        }
+        let fits = |shift: &u32| {
+            let in_horizon = (limit * HORIZON / period + 1) << shift;
+            in_horizon <= u128::from(MOST) && u128::from(quota.burst_size()) << shift <= u128::from(MOST) / 2
+        };
+        // The greatest rate and the greatest burst fit without a shift.
+        let shift = (0..=MAX_SHIFT).rev().find(fits).unwrap_or(0);
+        let per_micro = limit << shift;
+        // As many bits as 64 hold: the relative error of the rate is below 2⁻⁶⁰.
+        let fraction = 62 + period.ilog2() - per_micro.ilog2().min(62);
+        let rate = u64::try_from((per_micro << fraction).div_ceil(period)).unwrap_or(u64::MAX);
+        let begun = clock.now();
+        let (length, full_at) = (quota.burst_size() << shift, AtomicU64::new(0));
+        Ok(Self { quota, clock, begun, rate, fraction, shift, length, full_at })
+    }
+
+    /// The quota it applies.
+    pub fn quota(&self) -> Quota {
+        self.quota
+    }
+
+    /// Admits and charges `cost`, or refuses and charges nothing: [`check`](Self::check) for those who need no figures. A cost
+    /// above the burst is never admitted.
+    #[inline]
+    #[must_use = "what is refused must not be done"]
+    pub fn admits(&self, cost: u64) -> bool {
+        cost <= self.quota.burst_size() && self.charge(self.parts(), cost << self.shift).is_ok()
+    }
+
+    /// Admits and charges `cost`, or refuses and charges nothing.
+    ///
+    /// # Errors
+    /// [`CheckError::CostExceedsLimit`] when `cost` is above the burst.
+    pub fn check(&self, cost: u64) -> Result<Decision, CheckError> {
+        ensure_fits(cost, self.quota.burst_size())?;
+        let now = self.parts();
+        Ok(match self.charge(now, cost << self.shift) {
+            Ok(full_at) => self.decision(now, full_at, 0),
+            Err(full_at) => self.decision(now, full_at, cost << self.shift),
+        })
+    }
+
+    /// What [`check`](Self::check) would say, without charging.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn peek(&self, cost: u64) -> Result<Decision, CheckError> {
+        ensure_fits(cost, self.quota.burst_size())?;
+        let now = self.parts();
+        let full_at = self.settled(self.full_at.load(Ordering::Relaxed), now);
+        Ok(self.decision(now, full_at, cost << self.shift))
+    }
+
+    /// The present, in parts since it was built.
+    #[inline]
+    fn parts(&self) -> u64 {
+        let micros = self.clock.now().as_micros().saturating_sub(self.begun.as_micros());
+        let parts = (u128::from(micros) * u128::from(self.rate)) >> self.fraction;
+        u64::try_from(parts).unwrap_or(MOST).min(MOST)
+    }
+
+    /// When the bucket will be full, as it counts at `now`: never before. Where the clock was set back by more than the bucket
+    /// takes to fill, it counts as just emptied.
+    #[inline]
+    fn settled(&self, full_at: u64, now: u64) -> u64 {
+        if full_at > now + 2 * self.length { now + self.length } else { full_at.max(now) }
+    }
+
+    /// When the bucket will be full, after the charge or without it.
+    #[inline]
+    fn charge(&self, now: u64, cost: u64) -> Result<u64, u64> {
+        let mut seen = self.full_at.load(Ordering::Relaxed);
+        loop {
+            let full_at = self.settled(seen, now);
+            let fits = full_at + cost <= now + self.length;
+            // A refusal keeps nothing, unless the clock was set back: the bucket fills from now on.
+            if !fits && full_at >= seen {
+                return Err(full_at);
+            }
+            let next = if fits { full_at + cost } else { full_at };
+            // Nothing else is published by the number, so no order beside its own is needed.
+            match self.full_at.compare_exchange_weak(seen, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return if fits { Ok(next) } else { Err(next) },
+                Err(other) => seen = other,
+            }
+        }
+    }
+
+    fn decision(&self, now: u64, full_at: u64, cost: u64) -> Decision {
+        let (quota, limit, end) = (self.quota, self.quota.burst_size(), now + self.length);
+        let remaining = end.saturating_sub(full_at) >> self.shift;
+        let reset_after = self.micros(full_at - now);
+        match (full_at + cost).checked_sub(end).filter(|missing| *missing > 0) {
+            None => Decision::Allowed(Allowance { quota, limit, remaining, reset_after, delay: Duration::ZERO }),
+            Some(missing) => {
+                let retry_after = self.micros(missing);
+                Decision::Denied(Denial { quota, limit, remaining, reset_after, retry_after, blocked_for: None })
+            }
+        }
+    }
+
+    /// How long so many parts take, rounded up.
+    fn micros(&self, parts: u64) -> Duration {
+        let per_micro = u128::from(self.quota.limit()) << self.shift;
+        let micros = (u128::from(parts) * u128::from(self.quota.period_micros())).div_ceil(per_micro);
+        Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+}
+
+impl<C> fmt::Debug for SingleLimiter<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SingleLimiter").field("quota", &self.quota).finish_non_exhaustive()
+    }
+}

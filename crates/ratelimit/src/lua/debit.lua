@@ -1,0 +1,63 @@
+-- Charges what a process admitted in an outage, once, each charge at its date, whether it fits or not; and blocks the key
+-- where that process blocked it. Never a strike.
+--
+-- KEYS[1]  the key's state
+-- KEYS[2]  HASH: for each process that had debits, the number of the last one that was charged
+-- ARGV     the process; the number of this debit; for how many ms to remember the number; µs left of the block or 0; decay
+--          of a strike in µs (0: no escalation); how many charges; the algorithm's rule; then for each charge its age in µs,
+--          its amount, the algorithm's rule for it
+-- returns  1 where it was charged now, 0 where it had been before
+local now, number, policy = now_us(), tonumber(ARGV[2]), { decay = tonumber(ARGV[5]) }
+if tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '0') >= number then return 0 end
+
+local charges = tonumber(ARGV[6])
+local width = (#ARGV - 6 - 2 * charges) / (charges + 1)
+local rule = algorithm.rule(ARGV, 7)
+local before = redis.call('GET', KEYS[1])
+local block, bytes = read(before)
+if not block then return redis.error_reply('VERSION the state of a rate limit is of an unknown version') end
+
+-- Charges an amount as if at a date, no later than now.
+local charge_at = {}
+
+function charge_at.f(state, date, amount, rule)
+  if date >= state.start then algorithm.penalty(state, now, amount, rule) end
+end
+
+function charge_at.c(state, date, amount, rule)
+  if date >= state.start then
+    algorithm.penalty(state, now, amount, rule)
+  elseif date >= state.start - rule.period then
+    state.before = math.min(state.before + amount, 2 * rule.limit, MOST_CHARGED)
+  end
+end
+
+function charge_at.s(state, date, amount, rule)
+  algorithm.charge_at(state, now, date, amount, rule)
+end
+
+function charge_at.w(state, date, amount, rule)
+  for nth = 1, #rule do sliding_window.charge_at(state[nth], now, date, amount, rule[nth]) end
+end
+
+function charge_at.t(state, date, amount, rule)
+  -- What refilled meanwhile refilled this too, unless others are using the bucket.
+  if state.full <= now then state.full, state.rest = date, 0 end
+  algorithm.penalty(state, now, amount, rule)
+  algorithm.settle(state, now, rule)
+end
+
+local state = state_of(bytes, now, rule)
+algorithm.settle(state, now, rule)
+for charge = 1, charges do
+  local at = 7 + width + (charge - 1) * (2 + width)
+  charge_at[algorithm.letter](state, now - tonumber(ARGV[at]), tonumber(ARGV[at + 1]), algorithm.rule(ARGV, at + 2))
+end
+local length = tonumber(ARGV[4])
+if length > left_of(block, now) then
+  block = { ends = now + length, length = length, strikes = strikes_of(block, now, policy) }
+end
+write(KEYS[1], before, block, state, now, rule, policy)
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+return 1

@@ -1,0 +1,45 @@
+//! The round trip that takes a lease.
+
+use std::time::Duration;
+
+use tidegate_redis::Arg;
+
+use crate::algorithm::ensure_fits;
+use crate::limiter::ensure_short;
+use crate::redis::algorithm::FIGURES;
+use crate::redis::limiter::Answer;
+use crate::redis::{MAX_MICROS, RedisAlgorithm, RedisLimiter, figures};
+use crate::{CheckError, Decision};
+
+/// What Redis has charged ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Grant {
+    pub(super) amount: u64,
+    /// For how long it may be admitted, from before the script was sent.
+    pub(super) life: Duration,
+}
+
+impl<A: RedisAlgorithm> RedisLimiter<A> {
+    /// Checks a cost, and has `amount` charged with it for so many microseconds where both fit. Counts nothing.
+    pub(super) async fn lease(
+        &self,
+        key: &str,
+        cost: u64,
+        amount: u64,
+        life: u64,
+    ) -> Result<(Decision, Grant), CheckError> {
+        let algorithm = self.algorithm();
+        ensure_fits(cost, algorithm.capacity())?;
+        ensure_short(key)?;
+        let [base, cap, decay] = self.policy().map_or([0; 3], |policy| policy.rule());
+        let mut args: Vec<Arg> = Vec::with_capacity(19);
+        let jitter = self.policy().map_or(0, |policy| policy.jitter_of(key));
+        args.extend([cost, base, cap, decay.min(MAX_MICROS), jitter, amount, life].map(Arg::from));
+        algorithm.rule(cost, &mut args);
+        algorithm.rule(cost.saturating_add(amount), &mut args);
+        let reply = self.run(&self.scripts.lease, key, args).await?;
+        let [admitted, blocked, amount, life, figures @ ..]: [u64; 4 + FIGURES] = figures(reply)?;
+        let answer = Answer { is_admitted: admitted == 1, blocked: Duration::from_micros(blocked), figures };
+        Ok((answer.decision(&algorithm, cost, cost), Grant { amount, life: Duration::from_micros(life) }))
+    }
+}

@@ -1,0 +1,61 @@
+//! A flood of identities: memory stays where the cap put it, and a ban outlives the flood.
+
+use std::process::Command;
+use std::time::Duration;
+use std::{env, fs};
+
+use tidegate_ratelimit::{Limiter, ManualClock, MemoryLimiter, Quota, SlidingWindow};
+use tidegate_testkit::scale;
+
+use crate::now;
+
+/// Set for the process that is flooded.
+const FLOODED: &str = "TIDEGATE_RATELIMIT_TEST_FLOODED";
+const BAN: Duration = Duration::from_hours(24);
+
+/// In a process of its own, so that its memory is the limiter's. The child is this same test binary.
+#[test]
+#[cfg(target_os = "linux")]
+fn random_keys_take_no_more_memory_than_the_cap() {
+    if env::var_os(FLOODED).is_some() {
+        return flood();
+    }
+    let test = "flood::random_keys_take_no_more_memory_than_the_cap";
+    let child = Command::new(env::current_exe().unwrap()).args(["--exact", test]).env(FLOODED, "1").output().unwrap();
+    assert!(
+        child.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&child.stdout),
+        String::from_utf8_lossy(&child.stderr)
+    );
+}
+
+fn flood() {
+    let (cap, keys) = (scale(8_000, 1_000_000), scale(40_000, 100_000_000) as u64);
+    let clock = ManualClock::default();
+    let algorithm = SlidingWindow::new(Quota::per_minute(5).unwrap());
+    let limiter = MemoryLimiter::builder("flooded", algorithm).max_keys(cap).clock(clock.clone()).build();
+    now(limiter.block("banned", BAN)).unwrap();
+    let (mut random, mut at_the_cap) = (1_u64, 0);
+    for nth in 0..keys {
+        // A clock that stands still would let nothing expire, one that hurries everything.
+        clock.advance(Duration::from_micros(1));
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let _ = limiter.check_now(&format!("{:016x}", random ^ (random >> 32)), 1).unwrap();
+        if nth == 2 * cap as u64 {
+            at_the_cap = resident_bytes();
+            assert!(limiter.stats().tracked_keys > cap as u64 * 9 / 10);
+        }
+    }
+    let (after, stats) = (resident_bytes(), limiter.stats());
+    assert!(after * 100 <= at_the_cap * 105, "{after} B after {keys} keys, {at_the_cap} B at the cap of {cap}");
+    assert!(stats.tracked_keys <= cap as u64 && stats.evicted_live > 0, "{stats:?}");
+    let left = limiter.check_now("banned", 1).unwrap().blocked_for();
+    assert_eq!(left, Some(BAN - Duration::from_micros(keys)));
+}
+
+fn resident_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1_024
+}
