@@ -115,6 +115,8 @@ pub struct LimitsSettings {
     pub new_keys: u64,
     /// Processes that share the limits: in an outage of Redis each admits one such part.
     pub instances: NonZeroU32,
+    /// How long a check waits for Redis before this process decides by itself.
+    pub patience: Duration,
 }
 
 /// How HTTP is served.

@@ -28,7 +28,7 @@ const MAX_TENANTS: usize = 100_000;
 pub(super) fn all(settings: &Settings, redis: Option<&Redis>) -> Result<Limiters, StartError> {
     let limits = &settings.limits;
     let outage = OutagePolicy::LocalShare { instances: limits.instances };
-    let build = Build { redis, outage, new_keys: limits.new_keys };
+    let build = Build { redis, outage, patience: limits.patience, new_keys: limits.new_keys };
     let log = |settings: &LimitSettings| SlidingLog::new(settings.quota).map_err(StartError::Limit);
     Ok(Limiters {
         ddos: build.front_door("ddos", &limits.ddos)?,
@@ -44,6 +44,7 @@ pub(super) fn all(settings: &Settings, redis: Option<&Redis>) -> Result<Limiters
 struct Build<'a> {
     redis: Option<&'a Redis>,
     outage: OutagePolicy,
+    patience: Duration,
     new_keys: u64,
 }
 
@@ -95,7 +96,8 @@ impl Build<'_> {
     {
         let shared = RedisLimiter::builder(name, algorithm, redis.limits().clone(), redis.keyspace().clone());
         let shared = block(settings).into_iter().fold(shared, RedisLimiterBuilder::block).build();
-        let fallback = FallbackLimiter::builder(shared.map_err(StartError::Limits)?).policy(self.outage);
+        let fallback =
+            FallbackLimiter::builder(shared.map_err(StartError::Limits)?).policy(self.outage).patience(self.patience);
         let remembered = DenyCache::builder(fallback.max_keys(MAX_CLIENTS).build()).max_keys(MAX_CLIENTS).build();
         Ok(NewKeys::builder(remembered, self.new_keys).map_err(StartError::Limit)?.build())
     }
@@ -105,7 +107,13 @@ impl Build<'_> {
             return Arc::new(MemoryTenantLimiter::new(SystemClock::default(), MAX_TENANTS));
         };
         let shared = RedisTenantLimiter::builder("tenant", redis.limits().clone(), redis.keyspace().clone()).build();
-        Arc::new(FallbackTenantLimiter::builder(shared).policy(self.outage).max_keys(MAX_TENANTS).build())
+        Arc::new(
+            FallbackTenantLimiter::builder(shared)
+                .policy(self.outage)
+                .patience(self.patience)
+                .max_keys(MAX_TENANTS)
+                .build(),
+        )
     }
 }
 

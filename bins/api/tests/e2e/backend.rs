@@ -64,6 +64,7 @@ impl Servers {
             Self::Sentinel(sentinels) => sentinels.url(),
             Self::Cluster(cluster) => cluster.url(),
         };
-        vec![("REDIS_URL", url)]
+        // A busy machine answers late, and whoever isn't waited for is admitted by the process alone.
+        vec![("REDIS_URL", url), ("TIDEGATE_LIMIT_PATIENCE", "250ms".to_owned())]
     }
 }

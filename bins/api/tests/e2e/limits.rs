@@ -222,7 +222,10 @@ pub(crate) async fn who_guesses_keys_is_blocked_by_address_after_a_hundred() {
         let request = api.request(Method::GET, "/api/schedules").header("x-forwarded-for", "203.0.113.7");
         request.bearer_auth(made["api_key"].as_str().unwrap())
     };
-    success_json(own()).await;
+    // On Redis what the first brings into the cache may be dropped again: the notice of the key's own creation comes late.
+    for _ in 0..3 {
+        success_json(own()).await;
+    }
     for number in 1..=100 {
         assert_eq!(guess_a_key(&api, "203.0.113.7").await.status(), 401, "guess {number}");
     }

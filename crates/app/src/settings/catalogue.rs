@@ -153,6 +153,12 @@ pub const CATALOGUE: &[Setting] = &[
         "processes that share the limits: while Redis is away each admits one such part of a limit",
     ),
     setting(
+        "limits.patience",
+        "TIDEGATE_LIMIT_PATIENCE",
+        Some("40ms"),
+        "longest wait of a limit for Redis, before the process decides by itself; at most redis.request_timeout counts",
+    ),
+    setting(
         "queue.import_concurrency",
         "TIDEGATE_QUEUE_IMPORT_CONCURRENCY",
         Some("2"),

@@ -98,6 +98,7 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
             })?,
             new_keys: raw.count("limits.new_keys", 1..=1_000_000_000)?,
             instances: raw.required("limits.instances", "a whole number from 1", |text| text.parse().ok())?,
+            patience: raw.duration("limits.patience", Duration::from_millis(1), Duration::from_secs(60))?,
         },
         redis: redis(&raw)?,
         queue: QueueSettings {
