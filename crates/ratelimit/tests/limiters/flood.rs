@@ -31,7 +31,7 @@ fn random_keys_take_no_more_memory_than_the_cap() {
 }
 
 fn flood() {
-    let (cap, keys) = (scale(8_000, 1_000_000), scale(40_000, 100_000_000) as u64);
+    let (cap, keys) = (scale(6_000, 1_000_000), scale(25_000, 100_000_000) as u64);
     let clock = ManualClock::default();
     let algorithm = SlidingWindow::new(Quota::per_minute(5).unwrap());
     let limiter = MemoryLimiter::builder("flooded", algorithm).max_keys(cap).clock(clock.clone()).build();
