@@ -62,7 +62,7 @@ impl SameClock {
 
 impl Clock for SameClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(START + self.0.now().duration_since(self.1).as_u64() / 1_000)
+        Timestamp::from_micros(self.0.now().duration_since(self.1).as_u64() / 1_000)
     }
 }
 

@@ -41,7 +41,7 @@
 //! | [`LeakyBucket::queue`] | `1 + L`, each after its delay | 16 bytes | a steady rate towards something that bears no bursts |
 //! | [`FixedWindow`] | `2 × L`; `L` in each window aligned to the epoch | 16 bytes | long quotas with a known reset, such as a day |
 //!
-//! A [`TenantLimiter`] holds a tenant to a minute, an hour and a day in one step and charges nothing when one of
+//! A [`TenantLimiter`] holds a tenant to its plan: a minute, an hour and a day in one step, and seats; it charges nothing when one of
 //! them refuses.
 //!
 //! # Where the states lie

@@ -164,7 +164,7 @@ mod tests {
                 shares.push(state.permille());
             }
             prop_assert!(shares.is_sorted() || shares.iter().rev().is_sorted());
-            if score < 0.5 || score >= 0.8 {
+            if !(0.5..0.8).contains(&score) {
                 prop_assert!([100, 1_000].contains(&state.permille()));
             } else {
                 prop_assert_eq!(state.permille(), start);

@@ -355,7 +355,10 @@ impl Inner {
             match answer {
                 Err(CheckError::Store(error)) if error.is_transient() => return Err(CheckError::Store(error)),
                 // What Redis won't ever take is not sent again.
-                _ => self.known(tenant, |held, _| Some(held.settled(sent.number))),
+                _ => self.known(tenant, |held, _| {
+                    held.settled(sent.number);
+                    Some(())
+                }),
             };
         }
         self.owing().remove(tenant);

@@ -9,8 +9,8 @@ use crate::{Allowance, CheckError, Clock, Decision, Denial, Quota, QuotaError, S
 
 /// A token bucket without keys, in one atomic number: for what a process does as a whole, such as calls to another service.
 ///
-/// Decides as a [`TokenBucket`](crate::TokenBucket) of the same quota, its burst included, up to a rounding of less than a part
-/// in a hundred of one unit of cost that never refuses what the bucket would admit. The rate itself has no error that could be
+/// Decides as a [`TokenBucket`](crate::TokenBucket) of the same quota, its burst included, up to a rounding of less than one unit of
+/// cost (below a million a second a hundredth) that never refuses what the bucket would admit. The rate itself has no error that can be
 /// measured: time is counted in what the quota lets through since the limiter was built, not in a rounded interval.
 ///
 /// A check is a multiplication and one compare-and-exchange, repeated where another thread was faster; it never waits.
@@ -19,9 +19,8 @@ pub struct SingleLimiter<C = SystemClock> {
     clock: C,
     /// When it was built.
     begun: Timestamp,
-    /// Parts that pass in a microsecond, times `2^fraction`, rounded up.
+    /// Parts that pass in a microsecond, below 2¹⁰, times 2⁵⁴, rounded up.
     rate: u64,
-    fraction: u32,
     /// A unit of cost has `2^shift` parts.
     shift: u32,
     /// The bucket, in parts.
@@ -31,9 +30,12 @@ pub struct SingleLimiter<C = SystemClock> {
 }
 
 /// For how long parts are counted before there are too many: 200 years.
-const HORIZON: u128 = 200 * 366 * 86_400_000_000;
+const HORIZON: u64 = 200 * 366 * 86_400_000_000;
 /// The greatest amount of parts, of a bucket half of it: all sums stay below 2⁶⁴.
 const MOST: u64 = 1 << 62;
+/// Bits of the rate behind the point: with those of a time before the horizon shifted to the front, a product's upper half is
+/// the parts.
+const RATE_BITS: u32 = 54;
 /// A finer unit would change no decision.
 const MAX_SHIFT: u32 = 40;
 
@@ -63,18 +65,16 @@ impl<C: Clock> SingleLimiter<C> {
             return Err(QuotaError::TooFast { quota: (quota.limit(), quota.period()), max: Self::MAX_PER_SECOND });
         }
         let fits = |shift: &u32| {
-            let in_horizon = (limit * HORIZON / period + 1) << shift;
+            let in_horizon = (limit * u128::from(HORIZON) / period + 1) << shift;
             in_horizon <= u128::from(MOST) && u128::from(quota.burst_size()) << shift <= u128::from(MOST) / 2
         };
         // The greatest rate and the greatest burst fit without a shift.
         let shift = (0..=MAX_SHIFT).rev().find(fits).unwrap_or(0);
         let per_micro = limit << shift;
-        // As many bits as 64 hold: the relative error of the rate is below 2⁻⁶⁰.
-        let fraction = 62 + period.ilog2() - per_micro.ilog2().min(62);
-        let rate = u64::try_from((per_micro << fraction).div_ceil(period)).unwrap_or(u64::MAX);
+        let rate = u64::try_from((per_micro << RATE_BITS).div_ceil(period)).unwrap_or(u64::MAX);
         let begun = clock.now();
         let (length, full_at) = (quota.burst_size() << shift, AtomicU64::new(0));
-        Ok(Self { quota, clock, begun, rate, fraction, shift, length, full_at })
+        Ok(Self { quota, clock, begun, rate, shift, length, full_at })
     }
 
     /// The quota it applies.
@@ -117,9 +117,9 @@ impl<C: Clock> SingleLimiter<C> {
     /// The present, in parts since it was built.
     #[inline]
     fn parts(&self) -> u64 {
-        let micros = self.clock.now().as_micros().saturating_sub(self.begun.as_micros());
-        let parts = (u128::from(micros) * u128::from(self.rate)) >> self.fraction;
-        u64::try_from(parts).unwrap_or(MOST).min(MOST)
+        let micros = self.clock.now().as_micros().saturating_sub(self.begun.as_micros()).min(HORIZON);
+        let parts = (u128::from(micros << (64 - RATE_BITS)) * u128::from(self.rate)) >> 64;
+        u64::try_from(parts).unwrap_or(MOST)
     }
 
     /// When the bucket will be full, as it counts at `now`: never before. Where the clock was set back by more than the bucket
