@@ -64,7 +64,8 @@ impl Servers {
             Self::Sentinel(sentinels) => sentinels.url(),
             Self::Cluster(cluster) => cluster.url(),
         };
-        // A busy machine answers late, and whoever isn't waited for is admitted by the process alone.
-        vec![("REDIS_URL", url), ("TIDEGATE_LIMIT_PATIENCE", "250ms".to_owned())]
+        // A busy machine answers late, and whoever isn't waited for is admitted by the process alone: limits wait for as long as
+        // the client does.
+        vec![("REDIS_URL", url), ("TIDEGATE_LIMIT_PATIENCE", "10s".to_owned())]
     }
 }

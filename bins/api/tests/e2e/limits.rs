@@ -79,7 +79,8 @@ pub(crate) async fn sixty_requests_of_a_free_tenant_pass_and_the_sixty_first_is_
 
 #[tokio::test]
 pub(crate) async fn of_two_hundred_at_once_exactly_sixty_pass_and_the_refused_are_free() {
-    let api = Api::start().await;
+    // However long a busy machine takes: this is about the count.
+    let api = Api::start_with(&[("TIDEGATE_REDIS_REQUEST_TIMEOUT", "10s")]).await;
     api.create_tenant("small", "free").await;
     let answers = join_all((0..200).map(|_| list(&api, "small"))).await;
     let count = |status: u16| answers.iter().filter(|answer| answer.status() == status).count();
@@ -222,12 +223,13 @@ pub(crate) async fn who_guesses_keys_is_blocked_by_address_after_a_hundred() {
         let request = api.request(Method::GET, "/api/schedules").header("x-forwarded-for", "203.0.113.7");
         request.bearer_auth(made["api_key"].as_str().unwrap())
     };
-    // On Redis what the first brings into the cache may be dropped again: the notice of the key's own creation comes late.
-    for _ in 0..3 {
-        success_json(own()).await;
-    }
+    success_json(own()).await;
     for number in 1..=100 {
         assert_eq!(guess_a_key(&api, "203.0.113.7").await.status(), 401, "guess {number}");
+        // On Redis what the first brought into the cache may be dropped again: the notice of the key's own creation comes late.
+        if number % 20 == 0 {
+            success_json(own()).await;
+        }
     }
     for _ in 0..3 {
         let refused = guess_a_key(&api, "203.0.113.7").await;
