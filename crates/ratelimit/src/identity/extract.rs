@@ -149,7 +149,7 @@ impl<B> KeyExtractor<B> for ByHeader {
 /// By an API key, of which the limiter sees 128 bits of a SHA-256: `key:…`. So no secret becomes a key in Redis, in
 /// statistics or in a log.
 ///
-/// A request without one is not counted; one whose key is longer than 4,096 bytes is refused. That a key is *valid* is not checked: who
+/// A request without one is not counted; one that has the header twice, or a key longer than 4,096 bytes, is refused. That a key is *valid* is not checked: who
 /// invents keys gets a fresh limit with each, so put this behind what checks them, or count by address too.
 #[derive(Clone, Debug)]
 pub struct ByApiKey {
@@ -167,22 +167,26 @@ impl ByApiKey {
         Self { header: Some(name) }
     }
 
-    fn secret<'a, B>(&self, request: &'a Request<B>) -> Option<&'a [u8]> {
-        let headers = request.headers();
-        match &self.header {
-            Some(name) => headers.get(name).map(http::HeaderValue::as_bytes),
-            None => {
-                let value = headers.get(AUTHORIZATION)?.as_bytes();
-                let (scheme, token) = value.split_at_checked(7)?;
-                scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
-            }
+    /// The secret in the value of the header, where it is one.
+    fn secret<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
+        if self.header.is_some() {
+            return Some(value);
         }
+        let (scheme, token) = value.split_at_checked(7)?;
+        scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
     }
 }
 
 impl<B> KeyExtractor<B> for ByApiKey {
     fn key(&self, request: &Request<B>) -> RequestKey {
-        match self.secret(request).map(<[u8]>::trim_ascii) {
+        let authorization = AUTHORIZATION;
+        let mut values = request.headers().get_all(self.header.as_ref().unwrap_or(&authorization)).iter();
+        let Some(value) = values.next() else { return RequestKey::uncounted() };
+        // What checks keys may read another one than the first.
+        if values.next().is_some() {
+            return RequestKey::bad("the API key is sent twice");
+        }
+        match self.secret(value.as_bytes()).map(<[u8]>::trim_ascii) {
             Some(secret) if secret.len() > MAX_SECRET => RequestKey::bad("the API key is too long"),
             Some(secret) => RequestKey::short(hashed("key:", secret)),
             None => RequestKey::uncounted(),

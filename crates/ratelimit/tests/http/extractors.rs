@@ -107,6 +107,18 @@ fn a_secret_is_hashed_and_kept_apart() {
 }
 
 #[test]
+fn an_api_key_sent_twice_is_refused() {
+    let twice = |name: &str, one: &[u8], other: &[u8]| from("1.1.1.1:1", &[(name, one), (name, other)]);
+    let header = ByApiKey::header(HeaderName::from_static("x-api-key"));
+    assert!(header.key(&twice("x-api-key", b"a", b"b")).bad_reason().is_some());
+    for (one, other) in
+        [(&b"Bearer a"[..], &b"Bearer b"[..]), (b"Basic eA==", b"Bearer b"), (b"Bearer a", b"Basic eA==")]
+    {
+        assert!(ByApiKey::bearer().key(&twice("authorization", one, other)).bad_reason().is_some());
+    }
+}
+
+#[test]
 fn two_keys_make_one_or_the_first_of_two() {
     let both = Together(ByAddress::new(peer), ByHeader::new(ACCOUNT));
     let first = FirstOf(ByHeader::new(ACCOUNT), ByAddress::new(peer));
