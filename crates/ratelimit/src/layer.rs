@@ -10,6 +10,7 @@ mod service;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tower_layer::Layer;
 
@@ -27,9 +28,9 @@ use crate::Limiter;
 ///
 /// An admitted request carries as extensions the [`Decisions`] of all its limiters and the [`Decision`](crate::Decision) that leaves
 /// least, and its response the [headers](crate::headers). Where a limiter gives a place in a line, the request waits for its
-/// turn (feature `tokio`). A refused one never reaches the service: it is answered by [`ProblemJson`], or by
-/// a [`Reject`] given to [`reject_with`](Self::reject_with), and the headers are added to that. Requests of gRPC are told
-/// apart by their content type and get a gRPC status.
+/// turn, ten seconds at most unless `max_wait` says otherwise (feature `tokio`). A refused one never reaches the service: it is
+/// answered by [`ProblemJson`], or by a [`Reject`] given to [`reject_with`](Self::reject_with), and the headers of the limiter
+/// that refused are added to that. Requests of gRPC are told apart by their content type and get a gRPC status.
 ///
 /// A call costs, beside the limiters, one boxed future, one box for each extension and one buffer for each header.
 ///
@@ -87,7 +88,11 @@ pub struct RateLimitLayer<P, R = ProblemJson> {
     policy: Arc<P>,
     reject: Arc<R>,
     has_x_headers: bool,
+    max_wait: Duration,
 }
+
+/// Shorter than clients and proxies have patience. Without a timer nobody waits here, and every place is told.
+const DEFAULT_MAX_WAIT: Duration = if cfg!(feature = "tokio") { Duration::from_secs(10) } else { Duration::MAX };
 
 impl<K> RateLimitLayer<ByKey<K>> {
     /// Charges one to the key that `extractor` finds, and answers refusals with [`ProblemJson`].
@@ -99,20 +104,32 @@ impl<K> RateLimitLayer<ByKey<K>> {
 impl<P> RateLimitLayer<P> {
     /// Charges what `policy` says, and answers refusals with [`ProblemJson`].
     pub fn with_policy(policy: P) -> Self {
-        Self { policy: Arc::new(policy), reject: Arc::new(ProblemJson), has_x_headers: false }
+        let (policy, reject) = (Arc::new(policy), Arc::new(ProblemJson));
+        Self { policy, reject, has_x_headers: false, max_wait: DEFAULT_MAX_WAIT }
     }
 }
 
 impl<P, R> RateLimitLayer<P, R> {
     /// Answers refusals with `reject` instead: a [`Reject`] or a function from [`Rejection`] to a response.
     pub fn reject_with<R2>(self, reject: R2) -> RateLimitLayer<P, R2> {
-        RateLimitLayer { policy: self.policy, reject: Arc::new(reject), has_x_headers: self.has_x_headers }
+        let Self { policy, has_x_headers, max_wait, .. } = self;
+        RateLimitLayer { policy, reject: Arc::new(reject), has_x_headers, max_wait }
     }
 
     /// Adds the triple `X-RateLimit-Limit`, `-Remaining` and `-Reset` too, of the limiter that leaves least.
     #[must_use]
     pub fn x_headers(mut self) -> Self {
         self.has_x_headers = true;
+        self
+    }
+
+    /// Lets a request wait for its turn in a line for so long at most; ten seconds unless set. Whose turn comes later gives its
+    /// place back and is refused at once, with a `Retry-After` until the line is short enough. Its limiter's statistics count
+    /// it as admitted all the same.
+    #[cfg(feature = "tokio")]
+    #[must_use]
+    pub fn max_wait(mut self, wait: Duration) -> Self {
+        self.max_wait = wait;
         self
     }
 }
@@ -128,7 +145,8 @@ impl<S, P, R> Layer<S> for RateLimitLayer<P, R> {
 // Derived, these would ask the policy and the functions to be `Clone` and `Debug`.
 impl<P, R> Clone for RateLimitLayer<P, R> {
     fn clone(&self) -> Self {
-        Self { policy: Arc::clone(&self.policy), reject: Arc::clone(&self.reject), has_x_headers: self.has_x_headers }
+        let (policy, reject) = (Arc::clone(&self.policy), Arc::clone(&self.reject));
+        Self { policy, reject, has_x_headers: self.has_x_headers, max_wait: self.max_wait }
     }
 }
 
