@@ -34,21 +34,26 @@ use crate::Limiter;
 ///
 /// A call costs, beside the limiters, one boxed future, one box for each extension and one buffer for each header.
 ///
+/// **A key that clients choose limits nobody**: who sends another API key with each request has a fresh limit with each, and who
+/// sends none isn't counted. So count by address, which [`ByAddress`](crate::ByAddress) finds, by what has been recognised
+/// already, or charge both:
+///
 /// ```
-/// use std::{convert::Infallible, sync::Arc};
-/// use http::{Request, Response};
-/// use tidegate_ratelimit::{MemoryLimiter, Quota, RateLimitLayer, SlidingWindow};
+/// use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+/// use http::{Extensions, Request, Response};
+/// use tidegate_ratelimit::{ByAddress, MemoryLimiter, Quota, RateLimitLayer, SlidingWindow};
 /// use tower::{ServiceBuilder, ServiceExt, service_fn};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let limiter = Arc::new(MemoryLimiter::builder("api", SlidingWindow::new(Quota::per_minute(1)?)).build());
-/// let by_key = |request: &Request<()>| Some(request.headers().get("x-api-key")?.to_str().ok()?.to_owned());
+/// let by_address = ByAddress::new(|peer: &Extensions| peer.get::<SocketAddr>().map(SocketAddr::ip));
 /// let service = ServiceBuilder::new()
-///     .layer(RateLimitLayer::new(limiter, by_key))
+///     .layer(RateLimitLayer::new(limiter, by_address))
 ///     .service(service_fn(async |_| Ok::<_, Infallible>(Response::new(String::new()))));
 ///
-/// let request = || Request::builder().header("x-api-key", "k1").body(());
+/// let client = SocketAddr::from(([203, 0, 113, 7], 50_000)); // the server puts it there
+/// let request = || Request::builder().extension(client).body(());
 /// let first = service.clone().oneshot(request()?).await?;
 /// assert_eq!(first.headers()["ratelimit"], "\"api\";r=0;t=60");
 /// let second = service.oneshot(request()?).await?;
@@ -57,7 +62,9 @@ use crate::Limiter;
 /// # }
 /// ```
 ///
-/// A policy chooses limiters, keys and costs for each request:
+/// A policy chooses limiters, keys and costs for each request. Here each is charged to its address, with room for all who share
+/// one, and to its API key, of which the limiter sees a hash alone: the address bounds who invents keys or sends none, the
+/// key bounds who has many addresses.
 ///
 /// ```
 /// # use std::{convert::Infallible, net::{IpAddr, SocketAddr}, sync::Arc};
@@ -67,20 +74,25 @@ use crate::Limiter;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let limiter = |name: &str, quota| Arc::new(MemoryLimiter::builder(name, SlidingWindow::new(quota)).build());
-/// let (reads, exports) = (limiter("reads", Quota::per_minute(100)?), limiter("exports", Quota::per_hour(50)?));
-/// let address = ByAddress::new(|peer: &Extensions| peer.get::<SocketAddr>().map(SocketAddr::ip));
-/// let client = FirstOf(ByApiKey::bearer(), address); // hashed; who sends none is counted by address
-/// let policy = move |request: &Request<()>| match request.uri().path() {
-///     "/health" => Charges::none(),
-///     "/exports" => Charge::new(exports.clone(), client.key(request)).cost(10).into(),
-///     _ => Charge::new(reads.clone(), client.key(request)).into(),
+/// let (addresses, keys) = (limiter("address", Quota::per_minute(300)?), limiter("key", Quota::per_minute(100)?));
+/// let by_address = ByAddress::new(|peer: &Extensions| peer.get::<SocketAddr>().map(SocketAddr::ip));
+/// let by_key = ByApiKey::bearer();
+/// let policy = move |request: &Request<()>| {
+///     let cost = match request.uri().path() {
+///         "/health" => return Charges::none(),
+///         "/exports" => 10,
+///         _ => 1,
+///     };
+///     let address = Charge::new(addresses.clone(), by_address.key(request)).cost(cost);
+///     Charges::from(address).and(Charge::new(keys.clone(), by_key.key(request)).cost(cost))
 /// };
 /// let service = ServiceBuilder::new()
 ///     .layer(RateLimitLayer::with_policy(policy).x_headers())
 ///     .service(service_fn(async |_| Ok::<_, Infallible>(Response::new(String::new()))));
 ///
-/// let request = Request::get("/exports").header("authorization", "Bearer s3cr3t").body(())?;
-/// assert_eq!(service.oneshot(request).await?.headers()["x-ratelimit-remaining"], "40");
+/// let client = SocketAddr::from(([203, 0, 113, 7], 50_000));
+/// let request = Request::get("/exports").extension(client).header("authorization", "Bearer s3cr3t").body(())?;
+/// assert_eq!(service.oneshot(request).await?.headers()["x-ratelimit-remaining"], "90");
 /// # Ok(())
 /// # }
 /// ```

@@ -1,13 +1,14 @@
 //! Several limiters in one layer, chosen for each request.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use http::{Extensions, HeaderValue, Request, Response, StatusCode};
 use tidegate_ratelimit::{
-    ByKey, Charge, Charges, Decision, Decisions, LeakyBucket, Limiter, ManualClock, MemoryLimiter, Quota,
-    RateLimitLayer, RequestKey, SlidingWindow,
+    ByAddress, ByApiKey, ByKey, Charge, Charges, Decision, Decisions, LeakyBucket, Limiter, ManualClock, MemoryLimiter,
+    Quota, RateLimitLayer, RequestKey, SlidingWindow,
 };
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -94,6 +95,29 @@ async fn a_refusal_tells_nothing_that_was_given_back() {
     let told: Vec<_> = response.headers().get_all("ratelimit").iter().collect();
     assert_eq!(told, ["\"narrow\";r=0;t=60"]);
     assert_eq!(response.headers().get_all("ratelimit-policy").iter().count(), 1);
+}
+
+/// Two limiters as in the layer's documentation.
+#[tokio::test]
+async fn invented_keys_do_not_get_past_the_address() {
+    let by_address = ByAddress::new(|peer: &Extensions| peer.get::<SocketAddr>().map(SocketAddr::ip));
+    let policy = (ByKey::new(limiter("address", 3), by_address), ByKey::new(limiter("key", 2), ByApiKey::bearer()));
+    let service = RateLimitLayer::with_policy(policy).layer(service_fn(told));
+    let mut served = 0;
+    for nth in 0..10 {
+        let mut request = get("/");
+        request.extensions_mut().insert(SocketAddr::from(([203, 0, 113, 7], 1)));
+        let token = match nth % 3 {
+            0 => None,
+            1 => Some(format!("Bearer invented-{nth}").into_bytes()),
+            _ => Some(b"Bearer \xff".to_vec()),
+        };
+        if let Some(token) = token {
+            request.headers_mut().insert("authorization", HeaderValue::from_bytes(&token).unwrap());
+        }
+        served += u32::from(service.clone().oneshot(request).await.unwrap().status() == StatusCode::OK);
+    }
+    assert_eq!(served, 3);
 }
 
 #[tokio::test]
