@@ -17,6 +17,7 @@ use http::header::{FORWARDED, HeaderName};
 
 pub use extract::{ByAddress, ByApiKey, ByHeader, ByText, FirstOf, Hashed, Together};
 pub use prefix::{Ipv6Prefix, Ipv6PrefixError};
+pub(crate) use proxies::canonical;
 pub use proxies::{ForwardedHeader, TrustedProxies, TrustedProxiesError};
 pub use request_key::{KeyExtractor, RequestKey};
 

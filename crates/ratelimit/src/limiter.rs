@@ -14,6 +14,8 @@ use async_trait::async_trait;
 
 pub use builder::MemoryLimiterBuilder;
 pub use deny_cache::{DenyCache, DenyCacheBuilder};
+#[cfg(feature = "tower")]
+pub(crate) use lists::network_of;
 pub use lists::{Exempt, KeyLists, Listed, Verdict};
 pub use memory::MemoryLimiter;
 pub use shadow::Shadow;

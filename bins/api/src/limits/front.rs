@@ -2,7 +2,7 @@
 
 use axum::http::Request;
 use tidegate_app::settings::LimitMode;
-use tidegate_ratelimit::{Charge, Charges, Policy};
+use tidegate_ratelimit::{Charge, Charges, Policy, RequestKey};
 
 use crate::access;
 use crate::app::App;
@@ -19,7 +19,7 @@ impl<B> Policy<B> for Front {
         let client = request.extensions().get::<ClientKey>();
         match client {
             Some(client) if ddos.mode() != LimitMode::Off && !access::is_service(app, request) => {
-                Charge::new(ddos.limiter().clone(), client.0.as_str()).into()
+                Charge::new(ddos.limiter().clone(), RequestKey::verbatim(&client.0)).into()
             }
             _ => Charges::none(),
         }

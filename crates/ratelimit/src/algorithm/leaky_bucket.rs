@@ -13,7 +13,8 @@ use crate::{CheckError, Decision, Quota, QuotaError, Timestamp};
 ///   [`delay`](crate::Allowance::delay), its place in the line, after which the caller goes ahead. Bound: of costs of one,
 ///   those that go ahead in any time `t` are at most `1 + limit × t / period`, with no burst. Nobody waits longer than
 ///   `burst × period / limit`. Who is admitted first goes first. A caller that gives up gives its place back by
-///   [`reward`](crate::Limiter::reward); those behind it keep theirs.
+///   [`reward`](crate::Limiter::reward); those behind it keep theirs. A `RateLimitLayer` does so for whoever would wait for
+///   more than its `max_wait`, ten seconds unless set.
 ///
 /// The quota's burst is the size of the bucket, or the places in the line. O(1) time, 16 bytes a key, no rounding error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

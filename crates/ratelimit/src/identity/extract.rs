@@ -1,7 +1,7 @@
 //! Ready-made key extractors, and how they combine.
 //!
 //! All but an address begin with their kind (`user:`, `x-account:`, `key:`), so that no client can take the key of another
-//! kind for its own.
+//! kind for its own. What a function makes of a request is kept from being an address by [`RequestKey::new`].
 
 use std::net::IpAddr;
 
@@ -139,7 +139,7 @@ impl<B> KeyExtractor<B> for ByHeader {
         let Some(value) = values.next() else { return RequestKey::uncounted() };
         match value.to_str() {
             _ if values.next().is_some() => RequestKey::bad("the client's identity is sent twice"),
-            Ok(text) if text.len() <= MAX_VALUE => RequestKey::short(format_compact!("{}:{}", self.name, text.trim())),
+            Ok(text) if text.len() <= MAX_VALUE => RequestKey::text(format_compact!("{}:{}", self.name, text.trim())),
             Ok(_) => RequestKey::bad("the client's identity is too long"),
             Err(_) => RequestKey::bad("the client's identity is not visible ASCII"),
         }
@@ -149,8 +149,11 @@ impl<B> KeyExtractor<B> for ByHeader {
 /// By an API key, of which the limiter sees 128 bits of a SHA-256: `key:…`. So no secret becomes a key in Redis, in
 /// statistics or in a log.
 ///
-/// A request without one is not counted; one whose key is longer than 4,096 bytes is refused. That a key is *valid* is not checked: who
-/// invents keys gets a fresh limit with each, so put this behind what checks them, or count by address too.
+/// A request without one is not counted; one that has the header twice, or a key longer than 4,096 bytes, is refused.
+///
+/// **That a key is valid is not checked: who invents keys gets a fresh limit with each, and who leaves the key out none.** Put
+/// this behind what checks keys, or charge a limiter by address too, as the second example of
+/// [`RateLimitLayer`](crate::RateLimitLayer) does. [`Together`] with an address is no remedy, a new key makes a new pair.
 #[derive(Clone, Debug)]
 pub struct ByApiKey {
     header: Option<HeaderName>,
@@ -167,22 +170,26 @@ impl ByApiKey {
         Self { header: Some(name) }
     }
 
-    fn secret<'a, B>(&self, request: &'a Request<B>) -> Option<&'a [u8]> {
-        let headers = request.headers();
-        match &self.header {
-            Some(name) => headers.get(name).map(http::HeaderValue::as_bytes),
-            None => {
-                let value = headers.get(AUTHORIZATION)?.as_bytes();
-                let (scheme, token) = value.split_at_checked(7)?;
-                scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
-            }
+    /// The secret in the value of the header, where it is one.
+    fn secret<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
+        if self.header.is_some() {
+            return Some(value);
         }
+        let (scheme, token) = value.split_at_checked(7)?;
+        scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
     }
 }
 
 impl<B> KeyExtractor<B> for ByApiKey {
     fn key(&self, request: &Request<B>) -> RequestKey {
-        match self.secret(request).map(<[u8]>::trim_ascii) {
+        let authorization = AUTHORIZATION;
+        let mut values = request.headers().get_all(self.header.as_ref().unwrap_or(&authorization)).iter();
+        let Some(value) = values.next() else { return RequestKey::uncounted() };
+        // What checks keys may read another one than the first.
+        if values.next().is_some() {
+            return RequestKey::bad("the API key is sent twice");
+        }
+        match self.secret(value.as_bytes()).map(<[u8]>::trim_ascii) {
             Some(secret) if secret.len() > MAX_SECRET => RequestKey::bad("the API key is too long"),
             Some(secret) => RequestKey::short(hashed("key:", secret)),
             None => RequestKey::uncounted(),
@@ -228,7 +235,10 @@ impl<B, A: KeyExtractor<B>, Z: KeyExtractor<B>> KeyExtractor<B> for Together<A, 
     }
 }
 
-/// By the first of two that has a key, such as the API key where there is one, else the address. Nest it for three.
+/// By the first of two that has a key, such as the user where one is recognised, else the address. Nest it for three.
+///
+/// Only where the client can't choose the first: `FirstOf(ByApiKey::bearer(), address)` gives a fresh limit to each key that
+/// somebody invents. Charge two limiters instead.
 #[derive(Clone, Debug)]
 pub struct FirstOf<A, Z>(pub A, pub Z);
 

@@ -80,16 +80,20 @@ impl FromStr for TrustedProxies {
     }
 }
 
-/// A network, in IPv4 if it is a part of the IPv4-mapped addresses.
+/// An address or a network, in IPv4 if it is a part of the IPv4-mapped addresses.
 fn network(entry: &str) -> Option<IpNet> {
     if let Ok(address) = entry.parse::<IpAddr>() {
         return Some(IpNet::from(address.to_canonical()));
     }
-    let network: IpNet = entry.parse().ok()?;
+    entry.parse().ok().map(canonical)
+}
+
+/// The network, in IPv4 if it is a part of the IPv4-mapped addresses.
+pub(crate) fn canonical(network: IpNet) -> IpNet {
     match (network.addr().to_canonical(), network.prefix_len()) {
         (IpAddr::V4(v4), length) if network.addr().is_ipv6() && length >= 96 => {
-            IpNet::new(IpAddr::V4(v4), length - 96).ok()
+            IpNet::new(IpAddr::V4(v4), length - 96).unwrap_or(network)
         }
-        _ => Some(network),
+        _ => network,
     }
 }

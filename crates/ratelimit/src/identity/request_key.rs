@@ -1,7 +1,12 @@
 //! What a request is counted under.
 
-use compact_str::CompactString;
+use compact_str::{CompactString, format_compact};
 use http::Request;
+
+use crate::limiter::network_of;
+
+/// What a text begins with that would be taken for an address.
+const TEXT: &str = "text:";
 
 /// The key of a request, that it has none, or that what it sent is no key.
 ///
@@ -18,8 +23,24 @@ enum Kind {
 
 impl RequestKey {
     /// Counts the request under `text`.
+    ///
+    /// A text that reads as an address or a network becomes `text:10.0.0.1`, so that no client can write one and be taken for
+    /// that address, by [`KeyLists`](crate::KeyLists) or by a limiter that counts addresses too. What begins with `text:` begins
+    /// with it twice then. An address that the server itself has found is [`verbatim`](Self::verbatim).
     pub fn new(text: impl AsRef<str>) -> Self {
+        Self::text(CompactString::from(text.as_ref()))
+    }
+
+    /// Counts the request under `text` as it stands, such as what [`key_for`](crate::key_for) makes of an address. Never for
+    /// what a client wrote.
+    pub fn verbatim(text: impl AsRef<str>) -> Self {
         Self::short(CompactString::from(text.as_ref()))
+    }
+
+    /// As [`new`](Self::new).
+    pub(super) fn text(text: CompactString) -> Self {
+        let is_taken = text.starts_with(TEXT) || network_of(&text).is_some();
+        Self::short(if is_taken { format_compact!("{TEXT}{text}") } else { text })
     }
 
     pub(super) const fn short(text: CompactString) -> Self {
@@ -66,7 +87,7 @@ impl From<&str> for RequestKey {
 
 impl From<String> for RequestKey {
     fn from(text: String) -> Self {
-        Self::short(CompactString::from(text))
+        Self::text(CompactString::from(text))
     }
 }
 

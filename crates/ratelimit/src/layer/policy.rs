@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Request;
 use smallvec::{SmallVec, smallvec};
 
 use crate::identity::{KeyExtractor, RequestKey};
 use crate::layer::{Decisions, Rejection};
-use crate::{CheckError, Decision, Denial, Limiter};
+use crate::{Allowance, CheckError, Decision, Denial, Limiter};
 
 /// A cost for one key of one limiter.
 #[derive(Clone)]
@@ -50,7 +51,7 @@ impl fmt::Debug for Charge {
 /// All that one request is charged, in order.
 ///
 /// The limiters are asked one after the other up to the first that refuses, and what those before it had charged is given
-/// back: a refused request costs nothing. Two charges are held without an allocation.
+/// back: a refused request costs nothing, and its response tells the refusal alone. Two charges are held without an allocation.
 #[derive(Clone, Debug, Default)]
 pub struct Charges(SmallVec<[Charge; 2]>);
 
@@ -77,27 +78,30 @@ impl Charges {
         self
     }
 
-    /// Asks each limiter in turn.
-    pub(super) async fn ask(&self) -> Asked {
+    /// Asks each limiter in turn. A place in a line that comes later than `max_wait` is given back and refused.
+    pub(super) async fn ask(&self, max_wait: Duration) -> Asked {
         let mut decisions = Decisions::default();
         for (index, charge) in self.0.iter().enumerate() {
             let Some(key) = charge.key.as_str() else { continue };
             let limiter = Arc::clone(&charge.limiter);
-            let refused = match limiter.check(key, charge.cost).await {
-                Ok(decision) => {
-                    let denial = match decision {
-                        Decision::Denied(denial) => Some(Refused::Denied(denial)),
-                        Decision::Allowed(_) => None,
-                    };
-                    decisions.push(Arc::clone(&limiter), decision);
-                    denial
+            let (charged, why) = match limiter.check(key, charge.cost).await {
+                Ok(Decision::Allowed(allowance)) if allowance.delay > max_wait => {
+                    (index + 1, Refused::Denied(too_late(&allowance, max_wait)))
                 }
-                Err(error) => Some(Refused::Failed(error)),
+                Ok(decision @ Decision::Allowed(_)) => {
+                    decisions.push(limiter, decision);
+                    continue;
+                }
+                Ok(Decision::Denied(denial)) => (index, Refused::Denied(denial)),
+                Err(error) => (index, Refused::Failed(error)),
             };
-            if let Some(why) = refused {
-                self.take_back(index).await;
-                return Asked { decisions, refused: Some((limiter, why)) };
+            self.take_back(charged).await;
+            // What the others said no longer holds: it was given back.
+            let mut decisions = Decisions::default();
+            if let Refused::Denied(denial) = why {
+                decisions.push(Arc::clone(&limiter), Decision::Denied(denial));
             }
+            return Asked { decisions, refused: Some((limiter, why)) };
         }
         Asked { decisions, refused: None }
     }
@@ -117,7 +121,21 @@ impl Charges {
     }
 }
 
-/// What the limiters said: all admitted, or the last one did not.
+/// The refusal of a place in a line that comes too late.
+fn too_late(place: &Allowance, max_wait: Duration) -> Denial {
+    Denial {
+        quota: place.quota,
+        limit: place.limit,
+        remaining: 0,
+        // What was ahead of the place that was given back.
+        reset_after: place.delay,
+        // By then the line is short enough, if nobody else joins it.
+        retry_after: place.delay.saturating_sub(max_wait),
+        blocked_for: None,
+    }
+}
+
+/// What the limiters said: all that admitted, or the one that refused.
 pub(super) struct Asked {
     pub(super) decisions: Decisions,
     refused: Option<(Arc<dyn Limiter>, Refused)>,

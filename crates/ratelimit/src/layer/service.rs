@@ -49,6 +49,7 @@ where
             return Box::pin(inner.call(request));
         }
         let (reject, has_x_headers) = (Arc::clone(&self.layer.reject), self.layer.has_x_headers);
+        let max_wait = self.layer.max_wait;
         Box::pin(async move {
             let is_grpc = grpc::is_grpc(request.headers());
             let refuse = |rejection: Rejection<'_>| {
@@ -57,7 +58,7 @@ where
             if let Some(reason) = charges.bad_reason() {
                 return Ok(refuse(Rejection::BadKey { reason }));
             }
-            let asked = charges.ask().await;
+            let asked = charges.ask(max_wait).await;
             let mut response = if let Some(rejection) = asked.rejection() {
                 refuse(rejection)
             } else {

@@ -51,6 +51,8 @@ pub struct DenyCacheBuilder<L> {
 struct Held {
     denial: Denial,
     cost: u64,
+    /// The greatest cost that is answered: one above it may never fit, and then is an error.
+    greatest: u64,
     since: Timestamp,
     /// Zero where nothing is held, and the place only counts.
     until: Timestamp,
@@ -132,8 +134,7 @@ impl<L: Limiter> DenyCache<L> {
         if now >= held.until {
             return Look::Ask { holds_other: false };
         }
-        // A cost above the limit is an error, which the limiter behind gives.
-        if cost < held.cost || cost > held.denial.limit {
+        if cost < held.cost || cost > held.greatest {
             return Look::Ask { holds_other: true };
         }
         held.refused += 1;
@@ -174,7 +175,10 @@ impl<L: Limiter> DenyCache<L> {
         let until = now.saturating_add(Duration::from_micros(whole_micros(lasts).min(self.hold)));
         let standing =
             |held: &Held| if now >= held.until { Standing::Expired } else { Standing::Live(0, held.until.as_micros()) };
-        let fresh = || Held { denial: *denial, cost, since: now, until, refused: 0 };
+        // Of several quotas the one that refused may not be the one that a cost has to fit.
+        let quota = self.inner.quota();
+        let greatest = if denial.quota == quota { denial.limit } else { denial.limit.min(quota.limit()) };
+        let fresh = || Held { denial: *denial, cost, greatest, since: now, until, refused: 0 };
         // Nothing is pinned here, so there is always room; a key that is too long has no decision.
         let _ = place.with(standing, fresh, |held| *held = Held { refused: held.refused, ..fresh() });
     }

@@ -14,6 +14,8 @@ use async_trait::async_trait;
 use ipnet::IpNet;
 
 use super::{Limiter, LimiterStats, ensure_short};
+#[cfg(feature = "tower")]
+use crate::identity::canonical;
 use crate::{BlockPolicy, CheckError, Decision, Quota, QuotaError};
 
 /// What a list names.
@@ -23,7 +25,13 @@ pub enum Listed {
     /// One key, exactly.
     Key(String),
     /// Every key that is an address in that network, or a network that lies in it, as those that
-    /// [`key_for`](crate::key_for) makes.
+    /// [`key_for`](crate::key_for) makes. One in the IPv4-mapped addresses is the IPv4 network.
+    ///
+    /// One that is narrower than the key, such as `2001:db8::1/128` where keys are of a /64, denies the whole key, since the
+    /// limiter tells no less apart, but doesn't allow it.
+    ///
+    /// Whatever reads as an address is taken for one: a text of the client's choice must not be a key as it stands. A
+    /// [`RequestKey`](crate::RequestKey) keeps them apart.
     #[cfg(feature = "tower")]
     Network(IpNet),
 }
@@ -64,7 +72,7 @@ impl List {
         match listed {
             Listed::Key(key) => self.keys.insert(key),
             #[cfg(feature = "tower")]
-            Listed::Network(network) => self.networks.insert(network.trunc()),
+            Listed::Network(network) => self.networks.insert(canonical(network).trunc()),
         }
     }
 
@@ -72,7 +80,7 @@ impl List {
         match listed {
             Listed::Key(key) => self.keys.remove(key),
             #[cfg(feature = "tower")]
-            Listed::Network(network) => self.networks.remove(&network.trunc()),
+            Listed::Network(network) => self.networks.remove(&canonical(*network).trunc()),
         }
     }
 
@@ -82,45 +90,36 @@ impl List {
         let keys = keys.chain(self.networks.iter().copied().map(Listed::Network));
         keys
     }
-
-    fn names(&self, key: &str, #[cfg(feature = "tower")] network: Option<&IpNet>) -> bool {
-        if self.keys.contains(key) {
-            return true;
-        }
-        #[cfg(feature = "tower")]
-        if let Some(network) = network {
-            return self.networks.iter().any(|listed| listed.contains(network));
-        }
-        false
-    }
 }
 
 impl Both {
     fn verdict(&self, key: &str) -> Option<Verdict> {
-        #[cfg(feature = "tower")]
-        let network =
-            if self.allowed.networks.is_empty() && self.denied.networks.is_empty() { None } else { network_of(key) };
-        let is_in = |list: &List| {
-            list.names(
-                key,
-                #[cfg(feature = "tower")]
-                network.as_ref(),
-            )
-        };
-        match (is_in(&self.denied), is_in(&self.allowed)) {
-            (true, _) => Some(Verdict::Deny),
-            (false, true) => Some(Verdict::Allow),
-            (false, false) => None,
+        if self.denied.keys.contains(key) {
+            return Some(Verdict::Deny);
         }
+        let is_allowed = self.allowed.keys.contains(key);
+        #[cfg(feature = "tower")]
+        if !(self.allowed.networks.is_empty() && self.denied.networks.is_empty())
+            && let Some(network) = network_of(key)
+        {
+            let overlaps = |listed: &IpNet| listed.contains(&network) || network.contains(listed);
+            if self.denied.networks.iter().any(overlaps) {
+                return Some(Verdict::Deny);
+            }
+            if self.allowed.networks.iter().any(|listed| listed.contains(&network)) {
+                return Some(Verdict::Allow);
+            }
+        }
+        is_allowed.then_some(Verdict::Allow)
     }
 }
 
 /// The network that a key is, an address as that of itself alone. An IPv4 address in IPv6 is the former.
 #[cfg(feature = "tower")]
-fn network_of(key: &str) -> Option<IpNet> {
+pub(crate) fn network_of(key: &str) -> Option<IpNet> {
     match IpAddr::from_str(key) {
         Ok(address) => Some(IpNet::from(address.to_canonical())),
-        Err(_) => IpNet::from_str(key).ok(),
+        Err(_) => IpNet::from_str(key).ok().map(canonical),
     }
 }
 

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use http::{Extensions, HeaderName, HeaderValue, Request};
 use proptest::prelude::*;
 use tidegate_ratelimit::{
-    ByAddress, ByApiKey, ByHeader, ByText, FirstOf, Hashed, Ipv6Prefix, Ipv6PrefixError, KeyExtractor, RequestKey,
-    Together, TrustedProxies,
+    ByAddress, ByApiKey, ByHeader, ByText, FirstOf, Hashed, Ipv6Prefix, Ipv6PrefixError, KeyExtractor, KeyLists,
+    Listed, RequestKey, Together, TrustedProxies, Verdict,
 };
 
 const ACCOUNT: HeaderName = HeaderName::from_static("x-account");
@@ -107,6 +107,41 @@ fn a_secret_is_hashed_and_kept_apart() {
 }
 
 #[test]
+fn an_api_key_sent_twice_is_refused() {
+    let twice = |name: &str, one: &[u8], other: &[u8]| from("1.1.1.1:1", &[(name, one), (name, other)]);
+    let header = ByApiKey::header(HeaderName::from_static("x-api-key"));
+    assert!(header.key(&twice("x-api-key", b"a", b"b")).bad_reason().is_some());
+    for (one, other) in
+        [(&b"Bearer a"[..], &b"Bearer b"[..]), (b"Basic eA==", b"Bearer b"), (b"Bearer a", b"Basic eA==")]
+    {
+        assert!(ByApiKey::bearer().key(&twice("authorization", one, other)).bad_reason().is_some());
+    }
+}
+
+#[test]
+fn a_raw_text_is_never_an_address() {
+    let raw = |request: &Request<()>| Some(request.headers().get("x-api-key")?.to_str().ok()?.to_owned());
+    let key = |value: &str| raw(&from("1.1.1.1:1", &[("x-api-key", value.as_bytes())]));
+    let lists = KeyLists::new();
+    lists.allow(&Listed::Network("10.0.0.0/8".parse().unwrap()));
+    lists.allow(&Listed::Network("::/0".parse().unwrap()));
+    for claimed in ["10.0.0.1", "10.1.0.0/16", "::ffff:10.0.0.1", "2001:db8::/64", "::1"] {
+        assert_eq!(lists.verdict(claimed), Some(Verdict::Allow), "{claimed}");
+        for key in [RequestKey::from(key(claimed)), RequestKey::new(claimed), RequestKey::from(claimed)] {
+            assert_eq!((text(&key), lists.verdict(text(&key))), (&*format!("text:{claimed}"), None));
+        }
+    }
+    assert_eq!(text(&RequestKey::new("text:10.0.0.1")), "text:text:10.0.0.1", "another text, another key");
+    assert_eq!(text(&RequestKey::new("ada")), "ada");
+    // A header's name and value together are none either.
+    let dead = from("1.1.1.1:1", &[("dead", b":1")]);
+    assert_eq!(lists.verdict(text(&ByHeader::new(HeaderName::from_static("dead")).key(&dead))), None);
+    let own = ByAddress::new(peer).key(&from("10.0.0.1:1", &[]));
+    assert_eq!(lists.verdict(text(&own)), Some(Verdict::Allow), "the server found it");
+    assert_eq!(own, RequestKey::verbatim("10.0.0.1"));
+}
+
+#[test]
 fn two_keys_make_one_or_the_first_of_two() {
     let both = Together(ByAddress::new(peer), ByHeader::new(ACCOUNT));
     let first = FirstOf(ByHeader::new(ACCOUNT), ByAddress::new(peer));
@@ -141,7 +176,7 @@ proptest! {
             ("forwarded", &forwarded),
         ]);
         let address = ByAddress::new(peer);
-        prop_assert_eq!(address.key(&request), RequestKey::new("203.0.113.7"));
+        prop_assert_eq!(address.key(&request), RequestKey::verbatim("203.0.113.7"));
         let behind = address.clone().behind("203.0.113.7".parse::<TrustedProxies>().unwrap());
         let keys = [
             behind.key(&request),

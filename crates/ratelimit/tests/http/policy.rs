@@ -1,13 +1,14 @@
 //! Several limiters in one layer, chosen for each request.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use http::{Extensions, HeaderValue, Request, Response, StatusCode};
 use tidegate_ratelimit::{
-    ByKey, Charge, Charges, Decision, Decisions, LeakyBucket, Limiter, ManualClock, MemoryLimiter, Quota,
-    RateLimitLayer, RequestKey, SlidingWindow,
+    ByAddress, ByApiKey, ByKey, Charge, Charges, Decision, Decisions, LeakyBucket, Limiter, ManualClock, MemoryLimiter,
+    Quota, RateLimitLayer, RequestKey, SlidingWindow,
 };
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -83,6 +84,43 @@ async fn what_a_later_limiter_refuses_is_given_back_to_the_earlier() {
 }
 
 #[tokio::test]
+async fn a_refusal_tells_nothing_that_was_given_back() {
+    let (wide, narrow) = (limiter("wide", 1), limiter("narrow", 1));
+    let _ = narrow.check("k", 1).await.unwrap();
+    let policy =
+        (ByKey::new(Arc::clone(&wide), |_: &Request<()>| "k"), ByKey::new(Arc::clone(&narrow), |_: &Request<()>| "k"));
+    let response =
+        RateLimitLayer::with_policy(policy).x_headers().layer(service_fn(told)).oneshot(get("/")).await.unwrap();
+    assert_eq!((response.status(), used(&wide, "k").await), (StatusCode::TOO_MANY_REQUESTS, 0));
+    let told: Vec<_> = response.headers().get_all("ratelimit").iter().collect();
+    assert_eq!(told, ["\"narrow\";r=0;t=60"]);
+    assert_eq!(response.headers().get_all("ratelimit-policy").iter().count(), 1);
+}
+
+/// Two limiters as in the layer's documentation.
+#[tokio::test]
+async fn invented_keys_do_not_get_past_the_address() {
+    let by_address = ByAddress::new(|peer: &Extensions| peer.get::<SocketAddr>().map(SocketAddr::ip));
+    let policy = (ByKey::new(limiter("address", 3), by_address), ByKey::new(limiter("key", 2), ByApiKey::bearer()));
+    let service = RateLimitLayer::with_policy(policy).layer(service_fn(told));
+    let mut served = 0;
+    for nth in 0..10 {
+        let mut request = get("/");
+        request.extensions_mut().insert(SocketAddr::from(([203, 0, 113, 7], 1)));
+        let token = match nth % 3 {
+            0 => None,
+            1 => Some(format!("Bearer invented-{nth}").into_bytes()),
+            _ => Some(b"Bearer \xff".to_vec()),
+        };
+        if let Some(token) = token {
+            request.headers_mut().insert("authorization", HeaderValue::from_bytes(&token).unwrap());
+        }
+        served += u32::from(service.clone().oneshot(request).await.unwrap().status() == StatusCode::OK);
+    }
+    assert_eq!(served, 3);
+}
+
+#[tokio::test]
 async fn a_failure_charges_nobody_and_a_cost_that_never_fits_is_the_requests_fault() {
     let (first, small) = (limiter("first", 10), limiter("small", 5));
     let (one, two) = (Arc::clone(&first), Arc::clone(&small));
@@ -123,6 +161,27 @@ async fn a_place_in_a_line_is_waited_for() {
     let both = tokio::join!(service.clone().oneshot(get("/")), service.clone().oneshot(get("/")));
     assert_eq!((both.0.unwrap().status(), both.1.unwrap().status()), (StatusCode::OK, StatusCode::OK));
     assert!(begun.elapsed() >= Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_turn_comes_too_late_is_refused_at_once() {
+    for (max_wait, retry_after) in [(None, "10"), (Some(12), "8")] {
+        let (line, before) = (line(), limiter("before", 10));
+        let policy = (
+            ByKey::new(Arc::clone(&before), |_: &Request<()>| "k"),
+            ByKey::new(Arc::clone(&line), |_: &Request<()>| "k"),
+        );
+        let layer = RateLimitLayer::with_policy(policy);
+        let layer = if let Some(seconds) = max_wait { layer.max_wait(Duration::from_secs(seconds)) } else { layer };
+        for _ in 0..2 {
+            assert!(line.check("k", 1).await.unwrap().is_allowed());
+        }
+        let begun = tokio::time::Instant::now();
+        let response = layer.layer(service_fn(told)).oneshot(get("/")).await.unwrap();
+        assert_eq!((response.status(), begun.elapsed()), (StatusCode::TOO_MANY_REQUESTS, Duration::ZERO));
+        assert_eq!(response.headers()["retry-after"], retry_after);
+        assert_eq!((used(&line, "k").await, used(&before, "k").await), (2, 0), "its place was given back");
+    }
 }
 
 #[tokio::test(start_paused = true)]

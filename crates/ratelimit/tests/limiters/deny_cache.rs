@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tidegate_ratelimit::{
     BlockPolicy, CheckError, Decision, DenyCache, FixedWindow, Limiter, ManualClock, MemoryLimiter, Quota,
-    SlidingWindow, Timestamp, TokenBucket,
+    SlidingWindow, Timestamp, TokenBucket, Windows,
 };
 
 use crate::now;
@@ -54,6 +54,23 @@ fn a_denial_asks_once_a_second_and_counts_down() {
     assert_eq!(asked(&cache), 3, "a second has passed: another node may have unblocked it");
     let stats = cache.stats();
     assert_eq!((stats.allowed, stats.denied, stats.top_denied), (1, 11, vec![("key".to_owned(), 11)]));
+}
+
+#[test]
+fn what_can_never_fit_is_an_error_whichever_quota_refused() {
+    let clock = clock();
+    let windows = Windows::new("100/minute; 1000/hour".parse().unwrap());
+    let cache = cache(MemoryLimiter::builder("api", windows).clock(clock.clone()).build(), &clock);
+    for _ in 0..10 {
+        assert!(check(&cache, "key", 100).is_allowed());
+        clock.advance(70 * SECOND);
+    }
+    let denied = check(&cache, "key", 1);
+    assert_eq!((denied.is_allowed(), denied.limit()), (false, 1_000), "the hour refuses");
+    let asked_before = asked(&cache);
+    assert!(!check(&cache, "key", 100).is_allowed());
+    assert_eq!(asked(&cache), asked_before, "from here");
+    assert_eq!(now(cache.check("key", 500)), Err(CheckError::CostExceedsLimit { cost: 500, limit: 100 }));
 }
 
 #[test]

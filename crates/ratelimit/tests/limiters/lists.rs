@@ -59,8 +59,10 @@ fn networks_name_addresses_and_prefixes() {
         ("11.0.0.1", None),
         ("2001:db8:1::1", Some(Verdict::Deny)),
         ("2001:db8:1::/64", Some(Verdict::Deny)),
-        ("2001::/16", None),
-        ("10.0.0.0/7", None),
+        // As the key of a client, a network is denied with any part of it, and allowed only as a whole.
+        ("2001::/16", Some(Verdict::Deny)),
+        ("10.0.0.0/7", Some(Verdict::Deny)),
+        ("12.0.0.0/7", None),
         ("user-10.1.2.3", None),
         ("", None),
     ] {
@@ -68,6 +70,37 @@ fn networks_name_addresses_and_prefixes() {
     }
     assert!(lists.remove(&network("10.6.0.0/16")));
     assert_eq!(lists.verdict("10.6.1.1"), Some(Verdict::Allow));
+}
+
+#[cfg(feature = "tower")]
+#[test]
+fn a_mapped_network_is_the_ipv4_one() {
+    let network = |text: &str| Listed::Network(text.parse().unwrap());
+    let lists = KeyLists::new();
+    assert!(lists.deny(&network("::ffff:203.0.113.0/120")));
+    assert!(!lists.deny(&network("203.0.113.0/24")), "it is there already");
+    for key in ["203.0.113.7", "::ffff:203.0.113.7", "203.0.113.128/25", "::ffff:203.0.113.128/121"] {
+        assert_eq!(lists.verdict(key), Some(Verdict::Deny), "{key}");
+    }
+    assert_eq!(lists.verdict("203.0.114.7"), None);
+    assert_eq!(lists.denied(), [network("203.0.113.0/24")]);
+    assert!(lists.remove(&network("::ffff:203.0.113.9/120")));
+    assert_eq!(lists.verdict("203.0.113.7"), None);
+}
+
+#[cfg(feature = "tower")]
+#[test]
+fn a_network_narrower_than_the_key_denies_it_and_does_not_allow_it() {
+    let network = |text: &str| Listed::Network(text.parse().unwrap());
+    let lists = KeyLists::new();
+    lists.allow(&network("2001:db8::1/128"));
+    assert_eq!(lists.verdict("2001:db8::/64"), None, "its neighbours would pass with it");
+    lists.deny(&network("2001:db8::1/128"));
+    assert_eq!(lists.verdict("2001:db8::/64"), Some(Verdict::Deny));
+    assert_eq!(lists.verdict("2001:db8:0:1::/64"), None);
+    // The key that is named outright is allowed in a denied network no more than before.
+    lists.allow(&key("2001:db8::/64"));
+    assert_eq!(lists.verdict("2001:db8::/64"), Some(Verdict::Deny));
 }
 
 /// Changes by several threads at once: none is lost.

@@ -215,6 +215,24 @@ async fn whoever_changes_a_key_here_drops_its_lease() {
 }
 
 #[tokio::test]
+async fn a_reward_gives_no_key_more_than_its_limit() {
+    let world = World::start_patient().await;
+    let shared = RedisLimiter::builder("api", SlidingWindow::new(yearly(100_000)), world.client.clone(), keyspace());
+    let limiter = LeasedLimiter::builder(shared.build().unwrap()).life(LONG).build();
+    for _ in 0..1_000 {
+        if limiter.leased() == 0 {
+            assert_eq!(admit(&limiter, "key", 1).await, 1);
+        }
+    }
+    assert_eq!(limiter.leased(), 1, "the first of a lease");
+    // More than was admitted: the lease that runs is among what is taken back.
+    let left = limiter.reward("key", 100_000).await.unwrap();
+    assert_eq!(left.remaining(), 100_000);
+    assert_eq!(limiter.check("key", 1).await.unwrap().remaining(), 99_999);
+    assert_eq!(limiter.leased(), 1, "nothing of the old lease");
+}
+
+#[tokio::test]
 async fn what_others_change_shows_within_the_life_of_a_lease() {
     let world = World::start_patient().await;
     let limiter = leased(&world, "api", SlidingWindow::new(yearly(10_000_000)));

@@ -30,8 +30,8 @@ use crate::{CheckError, Clock, Decision, Quota, QuotaError, RedisAlgorithm, Redi
 ///   what the key used in the life of the last one, never more than an eighth of what was left. Near the limit nothing is
 ///   leased, and each check asks Redis.
 /// - **What other nodes change shows late**, by the [life](LeasedLimiterBuilder::life) of a lease at most, half a second unless
-///   set: a block, a reset, a lowered quota. What is changed through this limiter shows at once. After a reset, what other
-///   nodes still hold is admitted beside the new limit.
+///   set: a block, a reset, a lowered quota. What is changed through this limiter shows at once. After a reset, or a
+///   reward above what was admitted, what other nodes still hold is admitted beside the new limit.
 /// - It remembers the rate of [`max_keys`](LeasedLimiterBuilder::max_keys) keys.
 ///
 /// A key that isn't hot, and a cost of which a lease would hold only one, cost one round trip each as before. Processes that
@@ -262,7 +262,9 @@ impl<A: RedisAlgorithm> Limiter for LeasedLimiter<A> {
         self.shared.penalty(key, cost).await
     }
 
+    /// Drops the lease, since what it was charged may be what is taken back: what is left of it counts as used.
     async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError> {
+        let _forgetting = self.forget(key);
         self.shared.reward(key, amount).await
     }
 
