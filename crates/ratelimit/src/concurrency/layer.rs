@@ -19,8 +19,9 @@ use crate::{KeyExtractor, ProblemJson, Reject, Rejection, headers};
 ///
 /// A request for which there is no place never reaches the service: it is answered with 503 and `Retry-After` by [`ProblemJson`],
 /// or by what is given to [`reject_with`](Self::reject_with). One whose key is `None` needs no place. Responses with 503 or 504
-/// tell of overload, other errors of a server and those of the service nothing, all others success;
-/// [`outcome_by`](Self::outcome_by) says otherwise.
+/// tell of overload, other errors of a server nothing, all others success;
+/// [`outcome_by`](Self::outcome_by) says otherwise. An error of the service, and a request that is given up, count as a
+/// [`Permit`](super::Permit) that is dropped.
 ///
 /// Put it behind the rate limits: what they refuse needs no place.
 pub struct ConcurrencyLayer<K, R = ProblemJson> {

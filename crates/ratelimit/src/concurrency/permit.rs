@@ -29,13 +29,14 @@ impl Course {
 
 /// The right to be under way; given back when it is dropped.
 ///
-/// A permit that is dropped without a word, as when its request was given up or panicked, says nothing of the load.
+/// A permit that is dropped without a word, as when its request was given up or panicked, says nothing of the load, unless it was
+/// held for more than five times the baseline: then it counts as [`Outcome::Overload`].
 #[must_use = "a permit that is dropped at once limits nothing"]
 pub struct Permit {
     slot: Arc<Slot>,
     /// What an adaptive limit needs to know of the start.
     started: Option<Started>,
-    outcome: Outcome,
+    outcome: Option<Outcome>,
 }
 
 struct Started {
@@ -58,14 +59,14 @@ impl Slot {
         let in_flight = slot.in_flight.fetch_add(1, Ordering::AcqRel) + 1;
         let start = |_| Started { clock: Arc::clone(clock), at: clock.now(), in_flight };
         let started = slot.course.as_ref().map(start);
-        Ok(Permit { slot: Arc::clone(slot), started, outcome: Outcome::Ignored })
+        Ok(Permit { slot: Arc::clone(slot), started, outcome: None })
     }
 }
 
 impl Permit {
     /// Gives the place back and tells how it went.
     pub fn finish(mut self, outcome: Outcome) {
-        self.outcome = outcome;
+        self.outcome = Some(outcome);
     }
 
     /// Gives the place back after a request that was served.

@@ -10,7 +10,8 @@ use tidegate_testkit::scale;
 use crate::random::Random;
 
 const SECOND: u64 = 1_000_000;
-/// A client that waits for longer has gone, and its answer is worth nothing.
+/// A client that waits for longer has gone, and its answer is worth nothing; where a request takes long, unless it waits for three
+/// times that.
 const PATIENCE: u64 = SECOND;
 
 /// What a service is from some time on: so many workers, each so long busy with a request, on average.
@@ -41,6 +42,7 @@ fn goodput(limiter: Option<Gradient>, services: &[Service], per_second: u64, sec
     let mut busy: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
     let mut calls: Vec<Option<Call>> = Vec::new();
     let mut next_arrival = 0;
+    let patience = services.iter().map(|service| 3 * service.micros).max().unwrap_or(0).max(PATIENCE);
     loop {
         let next_end = busy.peek().map_or(u64::MAX, |Reverse((end, _))| *end);
         let now = next_arrival.min(next_end);
@@ -51,7 +53,7 @@ fn goodput(limiter: Option<Gradient>, services: &[Service], per_second: u64, sec
         if next_end <= next_arrival {
             let Some(Reverse((_, index))) = busy.pop() else { continue };
             let Call { came, permit } = calls[index].take().unwrap();
-            let in_time = now - came <= PATIENCE;
+            let in_time = now - came <= patience;
             good[usize::try_from(now / SECOND).unwrap()] += u64::from(in_time);
             match permit {
                 Some(permit) if in_time => permit.succeeded(),
@@ -69,7 +71,14 @@ fn goodput(limiter: Option<Gradient>, services: &[Service], per_second: u64, sec
         let service = services.iter().rev().find(|service| service.from <= now / SECOND).unwrap();
         while busy.len() < service.workers {
             let Some(call) = waiting.pop_front() else { break };
-            busy.push(Reverse((now + random.exponential(service.micros as f64), calls.len())));
+            // What takes seconds takes about the same each time.
+            let micros = service.micros as f64;
+            let took = if service.micros < SECOND {
+                random.exponential(micros)
+            } else {
+                (micros * 3.0 / 4.0) as u64 + random.exponential(micros / 4.0)
+            };
+            busy.push(Reverse((now + took, calls.len())));
             calls.push(Some(call));
         }
     }
@@ -129,6 +138,21 @@ fn a_service_slower_for_good_is_used_in_full() {
     for seed in 0..u64::try_from(scale(2, 20)).unwrap() {
         let good = goodput(Some(Gradient::new()), &services, 600, 120, seed);
         assert!(rate(&good, 30, 120) >= 360, "seed {seed}: {good:?}");
+    }
+}
+
+/// So is one that takes longer than a second, and one that takes far longer, though the limit grows by its root in as long as a
+/// request takes: it needs minutes from 4 to 200.
+#[test]
+fn a_service_slower_by_seconds_is_used_again() {
+    for (micros, workers, per_second, from, least) in [(1_200_000, 240, 150, 60, 110), (5_000_000, 400, 60, 240, 20)] {
+        let services = [Service { from: 0, workers, micros: 50_000 }, Service { from: 20, workers, micros }];
+        for seed in 0..u64::try_from(scale(3, 20)).unwrap() {
+            for max in [200, 1_000] {
+                let good = goodput(Some(Gradient::new().bounds(2, max)), &services, per_second, 300, seed);
+                assert!(rate(&good, from, 300) >= least, "{micros} µs, at most {max}, seed {seed}: {good:?}");
+            }
+        }
     }
 }
 

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use tidegate_ratelimit::{AcquireError, CheckError, Concurrency, ConcurrencyLimiter, Gradient, MAX_KEY_BYTES};
+use tidegate_ratelimit::{
+    AcquireError, CheckError, Concurrency, ConcurrencyLimiter, Gradient, MAX_KEY_BYTES, ManualClock, Outcome, Permit,
+    Timestamp,
+};
 
 fn fixed(limit: u32) -> ConcurrencyLimiter {
     ConcurrencyLimiter::builder("test", Concurrency::Fixed(NonZeroU32::new(limit).unwrap())).max_keys(2).build()
@@ -87,6 +90,49 @@ fn an_adaptive_limit_of_another_key_is_its_own() {
     assert_eq!((limiter.limit("a"), limiter.limit("never seen")), (5, 5));
     let long = "k".repeat(MAX_KEY_BYTES + 1);
     assert!(matches!(limiter.try_acquire(&long), Err(AcquireError::Key(CheckError::KeyTooLong { .. }))));
+}
+
+/// Takes all places, waits for so long and gives them back in that way, again and again; the greatest limit of those that followed.
+fn rounds(limiter: &ConcurrencyLimiter, clock: &ManualClock, millis: u64, count: u32, end: fn(Permit)) -> u32 {
+    let round = |_| {
+        let permits: Vec<_> = std::iter::from_fn(|| limiter.try_acquire("db").ok()).collect();
+        clock.advance(Duration::from_millis(millis));
+        permits.into_iter().for_each(end);
+        limiter.limit("db")
+    };
+    (0..count).map(round).max().unwrap_or(0)
+}
+
+fn adaptive() -> (ConcurrencyLimiter, ManualClock) {
+    let clock = ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000));
+    let builder = ConcurrencyLimiter::builder("db", Concurrency::Adaptive(Gradient::new()));
+    (builder.clock(clock.clone()).build(), clock)
+}
+
+#[test]
+fn a_service_that_only_fails_is_given_no_more() {
+    for outcome in [|permit: Permit| permit.finish(Outcome::Ignored), |permit: Permit| drop(permit)] {
+        let (limiter, clock) = adaptive();
+        assert_eq!(rounds(&limiter, &clock, 1, 5_000, outcome), 20, "one that never served");
+        let (limiter, clock) = adaptive();
+        let before = rounds(&limiter, &clock, 50, 20, Permit::succeeded);
+        // The window under way had served some.
+        let most = f64::from(before) + f64::from(before).sqrt();
+        let after = rounds(&limiter, &clock, 1, 5_000, outcome);
+        assert!(before < 300 && f64::from(after) <= most, "{before}, {after}");
+    }
+}
+
+#[test]
+fn a_service_that_hangs_is_given_ever_less() {
+    let (limiter, clock) = adaptive();
+    let best = rounds(&limiter, &clock, 50, 100, Permit::succeeded);
+    assert!(best > 100, "{best}");
+    let hanging = rounds(&limiter, &clock, 5_000, 60, drop);
+    assert!(f64::from(hanging) <= f64::from(best) + f64::from(best).sqrt(), "{best}, {hanging}");
+    assert!(limiter.limit("db") <= 4, "{}", limiter.limit("db"));
+    // It is used again when it answers again.
+    assert!(rounds(&limiter, &clock, 50, 400, Permit::succeeded) > 100);
 }
 
 #[cfg(feature = "tower")]
