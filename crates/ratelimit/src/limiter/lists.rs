@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use ipnet::IpNet;
 
 use super::{Limiter, LimiterStats, ensure_short};
-use crate::{BlockPolicy, CheckError, Decision, Quota, QuotaError};
+use crate::{BlockPolicy, CheckError, Decision, Quota, QuotaError, Quotas};
 
 /// What a list names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -233,6 +233,14 @@ impl<L: Limiter> Limiter for Exempt<L> {
 
     fn quota(&self) -> Quota {
         self.limiter.quota()
+    }
+
+    fn quotas(&self) -> Quotas {
+        self.limiter.quotas()
+    }
+
+    fn accepts(&self, quota: Quota) -> Result<(), QuotaError> {
+        self.limiter.accepts(quota)
     }
 
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
