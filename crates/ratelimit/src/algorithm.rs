@@ -16,7 +16,7 @@ pub use sliding_window::{SlidingWindow, SlidingWindowState};
 pub use token_bucket::{TokenBucket, TokenBucketState};
 pub use windows::{Windows, WindowsState};
 
-use crate::{CheckError, Decision, Quota, QuotaError, Timestamp};
+use crate::{CheckError, Decision, Quota, QuotaError, Quotas, Timestamp};
 
 /// Decides over the state of one key.
 ///
@@ -32,6 +32,11 @@ pub trait Algorithm: Clone + Send + Sync + 'static {
 
     /// The quota it applies.
     fn quota(&self) -> Quota;
+
+    /// All the quotas it applies: that one, unless it applies several.
+    fn quotas(&self) -> Quotas {
+        self.quota().into()
+    }
 
     /// The same algorithm under another quota.
     ///

@@ -18,8 +18,8 @@ pub use builder::FrontDoorBuilder;
 use crate::algorithm::ensure_fits;
 use crate::limiter::ensure_short;
 use crate::{
-    Allowance, CheckError, Clock, Decision, Limiter, LimiterStats, MemoryLimiter, Quota, QuotaError, SlidingWindow,
-    Timestamp,
+    Allowance, CheckError, Clock, Decision, Limiter, LimiterStats, MemoryLimiter, Quota, QuotaError, Quotas,
+    SlidingWindow, Timestamp,
 };
 use sketch::{MAX_COUNT, Sketch};
 use watch::Watch;
@@ -227,6 +227,14 @@ impl Limiter for FrontDoor {
 
     fn quota(&self) -> Quota {
         self.rule.load().quota
+    }
+
+    fn quotas(&self) -> Quotas {
+        self.suspects.quotas()
+    }
+
+    fn accepts(&self, quota: Quota) -> Result<(), QuotaError> {
+        self.suspects.accepts(quota)
     }
 
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {

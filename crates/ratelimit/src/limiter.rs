@@ -22,7 +22,7 @@ pub use shadow::Shadow;
 pub use single::SingleLimiter;
 pub use stats::{LimiterStats, TOP_DENIED};
 
-use crate::{CheckError, Decision, Quota, QuotaError};
+use crate::{CheckError, Decision, Quota, QuotaError, Quotas};
 
 /// The longest key accepted, in bytes. Shorten or hash longer ones; the bound is what makes a cap on keys a cap
 /// on memory.
@@ -46,6 +46,15 @@ pub trait Limiter: Send + Sync {
 
     /// The quota of each key.
     fn quota(&self) -> Quota;
+
+    /// All quotas of each key: more than [`quota`](Self::quota) under [`Windows`](crate::Windows) alone.
+    fn quotas(&self) -> Quotas;
+
+    /// Whether [`set_quota`](Self::set_quota) would apply that quota. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`set_quota`](Self::set_quota).
+    fn accepts(&self, quota: Quota) -> Result<(), QuotaError>;
 
     /// Changes the quota of every key from now on. What was charged stays charged, as an amount: under a lower limit a key may
     /// have nothing left, never less than that, and under a higher one it has the difference at once. Blocks, strikes and
@@ -117,6 +126,14 @@ impl<L: Limiter + ?Sized> Limiter for std::sync::Arc<L> {
 
     fn quota(&self) -> Quota {
         (**self).quota()
+    }
+
+    fn quotas(&self) -> Quotas {
+        (**self).quotas()
+    }
+
+    fn accepts(&self, quota: Quota) -> Result<(), QuotaError> {
+        (**self).accepts(quota)
     }
 
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 
 use crate::limiter::ensure_short;
 use crate::{
-    Algorithm, CheckError, Clock, Decision, Limiter, LimiterStats, MemoryLimiter, Quota, QuotaError, SlidingWindow,
-    SystemClock, Timestamp, TokenBucket, TokenBucketState,
+    Algorithm, CheckError, Clock, Decision, Limiter, LimiterStats, MemoryLimiter, Quota, QuotaError, Quotas,
+    SlidingWindow, SystemClock, Timestamp, TokenBucket, TokenBucketState,
 };
 use known::Known;
 
@@ -183,6 +183,15 @@ impl<L: Limiter> Limiter for NewKeys<L> {
 
     fn quota(&self) -> Quota {
         self.inner.quota()
+    }
+
+    fn quotas(&self) -> Quotas {
+        self.inner.quotas()
+    }
+
+    fn accepts(&self, quota: Quota) -> Result<(), QuotaError> {
+        self.inner.accepts(quota)?;
+        if self.follows { self.overflow.accepts(quota) } else { Ok(()) }
     }
 
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {

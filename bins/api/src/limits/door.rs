@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tidegate_ratelimit::{CheckError, Decision, FrontDoor, Limiter, LimiterStats, Quota, QuotaError};
+use tidegate_ratelimit::{CheckError, Decision, FrontDoor, Limiter, LimiterStats, Quota, QuotaError, Quotas};
 
 /// Refuses a flood on this node in memory, and asks the limiter behind, which counts for all nodes, about everything else.
 ///
@@ -21,6 +21,15 @@ impl<L: Limiter> Limiter for Guarded<L> {
 
     fn quota(&self) -> Quota {
         self.behind.quota()
+    }
+
+    fn quotas(&self) -> Quotas {
+        self.behind.quotas()
+    }
+
+    fn accepts(&self, quota: Quota) -> Result<(), QuotaError> {
+        self.behind.accepts(quota)?;
+        self.door.accepts(quota)
     }
 
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {

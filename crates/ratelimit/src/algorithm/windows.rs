@@ -82,6 +82,10 @@ impl Algorithm for Windows {
         self.quotas.iter().fold(self.quotas[0], smallest)
     }
 
+    fn quotas(&self) -> Quotas {
+        self.quotas
+    }
+
     fn with_quota(&self, quota: Quota) -> Result<Self, QuotaError> {
         Ok(Self { quotas: self.quotas.with(quota)? })
     }

@@ -1,8 +1,8 @@
 //! A Redis limiter with a local one behind it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,7 +14,9 @@ use super::shared::SharedLimiter;
 use super::{OutagePolicy, outage};
 use crate::limiter::{Limiter, LimiterStats};
 use crate::tally::Tally;
-use crate::{CheckError, Clock, Decision, MemoryLimiter, Quota, QuotaError, RedisAlgorithm, StoreError, SystemClock};
+use crate::{
+    CheckError, Clock, Decision, MemoryLimiter, Quota, QuotaError, Quotas, RedisAlgorithm, StoreError, SystemClock,
+};
 
 /// Asks Redis, and while Redis can't be asked lets an [`OutagePolicy`] decide, in microseconds.
 ///
@@ -48,6 +50,8 @@ struct Inner<A: RedisAlgorithm> {
     clock: Arc<dyn Clock>,
     known: Known,
     debts: Debts,
+    /// Held while the quota is changed, so that Redis and the share are always parts of the same one.
+    changes: Mutex<()>,
     /// Whether a check waited in vain and it isn't known yet whether Redis is away.
     hangs: AtomicBool,
     tally: Tally,
@@ -112,7 +116,18 @@ impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
         let (local, known, debts) = (local.build(), Known::new(max_keys), Debts::new(max_keys));
         let (hangs, tally) = (AtomicBool::new(false), Tally::default());
         FallbackLimiter {
-            inner: Arc::new(Inner { shared, local, policy, patience, clock, known, debts, hangs, tally }),
+            inner: Arc::new(Inner {
+                shared,
+                local,
+                policy,
+                patience,
+                clock,
+                known,
+                debts,
+                changes: Mutex::default(),
+                hangs,
+                tally,
+            }),
         }
     }
 }
@@ -302,8 +317,18 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         self.inner.shared.redis().quota()
     }
 
+    fn quotas(&self) -> Quotas {
+        self.inner.shared.redis().quotas()
+    }
+
+    fn accepts(&self, quota: Quota) -> Result<(), QuotaError> {
+        self.inner.shared.as_limiter().accepts(quota)?;
+        self.inner.local.accepts(quota.share(self.inner.policy.parts()))
+    }
+
     /// The share of an outage follows.
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
+        let _one_at_a_time = self.inner.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let capacity = || self.inner.shared.redis().algorithm().capacity();
         let before = capacity();
         self.inner.shared.as_limiter().set_quota(quota)?;

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use super::{Limiter, LimiterStats};
 use crate::clock::whole_micros;
 use crate::store::{Standing, Store};
-use crate::{CheckError, Clock, Decision, Denial, Quota, QuotaError, SystemClock, Timestamp};
+use crate::{CheckError, Clock, Decision, Denial, Quota, QuotaError, Quotas, SystemClock, Timestamp};
 
 /// Remembers each denial of another limiter until its `retry_after`, and answers the same or a greater cost from it: over
 /// Redis a refused request then costs no command.
@@ -265,6 +265,14 @@ impl<L: Limiter> Limiter for DenyCache<L> {
 
     fn quota(&self) -> Quota {
         self.inner.quota()
+    }
+
+    fn quotas(&self) -> Quotas {
+        self.inner.quotas()
+    }
+
+    fn accepts(&self, quota: Quota) -> Result<(), QuotaError> {
+        self.inner.accepts(quota)
     }
 
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {

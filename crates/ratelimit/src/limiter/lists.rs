@@ -16,7 +16,7 @@ use ipnet::IpNet;
 use super::{Limiter, LimiterStats, ensure_short};
 #[cfg(feature = "tower")]
 use crate::identity::canonical;
-use crate::{BlockPolicy, CheckError, Decision, Quota, QuotaError};
+use crate::{BlockPolicy, CheckError, Decision, Quota, QuotaError, Quotas};
 
 /// What a list names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -232,6 +232,14 @@ impl<L: Limiter> Limiter for Exempt<L> {
 
     fn quota(&self) -> Quota {
         self.limiter.quota()
+    }
+
+    fn quotas(&self) -> Quotas {
+        self.limiter.quotas()
+    }
+
+    fn accepts(&self, quota: Quota) -> Result<(), QuotaError> {
+        self.limiter.accepts(quota)
     }
 
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {

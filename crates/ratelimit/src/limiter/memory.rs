@@ -11,7 +11,7 @@ use super::{Limiter, LimiterStats, MemoryLimiterBuilder, ensure_short};
 use crate::algorithm::ensure_fits;
 use crate::block::Block;
 use crate::store::{Standing, Store};
-use crate::{Algorithm, BlockPolicy, CheckError, Clock, Decision, Quota, QuotaError, Timestamp};
+use crate::{Algorithm, BlockPolicy, CheckError, Clock, Decision, Quota, QuotaError, Quotas, Timestamp};
 
 /// A [`Limiter`] that keeps the states of at most `max_keys` keys in memory.
 ///
@@ -164,6 +164,14 @@ impl<A: Algorithm> Limiter for MemoryLimiter<A> {
 
     fn quota(&self) -> Quota {
         **self.quota.load()
+    }
+
+    fn quotas(&self) -> Quotas {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).quotas()
+    }
+
+    fn accepts(&self, quota: Quota) -> Result<(), QuotaError> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).with_quota(quota).map(drop)
     }
 
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {

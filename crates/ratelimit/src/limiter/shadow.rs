@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{Limiter, LimiterStats};
-use crate::{Allowance, CheckError, Decision, Quota, QuotaError};
+use crate::{Allowance, CheckError, Decision, Quota, QuotaError, Quotas};
 
 /// A limiter that is tried out: [`report`](Self::report) says what it would have refused, and to whom.
 ///
@@ -65,6 +65,17 @@ impl<S: Limiter> Limiter for Shadow<S> {
 
     fn quota(&self) -> Quota {
         self.enforced.as_ref().map_or_else(|| self.shadow.quota(), Limiter::quota)
+    }
+
+    fn quotas(&self) -> Quotas {
+        self.enforced.as_ref().map_or_else(|| self.shadow.quotas(), Limiter::quotas)
+    }
+
+    fn accepts(&self, quota: Quota) -> Result<(), QuotaError> {
+        match &self.enforced {
+            Some(enforced) => enforced.accepts(quota),
+            None => self.shadow.accepts(quota),
+        }
     }
 
     /// Changes the enforced one where there is one, else the shadow.

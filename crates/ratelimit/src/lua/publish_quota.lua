@@ -1,11 +1,13 @@
--- Publishes the quota of a limiter, or withdraws it.
+-- Publishes the quotas of a limiter, or withdraws them, unless somebody else has done so since the node asked.
 --
--- KEYS[1]  all quotas: a hash of limiter to text; the field without a name counts the changes
--- ARGV     the limiter's name; the quota's text, empty to withdraw
--- returns  how many changes were made
-if ARGV[2] == '' then
-  redis.call('HDEL', KEYS[1], ARGV[1])
-else
-  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-end
-return redis.call('HINCRBY', KEYS[1], '', 1)
+-- KEYS[1]  all quotas: a hash of limiter to date, a space and text; the text is empty where they were withdrawn. The date is the server's
+--          time in µs, but always after the one that it takes the place of. Text without a date is older than any other.
+-- ARGV     the limiter's name; the text; the date of what the node knows of it
+-- returns  1 and the date of the change; or 0 and what the field holds, which is newer than what the node knows
+local held = redis.call('HGET', KEYS[1], ARGV[1]) or ''
+local held_at, known_at = tonumber(string.match(held, '^(%d+) ') or 0), tonumber(ARGV[3])
+if held_at > known_at then return {0, held} end
+local time = redis.call('TIME')
+local at = string.format('%.0f', math.max(time[1] * 1000000 + time[2], known_at + 1))
+redis.call('HSET', KEYS[1], ARGV[1], at .. ' ' .. ARGV[2])
+return {1, at}

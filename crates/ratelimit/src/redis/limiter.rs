@@ -15,7 +15,7 @@ use crate::algorithm::ensure_fits;
 use crate::clock::whole_micros;
 use crate::limiter::{Limiter, LimiterStats};
 use crate::tally::Tally;
-use crate::{BlockPolicy, CheckError, Decision, Quota, QuotaError};
+use crate::{BlockPolicy, CheckError, Decision, Quota, QuotaError, Quotas};
 
 /// A [`Limiter`] whose states lie in Redis: all processes that use one name and one keyspace share each key's limit.
 ///
@@ -174,6 +174,14 @@ impl<A: RedisAlgorithm> Limiter for RedisLimiter<A> {
 
     fn quota(&self) -> Quota {
         self.algorithm().quota()
+    }
+
+    fn quotas(&self) -> Quotas {
+        self.algorithm().quotas()
+    }
+
+    fn accepts(&self, quota: Quota) -> Result<(), QuotaError> {
+        supported(&self.algorithm(), quota).map(drop)
     }
 
     /// Other processes keep theirs. Each key is carried over by its next change, and until then refills at the old rate; a key

@@ -1,15 +1,21 @@
 //! Quotas that are changed for all nodes.
 
-use std::collections::BTreeMap;
+mod field;
+mod known;
+
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tidegate_redis::{Arg, Client, Command, Keyspace, Script};
+use tidegate_redis::{Arg, Client, Command, Keyspace, Script, Value};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{CheckError, Limiter, Quota, QuotaError, StoreError};
+use field::Field;
+use known::Known;
+
+use crate::{CheckError, Limiter, Quota, QuotaError, Quotas, StoreError};
 
 /// Quotas that are changed on one node and hold on every node within a second.
 ///
@@ -19,11 +25,17 @@ use crate::{CheckError, Limiter, Quota, QuotaError, StoreError};
 /// quota of a name that is not registered here is kept for those nodes on which it is.
 ///
 /// - **In an outage** each node goes on with what it last knew, and learns what has changed since when Redis is back.
-/// - **A server that has lost a change** (a failover, a flush) is told again by the nodes that know it.
+/// - **A server that has lost a change** (a failover, a flush) is told again by the nodes that know it. Each change has the date at which
+///   the server took it, and of two over one limiter the later one counts: what is published after the loss stays, however little the
+///   node that published it knew. Between servers with different clocks that order is as good as the clocks; on a node that knew of
+///   the earlier change the new one is always later.
 /// - What can't be applied here, such as a text that another program wrote, changes nothing and is named by
 ///   [`refused`](Self::refused).
-/// - A limiter over several windows ([`Windows`](crate::Windows)) has the one over the quota's period changed; what was published last is
-///   what counts.
+/// - A limiter over several windows ([`Windows`](crate::Windows)) has the one over the quota's period changed. The others that were
+///   published stay, and the rest are each node's own. Publish for such a limiter from a node on which it is registered: elsewhere
+///   nobody knows its windows, and a single one that was published is replaced.
+/// - What [`set_quota`](Limiter::set_quota) set before the first publish is the limiter's own; what it sets afterwards holds on that node
+///   until something else is published or withdrawn.
 ///
 /// Register the outermost of decorated limiters, so that each of them notices. Clones share what they know; the reading ends with
 /// the last of them.
@@ -37,8 +49,8 @@ pub struct SharedQuotas {
 const READ_EVERY: Duration = Duration::from_millis(500);
 /// The longest name of a limiter that is published.
 const MAX_NAME_BYTES: usize = 512;
-/// The field that counts changes; no limiter has that name.
-const EPOCH: &str = "";
+/// How often a change is tried that others forestall. Each time another one was made.
+const ATTEMPTS: usize = 16;
 
 /// Why a quota was not published.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,24 +79,6 @@ struct Inner {
     publish: Script,
     restore: Script,
     known: Mutex<Known>,
-}
-
-/// What this node knows.
-#[derive(Default)]
-struct Known {
-    /// How many changes were made before what is known.
-    epoch: u64,
-    /// Limiter to text.
-    published: BTreeMap<String, String>,
-    registered: Vec<Registered>,
-    /// Names with a text that can't be applied here.
-    refused: BTreeMap<String, QuotaError>,
-}
-
-struct Registered {
-    limiter: Arc<dyn Limiter>,
-    /// Its own quota, for when none is published.
-    own: Quota,
 }
 
 /// The task that reads; ends with its last user.
@@ -128,12 +122,7 @@ impl SharedQuotas {
 
     /// Has the limiter follow what is published under its name, from now on and at once.
     pub fn register(&self, limiter: Arc<dyn Limiter>) {
-        let mut known = self.inner.known();
-        let registered = Registered { own: limiter.quota(), limiter };
-        if let Some(text) = known.published.get(registered.limiter.name()).cloned() {
-            known.apply(&registered, Some(&text));
-        }
-        known.registered.push(registered);
+        self.inner.known().register(limiter);
     }
 
     /// Changes the quota of the limiters of that name: here at once, elsewhere when it is read.
@@ -142,7 +131,6 @@ impl SharedQuotas {
     /// [`PublishError`]; then this node's limiters are as before.
     pub async fn publish(&self, limiter: &str, quota: Quota) -> Result<(), PublishError> {
         ensure_name(limiter)?;
-        self.inner.probe(limiter, quota)?;
         self.inner.change(limiter, Some(quota)).await
     }
 
@@ -163,11 +151,13 @@ impl SharedQuotas {
         self.inner.read().await
     }
 
-    /// What is published, as far as this node knows: names and quotas, those that are refused here left out.
-    pub fn published(&self) -> Vec<(String, Quota)> {
+    /// What is published, as far as this node knows: names and quotas, without the names of [`refused`](Self::refused). Of a limiter
+    /// over several windows those that were published.
+    pub fn published(&self) -> Vec<(String, Quotas)> {
         let known = self.inner.known();
-        let parsed = known.published.iter().filter_map(|(name, text)| Some((name.clone(), text.parse().ok()?)));
-        parsed.collect()
+        let accepted = known.fields.iter().filter(|(name, _)| !known.refused.contains_key(*name));
+        // What nobody can read is left out too where no limiter of that name is here to refuse it.
+        accepted.filter_map(|(name, field)| Some((name.clone(), field.quotas().ok()??))).collect()
     }
 
     /// The names whose published quota can't be applied here, and why.
@@ -175,9 +165,9 @@ impl SharedQuotas {
         self.inner.known().refused.iter().map(|(name, error)| (name.clone(), *error)).collect()
     }
 
-    /// How many changes were made until what this node knows, over all names and nodes.
+    /// The date of the latest change that this node knows of, over all names: the server's time in µs, zero before the first.
     pub fn epoch(&self) -> u64 {
-        self.inner.known().epoch
+        self.inner.known().fields.values().map(|field| field.date).max().unwrap_or(0)
     }
 }
 
@@ -191,82 +181,59 @@ impl Inner {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sees that the limiters of that name can apply the quota: one that can't refuses it, and those before it go back.
-    fn probe(&self, name: &str, quota: Quota) -> Result<(), QuotaError> {
-        let known = self.known();
-        let mut changed = Vec::new();
-        for Registered { limiter, .. } in known.registered.iter().filter(|one| one.limiter.name() == name) {
-            let before = limiter.quota();
-            if let Err(error) = limiter.set_quota(quota) {
-                for (limiter, before) in changed {
-                    known.put_back(limiter, before);
-                }
-                return Err(error);
-            }
-            changed.push((limiter, before));
-        }
-        Ok(())
-    }
-
+    /// Asks Redis first and applies what it took: without an answer, or when the future is dropped, nothing has changed here.
     async fn change(&self, name: &str, quota: Option<Quota>) -> Result<(), PublishError> {
-        let text = quota.map(|quota| quota.to_string());
-        let args = vec![Arg::from(name), Arg::from(text.as_deref().unwrap_or_default())];
-        let answer = self.client.run(&self.publish, &[self.key.as_str()], args).await;
-        match answer.and_then(|epoch| epoch.as_count()) {
-            Ok(epoch) => {
-                let mut known = self.known();
-                // An older epoch than the next one says that others have changed something too: the next reading tells what.
-                known.epoch = if epoch == known.epoch + 1 { epoch } else { known.epoch };
-                known.learn_one(name, text);
-                Ok(())
+        for _ in 0..ATTEMPTS {
+            let (text, date) = {
+                let known = self.known();
+                let planned = quota.map(|quota| known.plan(name, quota)).transpose()?;
+                (planned.map(|quotas| quotas.to_string()).unwrap_or_default(), known.date(name))
+            };
+            let args = vec![Arg::from(name), Arg::from(text.as_str()), Arg::from(date)];
+            let answer = self.client.run(&self.publish, &[self.key.as_str()], args).await;
+            let (is_done, field) = answer.and_then(answered).map_err(store_error)?;
+            if is_done {
+                let date = field.parse().map_err(|_| StoreError::new("no date of a change").maybe_charged())?;
+                self.known().learn(name.to_owned(), Field { date, text });
+                return Ok(());
             }
-            Err(error) => {
-                let mut known = self.known();
-                let text = known.published.get(name).cloned();
-                known.learn_one(name, text);
-                Err(PublishError::Store(store_error(error)))
-            }
+            // Somebody else was there first: this change goes on top of theirs.
+            self.known().learn(name.to_owned(), Field::parse(&field));
         }
+        Err(StoreError::new("other nodes change that quota all the time").transient().into())
     }
 
     async fn read(&self) -> Result<(), StoreError> {
-        let asked_at = self.known().epoch;
         let hash = Command::new("HGETALL").key(self.key.as_str()).idempotent();
-        let answer = self.client.execute(hash).await.and_then(tidegate_redis::Value::into_map).map_err(store_error)?;
-        let mut published = BTreeMap::new();
-        let mut epoch = 0;
-        for (name, text) in answer {
-            let (Ok(name), Ok(text)) = (name.into_text(), text.into_text()) else { continue };
-            if name == EPOCH {
-                epoch = text.parse().unwrap_or(0);
-            } else {
-                published.insert(name, text);
-            }
-        }
+        let answer = self.client.execute(hash).await.and_then(Value::into_map).map_err(store_error)?;
         let lost = {
             let mut known = self.known();
-            if epoch < asked_at {
-                Some((known.epoch, known.published.clone()))
-            } else if epoch < known.epoch {
-                // Asked before a change that this node has made meanwhile: the next reading tells.
-                None
-            } else {
-                known.learn_all(epoch, published);
-                None
+            let mut present = BTreeSet::new();
+            for (name, field) in answer {
+                let (Ok(name), Ok(field)) = (name.into_text(), field.into_text()) else { continue };
+                // What was published while this was under way is newer here, and not lost.
+                if !known.learn(name.clone(), Field::parse(&field)) {
+                    present.insert(name);
+                }
             }
+            let lost = known.fields.iter().filter(|(name, _)| !present.contains(*name));
+            lost.map(|(name, field)| (name.clone(), field.to_string())).collect::<Vec<_>>()
         };
-        match lost {
-            Some((epoch, published)) => self.tell_again(epoch, published).await,
-            None => Ok(()),
-        }
+        if lost.is_empty() { Ok(()) } else { self.tell_again(lost).await }
     }
 
-    /// Writes what this node knows over what the server does, if that is still older.
-    async fn tell_again(&self, epoch: u64, published: BTreeMap<String, String>) -> Result<(), StoreError> {
-        let fields = published.into_iter().flat_map(|(name, text)| [Arg::from(name), Arg::from(text)]);
-        let args = std::iter::once(Arg::from(epoch)).chain(fields).collect();
+    /// Writes what this node knows where the server has nothing or what is older.
+    async fn tell_again(&self, lost: Vec<(String, String)>) -> Result<(), StoreError> {
+        let args = lost.into_iter().flat_map(|(name, field)| [Arg::from(name), Arg::from(field)]).collect();
         self.client.run(&self.restore, &[self.key.as_str()], args).await.map(drop).map_err(store_error)
     }
+}
+
+/// Whether the change was made, and its date; else what the field holds.
+fn answered(answer: Value) -> Result<(bool, String), tidegate_redis::Error> {
+    let mut parts = answer.into_array()?.into_iter();
+    let is_done = parts.next().map_or(Ok(0), |part| part.as_int())? == 1;
+    Ok((is_done, parts.next().map_or_else(|| Ok(String::new()), Value::into_text)?))
 }
 
 fn store_error(error: tidegate_redis::Error) -> StoreError {
@@ -276,60 +243,11 @@ fn store_error(error: tidegate_redis::Error) -> StoreError {
     }
 }
 
-impl Known {
-    fn learn_all(&mut self, epoch: u64, published: BTreeMap<String, String>) {
-        self.epoch = epoch;
-        let before = std::mem::take(&mut self.published);
-        let names = before.keys().chain(published.keys().filter(|name| !before.contains_key(*name)));
-        let changed: Vec<_> = names.filter(|name| before.get(*name) != published.get(*name)).cloned().collect();
-        self.published = published;
-        for name in changed {
-            self.apply_to_all(&name);
-        }
-    }
-
-    fn learn_one(&mut self, name: &str, text: Option<String>) {
-        match text {
-            Some(text) => self.published.insert(name.to_owned(), text),
-            None => self.published.remove(name),
-        };
-        self.apply_to_all(name);
-    }
-
-    fn apply_to_all(&mut self, name: &str) {
-        let registered = std::mem::take(&mut self.registered);
-        let text = self.published.get(name).cloned();
-        self.refused.remove(name);
-        for one in registered.iter().filter(|one| one.limiter.name() == name) {
-            self.apply(one, text.as_deref());
-        }
-        self.registered = registered;
-    }
-
-    /// Gives the limiter what is published, or its own quota where nothing is.
-    fn apply(&mut self, registered: &Registered, text: Option<&str>) {
-        let quota = text.map_or(Ok(registered.own), str::parse);
-        let applied = quota.and_then(|quota| {
-            // What changes nothing need not walk all keys.
-            if registered.limiter.quota() == quota { Ok(()) } else { registered.limiter.set_quota(quota) }
-        });
-        if let Err(error) = applied {
-            self.refused.insert(registered.limiter.name().to_owned(), error);
-        }
-    }
-
-    fn put_back(&self, limiter: &Arc<dyn Limiter>, quota: Quota) {
-        // It was its own before, so it can apply it.
-        let _ = limiter.set_quota(quota);
-    }
-}
-
 impl fmt::Debug for SharedQuotas {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known = self.inner.known();
         f.debug_struct("SharedQuotas")
-            .field("epoch", &known.epoch)
-            .field("published", &known.published)
+            .field("fields", &known.fields)
             .field("refused", &known.refused)
             .finish_non_exhaustive()
     }

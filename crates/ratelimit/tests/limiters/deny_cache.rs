@@ -143,6 +143,14 @@ fn a_denial_decided_before_a_change_is_not_remembered_after_it() {
         fn quota(&self) -> Quota {
             self.0.quota()
         }
+
+        fn quotas(&self) -> tidegate_ratelimit::Quotas {
+            self.0.quotas()
+        }
+
+        fn accepts(&self, quota: Quota) -> Result<(), tidegate_ratelimit::QuotaError> {
+            self.0.accepts(quota)
+        }
         fn set_quota(&self, quota: Quota) -> Result<(), tidegate_ratelimit::QuotaError> {
             self.0.set_quota(quota)
         }

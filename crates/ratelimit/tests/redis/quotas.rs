@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_ratelimit::{
-    FallbackLimiter, FixedWindow, Limiter, MemoryLimiter, PublishError, Quota, QuotaError, RedisLimiter, SharedQuotas,
-    SlidingLog, UnsupportedAlgorithm,
+    FallbackLimiter, FixedWindow, Limiter, MemoryLimiter, PublishError, Quota, QuotaError, Quotas, RedisLimiter,
+    SharedQuotas, SlidingLog, TokenBucket, UnsupportedAlgorithm, Windows,
 };
 use tidegate_redis::Command;
 use tidegate_testkit::poll_until;
@@ -56,8 +56,8 @@ async fn a_change_holds_on_every_node_within_a_second() {
 
     // A node that starts later knows it at once, and one that withdraws it gives each its own.
     let late = node(&server).await;
-    assert_eq!((late.limiter.quota(), late.quotas.epoch()), (quota(8), 1));
-    assert_eq!(late.quotas.published(), [("api".to_owned(), quota(8))]);
+    assert_eq!((late.limiter.quota(), late.quotas.epoch()), (quota(8), one.quotas.epoch()));
+    assert_eq!(late.quotas.published(), [("api".to_owned(), quota(8).into())]);
     late.quotas.withdraw("api").await.unwrap();
     for node in [one, other, late] {
         node.knows(10).await;
@@ -96,7 +96,7 @@ async fn a_server_that_lost_a_change_is_told_again() {
     one.quotas.refresh().await.unwrap();
     assert_eq!(one.limiter.quota(), quota(8));
     let late = node(&server).await;
-    assert_eq!((late.limiter.quota(), late.quotas.epoch()), (quota(8), 2));
+    assert_eq!((late.limiter.quota(), late.quotas.epoch()), (quota(8), one.quotas.epoch()));
     assert_eq!(late.quotas.published().len(), 2);
 }
 
@@ -127,10 +127,146 @@ async fn what_cannot_be_applied_changes_nothing() {
     let refused = [("api".to_owned(), QuotaError::Syntax), ("log".to_owned(), QuotaError::Syntax)];
     assert_eq!(node.quotas.refused(), refused);
     assert_eq!((node.limiter.quota(), log.quota()), (quota(10), quota(10)));
-    assert_eq!(node.quotas.published(), [("unknown".to_owned(), quota(7))]);
+    assert_eq!(node.quotas.published(), [("unknown".to_owned(), quota(7).into())]);
+    // A text that parses, but that the limiter can't apply, is refused and so not what is published.
+    client.execute(Command::new("HSET").key(HASH).arg("log").arg("5000/day")).await.unwrap();
+    node.quotas.refresh().await.unwrap();
+    let refused_log = node.quotas.refused().into_iter().find(|(name, _)| name == "log").unwrap().1;
+    assert_eq!(refused_log, QuotaError::Unsupported(unsupported));
+    assert_eq!(node.quotas.published(), [("unknown".to_owned(), quota(7).into())]);
     let unknown = Arc::new(MemoryLimiter::builder("unknown", FixedWindow::new(quota(1))).build());
     node.quotas.register(unknown.clone());
     assert_eq!(unknown.quota(), quota(7));
     node.quotas.publish("log", quota(6)).await.unwrap();
     assert_eq!((log.quota(), node.quotas.refused().len()), (quota(6), 1));
+}
+
+/// A node whose limiter is that one, in memory.
+async fn node_of(server: &RedisServer, limiter: impl Limiter + 'static) -> Node {
+    let limiter: Arc<dyn Limiter> = Arc::new(limiter);
+    let quotas = SharedQuotas::start(connect(&server.url()).await, &keyspace()).await;
+    quotas.register(limiter.clone());
+    Node { limiter, quotas }
+}
+
+fn windows() -> MemoryLimiter<Windows> {
+    MemoryLimiter::builder("windows", Windows::new("100/minute; 1000/hour".parse().unwrap())).build()
+}
+
+fn quotas(text: &str) -> Quotas {
+    text.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_publish_that_is_dropped_applies_nothing() {
+    let server = RedisServer::start().await;
+    let node = node_of(&server, MemoryLimiter::builder("api", FixedWindow::new(quota(10))).build()).await;
+    tokio::select! {
+        biased;
+        done = node.quotas.publish("api", quota(3)) => panic!("without asking: {done:?}"),
+        () = std::future::ready(()) => {}
+    }
+    assert_eq!(node.limiter.quota(), quota(10));
+}
+
+#[tokio::test]
+async fn a_publish_that_fails_applies_nothing() {
+    let mut server = RedisServer::start().await;
+    let several = node_of(&server, windows()).await;
+    let bucket = node_of(&server, MemoryLimiter::builder("bucket", TokenBucket::new(quota(1_000))).build()).await;
+    let other = node_of(&server, MemoryLimiter::builder("api", FixedWindow::new(quota(10))).build()).await;
+    other.limiter.set_quota(quota(20)).unwrap();
+    let _ = bucket.limiter.penalty("key", 1_000).await.unwrap();
+    server.kill9();
+    let failed = several.quotas.publish("windows", "2000/hour".parse().unwrap()).await;
+    assert!(matches!(failed, Err(PublishError::Store(_))), "{failed:?}");
+    assert_eq!(several.limiter.quotas(), quotas("100/minute; 1000/hour"));
+    let failed = bucket.quotas.publish("bucket", quota(10)).await;
+    assert!(matches!(failed, Err(PublishError::Store(_))), "{failed:?}");
+    assert_eq!(bucket.limiter.peek("key", 0).await.unwrap().remaining(), 0, "what is missing stays missing");
+    assert!(other.quotas.publish("api", quota(5)).await.is_err());
+    assert!(other.quotas.withdraw("api").await.is_err());
+    assert_eq!(other.limiter.quota(), quota(20), "what was set after it was registered");
+}
+
+#[tokio::test]
+async fn each_published_window_counts() {
+    let server = RedisServer::start().await;
+    let (one, other) = (node_of(&server, windows()).await, node_of(&server, windows()).await);
+    one.quotas.publish("windows", "2000/hour".parse().unwrap()).await.unwrap();
+    // The other node has perhaps not read that yet.
+    other.quotas.publish("windows", "50/minute".parse().unwrap()).await.unwrap();
+    assert_eq!(other.limiter.quotas(), quotas("50/minute; 2000/hour"));
+    let late = node_of(&server, windows()).await;
+    assert_eq!(late.limiter.quotas(), quotas("50/minute; 2000/hour"));
+    one.quotas.refresh().await.unwrap();
+    assert_eq!(one.limiter.quotas(), quotas("50/minute; 2000/hour"));
+
+    let no_window = QuotaError::NoSuchWindow { period: Duration::from_secs(86_400) };
+    let refused = one.quotas.publish("windows", "9/day".parse().unwrap()).await;
+    assert_eq!(refused, Err(PublishError::Quota(no_window)));
+    late.quotas.withdraw("windows").await.unwrap();
+    one.quotas.refresh().await.unwrap();
+    for node in [one, late] {
+        assert_eq!(node.limiter.quotas(), quotas("100/minute; 1000/hour"));
+    }
+
+    // A limiter with one quota doesn't take the last of several.
+    let single = node_of(&server, MemoryLimiter::builder("single", FixedWindow::new(quota(10))).build()).await;
+    let client = connect(&server.url()).await;
+    client.execute(Command::new("HSET").key(HASH).arg("single").arg("5/minute; 6/hour")).await.unwrap();
+    single.quotas.refresh().await.unwrap();
+    let refused = QuotaError::NoSuchWindow { period: Duration::from_secs(60) };
+    assert_eq!(single.quotas.refused(), [("single".to_owned(), refused)]);
+    assert_eq!(single.limiter.quota(), quota(10));
+}
+
+#[tokio::test]
+async fn what_is_published_after_a_loss_stays() {
+    let server = RedisServer::start().await;
+    let one = node(&server).await;
+    for limit in [3, 4, 5, 6] {
+        one.quotas.publish("api", quota(limit)).await.unwrap();
+    }
+    one.quotas.publish("gone", quota(9)).await.unwrap();
+    one.quotas.withdraw("gone").await.unwrap();
+    // This one knows nothing: it starts when the server has lost all, and changes what the first one knows too.
+    server.cli(&["FLUSHALL"]).await;
+    let other = Node {
+        limiter: one.limiter.clone(),
+        quotas: SharedQuotas::start(connect(&server.url()).await, &keyspace()).await,
+    };
+    other.quotas.publish("login", quota(7)).await.unwrap();
+    other.quotas.publish("api", quota(8)).await.unwrap();
+    one.quotas.refresh().await.unwrap();
+    one.quotas.refresh().await.unwrap();
+    other.quotas.refresh().await.unwrap();
+    let published = [("api".to_owned(), quota(8).into()), ("login".to_owned(), quota(7).into())];
+    assert_eq!((one.quotas.published(), other.quotas.published()), (published.to_vec(), published.to_vec()));
+    assert_eq!(one.limiter.quota(), quota(8));
+}
+
+#[tokio::test]
+async fn two_histories_become_one() {
+    let server = RedisServer::start().await;
+    let client = connect(&server.url()).await;
+    let (one, other) = (node(&server).await, node(&server).await);
+    one.quotas.publish("api", quota(4)).await.unwrap();
+    other.knows(4).await;
+    let before = client.execute(Command::new("HGET").key(HASH).arg("api")).await.unwrap().into_text().unwrap();
+    one.quotas.publish("api", quota(5)).await.unwrap();
+    one.quotas.publish("import", quota(6)).await.unwrap();
+    // A failover to a replica that had only the first change; then the other node publishes.
+    let lose = [Command::new("HDEL").key(HASH).arg("import"), Command::new("HSET").key(HASH).arg("api").arg(before)];
+    for command in lose {
+        client.execute(command).await.unwrap();
+    }
+    other.quotas.publish("login", quota(7)).await.unwrap();
+    one.quotas.refresh().await.unwrap();
+    other.quotas.refresh().await.unwrap();
+    for node in [one, other] {
+        let published =
+            [("api", 5), ("import", 6), ("login", 7)].map(|(name, limit)| (name.to_owned(), quota(limit).into()));
+        assert_eq!((node.quotas.published(), node.limiter.quota()), (published.to_vec(), quota(5)));
+    }
 }

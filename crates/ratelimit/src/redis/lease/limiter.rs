@@ -12,7 +12,9 @@ use crate::clock::whole_micros;
 use crate::limiter::{Limiter, LimiterStats};
 use crate::store::Store;
 use crate::tally::Tally;
-use crate::{CheckError, Clock, Decision, Quota, QuotaError, RedisAlgorithm, RedisLimiter, SystemClock, Timestamp};
+use crate::{
+    CheckError, Clock, Decision, Quota, QuotaError, Quotas, RedisAlgorithm, RedisLimiter, SystemClock, Timestamp,
+};
 
 /// A [`RedisLimiter`] that takes leases for hot keys: it has an amount charged in Redis ahead, admits that much here, and
 /// needs one round trip for all of it.
@@ -234,6 +236,14 @@ impl<A: RedisAlgorithm> Limiter for LeasedLimiter<A> {
 
     fn quota(&self) -> Quota {
         self.shared.quota()
+    }
+
+    fn quotas(&self) -> Quotas {
+        self.shared.quotas()
+    }
+
+    fn accepts(&self, quota: Quota) -> Result<(), QuotaError> {
+        self.shared.accepts(quota)
     }
 
     /// Drops all leases; other processes keep theirs until they end.
