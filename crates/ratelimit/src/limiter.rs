@@ -86,7 +86,7 @@ pub trait Limiter: Send + Sync {
     /// Forgets the key's usage, block and strikes. Returns whether it was known.
     ///
     /// # Errors
-    /// [`CheckError`] when the store can't be asked; a [`MemoryLimiter`] always can.
+    /// [`CheckError`] when the key is too long or the store can't be asked; a [`MemoryLimiter`] always can.
     async fn reset(&self, key: &str) -> Result<bool, CheckError>;
 
     /// Refuses everything from `key` for `duration` from now, in place of any earlier block. Not a strike.

@@ -213,6 +213,7 @@ impl<A: Algorithm> Limiter for MemoryLimiter<A> {
     }
 
     async fn reset(&self, key: &str) -> Result<bool, CheckError> {
+        ensure_short(key)?;
         Ok(self.store.lock(key).remove())
     }
 
@@ -227,6 +228,7 @@ impl<A: Algorithm> Limiter for MemoryLimiter<A> {
     }
 
     async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
+        ensure_short(key)?;
         let mut place = self.store.lock(key);
         let now = self.clock.now();
         Ok(place.get_mut().is_some_and(|(_, entry)| {
