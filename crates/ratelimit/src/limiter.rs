@@ -102,6 +102,12 @@ pub trait Limiter: Send + Sync {
     /// As [`reset`](Self::reset).
     async fn unblock(&self, key: &str) -> Result<bool, CheckError>;
 
+    /// The denial that a check of `key` would be answered with, where that is known in this process without asking a store; counted
+    /// as such a check. `None` says nothing: most limiters know none.
+    fn known_denial(&self, _key: &str, _cost: u64) -> Option<Decision> {
+        None
+    }
+
     /// Exact counters of this process since the limiter was built. Walks all keys held here: for dashboards, not for the request path.
     fn stats(&self) -> LimiterStats;
 }
@@ -147,6 +153,10 @@ impl<L: Limiter + ?Sized> Limiter for std::sync::Arc<L> {
 
     async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
         (**self).unblock(key).await
+    }
+
+    fn known_denial(&self, key: &str, cost: u64) -> Option<Decision> {
+        (**self).known_denial(key, cost)
     }
 
     fn stats(&self) -> LimiterStats {

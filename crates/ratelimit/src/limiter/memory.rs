@@ -237,6 +237,15 @@ impl<A: Algorithm> Limiter for MemoryLimiter<A> {
         }))
     }
 
+    /// A block that is under way.
+    fn known_denial(&self, key: &str, cost: u64) -> Option<Decision> {
+        let mut place = self.store.lock(key);
+        let now = self.clock.now();
+        let (rule, entry) = place.get_mut().filter(|(_, entry)| entry.block.left(now).is_some())?;
+        let decision = ensure_fits(cost, rule.capacity()).and_then(|()| self.decide((rule, key), entry, now, cost));
+        place.count(Ok(decision.ok()?), Decision::is_allowed).ok()
+    }
+
     fn stats(&self) -> LimiterStats {
         let now = self.clock.now();
         self.store.stats(|entry| (entry.denied, entry.block.left(now).is_some()))
