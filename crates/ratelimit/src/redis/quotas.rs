@@ -25,7 +25,8 @@ use crate::{CheckError, Limiter, Quota, QuotaError, StoreError};
 /// - A limiter over several windows ([`Windows`](crate::Windows)) has the one over the quota's period changed; what was published last is
 ///   what counts.
 ///
-/// Register the outermost of decorated limiters, so that each of them notices. Clones share what they know; the reading ends with
+/// Register the outermost of decorated limiters, so that each of them notices; of a limiter with a
+/// [`DynamicQuota`](crate::DynamicQuota) that one. Clones share what they know; the reading ends with
 /// the last of them.
 #[derive(Clone)]
 pub struct SharedQuotas {

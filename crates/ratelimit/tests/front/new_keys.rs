@@ -147,7 +147,7 @@ fn bad_input_is_told() {
 
 #[cfg(feature = "redis")]
 mod on_redis {
-    use tidegate_ratelimit::RedisLimiter;
+    use tidegate_ratelimit::{FallbackLimiter, RedisLimiter};
     use tidegate_redis::{Client, Command, Config, Keyspace, Role};
     use tidegate_testkit::redis::RedisServer;
 
@@ -182,5 +182,27 @@ mod on_redis {
         }
         let keys = client.execute(Command::new("DBSIZE")).await.unwrap().as_int().unwrap();
         assert_eq!(keys, i64::try_from(5 * CAP).unwrap());
+    }
+
+    /// A block that Redis told of is known here, though the key is forgotten, and asking for it costs no command.
+    #[tokio::test]
+    async fn a_block_on_the_server_holds_for_a_forgotten_key() {
+        let server = RedisServer::start().await;
+        let client = Client::connect(&Config::parse(&server.url()).unwrap(), Role::Cache).await.unwrap();
+        let algorithm = FixedWindow::new(Quota::per_hour(10).unwrap());
+        let shared = RedisLimiter::builder("api", algorithm, client.clone(), Keyspace::new("test").unwrap())
+            .block(BlockPolicy::fixed(Duration::from_hours(1)))
+            .build();
+        let inner = FallbackLimiter::builder(shared.unwrap()).patience(Duration::from_secs(5)).build();
+        let limiter = NewKeys::builder(inner, CAP).unwrap().max_known(8).clock(clock()).build();
+        for _ in 0..11 {
+            limiter.check("attacker", 1).await.map(drop).unwrap();
+        }
+        for number in 0..2 * CAP {
+            limiter.check(&format!("random-{number}"), 0).await.map(drop).unwrap();
+        }
+        let capped = limiter.capped();
+        assert!(limiter.check("attacker", 1).await.unwrap().blocked_for().is_some());
+        assert_eq!((limiter.capped(), limiter.stats().denied), (capped + 1, 2));
     }
 }
