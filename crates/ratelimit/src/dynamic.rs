@@ -1,6 +1,7 @@
 //! A quota that follows the health of what it protects.
 
 mod adjustment;
+mod limiter;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,8 +46,9 @@ impl<F: Fn() -> f64 + Send + Sync> HealthSignal for F {
 /// # Ok::<_, tidegate_ratelimit::QuotaError>(())
 /// ```
 ///
-/// - It is the only one that sets its limiter's quota: what somebody else sets is replaced at the next change, except through
-///   [`set_base`](Self::set_base).
+/// - It is a [`Limiter`] itself, whose [`set_quota`](Limiter::set_quota) is [`set_base`](Self::set_base): whatever else changes the
+///   quota, such as `SharedQuotas`, has to be given this one, in an [`Arc`]. What is set on the limiter behind is replaced at the next
+///   change.
 /// - It changes the limiter it is given, on this node. Nodes that each follow their own signal lower their own limits.
 pub struct DynamicQuota<L: ?Sized> {
     limiter: Arc<L>,

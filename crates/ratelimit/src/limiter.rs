@@ -97,7 +97,7 @@ pub trait Limiter: Send + Sync {
     /// Forgets the key's usage, block and strikes. Returns whether it was known.
     ///
     /// # Errors
-    /// [`CheckError`] when the store can't be asked; a [`MemoryLimiter`] always can.
+    /// [`CheckError`] when the key is too long or the store can't be asked; a [`MemoryLimiter`] always can.
     async fn reset(&self, key: &str) -> Result<bool, CheckError>;
 
     /// Refuses everything from `key` for `duration` from now, in place of any earlier block. Not a strike.
@@ -112,6 +112,12 @@ pub trait Limiter: Send + Sync {
     /// # Errors
     /// As [`reset`](Self::reset).
     async fn unblock(&self, key: &str) -> Result<bool, CheckError>;
+
+    /// The denial that a check of `key` would be answered with, where that is known in this process without asking a store; counted
+    /// as such a check. `None` says nothing: most limiters know none.
+    fn known_denial(&self, _key: &str, _cost: u64) -> Option<Decision> {
+        None
+    }
 
     /// Exact counters of this process since the limiter was built. Walks all keys held here: for dashboards, not for the request path.
     fn stats(&self) -> LimiterStats;
@@ -166,6 +172,10 @@ impl<L: Limiter + ?Sized> Limiter for std::sync::Arc<L> {
 
     async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
         (**self).unblock(key).await
+    }
+
+    fn known_denial(&self, key: &str, cost: u64) -> Option<Decision> {
+        (**self).known_denial(key, cost)
     }
 
     fn stats(&self) -> LimiterStats {

@@ -20,20 +20,26 @@ use known::Known;
 /// Lets so many new keys a second through to another limiter, and decides over more of them itself.
 ///
 /// Redis has no cap on keys: random identities fill the server. Here a key that came lately is **known** and always asked
-/// for behind. One that is new goes on too while the cap has room, and is known then. Beyond the cap it is counted in one
+/// for behind. One that is new goes on too while the cap has room, and is known then. Beyond the cap it is refused where the limiters
+/// behind [know without asking](Limiter::known_denial) that it is; else it is counted in one
 /// bucket that all such keys share, with the quota of a single key of the limiter behind unless
 /// [set](NewKeysBuilder::overflow): so in a flood newcomers together get what one client gets, which one of them in luck
-/// shares in, and who was there before notices nothing. A newcomer that is refused is told when the bucket has room again; it
+/// shares in, and who came regularly before notices nothing. A newcomer that is refused is told when the bucket has room again; it
 /// goes on as soon as it comes while the cap has room.
 ///
 /// In any time `t` at most `cap × (1 + t)` keys go on that were not known (the cap is a bucket with a second's burst), besides those
 /// that come back after they were known: at most [`max_known`](NewKeysBuilder::max_known).
 ///
-/// - **Memory:** 8 bytes for each known key, 1 MiB for the 131,072 unless set. Where there are more, those that were seen longest
-///   ago are forgotten and new when they come again. A stranger is taken for known with a probability of 8 in 2⁴⁰.
-/// - **Known** is a key for an hour after it was last seen, unless [set](NewKeysBuilder::idle). Keys are hashed under a
-///   random key, so nobody can choose some that displace others.
-/// - A key that is blocked behind and forgotten here is in a flood one of those that share the bucket.
+/// - **Memory:** 8 bytes for each known key, 1 MiB for the 131,072 unless set. Where there are more, those that came once are
+///   forgotten first, and new when they come again. A stranger is taken for known with a probability of 8 in 2³⁹.
+/// - **Known** is a key for an hour after it was last seen, unless [set](NewKeysBuilder::idle), if it was seen in two different seconds and
+///   such keys are no more than about half of the places. A flood of keys that come once doesn't shorten that. One that came once is
+///   known for as long as it takes for as many others to come: with 10,000 new keys a second some 5 s at least, if most places are taken
+///   by regulars 2 s. A flood whose keys all come twice counts as regulars, and may displace others.
+///   Keys are hashed under a random key, so nobody can choose some that displace others.
+/// - A key that is blocked behind and forgotten here is refused in a flood where a [`DenyCache`](crate::DenyCache), a
+///   `FallbackLimiter` or a [`MemoryLimiter`] behind holds its denial or block. Where none does, it is one of those that share the bucket. A
+///   block that another node has ended may hold for it until it is known again or the block would have ended.
 /// - **Each process** has its own cap and knows its own keys: `n` of them let `n` times as many through.
 /// - What the shared bucket admits is charged to nobody behind. [`stats`](Limiter::stats) count it; `tracked_keys` and the like are
 ///   those of the limiter behind.
@@ -76,14 +82,14 @@ impl<L: Limiter> NewKeysBuilder<L> {
         self
     }
 
-    /// Knows about `n` keys, 131,072 unless set: rounded up to a power of two.
+    /// Knows about `n` keys, 131,072 unless set: rounded up to a power of two, 134,217,728 at most, which are 1 GiB.
     #[must_use]
     pub fn max_known(mut self, n: usize) -> Self {
         self.max_known = n;
         self
     }
 
-    /// Knows a key for so long after it was last seen, in whole seconds, at least one; an hour unless set.
+    /// Knows a regular key for so long after it was last seen, in whole seconds, at least one; an hour unless set.
     #[must_use]
     pub fn idle(mut self, idle: Duration) -> Self {
         self.idle = idle;
@@ -170,7 +176,15 @@ impl<L: Limiter> NewKeys<L> {
     fn know(&self, key: &str) {
         let (now, hash) = (self.clock.now(), self.hasher.hash_one(key));
         if !self.known.see(hash, now) {
-            self.known.add(hash, now);
+            self.known.add_regular(hash, now);
+        }
+    }
+
+    /// A check of a key that doesn't go on.
+    fn decide_here(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        match self.inner.known_denial(key, cost) {
+            Some(denial) => Ok(denial),
+            None => self.overflow.check_now(SHARED, cost),
         }
     }
 }
@@ -200,7 +214,7 @@ impl<L: Limiter> Limiter for NewKeys<L> {
     }
 
     async fn check(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        if self.passes(key) { self.inner.check(key, cost).await } else { self.overflow.check_now(SHARED, cost) }
+        if self.passes(key) { self.inner.check(key, cost).await } else { self.decide_here(key, cost) }
     }
 
     /// Asks behind in any case: a peek makes no key.
@@ -231,6 +245,10 @@ impl<L: Limiter> Limiter for NewKeys<L> {
 
     async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
         self.inner.unblock(key).await
+    }
+
+    fn known_denial(&self, key: &str, cost: u64) -> Option<Decision> {
+        self.inner.known_denial(key, cost)
     }
 
     fn stats(&self) -> LimiterStats {

@@ -129,7 +129,7 @@ impl History {
         reason = "a mean is not negative, and the cast saturates"
     )]
     pub(super) fn weight(&self) -> u64 {
-        (self.mean * 1_000.0) as u64 + self.count
+        ((self.mean * 1_000.0) as u64).saturating_add(self.count)
     }
 
     fn end_interval(&mut self, rule: &Rule) {
@@ -178,5 +178,21 @@ impl History {
         let deviation = self.variance.max(self.mean).sqrt();
         let least = (TIMES_MEAN * self.mean).max(self.mean + DEVIATIONS * deviation);
         rule.minimum.max(least.ceil() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_that_is_saturated_can_be_weighed() {
+        let rule = Rule::default();
+        let mut history = History::new(&rule, Timestamp::MIN);
+        for interval in 0..3 {
+            history.count(&rule, Timestamp::from_micros(interval * rule.interval), u64::MAX);
+        }
+        history.count(&rule, Timestamp::from_micros(2 * rule.interval), u64::MAX);
+        assert_eq!(history.weight(), u64::MAX);
     }
 }

@@ -418,6 +418,12 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         Ok(inner.shared.as_limiter().unblock(key).await? || here)
     }
 
+    /// A block that is known here.
+    fn known_denial(&self, key: &str, cost: u64) -> Option<Decision> {
+        let denial = self.inner.local.known_denial(key, cost)?;
+        self.inner.tally.count(key, Ok(denial), Decision::is_allowed).ok()
+    }
+
     /// Checks of this process, by whomever they were decided; keys held, blocked and evicted in its memory, debts that were
     /// forgotten among the latter.
     fn stats(&self) -> LimiterStats {

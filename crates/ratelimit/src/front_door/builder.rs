@@ -21,6 +21,8 @@ pub struct FrontDoorBuilder {
 /// Of a suspect's window: a charge counts a twentieth of the period longer at most, and a suspect takes half a kilobyte.
 pub(super) const SEGMENTS: NonZeroU16 = NonZeroU16::new(20).expect("20 is not zero");
 const DEFAULT_MAX_SUSPECTS: usize = 8_192;
+/// A gigabyte of suspects, and 128 MiB that say who is one.
+const MAX_SUSPECTS: usize = 1 << 20;
 const DEFAULT_SHARE: u8 = 25;
 const DEFAULT_QUOTA: Quota = match Quota::per_second(1_000) {
     Ok(quota) => quota,
@@ -69,11 +71,11 @@ impl FrontDoorBuilder {
         self
     }
 
-    /// Counts at most `n` suspects exactly, at least one; 8,192 unless set. Each takes 128 bytes from the start and about a
+    /// Counts at most `n` suspects exactly, between one and 1,048,576; 8,192 unless set. Each takes 128 bytes from the start and about a
     /// kilobyte while it is one.
     #[must_use]
     pub fn max_suspects(mut self, n: usize) -> Self {
-        self.max_suspects = n.max(1);
+        self.max_suspects = n.clamp(1, MAX_SUSPECTS);
         self
     }
 

@@ -329,6 +329,11 @@ impl<L: Limiter> Limiter for DenyCache<L> {
         self.inner.unblock(key).await
     }
 
+    /// What is held here, else what the limiter behind knows.
+    fn known_denial(&self, key: &str, cost: u64) -> Option<Decision> {
+        self.cached(key, cost).or_else(|| self.inner.known_denial(key, cost))
+    }
+
     /// Those of the limiter behind; `denied` and `top_denied` with what was answered here. A key that is forgotten here takes
     /// its share of `top_denied` with it, never of `denied`.
     fn stats(&self) -> LimiterStats {

@@ -221,6 +221,7 @@ impl<A: Algorithm> Limiter for MemoryLimiter<A> {
     }
 
     async fn reset(&self, key: &str) -> Result<bool, CheckError> {
+        ensure_short(key)?;
         Ok(self.store.lock(key).remove())
     }
 
@@ -235,12 +236,22 @@ impl<A: Algorithm> Limiter for MemoryLimiter<A> {
     }
 
     async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
+        ensure_short(key)?;
         let mut place = self.store.lock(key);
         let now = self.clock.now();
         Ok(place.get_mut().is_some_and(|(_, entry)| {
             let block = std::mem::take(&mut entry.block);
             block.left(now).is_some()
         }))
+    }
+
+    /// A block that is under way.
+    fn known_denial(&self, key: &str, cost: u64) -> Option<Decision> {
+        let mut place = self.store.lock(key);
+        let now = self.clock.now();
+        let (rule, entry) = place.get_mut().filter(|(_, entry)| entry.block.left(now).is_some())?;
+        let decision = ensure_fits(cost, rule.capacity()).and_then(|()| self.decide((rule, key), entry, now, cost));
+        place.count(Ok(decision.ok()?), Decision::is_allowed).ok()
     }
 
     fn stats(&self) -> LimiterStats {

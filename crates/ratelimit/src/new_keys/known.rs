@@ -7,8 +7,9 @@ use crate::Timestamp;
 
 /// A set of hashes in buckets, each with the second in which it was last seen. Without locks.
 ///
-/// Where a bucket is full the hash that was seen longest ago gives way. A stranger is taken for known with a probability of
-/// `8 / 2⁴⁰`.
+/// A hash that is seen in two seconds is a **regular**; a bucket has [`REGULARS`] at most. Where a bucket is full the hash that came
+/// once, longest ago, gives way, so that those that come once displace no regular. A stranger is taken for known with a
+/// probability of `8 / 2³⁹`.
 pub(super) struct Known {
     slots: Box<[AtomicU64]>,
     idle: u64,
@@ -16,28 +17,33 @@ pub(super) struct Known {
 
 /// Slots of a bucket: what lies in one line of the processor's cache.
 const BUCKET: usize = 8;
-/// A slot is 40 bits of the hash and 24 bits of the second, which return after 194 days. Zero is empty.
+/// The most regulars of a bucket: the rest is for those that may become some.
+const REGULARS: usize = 6;
+/// A slot is 39 bits of the hash, whether it is a regular, and 24 bits of the second, which return after 194 days. Zero is empty.
 const SECOND_BITS: u32 = 24;
 const SECONDS: u64 = (1 << SECOND_BITS) - 1;
+const REGULAR: u64 = 1 << SECOND_BITS;
+const HASH_SHIFT: u32 = SECOND_BITS + 1;
+/// Beyond, the bits of a hash tell no buckets apart.
+const MAX_PLACES: usize = BUCKET << SECOND_BITS;
 
 impl Known {
     /// Room for about so many hashes, each known for so long after it was last seen.
     pub(super) fn new(keys: usize, idle: Duration) -> Self {
-        let count = keys.max(BUCKET).next_power_of_two();
+        let count = places(keys);
         // Half of the seconds that a slot can tell apart, so that one that is to come isn't taken for one long past.
         let idle = idle.as_secs().clamp(1, SECONDS / 2);
         Self { slots: (0..count).map(|_| AtomicU64::new(0)).collect(), idle }
     }
 
-    /// Whether the hash was seen lately. If so, it is seen now.
+    /// Whether the hash was seen lately. If so, it is seen now, and a regular if that was in another second.
     pub(super) fn see(&self, hash: u64, now: Timestamp) -> bool {
         let wanted = slot(hash, now);
         for at in self.bucket(hash) {
             let held = at.load(Ordering::Relaxed);
-            if held >> SECOND_BITS == wanted >> SECOND_BITS && self.age(held, wanted) <= self.idle {
-                if held != wanted {
-                    // Where another thread was first, that one has seen it.
-                    let _ = at.compare_exchange(held, wanted, Ordering::Relaxed, Ordering::Relaxed);
+            if held >> HASH_SHIFT == wanted >> HASH_SHIFT && self.is_known(held, wanted) {
+                if held & SECONDS != wanted & SECONDS {
+                    self.promote(at, held, hash, wanted);
                 }
                 return true;
             }
@@ -45,18 +51,47 @@ impl Known {
         false
     }
 
-    /// Takes the hash in, in place of the one in its bucket that was seen longest ago.
+    /// Where another thread was first, that one has seen it.
+    fn promote(&self, at: &AtomicU64, held: u64, hash: u64, wanted: u64) {
+        let seen = at.compare_exchange(held, wanted | REGULAR, Ordering::Relaxed, Ordering::Relaxed);
+        if seen.is_err() || held & REGULAR != 0 {
+            return;
+        }
+        let regulars = self.bucket(hash).iter().map(|at| (at, at.load(Ordering::Relaxed)));
+        let regulars = regulars.filter(|(_, held)| held & REGULAR != 0);
+        if regulars.clone().count() > REGULARS
+            && let Some((at, held)) = regulars.max_by_key(|(_, held)| self.age(*held, wanted))
+        {
+            let _ = at.compare_exchange(held, held & !REGULAR, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes the hash in for one that an operator named: a regular at once.
+    pub(super) fn add_regular(&self, hash: u64, now: Timestamp) {
+        self.add(hash, now);
+        let wanted = slot(hash, now);
+        if let Some(at) = self.bucket(hash).iter().find(|at| at.load(Ordering::Relaxed) == wanted) {
+            self.promote(at, wanted, hash, wanted);
+        }
+    }
+
+    /// Takes the hash in, in place of one that is no longer known, else of the one that came once, longest ago.
     pub(super) fn add(&self, hash: u64, now: Timestamp) {
         let wanted = slot(hash, now);
         // Each attempt that fails means that another thread put a hash there; then the next oldest gives way.
         for _ in 0..BUCKET {
             let held = self.bucket(hash).iter().map(|at| (at, at.load(Ordering::Relaxed)));
-            let oldest = held.max_by_key(|(_, held)| if *held == 0 { u64::MAX } else { self.age(*held, wanted) });
+            let oldest = held
+                .max_by_key(|(_, held)| (!self.is_known(*held, wanted), *held & REGULAR == 0, self.age(*held, wanted)));
             let Some((at, held)) = oldest else { return };
             if at.compare_exchange(held, wanted, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
                 return;
             }
         }
+    }
+
+    fn is_known(&self, held: u64, now: u64) -> bool {
+        held != 0 && self.age(held, now) <= self.idle
     }
 
     /// How many seconds ago it was seen. A clock that was set back by little makes it seen now.
@@ -73,10 +108,15 @@ impl Known {
     }
 }
 
+/// So many places, as a power of two.
+fn places(keys: usize) -> usize {
+    keys.clamp(BUCKET, MAX_PLACES).next_power_of_two()
+}
+
 fn slot(hash: u64, now: Timestamp) -> u64 {
     let second = (now.as_micros() / 1_000_000) & SECONDS;
     // Zero would be empty.
-    ((hash >> SECOND_BITS).max(1) << SECOND_BITS) | second
+    ((hash >> HASH_SHIFT).max(1) << HASH_SHIFT) | second
 }
 
 #[cfg(test)]
@@ -131,6 +171,43 @@ mod tests {
             }
         }
         assert_eq!(forgotten, 0);
+    }
+
+    /// Ten times as many hashes that come once as there are places, between two visits.
+    #[test]
+    fn regulars_outlast_a_flood_of_those_that_come_once() {
+        let known = Known::new(8_192, Duration::from_hours(1));
+        for second in [0, 1] {
+            for regular in 0..1_000 {
+                if !known.see(mix(regular), at(second)) {
+                    known.add(mix(regular), at(second));
+                }
+            }
+        }
+        for number in 0..82_000 {
+            known.add(mix(1_000_000 + number), at(2 + number / 100));
+        }
+        assert_eq!((0..1_000).filter(|regular| !known.see(mix(*regular), at(1_000))).count(), 0);
+        // They aren't known for ever, and give way to each other.
+        assert!(!known.see(mix(1), at(1_000 + 3_601)));
+        known.add(mix(1), at(5_000));
+        assert!(known.see(mix(1), at(5_000)));
+    }
+
+    #[test]
+    fn newcomers_find_a_place_among_regulars() {
+        let known = Known::new(BUCKET, Duration::from_hours(1));
+        for regular in 0..100 {
+            known.add_regular(mix(regular), at(0));
+        }
+        known.add(mix(1_000), at(1));
+        known.add(mix(1_001), at(2));
+        assert!(known.see(mix(1_000), at(2)) && known.see(mix(1_001), at(2)));
+    }
+
+    #[test]
+    fn places_are_bounded() {
+        assert_eq!((places(0), places(9), places(usize::MAX)), (8, 16, 134_217_728));
     }
 
     #[test]

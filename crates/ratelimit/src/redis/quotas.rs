@@ -37,7 +37,8 @@ use crate::{CheckError, Limiter, Quota, QuotaError, Quotas, StoreError};
 /// - What [`set_quota`](Limiter::set_quota) set before the first publish is the limiter's own; what it sets afterwards holds on that node
 ///   until something else is published or withdrawn.
 ///
-/// Register the outermost of decorated limiters, so that each of them notices. Clones share what they know; the reading ends with
+/// Register the outermost of decorated limiters, so that each of them notices; of a limiter with a
+/// [`DynamicQuota`](crate::DynamicQuota) that one. Clones share what they know; the reading ends with
 /// the last of them.
 #[derive(Clone)]
 pub struct SharedQuotas {

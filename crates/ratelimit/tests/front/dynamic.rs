@@ -100,6 +100,45 @@ fn a_new_base_keeps_the_share() {
     assert_eq!(limiter.quota(), tiny);
 }
 
+/// Who changes quotas, as `SharedQuotas` does, changes the base: neither undoes the other.
+#[test]
+fn a_quota_set_from_outside_is_the_base() {
+    let (limiter, quota, clock) = world();
+    observe(&quota, &clock, 0.0, 6);
+    let outer: &dyn Limiter = &quota;
+    assert_eq!((outer.quota().limit(), limiter.quota().limit()), (1_000, 700));
+    outer.set_quota(Quota::per_day(100).unwrap()).unwrap();
+    assert_eq!((outer.quota().limit(), limiter.quota().limit()), (100, 70));
+    observe(&quota, &clock, 0.0, 5);
+    assert_eq!((outer.quota().limit(), limiter.quota().limit()), (100, 49));
+    assert_eq!(now(outer.check("key", 9)).unwrap().remaining(), 40);
+    observe(&quota, &clock, 1.0, 300);
+    assert_eq!((outer.quota().limit(), limiter.quota().limit()), (100, 100));
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_published_quota_is_the_base() {
+    use tidegate_ratelimit::SharedQuotas;
+    use tidegate_redis::{Client, Config, Keyspace, Role};
+    use tidegate_testkit::redis::RedisServer;
+
+    let server = RedisServer::start().await;
+    let client = Client::connect(&Config::parse(&server.url()).unwrap(), Role::Cache).await.unwrap();
+    let (limiter, quota, clock) = world();
+    observe(&quota, &clock, 0.0, 6);
+    let quota = Arc::new(quota);
+    let quotas = SharedQuotas::start(client, &Keyspace::new("test").unwrap()).await;
+    quotas.register(quota.clone());
+    quotas.publish("api", Quota::per_day(100).unwrap()).await.unwrap();
+    assert_eq!(limiter.quota().limit(), 70);
+    observe(&quota, &clock, 0.0, 5);
+    quotas.refresh().await.unwrap();
+    assert_eq!((quota.base().limit(), limiter.quota().limit()), (100, 49));
+    quotas.withdraw("api").await.unwrap();
+    assert_eq!(limiter.quota().limit(), 490);
+}
+
 #[cfg(feature = "tokio")]
 #[tokio::test(start_paused = true)]
 async fn follows_a_signal() {

@@ -295,3 +295,13 @@ fn the_clock_may_jump() {
         }
     }
 }
+
+#[test]
+fn bounds_and_keys_beyond_reason_are_told() {
+    let door = FrontDoor::builder("ddos").max_suspects(usize::MAX).clock(clock()).build();
+    assert!(door.check_now("203.0.113.9", 1).unwrap().is_allowed());
+    let long = "k".repeat(MAX_KEY_BYTES + 1);
+    let refused = CheckError::KeyTooLong { length: 513, max: 512 };
+    assert_eq!(now(door.reset(&long)), Err(refused.clone()));
+    assert_eq!(now(door.unblock(&long)), Err(refused));
+}

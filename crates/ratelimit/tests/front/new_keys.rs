@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use tidegate_ratelimit::{
-    FixedWindow, Limiter, MAX_KEY_BYTES, ManualClock, MemoryLimiter, NewKeys, Quota, QuotaError, Timestamp,
+    BlockPolicy, DenyCache, FixedWindow, Limiter, MAX_KEY_BYTES, ManualClock, MemoryLimiter, NewKeys, Quota,
+    QuotaError, Timestamp,
 };
 
 use crate::now;
@@ -85,6 +86,56 @@ fn a_block_by_hand_holds_in_a_flood() {
     assert!(now(limiter.unblock("attacker")).unwrap() && admits(&limiter, "attacker"));
 }
 
+/// A key that was blocked behind, and is forgotten here, isn't admitted by the bucket of the others.
+#[test]
+fn a_block_behind_holds_for_a_forgotten_key() {
+    let clock = clock();
+    let algorithm = FixedWindow::new(Quota::per_minute(10).unwrap());
+    let inner = MemoryLimiter::builder("api", algorithm)
+        .block(BlockPolicy::fixed(Duration::from_mins(5)))
+        .clock(clock.clone())
+        .build();
+    let cached = DenyCache::builder(inner).clock(clock.clone()).build();
+    let limiter = NewKeys::builder(cached, CAP).unwrap().max_known(8).clock(clock.clone()).build();
+    assert_eq!((0..11).filter(|_| admits(&limiter, "attacker")).count(), 10);
+    for number in 0..CAP - 1 {
+        assert!(admits(&limiter, &format!("random-{number}")));
+    }
+    for left in [300, 298] {
+        let refused = now(limiter.check("attacker", 1)).unwrap();
+        assert_eq!(refused.blocked_for(), Some(Duration::from_secs(left)), "from the cache, then from behind");
+        clock.advance(Duration::from_secs(2));
+        for number in 0..2 * CAP {
+            let _ = now(limiter.check(&format!("other-{left}-{number}"), 0));
+        }
+    }
+    assert_eq!(limiter.stats().denied, 3);
+}
+
+/// Who came twice is known after a flood of twice as many keys as are known.
+#[test]
+fn a_regular_outlasts_a_flood() {
+    let clock = clock();
+    let algorithm = FixedWindow::new(Quota::per_day(1_000).unwrap());
+    let inner = MemoryLimiter::builder("api", algorithm).clock(clock.clone()).build();
+    let limiter = NewKeys::builder(inner, CAP).unwrap().max_known(512).clock(clock.clone()).build();
+    for _ in 0..2 {
+        assert!(admits(&limiter, "regular"));
+        clock.advance(Duration::from_secs(1));
+    }
+    for second in 0..60 {
+        for number in 0..2 * CAP {
+            let _ = now(limiter.check(&format!("random-{second}-{number}"), 0));
+        }
+        clock.advance(Duration::from_secs(1));
+    }
+    for number in 0..2 * CAP {
+        let _ = now(limiter.check(&format!("last-{number}"), 0));
+    }
+    assert!(admits(&limiter, "regular"));
+    assert_eq!(now(limiter.peek("regular", 1)).unwrap().remaining(), 997);
+}
+
 #[test]
 fn bad_input_is_told() {
     let inner = MemoryLimiter::builder("api", FixedWindow::new(Quota::per_minute(10).unwrap())).build();
@@ -96,7 +147,7 @@ fn bad_input_is_told() {
 
 #[cfg(feature = "redis")]
 mod on_redis {
-    use tidegate_ratelimit::RedisLimiter;
+    use tidegate_ratelimit::{FallbackLimiter, RedisLimiter};
     use tidegate_redis::{Client, Command, Config, Keyspace, Role};
     use tidegate_testkit::redis::RedisServer;
 
@@ -131,5 +182,27 @@ mod on_redis {
         }
         let keys = client.execute(Command::new("DBSIZE")).await.unwrap().as_int().unwrap();
         assert_eq!(keys, i64::try_from(5 * CAP).unwrap());
+    }
+
+    /// A block that Redis told of is known here, though the key is forgotten, and asking for it costs no command.
+    #[tokio::test]
+    async fn a_block_on_the_server_holds_for_a_forgotten_key() {
+        let server = RedisServer::start().await;
+        let client = Client::connect(&Config::parse(&server.url()).unwrap(), Role::Cache).await.unwrap();
+        let algorithm = FixedWindow::new(Quota::per_hour(10).unwrap());
+        let shared = RedisLimiter::builder("api", algorithm, client.clone(), Keyspace::new("test").unwrap())
+            .block(BlockPolicy::fixed(Duration::from_hours(1)))
+            .build();
+        let inner = FallbackLimiter::builder(shared.unwrap()).patience(Duration::from_secs(5)).build();
+        let limiter = NewKeys::builder(inner, CAP).unwrap().max_known(8).clock(clock()).build();
+        for _ in 0..11 {
+            limiter.check("attacker", 1).await.map(drop).unwrap();
+        }
+        for number in 0..2 * CAP {
+            limiter.check(&format!("random-{number}"), 0).await.map(drop).unwrap();
+        }
+        let capped = limiter.capped();
+        assert!(limiter.check("attacker", 1).await.unwrap().blocked_for().is_some());
+        assert_eq!((limiter.capped(), limiter.stats().denied), (capped + 1, 2));
     }
 }

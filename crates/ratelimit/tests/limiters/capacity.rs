@@ -114,6 +114,8 @@ fn keys_are_bounded_in_length() {
     let error = CheckError::KeyTooLong { length: MAX_KEY_BYTES + 1, max: MAX_KEY_BYTES };
     assert_eq!(now(limiter.check(&too_long, 1)), Err(error.clone()));
     assert_eq!(now(limiter.peek(&too_long, 1)), Err(error.clone()));
+    assert_eq!(now(limiter.reset(&too_long)), Err(error.clone()));
+    assert_eq!(now(limiter.unblock(&too_long)), Err(error.clone()));
     assert_eq!(now(limiter.block(&too_long, BAN)), Err(error));
     assert!(now(limiter.check(&too_long[1..], 1)).unwrap().is_allowed());
 }

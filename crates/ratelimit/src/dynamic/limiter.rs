@@ -1,0 +1,63 @@
+//! A dynamic quota as the limiter that it adjusts.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::DynamicQuota;
+use crate::{CheckError, Decision, Limiter, LimiterStats, Quota, QuotaError};
+
+/// The limiter behind, but for the quota: here it is the [base](DynamicQuota::base), so that who changes it doesn't undo the share that
+/// applies, nor the share the change. Decisions tell the quota that applies.
+#[async_trait]
+impl<L: Limiter + ?Sized> Limiter for DynamicQuota<L> {
+    fn name(&self) -> &str {
+        self.limiter.name()
+    }
+
+    /// The quota of a healthy service.
+    fn quota(&self) -> Quota {
+        self.base()
+    }
+
+    /// As [`set_base`](DynamicQuota::set_base).
+    fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
+        self.set_base(quota)
+    }
+
+    async fn check(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        self.limiter.check(key, cost).await
+    }
+
+    async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        self.limiter.peek(key, cost).await
+    }
+
+    async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        self.limiter.penalty(key, cost).await
+    }
+
+    async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError> {
+        self.limiter.reward(key, amount).await
+    }
+
+    async fn reset(&self, key: &str) -> Result<bool, CheckError> {
+        self.limiter.reset(key).await
+    }
+
+    async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
+        self.limiter.block(key, duration).await
+    }
+
+    async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
+        self.limiter.unblock(key).await
+    }
+
+    fn known_denial(&self, key: &str, cost: u64) -> Option<Decision> {
+        self.limiter.known_denial(key, cost)
+    }
+
+    fn stats(&self) -> LimiterStats {
+        self.limiter.stats()
+    }
+}
