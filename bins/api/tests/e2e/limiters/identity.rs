@@ -92,6 +92,20 @@ async fn behind_a_proxy_what_the_client_wrote_before_it_does_not_count() {
 }
 
 #[tokio::test]
+async fn a_header_that_the_proxies_do_not_set_moves_nobody() {
+    let guess = async |api: &Api, forwarded: &str| {
+        let request = api.request(Method::GET, "/api/schedules").header("x-forwarded-for", "203.0.113.7");
+        send(request.header("forwarded", forwarded).bearer_auth("tk_guess")).await.status().as_u16()
+    };
+    let told = async |api: &Api| [guess(api, "for=6.6.6.1").await, guess(api, "for=6.6.6.2").await];
+    let api = behind_a_proxy(&[("TIDEGATE_LIMIT_API", "1/day")]).await;
+    assert_eq!(told(&api).await, [401, 429]);
+    assert_eq!(shown(&api, "api").await["stats"]["top_denied"], json!([["203.0.113.7", 1]]));
+    let api = behind_a_proxy(&[("TIDEGATE_LIMIT_API", "1/day"), ("TIDEGATE_FORWARDED_HEADER", "forwarded")]).await;
+    assert_eq!(told(&api).await, [401, 401], "each is another client");
+}
+
+#[tokio::test]
 async fn how_much_of_an_ipv6_address_is_one_client_is_a_setting() {
     let api = behind_a_proxy(&[("TIDEGATE_LIMIT_API", "2/day"), ("TIDEGATE_LIMIT_IPV6_PREFIX", "48")]).await;
     let mut statuses = Vec::new();
