@@ -75,15 +75,16 @@ impl Admitted {
 pub(crate) async fn admit(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result<Admitted, Problem> {
     let api = &app.limiters().api;
     let address = extensions.get::<ClientKey>().map(|client| client.0.as_str()).unwrap_or_default();
-    let (tenant, client) = match authenticate(app, headers, extensions, address).await {
+    let (tenant, client) = match authenticate(app, headers, extensions).await {
         Ok((tenant, credential)) => {
             let client = limited_as(&tenant, &credential);
             (tenant, client)
         }
-        Err(problem) => {
-            // Whoever guesses keys is counted by address.
+        // Whoever guesses keys is counted by address, once it is known to be a guess.
+        Err(Stranger::NotKnown(problem)) => {
             return Err(limits::enforce(api, address).await.err().unwrap_or(problem));
         }
+        Err(Stranger::Failed(problem)) => return Err(problem),
     };
     // Asked before anything is charged, so that a request that this refuses costs the tenant nothing.
     let mut charged = None;
@@ -117,27 +118,39 @@ fn limited_as(tenant: &Tenant, credential: &Credential) -> Option<String> {
     }
 }
 
+/// Why a request speaks for no tenant.
+enum Stranger {
+    /// It names none that there is: a guess.
+    NotKnown(Problem),
+    /// We can't tell: our failure, which is charged to nobody.
+    Failed(Problem),
+}
+
+/// What fails on the way to an answer is ours.
+impl<E: Into<Problem>> From<E> for Stranger {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Looks up whoever is named, also where the address has used up its guesses: only then is a right key told from a guess.
 async fn authenticate(
     app: &App,
     headers: &HeaderMap,
     extensions: &Extensions,
-    address: &str,
-) -> Result<(Arc<Tenant>, Credential), Problem> {
-    let credential = credential(app, headers, extensions)?;
+) -> Result<(Arc<Tenant>, Credential), Stranger> {
+    let credential = credential(app, headers, extensions).map_err(Stranger::NotKnown)?;
     // From here on, the cache knows of every commit that ended before this request came.
     app.catch_up().await?;
     match credential {
         Credential::Key(digest) => {
-            if !app.tenants().knows_key(&digest) {
-                refuse_guesser(app, address).await?;
-            }
-            let unknown = || Problem::unauthorized("the API key is not known");
+            let unknown = || Stranger::NotKnown(Problem::unauthorized("the API key is not known"));
             let id = app.tenants().of_key(&digest).await?.ok_or_else(unknown)?;
             let tenant = app.tenants().get(&id).await?.ok_or_else(unknown)?;
             Ok((tenant, credential))
         }
         Credential::Open(ref id) => {
-            let tenant = app.tenants().get(id).await?.ok_or_else(unknown_tenant)?;
+            let tenant = app.tenants().get(id).await?.ok_or_else(|| Stranger::NotKnown(unknown_tenant()))?;
             Ok((tenant, credential))
         }
     }
@@ -165,16 +178,21 @@ fn unknown_tenant() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "unknown-tenant", "there is no tenant of the id in X-Tenant-Id")
 }
 
-/// Spares the database the keys of an address that has used up its guesses. Keys that are known pass before this.
-async fn refuse_guesser(app: &App, address: &str) -> Result<(), Problem> {
-    let api = &app.limiters().api;
-    if limits::is_used_up(api, address).await { limits::enforce(api, address).await.map(drop) } else { Ok(()) }
-}
-
 fn may_name_tenants(app: &App, headers: &HeaderMap, extensions: &Extensions) -> bool {
     match app.settings().open_tenants {
         OpenTenants::Everyone => true,
         OpenTenants::Loopback => access::is_direct_loopback(app.settings(), access::peer(extensions), headers),
         OpenTenants::Closed => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_by_a_fault_of_ours_is_no_guess() {
+        let fails = || -> Result<(), Stranger> { Err(Problem::not_found("a store"))? };
+        assert!(matches!(fails(), Err(Stranger::Failed(_))));
     }
 }

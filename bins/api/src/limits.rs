@@ -3,6 +3,7 @@
 mod build;
 mod door;
 mod front;
+mod keys;
 mod named;
 mod quotas;
 
@@ -18,6 +19,7 @@ use tidegate_app::tenant::Tenant;
 use tidegate_ratelimit::{CheckError, Decision, Rejection, SharedQuotas, TenantDecision, TenantLimiter, headers};
 
 pub(crate) use front::Front;
+pub(crate) use keys::counted_as;
 pub(crate) use named::Named;
 pub(crate) use quotas::SetQuotaError;
 
@@ -114,13 +116,17 @@ pub(crate) async fn enforce_tenant(limiters: &Limiters, tenant: &Tenant) -> Resu
         return Ok(None);
     }
     let decision = limiters.tenants.check(tenant.id.as_str(), &tenant.plan, 1).await;
-    let decision = decision.map_err(|error| undecided(&error))?;
-    if decision.allowed {
-        return Ok(Some(decision));
-    }
-    if limiters.tenant_mode == LimitMode::Shadow {
-        return Ok(None);
-    }
+    obeyed(limiters.tenant_mode, decision)
+}
+
+/// What a mode makes of a decision: a limit on trial refuses nobody, also where it can't decide.
+fn obeyed(mode: LimitMode, decision: Result<TenantDecision, CheckError>) -> Result<Option<TenantDecision>, Problem> {
+    let decision = match decision {
+        Ok(decision) if decision.allowed => return Ok(Some(decision)),
+        _ if mode != LimitMode::On => return Ok(None),
+        Ok(decision) => decision,
+        Err(error) => return Err(undecided(&error)),
+    };
     let wait = headers::whole_seconds(decision.retry_after().unwrap_or_default());
     Err(refusal(TENANT, wait)
         .with("window", decision.binding().name)
@@ -168,4 +174,16 @@ pub(crate) fn refuse(rejection: Rejection<'_>) -> Response {
         _ => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "the request can't be counted now"),
     };
     problem.into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenants_quota_on_trial_refuses_nobody_where_it_can_not_decide() {
+        let failed = || Err(CheckError::Full { max_keys: 1 });
+        assert!(matches!(obeyed(LimitMode::Shadow, failed()), Ok(None)));
+        assert!(obeyed(LimitMode::On, failed()).is_err());
+    }
 }

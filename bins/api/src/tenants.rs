@@ -51,11 +51,6 @@ impl Tenants {
         Ok(read.value.as_ref().clone())
     }
 
-    /// Whether the cache knows whose the key is, without asking the store.
-    pub(crate) fn knows_key(&self, digest: &KeyDigest) -> bool {
-        self.keys.get(&cache_keys::api_key(digest)).into_value().is_some_and(|id| id.is_some())
-    }
-
     /// Whose key has that digest.
     ///
     /// # Errors

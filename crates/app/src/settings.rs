@@ -196,7 +196,7 @@ pub struct Settings {
     pub worker: InnerWorker,
     /// Access to the operations routes.
     pub tokens: Tokens,
-    /// Whose forwarded headers count.
+    /// Whose forwarded header counts, and which.
     pub trusted_proxies: TrustedProxies,
     /// Who may name a tenant without a key.
     pub open_tenants: OpenTenants,

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::client::ClientKey;
 
 /// Counts every request by its client's address; but those of the decision service where the service token is sent, since one
-/// service speaks for many clients.
+/// service speaks for many clients, and those with the admin token, since who may end a block must not be shut out by it.
 pub(crate) struct Front(pub(crate) App);
 
 impl<B> Policy<B> for Front {
@@ -18,7 +18,7 @@ impl<B> Policy<B> for Front {
         let ddos = &app.limiters().ddos;
         let client = request.extensions().get::<ClientKey>();
         match client {
-            Some(client) if ddos.mode() != LimitMode::Off && !access::is_service(app, request) => {
+            Some(client) if ddos.mode() != LimitMode::Off && !access::passes_front(app, request) => {
                 Charge::new(ddos.limiter().clone(), RequestKey::verbatim(&client.0)).into()
             }
             _ => Charges::none(),

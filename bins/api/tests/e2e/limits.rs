@@ -249,6 +249,23 @@ pub(crate) async fn who_guesses_keys_is_blocked_by_address_after_a_hundred() {
 }
 
 #[tokio::test]
+async fn a_right_key_that_nobody_used_yet_passes_where_guesses_are_used_up() {
+    let api = behind_a_proxy(&[("TIDEGATE_LIMIT_API", "3/day")]).await;
+    let body = json!({"id": "acme", "name": "Acme", "tier": "free"});
+    let made = success_json(api.request(Method::POST, "/api/tenants").bearer_auth(ADMIN).json(&body)).await;
+    let mut guesses = Vec::new();
+    for number in 0..5 {
+        let request = api.request(Method::GET, "/api/schedules").header("x-forwarded-for", "203.0.113.7");
+        guesses.push(request.bearer_auth(format!("tk_{number}")).send().await.unwrap().status().as_u16());
+    }
+    assert_eq!(guesses, [401, 401, 401, 429, 429]);
+    let own = api.request(Method::GET, "/api/schedules").header("x-forwarded-for", "203.0.113.7");
+    success_json(own.bearer_auth(made["api_key"].as_str().unwrap())).await;
+    let stats = stats(&api, "api").await;
+    assert_eq!((&stats["allowed"], &stats["denied"]), (&json!(4), &json!(2)), "each guess counts once: {stats}");
+}
+
+#[tokio::test]
 async fn guesses_are_counted_wherever_a_key_is_taken() {
     let api = behind_a_proxy(&[("TIDEGATE_LIMIT_API", "3/minute")]).await;
     let paths =

@@ -61,6 +61,12 @@ pub const CATALOGUE: &[Setting] = &[
         "CIDRs, separated by commas, whose forwarded headers count",
     ),
     setting(
+        "forwarded_header",
+        "TIDEGATE_FORWARDED_HEADER",
+        Some("x-forwarded-for"),
+        "the header that the trusted proxies set: x-forwarded-for, forwarded, or either",
+    ),
+    setting(
         "open_tenants",
         "TIDEGATE_OPEN_TENANTS",
         None,

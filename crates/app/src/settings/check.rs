@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use tidegate_ratelimit::{Ipv6Prefix, Quota, TrustedProxies};
+use tidegate_ratelimit::{ForwardedHeader, Ipv6Prefix, Quota, TrustedProxies};
 use tidegate_redis::Keyspace;
 
 use super::catalogue::Setting;
@@ -53,7 +53,17 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
             .optional("trusted_proxies", "CIDRs such as 10.0.0.0/8, separated by commas", |text| {
                 TrustedProxies::parse(text).ok()
             })?
-            .unwrap_or_default(),
+            .unwrap_or_default()
+            .header(raw.required(
+                "forwarded_header",
+                "`x-forwarded-for`, `forwarded` or `either`",
+                |text| match text {
+                    "x-forwarded-for" => Some(ForwardedHeader::XForwardedFor),
+                    "forwarded" => Some(ForwardedHeader::Forwarded),
+                    "either" => Some(ForwardedHeader::Either),
+                    _ => None,
+                },
+            )?),
         open_tenants: raw
             .optional("open_tenants", "1 or 0", |text| match text {
                 "1" | "true" => Some(OpenTenants::Everyone),
@@ -338,6 +348,22 @@ mod tests {
             let error = check_with(&[(variable, value)]).unwrap_err().to_string();
             assert!(error.contains(variable), "{error}");
         }
+    }
+
+    #[test]
+    fn the_header_of_the_trusted_proxies_is_named() {
+        let trusted = |value: &str| {
+            check_with(&[("TIDEGATE_TRUSTED_PROXIES", "10.0.0.0/8"), ("TIDEGATE_FORWARDED_HEADER", value)])
+                .map(|settings| settings.trusted_proxies)
+        };
+        let unset = check_with(&[("TIDEGATE_TRUSTED_PROXIES", "10.0.0.0/8")]).unwrap().trusted_proxies;
+        assert_eq!(unset, trusted("x-forwarded-for").unwrap());
+        let proxies = || TrustedProxies::parse("10.0.0.0/8").unwrap();
+        assert_eq!(unset, proxies().header(ForwardedHeader::XForwardedFor));
+        assert_eq!(trusted("forwarded").unwrap(), proxies().header(ForwardedHeader::Forwarded));
+        assert_eq!(trusted("either").unwrap(), proxies());
+        let error = trusted("x-real-ip").unwrap_err().to_string();
+        assert!(error.contains("TIDEGATE_FORWARDED_HEADER"), "{error}");
     }
 
     #[test]

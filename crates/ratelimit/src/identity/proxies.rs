@@ -15,7 +15,8 @@ pub struct TrustedProxies {
 /// The header that the trusted proxies maintain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ForwardedHeader {
-    /// Whichever arrives; where both do, they must agree.
+    /// Whichever arrives; where both do, they must agree, or the request counts as the proxy's own. So a client that forges the one
+    /// that the proxies don't set moves itself into the proxy's key: name the header where you know it.
     #[default]
     Either,
     /// `Forwarded` (RFC 7239) alone.

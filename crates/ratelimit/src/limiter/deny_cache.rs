@@ -121,13 +121,13 @@ impl<L: Limiter> DenyCache<L> {
     /// The denial that a check would be answered with from here, counted as such a check; `None` where the limiter behind has
     /// to be asked. No future, no allocation.
     pub fn cached(&self, key: &str, cost: u64) -> Option<Decision> {
-        match self.look(key, cost) {
+        match self.look(key, cost, true) {
             Look::Denied(denial) => Some(Decision::Denied(denial)),
             Look::Ask { .. } => None,
         }
     }
 
-    fn look(&self, key: &str, cost: u64) -> Look {
+    fn look(&self, key: &str, cost: u64, counts: bool) -> Look {
         let mut place = self.store.lock(key);
         let Some((_, held)) = place.get_mut() else { return Look::Ask { holds_other: false } };
         let now = self.clock.now();
@@ -137,10 +137,10 @@ impl<L: Limiter> DenyCache<L> {
         if cost < held.cost || cost > held.greatest {
             return Look::Ask { holds_other: true };
         }
-        held.refused += 1;
+        held.refused += u64::from(counts);
         let denial = held.at(now);
         drop(place);
-        self.refused.fetch_add(1, Ordering::Relaxed);
+        self.refused.fetch_add(u64::from(counts), Ordering::Relaxed);
         Look::Denied(denial)
     }
 
@@ -293,15 +293,18 @@ impl<L: Limiter> Limiter for DenyCache<L> {
         'b: 'c,
         Self: 'c,
     {
-        match self.look(key, cost) {
+        match self.look(key, cost, true) {
             Look::Denied(denial) => Box::pin(ready(Ok(Decision::Denied(denial)))),
             Look::Ask { holds_other } => Box::pin(self.ask(key, cost, holds_other)),
         }
     }
 
-    /// Asks the limiter behind.
+    /// Answered from a denial that is held, as a check would be, and not counted; else by the limiter behind.
     async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        self.inner.peek(key, cost).await
+        match self.look(key, cost, false) {
+            Look::Denied(denial) => Ok(Decision::Denied(denial)),
+            Look::Ask { .. } => self.inner.peek(key, cost).await,
+        }
     }
 
     async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {

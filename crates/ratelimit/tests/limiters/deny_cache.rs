@@ -74,6 +74,21 @@ fn what_can_never_fit_is_an_error_whichever_quota_refused() {
 }
 
 #[test]
+fn a_look_is_answered_from_what_is_held_and_not_counted() {
+    let clock = clock();
+    let cache = cache(one_an_hour(&clock), &clock);
+    let _ = (check(&cache, "key", 1), check(&cache, "key", 1));
+    // Behind the cache's back: a look that asked would see it.
+    assert!(now(cache.inner().reset("key")).unwrap());
+    clock.advance(SECOND / 2);
+    let held = now(cache.peek("key", 1)).unwrap();
+    assert_eq!(held.retry_after(), Some(3_600 * SECOND - SECOND / 2));
+    assert_eq!(cache.stats().denied, 1);
+    clock.advance(SECOND / 2);
+    assert!(now(cache.peek("key", 1)).unwrap().is_allowed());
+}
+
+#[test]
 fn a_block_counts_down_and_ends_on_time() {
     let clock = clock();
     let algorithm = FixedWindow::new(Quota::per_second(1).unwrap());

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_app::clock;
 use tidegate_app::settings::LimitMode;
-use tidegate_app::tenant::TenantId;
+use tidegate_app::tenant::{Plan, TenantId};
 use tidegate_ratelimit::{CheckError, Decision, TenantDecision};
 
 use super::keys::wrong_key;
@@ -49,8 +49,10 @@ pub(crate) async fn check(
         let limit = named.limiter().quota().limit();
         return Ok(told(named.name(), true, limit, [limit, 0], None, None));
     }
-    let (limiter, key, cost) = (named.limiter(), question.key.as_str(), question.cost);
-    let decision = if question.peek { limiter.peek(key, cost).await } else { limiter.check(key, cost).await };
+    // As the same client's own requests are counted, so that a block by hand holds here too.
+    let key = limits::counted_as(named.name(), &question.key, app.settings().limits.ipv6_prefix);
+    let (limiter, cost) = (named.limiter(), question.cost);
+    let decision = if question.peek { limiter.peek(&key, cost).await } else { limiter.check(&key, cost).await };
     let decision: Decision = decision.map_err(|error| unanswered(&error))?;
     Ok(told(
         named.name(),
@@ -72,23 +74,45 @@ async fn of_tenant(app: &App, question: &Question) -> Result<axum::Json<Value>, 
     let id: TenantId = question.key.parse().map_err(|_| missing())?;
     let tenant = app.tenants().get(&id).await?.ok_or_else(missing)?;
     let (limiter, plan, cost) = (&*app.limiters().tenants, &tenant.plan, question.cost);
+    let mode = app.limiters().tenant_mode;
+    if mode == LimitMode::Off {
+        return Ok(uncounted(plan));
+    }
     let decision = if question.peek {
         limiter.peek(id.as_str(), plan, cost).await
     } else {
         limiter.check(id.as_str(), plan, cost).await
     };
-    let decision: TenantDecision = decision.map_err(|error| unanswered(&error))?;
+    let decision: TenantDecision = match decision {
+        Ok(decision) => decision,
+        Err(_) if mode == LimitMode::Shadow => return Ok(uncounted(plan)),
+        Err(error) => return Err(unanswered(&error)),
+    };
     let binding = decision.binding();
-    let axum::Json(mut body) = told(
-        limits::TENANT,
-        decision.allowed,
-        binding.decision.limit(),
-        [binding.decision.remaining(), whole_ms(binding.decision.reset_after())],
-        decision.retry_after().map(whole_ms),
-        decision.blocked_for,
-    );
-    body["window"] = binding.name.into();
-    Ok(axum::Json(body))
+    // A limit on trial tells what is left, and neither refuses nor makes anybody wait.
+    let is_enforced = mode == LimitMode::On;
+    Ok(with_window(
+        binding.name,
+        told(
+            limits::TENANT,
+            decision.allowed || !is_enforced,
+            binding.decision.limit(),
+            [binding.decision.remaining(), whole_ms(binding.decision.reset_after())],
+            decision.retry_after().filter(|_| is_enforced).map(whole_ms),
+            decision.blocked_for.filter(|_| is_enforced),
+        ),
+    ))
+}
+
+/// Yes to a tenant whom nobody counts, by the minute of its plan.
+fn uncounted(plan: &Plan) -> axum::Json<Value> {
+    let limit = plan.limits().per_minute();
+    with_window("minute", told(limits::TENANT, true, limit, [limit, 0], None, None))
+}
+
+fn with_window(name: &str, axum::Json(mut body): axum::Json<Value>) -> axum::Json<Value> {
+    body["window"] = name.into();
+    axum::Json(body)
 }
 
 fn unanswered(error: &CheckError) -> Problem {

@@ -29,10 +29,11 @@ pub(crate) async fn reset(
     State(app): State<App>,
     Query(query): Query<KeyOfLimiter>,
 ) -> Result<axum::Json<Value>, Problem> {
+    let key = limits::counted_as(&query.limiter, &query.key, app.settings().limits.ipv6_prefix);
     let was_known = if query.limiter == limits::TENANT {
-        app.limiters().tenants.reset(&query.key).await
+        app.limiters().tenants.reset(&key).await
     } else {
-        app.limiters().named(&query.limiter)?.limiter().reset(&query.key).await
+        app.limiters().named(&query.limiter)?.limiter().reset(&key).await
     };
     Ok(axum::Json(json!({"reset": was_known.map_err(|error| wrong_key(&error))?})))
 }
@@ -57,12 +58,13 @@ pub(crate) async fn block(State(app): State<App>, Json(new): Json<NewBlock>) -> 
         return Err(Problem::unprocessable("bad-key", "`key` is empty"));
     }
     let length = Duration::from_secs(new.seconds);
+    let key = limits::counted_as(&new.limiter, &new.key, app.settings().limits.ipv6_prefix);
     let blocked = match named {
-        Some(named) => named.limiter().block(&new.key, length).await,
-        None => limiter.tenants.block(&new.key, length).await,
+        Some(named) => named.limiter().block(&key, length).await,
+        None => limiter.tenants.block(&key, length).await,
     };
     blocked.map_err(|error| wrong_key(&error))?;
-    Ok(axum::Json(json!({"limiter": new.limiter, "key": new.key, "blocked_until": clock::now() + length})))
+    Ok(axum::Json(json!({"limiter": new.limiter, "key": key, "blocked_until": clock::now() + length})))
 }
 
 /// Ends a key's block and forgets its strikes; what it has used stays used.
@@ -70,10 +72,11 @@ pub(crate) async fn unblock(
     State(app): State<App>,
     Query(query): Query<KeyOfLimiter>,
 ) -> Result<axum::Json<Value>, Problem> {
+    let key = limits::counted_as(&query.limiter, &query.key, app.settings().limits.ipv6_prefix);
     let was_blocked = if query.limiter == limits::TENANT {
-        app.limiters().tenants.unblock(&query.key).await
+        app.limiters().tenants.unblock(&key).await
     } else {
-        app.limiters().named(&query.limiter)?.limiter().unblock(&query.key).await
+        app.limiters().named(&query.limiter)?.limiter().unblock(&key).await
     };
     Ok(axum::Json(json!({"unblocked": was_blocked.map_err(|error| wrong_key(&error))?})))
 }

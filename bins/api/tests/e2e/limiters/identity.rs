@@ -92,6 +92,53 @@ async fn behind_a_proxy_what_the_client_wrote_before_it_does_not_count() {
 }
 
 #[tokio::test]
+async fn a_header_that_the_proxies_do_not_set_moves_nobody() {
+    let guess = async |api: &Api, forwarded: &str| {
+        let request = api.request(Method::GET, "/api/schedules").header("x-forwarded-for", "203.0.113.7");
+        send(request.header("forwarded", forwarded).bearer_auth("tk_guess")).await.status().as_u16()
+    };
+    let told = async |api: &Api| [guess(api, "for=6.6.6.1").await, guess(api, "for=6.6.6.2").await];
+    let api = behind_a_proxy(&[("TIDEGATE_LIMIT_API", "1/day")]).await;
+    assert_eq!(told(&api).await, [401, 429]);
+    assert_eq!(shown(&api, "api").await["stats"]["top_denied"], json!([["203.0.113.7", 1]]));
+    let api = behind_a_proxy(&[("TIDEGATE_LIMIT_API", "1/day"), ("TIDEGATE_FORWARDED_HEADER", "forwarded")]).await;
+    assert_eq!(told(&api).await, [401, 401], "each is another client");
+}
+
+#[tokio::test]
+async fn a_blocked_address_is_the_key_that_its_requests_count_under() {
+    let api = behind_a_proxy(&[]).await;
+    let from = async |address: &str| {
+        send(api.request(Method::GET, "/nowhere").header("x-forwarded-for", address)).await.status().as_u16()
+    };
+    for (named, counted, address) in
+        [("2001:db8::7", "2001:db8::/64", "2001:db8::8"), ("::ffff:203.0.113.7", "203.0.113.7", "203.0.113.7")]
+    {
+        let body = json!({"limiter": "ddos", "key": named, "seconds": 600});
+        let block = api.request(Method::POST, "/api/rate-limit/block").bearer_auth(ADMIN).json(&body);
+        assert_eq!(success_json(block).await["key"], counted);
+        assert_eq!(from(address).await, 429, "{named}");
+        let path = format!("/api/rate-limit/block?limiter=ddos&key={named}");
+        let unblocked = success_json(api.request(Method::DELETE, &path).bearer_auth(ADMIN)).await;
+        assert_eq!(unblocked, json!({"unblocked": true}));
+    }
+}
+
+#[tokio::test]
+async fn an_operator_who_blocks_itself_can_end_it() {
+    let api = Api::start_with(&[("TIDEGATE_ADMIN_TOKEN", ADMIN)]).await;
+    let body = json!({"limiter": "ddos", "key": "127.0.0.1", "seconds": 31_536_000});
+    success_json(api.request(Method::POST, "/api/rate-limit/block").bearer_auth(ADMIN).json(&body)).await;
+    let path = "/api/rate-limit/block?limiter=ddos&key=127.0.0.1";
+    for token in ["wrong-token-0123456789", "tk_guess"] {
+        let refused =
+            problem(send(api.request(Method::DELETE, path).bearer_auth(token)).await, 429, "rate-limited").await;
+        assert_eq!(refused["limiter"], "ddos", "only the right token passes");
+    }
+    assert_eq!(success_json(api.request(Method::DELETE, path).bearer_auth(ADMIN)).await["unblocked"], true);
+}
+
+#[tokio::test]
 async fn how_much_of_an_ipv6_address_is_one_client_is_a_setting() {
     let api = behind_a_proxy(&[("TIDEGATE_LIMIT_API", "2/day"), ("TIDEGATE_LIMIT_IPV6_PREFIX", "48")]).await;
     let mut statuses = Vec::new();

@@ -62,6 +62,25 @@ async fn a_limiter_that_is_watched_refuses_nobody_and_counts_whom_it_would() {
 }
 
 #[tokio::test]
+async fn the_decision_service_obeys_the_mode_of_the_tenants_quota() {
+    for mode in ["shadow", "off"] {
+        let api = Api::start_with(&[("TIDEGATE_LIMIT_TENANT_MODE", mode)]).await;
+        let body = json!({"id": "odd", "name": "Odd", "tier": "free", "limits": {"per_minute": 1}});
+        success_json(api.request(Method::POST, "/api/tenants").json(&body)).await;
+        for remaining in [u64::from(mode == "off"), u64::from(mode == "off")] {
+            let yes = decide(&api, "tenant", "odd").await;
+            let told = ["allowed", "limit", "remaining", "retry_after_ms", "window"].map(|field| yes[field].clone());
+            assert_eq!(told, [json!(true), json!(1), json!(remaining), json!(null), json!("minute")], "{mode}: {yes}");
+        }
+        // A cost that can never fit is an error of the quota, which refuses nobody here.
+        let much = super::ask(&api, &json!({"limiter": "tenant", "key": "odd", "cost": 2}));
+        assert_eq!(success_json(much).await["allowed"], true, "{mode}");
+        let counted = u64::from(mode == "shadow");
+        assert_eq!(shown(&api, "tenant").await["stats"]["allowed"], counted, "{mode}");
+    }
+}
+
+#[tokio::test]
 async fn a_limiter_that_is_off_is_not_asked() {
     let settings = [
         ("TIDEGATE_LIMIT_DDOS", "1/day"),
