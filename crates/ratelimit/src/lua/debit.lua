@@ -40,11 +40,13 @@ function charge_at.w(state, date, amount, rule)
   for nth = 1, #rule do sliding_window.charge_at(state[nth], now, date, amount, rule[nth]) end
 end
 
+-- A bucket takes what of all charges has not refilled since their dates, whoever uses it: so an old debit charges nothing, and
+-- a repetition that comes when its number is forgotten neither.
+local owed = { full = 0, rest = 0 }
+
 function charge_at.t(state, date, amount, rule)
-  -- What refilled meanwhile refilled this too, unless others are using the bucket.
-  if state.full <= now then state.full, state.rest = date, 0 end
-  algorithm.penalty(state, now, amount, rule)
-  algorithm.settle(state, now, rule)
+  algorithm.settle(owed, date, rule)
+  algorithm.penalty(owed, date, amount, rule)
 end
 
 local state = state_of(bytes, now, rule)
@@ -52,6 +54,11 @@ algorithm.settle(state, now, rule)
 for charge = 1, charges do
   local at = 7 + width + (charge - 1) * (2 + width)
   charge_at[algorithm.letter](state, now - tonumber(ARGV[at]), tonumber(ARGV[at + 1]), algorithm.rule(ARGV, at + 2))
+end
+if owed.full >= now then
+  local rest_of_it = algorithm.rule(ARGV, 7)
+  rest_of_it.refill, rest_of_it.refill_rest = owed.full - now, owed.rest
+  algorithm.penalty(state, now, 0, rest_of_it)
 end
 local length = tonumber(ARGV[4])
 if length > left_of(block, now) then

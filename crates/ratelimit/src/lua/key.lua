@@ -1,7 +1,7 @@
 -- What is kept of one key, whatever its algorithm: a header of 20 bytes, what of the rule the state was kept under, then the
 -- algorithm's own state.
 --
---   byte 1       version of the format, 2
+--   byte 1       version of the format, 3
 --   byte 2       the algorithm's letter
 --   bytes 3-9    end of the block, µs since 1970
 --   bytes 10-16  length of the block, µs
@@ -9,16 +9,17 @@
 --
 -- Integers are little-endian and unsigned; seven bytes hold more than the 2^53 that Lua counts exactly.
 -- A version that isn't known is left alone and answered with an error: read a new version in one release, write it in
--- the next, and both can run side by side. Version 1 had no rule in it.
-local VERSION, HEAD, BODY = 2, '<Bc1I7I7I4', 21
+-- the next, and both can run side by side. Version 1 had no rule in it, version 2 had windows of
+-- 65,535 bytes at most.
+local VERSION, HEAD, BODY = 3, '<Bc1I7I7I4', 21
 local MAX_STRIKES, MAX_MICROS = 4294967295, 4503599627370496
 
 -- The block and the bytes that hold the algorithm's state, both empty for a key that isn't kept. Another algorithm's
--- state can't be read, nor can one of version 1, so there blocks and strikes are kept and the usage counts afresh.
+-- state can't be read, nor can one of an earlier version, so there blocks and strikes are kept and the usage counts afresh.
 local function read(bytes)
   if not bytes then return { ends = 0, length = 0, strikes = 0 }, '' end
   local version = string.byte(bytes)
-  if version ~= VERSION and version ~= 1 then return nil end
+  if version < 1 or version > VERSION then return nil end
   local _, found, ends, length, strikes = struct.unpack(HEAD, bytes)
   if found ~= algorithm.letter or version ~= VERSION then bytes = '' end
   return { ends = ends, length = length, strikes = strikes }, bytes

@@ -1,21 +1,25 @@
 -- Checks a cost as check.lua does, and where more fits charges a lease with it: an amount that a client then admits by
--- itself until the lease ends. Only where cost and lease fit together; else it is a check.
+-- itself until the lease ends. Only where cost and lease fit together, and a multiple of the lease fits, so that it takes
+-- no more than a part of what is left now, whatever the client was told before; else it is a check.
 --
 -- No window gets more than its limit, although what is charged now is admitted later:
 --   fixed window, sliding counter  the lease ends with the window
---   sliding window, windows        the charge is dated at the lease's end
+--   sliding window, windows        the charge is dated at the lease's end, or up to a segment later
 --   token bucket                   the bucket counts as no fuller than it may be at the lease's end
 --
 -- KEYS[1]  the key's state
 -- ARGV     cost; block, its cap and the decay of a strike, in µs (0: no policy, no escalation); the jitter as in check.lua;
---          the lease's amount; its life in µs; the algorithm's rule for the cost; its rule for cost and lease together
+--          the lease's amount; its life in µs; the multiple that has to fit; the algorithm's rule for the cost; its rule for
+--          cost and lease together; its rule for the multiple
 -- returns  {1 where it was admitted or 0, µs left of the block or 0, what is leased, for how many µs from now, the
 --          algorithm's figures …}
 local now, cost = now_us(), tonumber(ARGV[1])
 local policy = { base = tonumber(ARGV[2]), cap = tonumber(ARGV[3]), decay = tonumber(ARGV[4]) }
 policy.jitter, policy.seed = math.floor(ARGV[5] / 65536), ARGV[5] % 65536
-local amount, life = tonumber(ARGV[6]), tonumber(ARGV[7])
-local rule, rule_of_both = algorithm.rule(ARGV, 8), algorithm.rule(ARGV, 8 + (#ARGV - 7) / 2)
+local amount, life, multiple = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local width = (#ARGV - 8) / 3
+local rule, rule_of_both = algorithm.rule(ARGV, 9), algorithm.rule(ARGV, 9 + width)
+local rule_of_multiple = algorithm.rule(ARGV, 9 + 2 * width)
 local before = redis.call('GET', KEYS[1])
 local block, bytes = read(before)
 if not block then return redis.error_reply('VERSION the state of a rate limit is of an unknown version') end
@@ -58,7 +62,7 @@ block.ends = math.min(block.ends, now + block.length)
 local state = state_of(bytes, now, rule)
 algorithm.settle(state, now, rule)
 local left, runs = left_of(block, now), nil
-if left == 0 then runs = lease[algorithm.letter](state) end
+if left == 0 and algorithm.decide(state, now, multiple, rule_of_multiple) then runs = lease[algorithm.letter](state) end
 local admitted = runs ~= nil
 local fits, a, b, c, d
 if not admitted then

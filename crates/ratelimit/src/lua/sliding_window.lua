@@ -4,7 +4,9 @@
 -- State: <I7 begin of the newest segment, µs><I7 used>, then for each segment, oldest first, <I7 last charge, µs>
 -- <I7 used>. The string is cut at its ends and never taken apart: a check reads the segments that leave and the newest.
 -- A lease's charge is dated at the lease's end, so it may lie in the future. Its segment stands before the newest one, which
--- never does: time is seen from the newest, and what stands behind a segment counts for as long as that does.
+-- never does: time is seen from the newest. All but the newest are in the order of their dates.
+-- Leases and debits are dated up to the next multiple of a segment's length, so that those of one multiple share a segment:
+-- beside them each length has at most one of its own charges, so a period has at most twice its segments, and some ahead.
 -- Rule: limit, period in µs, length of a segment in µs.
 local sliding_window = { letter = 's', kept_bytes = 7 }
 
@@ -70,9 +72,10 @@ end
 
 -- When the last charge was made, or a lease ends.
 local function latest(state)
-  local last = struct.unpack('<I7', state.bytes, state.newest)
+  local last, charged = struct.unpack(SEGMENT, state.bytes, state.newest)
   if state.newest - SEGMENT_BYTES < state.first then return last end
-  return math.max(last, (struct.unpack('<I7', state.bytes, state.newest - SEGMENT_BYTES)))
+  local before = struct.unpack('<I7', state.bytes, state.newest - SEGMENT_BYTES)
+  return charged == 0 and before or math.max(last, before)
 end
 
 -- Makes the state what it is at `now`.
@@ -102,46 +105,71 @@ function sliding_window.decide(state, now, cost, rule)
   return false, used, reset, reset
 end
 
-function sliding_window.charge(state, now, cost, rule)
-  if cost == 0 then return end
-  local view = view_of(state, now, rule)
+-- Charges the newest segment, which begins here where there is none to join.
+local function charge_newest(state, view, cost, rule)
   local kept, charged = string.sub(state.bytes, state.first), 0
-  if state.newest >= state.first and view - state.begun < rule.segment then
-    local _, before = struct.unpack(SEGMENT, state.bytes, state.newest)
-    kept, charged = string.sub(state.bytes, state.first, state.newest - 1), before
-  else
+  if state.newest < state.first then
     state.begun = view
+  else
+    local last, before = struct.unpack(SEGMENT, state.bytes, state.newest)
+    if view - state.begun < rule.segment then
+      kept, charged = string.sub(state.bytes, state.first, state.newest - 1), before
+    else
+      state.begun = view
+      -- It takes its place among those that it isn't the newest of any more.
+      local at = state.newest
+      while at > state.first and struct.unpack('<I7', state.bytes, at - SEGMENT_BYTES) > last do at = at - SEGMENT_BYTES end
+      if at < state.newest then
+        kept = string.sub(state.bytes, state.first, at - 1)
+          .. string.sub(state.bytes, state.newest)
+          .. string.sub(state.bytes, at, state.newest - 1)
+      end
+    end
   end
   state.bytes, state.used = kept .. struct.pack(SEGMENT, view, charged + cost), state.used + cost
   state.first, state.newest = 1, #state.bytes - SEGMENT_BYTES + 1
 end
 
+function sliding_window.charge(state, now, cost, rule)
+  if cost > 0 then charge_newest(state, view_of(state, now, rule), cost, rule) end
+end
+
+local function next_multiple(date, rule)
+  local over = date % rule.segment
+  return over > 0 and date + rule.segment - over or date
+end
+
+-- Charges before the newest segment, in the one of that date or in its own.
+local function charge_dated(state, date, amount)
+  local at, charged = state.newest, 0
+  while at > state.first and struct.unpack('<I7', state.bytes, at - SEGMENT_BYTES) > date do at = at - SEGMENT_BYTES end
+  local kept = string.sub(state.bytes, 1, at - 1)
+  if at > state.first then
+    local last, before = struct.unpack(SEGMENT, state.bytes, at - SEGMENT_BYTES)
+    if last == date then kept, charged = string.sub(state.bytes, 1, at - SEGMENT_BYTES - 1), before end
+  end
+  state.bytes = kept .. struct.pack(SEGMENT, date, charged + amount) .. string.sub(state.bytes, at)
+  state.used, state.newest = state.used + amount, #state.bytes - SEGMENT_BYTES + 1
+end
+
 -- Charges what is admitted by `ends` at the latest, and so counts as charged then. Right behind a charge.
 function sliding_window.charge_until(state, now, amount, ends, rule)
-  local at, last, charged = state.newest - SEGMENT_BYTES, 0, 0
-  ends = ends + view_of(state, now, rule) - now
-  for earlier = state.first, at, SEGMENT_BYTES do ends = math.max(ends, (struct.unpack('<I7', state.bytes, earlier))) end
-  if at >= state.first then last, charged = struct.unpack(SEGMENT, state.bytes, at) end
-  -- Joins the lease that stands there, if one does: only a lease is later than the newest.
-  local joins = last > struct.unpack('<I7', state.bytes, state.newest)
-  local kept, newest = string.sub(state.bytes, 1, state.newest - 1), string.sub(state.bytes, state.newest)
-  if joins then kept, amount = string.sub(state.bytes, 1, at - 1), amount + charged end
-  state.used = state.used + amount - (joins and charged or 0)
-  state.bytes = kept .. struct.pack(SEGMENT, ends, amount) .. newest
-  state.newest = #state.bytes - SEGMENT_BYTES + 1
+  charge_dated(state, next_multiple(ends + view_of(state, now, rule) - now, rule), amount)
 end
 
 -- Charges what was admitted at an earlier date.
 function sliding_window.charge_at(state, now, date, amount, rule)
-  if view_of(state, now, rule) - date >= rule.period then return end
+  local view = view_of(state, now, rule)
+  date = date + view - now
+  if view - date >= rule.period then return end
   amount = math.min(amount, math.max(math.min(2 * rule.limit, MOST_CHARGED) - state.used, 0))
   if amount == 0 then return end
-  local at = state.first
-  while at <= state.newest and struct.unpack('<I7', state.bytes, at) <= date do at = at + SEGMENT_BYTES end
-  -- The next charge begins a segment of its own behind it.
-  if at > state.newest then state.begun = 0 end
-  state.bytes = string.sub(state.bytes, 1, at - 1) .. struct.pack(SEGMENT, date, amount) .. string.sub(state.bytes, at)
-  state.used, state.newest = state.used + amount, #state.bytes - SEGMENT_BYTES + 1
+  date = next_multiple(date, rule)
+  -- It stands before the newest: one of now, which may be empty, where there is none as late.
+  if state.newest < state.first or date > struct.unpack('<I7', state.bytes, state.newest) then
+    charge_newest(state, view, 0, rule)
+  end
+  charge_dated(state, date, amount)
 end
 
 function sliding_window.penalty(state, now, cost, rule)

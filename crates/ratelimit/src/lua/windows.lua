@@ -1,10 +1,10 @@
 -- Several conservative sliding windows, charged together or not at all. src/algorithm/windows.rs says the same in Rust.
 --
--- State: <B how many>, then for each <I7 period, µs><I2 length in bytes> and as much as in sliding_window.lua.
+-- State: <B how many>, then for each <I7 period, µs><I4 length in bytes> and as much as in sliding_window.lua.
 -- Rule: how many, then of each limit, period in µs, length of a segment in µs.
 local windows = { letter = 'w', kept_bytes = 0 }
 
-local WINDOW, WINDOW_BYTES = '<I7I2', 9
+local WINDOW, WINDOW_BYTES = '<I7I4', 11
 
 function windows.rule(argv, first)
   local rule = {}

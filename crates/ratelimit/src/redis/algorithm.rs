@@ -40,7 +40,7 @@ pub enum UnsupportedAlgorithm {
     },
 }
 
-/// Segments of 14 bytes, so a value stays below 14 KB.
+/// Segments of 14 bytes, with leases and debits a little more than twice as many, so a value stays below 30 KB.
 const MAX_SEGMENTS: u64 = 1_000;
 /// 71 years; twice of it and a date of our age stay below 2⁵³ µs.
 const MAX_FILL: u64 = MAX_MICROS / 2;
@@ -67,8 +67,8 @@ mod sealed {
             Duration::ZERO
         }
 
-        /// The longest life of a lease in microseconds, where charging it early costs a key no more than a tenth; zero where it
-        /// can't be leased.
+        /// The longest life of a lease in microseconds, where charging it early costs a key no more than a tenth, and
+        /// under a sliding window a segment more; zero where it can't be leased.
         fn longest_lease(&self) -> u64;
 
         /// How long a charge counts at most, in microseconds.

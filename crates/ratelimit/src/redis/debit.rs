@@ -22,7 +22,8 @@ pub(crate) struct Debit<'a> {
     pub(crate) block: Duration,
 }
 
-/// A number is remembered for so long beyond what it charged, in microseconds: no repetition comes later.
+/// A number is remembered for so long beyond what it charged, in microseconds. A repetition that comes later finds charges that
+/// count no more.
 const MEMORY: u64 = 60_000_000;
 
 impl<A: RedisAlgorithm> RedisLimiter<A> {
@@ -44,5 +45,117 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
         let keys = [group.as_str().to_owned(), group.key("debits")];
         self.client().run(&self.scripts.debit, &keys, args).await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_redis::{Client, ClockPrelude, Command, Config, Keyspace, Role};
+    use tidegate_testkit::redis::RedisServer;
+
+    use super::*;
+    use crate::{LeakyBucket, Limiter, Quota, SlidingWindow, TokenBucket};
+
+    const START: u64 = 1_700_000_000_000_000;
+    const SECOND: Duration = Duration::from_secs(1);
+
+    struct World {
+        client: Client,
+        _server: RedisServer,
+    }
+
+    impl World {
+        async fn start() -> Self {
+            let server = RedisServer::start().await;
+            let config = Config::parse(&server.url()).unwrap().command_timeout(30 * SECOND);
+            let world = Self { client: Client::connect(&config, Role::Cache).await.unwrap(), _server: server };
+            world.set_clock(Duration::ZERO).await;
+            world
+        }
+
+        async fn set_clock(&self, passed: Duration) {
+            let now = START + whole_micros(passed);
+            self.client.execute(Command::new("SET").key("clock").arg(now)).await.unwrap();
+        }
+
+        async fn count(&self, command: &'static str, key: &str) -> i64 {
+            self.client.execute(Command::new(command).key(key)).await.unwrap().as_int().unwrap()
+        }
+
+        fn limiter<A: RedisAlgorithm>(&self, name: &str, algorithm: A) -> RedisLimiter<A> {
+            let builder = RedisLimiter::builder(name, algorithm, self.client.clone(), Keyspace::new("test").unwrap());
+            builder.test_clock(ClockPrelude::from_key("clock")).build().unwrap()
+        }
+    }
+
+    async fn debit<A: RedisAlgorithm>(limiter: &RedisLimiter<A>, number: u64, charges: &[(Duration, u64)]) {
+        let debit = Debit { process: "process", number, charges, block: Duration::ZERO };
+        limiter.debit("key", debit).await.unwrap();
+    }
+
+    async fn remaining<A: RedisAlgorithm>(limiter: &RedisLimiter<A>) -> u64 {
+        limiter.peek("key", 0).await.unwrap().remaining()
+    }
+
+    #[tokio::test]
+    async fn many_debits_share_segments_and_count_for_a_period() {
+        let world = World::start().await;
+        let quota = Quota::new(100_000, 60 * SECOND).unwrap();
+        let limiter = world.limiter("window", SlidingWindow::new(quota));
+        let step = Duration::from_millis(120);
+        for nth in 1..=500 {
+            world.set_clock(u32::try_from(nth).unwrap() * step).await;
+            // Admitted just now, and in the two seconds before.
+            debit(&limiter, nth, &[(Duration::from_millis(37 * nth % 2_000), 1), (Duration::ZERO, 1)]).await;
+            if nth % 3 == 0 {
+                assert!(limiter.check("key", 1).await.unwrap().is_allowed());
+            }
+        }
+        let (used, bytes) = (100_000 - remaining(&limiter).await, world.count("STRLEN", "test:{rl:window:key}").await);
+        assert!((1_166 - 60..=1_166).contains(&used), "{used}");
+        assert!(bytes <= 100 + 14 * 2 * 62, "{bytes} bytes");
+        // The last was admitted after a minute: it counts for one, and for a segment at most beyond.
+        world.set_clock(120 * SECOND - Duration::from_micros(1)).await;
+        assert!(remaining(&limiter).await < 100_000);
+        world.set_clock(121 * SECOND).await;
+        assert_eq!(remaining(&limiter).await, 100_000);
+    }
+
+    #[tokio::test]
+    async fn a_bucket_takes_what_has_not_refilled_since() {
+        async fn charges<A: RedisAlgorithm>(world: &World, name: &str, algorithm: A) {
+            let limiter = world.limiter(name, algorithm);
+            world.set_clock(Duration::ZERO).await;
+            // Somebody else uses the bucket.
+            assert!(limiter.check("key", 1).await.unwrap().is_allowed());
+            debit(&limiter, 1, &[(3_600 * SECOND, 100)]).await;
+            assert_eq!(remaining(&limiter).await, 99, "{name}: that has refilled long ago");
+            // Sixty in two parts, of which twenty have refilled.
+            debit(&limiter, 2, &[(12 * SECOND, 40), (6 * SECOND, 20)]).await;
+            assert_eq!(remaining(&limiter).await, 99 - 40, "{name}");
+            debit(&limiter, 3, &[(Duration::ZERO, 1_000)]).await;
+            let wait = limiter.check("key", 1).await.unwrap().retry_after().unwrap();
+            assert!(wait <= 61 * SECOND, "{name}: {wait:?}, twice the capacity at most");
+        }
+        let world = World::start().await;
+        let quota = Quota::per_minute(100).unwrap();
+        charges(&world, "bucket", TokenBucket::new(quota)).await;
+        charges(&world, "meter", LeakyBucket::meter(quota)).await;
+    }
+
+    #[tokio::test]
+    async fn a_repetition_whose_number_is_forgotten_charges_nothing() {
+        let world = World::start().await;
+        let limiter = world.limiter("bucket", TokenBucket::new(Quota::per_minute(100).unwrap()));
+        debit(&limiter, 1, &[(10 * SECOND, 100)]).await;
+        debit(&limiter, 1, &[(10 * SECOND, 100)]).await;
+        assert_eq!(remaining(&limiter).await, 16);
+        // The reply was lost, and the process cut off for longer than the number is remembered.
+        let memory = 120 * SECOND + Duration::from_micros(1 + MEMORY);
+        world.set_clock(memory).await;
+        assert_eq!(world.count("DEL", "test:{rl:bucket:key}:debits").await, 1);
+        assert!(limiter.check("key", 1).await.unwrap().is_allowed());
+        debit(&limiter, 1, &[(10 * SECOND + memory, 100)]).await;
+        assert_eq!(remaining(&limiter).await, 99);
     }
 }

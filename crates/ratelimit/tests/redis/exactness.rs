@@ -25,7 +25,7 @@ const ADMITTED: &str = "admitted";
 const READY: &str = "ready";
 
 fn tasks() -> usize {
-    scale(1_000, 10_000)
+    scale(320, 10_000)
 }
 
 /// Three quarters of what all processes ask for.

@@ -8,7 +8,8 @@ use tidegate_ratelimit::{
     BlockPolicy, FixedWindow, LeakyBucket, LeasedLimiter, Limiter, ManualClock, Quota, Quotas, RedisAlgorithm,
     RedisLimiter, SlidingCounter, SlidingLog, SlidingWindow, Timestamp, TokenBucket, Windows,
 };
-use tidegate_testkit::poll_until;
+use tidegate_redis::Command;
+use tidegate_testkit::{poll_until, scale};
 
 use crate::support::{LONG, World, for_all, keyspace, runtime, test_clock};
 
@@ -64,8 +65,9 @@ impl<A: RedisAlgorithm> Simulation<A> {
 }
 
 fn trace() -> impl Strategy<Value = Vec<(u64, usize, u64, u64)>> {
+    let cost = prop_oneof![4 => Just(1_u64), 1 => 2..4_u64];
     let pause = prop_oneof![4 => 0..60_000_u64, 2 => 0..600_000_u64, 1 => 0..4_000_000_u64];
-    proptest::collection::vec((pause, 0_usize..4, 1_u64..60, prop_oneof![4 => Just(1_u64), 1 => 2..4_u64]), 5..40)
+    proptest::collection::vec((pause, 0_usize..4, 1_u64..60, cost), 12..scale(24, 40))
 }
 
 fn most_in_any_window(admitted: &[(u64, u64)]) -> u64 {
@@ -100,7 +102,7 @@ fn for_all_traces<A: RedisAlgorithm>(algorithm: A, holds: impl Fn(&[(u64, u64)])
         prop_assert!(holds(&admitted), "{:?}", admitted);
         Ok(())
     });
-    assert!(leased.get() > 50, "{} checks by lease", leased.get());
+    assert!(leased.get() > 20, "{} checks by lease", leased.get());
 }
 
 fn quota() -> Quota {
@@ -191,6 +193,79 @@ async fn near_the_limit_every_single_one_is_admitted_and_no_more() {
     assert_eq!(admit(&limiter, "key", 5_000).await, 2_000);
     assert!(limiter.leased() > 1_000);
     assert!(limiter.check("key", 1).await.unwrap().blocked_for().is_some());
+}
+
+/// What the server holds of `key`, in bytes.
+async fn bytes_of(world: &World, name: &str) -> i64 {
+    let key = format!("test:{{rl:{name}:key}}");
+    world.client.execute(Command::new("STRLEN").key(&key)).await.unwrap().as_int().unwrap()
+}
+
+/// Leases one after the other for more than a period, each after the last has ended, and then all that is still to be had.
+async fn lease_steadily<A: RedisAlgorithm>(world: &World, name: &str, algorithm: A, most_bytes: i64) {
+    const LONG_PERIOD: u64 = 40 * PERIOD;
+    const LONG_LIMIT: u64 = 30_000;
+    let simulation = Simulation::new(world, name, algorithm);
+    let step = 500_000;
+    let steps = LONG_PERIOD / step * 11 / 10;
+    let mut admitted: Vec<(u64, u64)> = Vec::new();
+    for nth in 0..steps {
+        let now = START + nth * step;
+        world.set_clock(now).await;
+        let (limiter, clock) = &simulation.leasing[0];
+        clock.set(Timestamp::from_micros(now - START + 1_000_000));
+        admitted.push((now, admit(limiter, "key", 66).await));
+        if nth % 16 == 0 {
+            admitted.push((now, admit(&simulation.plain, "key", 1).await));
+            let bytes = bytes_of(world, name).await;
+            assert!(bytes <= most_bytes, "{name}: {bytes} bytes after {nth} steps");
+        }
+    }
+    // What is leased and not used goes with the limiter.
+    let left = simulation.plain.peek("key", 0).await.unwrap().remaining();
+    assert!(simulation.plain.check("key", left).await.unwrap().is_allowed());
+    admitted.push((START + (steps - 1) * step, left));
+    assert!(simulation.leased() > 20_000, "{}", simulation.leased());
+    let most = most_in(&admitted, LONG_PERIOD);
+    assert!((LONG_LIMIT * 9 / 10..=LONG_LIMIT).contains(&most), "{name}: {most}");
+}
+
+#[tokio::test]
+async fn a_key_that_is_leased_steadily_stays_small() {
+    let world = World::start_patient().await;
+    let long = Quota::new(30_000, Duration::from_micros(40 * PERIOD)).unwrap();
+    let minute = Quota::new(100_000, Duration::from_mins(1)).unwrap();
+    // Two for each of 60 segments, and those of the leases ahead.
+    let window = 14 * (2 * 60 + 10);
+    lease_steadily(&world, "window", SlidingWindow::new(long), 100 + window).await;
+    lease_steadily(&world, "windows", Windows::new(Quotas::new(&[minute, long]).unwrap()), 100 + 2 * window).await;
+}
+
+/// One process was told how much is left, and others have used it up since.
+async fn lease_late<A: RedisAlgorithm>(world: &World, algorithm: A) {
+    let (name, clock) = (format!("late-{}", algorithm.name()), ManualClock::default());
+    let shared = || RedisLimiter::builder(&name, algorithm, world.client.clone(), keyspace()).build().unwrap();
+    let (limiter, plain) = (LeasedLimiter::builder(shared()).clock(clock.clone()).build(), shared());
+    assert_eq!(admit(&limiter, "key", 100).await, 100);
+    let used = limiter.leased();
+    assert!(used > 0, "{name}");
+    clock.advance(Duration::from_millis(600));
+    let left = plain.peek("key", 0).await.unwrap().remaining();
+    assert!(plain.check("key", left - 150).await.unwrap().is_allowed());
+    // It asks for 100 again, of which cost and lease would fit.
+    assert_eq!(admit(&limiter, "key", 10).await, 10, "{name}");
+    assert_eq!((limiter.leased(), plain.peek("key", 0).await.unwrap().remaining()), (used, 140), "{name}");
+}
+
+#[tokio::test]
+async fn a_lease_takes_no_more_than_an_eighth_of_what_is_left_now() {
+    let world = World::start_patient().await;
+    let quota = yearly(2_000);
+    lease_late(&world, FixedWindow::new(quota)).await;
+    lease_late(&world, SlidingCounter::new(quota)).await;
+    lease_late(&world, SlidingWindow::new(quota)).await;
+    lease_late(&world, Windows::new(quota.into())).await;
+    lease_late(&world, TokenBucket::new(quota)).await;
 }
 
 #[tokio::test]

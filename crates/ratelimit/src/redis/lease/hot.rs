@@ -63,8 +63,9 @@ pub(super) enum Step {
 
 /// Leases of less save too little.
 const LEAST: u64 = 16;
-/// A lease takes at most this part of what is left, so that near the limit nothing is stranded.
-const PART_OF_REMAINING: u64 = 8;
+/// A lease takes at most this part of what is left, so that near the limit little is stranded. What is left is known here as it
+/// was, so the script looks again.
+pub(super) const PART_OF_REMAINING: u64 = 8;
 /// How often a life of a lease in which none was to be had passes before the next one is tried.
 const PAUSE: u32 = 2;
 

@@ -21,7 +21,7 @@ use crate::{
 ///
 /// **No more is admitted than without leases**: each admission was charged before, and as if it were made when its lease ends
 /// at the latest. A [`FixedWindow`](crate::FixedWindow) or [`SlidingCounter`](crate::SlidingCounter) ends a lease with the
-/// window, a [`SlidingWindow`](crate::SlidingWindow) dates the charge at the lease's end, a
+/// window, a [`SlidingWindow`](crate::SlidingWindow) dates the charge at the lease's end or up to a segment later, a
 /// [`TokenBucket`](crate::TokenBucket) or [`LeakyBucket::meter`](crate::LeakyBucket::meter) counts as no fuller than it may be
 /// then. The time of a lease runs from before it was asked for. A [`SlidingLog`](crate::SlidingLog) and a
 /// [`LeakyBucket::queue`](crate::LeakyBucket::queue) are never leased.

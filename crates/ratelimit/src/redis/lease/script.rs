@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tidegate_redis::Arg;
 
+use super::hot::PART_OF_REMAINING;
 use crate::algorithm::ensure_fits;
 use crate::limiter::ensure_short;
 use crate::redis::algorithm::FIGURES;
@@ -20,7 +21,8 @@ pub(super) struct Grant {
 }
 
 impl<A: RedisAlgorithm> RedisLimiter<A> {
-    /// Checks a cost, and has `amount` charged with it for so many microseconds where both fit. Counts nothing.
+    /// Checks a cost, and has `amount` charged with it for so many microseconds where both fit and it is a small
+    /// part of what is left. Counts nothing.
     pub(super) async fn lease(
         &self,
         key: &str,
@@ -32,11 +34,13 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
         ensure_fits(cost, algorithm.capacity())?;
         ensure_short(key)?;
         let [base, cap, decay] = self.policy().map_or([0; 3], |policy| policy.rule());
-        let mut args: Vec<Arg> = Vec::with_capacity(19);
+        let mut args: Vec<Arg> = Vec::with_capacity(26);
         let jitter = self.policy().map_or(0, |policy| policy.jitter_of(key));
-        args.extend([cost, base, cap, decay.min(MAX_MICROS), jitter, amount, life].map(Arg::from));
-        algorithm.rule(cost, &mut args);
-        algorithm.rule(cost.saturating_add(amount), &mut args);
+        let multiple = amount.saturating_mul(PART_OF_REMAINING);
+        args.extend([cost, base, cap, decay.min(MAX_MICROS), jitter, amount, life, multiple].map(Arg::from));
+        for sum in [cost, cost.saturating_add(amount), multiple] {
+            algorithm.rule(sum, &mut args);
+        }
         let reply = self.run(&self.scripts.lease, key, args).await?;
         let [admitted, blocked, amount, life, figures @ ..]: [u64; 4 + FIGURES] = figures(reply)?;
         let answer = Answer { is_admitted: admitted == 1, blocked: Duration::from_micros(blocked), figures };
