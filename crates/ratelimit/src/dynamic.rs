@@ -100,6 +100,11 @@ impl<L: Limiter + ?Sized> DynamicQuota<L> {
         f64::from(self.lock().state.permille()) / 1_000.0
     }
 
+    /// What would apply now if `quota` were the base.
+    fn part_of(&self, quota: Quota) -> Quota {
+        quota.part(self.lock().state.permille())
+    }
+
     /// The quota of a healthy service.
     pub fn base(&self) -> Quota {
         self.lock().base

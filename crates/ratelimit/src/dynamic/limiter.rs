@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::DynamicQuota;
-use crate::{CheckError, Decision, Limiter, LimiterStats, Quota, QuotaError};
+use crate::{CheckError, Decision, Limiter, LimiterStats, Quota, QuotaError, Quotas};
 
 /// The limiter behind, but for the quota: here it is the [base](DynamicQuota::base), so that who changes it doesn't undo the share that
 /// applies, nor the share the change. Decisions tell the quota that applies.
@@ -18,6 +18,16 @@ impl<L: Limiter + ?Sized> Limiter for DynamicQuota<L> {
     /// The quota of a healthy service.
     fn quota(&self) -> Quota {
         self.base()
+    }
+
+    /// Of several, the one that is adjusted is the [base](DynamicQuota::base).
+    fn quotas(&self) -> Quotas {
+        let (quotas, base) = (self.limiter.quotas(), self.base());
+        quotas.with(base).unwrap_or_else(|_| base.into())
+    }
+
+    fn accepts(&self, quota: Quota) -> Result<(), QuotaError> {
+        self.limiter.accepts(self.part_of(quota))
     }
 
     /// As [`set_base`](DynamicQuota::set_base).
