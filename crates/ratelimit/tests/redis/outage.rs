@@ -136,18 +136,15 @@ async fn two_changes_at_once_leave_redis_and_the_share_with_one_quota() {
     let mut world = World::start().await;
     let limiter = limiter(&world, share_of(1));
     begin_outage(&mut world).await;
-    for _ in 0..200 {
+    for _ in 0..2_000 {
         let start = std::sync::Barrier::new(2);
+        let change = |limit| {
+            start.wait();
+            limiter.set_quota(Quota::new(limit, Quota::MAX_PERIOD).unwrap()).unwrap();
+        };
         std::thread::scope(|scope| {
-            for limit in [20, 30] {
-                let (limiter, start) = (&limiter, &start);
-                scope.spawn(move || {
-                    start.wait();
-                    for _ in 0..20 {
-                        limiter.set_quota(Quota::new(limit, Quota::MAX_PERIOD).unwrap()).unwrap();
-                    }
-                });
-            }
+            scope.spawn(|| change(20));
+            change(30);
         });
         // In the outage the share decides.
         assert_eq!(limiter.peek("key", 0).await.unwrap().quota(), limiter.quota());
