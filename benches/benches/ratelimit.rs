@@ -272,22 +272,24 @@ fn three_windows() -> Windows {
 /// What a million keys with one charge each take of the process' memory.
 #[expect(clippy::print_stdout, reason = "this is what it is run for")]
 fn bytes_per_key() {
-    fn line<A: Algorithm>(algorithm: A) {
+    fn line<A: Algorithm>(algorithm: A) -> MemoryLimiter<A> {
         const MANY: u64 = 1_000_000;
         let name = algorithm.name();
         let limiter = MemoryLimiter::builder("bench", algorithm).max_keys(2 * 1_000_000).build();
         let before = resident_bytes();
         (0..MANY).for_each(|number| assert!(allowed(&limiter, &format!("{number:016x}"))));
         println!("bytes a key, {name}: {}", (resident_bytes() - before) / MANY);
-        // The next one is to ask the system for memory again, so what this one has stays.
-        std::mem::forget(limiter);
+        limiter
     }
     let minute = good(Quota::per_minute(u64::from(PLENTY)));
-    line(FixedWindow::new(minute));
-    line(TokenBucket::new(minute));
-    line(SlidingCounter::new(minute));
-    line(SlidingWindow::new(minute));
-    line(three_windows());
+    // Each keeps its memory, so that the next one asks the system for its own.
+    let _kept = (
+        line(FixedWindow::new(minute)),
+        line(TokenBucket::new(minute)),
+        line(SlidingCounter::new(minute)),
+        line(SlidingWindow::new(minute)),
+        line(three_windows()),
+    );
 }
 
 fn resident_bytes() -> u64 {

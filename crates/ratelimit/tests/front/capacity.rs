@@ -72,12 +72,8 @@ fn goodput(limiter: Option<Gradient>, services: &[Service], per_second: u64, sec
         while busy.len() < service.workers {
             let Some(call) = waiting.pop_front() else { break };
             // What takes seconds takes about the same each time.
-            let micros = service.micros as f64;
-            let took = if service.micros < SECOND {
-                random.exponential(micros)
-            } else {
-                (micros * 3.0 / 4.0) as u64 + random.exponential(micros / 4.0)
-            };
+            let varies = if service.micros < SECOND { service.micros } else { service.micros / 4 };
+            let took = service.micros - varies + random.exponential(varies as f64);
             busy.push(Reverse((now + took, calls.len())));
             calls.push(Some(call));
         }

@@ -18,7 +18,7 @@ const LONG: Duration = Duration::from_hours(100);
 fn each(world: &World, name: &str, policy: Option<BlockPolicy>) -> Vec<(&'static str, Box<dyn TenantLimiter>)> {
     let redis = |kind: &str| {
         let builder = RedisTenantLimiter::builder(format!("{name}-{kind}"), world.client.clone(), keyspace());
-        policy.into_iter().fold(builder, |builder, policy| builder.block(policy)).build()
+        policy.into_iter().fold(builder, RedisTenantLimiterBuilder::block).build()
     };
     let memory = MemoryTenantLimiter::new(SystemClock::new(), 1_000);
     let memory = policy.into_iter().fold(memory, MemoryTenantLimiter::with_block);
@@ -213,15 +213,15 @@ async fn no_tenant_reads_drains_or_resets_another() {
     .chain([long('y'), long('z')])
     .collect();
     for (kind, tenants) in each(&world, "isolation", Some(BlockPolicy::fixed(LONG))) {
-        for (index, name) in names.iter().enumerate() {
-            let own = plan(10 + index as u64, Some(1 + index as u32), 1 + index as u64);
+        for (index, name) in (0_u32..).zip(&names) {
+            let own = plan(10 + u64::from(index), Some(1 + index), 1 + u64::from(index));
             assert_eq!(tenants.plan(name).await.unwrap(), None, "{kind}: {name:?} reads another's plan");
             assert_eq!(tenants.usage(name, &own).await.unwrap().windows[0].used, 0, "{kind}: {name:?}");
-            assert!(tenants.check(name, &own, 1 + index as u64 % 3).await.unwrap().allowed, "{kind}: {name:?}");
+            assert!(tenants.check(name, &own, 1 + u64::from(index) % 3).await.unwrap().allowed, "{kind}: {name:?}");
             assert!(tenants.take_seat(name, &own, 0).await.unwrap().taken, "{kind}: {name:?}");
         }
         // Whatever one does to itself, the others' figures stay.
-        for (index, name) in names.iter().enumerate() {
+        for (index, name) in (0_u32..).zip(&names) {
             match index % 4 {
                 0 => assert!(tenants.reset(name).await.unwrap(), "{kind}: {name:?}"),
                 1 => tenants.block(name, LONG).await.unwrap(),
@@ -229,14 +229,14 @@ async fn no_tenant_reads_drains_or_resets_another() {
                 _ => assert!(tenants.set_plan(name, &plan(5, Some(2), 1_000)).await.unwrap(), "{kind}: {name:?}"),
             }
         }
-        for (index, name) in names.iter().enumerate() {
-            let own = plan(10 + index as u64, Some(1 + index as u32), 1 + index as u64);
-            let (kept, used) = (tenants.plan(name).await.unwrap().unwrap(), 1 + index as u64 % 3);
+        for (index, name) in (0_u32..).zip(&names) {
+            let own = plan(10 + u64::from(index), Some(1 + index), 1 + u64::from(index));
+            let (kept, used) = (tenants.plan(name).await.unwrap().unwrap(), 1 + u64::from(index) % 3);
             let usage = tenants.usage(name, &own).await.unwrap();
             let expected = match index % 4 {
                 0 => (own, 0, false),
                 1 => (own, used, true),
-                2 => (own, 2 * (10 + index as u64), false),
+                2 => (own, 2 * (10 + u64::from(index)), false),
                 _ => (plan(5, Some(2), 1_000), used, false),
             };
             assert_eq!((kept, usage.windows[0].used, usage.blocked_for.is_some()), expected, "{kind}: {name:?}");
