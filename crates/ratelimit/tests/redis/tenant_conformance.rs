@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidegate_ratelimit::{
     BlockPolicy, CheckError, FallbackTenantLimiter, MAX_KEY_BYTES, MemoryTenantLimiter, Overrides, RedisTenantLimiter,
-    SystemClock, TenantLimiter, TenantPlan, Tier,
+    RedisTenantLimiterBuilder, SystemClock, TenantLimiter, TenantPlan, Tier,
 };
 use tokio::task::JoinSet;
 
