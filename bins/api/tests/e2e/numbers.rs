@@ -312,7 +312,7 @@ fn class(name: &str, ttl_seconds: u64, lookups: Lookups) -> Value {
     json!({
         "class": name, "ttl_seconds": ttl_seconds,
         "hits": lookups.hits, "stale_hits": 0, "misses": lookups.misses, "hit_rate": rate(lookups),
-        "loads": lookups.misses - lookups.asked, "load_failures": 0, "collapsed": 0, "invalidations": lookups.invalidations,
+        "loads": lookups.misses, "load_failures": 0, "collapsed": 0, "invalidations": lookups.invalidations,
     })
 }
 

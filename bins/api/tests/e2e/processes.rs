@@ -253,14 +253,19 @@ pub(crate) async fn a_purge_in_one_api_reaches_the_other_and_only_what_it_names(
         (json!({"pattern": "schedule*:globex:*"}), false, false),
     ];
     for (selection, schedule_goes, list_goes) in purges {
-        for path in [&schedule, &list] {
-            let warm = b.get_as("acme", path).send().await.expect("an answer");
-            assert_eq!(warm.status(), StatusCode::OK);
-            assert!(is_hit(&b, path).await, "{path} is cached before {selection}");
-        }
-        success_json(a.request(Method::DELETE, "/api/cache").json(&selection)).await;
-        assert_eq!(is_hit(&b, &schedule).await, !schedule_goes, "{selection} and the schedule");
-        assert_eq!(is_hit(&b, &list).await, !list_goes, "{selection} and the list");
+        let purge = async || {
+            for path in [&schedule, &list] {
+                let cached = poll_until(DEADLINE, async || is_hit(&b, path).await.then_some(())).await;
+                assert!(cached.is_ok(), "{path} is cached before {selection}");
+            }
+            success_json(a.request(Method::DELETE, "/api/cache").json(&selection)).await;
+            let (schedule_stays, list_stays) = (is_hit(&b, &schedule).await, is_hit(&b, &list).await);
+            assert!(!(schedule_goes && schedule_stays), "{selection} and the schedule");
+            assert!(!(list_goes && list_stays), "{selection} and the list");
+            // Word of what went before may still come, and end what this purge leaves: then it is tried again.
+            (schedule_stays != schedule_goes && list_stays != list_goes).then_some(())
+        };
+        assert!(poll_until(DEADLINE, purge).await.is_ok(), "{selection} takes more than it names");
     }
 }
 
