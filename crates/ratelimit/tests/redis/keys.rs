@@ -115,7 +115,7 @@ async fn no_identity_reaches_another() {
 async fn an_unknown_version_is_left_alone() {
     let world = World::start().await;
     let [limiter, ..] = one_of_each(&world.client, 5);
-    for (name, bytes) in [("rl:fixed", "\u{3}f something newer"), ("rt:tenant", "\u{3}something newer")] {
+    for (name, bytes) in [("rl:fixed", "\u{4}f something newer"), ("rt:tenant", "\u{3}something newer")] {
         let key = format!("test:{{{name}:key}}");
         world.client.execute(Command::new("SET").key(key.as_str()).arg(bytes)).await.unwrap();
         let error = if name == "rt:tenant" {
