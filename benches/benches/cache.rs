@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use criterion::Criterion;
 use futures_util::FutureExt;
-use tidegate_benches::{Order, side_by_side};
+use tidegate_benches::{Order, brief, side_by_side};
 use tidegate_cache::{Capacity, Fill, Key, Tag, TieredCache, TtlClass, TypedCache};
 
 const KEYS: u32 = 100_000;
@@ -25,12 +25,7 @@ const CAPACITY: u64 = 2 * KEYS as u64;
 type Value = [u8; 256];
 
 fn main() {
-    let mut criterion = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(2))
-        .without_plots()
-        .configure_from_args();
+    let mut criterion = brief(Duration::from_secs(2));
     hits(&mut criterion);
     keys(&mut criterion);
     criterion.final_summary();

@@ -10,17 +10,12 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion};
 use futures_util::FutureExt;
 use http::{Request, Response};
-use tidegate_benches::{Order, side_by_side};
+use tidegate_benches::{Order, brief, side_by_side};
 use tidegate_perfmon::{Endpoint, Histogram, PerfLayer, Registry, StatusClass, Window};
 use tower::{Layer, Service, service_fn};
 
 fn main() {
-    let mut criterion = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(2))
-        .without_plots()
-        .configure_from_args();
+    let mut criterion = brief(Duration::from_secs(2));
     record(&mut criterion);
     tick(&mut criterion);
     layer(&mut criterion);

@@ -15,7 +15,7 @@ use criterion::Criterion;
 use futures_util::FutureExt;
 use governor::clock::{self, Clock as _, FakeRelativeClock, QuantaClock, QuantaInstant, Reference as _};
 use governor::{DefaultKeyedRateLimiter, RateLimiter};
-use tidegate_benches::{Order, Stopwatch, side_by_side};
+use tidegate_benches::{Order, Stopwatch, brief, side_by_side};
 use tidegate_ratelimit::{
     Algorithm, BlockPolicy, Clock, Decision, FixedWindow, LeakyBucket, Limiter, ManualClock, MemoryLimiter,
     MemoryLimiterBuilder, MemoryTenantLimiter, Quota, QuotaError, Quotas, RedisLimiter, SingleLimiter, SlidingCounter,
@@ -33,12 +33,7 @@ const PLENTY: u32 = 1_000_000_000;
 const START: u64 = 1_700_000_000_000_000;
 
 fn main() {
-    let mut criterion = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(2))
-        .without_plots()
-        .configure_from_args();
+    let mut criterion = brief(Duration::from_secs(2));
     pure(&mut criterion);
     unkeyed(&mut criterion);
     keyed(&mut criterion);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use criterion::Criterion;
 use futures_util::FutureExt;
 use std::sync::Arc;
-use tidegate_benches::Stopwatch;
+use tidegate_benches::{Stopwatch, brief};
 use tidegate_ratelimit::{
     DenyCache, LeasedLimiter, Limiter, MemoryLimiter, Quota, RedisLimiter, SlidingWindow, TokenBucket,
 };
@@ -14,12 +14,7 @@ use tidegate_redis::{Client, Config, Keyspace, Role};
 use tidegate_testkit::redis::RedisServer;
 
 fn main() {
-    let mut criterion = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(2))
-        .without_plots()
-        .configure_from_args();
+    let mut criterion = brief(Duration::from_secs(2));
     deny_cached(&mut criterion);
     leased(&mut criterion);
     criterion.final_summary();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use criterion::Criterion;
 use futures_util::FutureExt;
-use tidegate_benches::{Order, side_by_side};
+use tidegate_benches::{Order, brief, side_by_side};
 use tidegate_ratelimit::{
     Concurrency, ConcurrencyLimiter, FrontDoor, Gradient, Limiter, ManualClock, MemoryLimiter, NewKeys, Quota,
     Timestamp, TokenBucket,
@@ -24,12 +24,7 @@ const PLENTY: u64 = 1_000_000_000;
 const START: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 
 fn main() {
-    let mut criterion = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1))
-        .without_plots()
-        .configure_from_args();
+    let mut criterion = brief(Duration::from_secs(1));
     let keys: Vec<String> = (0..KEYS).map(address).collect();
     let order = Order::uniform(KEYS);
     front_door(&mut criterion, &keys, &order);

@@ -1,9 +1,11 @@
-//! What the benchmarks share: the order of accesses, drawn before the measurement, and the time that passes.
+//! What the benchmarks share: the order of accesses, drawn before the measurement, the time that passes, and how long is measured.
 //!
 //! `cargo bench -p tidegate-benches` runs them; `docs/benchmarks.md` holds results and says what they mean.
 
 mod order;
+mod settings;
 mod time;
 
 pub use order::{Order, Walk};
+pub use settings::brief;
 pub use time::{Stopwatch, side_by_side, time_of_day};

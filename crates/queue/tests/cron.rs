@@ -6,6 +6,8 @@
 mod changing;
 #[path = "cron/outages.rs"]
 mod outages;
+#[path = "support/steps.rs"]
+mod steps;
 #[path = "cron/storm.rs"]
 mod storm;
 mod support;

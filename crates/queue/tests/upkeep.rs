@@ -4,6 +4,8 @@
 
 #[path = "upkeep/hooked.rs"]
 mod hooked;
+#[path = "support/steps.rs"]
+mod steps;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

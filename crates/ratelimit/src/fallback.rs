@@ -3,6 +3,8 @@
 mod debts;
 mod known;
 mod limiter;
+mod patience;
+mod settling;
 mod shared;
 mod tenant;
 

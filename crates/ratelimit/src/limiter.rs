@@ -2,6 +2,7 @@
 
 mod builder;
 mod deny_cache;
+mod forgetting;
 mod lists;
 mod memory;
 mod shadow;
@@ -14,6 +15,7 @@ use async_trait::async_trait;
 
 pub use builder::MemoryLimiterBuilder;
 pub use deny_cache::{DenyCache, DenyCacheBuilder};
+pub(crate) use forgetting::Forgetting;
 #[cfg(feature = "tower")]
 pub(crate) use lists::network_of;
 pub use lists::{Exempt, KeyLists, Listed, Verdict};
@@ -27,6 +29,9 @@ use crate::{CheckError, Decision, Quota, QuotaError, Quotas};
 /// The longest key accepted, in bytes. Shorten or hash longer ones; the bound is what makes a cap on keys a cap
 /// on memory.
 pub const MAX_KEY_BYTES: usize = 512;
+
+/// How many keys limiters hold in memory that decide by their own counts.
+pub(crate) const DEFAULT_MAX_KEYS: usize = 100_000;
 
 /// Refuses a key that is too long.
 pub(crate) fn ensure_short(key: &str) -> Result<(), CheckError> {

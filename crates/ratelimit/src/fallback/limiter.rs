@@ -1,18 +1,18 @@
 //! A Redis limiter with a local one behind it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::runtime::Handle;
 
+use super::OutagePolicy;
 use super::debts::Debts;
 use super::known::Known;
+use super::patience::{DEFAULT_PATIENCE, Patience};
+use super::settling::{Debtor, settle_when_back};
 use super::shared::SharedLimiter;
-use super::{OutagePolicy, outage};
-use crate::limiter::{Limiter, LimiterStats};
+use crate::limiter::{DEFAULT_MAX_KEYS, Limiter, LimiterStats};
 use crate::tally::Tally;
 use crate::{
     CheckError, Clock, Decision, MemoryLimiter, Quota, QuotaError, Quotas, RedisAlgorithm, StoreError, SystemClock,
@@ -46,14 +46,12 @@ struct Inner<A: RedisAlgorithm> {
     shared: SharedLimiter<A>,
     local: MemoryLimiter<A>,
     policy: OutagePolicy,
-    patience: Duration,
+    patience: Patience,
     clock: Arc<dyn Clock>,
     known: Known,
     debts: Debts,
     /// Held while the quota is changed, so that Redis and the share are always parts of the same one.
     changes: Mutex<()>,
-    /// Whether a check waited in vain and it isn't known yet whether Redis is away.
-    hangs: AtomicBool,
     tally: Tally,
 }
 
@@ -65,12 +63,6 @@ pub struct FallbackLimiterBuilder<A: RedisAlgorithm> {
     max_keys: usize,
     clock: Arc<dyn Clock>,
 }
-
-const DEFAULT_MAX_KEYS: usize = 100_000;
-/// Short enough for a decision within 50 ms on a busy machine.
-const DEFAULT_PATIENCE: Duration = Duration::from_millis(40);
-/// Between attempts to settle debts, where one failed.
-const PAUSE: Duration = Duration::from_millis(50);
 
 impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
     /// Decides by `policy` in an outage; [`OutagePolicy::ALONE`] unless set.
@@ -114,19 +106,17 @@ impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
             local = local.block(block);
         }
         let (local, known, debts) = (local.build(), Known::new(max_keys), Debts::new(max_keys));
-        let (hangs, tally) = (AtomicBool::new(false), Tally::default());
         FallbackLimiter {
             inner: Arc::new(Inner {
                 shared,
                 local,
                 policy,
-                patience,
+                patience: Patience::new(patience),
                 clock,
                 known,
                 debts,
                 changes: Mutex::default(),
-                hangs,
-                tally,
+                tally: Tally::default(),
             }),
         }
     }
@@ -153,44 +143,16 @@ impl<A: RedisAlgorithm> Inner<A> {
 
     /// Asks Redis, after it has been told of the key's debts. The error is an outage.
     async fn ask<T>(
-        self: &Arc<Self>,
+        &self,
         key: &str,
         work: impl Future<Output = Result<T, CheckError>>,
     ) -> Result<Result<T, CheckError>, StoreError> {
-        if self.hangs.load(Ordering::Relaxed) {
-            return Err(StoreError::new("Redis gives no answer").transient());
-        }
-        let mut is_asked = false;
-        let asking = async {
-            if self.debts.is_any() && self.settle(key).await.is_err() {
-                return Err(CheckError::Store(StoreError::new("Redis takes no debits").transient()));
-            }
-            is_asked = true;
-            work.await
+        let settling = async { if self.debts.is_any() { self.settle(key).await } else { Ok(()) } };
+        let probe = || {
+            let (client, key) = (self.shared.redis().client().clone(), self.shared.redis().group(key));
+            async move { drop(client.get(key.as_str()).await) }
         };
-        if let Ok(result) = tokio::time::timeout(self.patience, asking).await {
-            return outage(result);
-        }
-        self.find_out(key);
-        let error = StoreError::new(format!("no answer from Redis within {:?}", self.patience)).transient();
-        Err(if is_asked { error.maybe_charged() } else { error })
-    }
-
-    /// Asks once more for as long as the client is patient, so that it notices an outage; until then nobody waits.
-    fn find_out(self: &Arc<Self>, key: &str) {
-        let Ok(runtime) = Handle::try_current() else { return };
-        if self.hangs.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let (inner, key) = (Arc::downgrade(self), self.shared.redis().group(key));
-        let client = self.shared.redis().client().clone();
-        runtime.spawn(async move {
-            // Either there is an answer, or the client now knows better.
-            let _ = client.get(key.as_str()).await;
-            if let Some(inner) = inner.upgrade() {
-                inner.hangs.store(false, Ordering::Release);
-            }
-        });
+        self.patience.ask(settling, work, probe).await
     }
 
     async fn decide(self: &Arc<Self>, key: &str, cost: u64) -> Result<Decision, CheckError> {
@@ -249,30 +211,9 @@ impl<A: RedisAlgorithm> Inner<A> {
 
     /// Has all debts settled when Redis is back, where nobody waits for that yet.
     fn settle_later(self: &Arc<Self>, is_first: bool) {
-        let (true, Ok(runtime)) = (is_first, Handle::try_current()) else { return };
-        let inner = Arc::downgrade(self);
-        let mut available = self.shared.redis().client().availability().watch();
-        runtime.spawn(async move {
-            // Ends with the client, or with this limiter.
-            while available.wait_for(|is_available| *is_available).await.is_ok() {
-                let Some(inner) = inner.upgrade() else { return };
-                if inner.settle_all().await {
-                    return;
-                }
-                drop(inner);
-                tokio::time::sleep(PAUSE).await;
-            }
-        });
-    }
-
-    /// Whether no debt is left.
-    async fn settle_all(&self) -> bool {
-        for key in self.debts.keys() {
-            if self.settle(&key).await.is_err() {
-                return false;
-            }
+        if is_first {
+            settle_when_back(self, self.shared.redis().client().availability().watch());
         }
-        self.debts.keys().is_empty()
     }
 
     /// Charges the key's debts to Redis, unless somebody is doing that.
@@ -296,6 +237,17 @@ impl<A: RedisAlgorithm> Inner<A> {
             return Err(CheckError::Store(error));
         }
         Ok(decision)
+    }
+}
+
+impl<A: RedisAlgorithm> Debtor for Inner<A> {
+    async fn settle_all(&self) -> bool {
+        for key in self.debts.keys() {
+            if self.settle(&key).await.is_err() {
+                return false;
+            }
+        }
+        self.debts.keys().is_empty()
     }
 }
 

@@ -11,13 +11,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::runtime::Handle;
 
 use self::held::Held;
 use super::limiter::fits_later;
+use super::patience::{DEFAULT_PATIENCE, Patience};
+use super::settling::{Debtor, settle_when_back};
 use super::{OutagePolicy, outage};
 use crate::algorithm::ensure_fits;
-use crate::limiter::ensure_short;
+use crate::limiter::{DEFAULT_MAX_KEYS, ensure_short};
 use crate::store::Store;
 use crate::tally::Tally;
 use crate::{
@@ -49,7 +50,7 @@ pub struct FallbackTenantLimiter {
 struct Inner {
     shared: RedisTenantLimiter,
     policy: OutagePolicy,
-    patience: Duration,
+    patience: Patience,
     clock: Box<dyn Clock>,
     tenants: Store<Held>,
     max_keys: usize,
@@ -59,8 +60,6 @@ struct Inner {
     /// Names this limiter among all that share its quotas.
     process: String,
     number: AtomicU64,
-    /// Whether a check waited in vain and it isn't known yet whether Redis is away.
-    hangs: AtomicBool,
     tally: Tally,
 }
 
@@ -72,12 +71,6 @@ pub struct FallbackTenantLimiterBuilder {
     max_keys: usize,
     clock: Box<dyn Clock>,
 }
-
-const DEFAULT_MAX_KEYS: usize = 100_000;
-/// Short enough for a decision within 50 ms on a busy machine.
-const DEFAULT_PATIENCE: Duration = Duration::from_millis(40);
-/// Between attempts to settle debts, where one failed.
-const PAUSE: Duration = Duration::from_millis(50);
 
 impl FallbackTenantLimiterBuilder {
     /// Decides by `policy` in an outage; [`OutagePolicy::ALONE`] unless set.
@@ -115,7 +108,7 @@ impl FallbackTenantLimiterBuilder {
         let inner = Inner {
             shared,
             policy,
-            patience,
+            patience: Patience::new(patience),
             clock,
             tenants: Store::new(max_keys),
             max_keys: max_keys.max(1),
@@ -123,7 +116,6 @@ impl FallbackTenantLimiterBuilder {
             is_owing: AtomicBool::new(false),
             process: format!("{:016x}", RandomState::new().hash_one("process")),
             number: AtomicU64::new(0),
-            hangs: AtomicBool::new(false),
             tally: Tally::default(),
         };
         FallbackTenantLimiter { inner: Arc::new(inner) }
@@ -146,44 +138,13 @@ impl FallbackTenantLimiter {
 impl Inner {
     /// Asks Redis, after it has been told of the tenant's debts. The error is an outage.
     async fn ask<T>(
-        self: &Arc<Self>,
+        &self,
         tenant: &str,
         work: impl Future<Output = Result<T, CheckError>>,
     ) -> Result<Result<T, CheckError>, StoreError> {
-        if self.hangs.load(Ordering::Relaxed) {
-            return Err(StoreError::new("Redis gives no answer").transient());
-        }
-        let mut is_asked = false;
-        let asking = async {
-            if self.is_owing.load(Ordering::Acquire) && self.settle(tenant).await.is_err() {
-                return Err(CheckError::Store(StoreError::new("Redis takes no debits").transient()));
-            }
-            is_asked = true;
-            work.await
-        };
-        if let Ok(result) = tokio::time::timeout(self.patience, asking).await {
-            return outage(result);
-        }
-        self.find_out();
-        let error = StoreError::new(format!("no answer from Redis within {:?}", self.patience)).transient();
-        Err(if is_asked { error.maybe_charged() } else { error })
-    }
-
-    /// Asks once more for as long as the client is patient, so that it notices an outage; until then nobody waits.
-    fn find_out(self: &Arc<Self>) {
-        let Ok(runtime) = Handle::try_current() else { return };
-        if self.hangs.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let inner = Arc::downgrade(self);
-        let asking = self.shared.is_there();
-        runtime.spawn(async move {
-            // Either there is an answer, or the client now knows better.
-            asking.await;
-            if let Some(inner) = inner.upgrade() {
-                inner.hangs.store(false, Ordering::Release);
-            }
-        });
+        let is_owing = || self.is_owing.load(Ordering::Acquire);
+        let settling = async { if is_owing() { self.settle(tenant).await } else { Ok(()) } };
+        self.patience.ask(settling, work, || self.shared.is_there()).await
     }
 
     async fn decide(
@@ -311,36 +272,9 @@ impl Inner {
                 owing.insert(tenant.to_owned());
             }
         }
-        let (false, Ok(runtime)) = (self.is_owing.swap(true, Ordering::AcqRel), Handle::try_current()) else { return };
-        let inner = Arc::downgrade(self);
-        let mut available = self.shared.availability();
-        runtime.spawn(async move {
-            // Ends with the client, or with this limiter.
-            while available.wait_for(|is_available| *is_available).await.is_ok() {
-                let Some(inner) = inner.upgrade() else { return };
-                if inner.settle_all().await {
-                    return;
-                }
-                drop(inner);
-                tokio::time::sleep(PAUSE).await;
-            }
-        });
-    }
-
-    /// Whether no debt is left.
-    async fn settle_all(&self) -> bool {
-        let owing: Vec<String> = self.owing().iter().cloned().collect();
-        for tenant in owing {
-            if self.settle(&tenant).await.is_err() {
-                return false;
-            }
+        if !self.is_owing.swap(true, Ordering::AcqRel) {
+            settle_when_back(self, self.shared.availability());
         }
-        // Under the lock, so that a debtor that comes in now finds nobody waiting and has somebody wait.
-        let owing = self.owing();
-        if owing.is_empty() {
-            self.is_owing.store(false, Ordering::Release);
-        }
-        owing.is_empty()
     }
 
     /// Charges the tenant's debts to Redis.
@@ -370,6 +304,23 @@ impl Inner {
         let mut place = self.tenants.lock(tenant);
         let now = self.clock.now();
         place.get_mut().and_then(|(_, held)| work(held, now))
+    }
+}
+
+impl Debtor for Inner {
+    async fn settle_all(&self) -> bool {
+        let owing: Vec<String> = self.owing().iter().cloned().collect();
+        for tenant in owing {
+            if self.settle(&tenant).await.is_err() {
+                return false;
+            }
+        }
+        // Under the lock, so that a debtor that comes in now finds nobody waiting and has somebody wait.
+        let owing = self.owing();
+        if owing.is_empty() {
+            self.is_owing.store(false, Ordering::Release);
+        }
+        owing.is_empty()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::MemoryLimiter;
+use super::{DEFAULT_MAX_KEYS, MemoryLimiter};
 use crate::{Algorithm, BlockPolicy, Clock, SystemClock};
 
 /// Collects the options of a [`MemoryLimiter`]; see [`MemoryLimiter::builder`].
@@ -13,8 +13,6 @@ pub struct MemoryLimiterBuilder<A> {
     pub(super) max_keys: usize,
     pub(super) clock: Box<dyn Clock>,
 }
-
-const DEFAULT_MAX_KEYS: usize = 100_000;
 
 impl<A: Algorithm> MemoryLimiterBuilder<A> {
     pub(super) fn new(name: String, algorithm: A) -> Self {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Limiter, LimiterStats};
+use super::{Forgetting, Limiter, LimiterStats};
 use crate::clock::whole_micros;
 use crate::store::{Standing, Store};
 use crate::{CheckError, Clock, Decision, Denial, Quota, QuotaError, Quotas, SystemClock, Timestamp};
@@ -184,10 +184,11 @@ impl<L: Limiter> DenyCache<L> {
     }
 
     /// Forgets what is held of the key, now and again when the guard is dropped: what was asked in between doesn't count.
-    fn forget<'a>(&'a self, key: &'a str) -> Forgetting<'a, L> {
-        let forgetting = Forgetting { cache: self, key };
-        forgetting.forget();
-        forgetting
+    fn forget<'a>(&'a self, key: &'a str) -> Forgetting<impl Fn() + 'a> {
+        Forgetting::begin(move || {
+            self.changes.count(key);
+            self.drop_held(key);
+        })
     }
 }
 
@@ -235,25 +236,6 @@ impl Changes {
         for counter in &self.counters {
             counter.fetch_add(1, Ordering::SeqCst);
         }
-    }
-}
-
-/// A change of a key that is under way.
-struct Forgetting<'a, L: Limiter> {
-    cache: &'a DenyCache<L>,
-    key: &'a str,
-}
-
-impl<L: Limiter> Forgetting<'_, L> {
-    fn forget(&self) {
-        self.cache.changes.count(self.key);
-        self.cache.drop_held(self.key);
-    }
-}
-
-impl<L: Limiter> Drop for Forgetting<'_, L> {
-    fn drop(&mut self) {
-        self.forget();
     }
 }
 

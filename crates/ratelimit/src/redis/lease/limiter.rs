@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use super::hot::{Fetch, Hot, Step};
 use crate::clock::whole_micros;
-use crate::limiter::{Limiter, LimiterStats};
+use crate::limiter::{Forgetting, Limiter, LimiterStats};
 use crate::store::Store;
 use crate::tally::Tally;
 use crate::{
@@ -119,26 +119,6 @@ impl<A: RedisAlgorithm> Drop for Fetching<'_, A> {
     }
 }
 
-/// A change of a key: what is leased is dropped before it, and what was fetched meanwhile after it.
-struct Forgetting<'a, A: RedisAlgorithm> {
-    limiter: &'a LeasedLimiter<A>,
-    key: &'a str,
-}
-
-impl<A: RedisAlgorithm> Forgetting<'_, A> {
-    fn forget(&self) {
-        if let Some((_, hot)) = self.limiter.keys.lock(self.key).get_mut() {
-            hot.forget();
-        }
-    }
-}
-
-impl<A: RedisAlgorithm> Drop for Forgetting<'_, A> {
-    fn drop(&mut self) {
-        self.forget();
-    }
-}
-
 impl<A: RedisAlgorithm> LeasedLimiter<A> {
     /// Starts a limiter that leases from `shared`.
     pub fn builder(shared: RedisLimiter<A>) -> LeasedLimiterBuilder<A> {
@@ -221,10 +201,13 @@ impl<A: RedisAlgorithm> LeasedLimiter<A> {
         Ok(decision)
     }
 
-    fn forget<'a>(&'a self, key: &'a str) -> Forgetting<'a, A> {
-        let forgetting = Forgetting { limiter: self, key };
-        forgetting.forget();
-        forgetting
+    /// What is leased is dropped, and what is fetched meanwhile too.
+    fn forget<'a>(&'a self, key: &'a str) -> Forgetting<impl Fn() + 'a> {
+        Forgetting::begin(move || {
+            if let Some((_, hot)) = self.keys.lock(key).get_mut() {
+                hot.forget();
+            }
+        })
     }
 }
 

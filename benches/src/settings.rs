@@ -1,0 +1,16 @@
+//! How long and how often criterion measures.
+
+use std::time::Duration;
+
+use criterion::Criterion;
+
+/// Criterion for what takes nanoseconds: 20 samples within `measured` after a short warm-up, no plots, and what the command
+/// line says over it.
+pub fn brief(measured: Duration) -> Criterion {
+    Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(measured)
+        .without_plots()
+        .configure_from_args()
+}
