@@ -101,17 +101,41 @@ pub(crate) async fn enforce(limiter: &Named, key: &str) -> Result<Option<Decisio
     }
 }
 
-/// Whether the limiter would refuse a request of `key` now. Charges nothing.
-pub(crate) async fn is_used_up(limiter: &Named, key: &str) -> bool {
-    limiter.mode() == LimitMode::On && matches!(limiter.limiter().peek(key, 1).await, Ok(Decision::Denied(_)))
-}
-
-/// Charges one request to the tenant's quota. `None` where that is off, or only watched and used up.
+/// Charges one request to the tenant's quota, and to `client` of the limiter `api` where that counts it too: to both or, where
+/// one of them refuses, to neither. `None` for a limit that is off; for the tenant's also where it is only watched and used up.
+///
+/// The tenant is charged first and given back what `api` refuses. Not the other way round, nor both at once: who goes over `api` is
+/// blocked, which must not come of a charge that is about to be taken back; a tenant is never blocked, only refused.
 ///
 /// # Errors
 ///
-/// 429 when one of its windows is used up.
-pub(crate) async fn enforce_tenant(limiters: &Limiters, tenant: &Tenant) -> Result<Option<TenantDecision>, Problem> {
+/// 429 when a limit is used up.
+pub(crate) async fn enforce_tenant(
+    limiters: &Limiters,
+    tenant: &Tenant,
+    client: Option<&str>,
+) -> Result<(Option<TenantDecision>, Option<Decision>), Problem> {
+    let api = &limiters.api;
+    // Whoever goes on after a refusal costs nobody a charge, nor Redis a command.
+    if let Some(denied) = client.and_then(|client| api.remembered(client)) {
+        return Err(refused(api.name(), &denied));
+    }
+    let quota = charge_tenant(limiters, tenant).await?;
+    let Some(client) = client else { return Ok((quota, None)) };
+    match enforce(api, client).await {
+        Ok(decision) => Ok((quota, decision)),
+        Err(problem) => {
+            if quota.is_some() {
+                // What can't be given back stays charged until its windows end.
+                let _ = limiters.tenants.reward(tenant.id.as_str(), &tenant.plan, 1).await;
+            }
+            Err(problem)
+        }
+    }
+}
+
+/// Charges one request to the tenant's quota. `None` where nothing was charged: it is off, or only watched and used up.
+async fn charge_tenant(limiters: &Limiters, tenant: &Tenant) -> Result<Option<TenantDecision>, Problem> {
     if limiters.tenant_mode == LimitMode::Off {
         return Ok(None);
     }

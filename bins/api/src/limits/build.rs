@@ -10,9 +10,9 @@ use tidegate_app::node::StartError;
 use tidegate_app::redis::Redis;
 use tidegate_app::settings::{LimitSettings, Settings};
 use tidegate_ratelimit::{
-    BlockPolicy, DenyCache, FallbackLimiter, FallbackTenantLimiter, FixedWindow, FrontDoor, FrontDoorBuilder, Limiter,
-    MemoryLimiter, MemoryLimiterBuilder, MemoryTenantLimiter, NewKeys, OutagePolicy, RedisAlgorithm, RedisLimiter,
-    RedisLimiterBuilder, RedisTenantLimiter, SlidingLog, SlidingWindow, SystemClock, TenantLimiter,
+    BlockPolicy, Decision, DenyCache, FallbackLimiter, FallbackTenantLimiter, FixedWindow, FrontDoor, FrontDoorBuilder,
+    Limiter, MemoryLimiter, MemoryLimiterBuilder, MemoryTenantLimiter, NewKeys, OutagePolicy, RedisAlgorithm,
+    RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter, SlidingLog, SlidingWindow, SystemClock, TenantLimiter,
 };
 
 use super::door::Guarded;
@@ -56,11 +56,15 @@ impl Build<'_> {
     {
         let kind = algorithm.name();
         Ok(match self.redis {
-            Some(redis) => Named::new(name, self.shared(redis, name, algorithm, settings)?, kind, *settings),
+            Some(redis) => {
+                let (limiter, remembered) = self.shared(redis, name, algorithm, settings)?;
+                Named::new(name, limiter, kind, *settings).remembering(remembered)
+            }
             None => {
                 let builder = MemoryLimiter::builder(name, algorithm).max_keys(MAX_CLIENTS);
-                let limiter = block(settings).into_iter().fold(builder, MemoryLimiterBuilder::block).build();
-                Named::new(name, limiter, kind, *settings)
+                let limiter = Arc::new(block(settings).into_iter().fold(builder, MemoryLimiterBuilder::block).build());
+                let remembered = Arc::clone(&limiter);
+                Named::new(name, limiter, kind, *settings).remembering(move |key| remembered.known_denial(key, 1))
             }
         })
     }
@@ -71,7 +75,7 @@ impl Build<'_> {
         let kind = "front_door";
         Ok(match self.redis {
             Some(redis) => {
-                let behind = self.shared(redis, name, FixedWindow::new(settings.quota), settings)?;
+                let (behind, _) = self.shared(redis, name, FixedWindow::new(settings.quota), settings)?;
                 Named::new(name, Guarded { door: door.build(), behind }, kind, *settings)
             }
             None => {
@@ -82,14 +86,15 @@ impl Build<'_> {
     }
 
     /// One script for all processes; before it what spares it a question: blocks and counts of its own in an outage, remembered
-    /// denials, and a cap on keys that nobody has seen before.
+    /// denials, and a cap on keys that nobody has seen before. With it, what tells the denials that are remembered: those alone, since
+    /// a block that is known here may have been ended by another node.
     fn shared<A>(
         &self,
         redis: &Redis,
         name: &'static str,
         algorithm: A,
         settings: &LimitSettings,
-    ) -> Result<impl Limiter + use<A>, StartError>
+    ) -> Result<(impl Limiter + use<A>, impl Fn(&str) -> Option<Decision> + Send + Sync + use<A>), StartError>
     where
         A: RedisAlgorithm + Send + Sync + 'static,
         A::State: Send + Sync + 'static,
@@ -98,8 +103,10 @@ impl Build<'_> {
         let shared = block(settings).into_iter().fold(shared, RedisLimiterBuilder::block).build();
         let fallback =
             FallbackLimiter::builder(shared.map_err(StartError::Limits)?).policy(self.outage).patience(self.patience);
-        let remembered = DenyCache::builder(fallback.max_keys(MAX_CLIENTS).build()).max_keys(MAX_CLIENTS).build();
-        Ok(NewKeys::builder(remembered, self.new_keys).map_err(StartError::Limit)?.build())
+        let denials = DenyCache::builder(fallback.max_keys(MAX_CLIENTS).build()).max_keys(MAX_CLIENTS).build();
+        let denials = Arc::new(denials);
+        let limiter = NewKeys::builder(Arc::clone(&denials), self.new_keys).map_err(StartError::Limit)?.build();
+        Ok((limiter, move |key: &str| denials.cached(key, 1)))
     }
 
     fn tenants(&self) -> Arc<dyn TenantLimiter> {

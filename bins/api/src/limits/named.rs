@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_app::settings::{LimitMode, LimitSettings};
-use tidegate_ratelimit::{Limiter, LimiterStats, Quota, Shadow};
+use tidegate_ratelimit::{Decision, Limiter, LimiterStats, Quota, Shadow};
 
 type Stats = Arc<dyn Fn() -> LimiterStats + Send + Sync>;
+/// The refusal of a key that this process knows without asking anybody.
+type Remembered = Box<dyn Fn(&str) -> Option<Decision> + Send + Sync>;
 
 /// A limiter of the API.
 pub(crate) struct Named {
     name: &'static str,
     limiter: Arc<dyn Limiter>,
     stats: Stats,
+    remembered: Option<Remembered>,
     algorithm: &'static str,
     settings: LimitSettings,
 }
@@ -37,7 +40,13 @@ impl Named {
                 (limiter, Arc::new(move || told.stats()))
             }
         };
-        Self { name, limiter, stats, algorithm, settings }
+        Self { name, limiter, stats, remembered: None, algorithm, settings }
+    }
+
+    /// With what it refuses without being asked.
+    pub(super) fn remembering(mut self, remembered: impl Fn(&str) -> Option<Decision> + Send + Sync + 'static) -> Self {
+        self.remembered = Some(Box::new(remembered));
+        self
     }
 
     /// Its name, as in headers and settings.
@@ -48,6 +57,12 @@ impl Named {
     /// The limiter. It decides also where it is off: whoever asks looks at [`mode`](Self::mode).
     pub(crate) fn limiter(&self) -> &Arc<dyn Limiter> {
         &self.limiter
+    }
+
+    /// The refusal of one request of `key` where it is obeyed and known here; counted as if it had been asked for.
+    pub(crate) fn remembered(&self, key: &str) -> Option<Decision> {
+        let remembered = self.remembered.as_ref().filter(|_| self.mode() == LimitMode::On)?;
+        remembered(key).filter(|decision| !decision.is_allowed())
     }
 
     /// What it decided; of one that is only watched, what it would have.

@@ -1,6 +1,7 @@
 //! The named limiters: what operators change while they run, decisions for other services, and keys that nobody chooses.
 
 pub(crate) mod changes;
+mod commands;
 pub(crate) mod decisions;
 pub(crate) mod identity;
 mod modes;
