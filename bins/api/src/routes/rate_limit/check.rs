@@ -8,7 +8,7 @@ use tidegate_app::settings::LimitMode;
 use tidegate_app::tenant::{Plan, TenantId};
 use tidegate_ratelimit::{CheckError, Decision, TenantDecision};
 
-use super::keys::wrong_key;
+use super::keys::{ensure_named, no_tenant, wrong_key};
 use crate::app::App;
 use crate::json::Json;
 use crate::limits;
@@ -38,9 +38,7 @@ pub(crate) async fn check(
         let detail = "`cost` is at least 1; to look without charging, set `peek`";
         return Err(Problem::unprocessable("bad-cost", detail));
     }
-    if question.key.is_empty() {
-        return Err(Problem::unprocessable("bad-key", "`key` is empty"));
-    }
+    ensure_named(&question.key)?;
     if question.limiter == limits::TENANT {
         return of_tenant(&app, &question).await;
     }
@@ -67,10 +65,7 @@ pub(crate) async fn check(
 /// By the plan of the tenant whose id the key is; told is the window that binds.
 async fn of_tenant(app: &App, question: &Question) -> Result<axum::Json<Value>, Problem> {
     app.catch_up().await?;
-    let missing = || {
-        let shown: String = question.key.chars().take(64).collect();
-        Problem::not_found(format!("there is no tenant `{shown}`"))
-    };
+    let missing = || no_tenant(&question.key);
     let id: TenantId = question.key.parse().map_err(|_| missing())?;
     let tenant = app.tenants().get(&id).await?.ok_or_else(missing)?;
     let (limiter, plan, cost) = (&*app.limiters().tenants, &tenant.plan, question.cost);

@@ -6,6 +6,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_app::clock;
+use tidegate_app::tenant::TenantId;
 use tidegate_ratelimit::CheckError;
 
 use crate::app::App;
@@ -29,6 +30,7 @@ pub(crate) async fn reset(
     State(app): State<App>,
     Query(query): Query<KeyOfLimiter>,
 ) -> Result<axum::Json<Value>, Problem> {
+    ensure_named(&query.key)?;
     let key = limits::counted_as(&query.limiter, &query.key, app.settings().limits.ipv6_prefix);
     let was_known = if query.limiter == limits::TENANT {
         app.limiters().tenants.reset(&key).await
@@ -54,8 +56,9 @@ pub(crate) async fn block(State(app): State<App>, Json(new): Json<NewBlock>) -> 
         let detail = format!("`seconds` is from 1 to {MAX_BLOCK_SECONDS}; DELETE ends a block");
         return Err(Problem::unprocessable("bad-block", detail));
     }
-    if new.key.is_empty() {
-        return Err(Problem::unprocessable("bad-key", "`key` is empty"));
+    ensure_named(&new.key)?;
+    if named.is_none() {
+        ensure_tenant(&app, &new.key).await?;
     }
     let length = Duration::from_secs(new.seconds);
     let key = limits::counted_as(&new.limiter, &new.key, app.settings().limits.ipv6_prefix);
@@ -72,6 +75,7 @@ pub(crate) async fn unblock(
     State(app): State<App>,
     Query(query): Query<KeyOfLimiter>,
 ) -> Result<axum::Json<Value>, Problem> {
+    ensure_named(&query.key)?;
     let key = limits::counted_as(&query.limiter, &query.key, app.settings().limits.ipv6_prefix);
     let was_blocked = if query.limiter == limits::TENANT {
         app.limiters().tenants.unblock(&key).await
@@ -79,6 +83,27 @@ pub(crate) async fn unblock(
         app.limiters().named(&query.limiter)?.limiter().unblock(&key).await
     };
     Ok(axum::Json(json!({"unblocked": was_blocked.map_err(|error| wrong_key(&error))?})))
+}
+
+/// Refuses a key that names nobody.
+pub(super) fn ensure_named(key: &str) -> Result<(), Problem> {
+    if key.is_empty() { Err(Problem::unprocessable("bad-key", "`key` is empty")) } else { Ok(()) }
+}
+
+/// Refuses a block of somebody who isn't there: most likely a slip of the pen.
+async fn ensure_tenant(app: &App, id: &str) -> Result<(), Problem> {
+    app.catch_up().await?;
+    let found = match id.parse::<TenantId>() {
+        Ok(id) => app.tenants().get(&id).await?.is_some(),
+        Err(_) => false,
+    };
+    if found { Ok(()) } else { Err(no_tenant(id)) }
+}
+
+/// The answer about a tenant that isn't there.
+pub(super) fn no_tenant(id: &str) -> Problem {
+    let shown: String = id.chars().take(64).collect();
+    Problem::not_found(format!("there is no tenant `{shown}`"))
 }
 
 /// What is wrong with a key, or with the store that was asked about it.
