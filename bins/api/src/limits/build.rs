@@ -1,18 +1,20 @@
 //! From settings to limiters: the one place that knows what stands behind what.
 //!
 //! In memory: the limiter itself. On Redis, from the outside in: a cap on new keys, remembered denials, a fallback, the script. The
-//! limiter in front of everything has a front door before that.
+//! limiter in front of everything has a front door before that, and its lists before the door.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tidegate_app::node::StartError;
 use tidegate_app::redis::Redis;
-use tidegate_app::settings::{LimitSettings, Settings};
+use tidegate_app::settings::{LimitSettings, ListSettings, Settings};
 use tidegate_ratelimit::{
-    BlockPolicy, Decision, DenyCache, FallbackLimiter, FallbackTenantLimiter, FixedWindow, FrontDoor, FrontDoorBuilder,
-    Limiter, MemoryLimiter, MemoryLimiterBuilder, MemoryTenantLimiter, NewKeys, OutagePolicy, RedisAlgorithm,
-    RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter, SlidingLog, SlidingWindow, SystemClock, TenantLimiter,
+    BlockPolicy, Decision, DenyCache, Exempt, FallbackLimiter, FallbackTenantLimiter, FixedWindow, FrontDoor,
+    FrontDoorBuilder, KeyLists, Limiter, Listed, MemoryLimiter, MemoryLimiterBuilder, MemoryTenantLimiter, NewKeys,
+    OutagePolicy, RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter, SlidingLog, SlidingWindow,
+    SystemClock, TenantLimiter,
 };
 
 use super::door::Guarded;
@@ -28,7 +30,8 @@ const MAX_TENANTS: usize = 100_000;
 pub(super) fn all(settings: &Settings, redis: Option<&Redis>) -> Result<Limiters, StartError> {
     let limits = &settings.limits;
     let outage = OutagePolicy::LocalShare { instances: limits.instances };
-    let build = Build { redis, outage, patience: limits.patience, new_keys: limits.new_keys };
+    let build =
+        Build { redis, outage, patience: limits.patience, new_keys: limits.new_keys, ddos_lists: &limits.ddos_lists };
     let log = |settings: &LimitSettings| SlidingLog::new(settings.quota).map_err(StartError::Limit);
     Ok(Limiters {
         ddos: build.front_door("ddos", &limits.ddos)?,
@@ -46,6 +49,7 @@ struct Build<'a> {
     outage: OutagePolicy,
     patience: Duration,
     new_keys: u64,
+    ddos_lists: &'a ListSettings,
 }
 
 impl Build<'_> {
@@ -76,13 +80,31 @@ impl Build<'_> {
         Ok(match self.redis {
             Some(redis) => {
                 let (behind, _) = self.shared(redis, name, FixedWindow::new(settings.quota), settings)?;
-                Named::new(name, Guarded { door: door.build(), behind }, kind, *settings)
+                self.listed(name, Guarded { door: door.build(), behind }, kind, *settings)
             }
             None => {
                 let door = block(settings).into_iter().fold(door, FrontDoorBuilder::block).build();
-                Named::new(name, door, kind, *settings)
+                self.listed(name, door, kind, *settings)
             }
         })
+    }
+
+    /// Behind its lists, where there are any.
+    fn listed(
+        &self,
+        name: &'static str,
+        limiter: impl Limiter + 'static,
+        kind: &'static str,
+        settings: LimitSettings,
+    ) -> Named {
+        let ListSettings { allow, deny } = self.ddos_lists;
+        if allow.is_empty() && deny.is_empty() {
+            return Named::new(name, limiter, kind, settings);
+        }
+        let lists = KeyLists::new();
+        let network = |network: &IpNet| Listed::Network(*network);
+        lists.replace(allow.iter().map(network), deny.iter().map(network));
+        Named::new(name, Exempt::new(limiter, lists), kind, settings).listing(self.ddos_lists.clone())
     }
 
     /// One script for all processes; before it what spares it a question: blocks and counts of its own in an outage, remembered

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_app::settings::{LimitMode, LimitSettings};
+use tidegate_app::settings::{LimitMode, LimitSettings, ListSettings};
 use tidegate_ratelimit::{Decision, Limiter, LimiterStats, Quota, Shadow};
 
 type Stats = Arc<dyn Fn() -> LimiterStats + Send + Sync>;
@@ -18,6 +18,7 @@ pub(crate) struct Named {
     remembered: Option<Remembered>,
     algorithm: &'static str,
     settings: LimitSettings,
+    lists: ListSettings,
 }
 
 impl Named {
@@ -40,12 +41,18 @@ impl Named {
                 (limiter, Arc::new(move || told.stats()))
             }
         };
-        Self { name, limiter, stats, remembered: None, algorithm, settings }
+        Self { name, limiter, stats, remembered: None, algorithm, settings, lists: ListSettings::default() }
     }
 
     /// With what it refuses without being asked.
     pub(super) fn remembering(mut self, remembered: impl Fn(&str) -> Option<Decision> + Send + Sync + 'static) -> Self {
         self.remembered = Some(Box::new(remembered));
+        self
+    }
+
+    /// With the lists that decide in front of it, to show them.
+    pub(super) fn listing(mut self, lists: ListSettings) -> Self {
+        self.lists = lists;
         self
     }
 
@@ -89,6 +96,11 @@ impl Named {
     /// The first block of a key that goes over; zero for none.
     pub(crate) fn block(&self) -> Duration {
         self.settings.block
+    }
+
+    /// Whom it never counts, and whom it always refuses.
+    pub(crate) fn lists(&self) -> &ListSettings {
+        &self.lists
     }
 
     /// Whether it is asked, and obeyed.

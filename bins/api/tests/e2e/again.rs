@@ -139,6 +139,9 @@ mod on_redis_single {
             identity {
                 no_secret_becomes_a_key
             }
+            lists {
+                listed_addresses_are_never_counted_or_always_refused
+            }
         }
     }
 

@@ -4,6 +4,7 @@ pub(crate) mod changes;
 mod commands;
 pub(crate) mod decisions;
 pub(crate) mod identity;
+pub(crate) mod lists;
 mod modes;
 mod nodes;
 
