@@ -105,6 +105,22 @@ pub(crate) async fn of_two_hundred_at_once_exactly_sixty_pass_and_the_refused_ar
 }
 
 #[tokio::test]
+pub(crate) async fn of_fifty_at_once_those_that_api_refuses_cost_their_tenant_nothing() {
+    let api = Api::start_with(&[("TIDEGATE_REDIS_REQUEST_TIMEOUT", "10s"), ("TIDEGATE_LIMIT_API", "5/day")]).await;
+    api.create_tenant("small", "free").await;
+    let answers = join_all((0..50).map(|_| list(&api, "small"))).await;
+    let count = |status: u16| answers.iter().filter(|answer| answer.status() == status).count();
+    assert_eq!((count(200), count(429)), (5, 45));
+    let refused = answers.into_iter().find(|answer| answer.status() == 429).expect("one of them");
+    assert_eq!(problem(refused, 429, "rate-limited").await["limiter"], "api");
+    let windows = usage(&api, "small").await;
+    // A window may have begun on the way.
+    assert!(windows.iter().all(|window| window["used"].as_u64().unwrap() <= 5), "{windows:?}");
+    let stats = stats(&api, "api").await;
+    assert_eq!((&stats["allowed"], &stats["denied"]), (&json!(5), &json!(45)));
+}
+
+#[tokio::test]
 pub(crate) async fn one_tenants_limit_is_nobody_elses() {
     let api = Api::start().await;
     for tenant in ["small", "small.2", "large"] {

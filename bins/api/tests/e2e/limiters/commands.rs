@@ -44,9 +44,9 @@ async fn create(api: &Api, id: &str, tier: &str, limits: Value) {
     ask(api, id, 1).await;
 }
 
-async fn used(api: &Api, tenant: &str) -> [Value; 3] {
+async fn used(api: &Api, tenant: &str) -> [u64; 3] {
     let body = api.json(&format!("/api/rate-limit/tenants/{tenant}")).await;
-    [0, 1, 2].map(|window| body["windows"][window]["used"].clone())
+    [0, 1, 2].map(|window| body["windows"][window]["used"].as_u64().expect("a number"))
 }
 
 #[tokio::test]
@@ -81,6 +81,8 @@ async fn what_the_limit_api_refuses_is_given_back_and_then_refused_from_memory()
     assert_eq!(statuses, [StatusCode::TOO_MANY_REQUESTS; 30]);
     // A denial is remembered for a second: how many end meanwhile is up to the machine.
     assert!(of_quota == 2 * of_api && of_api < 15, "{of_quota} {of_api}");
-    assert_eq!(used(&api, "small").await, [json!(4), json!(4), json!(4)], "the refused cost nothing");
+    // A window may have begun on the way.
+    let used = used(&api, "small").await;
+    assert!(used.iter().all(|used| *used <= 4), "the refused cost nothing: {used:?}");
     assert_eq!(shown(&api, "api").await["stats"]["denied"], 31);
 }
