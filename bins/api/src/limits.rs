@@ -202,7 +202,31 @@ pub(crate) fn refuse(rejection: Rejection<'_>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tidegate_app::settings::RawSettings;
+    use tidegate_app::tenant::Plan;
+    use tidegate_ratelimit::{Limiter, MemoryLimiter, SlidingWindow, Tier};
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_tenant_is_given_back_what_api_can_not_decide() {
+        let settings = RawSettings::load(None, []).unwrap().check().unwrap();
+        let mut limiters = build::all(&settings, None).unwrap();
+        let full = MemoryLimiter::builder("api", SlidingWindow::new(settings.limits.api.quota)).max_keys(1).build();
+        full.block("another", Duration::from_secs(3600)).await.unwrap();
+        limiters.api = Named::new("api", full, "sliding_window", settings.limits.api);
+        let tenant = Tenant::create("small".parse().unwrap(), "Small".to_owned(), Plan::from(Tier::Free));
+
+        let refused = enforce_tenant(&limiters, &tenant, Some("key:1")).await.err().map(Problem::into_response);
+        assert_eq!(refused.map(|response| response.status()), Some(StatusCode::SERVICE_UNAVAILABLE));
+        let used =
+            async || limiters.tenants.usage("small", &tenant.plan).await.unwrap().windows.map(|window| window.used);
+        assert_eq!(used().await, [0; 3]);
+        assert!(enforce_tenant(&limiters, &tenant, None).await.is_ok());
+        assert_eq!(used().await, [1; 3], "who isn't counted by it is charged as ever");
+    }
 
     #[test]
     fn a_tenants_quota_on_trial_refuses_nobody_where_it_can_not_decide() {
