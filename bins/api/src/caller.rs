@@ -98,14 +98,17 @@ enum Credential {
     Open(TenantId),
 }
 
-/// What the `api` limiter counts: the key on the small tiers; on Premium and above a tenant-level key is bound by its
-/// quota alone.
+/// What the `api` limiter counts: the key of a tenant with the minute of the smallest tier. A greater minute, or one of
+/// its own, binds it alone: else Basic's 120 would end at 100, and with a block.
 fn limited_as(tenant: &Tenant, credential: &Credential) -> Option<String> {
-    match (tenant.plan.tier(), credential) {
-        (Tier::Premium | Tier::Enterprise, _) => None,
-        (_, Credential::Key(digest)) => Some(format!("key:{:.16}", digest.to_string())),
-        (_, Credential::Open(id)) => Some(format!("tenant:{id}")),
+    let plan = &tenant.plan;
+    if plan.tier() != Tier::Free || plan.overrides().per_minute.is_some() {
+        return None;
     }
+    Some(match credential {
+        Credential::Key(digest) => format!("key:{:.16}", digest.to_string()),
+        Credential::Open(id) => format!("tenant:{id}"),
+    })
 }
 
 /// Why a request speaks for no tenant.

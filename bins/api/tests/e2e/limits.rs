@@ -135,6 +135,19 @@ pub(crate) async fn one_tenants_limit_is_nobody_elses() {
 }
 
 #[tokio::test]
+async fn a_plan_with_more_than_api_admits_is_reached() {
+    let api = Api::start().await;
+    api.create_tenant("basic", "basic").await;
+    api.create_tenant("own", "free").await;
+    set_plan(&api, &json!({"tenant_id": "own", "limits": {"per_minute": 110}})).await;
+    for (tenant, minute) in [("basic", 120), ("own", 110)] {
+        spend(&api, tenant, minute).await;
+        let body = problem(list(&api, tenant).await, 429, "rate-limited").await;
+        assert_eq!((&body["limiter"], &body["window"]), (&json!("tenant"), &json!("minute")));
+    }
+}
+
+#[tokio::test]
 async fn reading_operations_charges_no_tenant() {
     let api = Api::start().await;
     api.create_tenant("small", "free").await;

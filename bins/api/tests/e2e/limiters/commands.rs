@@ -50,12 +50,14 @@ async fn used(api: &Api, tenant: &str) -> [u64; 3] {
 }
 
 #[tokio::test]
-async fn an_admitted_request_is_two_commands_and_one_on_the_large_tiers() {
+async fn an_admitted_request_is_two_commands_and_one_above_the_smallest_plan() {
     let api = noted(&[]).await;
     create(&api, "small", "free", json!({})).await;
-    create(&api, "large", "premium", json!({})).await;
     assert_eq!(ask(&api, "small", 10).await, (vec![StatusCode::OK; 10], [10, 10]));
-    assert_eq!(ask(&api, "large", 10).await, (vec![StatusCode::OK; 10], [10, 0]));
+    for (id, tier, limits) in [("basic", "basic", json!({})), ("own", "free", json!({"per_minute": 61}))] {
+        create(&api, id, tier, limits).await;
+        assert_eq!(ask(&api, id, 10).await, (vec![StatusCode::OK; 10], [10, 0]), "{id}");
+    }
 }
 
 #[tokio::test]
