@@ -44,7 +44,6 @@ struct Shard<E, R> {
 }
 
 /// An entry beside its key: a short one lies in it, and need not be looked for elsewhere.
-#[repr(align(64))]
 struct Slot<E> {
     key: CompactString,
     entry: E,
