@@ -2,15 +2,15 @@
 
 mod held;
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use compact_str::CompactString;
 
 use self::held::Held;
 use super::limiter::fits_later;
@@ -53,9 +53,7 @@ struct Inner {
     patience: Patience,
     clock: Box<dyn Clock>,
     tenants: Store<Held>,
-    max_keys: usize,
-    /// Those that owe Redis.
-    owing: Mutex<BTreeSet<String>>,
+    /// Whether a tenant may owe Redis anything.
     is_owing: AtomicBool,
     /// Names this limiter among all that share its quotas.
     process: String,
@@ -111,8 +109,6 @@ impl FallbackTenantLimiterBuilder {
             patience: Patience::new(patience),
             clock,
             tenants: Store::new(max_keys),
-            max_keys: max_keys.max(1),
-            owing: Mutex::default(),
             is_owing: AtomicBool::new(false),
             process: format!("{:016x}", RandomState::new().hash_one("process")),
             number: AtomicU64::new(0),
@@ -191,7 +187,7 @@ impl Inner {
             (fits_later(result, error), owes)
         })?;
         if owes {
-            self.note_debtor(tenant);
+            self.note_debt();
         }
         result
     }
@@ -259,19 +255,34 @@ impl Inner {
         })
     }
 
-    fn owing(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
-        self.owing.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The tenants that owe Redis. Where there is none, `is_owing` says so from now on.
+    ///
+    /// The debts themselves are looked at: a list beside them could miss one that comes in while it is settled.
+    fn owing(&self) -> Vec<CompactString> {
+        let look = || {
+            let (now, mut owing) = (self.clock.now(), Vec::new());
+            self.tenants.visit(|tenant, held| {
+                if held.owes(now) {
+                    owing.push(tenant.into());
+                }
+            });
+            owing
+        };
+        let owing = look();
+        if !owing.is_empty() {
+            return owing;
+        }
+        self.is_owing.store(false, Ordering::Release);
+        // One that came in between.
+        let owing = look();
+        if !owing.is_empty() {
+            self.is_owing.store(true, Ordering::Release);
+        }
+        owing
     }
 
-    /// Remembers who owes Redis, and has all debts settled when it is back, where nobody waits for that yet.
-    fn note_debtor(self: &Arc<Self>, tenant: &str) {
-        {
-            let mut owing = self.owing();
-            // Who finds no place is settled with its next check.
-            if owing.len() < self.max_keys && !owing.contains(tenant) {
-                owing.insert(tenant.to_owned());
-            }
-        }
+    /// Has all debts settled when Redis is back, where nobody waits for that yet.
+    fn note_debt(self: &Arc<Self>) {
         if !self.is_owing.swap(true, Ordering::AcqRel) {
             settle_when_back(self, self.shared.availability());
         }
@@ -295,7 +306,6 @@ impl Inner {
                 }),
             };
         }
-        self.owing().remove(tenant);
         Ok(())
     }
 
@@ -309,18 +319,12 @@ impl Inner {
 
 impl Debtor for Inner {
     async fn settle_all(&self) -> bool {
-        let owing: Vec<String> = self.owing().iter().cloned().collect();
-        for tenant in owing {
+        for tenant in self.owing() {
             if self.settle(&tenant).await.is_err() {
                 return false;
             }
         }
-        // Under the lock, so that a debtor that comes in now finds nobody waiting and has somebody wait.
-        let owing = self.owing();
-        if owing.is_empty() {
-            self.is_owing.store(false, Ordering::Release);
-        }
-        owing.is_empty()
+        self.owing().is_empty()
     }
 }
 
@@ -370,7 +374,7 @@ impl TenantLimiter for FallbackTenantLimiter {
             }
         })?;
         if owes {
-            inner.note_debtor(tenant);
+            inner.note_debt();
         }
         Ok(usage)
     }

@@ -179,6 +179,21 @@ async fn debts_go_with_their_windows() {
     assert_eq!(used(&world, "t1").await, [2, 7]);
 }
 
+/// One tenant's place is taken by another one: the debt of the second is paid all the same, without a check of it.
+#[tokio::test]
+async fn whoever_owes_is_settled_also_where_another_one_was_forgotten_for_it() {
+    let world = World::start().await;
+    let way = Way::to(&world).await;
+    let limiter = FallbackTenantLimiter::builder(tenants(&way.client)).max_keys(1).build();
+    let plan = plan(30, 1);
+    way.close().await;
+    assert_eq!(admitted(&limiter, "forgotten", &plan, 1).await, 1);
+    assert_eq!(admitted(&limiter, "t1", &plan, 5).await, 5);
+    way.proxy.restore();
+    poll_until(LONG, async || (used(&world, "t1").await == [5; 2]).then_some(())).await.unwrap();
+    assert_eq!((used(&world, "forgotten").await, limiter.stats().evicted_live), ([0; 2], 1));
+}
+
 /// Each first answer to a debit is lost: it is sent again and charged once.
 #[tokio::test]
 async fn a_repeated_debit_is_charged_once() {

@@ -104,6 +104,11 @@ impl Held {
         self.debts.reward(plan, now, amount);
     }
 
+    /// Whether Redis has to be told of anything.
+    pub(super) fn owes(&self, now: Timestamp) -> bool {
+        self.sent.is_some() || self.debts.used(now) != [0; 3]
+    }
+
     /// What Redis has to be told, under the number that `next` gives where it is not on its way already.
     pub(super) fn send(&mut self, now: Timestamp, next: impl FnOnce() -> u64) -> Option<Arc<Sent>> {
         if self.sent.is_none() && self.debts.used(now) != [0; 3] {
