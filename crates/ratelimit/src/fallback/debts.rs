@@ -72,9 +72,8 @@ impl Debts {
     }
 
     fn change(&self, key: &str, change: impl FnOnce(&mut Debt)) -> bool {
-        let standing = |debt: &Debt| Standing::Live(u32::from(debt.blocked_until.is_some()), debt.amount());
         // Nothing is pinned, so there is always room; a key that is too long was refused before.
-        let _ = self.keys.lock(key).with(standing, Debt::default, change);
+        let _ = self.keys.lock(key).with(Debt::standing, Debt::default, change);
         !self.any.swap(true, Ordering::AcqRel)
     }
 
@@ -178,6 +177,12 @@ impl Drop for Sending<'_> {
     }
 }
 
+impl Sent {
+    fn amount(&self) -> u64 {
+        self.charges.iter().fold(0, |sum, (_, amount)| sum.saturating_add(*amount))
+    }
+}
+
 impl Debt {
     fn charge(&mut self, amount: u64, now: Timestamp, memory: Duration) {
         let stretch = memory / STRETCHES;
@@ -205,6 +210,13 @@ impl Debt {
                 self.charges.pop_back();
             }
         }
+    }
+
+    /// What is on its way counts too: it may have to be sent again.
+    fn standing(&self) -> Standing {
+        let sent = self.sent.as_deref();
+        let blocks = self.blocked_until.is_some() || sent.is_some_and(|sent| sent.blocked_until.is_some());
+        Standing::Live(u32::from(blocks), self.amount().saturating_add(sent.map_or(0, Sent::amount)))
     }
 
     fn amount(&self) -> u64 {
@@ -249,6 +261,22 @@ mod tests {
         }
         assert!(debts.keys().len() <= 100);
         assert_eq!(debts.forgotten() + debts.keys().len() as u64, 10_000);
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_not_forgotten_before_smaller_debts() {
+        let debts = Debts::new(20);
+        debts.charge("large", 1_000, at(0), MEMORY);
+        debts.block("blocked", at(60_000));
+        // Neither gets an answer.
+        for key in ["large", "blocked"] {
+            drop(debts.send(key).unwrap());
+        }
+        for key in 0..1_000 {
+            debts.charge(&format!("key-{key}"), 1, at(key), MEMORY);
+        }
+        assert_eq!(debts.send("large").unwrap().ages(at(0)), vec![(Duration::ZERO, 1_000)]);
+        assert!(debts.send("blocked").is_some());
     }
 
     #[test]
