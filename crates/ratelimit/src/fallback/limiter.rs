@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::OutagePolicy;
-use super::debts::Debts;
+use super::debts::{Debts, Next};
 use super::known::Known;
 use super::patience::{DEFAULT_PATIENCE, Patience};
 use super::settling::{Debtor, settle_when_back};
@@ -216,18 +216,26 @@ impl<A: RedisAlgorithm> Inner<A> {
         }
     }
 
-    /// Charges the key's debts to Redis, unless somebody is doing that.
+    /// Charges the key's debts to Redis, or waits until somebody else has.
     async fn settle(&self, key: &str) -> Result<(), CheckError> {
-        while let Some(sending) = self.debts.send(key) {
+        loop {
+            let sending = match self.debts.send(key) {
+                Next::Nothing => return Ok(()),
+                Next::Wait(attempt) if attempt.ended().await => continue,
+                Next::Wait(_) => return Err(CheckError::Store(StoreError::new("Redis takes no debits").transient())),
+                Next::Send(sending) => sending,
+            };
             let now = self.clock.now();
             let ages = sending.ages(now);
             match self.shared.redis().debit(key, sending.debit(&ages, now)).await {
-                Err(CheckError::Store(error)) if error.is_transient() => return Err(CheckError::Store(error)),
+                Err(CheckError::Store(error)) if error.is_transient() => {
+                    sending.failed();
+                    return Err(CheckError::Store(error));
+                }
                 // What Redis won't ever take is not sent again.
                 _ => sending.charged(),
             }
         }
-        Ok(())
     }
 
     /// What is known of a key that nobody counts: whether it is blocked.

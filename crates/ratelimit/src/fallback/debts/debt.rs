@@ -1,0 +1,116 @@
+//! The debts of one key.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::sending::{Attempt, Sent};
+use crate::Timestamp;
+use crate::store::Standing;
+
+/// What Redis has to be told of a key.
+#[derive(Default)]
+pub(super) struct Debt {
+    charges: VecDeque<Charge>,
+    pub(super) blocked_until: Option<Timestamp>,
+    /// What was sent and has no answer yet: it is repeated as it was, so that Redis knows it again.
+    pub(super) sent: Option<Arc<Sent>>,
+    /// Somebody who is sending that.
+    pub(super) attempt: Option<Arc<Attempt>>,
+}
+
+/// What was admitted in a stretch of time; counted as admitted at its end.
+#[derive(Clone, Copy, Debug)]
+struct Charge {
+    begun: Timestamp,
+    last: Timestamp,
+    amount: u64,
+}
+
+/// Into so many stretches the time is cut that a charge counts, so a key has no more than one more of them.
+const STRETCHES: u32 = 8;
+
+impl Debt {
+    pub(super) fn charge(&mut self, amount: u64, now: Timestamp, memory: Duration) {
+        let stretch = memory / STRETCHES;
+        match self.charges.back_mut().filter(|newest| now.saturating_since(newest.begun) < stretch) {
+            Some(newest) => {
+                newest.last = newest.last.max(now);
+                newest.amount = newest.amount.saturating_add(amount);
+            }
+            None => {
+                if self.charges.len() > STRETCHES as usize {
+                    // It ended a whole memory ago.
+                    self.charges.pop_front();
+                }
+                self.charges.push_back(Charge { begun: now, last: now, amount });
+            }
+        }
+    }
+
+    pub(super) fn take_back(&mut self, mut amount: u64) {
+        while let Some(newest) = self.charges.back_mut().filter(|_| amount > 0) {
+            let taken = newest.amount.min(amount);
+            newest.amount -= taken;
+            amount -= taken;
+            if newest.amount == 0 {
+                self.charges.pop_back();
+            }
+        }
+    }
+
+    /// What is to be sent, under the number that `next` gives where it is not on its way already; none where nothing is owed.
+    pub(super) fn send(&mut self, next: impl FnOnce() -> u64) -> Option<Arc<Sent>> {
+        if self.sent.is_none() && !self.is_settled() {
+            let charges = self.charges.drain(..).map(|charge| (charge.last, charge.amount)).collect();
+            self.sent = Some(Arc::new(Sent { number: next(), charges, blocked_until: self.blocked_until.take() }));
+        }
+        self.sent.clone()
+    }
+
+    /// Forgets all but that somebody is sending.
+    pub(super) fn forget(&mut self) {
+        *self = Self { attempt: self.attempt.take(), ..Self::default() };
+    }
+
+    /// What is on its way counts too: it may have to be sent again.
+    pub(super) fn standing(&self) -> Standing {
+        let sent = self.sent.as_deref();
+        let blocks = self.blocked_until.is_some() || sent.is_some_and(|sent| sent.blocked_until.is_some());
+        Standing::Live(u32::from(blocks), self.amount().saturating_add(sent.map_or(0, Sent::amount)))
+    }
+
+    fn amount(&self) -> u64 {
+        self.charges.iter().fold(0, |sum, charge| sum.saturating_add(charge.amount))
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.charges.is_empty() && self.blocked_until.is_none() && self.sent.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEMORY: Duration = Duration::from_secs(8);
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_micros(1_000_000_000 + 1_000 * millis)
+    }
+
+    #[test]
+    fn what_is_kept_of_a_key_is_bounded_and_loses_nothing_that_counts() {
+        let mut debt = Debt::default();
+        for step in 0..10_000 {
+            debt.charge(1, at(10 * step), MEMORY);
+            assert!(debt.charges.len() <= 9);
+            let counts = (step + 1).min(800);
+            assert!(debt.amount() >= counts && debt.amount() <= counts + 100, "{} {counts}", debt.amount());
+        }
+        debt.take_back(250);
+        assert!(debt.amount() >= 550);
+        debt.take_back(u64::MAX);
+        assert!(debt.is_settled());
+    }
+}
