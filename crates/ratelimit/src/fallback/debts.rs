@@ -51,9 +51,14 @@ impl Debts {
         self.change(key, |debt| debt.charge(amount, now, memory))
     }
 
-    /// Takes in that the key was blocked. Returns whether it is the first debt.
+    /// Takes in that a refusal blocked the key. Returns whether it is the first debt.
     pub(super) fn block(&self, key: &str, until: Timestamp) -> bool {
-        self.change(key, |debt| debt.blocked_until = debt.blocked_until.max(Some(until)))
+        self.change(key, |debt| debt.block(until))
+    }
+
+    /// Takes in that somebody blocked the key at `now`. Returns whether it is the first debt.
+    pub(super) fn block_by_hand(&self, key: &str, now: Timestamp, until: Timestamp) -> bool {
+        self.change(key, |debt| debt.block_by_hand(now, until))
     }
 
     fn change(&self, key: &str, change: impl FnOnce(&mut Debt)) -> bool {
@@ -72,7 +77,7 @@ impl Debts {
     /// Forgets the key's block, as when it is unblocked.
     pub(super) fn forget_block(&self, key: &str) {
         if let Some((_, debt)) = self.keys.lock(key).get_mut() {
-            debt.blocked_until = None;
+            debt.forget_block();
         }
     }
 

@@ -31,13 +31,15 @@ use crate::{
 ///   window: once, however often it has to be sent, and never with a strike. Before this process asks Redis for a key it
 ///   settles that key's debts. A check that was sent to Redis and got no answer is not among them: it may have been charged
 ///   there.
-/// - A block that began here in the outage is taken to Redis too.
+/// - A block that a refusal began in the outage is taken to Redis too, unless that holds a longer one.
 /// - Together the processes admit at most the limit in a window that lies within the outage, and in the one in which the
 ///   outage begins at most the limit and the shares.
 /// - At most [`max_keys`](FallbackLimiterBuilder::max_keys) keys with debts are kept; of more, the smallest debts are
 ///   forgotten, which [`evicted_live`](LimiterStats::evicted_live) counts.
 ///
-/// Each block that Redis tells of is remembered here until it ends, so it outlasts Redis.
+/// With each policy, blocks survive the outage: one that Redis tells of is remembered here until it ends, and one that is set by
+/// hand in the outage is taken to Redis afterwards, where it replaces what was blocked before, longer or not. An `unblock` or a
+/// `reset` that can't reach Redis is an error and is not repeated. All three wait for Redis no longer than a check does.
 pub struct FallbackLimiter<A: RedisAlgorithm> {
     inner: Arc<Inner<A>>,
 }
@@ -238,6 +240,20 @@ impl<A: RedisAlgorithm> Inner<A> {
         }
     }
 
+    /// Forgets the key here. Answers whether there was anything to forget.
+    async fn forget(&self, key: &str) -> Result<bool, CheckError> {
+        self.debts.forget(key);
+        self.known.forget(key);
+        self.local.reset(key).await
+    }
+
+    /// Unblocks the key here. Answers whether it was blocked.
+    async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
+        self.debts.forget_block(key);
+        self.known.forget(key);
+        self.local.unblock(key).await
+    }
+
     /// What is known of a key that nobody counts: whether it is blocked.
     async fn uncounted(&self, key: &str, error: StoreError) -> Result<Decision, CheckError> {
         let decision = self.local.peek(key, 0).await?;
@@ -348,34 +364,45 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
     /// Forgets the key here in any case; an error says that Redis still remembers it.
     async fn reset(&self, key: &str) -> Result<bool, CheckError> {
         let inner = &self.inner;
-        inner.debts.forget(key);
-        inner.known.forget(key);
-        let here = inner.local.reset(key).await?;
-        Ok(inner.shared.as_limiter().reset(key).await? || here)
+        let here = inner.forget(key).await?;
+        let there = inner.ask(key, inner.shared.as_limiter().reset(key)).await;
+        // What a check that was under way has learned since may be of before.
+        inner.forget(key).await?;
+        Ok(there?? || here)
     }
 
-    /// Blocks the key here in any case. An error says that other processes don't know of it; after an outage they will.
+    /// Blocks the key here in any case. An error says that other processes don't know of it; after an outage they will,
+    /// whatever the policy.
     async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
         let inner = &self.inner;
         inner.local.block(key, duration).await?;
-        let result = inner.shared.as_limiter().block(key, duration).await;
-        match &result {
-            Err(CheckError::Store(error)) if error.is_transient() && inner.counts() => {
-                let is_first = inner.debts.block(key, inner.clock.now().saturating_add(duration));
+        let now = inner.clock.now();
+        let until = now.saturating_add(duration);
+        inner.debts.forget_block(key);
+        let result = inner.ask(key, inner.shared.as_limiter().block(key, duration)).await;
+        // What a check that was under way has learned since may be of before.
+        inner.local.block(key, until.saturating_since(inner.clock.now())).await?;
+        match result {
+            Err(error) if error.is_transient() => {
+                let is_first = inner.debts.block_by_hand(key, now, until);
                 inner.settle_later(is_first);
+                Err(CheckError::Store(error))
             }
-            _ => inner.debts.forget_block(key),
+            result => {
+                inner.debts.forget_block(key);
+                result?
+            }
         }
-        result
     }
 
     /// Unblocks the key here in any case; an error says that Redis still holds the block.
     async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
         let inner = &self.inner;
-        inner.debts.forget_block(key);
-        inner.known.forget(key);
-        let here = inner.local.unblock(key).await?;
-        Ok(inner.shared.as_limiter().unblock(key).await? || here)
+        let here = inner.unblock(key).await?;
+        let there = inner.ask(key, inner.shared.as_limiter().unblock(key)).await;
+        // What a check that was under way has learned since may be of before.
+        inner.unblock(key).await?;
+        Ok(there?? || here)
     }
 
     /// A block that is known here.

@@ -288,6 +288,58 @@ async fn a_block_that_began_in_an_outage_is_taken_to_redis_without_a_strike() {
 }
 
 #[tokio::test]
+async fn a_block_by_hand_survives_the_outage_under_each_policy_and_replaces_a_longer_one() {
+    let mut world = World::start().await;
+    let long = 6 * BAN;
+    let each = [OutagePolicy::Open, OutagePolicy::Closed, OutagePolicy::ALONE].map(|policy| {
+        let name = format!("{policy:?}");
+        let shared = || world.limiter(&name, FixedWindow::new(yearly(9)));
+        (FallbackLimiter::builder(shared()).policy(policy).build(), shared())
+    });
+    for (limiter, _) in &each {
+        limiter.block("shorter", long).await.unwrap();
+        limiter.block("ended", long).await.unwrap();
+        limiter.block("as before", long).await.unwrap();
+    }
+    begin_outage(&mut world).await;
+    for (limiter, _) in &each {
+        assert!(limiter.block("shorter", long).await.is_err() && limiter.block("shorter", BAN).await.is_err());
+        assert!(limiter.block("ended", Duration::ZERO).await.is_err());
+        assert!(limiter.block("new", BAN).await.is_err(), "an operator is told that the others don't know yet");
+        assert!(!limiter.peek("ended", 1).await.is_ok_and(|it| it.blocked_for().is_some()));
+    }
+    world.server.restart().await;
+    for (_, direct) in &each {
+        for key in ["shorter", "new"] {
+            let is_short = async || direct.peek(key, 0).await.ok()?.blocked_for().filter(|left| *left <= BAN);
+            let left = poll_until(LONG, is_short).await.unwrap_or_else(|error| panic!("{direct:?} {key}: {error}"));
+            assert!(BAN / 2 < left, "{left:?}");
+        }
+        let is_free = async || direct.peek("ended", 0).await.ok()?.is_allowed().then_some(());
+        poll_until(LONG, is_free).await.unwrap();
+        assert!(direct.peek("as before", 0).await.unwrap().blocked_for().unwrap() > BAN);
+    }
+}
+
+#[tokio::test]
+async fn who_blocks_while_the_server_hangs_waits_no_longer_than_who_checks() {
+    // Its client would wait for half a minute.
+    let mut world = World::start_patient().await;
+    let limiter = FallbackLimiter::builder(world.limiter("api", FixedWindow::new(yearly(9)))).build();
+    let direct = world.limiter("api", FixedWindow::new(yearly(9)));
+    assert_eq!(admit(&limiter, "key", 1).await, 1);
+    world.server.hang().await;
+    let started = Instant::now();
+    assert!(limiter.block("key", BAN).await.is_err() && limiter.block("other", BAN).await.is_err());
+    assert!(limiter.unblock("third").await.is_err() && limiter.reset("third").await.is_err());
+    assert!(started.elapsed() < LONG / 6, "{:?}", started.elapsed());
+    world.server.resume();
+    for key in ["key", "other"] {
+        poll_until(LONG, async || direct.peek(key, 0).await.unwrap().blocked_for()).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_hangs_costs_one_patience() {
     let mut world = World::start().await;
     let limiter = fallback(&world.client, "api", FixedWindow::new(yearly(900)));

@@ -12,11 +12,19 @@ use crate::store::Standing;
 #[derive(Default)]
 pub(super) struct Debt {
     charges: VecDeque<Charge>,
-    pub(super) blocked_until: Option<Timestamp>,
+    pub(super) block: Option<BlockDebt>,
     /// What was sent and has no answer yet: it is repeated as it was, so that Redis knows it again.
     pub(super) sent: Option<Arc<Sent>>,
     /// Somebody who is sending that.
     pub(super) attempt: Option<Arc<Attempt>>,
+}
+
+/// A block that began here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BlockDebt {
+    pub(super) until: Timestamp,
+    /// When somebody set it. It then replaces what was blocked before, whether that is longer or not.
+    pub(super) by_hand: Option<Timestamp>,
 }
 
 /// What was admitted in a stretch of time; counted as admitted at its end.
@@ -59,11 +67,31 @@ impl Debt {
         }
     }
 
+    /// Takes in a block that a refusal began: it comes on top of one by hand.
+    pub(super) fn block(&mut self, until: Timestamp) {
+        let block = self.block.get_or_insert(BlockDebt { until, by_hand: None });
+        block.until = block.until.max(until);
+    }
+
+    /// Takes in that somebody blocked the key, in place of what is owed of earlier blocks.
+    pub(super) fn block_by_hand(&mut self, now: Timestamp, until: Timestamp) {
+        self.forget_block();
+        self.block = Some(BlockDebt { until, by_hand: Some(now) });
+    }
+
+    /// Forgets the block, also where it was sent and has no answer: what it is repeated without has run or is out of date.
+    pub(super) fn forget_block(&mut self) {
+        self.block = None;
+        if let Some(sent) = self.sent.take_if(|sent| sent.block.is_some()) {
+            self.sent = Some(Arc::new(Sent { number: sent.number, charges: sent.charges.clone(), block: None }));
+        }
+    }
+
     /// What is to be sent, under the number that `next` gives where it is not on its way already; none where nothing is owed.
     pub(super) fn send(&mut self, next: impl FnOnce() -> u64) -> Option<Arc<Sent>> {
         if self.sent.is_none() && !self.is_settled() {
             let charges = self.charges.drain(..).map(|charge| (charge.last, charge.amount)).collect();
-            self.sent = Some(Arc::new(Sent { number: next(), charges, blocked_until: self.blocked_until.take() }));
+            self.sent = Some(Arc::new(Sent { number: next(), charges, block: self.block.take() }));
         }
         self.sent.clone()
     }
@@ -76,7 +104,7 @@ impl Debt {
     /// What is on its way counts too: it may have to be sent again.
     pub(super) fn standing(&self) -> Standing {
         let sent = self.sent.as_deref();
-        let blocks = self.blocked_until.is_some() || sent.is_some_and(|sent| sent.blocked_until.is_some());
+        let blocks = self.block.is_some() || sent.is_some_and(|sent| sent.block.is_some());
         Standing::Live(u32::from(blocks), self.amount().saturating_add(sent.map_or(0, Sent::amount)))
     }
 
@@ -85,7 +113,7 @@ impl Debt {
     }
 
     pub(super) fn is_settled(&self) -> bool {
-        self.charges.is_empty() && self.blocked_until.is_none() && self.sent.is_none()
+        self.charges.is_empty() && self.block.is_none() && self.sent.is_none()
     }
 }
 
@@ -97,6 +125,23 @@ mod tests {
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::from_micros(1_000_000_000 + 1_000 * millis)
+    }
+
+    #[test]
+    fn a_block_by_hand_stands_in_place_of_an_earlier_one() {
+        let mut debt = Debt::default();
+        debt.block(at(60_000));
+        debt.block(at(50_000));
+        assert_eq!(debt.block, Some(BlockDebt { until: at(60_000), by_hand: None }));
+        debt.charge(1, at(0), MEMORY);
+        let sent = debt.send(|| 1).unwrap();
+        debt.block_by_hand(at(10), at(20));
+        assert_eq!(debt.block, Some(BlockDebt { until: at(20), by_hand: Some(at(10)) }));
+        // The one before is not repeated.
+        let again = debt.send(|| 2).unwrap();
+        assert_eq!((again.number, again.amount(), again.block), (1, sent.amount(), None));
+        debt.block(at(30));
+        assert_eq!(debt.block, Some(BlockDebt { until: at(30), by_hand: Some(at(10)) }));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::Debts;
+use super::debt::BlockDebt;
 use crate::Timestamp;
 use crate::redis::Debit;
 
@@ -14,7 +15,7 @@ use crate::redis::Debit;
 pub(super) struct Sent {
     pub(super) number: u64,
     pub(super) charges: Vec<(Timestamp, u64)>,
-    pub(super) blocked_until: Option<Timestamp>,
+    pub(super) block: Option<BlockDebt>,
 }
 
 impl Sent {
@@ -59,8 +60,9 @@ impl Sending<'_> {
 
     /// The debit as it is at `now`, with those ages.
     pub(in crate::fallback) fn debit<'a>(&'a self, ages: &'a [(Duration, u64)], now: Timestamp) -> Debit<'a> {
-        let block = self.sent.blocked_until.map_or(Duration::ZERO, |until| until.saturating_since(now));
-        Debit { process: &self.debts.process, number: self.sent.number, charges: ages, block }
+        let block = self.sent.block.map_or(Duration::ZERO, |block| block.until.saturating_since(now));
+        let by_hand = self.sent.block.and_then(|block| block.by_hand).map(|set| now.saturating_since(set));
+        Debit { process: &self.debts.process, number: self.sent.number, charges: ages, block, by_hand }
     }
 
     /// Says that Redis has charged it.
