@@ -18,6 +18,8 @@ pub(super) struct Held {
     is_in_outage: bool,
     /// What was admitted here that Redis hasn't heard of, window by window, so that it goes with its window.
     debts: TenantState,
+    /// The plan that they are charged under: the newest, or of those without an epoch the greatest limits.
+    owed_under: Option<TenantPlan>,
     /// What was sent to Redis and has no answer yet: it is repeated under its number, so that Redis knows it again.
     sent: Option<Arc<Sent>>,
 }
@@ -96,7 +98,13 @@ impl Held {
 
     /// Notes what Redis has to be told of.
     pub(super) fn owe(&mut self, plan: &TenantPlan, now: Timestamp, amount: u64) {
-        self.debts.penalty(plan, now, amount);
+        // Charges are cut by their plan's limits. A smaller plan that a later check brings must not cut what a greater admitted.
+        let plan = match self.owed_under {
+            Some(before) if before.epoch() == 0 && plan.epoch() == 0 => plan.with_greatest(&before),
+            before => TenantPlan::or_newer(before, plan),
+        };
+        self.owed_under = Some(plan);
+        self.debts.penalty(&plan, now, amount);
     }
 
     /// Takes back from what Redis has to be told of.
@@ -113,8 +121,8 @@ impl Held {
     pub(super) fn send(&mut self, now: Timestamp, next: impl FnOnce() -> u64) -> Option<Arc<Sent>> {
         if self.sent.is_none() && self.debts.used(now) != [0; 3] {
             let debts = std::mem::take(&mut self.debts);
-            let plan = self.plan.or(debts.plan()).unwrap_or_else(|| crate::Tier::Enterprise.into());
-            self.sent = Some(Arc::new(Sent { number: next(), plan, debts }));
+            let plan = self.owed_under.take().map(|plan| self.in_force(&plan));
+            self.sent = plan.map(|plan| Arc::new(Sent { number: next(), plan, debts }));
         }
         self.sent.clone()
     }
@@ -134,5 +142,40 @@ impl Held {
     /// Blocks it here.
     pub(super) fn block(&mut self, now: Timestamp, duration: Duration) {
         self.share.block(None, now, duration);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Tier, TierLimits};
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_micros(20_000 * 86_400_000_000 + 1_000_000 * seconds)
+    }
+
+    #[test]
+    fn debts_without_an_epoch_are_charged_under_the_plan_that_admitted_them() {
+        let own: TenantPlan = TierLimits::new(90_000, 900_000, 9_000_000, None).unwrap().into();
+        let mut held = Held::default();
+        held.owe(&own, at(0), 80_000);
+        // A smaller one that comes after it cuts nothing either.
+        held.owe(&Tier::Free.into(), at(1), 50);
+        held.owe(&own, at(2), 5_000);
+        let sent = held.send(at(3), || 1).unwrap();
+        assert_eq!((sent.amounts(at(3)), *sent.plan.limits()), ([85_050; 3], *own.limits()));
+        held.settled(1);
+        held.owe(&Tier::Free.into(), at(4), 50);
+        assert_eq!(held.send(at(5), || 2).unwrap().plan, Tier::Free.into());
+    }
+
+    #[test]
+    fn the_newest_plan_is_the_one_that_debts_are_charged_under() {
+        let mut held = Held::default();
+        let [old, new] = [TenantPlan::from(Tier::Free).at_epoch(1), TenantPlan::from(Tier::Premium).at_epoch(2)];
+        held.owe(&old, at(0), 10);
+        held.owe(&new, at(1), 10);
+        held.owe(&old, at(2), 10);
+        assert_eq!(held.send(at(3), || 1).unwrap().plan, new);
     }
 }
