@@ -1,7 +1,8 @@
 //! What Redis said last of each key, for the outage that may come.
 
+use crate::Timestamp;
+use crate::redis::Said;
 use crate::store::{Standing, Store};
-use crate::{Decision, Timestamp};
 
 /// The last word of Redis on at most so many keys.
 pub(super) struct Known {
@@ -26,17 +27,21 @@ impl Known {
         Self { keys: Store::new(max_keys) }
     }
 
-    /// Takes in a decision that Redis made just now.
-    pub(super) fn learn(&self, key: &str, decision: &Decision, now: Timestamp) {
+    /// Takes in what Redis said just now. A block says nothing of what is used, and goes by itself.
+    pub(super) fn learn(&self, key: &str, said: &Said, now: Timestamp) {
         let word = || Word {
-            remaining: decision.remaining(),
+            remaining: said.usage.remaining(),
             date: now,
-            resets: now.saturating_add(decision.reset_after()),
-            blocked_until: decision.blocked_for().map_or(Timestamp::MIN, |left| now.saturating_add(left)),
+            resets: now.saturating_add(said.usage.reset_after()),
+            blocked_until: said.decision.blocked_for().map_or(Timestamp::MIN, |left| now.saturating_add(left)),
             is_taken: false,
         };
         let standing = |word: &Word| {
-            if word.resets <= now { Standing::Expired } else { Standing::Live(0, u64::MAX - word.remaining) }
+            if word.resets.max(word.blocked_until) <= now {
+                Standing::Expired
+            } else {
+                Standing::Live(0, u64::MAX - word.remaining)
+            }
         };
         // Nothing is pinned, so there is always room.
         let _ = self.keys.lock(key).with(standing, word, |known| *known = word());
@@ -68,5 +73,28 @@ impl Known {
 
     pub(super) fn forget(&self, key: &str) {
         self.keys.lock(key).remove();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Allowance, Decision, Quota};
+
+    #[test]
+    fn a_block_that_has_passed_leaves_what_was_left() {
+        let (quota, hour) = (Quota::per_hour(9).unwrap(), Duration::from_hours(1));
+        let usage =
+            Decision::Allowed(Allowance { quota, limit: 9, remaining: 6, reset_after: hour, delay: Duration::ZERO });
+        let decision = usage.blocked(Duration::from_secs(10));
+        let (known, told) = (Known::new(10), Timestamp::from_micros(1_000_000_000));
+        known.learn("key", &Said { decision, usage }, told);
+        assert!(known.is_blocked_until("key", told.saturating_add(Duration::from_secs(10))));
+        assert_eq!(known.take("key", told.saturating_add(Duration::from_secs(11))), Some((6, told)));
+        // And when the hour has passed too, all of it.
+        known.learn("key", &Said { decision, usage }, told);
+        assert_eq!(known.take("key", told.saturating_add(hour)), Some((u64::MAX, told)));
     }
 }

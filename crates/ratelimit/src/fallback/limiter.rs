@@ -159,15 +159,14 @@ impl<A: RedisAlgorithm> Inner<A> {
 
     async fn decide(self: &Arc<Self>, key: &str, cost: u64) -> Result<Decision, CheckError> {
         match self.ask(key, self.shared.decide(key, cost)).await {
-            Ok(result) => {
-                if let Ok(decision) = &result {
-                    self.local.learn_block(key, decision.blocked_for());
-                    if self.counts() {
-                        self.known.learn(key, decision, self.clock.now());
-                    }
+            Ok(Ok(said)) => {
+                self.local.learn_block(key, said.decision.blocked_for());
+                if self.counts() {
+                    self.known.learn(key, &said, self.clock.now());
                 }
-                result
+                Ok(said.decision)
             }
+            Ok(Err(error)) => Err(error),
             Err(error) if self.counts() => {
                 self.seed(key);
                 let result = self.local.check_now(key, cost);

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::{CheckError, Decision, LeasedLimiter, Limiter, RedisAlgorithm, RedisLimiter};
+use crate::redis::Said;
+use crate::{CheckError, LeasedLimiter, Limiter, RedisAlgorithm, RedisLimiter};
 
 /// A limiter in Redis, which may take leases: what a [`FallbackLimiter`](super::FallbackLimiter) falls back from.
 pub enum SharedLimiter<A: RedisAlgorithm> {
@@ -41,7 +42,7 @@ impl<A: RedisAlgorithm> SharedLimiter<A> {
     }
 
     /// As a check, but counts nothing for the statistics.
-    pub(super) async fn decide(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+    pub(super) async fn decide(&self, key: &str, cost: u64) -> Result<Said, CheckError> {
         match self {
             Self::Direct(limiter) => limiter.decide(key, cost).await,
             Self::Leased(limiter) => limiter.decide(key, cost).await,

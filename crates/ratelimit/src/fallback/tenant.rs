@@ -150,13 +150,12 @@ impl Inner {
         cost: u64,
     ) -> Result<TenantDecision, CheckError> {
         match self.ask(tenant, self.shared.decide(tenant, plan, cost)).await {
-            Ok(result) => {
-                if let Ok(decision) = &result {
-                    // A place is wanting where all are held by blocked tenants: then this one is not known in an outage.
-                    let _ = self.change(tenant, |held, now| held.learn(decision, now));
-                }
-                result
+            Ok(Ok((decision, used))) => {
+                // A place is wanting where all are held by blocked tenants: then this one is not known in an outage.
+                let _ = self.change(tenant, |held, now| held.learn(&decision, used, now));
+                Ok(decision)
             }
+            Ok(Err(error)) => Err(error),
             Err(error) => self.instead(tenant, plan, cost, error),
         }
     }

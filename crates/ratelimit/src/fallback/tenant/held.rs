@@ -69,11 +69,9 @@ impl Held {
         }
     }
 
-    /// Takes in what Redis decided just now: the outage is over.
-    pub(super) fn learn(&mut self, decision: &TenantDecision, now: Timestamp) {
+    /// Takes in what Redis decided just now, and said to be used of each window: the outage is over.
+    pub(super) fn learn(&mut self, decision: &TenantDecision, used: [u64; 3], now: Timestamp) {
         self.learn_plan(&decision.plan);
-        // While blocked nothing is said to remain, which says nothing of what is used: all of it may be.
-        let used = decision.windows.map(|window| window.decision.limit() - window.decision.remaining());
         (self.known, self.is_in_outage) = (Some((now, used)), false);
         if decision.blocked_for.is_some() || self.share.blocked_for(now).is_some() {
             self.share.block(None, now, decision.blocked_for.unwrap_or_default());
@@ -167,6 +165,22 @@ mod tests {
         held.settled(1);
         held.owe(&Tier::Free.into(), at(4), 50);
         assert_eq!(held.send(at(5), || 2).unwrap().plan, Tier::Free.into());
+    }
+
+    #[test]
+    fn a_tenant_whose_block_has_passed_has_its_share_of_what_was_left() {
+        let plan = TenantPlan::from(Tier::Free);
+        let mut in_redis = TenantState::default();
+        assert!(in_redis.check(&plan, at(0), 60).unwrap().allowed);
+        in_redis.block(None, at(1), Duration::from_secs(10));
+        let decision = in_redis.check(&plan, at(1), 1).unwrap();
+        assert_eq!(decision.windows.map(|window| window.decision.remaining()), [0; 3]);
+        let mut held = Held::default();
+        held.learn(&decision, in_redis.used(at(1)), at(1));
+        held.begin_outage(&plan, std::num::NonZeroU32::MIN);
+        assert_eq!((held.share.used(at(2)), held.share.blocked_for(at(2)).is_some()), ([60; 3], true));
+        let later = held.share.check(&plan, at(62), 60).unwrap();
+        assert!(later.allowed, "{later:?}");
     }
 
     #[test]

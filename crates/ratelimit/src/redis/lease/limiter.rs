@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use super::hot::{Fetch, Hot, Step};
 use crate::clock::whole_micros;
 use crate::limiter::{Forgetting, Limiter, LimiterStats};
+use crate::redis::Said;
 use crate::store::Store;
 use crate::tally::Tally;
 use crate::{
@@ -137,7 +138,7 @@ impl<A: RedisAlgorithm> LeasedLimiter<A> {
     }
 
     /// As [`Limiter::check`], but counts nothing for the statistics.
-    pub(crate) async fn decide(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+    pub(crate) async fn decide(&self, key: &str, cost: u64) -> Result<Said, CheckError> {
         let life = self.life.min(self.shared.algorithm().longest_lease());
         if life < LEAST_LIFE {
             return self.shared.decide(key, cost).await;
@@ -148,7 +149,7 @@ impl<A: RedisAlgorithm> LeasedLimiter<A> {
             match self.step(key, cost, span, waited == 0)? {
                 Step::Admitted(decision) => {
                     self.leased.fetch_add(1, Ordering::Relaxed);
-                    return Ok(decision);
+                    return Ok(Said { decision, usage: decision });
                 }
                 Step::Fetch(fetch, amount) => return self.fetch(key, cost, amount, life, fetch).await,
                 Step::Wait(fetch) if waited < PATIENCE => {
@@ -176,29 +177,23 @@ impl<A: RedisAlgorithm> LeasedLimiter<A> {
         )
     }
 
-    async fn fetch(
-        &self,
-        key: &str,
-        cost: u64,
-        amount: u64,
-        life: u64,
-        fetch: Arc<Fetch>,
-    ) -> Result<Decision, CheckError> {
+    async fn fetch(&self, key: &str, cost: u64, amount: u64, life: u64, fetch: Arc<Fetch>) -> Result<Said, CheckError> {
         let fetching = Fetching { limiter: self, key, fetch };
         let sent = self.clock.now();
-        let (decision, grant) = self.shared.lease(key, cost, amount, life).await?;
+        let (said, grant) = self.shared.lease(key, cost, amount, life).await?;
         let mut place = self.keys.lock(key);
-        let Some((_, hot)) = place.get_mut() else { return Ok(decision) };
+        let Some((_, hot)) = place.get_mut() else { return Ok(said) };
         let life = Duration::from_micros(life);
-        Ok(hot.fetched(&fetching.fetch, &decision, grant, sent, self.clock.now(), life))
+        let decision = hot.fetched(&fetching.fetch, &said.decision, grant, sent, self.clock.now(), life);
+        Ok(Said { decision, usage: if decision.is_allowed() { decision } else { said.usage } })
     }
 
-    async fn direct(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        let decision = self.shared.decide(key, cost).await?;
+    async fn direct(&self, key: &str, cost: u64) -> Result<Said, CheckError> {
+        let said = self.shared.decide(key, cost).await?;
         if let Some((_, hot)) = self.keys.lock(key).get_mut() {
-            hot.learn(&decision);
+            hot.learn(&said.decision);
         }
-        Ok(decision)
+        Ok(said)
     }
 
     /// What is leased is dropped, and what is fetched meanwhile too.
@@ -237,7 +232,7 @@ impl<A: RedisAlgorithm> Limiter for LeasedLimiter<A> {
     }
 
     async fn check(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        let result = self.decide(key, cost).await;
+        let result = self.decide(key, cost).await.map(|said| said.decision);
         self.tally.count(key, result, Decision::is_allowed)
     }
 
