@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::OutagePolicy;
 use super::debts::{Debts, Next};
 use super::known::Known;
-use super::patience::{DEFAULT_PATIENCE, Patience};
+use super::patience::{Asked, DEFAULT_PATIENCE, Patience};
 use super::settling::{Debtor, settle_when_back};
 use super::shared::SharedLimiter;
 use crate::limiter::{DEFAULT_MAX_KEYS, Limiter, LimiterStats};
@@ -149,16 +149,32 @@ impl<A: RedisAlgorithm> Inner<A> {
         key: &str,
         work: impl Future<Output = Result<T, CheckError>>,
     ) -> Result<Result<T, CheckError>, StoreError> {
+        let asked = self.patience.asked();
+        let work = async {
+            asked.begin()?;
+            work.await
+        };
+        self.ask_where(key, work, &asked).await
+    }
+
+    /// As [`ask`](Self::ask), with work that itself says whether it has sent anything.
+    async fn ask_where<T>(
+        &self,
+        key: &str,
+        work: impl Future<Output = Result<T, CheckError>>,
+        asked: &Asked<'_>,
+    ) -> Result<Result<T, CheckError>, StoreError> {
         let settling = async { if self.debts.is_any() { self.settle(key).await } else { Ok(()) } };
         let probe = || {
             let (client, key) = (self.shared.redis().client().clone(), self.shared.redis().group(key));
             async move { drop(client.get(key.as_str()).await) }
         };
-        self.patience.ask(settling, work, probe).await
+        self.patience.ask(settling, work, asked, probe).await
     }
 
     async fn decide(self: &Arc<Self>, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        match self.ask(key, self.shared.decide(key, cost)).await {
+        let asked = self.patience.asked();
+        match self.ask_where(key, self.shared.decide(key, cost, &asked), &asked).await {
             Ok(Ok(said)) => {
                 self.local.learn_block(key, said.decision.blocked_for());
                 if self.counts() {

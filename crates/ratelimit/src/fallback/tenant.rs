@@ -140,7 +140,12 @@ impl Inner {
     ) -> Result<Result<T, CheckError>, StoreError> {
         let is_owing = || self.is_owing.load(Ordering::Acquire);
         let settling = async { if is_owing() { self.settle(tenant).await } else { Ok(()) } };
-        self.patience.ask(settling, work, || self.shared.is_there()).await
+        let asked = self.patience.asked();
+        let work = async {
+            asked.begin()?;
+            work.await
+        };
+        self.patience.ask(settling, work, &asked, || self.shared.is_there()).await
     }
 
     async fn decide(

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidegate_ratelimit::{
-    BlockPolicy, FallbackLimiter, FixedWindow, LeakyBucket, LeasedLimiter, Limiter, OutagePolicy, Quota, Quotas,
-    RedisAlgorithm, RedisLimiter, SlidingCounter, SlidingLog, SlidingWindow, TokenBucket, Windows,
+    BlockPolicy, FallbackLimiter, FixedWindow, LeakyBucket, LeasedLimiter, Limiter, ManualClock, OutagePolicy, Quota,
+    Quotas, RedisAlgorithm, RedisLimiter, SlidingCounter, SlidingLog, SlidingWindow, TokenBucket, Windows,
 };
 use tidegate_redis::Client;
 use tidegate_testkit::redis::Proxy;
@@ -368,6 +368,41 @@ async fn a_changed_quota_is_shared_in_an_outage() {
     assert_eq!(admit(&limiter, "key", 50).await, 10);
     limiter.set_quota(yearly(60)).unwrap();
     assert_eq!(admit(&limiter, "key", 50).await, 10, "a share of 20, of which 10 are used");
+}
+
+/// One of them asks Redis for a lease, the others wait for that one: what it sent may have run, for its own cost and no other.
+#[tokio::test]
+async fn who_waits_for_the_lease_of_another_one_owes_what_the_outage_admits() {
+    const WAITERS: u64 = 20;
+    let mut world = World::start_patient().await;
+    let algorithm = SlidingWindow::new(yearly(90_000));
+    // Leases hold sixteen and don't run out: their clock stands still.
+    let leased = LeasedLimiter::builder(world.limiter("api", algorithm)).most(16).clock(ManualClock::default()).build();
+    let limiter = Arc::new(FallbackLimiter::builder(leased).build());
+    let direct = world.limiter("api", algorithm);
+    let mut admitted = admit(&*limiter, "key", 200).await;
+    // Until nothing of a lease is left: the next check fetches one.
+    while (90_000 - direct.peek("key", 0).await.unwrap().remaining()) > admitted {
+        admitted += admit(&*limiter, "key", 1).await;
+    }
+    let before = admitted;
+    world.server.hang().await;
+    let waiters: Vec<_> = (0..WAITERS)
+        .map(|_| {
+            let limiter = limiter.clone();
+            tokio::spawn(async move { limiter.check("key", 1).await.unwrap().is_allowed() })
+        })
+        .collect();
+    for waiter in waiters {
+        assert!(waiter.await.unwrap());
+    }
+    world.server.resume();
+    let settled = async || {
+        let used = 90_000 - direct.peek("key", 0).await.unwrap().remaining();
+        (used >= before + WAITERS).then_some(used)
+    };
+    let used = poll_until(LONG, settled).await.unwrap();
+    assert!(used <= before + WAITERS + 16, "{used}: at most the lease that was under way more");
 }
 
 #[tokio::test]
