@@ -46,25 +46,25 @@ impl Debts {
         self.any.load(Ordering::Acquire)
     }
 
-    /// Takes in what was admitted at `now` and counts for `memory`. Returns whether it is the first debt.
-    pub(super) fn charge(&self, key: &str, amount: u64, now: Timestamp, memory: Duration) -> bool {
-        self.change(key, |debt| debt.charge(amount, now, memory))
+    /// Takes in what was admitted at `now` and counts for `memory`.
+    pub(super) fn charge(&self, key: &str, amount: u64, now: Timestamp, memory: Duration) {
+        self.change(key, |debt| debt.charge(amount, now, memory));
     }
 
-    /// Takes in that a refusal blocked the key. Returns whether it is the first debt.
-    pub(super) fn block(&self, key: &str, until: Timestamp) -> bool {
-        self.change(key, |debt| debt.block(until))
+    /// Takes in that a refusal blocked the key.
+    pub(super) fn block(&self, key: &str, until: Timestamp) {
+        self.change(key, |debt| debt.block(until));
     }
 
-    /// Takes in that somebody blocked the key at `now`. Returns whether it is the first debt.
-    pub(super) fn block_by_hand(&self, key: &str, now: Timestamp, until: Timestamp) -> bool {
-        self.change(key, |debt| debt.block_by_hand(now, until))
+    /// Takes in that somebody blocked the key at `now`.
+    pub(super) fn block_by_hand(&self, key: &str, now: Timestamp, until: Timestamp) {
+        self.change(key, |debt| debt.block_by_hand(now, until));
     }
 
-    fn change(&self, key: &str, change: impl FnOnce(&mut Debt)) -> bool {
+    fn change(&self, key: &str, change: impl FnOnce(&mut Debt)) {
         // Nothing is pinned, so there is always room; a key that is too long was refused before.
         let _ = self.keys.lock(key).with(Debt::standing, Debt::default, change);
-        !self.any.swap(true, Ordering::AcqRel)
+        self.any.store(true, Ordering::Release);
     }
 
     /// Takes back what was admitted last.
@@ -206,7 +206,10 @@ mod tests {
     #[test]
     fn a_debit_without_an_answer_is_sent_again_as_it_was() {
         let debts = Debts::new(100);
-        assert!(debts.charge("key", 3, at(0), MEMORY) && !debts.charge("key", 2, at(10), MEMORY));
+        assert!(!debts.is_any());
+        debts.charge("key", 3, at(0), MEMORY);
+        debts.charge("key", 2, at(10), MEMORY);
+        assert!(debts.is_any());
         let first = sending(&debts, "key").unwrap();
         assert!(matches!(debts.send("key"), Next::Wait(_)), "somebody is sending it");
         debts.charge("key", 7, at(20), MEMORY);

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use compact_str::CompactString;
 
 use super::OutagePolicy;
 use super::debts::{Debts, Next};
 use super::known::Known;
 use super::patience::{Asked, DEFAULT_PATIENCE, Patience};
-use super::settling::{Debtor, settle_when_back};
+use super::settling::{Debtor, Settling};
 use super::shared::SharedLimiter;
 use crate::limiter::{DEFAULT_MAX_KEYS, Limiter, LimiterStats};
 use crate::tally::Tally;
@@ -52,6 +53,7 @@ struct Inner<A: RedisAlgorithm> {
     clock: Arc<dyn Clock>,
     known: Known,
     debts: Debts,
+    settling: Settling,
     /// Held while the quota is changed, so that Redis and the share are always parts of the same one.
     changes: Mutex<()>,
     tally: Tally,
@@ -117,6 +119,7 @@ impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
                 clock,
                 known,
                 debts,
+                settling: Settling::default(),
                 changes: Mutex::default(),
                 tally: Tally::default(),
             }),
@@ -210,8 +213,8 @@ impl<A: RedisAlgorithm> Inner<A> {
             Decision::Denied(denial) => {
                 let until = denial.blocked_for.map(|left| self.clock.now().saturating_add(left));
                 if let Some(until) = until.filter(|until| !self.known.is_blocked_until(key, *until)) {
-                    let is_first = self.debts.block(key, until);
-                    self.settle_later(is_first);
+                    self.debts.block(key, until);
+                    self.settle_later();
                 }
             }
             Decision::Allowed(_) => {}
@@ -221,16 +224,14 @@ impl<A: RedisAlgorithm> Inner<A> {
     fn owe(self: &Arc<Self>, key: &str, amount: u64) {
         if amount > 0 {
             let memory = Duration::from_micros(self.shared.redis().algorithm().remembers());
-            let is_first = self.debts.charge(key, amount, self.clock.now(), memory);
-            self.settle_later(is_first);
+            self.debts.charge(key, amount, self.clock.now(), memory);
+            self.settle_later();
         }
     }
 
-    /// Has all debts settled when Redis is back, where nobody waits for that yet.
-    fn settle_later(self: &Arc<Self>, is_first: bool) {
-        if is_first {
-            settle_when_back(self, self.shared.redis().client().availability().watch());
-        }
+    /// Has all debts settled when Redis is back.
+    fn settle_later(self: &Arc<Self>) {
+        self.settling.when_back(self, || self.shared.redis().client().availability().watch());
     }
 
     /// Charges the key's debts to Redis, or waits until somebody else has.
@@ -280,13 +281,12 @@ impl<A: RedisAlgorithm> Inner<A> {
 }
 
 impl<A: RedisAlgorithm> Debtor for Inner<A> {
-    async fn settle_all(&self) -> bool {
-        for key in self.debts.keys() {
-            if self.settle(&key).await.is_err() {
-                return false;
-            }
-        }
-        self.debts.keys().is_empty()
+    fn owing(&self) -> Vec<CompactString> {
+        self.debts.keys()
+    }
+
+    async fn settle_one(self: Arc<Self>, key: CompactString) -> bool {
+        self.settle(&key).await.is_ok()
     }
 }
 
@@ -399,8 +399,8 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         inner.local.block(key, until.saturating_since(inner.clock.now())).await?;
         match result {
             Err(error) if error.is_transient() => {
-                let is_first = inner.debts.block_by_hand(key, now, until);
-                inner.settle_later(is_first);
+                inner.debts.block_by_hand(key, now, until);
+                inner.settle_later();
                 Err(CheckError::Store(error))
             }
             result => {

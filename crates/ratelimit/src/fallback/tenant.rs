@@ -15,7 +15,7 @@ use compact_str::CompactString;
 use self::held::Held;
 use super::limiter::fits_later;
 use super::patience::{DEFAULT_PATIENCE, Patience};
-use super::settling::{Debtor, settle_when_back};
+use super::settling::{Debtor, Settling};
 use super::{OutagePolicy, outage};
 use crate::algorithm::ensure_fits;
 use crate::limiter::{DEFAULT_MAX_KEYS, ensure_short};
@@ -55,6 +55,7 @@ struct Inner {
     tenants: Store<Held>,
     /// Whether a tenant may owe Redis anything.
     is_owing: AtomicBool,
+    settling: Settling,
     /// Names this limiter among all that share its quotas.
     process: String,
     number: AtomicU64,
@@ -110,6 +111,7 @@ impl FallbackTenantLimiterBuilder {
             clock,
             tenants: Store::new(max_keys),
             is_owing: AtomicBool::new(false),
+            settling: Settling::default(),
             process: format!("{:016x}", RandomState::new().hash_one("process")),
             number: AtomicU64::new(0),
             tally: Tally::default(),
@@ -259,37 +261,10 @@ impl Inner {
         })
     }
 
-    /// The tenants that owe Redis. Where there is none, `is_owing` says so from now on.
-    ///
-    /// The debts themselves are looked at: a list beside them could miss one that comes in while it is settled.
-    fn owing(&self) -> Vec<CompactString> {
-        let look = || {
-            let (now, mut owing) = (self.clock.now(), Vec::new());
-            self.tenants.visit(|tenant, held| {
-                if held.owes(now) {
-                    owing.push(tenant.into());
-                }
-            });
-            owing
-        };
-        let owing = look();
-        if !owing.is_empty() {
-            return owing;
-        }
-        self.is_owing.store(false, Ordering::Release);
-        // One that came in between.
-        let owing = look();
-        if !owing.is_empty() {
-            self.is_owing.store(true, Ordering::Release);
-        }
-        owing
-    }
-
-    /// Has all debts settled when Redis is back, where nobody waits for that yet.
+    /// Has all debts settled when Redis is back.
     fn note_debt(self: &Arc<Self>) {
-        if !self.is_owing.swap(true, Ordering::AcqRel) {
-            settle_when_back(self, self.shared.availability());
-        }
+        self.is_owing.store(true, Ordering::Release);
+        self.settling.when_back(self, || self.shared.availability());
     }
 
     /// Charges the tenant's debts to Redis.
@@ -322,13 +297,34 @@ impl Inner {
 }
 
 impl Debtor for Inner {
-    async fn settle_all(&self) -> bool {
-        for tenant in self.owing() {
-            if self.settle(&tenant).await.is_err() {
-                return false;
-            }
+    /// The tenants that owe Redis. Where there is none, `is_owing` says so from now on.
+    ///
+    /// The debts themselves are looked at: a list beside them could miss one that comes in while it is settled.
+    fn owing(&self) -> Vec<CompactString> {
+        let look = || {
+            let (now, mut owing) = (self.clock.now(), Vec::new());
+            self.tenants.visit(|tenant, held| {
+                if held.owes(now) {
+                    owing.push(tenant.into());
+                }
+            });
+            owing
+        };
+        let owing = look();
+        if !owing.is_empty() {
+            return owing;
         }
-        self.owing().is_empty()
+        self.is_owing.store(false, Ordering::Release);
+        // One that came in between.
+        let owing = look();
+        if !owing.is_empty() {
+            self.is_owing.store(true, Ordering::Release);
+        }
+        owing
+    }
+
+    async fn settle_one(self: Arc<Self>, tenant: CompactString) -> bool {
+        self.settle(&tenant).await.is_ok()
     }
 }
 
