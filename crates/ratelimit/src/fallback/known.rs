@@ -19,6 +19,12 @@ struct Word {
     is_taken: bool,
 }
 
+impl Word {
+    fn left(&self, now: Timestamp) -> (u64, Timestamp) {
+        (if self.resets <= now { u64::MAX } else { self.remaining }, self.date)
+    }
+}
+
 /// Two processes may round the end of one block differently, and read their clocks at different moments.
 const SAME_BLOCK_MICROS: u64 = 1_000_000;
 
@@ -52,7 +58,12 @@ impl Known {
         let mut place = self.keys.lock(key);
         let (_, word) = place.get_mut().filter(|(_, word)| !word.is_taken)?;
         word.is_taken = true;
-        Some((if word.resets <= now { u64::MAX } else { word.remaining }, word.date))
+        Some(word.left(now))
+    }
+
+    /// The same without taking it.
+    pub(super) fn look(&self, key: &str, now: Timestamp) -> Option<(u64, Timestamp)> {
+        self.keys.lock(key).get().filter(|word| !word.is_taken).map(|word| word.left(now))
     }
 
     /// Takes in that the limit was changed: what is used stays used.

@@ -201,9 +201,13 @@ impl<A: RedisAlgorithm> Inner<A> {
     /// Begins the key's share with its part of what Redis said was left.
     fn seed(&self, key: &str) {
         let Some((remaining, date)) = self.known.take(key, self.clock.now()) else { return };
+        self.local.seed(key, self.gone(remaining), date);
+    }
+
+    /// What of the share is gone where so much is left of the limit.
+    fn gone(&self, remaining: u64) -> u64 {
         let share = self.shared.redis().algorithm().share(self.policy.parts()).capacity();
-        let part = remaining / u64::from(self.policy.parts().get());
-        self.local.seed(key, share.saturating_sub(part), date);
+        share.saturating_sub(remaining / u64::from(self.policy.parts().get()))
     }
 
     /// Notes what Redis has to be told of a decision made here.
@@ -336,9 +340,13 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         let inner = &self.inner;
         match inner.ask(key, inner.shared.as_limiter().peek(key, cost)).await {
             Ok(result) => result,
+            // A look begins no share: it takes no place, from whomever.
             Err(error) if inner.counts() => {
-                inner.seed(key);
-                fits_later(inner.local.peek(key, cost).await, error)
+                let here = match inner.known.look(key, inner.clock.now()) {
+                    Some((left, date)) => inner.local.peek_seeded(key, cost, inner.gone(left), date),
+                    None => inner.local.peek(key, cost).await,
+                };
+                fits_later(here, error)
             }
             Err(error) => inner.uncounted(key, error).await,
         }

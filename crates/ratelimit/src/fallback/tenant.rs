@@ -342,21 +342,27 @@ impl TenantLimiter for FallbackTenantLimiter {
             Err(error) => error,
         };
         let Some(parts) = inner.parts() else { return inner.uncounted(tenant, plan, cost, error) };
-        inner.change(tenant, |held, now| {
+        // A look begins no share: it takes no place, from whomever.
+        inner.look(tenant, |held, now| {
             let plan = held.in_force(plan);
             ensure_fits(cost, plan.limits().smallest())?;
-            held.begin_outage(&plan, parts);
-            fits_later(held.share.peek(&plan.share(parts), now, cost), error)
+            fits_later(held.share_in_outage(&plan, parts).peek(&plan.share(parts), now, cost), error)
         })?
     }
 
     /// In an outage what this process has counted of its share; an error where the policy counts nothing.
     async fn usage(&self, tenant: &str, plan: &TenantPlan) -> Result<TenantUsage, CheckError> {
         let inner = &self.inner;
-        match inner.ask(tenant, inner.shared.usage(tenant, plan)).await {
-            Ok(result) => result,
-            Err(error) => inner.change_share(tenant, plan, error, |_, _, _, _| ()),
-        }
+        let error = match inner.ask(tenant, inner.shared.usage(tenant, plan)).await {
+            Ok(result) => return result,
+            Err(error) => error,
+        };
+        let parts = inner.parts().ok_or(error)?;
+        inner.look(tenant, |held, now| {
+            let plan = held.in_force(plan);
+            let (state, share) = (held.share_in_outage(&plan, parts), plan.share(parts));
+            state.usage_under(inner.shared.policy(), &share, now)
+        })
     }
 
     /// In an outage the tenant is charged here, and in Redis when that is back; an error where the policy counts nothing.

@@ -106,6 +106,18 @@ impl<A: Algorithm> MemoryLimiter<A> {
         let _ = place.with_rule(standing, |rule| Entry::new(rule, now), seed);
     }
 
+    /// What a look at the key would say after [`seed`](Self::seed), without it.
+    #[cfg(feature = "redis")]
+    pub(crate) fn peek_seeded(&self, key: &str, cost: u64, used: u64, date: Timestamp) -> Result<Decision, CheckError> {
+        ensure_short(key)?;
+        let place = self.store.lock(key);
+        let (now, rule) = (self.clock.now(), place.rule());
+        let mut entry = Entry::new(rule, date);
+        rule.penalty(&mut entry.state, date, used);
+        entry.block = place.get().map(|entry| entry.block).unwrap_or_default();
+        Self::look(rule, &entry, now, cost)
+    }
+
     fn strikes(&self, block: &Block, now: Timestamp) -> u32 {
         self.policy.map_or(0, |policy| policy.strikes(block, now))
     }

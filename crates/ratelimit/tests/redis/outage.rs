@@ -76,6 +76,21 @@ async fn each_policy_decides_while_redis_is_away() {
 }
 
 #[tokio::test]
+async fn looks_in_an_outage_change_nothing() {
+    let mut world = World::start().await;
+    let limiter = limiter(&world, OutagePolicy::default());
+    assert_eq!(admitted(&limiter, "key", 4).await, 4);
+    begin_outage(&mut world).await;
+    for _ in 0..2 {
+        assert_eq!(limiter.peek("key", 1).await.unwrap().remaining(), LIMIT - 4);
+        assert_eq!(limiter.peek("new", 1).await.unwrap().remaining(), LIMIT);
+        assert_eq!(limiter.stats().tracked_keys, 0);
+    }
+    assert_eq!(admitted(&limiter, "key", 20).await, LIMIT - 4);
+    assert_eq!((limiter.peek("key", 0).await.unwrap().remaining(), limiter.stats().tracked_keys), (0, 1));
+}
+
+#[tokio::test]
 async fn decisions_take_microseconds_in_an_outage() {
     let mut world = World::start().await;
     let limiter = limiter(&world, OutagePolicy::default());

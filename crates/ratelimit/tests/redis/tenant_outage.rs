@@ -221,6 +221,21 @@ async fn a_repeated_debit_is_charged_once() {
 }
 
 #[tokio::test]
+async fn looks_in_an_outage_change_nothing() {
+    let mut world = World::start().await;
+    let limiter = limiter(&world, OutagePolicy::ALONE);
+    let plan = plan(30, 1);
+    assert_eq!(admitted(&limiter, "t1", &plan, 4).await, 4);
+    begin_outage(&mut world).await;
+    for (tenant, used) in [("t1", 4), ("t1", 4), ("new", 0), ("new", 0)] {
+        assert_eq!(limiter.usage(tenant, &plan).await.unwrap().windows[0].used, used);
+        assert_eq!(limiter.peek(tenant, &plan, 1).await.unwrap().windows[0].decision.remaining(), 30 - used);
+        assert_eq!(limiter.stats().tracked_keys, 1);
+    }
+    assert_eq!(admitted(&limiter, "t1", &plan, 40).await, 26);
+}
+
+#[tokio::test]
 async fn decisions_take_microseconds_in_an_outage() {
     let mut world = World::start().await;
     let limiter = limiter(&world, OutagePolicy::ALONE);

@@ -7,6 +7,9 @@ use crate::store::Standing;
 use crate::{TenantDecision, TenantPlan, TenantState, Timestamp};
 
 /// One tenant.
+///
+/// It stays until another tenant needs its place: at most as many are held as the limiter's `max_keys`, and those that owe nothing
+/// and used least go first.
 #[derive(Default)]
 pub(super) struct Held {
     /// The newest plan that anybody told of.
@@ -80,18 +83,29 @@ impl Held {
 
     /// Begins the shares of an outage, unless they have begun: each with its part of what Redis said was left.
     pub(super) fn begin_outage(&mut self, plan: &TenantPlan, parts: std::num::NonZeroU32) {
-        if std::mem::replace(&mut self.is_in_outage, true) {
+        if self.is_in_outage {
             return;
         }
+        self.share = self.share_in_outage(plan, parts);
+        (self.known, self.is_in_outage) = (None, true);
+    }
+
+    /// The share of an outage as it is, or would begin.
+    pub(super) fn share_in_outage(&self, plan: &TenantPlan, parts: std::num::NonZeroU32) -> TenantState {
+        let mut state = self.share.clone();
+        if self.is_in_outage {
+            return state;
+        }
         let (share, parts) = (plan.share(parts), u64::from(parts.get()));
-        let (date, used) = self.known.take().unwrap_or_default();
+        let (date, used) = self.known.unwrap_or_default();
         let mut limits = plan.limits().quotas().into_iter().zip(share.limits().quotas());
         let gone = used.map(|used| {
             let (whole, part) = limits.next().map_or((0, 0), |(whole, part)| (whole.limit(), part.limit()));
             // A process that nothing was said to begins with its whole share.
             part.saturating_sub(whole.saturating_sub(used) / parts) * u64::from(date > Timestamp::MIN)
         });
-        self.share.seed(&share, date, gone);
+        state.seed(&share, date, gone);
+        state
     }
 
     /// Notes what Redis has to be told of.
@@ -130,7 +144,7 @@ impl Held {
         self.sent.take_if(|sent| sent.number == number);
     }
 
-    /// Forgets all but the plan and what is on its way.
+    /// Forgets all but the plan.
     pub(super) fn reset(&mut self, now: Timestamp) -> bool {
         let was_known = self.owed(now) > 0 || self.share.blocked_for(now).is_some();
         *self = Self { plan: self.plan, is_in_outage: self.is_in_outage, ..Self::default() };
