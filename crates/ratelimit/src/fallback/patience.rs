@@ -88,11 +88,41 @@ impl Patience {
         if self.hangs.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (hangs, probing) = (self.hangs.clone(), probe());
+        let (probing, waits) = (probe(), Waits(self.hangs.clone()));
         runtime.spawn(async move {
             // Either there is an answer, or the client now knows better.
             probing.await;
-            hangs.store(false, Ordering::Release);
+            drop(waits);
         });
+    }
+}
+
+/// Somebody who waits for an answer. However that ends, also with its runtime, Redis is asked again.
+struct Waits(Arc<AtomicBool>);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[test]
+    fn redis_is_asked_again_after_a_runtime_that_is_gone() {
+        let patience = Patience::new(Duration::from_millis(1));
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let asked = patience.asked();
+        let gone = runtime();
+        let hangs = patience.ask(ready(Ok(())), pending::<Result<(), CheckError>>(), &asked, pending);
+        assert!(gone.block_on(hangs).is_err_and(|error| !error.may_have_charged()), "nothing was sent");
+        let later = || patience.ask(ready(Ok(())), ready(Ok(1)), &asked, pending);
+        assert!(gone.block_on(later()).is_err(), "somebody waits for an answer");
+        drop(gone);
+        assert_eq!(runtime().block_on(later()), Ok(Ok(1)));
     }
 }

@@ -79,7 +79,7 @@ impl FallbackTenantLimiterBuilder {
         self
     }
 
-    /// Waits for Redis' answer to a check for so long at most; 40 ms unless set. Then the policy decides, also for all other checks
+    /// Waits for Redis' answer to a check, a block or a reset for so long at most; 40 ms unless set. Then the policy decides, also for all other checks
     /// until it is known whether Redis is away.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
@@ -87,7 +87,8 @@ impl FallbackTenantLimiterBuilder {
         self
     }
 
-    /// Holds at most `n` tenants in memory, at least one; 100,000 unless set.
+    /// Holds at most `n` tenants in memory, at least one; 100,000 unless set. None goes before its place is needed: then those that
+    /// owe nothing and used least, never a blocked one.
     #[must_use]
     pub fn max_keys(mut self, n: usize) -> Self {
         self.max_keys = n;
@@ -399,20 +400,31 @@ impl TenantLimiter for FallbackTenantLimiter {
 
     /// Blocks the tenant here in any case; an error says that other processes don't know of it.
     async fn block(&self, tenant: &str, duration: Duration) -> Result<(), CheckError> {
-        self.inner.change(tenant, |held, now| held.block(now, duration))?;
-        self.inner.shared.block(tenant, duration).await
+        let inner = &self.inner;
+        inner.change(tenant, |held, now| held.block(now, duration))?;
+        inner.ask(tenant, inner.shared.block(tenant, duration)).await?
     }
 
     /// Unblocks the tenant here in any case; an error says that Redis still holds the block.
     async fn unblock(&self, tenant: &str) -> Result<bool, CheckError> {
-        let here = self.inner.known(tenant, |held, now| Some(held.share.unblock(now))).unwrap_or(false);
-        Ok(self.inner.shared.unblock(tenant).await? || here)
+        let inner = &self.inner;
+        let unblock = || inner.known(tenant, |held, now| Some(held.share.unblock(now))).unwrap_or(false);
+        let here = unblock();
+        let there = inner.ask(tenant, inner.shared.unblock(tenant)).await;
+        // What a check that was under way has learned since may be of before.
+        unblock();
+        Ok(there?? || here)
     }
 
     /// Forgets the tenant's usage here in any case; an error says that Redis still remembers it.
     async fn reset(&self, tenant: &str) -> Result<bool, CheckError> {
-        let here = self.inner.known(tenant, |held, now| Some(held.reset(now))).unwrap_or(false);
-        Ok(self.inner.shared.reset(tenant).await? || here)
+        let inner = &self.inner;
+        let reset = || inner.known(tenant, |held, now| Some(held.reset(now))).unwrap_or(false);
+        let here = reset();
+        let there = inner.ask(tenant, inner.shared.reset(tenant)).await;
+        // What a check that was under way has learned since may be of before.
+        reset();
+        Ok(there?? || here)
     }
 
     /// Keeps the plan here in any case; an error says that other processes don't know of it until a check brings it.

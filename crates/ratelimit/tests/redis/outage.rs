@@ -75,6 +75,18 @@ async fn each_policy_decides_while_redis_is_away() {
     assert_eq!(alone.stats().denied, 100 - LIMIT);
 }
 
+/// A check that was sent before the block ended hears of it after it was ended here.
+#[tokio::test]
+async fn a_check_under_way_brings_no_block_back_that_was_ended() {
+    let mut world = World::start().await;
+    let limiter = limiter(&world, OutagePolicy::Open);
+    world.limiter("api", algorithm()).block("key", BAN).await.unwrap();
+    let (check, unblock) = tokio::join!(limiter.check("key", 1), limiter.unblock("key"));
+    assert!(check.unwrap().blocked_for().is_some() && unblock.unwrap());
+    begin_outage(&mut world).await;
+    assert!(limiter.check("key", 1).await.unwrap().is_allowed());
+}
+
 #[tokio::test]
 async fn looks_in_an_outage_change_nothing() {
     let mut world = World::start().await;

@@ -220,6 +220,37 @@ async fn a_repeated_debit_is_charged_once() {
     }
 }
 
+/// A check that was sent before the block ended hears of it after it was ended here.
+#[tokio::test]
+async fn a_check_under_way_brings_no_block_back_that_was_ended() {
+    let mut world = World::start().await;
+    let limiter = limiter(&world, OutagePolicy::Open);
+    let plan = plan(30, 1);
+    for end in ["unblock", "reset"] {
+        tenants(&world.client).block(end, BAN).await.unwrap();
+        let ending = async { if end == "reset" { limiter.reset(end).await } else { limiter.unblock(end).await } };
+        let (check, ended) = tokio::join!(limiter.check(end, &plan, 1), ending);
+        assert!(check.unwrap().blocked_for.is_some() && ended.unwrap());
+    }
+    begin_outage(&mut world).await;
+    for tenant in ["unblock", "reset"] {
+        assert!(limiter.check(tenant, &plan, 1).await.unwrap().allowed, "{tenant}");
+    }
+}
+
+#[tokio::test]
+async fn a_block_of_a_tenant_waits_no_longer_than_a_check() {
+    // Its client would wait for half a minute.
+    let mut world = World::start_patient().await;
+    let limiter = limiter(&world, OutagePolicy::ALONE);
+    assert!(limiter.check("t1", &plan(30, 1), 1).await.unwrap().allowed);
+    world.server.hang().await;
+    let started = Instant::now();
+    assert!(limiter.block("t1", BAN).await.is_err() && limiter.unblock("t1").await.is_err());
+    assert!(limiter.reset("t1").await.is_err());
+    assert!(started.elapsed() < LONG / 6, "{:?}", started.elapsed());
+}
+
 #[tokio::test]
 async fn looks_in_an_outage_change_nothing() {
     let mut world = World::start().await;
