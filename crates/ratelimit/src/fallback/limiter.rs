@@ -27,10 +27,12 @@ use crate::{
 ///
 /// With [`OutagePolicy::LocalShare`]:
 ///
-/// - A key that Redis answered for before the outage begins with its share of what was left then.
+/// - A key that Redis answered for before the outage begins with its share of what was left then. Of several windows
+///   ([`Windows`](crate::Windows)) Redis tells of the binding one alone, so the others begin as if as much of them were used of the
+///   smallest share: a longer one may admit its whole share once more.
 /// - What is admitted in the outage is charged to Redis when that is back, each at its own date, so that it expires with its
 ///   window: once, however often it has to be sent, and never with a strike. Before this process asks Redis for a key it
-///   settles that key's debts. A check that was sent to Redis and got no answer is not among them: it may have been charged
+///   settles that key's debts, or waits for the check that settles them. A check that was sent to Redis and got no answer is not among them: it may have been charged
 ///   there.
 /// - A block that a refusal began in the outage is taken to Redis too, unless that holds a longer one.
 /// - Together the processes admit at most the limit in a window that lies within the outage, and in the one in which the
