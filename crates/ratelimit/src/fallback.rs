@@ -1,5 +1,6 @@
 //! What decides while Redis doesn't.
 
+mod changes;
 mod debts;
 mod known;
 mod limiter;

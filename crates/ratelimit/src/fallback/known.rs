@@ -33,8 +33,9 @@ impl Known {
         Self { keys: Store::new(max_keys) }
     }
 
-    /// Takes in what Redis said just now. A block says nothing of what is used, and goes by itself.
-    pub(super) fn learn(&self, key: &str, said: &Said, now: Timestamp) {
+    /// Takes in what Redis said just now, where it still `holds` when the key is locked. A block says nothing of what is used, and
+    /// goes by itself.
+    pub(super) fn learn(&self, key: &str, said: &Said, now: Timestamp, holds: impl FnOnce() -> bool) {
         let word = || Word {
             remaining: said.usage.remaining(),
             date: now,
@@ -49,8 +50,12 @@ impl Known {
                 Standing::Live(0, u64::MAX - word.remaining)
             }
         };
+        let mut place = self.keys.lock(key);
+        if !holds() {
+            return;
+        }
         // Nothing is pinned, so there is always room.
-        let _ = self.keys.lock(key).with(standing, word, |known| *known = word());
+        let _ = place.with(standing, word, |known| *known = word());
     }
 
     /// What was left of the key and when Redis said so; once after each word.
@@ -101,11 +106,11 @@ mod tests {
             Decision::Allowed(Allowance { quota, limit: 9, remaining: 6, reset_after: hour, delay: Duration::ZERO });
         let decision = usage.blocked(Duration::from_secs(10));
         let (known, told) = (Known::new(10), Timestamp::from_micros(1_000_000_000));
-        known.learn("key", &Said { decision, usage }, told);
+        known.learn("key", &Said { decision, usage }, told, || true);
         assert!(known.is_blocked_until("key", told.saturating_add(Duration::from_secs(10))));
         assert_eq!(known.take("key", told.saturating_add(Duration::from_secs(11))), Some((6, told)));
         // And when the hour has passed too, all of it.
-        known.learn("key", &Said { decision, usage }, told);
+        known.learn("key", &Said { decision, usage }, told, || true);
         assert_eq!(known.take("key", told.saturating_add(hour)), Some((u64::MAX, told)));
     }
 }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use compact_str::CompactString;
 
 use super::OutagePolicy;
+use super::changes::Changes;
 use super::debts::{Debts, Next};
 use super::known::Known;
 use super::patience::{Asked, DEFAULT_PATIENCE, Patience};
@@ -56,6 +57,7 @@ struct Inner<A: RedisAlgorithm> {
     known: Known,
     debts: Debts,
     settling: Settling,
+    by_hand: Changes,
     /// Held while the quota is changed, so that Redis and the share are always parts of the same one.
     changes: Mutex<()>,
     tally: Tally,
@@ -122,6 +124,7 @@ impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
                 known,
                 debts,
                 settling: Settling::default(),
+                by_hand: Changes::default(),
                 changes: Mutex::default(),
                 tally: Tally::default(),
             }),
@@ -178,12 +181,13 @@ impl<A: RedisAlgorithm> Inner<A> {
     }
 
     async fn decide(self: &Arc<Self>, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        let asked = self.patience.asked();
+        let (asked, changes) = (self.patience.asked(), self.by_hand.so_far());
         match self.ask_where(key, self.shared.decide(key, cost, &asked), &asked).await {
             Ok(Ok(said)) => {
-                self.local.learn_block(key, said.decision.blocked_for());
+                let holds = || self.by_hand.so_far() == changes;
+                self.local.learn_block(key, said.decision.blocked_for(), holds);
                 if self.counts() {
-                    self.known.learn(key, &said, self.clock.now());
+                    self.known.learn(key, &said, self.clock.now(), holds);
                 }
                 Ok(said.decision)
             }
@@ -391,6 +395,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         let inner = &self.inner;
         let here = inner.forget(key).await?;
         let there = inner.ask(key, inner.shared.as_limiter().reset(key)).await;
+        inner.by_hand.ended();
         // What a check that was under way has learned since may be of before.
         inner.forget(key).await?;
         Ok(there?? || here)
@@ -405,6 +410,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         let until = now.saturating_add(duration);
         inner.debts.forget_block(key);
         let result = inner.ask(key, inner.shared.as_limiter().block(key, duration)).await;
+        inner.by_hand.ended();
         // What a check that was under way has learned since may be of before.
         inner.local.block(key, until.saturating_since(inner.clock.now())).await?;
         match result {
@@ -425,6 +431,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         let inner = &self.inner;
         let here = inner.unblock(key).await?;
         let there = inner.ask(key, inner.shared.as_limiter().unblock(key)).await;
+        inner.by_hand.ended();
         // What a check that was under way has learned since may be of before.
         inner.unblock(key).await?;
         Ok(there?? || here)

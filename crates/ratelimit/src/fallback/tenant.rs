@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use compact_str::CompactString;
 
 use self::held::Held;
+use super::changes::Changes;
 use super::limiter::fits_later;
 use super::patience::{DEFAULT_PATIENCE, Patience};
 use super::settling::{Debtor, Settling};
@@ -56,6 +57,7 @@ struct Inner {
     /// Whether a tenant may owe Redis anything.
     is_owing: AtomicBool,
     settling: Settling,
+    by_hand: Changes,
     /// Names this limiter among all that share its quotas.
     process: String,
     number: AtomicU64,
@@ -113,6 +115,7 @@ impl FallbackTenantLimiterBuilder {
             tenants: Store::new(max_keys),
             is_owing: AtomicBool::new(false),
             settling: Settling::default(),
+            by_hand: Changes::default(),
             process: format!("{:016x}", RandomState::new().hash_one("process")),
             number: AtomicU64::new(0),
             tally: Tally::default(),
@@ -157,10 +160,15 @@ impl Inner {
         plan: &TenantPlan,
         cost: u64,
     ) -> Result<TenantDecision, CheckError> {
+        let changes = self.by_hand.so_far();
         match self.ask(tenant, self.shared.decide(tenant, plan, cost)).await {
             Ok(Ok((decision, used))) => {
                 // A place is wanting where all are held by blocked tenants: then this one is not known in an outage.
-                let _ = self.change(tenant, |held, now| held.learn(&decision, used, now));
+                let _ = self.change(tenant, |held, now| {
+                    if self.by_hand.so_far() == changes {
+                        held.learn(&decision, used, now);
+                    }
+                });
                 Ok(decision)
             }
             Ok(Err(error)) => Err(error),
@@ -401,8 +409,15 @@ impl TenantLimiter for FallbackTenantLimiter {
     /// Blocks the tenant here in any case; an error says that other processes don't know of it.
     async fn block(&self, tenant: &str, duration: Duration) -> Result<(), CheckError> {
         let inner = &self.inner;
-        inner.change(tenant, |held, now| held.block(now, duration))?;
-        inner.ask(tenant, inner.shared.block(tenant, duration)).await?
+        let until = inner.change(tenant, |held, now| {
+            held.block(now, duration);
+            now.saturating_add(duration)
+        })?;
+        let result = inner.ask(tenant, inner.shared.block(tenant, duration)).await;
+        inner.by_hand.ended();
+        // What a check that was under way has learned since may be of before.
+        inner.change(tenant, |held, now| held.block(now, until.saturating_since(now)))?;
+        result?
     }
 
     /// Unblocks the tenant here in any case; an error says that Redis still holds the block.
@@ -411,6 +426,7 @@ impl TenantLimiter for FallbackTenantLimiter {
         let unblock = || inner.known(tenant, |held, now| Some(held.share.unblock(now))).unwrap_or(false);
         let here = unblock();
         let there = inner.ask(tenant, inner.shared.unblock(tenant)).await;
+        inner.by_hand.ended();
         // What a check that was under way has learned since may be of before.
         unblock();
         Ok(there?? || here)
@@ -422,6 +438,7 @@ impl TenantLimiter for FallbackTenantLimiter {
         let reset = || inner.known(tenant, |held, now| Some(held.reset(now))).unwrap_or(false);
         let here = reset();
         let there = inner.ask(tenant, inner.shared.reset(tenant)).await;
+        inner.by_hand.ended();
         // What a check that was under way has learned since may be of before.
         reset();
         Ok(there?? || here)

@@ -73,12 +73,16 @@ impl<A: Algorithm> MemoryLimiter<A> {
         place.count(result, Decision::is_allowed)
     }
 
-    /// Takes over what another limiter knows of the key's block: what is left of it, or that there is none. Strikes stay.
+    /// Takes over what another limiter knows of the key's block: what is left of it, or that there is none. Strikes stay. Nothing is
+    /// taken over where it `holds` no more when the key is locked.
     ///
     /// Where no place is left for it the block is not kept.
     #[cfg(feature = "redis")]
-    pub(crate) fn learn_block(&self, key: &str, left: Option<Duration>) {
+    pub(crate) fn learn_block(&self, key: &str, left: Option<Duration>, holds: impl FnOnce() -> bool) {
         let mut place = self.store.lock(key);
+        if !holds() {
+            return;
+        }
         let now = self.clock.now();
         let learn = |_: &A, entry: &mut Entry<A::State>| {
             let strikes = self.strikes(&entry.block, now);

@@ -80,11 +80,16 @@ async fn each_policy_decides_while_redis_is_away() {
 async fn a_check_under_way_brings_no_block_back_that_was_ended() {
     let mut world = World::start().await;
     let limiter = limiter(&world, OutagePolicy::Open);
-    world.limiter("api", algorithm()).block("key", BAN).await.unwrap();
-    let (check, unblock) = tokio::join!(limiter.check("key", 1), limiter.unblock("key"));
-    assert!(check.unwrap().blocked_for().is_some() && unblock.unwrap());
+    let keys: Vec<String> = (0..20).map(|key| format!("key-{key}")).collect();
+    for key in &keys {
+        world.limiter("api", algorithm()).block(key, BAN).await.unwrap();
+        let (check, unblock) = tokio::join!(limiter.check(key, 1), limiter.unblock(key));
+        assert!(check.is_ok() && unblock.unwrap());
+    }
     begin_outage(&mut world).await;
-    assert!(limiter.check("key", 1).await.unwrap().is_allowed());
+    for key in keys {
+        assert!(limiter.check(&key, 1).await.unwrap().is_allowed(), "{key}");
+    }
 }
 
 #[tokio::test]
