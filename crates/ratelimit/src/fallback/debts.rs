@@ -56,9 +56,9 @@ impl Debts {
         self.change(key, |debt| debt.block(until));
     }
 
-    /// Takes in that somebody blocked the key at `now`.
-    pub(super) fn block_by_hand(&self, key: &str, now: Timestamp, until: Timestamp) {
-        self.change(key, |debt| debt.block_by_hand(now, until));
+    /// Takes in that somebody blocked the key, in place of what was blocked before it was `set`.
+    pub(super) fn block_by_hand(&self, key: &str, set: Timestamp, until: Timestamp) {
+        self.change(key, |debt| debt.block_by_hand(set, until));
     }
 
     fn change(&self, key: &str, change: impl FnOnce(&mut Debt)) {
@@ -74,11 +74,9 @@ impl Debts {
         }
     }
 
-    /// Forgets the key's block, as when it is unblocked.
-    pub(super) fn forget_block(&self, key: &str) {
-        if let Some((_, debt)) = self.keys.lock(key).get_mut() {
-            debt.forget_block();
-        }
+    /// Forgets the key's block, as when it is unblocked. Answers whether there was one.
+    pub(super) fn forget_block(&self, key: &str) -> bool {
+        self.keys.lock(key).get_mut().is_some_and(|(_, debt)| debt.forget_block())
     }
 
     /// Forgets all of the key. Who asks Redis for it still waits for what is on its way.

@@ -18,6 +18,7 @@ use crate::limiter::{DEFAULT_MAX_KEYS, Limiter, LimiterStats};
 use crate::tally::Tally;
 use crate::{
     CheckError, Clock, Decision, MemoryLimiter, Quota, QuotaError, Quotas, RedisAlgorithm, StoreError, SystemClock,
+    Timestamp,
 };
 
 /// Asks Redis, and while Redis can't be asked lets an [`OutagePolicy`] decide, in microseconds.
@@ -244,12 +245,17 @@ impl<A: RedisAlgorithm> Inner<A> {
         self.settling.when_back(self, || self.shared.redis().client().availability().watch());
     }
 
+    fn is_there(&self) -> bool {
+        self.shared.redis().client().availability().is_available()
+    }
+
     /// Charges the key's debts to Redis, or waits until somebody else has.
     async fn settle(&self, key: &str) -> Result<(), CheckError> {
         loop {
             let sending = match self.debts.send(key) {
                 Next::Nothing => return Ok(()),
-                Next::Wait(attempt) if attempt.ended().await => continue,
+                // In an outage that is known nobody waits.
+                Next::Wait(attempt) if self.is_there() && attempt.ended().await => continue,
                 Next::Wait(_) => return Err(CheckError::Store(StoreError::new("Redis takes no debits").transient())),
                 Next::Send(sending) => sending,
             };
@@ -408,14 +414,16 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         inner.local.block(key, duration).await?;
         let now = inner.clock.now();
         let until = now.saturating_add(duration);
-        inner.debts.forget_block(key);
+        let was_owed = inner.debts.forget_block(key);
         let result = inner.ask(key, inner.shared.as_limiter().block(key, duration)).await;
         inner.by_hand.ended();
         // What a check that was under way has learned since may be of before.
         inner.local.block(key, until.saturating_since(inner.clock.now())).await?;
         match result {
             Err(error) if error.is_transient() => {
-                inner.debts.block_by_hand(key, now, until);
+                // An earlier one may have been sent, and arrive after this was set.
+                let set = if was_owed { Timestamp::MAX } else { now };
+                inner.debts.block_by_hand(key, set, until);
                 inner.settle_later();
                 Err(CheckError::Store(error))
             }

@@ -23,7 +23,8 @@ pub(super) struct Debt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BlockDebt {
     pub(super) until: Timestamp,
-    /// When somebody set it. It then replaces what was blocked before, whether that is longer or not.
+    /// When somebody set it. It then replaces what was blocked before, whether that is longer or not; at [`Timestamp::MAX`] what
+    /// was blocked at any time.
     pub(super) by_hand: Option<Timestamp>,
 }
 
@@ -74,17 +75,21 @@ impl Debt {
     }
 
     /// Takes in that somebody blocked the key, in place of what is owed of earlier blocks.
-    pub(super) fn block_by_hand(&mut self, now: Timestamp, until: Timestamp) {
-        self.forget_block();
-        self.block = Some(BlockDebt { until, by_hand: Some(now) });
+    pub(super) fn block_by_hand(&mut self, set: Timestamp, until: Timestamp) {
+        // An earlier one may have been sent, and arrive after this was set.
+        let set = if self.forget_block() { Timestamp::MAX } else { set };
+        self.block = Some(BlockDebt { until, by_hand: Some(set) });
     }
 
     /// Forgets the block, also where it was sent and has no answer: what it is repeated without has run or is out of date.
-    pub(super) fn forget_block(&mut self) {
-        self.block = None;
+    /// Answers whether there was one.
+    pub(super) fn forget_block(&mut self) -> bool {
+        let mut was_owed = self.block.take().is_some();
         if let Some(sent) = self.sent.take_if(|sent| sent.block.is_some()) {
             self.sent = Some(Arc::new(Sent { number: sent.number, charges: sent.charges.clone(), block: None }));
+            was_owed = true;
         }
+        was_owed
     }
 
     /// What is to be sent, under the number that `next` gives where it is not on its way already; none where nothing is owed.
@@ -136,10 +141,16 @@ mod tests {
         debt.charge(1, at(0), MEMORY);
         let sent = debt.send(|| 1).unwrap();
         debt.block_by_hand(at(10), at(20));
-        assert_eq!(debt.block, Some(BlockDebt { until: at(20), by_hand: Some(at(10)) }));
+        assert_eq!(
+            debt.block,
+            Some(BlockDebt { until: at(20), by_hand: Some(Timestamp::MAX) }),
+            "that may arrive later"
+        );
         // The one before is not repeated.
         let again = debt.send(|| 2).unwrap();
         assert_eq!((again.number, again.amount(), again.block), (1, sent.amount(), None));
+        assert!(debt.forget_block() && !debt.forget_block());
+        debt.block_by_hand(at(10), at(20));
         debt.block(at(30));
         assert_eq!(debt.block, Some(BlockDebt { until: at(30), by_hand: Some(at(10)) }));
     }
