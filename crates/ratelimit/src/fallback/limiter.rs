@@ -1,6 +1,7 @@
 //! A Redis limiter with a local one behind it.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -173,7 +174,7 @@ impl<A: RedisAlgorithm> Inner<A> {
         work: impl Future<Output = Result<T, CheckError>>,
         asked: &Asked<'_>,
     ) -> Result<Result<T, CheckError>, StoreError> {
-        let settling = async { if self.debts.is_any() { self.settle(key).await } else { Ok(()) } };
+        let settling = pin!(async { if self.debts.is_any() { self.settle(key).await } else { Ok(()) } });
         let probe = || {
             let (client, key) = (self.shared.redis().client().clone(), self.shared.redis().group(key));
             async move { drop(client.get(key.as_str()).await) }
@@ -183,7 +184,9 @@ impl<A: RedisAlgorithm> Inner<A> {
 
     async fn decide(self: &Arc<Self>, key: &str, cost: u64) -> Result<Decision, CheckError> {
         let (asked, changes) = (self.patience.asked(), self.by_hand.so_far());
-        match self.ask_where(key, self.shared.decide(key, cost, &asked), &asked).await {
+        // Pinned here, it is moved no more: futures that hold it would grow with each other.
+        let deciding = pin!(self.shared.decide(key, cost, &asked));
+        match self.ask_where(key, deciding, &asked).await {
             Ok(Ok(said)) => {
                 let holds = || self.by_hand.so_far() == changes;
                 self.local.learn_block(key, said.decision.blocked_for(), holds);

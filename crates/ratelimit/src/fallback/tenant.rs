@@ -5,6 +5,7 @@ mod held;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU32;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -145,7 +146,7 @@ impl Inner {
         work: impl Future<Output = Result<T, CheckError>>,
     ) -> Result<Result<T, CheckError>, StoreError> {
         let is_owing = || self.is_owing.load(Ordering::Acquire);
-        let settling = async { if is_owing() { self.settle(tenant).await } else { Ok(()) } };
+        let settling = pin!(async { if is_owing() { self.settle(tenant).await } else { Ok(()) } });
         let asked = self.patience.asked();
         let work = async {
             asked.begin()?;
@@ -161,7 +162,9 @@ impl Inner {
         cost: u64,
     ) -> Result<TenantDecision, CheckError> {
         let changes = self.by_hand.so_far();
-        match self.ask(tenant, self.shared.decide(tenant, plan, cost)).await {
+        // Pinned here, it is moved no more: futures that hold it would grow with each other.
+        let deciding = pin!(self.shared.decide(tenant, plan, cost));
+        match self.ask(tenant, deciding).await {
             Ok(Ok((decision, used))) => {
                 // A place is wanting where all are held by blocked tenants: then this one is not known in an outage.
                 let _ = self.change(tenant, |held, now| {
