@@ -78,12 +78,16 @@ impl<A: Algorithm> MemoryLimiter<A> {
         result
     }
 
-    /// Takes over what another limiter knows of the key's block: what is left of it, or that there is none. Strikes stay.
+    /// Takes over what another limiter knows of the key's block: what is left of it, or that there is none. Strikes stay. Nothing is
+    /// taken over where it `holds` no more when the key is locked.
     ///
     /// Where no place is left for it the block is not kept.
     #[cfg(feature = "redis")]
-    pub(crate) fn learn_block(&self, key: &str, left: Option<Duration>) {
+    pub(crate) fn learn_block(&self, key: &str, left: Option<Duration>, holds: impl FnOnce() -> bool) {
         let mut place = self.store.lock(key);
+        if !holds() {
+            return;
+        }
         let now = self.clock.now();
         let learn = |_: &A, entry: &mut Entry<A::State>| {
             let strikes = self.strikes(&entry.block, now);
@@ -111,6 +115,18 @@ impl<A: Algorithm> MemoryLimiter<A> {
         };
         // Without room for it there is none for the check that follows either.
         let _ = place.with_rule(standing, |rule| Entry::new(rule, now), seed);
+    }
+
+    /// What a look at the key would say after [`seed`](Self::seed), without it.
+    #[cfg(feature = "redis")]
+    pub(crate) fn peek_seeded(&self, key: &str, cost: u64, used: u64, date: Timestamp) -> Result<Decision, CheckError> {
+        ensure_short(key)?;
+        let place = self.store.lock(key);
+        let (now, rule) = (self.clock.now(), place.rule());
+        let mut entry = Entry::new(rule, date);
+        rule.penalty(&mut entry.state, date, used);
+        entry.block = place.get().map(|entry| entry.block).unwrap_or_default();
+        Self::look(rule, &entry, now, cost)
     }
 
     fn strikes(&self, block: &Block, now: Timestamp) -> u32 {
