@@ -10,6 +10,7 @@ pub(crate) struct Tally {
     allowed: AtomicU64,
     denied: AtomicU64,
     failed: AtomicU64,
+    alone: AtomicU64,
     refused: Store<u64>,
 }
 
@@ -18,8 +19,8 @@ const MAX_REFUSED: usize = 10_000;
 
 impl Default for Tally {
     fn default() -> Self {
-        let [allowed, denied, failed] = [const { AtomicU64::new(0) }; 3];
-        Self { allowed, denied, failed, refused: Store::new(MAX_REFUSED) }
+        let [allowed, denied, failed, alone] = [const { AtomicU64::new(0) }; 4];
+        Self { allowed, denied, failed, alone, refused: Store::new(MAX_REFUSED) }
     }
 }
 
@@ -45,12 +46,18 @@ impl Tally {
         result
     }
 
+    /// Notes that a check is decided without the store that others share.
+    pub(crate) fn decide_alone(&self) {
+        self.alone.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The counters; what is held in memory is not known here.
     pub(crate) fn stats(&self) -> LimiterStats {
         LimiterStats {
             allowed: self.allowed.load(Ordering::Relaxed),
             denied: self.denied.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
+            alone: self.alone.load(Ordering::Relaxed),
             top_denied: self.refused.stats(|count| (*count, false)).top_denied,
             ..LimiterStats::default()
         }

@@ -197,6 +197,7 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "tidegate_queue_oldest_job_seconds",
         "tidegate_queue_paused",
         "tidegate_queue_workers",
+        "tidegate_ratelimit_alone",
         "tidegate_ratelimit_blocked_keys",
         "tidegate_ratelimit_decisions",
         "tidegate_ratelimit_evicted_live",
@@ -322,7 +323,7 @@ fn rate(lookups: Lookups) -> f64 {
 
 fn stats(did: &Decisions) -> Value {
     json!({
-        "allowed": did.allowed, "denied": did.denied, "failed": 0, "tracked_keys": did.keys,
+        "allowed": did.allowed, "denied": did.denied, "failed": 0, "alone": 0, "tracked_keys": did.keys,
         "blocked_keys": 0, "evicted_live": 0, "top_denied": did.top_denied,
     })
 }

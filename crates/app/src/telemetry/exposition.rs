@@ -168,6 +168,15 @@ impl Reading {
         }
         let mut family = Family::new(
             encoder,
+            "tidegate_ratelimit_alone",
+            "Checks decided by this process alone, since Redis could not be asked in time",
+            MetricType::Counter,
+        )?;
+        for (limiter, stats) in &self.limiters {
+            family.counter(&[("limiter", limiter)], stats.alone)?;
+        }
+        let mut family = Family::new(
+            encoder,
             "tidegate_ratelimit_evicted_live",
             "Keys forgotten while they still had usage, for want of room",
             MetricType::Counter,

@@ -199,16 +199,21 @@ impl<A: RedisAlgorithm> Inner<A> {
                 Ok(said.decision)
             }
             Ok(Err(error)) => Err(error),
-            Err(error) if self.counts() => {
-                self.seed(key);
-                let result = self.local.check_now(key, cost);
-                if let Ok(decision) = &result {
-                    self.note(key, cost, decision, &error);
-                }
-                fits_later(result, error)
-            }
-            Err(error) => self.uncounted(key, error).await,
+            Err(error) => self.instead(key, cost, error).await,
         }
+    }
+
+    async fn instead(self: &Arc<Self>, key: &str, cost: u64, error: StoreError) -> Result<Decision, CheckError> {
+        self.tally.decide_alone();
+        if !self.counts() {
+            return self.uncounted(key, error).await;
+        }
+        self.seed(key);
+        let result = self.local.check_now(key, cost);
+        if let Ok(decision) = &result {
+            self.note(key, cost, decision, &error);
+        }
+        fits_later(result, error)
     }
 
     /// Begins the key's share with its part of what Redis said was left.

@@ -186,6 +186,7 @@ impl Inner {
         cost: u64,
         error: StoreError,
     ) -> Result<TenantDecision, CheckError> {
+        self.tally.decide_alone();
         let OutagePolicy::LocalShare { instances } = self.policy else {
             return self.uncounted(tenant, plan, cost, error);
         };

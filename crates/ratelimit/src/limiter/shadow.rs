@@ -149,9 +149,10 @@ impl<S: Limiter> Limiter for Shadow<S> {
         match &self.enforced {
             Some(enforced) => enforced.stats(),
             None => {
-                let LimiterStats { allowed, denied, failed, tracked_keys, evicted_live, .. } = self.shadow.stats();
+                let LimiterStats { allowed, denied, failed, alone, tracked_keys, evicted_live, .. } =
+                    self.shadow.stats();
                 let allowed = allowed + denied + failed;
-                LimiterStats { allowed, tracked_keys, evicted_live, ..LimiterStats::default() }
+                LimiterStats { allowed, alone, tracked_keys, evicted_live, ..LimiterStats::default() }
             }
         }
     }

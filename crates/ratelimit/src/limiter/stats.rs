@@ -15,6 +15,9 @@ pub struct LimiterStats {
     pub denied: u64,
     /// Checks that ended in a [`CheckError`](crate::CheckError).
     pub failed: u64,
+    /// Of the checks those that were decided by this process alone, since the store that it shares with others could not be asked in
+    /// time. While it rises, the limit holds for each process more than for all together.
+    pub alone: u64,
     /// Keys held in memory, never above the cap. Idle ones stay until their place is needed.
     pub tracked_keys: u64,
     /// Keys that are blocked now.

@@ -303,6 +303,7 @@ async fn who_goes_over_a_share_is_refused_and_not_blocked() {
     assert_eq!(admit(&limiter, "key", 20).await, 3);
     assert_eq!(limiter.check("key", 1).await.unwrap().blocked_for(), None);
     assert!(limiter.check("banned", 1).await.unwrap().blocked_for().is_some(), "known from before");
+    assert!(limiter.stats().alone >= 22, "{:?}", limiter.stats());
     world.server.restart().await;
     let settled = async || direct.peek("key", 1).await.ok().filter(|said| said.remaining() == 6);
     assert_eq!(poll_until(LONG, settled).await.unwrap().blocked_for(), None);
