@@ -1,8 +1,9 @@
 //! From settings to limiters: the one place that knows what stands behind what.
 //!
-//! In memory: the limiter itself. On Redis, from the outside in: a cap on new keys, remembered denials, a fallback, the script. The
-//! limiter in front of everything has a front door before that.
+//! In memory: the limiter itself. On Redis, from the outside in: a cap on new keys, remembered denials, a fallback, the script. Of the
+//! limiter in front of everything a front door decides over the new keys beyond the cap.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tidegate_app::node::StartError;
 use tidegate_app::redis::Redis;
 use tidegate_app::settings::{LimitSettings, Settings};
 use tidegate_ratelimit::{
-    BlockPolicy, DenyCache, FallbackLimiter, FallbackTenantLimiter, FixedWindow, FrontDoor, FrontDoorBuilder, Limiter,
+    BlockPolicy, DenyCache, FallbackLimiter, FallbackTenantLimiter, FrontDoor, FrontDoorBuilder, Limiter,
     MemoryLimiter, MemoryLimiterBuilder, MemoryTenantLimiter, NewKeys, OutagePolicy, RedisAlgorithm, RedisLimiter,
     RedisLimiterBuilder, RedisTenantLimiter, SlidingLog, SlidingWindow, SystemClock, TenantLimiter,
 };
@@ -20,6 +21,8 @@ use super::{Limiters, Named};
 
 /// Clients that one limiter remembers; beyond, the least charged are forgotten.
 const MAX_CLIENTS: usize = 100_000;
+/// As many as the front door's own window has: each request is counted by it, so that what one key takes on Redis matters.
+const FRONT_SEGMENTS: NonZeroU16 = NonZeroU16::new(20).expect("20 is not zero");
 /// One strike of a repeat offender is forgotten after so long without a block.
 const STRIKE_DECAY: Duration = Duration::from_secs(3600);
 /// Tenants that are remembered.
@@ -65,14 +68,16 @@ impl Build<'_> {
         })
     }
 
-    /// In fixed memory; on Redis beside a count for all nodes.
+    /// In fixed memory; on Redis a count for all nodes, and the door for those whom Redis is spared.
     fn front_door(&self, name: &'static str, settings: &LimitSettings) -> Result<Named, StartError> {
         let door = FrontDoor::builder(name).quota(settings.quota).without_block();
         let kind = "front_door";
         Ok(match self.redis {
             Some(redis) => {
-                let behind = self.shared(redis, name, FixedWindow::new(settings.quota), settings)?;
-                Named::new(name, Guarded { door: door.build(), behind }, kind, *settings)
+                // Not a window of the clock: who begins late in one would go on just below the limit of each.
+                let counted = SlidingWindow::with_segments(settings.quota, FRONT_SEGMENTS);
+                let behind = self.shared(redis, name, counted, settings)?;
+                Named::new(name, Guarded::new(door.build(), behind), kind, *settings)
             }
             None => {
                 let door = block(settings).into_iter().fold(door, FrontDoorBuilder::block).build();
@@ -89,7 +94,7 @@ impl Build<'_> {
         name: &'static str,
         algorithm: A,
         settings: &LimitSettings,
-    ) -> Result<impl Limiter + use<A>, StartError>
+    ) -> Result<NewKeys<impl Limiter + use<A>>, StartError>
     where
         A: RedisAlgorithm + Send + Sync + 'static,
         A::State: Send + Sync + 'static,
