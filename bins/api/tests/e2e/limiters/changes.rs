@@ -49,7 +49,13 @@ async fn a_change_that_means_nothing_is_refused_and_changes_nothing() {
     for quota in hostile.into_iter().chain(["100/minute; 1000/hour", "1001/day", &"9".repeat(10_240)]) {
         let body = json!({"limiter": "auth", "quota": quota});
         let told = problem(send(post(body)).await, 422, "bad-quota").await;
-        assert!(told["detail"].as_str().unwrap().len() < 400, "{told}");
+        let detail = told["detail"].as_str().unwrap();
+        assert!(detail.len() < 400 && detail.starts_with("`quota`") && !detail.contains("burst"), "{told}");
+    }
+    for limiter in ["ddos", "auth", "report", "api"] {
+        let body = json!({"limiter": limiter, "quota": "10/minute burst 3"});
+        let told = problem(send(post(body)).await, 422, "bad-quota").await;
+        assert_eq!(told["detail"], "`quota`: `10/minute burst 3`: a burst of 3, where there is none: leave it out");
     }
     problem(send(post(json!({"limiter": "nothing", "quota": "1/minute"}))).await, 404, "not-found").await;
     problem(send(post(json!({"limiter": "tenant", "quota": "1/minute"}))).await, 422, "bad-limiter").await;
