@@ -1,11 +1,14 @@
 //! One key of a limiter: reset, block, unblock.
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_app::clock;
+use tidegate_app::tenant::{Tenant, TenantId};
 use tidegate_ratelimit::CheckError;
 
 use crate::app::App;
@@ -29,7 +32,7 @@ pub(crate) async fn reset(
     State(app): State<App>,
     Query(query): Query<KeyOfLimiter>,
 ) -> Result<axum::Json<Value>, Problem> {
-    let key = limits::counted_as(&query.limiter, &query.key, app.settings().limits.ipv6_prefix);
+    let key = counted(&app, &query.limiter, &query.key).await?;
     let was_known = if query.limiter == limits::TENANT {
         app.limiters().tenants.reset(&key).await
     } else {
@@ -54,11 +57,8 @@ pub(crate) async fn block(State(app): State<App>, Json(new): Json<NewBlock>) -> 
         let detail = format!("`seconds` is from 1 to {MAX_BLOCK_SECONDS}; DELETE ends a block");
         return Err(Problem::unprocessable("bad-block", detail));
     }
-    if new.key.is_empty() {
-        return Err(Problem::unprocessable("bad-key", "`key` is empty"));
-    }
     let length = Duration::from_secs(new.seconds);
-    let key = limits::counted_as(&new.limiter, &new.key, app.settings().limits.ipv6_prefix);
+    let key = counted(&app, &new.limiter, &new.key).await?;
     let blocked = match named {
         Some(named) => named.limiter().block(&key, length).await,
         None => limiter.tenants.block(&key, length).await,
@@ -72,13 +72,37 @@ pub(crate) async fn unblock(
     State(app): State<App>,
     Query(query): Query<KeyOfLimiter>,
 ) -> Result<axum::Json<Value>, Problem> {
-    let key = limits::counted_as(&query.limiter, &query.key, app.settings().limits.ipv6_prefix);
+    let key = counted(&app, &query.limiter, &query.key).await?;
     let was_blocked = if query.limiter == limits::TENANT {
         app.limiters().tenants.unblock(&key).await
     } else {
         app.limiters().named(&query.limiter)?.limiter().unblock(&key).await
     };
     Ok(axum::Json(json!({"unblocked": was_blocked.map_err(|error| wrong_key(&error))?})))
+}
+
+/// The key under which the limiter counts what somebody calls `key`; among the tenants there has to be one of that id.
+async fn counted<'a>(app: &App, limiter: &str, key: &'a str) -> Result<Cow<'a, str>, Problem> {
+    let counted = limits::counted_as(limiter, key, app.settings().limits.ipv6_prefix)?;
+    if limiter == limits::TENANT {
+        known_tenant(app, key).await?;
+    }
+    Ok(counted)
+}
+
+/// The tenant of that id, as the tables have it.
+///
+/// # Errors
+///
+/// 404 where there is none.
+pub(super) async fn known_tenant(app: &App, id: &str) -> Result<Arc<Tenant>, Problem> {
+    app.catch_up().await?;
+    let missing = || {
+        let shown: String = id.chars().take(64).collect();
+        Problem::not_found(format!("there is no tenant `{shown}`"))
+    };
+    let id: TenantId = id.parse().map_err(|_| missing())?;
+    app.tenants().get(&id).await?.ok_or_else(missing)
 }
 
 /// What is wrong with a key, or with the store that was asked about it.
