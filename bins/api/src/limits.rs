@@ -185,9 +185,9 @@ pub(crate) fn refuse(rejection: Rejection<'_>) -> Response {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
-    use std::time::Instant;
 
     use axum::http::header;
+    use tokio::time::Instant;
     use tracing::{Event, Metadata, Subscriber, span};
 
     use super::*;
