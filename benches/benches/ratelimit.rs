@@ -57,7 +57,11 @@ impl SameClock {
 
 impl Clock for SameClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.now().duration_since(self.1).as_u64() / 1_000)
+        Timestamp::from_micros(self.nanos() / 1_000)
+    }
+
+    fn nanos(&self) -> u64 {
+        self.0.now().duration_since(self.1).as_u64()
     }
 }
 

@@ -5,7 +5,9 @@
 mod order;
 mod settings;
 mod time;
+mod turns;
 
 pub use order::{Order, Walk};
 pub use settings::brief;
 pub use time::{Stopwatch, side_by_side, time_of_day};
+pub use turns::Comparison;

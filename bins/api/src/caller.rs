@@ -71,7 +71,7 @@ impl Admitted {
 
 /// Finds the tenant that a request speaks for, and charges its quota and the client's limit.
 ///
-/// Neither is charged where the other refuses, but for requests that race each other to the last place.
+/// Neither is charged for good where the other refuses.
 pub(crate) async fn admit(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result<Admitted, Problem> {
     let api = &app.limiters().api;
     let address = extensions.get::<ClientKey>().map(|client| client.0.as_str()).unwrap_or_default();
@@ -86,18 +86,8 @@ pub(crate) async fn admit(app: &App, headers: &HeaderMap, extensions: &Extension
         }
         Err(Stranger::Failed(problem)) => return Err(problem),
     };
-    // Asked before anything is charged, so that a request that this refuses costs the tenant nothing.
-    let mut charged = None;
-    if let Some(client) = &client
-        && limits::is_used_up(api, client).await
-    {
-        charged = limits::enforce(api, client).await?;
-    }
-    let quota = limits::enforce_tenant(app.limiters(), &tenant).await?;
-    if let (Some(client), None) = (&client, charged) {
-        charged = limits::enforce(api, client).await?;
-    }
-    Ok(Admitted { caller: Caller { tenant }, quota, client: charged })
+    let (quota, client) = limits::enforce_tenant(app.limiters(), &tenant, client.as_deref()).await?;
+    Ok(Admitted { caller: Caller { tenant }, quota, client })
 }
 
 /// How the tenant was named.
@@ -108,14 +98,17 @@ enum Credential {
     Open(TenantId),
 }
 
-/// What the `api` limiter counts: the key on the small tiers; on Premium and above a tenant-level key is bound by its
-/// quota alone.
+/// What the `api` limiter counts: the key of a tenant with the minute of the smallest tier. A greater minute, or one of
+/// its own, binds it alone: else Basic's 120 would end at 100, and with a block.
 fn limited_as(tenant: &Tenant, credential: &Credential) -> Option<String> {
-    match (tenant.plan.tier(), credential) {
-        (Tier::Premium | Tier::Enterprise, _) => None,
-        (_, Credential::Key(digest)) => Some(format!("key:{:.16}", digest.to_string())),
-        (_, Credential::Open(id)) => Some(format!("tenant:{id}")),
+    let plan = &tenant.plan;
+    if plan.tier() != Tier::Free || plan.overrides().per_minute.is_some() {
+        return None;
     }
+    Some(match credential {
+        Credential::Key(digest) => format!("key:{:.16}", digest.to_string()),
+        Credential::Open(id) => format!("tenant:{id}"),
+    })
 }
 
 /// Why a request speaks for no tenant.

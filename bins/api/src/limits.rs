@@ -102,17 +102,41 @@ pub(crate) async fn enforce(limiter: &Named, key: &str) -> Result<Option<Decisio
     }
 }
 
-/// Whether the limiter would refuse a request of `key` now. Charges nothing.
-pub(crate) async fn is_used_up(limiter: &Named, key: &str) -> bool {
-    limiter.mode() == LimitMode::On && matches!(limiter.limiter().peek(key, 1).await, Ok(Decision::Denied(_)))
-}
-
-/// Charges one request to the tenant's quota. `None` where that is off, or only watched and used up.
+/// Charges one request to the tenant's quota, and to `client` of the limiter `api` where that counts it too: to both or, where
+/// one of them refuses, to neither. `None` for a limit that is off; for the tenant's also where it is only watched and used up.
+///
+/// The tenant is charged first and given back what `api` refuses. Not the other way round, nor both at once: who goes over `api` is
+/// blocked, which must not come of a charge that is about to be taken back; a tenant is never blocked, only refused.
 ///
 /// # Errors
 ///
-/// 429 when one of its windows is used up.
-pub(crate) async fn enforce_tenant(limiters: &Limiters, tenant: &Tenant) -> Result<Option<TenantDecision>, Problem> {
+/// 429 when a limit is used up.
+pub(crate) async fn enforce_tenant(
+    limiters: &Limiters,
+    tenant: &Tenant,
+    client: Option<&str>,
+) -> Result<(Option<TenantDecision>, Option<Decision>), Problem> {
+    let api = &limiters.api;
+    // Whoever goes on after a refusal costs nobody a charge, nor Redis a command.
+    if let Some(denied) = client.and_then(|client| api.remembered(client)) {
+        return Err(refused(api.name(), &denied));
+    }
+    let quota = charge_tenant(limiters, tenant).await?;
+    let Some(client) = client else { return Ok((quota, None)) };
+    match enforce(api, client).await {
+        Ok(decision) => Ok((quota, decision)),
+        Err(problem) => {
+            if quota.is_some() {
+                // What can't be given back stays charged until its windows end.
+                let _ = limiters.tenants.reward(tenant.id.as_str(), &tenant.plan, 1).await;
+            }
+            Err(problem)
+        }
+    }
+}
+
+/// Charges one request to the tenant's quota. `None` where nothing was charged: it is off, or only watched and used up.
+async fn charge_tenant(limiters: &Limiters, tenant: &Tenant) -> Result<Option<TenantDecision>, Problem> {
     if limiters.tenant_mode == LimitMode::Off {
         return Ok(None);
     }
@@ -187,10 +211,31 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use axum::http::header;
+    use tidegate_app::settings::RawSettings;
+    use tidegate_app::tenant::Plan;
+    use tidegate_ratelimit::{Limiter, MemoryLimiter, SlidingWindow, Tier};
     use tokio::time::Instant;
     use tracing::{Event, Metadata, Subscriber, span};
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_tenant_is_given_back_what_api_can_not_decide() {
+        let settings = RawSettings::load(None, []).unwrap().check().unwrap();
+        let mut limiters = build::all(&settings, None).unwrap();
+        let full = MemoryLimiter::builder("api", SlidingWindow::new(settings.limits.api.quota)).max_keys(1).build();
+        full.block("another", Duration::from_secs(3600)).await.unwrap();
+        limiters.api = Named::new("api", full, "sliding_window", settings.limits.api);
+        let tenant = Tenant::create("small".parse().unwrap(), "Small".to_owned(), Plan::from(Tier::Free));
+
+        let refused = enforce_tenant(&limiters, &tenant, Some("key:1")).await.err().map(Problem::into_response);
+        assert_eq!(refused.map(|response| response.status()), Some(StatusCode::SERVICE_UNAVAILABLE));
+        let used =
+            async || limiters.tenants.usage("small", &tenant.plan).await.unwrap().windows.map(|window| window.used);
+        assert_eq!(used().await, [0; 3]);
+        assert!(enforce_tenant(&limiters, &tenant, None).await.is_ok());
+        assert_eq!(used().await, [1; 3], "who isn't counted by it is charged as ever");
+    }
 
     #[test]
     fn whoever_can_not_be_counted_is_told_when_to_come_back() {

@@ -14,6 +14,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tidegate_ratelimit::{Ipv6Prefix, Quota, TrustedProxies};
 use tidegate_redis::Keyspace;
 
@@ -96,11 +97,22 @@ impl LimitMode {
     }
 }
 
+/// Addresses about which a limiter isn't asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListSettings {
+    /// Never counted.
+    pub allow: Vec<IpNet>,
+    /// Always refused, also where they are allowed.
+    pub deny: Vec<IpNet>,
+}
+
 /// Every limit.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct LimitsSettings {
     /// The limiter in front of everything but probes, per client address.
     pub ddos: LimitSettings,
+    /// Whom that one never counts, and whom it always refuses.
+    pub ddos_lists: ListSettings,
     /// Failed logins, per address and account.
     pub auth: LimitSettings,
     /// Reports, per tenant and user.

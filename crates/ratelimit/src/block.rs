@@ -109,6 +109,8 @@ fn seed(key: &str) -> u64 {
 }
 
 /// The block of one key; the default is none and no strikes.
+// Packed, so that a key and what is kept of it fit one line of the processor's cache.
+#[repr(Rust, packed(4))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Block {
     until: u64,

@@ -46,17 +46,31 @@ pub(crate) fn whole_micros(duration: Duration) -> u64 {
 pub trait Clock: Send + Sync + 'static {
     /// The present.
     fn now(&self) -> Timestamp;
+
+    /// The present in nanoseconds since the same epoch, for who divides no finer clock down to microseconds. [`now`](Self::now)
+    /// in other units unless a clock knows better.
+    fn nanos(&self) -> u64 {
+        self.now().as_micros().saturating_mul(1_000)
+    }
 }
 
 impl<C: Clock + ?Sized> Clock for Arc<C> {
     fn now(&self) -> Timestamp {
         (**self).now()
     }
+
+    fn nanos(&self) -> u64 {
+        (**self).nanos()
+    }
 }
 
 impl<C: Clock + ?Sized> Clock for Box<C> {
     fn now(&self) -> Timestamp {
         (**self).now()
+    }
+
+    fn nanos(&self) -> u64 {
+        (**self).nanos()
     }
 }
 
@@ -86,6 +100,11 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.started_at.saturating_add(whole_micros(self.started.elapsed())))
+    }
+
+    fn nanos(&self) -> u64 {
+        let passed = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.started_at.saturating_mul(1_000).saturating_add(passed)
     }
 }
 

@@ -165,7 +165,8 @@ impl ConcurrencyLimiter {
     pub fn try_acquire(&self, key: &str) -> Result<Permit, AcquireError> {
         let mut place = self.store.lock(key);
         let taken = place.with(standing, || Arc::new(self.slot(key)), |slot| Slot::take(slot, &self.clock));
-        match place.count(taken, Result::is_ok)? {
+        place.count(&taken, Result::is_ok);
+        match taken? {
             Ok(permit) => Ok(permit),
             Err(limit) => Err(AcquireError::AtLimit { limit, retry_after: self.retry_after }),
         }

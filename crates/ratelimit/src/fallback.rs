@@ -1,5 +1,6 @@
 //! What decides while Redis doesn't.
 
+mod changes;
 mod debts;
 mod known;
 mod limiter;
@@ -11,6 +12,7 @@ mod tenant;
 use std::num::NonZeroU32;
 
 pub use limiter::{FallbackLimiter, FallbackLimiterBuilder};
+pub(crate) use patience::Asked;
 pub use shared::SharedLimiter;
 pub use tenant::{FallbackTenantLimiter, FallbackTenantLimiterBuilder};
 

@@ -18,6 +18,7 @@ pub use builder::RedisLimiterBuilder;
 pub(crate) use debit::Debit;
 pub use lease::{LeasedLimiter, LeasedLimiterBuilder};
 pub use limiter::RedisLimiter;
+pub(crate) use limiter::Said;
 #[cfg(feature = "tokio")]
 pub use quotas::{PublishError, SharedQuotas};
 pub use tenant::{RedisTenantLimiter, RedisTenantLimiterBuilder};

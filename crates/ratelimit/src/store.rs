@@ -121,6 +121,7 @@ impl<E, R: Clone> Store<E, R> {
     }
 
     /// The place that the key belongs to.
+    #[inline]
     pub(crate) fn lock<'a>(&'a self, key: &'a str) -> Place<'a, E, R> {
         let hash = self.hasher.hash_one(key);
         // Scales bits that the table doesn't use onto the shards: cheaper than a remainder and as even.
@@ -172,7 +173,7 @@ impl<E> Place<'_, E> {
         create: impl FnOnce() -> E,
         work: impl FnOnce(&mut E) -> T,
     ) -> Result<T, CheckError> {
-        self.with_rule(|(), entry| standing(entry), |()| create(), |(), entry| work(entry))
+        self.with_rule(|(), entry| standing(entry), |()| create(), |(), entry| Ok(work(entry)))
     }
 }
 
@@ -196,31 +197,39 @@ impl<E, R> Place<'_, E, R> {
         found.map(|found| drop(found.remove())).is_ok()
     }
 
-    /// Counts a result and passes it on.
-    pub(crate) fn count<T>(
-        &mut self,
-        result: Result<T, CheckError>,
-        allowed: impl FnOnce(&T) -> bool,
-    ) -> Result<T, CheckError> {
+    /// Counts a result.
+    #[inline]
+    pub(crate) fn count<T>(&mut self, result: &Result<T, CheckError>, allowed: impl FnOnce(&T) -> bool) {
         let counts = &mut self.shard.counts;
-        match &result {
+        match result {
             Ok(decided) if allowed(decided) => counts.allowed += 1,
             Ok(_) => counts.denied += 1,
             Err(_) => counts.failed += 1,
         }
-        result
     }
 
     /// Works on the key's entry, which it creates if there is none, making room first.
+    #[inline]
     pub(crate) fn with_rule<T>(
         &mut self,
         standing: impl Fn(&R, &E) -> Standing,
         create: impl FnOnce(&R) -> E,
-        work: impl FnOnce(&R, &mut E) -> T,
+        work: impl FnOnce(&R, &mut E) -> Result<T, CheckError>,
     ) -> Result<T, CheckError> {
-        if let Some((rule, entry)) = self.get_mut() {
-            return Ok(work(rule, entry));
+        match self.get_mut() {
+            Some((rule, entry)) => work(rule, entry),
+            None => self.with_new(standing, create, work),
         }
+    }
+
+    /// Apart from the way of keys that are known, which it would only make longer.
+    #[cold]
+    fn with_new<T>(
+        &mut self,
+        standing: impl Fn(&R, &E) -> Standing,
+        create: impl FnOnce(&R) -> E,
+        work: impl FnOnce(&R, &mut E) -> Result<T, CheckError>,
+    ) -> Result<T, CheckError> {
         ensure_short(self.key)?;
         if self.shard.entries.len() >= self.shard.cap {
             self.shard.make_room(standing)?;
@@ -228,7 +237,7 @@ impl<E, R> Place<'_, E, R> {
         let Shard { rule, entries, .. } = &mut *self.shard;
         let slot = Slot { key: self.key.into(), entry: create(rule) };
         let mut new = entries.insert_unique(self.hash, slot, |slot| self.hasher.hash_one(slot.key.as_str()));
-        Ok(work(rule, &mut new.get_mut().entry))
+        work(rule, &mut new.get_mut().entry)
     }
 }
 

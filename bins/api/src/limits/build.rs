@@ -1,19 +1,21 @@
 //! From settings to limiters: the one place that knows what stands behind what.
 //!
 //! In memory: the limiter itself. On Redis, from the outside in: a cap on new keys, remembered denials, a fallback, the script. Of the
-//! limiter in front of everything a front door decides over the new keys beyond the cap.
+//! limiter in front of everything a front door decides over the new keys beyond the cap, and its lists decide before all of that.
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tidegate_app::node::StartError;
 use tidegate_app::redis::Redis;
-use tidegate_app::settings::{LimitSettings, Settings};
+use tidegate_app::settings::{LimitSettings, ListSettings, Settings};
 use tidegate_ratelimit::{
-    BlockPolicy, DenyCache, FallbackLimiter, FallbackTenantLimiter, FrontDoor, FrontDoorBuilder, Limiter,
-    MemoryLimiter, MemoryLimiterBuilder, MemoryTenantLimiter, NewKeys, OutagePolicy, RedisAlgorithm, RedisLimiter,
-    RedisLimiterBuilder, RedisTenantLimiter, SlidingLog, SlidingWindow, SystemClock, TenantLimiter,
+    BlockPolicy, Decision, DenyCache, Exempt, FallbackLimiter, FallbackTenantLimiter, FrontDoor, FrontDoorBuilder,
+    KeyLists, Limiter, Listed, MemoryLimiter, MemoryLimiterBuilder, MemoryTenantLimiter, NewKeys, OutagePolicy,
+    RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter, SlidingLog, SlidingWindow, SystemClock,
+    TenantLimiter,
 };
 
 use super::door::Guarded;
@@ -31,7 +33,8 @@ const MAX_TENANTS: usize = 100_000;
 pub(super) fn all(settings: &Settings, redis: Option<&Redis>) -> Result<Limiters, StartError> {
     let limits = &settings.limits;
     let outage = OutagePolicy::LocalShare { instances: limits.instances };
-    let build = Build { redis, outage, patience: limits.patience, new_keys: limits.new_keys };
+    let build =
+        Build { redis, outage, patience: limits.patience, new_keys: limits.new_keys, ddos_lists: &limits.ddos_lists };
     let log = |settings: &LimitSettings| SlidingLog::new(settings.quota).map_err(StartError::Limit);
     Ok(Limiters {
         ddos: build.front_door("ddos", &limits.ddos)?,
@@ -49,6 +52,7 @@ struct Build<'a> {
     outage: OutagePolicy,
     patience: Duration,
     new_keys: u64,
+    ddos_lists: &'a ListSettings,
 }
 
 impl Build<'_> {
@@ -59,11 +63,15 @@ impl Build<'_> {
     {
         let kind = algorithm.name();
         Ok(match self.redis {
-            Some(redis) => Named::new(name, self.shared(redis, name, algorithm, settings)?, kind, *settings),
+            Some(redis) => {
+                let (limiter, remembered) = self.shared(redis, name, algorithm, settings)?;
+                Named::new(name, limiter, kind, *settings).remembering(remembered)
+            }
             None => {
                 let builder = MemoryLimiter::builder(name, algorithm).max_keys(MAX_CLIENTS);
-                let limiter = block(settings).into_iter().fold(builder, MemoryLimiterBuilder::block).build();
-                Named::new(name, limiter, kind, *settings)
+                let limiter = Arc::new(block(settings).into_iter().fold(builder, MemoryLimiterBuilder::block).build());
+                let remembered = Arc::clone(&limiter);
+                Named::new(name, limiter, kind, *settings).remembering(move |key| remembered.known_denial(key, 1))
             }
         })
     }
@@ -76,25 +84,44 @@ impl Build<'_> {
             Some(redis) => {
                 // Not a window of the clock: who begins late in one would go on just below the limit of each.
                 let counted = SlidingWindow::with_segments(settings.quota, FRONT_SEGMENTS);
-                let behind = self.shared(redis, name, counted, settings)?;
-                Named::new(name, Guarded::new(door.build(), behind), kind, *settings)
+                let (behind, _) = self.shared(redis, name, counted, settings)?;
+                self.listed(name, Guarded::new(door.build(), behind), kind, *settings)
             }
             None => {
                 let door = block(settings).into_iter().fold(door, FrontDoorBuilder::block).build();
-                Named::new(name, door, kind, *settings)
+                self.listed(name, door, kind, *settings)
             }
         })
     }
 
+    /// Behind its lists, where there are any.
+    fn listed(
+        &self,
+        name: &'static str,
+        limiter: impl Limiter + 'static,
+        kind: &'static str,
+        settings: LimitSettings,
+    ) -> Named {
+        let ListSettings { allow, deny } = self.ddos_lists;
+        if allow.is_empty() && deny.is_empty() {
+            return Named::new(name, limiter, kind, settings);
+        }
+        let lists = KeyLists::new();
+        let network = |network: &IpNet| Listed::Network(*network);
+        lists.replace(allow.iter().map(network), deny.iter().map(network));
+        Named::new(name, Exempt::new(limiter, lists), kind, settings).listing(self.ddos_lists.clone())
+    }
+
     /// One script for all processes; before it what spares it a question: blocks and counts of its own in an outage, remembered
-    /// denials, and a cap on keys that nobody has seen before.
+    /// denials, and a cap on keys that nobody has seen before. With it, what tells the denials that are remembered: those alone, since
+    /// a block that is known here may have been ended by another node.
     fn shared<A>(
         &self,
         redis: &Redis,
         name: &'static str,
         algorithm: A,
         settings: &LimitSettings,
-    ) -> Result<NewKeys<impl Limiter + use<A>>, StartError>
+    ) -> Result<(NewKeys<impl Limiter + use<A>>, impl Fn(&str) -> Option<Decision> + Send + Sync + use<A>), StartError>
     where
         A: RedisAlgorithm + Send + Sync + 'static,
         A::State: Send + Sync + 'static,
@@ -103,8 +130,10 @@ impl Build<'_> {
         let shared = block(settings).into_iter().fold(shared, RedisLimiterBuilder::block).build();
         let fallback =
             FallbackLimiter::builder(shared.map_err(StartError::Limits)?).policy(self.outage).patience(self.patience);
-        let remembered = DenyCache::builder(fallback.max_keys(MAX_CLIENTS).build()).max_keys(MAX_CLIENTS).build();
-        Ok(NewKeys::builder(remembered, self.new_keys).map_err(StartError::Limit)?.build())
+        let denials = DenyCache::builder(fallback.max_keys(MAX_CLIENTS).build()).max_keys(MAX_CLIENTS).build();
+        let denials = Arc::new(denials);
+        let limiter = NewKeys::builder(Arc::clone(&denials), self.new_keys).map_err(StartError::Limit)?.build();
+        Ok((limiter, move |key: &str| denials.cached(key, 1)))
     }
 
     fn tenants(&self) -> Arc<dyn TenantLimiter> {

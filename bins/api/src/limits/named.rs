@@ -3,18 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_app::settings::{LimitMode, LimitSettings};
-use tidegate_ratelimit::{Limiter, LimiterStats, Quota, Shadow};
+use tidegate_app::settings::{LimitMode, LimitSettings, ListSettings};
+use tidegate_ratelimit::{Decision, Limiter, LimiterStats, Quota, Shadow};
 
 type Stats = Arc<dyn Fn() -> LimiterStats + Send + Sync>;
+/// The refusal of a key that this process knows without asking anybody.
+type Remembered = Box<dyn Fn(&str) -> Option<Decision> + Send + Sync>;
 
 /// A limiter of the API.
 pub(crate) struct Named {
     name: &'static str,
     limiter: Arc<dyn Limiter>,
     stats: Stats,
+    remembered: Option<Remembered>,
     algorithm: &'static str,
     settings: LimitSettings,
+    lists: ListSettings,
 }
 
 impl Named {
@@ -37,7 +41,19 @@ impl Named {
                 (limiter, Arc::new(move || told.stats()))
             }
         };
-        Self { name, limiter, stats, algorithm, settings }
+        Self { name, limiter, stats, remembered: None, algorithm, settings, lists: ListSettings::default() }
+    }
+
+    /// With what it refuses without being asked.
+    pub(super) fn remembering(mut self, remembered: impl Fn(&str) -> Option<Decision> + Send + Sync + 'static) -> Self {
+        self.remembered = Some(Box::new(remembered));
+        self
+    }
+
+    /// With the lists that decide in front of it, to show them.
+    pub(super) fn listing(mut self, lists: ListSettings) -> Self {
+        self.lists = lists;
+        self
     }
 
     /// Its name, as in headers and settings.
@@ -48,6 +64,12 @@ impl Named {
     /// The limiter. It decides also where it is off: whoever asks looks at [`mode`](Self::mode).
     pub(crate) fn limiter(&self) -> &Arc<dyn Limiter> {
         &self.limiter
+    }
+
+    /// The refusal of one request of `key` where it is obeyed and known here; counted as if it had been asked for.
+    pub(crate) fn remembered(&self, key: &str) -> Option<Decision> {
+        let remembered = self.remembered.as_ref().filter(|_| self.mode() == LimitMode::On)?;
+        remembered(key).filter(|decision| !decision.is_allowed())
     }
 
     /// What it decided; of one that is only watched, what it would have.
@@ -74,6 +96,11 @@ impl Named {
     /// The first block of a key that goes over; zero for none.
     pub(crate) fn block(&self) -> Duration {
         self.settings.block
+    }
+
+    /// Whom it never counts, and whom it always refuses.
+    pub(crate) fn lists(&self) -> &ListSettings {
+        &self.lists
     }
 
     /// Whether it is asked, and obeyed.

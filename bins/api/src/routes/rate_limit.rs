@@ -5,6 +5,7 @@ mod keys;
 mod quotas;
 
 use axum::extract::State;
+use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use tidegate_app::tenant::{self, Plan, TenantId};
@@ -32,6 +33,8 @@ pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
             "settings_quota": named.own_quota().to_string(),
             "block_seconds": named.block().as_secs_f64(),
             "mode": named.mode().name(),
+            "allow": texts(&named.lists().allow),
+            "deny": texts(&named.lists().deny),
             "stats": named.stats(),
         })
     };
@@ -43,9 +46,15 @@ pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
         "settings_quota": null,
         "block_seconds": 0.0,
         "mode": limiters.tenant_mode.name(),
+        "allow": [],
+        "deny": [],
         "stats": limiters.tenants.stats(),
     }));
     axum::Json(json!({"limiters": all}))
+}
+
+fn texts(networks: &[IpNet]) -> Vec<String> {
+    networks.iter().map(ToString::to_string).collect()
 }
 
 /// A tenant's plan, or a limiter's quota.

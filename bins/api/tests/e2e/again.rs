@@ -48,6 +48,7 @@ macro_rules! the_main_job {
             limits {
                 sixty_requests_of_a_free_tenant_pass_and_the_sixty_first_is_told_why_not
                 of_two_hundred_at_once_exactly_sixty_pass_and_the_refused_are_free
+                of_fifty_at_once_those_that_api_refuses_cost_their_tenant_nothing
                 another_tier_counts_at_once_and_keeps_what_was_used
             }
             numbers {
@@ -138,6 +139,9 @@ mod on_redis_single {
             }
             identity {
                 no_secret_becomes_a_key
+            }
+            lists {
+                listed_addresses_are_never_counted_or_always_refused
             }
         }
     }

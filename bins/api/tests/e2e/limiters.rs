@@ -1,8 +1,10 @@
 //! The named limiters: what operators change while they run, decisions for other services, and keys that nobody chooses.
 
 pub(crate) mod changes;
+mod commands;
 pub(crate) mod decisions;
 pub(crate) mod identity;
+pub(crate) mod lists;
 mod modes;
 mod nodes;
 

@@ -99,7 +99,25 @@ pub(crate) async fn of_two_hundred_at_once_exactly_sixty_pass_and_the_refused_ar
     let tenant = stats(&api, "tenant").await;
     assert_eq!((&tenant["allowed"], &tenant["denied"]), (&json!(60), &json!(160)));
     assert_eq!(tenant["top_denied"], json!([["small", 160]]));
-    assert_eq!(stats(&api, "api").await["allowed"], 60, "who is refused by the quota is not charged here either");
+    let api_stats = stats(&api, "api").await;
+    assert_eq!(api_stats["allowed"], 60, "who is refused by the quota is not charged here either");
+    assert_eq!((&api_stats["denied"], &api_stats["blocked_keys"]), (&json!(0), &json!(0)), "nor struck");
+}
+
+#[tokio::test]
+pub(crate) async fn of_fifty_at_once_those_that_api_refuses_cost_their_tenant_nothing() {
+    let api = Api::start_with(&[("TIDEGATE_REDIS_REQUEST_TIMEOUT", "10s"), ("TIDEGATE_LIMIT_API", "5/day")]).await;
+    api.create_tenant("small", "free").await;
+    let answers = join_all((0..50).map(|_| list(&api, "small"))).await;
+    let count = |status: u16| answers.iter().filter(|answer| answer.status() == status).count();
+    assert_eq!((count(200), count(429)), (5, 45));
+    let refused = answers.into_iter().find(|answer| answer.status() == 429).expect("one of them");
+    assert_eq!(problem(refused, 429, "rate-limited").await["limiter"], "api");
+    let windows = usage(&api, "small").await;
+    // A window may have begun on the way.
+    assert!(windows.iter().all(|window| window["used"].as_u64().unwrap() <= 5), "{windows:?}");
+    let stats = stats(&api, "api").await;
+    assert_eq!((&stats["allowed"], &stats["denied"]), (&json!(5), &json!(45)));
 }
 
 #[tokio::test]
@@ -114,6 +132,19 @@ pub(crate) async fn one_tenants_limit_is_nobody_elses() {
     spend(&api, "large", 61).await;
     let used = [usage(&api, "small").await, usage(&api, "small.2").await, usage(&api, "large").await];
     assert_eq!(used.each_ref().map(|windows| &windows[0]["used"]), [&json!(60), &json!(60), &json!(61)]);
+}
+
+#[tokio::test]
+async fn a_plan_with_more_than_api_admits_is_reached() {
+    let api = Api::start().await;
+    api.create_tenant("basic", "basic").await;
+    api.create_tenant("own", "free").await;
+    set_plan(&api, &json!({"tenant_id": "own", "limits": {"per_minute": 110}})).await;
+    for (tenant, minute) in [("basic", 120), ("own", 110)] {
+        spend(&api, tenant, minute).await;
+        let body = problem(list(&api, tenant).await, 429, "rate-limited").await;
+        assert_eq!((&body["limiter"], &body["window"]), (&json!("tenant"), &json!("minute")));
+    }
 }
 
 #[tokio::test]

@@ -116,6 +116,18 @@ pub const CATALOGUE: &[Setting] = &[
     ),
     setting("limits.ddos_mode", "TIDEGATE_LIMIT_DDOS_MODE", Some("on"), MODE),
     setting(
+        "limits.ddos_allow",
+        "TIDEGATE_LIMIT_DDOS_ALLOW",
+        None,
+        "addresses and CIDRs, separated by commas, that it never counts",
+    ),
+    setting(
+        "limits.ddos_deny",
+        "TIDEGATE_LIMIT_DDOS_DENY",
+        None,
+        "addresses and CIDRs, separated by commas, that it always refuses; also where they are allowed",
+    ),
+    setting(
         "limits.auth",
         "TIDEGATE_LIMIT_AUTH",
         Some("5/minute"),

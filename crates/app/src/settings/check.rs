@@ -1,18 +1,19 @@
 //! From text to values that need no further checks.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::{IpNet, Ipv4Net};
 use tidegate_ratelimit::{ForwardedHeader, Ipv6Prefix, Quota, TrustedProxies};
 use tidegate_redis::Keyspace;
 
 use super::catalogue::Setting;
 use super::{
-    HttpSettings, InnerWorker, LimitMode, LimitSettings, LimitsSettings, MAX_SMALL_LIMIT, OpenTenants, QueueSettings,
-    RawSettings, RedisServers, RedisSettings, Secret, Settings, SettingsError, Source, Tokens,
+    HttpSettings, InnerWorker, LimitMode, LimitSettings, LimitsSettings, ListSettings, MAX_SMALL_LIMIT, OpenTenants,
+    QueueSettings, RawSettings, RedisServers, RedisSettings, Secret, Settings, SettingsError, Source, Tokens,
 };
 
 /// Tokens shorter than this are guessed too easily.
@@ -39,6 +40,9 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
         ));
     }
 
+    let ipv6_prefix = raw.required("limits.ipv6_prefix", "a whole number from 1 to 128", |text| {
+        text.parse().ok().and_then(|bits| Ipv6Prefix::try_new(bits).ok())
+    })?;
     Ok(Settings {
         listen,
         worker_listen: raw
@@ -98,14 +102,16 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
         },
         cache_size: raw.size("cache.size", 1 << 20..=1 << 40)?,
         limits: LimitsSettings {
+            ddos_lists: ListSettings {
+                allow: raw.allowed("limits.ddos_allow", ipv6_prefix)?,
+                deny: raw.networks("limits.ddos_deny")?,
+            },
             ddos: raw.limit("limits.ddos", "limits.ddos_block", "limits.ddos_mode")?,
             auth: raw.small_limit("limits.auth", "limits.auth_block", "limits.auth_mode")?,
             report: raw.small_limit("limits.report", "limits.report_block", "limits.report_mode")?,
             api: raw.limit("limits.api", "limits.api_block", "limits.api_mode")?,
             tenant_mode: raw.mode("limits.tenant_mode")?,
-            ipv6_prefix: raw.required("limits.ipv6_prefix", "a whole number from 1 to 128", |text| {
-                text.parse().ok().and_then(|bits| Ipv6Prefix::try_new(bits).ok())
-            })?,
+            ipv6_prefix,
             new_keys: raw.count("limits.new_keys", 1..=1_000_000_000)?,
             instances: raw.required("limits.instances", "a whole number from 1", |text| text.parse().ok())?,
             patience: raw.duration("limits.patience", Duration::from_millis(1), Duration::from_secs(60))?,
@@ -276,11 +282,49 @@ impl Reader<'_> {
         Ok(settings)
     }
 
+    /// Addresses and networks with commas between.
+    fn networks(&self, key: &'static str) -> Result<Vec<IpNet>, SettingsError> {
+        let Some((text, _)) = self.text(key) else { return Ok(Vec::new()) };
+        let wrong = |entry: &str| {
+            let shown: String = entry.chars().take(64).collect();
+            self.invalid(key, format!("`{shown}` is neither an address nor a CIDR such as 10.0.0.0/8"))
+        };
+        text.split(',').map(str::trim).map(|entry| network(entry).ok_or_else(|| wrong(entry))).collect()
+    }
+
+    /// Those that a limiter can tell from their neighbours: an entry that is narrower than a client would allow nobody.
+    fn allowed(&self, key: &'static str, prefix: Ipv6Prefix) -> Result<Vec<IpNet>, SettingsError> {
+        let networks = self.networks(key)?;
+        match networks.iter().find(|network| matches!(network, IpNet::V6(v6) if v6.prefix_len() > prefix.bits())) {
+            Some(narrow) => {
+                let bits = prefix.bits();
+                Err(self.invalid(
+                    key,
+                    format!("`{narrow}` is less than one client, which is a /{bits}: see limits.ipv6_prefix"),
+                ))
+            }
+            None => Ok(networks),
+        }
+    }
+
     fn mode(&self, key: &'static str) -> Result<LimitMode, SettingsError> {
         self.required(key, "`on`, `shadow` or `off`", |text| {
             [LimitMode::On, LimitMode::Shadow, LimitMode::Off].into_iter().find(|mode| mode.name() == text)
         })
     }
+}
+
+/// An address is the network of itself alone; what is IPv4 in IPv6 is IPv4.
+fn network(text: &str) -> Option<IpNet> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(IpNet::from(address.to_canonical()));
+    }
+    let network: IpNet = text.parse().ok()?;
+    let mapped = match (network.addr().to_canonical(), network.prefix_len().checked_sub(96)) {
+        (IpAddr::V4(v4), Some(bits)) if network.addr().is_ipv6() => Ipv4Net::new(v4, bits).ok().map(IpNet::V4),
+        _ => None,
+    };
+    Some(mapped.unwrap_or(network).trunc())
 }
 
 #[cfg(test)]
@@ -350,6 +394,25 @@ mod tests {
             let error = check_with(&[(variable, value)]).unwrap_err().to_string();
             assert!(error.contains(variable), "{error}");
         }
+    }
+
+    #[test]
+    fn lists_name_addresses_and_networks_and_nobody_is_listed_in_vain() {
+        assert_eq!(check_with(&[]).unwrap().limits.ddos_lists, ListSettings::default());
+        let variables = [
+            ("TIDEGATE_LIMIT_DDOS_ALLOW", "203.0.113.7, 10.1.2.3/8,2001:db8::7/48 , ::ffff:192.0.2.0/120"),
+            ("TIDEGATE_LIMIT_DDOS_DENY", "2001:db8::7"),
+        ];
+        let lists = check_with(&variables).unwrap().limits.ddos_lists;
+        let shown = |networks: &[IpNet]| networks.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(shown(&lists.allow), ["203.0.113.7/32", "10.0.0.0/8", "2001:db8::/48", "192.0.2.0/24"]);
+        assert_eq!(shown(&lists.deny), ["2001:db8::7/128"]);
+        for wrong in ["2001:db8::7", "10.0.0.0/33", "10.0.0.0/8,", "localhost"] {
+            let error = check_with(&[("TIDEGATE_LIMIT_DDOS_ALLOW", wrong)]).unwrap_err().to_string();
+            assert!(error.contains("TIDEGATE_LIMIT_DDOS_ALLOW"), "{error}");
+        }
+        let whole = [("TIDEGATE_LIMIT_DDOS_ALLOW", "2001:db8::7"), ("TIDEGATE_LIMIT_IPV6_PREFIX", "128")];
+        assert_eq!(check_with(&whole).unwrap().limits.ddos_lists.allow.len(), 1);
     }
 
     #[test]

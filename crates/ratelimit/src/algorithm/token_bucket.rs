@@ -19,6 +19,8 @@ pub struct TokenBucket {
 
 /// What [`TokenBucket`] remembers of a key: when the bucket will be full (the theoretical arrival time), in
 /// `1 / limit` µs since the epoch.
+// Packed, so that it needs no padding beside what else is kept of a key.
+#[repr(Rust, packed(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenBucketState {
     full_at: u128,
@@ -132,17 +134,11 @@ impl Algorithm for TokenBucket {
         ensure_fits(cost, self.capacity())?;
         let now = self.scaled(now);
         let full_at = self.full_at(*state, now);
-        let decision = self.decide(full_at, now, cost);
-        Ok(match decision {
-            Decision::Allowed(_) => {
-                state.full_at = full_at + self.refill(cost);
-                self.decide(state.full_at, now, 0)
-            }
-            Decision::Denied(_) => {
-                state.full_at = full_at;
-                decision
-            }
-        })
+        let after = full_at + self.refill(cost);
+        // Asked first, so that the figures are divided out once.
+        let (kept, asked) = if after <= now + self.refill(self.capacity()) { (after, 0) } else { (full_at, cost) };
+        state.full_at = kept;
+        Ok(self.decide(kept, now, asked))
     }
 
     fn peek(&self, state: &TokenBucketState, now: Timestamp, cost: u64) -> Result<Decision, CheckError> {

@@ -1,6 +1,8 @@
 //! What was admitted and blocked here in an outage, until Redis knows.
 
-use std::collections::VecDeque;
+mod debt;
+mod sending;
+
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,9 +10,10 @@ use std::time::Duration;
 
 use compact_str::CompactString;
 
+use self::debt::Debt;
+use self::sending::{Attempt, Sending};
 use crate::Timestamp;
-use crate::redis::Debit;
-use crate::store::{Standing, Store};
+use crate::store::Store;
 
 /// The debts of many keys, at most as many as its cap; beyond, the smallest are forgotten.
 pub(super) struct Debts {
@@ -21,33 +24,15 @@ pub(super) struct Debts {
     any: AtomicBool,
 }
 
-/// The debts of one key.
-#[derive(Default)]
-struct Debt {
-    charges: VecDeque<Charge>,
-    blocked_until: Option<Timestamp>,
-    /// What was sent and has no answer yet: it is repeated as it was, so that Redis knows it again.
-    sent: Option<Arc<Sent>>,
-    is_sending: bool,
+/// What is to be done about a key's debts.
+pub(super) enum Next<'a> {
+    /// There are none.
+    Nothing,
+    /// Somebody else is sending them.
+    Wait(Arc<Attempt>),
+    /// They are to be sent.
+    Send(Sending<'a>),
 }
-
-/// What was admitted in a stretch of time; counted as admitted at its end.
-#[derive(Clone, Copy, Debug)]
-struct Charge {
-    begun: Timestamp,
-    last: Timestamp,
-    amount: u64,
-}
-
-/// A debit that is on its way.
-pub(super) struct Sent {
-    number: u64,
-    charges: Vec<(Timestamp, u64)>,
-    blocked_until: Option<Timestamp>,
-}
-
-/// Into so many stretches the time is cut that a charge counts, so a key has no more than one more of them.
-const STRETCHES: u32 = 8;
 
 impl Debts {
     pub(super) fn new(max_keys: usize) -> Self {
@@ -61,21 +46,25 @@ impl Debts {
         self.any.load(Ordering::Acquire)
     }
 
-    /// Takes in what was admitted at `now` and counts for `memory`. Returns whether it is the first debt.
-    pub(super) fn charge(&self, key: &str, amount: u64, now: Timestamp, memory: Duration) -> bool {
-        self.change(key, |debt| debt.charge(amount, now, memory))
+    /// Takes in what was admitted at `now` and counts for `memory`.
+    pub(super) fn charge(&self, key: &str, amount: u64, now: Timestamp, memory: Duration) {
+        self.change(key, |debt| debt.charge(amount, now, memory));
     }
 
-    /// Takes in that the key was blocked. Returns whether it is the first debt.
-    pub(super) fn block(&self, key: &str, until: Timestamp) -> bool {
-        self.change(key, |debt| debt.blocked_until = debt.blocked_until.max(Some(until)))
+    /// Takes in that a refusal blocked the key.
+    pub(super) fn block(&self, key: &str, until: Timestamp) {
+        self.change(key, |debt| debt.block(until));
     }
 
-    fn change(&self, key: &str, change: impl FnOnce(&mut Debt)) -> bool {
-        let standing = |debt: &Debt| Standing::Live(u32::from(debt.blocked_until.is_some()), debt.amount());
+    /// Takes in that somebody blocked the key, in place of what was blocked before it was `set`.
+    pub(super) fn block_by_hand(&self, key: &str, set: Timestamp, until: Timestamp) {
+        self.change(key, |debt| debt.block_by_hand(set, until));
+    }
+
+    fn change(&self, key: &str, change: impl FnOnce(&mut Debt)) {
         // Nothing is pinned, so there is always room; a key that is too long was refused before.
-        let _ = self.keys.lock(key).with(standing, Debt::default, change);
-        !self.any.swap(true, Ordering::AcqRel)
+        let _ = self.keys.lock(key).with(Debt::standing, Debt::default, change);
+        self.any.store(true, Ordering::Release);
     }
 
     /// Takes back what was admitted last.
@@ -85,16 +74,19 @@ impl Debts {
         }
     }
 
-    /// Forgets the key's block, as when it is unblocked.
-    pub(super) fn forget_block(&self, key: &str) {
-        if let Some((_, debt)) = self.keys.lock(key).get_mut() {
-            debt.blocked_until = None;
-        }
+    /// Forgets the key's block, as when it is unblocked. Answers whether there was one.
+    pub(super) fn forget_block(&self, key: &str) -> bool {
+        self.keys.lock(key).get_mut().is_some_and(|(_, debt)| debt.forget_block())
     }
 
-    /// Forgets all of the key.
+    /// Forgets all of the key. Who asks Redis for it still waits for what is on its way.
     pub(super) fn forget(&self, key: &str) {
-        self.keys.lock(key).remove();
+        let mut place = self.keys.lock(key);
+        let Some((_, debt)) = place.get_mut() else { return };
+        debt.forget();
+        if debt.attempt.is_none() {
+            place.remove();
+        }
     }
 
     /// Every key that has a debt. Where there is none, [`is_any`](Self::is_any) says so from now on.
@@ -117,102 +109,21 @@ impl Debts {
         self.keys.stats(|_| (0, false)).evicted_live
     }
 
-    /// What is to be sent of the key, unless somebody is sending it.
-    pub(super) fn send<'a>(&'a self, key: &'a str) -> Option<Sending<'a>> {
+    /// What is to be sent of the key.
+    pub(super) fn send<'a>(&'a self, key: &'a str) -> Next<'a> {
         let mut place = self.keys.lock(key);
-        let (_, debt) = place.get_mut()?;
-        if debt.is_sending {
-            return None;
+        let Some((_, debt)) = place.get_mut() else { return Next::Nothing };
+        if let Some(attempt) = &debt.attempt {
+            return Next::Wait(attempt.clone());
         }
-        debt.is_sending = true;
-        let sent = debt.sent.get_or_insert_with(|| {
-            let number = self.number.fetch_add(1, Ordering::Relaxed) + 1;
-            let charges = debt.charges.drain(..).map(|charge| (charge.last, charge.amount)).collect();
-            Arc::new(Sent { number, charges, blocked_until: debt.blocked_until.take() })
-        });
-        Some(Sending { debts: self, key, sent: sent.clone(), is_charged: false })
-    }
-}
-
-/// A debit that somebody sends. Dropped without an answer, it is sent again as it is.
-pub(super) struct Sending<'a> {
-    debts: &'a Debts,
-    key: &'a str,
-    sent: Arc<Sent>,
-    is_charged: bool,
-}
-
-impl Sending<'_> {
-    /// The ages of its charges at `now`.
-    pub(super) fn ages(&self, now: Timestamp) -> Vec<(Duration, u64)> {
-        self.sent.charges.iter().map(|(date, amount)| (now.saturating_since(*date), *amount)).collect()
-    }
-
-    /// The debit as it is at `now`, with those ages.
-    pub(super) fn debit<'a>(&'a self, ages: &'a [(Duration, u64)], now: Timestamp) -> Debit<'a> {
-        let block = self.sent.blocked_until.map_or(Duration::ZERO, |until| until.saturating_since(now));
-        Debit { process: &self.debts.process, number: self.sent.number, charges: ages, block }
-    }
-
-    /// Says that Redis has charged it.
-    pub(super) fn charged(mut self) {
-        self.is_charged = true;
-    }
-}
-
-impl Drop for Sending<'_> {
-    fn drop(&mut self) {
-        let mut place = self.debts.keys.lock(self.key);
-        let Some((_, debt)) = place.get_mut() else { return };
-        // The key may have been forgotten and come again meanwhile.
-        if !debt.sent.as_ref().is_some_and(|sent| Arc::ptr_eq(sent, &self.sent)) {
-            return;
-        }
-        debt.is_sending = false;
-        if self.is_charged {
-            debt.sent = None;
-            if debt.is_empty() {
-                place.remove();
-            }
-        }
-    }
-}
-
-impl Debt {
-    fn charge(&mut self, amount: u64, now: Timestamp, memory: Duration) {
-        let stretch = memory / STRETCHES;
-        match self.charges.back_mut().filter(|newest| now.saturating_since(newest.begun) < stretch) {
-            Some(newest) => {
-                newest.last = newest.last.max(now);
-                newest.amount = newest.amount.saturating_add(amount);
-            }
-            None => {
-                if self.charges.len() > STRETCHES as usize {
-                    // It ended a whole memory ago.
-                    self.charges.pop_front();
-                }
-                self.charges.push_back(Charge { begun: now, last: now, amount });
-            }
-        }
-    }
-
-    fn take_back(&mut self, mut amount: u64) {
-        while let Some(newest) = self.charges.back_mut().filter(|_| amount > 0) {
-            let taken = newest.amount.min(amount);
-            newest.amount -= taken;
-            amount -= taken;
-            if newest.amount == 0 {
-                self.charges.pop_back();
-            }
-        }
-    }
-
-    fn amount(&self) -> u64 {
-        self.charges.iter().fold(0, |sum, charge| sum.saturating_add(charge.amount))
-    }
-
-    fn is_empty(&self) -> bool {
-        self.charges.is_empty() && self.blocked_until.is_none()
+        let Some(sent) = debt.send(|| self.number.fetch_add(1, Ordering::Relaxed) + 1) else {
+            // All of it was taken back.
+            place.remove();
+            return Next::Nothing;
+        };
+        let attempt = Arc::new(Attempt::new());
+        debt.attempt = Some(attempt.clone());
+        Next::Send(Sending { debts: self, key, sent, attempt, is_charged: false })
     }
 }
 
@@ -226,19 +137,42 @@ mod tests {
         Timestamp::from_micros(1_000_000_000 + 1_000 * millis)
     }
 
-    #[test]
-    fn what_is_kept_of_a_key_is_bounded_and_loses_nothing_that_counts() {
-        let mut debt = Debt::default();
-        for step in 0..10_000 {
-            debt.charge(1, at(10 * step), MEMORY);
-            assert!(debt.charges.len() <= 9);
-            let counts = (step + 1).min(800);
-            assert!(debt.amount() >= counts && debt.amount() <= counts + 100, "{} {counts}", debt.amount());
+    fn sending<'a>(debts: &'a Debts, key: &'a str) -> Option<Sending<'a>> {
+        match debts.send(key) {
+            Next::Send(sending) => Some(sending),
+            Next::Nothing | Next::Wait(_) => None,
         }
-        debt.take_back(250);
-        assert!(debt.amount() >= 550);
-        debt.take_back(u64::MAX);
-        assert!(debt.is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_comes_second_waits_for_the_one_that_settles() {
+        let debts = Debts::new(100);
+        for (ends, goes_on) in [("charged", true), ("failed", false), ("dropped", true)] {
+            debts.charge("key", 3, at(0), MEMORY);
+            let first = sending(&debts, "key").unwrap();
+            let Next::Wait(attempt) = debts.send("key") else { panic!("somebody is sending it") };
+            let mut second = std::pin::pin!(attempt.ended());
+            let waits =
+                std::future::poll_fn(|context| std::task::Poll::Ready(second.as_mut().poll(context).is_pending()));
+            assert!(waits.await);
+            match ends {
+                "charged" => first.charged(),
+                "failed" => first.failed(),
+                _ => drop(first),
+            }
+            assert_eq!(second.await, goes_on, "{ends}");
+        }
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_sent_again_but_waited_for() {
+        let debts = Debts::new(100);
+        debts.charge("key", 3, at(0), MEMORY);
+        let first = sending(&debts, "key").unwrap();
+        debts.forget("key");
+        assert!(matches!(debts.send("key"), Next::Wait(_)), "it may arrive yet");
+        drop(first);
+        assert!(matches!(debts.send("key"), Next::Nothing) && debts.keys().is_empty());
     }
 
     #[test]
@@ -252,19 +186,38 @@ mod tests {
     }
 
     #[test]
+    fn what_is_on_its_way_is_not_forgotten_before_smaller_debts() {
+        let debts = Debts::new(20);
+        debts.charge("large", 1_000, at(0), MEMORY);
+        debts.block("blocked", at(60_000));
+        // Neither gets an answer.
+        for key in ["large", "blocked"] {
+            drop(sending(&debts, key).unwrap());
+        }
+        for key in 0..1_000 {
+            debts.charge(&format!("key-{key}"), 1, at(key), MEMORY);
+        }
+        assert_eq!(sending(&debts, "large").unwrap().ages(at(0)), vec![(Duration::ZERO, 1_000)]);
+        assert!(sending(&debts, "blocked").is_some());
+    }
+
+    #[test]
     fn a_debit_without_an_answer_is_sent_again_as_it_was() {
         let debts = Debts::new(100);
-        assert!(debts.charge("key", 3, at(0), MEMORY) && !debts.charge("key", 2, at(10), MEMORY));
-        let first = debts.send("key").unwrap();
-        assert!(debts.send("key").is_none(), "somebody is sending it");
+        assert!(!debts.is_any());
+        debts.charge("key", 3, at(0), MEMORY);
+        debts.charge("key", 2, at(10), MEMORY);
+        assert!(debts.is_any());
+        let first = sending(&debts, "key").unwrap();
+        assert!(matches!(debts.send("key"), Next::Wait(_)), "somebody is sending it");
         debts.charge("key", 7, at(20), MEMORY);
         drop(first);
-        let again = debts.send("key").unwrap();
+        let again = sending(&debts, "key").unwrap();
         assert_eq!((again.sent.number, again.ages(at(110))), (1, vec![(Duration::from_millis(100), 5)]));
         again.charged();
-        let second = debts.send("key").unwrap();
+        let second = sending(&debts, "key").unwrap();
         assert_eq!((second.sent.number, second.ages(at(20))), (2, vec![(Duration::ZERO, 7)]));
         second.charged();
-        assert!(debts.send("key").is_none() && debts.keys().is_empty() && !debts.is_any());
+        assert!(sending(&debts, "key").is_none() && debts.keys().is_empty() && !debts.is_any());
     }
 }

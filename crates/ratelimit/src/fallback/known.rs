@@ -1,7 +1,8 @@
 //! What Redis said last of each key, for the outage that may come.
 
+use crate::Timestamp;
+use crate::redis::Said;
 use crate::store::{Standing, Store};
-use crate::{Decision, Timestamp};
 
 /// The last word of Redis on at most so many keys.
 pub(super) struct Known {
@@ -18,6 +19,12 @@ struct Word {
     is_taken: bool,
 }
 
+impl Word {
+    fn left(&self, now: Timestamp) -> (u64, Timestamp) {
+        (if self.resets <= now { u64::MAX } else { self.remaining }, self.date)
+    }
+}
+
 /// Two processes may round the end of one block differently, and read their clocks at different moments.
 const SAME_BLOCK_MICROS: u64 = 1_000_000;
 
@@ -26,20 +33,29 @@ impl Known {
         Self { keys: Store::new(max_keys) }
     }
 
-    /// Takes in a decision that Redis made just now.
-    pub(super) fn learn(&self, key: &str, decision: &Decision, now: Timestamp) {
+    /// Takes in what Redis said just now, where it still `holds` when the key is locked. A block says nothing of what is used, and
+    /// goes by itself.
+    pub(super) fn learn(&self, key: &str, said: &Said, now: Timestamp, holds: impl FnOnce() -> bool) {
         let word = || Word {
-            remaining: decision.remaining(),
+            remaining: said.usage.remaining(),
             date: now,
-            resets: now.saturating_add(decision.reset_after()),
-            blocked_until: decision.blocked_for().map_or(Timestamp::MIN, |left| now.saturating_add(left)),
+            resets: now.saturating_add(said.usage.reset_after()),
+            blocked_until: said.decision.blocked_for().map_or(Timestamp::MIN, |left| now.saturating_add(left)),
             is_taken: false,
         };
         let standing = |word: &Word| {
-            if word.resets <= now { Standing::Expired } else { Standing::Live(0, u64::MAX - word.remaining) }
+            if word.resets.max(word.blocked_until) <= now {
+                Standing::Expired
+            } else {
+                Standing::Live(0, u64::MAX - word.remaining)
+            }
         };
+        let mut place = self.keys.lock(key);
+        if !holds() {
+            return;
+        }
         // Nothing is pinned, so there is always room.
-        let _ = self.keys.lock(key).with(standing, word, |known| *known = word());
+        let _ = place.with(standing, word, |known| *known = word());
     }
 
     /// What was left of the key and when Redis said so; once after each word.
@@ -47,7 +63,12 @@ impl Known {
         let mut place = self.keys.lock(key);
         let (_, word) = place.get_mut().filter(|(_, word)| !word.is_taken)?;
         word.is_taken = true;
-        Some((if word.resets <= now { u64::MAX } else { word.remaining }, word.date))
+        Some(word.left(now))
+    }
+
+    /// The same without taking it.
+    pub(super) fn look(&self, key: &str, now: Timestamp) -> Option<(u64, Timestamp)> {
+        self.keys.lock(key).get().filter(|word| !word.is_taken).map(|word| word.left(now))
     }
 
     /// Takes in that the limit was changed: what is used stays used.
@@ -68,5 +89,28 @@ impl Known {
 
     pub(super) fn forget(&self, key: &str) {
         self.keys.lock(key).remove();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Allowance, Decision, Quota};
+
+    #[test]
+    fn a_block_that_has_passed_leaves_what_was_left() {
+        let (quota, hour) = (Quota::per_hour(9).unwrap(), Duration::from_hours(1));
+        let usage =
+            Decision::Allowed(Allowance { quota, limit: 9, remaining: 6, reset_after: hour, delay: Duration::ZERO });
+        let decision = usage.blocked(Duration::from_secs(10));
+        let (known, told) = (Known::new(10), Timestamp::from_micros(1_000_000_000));
+        known.learn("key", &Said { decision, usage }, told, || true);
+        assert!(known.is_blocked_until("key", told.saturating_add(Duration::from_secs(10))));
+        assert_eq!(known.take("key", told.saturating_add(Duration::from_secs(11))), Some((6, told)));
+        // And when the hour has passed too, all of it.
+        known.learn("key", &Said { decision, usage }, told, || true);
+        assert_eq!(known.take("key", told.saturating_add(hour)), Some((u64::MAX, told)));
     }
 }

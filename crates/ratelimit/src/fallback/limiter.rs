@@ -1,21 +1,25 @@
 //! A Redis limiter with a local one behind it.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use compact_str::CompactString;
 
 use super::OutagePolicy;
-use super::debts::Debts;
+use super::changes::Changes;
+use super::debts::{Debts, Next};
 use super::known::Known;
-use super::patience::{DEFAULT_PATIENCE, Patience};
-use super::settling::{Debtor, settle_when_back};
+use super::patience::{Asked, DEFAULT_PATIENCE, Patience};
+use super::settling::{Debtor, Settling};
 use super::shared::SharedLimiter;
 use crate::limiter::{DEFAULT_MAX_KEYS, Limiter, LimiterStats};
 use crate::tally::Tally;
 use crate::{
     CheckError, Clock, Decision, MemoryLimiter, Quota, QuotaError, Quotas, RedisAlgorithm, StoreError, SystemClock,
+    Timestamp,
 };
 
 /// Asks Redis, and while Redis can't be asked lets an [`OutagePolicy`] decide, in microseconds.
@@ -26,18 +30,22 @@ use crate::{
 ///
 /// With [`OutagePolicy::LocalShare`]:
 ///
-/// - A key that Redis answered for before the outage begins with its share of what was left then.
+/// - A key that Redis answered for before the outage begins with its share of what was left then. Of several windows
+///   ([`Windows`](crate::Windows)) Redis tells of the binding one alone, so the others begin as if as much of them were used of the
+///   smallest share: a longer one may admit its whole share once more.
 /// - What is admitted in the outage is charged to Redis when that is back, each at its own date, so that it expires with its
 ///   window: once, however often it has to be sent, and never with a strike. Before this process asks Redis for a key it
-///   settles that key's debts. A check that was sent to Redis and got no answer is not among them: it may have been charged
+///   settles that key's debts, or waits for the check that settles them. A check that was sent to Redis and got no answer is not among them: it may have been charged
 ///   there.
-/// - A block that began here in the outage is taken to Redis too.
+/// - A block that a refusal began in the outage is taken to Redis too, unless that holds a longer one.
 /// - Together the processes admit at most the limit in a window that lies within the outage, and in the one in which the
 ///   outage begins at most the limit and the shares.
 /// - At most [`max_keys`](FallbackLimiterBuilder::max_keys) keys with debts are kept; of more, the smallest debts are
 ///   forgotten, which [`evicted_live`](LimiterStats::evicted_live) counts.
 ///
-/// Each block that Redis tells of is remembered here until it ends, so it outlasts Redis.
+/// With each policy, blocks survive the outage: one that Redis tells of is remembered here until it ends, and one that is set by
+/// hand in the outage is taken to Redis afterwards, where it replaces what was blocked before, longer or not. An `unblock` or a
+/// `reset` that can't reach Redis is an error and is not repeated. All three wait for Redis no longer than a check does.
 pub struct FallbackLimiter<A: RedisAlgorithm> {
     inner: Arc<Inner<A>>,
 }
@@ -50,6 +58,8 @@ struct Inner<A: RedisAlgorithm> {
     clock: Arc<dyn Clock>,
     known: Known,
     debts: Debts,
+    settling: Settling,
+    by_hand: Changes,
     /// Held while the quota is changed, so that Redis and the share are always parts of the same one.
     changes: Mutex<()>,
     tally: Tally,
@@ -115,6 +125,8 @@ impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
                 clock,
                 known,
                 debts,
+                settling: Settling::default(),
+                by_hand: Changes::default(),
                 changes: Mutex::default(),
                 tally: Tally::default(),
             }),
@@ -147,25 +159,43 @@ impl<A: RedisAlgorithm> Inner<A> {
         key: &str,
         work: impl Future<Output = Result<T, CheckError>>,
     ) -> Result<Result<T, CheckError>, StoreError> {
-        let settling = async { if self.debts.is_any() { self.settle(key).await } else { Ok(()) } };
+        let asked = self.patience.asked();
+        let work = async {
+            asked.begin()?;
+            work.await
+        };
+        self.ask_where(key, work, &asked).await
+    }
+
+    /// As [`ask`](Self::ask), with work that itself says whether it has sent anything.
+    async fn ask_where<T>(
+        &self,
+        key: &str,
+        work: impl Future<Output = Result<T, CheckError>>,
+        asked: &Asked<'_>,
+    ) -> Result<Result<T, CheckError>, StoreError> {
+        let settling = pin!(async { if self.debts.is_any() { self.settle(key).await } else { Ok(()) } });
         let probe = || {
             let (client, key) = (self.shared.redis().client().clone(), self.shared.redis().group(key));
             async move { drop(client.get(key.as_str()).await) }
         };
-        self.patience.ask(settling, work, probe).await
+        self.patience.ask(settling, work, asked, probe).await
     }
 
     async fn decide(self: &Arc<Self>, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        match self.ask(key, self.shared.decide(key, cost)).await {
-            Ok(result) => {
-                if let Ok(decision) = &result {
-                    self.local.learn_block(key, decision.blocked_for());
-                    if self.counts() {
-                        self.known.learn(key, decision, self.clock.now());
-                    }
+        let (asked, changes) = (self.patience.asked(), self.by_hand.so_far());
+        // Pinned here, it is moved no more: futures that hold it would grow with each other.
+        let deciding = pin!(self.shared.decide(key, cost, &asked));
+        match self.ask_where(key, deciding, &asked).await {
+            Ok(Ok(said)) => {
+                let holds = || self.by_hand.so_far() == changes;
+                self.local.learn_block(key, said.decision.blocked_for(), holds);
+                if self.counts() {
+                    self.known.learn(key, &said, self.clock.now(), holds);
                 }
-                result
+                Ok(said.decision)
             }
+            Ok(Err(error)) => Err(error),
             Err(error) if self.counts() => {
                 self.seed(key);
                 let result = self.local.check_now(key, cost);
@@ -181,9 +211,13 @@ impl<A: RedisAlgorithm> Inner<A> {
     /// Begins the key's share with its part of what Redis said was left.
     fn seed(&self, key: &str) {
         let Some((remaining, date)) = self.known.take(key, self.clock.now()) else { return };
+        self.local.seed(key, self.gone(remaining), date);
+    }
+
+    /// What of the share is gone where so much is left of the limit.
+    fn gone(&self, remaining: u64) -> u64 {
         let share = self.shared.redis().algorithm().share(self.policy.parts()).capacity();
-        let part = remaining / u64::from(self.policy.parts().get());
-        self.local.seed(key, share.saturating_sub(part), date);
+        share.saturating_sub(remaining / u64::from(self.policy.parts().get()))
     }
 
     /// Notes what Redis has to be told of a decision made here.
@@ -193,8 +227,8 @@ impl<A: RedisAlgorithm> Inner<A> {
             Decision::Denied(denial) => {
                 let until = denial.blocked_for.map(|left| self.clock.now().saturating_add(left));
                 if let Some(until) = until.filter(|until| !self.known.is_blocked_until(key, *until)) {
-                    let is_first = self.debts.block(key, until);
-                    self.settle_later(is_first);
+                    self.debts.block(key, until);
+                    self.settle_later();
                 }
             }
             Decision::Allowed(_) => {}
@@ -204,30 +238,55 @@ impl<A: RedisAlgorithm> Inner<A> {
     fn owe(self: &Arc<Self>, key: &str, amount: u64) {
         if amount > 0 {
             let memory = Duration::from_micros(self.shared.redis().algorithm().remembers());
-            let is_first = self.debts.charge(key, amount, self.clock.now(), memory);
-            self.settle_later(is_first);
+            self.debts.charge(key, amount, self.clock.now(), memory);
+            self.settle_later();
         }
     }
 
-    /// Has all debts settled when Redis is back, where nobody waits for that yet.
-    fn settle_later(self: &Arc<Self>, is_first: bool) {
-        if is_first {
-            settle_when_back(self, self.shared.redis().client().availability().watch());
-        }
+    /// Has all debts settled when Redis is back.
+    fn settle_later(self: &Arc<Self>) {
+        self.settling.when_back(self, || self.shared.redis().client().availability().watch());
     }
 
-    /// Charges the key's debts to Redis, unless somebody is doing that.
+    fn is_there(&self) -> bool {
+        self.shared.redis().client().availability().is_available()
+    }
+
+    /// Charges the key's debts to Redis, or waits until somebody else has.
     async fn settle(&self, key: &str) -> Result<(), CheckError> {
-        while let Some(sending) = self.debts.send(key) {
+        loop {
+            let sending = match self.debts.send(key) {
+                Next::Nothing => return Ok(()),
+                // In an outage that is known nobody waits.
+                Next::Wait(attempt) if self.is_there() && attempt.ended().await => continue,
+                Next::Wait(_) => return Err(CheckError::Store(StoreError::new("Redis takes no debits").transient())),
+                Next::Send(sending) => sending,
+            };
             let now = self.clock.now();
             let ages = sending.ages(now);
             match self.shared.redis().debit(key, sending.debit(&ages, now)).await {
-                Err(CheckError::Store(error)) if error.is_transient() => return Err(CheckError::Store(error)),
+                Err(CheckError::Store(error)) if error.is_transient() => {
+                    sending.failed();
+                    return Err(CheckError::Store(error));
+                }
                 // What Redis won't ever take is not sent again.
                 _ => sending.charged(),
             }
         }
-        Ok(())
+    }
+
+    /// Forgets the key here. Answers whether there was anything to forget.
+    async fn forget(&self, key: &str) -> Result<bool, CheckError> {
+        self.debts.forget(key);
+        self.known.forget(key);
+        self.local.reset(key).await
+    }
+
+    /// Unblocks the key here. Answers whether it was blocked.
+    async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
+        self.debts.forget_block(key);
+        self.known.forget(key);
+        self.local.unblock(key).await
     }
 
     /// What is known of a key that nobody counts: whether it is blocked.
@@ -241,13 +300,12 @@ impl<A: RedisAlgorithm> Inner<A> {
 }
 
 impl<A: RedisAlgorithm> Debtor for Inner<A> {
-    async fn settle_all(&self) -> bool {
-        for key in self.debts.keys() {
-            if self.settle(&key).await.is_err() {
-                return false;
-            }
-        }
-        self.debts.keys().is_empty()
+    fn owing(&self) -> Vec<CompactString> {
+        self.debts.keys()
+    }
+
+    async fn settle_one(self: Arc<Self>, key: CompactString) -> bool {
+        self.settle(&key).await.is_ok()
     }
 }
 
@@ -297,9 +355,13 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         let inner = &self.inner;
         match inner.ask(key, inner.shared.as_limiter().peek(key, cost)).await {
             Ok(result) => result,
+            // A look begins no share: it takes no place, from whomever.
             Err(error) if inner.counts() => {
-                inner.seed(key);
-                fits_later(inner.local.peek(key, cost).await, error)
+                let here = match inner.known.look(key, inner.clock.now()) {
+                    Some((left, date)) => inner.local.peek_seeded(key, cost, inner.gone(left), date),
+                    None => inner.local.peek(key, cost).await,
+                };
+                fits_later(here, error)
             }
             Err(error) => inner.uncounted(key, error).await,
         }
@@ -340,34 +402,50 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
     /// Forgets the key here in any case; an error says that Redis still remembers it.
     async fn reset(&self, key: &str) -> Result<bool, CheckError> {
         let inner = &self.inner;
-        inner.debts.forget(key);
-        inner.known.forget(key);
-        let here = inner.local.reset(key).await?;
-        Ok(inner.shared.as_limiter().reset(key).await? || here)
+        let here = inner.forget(key).await?;
+        let there = inner.ask(key, inner.shared.as_limiter().reset(key)).await;
+        inner.by_hand.ended();
+        // What a check that was under way has learned since may be of before.
+        inner.forget(key).await?;
+        Ok(there?? || here)
     }
 
-    /// Blocks the key here in any case. An error says that other processes don't know of it; after an outage they will.
+    /// Blocks the key here in any case. An error says that other processes don't know of it; after an outage they will,
+    /// whatever the policy.
     async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
         let inner = &self.inner;
         inner.local.block(key, duration).await?;
-        let result = inner.shared.as_limiter().block(key, duration).await;
-        match &result {
-            Err(CheckError::Store(error)) if error.is_transient() && inner.counts() => {
-                let is_first = inner.debts.block(key, inner.clock.now().saturating_add(duration));
-                inner.settle_later(is_first);
+        let now = inner.clock.now();
+        let until = now.saturating_add(duration);
+        let was_owed = inner.debts.forget_block(key);
+        let result = inner.ask(key, inner.shared.as_limiter().block(key, duration)).await;
+        inner.by_hand.ended();
+        // What a check that was under way has learned since may be of before.
+        inner.local.block(key, until.saturating_since(inner.clock.now())).await?;
+        match result {
+            Err(error) if error.is_transient() => {
+                // An earlier one may have been sent, and arrive after this was set.
+                let set = if was_owed { Timestamp::MAX } else { now };
+                inner.debts.block_by_hand(key, set, until);
+                inner.settle_later();
+                Err(CheckError::Store(error))
             }
-            _ => inner.debts.forget_block(key),
+            result => {
+                inner.debts.forget_block(key);
+                result?
+            }
         }
-        result
     }
 
     /// Unblocks the key here in any case; an error says that Redis still holds the block.
     async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
         let inner = &self.inner;
-        inner.debts.forget_block(key);
-        inner.known.forget(key);
-        let here = inner.local.unblock(key).await?;
-        Ok(inner.shared.as_limiter().unblock(key).await? || here)
+        let here = inner.unblock(key).await?;
+        let there = inner.ask(key, inner.shared.as_limiter().unblock(key)).await;
+        inner.by_hand.ended();
+        // What a check that was under way has learned since may be of before.
+        inner.unblock(key).await?;
+        Ok(there?? || here)
     }
 
     /// A block that is known here.

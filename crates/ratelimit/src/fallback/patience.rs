@@ -12,6 +12,32 @@ use crate::{CheckError, StoreError};
 /// Short enough for a decision within 50 ms on a busy machine.
 pub(super) const DEFAULT_PATIENCE: Duration = Duration::from_millis(40);
 
+/// Whether a check has sent Redis anything of its own: what another one sends for several charges nothing for those that wait.
+#[derive(Default)]
+pub(crate) struct Asked<'a> {
+    is_sent: AtomicBool,
+    hangs: Option<&'a AtomicBool>,
+}
+
+impl Asked<'_> {
+    /// Says that something is sent now; an error where it became known meanwhile that Redis gives no answer.
+    pub(crate) fn begin(&self) -> Result<(), StoreError> {
+        if self.hangs.is_some_and(|hangs| hangs.load(Ordering::Relaxed)) {
+            return Err(no_answer());
+        }
+        self.is_sent.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn is_sent(&self) -> bool {
+        self.is_sent.load(Ordering::Relaxed)
+    }
+}
+
+fn no_answer() -> StoreError {
+    StoreError::new("Redis gives no answer").transient()
+}
+
 /// Lets one check at most find out by waiting that Redis gives no answer.
 pub(super) struct Patience {
     longest: Duration,
@@ -24,31 +50,37 @@ impl Patience {
         Self { longest, hangs: Arc::default() }
     }
 
-    /// Settles what Redis has to be told before, then asks it. The error is an outage. Where it gives no answer, `probe` makes
-    /// what waits for one for as long as the client is patient, so that it notices an outage; until then nobody waits.
+    /// For one check.
+    pub(super) fn asked(&self) -> Asked<'_> {
+        Asked { is_sent: AtomicBool::new(false), hangs: Some(&self.hangs) }
+    }
+
+    /// Settles what Redis has to be told before, then asks it. The error is an outage, and says whether anything was sent that
+    /// may have run. Where Redis gives no answer, `probe` makes what waits for one for as long as the
+    /// client is patient, so that it notices an outage; until then nobody waits.
     pub(super) async fn ask<T, P: Future<Output = ()> + Send + 'static>(
         &self,
         settling: impl Future<Output = Result<(), CheckError>>,
         work: impl Future<Output = Result<T, CheckError>>,
+        asked: &Asked<'_>,
         probe: impl FnOnce() -> P,
     ) -> Result<Result<T, CheckError>, StoreError> {
         if self.hangs.load(Ordering::Relaxed) {
-            return Err(StoreError::new("Redis gives no answer").transient());
+            return Err(no_answer());
         }
-        let mut is_asked = false;
-        let asking = async {
+        let mut asking = std::pin::pin!(async {
             if settling.await.is_err() {
                 return Err(CheckError::Store(StoreError::new("Redis takes no debits").transient()));
             }
-            is_asked = true;
             work.await
-        };
-        if let Ok(result) = tokio::time::timeout(self.longest, asking).await {
+        });
+        if let Ok(result) = tokio::time::timeout(self.longest, asking.as_mut()).await {
             return outage(result);
         }
+        // Before the work is dropped: who waits for it must not send it too.
         self.find_out(probe);
         let error = StoreError::new(format!("no answer from Redis within {:?}", self.longest)).transient();
-        Err(if is_asked { error.maybe_charged() } else { error })
+        Err(if asked.is_sent() { error.maybe_charged() } else { error })
     }
 
     fn find_out<P: Future<Output = ()> + Send + 'static>(&self, probe: impl FnOnce() -> P) {
@@ -56,11 +88,41 @@ impl Patience {
         if self.hangs.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (hangs, probing) = (self.hangs.clone(), probe());
+        let (probing, waits) = (probe(), Waits(self.hangs.clone()));
         runtime.spawn(async move {
             // Either there is an answer, or the client now knows better.
             probing.await;
-            hangs.store(false, Ordering::Release);
+            drop(waits);
         });
+    }
+}
+
+/// Somebody who waits for an answer. However that ends, also with its runtime, Redis is asked again.
+struct Waits(Arc<AtomicBool>);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[test]
+    fn redis_is_asked_again_after_a_runtime_that_is_gone() {
+        let patience = Patience::new(Duration::from_millis(1));
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let asked = patience.asked();
+        let gone = runtime();
+        let hangs = patience.ask(ready(Ok(())), pending::<Result<(), CheckError>>(), &asked, pending);
+        assert!(gone.block_on(hangs).is_err_and(|error| !error.may_have_charged()), "nothing was sent");
+        let later = || patience.ask(ready(Ok(())), ready(Ok(1)), &asked, pending);
+        assert!(gone.block_on(later()).is_err(), "somebody waits for an answer");
+        drop(gone);
+        assert_eq!(runtime().block_on(later()), Ok(Ok(1)));
     }
 }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::{CheckError, Decision, LeasedLimiter, Limiter, RedisAlgorithm, RedisLimiter};
+use super::patience::Asked;
+use crate::redis::Said;
+use crate::{CheckError, LeasedLimiter, Limiter, RedisAlgorithm, RedisLimiter};
 
 /// A limiter in Redis, which may take leases: what a [`FallbackLimiter`](super::FallbackLimiter) falls back from.
 pub enum SharedLimiter<A: RedisAlgorithm> {
@@ -40,11 +42,14 @@ impl<A: RedisAlgorithm> SharedLimiter<A> {
         }
     }
 
-    /// As a check, but counts nothing for the statistics.
-    pub(super) async fn decide(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+    /// As a check, but counts nothing for the statistics. Says when it has asked Redis by itself.
+    pub(super) async fn decide(&self, key: &str, cost: u64, asked: &Asked<'_>) -> Result<Said, CheckError> {
         match self {
-            Self::Direct(limiter) => limiter.decide(key, cost).await,
-            Self::Leased(limiter) => limiter.decide(key, cost).await,
+            Self::Direct(limiter) => {
+                asked.begin()?;
+                limiter.decide(key, cost).await
+            }
+            Self::Leased(limiter) => limiter.decide(key, cost, asked).await,
         }
     }
 }

@@ -2,20 +2,22 @@
 
 mod held;
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU32;
+use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use compact_str::CompactString;
 
 use self::held::Held;
+use super::changes::Changes;
 use super::limiter::fits_later;
 use super::patience::{DEFAULT_PATIENCE, Patience};
-use super::settling::{Debtor, settle_when_back};
+use super::settling::{Debtor, Settling};
 use super::{OutagePolicy, outage};
 use crate::algorithm::ensure_fits;
 use crate::limiter::{DEFAULT_MAX_KEYS, ensure_short};
@@ -53,10 +55,10 @@ struct Inner {
     patience: Patience,
     clock: Box<dyn Clock>,
     tenants: Store<Held>,
-    max_keys: usize,
-    /// Those that owe Redis.
-    owing: Mutex<BTreeSet<String>>,
+    /// Whether a tenant may owe Redis anything.
     is_owing: AtomicBool,
+    settling: Settling,
+    by_hand: Changes,
     /// Names this limiter among all that share its quotas.
     process: String,
     number: AtomicU64,
@@ -80,7 +82,7 @@ impl FallbackTenantLimiterBuilder {
         self
     }
 
-    /// Waits for Redis' answer to a check for so long at most; 40 ms unless set. Then the policy decides, also for all other checks
+    /// Waits for Redis' answer to a check, a block or a reset for so long at most; 40 ms unless set. Then the policy decides, also for all other checks
     /// until it is known whether Redis is away.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
@@ -88,7 +90,8 @@ impl FallbackTenantLimiterBuilder {
         self
     }
 
-    /// Holds at most `n` tenants in memory, at least one; 100,000 unless set.
+    /// Holds at most `n` tenants in memory, at least one; 100,000 unless set. None goes before its place is needed: then those that
+    /// owe nothing and used least, never a blocked one.
     #[must_use]
     pub fn max_keys(mut self, n: usize) -> Self {
         self.max_keys = n;
@@ -111,9 +114,9 @@ impl FallbackTenantLimiterBuilder {
             patience: Patience::new(patience),
             clock,
             tenants: Store::new(max_keys),
-            max_keys: max_keys.max(1),
-            owing: Mutex::default(),
             is_owing: AtomicBool::new(false),
+            settling: Settling::default(),
+            by_hand: Changes::default(),
             process: format!("{:016x}", RandomState::new().hash_one("process")),
             number: AtomicU64::new(0),
             tally: Tally::default(),
@@ -143,8 +146,13 @@ impl Inner {
         work: impl Future<Output = Result<T, CheckError>>,
     ) -> Result<Result<T, CheckError>, StoreError> {
         let is_owing = || self.is_owing.load(Ordering::Acquire);
-        let settling = async { if is_owing() { self.settle(tenant).await } else { Ok(()) } };
-        self.patience.ask(settling, work, || self.shared.is_there()).await
+        let settling = pin!(async { if is_owing() { self.settle(tenant).await } else { Ok(()) } });
+        let asked = self.patience.asked();
+        let work = async {
+            asked.begin()?;
+            work.await
+        };
+        self.patience.ask(settling, work, &asked, || self.shared.is_there()).await
     }
 
     async fn decide(
@@ -153,14 +161,20 @@ impl Inner {
         plan: &TenantPlan,
         cost: u64,
     ) -> Result<TenantDecision, CheckError> {
-        match self.ask(tenant, self.shared.decide(tenant, plan, cost)).await {
-            Ok(result) => {
-                if let Ok(decision) = &result {
-                    // A place is wanting where all are held by blocked tenants: then this one is not known in an outage.
-                    let _ = self.change(tenant, |held, now| held.learn(decision, now));
-                }
-                result
+        let changes = self.by_hand.so_far();
+        // Pinned here, it is moved no more: futures that hold it would grow with each other.
+        let deciding = pin!(self.shared.decide(tenant, plan, cost));
+        match self.ask(tenant, deciding).await {
+            Ok(Ok((decision, used))) => {
+                // A place is wanting where all are held by blocked tenants: then this one is not known in an outage.
+                let _ = self.change(tenant, |held, now| {
+                    if self.by_hand.so_far() == changes {
+                        held.learn(&decision, used, now);
+                    }
+                });
+                Ok(decision)
             }
+            Ok(Err(error)) => Err(error),
             Err(error) => self.instead(tenant, plan, cost, error),
         }
     }
@@ -191,7 +205,7 @@ impl Inner {
             (fits_later(result, error), owes)
         })?;
         if owes {
-            self.note_debtor(tenant);
+            self.note_debt();
         }
         result
     }
@@ -259,22 +273,10 @@ impl Inner {
         })
     }
 
-    fn owing(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
-        self.owing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Remembers who owes Redis, and has all debts settled when it is back, where nobody waits for that yet.
-    fn note_debtor(self: &Arc<Self>, tenant: &str) {
-        {
-            let mut owing = self.owing();
-            // Who finds no place is settled with its next check.
-            if owing.len() < self.max_keys && !owing.contains(tenant) {
-                owing.insert(tenant.to_owned());
-            }
-        }
-        if !self.is_owing.swap(true, Ordering::AcqRel) {
-            settle_when_back(self, self.shared.availability());
-        }
+    /// Has all debts settled when Redis is back.
+    fn note_debt(self: &Arc<Self>) {
+        self.is_owing.store(true, Ordering::Release);
+        self.settling.when_back(self, || self.shared.availability());
     }
 
     /// Charges the tenant's debts to Redis.
@@ -295,7 +297,6 @@ impl Inner {
                 }),
             };
         }
-        self.owing().remove(tenant);
         Ok(())
     }
 
@@ -308,19 +309,34 @@ impl Inner {
 }
 
 impl Debtor for Inner {
-    async fn settle_all(&self) -> bool {
-        let owing: Vec<String> = self.owing().iter().cloned().collect();
-        for tenant in owing {
-            if self.settle(&tenant).await.is_err() {
-                return false;
-            }
+    /// The tenants that owe Redis. Where there is none, `is_owing` says so from now on.
+    ///
+    /// The debts themselves are looked at: a list beside them could miss one that comes in while it is settled.
+    fn owing(&self) -> Vec<CompactString> {
+        let look = || {
+            let (now, mut owing) = (self.clock.now(), Vec::new());
+            self.tenants.visit(|tenant, held| {
+                if held.owes(now) {
+                    owing.push(tenant.into());
+                }
+            });
+            owing
+        };
+        let owing = look();
+        if !owing.is_empty() {
+            return owing;
         }
-        // Under the lock, so that a debtor that comes in now finds nobody waiting and has somebody wait.
-        let owing = self.owing();
-        if owing.is_empty() {
-            self.is_owing.store(false, Ordering::Release);
+        self.is_owing.store(false, Ordering::Release);
+        // One that came in between.
+        let owing = look();
+        if !owing.is_empty() {
+            self.is_owing.store(true, Ordering::Release);
         }
-        owing.is_empty()
+        owing
+    }
+
+    async fn settle_one(self: Arc<Self>, tenant: CompactString) -> bool {
+        self.settle(&tenant).await.is_ok()
     }
 }
 
@@ -338,21 +354,27 @@ impl TenantLimiter for FallbackTenantLimiter {
             Err(error) => error,
         };
         let Some(parts) = inner.parts() else { return inner.uncounted(tenant, plan, cost, error) };
-        inner.change(tenant, |held, now| {
+        // A look begins no share: it takes no place, from whomever.
+        inner.look(tenant, |held, now| {
             let plan = held.in_force(plan);
             ensure_fits(cost, plan.limits().smallest())?;
-            held.begin_outage(&plan, parts);
-            fits_later(held.share.peek(&plan.share(parts), now, cost), error)
+            fits_later(held.share_in_outage(&plan, parts).peek(&plan.share(parts), now, cost), error)
         })?
     }
 
     /// In an outage what this process has counted of its share; an error where the policy counts nothing.
     async fn usage(&self, tenant: &str, plan: &TenantPlan) -> Result<TenantUsage, CheckError> {
         let inner = &self.inner;
-        match inner.ask(tenant, inner.shared.usage(tenant, plan)).await {
-            Ok(result) => result,
-            Err(error) => inner.change_share(tenant, plan, error, |_, _, _, _| ()),
-        }
+        let error = match inner.ask(tenant, inner.shared.usage(tenant, plan)).await {
+            Ok(result) => return result,
+            Err(error) => error,
+        };
+        let parts = inner.parts().ok_or(error)?;
+        inner.look(tenant, |held, now| {
+            let plan = held.in_force(plan);
+            let (state, share) = (held.share_in_outage(&plan, parts), plan.share(parts));
+            state.usage_under(inner.shared.policy(), &share, now)
+        })
     }
 
     /// In an outage the tenant is charged here, and in Redis when that is back; an error where the policy counts nothing.
@@ -370,7 +392,7 @@ impl TenantLimiter for FallbackTenantLimiter {
             }
         })?;
         if owes {
-            inner.note_debtor(tenant);
+            inner.note_debt();
         }
         Ok(usage)
     }
@@ -389,20 +411,40 @@ impl TenantLimiter for FallbackTenantLimiter {
 
     /// Blocks the tenant here in any case; an error says that other processes don't know of it.
     async fn block(&self, tenant: &str, duration: Duration) -> Result<(), CheckError> {
-        self.inner.change(tenant, |held, now| held.block(now, duration))?;
-        self.inner.shared.block(tenant, duration).await
+        let inner = &self.inner;
+        let until = inner.change(tenant, |held, now| {
+            held.block(now, duration);
+            now.saturating_add(duration)
+        })?;
+        let result = inner.ask(tenant, inner.shared.block(tenant, duration)).await;
+        inner.by_hand.ended();
+        // What a check that was under way has learned since may be of before.
+        inner.change(tenant, |held, now| held.block(now, until.saturating_since(now)))?;
+        result?
     }
 
     /// Unblocks the tenant here in any case; an error says that Redis still holds the block.
     async fn unblock(&self, tenant: &str) -> Result<bool, CheckError> {
-        let here = self.inner.known(tenant, |held, now| Some(held.share.unblock(now))).unwrap_or(false);
-        Ok(self.inner.shared.unblock(tenant).await? || here)
+        let inner = &self.inner;
+        let unblock = || inner.known(tenant, |held, now| Some(held.share.unblock(now))).unwrap_or(false);
+        let here = unblock();
+        let there = inner.ask(tenant, inner.shared.unblock(tenant)).await;
+        inner.by_hand.ended();
+        // What a check that was under way has learned since may be of before.
+        unblock();
+        Ok(there?? || here)
     }
 
     /// Forgets the tenant's usage here in any case; an error says that Redis still remembers it.
     async fn reset(&self, tenant: &str) -> Result<bool, CheckError> {
-        let here = self.inner.known(tenant, |held, now| Some(held.reset(now))).unwrap_or(false);
-        Ok(self.inner.shared.reset(tenant).await? || here)
+        let inner = &self.inner;
+        let reset = || inner.known(tenant, |held, now| Some(held.reset(now))).unwrap_or(false);
+        let here = reset();
+        let there = inner.ask(tenant, inner.shared.reset(tenant)).await;
+        inner.by_hand.ended();
+        // What a check that was under way has learned since may be of before.
+        reset();
+        Ok(there?? || here)
     }
 
     /// Keeps the plan here in any case; an error says that other processes don't know of it until a check brings it.

@@ -35,7 +35,8 @@ pub struct MemoryLimiter<A: Algorithm> {
 struct Entry<S> {
     state: S,
     block: Block,
-    denied: u64,
+    /// Stops at its greatest number.
+    denied: u32,
 }
 
 impl<S> Entry<S> {
@@ -65,30 +66,39 @@ impl<A: Algorithm> MemoryLimiter<A> {
         let mut place = self.store.lock(key);
         // Read under the lock, so that one key sees times in the order of its decisions.
         let now = self.clock.now();
-        let result = ensure_fits(cost, place.rule().capacity()).and_then(|()| {
-            let standing = |rule: &A, entry: &_| self.standing(rule, entry, now);
-            let decide = |rule: &A, entry: &mut _| self.decide((rule, key), entry, now, cost);
-            place.with_rule(standing, |rule| Entry::new(rule, now), decide)?
-        });
-        place.count(result, Decision::is_allowed)
+        let result = match ensure_fits(cost, place.rule().capacity()) {
+            Ok(()) => {
+                let standing = |rule: &A, entry: &_| self.standing(rule, entry, now);
+                let decide = |rule: &A, entry: &mut _| self.decide((rule, key), entry, now, cost);
+                place.with_rule(standing, |rule| Entry::new(rule, now), decide)
+            }
+            Err(error) => Err(error),
+        };
+        place.count(&result, Decision::is_allowed);
+        result
     }
 
-    /// Takes over what another limiter knows of the key's block: what is left of it, or that there is none. Strikes stay.
+    /// Takes over what another limiter knows of the key's block: what is left of it, or that there is none. Strikes stay. Nothing is
+    /// taken over where it `holds` no more when the key is locked.
     ///
     /// Where no place is left for it the block is not kept.
     #[cfg(feature = "redis")]
-    pub(crate) fn learn_block(&self, key: &str, left: Option<Duration>) {
+    pub(crate) fn learn_block(&self, key: &str, left: Option<Duration>, holds: impl FnOnce() -> bool) {
         let mut place = self.store.lock(key);
+        if !holds() {
+            return;
+        }
         let now = self.clock.now();
         let learn = |_: &A, entry: &mut Entry<A::State>| {
             let strikes = self.strikes(&entry.block, now);
             entry.block = Block::manual(now, left.unwrap_or_default(), strikes);
+            Ok(())
         };
         if left.is_some() {
             let standing = |rule: &A, entry: &_| self.standing(rule, entry, now);
             let _ = place.with_rule(standing, |rule| Entry::new(rule, now), learn);
         } else if let Some((rule, entry)) = place.get_mut().filter(|(_, entry)| entry.block.left(now).is_some()) {
-            learn(rule, entry);
+            let _ = learn(rule, entry);
         }
     }
 
@@ -101,9 +111,22 @@ impl<A: Algorithm> MemoryLimiter<A> {
         let seed = |rule: &A, entry: &mut Entry<A::State>| {
             entry.state = rule.initial(date);
             rule.penalty(&mut entry.state, date, used);
+            Ok(())
         };
         // Without room for it there is none for the check that follows either.
         let _ = place.with_rule(standing, |rule| Entry::new(rule, now), seed);
+    }
+
+    /// What a look at the key would say after [`seed`](Self::seed), without it.
+    #[cfg(feature = "redis")]
+    pub(crate) fn peek_seeded(&self, key: &str, cost: u64, used: u64, date: Timestamp) -> Result<Decision, CheckError> {
+        ensure_short(key)?;
+        let place = self.store.lock(key);
+        let (now, rule) = (self.clock.now(), place.rule());
+        let mut entry = Entry::new(rule, date);
+        rule.penalty(&mut entry.state, date, used);
+        entry.block = place.get().map(|entry| entry.block).unwrap_or_default();
+        Self::look(rule, &entry, now, cost)
     }
 
     fn strikes(&self, block: &Block, now: Timestamp) -> u32 {
@@ -127,6 +150,7 @@ impl<A: Algorithm> MemoryLimiter<A> {
         Ok(entry.block.left(now).map_or(decision, |left| decision.blocked(left)))
     }
 
+    #[inline]
     fn decide(
         &self,
         (algorithm, key): (&A, &str),
@@ -135,23 +159,20 @@ impl<A: Algorithm> MemoryLimiter<A> {
         cost: u64,
     ) -> Result<Decision, CheckError> {
         entry.block.follow_clock(now);
-        let decision = match entry.block.left(now) {
-            Some(left) => {
-                // Charges nothing, but lets the usage follow a clock that was set back, as the block just did.
-                let _ = algorithm.check(&mut entry.state, now, 0)?;
-                algorithm.peek(&entry.state, now, cost)?.blocked(left)
-            }
-            None => algorithm.check(&mut entry.state, now, cost)?,
-        };
+        if let Some(left) = entry.block.left(now) {
+            // Charges nothing, but lets the usage follow a clock that was set back, as the block just did.
+            let _ = algorithm.check(&mut entry.state, now, 0)?;
+            entry.denied = entry.denied.saturating_add(1);
+            return Ok(algorithm.peek(&entry.state, now, cost)?.blocked(left));
+        }
+        let decision = algorithm.check(&mut entry.state, now, cost)?;
         if decision.is_allowed() {
             return Ok(decision);
         }
-        entry.denied += 1;
+        entry.denied = entry.denied.saturating_add(1);
         Ok(match self.policy {
-            Some(policy) if decision.blocked_for().is_none() => {
-                decision.blocked(policy.strike(&mut entry.block, now, key))
-            }
-            _ => decision,
+            Some(policy) => decision.blocked(policy.strike(&mut entry.block, now, key)),
+            None => decision,
         })
     }
 }
@@ -206,7 +227,7 @@ impl<A: Algorithm> Limiter for MemoryLimiter<A> {
             rule.penalty(&mut entry.state, now, cost);
             Self::look(rule, entry, now, 0)
         };
-        place.with_rule(standing, |rule| Entry::new(rule, now), adjust)?
+        place.with_rule(standing, |rule| Entry::new(rule, now), adjust)
     }
 
     async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError> {
@@ -231,6 +252,7 @@ impl<A: Algorithm> Limiter for MemoryLimiter<A> {
         let standing = |rule: &A, entry: &_| self.standing(rule, entry, now);
         let block = |_: &A, entry: &mut Entry<A::State>| {
             entry.block = Block::manual(now, duration, self.strikes(&entry.block, now));
+            Ok(())
         };
         place.with_rule(standing, |rule| Entry::new(rule, now), block)
     }
@@ -251,12 +273,14 @@ impl<A: Algorithm> Limiter for MemoryLimiter<A> {
         let now = self.clock.now();
         let (rule, entry) = place.get_mut().filter(|(_, entry)| entry.block.left(now).is_some())?;
         let decision = ensure_fits(cost, rule.capacity()).and_then(|()| self.decide((rule, key), entry, now, cost));
-        place.count(Ok(decision.ok()?), Decision::is_allowed).ok()
+        let decision = decision.ok()?;
+        place.count(&Ok(decision), Decision::is_allowed);
+        Some(decision)
     }
 
     fn stats(&self) -> LimiterStats {
         let now = self.clock.now();
-        self.store.stats(|entry| (entry.denied, entry.block.left(now).is_some()))
+        self.store.stats(|entry| (entry.denied.into(), entry.block.left(now).is_some()))
     }
 }
 

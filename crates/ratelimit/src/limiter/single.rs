@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::algorithm::ensure_fits;
-use crate::{Allowance, CheckError, Clock, Decision, Denial, Quota, QuotaError, SystemClock, Timestamp};
+use crate::{Allowance, CheckError, Clock, Decision, Denial, Quota, QuotaError, SystemClock};
 
 /// A token bucket without keys, in one atomic number: for what a process does as a whole, such as calls to another service.
 ///
@@ -17,9 +17,9 @@ use crate::{Allowance, CheckError, Clock, Decision, Denial, Quota, QuotaError, S
 pub struct SingleLimiter<C = SystemClock> {
     quota: Quota,
     clock: C,
-    /// When it was built.
-    begun: Timestamp,
-    /// Parts that pass in a microsecond, below 2¹⁰, times 2⁵⁴, rounded up.
+    /// When it was built, in nanoseconds.
+    begun: u64,
+    /// Parts that pass in a nanosecond, below 1, times 2⁶⁴, rounded up: the upper half of a product with nanoseconds is the parts.
     rate: u64,
     /// A unit of cost has `2^shift` parts.
     shift: u32,
@@ -29,13 +29,10 @@ pub struct SingleLimiter<C = SystemClock> {
     full_at: AtomicU64,
 }
 
-/// For how long parts are counted before there are too many: 200 years.
-const HORIZON: u64 = 200 * 366 * 86_400_000_000;
+/// For how long parts are counted before there are too many: 200 years, in nanoseconds.
+const HORIZON: u64 = 200 * 366 * 86_400_000_000_000;
 /// The greatest amount of parts, of a bucket half of it: all sums stay below 2⁶⁴.
 const MOST: u64 = 1 << 62;
-/// Bits of the rate behind the point: with those of a time before the horizon shifted to the front, a product's upper half is
-/// the parts.
-const RATE_BITS: u32 = 54;
 /// A finer unit would change no decision.
 const MAX_SHIFT: u32 = 40;
 
@@ -60,8 +57,8 @@ impl<C: Clock> SingleLimiter<C> {
     /// # Errors
     /// [`QuotaError::TooFast`] above [`SingleLimiter::MAX_PER_SECOND`].
     pub fn with_clock(quota: Quota, clock: C) -> Result<Self, QuotaError> {
-        let [limit, period] = [quota.limit(), quota.period_micros()].map(u128::from);
-        if limit * 1_000_000 > u128::from(Self::MAX_PER_SECOND) * period {
+        let (limit, period) = (u128::from(quota.limit()), u128::from(quota.period_micros()) * 1_000);
+        if limit * 1_000_000_000 > u128::from(Self::MAX_PER_SECOND) * period {
             return Err(QuotaError::TooFast { quota: (quota.limit(), quota.period()), max: Self::MAX_PER_SECOND });
         }
         let fits = |shift: &u32| {
@@ -70,9 +67,9 @@ impl<C: Clock> SingleLimiter<C> {
         };
         // The greatest rate and the greatest burst fit without a shift.
         let shift = (0..=MAX_SHIFT).rev().find(fits).unwrap_or(0);
-        let per_micro = limit << shift;
-        let rate = u64::try_from((per_micro << RATE_BITS).div_ceil(period)).unwrap_or(u64::MAX);
-        let begun = clock.now();
+        // A part would be a billionth of a unit or more: the greatest limit, shifted, stays below 2⁶⁴.
+        let rate = u64::try_from(((limit << shift) << 64).div_ceil(period)).unwrap_or(u64::MAX);
+        let begun = clock.nanos();
         let (length, full_at) = (quota.burst_size() << shift, AtomicU64::new(0));
         Ok(Self { quota, clock, begun, rate, shift, length, full_at })
     }
@@ -117,8 +114,11 @@ impl<C: Clock> SingleLimiter<C> {
     /// The present, in parts since it was built.
     #[inline]
     fn parts(&self) -> u64 {
-        let micros = self.clock.now().as_micros().saturating_sub(self.begun.as_micros()).min(HORIZON);
-        let parts = (u128::from(micros << (64 - RATE_BITS)) * u128::from(self.rate)) >> 64;
+        let nanos = match self.clock.nanos().checked_sub(self.begun) {
+            Some(nanos) if nanos < HORIZON => nanos,
+            passed => beyond(passed),
+        };
+        let parts = (u128::from(nanos) * u128::from(self.rate)) >> 64;
         u64::try_from(parts).unwrap_or(MOST)
     }
 
@@ -126,7 +126,12 @@ impl<C: Clock> SingleLimiter<C> {
     /// takes to fill, it counts as just emptied.
     #[inline]
     fn settled(&self, full_at: u64, now: u64) -> u64 {
-        if full_at > now + 2 * self.length { now + self.length } else { full_at.max(now) }
+        if full_at > now + 2 * self.length { self.emptied(now) } else { full_at.max(now) }
+    }
+
+    #[cold]
+    fn emptied(&self, now: u64) -> u64 {
+        now + self.length
     }
 
     /// When the bucket will be full, after the charge or without it.
@@ -168,6 +173,13 @@ impl<C: Clock> SingleLimiter<C> {
         let micros = (u128::from(parts) * u128::from(self.quota.period_micros())).div_ceil(per_micro);
         Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
+}
+
+/// The time that counts where the clock stands before the start, or so far beyond it that counting has ended.
+// Like `emptied` apart from the way of every check, which then waits for none of these comparisons.
+#[cold]
+fn beyond(passed: Option<u64>) -> u64 {
+    passed.map_or(0, |_| HORIZON)
 }
 
 impl<C> fmt::Debug for SingleLimiter<C> {

@@ -1,18 +1,18 @@
 -- Charges what a process admitted in an outage, once, each charge at its date, whether it fits or not; and blocks the key
--- where that process blocked it. Never a strike.
+-- where that process blocked it: until the later end, or by hand in place of a block that began before. Never a strike.
 --
 -- KEYS[1]  the key's state
 -- KEYS[2]  HASH: for each process that had debits, the number of the last one that was charged
--- ARGV     the process; the number of this debit; for how many ms to remember the number; µs left of the block or 0; decay
---          of a strike in µs (0: no escalation); how many charges; the algorithm's rule; then for each charge its age in µs,
---          its amount, the algorithm's rule for it
+-- ARGV     the process; the number of this debit; for how many ms to remember the number; µs left of the block or 0; how
+--          many µs ago it was set by hand, or -1; decay of a strike in µs (0: no escalation); how many charges; the
+--          algorithm's rule; then for each charge its age in µs, its amount, the algorithm's rule for it
 -- returns  1 where it was charged now, 0 where it had been before
-local now, number, policy = now_us(), tonumber(ARGV[2]), { decay = tonumber(ARGV[5]) }
+local now, number, policy = now_us(), tonumber(ARGV[2]), { decay = tonumber(ARGV[6]) }
 if tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '0') >= number then return 0 end
 
-local charges = tonumber(ARGV[6])
-local width = (#ARGV - 6 - 2 * charges) / (charges + 1)
-local rule = algorithm.rule(ARGV, 7)
+local charges = tonumber(ARGV[7])
+local width = (#ARGV - 7 - 2 * charges) / (charges + 1)
+local rule = algorithm.rule(ARGV, 8)
 local before = redis.call('GET', KEYS[1])
 local block, bytes = read(before)
 if not block then return redis.error_reply('VERSION the state of a rate limit is of an unknown version') end
@@ -52,16 +52,17 @@ end
 local state = state_of(bytes, now, rule)
 algorithm.settle(state, now, rule)
 for charge = 1, charges do
-  local at = 7 + width + (charge - 1) * (2 + width)
+  local at = 8 + width + (charge - 1) * (2 + width)
   charge_at[algorithm.letter](state, now - tonumber(ARGV[at]), tonumber(ARGV[at + 1]), algorithm.rule(ARGV, at + 2))
 end
 if owed.full >= now then
-  local rest_of_it = algorithm.rule(ARGV, 7)
+  local rest_of_it = algorithm.rule(ARGV, 8)
   rest_of_it.refill, rest_of_it.refill_rest = owed.full - now, owed.rest
   algorithm.penalty(state, now, 0, rest_of_it)
 end
-local length = tonumber(ARGV[4])
-if length > left_of(block, now) then
+local length, by_hand = tonumber(ARGV[4]), tonumber(ARGV[5])
+local replaces = by_hand >= 0 and block.ends - block.length <= now - by_hand
+if replaces or length > left_of(block, now) then
   block = { ends = now + length, length = length, strikes = strikes_of(block, now, policy) }
 end
 write(KEYS[1], before, block, state, now, rule, policy)

@@ -20,6 +20,8 @@ pub(crate) struct Debit<'a> {
     pub(crate) charges: &'a [(Duration, u64)],
     /// What is left of a block that began there.
     pub(crate) block: Duration,
+    /// How long ago that was set by hand, if it was: then it replaces what began before, also a longer one.
+    pub(crate) by_hand: Option<Duration>,
 }
 
 /// A number is remembered for so long beyond what it charged, in microseconds. A repetition that comes later finds charges that
@@ -35,7 +37,9 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
         let memory = algorithm.remembers().saturating_add(MEMORY).min(MAX_MICROS) / 1_000;
         let block = whole_micros(debit.block).min(MAX_MICROS);
         let mut args: Vec<Arg> = vec![debit.process.into(), debit.number.into()];
-        args.extend([memory, block, decay.min(MAX_MICROS), debit.charges.len() as u64].map(Arg::from));
+        args.extend([memory, block].map(Arg::from));
+        args.push(debit.by_hand.map_or(Arg::from(-1_i64), |age| whole_micros(age).min(MAX_MICROS).into()));
+        args.extend([decay.min(MAX_MICROS), debit.charges.len() as u64].map(Arg::from));
         algorithm.rule(0, &mut args);
         for (age, amount) in debit.charges {
             args.extend([whole_micros(*age).min(MAX_MICROS), *amount].map(Arg::from));
@@ -89,7 +93,7 @@ mod tests {
     }
 
     async fn debit<A: RedisAlgorithm>(limiter: &RedisLimiter<A>, number: u64, charges: &[(Duration, u64)]) {
-        let debit = Debit { process: "process", number, charges, block: Duration::ZERO };
+        let debit = Debit { process: "process", number, charges, block: Duration::ZERO, by_hand: None };
         limiter.debit("key", debit).await.unwrap();
     }
 
@@ -141,6 +145,25 @@ mod tests {
         let quota = Quota::per_minute(100).unwrap();
         charges(&world, "bucket", TokenBucket::new(quota)).await;
         charges(&world, "meter", LeakyBucket::meter(quota)).await;
+    }
+
+    #[tokio::test]
+    async fn a_block_by_hand_replaces_what_began_before_and_another_one_lengthens() {
+        let world = World::start().await;
+        let limiter = world.limiter("window", SlidingWindow::new(Quota::per_minute(100).unwrap()));
+        let mut number = 0;
+        let mut left_after = async |block, by_hand| {
+            number += 1;
+            let debit = Debit { process: "process", number, charges: &[], block, by_hand };
+            limiter.debit("key", debit).await.unwrap();
+            limiter.peek("key", 0).await.unwrap().blocked_for()
+        };
+        assert_eq!(left_after(600 * SECOND, None).await, Some(600 * SECOND));
+        assert_eq!(left_after(60 * SECOND, None).await, Some(600 * SECOND));
+        world.set_clock(10 * SECOND).await;
+        assert_eq!(left_after(60 * SECOND, Some(11 * SECOND)).await, Some(590 * SECOND), "that one was set before");
+        assert_eq!(left_after(60 * SECOND, Some(9 * SECOND)).await, Some(60 * SECOND));
+        assert_eq!(left_after(Duration::ZERO, Some(Duration::ZERO)).await, None);
     }
 
     #[tokio::test]

@@ -53,16 +53,29 @@ pub(super) struct Answer {
     pub(super) figures: [u64; FIGURES],
 }
 
+/// A decision, and what lies under it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Said {
+    pub(crate) decision: Decision,
+    /// The same without the block: what is left, and until when it is used. A blocked key has nothing left, whatever is used.
+    pub(crate) usage: Decision,
+}
+
 impl Answer {
     /// The decision over a cost, of which the script has charged `charged` where it admitted.
     pub(super) fn decision<A: RedisAlgorithm>(self, algorithm: &A, cost: u64, charged: u64) -> Decision {
+        self.said(algorithm, cost, charged).decision
+    }
+
+    pub(super) fn said<A: RedisAlgorithm>(self, algorithm: &A, cost: u64, charged: u64) -> Said {
         let Self { is_admitted, blocked, figures } = self;
         // What has been charged is no longer asked for.
-        let decision = algorithm.decision(figures, if is_admitted { 0 } else { cost });
+        let usage = algorithm.decision(figures, if is_admitted { 0 } else { cost });
         if blocked > Duration::ZERO {
-            return decision.blocked(blocked);
+            return Said { decision: usage.blocked(blocked), usage };
         }
-        decision.delayed(algorithm.delay(figures, charged))
+        let decision = usage.delayed(algorithm.delay(figures, charged));
+        Said { decision, usage: decision }
     }
 }
 
@@ -105,14 +118,14 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
     }
 
     /// As [`Limiter::check`], but counts nothing for the statistics.
-    pub(crate) async fn decide(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+    pub(crate) async fn decide(&self, key: &str, cost: u64) -> Result<Said, CheckError> {
         let algorithm = self.algorithm();
         ensure_fits(cost, algorithm.capacity())?;
         let [base, cap, decay] = self.policy.map_or([0; 3], |policy| policy.rule());
         let jitter = self.policy.map_or(0, |policy| policy.jitter_of(key));
         let before = [cost, base, cap, decay.min(MAX_MICROS), jitter];
         let answer = self.ask(&self.scripts.check, &algorithm, key, cost, &before).await?;
-        Ok(answer.decision(&algorithm, cost, cost))
+        Ok(answer.said(&algorithm, cost, cost))
     }
 
     /// Charges, or takes back, whatever the limit is.
@@ -200,7 +213,7 @@ impl<A: RedisAlgorithm> Limiter for RedisLimiter<A> {
     }
 
     async fn check(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        let result = self.decide(key, cost).await;
+        let result = self.decide(key, cost).await.map(|said| said.decision);
         self.tally.count(key, result, Decision::is_allowed)
     }
 

@@ -128,17 +128,18 @@ impl RedisTenantLimiter {
         RedisTenantLimiterBuilder { name: name.into(), client, keyspace, policy: None, time: Time::SERVER }
     }
 
-    /// As [`TenantLimiter::check`], but counts nothing for the statistics.
+    /// As [`TenantLimiter::check`], but counts nothing for the statistics; also says what is used of each window, which the
+    /// decision over a blocked tenant doesn't tell.
     pub(crate) async fn decide(
         &self,
         tenant: &str,
         plan: &TenantPlan,
         cost: u64,
-    ) -> Result<TenantDecision, CheckError> {
+    ) -> Result<(TenantDecision, [u64; 3]), CheckError> {
         let figures = self.figures("check", tenant, plan, cost).await?;
         // What has been charged is no longer asked for.
         let asked = if figures.status == 1 { 0 } else { cost };
-        Ok(decided(&figures, asked))
+        Ok((decided(&figures, asked), [figures.minute[0], figures.hour[0], figures.day[0]]))
     }
 
     /// The policy for tenants that go over their quota.
@@ -255,7 +256,7 @@ fn decided(figures: &Figures, asked: u64) -> TenantDecision {
 #[async_trait]
 impl TenantLimiter for RedisTenantLimiter {
     async fn check(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantDecision, CheckError> {
-        let result = self.decide(tenant, plan, cost).await;
+        let result = self.decide(tenant, plan, cost).await.map(|(decision, _)| decision);
         self.tally.count(tenant, result, |decision| decision.allowed)
     }
 

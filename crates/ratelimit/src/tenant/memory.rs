@@ -119,7 +119,8 @@ impl TenantLimiter for MemoryTenantLimiter {
             None => ensure_short(tenant).and_then(|()| ensure_fits(cost, plan.limits().smallest())),
         };
         let result = fits.and_then(|()| place.with(standing, Entry::default, decide)?);
-        place.count(result, |decision| decision.allowed)
+        place.count(&result, |decision| decision.allowed);
+        result
     }
 
     async fn peek(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantDecision, CheckError> {

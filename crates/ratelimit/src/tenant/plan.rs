@@ -91,6 +91,12 @@ impl TenantPlan {
         Self { limits: self.limits.share(parts), ..*self }
     }
 
+    /// The same plan with the other's limits where those are greater.
+    #[cfg(feature = "redis")]
+    pub(crate) fn with_greatest(&self, other: &Self) -> Self {
+        Self { limits: self.limits.greatest(other.limits()), ..*self }
+    }
+
     #[cfg(feature = "redis")]
     pub(crate) const fn own(&self) -> [bool; 4] {
         self.own

@@ -160,6 +160,18 @@ impl TierLimits {
         Self { minute, hour, day, ..*self }
     }
 
+    /// Of each window the greater limit.
+    #[cfg(feature = "redis")]
+    pub(crate) fn greatest(&self, other: &Self) -> Self {
+        let greater = |one: Quota, other: Quota| if one.limit() < other.limit() { other } else { one };
+        Self {
+            minute: greater(self.minute, other.minute),
+            hour: greater(self.hour, other.hour),
+            day: greater(self.day, other.day),
+            ..*self
+        }
+    }
+
     pub(crate) const fn quotas(&self) -> [Quota; 3] {
         [self.minute, self.hour, self.day]
     }

@@ -75,6 +75,38 @@ async fn each_policy_decides_while_redis_is_away() {
     assert_eq!(alone.stats().denied, 100 - LIMIT);
 }
 
+/// A check that was sent before the block ended hears of it after it was ended here.
+#[tokio::test]
+async fn a_check_under_way_brings_no_block_back_that_was_ended() {
+    let mut world = World::start().await;
+    let limiter = limiter(&world, OutagePolicy::Open);
+    let keys: Vec<String> = (0..20).map(|key| format!("key-{key}")).collect();
+    for key in &keys {
+        world.limiter("api", algorithm()).block(key, BAN).await.unwrap();
+        let (check, unblock) = tokio::join!(limiter.check(key, 1), limiter.unblock(key));
+        assert!(check.is_ok() && unblock.unwrap());
+    }
+    begin_outage(&mut world).await;
+    for key in keys {
+        assert!(limiter.check(&key, 1).await.unwrap().is_allowed(), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn looks_in_an_outage_change_nothing() {
+    let mut world = World::start().await;
+    let limiter = limiter(&world, OutagePolicy::default());
+    assert_eq!(admitted(&limiter, "key", 4).await, 4);
+    begin_outage(&mut world).await;
+    for _ in 0..2 {
+        assert_eq!(limiter.peek("key", 1).await.unwrap().remaining(), LIMIT - 4);
+        assert_eq!(limiter.peek("new", 1).await.unwrap().remaining(), LIMIT);
+        assert_eq!(limiter.stats().tracked_keys, 0);
+    }
+    assert_eq!(admitted(&limiter, "key", 20).await, LIMIT - 4);
+    assert_eq!((limiter.peek("key", 0).await.unwrap().remaining(), limiter.stats().tracked_keys), (0, 1));
+}
+
 #[tokio::test]
 async fn decisions_take_microseconds_in_an_outage() {
     let mut world = World::start().await;

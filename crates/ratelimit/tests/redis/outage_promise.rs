@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidegate_ratelimit::{
-    BlockPolicy, FallbackLimiter, FixedWindow, LeakyBucket, LeasedLimiter, Limiter, OutagePolicy, Quota, Quotas,
-    RedisAlgorithm, RedisLimiter, SlidingCounter, SlidingLog, SlidingWindow, TokenBucket, Windows,
+    BlockPolicy, FallbackLimiter, FixedWindow, LeakyBucket, LeasedLimiter, Limiter, ManualClock, OutagePolicy, Quota,
+    Quotas, RedisAlgorithm, RedisLimiter, SlidingCounter, SlidingLog, SlidingWindow, TokenBucket, Windows,
 };
 use tidegate_redis::Client;
 use tidegate_testkit::redis::Proxy;
@@ -288,6 +288,66 @@ async fn a_block_that_began_in_an_outage_is_taken_to_redis_without_a_strike() {
 }
 
 #[tokio::test]
+async fn a_block_by_hand_survives_the_outage_under_each_policy_and_replaces_a_longer_one() {
+    let mut world = World::start().await;
+    let long = 6 * BAN;
+    let each = [OutagePolicy::Open, OutagePolicy::Closed, OutagePolicy::ALONE].map(|policy| {
+        let name = format!("{policy:?}");
+        let shared = || world.limiter(&name, FixedWindow::new(yearly(9)));
+        (FallbackLimiter::builder(shared()).policy(policy).build(), shared())
+    });
+    for (limiter, _) in &each {
+        limiter.block("shorter", long).await.unwrap();
+        limiter.block("ended", long).await.unwrap();
+        limiter.block("as before", long).await.unwrap();
+    }
+    begin_outage(&mut world).await;
+    for (limiter, _) in &each {
+        assert!(limiter.block("shorter", long).await.is_err() && limiter.block("shorter", BAN).await.is_err());
+        assert!(limiter.block("ended", Duration::ZERO).await.is_err());
+        assert!(limiter.block("new", BAN).await.is_err(), "an operator is told that the others don't know yet");
+        assert!(!limiter.peek("ended", 1).await.is_ok_and(|it| it.blocked_for().is_some()));
+    }
+    world.server.restart().await;
+    for (_, direct) in &each {
+        for key in ["shorter", "new"] {
+            let is_short = async || direct.peek(key, 0).await.ok()?.blocked_for().filter(|left| *left <= BAN);
+            let left = poll_until(LONG, is_short).await.unwrap_or_else(|error| panic!("{direct:?} {key}: {error}"));
+            assert!(BAN / 2 < left, "{left:?}");
+        }
+        let is_free = async || direct.peek("ended", 0).await.ok()?.is_allowed().then_some(());
+        poll_until(LONG, is_free).await.unwrap();
+        assert!(direct.peek("as before", 0).await.unwrap().blocked_for().unwrap() > BAN);
+    }
+}
+
+#[tokio::test]
+async fn who_blocks_while_the_server_hangs_waits_no_longer_than_who_checks() {
+    // Its client would wait for half a minute.
+    let mut world = World::start_patient().await;
+    let clock = ManualClock::default();
+    let limiter =
+        FallbackLimiter::builder(world.limiter("api", FixedWindow::new(yearly(9)))).clock(clock.clone()).build();
+    let direct = world.limiter("api", FixedWindow::new(yearly(9)));
+    assert_eq!(admit(&limiter, "key", 1).await, 1);
+    // So that the script is known, and what is sent runs.
+    limiter.block("third", BAN).await.unwrap();
+    world.server.hang().await;
+    let started = Instant::now();
+    // The first is sent, and runs a while after the second was set in its place.
+    assert!(limiter.block("key", 6 * BAN).await.is_err() && limiter.block("key", BAN).await.is_err());
+    assert!(limiter.block("other", BAN).await.is_err());
+    assert!(limiter.unblock("third").await.is_err() && limiter.reset("third").await.is_err());
+    assert!(started.elapsed() < LONG / 6, "{:?}", started.elapsed());
+    clock.advance(Duration::from_secs(1));
+    world.server.resume();
+    for key in ["key", "other"] {
+        let blocked = async || direct.peek(key, 0).await.unwrap().blocked_for().filter(|left| *left <= BAN);
+        poll_until(LONG, blocked).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_hangs_costs_one_patience() {
     let mut world = World::start().await;
     let limiter = fallback(&world.client, "api", FixedWindow::new(yearly(900)));
@@ -316,6 +376,41 @@ async fn a_changed_quota_is_shared_in_an_outage() {
     assert_eq!(admit(&limiter, "key", 50).await, 10);
     limiter.set_quota(yearly(60)).unwrap();
     assert_eq!(admit(&limiter, "key", 50).await, 10, "a share of 20, of which 10 are used");
+}
+
+/// One of them asks Redis for a lease, the others wait for that one: what it sent may have run, for its own cost and no other.
+#[tokio::test]
+async fn who_waits_for_the_lease_of_another_one_owes_what_the_outage_admits() {
+    const WAITERS: u64 = 20;
+    let mut world = World::start_patient().await;
+    let algorithm = SlidingWindow::new(yearly(90_000));
+    // Leases hold sixteen and don't run out: their clock stands still.
+    let leased = LeasedLimiter::builder(world.limiter("api", algorithm)).most(16).clock(ManualClock::default()).build();
+    let limiter = Arc::new(FallbackLimiter::builder(leased).build());
+    let direct = world.limiter("api", algorithm);
+    let mut admitted = admit(&*limiter, "key", 200).await;
+    // Until nothing of a lease is left: the next check fetches one.
+    while (90_000 - direct.peek("key", 0).await.unwrap().remaining()) > admitted {
+        admitted += admit(&*limiter, "key", 1).await;
+    }
+    let before = admitted;
+    world.server.hang().await;
+    let waiters: Vec<_> = (0..WAITERS)
+        .map(|_| {
+            let limiter = limiter.clone();
+            tokio::spawn(async move { limiter.check("key", 1).await.unwrap().is_allowed() })
+        })
+        .collect();
+    for waiter in waiters {
+        assert!(waiter.await.unwrap());
+    }
+    world.server.resume();
+    let settled = async || {
+        let used = 90_000 - direct.peek("key", 0).await.unwrap().remaining();
+        (used >= before + WAITERS).then_some(used)
+    };
+    let used = poll_until(LONG, settled).await.unwrap();
+    assert!(used <= before + WAITERS + 16, "{used}: at most the lease that was under way more");
 }
 
 #[tokio::test]

@@ -179,6 +179,21 @@ async fn debts_go_with_their_windows() {
     assert_eq!(used(&world, "t1").await, [2, 7]);
 }
 
+/// One tenant's place is taken by another one: the debt of the second is paid all the same, without a check of it.
+#[tokio::test]
+async fn whoever_owes_is_settled_also_where_another_one_was_forgotten_for_it() {
+    let world = World::start().await;
+    let way = Way::to(&world).await;
+    let limiter = FallbackTenantLimiter::builder(tenants(&way.client)).max_keys(1).build();
+    let plan = plan(30, 1);
+    way.close().await;
+    assert_eq!(admitted(&limiter, "forgotten", &plan, 1).await, 1);
+    assert_eq!(admitted(&limiter, "t1", &plan, 5).await, 5);
+    way.proxy.restore();
+    poll_until(LONG, async || (used(&world, "t1").await == [5; 2]).then_some(())).await.unwrap();
+    assert_eq!((used(&world, "forgotten").await, limiter.stats().evicted_live), ([0; 2], 1));
+}
+
 /// Each first answer to a debit is lost: it is sent again and charged once.
 #[tokio::test]
 async fn a_repeated_debit_is_charged_once() {
@@ -203,6 +218,53 @@ async fn a_repeated_debit_is_charged_once() {
         assert_eq!(used(&world, "t1").await, [owed; 2], "round {round}");
         way.proxy.restore();
     }
+}
+
+/// A check that was sent before the block ended hears of it after it was ended here.
+#[tokio::test]
+async fn a_check_under_way_brings_no_block_back_that_was_ended() {
+    let mut world = World::start().await;
+    let limiter = limiter(&world, OutagePolicy::Open);
+    let plan = plan(30, 1);
+    let names: Vec<String> = (0..20).map(|tenant| format!("t{tenant}")).collect();
+    for (nth, tenant) in names.iter().enumerate() {
+        tenants(&world.client).block(tenant, BAN).await.unwrap();
+        let ending = async { if nth < 10 { limiter.reset(tenant).await } else { limiter.unblock(tenant).await } };
+        let (check, ended) = tokio::join!(limiter.check(tenant, &plan, 1), ending);
+        assert!(check.is_ok() && ended.unwrap());
+    }
+    begin_outage(&mut world).await;
+    for tenant in names {
+        assert!(limiter.check(&tenant, &plan, 1).await.unwrap().allowed, "{tenant}");
+    }
+}
+
+#[tokio::test]
+async fn a_block_of_a_tenant_waits_no_longer_than_a_check() {
+    // Its client would wait for half a minute.
+    let mut world = World::start_patient().await;
+    let limiter = limiter(&world, OutagePolicy::ALONE);
+    assert!(limiter.check("t1", &plan(30, 1), 1).await.unwrap().allowed);
+    world.server.hang().await;
+    let started = Instant::now();
+    assert!(limiter.block("t1", BAN).await.is_err() && limiter.unblock("t1").await.is_err());
+    assert!(limiter.reset("t1").await.is_err());
+    assert!(started.elapsed() < LONG / 6, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn looks_in_an_outage_change_nothing() {
+    let mut world = World::start().await;
+    let limiter = limiter(&world, OutagePolicy::ALONE);
+    let plan = plan(30, 1);
+    assert_eq!(admitted(&limiter, "t1", &plan, 4).await, 4);
+    begin_outage(&mut world).await;
+    for (tenant, used) in [("t1", 4), ("t1", 4), ("new", 0), ("new", 0)] {
+        assert_eq!(limiter.usage(tenant, &plan).await.unwrap().windows[0].used, used);
+        assert_eq!(limiter.peek(tenant, &plan, 1).await.unwrap().windows[0].decision.remaining(), 30 - used);
+        assert_eq!(limiter.stats().tracked_keys, 1);
+    }
+    assert_eq!(admitted(&limiter, "t1", &plan, 40).await, 26);
 }
 
 #[tokio::test]

@@ -138,6 +138,14 @@ async fn a_block_that_means_nothing_is_refused() {
         let delete = api.request(Method::DELETE, &format!("/api/rate-limit/block?{query}"));
         problem(send(delete).await, 400, "bad-query").await;
     }
+    for key in ["nobody", "no/id", &"k".repeat(600)] {
+        let body = json!({"limiter": "tenant", "key": key, "seconds": 60});
+        problem(send(post(body)).await, 404, "not-found").await;
+    }
+    for path in ["/api/rate-limit/block", "/api/rate-limit"] {
+        let delete = api.request(Method::DELETE, &format!("{path}?limiter=api&key="));
+        problem(send(delete).await, 422, "bad-key").await;
+    }
     let huge = format!("/api/rate-limit/block?limiter=api&key={}", "k".repeat(10_240));
     let answer = send(api.request(Method::DELETE, &huge)).await;
     assert!(answer.status().is_success() || answer.status().is_client_error(), "{}", answer.status());

@@ -7,6 +7,9 @@ use crate::store::Standing;
 use crate::{TenantDecision, TenantPlan, TenantState, Timestamp};
 
 /// One tenant.
+///
+/// It stays until another tenant needs its place: at most as many are held as the limiter's `max_keys`, and those that owe nothing
+/// and used least go first.
 #[derive(Default)]
 pub(super) struct Held {
     /// The newest plan that anybody told of.
@@ -18,6 +21,8 @@ pub(super) struct Held {
     is_in_outage: bool,
     /// What was admitted here that Redis hasn't heard of, window by window, so that it goes with its window.
     debts: TenantState,
+    /// The plan that they are charged under: the newest, or of those without an epoch the greatest limits.
+    owed_under: Option<TenantPlan>,
     /// What was sent to Redis and has no answer yet: it is repeated under its number, so that Redis knows it again.
     sent: Option<Arc<Sent>>,
 }
@@ -67,11 +72,9 @@ impl Held {
         }
     }
 
-    /// Takes in what Redis decided just now: the outage is over.
-    pub(super) fn learn(&mut self, decision: &TenantDecision, now: Timestamp) {
+    /// Takes in what Redis decided just now, and said to be used of each window: the outage is over.
+    pub(super) fn learn(&mut self, decision: &TenantDecision, used: [u64; 3], now: Timestamp) {
         self.learn_plan(&decision.plan);
-        // While blocked nothing is said to remain, which says nothing of what is used: all of it may be.
-        let used = decision.windows.map(|window| window.decision.limit() - window.decision.remaining());
         (self.known, self.is_in_outage) = (Some((now, used)), false);
         if decision.blocked_for.is_some() || self.share.blocked_for(now).is_some() {
             self.share.block(None, now, decision.blocked_for.unwrap_or_default());
@@ -80,23 +83,40 @@ impl Held {
 
     /// Begins the shares of an outage, unless they have begun: each with its part of what Redis said was left.
     pub(super) fn begin_outage(&mut self, plan: &TenantPlan, parts: std::num::NonZeroU32) {
-        if std::mem::replace(&mut self.is_in_outage, true) {
+        if self.is_in_outage {
             return;
         }
+        self.share = self.share_in_outage(plan, parts);
+        (self.known, self.is_in_outage) = (None, true);
+    }
+
+    /// The share of an outage as it is, or would begin.
+    pub(super) fn share_in_outage(&self, plan: &TenantPlan, parts: std::num::NonZeroU32) -> TenantState {
+        let mut state = self.share.clone();
+        if self.is_in_outage {
+            return state;
+        }
         let (share, parts) = (plan.share(parts), u64::from(parts.get()));
-        let (date, used) = self.known.take().unwrap_or_default();
+        let (date, used) = self.known.unwrap_or_default();
         let mut limits = plan.limits().quotas().into_iter().zip(share.limits().quotas());
         let gone = used.map(|used| {
             let (whole, part) = limits.next().map_or((0, 0), |(whole, part)| (whole.limit(), part.limit()));
             // A process that nothing was said to begins with its whole share.
             part.saturating_sub(whole.saturating_sub(used) / parts) * u64::from(date > Timestamp::MIN)
         });
-        self.share.seed(&share, date, gone);
+        state.seed(&share, date, gone);
+        state
     }
 
     /// Notes what Redis has to be told of.
     pub(super) fn owe(&mut self, plan: &TenantPlan, now: Timestamp, amount: u64) {
-        self.debts.penalty(plan, now, amount);
+        // Charges are cut by their plan's limits. A smaller plan that a later check brings must not cut what a greater admitted.
+        let plan = match self.owed_under {
+            Some(before) if before.epoch() == 0 && plan.epoch() == 0 => plan.with_greatest(&before),
+            before => TenantPlan::or_newer(before, plan),
+        };
+        self.owed_under = Some(plan);
+        self.debts.penalty(&plan, now, amount);
     }
 
     /// Takes back from what Redis has to be told of.
@@ -104,12 +124,17 @@ impl Held {
         self.debts.reward(plan, now, amount);
     }
 
+    /// Whether Redis has to be told of anything.
+    pub(super) fn owes(&self, now: Timestamp) -> bool {
+        self.sent.is_some() || self.debts.used(now) != [0; 3]
+    }
+
     /// What Redis has to be told, under the number that `next` gives where it is not on its way already.
     pub(super) fn send(&mut self, now: Timestamp, next: impl FnOnce() -> u64) -> Option<Arc<Sent>> {
         if self.sent.is_none() && self.debts.used(now) != [0; 3] {
             let debts = std::mem::take(&mut self.debts);
-            let plan = self.plan.or(debts.plan()).unwrap_or_else(|| crate::Tier::Enterprise.into());
-            self.sent = Some(Arc::new(Sent { number: next(), plan, debts }));
+            let plan = self.owed_under.take().map(|plan| self.in_force(&plan));
+            self.sent = plan.map(|plan| Arc::new(Sent { number: next(), plan, debts }));
         }
         self.sent.clone()
     }
@@ -119,7 +144,7 @@ impl Held {
         self.sent.take_if(|sent| sent.number == number);
     }
 
-    /// Forgets all but the plan and what is on its way.
+    /// Forgets all but the plan.
     pub(super) fn reset(&mut self, now: Timestamp) -> bool {
         let was_known = self.owed(now) > 0 || self.share.blocked_for(now).is_some();
         *self = Self { plan: self.plan, is_in_outage: self.is_in_outage, ..Self::default() };
@@ -129,5 +154,56 @@ impl Held {
     /// Blocks it here.
     pub(super) fn block(&mut self, now: Timestamp, duration: Duration) {
         self.share.block(None, now, duration);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Tier, TierLimits};
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_micros(20_000 * 86_400_000_000 + 1_000_000 * seconds)
+    }
+
+    #[test]
+    fn debts_without_an_epoch_are_charged_under_the_plan_that_admitted_them() {
+        let own: TenantPlan = TierLimits::new(90_000, 900_000, 9_000_000, None).unwrap().into();
+        let mut held = Held::default();
+        held.owe(&own, at(0), 80_000);
+        // A smaller one that comes after it cuts nothing either.
+        held.owe(&Tier::Free.into(), at(1), 50);
+        held.owe(&own, at(2), 5_000);
+        let sent = held.send(at(3), || 1).unwrap();
+        assert_eq!((sent.amounts(at(3)), *sent.plan.limits()), ([85_050; 3], *own.limits()));
+        held.settled(1);
+        held.owe(&Tier::Free.into(), at(4), 50);
+        assert_eq!(held.send(at(5), || 2).unwrap().plan, Tier::Free.into());
+    }
+
+    #[test]
+    fn a_tenant_whose_block_has_passed_has_its_share_of_what_was_left() {
+        let plan = TenantPlan::from(Tier::Free);
+        let mut in_redis = TenantState::default();
+        assert!(in_redis.check(&plan, at(0), 60).unwrap().allowed);
+        in_redis.block(None, at(1), Duration::from_secs(10));
+        let decision = in_redis.check(&plan, at(1), 1).unwrap();
+        assert_eq!(decision.windows.map(|window| window.decision.remaining()), [0; 3]);
+        let mut held = Held::default();
+        held.learn(&decision, in_redis.used(at(1)), at(1));
+        held.begin_outage(&plan, std::num::NonZeroU32::MIN);
+        assert_eq!((held.share.used(at(2)), held.share.blocked_for(at(2)).is_some()), ([60; 3], true));
+        let later = held.share.check(&plan, at(62), 60).unwrap();
+        assert!(later.allowed, "{later:?}");
+    }
+
+    #[test]
+    fn the_newest_plan_is_the_one_that_debts_are_charged_under() {
+        let mut held = Held::default();
+        let [old, new] = [TenantPlan::from(Tier::Free).at_epoch(1), TenantPlan::from(Tier::Premium).at_epoch(2)];
+        held.owe(&old, at(0), 10);
+        held.owe(&new, at(1), 10);
+        held.owe(&old, at(2), 10);
+        assert_eq!(held.send(at(3), || 1).unwrap().plan, new);
     }
 }

@@ -9,7 +9,9 @@ use async_trait::async_trait;
 
 use super::hot::{Fetch, Hot, Step};
 use crate::clock::whole_micros;
+use crate::fallback::Asked;
 use crate::limiter::{Forgetting, Limiter, LimiterStats};
+use crate::redis::Said;
 use crate::store::Store;
 use crate::tally::Tally;
 use crate::{
@@ -110,6 +112,19 @@ struct Fetching<'a, A: RedisAlgorithm> {
     fetch: Arc<Fetch>,
 }
 
+impl<A: RedisAlgorithm> Fetching<'_, A> {
+    async fn run(self, cost: u64, amount: u64, life: u64) -> Result<Said, CheckError> {
+        let LeasedLimiter { shared, clock, keys, .. } = self.limiter;
+        let sent = clock.now();
+        let (said, grant) = shared.lease(self.key, cost, amount, life).await?;
+        let mut place = keys.lock(self.key);
+        let Some((_, hot)) = place.get_mut() else { return Ok(said) };
+        let life = Duration::from_micros(life);
+        let decision = hot.fetched(&self.fetch, &said.decision, grant, sent, clock.now(), life);
+        Ok(Said { decision, usage: if decision.is_allowed() { decision } else { said.usage } })
+    }
+}
+
 impl<A: RedisAlgorithm> Drop for Fetching<'_, A> {
     fn drop(&mut self) {
         if let Some((_, hot)) = self.limiter.keys.lock(self.key).get_mut() {
@@ -136,10 +151,12 @@ impl<A: RedisAlgorithm> LeasedLimiter<A> {
         self.leased.load(Ordering::Relaxed)
     }
 
-    /// As [`Limiter::check`], but counts nothing for the statistics.
-    pub(crate) async fn decide(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+    /// As [`Limiter::check`], but counts nothing for the statistics. Says when it has asked Redis by itself, not when it waits for
+    /// what another check has asked.
+    pub(crate) async fn decide(&self, key: &str, cost: u64, asked: &Asked<'_>) -> Result<Said, CheckError> {
         let life = self.life.min(self.shared.algorithm().longest_lease());
         if life < LEAST_LIFE {
+            asked.begin()?;
             return self.shared.decide(key, cost).await;
         }
         let span = Duration::from_micros(life);
@@ -148,14 +165,21 @@ impl<A: RedisAlgorithm> LeasedLimiter<A> {
             match self.step(key, cost, span, waited == 0)? {
                 Step::Admitted(decision) => {
                     self.leased.fetch_add(1, Ordering::Relaxed);
-                    return Ok(decision);
+                    return Ok(Said { decision, usage: decision });
                 }
-                Step::Fetch(fetch, amount) => return self.fetch(key, cost, amount, life, fetch).await,
+                Step::Fetch(fetch, amount) => {
+                    let fetching = Fetching { limiter: self, key, fetch };
+                    asked.begin()?;
+                    return fetching.run(cost, amount, life).await;
+                }
                 Step::Wait(fetch) if waited < PATIENCE => {
                     fetch.ended().await;
                     waited += 1;
                 }
-                Step::Wait(_) | Step::Direct => return self.direct(key, cost).await,
+                Step::Wait(_) | Step::Direct => {
+                    asked.begin()?;
+                    return self.direct(key, cost).await;
+                }
             }
         }
     }
@@ -176,29 +200,12 @@ impl<A: RedisAlgorithm> LeasedLimiter<A> {
         )
     }
 
-    async fn fetch(
-        &self,
-        key: &str,
-        cost: u64,
-        amount: u64,
-        life: u64,
-        fetch: Arc<Fetch>,
-    ) -> Result<Decision, CheckError> {
-        let fetching = Fetching { limiter: self, key, fetch };
-        let sent = self.clock.now();
-        let (decision, grant) = self.shared.lease(key, cost, amount, life).await?;
-        let mut place = self.keys.lock(key);
-        let Some((_, hot)) = place.get_mut() else { return Ok(decision) };
-        let life = Duration::from_micros(life);
-        Ok(hot.fetched(&fetching.fetch, &decision, grant, sent, self.clock.now(), life))
-    }
-
-    async fn direct(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        let decision = self.shared.decide(key, cost).await?;
+    async fn direct(&self, key: &str, cost: u64) -> Result<Said, CheckError> {
+        let said = self.shared.decide(key, cost).await?;
         if let Some((_, hot)) = self.keys.lock(key).get_mut() {
-            hot.learn(&decision);
+            hot.learn(&said.decision);
         }
-        Ok(decision)
+        Ok(said)
     }
 
     /// What is leased is dropped, and what is fetched meanwhile too.
@@ -237,7 +244,7 @@ impl<A: RedisAlgorithm> Limiter for LeasedLimiter<A> {
     }
 
     async fn check(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        let result = self.decide(key, cost).await;
+        let result = self.decide(key, cost, &Asked::default()).await.map(|said| said.decision);
         self.tally.count(key, result, Decision::is_allowed)
     }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 use tidegate_redis::Arg;
 
 use super::hot::PART_OF_REMAINING;
+use crate::CheckError;
 use crate::algorithm::ensure_fits;
 use crate::limiter::ensure_short;
 use crate::redis::algorithm::FIGURES;
-use crate::redis::limiter::Answer;
+use crate::redis::limiter::{Answer, Said};
 use crate::redis::{MAX_MICROS, RedisAlgorithm, RedisLimiter, figures};
-use crate::{CheckError, Decision};
 
 /// What Redis has charged ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
         cost: u64,
         amount: u64,
         life: u64,
-    ) -> Result<(Decision, Grant), CheckError> {
+    ) -> Result<(Said, Grant), CheckError> {
         let algorithm = self.algorithm();
         ensure_fits(cost, algorithm.capacity())?;
         ensure_short(key)?;
@@ -44,6 +44,6 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
         let reply = self.run(&self.scripts.lease, key, args).await?;
         let [admitted, blocked, amount, life, figures @ ..]: [u64; 4 + FIGURES] = figures(reply)?;
         let answer = Answer { is_admitted: admitted == 1, blocked: Duration::from_micros(blocked), figures };
-        Ok((answer.decision(&algorithm, cost, cost), Grant { amount, life: Duration::from_micros(life) }))
+        Ok((answer.said(&algorithm, cost, cost), Grant { amount, life: Duration::from_micros(life) }))
     }
 }
