@@ -333,26 +333,43 @@ fn redis() {
         let checked = async |limiter: &dyn Limiter, key: &str| {
             assert!(limiter.check(key, 1).await.expect("Redis is there").is_allowed());
         };
-        let mut rates: [Vec<f64>; 4] = Default::default();
+        let mut rounds: [Vec<Round>; 4] = Default::default();
         for _ in 0..ROUNDS {
-            rates[0].push(rate(&bare).await);
-            rates[1].push(rate(&async |key: &str| checked(&one, key).await).await);
-            rates[2].push(rate(&async |key: &str| checked(&bucket, key).await).await);
-            rates[3].push(rate(&async |key: &str| checked(&three, key).await).await);
+            rounds[0].push(round(&server, &bare).await);
+            rounds[1].push(round(&server, &async |key: &str| checked(&one, key).await).await);
+            rounds[2].push(round(&server, &async |key: &str| checked(&bucket, key).await).await);
+            rounds[3].push(round(&server, &async |key: &str| checked(&three, key).await).await);
         }
-        let [bare, one, bucket, three] = rates.map(|mut rates| {
-            rates.sort_by(f64::total_cmp);
-            rates[ROUNDS / 2]
+        let middle = |mut values: Vec<f64>| {
+            values.sort_by(f64::total_cmp);
+            values[ROUNDS / 2]
+        };
+        let [bare, one, bucket, three] = rounds.map(|rounds| Round {
+            rate: middle(rounds.iter().map(|round| round.rate).collect()),
+            script: middle(rounds.iter().map(|round| round.script).collect()),
         });
-        println!("Redis, bare script: {bare:.0}/s");
-        println!("Redis, sliding window: {one:.0}/s, {:.2} of the bare script", one / bare);
-        println!("Redis, token bucket: {bucket:.0}/s, {:.2} of the bare script", bucket / bare);
-        println!("Redis, three windows and a block: {three:.0}/s, {:.2} of one window", three / one);
+        let line = |name: &str, round: &Round, beside: &Round, what: &str| {
+            let Round { rate, script } = round;
+            println!("Redis, {name}: {rate:.0}/s, {:.2} of {what}; {script:.1} µs in the script", rate / beside.rate);
+        };
+        line("bare script", &bare, &bare, "itself");
+        line("sliding window", &one, &bare, "the bare script");
+        line("token bucket", &bucket, &bare, "the bare script");
+        line("three windows and a block", &three, &one, "one window");
     });
 }
 
-/// So many a second, by tasks that each have one under way, over 1,000 keys.
-async fn rate(work: &impl AsyncFn(&str)) -> f64 {
+/// What many checks took.
+struct Round {
+    /// Checks a second.
+    rate: f64,
+    /// Microseconds that the server spent in each script.
+    script: f64,
+}
+
+/// Checks by tasks that each have one under way, over 1,000 keys.
+async fn round(server: &RedisServer, work: &impl AsyncFn(&str)) -> Round {
+    server.cli(&["CONFIG", "RESETSTAT"]).await;
     let stopwatch = Stopwatch::start();
     let task = |number: u32| async move {
         for nth in 0..ROUND / TASKS {
@@ -360,5 +377,9 @@ async fn rate(work: &impl AsyncFn(&str)) -> f64 {
         }
     };
     futures_util::future::join_all((0..TASKS).map(task)).await;
-    f64::from(ROUND) / stopwatch.elapsed().as_secs_f64()
+    let rate = f64::from(ROUND) / stopwatch.elapsed().as_secs_f64();
+    let told = server.cli(&["INFO", "commandstats"]).await;
+    let script = told.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:"));
+    let per_call = script.and_then(|line| line.split(',').find_map(|part| part.strip_prefix("usec_per_call=")));
+    Round { rate, script: per_call.and_then(|text| text.parse().ok()).unwrap_or(f64::NAN) }
 }

@@ -1,6 +1,7 @@
 //! A Redis limiter with a local one behind it.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -37,7 +38,8 @@ use crate::{
 ///   window: once, however often it has to be sent, and never with a strike. Before this process asks Redis for a key it
 ///   settles that key's debts, or waits for the check that settles them. A check that was sent to Redis and got no answer is not among them: it may have been charged
 ///   there.
-/// - A block that a refusal began in the outage is taken to Redis too, unless that holds a longer one.
+/// - Where the share is the whole limit, a refusal begins a block as ever, and that is taken to Redis too, unless Redis holds a
+///   longer one. Who goes over a smaller share is refused and no more: that is not yet over the limit.
 /// - Together the processes admit at most the limit in a window that lies within the outage, and in the one in which the
 ///   outage begins at most the limit and the shares.
 /// - At most [`max_keys`](FallbackLimiterBuilder::max_keys) keys with debts are kept; of more, the smallest debts are
@@ -112,7 +114,8 @@ impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
         let mut local = MemoryLimiter::builder(redis.name(), redis.algorithm().share(policy.parts()))
             .max_keys(max_keys)
             .clock(clock.clone());
-        if let Some(block) = redis.policy() {
+        // Over a share is not yet over the limit, and a block would hold on every node and for long after the outage.
+        if let Some(block) = redis.policy().filter(|_| policy.parts() == NonZeroU32::MIN) {
             local = local.block(block);
         }
         let (local, known, debts) = (local.build(), Known::new(max_keys), Debts::new(max_keys));

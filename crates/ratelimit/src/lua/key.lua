@@ -29,8 +29,9 @@ end
 -- in use.
 local function state_of(bytes, now, rule)
   local at = BODY + algorithm.kept_bytes
+  rule.kept = algorithm.keep(rule)
   if #bytes < at then return algorithm.read('', at, now, rule) end
-  if string.sub(bytes, BODY, at - 1) == algorithm.keep(rule) then return algorithm.read(bytes, at, now, rule) end
+  if string.sub(bytes, BODY, at - 1) == rule.kept then return algorithm.read(bytes, at, now, rule) end
   local before = algorithm.kept(bytes, BODY)
   local state = algorithm.read(bytes, at, now, before)
   algorithm.settle(state, now, before)
@@ -71,12 +72,12 @@ end
 -- Keeps all that isn't kept already, for as long as any of it counts: the usage, the block, the strikes.
 local function write(key, before, block, state, now, rule, policy)
   local head = struct.pack(HEAD, VERSION, algorithm.letter, block.ends, block.length, block.strikes)
-  local bytes = head .. algorithm.keep(rule) .. algorithm.write(state)
+  local bytes = head .. rule.kept .. algorithm.write(state)
   if bytes == before then return end
   local ends = math.max(algorithm.expires(state, rule), block.ends)
   if policy.decay > 0 then ends = math.max(ends, block.ends + block.strikes * policy.decay) end
   ends = math.min(ends, now + MAX_MICROS)
   -- Redis counts milliseconds: from the one that is now to the first one in which nothing counts any more.
   local px = math.max(math.ceil(ends / 1000) - math.floor(now / 1000), LEAST_PX)
-  redis.call('SET', key, bytes, 'PX', string.format('%.0f', px))
+  redis.call('SET', key, bytes, 'PX', px)
 end

@@ -7,6 +7,7 @@ use crate::{BlockPolicy, Quota};
 const KEY: &str = include_str!("../lua/key.lua");
 const FIXED_WINDOW: &str = include_str!("../lua/fixed_window.lua");
 const SLIDING_WINDOW: &str = include_str!("../lua/sliding_window.lua");
+const SLIDING_WINDOW_CHANGES: &str = include_str!("../lua/sliding_window_changes.lua");
 const TOKEN_BUCKET: &str = include_str!("../lua/token_bucket.lua");
 const SLIDING_COUNTER: &str = include_str!("../lua/sliding_counter.lua");
 const WINDOWS: &str = include_str!("../lua/windows.lua");
@@ -46,7 +47,7 @@ impl Time {
 
     /// The script of a tenant's quota.
     pub(super) fn tenant(&self) -> Script {
-        self.script("tenant", &[KEY, FIXED_WINDOW, SLIDING_WINDOW, TENANT])
+        self.script("tenant", &[KEY, FIXED_WINDOW, SLIDING_WINDOW, SLIDING_WINDOW_CHANGES, TENANT])
     }
 }
 
@@ -64,36 +65,39 @@ pub struct Scripts {
 
 impl Scripts {
     pub(super) fn fixed_window(time: &Time) -> Self {
-        Self::new(time, FIXED_WINDOW, "local algorithm = fixed_window")
+        Self::new(time, [FIXED_WINDOW, ""], "local algorithm = fixed_window")
     }
 
     pub(super) fn sliding_window(time: &Time) -> Self {
-        Self::new(time, SLIDING_WINDOW, "local algorithm = sliding_window")
+        Self::new(time, [SLIDING_WINDOW, SLIDING_WINDOW_CHANGES], "local algorithm = sliding_window")
     }
 
     pub(super) fn sliding_counter(time: &Time) -> Self {
-        Self::new(time, SLIDING_COUNTER, "local algorithm = sliding_counter")
+        Self::new(time, [SLIDING_COUNTER, ""], "local algorithm = sliding_counter")
     }
 
     pub(super) fn token_bucket(time: &Time) -> Self {
-        Self::new(time, TOKEN_BUCKET, "local algorithm = token_bucket")
+        Self::new(time, [TOKEN_BUCKET, ""], "local algorithm = token_bucket")
     }
 
     pub(super) fn windows(time: &Time) -> Self {
-        Self::new(time, &[SLIDING_WINDOW, WINDOWS].join("\n"), "local algorithm = windows")
+        Self::new(time, [&[SLIDING_WINDOW, WINDOWS].join("\n"), SLIDING_WINDOW_CHANGES], "local algorithm = windows")
     }
 
-    fn new(time: &Time, algorithm: &str, named: &str) -> Self {
+    /// `changes` is what an algorithm has beside checks, looks and blocks, where that is so much that leaving it out pays: a
+    /// script defines all its functions each time it runs.
+    fn new(time: &Time, [algorithm, changes]: [&str; 2], named: &str) -> Self {
         let script = |name, work| time.script(name, &[algorithm, named, KEY, work]);
+        let changing = |name, work| time.script(name, &[algorithm, changes, named, KEY, work]);
         // None is idempotent, not even a peek: what it answers is true of one moment.
         Self {
             check: script("check", CHECK),
             peek: script("peek", PEEK),
             block: script("block", BLOCK),
-            adjust: script("adjust", ADJUST),
-            lease: script("lease", LEASE),
+            adjust: changing("adjust", ADJUST),
+            lease: changing("lease", LEASE),
             // Numbered, so that the server tells a repetition from a new one.
-            debit: script("debit", DEBIT).idempotent(),
+            debit: changing("debit", DEBIT).idempotent(),
         }
     }
 }

@@ -288,6 +288,28 @@ async fn a_block_that_began_in_an_outage_is_taken_to_redis_without_a_strike() {
 }
 
 #[tokio::test]
+async fn who_goes_over_a_share_is_refused_and_not_blocked() {
+    let mut world = World::start().await;
+    let shared = || {
+        let builder = RedisLimiter::builder("api", FixedWindow::new(yearly(9)), world.client.clone(), keyspace());
+        builder.block(BlockPolicy::fixed(BAN)).build().unwrap()
+    };
+    let instances = NonZeroU32::new(INSTANCES).unwrap();
+    let limiter = FallbackLimiter::builder(shared()).policy(OutagePolicy::LocalShare { instances }).build();
+    let direct = shared();
+    direct.block("banned", BAN).await.unwrap();
+    assert!(limiter.check("banned", 1).await.unwrap().blocked_for().is_some());
+    begin_outage(&mut world).await;
+    assert_eq!(admit(&limiter, "key", 20).await, 3);
+    assert_eq!(limiter.check("key", 1).await.unwrap().blocked_for(), None);
+    assert!(limiter.check("banned", 1).await.unwrap().blocked_for().is_some(), "known from before");
+    world.server.restart().await;
+    let settled = async || direct.peek("key", 1).await.ok().filter(|said| said.remaining() == 6);
+    assert_eq!(poll_until(LONG, settled).await.unwrap().blocked_for(), None);
+    assert_eq!(admit(&limiter, "key", 6).await, 6);
+}
+
+#[tokio::test]
 async fn a_block_by_hand_survives_the_outage_under_each_policy_and_replaces_a_longer_one() {
     let mut world = World::start().await;
     let long = 6 * BAN;
