@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::http::StatusCode;
 use tidegate_app::node::{Node, StartError};
 use tidegate_app::settings::Settings;
 use tidegate_queue::Producer;
@@ -58,9 +57,7 @@ impl App {
     ///
     /// 503 when it can't be known any more: nothing may be answered from the cache then.
     pub(crate) async fn catch_up(&self) -> Result<(), Problem> {
-        self.0.node.coherence.catch_up().await.map_err(|error| {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error.to_string()).try_again_later()
-        })
+        self.0.node.coherence.catch_up().await.map_err(|error| Problem::unavailable("unavailable", error.to_string()))
     }
 
     /// The limiters.

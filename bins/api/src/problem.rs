@@ -83,14 +83,17 @@ impl Problem {
             .header(header::CONNECTION, HeaderValue::from_static("close"))
     }
 
+    /// Nobody can say now; trying again later may help.
+    pub(crate) fn unavailable(kind: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail).try_again_later()
+    }
+
     /// A failure of ours: 500, or 503 where it passes and trying again later may help. The cause goes to the log, not to
     /// the client.
     pub(crate) fn internal(error: &(dyn Error + 'static)) -> Self {
         if passes(error) {
             let detail = "a store is away, too busy or full; try again later";
-            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
-                .try_again_later()
-                .caused_by(error);
+            return Self::unavailable("unavailable", detail).caused_by(error);
         }
         let detail = "the server failed; the log has the cause under this request_id";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).caused_by(error)

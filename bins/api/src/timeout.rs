@@ -1,7 +1,7 @@
 //! Bounds how long a request may take.
 
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -26,6 +26,6 @@ async fn in_time<T>(app: &App, work: impl Future<Output = T>, outcome: &str) -> 
     let limit = app.settings().http.request_timeout;
     tokio::time::timeout(limit, work).await.map_err(|_| {
         let detail = format!("the request was not done within {} s{outcome}", limit.as_secs_f64());
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", detail).try_again_later()
+        Problem::unavailable("timeout", detail)
     })
 }

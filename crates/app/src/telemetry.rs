@@ -7,6 +7,7 @@ mod pulse;
 mod queues;
 mod redis;
 mod redis_figures;
+mod seldom;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,6 +26,7 @@ pub use exposition::CONTENT_TYPE;
 pub use logging::init as init_logging;
 pub use queues::{JobWatch, Latency, Percentiles, Rates};
 pub use redis::{RedisReport, RedisServer, RedisSlowCommand, RedisUse};
+pub use seldom::Seldom;
 
 /// The figures of one process, and the verdict on them.
 pub struct Telemetry {

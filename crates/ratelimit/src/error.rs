@@ -119,12 +119,18 @@ pub enum QuotaError {
         /// The period asked for.
         period: Duration,
     },
+    /// The quota has a burst other than its limit, and what it is for has none.
+    #[error("a burst of {burst}, where there is none: leave it out")]
+    NoBurst {
+        /// The burst asked for.
+        burst: u64,
+    },
     /// The quota is right, but the algorithm can't apply it in Redis.
     #[cfg(feature = "redis")]
     #[error(transparent)]
     Unsupported(#[from] crate::UnsupportedAlgorithm),
-    /// The text isn't of the form `100/minute`, `5/15m` or `100/minute burst 20`.
-    #[error("not a quota such as \"100/minute\", \"5/15m\" or \"100/minute burst 20\"")]
+    /// The text isn't of the form `100/minute`, `5/15m` or, for what has a burst, `100/minute burst 20`.
+    #[error("not a quota such as \"100/minute\" or \"5/15m\"")]
     Syntax,
 }
 

@@ -95,7 +95,7 @@ impl Rule {
     fn new(quota: Quota, share: u8) -> Self {
         let threshold = u128::from(quota.limit()) * u128::from(share) / 100;
         let threshold = u64::try_from(threshold).unwrap_or(u64::MAX).clamp(1, u64::from(MAX_COUNT));
-        Self { quota, threshold }
+        Self { quota: quota.without_burst(), threshold }
     }
 
     /// The number of the pane of the sketch, which is one period long.

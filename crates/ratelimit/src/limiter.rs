@@ -68,7 +68,7 @@ pub trait Limiter: Send + Sync {
     /// It changes this limiter alone; `SharedQuotas` (feature `redis`) changes it on every node.
     ///
     /// # Errors
-    /// [`QuotaError`] when the algorithm can't apply that quota; then nothing changes.
+    /// [`QuotaError`] when the algorithm can't apply that quota, as with a burst where it has none; then nothing changes.
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError>;
 
     /// Admits and charges `cost` to `key`, or refuses and charges nothing. A refusal may start a block.

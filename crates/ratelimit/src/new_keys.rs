@@ -172,8 +172,17 @@ impl<L: Limiter> NewKeys<L> {
         self.cap.check(&mut left, now, 1).is_ok_and(|decision| decision.is_allowed())
     }
 
-    /// Knows a key that somebody speaks of.
-    fn know(&self, key: &str) {
+    /// As [`check`](Limiter::check), for a caller that decides itself over new keys beyond the cap: those have no answer here, unless
+    /// the limiters behind [know](Limiter::known_denial) that the key is refused. Nothing is charged to the shared bucket.
+    pub async fn check_unless_capped(&self, key: &str, cost: u64) -> Option<Result<Decision, CheckError>> {
+        if self.passes(key) {
+            return Some(self.inner.check(key, cost).await);
+        }
+        self.inner.known_denial(key, cost).map(Ok)
+    }
+
+    /// Lets the key go on from now on, whatever the cap says, as one that came regularly.
+    pub fn know(&self, key: &str) {
         let (now, hash) = (self.clock.now(), self.hasher.hash_one(key));
         if !self.known.see(hash, now) {
             self.known.add_regular(hash, now);

@@ -94,7 +94,8 @@ impl Quota {
     }
 
     /// The same quota with another burst: how much a [`TokenBucket`](crate::TokenBucket) admits at once after a
-    /// quiet time. Windows have no burst and ignore it.
+    /// quiet time. Windows have none: built with one they apply the quota without it, and a change to one is refused with
+    /// [`QuotaError::NoBurst`].
     ///
     /// # Errors
     /// [`QuotaError`] when `burst` is zero or above [`Quota::MAX_LIMIT`].
@@ -106,6 +107,19 @@ impl Quota {
             return Err(QuotaError::BurstTooLarge { burst, max: Self::MAX_LIMIT });
         }
         Ok(Self { burst, ..self })
+    }
+
+    /// Refuses a burst of its own, for what has none.
+    ///
+    /// # Errors
+    /// [`QuotaError::NoBurst`] when the burst is another than the limit.
+    pub const fn ensure_no_burst(self) -> Result<(), QuotaError> {
+        if self.burst == self.limit { Ok(()) } else { Err(QuotaError::NoBurst { burst: self.burst }) }
+    }
+
+    /// The same quota for what has no burst.
+    pub(crate) const fn without_burst(self) -> Self {
+        Self { burst: self.limit, ..self }
     }
 
     /// One of so many equal parts, of the burst too, at least one each.

@@ -92,6 +92,16 @@ impl Quotas {
         Ok(all)
     }
 
+    /// The same for windows, which have no burst.
+    pub(crate) const fn without_bursts(mut self) -> Self {
+        let mut place = 0;
+        while place < Self::MAX {
+            self.quotas[place] = self.quotas[place].without_burst();
+            place += 1;
+        }
+        self
+    }
+
     /// The same with that one in place of the one over its period.
     pub(crate) fn with(mut self, quota: Quota) -> Result<Self, QuotaError> {
         let mut present = self.quotas[..self.count].iter_mut();

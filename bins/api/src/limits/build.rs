@@ -1,8 +1,9 @@
 //! From settings to limiters: the one place that knows what stands behind what.
 //!
-//! In memory: the limiter itself. On Redis, from the outside in: a cap on new keys, remembered denials, a fallback, the script. The
-//! limiter in front of everything has a front door before that, and its lists before the door.
+//! In memory: the limiter itself. On Redis, from the outside in: a cap on new keys, remembered denials, a fallback, the script. Of the
+//! limiter in front of everything a front door decides over the new keys beyond the cap, and its lists decide before all of that.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +12,10 @@ use tidegate_app::node::StartError;
 use tidegate_app::redis::Redis;
 use tidegate_app::settings::{LimitSettings, ListSettings, Settings};
 use tidegate_ratelimit::{
-    BlockPolicy, Decision, DenyCache, Exempt, FallbackLimiter, FallbackTenantLimiter, FixedWindow, FrontDoor,
-    FrontDoorBuilder, KeyLists, Limiter, Listed, MemoryLimiter, MemoryLimiterBuilder, MemoryTenantLimiter, NewKeys,
-    OutagePolicy, RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter, SlidingLog, SlidingWindow,
-    SystemClock, TenantLimiter,
+    BlockPolicy, Decision, DenyCache, Exempt, FallbackLimiter, FallbackTenantLimiter, FrontDoor, FrontDoorBuilder,
+    KeyLists, Limiter, Listed, MemoryLimiter, MemoryLimiterBuilder, MemoryTenantLimiter, NewKeys, OutagePolicy,
+    RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter, SlidingLog, SlidingWindow, SystemClock,
+    TenantLimiter,
 };
 
 use super::door::Guarded;
@@ -22,6 +23,8 @@ use super::{Limiters, Named};
 
 /// Clients that one limiter remembers; beyond, the least charged are forgotten.
 const MAX_CLIENTS: usize = 100_000;
+/// As many as the front door's own window has: each request is counted by it, so that what one key takes on Redis matters.
+const FRONT_SEGMENTS: NonZeroU16 = NonZeroU16::new(20).expect("20 is not zero");
 /// One strike of a repeat offender is forgotten after so long without a block.
 const STRIKE_DECAY: Duration = Duration::from_secs(3600);
 /// Tenants that are remembered.
@@ -73,14 +76,16 @@ impl Build<'_> {
         })
     }
 
-    /// In fixed memory; on Redis beside a count for all nodes.
+    /// In fixed memory; on Redis a count for all nodes, and the door for those whom Redis is spared.
     fn front_door(&self, name: &'static str, settings: &LimitSettings) -> Result<Named, StartError> {
         let door = FrontDoor::builder(name).quota(settings.quota).without_block();
         let kind = "front_door";
         Ok(match self.redis {
             Some(redis) => {
-                let (behind, _) = self.shared(redis, name, FixedWindow::new(settings.quota), settings)?;
-                self.listed(name, Guarded { door: door.build(), behind }, kind, *settings)
+                // Not a window of the clock: who begins late in one would go on just below the limit of each.
+                let counted = SlidingWindow::with_segments(settings.quota, FRONT_SEGMENTS);
+                let (behind, _) = self.shared(redis, name, counted, settings)?;
+                self.listed(name, Guarded::new(door.build(), behind), kind, *settings)
             }
             None => {
                 let door = block(settings).into_iter().fold(door, FrontDoorBuilder::block).build();
@@ -116,7 +121,7 @@ impl Build<'_> {
         name: &'static str,
         algorithm: A,
         settings: &LimitSettings,
-    ) -> Result<(impl Limiter + use<A>, impl Fn(&str) -> Option<Decision> + Send + Sync + use<A>), StartError>
+    ) -> Result<(NewKeys<impl Limiter + use<A>>, impl Fn(&str) -> Option<Decision> + Send + Sync + use<A>), StartError>
     where
         A: RedisAlgorithm + Send + Sync + 'static,
         A::State: Send + Sync + 'static,

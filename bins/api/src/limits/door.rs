@@ -1,16 +1,46 @@
-//! A front door with a limiter behind it.
+//! A limiter for all nodes, with a front door for the keys that it is spared.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tidegate_ratelimit::{CheckError, Decision, FrontDoor, Limiter, LimiterStats, Quota, QuotaError, Quotas};
+use tidegate_ratelimit::{
+    CheckError, Decision, Denial, FrontDoor, Limiter, LimiterStats, NewKeys, Quota, QuotaError, Quotas,
+};
 
-/// Refuses a flood on this node in memory, and asks the limiter behind, which counts for all nodes, about everything else.
+/// Asks the limiter behind, which counts and blocks for all nodes. Over new keys beyond its cap the door decides, in fixed memory.
 ///
-/// The door has to be one without blocks: those are the limiter's behind, so that an end of one counts on every node.
+/// Only one of the two decides over a request, so what a refusal says is true of the next one as well. A key that the door
+/// refuses is handed over: it is known from then on, and its block, the end of that and a reset count on every node. Until then it
+/// may have been admitted up to its limit here, beside what is admitted behind.
 pub(super) struct Guarded<L> {
-    pub(super) door: FrontDoor,
-    pub(super) behind: L,
+    door: FrontDoor,
+    behind: NewKeys<L>,
+    /// Refusals that the limiter behind has not counted.
+    refused: AtomicU64,
+}
+
+impl<L: Limiter> Guarded<L> {
+    /// The door has to be one without blocks: those are the limiter's behind.
+    pub(super) fn new(door: FrontDoor, behind: NewKeys<L>) -> Self {
+        Self { door, behind, refused: AtomicU64::new(0) }
+    }
+
+    /// Whoever is over the limit at the door is no longer one of many: the limiter behind takes the step into the block, with its
+    /// strikes, and an earlier block stands.
+    async fn hand_over(&self, key: &str, cost: u64, denial: Denial) -> Decision {
+        self.behind.know(key);
+        // What was admitted here, so that the check that follows is over the limit there too.
+        if self.behind.penalty(key, denial.limit).await.is_ok()
+            && let Some(Ok(denied @ Decision::Denied(_))) = self.behind.check_unless_capped(key, cost).await
+        {
+            // Else what the door remembers would outlast a reset on another node, where the key is forgotten here.
+            let _ = self.door.reset(key).await;
+            return denied;
+        }
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Decision::Denied(denial)
+    }
 }
 
 #[async_trait]
@@ -38,18 +68,17 @@ impl<L: Limiter> Limiter for Guarded<L> {
     }
 
     async fn check(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        match self.door.check_now(key, cost) {
-            Ok(denied @ Decision::Denied(_)) => Ok(denied),
-            // What the door can't count is for the limiter behind to say.
-            Ok(Decision::Allowed(_)) | Err(_) => self.behind.check(key, cost).await,
+        match self.behind.check_unless_capped(key, cost).await {
+            Some(result) => result,
+            None => match self.door.check_now(key, cost)? {
+                Decision::Denied(denial) => Ok(self.hand_over(key, cost, denial).await),
+                allowed => Ok(allowed),
+            },
         }
     }
 
     async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        match self.door.peek(key, cost).await {
-            Ok(denied @ Decision::Denied(_)) => Ok(denied),
-            Ok(Decision::Allowed(_)) | Err(_) => self.behind.peek(key, cost).await,
-        }
+        self.behind.peek(key, cost).await
     }
 
     async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
@@ -73,10 +102,91 @@ impl<L: Limiter> Limiter for Guarded<L> {
         self.behind.unblock(key).await
     }
 
-    /// Those of the limiter behind, with what the door alone refused.
+    /// Those of the limiter behind, with what the door admitted and what it alone refused.
     fn stats(&self) -> LimiterStats {
-        let mut stats = self.behind.stats();
-        stats.denied += self.door.stats().denied;
+        let (mut stats, door) = (self.behind.stats(), self.door.stats());
+        stats.allowed += door.allowed;
+        stats.denied += self.refused.load(Ordering::Relaxed);
+        stats.failed += door.failed;
         stats
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_ratelimit::{BlockPolicy, ManualClock, MemoryLimiter, SlidingWindow};
+
+    use super::*;
+
+    const BLOCK: Duration = Duration::from_secs(10);
+
+    type Behind = MemoryLimiter<SlidingWindow>;
+
+    /// A limiter of ten a second behind, and no new key beyond the first one of a second.
+    fn guarded(clock: &ManualClock) -> Guarded<Behind> {
+        let quota: Quota = "10/second".parse().unwrap();
+        let door = FrontDoor::builder("ddos").quota(quota).without_block().clock(clock.clone()).build();
+        let behind = MemoryLimiter::builder("ddos", SlidingWindow::new(quota));
+        let behind = behind.block(BlockPolicy::fixed(BLOCK)).clock(clock.clone()).build();
+        Guarded::new(door, NewKeys::builder(behind, 1).unwrap().clock(clock.clone()).build())
+    }
+
+    async fn is_allowed(guarded: &Guarded<Behind>, key: &str) -> bool {
+        guarded.check(key, 1).await.unwrap().is_allowed()
+    }
+
+    #[tokio::test]
+    async fn the_door_serves_new_keys_beyond_the_cap_and_hands_a_flooding_one_over() {
+        let clock = ManualClock::default();
+        let guarded = guarded(&clock);
+        for number in 0..1_000 {
+            assert!(is_allowed(&guarded, &format!("newcomer {number}")).await);
+        }
+        assert_eq!(guarded.behind.stats().tracked_keys, 1, "the cap holds");
+        let mut admitted = 0;
+        while is_allowed(&guarded, "flood").await {
+            admitted += 1;
+        }
+        assert!((10..=13).contains(&admitted), "{admitted}");
+        // From here on the limiter behind decides, so each refusal tells of the block, and is listed.
+        for passed in 1..10 {
+            clock.advance(Duration::from_secs(1));
+            let left = guarded.check("flood", 1).await.unwrap().blocked_for();
+            assert_eq!(left, Some(BLOCK - Duration::from_secs(passed)));
+        }
+        assert_eq!(guarded.stats().top_denied, [("flood".to_owned(), 10)]);
+        assert_eq!((guarded.stats().allowed, guarded.stats().denied), (1_000 + admitted, 10));
+        clock.advance(Duration::from_secs(1));
+        assert!(is_allowed(&guarded, "flood").await);
+    }
+
+    #[tokio::test]
+    async fn the_door_does_not_shorten_a_block_of_another_node() {
+        let clock = ManualClock::default();
+        let guarded = guarded(&clock);
+        assert!(is_allowed(&guarded, "who takes the only place").await);
+        while is_allowed(&guarded, "flood").await {}
+        guarded.behind.inner().block("flood", Duration::from_secs(3_600)).await.unwrap();
+        let denial = Denial {
+            quota: guarded.quota(),
+            limit: 10,
+            remaining: 0,
+            reset_after: Duration::ZERO,
+            retry_after: Duration::from_secs(1),
+            blocked_for: None,
+        };
+        let said = guarded.hand_over("flood", 1, denial).await;
+        assert_eq!(said.blocked_for(), Some(Duration::from_secs(3_600)));
+    }
+
+    #[tokio::test]
+    async fn what_another_node_resets_does_not_go_on_at_the_door() {
+        let clock = ManualClock::default();
+        let guarded = guarded(&clock);
+        assert!(is_allowed(&guarded, "who takes the only place").await);
+        while is_allowed(&guarded, "flood").await {}
+        // As another node does it: the door here doesn't hear of it.
+        assert!(guarded.behind.inner().reset("flood").await.unwrap());
+        assert!(is_allowed(&guarded, "flood").await);
     }
 }

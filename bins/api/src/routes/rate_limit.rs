@@ -148,13 +148,10 @@ async fn set_plan(app: &App, new: NewPlan) -> Result<axum::Json<Value>, Problem>
 
 /// A tenant's plan in force, what it has used of its windows and seats, and its block.
 pub(super) async fn usage(State(app): State<App>, Path(id): Path<String>) -> Result<axum::Json<Value>, Problem> {
-    app.catch_up().await?;
-    let missing = || Problem::not_found(format!("there is no tenant `{id}`"));
-    let id: TenantId = id.parse().map_err(|_| missing())?;
-    let tenant = app.tenants().get(&id).await?.ok_or_else(missing)?;
-    let usage = app.limiters().tenants.usage(id.as_str(), &tenant.plan).await;
+    let tenant = keys::known_tenant(&app, &id).await?;
+    let usage = app.limiters().tenants.usage(tenant.id.as_str(), &tenant.plan).await;
     let usage = usage.map_err(|error| limits::undecided(&error))?;
     let mut body = json!(usage);
-    body["tenant_id"] = json!(id);
+    body["tenant_id"] = json!(tenant.id);
     Ok(axum::Json(body))
 }

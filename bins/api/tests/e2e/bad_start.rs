@@ -286,6 +286,7 @@ async fn every_bad_variable_is_named() {
         ("TIDEGATE_LIMIT_DDOS", "0/second"),
         ("TIDEGATE_LIMIT_DDOS", "-5/second"),
         ("TIDEGATE_LIMIT_DDOS_BLOCK", "25h"),
+        ("TIDEGATE_LIMIT_API", "100/minute burst 20"),
         ("TIDEGATE_LIMIT_API", "100/fortnight"),
         ("TIDEGATE_LIMIT_API", "99999999999999999999/s"),
         ("TIDEGATE_LIMIT_API_BLOCK", "1"),

@@ -228,8 +228,10 @@ pub(crate) async fn a_reset_forgets_what_was_used() {
     assert_eq!(list(&api, "small").await.status(), 200);
     problem(list(&api, "other").await, 429, "rate-limited").await;
 
-    let unknown = reset("limiter=tenant&key=nobody").await;
-    assert_eq!(unknown.json::<Value>().await.unwrap(), json!({"reset": false}));
+    api.create_tenant("quiet", "free").await;
+    let unused = reset("limiter=tenant&key=quiet").await;
+    assert_eq!(unused.json::<Value>().await.unwrap(), json!({"reset": false}));
+    problem(reset("limiter=tenant&key=nobody").await, 404, "not-found").await;
     problem(reset("limiter=nothing&key=small").await, 404, "not-found").await;
 }
 

@@ -259,8 +259,10 @@ impl Reader<'_> {
     ) -> Result<LimitSettings, SettingsError> {
         let (text, _) =
             self.text(quota).ok_or_else(|| self.invalid(quota, "wants a rate such as 100/minute".to_owned()))?;
+        // No limiter of the API has a burst.
+        let parsed = text.parse::<Quota>().and_then(|parsed| parsed.ensure_no_burst().map(|()| parsed));
         Ok(LimitSettings {
-            quota: text.parse::<Quota>().map_err(|error| self.invalid(quota, format!("`{text}`: {error}")))?,
+            quota: parsed.map_err(|error| self.invalid(quota, format!("`{text}`: {error}")))?,
             block: self.duration(block, Duration::ZERO, Duration::from_secs(24 * 3600))?,
             mode: self.mode(mode)?,
         })

@@ -1,28 +1,28 @@
 //! What the cache tells by its events: how long lookups take, and what its shared tier could not do.
 
 use std::error::Error;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tidegate_cache::{Event, Observer};
 use tidegate_perfmon::{Histogram, Snapshot};
-use tokio::time::Instant;
+
+use super::Seldom;
 
 /// Failures of the shared tier come by the thousand while Redis is away: the log hears of one in so long.
 const LOG_PERIOD: Duration = Duration::from_secs(60);
 
 /// Listens to the cache.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct CacheWatch {
     l1: Histogram,
     l2: Histogram,
-    failures: Mutex<Failures>,
+    failures: Seldom,
 }
 
-#[derive(Debug, Default)]
-struct Failures {
-    logged_at: Option<Instant>,
-    unlogged: u64,
+impl Default for CacheWatch {
+    fn default() -> Self {
+        Self { l1: Histogram::default(), l2: Histogram::default(), failures: Seldom::new(LOG_PERIOD) }
+    }
 }
 
 impl CacheWatch {
@@ -37,21 +37,9 @@ impl CacheWatch {
     }
 
     fn failed(&self, operation: &str, error: &(dyn Error + 'static)) {
-        if let Some(unlogged) = self.failures.lock().unwrap_or_else(PoisonError::into_inner).count(Instant::now()) {
+        if let Some(unlogged) = self.failures.count() {
             tracing::warn!(operation, unlogged, %error, "the cache goes on without its shared tier");
         }
-    }
-}
-
-impl Failures {
-    /// How many were not logged before this one, if this one is to be.
-    fn count(&mut self, now: Instant) -> Option<u64> {
-        if self.logged_at.is_some_and(|at| now.duration_since(at) < LOG_PERIOD) {
-            self.unlogged += 1;
-            return None;
-        }
-        self.logged_at = Some(now);
-        Some(std::mem::take(&mut self.unlogged))
     }
 }
 
@@ -65,22 +53,5 @@ impl Observer for CacheWatch {
             Event::CodecFailed { error, .. } => self.failed("codec", *error),
             _ => {}
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn of_many_failures_one_a_minute_is_logged_with_their_count() {
-        let mut failures = Failures::default();
-        assert_eq!(failures.count(Instant::now()), Some(0));
-        for _ in 0..1_000 {
-            assert_eq!(failures.count(Instant::now()), None);
-        }
-        tokio::time::advance(LOG_PERIOD).await;
-        assert_eq!(failures.count(Instant::now()), Some(1_000));
-        assert_eq!(failures.count(Instant::now()), None);
     }
 }

@@ -9,7 +9,7 @@ use crate::{Allowance, CheckError, Decision, Denial, Quota, QuotaError, Timestam
 /// [`SystemClock`](crate::SystemClock) an hour begins on the hour and a day at midnight UTC.
 ///
 /// Bound: at most `limit` in each such window, hence at most `2 × limit` in any stretch of one period.
-/// O(1) time, 16 bytes a key. The quota's burst is ignored.
+/// O(1) time, 16 bytes a key. There is no burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FixedWindow {
     quota: Quota,
@@ -23,9 +23,9 @@ pub struct FixedWindowState {
 }
 
 impl FixedWindow {
-    /// Applies `quota`.
+    /// Applies `quota`, without a burst.
     pub const fn new(quota: Quota) -> Self {
-        Self { quota }
+        Self { quota: quota.without_burst() }
     }
 
     /// The state as it counts at `now`.
@@ -73,6 +73,7 @@ impl Algorithm for FixedWindow {
     }
 
     fn with_quota(&self, quota: Quota) -> Result<Self, QuotaError> {
+        quota.ensure_no_burst()?;
         Ok(Self::new(quota))
     }
 

@@ -12,7 +12,7 @@ use crate::{Allowance, CheckError, Decision, Denial, Quota, QuotaError, Timestam
 /// requests come evenly. [`SlidingWindow`](crate::SlidingWindow) costs more memory and never exceeds the limit.
 ///
 /// The share of the window before is counted in 1/256, rounded up, so that the same figures come out in Redis, which
-/// counts in doubles. O(1) time, 24 bytes a key. The quota's burst is ignored.
+/// counts in doubles. O(1) time, 24 bytes a key. There is no burst.
 ///
 /// After Cloudflare's counter ("How we built rate limiting capable of scaling to millions of domains", 2017).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,9 +48,9 @@ fn most_parts(used: u64, room: u64) -> u64 {
 }
 
 impl SlidingCounter {
-    /// Applies `quota`.
+    /// Applies `quota`, without a burst.
     pub const fn new(quota: Quota) -> Self {
-        Self { quota }
+        Self { quota: quota.without_burst() }
     }
 
     /// The state as it counts at `now`.
@@ -124,6 +124,7 @@ impl Algorithm for SlidingCounter {
     }
 
     fn with_quota(&self, quota: Quota) -> Result<Self, QuotaError> {
+        quota.ensure_no_burst()?;
         Ok(Self::new(quota))
     }
 

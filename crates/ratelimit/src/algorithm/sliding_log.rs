@@ -19,7 +19,7 @@ impl SlidingLog {
     /// The greatest limit.
     pub const MAX_LIMIT: u64 = 10_000;
 
-    /// Applies `quota`.
+    /// Applies `quota`, without a burst.
     ///
     /// # Errors
     /// [`QuotaError::LimitTooLarge`] above [`SlidingLog::MAX_LIMIT`].
@@ -55,6 +55,7 @@ impl Algorithm for SlidingLog {
     }
 
     fn with_quota(&self, quota: Quota) -> Result<Self, QuotaError> {
+        quota.ensure_no_burst()?;
         Self::new(quota)
     }
 

@@ -16,8 +16,8 @@ use crate::{Allowance, CheckError, Decision, Denial, Quota, QuotaError, Timestam
 /// A segment begins at the first charge that finds none to join, takes the charges of the next
 /// `period / segments`, and leaves one period after its last charge. So a burst counts for exactly one period,
 /// and with charges further apart than a segment this is the exact log. Time O(1) amortised, O(segments) for a
-/// refusal; at most `segments + 1` entries of 16 bytes a key, fewer under a smaller limit. The quota's burst is
-/// ignored.
+/// refusal; at most `segments + 1` entries of 16 bytes a key, fewer under a smaller limit. There is no
+/// burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlidingWindow {
     quota: Quota,
@@ -44,12 +44,12 @@ struct Segment {
 const SEGMENTS: NonZeroU16 = NonZeroU16::new(60).expect("60 is not zero");
 
 impl SlidingWindow {
-    /// Applies `quota` with 60 segments: a minute counts up to a second long.
+    /// Applies `quota`, without a burst, with 60 segments: a minute counts up to a second long.
     pub const fn new(quota: Quota) -> Self {
         Self::with_segments(quota, SEGMENTS)
     }
 
-    /// Applies `quota` with a number of segments: more of them wait less and remember more.
+    /// Applies `quota`, without a burst, with a number of segments: more of them wait less and remember more.
     pub const fn with_segments(quota: Quota, segments: NonZeroU16) -> Self {
         Self::cut(quota, Some(segments))
     }
@@ -64,7 +64,7 @@ impl SlidingWindow {
             Some(segments) => quota.period_micros().div_ceil(segments.get() as u64),
             None => 1,
         };
-        Self { quota, segment, segments }
+        Self { quota: quota.without_burst(), segment, segments }
     }
 
     /// How long a segment takes charges, in microseconds.
@@ -181,6 +181,7 @@ impl Algorithm for SlidingWindow {
     }
 
     fn with_quota(&self, quota: Quota) -> Result<Self, QuotaError> {
+        quota.ensure_no_burst()?;
         Ok(Self::cut(quota, self.segments))
     }
 

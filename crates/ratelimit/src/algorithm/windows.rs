@@ -37,9 +37,9 @@ pub struct WindowsState {
 }
 
 impl Windows {
-    /// Applies all of `quotas`.
+    /// Applies all of `quotas`, without bursts.
     pub const fn new(quotas: Quotas) -> Self {
-        Self { quotas }
+        Self { quotas: quotas.without_bursts() }
     }
 
     /// All the quotas it applies.
@@ -87,6 +87,7 @@ impl Algorithm for Windows {
     }
 
     fn with_quota(&self, quota: Quota) -> Result<Self, QuotaError> {
+        quota.ensure_no_burst()?;
         Ok(Self { quotas: self.quotas.with(quota)? })
     }
 

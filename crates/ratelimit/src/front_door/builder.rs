@@ -42,7 +42,7 @@ impl FrontDoorBuilder {
         }
     }
 
-    /// Admits so much to one key; 1,000 a second unless set. The burst is ignored.
+    /// Admits so much to one key; 1,000 a second unless set. There is no burst.
     #[must_use]
     pub fn quota(mut self, quota: Quota) -> Self {
         self.quota = quota;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tidegate_ratelimit::{
-    Algorithm, FixedWindow, LeakyBucket, Quota, QuotaError, SlidingCounter, SlidingLog, SlidingWindow, Timestamp,
-    TokenBucket,
+    Algorithm, FixedWindow, LeakyBucket, Quota, QuotaError, Quotas, SlidingCounter, SlidingLog, SlidingWindow,
+    Timestamp, TokenBucket, Windows,
 };
 
 use crate::trace::{Step, quota_and_steps};
@@ -73,10 +73,11 @@ fn quotas() -> impl Strategy<Value = Vec<Quota>> {
 proptest! {
     #[test]
     fn usage_is_carried_over((quota, start, steps) in quota_and_steps(), quotas in quotas(), is_queue: bool) {
-        carries_over(&FixedWindow::new(quota), Charges::Stay, start, &steps, &quotas)?;
-        carries_over(&SlidingCounter::new(quota), Charges::Stay, start, &steps, &quotas)?;
-        carries_over(&SlidingWindow::new(quota), Charges::HaveDates, start, &steps, &quotas)?;
-        carries_over(&SlidingLog::new(quota)?, Charges::HaveDates, start, &steps, &quotas)?;
+        let plain: Vec<Quota> = quotas.iter().map(|quota| quota.burst(quota.limit()).unwrap()).collect();
+        carries_over(&FixedWindow::new(quota), Charges::Stay, start, &steps, &plain)?;
+        carries_over(&SlidingCounter::new(quota), Charges::Stay, start, &steps, &plain)?;
+        carries_over(&SlidingWindow::new(quota), Charges::HaveDates, start, &steps, &plain)?;
+        carries_over(&SlidingLog::new(quota)?, Charges::HaveDates, start, &steps, &plain)?;
         carries_over(&TokenBucket::new(quota), Charges::Stay, start, &steps, &quotas)?;
         let kind = if is_queue { LeakyBucket::queue } else { LeakyBucket::meter };
         carries_over(&kind(quota), Charges::Stay, start, &steps, &quotas)?;
@@ -120,6 +121,26 @@ fn what_an_algorithm_cannot_apply_is_refused() {
     let log = SlidingLog::new(Quota::per_minute(5).unwrap()).unwrap();
     let (limit, max) = (SlidingLog::MAX_LIMIT + 1, SlidingLog::MAX_LIMIT);
     assert_eq!(log.with_quota(Quota::per_minute(limit).unwrap()), Err(QuotaError::LimitTooLarge { limit, max }));
+}
+
+#[test]
+fn a_burst_is_refused_where_there_is_none() {
+    let plain = Quota::per_minute(10).unwrap();
+    let burst = plain.burst(3).unwrap();
+    fn refuses<A: Algorithm>(algorithm: &A, burst: Quota) {
+        let refused = algorithm.with_quota(burst).err();
+        assert_eq!(refused, Some(QuotaError::NoBurst { burst: 3 }), "{}", algorithm.name());
+        // Built with one it applies and tells the quota without it.
+        assert!(algorithm.quotas().iter().all(|quota| quota.ensure_no_burst().is_ok()), "{}", algorithm.name());
+        assert!(algorithm.with_quota(burst.burst(burst.limit()).unwrap()).is_ok(), "{}", algorithm.name());
+    }
+    refuses(&FixedWindow::new(burst), burst);
+    refuses(&SlidingCounter::new(burst), burst);
+    refuses(&SlidingWindow::new(burst), burst);
+    refuses(&SlidingLog::new(burst).unwrap(), burst);
+    refuses(&Windows::new(Quotas::new(&[burst, Quota::per_hour(20).unwrap()]).unwrap()), burst);
+    assert_eq!(TokenBucket::new(plain).with_quota(burst).unwrap().quota(), burst);
+    assert_eq!(LeakyBucket::queue(plain).with_quota(burst).unwrap().quota(), burst);
 }
 
 #[test]

@@ -66,6 +66,24 @@ fn newcomers_beyond_the_cap_share_one_bucket() {
     assert_eq!(limiter.stats().tracked_keys, CAP + 1);
 }
 
+/// Whoever decides over newcomers itself is asked for them, and charges the shared bucket nothing.
+#[test]
+fn a_caller_may_decide_over_newcomers_beyond_the_cap() {
+    let limiter = capped(&clock());
+    let answers = (0..2 * CAP).filter(|number| {
+        let key = format!("random-{number}");
+        now(limiter.check_unless_capped(&key, 1)).is_some_and(|said| said.unwrap().is_allowed())
+    });
+    assert_eq!(answers.count() as u64, CAP);
+    assert_eq!(limiter.stats().allowed, CAP);
+    now(limiter.inner().block("blocked", Duration::from_mins(1))).unwrap();
+    let refused = now(limiter.check_unless_capped("blocked", 1)).unwrap().unwrap();
+    assert_eq!(refused.blocked_for(), Some(Duration::from_mins(1)), "known behind");
+    assert!(now(limiter.check_unless_capped("vouched for", 1)).is_none());
+    limiter.know("vouched for");
+    assert!(now(limiter.check_unless_capped("vouched for", 1)).unwrap().unwrap().is_allowed());
+}
+
 #[test]
 fn its_parts_follow_a_new_quota() {
     let limiter = capped(&clock());

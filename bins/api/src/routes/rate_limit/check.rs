@@ -5,10 +5,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_app::clock;
 use tidegate_app::settings::LimitMode;
-use tidegate_app::tenant::{Plan, TenantId};
+use tidegate_app::tenant::Plan;
 use tidegate_ratelimit::{CheckError, Decision, TenantDecision};
 
-use super::keys::{ensure_named, no_tenant, wrong_key};
+use super::keys::{known_tenant, wrong_key};
 use crate::app::App;
 use crate::json::Json;
 use crate::limits;
@@ -38,7 +38,8 @@ pub(crate) async fn check(
         let detail = "`cost` is at least 1; to look without charging, set `peek`";
         return Err(Problem::unprocessable("bad-cost", detail));
     }
-    ensure_named(&question.key)?;
+    // As the same client's own requests are counted, so that a block by hand holds here too.
+    let key = limits::counted_as(&question.limiter, &question.key, app.settings().limits.ipv6_prefix)?;
     if question.limiter == limits::TENANT {
         return of_tenant(&app, &question).await;
     }
@@ -47,8 +48,6 @@ pub(crate) async fn check(
         let limit = named.limiter().quota().limit();
         return Ok(told(named.name(), true, limit, [limit, 0], None, None));
     }
-    // As the same client's own requests are counted, so that a block by hand holds here too.
-    let key = limits::counted_as(named.name(), &question.key, app.settings().limits.ipv6_prefix);
     let (limiter, cost) = (named.limiter(), question.cost);
     let decision = if question.peek { limiter.peek(&key, cost).await } else { limiter.check(&key, cost).await };
     let decision: Decision = decision.map_err(|error| unanswered(&error))?;
@@ -64,10 +63,8 @@ pub(crate) async fn check(
 
 /// By the plan of the tenant whose id the key is; told is the window that binds.
 async fn of_tenant(app: &App, question: &Question) -> Result<axum::Json<Value>, Problem> {
-    app.catch_up().await?;
-    let missing = || no_tenant(&question.key);
-    let id: TenantId = question.key.parse().map_err(|_| missing())?;
-    let tenant = app.tenants().get(&id).await?.ok_or_else(missing)?;
+    let tenant = known_tenant(app, &question.key).await?;
+    let id = &tenant.id;
     let (limiter, plan, cost) = (&*app.limiters().tenants, &tenant.plan, question.cost);
     let mode = app.limiters().tenant_mode;
     if mode == LimitMode::Off {

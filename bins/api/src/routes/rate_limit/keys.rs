@@ -1,12 +1,14 @@
 //! One key of a limiter: reset, block, unblock.
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_app::clock;
-use tidegate_app::tenant::TenantId;
+use tidegate_app::tenant::{Tenant, TenantId};
 use tidegate_ratelimit::CheckError;
 
 use crate::app::App;
@@ -30,8 +32,7 @@ pub(crate) async fn reset(
     State(app): State<App>,
     Query(query): Query<KeyOfLimiter>,
 ) -> Result<axum::Json<Value>, Problem> {
-    ensure_named(&query.key)?;
-    let key = limits::counted_as(&query.limiter, &query.key, app.settings().limits.ipv6_prefix);
+    let key = counted(&app, &query.limiter, &query.key).await?;
     let was_known = if query.limiter == limits::TENANT {
         app.limiters().tenants.reset(&key).await
     } else {
@@ -56,12 +57,8 @@ pub(crate) async fn block(State(app): State<App>, Json(new): Json<NewBlock>) -> 
         let detail = format!("`seconds` is from 1 to {MAX_BLOCK_SECONDS}; DELETE ends a block");
         return Err(Problem::unprocessable("bad-block", detail));
     }
-    ensure_named(&new.key)?;
-    if named.is_none() {
-        ensure_tenant(&app, &new.key).await?;
-    }
     let length = Duration::from_secs(new.seconds);
-    let key = limits::counted_as(&new.limiter, &new.key, app.settings().limits.ipv6_prefix);
+    let key = counted(&app, &new.limiter, &new.key).await?;
     let blocked = match named {
         Some(named) => named.limiter().block(&key, length).await,
         None => limiter.tenants.block(&key, length).await,
@@ -75,8 +72,7 @@ pub(crate) async fn unblock(
     State(app): State<App>,
     Query(query): Query<KeyOfLimiter>,
 ) -> Result<axum::Json<Value>, Problem> {
-    ensure_named(&query.key)?;
-    let key = limits::counted_as(&query.limiter, &query.key, app.settings().limits.ipv6_prefix);
+    let key = counted(&app, &query.limiter, &query.key).await?;
     let was_blocked = if query.limiter == limits::TENANT {
         app.limiters().tenants.unblock(&key).await
     } else {
@@ -85,25 +81,28 @@ pub(crate) async fn unblock(
     Ok(axum::Json(json!({"unblocked": was_blocked.map_err(|error| wrong_key(&error))?})))
 }
 
-/// Refuses a key that names nobody.
-pub(super) fn ensure_named(key: &str) -> Result<(), Problem> {
-    if key.is_empty() { Err(Problem::unprocessable("bad-key", "`key` is empty")) } else { Ok(()) }
+/// The key under which the limiter counts what somebody calls `key`; among the tenants there has to be one of that id.
+async fn counted<'a>(app: &App, limiter: &str, key: &'a str) -> Result<Cow<'a, str>, Problem> {
+    let counted = limits::counted_as(limiter, key, app.settings().limits.ipv6_prefix)?;
+    if limiter == limits::TENANT {
+        known_tenant(app, key).await?;
+    }
+    Ok(counted)
 }
 
-/// Refuses a block of somebody who isn't there: most likely a slip of the pen.
-async fn ensure_tenant(app: &App, id: &str) -> Result<(), Problem> {
+/// The tenant of that id, as the tables have it.
+///
+/// # Errors
+///
+/// 404 where there is none.
+pub(super) async fn known_tenant(app: &App, id: &str) -> Result<Arc<Tenant>, Problem> {
     app.catch_up().await?;
-    let found = match id.parse::<TenantId>() {
-        Ok(id) => app.tenants().get(&id).await?.is_some(),
-        Err(_) => false,
+    let missing = || {
+        let shown: String = id.chars().take(64).collect();
+        Problem::not_found(format!("there is no tenant `{shown}`"))
     };
-    if found { Ok(()) } else { Err(no_tenant(id)) }
-}
-
-/// The answer about a tenant that isn't there.
-pub(super) fn no_tenant(id: &str) -> Problem {
-    let shown: String = id.chars().take(64).collect();
-    Problem::not_found(format!("there is no tenant `{shown}`"))
+    let id: TenantId = id.parse().map_err(|_| missing())?;
+    app.tenants().get(&id).await?.ok_or_else(missing)
 }
 
 /// What is wrong with a key, or with the store that was asked about it.

@@ -1,6 +1,5 @@
 //! Another quota for a limiter, while it runs.
 
-use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tidegate_ratelimit::Quota;
 
@@ -24,7 +23,7 @@ pub(super) async fn set(app: &App, limiter: &str, quota: Option<&str>) -> Result
         SetQuotaError::Quota(error) => wrong(&error),
         SetQuotaError::Unavailable => {
             let detail = "the other nodes can't be told of the quota now; it is as it was here";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).try_again_later()
+            Problem::unavailable("unavailable", detail)
         }
     })?;
     Ok(axum::Json(json!({"limiter": named.name(), "quota": named.limiter().quota().to_string()})))

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{block, change, decide, left, send, shown, unblock};
+use super::{ask, block, change, decide, left, send, shown, unblock};
 use crate::harness::{Api, problem, success_json};
 
 #[tokio::test]
@@ -49,7 +49,13 @@ async fn a_change_that_means_nothing_is_refused_and_changes_nothing() {
     for quota in hostile.into_iter().chain(["100/minute; 1000/hour", "1001/day", &"9".repeat(10_240)]) {
         let body = json!({"limiter": "auth", "quota": quota});
         let told = problem(send(post(body)).await, 422, "bad-quota").await;
-        assert!(told["detail"].as_str().unwrap().len() < 400, "{told}");
+        let detail = told["detail"].as_str().unwrap();
+        assert!(detail.len() < 400 && detail.starts_with("`quota`") && !detail.contains("burst"), "{told}");
+    }
+    for limiter in ["ddos", "auth", "report", "api"] {
+        let body = json!({"limiter": limiter, "quota": "10/minute burst 3"});
+        let told = problem(send(post(body)).await, 422, "bad-quota").await;
+        assert_eq!(told["detail"], "`quota`: `10/minute burst 3`: a burst of 3, where there is none: leave it out");
     }
     problem(send(post(json!({"limiter": "nothing", "quota": "1/minute"}))).await, 404, "not-found").await;
     problem(send(post(json!({"limiter": "tenant", "quota": "1/minute"}))).await, 422, "bad-limiter").await;
@@ -109,6 +115,25 @@ async fn a_block_that_means_nothing_is_refused() {
         problem(send(post(with("key", json!(key)))).await, 422, "bad-key").await;
     }
     problem(send(post(with("limiter", json!("nothing")))).await, 404, "not-found").await;
+    // What could never be the key of a client, or a tenant's.
+    for key in ["203.0.113.0/24", " 203.0.113.7", "203.0.113.7:443", "2001:db8::/48", "mallory", ""] {
+        let body = json!({"limiter": "ddos", "key": key, "seconds": 60});
+        let told = problem(send(post(body.clone())).await, 422, "bad-key").await;
+        assert!(key.is_empty() || told["detail"].as_str().unwrap().contains("the /64 of an IPv6 address"), "{told}");
+        problem(send(ask(&api, &json!({"limiter": "ddos", "key": key}))).await, 422, "bad-key").await;
+        for path in ["/api/rate-limit", "/api/rate-limit/block"] {
+            let delete = api.request(Method::DELETE, &format!("{path}?limiter=ddos&key={key}"));
+            problem(send(delete).await, 422, "bad-key").await;
+        }
+    }
+    for key in ["no-such-tenant", "Acme "] {
+        let body = json!({"limiter": "tenant", "key": key, "seconds": 60});
+        problem(send(post(body)).await, 404, "not-found").await;
+        for path in ["/api/rate-limit", "/api/rate-limit/block"] {
+            let delete = api.request(Method::DELETE, &format!("{path}?limiter=tenant&key={key}"));
+            problem(send(delete).await, 404, "not-found").await;
+        }
+    }
     for query in ["", "limiter=api", "key=a", "limiter=api&key=a&more=1"] {
         let delete = api.request(Method::DELETE, &format!("/api/rate-limit/block?{query}"));
         problem(send(delete).await, 400, "bad-query").await;

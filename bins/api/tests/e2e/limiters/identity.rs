@@ -111,9 +111,11 @@ async fn a_blocked_address_is_the_key_that_its_requests_count_under() {
     let from = async |address: &str| {
         send(api.request(Method::GET, "/nowhere").header("x-forwarded-for", address)).await.status().as_u16()
     };
-    for (named, counted, address) in
-        [("2001:db8::7", "2001:db8::/64", "2001:db8::8"), ("::ffff:203.0.113.7", "203.0.113.7", "203.0.113.7")]
-    {
+    for (named, counted, address) in [
+        ("2001:db8::7", "2001:db8::/64", "2001:db8::8"),
+        ("2001:DB8:0:1:0::/64", "2001:db8:0:1::/64", "2001:db8:0:1::8"),
+        ("::ffff:203.0.113.7", "203.0.113.7", "203.0.113.7"),
+    ] {
         let body = json!({"limiter": "ddos", "key": named, "seconds": 600});
         let block = api.request(Method::POST, "/api/rate-limit/block").bearer_auth(ADMIN).json(&body);
         assert_eq!(success_json(block).await["key"], counted);

@@ -189,7 +189,8 @@ impl Script {
         self.quota.denied += 5;
         self.quota.keys += 1;
         self.quota.top_denied.push(("acme", 5));
-        self.client.allowed += left + 1;
+        // On Basic its quota alone counts it.
+        self.client.allowed += left;
         self.client.keys += 1;
     }
 
