@@ -2,8 +2,10 @@
 
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
+use tidegate_testkit::poll_until;
 
-use crate::harness::{Api, csv, header, problem, schedule, success_json};
+use crate::backend::is_shared;
+use crate::harness::{Api, DEADLINE, csv, header, problem, schedule, success_json};
 
 /// An API with the tenant `acme`, whom no quota holds up.
 async fn api_with_acme() -> Api {
@@ -52,6 +54,16 @@ async fn read(api: &Api, tenant: &str, path: &str) -> Read {
     read_unless(api, tenant, path, None).await
 }
 
+/// The answer from the cache, which has to be kept by the read before.
+///
+/// Over a shared cache word of a change may come while the read after it is under way. What that read brought is then not kept, and
+/// the next one brings it.
+async fn hit(api: &Api, tenant: &str, path: &str) -> Read {
+    let again = async || Some(read(api, tenant, path).await).filter(Read::is_hit);
+    let kept = if is_shared() { poll_until(DEADLINE, again).await.ok() } else { again().await };
+    kept.expect("it is kept")
+}
+
 async fn read_unless(api: &Api, tenant: &str, path: &str, known: Option<&str>) -> Read {
     let request = api.get_as(tenant, path);
     let request = known.iter().fold(request, |request, etag| request.header("if-none-match", *etag));
@@ -71,9 +83,10 @@ pub(crate) async fn one_schedule_comes_from_the_tables_and_then_from_the_cache()
     let path = path_of(&made);
 
     let first = read(&api, "acme", &path).await;
-    assert_eq!(first.cache_status, "tidegate; fwd=uri-miss; stored");
-    let second = read(&api, "acme", &path).await;
-    assert!(second.is_hit() && second.cache_status.contains("ttl="), "{}", second.cache_status);
+    assert!(first.cache_status.starts_with("tidegate; fwd=uri-miss"), "{}", first.cache_status);
+    assert!(first.cache_status.ends_with("; stored") || is_shared(), "{}", first.cache_status);
+    let second = hit(&api, "acme", &path).await;
+    assert!(second.cache_status.contains("ttl="), "{}", second.cache_status);
     assert_eq!((first.status, second.status), (StatusCode::OK, StatusCode::OK));
     assert_eq!(first.body, second.body);
     assert_eq!(first.etag, second.etag);
@@ -86,8 +99,8 @@ pub(crate) async fn a_page_comes_from_the_tables_and_then_from_the_cache() {
     let api = api_with_acme().await;
     let made = create(&api, "acme", &schedule("one")).await;
     for path in ["/api/schedules", "/api/schedules?limit=1"] {
-        let (first, second) = (read(&api, "acme", path).await, read(&api, "acme", path).await);
-        assert!(!first.is_hit() && second.is_hit(), "{} {}", first.cache_status, second.cache_status);
+        let (first, second) = (read(&api, "acme", path).await, hit(&api, "acme", path).await);
+        assert!(!first.is_hit(), "{}", first.cache_status);
         assert_eq!(first.json(), json!({"items": [made], "next_cursor": null}));
         assert_eq!((first.body, first.etag), (second.body, second.etag));
     }
@@ -109,7 +122,9 @@ pub(crate) async fn what_the_client_has_already_is_answered_304_without_body() {
     let api = api_with_acme().await;
     let made = create(&api, "acme", &schedule("one")).await;
     for path in [path_of(&made), "/api/schedules".to_owned()] {
-        let etag = read(&api, "acme", &path).await.etag;
+        let first = read(&api, "acme", &path).await;
+        let etag = hit(&api, "acme", &path).await.etag;
+        assert_eq!(etag, first.etag);
         let weak = format!("W/{etag}");
         let list = format!("\"other\", {etag}");
         for known in [etag.as_str(), &weak, &list, "*"] {
@@ -160,7 +175,7 @@ pub(crate) async fn a_creation_is_seen_by_the_next_list() {
     let api = api_with_acme().await;
     let empty = read(&api, "acme", "/api/schedules").await;
     assert_eq!(empty.json(), json!({"items": [], "next_cursor": null}));
-    assert!(read(&api, "acme", "/api/schedules").await.is_hit());
+    hit(&api, "acme", "/api/schedules").await;
     for count in 1..=5 {
         create(&api, "acme", &schedule("one more")).await;
         let page = read(&api, "acme", "/api/schedules").await;
@@ -189,8 +204,8 @@ pub(crate) async fn a_deletion_is_seen_by_the_next_read() {
 pub(crate) async fn what_is_not_there_is_cached_too_and_stays_right() {
     let api = api_with_acme().await;
     let nowhere = "/api/schedules/00000000-0000-7000-8000-000000000000";
-    let (first, second) = (read(&api, "acme", nowhere).await, read(&api, "acme", nowhere).await);
-    assert!(!first.is_hit() && second.is_hit(), "{} {}", first.cache_status, second.cache_status);
+    assert!(!read(&api, "acme", nowhere).await.is_hit());
+    hit(&api, "acme", nowhere).await;
     problem(api.get_as("acme", nowhere).send().await.unwrap(), 404, "not-found").await;
 
     // A deleted one is asked for twice, and another tenant's never becomes one's own.
