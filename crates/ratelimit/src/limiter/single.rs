@@ -13,16 +13,17 @@ use crate::{Allowance, CheckError, Clock, Decision, Denial, Quota, QuotaError, S
 /// cost (below a million a second a hundredth) that never refuses what the bucket would admit. The rate itself has no error that can be
 /// measured: time is counted in what the quota lets through since the limiter was built, not in a rounded interval.
 ///
-/// A check is a multiplication and one compare-and-exchange, repeated where another thread was faster; it never waits.
+/// A check is a multiplication, which quotas of whole nanoseconds a unit don't need, and one compare-and-exchange, repeated where another thread was faster; it never waits.
 pub struct SingleLimiter<C = SystemClock> {
     quota: Quota,
     clock: C,
     /// When it was built, in nanoseconds.
     begun: u64,
     /// Parts that pass in a nanosecond, below 1, times 2⁶⁴, rounded up: the upper half of a product with nanoseconds is the parts.
+    /// Zero where a part is a nanosecond.
     rate: u64,
-    /// A unit of cost has `2^shift` parts.
-    shift: u32,
+    /// The parts of a unit of cost.
+    unit: u64,
     /// The bucket, in parts.
     length: u64,
     /// When the bucket will be full, in parts since `begun`.
@@ -67,11 +68,18 @@ impl<C: Clock> SingleLimiter<C> {
         };
         // The greatest rate and the greatest burst fit without a shift.
         let shift = (0..=MAX_SHIFT).rev().find(fits).unwrap_or(0);
-        // A part would be a billionth of a unit or more: the greatest limit, shifted, stays below 2⁶⁴.
-        let rate = u64::try_from(((limit << shift) << 64).div_ceil(period)).unwrap_or(u64::MAX);
+        let scaled = || ((limit << shift) << 64).div_ceil(period);
+        let in_nanos =
+            |unit: &u128| period % limit == 0 && u128::from(quota.burst_size()) * unit <= u128::from(MOST) / 2;
+        let (rate, unit) = match Some(period / limit).filter(in_nanos) {
+            Some(unit) => (0, unit),
+            // Fewer parts pass than nanoseconds, so the rate stays below 2⁶⁴.
+            None => (scaled(), 1 << shift),
+        };
+        let [rate, unit] = [rate, unit].map(|number| u64::try_from(number).unwrap_or(u64::MAX));
         let begun = clock.nanos();
-        let (length, full_at) = (quota.burst_size() << shift, AtomicU64::new(0));
-        Ok(Self { quota, clock, begun, rate, shift, length, full_at })
+        let (length, full_at) = (quota.burst_size() * unit, AtomicU64::new(0));
+        Ok(Self { quota, clock, begun, rate, unit, length, full_at })
     }
 
     /// The quota it applies.
@@ -84,7 +92,7 @@ impl<C: Clock> SingleLimiter<C> {
     #[inline]
     #[must_use = "what is refused must not be done"]
     pub fn admits(&self, cost: u64) -> bool {
-        cost <= self.quota.burst_size() && self.charge(self.parts(), cost << self.shift).is_ok()
+        cost <= self.quota.burst_size() && self.charge(self.parts(), cost * self.unit).is_ok()
     }
 
     /// Admits and charges `cost`, or refuses and charges nothing.
@@ -94,9 +102,9 @@ impl<C: Clock> SingleLimiter<C> {
     pub fn check(&self, cost: u64) -> Result<Decision, CheckError> {
         ensure_fits(cost, self.quota.burst_size())?;
         let now = self.parts();
-        Ok(match self.charge(now, cost << self.shift) {
+        Ok(match self.charge(now, cost * self.unit) {
             Ok(full_at) => self.decision(now, full_at, 0),
-            Err(full_at) => self.decision(now, full_at, cost << self.shift),
+            Err(full_at) => self.decision(now, full_at, cost * self.unit),
         })
     }
 
@@ -108,7 +116,7 @@ impl<C: Clock> SingleLimiter<C> {
         ensure_fits(cost, self.quota.burst_size())?;
         let now = self.parts();
         let full_at = self.settled(self.full_at.load(Ordering::Relaxed), now);
-        Ok(self.decision(now, full_at, cost << self.shift))
+        Ok(self.decision(now, full_at, cost * self.unit))
     }
 
     /// The present, in parts since it was built.
@@ -118,6 +126,9 @@ impl<C: Clock> SingleLimiter<C> {
             Some(nanos) if nanos < HORIZON => nanos,
             passed => beyond(passed),
         };
+        if self.rate == 0 {
+            return nanos;
+        }
         let parts = (u128::from(nanos) * u128::from(self.rate)) >> 64;
         u64::try_from(parts).unwrap_or(MOST)
     }
@@ -156,7 +167,7 @@ impl<C: Clock> SingleLimiter<C> {
 
     fn decision(&self, now: u64, full_at: u64, cost: u64) -> Decision {
         let (quota, limit, end) = (self.quota, self.quota.burst_size(), now + self.length);
-        let remaining = end.saturating_sub(full_at) >> self.shift;
+        let remaining = end.saturating_sub(full_at) / self.unit;
         let reset_after = self.micros(full_at - now);
         match (full_at + cost).checked_sub(end).filter(|missing| *missing > 0) {
             None => Decision::Allowed(Allowance { quota, limit, remaining, reset_after, delay: Duration::ZERO }),
@@ -169,7 +180,7 @@ impl<C: Clock> SingleLimiter<C> {
 
     /// How long so many parts take, rounded up.
     fn micros(&self, parts: u64) -> Duration {
-        let per_micro = u128::from(self.quota.limit()) << self.shift;
+        let per_micro = u128::from(self.quota.limit()) * u128::from(self.unit);
         let micros = (u128::from(parts) * u128::from(self.quota.period_micros())).div_ceil(per_micro);
         Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
