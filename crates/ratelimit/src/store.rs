@@ -69,8 +69,9 @@ pub(crate) struct Counts {
 /// Below this many places a shard would evict by too small a comparison.
 const SHARD_PLACES: usize = 1_024;
 const MAX_SHARDS: usize = 64;
-/// A full shard frees this fraction of its places at once, so that the search is paid by many new keys.
-const FREED_FRACTION: usize = 64;
+/// A full shard frees this fraction of its places at once, so that the search, which reads all of the shard, is paid by many new
+/// keys: in a flood it is what a new key costs.
+const FREED_FRACTION: usize = 16;
 
 impl<E> Store<E> {
     /// A store of at most `max_keys` entries, at least one.

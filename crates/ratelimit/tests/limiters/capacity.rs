@@ -151,5 +151,8 @@ fn tenants_are_bounded_too() {
         assert!(now(tenants.check(&format!("t{tenant}"), &limits, 1)).unwrap().allowed);
     }
     assert!(!now(tenants.check("busy", &limits, 1)).unwrap().allowed);
-    assert_eq!((tenants.stats().tracked_keys, tenants.stats().evicted_live), (100, 901));
+    // A sixteenth of the places is freed at a time.
+    let stats = tenants.stats();
+    assert!((100 - 100 / 16..=100).contains(&stats.tracked_keys), "{stats:?}");
+    assert_eq!(stats.evicted_live, 1_001 - stats.tracked_keys);
 }
