@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use criterion::Criterion;
 use futures_util::FutureExt;
-use governor::clock::{self, Clock as _, FakeRelativeClock, QuantaClock, QuantaInstant, Reference as _};
+use governor::clock::{self, FakeRelativeClock, QuantaClock};
 use governor::{DefaultKeyedRateLimiter, RateLimiter};
-use tidegate_benches::{Order, Stopwatch, brief, side_by_side};
+use tidegate_benches::{Order, SameClock, Stopwatch, brief, side_by_side};
 use tidegate_ratelimit::{
     Algorithm, BlockPolicy, Clock, Decision, FixedWindow, LeakyBucket, Limiter, ManualClock, MemoryLimiter,
     MemoryLimiterBuilder, MemoryTenantLimiter, Quota, QuotaError, Quotas, RedisLimiter, SingleLimiter, SlidingCounter,
@@ -44,27 +44,6 @@ fn main() {
     redis();
 }
 
-/// governor's clock, for both sides.
-struct SameClock(QuantaClock, QuantaInstant);
-
-impl SameClock {
-    fn new() -> Self {
-        let clock = QuantaClock::default();
-        let begun = clock.now();
-        Self(clock, begun)
-    }
-}
-
-impl Clock for SameClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.nanos() / 1_000)
-    }
-
-    fn nanos(&self) -> u64 {
-        self.0.now().duration_since(self.1).as_u64()
-    }
-}
-
 fn unkeyed(criterion: &mut Criterion) {
     let quota = good(Quota::per_second(100_000_000));
     let mut group = criterion.benchmark_group("check without a key");
@@ -72,7 +51,7 @@ fn unkeyed(criterion: &mut Criterion) {
     group.bench_function("tidegate, clock stands still", |bencher| bencher.iter(|| still.admits(1)));
     let theirs = RateLimiter::direct_with_clock(foreign(PLENTY), FakeRelativeClock::default());
     group.bench_function("governor, clock stands still", |bencher| bencher.iter(|| theirs.check().is_ok()));
-    let same = good(SingleLimiter::with_clock(quota, SameClock::new()));
+    let same = good(SingleLimiter::with_clock(quota, SameClock::default()));
     group.bench_function("tidegate, QuantaClock", |bencher| bencher.iter(|| same.admits(1)));
     let theirs = RateLimiter::direct(foreign(PLENTY));
     group.bench_function("governor, QuantaClock", |bencher| bencher.iter(|| theirs.check().is_ok()));
@@ -144,7 +123,7 @@ fn keyed(criterion: &mut Criterion) {
     bench("tidegate token bucket, SystemClock", &|key| allowed(&ours, key));
     let ours = bucket().clock(ManualClock::new(Timestamp::from_micros(START))).build();
     bench("tidegate token bucket, clock stands still", &|key| allowed(&ours, key));
-    let ours = bucket().clock(SameClock::new()).build();
+    let ours = bucket().clock(SameClock::default()).build();
     bench("tidegate token bucket, QuantaClock", &|key| allowed(&ours, key));
     let ours = window().build();
     bench("tidegate sliding window, SystemClock", &|key| allowed(&ours, key));

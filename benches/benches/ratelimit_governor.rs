@@ -8,10 +8,10 @@
 use std::hint::black_box;
 use std::num::NonZeroU32;
 
-use governor::clock::{Clock as _, FakeRelativeClock, QuantaClock, QuantaInstant, Reference as _};
+use governor::clock::FakeRelativeClock;
 use governor::{DefaultKeyedRateLimiter, RateLimiter};
-use tidegate_benches::{Comparison, Order};
-use tidegate_ratelimit::{Clock, ManualClock, MemoryLimiter, Quota, SingleLimiter, Timestamp, TokenBucket};
+use tidegate_benches::{Comparison, Order, SameClock};
+use tidegate_ratelimit::{ManualClock, MemoryLimiter, Quota, SingleLimiter, TokenBucket};
 
 const KEYS: u32 = 100_000;
 /// Twice the keys, so that nothing is evicted.
@@ -35,7 +35,7 @@ fn unkeyed() {
         |steps| (0..steps).for_each(|_| assert!(theirs.check().is_ok())),
     );
     println!("check without a key, clock stands still: {clockless}");
-    let same = SingleLimiter::with_clock(quota(), SameClock::new()).expect("slow enough");
+    let same = SingleLimiter::with_clock(quota(), SameClock::default()).expect("slow enough");
     let theirs = RateLimiter::direct(foreign());
     let clocked = Comparison::in_turns(
         ROUNDS,
@@ -73,29 +73,8 @@ fn keyed() {
     let ours = bucket().clock(ManualClock::default()).build();
     compare("clock stands still", &ours, &|key| theirs.check_key(key).is_ok());
     let theirs: DefaultKeyedRateLimiter<String> = RateLimiter::keyed(foreign());
-    let ours = bucket().clock(SameClock::new()).build();
+    let ours = bucket().clock(SameClock::default()).build();
     compare("QuantaClock", &ours, &|key| theirs.check_key(key).is_ok());
-}
-
-/// governor's clock, for both sides.
-struct SameClock(QuantaClock, QuantaInstant);
-
-impl SameClock {
-    fn new() -> Self {
-        let clock = QuantaClock::default();
-        let begun = clock.now();
-        Self(clock, begun)
-    }
-}
-
-impl Clock for SameClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.nanos() / 1_000)
-    }
-
-    fn nanos(&self) -> u64 {
-        self.0.now().duration_since(self.1).as_u64()
-    }
 }
 
 /// A limit that is never reached.

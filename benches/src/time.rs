@@ -4,6 +4,9 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+pub use rustix::time::ClockId;
+use rustix::time::clock_gettime;
+
 /// Time since it was started.
 pub struct Stopwatch(Instant);
 
@@ -26,6 +29,14 @@ impl Stopwatch {
 /// When the machine believes it is before 1970.
 pub fn time_of_day() -> Duration {
     SystemTime::UNIX_EPOCH.elapsed().expect("after 1970")
+}
+
+/// The processor time that this process, or this thread, has used.
+///
+/// # Panics
+/// By a clock that may stand before zero.
+pub fn processor_time(of: ClockId) -> Duration {
+    Duration::try_from(clock_gettime(of)).expect("no debt")
 }
 
 /// Runs `work` on so many threads at once, each with its number, and returns the time of the slowest.

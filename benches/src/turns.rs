@@ -1,8 +1,6 @@
 //! Two sides of a comparison that take turns, so that both have the same machine.
 
-use std::time::Duration;
-
-use rustix::time::{ClockId, clock_gettime};
+use crate::time::{ClockId, processor_time};
 
 /// How one side's time compares to another's.
 pub struct Comparison {
@@ -59,14 +57,7 @@ impl std::fmt::Display for Comparison {
 }
 
 fn time(work: &mut impl FnMut(u32), steps: u32) -> f64 {
-    let begun = processor_time();
+    let begun = processor_time(ClockId::ThreadCPUTime);
     work(steps);
-    processor_time() - begun
-}
-
-/// Seconds that this thread has computed.
-fn processor_time() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    let seconds = Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0));
-    seconds.as_secs_f64()
+    (processor_time(ClockId::ThreadCPUTime) - begun).as_secs_f64()
 }

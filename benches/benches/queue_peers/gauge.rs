@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+use tidegate_benches::{ClockId, processor_time};
 use tidegate_redis::{Client, Command, Config, Role};
 
 /// Commands of this module, which are nobody's.
@@ -42,7 +42,7 @@ impl Gauge {
             commands: 0.0,
             scripts: 0.0,
             server: field(&cpu, "used_cpu_sys") + field(&cpu, "used_cpu_user"),
-            client: processor_time().as_secs_f64(),
+            client: processor_time(ClockId::ProcessCPUTime).as_secs_f64(),
         };
         for line in stats.lines().filter_map(|line| line.strip_prefix("cmdstat_")) {
             let (command, numbers) = line.split_once(":calls=").expect("calls come first");
@@ -94,9 +94,4 @@ fn text<'a>(info: &'a str, name: &str) -> &'a str {
 
 fn field(info: &str, name: &str) -> f64 {
     text(info, name).parse().expect("a number")
-}
-
-fn processor_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::try_from(time).expect("no debt")
 }

@@ -5,6 +5,7 @@
 
 mod elements;
 mod extract;
+mod network;
 mod node;
 mod prefix;
 mod proxies;
@@ -16,8 +17,9 @@ use http::HeaderMap;
 use http::header::{FORWARDED, HeaderName};
 
 pub use extract::{ByAddress, ByApiKey, ByHeader, ByText, FirstOf, Hashed, Together};
+pub(crate) use network::canonical;
+pub use network::network_of;
 pub use prefix::{Ipv6Prefix, Ipv6PrefixError};
-pub(crate) use proxies::canonical;
 pub use proxies::{ForwardedHeader, TrustedProxies, TrustedProxiesError};
 pub use request_key::{KeyExtractor, RequestKey};
 

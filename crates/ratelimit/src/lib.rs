@@ -151,6 +151,7 @@ pub use front_door::{FrontDoor, FrontDoorBuilder};
 pub use identity::{
     ByAddress, ByApiKey, ByHeader, ByText, FirstOf, ForwardedHeader, Hashed, Ipv6Prefix, Ipv6PrefixError, KeyExtractor,
     RequestKey, Together, TrustedProxies, TrustedProxiesError, client_address, has_forwarded_header, key_for,
+    network_of,
 };
 #[cfg(feature = "tower")]
 pub use layer::{

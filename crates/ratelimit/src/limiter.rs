@@ -16,8 +16,6 @@ use async_trait::async_trait;
 pub use builder::MemoryLimiterBuilder;
 pub use deny_cache::{DenyCache, DenyCacheBuilder};
 pub(crate) use forgetting::Forgetting;
-#[cfg(feature = "tower")]
-pub(crate) use lists::network_of;
 pub use lists::{Exempt, KeyLists, Listed, Verdict};
 pub use memory::MemoryLimiter;
 pub use shadow::Shadow;

@@ -1,13 +1,13 @@
 //! From text to values that need no further checks.
 
 use std::fmt::Display;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use ipnet::{IpNet, Ipv4Net};
-use tidegate_ratelimit::{ForwardedHeader, Ipv6Prefix, Quota, TrustedProxies};
+use ipnet::IpNet;
+use tidegate_ratelimit::{ForwardedHeader, Ipv6Prefix, Quota, TrustedProxies, network_of};
 use tidegate_redis::Keyspace;
 
 use super::catalogue::Setting;
@@ -289,7 +289,8 @@ impl Reader<'_> {
             let shown: String = entry.chars().take(64).collect();
             self.invalid(key, format!("`{shown}` is neither an address nor a CIDR such as 10.0.0.0/8"))
         };
-        text.split(',').map(str::trim).map(|entry| network(entry).ok_or_else(|| wrong(entry))).collect()
+        let network = |entry| network_of(entry).map(|network| network.trunc()).ok_or_else(|| wrong(entry));
+        text.split(',').map(str::trim).map(network).collect()
     }
 
     /// Those that a limiter can tell from their neighbours: an entry that is narrower than a client would allow nobody.
@@ -312,19 +313,6 @@ impl Reader<'_> {
             [LimitMode::On, LimitMode::Shadow, LimitMode::Off].into_iter().find(|mode| mode.name() == text)
         })
     }
-}
-
-/// An address is the network of itself alone; what is IPv4 in IPv6 is IPv4.
-fn network(text: &str) -> Option<IpNet> {
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Some(IpNet::from(address.to_canonical()));
-    }
-    let network: IpNet = text.parse().ok()?;
-    let mapped = match (network.addr().to_canonical(), network.prefix_len().checked_sub(96)) {
-        (IpAddr::V4(v4), Some(bits)) if network.addr().is_ipv6() => Ipv4Net::new(v4, bits).ok().map(IpNet::V4),
-        _ => None,
-    };
-    Some(mapped.unwrap_or(network).trunc())
 }
 
 #[cfg(test)]

@@ -166,32 +166,40 @@ impl Reading {
             family.counter(&[("limiter", limiter), ("decision", "denied")], stats.denied)?;
             family.counter(&[("limiter", limiter), ("decision", "failed")], stats.failed)?;
         }
-        let mut family = Family::new(
+        let alone = "Checks decided by this process alone, since Redis could not be asked in time";
+        let evicted_live = "Keys forgotten while they still had usage, for want of room";
+        self.of_limiters(encoder, "tidegate_ratelimit_alone", alone, MetricType::Counter, |stats| stats.alone)?;
+        self.of_limiters(encoder, "tidegate_ratelimit_evicted_live", evicted_live, MetricType::Counter, |stats| {
+            stats.evicted_live
+        })?;
+        self.of_limiters(encoder, "tidegate_ratelimit_tracked_keys", "Keys held", MetricType::Gauge, |stats| {
+            stats.tracked_keys
+        })?;
+        self.of_limiters(
             encoder,
-            "tidegate_ratelimit_alone",
-            "Checks decided by this process alone, since Redis could not be asked in time",
-            MetricType::Counter,
-        )?;
+            "tidegate_ratelimit_blocked_keys",
+            "Keys that are blocked",
+            MetricType::Gauge,
+            |stats| stats.blocked_keys,
+        )
+    }
+
+    /// One series for each limiter.
+    fn of_limiters(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        value: fn(&LimiterStats) -> u64,
+    ) -> fmt::Result {
+        let mut family = Family::new(encoder, name, help, kind)?;
         for (limiter, stats) in &self.limiters {
-            family.counter(&[("limiter", limiter)], stats.alone)?;
-        }
-        let mut family = Family::new(
-            encoder,
-            "tidegate_ratelimit_evicted_live",
-            "Keys forgotten while they still had usage, for want of room",
-            MetricType::Counter,
-        )?;
-        for (limiter, stats) in &self.limiters {
-            family.counter(&[("limiter", limiter)], stats.evicted_live)?;
-        }
-        let mut family = Family::new(encoder, "tidegate_ratelimit_tracked_keys", "Keys held", MetricType::Gauge)?;
-        for (limiter, stats) in &self.limiters {
-            family.gauge(&[("limiter", limiter)], stats.tracked_keys)?;
-        }
-        let mut family =
-            Family::new(encoder, "tidegate_ratelimit_blocked_keys", "Keys that are blocked", MetricType::Gauge)?;
-        for (limiter, stats) in &self.limiters {
-            family.gauge(&[("limiter", limiter)], stats.blocked_keys)?;
+            let labels = [("limiter", *limiter)];
+            match kind {
+                MetricType::Counter => family.counter(&labels, value(stats))?,
+                _ => family.gauge(&labels, value(stats))?,
+            }
         }
         Ok(())
     }

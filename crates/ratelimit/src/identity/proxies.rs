@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
+use super::network_of;
+
 /// The networks whose forwarded headers count. The default trusts nobody.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
@@ -45,7 +47,7 @@ impl TrustedProxies {
             return Ok(Self::default());
         }
         let networks = text.split(',').map(str::trim).enumerate().map(|(index, entry)| {
-            network(entry)
+            network_of(entry)
                 .ok_or_else(|| TrustedProxiesError { position: index + 1, entry: entry.chars().take(64).collect() })
         });
         Ok(Self { networks: networks.collect::<Result<_, _>>()?, header: ForwardedHeader::Either })
@@ -78,23 +80,5 @@ impl FromStr for TrustedProxies {
 
     fn from_str(text: &str) -> Result<Self, TrustedProxiesError> {
         Self::parse(text)
-    }
-}
-
-/// An address or a network, in IPv4 if it is a part of the IPv4-mapped addresses.
-fn network(entry: &str) -> Option<IpNet> {
-    if let Ok(address) = entry.parse::<IpAddr>() {
-        return Some(IpNet::from(address.to_canonical()));
-    }
-    entry.parse().ok().map(canonical)
-}
-
-/// The network, in IPv4 if it is a part of the IPv4-mapped addresses.
-pub(crate) fn canonical(network: IpNet) -> IpNet {
-    match (network.addr().to_canonical(), network.prefix_len()) {
-        (IpAddr::V4(v4), length) if network.addr().is_ipv6() && length >= 96 => {
-            IpNet::new(IpAddr::V4(v4), length - 96).unwrap_or(network)
-        }
-        _ => network,
     }
 }

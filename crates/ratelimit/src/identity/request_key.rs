@@ -3,7 +3,7 @@
 use compact_str::{CompactString, format_compact};
 use http::Request;
 
-use crate::limiter::network_of;
+use super::network_of;
 
 /// What a text begins with that would be taken for an address.
 const TEXT: &str = "text:";

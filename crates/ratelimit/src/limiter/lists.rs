@@ -5,8 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-#[cfg(feature = "tower")]
-use std::{net::IpAddr, str::FromStr};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -15,7 +13,7 @@ use ipnet::IpNet;
 
 use super::{Limiter, LimiterStats, ensure_short};
 #[cfg(feature = "tower")]
-use crate::identity::canonical;
+use crate::identity::{canonical, network_of};
 use crate::{BlockPolicy, CheckError, Decision, Quota, QuotaError, Quotas};
 
 /// What a list names.
@@ -111,15 +109,6 @@ impl Both {
             }
         }
         is_allowed.then_some(Verdict::Allow)
-    }
-}
-
-/// The network that a key is, an address as that of itself alone. An IPv4 address in IPv6 is the former.
-#[cfg(feature = "tower")]
-pub(crate) fn network_of(key: &str) -> Option<IpNet> {
-    match IpAddr::from_str(key) {
-        Ok(address) => Some(IpNet::from(address.to_canonical())),
-        Err(_) => IpNet::from_str(key).ok().map(canonical),
     }
 }
 
