@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidegate_redis::{Client, Config, ConnectError, Role};
 use tidegate_testkit::free_port;
 use tidegate_testkit::redis::{Certificates, RedisServer};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::TcpListener;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -89,22 +89,19 @@ async fn old_server(version: &'static str, knows_hello: bool) -> String {
     tokio::spawn(async move {
         while let Ok((mut connection, _)) = listener.accept().await {
             tokio::spawn(async move {
-                let mut request = [0; 4096];
-                while let Ok(length @ 1..) = connection.read(&mut request).await {
-                    let text = String::from_utf8_lossy(&request[..length]).to_uppercase();
+                let (reader, mut writer) = connection.split();
+                let mut requests = BufReader::new(reader).lines();
+                // By whole words: the name that a client gives itself is random, and may hold any of them.
+                while let Some(words) = next_command(&mut requests).await {
                     let info = format!("# Server\r\nredis_version:{version}\r\nrole:master\r\n");
-                    let reply = if text.contains("HELLO") && knows_hello {
-                        "%1\r\n+proto\r\n:3\r\n".to_owned()
-                    } else if text.contains("HELLO") {
-                        "-ERR unknown command `HELLO`, with args beginning with: `3`, \r\n".to_owned()
-                    } else if text.contains("INFO") {
-                        format!("${}\r\n{info}\r\n", info.len())
-                    } else if text.contains("CLIENT") && text.contains("ID") {
-                        ":7\r\n".to_owned()
-                    } else {
-                        "+OK\r\n".to_owned()
+                    let reply = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+                        ["HELLO", ..] if knows_hello => "%1\r\n+proto\r\n:3\r\n".to_owned(),
+                        ["HELLO", ..] => "-ERR unknown command `HELLO`, with args beginning with: `3`, \r\n".to_owned(),
+                        ["INFO", ..] => format!("${}\r\n{info}\r\n", info.len()),
+                        ["CLIENT", "ID"] => ":7\r\n".to_owned(),
+                        _ => "+OK\r\n".to_owned(),
                     };
-                    if connection.write_all(reply.as_bytes()).await.is_err() {
+                    if writer.write_all(reply.as_bytes()).await.is_err() {
                         return;
                     }
                 }
@@ -112,6 +109,20 @@ async fn old_server(version: &'static str, knows_hello: bool) -> String {
         }
     });
     url
+}
+
+/// The words of the next command in capitals; `None` once the client has gone.
+async fn next_command(requests: &mut Lines<impl AsyncBufRead + Unpin>) -> Option<Vec<String>> {
+    let line = requests.next_line().await.ok()??;
+    let Some(count) = line.strip_prefix('*') else {
+        return Some(line.split_whitespace().map(str::to_uppercase).collect());
+    };
+    let mut words = Vec::new();
+    for _ in 0..count.parse::<usize>().ok()? {
+        let _length = requests.next_line().await.ok()??;
+        words.push(requests.next_line().await.ok()??.to_uppercase());
+    }
+    Some(words)
 }
 
 #[tokio::test]
