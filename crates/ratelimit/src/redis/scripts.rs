@@ -15,6 +15,7 @@ const LOOK: &str = include_str!("../lua/look.lua");
 const SLIDING_WINDOW_ADMIT: &str = include_str!("../lua/sliding_window_admit.lua");
 const TOKEN_BUCKET_ADMIT: &str = include_str!("../lua/token_bucket_admit.lua");
 const WINDOWS_ADMIT: &str = include_str!("../lua/windows_admit.lua");
+const TENANT_ADMIT: &str = include_str!("../lua/tenant_admit.lua");
 const ADJUST: &str = include_str!("../lua/adjust.lua");
 const CHECK: &str = include_str!("../lua/check.lua");
 const DEBIT: &str = include_str!("../lua/debit.lua");
@@ -51,7 +52,7 @@ impl Time {
 
     /// The script of a tenant's quota.
     pub(super) fn tenant(&self) -> Script {
-        self.script("tenant", &[KEY, FIXED_WINDOW, SLIDING_WINDOW, SLIDING_WINDOW_CHANGES, TENANT])
+        self.script("tenant", &[LOOK, TENANT_ADMIT, KEY, FIXED_WINDOW, SLIDING_WINDOW, SLIDING_WINDOW_CHANGES, TENANT])
     }
 }
 
