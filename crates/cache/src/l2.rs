@@ -257,7 +257,7 @@ impl L2 {
 
     /// Whether L2 still holds this entry, where a notice says that it may have changed; with the notices seen by then.
     ///
-    /// This process's own fill is noticed as well, mostly before its reply.
+    /// Its own fill is not noticed, but another process's may be, or an older change of which word comes late.
     async fn confirm(
         &self,
         key: &Key,

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{join, try_join_all};
-use tidegate_redis::{Arg, Client, Command, Error, Keyspace, Value};
+use tidegate_redis::{Arg, Client, Command, Error, Keyspace, Topology, Value};
 
 use super::entry::{Entry, EntryId, HEAD};
 use super::names::Names;
@@ -28,10 +28,6 @@ use crate::key::Key;
 use crate::tag::Tag;
 use crate::ttl::TtlClass;
 
-/// How long the marks of invalidations stay: only their appearance counts.
-pub(super) const MARK: Duration = Duration::from_secs(600);
-/// How long the empty value stays that an invalidated key leaves.
-const TOMBSTONE: Duration = Duration::from_secs(1);
 /// The epoch outlives every entry.
 pub(super) const EPOCH: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 /// A generation outlives the entries that carry it by this much at least, so that it is seldom prolonged.
@@ -245,20 +241,29 @@ impl RedisTier {
     /// Deletes value and fence.
     pub(super) async fn forget(&self, key: &Key) -> Result<(), Error> {
         let keys = [self.names.value(key), self.names.fence(key)];
-        self.client.run(&self.scripts.forget, &keys, vec![millis(TOMBSTONE)]).await?;
+        self.client.run(&self.scripts.forget, &keys, Vec::new()).await?;
         Ok(())
     }
 
-    /// Moves the cells of these tags, then their generations.
+    /// Moves the cells of these tags, then their generations: one round trip, in a cluster two.
     pub(super) async fn move_tags(&self, tags: &[&Tag]) -> Result<(), Error> {
         let mut cells: Vec<String> = tags.iter().map(|tag| Names::cell_field(tag)).collect();
         cells.sort_unstable();
         cells.dedup();
-        let args = std::iter::once(millis(MARK)).chain(cells.into_iter().map(Arg::from)).collect();
-        self.client.run(&self.scripts.epoch_move, &[self.names.epoch()], args).await?;
+        let cells = cells.into_iter().map(Arg::from);
+        if self.client.topology() != Topology::Cluster {
+            let epoch = self.names.epoch();
+            let slot = Client::slot_of(&epoch);
+            let pairs = tags.iter().flat_map(|tag| [self.names.generation(tag), self.names.tag_mark(tag)]);
+            let all = std::iter::once(epoch).chain(pairs).map(Arg::from).chain(cells).collect();
+            // Of several slots, which do not exist on one server.
+            self.client.run_in(slot, &self.scripts.tags_move, 1 + 2 * tags.len(), all).await?;
+            return Ok(());
+        }
+        self.client.run(&self.scripts.epoch_move, &[self.names.epoch()], cells.collect()).await?;
         let generations = tags.iter().map(|tag| async move {
             let keys = [self.names.generation(tag), self.names.tag_mark(tag)];
-            self.client.run(&self.scripts.tag_move, &keys, vec![millis(MARK)]).await
+            self.client.run(&self.scripts.tag_move, &keys, Vec::new()).await
         });
         try_join_all(generations).await?;
         Ok(())
@@ -266,7 +271,7 @@ impl RedisTier {
 
     pub(super) async fn move_class(&self, class: &str) -> Result<(), Error> {
         let keys = [self.names.epoch(), self.names.class_mark(class)];
-        let args = vec![millis(MARK), Names::class_field(class).into()];
+        let args = vec![Names::class_field(class).into()];
         self.client.run(&self.scripts.epoch_move, &keys, args).await?;
         Ok(())
     }
@@ -274,7 +279,7 @@ impl RedisTier {
     pub(super) async fn move_all(&self) -> Result<(), Error> {
         let keys = [self.names.epoch(), self.names.all_mark()];
         let fresh = format!("{:032x}", rand::random::<u128>());
-        let args = vec![fresh.into(), millis(EPOCH), millis(MARK)];
+        let args = vec![fresh.into(), millis(EPOCH)];
         self.client.run(&self.scripts.epoch_new, &keys, args).await?;
         Ok(())
     }
