@@ -26,10 +26,6 @@ pub(crate) fn tag() -> Tag {
     Tag::of(["tenant", "t1"])
 }
 
-pub(crate) fn keyspace() -> Keyspace {
-    Keyspace::new("tg").unwrap()
-}
-
 pub(crate) async fn client(url: &str) -> Client {
     Client::connect(&Config::parse(url).unwrap(), Role::Cache).await.unwrap()
 }
@@ -63,12 +59,17 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) async fn start(url: &str) -> Self {
+        Self::start_in(url, "tg", |tier| tier).await
+    }
+
+    /// On an installation of this name, with settings of the tier.
+    pub(crate) async fn start_in(url: &str, name: &str, set: impl FnOnce(RedisTier) -> RedisTier) -> Self {
         let client = client(url).await;
         let (clock, listener) = (ManualClock::new(), Arc::new(Listener::default()));
         let cache = TieredCache::builder()
             .clock(clock.clone())
             .observer(listener.clone())
-            .l2(RedisTier::new(client.clone(), &keyspace()))
+            .l2(set(RedisTier::new(client.clone(), &Keyspace::new(name).unwrap())))
             .build();
         let node = Self { client, things: cache.typed_with_codec(CLASS, Json::new()), cache, clock, listener };
         node.until(|l2| l2.is_followed).await;

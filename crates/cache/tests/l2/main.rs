@@ -6,6 +6,7 @@
 mod fencing;
 mod following;
 mod ground;
+mod interleaving;
 mod outage;
 mod sharing;
 mod topologies;
