@@ -35,6 +35,19 @@ pub(crate) fn patient(url: &str) -> String {
     format!("{url}?timeout=5s")
 }
 
+/// Whether a proof runs at full size, on a machine that does nothing else.
+pub(crate) fn is_full() -> bool {
+    tidegate_testkit::scale(0, 1) == 1
+}
+
+/// The time that this part of them did not exceed.
+pub(crate) fn percentile(times: &mut [Duration], part: f64) -> Duration {
+    times.sort_unstable();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an index")]
+    let index = (times.len() as f64 * part).ceil() as usize;
+    times[index.clamp(1, times.len()) - 1]
+}
+
 /// Hears of failures, for tests that must see them.
 #[derive(Default)]
 pub(crate) struct Listener(pub(crate) Mutex<Vec<String>>);

@@ -61,7 +61,15 @@ struct Load {
 impl Load {
     fn new(node: usize) -> Self {
         let gate = Arc::<Gate>::default;
-        Self { node, has_begun: gate(), may_read: gate(), has_read: gate(), may_end: gate(), has_ended: gate(), call: None }
+        Self {
+            node,
+            has_begun: gate(),
+            may_read: gate(),
+            has_read: gate(),
+            may_end: gate(),
+            has_ended: gate(),
+            call: None,
+        }
     }
 
     /// Waits for the gate, unless the call ends without a load.

@@ -8,5 +8,8 @@ mod following;
 mod ground;
 mod interleaving;
 mod outage;
+mod processes;
+mod promptness;
+mod round_trips;
 mod sharing;
 mod topologies;
