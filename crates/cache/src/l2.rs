@@ -9,10 +9,11 @@ mod pattern;
 mod scripts;
 mod ticket;
 mod tier;
+mod way;
 
 use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -61,8 +62,8 @@ pub(crate) struct L2 {
     tier: RedisTier,
     debts: Debts,
     counts: Counts,
-    /// Whether every primary is tracked, once that was begun.
-    following: OnceLock<watch::Receiver<bool>>,
+    /// Whether every primary is followed, while that is tried.
+    following: Mutex<Option<watch::Receiver<bool>>>,
     clock: Arc<dyn Clock>,
     observer: Option<Arc<dyn Observer>>,
 }
@@ -93,7 +94,7 @@ impl L2 {
             tier,
             debts: Debts::default(),
             counts: Counts::default(),
-            following: OnceLock::new(),
+            following: Mutex::default(),
             clock,
             observer,
         })
@@ -319,9 +320,17 @@ impl L2 {
             errors: count(&self.counts.errors),
             codec_errors: count(&self.counts.codec_errors),
             owed: self.owed(),
-            is_followed: self.following.get().is_some_and(|complete| *complete.borrow()),
+            is_followed: self.following().as_ref().is_some_and(|complete| *complete.borrow()),
             is_available: self.tier.client.availability().is_available(),
         }
+    }
+
+    fn follows(&self, complete: Option<watch::Receiver<bool>>) {
+        *self.following() = complete;
+    }
+
+    fn following(&self) -> MutexGuard<'_, Option<watch::Receiver<bool>>> {
+        self.following.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn failed(&self, operation: &'static str, error: &(dyn Error + 'static)) {

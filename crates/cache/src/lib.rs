@@ -56,6 +56,8 @@
 //!   readable in no tier of any process. What a process still holds in L1 goes when the notice arrives, within moments;
 //!   a process that may not wait for that invalidates too, before it reads.
 //! - A read waits for Redis for at most one time-out in all, and the next ones not at all.
+//! - Word of an invalidation comes from the server (`CLIENT TRACKING`), and where that is refused over a channel (pub/sub). What
+//!   may have been lost with a connection, a flush or a failover empties L1 within two heartbeats of half a second.
 //! - L1 never holds more than its [`Capacity`]; tags cost memory only while an entry carries them.
 //! - No loader, observer or weighing function runs under a lock of the cache.
 //!
@@ -67,6 +69,7 @@
 //!   lose an invalidation. Clear after it.
 //! - An [`Owed`] invalidation if its process is killed first. Write it down with the rows, if that matters.
 //! - One load for all processes: a miss waits for another process's load for a second, then loads by itself.
+//! - Over a channel, in place of tracking: that L1 hears of expiry, of eviction and of what other programs write.
 //! - Entries of L1 that L2 does not hold are invisible to a pattern's walk over L2, but not to its notice.
 //! - [`TypedCache::set`] believes its caller: a value that was read from the store before an invalidation and set
 //!   after it stays. Loaders are fenced, callers are not.

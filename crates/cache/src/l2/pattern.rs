@@ -40,8 +40,8 @@ impl RedisTier {
             }
         }
         let mark = self.names.pattern_mark(pattern, class);
-        self.client.run(&self.scripts.mark, &[mark], Vec::new()).await?;
-        Ok(())
+        self.client.run(&self.scripts.mark, &[&mark], Vec::new()).await?;
+        self.ways.tell(&mark).await
     }
 
     async fn walk(&self, node: &Node, glob: &str, pattern: &Pattern, class: Option<&str>) -> Result<(), Error> {

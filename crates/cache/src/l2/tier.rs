@@ -19,11 +19,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{join, try_join_all};
-use tidegate_redis::{Arg, Client, Command, Error, Keyspace, Topology, Value};
+use tidegate_redis::{Arg, Channel, Client, Command, Error, Keyspace, Topology, Value};
 
 use super::entry::{Entry, EntryId, HEAD};
 use super::names::Names;
 use super::scripts::Scripts;
+use super::way::Ways;
 use crate::key::Key;
 use crate::tag::Tag;
 use crate::ttl::TtlClass;
@@ -40,6 +41,8 @@ pub struct RedisTier {
     pub(super) client: Client,
     pub(super) names: Names,
     pub(super) scripts: Scripts,
+    /// How changes are heard of, and whether they are told of besides.
+    pub(super) ways: Ways,
     ids: AtomicU64,
     pub(super) patience: Duration,
     pub(super) wait: Duration,
@@ -49,10 +52,12 @@ pub struct RedisTier {
 impl RedisTier {
     /// A tier behind this client. Needs no round trip.
     pub fn new(client: Client, keyspace: &Keyspace) -> Self {
+        let names = Names::new(keyspace);
         Self {
             patience: client.timeout(),
+            ways: Ways::new(Channel::new(&client, &names.channel())),
             client,
-            names: Names::new(keyspace),
+            names,
             scripts: Scripts::new(),
             ids: AtomicU64::new(rand::random()),
             wait: Duration::from_secs(1),
@@ -80,6 +85,17 @@ impl RedisTier {
     #[must_use]
     pub fn fence(mut self, fence: Duration) -> Self {
         self.fence = fence.max(Duration::from_millis(1));
+        self
+    }
+
+    /// Hears of changes over a channel (pub/sub) from the start, and tells of its own ones there.
+    ///
+    /// A process that the server refuses `CLIENT TRACKING` does so by itself. Say it in all processes when that is so in some
+    /// of them: one that tracks hears those that publish, and is not heard by them. Over a channel only what a process
+    /// invalidates or sets here is heard of, no eviction, no expiry and no writes of other programs.
+    #[must_use]
+    pub fn published(mut self) -> Self {
+        self.ways.only_published();
         self
     }
 
@@ -205,7 +221,7 @@ impl RedisTier {
         let entry = Self::encode(new, &epoch, tags?)?;
         let keys = [self.names.value(key), self.names.fence(key)];
         self.client.run(&self.scripts.put, &keys, vec![entry.into(), ttl]).await?;
-        Ok(())
+        Ok(self.ways.tell(&keys[0]).await?)
     }
 
     fn encode(new: New, epoch: &Epoch, tags: Vec<(Tag, Bytes)>) -> Result<Vec<u8>, crate::codec::CodecError> {
@@ -242,7 +258,7 @@ impl RedisTier {
     pub(super) async fn forget(&self, key: &Key) -> Result<(), Error> {
         let keys = [self.names.value(key), self.names.fence(key)];
         self.client.run(&self.scripts.forget, &keys, Vec::new()).await?;
-        Ok(())
+        self.ways.tell(&keys[0]).await
     }
 
     /// Moves the cells of these tags, then their generations: one round trip, in a cluster two.
@@ -258,14 +274,15 @@ impl RedisTier {
             let all = std::iter::once(epoch).chain(pairs).map(Arg::from).chain(cells).collect();
             // Of several slots, which do not exist on one server.
             self.client.run_in(slot, &self.scripts.tags_move, 1 + 2 * tags.len(), all).await?;
-            return Ok(());
+        } else {
+            self.client.run(&self.scripts.epoch_move, &[self.names.epoch()], cells.collect()).await?;
+            let generations = tags.iter().map(|tag| async move {
+                let keys = [self.names.generation(tag), self.names.tag_mark(tag)];
+                self.client.run(&self.scripts.tag_move, &keys, Vec::new()).await
+            });
+            try_join_all(generations).await?;
         }
-        self.client.run(&self.scripts.epoch_move, &[self.names.epoch()], cells.collect()).await?;
-        let generations = tags.iter().map(|tag| async move {
-            let keys = [self.names.generation(tag), self.names.tag_mark(tag)];
-            self.client.run(&self.scripts.tag_move, &keys, Vec::new()).await
-        });
-        try_join_all(generations).await?;
+        try_join_all(tags.iter().map(|tag| async { self.ways.tell(&self.names.tag_mark(tag)).await })).await?;
         Ok(())
     }
 
@@ -273,7 +290,7 @@ impl RedisTier {
         let keys = [self.names.epoch(), self.names.class_mark(class)];
         let args = vec![Names::class_field(class).into()];
         self.client.run(&self.scripts.epoch_move, &keys, args).await?;
-        Ok(())
+        self.ways.tell(&keys[1]).await
     }
 
     pub(super) async fn move_all(&self) -> Result<(), Error> {
@@ -281,7 +298,7 @@ impl RedisTier {
         let fresh = format!("{:032x}", rand::random::<u128>());
         let args = vec![fresh.into(), millis(EPOCH)];
         self.client.run(&self.scripts.epoch_new, &keys, args).await?;
-        Ok(())
+        self.ways.tell(&keys[1]).await
     }
 
     /// Whether what lies under the key is this very entry.

@@ -10,6 +10,7 @@ mod interleaving;
 mod outage;
 mod processes;
 mod promptness;
+mod published;
 mod round_trips;
 mod sharing;
 mod topologies;
