@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use tidegate_cache::{Fill, Pattern, Source};
+use tidegate_cache::{Fill, Pattern, RedisTier, Source};
 use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::RedisServer;
 
@@ -61,7 +61,7 @@ async fn nodes_that_may_not_track_tell_one_another() {
 async fn a_node_that_may_track_can_be_made_to_publish() {
     let (server, url) = server().await;
     let [one] = nodes_on(&url).await;
-    let other = Node::start_in(&patient(&server.url()), "tg", |tier| tier.published()).await;
+    let other = Node::start_in(&patient(&server.url()), "tg", RedisTier::published).await;
     changes_reach(&one, &other).await;
     changes_reach(&other, &one).await;
     assert_eq!(other.l2().errors, 0);
