@@ -140,7 +140,7 @@ impl L2 {
     ) -> Sought<V> {
         let give_up = Instant::now() + self.tier.wait;
         let (mut pause, longest) = PAUSES;
-        let mut reject = None;
+        let mut reject = flight.past().map(|id| Bytes::copy_from_slice(&id.head()));
         let fence = loop {
             let noticed = flight.noticed();
             let looked = match patience.spend(self.tier.look(key, class.ttl.name(), reject.as_ref())).await {

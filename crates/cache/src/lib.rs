@@ -87,6 +87,7 @@ mod class;
 mod clock;
 #[cfg(feature = "redis")]
 mod codec;
+mod dice;
 mod event;
 mod fence;
 mod fill;
@@ -96,8 +97,11 @@ mod key;
 mod l2;
 mod load;
 mod memory;
+mod moment;
+mod nested;
 mod owed;
 mod pattern;
+mod places;
 mod read;
 mod slot;
 mod stats;
@@ -114,8 +118,8 @@ pub use builder::TieredCacheBuilder;
 pub use clock::{Clock, ManualClock, SystemClock};
 #[cfg(feature = "redis")]
 pub use codec::{Codec, CodecError, Json};
-pub use event::{Event, LoadResult, LookupOutcome, Observer, Scope};
-pub use fill::Fill;
+pub use event::{Event, LoadResult, LookupOutcome, Observer, Removal, Scope};
+pub use fill::{Fill, Known};
 pub use key::{Key, KeyBuilder, KeyError};
 #[cfg(feature = "redis")]
 pub use l2::RedisTier;

@@ -9,7 +9,7 @@ use tidegate_redis::{Notice, Tracking};
 use tokio::time::sleep;
 
 use super::names::{self, Meaning};
-use crate::event::{Event, Scope};
+use crate::event::{Event, Removal, Scope};
 use crate::key::Key;
 use crate::slot::Slot;
 use crate::tiered::Tiers;
@@ -147,7 +147,7 @@ async fn compare(tiers: Weak<Tiers>, key: Key, slot: Slot) {
         Some(id) => matches!(l2.tier.holds(&key, id).await, Ok(true)),
         None => false,
     };
-    if !is_same {
-        tiers.memory.discard(&key, &slot);
+    if !is_same && tiers.memory.discard(&key, &slot) {
+        tiers.report_removed(&key, Removal::Invalidated);
     }
 }
