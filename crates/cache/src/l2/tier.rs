@@ -134,7 +134,7 @@ impl RedisTier {
             Err(error) => return Ok(Looked::Unreadable { head, error }),
         };
         if self.is_valid(&entry, class, &epoch).await? {
-            Ok(Looked::Found { entry, left })
+            Ok(Looked::of(entry, left))
         } else {
             Ok(Looked::Invalid { head })
         }
@@ -231,6 +231,7 @@ impl RedisTier {
             class_moves: epoch.count(&Names::class_field(&class)),
             class,
             epoch: epoch.id.clone().unwrap_or_default(),
+            grace: new.grace,
             tags,
             codec: new.codec,
             value: new.value.into(),
@@ -319,6 +320,11 @@ impl fmt::Debug for RedisTier {
 pub(super) enum Looked {
     Found {
         entry: Entry,
+        fresh_for: Duration,
+    },
+    /// Past its lifetime, in its grace.
+    Stale {
+        entry: Entry,
         left: Duration,
     },
     /// An entry that is invalid.
@@ -337,12 +343,24 @@ pub(super) enum Looked {
     },
 }
 
+impl Looked {
+    /// An entry that is valid, and for how much longer Redis keeps it.
+    pub(super) fn of(entry: Entry, left: Duration) -> Self {
+        match left.checked_sub(entry.grace) {
+            Some(fresh_for) if !fresh_for.is_zero() => Self::Found { entry, fresh_for },
+            _ => Self::Stale { entry, left },
+        }
+    }
+}
+
 /// What is about to be stored.
 pub(crate) struct New {
     pub(crate) id: EntryId,
     pub(super) class: TtlClass,
     pub(super) tags: Vec<Tag>,
+    /// How long Redis keeps it, the grace at the end included.
     pub(super) ttl: Duration,
+    pub(super) grace: Duration,
     pub(super) codec: u8,
     pub(super) value: Vec<u8>,
 }

@@ -13,4 +13,5 @@ mod promptness;
 mod published;
 mod round_trips;
 mod sharing;
+mod stale;
 mod topologies;
