@@ -36,6 +36,8 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Loaded { slot: Slot, stored: bool, source: Source },
+    /// There is no value, said the loader of a batch, or L2 where nobody loads.
+    Absent,
     Failed(Arc<dyn Any + Send + Sync>),
     Panicked,
     Aborted,
@@ -117,14 +119,15 @@ impl FlightTable {
         Self((0..SHARDS).map(|_| Mutex::default()).collect())
     }
 
-    /// Joins a load of this kind that `admissible` accepts, or starts one, unless `recheck` finds the value. The
-    /// second look happens under the lock under which fills are made, so no two loads run where one would do.
+    /// Joins a load of this kind that `admissible` and `is_joinable` accept, or starts one, unless `recheck` finds the
+    /// value. The second look happens under the lock under which fills are made, so no two loads run where one would do.
     pub(crate) fn enter<T>(
         &self,
         key: &Key,
         kind: Kind,
         recheck: impl FnOnce() -> Option<T>,
         admissible: impl Fn(&Flight) -> bool,
+        is_joinable: impl Fn(&Flight) -> bool,
         start: impl FnOnce() -> Arc<Flight>,
     ) -> Entered<T> {
         let mut shard = self.shard(key);
@@ -134,7 +137,7 @@ impl FlightTable {
         let flights = shard.entry(key.clone()).or_default();
         // What is not admissible started before an invalidation: nobody may join it, and it may not fill.
         flights.retain(|flight| admissible(flight));
-        if let Some(flight) = flights.iter().find(|flight| flight.kind == kind) {
+        if let Some(flight) = flights.iter().find(|flight| flight.kind == kind && is_joinable(flight)) {
             return Entered::Joined(Arc::clone(flight));
         }
         let flight = start();
