@@ -35,7 +35,11 @@ impl Kind {
 /// How a load ended, for everyone who waited.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    Loaded { slot: Slot, stored: bool, source: Source },
+    Loaded {
+        slot: Slot,
+        stored: bool,
+        source: Source,
+    },
     /// There is no value, said the loader of a batch, or L2 where nobody loads.
     Absent,
     Failed(Arc<dyn Any + Send + Sync>),

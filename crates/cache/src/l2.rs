@@ -1,12 +1,16 @@
 //! L2 as the cache uses it: asked within a read's patience, told of invalidations, never believed while it owes some.
 
+mod batch;
 mod debts;
 mod entry;
+mod fill_many;
 mod follow;
 mod names;
 mod patience;
 mod pattern;
 mod scripts;
+mod seek_many;
+mod steps;
 mod ticket;
 mod tier;
 

@@ -79,6 +79,7 @@
 //! - A load has no deadline: while its loader hangs, or its runtime is not driven, all who ask for the key wait, each
 //!   for as long as it likes.
 
+mod batch;
 mod builder;
 mod class;
 mod clock;
