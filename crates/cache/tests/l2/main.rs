@@ -3,6 +3,7 @@
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
+mod batches;
 mod fencing;
 mod following;
 mod ground;
