@@ -32,7 +32,7 @@ pub use tier::RedisTier;
 
 use crate::class::Class;
 use crate::clock::Clock;
-use crate::codec::{Codec, CodecError};
+use crate::codec::{Codec, CodecError, Format};
 use crate::event::{Event, LookupOutcome, Observer};
 use crate::fill::Fill;
 use crate::flight::Flight;
@@ -250,13 +250,13 @@ impl L2 {
         codec: &dyn Codec<V>,
         fill: &Fill<V>,
     ) -> Result<New, CodecError> {
-        let value = codec.encode(&fill.value)?;
+        let value = codec.encode_shared(&fill.value)?;
         let (length, limit) = (value.len(), codec.limit());
         if length > limit {
             return Err(CodecError::TooBig { length, limit });
         }
         let (id, ttl) = (self.tier.next_id(), class.in_l2(fill.ttl));
-        Ok(New { id, class: *class, tags: fill.tags.clone(), ttl, codec: codec.version(), value })
+        Ok(New { id, class: *class, tags: fill.tags.clone(), ttl, codec: Format::of(codec), value })
     }
 
     /// Whether L2 still holds this entry, where a notice says that it may have changed; with the notices seen by then.
@@ -345,10 +345,13 @@ impl L2 {
     }
 }
 
-fn decode<V: 'static>(codec: &dyn Codec<V>, found: u8, bytes: &[u8]) -> Result<V, CodecError> {
-    let (expected, length, limit) = (codec.version(), bytes.len(), codec.limit());
-    if found != expected {
-        return Err(CodecError::Version { found, expected });
+fn decode<V: 'static>(codec: &dyn Codec<V>, found: Format, bytes: &[u8]) -> Result<V, CodecError> {
+    let (expected, length, limit) = (Format::of(codec), bytes.len(), codec.limit());
+    if found.form != expected.form {
+        return Err(CodecError::Form { found: found.form, expected: expected.form });
+    }
+    if found.version != expected.version {
+        return Err(CodecError::Version { found: found.version, expected: expected.version });
     }
     if length > limit {
         return Err(CodecError::TooBig { length, limit });

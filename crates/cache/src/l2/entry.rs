@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! format 1 byte, id 8, class (length 2, text), epoch (length 2, bytes), moves of the class 8,
-//! tags (count 2; each: length 2, text, generation (length 2, digits)), codec version 1, value
+//! tags (count 2; each: length 2, text, generation (length 2, digits)), codec's form 1, its version 1, value
 //! ```
 //! Numbers are big-endian.
 
@@ -10,11 +10,11 @@ use std::num::NonZeroU64;
 
 use bytes::Bytes;
 
-use crate::codec::CodecError;
+use crate::codec::{CodecError, Format};
 use crate::tag::Tag;
 
 /// The form of what stands around the value.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// Bytes that tell one entry from every other: the format and the id.
 pub(crate) const HEAD: usize = 9;
@@ -39,7 +39,7 @@ pub(super) struct Entry {
     pub(super) epoch: Bytes,
     pub(super) class_moves: u64,
     pub(super) tags: Vec<(Tag, Bytes)>,
-    pub(super) codec: u8,
+    pub(super) codec: Format,
     pub(super) value: Bytes,
 }
 
@@ -55,7 +55,7 @@ impl Entry {
             push(&mut out, tag.as_str().as_bytes())?;
             push(&mut out, generation)?;
         }
-        out.push(self.codec);
+        out.extend([self.codec.form, self.codec.version]);
         out.extend_from_slice(&self.value);
         Ok(out)
     }
@@ -77,7 +77,8 @@ impl Entry {
             let tag = Tag::parse(&reader.text()?).map_err(|_| CodecError::NotAnEntry { at })?;
             tags.push((tag, reader.counted()?));
         }
-        let codec = reader.take(1)?[0];
+        let codec = reader.take(2)?;
+        let codec = Format { form: codec[0], version: codec[1] };
         let value = bytes.slice(reader.at..);
         Ok(Self { id: EntryId(id), class, epoch, class_moves, tags, codec, value })
     }
@@ -144,14 +145,14 @@ mod tests {
 
     fn entry() -> impl Strategy<Value = Entry> {
         let tags = vec((".{0,6}", vec(any::<u8>(), 0..20)), 0..4);
-        (1..u64::MAX, ".{0,8}", vec(any::<u8>(), 0..40), any::<u64>(), tags, any::<u8>(), vec(any::<u8>(), 0..80))
+        (1..u64::MAX, ".{0,8}", vec(any::<u8>(), 0..40), any::<u64>(), tags, any::<[u8; 2]>(), vec(any::<u8>(), 0..80))
             .prop_map(|(id, class, epoch, class_moves, tags, codec, value)| Entry {
                 id: EntryId(NonZeroU64::new(id).unwrap()),
                 class,
                 epoch: epoch.into(),
                 class_moves,
                 tags: tags.into_iter().map(|(tag, generation)| (Tag::new(tag), generation.into())).collect(),
-                codec,
+                codec: Format { form: codec[0], version: codec[1] },
                 value: value.into(),
             })
     }

@@ -24,6 +24,7 @@ use tidegate_redis::{Arg, Client, Command, Error, Keyspace, Value};
 use super::entry::{Entry, EntryId, HEAD};
 use super::names::Names;
 use super::scripts::Scripts;
+use crate::codec::Format;
 use crate::key::Key;
 use crate::tag::Tag;
 use crate::ttl::TtlClass;
@@ -225,7 +226,7 @@ impl RedisTier {
             epoch: epoch.id.clone().unwrap_or_default(),
             tags,
             codec: new.codec,
-            value: new.value.into(),
+            value: new.value,
         };
         entry.encode()
     }
@@ -325,8 +326,8 @@ pub(crate) struct New {
     pub(super) class: TtlClass,
     pub(super) tags: Vec<Tag>,
     pub(super) ttl: Duration,
-    pub(super) codec: u8,
-    pub(super) value: Vec<u8>,
+    pub(super) codec: Format,
+    pub(super) value: Bytes,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
