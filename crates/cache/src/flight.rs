@@ -48,6 +48,8 @@ pub(crate) enum Outcome {
         stored: bool,
         source: Source,
     },
+    /// There is no value, said the loader of a batch, or L2 where nobody loads.
+    Absent,
     Failed(Arc<dyn Any + Send + Sync>),
     Panicked,
     Aborted,
@@ -231,14 +233,15 @@ impl FlightTable {
         Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), fenced: Mutex::default() }
     }
 
-    /// Joins a load of this kind that `admissible` accepts, or starts one, unless `recheck` finds the value. The
-    /// second look happens under the lock under which fills are made, so no two loads run where one would do.
+    /// Joins a load of this kind that `admissible` and `is_joinable` accept, or starts one, unless `recheck` finds the
+    /// value. The second look happens under the lock under which fills are made, so no two loads run where one would do.
     pub(crate) fn enter<T>(
         &self,
         key: &Key,
         kind: Kind,
         recheck: impl FnOnce() -> Option<T>,
         admissible: impl Fn(&Flight) -> bool,
+        is_joinable: impl Fn(&Flight) -> bool,
         start: impl FnOnce() -> Arc<Flight>,
     ) -> Entered<T> {
         let mut shard = self.shard(key);
@@ -249,7 +252,7 @@ impl FlightTable {
         // What is not admissible started before an invalidation: nobody may join it, and it may not fill.
         let fenced: Vec<_> = flights.extract_if(.., |flight| !admissible(flight) || flight.is_overtaken()).collect();
         self.run_on(fenced);
-        if let Some(flight) = flights.iter().find(|flight| flight.kind == kind) {
+        if let Some(flight) = flights.iter().find(|flight| flight.kind == kind && is_joinable(flight)) {
             return Entered::Joined(Arc::clone(flight));
         }
         let flight = start();

@@ -31,7 +31,7 @@
 //! handles that have a codec: L1, then the flight, then L2, then the loader, which fills L2 and then L1.
 //!
 //! ```
-//! # #[cfg(feature = "redis")]
+//! # #[cfg(feature = "json")]
 //! # mod example {
 //! use tidegate_cache::{Json, RedisTier, TieredCache, TtlClass, TypedCache};
 //! use tidegate_redis::{Client, Keyspace};
@@ -86,6 +86,7 @@
 //! - A load has no deadline: while its loader hangs, or its runtime is not driven, all who ask for the key wait, each
 //!   for as long as it likes.
 
+mod batch;
 mod builder;
 mod class;
 mod clock;
@@ -122,8 +123,14 @@ mod typed;
 
 pub use builder::TieredCacheBuilder;
 pub use clock::{Clock, ManualClock, SystemClock};
+#[cfg(feature = "zstd")]
+pub use codec::Compressed;
+#[cfg(feature = "json")]
+pub use codec::Json;
+#[cfg(feature = "messagepack")]
+pub use codec::MessagePack;
 #[cfg(feature = "redis")]
-pub use codec::{Codec, CodecError, Json};
+pub use codec::{Codec, CodecError, RawBytes};
 pub use event::{Event, LoadResult, LookupOutcome, Observer, Removal, Scope};
 pub use fill::{Fill, Known};
 pub use key::{Key, KeyBuilder, KeyError};

@@ -336,7 +336,7 @@ impl Tiers {
         })
     }
 
-    /// Runs the loader, once there is a place for it.
+    /// Runs the loader, once there is a place for it; and tells what it brought, and in what time.
     async fn run<V, E, F, Fut>(
         &self,
         key: &Key,
@@ -347,6 +347,26 @@ impl Tiers {
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Fill<V>, E>>,
+    {
+        let (mut fill, loaded_in) = self.run_placed(key, class, flight, loader).await?;
+        if !class.ttl.eager(Some(loaded_in)).is_zero() {
+            class.counters.took(loaded_in);
+        }
+        self.settle(class, &mut fill);
+        Ok((fill, loaded_in))
+    }
+
+    /// Runs a loader, of one key or of a batch that begins with it, once there is a place for it.
+    pub(crate) async fn run_placed<T, E, F, Fut>(
+        &self,
+        key: &Key,
+        class: &Class,
+        flight: &Arc<Flight>,
+        loader: F,
+    ) -> Result<(T, Duration), Halted<E>>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
     {
         let in_line = || {
             class.counters.add(Count::Queued);
@@ -361,13 +381,7 @@ impl Tiers {
         let started = self.clock.precise();
         let loaded = nested::within(flight, async move { loader().await }).await;
         drop(held);
-        let mut fill = loaded.map_err(Halted::Failed)?;
-        let loaded_in = self.clock.precise().saturating_sub(started);
-        if !class.ttl.eager(Some(loaded_in)).is_zero() {
-            class.counters.took(loaded_in);
-        }
-        self.settle(class, &mut fill);
-        Ok((fill, loaded_in))
+        Ok((loaded.map_err(Halted::Failed)?, self.clock.precise().saturating_sub(started)))
     }
 
     /// Decides how long a value lives. Once for each fill, before any tier is told.
