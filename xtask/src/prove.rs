@@ -102,6 +102,13 @@ const PROOFS: &[Proof] = &[
         "more_orders_than_stock_sell_no_more_than_there_is",
     ),
     proof(
+        "cache-churn",
+        "10,000,000 operations on a full cache whose keys come again: its bytes stay within a tenth of what they were at a quarter",
+        "tidegate-cache",
+        "churn",
+        "memory_is_bounded_under_key_reuse_at_capacity",
+    ),
+    proof(
         "limit-exact",
         "4 processes of 10,000 tasks each against one limit on Redis admit exactly the limit, with leases never more",
         "tidegate-ratelimit",

@@ -114,7 +114,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     {
         match self.look_up(key) {
             Some((value, State::Fresh(fresh_for))) => Ok(hit(value, fresh_for)),
-            found => self.finish(key, found, loader).await,
+            Some((value, State::StaleQuiet)) => Ok(stale(value)),
+            // Boxed, so that a hit moves no more than it needs.
+            found => Box::pin(self.finish(key, found, loader)).await,
         }
     }
 
@@ -164,9 +166,10 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     {
         match self.look_up(key) {
             Some((value, State::Fresh(fresh_for))) => Ok(hit(value, fresh_for)),
+            Some((value, State::StaleQuiet)) => Ok(stale(value)),
             found => {
                 let (tiers, wanted) = (Arc::clone(&self.cache.tiers), key.clone());
-                self.finish(key, found, move || loader(known(&tiers, &wanted))).await
+                Box::pin(self.finish(key, found, move || loader(known(&tiers, &wanted)))).await
             }
         }
     }

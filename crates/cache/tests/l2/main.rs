@@ -6,6 +6,7 @@
 mod fencing;
 mod following;
 mod ground;
+mod lifetimes;
 mod outage;
 mod sharing;
 mod topologies;
