@@ -66,6 +66,9 @@ pub(crate) struct Flight {
     /// When it started, in the order of invalidations.
     pub(crate) since: Generation,
     outcome: OnceLock<Outcome>,
+    /// A stale value for those who wait, unless something better comes in time.
+    #[cfg(feature = "redis")]
+    fallback: Mutex<Option<Outcome>>,
     ended: Notify,
     /// When its time is over, and how to stop it.
     limit: OnceLock<(Duration, AbortHandle)>,
@@ -89,6 +92,8 @@ impl Flight {
             class,
             since,
             outcome: OnceLock::new(),
+            #[cfg(feature = "redis")]
+            fallback: Mutex::default(),
             ended: Notify::new(),
             limit: OnceLock::new(),
             is_exempt: AtomicBool::new(false),
@@ -109,6 +114,7 @@ impl Flight {
 
     /// Ends it for all who wait, and stops its task where that can be stopped.
     fn cut_off(&self) {
+        self.fall_back();
         self.end(Outcome::CutOff);
         if let Some((_, abort)) = self.limit.get() {
             abort.abort();
@@ -158,6 +164,25 @@ impl Flight {
     #[cfg(feature = "redis")]
     pub(crate) fn noticed(&self) -> u64 {
         self.noticed.load(Ordering::SeqCst)
+    }
+
+    /// Remembers a stale value that is better than none.
+    #[cfg(feature = "redis")]
+    pub(crate) fn has_fallback(&self, outcome: Outcome) {
+        *self.fallback.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+    }
+
+    /// Gives a stale value to everyone who waits, if there is one and nothing else has come. The load goes on.
+    pub(crate) fn fall_back(&self) {
+        #[cfg(feature = "redis")]
+        if let Some(outcome) = self.fallback.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            self.end(outcome);
+        }
+    }
+
+    /// Whether a value that it brought already carries a tag that was invalidated since it started.
+    fn is_overtaken(&self) -> bool {
+        matches!(self.outcome.get(), Some(Outcome::Loaded { slot, .. }) if !slot.stamps.admit(self.since))
     }
 
     /// Publishes the outcome and wakes everyone. Only the first call counts.
@@ -222,7 +247,7 @@ impl FlightTable {
         }
         let flights = shard.entry(key.clone()).or_default();
         // What is not admissible started before an invalidation: nobody may join it, and it may not fill.
-        let fenced: Vec<_> = flights.extract_if(.., |flight| !admissible(flight)).collect();
+        let fenced: Vec<_> = flights.extract_if(.., |flight| !admissible(flight) || flight.is_overtaken()).collect();
         self.run_on(fenced);
         if let Some(flight) = flights.iter().find(|flight| flight.kind == kind) {
             return Entered::Joined(Arc::clone(flight));
@@ -245,6 +270,14 @@ impl FlightTable {
             }
         }
         fill(present)
+    }
+
+    /// Calls `fill` under the lock, with whether the load, which goes on, may fill.
+    #[cfg(feature = "redis")]
+    pub(crate) fn amid<T>(&self, key: &Key, flight: &Arc<Flight>, fill: impl FnOnce(bool) -> T) -> T {
+        let shard = self.shard(key);
+        let may_fill = shard.get(key).is_some_and(|flights| flights.iter().any(|other| Arc::ptr_eq(other, flight)));
+        fill(may_fill)
     }
 
     /// Fences every load of the key, then calls `change` under the same lock.

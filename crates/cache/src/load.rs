@@ -187,6 +187,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         waited: Option<Source>,
     ) -> Result<Read<V>, LoadError<E>> {
         match outcome {
+            Outcome::Loaded { slot, source: Source::Stale, .. } => {
+                Ok(stale(open(slot.clone()).expect("callers share a load only when the value's type is the same")))
+            }
             Outcome::Loaded { slot, stored, source } => {
                 let source = waited.unwrap_or(*source);
                 let left = slot.times.left(self.cache.tiers.clock.now().into());
@@ -268,6 +271,9 @@ impl Landing {
         let result = if self.flight.was_cut_off() { LoadResult::CutOff } else { result };
         if !matches!(result, LoadResult::Stored | LoadResult::NotStored) {
             self.class.counters.add(Count::LoadFailure);
+        }
+        if !matches!(outcome, Outcome::Loaded { .. }) {
+            self.flight.fall_back();
         }
         self.flight.end(outcome);
         self.landed = true;

@@ -88,6 +88,14 @@ impl Times {
         times
     }
 
+    /// Those of a value past its lifetime, which may be served for so much longer while its load is under way.
+    #[cfg(feature = "redis")]
+    pub(crate) fn stale(now: Moment, left: Duration, quiet_until: Moment) -> Self {
+        let zero = Duration::ZERO;
+        let lifetime = Lifetime { fresh: zero, whole: zero, grace: left, ahead: zero, idle: zero, eager: zero };
+        Self { quiet_until, ..Self::new(now, &lifetime) }
+    }
+
     /// Finds the next moment that needs a second thought.
     fn rest(&mut self, now: Moment) {
         let eager_from = if self.eager.is_zero() { Moment::NEVER } else { self.ends.before(self.eager * EAGER_WINDOW) };

@@ -300,13 +300,20 @@ impl Tiers {
         if let (Some(l2), Some(codec)) = (&self.l2, &form.codec) {
             let codec = &**codec;
             let mut patience = l2.patience();
-            let ticket = match l2.seek(key, class, codec, flight, &mut patience).boxed().await {
+            let mut sought = l2.seek(key, class, codec, flight, &mut patience).boxed().await;
+            if let Sought::Stale(past) = sought {
+                let id = past.id;
+                self.fall_back_on(past, key, class, form, flight);
+                sought = l2.seek_newer(key, class, codec, flight, id, &mut patience).boxed().await;
+            }
+            let ticket = match sought {
                 Sought::Found { fill, mark } => {
                     let mut parcel = pack(fill, form.weigh);
                     parcel.cost = class.counters.last_load();
                     let may_keep = mark.is_some();
                     return Ok(Brought { parcel, source: Source::Shared, may_keep, loaded_in: None, mark });
                 }
+                Sought::Stale(_) => None,
                 Sought::Absent(ticket) => ticket,
             };
             let (fill, loaded_in) = self.run(key, class, flight, loader).await?;
