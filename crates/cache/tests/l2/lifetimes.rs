@@ -87,6 +87,24 @@ async fn what_is_found_to_hold_still_is_prolonged_in_l2() {
 }
 
 #[tokio::test]
+async fn a_process_that_starts_revalidates_what_its_predecessor_left() {
+    let (_server, [one, other]) = server_and_nodes().await;
+    let class = TtlClass::new("brief", Duration::from_millis(1)).grace(Duration::from_secs(600));
+    let [mine, theirs] = [&one, &other].map(|node| node.cache.typed_with_codec::<u32>(class, Json::new()));
+    assert!(mine.set(&key(1), Fill::new(7).tag(tag())).await);
+    tokio::time::sleep(Duration::from_millis(5)).await; // as long as it lives in Redis, and longer
+    let load = async |known: Option<Known<u32>>| {
+        let known = known.ok_or("nothing known")?;
+        let value = **known.value();
+        assert_eq!(known.still_holds(), Fill::new(7).tag(tag()));
+        Ok::<_, &str>(Fill::new(value + 1).ttl(Duration::from_secs(600)))
+    };
+    let read = theirs.get_or_revalidate(&key(1), load).await.unwrap();
+    assert_eq!((*read.value, read.source), (7, Source::Stale));
+    poll_until(SOON, async || (theirs.get(&key(1)) == Lookup::Fresh(8.into())).then_some(())).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_hard_timeout_holds_over_l2_and_loader_together() {
     let mut server = RedisServer::start().await;
     let [node]: [Node; 1] = nodes_on(&server.url()).await;
