@@ -103,6 +103,7 @@ mod fallback;
 mod fence;
 mod fill;
 mod flight;
+mod invalidate;
 mod key;
 #[cfg(feature = "redis")]
 mod l2;
@@ -124,6 +125,7 @@ mod tiered;
 mod touched;
 mod ttl;
 mod typed;
+mod upkeep;
 
 pub use builder::TieredCacheBuilder;
 pub use clock::{Clock, ManualClock, SystemClock};
