@@ -114,7 +114,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     {
         match self.look_up(key) {
             Some((value, State::Fresh(fresh_for))) => Ok(hit(value, fresh_for)),
-            found => self.finish(key, found, loader).await,
+            Some((value, State::StaleQuiet)) => Ok(stale(value)),
+            // Boxed, so that a hit moves no more than it needs.
+            found => Box::pin(self.finish(key, found, loader)).await,
         }
     }
 
@@ -122,9 +124,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// the one that L1 still holds, if it does, and may answer that it [still holds](Known::still_holds). It is then fresh
     /// again, the same `Arc`, without another copy being loaded.
     ///
-    /// It is what was `stale` or about to be: what is invalidated, dead or evicted when the loader starts is not given, nor is
-    /// what only L2 holds. So a class that revalidates needs a [`grace`](TtlClass::grace), or
-    /// [`refresh_ahead`](TtlClass::refresh_ahead). An invalidation while the load runs fences it as any other.
+    /// What is invalidated, dead or evicted when the loader starts is not given; what L2 holds past its lifetime is. So a
+    /// class that revalidates needs a [`grace`](TtlClass::grace), or [`refresh_ahead`](TtlClass::refresh_ahead). An
+    /// invalidation while the load runs fences it as any other.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -164,9 +166,10 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     {
         match self.look_up(key) {
             Some((value, State::Fresh(fresh_for))) => Ok(hit(value, fresh_for)),
+            Some((value, State::StaleQuiet)) => Ok(stale(value)),
             found => {
                 let (tiers, wanted) = (Arc::clone(&self.cache.tiers), key.clone());
-                self.finish(key, found, move || loader(known(&tiers, &wanted))).await
+                Box::pin(self.finish(key, found, move || loader(known(&tiers, &wanted)))).await
             }
         }
     }
