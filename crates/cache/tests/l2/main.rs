@@ -9,4 +9,5 @@ mod following;
 mod ground;
 mod outage;
 mod sharing;
+mod tenants;
 mod topologies;
