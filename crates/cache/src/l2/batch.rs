@@ -18,6 +18,8 @@ use crate::tag::Tag;
 /// Tags whose generations one command reads.
 const TAGS: usize = 256;
 
+/// Changes that are told at once, where they have to be told one by one.
+const TOLD: usize = 256;
 /// Longer than the client lets any command take.
 const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -117,7 +119,7 @@ impl RedisTier {
                 && entry.tags.iter().all(|(tag, carried)| generations.get(tag) == Some(carried))
         };
         let judged = seen.into_iter().map(|seen| match seen? {
-            Seen::Entry { entry, left, .. } if is_valid(&entry) => Some(Looked::Found { entry, left }),
+            Seen::Entry { entry, left, .. } if is_valid(&entry) => Some(Looked::of(entry, left)),
             Seen::Entry { head, .. } => Some(Looked::Invalid { head }),
             Seen::Done(looked) => Some(looked),
         });
@@ -210,6 +212,7 @@ impl RedisTier {
             (Err(error), _) | (_, Err(error)) => return (done, vec![error.into()]),
         };
         let (mut items, mut indexes, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+        let names: Vec<String> = puts.iter().map(|(key, _)| self.names.value(key)).collect();
         for (index, (key, new)) in puts.into_iter().enumerate() {
             let ttl = millis(new.ttl);
             match Self::encode_with(new, &epoch, &carried) {
@@ -226,6 +229,7 @@ impl RedisTier {
             done[index] = answer.is_some();
         }
         failures.extend(put.failures.into_iter().map(Into::into));
+        failures.extend(self.tell_many(&names, &mut done, patience).await.into_iter().map(Into::into));
         (done, failures)
     }
 
@@ -236,8 +240,28 @@ impl RedisTier {
             items.push(Item { names: self.pair(key), args: Vec::new(), bytes: 0 });
         }
         let forgotten = run_many(&self.client, &self.scripts.forget_many, &[], items, 1, patience).await;
-        let answers = forgotten.answers.into_iter().map(|answer| answer.map(|_| ())).collect();
-        Answered { answers, failures: forgotten.failures }
+        let mut done: Vec<bool> = forgotten.answers.iter().map(Option::is_some).collect();
+        let names: Vec<String> = keys.iter().map(|key| self.names.value(key)).collect();
+        let mut failures = forgotten.failures;
+        failures.extend(self.tell_many(&names, &mut done, patience).await);
+        Answered { answers: done.into_iter().map(|is_done| is_done.then_some(())).collect(), failures }
+    }
+
+    /// Says on the channel what was changed, where that is the way; what could not be said is not done.
+    async fn tell_many(&self, names: &[String], done: &mut [bool], patience: &mut Patience) -> Vec<Impatience<Error>> {
+        let (mut told, mut indexes) = (Vec::new(), Vec::new());
+        for (index, name) in names.iter().enumerate().filter(|(index, _)| done[*index]) {
+            told.push(self.ways.tell(name));
+            indexes.push(index);
+        }
+        let mut failures = Vec::new();
+        for (index, told) in indexes.into_iter().zip(patience.spend_each(TOLD, told).await) {
+            if let Err(error) = told {
+                done[index] = false;
+                failures.push(error);
+            }
+        }
+        failures
     }
 
     /// Deletes values and fences, each step bounded by the client's time-out alone.
