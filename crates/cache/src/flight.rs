@@ -74,6 +74,7 @@ pub(crate) struct Flight {
     ended: Notify,
     /// When its time is over, and how to stop it.
     limit: OnceLock<(Duration, AbortHandle)>,
+    was_cut_off: AtomicBool,
     /// Whether it may run without a place of its own.
     is_exempt: AtomicBool,
     exempted: Notify,
@@ -98,6 +99,7 @@ impl Flight {
             fallback: Mutex::default(),
             ended: Notify::new(),
             limit: OnceLock::new(),
+            was_cut_off: AtomicBool::new(false),
             is_exempt: AtomicBool::new(false),
             exempted: Notify::new(),
             awaits: Mutex::default(),
@@ -117,6 +119,7 @@ impl Flight {
     /// Ends it for all who wait, and stops its task where that can be stopped.
     fn cut_off(&self) {
         self.fall_back();
+        self.was_cut_off.store(true, Ordering::SeqCst);
         self.end(Outcome::CutOff);
         if let Some((_, abort)) = self.limit.get() {
             abort.abort();
@@ -124,7 +127,7 @@ impl Flight {
     }
 
     pub(crate) fn was_cut_off(&self) -> bool {
-        matches!(self.outcome.get(), Some(Outcome::CutOff))
+        self.was_cut_off.load(Ordering::SeqCst)
     }
 
     /// Lets it run without a place of its own: a load that has one waits for it.
@@ -316,9 +319,7 @@ impl FlightTable {
                 !flights.is_empty()
             });
         }
-        self.fenced().retain(|flight| {
-            flight.upgrade().is_some_and(|flight| flight.outcome.get().is_none() && !is_over(&flight))
-        });
+        self.fenced().retain(|flight| flight.upgrade().is_some_and(|flight| !is_over(&flight)));
         for flight in overdue {
             flight.cut_off();
         }
@@ -333,7 +334,7 @@ impl FlightTable {
         }
         let mut fenced = self.fenced();
         if fenced.len() >= PRUNE_FROM && fenced.len() == fenced.capacity() {
-            fenced.retain(|flight| flight.upgrade().is_some_and(|flight| flight.outcome.get().is_none()));
+            fenced.retain(|flight| flight.strong_count() > 0);
         }
         fenced.extend(flights.map(|flight| Arc::downgrade(&flight)));
     }

@@ -12,14 +12,21 @@ tokio::task_local! {
 /// Orders the changes of who waits for whom, so that two that close a circle can't miss each other.
 static ORDER: Mutex<()> = Mutex::new(());
 
-/// Runs a loader as that of its flights: of the first, and who waits for another of them waits for the first.
-pub(crate) async fn within<F: Future>(flights: &[Arc<Flight>], loader: F) -> F::Output {
-    let [first, others @ ..] = flights else { return loader.await };
+/// Runs a loader as that of its flight.
+pub(crate) async fn within<F: Future>(flight: &Arc<Flight>, loader: F) -> F::Output {
+    LOADING.scope(Arc::clone(flight), loader).await
+}
+
+/// Loads of a batch end with the first of them.
+pub(crate) fn end_with(first: &Arc<Flight>, others: impl IntoIterator<Item = Arc<Flight>>) {
+    let _order = ORDER.lock().unwrap_or_else(PoisonError::into_inner);
     for other in others {
-        // Closes no circle: the first one's loader has not begun, so that one waits for nobody.
         other.awaits().push(Arc::clone(first));
+        // Somebody may have begun to wait for it before.
+        if other.is_exempt() {
+            first.exempt();
+        }
     }
-    LOADING.scope(Arc::clone(first), loader).await
 }
 
 /// The load that this task runs waits for another one, until this is dropped.
@@ -44,6 +51,8 @@ pub(crate) fn wait_for(awaited: &Arc<Flight>) -> Result<Option<Waiting>, Circle>
         waiter.awaits().push(Arc::clone(awaited));
     }
     awaited.exempt();
+    // Of a batch the first one has the place.
+    awaited.awaits().iter().for_each(|flight| flight.exempt());
     Ok(Some(Waiting { waiter, awaited: Arc::clone(awaited) }))
 }
 

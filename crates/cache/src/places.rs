@@ -1,10 +1,9 @@
 //! Places for loads that run at once: who finds none waits in line, for a while.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, select, select_all};
+use futures_util::future::{Either, select};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
@@ -27,14 +26,14 @@ impl Places {
         Self { free: Semaphore::new(count), wait }
     }
 
-    /// A place for the load of these flights, once there is one; none for a load that needs none, because one that has a
-    /// place waits for one of them. `in_line` is called before it waits.
+    /// A place for the load of this flight, once there is one; none for a load that needs none, because one that has a
+    /// place waits for it. `in_line` is called before it waits.
     pub(crate) async fn enter(
         &self,
-        flights: &[Arc<Flight>],
+        flight: &Flight,
         in_line: impl FnOnce(),
     ) -> Result<Option<SemaphorePermit<'_>>, Full> {
-        if flights.iter().any(|flight| flight.is_exempt()) {
+        if flight.is_exempt() {
             return Ok(None);
         }
         if let Ok(place) = self.free.try_acquire() {
@@ -42,11 +41,10 @@ impl Places {
         }
         in_line();
         let turn = pin!(timeout(self.wait, self.free.acquire()));
-        let exempted = select_all(flights.iter().map(|flight| Box::pin(flight.exempted())));
-        match select(turn, exempted).await {
+        match select(turn, pin!(flight.exempted())).await {
             // The semaphore is never closed.
             Either::Left((turn, _)) => turn.map_or(Err(Full), |place| Ok(place.ok())),
-            Either::Right(_) => Ok(None),
+            Either::Right(((), _)) => Ok(None),
         }
     }
 }

@@ -114,7 +114,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     {
         match self.look_up(key) {
             Some((value, State::Fresh(fresh_for))) => Ok(hit(value, fresh_for)),
-            found => self.finish(key, found, loader).await,
+            Some((value, State::StaleQuiet)) => Ok(stale(value)),
+            // Boxed, so that a hit moves no more than it needs.
+            found => Box::pin(self.finish(key, found, loader)).await,
         }
     }
 
@@ -122,9 +124,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// the one that L1 still holds, if it does, and may answer that it [still holds](Known::still_holds). It is then fresh
     /// again, the same `Arc`, without another copy being loaded.
     ///
-    /// It is what was `stale` or about to be: what is invalidated, dead or evicted when the loader starts is not given, nor is
-    /// what only L2 holds. So a class that revalidates needs a [`grace`](TtlClass::grace), or
-    /// [`refresh_ahead`](TtlClass::refresh_ahead). An invalidation while the load runs fences it as any other.
+    /// What is invalidated, dead or evicted when the loader starts is not given; what L2 holds past its lifetime is. So a
+    /// class that revalidates needs a [`grace`](TtlClass::grace), or [`refresh_ahead`](TtlClass::refresh_ahead). An
+    /// invalidation while the load runs fences it as any other.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -164,9 +166,10 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     {
         match self.look_up(key) {
             Some((value, State::Fresh(fresh_for))) => Ok(hit(value, fresh_for)),
+            Some((value, State::StaleQuiet)) => Ok(stale(value)),
             found => {
                 let (tiers, wanted) = (Arc::clone(&self.cache.tiers), key.clone());
-                self.finish(key, found, move || loader(known(&tiers, &wanted))).await
+                Box::pin(self.finish(key, found, move || loader(known(&tiers, &wanted)))).await
             }
         }
     }
@@ -228,7 +231,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// can't be told, the key counts there as invalidated until
     /// it can.
     pub async fn set(&self, key: &Key, fill: impl Into<Fill<V>>) -> bool {
-        let fill = fill.into();
+        let mut fill = fill.into();
+        self.cache.tiers.settle(&self.class, &mut fill);
         #[cfg(feature = "redis")]
         {
             let (stored, new) = self.set_here(key, fill);
@@ -243,8 +247,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
 
     /// The part of [`set`](Self::set) that waits for nothing: L1, and what L2 is to be told.
     #[cfg(feature = "redis")]
-    pub(crate) fn set_here(&self, key: &Key, mut fill: Fill<V>) -> (bool, Option<New>) {
-        self.cache.tiers.settle(&self.class, &mut fill);
+    pub(crate) fn set_here(&self, key: &Key, fill: Fill<V>) -> (bool, Option<New>) {
         let since = self.cache.tiers.fence.now();
         let (Some(l2), Some(codec)) = (&self.cache.tiers.l2, &self.form.codec) else {
             return (self.set_in_l1(key, since, fill, None), None);
@@ -266,8 +269,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
 
     /// The part of [`set`](Self::set) that waits for nothing.
     #[cfg(not(feature = "redis"))]
-    pub(crate) fn set_here(&self, key: &Key, mut fill: Fill<V>) -> bool {
-        self.cache.tiers.settle(&self.class, &mut fill);
+    pub(crate) fn set_here(&self, key: &Key, fill: Fill<V>) -> bool {
         self.set_in_l1(key, self.cache.tiers.fence.now(), fill)
     }
 

@@ -10,13 +10,14 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 
-use crate::class::Class;
+use crate::class::{Class, Count};
 use crate::fill::Fill;
 use crate::flight::Flight;
 use crate::key::Key;
 #[cfg(feature = "redis")]
 use crate::l2::{L2, News, Patience, Tickets};
 use crate::load::{Ended, Landing};
+use crate::nested;
 use crate::read::Source;
 use crate::text::Prehashed;
 use crate::tiered::{Brought, Halted, Tiers};
@@ -136,11 +137,16 @@ impl<V: Send + Sync + 'static> Load<V> {
         I: IntoIterator<Item = (Key, Fill<V>)> + Send,
     {
         let missing: Vec<usize> = (0..self.own.len()).filter(|place| self.landings[*place].is_some()).collect();
-        let Some(first) = missing.first() else { return Ok(None) };
-        let (keys, flights): (Vec<Key>, Vec<Arc<Flight>>) =
-            missing.iter().map(|place| self.own[*place].clone()).unzip();
-        let loading = self.tiers.run_for(&self.own[*first].0, &self.class, &flights, || loader(keys));
-        let (answer, loaded_in) = loading.await?;
+        let Some((first, others)) = missing.split_first() else { return Ok(None) };
+        let (key, flight) = &self.own[*first];
+        nested::end_with(flight, others.iter().map(|place| Arc::clone(&self.own[*place].1)));
+        let keys = missing.iter().map(|place| self.own[*place].0.clone()).collect();
+        let (answer, loaded_in) = self.tiers.run_placed(key, &self.class, flight, || loader(keys)).await?;
+        // The first was counted as it began.
+        others.iter().for_each(|_| self.class.counters.add(Count::Load));
+        if !self.class.ttl.eager(Some(loaded_in)).is_zero() {
+            self.class.counters.took(loaded_in);
+        }
         // The last one of a key counts.
         let mut brought: HashMap<Key, Fill<V>, Prehashed> = answer.into_iter().collect();
         let (mut places, mut fills) = (Vec::with_capacity(missing.len()), Vec::with_capacity(missing.len()));

@@ -29,11 +29,12 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let mut kept = Vec::with_capacity(values.len());
         #[cfg(feature = "redis")]
         let mut puts = Vec::with_capacity(last.len());
-        for (index, (key, fill)) in values.into_iter().enumerate() {
+        for (index, (key, mut fill)) in values.into_iter().enumerate() {
             if last[&key] != index {
                 kept.push(false);
                 continue;
             }
+            self.cache.tiers.settle(&self.class, &mut fill);
             #[cfg(feature = "redis")]
             {
                 let (stored, new) = self.set_here(&key, fill);

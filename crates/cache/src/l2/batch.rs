@@ -18,8 +18,6 @@ use crate::tag::Tag;
 /// Tags whose generations one command reads.
 const TAGS: usize = 256;
 
-/// Changes that are told at once, where they have to be told one by one.
-const TOLD: usize = 256;
 /// Longer than the client lets any command take.
 const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -212,7 +210,6 @@ impl RedisTier {
             (Err(error), _) | (_, Err(error)) => return (done, vec![error.into()]),
         };
         let (mut items, mut indexes, mut failures) = (Vec::new(), Vec::new(), Vec::new());
-        let names: Vec<String> = puts.iter().map(|(key, _)| self.names.value(key)).collect();
         for (index, (key, new)) in puts.into_iter().enumerate() {
             let ttl = millis(new.ttl);
             match Self::encode_with(new, &epoch, &carried) {
@@ -224,12 +221,13 @@ impl RedisTier {
                 Err(error) => failures.push(Impatience::Failed(error.into())),
             }
         }
-        let put = run_many(&self.client, &self.scripts.put_many, &[], items, 1, patience).await;
+        let values = values_of(&items);
+        let mut put = run_many(&self.client, &self.scripts.put_many, &[], items, 1, patience).await;
+        self.tell(&values, &mut put, patience).await;
         for (index, answer) in indexes.into_iter().zip(put.answers) {
             done[index] = answer.is_some();
         }
         failures.extend(put.failures.into_iter().map(Into::into));
-        failures.extend(self.tell_many(&names, &mut done, patience).await.into_iter().map(Into::into));
         (done, failures)
     }
 
@@ -239,29 +237,21 @@ impl RedisTier {
         for key in keys {
             items.push(Item { names: self.pair(key), args: Vec::new(), bytes: 0 });
         }
-        let forgotten = run_many(&self.client, &self.scripts.forget_many, &[], items, 1, patience).await;
-        let mut done: Vec<bool> = forgotten.answers.iter().map(Option::is_some).collect();
-        let names: Vec<String> = keys.iter().map(|key| self.names.value(key)).collect();
-        let mut failures = forgotten.failures;
-        failures.extend(self.tell_many(&names, &mut done, patience).await);
-        Answered { answers: done.into_iter().map(|is_done| is_done.then_some(())).collect(), failures }
+        let values = values_of(&items);
+        let mut forgotten = run_many(&self.client, &self.scripts.forget_many, &[], items, 1, patience).await;
+        self.tell(&values, &mut forgotten, patience).await;
+        let answers = forgotten.answers.into_iter().map(|answer| answer.map(|_| ())).collect();
+        Answered { answers, failures: forgotten.failures }
     }
 
-    /// Says on the channel what was changed, where that is the way; what could not be said is not done.
-    async fn tell_many(&self, names: &[String], done: &mut [bool], patience: &mut Patience) -> Vec<Impatience<Error>> {
-        let (mut told, mut indexes) = (Vec::new(), Vec::new());
-        for (index, name) in names.iter().enumerate().filter(|(index, _)| done[*index]) {
-            told.push(self.ways.tell(name));
-            indexes.push(index);
+    /// Tells the other processes of what was changed. Where that fails, it counts as not done.
+    async fn tell<T>(&self, values: &[String], changed: &mut Answered<T>, patience: &mut Patience) {
+        let done = values.iter().zip(&changed.answers).filter(|(_, answer)| answer.is_some());
+        let names: Vec<&str> = done.map(|(value, _)| value.as_str()).collect();
+        if let Err(error) = patience.spend(self.ways.tell_all(&names)).await {
+            changed.answers.iter_mut().for_each(|answer| *answer = None);
+            changed.failures.push(error);
         }
-        let mut failures = Vec::new();
-        for (index, told) in indexes.into_iter().zip(patience.spend_each(TOLD, told).await) {
-            if let Err(error) = told {
-                done[index] = false;
-                failures.push(error);
-            }
-        }
-        failures
     }
 
     /// Deletes values and fences, each step bounded by the client's time-out alone.
@@ -335,6 +325,11 @@ impl RedisTier {
     fn pair(&self, key: &Key) -> Vec<String> {
         vec![self.names.value(key), self.names.fence(key)]
     }
+}
+
+/// The names of the values that these items change.
+fn values_of(items: &[Item]) -> Vec<String> {
+    items.iter().filter_map(|item| item.names.first().cloned()).collect()
 }
 
 fn seen(values: Vec<Value>, fence: &str) -> Result<Seen, Error> {

@@ -15,7 +15,7 @@ use crate::codec::{CodecError, Format};
 use crate::tag::Tag;
 
 /// The form of what stands around the value.
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 2;
 
 /// Bytes that tell one entry from every other: the format and the id.
 pub(crate) const HEAD: usize = 9;
@@ -151,8 +151,9 @@ mod tests {
     fn entry() -> impl Strategy<Value = Entry> {
         let tags = vec((".{0,6}", vec(any::<u8>(), 0..20)), 0..4);
         let counts = (any::<u64>(), any::<u64>());
-        (1..u64::MAX, ".{0,8}", vec(any::<u8>(), 0..40), counts, tags, any::<[u8; 2]>(), vec(any::<u8>(), 0..80))
-            .prop_map(|(id, class, epoch, (class_moves, grace), tags, codec, value)| Entry {
+        let codec = any::<[u8; 2]>();
+        (1..u64::MAX, ".{0,8}", vec(any::<u8>(), 0..40), counts, tags, codec, vec(any::<u8>(), 0..80)).prop_map(
+            |(id, class, epoch, (class_moves, grace), tags, codec, value)| Entry {
                 id: EntryId(NonZeroU64::new(id).unwrap()),
                 class,
                 epoch: epoch.into(),
@@ -161,7 +162,8 @@ mod tests {
                 tags: tags.into_iter().map(|(tag, generation)| (Tag::new(tag), generation.into())).collect(),
                 codec: Format { form: codec[0], version: codec[1] },
                 value: value.into(),
-            })
+            },
+        )
     }
 
     proptest! {
