@@ -27,8 +27,10 @@ use tokio::time::{Instant, sleep};
 pub(crate) use debts::Debt;
 use entry::Entry;
 pub(crate) use entry::EntryId;
+pub(crate) use fill_many::Tickets;
 pub(crate) use follow::follow;
 pub(crate) use patience::Patience;
+pub(crate) use seek_many::News;
 pub(crate) use ticket::Ticket;
 pub use tier::RedisTier;
 
