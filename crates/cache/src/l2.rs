@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep};
 pub(crate) use debts::Debt;
 use entry::Entry;
 pub(crate) use entry::EntryId;
-pub(crate) use follow::follow;
+pub(crate) use follow::{follow, recheck};
 pub(crate) use patience::Patience;
 pub(crate) use ticket::Ticket;
 pub use tier::RedisTier;
@@ -307,7 +307,7 @@ impl L2 {
 
     /// Whether L2 still holds this entry, where a notice says that it may have changed; with the notices seen by then.
     ///
-    /// Its own fill is not noticed, but another process's may be, or an older change of which word comes late.
+    /// This process's own fill is noticed as well, since scripts are: right after the reply.
     async fn confirm(
         &self,
         key: &Key,
