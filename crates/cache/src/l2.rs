@@ -28,7 +28,7 @@ pub(crate) use debts::Debt;
 use entry::Entry;
 pub(crate) use entry::EntryId;
 pub(crate) use fill_many::Tickets;
-pub(crate) use follow::follow;
+pub(crate) use follow::{follow, recheck};
 pub(crate) use patience::Patience;
 pub(crate) use seek_many::News;
 pub(crate) use ticket::Ticket;
@@ -313,7 +313,7 @@ impl L2 {
 
     /// Whether L2 still holds this entry, where a notice says that it may have changed; with the notices seen by then.
     ///
-    /// Its own fill is not noticed, but another process's may be, or an older change of which word comes late.
+    /// This process's own fill is noticed as well, since scripts are: right after the reply.
     async fn confirm(
         &self,
         key: &Key,
