@@ -102,6 +102,13 @@ const PROOFS: &[Proof] = &[
         "more_orders_than_stock_sell_no_more_than_there_is",
     ),
     proof(
+        "cache-warm-up",
+        "a restart with warm-up: nine tenths of the old process's hits over the first 10,000 Zipf reads of 100,000 keys",
+        "tidegate-cache",
+        "warm_up",
+        "a_restart_with_warm_up_has_nine_tenths_of_the_old_hits",
+    ),
+    proof(
         "limit-exact",
         "4 processes of 10,000 tasks each against one limit on Redis admit exactly the limit, with leases never more",
         "tidegate-ratelimit",

@@ -42,8 +42,9 @@ impl Counters {
         Self((0..STRIPES).map(|_| Stripe::default()).collect())
     }
 
-    pub(crate) fn add(&self, count: Count) {
-        self.0[stripe()].0[count as usize].fetch_add(1, Ordering::Relaxed);
+    /// Counts one, and tells how many this thread's stripe had counted before.
+    pub(crate) fn add(&self, count: Count) -> u64 {
+        self.0[stripe()].0[count as usize].fetch_add(1, Ordering::Relaxed)
     }
 
     /// Whether the lookup that comes next on this thread should be timed.

@@ -106,6 +106,7 @@ mod tiered;
 mod touched;
 mod ttl;
 mod typed;
+mod warm_up;
 
 pub use builder::TieredCacheBuilder;
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -113,7 +114,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use codec::{Codec, CodecError, Json};
 pub use event::{Event, LoadResult, LookupOutcome, Observer, Scope};
 pub use fill::Fill;
-pub use key::{Key, KeyBuilder, KeyError};
+pub use key::{Key, KeyBuilder, KeyError, KeyPart};
 #[cfg(feature = "redis")]
 pub use l2::RedisTier;
 pub use memory::Capacity;
@@ -126,3 +127,6 @@ pub use tiered::TieredCache;
 pub use touched::Touched;
 pub use ttl::TtlClass;
 pub use typed::TypedCache;
+#[cfg(feature = "redis")]
+pub use warm_up::RedisSnapshot;
+pub use warm_up::{HotKey, HotKeys, SnapshotError, WarmUp, WarmUpHandle, WarmUpProgress, WarmUpState};
