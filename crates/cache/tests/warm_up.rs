@@ -79,7 +79,7 @@ async fn a_restart_with_warm_up_has_nine_tenths_of_the_old_hits() {
     let new = process();
     let load = async |key: Key| Ok::<_, Infallible>(Fill::new(index(&key)));
     let keys = HotKeys::load(&file).await.unwrap();
-    let done = WarmUp::new().class(&new, move |key| load(key)).start(keys).wait().await;
+    let done = WarmUp::new().class(&new, load).start(keys).wait().await;
     assert_eq!((done.state, done.loaded, done.failed), (WarmUpState::Done, done.total, 0));
     let after = hits(&new, 10_000, &mut zipf).await;
     println!("hits of 10,000 reads: {before} before the restart, {after} after it, {cold} without warm-up");

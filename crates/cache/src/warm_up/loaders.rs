@@ -55,7 +55,7 @@ type Load = Arc<dyn Fn(Key) -> BoxFuture<'static, Warmed> + Send + Sync>;
 ///     let parts = key.parts().unwrap_or_default(); // `plan`, then the number
 ///     Ok::<_, std::io::Error>(Fill::new(format!("plan {} from SQL", parts[1].text)))
 /// };
-/// let warm_up = WarmUp::new().class(&plans, move |key| load(key));
+/// let warm_up = WarmUp::new().class(&plans, load);
 /// let run = warm_up.start(HotKeys::load(&path).await?);
 /// let done = tokio::time::timeout(std::time::Duration::from_secs(10), run.wait()).await?; // then tell that you are ready
 /// assert_eq!((done.loaded, done.failed), (1, 0));
