@@ -102,6 +102,14 @@ const PROOFS: &[Proof] = &[
         "more_orders_than_stock_sell_no_more_than_there_is",
     ),
     proof(
+        "write-behind-killed",
+        "two nodes that write and flush killed 200 times: no value lost or turned back, increments add up exactly",
+        "tidegate-cache",
+        "write_behind",
+        "killed::two_nodes_lose_nothing_turn_nothing_back_and_count_exactly",
+    )
+    .with(&["redis"]),
+    proof(
         "cache-warm-up",
         "a restart with warm-up: nine tenths of the old process's hits over the first 10,000 Zipf reads of 100,000 keys",
         "tidegate-cache",

@@ -47,6 +47,13 @@
 //! While Redis is away L2 is a miss that costs microseconds, and L1 serves on. An invalidation that Redis could not be
 //! told of is an error that says so ([`Owed`]), is kept, and is told before this process reads L2 again.
 //!
+//! # Writing
+//!
+//! - [`Touched`]: write to the store, then invalidate; the store is the truth.
+//! - [`WriteBehind`] and [`Increments`]: a write is done when it is kept, in memory or in Redis, and the store is told a moment later.
+//!
+//! After a restart a [`WarmUp`] loads the [`HotKeys`] of the process before, hottest first.
+//!
 //! # What it guarantees
 //!
 //! - Concurrent misses on one key run one loader, in a task of its own. Its value, error or panic reaches every waiter.
@@ -98,6 +105,7 @@ mod pattern;
 mod read;
 mod slot;
 mod stats;
+mod strategy;
 mod sweep;
 mod tag;
 mod tag_table;
@@ -122,6 +130,10 @@ pub use owed::Owed;
 pub use pattern::{Pattern, PatternError};
 pub use read::{LoadError, Lookup, Read, Source};
 pub use stats::{CacheStats, ClassStats, TierStats};
+pub use strategy::write_behind::{
+    Accepted, Increment, IncrementBatch, IncrementSink, Increments, NotFlushed, PendingIncrement, ValueSink,
+    ValueWrite, WriteBehind, WriteBehindError, WriteBehindOptions, WriteBehindReadError, WriteBehindStatus,
+};
 pub use tag::Tag;
 pub use tiered::TieredCache;
 pub use touched::Touched;

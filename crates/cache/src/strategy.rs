@@ -1,0 +1,3 @@
+//! Ways to write through the cache to a store.
+
+pub(crate) mod write_behind;
