@@ -50,6 +50,7 @@
 //! # Writing
 //!
 //! - [`Touched`]: write to the store, then invalidate; the store is the truth.
+//! - [`TypedCache::write_through`]: write to the store, then cache what it holds.
 //! - [`WriteBehind`] and [`Increments`]: a write is done when it is kept, in memory or in Redis, and the store is told a moment later.
 //!
 //! After a restart a [`WarmUp`] loads the [`HotKeys`] of the process before, hottest first.
@@ -134,6 +135,7 @@ pub use strategy::write_behind::{
     Accepted, Increment, IncrementBatch, IncrementSink, Increments, NotFlushed, PendingIncrement, ValueSink,
     ValueWrite, WriteBehind, WriteBehindError, WriteBehindOptions, WriteBehindReadError, WriteBehindStatus,
 };
+pub use strategy::write_through::{WriteError, Written};
 pub use tag::Tag;
 pub use tiered::TieredCache;
 pub use touched::Touched;

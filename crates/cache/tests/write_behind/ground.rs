@@ -120,7 +120,7 @@ impl IncrementSink for Store {
 pub(crate) enum Place {
     Memory,
     #[cfg(feature = "redis")]
-    Redis(tidegate_testkit::redis::RedisServer),
+    Redis(Box<tidegate_testkit::redis::RedisServer>),
 }
 
 impl Place {
@@ -128,7 +128,7 @@ impl Place {
         vec![
             Self::Memory,
             #[cfg(feature = "redis")]
-            Self::Redis(tidegate_testkit::redis::RedisServer::start().await),
+            Self::Redis(Box::new(tidegate_testkit::redis::RedisServer::start().await)),
         ]
     }
 

@@ -10,7 +10,6 @@ use tidegate_redis::{Client, Command, Config, Keyspace, Role};
 use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::RedisServer;
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
 
 use crate::ground::{CLASS, Place, SOON, Store, cached, key, options};
 
@@ -64,7 +63,7 @@ async fn what_one_node_writes_the_other_reads_and_flushes() {
 /// A node whose sink is suspended in the middle of its call, for longer than its lease.
 #[tokio::test]
 async fn a_node_that_was_suspended_while_it_flushed_turns_nothing_back_and_counts_nothing_twice() {
-    let place = Place::Redis(RedisServer::start().await);
+    let place = Place::Redis(Box::new(RedisServer::start().await));
     let options = options().lease(Duration::from_millis(100));
     let (store, gate) = (Store::default(), Arc::new(Semaphore::new(0)));
     let (rows, other_rows) = (place.values(&store, options.clone()).await, place.values(&store, options.clone()).await);
@@ -72,16 +71,16 @@ async fn a_node_that_was_suspended_while_it_flushed_turns_nothing_back_and_count
         (place.increments(&store, options.clone()).await, place.increments(&store, options).await);
     rows.write(&key(1), 1).await.unwrap();
     views.add(&key(1), 1).await.unwrap();
-    let suspended = async |flush: JoinHandle<bool>| {
-        poll_until(SOON, async || store.gate.lock().unwrap().is_none().then_some(())).await.unwrap();
-        flush
-    };
+    let suspended =
+        async || poll_until(SOON, async || store.gate.lock().unwrap().is_none().then_some(())).await.unwrap();
     *store.gate.lock().unwrap() = Some(gate.clone());
     let flushing = rows.clone();
-    let first = suspended(tokio::spawn(async move { flushing.flush(SOON).await.is_ok() })).await;
+    let first = tokio::spawn(async move { flushing.flush(SOON).await.is_ok() });
+    suspended().await;
     *store.gate.lock().unwrap() = Some(gate.clone());
     let flushing = views.clone();
-    let second = suspended(tokio::spawn(async move { flushing.flush(SOON).await.is_ok() })).await;
+    let second = tokio::spawn(async move { flushing.flush(SOON).await.is_ok() });
+    suspended().await;
 
     other_rows.write(&key(1), 2).await.unwrap();
     other_views.add(&key(1), 10).await.unwrap();
@@ -95,7 +94,7 @@ async fn a_node_that_was_suspended_while_it_flushed_turns_nothing_back_and_count
 
 #[tokio::test]
 async fn versions_grow_also_when_redis_was_emptied() {
-    let place = Place::Redis(RedisServer::start().await);
+    let place = Place::Redis(Box::new(RedisServer::start().await));
     let store = Store::default();
     let rows = place.values(&store, options()).await;
     let views = place.increments(&store, options()).await;
@@ -115,7 +114,7 @@ async fn versions_grow_also_when_redis_was_emptied() {
 
 #[tokio::test]
 async fn values_of_a_newer_build_wait_for_it_and_hold_nobody_up() {
-    let place = Place::Redis(RedisServer::start().await);
+    let place = Place::Redis(Box::new(RedisServer::start().await));
     let store = Store::default();
     let old = place.values(&store, options()).await;
     let Place::Redis(server) = &place else { unreachable!("as it was made") };
@@ -139,7 +138,7 @@ async fn values_of_a_newer_build_wait_for_it_and_hold_nobody_up() {
 
 #[tokio::test]
 async fn every_key_is_in_one_slot_and_named_on_the_page() {
-    let place = Place::Redis(RedisServer::start().await);
+    let place = Place::Redis(Box::new(RedisServer::start().await));
     let store = Store::default();
     store.failing.store(usize::MAX, Ordering::SeqCst);
     let rows = place.values(&store, options()).await;
