@@ -44,6 +44,9 @@
 //! # }
 //! ```
 //!
+//! What is past its lifetime, in the grace of its class, is served as stale while it is loaded anew, whether L1 has it or
+//! only L2: a process that has just started need not wait for its first loads.
+//!
 //! While Redis is away L2 is a miss that costs microseconds, and L1 serves on. An invalidation that Redis could not be
 //! told of is an error that says so ([`Owed`]), is kept, and is told before this process reads L2 again.
 //!
@@ -64,6 +67,8 @@
 //!   readable in no tier of any process. What a process still holds in L1 goes when the notice arrives, within moments;
 //!   a process that may not wait for that invalidates too, before it reads.
 //! - A read waits for Redis for at most one time-out in all, and the next ones not at all.
+//! - Word of an invalidation comes from the server (`CLIENT TRACKING`), and where that is refused over a channel (pub/sub). What
+//!   may have been lost with a connection, a flush or a failover empties L1 within two heartbeats of half a second.
 //! - L1 never holds more than its [`Capacity`]; tags cost memory only while an entry carries them.
 //! - No loader, observer or weighing function runs under a lock of the cache.
 //!
@@ -74,7 +79,9 @@
 //! - An L2 that comes back older than it was: a failover that loses the last writes, or a snapshot that is loaded, can
 //!   lose an invalidation. Clear after it.
 //! - An [`Owed`] invalidation if its process is killed first. Write it down with the rows, if that matters.
-//! - One load for all processes: a miss waits for another process's load for a second, then loads by itself.
+//! - One load for all processes: a miss waits for another process's load for a second, then loads by itself. Where there is
+//!   a stale value to serve, nobody waits in front of a caller.
+//! - Over a channel, in place of tracking: that L1 hears of expiry, of eviction and of what other programs write.
 //! - Entries of L1 that L2 does not hold are invisible to a pattern's walk over L2, but not to its notice.
 //! - [`TypedCache::set`] believes its caller: a value that was read from the store before an invalidation and set
 //!   after it stays. Loaders are fenced, callers are not.
@@ -92,7 +99,10 @@ mod class;
 mod clock;
 #[cfg(feature = "redis")]
 mod codec;
+mod dice;
 mod event;
+#[cfg(feature = "redis")]
+mod fallback;
 mod fence;
 mod fill;
 mod flight;
@@ -101,8 +111,11 @@ mod key;
 mod l2;
 mod load;
 mod memory;
+mod moment;
+mod nested;
 mod owed;
 mod pattern;
+mod places;
 mod read;
 mod slot;
 mod stats;
@@ -121,8 +134,8 @@ pub use builder::TieredCacheBuilder;
 pub use clock::{Clock, ManualClock, SystemClock};
 #[cfg(feature = "redis")]
 pub use codec::{Codec, CodecError, Json};
-pub use event::{Event, LoadResult, LookupOutcome, Observer, Scope};
-pub use fill::Fill;
+pub use event::{Event, LoadResult, LookupOutcome, Observer, Removal, Scope};
+pub use fill::{Fill, Known};
 pub use key::{Key, KeyBuilder, KeyError, KeyPart};
 #[cfg(feature = "redis")]
 pub use l2::RedisTier;

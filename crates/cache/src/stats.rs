@@ -62,6 +62,12 @@ pub struct ClassStats {
     pub loads: u64,
     /// Loads that ended without a value.
     pub load_failures: u64,
+    /// Loads that waited for their turn, because too many ran.
+    pub queued_loads: u64,
+    /// Loads that did not get their turn in time.
+    pub refused_loads: u64,
+    /// Callers that left at their hard time-out, without a value.
+    pub timeouts: u64,
     /// Misses that waited for the load of another caller.
     pub collapsed: u64,
     /// Live entries removed by key or pattern, and invalidations of the whole class. Tags and `clear` cost no walk,
@@ -85,6 +91,9 @@ impl ClassStats {
             misses,
             loads: count(Count::Load),
             load_failures: count(Count::LoadFailure),
+            queued_loads: count(Count::Queued),
+            refused_loads: count(Count::Refused),
+            timeouts: count(Count::TimedOut),
             collapsed: count(Count::Collapsed),
             invalidations: count(Count::Invalidation),
             type_mismatches: count(Count::TypeMismatch),

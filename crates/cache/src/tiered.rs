@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use crate::class::{Class, ClassTable, Count};
 use crate::clock::Clock;
 #[cfg(feature = "redis")]
 use crate::codec::Codec;
-use crate::event::{Event, LookupOutcome, Observer, Scope};
+use crate::dice::Dice;
+use crate::event::{Event, LookupOutcome, Observer, Removal, Scope};
 use crate::fence::{Fence, Generation};
 use crate::fill::Fill;
 use crate::flight::{Flight, FlightTable};
@@ -21,10 +23,13 @@ use crate::key::Key;
 #[cfg(feature = "redis")]
 use crate::l2::{Debt, L2, Mark, Sought};
 use crate::memory::{self, Inserted, Memory};
+use crate::moment::Moment;
+use crate::nested;
 use crate::owed::Owed;
 use crate::pattern::Pattern;
+use crate::places::{Full, Places};
 use crate::read::Source;
-use crate::slot::{Anything, Slot, State};
+use crate::slot::{Anything, Lifetime, Slot, State, Times};
 use crate::stats::{CacheStats, ClassStats, TierStats};
 use crate::sweep::Bell;
 use crate::tag::Tag;
@@ -231,6 +236,8 @@ pub(crate) struct Parcel {
     pub(crate) tags: Vec<Tag>,
     pub(crate) ttl: Option<Duration>,
     pub(crate) bytes: usize,
+    /// How long a load of it takes, as far as is known.
+    pub(crate) cost: Option<Duration>,
 }
 
 /// What a miss in L1 brought.
@@ -245,6 +252,20 @@ pub(crate) struct Brought {
     pub(crate) mark: Option<Mark>,
 }
 
+/// Why a load brought nothing.
+pub(crate) enum Halted<E> {
+    /// The loader's own error.
+    Failed(E),
+    /// It did not get to run.
+    Refused,
+}
+
+impl<E> From<Full> for Halted<E> {
+    fn from(Full: Full) -> Self {
+        Self::Refused
+    }
+}
+
 /// What clones of a cache share: the tiers in order, and what guards them.
 pub(crate) struct Tiers {
     pub(crate) memory: Memory,
@@ -255,6 +276,9 @@ pub(crate) struct Tiers {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) bell: Arc<Bell>,
+    pub(crate) dice: Dice,
+    /// Where loads of all classes find a place, if they are bounded.
+    pub(crate) places: Option<Places>,
     #[cfg(feature = "redis")]
     pub(crate) l2: Option<Arc<L2>>,
 }
@@ -266,37 +290,46 @@ impl Tiers {
         key: &Key,
         class: &Class,
         form: &Form<V>,
-        flight: &Flight,
+        flight: &Arc<Flight>,
         loader: F,
-    ) -> Result<Brought, E>
+    ) -> Result<Brought, Halted<E>>
     where
         V: Send + Sync + 'static,
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Fill<V>, E>>,
     {
-        #[cfg(not(feature = "redis"))]
-        let _ = (key, flight);
         #[cfg(feature = "redis")]
         if let (Some(l2), Some(codec)) = (&self.l2, &form.codec) {
             let codec = &**codec;
             let mut patience = l2.patience();
-            let ticket = match l2.seek(key, class, codec, flight, &mut patience).boxed().await {
+            let mut sought = l2.seek(key, class, codec, flight, &mut patience).boxed().await;
+            if let Sought::Stale(past) = sought {
+                let id = past.id;
+                self.fall_back_on(past, key, class, form, flight);
+                sought = l2.seek_newer(key, class, codec, flight, id, &mut patience).boxed().await;
+            }
+            let ticket = match sought {
                 Sought::Found { fill, mark } => {
-                    let parcel = pack(fill, form.weigh);
+                    let mut parcel = pack(fill, form.weigh);
+                    parcel.cost = class.counters.last_load();
                     let may_keep = mark.is_some();
                     return Ok(Brought { parcel, source: Source::Shared, may_keep, loaded_in: None, mark });
                 }
+                Sought::Stale(_) => None,
                 Sought::Absent(ticket) => ticket,
             };
-            let (fill, loaded_in) = self.run(class, loader).await?;
+            let (fill, loaded_in) = self.run(key, class, flight, loader).await?;
             let mark = l2.fill(ticket, class, codec, &fill, flight, &mut patience).boxed().await;
-            let parcel = pack(fill, form.weigh);
+            let mut parcel = pack(fill, form.weigh);
+            parcel.cost = Some(loaded_in);
             let may_keep = mark.is_some();
             return Ok(Brought { parcel, source: Source::Loaded, may_keep, loaded_in: Some(loaded_in), mark });
         }
-        let (fill, loaded_in) = self.run(class, loader).await?;
+        let (fill, loaded_in) = self.run(key, class, flight, loader).await?;
+        let mut parcel = pack(fill, form.weigh);
+        parcel.cost = Some(loaded_in);
         Ok(Brought {
-            parcel: pack(fill, form.weigh),
+            parcel,
             source: Source::Loaded,
             may_keep: true,
             loaded_in: Some(loaded_in),
@@ -305,15 +338,43 @@ impl Tiers {
         })
     }
 
-    async fn run<V, E, F, Fut>(&self, class: &Class, loader: F) -> Result<(Fill<V>, Duration), E>
+    /// Runs the loader, once there is a place for it.
+    async fn run<V, E, F, Fut>(
+        &self,
+        key: &Key,
+        class: &Class,
+        flight: &Arc<Flight>,
+        loader: F,
+    ) -> Result<(Fill<V>, Duration), Halted<E>>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Fill<V>, E>>,
     {
+        let in_line = || {
+            class.counters.add(Count::Queued);
+            self.notify(&Event::LoadQueued { class: class.ttl.name(), key });
+        };
+        // That of the class first: whoever waits for it keeps no place from the others.
+        let mut held = Vec::new();
+        for places in class.places.as_deref().into_iter().chain(&self.places) {
+            held.extend(places.enter(flight, in_line).await?);
+        }
         class.counters.add(Count::Load);
         let started = self.clock.precise();
-        let fill = loader().await?;
-        Ok((fill, self.clock.precise().saturating_sub(started)))
+        let loaded = nested::within(flight, async move { loader().await }).await;
+        drop(held);
+        let mut fill = loaded.map_err(Halted::Failed)?;
+        let loaded_in = self.clock.precise().saturating_sub(started);
+        if !class.ttl.eager(Some(loaded_in)).is_zero() {
+            class.counters.took(loaded_in);
+        }
+        self.settle(class, &mut fill);
+        Ok((fill, loaded_in))
+    }
+
+    /// Decides how long a value lives. Once for each fill, before any tier is told.
+    pub(crate) fn settle<V>(&self, class: &Class, fill: &mut Fill<V>) {
+        fill.ttl = Some(class.ttl.lifetime(fill.ttl, mem::take(&mut fill.is_negative), &self.dice));
     }
 
     /// Invalidates in L1 alone; tells how many live entries were removed, where they are counted.
@@ -356,7 +417,7 @@ impl Tiers {
         let started = (self.observer.is_some() && class.counters.sample_due()).then(|| self.clock.precise());
         let found = self.live(key).and_then(|(slot, state)| open(slot).map(|value| (value, state)));
         let (count, outcome) = match found {
-            Some((_, State::Fresh(_))) => (Count::Hit, LookupOutcome::Hit),
+            Some((_, State::Fresh(_) | State::Waning(_))) => (Count::Hit, LookupOutcome::Hit),
             Some(_) => (Count::StaleHit, LookupOutcome::Stale),
             None => (Count::Miss, LookupOutcome::Miss),
         };
@@ -372,13 +433,50 @@ impl Tiers {
 
     fn live(&self, key: &Key) -> Option<(Slot, State)> {
         let slot = self.memory.get(key)?;
-        match slot.state(self.clock.now(), &self.fence) {
+        let now = self.clock.now();
+        match slot.state(now, &self.fence) {
             State::Dead => {
-                self.memory.discard(key, &slot);
+                self.bury(key, &slot);
                 None
+            }
+            State::Waning(_) => {
+                let state = self.tend(key, &slot, now.into());
+                Some((slot, state))
             }
             state => Some((slot, state)),
         }
+    }
+
+    /// The second thought that a fresh entry needs: prolongs its life if that is due, and tells whether to load it anew.
+    #[cold]
+    fn tend(&self, key: &Key, slot: &Slot, now: Moment) -> State {
+        let mut times = slot.times;
+        if times.may_slide(now) {
+            times.slide(now);
+            let slide = |held: &mut Times| {
+                if held.may_slide(now) {
+                    held.slide(now);
+                }
+            };
+            self.flights.hold(key, || self.memory.amend(key, slide));
+        }
+        let left = times.left(now);
+        if times.is_due(now, &self.dice) { State::Waning(left) } else { State::Fresh(left) }
+    }
+
+    /// Removes a dead entry, unless there is another one by now; tells whether it did.
+    #[cold]
+    fn bury(&self, key: &Key, slot: &Slot) -> bool {
+        let is_removed = self.memory.discard(key, slot);
+        if is_removed {
+            self.report_removed(key, self.why_dead(slot));
+        }
+        is_removed
+    }
+
+    fn why_dead(&self, slot: &Slot) -> Removal {
+        let admits = self.fence.admits(slot.class, &slot.stamps, slot.since);
+        if admits { Removal::Expired } else { Removal::Invalidated }
     }
 
     /// A second look, not counted, under the lock under which fills are made.
@@ -396,18 +494,24 @@ impl Tiers {
         parcel: Parcel,
         #[cfg(feature = "redis")] mark: Option<Mark>,
     ) -> Slot {
-        let lifetime = class.ttl.in_l1(parcel.ttl);
+        let own = class.ttl.in_l1(parcel.ttl);
+        let (fresh, whole, idle) = match class.ttl.cap() {
+            Some(cap) => (own.min(cap), cap, own),
+            None => (own, own, Duration::ZERO),
+        };
+        // What lies in L2 does not slide.
         #[cfg(feature = "redis")]
-        let lifetime = mark.map_or(lifetime, |mark| class.ttl.in_l1_above_l2(mark.left));
-        let fresh_until = self.clock.now().saturating_add(lifetime);
+        let (fresh, whole, idle) = mark.map_or((fresh, whole, idle), |mark| {
+            (class.ttl.in_l1_above_l2(mark.left, &self.dice), mark.left, Duration::ZERO)
+        });
+        let (grace, ahead) = (class.ttl.grace_period(), class.ttl.ahead());
+        let lifetime = Lifetime { fresh, whole, grace, ahead, idle, eager: class.ttl.eager(parcel.cost) };
         Slot {
             value: parcel.value,
             stamps: self.fence.stamps(&parcel.tags),
             class: class.id,
             since,
-            fresh_until,
-            stale_until: fresh_until.saturating_add(class.ttl.grace_period()),
-            refresh_from: fresh_until,
+            times: Times::new(self.clock.now().into(), &lifetime),
             weight: self.memory.weight(key, parcel.tags.len(), parcel.bytes),
             #[cfg(feature = "redis")]
             shared: mark.and_then(|mark| mark.id),
@@ -423,12 +527,20 @@ impl Tiers {
         }
     }
 
-    pub(crate) fn report_evicted(&self, key: &Key, inserted: &Inserted) {
+    /// Tells of what an insertion drove out.
+    pub(crate) fn report_left(&self, key: &Key, inserted: &Inserted) {
         if let Some(observer) = &self.observer {
             for key in inserted.evicted(key) {
                 observer.on(&Event::Evicted { tier: memory::NAME, key });
             }
+            if inserted.has_replaced(key) {
+                self.report_removed(key, Removal::Replaced);
+            }
         }
+    }
+
+    pub(crate) fn report_removed(&self, key: &Key, cause: Removal) {
+        self.notify(&Event::Removed { tier: memory::NAME, key, cause });
     }
 
     /// Removes the key from L1 and fences its loads; tells whether a live value was held.
@@ -438,13 +550,14 @@ impl Tiers {
         if live && let Some(class) = self.classes.by_id(slot.class) {
             class.counters.add(Count::Invalidation);
         }
+        self.report_removed(key, if live { Removal::Invalidated } else { self.why_dead(&slot) });
         live
     }
 
     pub(crate) fn sweep(&self) -> usize {
         let now = self.clock.now();
         let dead = self.memory.iter().filter(|(_, slot)| slot.state(now, &self.fence) == State::Dead);
-        let removed = dead.filter(|(key, slot)| self.memory.discard(key, slot)).count();
+        let removed = dead.filter(|(key, slot)| self.bury(key, slot)).count();
         self.fence.prune();
         removed
     }

@@ -203,6 +203,6 @@ async fn a_snapshot_in_redis_is_shared_and_expires() {
     let keys = HotKeys::of_class("things", (0..1_000).map(key));
     snapshot.save(&keys).await.unwrap();
     assert_eq!(snapshot.load().await.unwrap(), keys);
-    let left = client.execute(Command::new("TTL").key("tg:{cw:api}")).await.unwrap().as_int().unwrap();
+    let left = client.execute(Command::new("TTL").key("tg:{chot:api}")).await.unwrap().as_int().unwrap();
     assert!((1..=7 * 24 * 3600).contains(&left), "{left}");
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 
-use crate::event::Scope;
+use crate::event::{Removal, Scope};
 use crate::fill::Fill;
 use crate::flight::{Flight, Kind};
 use crate::key::Key;
@@ -108,7 +108,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         };
         // What user code may panic in, the call itself included, stands inside the catch.
         match AssertUnwindSafe(async { write().await }).catch_unwind().await {
-            Ok(Ok(fill)) => {
+            Ok(Ok(mut fill)) => {
+                self.cache.tiers.settle(&self.class, &mut fill);
                 let cached = self
                     .cache_written(
                         under_way,
@@ -207,8 +208,11 @@ impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
             let outdated = if inserted.stored { None } else { tiers.memory.remove(self.key) };
             (inserted, outdated)
         });
+        tiers.report_left(self.key, &inserted);
+        if outdated.is_some() {
+            tiers.report_removed(self.key, Removal::Invalidated);
+        }
         drop(outdated); // here, not under the lock
-        tiers.report_evicted(self.key, &inserted);
         inserted.stored
     }
 }

@@ -19,7 +19,7 @@ pub struct RedisSnapshot {
 impl RedisSnapshot {
     /// The snapshot of that name. Needs no round trip.
     pub fn new(client: Client, keyspace: &Keyspace, name: &str) -> Self {
-        Self { client, key: keyspace.group("cw", &[name]).as_str().to_owned() }
+        Self { client, key: keyspace.group("chot", &[name]).as_str().to_owned() }
     }
 
     /// Puts the keys in place of what was there, for 7 days. One command of about 60 bytes a key: keep it to some 10,000 keys.
