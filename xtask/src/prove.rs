@@ -110,6 +110,21 @@ const PROOFS: &[Proof] = &[
     )
     .with(&["redis"]),
     proof(
+        "write-through",
+        "100,000 storms of writes and reads at once on one key: the cache ends with the store's value, or none",
+        "tidegate-cache",
+        "write_through",
+        "of_writes_at_once_no_older_value_stays",
+    ),
+    proof(
+        "write-through-nodes",
+        "10,000 such storms on two nodes over Redis",
+        "tidegate-cache",
+        "write_through",
+        "shared::of_writes_on_two_nodes_at_once_no_older_value_stays",
+    )
+    .with(&["redis"]),
+    proof(
         "cache-warm-up",
         "a restart with warm-up: nine tenths of the old process's hits over the first 10,000 Zipf reads of 100,000 keys",
         "tidegate-cache",

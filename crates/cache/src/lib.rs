@@ -117,6 +117,8 @@ mod owed;
 mod pattern;
 mod places;
 mod read;
+#[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "hashes need codecs, which come with the feature"))]
+mod shape;
 mod slot;
 mod stats;
 mod strategy;
@@ -143,6 +145,9 @@ pub use memory::Capacity;
 pub use owed::Owed;
 pub use pattern::{Pattern, PatternError};
 pub use read::{LoadError, Lookup, Read, Source};
+#[cfg(feature = "redis")]
+pub use shape::HashShape;
+pub use shape::{BitmapShape, CounterShape, SetShape, ShapeError, Shapes, UniqueShape};
 pub use stats::{CacheStats, ClassStats, TierStats};
 pub use strategy::write_behind::{
     Accepted, Increment, IncrementBatch, IncrementSink, Increments, NotFlushed, PendingIncrement, ValueSink,
