@@ -240,6 +240,22 @@ impl L2 {
         }
     }
 
+    /// The right to fill what a write that has not begun yet will leave: it ends when anything else changes the key.
+    pub(crate) async fn fence(self: &Arc<Self>, key: &Key, patience: &mut Patience) -> Option<Ticket> {
+        if self.owes() {
+            return None;
+        }
+        let taken =
+            async { Ok::<_, tidegate_redis::Error>((self.tier.take_part(key).await?, self.tier.open_epoch().await?)) };
+        match patience.spend(taken).await {
+            Ok((fence, epoch)) => Some(Ticket::new(self, key, fence, epoch)),
+            Err(error) => {
+                self.failed("fence", &error);
+                None
+            }
+        }
+    }
+
     /// Stores what the load brought; none when L1 must not keep it either.
     pub(crate) async fn fill<V: 'static>(
         self: &Arc<Self>,
