@@ -47,6 +47,11 @@
 //! While Redis is away L2 is a miss that costs microseconds, and L1 serves on. An invalidation that Redis could not be
 //! told of is an error that says so ([`Owed`]), is kept, and is told before this process reads L2 again.
 //!
+//! # HTTP
+//!
+//! With the feature `tower`, `CacheLayer` keeps the responses of a service by the rules of RFC 9111; with `sessions`, `CacheSessions`
+//! keeps the sessions of `tower-sessions`. Both lie in the same tiers, under keys, tags and classes like everything else.
+//!
 //! # What it guarantees
 //!
 //! - Concurrent misses on one key run one loader, in a task of its own. Its value, error or panic reaches every waiter.
@@ -91,11 +96,15 @@ mod flight;
 mod key;
 #[cfg(feature = "redis")]
 mod l2;
+#[cfg(feature = "tower")]
+mod layer;
 mod load;
 mod memory;
 mod owed;
 mod pattern;
 mod read;
+#[cfg(feature = "sessions")]
+mod sessions;
 mod slot;
 mod stats;
 mod sweep;
@@ -116,10 +125,14 @@ pub use fill::Fill;
 pub use key::{Key, KeyBuilder, KeyError};
 #[cfg(feature = "redis")]
 pub use l2::RedisTier;
+#[cfg(feature = "tower")]
+pub use layer::{CacheLayer, CacheLayerBuilder, CachedBody, HttpCache, ResponseTags};
 pub use memory::Capacity;
 pub use owed::Owed;
 pub use pattern::{Pattern, PatternError};
 pub use read::{LoadError, Lookup, Read, Source};
+#[cfg(feature = "sessions")]
+pub use sessions::CacheSessions;
 pub use stats::{CacheStats, ClassStats, TierStats};
 pub use tag::Tag;
 pub use tiered::TieredCache;

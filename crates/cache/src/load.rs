@@ -76,7 +76,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    fn enter<E: 'static, T>(&self, key: &Key, recheck: impl FnOnce() -> Option<T>) -> Entered<T> {
+    pub(crate) fn enter<E: 'static, T>(&self, key: &Key, recheck: impl FnOnce() -> Option<T>) -> Entered<T> {
         let fence = &self.cache.tiers.fence;
         let kind = Kind::of::<V, E>();
         let admissible = |flight: &Flight| fence.admits_class(flight.class, flight.since);
@@ -84,7 +84,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         self.cache.tiers.flights.enter(key, kind, recheck, admissible, start)
     }
 
-    fn launch<E, F, Fut>(&self, runtime: &Handle, key: &Key, flight: &Arc<Flight>, loader: F)
+    pub(crate) fn launch<E, F, Fut>(&self, runtime: &Handle, key: &Key, flight: &Arc<Flight>, loader: F)
     where
         E: Send + Sync + 'static,
         F: FnOnce() -> Fut + Send + 'static,
@@ -105,7 +105,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         });
     }
 
-    fn answer<E: Send + Sync + 'static>(
+    pub(crate) fn answer<E: Send + Sync + 'static>(
         &self,
         outcome: &Outcome,
         waited: Option<Source>,
@@ -128,7 +128,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     }
 }
 
-fn overtaken(outcome: &Outcome, since: Generation) -> bool {
+pub(crate) fn overtaken(outcome: &Outcome, since: Generation) -> bool {
     matches!(outcome, Outcome::Loaded { slot, .. } if !slot.stamps.admit(since))
 }
 
