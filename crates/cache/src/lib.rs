@@ -93,6 +93,7 @@ mod event;
 mod fence;
 mod fill;
 mod flight;
+mod inspect;
 mod key;
 #[cfg(feature = "redis")]
 mod l2;
@@ -122,6 +123,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use codec::{Codec, CodecError, Json};
 pub use event::{Event, LoadResult, LookupOutcome, Observer, Scope};
 pub use fill::Fill;
+pub use inspect::Inspected;
 pub use key::{Key, KeyBuilder, KeyError};
 #[cfg(feature = "redis")]
 pub use l2::RedisTier;
