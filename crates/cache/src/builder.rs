@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use crate::class::ClassTable;
 use crate::clock::{Clock, SystemClock};
+use crate::dice::Dice;
 use crate::event::Observer;
 use crate::fence::Fence;
 use crate::flight::FlightTable;
 #[cfg(feature = "redis")]
 use crate::l2::{self, L2, RedisTier};
 use crate::memory::{Capacity, Memory};
+use crate::places::Places;
 use crate::sweep::{self, Bell};
 use crate::tiered::{TieredCache, Tiers};
 
@@ -25,6 +27,8 @@ pub struct TieredCacheBuilder {
     observer: Option<Arc<dyn Observer>>,
     clock: Arc<dyn Clock>,
     sweep_every: Duration,
+    dice: Dice,
+    max_loads: Option<(u32, Duration)>,
     #[cfg(feature = "redis")]
     l2: Option<RedisTier>,
 }
@@ -36,6 +40,8 @@ impl Default for TieredCacheBuilder {
             observer: None,
             clock: Arc::new(SystemClock::new()),
             sweep_every: Duration::from_secs(30),
+            dice: Dice::random(),
+            max_loads: None,
             #[cfg(feature = "redis")]
             l2: None,
         }
@@ -55,7 +61,8 @@ impl TieredCacheBuilder {
         self
     }
 
-    /// The clock that everything goes by, except the interval of the sweeper.
+    /// The clock that everything goes by, except the interval of the sweeper and the time-outs of loads, which are real
+    /// time.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
@@ -64,6 +71,30 @@ impl TieredCacheBuilder {
     /// How often dead entries are removed, in real time; at least 100 ms apart.
     pub fn sweep_every(mut self, interval: Duration) -> Self {
         self.sweep_every = interval.max(SHORTEST_SWEEP);
+        self
+    }
+
+    /// Makes chance repeatable, for tests: what spreads lifetimes and draws early refreshes.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.dice = Dice::new(seed);
+        self
+    }
+
+    /// The most loaders that run at once, at least one, and how long a load waits for its turn; then whoever waits for it
+    /// gets [`LoadError::Refused`](crate::LoadError::Refused). Without it there is no bound.
+    ///
+    /// Loads get their turn in the order in which they asked, refreshes among them, and [`Event::LoadQueued`] tells of
+    /// each that has to wait. What L2 has needs no turn.
+    ///
+    /// A load that a loader waits for runs on that loader's place, so that it can't wait for a place that is held for it;
+    /// a loader that waits for a thousand at once has them run at once. This goes by tasks: a loader that waits for a task
+    /// of its own, which loads, may wait in vain for as long as `wait`, but no longer.
+    ///
+    /// The runtimes of the loads need their timers (`enable_time`).
+    ///
+    /// [`Event::LoadQueued`]: crate::Event::LoadQueued
+    pub fn max_loads(mut self, count: u32, wait: Duration) -> Self {
+        self.max_loads = Some((count, wait));
         self
     }
 
@@ -92,6 +123,8 @@ impl TieredCacheBuilder {
             clock: self.clock,
             observer: self.observer,
             bell: Arc::clone(&bell),
+            dice: self.dice,
+            places: self.max_loads.map(|(count, wait)| Places::new(count, wait)),
             #[cfg(feature = "redis")]
             l2,
         });

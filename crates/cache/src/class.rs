@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
+use crate::moment::nanos;
+use crate::places::Places;
 use crate::ttl::TtlClass;
 
 /// Stripes of the counters; enough that cores seldom write to one line.
@@ -26,35 +29,53 @@ pub(crate) enum Count {
     Collapsed,
     Invalidation,
     TypeMismatch,
+    Queued,
+    Refused,
+    TimedOut,
 }
 
-const COUNTS: usize = Count::TypeMismatch as usize + 1;
+const COUNTS: usize = Count::TimedOut as usize + 1;
 
 #[derive(Default)]
 #[repr(align(128))]
 struct Stripe([AtomicU64; COUNTS]);
 
 /// Counters of one class, spread over cache lines by thread and added up when read.
-pub(crate) struct Counters(Box<[Stripe]>);
+pub(crate) struct Counters {
+    stripes: Box<[Stripe]>,
+    /// Nanoseconds that the last load took; zero before the first.
+    last_load: AtomicU64,
+}
 
 impl Counters {
     fn new() -> Self {
-        Self((0..STRIPES).map(|_| Stripe::default()).collect())
+        Self { stripes: (0..STRIPES).map(|_| Stripe::default()).collect(), last_load: AtomicU64::new(0) }
     }
 
     pub(crate) fn add(&self, count: Count) {
-        self.0[stripe()].0[count as usize].fetch_add(1, Ordering::Relaxed);
+        self.stripes[stripe()].0[count as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether the lookup that comes next on this thread should be timed.
     pub(crate) fn sample_due(&self) -> bool {
-        let counts = &self.0[stripe()].0;
+        let counts = &self.stripes[stripe()].0;
         let seen = |count: Count| counts[count as usize].load(Ordering::Relaxed);
         (seen(Count::Hit) + seen(Count::StaleHit) + seen(Count::Miss)).is_multiple_of(SAMPLE)
     }
 
+    /// Remembers how long a load took.
+    pub(crate) fn took(&self, load: Duration) {
+        self.last_load.store(nanos(load), Ordering::Relaxed);
+    }
+
+    /// How long the last load took; none before the first.
+    #[cfg(feature = "redis")]
+    pub(crate) fn last_load(&self) -> Option<Duration> {
+        Some(self.last_load.load(Ordering::Relaxed)).filter(|nanos| *nanos > 0).map(Duration::from_nanos)
+    }
+
     pub(crate) fn sum(&self, count: Count) -> u64 {
-        self.0.iter().map(|stripe| stripe.0[count as usize].load(Ordering::Relaxed)).sum()
+        self.stripes.iter().map(|stripe| stripe.0[count as usize].load(Ordering::Relaxed)).sum()
     }
 }
 
@@ -72,6 +93,8 @@ pub(crate) struct Class {
     pub(crate) id: ClassId,
     pub(crate) ttl: TtlClass,
     pub(crate) counters: Arc<Counters>,
+    /// Where its loads find a place, if the class bounds them.
+    pub(crate) places: Option<Arc<Places>>,
 }
 
 /// The classes of one cache, by name.
@@ -82,12 +105,17 @@ impl ClassTable {
     /// The class of this name; when it comes with other times than before, the new ones are shown from now on.
     pub(crate) fn enter(&self, ttl: TtlClass) -> Arc<Class> {
         let mut classes = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let (id, counters) = match classes.iter().find(|class| class.ttl.name() == ttl.name()) {
+        let new_places = || ttl.places().map(|(count, wait)| Arc::new(Places::new(count, wait)));
+        let (id, counters, places) = match classes.iter().find(|class| class.ttl.name() == ttl.name()) {
             Some(known) if known.ttl == ttl => return Arc::clone(known),
-            Some(known) => (known.id, Arc::clone(&known.counters)),
-            None => (ClassId(classes.len()), Arc::new(Counters::new())),
+            Some(known) => {
+                let is_same = known.ttl.places() == ttl.places();
+                let places = if is_same { known.places.clone() } else { new_places() };
+                (known.id, Arc::clone(&known.counters), places)
+            }
+            None => (ClassId(classes.len()), Arc::new(Counters::new()), new_places()),
         };
-        let class = Arc::new(Class { id, ttl, counters });
+        let class = Arc::new(Class { id, ttl, counters, places });
         match classes.get_mut(id.0) {
             Some(known) => *known = Arc::clone(&class),
             None => classes.push(Arc::clone(&class)),

@@ -76,6 +76,13 @@ pub enum Event<'a> {
         /// Live entries removed; none for scopes that are invalidated by generation and removed later.
         removed: Option<usize>,
     },
+    /// A load found no place among those that may run at once, and waits for its turn.
+    LoadQueued {
+        /// Class of the load.
+        class: &'static str,
+        /// What is to be loaded.
+        key: &'a Key,
+    },
     /// An entry had to make room for another.
     Evicted {
         /// The tier, such as `l1`.
@@ -83,6 +90,28 @@ pub enum Event<'a> {
         /// The key that left.
         key: &'a Key,
     },
+    /// An entry left for another reason than want of room. What died by its age or by a tag, a class or
+    /// [`TieredCache::clear`](crate::TieredCache::clear) leaves, and is told of, when it is next read or swept.
+    Removed {
+        /// The tier, such as `l1`.
+        tier: &'static str,
+        /// The key that left.
+        key: &'a Key,
+        /// Why.
+        cause: Removal,
+    },
+}
+
+/// Why an entry left that could have stayed, for all the room there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Removal {
+    /// Its lifetime was over, and its grace.
+    Expired,
+    /// Another value came in its place.
+    Replaced,
+    /// It was invalidated.
+    Invalidated,
 }
 
 /// What a tier held.
@@ -104,12 +133,18 @@ pub enum LoadResult {
     Stored,
     /// With a value that was given to its callers only: it was invalidated meanwhile, or is too big.
     NotStored,
+    /// With the word that there is no value: by the loader of a batch.
+    Absent,
     /// With an error.
     Failed,
     /// With a panic.
     Panicked,
     /// Not at all: its runtime was shut down.
     Aborted,
+    /// It took longer than it may, and was stopped.
+    CutOff,
+    /// It did not get to run: too many others did.
+    Refused,
 }
 
 /// What was invalidated.

@@ -1,5 +1,7 @@
 //! What a loader brings back.
 
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::tag::Tag;
@@ -10,33 +12,72 @@ use crate::tag::Tag;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Fill<V> {
-    pub(crate) value: V,
+    pub(crate) value: Held<V>,
     pub(crate) tags: Vec<Tag>,
     pub(crate) ttl: Option<Duration>,
+    pub(crate) is_negative: bool,
 }
 
 impl<V> Fill<V> {
     /// A value with the lifetime of its class and no tags.
     pub fn new(value: V) -> Self {
-        Self { value, tags: Vec::new(), ttl: None }
+        Self { value: Held::New(value), tags: Vec::new(), ttl: None, is_negative: false }
     }
 
     /// Adds a tag by which the entry can be invalidated.
-    pub fn tag(mut self, tag: Tag) -> Self {
-        self.tags.push(tag);
-        self
+    pub fn tag(self, tag: Tag) -> Self {
+        self.tags([tag])
     }
 
     /// Adds several tags.
     pub fn tags(mut self, tags: impl IntoIterator<Item = Tag>) -> Self {
-        self.tags.extend(tags);
+        // What is found to hold still again and again must not gather the same tags each time.
+        let (has_some, before) = (matches!(self.value, Held::Known(_)), self.tags.len());
+        for tag in tags {
+            if !has_some || !self.tags[..before].contains(&tag) {
+                self.tags.push(tag);
+            }
+        }
         self
     }
 
-    /// Replaces the lifetime of the class, clamped to between 1 ms and 365 days.
+    /// Replaces the lifetime of the class, clamped to between 1 ms and 365 days. For a sliding class it is the time that
+    /// the value lives unread.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
+    }
+
+    /// Says that the value is the answer "there is nothing", such as a page for status 404: it lives for the
+    /// [`negative_ttl`](crate::TtlClass::negative_ttl) of its class, unless [`Fill::ttl`] says otherwise.
+    pub fn negative(mut self) -> Self {
+        self.is_negative = true;
+        self
+    }
+}
+
+impl<V> Fill<Option<V>> {
+    /// There is nothing under this key, and that is worth remembering for the
+    /// [`negative_ttl`](crate::TtlClass::negative_ttl) of the class.
+    ///
+    /// ```
+    /// # use tidegate_cache::{Fill, Key, TieredCache, TtlClass};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let key = Key::builder("page").part(404).build()?;
+    /// let pages = TieredCache::builder().build().typed::<Option<String>>(TtlClass::API);
+    /// let read = pages.get_or_load(&key, async || Ok::<_, std::io::Error>(Fill::absent())).await?;
+    /// assert_eq!(*read.value, None); // the next reader is spared the search
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn absent() -> Self {
+        Self::new(None).negative()
+    }
+
+    /// What a search found: [`Fill::new`] of something, or [`Fill::absent`].
+    pub fn found(value: Option<V>) -> Self {
+        if value.is_some() { Self::new(value) } else { Self::absent() }
     }
 }
 
@@ -45,3 +86,64 @@ impl<V> From<V> for Fill<V> {
         Self::new(value)
     }
 }
+
+/// A value that L1 still holds, given to the loader that is to replace it
+/// ([`TypedCache::get_or_revalidate`](crate::TypedCache::get_or_revalidate)).
+#[derive(Debug)]
+pub struct Known<V> {
+    value: Arc<V>,
+    tags: Vec<Tag>,
+}
+
+impl<V> Known<V> {
+    pub(crate) fn new(value: Arc<V>, tags: Vec<Tag>) -> Self {
+        Self { value, tags }
+    }
+
+    /// The value, with what the source needs to compare it: an `ETag`, a version, a time of change.
+    pub fn value(&self) -> &Arc<V> {
+        &self.value
+    }
+
+    /// The source says that it has not changed: it is fresh again, from now on, with the tags that it has.
+    ///
+    /// Tags can be added, and the lifetime replaced, as with any fill.
+    pub fn still_holds(self) -> Fill<V> {
+        Fill { value: Held::Known(self.value), tags: self.tags, ttl: None, is_negative: false }
+    }
+}
+
+/// A value of its own, or one that L1 holds already.
+#[derive(Debug, Clone)]
+pub(crate) enum Held<V> {
+    New(V),
+    Known(Arc<V>),
+}
+
+impl<V> Held<V> {
+    pub(crate) fn into_arc(self) -> Arc<V> {
+        match self {
+            Self::New(value) => Arc::new(value),
+            Self::Known(value) => value,
+        }
+    }
+}
+
+impl<V> Deref for Held<V> {
+    type Target = V;
+
+    fn deref(&self) -> &V {
+        match self {
+            Self::New(value) => value,
+            Self::Known(value) => value,
+        }
+    }
+}
+
+impl<V: PartialEq> PartialEq for Held<V> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<V: Eq> Eq for Held<V> {}

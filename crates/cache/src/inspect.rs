@@ -60,7 +60,7 @@ impl TieredCache {
 impl Inspected {
     fn of(key: Key, slot: &Slot, state: State, tiers: &Tiers) -> Self {
         let fresh_for = match state {
-            State::Fresh(left) => Some(left),
+            State::Fresh(left) | State::Waning(left) => Some(left),
             _ => None,
         };
         let class = tiers.classes.by_id(slot.class).map_or("", |class| class.ttl.name());

@@ -1,18 +1,23 @@
 //! L2 as the cache uses it: asked within a read's patience, told of invalidations, never believed while it owes some.
 
+mod batch;
 mod debts;
 mod entry;
+mod fill_many;
 mod follow;
 mod names;
 mod patience;
 mod pattern;
 mod scripts;
+mod seek_many;
+mod steps;
 mod ticket;
 mod tier;
+mod way;
 
 use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +25,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 pub(crate) use debts::Debt;
+use entry::Entry;
 pub(crate) use entry::EntryId;
 pub(crate) use follow::follow;
 pub(crate) use patience::Patience;
@@ -28,7 +34,7 @@ pub use tier::RedisTier;
 
 use crate::class::Class;
 use crate::clock::Clock;
-use crate::codec::{Codec, CodecError};
+use crate::codec::{Codec, CodecError, Format};
 use crate::event::{Event, LookupOutcome, Observer};
 use crate::fill::Fill;
 use crate::flight::Flight;
@@ -44,6 +50,9 @@ pub(crate) const NAME: &str = "l2";
 
 /// First and longest pause between two looks while another process loads.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
+
+/// The most that Redis keeps an entry, grace included: the epoch outlives it.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// How often a value that was noticed to have changed is compared again, before L1 goes without it.
 const CONFIRMATIONS: usize = 3;
@@ -61,8 +70,8 @@ pub(crate) struct L2 {
     tier: RedisTier,
     debts: Debts,
     counts: Counts,
-    /// Whether every primary is tracked, once that was begun.
-    following: OnceLock<watch::Receiver<bool>>,
+    /// Whether every primary is followed, while that is tried.
+    following: Mutex<Option<watch::Receiver<bool>>>,
     clock: Arc<dyn Clock>,
     observer: Option<Arc<dyn Observer>>,
 }
@@ -83,8 +92,20 @@ pub(crate) enum Sought<V> {
         fill: Fill<V>,
         mark: Option<Mark>,
     },
+    /// Only a value past its lifetime, in its grace.
+    Stale(Past<V>),
     /// Nothing; with a ticket to fill, unless L2 could not be asked.
     Absent(Option<Ticket>),
+}
+
+/// A value that L2 holds past its lifetime.
+pub(crate) struct Past<V> {
+    pub(crate) fill: Fill<V>,
+    pub(crate) id: EntryId,
+    /// For how much longer it may be served.
+    pub(crate) left: Duration,
+    /// Notices of the key that the flight had had when this was true.
+    pub(crate) noticed: u64,
 }
 
 impl L2 {
@@ -93,7 +114,7 @@ impl L2 {
             tier,
             debts: Debts::default(),
             counts: Counts::default(),
-            following: OnceLock::new(),
+            following: Mutex::default(),
             clock,
             observer,
         })
@@ -118,10 +139,12 @@ impl L2 {
             return Sought::Absent(None);
         }
         let started = self.clock.precise();
-        let sought = self.seek_until_known(key, class, codec, flight, patience).await;
+        let past = flight.past();
+        let sought = self.seek_until_known(key, class, codec, flight, (past, true), patience).await;
         let latency = Some(self.clock.precise().saturating_sub(started));
         let (count, outcome) = match &sought {
             Sought::Found { .. } => (&self.counts.hits, LookupOutcome::Hit),
+            Sought::Stale(_) => (&self.counts.hits, LookupOutcome::Stale),
             Sought::Absent(_) => (&self.counts.misses, LookupOutcome::Miss),
         };
         count.fetch_add(1, Ordering::Relaxed);
@@ -129,17 +152,32 @@ impl L2 {
         sought
     }
 
+    /// Asks L2 again, for something newer than this stale entry or the right to load it. Not counted: it is one read.
+    pub(crate) async fn seek_newer<V: 'static>(
+        self: &Arc<Self>,
+        key: &Key,
+        class: &Class,
+        codec: &dyn Codec<V>,
+        flight: &Flight,
+        past: EntryId,
+        patience: &mut Patience,
+    ) -> Sought<V> {
+        self.seek_until_known(key, class, codec, flight, (Some(past), false), patience).await
+    }
+
+    /// `past` is an entry that is not wanted any more; then whether a stale one is.
     async fn seek_until_known<V: 'static>(
         self: &Arc<Self>,
         key: &Key,
         class: &Class,
         codec: &dyn Codec<V>,
         flight: &Flight,
+        (past, may_be_stale): (Option<EntryId>, bool),
         patience: &mut Patience,
     ) -> Sought<V> {
         let give_up = Instant::now() + self.tier.wait;
         let (mut pause, longest) = PAUSES;
-        let mut reject = None;
+        let mut reject = past.map(|id| Bytes::copy_from_slice(&id.head()));
         let fence = loop {
             let noticed = flight.noticed();
             let looked = match patience.spend(self.tier.look(key, class.ttl.name(), reject.as_ref())).await {
@@ -150,13 +188,27 @@ impl L2 {
                 }
             };
             match looked {
-                Looked::Found { entry, left } => {
+                Looked::Stale { entry, .. } if !may_be_stale => {
+                    reject = Some(Bytes::copy_from_slice(&entry.id.head()));
+                }
+                Looked::Stale { entry, left } => {
                     let id = entry.id;
-                    match decode(codec, entry.codec, &entry.value) {
-                        Ok(value) => {
-                            let fill = Fill::new(value).tags(entry.tags.into_iter().map(|(tag, _)| tag));
+                    reject = Some(Bytes::copy_from_slice(&id.head()));
+                    match unpack(codec, entry) {
+                        Ok(fill) => {
+                            if let Some(noticed) = self.confirm(key, id, flight, noticed, patience).await {
+                                return Sought::Stale(Past { fill, id, left, noticed });
+                            }
+                        }
+                        Err(error) => self.codec_failed(class, key, &error),
+                    }
+                }
+                Looked::Found { entry, fresh_for } => {
+                    let id = entry.id;
+                    match unpack(codec, entry) {
+                        Ok(fill) => {
                             let noticed = self.confirm(key, id, flight, noticed, patience).await;
-                            let mark = noticed.map(|noticed| Mark { id: Some(id), left, noticed });
+                            let mark = noticed.map(|noticed| Mark { id: Some(id), left: fresh_for, noticed });
                             return Sought::Found { fill, mark };
                         }
                         Err(error) => {
@@ -246,18 +298,20 @@ impl L2 {
         codec: &dyn Codec<V>,
         fill: &Fill<V>,
     ) -> Result<New, CodecError> {
-        let value = codec.encode(&fill.value)?;
+        let value = codec.encode_shared(&fill.value)?;
         let (length, limit) = (value.len(), codec.limit());
         if length > limit {
             return Err(CodecError::TooBig { length, limit });
         }
-        let (id, ttl) = (self.tier.next_id(), class.in_l2(fill.ttl));
-        Ok(New { id, class: *class, tags: fill.tags.clone(), ttl, codec: codec.version(), value })
+        let fresh = class.in_l2(fill.ttl);
+        let ttl = fresh.saturating_add(class.grace_period()).min(LONGEST.max(fresh));
+        let (id, grace) = (self.tier.next_id(), ttl - fresh);
+        Ok(New { id, class: *class, tags: fill.tags.clone(), ttl, grace, codec: Format::of(codec), value })
     }
 
     /// Whether L2 still holds this entry, where a notice says that it may have changed; with the notices seen by then.
     ///
-    /// This process's own fill is noticed as well, mostly before its reply.
+    /// Its own fill is not noticed, but another process's may be, or an older change of which word comes late.
     async fn confirm(
         &self,
         key: &Key,
@@ -319,9 +373,17 @@ impl L2 {
             errors: count(&self.counts.errors),
             codec_errors: count(&self.counts.codec_errors),
             owed: self.owed(),
-            is_followed: self.following.get().is_some_and(|complete| *complete.borrow()),
+            is_followed: self.following().as_ref().is_some_and(|complete| *complete.borrow()),
             is_available: self.tier.client.availability().is_available(),
         }
+    }
+
+    fn follows(&self, complete: Option<watch::Receiver<bool>>) {
+        *self.following() = complete;
+    }
+
+    fn following(&self) -> MutexGuard<'_, Option<watch::Receiver<bool>>> {
+        self.following.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn failed(&self, operation: &'static str, error: &(dyn Error + 'static)) {
@@ -341,10 +403,19 @@ impl L2 {
     }
 }
 
-fn decode<V: 'static>(codec: &dyn Codec<V>, found: u8, bytes: &[u8]) -> Result<V, CodecError> {
-    let (expected, length, limit) = (codec.version(), bytes.len(), codec.limit());
-    if found != expected {
-        return Err(CodecError::Version { found, expected });
+/// The value of an entry, with the tags that it carries.
+fn unpack<V: 'static>(codec: &dyn Codec<V>, entry: Entry) -> Result<Fill<V>, CodecError> {
+    let value = decode(codec, entry.codec, &entry.value)?;
+    Ok(Fill::new(value).tags(entry.tags.into_iter().map(|(tag, _)| tag)))
+}
+
+fn decode<V: 'static>(codec: &dyn Codec<V>, found: Format, bytes: &[u8]) -> Result<V, CodecError> {
+    let (expected, length, limit) = (Format::of(codec), bytes.len(), codec.limit());
+    if found.form != expected.form {
+        return Err(CodecError::Form { found: found.form, expected: expected.form });
+    }
+    if found.version != expected.version {
+        return Err(CodecError::Version { found: found.version, expected: expected.version });
     }
     if length > limit {
         return Err(CodecError::TooBig { length, limit });

@@ -99,7 +99,8 @@ const HELD_STALE: Duration = Duration::from_secs(60 * 60);
 /// tenant into the [`scope`](CacheLayerBuilder::scope)** where anything but host and path tells tenants apart. The layer
 /// believes its service: a header that changes a response and stands in neither `Vary` nor the key is a fault that it can't see.
 ///
-/// Extensions of a response are not kept. A handler that panics is a 500.
+/// Extensions of a response are not kept. A handler that panics is a 500; one that takes longer than the class allows
+/// ([`TtlClass::hard_timeout`], [`TtlClass::load_limit`]) a 504, and a load without a place ([`TtlClass::max_loads`]) a 503.
 #[derive(Debug, Clone)]
 pub struct CacheLayer {
     rules: Arc<Rules>,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use crate::class::{Class, Count};
 use crate::event::{Event, LoadResult};
@@ -15,17 +16,18 @@ use crate::fill::Fill;
 use crate::flight::{Entered, Flight, Kind, Outcome};
 use crate::key::Key;
 use crate::memory::Inserted;
+use crate::nested::{self, Circle};
 use crate::read::{LoadError, Read, Source};
 use crate::slot::{Anything, Slot, State};
-use crate::tiered::{Brought, Tiers};
+use crate::tiered::{Brought, Halted, Tiers};
 use crate::typed::{TypedCache, open, stale};
 
-/// After a refresh that failed, the stale value is served this long before the next attempt, so that a source in
-/// trouble is not asked at the rate of the readers.
+/// After a refresh that failed, the value is served this long before the next attempt, so that a source in trouble is
+/// not asked at the rate of the readers. And while one is under way they need not look for it so often.
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
-    /// The slow path of `get_or_load`: waits for a load under way, or starts one.
+    /// The slow path of `get_or_load`: waits for a load under way, or starts one, for as long as a reader may wait.
     pub(crate) async fn load<E, F, Fut>(&self, key: &Key, loader: F) -> Result<Read<V>, LoadError<E>>
     where
         E: Send + Sync + 'static,
@@ -33,17 +35,32 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
     {
         let Ok(runtime) = Handle::try_current() else { return Err(LoadError::NoRuntime) };
+        let load = self.load_or_join(&runtime, key, loader);
+        let Some(wait) = self.class.ttl.hard() else { return load.await };
+        timeout(wait, load).await.unwrap_or_else(|_| {
+            self.class.counters.add(Count::TimedOut);
+            Err(LoadError::TimedOut)
+        })
+    }
+
+    async fn load_or_join<E, F, Fut>(&self, runtime: &Handle, key: &Key, loader: F) -> Result<Read<V>, LoadError<E>>
+    where
+        E: Send + Sync + 'static,
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
+    {
         let arrived = self.cache.tiers.fence.now();
         let mut waited = false;
         loop {
             let live = |(slot, state): (Slot, State)| open::<V>(slot).map(|value| (value, state));
             match self.enter::<E, _>(key, || self.cache.tiers.peek(key).and_then(live)) {
-                Entered::Found((value, State::Fresh(fresh_for))) => {
+                Entered::Found((value, State::Fresh(fresh_for) | State::Waning(fresh_for))) => {
                     return Ok(Read { value, source: Source::Collapsed, fresh_for, stored: true });
                 }
                 Entered::Found((value, _)) => return Ok(stale(value)),
                 Entered::Started(flight) => {
-                    self.launch(&runtime, key, &flight, loader);
+                    self.launch(runtime, key, &flight, loader);
+                    let _waiting = nested::wait_for(&flight)?;
                     return self.answer(flight.outcome().await, None);
                 }
                 Entered::Joined(flight) => {
@@ -51,10 +68,13 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                     if !std::mem::replace(&mut waited, true) {
                         self.class.counters.add(Count::Collapsed);
                     }
+                    let _waiting = nested::wait_for(&flight)?;
                     let outcome = flight.outcome().await;
                     // The tags were not known when this caller joined. If one of them was invalidated before this
                     // caller came, the value is too old for it; a load that starts now cannot be.
-                    if flight.since >= arrived || !overtaken(outcome, flight.since) {
+                    // Where a batch found nothing, this caller's loader is still to be asked.
+                    let is_absent = matches!(outcome, Outcome::Absent);
+                    if !is_absent && (flight.since >= arrived || !overtaken(outcome, flight.since)) {
                         return self.answer(outcome, Some(Source::Collapsed));
                     }
                 }
@@ -62,17 +82,70 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    /// Loads anew behind a stale value, unless that is under way.
-    pub(crate) fn refresh<E, F, Fut>(&self, runtime: &Handle, key: &Key, loader: F)
+    /// Loads anew behind a value that is stale, or soon will be, unless that is under way. Returns the load that it
+    /// started or found.
+    pub(crate) fn refresh<E, F, Fut>(&self, runtime: &Handle, key: &Key, loader: F) -> Option<Arc<Flight>>
     where
         E: Send + Sync + 'static,
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
     {
-        let done = |(_, state): &(Slot, State)| *state != State::Stale;
-        let entered = self.enter::<E, _>(key, || self.cache.tiers.peek(key).filter(done));
-        if let Entered::Started(flight) = entered {
-            self.launch(runtime, key, &flight, loader);
+        #[cfg(feature = "redis")]
+        let mut past = None;
+        let due = || {
+            let (slot, state) = self.cache.tiers.peek(key)?;
+            match state {
+                // L2 holds it too, and would bring the same again.
+                #[cfg(feature = "redis")]
+                State::Waning(_) => past = slot.shared,
+                #[cfg(not(feature = "redis"))]
+                State::Waning(_) => drop(slot),
+                State::Stale => {}
+                _ => return Some(()),
+            }
+            // Under the lock under which loads start: readers who come while it runs see that it does.
+            let now = self.cache.tiers.clock.now();
+            self.cache.tiers.memory.postpone_refresh(key, now, now.saturating_add(PAUSE));
+            None
+        };
+        match self.enter::<E, _>(key, due) {
+            Entered::Found(()) => None,
+            Entered::Joined(flight) => Some(flight),
+            Entered::Started(flight) => {
+                #[cfg(feature = "redis")]
+                if let Some(past) = past {
+                    flight.replaces(past);
+                }
+                self.launch(runtime, key, &flight, loader);
+                Some(flight)
+            }
+        }
+    }
+
+    /// Loads anew behind a stale value, and gives that load as long as the class says to spare this reader the stale
+    /// value.
+    pub(crate) async fn refresh_within<E, F, Fut>(
+        &self,
+        runtime: &Handle,
+        key: &Key,
+        value: Arc<V>,
+        loader: F,
+    ) -> Read<V>
+    where
+        E: Send + Sync + 'static,
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
+    {
+        let wait = self.class.ttl.soft();
+        let Some(flight) = self.refresh(runtime, key, loader) else { return stale(value) };
+        if wait.is_zero() {
+            return stale(value);
+        }
+        match timeout(wait, flight.outcome()).await {
+            Ok(outcome) if !overtaken(outcome, flight.since) => {
+                self.answer::<E>(outcome, None).unwrap_or_else(|_| stale(value))
+            }
+            _ => stale(value),
         }
     }
 
@@ -81,7 +154,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let kind = Kind::of::<V, E>();
         let admissible = |flight: &Flight| fence.admits_class(flight.class, flight.since);
         let start = || Flight::new(kind, self.class.id, fence.now());
-        self.cache.tiers.flights.enter(key, kind, recheck, admissible, start)
+        self.cache.tiers.flights.enter(key, kind, recheck, admissible, |_| true, start)
     }
 
     pub(crate) fn launch<E, F, Fut>(&self, runtime: &Handle, key: &Key, flight: &Arc<Flight>, loader: F)
@@ -96,13 +169,18 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         // What user code may panic in, the call of the loader and the weighing included, stands inside the catch.
         let work = async move { tiers.bring(&key, &class, &form, &flight, loader).await };
         // A runtime that is shutting down drops the task unpolled, and with it the landing, which then reports.
-        runtime.spawn(async move {
+        let overdue_at = self.cache.tiers.bell.in_real_time(self.class.ttl.limit());
+        let bounded = Arc::clone(&landing.flight);
+        let task = runtime.spawn(async move {
             landing.land(match AssertUnwindSafe(work).catch_unwind().await {
                 Ok(Ok(brought)) => Ended::Brought(brought),
-                Ok(Err(error)) => Ended::Failed(Arc::new(error)),
+                Ok(Err(Halted::Failed(error))) => Ended::Failed(Arc::new(error)),
+                Ok(Err(Halted::Refused)) => Ended::Refused,
                 Err(_) => Ended::Panicked,
             });
         });
+        bounded.bound(overdue_at, task.abort_handle());
+        self.cache.tiers.bell.look_at(overdue_at);
     }
 
     pub(crate) fn answer<E: Send + Sync + 'static>(
@@ -111,9 +189,12 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         waited: Option<Source>,
     ) -> Result<Read<V>, LoadError<E>> {
         match outcome {
+            Outcome::Loaded { slot, source: Source::Stale, .. } => {
+                Ok(stale(open(slot.clone()).expect("callers share a load only when the value's type is the same")))
+            }
             Outcome::Loaded { slot, stored, source } => {
                 let source = waited.unwrap_or(*source);
-                let left = slot.fresh_until.saturating_sub(self.cache.tiers.clock.now());
+                let left = slot.times.left(self.cache.tiers.clock.now().into());
                 let fresh_for = if *stored { left } else { Duration::ZERO };
                 let value = open(slot.clone()).expect("callers share a load only when the value's type is the same");
                 Ok(Read { value, source, fresh_for, stored: *stored })
@@ -123,8 +204,17 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                 Err(LoadError::Loader(error.expect("callers share a load only when the error's type is the same")))
             }
             Outcome::Panicked => Err(LoadError::Panicked),
-            Outcome::Aborted => Err(LoadError::Aborted),
+            // A batch alone ends without a value, and asks about that first.
+            Outcome::Absent | Outcome::Aborted => Err(LoadError::Aborted),
+            Outcome::CutOff => Err(LoadError::CutOff),
+            Outcome::Refused => Err(LoadError::Refused),
         }
+    }
+}
+
+impl<E> From<Circle> for LoadError<E> {
+    fn from(Circle: Circle) -> Self {
+        Self::Circle
     }
 }
 
@@ -132,15 +222,19 @@ pub(crate) fn overtaken(outcome: &Outcome, since: Generation) -> bool {
     matches!(outcome, Outcome::Loaded { slot, .. } if !slot.stamps.admit(since))
 }
 
-enum Ended {
+/// How the task of a load ended.
+pub(crate) enum Ended {
     Brought(Brought),
+    /// There is none: the loader said so, after this time, or L2 where nobody loads.
+    Absent(Option<Duration>),
     Failed(Anything),
     Panicked,
     Aborted,
+    Refused,
 }
 
 /// The duty to end a flight: held by its task, done when it lands or is dropped.
-struct Landing {
+pub(crate) struct Landing {
     tiers: Arc<Tiers>,
     class: Arc<Class>,
     key: Key,
@@ -150,12 +244,12 @@ struct Landing {
 }
 
 impl Landing {
-    fn new(tiers: Arc<Tiers>, class: Arc<Class>, key: &Key, flight: &Arc<Flight>) -> Self {
+    pub(crate) fn new(tiers: Arc<Tiers>, class: Arc<Class>, key: &Key, flight: &Arc<Flight>) -> Self {
         let started = tiers.clock.precise();
         Self { tiers, class, key: key.clone(), flight: Arc::clone(flight), started, landed: false }
     }
 
-    fn land(mut self, ended: Ended) {
+    pub(crate) fn land(mut self, ended: Ended) {
         self.settle(ended);
     }
 
@@ -172,17 +266,29 @@ impl Landing {
                 let result = if stored { LoadResult::Stored } else { LoadResult::NotStored };
                 (Outcome::Loaded { slot, stored, source }, result)
             }
+            Ended::Absent(loaded_in) => {
+                elapsed = loaded_in;
+                (self.leave_absent(loaded_in.is_some()), LoadResult::Absent)
+            }
             Ended::Failed(error) => (self.leave_without(Outcome::Failed(error)), LoadResult::Failed),
             Ended::Panicked => (self.leave_without(Outcome::Panicked), LoadResult::Panicked),
             Ended::Aborted => (self.leave_without(Outcome::Aborted), LoadResult::Aborted),
+            Ended::Refused => {
+                self.class.counters.add(Count::Refused);
+                (self.leave_without(Outcome::Refused), LoadResult::Refused)
+            }
         };
-        if !matches!(result, LoadResult::Stored | LoadResult::NotStored) {
+        let result = if self.flight.was_cut_off() { LoadResult::CutOff } else { result };
+        if !matches!(result, LoadResult::Stored | LoadResult::NotStored | LoadResult::Absent) {
             self.class.counters.add(Count::LoadFailure);
+        }
+        if !matches!(outcome, Outcome::Loaded { .. }) {
+            self.flight.fall_back();
         }
         self.flight.end(outcome);
         self.landed = true;
         // The observer comes last: if it panics, the waiters are free already.
-        self.tiers.report_evicted(&self.key, &inserted);
+        self.tiers.report_left(&self.key, &inserted);
         // What L2 had was not loaded.
         if let Some(elapsed) = elapsed {
             self.tiers.notify(&Event::Loaded { class: self.class.ttl.name(), key: &self.key, elapsed, result });
@@ -213,11 +319,22 @@ impl Landing {
         (slot, inserted)
     }
 
+    /// Where the loader has nothing any more, what is stale is not served on.
+    fn leave_absent(&self, was_loaded: bool) -> Outcome {
+        let tiers = &self.tiers;
+        let outdated = tiers.flights.leave(&self.key, &self.flight, |may_fill| {
+            let is_fresh = matches!(tiers.peek(&self.key), Some((_, State::Fresh(_))));
+            if may_fill && was_loaded && !is_fresh { tiers.memory.remove(&self.key) } else { None }
+        });
+        drop(outdated); // here, not under the lock
+        Outcome::Absent
+    }
+
     fn leave_without(&self, outcome: Outcome) -> Outcome {
-        let resume = self.tiers.clock.now().saturating_add(PAUSE);
+        let now = self.tiers.clock.now();
         self.tiers.flights.leave(&self.key, &self.flight, |may_fill| {
             if may_fill {
-                self.tiers.memory.postpone_refresh(&self.key, resume);
+                self.tiers.memory.postpone_refresh(&self.key, now, now.saturating_add(PAUSE));
             }
         });
         outcome

@@ -1,6 +1,5 @@
 //! L1: values in the memory of this process, on `quick_cache` (a variant of Clock-PRO, close to S3-FIFO).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
 use crate::key::Key;
-use crate::slot::Slot;
+use crate::slot::{Slot, Times};
 use crate::text::Prehashed;
 
 /// The tier's name in statistics and events.
@@ -66,6 +65,11 @@ pub(crate) struct Inserted {
 }
 
 impl Inserted {
+    /// Whether something else lay under `key`.
+    pub(crate) fn has_replaced(&self, key: &Key) -> bool {
+        self.stored && self.leaving.iter().any(|(left, _)| left == key)
+    }
+
     /// The keys that were evicted to make room for `key`.
     pub(crate) fn evicted<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = &'a Key> {
         self.leaving.iter().map(|(left, _)| left).filter(move |left| *left != key)
@@ -143,16 +147,23 @@ impl Memory {
 
     fn place(&self, key: &Key, slot: Slot, leaving: &mut Vec<(Key, Slot)>) -> bool {
         let before = leaving.len();
-        let value = Arc::clone(&slot.value);
+        let placed = slot.clone();
         self.cache.insert_with_lifecycle(key.clone(), slot, leaving);
-        !leaving[before..].iter().any(|(_, left)| Arc::ptr_eq(&left.value, &value))
+        !leaving[before..].iter().any(|(_, left)| left.is(&placed))
     }
 
-    /// Lets nobody load this key before `until`; its stale value is served on.
-    pub(crate) fn postpone_refresh(&self, key: &Key, until: Duration) {
+    /// Lets nobody load this key before `until`; its value is served on. The caller holds the lock of the key's flights.
+    pub(crate) fn postpone_refresh(&self, key: &Key, now: Duration, until: Duration) {
+        self.amend(key, |times| times.postpone(now.into(), until.into()));
+    }
+
+    /// Changes the times of an entry. The caller holds the lock of the key's flights, so nobody else writes this key
+    /// meanwhile.
+    pub(crate) fn amend(&self, key: &Key, change: impl FnOnce(&mut Times)) {
         if let Some(mut slot) = self.cache.peek(key) {
-            slot.refresh_from = until;
-            // Soft: a failed load does not make an entry more popular. Gone meanwhile means nothing to postpone.
+            change(&mut slot.times);
+            // Soft: this makes an entry no more popular. Gone meanwhile means nothing to change. What is replaced holds the
+            // same value, which so isn't dropped here.
             drop(self.cache.replace(key.clone(), slot, true));
         }
     }

@@ -70,6 +70,19 @@ pub enum LoadError<E> {
     /// A load must run detached, and there is no tokio runtime here to run it.
     #[error("a load needs a tokio runtime, and there is none here")]
     NoRuntime,
+    /// This caller has waited for as long as its class allows ([`TtlClass::hard_timeout`](crate::TtlClass::hard_timeout)).
+    /// The load goes on, and fills.
+    #[error("the value was not there in time; its load goes on")]
+    TimedOut,
+    /// The load took longer than one may ([`TtlClass::load_limit`](crate::TtlClass::load_limit)), and was stopped.
+    #[error("the load took longer than it may, and was stopped")]
+    CutOff,
+    /// There was no place for the load among those that run at once, for as long as it may wait.
+    #[error("too many loads run already")]
+    Refused,
+    /// The loader asked for what waits, by whatever detours, for its own end.
+    #[error("the load would wait for itself")]
+    Circle,
 }
 
 impl<E> Clone for LoadError<E> {
@@ -79,6 +92,10 @@ impl<E> Clone for LoadError<E> {
             Self::Panicked => Self::Panicked,
             Self::Aborted => Self::Aborted,
             Self::NoRuntime => Self::NoRuntime,
+            Self::TimedOut => Self::TimedOut,
+            Self::CutOff => Self::CutOff,
+            Self::Refused => Self::Refused,
+            Self::Circle => Self::Circle,
         }
     }
 }

@@ -12,8 +12,10 @@ use time::OffsetDateTime;
 use tokio::sync::{Mutex, MutexGuard};
 use tower_sessions_core::SessionStore;
 use tower_sessions_core::session::{Id, Record};
-use tower_sessions_core::session_store::{Error, Result};
+use tower_sessions_core::session_store::{self, Error};
 
+#[cfg(feature = "redis")]
+use crate::codec::{Codec, CodecError};
 use crate::fill::Fill;
 use crate::key::Key;
 use crate::read::LoadError;
@@ -94,7 +96,7 @@ impl CacheSessions {
     pub fn in_class(cache: &TieredCache, class: TtlClass) -> Self {
         let class = class.grace(Duration::ZERO);
         #[cfg(feature = "redis")]
-        let sessions = cache.typed_with_codec(class, crate::codec::Json::new());
+        let sessions = cache.typed_with_codec(class, Written);
         #[cfg(not(feature = "redis"))]
         let sessions = cache.typed(class);
         Self {
@@ -119,7 +121,7 @@ impl CacheSessions {
         self
     }
 
-    fn key(&self, id: &Id) -> Result<Key> {
+    fn key(&self, id: &Id) -> session_store::Result<Key> {
         use fmt::Write;
 
         let mut text = String::with_capacity(64);
@@ -136,7 +138,7 @@ impl CacheSessions {
     }
 
     /// What is held, live or ended.
-    async fn held(&self, key: &Key) -> Result<Option<Arc<Held>>> {
+    async fn held(&self, key: &Key) -> session_store::Result<Option<Arc<Held>>> {
         match self.sessions.get_or_load(key, async || Err::<Fill<Held>, _>(Absent)).await {
             Ok(read) => Ok(Some(read.value).filter(|held| !held.is_over((self.now)()))),
             Err(LoadError::Loader(_)) => Ok(None),
@@ -144,7 +146,7 @@ impl CacheSessions {
         }
     }
 
-    async fn put(&self, key: &Key, record: &Record) -> Result<()> {
+    async fn put(&self, key: &Key, record: &Record) -> session_store::Result<()> {
         let left = record.expiry_date - OffsetDateTime::from((self.now)());
         let Ok(left) = Duration::try_from(left) else {
             // It is over already.
@@ -155,7 +157,7 @@ impl CacheSessions {
         is_kept.then_some(()).ok_or_else(|| Error::Backend("the cache has no room for the session".to_owned()))
     }
 
-    async fn end(&self, key: &Key) -> Result<()> {
+    async fn end(&self, key: &Key) -> session_store::Result<()> {
         let is_kept = self.sessions.set(key, Fill::new(Held::Ended).ttl(ENDED)).await;
         is_kept
             .then_some(())
@@ -165,7 +167,7 @@ impl CacheSessions {
 
 #[async_trait]
 impl SessionStore for CacheSessions {
-    async fn create(&self, record: &mut Record) -> Result<()> {
+    async fn create(&self, record: &mut Record) -> session_store::Result<()> {
         loop {
             let key = self.key(&record.id)?;
             let guard = self.lock(&record.id).await;
@@ -177,7 +179,7 @@ impl SessionStore for CacheSessions {
         }
     }
 
-    async fn save(&self, record: &Record) -> Result<()> {
+    async fn save(&self, record: &Record) -> session_store::Result<()> {
         let key = self.key(&record.id)?;
         let _guard = self.lock(&record.id).await;
         match self.held(&key).await?.as_deref() {
@@ -186,7 +188,7 @@ impl SessionStore for CacheSessions {
         }
     }
 
-    async fn load(&self, id: &Id) -> Result<Option<Record>> {
+    async fn load(&self, id: &Id) -> session_store::Result<Option<Record>> {
         let held = self.held(&self.key(id)?).await?;
         let record = |held: Arc<Held>| match &*held {
             Held::Live { data, expires } => {
@@ -198,10 +200,29 @@ impl SessionStore for CacheSessions {
         Ok(held.and_then(record))
     }
 
-    async fn delete(&self, id: &Id) -> Result<()> {
+    async fn delete(&self, id: &Id) -> session_store::Result<()> {
         let key = self.key(id)?;
         let _guard = self.lock(id).await;
         self.end(&key).await
+    }
+}
+
+/// Sessions as JSON, whatever other codecs this crate was built with.
+#[cfg(feature = "redis")]
+struct Written;
+
+#[cfg(feature = "redis")]
+impl Codec<Held> for Written {
+    fn version(&self) -> u8 {
+        1
+    }
+
+    fn encode(&self, held: &Held) -> Result<Vec<u8>, CodecError> {
+        serde_json::to_vec(held).map_err(CodecError::failed)
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<Held, CodecError> {
+        serde_json::from_slice(bytes).map_err(CodecError::failed)
     }
 }
 

@@ -5,13 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::class::ClassId;
+use crate::dice::Dice;
 use crate::fence::{Fence, Generation};
 #[cfg(feature = "redis")]
 use crate::l2::EntryId;
+use crate::moment::Moment;
 use crate::tag_table::Stamps;
 
 /// A value of any type.
 pub(crate) type Anything = Arc<dyn Any + Send + Sync>;
+
+/// Load times before its end from which on chance may refresh an entry. Draws above this come once in nine million.
+const EAGER_WINDOW: u32 = 16;
+
+/// A read prolongs a sliding entry when this part of its idle time has passed, so that few of the reads write.
+const SLIDE_STEPS: u32 = 16;
 
 /// A value and what decides whether it may be served. Plain fields, so that a read copies them and takes one count,
 /// two with tags.
@@ -22,14 +30,122 @@ pub(crate) struct Slot {
     pub(crate) class: ClassId,
     /// When its load started, in the order of invalidations.
     pub(crate) since: Generation,
-    pub(crate) fresh_until: Duration,
-    pub(crate) stale_until: Duration,
-    /// When a stale value may be loaded anew; later than `fresh_until` after a load that failed.
-    pub(crate) refresh_from: Duration,
+    pub(crate) times: Times,
     pub(crate) weight: u64,
     /// The entry in L2 that holds the same value.
     #[cfg(feature = "redis")]
     pub(crate) shared: Option<EntryId>,
+}
+
+/// When a slot is good for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Times {
+    /// Before this a hit needs no second thought; never later than `fresh_until`.
+    calm_until: Moment,
+    fresh_until: Moment,
+    stale_until: Moment,
+    /// The end of its fresh life, however much it is read and wherever it lies.
+    ends: Moment,
+    /// From here on a read loads it anew, though it is fresh; `NEVER` without refresh-ahead.
+    ahead_from: Moment,
+    /// Until then nobody loads it anew: a load is under way, or failed a moment ago.
+    quiet_until: Moment,
+    /// How long it lives unread; zero when reading does not prolong its life.
+    idle: Duration,
+    /// How long a load takes, times the class's eagerness; zero when chance has no say.
+    eager: Duration,
+}
+
+/// What decides the times of a slot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lifetime {
+    /// For how long L1 serves it as fresh.
+    pub(crate) fresh: Duration,
+    /// For how long the value is fresh at all: longer than `fresh` above L2, and for sliding entries.
+    pub(crate) whole: Duration,
+    pub(crate) grace: Duration,
+    pub(crate) ahead: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) eager: Duration,
+}
+
+impl Times {
+    pub(crate) fn new(now: Moment, lifetime: &Lifetime) -> Self {
+        let Lifetime { fresh, whole, grace, ahead, idle, eager } = *lifetime;
+        let (fresh_until, ends) = (now.after(fresh), now.after(whole));
+        let ahead_from = if ahead.is_zero() { Moment::NEVER } else { ends.before(ahead.min(whole / 2)) };
+        let mut times = Self {
+            calm_until: now,
+            fresh_until,
+            stale_until: fresh_until.after(grace),
+            ends,
+            ahead_from,
+            quiet_until: Moment::default(),
+            idle,
+            eager,
+        };
+        times.rest(now);
+        times
+    }
+
+    /// Those of a value past its lifetime, which may be served for so much longer while its load is under way.
+    #[cfg(feature = "redis")]
+    pub(crate) fn stale(now: Moment, left: Duration, quiet_until: Moment) -> Self {
+        let zero = Duration::ZERO;
+        let lifetime = Lifetime { fresh: zero, whole: zero, grace: left, ahead: zero, idle: zero, eager: zero };
+        Self { quiet_until, ..Self::new(now, &lifetime) }
+    }
+
+    /// Finds the next moment that needs a second thought.
+    fn rest(&mut self, now: Moment) {
+        let eager_from = if self.eager.is_zero() { Moment::NEVER } else { self.ends.before(self.eager * EAGER_WINDOW) };
+        let refresh_from = self.ahead_from.min(eager_from).max(self.quiet_until);
+        let slide_from = if self.slides() { now.after(self.idle / SLIDE_STEPS) } else { Moment::NEVER };
+        self.calm_until = self.fresh_until.min(refresh_from).min(slide_from);
+    }
+
+    fn slides(&self) -> bool {
+        !self.idle.is_zero() && self.fresh_until < self.ends
+    }
+
+    /// Whether a read now prolongs its life.
+    pub(crate) fn may_slide(&self, now: Moment) -> bool {
+        self.slides() && now >= self.calm_until && now < self.fresh_until
+    }
+
+    /// Counts the idle time from now on.
+    pub(crate) fn slide(&mut self, now: Moment) {
+        let grace = self.stale_until.since(self.fresh_until);
+        self.fresh_until = now.after(self.idle).min(self.ends).max(self.fresh_until);
+        self.stale_until = self.fresh_until.after(grace);
+        self.rest(now);
+    }
+
+    /// Lets nobody load it anew before `until`.
+    pub(crate) fn postpone(&mut self, now: Moment, until: Moment) {
+        self.quiet_until = until;
+        // The next attempt is settled: chance had its say.
+        if !self.eager.is_zero() {
+            self.eager = Duration::ZERO;
+            self.ahead_from = self.ahead_from.min(until);
+        }
+        self.rest(now);
+    }
+
+    /// Whether a fresh value should be loaded anew now, by the clock or by chance.
+    pub(crate) fn is_due(&self, now: Moment, dice: &Dice) -> bool {
+        if now < self.quiet_until {
+            return false;
+        }
+        let drawn = || now.after(self.eager.mul_f64(dice.exponential())) >= self.ends;
+        now >= self.ahead_from
+            || (!self.eager.is_zero() && now.after(self.eager * EAGER_WINDOW) >= self.ends && drawn())
+    }
+
+    /// For how much longer it is fresh.
+    pub(crate) fn left(&self, now: Moment) -> Duration {
+        self.fresh_until.since(now)
+    }
 }
 
 /// What a slot is good for.
@@ -37,9 +153,11 @@ pub(crate) struct Slot {
 pub(crate) enum State {
     /// To be served, for this much longer.
     Fresh(Duration),
+    /// To be served, for this much longer; a second thought is due, which may be to load it anew.
+    Waning(Duration),
     /// To be served, and loaded anew.
     Stale,
-    /// To be served; a load failed a moment ago.
+    /// To be served; a load is under way, or failed a moment ago.
     StaleQuiet,
     /// For nothing.
     Dead,
@@ -47,19 +165,24 @@ pub(crate) enum State {
 
 impl Slot {
     pub(crate) fn state(&self, now: Duration, fence: &Fence) -> State {
-        if now >= self.stale_until || !fence.admits(self.class, &self.stamps, self.since) {
+        let (now, times) = (Moment::from(now), &self.times);
+        if !fence.admits(self.class, &self.stamps, self.since) {
             State::Dead
-        } else if now < self.fresh_until {
-            State::Fresh(self.fresh_until - now)
-        } else if now >= self.refresh_from {
+        } else if now < times.calm_until {
+            State::Fresh(times.left(now))
+        } else if now < times.fresh_until {
+            State::Waning(times.left(now))
+        } else if now >= times.stale_until {
+            State::Dead
+        } else if now >= times.quiet_until {
             State::Stale
         } else {
             State::StaleQuiet
         }
     }
 
-    /// Whether both hold the very same value.
+    /// Whether both are one fill: a value that was found to hold still is filled anew.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.value, &other.value)
+        Arc::ptr_eq(&self.value, &other.value) && self.times.ends == other.times.ends && self.since == other.since
     }
 }

@@ -18,16 +18,24 @@ const PRUNE_FROM: usize = 256;
 
 /// The last invalidation of one tag; entries point to it, so that a read compares without a search.
 #[derive(Debug)]
-pub(crate) struct TagRecord(AtomicU64);
+pub(crate) struct TagRecord {
+    latest: AtomicU64,
+    tag: Tag,
+}
 
 /// The records of the tags of one entry.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stamps(Option<Arc<[Arc<TagRecord>]>>);
 
 impl Stamps {
+    /// The tags themselves.
+    pub(crate) fn tags(&self) -> Vec<Tag> {
+        self.0.iter().flat_map(|records| records.iter()).map(|record| record.tag.clone()).collect()
+    }
+
     /// Whether none of the tags was invalidated since.
     pub(crate) fn admit(&self, since: Generation) -> bool {
-        self.0.as_deref().is_none_or(|records| records.iter().all(|tag| tag.0.load(Ordering::Acquire) <= since.0))
+        self.0.as_deref().is_none_or(|records| records.iter().all(|tag| tag.latest.load(Ordering::Acquire) <= since.0))
     }
 }
 
@@ -55,7 +63,7 @@ impl TagTable {
     pub(crate) fn invalidate(&self, tag: &Tag, next: impl FnOnce() -> u64) {
         let shard = self.shard(tag);
         let cell = match shard.records.get(tag) {
-            Some(record) => &record.0,
+            Some(record) => &record.latest,
             None => self.cell(tag),
         };
         cell.fetch_max(next(), Ordering::SeqCst);
@@ -76,7 +84,8 @@ impl TagTable {
         if shard.records.len() >= shard.prune_at {
             self.prune_shard(&mut shard);
         }
-        let record = Arc::new(TagRecord(AtomicU64::new(self.cell(tag).load(Ordering::SeqCst))));
+        let latest = AtomicU64::new(self.cell(tag).load(Ordering::SeqCst));
+        let record = Arc::new(TagRecord { latest, tag: tag.clone() });
         shard.records.insert(tag.clone(), Arc::clone(&record));
         record
     }
@@ -93,7 +102,7 @@ impl TagTable {
             // Only this table hands out records, under this lock: a count of one cannot grow meanwhile.
             let carried = Arc::strong_count(record) > 1;
             if !carried {
-                self.cell(tag).fetch_max(record.0.load(Ordering::SeqCst), Ordering::SeqCst);
+                self.cell(tag).fetch_max(record.latest.load(Ordering::SeqCst), Ordering::SeqCst);
             }
             carried
         });

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::dice::Dice;
+use crate::moment::nanos;
+
 /// Shortest lifetime: the clock of the hot path ticks every few milliseconds.
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -12,9 +15,33 @@ const L1_ABOVE_L2: Duration = Duration::from_secs(60);
 /// Longest lifetime, one year: nothing is kept without an expiry.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// A named lifetime. Statistics are kept per class, and a class can be invalidated as a whole.
+/// Lifetime of "there is nothing", unless the class says otherwise.
+const NEGATIVE: Duration = Duration::from_secs(5 * 60);
+
+/// Longest run of a loader, unless the class says otherwise; as long as a fence of L2 stands by default.
+const LOAD_LIMIT: Duration = Duration::from_secs(120);
+
+/// A named lifetime and what goes with it. Statistics are kept per class, and a class can be invalidated as a whole.
 ///
 /// Times are clamped to between 1 ms and 365 days: no entry expires before it is stored, none lives for ever.
+///
+/// A class of your own is a constant:
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_cache::TtlClass;
+///
+/// const REVIEWS: TtlClass = TtlClass::new("reviews", Duration::from_hours(1)).refresh_ahead(Duration::from_mins(5));
+/// const STATISTICS: TtlClass = TtlClass::new("statistics", Duration::from_mins(5)).grace(Duration::from_mins(1));
+/// const LISTS: TtlClass = TtlClass::new("lists", Duration::from_mins(10)).jitter(10);
+/// const PAGES: TtlClass = TtlClass::new("pages", Duration::from_hours(2)).negative_ttl(Duration::from_mins(1));
+/// const CARTS: TtlClass = TtlClass::new("carts", Duration::from_mins(30)).sliding(Duration::from_hours(12));
+/// const PRICES: TtlClass = TtlClass::new("prices", Duration::from_mins(10))
+///     .grace(Duration::from_hours(1))
+///     .soft_timeout(Duration::from_millis(100))
+///     .hard_timeout(Duration::from_secs(2));
+/// # let _ = (REVIEWS, STATISTICS, LISTS, PAGES, CARTS, PRICES);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TtlClass {
     name: &'static str,
@@ -22,6 +49,15 @@ pub struct TtlClass {
     grace: Duration,
     l1_ttl: Option<Duration>,
     l2_ttl: Duration,
+    negative_ttl: Duration,
+    jitter: u8,
+    ahead: Duration,
+    eagerness: u16,
+    sliding: Option<Duration>,
+    soft_timeout: Duration,
+    hard_timeout: Option<Duration>,
+    load_limit: Duration,
+    max_loads: Option<(u32, Duration)>,
 }
 
 impl TtlClass {
@@ -40,7 +76,22 @@ impl TtlClass {
 
     /// A class of your own. Two classes of one name share their statistics and are invalidated together.
     pub const fn new(name: &'static str, ttl: Duration) -> Self {
-        Self { name, ttl: clamp(ttl), grace: Duration::ZERO, l1_ttl: None, l2_ttl: LONGEST }
+        Self {
+            name,
+            ttl: clamp(ttl),
+            grace: Duration::ZERO,
+            l1_ttl: None,
+            l2_ttl: LONGEST,
+            negative_ttl: NEGATIVE,
+            jitter: 0,
+            ahead: Duration::ZERO,
+            eagerness: 0,
+            sliding: None,
+            soft_timeout: Duration::ZERO,
+            hard_timeout: None,
+            load_limit: LOAD_LIMIT,
+            max_loads: None,
+        }
     }
 
     /// For how long after its end a value may still be served, marked stale, while it is loaded anew.
@@ -68,6 +119,104 @@ impl TtlClass {
         self
     }
 
+    /// The lifetime of "there is nothing" ([`Fill::absent`](crate::Fill::absent)); 5 minutes by default, and never longer
+    /// than the lifetime of the class.
+    #[must_use]
+    pub const fn negative_ttl(mut self, ttl: Duration) -> Self {
+        self.negative_ttl = clamp(ttl);
+        self
+    }
+
+    /// Shortens each lifetime by a random part of up to so many percent, so that what was loaded together doesn't expire
+    /// together. Zero by default, at most 90.
+    ///
+    /// Lifetimes that a loader chose are spread too. None gets longer: the lifetime stays a promise.
+    #[must_use]
+    pub const fn jitter(mut self, percent: u8) -> Self {
+        self.jitter = if percent > 90 { 90 } else { percent };
+        self
+    }
+
+    /// From when on, before the end of a value, a read loads it anew behind: such as 300 s of 3,600.
+    ///
+    /// The reader gets the value that is still fresh, and no later reader waits. What nobody reads is not refreshed. At
+    /// most half of the lifetime with which a value came into L1 counts, so that short-lived values are not loaded all
+    /// the time. Zero, the default, waits for the end. With an L2 the end is that of the value in L2.
+    #[must_use]
+    pub const fn refresh_ahead(mut self, before_end: Duration) -> Self {
+        self.ahead = before_end;
+        self
+    }
+
+    /// Refreshes early by chance: the sooner, the longer the load took and the nearer the end is (`XFetch`, by Vattani,
+    /// Chierichetti and Lowenstein). 100 is their β of 1, which is good for most; zero, the default, turns it off.
+    ///
+    /// Each read draws for itself, so a value that many processes hold is mostly refreshed by one of them before any of
+    /// them misses it. Costs nothing until 16 load times before the end. For what came from L2 the last load of the class
+    /// tells how long one takes; what was [`set`](crate::TypedCache::set) is not refreshed so.
+    #[must_use]
+    pub const fn early_refresh(mut self, beta_percent: u16) -> Self {
+        self.eagerness = beta_percent;
+        self
+    }
+
+    /// Counts the lifetime from the last read instead of the load, and ends it `cap` after the load whatever is read.
+    ///
+    /// Never longer than promised, and up to a sixteenth of the lifetime shorter: that spares most reads the writing.
+    /// Refresh-ahead counts from the cap. It is L1 that slides: a value in L2, and what is kept of it in L1, lives from its
+    /// load for the lifetime of the class and is not prolonged.
+    #[must_use]
+    pub const fn sliding(mut self, cap: Duration) -> Self {
+        self.sliding = Some(clamp(cap));
+        self
+    }
+
+    /// How long a reader waits for a fresh value when it could have a stale one; then it is served the stale one, and the
+    /// load goes on behind. Zero, the default, serves the stale one at once.
+    ///
+    /// It is the reader that starts the load who waits; the others have the stale value meanwhile.
+    /// Above zero, the runtime of the caller needs its timers (`enable_time`).
+    #[must_use]
+    pub const fn soft_timeout(mut self, wait: Duration) -> Self {
+        self.soft_timeout = wait;
+        self
+    }
+
+    /// The most that one call of a reader takes that has nothing to fall back on, L2, other processes and the queue for a
+    /// place among the loads included: one deadline for all of it. Then it gets
+    /// [`LoadError::TimedOut`](crate::LoadError::TimedOut), while the load goes on, and fills.
+    ///
+    /// Without one, the default, a reader waits for as long as the load may take ([`load_limit`](Self::load_limit)). With
+    /// one, the runtime of the caller needs its timers (`enable_time`).
+    #[must_use]
+    pub const fn hard_timeout(mut self, wait: Duration) -> Self {
+        self.hard_timeout = Some(wait);
+        self
+    }
+
+    /// The most that a load may take, 120 s by default, clamped to 365 days. It is stopped then, whoever waits gets
+    /// [`LoadError::CutOff`](crate::LoadError::CutOff), and the next reader loads anew.
+    ///
+    /// A thread of the cache sees to it, so it holds even when the loader blocks its thread or its runtime stands still:
+    /// the loader then can't be stopped, but it holds the key no longer, and what it brings is given to nobody.
+    /// Real time, whatever the clock of the cache.
+    #[must_use]
+    pub const fn load_limit(mut self, limit: Duration) -> Self {
+        self.load_limit = clamp(limit);
+        self
+    }
+
+    /// The most loaders of this class that run at once, at least one, and how long a load waits for its turn; then
+    /// whoever waits gets [`LoadError::Refused`](crate::LoadError::Refused).
+    ///
+    /// As [`TieredCacheBuilder::max_loads`](crate::TieredCacheBuilder::max_loads), which holds for all classes together
+    /// and says how it goes with loads that loaders start.
+    #[must_use]
+    pub const fn max_loads(mut self, count: u32, wait: Duration) -> Self {
+        self.max_loads = Some((count, wait));
+        self
+    }
+
     /// The name under which statistics are kept.
     pub const fn name(&self) -> &'static str {
         self.name
@@ -78,15 +227,28 @@ impl TtlClass {
         self.ttl
     }
 
+    /// The lifetime of one value: as the loader asked, or as the class has it, shortened by chance.
+    pub(crate) fn lifetime(&self, asked: Option<Duration>, is_negative: bool, dice: &Dice) -> Duration {
+        let own = if is_negative { self.negative_ttl.min(self.ttl) } else { self.ttl };
+        self.spread(asked.map_or(own, clamp), dice)
+    }
+
+    fn spread(&self, ttl: Duration, dice: &Dice) -> Duration {
+        if self.jitter == 0 {
+            return ttl;
+        }
+        clamp(ttl - Duration::from_nanos(dice.up_to(nanos(ttl) / 100 * u64::from(self.jitter))))
+    }
+
     /// The time in L1 of a value for which the loader asked for `asked`.
     pub(crate) fn in_l1(&self, asked: Option<Duration>) -> Duration {
         asked.map_or(self.ttl, clamp).min(self.l1_ttl.unwrap_or(LONGEST))
     }
 
-    /// The time in L1 of a value that has `left` to live in L2.
+    /// The time in L1 of a value that has `left` to live in L2. Its cap is spread, for what was read from L2 together.
     #[cfg(feature = "redis")]
-    pub(crate) fn in_l1_above_l2(&self, left: Duration) -> Duration {
-        left.min(self.l1_ttl.unwrap_or(L1_ABOVE_L2))
+    pub(crate) fn in_l1_above_l2(&self, left: Duration, dice: &Dice) -> Duration {
+        left.min(self.spread(self.l1_ttl.unwrap_or(L1_ABOVE_L2), dice))
     }
 
     /// The time in L2 of a value for which the loader asked for `asked`.
@@ -98,6 +260,37 @@ impl TtlClass {
     /// The time after its end during which a value may be served stale.
     pub(crate) fn grace_period(&self) -> Duration {
         self.grace
+    }
+
+    /// How long before its end a value is refreshed.
+    pub(crate) fn ahead(&self) -> Duration {
+        self.ahead
+    }
+
+    /// The span before the end by which chance goes, for a value whose load took so long.
+    pub(crate) fn eager(&self, load: Option<Duration>) -> Duration {
+        load.unwrap_or_default().min(LONGEST) * u32::from(self.eagerness) / 100
+    }
+
+    /// The end of a sliding life, after the load.
+    pub(crate) fn cap(&self) -> Option<Duration> {
+        self.sliding
+    }
+
+    pub(crate) fn soft(&self) -> Duration {
+        self.soft_timeout
+    }
+
+    pub(crate) fn hard(&self) -> Option<Duration> {
+        self.hard_timeout
+    }
+
+    pub(crate) fn limit(&self) -> Duration {
+        self.load_limit
+    }
+
+    pub(crate) fn places(&self) -> Option<(u32, Duration)> {
+        self.max_loads
     }
 }
 

@@ -14,18 +14,18 @@ use tokio::runtime::Handle;
 use crate::class::{Class, Count};
 #[cfg(feature = "redis")]
 use crate::codec::Codec;
-use crate::event::Event;
 #[cfg(feature = "redis")]
 use crate::event::Scope;
+use crate::event::{Event, Removal};
 use crate::fence::Generation;
-use crate::fill::Fill;
+use crate::fill::{Fill, Known};
 use crate::key::Key;
 #[cfg(feature = "redis")]
-use crate::l2::Mark;
+use crate::l2::{Mark, New};
 use crate::owed::Owed;
 use crate::read::{LoadError, Lookup, Read, Source};
 use crate::slot::{Slot, State};
-use crate::tiered::{Parcel, TieredCache};
+use crate::tiered::{Parcel, TieredCache, Tiers};
 use crate::ttl::TtlClass;
 
 /// Values of type `V` in one TTL class of a [`TieredCache`]. Cloning copies a few pointers.
@@ -81,10 +81,11 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
 
     /// The value under the key, if there is one to serve.
     ///
-    /// Asks L1 only: never waits and never loads. A hit allocates nothing and takes one shard's read lock.
+    /// Asks L1 only: never waits and never loads. A hit allocates nothing and takes one shard's read lock. It prolongs the
+    /// life of a [`sliding`](TtlClass::sliding) entry.
     pub fn get(&self, key: &Key) -> Lookup<V> {
         match self.look_up(key) {
-            Some((value, State::Fresh(_))) => Lookup::Fresh(value),
+            Some((value, State::Fresh(_) | State::Waning(_))) => Lookup::Fresh(value),
             Some((value, _)) => Lookup::Stale(value),
             None => Lookup::Miss,
         }
@@ -112,18 +113,113 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
     {
         match self.look_up(key) {
-            Some((value, State::Fresh(fresh_for))) => Ok(Read { value, source: Source::Hit, fresh_for, stored: true }),
-            Some((value, state)) => {
-                // Without a runtime nothing can be loaded, and a stale value is still better than none.
-                if state == State::Stale
-                    && let Ok(runtime) = Handle::try_current()
-                {
-                    self.refresh(&runtime, key, loader);
-                }
-                Ok(stale(value))
-            }
-            None => self.load(key, loader).await,
+            Some((value, State::Fresh(fresh_for))) => Ok(hit(value, fresh_for)),
+            Some((value, State::StaleQuiet)) => Ok(stale(value)),
+            // Boxed, so that a hit moves no more than it needs.
+            found => Box::pin(self.finish(key, found, loader)).await,
         }
+    }
+
+    /// As [`get_or_load`](Self::get_or_load), for a source that can tell whether a value has changed: the loader is given
+    /// the one that L1 still holds, if it does, and may answer that it [still holds](Known::still_holds). It is then fresh
+    /// again, the same `Arc`, without another copy being loaded.
+    ///
+    /// What is invalidated, dead or evicted when the loader starts is not given; what L2 holds past its lifetime is. So a
+    /// class that revalidates needs a [`grace`](TtlClass::grace), or [`refresh_ahead`](TtlClass::refresh_ahead). An
+    /// invalidation while the load runs fences it as any other.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tidegate_cache::{Fill, Key, Known, TieredCache, TtlClass};
+    /// # struct Page { etag: String }
+    /// # async fn fetch(etag: Option<&str>) -> Result<Option<Page>, std::io::Error> {
+    /// #     Ok(Some(Page { etag: etag.unwrap_or("1").to_owned() }))
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let key = Key::builder("page").part(1).build()?;
+    /// const PAGES: TtlClass = TtlClass::new("pages", Duration::from_mins(5)).grace(Duration::from_hours(1));
+    /// let pages = TieredCache::builder().build().typed::<Page>(PAGES);
+    ///
+    /// let load = async move |known: Option<Known<Page>>| {
+    ///     let etag = known.as_ref().map(|known| known.value().etag.as_str());
+    ///     match (fetch(etag).await?, known) {
+    ///         (None, Some(known)) => Ok(known.still_holds()), // 304
+    ///         (Some(page), _) => Ok(Fill::new(page)),
+    ///         (None, None) => Err(std::io::Error::other("304 to a request without a condition")),
+    ///     }
+    /// };
+    /// let read = pages.get_or_revalidate(&key, load).await?;
+    /// # assert_eq!(read.value.etag, "1");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`get_or_load`](Self::get_or_load).
+    pub async fn get_or_revalidate<E, F, Fut>(&self, key: &Key, loader: F) -> Result<Read<V>, LoadError<E>>
+    where
+        E: Send + Sync + 'static,
+        F: FnOnce(Option<Known<V>>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
+    {
+        match self.look_up(key) {
+            Some((value, State::Fresh(fresh_for))) => Ok(hit(value, fresh_for)),
+            Some((value, State::StaleQuiet)) => Ok(stale(value)),
+            found => {
+                let (tiers, wanted) = (Arc::clone(&self.cache.tiers), key.clone());
+                Box::pin(self.finish(key, found, move || loader(known(&tiers, &wanted)))).await
+            }
+        }
+    }
+
+    /// Whether [`get`](Self::get) would find a value now, fresh or stale.
+    ///
+    /// Counts as no lookup, and prolongs no life. Asks L1 only; another caller may change it at any time.
+    pub fn contains(&self, key: &Key) -> bool {
+        self.ttl(key).is_some()
+    }
+
+    /// For how much longer [`get`](Self::get) would find a fresh value, unless something changes; zero for a stale one,
+    /// none where there is nothing.
+    ///
+    /// Counts as no lookup, and prolongs no life. It is the time in L1, which is shorter than that in L2.
+    pub fn ttl(&self, key: &Key) -> Option<Duration> {
+        let (slot, state) = self.cache.tiers.peek(key)?;
+        if !slot.value.is::<V>() {
+            return None;
+        }
+        match state {
+            State::Fresh(left) | State::Waning(left) => Some(left),
+            _ => Some(Duration::ZERO),
+        }
+    }
+
+    /// What `get_or_load` does when there is more to do than to return what was found.
+    async fn finish<E, F, Fut>(
+        &self,
+        key: &Key,
+        found: Option<(Arc<V>, State)>,
+        loader: F,
+    ) -> Result<Read<V>, LoadError<E>>
+    where
+        E: Send + Sync + 'static,
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
+    {
+        let Some((value, state)) = found else { return self.load(key, loader).await };
+        // Without a runtime nothing can be loaded, and a stale value is still better than none.
+        let runtime = Handle::try_current();
+        Ok(match (state, runtime) {
+            (State::Fresh(fresh_for), _) | (State::Waning(fresh_for), Err(_)) => hit(value, fresh_for),
+            (State::Waning(fresh_for), Ok(runtime)) => {
+                self.refresh(&runtime, key, loader);
+                hit(value, fresh_for)
+            }
+            (State::Stale, Ok(runtime)) => self.refresh_within(&runtime, key, value, loader).await,
+            _ => stale(value),
+        })
     }
 
     /// Stores a value, in place of any other; tells whether L1 kept it. The other is gone even if it didn't.
@@ -135,33 +231,46 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// can't be told, the key counts there as invalidated until
     /// it can.
     pub async fn set(&self, key: &Key, fill: impl Into<Fill<V>>) -> bool {
-        let fill = fill.into();
-        let since = self.cache.tiers.fence.now();
+        let mut fill = fill.into();
+        self.cache.tiers.settle(&self.class, &mut fill);
         #[cfg(feature = "redis")]
-        if let (Some(l2), Some(codec)) = (&self.cache.tiers.l2, &self.form.codec) {
-            let left = self.class.ttl.in_l2(fill.ttl);
-            let (stored, new) = match l2.pack(&self.class.ttl, &**codec, &fill) {
-                Ok(new) => {
-                    let mark = Mark { id: Some(new.id), left, noticed: 0 };
-                    let stored = self.set_in_l1(key, since, fill, Some(mark));
-                    (stored, stored.then_some(new))
-                }
-                Err(error) => {
-                    l2.codec_failed(&self.class, key, &error);
-                    self.cache.tiers.drop_scope(Scope::Key(key));
-                    (false, None)
-                }
-            };
-            l2.put(key, new).boxed().await;
-            return stored;
+        {
+            let (stored, new) = self.set_here(key, fill);
+            if let (Some(l2), Some(_)) = (&self.cache.tiers.l2, &self.form.codec) {
+                l2.put(key, new).boxed().await;
+            }
+            stored
         }
-        self.set_in_l1(
-            key,
-            since,
-            fill,
-            #[cfg(feature = "redis")]
-            None,
-        )
+        #[cfg(not(feature = "redis"))]
+        self.set_here(key, fill)
+    }
+
+    /// The part of [`set`](Self::set) that waits for nothing: L1, and what L2 is to be told.
+    #[cfg(feature = "redis")]
+    pub(crate) fn set_here(&self, key: &Key, fill: Fill<V>) -> (bool, Option<New>) {
+        let since = self.cache.tiers.fence.now();
+        let (Some(l2), Some(codec)) = (&self.cache.tiers.l2, &self.form.codec) else {
+            return (self.set_in_l1(key, since, fill, None), None);
+        };
+        let left = self.class.ttl.in_l2(fill.ttl);
+        match l2.pack(&self.class.ttl, &**codec, &fill) {
+            Ok(new) => {
+                let mark = Mark { id: Some(new.id), left, noticed: 0 };
+                let stored = self.set_in_l1(key, since, fill, Some(mark));
+                (stored, stored.then_some(new))
+            }
+            Err(error) => {
+                l2.codec_failed(&self.class, key, &error);
+                self.cache.tiers.drop_scope(Scope::Key(key));
+                (false, None)
+            }
+        }
+    }
+
+    /// The part of [`set`](Self::set) that waits for nothing.
+    #[cfg(not(feature = "redis"))]
+    pub(crate) fn set_here(&self, key: &Key, fill: Fill<V>) -> bool {
+        self.set_in_l1(key, self.cache.tiers.fence.now(), fill)
     }
 
     fn set_in_l1(
@@ -185,8 +294,11 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             let outdated = if inserted.stored { None } else { tiers.memory.remove(key) };
             (inserted, outdated)
         });
+        tiers.report_left(key, &inserted);
+        if outdated.is_some() {
+            tiers.report_removed(key, Removal::Replaced);
+        }
         drop(outdated); // here, not under the lock
-        tiers.report_evicted(key, &inserted);
         inserted.stored
     }
 
@@ -209,7 +321,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         &self.cache
     }
 
-    fn look_up(&self, key: &Key) -> Option<(Arc<V>, State)> {
+    pub(crate) fn look_up(&self, key: &Key) -> Option<(Arc<V>, State)> {
         self.cache.tiers.look_up(key, &self.class, |slot| {
             let value = open(slot);
             if value.is_none() {
@@ -234,7 +346,17 @@ pub(crate) fn open<V: Send + Sync + 'static>(slot: Slot) -> Option<Arc<V>> {
 
 pub(crate) fn pack<V: Send + Sync + 'static>(fill: Fill<V>, weigh: fn(&V) -> usize) -> Parcel {
     let bytes = weigh(&fill.value);
-    Parcel { value: Arc::new(fill.value), tags: fill.tags, ttl: fill.ttl, bytes }
+    Parcel { value: fill.value.into_arc(), tags: fill.tags, ttl: fill.ttl, bytes, cost: None }
+}
+
+fn known<V: Send + Sync + 'static>(tiers: &Tiers, key: &Key) -> Option<Known<V>> {
+    let (slot, _) = tiers.peek(key)?;
+    let tags = slot.stamps.tags();
+    Some(Known::new(open(slot)?, tags))
+}
+
+pub(crate) fn hit<V>(value: Arc<V>, fresh_for: Duration) -> Read<V> {
+    Read { value, source: Source::Hit, fresh_for, stored: true }
 }
 
 pub(crate) fn stale<V>(value: Arc<V>) -> Read<V> {

@@ -105,6 +105,7 @@ async fn events_name_what_happened() {
         ("Lookup", "Miss"),
         ("Loaded", "Failed"),
         ("Evicted", "k:1"),
+        ("Removed", "k:3), cause: Invalidated"),
         ("Invalidated", "k:3)), removed: Some(1)"),
         ("Invalidated", "Tag(t)"),
         ("Invalidated", "x*"),
@@ -156,4 +157,39 @@ async fn an_observer_that_panics_stops_no_waiter() {
         let read = numbers.get_or_load(&key(index), async move || Ok::<_, u8>(Fill::new(index))).await.unwrap();
         assert_eq!(*read.value, index);
     }
+}
+
+#[test]
+fn what_leaves_is_told_with_its_cause() {
+    let (listener, clock) = (Arc::new(Listener::default()), ManualClock::new());
+    let cache = TieredCache::builder().observer(listener.clone()).clock(clock.clone()).build();
+    let numbers = cache.typed::<u32>(TtlClass::API);
+    let left = || {
+        let mut heard = listener.take();
+        heard.retain(|heard| heard.starts_with("Removed"));
+        heard
+    };
+    let removed = |index: u32, cause: &str| format!("Removed {{ tier: \"l1\", key: Key(k:{index}), cause: {cause} }}");
+
+    now(numbers.set(&key(1), 1));
+    assert_eq!(left(), [""; 0]);
+    now(numbers.set(&key(1), 2));
+    assert_eq!(left(), [removed(1, "Replaced")]);
+    now(cache.invalidate_pattern(&Pattern::parse("k:*").unwrap())).unwrap();
+    assert_eq!(left(), [removed(1, "Invalidated")]);
+
+    now(numbers.set(&key(1), 1));
+    now(numbers.set(&key(2), 2));
+    clock.advance(Duration::from_secs(300));
+    assert_eq!(numbers.get(&key(1)), Lookup::Miss);
+    assert_eq!(left(), [removed(1, "Expired")]);
+    assert_eq!(cache.sweep(), 1);
+    assert_eq!(left(), [removed(2, "Expired")]);
+
+    now(numbers.set(&key(3), Fill::new(3).tag(Tag::new("t"))));
+    now(cache.invalidate_tag(&Tag::new("t"))).unwrap();
+    assert_eq!(left(), [""; 0], "told when it leaves");
+    assert_eq!(cache.sweep(), 1);
+    assert_eq!(left(), [removed(3, "Invalidated")]);
+    assert_eq!(cache.stats().tiers[0].evictions, Some(0));
 }

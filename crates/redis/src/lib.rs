@@ -73,5 +73,5 @@ pub use mutex::Mutex;
 pub use scan::{Scan, escape_glob};
 pub use script::{ClockPrelude, Script};
 pub use slowlog::SlowCommand;
-pub use tracking::{Cause, Notice, Tracking};
+pub use tracking::{Cause, Channel, Notice, Tracking};
 pub use value::Value;

@@ -1,5 +1,6 @@
 //! Notices of keys that others have changed, for copies that a process keeps.
 
+mod channel;
 mod pump;
 mod watcher;
 
@@ -12,7 +13,8 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use self::watcher::Watcher;
+pub use self::channel::Channel;
+use self::watcher::{Watcher, Way, is_refusal};
 use crate::client::Client;
 use crate::error::Error;
 
@@ -29,6 +31,8 @@ pub enum Notice {
     Key(Bytes),
     /// All copies: notices may have been lost.
     Everything(Cause),
+    /// A server refuses to tell of changes: none will be heard of. Once, until it does not refuse any more.
+    Refused,
 }
 
 /// Why everything is to be forgotten.
@@ -97,14 +101,27 @@ impl Tracking {
         prefixes: &[P],
         heartbeat: Duration,
     ) -> Result<Self, Error> {
+        let prefixes = prefixes.iter().map(|prefix| prefix.as_ref().to_owned()).collect();
+        Self::begin(client, Way::Tracked(prefixes), heartbeat).await
+    }
+
+    /// Hears of changes on a channel instead, for servers that refuse to track: of those that others
+    /// [publish](Channel::publish), and of nothing else. What is lost is found by the same heartbeat, with one command
+    /// more: it says something and has to hear it.
+    ///
+    /// # Errors
+    /// The server's refusal, of the subscription or of publishing. That a server is away is none.
+    pub async fn over(channel: &Channel) -> Result<Self, Error> {
+        Self::begin(&channel.client, Way::Published(channel.clone()), HEARTBEAT).await
+    }
+
+    async fn begin(client: &Client, way: Way, heartbeat: Duration) -> Result<Self, Error> {
         let (sender, notices) = mpsc::channel(WAITING);
         let told = Teller { sender, lagged: Arc::new(AtomicBool::new(false)) };
         let (complete_sender, complete) = watch::channel(false);
-        let prefixes = prefixes.iter().map(|prefix| prefix.as_ref().to_owned()).collect();
-        let mut watcher = Watcher::new(client.shards().clone(), prefixes, told.clone(), complete_sender);
-        let is_moving = |error: &Error| matches!(error.code(), Some("MOVED" | "ASK"));
+        let mut watcher = Watcher::new(client.shards().clone(), way, told.clone(), complete_sender);
         let failures = watcher.beat(heartbeat).await;
-        if let Some(refusal) = failures.into_iter().find(|error| !error.is_transient() && !is_moving(error)) {
+        if let Some(refusal) = failures.into_iter().find(is_refusal) {
             return Err(refusal);
         }
         let watcher = tokio::spawn(watcher.run(heartbeat));

@@ -1,20 +1,21 @@
 //! An entry of L2 as bytes: who wrote it under which generations, and the value.
 //!
 //! ```text
-//! format 1 byte, id 8, class (length 2, text), epoch (length 2, bytes), moves of the class 8,
-//! tags (count 2; each: length 2, text, generation (length 2, digits)), codec version 1, value
+//! format 1 byte, id 8, class (length 2, text), epoch (length 2, bytes), moves of the class 8, ms of grace 8,
+//! tags (count 2; each: length 2, text, generation (length 2, digits)), codec's form 1, its version 1, value
 //! ```
 //! Numbers are big-endian.
 
 use std::num::NonZeroU64;
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::codec::CodecError;
+use crate::codec::{CodecError, Format};
 use crate::tag::Tag;
 
 /// The form of what stands around the value.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// Bytes that tell one entry from every other: the format and the id.
 pub(crate) const HEAD: usize = 9;
@@ -38,8 +39,10 @@ pub(super) struct Entry {
     pub(super) class: String,
     pub(super) epoch: Bytes,
     pub(super) class_moves: u64,
+    /// The last part of its life in Redis, in which it is stale.
+    pub(super) grace: Duration,
     pub(super) tags: Vec<(Tag, Bytes)>,
-    pub(super) codec: u8,
+    pub(super) codec: Format,
     pub(super) value: Bytes,
 }
 
@@ -50,12 +53,13 @@ impl Entry {
         push(&mut out, self.class.as_bytes())?;
         push(&mut out, &self.epoch)?;
         out.extend(self.class_moves.to_be_bytes());
+        out.extend(u64::try_from(self.grace.as_millis()).unwrap_or(u64::MAX).to_be_bytes());
         out.extend(length(self.tags.len())?);
         for (tag, generation) in &self.tags {
             push(&mut out, tag.as_str().as_bytes())?;
             push(&mut out, generation)?;
         }
-        out.push(self.codec);
+        out.extend([self.codec.form, self.codec.version]);
         out.extend_from_slice(&self.value);
         Ok(out)
     }
@@ -69,6 +73,7 @@ impl Entry {
         let class = reader.text()?;
         let epoch = reader.counted()?;
         let class_moves = reader.number()?;
+        let grace = Duration::from_millis(reader.number()?);
         let count = reader.length()?;
         // No more room than the bytes could fill.
         let mut tags = Vec::with_capacity(count.min(bytes.len() / 4));
@@ -77,9 +82,10 @@ impl Entry {
             let tag = Tag::parse(&reader.text()?).map_err(|_| CodecError::NotAnEntry { at })?;
             tags.push((tag, reader.counted()?));
         }
-        let codec = reader.take(1)?[0];
+        let codec = reader.take(2)?;
+        let codec = Format { form: codec[0], version: codec[1] };
         let value = bytes.slice(reader.at..);
-        Ok(Self { id: EntryId(id), class, epoch, class_moves, tags, codec, value })
+        Ok(Self { id: EntryId(id), class, epoch, class_moves, grace, tags, codec, value })
     }
 }
 
@@ -144,16 +150,20 @@ mod tests {
 
     fn entry() -> impl Strategy<Value = Entry> {
         let tags = vec((".{0,6}", vec(any::<u8>(), 0..20)), 0..4);
-        (1..u64::MAX, ".{0,8}", vec(any::<u8>(), 0..40), any::<u64>(), tags, any::<u8>(), vec(any::<u8>(), 0..80))
-            .prop_map(|(id, class, epoch, class_moves, tags, codec, value)| Entry {
+        let counts = (any::<u64>(), any::<u64>());
+        let codec = any::<[u8; 2]>();
+        (1..u64::MAX, ".{0,8}", vec(any::<u8>(), 0..40), counts, tags, codec, vec(any::<u8>(), 0..80)).prop_map(
+            |(id, class, epoch, (class_moves, grace), tags, codec, value)| Entry {
                 id: EntryId(NonZeroU64::new(id).unwrap()),
                 class,
                 epoch: epoch.into(),
                 class_moves,
+                grace: Duration::from_millis(grace),
                 tags: tags.into_iter().map(|(tag, generation)| (Tag::new(tag), generation.into())).collect(),
-                codec,
+                codec: Format { form: codec[0], version: codec[1] },
                 value: value.into(),
-            })
+            },
+        )
     }
 
     proptest! {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tidegate_redis::{Client, Notice, Tracking};
+use tidegate_redis::{Notice, Tracking};
 use tokio::time::sleep;
 
 use super::names::{self, Meaning};
-use crate::event::{Event, Scope};
+use crate::event::{Event, Removal, Scope};
 use crate::key::Key;
 use crate::slot::Slot;
 use crate::tiered::Tiers;
@@ -20,43 +20,76 @@ const COMPARISONS: usize = 64;
 /// Between attempts to follow.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Follows until the cache is gone.
+/// Follows until the cache is gone: what the server tells, or where it refuses to, what processes publish.
 ///
 /// While it can't, L1 is bounded by its capped lifetime; from the moment when it can again, nothing older is served.
 pub(crate) async fn follow(tiers: Weak<Tiers>) {
-    while let Some((client, prefixes)) = source(&tiers) {
-        let started = Tracking::start(&client, &prefixes).await;
-        let Some(now) = tiers.upgrade() else { return };
-        let Some(l2) = &now.l2 else { return };
+    let mut refused = None;
+    while let Some(now) = tiers.upgrade() {
+        let Some(l2) = now.l2.clone() else { return };
+        drop(now);
+        let tier = &l2.tier;
+        let way = tier.ways.next(refused);
+        let started = tier.ways.start(way, &tier.client, &tier.names.followed()).await;
         match started {
             Ok(tracking) => {
+                tier.ways.take(way);
+                let Some(now) = tiers.upgrade() else { return };
                 // What changed before was not heard.
                 drop_all(&now);
-                // Set once: the tracking ends with the cache.
-                let _ = l2.following.set(tracking.watch_complete());
                 drop(now);
-                return hear(tracking, &tiers).await;
+                l2.follows(Some(tracking.watch_complete()));
+                drop(l2);
+                if hear(tracking, &tiers).await == End::Gone {
+                    return;
+                }
+                if let Some(now) = tiers.upgrade()
+                    && let Some(l2) = &now.l2
+                {
+                    l2.failed("follow", &Forbidden);
+                }
             }
             Err(error) => l2.failed("follow", &error),
         }
-        drop(now);
-        sleep(PAUSE).await;
+        if let Some(now) = tiers.upgrade()
+            && let Some(l2) = &now.l2
+        {
+            l2.follows(None);
+            // Where publishing was chosen, it stays.
+            l2.tier.ways.doubt();
+        }
+        // The other way at once; then both of them again, since what is allowed may change.
+        if refused.replace(way).is_some() {
+            refused = None;
+            sleep(PAUSE).await;
+        }
     }
 }
 
-fn source(tiers: &Weak<Tiers>) -> Option<(Client, [String; 2])> {
-    let tiers = tiers.upgrade()?;
-    let tier = &tiers.l2.as_ref()?.tier;
-    Some((tier.client.clone(), tier.names.followed()))
+/// What was allowed until now.
+#[derive(Debug, thiserror::Error)]
+#[error("Redis does not let this process hear of changes any more")]
+struct Forbidden;
+
+/// Why nothing is heard any more.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// The cache is gone.
+    Gone,
+    /// The server refuses.
+    Refused,
 }
 
-async fn hear(mut tracking: Tracking, tiers: &Weak<Tiers>) {
+async fn hear(mut tracking: Tracking, tiers: &Weak<Tiers>) -> End {
     let mut comparisons = FuturesUnordered::new();
     // Without a cache nobody is left to hear.
     while tiers.strong_count() > 0 {
         tokio::select! {
             notice = tracking.recv(), if comparisons.len() < COMPARISONS => {
-                let (Some(notice), Some(now)) = (notice, tiers.upgrade()) else { return };
+                let (Some(notice), Some(now)) = (notice, tiers.upgrade()) else { return End::Gone };
+                if notice == Notice::Refused {
+                    return End::Refused;
+                }
                 if let Some((key, slot)) = act(&now, &notice) {
                     comparisons.push(compare(Weak::clone(tiers), key, slot));
                 }
@@ -65,6 +98,7 @@ async fn hear(mut tracking: Tracking, tiers: &Weak<Tiers>) {
             () = sleep(PAUSE) => {}
         }
     }
+    End::Gone
 }
 
 fn drop_all(tiers: &Tiers) {
@@ -113,7 +147,7 @@ async fn compare(tiers: Weak<Tiers>, key: Key, slot: Slot) {
         Some(id) => matches!(l2.tier.holds(&key, id).await, Ok(true)),
         None => false,
     };
-    if !is_same {
-        tiers.memory.discard(&key, &slot);
+    if !is_same && tiers.memory.discard(&key, &slot) {
+        tiers.report_removed(&key, Removal::Invalidated);
     }
 }

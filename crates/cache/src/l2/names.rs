@@ -75,6 +75,11 @@ impl Names {
         format!("t:{}", Client::slot_of(tag.as_str()) % CELLS)
     }
 
+    /// The channel for processes that can't follow; no key.
+    pub(super) fn channel(&self) -> String {
+        self.name(&["cw"])
+    }
+
     /// What is to be followed.
     pub(super) fn followed(&self) -> [String; 2] {
         [self.name(&["c:"]), self.name(&["cn:"])]

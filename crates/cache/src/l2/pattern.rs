@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 use tidegate_redis::{Client, Command, Error, Node, Topology, Value};
 
 use super::entry;
-use super::tier::{MARK, RedisTier, millis};
+use super::tier::RedisTier;
 use crate::pattern::Pattern;
 
 /// Keys that one step of a walk looks at, about.
@@ -40,8 +40,8 @@ impl RedisTier {
             }
         }
         let mark = self.names.pattern_mark(pattern, class);
-        self.client.execute(Command::new("SET").key(mark).arg("").arg("PX").arg(millis(MARK)).idempotent()).await?;
-        Ok(())
+        self.client.run(&self.scripts.mark, &[&mark], Vec::new()).await?;
+        self.ways.tell(&mark).await
     }
 
     async fn walk(&self, node: &Node, glob: &str, pattern: &Pattern, class: Option<&str>) -> Result<(), Error> {

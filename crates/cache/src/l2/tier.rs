@@ -19,19 +19,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{join, try_join_all};
-use tidegate_redis::{Arg, Client, Command, Error, Keyspace, Value};
+use tidegate_redis::{Arg, Channel, Client, Command, Error, Keyspace, Topology, Value};
 
 use super::entry::{Entry, EntryId, HEAD};
 use super::names::Names;
 use super::scripts::Scripts;
+use super::way::Ways;
+use crate::codec::Format;
 use crate::key::Key;
 use crate::tag::Tag;
 use crate::ttl::TtlClass;
 
-/// How long the marks of invalidations stay: only their appearance counts.
-pub(super) const MARK: Duration = Duration::from_secs(600);
-/// How long the empty value stays that an invalidated key leaves.
-const TOMBSTONE: Duration = Duration::from_secs(1);
 /// The epoch outlives every entry.
 pub(super) const EPOCH: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 /// A generation outlives the entries that carry it by this much at least, so that it is seldom prolonged.
@@ -44,19 +42,23 @@ pub struct RedisTier {
     pub(super) client: Client,
     pub(super) names: Names,
     pub(super) scripts: Scripts,
+    /// How changes are heard of, and whether they are told of besides.
+    pub(super) ways: Ways,
     ids: AtomicU64,
     pub(super) patience: Duration,
     pub(super) wait: Duration,
-    fence: Duration,
+    pub(super) fence: Duration,
 }
 
 impl RedisTier {
     /// A tier behind this client. Needs no round trip.
     pub fn new(client: Client, keyspace: &Keyspace) -> Self {
+        let names = Names::new(keyspace);
         Self {
             patience: client.timeout(),
+            ways: Ways::new(Channel::new(&client, &names.channel())),
             client,
-            names: Names::new(keyspace),
+            names,
             scripts: Scripts::new(),
             ids: AtomicU64::new(rand::random()),
             wait: Duration::from_secs(1),
@@ -84,6 +86,17 @@ impl RedisTier {
     #[must_use]
     pub fn fence(mut self, fence: Duration) -> Self {
         self.fence = fence.max(Duration::from_millis(1));
+        self
+    }
+
+    /// Hears of changes over a channel (pub/sub) from the start, and tells of its own ones there.
+    ///
+    /// A process that the server refuses `CLIENT TRACKING` does so by itself. Say it in all processes when that is so in some
+    /// of them: one that tracks hears those that publish, and is not heard by them. Over a channel only what a process
+    /// invalidates or sets here is heard of, no eviction, no expiry and no writes of other programs.
+    #[must_use]
+    pub fn published(mut self) -> Self {
+        self.ways.only_published();
         self
     }
 
@@ -122,7 +135,7 @@ impl RedisTier {
             Err(error) => return Ok(Looked::Unreadable { head, error }),
         };
         if self.is_valid(&entry, class, &epoch).await? {
-            Ok(Looked::Found { entry, left })
+            Ok(Looked::of(entry, left))
         } else {
             Ok(Looked::Invalid { head })
         }
@@ -154,7 +167,7 @@ impl RedisTier {
     }
 
     /// Only these fields of the epoch, and the epoch itself.
-    async fn epoch_fields(&self, fields: &[&str]) -> Result<Epoch, Error> {
+    pub(super) async fn epoch_fields(&self, fields: &[&str]) -> Result<Epoch, Error> {
         let command = Command::new("HMGET").key(self.names.epoch()).arg("e").idempotent();
         let command = fields.iter().fold(command, |command, field| command.arg(*field));
         let mut values = self.client.execute(command).await?.into_array()?.into_iter();
@@ -209,24 +222,29 @@ impl RedisTier {
         let entry = Self::encode(new, &epoch, tags?)?;
         let keys = [self.names.value(key), self.names.fence(key)];
         self.client.run(&self.scripts.put, &keys, vec![entry.into(), ttl]).await?;
-        Ok(())
+        Ok(self.ways.tell(&keys[0]).await?)
     }
 
-    fn encode(new: New, epoch: &Epoch, tags: Vec<(Tag, Bytes)>) -> Result<Vec<u8>, crate::codec::CodecError> {
+    pub(super) fn encode(
+        new: New,
+        epoch: &Epoch,
+        tags: Vec<(Tag, Bytes)>,
+    ) -> Result<Vec<u8>, crate::codec::CodecError> {
         let class = new.class.name().to_owned();
         let entry = Entry {
             id: new.id,
             class_moves: epoch.count(&Names::class_field(&class)),
             class,
             epoch: epoch.id.clone().unwrap_or_default(),
+            grace: new.grace,
             tags,
             codec: new.codec,
-            value: new.value.into(),
+            value: new.value,
         };
         entry.encode()
     }
 
-    async fn generations(&self, tags: &[Tag], ttl: Duration) -> Result<Vec<(Tag, Bytes)>, Error> {
+    pub(super) async fn generations(&self, tags: &[Tag], ttl: Duration) -> Result<Vec<(Tag, Bytes)>, Error> {
         let least = ttl.saturating_add(GENERATION_MARGIN);
         let read = tags.iter().map(|tag| async move {
             let args = vec![millis(least), millis(least.saturating_mul(2))];
@@ -245,38 +263,48 @@ impl RedisTier {
     /// Deletes value and fence.
     pub(super) async fn forget(&self, key: &Key) -> Result<(), Error> {
         let keys = [self.names.value(key), self.names.fence(key)];
-        self.client.run(&self.scripts.forget, &keys, vec![millis(TOMBSTONE)]).await?;
-        Ok(())
+        self.client.run(&self.scripts.forget, &keys, Vec::new()).await?;
+        self.ways.tell(&keys[0]).await
     }
 
-    /// Moves the cells of these tags, then their generations.
+    /// Moves the cells of these tags, then their generations: one round trip, in a cluster two.
     pub(super) async fn move_tags(&self, tags: &[&Tag]) -> Result<(), Error> {
         let mut cells: Vec<String> = tags.iter().map(|tag| Names::cell_field(tag)).collect();
         cells.sort_unstable();
         cells.dedup();
-        let args = std::iter::once(millis(MARK)).chain(cells.into_iter().map(Arg::from)).collect();
-        self.client.run(&self.scripts.epoch_move, &[self.names.epoch()], args).await?;
-        let generations = tags.iter().map(|tag| async move {
-            let keys = [self.names.generation(tag), self.names.tag_mark(tag)];
-            self.client.run(&self.scripts.tag_move, &keys, vec![millis(MARK)]).await
-        });
-        try_join_all(generations).await?;
+        let cells = cells.into_iter().map(Arg::from);
+        if self.client.topology() != Topology::Cluster {
+            let epoch = self.names.epoch();
+            let slot = Client::slot_of(&epoch);
+            let pairs = tags.iter().flat_map(|tag| [self.names.generation(tag), self.names.tag_mark(tag)]);
+            let all = std::iter::once(epoch).chain(pairs).map(Arg::from).chain(cells).collect();
+            // Of several slots, which do not exist on one server.
+            self.client.run_in(slot, &self.scripts.tags_move, 1 + 2 * tags.len(), all).await?;
+        } else {
+            self.client.run(&self.scripts.epoch_move, &[self.names.epoch()], cells.collect()).await?;
+            let generations = tags.iter().map(|tag| async move {
+                let keys = [self.names.generation(tag), self.names.tag_mark(tag)];
+                self.client.run(&self.scripts.tag_move, &keys, Vec::new()).await
+            });
+            try_join_all(generations).await?;
+        }
+        try_join_all(tags.iter().map(|tag| async { self.ways.tell(&self.names.tag_mark(tag)).await })).await?;
         Ok(())
     }
 
     pub(super) async fn move_class(&self, class: &str) -> Result<(), Error> {
         let keys = [self.names.epoch(), self.names.class_mark(class)];
-        let args = vec![millis(MARK), Names::class_field(class).into()];
+        let args = vec![Names::class_field(class).into()];
         self.client.run(&self.scripts.epoch_move, &keys, args).await?;
-        Ok(())
+        self.ways.tell(&keys[1]).await
     }
 
     pub(super) async fn move_all(&self) -> Result<(), Error> {
         let keys = [self.names.epoch(), self.names.all_mark()];
         let fresh = format!("{:032x}", rand::random::<u128>());
-        let args = vec![fresh.into(), millis(EPOCH), millis(MARK)];
+        let args = vec![fresh.into(), millis(EPOCH)];
         self.client.run(&self.scripts.epoch_new, &keys, args).await?;
-        Ok(())
+        self.ways.tell(&keys[1]).await
     }
 
     /// Whether what lies under the key is this very entry.
@@ -297,6 +325,11 @@ impl fmt::Debug for RedisTier {
 pub(super) enum Looked {
     Found {
         entry: Entry,
+        fresh_for: Duration,
+    },
+    /// Past its lifetime, in its grace.
+    Stale {
+        entry: Entry,
         left: Duration,
     },
     /// An entry that is invalid.
@@ -315,14 +348,26 @@ pub(super) enum Looked {
     },
 }
 
+impl Looked {
+    /// An entry that is valid, and for how much longer Redis keeps it.
+    pub(super) fn of(entry: Entry, left: Duration) -> Self {
+        match left.checked_sub(entry.grace) {
+            Some(fresh_for) if !fresh_for.is_zero() => Self::Found { entry, fresh_for },
+            _ => Self::Stale { entry, left },
+        }
+    }
+}
+
 /// What is about to be stored.
 pub(crate) struct New {
     pub(crate) id: EntryId,
     pub(super) class: TtlClass,
     pub(super) tags: Vec<Tag>,
+    /// How long Redis keeps it, the grace at the end included.
     pub(super) ttl: Duration,
-    pub(super) codec: u8,
-    pub(super) value: Vec<u8>,
+    pub(super) grace: Duration,
+    pub(super) codec: Format,
+    pub(super) value: Bytes,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -348,7 +393,26 @@ pub(super) struct Epoch {
 }
 
 impl Epoch {
-    fn count(&self, field: &str) -> u64 {
+    /// Whether an entry that carries this epoch belongs to it.
+    pub(super) fn is(&self, carried: &Bytes) -> bool {
+        self.id.as_ref() == Some(carried)
+    }
+
+    /// Whether both are moments of one epoch.
+    pub(super) fn is_of(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+
+    /// With other fields as well; of another epoch they make it one to which no entry belongs.
+    pub(super) fn with(mut self, other: Self) -> Self {
+        if self.id != other.id {
+            self.id = None;
+        }
+        self.counts.extend(other.counts);
+        self
+    }
+
+    pub(super) fn count(&self, field: &str) -> u64 {
         self.counts.get(field).copied().unwrap_or_default()
     }
 }

@@ -21,7 +21,7 @@ use super::status::Done;
 use super::target::Target;
 use super::wants::{Use, Wants};
 use crate::key::Key;
-use crate::read::{Lookup, Source};
+use crate::read::{LoadError, Lookup, Source};
 use crate::touched::Touched;
 
 /// A service behind a [`CacheLayer`](super::CacheLayer).
@@ -212,7 +212,7 @@ where
                     desk.take_answer().unwrap_or_else(|| Ok(rules.refusal(StatusCode::INTERNAL_SERVER_ERROR, done))),
                 ),
             },
-            (Err(_), None) => {
+            (Err(error), None) => {
                 let answer = desk.take_answer();
                 let is_failure = match &answer {
                     Some(Ok(response)) => FAILURES.contains(&response.status().as_u16()),
@@ -223,10 +223,7 @@ where
                     done.detail = Some("stale-if-error");
                     return Landed::Answered(Ok(rules.answer(stale, wants, done)));
                 }
-                Landed::Answered(answer.unwrap_or_else(|| {
-                    // It panicked.
-                    Ok(rules.refusal(StatusCode::INTERNAL_SERVER_ERROR, done))
-                }))
+                Landed::Answered(answer.unwrap_or_else(|| Ok(rules.refusal(status_of(&error), done))))
             }
             // Another's, or L2 had it.
             (Ok(read), Some(order)) => match &*read.value {
@@ -247,14 +244,27 @@ where
                 }
                 Entry::Unshared => Landed::Open(order, Next::Alone),
             },
-            (Err(_), Some(order)) => match in_error(old.as_deref(), &rules) {
+            (Err(error), Some(order)) => match in_error(old.as_deref(), &rules) {
                 Some(stale) => {
                     done = Done { is_collapsed: true, detail: Some("stale-if-error"), ..done };
                     Landed::Answered(Ok(rules.answer(stale, wants, done)))
                 }
+                // Who waited for too long, or found no place, must not ask the same origin by itself.
+                None if matches!(error, LoadError::TimedOut | LoadError::CutOff | LoadError::Refused) => {
+                    Landed::Answered(Ok(rules.refusal(status_of(&error), done)))
+                }
                 None => Landed::Open(order, Next::Alone),
             },
         }
+    }
+}
+
+/// What a client is told of a load that brought nothing.
+fn status_of(error: &LoadError<Unserved>) -> StatusCode {
+    match error {
+        LoadError::TimedOut | LoadError::CutOff => StatusCode::GATEWAY_TIMEOUT,
+        LoadError::Refused => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tidegate_cache::{Fill, Source};
-use tidegate_redis::Command;
+use tidegate_cache::{Fill, Pattern, Source};
+use tidegate_redis::{Command, Notice, Tracking};
 use tidegate_testkit::poll_until;
 
 use crate::ground::{Node, SOON, Store, client, foreign, key, server_and_nodes, tag};
@@ -107,6 +107,57 @@ async fn an_invalidation_reaches_l1_even_where_l2_held_nothing() {
     one.cache.invalidate_tag(&tag()).await.unwrap();
     until_gone(&other, 2).await;
     drop(stranger);
+}
+
+/// Word of an invalidation comes once: what is loaded after it is not dropped by a second one when a mark runs out.
+#[tokio::test]
+async fn an_invalidation_is_told_once_and_leaves_nothing_to_expire() {
+    let (server, [one]) = server_and_nodes().await;
+    let store = Store::default();
+    one.read(1, &store).await;
+    let listener = client(&server.url()).await;
+    let mut heard = Tracking::start(&listener, &["tg:c:", "tg:cn:"]).await.unwrap();
+    one.cache.invalidate_key(&key(1)).await.unwrap(); // which L2 held
+    one.cache.invalidate_key(&key(2)).await.unwrap(); // and which not
+    one.cache.invalidate_tag(&tag()).await.unwrap();
+    one.cache.invalidate_class("things").await.unwrap();
+    one.cache.invalidate_pattern(&Pattern::parse("none:*").unwrap()).await.unwrap();
+    one.cache.clear().await.unwrap();
+    one.cache.invalidate_key(&key(3)).await.unwrap();
+    let told = [
+        "tg:c:{thing:t1:1}",
+        "tg:c:{thing:t1:2}",
+        "tg:cn:t:{t:tenant:t1}",
+        "tg:cn:c:{e}:things",
+        "tg:cn:p:{e}::none:*",
+        "tg:cn:a:{e}",
+        "tg:c:{thing:t1:3}",
+    ];
+    for name in told {
+        let notice = tokio::time::timeout(SOON, heard.recv()).await.unwrap().unwrap();
+        assert_eq!(notice, Notice::Key(name.into()));
+    }
+    let stranger = client(&server.url()).await;
+    for name in told {
+        assert_eq!(foreign(&stranger, &["PTTL", name]).await.as_int().unwrap(), -2, "{name} is still there");
+    }
+}
+
+#[tokio::test]
+async fn the_first_read_after_an_own_change_is_kept() {
+    let (_server, [one, _other]) = server_and_nodes().await;
+    let store = Store::default();
+    for round in 0..200 {
+        match round % 4 {
+            0 => drop(one.cache.invalidate_key(&key(1)).await.unwrap()),
+            1 => one.cache.invalidate_tag(&tag()).await.unwrap(),
+            2 => drop(one.cache.invalidate_class("things").await.unwrap()),
+            _ => one.cache.clear().await.unwrap(),
+        }
+        let read = one.read(1, &store).await;
+        assert_eq!((read.source, read.stored), (Source::Loaded, true), "round {round}");
+        assert_eq!(one.read(1, &store).await.source, Source::Hit, "round {round}");
+    }
 }
 
 #[tokio::test]

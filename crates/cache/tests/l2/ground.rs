@@ -26,10 +26,6 @@ pub(crate) fn tag() -> Tag {
     Tag::of(["tenant", "t1"])
 }
 
-pub(crate) fn keyspace() -> Keyspace {
-    Keyspace::new("tg").unwrap()
-}
-
 pub(crate) async fn client(url: &str) -> Client {
     Client::connect(&Config::parse(url).unwrap(), Role::Cache).await.unwrap()
 }
@@ -37,6 +33,19 @@ pub(crate) async fn client(url: &str) -> Client {
 /// The URL of a server from which nobody expects quick answers while other tests run.
 pub(crate) fn patient(url: &str) -> String {
     format!("{url}?timeout=5s")
+}
+
+/// Whether a proof runs at full size, on a machine that does nothing else.
+pub(crate) fn is_full() -> bool {
+    tidegate_testkit::scale(0, 1) == 1
+}
+
+/// The time that this part of them did not exceed.
+pub(crate) fn percentile(times: &mut [Duration], part: f64) -> Duration {
+    times.sort_unstable();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an index")]
+    let index = (times.len() as f64 * part).ceil() as usize;
+    times[index.clamp(1, times.len()) - 1]
 }
 
 /// Hears of failures, for tests that must see them.
@@ -63,12 +72,17 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) async fn start(url: &str) -> Self {
+        Self::start_in(url, "tg", |tier| tier).await
+    }
+
+    /// On an installation of this name, with settings of the tier.
+    pub(crate) async fn start_in(url: &str, name: &str, set: impl FnOnce(RedisTier) -> RedisTier) -> Self {
         let client = client(url).await;
         let (clock, listener) = (ManualClock::new(), Arc::new(Listener::default()));
         let cache = TieredCache::builder()
             .clock(clock.clone())
             .observer(listener.clone())
-            .l2(RedisTier::new(client.clone(), &keyspace()))
+            .l2(set(RedisTier::new(client.clone(), &Keyspace::new(name).unwrap())))
             .build();
         let node = Self { client, things: cache.typed_with_codec(CLASS, Json::new()), cache, clock, listener };
         node.until(|l2| l2.is_followed).await;

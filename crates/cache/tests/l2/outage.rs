@@ -7,7 +7,7 @@ use tidegate_cache::{Source, Touched};
 use tidegate_testkit::poll_until;
 use tokio::time::{Instant, timeout};
 
-use crate::ground::{Node, SOON, Store, key, nodes_on, tag};
+use crate::ground::{Node, SOON, Store, is_full, key, nodes_on, percentile, tag};
 use tidegate_testkit::redis::{Proxy, RedisServer};
 
 /// The time-out of a command of the cache role.
@@ -67,6 +67,42 @@ async fn a_redis_that_hangs_costs_one_time_out_and_no_invalidation_is_lost() {
     })
     .await
     .unwrap();
+}
+
+/// The first read after Redis stopped pays one time-out at most, the others and hits in L1 nothing that one would notice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_hangs_slows_down_one_read() {
+    let (mut server, [one]) = quick_server_and_nodes().await;
+    let store = Store::default();
+    one.read(1, &store).await;
+    let hit = async || {
+        let started = Instant::now();
+        assert_eq!(one.read(1, &store).await.source, Source::Hit);
+        started.elapsed()
+    };
+    let mut before = Vec::new();
+    for _ in 0..2000 {
+        before.push(hit().await);
+    }
+    server.hang().await;
+    let started = Instant::now();
+    assert_eq!(one.read(1000, &store).await.source, Source::Loaded);
+    let first = started.elapsed();
+    let (mut misses, mut hits) = (Vec::new(), Vec::new());
+    for index in 0..2000 {
+        let started = Instant::now();
+        assert_eq!(one.read(1001 + index, &store).await.source, Source::Loaded);
+        misses.push(started.elapsed());
+        hits.push(hit().await);
+    }
+    server.resume();
+    let [before, misses, hits] = [&mut before, &mut misses, &mut hits].map(|times| percentile(times, 0.5));
+    println!("first read {first:?}, later ones {misses:?}; a hit {before:?} before, {hits:?} meanwhile (medians)");
+    let [longest, later, more] =
+        if is_full() { [40_000, 100, 5] } else { [5_000_000, 5_000, 1_000] }.map(Duration::from_micros);
+    assert!(first <= TIMEOUT + longest, "{first:?}");
+    assert!(misses <= later, "{misses:?}");
+    assert!(hits <= before * 2 + more, "{hits:?} instead of {before:?}");
 }
 
 #[tokio::test]

@@ -39,7 +39,8 @@ async fn every_key_has_an_expiry() {
     one.cache.invalidate_pattern(&Pattern::parse("x:*").unwrap()).await.unwrap();
     one.cache.clear().await.unwrap();
     let keys = keys(&one.client).await;
-    assert!(keys.len() >= 8, "{keys:?}");
+    // Marks and what an invalidated key leaves are gone already: their end would be told as a change.
+    assert!(keys.len() >= 4 && !keys.iter().any(|key| key.starts_with("tg:cn:")), "{keys:?}");
     for key in keys {
         let left = foreign(&one.client, &["PTTL", &key]).await.as_int().unwrap();
         assert!(left > 0 || left == -2, "{key} expires in {left} ms");
@@ -203,7 +204,7 @@ async fn thousands_of_keys_go_by_pattern_and_the_others_stay() {
     }
     assert_eq!(one.cache.invalidate_pattern(&Pattern::parse("goes:*").unwrap()).await.unwrap(), 3000);
     let held = keys(&one.client).await;
-    assert_eq!(held.iter().filter(|key| key.contains("goes:") && !key.contains("cn:p")).count(), 0);
+    assert_eq!(held.iter().filter(|key| key.contains("goes:")).count(), 0);
     assert_eq!(held.iter().filter(|key| key.contains("stays:")).count(), 3000);
 }
 

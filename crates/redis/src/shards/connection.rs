@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fred::clients::{Client as FredClient, WithOptions};
 use fred::error::{Error as FredError, ErrorKind as Fred};
-use fred::interfaces::{ClientLike, KeysInterface};
+use fred::interfaces::{ClientLike, KeysInterface, PubsubInterface};
 use fred::types::config::{Options, ServerConfig};
 use fred::types::{ClusterHash, ConnectHandle, CustomCommand, Value};
 
@@ -86,6 +86,12 @@ impl Connection {
             }
             fred.custom(custom(name), args).await
         })
+    }
+
+    /// Subscribes to a channel, until the connection ends.
+    pub(crate) fn subscribe(&self, channel: &str) -> impl Future<Output = Result<(), FredError>> + Send + 'static {
+        let (fred, channel) = (self.fred.clone(), channel.to_owned());
+        Detached::new(async move { fred.subscribe(channel).await })
     }
 
     /// Sends one command that this server has to answer although its slot is on the way to it.

@@ -7,8 +7,10 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use super::channel::Line;
 use super::{Cause, Notice, Teller};
 use crate::shards::Shard;
+use crate::value::Value;
 
 /// Forwards the notices of one connection until it is dropped.
 #[derive(Debug)]
@@ -16,10 +18,11 @@ pub(super) struct Pump(JoinHandle<()>);
 
 impl Pump {
     /// Listens from now on. When the connection is lost or comes back, `complete` is false at once and the heartbeat is
-    /// called early. Notices of keys that begin with `own` are ours.
+    /// called early. Notices of keys that begin with `own` are ours. Words come from a line, if there is one.
     pub(super) fn start(
         shard: &Shard,
         own: String,
+        line: Option<Arc<Line>>,
         teller: Teller,
         complete: watch::Sender<bool>,
         beat: Arc<Notify>,
@@ -27,6 +30,8 @@ impl Pump {
         let fred = shard.connection().fred();
         let (mut invalidations, mut errors, mut connects) =
             (fred.invalidation_rx(), fred.error_rx(), fred.reconnect_rx());
+        let mut words = fred.message_rx();
+        let cut = move |line: &Option<Arc<Line>>| line.iter().for_each(|line| line.cut());
         Self(tokio::spawn(async move {
             loop {
                 tokio::select! {
@@ -38,16 +43,30 @@ impl Pump {
                         Err(RecvError::Lagged(_)) => teller.forget_everything(Cause::Lagged),
                         Err(RecvError::Closed) => return,
                     },
+                    word = words.recv(), if line.is_some() => match word {
+                        Ok(message) => {
+                            let line = line.as_ref().filter(|line| *line.channel() == *message.channel);
+                            let word = Value::from_fred(message.value).into_bytes().ok();
+                            let key = line.zip(word).and_then(|(line, word)| line.take(&word));
+                            key.into_iter().for_each(|key| teller.tell(Notice::Key(key)));
+                        }
+                        Err(RecvError::Lagged(_)) => teller.forget_everything(Cause::Lagged),
+                        Err(RecvError::Closed) => return,
+                    },
                     // A receiver of events that lags has missed some, which is an event as well.
                     event = errors.recv() => match event {
                         Err(RecvError::Closed) => return,
                         _ => {
+                            cut(&line);
                             complete.send_if_modified(|complete| std::mem::replace(complete, false));
                         }
                     },
                     event = connects.recv() => match event {
                         Err(RecvError::Closed) => return,
-                        _ => beat.notify_one(),
+                        _ => {
+                            cut(&line);
+                            beat.notify_one();
+                        }
                     },
                 }
             }

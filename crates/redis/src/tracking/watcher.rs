@@ -9,8 +9,9 @@ use futures_util::future::join_all;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
+use super::channel::{Channel, Line};
 use super::pump::Pump;
-use super::{Cause, Teller};
+use super::{Cause, Notice, Teller};
 use crate::error::Error;
 use crate::shards::{Connection, Shard, Shards};
 use crate::slot;
@@ -19,10 +20,18 @@ use crate::value::Value;
 /// The shortest life of the key that a flush removes. Each heartbeat renews it.
 const EPOCH_LIFE: Duration = Duration::from_secs(60);
 
-/// Keeps every primary tracked.
+/// How changes are heard of.
+pub(super) enum Way {
+    /// The server tells of changes of keys that begin so.
+    Tracked(Vec<String>),
+    /// Whoever changes something says so there.
+    Published(Channel),
+}
+
+/// Keeps every primary tracked, or its channel heard.
 pub(super) struct Watcher {
     shards: Shards,
-    prefixes: Vec<String>,
+    way: Way,
     /// What the names of the epoch keys begin with.
     epochs: String,
     teller: Teller,
@@ -30,6 +39,7 @@ pub(super) struct Watcher {
     early: Arc<Notify>,
     watched: Vec<Watched>,
     has_begun: bool,
+    was_refused: bool,
 }
 
 /// One primary.
@@ -43,6 +53,7 @@ struct Watched {
     was_tracked: bool,
     /// Whether the key had to be given up, so that a flush since its last reading would go unnoticed.
     lost_epoch: bool,
+    line: Option<Arc<Line>>,
     _pump: Pump,
 }
 
@@ -53,12 +64,15 @@ struct Answer {
 }
 
 impl Watcher {
-    pub(super) fn new(shards: Shards, prefixes: Vec<String>, teller: Teller, complete: watch::Sender<bool>) -> Self {
+    pub(super) fn new(shards: Shards, way: Way, teller: Teller, complete: watch::Sender<bool>) -> Self {
+        let name = match &way {
+            Way::Tracked(prefixes) => prefixes.first().map_or("", String::as_str),
+            Way::Published(channel) => channel.name(),
+        };
         // The keys of an installation begin with its name and a colon.
-        let installation = prefixes.first().and_then(|prefix| prefix.split(':').next()).unwrap_or_default();
-        let epochs = format!("{installation}:epoch:");
-        let early = Arc::new(Notify::new());
-        Self { shards, prefixes, epochs, teller, complete, early, watched: Vec::new(), has_begun: false }
+        let epochs = format!("{}:epoch:", name.split(':').next().unwrap_or_default());
+        let (early, watched) = (Arc::new(Notify::new()), Vec::new());
+        Self { shards, way, epochs, teller, complete, early, watched, has_begun: false, was_refused: false }
     }
 
     pub(super) async fn run(mut self, heartbeat: Duration) {
@@ -69,7 +83,12 @@ impl Watcher {
                 () = self.early.notified() => {}
                 Ok(()) = changes.changed() => {}
             }
-            self.beat(heartbeat).await;
+            let failures = self.beat(heartbeat).await;
+            let is_refused = failures.iter().any(is_refusal);
+            if is_refused && !std::mem::replace(&mut self.was_refused, is_refused) {
+                self.teller.tell(Notice::Refused);
+            }
+            self.was_refused = is_refused;
         }
     }
 
@@ -77,8 +96,8 @@ impl Watcher {
     pub(super) async fn beat(&mut self, heartbeat: Duration) -> Vec<Error> {
         let mut lost = self.meet();
         let life = EPOCH_LIFE.max(heartbeat * 20);
-        let prefixes = &self.prefixes;
-        let asking = self.watched.iter().map(|watched| ask(watched, prefixes, life));
+        let way = &self.way;
+        let asking = self.watched.iter().map(|watched| ask(watched, way, life));
         let answers = join_all(asking).await;
         let mut failures = Vec::new();
         for (watched, answer) in self.watched.iter_mut().zip(answers) {
@@ -124,7 +143,12 @@ impl Watcher {
                     let Some(slot) = self.shards.slot_of(&shard) else { continue };
                     has_changed = true;
                     let (own, teller) = (self.epochs.clone(), self.teller.clone());
-                    let pump = Pump::start(&shard, own, teller, self.complete.clone(), self.early.clone());
+                    let line = match &self.way {
+                        Way::Tracked(_) => None,
+                        Way::Published(channel) => Some(Line::new(channel.clone())),
+                    };
+                    let (complete, early) = (self.complete.clone(), self.early.clone());
+                    let pump = Pump::start(&shard, own, line.clone(), teller, complete, early);
                     self.watched.push(Watched {
                         shard,
                         slot,
@@ -132,6 +156,7 @@ impl Watcher {
                         epoch: None,
                         was_tracked: false,
                         lost_epoch: false,
+                        line,
                         _pump: pump,
                     });
                 }
@@ -178,19 +203,34 @@ fn epoch_key(epochs: &str, slot: u16) -> String {
     format!("{epochs}{{{}}}", slot::tag_in(slot))
 }
 
-async fn ask(watched: &Watched, prefixes: &[String], life: Duration) -> Result<Answer, Error> {
+/// Whether a server will not do what is asked of it, now or later: it may not, or doesn't know how.
+pub(super) fn is_refusal(error: &Error) -> bool {
+    matches!(error.code(), Some("NOPERM" | "ERR"))
+}
+
+async fn ask(watched: &Watched, way: &Way, life: Duration) -> Result<Answer, Error> {
     let connection = watched.shard.connection();
-    let was_on = is_tracked(&send(connection, "CLIENT", vec!["TRACKINGINFO".into()]).await?, prefixes);
-    if !was_on {
-        let mut args = vec!["TRACKING".into(), "ON".into(), "BCAST".into()];
-        for prefix in prefixes {
-            args.push("PREFIX".into());
-            args.push(prefix.as_str().into());
-        }
-        args.push("NOLOOP".into());
-        send(connection, "CLIENT", args).await?;
-    }
+    let was_on = match (way, &watched.line) {
+        (Way::Tracked(prefixes), _) => track(connection, prefixes).await?,
+        (Way::Published(_), Some(line)) => line.listen(connection).await?,
+        (Way::Published(_), None) => false,
+    };
     Ok(Answer { was_on, epoch: read_epoch(connection, &watched.epoch_key, life).await? })
+}
+
+/// Sees to it that the connection is tracked; tells whether it was.
+async fn track(connection: &Connection, prefixes: &[String]) -> Result<bool, Error> {
+    if is_tracked(&send(connection, "CLIENT", vec!["TRACKINGINFO".into()]).await?, prefixes) {
+        return Ok(true);
+    }
+    let mut args = vec!["TRACKING".into(), "ON".into(), "BCAST".into()];
+    for prefix in prefixes {
+        args.push("PREFIX".into());
+        args.push(prefix.as_str().into());
+    }
+    args.push("NOLOOP".into());
+    send(connection, "CLIENT", args).await?;
+    Ok(false)
 }
 
 /// The value that stands until the server is flushed; puts one there if there is none.

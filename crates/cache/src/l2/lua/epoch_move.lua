@@ -1,13 +1,14 @@
 -- Moves fields of the epoch: a class, or the cells of tags. Without an epoch nothing is valid, so nothing need move.
--- KEYS[1] epoch, KEYS[2] mark that processes follow (absent for cells)
--- ARGV[1] lifetime of the mark in ms, ARGV[2..] fields
+-- KEYS[1] epoch, KEYS[2] mark that processes follow, which comes and goes (absent for cells)
+-- ARGV fields
 -- Returns 1.
 if redis.call('HEXISTS', KEYS[1], 'e') == 1 then
-  for i = 2, #ARGV do
+  for i = 1, #ARGV do
     redis.call('HINCRBY', KEYS[1], ARGV[i], 1)
   end
 end
 if KEYS[2] then
-  redis.call('SET', KEYS[2], '', 'PX', ARGV[1])
+  redis.call('SET', KEYS[2], '')
+  redis.call('DEL', KEYS[2])
 end
 return 1

@@ -1,11 +1,11 @@
 -- Invalidates a tag: moves its generation, if there is one; where there is none, no valid entry carries the tag.
--- KEYS[1] generation, KEYS[2] mark that processes follow
--- ARGV[1] lifetime of the mark in ms
+-- KEYS[1] generation, KEYS[2] mark that processes follow, which comes and goes
 -- Returns 1.
 local generation = redis.call('GET', KEYS[1])
 if generation then
   local moved = math.max(tonumber(generation) + 1, now_us())
   redis.call('SET', KEYS[1], string.format('%.0f', moved), 'KEEPTTL')
 end
-redis.call('SET', KEYS[2], '', 'PX', ARGV[1])
+redis.call('SET', KEYS[2], '')
+redis.call('DEL', KEYS[2])
 return 1

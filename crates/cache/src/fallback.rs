@@ -1,0 +1,64 @@
+//! A stale value from L2, served while its load goes on: a process that has just started has what its predecessor had.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::class::Class;
+use crate::flight::{Flight, Outcome};
+use crate::key::Key;
+use crate::l2::Past;
+use crate::read::Source;
+use crate::slot::{Slot, Times};
+use crate::tiered::Tiers;
+use crate::typed::{Form, pack};
+
+/// While the load goes on, readers need not look for it more often than this.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Tiers {
+    /// Keeps the value in L1, as stale, and gives it to all who wait for the flight: at once, or if nothing better has come
+    /// within the class's soft time-out, or when the load fails.
+    pub(crate) fn fall_back_on<V: Send + Sync + 'static>(
+        &self,
+        past: Past<V>,
+        key: &Key,
+        class: &Class,
+        form: &Form<V>,
+        flight: &Arc<Flight>,
+    ) {
+        let Past { fill, id, left, noticed } = past;
+        let parcel = pack(fill, form.weigh);
+        let now = self.clock.now();
+        let slot = Slot {
+            value: parcel.value,
+            stamps: self.fence.stamps(&parcel.tags),
+            class: class.id,
+            since: flight.since,
+            times: Times::stale(now.into(), left, now.saturating_add(PAUSE).into()),
+            weight: self.memory.weight(key, parcel.tags.len(), parcel.bytes),
+            shared: Some(id),
+        };
+        let inserted = self.flights.amid(key, flight, |may_fill| {
+            // What L1 holds of the same entry is as good, and what it holds of another one is newer.
+            let is_better = self.peek(key).is_none();
+            (may_fill && is_better && noticed == flight.noticed()).then(|| self.fill(key, slot.clone()))
+        });
+        let stored = inserted.as_ref().is_some_and(|inserted| inserted.stored);
+        if let Some(inserted) = inserted {
+            self.report_left(key, &inserted);
+        }
+        flight.has_fallback(Outcome::Loaded { slot, stored, source: Source::Stale });
+        let wait = class.ttl.soft();
+        if wait.is_zero() {
+            flight.fall_back();
+            return;
+        }
+        let flight = Arc::downgrade(flight);
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            if let Some(flight) = flight.upgrade() {
+                flight.fall_back();
+            }
+        });
+    }
+}

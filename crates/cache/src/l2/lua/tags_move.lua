@@ -1,0 +1,21 @@
+-- Invalidates tags where one server has it all: moves the cells first and then the generations, as `epoch_move` and `tag_move`
+-- do one after the other.
+-- KEYS[1] epoch, then for each tag its generation and its mark, which comes and goes
+-- ARGV cells
+-- Returns 1.
+if redis.call('HEXISTS', KEYS[1], 'e') == 1 then
+  for i = 1, #ARGV do
+    redis.call('HINCRBY', KEYS[1], ARGV[i], 1)
+  end
+end
+local now = now_us()
+for i = 2, #KEYS, 2 do
+  local generation = redis.call('GET', KEYS[i])
+  if generation then
+    local moved = math.max(tonumber(generation) + 1, now)
+    redis.call('SET', KEYS[i], string.format('%.0f', moved), 'KEEPTTL')
+  end
+  redis.call('SET', KEYS[i + 1], '')
+  redis.call('DEL', KEYS[i + 1])
+end
+return 1

@@ -1,0 +1,80 @@
+//! The way by which processes hear of one another's changes: from the server, or where it refuses, over a channel.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use futures_util::future::try_join_all;
+use tidegate_redis::{Channel, Client, Error, Tracking};
+
+/// A way, once it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Way {
+    /// Nobody knows yet which one it will be.
+    Unknown,
+    /// The server tells everybody.
+    Tracked,
+    /// Whoever changes something says so on the channel.
+    Published,
+}
+
+/// The way of this process.
+pub(super) struct Ways {
+    channel: Channel,
+    now: AtomicU8,
+    may_track: bool,
+}
+
+impl Ways {
+    pub(super) fn new(channel: Channel) -> Self {
+        Self { channel, now: AtomicU8::new(Way::Unknown as u8), may_track: true }
+    }
+
+    pub(super) fn only_published(&mut self) {
+        self.may_track = false;
+        self.take(Way::Published);
+    }
+
+    /// The way to try first, or after `refused` was refused: the other one, where it may be taken.
+    pub(super) fn next(&self, refused: Option<Way>) -> Way {
+        match refused {
+            Some(Way::Tracked) => Way::Published,
+            _ if self.may_track => Way::Tracked,
+            _ => Way::Published,
+        }
+    }
+
+    pub(super) fn take(&self, way: Way) {
+        self.now.store(way as u8, Ordering::SeqCst);
+    }
+
+    /// Forgets the way, unless it was chosen: it is refused now.
+    pub(super) fn doubt(&self) {
+        if self.may_track {
+            self.take(Way::Unknown);
+        }
+    }
+
+    pub(super) async fn start(&self, way: Way, client: &Client, prefixes: &[String]) -> Result<Tracking, Error> {
+        match way {
+            Way::Published => Tracking::over(&self.channel).await,
+            Way::Tracked | Way::Unknown => Tracking::start(client, prefixes).await,
+        }
+    }
+
+    /// Says on the channel what was changed, after it was, unless all others hear it from the server.
+    pub(super) async fn tell(&self, name: &str) -> Result<(), Error> {
+        let now = self.now.load(Ordering::SeqCst);
+        if now == Way::Tracked as u8 {
+            return Ok(());
+        }
+        let told = self.channel.publish(name).await;
+        // Where it turns out that the server tells, nobody was listening there.
+        if now == Way::Published as u8 { told } else { Ok(()) }
+    }
+
+    /// As [`tell`](Self::tell), of many changes.
+    pub(super) async fn tell_all(&self, names: &[&str]) -> Result<(), Error> {
+        try_join_all(names.iter().map(|name| self.tell(name))).await?;
+        Ok(())
+    }
+}

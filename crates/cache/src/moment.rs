@@ -1,0 +1,36 @@
+//! Points in time as one number, so that a hit compares and copies little.
+
+use std::time::Duration;
+
+/// Nanoseconds since the start of the cache's clock, up to 584 years.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Moment(u64);
+
+impl Moment {
+    /// Later than everything.
+    pub(crate) const NEVER: Self = Self(u64::MAX);
+
+    pub(crate) fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(nanos(duration)))
+    }
+
+    pub(crate) fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(nanos(duration)))
+    }
+
+    /// How long after `earlier` this is; zero when it is not.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl From<Duration> for Moment {
+    fn from(since_start: Duration) -> Self {
+        Self(nanos(since_start))
+    }
+}
+
+/// The whole of it in nanoseconds, at most 584 years.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

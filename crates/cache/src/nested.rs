@@ -1,0 +1,77 @@
+//! Loads that wait for loads: known by their task, so that none waits for a place that is held for it, or for itself.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::flight::Flight;
+
+tokio::task_local! {
+    /// The flight whose loader this task runs.
+    static LOADING: Arc<Flight>;
+}
+
+/// Orders the changes of who waits for whom, so that two that close a circle can't miss each other.
+static ORDER: Mutex<()> = Mutex::new(());
+
+/// Runs a loader as that of its flight.
+pub(crate) async fn within<F: Future>(flight: &Arc<Flight>, loader: F) -> F::Output {
+    LOADING.scope(Arc::clone(flight), loader).await
+}
+
+/// Loads of a batch end with the first of them.
+pub(crate) fn end_with(first: &Arc<Flight>, others: impl IntoIterator<Item = Arc<Flight>>) {
+    let _order = ORDER.lock().unwrap_or_else(PoisonError::into_inner);
+    for other in others {
+        other.awaits().push(Arc::clone(first));
+    }
+}
+
+/// The load that this task runs waits for another one, until this is dropped.
+pub(crate) struct Waiting {
+    waiter: Arc<Flight>,
+    awaited: Arc<Flight>,
+}
+
+/// The load would wait for its own end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Circle;
+
+/// Notes that the load of this task, if it runs one, waits for `awaited`, and spares that one the wait for a place: it
+/// runs on that of the waiter.
+pub(crate) fn wait_for(awaited: &Arc<Flight>) -> Result<Option<Waiting>, Circle> {
+    let Ok(waiter) = LOADING.try_with(Arc::clone) else { return Ok(None) };
+    {
+        let _order = ORDER.lock().unwrap_or_else(PoisonError::into_inner);
+        if leads_to(awaited, &waiter) {
+            return Err(Circle);
+        }
+        waiter.awaits().push(Arc::clone(awaited));
+    }
+    awaited.exempt();
+    // Of a batch the first one has the place.
+    awaited.awaits().iter().for_each(|flight| flight.exempt());
+    Ok(Some(Waiting { waiter, awaited: Arc::clone(awaited) }))
+}
+
+fn leads_to(from: &Arc<Flight>, to: &Arc<Flight>) -> bool {
+    let (mut seen, mut open) = (Vec::new(), vec![Arc::clone(from)]);
+    while let Some(flight) = open.pop() {
+        if Arc::ptr_eq(&flight, to) {
+            return true;
+        }
+        if !seen.iter().any(|other| Arc::ptr_eq(other, &flight)) {
+            open.extend(flight.awaits().iter().cloned());
+            seen.push(flight);
+        }
+    }
+    false
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let _order = ORDER.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut awaits = self.waiter.awaits();
+        if let Some(at) = awaits.iter().position(|flight| Arc::ptr_eq(flight, &self.awaited)) {
+            awaits.swap_remove(at);
+        }
+    }
+}

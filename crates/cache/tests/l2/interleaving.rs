@@ -1,0 +1,292 @@
+//! A load that began before an invalidation and ends after it: its value stays readable on no node, in no tier.
+//!
+//! Every interleaving draws an order for the steps of one load, of a second one, of the write and of its invalidation, by
+//! key, tag, pattern, class or of everything, on nodes of which some hold the old value; some steps wait for the one before
+//! to have its effect, others race it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use rand::seq::SliceRandom;
+use tidegate_cache::{Fill, Key, Pattern, Tag};
+use tidegate_testkit::redis::RedisServer;
+use tidegate_testkit::scale;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use crate::ground::{CLASS, Node, SOON, patient};
+
+const NODES: usize = 3;
+/// Rounds under way at once, each with an installation of its own.
+const LANES: usize = 16;
+/// How long a load waits for another process's, which here may not end before it does.
+const WAIT: Duration = Duration::from_millis(4);
+
+/// A door that stays open once it is.
+#[derive(Default)]
+struct Gate {
+    is_open: AtomicBool,
+    opened: Notify,
+}
+
+impl Gate {
+    fn open(&self) {
+        self.is_open.store(true, Ordering::SeqCst);
+        self.opened.notify_waiters();
+    }
+
+    async fn passed(&self) {
+        let mut opened = std::pin::pin!(self.opened.notified());
+        opened.as_mut().enable();
+        if !self.is_open.load(Ordering::SeqCst) {
+            opened.await;
+        }
+    }
+}
+
+/// A load whose loader reads the row and returns when it is told to.
+struct Load {
+    node: usize,
+    has_begun: Arc<Gate>,
+    may_read: Arc<Gate>,
+    has_read: Arc<Gate>,
+    may_end: Arc<Gate>,
+    has_ended: Arc<Gate>,
+    call: Option<JoinHandle<u32>>,
+}
+
+impl Load {
+    fn new(node: usize) -> Self {
+        let gate = Arc::<Gate>::default;
+        Self {
+            node,
+            has_begun: gate(),
+            may_read: gate(),
+            has_read: gate(),
+            may_end: gate(),
+            has_ended: gate(),
+            call: None,
+        }
+    }
+
+    /// Waits for the gate, unless the call ends without a load.
+    async fn until(&self, gate: impl Fn(&Self) -> &Gate) {
+        tokio::select! {
+            () = gate(self).passed() => {}
+            () = self.has_ended.passed() => {}
+        }
+    }
+
+    fn begin(&mut self, lane: &Lane) {
+        let [begun, read, has_read, end, ended] =
+            [&self.has_begun, &self.may_read, &self.has_read, &self.may_end, &self.has_ended].map(Arc::clone);
+        let (node, key, row, tag) = (lane.nodes[self.node].clone(), lane.key(), Arc::clone(&lane.row), lane.tag());
+        self.call = Some(tokio::spawn(async move {
+            let load = async move || {
+                begun.open();
+                read.passed().await;
+                let value = row.load(Ordering::SeqCst);
+                has_read.open();
+                end.passed().await;
+                Ok::<_, Infallible>(Fill::new(value).tag(tag))
+            };
+            let value = *node.things.get_or_load(&key, load).await.unwrap().value;
+            ended.open();
+            value
+        }));
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Begin(usize),
+    Read(usize),
+    End(usize),
+    Write,
+    Invalidate,
+}
+
+/// One installation on the server.
+struct Lane {
+    nodes: Vec<Node>,
+    row: Arc<AtomicU32>,
+    round: u32,
+}
+
+impl Lane {
+    async fn start(url: &str, number: usize) -> Self {
+        let mut nodes = Vec::new();
+        for _ in 0..NODES {
+            nodes.push(Node::start_in(url, &format!("lane{number}"), |tier| tier.wait(WAIT)).await);
+        }
+        Self { nodes, row: Arc::default(), round: 0 }
+    }
+
+    fn key(&self) -> Key {
+        Key::builder("thing").part(self.round % 7).build().unwrap()
+    }
+
+    fn tag(&self) -> Tag {
+        Tag::of(["tag", &(self.round % 5).to_string()])
+    }
+
+    fn invalidation(&self, node: usize) -> JoinHandle<()> {
+        let (cache, key, tag, how) = (self.nodes[node].cache.clone(), self.key(), self.tag(), self.round % 5);
+        tokio::spawn(async move {
+            match how {
+                0 => drop(cache.invalidate_key(&key).await.unwrap()),
+                1 => cache.invalidate_tag(&tag).await.unwrap(),
+                2 => drop(cache.invalidate_pattern(&Pattern::parse("thing:*").unwrap()).await.unwrap()),
+                3 => drop(cache.invalidate_class(CLASS.name()).await.unwrap()),
+                _ => cache.clear().await.unwrap(),
+            }
+        })
+    }
+
+    fn held(&self, node: usize) -> Option<u32> {
+        self.nodes[node].things.get(&self.key()).into_value().map(|value| *value)
+    }
+
+    /// Tells whether a load that had read the old value ended after the invalidation had returned.
+    async fn interleave(&mut self) -> bool {
+        self.round += 1;
+        let (old, new) = (self.row.load(Ordering::SeqCst), self.row.load(Ordering::SeqCst) + 1);
+        let place = format!("round {}, invalidation {}", self.round, self.round % 5);
+        // The first load must run; the others may hold something in L1 that no other process can see.
+        let mut at: Vec<usize> = (0..NODES).collect();
+        at.shuffle(&mut rand::rng());
+        self.nodes[at[0]].cache.invalidate_key(&self.key()).await.unwrap();
+        if rand::random() {
+            let alone = self.nodes[at[1]].cache.typed::<u32>(CLASS);
+            alone.set(&self.key(), Fill::new(old).tag(self.tag())).await;
+        }
+        let mut loads = [Load::new(at[0]), Load::new(at[rand::random_range(0..NODES)])];
+        let writer = rand::random_range(0..NODES);
+
+        let steps = order();
+        let mut invalidation = None::<JoinHandle<()>>;
+        let (mut first, mut has_returned, mut is_overtaken) = (None, false, [false; 2]);
+        for step in steps {
+            match step {
+                Step::Begin(load) => {
+                    loads[load].begin(self);
+                    // Behind the other load it may have to wait for that one's value.
+                    if loads[1 - load].call.is_none() {
+                        loads[load].until(|load| &load.has_begun).await;
+                        first = Some(load);
+                    }
+                }
+                Step::Read(load) => {
+                    loads[load].may_read.open();
+                    if first == Some(load) && rand::random_range(0..8) > 0 {
+                        loads[load].until(|load| &load.has_read).await;
+                    }
+                }
+                Step::End(load) => {
+                    is_overtaken[load] = has_returned;
+                    loads[load].may_end.open();
+                }
+                Step::Write => self.row.store(new, Ordering::SeqCst),
+                Step::Invalidate => {
+                    let mut under_way = self.invalidation(writer);
+                    if rand::random_range(0..4) == 0 {
+                        invalidation = Some(under_way);
+                    } else {
+                        (&mut under_way).await.unwrap();
+                        has_returned = true;
+                    }
+                }
+            }
+            match rand::random_range(0..6) {
+                0 => sleep(Duration::from_micros(rand::random_range(0..300))).await,
+                1 | 2 => tokio::task::yield_now().await,
+                _ => {}
+            }
+        }
+        if let Some(under_way) = invalidation {
+            under_way.await.unwrap();
+        }
+        let mut was_tried = false;
+        for (load, is_overtaken) in loads.iter_mut().zip(is_overtaken) {
+            was_tried |= load.call.take().unwrap().await.unwrap() == old && is_overtaken;
+        }
+        self.nobody_reads(old, new, writer, &place).await;
+        was_tried
+    }
+
+    async fn nobody_reads(&self, old: u32, new: u32, writer: usize, place: &str) {
+        assert_ne!(self.held(writer), Some(old), "{place}: L1 of the node that invalidated");
+        for node in 0..NODES {
+            let began = Instant::now();
+            while self.held(node) == Some(old) {
+                assert!(began.elapsed() < SOON, "{place}: L1 of node {node}");
+                sleep(Duration::from_millis(1)).await;
+            }
+        }
+        for node in &self.nodes {
+            node.outlive_l1();
+            let row = Arc::clone(&self.row);
+            let load = async move || Ok::<_, Infallible>(Fill::new(row.load(Ordering::SeqCst)));
+            assert_eq!(*node.things.get_or_load(&self.key(), load).await.unwrap().value, new, "{place}: L2");
+        }
+        for node in 0..NODES {
+            assert_ne!(self.held(node), Some(old), "{place}: it came back to L1 of node {node}");
+        }
+    }
+}
+
+/// The steps in some order in which each load begins, reads and ends, the first one around write and invalidation.
+fn order() -> Vec<Step> {
+    use Step::{Begin, End, Invalidate, Read, Write};
+    let mut before = vec![
+        (Begin(0), Read(0)),
+        (Read(0), Write),
+        (Write, Invalidate),
+        (Invalidate, End(0)),
+        (Begin(1), Read(1)),
+        (Read(1), End(1)),
+    ];
+    // The second one: anywhere, or behind the write, or reading before it.
+    match rand::random_range(0..3) {
+        0 => before.push((Write, Begin(1))),
+        1 => before.push((Read(1), Write)),
+        _ => {}
+    }
+    let mut left = vec![Begin(0), Read(0), End(0), Begin(1), Read(1), End(1), Write, Invalidate];
+    let mut steps = Vec::new();
+    while !left.is_empty() {
+        let may_come = |step: &Step| before.iter().all(|(first, then)| then != step || steps.contains(first));
+        let next: Vec<Step> = left.iter().copied().filter(may_come).collect();
+        let step = next[rand::random_range(0..next.len())];
+        left.retain(|other| *other != step);
+        steps.push(step);
+    }
+    steps
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_load_that_an_invalidation_overtook_leaves_its_value_on_no_node() {
+    let rounds = scale(400, 100_000) / LANES;
+    let server = RedisServer::start().await;
+    let url = patient(&server.url());
+    let mut lanes = Vec::new();
+    for number in 0..LANES {
+        let mut lane = Lane::start(&url, number).await;
+        lanes.push(async move {
+            let mut overtaken = 0;
+            for _ in 0..rounds {
+                overtaken += usize::from(lane.interleave().await);
+            }
+            assert_eq!(lane.nodes.iter().map(|node| node.l2().errors).sum::<u64>(), 0);
+            overtaken
+        });
+    }
+    let started = Instant::now();
+    let overtaken: usize = futures_util::future::join_all(lanes).await.into_iter().sum();
+    let (count, took) = (rounds * LANES, started.elapsed());
+    println!("{count} interleavings in {took:?}; in {overtaken} an old value came after the invalidation had returned");
+    assert!(overtaken > count / 2, "{overtaken} of {count}: little was tried");
+}

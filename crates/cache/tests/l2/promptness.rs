@@ -1,0 +1,183 @@
+//! How soon a node goes without what another one changed, and without what it may have missed a change of.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tidegate_cache::Fill;
+use tidegate_testkit::redis::{RedisServer, Sentinels};
+use tidegate_testkit::{poll_until, scale};
+use tokio::time::Instant;
+
+use crate::ground::{
+    Node, SOON, Store, client, foreign, is_full, key, nodes_on, patient, percentile, server_and_nodes, tag,
+};
+
+/// Between two heartbeats of tracking.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// Two heartbeats, as far as a machine that does other things as well can be held to it.
+fn two_heartbeats() -> Duration {
+    if is_full() { 2 * HEARTBEAT + Duration::from_millis(50) } else { SOON }
+}
+
+async fn until_gone(node: &Node, index: u32) -> Duration {
+    let started = Instant::now();
+    while node.has(index) {
+        assert!(started.elapsed() < SOON, "{index} is still there");
+        tokio::task::yield_now().await;
+    }
+    started.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_on_one_node_is_seen_on_the_other_within_milliseconds() {
+    let (_server, [one, other]) = server_and_nodes().await;
+    let store = Store::default();
+    let mut delays = Vec::new();
+    for round in 0..u32::try_from(scale(300, 10_000)).unwrap() {
+        let index = round % 50;
+        other.read(index, &store).await;
+        assert!(other.has(index));
+        store.row.store(round + 1, Ordering::SeqCst);
+        match round % 3 {
+            0 => drop(one.cache.invalidate_key(&key(index)).await.unwrap()),
+            1 => one.cache.invalidate_tag(&tag()).await.unwrap(),
+            _ => assert!(one.things.set(&key(index), Fill::new(round + 1).tag(tag())).await),
+        }
+        // From here on the old value is one too many.
+        delays.push(until_gone(&other, index).await);
+        assert_eq!(*other.read(index, &store).await.value, round + 1);
+    }
+    let [median, high] = [0.5, 0.99].map(|part| percentile(&mut delays, part));
+    println!("gone from the other node's L1 after {median:?} (median), {high:?} (P99) of {} writes", delays.len());
+    assert!(high <= if is_full() { Duration::from_millis(5) } else { SOON }, "{high:?}");
+}
+
+/// Brings a value into both nodes' L1, which `lose` then makes old without their hearing of it, and tells how long that of
+/// each was served on. Once it is gone, nobody reads it again.
+async fn noticed(nodes: [&Node; 2], index: u32, store: &Store, lose: impl AsyncFnOnce()) -> Duration {
+    for node in nodes {
+        let kept = poll_until(SOON, async || node.read(index, store).await.stored.then_some(()));
+        kept.await.unwrap();
+        assert!(node.has(index));
+    }
+    let new = store.row.fetch_add(1, Ordering::SeqCst) + 1;
+    lose().await;
+    let mut longest = Duration::ZERO;
+    let started = Instant::now();
+    for node in nodes {
+        until_gone(node, index).await;
+        longest = longest.max(started.elapsed());
+    }
+    for _ in 0..20 {
+        for node in nodes {
+            assert_eq!(*node.read(index, store).await.value, new);
+            node.outlive_l1();
+        }
+    }
+    longest
+}
+
+fn report(loss: &str, took: Duration) {
+    println!("{loss}: noticed after {took:?}");
+    assert!(took <= two_heartbeats(), "{loss}: {took:?}");
+}
+
+#[tokio::test]
+async fn what_a_flush_took_is_served_for_two_heartbeats_at_most() {
+    let (server, [one, other]) = server_and_nodes().await;
+    let (store, stranger) = (Store::default(), client(&server.url()).await);
+    for round in 0..3 {
+        let flush = async || drop(foreign(&stranger, &["FLUSHALL"]).await);
+        report("flush", noticed([&one, &other], round, &store, flush).await);
+    }
+}
+
+#[tokio::test]
+async fn what_changed_while_tracking_was_lost_is_served_for_two_heartbeats_at_most() {
+    let (server, [one, other]) = server_and_nodes().await;
+    let store = Store::default();
+    for round in 0..3 {
+        let name = format!("tg:c:{{thing:t1:{round}}}");
+        let lose = async || {
+            server.cli(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
+            server.cli(&["DEL", &name]).await;
+        };
+        report("killed connections", noticed([&one, &other], round, &store, lose).await);
+        for node in [&one, &other] {
+            node.until(|l2| l2.is_followed && l2.is_available).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_of_ten_thousand_is_over_within_two_heartbeats() {
+    let (server, [one, other]) = server_and_nodes().await;
+    let store = Store::default();
+    let burst = "for i = 0, 9999 do redis.call('SET', 'tg:c:{thing:t1:' .. (i + 100) .. '}', '') end \
+        redis.call('DEL', 'tg:c:{thing:t1:1}') return 1";
+    let lose = async || drop(server.cli(&["EVAL", burst, "0"]).await);
+    report("burst", noticed([&one, &other], 1, &store, lose).await);
+}
+
+/// A generation that is lost, by eviction, invalidates what carried it; its successor admits nothing that is older.
+#[tokio::test]
+async fn a_lost_generation_of_a_tag_brings_nothing_back() {
+    let (server, [one, other]) = server_and_nodes().await;
+    let (store, stranger) = (Store::default(), client(&server.url()).await);
+    let lose = async || {
+        foreign(&stranger, &["DEL", "tg:cg:{t:tenant:t1}"]).await;
+        one.cache.invalidate_tag(&tag()).await.unwrap();
+    };
+    report("lost generation", noticed([&one, &other], 1, &store, lose).await);
+    // Also where nobody invalidates: what the generation vouched for is not believed any more.
+    one.read(2, &store).await;
+    foreign(&stranger, &["DEL", "tg:cg:{t:tenant:t1}"]).await;
+    let loads = store.reads();
+    other.read(3, &store).await; // makes a new generation
+    other.read(2, &store).await;
+    assert_eq!(store.reads(), loads + 2);
+}
+
+#[tokio::test]
+async fn what_changed_in_a_failover_is_served_for_two_heartbeats_at_most() {
+    let mut sentinels = Sentinels::start().await;
+    let [one, other] = nodes_on(&patient(&sentinels.url())).await;
+    let store = Store::default();
+    for node in [&one, &other] {
+        node.read(1, &store).await;
+        assert!(node.has(1));
+    }
+    let new = store.row.fetch_add(1, Ordering::SeqCst) + 1;
+    sentinels.failover().await;
+    // Told to the new primary by somebody else, before anybody here may know that primary.
+    sentinels.primary().await.cli(&["DEL", "tg:c:{thing:t1:1}"]).await;
+    for node in [&one, &other] {
+        node.until(|l2| l2.is_followed && l2.is_available).await;
+        let took = until_gone(node, 1).await;
+        report("failover, from when the new primary is followed", took);
+        assert_eq!(*node.read(1, &store).await.value, new);
+    }
+}
+
+/// The server is away for a while, and what changed meanwhile was not told to anybody.
+#[tokio::test]
+async fn what_a_restart_lost_is_not_served_once_the_server_answers() {
+    let mut server = RedisServer::start().await;
+    let [one, other] = nodes_on(&server.url()).await;
+    let store = Store::default();
+    for node in [&one, &other] {
+        node.read(1, &store).await;
+        assert!(node.has(1));
+    }
+    let new = store.row.fetch_add(1, Ordering::SeqCst) + 1;
+    server.kill9();
+    server.restart().await;
+    server.cli(&["DEL", "tg:c:{thing:t1:1}"]).await;
+    for node in [&one, &other] {
+        node.until(|l2| l2.is_followed && l2.is_available).await;
+        report("restart, from when it is followed", until_gone(node, 1).await);
+        let read = async || Some(*node.read(1, &store).await.value).filter(|value| *value == new);
+        poll_until(SOON, read).await.unwrap();
+    }
+}

@@ -1,0 +1,98 @@
+//! A server that refuses `CLIENT TRACKING`: nodes tell one another over a channel.
+
+use std::sync::atomic::Ordering;
+
+use tidegate_cache::{Fill, Pattern, RedisTier, Source};
+use tidegate_testkit::poll_until;
+use tidegate_testkit::redis::RedisServer;
+
+use crate::ground::{Node, SOON, Store, key, nodes_on, patient, tag};
+
+/// A server on which the user `app` may do all but track, and its URL.
+async fn server() -> (RedisServer, String) {
+    let server = RedisServer::start().await;
+    let allowed = ["~*", "&*", "+@all", "-client|tracking", "-client|trackinginfo"];
+    server.cli(&[&["ACL", "SETUSER", "app", "on", ">secret"][..], &allowed].concat()).await;
+    let url = patient(&format!("redis://app:secret@127.0.0.1:{}", server.port()));
+    (server, url)
+}
+
+async fn until_gone(node: &Node, index: u32) {
+    poll_until(SOON, async || (!node.has(index)).then_some(())).await.unwrap();
+}
+
+/// Everything that `one` can do to a value that `other` holds.
+async fn changes_reach(one: &Node, other: &Node) {
+    let store = Store::default();
+    for round in 0..20 {
+        other.read(1, &store).await;
+        one.read(1, &store).await;
+        assert!(one.has(1) && other.has(1), "round {round}");
+        let new = store.row.fetch_add(1, Ordering::SeqCst) + 1;
+        match round % 6 {
+            0 => drop(one.cache.invalidate_key(&key(1)).await.unwrap()),
+            1 => one.cache.invalidate_tag(&tag()).await.unwrap(),
+            2 => drop(one.cache.invalidate_pattern(&Pattern::parse("thing:*").unwrap()).await.unwrap()),
+            3 => drop(one.cache.invalidate_class("things").await.unwrap()),
+            4 => one.cache.clear().await.unwrap(),
+            _ => assert!(one.things.set(&key(1), Fill::new(new).tag(tag())).await),
+        }
+        // Nothing comes back to the one that did it: what it reads next is kept.
+        let read = one.read(1, &store).await;
+        assert_eq!((*read.value, read.stored), (new, true), "round {round}");
+        until_gone(other, 1).await;
+        assert_eq!(*other.read(1, &store).await.value, new, "round {round}");
+        assert_eq!(one.read(1, &store).await.source, Source::Hit, "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn nodes_that_may_not_track_tell_one_another() {
+    let (_server, url) = server().await;
+    let [one, other] = nodes_on(&url).await;
+    changes_reach(&one, &other).await;
+    changes_reach(&other, &one).await;
+    // Said once, so that somebody knows.
+    let heard = one.listener.0.lock().unwrap().clone();
+    assert!(heard.len() == 1 && heard[0].contains("follow") && heard[0].contains("NOPERM"), "{heard:?}");
+}
+
+#[tokio::test]
+async fn a_node_that_may_track_can_be_made_to_publish() {
+    let (server, url) = server().await;
+    let [one] = nodes_on(&url).await;
+    let other = Node::start_in(&patient(&server.url()), "tg", RedisTier::published).await;
+    changes_reach(&one, &other).await;
+    changes_reach(&other, &one).await;
+    assert_eq!(other.l2().errors, 0);
+}
+
+#[tokio::test]
+async fn what_the_channel_may_have_lost_is_not_served_on() {
+    let (server, url) = server().await;
+    let [one, other] = nodes_on(&url).await;
+    let store = Store::default();
+    let ways: [&[&str]; 2] = [&["FLUSHALL"], &["CLIENT", "KILL", "USER", "app"]];
+    for (index, way) in (0..).zip(ways) {
+        for node in [&one, &other] {
+            node.until(|l2| l2.is_followed && l2.is_available).await;
+            poll_until(SOON, async || node.read(index, &store).await.stored.then_some(())).await.unwrap();
+        }
+        server.cli(way).await;
+        for node in [&one, &other] {
+            until_gone(node, index).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn tracking_that_is_forbidden_later_is_replaced_by_the_channel() {
+    let (server, url) = server().await;
+    server.cli(&["ACL", "SETUSER", "app", "+@all"]).await;
+    let [one, other] = nodes_on(&url).await;
+    server.cli(&["ACL", "SETUSER", "app", "-client|tracking", "-client|trackinginfo"]).await;
+    for node in [&one, &other] {
+        node.until(|l2| l2.errors > 0 && l2.is_followed).await;
+    }
+    changes_reach(&one, &other).await;
+}
