@@ -58,6 +58,11 @@
 //!
 //! After a restart a [`WarmUp`] loads the [`HotKeys`] of the process before, hottest first.
 //!
+//! # HTTP
+//!
+//! With the feature `tower`, `CacheLayer` keeps the responses of a service by the rules of RFC 9111; with `sessions`, `CacheSessions`
+//! keeps the sessions of `tower-sessions`. Both lie in the same tiers, under keys, tags and classes like everything else.
+//!
 //! # What it guarantees
 //!
 //! - Concurrent misses on one key run one loader, in a task of its own. Its value, error or panic reaches every waiter.
@@ -112,10 +117,13 @@ mod fallback;
 mod fence;
 mod fill;
 mod flight;
+mod inspect;
 mod invalidate;
 mod key;
 #[cfg(feature = "redis")]
 mod l2;
+#[cfg(feature = "tower")]
+mod layer;
 mod load;
 mod memory;
 mod moment;
@@ -124,6 +132,8 @@ mod owed;
 mod pattern;
 mod places;
 mod read;
+#[cfg(feature = "sessions")]
+mod sessions;
 #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "hashes need codecs, which come with the feature"))]
 mod shape;
 mod slot;
@@ -152,13 +162,18 @@ pub use codec::MessagePack;
 pub use codec::{Codec, CodecError, RawBytes};
 pub use event::{Event, LoadResult, LookupOutcome, Observer, Removal, Scope};
 pub use fill::{Fill, Known};
+pub use inspect::Inspected;
 pub use key::{Key, KeyBuilder, KeyError, KeyPart};
 #[cfg(feature = "redis")]
 pub use l2::RedisTier;
+#[cfg(feature = "tower")]
+pub use layer::{CacheLayer, CacheLayerBuilder, CachedBody, HttpCache, ResponseTags};
 pub use memory::Capacity;
 pub use owed::Owed;
 pub use pattern::{Pattern, PatternError};
 pub use read::{LoadError, Lookup, Read, Source};
+#[cfg(feature = "sessions")]
+pub use sessions::CacheSessions;
 #[cfg(feature = "redis")]
 pub use shape::HashShape;
 pub use shape::{BitmapShape, CounterShape, SetShape, ShapeError, Shapes, UniqueShape};

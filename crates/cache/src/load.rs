@@ -171,7 +171,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         self.cache.tiers.flights.enter(key, kind, recheck, admissible, is_joinable, start)
     }
 
-    fn launch<E, F, Fut>(&self, runtime: &Handle, key: &Key, flight: &Arc<Flight>, loader: F)
+    pub(crate) fn launch<E, F, Fut>(&self, runtime: &Handle, key: &Key, flight: &Arc<Flight>, loader: F)
     where
         E: Send + Sync + 'static,
         F: FnOnce() -> Fut + Send + 'static,
