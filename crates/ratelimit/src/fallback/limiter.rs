@@ -16,7 +16,7 @@ use super::known::Known;
 use super::patience::{Asked, DEFAULT_PATIENCE, Patience};
 use super::settling::{Debtor, Settling};
 use super::shared::SharedLimiter;
-use crate::limiter::{DEFAULT_MAX_KEYS, Limiter, LimiterStats};
+use crate::limiter::{DEFAULT_MAX_KEYS, Limiter, LimiterStats, Seed};
 use crate::tally::Tally;
 use crate::{
     CheckError, Clock, Decision, MemoryLimiter, Quota, QuotaError, Quotas, RedisAlgorithm, StoreError, SystemClock,
@@ -208,18 +208,21 @@ impl<A: RedisAlgorithm> Inner<A> {
         if !self.counts() {
             return self.uncounted(key, error).await;
         }
-        self.seed(key);
-        let result = self.local.check_now(key, cost);
+        let result = self.local.check_seeded(key, cost, || self.begin(key));
         if let Ok(decision) = &result {
             self.note(key, cost, decision, &error);
         }
         fits_later(result, error)
     }
 
-    /// Begins the key's share with its part of what Redis said was left.
-    fn seed(&self, key: &str) {
-        let Some((remaining, date)) = self.known.take(key, self.clock.now()) else { return };
-        self.local.seed(key, self.gone(remaining), date);
+    /// Begins the key's share with its part of what Redis said was left, unless it has begun. To be asked while the key is locked in
+    /// `local`: whoever else decides over it waits for its seed.
+    fn begin(&self, key: &str) -> Option<Seed> {
+        self.known.take(key, self.clock.now()).map(|known| self.seed(known))
+    }
+
+    fn seed(&self, (remaining, date): (u64, Timestamp)) -> Seed {
+        Seed { used: self.gone(remaining), date }
     }
 
     /// What of the share is gone where so much is left of the limit.
@@ -366,7 +369,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
             // A look begins no share: it takes no place, from whomever.
             Err(error) if inner.counts() => {
                 let here = match inner.known.look(key, inner.clock.now()) {
-                    Some((left, date)) => inner.local.peek_seeded(key, cost, inner.gone(left), date),
+                    Some(known) => inner.local.peek_seeded(key, cost, inner.seed(known)),
                     None => inner.local.peek(key, cost).await,
                 };
                 fits_later(here, error)
@@ -381,11 +384,10 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         match inner.ask(key, inner.shared.as_limiter().penalty(key, cost)).await {
             Ok(result) => result,
             Err(error) if inner.counts() => {
-                inner.seed(key);
                 if !error.may_have_charged() {
                     inner.owe(key, cost.min(Quota::MAX_LIMIT));
                 }
-                inner.local.penalty(key, cost).await
+                inner.local.penalty_seeded(key, cost, || inner.begin(key))
             }
             Err(error) => inner.uncounted(key, error).await,
         }
@@ -397,11 +399,10 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         match inner.ask(key, inner.shared.as_limiter().reward(key, amount)).await {
             Ok(result) => result,
             Err(error) if inner.counts() => {
-                inner.seed(key);
                 if !error.may_have_charged() {
                     inner.debts.take_back(key, amount);
                 }
-                inner.local.reward(key, amount).await
+                inner.local.reward_seeded(key, amount, || inner.begin(key))
             }
             Err(error) => inner.uncounted(key, error).await,
         }
