@@ -61,7 +61,7 @@ struct Inner<A: RedisAlgorithm> {
     known: Known,
     debts: Debts,
     settling: Settling,
-    by_hand: Changes,
+    here: Changes,
     /// Held while the quota is changed, so that Redis and the share are always parts of the same one.
     changes: Mutex<()>,
     tally: Tally,
@@ -129,7 +129,7 @@ impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
                 known,
                 debts,
                 settling: Settling::default(),
-                by_hand: Changes::default(),
+                here: Changes::default(),
                 changes: Mutex::default(),
                 tally: Tally::default(),
             }),
@@ -152,6 +152,10 @@ impl<A: RedisAlgorithm> FallbackLimiter<A> {
 }
 
 impl<A: RedisAlgorithm> Inner<A> {
+    fn capacity(&self) -> u64 {
+        self.shared.redis().algorithm().capacity()
+    }
+
     fn counts(&self) -> bool {
         matches!(self.policy, OutagePolicy::LocalShare { .. })
     }
@@ -186,15 +190,14 @@ impl<A: RedisAlgorithm> Inner<A> {
     }
 
     async fn decide(self: &Arc<Self>, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        let (asked, changes) = (self.patience.asked(), self.by_hand.so_far());
+        let (asked, before) = (self.patience.asked(), self.here.before(key));
         // Pinned here, it is moved no more: futures that hold it would grow with each other.
         let deciding = pin!(self.shared.decide(key, cost, &asked));
         match self.ask_where(key, deciding, &asked).await {
             Ok(Ok(said)) => {
-                let holds = || self.by_hand.so_far() == changes;
-                self.local.learn_block(key, said.decision.blocked_for(), holds);
+                self.local.learn_block(key, said.decision.blocked_for(), || before.learn());
                 if self.counts() {
-                    self.known.learn(key, &said, self.clock.now(), holds);
+                    self.known.learn(key, &said, self.clock.now(), || before.learn());
                 }
                 Ok(said.decision)
             }
@@ -218,6 +221,7 @@ impl<A: RedisAlgorithm> Inner<A> {
     /// Begins the key's share with its part of what Redis said was left, unless it has begun. To be asked while the key is locked in
     /// `local`: whoever else decides over it waits for its seed.
     fn begin(&self, key: &str) -> Option<Seed> {
+        self.here.decided(key);
         self.known.take(key, self.clock.now()).map(|known| self.seed(known))
     }
 
@@ -350,10 +354,9 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
     /// The share of an outage follows.
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
         let _one_at_a_time = self.inner.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        let capacity = || self.inner.shared.redis().algorithm().capacity();
-        let before = capacity();
+        let before = self.inner.capacity();
         self.inner.shared.as_limiter().set_quota(quota)?;
-        self.inner.known.change_limit(before, capacity());
+        self.inner.known.change_limit(before, self.inner.capacity());
         self.inner.local.set_quota(quota.share(self.inner.policy.parts()))
     }
 
@@ -413,7 +416,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         let inner = &self.inner;
         let here = inner.forget(key).await?;
         let there = inner.ask(key, inner.shared.as_limiter().reset(key)).await;
-        inner.by_hand.ended();
+        inner.here.by_hand(key);
         // What a check that was under way has learned since may be of before.
         inner.forget(key).await?;
         Ok(there?? || here)
@@ -428,7 +431,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         let until = now.saturating_add(duration);
         let was_owed = inner.debts.forget_block(key);
         let result = inner.ask(key, inner.shared.as_limiter().block(key, duration)).await;
-        inner.by_hand.ended();
+        inner.here.by_hand(key);
         // What a check that was under way has learned since may be of before.
         inner.local.block(key, until.saturating_since(inner.clock.now())).await?;
         match result {
@@ -451,7 +454,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         let inner = &self.inner;
         let here = inner.unblock(key).await?;
         let there = inner.ask(key, inner.shared.as_limiter().unblock(key)).await;
-        inner.by_hand.ended();
+        inner.here.by_hand(key);
         // What a check that was under way has learned since may be of before.
         inner.unblock(key).await?;
         Ok(there?? || here)

@@ -10,6 +10,8 @@ use async_trait::async_trait;
 use super::{Limiter, LimiterStats, MemoryLimiterBuilder, ensure_short};
 use crate::algorithm::ensure_fits;
 use crate::block::Block;
+#[cfg(feature = "redis")]
+use crate::fallback::Learn;
 use crate::store::{Standing, Store};
 use crate::{Algorithm, BlockPolicy, CheckError, Clock, Decision, Quota, QuotaError, Quotas, Timestamp};
 
@@ -108,20 +110,24 @@ impl<A: Algorithm> MemoryLimiter<A> {
         result
     }
 
-    /// Takes over what another limiter knows of the key's block: what is left of it, or that there is none. Strikes stay. Nothing is
-    /// taken over where it `holds` no more when the key is locked.
+    /// Takes over what another limiter knows of the key's block: what is left of it, or that there is none; of that what `learn`
+    /// says when the key is locked, and if the block alone, the longer one of both. Strikes stay.
     ///
     /// Where no place is left for it the block is not kept.
     #[cfg(feature = "redis")]
-    pub(crate) fn learn_block(&self, key: &str, left: Option<Duration>, holds: impl FnOnce() -> bool) {
+    pub(crate) fn learn_block(&self, key: &str, left: Option<Duration>, learn: impl FnOnce() -> Learn) {
         let mut place = self.store.lock(key);
-        if !holds() {
-            return;
-        }
+        let is_newest = match learn() {
+            Learn::All => true,
+            Learn::Block if left.is_some() => false,
+            Learn::Block | Learn::Nothing => return,
+        };
         let now = self.clock.now();
         let learn = |_: &A, entry: &mut Entry<A::State>| {
-            let strikes = self.strikes(&entry.block, now);
-            entry.block = Block::manual(now, left.unwrap_or_default(), strikes);
+            if is_newest || entry.block.left(now) < left {
+                let strikes = self.strikes(&entry.block, now);
+                entry.block = Block::manual(now, left.unwrap_or_default(), strikes);
+            }
             Ok(())
         };
         if left.is_some() {
