@@ -401,10 +401,16 @@ impl TenantLimiter for FallbackTenantLimiter {
         let inner = &self.inner;
         match inner.ask(tenant, inner.shared.reward(tenant, plan, amount)).await {
             Ok(result) => result,
-            Err(error) => inner.change_share(tenant, plan, error, |held, plan, share, now| {
-                held.share.reward(share, now, amount);
-                held.take_back(plan, now, amount);
-            }),
+            Err(error) => {
+                // What was sent may have been given back there.
+                let owes_less = !error.may_have_charged();
+                inner.change_share(tenant, plan, error, |held, plan, share, now| {
+                    held.share.reward(share, now, amount);
+                    if owes_less {
+                        held.take_back(plan, now, amount);
+                    }
+                })
+            }
         }
     }
 

@@ -199,3 +199,33 @@ async fn an_answer_that_was_under_way_still_tells_of_a_block() {
     assert!(second.await.unwrap().is_some());
     assert!(others.check("t1", &plan(), 1).await.unwrap().blocked_for.is_some_and(|left| left > BAN / 2));
 }
+
+#[tokio::test]
+async fn a_reward_of_a_tenant_whose_answer_is_lost_is_given_back_once() {
+    let way = Way::start().await;
+    let limiter = way.tenants();
+    let check = async |times| {
+        for _ in 0..times {
+            assert!(limiter.check("t1", &plan(), 1).await.unwrap().allowed);
+        }
+    };
+    let used = async || tenants(&way.world.client).usage("t1", &plan()).await.unwrap().windows[0].used;
+    check(20).await;
+    // So that the script is known, and what is sent runs.
+    limiter.reward("other", &plan(), 1).await.unwrap();
+    let (first, second) = (limiter.clone(), limiter.clone());
+    let in_vain = async move { drop(first.check("other", &plan(), 1).await) };
+    let under_way = async move { second.reward("t1", &plan(), 5).await.map(|usage| usage.windows[0].used) };
+    let (time, reward) = way.one_in_vain_and_one_under_way(in_vain, under_way).await;
+    poll_until(LONG, async || (used().await == 15).then_some(())).await.unwrap();
+    // Some are sent, others not yet.
+    let held = way.proxy.held();
+    check(10).await;
+    way.until_held(held + 1).await;
+    check(10).await;
+    tokio::time::advance(PATIENCE).await;
+    assert_eq!(reward.await.unwrap(), Ok(35));
+    way.proxy.restore();
+    drop(time);
+    poll_until(LONG, async || (used().await == 35).then_some(())).await.unwrap();
+}
