@@ -16,6 +16,7 @@ use super::known::Known;
 use super::patience::{Asked, DEFAULT_PATIENCE, Patience};
 use super::settling::{Debtor, Settling};
 use super::shared::SharedLimiter;
+use crate::algorithm::ensure_fits;
 use crate::limiter::{DEFAULT_MAX_KEYS, Limiter, LimiterStats, Seed};
 use crate::tally::Tally;
 use crate::{
@@ -190,6 +191,7 @@ impl<A: RedisAlgorithm> Inner<A> {
     }
 
     async fn decide(self: &Arc<Self>, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        ensure_fits(cost, self.capacity())?;
         let (asked, before) = (self.patience.asked(), self.here.before(key));
         // Pinned here, it is moved no more: futures that hold it would grow with each other.
         let deciding = pin!(self.shared.decide(key, cost, &asked));
@@ -367,6 +369,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
 
     async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
         let inner = &self.inner;
+        ensure_fits(cost, inner.capacity())?;
         match inner.ask(key, inner.shared.as_limiter().peek(key, cost)).await {
             Ok(result) => result,
             // A look begins no share: it takes no place, from whomever.

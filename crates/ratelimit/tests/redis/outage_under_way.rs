@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_ratelimit::{
-    BlockPolicy, FallbackLimiter, FallbackTenantLimiter, FixedWindow, Limiter, OutagePolicy, Quota, RedisLimiter,
-    TenantLimiter, TenantPlan, TierLimits,
+    BlockPolicy, CheckError, FallbackLimiter, FallbackTenantLimiter, FixedWindow, Limiter, OutagePolicy, Quota,
+    RedisLimiter, TenantLimiter, TenantPlan, TierLimits,
 };
 use tidegate_redis::{Client, Config, Role};
 use tidegate_testkit::poll_until;
@@ -228,4 +228,18 @@ async fn a_reward_of_a_tenant_whose_answer_is_lost_is_given_back_once() {
     way.proxy.restore();
     drop(time);
     poll_until(LONG, async || (used().await == 35).then_some(())).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_cost_that_never_fits_is_refused_while_the_server_hangs() {
+    let way = Way::start().await;
+    for policy in [OutagePolicy::Open, OutagePolicy::Closed, OutagePolicy::ALONE] {
+        let shared = RedisLimiter::builder("api", yearly(LIMIT), way.client.clone(), keyspace()).build().unwrap();
+        let limiter = FallbackLimiter::builder(shared).policy(policy).patience(Duration::from_millis(1)).build();
+        way.proxy.hold();
+        let _ = limiter.check("key", 1).await;
+        let never = Err(CheckError::CostExceedsLimit { cost: LIMIT + 1, limit: LIMIT });
+        assert_eq!(limiter.check("key", LIMIT + 1).await, never, "{policy:?}");
+        assert_eq!(limiter.peek("key", LIMIT + 1).await, never, "{policy:?}");
+    }
 }
