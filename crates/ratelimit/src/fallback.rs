@@ -11,6 +11,7 @@ mod tenant;
 
 use std::num::NonZeroU32;
 
+pub(crate) use changes::Learn;
 pub use limiter::{FallbackLimiter, FallbackLimiterBuilder};
 pub(crate) use patience::Asked;
 pub use shared::SharedLimiter;

@@ -18,6 +18,8 @@ pub use deny_cache::{DenyCache, DenyCacheBuilder};
 pub(crate) use forgetting::Forgetting;
 pub use lists::{Exempt, KeyLists, Listed, Verdict};
 pub use memory::MemoryLimiter;
+#[cfg(feature = "redis")]
+pub(crate) use memory::Seed;
 pub use shadow::Shadow;
 pub use single::SingleLimiter;
 pub use stats::{LimiterStats, TOP_DENIED};

@@ -125,10 +125,21 @@ impl<E, R: Clone> Store<E, R> {
     #[inline]
     pub(crate) fn lock<'a>(&'a self, key: &'a str) -> Place<'a, E, R> {
         let hash = self.hasher.hash_one(key);
+        Place { shard: locked(self.shard(hash)), hasher: &self.hasher, key, hash }
+    }
+
+    #[inline]
+    fn shard(&self, hash: u64) -> &Mutex<Shard<E, R>> {
         // Scales bits that the table doesn't use onto the shards: cheaper than a remainder and as even.
         let bits = (hash >> 25) & u64::from(u32::MAX);
         let index = usize::try_from((bits * self.shards.len() as u64) >> 32).unwrap_or(0);
-        Place { shard: locked(&self.shards[index].0), hasher: &self.hasher, key, hash }
+        &self.shards[index].0
+    }
+
+    /// Whether somebody works on the key, or on one beside it.
+    #[cfg(test)]
+    pub(crate) fn is_locked(&self, key: &str) -> bool {
+        self.shard(self.hasher.hash_one(key)).try_lock().is_err()
     }
 
     /// Looks at each entry, shard by shard.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::{Certificates, Cluster, Proxy, RedisServer, Sentinels, redis_cli};
+
+const LONG: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn a_killed_server_comes_back_with_what_it_acknowledged() {
@@ -112,4 +115,27 @@ async fn a_proxy_that_hangs_answers_nothing_until_it_is_restored() {
     assert_eq!(server.cli(&["EXISTS", "n"]).await, "0");
     proxy.restore();
     assert_eq!(redis_cli(proxy.port(), &["INCR", "n"]).await, "1");
+}
+
+#[tokio::test]
+async fn a_proxy_holds_replies_and_releases_them_in_the_order_in_which_they_were_asked_for() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::start(&server).await;
+    proxy.hold();
+    let port = proxy.port();
+    let mut asked = Vec::new();
+    for nth in 1..=3 {
+        asked.push(tokio::spawn(async move { redis_cli(port, &["INCR", "n"]).await }));
+        poll_until(LONG, async || (proxy.held() == nth).then_some(())).await.unwrap();
+    }
+    let third = asked.pop().unwrap();
+    proxy.release(2);
+    for (nth, asked) in asked.into_iter().enumerate() {
+        assert_eq!(asked.await.unwrap(), (nth + 1).to_string());
+    }
+    // The server has run it long ago.
+    poll_until(LONG, async || (server.cli(&["GET", "n"]).await == "3").then_some(())).await.unwrap();
+    assert!(!third.is_finished());
+    proxy.restore();
+    assert_eq!(third.await.unwrap(), "3");
 }

@@ -1,5 +1,6 @@
 //! What Redis said last of each key, for the outage that may come.
 
+use super::Learn;
 use crate::Timestamp;
 use crate::redis::Said;
 use crate::store::{Standing, Store};
@@ -33,9 +34,9 @@ impl Known {
         Self { keys: Store::new(max_keys) }
     }
 
-    /// Takes in what Redis said just now, where it still `holds` when the key is locked. A block says nothing of what is used, and
+    /// Takes in of what Redis said just now what `learn` says when the key is locked. A block says nothing of what is used, and
     /// goes by itself.
-    pub(super) fn learn(&self, key: &str, said: &Said, now: Timestamp, holds: impl FnOnce() -> bool) {
+    pub(super) fn learn(&self, key: &str, said: &Said, now: Timestamp, learn: impl FnOnce() -> Learn) {
         let word = || Word {
             remaining: said.usage.remaining(),
             date: now,
@@ -51,11 +52,18 @@ impl Known {
             }
         };
         let mut place = self.keys.lock(key);
-        if !holds() {
-            return;
-        }
         // Nothing is pinned, so there is always room.
-        let _ = place.with(standing, word, |known| *known = word());
+        let _ = match learn() {
+            Learn::All => place.with(standing, word, |known| *known = word()),
+            Learn::Block if said.decision.blocked_for().is_some() => {
+                // The share has begun without it.
+                let blocked = || Word { is_taken: true, ..word() };
+                place.with(standing, blocked, |known| {
+                    known.blocked_until = known.blocked_until.max(word().blocked_until);
+                })
+            }
+            Learn::Block | Learn::Nothing => return,
+        };
     }
 
     /// What was left of the key and when Redis said so; once after each word.
@@ -106,11 +114,18 @@ mod tests {
             Decision::Allowed(Allowance { quota, limit: 9, remaining: 6, reset_after: hour, delay: Duration::ZERO });
         let decision = usage.blocked(Duration::from_secs(10));
         let (known, told) = (Known::new(10), Timestamp::from_micros(1_000_000_000));
-        known.learn("key", &Said { decision, usage }, told, || true);
+        known.learn("key", &Said { decision, usage }, told, || Learn::All);
         assert!(known.is_blocked_until("key", told.saturating_add(Duration::from_secs(10))));
         assert_eq!(known.take("key", told.saturating_add(Duration::from_secs(11))), Some((6, told)));
+        // One that was under way tells of the block alone.
+        let told_later = told.saturating_add(Duration::from_secs(5));
+        known.learn("key", &Said { decision, usage }, told_later, || Learn::Block);
+        assert!(known.is_blocked_until("key", told_later.saturating_add(Duration::from_secs(10))));
+        known.learn("new", &Said { decision, usage }, told_later, || Learn::Block);
+        assert!(known.is_blocked_until("new", told_later) && known.look("new", told_later).is_none());
+        assert_eq!(known.take("key", told_later), None);
         // And when the hour has passed too, all of it.
-        known.learn("key", &Said { decision, usage }, told, || true);
+        known.learn("key", &Said { decision, usage }, told, || Learn::All);
         assert_eq!(known.take("key", told.saturating_add(hour)), Some((u64::MAX, told)));
     }
 }

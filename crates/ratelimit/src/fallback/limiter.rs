@@ -16,7 +16,8 @@ use super::known::Known;
 use super::patience::{Asked, DEFAULT_PATIENCE, Patience};
 use super::settling::{Debtor, Settling};
 use super::shared::SharedLimiter;
-use crate::limiter::{DEFAULT_MAX_KEYS, Limiter, LimiterStats};
+use crate::algorithm::ensure_fits;
+use crate::limiter::{DEFAULT_MAX_KEYS, Limiter, LimiterStats, Seed};
 use crate::tally::Tally;
 use crate::{
     CheckError, Clock, Decision, MemoryLimiter, Quota, QuotaError, Quotas, RedisAlgorithm, StoreError, SystemClock,
@@ -61,7 +62,7 @@ struct Inner<A: RedisAlgorithm> {
     known: Known,
     debts: Debts,
     settling: Settling,
-    by_hand: Changes,
+    here: Changes,
     /// Held while the quota is changed, so that Redis and the share are always parts of the same one.
     changes: Mutex<()>,
     tally: Tally,
@@ -129,7 +130,7 @@ impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
                 known,
                 debts,
                 settling: Settling::default(),
-                by_hand: Changes::default(),
+                here: Changes::default(),
                 changes: Mutex::default(),
                 tally: Tally::default(),
             }),
@@ -152,6 +153,10 @@ impl<A: RedisAlgorithm> FallbackLimiter<A> {
 }
 
 impl<A: RedisAlgorithm> Inner<A> {
+    fn capacity(&self) -> u64 {
+        self.shared.redis().algorithm().capacity()
+    }
+
     fn counts(&self) -> bool {
         matches!(self.policy, OutagePolicy::LocalShare { .. })
     }
@@ -186,15 +191,15 @@ impl<A: RedisAlgorithm> Inner<A> {
     }
 
     async fn decide(self: &Arc<Self>, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        let (asked, changes) = (self.patience.asked(), self.by_hand.so_far());
+        ensure_fits(cost, self.capacity())?;
+        let (asked, before) = (self.patience.asked(), self.here.before(key));
         // Pinned here, it is moved no more: futures that hold it would grow with each other.
         let deciding = pin!(self.shared.decide(key, cost, &asked));
         match self.ask_where(key, deciding, &asked).await {
             Ok(Ok(said)) => {
-                let holds = || self.by_hand.so_far() == changes;
-                self.local.learn_block(key, said.decision.blocked_for(), holds);
+                self.local.learn_block(key, said.decision.blocked_for(), || before.learn());
                 if self.counts() {
-                    self.known.learn(key, &said, self.clock.now(), holds);
+                    self.known.learn(key, &said, self.clock.now(), || before.learn());
                 }
                 Ok(said.decision)
             }
@@ -208,18 +213,22 @@ impl<A: RedisAlgorithm> Inner<A> {
         if !self.counts() {
             return self.uncounted(key, error).await;
         }
-        self.seed(key);
-        let result = self.local.check_now(key, cost);
+        let result = self.local.check_seeded(key, cost, || self.begin(key));
         if let Ok(decision) = &result {
             self.note(key, cost, decision, &error);
         }
         fits_later(result, error)
     }
 
-    /// Begins the key's share with its part of what Redis said was left.
-    fn seed(&self, key: &str) {
-        let Some((remaining, date)) = self.known.take(key, self.clock.now()) else { return };
-        self.local.seed(key, self.gone(remaining), date);
+    /// Begins the key's share with its part of what Redis said was left, unless it has begun. To be asked while the key is locked in
+    /// `local`: whoever else decides over it waits for its seed.
+    fn begin(&self, key: &str) -> Option<Seed> {
+        self.here.decided(key);
+        self.known.take(key, self.clock.now()).map(|known| self.seed(known))
+    }
+
+    fn seed(&self, (remaining, date): (u64, Timestamp)) -> Seed {
+        Seed { used: self.gone(remaining), date }
     }
 
     /// What of the share is gone where so much is left of the limit.
@@ -347,10 +356,9 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
     /// The share of an outage follows.
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
         let _one_at_a_time = self.inner.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        let capacity = || self.inner.shared.redis().algorithm().capacity();
-        let before = capacity();
+        let before = self.inner.capacity();
         self.inner.shared.as_limiter().set_quota(quota)?;
-        self.inner.known.change_limit(before, capacity());
+        self.inner.known.change_limit(before, self.inner.capacity());
         self.inner.local.set_quota(quota.share(self.inner.policy.parts()))
     }
 
@@ -361,12 +369,13 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
 
     async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
         let inner = &self.inner;
+        ensure_fits(cost, inner.capacity())?;
         match inner.ask(key, inner.shared.as_limiter().peek(key, cost)).await {
             Ok(result) => result,
             // A look begins no share: it takes no place, from whomever.
             Err(error) if inner.counts() => {
                 let here = match inner.known.look(key, inner.clock.now()) {
-                    Some((left, date)) => inner.local.peek_seeded(key, cost, inner.gone(left), date),
+                    Some(known) => inner.local.peek_seeded(key, cost, inner.seed(known)),
                     None => inner.local.peek(key, cost).await,
                 };
                 fits_later(here, error)
@@ -381,11 +390,10 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         match inner.ask(key, inner.shared.as_limiter().penalty(key, cost)).await {
             Ok(result) => result,
             Err(error) if inner.counts() => {
-                inner.seed(key);
                 if !error.may_have_charged() {
                     inner.owe(key, cost.min(Quota::MAX_LIMIT));
                 }
-                inner.local.penalty(key, cost).await
+                inner.local.penalty_seeded(key, cost, || inner.begin(key))
             }
             Err(error) => inner.uncounted(key, error).await,
         }
@@ -397,11 +405,10 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         match inner.ask(key, inner.shared.as_limiter().reward(key, amount)).await {
             Ok(result) => result,
             Err(error) if inner.counts() => {
-                inner.seed(key);
                 if !error.may_have_charged() {
                     inner.debts.take_back(key, amount);
                 }
-                inner.local.reward(key, amount).await
+                inner.local.reward_seeded(key, amount, || inner.begin(key))
             }
             Err(error) => inner.uncounted(key, error).await,
         }
@@ -412,7 +419,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         let inner = &self.inner;
         let here = inner.forget(key).await?;
         let there = inner.ask(key, inner.shared.as_limiter().reset(key)).await;
-        inner.by_hand.ended();
+        inner.here.by_hand(key);
         // What a check that was under way has learned since may be of before.
         inner.forget(key).await?;
         Ok(there?? || here)
@@ -427,7 +434,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         let until = now.saturating_add(duration);
         let was_owed = inner.debts.forget_block(key);
         let result = inner.ask(key, inner.shared.as_limiter().block(key, duration)).await;
-        inner.by_hand.ended();
+        inner.here.by_hand(key);
         // What a check that was under way has learned since may be of before.
         inner.local.block(key, until.saturating_since(inner.clock.now())).await?;
         match result {
@@ -450,7 +457,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         let inner = &self.inner;
         let here = inner.unblock(key).await?;
         let there = inner.ask(key, inner.shared.as_limiter().unblock(key)).await;
-        inner.by_hand.ended();
+        inner.here.by_hand(key);
         // What a check that was under way has learned since may be of before.
         inner.unblock(key).await?;
         Ok(there?? || here)

@@ -58,7 +58,7 @@ struct Inner {
     /// Whether a tenant may owe Redis anything.
     is_owing: AtomicBool,
     settling: Settling,
-    by_hand: Changes,
+    here: Changes,
     /// Names this limiter among all that share its quotas.
     process: String,
     number: AtomicU64,
@@ -116,7 +116,7 @@ impl FallbackTenantLimiterBuilder {
             tenants: Store::new(max_keys),
             is_owing: AtomicBool::new(false),
             settling: Settling::default(),
-            by_hand: Changes::default(),
+            here: Changes::default(),
             process: format!("{:016x}", RandomState::new().hash_one("process")),
             number: AtomicU64::new(0),
             tally: Tally::default(),
@@ -161,17 +161,13 @@ impl Inner {
         plan: &TenantPlan,
         cost: u64,
     ) -> Result<TenantDecision, CheckError> {
-        let changes = self.by_hand.so_far();
+        let before = self.here.before(tenant);
         // Pinned here, it is moved no more: futures that hold it would grow with each other.
         let deciding = pin!(self.shared.decide(tenant, plan, cost));
         match self.ask(tenant, deciding).await {
             Ok(Ok((decision, used))) => {
                 // A place is wanting where all are held by blocked tenants: then this one is not known in an outage.
-                let _ = self.change(tenant, |held, now| {
-                    if self.by_hand.so_far() == changes {
-                        held.learn(&decision, used, now);
-                    }
-                });
+                let _ = self.change(tenant, |held, now| held.learn(&decision, used, now, before.learn()));
                 Ok(decision)
             }
             Ok(Err(error)) => Err(error),
@@ -196,6 +192,7 @@ impl Inner {
                 return (Err(never), false);
             }
             held.learn_plan(&plan);
+            self.here.decided(tenant);
             held.begin_outage(&plan, instances);
             let result = held.share.check_under(self.shared.policy(), tenant, &plan.share(instances), now, cost);
             let owes = result.as_ref().is_ok_and(|decision| decision.allowed) && cost > 0 && !error.may_have_charged();
@@ -252,6 +249,7 @@ impl Inner {
         self.change(tenant, |held, now| {
             let plan = held.in_force(plan);
             let share = plan.share(parts);
+            self.here.decided(tenant);
             held.begin_outage(&plan, parts);
             work(held, &plan, &share, now);
             held.share.usage_under(self.shared.policy(), &share, now)
@@ -403,10 +401,16 @@ impl TenantLimiter for FallbackTenantLimiter {
         let inner = &self.inner;
         match inner.ask(tenant, inner.shared.reward(tenant, plan, amount)).await {
             Ok(result) => result,
-            Err(error) => inner.change_share(tenant, plan, error, |held, plan, share, now| {
-                held.share.reward(share, now, amount);
-                held.take_back(plan, now, amount);
-            }),
+            Err(error) => {
+                // What was sent may have been given back there.
+                let owes_less = !error.may_have_charged();
+                inner.change_share(tenant, plan, error, |held, plan, share, now| {
+                    held.share.reward(share, now, amount);
+                    if owes_less {
+                        held.take_back(plan, now, amount);
+                    }
+                })
+            }
         }
     }
 
@@ -418,7 +422,7 @@ impl TenantLimiter for FallbackTenantLimiter {
             now.saturating_add(duration)
         })?;
         let result = inner.ask(tenant, inner.shared.block(tenant, duration)).await;
-        inner.by_hand.ended();
+        inner.here.by_hand(tenant);
         // What a check that was under way has learned since may be of before.
         inner.change(tenant, |held, now| held.block(now, until.saturating_since(now)))?;
         result?
@@ -430,7 +434,7 @@ impl TenantLimiter for FallbackTenantLimiter {
         let unblock = || inner.known(tenant, |held, now| Some(held.share.unblock(now))).unwrap_or(false);
         let here = unblock();
         let there = inner.ask(tenant, inner.shared.unblock(tenant)).await;
-        inner.by_hand.ended();
+        inner.here.by_hand(tenant);
         // What a check that was under way has learned since may be of before.
         unblock();
         Ok(there?? || here)
@@ -442,7 +446,7 @@ impl TenantLimiter for FallbackTenantLimiter {
         let reset = || inner.known(tenant, |held, now| Some(held.reset(now))).unwrap_or(false);
         let here = reset();
         let there = inner.ask(tenant, inner.shared.reset(tenant)).await;
-        inner.by_hand.ended();
+        inner.here.by_hand(tenant);
         // What a check that was under way has learned since may be of before.
         reset();
         Ok(there?? || here)

@@ -10,6 +10,8 @@ use async_trait::async_trait;
 use super::{Limiter, LimiterStats, MemoryLimiterBuilder, ensure_short};
 use crate::algorithm::ensure_fits;
 use crate::block::Block;
+#[cfg(feature = "redis")]
+use crate::fallback::Learn;
 use crate::store::{Standing, Store};
 use crate::{Algorithm, BlockPolicy, CheckError, Clock, Decision, Quota, QuotaError, Quotas, Timestamp};
 
@@ -39,9 +41,25 @@ struct Entry<S> {
     denied: u32,
 }
 
+/// What is known from elsewhere of a key's usage: that so much was charged at that time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seed {
+    pub(crate) used: u64,
+    pub(crate) date: Timestamp,
+}
+
 impl<S> Entry<S> {
     fn new<A: Algorithm<State = S>>(algorithm: &A, now: Timestamp) -> Self {
         Self { state: algorithm.initial(now), block: Block::default(), denied: 0 }
+    }
+
+    /// Puts that in place of the usage. The block stays.
+    #[inline]
+    fn seed<A: Algorithm<State = S>>(&mut self, algorithm: &A, seed: Option<Seed>) {
+        if let Some(Seed { used, date }) = seed {
+            self.state = algorithm.initial(date);
+            algorithm.penalty(&mut self.state, date, used);
+        }
     }
 }
 
@@ -63,13 +81,27 @@ impl<A: Algorithm> MemoryLimiter<A> {
     /// # Errors
     /// As [`check`](Limiter::check).
     pub fn check_now(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        self.check_seeded(key, cost, || None)
+    }
+
+    /// As [`check_now`](Self::check_now), over what `seed` puts in place of the key's usage while the key is locked.
+    #[inline]
+    pub(crate) fn check_seeded(
+        &self,
+        key: &str,
+        cost: u64,
+        seed: impl FnOnce() -> Option<Seed>,
+    ) -> Result<Decision, CheckError> {
         let mut place = self.store.lock(key);
         // Read under the lock, so that one key sees times in the order of its decisions.
         let now = self.clock.now();
         let result = match ensure_fits(cost, place.rule().capacity()) {
             Ok(()) => {
                 let standing = |rule: &A, entry: &_| self.standing(rule, entry, now);
-                let decide = |rule: &A, entry: &mut _| self.decide((rule, key), entry, now, cost);
+                let decide = |rule: &A, entry: &mut Entry<A::State>| {
+                    entry.seed(rule, seed());
+                    self.decide((rule, key), entry, now, cost)
+                };
                 place.with_rule(standing, |rule| Entry::new(rule, now), decide)
             }
             Err(error) => Err(error),
@@ -78,20 +110,24 @@ impl<A: Algorithm> MemoryLimiter<A> {
         result
     }
 
-    /// Takes over what another limiter knows of the key's block: what is left of it, or that there is none. Strikes stay. Nothing is
-    /// taken over where it `holds` no more when the key is locked.
+    /// Takes over what another limiter knows of the key's block: what is left of it, or that there is none; of that what `learn`
+    /// says when the key is locked, and if the block alone, the longer one of both. Strikes stay.
     ///
     /// Where no place is left for it the block is not kept.
     #[cfg(feature = "redis")]
-    pub(crate) fn learn_block(&self, key: &str, left: Option<Duration>, holds: impl FnOnce() -> bool) {
+    pub(crate) fn learn_block(&self, key: &str, left: Option<Duration>, learn: impl FnOnce() -> Learn) {
         let mut place = self.store.lock(key);
-        if !holds() {
-            return;
-        }
+        let is_newest = match learn() {
+            Learn::All => true,
+            Learn::Block if left.is_some() => false,
+            Learn::Block | Learn::Nothing => return,
+        };
         let now = self.clock.now();
         let learn = |_: &A, entry: &mut Entry<A::State>| {
-            let strikes = self.strikes(&entry.block, now);
-            entry.block = Block::manual(now, left.unwrap_or_default(), strikes);
+            if is_newest || entry.block.left(now) < left {
+                let strikes = self.strikes(&entry.block, now);
+                entry.block = Block::manual(now, left.unwrap_or_default(), strikes);
+            }
             Ok(())
         };
         if left.is_some() {
@@ -102,29 +138,56 @@ impl<A: Algorithm> MemoryLimiter<A> {
         }
     }
 
-    /// Puts in place of the key's usage what is known from elsewhere: that `used` was charged at `date`. Its block stays.
-    #[cfg(feature = "redis")]
-    pub(crate) fn seed(&self, key: &str, used: u64, date: Timestamp) {
+    /// As [`penalty`](Limiter::penalty), over a seed as [`check_seeded`](Self::check_seeded).
+    pub(crate) fn penalty_seeded(
+        &self,
+        key: &str,
+        cost: u64,
+        seed: impl FnOnce() -> Option<Seed>,
+    ) -> Result<Decision, CheckError> {
         let mut place = self.store.lock(key);
         let now = self.clock.now();
         let standing = |rule: &A, entry: &_| self.standing(rule, entry, now);
-        let seed = |rule: &A, entry: &mut Entry<A::State>| {
-            entry.state = rule.initial(date);
-            rule.penalty(&mut entry.state, date, used);
-            Ok(())
+        let adjust = |rule: &A, entry: &mut Entry<A::State>| {
+            entry.seed(rule, seed());
+            rule.penalty(&mut entry.state, now, cost);
+            Self::look(rule, entry, now, 0)
         };
-        // Without room for it there is none for the check that follows either.
-        let _ = place.with_rule(standing, |rule| Entry::new(rule, now), seed);
+        place.with_rule(standing, |rule| Entry::new(rule, now), adjust)
     }
 
-    /// What a look at the key would say after [`seed`](Self::seed), without it.
+    /// As [`reward`](Limiter::reward), over a seed as [`check_seeded`](Self::check_seeded).
+    pub(crate) fn reward_seeded(
+        &self,
+        key: &str,
+        amount: u64,
+        seed: impl FnOnce() -> Option<Seed>,
+    ) -> Result<Decision, CheckError> {
+        ensure_short(key)?;
+        let mut place = self.store.lock(key);
+        let now = self.clock.now();
+        let seed = seed();
+        let standing = |rule: &A, entry: &_| self.standing(rule, entry, now);
+        let adjust = |rule: &A, entry: &mut Entry<A::State>| {
+            entry.seed(rule, seed);
+            rule.reward(&mut entry.state, now, amount);
+            Self::look(rule, entry, now, 0)
+        };
+        // What nothing is known of takes no place.
+        if seed.is_none() && place.get().is_none() {
+            return Self::look(place.rule(), &Entry::new(place.rule(), now), now, 0);
+        }
+        place.with_rule(standing, |rule| Entry::new(rule, now), adjust)
+    }
+
+    /// What a look at the key would say over that seed, which is not put in place.
     #[cfg(feature = "redis")]
-    pub(crate) fn peek_seeded(&self, key: &str, cost: u64, used: u64, date: Timestamp) -> Result<Decision, CheckError> {
+    pub(crate) fn peek_seeded(&self, key: &str, cost: u64, seed: Seed) -> Result<Decision, CheckError> {
         ensure_short(key)?;
         let place = self.store.lock(key);
         let (now, rule) = (self.clock.now(), place.rule());
-        let mut entry = Entry::new(rule, date);
-        rule.penalty(&mut entry.state, date, used);
+        let mut entry = Entry::new(rule, now);
+        entry.seed(rule, Some(seed));
         entry.block = place.get().map(|entry| entry.block).unwrap_or_default();
         Self::look(rule, &entry, now, cost)
     }
@@ -220,25 +283,11 @@ impl<A: Algorithm> Limiter for MemoryLimiter<A> {
     }
 
     async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        let mut place = self.store.lock(key);
-        let now = self.clock.now();
-        let standing = |rule: &A, entry: &_| self.standing(rule, entry, now);
-        let adjust = |rule: &A, entry: &mut Entry<A::State>| {
-            rule.penalty(&mut entry.state, now, cost);
-            Self::look(rule, entry, now, 0)
-        };
-        place.with_rule(standing, |rule| Entry::new(rule, now), adjust)
+        self.penalty_seeded(key, cost, || None)
     }
 
     async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError> {
-        ensure_short(key)?;
-        let mut place = self.store.lock(key);
-        let now = self.clock.now();
-        let Some((rule, entry)) = place.get_mut() else {
-            return Self::look(place.rule(), &Entry::new(place.rule(), now), now, 0);
-        };
-        rule.reward(&mut entry.state, now, amount);
-        Self::look(rule, entry, now, 0)
+        self.reward_seeded(key, amount, || None)
     }
 
     async fn reset(&self, key: &str) -> Result<bool, CheckError> {
@@ -287,5 +336,35 @@ impl<A: Algorithm> Limiter for MemoryLimiter<A> {
 impl<A: Algorithm> fmt::Debug for MemoryLimiter<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryLimiter").field("name", &self.name).field("quota", &self.quota()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::{FixedWindow, ManualClock};
+
+    /// Two may ask for a key at once when its share begins: neither may decide between the seed and the decision over it.
+    #[test]
+    fn a_seed_and_the_decision_over_it_are_one_step() {
+        let algorithm = FixedWindow::new(Quota::per_day(10).unwrap());
+        let limiter = MemoryLimiter::builder("api", algorithm).clock(ManualClock::default()).build();
+        let is_asked = Cell::new(false);
+        let seed = || {
+            assert!(limiter.store.is_locked("key"));
+            is_asked.set(true);
+            Some(Seed { used: 9, date: Timestamp::MIN })
+        };
+        assert_eq!(limiter.check_seeded("key", 1, seed).unwrap().remaining(), 0);
+        assert!(is_asked.take());
+        assert_eq!(limiter.penalty_seeded("key", 0, seed).unwrap().remaining(), 1);
+        assert!(is_asked.take());
+        assert_eq!(limiter.reward_seeded("key", 3, seed).unwrap().remaining(), 4);
+        assert!(is_asked.take());
+        // What can't be decided is not begun.
+        assert!(limiter.check_seeded("key", 11, seed).is_err() && !is_asked.get());
+        assert!(!limiter.store.is_locked("key"));
     }
 }

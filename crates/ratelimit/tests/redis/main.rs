@@ -8,6 +8,7 @@ mod leases;
 mod lost_reply;
 mod outage;
 mod outage_promise;
+mod outage_under_way;
 mod parity;
 mod quotas;
 mod support;

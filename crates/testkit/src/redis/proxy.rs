@@ -1,4 +1,4 @@
-//! A TCP proxy in front of one server that loses replies, delays, cuts and hangs.
+//! A TCP proxy in front of one server that loses and holds replies, delays, cuts and hangs.
 
 mod pair;
 mod plan;
@@ -75,6 +75,21 @@ impl Proxy {
         self.plan.delay_by(by);
     }
 
+    /// Holds the reply to each command that is sent from now on, until it is [released](Self::release).
+    pub fn hold(&self) {
+        self.plan.hold();
+    }
+
+    /// Lets so many more of the replies pass that are held, in the order in which their commands were sent.
+    pub fn release(&self, count: usize) {
+        self.plan.release(count);
+    }
+
+    /// Commands that were sent since [`hold`](Self::hold), whether or not their replies were released.
+    pub fn held(&self) -> usize {
+        self.plan.held()
+    }
+
     /// Cuts every connection; new ones pass.
     pub fn cut(&self) {
         self.plan.cut();
@@ -85,7 +100,7 @@ impl Proxy {
         self.plan.hang();
     }
 
-    /// Lets everything pass again. Connections that hung are cut.
+    /// Lets everything pass again, what is held too. Connections that hung are cut.
     pub fn restore(&self) {
         self.plan.restore();
     }

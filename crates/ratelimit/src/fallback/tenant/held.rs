@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::fallback::Learn;
 use crate::store::Standing;
 use crate::{TenantDecision, TenantPlan, TenantState, Timestamp};
 
@@ -72,12 +73,18 @@ impl Held {
         }
     }
 
-    /// Takes in what Redis decided just now, and said to be used of each window: the outage is over.
-    pub(super) fn learn(&mut self, decision: &TenantDecision, used: [u64; 3], now: Timestamp) {
+    /// Takes in of what Redis decided just now, and said to be used of each window, what may be learned. If all, the outage is over.
+    pub(super) fn learn(&mut self, decision: &TenantDecision, used: [u64; 3], now: Timestamp, learn: Learn) {
+        if learn == Learn::Nothing {
+            return;
+        }
         self.learn_plan(&decision.plan);
-        (self.known, self.is_in_outage) = (Some((now, used)), false);
-        if decision.blocked_for.is_some() || self.share.blocked_for(now).is_some() {
-            self.share.block(None, now, decision.blocked_for.unwrap_or_default());
+        let (here, there) = (self.share.blocked_for(now), decision.blocked_for);
+        if learn == Learn::All {
+            (self.known, self.is_in_outage) = (Some((now, used)), false);
+        }
+        if here < there || (learn == Learn::All && here.is_some()) {
+            self.share.block(None, now, there.unwrap_or_default());
         }
     }
 
@@ -190,7 +197,7 @@ mod tests {
         let decision = in_redis.check(&plan, at(1), 1).unwrap();
         assert_eq!(decision.windows.map(|window| window.decision.remaining()), [0; 3]);
         let mut held = Held::default();
-        held.learn(&decision, in_redis.used(at(1)), at(1));
+        held.learn(&decision, in_redis.used(at(1)), at(1), Learn::All);
         held.begin_outage(&plan, std::num::NonZeroU32::MIN);
         assert_eq!((held.share.used(at(2)), held.share.blocked_for(at(2)).is_some()), ([60; 3], true));
         let later = held.share.check(&plan, at(62), 60).unwrap();

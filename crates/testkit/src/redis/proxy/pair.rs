@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 
-use super::plan::Plan;
+use super::plan::{Fate, Plan};
 
 /// Carries both ways until one side ends, the proxy is told to cut, or a reply is lost.
 pub(super) async fn run(client: TcpStream, server: TcpStream, plan: &Plan) {
@@ -17,11 +17,11 @@ pub(super) async fn run(client: TcpStream, server: TcpStream, plan: &Plan) {
     // Small packets, answered at once: waiting to fill them would measure the proxy.
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
-    // Whether each request's reply is doomed, in the order in which the replies will come.
-    let (sent, dooms) = mpsc::unbounded_channel();
+    // What becomes of each request's reply, in the order in which the replies will come.
+    let (sent, fates) = mpsc::unbounded_channel();
     tokio::select! {
         () = carry_requests(from_client, to_server, sent, plan) => {}
-        () = carry_replies(from_server, to_client, dooms, plan) => {}
+        () = carry_replies(from_server, to_client, fates, plan) => {}
         _ = cuts.changed() => {}
     }
 }
@@ -29,7 +29,7 @@ pub(super) async fn run(client: TcpStream, server: TcpStream, plan: &Plan) {
 async fn carry_requests(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    sent: mpsc::UnboundedSender<bool>,
+    sent: mpsc::UnboundedSender<Fate>,
     plan: &Plan,
 ) {
     let mut waiting = Vec::new();
@@ -40,7 +40,7 @@ async fn carry_requests(
         }
         while let Some((frame, length)) = decode_range(&waiting).ok().flatten() {
             let name = name_of(&frame, &waiting);
-            if sent.send(plan.dooms(&name, &waiting[..length])).is_err() {
+            if sent.send(plan.fate(&name, &waiting[..length])).is_err() {
                 return;
             }
             if to.write_all(&waiting[..length]).await.is_err() {
@@ -54,7 +54,7 @@ async fn carry_requests(
 async fn carry_replies(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut dooms: mpsc::UnboundedReceiver<bool>,
+    mut fates: mpsc::UnboundedReceiver<Fate>,
     plan: &Plan,
 ) {
     let mut waiting = Vec::new();
@@ -63,12 +63,16 @@ async fn carry_replies(
         while let Some((frame, length)) = decode_range(&waiting).ok().flatten() {
             // A push is no reply to anything.
             let is_reply = !matches!(frame, RangeFrame::Push { .. });
-            while let Ok(doom) = dooms.try_recv() {
-                known.push_back(doom);
+            while let Ok(fate) = fates.try_recv() {
+                known.push_back(fate);
             }
-            if is_reply && known.pop_front().unwrap_or_default() {
-                plan.has_dropped();
-                return;
+            match if is_reply { known.pop_front() } else { None } {
+                Some(Fate::IsLost) => {
+                    plan.has_dropped();
+                    return;
+                }
+                Some(Fate::Waits(turn)) => turn.comes().await,
+                Some(Fate::Passes) | None => {}
             }
             if plan.hangs() {
                 waiting.drain(..length);

@@ -21,6 +21,35 @@ struct Faults {
     replies: Replies,
     delay: Duration,
     hangs: bool,
+    held: Option<Held>,
+}
+
+/// Replies that wait.
+#[derive(Default)]
+struct Held {
+    /// How many were asked for.
+    asked: usize,
+    /// How many may pass; with its sender gone, all.
+    passing: watch::Sender<usize>,
+}
+
+/// What becomes of a reply.
+pub(super) enum Fate {
+    Passes,
+    IsLost,
+    Waits(Turn),
+}
+
+/// A reply's place among those that wait.
+pub(super) struct Turn {
+    nth: usize,
+    passing: watch::Receiver<usize>,
+}
+
+impl Turn {
+    pub(super) async fn comes(mut self) {
+        let _ = self.passing.wait_for(|passing| *passing >= self.nth).await;
+    }
 }
 
 /// Which replies are lost.
@@ -62,6 +91,20 @@ impl Plan {
         self.faults().hangs = true;
     }
 
+    pub(super) fn hold(&self) {
+        self.faults().held = Some(Held::default());
+    }
+
+    pub(super) fn release(&self, count: usize) {
+        if let Some(held) = &self.faults().held {
+            held.passing.send_modify(|passing| *passing += count);
+        }
+    }
+
+    pub(super) fn held(&self) -> usize {
+        self.faults().held.as_ref().map_or(0, |held| held.asked)
+    }
+
     pub(super) fn restore(&self) {
         let had_hung = std::mem::take(&mut *self.faults()).hangs;
         if had_hung {
@@ -93,13 +136,13 @@ impl Plan {
         self.faults().hangs
     }
 
-    /// Whether the reply to this request is to be lost; asked once for each request.
-    pub(super) fn dooms(&self, name: &str, request: &[u8]) -> bool {
+    /// What becomes of the reply to this request; asked once for each request.
+    pub(super) fn fate(&self, name: &str, request: &[u8]) -> Fate {
         if INTRODUCTIONS.iter().any(|introduction| introduction.eq_ignore_ascii_case(name)) {
-            return false;
+            return Fate::Passes;
         }
         let mut faults = self.faults();
-        match &mut faults.replies {
+        let is_lost = match &mut faults.replies {
             Replies::None => false,
             Replies::Next => {
                 faults.replies = Replies::None;
@@ -110,6 +153,14 @@ impl Plan {
                 *passed += 1;
                 *passed % *every == 0
             }
+        };
+        match &mut faults.held {
+            _ if is_lost => Fate::IsLost,
+            Some(held) => {
+                held.asked += 1;
+                Fate::Waits(Turn { nth: held.asked, passing: held.passing.subscribe() })
+            }
+            None => Fate::Passes,
         }
     }
 
