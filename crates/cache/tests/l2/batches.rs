@@ -26,11 +26,10 @@ fn own_tag(index: u32) -> Tag {
     Tag::of(["thing", &index.to_string()])
 }
 
+type Answer = Result<Vec<(Key, Fill<u32>)>, Infallible>;
+
 /// A loader that brings the number of each key plus `more`, with two tags, and counts the keys.
-fn loader(
-    more: u32,
-    loaded: &Arc<AtomicU32>,
-) -> impl FnOnce(Vec<Key>) -> std::future::Ready<Result<Vec<(Key, Fill<u32>)>, Infallible>> + Send + 'static {
+fn loader(more: u32, loaded: &Arc<AtomicU32>) -> impl FnOnce(Vec<Key>) -> std::future::Ready<Answer> + Send + 'static {
     let loaded = Arc::clone(loaded);
     move |keys| {
         loaded.fetch_add(u32::try_from(keys.len()).unwrap(), Ordering::SeqCst);
