@@ -109,6 +109,36 @@ const PROOFS: &[Proof] = &[
         "memory_is_bounded_under_key_reuse_at_capacity",
     ),
     proof(
+        "write-behind-killed",
+        "two nodes that write and flush killed 200 times: no value lost or turned back, increments add up exactly",
+        "tidegate-cache",
+        "write_behind",
+        "killed::two_nodes_lose_nothing_turn_nothing_back_and_count_exactly",
+    )
+    .with(&["redis"]),
+    proof(
+        "write-through",
+        "100,000 storms of writes and reads at once on one key: the cache ends with the store's value, or none",
+        "tidegate-cache",
+        "write_through",
+        "of_writes_at_once_no_older_value_stays",
+    ),
+    proof(
+        "write-through-nodes",
+        "10,000 such storms on two nodes over Redis",
+        "tidegate-cache",
+        "write_through",
+        "shared::of_writes_on_two_nodes_at_once_no_older_value_stays",
+    )
+    .with(&["redis"]),
+    proof(
+        "cache-warm-up",
+        "a restart with warm-up: nine tenths of the old process's hits over the first 10,000 Zipf reads of 100,000 keys",
+        "tidegate-cache",
+        "warm_up",
+        "a_restart_with_warm_up_has_nine_tenths_of_the_old_hits",
+    ),
+    proof(
         "cache-interleavings",
         "100,000 interleavings of loads, writes and invalidations on 3 nodes: an overtaken value stays readable nowhere",
         "tidegate-cache",

@@ -29,6 +29,12 @@ pub(crate) async fn operations(State(app): State<App>, request: Request, next: N
     Ok(next.run(request).await)
 }
 
+/// Layer of what asks for the admin token even to be read.
+pub(crate) async fn administration(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
+    admit(&app, Need::Change, request.extensions(), request.headers()).await?;
+    Ok(next.run(request).await)
+}
+
 /// Layer of the decision service: the service token, or the admin token.
 pub(crate) async fn service(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
     admit(&app, Need::Decide, request.extensions(), request.headers()).await?;
@@ -99,7 +105,9 @@ fn check(app: &App, need: Need, peer: Option<IpAddr>, headers: &HeaderMap) -> Re
         Need::Read | Need::Change if is_service => {
             Err(Problem::forbidden("the service token may only ask for decisions"))
         }
-        Need::Change if is_reader => Err(Problem::forbidden("the read token may not change anything")),
+        Need::Change if is_reader => {
+            Err(Problem::forbidden("the read token may not do this, which needs the admin token"))
+        }
         Need::Decide if is_reader => Err(Problem::forbidden("the read token may not charge anybody")),
         _ => Ok(Some(Problem::unauthorized("the token is not known"))),
     }

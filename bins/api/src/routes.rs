@@ -28,6 +28,7 @@ pub(crate) fn router(app: &App, probes: Probes) -> Router {
 
     let guarded = Router::new()
         .merge(operations(app))
+        .merge(inspection(app))
         .merge(decisions(app))
         .merge(tenants(app))
         .merge(application(app))
@@ -52,6 +53,14 @@ fn operations(app: &App) -> Router<App> {
         .merge(queues::routes())
         .route("/api/tenants", post(tenants::create))
         .route_layer(from_fn_with_state(app.clone(), access::operations))
+        .layer(from_fn_with_state(app.clone(), timeout::layer))
+}
+
+/// What operators look into only with the admin token: names of keys tell of tenants.
+fn inspection(app: &App) -> Router<App> {
+    Router::new()
+        .route("/api/cache/keys", get(cache::keys::list))
+        .route_layer(from_fn_with_state(app.clone(), access::administration))
         .layer(from_fn_with_state(app.clone(), timeout::layer))
 }
 

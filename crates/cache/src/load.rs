@@ -15,6 +15,8 @@ use crate::fence::Generation;
 use crate::fill::Fill;
 use crate::flight::{Entered, Flight, Kind, Outcome};
 use crate::key::Key;
+#[cfg(feature = "redis")]
+use crate::l2;
 use crate::memory::Inserted;
 use crate::nested::{self, Circle};
 use crate::read::{LoadError, Read, Source};
@@ -169,7 +171,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         self.cache.tiers.flights.enter(key, kind, recheck, admissible, is_joinable, start)
     }
 
-    fn launch<E, F, Fut>(&self, runtime: &Handle, key: &Key, flight: &Arc<Flight>, loader: F)
+    pub(crate) fn launch<E, F, Fut>(&self, runtime: &Handle, key: &Key, flight: &Arc<Flight>, loader: F)
     where
         E: Send + Sync + 'static,
         F: FnOnce() -> Fut + Send + 'static,
@@ -309,13 +311,8 @@ impl Landing {
 
     fn fill(&self, brought: Brought) -> (Slot, Inserted) {
         let (tiers, key, may_keep) = (&self.tiers, &self.key, brought.may_keep);
-        // Another process's change, noticed since L2 was last asked, would find nothing to drop.
         #[cfg(feature = "redis")]
-        let (mark, noticed) = (brought.mark, brought.mark.map(|mark| mark.noticed));
-        #[cfg(feature = "redis")]
-        let is_undisturbed = || noticed.is_none_or(|noticed| noticed == self.flight.noticed());
-        #[cfg(not(feature = "redis"))]
-        let is_undisturbed = || true;
+        let mark = brought.mark;
         let slot = tiers.slot(
             key,
             &self.class,
@@ -324,10 +321,23 @@ impl Landing {
             #[cfg(feature = "redis")]
             mark,
         );
-        let fill = |may_fill| {
-            if may_fill && may_keep && is_undisturbed() { tiers.fill(key, slot.clone()) } else { Inserted::default() }
-        };
-        let inserted = tiers.flights.leave(key, &self.flight, fill);
+        #[cfg(feature = "redis")]
+        let mut is_doubtful = false;
+        let inserted = tiers.flights.leave(key, &self.flight, |may_fill| {
+            #[cfg(feature = "redis")]
+            {
+                // Word of a change, come since L2 was last asked, found nothing here. Mostly it is that of this very fill,
+                // so what L2 holds is kept and compared, as it is when word comes later.
+                is_doubtful = mark.is_some_and(|mark| mark.noticed != self.flight.noticed());
+            }
+            #[cfg(feature = "redis")]
+            let may_keep = may_keep && (!is_doubtful || slot.shared.is_some());
+            if may_fill && may_keep { tiers.fill(key, slot.clone()) } else { Inserted::default() }
+        });
+        #[cfg(feature = "redis")]
+        if is_doubtful && inserted.stored {
+            l2::recheck(tiers, key, &slot);
+        }
         (slot, inserted)
     }
 

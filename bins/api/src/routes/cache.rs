@@ -1,12 +1,14 @@
 //! `/api/cache`: what the cache did, and dropping from it on every node.
 
+pub(super) mod keys;
+
 use std::sync::Arc;
 
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_app::store::Purge;
-use tidegate_cache::{ClassStats, Key, Pattern, Tag, TierStats, TtlClass};
+use tidegate_cache::{CacheStats, ClassStats, Key, Pattern, Tag, TierStats, TtlClass};
 
 use crate::app::App;
 use crate::json::Json;
@@ -14,6 +16,8 @@ use crate::problem::Problem;
 
 /// Below this share of hits the cache is worth a look.
 const LOW_HIT_RATE: f64 = 0.8;
+/// Lookups before a rate says anything.
+const ENOUGH_LOOKUPS: u64 = 100;
 /// Classes that are known whether or not this node has used them: another may have.
 const STANDARD: [TtlClass; 5] =
     [TtlClass::SCHEDULE, TtlClass::SESSION, TtlClass::COMPUTATION, TtlClass::API, TtlClass::PREFERENCES];
@@ -21,6 +25,9 @@ const STANDARD: [TtlClass; 5] =
 pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
     let stats = app.node().cache.stats();
     let latency = app.node().telemetry.cache_latency();
+    let redis = app.node().telemetry.redis();
+    let of_redis = redis.iter().flat_map(|redis| redis.warnings.iter().map(|warning| format!("Redis: {warning}")));
+    let warnings: Vec<_> = warnings_of(&stats).chain(of_redis).collect();
     let micros = |q| latency.quantile(q).map(|time| time.as_secs_f64() * 1e6);
     axum::Json(json!({
         "tiers": stats.tiers.iter().map(tier).collect::<Vec<_>>(),
@@ -30,7 +37,39 @@ pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
             .map(|class| class.class)
             .collect::<Vec<_>>(),
         "latency_us": {"samples": latency.count(), "p50": micros(0.5), "p99": micros(0.99)},
+        "redis": redis,
+        "warnings": warnings,
     }))
+}
+
+/// What an operator should look at: classes that miss much, and a shared tier that isn't what it should be.
+fn warnings_of(stats: &CacheStats) -> impl Iterator<Item = String> {
+    let low = stats.classes.iter().filter(|class| class.hits + class.stale_hits + class.misses >= ENOUGH_LOOKUPS);
+    let low = low.filter_map(|class| {
+        let rate = class.hit_rate.filter(|rate| *rate < LOW_HIT_RATE)?;
+        Some(format!(
+            "class {}: {:.1} % of its lookups are hits, less than {:.0} %",
+            class.class,
+            rate * 100.0,
+            LOW_HIT_RATE * 100.0
+        ))
+    });
+    let tiers = stats.tiers.iter().flat_map(|tier| {
+        let says = |is_so: bool, what: &str| is_so.then(|| format!("tier {}: {what}", tier.tier));
+        [
+            says(!tier.is_available, "it does not answer, and is gone without"),
+            says(tier.is_available && !tier.is_followed, "changes by other processes are not heard of at once"),
+            says(tier.owed > 0, "it has not been told of all invalidations yet, and is not read until then"),
+        ]
+    });
+    low.chain(tiers.flatten())
+}
+
+/// Share of the lookups that found something; none before the first.
+#[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]
+fn hit_rate(tier: &TierStats) -> Option<f64> {
+    let asked = tier.hits + tier.misses;
+    (asked > 0).then(|| tier.hits as f64 / asked as f64)
 }
 
 fn tier(tier: &TierStats) -> Value {
@@ -44,6 +83,7 @@ fn tier(tier: &TierStats) -> Value {
         "weight": tier.weight,
         "hits": tier.hits,
         "misses": tier.misses,
+        "hit_rate": hit_rate(tier),
         "evictions": tier.evictions,
     })
 }
@@ -54,6 +94,7 @@ fn shared_tier(tier: &TierStats) -> Value {
         "tier": tier.tier,
         "hits": tier.hits,
         "misses": tier.misses,
+        "hit_rate": hit_rate(tier),
         "errors": tier.errors,
         "codec_errors": tier.codec_errors,
         "owed": tier.owed,

@@ -6,6 +6,7 @@ mod harness;
 mod again;
 mod bad_input;
 mod bad_start;
+mod cached_keys;
 mod connections;
 mod fleet;
 mod imports;

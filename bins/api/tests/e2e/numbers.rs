@@ -29,7 +29,7 @@ async fn the_cache_counts_what_was_found_and_what_was_not() {
     let (hits, misses) = (tenants.hits + schedules.hits, tenants.misses + schedules.misses);
     let expected = json!({
         "tier": "l1", "entries": script.entries, "weight": null, "capacity": null,
-        "hits": hits, "misses": misses, "evictions": 0,
+        "hits": hits, "misses": misses, "hit_rate": rate(Lookups { hits, misses, ..tenants }), "evictions": 0,
     });
     assert_eq!((&tier, cache["tiers"].as_array().map(Vec::len)), (&expected, Some(1)));
 
@@ -178,7 +178,16 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "cache_hits",
         "cache_misses",
         "cache_response_seconds",
+        "tidegate_cache_collapsed",
         "tidegate_cache_entries",
+        "tidegate_cache_errors",
+        "tidegate_cache_evictions",
+        "tidegate_cache_load_failures",
+        "tidegate_cache_loads",
+        "tidegate_cache_owed",
+        "tidegate_cache_stale_hits",
+        "tidegate_cache_tier_hits",
+        "tidegate_cache_tier_misses",
         "tidegate_http_request_duration_seconds",
         "tidegate_http_requests",
         "tidegate_http_requests_aborted",

@@ -8,7 +8,9 @@ mod start;
 
 use serde_json::Value;
 use tidegate_testkit::poll_until;
+use tidegate_testkit::redis::RedisServer;
 
+use crate::backend::Servers;
 use crate::harness::{Api, DEADLINE};
 
 /// What the API knows of Redis.
@@ -28,4 +30,22 @@ async fn metric(api: &Api, name: &str) -> Option<f64> {
     assert_eq!(answer.status(), 200);
     let text = answer.text().await.expect("text");
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+}
+
+#[tokio::test]
+async fn the_cache_tells_of_its_redis() {
+    let api = Api::start_on(Servers::Single(RedisServer::start().await), &[]).await;
+    let seen = poll_until(DEADLINE, async || {
+        let cache = api.json("/api/cache").await;
+        (cache["redis"]["servers"][0]["used_memory"].as_u64() > Some(0)).then_some(cache)
+    });
+    let cache = seen.await.expect("it is read at the start");
+    let redis = &cache["redis"];
+    assert_eq!(redis["available"], true);
+    let server = &redis["servers"][0];
+    for figure in ["resident_memory", "fragmentation", "clients", "rejected_connections", "evicted_keys"] {
+        assert!(server[figure].is_number(), "{figure}: {server}");
+    }
+    assert!(redis["slow_commands"].is_array() && redis["warnings"].is_array(), "{redis}");
+    assert_eq!(cache["tiers"][1]["tier"], "l2");
 }

@@ -8,7 +8,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, LabelSetEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
-use tidegate_cache::CacheStats;
+use tidegate_cache::{CacheStats, ClassStats, TierStats};
 use tidegate_perfmon::{EndpointTotals, Snapshot, StatusCounts, Totals};
 use tidegate_queue::BrokerError;
 use tidegate_ratelimit::LimiterStats;
@@ -127,15 +127,34 @@ impl Reading {
     }
 
     fn cache(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = Family::new(encoder, "cache_hits", "Lookups that the cache answered", MetricType::Counter)?;
-        for class in &self.cache.classes {
-            family.counter(&[("class", class.class)], class.hits + class.stale_hits)?;
-        }
-        let mut family =
-            Family::new(encoder, "cache_misses", "Lookups that the cache could not answer", MetricType::Counter)?;
-        for class in &self.cache.classes {
-            family.counter(&[("class", class.class)], class.misses)?;
-        }
+        // The two names that the service promises carry no prefix.
+        self.of_classes(encoder, "cache_hits", "Lookups that the cache answered", |class| {
+            class.hits + class.stale_hits
+        })?;
+        self.of_classes(encoder, "cache_misses", "Lookups that the cache could not answer", |class| class.misses)?;
+        self.of_classes(encoder, "tidegate_cache_stale_hits", "Lookups answered within a grace", |class| {
+            class.stale_hits
+        })?;
+        self.of_classes(encoder, "tidegate_cache_loads", "Loads started", |class| class.loads)?;
+        self.of_classes(encoder, "tidegate_cache_load_failures", "Loads that ended without a value", |class| {
+            class.load_failures
+        })?;
+        self.of_classes(encoder, "tidegate_cache_collapsed", "Misses that waited for the load of another", |class| {
+            class.collapsed
+        })?;
+        self.of_tiers(encoder, "tidegate_cache_tier_hits", "Lookups that found a value in the tier", |tier| {
+            Some(tier.hits)
+        })?;
+        self.of_tiers(encoder, "tidegate_cache_tier_misses", "Lookups that found none in it", |tier| {
+            Some(tier.misses)
+        })?;
+        self.of_tiers(encoder, "tidegate_cache_evictions", "Entries that had to make room", |tier| tier.evictions)?;
+        self.of_tiers(encoder, "tidegate_cache_errors", "Steps that failed or took too long", |tier| {
+            Some(tier.errors)
+        })?;
+        let owed = self.cache.tiers.iter().map(|tier| tier.owed).sum();
+        let told = "Invalidations that the shared tier has not been told of yet";
+        Family::new(encoder, "tidegate_cache_owed", told, MetricType::Gauge)?.single(owed)?;
         let mut family = Family::new(encoder, "tidegate_cache_entries", "Entries held", MetricType::Gauge)?;
         // How many Redis holds is not counted here.
         for (tier, entries) in self.cache.tiers.iter().filter_map(|tier| Some((tier.tier, tier.entries?))) {
@@ -156,6 +175,31 @@ impl Reading {
             family.histogram(&[("tier", tier)], &totals)?;
         }
         Ok(())
+    }
+
+    /// One counter for each class.
+    fn of_classes(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        value: fn(&ClassStats) -> u64,
+    ) -> fmt::Result {
+        let mut family = Family::new(encoder, name, help, MetricType::Counter)?;
+        self.cache.classes.iter().try_for_each(|class| family.counter(&[("class", class.class)], value(class)))
+    }
+
+    /// One counter for each tier that knows the figure.
+    fn of_tiers(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        value: fn(&TierStats) -> Option<u64>,
+    ) -> fmt::Result {
+        let mut family = Family::new(encoder, name, help, MetricType::Counter)?;
+        let known = self.cache.tiers.iter().filter_map(|tier| Some((tier.tier, value(tier)?)));
+        known.into_iter().try_for_each(|(tier, value)| family.counter(&[("tier", tier)], value))
     }
 
     fn limits(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

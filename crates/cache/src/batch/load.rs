@@ -142,7 +142,9 @@ impl<V: Send + Sync + 'static> Load<V> {
         let keys = missing.iter().map(|place| self.own[*place].0.clone()).collect();
         let (answer, loaded_in) = self.tiers.run_placed(key, &self.class, flight, || loader(keys)).await?;
         // The first was counted as it began.
-        others.iter().for_each(|_| self.class.counters.add(Count::Load));
+        for _ in others {
+            self.class.counters.add(Count::Load);
+        }
         if !self.class.ttl.eager(Some(loaded_in)).is_zero() {
             self.class.counters.took(loaded_in);
         }

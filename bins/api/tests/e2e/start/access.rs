@@ -31,6 +31,8 @@ fn operations(api: &Api) -> Vec<(RequestBuilder, bool)> {
     let mut all: Vec<_> = reads.iter().map(|path| (api.request(Method::GET, path), false)).collect();
     let plan = json!({"tenant_id": "acme", "tier": "free"});
     all.extend([
+        // It changes nothing, and shows what is an admin's to see.
+        (api.request(Method::GET, "/api/cache/keys"), true),
         (api.request(Method::DELETE, "/api/cache").json(&json!({"all": true})), true),
         (api.request(Method::POST, "/api/rate-limit").json(&plan), true),
         (api.request(Method::POST, "/api/rate-limit").json(&json!({"limiter": "report", "quota": "10/hour"})), true),

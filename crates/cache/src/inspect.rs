@@ -1,0 +1,69 @@
+//! What L1 holds, for an operator to look at: never a value.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::key::Key;
+use crate::pattern::Pattern;
+use crate::slot::{Slot, State};
+use crate::tiered::{TieredCache, Tiers};
+
+/// An entry of L1, without its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Inspected {
+    /// Its key.
+    pub key: Key,
+    /// The class that it was filled in.
+    pub class: &'static str,
+    /// For how much longer this process serves it as fresh; none when it is stale and served within its grace.
+    pub fresh_for: Option<Duration>,
+    /// What it weighs, in entries or bytes.
+    pub weight: u64,
+}
+
+impl TieredCache {
+    /// What L1 holds under the key, if it is live. Counts as no lookup and makes the entry look no more used.
+    ///
+    /// Of L2 it says nothing: there another process's entry may lie that this one has not read yet.
+    pub fn inspect(&self, key: &Key) -> Option<Inspected> {
+        let (slot, state) = self.tiers.peek(key)?;
+        Some(Inspected::of(key.clone(), &slot, state, &self.tiers))
+    }
+
+    /// The live entries of L1 whose key matches, ordered by key: the first `limit` behind `after`.
+    ///
+    /// Walks over all entries, one short read lock each, and holds `limit` of them. What comes and goes meanwhile may be in
+    /// or not.
+    pub fn inspect_matching(&self, pattern: &Pattern, after: Option<&Key>, limit: usize) -> Vec<Inspected> {
+        let mut first: BTreeMap<Box<str>, Inspected> = BTreeMap::new();
+        let now = self.tiers.clock.now();
+        for (key, slot) in self.tiers.memory.iter() {
+            let text = key.as_str();
+            let is_behind = after.is_none_or(|after| text > after.as_str());
+            let may_enter = first.len() < limit || first.last_key_value().is_some_and(|(last, _)| text < &**last);
+            if !is_behind || !may_enter || !pattern.matches(text) {
+                continue;
+            }
+            let state = slot.state(now, &self.tiers.fence);
+            if state != State::Dead {
+                first.insert(text.into(), Inspected::of(key, &slot, state, &self.tiers));
+                if first.len() > limit {
+                    first.pop_last();
+                }
+            }
+        }
+        first.into_values().collect()
+    }
+}
+
+impl Inspected {
+    fn of(key: Key, slot: &Slot, state: State, tiers: &Tiers) -> Self {
+        let fresh_for = match state {
+            State::Fresh(left) | State::Waning(left) => Some(left),
+            _ => None,
+        };
+        let class = tiers.classes.by_id(slot.class).map_or("", |class| class.ttl.name());
+        Self { key, class, fresh_for, weight: slot.weight }
+    }
+}

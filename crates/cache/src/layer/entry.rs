@@ -1,0 +1,95 @@
+//! What is kept of a response.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::{AGE, DATE, HeaderMap, HeaderName, HeaderValue};
+use http::{StatusCode, header};
+
+use super::freshness::Freshness;
+use super::vary::Selection;
+
+/// What one key holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are responses, and each lies in an `Arc` of its own")]
+pub(super) enum Entry {
+    /// The last response must not be shared: for a moment nobody waits for another's.
+    Unshared,
+    /// A response.
+    Kept(Kept),
+}
+
+impl Entry {
+    /// Bytes that it takes, about.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Unshared => size_of::<Self>(),
+            Self::Kept(kept) => size_of::<Self>() + kept.body.len() + weight(&kept.headers),
+        }
+    }
+}
+
+/// A response that may be given to whoever its selection admits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    pub(super) received: SystemTime,
+    pub(super) freshness: Freshness,
+    pub(super) selection: Selection,
+}
+
+/// Headers that speak of a connection, not of the response (RFC 9110, 7.6.1).
+const OF_THE_CONNECTION: [HeaderName; 9] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+impl Kept {
+    /// RFC 9111, 4.2.3. A clock that was set back makes nothing younger than it came.
+    pub(super) fn age(&self, now: SystemTime) -> Duration {
+        let resident = now.duration_since(self.received).unwrap_or_default();
+        self.freshness.initial_age.saturating_add(resident)
+    }
+
+    /// Its headers as they are sent on now.
+    pub(super) fn headers_at(&self, now: SystemTime) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        headers.insert(AGE, HeaderValue::from(self.age(now).as_secs()));
+        headers
+    }
+}
+
+/// Bytes that headers take, about.
+pub(super) fn weight(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum()
+}
+
+/// The headers that may be kept: none of the connection, and with a `Date` (RFC 9110, 6.6.1).
+pub(super) fn keepable(headers: &HeaderMap, now: SystemTime) -> HeaderMap {
+    let mut kept = headers.clone();
+    for line in headers.get_all(header::CONNECTION) {
+        for name in line.as_bytes().split(|byte| *byte == b',') {
+            if let Ok(name) = HeaderName::from_bytes(name.trim_ascii()) {
+                kept.remove(name);
+            }
+        }
+    }
+    for name in &OF_THE_CONNECTION {
+        kept.remove(name);
+    }
+    if !kept.contains_key(DATE)
+        && let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(now.max(SystemTime::UNIX_EPOCH)))
+    {
+        kept.insert(DATE, date);
+    }
+    kept
+}

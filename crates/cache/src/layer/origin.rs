@@ -1,0 +1,208 @@
+//! Asking the service behind the cache, once for all who wait.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AGE, CONTENT_LENGTH, DATE, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED};
+use http::{Method, Request, Response, StatusCode, request, response};
+use http_body::Body;
+use sha2::{Digest, Sha256};
+use tower_service::Service;
+
+use super::body::{CachedBody, Collected, collect};
+use super::entry::{Entry, Kept, keepable, weight};
+use super::freshness::{Asked, judge};
+use super::rules::Rules;
+use super::status::Done;
+use super::vary::Selection;
+use super::wants;
+use crate::fill::Fill;
+use crate::tag::Tag;
+
+/// For how long nobody waits for another's response after one that could not be shared.
+const ALONE: Duration = Duration::from_secs(1);
+/// Headers that take more than this are not kept.
+const MOST_HEADERS: usize = 64 << 10;
+/// Statuses that say the origin failed (RFC 5861, 4).
+pub(super) const FAILURES: [u16; 4] = [500, 502, 503, 504];
+/// Headers of a 304 that don't replace those of what is kept: they would describe another body (RFC 9111, 3.2).
+const OF_THE_BODY: [&str; 5] =
+    ["content-encoding", "content-length", "content-range", "content-type", "transfer-encoding"];
+
+/// A load that brought nothing to share; what it brought lies on the desk of who asked.
+#[derive(Debug)]
+pub(super) struct Unserved;
+
+/// A request with the service that was made ready for it.
+pub(super) struct Order<S, B> {
+    pub(super) service: S,
+    pub(super) parts: request::Parts,
+    pub(super) body: B,
+}
+
+/// What came for one caller alone.
+pub(super) type Answer<S, R, B> = Result<Response<CachedBody<R>>, <S as Service<Request<B>>>::Error>;
+
+/// Where a caller leaves its order for a load, takes it back when another's load answered, and finds what is its alone.
+pub(super) struct Desk<S: Service<Request<B>>, B, R: Body> {
+    order: Mutex<Option<Order<S, B>>>,
+    answer: Mutex<Option<Answer<S, R, B>>>,
+}
+
+impl<S, B, R> Desk<S, B, R>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    R: Body<Data = Bytes> + Unpin,
+{
+    pub(super) fn new(order: Order<S, B>) -> Arc<Self> {
+        Arc::new(Self { order: Mutex::new(Some(order)), answer: Mutex::new(None) })
+    }
+
+    pub(super) fn take_order(&self) -> Option<Order<S, B>> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(super) fn take_answer(&self) -> Option<Answer<S, R, B>> {
+        self.answer.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn leave(&self, answer: Answer<S, R, B>) {
+        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+    }
+
+    /// The load itself.
+    pub(super) async fn fetch(
+        self: Arc<Self>,
+        rules: Arc<Rules>,
+        old: Option<Arc<Entry>>,
+        target: Tag,
+        why: &'static str,
+    ) -> Result<Fill<Entry>, Unserved> {
+        let Some(Order { mut service, mut parts, body }) = self.take_order() else { return Err(Unserved) };
+        let old = old.as_deref().and_then(|old| if let Entry::Kept(kept) = old { Some(kept) } else { None });
+        let asked = Asked::by(&parts.headers, (rules.now)());
+        wants::validate(&mut parts.headers, old);
+        // A body is kept whole, so that HEAD can be answered by it.
+        parts.method = Method::GET;
+        let requested = parts.headers.clone();
+        let response = match service.call(Request::from_parts(parts, body)).await {
+            Ok(response) => response,
+            Err(error) => {
+                self.leave(Err(error));
+                return Err(Unserved);
+            }
+        };
+        let mut done = Done::forwarded(why);
+        if FAILURES.contains(&response.status().as_u16()) {
+            self.leave(Ok(rules.pass(response, done)));
+            return Err(Unserved);
+        }
+        let (mut head, body) = response.into_parts();
+        let mut tags = rules.take_tags(&mut head);
+        tags.push(target);
+        let mut not_modified = None;
+        if head.status == StatusCode::NOT_MODIFIED {
+            let Some(old) = old.filter(|old| still_holds(old, &head.headers)) else {
+                self.leave(Ok(rules.refusal(StatusCode::BAD_GATEWAY, done)));
+                return Err(Unserved);
+            };
+            done.origin_status = Some(StatusCode::NOT_MODIFIED.as_u16());
+            head.status = old.status;
+            head.headers = renewed(&old.headers, &head.headers);
+            not_modified = Some(old.body.clone());
+        }
+        let now = (rules.now)();
+        let judged = judge(asked, &head, now, &rules.lifetimes).and_then(|freshness| {
+            let selection = Selection::of(&requested, &head.headers).ok_or("vary")?;
+            if weight(&head.headers) > MOST_HEADERS { Err("size") } else { Ok((freshness, selection)) }
+        });
+        let (freshness, selection) = match judged {
+            Ok(judged) => judged,
+            Err(reason) => {
+                let body = not_modified.map_or_else(|| CachedBody::through(body), CachedBody::whole);
+                return Ok(self.alone(&rules, head, body, Done { detail: Some(reason), ..done }));
+            }
+        };
+        let body = match not_modified {
+            Some(body) => body,
+            None => match collect(body, rules.most_body).await {
+                Collected::Whole(body) if has_length(&head, body.len()) => body,
+                Collected::Whole(body) => {
+                    let done = Done { detail: Some("incomplete"), ..done };
+                    return Ok(self.alone(&rules, head, CachedBody::whole(body), done));
+                }
+                Collected::Not(body) => {
+                    return Ok(self.alone(&rules, head, body, Done { detail: Some("size"), ..done }));
+                }
+            },
+        };
+        let mut headers = keepable(&head.headers, now);
+        if rules.makes_validators {
+            add_validator(head.status, &mut headers, &body);
+        }
+        let kept = Kept { status: head.status, headers, body, received: now, freshness, selection };
+        Ok(Fill::new(Entry::Kept(kept)).tags(tags).ttl(freshness.left()))
+    }
+
+    /// Leaves a response to the one who asked, and a note that there is nothing to wait for.
+    fn alone(&self, rules: &Rules, mut head: response::Parts, body: CachedBody<R>, done: Done) -> Fill<Entry> {
+        done.write(&rules.name, &mut head.headers, None);
+        self.leave(Ok(Response::from_parts(head, body)));
+        Fill::new(Entry::Unshared).ttl(ALONE)
+    }
+}
+
+/// Whether a 304 speaks of this response (RFC 9111, 4.3.4).
+fn still_holds(old: &Kept, headers: &HeaderMap) -> bool {
+    match (old.headers.get(ETAG), headers.get(ETAG)) {
+        (Some(old), Some(new)) => wants::is_same_tag(old, new),
+        (None, Some(_)) => false,
+        (_, None) => match (old.headers.get(LAST_MODIFIED), headers.get(LAST_MODIFIED)) {
+            (Some(old), Some(new)) => old == new,
+            (old_time, None) => old_time.is_some() || old.headers.contains_key(ETAG),
+            (None, Some(_)) => false,
+        },
+    }
+}
+
+/// The kept headers with what a 304 says in place of what they said (RFC 9111, 3.2).
+fn renewed(old: &HeaderMap, new: &HeaderMap) -> HeaderMap {
+    let mut headers = old.clone();
+    // They told of the old exchange.
+    headers.remove(AGE);
+    headers.remove(DATE);
+    let names = || new.keys().filter(|name| !OF_THE_BODY.contains(&name.as_str()));
+    for name in names() {
+        headers.remove(name);
+    }
+    for name in names() {
+        for value in new.get_all(name) {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    headers
+}
+
+/// Whether the body has the length that the response said, if it said one.
+fn has_length(head: &response::Parts, length: usize) -> bool {
+    head.headers.get_all(CONTENT_LENGTH).iter().all(|told| told.as_bytes() == length.to_string().as_bytes())
+}
+
+/// A weak one: what lies in front may still compress the body.
+fn add_validator(status: StatusCode, headers: &mut HeaderMap, body: &Bytes) {
+    use std::fmt::Write;
+
+    if status != StatusCode::OK || headers.contains_key(ETAG) || headers.contains_key(LAST_MODIFIED) {
+        return;
+    }
+    let mut text = String::from("W/\"");
+    for byte in &Sha256::digest(body)[..16] {
+        // Writing to a string can't fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text.push('"');
+    if let Ok(value) = HeaderValue::try_from(text) {
+        headers.insert(ETAG, value);
+    }
+}

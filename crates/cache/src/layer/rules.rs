@@ -1,0 +1,135 @@
+//! The settings of a layer, and what follows from them alone.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use http::header::{HeaderMap, HeaderName};
+use http::{Method, Response, StatusCode, request};
+use http_body::Body;
+
+use super::body::CachedBody;
+use super::entry::{Entry, Kept};
+use super::status::Done;
+use super::target::Target;
+use super::wants::{Wants, Why};
+use crate::tag::Tag;
+use crate::typed::TypedCache;
+
+pub(super) type Scope = Box<dyn Fn(&request::Parts) -> Option<String> + Send + Sync>;
+pub(super) type PassWhen = Box<dyn Fn(&request::Parts) -> bool + Send + Sync>;
+pub(super) type Lifetimes = Box<dyn Fn(StatusCode) -> Option<Duration> + Send + Sync>;
+pub(super) type Now = Box<dyn Fn() -> SystemTime + Send + Sync>;
+
+/// Tags that a handler gives its response, as an extension of the response: what is kept of it can be invalidated by them.
+#[derive(Debug, Clone, Default)]
+pub struct ResponseTags(pub Vec<Tag>);
+
+pub(super) struct Rules {
+    pub(super) cache: TypedCache<Entry>,
+    pub(super) name: String,
+    pub(super) most_body: usize,
+    pub(super) scope: Scope,
+    pub(super) pass_when: PassWhen,
+    pub(super) lifetimes: Lifetimes,
+    pub(super) keyed: Vec<HeaderName>,
+    pub(super) tag_header: HeaderName,
+    pub(super) makes_validators: bool,
+    pub(super) obeys_requests: bool,
+    pub(super) now: Now,
+}
+
+/// What is to be done with a request.
+pub(super) enum Plan {
+    /// Nothing is kept and nothing dropped.
+    Forward(Why),
+    /// It may change its target.
+    Change(Target),
+    /// It may be answered by what is kept.
+    Look(Target, Wants),
+}
+
+impl Rules {
+    pub(super) fn plan(&self, request: &request::Parts) -> Plan {
+        let is_read = matches!(request.method, Method::GET | Method::HEAD);
+        if !is_read && request.method.is_safe() {
+            return Plan::Forward("method");
+        }
+        // A change drops what is kept even where it wouldn't be read itself.
+        let passes = is_read && (self.pass_when)(request);
+        let Some(scope) = (self.scope)(request).filter(|_| !passes) else { return Plan::Forward("bypass") };
+        let target = Target::of(request, scope, &self.keyed);
+        if !is_read {
+            return Plan::Change(target);
+        }
+        match Wants::of(request, self.obeys_requests) {
+            Ok(wants) => Plan::Look(target, wants),
+            Err(why) => Plan::Forward(why),
+        }
+    }
+
+    /// Takes the tags out of a response: they are nobody else's business.
+    pub(super) fn take_tags(&self, response: &mut http::response::Parts) -> Vec<Tag> {
+        let mut tags = response.extensions.remove::<ResponseTags>().unwrap_or_default().0;
+        for line in response.headers.get_all(&self.tag_header) {
+            let names = line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+            tags.extend(names.filter(|name| !name.is_empty()).map(|name| Tag::new(String::from_utf8_lossy(name))));
+        }
+        response.headers.remove(&self.tag_header);
+        tags
+    }
+
+    /// The response that came, as it is sent on.
+    pub(super) fn pass<R>(&self, response: Response<R>, done: Done) -> Response<CachedBody<R>>
+    where
+        R: Body<Data = bytes::Bytes>,
+    {
+        let (mut head, body) = response.into_parts();
+        self.take_tags(&mut head);
+        done.write(&self.name, &mut head.headers, None);
+        Response::from_parts(head, CachedBody::through(body))
+    }
+
+    /// The answer that a kept response is to a request.
+    pub(super) fn answer<R>(&self, kept: &Kept, wants: &Wants, done: Done) -> Response<CachedBody<R>>
+    where
+        R: Body<Data = bytes::Bytes>,
+    {
+        let now = (self.now)();
+        let mut headers = kept.headers_at(now);
+        done.write(&self.name, &mut headers, Some((kept, now)));
+        let is_known = wants.has(kept);
+        let body = if is_known || wants.is_head { bytes::Bytes::new() } else { kept.body.clone() };
+        let mut response = Response::new(CachedBody::whole(body));
+        *response.status_mut() = kept.status;
+        if is_known {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            without_representation(&mut headers);
+        }
+        *response.headers_mut() = headers;
+        response
+    }
+
+    /// An answer of the cache's own.
+    pub(super) fn refusal<R>(&self, status: StatusCode, done: Done) -> Response<CachedBody<R>>
+    where
+        R: Body<Data = bytes::Bytes>,
+    {
+        let mut response = Response::new(CachedBody::whole(bytes::Bytes::new()));
+        *response.status_mut() = status;
+        done.write(&self.name, response.headers_mut(), None);
+        response
+    }
+}
+
+/// A 304 has no content to describe (RFC 9110, 15.4.5).
+fn without_representation(headers: &mut HeaderMap) {
+    for name in ["content-encoding", "content-language", "content-length", "content-range", "content-type"] {
+        headers.remove(name);
+    }
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rules").field("name", &self.name).field("most_body", &self.most_body).finish_non_exhaustive()
+    }
+}

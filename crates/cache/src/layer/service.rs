@@ -1,0 +1,281 @@
+//! The way of a request: kept response, load, or past the cache.
+
+use std::future::Future;
+use std::mem::replace;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CONTENT_LOCATION, LOCATION};
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use tokio::runtime::Handle;
+use tower_service::Service;
+
+use super::body::CachedBody;
+use super::entry::{Entry, Kept};
+use super::origin::{Answer, Desk, FAILURES, Order, Unserved};
+use super::rules::{Plan, Rules};
+use super::status::Done;
+use super::target::Target;
+use super::wants::{Use, Wants};
+use crate::key::Key;
+use crate::read::{LoadError, Lookup, Source};
+use crate::touched::Touched;
+
+/// A service behind a [`CacheLayer`](super::CacheLayer).
+#[derive(Debug, Clone)]
+pub struct HttpCache<S> {
+    pub(super) inner: S,
+    pub(super) rules: Arc<Rules>,
+}
+
+impl<S, B, R> Service<Request<B>> for HttpCache<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    B: Send + 'static,
+    R: Body<Data = Bytes> + Unpin + Send + 'static,
+    R::Error: Send,
+{
+    type Response = Response<CachedBody<R>>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let clone = self.inner.clone();
+        // The one that was made ready, not its clone.
+        let service = replace(&mut self.inner, clone);
+        let (parts, body) = request.into_parts();
+        let visit = Visit { rules: Arc::clone(&self.rules), order: Order { service, parts, body } };
+        Box::pin(visit.answer())
+    }
+}
+
+/// One request on its way.
+struct Visit<S, B> {
+    rules: Arc<Rules>,
+    order: Order<S, B>,
+}
+
+/// What a load left.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is returned to")]
+enum Landed<S, B, A> {
+    /// The answer.
+    Answered(A),
+    /// Nothing for this request, which is still to be made.
+    Open(Order<S, B>, Next),
+}
+
+enum Next {
+    /// Ask for the variant beside this response.
+    Variant(Arc<Entry>),
+    Alone,
+}
+
+impl<S, B, R> Visit<S, B>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    B: Send + 'static,
+    R: Body<Data = Bytes> + Unpin + Send + 'static,
+    R::Error: Send,
+{
+    async fn answer(self) -> Answer<S, R, B> {
+        match self.rules.plan(&self.order.parts) {
+            Plan::Forward(why) => self.forward(why).await,
+            Plan::Change(target) => self.change(&target).await,
+            Plan::Look(target, wants) => self.look(target, wants).await,
+        }
+    }
+
+    /// Past the cache.
+    async fn forward(self, why: &'static str) -> Answer<S, R, B> {
+        let Self { rules, order: Order { mut service, parts, body } } = self;
+        let response = service.call(Request::from_parts(parts, body)).await?;
+        Ok(rules.pass(response, Done::forwarded(why)))
+    }
+
+    /// Past the cache, and whatever is kept for the target goes before the answer is given (RFC 9111, 4.4).
+    async fn change(self, target: &Target) -> Answer<S, R, B> {
+        let rules = Arc::clone(&self.rules);
+        let response = self.forward("method").await?;
+        if response.status().is_success() || response.status().is_redirection() {
+            let beside = [LOCATION, CONTENT_LOCATION].into_iter().filter_map(|name| {
+                let location = response.headers().get(name)?.to_str().ok()?;
+                target.beside(location)
+            });
+            let touched = beside.fold(Touched::new().tag(&target.tag()), |touched, target| touched.tag(&target.tag()));
+            // What could not be told is kept by the cache and told later; the change itself is done.
+            drop(rules.cache.cache().invalidate(&touched).await);
+        }
+        Ok(response)
+    }
+
+    async fn look(mut self, target: Target, wants: Wants) -> Answer<S, R, B> {
+        let rules = Arc::clone(&self.rules);
+        let Some(mut key) = target.key() else { return self.forward("bypass").await };
+        let mut why = "uri-miss";
+        // The first response of a target, and the variant that this request wants beside it.
+        for _ in 0..2 {
+            let now = (rules.now)();
+            let (found, is_fresh) = match rules.cache.get(&key) {
+                Lookup::Fresh(entry) => (Some(entry), true),
+                Lookup::Stale(entry) => (Some(entry), false),
+                Lookup::Miss => (None, false),
+            };
+            let mut old = None;
+            match found.as_deref() {
+                Some(Entry::Kept(kept)) if !kept.selection.admits(&self.order.parts.headers) => {
+                    let Some(variant) = target.variant(&kept.selection, &self.order.parts.headers) else { break };
+                    (key, why) = (variant, "vary-miss");
+                    continue;
+                }
+                Some(Entry::Kept(kept)) => match wants.judge(kept, now) {
+                    Use::Pass(why) if !wants.only_if_cached => return self.forward(why).await,
+                    Use::Fresh | Use::Stale => {
+                        let answer = rules.answer(kept, &wants, Done::hit());
+                        if !is_fresh && !wants.is_head {
+                            self.refresh(&key, found, &target);
+                        }
+                        return Ok(answer);
+                    }
+                    Use::Pass(_) => {}
+                    Use::Validate => (old, why) = (found, "stale"),
+                },
+                Some(Entry::Unshared) if is_fresh && !wants.only_if_cached => return self.forward(why).await,
+                Some(Entry::Unshared) | None => {}
+            }
+            if wants.only_if_cached {
+                return Ok(rules.refusal(StatusCode::GATEWAY_TIMEOUT, Done::default()));
+            }
+            if wants.is_head {
+                return self.forward(why).await;
+            }
+            match self.load(&key, old, &target, &wants, why).await {
+                Landed::Answered(answer) => return answer,
+                Landed::Open(order, next) => {
+                    self = Self { rules: Arc::clone(&rules), order };
+                    let Next::Variant(entry) = next else { break };
+                    let Entry::Kept(kept) = &*entry else { break };
+                    let Some(variant) = target.variant(&kept.selection, &self.order.parts.headers) else { break };
+                    (key, why) = (variant, "vary-miss");
+                }
+            }
+        }
+        self.forward(why).await
+    }
+
+    /// Fetches behind a stale answer, unless that is under way.
+    fn refresh(self, key: &Key, old: Option<Arc<Entry>>, target: &Target) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        let (rules, tag) = (Arc::clone(&self.rules), target.tag());
+        let desk = Desk::new(self.order);
+        self.rules.cache.refresh(&runtime, key, move || desk.fetch(rules, old, tag, "stale"));
+    }
+
+    /// Asks the origin together with all who want the same.
+    async fn load(
+        self,
+        key: &Key,
+        old: Option<Arc<Entry>>,
+        target: &Target,
+        wants: &Wants,
+        why: &'static str,
+    ) -> Landed<S, B, Answer<S, R, B>> {
+        let Self { rules, order } = self;
+        let arrived = (rules.now)();
+        let desk = Desk::new(order);
+        let loader = {
+            let (desk, rules, old, tag) = (Arc::clone(&desk), Arc::clone(&rules), old.clone(), target.tag());
+            move || desk.fetch(rules, old, tag, why)
+        };
+        let landed = rules.cache.load_fresh::<Unserved, _, _>(key, loader).await;
+        let (order, mut done) = (desk.take_order(), Done::forwarded(why));
+        match (landed, order) {
+            // The load was this caller's.
+            (Ok(read), None) => match &*read.value {
+                Entry::Kept(kept) => {
+                    done.is_stored = read.stored;
+                    let is_renewed = old.as_deref().is_some_and(|old| is_of(old, kept));
+                    done.origin_status = is_renewed.then_some(StatusCode::NOT_MODIFIED.as_u16());
+                    Landed::Answered(Ok(rules.answer(kept, wants, done)))
+                }
+                Entry::Unshared => Landed::Answered(
+                    desk.take_answer().unwrap_or_else(|| Ok(rules.refusal(StatusCode::INTERNAL_SERVER_ERROR, done))),
+                ),
+            },
+            (Err(error), None) => {
+                let answer = desk.take_answer();
+                let is_failure = match &answer {
+                    Some(Ok(response)) => FAILURES.contains(&response.status().as_u16()),
+                    Some(Err(_)) | None => true,
+                };
+                if let Some(stale) = in_error(old.as_deref(), &rules).filter(|_| is_failure) {
+                    done.origin_status = answer.and_then(|answer| Some(answer.ok()?.status().as_u16()));
+                    done.detail = Some("stale-if-error");
+                    return Landed::Answered(Ok(rules.answer(stale, wants, done)));
+                }
+                Landed::Answered(answer.unwrap_or_else(|| Ok(rules.refusal(status_of(&error), done))))
+            }
+            // Another's, or L2 had it.
+            (Ok(read), Some(order)) => match &*read.value {
+                Entry::Kept(kept) if !kept.selection.admits(&order.parts.headers) => {
+                    Landed::Open(order, Next::Variant(Arc::clone(&read.value)))
+                }
+                Entry::Kept(kept) => {
+                    let judged = wants.judge(kept, (rules.now)());
+                    // What was fetched meanwhile is new enough, however short it lives.
+                    let is_new = kept.received >= arrived && judged == Use::Validate;
+                    if is_new || matches!(judged, Use::Fresh | Use::Stale) {
+                        let is_shared = read.source == Source::Shared;
+                        done = if is_shared { Done::hit() } else { Done { is_collapsed: true, ..done } };
+                        Landed::Answered(Ok(rules.answer(kept, wants, done)))
+                    } else {
+                        Landed::Open(order, Next::Alone)
+                    }
+                }
+                Entry::Unshared => Landed::Open(order, Next::Alone),
+            },
+            (Err(error), Some(order)) => match in_error(old.as_deref(), &rules) {
+                Some(stale) => {
+                    done = Done { is_collapsed: true, detail: Some("stale-if-error"), ..done };
+                    Landed::Answered(Ok(rules.answer(stale, wants, done)))
+                }
+                // Who waited for too long, or found no place, must not ask the same origin by itself.
+                None if matches!(error, LoadError::TimedOut | LoadError::CutOff | LoadError::Refused) => {
+                    Landed::Answered(Ok(rules.refusal(status_of(&error), done)))
+                }
+                None => Landed::Open(order, Next::Alone),
+            },
+        }
+    }
+}
+
+/// What a client is told of a load that brought nothing.
+fn status_of(error: &LoadError<Unserved>) -> StatusCode {
+    match error {
+        LoadError::TimedOut | LoadError::CutOff => StatusCode::GATEWAY_TIMEOUT,
+        LoadError::Refused => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The old response, if it may stand in for an origin that failed.
+fn in_error<'a>(old: Option<&'a Entry>, rules: &Rules) -> Option<&'a Kept> {
+    let Some(Entry::Kept(kept)) = old else { return None };
+    let until = kept.freshness.lifetime.saturating_add(kept.freshness.if_error);
+    (kept.age((rules.now)()) < until).then_some(kept)
+}
+
+/// Whether the new response has the body of the old one itself: the origin said that it still holds.
+fn is_of(old: &Entry, new: &Kept) -> bool {
+    matches!(old, Entry::Kept(old) if !old.body.is_empty() && old.body.as_ptr() == new.body.as_ptr())
+}

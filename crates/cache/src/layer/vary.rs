@@ -1,0 +1,78 @@
+//! `Vary`: which request headers choose among the responses of one target.
+
+use http::header::{HeaderMap, HeaderName, VARY};
+use sha2::{Digest, Sha256};
+
+/// More headers than this make nearly every request another variant: such a response is not kept.
+const MOST: usize = 8;
+
+/// The headers that chose a response, and what they said. Kept as a hash: they may be credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Selection {
+    pub(super) names: Vec<HeaderName>,
+    pub(super) digest: [u8; 32],
+}
+
+impl Selection {
+    /// What a response to this request was chosen by; none where its `Vary` can't be kept to.
+    pub(super) fn of(request: &HeaderMap, response: &HeaderMap) -> Option<Self> {
+        let mut names = Vec::new();
+        for line in response.get_all(VARY) {
+            for name in line.as_bytes().split(|byte| *byte == b',') {
+                match name.trim_ascii() {
+                    b"" => {}
+                    name => names.push(HeaderName::from_bytes(name).ok().filter(|_| names.len() < 8 * MOST)?),
+                }
+            }
+        }
+        names.sort_unstable_by(|left, right| left.as_str().cmp(right.as_str()));
+        names.dedup();
+        if names.len() > MOST {
+            return None;
+        }
+        let digest = digest(&names, request);
+        Some(Self { names, digest })
+    }
+
+    /// Whether a response that this chose answers the request too.
+    pub(super) fn admits(&self, request: &HeaderMap) -> bool {
+        self.names.is_empty() || self.digest == digest(&self.names, request)
+    }
+
+    /// The name of the variant that this request wants.
+    pub(super) fn variant(&self, request: &HeaderMap) -> String {
+        use std::fmt::Write;
+
+        digest(&self.names, request).iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
+            // Writing to a string can't fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+}
+
+/// All lines of each header, joined as one, blanks around commas left out; absent is not the same as empty. Each
+/// length stands before its text, so that no two requests meet in one hash.
+fn digest(names: &[HeaderName], request: &HeaderMap) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let mut text = Vec::new();
+    for name in names {
+        text.clear();
+        let mut lines = request.get_all(name).iter().peekable();
+        let is_present = lines.peek().is_some();
+        for line in lines {
+            for part in line.as_bytes().split(|byte| *byte == b',') {
+                if !text.is_empty() {
+                    text.push(b',');
+                }
+                text.extend_from_slice(part.trim_ascii());
+            }
+        }
+        hash.update((name.as_str().len() as u64).to_le_bytes());
+        hash.update(name.as_str());
+        hash.update([u8::from(is_present)]);
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(&text);
+    }
+    hash.finalize().into()
+}

@@ -1,0 +1,267 @@
+//! Sessions of `tower-sessions` in the cache.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use tokio::sync::{Mutex, MutexGuard};
+use tower_sessions_core::SessionStore;
+use tower_sessions_core::session::{Id, Record};
+use tower_sessions_core::session_store::{self, Error};
+
+#[cfg(feature = "redis")]
+use crate::codec::{Codec, CodecError};
+use crate::fill::Fill;
+use crate::key::Key;
+use crate::read::LoadError;
+use crate::tiered::TieredCache;
+use crate::ttl::TtlClass;
+use crate::typed::TypedCache;
+
+/// Sessions that are saved at once in one process wait for one another if they share one of these.
+const LOCKS: usize = 64;
+
+/// How long it is remembered that a session ended: longer than any request that had it takes.
+const ENDED: Duration = Duration::from_secs(60 * 60);
+
+/// A store for `tower-sessions` on a [`TieredCache`]: in this process, and with an L2 in all.
+///
+/// ```
+/// use std::sync::Arc;
+/// use tidegate_cache::{CacheSessions, TieredCache};
+/// use tower_sessions_core::Session;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Arc::new(CacheSessions::new(&TieredCache::builder().build()));
+/// let session = Session::new(None, store.clone(), None);
+/// session.insert("user", 7).await?;
+/// session.save().await?;
+/// let again = Session::new(session.id(), store, None);
+/// assert_eq!(again.get::<u32>("user").await?, Some(7));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What it guarantees
+///
+/// - The id of a session stands in no key, value, event or log, here or in Redis: a SHA-256 of it does. Who reads Redis can't
+///   take a session over.
+/// - A session is given to nobody after its expiry.
+/// - A session that was deleted stays so: a request that had it and saves it afterwards changes nothing, in all processes that
+///   have heard of it by then, for an hour. [`create`](SessionStore::create) never takes a live id.
+/// - Stores of different [names](Self::named) share no session.
+///
+/// # What it does not guarantee
+///
+/// - Of two requests that save one session, the later one wins as a whole: its data replaces the other's, key by key nothing
+///   is merged. So says `tower-sessions` itself.
+/// - Other processes hear of a save or an end within moments, as of any change in L2. A save in one process that overlaps a
+///   delete in another may win.
+/// - **A cache forgets.** Without an L2 sessions end with the process, and where there is no room one has to leave: whose
+///   session it was must log in again. Give sessions a cache of their own with room for all of them; with an L2, a server that
+///   doesn't evict.
+pub struct CacheSessions {
+    sessions: TypedCache<Held>,
+    name: String,
+    locks: Box<[Mutex<()>]>,
+    now: Box<dyn Fn() -> SystemTime + Send + Sync>,
+}
+
+/// A session without its id.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Held {
+    /// Until this time, in seconds since 1970.
+    Live { data: HashMap<String, serde_json::Value>, expires: i64 },
+    /// Deleted.
+    Ended,
+}
+
+/// There is no such session.
+#[derive(Debug)]
+struct Absent;
+
+impl CacheSessions {
+    /// A store in the class [`TtlClass::SESSION`]. Each session lives as long as its own expiry says.
+    pub fn new(cache: &TieredCache) -> Self {
+        Self::in_class(cache, TtlClass::SESSION)
+    }
+
+    /// A store in this class, for its caps per tier; a grace of it is not used.
+    pub fn in_class(cache: &TieredCache, class: TtlClass) -> Self {
+        let class = class.grace(Duration::ZERO);
+        #[cfg(feature = "redis")]
+        let sessions = cache.typed_with_codec(class, Written);
+        #[cfg(not(feature = "redis"))]
+        let sessions = cache.typed(class);
+        Self {
+            sessions: sessions.weigh(Held::weight),
+            name: String::new(),
+            locks: (0..LOCKS).map(|_| Mutex::default()).collect(),
+            now: Box::new(wall_time),
+        }
+    }
+
+    /// Keeps these sessions apart from those of other names in the same cache.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The time of day, by which sessions expire; the system's unless set, for tests.
+    #[must_use]
+    pub fn now(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.now = Box::new(now);
+        self
+    }
+
+    fn key(&self, id: &Id) -> session_store::Result<Key> {
+        use fmt::Write;
+
+        let mut text = String::with_capacity(64);
+        for byte in Sha256::digest(id.0.to_le_bytes()) {
+            // Writing to a string can't fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        Key::builder("session").part(&self.name).part(text).build().map_err(|error| Error::Backend(error.to_string()))
+    }
+
+    async fn lock(&self, id: &Id) -> MutexGuard<'_, ()> {
+        // An id is random: its lowest byte spreads well.
+        self.locks[usize::from(id.0.to_le_bytes()[0]) % LOCKS].lock().await
+    }
+
+    /// What is held, live or ended.
+    async fn held(&self, key: &Key) -> session_store::Result<Option<Arc<Held>>> {
+        match self.sessions.get_or_load(key, async || Err::<Fill<Held>, _>(Absent)).await {
+            Ok(read) => Ok(Some(read.value).filter(|held| !held.is_over((self.now)()))),
+            Err(LoadError::Loader(_)) => Ok(None),
+            Err(error) => Err(Error::Backend(error.to_string())),
+        }
+    }
+
+    async fn put(&self, key: &Key, record: &Record) -> session_store::Result<()> {
+        let left = record.expiry_date - OffsetDateTime::from((self.now)());
+        let Ok(left) = Duration::try_from(left) else {
+            // It is over already.
+            return self.end(key).await;
+        };
+        let held = Held::Live { data: record.data.clone(), expires: record.expiry_date.unix_timestamp() };
+        let is_kept = self.sessions.set(key, Fill::new(held).ttl(left)).await;
+        is_kept.then_some(()).ok_or_else(|| Error::Backend("the cache has no room for the session".to_owned()))
+    }
+
+    async fn end(&self, key: &Key) -> session_store::Result<()> {
+        let is_kept = self.sessions.set(key, Fill::new(Held::Ended).ttl(ENDED)).await;
+        is_kept
+            .then_some(())
+            .ok_or_else(|| Error::Backend("the cache has no room for the end of the session".to_owned()))
+    }
+}
+
+#[async_trait]
+impl SessionStore for CacheSessions {
+    async fn create(&self, record: &mut Record) -> session_store::Result<()> {
+        loop {
+            let key = self.key(&record.id)?;
+            let guard = self.lock(&record.id).await;
+            if self.held(&key).await?.is_none() {
+                return self.put(&key, record).await;
+            }
+            drop(guard);
+            record.id = Id::default();
+        }
+    }
+
+    async fn save(&self, record: &Record) -> session_store::Result<()> {
+        let key = self.key(&record.id)?;
+        let _guard = self.lock(&record.id).await;
+        match self.held(&key).await?.as_deref() {
+            Some(Held::Ended) => Ok(()),
+            Some(Held::Live { .. }) | None => self.put(&key, record).await,
+        }
+    }
+
+    async fn load(&self, id: &Id) -> session_store::Result<Option<Record>> {
+        let held = self.held(&self.key(id)?).await?;
+        let record = |held: Arc<Held>| match &*held {
+            Held::Live { data, expires } => {
+                let expiry_date = OffsetDateTime::from_unix_timestamp(*expires).ok()?;
+                Some(Record { id: *id, data: data.clone(), expiry_date })
+            }
+            Held::Ended => None,
+        };
+        Ok(held.and_then(record))
+    }
+
+    async fn delete(&self, id: &Id) -> session_store::Result<()> {
+        let key = self.key(id)?;
+        let _guard = self.lock(id).await;
+        self.end(&key).await
+    }
+}
+
+/// Sessions as JSON, whatever other codecs this crate was built with.
+#[cfg(feature = "redis")]
+struct Written;
+
+#[cfg(feature = "redis")]
+impl Codec<Held> for Written {
+    fn version(&self) -> u8 {
+        1
+    }
+
+    fn encode(&self, held: &Held) -> Result<Vec<u8>, CodecError> {
+        serde_json::to_vec(held).map_err(CodecError::failed)
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<Held, CodecError> {
+        serde_json::from_slice(bytes).map_err(CodecError::failed)
+    }
+}
+
+impl Held {
+    fn is_over(&self, now: SystemTime) -> bool {
+        matches!(self, Self::Live { expires, .. } if *expires <= OffsetDateTime::from(now).unix_timestamp())
+    }
+
+    /// Bytes that it takes, about.
+    fn weight(&self) -> usize {
+        let inside = match self {
+            Self::Live { data, .. } => {
+                data.iter().map(|(name, value)| name.len() + weight(value) + size_of::<serde_json::Value>()).sum()
+            }
+            Self::Ended => 0,
+        };
+        size_of::<Self>() + inside
+    }
+}
+
+fn weight(value: &serde_json::Value) -> usize {
+    use serde_json::Value;
+
+    let around = size_of::<Value>();
+    match value {
+        Value::String(text) => around + text.len(),
+        Value::Array(items) => around + items.iter().map(weight).sum::<usize>(),
+        Value::Object(fields) => around + fields.iter().map(|(name, value)| name.len() + weight(value)).sum::<usize>(),
+        _ => around,
+    }
+}
+
+impl fmt::Debug for CacheSessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheSessions").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "sessions expire by the time of day, told here alone")]
+fn wall_time() -> SystemTime {
+    SystemTime::now()
+}

@@ -1,0 +1,215 @@
+//! Requests that come together.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Full};
+use tidegate_cache::{CacheLayer, CachedBody, HttpCache, Tag, TieredCache};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tower::util::BoxCloneSyncService;
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+use crate::ground::{Answer, answer, with_status};
+
+type Origin = BoxCloneSyncService<Request<()>, Answer, Infallible>;
+
+/// A service that answers nobody before its gate is opened.
+struct Gated {
+    cache: TieredCache,
+    service: HttpCache<Origin>,
+    gate: Arc<Semaphore>,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Gated {
+    fn new(handler: impl Fn(&Request<()>, usize) -> Answer + Send + Sync + 'static) -> Self {
+        let cache = TieredCache::builder().build();
+        let (gate, calls, handler) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(handler));
+        let (held, counted) = (Arc::clone(&gate), Arc::clone(&calls));
+        let origin = service_fn(move |request: Request<()>| {
+            let (held, counted, handler) = (Arc::clone(&held), Arc::clone(&counted), Arc::clone(&handler));
+            async move {
+                let call = counted.fetch_add(1, Ordering::SeqCst);
+                held.acquire().await.unwrap().forget();
+                Ok(handler(&request, call))
+            }
+        });
+        let service = CacheLayer::new(&cache).layer(BoxCloneSyncService::new(origin));
+        Self { cache, service, gate, calls }
+    }
+
+    fn ask(&self, who: &'static str) -> impl Future<Output = (u16, String, String)> + Send + use<> {
+        let mut service = self.service.clone();
+        async move {
+            let request = Request::get("http://example.com/thing").header("x-who", who).body(()).unwrap();
+            let response = service.ready().await.unwrap().call(request).await.unwrap();
+            told(response).await
+        }
+    }
+
+    fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// Until so many callers have come in, as far as the cache counts them.
+    async fn waiting(&self, callers: u64) {
+        loop {
+            let class = self.cache.stats().classes.remove(0);
+            if class.collapsed + 1 >= callers && self.calls() > 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+async fn told(response: Response<CachedBody<Full<Bytes>>>) -> (u16, String, String) {
+    let status = response.status().as_u16();
+    let did = response.headers()["cache-status"].to_str().unwrap().to_owned();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap(), did)
+}
+
+#[tokio::test]
+async fn rfc9111_4_requests_that_come_together_are_one() {
+    let ground = Gated::new(|_, call| answer(call, &[("cache-control", "max-age=60")]));
+    let mut callers = JoinSet::new();
+    for _ in 0..200 {
+        callers.spawn(ground.ask("anyone"));
+    }
+    ground.waiting(200).await;
+    ground.gate.add_permits(1);
+    let answers = callers.join_all().await;
+    assert!(answers.iter().all(|(_, body, _)| body == "0"));
+    let collapsed = answers.iter().filter(|(.., did)| did.ends_with("collapsed")).count();
+    assert_eq!((ground.calls(), collapsed), (1, 199));
+}
+
+#[tokio::test]
+async fn rfc9111_4_what_turns_out_private_is_given_to_nobody_else() {
+    for private in ["private, max-age=60", "no-store", "max-age=0", "private=\"x-secret\", max-age=60"] {
+        let ground = Gated::new(move |request, _| {
+            answer(request.headers()["x-who"].to_str().unwrap(), &[("cache-control", private)])
+        });
+        let names = ["ann", "bob", "cy", "dee", "eve"];
+        let mut callers = JoinSet::new();
+        for name in names {
+            let asked = ground.ask(name);
+            callers.spawn(async move { (name, asked.await) });
+        }
+        ground.waiting(5).await;
+        ground.gate.add_permits(5);
+        for (name, (_, body, _)) in callers.join_all().await {
+            assert_eq!(name, body, "{private}");
+        }
+        assert_eq!(ground.calls(), 5);
+    }
+}
+
+#[tokio::test]
+async fn a_cookie_that_is_set_reaches_its_owner_alone() {
+    let ground = Gated::new(|request, _| {
+        let who = request.headers()["x-who"].to_str().unwrap().to_owned();
+        answer(&who, &[("cache-control", "public, max-age=60"), ("set-cookie", &format!("session={who}"))])
+    });
+    let (ann, bob) = (tokio::spawn(ground.ask("ann")), tokio::spawn(ground.ask("bob")));
+    ground.waiting(2).await;
+    ground.gate.add_permits(2);
+    assert_eq!((ann.await.unwrap().1, bob.await.unwrap().1), ("ann".to_owned(), "bob".to_owned()));
+}
+
+#[tokio::test]
+async fn who_waits_for_a_variant_that_is_anothers_asks_for_its_own_once() {
+    let ground = Gated::new(|request, _| {
+        let who = request.headers()["x-who"].to_str().unwrap();
+        answer(who, &[("cache-control", "max-age=60"), ("vary", "x-who")])
+    });
+    let mut callers = JoinSet::new();
+    for index in 0..60 {
+        let name = ["ann", "bob", "cy"][index % 3];
+        let asked = ground.ask(name);
+        callers.spawn(async move { (name, asked.await) });
+    }
+    ground.waiting(60).await;
+    ground.gate.add_permits(3);
+    for (name, (_, body, _)) in callers.join_all().await {
+        assert_eq!(name, body);
+    }
+    assert_eq!(ground.calls(), 3);
+}
+
+#[tokio::test]
+async fn a_failure_is_its_askers_alone() {
+    let ground = Gated::new(|_, call| match call {
+        0 => with_status(503, &[]),
+        _ => answer(call, &[("cache-control", "no-store")]),
+    });
+    let (first, second) = (tokio::spawn(ground.ask("ann")), tokio::spawn(ground.ask("bob")));
+    ground.waiting(2).await;
+    ground.gate.add_permits(2);
+    let mut statuses = [first.await.unwrap().0, second.await.unwrap().0];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 503]);
+}
+
+#[tokio::test]
+async fn a_load_goes_on_when_its_client_leaves() {
+    let ground = Gated::new(|_, call| answer(call, &[("cache-control", "max-age=60")]));
+    let leaving = tokio::spawn(ground.ask("ann"));
+    ground.waiting(1).await;
+    leaving.abort();
+    assert!(leaving.await.unwrap_err().is_cancelled());
+    ground.gate.add_permits(1);
+    assert_eq!(ground.ask("bob").await.1, "0");
+    assert_eq!(ground.calls(), 1);
+}
+
+#[tokio::test]
+async fn a_response_that_a_change_overtook_is_not_kept() {
+    let ground = Gated::new(|request, call| match *request.method() {
+        Method::GET => answer(call, &[("cache-control", "max-age=60"), ("cache-tag", "list")]),
+        _ => with_status(204, &[]),
+    });
+    let reading = tokio::spawn(ground.ask("ann"));
+    ground.waiting(1).await;
+    ground.cache.invalidate_tag(&Tag::new("list")).await.unwrap();
+    ground.gate.add_permits(2);
+    assert_eq!(reading.await.unwrap().1, "0");
+    assert_eq!(ground.ask("bob").await.1, "1");
+
+    // The same by the method alone, which names no tag.
+    ground.cache.clear().await.unwrap();
+    let reading = tokio::spawn(ground.ask("ann"));
+    while ground.calls() < 3 {
+        tokio::task::yield_now().await;
+    }
+    let mut service = ground.service.clone();
+    let change = tokio::spawn(async move {
+        let request = Request::put("http://example.com/thing").body(()).unwrap();
+        service.ready().await.unwrap().call(request).await.unwrap().status().as_u16()
+    });
+    while ground.calls() < 4 {
+        tokio::task::yield_now().await;
+    }
+    // One permit to each, in the order in which they came; the change is answered after the read was made.
+    ground.gate.add_permits(2);
+    assert_eq!((reading.await.unwrap().1, change.await.unwrap()), ("2".to_owned(), 204));
+    ground.gate.add_permits(1);
+    assert_eq!(ground.ask("bob").await.1, "4");
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_is_a_500_for_one() {
+    let ground = Gated::new(|_, call| {
+        assert!(call > 0, "on purpose");
+        answer(call, &[("cache-control", "max-age=60")])
+    });
+    ground.gate.add_permits(2);
+    assert_eq!(ground.ask("ann").await.0, 500);
+    assert_eq!(ground.ask("bob").await.1, "1");
+}

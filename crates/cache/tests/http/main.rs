@@ -1,0 +1,14 @@
+//! The HTTP layer against the rules of RFC 9111, RFC 9211 and RFC 5861, and against those who would misuse it.
+#![cfg(feature = "tower")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
+
+mod collapsing;
+mod ground;
+mod hostile;
+mod invalidating;
+mod keeping;
+mod reusing;
+#[cfg(feature = "redis")]
+mod shared;
+mod validating;
+mod varying;
