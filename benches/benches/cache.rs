@@ -57,6 +57,13 @@ fn hits(criterion: &mut Criterion) {
     });
 
     let room = usize::try_from(CAPACITY).expect("fits");
+    let hour = Duration::from_hours(1);
+    let restless = TtlClass::new("restless", hour).sliding(hour * 24).refresh_ahead(hour / 12).early_refresh(100);
+    let prolonged = filled_in(restless.jitter(10), |_| Vec::new());
+    bench("tidegate get, sliding and refreshed ahead", &|index| {
+        black_box(prolonged.get(&keys[index]).into_value().expect("all keys are held"));
+    });
+
     let bare = quick_cache::sync::Cache::<String, Arc<Value>, _, RandomState>::with(
         room,
         CAPACITY,
@@ -156,7 +163,11 @@ fn key(number: u32) -> Key {
 }
 
 fn filled(tags: impl Fn(u32) -> Vec<Tag>) -> TypedCache<Value> {
-    let cache = TieredCache::builder().capacity(Capacity::Entries(CAPACITY)).build().typed(TtlClass::SCHEDULE);
+    filled_in(TtlClass::SCHEDULE, tags)
+}
+
+fn filled_in(class: TtlClass, tags: impl Fn(u32) -> Vec<Tag>) -> TypedCache<Value> {
+    let cache = TieredCache::builder().capacity(Capacity::Entries(CAPACITY)).build().typed(class);
     for number in 0..KEYS {
         // With one tier it is ready at once.
         let set = cache.set(&key(number), Fill::new([0; 256]).tags(tags(number))).now_or_never();

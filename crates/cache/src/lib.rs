@@ -25,6 +25,33 @@
 //! # }
 //! ```
 //!
+//! # Batches
+//!
+//! Many keys in one call: [`TypedCache::get_many`], [`TypedCache::get_or_load_many`], [`TypedCache::set_many`] and
+//! [`TieredCache::invalidate_keys`]. One loader call brings all that is missing, and a thousand keys cost L2 a few round trips.
+//!
+//! ```
+//! # use tidegate_cache::{Fill, Key, TieredCache, TtlClass};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let users = TieredCache::builder().build().typed::<String>(TtlClass::SESSION);
+//! let keys = (1..=3).map(|id| Key::builder("user").part(id).build()).collect::<Result<Vec<_>, _>>()?;
+//! users.set(&keys[0], "Ada".to_owned()).await;
+//!
+//! // `SELECT … WHERE id IN (…)`, with the keys that nobody has and nobody else is loading.
+//! let load = async |missing: Vec<Key>| {
+//!     assert_eq!(missing.len(), 2);
+//!     let rows = missing.into_iter().take(1).map(|key| (key, Fill::new("Bob".to_owned())));
+//!     Ok::<_, std::io::Error>(rows.collect::<Vec<_>>())
+//! };
+//! let reads = users.get_or_load_many(&keys, load).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+//! assert_eq!(*reads[0].as_ref().expect("held").value, "Ada");
+//! assert_eq!(*reads[1].as_ref().expect("loaded").value, "Bob");
+//! assert!(reads[2].is_none()); // the loader had nothing for it
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Tiers
 //!
 //! L1 is in process. With the feature `redis`, `TieredCacheBuilder::l2` puts a tier behind it that processes share, for
@@ -43,6 +70,10 @@
 //! }
 //! # }
 //! ```
+//!
+//! A codec says what a value is in L2: `Json` (feature `json`), `MessagePack` (`messagepack`), `RawBytes`, or one of your own;
+//! `Compressed` (`zstd`) around any of them. Every entry names its codec and version: bytes of another one are a reported
+//! miss, and so is what is larger than the codec's limit.
 //!
 //! What is past its lifetime, in the grace of its class, is served as stale while it is loaded anew, whether L1 has it or
 //! only L2: a process that has just started need not wait for its first loads.
@@ -71,7 +102,11 @@
 //! - The same through L2 for every process: a load that began before an invalidation and ended after it leaves its value
 //!   readable in no tier of any process. What a process still holds in L1 goes when the notice arrives, within moments;
 //!   a process that may not wait for that invalidates too, before it reads.
-//! - A read waits for Redis for at most one time-out in all, and the next ones not at all.
+//! - A batch promises for each of its keys what a single call does. No step of it takes Redis more than 64 keys or 256 KiB (or
+//!   one value that is larger), so that others come through between them.
+//! - What is built with one tenant's id as a part of its own ([`KeyBuilder::part`], [`KeyBuilder::below`], [`Tag::of`]) reaches
+//!   no key of another tenant, whatever characters the ids hold.
+//! - A read waits for Redis for at most one time-out in all, and the next ones not at all. So does a batch of up to 1,000 keys.
 //! - A load ends after [`TtlClass::load_limit`] at the latest for all who wait for it, and holds its key no longer, even
 //!   when its loader blocks its thread; a reader waits no longer than its class's time-outs say. However soon its callers
 //!   leave, a load fills.
@@ -91,6 +126,7 @@
 //! - An [`Owed`] invalidation if its process is killed first. Write it down with the rows, if that matters.
 //! - One load for all processes: a miss waits for another process's load for a second, then loads by itself. Where there is
 //!   a stale value to serve, nobody waits in front of a caller.
+//! - All of a batch at once: others may see some of its values before the rest, and when Redis fails half-way some are stored.
 //! - Over a channel, in place of tracking: that L1 hears of expiry, of eviction and of what other programs write.
 //! - Entries of L1 that L2 does not hold are invisible to a pattern's walk over L2, but not to its notice.
 //! - [`TypedCache::set`] believes its caller: a value that was read from the store before an invalidation and set

@@ -318,6 +318,103 @@ fn without_a_runtime_what_is_held_is_answered() {
     assert_eq!(things.get_many(keys([1, 2])).now_or_never().unwrap().len(), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_batch_waits_no_longer_than_the_class_says_and_its_load_goes_on() {
+    let class = CLASS.hard_timeout(Duration::from_millis(100));
+    let things: TypedCache<u32> = TieredCache::builder().build().typed(class);
+    let store = Store::gated();
+    things.set(&key(3), 3).await;
+    let loading = store.clone();
+    let reads = things.get_or_load_many(keys([1, 2, 3]), |keys| loading.load(keys)).await;
+    assert!(matches!(reads[..2], [Err(LoadError::TimedOut), Err(LoadError::TimedOut)]));
+    assert_eq!(*reads[2].as_ref().unwrap().as_ref().unwrap().value, 3);
+    store.open();
+    assert_eq!(store.read(&things, &keys([1, 2])).await, [Some(10), Some(20)]);
+    assert_eq!(store.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_soft_time_out_spares_a_batch_the_stale_values() {
+    let clock = ManualClock::new();
+    let class = CLASS.soft_timeout(Duration::from_secs(20));
+    let things: TypedCache<u32> = TieredCache::builder().clock(clock.clone()).build().typed(class);
+    things.set_many([(key(1), 1), (key(2), 2)]).await;
+    clock.advance(Duration::from_secs(61));
+    let store = Store::default();
+    assert_eq!(store.read(&things, &keys([1, 2])).await, [Some(10), Some(20)]);
+    assert_eq!(store.asked(), [vec![1, 2]]);
+}
+
+#[tokio::test]
+async fn what_soon_ends_is_loaded_ahead_by_one_call() {
+    let clock = ManualClock::new();
+    let class = CLASS.refresh_ahead(Duration::from_secs(20));
+    let things: TypedCache<u32> = TieredCache::builder().clock(clock.clone()).build().typed(class);
+    things.set_many([(key(1), 1), (key(2), 2)]).await;
+    clock.advance(Duration::from_secs(50));
+    let store = Store::default();
+    let loading = store.clone();
+    let reads = things.get_or_load_many(keys([1, 2, 3]), |keys| loading.load(keys)).await;
+    let sources: Vec<_> = reads.into_iter().map(|read| read.unwrap().unwrap().source).collect();
+    assert_eq!(sources, [Source::Hit, Source::Hit, Source::Loaded]);
+    assert_eq!(store.asked(), [vec![1, 2, 3]]);
+    tidegate_testkit::poll_until(Duration::from_secs(20), async || {
+        (things.get(&key(2)) == Lookup::Fresh(Arc::new(20))).then_some(())
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_takes_one_place_and_is_refused_as_a_whole_where_there_is_none() {
+    let cache = TieredCache::builder().max_loads(1, Duration::from_secs(1)).build();
+    let things: TypedCache<u32> = cache.typed(CLASS);
+    let store = Store::gated();
+    let first = tokio::spawn({
+        let (things, store) = (things.clone(), store.clone());
+        async move { store.read(&things, &keys([1, 2])).await }
+    });
+    store.started.notified().await;
+    let other = Store::default();
+    let loading = other.clone();
+    let reads = things.get_or_load_many(keys([3, 4]), |keys| loading.load(keys)).await;
+    assert!(reads.iter().all(|read| matches!(read, Err(LoadError::Refused))), "{reads:?}");
+    assert!(other.asked().is_empty());
+    store.open();
+    assert_eq!(first.await.unwrap(), [Some(10), Some(20)]);
+    assert_eq!(other.read(&things, &keys([3, 4])).await, [Some(30), Some(40)]);
+}
+
+#[tokio::test]
+async fn a_loader_of_a_batch_may_load_others_in_its_place_but_not_wait_for_itself() {
+    let things: TypedCache<u32> = TieredCache::builder().max_loads(1, Duration::from_secs(3600)).build().typed(CLASS);
+    let inner = things.clone();
+    let load = async move |asked: Vec<Key>| {
+        // In a batch with another one, and alone: the last key is not that under which the load was counted.
+        let nested = Store::default();
+        let reads = inner.get_or_load_many(keys([2, 5]), |keys| nested.load(keys)).await;
+        assert!(matches!(reads[0], Err(LoadError::Circle)), "{reads:?}");
+        assert_eq!(*reads[1].as_ref().unwrap().as_ref().unwrap().value, 50);
+        let alone = inner.get_or_load(&key(3), async || Ok::<_, Infallible>(Fill::new(0))).await;
+        assert!(matches!(alone, Err(LoadError::Circle)));
+        Ok::<_, Infallible>(asked.into_iter().map(|key| (key, Fill::new(7))).collect::<Vec<_>>())
+    };
+    let load = things.get_or_load_many(keys([1, 2, 3]), load);
+    let reads = tokio::time::timeout(Duration::from_secs(20), load).await.unwrap();
+    assert_eq!(values(reads), [Some(7), Some(7), Some(7)]);
+}
+
+#[tokio::test]
+async fn a_load_that_takes_too_long_is_cut_off_for_the_whole_batch() {
+    let things: TypedCache<u32> = TieredCache::builder().build().typed(CLASS.load_limit(Duration::from_millis(50)));
+    let store = Store::gated();
+    let loading = store.clone();
+    let load = things.get_or_load_many(keys([1, 2]), |keys| loading.load(keys));
+    let reads = tokio::time::timeout(Duration::from_secs(20), load).await.unwrap();
+    assert!(reads.iter().all(|read| matches!(read, Err(LoadError::CutOff))), "{reads:?}");
+    assert_eq!(Store::default().read(&things, &keys([1, 2])).await, [Some(10), Some(20)]);
+}
+
 #[tokio::test]
 async fn a_batch_that_would_wait_for_its_own_end_is_told() {
     let (things, _) = things();

@@ -107,11 +107,10 @@ impl<V: Send + Sync + 'static> Load<V> {
             self.share(&l2, tickets, filled, &mut patience).boxed().await;
             return Ok(Some(loaded_in));
         }
-        let loader = match errand {
-            #[cfg(feature = "redis")]
-            Errand::Look => return Ok(None),
-            Errand::Load(loader) => loader,
-        };
+        #[cfg(feature = "redis")]
+        let Errand::Load(loader) = errand else { return Ok(None) };
+        #[cfg(not(feature = "redis"))]
+        let Errand::Load(loader) = errand;
         let Some(Filled { places, fills, loaded_in }) = self.load(loader).await? else { return Ok(None) };
         for (place, fill) in places.into_iter().zip(fills) {
             let mut parcel = pack(fill, self.form.weigh);

@@ -26,11 +26,10 @@ fn own_tag(index: u32) -> Tag {
     Tag::of(["thing", &index.to_string()])
 }
 
+type Answer = Result<Vec<(Key, Fill<u32>)>, Infallible>;
+
 /// A loader that brings the number of each key plus `more`, with two tags, and counts the keys.
-fn loader(
-    more: u32,
-    loaded: &Arc<AtomicU32>,
-) -> impl FnOnce(Vec<Key>) -> std::future::Ready<Result<Vec<(Key, Fill<u32>)>, Infallible>> + Send + 'static {
+fn loader(more: u32, loaded: &Arc<AtomicU32>) -> impl FnOnce(Vec<Key>) -> std::future::Ready<Answer> + Send + 'static {
     let loaded = Arc::clone(loaded);
     move |keys| {
         loaded.fetch_add(u32::try_from(keys.len()).unwrap(), Ordering::SeqCst);
@@ -348,4 +347,39 @@ async fn a_batch_costs_a_fraction_of_as_many_single_calls() {
     assert!(found.iter().all(|found| *found == Lookup::Fresh(Arc::new(1))));
     assert!(set_each > set_many * 3, "{set_each:?} one by one, {set_many:?} in a batch");
     assert!(get_each > get_many * 3, "{get_each:?} one by one, {get_many:?} in a batch");
+}
+
+#[tokio::test]
+async fn a_batch_of_a_process_that_starts_is_served_what_its_predecessor_left() {
+    const BRIEF: TtlClass = TtlClass::new("brief", Duration::from_millis(1)).grace(Duration::from_secs(600));
+    let (_server, [one, other]) = server_and_nodes().await;
+    let handle = |node: &Node| node.cache.typed_with_codec::<u32>(BRIEF, Json::new());
+    handle(&one).set_many(many(0..100).into_iter().map(|key| (key, 7))).await;
+    sleep(Duration::from_millis(5)).await;
+    // Only looked at, it is stale, and stays so.
+    let found = handle(&other).get_many(many(0..50)).await;
+    assert!(found.iter().all(|found| *found == Lookup::Stale(Arc::new(7))), "{found:?}");
+    // Loaded, it is served meanwhile. Of the last one there is nothing.
+    let (gate, loaded) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicU32::new(0)));
+    let load = |gate: &Arc<Semaphore>| {
+        let (gate, loaded) = (Arc::clone(gate), Arc::clone(&loaded));
+        async move |keys: Vec<Key>| {
+            gate.acquire().await.unwrap().forget();
+            loaded.fetch_add(u32::try_from(keys.len()).unwrap(), Ordering::SeqCst);
+            let fill = |key: Key| (key, Fill::new(8).ttl(Duration::from_secs(600)));
+            Ok::<_, Infallible>(keys.into_iter().map(fill).collect::<Vec<_>>())
+        }
+    };
+    let stale = values(handle(&other).get_or_load_many(many(50..100), load(&gate)).await);
+    assert_eq!(stale, vec![(7, Source::Stale); 50]);
+    gate.add_permits(1);
+    poll_until(SOON, async || {
+        let found = handle(&other).get_many(many(50..100)).await;
+        found.iter().all(|found| *found == Lookup::Fresh(Arc::new(8))).then_some(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(loaded.load(Ordering::SeqCst), 50, "loaded once");
+    let missing = values(handle(&other).get_or_load_many(many(100..101), load(&Arc::new(Semaphore::new(1)))).await);
+    assert_eq!(missing, [(8, Source::Loaded)]);
 }

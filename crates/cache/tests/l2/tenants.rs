@@ -32,7 +32,7 @@ fn key(tenant: &str, part: &str) -> Key {
 }
 
 /// Runs `case` for each input, on two nodes of one server.
-fn on_nodes<S: Strategy>(strategy: &S, case: impl AsyncFn(&Node, &Node, S::Value) -> Result<(), TestCaseError>) {
+fn on_nodes<S: Strategy>(strategy: &S, case: &impl AsyncFn(&Node, &Node, S::Value) -> Result<(), TestCaseError>) {
     let runtime = Runtime::new().unwrap();
     let (_server, [one, other]) = runtime.block_on(server_and_nodes());
     let cases = u32::try_from(scale(100, 20_000)).unwrap();
@@ -66,7 +66,7 @@ fn a_pattern_matches_in_l2_exactly_what_it_matches_in_l1() {
     let wild = vec(any::<(prop::sample::Index, bool)>(), 1..4);
     let free = prop_oneof![2 => Just(None), 1 => "[sched:ab*?%é]{1,8}".prop_map(Some)];
     let input = (vec((id(), id()), 1..8), any::<prop::sample::Index>(), wild, free);
-    on_nodes(&input, async |one, other, (ids, at, wild, free)| {
+    on_nodes(&input, &async |one, other, (ids, at, wild, free)| {
         let keys: BTreeSet<String> = ids.iter().map(|(tenant, part)| key(tenant, part).as_str().to_owned()).collect();
         let all: Vec<String> = keys.iter().cloned().collect();
         let pattern = Pattern::parse(&free.unwrap_or_else(|| near(&all, at, &wild))).unwrap();
@@ -88,7 +88,7 @@ fn a_pattern_matches_in_l2_exactly_what_it_matches_in_l1() {
 #[test]
 fn no_tenant_reads_counts_or_invalidates_what_is_anothers() {
     let input = (two_ids(), vec(id(), 1..4), vec(id(), 1..4));
-    on_nodes(&input, async |one, other, ((mine, theirs), my_parts, their_parts)| {
+    on_nodes(&input, &async |one, other, ((mine, theirs), my_parts, their_parts)| {
         let tag = |tenant: &String| Tag::of(["tenant", tenant]);
         let keys = |tenant: &String, parts: &[String]| -> BTreeSet<String> {
             parts.iter().map(|part| key(tenant, part).as_str().to_owned()).collect()
