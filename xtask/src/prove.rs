@@ -102,6 +102,13 @@ const PROOFS: &[Proof] = &[
         "more_orders_than_stock_sell_no_more_than_there_is",
     ),
     proof(
+        "cache-churn",
+        "10,000,000 operations on a full cache whose keys come again: its bytes stay within a tenth of what they were at a quarter",
+        "tidegate-cache",
+        "churn",
+        "memory_is_bounded_under_key_reuse_at_capacity",
+    ),
+    proof(
         "cache-interleavings",
         "100,000 interleavings of loads, writes and invalidations on 3 nodes: an overtaken value stays readable nowhere",
         "tidegate-cache",

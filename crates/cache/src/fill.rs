@@ -25,14 +25,19 @@ impl<V> Fill<V> {
     }
 
     /// Adds a tag by which the entry can be invalidated.
-    pub fn tag(mut self, tag: Tag) -> Self {
-        self.tags.push(tag);
-        self
+    pub fn tag(self, tag: Tag) -> Self {
+        self.tags([tag])
     }
 
     /// Adds several tags.
     pub fn tags(mut self, tags: impl IntoIterator<Item = Tag>) -> Self {
-        self.tags.extend(tags);
+        // What is found to hold still again and again must not gather the same tags each time.
+        let (has_some, before) = (matches!(self.value, Held::Known(_)), self.tags.len());
+        for tag in tags {
+            if !has_some || !self.tags[..before].contains(&tag) {
+                self.tags.push(tag);
+            }
+        }
         self
     }
 

@@ -74,7 +74,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                     let outcome = flight.outcome().await;
                     // The tags were not known when this caller joined. If one of them was invalidated before this
                     // caller came, the value is too old for it; a load that starts now cannot be.
-                    if flight.since >= arrived || !overtaken(outcome, flight.since) {
+                    // Where a batch found nothing, this caller's loader is still to be asked.
+                    let is_absent = matches!(outcome, Outcome::Absent);
+                    if !is_absent && (flight.since >= arrived || !overtaken(outcome, flight.since)) {
                         return self.answer(outcome, Some(Source::Collapsed));
                     }
                 }
@@ -154,7 +156,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let kind = Kind::of::<V, E>();
         let admissible = |flight: &Flight| fence.admits_class(flight.class, flight.since);
         let start = || Flight::new(kind, self.class.id, fence.now());
-        self.cache.tiers.flights.enter(key, kind, recheck, admissible, start)
+        self.cache.tiers.flights.enter(key, kind, recheck, admissible, |_| true, start)
     }
 
     fn launch<E, F, Fut>(&self, runtime: &Handle, key: &Key, flight: &Arc<Flight>, loader: F)
@@ -183,7 +185,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         self.cache.tiers.bell.look_at(overdue_at);
     }
 
-    fn answer<E: Send + Sync + 'static>(
+    pub(crate) fn answer<E: Send + Sync + 'static>(
         &self,
         outcome: &Outcome,
         waited: Option<Source>,
@@ -204,7 +206,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                 Err(LoadError::Loader(error.expect("callers share a load only when the error's type is the same")))
             }
             Outcome::Panicked => Err(LoadError::Panicked),
-            Outcome::Aborted => Err(LoadError::Aborted),
+            // A batch alone ends without a value, and asks about that first.
+            Outcome::Absent | Outcome::Aborted => Err(LoadError::Aborted),
             Outcome::CutOff => Err(LoadError::CutOff),
             Outcome::Refused => Err(LoadError::Refused),
         }
@@ -221,8 +224,11 @@ fn overtaken(outcome: &Outcome, since: Generation) -> bool {
     matches!(outcome, Outcome::Loaded { slot, .. } if !slot.stamps.admit(since))
 }
 
-enum Ended {
+/// How the task of a load ended.
+pub(crate) enum Ended {
     Brought(Brought),
+    /// There is none: the loader said so, after this time, or L2 where nobody loads.
+    Absent(Option<Duration>),
     Failed(Anything),
     Panicked,
     Aborted,
@@ -230,7 +236,7 @@ enum Ended {
 }
 
 /// The duty to end a flight: held by its task, done when it lands or is dropped.
-struct Landing {
+pub(crate) struct Landing {
     tiers: Arc<Tiers>,
     class: Arc<Class>,
     key: Key,
@@ -240,12 +246,12 @@ struct Landing {
 }
 
 impl Landing {
-    fn new(tiers: Arc<Tiers>, class: Arc<Class>, key: &Key, flight: &Arc<Flight>) -> Self {
+    pub(crate) fn new(tiers: Arc<Tiers>, class: Arc<Class>, key: &Key, flight: &Arc<Flight>) -> Self {
         let started = tiers.clock.precise();
         Self { tiers, class, key: key.clone(), flight: Arc::clone(flight), started, landed: false }
     }
 
-    fn land(mut self, ended: Ended) {
+    pub(crate) fn land(mut self, ended: Ended) {
         self.settle(ended);
     }
 
@@ -262,6 +268,10 @@ impl Landing {
                 let result = if stored { LoadResult::Stored } else { LoadResult::NotStored };
                 (Outcome::Loaded { slot, stored, source }, result)
             }
+            Ended::Absent(loaded_in) => {
+                elapsed = loaded_in;
+                (self.leave_absent(loaded_in.is_some()), LoadResult::Absent)
+            }
             Ended::Failed(error) => (self.leave_without(Outcome::Failed(error)), LoadResult::Failed),
             Ended::Panicked => (self.leave_without(Outcome::Panicked), LoadResult::Panicked),
             Ended::Aborted => (self.leave_without(Outcome::Aborted), LoadResult::Aborted),
@@ -271,7 +281,7 @@ impl Landing {
             }
         };
         let result = if self.flight.was_cut_off() { LoadResult::CutOff } else { result };
-        if !matches!(result, LoadResult::Stored | LoadResult::NotStored) {
+        if !matches!(result, LoadResult::Stored | LoadResult::NotStored | LoadResult::Absent) {
             self.class.counters.add(Count::LoadFailure);
         }
         if !matches!(outcome, Outcome::Loaded { .. }) {
@@ -317,6 +327,17 @@ impl Landing {
             l2::recheck(tiers, key, &slot);
         }
         (slot, inserted)
+    }
+
+    /// Where the loader has nothing any more, what is stale is not served on.
+    fn leave_absent(&self, was_loaded: bool) -> Outcome {
+        let tiers = &self.tiers;
+        let outdated = tiers.flights.leave(&self.key, &self.flight, |may_fill| {
+            let is_fresh = matches!(tiers.peek(&self.key), Some((_, State::Fresh(_))));
+            if may_fill && was_loaded && !is_fresh { tiers.memory.remove(&self.key) } else { None }
+        });
+        drop(outdated); // here, not under the lock
+        Outcome::Absent
     }
 
     fn leave_without(&self, outcome: Outcome) -> Outcome {

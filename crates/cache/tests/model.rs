@@ -9,7 +9,8 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tidegate_cache::{
-    Fill, Key, LoadError, Lookup, ManualClock, Pattern, Source, Tag, TieredCache, Touched, TtlClass, TypedCache,
+    Fill, Key, Known, LoadError, Lookup, ManualClock, Pattern, Read, Source, Tag, TieredCache, Touched, TtlClass,
+    TypedCache,
 };
 
 /// With L1 alone nothing is waited for.
@@ -17,39 +18,71 @@ fn now<T>(done: impl Future<Output = T>) -> T {
     done.now_or_never().expect("nothing to wait for")
 }
 
-const SHORT: TtlClass = TtlClass::new("short", Duration::from_secs(10)).grace(Duration::from_secs(5));
-const LONG: TtlClass = TtlClass::new("long", Duration::from_secs(60)).l1_ttl(Duration::from_secs(40));
+/// One of each kind: with a grace, capped in L1, refreshed ahead, sliding.
+const CLASSES: [TtlClass; 4] = [
+    TtlClass::new("short", Duration::from_secs(10)).grace(Duration::from_secs(5)).negative_ttl(Duration::from_secs(3)),
+    TtlClass::new("long", Duration::from_secs(60)).l1_ttl(Duration::from_secs(40)),
+    TtlClass::new("ahead", Duration::from_secs(20)).refresh_ahead(Duration::from_secs(8)),
+    TtlClass::new("sliding", Duration::from_secs(16))
+        .sliding(Duration::from_secs(40))
+        .refresh_ahead(Duration::from_secs(4))
+        .grace(Duration::from_secs(2)),
+];
 const PATTERNS: [&str; 5] = ["k:0:*", "k:*:1", "k:?:?", "*", "k:1"];
+
+/// Nanoseconds in a millisecond: the model counts as finely as the cache.
+const MILLI: u64 = 1_000_000;
+const SECOND: u64 = 1000 * MILLI;
+
+/// What a fill says.
+#[derive(Debug, Clone)]
+struct Said {
+    value: u32,
+    tags: Vec<u8>,
+    ttl: Option<u64>,
+    is_negative: bool,
+}
 
 #[derive(Debug, Clone)]
 enum Op {
-    Get(usize, bool),
-    Load { key: usize, long: bool, value: Result<u32, u32>, tags: Vec<u8>, ttl: Option<u64> },
-    Set { key: usize, long: bool, value: u32, tags: Vec<u8>, ttl: Option<u64> },
+    Get(usize, usize),
+    Ttl(usize, usize),
+    Load { key: usize, class: usize, said: Said, fails: bool },
+    Revalidate { key: usize, class: usize, said: Said },
+    Set { key: usize, class: usize, said: Said },
     Remove(usize),
     Touch(Vec<usize>, Vec<u8>),
     Pattern(usize),
-    Class(bool),
+    Class(usize),
     Clear,
     Sweep,
     Advance(u64),
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let (key, tags, ttl) = (0..6usize, vec(0..3u8, 0..3), proptest::option::of(1..30_000u64));
+    let (key, class, tags) = (0..6usize, 0..CLASSES.len(), vec(0..3u8, 0..3));
+    let ttl = proptest::option::of(1..30_000u64);
+    let said = (any::<u32>(), tags.clone(), ttl, any::<bool>()).prop_map(|(value, tags, ttl, is_negative)| Said {
+        value,
+        tags,
+        ttl,
+        is_negative,
+    });
     prop_oneof![
-        4 => (key.clone(), any::<bool>()).prop_map(|(key, long)| Op::Get(key, long)),
-        6 => (key.clone(), any::<bool>(), any::<Result<u32, u32>>(), tags.clone(), ttl.clone())
-            .prop_map(|(key, long, value, tags, ttl)| Op::Load { key, long, value, tags, ttl }),
-        3 => (key.clone(), any::<bool>(), any::<u32>(), tags.clone(), ttl)
-            .prop_map(|(key, long, value, tags, ttl)| Op::Set { key, long, value, tags, ttl }),
+        4 => (key.clone(), class.clone()).prop_map(|(key, class)| Op::Get(key, class)),
+        2 => (key.clone(), class.clone()).prop_map(|(key, class)| Op::Ttl(key, class)),
+        6 => (key.clone(), class.clone(), said.clone(), any::<bool>())
+            .prop_map(|(key, class, said, fails)| Op::Load { key, class, said, fails }),
+        2 => (key.clone(), class.clone(), said.clone())
+            .prop_map(|(key, class, said)| Op::Revalidate { key, class, said }),
+        3 => (key.clone(), class.clone(), said).prop_map(|(key, class, said)| Op::Set { key, class, said }),
         1 => key.clone().prop_map(Op::Remove),
         1 => (vec(key, 0..3), tags).prop_map(|(keys, tags)| Op::Touch(keys, tags)),
         1 => (0..PATTERNS.len()).prop_map(Op::Pattern),
-        1 => any::<bool>().prop_map(Op::Class),
+        1 => class.prop_map(Op::Class),
         1 => Just(Op::Clear),
         1 => Just(Op::Sweep),
-        4 => prop_oneof![Just(1000), Just(10_000), 0..20_000u64].prop_map(Op::Advance),
+        6 => prop_oneof![Just(1000), Just(10_000), 0..2_000u64, 0..20_000u64].prop_map(Op::Advance),
     ]
 }
 
@@ -61,19 +94,42 @@ fn tag(index: u8) -> Tag {
     Tag::of(["tag", &index.to_string()])
 }
 
-fn fill(value: u32, tags: &[u8], ttl: Option<u64>) -> Fill<u32> {
-    let fill = Fill::new(value).tags(tags.iter().copied().map(tag));
-    ttl.into_iter().fold(fill, |fill, ttl| fill.ttl(Duration::from_millis(ttl)))
+fn fill(said: &Said) -> Fill<u32> {
+    let fill = Fill::new(said.value).tags(said.tags.iter().copied().map(tag));
+    let fill = said.ttl.into_iter().fold(fill, |fill, ttl| fill.ttl(Duration::from_millis(ttl)));
+    if said.is_negative { fill.negative() } else { fill }
 }
 
 #[derive(Debug)]
 struct Entry {
     value: u32,
-    long: bool,
+    class: usize,
     tags: Vec<u8>,
     fresh_until: u64,
-    stale_until: u64,
-    refresh_from: u64,
+    /// After `fresh_until`.
+    grace: u64,
+    ends: u64,
+    ahead_from: u64,
+    quiet_until: u64,
+    /// None for what does not slide.
+    idle: Option<u64>,
+    slide_from: u64,
+}
+
+impl Entry {
+    /// A read that finds it fresh.
+    fn slide(&mut self, now: u64) {
+        let Some(idle) = self.idle else { return };
+        let is_time = now >= self.slide_from || now >= self.ahead_from.max(self.quiet_until);
+        if is_time && now < self.fresh_until && self.fresh_until < self.ends {
+            self.fresh_until = (now + idle).min(self.ends);
+            self.slide_from = now + idle / 16;
+        }
+    }
+
+    fn refreshes(&self, now: u64) -> bool {
+        now >= self.quiet_until && (now >= self.fresh_until || now >= self.ahead_from)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -83,25 +139,51 @@ struct Model {
 }
 
 impl Model {
-    fn put(&mut self, key: usize, long: bool, value: u32, tags: &[u8], ttl: Option<u64>) {
-        let ttl = if long { ttl.unwrap_or(60_000).min(40_000) } else { ttl.unwrap_or(10_000) };
-        let fresh_until = self.now + ttl;
-        let stale_until = fresh_until + if long { 0 } else { 5_000 };
-        let entry = Entry { value, long, tags: tags.to_vec(), fresh_until, stale_until, refresh_from: fresh_until };
+    fn put(&mut self, key: usize, class: usize, said: &Said) {
+        let default = [if said.is_negative { 3 } else { 10 }, 60, 20, 16][class] * SECOND;
+        let own = said.ttl.map_or(default, |millis| millis * MILLI);
+        let now = self.now;
+        let (fresh, whole) = match class {
+            1 => (own.min(40 * SECOND), own.min(40 * SECOND)),
+            3 => (own, 40 * SECOND),
+            _ => (own, own),
+        };
+        let ahead = [0, 0, 8, 4][class] * SECOND;
+        let ends = now + whole;
+        let entry = Entry {
+            value: said.value,
+            class,
+            tags: said.tags.clone(),
+            fresh_until: now + fresh,
+            grace: [5, 0, 0, 2][class] * SECOND,
+            ends,
+            ahead_from: if ahead == 0 { u64::MAX } else { ends - ahead.min(whole / 2) },
+            quiet_until: 0,
+            idle: (class == 3).then_some(own),
+            slide_from: now + own / 16,
+        };
         self.entries.insert(key, entry);
     }
 
     fn drop_dead(&mut self) {
         let now = self.now;
-        self.entries.retain(|_, entry| now < entry.stale_until);
+        self.entries.retain(|_, entry| now < entry.fresh_until + entry.grace);
     }
 
-    fn get(&self, key: usize) -> Lookup<u32> {
-        match self.entries.get(&key) {
-            Some(entry) if self.now < entry.fresh_until => Lookup::Fresh(entry.value.into()),
+    fn get(&mut self, key: usize) -> Lookup<u32> {
+        let now = self.now;
+        match self.entries.get_mut(&key) {
+            Some(entry) if now < entry.fresh_until => {
+                entry.slide(now);
+                Lookup::Fresh(entry.value.into())
+            }
             Some(entry) => Lookup::Stale(entry.value.into()),
             None => Lookup::Miss,
         }
+    }
+
+    fn ttl(&self, key: usize) -> Option<Duration> {
+        Some(Duration::from_nanos(self.entries.get(&key)?.fresh_until.saturating_sub(self.now)))
     }
 
     fn retain(&mut self, keep: impl Fn(usize, &Entry) -> bool) -> usize {
@@ -110,30 +192,34 @@ impl Model {
         before - self.entries.len()
     }
 
-    fn load(
-        &mut self,
-        key: usize,
-        long: bool,
-        loaded: Result<u32, u32>,
-        tags: &[u8],
-        ttl: Option<u64>,
-    ) -> Result<(u32, Source), u32> {
+    fn load(&mut self, key: usize, class: usize, loaded: Result<&Said, u32>) -> Result<(u32, Source), u32> {
         let now = self.now;
         let answer = match self.entries.get_mut(&key) {
-            Some(entry) if now < entry.fresh_until => return Ok((entry.value, Source::Hit)),
-            Some(entry) if now < entry.refresh_from => return Ok((entry.value, Source::Stale)),
             Some(entry) => {
-                if loaded.is_err() {
-                    entry.refresh_from = now + 1000;
+                let source = if now < entry.fresh_until { Source::Hit } else { Source::Stale };
+                entry.slide(now);
+                if !entry.refreshes(now) {
+                    return Ok((entry.value, source));
                 }
-                Ok((entry.value, Source::Stale))
+                entry.quiet_until = now + SECOND;
+                if let Some(idle) = entry.idle {
+                    entry.slide_from = now + idle / 16;
+                }
+                Ok((entry.value, source))
             }
-            None => loaded.map(|value| (value, Source::Loaded)),
+            None => loaded.map(|said| (said.value, Source::Loaded)),
         };
-        if let Ok(value) = loaded {
-            self.put(key, long, value, tags, ttl);
+        if let Ok(said) = loaded {
+            self.put(key, class, said);
         }
         answer
+    }
+
+    fn revalidate(&mut self, key: usize, class: usize, said: &Said) -> (u32, Source) {
+        let known = self.entries.get(&key);
+        let still =
+            known.map(|entry| Said { value: entry.value, tags: entry.tags.clone(), ttl: None, is_negative: false });
+        self.load(key, class, Ok(&still.unwrap_or_else(|| said.clone()))).unwrap()
     }
 }
 
@@ -141,25 +227,21 @@ struct Subject {
     cache: TieredCache,
     clock: ManualClock,
     runtime: tokio::runtime::Runtime,
-    short: TypedCache<u32>,
-    long: TypedCache<u32>,
+    handles: Vec<TypedCache<u32>>,
 }
 
 impl Subject {
     fn new() -> Self {
         let clock = ManualClock::new();
         let cache = TieredCache::builder().clock(clock.clone()).build();
-        let (short, long) = (cache.typed(SHORT), cache.typed(LONG));
-        Self { cache, clock, runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(), short, long }
+        let handles = CLASSES.iter().map(|class| cache.typed(*class)).collect();
+        // Without timers: what doesn't ask for time-outs must not need them.
+        Self { cache, clock, runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(), handles }
     }
 
-    fn handle(&self, long: bool) -> &TypedCache<u32> {
-        if long { &self.long } else { &self.short }
-    }
-
-    fn load(&self, at: usize, long: bool, value: Result<u32, u32>, fill: Fill<u32>) -> Result<(u32, Source), u32> {
+    fn finish(&self, read: impl Future<Output = Result<Read<u32>, LoadError<u32>>>) -> Result<(u32, Source), u32> {
         self.runtime.block_on(async {
-            let read = self.handle(long).get_or_load(&key(at), async move || value.map(|_| fill)).await;
+            let read = read.await;
             // One thread: a refresh behind the answer ends when its task gets its turn.
             for _ in 0..3 {
                 tokio::task::yield_now().await;
@@ -182,15 +264,27 @@ proptest! {
         let mut model = Model::default();
         for op in ops {
             match op.clone() {
-                Op::Get(at, long) => prop_assert_eq!(subject.handle(long).get(&key(at)), model.get(at)),
-                Op::Load { key, long, value, tags, ttl } => {
-                    let fill = fill(value.unwrap_or(0), &tags, ttl);
-                    let expected = model.load(key, long, value, &tags, ttl);
-                    prop_assert_eq!(subject.load(key, long, value, fill), expected, "{:?}", op);
+                Op::Get(at, class) => prop_assert_eq!(subject.handles[class].get(&key(at)), model.get(at), "{:?}", op),
+                Op::Ttl(at, class) => {
+                    prop_assert_eq!(subject.handles[class].ttl(&key(at)), model.ttl(at), "{:?}", op);
+                    prop_assert_eq!(subject.handles[class].contains(&key(at)), model.ttl(at).is_some());
                 }
-                Op::Set { key: at, long, value, tags, ttl } => {
-                    prop_assert!(now(subject.handle(long).set(&key(at), fill(value, &tags, ttl))));
-                    model.put(at, long, value, &tags, ttl);
+                Op::Load { key: at, class, said, fails } => {
+                    let loaded = if fails { Err(said.value) } else { Ok(fill(&said)) };
+                    let (at_key, expected) = (key(at), model.load(at, class, if fails { Err(said.value) } else { Ok(&said) }));
+                    let read = subject.handles[class].get_or_load(&at_key, async move || loaded);
+                    prop_assert_eq!(subject.finish(read), expected, "{:?}", op);
+                }
+                Op::Revalidate { key: at, class, said } => {
+                    let (at_key, expected) = (key(at), model.revalidate(at, class, &said));
+                    let new = fill(&said);
+                    let load = async move |known: Option<Known<u32>>| Ok(known.map_or(new, Known::still_holds));
+                    let read = subject.handles[class].get_or_revalidate(&at_key, load);
+                    prop_assert_eq!(subject.finish(read), Ok(expected), "{:?}", op);
+                }
+                Op::Set { key: at, class, said } => {
+                    prop_assert!(now(subject.handles[class].set(&key(at), fill(&said))));
+                    model.put(at, class, &said);
                 }
                 Op::Remove(at) => {
                     prop_assert_eq!(now(subject.cache.invalidate_key(&key(at))).unwrap(), model.entries.remove(&at).is_some());
@@ -205,10 +299,9 @@ proptest! {
                     let expected = model.retain(|at, _| !pattern.matches(key(at).as_str()));
                     prop_assert_eq!(now(subject.cache.invalidate_pattern(&pattern)).unwrap(), expected);
                 }
-                Op::Class(long) => {
-                    let name = subject.handle(long).class().name();
-                    prop_assert!(now(subject.cache.invalidate_class(name)).unwrap());
-                    model.retain(|_, entry| entry.long != long);
+                Op::Class(class) => {
+                    prop_assert!(now(subject.cache.invalidate_class(CLASSES[class].name())).unwrap());
+                    model.retain(|_, entry| entry.class != class);
                 }
                 Op::Clear => {
                     now(subject.cache.clear()).unwrap();
@@ -220,13 +313,13 @@ proptest! {
                 }
                 Op::Advance(by) => {
                     subject.clock.advance(Duration::from_millis(by));
-                    model.now += by;
+                    model.now += by * MILLI;
                 }
             }
             model.drop_dead();
         }
         for at in 0..6 {
-            prop_assert_eq!(subject.short.get(&key(at)), model.get(at));
+            prop_assert_eq!(subject.handles[0].get(&key(at)), model.get(at));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One limit for everybody, without keys and without a lock.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::algorithm::ensure_fits;
@@ -11,7 +11,7 @@ use crate::{Allowance, CheckError, Clock, Decision, Denial, Quota, QuotaError, S
 ///
 /// Decides as a [`TokenBucket`](crate::TokenBucket) of the same quota, its burst included, up to a rounding of less than one unit of
 /// cost (below a million a second a hundredth) that never refuses what the bucket would admit. The rate itself has no error that can be
-/// measured: time is counted in what the quota lets through since the limiter was built, not in a rounded interval.
+/// measured: time is counted in what the quota lets through, not in a rounded interval.
 ///
 /// A check is a multiplication, which quotas of whole nanoseconds a unit don't need, and one compare-and-exchange, repeated where another thread was faster; it never waits.
 pub struct SingleLimiter<C = SystemClock> {
@@ -23,16 +23,16 @@ pub struct SingleLimiter<C = SystemClock> {
     /// Zero where a part is a nanosecond.
     rate: u64,
     /// The parts of a unit of cost.
-    unit: u64,
+    unit: i64,
     /// The bucket, in parts.
-    length: u64,
-    /// When the bucket will be full, in parts since `begun`.
-    full_at: AtomicU64,
+    length: i64,
+    /// When the bucket will be full, in parts since `begun`, or before it where the clock was set back.
+    full_at: AtomicI64,
 }
 
 /// For how long parts are counted before there are too many: 200 years, in nanoseconds.
 const HORIZON: u64 = 200 * 366 * 86_400_000_000_000;
-/// The greatest amount of parts, of a bucket half of it: all sums stay below 2⁶⁴.
+/// The greatest amount of parts, of a bucket a quarter of it: all sums stay below 2⁶³.
 const MOST: u64 = 1 << 62;
 /// A finer unit would change no decision.
 const MAX_SHIFT: u32 = 40;
@@ -64,22 +64,24 @@ impl<C: Clock> SingleLimiter<C> {
         }
         let fits = |shift: &u32| {
             let in_horizon = (limit * u128::from(HORIZON) / period + 1) << shift;
-            in_horizon <= u128::from(MOST) && u128::from(quota.burst_size()) << shift <= u128::from(MOST) / 2
+            in_horizon <= u128::from(MOST) && u128::from(quota.burst_size()) << shift <= u128::from(MOST) / 4
         };
         // The greatest rate and the greatest burst fit without a shift.
         let shift = (0..=MAX_SHIFT).rev().find(fits).unwrap_or(0);
         let scaled = || ((limit << shift) << 64).div_ceil(period);
         let in_nanos =
-            |unit: &u128| period % limit == 0 && u128::from(quota.burst_size()) * unit <= u128::from(MOST) / 2;
+            |unit: &u128| period % limit == 0 && u128::from(quota.burst_size()) * unit <= u128::from(MOST) / 4;
         let (rate, unit) = match Some(period / limit).filter(in_nanos) {
             Some(unit) => (0, unit),
             // Fewer parts pass than nanoseconds, so the rate stays below 2⁶⁴.
             None => (scaled(), 1 << shift),
         };
-        let [rate, unit] = [rate, unit].map(|number| u64::try_from(number).unwrap_or(u64::MAX));
+        let rate = u64::try_from(rate).unwrap_or(u64::MAX);
+        // Neither is above `MOST`.
+        let [unit, length] =
+            [unit, unit * u128::from(quota.burst_size())].map(|parts| i64::try_from(parts).unwrap_or(i64::MAX));
         let begun = clock.nanos();
-        let (length, full_at) = (quota.burst_size() * unit, AtomicU64::new(0));
-        Ok(Self { quota, clock, begun, rate, unit, length, full_at })
+        Ok(Self { quota, clock, begun, rate, unit, length, full_at: AtomicI64::new(0) })
     }
 
     /// The quota it applies.
@@ -92,7 +94,7 @@ impl<C: Clock> SingleLimiter<C> {
     #[inline]
     #[must_use = "what is refused must not be done"]
     pub fn admits(&self, cost: u64) -> bool {
-        cost <= self.quota.burst_size() && self.charge(self.parts(), cost * self.unit).is_ok()
+        cost <= self.quota.burst_size() && self.charge(&mut self.parts(), self.parts_of(cost)).is_ok()
     }
 
     /// Admits and charges `cost`, or refuses and charges nothing.
@@ -101,10 +103,11 @@ impl<C: Clock> SingleLimiter<C> {
     /// [`CheckError::CostExceedsLimit`] when `cost` is above the burst.
     pub fn check(&self, cost: u64) -> Result<Decision, CheckError> {
         ensure_fits(cost, self.quota.burst_size())?;
-        let now = self.parts();
-        Ok(match self.charge(now, cost * self.unit) {
+        let mut now = self.parts();
+        let cost = self.parts_of(cost);
+        Ok(match self.charge(&mut now, cost) {
             Ok(full_at) => self.decision(now, full_at, 0),
-            Err(full_at) => self.decision(now, full_at, cost * self.unit),
+            Err(full_at) => self.decision(now, full_at, cost),
         })
     }
 
@@ -114,44 +117,67 @@ impl<C: Clock> SingleLimiter<C> {
     /// As [`check`](Self::check).
     pub fn peek(&self, cost: u64) -> Result<Decision, CheckError> {
         ensure_fits(cost, self.quota.burst_size())?;
-        let now = self.parts();
-        let full_at = self.settled(self.full_at.load(Ordering::Relaxed), now);
-        Ok(self.decision(now, full_at, cost * self.unit))
+        let mut now = self.parts();
+        let full_at = self.settled(self.full_at.load(Ordering::Relaxed), &mut now);
+        Ok(self.decision(now, full_at, self.parts_of(cost)))
+    }
+
+    /// The parts of a cost that is not above the burst.
+    #[inline]
+    fn parts_of(&self, cost: u64) -> i64 {
+        cost.cast_signed() * self.unit
     }
 
     /// The present, in parts since it was built.
     #[inline]
-    fn parts(&self) -> u64 {
+    fn parts(&self) -> i64 {
         let nanos = match self.clock.nanos().checked_sub(self.begun) {
             Some(nanos) if nanos < HORIZON => nanos,
-            passed => beyond(passed),
+            Some(_) => HORIZON,
+            None => return self.parts_before(),
         };
         if self.rate == 0 {
-            return nanos;
+            return nanos.cast_signed();
         }
         let parts = (u128::from(nanos) * u128::from(self.rate)) >> 64;
-        u64::try_from(parts).unwrap_or(MOST)
+        i64::try_from(parts).unwrap_or(i64::MAX)
+    }
+
+    /// The present where the clock stands before the moment of building.
+    // Apart from the way of every check, which then doesn't wait for it.
+    #[cold]
+    fn parts_before(&self) -> i64 {
+        let nanos = self.begun.saturating_sub(self.clock.nanos()).min(HORIZON);
+        if self.rate == 0 {
+            return -nanos.cast_signed();
+        }
+        let per_period = u128::from(self.quota.limit()) * u128::from(self.unit.cast_unsigned());
+        let parts = (u128::from(nanos) * per_period).div_ceil(u128::from(self.quota.period_micros()) * 1_000);
+        i64::try_from(parts).map_or(i64::MIN / 2, i64::wrapping_neg)
     }
 
     /// When the bucket will be full, as it counts at `now`: never before. Where the clock was set back by more than the bucket
     /// takes to fill, it counts as just emptied.
     #[inline]
-    fn settled(&self, full_at: u64, now: u64) -> u64 {
-        if full_at > now + 2 * self.length { self.emptied(now) } else { full_at.max(now) }
+    fn settled(&self, full_at: i64, now: &mut i64) -> i64 {
+        if full_at > *now + 2 * self.length { self.behind(full_at, now) } else { full_at.max(*now) }
     }
 
+    /// Either the clock was set back, or this thread read it long ago and others have charged since: it is read again, after
+    /// `full_at` was.
     #[cold]
-    fn emptied(&self, now: u64) -> u64 {
-        now + self.length
+    fn behind(&self, full_at: i64, now: &mut i64) -> i64 {
+        *now = self.parts();
+        if full_at > *now + 2 * self.length { *now + self.length } else { full_at.max(*now) }
     }
 
-    /// When the bucket will be full, after the charge or without it.
+    /// When the bucket will be full, after the charge or without it. `now` becomes the time by which that was decided.
     #[inline]
-    fn charge(&self, now: u64, cost: u64) -> Result<u64, u64> {
+    fn charge(&self, now: &mut i64, cost: i64) -> Result<i64, i64> {
         let mut seen = self.full_at.load(Ordering::Relaxed);
         loop {
             let full_at = self.settled(seen, now);
-            let fits = full_at + cost <= now + self.length;
+            let fits = full_at + cost <= *now + self.length;
             // A refusal keeps nothing, unless the clock was set back: the bucket fills from now on.
             if !fits && full_at >= seen {
                 return Err(full_at);
@@ -165,32 +191,24 @@ impl<C: Clock> SingleLimiter<C> {
         }
     }
 
-    fn decision(&self, now: u64, full_at: u64, cost: u64) -> Decision {
+    fn decision(&self, now: i64, full_at: i64, cost: i64) -> Decision {
         let (quota, limit, end) = (self.quota, self.quota.burst_size(), now + self.length);
-        let remaining = end.saturating_sub(full_at) / self.unit;
+        let remaining = ((end - full_at).max(0) / self.unit).cast_unsigned();
         let reset_after = self.micros(full_at - now);
-        match (full_at + cost).checked_sub(end).filter(|missing| *missing > 0) {
-            None => Decision::Allowed(Allowance { quota, limit, remaining, reset_after, delay: Duration::ZERO }),
-            Some(missing) => {
-                let retry_after = self.micros(missing);
-                Decision::Denied(Denial { quota, limit, remaining, reset_after, retry_after, blocked_for: None })
-            }
+        let missing = full_at + cost - end;
+        if missing <= 0 {
+            return Decision::Allowed(Allowance { quota, limit, remaining, reset_after, delay: Duration::ZERO });
         }
+        let retry_after = self.micros(missing);
+        Decision::Denied(Denial { quota, limit, remaining, reset_after, retry_after, blocked_for: None })
     }
 
     /// How long so many parts take, rounded up.
-    fn micros(&self, parts: u64) -> Duration {
-        let per_micro = u128::from(self.quota.limit()) * u128::from(self.unit);
-        let micros = (u128::from(parts) * u128::from(self.quota.period_micros())).div_ceil(per_micro);
+    fn micros(&self, parts: i64) -> Duration {
+        let per_micro = u128::from(self.quota.limit()) * u128::from(self.unit.cast_unsigned());
+        let micros = (u128::from(parts.cast_unsigned()) * u128::from(self.quota.period_micros())).div_ceil(per_micro);
         Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
-}
-
-/// The time that counts where the clock stands before the start, or so far beyond it that counting has ended.
-// Like `emptied` apart from the way of every check, which then waits for none of these comparisons.
-#[cold]
-fn beyond(passed: Option<u64>) -> u64 {
-    passed.map_or(0, |_| HORIZON)
 }
 
 impl<C> fmt::Debug for SingleLimiter<C> {

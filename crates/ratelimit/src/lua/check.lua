@@ -1,15 +1,14 @@
 -- Admits and charges a cost, or refuses and charges nothing; a refusal may start a block. One GET, and one SET where
--- anything changed.
+-- anything changed. look.lua and, where the algorithm has one, its way for most checks stand in front.
 --
 -- KEYS[1]  the key's state
--- ARGV     cost; block, its cap and the decay of a strike, in µs (0: no policy, no escalation); the jitter of a block in
+-- ARGV     eight bytes for each number, since many arguments take longer than one: cost; block, its cap and the decay of a strike, in µs (0: no policy, no escalation); the jitter of a block in
 --          percent, times 65,536, and the key's seed below 65,536; the algorithm's rule
 -- returns  {1 where it was admitted or 0, µs left of the block or 0, the algorithm's figures …}
-local now, cost = now_us(), tonumber(ARGV[1])
-local policy = { base = tonumber(ARGV[2]), cap = tonumber(ARGV[3]), decay = tonumber(ARGV[4]) }
-policy.jitter, policy.seed = math.floor(ARGV[5] / 65536), ARGV[5] % 65536
-local rule = algorithm.rule(ARGV, 6)
-local before = redis.call('GET', KEYS[1])
+local numbers = { struct.unpack('<' .. string.rep('I8', #ARGV[1] / 8), ARGV[1]) }
+local cost, policy = numbers[1], { base = numbers[2], cap = numbers[3], decay = numbers[4] }
+policy.jitter, policy.seed = math.floor(numbers[5] / 65536), numbers[5] % 65536
+local rule = algorithm.rule(numbers, 6)
 local block, bytes = read(before)
 if not block then return redis.error_reply('VERSION the state of a rate limit is of an unknown version') end
 

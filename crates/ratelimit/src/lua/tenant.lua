@@ -1,5 +1,5 @@
 -- The quota of a tenant: a minute, an hour and a day, charged together or not at all, its plan, its seats and its block. One
--- GET, and one SET where anything changed. src/tenant/state.rs says the same in Rust.
+-- GET, and one SET where anything changed. src/tenant/state.rs says the same in Rust. look.lua and tenant_admit.lua stand in front.
 --
 -- KEYS[1]  the tenant's state
 -- KEYS[2]  debit alone: a HASH, for each process that had debits the number of the last one that was charged
@@ -29,11 +29,10 @@ local TENANT, PLAN, HOUR, DAY, MINUTE = '<Bc35I7I7I4I5I7', '<I7BBI7I7I7I5', 67, 
 local NO_PLAN, ANY, KEPT = string.rep('\0', 35), 4294967296, 86400000000
 -- No process repeats a debit later than its day.
 local DEBITS_PX = 90000000
-local now, work, amount, brought = now_us(), ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local work, amount, brought = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local policy = { base = tonumber(ARGV[4]), cap = tonumber(ARGV[5]), decay = tonumber(ARGV[6]) }
 policy.jitter, policy.seed = math.floor(ARGV[7] / 65536), ARGV[7] % 65536
 
-local before = redis.call('GET', KEYS[1])
 local plan, seats, told, block = NO_PLAN, ANY, 0, { ends = 0, length = 0, strikes = 0 }
 local bytes, shift, version = before or '', 0, before and string.byte(before) or 2
 if version == 1 then

@@ -3,8 +3,6 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use tidegate_redis::Arg;
-
 use super::MAX_MICROS;
 use super::scripts::{Scripts, Time};
 use crate::{
@@ -46,7 +44,7 @@ const MAX_SEGMENTS: u64 = 1_000;
 const MAX_FILL: u64 = MAX_MICROS / 2;
 
 mod sealed {
-    use super::{Arg, Decision, Duration, NonZeroU32, Scripts, Time, UnsupportedAlgorithm};
+    use super::{Decision, Duration, NonZeroU32, Scripts, Time, UnsupportedAlgorithm};
 
     /// How many figures a script answers at most.
     pub(in crate::redis) const FIGURES: usize = 4;
@@ -56,8 +54,8 @@ mod sealed {
 
         fn scripts(time: &Time) -> Scripts;
 
-        /// Appends the rule that the script applies to a cost that fits.
-        fn rule(&self, cost: u64, args: &mut Vec<Arg>);
+        /// Appends the numbers of the rule that the script applies to a cost that fits.
+        fn rule(&self, cost: u64, rule: &mut Vec<u64>);
 
         /// The decision over a cost, zero where it has been charged, from what the script says of the state.
         fn decision(&self, figures: [u64; FIGURES], cost: u64) -> Decision;
@@ -103,8 +101,8 @@ impl sealed::Sealed for FixedWindow {
         Scripts::fixed_window(time)
     }
 
-    fn rule(&self, _cost: u64, args: &mut Vec<Arg>) {
-        args.extend([self.quota().limit(), self.quota().period_micros()].map(Arg::from));
+    fn rule(&self, _cost: u64, rule: &mut Vec<u64>) {
+        rule.extend([self.quota().limit(), self.quota().period_micros()]);
     }
 
     fn decision(&self, [used, next, ..]: [u64; FIGURES], cost: u64) -> Decision {
@@ -137,8 +135,8 @@ impl sealed::Sealed for SlidingWindow {
         Scripts::sliding_window(time)
     }
 
-    fn rule(&self, _cost: u64, args: &mut Vec<Arg>) {
-        args.extend([self.quota().limit(), self.quota().period_micros(), self.segment_micros()].map(Arg::from));
+    fn rule(&self, _cost: u64, rule: &mut Vec<u64>) {
+        rule.extend([self.quota().limit(), self.quota().period_micros(), self.segment_micros()]);
     }
 
     fn decision(&self, [used, reset_after, retry_after, _]: [u64; FIGURES], cost: u64) -> Decision {
@@ -167,8 +165,8 @@ impl sealed::Sealed for SlidingCounter {
         Scripts::sliding_counter(time)
     }
 
-    fn rule(&self, _cost: u64, args: &mut Vec<Arg>) {
-        args.extend([self.quota().limit(), self.quota().period_micros()].map(Arg::from));
+    fn rule(&self, _cost: u64, rule: &mut Vec<u64>) {
+        rule.extend([self.quota().limit(), self.quota().period_micros()]);
     }
 
     fn decision(&self, [used, reset_after, retry_after, _]: [u64; FIGURES], cost: u64) -> Decision {
@@ -198,10 +196,10 @@ impl sealed::Sealed for Windows {
         Scripts::windows(time)
     }
 
-    fn rule(&self, cost: u64, args: &mut Vec<Arg>) {
-        args.push(self.quotas().len().into());
+    fn rule(&self, cost: u64, rule: &mut Vec<u64>) {
+        rule.push(self.quotas().len() as u64);
         for quota in self.quotas().iter() {
-            SlidingWindow::new(*quota).rule(cost, args);
+            SlidingWindow::new(*quota).rule(cost, rule);
         }
     }
 
@@ -237,8 +235,8 @@ impl sealed::Sealed for SlidingLog {
         SlidingWindow::scripts(time)
     }
 
-    fn rule(&self, cost: u64, args: &mut Vec<Arg>) {
-        self.window().rule(cost, args);
+    fn rule(&self, cost: u64, rule: &mut Vec<u64>) {
+        self.window().rule(cost, rule);
     }
 
     fn decision(&self, figures: [u64; FIGURES], cost: u64) -> Decision {
@@ -269,8 +267,8 @@ impl sealed::Sealed for LeakyBucket {
         TokenBucket::scripts(time)
     }
 
-    fn rule(&self, cost: u64, args: &mut Vec<Arg>) {
-        self.parts().0.rule(cost, args);
+    fn rule(&self, cost: u64, rule: &mut Vec<u64>) {
+        self.parts().0.rule(cost, rule);
     }
 
     fn decision(&self, figures: [u64; FIGURES], cost: u64) -> Decision {
@@ -328,12 +326,12 @@ impl sealed::Sealed for TokenBucket {
         Scripts::token_bucket(time)
     }
 
-    fn rule(&self, cost: u64, args: &mut Vec<Arg>) {
-        args.extend([self.quota().limit(), self.quota().period_micros()].map(Arg::from));
+    fn rule(&self, cost: u64, rule: &mut Vec<u64>) {
+        rule.extend([self.quota().limit(), self.quota().period_micros()]);
         for span in [self.capacity(), cost] {
             // A bucket that takes longer than 64 bits was refused when the limiter was built.
             let pair = self.pair(self.refill(span)).unwrap_or([u64::MAX; 2]);
-            args.extend(pair.map(Arg::from));
+            rule.extend(pair);
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tidegate_redis::Arg;
 
+use super::limiter::numbers;
 use super::{MAX_MICROS, RedisAlgorithm, RedisLimiter};
 use crate::CheckError;
 use crate::clock::whole_micros;
@@ -39,12 +40,12 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
         let mut args: Vec<Arg> = vec![debit.process.into(), debit.number.into()];
         args.extend([memory, block].map(Arg::from));
         args.push(debit.by_hand.map_or(Arg::from(-1_i64), |age| whole_micros(age).min(MAX_MICROS).into()));
-        args.extend([decay.min(MAX_MICROS), debit.charges.len() as u64].map(Arg::from));
-        algorithm.rule(0, &mut args);
+        let mut numbers = numbers(&[decay.min(MAX_MICROS), debit.charges.len() as u64], &algorithm, 0);
         for (age, amount) in debit.charges {
-            args.extend([whole_micros(*age).min(MAX_MICROS), *amount].map(Arg::from));
-            algorithm.rule(*amount, &mut args);
+            numbers.extend([whole_micros(*age).min(MAX_MICROS), *amount]);
+            algorithm.rule(*amount, &mut numbers);
         }
+        args.extend(numbers.into_iter().map(Arg::from));
         let group = self.group(key);
         let keys = [group.as_str().to_owned(), group.key("debits")];
         self.client().run(&self.scripts.debit, &keys, args).await?;

@@ -123,8 +123,9 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
         ensure_fits(cost, algorithm.capacity())?;
         let [base, cap, decay] = self.policy.map_or([0; 3], |policy| policy.rule());
         let jitter = self.policy.map_or(0, |policy| policy.jitter_of(key));
-        let before = [cost, base, cap, decay.min(MAX_MICROS), jitter];
-        let answer = self.ask(&self.scripts.check, &algorithm, key, cost, &before).await?;
+        let numbers = numbers(&[cost, base, cap, decay.min(MAX_MICROS), jitter], &algorithm, cost);
+        let packed: Vec<u8> = numbers.into_iter().flat_map(u64::to_le_bytes).collect();
+        let answer = self.ask(&self.scripts.check, key, vec![packed.into()]).await?;
         Ok(answer.said(&algorithm, cost, cost))
     }
 
@@ -134,24 +135,14 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
         // No more is ever charged, so there is no more to take back either.
         let amount = amount.min(Quota::MAX_LIMIT);
         let [_, _, decay] = self.policy.map_or([0; 3], |policy| policy.rule());
-        let before = [amount, u64::from(is_penalty), decay.min(MAX_MICROS)];
-        let answer = self.ask(&self.scripts.adjust, &algorithm, key, amount, &before).await?;
+        let numbers = numbers(&[amount, u64::from(is_penalty), decay.min(MAX_MICROS)], &algorithm, amount);
+        let answer = self.ask(&self.scripts.adjust, key, args(numbers)).await?;
         Ok(answer.decision(&algorithm, 0, 0))
     }
 
-    /// Runs a script over the key, whose arguments begin with `before`.
-    async fn ask(
-        &self,
-        script: &Script,
-        algorithm: &A,
-        key: &str,
-        cost: u64,
-        before: &[u64],
-    ) -> Result<Answer, CheckError> {
+    /// What a script says of the key.
+    async fn ask(&self, script: &Script, key: &str, args: Vec<Arg>) -> Result<Answer, CheckError> {
         ensure_short(key)?;
-        let mut args: Vec<Arg> = Vec::with_capacity(before.len() + 6);
-        args.extend(before.iter().map(|number| Arg::from(*number)));
-        algorithm.rule(cost, &mut args);
         let reply = self.run(script, key, args).await?;
         let [admitted, blocked, figures @ ..]: [u64; 2 + FIGURES] = figures(reply)?;
         Ok(Answer { is_admitted: admitted == 1, blocked: Duration::from_micros(blocked), figures })
@@ -161,8 +152,8 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
     async fn set_block(&self, key: &str, length: i64) -> Result<bool, CheckError> {
         ensure_short(key)?;
         let [_, _, decay] = self.policy.map_or([0; 3], |policy| policy.rule());
-        let mut args = vec![length.into(), decay.min(MAX_MICROS).into()];
-        self.algorithm().rule(0, &mut args);
+        let numbers = numbers(&[decay.min(MAX_MICROS)], &self.algorithm(), 0);
+        let args = std::iter::once(Arg::from(length)).chain(numbers.into_iter().map(Arg::from)).collect();
         Ok(self.run(&self.scripts.block, key, args).await?.as_int()? == 1)
     }
 
@@ -170,6 +161,18 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
         let group = self.keyspace.group("rl", &[&self.name, key]);
         Ok(self.client.run(script, &[group.as_str()], args).await?)
     }
+}
+
+/// What a script is given: some numbers of its own, then the algorithm's rule for the cost.
+pub(super) fn numbers(own: &[u64], algorithm: &impl RedisAlgorithm, cost: u64) -> Vec<u64> {
+    let mut numbers = Vec::with_capacity(own.len() + 10);
+    numbers.extend_from_slice(own);
+    algorithm.rule(cost, &mut numbers);
+    numbers
+}
+
+pub(super) fn args(numbers: Vec<u64>) -> Vec<Arg> {
+    numbers.into_iter().map(Arg::from).collect()
 }
 
 /// The same algorithm under another quota, where a script can decide by it.
@@ -220,7 +223,7 @@ impl<A: RedisAlgorithm> Limiter for RedisLimiter<A> {
     async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
         let algorithm = self.algorithm();
         ensure_fits(cost, algorithm.capacity())?;
-        let answer = self.ask(&self.scripts.peek, &algorithm, key, cost, &[cost]).await?;
+        let answer = self.ask(&self.scripts.peek, key, args(numbers(&[cost], &algorithm, cost))).await?;
         Ok(answer.decision(&algorithm, cost, 0))
     }
 

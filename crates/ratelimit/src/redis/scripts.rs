@@ -11,6 +11,11 @@ const SLIDING_WINDOW_CHANGES: &str = include_str!("../lua/sliding_window_changes
 const TOKEN_BUCKET: &str = include_str!("../lua/token_bucket.lua");
 const SLIDING_COUNTER: &str = include_str!("../lua/sliding_counter.lua");
 const WINDOWS: &str = include_str!("../lua/windows.lua");
+const LOOK: &str = include_str!("../lua/look.lua");
+const SLIDING_WINDOW_ADMIT: &str = include_str!("../lua/sliding_window_admit.lua");
+const TOKEN_BUCKET_ADMIT: &str = include_str!("../lua/token_bucket_admit.lua");
+const WINDOWS_ADMIT: &str = include_str!("../lua/windows_admit.lua");
+const TENANT_ADMIT: &str = include_str!("../lua/tenant_admit.lua");
 const ADJUST: &str = include_str!("../lua/adjust.lua");
 const CHECK: &str = include_str!("../lua/check.lua");
 const DEBIT: &str = include_str!("../lua/debit.lua");
@@ -47,7 +52,7 @@ impl Time {
 
     /// The script of a tenant's quota.
     pub(super) fn tenant(&self) -> Script {
-        self.script("tenant", &[KEY, FIXED_WINDOW, SLIDING_WINDOW, SLIDING_WINDOW_CHANGES, TENANT])
+        self.script("tenant", &[LOOK, TENANT_ADMIT, KEY, FIXED_WINDOW, SLIDING_WINDOW, SLIDING_WINDOW_CHANGES, TENANT])
     }
 }
 
@@ -65,33 +70,52 @@ pub struct Scripts {
 
 impl Scripts {
     pub(super) fn fixed_window(time: &Time) -> Self {
-        Self::new(time, [FIXED_WINDOW, ""], "local algorithm = fixed_window")
+        Self::new(time, &Parts { algorithm: FIXED_WINDOW, named: "local algorithm = fixed_window", ..Parts::default() })
     }
 
     pub(super) fn sliding_window(time: &Time) -> Self {
-        Self::new(time, [SLIDING_WINDOW, SLIDING_WINDOW_CHANGES], "local algorithm = sliding_window")
+        Self::new(
+            time,
+            &Parts {
+                admit: SLIDING_WINDOW_ADMIT,
+                algorithm: SLIDING_WINDOW,
+                changes: SLIDING_WINDOW_CHANGES,
+                named: "local algorithm = sliding_window",
+            },
+        )
     }
 
     pub(super) fn sliding_counter(time: &Time) -> Self {
-        Self::new(time, [SLIDING_COUNTER, ""], "local algorithm = sliding_counter")
+        Self::new(
+            time,
+            &Parts { algorithm: SLIDING_COUNTER, named: "local algorithm = sliding_counter", ..Parts::default() },
+        )
     }
 
     pub(super) fn token_bucket(time: &Time) -> Self {
-        Self::new(time, [TOKEN_BUCKET, ""], "local algorithm = token_bucket")
+        let named = "local algorithm = token_bucket";
+        Self::new(time, &Parts { admit: TOKEN_BUCKET_ADMIT, algorithm: TOKEN_BUCKET, named, ..Parts::default() })
     }
 
     pub(super) fn windows(time: &Time) -> Self {
-        Self::new(time, [&[SLIDING_WINDOW, WINDOWS].join("\n"), SLIDING_WINDOW_CHANGES], "local algorithm = windows")
+        Self::new(
+            time,
+            &Parts {
+                admit: WINDOWS_ADMIT,
+                algorithm: &[SLIDING_WINDOW, WINDOWS].join("\n"),
+                changes: SLIDING_WINDOW_CHANGES,
+                named: "local algorithm = windows",
+            },
+        )
     }
 
-    /// `changes` is what an algorithm has beside checks, looks and blocks, where that is so much that leaving it out pays: a
-    /// script defines all its functions each time it runs.
-    fn new(time: &Time, [algorithm, changes]: [&str; 2], named: &str) -> Self {
+    fn new(time: &Time, parts: &Parts<'_>) -> Self {
+        let Parts { admit, algorithm, changes, named } = parts;
         let script = |name, work| time.script(name, &[algorithm, named, KEY, work]);
         let changing = |name, work| time.script(name, &[algorithm, changes, named, KEY, work]);
         // None is idempotent, not even a peek: what it answers is true of one moment.
         Self {
-            check: script("check", CHECK),
+            check: time.script("check", &[LOOK, admit, algorithm, named, KEY, CHECK]),
             peek: script("peek", PEEK),
             block: script("block", BLOCK),
             adjust: changing("adjust", ADJUST),
@@ -100,4 +124,16 @@ impl Scripts {
             debit: changing("debit", DEBIT).idempotent(),
         }
     }
+}
+
+/// The Lua of an algorithm. A script defines all its functions each time it runs, so it pays to leave out what it can't call.
+#[derive(Default)]
+struct Parts<'a> {
+    /// The way of most checks, which need no function; empty where there is none.
+    admit: &'a str,
+    algorithm: &'a str,
+    /// What it has beside checks, looks and blocks, where that is much.
+    changes: &'a str,
+    /// Which table `algorithm` is.
+    named: &'a str,
 }

@@ -1,6 +1,8 @@
 //! The limiter without keys.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -42,8 +44,8 @@ fn quota_and_steps() -> impl Strategy<Value = (Quota, Vec<Step>)> {
 proptest! {
     /// Small quotas have parts so fine that no rounding can be seen.
     #[test]
-    fn decides_as_the_token_bucket((quota, steps) in quota_and_steps()) {
-        let clock = ManualClock::new(Timestamp::from_micros(0));
+    fn decides_as_the_token_bucket((quota, steps) in quota_and_steps(), built in prop_oneof![Just(0), 0..1_000_000_000_u64]) {
+        let clock = ManualClock::new(Timestamp::from_micros(built));
         let single = SingleLimiter::with_clock(quota, clock.clone())?;
         let bucket = TokenBucket::new(quota);
         let mut state = bucket.initial(clock.now());
@@ -140,6 +142,37 @@ fn threads_admit_exactly_the_burst() {
         }
     });
     assert_eq!(admitted.into_inner(), 100_000);
+}
+
+/// Tells one time after another, as a thread reads them that is held up between reading and charging.
+#[derive(Default)]
+struct Readings(Mutex<VecDeque<u64>>);
+
+impl Clock for Readings {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(
+            self.0.lock().unwrap().pop_front().expect("a reading for each time that the clock is read"),
+        )
+    }
+}
+
+#[test]
+fn a_thread_that_was_held_up_gives_nothing_away() {
+    let readings = Arc::new(Readings::default());
+    let tell = |micros: &[u64]| readings.0.lock().unwrap().extend(micros);
+    tell(&[0]);
+    let single = SingleLimiter::with_clock(quota(1_000, 1_000_000, 1), readings.clone()).unwrap();
+    for (micros, is_admitted) in [(0, true), (1_000, true), (2_000, true), (2_100, false)] {
+        tell(&[micros]);
+        assert_eq!(single.admits(1), is_admitted, "at {micros}");
+    }
+    // It read the clock at 900 and charges at 2,200, after the others.
+    tell(&[900, 2_200]);
+    assert!(!single.admits(1));
+    tell(&[2_300]);
+    assert!(!single.admits(1));
+    tell(&[3_000]);
+    assert!(single.admits(1));
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tidegate_ratelimit::{
-    BlockPolicy, FixedWindow, LeakyBucket, LeasedLimiter, Limiter, ManualClock, Quota, Quotas, RedisAlgorithm,
-    RedisLimiter, SlidingCounter, SlidingLog, SlidingWindow, Timestamp, TokenBucket, Windows,
+    BlockPolicy, CheckError, FixedWindow, LeakyBucket, LeasedLimiter, Limiter, ManualClock, Quota, Quotas,
+    RedisAlgorithm, RedisLimiter, SlidingCounter, SlidingLog, SlidingWindow, Timestamp, TokenBucket, Windows,
 };
 use tidegate_redis::Command;
 use tidegate_testkit::{poll_until, scale};
@@ -183,6 +183,17 @@ async fn a_hot_key_asks_seldom_and_a_cold_one_each_time() {
     let (here, there) = (limiter.peek("hot", 1).await.unwrap(), limiter.shared().peek("hot", 1).await.unwrap());
     assert!(there.remaining() <= here.remaining() && here.remaining() <= 1_000_000 - 5_000);
     assert_eq!(world.keys().await.len(), 201, "one key each, leases or not");
+}
+
+#[tokio::test]
+async fn a_cost_that_never_fits_makes_no_key_hot() {
+    let world = World::start_patient().await;
+    let limiter = leased(&world, "api", FixedWindow::new(yearly(80_000)));
+    assert_eq!(admit(&limiter, "key", 3).await, 3);
+    let error = CheckError::CostExceedsLimit { cost: u64::MAX, limit: 80_000 };
+    assert_eq!(limiter.check("key", u64::MAX).await, Err(error));
+    assert_eq!(admit(&limiter, "key", 1).await, 1);
+    assert_eq!(limiter.shared().peek("key", 1).await.unwrap().remaining(), 80_000 - 4);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::hot::{Fetch, Hot, Step};
+use crate::algorithm::ensure_fits;
 use crate::clock::whole_micros;
 use crate::fallback::Asked;
 use crate::limiter::{Forgetting, Limiter, LimiterStats};
@@ -154,7 +155,10 @@ impl<A: RedisAlgorithm> LeasedLimiter<A> {
     /// As [`Limiter::check`], but counts nothing for the statistics. Says when it has asked Redis by itself, not when it waits for
     /// what another check has asked.
     pub(crate) async fn decide(&self, key: &str, cost: u64, asked: &Asked<'_>) -> Result<Said, CheckError> {
-        let life = self.life.min(self.shared.algorithm().longest_lease());
+        let algorithm = self.shared.algorithm();
+        // Before it is counted: what is never admitted makes no key hot.
+        ensure_fits(cost, algorithm.capacity())?;
+        let life = self.life.min(algorithm.longest_lease());
         if life < LEAST_LIFE {
             asked.begin()?;
             return self.shared.decide(key, cost).await;

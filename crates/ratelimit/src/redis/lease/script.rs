@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use tidegate_redis::Arg;
-
 use super::hot::PART_OF_REMAINING;
 use crate::CheckError;
 use crate::algorithm::ensure_fits;
 use crate::limiter::ensure_short;
 use crate::redis::algorithm::FIGURES;
-use crate::redis::limiter::{Answer, Said};
+use crate::redis::limiter::{Answer, Said, args};
 use crate::redis::{MAX_MICROS, RedisAlgorithm, RedisLimiter, figures};
 
 /// What Redis has charged ahead.
@@ -34,14 +32,14 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
         ensure_fits(cost, algorithm.capacity())?;
         ensure_short(key)?;
         let [base, cap, decay] = self.policy().map_or([0; 3], |policy| policy.rule());
-        let mut args: Vec<Arg> = Vec::with_capacity(26);
+        let mut numbers = Vec::with_capacity(26);
         let jitter = self.policy().map_or(0, |policy| policy.jitter_of(key));
         let multiple = amount.saturating_mul(PART_OF_REMAINING);
-        args.extend([cost, base, cap, decay.min(MAX_MICROS), jitter, amount, life, multiple].map(Arg::from));
+        numbers.extend([cost, base, cap, decay.min(MAX_MICROS), jitter, amount, life, multiple]);
         for sum in [cost, cost.saturating_add(amount), multiple] {
-            algorithm.rule(sum, &mut args);
+            algorithm.rule(sum, &mut numbers);
         }
-        let reply = self.run(&self.scripts.lease, key, args).await?;
+        let reply = self.run(&self.scripts.lease, key, args(numbers)).await?;
         let [admitted, blocked, amount, life, figures @ ..]: [u64; 4 + FIGURES] = figures(reply)?;
         let answer = Answer { is_admitted: admitted == 1, blocked: Duration::from_micros(blocked), figures };
         Ok((answer.said(&algorithm, cost, cost), Grant { amount, life: Duration::from_micros(life) }))
