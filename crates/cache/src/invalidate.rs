@@ -157,6 +157,22 @@ impl TieredCache {
     }
 }
 
+/// Invalidates in L1 when it is dropped: also when its caller leaves while L2 is being told, which then owes it.
+#[cfg(feature = "redis")]
+struct OnceMore<'a> {
+    tiers: &'a Tiers,
+    scopes: &'a [Scope<'a>],
+}
+
+#[cfg(feature = "redis")]
+impl Drop for OnceMore<'_> {
+    fn drop(&mut self) {
+        for scope in self.scopes {
+            self.tiers.drop_scope(*scope);
+        }
+    }
+}
+
 impl Tiers {
     /// Invalidates in L1 alone; tells how many live entries were removed, where they are counted.
     pub(crate) fn drop_scope(&self, scope: Scope<'_>) -> usize {

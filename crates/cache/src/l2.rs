@@ -27,8 +27,10 @@ use tokio::time::{Instant, sleep};
 pub(crate) use debts::Debt;
 use entry::Entry;
 pub(crate) use entry::EntryId;
+pub(crate) use fill_many::Tickets;
 pub(crate) use follow::{follow, recheck};
 pub(crate) use patience::Patience;
+pub(crate) use seek_many::News;
 pub(crate) use ticket::Ticket;
 pub use tier::RedisTier;
 
@@ -234,6 +236,22 @@ impl L2 {
             Err(error) => {
                 self.failed("epoch", &error);
                 Sought::Absent(None)
+            }
+        }
+    }
+
+    /// The right to fill what a write that has not begun yet will leave: it ends when anything else changes the key.
+    pub(crate) async fn fence(self: &Arc<Self>, key: &Key, patience: &mut Patience) -> Option<Ticket> {
+        if self.owes() {
+            return None;
+        }
+        let taken =
+            async { Ok::<_, tidegate_redis::Error>((self.tier.take_part(key).await?, self.tier.open_epoch().await?)) };
+        match patience.spend(taken).await {
+            Ok((fence, epoch)) => Some(Ticket::new(self, key, fence, epoch)),
+            Err(error) => {
+                self.failed("fence", &error);
+                None
             }
         }
     }

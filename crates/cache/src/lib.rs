@@ -50,6 +50,14 @@
 //! While Redis is away L2 is a miss that costs microseconds, and L1 serves on. An invalidation that Redis could not be
 //! told of is an error that says so ([`Owed`]), is kept, and is told before this process reads L2 again.
 //!
+//! # Writing
+//!
+//! - [`Touched`]: write to the store, then invalidate; the store is the truth.
+//! - [`TypedCache::write_through`]: write to the store, then cache what it holds.
+//! - [`WriteBehind`] and [`Increments`]: a write is done when it is kept, in memory or in Redis, and the store is told a moment later.
+//!
+//! After a restart a [`WarmUp`] loads the [`HotKeys`] of the process before, hottest first.
+//!
 //! # What it guarantees
 //!
 //! - Concurrent misses on one key run one loader, in a task of its own. Its value, error or panic reaches every waiter.
@@ -116,8 +124,11 @@ mod owed;
 mod pattern;
 mod places;
 mod read;
+#[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "hashes need codecs, which come with the feature"))]
+mod shape;
 mod slot;
 mod stats;
+mod strategy;
 mod sweep;
 mod tag;
 mod tag_table;
@@ -127,6 +138,7 @@ mod touched;
 mod ttl;
 mod typed;
 mod upkeep;
+mod warm_up;
 
 pub use builder::TieredCacheBuilder;
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -140,16 +152,27 @@ pub use codec::MessagePack;
 pub use codec::{Codec, CodecError, RawBytes};
 pub use event::{Event, LoadResult, LookupOutcome, Observer, Removal, Scope};
 pub use fill::{Fill, Known};
-pub use key::{Key, KeyBuilder, KeyError};
+pub use key::{Key, KeyBuilder, KeyError, KeyPart};
 #[cfg(feature = "redis")]
 pub use l2::RedisTier;
 pub use memory::Capacity;
 pub use owed::Owed;
 pub use pattern::{Pattern, PatternError};
 pub use read::{LoadError, Lookup, Read, Source};
+#[cfg(feature = "redis")]
+pub use shape::HashShape;
+pub use shape::{BitmapShape, CounterShape, SetShape, ShapeError, Shapes, UniqueShape};
 pub use stats::{CacheStats, ClassStats, TierStats};
+pub use strategy::write_behind::{
+    Accepted, Increment, IncrementBatch, IncrementSink, Increments, NotFlushed, PendingIncrement, ValueSink,
+    ValueWrite, WriteBehind, WriteBehindError, WriteBehindOptions, WriteBehindReadError, WriteBehindStatus,
+};
+pub use strategy::write_through::{WriteError, Written};
 pub use tag::Tag;
 pub use tiered::TieredCache;
 pub use touched::Touched;
 pub use ttl::TtlClass;
 pub use typed::TypedCache;
+#[cfg(feature = "redis")]
+pub use warm_up::RedisSnapshot;
+pub use warm_up::{HotKey, HotKeys, SnapshotError, WarmUp, WarmUpHandle, WarmUpProgress, WarmUpState};

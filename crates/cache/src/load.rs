@@ -55,7 +55,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let mut waited = false;
         loop {
             let live = |(slot, state): (Slot, State)| open::<V>(slot).map(|value| (value, state));
-            match self.enter::<E, _>(key, || self.cache.tiers.peek(key).and_then(live)) {
+            match self.enter::<E, _>(key, || self.cache.tiers.peek(key).and_then(live), |_| true) {
                 Entered::Found((value, State::Fresh(fresh_for) | State::Waning(fresh_for))) => {
                     return Ok(Read { value, source: Source::Collapsed, fresh_for, stored: true });
                 }
@@ -92,6 +92,18 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
     {
+        match self.enter_behind::<E>(key, |_| true) {
+            Entered::Found(()) => None,
+            Entered::Joined(flight) => Some(flight),
+            Entered::Started(flight) => {
+                self.launch(runtime, key, &flight, loader);
+                Some(flight)
+            }
+        }
+    }
+
+    /// Joins or starts the load behind a value that is stale, or soon will be, if one is due.
+    pub(crate) fn enter_behind<E: 'static>(&self, key: &Key, is_joinable: impl Fn(&Flight) -> bool) -> Entered<()> {
         #[cfg(feature = "redis")]
         let mut past = None;
         let due = || {
@@ -110,18 +122,12 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             self.cache.tiers.memory.postpone_refresh(key, now, now.saturating_add(PAUSE));
             None
         };
-        match self.enter::<E, _>(key, due) {
-            Entered::Found(()) => None,
-            Entered::Joined(flight) => Some(flight),
-            Entered::Started(flight) => {
-                #[cfg(feature = "redis")]
-                if let Some(past) = past {
-                    flight.replaces(past);
-                }
-                self.launch(runtime, key, &flight, loader);
-                Some(flight)
-            }
+        let entered = self.enter::<E, _>(key, due, is_joinable);
+        #[cfg(feature = "redis")]
+        if let (Entered::Started(flight), Some(past)) = (&entered, past) {
+            flight.replaces(past);
         }
+        entered
     }
 
     /// Loads anew behind a stale value, and gives that load as long as the class says to spare this reader the stale
@@ -151,12 +157,18 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    fn enter<E: 'static, T>(&self, key: &Key, recheck: impl FnOnce() -> Option<T>) -> Entered<T> {
+    /// Finds the value after all, or joins or starts a load of it.
+    pub(crate) fn enter<E: 'static, T>(
+        &self,
+        key: &Key,
+        recheck: impl FnOnce() -> Option<T>,
+        is_joinable: impl Fn(&Flight) -> bool,
+    ) -> Entered<T> {
         let fence = &self.cache.tiers.fence;
         let kind = Kind::of::<V, E>();
         let admissible = |flight: &Flight| fence.admits_class(flight.class, flight.since);
         let start = || Flight::new(kind, self.class.id, fence.now());
-        self.cache.tiers.flights.enter(key, kind, recheck, admissible, |_| true, start)
+        self.cache.tiers.flights.enter(key, kind, recheck, admissible, is_joinable, start)
     }
 
     fn launch<E, F, Fut>(&self, runtime: &Handle, key: &Key, flight: &Arc<Flight>, loader: F)
@@ -220,7 +232,7 @@ impl<E> From<Circle> for LoadError<E> {
     }
 }
 
-fn overtaken(outcome: &Outcome, since: Generation) -> bool {
+pub(crate) fn overtaken(outcome: &Outcome, since: Generation) -> bool {
     matches!(outcome, Outcome::Loaded { slot, .. } if !slot.stamps.admit(since))
 }
 
