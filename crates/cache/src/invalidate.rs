@@ -15,22 +15,6 @@ use crate::tag::Tag;
 use crate::tiered::{TieredCache, Tiers};
 use crate::touched::Touched;
 
-/// Invalidates in L1 when it is dropped: also when its caller leaves while L2 is being told, which then owes it.
-#[cfg(feature = "redis")]
-struct OnceMore<'a> {
-    tiers: &'a Tiers,
-    scopes: &'a [Scope<'a>],
-}
-
-#[cfg(feature = "redis")]
-impl Drop for OnceMore<'_> {
-    fn drop(&mut self) {
-        for scope in self.scopes {
-            self.tiers.drop_scope(*scope);
-        }
-    }
-}
-
 impl TieredCache {
     /// Invalidates all that a store write touched. Call it after the commit.
     ///
