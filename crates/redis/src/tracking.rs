@@ -108,7 +108,7 @@ impl Tracking {
 
     /// Hears of changes on a channel instead, for servers that refuse to track: of those that others
     /// [publish](Channel::publish), and of nothing else. What is lost is found by the same heartbeat, with one command
-    /// more: it says something and has to hear it.
+    /// more: it says something on a channel of its own, `<name>:<16 digits>`, and has to hear it.
     ///
     /// # Errors
     /// The server's refusal, of the subscription or of publishing. That a server is away is none.

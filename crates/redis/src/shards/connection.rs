@@ -88,10 +88,18 @@ impl Connection {
         })
     }
 
-    /// Subscribes to a channel, until the connection ends.
-    pub(crate) fn subscribe(&self, channel: &str) -> impl Future<Output = Result<(), FredError>> + Send + 'static {
-        let (fred, channel) = (self.fred.clone(), channel.to_owned());
-        Detached::new(async move { fred.subscribe(channel).await })
+    /// Subscribes to channels, until the connection ends.
+    pub(crate) fn subscribe(
+        &self,
+        channels: [&str; 2],
+    ) -> impl Future<Output = Result<(), FredError>> + Send + 'static {
+        let (fred, channels) = (self.fred.clone(), channels.map(str::to_owned));
+        Detached::new(async move {
+            for channel in channels {
+                fred.subscribe(channel).await?;
+            }
+            Ok(())
+        })
     }
 
     /// Sends one command that this server has to answer although its slot is on the way to it.

@@ -18,8 +18,6 @@ use crate::value::Value;
 const ECHO: Duration = Duration::from_millis(250);
 /// Digits of a sender, at the start of every word.
 const SENDER: usize = 16;
-/// Stands behind the sender of a heartbeat; no key begins with it.
-const BEAT: u8 = 0;
 
 /// A channel on which processes name the keys that they have changed: the way to keep copies true where `CLIENT TRACKING`
 /// can't be had. Whoever changes a key says so, *after* the change; what says nothing, such as expiry, eviction and other
@@ -54,23 +52,12 @@ impl Channel {
     }
 }
 
-/// What a word on the channel is to this process.
-#[derive(Debug, PartialEq, Eq)]
-enum Word {
-    /// A key that somebody else changed.
-    Key(Bytes),
-    /// The heartbeat of this line.
-    Beat(u64),
-    /// Our own, or of no meaning.
-    Nothing,
-}
-
 /// The subscription of one connection.
 #[derive(Debug)]
 pub(super) struct Line {
     channel: Channel,
-    /// Names this line in its heartbeats.
-    id: String,
+    /// Another channel, on which this line says its heartbeats: nobody else has to hear them.
+    echo: String,
     is_subscribed: AtomicBool,
     sent: AtomicU64,
     heard: watch::Sender<u64>,
@@ -78,13 +65,9 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn new(channel: Channel) -> Arc<Self> {
-        let id = format!("{:0SENDER$x}", rand::random::<u64>());
+        let echo = format!("{}:{:0SENDER$x}", channel.name(), rand::random::<u64>());
         let (is_subscribed, sent) = (AtomicBool::new(false), AtomicU64::new(0));
-        Arc::new(Self { channel, id, is_subscribed, sent, heard: watch::Sender::new(0) })
-    }
-
-    pub(super) fn channel(&self) -> &str {
-        self.channel.name()
+        Arc::new(Self { channel, echo, is_subscribed, sent, heard: watch::Sender::new(0) })
     }
 
     /// Says that the connection, and with it the subscription, has ended.
@@ -92,27 +75,18 @@ impl Line {
         self.is_subscribed.store(false, Ordering::SeqCst);
     }
 
-    /// Takes a word in; gives back the key that it names.
-    pub(super) fn take(&self, word: &Bytes) -> Option<Bytes> {
-        match self.read(word) {
-            Word::Key(key) => return Some(key),
-            Word::Beat(number) => drop(self.heard.send_replace(number)),
-            Word::Nothing => {}
-        }
-        None
-    }
-
-    fn read(&self, word: &Bytes) -> Word {
-        let Some((sender, rest)) = word.split_at_checked(SENDER) else { return Word::Nothing };
-        match rest.first() {
-            Some(&BEAT) if sender == self.id.as_bytes() => {
-                let number = str::from_utf8(&rest[1..]).ok().and_then(|digits| digits.parse().ok());
-                number.map_or(Word::Nothing, Word::Beat)
+    /// Takes in what was said on a channel; gives back the key that somebody else changed.
+    pub(super) fn take(&self, channel: &str, word: &Bytes) -> Option<Bytes> {
+        if channel == self.echo {
+            if let Some(number) = str::from_utf8(word).ok().and_then(|digits| digits.parse().ok()) {
+                self.heard.send_replace(number);
             }
-            None | Some(&BEAT) => Word::Nothing,
-            Some(_) if sender == self.channel.sender.as_bytes() => Word::Nothing,
-            Some(_) => Word::Key(word.slice(SENDER..)),
+            return None;
         }
+        // Without a key it means nothing.
+        let (sender, key) = word.split_at_checked(SENDER).filter(|(_, key)| !key.is_empty())?;
+        let is_foreign = channel == self.channel.name() && sender != self.channel.sender.as_bytes();
+        is_foreign.then(|| word.slice_ref(key))
     }
 
     /// Sees to it that the channel is heard on this connection; tells whether it was.
@@ -122,7 +96,8 @@ impl Line {
         }
         // First, so that the end of the connection meanwhile is not taken for that of an earlier one.
         self.is_subscribed.store(true, Ordering::SeqCst);
-        let heard = match connection.subscribe(self.channel()).await {
+        let subscribed = connection.subscribe([self.channel.name(), &self.echo]).await;
+        let heard = match subscribed {
             Ok(()) => self.beat(connection).await,
             Err(error) => Err(Error::from_fred(&error)),
         };
@@ -135,8 +110,7 @@ impl Line {
     /// Says something and waits until it is heard here.
     async fn beat(&self, connection: &Connection) -> Result<bool, Error> {
         let number = self.sent.fetch_add(1, Ordering::SeqCst) + 1;
-        let word = format!("{}{}{number}", self.id, char::from(BEAT));
-        let sent = connection.send("PUBLISH", vec![self.channel().into(), word.as_str().into()]).await;
+        let sent = connection.send("PUBLISH", vec![self.echo.as_str().into(), number.to_string().into()]).await;
         Value::from_fred(sent.map_err(|error| Error::from_fred(&error))?);
         let mut heard = self.heard.subscribe();
         let echo = heard.wait_for(|heard| *heard >= number);

@@ -45,9 +45,8 @@ impl Pump {
                     },
                     word = words.recv(), if line.is_some() => match word {
                         Ok(message) => {
-                            let line = line.as_ref().filter(|line| *line.channel() == *message.channel);
                             let word = Value::from_fred(message.value).into_bytes().ok();
-                            let key = line.zip(word).and_then(|(line, word)| line.take(&word));
+                            let key = line.as_ref().zip(word).and_then(|(line, word)| line.take(&message.channel, &word));
                             key.into_iter().for_each(|key| teller.tell(Notice::Key(key)));
                         }
                         Err(RecvError::Lagged(_)) => teller.forget_everything(Cause::Lagged),
