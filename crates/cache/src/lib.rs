@@ -56,6 +56,7 @@
 //! - [`TypedCache::write_through`]: write to the store, then cache what it holds.
 //! - [`WriteBehind`] and [`Increments`]: a write is done when it is kept, in memory or in Redis, and the store is told a moment later.
 //!
+//! Where a value under a key is the wrong form, [`Shapes`] has hashes, counters, sets, bitmaps and counts of different members.
 //! After a restart a [`WarmUp`] loads the [`HotKeys`] of the process before, hottest first.
 //!
 //! # What it guarantees
