@@ -1,12 +1,40 @@
 //! Values as bytes, for the tier that processes share.
 
+#[cfg(feature = "zstd")]
+mod compressed;
+#[cfg(feature = "json")]
+mod json;
+#[cfg(feature = "messagepack")]
+mod message_pack;
+mod raw;
+
 use std::error::Error;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use bytes::Bytes;
+
+#[cfg(feature = "zstd")]
+pub use compressed::Compressed;
+#[cfg(feature = "json")]
+pub use json::Json;
+#[cfg(feature = "messagepack")]
+pub use message_pack::MessagePack;
+pub use raw::RawBytes;
 
 /// Largest value in the shared tier unless a codec says otherwise: 1 MiB.
-const LIMIT: usize = 1 << 20;
+pub(crate) const LIMIT: usize = 1 << 20;
+
+/// The form and the version of bytes, as they stand in front of every value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Format {
+    pub(crate) form: u8,
+    pub(crate) version: u8,
+}
+
+impl Format {
+    pub(crate) fn of<V: 'static>(codec: &dyn Codec<V>) -> Self {
+        Self { form: codec.form(), version: codec.version() }
+    }
+}
 
 /// Turns values into bytes and back.
 ///
@@ -16,12 +44,28 @@ pub trait Codec<V>: Send + Sync + 'static {
     /// The version of the form, written in front of every value.
     fn version(&self) -> u8;
 
+    /// Which codec it is, as far as several may follow one another at one key: the bytes of another are a miss.
+    ///
+    /// 0, the default, is for codecs of your own; below 16 and from 128 on are those of this crate.
+    fn form(&self) -> u8 {
+        0
+    }
+
     /// Writes a value.
     ///
     /// # Errors
     ///
     /// When it can't be written; it then stays in L1 only.
     fn encode(&self, value: &V) -> Result<Vec<u8>, CodecError>;
+
+    /// As [`encode`](Self::encode), for codecs whose values are bytes that can be shared instead of copied.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode).
+    fn encode_shared(&self, value: &V) -> Result<Bytes, CodecError> {
+        self.encode(value).map(Bytes::from)
+    }
 
     /// Reads what [`encode`](Self::encode) wrote in the same version. Must not panic, whatever the bytes are.
     ///
@@ -51,6 +95,14 @@ pub enum CodecError {
         /// The limit.
         limit: usize,
     },
+    /// Written by another codec.
+    #[error("written in form {found}, this codec reads form {expected}")]
+    Form {
+        /// Of the bytes.
+        found: u8,
+        /// Of the codec.
+        expected: u8,
+    },
     /// Written in another version of the form.
     #[error("written in version {found} of its form, this is version {expected}")]
     Version {
@@ -71,37 +123,5 @@ impl CodecError {
     /// Wraps the reason of a codec.
     pub fn failed(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Failed(reason.into())
-    }
-}
-
-/// Values as JSON, through serde.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Json {
-    version: u8,
-}
-
-impl Json {
-    /// JSON in version 0.
-    pub const fn new() -> Self {
-        Self { version: 0 }
-    }
-
-    /// JSON in this version of the value's shape: raise it whenever a field changes its meaning or can no longer be read.
-    pub const fn version(version: u8) -> Self {
-        Self { version }
-    }
-}
-
-impl<V: Serialize + DeserializeOwned> Codec<V> for Json {
-    fn version(&self) -> u8 {
-        self.version
-    }
-
-    fn encode(&self, value: &V) -> Result<Vec<u8>, CodecError> {
-        serde_json::to_vec(value).map_err(CodecError::failed)
-    }
-
-    fn decode(&self, bytes: &[u8]) -> Result<V, CodecError> {
-        serde_json::from_slice(bytes).map_err(CodecError::failed)
     }
 }

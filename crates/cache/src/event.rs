@@ -151,6 +151,8 @@ pub enum LoadResult {
     Stored,
     /// With a value that was given to its callers only: it was invalidated meanwhile, or is too big.
     NotStored,
+    /// With the word that there is no value: by the loader of a batch.
+    Absent,
     /// With an error.
     Failed,
     /// With a panic.

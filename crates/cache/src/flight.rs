@@ -48,6 +48,8 @@ pub(crate) enum Outcome {
         stored: bool,
         source: Source,
     },
+    /// There is no value, said the loader of a batch, or L2 where nobody loads.
+    Absent,
     Failed(Arc<dyn Any + Send + Sync>),
     Panicked,
     Aborted,
@@ -72,6 +74,7 @@ pub(crate) struct Flight {
     ended: Notify,
     /// When its time is over, and how to stop it.
     limit: OnceLock<(Duration, AbortHandle)>,
+    was_cut_off: AtomicBool,
     /// Whether it may run without a place of its own.
     is_exempt: AtomicBool,
     exempted: Notify,
@@ -96,6 +99,7 @@ impl Flight {
             fallback: Mutex::default(),
             ended: Notify::new(),
             limit: OnceLock::new(),
+            was_cut_off: AtomicBool::new(false),
             is_exempt: AtomicBool::new(false),
             exempted: Notify::new(),
             awaits: Mutex::default(),
@@ -115,6 +119,7 @@ impl Flight {
     /// Ends it for all who wait, and stops its task where that can be stopped.
     fn cut_off(&self) {
         self.fall_back();
+        self.was_cut_off.store(true, Ordering::SeqCst);
         self.end(Outcome::CutOff);
         if let Some((_, abort)) = self.limit.get() {
             abort.abort();
@@ -122,7 +127,7 @@ impl Flight {
     }
 
     pub(crate) fn was_cut_off(&self) -> bool {
-        matches!(self.outcome.get(), Some(Outcome::CutOff))
+        self.was_cut_off.load(Ordering::SeqCst)
     }
 
     /// Lets it run without a place of its own: a load that has one waits for it.
@@ -231,14 +236,15 @@ impl FlightTable {
         Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), fenced: Mutex::default() }
     }
 
-    /// Joins a load of this kind that `admissible` accepts, or starts one, unless `recheck` finds the value. The
-    /// second look happens under the lock under which fills are made, so no two loads run where one would do.
+    /// Joins a load of this kind that `admissible` and `is_joinable` accept, or starts one, unless `recheck` finds the
+    /// value. The second look happens under the lock under which fills are made, so no two loads run where one would do.
     pub(crate) fn enter<T>(
         &self,
         key: &Key,
         kind: Kind,
         recheck: impl FnOnce() -> Option<T>,
         admissible: impl Fn(&Flight) -> bool,
+        is_joinable: impl Fn(&Flight) -> bool,
         start: impl FnOnce() -> Arc<Flight>,
     ) -> Entered<T> {
         let mut shard = self.shard(key);
@@ -249,7 +255,7 @@ impl FlightTable {
         // What is not admissible started before an invalidation: nobody may join it, and it may not fill.
         let fenced: Vec<_> = flights.extract_if(.., |flight| !admissible(flight) || flight.is_overtaken()).collect();
         self.run_on(fenced);
-        if let Some(flight) = flights.iter().find(|flight| flight.kind == kind) {
+        if let Some(flight) = flights.iter().find(|flight| flight.kind == kind && is_joinable(flight)) {
             return Entered::Joined(Arc::clone(flight));
         }
         let flight = start();
@@ -325,9 +331,7 @@ impl FlightTable {
                 !flights.is_empty()
             });
         }
-        self.fenced().retain(|flight| {
-            flight.upgrade().is_some_and(|flight| flight.outcome.get().is_none() && !is_over(&flight))
-        });
+        self.fenced().retain(|flight| flight.upgrade().is_some_and(|flight| !is_over(&flight)));
         for flight in overdue {
             flight.cut_off();
         }
@@ -342,7 +346,7 @@ impl FlightTable {
         }
         let mut fenced = self.fenced();
         if fenced.len() >= PRUNE_FROM && fenced.len() == fenced.capacity() {
-            fenced.retain(|flight| flight.upgrade().is_some_and(|flight| flight.outcome.get().is_none()));
+            fenced.retain(|flight| flight.strong_count() > 0);
         }
         fenced.extend(flights.map(|flight| Arc::downgrade(&flight)));
     }

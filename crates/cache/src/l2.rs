@@ -1,12 +1,16 @@
 //! L2 as the cache uses it: asked within a read's patience, told of invalidations, never believed while it owes some.
 
+mod batch;
 mod debts;
 mod entry;
+mod fill_many;
 mod follow;
 mod names;
 mod patience;
 mod pattern;
 mod scripts;
+mod seek_many;
+mod steps;
 mod ticket;
 mod tier;
 mod way;
@@ -23,14 +27,16 @@ use tokio::time::{Instant, sleep};
 pub(crate) use debts::Debt;
 use entry::Entry;
 pub(crate) use entry::EntryId;
-pub(crate) use follow::follow;
+pub(crate) use fill_many::Tickets;
+pub(crate) use follow::{follow, recheck};
 pub(crate) use patience::Patience;
+pub(crate) use seek_many::News;
 pub(crate) use ticket::Ticket;
 pub use tier::RedisTier;
 
 use crate::class::Class;
 use crate::clock::Clock;
-use crate::codec::{Codec, CodecError};
+use crate::codec::{Codec, CodecError, Format};
 use crate::event::{Event, LookupOutcome, Observer};
 use crate::fill::Fill;
 use crate::flight::Flight;
@@ -310,7 +316,7 @@ impl L2 {
         codec: &dyn Codec<V>,
         fill: &Fill<V>,
     ) -> Result<New, CodecError> {
-        let value = codec.encode(&fill.value)?;
+        let value = codec.encode_shared(&fill.value)?;
         let (length, limit) = (value.len(), codec.limit());
         if length > limit {
             return Err(CodecError::TooBig { length, limit });
@@ -318,12 +324,12 @@ impl L2 {
         let fresh = class.in_l2(fill.ttl);
         let ttl = fresh.saturating_add(class.grace_period()).min(LONGEST.max(fresh));
         let (id, grace) = (self.tier.next_id(), ttl - fresh);
-        Ok(New { id, class: *class, tags: fill.tags.clone(), ttl, grace, codec: codec.version(), value })
+        Ok(New { id, class: *class, tags: fill.tags.clone(), ttl, grace, codec: Format::of(codec), value })
     }
 
     /// Whether L2 still holds this entry, where a notice says that it may have changed; with the notices seen by then.
     ///
-    /// Its own fill is not noticed, but another process's may be, or an older change of which word comes late.
+    /// This process's own fill is noticed as well, since scripts are: right after the reply.
     async fn confirm(
         &self,
         key: &Key,
@@ -421,10 +427,13 @@ fn unpack<V: 'static>(codec: &dyn Codec<V>, entry: Entry) -> Result<Fill<V>, Cod
     Ok(Fill::new(value).tags(entry.tags.into_iter().map(|(tag, _)| tag)))
 }
 
-fn decode<V: 'static>(codec: &dyn Codec<V>, found: u8, bytes: &[u8]) -> Result<V, CodecError> {
-    let (expected, length, limit) = (codec.version(), bytes.len(), codec.limit());
-    if found != expected {
-        return Err(CodecError::Version { found, expected });
+fn decode<V: 'static>(codec: &dyn Codec<V>, found: Format, bytes: &[u8]) -> Result<V, CodecError> {
+    let (expected, length, limit) = (Format::of(codec), bytes.len(), codec.limit());
+    if found.form != expected.form {
+        return Err(CodecError::Form { found: found.form, expected: expected.form });
+    }
+    if found.version != expected.version {
+        return Err(CodecError::Version { found: found.version, expected: expected.version });
     }
     if length > limit {
         return Err(CodecError::TooBig { length, limit });

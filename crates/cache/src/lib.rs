@@ -31,7 +31,7 @@
 //! handles that have a codec: L1, then the flight, then L2, then the loader, which fills L2 and then L1.
 //!
 //! ```
-//! # #[cfg(feature = "redis")]
+//! # #[cfg(feature = "json")]
 //! # mod example {
 //! use tidegate_cache::{Json, RedisTier, TieredCache, TtlClass, TypedCache};
 //! use tidegate_redis::{Client, Keyspace};
@@ -68,6 +68,11 @@
 //!   readable in no tier of any process. What a process still holds in L1 goes when the notice arrives, within moments;
 //!   a process that may not wait for that invalidates too, before it reads.
 //! - A read waits for Redis for at most one time-out in all, and the next ones not at all.
+//! - A load ends after [`TtlClass::load_limit`] at the latest for all who wait for it, and holds its key no longer, even
+//!   when its loader blocks its thread; a reader waits no longer than its class's time-outs say. However soon its callers
+//!   leave, a load fills.
+//! - Of bounded loads ([`TieredCacheBuilder::max_loads`]) each gets its turn in order, or is refused in time. A loader may
+//!   load: it needs no second place, and one that would wait for itself is told so ([`LoadError::Circle`]).
 //! - Word of an invalidation comes from the server (`CLIENT TRACKING`), and where that is refused over a channel (pub/sub). What
 //!   may have been lost with a connection, a flush or a failover empties L1 within two heartbeats of half a second.
 //! - L1 never holds more than its [`Capacity`]; tags cost memory only while an entry carries them.
@@ -91,10 +96,11 @@
 //!   refuse more than was asked, never less.
 //! - The `Drop` of a value may run under a lock of the cache, and must not call it.
 //! - Expiry is as fine as the clock: 1 to 4 ms with [`SystemClock`].
-//! - The number of loads that run at once for different keys is not limited.
-//! - A load has no deadline: while its loader hangs, or its runtime is not driven, all who ask for the key wait, each
-//!   for as long as it likes.
+//! - The number of loads that run at once for different keys is not limited, unless the builder or a class says so.
+//! - A loader that blocks its thread can't be stopped: at its limit it loses its key and its callers, and keeps the thread.
+//! - Only L1 slides: in L2 a value of a sliding class lives from its load for the lifetime of the class, however it is read.
 
+mod batch;
 mod builder;
 mod class;
 mod clock;
@@ -107,6 +113,7 @@ mod fallback;
 mod fence;
 mod fill;
 mod flight;
+mod invalidate;
 mod key;
 #[cfg(feature = "redis")]
 mod l2;
@@ -131,12 +138,19 @@ mod tiered;
 mod touched;
 mod ttl;
 mod typed;
+mod upkeep;
 mod warm_up;
 
 pub use builder::TieredCacheBuilder;
 pub use clock::{Clock, ManualClock, SystemClock};
+#[cfg(feature = "zstd")]
+pub use codec::Compressed;
+#[cfg(feature = "json")]
+pub use codec::Json;
+#[cfg(feature = "messagepack")]
+pub use codec::MessagePack;
 #[cfg(feature = "redis")]
-pub use codec::{Codec, CodecError, Json};
+pub use codec::{Codec, CodecError, RawBytes};
 pub use event::{Event, LoadResult, LookupOutcome, Observer, Removal, Scope};
 pub use fill::{Fill, Known};
 pub use key::{Key, KeyBuilder, KeyError, KeyPart};

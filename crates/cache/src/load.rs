@@ -15,6 +15,8 @@ use crate::fence::Generation;
 use crate::fill::Fill;
 use crate::flight::{Entered, Flight, Kind, Outcome};
 use crate::key::Key;
+#[cfg(feature = "redis")]
+use crate::l2;
 use crate::memory::Inserted;
 use crate::nested::{self, Circle};
 use crate::read::{LoadError, Read, Source};
@@ -53,7 +55,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let mut waited = false;
         loop {
             let live = |(slot, state): (Slot, State)| open::<V>(slot).map(|value| (value, state));
-            match self.enter::<E, _>(key, || self.cache.tiers.peek(key).and_then(live)) {
+            match self.enter::<E, _>(key, || self.cache.tiers.peek(key).and_then(live), |_| true) {
                 Entered::Found((value, State::Fresh(fresh_for) | State::Waning(fresh_for))) => {
                     return Ok(Read { value, source: Source::Collapsed, fresh_for, stored: true });
                 }
@@ -72,7 +74,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                     let outcome = flight.outcome().await;
                     // The tags were not known when this caller joined. If one of them was invalidated before this
                     // caller came, the value is too old for it; a load that starts now cannot be.
-                    if flight.since >= arrived || !overtaken(outcome, flight.since) {
+                    // Where a batch found nothing, this caller's loader is still to be asked.
+                    let is_absent = matches!(outcome, Outcome::Absent);
+                    if !is_absent && (flight.since >= arrived || !overtaken(outcome, flight.since)) {
                         return self.answer(outcome, Some(Source::Collapsed));
                     }
                 }
@@ -88,6 +92,18 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
     {
+        match self.enter_behind::<E>(key, |_| true) {
+            Entered::Found(()) => None,
+            Entered::Joined(flight) => Some(flight),
+            Entered::Started(flight) => {
+                self.launch(runtime, key, &flight, loader);
+                Some(flight)
+            }
+        }
+    }
+
+    /// Joins or starts the load behind a value that is stale, or soon will be, if one is due.
+    pub(crate) fn enter_behind<E: 'static>(&self, key: &Key, is_joinable: impl Fn(&Flight) -> bool) -> Entered<()> {
         #[cfg(feature = "redis")]
         let mut past = None;
         let due = || {
@@ -106,18 +122,12 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             self.cache.tiers.memory.postpone_refresh(key, now, now.saturating_add(PAUSE));
             None
         };
-        match self.enter::<E, _>(key, due) {
-            Entered::Found(()) => None,
-            Entered::Joined(flight) => Some(flight),
-            Entered::Started(flight) => {
-                #[cfg(feature = "redis")]
-                if let Some(past) = past {
-                    flight.replaces(past);
-                }
-                self.launch(runtime, key, &flight, loader);
-                Some(flight)
-            }
+        let entered = self.enter::<E, _>(key, due, is_joinable);
+        #[cfg(feature = "redis")]
+        if let (Entered::Started(flight), Some(past)) = (&entered, past) {
+            flight.replaces(past);
         }
+        entered
     }
 
     /// Loads anew behind a stale value, and gives that load as long as the class says to spare this reader the stale
@@ -147,12 +157,18 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    fn enter<E: 'static, T>(&self, key: &Key, recheck: impl FnOnce() -> Option<T>) -> Entered<T> {
+    /// Finds the value after all, or joins or starts a load of it.
+    pub(crate) fn enter<E: 'static, T>(
+        &self,
+        key: &Key,
+        recheck: impl FnOnce() -> Option<T>,
+        is_joinable: impl Fn(&Flight) -> bool,
+    ) -> Entered<T> {
         let fence = &self.cache.tiers.fence;
         let kind = Kind::of::<V, E>();
         let admissible = |flight: &Flight| fence.admits_class(flight.class, flight.since);
         let start = || Flight::new(kind, self.class.id, fence.now());
-        self.cache.tiers.flights.enter(key, kind, recheck, admissible, start)
+        self.cache.tiers.flights.enter(key, kind, recheck, admissible, is_joinable, start)
     }
 
     fn launch<E, F, Fut>(&self, runtime: &Handle, key: &Key, flight: &Arc<Flight>, loader: F)
@@ -181,7 +197,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         self.cache.tiers.bell.look_at(overdue_at);
     }
 
-    fn answer<E: Send + Sync + 'static>(
+    pub(crate) fn answer<E: Send + Sync + 'static>(
         &self,
         outcome: &Outcome,
         waited: Option<Source>,
@@ -202,7 +218,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                 Err(LoadError::Loader(error.expect("callers share a load only when the error's type is the same")))
             }
             Outcome::Panicked => Err(LoadError::Panicked),
-            Outcome::Aborted => Err(LoadError::Aborted),
+            // A batch alone ends without a value, and asks about that first.
+            Outcome::Absent | Outcome::Aborted => Err(LoadError::Aborted),
             Outcome::CutOff => Err(LoadError::CutOff),
             Outcome::Refused => Err(LoadError::Refused),
         }
@@ -215,12 +232,15 @@ impl<E> From<Circle> for LoadError<E> {
     }
 }
 
-fn overtaken(outcome: &Outcome, since: Generation) -> bool {
+pub(crate) fn overtaken(outcome: &Outcome, since: Generation) -> bool {
     matches!(outcome, Outcome::Loaded { slot, .. } if !slot.stamps.admit(since))
 }
 
-enum Ended {
+/// How the task of a load ended.
+pub(crate) enum Ended {
     Brought(Brought),
+    /// There is none: the loader said so, after this time, or L2 where nobody loads.
+    Absent(Option<Duration>),
     Failed(Anything),
     Panicked,
     Aborted,
@@ -228,7 +248,7 @@ enum Ended {
 }
 
 /// The duty to end a flight: held by its task, done when it lands or is dropped.
-struct Landing {
+pub(crate) struct Landing {
     tiers: Arc<Tiers>,
     class: Arc<Class>,
     key: Key,
@@ -238,12 +258,12 @@ struct Landing {
 }
 
 impl Landing {
-    fn new(tiers: Arc<Tiers>, class: Arc<Class>, key: &Key, flight: &Arc<Flight>) -> Self {
+    pub(crate) fn new(tiers: Arc<Tiers>, class: Arc<Class>, key: &Key, flight: &Arc<Flight>) -> Self {
         let started = tiers.clock.precise();
         Self { tiers, class, key: key.clone(), flight: Arc::clone(flight), started, landed: false }
     }
 
-    fn land(mut self, ended: Ended) {
+    pub(crate) fn land(mut self, ended: Ended) {
         self.settle(ended);
     }
 
@@ -260,6 +280,10 @@ impl Landing {
                 let result = if stored { LoadResult::Stored } else { LoadResult::NotStored };
                 (Outcome::Loaded { slot, stored, source }, result)
             }
+            Ended::Absent(loaded_in) => {
+                elapsed = loaded_in;
+                (self.leave_absent(loaded_in.is_some()), LoadResult::Absent)
+            }
             Ended::Failed(error) => (self.leave_without(Outcome::Failed(error)), LoadResult::Failed),
             Ended::Panicked => (self.leave_without(Outcome::Panicked), LoadResult::Panicked),
             Ended::Aborted => (self.leave_without(Outcome::Aborted), LoadResult::Aborted),
@@ -269,7 +293,7 @@ impl Landing {
             }
         };
         let result = if self.flight.was_cut_off() { LoadResult::CutOff } else { result };
-        if !matches!(result, LoadResult::Stored | LoadResult::NotStored) {
+        if !matches!(result, LoadResult::Stored | LoadResult::NotStored | LoadResult::Absent) {
             self.class.counters.add(Count::LoadFailure);
         }
         if !matches!(outcome, Outcome::Loaded { .. }) {
@@ -287,13 +311,8 @@ impl Landing {
 
     fn fill(&self, brought: Brought) -> (Slot, Inserted) {
         let (tiers, key, may_keep) = (&self.tiers, &self.key, brought.may_keep);
-        // Another process's change, noticed since L2 was last asked, would find nothing to drop.
         #[cfg(feature = "redis")]
-        let (mark, noticed) = (brought.mark, brought.mark.map(|mark| mark.noticed));
-        #[cfg(feature = "redis")]
-        let is_undisturbed = || noticed.is_none_or(|noticed| noticed == self.flight.noticed());
-        #[cfg(not(feature = "redis"))]
-        let is_undisturbed = || true;
+        let mark = brought.mark;
         let slot = tiers.slot(
             key,
             &self.class,
@@ -302,11 +321,35 @@ impl Landing {
             #[cfg(feature = "redis")]
             mark,
         );
-        let fill = |may_fill| {
-            if may_fill && may_keep && is_undisturbed() { tiers.fill(key, slot.clone()) } else { Inserted::default() }
-        };
-        let inserted = tiers.flights.leave(key, &self.flight, fill);
+        #[cfg(feature = "redis")]
+        let mut is_doubtful = false;
+        let inserted = tiers.flights.leave(key, &self.flight, |may_fill| {
+            #[cfg(feature = "redis")]
+            {
+                // Word of a change, come since L2 was last asked, found nothing here. Mostly it is that of this very fill,
+                // so what L2 holds is kept and compared, as it is when word comes later.
+                is_doubtful = mark.is_some_and(|mark| mark.noticed != self.flight.noticed());
+            }
+            #[cfg(feature = "redis")]
+            let may_keep = may_keep && (!is_doubtful || slot.shared.is_some());
+            if may_fill && may_keep { tiers.fill(key, slot.clone()) } else { Inserted::default() }
+        });
+        #[cfg(feature = "redis")]
+        if is_doubtful && inserted.stored {
+            l2::recheck(tiers, key, &slot);
+        }
         (slot, inserted)
+    }
+
+    /// Where the loader has nothing any more, what is stale is not served on.
+    fn leave_absent(&self, was_loaded: bool) -> Outcome {
+        let tiers = &self.tiers;
+        let outdated = tiers.flights.leave(&self.key, &self.flight, |may_fill| {
+            let is_fresh = matches!(tiers.peek(&self.key), Some((_, State::Fresh(_))));
+            if may_fill && was_loaded && !is_fresh { tiers.memory.remove(&self.key) } else { None }
+        });
+        drop(outdated); // here, not under the lock
+        Outcome::Absent
     }
 
     fn leave_without(&self, outcome: Outcome) -> Outcome {

@@ -17,6 +17,18 @@ pub(crate) async fn within<F: Future>(flight: &Arc<Flight>, loader: F) -> F::Out
     LOADING.scope(Arc::clone(flight), loader).await
 }
 
+/// Loads of a batch end with the first of them.
+pub(crate) fn end_with(first: &Arc<Flight>, others: impl IntoIterator<Item = Arc<Flight>>) {
+    let _order = ORDER.lock().unwrap_or_else(PoisonError::into_inner);
+    for other in others {
+        other.awaits().push(Arc::clone(first));
+        // Somebody may have begun to wait for it before.
+        if other.is_exempt() {
+            first.exempt();
+        }
+    }
+}
+
 /// The load that this task runs waits for another one, until this is dropped.
 pub(crate) struct Waiting {
     waiter: Arc<Flight>,
@@ -39,6 +51,8 @@ pub(crate) fn wait_for(awaited: &Arc<Flight>) -> Result<Option<Waiting>, Circle>
         waiter.awaits().push(Arc::clone(awaited));
     }
     awaited.exempt();
+    // Of a batch the first one has the place.
+    awaited.awaits().iter().for_each(|flight| flight.exempt());
     Ok(Some(Waiting { waiter, awaited: Arc::clone(awaited) }))
 }
 

@@ -148,7 +148,7 @@ impl TtlClass {
         self
     }
 
-    /// Refreshes early by chance: the sooner, the longer the load took and the nearer the end is (XFetch, by Vattani,
+    /// Refreshes early by chance: the sooner, the longer the load took and the nearer the end is (`XFetch`, by Vattani,
     /// Chierichetti and Lowenstein). 100 is their β of 1, which is good for most; zero, the default, turns it off.
     ///
     /// Each read draws for itself, so a value that many processes hold is mostly refreshed by one of them before any of

@@ -21,7 +21,7 @@ use crate::fence::Generation;
 use crate::fill::{Fill, Known};
 use crate::key::Key;
 #[cfg(feature = "redis")]
-use crate::l2::Mark;
+use crate::l2::{Mark, New};
 use crate::owed::Owed;
 use crate::read::{LoadError, Lookup, Read, Source};
 use crate::slot::{Slot, State};
@@ -114,7 +114,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     {
         match self.look_up(key) {
             Some((value, State::Fresh(fresh_for))) => Ok(hit(value, fresh_for)),
-            found => self.finish(key, found, loader).await,
+            Some((value, State::StaleQuiet)) => Ok(stale(value)),
+            // Boxed, so that a hit moves no more than it needs.
+            found => Box::pin(self.finish(key, found, loader)).await,
         }
     }
 
@@ -122,9 +124,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// the one that L1 still holds, if it does, and may answer that it [still holds](Known::still_holds). It is then fresh
     /// again, the same `Arc`, without another copy being loaded.
     ///
-    /// It is what was `stale` or about to be: what is invalidated, dead or evicted when the loader starts is not given, nor is
-    /// what only L2 holds. So a class that revalidates needs a [`grace`](TtlClass::grace), or
-    /// [`refresh_ahead`](TtlClass::refresh_ahead). An invalidation while the load runs fences it as any other.
+    /// What is invalidated, dead or evicted when the loader starts is not given; what L2 holds past its lifetime is. So a
+    /// class that revalidates needs a [`grace`](TtlClass::grace), or [`refresh_ahead`](TtlClass::refresh_ahead). An
+    /// invalidation while the load runs fences it as any other.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -164,9 +166,10 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     {
         match self.look_up(key) {
             Some((value, State::Fresh(fresh_for))) => Ok(hit(value, fresh_for)),
+            Some((value, State::StaleQuiet)) => Ok(stale(value)),
             found => {
                 let (tiers, wanted) = (Arc::clone(&self.cache.tiers), key.clone());
-                self.finish(key, found, move || loader(known(&tiers, &wanted))).await
+                Box::pin(self.finish(key, found, move || loader(known(&tiers, &wanted)))).await
             }
         }
     }
@@ -230,32 +233,44 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     pub async fn set(&self, key: &Key, fill: impl Into<Fill<V>>) -> bool {
         let mut fill = fill.into();
         self.cache.tiers.settle(&self.class, &mut fill);
-        let since = self.cache.tiers.fence.now();
         #[cfg(feature = "redis")]
-        if let (Some(l2), Some(codec)) = (&self.cache.tiers.l2, &self.form.codec) {
-            let left = self.class.ttl.in_l2(fill.ttl);
-            let (stored, new) = match l2.pack(&self.class.ttl, &**codec, &fill) {
-                Ok(new) => {
-                    let mark = Mark { id: Some(new.id), left, noticed: 0 };
-                    let stored = self.set_in_l1(key, since, fill, Some(mark));
-                    (stored, stored.then_some(new))
-                }
-                Err(error) => {
-                    l2.codec_failed(&self.class, key, &error);
-                    self.cache.tiers.drop_scope(Scope::Key(key));
-                    (false, None)
-                }
-            };
-            l2.put(key, new).boxed().await;
-            return stored;
+        {
+            let (stored, new) = self.set_here(key, fill);
+            if let (Some(l2), Some(_)) = (&self.cache.tiers.l2, &self.form.codec) {
+                l2.put(key, new).boxed().await;
+            }
+            stored
         }
-        self.set_in_l1(
-            key,
-            since,
-            fill,
-            #[cfg(feature = "redis")]
-            None,
-        )
+        #[cfg(not(feature = "redis"))]
+        self.set_here(key, fill)
+    }
+
+    /// The part of [`set`](Self::set) that waits for nothing: L1, and what L2 is to be told.
+    #[cfg(feature = "redis")]
+    pub(crate) fn set_here(&self, key: &Key, fill: Fill<V>) -> (bool, Option<New>) {
+        let since = self.cache.tiers.fence.now();
+        let (Some(l2), Some(codec)) = (&self.cache.tiers.l2, &self.form.codec) else {
+            return (self.set_in_l1(key, since, fill, None), None);
+        };
+        let left = self.class.ttl.in_l2(fill.ttl);
+        match l2.pack(&self.class.ttl, &**codec, &fill) {
+            Ok(new) => {
+                let mark = Mark { id: Some(new.id), left, noticed: 0 };
+                let stored = self.set_in_l1(key, since, fill, Some(mark));
+                (stored, stored.then_some(new))
+            }
+            Err(error) => {
+                l2.codec_failed(&self.class, key, &error);
+                self.cache.tiers.drop_scope(Scope::Key(key));
+                (false, None)
+            }
+        }
+    }
+
+    /// The part of [`set`](Self::set) that waits for nothing.
+    #[cfg(not(feature = "redis"))]
+    pub(crate) fn set_here(&self, key: &Key, fill: Fill<V>) -> bool {
+        self.set_in_l1(key, self.cache.tiers.fence.now(), fill)
     }
 
     fn set_in_l1(
@@ -306,7 +321,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         &self.cache
     }
 
-    fn look_up(&self, key: &Key) -> Option<(Arc<V>, State)> {
+    pub(crate) fn look_up(&self, key: &Key) -> Option<(Arc<V>, State)> {
         self.cache.tiers.look_up(key, &self.class, |slot| {
             let value = open(slot);
             if value.is_none() {

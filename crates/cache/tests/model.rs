@@ -202,8 +202,8 @@ impl Model {
                     return Ok((entry.value, source));
                 }
                 entry.quiet_until = now + SECOND;
-                if entry.idle.is_some() {
-                    entry.slide_from = now + entry.idle.unwrap() / 16;
+                if let Some(idle) = entry.idle {
+                    entry.slide_from = now + idle / 16;
                 }
                 Ok((entry.value, source))
             }

@@ -1,6 +1,6 @@
 //! Invalidations that L2 has not heard of yet: one per key or tag, bounded, told again until it has.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -152,6 +152,11 @@ impl Owing {
     pub(super) fn settled(mut self) {
         self.debts.clear();
     }
+
+    /// Those of these keys stay owed, all others are settled.
+    pub(super) fn settled_but(mut self, unsettled: &HashSet<Key>) {
+        self.debts.retain(|debt| matches!(debt, Debt::Key(key) if unsettled.contains(key)));
+    }
 }
 
 impl Drop for Owing {
@@ -221,11 +226,13 @@ pub(super) async fn pay(tier: &RedisTier, debts: &[Debt]) -> Result<(), Error> {
     for tags in tags.chunks(BATCH) {
         tier.move_tags(tags).await?;
     }
+    let keys: Vec<&Key> =
+        debts.iter().filter_map(|debt| if let Debt::Key(key) = debt { Some(key) } else { None }).collect();
+    tier.forget_all(&keys).await?;
     for debts in debts.chunks(BATCH) {
         let told = debts.iter().map(|debt| async move {
             match debt {
-                Debt::Key(key) => tier.forget(key).await,
-                Debt::Tag(_) => Ok(()),
+                Debt::Key(_) | Debt::Tag(_) => Ok(()),
                 Debt::Pattern(pattern, class) => tier.forget_matching(pattern, class.as_deref()).await,
                 Debt::Class(class) => tier.move_class(class).await,
                 Debt::All => tier.move_all().await,

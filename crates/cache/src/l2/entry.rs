@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! format 1 byte, id 8, class (length 2, text), epoch (length 2, bytes), moves of the class 8, ms of grace 8,
-//! tags (count 2; each: length 2, text, generation (length 2, digits)), codec version 1, value
+//! tags (count 2; each: length 2, text, generation (length 2, digits)), codec's form 1, its version 1, value
 //! ```
 //! Numbers are big-endian.
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::codec::CodecError;
+use crate::codec::{CodecError, Format};
 use crate::tag::Tag;
 
 /// The form of what stands around the value.
@@ -42,7 +42,7 @@ pub(super) struct Entry {
     /// The last part of its life in Redis, in which it is stale.
     pub(super) grace: Duration,
     pub(super) tags: Vec<(Tag, Bytes)>,
-    pub(super) codec: u8,
+    pub(super) codec: Format,
     pub(super) value: Bytes,
 }
 
@@ -59,7 +59,7 @@ impl Entry {
             push(&mut out, tag.as_str().as_bytes())?;
             push(&mut out, generation)?;
         }
-        out.push(self.codec);
+        out.extend([self.codec.form, self.codec.version]);
         out.extend_from_slice(&self.value);
         Ok(out)
     }
@@ -82,7 +82,8 @@ impl Entry {
             let tag = Tag::parse(&reader.text()?).map_err(|_| CodecError::NotAnEntry { at })?;
             tags.push((tag, reader.counted()?));
         }
-        let codec = reader.take(1)?[0];
+        let codec = reader.take(2)?;
+        let codec = Format { form: codec[0], version: codec[1] };
         let value = bytes.slice(reader.at..);
         Ok(Self { id: EntryId(id), class, epoch, class_moves, grace, tags, codec, value })
     }
@@ -150,7 +151,8 @@ mod tests {
     fn entry() -> impl Strategy<Value = Entry> {
         let tags = vec((".{0,6}", vec(any::<u8>(), 0..20)), 0..4);
         let counts = (any::<u64>(), any::<u64>());
-        (1..u64::MAX, ".{0,8}", vec(any::<u8>(), 0..40), counts, tags, any::<u8>(), vec(any::<u8>(), 0..80)).prop_map(
+        let codec = any::<[u8; 2]>();
+        (1..u64::MAX, ".{0,8}", vec(any::<u8>(), 0..40), counts, tags, codec, vec(any::<u8>(), 0..80)).prop_map(
             |(id, class, epoch, (class_moves, grace), tags, codec, value)| Entry {
                 id: EntryId(NonZeroU64::new(id).unwrap()),
                 class,
@@ -158,7 +160,7 @@ mod tests {
                 class_moves,
                 grace: Duration::from_millis(grace),
                 tags: tags.into_iter().map(|(tag, generation)| (Tag::new(tag), generation.into())).collect(),
-                codec,
+                codec: Format { form: codec[0], version: codec[1] },
                 value: value.into(),
             },
         )

@@ -4,10 +4,12 @@ use std::error::Error;
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use futures_util::StreamExt;
+use futures_util::stream;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// One deadline for a read, in place of a time-out at every step. Only waiting for Redis is charged, not the loader.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Patience {
     whole: Duration,
     left: Duration,
@@ -43,5 +45,31 @@ impl Patience {
             Ok(result) => result.map_err(Impatience::Failed),
             Err(_) => Err(Impatience::Over(self.whole)),
         }
+    }
+
+    /// Waits for several steps, `at_once` of them at a time, each of which answers or fails by itself.
+    pub(super) async fn spend_each<T, E: Error + 'static>(
+        &mut self,
+        at_once: usize,
+        steps: Vec<impl Future<Output = Result<T, E>>>,
+    ) -> Vec<Result<T, Impatience<E>>> {
+        let started = Instant::now();
+        let (whole, deadline) = (self.whole, started + self.left);
+        let mut bounded = Vec::with_capacity(steps.len());
+        for step in steps {
+            bounded.push(async move {
+                // What can't end in time is not begun.
+                if Instant::now() >= deadline {
+                    return Err(Impatience::Over(whole));
+                }
+                match timeout_at(deadline, step).await {
+                    Ok(result) => result.map_err(Impatience::Failed),
+                    Err(_) => Err(Impatience::Over(whole)),
+                }
+            });
+        }
+        let done = stream::iter(bounded).buffered(at_once).collect().await;
+        self.left = self.left.saturating_sub(started.elapsed());
+        done
     }
 }

@@ -25,6 +25,7 @@ use super::entry::{Entry, EntryId, HEAD};
 use super::names::Names;
 use super::scripts::Scripts;
 use super::way::Ways;
+use crate::codec::Format;
 use crate::key::Key;
 use crate::tag::Tag;
 use crate::ttl::TtlClass;
@@ -46,7 +47,7 @@ pub struct RedisTier {
     ids: AtomicU64,
     pub(super) patience: Duration,
     pub(super) wait: Duration,
-    fence: Duration,
+    pub(super) fence: Duration,
 }
 
 impl RedisTier {
@@ -177,7 +178,7 @@ impl RedisTier {
     }
 
     /// Only these fields of the epoch, and the epoch itself.
-    async fn epoch_fields(&self, fields: &[&str]) -> Result<Epoch, Error> {
+    pub(super) async fn epoch_fields(&self, fields: &[&str]) -> Result<Epoch, Error> {
         let command = Command::new("HMGET").key(self.names.epoch()).arg("e").idempotent();
         let command = fields.iter().fold(command, |command, field| command.arg(*field));
         let mut values = self.client.execute(command).await?.into_array()?.into_iter();
@@ -235,7 +236,11 @@ impl RedisTier {
         Ok(self.ways.tell(&keys[0]).await?)
     }
 
-    fn encode(new: New, epoch: &Epoch, tags: Vec<(Tag, Bytes)>) -> Result<Vec<u8>, crate::codec::CodecError> {
+    pub(super) fn encode(
+        new: New,
+        epoch: &Epoch,
+        tags: Vec<(Tag, Bytes)>,
+    ) -> Result<Vec<u8>, crate::codec::CodecError> {
         let class = new.class.name().to_owned();
         let entry = Entry {
             id: new.id,
@@ -245,12 +250,12 @@ impl RedisTier {
             grace: new.grace,
             tags,
             codec: new.codec,
-            value: new.value.into(),
+            value: new.value,
         };
         entry.encode()
     }
 
-    async fn generations(&self, tags: &[Tag], ttl: Duration) -> Result<Vec<(Tag, Bytes)>, Error> {
+    pub(super) async fn generations(&self, tags: &[Tag], ttl: Duration) -> Result<Vec<(Tag, Bytes)>, Error> {
         let least = ttl.saturating_add(GENERATION_MARGIN);
         let read = tags.iter().map(|tag| async move {
             let args = vec![millis(least), millis(least.saturating_mul(2))];
@@ -372,8 +377,8 @@ pub(crate) struct New {
     /// How long Redis keeps it, the grace at the end included.
     pub(super) ttl: Duration,
     pub(super) grace: Duration,
-    pub(super) codec: u8,
-    pub(super) value: Vec<u8>,
+    pub(super) codec: Format,
+    pub(super) value: Bytes,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -399,7 +404,26 @@ pub(super) struct Epoch {
 }
 
 impl Epoch {
-    fn count(&self, field: &str) -> u64 {
+    /// Whether an entry that carries this epoch belongs to it.
+    pub(super) fn is(&self, carried: &Bytes) -> bool {
+        self.id.as_ref() == Some(carried)
+    }
+
+    /// Whether both are moments of one epoch.
+    pub(super) fn is_of(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+
+    /// With other fields as well; of another epoch they make it one to which no entry belongs.
+    pub(super) fn with(mut self, other: Self) -> Self {
+        if self.id != other.id {
+            self.id = None;
+        }
+        self.counts.extend(other.counts);
+        self
+    }
+
+    pub(super) fn count(&self, field: &str) -> u64 {
         self.counts.get(field).copied().unwrap_or_default()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use futures_util::future::try_join_all;
 use tidegate_redis::{Channel, Client, Error, Tracking};
 
 /// A way, once it is known.
@@ -69,5 +70,11 @@ impl Ways {
         let told = self.channel.publish(name).await;
         // Where it turns out that the server tells, nobody was listening there.
         if now == Way::Published as u8 { told } else { Ok(()) }
+    }
+
+    /// As [`tell`](Self::tell), of many changes.
+    pub(super) async fn tell_all(&self, names: &[&str]) -> Result<(), Error> {
+        try_join_all(names.iter().map(|name| self.tell(name))).await?;
+        Ok(())
     }
 }

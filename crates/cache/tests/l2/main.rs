@@ -1,12 +1,14 @@
 //! L2: several nodes on one Redis. Each node here is what a process would be: a client, an L1 and a follower of its own.
 
-#![cfg(feature = "redis")]
+#![cfg(all(feature = "redis", feature = "json"))]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "in a test a panic is an answer")]
 
+mod batches;
 mod fencing;
 mod following;
 mod ground;
 mod interleaving;
+mod lifetimes;
 mod outage;
 mod processes;
 mod promptness;
@@ -14,4 +16,5 @@ mod published;
 mod round_trips;
 mod sharing;
 mod stale;
+mod tenants;
 mod topologies;

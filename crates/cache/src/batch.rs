@@ -1,0 +1,5 @@
+//! Many keys in one call: looked up, loaded and stored together.
+
+mod load;
+mod read;
+mod store;

@@ -1,0 +1,209 @@
+//! The load of a batch: one task and one loader call for all keys that nobody else loads.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::runtime::Handle;
+
+use crate::class::{Class, Count};
+use crate::fill::Fill;
+use crate::flight::Flight;
+use crate::key::Key;
+#[cfg(feature = "redis")]
+use crate::l2::{L2, News, Patience, Tickets};
+use crate::load::{Ended, Landing};
+use crate::nested;
+use crate::read::Source;
+use crate::text::Prehashed;
+use crate::tiered::{Brought, Halted, Tiers};
+use crate::typed::{Form, TypedCache, pack};
+
+/// A key that this batch loads.
+pub(super) type Own = (Key, Arc<Flight>);
+
+/// What there is to bring.
+pub(super) enum Errand<F> {
+    /// What L2 has, and no more.
+    #[cfg(feature = "redis")]
+    Look,
+    /// The rest with one call of the loader.
+    Load(F),
+}
+
+impl<V: Send + Sync + 'static> TypedCache<V> {
+    /// Brings all keys in a task of its own, which outlives its callers. Each flight lands as soon as its value is known.
+    pub(super) fn launch_many<E, F, Fut, I>(&self, runtime: &Handle, own: Vec<Own>, errand: Errand<F>)
+    where
+        E: Send + Sync + 'static,
+        F: FnOnce(Vec<Key>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<I, E>> + Send + 'static,
+        I: IntoIterator<Item = (Key, Fill<V>)> + Send + 'static,
+    {
+        let tiers = &self.cache.tiers;
+        let landing = |(key, flight): &Own| Some(Landing::new(Arc::clone(tiers), Arc::clone(&self.class), key, flight));
+        let landings = own.iter().map(landing).collect();
+        let flights: Vec<Arc<Flight>> = own.iter().map(|(_, flight)| Arc::clone(flight)).collect();
+        let (class, form) = (Arc::clone(&self.class), self.form.clone());
+        let mut load = Load { landings, tiers: Arc::clone(tiers), class, form, own };
+        let overdue_at = tiers.bell.in_real_time(self.class.ttl.limit());
+        // A runtime that is shutting down drops the task unpolled, and with it the landings, which then report.
+        let task = runtime.spawn(async move {
+            // What user code may panic in, the call of the loader and the weighing included, stands inside the catch.
+            let ended = AssertUnwindSafe(load.run(errand)).catch_unwind().await;
+            match ended {
+                Ok(Ok(loaded_in)) => load.land_others(|| Ended::Absent(loaded_in)),
+                Ok(Err(Halted::Failed(error))) => {
+                    let error: Arc<dyn Any + Send + Sync> = Arc::new(error);
+                    load.land_others(|| Ended::Failed(Arc::clone(&error)));
+                }
+                Ok(Err(Halted::Refused)) => load.land_others(|| Ended::Refused),
+                Err(_) => load.land_others(|| Ended::Panicked),
+            }
+        });
+        for flight in flights {
+            flight.bound(overdue_at, task.abort_handle());
+        }
+        tiers.bell.look_at(overdue_at);
+    }
+}
+
+struct Load<V> {
+    tiers: Arc<Tiers>,
+    class: Arc<Class>,
+    form: Form<V>,
+    own: Vec<Own>,
+    /// None where it has landed.
+    landings: Vec<Option<Landing>>,
+}
+
+/// What was brought for the keys at these places.
+struct Filled<V> {
+    places: Vec<usize>,
+    fills: Vec<Fill<V>>,
+    loaded_in: Duration,
+}
+
+impl<V: Send + Sync + 'static> Load<V> {
+    /// Lands all that has a value; tells how long the loader took, if it ran.
+    async fn run<E, F, Fut, I>(&mut self, errand: Errand<F>) -> Result<Option<Duration>, Halted<E>>
+    where
+        F: FnOnce(Vec<Key>) -> Fut + Send,
+        Fut: Future<Output = Result<I, E>> + Send,
+        I: IntoIterator<Item = (Key, Fill<V>)> + Send,
+    {
+        #[cfg(feature = "redis")]
+        if let Some(l2) = self.tiers.l2.clone().filter(|_| self.form.codec.is_some()) {
+            let mut patience = l2.patience_for(self.own.len());
+            let will_load = matches!(errand, Errand::Load(_));
+            let tickets = self.seek(&l2, will_load, &mut patience).boxed().await;
+            let Errand::Load(loader) = errand else { return Ok(None) };
+            let Some(filled) = self.load(loader).await? else { return Ok(None) };
+            let loaded_in = filled.loaded_in;
+            self.share(&l2, tickets, filled, &mut patience).boxed().await;
+            return Ok(Some(loaded_in));
+        }
+        let loader = match errand {
+            #[cfg(feature = "redis")]
+            Errand::Look => return Ok(None),
+            Errand::Load(loader) => loader,
+        };
+        let Some(Filled { places, fills, loaded_in }) = self.load(loader).await? else { return Ok(None) };
+        for (place, fill) in places.into_iter().zip(fills) {
+            let mut parcel = pack(fill, self.form.weigh);
+            parcel.cost = Some(loaded_in);
+            let brought = Brought {
+                parcel,
+                source: Source::Loaded,
+                may_keep: true,
+                loaded_in: Some(loaded_in),
+                #[cfg(feature = "redis")]
+                mark: None,
+            };
+            self.land(place, brought);
+        }
+        Ok(Some(loaded_in))
+    }
+
+    /// Calls the loader with all keys that have no value yet; none when there are no such keys.
+    async fn load<E, F, Fut, I>(&self, loader: F) -> Result<Option<Filled<V>>, Halted<E>>
+    where
+        F: FnOnce(Vec<Key>) -> Fut + Send,
+        Fut: Future<Output = Result<I, E>> + Send,
+        I: IntoIterator<Item = (Key, Fill<V>)> + Send,
+    {
+        let missing: Vec<usize> = (0..self.own.len()).filter(|place| self.landings[*place].is_some()).collect();
+        let Some((first, others)) = missing.split_first() else { return Ok(None) };
+        let (key, flight) = &self.own[*first];
+        nested::end_with(flight, others.iter().map(|place| Arc::clone(&self.own[*place].1)));
+        let keys = missing.iter().map(|place| self.own[*place].0.clone()).collect();
+        let (answer, loaded_in) = self.tiers.run_placed(key, &self.class, flight, || loader(keys)).await?;
+        // The first was counted as it began.
+        others.iter().for_each(|_| self.class.counters.add(Count::Load));
+        if !self.class.ttl.eager(Some(loaded_in)).is_zero() {
+            self.class.counters.took(loaded_in);
+        }
+        // The last one of a key counts.
+        let mut brought: HashMap<Key, Fill<V>, Prehashed> = answer.into_iter().collect();
+        let (mut places, mut fills) = (Vec::with_capacity(missing.len()), Vec::with_capacity(missing.len()));
+        for place in missing {
+            if let Some(mut fill) = brought.remove(&self.own[place].0) {
+                self.tiers.settle(&self.class, &mut fill);
+                places.push(place);
+                fills.push(fill);
+            }
+        }
+        Ok(Some(Filled { places, fills, loaded_in }))
+    }
+
+    /// Lands what L2 has, as soon as it is known.
+    #[cfg(feature = "redis")]
+    async fn seek(&mut self, l2: &Arc<L2>, will_load: bool, patience: &mut Patience) -> Option<Tickets> {
+        let codec = self.form.codec.clone()?;
+        let Self { tiers, class, form, own, landings } = self;
+        let found = |place: usize, news: News<V>| match news {
+            News::Found(fill, mark) => {
+                let mut parcel = pack(fill, form.weigh);
+                parcel.cost = class.counters.last_load();
+                let may_keep = mark.is_some();
+                let brought = Brought { parcel, source: Source::Shared, may_keep, loaded_in: None, mark };
+                if let Some(landing) = landings.get_mut(place).and_then(Option::take) {
+                    landing.land(Ended::Brought(brought));
+                }
+            }
+            News::Stale(past) => tiers.fall_back_on(past, &own[place].0, class, form, &own[place].1),
+        };
+        l2.seek_many(own, class, &*codec, will_load, patience, found).await
+    }
+
+    /// Stores in L2 what was loaded, and lands it.
+    #[cfg(feature = "redis")]
+    async fn share(&mut self, l2: &Arc<L2>, tickets: Option<Tickets>, filled: Filled<V>, patience: &mut Patience) {
+        let Some(codec) = self.form.codec.clone() else { return };
+        let Filled { places, fills, loaded_in } = filled;
+        let wanted: Vec<Own> = places.iter().map(|place| self.own[*place].clone()).collect();
+        let marks = l2.fill_many(tickets, &self.class, &*codec, &wanted, &fills, patience).await;
+        for ((place, fill), mark) in places.into_iter().zip(fills).zip(marks) {
+            let mut parcel = pack(fill, self.form.weigh);
+            parcel.cost = Some(loaded_in);
+            let (source, may_keep) = (Source::Loaded, mark.is_some());
+            self.land(place, Brought { parcel, source, may_keep, loaded_in: Some(loaded_in), mark });
+        }
+    }
+
+    fn land(&mut self, place: usize, brought: Brought) {
+        if let Some(landing) = self.landings[place].take() {
+            landing.land(Ended::Brought(brought));
+        }
+    }
+
+    fn land_others(self, ended: impl Fn() -> Ended) {
+        for landing in self.landings.into_iter().flatten() {
+            landing.land(ended());
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Writes of many keys.
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+
+#[cfg(feature = "redis")]
+use futures_util::FutureExt;
+
+use crate::fill::Fill;
+use crate::key::Key;
+use crate::text::Prehashed;
+use crate::typed::TypedCache;
+
+impl<V: Send + Sync + 'static> TypedCache<V> {
+    /// Stores values, each as [`set`](Self::set) does; tells for each whether L1 kept it, in the order given.
+    ///
+    /// A key that comes twice gets its last value; the earlier one counts as not kept. L1 is done when the call is made,
+    /// without waiting; L2 is told in few round trips. Not one step: other readers may see some of the values before the
+    /// others. Keys of which L2 can't be told count there as invalidated until it can.
+    pub async fn set_many<K, F>(&self, values: impl IntoIterator<Item = (K, F)>) -> Vec<bool>
+    where
+        K: Borrow<Key>,
+        F: Into<Fill<V>>,
+    {
+        let values: Vec<(Key, Fill<V>)> =
+            values.into_iter().map(|(key, fill)| (key.borrow().clone(), fill.into())).collect();
+        let last: HashMap<Key, usize, Prehashed> =
+            values.iter().enumerate().map(|(index, (key, _))| (key.clone(), index)).collect();
+        let mut kept = Vec::with_capacity(values.len());
+        #[cfg(feature = "redis")]
+        let mut puts = Vec::with_capacity(last.len());
+        for (index, (key, mut fill)) in values.into_iter().enumerate() {
+            if last[&key] != index {
+                kept.push(false);
+                continue;
+            }
+            self.cache.tiers.settle(&self.class, &mut fill);
+            #[cfg(feature = "redis")]
+            {
+                let (stored, new) = self.set_here(&key, fill);
+                kept.push(stored);
+                puts.push((key, new));
+            }
+            #[cfg(not(feature = "redis"))]
+            kept.push(self.set_here(&key, fill));
+        }
+        #[cfg(feature = "redis")]
+        if let (Some(l2), Some(_)) = (&self.cache.tiers.l2, &self.form.codec) {
+            l2.put_many(puts).boxed().await;
+        }
+        kept
+    }
+}

@@ -1,0 +1,104 @@
+//! Compression around another codec.
+
+use zstd::bulk::{compress, decompress};
+
+use super::{Codec, CodecError};
+
+/// In front of what is not compressed.
+const PLAIN: u8 = 0;
+/// In front of what is, and of its length before.
+const ZSTD: u8 = 1;
+/// The mark and the length.
+const HEADER: usize = 5;
+
+/// The bytes of another codec, compressed with Zstandard above a size.
+///
+/// The limit of the inner codec holds for its own bytes, before compression and after decompression: what claims to be larger
+/// is refused before room is made for it ([`CodecError::TooBig`]), what turns out larger than it claims is refused as well.
+#[derive(Debug, Clone, Copy)]
+pub struct Compressed<C> {
+    inner: C,
+    above: usize,
+    level: i32,
+}
+
+impl<C> Compressed<C> {
+    /// Compresses values of more than 1 KiB, at level 3.
+    pub const fn new(inner: C) -> Self {
+        Self { inner, above: 1024, level: 3 }
+    }
+
+    /// Compresses values of more than so many bytes. What does not become smaller is stored as it is.
+    #[must_use]
+    pub const fn above(mut self, bytes: usize) -> Self {
+        self.above = bytes;
+        self
+    }
+
+    /// The level of Zstandard, 1 (fast) to 19 (small) and below zero for faster yet; others are brought into its range.
+    #[must_use]
+    pub const fn level(mut self, level: i32) -> Self {
+        self.level = level;
+        self
+    }
+}
+
+impl<V, C: Codec<V>> Codec<V> for Compressed<C> {
+    fn version(&self) -> u8 {
+        self.inner.version()
+    }
+
+    fn form(&self) -> u8 {
+        self.inner.form() ^ 128
+    }
+
+    fn encode(&self, value: &V) -> Result<Vec<u8>, CodecError> {
+        let plain = self.inner.encode_shared(value)?;
+        within(plain.len(), self.inner.limit())?;
+        if let Ok(length) = u32::try_from(plain.len())
+            && plain.len() > self.above
+        {
+            let small = compress(&plain, self.level).map_err(CodecError::failed)?;
+            if small.len() + HEADER <= plain.len() {
+                let mut out = Vec::with_capacity(HEADER + small.len());
+                out.push(ZSTD);
+                out.extend(length.to_be_bytes());
+                out.extend(small);
+                return Ok(out);
+            }
+        }
+        let mut out = Vec::with_capacity(1 + plain.len());
+        out.push(PLAIN);
+        out.extend_from_slice(&plain);
+        Ok(out)
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<V, CodecError> {
+        match bytes {
+            [PLAIN, plain @ ..] => {
+                within(plain.len(), self.inner.limit())?;
+                self.inner.decode(plain)
+            }
+            [ZSTD, a, b, c, d, small @ ..] => {
+                let claimed = u32::from_be_bytes([*a, *b, *c, *d]);
+                let length = usize::try_from(claimed).unwrap_or(usize::MAX);
+                within(length, self.inner.limit())?;
+                // Never makes more room than it is allowed; more than that is an error of its own.
+                let plain = decompress(small, length).map_err(CodecError::failed)?;
+                if plain.len() != length {
+                    return Err(CodecError::failed("fewer bytes than were compressed"));
+                }
+                self.inner.decode(&plain)
+            }
+            _ => Err(CodecError::failed("neither plain nor compressed")),
+        }
+    }
+
+    fn limit(&self) -> usize {
+        self.inner.limit().saturating_add(HEADER)
+    }
+}
+
+fn within(length: usize, limit: usize) -> Result<(), CodecError> {
+    if length > limit { Err(CodecError::TooBig { length, limit }) } else { Ok(()) }
+}

@@ -1,0 +1,201 @@
+//! Invalidation: this process first, then the tiers behind it.
+
+#[cfg(feature = "redis")]
+use futures_util::FutureExt;
+
+use crate::class::Count;
+use crate::event::{Event, Removal, Scope};
+use crate::key::Key;
+#[cfg(feature = "redis")]
+use crate::l2::Debt;
+use crate::owed::Owed;
+use crate::pattern::Pattern;
+use crate::slot::{Slot, State};
+use crate::tag::Tag;
+use crate::tiered::{TieredCache, Tiers};
+use crate::touched::Touched;
+
+impl TieredCache {
+    /// Invalidates all that a store write touched. Call it after the commit.
+    ///
+    /// As every invalidation: once it returns, no read that starts later sees a value that was loaded before it was
+    /// called, and no load that is under way can bring one back. L1 is done when the call is made, without waiting; with
+    /// L1 alone nothing is waited for. Dropped half-way, it is carried on behind.
+    ///
+    /// # Errors
+    ///
+    /// [`Owed`] when the shared tier could not be told. This process has invalidated all the same.
+    pub async fn invalidate(&self, touched: &Touched) -> Result<(), Owed> {
+        let tags = touched.tags().map(Scope::Tag);
+        let scopes: Vec<Scope<'_>> = tags.chain(touched.keys().map(Scope::Key)).collect();
+        self.invalidate_scopes(&scopes).await?;
+        Ok(())
+    }
+
+    /// Invalidates one key; tells whether L1 held a live value.
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate`](Self::invalidate).
+    pub async fn invalidate_key(&self, key: &Key) -> Result<bool, Owed> {
+        Ok(self.invalidate_scopes(&[Scope::Key(key)]).await? > 0)
+    }
+
+    /// Invalidates several keys; tells how many held a live value in L1.
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate`](Self::invalidate).
+    pub async fn invalidate_keys<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) -> Result<usize, Owed> {
+        let scopes: Vec<Scope<'_>> = keys.into_iter().map(Scope::Key).collect();
+        self.invalidate_scopes(&scopes).await
+    }
+
+    /// Invalidates every entry that carries the tag, in constant time. Their space is given back later.
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate`](Self::invalidate).
+    pub async fn invalidate_tag(&self, tag: &Tag) -> Result<(), Owed> {
+        self.invalidate_scopes(&[Scope::Tag(tag)]).await?;
+        Ok(())
+    }
+
+    /// Removes exactly the entries whose key matches; tells how many of them were live in L1.
+    ///
+    /// Walks over all entries of L1, one short read lock each, so readers are never held up for long; and over all keys of
+    /// L2, twice, a thousand a step: with a million keys that takes seconds. Prefer a tag.
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate`](Self::invalidate).
+    pub async fn invalidate_pattern(&self, pattern: &Pattern) -> Result<usize, Owed> {
+        self.invalidate_scopes(&[Scope::Pattern(pattern)]).await
+    }
+
+    /// As [`invalidate_pattern`](Self::invalidate_pattern), of one class only; an unknown class has no entries.
+    ///
+    /// Loads under way whose key matches are fenced whatever their class: at worst they are made again.
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate`](Self::invalidate).
+    pub async fn invalidate_pattern_of(&self, class: &str, pattern: &Pattern) -> Result<usize, Owed> {
+        self.invalidate_scopes(&[Scope::PatternOf(class, pattern)]).await
+    }
+
+    /// Invalidates every entry of the class, in constant time; tells whether this process knows such a class.
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate`](Self::invalidate).
+    pub async fn invalidate_class(&self, name: &str) -> Result<bool, Owed> {
+        let class = self.tiers.classes.by_name(name);
+        if let Some(class) = &class {
+            class.counters.add(Count::Invalidation);
+        }
+        self.invalidate_scopes(&[Scope::Class(name)]).await?;
+        Ok(class.is_some())
+    }
+
+    /// Invalidates everything, in constant time. The sweeper gives the space back at once afterwards.
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate`](Self::invalidate).
+    pub async fn clear(&self) -> Result<(), Owed> {
+        self.invalidate_scopes(&[Scope::All]).await?;
+        Ok(())
+    }
+
+    /// L1 first, then the tiers behind it.
+    async fn invalidate_scopes(&self, scopes: &[Scope<'_>]) -> Result<usize, Owed> {
+        let mut removed = 0;
+        for scope in scopes {
+            let count = self.tiers.drop_scope(*scope);
+            removed += count;
+            let is_counted = matches!(scope, Scope::Key(_) | Scope::Pattern(_) | Scope::PatternOf(..));
+            // A class that nobody here has is none of this process's business.
+            if !matches!(scope, Scope::Class(class) if self.tiers.classes.by_name(class).is_none()) {
+                self.tiers.notify(&Event::Invalidated { scope: *scope, removed: is_counted.then_some(count) });
+            }
+        }
+        #[cfg(feature = "redis")]
+        if let Some(l2) = &self.tiers.l2 {
+            // A load that started after L1 was done may have read the old value while L2 still held it.
+            let once_more = OnceMore { tiers: &self.tiers, scopes };
+            // Boxed, so that what a caller's future weighs does not depend on what Redis takes.
+            let told = l2.invalidate(scopes.iter().map(|scope| Debt::of(*scope)).collect()).boxed().await;
+            drop(once_more);
+            told.map_err(|reason| Owed { removed, reason })?;
+        }
+        Ok(removed)
+    }
+
+    /// Invalidations of which the tier that processes share has not heard yet; none when there is no such tier.
+    pub fn owed(&self) -> Option<u64> {
+        #[cfg(feature = "redis")]
+        return self.tiers.l2.as_ref().map(|l2| l2.owed());
+        #[cfg(not(feature = "redis"))]
+        None
+    }
+}
+
+/// Invalidates in L1 when it is dropped: also when its caller leaves while L2 is being told, which then owes it.
+#[cfg(feature = "redis")]
+struct OnceMore<'a> {
+    tiers: &'a Tiers,
+    scopes: &'a [Scope<'a>],
+}
+
+#[cfg(feature = "redis")]
+impl Drop for OnceMore<'_> {
+    fn drop(&mut self) {
+        for scope in self.scopes {
+            self.tiers.drop_scope(*scope);
+        }
+    }
+}
+
+impl Tiers {
+    /// Invalidates in L1 alone; tells how many live entries were removed, where they are counted.
+    pub(crate) fn drop_scope(&self, scope: Scope<'_>) -> usize {
+        match scope {
+            Scope::Key(key) => return usize::from(self.remove(key)),
+            Scope::Pattern(pattern) => return self.remove_matching(pattern, |_| true),
+            Scope::PatternOf(class, pattern) => {
+                let Some(class) = self.classes.by_name(class) else { return 0 };
+                return self.remove_matching(pattern, |slot| slot.class == class.id);
+            }
+            Scope::Tag(tag) => self.fence.invalidate_tag(tag),
+            Scope::Class(name) => {
+                if let Some(class) = self.classes.by_name(name) {
+                    self.fence.invalidate_class(class.id);
+                }
+            }
+            Scope::All => {
+                self.fence.invalidate_all();
+                self.bell.sweep();
+            }
+        }
+        0
+    }
+
+    fn remove_matching(&self, pattern: &Pattern, is_meant: impl Fn(&Slot) -> bool) -> usize {
+        // The fence first: a load that fills after this is one that started after it.
+        self.flights.fence_matching(pattern);
+        let matching = self.memory.iter().filter(|(key, slot)| is_meant(slot) && pattern.matches(key.as_str()));
+        matching.filter(|(key, _)| self.remove(key)).count()
+    }
+
+    /// Removes the key from L1 and fences its loads; tells whether a live value was held.
+    fn remove(&self, key: &Key) -> bool {
+        let Some(slot) = self.flights.fence(key, || self.memory.remove(key)) else { return false };
+        let live = slot.state(self.clock.now(), &self.fence) != State::Dead;
+        if live && let Some(class) = self.classes.by_id(slot.class) {
+            class.counters.add(Count::Invalidation);
+        }
+        self.report_removed(key, if live { Removal::Invalidated } else { self.why_dead(&slot) });
+        live
+    }
+}

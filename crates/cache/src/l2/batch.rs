@@ -1,0 +1,364 @@
+//! The steps of the protocol for many keys at once. Each does for every key what its single sibling in `tier` does.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{join, try_join_all};
+use tidegate_redis::{Arg, Command, Error, Topology, Value};
+
+use super::entry::{Entry, EntryId, HEAD};
+use super::names::Names;
+use super::patience::{Impatience, Patience};
+use super::steps::{Answered, BYTES, Item, run_many};
+use super::tier::{Epoch, Failure, Filled, Looked, New, RedisTier, millis};
+use crate::key::Key;
+use crate::tag::Tag;
+
+/// Tags whose generations one command reads.
+const TAGS: usize = 256;
+
+/// Longer than the client lets any command take.
+const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A key to be looked at, with the head of an entry that turned out to be invalid.
+pub(super) struct Look<'a> {
+    pub(super) key: &'a Key,
+    pub(super) reject: Option<Bytes>,
+}
+
+/// What a load brought, and the fence under which it may be stored.
+pub(super) struct FillOne {
+    pub(super) key: Key,
+    pub(super) fence: String,
+    pub(super) new: New,
+}
+
+/// The answer of a look before its tags are compared.
+enum Seen {
+    Entry { entry: Entry, left: Duration, head: Bytes },
+    Done(Looked),
+}
+
+impl RedisTier {
+    /// Reads keys; with a `fence` it takes part in the loads of those that have no value, without one it only reads.
+    pub(super) async fn look_many(
+        &self,
+        looks: &[Look<'_>],
+        class: &str,
+        fence: &str,
+        patience: &mut Patience,
+    ) -> Answered<Looked> {
+        let mut items = Vec::with_capacity(looks.len());
+        for look in looks {
+            let head = look.reject.clone().unwrap_or_default();
+            items.push(Item { names: self.pair(look.key), args: vec![head.into()], bytes: 0 });
+        }
+        let common = [Arg::from(fence), millis(self.fence), Arg::from(BYTES)];
+        let mut aside = patience.clone();
+        let field = Names::class_field(class);
+        let fields = [field.as_str()];
+        let epoch = aside.spend(self.epoch_fields(&fields));
+        let looked = run_many(&self.client, &self.scripts.look_many, &common, items, 2, patience);
+        let (looked, epoch) = join(looked, epoch).await;
+        let mut failures = looked.failures;
+        let epoch = match epoch {
+            Ok(epoch) => epoch,
+            Err(error) => {
+                failures.push(error);
+                return Answered { answers: looks.iter().map(|_| None).collect(), failures };
+            }
+        };
+        let mut seen = Vec::with_capacity(looks.len());
+        for answer in looked.answers {
+            seen.push(answer.and_then(|values| match self::seen(values, fence) {
+                Ok(seen) => Some(seen),
+                Err(error) => {
+                    failures.push(Impatience::Failed(error));
+                    None
+                }
+            }));
+        }
+        match self.judge(seen, class, epoch, patience).await {
+            Ok(answers) => Answered { answers, failures },
+            Err(error) => {
+                failures.push(error);
+                Answered { answers: looks.iter().map(|_| None).collect(), failures }
+            }
+        }
+    }
+
+    /// Compares what entries carry with what is in force.
+    async fn judge(
+        &self,
+        seen: Vec<Option<Seen>>,
+        class: &str,
+        mut epoch: Epoch,
+        patience: &mut Patience,
+    ) -> Result<Vec<Option<Looked>>, Impatience<Error>> {
+        let (mut others, mut tags) = (HashSet::new(), HashSet::new());
+        for entry in seen.iter().flatten() {
+            let Seen::Entry { entry, .. } = entry else { continue };
+            if entry.class != class {
+                others.insert(Names::class_field(&entry.class));
+            }
+            tags.extend(entry.tags.iter().map(|(tag, _)| tag.clone()));
+        }
+        if !others.is_empty() {
+            let fields: Vec<&str> = others.iter().map(String::as_str).collect();
+            let theirs = patience.spend(self.epoch_fields(&fields)).await?;
+            epoch = epoch.with(theirs);
+        }
+        let generations = patience.spend(self.current(tags.into_iter().collect())).await?;
+        let is_valid = |entry: &Entry| {
+            let moves = epoch.count(&Names::class_field(&entry.class));
+            epoch.is(&entry.epoch)
+                && moves == entry.class_moves
+                && entry.tags.iter().all(|(tag, carried)| generations.get(tag) == Some(carried))
+        };
+        let judged = seen.into_iter().map(|seen| match seen? {
+            Seen::Entry { entry, left, .. } if is_valid(&entry) => Some(Looked::of(entry, left)),
+            Seen::Entry { head, .. } => Some(Looked::Invalid { head }),
+            Seen::Done(looked) => Some(looked),
+        });
+        Ok(judged.collect())
+    }
+
+    /// The generations of those tags that have one.
+    async fn current(&self, tags: Vec<Tag>) -> Result<HashMap<Tag, Bytes>, Error> {
+        let step = if self.client.topology() == Topology::Cluster { 1 } else { TAGS };
+        let mut reads = Vec::with_capacity(tags.len().div_ceil(step));
+        for tags in tags.chunks(step) {
+            let names = tags.iter().map(|tag| self.names.generation(tag));
+            let command = names.fold(Command::new("MGET"), Command::key).idempotent();
+            reads.push(async move { self.client.execute(command).await?.into_array() });
+        }
+        let found = try_join_all(reads).await?;
+        let mut generations = HashMap::with_capacity(tags.len());
+        for (tag, generation) in tags.into_iter().zip(found.into_iter().flatten()) {
+            if let Some(generation) = generation.into_optional_bytes()? {
+                generations.insert(tag, generation);
+            }
+        }
+        Ok(generations)
+    }
+
+    /// Stores what a load brought, but for what was invalidated meanwhile.
+    pub(super) async fn fill_many(
+        &self,
+        fills: Vec<FillOne>,
+        epoch: &Epoch,
+        patience: &mut Patience,
+    ) -> (Vec<Option<Filled>>, Vec<Impatience<Failure>>) {
+        let mut answers: Vec<Option<Filled>> = fills.iter().map(|_| None).collect();
+        let mut failures = Vec::new();
+        let carried = match patience.spend(self.carry(fills.iter().map(|fill| &fill.new))).await {
+            Ok(carried) => carried,
+            Err(error) => return (answers, vec![error.into()]),
+        };
+        // The cells are read after the generations, as for one key.
+        let mut moved = HashSet::new();
+        if !carried.is_empty() {
+            let cells: HashSet<String> = carried.keys().map(Names::cell_field).collect();
+            let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
+            match patience.spend(self.epoch_fields(&cells)).await {
+                Ok(now) if now.is_of(epoch) => {
+                    let differ = cells.iter().filter(|cell| now.count(cell) != epoch.count(cell));
+                    moved.extend(differ.map(|cell| (*cell).to_owned()));
+                }
+                Ok(_) => moved.extend(cells.into_iter().map(str::to_owned)),
+                Err(error) => return (answers, vec![error.into()]),
+            }
+        }
+        let (mut items, mut stored) = (Vec::with_capacity(fills.len()), Vec::with_capacity(fills.len()));
+        for (index, fill) in fills.into_iter().enumerate() {
+            if fill.new.tags.iter().any(|tag| moved.contains(&Names::cell_field(tag))) {
+                answers[index] = Some(Filled::Refused);
+                continue;
+            }
+            let (id, ttl) = (fill.new.id, millis(fill.new.ttl));
+            match Self::encode_with(fill.new, epoch, &carried) {
+                Ok(entry) => {
+                    let bytes = entry.len();
+                    let args = vec![fill.fence.into(), entry.into(), ttl];
+                    items.push(Item { names: self.pair(&fill.key), args, bytes });
+                    stored.push((index, id));
+                }
+                Err(error) => failures.push(Impatience::Failed(error.into())),
+            }
+        }
+        let filled = run_many(&self.client, &self.scripts.fill_many, &[], items, 1, patience).await;
+        for ((index, id), answer) in stored.into_iter().zip(filled.answers) {
+            answers[index] = answer.map(|answer| if is_one(&answer) { Filled::Stored(id) } else { Filled::Refused });
+        }
+        failures.extend(filled.failures.into_iter().map(Into::into));
+        (answers, failures)
+    }
+
+    /// Stores what a caller brought, whatever is there; tells for each key whether it is done.
+    pub(super) async fn put_many(
+        &self,
+        puts: Vec<(Key, New)>,
+        patience: &mut Patience,
+    ) -> (Vec<bool>, Vec<Impatience<Failure>>) {
+        let mut done = vec![false; puts.len()];
+        let mut aside = patience.clone();
+        let carried = patience.spend(self.carry(puts.iter().map(|(_, new)| new)));
+        let (carried, epoch) = join(carried, aside.spend(self.open_epoch())).await;
+        let (carried, epoch) = match (carried, epoch) {
+            (Ok(carried), Ok(epoch)) => (carried, epoch),
+            (Err(error), _) | (_, Err(error)) => return (done, vec![error.into()]),
+        };
+        let (mut items, mut indexes, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, (key, new)) in puts.into_iter().enumerate() {
+            let ttl = millis(new.ttl);
+            match Self::encode_with(new, &epoch, &carried) {
+                Ok(entry) => {
+                    let bytes = entry.len();
+                    items.push(Item { names: self.pair(&key), args: vec![entry.into(), ttl], bytes });
+                    indexes.push(index);
+                }
+                Err(error) => failures.push(Impatience::Failed(error.into())),
+            }
+        }
+        let values = values_of(&items);
+        let mut put = run_many(&self.client, &self.scripts.put_many, &[], items, 1, patience).await;
+        self.tell(&values, &mut put, patience).await;
+        for (index, answer) in indexes.into_iter().zip(put.answers) {
+            done[index] = answer.is_some();
+        }
+        failures.extend(put.failures.into_iter().map(Into::into));
+        (done, failures)
+    }
+
+    /// Deletes values and fences; tells for each key whether it is done.
+    pub(super) async fn forget_many(&self, keys: &[&Key], patience: &mut Patience) -> Answered<()> {
+        let mut items = Vec::with_capacity(keys.len());
+        for key in keys {
+            items.push(Item { names: self.pair(key), args: Vec::new(), bytes: 0 });
+        }
+        let values = values_of(&items);
+        let mut forgotten = run_many(&self.client, &self.scripts.forget_many, &[], items, 1, patience).await;
+        self.tell(&values, &mut forgotten, patience).await;
+        let answers = forgotten.answers.into_iter().map(|answer| answer.map(|_| ())).collect();
+        Answered { answers, failures: forgotten.failures }
+    }
+
+    /// Tells the other processes of what was changed. Where that fails, it counts as not done.
+    async fn tell<T>(&self, values: &[String], changed: &mut Answered<T>, patience: &mut Patience) {
+        let done = values.iter().zip(&changed.answers).filter(|(_, answer)| answer.is_some());
+        let names: Vec<&str> = done.map(|(value, _)| value.as_str()).collect();
+        if let Err(error) = patience.spend(self.ways.tell_all(&names)).await {
+            changed.answers.iter_mut().for_each(|answer| *answer = None);
+            changed.failures.push(error);
+        }
+    }
+
+    /// Deletes values and fences, each step bounded by the client's time-out alone.
+    ///
+    /// After an error it is not known of which keys L2 has heard.
+    pub(super) async fn forget_all(&self, keys: &[&Key]) -> Result<(), Error> {
+        if let [key] = keys {
+            return self.forget(key).await;
+        }
+        let forgotten = self.forget_many(keys, &mut Patience::new(FOREVER)).await;
+        for error in forgotten.failures {
+            match error {
+                Impatience::Failed(error) => return Err(error),
+                Impatience::Over(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives fences back; tells for each key whether it was still in force.
+    pub(super) async fn release_many(&self, fences: &[(Key, String)], patience: &mut Patience) -> Answered<bool> {
+        let mut items = Vec::with_capacity(fences.len());
+        for (key, fence) in fences {
+            items.push(Item { names: vec![self.names.fence(key)], args: vec![fence.into()], bytes: 0 });
+        }
+        let released = run_many(&self.client, &self.scripts.release_many, &[], items, 1, patience).await;
+        let answers = released.answers.into_iter().map(|answer| answer.map(|answer| is_one(&answer))).collect();
+        Answered { answers, failures: released.failures }
+    }
+
+    /// Whether what lies under the keys are these very entries.
+    pub(super) async fn hold_many(&self, keys: &[(&Key, EntryId)], patience: &mut Patience) -> Answered<bool> {
+        let mut items = Vec::with_capacity(keys.len());
+        for (key, _) in keys {
+            items.push(Item { names: vec![self.names.value(key)], args: Vec::new(), bytes: 0 });
+        }
+        let common = [Arg::from(HEAD - 1)];
+        let heads = run_many(&self.client, &self.scripts.heads, &common, items, 1, patience).await;
+        let is_same = |(answer, (_, id)): (Option<Vec<Value>>, &(&Key, EntryId))| {
+            let head = answer?.pop()?.into_bytes().ok()?;
+            Some(head[..] == id.head())
+        };
+        Answered { answers: heads.answers.into_iter().zip(keys).map(is_same).collect(), failures: heads.failures }
+    }
+
+    /// The generations of all tags that are about to be carried, made where they are missing, for the longest lifetime.
+    async fn carry(&self, news: impl Iterator<Item = &New>) -> Result<HashMap<Tag, Bytes>, Error> {
+        let mut longest: HashMap<Tag, Duration> = HashMap::new();
+        for new in news {
+            for tag in &new.tags {
+                let ttl = longest.entry(tag.clone()).or_default();
+                *ttl = (*ttl).max(new.ttl);
+            }
+        }
+        let mut reads = Vec::with_capacity(longest.len());
+        for (tag, ttl) in &longest {
+            reads.push(self.generations(std::slice::from_ref(tag), *ttl));
+        }
+        Ok(try_join_all(reads).await?.into_iter().flatten().collect())
+    }
+
+    fn encode_with(
+        new: New,
+        epoch: &Epoch,
+        carried: &HashMap<Tag, Bytes>,
+    ) -> Result<Vec<u8>, crate::codec::CodecError> {
+        let tags = new.tags.iter().map(|tag| (tag.clone(), carried.get(tag).cloned().unwrap_or_default())).collect();
+        Self::encode(new, epoch, tags)
+    }
+
+    fn pair(&self, key: &Key) -> Vec<String> {
+        vec![self.names.value(key), self.names.fence(key)]
+    }
+}
+
+/// The names of the values that these items change.
+fn values_of(items: &[Item]) -> Vec<String> {
+    items.iter().filter_map(|item| item.names.first().cloned()).collect()
+}
+
+fn seen(values: Vec<Value>, fence: &str) -> Result<Seen, Error> {
+    let mut values = values.into_iter();
+    let value = values.next().unwrap_or(Value::Nil).into_optional_bytes()?;
+    let second = values.next().unwrap_or(Value::Nil);
+    let Some(bytes) = value else {
+        let in_force = second.into_text()?;
+        return Ok(Seen::Done(Looked::Fenced { is_first: in_force == fence, fence: in_force }));
+    };
+    // Below zero it has no expiry, which nobody here wrote.
+    let left = Duration::from_millis(u64::try_from(second.as_int()?).unwrap_or_default());
+    // What somebody else wrote may be shorter.
+    let head = bytes.slice(..bytes.len().min(HEAD));
+    Ok(match Entry::decode(&bytes) {
+        Ok(entry) => Seen::Entry { entry, left, head },
+        Err(error) => Seen::Done(Looked::Unreadable { head, error }),
+    })
+}
+
+fn is_one(answer: &[Value]) -> bool {
+    answer.first().is_some_and(|answer| answer.as_int() == Ok(1))
+}
+
+impl From<Impatience<Error>> for Impatience<Failure> {
+    fn from(error: Impatience<Error>) -> Self {
+        match error {
+            Impatience::Failed(error) => Self::Failed(error.into()),
+            Impatience::Over(whole) => Self::Over(whole),
+        }
+    }
+}

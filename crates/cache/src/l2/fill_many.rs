@@ -1,0 +1,146 @@
+//! What a batch stores in L2: under the fences of its loads, or because a caller says so.
+
+use std::collections::{HashMap, HashSet};
+use std::mem;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use super::L2;
+use super::batch::FillOne;
+use super::debts::Debt;
+use super::patience::Patience;
+use super::seek_many::Wanted;
+use super::tier::{Epoch, Filled, New};
+use super::{EntryId, Mark};
+use crate::class::Class;
+use crate::codec::Codec;
+use crate::fill::Fill;
+use crate::key::Key;
+use crate::text::Prehashed;
+
+/// The right to fill several keys: the fences that their loads take part in, and the epoch at the start.
+///
+/// Those that are not used are given back at its end, so that nobody waits for them.
+pub(crate) struct Tickets {
+    l2: Arc<L2>,
+    fences: HashMap<Key, String, Prehashed>,
+    epoch: Epoch,
+}
+
+impl Tickets {
+    pub(super) fn new(l2: &Arc<L2>, fences: Vec<(Key, String)>, epoch: Epoch) -> Self {
+        Self { l2: Arc::clone(l2), fences: fences.into_iter().collect(), epoch }
+    }
+}
+
+impl Drop for Tickets {
+    fn drop(&mut self) {
+        if self.fences.is_empty() {
+            return;
+        }
+        // Without a runtime the fences run out by themselves, and whoever waits for them gives up sooner.
+        if let Ok(runtime) = Handle::try_current() {
+            let l2 = Arc::clone(&self.l2);
+            let fences: Vec<_> = mem::take(&mut self.fences).into_iter().collect();
+            runtime.spawn(async move {
+                let mut patience = l2.patience_for(fences.len());
+                let released = l2.tier.release_many(&fences, &mut patience).await;
+                released.failures.iter().for_each(|error| l2.failed("release", error));
+            });
+        }
+    }
+}
+
+impl L2 {
+    /// Stores what a load brought for these keys; for each none when L1 must not keep it either.
+    pub(crate) async fn fill_many<V: 'static>(
+        self: &Arc<Self>,
+        tickets: Option<Tickets>,
+        class: &Class,
+        codec: &dyn Codec<V>,
+        wanted: &[Wanted],
+        fills: &[Fill<V>],
+        patience: &mut Patience,
+    ) -> Vec<Option<Mark>> {
+        let noticed: Vec<u64> = wanted.iter().map(|(_, flight)| flight.noticed()).collect();
+        let lefts: Vec<_> = fills.iter().map(|fill| class.ttl.in_l2(fill.ttl)).collect();
+        let mut marks: Vec<Option<Mark>> = noticed
+            .iter()
+            .zip(&lefts)
+            .map(|(noticed, left)| Some(Mark { id: None, left: *left, noticed: *noticed }))
+            .collect();
+        let Some(mut tickets) = tickets.filter(|_| !self.owes()) else { return marks };
+        let (mut ready, mut indexes, mut given_up) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, ((key, _), fill)) in wanted.iter().zip(fills).enumerate() {
+            // Without a ticket L2 could not be asked for this key.
+            let Some(fence) = tickets.fences.remove(key) else { continue };
+            match self.pack(&class.ttl, codec, fill) {
+                Ok(new) => {
+                    ready.push(FillOne { key: key.clone(), fence, new });
+                    indexes.push(index);
+                }
+                Err(error) => {
+                    self.codec_failed(class, key, &error);
+                    given_up.push((index, (key.clone(), fence)));
+                }
+            }
+        }
+        let (at, fences): (Vec<usize>, Vec<_>) = given_up.into_iter().unzip();
+        for (index, released) in at.into_iter().zip(self.tier.release_many(&fences, patience).await.answers) {
+            // No longer in force: it was invalidated.
+            if released == Some(false) {
+                marks[index] = None;
+            }
+        }
+        let fences: Vec<_> = ready.iter().map(|fill| (fill.key.clone(), fill.fence.clone())).collect();
+        let (filled, failures) = self.tier.fill_many(ready, &tickets.epoch, patience).await;
+        // What can be known here says that those are good: so L1 serves on, for its capped time.
+        failures.iter().for_each(|error| self.failed("fill", error));
+        let mut asked: Vec<(usize, EntryId, u64)> = Vec::with_capacity(indexes.len());
+        for ((index, fence), filled) in indexes.into_iter().zip(fences).zip(filled) {
+            match filled {
+                Some(Filled::Stored(id)) => asked.push((index, id, noticed[index])),
+                Some(Filled::Refused) => {
+                    marks[index] = None;
+                    // Still there where a tag of it was invalidated.
+                    tickets.fences.extend([fence]);
+                }
+                None => {}
+            }
+        }
+        let confirmed = self.confirmed(wanted, asked.clone(), patience).await;
+        for ((index, id, _), noticed) in asked.into_iter().zip(confirmed) {
+            marks[index] = noticed.map(|noticed| Mark { id: Some(id), left: lefts[index], noticed });
+        }
+        marks
+    }
+
+    /// Stores what a caller brought, where L1 accepted it. Otherwise, and where it can't be stored, whatever was there is
+    /// invalidated instead, at once or as soon as it can.
+    pub(crate) async fn put_many(self: &Arc<Self>, puts: Vec<(Key, Option<New>)>) {
+        let owing = self.debts.owing(self, puts.iter().map(|(key, _)| Debt::Key(key.clone())).collect());
+        let mut patience = self.patience_for(puts.len());
+        let owes = self.owes();
+        let (mut stored, mut forgotten) = (Vec::new(), Vec::new());
+        for (key, new) in puts {
+            match new {
+                Some(new) if !owes => stored.push((key, new)),
+                _ => forgotten.push(key),
+            }
+        }
+        let stored_keys: Vec<Key> = stored.iter().map(|(key, _)| key.clone()).collect();
+        let mut unsettled = HashSet::new();
+        if !stored.is_empty() {
+            let (done, failures) = self.tier.put_many(stored, &mut patience).await;
+            failures.iter().for_each(|error| self.failed("put", error));
+            unsettled.extend(stored_keys.into_iter().zip(done).filter(|(_, is_done)| !is_done).map(|(key, _)| key));
+        }
+        let forgotten_keys: Vec<&Key> = forgotten.iter().collect();
+        let told = self.tier.forget_many(&forgotten_keys, &mut patience).await;
+        told.failures.iter().for_each(|error| self.failed("put", error));
+        let untold = forgotten.iter().zip(told.answers).filter(|(_, answer)| answer.is_none());
+        unsettled.extend(untold.map(|(key, _)| key.clone()));
+        owing.settled_but(&unsettled);
+    }
+}

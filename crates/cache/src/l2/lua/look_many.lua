@@ -1,0 +1,31 @@
+-- Reads values, or takes part in the loads of them.
+-- KEYS for each key: value, fence
+-- ARGV[1] a new fence, or '' to take part in no load, ARGV[2] its lifetime in ms, ARGV[3] bytes after which no further value
+-- is read, ARGV[4..] for each key the head of a value that is known to be invalid, or ''
+-- Returns for each key value and ms left, or nil and the fence in force ('' when there is none); of the first keys only when
+-- their bytes are enough.
+local answers, bytes, most = {}, 0, tonumber(ARGV[3])
+for i = 1, #KEYS, 2 do
+  if bytes >= most then
+    break
+  end
+  local rejected = ARGV[3 + (i + 1) / 2]
+  local value = redis.call('GET', KEYS[i])
+  if value and value ~= '' and (rejected == '' or string.sub(value, 1, #rejected) ~= rejected) then
+    bytes = bytes + #value
+    answers[i] = value
+    answers[i + 1] = redis.call('PTTL', KEYS[i])
+  else
+    local fence = ''
+    if ARGV[1] ~= '' then
+      fence = redis.call('GET', KEYS[i + 1])
+      if not fence then
+        fence = ARGV[1]
+        redis.call('SET', KEYS[i + 1], fence, 'PX', ARGV[2])
+      end
+    end
+    answers[i] = false
+    answers[i + 1] = fence
+  end
+end
+return answers

@@ -1,0 +1,13 @@
+-- Takes back the fences of loads that brought nothing to store.
+-- KEYS for each key: fence
+-- ARGV for each key: the load's fence
+-- Returns for each key 1 when it was still in force, 0 when an invalidation or another load removed it.
+local answers = {}
+for i, fence in ipairs(KEYS) do
+  if redis.call('GET', fence) == ARGV[i] then
+    answers[i] = redis.call('DEL', fence)
+  else
+    answers[i] = 0
+  end
+end
+return answers

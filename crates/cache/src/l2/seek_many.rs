@@ -1,0 +1,258 @@
+//! Many keys asked of L2 at once.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep};
+
+use super::batch::Look;
+use super::entry::EntryId;
+use super::fill_many::Tickets;
+use super::patience::Patience;
+use super::tier::Looked;
+use super::{CONFIRMATIONS, L2, Mark, NAME, PAUSES, Past, unpack};
+use crate::class::Class;
+use crate::codec::Codec;
+use crate::event::{Event, LookupOutcome};
+use crate::fill::Fill;
+use crate::flight::Flight;
+use crate::key::Key;
+
+/// Keys for whose steps a batch may wait as long as a single read may.
+const KEYS_A_PATIENCE: usize = 1000;
+
+/// A key that a batch wants, and the flight in which it does.
+pub(crate) type Wanted = (Key, Arc<Flight>);
+
+/// What L2 has for a key.
+pub(crate) enum News<V> {
+    /// A value, and what L1 must know of it; none when L1 must not keep it.
+    Found(Fill<V>, Option<Mark>),
+    /// Only a value past its lifetime: more may follow.
+    Stale(Past<V>),
+}
+
+/// Whom to tell of it.
+type Found<'a, V> = &'a mut (dyn FnMut(usize, News<V>) + Send);
+
+/// A key that is not known yet.
+struct Open {
+    index: usize,
+    reject: Option<Bytes>,
+    may_be_stale: bool,
+}
+
+/// An entry that was found and decoded, but may have changed since.
+struct Candidate<V> {
+    index: usize,
+    fill: Fill<V>,
+    id: EntryId,
+    left: Duration,
+    is_stale: bool,
+    noticed: u64,
+}
+
+impl L2 {
+    /// What a batch of so many keys may spend on L2 in all.
+    pub(crate) fn patience_for(&self, keys: usize) -> Patience {
+        let steps = u32::try_from(keys.div_ceil(KEYS_A_PATIENCE).max(1)).unwrap_or(u32::MAX);
+        Patience::new(self.tier.patience.saturating_mul(steps))
+    }
+
+    /// Asks L2 for all keys, and hands what it has to `found`, by its index, as soon as it is known. With `will_load` it takes
+    /// part in the loads of the others, and gives the right to fill them.
+    ///
+    /// It waits for other processes' loads only while it has none of its own to make: two batches never wait for each other.
+    pub(crate) async fn seek_many<V: 'static>(
+        self: &Arc<Self>,
+        wanted: &[Wanted],
+        class: &Class,
+        codec: &dyn Codec<V>,
+        will_load: bool,
+        patience: &mut Patience,
+        mut found: impl FnMut(usize, News<V>) + Send,
+    ) -> Option<Tickets> {
+        // Its values may be older than an invalidation that it hasn't heard of.
+        if wanted.is_empty() || self.owes() {
+            return None;
+        }
+        let started = self.clock.precise();
+        let mut outcomes = vec![LookupOutcome::Miss; wanted.len()];
+        let mut hand_over = |index: usize, news: News<V>| {
+            outcomes[index] = match (&news, outcomes[index]) {
+                (News::Found(..), LookupOutcome::Miss) => LookupOutcome::Hit,
+                // Counted once: what comes behind a stale value is of the same read.
+                _ => LookupOutcome::Stale,
+            };
+            found(index, news);
+        };
+        let fences = self.seek_until_all_known(wanted, class, codec, will_load, patience, &mut hand_over).await;
+        let latency = Some(self.clock.precise().saturating_sub(started));
+        for outcome in outcomes {
+            let is_miss = outcome == LookupOutcome::Miss;
+            let count = if is_miss { &self.counts.misses } else { &self.counts.hits };
+            count.fetch_add(1, Ordering::Relaxed);
+            self.notify(&Event::Lookup { class: class.ttl.name(), tier: NAME, outcome, latency });
+        }
+        if fences.is_empty() {
+            return None;
+        }
+        match patience.spend(self.tier.open_epoch()).await {
+            Ok(epoch) => Some(Tickets::new(self, fences, epoch)),
+            Err(error) => {
+                self.failed("epoch", &error);
+                None
+            }
+        }
+    }
+
+    async fn seek_until_all_known<V: 'static>(
+        self: &Arc<Self>,
+        wanted: &[Wanted],
+        class: &Class,
+        codec: &dyn Codec<V>,
+        will_load: bool,
+        patience: &mut Patience,
+        found: Found<'_, V>,
+    ) -> Vec<(Key, String)> {
+        let give_up = Instant::now() + self.tier.wait;
+        let (mut pause, longest) = PAUSES;
+        let fence = if will_load { format!("{:016x}", self.tier.next_id().0) } else { String::new() };
+        let mut fences = Vec::new();
+        let reject = |flight: &Flight| flight.past().map(|id| Bytes::copy_from_slice(&id.head()));
+        let open = wanted.iter().enumerate();
+        let mut open: Vec<Open> =
+            open.map(|(index, (_, flight))| Open { index, reject: reject(flight), may_be_stale: true }).collect();
+        // In one order in all processes: then who comes first is first at nearly all keys, and the others wait.
+        open.sort_unstable_by(|one, other| wanted[one.index].0.as_str().cmp(wanted[other.index].0.as_str()));
+        loop {
+            let noticed: Vec<u64> = open.iter().map(|open| wanted[open.index].1.noticed()).collect();
+            let mut looks = Vec::with_capacity(open.len());
+            for open in &open {
+                looks.push(Look { key: &wanted[open.index].0, reject: open.reject.clone() });
+            }
+            let looked = self.tier.look_many(&looks, class.ttl.name(), &fence, patience).await;
+            looked.failures.iter().for_each(|error| self.failed("look", error));
+            let (mut again, mut elsewhere, mut candidates) = (Vec::new(), Vec::new(), Vec::new());
+            for ((open, noticed), looked) in open.into_iter().zip(noticed).zip(looked.answers) {
+                let (index, key) = (open.index, &wanted[open.index].0);
+                let mut may_be_stale = open.may_be_stale;
+                let rejected = match looked {
+                    Some(Looked::Stale { entry, .. }) if !may_be_stale => Some(entry.id.head().to_vec()),
+                    Some(Looked::Stale { entry, left }) => {
+                        let id = entry.id;
+                        match unpack(codec, entry) {
+                            Ok(fill) => candidates.push(Candidate { index, fill, id, left, is_stale: true, noticed }),
+                            Err(error) => self.codec_failed(class, key, &error),
+                        }
+                        // One is enough to fall back on.
+                        may_be_stale = false;
+                        Some(id.head().to_vec())
+                    }
+                    Some(Looked::Found { entry, fresh_for: left }) => {
+                        let id = entry.id;
+                        match unpack(codec, entry) {
+                            Ok(fill) => {
+                                candidates.push(Candidate { index, fill, id, left, is_stale: false, noticed });
+                                None
+                            }
+                            Err(error) => {
+                                self.codec_failed(class, key, &error);
+                                Some(id.head().to_vec())
+                            }
+                        }
+                    }
+                    Some(Looked::Invalid { head }) => Some(head.to_vec()),
+                    Some(Looked::Unreadable { head, error }) => {
+                        self.codec_failed(class, key, &error);
+                        Some(head.to_vec())
+                    }
+                    Some(Looked::Fenced { fence, is_first: true }) if will_load => {
+                        fences.push((key.clone(), fence));
+                        None
+                    }
+                    Some(Looked::Fenced { fence, .. }) if will_load => {
+                        elsewhere.push((open, fence));
+                        None
+                    }
+                    Some(Looked::Fenced { .. }) | None => None,
+                };
+                let reject = |head: Vec<u8>| Open { index, reject: Some(head.into()), may_be_stale };
+                again.extend(rejected.filter(|_| will_load).map(reject));
+            }
+            self.confirm_many(wanted, candidates, patience, found).await;
+            if again.is_empty() {
+                if elsewhere.is_empty() || !fences.is_empty() || Instant::now() >= give_up {
+                    fences.extend(elsewhere.into_iter().map(|(open, fence)| (wanted[open.index].0.clone(), fence)));
+                    return fences;
+                }
+                sleep(pause).await;
+                pause = (pause * 2).min(longest);
+            }
+            again.extend(elsewhere.into_iter().map(|(open, _)| open));
+            open = again;
+        }
+    }
+
+    /// Hands over what was found, with the notices of it that came meanwhile looked into.
+    async fn confirm_many<V>(
+        &self,
+        wanted: &[Wanted],
+        candidates: Vec<Candidate<V>>,
+        patience: &mut Patience,
+        found: Found<'_, V>,
+    ) {
+        let asked = candidates.iter().map(|candidate| (candidate.index, candidate.id, candidate.noticed)).collect();
+        let confirmed = self.confirmed(wanted, asked, patience).await;
+        for (candidate, noticed) in candidates.into_iter().zip(confirmed) {
+            let Candidate { index, fill, id, left, is_stale, .. } = candidate;
+            match noticed {
+                Some(noticed) if is_stale => found(index, News::Stale(Past { fill, id, left, noticed })),
+                // Not to be served, since it may be replaced by now.
+                None if is_stale => {}
+                noticed => {
+                    found(index, News::Found(fill, noticed.map(|noticed| Mark { id: Some(id), left, noticed })));
+                }
+            }
+        }
+    }
+
+    /// For each entry the notices seen by the time when L2 still held it; none when it does not, or can't be asked.
+    pub(super) async fn confirmed(
+        &self,
+        wanted: &[Wanted],
+        asked: Vec<(usize, EntryId, u64)>,
+        patience: &mut Patience,
+    ) -> Vec<Option<u64>> {
+        let mut known: Vec<Option<u64>> = asked.iter().map(|(_, _, noticed)| Some(*noticed)).collect();
+        for round in 0..=CONFIRMATIONS {
+            let (mut disturbed, mut keys) = (Vec::new(), Vec::new());
+            for (at, (index, id, _)) in asked.iter().enumerate() {
+                let (key, flight) = &wanted[*index];
+                let now = flight.noticed();
+                if known[at].is_some_and(|noticed| noticed != now) {
+                    known[at] = Some(now);
+                    disturbed.push(at);
+                    keys.push((key, *id));
+                }
+            }
+            if disturbed.is_empty() {
+                return known;
+            }
+            // Changed once more after the last comparison that is made.
+            if round == CONFIRMATIONS {
+                disturbed.iter().for_each(|at| known[*at] = None);
+                return known;
+            }
+            let held = self.tier.hold_many(&keys, patience).await;
+            for (at, is_held) in disturbed.into_iter().zip(held.answers) {
+                if is_held != Some(true) {
+                    known[at] = None;
+                }
+            }
+        }
+        known
+    }
+}

@@ -1,0 +1,113 @@
+//! What becomes of the entries of L1: how they are made, prolonged, and buried.
+
+use std::time::Duration;
+
+use crate::class::Class;
+use crate::event::{Event, Removal};
+use crate::fence::Generation;
+use crate::key::Key;
+#[cfg(feature = "redis")]
+use crate::l2::Mark;
+use crate::memory::{self, Inserted};
+use crate::moment::Moment;
+use crate::slot::{Lifetime, Slot, State, Times};
+use crate::tiered::{Parcel, Tiers};
+
+impl Tiers {
+    pub(crate) fn slot(
+        &self,
+        key: &Key,
+        class: &Class,
+        since: Generation,
+        parcel: Parcel,
+        #[cfg(feature = "redis")] mark: Option<Mark>,
+    ) -> Slot {
+        let own = class.ttl.in_l1(parcel.ttl);
+        let (fresh, whole, idle) = match class.ttl.cap() {
+            Some(cap) => (own.min(cap), cap, own),
+            None => (own, own, Duration::ZERO),
+        };
+        // What lies in L2 does not slide.
+        #[cfg(feature = "redis")]
+        let (fresh, whole, idle) = mark.map_or((fresh, whole, idle), |mark| {
+            (class.ttl.in_l1_above_l2(mark.left, &self.dice), mark.left, Duration::ZERO)
+        });
+        let (grace, ahead) = (class.ttl.grace_period(), class.ttl.ahead());
+        let lifetime = Lifetime { fresh, whole, grace, ahead, idle, eager: class.ttl.eager(parcel.cost) };
+        Slot {
+            value: parcel.value,
+            stamps: self.fence.stamps(&parcel.tags),
+            class: class.id,
+            since,
+            times: Times::new(self.clock.now().into(), &lifetime),
+            weight: self.memory.weight(key, parcel.tags.len(), parcel.bytes),
+            #[cfg(feature = "redis")]
+            shared: mark.and_then(|mark| mark.id),
+        }
+    }
+
+    /// Stores what a load or a caller brought. The caller holds the lock of the key's flights.
+    pub(crate) fn fill(&self, key: &Key, slot: Slot) -> Inserted {
+        if self.fence.admits(slot.class, &slot.stamps, slot.since) {
+            self.memory.insert(key, slot)
+        } else {
+            Inserted::default()
+        }
+    }
+
+    /// Tells of what an insertion drove out.
+    pub(crate) fn report_left(&self, key: &Key, inserted: &Inserted) {
+        if let Some(observer) = &self.observer {
+            for key in inserted.evicted(key) {
+                observer.on(&Event::Evicted { tier: memory::NAME, key });
+            }
+            if inserted.has_replaced(key) {
+                self.report_removed(key, Removal::Replaced);
+            }
+        }
+    }
+
+    pub(crate) fn report_removed(&self, key: &Key, cause: Removal) {
+        self.notify(&Event::Removed { tier: memory::NAME, key, cause });
+    }
+
+    /// The second thought that a fresh entry needs: prolongs its life if that is due, and tells whether to load it anew.
+    #[cold]
+    pub(crate) fn tend(&self, key: &Key, slot: &Slot, now: Moment) -> State {
+        let mut times = slot.times;
+        if times.may_slide(now) {
+            times.slide(now);
+            let slide = |held: &mut Times| {
+                if held.may_slide(now) {
+                    held.slide(now);
+                }
+            };
+            self.flights.hold(key, || self.memory.amend(key, slide));
+        }
+        let left = times.left(now);
+        if times.is_due(now, &self.dice) { State::Waning(left) } else { State::Fresh(left) }
+    }
+
+    /// Removes a dead entry, unless there is another one by now; tells whether it did.
+    #[cold]
+    pub(crate) fn bury(&self, key: &Key, slot: &Slot) -> bool {
+        let is_removed = self.memory.discard(key, slot);
+        if is_removed {
+            self.report_removed(key, self.why_dead(slot));
+        }
+        is_removed
+    }
+
+    pub(crate) fn why_dead(&self, slot: &Slot) -> Removal {
+        let admits = self.fence.admits(slot.class, &slot.stamps, slot.since);
+        if admits { Removal::Expired } else { Removal::Invalidated }
+    }
+
+    pub(crate) fn sweep(&self) -> usize {
+        let now = self.clock.now();
+        let dead = self.memory.iter().filter(|(_, slot)| slot.state(now, &self.fence) == State::Dead);
+        let removed = dead.filter(|(key, slot)| self.bury(key, slot)).count();
+        self.fence.prune();
+        removed
+    }
+}
