@@ -115,7 +115,7 @@ const PROOFS: &[Proof] = &[
         "write_behind",
         "killed::two_nodes_lose_nothing_turn_nothing_back_and_count_exactly",
     )
-    .with(&["redis"]),
+    .with(&["json"]),
     proof(
         "write-through",
         "100,000 storms of writes and reads at once on one key: the cache ends with the store's value, or none",
@@ -130,7 +130,7 @@ const PROOFS: &[Proof] = &[
         "write_through",
         "shared::of_writes_on_two_nodes_at_once_no_older_value_stays",
     )
-    .with(&["redis"]),
+    .with(&["json"]),
     proof(
         "cache-warm-up",
         "a restart with warm-up: nine tenths of the old process's hits over the first 10,000 Zipf reads of 100,000 keys",

@@ -52,8 +52,12 @@ impl Counters {
         Self { stripes: (0..STRIPES).map(|_| Stripe::default()).collect(), last_load: AtomicU64::new(0) }
     }
 
+    pub(crate) fn add(&self, count: Count) {
+        self.tick(count);
+    }
+
     /// Counts one, and tells how many this thread's stripe had counted before.
-    pub(crate) fn add(&self, count: Count) -> u64 {
+    pub(crate) fn tick(&self, count: Count) -> u64 {
         self.stripes[stripe()].0[count as usize].fetch_add(1, Ordering::Relaxed)
     }
 

@@ -87,6 +87,7 @@
 //! - [`TypedCache::write_through`]: write to the store, then cache what it holds.
 //! - [`WriteBehind`] and [`Increments`]: a write is done when it is kept, in memory or in Redis, and the store is told a moment later.
 //!
+//! Where a value under a key is the wrong form, [`Shapes`] has hashes, counters, sets, bitmaps and counts of different members.
 //! After a restart a [`WarmUp`] loads the [`HotKeys`] of the process before, hottest first.
 //!
 //! # HTTP
@@ -123,6 +124,8 @@
 //!   [`Key::parse`] and [`Tag::parse`].
 //! - An L2 that comes back older than it was: a failover that loses the last writes, or a snapshot that is loaded, can
 //!   lose an invalidation. Clear after it.
+//! - Writes that wait in the memory of a process which is killed: by default those of its last 5 s. In Redis they survive it. And a sink that
+//!   doesn't compare versions and numbers, as [`ValueSink`] and [`IncrementSink`] say, can turn values back and count twice.
 //! - An [`Owed`] invalidation if its process is killed first. Write it down with the rows, if that matters.
 //! - One load for all processes: a miss waits for another process's load for a second, then loads by itself. Where there is
 //!   a stale value to serve, nobody waits in front of a caller.

@@ -250,7 +250,7 @@ impl Tiers {
             Some(_) => (Count::StaleHit, LookupOutcome::Stale),
             None => (Count::Miss, LookupOutcome::Miss),
         };
-        if Heat::is_sample(class.counters.add(count)) {
+        if Heat::is_sample(class.counters.tick(count)) {
             self.heat.note(key);
         }
         if let Some(observer) = &self.observer {

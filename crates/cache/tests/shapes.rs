@@ -16,7 +16,7 @@ fn key(index: u32) -> Key {
 /// Where shapes live; a server of the test's own on Redis.
 struct Place {
     shapes: Shapes,
-    #[cfg(feature = "redis")]
+    #[cfg(feature = "json")]
     server: Option<tidegate_testkit::redis::RedisServer>,
 }
 
@@ -25,15 +25,15 @@ impl Place {
         vec![
             Self {
                 shapes: Shapes::in_memory(1_000),
-                #[cfg(feature = "redis")]
+                #[cfg(feature = "json")]
                 server: None,
             },
-            #[cfg(feature = "redis")]
+            #[cfg(feature = "json")]
             Self::redis().await,
         ]
     }
 
-    #[cfg(feature = "redis")]
+    #[cfg(feature = "json")]
     async fn redis() -> Self {
         use tidegate_redis::{Client, Config, Keyspace, Role};
         let server = tidegate_testkit::redis::RedisServer::start().await;
@@ -209,7 +209,7 @@ async fn memory_holds_no_more_keys_than_its_capacity() {
     assert!((1..=100).contains(&held), "{held}");
 }
 
-#[cfg(feature = "redis")]
+#[cfg(feature = "json")]
 mod coded {
     use tidegate_cache::{CodecError, Json};
     use tidegate_redis::{Client, Command, Config, Role};

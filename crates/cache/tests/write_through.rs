@@ -193,7 +193,7 @@ async fn of_writes_at_once_no_older_value_stays() {
     assert!(kept > 0);
 }
 
-#[cfg(feature = "redis")]
+#[cfg(feature = "json")]
 mod shared {
     use tidegate_cache::{Json, RedisTier};
     use tidegate_redis::{Client, Config, Keyspace, Role};

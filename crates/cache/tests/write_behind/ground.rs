@@ -119,7 +119,7 @@ impl IncrementSink for Store {
 /// Where writes wait; a server of the test's own on Redis.
 pub(crate) enum Place {
     Memory,
-    #[cfg(feature = "redis")]
+    #[cfg(feature = "json")]
     Redis(Box<tidegate_testkit::redis::RedisServer>),
 }
 
@@ -127,7 +127,7 @@ impl Place {
     pub(crate) async fn all() -> Vec<Self> {
         vec![
             Self::Memory,
-            #[cfg(feature = "redis")]
+            #[cfg(feature = "json")]
             Self::Redis(Box::new(tidegate_testkit::redis::RedisServer::start().await)),
         ]
     }
@@ -135,7 +135,7 @@ impl Place {
     pub(crate) async fn values(&self, store: &Store, options: WriteBehindOptions) -> WriteBehind<u64> {
         match self {
             Self::Memory => WriteBehind::in_memory(cached(), store.clone(), options),
-            #[cfg(feature = "redis")]
+            #[cfg(feature = "json")]
             Self::Redis(server) => {
                 let client = crate::redis::durable(&server.url()).await;
                 let codec = tidegate_cache::Json::new();
@@ -148,7 +148,7 @@ impl Place {
     pub(crate) async fn increments(&self, store: &Store, options: WriteBehindOptions) -> Increments {
         match self {
             Self::Memory => Increments::in_memory(store.clone(), options),
-            #[cfg(feature = "redis")]
+            #[cfg(feature = "json")]
             Self::Redis(server) => {
                 let client = crate::redis::durable(&server.url()).await;
                 Increments::on_redis(store.clone(), &client, &crate::redis::keyspace(), options).unwrap()

@@ -35,7 +35,7 @@ async fn increments_add_up_exactly_while_the_sink_fails_before_and_after_its_com
                 let one = place.increments(&store, fast.clone()).await;
                 (one.clone(), one)
             }
-            #[cfg(feature = "redis")]
+            #[cfg(feature = "json")]
             Place::Redis(_) => (place.increments(&store, fast.clone()).await, place.increments(&store, fast).await),
         };
         let mut tasks = JoinSet::new();

@@ -4,8 +4,8 @@
 
 mod ground;
 mod increments;
-#[cfg(feature = "redis")]
+#[cfg(feature = "json")]
 mod killed;
-#[cfg(feature = "redis")]
+#[cfg(feature = "json")]
 mod redis;
 mod values;

@@ -116,7 +116,7 @@ impl Engine {
         let mut reason = None;
         let flushed = timeout_at(deadline, async {
             for failures in 1.. {
-                match self.work.round().await {
+                match apart(&self.work).await {
                     Ok(Round::Done) => return,
                     Ok(Round::Others) => sleep(OTHERS).await,
                     Err(error) => {
@@ -162,13 +162,13 @@ async fn run(work: Arc<Work>, mut stopped: watch::Receiver<bool>) {
             // Stopped, or the last handle was dropped.
             () = async { let _ = stopped.wait_for(|stopped| *stopped).await; } => {
                 // What it can't flush is told by its event.
-                let _ = work.round().await;
+                let _ = apart(&work).await;
                 return;
             }
             () = work.due.notified(), if failures == 0 => {}
             () = sleep(pause) => {}
         }
-        match work.round().await {
+        match apart(&work).await {
             Ok(Round::Done) => failures = 0,
             // What is due here is most likely in the hands of the other one; so look again soon, and not only after an interval.
             Ok(Round::Others) => {
@@ -178,6 +178,12 @@ async fn run(work: Arc<Work>, mut stopped: watch::Receiver<bool>) {
             Err(_) => failures = failures.saturating_add(1),
         }
     }
+}
+
+/// A round in a task of its own: it ends in order when its caller leaves, and ends nobody else when a codec or an observer panics.
+async fn apart(work: &Arc<Work>) -> Result<Round, FlushError> {
+    let work = Arc::clone(work);
+    tokio::spawn(async move { work.round().await }).await.unwrap_or(Err(FlushError::Panicked))
 }
 
 impl Work {

@@ -87,7 +87,7 @@ pub struct NotFlushed {
 pub(super) enum FlushError {
     #[error("{0}")]
     Sink(#[source] Box<dyn Error + Send + Sync>),
-    #[error("the sink panicked")]
+    #[error("the flush panicked")]
     Panicked,
     #[error("the sink took longer than its time-out")]
     TooSlow,
