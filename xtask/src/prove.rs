@@ -109,6 +109,36 @@ const PROOFS: &[Proof] = &[
         "memory_is_bounded_under_key_reuse_at_capacity",
     ),
     proof(
+        "write-behind-killed",
+        "two nodes that write and flush killed 200 times: no value lost or turned back, increments add up exactly",
+        "tidegate-cache",
+        "write_behind",
+        "killed::two_nodes_lose_nothing_turn_nothing_back_and_count_exactly",
+    )
+    .with(&["redis"]),
+    proof(
+        "write-through",
+        "100,000 storms of writes and reads at once on one key: the cache ends with the store's value, or none",
+        "tidegate-cache",
+        "write_through",
+        "of_writes_at_once_no_older_value_stays",
+    ),
+    proof(
+        "write-through-nodes",
+        "10,000 such storms on two nodes over Redis",
+        "tidegate-cache",
+        "write_through",
+        "shared::of_writes_on_two_nodes_at_once_no_older_value_stays",
+    )
+    .with(&["redis"]),
+    proof(
+        "cache-warm-up",
+        "a restart with warm-up: nine tenths of the old process's hits over the first 10,000 Zipf reads of 100,000 keys",
+        "tidegate-cache",
+        "warm_up",
+        "a_restart_with_warm_up_has_nine_tenths_of_the_old_hits",
+    ),
+    proof(
         "cache-interleavings",
         "100,000 interleavings of loads, writes and invalidations on 3 nodes: an overtaken value stays readable nowhere",
         "tidegate-cache",
@@ -390,6 +420,60 @@ const PROOFS: &[Proof] = &[
         "broker::sqlite::fuzz::no_row_panics",
     )
     .with(&["sqlite"]),
+    proof(
+        "cache-batches",
+        "20,000 writes with invalidations of every kind beside batches of three nodes: none brings an old value back",
+        "tidegate-cache",
+        "l2",
+        "batches::batches_never_bring_an_old_value_back",
+    )
+    .with(&["json"]),
+    proof(
+        "cache-codecs-mutated",
+        "100,000 records in every codec, with bytes changed, cut and added: no panic, no room beyond the cap",
+        "tidegate-cache",
+        "codecs",
+        "mutated_bytes_never_panic_nor_take_more_room_than_their_cap",
+    )
+    .with(&["json,messagepack,zstd"]),
+    proof(
+        "cache-codecs-random",
+        "100,000 times random bytes to every codec: no panic, no room beyond the cap",
+        "tidegate-cache",
+        "codecs",
+        "random_bytes_never_panic_nor_take_more_room_than_their_cap",
+    )
+    .with(&["json,messagepack,zstd"]),
+    proof(
+        "cache-keys",
+        "500,000 prefixes, parts and texts of whatever characters: keys and patterns build and parse without a panic",
+        "tidegate-cache",
+        "tenants",
+        "building_and_parsing_never_panic_and_agree",
+    ),
+    proof(
+        "cache-patterns",
+        "20,000 patterns over keys of whatever characters: Redis removes exactly what memory removes",
+        "tidegate-cache",
+        "l2",
+        "tenants::a_pattern_matches_in_l2_exactly_what_it_matches_in_l1",
+    )
+    .with(&["json"]),
+    proof(
+        "cache-tenants-patterns",
+        "500,000 pairs of tenants: no pattern of one matches a key of the other",
+        "tidegate-cache",
+        "tenants",
+        "no_pattern_of_one_tenant_matches_a_key_of_another",
+    ),
+    proof(
+        "cache-tenants",
+        "20,000 pairs of tenants in both tiers: none reads, counts or invalidates what is the other's",
+        "tidegate-cache",
+        "l2",
+        "tenants::no_tenant_reads_counts_or_invalidates_what_is_anothers",
+    )
+    .with(&["json"]),
 ];
 
 /// What the proofs are.

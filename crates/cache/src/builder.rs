@@ -16,6 +16,7 @@ use crate::memory::{Capacity, Memory};
 use crate::places::Places;
 use crate::sweep::{self, Bell};
 use crate::tiered::{TieredCache, Tiers};
+use crate::warm_up::Heat;
 
 /// Shortest time between two sweeps.
 const SHORTEST_SWEEP: Duration = Duration::from_millis(100);
@@ -120,6 +121,7 @@ impl TieredCacheBuilder {
             flights: FlightTable::new(),
             fence: Fence::new(),
             classes: ClassTable::default(),
+            heat: Heat::new(),
             clock: self.clock,
             observer: self.observer,
             bell: Arc::clone(&bell),

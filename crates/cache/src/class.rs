@@ -52,8 +52,9 @@ impl Counters {
         Self { stripes: (0..STRIPES).map(|_| Stripe::default()).collect(), last_load: AtomicU64::new(0) }
     }
 
-    pub(crate) fn add(&self, count: Count) {
-        self.stripes[stripe()].0[count as usize].fetch_add(1, Ordering::Relaxed);
+    /// Counts one, and tells how many this thread's stripe had counted before.
+    pub(crate) fn add(&self, count: Count) -> u64 {
+        self.stripes[stripe()].0[count as usize].fetch_add(1, Ordering::Relaxed)
     }
 
     /// Whether the lookup that comes next on this thread should be timed.

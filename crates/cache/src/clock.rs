@@ -78,3 +78,10 @@ impl fmt::Debug for ManualClock {
         write!(f, "ManualClock({:?})", self.now())
     }
 }
+
+/// Microseconds since 1970 by the system's clock, for versions that must grow over restarts of the process.
+#[expect(clippy::disallowed_methods, reason = "the crate's one clock")]
+pub(crate) fn unix_micros() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}

@@ -69,6 +69,24 @@ pub enum Event<'a> {
         /// Why.
         error: &'a (dyn Error + 'static),
     },
+    /// A write-behind wrote a batch to the store.
+    Flushed {
+        /// Name of the write-behind.
+        name: &'a str,
+        /// Writes in the batch, after coalescing.
+        writes: usize,
+        /// How long it took.
+        elapsed: Duration,
+    },
+    /// A write-behind could not write a batch. What waits waits on, and is tried again after a pause.
+    FlushFailed {
+        /// Name of the write-behind.
+        name: &'a str,
+        /// Failures of this process so far.
+        failures: u64,
+        /// Why.
+        error: &'a (dyn Error + 'static),
+    },
     /// Something was invalidated.
     Invalidated {
         /// What.

@@ -263,6 +263,18 @@ impl FlightTable {
         Entered::Started(flight)
     }
 
+    /// Enters a flight that nobody joins: a write, which may fill only if nothing else did since.
+    pub(crate) fn begin(&self, key: &Key, flight: &Arc<Flight>) {
+        self.shard(key).entry(key.clone()).or_default().push(Arc::clone(flight));
+    }
+
+    /// Fences every load and write of the key, then calls `change` under the same lock, with whether this one had not been fenced.
+    pub(crate) fn finish<T>(&self, key: &Key, flight: &Arc<Flight>, change: impl FnOnce(bool) -> T) -> T {
+        let mut shard = self.shard(key);
+        let fenced = shard.remove(key).unwrap_or_default();
+        change(fenced.iter().any(|other| Arc::ptr_eq(other, flight)))
+    }
+
     /// Takes an ended load out of the table and calls `fill` under the lock, with whether it may still fill.
     pub(crate) fn leave<T>(&self, key: &Key, flight: &Arc<Flight>, fill: impl FnOnce(bool) -> T) -> T {
         let mut shard = self.shard(key);

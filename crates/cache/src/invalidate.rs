@@ -122,12 +122,11 @@ impl TieredCache {
         }
         #[cfg(feature = "redis")]
         if let Some(l2) = &self.tiers.l2 {
+            // A load that started after L1 was done may have read the old value while L2 still held it.
+            let once_more = OnceMore { tiers: &self.tiers, scopes };
             // Boxed, so that what a caller's future weighs does not depend on what Redis takes.
             let told = l2.invalidate(scopes.iter().map(|scope| Debt::of(*scope)).collect()).boxed().await;
-            // A load that started after L1 was done may have read the old value while L2 still held it.
-            for scope in scopes {
-                self.tiers.drop_scope(*scope);
-            }
+            drop(once_more);
             told.map_err(|reason| Owed { removed, reason })?;
         }
         Ok(removed)
@@ -139,6 +138,22 @@ impl TieredCache {
         return self.tiers.l2.as_ref().map(|l2| l2.owed());
         #[cfg(not(feature = "redis"))]
         None
+    }
+}
+
+/// Invalidates in L1 when it is dropped: also when its caller leaves while L2 is being told, which then owes it.
+#[cfg(feature = "redis")]
+struct OnceMore<'a> {
+    tiers: &'a Tiers,
+    scopes: &'a [Scope<'a>],
+}
+
+#[cfg(feature = "redis")]
+impl Drop for OnceMore<'_> {
+    fn drop(&mut self) {
+        for scope in self.scopes {
+            self.tiers.drop_scope(*scope);
+        }
     }
 }
 

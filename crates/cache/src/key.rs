@@ -44,6 +44,23 @@ impl Key {
         }
     }
 
+    /// The parts from which it was built, the prefix first, as they were given: for whoever loads a key that is not his own, such as
+    /// a [warm-up](crate::WarmUp). Named parts stand last, sorted by name.
+    ///
+    /// None for a key above 200 characters, of which only a digest is left.
+    pub fn parts(&self) -> Option<Vec<KeyPart>> {
+        let segments = self.as_str().split(text::SEPARATOR);
+        segments
+            .map(|segment| match segment.split_once('=') {
+                _ if text::is_digest(segment) => None,
+                Some((name, text)) => {
+                    Some(KeyPart { name: Some(text::unescaped(name)?), text: text::unescaped(text)? })
+                }
+                None => Some(KeyPart { name: None, text: text::unescaped(segment)? }),
+            })
+            .collect()
+    }
+
     /// The key's text, as patterns see it.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
@@ -60,6 +77,16 @@ impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({})", self.as_str())
     }
+}
+
+/// A part of a [`Key`], as it was given to its builder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyPart {
+    /// Its name, if it was given by [`KeyBuilder::named`].
+    pub name: Option<String>,
+    /// Its text.
+    pub text: String,
 }
 
 /// Collects the parts of a [`Key`].

@@ -27,8 +27,10 @@ use tokio::time::{Instant, sleep};
 pub(crate) use debts::Debt;
 use entry::Entry;
 pub(crate) use entry::EntryId;
-pub(crate) use follow::follow;
+pub(crate) use fill_many::Tickets;
+pub(crate) use follow::{follow, recheck};
 pub(crate) use patience::Patience;
+pub(crate) use seek_many::News;
 pub(crate) use ticket::Ticket;
 pub use tier::RedisTier;
 
@@ -238,6 +240,22 @@ impl L2 {
         }
     }
 
+    /// The right to fill what a write that has not begun yet will leave: it ends when anything else changes the key.
+    pub(crate) async fn fence(self: &Arc<Self>, key: &Key, patience: &mut Patience) -> Option<Ticket> {
+        if self.owes() {
+            return None;
+        }
+        let taken =
+            async { Ok::<_, tidegate_redis::Error>((self.tier.take_part(key).await?, self.tier.open_epoch().await?)) };
+        match patience.spend(taken).await {
+            Ok((fence, epoch)) => Some(Ticket::new(self, key, fence, epoch)),
+            Err(error) => {
+                self.failed("fence", &error);
+                None
+            }
+        }
+    }
+
     /// Stores what the load brought; none when L1 must not keep it either.
     pub(crate) async fn fill<V: 'static>(
         self: &Arc<Self>,
@@ -311,7 +329,7 @@ impl L2 {
 
     /// Whether L2 still holds this entry, where a notice says that it may have changed; with the notices seen by then.
     ///
-    /// Its own fill is not noticed, but another process's may be, or an older change of which word comes late.
+    /// This process's own fill is noticed as well, since scripts are: right after the reply.
     async fn confirm(
         &self,
         key: &Key,

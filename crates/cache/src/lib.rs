@@ -55,6 +55,14 @@
 //! With the feature `tower`, `CacheLayer` keeps the responses of a service by the rules of RFC 9111; with `sessions`, `CacheSessions`
 //! keeps the sessions of `tower-sessions`. Both lie in the same tiers, under keys, tags and classes like everything else.
 //!
+//! # Writing
+//!
+//! - [`Touched`]: write to the store, then invalidate; the store is the truth.
+//! - [`TypedCache::write_through`]: write to the store, then cache what it holds.
+//! - [`WriteBehind`] and [`Increments`]: a write is done when it is kept, in memory or in Redis, and the store is told a moment later.
+//!
+//! After a restart a [`WarmUp`] loads the [`HotKeys`] of the process before, hottest first.
+//!
 //! # What it guarantees
 //!
 //! - Concurrent misses on one key run one loader, in a task of its own. Its value, error or panic reaches every waiter.
@@ -126,8 +134,11 @@ mod places;
 mod read;
 #[cfg(feature = "sessions")]
 mod sessions;
+#[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "hashes need codecs, which come with the feature"))]
+mod shape;
 mod slot;
 mod stats;
+mod strategy;
 mod sweep;
 mod tag;
 mod tag_table;
@@ -137,6 +148,7 @@ mod touched;
 mod ttl;
 mod typed;
 mod upkeep;
+mod warm_up;
 
 pub use builder::TieredCacheBuilder;
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -151,7 +163,7 @@ pub use codec::{Codec, CodecError, RawBytes};
 pub use event::{Event, LoadResult, LookupOutcome, Observer, Removal, Scope};
 pub use fill::{Fill, Known};
 pub use inspect::Inspected;
-pub use key::{Key, KeyBuilder, KeyError};
+pub use key::{Key, KeyBuilder, KeyError, KeyPart};
 #[cfg(feature = "redis")]
 pub use l2::RedisTier;
 #[cfg(feature = "tower")]
@@ -162,9 +174,20 @@ pub use pattern::{Pattern, PatternError};
 pub use read::{LoadError, Lookup, Read, Source};
 #[cfg(feature = "sessions")]
 pub use sessions::CacheSessions;
+#[cfg(feature = "redis")]
+pub use shape::HashShape;
+pub use shape::{BitmapShape, CounterShape, SetShape, ShapeError, Shapes, UniqueShape};
 pub use stats::{CacheStats, ClassStats, TierStats};
+pub use strategy::write_behind::{
+    Accepted, Increment, IncrementBatch, IncrementSink, Increments, NotFlushed, PendingIncrement, ValueSink,
+    ValueWrite, WriteBehind, WriteBehindError, WriteBehindOptions, WriteBehindReadError, WriteBehindStatus,
+};
+pub use strategy::write_through::{WriteError, Written};
 pub use tag::Tag;
 pub use tiered::TieredCache;
 pub use touched::Touched;
 pub use ttl::TtlClass;
 pub use typed::TypedCache;
+#[cfg(feature = "redis")]
+pub use warm_up::RedisSnapshot;
+pub use warm_up::{HotKey, HotKeys, SnapshotError, WarmUp, WarmUpHandle, WarmUpProgress, WarmUpState};

@@ -15,6 +15,8 @@ use crate::fence::Generation;
 use crate::fill::Fill;
 use crate::flight::{Entered, Flight, Kind, Outcome};
 use crate::key::Key;
+#[cfg(feature = "redis")]
+use crate::l2;
 use crate::memory::Inserted;
 use crate::nested::{self, Circle};
 use crate::read::{LoadError, Read, Source};
@@ -53,7 +55,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let mut waited = false;
         loop {
             let live = |(slot, state): (Slot, State)| open::<V>(slot).map(|value| (value, state));
-            match self.enter::<E, _>(key, || self.cache.tiers.peek(key).and_then(live)) {
+            match self.enter::<E, _>(key, || self.cache.tiers.peek(key).and_then(live), |_| true) {
                 Entered::Found((value, State::Fresh(fresh_for) | State::Waning(fresh_for))) => {
                     return Ok(Read { value, source: Source::Collapsed, fresh_for, stored: true });
                 }
@@ -90,6 +92,18 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
     {
+        match self.enter_behind::<E>(key, |_| true) {
+            Entered::Found(()) => None,
+            Entered::Joined(flight) => Some(flight),
+            Entered::Started(flight) => {
+                self.launch(runtime, key, &flight, loader);
+                Some(flight)
+            }
+        }
+    }
+
+    /// Joins or starts the load behind a value that is stale, or soon will be, if one is due.
+    pub(crate) fn enter_behind<E: 'static>(&self, key: &Key, is_joinable: impl Fn(&Flight) -> bool) -> Entered<()> {
         #[cfg(feature = "redis")]
         let mut past = None;
         let due = || {
@@ -108,18 +122,12 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             self.cache.tiers.memory.postpone_refresh(key, now, now.saturating_add(PAUSE));
             None
         };
-        match self.enter::<E, _>(key, due) {
-            Entered::Found(()) => None,
-            Entered::Joined(flight) => Some(flight),
-            Entered::Started(flight) => {
-                #[cfg(feature = "redis")]
-                if let Some(past) = past {
-                    flight.replaces(past);
-                }
-                self.launch(runtime, key, &flight, loader);
-                Some(flight)
-            }
+        let entered = self.enter::<E, _>(key, due, is_joinable);
+        #[cfg(feature = "redis")]
+        if let (Entered::Started(flight), Some(past)) = (&entered, past) {
+            flight.replaces(past);
         }
+        entered
     }
 
     /// Loads anew behind a stale value, and gives that load as long as the class says to spare this reader the stale
@@ -149,12 +157,18 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    pub(crate) fn enter<E: 'static, T>(&self, key: &Key, recheck: impl FnOnce() -> Option<T>) -> Entered<T> {
+    /// Finds the value after all, or joins or starts a load of it.
+    pub(crate) fn enter<E: 'static, T>(
+        &self,
+        key: &Key,
+        recheck: impl FnOnce() -> Option<T>,
+        is_joinable: impl Fn(&Flight) -> bool,
+    ) -> Entered<T> {
         let fence = &self.cache.tiers.fence;
         let kind = Kind::of::<V, E>();
         let admissible = |flight: &Flight| fence.admits_class(flight.class, flight.since);
         let start = || Flight::new(kind, self.class.id, fence.now());
-        self.cache.tiers.flights.enter(key, kind, recheck, admissible, |_| true, start)
+        self.cache.tiers.flights.enter(key, kind, recheck, admissible, is_joinable, start)
     }
 
     pub(crate) fn launch<E, F, Fut>(&self, runtime: &Handle, key: &Key, flight: &Arc<Flight>, loader: F)
@@ -297,13 +311,8 @@ impl Landing {
 
     fn fill(&self, brought: Brought) -> (Slot, Inserted) {
         let (tiers, key, may_keep) = (&self.tiers, &self.key, brought.may_keep);
-        // Another process's change, noticed since L2 was last asked, would find nothing to drop.
         #[cfg(feature = "redis")]
-        let (mark, noticed) = (brought.mark, brought.mark.map(|mark| mark.noticed));
-        #[cfg(feature = "redis")]
-        let is_undisturbed = || noticed.is_none_or(|noticed| noticed == self.flight.noticed());
-        #[cfg(not(feature = "redis"))]
-        let is_undisturbed = || true;
+        let mark = brought.mark;
         let slot = tiers.slot(
             key,
             &self.class,
@@ -312,10 +321,23 @@ impl Landing {
             #[cfg(feature = "redis")]
             mark,
         );
-        let fill = |may_fill| {
-            if may_fill && may_keep && is_undisturbed() { tiers.fill(key, slot.clone()) } else { Inserted::default() }
-        };
-        let inserted = tiers.flights.leave(key, &self.flight, fill);
+        #[cfg(feature = "redis")]
+        let mut is_doubtful = false;
+        let inserted = tiers.flights.leave(key, &self.flight, |may_fill| {
+            #[cfg(feature = "redis")]
+            {
+                // Word of a change, come since L2 was last asked, found nothing here. Mostly it is that of this very fill,
+                // so what L2 holds is kept and compared, as it is when word comes later.
+                is_doubtful = mark.is_some_and(|mark| mark.noticed != self.flight.noticed());
+            }
+            #[cfg(feature = "redis")]
+            let may_keep = may_keep && (!is_doubtful || slot.shared.is_some());
+            if may_fill && may_keep { tiers.fill(key, slot.clone()) } else { Inserted::default() }
+        });
+        #[cfg(feature = "redis")]
+        if is_doubtful && inserted.stored {
+            l2::recheck(tiers, key, &slot);
+        }
         (slot, inserted)
     }
 

@@ -133,6 +133,28 @@ pub(crate) fn push_escaped(out: &mut String, value: &impl fmt::Display) -> fmt::
     write!(Escaped(out), "{value}")
 }
 
+/// What `push_escaped` was given; none when it did not write this.
+pub(crate) fn unescaped(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        if *byte == b'%' {
+            let hex = after.get(..2).filter(|hex| hex.iter().all(|digit| is_upper_hex(*digit)))?;
+            bytes.push(u8::from_str_radix(str::from_utf8(hex).ok()?, 16).ok()?);
+            rest = &after[2..];
+        } else {
+            bytes.push(*byte);
+            rest = after;
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// Whether a segment is the digest of a text that was too long.
+pub(crate) fn is_digest(segment: &str) -> bool {
+    segment.starts_with(DIGEST_MARK)
+}
+
 /// The byte index of the first thing in `text` that no builder would have written, if any.
 pub(crate) fn first_foreign(text: &str) -> Option<usize> {
     if let Some(at) = cut_at(text, LONGEST) {

@@ -31,6 +31,7 @@ use crate::sweep::Bell;
 use crate::tag::Tag;
 use crate::ttl::TtlClass;
 use crate::typed::{Form, TypedCache, pack};
+use crate::warm_up::Heat;
 
 /// A cache of values of all types, read and filled through [`TypedCache`] handles, invalidated here.
 ///
@@ -116,6 +117,7 @@ pub(crate) struct Tiers {
     pub(crate) flights: FlightTable,
     pub(crate) fence: Fence,
     pub(crate) classes: ClassTable,
+    pub(crate) heat: Heat,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) bell: Arc<Bell>,
@@ -248,7 +250,9 @@ impl Tiers {
             Some(_) => (Count::StaleHit, LookupOutcome::Stale),
             None => (Count::Miss, LookupOutcome::Miss),
         };
-        class.counters.add(count);
+        if Heat::is_sample(class.counters.add(count)) {
+            self.heat.note(key);
+        }
         if let Some(observer) = &self.observer {
             let latency = started.map(|started| self.clock.precise().saturating_sub(started));
             observer.on(&Event::Lookup { class: class.ttl.name(), tier: memory::NAME, outcome, latency });

@@ -317,3 +317,58 @@ fn without_a_runtime_what_is_held_is_answered() {
     assert_eq!(reads[0].as_ref().unwrap().as_ref().unwrap().source, Source::Stale);
     assert_eq!(things.get_many(keys([1, 2])).now_or_never().unwrap().len(), 2);
 }
+
+#[tokio::test]
+async fn a_batch_that_would_wait_for_its_own_end_is_told() {
+    let (things, _) = things();
+    let again = things.clone();
+    let load = async move |keys: Vec<Key>| {
+        let nested = again.get_or_load(&key(2), async || Ok::<_, Infallible>(Fill::new(1))).await;
+        assert!(matches!(nested, Err(LoadError::Circle)), "{nested:?}");
+        Ok::<_, Infallible>(keys.into_iter().map(|key| (key.clone(), Fill::new(number_of(&key)))).collect::<Vec<_>>())
+    };
+    let reads = things.get_or_load_many(keys(1..4), load).await;
+    assert!(reads.into_iter().all(|read| read.unwrap().is_some()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_waits_no_longer_than_one_read_and_fills_all_the_same() {
+    let class = CLASS.hard_timeout(Duration::from_millis(10));
+    let things = TieredCache::builder().build().typed::<u32>(class);
+    let store = Store::gated();
+    let loading = store.clone();
+    let reads = things.get_or_load_many(keys(1..4), move |keys| loading.load(keys)).await;
+    assert!(reads.iter().all(|read| matches!(read, Err(LoadError::TimedOut))), "{reads:?}");
+    store.open();
+    // A reader of a load that goes on.
+    let read = things.get_or_load(&key(2), async || Ok::<_, Infallible>(Fill::new(0))).await.unwrap();
+    assert_eq!((*read.value, things.get(&key(3)).into_value().as_deref()), (20, Some(&30)));
+}
+
+#[tokio::test]
+async fn a_batch_takes_one_place_and_none_where_a_load_that_has_one_waits_for_it() {
+    let cache = TieredCache::builder().max_loads(1, Duration::from_secs(3600)).build();
+    let (things, sums) = (cache.typed::<u32>(CLASS), cache.typed::<u32>(TtlClass::DEFAULT));
+    let load = async move || {
+        let reads = things.get_or_load_many(keys(1..4), move |keys| Store::default().load(keys)).await;
+        Ok::<_, Infallible>(Fill::new(reads.into_iter().map(|read| *read.unwrap().unwrap().value).sum::<u32>()))
+    };
+    let key = Key::builder("sum").build().unwrap();
+    assert_eq!(*sums.get_or_load(&key, load).await.unwrap().value, 60);
+}
+
+#[tokio::test]
+async fn values_of_a_batch_live_as_their_class_and_their_loader_say() {
+    let clock = ManualClock::new();
+    let class = TtlClass::new("found", Duration::from_secs(600)).negative_ttl(Duration::from_secs(5));
+    let found = TieredCache::builder().clock(clock.clone()).build().typed::<Option<u32>>(class);
+    let load = async |keys: Vec<Key>| {
+        Ok::<_, Infallible>(vec![(keys[0].clone(), Fill::new(None).negative()), (keys[1].clone(), Fill::new(Some(1)))])
+    };
+    found.get_or_load_many(keys(1..3), load).await;
+    let set = [(key(3), Fill::new(None).negative()), (key(4), Fill::new(Some(4)))];
+    found.set_many(set).await;
+    clock.advance(Duration::from_secs(6));
+    let is_there = |index: u32| found.get(&key(index)).into_value().is_some();
+    assert_eq!([1, 2, 3, 4].map(is_there), [false, true, false, true]);
+}

@@ -63,7 +63,8 @@ impl fmt::Display for Cause {
 /// A subscription to the changes of all keys that begin with certain prefixes, on every primary.
 ///
 /// It is the server that notices a change (`CLIENT TRACKING` with `BCAST`), so writes of other programs, `redis-cli`, expiry
-/// and eviction are noticed too. Changes made through the same [`Client`] are not (`NOLOOP`): who makes one knows.
+/// and eviction are noticed too. Changes that commands of the same [`Client`] make are not (`NOLOOP`): who makes one knows.
+/// Those that its scripts make are, right after the script's answer: for Redis it is not the client that makes them.
 ///
 /// What the server does not tell is found by a heartbeat: that tracking was lost with a connection, that a primary came or
 /// went, and that a server was flushed, for which each primary keeps one key with a random value, outside of the prefixes.

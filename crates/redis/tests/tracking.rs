@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use tidegate_redis::{Cause, Client, Command, Config, Notice, Role, Tracking};
+use tidegate_redis::{Cause, Client, Command, Config, Notice, Role, Script, Tracking};
 use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::RedisServer;
 use tokio::time::timeout;
@@ -49,6 +49,18 @@ async fn writes_of_others_are_noticed_and_own_ones_are_not() {
     // The first of the two is not told of its own write, and nobody of what is outside of the prefix.
     assert_eq!(timeout(LONG, clients[0].1.recv()).await.unwrap(), Some(key("t:c:foreign")));
     assert_eq!(timeout(LONG, clients[1].1.recv()).await.unwrap(), Some(key("t:c:own")));
+}
+
+#[tokio::test]
+async fn own_changes_in_scripts_are_noticed() {
+    let server = RedisServer::start().await;
+    let mut clients = clients(&server.url(), 1).await;
+    let script = Script::new("set and delete", "redis.call('SET', KEYS[1], '') return redis.call('DEL', KEYS[1])");
+    clients[0].0.run(&script, &["t:c:mark"], Vec::new()).await.unwrap();
+    // Once, and though nothing of it is left.
+    server.cli(&["SET", "t:c:after", "1"]).await;
+    assert_eq!(timeout(LONG, clients[0].1.recv()).await.unwrap(), Some(key("t:c:mark")));
+    assert_eq!(timeout(LONG, clients[0].1.recv()).await.unwrap(), Some(key("t:c:after")));
 }
 
 #[tokio::test]

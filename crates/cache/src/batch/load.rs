@@ -1,6 +1,7 @@
 //! The load of a batch: one task and one loader call for all keys that nobody else loads.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -13,9 +14,12 @@ use crate::class::{Class, Count};
 use crate::fill::Fill;
 use crate::flight::Flight;
 use crate::key::Key;
+#[cfg(feature = "redis")]
+use crate::l2::{L2, News, Patience, Tickets};
 use crate::load::{Ended, Landing};
 use crate::nested;
 use crate::read::Source;
+use crate::text::Prehashed;
 use crate::tiered::{Brought, Halted, Tiers};
 use crate::typed::{Form, TypedCache, pack};
 
@@ -25,6 +29,7 @@ pub(super) type Own = (Key, Arc<Flight>);
 /// What there is to bring.
 pub(super) enum Errand<F> {
     /// What L2 has, and no more.
+    #[cfg(feature = "redis")]
     Look,
     /// The rest with one call of the loader.
     Load(F),
@@ -39,13 +44,13 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         Fut: Future<Output = Result<I, E>> + Send + 'static,
         I: IntoIterator<Item = (Key, Fill<V>)> + Send + 'static,
     {
-        let (tiers, class, form) = (Arc::clone(&self.cache.tiers), Arc::clone(&self.class), self.form.clone());
-        let landings = own.iter().map(|(key, flight)| {
-            Some(Landing::new(Arc::clone(&self.cache.tiers), Arc::clone(&self.class), key, flight))
-        });
+        let tiers = &self.cache.tiers;
+        let landing = |(key, flight): &Own| Some(Landing::new(Arc::clone(tiers), Arc::clone(&self.class), key, flight));
+        let landings = own.iter().map(landing).collect();
         let flights: Vec<Arc<Flight>> = own.iter().map(|(_, flight)| Arc::clone(flight)).collect();
-        let overdue_at = self.cache.tiers.bell.in_real_time(self.class.ttl.limit());
-        let mut load = Load { landings: landings.collect(), tiers, class, form, own };
+        let (class, form) = (Arc::clone(&self.class), self.form.clone());
+        let mut load = Load { landings, tiers: Arc::clone(tiers), class, form, own };
+        let overdue_at = tiers.bell.in_real_time(self.class.ttl.limit());
         // A runtime that is shutting down drops the task unpolled, and with it the landings, which then report.
         let task = runtime.spawn(async move {
             // What user code may panic in, the call of the loader and the weighing included, stands inside the catch.
@@ -60,10 +65,10 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                 Err(_) => load.land_others(|| Ended::Panicked),
             }
         });
-        for flight in &flights {
+        for flight in flights {
             flight.bound(overdue_at, task.abort_handle());
         }
-        self.cache.tiers.bell.look_at(overdue_at);
+        tiers.bell.look_at(overdue_at);
     }
 }
 
@@ -76,6 +81,13 @@ struct Load<V> {
     landings: Vec<Option<Landing>>,
 }
 
+/// What was brought for the keys at these places.
+struct Filled<V> {
+    places: Vec<usize>,
+    fills: Vec<Fill<V>>,
+    loaded_in: Duration,
+}
+
 impl<V: Send + Sync + 'static> Load<V> {
     /// Lands all that has a value; tells how long the loader took, if it ran.
     async fn run<E, F, Fut, I>(&mut self, errand: Errand<F>) -> Result<Option<Duration>, Halted<E>>
@@ -85,76 +97,110 @@ impl<V: Send + Sync + 'static> Load<V> {
         I: IntoIterator<Item = (Key, Fill<V>)> + Send,
     {
         #[cfg(feature = "redis")]
-        let tiers = Arc::clone(&self.tiers);
-        #[cfg(feature = "redis")]
-        let codec = self.form.codec.clone();
-        #[cfg(feature = "redis")]
-        let l2 = tiers.l2.as_ref().zip(codec.as_deref());
-        #[cfg(feature = "redis")]
-        let (mut patience, mut tickets) = (l2.map(|(l2, _)| l2.patience_for(self.own.len())), None);
-        #[cfg(feature = "redis")]
-        if let (Some((l2, codec)), Some(patience)) = (l2, &mut patience) {
-            let Self { class, form, own, landings, .. } = self;
+        if let Some(l2) = self.tiers.l2.clone().filter(|_| self.form.codec.is_some()) {
+            let mut patience = l2.patience_for(self.own.len());
             let will_load = matches!(errand, Errand::Load(_));
-            let found = |index: usize, fill, mark: Option<crate::l2::Mark>| {
-                let parcel = pack(fill, form.weigh);
-                let may_keep = mark.is_some();
-                let brought = Brought { parcel, source: Source::Shared, may_keep, loaded_in: None, mark };
-                if let Some(landing) = landings.get_mut(index).and_then(Option::take) {
-                    landing.land(Ended::Brought(brought));
-                }
-            };
-            tickets = l2.seek_many(own, class, codec, will_load, patience, found).boxed().await;
+            let tickets = self.seek(&l2, will_load, &mut patience).boxed().await;
+            let Errand::Load(loader) = errand else { return Ok(None) };
+            let Some(filled) = self.load(loader).await? else { return Ok(None) };
+            let loaded_in = filled.loaded_in;
+            self.share(&l2, tickets, filled, &mut patience).boxed().await;
+            return Ok(Some(loaded_in));
         }
-        let Errand::Load(loader) = errand else { return Ok(None) };
-        let missing: Vec<usize> = (0..self.own.len()).filter(|index| self.landings[*index].is_some()).collect();
-        let Some((first, others)) = missing.split_first() else { return Ok(None) };
-        let (key, flight) = &self.own[*first];
-        nested::end_with(flight, others.iter().map(|index| Arc::clone(&self.own[*index].1)));
-        let keys = missing.iter().map(|index| self.own[*index].0.clone()).collect();
-        let (answer, loaded_in) = self.tiers.run_placed(key, &self.class, flight, || loader(keys)).await?;
-        // The first was counted as it began.
-        others.iter().for_each(|_| self.class.counters.add(Count::Load));
-        let loaded_in = Some(loaded_in);
-        let (indexes, mut fills) = self.sorted(missing, answer);
-        fills.iter_mut().for_each(|fill| self.tiers.settle(&self.class, fill));
-        #[cfg(feature = "redis")]
-        let marks: Vec<_> = match (l2, &mut patience) {
-            (Some((l2, codec)), Some(patience)) => {
-                let wanted: Vec<_> = indexes.iter().map(|index| self.own[*index].clone()).collect();
-                let filled = l2.fill_many(tickets, &self.class, codec, &wanted, &fills, patience);
-                filled.boxed().await.into_iter().map(|mark| (mark.is_some(), mark)).collect()
-            }
-            _ => fills.iter().map(|_| (true, None)).collect(),
+        let loader = match errand {
+            #[cfg(feature = "redis")]
+            Errand::Look => return Ok(None),
+            Errand::Load(loader) => loader,
         };
-        #[cfg(not(feature = "redis"))]
-        let marks: Vec<_> = fills.iter().map(|_| (true, ())).collect();
-        for ((index, fill), (may_keep, mark)) in indexes.into_iter().zip(fills).zip(marks) {
-            #[cfg(not(feature = "redis"))]
-            let () = mark;
+        let Some(Filled { places, fills, loaded_in }) = self.load(loader).await? else { return Ok(None) };
+        for (place, fill) in places.into_iter().zip(fills) {
+            let mut parcel = pack(fill, self.form.weigh);
+            parcel.cost = Some(loaded_in);
             let brought = Brought {
-                parcel: pack(fill, self.form.weigh),
+                parcel,
                 source: Source::Loaded,
-                may_keep,
-                loaded_in,
+                may_keep: true,
+                loaded_in: Some(loaded_in),
                 #[cfg(feature = "redis")]
-                mark,
+                mark: None,
             };
-            if let Some(landing) = self.landings[index].take() {
-                landing.land(Ended::Brought(brought));
-            }
+            self.land(place, brought);
         }
-        Ok(loaded_in)
+        Ok(Some(loaded_in))
     }
 
-    /// What the loader brought of the keys that it was asked for, with their places. The last one of a key counts.
-    fn sorted(
-        &self,
-        missing: Vec<usize>,
-        answer: impl IntoIterator<Item = (Key, Fill<V>)>,
-    ) -> (Vec<usize>, Vec<Fill<V>>) {
-        let mut brought: std::collections::HashMap<Key, Fill<V>, crate::text::Prehashed> = answer.into_iter().collect();
-        missing.into_iter().filter_map(|index| Some((index, brought.remove(&self.own[index].0)?))).unzip()
+    /// Calls the loader with all keys that have no value yet; none when there are no such keys.
+    async fn load<E, F, Fut, I>(&self, loader: F) -> Result<Option<Filled<V>>, Halted<E>>
+    where
+        F: FnOnce(Vec<Key>) -> Fut + Send,
+        Fut: Future<Output = Result<I, E>> + Send,
+        I: IntoIterator<Item = (Key, Fill<V>)> + Send,
+    {
+        let missing: Vec<usize> = (0..self.own.len()).filter(|place| self.landings[*place].is_some()).collect();
+        let Some((first, others)) = missing.split_first() else { return Ok(None) };
+        let (key, flight) = &self.own[*first];
+        nested::end_with(flight, others.iter().map(|place| Arc::clone(&self.own[*place].1)));
+        let keys = missing.iter().map(|place| self.own[*place].0.clone()).collect();
+        let (answer, loaded_in) = self.tiers.run_placed(key, &self.class, flight, || loader(keys)).await?;
+        // The first was counted as it began.
+        for _ in others {
+            self.class.counters.add(Count::Load);
+        }
+        if !self.class.ttl.eager(Some(loaded_in)).is_zero() {
+            self.class.counters.took(loaded_in);
+        }
+        // The last one of a key counts.
+        let mut brought: HashMap<Key, Fill<V>, Prehashed> = answer.into_iter().collect();
+        let (mut places, mut fills) = (Vec::with_capacity(missing.len()), Vec::with_capacity(missing.len()));
+        for place in missing {
+            if let Some(mut fill) = brought.remove(&self.own[place].0) {
+                self.tiers.settle(&self.class, &mut fill);
+                places.push(place);
+                fills.push(fill);
+            }
+        }
+        Ok(Some(Filled { places, fills, loaded_in }))
+    }
+
+    /// Lands what L2 has, as soon as it is known.
+    #[cfg(feature = "redis")]
+    async fn seek(&mut self, l2: &Arc<L2>, will_load: bool, patience: &mut Patience) -> Option<Tickets> {
+        let codec = self.form.codec.clone()?;
+        let Self { tiers, class, form, own, landings } = self;
+        let found = |place: usize, news: News<V>| match news {
+            News::Found(fill, mark) => {
+                let mut parcel = pack(fill, form.weigh);
+                parcel.cost = class.counters.last_load();
+                let may_keep = mark.is_some();
+                let brought = Brought { parcel, source: Source::Shared, may_keep, loaded_in: None, mark };
+                if let Some(landing) = landings.get_mut(place).and_then(Option::take) {
+                    landing.land(Ended::Brought(brought));
+                }
+            }
+            News::Stale(past) => tiers.fall_back_on(past, &own[place].0, class, form, &own[place].1),
+        };
+        l2.seek_many(own, class, &*codec, will_load, patience, found).await
+    }
+
+    /// Stores in L2 what was loaded, and lands it.
+    #[cfg(feature = "redis")]
+    async fn share(&mut self, l2: &Arc<L2>, tickets: Option<Tickets>, filled: Filled<V>, patience: &mut Patience) {
+        let Some(codec) = self.form.codec.clone() else { return };
+        let Filled { places, fills, loaded_in } = filled;
+        let wanted: Vec<Own> = places.iter().map(|place| self.own[*place].clone()).collect();
+        let marks = l2.fill_many(tickets, &self.class, &*codec, &wanted, &fills, patience).await;
+        for ((place, fill), mark) in places.into_iter().zip(fills).zip(marks) {
+            let mut parcel = pack(fill, self.form.weigh);
+            parcel.cost = Some(loaded_in);
+            let (source, may_keep) = (Source::Loaded, mark.is_some());
+            self.land(place, Brought { parcel, source, may_keep, loaded_in: Some(loaded_in), mark });
+        }
+    }
+
+    fn land(&mut self, place: usize, brought: Brought) {
+        if let Some(landing) = self.landings[place].take() {
+            landing.land(Ended::Brought(brought));
+        }
     }
 
     fn land_others(self, ended: impl Fn() -> Ended) {

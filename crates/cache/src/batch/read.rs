@@ -11,22 +11,37 @@ use tokio::time::{Instant, timeout_at};
 use super::load::{Errand, Own};
 use crate::class::Count;
 use crate::fill::Fill;
-use crate::flight::{Entered, Flight, Kind, Outcome};
+use crate::flight::{Entered, Flight, Outcome};
 use crate::key::Key;
+use crate::load::overtaken;
 use crate::nested;
 use crate::read::{LoadError, Lookup, Read, Source};
 use crate::slot::{Slot, State};
 use crate::text::Prehashed;
-use crate::typed::{TypedCache, open, stale};
+use crate::typed::{TypedCache, hit, open, stale};
 
 /// In place of a loader's error, for batches that only look: nobody but such a batch joins their flights.
+#[cfg(feature = "redis")]
 enum Nobody {}
+
+/// The loader that such a batch doesn't have.
+#[cfg(feature = "redis")]
+type NoLoader<V> = fn(Vec<Key>) -> std::future::Ready<Result<Vec<(Key, Fill<V>)>, Nobody>>;
 
 /// How the value of one key will be known.
 enum Awaited<V> {
     Known(Read<V>),
     Own(Arc<Flight>),
     Others(Arc<Flight>),
+}
+
+/// What a batch knows of a key before it waits for anything.
+enum Answer<V> {
+    Known(Read<V>),
+    /// A stale value, and the load behind it.
+    Behind(Arc<V>, Arc<Flight>),
+    Awaited,
+    NoRuntime,
 }
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
@@ -39,33 +54,38 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// read, a larger one for longer in proportion.
     pub async fn get_many<K: Borrow<Key>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<Lookup<V>> {
         let keys: Vec<Key> = keys.into_iter().map(|key| key.borrow().clone()).collect();
+        #[cfg(feature = "redis")]
         let mut answers: Vec<Lookup<V>> = keys.iter().map(|key| self.get(key)).collect();
+        #[cfg(not(feature = "redis"))]
+        let answers = keys.iter().map(|key| self.get(key)).collect();
+        #[cfg(feature = "redis")]
+        self.look_behind(&keys, &mut answers).await;
+        answers
+    }
+
+    /// Asks L2 for what L1 doesn't have.
+    #[cfg(feature = "redis")]
+    async fn look_behind(&self, keys: &[Key], answers: &mut [Lookup<V>]) {
         let absent: Vec<usize> = (0..keys.len()).filter(|index| matches!(answers[*index], Lookup::Miss)).collect();
-        if absent.is_empty() || !self.is_shared() {
-            return answers;
+        if absent.is_empty() || self.cache.tiers.l2.is_none() || self.form.codec.is_none() {
+            return;
         }
-        let Ok(runtime) = Handle::try_current() else { return answers };
+        let Ok(runtime) = Handle::try_current() else { return };
         let (mut own, mut awaited) = (Vec::new(), HashMap::with_hasher(Prehashed));
         for index in &absent {
             let key = &keys[*index];
-            if awaited.contains_key(key) {
-                continue;
+            if !awaited.contains_key(key) {
+                awaited.insert(key.clone(), self.enter_many::<Nobody>(key, &mut own));
             }
-            let read = self.enter_many::<Nobody>(key, &mut own, |_| true);
-            awaited.insert(key.clone(), read);
         }
         if !own.is_empty() {
-            self.launch_many(
-                &runtime,
-                own,
-                Errand::<fn(Vec<Key>) -> std::future::Ready<Result<Vec<(Key, Fill<V>)>, Nobody>>>::Look,
-            );
+            self.launch_many(&runtime, own, Errand::<NoLoader<V>>::Look);
         }
         for index in absent {
             let read = match &awaited[&keys[index]] {
                 Awaited::Known(read) => Some((Arc::clone(&read.value), read.source)),
                 Awaited::Own(flight) | Awaited::Others(flight) => {
-                    let read = self.outcome_of::<Nobody>(flight, None, None).await;
+                    let read = self.answer_of::<Nobody>(flight.outcome().await, None);
                     read.ok().flatten().map(|read| (read.value, read.source))
                 }
             };
@@ -75,7 +95,6 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                 None => {}
             }
         }
-        answers
     }
 
     /// The values under the keys, loaded when there are none to serve: one answer per key, in the order of the keys.
@@ -86,14 +105,14 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     ///
     /// The loader is given the keys that are missing, or stale and nobody else's, and answers with a value for each of which
     /// there is one: `Vec<(Key, Fill<V>)>`, a `HashMap` or whatever iterates so. What it leaves out is `Ok(None)`: it isn't
-    /// remembered, and what was stale is gone. Keys that it was not asked for are ignored; of several values for one key the
-    /// last one counts. Stale values are served at once, but one call for stale and missing keys takes as long as it takes.
+    /// remembered ([`Fill::absent`] is), and what was stale is gone. Keys that it was not asked for are ignored; of several values for one key the
+    /// last one counts. Times and places count as for one load: the call takes one place, and the time-outs of the class hold for
+    /// the whole batch.
     ///
     /// Who gets `Ok(None)` from a load that another call began is told what that call's loader said. A single
     /// [`get_or_load`](Self::get_or_load) which waited asks its own loader then.
     ///
-    /// A batch waits for loads of other processes only while it has none of its own to make. It refreshes what is stale, but
-    /// nothing ahead of its end, and takes one place among the loads that run at once.
+    /// A batch waits for loads of other processes only while it has none of its own to make.
     ///
     /// # Errors
     ///
@@ -113,74 +132,68 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     {
         let keys: Vec<Key> = keys.into_iter().map(|key| key.borrow().clone()).collect();
         let found: Vec<_> = keys.iter().map(|key| self.look_up(key)).collect();
-        let runtime = Handle::try_current();
+        let runtime = Handle::try_current().ok();
         let (mut own, mut answers) = (Vec::new(), Vec::with_capacity(keys.len()));
         let mut awaited: HashMap<Key, Awaited<V>, Prehashed> = HashMap::default();
         // From here to the launch nobody else's code runs: who joins a flight of this batch can rely on its end.
         for (key, found) in keys.iter().zip(found) {
-            let read = match found {
-                Some((value, State::Fresh(fresh_for) | State::Waning(fresh_for))) => {
-                    Read { value, source: Source::Hit, fresh_for, stored: true }
-                }
-                Some((value, state)) => {
-                    if state == State::Stale && runtime.is_ok() {
-                        // Joined or known already, it is somebody else's.
-                        self.enter_many::<E>(key, &mut own, |state| *state != State::Stale);
+            answers.push(match found {
+                Some((value, State::Fresh(fresh_for))) => Answer::Known(hit(value, fresh_for)),
+                Some((value, State::Waning(fresh_for))) => {
+                    if runtime.is_some() {
+                        self.enter_behind_many::<E>(key, &mut own);
                     }
-                    stale(value)
+                    Answer::Known(hit(value, fresh_for))
                 }
-                None if runtime.is_err() => {
-                    answers.push(Some(Err(LoadError::NoRuntime)));
-                    continue;
-                }
+                Some((value, State::Stale)) if runtime.is_some() => match self.enter_behind_many::<E>(key, &mut own) {
+                    Some(flight) if !self.class.ttl.soft().is_zero() => Answer::Behind(value, flight),
+                    _ => Answer::Known(stale(value)),
+                },
+                Some((value, _)) => Answer::Known(stale(value)),
+                None if runtime.is_none() => Answer::NoRuntime,
                 None => {
                     // A key that comes twice is waited for once.
                     if !awaited.contains_key(key) {
-                        let entered = self.enter_many::<E>(key, &mut own, |_| true);
+                        let entered = self.enter_many::<E>(key, &mut own);
                         if matches!(entered, Awaited::Others(_)) {
                             self.class.counters.add(Count::Collapsed);
                         }
                         awaited.insert(key.clone(), entered);
                     }
-                    answers.push(None);
-                    continue;
+                    Answer::Awaited
                 }
-            };
-            answers.push(Some(Ok(Some(read))));
+            });
         }
-        if let (Ok(runtime), false) = (runtime, own.is_empty()) {
+        if let Some(runtime) = runtime.filter(|_| !own.is_empty()) {
             self.launch_many(&runtime, own, Errand::Load(loader));
         }
-        // One for all keys, as for one.
-        let until = self.class.ttl.hard().and_then(|wait| Instant::now().checked_add(wait));
+        let now = Instant::now();
+        let (soft, hard) = (now + self.class.ttl.soft(), self.class.ttl.hard().map(|wait| now + wait));
         let mut reads = Vec::with_capacity(keys.len());
         for (key, answer) in keys.iter().zip(answers) {
             reads.push(match (answer, awaited.get(key)) {
-                (Some(answer), _) => answer,
-                (None, Some(Awaited::Own(flight))) => self.outcome_of(flight, None, until).await,
-                (None, Some(Awaited::Others(flight))) => self.outcome_of(flight, Some(Source::Collapsed), until).await,
-                (None, Some(Awaited::Known(read))) => Ok(Some(copy(read))),
-                (None, None) => Ok(None),
+                (Answer::Known(read), _) => Ok(Some(read)),
+                (Answer::Behind(value, flight), _) => Ok(Some(self.newer_than::<E>(value, &flight, soft).await)),
+                (Answer::Awaited, Some(Awaited::Known(read))) => Ok(Some(copy(read))),
+                (Answer::Awaited, Some(Awaited::Own(flight))) => self.outcome_of(flight, None, hard).await,
+                (Answer::Awaited, Some(Awaited::Others(flight))) => {
+                    self.outcome_of(flight, Some(Source::Collapsed), hard).await
+                }
+                (Answer::NoRuntime | Answer::Awaited, _) => Err(LoadError::NoRuntime),
             });
         }
         reads
     }
 
-    /// Joins the flight of a key, or starts one that this batch must bring, unless L1 has a value by now that is `enough`.
-    fn enter_many<E: 'static>(&self, key: &Key, own: &mut Vec<Own>, enough: impl Fn(&State) -> bool) -> Awaited<V> {
+    /// Joins the flight of a key, or starts one that this batch must bring, unless L1 has a value by now.
+    fn enter_many<E: 'static>(&self, key: &Key, own: &mut Vec<Own>) -> Awaited<V> {
         let tiers = &self.cache.tiers;
-        let (fence, kind) = (&tiers.fence, Kind::of::<V, E>());
-        let arrived = fence.now();
-        let recheck = || {
-            let (slot, state): (Slot, State) = tiers.peek(key).filter(|(_, state)| enough(state))?;
-            open::<V>(slot).map(|value| (value, state))
-        };
-        let admissible = |flight: &Flight| fence.admits_class(flight.class, flight.since);
+        let arrived = tiers.fence.now();
+        let live = |(slot, state): (Slot, State)| open::<V>(slot).map(|value| (value, state));
         // Of one that started before the last invalidation it is not known whether its tags were meant, and a batch has but
         // one loader call: it doesn't wait to find out.
         let is_joinable = |flight: &Flight| flight.since >= arrived;
-        let start = || Flight::new(kind, self.class.id, fence.now());
-        match tiers.flights.enter(key, kind, recheck, admissible, is_joinable, start) {
+        match self.enter::<E, _>(key, || tiers.peek(key).and_then(live), is_joinable) {
             Entered::Found((value, State::Fresh(fresh_for) | State::Waning(fresh_for))) => {
                 Awaited::Known(Read { value, source: Source::Collapsed, fresh_for, stored: true })
             }
@@ -193,35 +206,54 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
+    /// The load behind a value that is stale, or soon will be: somebody else's, or one that this batch must bring.
+    fn enter_behind_many<E: 'static>(&self, key: &Key, own: &mut Vec<Own>) -> Option<Arc<Flight>> {
+        match self.enter_behind::<E>(key, |_| true) {
+            Entered::Found(()) => None,
+            Entered::Joined(flight) => Some(flight),
+            Entered::Started(flight) => {
+                own.push((key.clone(), Arc::clone(&flight)));
+                Some(flight)
+            }
+        }
+    }
+
+    /// What the load behind a stale value brings in time, or that value.
+    async fn newer_than<E: Send + Sync + 'static>(&self, value: Arc<V>, flight: &Flight, until: Instant) -> Read<V> {
+        match timeout_at(until, flight.outcome()).await {
+            Ok(outcome) if !overtaken(outcome, flight.since) => {
+                self.answer::<E>(outcome, None).unwrap_or_else(|_| stale(value))
+            }
+            _ => stale(value),
+        }
+    }
+
     async fn outcome_of<E: Send + Sync + 'static>(
         &self,
         flight: &Arc<Flight>,
         waited: Option<Source>,
-        until: Option<Instant>,
+        hard: Option<Instant>,
     ) -> Result<Option<Read<V>>, LoadError<E>> {
         let _waiting = nested::wait_for(flight)?;
-        let outcome = match until {
-            None => flight.outcome().await,
-            Some(until) => match timeout_at(until, flight.outcome()).await {
-                Ok(outcome) => outcome,
-                Err(_) => {
-                    self.class.counters.add(Count::TimedOut);
-                    return Err(LoadError::TimedOut);
-                }
-            },
-        };
+        let Some(deadline) = hard else { return self.answer_of(flight.outcome().await, waited) };
+        match timeout_at(deadline, flight.outcome()).await {
+            Ok(outcome) => self.answer_of(outcome, waited),
+            Err(_) => {
+                self.class.counters.add(Count::TimedOut);
+                Err(LoadError::TimedOut)
+            }
+        }
+    }
+
+    fn answer_of<E: Send + Sync + 'static>(
+        &self,
+        outcome: &Outcome,
+        waited: Option<Source>,
+    ) -> Result<Option<Read<V>>, LoadError<E>> {
         match outcome {
             Outcome::Absent => Ok(None),
             outcome => self.answer(outcome, waited).map(Some),
         }
-    }
-
-    /// Whether there is an L2 that holds such values.
-    fn is_shared(&self) -> bool {
-        #[cfg(feature = "redis")]
-        return self.cache.tiers.l2.is_some() && self.form.codec.is_some();
-        #[cfg(not(feature = "redis"))]
-        false
     }
 }
 

@@ -1,11 +1,12 @@
 //! Keeps L1 true to what other processes, and other programs, do in L2.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tidegate_redis::{Notice, Tracking};
+use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use super::names::{self, Meaning};
@@ -138,6 +139,15 @@ fn act(tiers: &Tiers, notice: &Notice) -> Option<(Key, Slot)> {
 /// The class of this process whose name is written so in a mark.
 fn class_named(tiers: &Tiers, escaped: &str) -> Option<&'static str> {
     tiers.classes.all().iter().map(|class| class.ttl.name()).find(|name| names::escaped(name) == escaped)
+}
+
+/// Drops what L1 holds unless L2 holds the same, soon.
+pub(crate) fn recheck(tiers: &Arc<Tiers>, key: &Key, slot: &Slot) {
+    match Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn(compare(Arc::downgrade(tiers), key.clone(), slot.clone()))),
+        // Nobody can ask.
+        Err(_) => drop(tiers.memory.discard(key, slot)),
+    }
 }
 
 async fn compare(tiers: Weak<Tiers>, key: Key, slot: Slot) {

@@ -15,6 +15,8 @@ const CELLS: u16 = 128;
 
 pub(super) struct Names {
     prefix: String,
+    /// Stands in the marks of this process, so that it knows them: it has acted on them before it makes them.
+    sender: String,
 }
 
 /// What a key that changed stands for.
@@ -29,7 +31,7 @@ pub(super) enum Meaning {
 
 impl Names {
     pub(super) fn new(keyspace: &Keyspace) -> Self {
-        Self { prefix: keyspace.prefix().to_owned() }
+        Self { prefix: keyspace.prefix().to_owned(), sender: format!("{:016x}", rand::random::<u64>()) }
     }
 
     pub(super) fn value(&self, key: &Key) -> String {
@@ -45,7 +47,7 @@ impl Names {
     }
 
     pub(super) fn tag_mark(&self, tag: &Tag) -> String {
-        self.name(&["cn:t:{t:", tag.as_str(), "}"])
+        self.name(&["cn:", &self.sender, ":t:{t:", tag.as_str(), "}"])
     }
 
     pub(super) fn epoch(&self) -> String {
@@ -53,15 +55,16 @@ impl Names {
     }
 
     pub(super) fn all_mark(&self) -> String {
-        self.name(&["cn:a:{e}"])
+        self.name(&["cn:", &self.sender, ":a:{e}"])
     }
 
     pub(super) fn class_mark(&self, class: &str) -> String {
-        self.name(&["cn:c:{e}:", &escaped(class)])
+        self.name(&["cn:", &self.sender, ":c:{e}:", &escaped(class)])
     }
 
     pub(super) fn pattern_mark(&self, pattern: &Pattern, class: Option<&str>) -> String {
-        self.name(&["cn:p:{e}:", &class.map(escaped).unwrap_or_default(), ":", pattern.as_str()])
+        let class = class.map(escaped).unwrap_or_default();
+        self.name(&["cn:", &self.sender, ":p:{e}:", &class, ":", pattern.as_str()])
     }
 
     /// The field of the epoch that counts the invalidations of a class.
@@ -99,11 +102,15 @@ impl Names {
         Key::parse(key).ok()
     }
 
-    /// None for keys that nobody here writes.
+    /// None for keys that nobody here writes, and for marks of this process.
     pub(super) fn meaning(&self, name: &[u8]) -> Option<Meaning> {
         let name = str::from_utf8(name).ok()?;
         let rest = self.rest(name)?;
         let Some(mark) = rest.strip_prefix("cn:") else { return self.key_of(name).map(Meaning::Value) };
+        let (sender, mark) = mark.split_once(':')?;
+        if sender == self.sender {
+            return None;
+        }
         if mark == "a:{e}" {
             return Some(Meaning::All);
         }
@@ -150,11 +157,11 @@ mod tests {
 
     #[test]
     fn a_notice_means_what_was_invalidated() {
-        let names = names();
+        let (names, reader) = (names(), names());
         let key = Key::builder("k{").part("a}:b*ü").named("n", 1).build().unwrap();
         let tag = Tag::of(["", "x"]);
         let pattern = Pattern::parse("k:*:?").unwrap();
-        let meaning = |name: String| names.meaning(name.as_bytes()).unwrap();
+        let meaning = |name: String| reader.meaning(name.as_bytes()).unwrap();
         assert_eq!(meaning(names.value(&key)), Meaning::Value(key.clone()));
         assert_eq!(meaning(names.tag_mark(&tag)), Meaning::Tag(tag));
         assert_eq!(meaning(names.tag_mark(&Tag::new(""))), Meaning::Tag(Tag::new("")));
@@ -163,11 +170,15 @@ mod tests {
         let of_class = Meaning::Pattern(pattern.clone(), Some("a%3Ab".to_owned()));
         assert_eq!(meaning(names.pattern_mark(&pattern, Some("a:b"))), of_class);
         assert_eq!(meaning(names.all_mark()), Meaning::All);
+        assert_eq!(names.meaning(names.all_mark().as_bytes()), None, "its own");
+        assert_eq!(names.meaning(names.value(&key).as_bytes()), Some(Meaning::Value(key)));
     }
 
     #[test]
     fn what_nobody_here_writes_means_nothing() {
-        for foreign in ["", "tg.1", "tg.1:c:k", "tg.1:c:{a:#b*}", "tg.2:c:{k}", "tg.1:cn:x", "tg.1:cn:p:{e}:k"] {
+        for foreign in
+            ["", "tg.1", "tg.1:c:k", "tg.1:c:{a:#b*}", "tg.2:c:{k}", "tg.1:cn:x", "tg.1:cn:a:{e}", "tg.1:cn:0:p:{e}:k"]
+        {
             assert_eq!(names().meaning(foreign.as_bytes()), None, "{foreign}");
         }
         assert_eq!(names().meaning(b"tg.1:c:{\xff}"), None);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
@@ -11,7 +12,7 @@ use super::entry::EntryId;
 use super::fill_many::Tickets;
 use super::patience::Patience;
 use super::tier::Looked;
-use super::{CONFIRMATIONS, L2, Mark, NAME, PAUSES, unpack};
+use super::{CONFIRMATIONS, L2, Mark, NAME, PAUSES, Past, unpack};
 use crate::class::Class;
 use crate::codec::Codec;
 use crate::event::{Event, LookupOutcome};
@@ -25,17 +26,31 @@ const KEYS_A_PATIENCE: usize = 1000;
 /// A key that a batch wants, and the flight in which it does.
 pub(crate) type Wanted = (Key, Arc<Flight>);
 
+/// What L2 has for a key.
+pub(crate) enum News<V> {
+    /// A value, and what L1 must know of it; none when L1 must not keep it.
+    Found(Fill<V>, Option<Mark>),
+    /// Only a value past its lifetime: more may follow.
+    Stale(Past<V>),
+}
+
+/// Whom to tell of it.
+type Found<'a, V> = &'a mut (dyn FnMut(usize, News<V>) + Send);
+
 /// A key that is not known yet.
 struct Open {
     index: usize,
     reject: Option<Bytes>,
+    may_be_stale: bool,
 }
 
 /// An entry that was found and decoded, but may have changed since.
 struct Candidate<V> {
     index: usize,
     fill: Fill<V>,
-    mark: (EntryId, std::time::Duration),
+    id: EntryId,
+    left: Duration,
+    is_stale: bool,
     noticed: u64,
 }
 
@@ -57,26 +72,27 @@ impl L2 {
         codec: &dyn Codec<V>,
         will_load: bool,
         patience: &mut Patience,
-        mut found: impl FnMut(usize, Fill<V>, Option<Mark>) + Send,
+        mut found: impl FnMut(usize, News<V>) + Send,
     ) -> Option<Tickets> {
         // Its values may be older than an invalidation that it hasn't heard of.
         if wanted.is_empty() || self.owes() {
             return None;
         }
         let started = self.clock.precise();
-        let mut is_found = vec![false; wanted.len()];
-        let mut hand_over = |index: usize, fill, mark| {
-            is_found[index] = true;
-            found(index, fill, mark);
+        let mut outcomes = vec![LookupOutcome::Miss; wanted.len()];
+        let mut hand_over = |index: usize, news: News<V>| {
+            outcomes[index] = match (&news, outcomes[index]) {
+                (News::Found(..), LookupOutcome::Miss) => LookupOutcome::Hit,
+                // Counted once: what comes behind a stale value is of the same read.
+                _ => LookupOutcome::Stale,
+            };
+            found(index, news);
         };
         let fences = self.seek_until_all_known(wanted, class, codec, will_load, patience, &mut hand_over).await;
         let latency = Some(self.clock.precise().saturating_sub(started));
-        for is_found in is_found {
-            let (count, outcome) = if is_found {
-                (&self.counts.hits, LookupOutcome::Hit)
-            } else {
-                (&self.counts.misses, LookupOutcome::Miss)
-            };
+        for outcome in outcomes {
+            let is_miss = outcome == LookupOutcome::Miss;
+            let count = if is_miss { &self.counts.misses } else { &self.counts.hits };
             count.fetch_add(1, Ordering::Relaxed);
             self.notify(&Event::Lookup { class: class.ttl.name(), tier: NAME, outcome, latency });
         }
@@ -99,13 +115,16 @@ impl L2 {
         codec: &dyn Codec<V>,
         will_load: bool,
         patience: &mut Patience,
-        found: &mut (dyn FnMut(usize, Fill<V>, Option<Mark>) + Send),
+        found: Found<'_, V>,
     ) -> Vec<(Key, String)> {
         let give_up = Instant::now() + self.tier.wait;
         let (mut pause, longest) = PAUSES;
         let fence = if will_load { format!("{:016x}", self.tier.next_id().0) } else { String::new() };
         let mut fences = Vec::new();
-        let mut open: Vec<Open> = (0..wanted.len()).map(|index| Open { index, reject: None }).collect();
+        let reject = |flight: &Flight| flight.past().map(|id| Bytes::copy_from_slice(&id.head()));
+        let open = wanted.iter().enumerate();
+        let mut open: Vec<Open> =
+            open.map(|(index, (_, flight))| Open { index, reject: reject(flight), may_be_stale: true }).collect();
         // In one order in all processes: then who comes first is first at nearly all keys, and the others wait.
         open.sort_unstable_by(|one, other| wanted[one.index].0.as_str().cmp(wanted[other.index].0.as_str()));
         loop {
@@ -119,38 +138,49 @@ impl L2 {
             let (mut again, mut elsewhere, mut candidates) = (Vec::new(), Vec::new(), Vec::new());
             for ((open, noticed), looked) in open.into_iter().zip(noticed).zip(looked.answers) {
                 let (index, key) = (open.index, &wanted[open.index].0);
+                let mut may_be_stale = open.may_be_stale;
                 let rejected = match looked {
-                    Some(Looked::Found { entry, fresh_for }) => {
+                    Some(Looked::Stale { entry, .. }) if !may_be_stale => Some(entry.id.head().to_vec()),
+                    Some(Looked::Stale { entry, left }) => {
+                        let id = entry.id;
+                        match unpack(codec, entry) {
+                            Ok(fill) => candidates.push(Candidate { index, fill, id, left, is_stale: true, noticed }),
+                            Err(error) => self.codec_failed(class, key, &error),
+                        }
+                        // One is enough to fall back on.
+                        may_be_stale = false;
+                        Some(id.head().to_vec())
+                    }
+                    Some(Looked::Found { entry, fresh_for: left }) => {
                         let id = entry.id;
                         match unpack(codec, entry) {
                             Ok(fill) => {
-                                candidates.push(Candidate { index, fill, mark: (id, fresh_for), noticed });
+                                candidates.push(Candidate { index, fill, id, left, is_stale: false, noticed });
                                 None
                             }
                             Err(error) => {
                                 self.codec_failed(class, key, &error);
-                                Some(Bytes::copy_from_slice(&id.head()))
+                                Some(id.head().to_vec())
                             }
                         }
                     }
-                    // A batch loads at once what a single read would serve stale.
-                    Some(Looked::Stale { entry, .. }) => Some(Bytes::copy_from_slice(&entry.id.head())),
-                    Some(Looked::Invalid { head }) => Some(head),
+                    Some(Looked::Invalid { head }) => Some(head.to_vec()),
                     Some(Looked::Unreadable { head, error }) => {
                         self.codec_failed(class, key, &error);
-                        Some(head)
+                        Some(head.to_vec())
                     }
                     Some(Looked::Fenced { fence, is_first: true }) if will_load => {
                         fences.push((key.clone(), fence));
                         None
                     }
                     Some(Looked::Fenced { fence, .. }) if will_load => {
-                        elsewhere.push((Open { index, reject: open.reject }, fence));
+                        elsewhere.push((open, fence));
                         None
                     }
                     Some(Looked::Fenced { .. }) | None => None,
                 };
-                again.extend(rejected.filter(|_| will_load).map(|head| Open { index, reject: Some(head) }));
+                let reject = |head: Vec<u8>| Open { index, reject: Some(head.into()), may_be_stale };
+                again.extend(rejected.filter(|_| will_load).map(reject));
             }
             self.confirm_many(wanted, candidates, patience, found).await;
             if again.is_empty() {
@@ -172,14 +202,20 @@ impl L2 {
         wanted: &[Wanted],
         candidates: Vec<Candidate<V>>,
         patience: &mut Patience,
-        found: &mut (dyn FnMut(usize, Fill<V>, Option<Mark>) + Send),
+        found: Found<'_, V>,
     ) {
-        let asked = candidates.iter().map(|candidate| (candidate.index, candidate.mark.0, candidate.noticed)).collect();
+        let asked = candidates.iter().map(|candidate| (candidate.index, candidate.id, candidate.noticed)).collect();
         let confirmed = self.confirmed(wanted, asked, patience).await;
         for (candidate, noticed) in candidates.into_iter().zip(confirmed) {
-            let (id, left) = candidate.mark;
-            let mark = noticed.map(|noticed| Mark { id: Some(id), left, noticed });
-            found(candidate.index, candidate.fill, mark);
+            let Candidate { index, fill, id, left, is_stale, .. } = candidate;
+            match noticed {
+                Some(noticed) if is_stale => found(index, News::Stale(Past { fill, id, left, noticed })),
+                // Not to be served, since it may be replaced by now.
+                None if is_stale => {}
+                noticed => {
+                    found(index, News::Found(fill, noticed.map(|noticed| Mark { id: Some(id), left, noticed })));
+                }
+            }
         }
     }
 

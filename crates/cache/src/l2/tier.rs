@@ -141,6 +141,17 @@ impl RedisTier {
         }
     }
 
+    /// Takes part in the fence of a key, whether it has a value or not.
+    pub(super) async fn take_part(&self, key: &Key) -> Result<String, Error> {
+        let fence = format!("{:016x}", self.next_id().0);
+        let set = Command::new("SET").key(self.names.fence(key)).arg(fence.as_str());
+        let set = set.arg("NX").arg("GET").arg("PX").arg(millis(self.fence)).idempotent();
+        match self.client.execute(set).await? {
+            in_force if in_force.is_nil() => Ok(fence),
+            in_force => in_force.into_text(),
+        }
+    }
+
     async fn is_valid(&self, entry: &Entry, class: &str, epoch: &Epoch) -> Result<bool, Error> {
         if epoch.id.as_ref() != Some(&entry.epoch) {
             return Ok(false);

@@ -321,3 +321,31 @@ async fn batches_never_bring_an_old_value_back() {
     assert_eq!(*failed.lock().unwrap(), None);
     assert!(nodes.iter().all(|node| node.l2().errors == 0), "{:?}", nodes[0].listener.0);
 }
+
+/// The ratio at full speed is a matter of the benchmarks; here it is far below that, and other tests run beside.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_costs_a_fraction_of_as_many_single_calls() {
+    let (_server, [one]) = server_and_nodes().await;
+    let wanted = many(0..1000);
+    let started = Instant::now();
+    for key in &wanted {
+        one.things.set(key, 1).await;
+    }
+    let set_each = started.elapsed();
+    let started = Instant::now();
+    one.things.set_many(wanted.iter().map(|key| (key, 1))).await;
+    let set_many = started.elapsed();
+    one.outlive_l1();
+    let started = Instant::now();
+    for key in &wanted {
+        one.things.get_or_load(key, async || Ok::<_, Infallible>(Fill::new(2))).await.unwrap();
+    }
+    let get_each = started.elapsed();
+    one.outlive_l1();
+    let started = Instant::now();
+    let found = one.things.get_many(&wanted).await;
+    let get_many = started.elapsed();
+    assert!(found.iter().all(|found| *found == Lookup::Fresh(Arc::new(1))));
+    assert!(set_each > set_many * 3, "{set_each:?} one by one, {set_many:?} in a batch");
+    assert!(get_each > get_many * 3, "{get_each:?} one by one, {get_many:?} in a batch");
+}

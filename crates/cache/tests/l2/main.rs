@@ -16,4 +16,5 @@ mod published;
 mod round_trips;
 mod sharing;
 mod stale;
+mod tenants;
 mod topologies;

@@ -1,0 +1,115 @@
+//! Batches beside single calls over L2: 1,000 keys on one Redis server, values of 256 bytes as they are.
+//!
+//! One by one means one after the other, as a loop in a request would. L1 is made too old before every round, by the cache's
+//! own clock, so that every read goes to L2. The aim is 20 times; each line shows the middle of the rounds' ratios and their
+//! quartiles.
+
+#![expect(clippy::print_stdout, reason = "the table is what it is run for")]
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use tidegate_benches::Stopwatch;
+use tidegate_cache::{Fill, Key, ManualClock, RawBytes, RedisTier, Tag, TieredCache, TtlClass, TypedCache};
+use tidegate_redis::{Client, Config, Keyspace, Role};
+use tidegate_testkit::redis::RedisServer;
+
+const KEYS: usize = 1000;
+const ROUNDS: usize = 15;
+const CLASS: TtlClass = TtlClass::new("batch", Duration::from_secs(3600));
+
+struct Bench {
+    values: TypedCache<Vec<u8>>,
+    clock: ManualClock,
+    keys: Vec<Key>,
+}
+
+fn main() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let server = RedisServer::builder().set("appendonly", "no").start().await;
+        let config = Config::parse(&server.url()).expect("a URL").command_timeout(Duration::from_secs(10));
+        let client = Client::connect(&config, Role::Cache).await.expect("connected");
+        let clock = ManualClock::new();
+        let tier = RedisTier::new(client, &Keyspace::new("bench").expect("a prefix"));
+        let cache = TieredCache::builder().clock(clock.clone()).l2(tier).build();
+        let keys = (0..KEYS).map(|index| Key::builder("batch").part(index).build().expect("a key")).collect();
+        let bench = Bench { values: cache.typed_with_codec(CLASS, RawBytes::new()), clock, keys };
+        println!("| {KEYS} keys | one by one | in a batch | ratio | quartiles |");
+        println!("|---|---|---|---|---|");
+        for tags in [0, 2] {
+            bench.compare(&format!("set, {tags} tags"), || bench.set_each(tags), || bench.set_many(tags)).await;
+            bench.compare(&format!("get, {tags} tags"), || bench.get_each(), || bench.get_many()).await;
+            bench.compare(&format!("get or load, {tags} tags"), || bench.get_each(), || bench.load_many()).await;
+        }
+        let forget = async || drop(bench.values.cache().invalidate_keys(&bench.keys).await);
+        bench.compare("invalidate", || bench.invalidate_each(), forget).await;
+    });
+}
+
+impl Bench {
+    async fn compare(&self, name: &str, each: impl AsyncFn(), many: impl AsyncFn()) {
+        let mut times = Vec::with_capacity(ROUNDS);
+        for round in 0..=ROUNDS {
+            self.clock.advance(Duration::from_secs(61));
+            let watch = Stopwatch::start();
+            each().await;
+            let one_by_one = watch.elapsed();
+            self.clock.advance(Duration::from_secs(61));
+            let watch = Stopwatch::start();
+            many().await;
+            // The first round warms up.
+            if round > 0 {
+                times.push((one_by_one, watch.elapsed()));
+            }
+        }
+        let middle = |of: &dyn Fn(&(Duration, Duration)) -> f64, nth: usize| {
+            let mut values: Vec<f64> = times.iter().map(of).collect();
+            values.sort_by(f64::total_cmp);
+            values[(values.len() - 1) * nth / 4]
+        };
+        let ratio = |nth| middle(&|(one, many)| one.as_secs_f64() / many.as_secs_f64(), nth);
+        let [one, many] = [middle(&|times| times.0.as_secs_f64(), 2), middle(&|times| times.1.as_secs_f64(), 2)];
+        let (one, many) = (one * 1e3, many * 1e3);
+        println!("| {name} | {one:.1} ms | {many:.2} ms | {:.1} | {:.1} to {:.1} |", ratio(2), ratio(1), ratio(3));
+    }
+
+    fn fill(tags: usize) -> Fill<Vec<u8>> {
+        Fill::new(vec![7; 256]).tags((0..tags).map(|tag| Tag::of(["tenant", &tag.to_string()])))
+    }
+
+    async fn set_each(&self, tags: usize) {
+        for key in &self.keys {
+            self.values.set(key, Self::fill(tags)).await;
+        }
+    }
+
+    async fn set_many(&self, tags: usize) {
+        self.values.set_many(self.keys.iter().map(|key| (key, Self::fill(tags)))).await;
+    }
+
+    async fn get_each(&self) {
+        for key in &self.keys {
+            let load = async || Ok::<_, Infallible>(Self::fill(0));
+            self.values.get_or_load(key, load).await.expect("a value");
+        }
+    }
+
+    async fn get_many(&self) {
+        let found = self.values.get_many(&self.keys).await;
+        assert!(found.into_iter().all(|found| found.into_value().is_some()), "L2 has all of them");
+    }
+
+    async fn load_many(&self) {
+        let load = async |_| -> Result<Vec<(Key, Fill<Vec<u8>>)>, Infallible> { Ok(Vec::new()) };
+        let reads = self.values.get_or_load_many(&self.keys, load).await;
+        assert!(reads.into_iter().all(|read| matches!(read, Ok(Some(_)))), "L2 has all of them");
+    }
+
+    async fn invalidate_each(&self) {
+        for key in &self.keys {
+            self.values.cache().invalidate_key(key).await.expect("told");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Typed shapes: cached things for which one value under one key is the wrong form.
+//!
+//! A hash whose fields are read and written one by one, a counter, a set, a bitmap (who was there on which day), a count of
+//! different visitors. Each lives in the memory of this process or in Redis, chosen once by [`Shapes`], and does the same in both: one
+//! suite of tests runs on either.
+
+mod bitmap;
+mod counter;
+mod error;
+#[cfg(feature = "redis")]
+mod hash;
+mod memory;
+#[cfg(feature = "redis")]
+mod redis;
+mod set;
+mod store;
+mod unique;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use bitmap::BitmapShape;
+pub use counter::CounterShape;
+pub use error::ShapeError;
+#[cfg(feature = "redis")]
+pub use hash::HashShape;
+pub use set::SetShape;
+pub use unique::UniqueShape;
+
+use crate::clock::{Clock, SystemClock};
+#[cfg(feature = "redis")]
+use crate::codec::Codec;
+use crate::ttl::TtlClass;
+use store::{Bound, Life, ShapeStore};
+
+/// Where shapes live, and what they are made from. Cloning copies a pointer.
+///
+/// ```
+/// use tidegate_cache::{Key, Shapes, TtlClass};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// const DAY: TtlClass = TtlClass::new("day", std::time::Duration::from_secs(48 * 3600));
+/// let shapes = Shapes::in_memory(10_000);
+/// let today = Key::builder("visitors").part("2026-11-21").build()?;
+///
+/// let visitors = shapes.unique(DAY);
+/// visitors.add(&today, "ada").await?;
+/// visitors.add(&today, "ada").await?;
+/// assert_eq!(visitors.count(&today).await?, 1);
+///
+/// let attendance = shapes.bitmap(DAY);
+/// attendance.set(&today, 4711, true).await?;
+/// assert_eq!((attendance.get(&today, 4711).await?, attendance.count(&today).await?), (true, 1));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What it guarantees
+///
+/// - Every key expires. Its class's TTL (its cap for L2, where the shapes are in Redis) begins with the key's first write; with `renewing`,
+///   which every kind has, with each write.
+/// - Every operation is one step: no increment, member or bit of two writers at once is lost, in Redis whichever processes they are in.
+/// - Sizes are bounded: what would go above is a [`ShapeError`], and nothing was changed.
+/// - Keys of different kinds never meet, though they have the same name.
+///
+/// # What it does not guarantee
+///
+/// - It is a cache: a key may be evicted at any time, in memory when there are more keys than the capacity, and then begins anew. What must
+///   not be lost belongs into the store, counts by way of [`Increments`](crate::Increments).
+/// - In Redis each operation is one round trip, and an error while Redis is away. L1 holds nothing of it, and
+///   [`TieredCache`](crate::TieredCache) doesn't know of it: delete a shape by its own `delete`.
+/// - Shapes in memory are this process's own.
+#[derive(Clone)]
+pub struct Shapes {
+    store: Arc<dyn ShapeStore>,
+}
+
+impl Shapes {
+    /// Shapes in the memory of this process: at most so many keys, whatever their size; at least one.
+    pub fn in_memory(keys: usize) -> Self {
+        Self::in_memory_by(keys, SystemClock::new())
+    }
+
+    /// As [`in_memory`](Self::in_memory), with the clock by which they expire.
+    pub fn in_memory_by(keys: usize, clock: impl Clock) -> Self {
+        Self { store: Arc::new(memory::MemoryShapes::new(keys, Arc::new(clock))) }
+    }
+
+    /// Shapes in Redis, for all processes with the same keyspace. A server of the cache role will do.
+    #[cfg(feature = "redis")]
+    pub fn on_redis(client: tidegate_redis::Client, keyspace: &tidegate_redis::Keyspace) -> Self {
+        Self { store: Arc::new(redis::RedisShapes::new(client, keyspace)) }
+    }
+
+    /// Hashes: fields of type `V` under a key, read and written one by one.
+    #[cfg(feature = "redis")]
+    pub fn hash<V: 'static>(&self, class: TtlClass, codec: impl Codec<V>) -> HashShape<V> {
+        HashShape::new(self.bound(class), Arc::new(codec))
+    }
+
+    /// Counters: numbers that go up and down.
+    pub fn counter(&self, class: TtlClass) -> CounterShape {
+        CounterShape(self.bound(class))
+    }
+
+    /// Sets of texts.
+    pub fn set(&self, class: TtlClass) -> SetShape {
+        SetShape::new(self.bound(class))
+    }
+
+    /// Bitmaps: one bit a number, such as the number of a pupil.
+    pub fn bitmap(&self, class: TtlClass) -> BitmapShape {
+        BitmapShape::new(self.bound(class))
+    }
+
+    /// Counts of different members, about right in fixed memory.
+    pub fn unique(&self, class: TtlClass) -> UniqueShape {
+        UniqueShape(self.bound(class))
+    }
+
+    fn bound(&self, class: TtlClass) -> Bound {
+        let life = Life { ttl: self.store.lifetime(&class), renews: false };
+        Bound { store: Arc::clone(&self.store), life }
+    }
+}
+
+impl fmt::Debug for Shapes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shapes").finish_non_exhaustive()
+    }
+}

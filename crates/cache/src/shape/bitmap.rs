@@ -1,0 +1,64 @@
+//! One bit a number.
+
+use super::error::ShapeError;
+use super::store::{Bound, Kind, common};
+use crate::key::Key;
+
+/// Highest bit unless told otherwise: a million, in 128 KiB.
+const HIGHEST: u32 = (1 << 20) - 1;
+
+/// Highest bit that can be told: 2^27, in 16 MiB.
+const HIGHEST_OF_ALL: u32 = (1 << 27) - 1;
+
+/// Bitmaps under keys of one class: who of all pupils, by number, was there on a day. A key takes one byte for 8 numbers up to
+/// the highest that was ever set, so number densely; the highest is 1,048,575 unless told otherwise.
+#[derive(Debug, Clone)]
+pub struct BitmapShape {
+    bound: Bound,
+    highest: u32,
+}
+
+impl BitmapShape {
+    pub(super) fn new(bound: Bound) -> Self {
+        Self { bound, highest: HIGHEST }
+    }
+
+    /// The highest bit, up to 134,217,727 (16 MiB a key).
+    #[must_use]
+    pub fn highest(mut self, bit: u32) -> Self {
+        self.highest = bit.min(HIGHEST_OF_ALL);
+        self
+    }
+
+    /// Sets or clears a bit; tells what it was before.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError::TooHigh`], or Redis can't be asked.
+    pub async fn set(&self, key: &Key, bit: u32, value: bool) -> Result<bool, ShapeError> {
+        if bit > self.highest {
+            return Err(ShapeError::TooHigh { bit, highest: self.highest });
+        }
+        self.bound.store.bit_set(key, bit, value, self.bound.life).await
+    }
+
+    /// Whether a bit is set; one that never was, however high, is not.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError`] when Redis can't be asked.
+    pub async fn get(&self, key: &Key, bit: u32) -> Result<bool, ShapeError> {
+        self.bound.store.bit_get(key, bit).await
+    }
+
+    /// How many bits are set.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError`] when Redis can't be asked.
+    pub async fn count(&self, key: &Key) -> Result<u64, ShapeError> {
+        self.bound.store.count(Kind::Bitmap, key).await
+    }
+
+    common!(Kind::Bitmap, self.bound);
+}

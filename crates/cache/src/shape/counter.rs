@@ -1,0 +1,31 @@
+//! Numbers that go up and down.
+
+use super::error::ShapeError;
+use super::store::{Bound, Kind, common};
+use crate::key::Key;
+
+/// Counters under keys of one class.
+#[derive(Debug, Clone)]
+pub struct CounterShape(pub(super) Bound);
+
+impl CounterShape {
+    /// Adds to the counter, which begins at zero; below zero it takes off. Tells the new number.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError::Overflow`], or Redis can't be asked; then it may have been added all the same.
+    pub async fn add(&self, key: &Key, by: i64) -> Result<i64, ShapeError> {
+        self.0.store.counter_add(key, by, self.0.life).await
+    }
+
+    /// The number; none when nothing was added yet, or all is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError`] when Redis can't be asked.
+    pub async fn get(&self, key: &Key) -> Result<Option<i64>, ShapeError> {
+        self.0.store.counter_get(key).await
+    }
+
+    common!(Kind::Counter, self.0);
+}

@@ -1,0 +1,43 @@
+//! What can go wrong with a shape.
+
+#[cfg(feature = "redis")]
+use crate::codec::CodecError;
+
+/// Why an operation on a shape was not done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShapeError {
+    /// The hash or set has as many fields or members as it may. Nothing was changed.
+    #[error("a key holds {limit} fields or members at most")]
+    Full {
+        /// How many it may have.
+        limit: usize,
+    },
+    /// The bit lies above the highest that is allowed.
+    #[error("bit {bit} is above the highest, {highest}")]
+    TooHigh {
+        /// The bit that was asked for.
+        bit: u32,
+        /// The highest.
+        highest: u32,
+    },
+    /// The counter would leave the range of `i64`. Nothing was changed.
+    #[error("the counter would leave the range of 64 bits")]
+    Overflow,
+    /// A field's or member's text is too long.
+    #[error("{length} bytes are more than the {limit} of a field or member")]
+    TooLong {
+        /// Bytes.
+        length: usize,
+        /// How many it may have.
+        limit: usize,
+    },
+    /// A value could not be written as bytes, or bytes were no value.
+    #[cfg(feature = "redis")]
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// Redis could not be asked, or refused.
+    #[cfg(feature = "redis")]
+    #[error(transparent)]
+    Redis(#[from] tidegate_redis::Error),
+}

@@ -1,0 +1,117 @@
+//! Fields under one key, read and written one by one.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use super::error::ShapeError;
+use super::store::{Bound, Kind, bounded, common};
+use crate::codec::{Codec, CodecError};
+use crate::key::Key;
+
+/// Most fields of a hash, unless told otherwise.
+const LIMIT: usize = 1_000;
+
+/// Hashes under keys of one class: fields with values of type `V`. At most 1,000 fields a key unless told otherwise, with names of up to 512
+/// bytes, and values as long as the codec allows.
+pub struct HashShape<V> {
+    bound: Bound,
+    codec: Arc<dyn Codec<V>>,
+    limit: usize,
+}
+
+impl<V: 'static> HashShape<V> {
+    pub(super) fn new(bound: Bound, codec: Arc<dyn Codec<V>>) -> Self {
+        Self { bound, codec, limit: LIMIT }
+    }
+
+    /// The most fields of one key.
+    #[must_use]
+    pub fn limit(mut self, fields: usize) -> Self {
+        self.limit = fields;
+        self
+    }
+
+    /// Sets a field; tells whether it is new.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError::Full`], [`ShapeError::TooLong`], [`ShapeError::Codec`], or Redis can't be asked.
+    pub async fn set(&self, key: &Key, field: &str, value: &V) -> Result<bool, ShapeError> {
+        let packed = self.pack(value)?;
+        self.bound.store.hash_set(key, bounded(field)?, packed, self.bound.life, self.limit).await
+    }
+
+    /// One field.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError::Codec`] when it can't be read, such as one that another build wrote, or Redis can't be asked.
+    pub async fn get(&self, key: &Key, field: &str) -> Result<Option<V>, ShapeError> {
+        let packed = self.bound.store.hash_get(key, field).await?;
+        Ok(packed.map(|packed| self.open(&packed)).transpose()?)
+    }
+
+    /// All fields.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub async fn all(&self, key: &Key) -> Result<HashMap<String, V>, ShapeError> {
+        let fields = self.bound.store.hash_all(key).await?;
+        fields.into_iter().map(|(field, packed)| Ok((field, self.open(&packed)?))).collect()
+    }
+
+    /// Removes a field; tells whether it was there. The last one takes the key with it.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError`] when Redis can't be asked.
+    pub async fn remove(&self, key: &Key, field: &str) -> Result<bool, ShapeError> {
+        self.bound.store.hash_remove(key, field).await
+    }
+
+    /// How many fields there are.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError`] when Redis can't be asked.
+    pub async fn count(&self, key: &Key) -> Result<u64, ShapeError> {
+        self.bound.store.count(Kind::Hash, key).await
+    }
+
+    common!(Kind::Hash, self.bound);
+
+    /// The codec's version, and the value.
+    fn pack(&self, value: &V) -> Result<Vec<u8>, CodecError> {
+        let bytes = self.codec.encode(value)?;
+        let (length, limit) = (bytes.len(), self.codec.limit());
+        if length > limit {
+            return Err(CodecError::TooBig { length, limit });
+        }
+        let mut packed = Vec::with_capacity(1 + length);
+        packed.push(self.codec.version());
+        packed.extend_from_slice(&bytes);
+        Ok(packed)
+    }
+
+    fn open(&self, packed: &[u8]) -> Result<V, CodecError> {
+        let (found, value) = packed.split_first().ok_or(CodecError::NotAnEntry { at: 0 })?;
+        match self.codec.version() {
+            expected if expected != *found => Err(CodecError::Version { found: *found, expected }),
+            _ => self.codec.decode(value),
+        }
+    }
+}
+
+impl<V> Clone for HashShape<V> {
+    fn clone(&self) -> Self {
+        Self { bound: self.bound.clone(), codec: Arc::clone(&self.codec), limit: self.limit }
+    }
+}
+
+impl<V> fmt::Debug for HashShape<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HashShape").field("bound", &self.bound).field("limit", &self.limit).finish_non_exhaustive()
+    }
+}

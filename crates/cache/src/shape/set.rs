@@ -1,0 +1,75 @@
+//! Sets of texts.
+
+use super::error::ShapeError;
+use super::store::{Bound, Kind, bounded, common};
+use crate::key::Key;
+
+/// Most members of a set, unless told otherwise.
+const LIMIT: usize = 10_000;
+
+/// Sets under keys of one class: at most 10,000 members of 512 bytes each, unless told otherwise.
+#[derive(Debug, Clone)]
+pub struct SetShape {
+    bound: Bound,
+    limit: usize,
+}
+
+impl SetShape {
+    pub(super) fn new(bound: Bound) -> Self {
+        Self { bound, limit: LIMIT }
+    }
+
+    /// The most members of one set.
+    #[must_use]
+    pub fn limit(mut self, members: usize) -> Self {
+        self.limit = members;
+        self
+    }
+
+    /// Adds a member; tells whether it is new.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError::Full`], [`ShapeError::TooLong`], or Redis can't be asked.
+    pub async fn add(&self, key: &Key, member: &str) -> Result<bool, ShapeError> {
+        self.bound.store.set_add(key, bounded(member)?, self.bound.life, self.limit).await
+    }
+
+    /// Removes a member; tells whether it was there. The last one takes the key with it.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError`] when Redis can't be asked.
+    pub async fn remove(&self, key: &Key, member: &str) -> Result<bool, ShapeError> {
+        self.bound.store.set_remove(key, member).await
+    }
+
+    /// Whether the set has the member.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError`] when Redis can't be asked.
+    pub async fn contains(&self, key: &Key, member: &str) -> Result<bool, ShapeError> {
+        self.bound.store.set_has(key, member).await
+    }
+
+    /// All members, in no order.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError`] when Redis can't be asked.
+    pub async fn members(&self, key: &Key) -> Result<Vec<String>, ShapeError> {
+        self.bound.store.set_all(key).await
+    }
+
+    /// How many members there are.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError`] when Redis can't be asked.
+    pub async fn count(&self, key: &Key) -> Result<u64, ShapeError> {
+        self.bound.store.count(Kind::Set, key).await
+    }
+
+    common!(Kind::Set, self.bound);
+}

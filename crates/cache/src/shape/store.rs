@@ -1,0 +1,119 @@
+//! What every kind of shape needs of the place where it lives.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::error::ShapeError;
+use crate::key::Key;
+use crate::ttl::TtlClass;
+
+/// Longest text of a field or member, in bytes.
+const LONGEST: usize = 512;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    Hash,
+    Counter,
+    Set,
+    Bitmap,
+    Unique,
+}
+
+/// When a key expires.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Life {
+    pub(super) ttl: Duration,
+    /// Whether every write begins the TTL anew.
+    pub(super) renews: bool,
+}
+
+#[async_trait]
+pub(super) trait ShapeStore: Send + Sync + 'static {
+    /// The TTL of a class here.
+    fn lifetime(&self, class: &TtlClass) -> Duration;
+
+    /// Tells whether the field is new.
+    async fn hash_set(
+        &self,
+        key: &Key,
+        field: &str,
+        value: Vec<u8>,
+        life: Life,
+        limit: usize,
+    ) -> Result<bool, ShapeError>;
+    async fn hash_get(&self, key: &Key, field: &str) -> Result<Option<Vec<u8>>, ShapeError>;
+    async fn hash_all(&self, key: &Key) -> Result<Vec<(String, Vec<u8>)>, ShapeError>;
+    async fn hash_remove(&self, key: &Key, field: &str) -> Result<bool, ShapeError>;
+
+    /// Tells the new number.
+    async fn counter_add(&self, key: &Key, by: i64, life: Life) -> Result<i64, ShapeError>;
+    async fn counter_get(&self, key: &Key) -> Result<Option<i64>, ShapeError>;
+
+    /// Tells whether the member is new.
+    async fn set_add(&self, key: &Key, member: &str, life: Life, limit: usize) -> Result<bool, ShapeError>;
+    async fn set_has(&self, key: &Key, member: &str) -> Result<bool, ShapeError>;
+    async fn set_all(&self, key: &Key) -> Result<Vec<String>, ShapeError>;
+    async fn set_remove(&self, key: &Key, member: &str) -> Result<bool, ShapeError>;
+
+    /// Tells the bit before.
+    async fn bit_set(&self, key: &Key, bit: u32, value: bool, life: Life) -> Result<bool, ShapeError>;
+    async fn bit_get(&self, key: &Key, bit: u32) -> Result<bool, ShapeError>;
+
+    async fn unique_add(&self, key: &Key, member: &str, life: Life) -> Result<(), ShapeError>;
+
+    /// Fields, members, set bits, different members; not for counters.
+    async fn count(&self, kind: Kind, key: &Key) -> Result<u64, ShapeError>;
+    async fn ttl(&self, kind: Kind, key: &Key) -> Result<Option<Duration>, ShapeError>;
+    async fn delete(&self, kind: Kind, key: &Key) -> Result<bool, ShapeError>;
+}
+
+/// A place, and how long things live there.
+#[derive(Clone)]
+pub(super) struct Bound {
+    pub(super) store: Arc<dyn ShapeStore>,
+    pub(super) life: Life,
+}
+
+impl std::fmt::Debug for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.life.fmt(f)
+    }
+}
+
+/// A text that is short enough to be a field or a member.
+pub(super) fn bounded(text: &str) -> Result<&str, ShapeError> {
+    if text.len() <= LONGEST { Ok(text) } else { Err(ShapeError::TooLong { length: text.len(), limit: LONGEST }) }
+}
+
+/// What every kind of shape can do, written once.
+macro_rules! common {
+    ($kind:expr, $self:ident.$path:tt) => {
+        /// Begins the TTL of a key anew with each write to it, instead of with the first one alone.
+        #[must_use]
+        pub fn renewing(mut $self) -> Self {
+            $self.$path.life.renews = true;
+            $self
+        }
+
+        /// How much longer the key lives; none when there is no such key.
+        ///
+        /// # Errors
+        ///
+        /// [`ShapeError`](crate::ShapeError) when Redis can't be asked.
+        pub async fn ttl(&$self, key: &crate::key::Key) -> Result<Option<std::time::Duration>, crate::ShapeError> {
+            $self.$path.store.ttl($kind, key).await
+        }
+
+        /// Removes the key and all that it holds; tells whether there was any.
+        ///
+        /// # Errors
+        ///
+        /// [`ShapeError`](crate::ShapeError) when Redis can't be asked.
+        pub async fn delete(&$self, key: &crate::key::Key) -> Result<bool, crate::ShapeError> {
+            $self.$path.store.delete($kind, key).await
+        }
+    };
+}
+pub(super) use common;

@@ -1,0 +1,243 @@
+//! The task that flushes: at intervals, when enough waits, again after failures, and a last time at the end.
+
+use std::error::Error;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::error::{FlushError, NotFlushed, WriteBehindError};
+use super::options::WriteBehindOptions;
+use super::turn::Turn;
+use crate::event::Event;
+
+/// How long to wait for another process that flushes, before asking again.
+const OTHERS: Duration = Duration::from_millis(50);
+
+/// What a batch did.
+#[derive(Default)]
+pub(super) struct Flushed {
+    pub(super) writes: usize,
+    /// Whether there is enough for another batch.
+    pub(super) more: bool,
+}
+
+/// Flushes what waits, a batch at a time.
+#[async_trait]
+pub(super) trait Batches: Send + Sync + 'static {
+    async fn flush(&self) -> Result<Flushed, FlushError>;
+    async fn waiting(&self) -> Result<u64, WriteBehindError>;
+}
+
+/// What a write-behind has done in this process, and what waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WriteBehindStatus {
+    /// Keys that wait, whichever process wrote them; none when Redis can't be asked.
+    pub waiting: Option<u64>,
+    /// Writes that this process has flushed, after coalescing.
+    pub written: u64,
+    /// In how many batches.
+    pub batches: u64,
+    /// Batches that failed.
+    pub failures: u64,
+    /// Why the last attempt failed; none when it didn't.
+    pub last_error: Option<String>,
+}
+
+#[derive(Default)]
+struct Counts {
+    written: AtomicU64,
+    batches: AtomicU64,
+    failures: AtomicU64,
+    last_error: Mutex<Option<String>>,
+}
+
+struct Work {
+    batches: Box<dyn Batches>,
+    turn: Turn,
+    options: WriteBehindOptions,
+    /// One round at a time in this process.
+    round: tokio::sync::Mutex<()>,
+    due: Notify,
+    closed: AtomicBool,
+    counts: Counts,
+}
+
+/// The task, ended with its last handle, after a last round.
+pub(super) struct Engine {
+    work: Arc<Work>,
+    stop: watch::Sender<bool>,
+}
+
+enum Round {
+    Done,
+    /// Another process is at it.
+    Others,
+}
+
+impl Engine {
+    /// Starts the task.
+    pub(super) fn start(batches: Box<dyn Batches>, turn: Turn, options: WriteBehindOptions) -> Self {
+        let work = Arc::new(Work {
+            batches,
+            turn,
+            options,
+            round: tokio::sync::Mutex::default(),
+            due: Notify::new(),
+            closed: AtomicBool::new(false),
+            counts: Counts::default(),
+        });
+        let (stop, stopped) = watch::channel(false);
+        tokio::spawn(run(Arc::clone(&work), stopped));
+        Self { work, stop }
+    }
+
+    pub(super) fn admit(&self) -> Result<(), WriteBehindError> {
+        if self.work.closed.load(Ordering::Acquire) { Err(WriteBehindError::Closed) } else { Ok(()) }
+    }
+
+    /// Tells how many wait: when they are enough, they are flushed at once.
+    pub(super) fn told(&self, waiting: u64) {
+        if waiting >= self.work.options.count as u64 {
+            self.work.due.notify_one();
+        }
+    }
+
+    /// Flushes all that waits, with pauses after failures, for as long as `within`.
+    pub(super) async fn flush(&self, within: Duration) -> Result<(), NotFlushed> {
+        let deadline = Instant::now() + within;
+        let mut reason = None;
+        let flushed = timeout_at(deadline, async {
+            for failures in 1.. {
+                match self.work.round().await {
+                    Ok(Round::Done) => return,
+                    Ok(Round::Others) => sleep(OTHERS).await,
+                    Err(error) => {
+                        reason = Some(error);
+                        sleep(self.work.options.pause(failures)).await;
+                    }
+                }
+            }
+        });
+        if flushed.await.is_ok() {
+            return Ok(());
+        }
+        // In memory this asks nobody, and Redis answers within its own time-out.
+        let waiting = self.work.batches.waiting().await.ok();
+        Err(NotFlushed { waiting, reason: reason.map(Into::into) })
+    }
+
+    /// Takes nothing any more, flushes, and ends the task.
+    pub(super) async fn shut_down(&self, within: Duration) -> Result<(), NotFlushed> {
+        self.work.closed.store(true, Ordering::Release);
+        self.flush(within).await?;
+        self.stop.send_replace(true);
+        Ok(())
+    }
+
+    pub(super) async fn status(&self) -> WriteBehindStatus {
+        let counts = &self.work.counts;
+        WriteBehindStatus {
+            waiting: self.work.batches.waiting().await.ok(),
+            written: counts.written.load(Ordering::Relaxed),
+            batches: counts.batches.load(Ordering::Relaxed),
+            failures: counts.failures.load(Ordering::Relaxed),
+            last_error: counts.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}
+
+async fn run(work: Arc<Work>, mut stopped: watch::Receiver<bool>) {
+    let mut failures = 0;
+    loop {
+        let pause = if failures == 0 { work.options.every } else { work.options.pause(failures) };
+        tokio::select! {
+            // Stopped, or the last handle was dropped.
+            () = async { let _ = stopped.wait_for(|stopped| *stopped).await; } => {
+                // What it can't flush is told by its event.
+                let _ = work.round().await;
+                return;
+            }
+            () = work.due.notified(), if failures == 0 => {}
+            () = sleep(pause) => {}
+        }
+        match work.round().await {
+            Ok(Round::Done) => failures = 0,
+            // What is due here is most likely in the hands of the other one; so look again soon, and not only after an interval.
+            Ok(Round::Others) => {
+                sleep(OTHERS).await;
+                work.due.notify_one();
+            }
+            Err(_) => failures = failures.saturating_add(1),
+        }
+    }
+}
+
+impl Work {
+    async fn round(&self) -> Result<Round, FlushError> {
+        let _alone = self.round.lock().await;
+        let done = self.round_alone().await;
+        let error = match &done {
+            Ok(_) => None,
+            Err(error) => {
+                let failures = self.counts.failures.fetch_add(1, Ordering::Relaxed) + 1;
+                self.notify(&Event::FlushFailed { name: &self.options.name, failures, error });
+                Some(error.to_string())
+            }
+        };
+        *self.counts.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+        done
+    }
+
+    async fn round_alone(&self) -> Result<Round, FlushError> {
+        let Some(held) = self.turn.begin().await? else { return Ok(Round::Others) };
+        let done = loop {
+            let started = Instant::now();
+            match self.batches.flush().await {
+                Ok(flushed) if flushed.writes > 0 => {
+                    self.counts.written.fetch_add(flushed.writes as u64, Ordering::Relaxed);
+                    self.counts.batches.fetch_add(1, Ordering::Relaxed);
+                    let (name, writes) = (&self.options.name, flushed.writes);
+                    self.notify(&Event::Flushed { name, writes, elapsed: started.elapsed() });
+                    if !flushed.more {
+                        break Ok(Round::Done);
+                    }
+                }
+                Ok(_) => break Ok(Round::Done),
+                Err(error) => break Err(error),
+            }
+            match held.extend().await {
+                Ok(true) => {}
+                Ok(false) => return Ok(Round::Others),
+                Err(error) => break Err(error.into()),
+            }
+        };
+        held.end().await;
+        done
+    }
+
+    fn notify(&self, event: &Event<'_>) {
+        if let Some(observer) = &self.options.observer {
+            observer.on(event);
+        }
+    }
+}
+
+/// Calls a sink: whatever it does, this returns in time.
+pub(super) async fn call<E: Into<Box<dyn Error + Send + Sync>>>(
+    sink: impl Future<Output = Result<(), E>>,
+    longest: Duration,
+) -> Result<(), FlushError> {
+    match timeout(longest, AssertUnwindSafe(sink).catch_unwind()).await {
+        Ok(Ok(done)) => done.map_err(|error| FlushError::Sink(error.into())),
+        Ok(Err(_)) => Err(FlushError::Panicked),
+        Err(_) => Err(FlushError::TooSlow),
+    }
+}

@@ -1,0 +1,100 @@
+//! What can go wrong with a write-behind.
+
+use std::error::Error;
+
+#[cfg(feature = "redis")]
+use crate::codec::CodecError;
+use crate::key::Key;
+
+/// Why a write was not taken, or what waits could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteBehindError {
+    /// As many keys wait as may; the sink is slow, or fails. Nothing was taken. Try again later, or write to the store.
+    #[error("{waiting} writes wait for the store already, the limit is {limit}")]
+    Full {
+        /// Keys that wait.
+        waiting: u64,
+        /// How many may.
+        limit: usize,
+    },
+    /// The sum of a key's waiting increments would leave the range of `i64`. Nothing was taken.
+    #[error("the waiting increments of {key} would add up to more than 64 bits")]
+    Overflow {
+        /// The key.
+        key: Key,
+    },
+    /// It was shut down. Nothing was taken.
+    #[error("the write-behind is shut down")]
+    Closed,
+    /// The client is not of the durable role: its server may evict what waits.
+    #[cfg(feature = "redis")]
+    #[error(
+        "writes may wait only on a Redis of the durable role, which never evicts; this client has the role {role:?}"
+    )]
+    NotDurable {
+        /// The client's role.
+        role: tidegate_redis::Role,
+    },
+    /// A value could not be written as bytes, or what waits could not be read.
+    #[cfg(feature = "redis")]
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// Redis could not be asked. Where [`may_have_run`](tidegate_redis::Error::may_have_run), nobody knows whether the write was taken:
+    /// a value can simply be written again, an increment would then count twice if it had been.
+    #[cfg(feature = "redis")]
+    #[error(transparent)]
+    Redis(#[from] tidegate_redis::Error),
+}
+
+impl WriteBehindError {
+    /// Whether the write may have been taken all the same.
+    pub fn may_have_run(&self) -> bool {
+        match self {
+            #[cfg(feature = "redis")]
+            Self::Redis(error) => error.may_have_run(),
+            _ => false,
+        }
+    }
+}
+
+/// Why [`WriteBehind::get_or_load`](crate::WriteBehind::get_or_load) has no value.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteBehindReadError<E> {
+    /// The loader failed.
+    #[error("the loader failed")]
+    Loader(#[source] E),
+    /// Whether a write waits could not be told. The store may be older than it, so it was not asked.
+    #[error("the waiting writes can't be read: {0}")]
+    Pending(#[source] WriteBehindError),
+}
+
+/// Not everything could be flushed in time. In Redis it waits on; in memory it goes with the process.
+#[derive(Debug, thiserror::Error)]
+#[error("not everything that waited could be written to the store in time")]
+#[non_exhaustive]
+pub struct NotFlushed {
+    /// Keys that wait, if that is known.
+    pub waiting: Option<u64>,
+    /// Why the last attempt failed; none when it was still under way, or another node's.
+    #[source]
+    pub reason: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// Why a batch was not written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FlushError {
+    #[error("{0}")]
+    Sink(#[source] Box<dyn Error + Send + Sync>),
+    #[error("the sink panicked")]
+    Panicked,
+    #[error("the sink took longer than its time-out")]
+    TooSlow,
+    #[error(transparent)]
+    Pending(#[from] WriteBehindError),
+    /// Some of what waits was written in a form that this process can't read; it is kept for others.
+    #[cfg(feature = "redis")]
+    #[error("{count} waiting writes can't be read by this process and wait on: {reason}")]
+    Unreadable { count: usize, reason: CodecError },
+}

@@ -1,0 +1,183 @@
+//! Write-behind of increments: they add up, each exactly once.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::engine::{Batches, Engine, Flushed, WriteBehindStatus, call};
+use super::error::{FlushError, NotFlushed, WriteBehindError};
+use super::memory::MemoryIncrements;
+use super::options::WriteBehindOptions;
+use super::pending::{PendingIncrement, PendingIncrements};
+#[cfg(feature = "redis")]
+use super::redis;
+use super::sink::IncrementSink;
+use super::turn::Turn;
+use crate::key::Key;
+
+/// Counts that are added to the store a moment later: views, likes, points. Cloning copies a few pointers.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_cache::{IncrementBatch, IncrementSink, Increments, Key, WriteBehindOptions};
+///
+/// struct Views; // with a pool of connections to SQL
+///
+/// impl IncrementSink for Views {
+///     type Error = std::io::Error;
+///
+///     async fn add(&self, batch: &IncrementBatch) -> Result<(), Self::Error> {
+///         // One transaction, in which the number of `batch.stream` is raised to `batch.number`, or nothing is done: see IncrementSink.
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let views = Increments::in_memory(Views, WriteBehindOptions::new("views"));
+/// let article = Key::builder("article").part(7).build()?;
+/// views.add(&article, 1).await?;
+/// views.add(&article, 2).await?;
+/// let shown = 40 + views.pending(&article).await?.total(); // 40 from SQL
+/// assert_eq!(shown, 43);
+/// views.shut_down(Duration::from_secs(10)).await?; // before the process ends
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What it guarantees
+///
+/// - An increment that was acknowledged is added once, if the sink does what [`IncrementSink`] says; on Redis whichever processes
+///   are killed or suspended, in memory unless this one is killed before its flush.
+/// - No more keys wait than the limit, and one batch.
+pub struct Increments {
+    pending: Arc<dyn PendingIncrements>,
+    engine: Arc<Engine>,
+}
+
+impl Increments {
+    /// Increments wait in the memory of this process: those of the last interval are lost with it when it is killed.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn in_memory(sink: impl IncrementSink, options: WriteBehindOptions) -> Self {
+        let pending = Arc::new(MemoryIncrements::new(&options.name, options.limit));
+        Self::start(pending, sink, Turn::Alone, options)
+    }
+
+    /// Increments wait in Redis, for all processes that use the same keyspace and name.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteBehindError::NotDurable`] for a client that was not connected as `Role::Durable`, which is what makes sure that the server
+    /// evicts nothing.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    #[cfg(feature = "redis")]
+    pub fn on_redis(
+        sink: impl IncrementSink,
+        client: &tidegate_redis::Client,
+        keyspace: &tidegate_redis::Keyspace,
+        options: WriteBehindOptions,
+    ) -> Result<Self, WriteBehindError> {
+        let place = redis::Place::of_increments(client, keyspace, &options)?;
+        let turn = place.turn(&options);
+        let pending = Arc::new(redis::RedisIncrements::new(place, &options));
+        Ok(Self::start(pending, sink, turn, options))
+    }
+
+    fn start(
+        pending: Arc<dyn PendingIncrements>,
+        sink: impl IncrementSink,
+        turn: Turn,
+        options: WriteBehindOptions,
+    ) -> Self {
+        let (count, longest) = (options.count, options.sink_timeout);
+        let batches = IncrementBatches { pending: Arc::clone(&pending), sink, count, longest };
+        let engine = Arc::new(Engine::start(Box::new(batches), turn, options));
+        Self { pending, engine }
+    }
+
+    /// Adds to a key's count; below zero it takes off.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteBehindError`]: nothing was taken, unless it says that nobody knows.
+    pub async fn add(&self, key: &Key, by: i64) -> Result<(), WriteBehindError> {
+        self.engine.admit()?;
+        let waiting = self.pending.add(key, by).await?;
+        self.engine.told(waiting);
+        Ok(())
+    }
+
+    /// What the store may not have yet. Read it **before** the store: then nothing is missed, though what is flushed in between may
+    /// count twice in what is shown.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteBehindError`] when Redis can't be asked.
+    pub async fn pending(&self, key: &Key) -> Result<PendingIncrement, WriteBehindError> {
+        self.pending.get(key).await
+    }
+
+    /// Flushes now, for as long as `within`: what waited when it was called is in the store when it returns.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFlushed`] when the time was too short or the sink fails.
+    pub async fn flush(&self, within: Duration) -> Result<(), NotFlushed> {
+        self.engine.flush(within).await
+    }
+
+    /// Takes no more increments from this process, flushes what waits, and ends. May be called again when it failed.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFlushed`] as [`flush`](Self::flush).
+    pub async fn shut_down(&self, within: Duration) -> Result<(), NotFlushed> {
+        self.engine.shut_down(within).await
+    }
+
+    /// What waits, and what was done. Asks Redis where the increments wait there.
+    pub async fn status(&self) -> WriteBehindStatus {
+        self.engine.status().await
+    }
+}
+
+impl Clone for Increments {
+    fn clone(&self) -> Self {
+        Self { pending: Arc::clone(&self.pending), engine: Arc::clone(&self.engine) }
+    }
+}
+
+impl fmt::Debug for Increments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Increments").finish_non_exhaustive()
+    }
+}
+
+struct IncrementBatches<S> {
+    pending: Arc<dyn PendingIncrements>,
+    sink: S,
+    count: usize,
+    longest: Duration,
+}
+
+#[async_trait]
+impl<S: IncrementSink> Batches for IncrementBatches<S> {
+    async fn flush(&self) -> Result<Flushed, FlushError> {
+        let Some((batch, more)) = self.pending.take(self.count).await? else { return Ok(Flushed::default()) };
+        call(async { self.sink.add(&batch).await }, self.longest).await?;
+        self.pending.settle(batch.number).await?;
+        Ok(Flushed { writes: batch.increments.len(), more })
+    }
+
+    async fn waiting(&self) -> Result<u64, WriteBehindError> {
+        self.pending.waiting().await
+    }
+}

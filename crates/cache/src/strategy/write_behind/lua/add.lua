@@ -1,0 +1,21 @@
+-- Adds to the sum that waits under a key.
+-- KEYS[1] sums, KEYS[2] order
+-- ARGV[1] key, ARGV[2] increment, ARGV[3] most keys that may wait
+-- Returns {1, keys that wait}; {0, …} when too many wait, {2, …} when the sum would leave 64 bits. Then nothing was taken.
+local known = redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1
+local waiting = redis.call('HLEN', KEYS[1])
+if not known and waiting >= tonumber(ARGV[3]) then
+  return {0, waiting}
+end
+local sum = redis.pcall('HINCRBY', KEYS[1], ARGV[1], ARGV[2])
+if type(sum) == 'table' and sum.err then
+  if string.find(sum.err, 'overflow', 1, true) then
+    return {2, waiting}
+  end
+  return sum
+end
+if not known then
+  redis.call('ZADD', KEYS[2], string.format('%.0f', now_us()), ARGV[1])
+  waiting = waiting + 1
+end
+return {1, waiting}

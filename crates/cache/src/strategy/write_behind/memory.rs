@@ -1,0 +1,201 @@
+//! What waits in the memory of this process.
+
+use std::collections::hash_map::{Entry, RandomState};
+use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasher;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use super::error::WriteBehindError;
+use super::pending::{Oldest, PendingIncrement, PendingIncrements, PendingValues, Taken};
+use super::sink::{Increment, IncrementBatch, ValueWrite};
+use crate::clock;
+use crate::key::Key;
+
+/// A number above all before it, also of processes that are gone.
+fn next(last: &mut u64) -> u64 {
+    *last = (*last + 1).max(clock::unix_micros());
+    *last
+}
+
+struct Waiting<V> {
+    value: V,
+    version: u64,
+    /// The version of the first write that waited under the key.
+    since: u64,
+}
+
+struct Values<V> {
+    by_key: HashMap<Key, Waiting<V>>,
+    by_age: BTreeMap<u64, Key>,
+    last: u64,
+}
+
+/// Values in memory.
+pub(super) struct MemoryValues<V> {
+    values: Mutex<Values<V>>,
+    limit: usize,
+}
+
+impl<V> MemoryValues<V> {
+    pub(super) fn new(limit: usize) -> Self {
+        let values = Values { by_key: HashMap::new(), by_age: BTreeMap::new(), last: 0 };
+        Self { values: Mutex::new(values), limit }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Values<V>> {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl<V: Clone + Send + Sync + 'static> PendingValues<V> for MemoryValues<V> {
+    async fn put(&self, key: &Key, value: V) -> Result<Taken, WriteBehindError> {
+        let mut values = self.lock();
+        let Values { by_key, by_age, last } = &mut *values;
+        let waiting = by_key.len();
+        let version = match by_key.entry(key.clone()) {
+            Entry::Occupied(mut known) => {
+                let version = next(last);
+                let since = known.get().since;
+                known.insert(Waiting { value, version, since });
+                version
+            }
+            Entry::Vacant(_) if waiting >= self.limit => {
+                return Err(WriteBehindError::Full { waiting: waiting as u64, limit: self.limit });
+            }
+            Entry::Vacant(place) => {
+                let version = next(last);
+                place.insert(Waiting { value, version, since: version });
+                by_age.insert(version, key.clone());
+                version
+            }
+        };
+        Ok(Taken { version, waiting: by_key.len() as u64 })
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<V>, WriteBehindError> {
+        Ok(self.lock().by_key.get(key).map(|waiting| waiting.value.clone()))
+    }
+
+    async fn oldest(&self, count: usize) -> Result<Oldest<V>, WriteBehindError> {
+        let values = self.lock();
+        let write = |key: &Key| {
+            let waiting = values.by_key.get(key)?;
+            Some(ValueWrite { key: key.clone(), value: waiting.value.clone(), version: waiting.version })
+        };
+        let writes = values.by_age.values().take(count).filter_map(write).collect();
+        Ok(Oldest { writes, unreadable: None })
+    }
+
+    async fn settle(&self, written: &[ValueWrite<V>]) -> Result<(), WriteBehindError> {
+        let mut values = self.lock();
+        for write in written {
+            if let Some(waiting) = values.by_key.get(&write.key)
+                && waiting.version == write.version
+            {
+                let since = waiting.since;
+                values.by_key.remove(&write.key);
+                values.by_age.remove(&since);
+            }
+        }
+        Ok(())
+    }
+
+    async fn waiting(&self) -> Result<u64, WriteBehindError> {
+        Ok(self.lock().by_key.len() as u64)
+    }
+}
+
+#[derive(Default)]
+struct Sums {
+    by_key: HashMap<Key, (i64, u64)>,
+    by_age: BTreeMap<u64, Key>,
+    batch: Option<IncrementBatch>,
+    last: u64,
+}
+
+/// Increments in memory.
+pub(super) struct MemoryIncrements {
+    sums: Mutex<Sums>,
+    stream: String,
+    limit: usize,
+}
+
+impl MemoryIncrements {
+    pub(super) fn new(name: &str, limit: usize) -> Self {
+        // Numbers of two processes can't be compared, so each has a stream of its own.
+        let process = RandomState::new().hash_one(clock::unix_micros());
+        Self { sums: Mutex::default(), stream: format!("{name}:{process:016x}"), limit }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sums> {
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl PendingIncrements for MemoryIncrements {
+    async fn add(&self, key: &Key, by: i64) -> Result<u64, WriteBehindError> {
+        let mut sums = self.lock();
+        let Sums { by_key, by_age, last, .. } = &mut *sums;
+        let waiting = by_key.len();
+        match by_key.entry(key.clone()) {
+            Entry::Occupied(mut known) => {
+                let sum = &mut known.get_mut().0;
+                *sum = sum.checked_add(by).ok_or_else(|| WriteBehindError::Overflow { key: key.clone() })?;
+            }
+            Entry::Vacant(_) if waiting >= self.limit => {
+                return Err(WriteBehindError::Full { waiting: waiting as u64, limit: self.limit });
+            }
+            Entry::Vacant(place) => {
+                let since = next(last);
+                place.insert((by, since));
+                by_age.insert(since, key.clone());
+            }
+        }
+        Ok(by_key.len() as u64)
+    }
+
+    async fn get(&self, key: &Key) -> Result<PendingIncrement, WriteBehindError> {
+        let sums = self.lock();
+        let waiting = sums.by_key.get(key).map_or(0, |(sum, _)| *sum);
+        let under_way = sums.batch.as_ref().and_then(|batch| {
+            let found = batch.increments.iter().find(|increment| increment.key == *key)?;
+            Some((batch.number, found.by))
+        });
+        Ok(PendingIncrement { waiting, under_way })
+    }
+
+    async fn take(&self, count: usize) -> Result<Option<(IncrementBatch, bool)>, WriteBehindError> {
+        let mut sums = self.lock();
+        let Sums { by_key, by_age, batch, last } = &mut *sums;
+        let mut full = true;
+        if batch.is_none() && !by_age.is_empty() {
+            let mut increments = Vec::new();
+            while increments.len() < count
+                && let Some((_, key)) = by_age.pop_first()
+            {
+                if let Some((by, _)) = by_key.remove(&key) {
+                    increments.push(Increment { key, by });
+                }
+            }
+            full = increments.len() == count;
+            *batch = Some(IncrementBatch { stream: self.stream.clone(), number: next(last), increments });
+        }
+        let more = full && !by_key.is_empty();
+        Ok(batch.clone().map(|batch| (batch, more)))
+    }
+
+    async fn settle(&self, number: u64) -> Result<(), WriteBehindError> {
+        let mut sums = self.lock();
+        sums.batch.take_if(|batch| batch.number == number);
+        Ok(())
+    }
+
+    async fn waiting(&self) -> Result<u64, WriteBehindError> {
+        let sums = self.lock();
+        Ok((sums.by_key.len() + sums.batch.as_ref().map_or(0, |batch| batch.increments.len())) as u64)
+    }
+}

@@ -1,0 +1,116 @@
+//! Settings of a write-behind.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::event::Observer;
+
+/// Most writes in one batch: what one script of Redis moves in a millisecond or so.
+const LARGEST_BATCH: usize = 1_000;
+
+/// Settings of a [`WriteBehind`](crate::WriteBehind) or of [`Increments`](crate::Increments): a flush every 5 s or as soon as 100
+/// writes wait, 10,000 that wait at most, pauses of 100 ms to 30 s between failures, 30 s for the sink.
+#[derive(Clone)]
+#[must_use]
+pub struct WriteBehindOptions {
+    pub(super) name: String,
+    pub(super) every: Duration,
+    pub(super) count: usize,
+    pub(super) limit: usize,
+    pub(super) pauses: (Duration, Duration),
+    pub(super) sink_timeout: Duration,
+    pub(super) lease: Duration,
+    pub(super) observer: Option<Arc<dyn Observer>>,
+}
+
+impl WriteBehindOptions {
+    /// The defaults under a name. On Redis the writes of one name wait together, whichever process made them; so give each use
+    /// a name of its own, the same one in all processes.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            every: Duration::from_secs(5),
+            count: 100,
+            limit: 10_000,
+            pauses: (Duration::from_millis(100), Duration::from_secs(30)),
+            sink_timeout: Duration::from_secs(30),
+            lease: Duration::from_secs(10),
+            observer: None,
+        }
+    }
+
+    /// How long a write waits at most while the sink works; 10 ms or more.
+    pub fn every(mut self, interval: Duration) -> Self {
+        self.every = interval.max(Duration::from_millis(10));
+        self
+    }
+
+    /// How many keys wait before they are flushed at once, and the most in one batch; 1 to 1,000.
+    pub fn count(mut self, writes: usize) -> Self {
+        self.count = writes.clamp(1, LARGEST_BATCH);
+        self
+    }
+
+    /// How many keys may wait; the next key is refused as [`Full`](crate::WriteBehindError::Full), at least 1. Another write to a
+    /// key that waits takes no place.
+    pub fn limit(mut self, keys: usize) -> Self {
+        self.limit = keys.max(1);
+        self
+    }
+
+    /// The pause after a first failure of the sink, doubled with each further one up to `longest`.
+    pub fn pauses(mut self, first: Duration, longest: Duration) -> Self {
+        let first = first.max(Duration::from_millis(1));
+        self.pauses = (first, longest.max(first));
+        self
+    }
+
+    /// How long one call of the sink may take before it is dropped and counts as failed.
+    pub fn sink_timeout(mut self, timeout: Duration) -> Self {
+        self.sink_timeout = timeout;
+        self
+    }
+
+    /// On Redis: how long the others leave a node alone that flushes, 10 s by default, at least 100 ms. So much later they take over from
+    /// a node that was killed in the middle of it. It only saves work: two that flush at once do no harm.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease.max(Duration::from_millis(100));
+        self
+    }
+
+    /// Who hears of [`Event::Flushed`](crate::Event::Flushed) and [`Event::FlushFailed`](crate::Event::FlushFailed).
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// The pause after so many failures in a row.
+    pub(super) fn pause(&self, failures: u32) -> Duration {
+        let (first, longest) = self.pauses;
+        first.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(longest)
+    }
+}
+
+impl fmt::Debug for WriteBehindOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteBehindOptions")
+            .field("name", &self.name)
+            .field("every", &self.every)
+            .field("count", &self.count)
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let options = WriteBehindOptions::new("x").pauses(Duration::from_millis(100), Duration::from_secs(1));
+        let pauses = [1, 2, 3, 4, 5, u32::MAX].map(|failures| options.pause(failures).as_millis());
+        assert_eq!(pauses, [100, 200, 400, 800, 1_000, 1_000]);
+    }
+}

@@ -1,0 +1,73 @@
+//! What waits: the two kinds of it, each in memory or in Redis.
+
+use async_trait::async_trait;
+
+use super::error::{FlushError, WriteBehindError};
+use super::sink::{IncrementBatch, ValueWrite};
+use crate::key::Key;
+
+/// A write that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub(super) version: u64,
+    /// Keys that wait now.
+    pub(super) waiting: u64,
+}
+
+/// The oldest of what waits.
+pub(super) struct Oldest<V> {
+    pub(super) writes: Vec<ValueWrite<V>>,
+    /// Why others of them can't be read here; they wait on, behind the rest.
+    pub(super) unreadable: Option<FlushError>,
+}
+
+/// Values that wait: the last one of each key.
+#[async_trait]
+pub(super) trait PendingValues<V>: Send + Sync + 'static {
+    async fn put(&self, key: &Key, value: V) -> Result<Taken, WriteBehindError>;
+    async fn get(&self, key: &Key) -> Result<Option<V>, WriteBehindError>;
+    /// Up to `count`, those that have waited longest first. They wait on.
+    async fn oldest(&self, count: usize) -> Result<Oldest<V>, WriteBehindError>;
+    /// Forgets those that were written, unless a later one has taken their place.
+    async fn settle(&self, written: &[ValueWrite<V>]) -> Result<(), WriteBehindError>;
+    async fn waiting(&self) -> Result<u64, WriteBehindError>;
+}
+
+/// Sums that wait, and the batch that is being added to the store.
+#[async_trait]
+pub(super) trait PendingIncrements: Send + Sync + 'static {
+    /// Tells how many keys wait now.
+    async fn add(&self, key: &Key, by: i64) -> Result<u64, WriteBehindError>;
+    async fn get(&self, key: &Key) -> Result<PendingIncrement, WriteBehindError>;
+    /// The batch that was taken and not settled; else a new one of up to `count` keys, those that have waited longest first. And whether
+    /// more wait.
+    async fn take(&self, count: usize) -> Result<Option<(IncrementBatch, bool)>, WriteBehindError>;
+    /// Forgets the batch of this number.
+    async fn settle(&self, number: u64) -> Result<(), WriteBehindError>;
+    /// Those of the batch included.
+    async fn waiting(&self) -> Result<u64, WriteBehindError>;
+}
+
+/// Increments of one key that the store may not have yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PendingIncrement {
+    /// Not in the store for certain.
+    pub waiting: i64,
+    /// On the way to it, in the batch of that number: in the store if its number of the stream is that high.
+    pub under_way: Option<(u64, i64)>,
+}
+
+impl PendingIncrement {
+    /// What to add to the store's value, when that is read without the number of the stream: too much by what is under way if the store
+    /// has it already.
+    pub fn total(&self) -> i64 {
+        self.waiting.saturating_add(self.under_way.map_or(0, |(_, by)| by))
+    }
+
+    /// What to add to a value that was read from the store in one transaction with the stream's number.
+    pub fn total_after(&self, number: u64) -> i64 {
+        let missing = self.under_way.filter(|(batch, _)| *batch > number);
+        self.waiting.saturating_add(missing.map_or(0, |(_, by)| by))
+    }
+}

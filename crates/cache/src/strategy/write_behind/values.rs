@@ -1,0 +1,284 @@
+//! Write-behind of values: the last one of each key counts.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::engine::{Batches, Engine, Flushed, WriteBehindStatus, call};
+use super::error::{FlushError, NotFlushed, WriteBehindError, WriteBehindReadError};
+use super::memory::MemoryValues;
+use super::options::WriteBehindOptions;
+use super::pending::PendingValues;
+#[cfg(feature = "redis")]
+use super::redis;
+use super::sink::ValueSink;
+use super::turn::Turn;
+use crate::fill::Fill;
+use crate::key::Key;
+use crate::owed::Owed;
+use crate::read::{LoadError, Read};
+use crate::tag::Tag;
+use crate::typed::TypedCache;
+
+type TagsOf<V> = Arc<dyn Fn(&Key, &V) -> Vec<Tag> + Send + Sync>;
+
+/// Values that are written to the store a moment later. Cloning copies a few pointers.
+///
+/// A write invalidates the cached value; a read through [`get_or_load`](Self::get_or_load) that misses finds the waiting write
+/// before it asks the loader. So who reads here sees what was written here, on every node that shares the cache's L2.
+/// **Read the keys that you write here through this handle alone**: a loader that reads the store behind its back brings an older value.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_cache::{Key, TieredCache, TtlClass, ValueSink, ValueWrite, WriteBehind, WriteBehindOptions};
+/// # use tidegate_cache::Fill;
+///
+/// struct Profiles; // with a pool of connections to SQL
+///
+/// impl ValueSink<String> for Profiles {
+///     type Error = std::io::Error;
+///
+///     async fn write(&self, writes: &[ValueWrite<String>]) -> Result<(), Self::Error> {
+///         for write in writes {
+///             // INSERT … ON CONFLICT (id) DO UPDATE … WHERE profile.version < excluded.version
+///             let _ = (&write.key, &write.value, write.version);
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cached = TieredCache::builder().build().typed::<String>(TtlClass::PREFERENCES);
+/// let profiles = WriteBehind::in_memory(cached, Profiles, WriteBehindOptions::new("profiles"));
+/// let key = Key::builder("profile").part(7).build()?;
+/// profiles.write(&key, "blue".to_owned()).await?;
+/// let read = profiles.get_or_load(&key, async || Ok::<_, std::io::Error>(Fill::new("older".to_owned()))).await?;
+/// assert_eq!(*read.value, "blue");
+/// profiles.shut_down(Duration::from_secs(10)).await?; // before the process ends
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What it guarantees
+///
+/// - A write that was acknowledged reaches the sink, or a later one of its key does, with a version above all before it; on Redis
+///   whichever processes are killed, in memory unless this one is. With a sink that compares versions no value is turned back.
+/// - No more keys wait than the limit; a write to one more is an error.
+/// - When the last handle is dropped, what waits is flushed once more, behind; [`shut_down`](Self::shut_down) waits for that.
+pub struct WriteBehind<V> {
+    values: TypedCache<V>,
+    pending: Arc<dyn PendingValues<V>>,
+    engine: Arc<Engine>,
+    tags: Option<TagsOf<V>>,
+}
+
+/// A write that was taken.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Accepted {
+    /// The version under which the sink gets it, if no later write of the key takes its place.
+    pub version: u64,
+    /// That the cache's L2 could not be told: until it is, other processes may read the value before.
+    pub owed: Option<Owed>,
+}
+
+impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
+    /// Writes wait in the memory of this process: those of the last interval are lost with it when it is killed.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn in_memory(values: TypedCache<V>, sink: impl ValueSink<V>, options: WriteBehindOptions) -> Self {
+        let pending = Arc::new(MemoryValues::new(options.limit));
+        Self::start(values, pending, sink, Turn::Alone, options)
+    }
+
+    /// Writes wait in Redis, in the form that `codec` gives them, for all processes that use the same keyspace and name.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteBehindError::NotDurable`] for a client that was not connected as `Role::Durable`, which is what makes sure that the server
+    /// evicts nothing.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    #[cfg(feature = "redis")]
+    pub fn on_redis(
+        values: TypedCache<V>,
+        codec: impl crate::codec::Codec<V>,
+        sink: impl ValueSink<V>,
+        client: &tidegate_redis::Client,
+        keyspace: &tidegate_redis::Keyspace,
+        options: WriteBehindOptions,
+    ) -> Result<Self, WriteBehindError> {
+        let place = redis::Place::of_values(client, keyspace, &options)?;
+        let turn = place.turn(&options);
+        let pending = Arc::new(redis::RedisValues::new(place, Box::new(codec), options.limit));
+        Ok(Self::start(values, pending, sink, turn, options))
+    }
+
+    fn start(
+        values: TypedCache<V>,
+        pending: Arc<dyn PendingValues<V>>,
+        sink: impl ValueSink<V>,
+        turn: Turn,
+        options: WriteBehindOptions,
+    ) -> Self {
+        let (count, longest) = (options.count, options.sink_timeout);
+        let batches = ValueBatches { pending: Arc::clone(&pending), sink, count, longest };
+        let engine = Arc::new(Engine::start(Box::new(batches), turn, options));
+        Self { values, pending, engine, tags: None }
+    }
+
+    /// The tags that a waiting value gets when a read caches it; without this none. Give it the tags that the loader gives.
+    #[must_use]
+    pub fn tags(mut self, tags: impl Fn(&Key, &V) -> Vec<Tag> + Send + Sync + 'static) -> Self {
+        self.tags = Some(Arc::new(tags));
+        self
+    }
+
+    /// Takes a value, in place of any that waits under the key.
+    ///
+    /// Dropped half-way, it is carried on behind. Two writes of a key have the order in which they were taken, on whichever nodes; the cache keeps neither, so that their answers may
+    /// come in any order.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteBehindError`]: nothing was taken, unless it says that nobody knows.
+    pub async fn write(&self, key: &Key, value: V) -> Result<Accepted, WriteBehindError> {
+        self.engine.admit()?;
+        let (this, key) = (self.clone(), key.clone());
+        // In a task of its own, so that a caller who leaves can't leave the old value in the cache.
+        let written = tokio::spawn(async move { this.write_to_end(&key, value).await });
+        written.await.unwrap_or(Err(WriteBehindError::Closed))
+    }
+
+    async fn write_to_end(&self, key: &Key, value: V) -> Result<Accepted, WriteBehindError> {
+        match self.pending.put(key, value).await {
+            Ok(taken) => {
+                self.engine.told(taken.waiting);
+                let owed = self.values.remove(key).await.err();
+                Ok(Accepted { version: taken.version, owed })
+            }
+            Err(error) => {
+                if error.may_have_run() {
+                    // What the cache can't tell others of that, it keeps.
+                    let _ = self.values.remove(key).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The value that waits under the key, if any.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteBehindError`] when Redis can't be asked.
+    pub async fn pending(&self, key: &Key) -> Result<Option<V>, WriteBehindError> {
+        self.pending.get(key).await
+    }
+
+    /// The value under the key: the cached one, else the one that waits, else the loader's. Otherwise as [`TypedCache::get_or_load`].
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`]; its loader's error says whether the loader failed, or the waiting writes could not be read.
+    pub async fn get_or_load<E, F, Fut>(
+        &self,
+        key: &Key,
+        loader: F,
+    ) -> Result<Read<V>, LoadError<WriteBehindReadError<E>>>
+    where
+        E: Send + Sync + 'static,
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
+    {
+        let (pending, tags, wanted) = (Arc::clone(&self.pending), self.tags.clone(), key.clone());
+        let load = async move || match pending.get(&wanted).await.map_err(WriteBehindReadError::Pending)? {
+            Some(value) => {
+                let tags = tags.map(|tags| tags(&wanted, &value)).unwrap_or_default();
+                Ok(Fill::new(value).tags(tags))
+            }
+            // Flushed meanwhile means that the store has it.
+            None => loader().await.map_err(WriteBehindReadError::Loader),
+        };
+        self.values.get_or_load(key, load).await
+    }
+
+    /// Flushes now, for as long as `within`: what waited when it was called is in the store when it returns.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFlushed`] when the time was too short or the sink fails.
+    pub async fn flush(&self, within: Duration) -> Result<(), NotFlushed> {
+        self.engine.flush(within).await
+    }
+
+    /// Takes no more writes from this process, flushes what waits, and ends. May be called again when it failed.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFlushed`] as [`flush`](Self::flush).
+    pub async fn shut_down(&self, within: Duration) -> Result<(), NotFlushed> {
+        self.engine.shut_down(within).await
+    }
+
+    /// What waits, and what was done. Asks Redis where the writes wait there.
+    pub async fn status(&self) -> WriteBehindStatus {
+        self.engine.status().await
+    }
+
+    /// The cache through which reads go.
+    pub fn values(&self) -> &TypedCache<V> {
+        &self.values
+    }
+}
+
+impl<V> Clone for WriteBehind<V> {
+    fn clone(&self) -> Self {
+        Self {
+            values: self.values.clone(),
+            pending: Arc::clone(&self.pending),
+            engine: Arc::clone(&self.engine),
+            tags: self.tags.clone(),
+        }
+    }
+}
+
+impl<V> fmt::Debug for WriteBehind<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteBehind").field("values", &self.values).finish_non_exhaustive()
+    }
+}
+
+struct ValueBatches<V, S> {
+    pending: Arc<dyn PendingValues<V>>,
+    sink: S,
+    count: usize,
+    longest: Duration,
+}
+
+#[async_trait]
+impl<V: Send + Sync + 'static, S: ValueSink<V>> Batches for ValueBatches<V, S> {
+    async fn flush(&self) -> Result<Flushed, FlushError> {
+        let oldest = self.pending.oldest(self.count).await?;
+        let writes = oldest.writes;
+        if !writes.is_empty() {
+            call(async { self.sink.write(&writes).await }, self.longest).await?;
+            self.pending.settle(&writes).await?;
+        }
+        // Only now: what can be written is.
+        oldest.unreadable.map_or(Ok(()), Err)?;
+        Ok(Flushed { writes: writes.len(), more: writes.len() == self.count })
+    }
+
+    async fn waiting(&self) -> Result<u64, WriteBehindError> {
+        self.pending.waiting().await
+    }
+}

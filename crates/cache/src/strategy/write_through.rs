@@ -1,0 +1,226 @@
+//! Write-through: the store first, then the cache, so that the next read is a hit; and never an older value than the store's.
+//!
+//! A write takes part in what fences loads, in L1 and in L2, before it begins. It may fill only if nothing else filled, wrote or
+//! invalidated the key since; whoever comes first ends the right of all others, who then invalidate instead. So of writes that
+//! overlap none leaves its value for sure but the last one to return, and that only if it was alone: the store knows the order, the
+//! cache does not, and rather has none.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use tokio::runtime::Handle;
+
+use crate::event::{Removal, Scope};
+use crate::fill::Fill;
+use crate::flight::{Flight, Kind};
+use crate::key::Key;
+#[cfg(feature = "redis")]
+use crate::l2::Mark;
+use crate::memory::Inserted;
+use crate::tiered::Parcel;
+use crate::typed::{TypedCache, pack};
+
+/// A write that the store accepted.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Written {
+    /// Whether the value is cached; false when another write or an invalidation came meanwhile, or it was too big. Then the key is
+    /// invalidated.
+    pub cached: bool,
+}
+
+/// Why a write-through is not known to be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError<E> {
+    /// The store refused; the cache is as it was. If the store may have written all the same (a connection lost at the commit),
+    /// invalidate the key.
+    #[error("the store refused the write")]
+    Store(#[source] E),
+    /// The write panicked; the key is invalidated.
+    #[error("the write panicked")]
+    Panicked,
+    /// The runtime was shut down before the write ended.
+    #[error("the write was stopped by the shutdown of its runtime")]
+    Aborted,
+    /// A write must run detached, and there is no tokio runtime here to run it. It was not begun.
+    #[error("a write needs a tokio runtime, and there is none here")]
+    NoRuntime,
+}
+
+/// Types that nobody loads, so that no load is joined with a write.
+struct Nothing;
+
+impl<V: Send + Sync + 'static> TypedCache<V> {
+    /// Writes to the store, then caches what the store holds now, in both tiers. Runs in a task of its own: dropped half-way, it is
+    /// carried on behind.
+    ///
+    /// Once it returns, no read of this process that starts later sees a value from before the write, and no load that was under way
+    /// brings one back; other processes' L1 follows with the notice, as after an invalidation. Of writes to one key that overlap, on
+    /// this or another node, no older value stays cached: where their order can't be known, none does.
+    ///
+    /// What it can't do: a process that is killed between the store's commit and its answer leaves the old value in L2 for its TTL. And
+    /// only the key itself is cached: what else the write touches, invalidate by [`Touched`](crate::Touched).
+    ///
+    /// ```
+    /// # use tidegate_cache::{Fill, Key, TieredCache, TtlClass};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let names = TieredCache::builder().build().typed::<String>(TtlClass::PREFERENCES);
+    /// let key = Key::builder("name").part(7).build()?;
+    /// let update = async || {
+    ///     // UPDATE … RETURNING name
+    ///     Ok::<_, std::io::Error>(Fill::new("Ada".to_owned()))
+    /// };
+    /// names.write_through(&key, update).await?;
+    /// assert_eq!(**names.get(&key).into_value().as_ref().expect("cached"), "Ada");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError`].
+    pub async fn write_through<E, F, Fut>(&self, key: &Key, write: F) -> Result<Written, WriteError<E>>
+    where
+        E: Send + 'static,
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
+    {
+        let Ok(runtime) = Handle::try_current() else { return Err(WriteError::NoRuntime) };
+        let (this, key) = (self.clone(), key.clone());
+        let written = runtime.spawn(async move { this.write_to_end(&key, write).await });
+        written.await.unwrap_or(Err(WriteError::Aborted))
+    }
+
+    async fn write_to_end<E, F, Fut>(&self, key: &Key, write: F) -> Result<Written, WriteError<E>>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Fill<V>, E>>,
+    {
+        let under_way = UnderWay::begin(self, key);
+        #[cfg(feature = "redis")]
+        let ticket = match (&self.cache.tiers.l2, &self.form.codec) {
+            (Some(l2), Some(_)) => l2.fence(key, &mut l2.patience()).boxed().await,
+            _ => None,
+        };
+        // What user code may panic in, the call itself included, stands inside the catch.
+        match AssertUnwindSafe(async { write().await }).catch_unwind().await {
+            Ok(Ok(mut fill)) => {
+                self.cache.tiers.settle(&self.class, &mut fill);
+                let cached = self
+                    .cache_written(
+                        under_way,
+                        fill,
+                        #[cfg(feature = "redis")]
+                        ticket,
+                    )
+                    .await;
+                Ok(Written { cached })
+            }
+            Ok(Err(error)) => {
+                under_way.leave();
+                Err(WriteError::Store(error))
+            }
+            Err(_) => {
+                drop(under_way);
+                // What L2 can't be told of that, it owes.
+                let _ = self.cache.invalidate_key(key).await;
+                Err(WriteError::Panicked)
+            }
+        }
+    }
+
+    /// Tells whether the value is cached; else the key is invalidated.
+    async fn cache_written(
+        &self,
+        under_way: UnderWay<'_, V>,
+        fill: Fill<V>,
+        #[cfg(feature = "redis")] ticket: Option<crate::l2::Ticket>,
+    ) -> bool {
+        let key = under_way.key;
+        #[cfg(feature = "redis")]
+        if let (Some(l2), Some(codec)) = (&self.cache.tiers.l2, &self.form.codec) {
+            let flight = Arc::clone(&under_way.flight);
+            let mut patience = l2.patience();
+            let fill_l2 = l2.fill(ticket, &self.class, &**codec, &fill, &flight, &mut patience);
+            // Without an id L2 may still hold the value before.
+            if let Some(mark) = fill_l2.boxed().await.filter(|mark| mark.id.is_some()) {
+                return under_way.end(pack(fill, self.form.weigh), Some(mark));
+            }
+            drop(under_way);
+            // What L2 can't be told, it owes.
+            let _ = self.cache.invalidate_key(key).await;
+            return false;
+        }
+        let _ = key;
+        under_way.end(
+            pack(fill, self.form.weigh),
+            #[cfg(feature = "redis")]
+            None,
+        )
+    }
+}
+
+/// A write that has begun. Dropped before its end, nobody knows what the store holds: the key goes from L1, whose loads are fenced.
+struct UnderWay<'a, V: Send + Sync + 'static> {
+    values: &'a TypedCache<V>,
+    key: &'a Key,
+    flight: Arc<Flight>,
+    is_over: bool,
+}
+
+impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
+    fn begin(values: &'a TypedCache<V>, key: &'a Key) -> Self {
+        let tiers = &values.cache.tiers;
+        let flight = Flight::new(Kind::of::<Nothing, Nothing>(), values.class.id, tiers.fence.now());
+        tiers.flights.begin(key, &flight);
+        Self { values, key, flight, is_over: false }
+    }
+
+    /// The cache stays as it is.
+    fn leave(mut self) {
+        self.is_over = true;
+        self.values.cache.tiers.flights.leave(self.key, &self.flight, |_| ());
+    }
+
+    /// Puts the value into L1, if nothing else came meanwhile; tells whether it is there. If not, nothing is.
+    fn end(mut self, parcel: Parcel, #[cfg(feature = "redis")] mark: Option<Mark>) -> bool {
+        self.is_over = true;
+        let (tiers, class) = (&self.values.cache.tiers, &self.values.class);
+        #[cfg(feature = "redis")]
+        let is_undisturbed = || mark.is_none_or(|mark| mark.noticed == self.flight.noticed());
+        #[cfg(not(feature = "redis"))]
+        let is_undisturbed = || true;
+        let slot = tiers.slot(
+            self.key,
+            class,
+            self.flight.since,
+            parcel,
+            #[cfg(feature = "redis")]
+            mark,
+        );
+        let (inserted, outdated) = tiers.flights.finish(self.key, &self.flight, |may_fill| {
+            let may_fill = may_fill && is_undisturbed();
+            let inserted = if may_fill { tiers.fill(self.key, slot) } else { Inserted::default() };
+            let outdated = if inserted.stored { None } else { tiers.memory.remove(self.key) };
+            (inserted, outdated)
+        });
+        tiers.report_left(self.key, &inserted);
+        if outdated.is_some() {
+            tiers.report_removed(self.key, Removal::Invalidated);
+        }
+        drop(outdated); // here, not under the lock
+        inserted.stored
+    }
+}
+
+impl<V: Send + Sync + 'static> Drop for UnderWay<'_, V> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.values.cache.tiers.drop_scope(Scope::Key(self.key));
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! A start that is not cold: which keys were hottest, kept over a restart and loaded again, hottest first.
+
+mod handle;
+mod heat;
+mod hot_keys;
+mod loaders;
+#[cfg(feature = "redis")]
+mod redis;
+mod run;
+
+pub use handle::{WarmUpHandle, WarmUpProgress, WarmUpState};
+pub(crate) use heat::Heat;
+pub use hot_keys::{HotKey, HotKeys, SnapshotError};
+pub use loaders::WarmUp;
+#[cfg(feature = "redis")]
+pub use redis::RedisSnapshot;

@@ -1,0 +1,85 @@
+//! A warm-up under way, as its starter sees it.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+/// Whether a warm-up goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WarmUpState {
+    /// Keys are left.
+    Running,
+    /// Every key has had its turn.
+    Done,
+    /// It was cancelled, or its runtime was shut down, with keys left.
+    Cancelled,
+}
+
+/// How far a warm-up has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WarmUpProgress {
+    /// Whether it goes on.
+    pub state: WarmUpState,
+    /// Keys in all.
+    pub total: usize,
+    /// Keys that a loader brought.
+    pub loaded: usize,
+    /// Keys that a tier held already, or that another caller loaded.
+    pub present: usize,
+    /// Keys whose loader failed. They are left to whoever asks for them.
+    pub failed: usize,
+    /// Keys for whose class there is no loader.
+    pub unknown: usize,
+    /// Since its start.
+    pub elapsed: Duration,
+}
+
+impl WarmUpProgress {
+    pub(super) fn new(total: usize) -> Self {
+        let state = WarmUpState::Running;
+        Self { state, total, loaded: 0, present: 0, failed: 0, unknown: 0, elapsed: Duration::ZERO }
+    }
+
+    /// Keys that have had their turn.
+    pub fn done(&self) -> usize {
+        self.loaded + self.present + self.failed + self.unknown
+    }
+}
+
+/// A warm-up that was started; clones are the same one. Dropping all of them doesn't stop it.
+#[derive(Debug, Clone)]
+pub struct WarmUpHandle {
+    pub(super) progress: watch::Receiver<WarmUpProgress>,
+    pub(super) cancel: watch::Sender<bool>,
+}
+
+impl WarmUpHandle {
+    /// How far it has come.
+    pub fn progress(&self) -> WarmUpProgress {
+        let mut seen = *self.progress.borrow();
+        // A runtime that was shut down dropped its task, which could say nothing any more.
+        if seen.state == WarmUpState::Running && self.progress.has_changed().is_err() {
+            seen.state = WarmUpState::Cancelled;
+        }
+        seen
+    }
+
+    /// Hears of every key.
+    pub fn follow(&self) -> watch::Receiver<WarmUpProgress> {
+        self.progress.clone()
+    }
+
+    /// Stops it: no further key is begun. Loads under way end by themselves, and fill the cache.
+    pub fn cancel(&self) {
+        self.cancel.send_replace(true);
+    }
+
+    /// Waits for its end, and tells how it ended. May be dropped without consequence.
+    pub async fn wait(&self) -> WarmUpProgress {
+        let mut progress = self.progress.clone();
+        // An error says that its task is gone, which `progress` tells.
+        let _ = progress.wait_for(|seen| seen.state != WarmUpState::Running).await;
+        self.progress()
+    }
+}

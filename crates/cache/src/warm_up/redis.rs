@@ -1,0 +1,48 @@
+//! A snapshot of hot keys in Redis, for processes without a disk of their own.
+
+use std::time::Duration;
+
+use tidegate_redis::{Client, Command, Keyspace};
+
+use super::hot_keys::{HotKeys, SnapshotError};
+
+/// How long a snapshot stays that is not renewed: 7 days.
+const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// A snapshot under a name in Redis. Processes of one name share it, and the last one that saves wins. It may be evicted.
+#[derive(Debug, Clone)]
+pub struct RedisSnapshot {
+    client: Client,
+    key: String,
+}
+
+impl RedisSnapshot {
+    /// The snapshot of that name. Needs no round trip.
+    pub fn new(client: Client, keyspace: &Keyspace, name: &str) -> Self {
+        Self { client, key: keyspace.group("chot", &[name]).as_str().to_owned() }
+    }
+
+    /// Puts the keys in place of what was there, for 7 days. One command of about 60 bytes a key: keep it to some 10,000 keys.
+    ///
+    /// # Errors
+    ///
+    /// [`SnapshotError::Redis`].
+    pub async fn save(&self, keys: &HotKeys) -> Result<(), SnapshotError> {
+        let set = Command::new("SET").key(self.key.as_str()).arg(keys.to_text()).arg("EX").arg(LIFETIME.as_secs());
+        self.client.execute(set.idempotent()).await?;
+        Ok(())
+    }
+
+    /// The keys; none when nothing was saved, or it is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`SnapshotError::Redis`]; otherwise as [`HotKeys::parse`].
+    pub async fn load(&self) -> Result<HotKeys, SnapshotError> {
+        let get = Command::new("GET").key(self.key.as_str()).idempotent();
+        match self.client.execute(get).await? {
+            value if value.is_nil() => Ok(HotKeys::default()),
+            value => HotKeys::parse(&value.into_text()?),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Write-behind, in memory and on Redis, by the same tests; and with processes that are killed.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
+
+mod ground;
+mod increments;
+#[cfg(feature = "redis")]
+mod killed;
+#[cfg(feature = "redis")]
+mod redis;
+mod values;

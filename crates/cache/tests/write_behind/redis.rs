@@ -1,0 +1,162 @@
+//! What only Redis has: nodes that share what waits, and keys.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tidegate_cache::{Fill, Json, Key, RedisTier, TieredCache, WriteBehind, WriteBehindError};
+use tidegate_redis::{Client, Command, Config, Keyspace, Role};
+use tidegate_testkit::poll_until;
+use tidegate_testkit::redis::RedisServer;
+use tokio::sync::Semaphore;
+
+use crate::ground::{CLASS, Place, SOON, Store, cached, key, options};
+
+pub(crate) fn keyspace() -> Keyspace {
+    Keyspace::new("tg").unwrap()
+}
+
+pub(crate) async fn durable(url: &str) -> Client {
+    let config = Config::parse(url).unwrap().command_timeout(Duration::from_secs(5));
+    Client::connect(&config, Role::Durable).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_client_of_the_cache_role_is_refused() {
+    let server = RedisServer::start().await;
+    let client = Client::connect(&Config::parse(&server.url()).unwrap(), Role::Cache).await.unwrap();
+    let refused = WriteBehind::on_redis(cached(), Json::new(), Store::default(), &client, &keyspace(), options());
+    assert!(matches!(refused, Err(WriteBehindError::NotDurable { role: Role::Cache })));
+}
+
+#[tokio::test]
+async fn what_one_node_writes_the_other_reads_and_flushes() {
+    let server = RedisServer::start().await;
+    let store = Store::default();
+    let mut nodes = Vec::new();
+    for _ in 0..2 {
+        let client = durable(&server.url()).await;
+        let cache = TieredCache::builder().l2(RedisTier::new(client.clone(), &keyspace())).build();
+        poll_until(SOON, async || cache.stats().tiers[1].is_followed.then_some(())).await.unwrap();
+        let values = cache.typed_with_codec(CLASS, Json::new());
+        let rows = WriteBehind::on_redis(values, Json::new(), store.clone(), &client, &keyspace(), options()).unwrap();
+        nodes.push(rows);
+    }
+    let read = async |node: usize| {
+        let store = store.clone();
+        let load = async move || Ok::<_, Infallible>(Fill::new(store.row(1).unwrap_or_default()));
+        *nodes[node].get_or_load(&key(1), load).await.unwrap().value
+    };
+    assert_eq!((read(0).await, read(1).await), (0, 0));
+    for value in 1..20_u64 {
+        let (writer, reader) = if value % 2 == 0 { (0, 1) } else { (1, 0) };
+        assert!(nodes[writer].write(&key(1), value).await.unwrap().owed.is_none());
+        assert_eq!(read(writer).await, value);
+        poll_until(SOON, async || (read(reader).await == value).then_some(())).await.unwrap();
+    }
+    nodes.remove(1).flush(SOON).await.unwrap();
+    assert_eq!(store.row(1), Some(19));
+    assert_eq!(nodes[0].status().await.waiting, Some(0));
+}
+
+/// A node whose sink is suspended in the middle of its call, for longer than its lease.
+#[tokio::test]
+async fn a_node_that_was_suspended_while_it_flushed_turns_nothing_back_and_counts_nothing_twice() {
+    let place = Place::Redis(Box::new(RedisServer::start().await));
+    let options = options().lease(Duration::from_millis(100));
+    let (store, gate) = (Store::default(), Arc::new(Semaphore::new(0)));
+    let (rows, other_rows) = (place.values(&store, options.clone()).await, place.values(&store, options.clone()).await);
+    let (views, other_views) =
+        (place.increments(&store, options.clone()).await, place.increments(&store, options).await);
+    rows.write(&key(1), 1).await.unwrap();
+    views.add(&key(1), 1).await.unwrap();
+    let suspended =
+        async || poll_until(SOON, async || store.gate.lock().unwrap().is_none().then_some(())).await.unwrap();
+    *store.gate.lock().unwrap() = Some(gate.clone());
+    let flushing = rows.clone();
+    let first = tokio::spawn(async move { flushing.flush(SOON).await.is_ok() });
+    suspended().await;
+    *store.gate.lock().unwrap() = Some(gate.clone());
+    let flushing = views.clone();
+    let second = tokio::spawn(async move { flushing.flush(SOON).await.is_ok() });
+    suspended().await;
+
+    other_rows.write(&key(1), 2).await.unwrap();
+    other_views.add(&key(1), 10).await.unwrap();
+    other_rows.flush(SOON).await.unwrap();
+    other_views.flush(SOON).await.unwrap();
+    assert_eq!((store.row(1), store.total(1)), (Some(2), 11));
+    gate.add_permits(2);
+    assert!(first.await.unwrap() && second.await.unwrap());
+    assert_eq!((store.row(1), store.total(1)), (Some(2), 11));
+}
+
+#[tokio::test]
+async fn versions_grow_also_when_redis_was_emptied() {
+    let place = Place::Redis(Box::new(RedisServer::start().await));
+    let store = Store::default();
+    let rows = place.values(&store, options()).await;
+    let views = place.increments(&store, options()).await;
+    let before = rows.write(&key(1), 1).await.unwrap().version;
+    views.add(&key(1), 1).await.unwrap();
+    rows.flush(SOON).await.unwrap();
+    views.flush(SOON).await.unwrap();
+    let Place::Redis(server) = &place else { unreachable!("as it was made") };
+    server.cli(&["FLUSHALL"]).await;
+    let after = rows.write(&key(1), 2).await.unwrap().version;
+    views.add(&key(1), 1).await.unwrap();
+    rows.flush(SOON).await.unwrap();
+    views.flush(SOON).await.unwrap();
+    assert!(after > before);
+    assert_eq!((store.row(1), store.total(1)), (Some(2), 2));
+}
+
+#[tokio::test]
+async fn values_of_a_newer_build_wait_for_it_and_hold_nobody_up() {
+    let place = Place::Redis(Box::new(RedisServer::start().await));
+    let store = Store::default();
+    let old = place.values(&store, options()).await;
+    let Place::Redis(server) = &place else { unreachable!("as it was made") };
+    let client = durable(&server.url()).await;
+    let newer = |store: &Store| {
+        WriteBehind::on_redis(cached(), Json::version(1), store.clone(), &client, &keyspace(), options()).unwrap()
+    };
+    // Nobody flushes this one: its own sink is away.
+    let away = Store::default();
+    away.failing.store(usize::MAX, Ordering::SeqCst);
+    let new = newer(&away);
+    new.write(&key(1), 1).await.unwrap();
+    old.write(&key(2), 2).await.unwrap();
+    let told = old.flush(Duration::from_millis(200)).await.unwrap_err().reason.unwrap().to_string();
+    assert!(told.starts_with("1 waiting writes can't be read by this process"), "{told}");
+    assert_eq!((store.row(1), store.row(2)), (None, Some(2)));
+    assert!(matches!(old.pending(&key(1)).await, Err(WriteBehindError::Codec(_))));
+    newer(&store).flush(SOON).await.unwrap();
+    assert_eq!(store.row(1), Some(1));
+}
+
+#[tokio::test]
+async fn every_key_is_in_one_slot_and_named_on_the_page() {
+    let place = Place::Redis(Box::new(RedisServer::start().await));
+    let store = Store::default();
+    store.failing.store(usize::MAX, Ordering::SeqCst);
+    let rows = place.values(&store, options()).await;
+    let views = place.increments(&store, tidegate_cache::WriteBehindOptions::new("a}:{b")).await;
+    rows.write(&key(1), 1).await.unwrap();
+    views.add(&key(1), 1).await.unwrap();
+    let _ = views.flush(Duration::from_millis(50)).await.unwrap_err();
+    views.add(&Key::builder("x").build().unwrap(), 1).await.unwrap();
+    let Place::Redis(server) = &place else { unreachable!("as it was made") };
+    let client = durable(&server.url()).await;
+    let names = client.execute(Command::new("KEYS").arg("*")).await.unwrap().into_array().unwrap();
+    let names: Vec<String> = names.into_iter().map(|name| name.into_text().unwrap()).collect();
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/keyspace.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(names.len() >= 6, "{names:?}");
+    for name in names {
+        let (group, kind) = name.strip_prefix("tg:{").unwrap().split_once("}:").unwrap();
+        assert!(["wv:test", "wi:a%7D%3A%7Bb"].contains(&group), "{name}");
+        assert!(page.contains(&format!("`tidegate:{{{}:<name>}}:{kind}`", &group[..2])), "{name}");
+    }
+}
