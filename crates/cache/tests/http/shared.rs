@@ -63,10 +63,15 @@ async fn told(url: &str, says: &'static str, fails: bool) -> Ground {
     let clock = ManualClock::new();
     let l2 = RedisTier::new(client, &Keyspace::new("tg").unwrap());
     let cache = TieredCache::builder().clock(clock.clone()).l2(l2).build();
-    Ground::over(cache, clock, |layer| layer, move |_, call| match fails {
-        true => crate::ground::with_status(503, &[]),
-        false => answer(format!("new {call}"), &[("cache-control", says)]),
-    })
+    Ground::over(
+        cache,
+        clock,
+        |layer| layer,
+        move |_, call| match fails {
+            true => crate::ground::with_status(503, &[]),
+            false => answer(format!("new {call}"), &[("cache-control", says)]),
+        },
+    )
 }
 
 #[tokio::test]
