@@ -84,7 +84,8 @@ const HELD_STALE: Duration = Duration::from_secs(60 * 60);
 ///   client has it already. `Cache-Status` (RFC 9211) says what was done.
 /// - A stale one within its `stale-while-revalidate`, while another is fetched, and within its `stale-if-error` where the origin
 ///   fails. `must-revalidate` and `proxy-revalidate` forbid both. Any other stale one after the origin has said by 304 that it
-///   holds. What is stale is held in the memory of a process only, for the grace of the class or an hour.
+///   holds. What is stale is held for the grace of the class, or for an hour; where only the shared
+///   tier holds it, it is fetched anew whole, and stands in for an origin that fails from the next request on.
 /// - Requests that come together while nothing is kept are one request to the origin. If what it brings may not be shared, the
 ///   others ask for themselves, and for a second after that nobody waits. A load goes on when its client leaves, in a task of
 ///   its own: it must not rely on what belongs to the client's task.
@@ -241,6 +242,8 @@ impl CacheLayerBuilder {
         if self.class.grace_period().is_zero() {
             self.class = self.class.grace(HELD_STALE);
         }
+        // What is stale in L2 is given out by the rules of HTTP alone: not before the origin was asked.
+        self.class = self.class.soft_timeout(self.class.limit());
         // A name that stands here twice would be no key.
         self.keyed.sort_unstable_by(|left, right| left.as_str().cmp(right.as_str()));
         self.keyed.dedup();

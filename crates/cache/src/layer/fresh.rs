@@ -16,7 +16,8 @@ use crate::slot::State;
 use crate::typed::{TypedCache, open};
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
-    /// As `load`, but waits for a fresh value where there is only a stale one.
+    /// As `load`, but waits for a fresh value where there is only a stale one. What L2 has that is stale comes only when the load
+    /// fails, as [`Source::Stale`], if the class's soft time-out is as long as its loads.
     pub(super) async fn load_fresh<E, F, Fut>(&self, key: &Key, loader: F) -> Result<Read<V>, LoadError<E>>
     where
         E: Send + Sync + 'static,

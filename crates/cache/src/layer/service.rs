@@ -199,6 +199,13 @@ where
         };
         let landed = rules.cache.load_fresh::<Unserved, _, _>(key, loader).await;
         let (order, mut done) = (desk.take_order(), Done::forwarded(why));
+        // What L2 has that is stale comes only where the load brought nothing. It lies in L1 now, and may stand in next time,
+        // for whom it is.
+        let landed = match landed {
+            Ok(read) if read.source == Source::Stale => Err(None),
+            Ok(read) => Ok(read),
+            Err(error) => Err(Some(error)),
+        };
         match (landed, order) {
             // The load was this caller's.
             (Ok(read), None) => match &*read.value {
@@ -223,7 +230,7 @@ where
                     done.detail = Some("stale-if-error");
                     return Landed::Answered(Ok(rules.answer(stale, wants, done)));
                 }
-                Landed::Answered(answer.unwrap_or_else(|| Ok(rules.refusal(status_of(&error), done))))
+                Landed::Answered(answer.unwrap_or_else(|| Ok(rules.refusal(status_of(error.as_ref()), done))))
             }
             // Another's, or L2 had it.
             (Ok(read), Some(order)) => match &*read.value {
@@ -250,8 +257,8 @@ where
                     Landed::Answered(Ok(rules.answer(stale, wants, done)))
                 }
                 // Who waited for too long, or found no place, must not ask the same origin by itself.
-                None if matches!(error, LoadError::TimedOut | LoadError::CutOff | LoadError::Refused) => {
-                    Landed::Answered(Ok(rules.refusal(status_of(&error), done)))
+                None if matches!(error, Some(LoadError::TimedOut | LoadError::CutOff | LoadError::Refused)) => {
+                    Landed::Answered(Ok(rules.refusal(status_of(error.as_ref()), done)))
                 }
                 None => Landed::Open(order, Next::Alone),
             },
@@ -260,10 +267,10 @@ where
 }
 
 /// What a client is told of a load that brought nothing.
-fn status_of(error: &LoadError<Unserved>) -> StatusCode {
+fn status_of(error: Option<&LoadError<Unserved>>) -> StatusCode {
     match error {
-        LoadError::TimedOut | LoadError::CutOff => StatusCode::GATEWAY_TIMEOUT,
-        LoadError::Refused => StatusCode::SERVICE_UNAVAILABLE,
+        Some(LoadError::TimedOut | LoadError::CutOff) => StatusCode::GATEWAY_TIMEOUT,
+        Some(LoadError::Refused) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -56,3 +56,35 @@ async fn what_one_process_fetched_another_gives_with_all_its_headers() {
         }
     }
 }
+
+/// Over one Redis: a response that says `says`, and a service that fails from its second call on if `fails`.
+async fn told(url: &str, says: &'static str, fails: bool) -> Ground {
+    let client = Client::connect(&Config::parse(&format!("{url}?timeout=5s")).unwrap(), Role::Cache).await.unwrap();
+    let clock = ManualClock::new();
+    let l2 = RedisTier::new(client, &Keyspace::new("tg").unwrap());
+    let cache = TieredCache::builder().clock(clock.clone()).l2(l2).build();
+    Ground::over(
+        cache,
+        clock,
+        |layer| layer,
+        move |_, call| match fails {
+            true => crate::ground::with_status(503, &[]),
+            false => answer(format!("new {call}"), &[("cache-control", says)]),
+        },
+    )
+}
+
+#[tokio::test]
+async fn what_is_stale_in_redis_is_given_by_the_rules_of_http_alone() {
+    for (says, fails) in [("max-age=1, must-revalidate", false), ("max-age=1", false), ("max-age=1", true)] {
+        let server = RedisServer::start().await;
+        let (a, b) = (told(&server.url(), says, false).await, told(&server.url(), says, fails).await);
+        assert_eq!(a.get(&[]).await.body, "new 0");
+        // Redis counts real time; by the clock of responses a minute has passed.
+        tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+        b.pass(60);
+        let got = b.get(&[]).await;
+        assert_eq!((b.calls(), got.status.as_u16()), (1, if fails { 503 } else { 200 }), "{says}: {got:?}");
+        assert_eq!(got.header("age").unwrap_or("0"), "0", "{says}: {got:?}");
+    }
+}
