@@ -17,7 +17,7 @@ use super::patience::{Asked, DEFAULT_PATIENCE, Patience};
 use super::settling::{Debtor, Settling};
 use super::shared::SharedLimiter;
 use crate::algorithm::ensure_fits;
-use crate::limiter::{DEFAULT_MAX_KEYS, Limiter, LimiterStats, Seed};
+use crate::limiter::{DEFAULT_MAX_KEYS, Forgetting, Limiter, LimiterStats, Seed};
 use crate::tally::Tally;
 use crate::{
     CheckError, Clock, Decision, MemoryLimiter, Quota, QuotaError, Quotas, RedisAlgorithm, StoreError, SystemClock,
@@ -293,17 +293,17 @@ impl<A: RedisAlgorithm> Inner<A> {
     }
 
     /// Forgets the key here. Answers whether there was anything to forget.
-    async fn forget(&self, key: &str) -> Result<bool, CheckError> {
+    fn forget(&self, key: &str) -> Result<bool, CheckError> {
         self.debts.forget(key);
         self.known.forget(key);
-        self.local.reset(key).await
+        self.local.reset_now(key)
     }
 
     /// Unblocks the key here. Answers whether it was blocked.
-    async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
+    fn unblock(&self, key: &str) -> Result<bool, CheckError> {
         self.debts.forget_block(key);
         self.known.forget(key);
-        self.local.unblock(key).await
+        self.local.unblock_now(key)
     }
 
     /// What is known of a key that nobody counts: whether it is blocked.
@@ -313,6 +313,31 @@ impl<A: RedisAlgorithm> Inner<A> {
             return Err(CheckError::Store(error));
         }
         Ok(decision)
+    }
+}
+
+/// A block by hand, while Redis is told of it. However that ends, also where nobody waits for it any more, it holds here, and Redis is
+/// told later unless it has answered.
+struct Blocking<'a, A: RedisAlgorithm> {
+    inner: &'a Arc<Inner<A>>,
+    key: &'a str,
+    set: Timestamp,
+    until: Timestamp,
+    is_owed: bool,
+}
+
+impl<A: RedisAlgorithm> Drop for Blocking<'_, A> {
+    fn drop(&mut self) {
+        let Self { inner, key, set, until, is_owed } = *self;
+        inner.here.by_hand(key);
+        // What a check that was under way has learned since may be of before. A blocked key has its place.
+        let _ = inner.local.block_now(key, until.saturating_since(inner.clock.now()));
+        if is_owed {
+            inner.debts.block_by_hand(key, set, until);
+            inner.settle_later();
+        } else {
+            inner.debts.forget_block(key);
+        }
     }
 }
 
@@ -417,11 +442,13 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
     /// Forgets the key here in any case; an error says that Redis still remembers it.
     async fn reset(&self, key: &str) -> Result<bool, CheckError> {
         let inner = &self.inner;
-        let here = inner.forget(key).await?;
+        let here = inner.forget(key)?;
+        let forgetting = Forgetting::begun(|| {
+            inner.here.by_hand(key);
+            let _ = inner.forget(key);
+        });
         let there = inner.ask(key, inner.shared.as_limiter().reset(key)).await;
-        inner.here.by_hand(key);
-        // What a check that was under way has learned since may be of before.
-        inner.forget(key).await?;
+        drop(forgetting);
         Ok(there?? || here)
     }
 
@@ -429,37 +456,27 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
     /// whatever the policy.
     async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
         let inner = &self.inner;
-        inner.local.block(key, duration).await?;
+        inner.local.block_now(key, duration)?;
         let now = inner.clock.now();
-        let until = now.saturating_add(duration);
-        let was_owed = inner.debts.forget_block(key);
+        // An earlier one may have been sent, and arrive after this was set.
+        let set = if inner.debts.forget_block(key) { Timestamp::MAX } else { now };
+        let mut blocking = Blocking { inner, key, set, until: now.saturating_add(duration), is_owed: true };
         let result = inner.ask(key, inner.shared.as_limiter().block(key, duration)).await;
-        inner.here.by_hand(key);
-        // What a check that was under way has learned since may be of before.
-        inner.local.block(key, until.saturating_since(inner.clock.now())).await?;
-        match result {
-            Err(error) if error.is_transient() => {
-                // An earlier one may have been sent, and arrive after this was set.
-                let set = if was_owed { Timestamp::MAX } else { now };
-                inner.debts.block_by_hand(key, set, until);
-                inner.settle_later();
-                Err(CheckError::Store(error))
-            }
-            result => {
-                inner.debts.forget_block(key);
-                result?
-            }
-        }
+        blocking.is_owed = result.as_ref().is_err_and(StoreError::is_transient);
+        drop(blocking);
+        result?
     }
 
     /// Unblocks the key here in any case; an error says that Redis still holds the block.
     async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
         let inner = &self.inner;
-        let here = inner.unblock(key).await?;
+        let here = inner.unblock(key)?;
+        let forgetting = Forgetting::begun(|| {
+            inner.here.by_hand(key);
+            let _ = inner.unblock(key);
+        });
         let there = inner.ask(key, inner.shared.as_limiter().unblock(key)).await;
-        inner.here.by_hand(key);
-        // What a check that was under way has learned since may be of before.
-        inner.unblock(key).await?;
+        drop(forgetting);
         Ok(there?? || here)
     }
 

@@ -20,7 +20,7 @@ use super::patience::{DEFAULT_PATIENCE, Patience};
 use super::settling::{Debtor, Settling};
 use super::{OutagePolicy, outage};
 use crate::algorithm::ensure_fits;
-use crate::limiter::{DEFAULT_MAX_KEYS, ensure_short};
+use crate::limiter::{DEFAULT_MAX_KEYS, Forgetting, ensure_short};
 use crate::store::Store;
 use crate::tally::Tally;
 use crate::{
@@ -421,10 +421,12 @@ impl TenantLimiter for FallbackTenantLimiter {
             held.block(now, duration);
             now.saturating_add(duration)
         })?;
+        let blocking = Forgetting::begun(|| {
+            inner.here.by_hand(tenant);
+            let _ = inner.change(tenant, |held, now| held.block(now, until.saturating_since(now)));
+        });
         let result = inner.ask(tenant, inner.shared.block(tenant, duration)).await;
-        inner.here.by_hand(tenant);
-        // What a check that was under way has learned since may be of before.
-        inner.change(tenant, |held, now| held.block(now, until.saturating_since(now)))?;
+        drop(blocking);
         result?
     }
 
@@ -433,10 +435,12 @@ impl TenantLimiter for FallbackTenantLimiter {
         let inner = &self.inner;
         let unblock = || inner.known(tenant, |held, now| Some(held.share.unblock(now))).unwrap_or(false);
         let here = unblock();
+        let forgetting = Forgetting::begun(|| {
+            inner.here.by_hand(tenant);
+            unblock();
+        });
         let there = inner.ask(tenant, inner.shared.unblock(tenant)).await;
-        inner.here.by_hand(tenant);
-        // What a check that was under way has learned since may be of before.
-        unblock();
+        drop(forgetting);
         Ok(there?? || here)
     }
 
@@ -445,10 +449,12 @@ impl TenantLimiter for FallbackTenantLimiter {
         let inner = &self.inner;
         let reset = || inner.known(tenant, |held, now| Some(held.reset(now))).unwrap_or(false);
         let here = reset();
+        let forgetting = Forgetting::begun(|| {
+            inner.here.by_hand(tenant);
+            reset();
+        });
         let there = inner.ask(tenant, inner.shared.reset(tenant)).await;
-        inner.here.by_hand(tenant);
-        // What a check that was under way has learned since may be of before.
-        reset();
+        drop(forgetting);
         Ok(there?? || here)
     }
 
