@@ -70,3 +70,11 @@ fn outage<T>(result: Result<T, CheckError>) -> Result<Result<T, CheckError>, Sto
         other => Ok(other),
     }
 }
+
+/// A cost above the share may fit when Redis is back, so it isn't one that never does.
+fn fits_later<T>(result: Result<T, CheckError>, error: StoreError) -> Result<T, CheckError> {
+    match result {
+        Err(CheckError::CostExceedsLimit { .. }) => Err(CheckError::Store(error)),
+        other => other,
+    }
+}

@@ -11,7 +11,8 @@ pub(super) struct Known {
 }
 
 struct Word {
-    remaining: u64,
+    /// Below nothing where the limit was lowered under what is used.
+    remaining: i64,
     date: Timestamp,
     /// From when on nothing is used any more.
     resets: Timestamp,
@@ -22,7 +23,11 @@ struct Word {
 
 impl Word {
     fn left(&self, now: Timestamp) -> (u64, Timestamp) {
-        (if self.resets <= now { u64::MAX } else { self.remaining }, self.date)
+        (if self.resets <= now { u64::MAX } else { self.remaining() }, self.date)
+    }
+
+    fn remaining(&self) -> u64 {
+        u64::try_from(self.remaining).unwrap_or(0)
     }
 }
 
@@ -38,7 +43,7 @@ impl Known {
     /// goes by itself.
     pub(super) fn learn(&self, key: &str, said: &Said, now: Timestamp, learn: impl FnOnce() -> Learn) {
         let word = || Word {
-            remaining: said.usage.remaining(),
+            remaining: i64::try_from(said.usage.remaining()).unwrap_or(i64::MAX),
             date: now,
             resets: now.saturating_add(said.usage.reset_after()),
             blocked_until: said.decision.blocked_for().map_or(Timestamp::MIN, |left| now.saturating_add(left)),
@@ -48,7 +53,7 @@ impl Known {
             if word.resets.max(word.blocked_until) <= now {
                 Standing::Expired
             } else {
-                Standing::Live(0, u64::MAX - word.remaining)
+                Standing::Live(0, u64::MAX - word.remaining())
             }
         };
         let mut place = self.keys.lock(key);
@@ -79,10 +84,12 @@ impl Known {
         self.keys.lock(key).get().filter(|word| !word.is_taken).map(|word| word.left(now))
     }
 
-    /// Takes in that the limit was changed: what is used stays used.
+    /// Takes in that the limit was changed: what is used stays used, but for what a penalty charged beyond the limit, which Redis doesn't
+    /// tell.
     pub(super) fn change_limit(&self, before: u64, after: u64) {
+        let [before, after] = [before, after].map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
         let carry = |(): &(), word: &mut Word, ()| {
-            word.remaining = word.remaining.saturating_add(after).saturating_sub(before);
+            word.remaining = word.remaining.saturating_add(after - before);
         };
         self.keys.change(&(), || (), carry);
     }
@@ -106,6 +113,19 @@ mod tests {
 
     use super::*;
     use crate::{Allowance, Decision, Quota};
+
+    #[test]
+    fn what_is_used_stays_used_where_the_limit_is_lowered_and_raised_again() {
+        let (quota, hour) = (Quota::per_hour(9).unwrap(), Duration::from_hours(1));
+        let usage =
+            Decision::Allowed(Allowance { quota, limit: 9, remaining: 6, reset_after: hour, delay: Duration::ZERO });
+        let (known, told) = (Known::new(10), Timestamp::from_micros(1_000_000_000));
+        known.learn("key", &Said { decision: usage, usage }, told, || Learn::All);
+        known.change_limit(9, 1);
+        assert_eq!(known.look("key", told), Some((0, told)));
+        known.change_limit(1, 9);
+        assert_eq!(known.look("key", told), Some((6, told)));
+    }
 
     #[test]
     fn a_block_that_has_passed_leaves_what_was_left() {

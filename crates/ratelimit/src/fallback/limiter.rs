@@ -1,23 +1,24 @@
 //! A Redis limiter with a local one behind it.
 
+mod deciding;
+
 use std::fmt;
 use std::num::NonZeroU32;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use compact_str::CompactString;
 
-use super::OutagePolicy;
+use self::deciding::Blocking;
 use super::changes::Changes;
-use super::debts::{Debts, Next};
+use super::debts::Debts;
 use super::known::Known;
-use super::patience::{Asked, DEFAULT_PATIENCE, Patience};
-use super::settling::{Debtor, Settling};
+use super::patience::{DEFAULT_PATIENCE, Patience};
+use super::settling::Settling;
 use super::shared::SharedLimiter;
+use super::{OutagePolicy, fits_later};
 use crate::algorithm::ensure_fits;
-use crate::limiter::{DEFAULT_MAX_KEYS, Limiter, LimiterStats, Seed};
+use crate::limiter::{DEFAULT_MAX_KEYS, Forgetting, Limiter, LimiterStats};
 use crate::tally::Tally;
 use crate::{
     CheckError, Clock, Decision, MemoryLimiter, Quota, QuotaError, Quotas, RedisAlgorithm, StoreError, SystemClock,
@@ -152,188 +153,6 @@ impl<A: RedisAlgorithm> FallbackLimiter<A> {
     }
 }
 
-impl<A: RedisAlgorithm> Inner<A> {
-    fn capacity(&self) -> u64 {
-        self.shared.redis().algorithm().capacity()
-    }
-
-    fn counts(&self) -> bool {
-        matches!(self.policy, OutagePolicy::LocalShare { .. })
-    }
-
-    /// Asks Redis, after it has been told of the key's debts. The error is an outage.
-    async fn ask<T>(
-        &self,
-        key: &str,
-        work: impl Future<Output = Result<T, CheckError>>,
-    ) -> Result<Result<T, CheckError>, StoreError> {
-        let asked = self.patience.asked();
-        let work = async {
-            asked.begin()?;
-            work.await
-        };
-        self.ask_where(key, work, &asked).await
-    }
-
-    /// As [`ask`](Self::ask), with work that itself says whether it has sent anything.
-    async fn ask_where<T>(
-        &self,
-        key: &str,
-        work: impl Future<Output = Result<T, CheckError>>,
-        asked: &Asked<'_>,
-    ) -> Result<Result<T, CheckError>, StoreError> {
-        let settling = pin!(async { if self.debts.is_any() { self.settle(key).await } else { Ok(()) } });
-        let probe = || {
-            let (client, key) = (self.shared.redis().client().clone(), self.shared.redis().group(key));
-            async move { drop(client.get(key.as_str()).await) }
-        };
-        self.patience.ask(settling, work, asked, probe).await
-    }
-
-    async fn decide(self: &Arc<Self>, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        ensure_fits(cost, self.capacity())?;
-        let (asked, before) = (self.patience.asked(), self.here.before(key));
-        // Pinned here, it is moved no more: futures that hold it would grow with each other.
-        let deciding = pin!(self.shared.decide(key, cost, &asked));
-        match self.ask_where(key, deciding, &asked).await {
-            Ok(Ok(said)) => {
-                self.local.learn_block(key, said.decision.blocked_for(), || before.learn());
-                if self.counts() {
-                    self.known.learn(key, &said, self.clock.now(), || before.learn());
-                }
-                Ok(said.decision)
-            }
-            Ok(Err(error)) => Err(error),
-            Err(error) => self.instead(key, cost, error).await,
-        }
-    }
-
-    async fn instead(self: &Arc<Self>, key: &str, cost: u64, error: StoreError) -> Result<Decision, CheckError> {
-        self.tally.decide_alone();
-        if !self.counts() {
-            return self.uncounted(key, error).await;
-        }
-        let result = self.local.check_seeded(key, cost, || self.begin(key));
-        if let Ok(decision) = &result {
-            self.note(key, cost, decision, &error);
-        }
-        fits_later(result, error)
-    }
-
-    /// Begins the key's share with its part of what Redis said was left, unless it has begun. To be asked while the key is locked in
-    /// `local`: whoever else decides over it waits for its seed.
-    fn begin(&self, key: &str) -> Option<Seed> {
-        self.here.decided(key);
-        self.known.take(key, self.clock.now()).map(|known| self.seed(known))
-    }
-
-    fn seed(&self, (remaining, date): (u64, Timestamp)) -> Seed {
-        Seed { used: self.gone(remaining), date }
-    }
-
-    /// What of the share is gone where so much is left of the limit.
-    fn gone(&self, remaining: u64) -> u64 {
-        let share = self.shared.redis().algorithm().share(self.policy.parts()).capacity();
-        share.saturating_sub(remaining / u64::from(self.policy.parts().get()))
-    }
-
-    /// Notes what Redis has to be told of a decision made here.
-    fn note(self: &Arc<Self>, key: &str, cost: u64, decision: &Decision, error: &StoreError) {
-        match decision {
-            Decision::Allowed(_) if !error.may_have_charged() => self.owe(key, cost),
-            Decision::Denied(denial) => {
-                let until = denial.blocked_for.map(|left| self.clock.now().saturating_add(left));
-                if let Some(until) = until.filter(|until| !self.known.is_blocked_until(key, *until)) {
-                    self.debts.block(key, until);
-                    self.settle_later();
-                }
-            }
-            Decision::Allowed(_) => {}
-        }
-    }
-
-    fn owe(self: &Arc<Self>, key: &str, amount: u64) {
-        if amount > 0 {
-            let memory = Duration::from_micros(self.shared.redis().algorithm().remembers());
-            self.debts.charge(key, amount, self.clock.now(), memory);
-            self.settle_later();
-        }
-    }
-
-    /// Has all debts settled when Redis is back.
-    fn settle_later(self: &Arc<Self>) {
-        self.settling.when_back(self, || self.shared.redis().client().availability().watch());
-    }
-
-    fn is_there(&self) -> bool {
-        self.shared.redis().client().availability().is_available()
-    }
-
-    /// Charges the key's debts to Redis, or waits until somebody else has.
-    async fn settle(&self, key: &str) -> Result<(), CheckError> {
-        loop {
-            let sending = match self.debts.send(key) {
-                Next::Nothing => return Ok(()),
-                // In an outage that is known nobody waits.
-                Next::Wait(attempt) if self.is_there() && attempt.ended().await => continue,
-                Next::Wait(_) => return Err(CheckError::Store(StoreError::new("Redis takes no debits").transient())),
-                Next::Send(sending) => sending,
-            };
-            let now = self.clock.now();
-            let ages = sending.ages(now);
-            match self.shared.redis().debit(key, sending.debit(&ages, now)).await {
-                Err(CheckError::Store(error)) if error.is_transient() => {
-                    sending.failed();
-                    return Err(CheckError::Store(error));
-                }
-                // What Redis won't ever take is not sent again.
-                _ => sending.charged(),
-            }
-        }
-    }
-
-    /// Forgets the key here. Answers whether there was anything to forget.
-    async fn forget(&self, key: &str) -> Result<bool, CheckError> {
-        self.debts.forget(key);
-        self.known.forget(key);
-        self.local.reset(key).await
-    }
-
-    /// Unblocks the key here. Answers whether it was blocked.
-    async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
-        self.debts.forget_block(key);
-        self.known.forget(key);
-        self.local.unblock(key).await
-    }
-
-    /// What is known of a key that nobody counts: whether it is blocked.
-    async fn uncounted(&self, key: &str, error: StoreError) -> Result<Decision, CheckError> {
-        let decision = self.local.peek(key, 0).await?;
-        if decision.is_allowed() && self.policy == OutagePolicy::Closed {
-            return Err(CheckError::Store(error));
-        }
-        Ok(decision)
-    }
-}
-
-impl<A: RedisAlgorithm> Debtor for Inner<A> {
-    fn owing(&self) -> Vec<CompactString> {
-        self.debts.keys()
-    }
-
-    async fn settle_one(self: Arc<Self>, key: CompactString) -> bool {
-        self.settle(&key).await.is_ok()
-    }
-}
-
-/// A cost above the share may fit when Redis is back, so it isn't one that never does.
-pub(super) fn fits_later<T>(result: Result<T, CheckError>, error: StoreError) -> Result<T, CheckError> {
-    match result {
-        Err(CheckError::CostExceedsLimit { .. }) => Err(CheckError::Store(error)),
-        other => other,
-    }
-}
-
 #[async_trait]
 impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
     fn name(&self) -> &str {
@@ -417,11 +236,13 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
     /// Forgets the key here in any case; an error says that Redis still remembers it.
     async fn reset(&self, key: &str) -> Result<bool, CheckError> {
         let inner = &self.inner;
-        let here = inner.forget(key).await?;
+        let here = inner.forget(key)?;
+        let forgetting = Forgetting::begun(|| {
+            inner.here.by_hand(key);
+            let _ = inner.forget(key);
+        });
         let there = inner.ask(key, inner.shared.as_limiter().reset(key)).await;
-        inner.here.by_hand(key);
-        // What a check that was under way has learned since may be of before.
-        inner.forget(key).await?;
+        drop(forgetting);
         Ok(there?? || here)
     }
 
@@ -429,37 +250,27 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
     /// whatever the policy.
     async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
         let inner = &self.inner;
-        inner.local.block(key, duration).await?;
+        inner.local.block_now(key, duration)?;
         let now = inner.clock.now();
-        let until = now.saturating_add(duration);
-        let was_owed = inner.debts.forget_block(key);
+        // An earlier one may have been sent, and arrive after this was set.
+        let set = if inner.debts.forget_block(key) { Timestamp::MAX } else { now };
+        let mut blocking = Blocking { inner, key, set, until: now.saturating_add(duration), is_owed: true };
         let result = inner.ask(key, inner.shared.as_limiter().block(key, duration)).await;
-        inner.here.by_hand(key);
-        // What a check that was under way has learned since may be of before.
-        inner.local.block(key, until.saturating_since(inner.clock.now())).await?;
-        match result {
-            Err(error) if error.is_transient() => {
-                // An earlier one may have been sent, and arrive after this was set.
-                let set = if was_owed { Timestamp::MAX } else { now };
-                inner.debts.block_by_hand(key, set, until);
-                inner.settle_later();
-                Err(CheckError::Store(error))
-            }
-            result => {
-                inner.debts.forget_block(key);
-                result?
-            }
-        }
+        blocking.is_owed = result.as_ref().is_err_and(StoreError::is_transient);
+        drop(blocking);
+        result?
     }
 
     /// Unblocks the key here in any case; an error says that Redis still holds the block.
     async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
         let inner = &self.inner;
-        let here = inner.unblock(key).await?;
+        let here = inner.unblock(key)?;
+        let forgetting = Forgetting::begun(|| {
+            inner.here.by_hand(key);
+            let _ = inner.unblock(key);
+        });
         let there = inner.ask(key, inner.shared.as_limiter().unblock(key)).await;
-        inner.here.by_hand(key);
-        // What a check that was under way has learned since may be of before.
-        inner.unblock(key).await?;
+        drop(forgetting);
         Ok(there?? || here)
     }
 

@@ -1,31 +1,28 @@
 //! The tenants' quota in Redis, with a local one behind it.
 
+mod deciding;
 mod held;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::num::NonZeroU32;
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use compact_str::CompactString;
 
 use self::held::Held;
 use super::changes::Changes;
-use super::limiter::fits_later;
 use super::patience::{DEFAULT_PATIENCE, Patience};
-use super::settling::{Debtor, Settling};
-use super::{OutagePolicy, outage};
+use super::settling::Settling;
+use super::{OutagePolicy, fits_later, outage};
 use crate::algorithm::ensure_fits;
-use crate::limiter::{DEFAULT_MAX_KEYS, ensure_short};
+use crate::limiter::{DEFAULT_MAX_KEYS, Forgetting};
 use crate::store::Store;
 use crate::tally::Tally;
 use crate::{
-    CheckError, Clock, LimiterStats, RedisTenantLimiter, SeatDecision, StoreError, SystemClock, TenantDecision,
-    TenantLimiter, TenantPlan, TenantState, TenantUsage, Timestamp,
+    CheckError, Clock, LimiterStats, RedisTenantLimiter, SeatDecision, SystemClock, TenantDecision, TenantLimiter,
+    TenantPlan, TenantUsage,
 };
 
 /// Asks Redis, and while Redis can't be asked lets an [`OutagePolicy`] decide, as
@@ -138,207 +135,6 @@ impl FallbackTenantLimiter {
     }
 }
 
-impl Inner {
-    /// Asks Redis, after it has been told of the tenant's debts. The error is an outage.
-    async fn ask<T>(
-        &self,
-        tenant: &str,
-        work: impl Future<Output = Result<T, CheckError>>,
-    ) -> Result<Result<T, CheckError>, StoreError> {
-        let is_owing = || self.is_owing.load(Ordering::Acquire);
-        let settling = pin!(async { if is_owing() { self.settle(tenant).await } else { Ok(()) } });
-        let asked = self.patience.asked();
-        let work = async {
-            asked.begin()?;
-            work.await
-        };
-        self.patience.ask(settling, work, &asked, || self.shared.is_there()).await
-    }
-
-    async fn decide(
-        self: &Arc<Self>,
-        tenant: &str,
-        plan: &TenantPlan,
-        cost: u64,
-    ) -> Result<TenantDecision, CheckError> {
-        let before = self.here.before(tenant);
-        // Pinned here, it is moved no more: futures that hold it would grow with each other.
-        let deciding = pin!(self.shared.decide(tenant, plan, cost));
-        match self.ask(tenant, deciding).await {
-            Ok(Ok((decision, used))) => {
-                // A place is wanting where all are held by blocked tenants: then this one is not known in an outage.
-                let _ = self.change(tenant, |held, now| held.learn(&decision, used, now, before.learn()));
-                Ok(decision)
-            }
-            Ok(Err(error)) => Err(error),
-            Err(error) => self.instead(tenant, plan, cost, error),
-        }
-    }
-
-    fn instead(
-        self: &Arc<Self>,
-        tenant: &str,
-        plan: &TenantPlan,
-        cost: u64,
-        error: StoreError,
-    ) -> Result<TenantDecision, CheckError> {
-        self.tally.decide_alone();
-        let OutagePolicy::LocalShare { instances } = self.policy else {
-            return self.uncounted(tenant, plan, cost, error);
-        };
-        let (result, owes) = self.change(tenant, |held, now| {
-            let plan = held.in_force(plan);
-            if let Err(never) = ensure_fits(cost, plan.limits().smallest()) {
-                return (Err(never), false);
-            }
-            held.learn_plan(&plan);
-            self.here.decided(tenant);
-            held.begin_outage(&plan, instances);
-            let result = held.share.check_under(self.shared.policy(), tenant, &plan.share(instances), now, cost);
-            let owes = result.as_ref().is_ok_and(|decision| decision.allowed) && cost > 0 && !error.may_have_charged();
-            if owes {
-                held.owe(&plan, now, cost);
-            }
-            // A cost above the share may fit when Redis is back, so it isn't one that never does.
-            (fits_later(result, error), owes)
-        })?;
-        if owes {
-            self.note_debt();
-        }
-        result
-    }
-
-    /// What is said of a tenant that nobody counts: whether it is blocked.
-    fn uncounted(
-        &self,
-        tenant: &str,
-        plan: &TenantPlan,
-        cost: u64,
-        error: StoreError,
-    ) -> Result<TenantDecision, CheckError> {
-        let (plan, blocked) = self.look(tenant, |held, now| (held.in_force(plan), held.share.blocked_for(now)))?;
-        ensure_fits(cost, plan.limits().smallest())?;
-        if blocked.is_none() && self.policy == OutagePolicy::Closed {
-            return Err(CheckError::Store(error));
-        }
-        let mut nothing_used = TenantState::default();
-        if let Some(left) = blocked {
-            nothing_used.block(None, Timestamp::MIN, left);
-        }
-        nothing_used.check(&plan, Timestamp::MIN, 0)
-    }
-
-    /// How many parts a share is one of, where shares are counted.
-    fn parts(&self) -> Option<NonZeroU32> {
-        match self.policy {
-            OutagePolicy::LocalShare { instances } => Some(instances),
-            OutagePolicy::Open | OutagePolicy::Closed => None,
-        }
-    }
-
-    /// Changes what is counted of the tenant here, or answers the outage where nothing is. The change gets the plan, that of the share,
-    /// and the present.
-    fn change_share(
-        &self,
-        tenant: &str,
-        plan: &TenantPlan,
-        error: StoreError,
-        work: impl FnOnce(&mut Held, &TenantPlan, &TenantPlan, Timestamp),
-    ) -> Result<TenantUsage, CheckError> {
-        let parts = self.parts().ok_or(error)?;
-        self.change(tenant, |held, now| {
-            let plan = held.in_force(plan);
-            let share = plan.share(parts);
-            self.here.decided(tenant);
-            held.begin_outage(&plan, parts);
-            work(held, &plan, &share, now);
-            held.share.usage_under(self.shared.policy(), &share, now)
-        })
-    }
-
-    fn change<R>(&self, tenant: &str, work: impl FnOnce(&mut Held, Timestamp) -> R) -> Result<R, CheckError> {
-        let mut place = self.tenants.lock(tenant);
-        let now = self.clock.now();
-        place.with(|held| held.standing(now), Held::default, |held| work(held, now))
-    }
-
-    fn look<R>(&self, tenant: &str, work: impl FnOnce(&Held, Timestamp) -> R) -> Result<R, CheckError> {
-        ensure_short(tenant)?;
-        let place = self.tenants.lock(tenant);
-        let now = self.clock.now();
-        Ok(match place.get() {
-            Some(held) => work(held, now),
-            None => work(&Held::default(), now),
-        })
-    }
-
-    /// Has all debts settled when Redis is back.
-    fn note_debt(self: &Arc<Self>) {
-        self.is_owing.store(true, Ordering::Release);
-        self.settling.when_back(self, || self.shared.availability());
-    }
-
-    /// Charges the tenant's debts to Redis.
-    async fn settle(&self, tenant: &str) -> Result<(), CheckError> {
-        let next = || self.number.fetch_add(1, Ordering::Relaxed) + 1;
-        while let Some((sent, amounts)) = self.known(tenant, |held, now| {
-            let sent = held.send(now, next)?;
-            let amounts = sent.amounts(now);
-            Some((sent, amounts))
-        }) {
-            let answer = self.shared.debit(tenant, &sent.plan, &self.process, sent.number, amounts).await;
-            match answer {
-                Err(CheckError::Store(error)) if error.is_transient() => return Err(CheckError::Store(error)),
-                // What Redis won't ever take is not sent again.
-                _ => self.known(tenant, |held, _| {
-                    held.settled(sent.number);
-                    Some(())
-                }),
-            };
-        }
-        Ok(())
-    }
-
-    /// Works on a tenant that is held.
-    fn known<R>(&self, tenant: &str, work: impl FnOnce(&mut Held, Timestamp) -> Option<R>) -> Option<R> {
-        let mut place = self.tenants.lock(tenant);
-        let now = self.clock.now();
-        place.get_mut().and_then(|(_, held)| work(held, now))
-    }
-}
-
-impl Debtor for Inner {
-    /// The tenants that owe Redis. Where there is none, `is_owing` says so from now on.
-    ///
-    /// The debts themselves are looked at: a list beside them could miss one that comes in while it is settled.
-    fn owing(&self) -> Vec<CompactString> {
-        let look = || {
-            let (now, mut owing) = (self.clock.now(), Vec::new());
-            self.tenants.visit(|tenant, held| {
-                if held.owes(now) {
-                    owing.push(tenant.into());
-                }
-            });
-            owing
-        };
-        let owing = look();
-        if !owing.is_empty() {
-            return owing;
-        }
-        self.is_owing.store(false, Ordering::Release);
-        // One that came in between.
-        let owing = look();
-        if !owing.is_empty() {
-            self.is_owing.store(true, Ordering::Release);
-        }
-        owing
-    }
-
-    async fn settle_one(self: Arc<Self>, tenant: CompactString) -> bool {
-        self.settle(&tenant).await.is_ok()
-    }
-}
-
 #[async_trait]
 impl TenantLimiter for FallbackTenantLimiter {
     async fn check(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantDecision, CheckError> {
@@ -421,10 +217,12 @@ impl TenantLimiter for FallbackTenantLimiter {
             held.block(now, duration);
             now.saturating_add(duration)
         })?;
+        let blocking = Forgetting::begun(|| {
+            inner.here.by_hand(tenant);
+            let _ = inner.change(tenant, |held, now| held.block(now, until.saturating_since(now)));
+        });
         let result = inner.ask(tenant, inner.shared.block(tenant, duration)).await;
-        inner.here.by_hand(tenant);
-        // What a check that was under way has learned since may be of before.
-        inner.change(tenant, |held, now| held.block(now, until.saturating_since(now)))?;
+        drop(blocking);
         result?
     }
 
@@ -433,10 +231,12 @@ impl TenantLimiter for FallbackTenantLimiter {
         let inner = &self.inner;
         let unblock = || inner.known(tenant, |held, now| Some(held.share.unblock(now))).unwrap_or(false);
         let here = unblock();
+        let forgetting = Forgetting::begun(|| {
+            inner.here.by_hand(tenant);
+            unblock();
+        });
         let there = inner.ask(tenant, inner.shared.unblock(tenant)).await;
-        inner.here.by_hand(tenant);
-        // What a check that was under way has learned since may be of before.
-        unblock();
+        drop(forgetting);
         Ok(there?? || here)
     }
 
@@ -445,10 +245,12 @@ impl TenantLimiter for FallbackTenantLimiter {
         let inner = &self.inner;
         let reset = || inner.known(tenant, |held, now| Some(held.reset(now))).unwrap_or(false);
         let here = reset();
+        let forgetting = Forgetting::begun(|| {
+            inner.here.by_hand(tenant);
+            reset();
+        });
         let there = inner.ask(tenant, inner.shared.reset(tenant)).await;
-        inner.here.by_hand(tenant);
-        // What a check that was under way has learned since may be of before.
-        reset();
+        drop(forgetting);
         Ok(there?? || here)
     }
 

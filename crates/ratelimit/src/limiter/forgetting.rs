@@ -10,6 +10,12 @@ impl<F: Fn()> Forgetting<F> {
         forget();
         Self { forget }
     }
+
+    /// Where it has been forgotten before the change already.
+    #[cfg(feature = "redis")]
+    pub(crate) fn begun(forget: F) -> Self {
+        Self { forget }
+    }
 }
 
 impl<F: Fn()> Drop for Forgetting<F> {

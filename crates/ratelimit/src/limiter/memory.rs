@@ -192,6 +192,32 @@ impl<A: Algorithm> MemoryLimiter<A> {
         Self::look(rule, &entry, now, cost)
     }
 
+    pub(crate) fn reset_now(&self, key: &str) -> Result<bool, CheckError> {
+        ensure_short(key)?;
+        Ok(self.store.lock(key).remove())
+    }
+
+    pub(crate) fn block_now(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
+        let mut place = self.store.lock(key);
+        let now = self.clock.now();
+        let standing = |rule: &A, entry: &_| self.standing(rule, entry, now);
+        let block = |_: &A, entry: &mut Entry<A::State>| {
+            entry.block = Block::manual(now, duration, self.strikes(&entry.block, now));
+            Ok(())
+        };
+        place.with_rule(standing, |rule| Entry::new(rule, now), block)
+    }
+
+    pub(crate) fn unblock_now(&self, key: &str) -> Result<bool, CheckError> {
+        ensure_short(key)?;
+        let mut place = self.store.lock(key);
+        let now = self.clock.now();
+        Ok(place.get_mut().is_some_and(|(_, entry)| {
+            let block = std::mem::take(&mut entry.block);
+            block.left(now).is_some()
+        }))
+    }
+
     fn strikes(&self, block: &Block, now: Timestamp) -> u32 {
         self.policy.map_or(0, |policy| policy.strikes(block, now))
     }
@@ -291,29 +317,15 @@ impl<A: Algorithm> Limiter for MemoryLimiter<A> {
     }
 
     async fn reset(&self, key: &str) -> Result<bool, CheckError> {
-        ensure_short(key)?;
-        Ok(self.store.lock(key).remove())
+        self.reset_now(key)
     }
 
     async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
-        let mut place = self.store.lock(key);
-        let now = self.clock.now();
-        let standing = |rule: &A, entry: &_| self.standing(rule, entry, now);
-        let block = |_: &A, entry: &mut Entry<A::State>| {
-            entry.block = Block::manual(now, duration, self.strikes(&entry.block, now));
-            Ok(())
-        };
-        place.with_rule(standing, |rule| Entry::new(rule, now), block)
+        self.block_now(key, duration)
     }
 
     async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
-        ensure_short(key)?;
-        let mut place = self.store.lock(key);
-        let now = self.clock.now();
-        Ok(place.get_mut().is_some_and(|(_, entry)| {
-            let block = std::mem::take(&mut entry.block);
-            block.left(now).is_some()
-        }))
+        self.unblock_now(key)
     }
 
     /// A block that is under way.

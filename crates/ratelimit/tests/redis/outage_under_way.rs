@@ -243,3 +243,23 @@ async fn a_cost_that_never_fits_is_refused_while_the_server_hangs() {
         assert_eq!(limiter.peek("key", LIMIT + 1).await, never, "{policy:?}");
     }
 }
+
+/// Who blocks and goes away before Redis has answered has blocked all the same, everywhere.
+#[tokio::test]
+async fn a_block_that_nobody_waits_for_is_taken_to_redis() {
+    let way = Way::start().await;
+    let limiter = way.limiter(LIMIT, OutagePolicy::ALONE);
+    let direct = RedisLimiter::builder("api", yearly(LIMIT), way.world.client.clone(), keyspace()).build().unwrap();
+    assert!(limiter.check("key", 1).await.unwrap().is_allowed());
+    // What is sent gets lost.
+    way.proxy.hang();
+    tokio::select! {
+        biased;
+        result = limiter.block("key", BAN) => panic!("{result:?}"),
+        () = tokio::task::yield_now() => {}
+    }
+    assert!(limiter.known_denial("key", 1).is_some());
+    way.proxy.restore();
+    let is_blocked = async || direct.peek("key", 0).await.unwrap().blocked_for();
+    assert!(poll_until(LONG, is_blocked).await.unwrap() > BAN / 2);
+}

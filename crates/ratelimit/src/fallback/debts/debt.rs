@@ -49,11 +49,18 @@ impl Debt {
             }
             None => {
                 if self.charges.len() > STRETCHES as usize {
-                    // It ended a whole memory ago.
-                    self.charges.pop_front();
+                    self.forget_oldest(now, memory);
                 }
                 self.charges.push_back(Charge { begun: now, last: now, amount });
             }
+        }
+    }
+
+    /// It ended a whole memory ago, unless that has grown with the quota: then it counts with the one after it.
+    fn forget_oldest(&mut self, now: Timestamp, memory: Duration) {
+        let oldest = self.charges.pop_front().filter(|oldest| now.saturating_since(oldest.last) < memory);
+        if let (Some(oldest), Some(next)) = (oldest, self.charges.front_mut()) {
+            next.amount = next.amount.saturating_add(oldest.amount);
         }
     }
 
@@ -168,5 +175,15 @@ mod tests {
         assert!(debt.amount() >= 550);
         debt.take_back(u64::MAX);
         assert!(debt.is_settled());
+    }
+
+    #[test]
+    fn a_memory_that_has_grown_loses_no_charge() {
+        let mut debt = Debt::default();
+        for step in 0..9 {
+            debt.charge(1, at(1_000 * step), MEMORY);
+        }
+        debt.charge(1, at(120_000), 100 * MEMORY);
+        assert_eq!((debt.amount(), debt.charges.len()), (10, 9));
     }
 }

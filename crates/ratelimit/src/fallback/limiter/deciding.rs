@@ -1,0 +1,220 @@
+//! Who decides: Redis, or this process in its place; and what Redis is told of afterwards.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use compact_str::CompactString;
+
+use super::Inner;
+use crate::algorithm::ensure_fits;
+use crate::fallback::debts::Next;
+use crate::fallback::patience::Asked;
+use crate::fallback::settling::Debtor;
+use crate::fallback::{OutagePolicy, fits_later};
+use crate::limiter::{Limiter, Seed};
+use crate::{CheckError, Decision, RedisAlgorithm, StoreError, Timestamp};
+
+impl<A: RedisAlgorithm> Inner<A> {
+    pub(super) fn capacity(&self) -> u64 {
+        self.shared.redis().algorithm().capacity()
+    }
+
+    pub(super) fn counts(&self) -> bool {
+        matches!(self.policy, OutagePolicy::LocalShare { .. })
+    }
+
+    /// Asks Redis, after it has been told of the key's debts. The error is an outage.
+    pub(super) async fn ask<T>(
+        &self,
+        key: &str,
+        work: impl Future<Output = Result<T, CheckError>>,
+    ) -> Result<Result<T, CheckError>, StoreError> {
+        let asked = self.patience.asked();
+        let work = async {
+            asked.begin()?;
+            work.await
+        };
+        self.ask_where(key, work, &asked).await
+    }
+
+    /// As [`ask`](Self::ask), with work that itself says whether it has sent anything.
+    pub(super) async fn ask_where<T>(
+        &self,
+        key: &str,
+        work: impl Future<Output = Result<T, CheckError>>,
+        asked: &Asked<'_>,
+    ) -> Result<Result<T, CheckError>, StoreError> {
+        let settling = pin!(async { if self.debts.is_any() { self.settle(key).await } else { Ok(()) } });
+        let probe = || {
+            let (client, key) = (self.shared.redis().client().clone(), self.shared.redis().group(key));
+            async move { drop(client.get(key.as_str()).await) }
+        };
+        self.patience.ask(settling, work, asked, probe).await
+    }
+
+    pub(super) async fn decide(self: &Arc<Self>, key: &str, cost: u64) -> Result<Decision, CheckError> {
+        ensure_fits(cost, self.capacity())?;
+        let (asked, before) = (self.patience.asked(), self.here.before(key));
+        // Pinned here, it is moved no more: futures that hold it would grow with each other.
+        let deciding = pin!(self.shared.decide(key, cost, &asked));
+        match self.ask_where(key, deciding, &asked).await {
+            Ok(Ok(said)) => {
+                self.local.learn_block(key, said.decision.blocked_for(), || before.learn());
+                if self.counts() {
+                    self.known.learn(key, &said, self.clock.now(), || before.learn());
+                }
+                Ok(said.decision)
+            }
+            Ok(Err(error)) => Err(error),
+            Err(error) => self.instead(key, cost, error).await,
+        }
+    }
+
+    pub(super) async fn instead(
+        self: &Arc<Self>,
+        key: &str,
+        cost: u64,
+        error: StoreError,
+    ) -> Result<Decision, CheckError> {
+        self.tally.decide_alone();
+        if !self.counts() {
+            return self.uncounted(key, error).await;
+        }
+        let result = self.local.check_seeded(key, cost, || self.begin(key));
+        if let Ok(decision) = &result {
+            self.note(key, cost, decision, &error);
+        }
+        fits_later(result, error)
+    }
+
+    /// Begins the key's share with its part of what Redis said was left, unless it has begun. To be asked while the key is locked in
+    /// `local`: whoever else decides over it waits for its seed.
+    pub(super) fn begin(&self, key: &str) -> Option<Seed> {
+        self.here.decided(key);
+        self.known.take(key, self.clock.now()).map(|known| self.seed(known))
+    }
+
+    pub(super) fn seed(&self, (remaining, date): (u64, Timestamp)) -> Seed {
+        Seed { used: self.gone(remaining), date }
+    }
+
+    /// What of the share is gone where so much is left of the limit.
+    pub(super) fn gone(&self, remaining: u64) -> u64 {
+        let share = self.shared.redis().algorithm().share(self.policy.parts()).capacity();
+        share.saturating_sub(remaining / u64::from(self.policy.parts().get()))
+    }
+
+    /// Notes what Redis has to be told of a decision made here.
+    pub(super) fn note(self: &Arc<Self>, key: &str, cost: u64, decision: &Decision, error: &StoreError) {
+        match decision {
+            Decision::Allowed(_) if !error.may_have_charged() => self.owe(key, cost),
+            Decision::Denied(denial) => {
+                let until = denial.blocked_for.map(|left| self.clock.now().saturating_add(left));
+                if let Some(until) = until.filter(|until| !self.known.is_blocked_until(key, *until)) {
+                    self.debts.block(key, until);
+                    self.settle_later();
+                }
+            }
+            Decision::Allowed(_) => {}
+        }
+    }
+
+    pub(super) fn owe(self: &Arc<Self>, key: &str, amount: u64) {
+        if amount > 0 {
+            let memory = Duration::from_micros(self.shared.redis().algorithm().remembers());
+            self.debts.charge(key, amount, self.clock.now(), memory);
+            self.settle_later();
+        }
+    }
+
+    /// Has all debts settled when Redis is back.
+    pub(super) fn settle_later(self: &Arc<Self>) {
+        self.settling.when_back(self, || self.shared.redis().client().availability().watch());
+    }
+
+    pub(super) fn is_there(&self) -> bool {
+        self.shared.redis().client().availability().is_available()
+    }
+
+    /// Charges the key's debts to Redis, or waits until somebody else has.
+    pub(super) async fn settle(&self, key: &str) -> Result<(), CheckError> {
+        loop {
+            let sending = match self.debts.send(key) {
+                Next::Nothing => return Ok(()),
+                // In an outage that is known nobody waits.
+                Next::Wait(attempt) if self.is_there() && attempt.ended().await => continue,
+                Next::Wait(_) => return Err(CheckError::Store(StoreError::new("Redis takes no debits").transient())),
+                Next::Send(sending) => sending,
+            };
+            let now = self.clock.now();
+            let ages = sending.ages(now);
+            match self.shared.redis().debit(key, sending.debit(&ages, now)).await {
+                Err(CheckError::Store(error)) if error.is_transient() => {
+                    sending.failed();
+                    return Err(CheckError::Store(error));
+                }
+                // What Redis won't ever take is not sent again.
+                _ => sending.charged(),
+            }
+        }
+    }
+
+    /// Forgets the key here. Answers whether there was anything to forget.
+    pub(super) fn forget(&self, key: &str) -> Result<bool, CheckError> {
+        self.debts.forget(key);
+        self.known.forget(key);
+        self.local.reset_now(key)
+    }
+
+    /// Unblocks the key here. Answers whether it was blocked.
+    pub(super) fn unblock(&self, key: &str) -> Result<bool, CheckError> {
+        self.debts.forget_block(key);
+        self.known.forget(key);
+        self.local.unblock_now(key)
+    }
+
+    /// What is known of a key that nobody counts: whether it is blocked.
+    pub(super) async fn uncounted(&self, key: &str, error: StoreError) -> Result<Decision, CheckError> {
+        let decision = self.local.peek(key, 0).await?;
+        if decision.is_allowed() && self.policy == OutagePolicy::Closed {
+            return Err(CheckError::Store(error));
+        }
+        Ok(decision)
+    }
+}
+
+/// A block by hand, while Redis is told of it. However that ends, also where nobody waits for it any more, it holds here, and Redis is
+/// told later unless it has answered.
+pub(super) struct Blocking<'a, A: RedisAlgorithm> {
+    pub(super) inner: &'a Arc<Inner<A>>,
+    pub(super) key: &'a str,
+    pub(super) set: Timestamp,
+    pub(super) until: Timestamp,
+    pub(super) is_owed: bool,
+}
+
+impl<A: RedisAlgorithm> Drop for Blocking<'_, A> {
+    fn drop(&mut self) {
+        let Self { inner, key, set, until, is_owed } = *self;
+        inner.here.by_hand(key);
+        // What a check that was under way has learned since may be of before. A blocked key has its place.
+        let _ = inner.local.block_now(key, until.saturating_since(inner.clock.now()));
+        if is_owed {
+            inner.debts.block_by_hand(key, set, until);
+            inner.settle_later();
+        } else {
+            inner.debts.forget_block(key);
+        }
+    }
+}
+
+impl<A: RedisAlgorithm> Debtor for Inner<A> {
+    fn owing(&self) -> Vec<CompactString> {
+        self.debts.keys()
+    }
+
+    async fn settle_one(self: Arc<Self>, key: CompactString) -> bool {
+        self.settle(&key).await.is_ok()
+    }
+}
