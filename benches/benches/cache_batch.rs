@@ -102,7 +102,7 @@ impl Bench {
     }
 
     async fn load_many(&self) {
-        let load = async |_| -> Result<Vec<(Key, Fill<Vec<u8>>)>, Infallible> { Ok(Vec::new()) };
+        let load = async |_| Ok::<_, Infallible>(Vec::<(Key, Fill<Vec<u8>>)>::new());
         let reads = self.values.get_or_load_many(&self.keys, load).await;
         assert!(reads.into_iter().all(|read| matches!(read, Ok(Some(_)))), "L2 has all of them");
     }

@@ -145,7 +145,7 @@ const PROOFS: &[Proof] = &[
         "l2",
         "interleaving::a_load_that_an_invalidation_overtook_leaves_its_value_on_no_node",
     )
-    .with(&["redis"]),
+    .with(&["json"]),
     proof(
         "cache-prompt",
         "10,000 writes on one node: gone from the other one's L1 within 5 ms (P99)",
@@ -153,7 +153,7 @@ const PROOFS: &[Proof] = &[
         "l2",
         "promptness::a_write_on_one_node_is_seen_on_the_other_within_milliseconds",
     )
-    .with(&["redis"]),
+    .with(&["json"]),
     proof(
         "cache-flush",
         "after FLUSHALL nothing old is served beyond two heartbeats",
@@ -161,7 +161,7 @@ const PROOFS: &[Proof] = &[
         "l2",
         "promptness::what_a_flush_took_is_served_for_two_heartbeats_at_most",
     )
-    .with(&["redis"]),
+    .with(&["json"]),
     proof(
         "cache-untracked",
         "the same after all connections were killed",
@@ -169,7 +169,7 @@ const PROOFS: &[Proof] = &[
         "l2",
         "promptness::what_changed_while_tracking_was_lost_is_served_for_two_heartbeats_at_most",
     )
-    .with(&["redis"]),
+    .with(&["json"]),
     proof(
         "cache-burst",
         "the same behind a burst of 10,000 changes",
@@ -177,7 +177,7 @@ const PROOFS: &[Proof] = &[
         "l2",
         "promptness::a_burst_of_ten_thousand_is_over_within_two_heartbeats",
     )
-    .with(&["redis"]),
+    .with(&["json"]),
     proof(
         "cache-failover",
         "the same after a failover by Sentinels, from when the new primary is followed",
@@ -185,7 +185,7 @@ const PROOFS: &[Proof] = &[
         "l2",
         "promptness::what_changed_in_a_failover_is_served_for_two_heartbeats_at_most",
     )
-    .with(&["redis"]),
+    .with(&["json"]),
     proof(
         "cache-hung",
         "Redis stopped: one read waits for the time-out, later ones 100 µs at most, hits as ever",
@@ -193,7 +193,7 @@ const PROOFS: &[Proof] = &[
         "l2",
         "outage::a_redis_that_hangs_slows_down_one_read",
     )
-    .with(&["redis"]),
+    .with(&["json"]),
     proof(
         "cache-tag",
         "a tag of 1,000,000 entries is invalidated in one round trip",
@@ -201,7 +201,7 @@ const PROOFS: &[Proof] = &[
         "l2",
         "round_trips::a_tag_of_many_entries_is_invalidated_in_one_round_trip",
     )
-    .with(&["redis"]),
+    .with(&["json"]),
     proof(
         "cache-cold-key",
         "10,000 callers in each of 3 processes on a cold key: 1 load",
@@ -209,7 +209,7 @@ const PROOFS: &[Proof] = &[
         "l2",
         "processes::thousands_of_callers_in_three_processes_make_one_load",
     )
-    .with(&["redis"]),
+    .with(&["json"]),
     proof(
         "limit-exact",
         "4 processes of 10,000 tasks each against one limit on Redis admit exactly the limit, with leases never more",

@@ -244,7 +244,7 @@ impl<E, R> Place<'_, E, R> {
     ) -> Result<T, CheckError> {
         ensure_short(self.key)?;
         if self.shard.entries.len() >= self.shard.cap {
-            self.shard.make_room(standing)?;
+            self.shard.make_room(self.hasher, standing)?;
         }
         let Shard { rule, entries, .. } = &mut *self.shard;
         let slot = Slot { key: self.key.into(), entry: create(rule) };
@@ -255,7 +255,7 @@ impl<E, R> Place<'_, E, R> {
 
 impl<E, R> Shard<E, R> {
     /// Frees at least one place: all that is expired, then the least charged, never what is pinned.
-    fn make_room(&mut self, standing: impl Fn(&R, &E) -> Standing) -> Result<(), CheckError> {
+    fn make_room(&mut self, hasher: &RandomState, standing: impl Fn(&R, &E) -> Standing) -> Result<(), CheckError> {
         let Self { rule, entries, cap, counts } = self;
         let standing = |entry: &E| standing(rule, entry);
         let before = entries.len();
@@ -275,6 +275,15 @@ impl<E, R> Shard<E, R> {
                 counts.evicted_live += u64::from(goes);
                 !goes
             });
+        }
+        // Removed slots may still take up places, for want of which the table would double.
+        if entries.capacity() < *cap {
+            let hash = |slot: &Slot<E>| hasher.hash_one(slot.key.as_str());
+            let mut compact = HashTable::with_capacity(*cap);
+            for slot in entries.drain() {
+                compact.insert_unique(hash(&slot), slot, hash);
+            }
+            *entries = compact;
         }
         if entries.len() < *cap { Ok(()) } else { Err(CheckError::Full { max_keys: *cap }) }
     }

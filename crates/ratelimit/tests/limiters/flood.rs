@@ -31,7 +31,7 @@ fn random_keys_take_no_more_memory_than_the_cap() {
 }
 
 fn flood() {
-    let (cap, keys) = (scale(6_000, 1_000_000), scale(25_000, 100_000_000) as u64);
+    let (cap, keys) = (scale(100_000, 1_000_000), scale(250_000, 100_000_000) as u64);
     let clock = ManualClock::default();
     let algorithm = SlidingWindow::new(Quota::per_minute(5).unwrap());
     let limiter = MemoryLimiter::builder("flooded", algorithm).max_keys(cap).clock(clock.clone()).build();
@@ -42,7 +42,8 @@ fn flood() {
         clock.advance(Duration::from_micros(1));
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let _ = limiter.check_now(&format!("{:016x}", random ^ (random >> 32)), 1).unwrap();
-        if nth == 2 * cap as u64 {
+        // Nearly full, and so before most shards have evicted anything.
+        if nth == cap as u64 * 96 / 100 {
             at_the_cap = own_bytes();
             assert!(limiter.stats().tracked_keys > cap as u64 * 9 / 10);
         }
