@@ -12,28 +12,30 @@ const CHECKS: &[Step] = &[
     Step::cargo("format", &["fmt", "--all", "--check"]),
     Step { name: "import law", action: Action::Own { name: "laws", check: law::check } },
     Step { name: "links", action: Action::Own { name: "links", check: links::check } },
-    Step::cargo("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    Step::cargo("clippy", &["clippy", "--workspace", "--all-features", "--all-targets", "--", "-D", "warnings"]),
     Step::cargo("cargo-deny", &["deny", "check", "bans", "licenses", "sources"]),
-    // Together, so that binaries and tests share one set of features and are compiled once.
-    Step::cargo("build", &["build", "--workspace", "--bins", "--tests"]),
+    // Together and with all features, as the tests run: so everything has one set of features and is compiled once.
+    Step::cargo("build", &["build", "--workspace", "--all-features", "--bins", "--tests"]),
     Step {
         name: "documentation",
         action: Action::Cargo {
             environment: &[("RUSTDOCFLAGS", "-D warnings")],
-            arguments: &["doc", "--workspace", "--no-deps"],
+            arguments: &["doc", "--workspace", "--all-features", "--no-deps"],
         },
     },
     Step {
         name: "documentation tests",
-        action: Action::CargoTest { arguments: &["test", "--workspace", "--doc", "--no-fail-fast"] },
+        action: Action::CargoTest { arguments: &["test", "--workspace", "--all-features", "--doc", "--no-fail-fast"] },
     },
 ];
 
-const NEXTEST: Step = Step::cargo("tests", &["nextest", "run", "--workspace", "--no-fail-fast"]);
+const NEXTEST: Step = Step::cargo("tests", &["nextest", "run", "--workspace", "--all-features", "--no-fail-fast"]);
 
 const CARGO_TEST: Step = Step {
     name: "tests",
-    action: Action::CargoTest { arguments: &["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"] },
+    action: Action::CargoTest {
+        arguments: &["test", "--workspace", "--all-features", "--lib", "--bins", "--tests", "--no-fail-fast"],
+    },
 };
 
 pub(crate) fn run(root: &Path) -> Result<String, String> {
