@@ -288,5 +288,6 @@ async fn a_load_that_an_invalidation_overtook_leaves_its_value_on_no_node() {
     let overtaken: usize = futures_util::future::join_all(lanes).await.into_iter().sum();
     let (count, took) = (rounds * LANES, started.elapsed());
     println!("{count} interleavings in {took:?}; in {overtaken} an old value came after the invalidation had returned");
-    assert!(overtaken > count / 2, "{overtaken} of {count}: little was tried");
+    // About half of the random orders are such; a quarter is many standard deviations away.
+    assert!(overtaken > count / 4, "{overtaken} of {count}: little was tried");
 }

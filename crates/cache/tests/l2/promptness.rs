@@ -36,8 +36,12 @@ async fn a_write_on_one_node_is_seen_on_the_other_within_milliseconds() {
     let mut delays = Vec::new();
     for round in 0..u32::try_from(scale(300, 10_000)).unwrap() {
         let index = round % 50;
-        let read = other.read(index, &store).await;
-        assert!(other.has(index), "{round} {read:?} {:?} {:?}", other.listener.0, other.l2());
+        // A heartbeat that comes late on a busy machine empties L1 once.
+        let held = poll_until(SOON, async || {
+            other.read(index, &store).await;
+            other.has(index).then_some(())
+        });
+        held.await.unwrap_or_else(|_| panic!("{round} {:?} {:?}", other.listener.0, other.l2()));
         store.row.store(round + 1, Ordering::SeqCst);
         match round % 3 {
             0 => drop(one.cache.invalidate_key(&key(index)).await.unwrap()),
