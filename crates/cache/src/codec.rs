@@ -7,6 +7,7 @@ mod json;
 #[cfg(feature = "messagepack")]
 mod message_pack;
 mod raw;
+pub(crate) mod versioned;
 
 use std::error::Error;
 

@@ -3,7 +3,6 @@
 mod body;
 mod directives;
 mod entry;
-mod fresh;
 mod freshness;
 mod origin;
 mod rules;

@@ -28,16 +28,27 @@ use crate::typed::{TypedCache, open, stale};
 /// not asked at the rate of the readers. And while one is under way they need not look for it so often.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// What answers a reader that found nothing, if somebody stored it meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Enough {
+    /// Whatever may be served.
+    Stale,
+    /// Only what is fresh. What L2 has that is stale comes only when the load fails, as [`Source::Stale`], if the class's soft
+    /// time-out is as long as its loads.
+    #[cfg(feature = "tower")]
+    Fresh,
+}
+
 impl<V: Send + Sync + 'static> TypedCache<V> {
     /// The slow path of `get_or_load`: waits for a load under way, or starts one, for as long as a reader may wait.
-    pub(crate) async fn load<E, F, Fut>(&self, key: &Key, loader: F) -> Result<Read<V>, LoadError<E>>
+    pub(crate) async fn load<E, F, Fut>(&self, key: &Key, enough: Enough, loader: F) -> Result<Read<V>, LoadError<E>>
     where
         E: Send + Sync + 'static,
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
     {
         let Ok(runtime) = Handle::try_current() else { return Err(LoadError::NoRuntime) };
-        let load = self.load_or_join(&runtime, key, loader);
+        let load = self.load_or_join(&runtime, key, enough, loader);
         let Some(wait) = self.class.ttl.hard() else { return load.await };
         timeout(wait, load).await.unwrap_or_else(|_| {
             self.class.counters.add(Count::TimedOut);
@@ -45,7 +56,13 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         })
     }
 
-    async fn load_or_join<E, F, Fut>(&self, runtime: &Handle, key: &Key, loader: F) -> Result<Read<V>, LoadError<E>>
+    async fn load_or_join<E, F, Fut>(
+        &self,
+        runtime: &Handle,
+        key: &Key,
+        enough: Enough,
+        loader: F,
+    ) -> Result<Read<V>, LoadError<E>>
     where
         E: Send + Sync + 'static,
         F: FnOnce() -> Fut + Send + 'static,
@@ -54,7 +71,10 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let arrived = self.cache.tiers.fence.now();
         let mut waited = false;
         loop {
-            let live = |(slot, state): (Slot, State)| open::<V>(slot).map(|value| (value, state));
+            let live = |(slot, state): (Slot, State)| {
+                let is_fresh = matches!(state, State::Fresh(_) | State::Waning(_));
+                if is_fresh || enough == Enough::Stale { open::<V>(slot).map(|value| (value, state)) } else { None }
+            };
             match self.enter::<E, _>(key, || self.cache.tiers.peek(key).and_then(live), |_| true) {
                 Entered::Found((value, State::Fresh(fresh_for) | State::Waning(fresh_for))) => {
                     return Ok(Read { value, source: Source::Collapsed, fresh_for, stored: true });

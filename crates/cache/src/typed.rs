@@ -22,6 +22,7 @@ use crate::fill::{Fill, Known};
 use crate::key::Key;
 #[cfg(feature = "redis")]
 use crate::l2::{Mark, New};
+use crate::load::Enough;
 use crate::owed::Owed;
 use crate::read::{LoadError, Lookup, Read, Source};
 use crate::slot::{Slot, State};
@@ -208,7 +209,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
     {
-        let Some((value, state)) = found else { return self.load(key, loader).await };
+        let Some((value, state)) = found else { return self.load(key, Enough::Stale, loader).await };
         // Without a runtime nothing can be loaded, and a stale value is still better than none.
         let runtime = Handle::try_current();
         Ok(match (state, runtime) {

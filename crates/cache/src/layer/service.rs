@@ -21,6 +21,7 @@ use super::status::Done;
 use super::target::Target;
 use super::wants::{Use, Wants};
 use crate::key::Key;
+use crate::load::Enough;
 use crate::read::{LoadError, Lookup, Source};
 use crate::touched::Touched;
 
@@ -197,7 +198,7 @@ where
             let (desk, rules, old, tag) = (Arc::clone(&desk), Arc::clone(&rules), old.clone(), target.tag());
             move || desk.fetch(rules, old, tag, why)
         };
-        let landed = rules.cache.load_fresh::<Unserved, _, _>(key, loader).await;
+        let landed = rules.cache.load::<Unserved, _, _>(key, Enough::Fresh, loader).await;
         let (order, mut done) = (desk.take_order(), Done::forwarded(why));
         // What L2 has that is stale comes only where the load brought nothing. It lies in L1 now, and may stand in next time,
         // for whom it is.

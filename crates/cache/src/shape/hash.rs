@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::error::ShapeError;
 use super::store::{Bound, Kind, bounded, common};
-use crate::codec::{Codec, CodecError};
+use crate::codec::{Codec, versioned};
 use crate::key::Key;
 
 /// Most fields of a hash, unless told otherwise.
@@ -38,7 +38,7 @@ impl<V: 'static> HashShape<V> {
     ///
     /// [`ShapeError::Full`], [`ShapeError::TooLong`], [`ShapeError::Codec`], or Redis can't be asked.
     pub async fn set(&self, key: &Key, field: &str, value: &V) -> Result<bool, ShapeError> {
-        let packed = self.pack(value)?;
+        let packed = versioned::pack(&*self.codec, value)?;
         self.bound.store.hash_set(key, bounded(field)?, packed, self.bound.life, self.limit).await
     }
 
@@ -49,7 +49,7 @@ impl<V: 'static> HashShape<V> {
     /// [`ShapeError::Codec`] when it can't be read, such as one that another build wrote, or Redis can't be asked.
     pub async fn get(&self, key: &Key, field: &str) -> Result<Option<V>, ShapeError> {
         let packed = self.bound.store.hash_get(key, field).await?;
-        Ok(packed.map(|packed| self.open(&packed)).transpose()?)
+        Ok(packed.map(|packed| versioned::open(&*self.codec, &packed, 0)).transpose()?)
     }
 
     /// All fields.
@@ -59,7 +59,7 @@ impl<V: 'static> HashShape<V> {
     /// As [`get`](Self::get).
     pub async fn all(&self, key: &Key) -> Result<HashMap<String, V>, ShapeError> {
         let fields = self.bound.store.hash_all(key).await?;
-        fields.into_iter().map(|(field, packed)| Ok((field, self.open(&packed)?))).collect()
+        fields.into_iter().map(|(field, packed)| Ok((field, versioned::open(&*self.codec, &packed, 0)?))).collect()
     }
 
     /// Removes a field; tells whether it was there. The last one takes the key with it.
@@ -81,27 +81,6 @@ impl<V: 'static> HashShape<V> {
     }
 
     common!(Kind::Hash, self.bound);
-
-    /// The codec's version, and the value.
-    fn pack(&self, value: &V) -> Result<Vec<u8>, CodecError> {
-        let bytes = self.codec.encode(value)?;
-        let (length, limit) = (bytes.len(), self.codec.limit());
-        if length > limit {
-            return Err(CodecError::TooBig { length, limit });
-        }
-        let mut packed = Vec::with_capacity(1 + length);
-        packed.push(self.codec.version());
-        packed.extend_from_slice(&bytes);
-        Ok(packed)
-    }
-
-    fn open(&self, packed: &[u8]) -> Result<V, CodecError> {
-        let (found, value) = packed.split_first().ok_or(CodecError::NotAnEntry { at: 0 })?;
-        match self.codec.version() {
-            expected if expected != *found => Err(CodecError::Version { found: *found, expected }),
-            _ => self.codec.decode(value),
-        }
-    }
 }
 
 impl<V> Clone for HashShape<V> {

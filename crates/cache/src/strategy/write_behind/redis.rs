@@ -11,7 +11,7 @@ use super::options::WriteBehindOptions;
 use super::pending::{Oldest, PendingIncrement, PendingIncrements, PendingValues, Taken};
 use super::sink::{Increment, IncrementBatch, ValueWrite};
 use super::turn::Turn;
-use crate::codec::{Codec, CodecError};
+use crate::codec::{Codec, CodecError, versioned};
 use crate::key::Key;
 
 struct Scripts {
@@ -97,29 +97,12 @@ impl<V: 'static> RedisValues<V> {
         Self { place, codec, limit }
     }
 
-    /// A version byte of the codec, and the value.
-    fn encode(&self, value: &V) -> Result<Vec<u8>, CodecError> {
-        let bytes = self.codec.encode(value)?;
-        let (length, limit) = (bytes.len(), self.codec.limit());
-        if length > limit {
-            return Err(CodecError::TooBig { length, limit });
-        }
-        let mut packed = Vec::with_capacity(1 + length);
-        packed.push(self.codec.version());
-        packed.extend_from_slice(&bytes);
-        Ok(packed)
-    }
-
     /// The version of the write, and the value: `<version> <version of the codec><value>`.
     fn decode(&self, packed: &Bytes) -> Result<(u64, V), CodecError> {
         let end = packed.iter().position(|byte| *byte == b' ').ok_or(CodecError::NotAnEntry { at: 0 })?;
         let version = str::from_utf8(&packed[..end]).ok().and_then(|digits| digits.parse().ok());
         let version = version.ok_or(CodecError::NotAnEntry { at: 0 })?;
-        let (found, value) = packed[end + 1..].split_first().ok_or(CodecError::NotAnEntry { at: end + 1 })?;
-        match self.codec.version() {
-            expected if expected != *found => Err(CodecError::Version { found: *found, expected }),
-            _ => Ok((version, self.codec.decode(value)?)),
-        }
+        Ok((version, versioned::open(&*self.codec, &packed[end + 1..], end + 1)?))
     }
 
     async fn defer(&self, keys: Vec<Value>) -> Result<(), WriteBehindError> {
@@ -132,7 +115,7 @@ impl<V: 'static> RedisValues<V> {
 #[async_trait]
 impl<V: Send + Sync + 'static> PendingValues<V> for RedisValues<V> {
     async fn put(&self, key: &Key, value: V) -> Result<Taken, WriteBehindError> {
-        let packed = self.encode(&value)?;
+        let packed = versioned::pack(&*self.codec, &value)?;
         let args = vec![key.as_str().into(), packed.into(), self.limit.into()];
         let reply = self.place.run(&SCRIPTS.put, &["values", "order", "clock"], args).await?;
         let [version, waiting] = pair(reply)?;

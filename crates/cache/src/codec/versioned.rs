@@ -1,0 +1,24 @@
+//! A value behind one byte, its codec's version: for what lies in Redis in a place of its own, where no other codec writes.
+
+use super::{Codec, CodecError};
+
+pub(crate) fn pack<V: 'static>(codec: &dyn Codec<V>, value: &V) -> Result<Vec<u8>, CodecError> {
+    let bytes = codec.encode(value)?;
+    let (length, limit) = (bytes.len(), codec.limit());
+    if length > limit {
+        return Err(CodecError::TooBig { length, limit });
+    }
+    let mut packed = Vec::with_capacity(1 + length);
+    packed.push(codec.version());
+    packed.extend_from_slice(&bytes);
+    Ok(packed)
+}
+
+/// `at` is where `packed` begins in what was read, for the error.
+pub(crate) fn open<V: 'static>(codec: &dyn Codec<V>, packed: &[u8], at: usize) -> Result<V, CodecError> {
+    let (found, value) = packed.split_first().ok_or(CodecError::NotAnEntry { at })?;
+    match codec.version() {
+        expected if expected != *found => Err(CodecError::Version { found: *found, expected }),
+        _ => codec.decode(value),
+    }
+}
