@@ -111,19 +111,25 @@ impl Cluster {
         panic!("nobody serves slot {slot}");
     }
 
-    /// Makes a replica the primary of its shard in good order, and returns when it is one.
+    /// Makes a replica the primary of its shard in good order, and returns when it is one and the old one follows it.
     ///
     /// # Panics
     ///
-    /// If that takes longer than a minute.
+    /// If that takes longer than a minute, or the node is no replica.
     pub async fn failover(&self, replica: usize) {
         let node = &self.nodes[replica];
-        let is_primary = async || node.cli(&["ROLE"]).await.starts_with("master").then_some(());
+        let says = async |node: &RedisServer, role: &str| node.cli(&["ROLE"]).await.starts_with(role).then_some(());
+        // A node that has just come back takes itself for a primary until it is told otherwise.
+        poll_until(LONG, async || says(node, "slave").await).await.expect("the node is a replica");
+        let port = node.cli(&["ROLE"]).await.split_ascii_whitespace().nth(2).map(str::to_owned);
+        let old = self.nodes.iter().find(|node| Some(node.port().to_string()) == port).expect("it follows a node");
         // Asked again after a while: a failover is given up after five seconds, for example when the replica has just
         // started and doesn't follow yet.
         for _ in 0..10 {
             node.cli(&["CLUSTER", "FAILOVER"]).await;
-            if poll_until(Duration::from_secs(6), is_primary).await.is_ok() {
+            if poll_until(Duration::from_secs(6), async || says(node, "master").await).await.is_ok() {
+                // Until it hears of it, the old one serves the slots too.
+                poll_until(LONG, async || says(old, "slave").await).await.expect("the old primary follows the new one");
                 return;
             }
         }
