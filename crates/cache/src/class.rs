@@ -16,7 +16,13 @@ const SAMPLE: u64 = 64;
 
 /// A class's place in the table, for as long as the cache lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ClassId(pub(crate) usize);
+pub(crate) struct ClassId(u32);
+
+impl ClassId {
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// What a class counts.
 #[derive(Debug, Clone, Copy)]
@@ -118,10 +124,12 @@ impl ClassTable {
                 let places = if is_same { known.places.clone() } else { new_places() };
                 (known.id, Arc::clone(&known.counters), places)
             }
-            None => (ClassId(classes.len()), Arc::new(Counters::new()), new_places()),
+            None => {
+                (ClassId(u32::try_from(classes.len()).unwrap_or(u32::MAX)), Arc::new(Counters::new()), new_places())
+            }
         };
         let class = Arc::new(Class { id, ttl, counters, places });
-        match classes.get_mut(id.0) {
+        match classes.get_mut(id.index()) {
             Some(known) => *known = Arc::clone(&class),
             None => classes.push(Arc::clone(&class)),
         }
@@ -133,7 +141,7 @@ impl ClassTable {
     }
 
     pub(crate) fn by_id(&self, id: ClassId) -> Option<Arc<Class>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id.0).cloned()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id.index()).cloned()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Class>> {
