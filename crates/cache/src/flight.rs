@@ -271,8 +271,12 @@ impl FlightTable {
     /// Fences every load and write of the key, then calls `change` under the same lock, with whether this one had not been fenced.
     pub(crate) fn finish<T>(&self, key: &Key, flight: &Arc<Flight>, change: impl FnOnce(bool) -> T) -> T {
         let mut shard = self.shard(key);
-        let fenced = shard.remove(key).unwrap_or_default();
-        change(fenced.iter().any(|other| Arc::ptr_eq(other, flight)))
+        let mut fenced = shard.remove(key).unwrap_or_default();
+        let before = fenced.len();
+        fenced.retain(|other| !Arc::ptr_eq(other, flight));
+        let was_present = fenced.len() < before;
+        self.run_on(fenced);
+        change(was_present)
     }
 
     /// Takes an ended load out of the table and calls `fill` under the lock, with whether it may still fill.

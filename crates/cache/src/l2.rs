@@ -256,27 +256,28 @@ impl L2 {
         }
     }
 
-    /// Stores what the load brought; none when L1 must not keep it either.
+    /// Stores what the load brought; none when L1 must not keep it either. `began` are the notices that the flight had had when
+    /// the loader was called: where L2 is not told, nothing else says whether the value is older than a change.
     pub(crate) async fn fill<V: 'static>(
         self: &Arc<Self>,
         ticket: Option<Ticket>,
         class: &Class,
         codec: &dyn Codec<V>,
         fill: &Fill<V>,
-        flight: &Flight,
+        (flight, began): (&Flight, u64),
         patience: &mut Patience,
     ) -> Option<Mark> {
         let left = class.ttl.in_l2(fill.ttl);
+        let alone = Some(Mark { id: None, left, noticed: began });
+        let Some(ticket) = ticket.filter(|_| !self.owes()) else { return alone };
         let mut noticed = flight.noticed();
-        let alone = |noticed| Some(Mark { id: None, left, noticed });
-        let Some(ticket) = ticket.filter(|_| !self.owes()) else { return alone(noticed) };
         let new = match self.pack(&class.ttl, codec, fill) {
             Ok(new) => new,
             Err(error) => {
                 self.codec_failed(class, ticket.key(), &error);
                 return match patience.spend(ticket.give_up()).await {
                     Ok(false) => None,
-                    _ => alone(noticed),
+                    _ => alone,
                 };
             }
         };
@@ -290,7 +291,7 @@ impl L2 {
             Err(error) => {
                 self.failed("fill", &error);
                 // What can be known here says that it is good: so L1 serves on, for its capped time.
-                alone(noticed)
+                alone
             }
         }
     }

@@ -348,7 +348,8 @@ impl Landing {
             {
                 // Word of a change, come since L2 was last asked, found nothing here. Mostly it is that of this very fill,
                 // so what L2 holds is kept and compared, as it is when word comes later.
-                is_doubtful = mark.is_some_and(|mark| mark.noticed != self.flight.noticed());
+                // A value that goes to L1 alone can't be compared: any word since its load began is one too many.
+                is_doubtful = mark.map_or(0, |mark| mark.noticed) != self.flight.noticed();
             }
             #[cfg(feature = "redis")]
             let may_keep = may_keep && (!is_doubtful || slot.shared.is_some());

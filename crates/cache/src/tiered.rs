@@ -163,8 +163,9 @@ impl Tiers {
                 Sought::Stale(_) => None,
                 Sought::Absent(ticket) => ticket,
             };
+            let began = flight.noticed();
             let (fill, loaded_in) = self.run(key, class, flight, loader).await?;
-            let mark = l2.fill(ticket, class, codec, &fill, flight, &mut patience).boxed().await;
+            let mark = l2.fill(ticket, class, codec, &fill, (flight, began), &mut patience).boxed().await;
             let mut parcel = pack(fill, form.weigh);
             parcel.cost = Some(loaded_in);
             let may_keep = mark.is_some();

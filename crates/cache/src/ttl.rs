@@ -13,7 +13,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const L1_ABOVE_L2: Duration = Duration::from_secs(60);
 
 /// Longest lifetime, one year: nothing is kept without an expiry.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Lifetime of "there is nothing", unless the class says otherwise.
 const NEGATIVE: Duration = Duration::from_secs(5 * 60);
@@ -99,7 +99,7 @@ impl TtlClass {
     /// Zero, the default, serves nothing stale. Clamped to 365 days.
     #[must_use]
     pub const fn grace(mut self, grace: Duration) -> Self {
-        self.grace = if grace.as_nanos() > LONGEST.as_nanos() { LONGEST } else { grace };
+        self.grace = at_most_longest(grace);
         self
     }
 
@@ -172,13 +172,13 @@ impl TtlClass {
     }
 
     /// How long a reader waits for a fresh value when it could have a stale one; then it is served the stale one, and the
-    /// load goes on behind. Zero, the default, serves the stale one at once.
+    /// load goes on behind. Zero, the default, serves the stale one at once. Clamped to 365 days.
     ///
     /// It is the reader that starts the load who waits; the others have the stale value meanwhile.
     /// Above zero, the runtime of the caller needs its timers (`enable_time`).
     #[must_use]
     pub const fn soft_timeout(mut self, wait: Duration) -> Self {
-        self.soft_timeout = wait;
+        self.soft_timeout = at_most_longest(wait);
         self
     }
 
@@ -190,7 +190,7 @@ impl TtlClass {
     /// one, the runtime of the caller needs its timers (`enable_time`).
     #[must_use]
     pub const fn hard_timeout(mut self, wait: Duration) -> Self {
-        self.hard_timeout = Some(wait);
+        self.hard_timeout = Some(at_most_longest(wait));
         self
     }
 
@@ -296,6 +296,10 @@ impl TtlClass {
 
 const fn hours(count: u64) -> Duration {
     Duration::from_secs(count * 60 * 60)
+}
+
+const fn at_most_longest(duration: Duration) -> Duration {
+    if duration.as_nanos() > LONGEST.as_nanos() { LONGEST } else { duration }
 }
 
 const fn clamp(ttl: Duration) -> Duration {

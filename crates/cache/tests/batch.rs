@@ -469,3 +469,37 @@ async fn values_of_a_batch_live_as_their_class_and_their_loader_say() {
     let is_there = |index: u32| found.get(&key(index)).into_value().is_some();
     assert_eq!([1, 2, 3, 4].map(is_there), [false, true, false, true]);
 }
+
+#[tokio::test]
+async fn a_batch_takes_the_longest_time_outs() {
+    let class = CLASS.soft_timeout(Duration::MAX).hard_timeout(Duration::MAX);
+    let things = TieredCache::builder().build().typed::<u32>(class);
+    for _ in 0..2 {
+        let reads = things.get_or_load_many(keys(1..3), |keys| Store::default().load(keys)).await;
+        assert!(reads.into_iter().all(|read| read.unwrap().is_some()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_in_a_loader_waits_for_no_place_that_is_held_for_it() {
+    let cache = TieredCache::builder().max_loads(1, Duration::from_millis(50)).build();
+    let (things, sums) = (cache.typed::<u32>(CLASS), cache.typed::<u32>(TtlClass::DEFAULT));
+    let slow = things.clone();
+    let load = async move || {
+        // Somebody else's, which takes longer than anybody waits for a place.
+        let others = tokio::spawn(async move {
+            let load = async || {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Ok::<_, Infallible>(Fill::new(10))
+            };
+            slow.get_or_load(&key(1), load).await.map(|read| *read.value)
+        });
+        tokio::task::yield_now().await;
+        let reads = things.get_or_load_many(keys(1..3), move |keys| Store::default().load(keys)).await;
+        let sum = reads.into_iter().map(|read| *read.unwrap().unwrap().value).sum::<u32>();
+        assert_eq!(others.await.unwrap().unwrap(), 10);
+        Ok::<_, Infallible>(Fill::new(sum))
+    };
+    let key = Key::builder("sum").build().unwrap();
+    assert_eq!(*sums.get_or_load(&key, load).await.unwrap().value, 30);
+}

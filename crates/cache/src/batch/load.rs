@@ -86,6 +86,9 @@ struct Filled<V> {
     places: Vec<usize>,
     fills: Vec<Fill<V>>,
     loaded_in: Duration,
+    /// The notices that each flight had had when the loader was called.
+    #[cfg(feature = "redis")]
+    began: Vec<u64>,
 }
 
 impl<V: Send + Sync + 'static> Load<V> {
@@ -111,7 +114,7 @@ impl<V: Send + Sync + 'static> Load<V> {
         let Errand::Load(loader) = errand else { return Ok(None) };
         #[cfg(not(feature = "redis"))]
         let Errand::Load(loader) = errand;
-        let Some(Filled { places, fills, loaded_in }) = self.load(loader).await? else { return Ok(None) };
+        let Some(Filled { places, fills, loaded_in, .. }) = self.load(loader).await? else { return Ok(None) };
         for (place, fill) in places.into_iter().zip(fills) {
             let mut parcel = pack(fill, self.form.weigh);
             parcel.cost = Some(loaded_in);
@@ -140,6 +143,8 @@ impl<V: Send + Sync + 'static> Load<V> {
         let (key, flight) = &self.own[*first];
         nested::end_with(flight, others.iter().map(|place| Arc::clone(&self.own[*place].1)));
         let keys = missing.iter().map(|place| self.own[*place].0.clone()).collect();
+        #[cfg(feature = "redis")]
+        let began: HashMap<usize, u64> = missing.iter().map(|place| (*place, self.own[*place].1.noticed())).collect();
         let (answer, loaded_in) = self.tiers.run_placed(key, &self.class, flight, || loader(keys)).await?;
         // The first was counted as it began.
         for _ in others {
@@ -158,7 +163,13 @@ impl<V: Send + Sync + 'static> Load<V> {
                 fills.push(fill);
             }
         }
-        Ok(Some(Filled { places, fills, loaded_in }))
+        Ok(Some(Filled {
+            #[cfg(feature = "redis")]
+            began: places.iter().map(|place| began.get(place).copied().unwrap_or_default()).collect(),
+            places,
+            fills,
+            loaded_in,
+        }))
     }
 
     /// Lands what L2 has, as soon as it is known.
@@ -185,9 +196,9 @@ impl<V: Send + Sync + 'static> Load<V> {
     #[cfg(feature = "redis")]
     async fn share(&mut self, l2: &Arc<L2>, tickets: Option<Tickets>, filled: Filled<V>, patience: &mut Patience) {
         let Some(codec) = self.form.codec.clone() else { return };
-        let Filled { places, fills, loaded_in } = filled;
+        let Filled { places, fills, loaded_in, began } = filled;
         let wanted: Vec<Own> = places.iter().map(|place| self.own[*place].clone()).collect();
-        let marks = l2.fill_many(tickets, &self.class, &*codec, &wanted, &fills, patience).await;
+        let marks = l2.fill_many(tickets, &self.class, &*codec, &wanted, (&fills, &began), patience).await;
         for ((place, fill), mark) in places.into_iter().zip(fills).zip(marks) {
             let mut parcel = pack(fill, self.form.weigh);
             parcel.cost = Some(loaded_in);

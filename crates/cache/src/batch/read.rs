@@ -14,7 +14,7 @@ use crate::fill::Fill;
 use crate::flight::{Entered, Flight, Outcome};
 use crate::key::Key;
 use crate::load::overtaken;
-use crate::nested;
+use crate::nested::{self, Circle, Waiting};
 use crate::read::{LoadError, Lookup, Read, Source};
 use crate::slot::{Slot, State};
 use crate::text::Prehashed;
@@ -169,8 +169,24 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
         let now = Instant::now();
         let (soft, hard) = (now + self.class.ttl.soft(), self.class.ttl.hard().map(|wait| now + wait));
+        // For all, before the first is waited for: a load that this batch waits for later may need its place now.
+        let behind = answers.iter().filter_map(|answer| match answer {
+            Answer::Behind(_, flight) => nested::wait_for(flight).ok(),
+            _ => None,
+        });
+        let _behind: Vec<_> = behind.collect();
+        let mut waiting: HashMap<Key, Result<Option<Waiting>, Circle>, Prehashed> = HashMap::default();
+        for (key, read) in &awaited {
+            if let Awaited::Own(flight) | Awaited::Others(flight) = read {
+                waiting.insert(key.clone(), nested::wait_for(flight));
+            }
+        }
         let mut reads = Vec::with_capacity(keys.len());
         for (key, answer) in keys.iter().zip(answers) {
+            if let (Answer::Awaited, Some(Err(Circle))) = (&answer, waiting.get(key)) {
+                reads.push(Err(LoadError::Circle));
+                continue;
+            }
             reads.push(match (answer, awaited.get(key)) {
                 (Answer::Known(read), _) => Ok(Some(read)),
                 (Answer::Behind(value, flight), _) => Ok(Some(self.newer_than::<E>(value, &flight, soft).await)),
@@ -234,7 +250,6 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         waited: Option<Source>,
         hard: Option<Instant>,
     ) -> Result<Option<Read<V>>, LoadError<E>> {
-        let _waiting = nested::wait_for(flight)?;
         let Some(deadline) = hard else { return self.answer_of(flight.outcome().await, waited) };
         match timeout_at(deadline, flight.outcome()).await {
             Ok(outcome) => self.answer_of(outcome, waited),

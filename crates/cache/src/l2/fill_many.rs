@@ -53,19 +53,20 @@ impl Drop for Tickets {
 }
 
 impl L2 {
-    /// Stores what a load brought for these keys; for each none when L1 must not keep it either.
+    /// Stores what a load brought for these keys; for each none when L1 must not keep it either. `began` as in
+    /// [`fill`](Self::fill), for each.
     pub(crate) async fn fill_many<V: 'static>(
         self: &Arc<Self>,
         tickets: Option<Tickets>,
         class: &Class,
         codec: &dyn Codec<V>,
         wanted: &[Wanted],
-        fills: &[Fill<V>],
+        (fills, began): (&[Fill<V>], &[u64]),
         patience: &mut Patience,
     ) -> Vec<Option<Mark>> {
         let noticed: Vec<u64> = wanted.iter().map(|(_, flight)| flight.noticed()).collect();
         let lefts: Vec<_> = fills.iter().map(|fill| class.ttl.in_l2(fill.ttl)).collect();
-        let mut marks: Vec<Option<Mark>> = noticed
+        let mut marks: Vec<Option<Mark>> = began
             .iter()
             .zip(&lefts)
             .map(|(noticed, left)| Some(Mark { id: None, left: *left, noticed: *noticed }))

@@ -145,7 +145,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         if let (Some(l2), Some(codec)) = (&self.cache.tiers.l2, &self.form.codec) {
             let flight = Arc::clone(&under_way.flight);
             let mut patience = l2.patience();
-            let fill_l2 = l2.fill(ticket, &self.class, &**codec, &fill, &flight, &mut patience);
+            let began = flight.noticed();
+            let fill_l2 = l2.fill(ticket, &self.class, &**codec, &fill, (&flight, began), &mut patience);
             // Without an id L2 may still hold the value before.
             if let Some(mark) = fill_l2.boxed().await.filter(|mark| mark.id.is_some()) {
                 return under_way.end(pack(fill, self.form.weigh), Some(mark));
@@ -191,7 +192,7 @@ impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
         self.is_over = true;
         let (tiers, class) = (&self.values.cache.tiers, &self.values.class);
         #[cfg(feature = "redis")]
-        let is_undisturbed = || mark.is_none_or(|mark| mark.noticed == self.flight.noticed());
+        let is_undisturbed = || mark.map_or(0, |mark| mark.noticed) == self.flight.noticed();
         #[cfg(not(feature = "redis"))]
         let is_undisturbed = || true;
         let slot = tiers.slot(
