@@ -130,7 +130,7 @@ async fn who_finds_no_place_in_time_is_refused_and_it_is_told() {
     assert_eq!((stats.queued_loads, stats.refused_loads, stats.loads), (1, 1, 2));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_loader_that_ends_badly_gives_its_place_back() {
     let cache = cache(1, LONG);
     let limited = TtlClass::new("limited", LONG).load_limit(Duration::from_millis(50));

@@ -102,7 +102,7 @@ async fn an_invalidation_reaches_l1_even_where_l2_held_nothing() {
     let (server, [one, other]) = server_and_nodes().await;
     let stranger = client(&server.url()).await;
     // As after an eviction that went unnoticed: L1 has what L2 has not.
-    let unshared = other.cache.typed::<u32>(crate::ground::CLASS);
+    let unshared = other.cache.typed::<u32>(CLASS);
     unshared.set(&key(1), Fill::new(1).tag(tag())).await;
     unshared.set(&key(2), Fill::new(1).tag(tag())).await;
     one.cache.invalidate_key(&key(1)).await.unwrap();
