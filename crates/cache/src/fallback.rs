@@ -41,13 +41,18 @@ impl Tiers {
         let inserted = self.flights.amid(key, flight, |may_fill| {
             // What L1 holds of the same entry is as good, and what it holds of another one is newer.
             let is_better = self.peek(key).is_none();
-            (may_fill && is_better && noticed == flight.noticed()).then(|| self.fill(key, slot.clone()))
+            // Where word of a change came since, nobody may have it. Later word takes it away again.
+            let is_current = noticed == flight.noticed();
+            let inserted = (may_fill && is_better && is_current).then(|| self.fill(key, slot.clone()));
+            let stored = inserted.as_ref().is_some_and(|inserted| inserted.stored);
+            if is_current {
+                flight.has_fallback(Outcome::Loaded { slot, stored, source: Source::Stale, noticed });
+            }
+            inserted
         });
-        let stored = inserted.as_ref().is_some_and(|inserted| inserted.stored);
         if let Some(inserted) = inserted {
             self.report_left(key, &inserted);
         }
-        flight.has_fallback(Outcome::Loaded { slot, stored, source: Source::Stale });
         let wait = class.ttl.soft();
         if wait.is_zero() {
             flight.fall_back();

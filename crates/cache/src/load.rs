@@ -90,13 +90,15 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                     if !std::mem::replace(&mut waited, true) {
                         self.class.counters.add(Count::Collapsed);
                     }
+                    let heard = flight.noticed();
                     let _waiting = nested::wait_for(&flight)?;
                     let outcome = flight.outcome().await;
                     // The tags were not known when this caller joined. If one of them was invalidated before this
-                    // caller came, the value is too old for it; a load that starts now cannot be.
+                    // caller came, the value is too old for it; a load that starts now cannot be. So it is with word of a
+                    // change of the key, which may or may not have come before the load.
                     // Where a batch found nothing, this caller's loader is still to be asked.
-                    let is_absent = matches!(outcome, Outcome::Absent);
-                    if !is_absent && (flight.since >= arrived || !overtaken(outcome, flight.since)) {
+                    let is_unfit = matches!(outcome, Outcome::Absent) || outcome.is_older_than(heard);
+                    if !is_unfit && (flight.since >= arrived || !overtaken(outcome, flight.since)) {
                         return self.answer(outcome, Some(Source::Collapsed));
                     }
                 }
@@ -169,8 +171,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         if wait.is_zero() {
             return stale(value);
         }
+        let heard = flight.noticed();
         match timeout(wait, flight.outcome()).await {
-            Ok(outcome) if !overtaken(outcome, flight.since) => {
+            Ok(outcome) if !overtaken(outcome, flight.since) && !outcome.is_older_than(heard) => {
                 self.answer::<E>(outcome, None).unwrap_or_else(|_| stale(value))
             }
             _ => stale(value),
@@ -226,7 +229,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             Outcome::Loaded { slot, source: Source::Stale, .. } => {
                 Ok(stale(open(slot.clone()).expect("callers share a load only when the value's type is the same")))
             }
-            Outcome::Loaded { slot, stored, source } => {
+            Outcome::Loaded { slot, stored, source, .. } => {
                 let source = waited.unwrap_or(*source);
                 let left = slot.times.left(self.cache.tiers.clock.now().into());
                 let fresh_for = if *stored { left } else { Duration::ZERO };
@@ -294,11 +297,12 @@ impl Landing {
             Ended::Brought(brought) => {
                 let source = brought.source;
                 elapsed = brought.loaded_in;
+                let noticed = brought.noticed();
                 let (slot, filled) = self.fill(brought);
                 let stored = filled.stored;
                 inserted = filled;
                 let result = if stored { LoadResult::Stored } else { LoadResult::NotStored };
-                (Outcome::Loaded { slot, stored, source }, result)
+                (Outcome::Loaded { slot, stored, source, noticed }, result)
             }
             Ended::Absent(loaded_in) => {
                 elapsed = loaded_in;

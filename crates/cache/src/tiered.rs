@@ -97,6 +97,16 @@ pub(crate) struct Brought {
     pub(crate) mark: Option<Mark>,
 }
 
+impl Brought {
+    /// The notices that its flight had had when this was known to be what the key holds.
+    pub(crate) fn noticed(&self) -> u64 {
+        #[cfg(feature = "redis")]
+        return self.mark.map_or(0, |mark| mark.noticed);
+        #[cfg(not(feature = "redis"))]
+        0
+    }
+}
+
 /// Why a load brought nothing.
 pub(crate) enum Halted<E> {
     /// The loader's own error.

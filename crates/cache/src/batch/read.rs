@@ -38,8 +38,8 @@ enum Awaited<V> {
 /// What a batch knows of a key before it waits for anything.
 enum Answer<V> {
     Known(Read<V>),
-    /// A stale value, and the load behind it.
-    Behind(Arc<V>, Arc<Flight>),
+    /// A stale value, the load behind it, and what that had heard of changes when it was joined.
+    Behind(Arc<V>, Arc<Flight>, u64),
     Awaited,
     NoRuntime,
 }
@@ -146,7 +146,10 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                     Answer::Known(hit(value, fresh_for))
                 }
                 Some((value, State::Stale)) if runtime.is_some() => match self.enter_behind_many::<E>(key, &mut own) {
-                    Some(flight) if !self.class.ttl.soft().is_zero() => Answer::Behind(value, flight),
+                    Some(flight) if !self.class.ttl.soft().is_zero() => {
+                        let heard = flight.noticed();
+                        Answer::Behind(value, flight, heard)
+                    }
                     _ => Answer::Known(stale(value)),
                 },
                 Some((value, _)) => Answer::Known(stale(value)),
@@ -171,7 +174,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let (soft, hard) = (now + self.class.ttl.soft(), self.class.ttl.hard().map(|wait| now + wait));
         // For all, before the first is waited for: a load that this batch waits for later may need its place now.
         let behind = answers.iter().filter_map(|answer| match answer {
-            Answer::Behind(_, flight) => nested::wait_for(flight).ok(),
+            Answer::Behind(_, flight, _) => nested::wait_for(flight).ok(),
             _ => None,
         });
         let _behind: Vec<_> = behind.collect();
@@ -189,7 +192,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             }
             reads.push(match (answer, awaited.get(key)) {
                 (Answer::Known(read), _) => Ok(Some(read)),
-                (Answer::Behind(value, flight), _) => Ok(Some(self.newer_than::<E>(value, &flight, soft).await)),
+                (Answer::Behind(value, flight, heard), _) => {
+                    Ok(Some(self.newer_than::<E>(value, (&flight, heard), soft).await))
+                }
                 (Answer::Awaited, Some(Awaited::Known(read))) => Ok(Some(copy(read))),
                 (Answer::Awaited, Some(Awaited::Own(flight))) => self.outcome_of(flight, None, hard).await,
                 (Answer::Awaited, Some(Awaited::Others(flight))) => {
@@ -206,9 +211,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let tiers = &self.cache.tiers;
         let arrived = tiers.fence.now();
         let live = |(slot, state): (Slot, State)| open::<V>(slot).map(|value| (value, state));
-        // Of one that started before the last invalidation it is not known whether its tags were meant, and a batch has but
-        // one loader call: it doesn't wait to find out.
-        let is_joinable = |flight: &Flight| flight.since >= arrived;
+        // Of one that started before the last invalidation it is not known whether its tags were meant, nor what word of a change
+        // of its key meant, and a batch has but one loader call: it doesn't wait to find out.
+        let is_joinable = |flight: &Flight| flight.since >= arrived && flight.noticed() == 0;
         match self.enter::<E, _>(key, || tiers.peek(key).and_then(live), is_joinable) {
             Entered::Found((value, State::Fresh(fresh_for) | State::Waning(fresh_for))) => {
                 Awaited::Known(Read { value, source: Source::Collapsed, fresh_for, stored: true })
@@ -235,9 +240,14 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     }
 
     /// What the load behind a stale value brings in time, or that value.
-    async fn newer_than<E: Send + Sync + 'static>(&self, value: Arc<V>, flight: &Flight, until: Instant) -> Read<V> {
+    async fn newer_than<E: Send + Sync + 'static>(
+        &self,
+        value: Arc<V>,
+        (flight, heard): (&Flight, u64),
+        until: Instant,
+    ) -> Read<V> {
         match timeout_at(until, flight.outcome()).await {
-            Ok(outcome) if !overtaken(outcome, flight.since) => {
+            Ok(outcome) if !overtaken(outcome, flight.since) && !outcome.is_older_than(heard) => {
                 self.answer::<E>(outcome, None).unwrap_or_else(|_| stale(value))
             }
             _ => stale(value),
