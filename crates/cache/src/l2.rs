@@ -1,5 +1,6 @@
 //! L2 as the cache uses it: asked within a read's patience, told of invalidations, never believed while it owes some.
 
+mod absent;
 mod batch;
 mod debts;
 mod entry;
@@ -292,6 +293,19 @@ impl L2 {
                 self.failed("fill", &error);
                 // What can be known here says that it is good: so L1 serves on, for its capped time.
                 alone
+            }
+        }
+    }
+
+    /// Tells the other processes, where Redis does not, that a fill changed the key; whether they were told.
+    ///
+    /// A load's fill needs none: what they hold is as good as before.
+    pub(crate) async fn tell(&self, key: &Key, patience: &mut Patience) -> bool {
+        match patience.spend(self.tier.ways.tell(&self.tier.names.value(key))).await {
+            Ok(()) => true,
+            Err(error) => {
+                self.failed("tell", &error);
+                false
             }
         }
     }

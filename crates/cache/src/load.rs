@@ -293,6 +293,8 @@ impl Landing {
     fn settle(&mut self, ended: Ended) {
         let mut elapsed = Some(self.tiers.clock.precise().saturating_sub(self.started));
         let mut inserted = Inserted::default();
+        // Said by the loader, that there is nothing holds for what is stale too.
+        let is_gone = matches!(ended, Ended::Absent(Some(_)));
         let (outcome, result) = match ended {
             Ended::Brought(brought) => {
                 let source = brought.source;
@@ -320,7 +322,7 @@ impl Landing {
         if !matches!(result, LoadResult::Stored | LoadResult::NotStored | LoadResult::Absent) {
             self.class.counters.add(Count::LoadFailure);
         }
-        if !matches!(outcome, Outcome::Loaded { .. }) {
+        if !matches!(outcome, Outcome::Loaded { .. }) && !is_gone {
             self.flight.fall_back();
         }
         self.flight.end(outcome);
@@ -366,12 +368,14 @@ impl Landing {
         (slot, inserted)
     }
 
-    /// Where the loader has nothing any more, what is stale is not served on.
+    /// Where the loader has nothing any more, what it was to replace is not served on.
     fn leave_absent(&self, was_loaded: bool) -> Outcome {
         let tiers = &self.tiers;
+        let now = tiers.clock.now().into();
         let outdated = tiers.flights.leave(&self.key, &self.flight, |may_fill| {
-            let is_fresh = matches!(tiers.peek(&self.key), Some((_, State::Fresh(_))));
-            if may_fill && was_loaded && !is_fresh { tiers.memory.remove(&self.key) } else { None }
+            // Another load's, of another error type.
+            let is_new = matches!(tiers.peek(&self.key), Some((slot, State::Fresh(_))) if !slot.times.is_quiet(now));
+            if may_fill && was_loaded && !is_new { tiers.memory.remove(&self.key) } else { None }
         });
         drop(outdated); // here, not under the lock
         Outcome::Absent

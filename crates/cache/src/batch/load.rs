@@ -85,6 +85,8 @@ struct Load<V> {
 struct Filled<V> {
     places: Vec<usize>,
     fills: Vec<Fill<V>>,
+    /// For these there was nothing.
+    absent: Vec<usize>,
     loaded_in: Duration,
     /// The notices that each flight had had when the loader was called.
     #[cfg(feature = "redis")]
@@ -156,11 +158,14 @@ impl<V: Send + Sync + 'static> Load<V> {
         // The last one of a key counts.
         let mut brought: HashMap<Key, Fill<V>, Prehashed> = answer.into_iter().collect();
         let (mut places, mut fills) = (Vec::with_capacity(missing.len()), Vec::with_capacity(missing.len()));
+        let mut absent = Vec::new();
         for place in missing {
             if let Some(mut fill) = brought.remove(&self.own[place].0) {
                 self.tiers.settle(&self.class, &mut fill);
                 places.push(place);
                 fills.push(fill);
+            } else {
+                absent.push(place);
             }
         }
         Ok(Some(Filled {
@@ -168,6 +173,7 @@ impl<V: Send + Sync + 'static> Load<V> {
             began: places.iter().map(|place| began.get(place).copied().unwrap_or_default()).collect(),
             places,
             fills,
+            absent,
             loaded_in,
         }))
     }
@@ -194,9 +200,13 @@ impl<V: Send + Sync + 'static> Load<V> {
 
     /// Stores in L2 what was loaded, and lands it.
     #[cfg(feature = "redis")]
-    async fn share(&mut self, l2: &Arc<L2>, tickets: Option<Tickets>, filled: Filled<V>, patience: &mut Patience) {
+    async fn share(&mut self, l2: &Arc<L2>, mut tickets: Option<Tickets>, filled: Filled<V>, patience: &mut Patience) {
         let Some(codec) = self.form.codec.clone() else { return };
-        let Filled { places, fills, loaded_in, began } = filled;
+        let Filled { places, fills, absent, loaded_in, began } = filled;
+        if let Some(tickets) = &mut tickets {
+            // Before it lands: who reads next must not find it there again.
+            l2.forget_absent(tickets, absent.iter().map(|place| &self.own[*place].0), patience).await;
+        }
         let wanted: Vec<Own> = places.iter().map(|place| self.own[*place].clone()).collect();
         let marks = l2.fill_many(tickets, &self.class, &*codec, &wanted, (&fills, &began), patience).await;
         for ((place, fill), mark) in places.into_iter().zip(fills).zip(marks) {

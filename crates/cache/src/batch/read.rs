@@ -105,7 +105,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     ///
     /// The loader is given the keys that are missing, or stale and nobody else's, and answers with a value for each of which
     /// there is one: `Vec<(Key, Fill<V>)>`, a `HashMap` or whatever iterates so. What it leaves out is `Ok(None)`: it isn't
-    /// remembered ([`Fill::absent`] is), and what was stale is gone. Keys that it was not asked for are ignored; of several values for one key the
+    /// remembered ([`Fill::absent`] is), and what was stale is gone, from L2 too where Redis can be told. Keys that it was not asked for are ignored; of several values for one key the
     /// last one counts. Times and places count as for one load: the call takes one place, and the time-outs of the class hold for
     /// the whole batch.
     ///
