@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use crate::class::Class;
 use crate::flight::{Flight, Outcome};
 use crate::key::Key;
@@ -25,6 +27,7 @@ impl Tiers {
         class: &Class,
         form: &Form<V>,
         flight: &Arc<Flight>,
+        will_load: bool,
     ) {
         let Past { fill, id, left, noticed } = past;
         let parcel = pack(fill, form.weigh);
@@ -34,7 +37,12 @@ impl Tiers {
             stamps: self.fence.stamps(&parcel.tags),
             class: class.id,
             since: flight.since,
-            times: Times::stale(now.into(), left, now.saturating_add(PAUSE).into()),
+            // Where it is only looked at, the next reader is to load it.
+            times: Times::stale(
+                now.into(),
+                left,
+                now.saturating_add(if will_load { PAUSE } else { Duration::ZERO }).into(),
+            ),
             weight: self.memory.weight(key, parcel.tags.len(), parcel.bytes),
             shared: Some(id),
         };
@@ -58,10 +66,10 @@ impl Tiers {
             flight.fall_back();
             return;
         }
-        let flight = Arc::downgrade(flight);
+        // Ends with the flight, so that there are no more of these tasks than loads.
+        let flight = Arc::clone(flight);
         tokio::spawn(async move {
-            tokio::time::sleep(wait).await;
-            if let Some(flight) = flight.upgrade() {
+            if timeout(wait, flight.outcome()).await.is_err() {
                 flight.fall_back();
             }
         });

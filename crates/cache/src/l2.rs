@@ -38,7 +38,7 @@ pub use tier::RedisTier;
 use crate::class::Class;
 use crate::clock::Clock;
 use crate::codec::{Codec, CodecError, Format};
-use crate::event::{Event, LookupOutcome, Observer};
+use crate::event::{Event, LookupOutcome, Observer, tell};
 use crate::fill::Fill;
 use crate::flight::Flight;
 use crate::key::Key;
@@ -431,7 +431,7 @@ impl L2 {
 
     fn notify(&self, event: &Event<'_>) {
         if let Some(observer) = &self.observer {
-            observer.on(event);
+            tell(&**observer, event);
         }
     }
 }

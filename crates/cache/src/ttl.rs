@@ -97,6 +97,9 @@ impl TtlClass {
     /// For how long after its end a value may still be served, marked stale, while it is loaded anew.
     ///
     /// Zero, the default, serves nothing stale. Clamped to 365 days.
+    ///
+    /// In L1 it counts from the end of the time there ([`l1_ttl`](Self::l1_ttl)), also where L2 holds the value as fresh: the first
+    /// reader after that is served it as stale, while L2 is asked for what it has by then.
     #[must_use]
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = at_most_longest(grace);
@@ -105,7 +108,9 @@ impl TtlClass {
 
     /// Caps the lifetime in process memory, below the class's own.
     ///
-    /// Without it what lies in L2 too is kept in L1 for at most 60 s, everything else for its whole lifetime.
+    /// Without it what lies in L2 too is kept in L1 for at most 60 s, everything else for its whole lifetime. This bounds how long a
+    /// value that was changed elsewhere, of which this process did not hear, is taken for fresh; with a [`grace`](Self::grace) it
+    /// may be served as stale after that, until a load brings the new one. Where that matters, choose no grace.
     #[must_use]
     pub const fn l1_ttl(mut self, ttl: Duration) -> Self {
         self.l1_ttl = Some(clamp(ttl));

@@ -503,3 +503,12 @@ async fn a_batch_in_a_loader_waits_for_no_place_that_is_held_for_it() {
     let key = Key::builder("sum").build().unwrap();
     assert_eq!(*sums.get_or_load(&key, load).await.unwrap().value, 30);
 }
+
+#[tokio::test]
+async fn a_batch_that_fails_counts_a_load_for_each_of_its_keys() {
+    let (things, _) = things();
+    let reads = things.get_or_load_many(keys(1..4), async |_| Err::<Vec<(Key, Fill<u32>)>, _>("down")).await;
+    assert!(reads.into_iter().all(|read| matches!(read, Err(LoadError::Loader(_)))));
+    let stats = things.cache().stats().classes.remove(0);
+    assert_eq!((stats.loads, stats.load_failures), (3, 3));
+}

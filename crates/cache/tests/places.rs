@@ -266,3 +266,22 @@ async fn a_hit_needs_no_place() {
     };
     assert_eq!(*cache.get_or_load(&key(1), load).await.unwrap().value, 1);
 }
+
+#[tokio::test]
+async fn handles_of_one_bound_share_it_whatever_else_was_made_between() {
+    let cache = TieredCache::builder().build();
+    let bound = |count| TtlClass::new("bound", LONG).max_loads(count, Duration::from_millis(1));
+    let [first, _, third] = [1, 2, 1].map(|count| cache.typed::<usize>(bound(count)));
+    let begun = Arc::new(Notify::new());
+    let started = Arc::clone(&begun);
+    let holder = tokio::spawn(async move {
+        let hold = async move || {
+            started.notify_one();
+            std::future::pending::<Result<Fill<usize>, Infallible>>().await
+        };
+        first.get_or_load(&key(1), hold).await.map(|read| read.value)
+    });
+    begun.notified().await;
+    assert!(matches!(third.get_or_load(&key(2), || value(2)).await, Err(LoadError::Refused)));
+    holder.abort();
+}

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -147,11 +147,14 @@ impl<V: Send + Sync + 'static> Load<V> {
         let keys = missing.iter().map(|place| self.own[*place].0.clone()).collect();
         #[cfg(feature = "redis")]
         let began: HashMap<usize, u64> = missing.iter().map(|place| (*place, self.own[*place].1.noticed())).collect();
-        let (answer, loaded_in) = self.tiers.run_placed(key, &self.class, flight, || loader(keys)).await?;
-        // The first was counted as it began.
-        for _ in others {
-            self.class.counters.add(Count::Load);
-        }
+        let (answer, loaded_in) = self
+            .tiers
+            .run_placed(key, &self.class, flight, || {
+                // The first is counted already.
+                others.iter().for_each(|_| self.class.counters.add(Count::Load));
+                loader(keys)
+            })
+            .await?;
         if !self.class.ttl.eager(Some(loaded_in)).is_zero() {
             self.class.counters.took(loaded_in);
         }
@@ -193,7 +196,7 @@ impl<V: Send + Sync + 'static> Load<V> {
                     landing.land(Ended::Brought(brought));
                 }
             }
-            News::Stale(past) => tiers.fall_back_on(past, &own[place].0, class, form, &own[place].1),
+            News::Stale(past) => tiers.fall_back_on(past, &own[place].0, class, form, &own[place].1, will_load),
         };
         l2.seek_many(own, class, &*codec, will_load, patience, found).await
     }
@@ -225,7 +228,8 @@ impl<V: Send + Sync + 'static> Load<V> {
 
     fn land_others(self, ended: impl Fn() -> Ended) {
         for landing in self.landings.into_iter().flatten() {
-            landing.land(ended());
+            // What panics while values are dropped must not keep the others from landing.
+            drop(catch_unwind(AssertUnwindSafe(|| landing.land(ended()))));
         }
     }
 }

@@ -50,8 +50,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// Asks L1, and for what it doesn't have L2, in few round trips; never loads. What L2 has is kept in L1. Cancelled, it
     /// goes on behind. Nothing is waited for when L1 has everything, when there is no L2 or no codec, or no runtime.
     ///
-    /// From L2 a thousand keys cost a small part of as many single reads, in a cluster as well. A batch of 1,000 keys waits for Redis no longer than a single
-    /// read, a larger one for longer in proportion.
+    /// From L2 a thousand keys cost a small part of as many single reads, in a cluster as well. A batch of 1,000 keys waits for
+    /// Redis no longer than a single read, a larger one for longer in proportion, and none for longer than the
+    /// [`hard_timeout`](crate::TtlClass::hard_timeout) of its class; what is not known by then is a miss.
     pub async fn get_many<K: Borrow<Key>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<Lookup<V>> {
         let keys: Vec<Key> = keys.into_iter().map(|key| key.borrow().clone()).collect();
         #[cfg(feature = "redis")]
@@ -81,11 +82,12 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         if !own.is_empty() {
             self.launch_many(&runtime, own, Errand::<NoLoader<V>>::Look);
         }
+        let hard = self.class.ttl.hard().map(|wait| Instant::now() + wait);
         for index in absent {
             let read = match &awaited[&keys[index]] {
                 Awaited::Known(read) => Some((Arc::clone(&read.value), read.source)),
                 Awaited::Own(flight) | Awaited::Others(flight) => {
-                    let read = self.answer_of::<Nobody>(flight.outcome().await, None);
+                    let read = self.outcome_of::<Nobody>(flight, None, hard).await;
                     read.ok().flatten().map(|read| (read.value, read.source))
                 }
             };

@@ -415,3 +415,16 @@ async fn what_a_batch_has_nothing_for_goes_from_l2_too() {
             .unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_batch_that_only_looks_keeps_the_hard_time_out() {
+    let (mut server, [one]) = server_and_nodes().await;
+    let class = CLASS.hard_timeout(Duration::from_millis(50));
+    let things = one.cache.typed_with_codec::<u32>(class, Json::new());
+    server.hang().await;
+    let started = Instant::now();
+    assert_eq!(things.get_many(many(0..3)).await, [Lookup::Miss, Lookup::Miss, Lookup::Miss]);
+    // The client's own time-out is 5 s.
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    server.resume();
+}
