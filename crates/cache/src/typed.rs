@@ -351,7 +351,7 @@ pub(crate) fn pack<V: Send + Sync + 'static>(fill: Fill<V>, weigh: fn(&V) -> usi
     Parcel { value: value.into_arc(), tags, ttl, is_negative, bytes, cost: None }
 }
 
-fn known<V: Send + Sync + 'static>(tiers: &Tiers, key: &Key) -> Option<Known<V>> {
+pub(crate) fn known<V: Send + Sync + 'static>(tiers: &Tiers, key: &Key) -> Option<Known<V>> {
     let (slot, _) = tiers.peek(key)?;
     let tags = slot.stamps.tags();
     Some(Known::new(open(slot)?, tags))
