@@ -252,14 +252,22 @@ mod shared {
     }
 
     /// Redis tells a process of its own writes as well, a moment later.
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn a_write_that_was_alone_is_cached() {
         let server = RedisServer::start().await;
-        let [one] = [node(&server.url()).await];
-        for value in 0..300 {
-            let written = one.write_through(&key(1), async move || Ok::<_, Infallible>(Fill::new(value))).await;
-            assert!(written.unwrap().cached, "write {value}");
+        let one = node(&server.url()).await;
+        let mut writers = JoinSet::new();
+        for index in 0..32 {
+            let one = one.clone();
+            writers.spawn(async move {
+                for value in 0..100 {
+                    let written =
+                        one.write_through(&key(index), async move || Ok::<_, Infallible>(Fill::new(value))).await;
+                    assert!(written.unwrap().cached, "write {value} of key {index}");
+                }
+            });
         }
+        writers.join_all().await;
     }
 
     #[tokio::test]
