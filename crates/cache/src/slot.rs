@@ -151,6 +151,11 @@ impl Times {
             || (!self.eager.is_zero() && now.after(self.eager() * EAGER_WINDOW) >= self.ends && drawn())
     }
 
+    /// Whether a load of it is under way, or failed a moment ago.
+    pub(crate) fn is_quiet(&self, now: Moment) -> bool {
+        now < self.quiet_until
+    }
+
     /// For how much longer it is fresh.
     pub(crate) fn left(&self, now: Moment) -> Duration {
         self.fresh_until.since(now)

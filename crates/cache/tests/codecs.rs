@@ -246,3 +246,15 @@ fn nesting_is_bounded_and_nothing_may_follow_a_value() {
     assert!(decode::<u8>(&MessagePack::new(), &[7, 0xdd]).is_err());
     assert!(decode::<u8>(&Json::new(), b"7 7").is_err());
 }
+
+#[test]
+fn compressing_twice_is_compressing_once() {
+    let once = Compressed::new(RawBytes::new()).above(10);
+    let twice = Compressed::new(once).above(10);
+    let value = Bytes::from(vec![7; 1000]);
+    assert_eq!(Codec::<Bytes>::form(&once), Codec::<Bytes>::form(&twice));
+    assert_ne!(Codec::<Bytes>::form(&once), Codec::<Bytes>::form(&RawBytes::new()));
+    let bytes = twice.encode(&value).unwrap();
+    assert_eq!(bytes, once.encode(&value).unwrap());
+    assert_eq!(Codec::<Bytes>::decode(&twice, &bytes).unwrap(), value);
+}
