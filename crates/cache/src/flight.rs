@@ -83,6 +83,9 @@ pub(crate) struct Flight {
     /// The entry of L2 that it is to replace.
     #[cfg(feature = "redis")]
     past: OnceLock<EntryId>,
+    /// Whether it waits for no load of another process.
+    #[cfg(feature = "redis")]
+    is_alone: AtomicBool,
     /// How often others changed the key in L2 meanwhile, or this process itself.
     #[cfg(feature = "redis")]
     noticed: AtomicU64,
@@ -105,6 +108,8 @@ impl Flight {
             awaits: Mutex::default(),
             #[cfg(feature = "redis")]
             past: OnceLock::new(),
+            #[cfg(feature = "redis")]
+            is_alone: AtomicBool::new(false),
             #[cfg(feature = "redis")]
             noticed: AtomicU64::new(0),
         })
@@ -163,6 +168,18 @@ impl Flight {
     #[cfg(feature = "redis")]
     pub(crate) fn past(&self) -> Option<EntryId> {
         self.past.get().copied()
+    }
+
+    /// Makes it one that waits for no load of another process.
+    #[cfg(all(feature = "redis", feature = "tower"))]
+    pub(crate) fn goes_alone(&self) {
+        self.is_alone.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it waits for no load of another process.
+    #[cfg(feature = "redis")]
+    pub(crate) fn is_alone(&self) -> bool {
+        self.is_alone.load(Ordering::SeqCst)
     }
 
     /// How many notices of a change of its key came since it started.
