@@ -169,7 +169,12 @@ impl Tiers {
                     return Ok(Brought { parcel, source: Source::Shared, may_keep, loaded_in: None, mark });
                 }
                 Sought::Stale(_) => None,
-                Sought::Absent(ticket) => ticket,
+                Sought::Absent(ticket) => {
+                    if ticket.is_none() {
+                        flight.lacks_l2();
+                    }
+                    ticket
+                }
             };
             let (fill, loaded_in) = self.run(key, class, flight, loader).await?;
             if !fill.is_kept {
