@@ -81,13 +81,18 @@ impl Codec<Option<Arc<Tenant>>> for TenantCodec {
     }
 
     fn encode(&self, tenant: &Option<Arc<Tenant>>) -> Result<Vec<u8>, CodecError> {
-        serde_json::to_vec(&tenant.as_deref()).map_err(CodecError::failed)
+        serde_json::to_vec(&tenant.as_deref()).map_err(|error| unfit(&error))
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<Option<Arc<Tenant>>, CodecError> {
-        let tenant: Option<Tenant> = serde_json::from_slice(bytes).map_err(CodecError::failed)?;
+        let tenant: Option<Tenant> = serde_json::from_slice(bytes).map_err(|error| unfit(&error))?;
         Ok(tenant.map(Arc::new))
     }
+}
+
+/// What is wrong and where: the error's own text quotes the value, which is nobody's business in a log.
+fn unfit(error: &serde_json::Error) -> CodecError {
+    CodecError::failed(format!("not a tenant: {:?} at byte {}", error.classify(), error.column()))
 }
 
 impl From<LoadError<StoreError>> for Problem {

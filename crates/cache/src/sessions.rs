@@ -17,7 +17,7 @@ use tower_sessions_core::session::{Id, Record};
 use tower_sessions_core::session_store::{self, Error};
 
 #[cfg(feature = "redis")]
-use crate::codec::{Codec, CodecError};
+use crate::codec::{Codec, CodecError, terse};
 #[cfg(feature = "redis")]
 use crate::event::Scope;
 use crate::fill::Fill;
@@ -291,11 +291,11 @@ impl Codec<Held> for Written {
     }
 
     fn encode(&self, held: &Held) -> Result<Vec<u8>, CodecError> {
-        serde_json::to_vec(held).map_err(CodecError::failed)
+        serde_json::to_vec(held).map_err(|error| terse::json(&error))
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<Held, CodecError> {
-        serde_json::from_slice(bytes).map_err(CodecError::failed)
+        serde_json::from_slice(bytes).map_err(|error| terse::json(&error))
     }
 }
 

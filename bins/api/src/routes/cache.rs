@@ -18,6 +18,8 @@ use crate::problem::Problem;
 const LOW_HIT_RATE: f64 = 0.8;
 /// Lookups before a rate says anything.
 const ENOUGH_LOOKUPS: u64 = 100;
+/// Most keys or tags that one request drops: each is a row of a transaction for which all other writes wait.
+const MOST_NAMED: usize = 1_000;
 /// Classes that are known whether or not this node has used them: another may have.
 const STANDARD: [TtlClass; 5] =
     [TtlClass::SCHEDULE, TtlClass::SESSION, TtlClass::COMPUTATION, TtlClass::API, TtlClass::PREFERENCES];
@@ -168,10 +170,12 @@ impl Selection {
                 Ok(Purge::Pattern(pattern, class))
             }
             (None, Some(keys), None, None) if !is_clear => {
+                few("keys", keys.len())?;
                 let keys = keys.iter().map(|key| Key::parse(key)).collect::<Result<_, _>>();
                 keys.map(Purge::Keys).map_err(|error| bad("keys", &error))
             }
             (None, None, Some(tags), None) if !is_clear => {
+                few("tags", tags.len())?;
                 let tags = tags.iter().map(|tag| Tag::parse(tag)).collect::<Result<_, _>>();
                 tags.map(Purge::Tags).map_err(|error| bad("tags", &error))
             }
@@ -187,6 +191,16 @@ impl Selection {
             )),
         }
     }
+}
+
+fn few(field: &str, count: usize) -> Result<(), Problem> {
+    if count <= MOST_NAMED {
+        return Ok(());
+    }
+    let detail = format!(
+        "`{field}`: {count} are too many for one request, of which each takes {MOST_NAMED}; a tag or a pattern drops any number"
+    );
+    Err(Problem::unprocessable("bad-selection", detail).with("limit", MOST_NAMED))
 }
 
 fn bad(field: &str, error: &dyn std::error::Error) -> Problem {
