@@ -8,7 +8,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_app::store::Purge;
-use tidegate_cache::{CacheStats, ClassStats, Key, Pattern, Tag, TierStats, TtlClass};
+use tidegate_cache::{CacheStats, ClassStats, Key, Pattern, Tag, TierStats, TtlClass, WarmUpProgress, WarmUpState};
 
 use crate::app::App;
 use crate::json::Json;
@@ -39,9 +39,27 @@ pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
             .map(|class| class.class)
             .collect::<Vec<_>>(),
         "latency_us": {"samples": latency.count(), "p50": micros(0.5), "p99": micros(0.99)},
+        "warm_up": app.warming().map(|warming| warm_up(&warming.progress())),
         "redis": redis,
         "warnings": warnings,
     }))
+}
+
+fn warm_up(progress: &WarmUpProgress) -> Value {
+    let state = match progress.state {
+        WarmUpState::Running => "running",
+        WarmUpState::Done => "done",
+        WarmUpState::Cancelled => "cancelled",
+    };
+    json!({
+        "state": state,
+        "total": progress.total,
+        "loaded": progress.loaded,
+        "present": progress.present,
+        "failed": progress.failed,
+        "unknown": progress.unknown,
+        "elapsed_ms": u64::try_from(progress.elapsed.as_millis()).unwrap_or(u64::MAX),
+    })
 }
 
 /// What an operator should look at: classes that miss much, and a shared tier that isn't what it should be.
