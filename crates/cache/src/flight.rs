@@ -94,6 +94,12 @@ pub(crate) struct Flight {
     /// The entry of L2 that it is to replace.
     #[cfg(feature = "redis")]
     past: OnceLock<EntryId>,
+    /// Whether it waits for no load of another process.
+    #[cfg(feature = "redis")]
+    is_alone: AtomicBool,
+    /// Whether L2 could not be asked.
+    #[cfg(feature = "redis")]
+    lacks_l2: AtomicBool,
     /// How often others changed the key in L2 meanwhile, or this process itself.
     noticed: AtomicU64,
 }
@@ -115,6 +121,10 @@ impl Flight {
             awaits: Mutex::default(),
             #[cfg(feature = "redis")]
             past: OnceLock::new(),
+            #[cfg(feature = "redis")]
+            is_alone: AtomicBool::new(false),
+            #[cfg(feature = "redis")]
+            lacks_l2: AtomicBool::new(false),
             noticed: AtomicU64::new(0),
         })
     }
@@ -172,6 +182,30 @@ impl Flight {
     #[cfg(feature = "redis")]
     pub(crate) fn past(&self) -> Option<EntryId> {
         self.past.get().copied()
+    }
+
+    /// Makes it one that waits for no load of another process.
+    #[cfg(all(feature = "redis", feature = "tower"))]
+    pub(crate) fn goes_alone(&self) {
+        self.is_alone.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it waits for no load of another process.
+    #[cfg(feature = "redis")]
+    pub(crate) fn is_alone(&self) -> bool {
+        self.is_alone.load(Ordering::SeqCst)
+    }
+
+    /// Notes that L2 could not be asked, so that nobody knows what it has.
+    #[cfg(feature = "redis")]
+    pub(crate) fn lacks_l2(&self) {
+        self.lacks_l2.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether L2 could not be asked, though there is one.
+    #[cfg(all(feature = "redis", feature = "sessions"))]
+    pub(crate) fn is_without_l2(&self) -> bool {
+        self.lacks_l2.load(Ordering::SeqCst)
     }
 
     /// How many notices of a change of its key came since it started.

@@ -9,6 +9,8 @@ mod follow;
 mod names;
 mod patience;
 mod pattern;
+#[cfg(feature = "sessions")]
+mod put_unless;
 mod scripts;
 mod seek_many;
 mod steps;
@@ -31,6 +33,8 @@ pub(crate) use entry::EntryId;
 pub(crate) use fill_many::Tickets;
 pub(crate) use follow::{follow, recheck};
 pub(crate) use patience::Patience;
+#[cfg(feature = "sessions")]
+pub(crate) use put_unless::Untold;
 pub(crate) use seek_many::News;
 pub(crate) use ticket::Ticket;
 pub use tier::RedisTier;
@@ -178,7 +182,7 @@ impl L2 {
         (past, may_be_stale): (Option<EntryId>, bool),
         patience: &mut Patience,
     ) -> Sought<V> {
-        let give_up = Instant::now() + self.tier.wait;
+        let give_up = Instant::now() + if flight.is_alone() { Duration::ZERO } else { self.tier.wait };
         let (mut pause, longest) = PAUSES;
         let mut reject = past.map(|id| Bytes::copy_from_slice(&id.head()));
         let fence = loop {
@@ -312,15 +316,22 @@ impl L2 {
 
     /// Stores what a caller brought, if L1 accepted it. Otherwise, and when it can't be stored, whatever was there is
     /// invalidated instead, at once or as soon as it can.
-    pub(crate) async fn put(self: &Arc<Self>, key: &Key, new: Option<New>) {
+    /// Tells whether L2 could be told at once.
+    pub(crate) async fn put(self: &Arc<Self>, key: &Key, new: Option<New>) -> bool {
         let owing = self.debts.owing(self, vec![Debt::Key(key.clone())]);
         let done = match new {
             Some(new) if !self.owes() => self.patience().spend(self.tier.put(key, new)).await,
             _ => self.patience().spend(async { Ok(self.tier.forget(key).await?) }).await,
         };
         match done {
-            Ok(()) => owing.settled(),
-            Err(error) => self.failed("put", &error),
+            Ok(()) => {
+                owing.settled();
+                true
+            }
+            Err(error) => {
+                self.failed("put", &error);
+                false
+            }
         }
     }
 

@@ -126,6 +126,7 @@
 //!   lose an invalidation. Clear after it.
 //! - Writes that wait in the memory of a process which is killed: by default those of its last 5 s. In Redis they survive it. And a sink that
 //!   doesn't compare versions and numbers, as [`ValueSink`] and [`IncrementSink`] say, can turn values back and count twice.
+//! - That increments are counted once when Redis itself comes back older than it was, and no replica had confirmed what was taken ([`Increments`]).
 //! - An [`Owed`] invalidation if its process is killed first. Write it down with the rows, if that matters.
 //! - One load for all processes: a miss waits for another process's load for a second, then loads by itself. Where there is
 //!   a stale value to serve, nobody waits in front of a caller.

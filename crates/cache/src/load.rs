@@ -37,6 +37,19 @@ pub(crate) enum Enough {
     /// time-out is as long as its loads.
     #[cfg(feature = "tower")]
     Fresh,
+    /// The same, by a load that waits for no other, here or elsewhere. Nobody waits for it either where its error has a type
+    /// with which nothing else is loaded.
+    #[cfg(feature = "tower")]
+    FreshAlone,
+}
+
+impl Enough {
+    fn joins(self) -> bool {
+        #[cfg(feature = "tower")]
+        return self != Self::FreshAlone;
+        #[cfg(not(feature = "tower"))]
+        true
+    }
 }
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
@@ -75,12 +88,16 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                 let is_fresh = matches!(state, State::Fresh(_) | State::Waning(_));
                 if is_fresh || enough == Enough::Stale { open::<V>(slot).map(|value| (value, state)) } else { None }
             };
-            match self.enter::<E, _>(key, || self.cache.tiers.peek(key).and_then(live), |_| true) {
+            match self.enter::<E, _>(key, || self.cache.tiers.peek(key).and_then(live), |_| enough.joins()) {
                 Entered::Found((value, State::Fresh(fresh_for) | State::Waning(fresh_for))) => {
                     return Ok(Read { value, source: Source::Collapsed, fresh_for, stored: true });
                 }
                 Entered::Found((value, _)) => return Ok(stale(value)),
                 Entered::Started(flight) => {
+                    #[cfg(all(feature = "redis", feature = "tower"))]
+                    if !enough.joins() {
+                        flight.goes_alone();
+                    }
                     self.launch(runtime, key, &flight, loader);
                     let _waiting = nested::wait_for(&flight)?;
                     return self.answer(flight.outcome().await, None);

@@ -106,6 +106,12 @@ impl Brought {
         #[cfg(not(feature = "redis"))]
         0
     }
+
+    /// What was loaded for those who wait, and is kept in no tier.
+    #[cfg(feature = "redis")]
+    fn of_nowhere(parcel: Parcel, loaded_in: Duration) -> Self {
+        Self { parcel, source: Source::Loaded, may_keep: false, loaded_in: Some(loaded_in), mark: None }
+    }
 }
 
 /// Why a load brought nothing.
@@ -172,10 +178,19 @@ impl Tiers {
                     return Ok(Brought { parcel, source: Source::Shared, may_keep, loaded_in: None, mark });
                 }
                 Sought::Stale(_) => None,
-                Sought::Absent(ticket) => ticket,
+                Sought::Absent(ticket) => {
+                    if ticket.is_none() {
+                        flight.lacks_l2();
+                    }
+                    ticket
+                }
             };
             let began = flight.noticed();
             let (fill, loaded_in) = self.run(key, class, flight, loader).await?;
+            if !fill.is_kept {
+                // With the ticket the fence goes back.
+                return Ok(Brought::of_nowhere(pack(fill, form.weigh), loaded_in));
+            }
             let mark = l2.fill(ticket, class, codec, &fill, (flight, began), &mut patience).boxed().await;
             let mut parcel = pack(fill, form.weigh);
             parcel.cost = Some(loaded_in);
@@ -183,12 +198,13 @@ impl Tiers {
             return Ok(Brought { parcel, source: Source::Loaded, may_keep, loaded_in: Some(loaded_in), mark });
         }
         let (fill, loaded_in) = self.run(key, class, flight, loader).await?;
+        let may_keep = fill.is_kept;
         let mut parcel = pack(fill, form.weigh);
         parcel.cost = Some(loaded_in);
         Ok(Brought {
             parcel,
             source: Source::Loaded,
-            may_keep: true,
+            may_keep,
             loaded_in: Some(loaded_in),
             #[cfg(feature = "redis")]
             mark: None,

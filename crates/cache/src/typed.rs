@@ -347,7 +347,7 @@ pub(crate) fn open<V: Send + Sync + 'static>(slot: Slot) -> Option<Arc<V>> {
 
 pub(crate) fn pack<V: Send + Sync + 'static>(fill: Fill<V>, weigh: fn(&V) -> usize) -> Parcel {
     let bytes = weigh(&fill.value);
-    let Fill { value, tags, ttl, is_negative } = fill;
+    let Fill { value, tags, ttl, is_negative, is_kept: _ } = fill;
     Parcel { value: value.into_arc(), tags, ttl, is_negative, bytes, cost: None }
 }
 

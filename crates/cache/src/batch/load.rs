@@ -86,6 +86,7 @@ struct Filled<V> {
     places: Vec<usize>,
     fills: Vec<Fill<V>>,
     /// For these there was nothing.
+    #[cfg(feature = "redis")]
     absent: Vec<usize>,
     loaded_in: Duration,
     /// The notices that each flight had had when the loader was called.
@@ -161,21 +162,24 @@ impl<V: Send + Sync + 'static> Load<V> {
         // The last one of a key counts.
         let mut brought: HashMap<Key, Fill<V>, Prehashed> = answer.into_iter().collect();
         let (mut places, mut fills) = (Vec::with_capacity(missing.len()), Vec::with_capacity(missing.len()));
+        #[cfg(feature = "redis")]
         let mut absent = Vec::new();
         for place in missing {
             if let Some(mut fill) = brought.remove(&self.own[place].0) {
                 self.tiers.settle(&self.class, &mut fill);
                 places.push(place);
                 fills.push(fill);
-            } else {
-                absent.push(place);
+                continue;
             }
+            #[cfg(feature = "redis")]
+            absent.push(place);
         }
         Ok(Some(Filled {
             #[cfg(feature = "redis")]
             began: places.iter().map(|place| began.get(place).copied().unwrap_or_default()).collect(),
             places,
             fills,
+            #[cfg(feature = "redis")]
             absent,
             loaded_in,
         }))

@@ -8,6 +8,8 @@ pub(super) struct Scripts {
     pub(super) fill: Script,
     pub(super) release: Script,
     pub(super) put: Script,
+    #[cfg(feature = "sessions")]
+    pub(super) put_unless: Script,
     pub(super) forget: Script,
     pub(super) mark: Script,
     pub(super) look_many: Script,
@@ -35,6 +37,8 @@ impl Scripts {
             fill: Script::new("cache fill", include_str!("lua/fill.lua")),
             release: Script::new("cache release", include_str!("lua/release.lua")),
             put: Script::new("cache put", include_str!("lua/put.lua")),
+            #[cfg(feature = "sessions")]
+            put_unless: Script::new("cache put_unless", include_str!("lua/put_unless.lua")),
             forget: Script::new("cache forget", include_str!("lua/forget.lua")).idempotent(),
             mark: Script::new("cache mark", include_str!("lua/mark.lua")).idempotent(),
             look_many: Script::new("cache look_many", include_str!("lua/look_many.lua")).idempotent(),
