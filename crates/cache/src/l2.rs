@@ -357,7 +357,7 @@ impl L2 {
             return Ok(());
         }
         let owing = self.debts.owing(self, debts);
-        match debts::pay(&self.tier, owing.debts()).await {
+        match debts::settle(self, "invalidate", owing.debts()).await {
             Ok(()) => {
                 owing.settled();
                 Ok(())

@@ -79,7 +79,8 @@
 //! only L2: a process that has just started need not wait for its first loads.
 //!
 //! While Redis is away L2 is a miss that costs microseconds, and L1 serves on. An invalidation that Redis could not be
-//! told of is an error that says so ([`Owed`]), is kept, and is told before this process reads L2 again.
+//! told of is an error that says so ([`Owed`]), is kept, and is told before this process reads L2 again. One that Redis refuses
+//! for good (an account that may not `SCAN`, for a pattern) invalidates everything instead, and an event says so.
 //!
 //! # Writing
 //!

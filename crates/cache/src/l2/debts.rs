@@ -210,7 +210,7 @@ impl Drop for Payer {
 async fn pay_all(l2: &L2) -> bool {
     for due in l2.debts.due().chunks(BATCH) {
         let debts: Vec<Debt> = due.iter().map(|(debt, _)| debt.clone()).collect();
-        if let Err(error) = pay(&l2.tier, &debts).await {
+        if let Err(error) = settle(l2, "replay", &debts).await {
             l2.failed("replay", &error);
             return false;
         }
@@ -219,8 +219,29 @@ async fn pay_all(l2: &L2) -> bool {
     true
 }
 
-/// Tells L2; after an error it is not known of which it has heard.
-pub(super) async fn pay(tier: &RedisTier, debts: &[Debt]) -> Result<(), Error> {
+/// Redis will not do what was asked, now or later.
+#[derive(Debug, thiserror::Error)]
+#[error("Redis refuses that invalidation, so everything was invalidated instead")]
+struct Refused(#[source] Error);
+
+/// Tells L2. What it refuses for good is not owed for ever: everything is invalidated instead, and that is told of.
+///
+/// After an error it is not known of which it has heard.
+pub(super) async fn settle(l2: &L2, operation: &'static str, debts: &[Debt]) -> Result<(), Error> {
+    if debts.contains(&Debt::All) {
+        return l2.tier.move_all().await;
+    }
+    match pay(&l2.tier, debts).await {
+        Err(error) if !error.is_transient() => {
+            l2.tier.move_all().await?;
+            l2.failed(operation, &Refused(error));
+            Ok(())
+        }
+        paid => paid,
+    }
+}
+
+async fn pay(tier: &RedisTier, debts: &[Debt]) -> Result<(), Error> {
     let tags: Vec<&Tag> =
         debts.iter().filter_map(|debt| if let Debt::Tag(tag) = debt { Some(tag) } else { None }).collect();
     for tags in tags.chunks(BATCH) {

@@ -29,8 +29,8 @@ impl Patience {
         Self { whole, left: whole }
     }
 
-    /// Waits for a step. After a step that failed for good or took too long nothing is left, so that no further one is
-    /// waited for.
+    /// Waits for a step, for as long as is left. After one that took too long nothing is, so that no further one is waited
+    /// for; one that fails sooner leaves the rest to the next.
     pub(super) async fn spend<T, E: Error + 'static>(
         &mut self,
         step: impl Future<Output = Result<T, E>>,

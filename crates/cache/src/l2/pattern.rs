@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 use tidegate_redis::{Client, Command, Error, Node, Topology, Value};
 
 use super::entry;
-use super::tier::RedisTier;
+use super::tier::{RedisTier, is_foreign};
 use crate::pattern::Pattern;
 
 /// Keys that one step of a walk looks at, about.
@@ -71,8 +71,11 @@ impl RedisTier {
     async fn of_class(&self, names: Vec<String>, class: &str) -> Result<Vec<String>, Error> {
         let kept = try_join_all(names.into_iter().map(|name| async move {
             let range = Command::new("GETRANGE").key(&name).arg(0_u64).arg(START).idempotent();
-            let start = self.client.execute(range).await?.into_bytes()?;
             // What can't be read serves nobody.
+            let start = match self.client.execute(range).await {
+                Err(error) if is_foreign(&error) => return Ok(Some(name)),
+                other => other?.into_bytes()?,
+            };
             Ok::<_, Error>(entry::class_of(&start).is_none_or(|of| of == class).then_some(name))
         }));
         Ok(kept.await?.into_iter().flatten().collect())

@@ -26,7 +26,6 @@ pub(super) struct Scripts {
 
 impl Scripts {
     pub(super) fn new() -> Self {
-        let clock = &ClockPrelude::SERVER;
         Self {
             // Idempotent are those that invalidate or only take part: done twice they invalidate no less. A fill is not:
             // its second attempt could not tell its own first one from an invalidation.
@@ -42,12 +41,18 @@ impl Scripts {
             put_many: Script::new("cache put_many", include_str!("lua/put_many.lua")),
             forget_many: Script::new("cache forget_many", include_str!("lua/forget_many.lua")).idempotent(),
             heads: Script::new("cache heads", include_str!("lua/heads.lua")).idempotent(),
-            tag_read: Script::timed("cache tag_read", include_str!("lua/tag_read.lua"), clock).idempotent(),
-            tag_move: Script::timed("cache tag_move", include_str!("lua/tag_move.lua"), clock).idempotent(),
-            tags_move: Script::timed("cache tags_move", include_str!("lua/tags_move.lua"), clock).idempotent(),
+            tag_read: of_generations("cache tag_read", include_str!("lua/tag_read.lua")).idempotent(),
+            tag_move: of_generations("cache tag_move", include_str!("lua/tag_move.lua")).idempotent(),
+            tags_move: of_generations("cache tags_move", include_str!("lua/tags_move.lua")).idempotent(),
             epoch_open: Script::new("cache epoch_open", include_str!("lua/epoch_open.lua")).idempotent(),
             epoch_move: Script::new("cache epoch_move", include_str!("lua/epoch_move.lua")).idempotent(),
             epoch_new: Script::new("cache epoch_new", include_str!("lua/epoch_new.lua")).idempotent(),
         }
     }
+}
+
+/// A script that asks for the time and knows a generation from what is foreign.
+fn of_generations(name: &'static str, body: &str) -> Script {
+    let body = format!("{}\n{body}", include_str!("lua/is_generation.lua"));
+    Script::timed(name, &body, &ClockPrelude::SERVER)
 }

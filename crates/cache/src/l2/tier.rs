@@ -174,14 +174,22 @@ impl RedisTier {
     }
 
     async fn generation(&self, tag: &Tag) -> Result<Option<Bytes>, Error> {
-        self.client.get(&self.names.generation(tag)).await
+        match self.client.get(&self.names.generation(tag)).await {
+            Err(error) if is_foreign(&error) => Ok(None),
+            other => other,
+        }
     }
 
     /// Only these fields of the epoch, and the epoch itself.
     pub(super) async fn epoch_fields(&self, fields: &[&str]) -> Result<Epoch, Error> {
         let command = Command::new("HMGET").key(self.names.epoch()).arg("e").idempotent();
         let command = fields.iter().fold(command, |command, field| command.arg(*field));
-        let mut values = self.client.execute(command).await?.into_array()?.into_iter();
+        let mut values = match self.client.execute(command).await {
+            // To no epoch belongs no entry, and the next load makes one.
+            Err(error) if is_foreign(&error) => Vec::new(),
+            other => other?.into_array()?,
+        }
+        .into_iter();
         let id = values.next().unwrap_or(Value::Nil).into_optional_bytes()?;
         let mut epoch = Epoch { id, counts: HashMap::new() };
         for (field, value) in fields.iter().zip(values) {
@@ -426,6 +434,11 @@ impl Epoch {
     pub(super) fn count(&self, field: &str) -> u64 {
         self.counts.get(field).copied().unwrap_or_default()
     }
+}
+
+/// Whether another program keeps something of another type under the key. It counts as nothing.
+pub(super) fn is_foreign(error: &Error) -> bool {
+    error.code() == Some("WRONGTYPE")
 }
 
 /// A count as Redis writes it. What is no count is foreign and equals nothing that was counted.

@@ -13,6 +13,7 @@ mod outage;
 mod processes;
 mod promptness;
 mod published;
+mod refused;
 mod round_trips;
 mod sharing;
 mod stale;
