@@ -133,6 +133,7 @@
 //! - All of a batch at once: others may see some of its values before the rest, and when Redis fails half-way some are stored.
 //! - Over a channel, in place of tracking: that L1 hears of expiry, of eviction and of what other programs write.
 //! - Entries of L1 that L2 does not hold are invisible to a pattern's walk over L2, but not to its notice.
+//! - That a pattern finds a key which moves between the servers of a cluster more than once while it walks.
 //! - [`TypedCache::set`] believes its caller: a value that was read from the store before an invalidation and set
 //!   after it stays. Loaders are fenced, callers are not.
 //! - A key above 200 characters keeps only its leading parts for patterns to match.

@@ -9,7 +9,9 @@ use tidegate_redis::{Notice, Tracking};
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
+use super::debts::Debt;
 use super::names::{self, Meaning};
+use super::way::Way;
 use crate::event::{Event, Removal, Scope};
 use crate::key::Key;
 use crate::slot::Slot;
@@ -35,6 +37,12 @@ pub(crate) async fn follow(tiers: Weak<Tiers>) {
         match started {
             Ok(tracking) => {
                 tier.ways.take(way);
+                if way == Way::Published
+                    && let Err(error) = tier.ways.make_up_for_silence(&tier.names.all_mark()).await
+                {
+                    l2.failed("follow", &error);
+                    l2.debts.owe(&l2, [Debt::All]);
+                }
                 let Some(now) = tiers.upgrade() else { return };
                 // What changed before was not heard.
                 drop_all(&now);

@@ -52,6 +52,8 @@ async fn l2_is_read(one: &Node, other: &Node, index: u32) {
 async fn a_foreign_value_in_a_class_is_no_debt() {
     let (server, [one, other]) = server_and_nodes().await;
     server.cli(&["RPUSH", "tg:c:{thing:t1:7}", "foreign"]).await;
+    one.cache.invalidate_pattern_of("things", &pattern()).await.unwrap();
+    server.cli(&["RPUSH", "tg:c:{thing:t1:7}", "foreign"]).await;
     every_invalidation_is_told(&one, &other).await;
     l2_is_read(&one, &other, 100).await;
     assert_eq!((one.l2().errors, other.l2().errors), (0, 0), "{:?}", one.listener.0);
