@@ -5,9 +5,11 @@ mod debts;
 mod entry;
 mod fill_many;
 mod follow;
+mod lately;
 mod names;
 mod patience;
 mod pattern;
+mod replicas;
 mod scripts;
 mod seek_many;
 mod steps;
@@ -63,6 +65,8 @@ const CONFIRMATIONS: usize = 3;
 struct Counts {
     hits: AtomicU64,
     misses: AtomicU64,
+    /// Hits among them that a replica answered.
+    from_replicas: AtomicU64,
     errors: AtomicU64,
     codec_errors: AtomicU64,
 }
@@ -177,6 +181,11 @@ impl L2 {
         (past, may_be_stale): (Option<EntryId>, bool),
         patience: &mut Patience,
     ) -> Sought<V> {
+        if past.is_none()
+            && let Some(found) = self.seek_at_replica(key, class, codec, flight, patience).await
+        {
+            return found;
+        }
         let give_up = Instant::now() + self.tier.wait;
         let (mut pause, longest) = PAUSES;
         let mut reject = past.map(|id| Bytes::copy_from_slice(&id.head()));
@@ -238,6 +247,29 @@ impl L2 {
                 Sought::Absent(None)
             }
         }
+    }
+
+    /// What a replica has; none where the primary is to be asked.
+    async fn seek_at_replica<V: 'static>(
+        &self,
+        key: &Key,
+        class: &Class,
+        codec: &dyn Codec<V>,
+        flight: &Flight,
+        patience: &mut Patience,
+    ) -> Option<Sought<V>> {
+        let noticed = flight.noticed();
+        let Looked::Found { entry, fresh_for: left } =
+            self.found_at_replicas(&[key], class.ttl.name(), patience).await.pop()??
+        else {
+            return None;
+        };
+        let id = entry.id;
+        let fill = unpack(codec, entry).ok()?;
+        // What was heard of meanwhile is asked of the primary, as is what it brought instead.
+        let noticed = self.confirm(key, id, flight, noticed, patience).await?;
+        self.counts.from_replicas.fetch_add(1, Ordering::Relaxed);
+        Some(Sought::Found { fill, mark: Some(Mark { id: Some(id), left, noticed }) })
     }
 
     /// The right to fill what a write that has not begun yet will leave: it ends when anything else changes the key.
@@ -387,6 +419,7 @@ impl L2 {
             weight: None,
             hits: count(&self.counts.hits),
             misses: count(&self.counts.misses),
+            from_replicas: count(&self.counts.from_replicas),
             evictions: None,
             errors: count(&self.counts.errors),
             codec_errors: count(&self.counts.codec_errors),

@@ -132,6 +132,8 @@
 //!   a stale value to serve, nobody waits in front of a caller.
 //! - All of a batch at once: others may see some of its values before the rest, and when Redis fails half-way some are stored.
 //! - Over a channel, in place of tracking: that L1 hears of expiry, of eviction and of what other programs write.
+//! - Where values are read from replicas (`RedisTier::read_replicas`), that a key or pattern which another process has invalidated is gone for a read
+//!   that starts before word of it has come: that read may find the old value in a replica. Once it has come, none does.
 //! - Entries of L1 that L2 does not hold are invisible to a pattern's walk over L2, but not to its notice.
 //! - That a pattern finds a key which moves between the servers of a cluster more than once while it walks.
 //! - [`TypedCache::set`] believes its caller: a value that was read from the store before an invalidation and set

@@ -10,7 +10,7 @@ use tidegate_redis::{Arg, Command, Error, Topology, Value};
 use super::entry::{Entry, EntryId, HEAD};
 use super::names::Names;
 use super::patience::{Impatience, Patience};
-use super::steps::{Answered, BYTES, Item, run_many};
+use super::steps::{Answered, BYTES, Item, Servers, run_many};
 use super::tier::{Epoch, Failure, Filled, Looked, New, RedisTier, millis};
 use crate::key::Key;
 use crate::tag::Tag;
@@ -35,9 +35,20 @@ pub(super) struct FillOne {
 }
 
 /// The answer of a look before its tags are compared.
-enum Seen {
+pub(super) enum Seen {
     Entry { entry: Entry, left: Duration, head: Bytes },
     Done(Looked),
+}
+
+impl Seen {
+    /// What a replica answered, if it is an entry.
+    pub(super) fn peeked(values: Vec<Value>) -> Option<Self> {
+        let mut values = values.into_iter();
+        let bytes = values.next()?.into_optional_bytes().ok()??;
+        let left = Duration::from_millis(u64::try_from(values.next()?.as_int().ok()?).unwrap_or_default());
+        let entry = Entry::decode(&bytes).ok()?;
+        Some(Self::Entry { entry, left, head: bytes.slice(..bytes.len().min(HEAD)) })
+    }
 }
 
 impl RedisTier {
@@ -59,7 +70,8 @@ impl RedisTier {
         let field = Names::class_field(class);
         let fields = [field.as_str()];
         let epoch = aside.spend(self.epoch_fields(&fields));
-        let looked = run_many(&self.client, &self.scripts.look_many, &common, items, 2, patience);
+        let primaries = Servers::Primaries(&self.client);
+        let looked = run_many(&primaries, &self.scripts.look_many, &common, items, 2, patience);
         let (looked, epoch) = join(looked, epoch).await;
         let mut failures = looked.failures;
         let epoch = match epoch {
@@ -89,7 +101,7 @@ impl RedisTier {
     }
 
     /// Compares what entries carry with what is in force.
-    async fn judge(
+    pub(super) async fn judge(
         &self,
         seen: Vec<Option<Seen>>,
         class: &str,
@@ -150,6 +162,7 @@ impl RedisTier {
         epoch: &Epoch,
         patience: &mut Patience,
     ) -> (Vec<Option<Filled>>, Vec<Impatience<Failure>>) {
+        let _changing = self.changing(fills.iter().map(|fill| &fill.key));
         let mut answers: Vec<Option<Filled>> = fills.iter().map(|_| None).collect();
         let mut failures = Vec::new();
         let carried = match patience.spend(self.carry(fills.iter().map(|fill| &fill.new))).await {
@@ -187,7 +200,8 @@ impl RedisTier {
                 Err(error) => failures.push(Impatience::Failed(error.into())),
             }
         }
-        let filled = run_many(&self.client, &self.scripts.fill_many, &[], items, 1, patience).await;
+        let filled =
+            run_many(&Servers::Primaries(&self.client), &self.scripts.fill_many, &[], items, 1, patience).await;
         for ((index, id), answer) in stored.into_iter().zip(filled.answers) {
             answers[index] = answer.map(|answer| if is_one(&answer) { Filled::Stored(id) } else { Filled::Refused });
         }
@@ -201,6 +215,7 @@ impl RedisTier {
         puts: Vec<(Key, New)>,
         patience: &mut Patience,
     ) -> (Vec<bool>, Vec<Impatience<Failure>>) {
+        let _changing = self.changing(puts.iter().map(|(key, _)| key));
         let mut done = vec![false; puts.len()];
         let mut aside = patience.clone();
         let carried = patience.spend(self.carry(puts.iter().map(|(_, new)| new)));
@@ -222,7 +237,8 @@ impl RedisTier {
             }
         }
         let values = values_of(&items);
-        let mut put = run_many(&self.client, &self.scripts.put_many, &[], items, 1, patience).await;
+        let mut put =
+            run_many(&Servers::Primaries(&self.client), &self.scripts.put_many, &[], items, 1, patience).await;
         self.tell(&values, &mut put, patience).await;
         for (index, answer) in indexes.into_iter().zip(put.answers) {
             done[index] = answer.is_some();
@@ -233,12 +249,14 @@ impl RedisTier {
 
     /// Deletes values and fences; tells for each key whether it is done.
     pub(super) async fn forget_many(&self, keys: &[&Key], patience: &mut Patience) -> Answered<()> {
+        let _changing = self.changing(keys.iter().copied());
         let mut items = Vec::with_capacity(keys.len());
         for key in keys {
             items.push(Item { names: self.pair(key), args: Vec::new(), bytes: 0 });
         }
         let values = values_of(&items);
-        let mut forgotten = run_many(&self.client, &self.scripts.forget_many, &[], items, 1, patience).await;
+        let mut forgotten =
+            run_many(&Servers::Primaries(&self.client), &self.scripts.forget_many, &[], items, 1, patience).await;
         self.tell(&values, &mut forgotten, patience).await;
         let answers = forgotten.answers.into_iter().map(|answer| answer.map(|_| ())).collect();
         Answered { answers, failures: forgotten.failures }
@@ -277,7 +295,8 @@ impl RedisTier {
         for (key, fence) in fences {
             items.push(Item { names: vec![self.names.fence(key)], args: vec![fence.into()], bytes: 0 });
         }
-        let released = run_many(&self.client, &self.scripts.release_many, &[], items, 1, patience).await;
+        let released =
+            run_many(&Servers::Primaries(&self.client), &self.scripts.release_many, &[], items, 1, patience).await;
         let answers = released.answers.into_iter().map(|answer| answer.map(|answer| is_one(&answer))).collect();
         Answered { answers, failures: released.failures }
     }
@@ -289,7 +308,7 @@ impl RedisTier {
             items.push(Item { names: vec![self.names.value(key)], args: Vec::new(), bytes: 0 });
         }
         let common = [Arg::from(HEAD - 1)];
-        let heads = run_many(&self.client, &self.scripts.heads, &common, items, 1, patience).await;
+        let heads = run_many(&Servers::Primaries(&self.client), &self.scripts.heads, &common, items, 1, patience).await;
         let is_same = |(answer, (_, id)): (Option<Vec<Value>>, &(&Key, EntryId))| {
             let head = answer?.pop()?.into_bytes().ok()?;
             Some(head[..] == id.head())

@@ -32,6 +32,7 @@ pub(crate) async fn follow(tiers: Weak<Tiers>) {
         let Some(l2) = now.l2.clone() else { return };
         drop(now);
         let tier = &l2.tier;
+        tier.replicas.iter().for_each(|replicas| replicas.start(&tier.client));
         let way = tier.ways.next(refused);
         let started = tier.ways.start(way, &tier.client, &tier.names.followed()).await;
         match started {
@@ -122,11 +123,20 @@ fn act(tiers: &Tiers, notice: &Notice) -> Option<(Key, Slot)> {
         Notice::Key(key) => key,
         // Something may have been missed.
         _ => {
+            l2.tier.changes_everything();
             drop_all(tiers);
             return None;
         }
     };
-    match l2.tier.names.meaning(key)? {
+    let meaning = l2.tier.names.meaning(key)?;
+    match &meaning {
+        // What the others touch is seen by comparison.
+        Meaning::Pattern(pattern, _) => l2.tier.changes_matching(pattern),
+        Meaning::All => l2.tier.changes_everything(),
+        Meaning::Value(key) => l2.tier.changes([key]),
+        Meaning::Tag(_) | Meaning::Class(_) => {}
+    }
+    match meaning {
         Meaning::Value(key) => {
             // Under the lock under which fills are made: a fill either sees the notice or is seen here.
             let slot = tiers.flights.notice(&key, || tiers.memory.peek(&key))?;

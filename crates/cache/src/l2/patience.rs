@@ -29,6 +29,16 @@ impl Patience {
         Self { whole, left: whole }
     }
 
+    /// Half of what is left, for what the read can do without.
+    pub(super) fn half(&self) -> Self {
+        Self { whole: self.whole, left: self.left / 2 }
+    }
+
+    /// Takes away what was waited.
+    pub(super) fn charge(&mut self, waited: Duration) {
+        self.left = self.left.saturating_sub(waited);
+    }
+
     /// Waits for a step, for as long as is left. After one that took too long nothing is, so that no further one is waited
     /// for; one that fails sooner leaves the rest to the next.
     pub(super) async fn spend<T, E: Error + 'static>(

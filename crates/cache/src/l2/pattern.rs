@@ -26,6 +26,7 @@ impl RedisTier {
     /// moved from one node to another meanwhile, or could have, all is walked over again: one that moves once, and slipped
     /// through the first time, stands still the second time.
     pub(super) async fn forget_matching(&self, pattern: &Pattern, class: Option<&str>) -> Result<(), Error> {
+        self.changes_matching(pattern);
         let [fences, values] = self.names.globs(pattern);
         for _ in 0..WALKS {
             // An account that may not ask does not know, and walks as if all moved.
@@ -42,6 +43,7 @@ impl RedisTier {
                 break;
             }
         }
+        self.changes_matching(pattern);
         let mark = self.names.pattern_mark(pattern, class);
         self.client.run(&self.scripts.mark, &[&mark], Vec::new()).await?;
         self.ways.tell(&mark).await

@@ -23,6 +23,7 @@ use tidegate_redis::{Arg, Channel, Client, Command, Error, Keyspace, Topology, V
 
 use super::entry::{Entry, EntryId, HEAD};
 use super::names::Names;
+use super::replicas::{ReplicaReads, WINDOW};
 use super::scripts::Scripts;
 use super::way::Ways;
 use crate::codec::Format;
@@ -48,6 +49,7 @@ pub struct RedisTier {
     pub(super) patience: Duration,
     pub(super) wait: Duration,
     pub(super) fence: Duration,
+    pub(super) replicas: Option<ReplicaReads>,
 }
 
 impl RedisTier {
@@ -63,6 +65,7 @@ impl RedisTier {
             ids: AtomicU64::new(rand::random()),
             wait: Duration::from_secs(1),
             fence: Duration::from_secs(120),
+            replicas: None,
         }
     }
 
@@ -97,6 +100,33 @@ impl RedisTier {
     #[must_use]
     pub fn published(mut self) -> Self {
         self.ways.only_published();
+        self
+    }
+
+    /// Reads values from replicas where there are any, from the primary else. Off by default.
+    ///
+    /// Replicas are found by asking each primary, with or without Sentinels and in a cluster. What entries carry (epoch,
+    /// class, generations of tags) is still asked of the primary, so invalidations of tags, classes and everything hold as
+    /// ever; so does every write. An invalidation of a **key or a pattern** holds from the moment when this process has
+    /// made it or heard of it: for the [lag window](Self::lag_window) it reads from the primary what was touched, and it
+    /// reads no replica that is not known to have all that its primary had a window ago.
+    ///
+    /// What is given up: until word of another process's change has come, mostly within a millisecond, a read may find in a
+    /// replica what is gone from the primary. It does not stay in L1, since the word makes this process compare. And what is
+    /// not told of is late by as much as the replica: over a channel ([`published`](Self::published)) that is what other
+    /// programs write. While changes are not heard of, everything is read from the primary. A miss costs a round trip more.
+    #[must_use]
+    pub fn read_replicas(mut self) -> Self {
+        self.replicas.get_or_insert_with(|| ReplicaReads::new(WINDOW));
+        self
+    }
+
+    /// Reads values from replicas, as [`read_replicas`](Self::read_replicas) does, with a lag window of this length in place
+    /// of 1 s: for so long, up to twice, a key that was touched is read from the primary, and no replica is read that may be
+    /// further behind.
+    #[must_use]
+    pub fn lag_window(mut self, window: Duration) -> Self {
+        self.replicas = Some(ReplicaReads::new(window));
         self
     }
 
@@ -230,6 +260,7 @@ impl RedisTier {
         let (id, ttl) = (new.id, millis(new.ttl));
         let entry = Self::encode(new, epoch, tags)?;
         let keys = [self.names.value(key), self.names.fence(key)];
+        let _changing = self.changing([key]);
         let stored = self.client.run(&self.scripts.fill, &keys, vec![fence.into(), entry.into(), ttl]).await?;
         Ok(if stored.as_int()? == 1 { Filled::Stored(id) } else { Filled::Refused })
     }
@@ -240,6 +271,7 @@ impl RedisTier {
         let (epoch, ttl) = (epoch?, millis(new.ttl));
         let entry = Self::encode(new, &epoch, tags?)?;
         let keys = [self.names.value(key), self.names.fence(key)];
+        let _changing = self.changing([key]);
         self.client.run(&self.scripts.put, &keys, vec![entry.into(), ttl]).await?;
         Ok(self.ways.tell(&keys[0]).await?)
     }
@@ -282,6 +314,7 @@ impl RedisTier {
     /// Deletes value and fence.
     pub(super) async fn forget(&self, key: &Key) -> Result<(), Error> {
         let keys = [self.names.value(key), self.names.fence(key)];
+        let _changing = self.changing([key]);
         self.client.run(&self.scripts.forget, &keys, Vec::new()).await?;
         self.ways.tell(&keys[0]).await
     }
@@ -323,6 +356,7 @@ impl RedisTier {
         let fresh = format!("{:032x}", rand::random::<u128>());
         let args = vec![fresh.into(), millis(EPOCH)];
         self.client.run(&self.scripts.epoch_new, &keys, args).await?;
+        self.changes_everything();
         self.ways.tell(&keys[1]).await
     }
 
