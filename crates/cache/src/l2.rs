@@ -1,6 +1,7 @@
 //! L2 as the cache uses it: asked within a read's patience, told of invalidations, never believed while it owes some.
 
 mod batch;
+mod bound;
 mod debts;
 mod entry;
 mod fill_many;
@@ -330,10 +331,12 @@ impl L2 {
     /// Stores what a caller brought, if L1 accepted it. Otherwise, and when it can't be stored, whatever was there is
     /// invalidated instead, at once or as soon as it can.
     pub(crate) async fn put(self: &Arc<Self>, key: &Key, new: Option<New>) {
-        let owing = self.debts.owing(self, vec![Debt::Key(key.clone())]);
+        let mut patience = self.patience();
+        let left = patience.left();
+        let owing = self.debts.owing(self, vec![Debt::Key(key.clone())]).again_after(left);
         let done = match new {
-            Some(new) if !self.owes() => self.patience().spend(self.tier.put(key, new)).await,
-            _ => self.patience().spend(async { Ok(self.tier.forget(key).await?) }).await,
+            Some(new) if !self.owes() => patience.spend(self.tier.put(key, new, left)).await,
+            _ => patience.spend(async { Ok(self.tier.forget(key).await?) }).await,
         };
         match done {
             Ok(()) => owing.settled(),

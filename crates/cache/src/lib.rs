@@ -104,6 +104,8 @@
 //! - The same through L2 for every process: a load that began before an invalidation and ended after it leaves its value
 //!   readable in no tier of any process. What a process still holds in L1 goes when the notice arrives, within moments;
 //!   a process that may not wait for that invalidates too, before it reads.
+//! - What is set reaches L2 before its caller gives up, or never, even where a connection hangs and delivers it later. Where it
+//!   is not known whether it did, the key is deleted at once, and once more when nothing can come any more.
 //! - A batch promises for each of its keys what a single call does. No step of it takes Redis more than 64 keys or 256 KiB (or
 //!   one value that is larger), so that others come through between them.
 //! - What is built with one tenant's id as a part of its own ([`KeyBuilder::part`], [`KeyBuilder::below`], [`Tag::of`]) reaches

@@ -13,7 +13,7 @@ const SOON: Duration = Duration::from_secs(20);
 #[tokio::test]
 async fn a_replica_that_falls_behind_is_not_read_and_one_that_writes_keep_busy_is() {
     let primary = RedisServer::start().await;
-    let relay = Relay::start(&primary).await;
+    let relay = Relay::start(primary.port()).await;
     let _replica = RedisServer::builder().set("replicaof", &format!("127.0.0.1 {}", relay.port())).start().await;
     let client = Client::connect(&Config::parse(&primary.url()).unwrap(), Role::Cache).await.unwrap();
     let replicas = Replicas::of(&client, Duration::from_millis(500));
@@ -31,7 +31,7 @@ async fn a_replica_that_falls_behind_is_not_read_and_one_that_writes_keep_busy_i
     assert_eq!(replicas.count(), 1);
     poll_until(SOON, async || (get().await.unwrap().as_int().ok()? == 199).then_some(())).await.unwrap();
     // Its connection stands, and it answers.
-    relay.stop();
+    relay.stop_replies();
     set(200).await;
     poll_until(SOON, async || (replicas.count() == 0).then_some(())).await.unwrap();
     assert_eq!(get().await.unwrap_err().kind(), ErrorKind::Unavailable);

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{join, try_join_all};
+use futures_util::future::{join, join3, try_join_all};
 use tidegate_redis::{Arg, Command, Error, Topology, Value};
 
 use super::entry::{Entry, EntryId, HEAD};
@@ -218,19 +218,23 @@ impl RedisTier {
         let _changing = self.changing(puts.iter().map(|(key, _)| key));
         let mut done = vec![false; puts.len()];
         let mut aside = patience.clone();
+        let values: Vec<String> = puts.iter().map(|(key, _)| self.names.value(key)).collect();
+        let names: Vec<&str> = values.iter().map(String::as_str).collect();
+        let mut beside = patience.clone();
+        let bounds = beside.spend(self.bounds(&names, patience.left()));
         let carried = patience.spend(self.carry(puts.iter().map(|(_, new)| new)));
-        let (carried, epoch) = join(carried, aside.spend(self.open_epoch())).await;
-        let (carried, epoch) = match (carried, epoch) {
-            (Ok(carried), Ok(epoch)) => (carried, epoch),
-            (Err(error), _) | (_, Err(error)) => return (done, vec![error.into()]),
+        let (carried, epoch, bounds) = join3(carried, aside.spend(self.open_epoch()), bounds).await;
+        let (carried, epoch, bounds) = match (carried, epoch, bounds) {
+            (Ok(carried), Ok(epoch), Ok(bounds)) => (carried, epoch, bounds),
+            (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => return (done, vec![error.into()]),
         };
         let (mut items, mut indexes, mut failures) = (Vec::new(), Vec::new(), Vec::new());
         for (index, (key, new)) in puts.into_iter().enumerate() {
             let ttl = millis(new.ttl);
             match Self::encode_with(new, &epoch, &carried) {
                 Ok(entry) => {
-                    let bytes = entry.len();
-                    items.push(Item { names: self.pair(&key), args: vec![entry.into(), ttl], bytes });
+                    let (bytes, bound) = (entry.len(), bounds.of(self, &values[index]));
+                    items.push(Item { names: self.pair(&key), args: vec![entry.into(), ttl, bound.into()], bytes });
                     indexes.push(index);
                 }
                 Err(error) => failures.push(Impatience::Failed(error.into())),
@@ -241,7 +245,7 @@ impl RedisTier {
             run_many(&Servers::Primaries(&self.client), &self.scripts.put_many, &[], items, 1, patience).await;
         self.tell(&values, &mut put, patience).await;
         for (index, answer) in indexes.into_iter().zip(put.answers) {
-            done[index] = answer.is_some();
+            done[index] = answer.is_some_and(|answer| is_one(&answer));
         }
         failures.extend(put.failures.into_iter().map(Into::into));
         (done, failures)

@@ -101,7 +101,7 @@ impl Debts {
 
     /// Debts that are taken on unless they are settled, also when the caller is cancelled.
     pub(super) fn owing(&self, l2: &Arc<L2>, debts: Vec<Debt>) -> Owing {
-        Owing { l2: Arc::clone(l2), debts }
+        Owing { l2: Arc::clone(l2), debts, late: Duration::ZERO }
     }
 
     fn start_paying(&self, l2: &Arc<L2>) {
@@ -142,9 +142,17 @@ impl Debts {
 pub(super) struct Owing {
     l2: Arc<L2>,
     debts: Vec<Debt>,
+    /// How long what they are to undo may still be on its way.
+    late: Duration,
 }
 
 impl Owing {
+    /// Debts that are paid twice: at once, and when what they are to undo can't come any more.
+    pub(super) fn again_after(mut self, late: Duration) -> Self {
+        self.late = late;
+        self
+    }
+
     pub(super) fn debts(&self) -> &[Debt] {
         &self.debts
     }
@@ -161,9 +169,20 @@ impl Owing {
 
 impl Drop for Owing {
     fn drop(&mut self) {
-        if !self.debts.is_empty() {
-            self.l2.debts.owe(&self.l2, mem::take(&mut self.debts));
+        let debts = mem::take(&mut self.debts);
+        if debts.is_empty() {
+            return;
         }
+        if !self.late.is_zero()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let (l2, debts, late) = (Arc::downgrade(&self.l2), debts.clone(), self.late);
+            runtime.spawn(async move {
+                sleep(late).await;
+                l2.upgrade().iter().for_each(|l2| l2.debts.owe(l2, debts.clone()));
+            });
+        }
+        self.l2.debts.owe(&self.l2, debts);
     }
 }
 

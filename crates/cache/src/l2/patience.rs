@@ -29,6 +29,11 @@ impl Patience {
         Self { whole, left: whole }
     }
 
+    /// What is left.
+    pub(super) fn left(&self) -> Duration {
+        self.left
+    }
+
     /// Half of what is left, for what the read can do without.
     pub(super) fn half(&self) -> Self {
         Self { whole: self.whole, left: self.left / 2 }

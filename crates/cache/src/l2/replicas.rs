@@ -25,6 +25,9 @@ use crate::pattern::Pattern;
 /// How long the primary is read after a change, unless told otherwise.
 pub(super) const WINDOW: Duration = Duration::from_secs(1);
 
+/// A replica that is further behind is none.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
 /// The replicas of a tier, and what they may not have yet.
 #[derive(Debug)]
 pub(super) struct ReplicaReads {
@@ -36,7 +39,7 @@ pub(super) struct ReplicaReads {
 
 impl ReplicaReads {
     pub(super) fn new(window: Duration) -> Self {
-        let window = window.max(Duration::from_millis(1));
+        let window = window.clamp(Duration::from_millis(1), LONGEST);
         let lately = Mutex::new(Lately::new(window, Instant::now()));
         Self { window, lately, replicas: OnceLock::new() }
     }

@@ -15,6 +15,7 @@ pub(super) struct Scripts {
     pub(super) fill_many: Script,
     pub(super) release_many: Script,
     pub(super) put_many: Script,
+    pub(super) time: Script,
     pub(super) forget_many: Script,
     pub(super) heads: Script,
     pub(super) tag_read: Script,
@@ -27,20 +28,22 @@ pub(super) struct Scripts {
 
 impl Scripts {
     pub(super) fn new() -> Self {
+        let clock = &ClockPrelude::SERVER;
         Self {
             // Idempotent are those that invalidate or only take part: done twice they invalidate no less. A fill is not:
             // its second attempt could not tell its own first one from an invalidation.
             look: Script::new("cache look", include_str!("lua/look.lua")).idempotent(),
             fill: Script::new("cache fill", include_str!("lua/fill.lua")),
             release: Script::new("cache release", include_str!("lua/release.lua")),
-            put: Script::new("cache put", include_str!("lua/put.lua")),
+            put: Script::timed("cache put", include_str!("lua/put.lua"), clock),
             forget: Script::new("cache forget", include_str!("lua/forget.lua")).idempotent(),
             mark: Script::new("cache mark", include_str!("lua/mark.lua")).idempotent(),
             look_many: Script::new("cache look_many", include_str!("lua/look_many.lua")).idempotent(),
             peek_many: Script::new("cache peek_many", include_str!("lua/peek_many.lua")),
             fill_many: Script::new("cache fill_many", include_str!("lua/fill_many.lua")),
             release_many: Script::new("cache release_many", include_str!("lua/release_many.lua")),
-            put_many: Script::new("cache put_many", include_str!("lua/put_many.lua")),
+            put_many: Script::timed("cache put_many", include_str!("lua/put_many.lua"), clock),
+            time: Script::timed("cache time", include_str!("lua/time.lua"), clock).idempotent(),
             forget_many: Script::new("cache forget_many", include_str!("lua/forget_many.lua")).idempotent(),
             heads: Script::new("cache heads", include_str!("lua/heads.lua")).idempotent(),
             tag_read: of_generations("cache tag_read", include_str!("lua/tag_read.lua")).idempotent(),

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{join, try_join_all};
+use futures_util::future::{join, join3, try_join_all};
 use tidegate_redis::{Arg, Channel, Client, Command, Error, Keyspace, Topology, Value};
 
 use super::entry::{Entry, EntryId, HEAD};
@@ -265,14 +265,20 @@ impl RedisTier {
         Ok(if stored.as_int()? == 1 { Filled::Stored(id) } else { Filled::Refused })
     }
 
-    /// Stores what a caller brought, whatever is there.
-    pub(super) async fn put(&self, key: &Key, new: New) -> Result<(), Failure> {
-        let (tags, epoch) = join(self.generations(&new.tags, new.ttl), self.open_epoch()).await;
-        let (epoch, ttl) = (epoch?, millis(new.ttl));
-        let entry = Self::encode(new, &epoch, tags?)?;
+    /// Stores what a caller brought, whatever is there, but not when more than `left` has passed.
+    pub(super) async fn put(&self, key: &Key, new: New, left: Duration) -> Result<(), Failure> {
         let keys = [self.names.value(key), self.names.fence(key)];
+        let names = [keys[0].as_str()];
+        let (generations, bounds) = (self.generations(&new.tags, new.ttl), self.bounds(&names, left));
+        let (tags, epoch, bounds) = join3(generations, self.open_epoch(), bounds).await;
+        let (tags, bound) = (tags?, bounds?.of(self, &keys[0]));
+        let (epoch, ttl) = (epoch?, millis(new.ttl));
+        let entry = Self::encode(new, &epoch, tags)?;
         let _changing = self.changing([key]);
-        self.client.run(&self.scripts.put, &keys, vec![entry.into(), ttl]).await?;
+        let stored = self.client.run(&self.scripts.put, &keys, vec![entry.into(), ttl, bound.into()]).await?;
+        if stored.as_int()? != 1 {
+            return Err(Failure::Late);
+        }
         Ok(self.ways.tell(&keys[0]).await?)
     }
 
@@ -436,6 +442,8 @@ pub(super) enum Failure {
     Redis(#[from] Error),
     #[error(transparent)]
     Codec(#[from] crate::codec::CodecError),
+    #[error("it came to Redis when its sender had given up")]
+    Late,
 }
 
 /// What the key `ce` said at one moment.

@@ -75,7 +75,7 @@ async fn read(node: &Node, index: u32, row: u32) -> u32 {
 #[tokio::test]
 async fn what_a_replica_has_not_got_yet_is_read_from_the_primary() {
     let primary = RedisServer::start().await;
-    let relay = Relay::start(&primary).await;
+    let relay = Relay::start(primary.port()).await;
     let _replica = RedisServer::builder().set("replicaof", &format!("127.0.0.1 {}", relay.port())).start().await;
     let [one, other] = [node(&primary.url(), WINDOW).await, node(&primary.url(), WINDOW).await];
     let third = Node::start(&patient(&primary.url())).await;
@@ -96,7 +96,7 @@ async fn what_a_replica_has_not_got_yet_is_read_from_the_primary() {
         poll_until(SOON, from_the_replica).await.unwrap();
     };
     tokio::join!(hold_all(&one), hold_all(&other));
-    relay.stop();
+    relay.stop_replies();
     let are_new = async |indexes: &[u32]| {
         for index in indexes {
             poll_until(SOON, async || (!other.has(*index)).then_some(())).await.unwrap();
