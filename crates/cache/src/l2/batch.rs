@@ -1,4 +1,4 @@
-//! The steps of the protocol for many keys at once. Each does for every key what its single sibling in `tier` does.
+//! The steps of the protocol for many keys at once. Each does for every key what its single sibling does.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -8,10 +8,12 @@ use futures_util::future::{join, join3, try_join_all};
 use tidegate_redis::{Arg, Command, Error, Topology, Value};
 
 use super::entry::{Entry, EntryId, HEAD};
+use super::epoch::Epoch;
+use super::look::Looked;
 use super::names::Names;
 use super::patience::{Impatience, Patience};
-use super::steps::{Answered, BYTES, Item, Servers, run_many};
-use super::tier::{Epoch, Failure, Filled, Looked, New, RedisTier, millis};
+use super::steps::{Answered, BYTES, Item, run_many};
+use super::tier::{Failure, Filled, New, RedisTier, millis};
 use crate::key::Key;
 use crate::tag::Tag;
 
@@ -70,8 +72,7 @@ impl RedisTier {
         let field = Names::class_field(class);
         let fields = [field.as_str()];
         let epoch = aside.spend(self.epoch_fields(&fields));
-        let primaries = Servers::Primaries(&self.client);
-        let looked = run_many(&primaries, &self.scripts.look_many, &common, items, 2, patience);
+        let looked = run_many(&self.client, &self.scripts.look_many, &common, items, 2, patience);
         let (looked, epoch) = join(looked, epoch).await;
         let mut failures = looked.failures;
         let epoch = match epoch {
@@ -200,8 +201,7 @@ impl RedisTier {
                 Err(error) => failures.push(Impatience::Failed(error.into())),
             }
         }
-        let filled =
-            run_many(&Servers::Primaries(&self.client), &self.scripts.fill_many, &[], items, 1, patience).await;
+        let filled = run_many(&self.client, &self.scripts.fill_many, &[], items, 1, patience).await;
         for ((index, id), answer) in stored.into_iter().zip(filled.answers) {
             answers[index] = answer.map(|answer| if is_one(&answer) { Filled::Stored(id) } else { Filled::Refused });
         }
@@ -241,8 +241,7 @@ impl RedisTier {
             }
         }
         let values = values_of(&items);
-        let mut put =
-            run_many(&Servers::Primaries(&self.client), &self.scripts.put_many, &[], items, 1, patience).await;
+        let mut put = run_many(&self.client, &self.scripts.put_many, &[], items, 1, patience).await;
         self.tell(&values, &mut put, patience).await;
         for (index, answer) in indexes.into_iter().zip(put.answers) {
             done[index] = answer.is_some_and(|answer| is_one(&answer));
@@ -259,8 +258,7 @@ impl RedisTier {
             items.push(Item { names: self.pair(key), args: Vec::new(), bytes: 0 });
         }
         let values = values_of(&items);
-        let mut forgotten =
-            run_many(&Servers::Primaries(&self.client), &self.scripts.forget_many, &[], items, 1, patience).await;
+        let mut forgotten = run_many(&self.client, &self.scripts.forget_many, &[], items, 1, patience).await;
         self.tell(&values, &mut forgotten, patience).await;
         let answers = forgotten.answers.into_iter().map(|answer| answer.map(|_| ())).collect();
         Answered { answers, failures: forgotten.failures }
@@ -299,8 +297,7 @@ impl RedisTier {
         for (key, fence) in fences {
             items.push(Item { names: vec![self.names.fence(key)], args: vec![fence.into()], bytes: 0 });
         }
-        let released =
-            run_many(&Servers::Primaries(&self.client), &self.scripts.release_many, &[], items, 1, patience).await;
+        let released = run_many(&self.client, &self.scripts.release_many, &[], items, 1, patience).await;
         let answers = released.answers.into_iter().map(|answer| answer.map(|answer| is_one(&answer))).collect();
         Answered { answers, failures: released.failures }
     }
@@ -312,7 +309,7 @@ impl RedisTier {
             items.push(Item { names: vec![self.names.value(key)], args: Vec::new(), bytes: 0 });
         }
         let common = [Arg::from(HEAD - 1)];
-        let heads = run_many(&Servers::Primaries(&self.client), &self.scripts.heads, &common, items, 1, patience).await;
+        let heads = run_many(&self.client, &self.scripts.heads, &common, items, 1, patience).await;
         let is_same = |(answer, (_, id)): (Option<Vec<Value>>, &(&Key, EntryId))| {
             let head = answer?.pop()?.into_bytes().ok()?;
             Some(head[..] == id.head())

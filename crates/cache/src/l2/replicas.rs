@@ -15,10 +15,11 @@ use tokio::time::Instant;
 use super::L2;
 use super::batch::Seen;
 use super::lately::Lately;
+use super::look::Looked;
 use super::names::Names;
 use super::patience::Patience;
 use super::steps::{BYTES, Item, Servers, run_many};
-use super::tier::{Looked, RedisTier};
+use super::tier::RedisTier;
 use crate::key::Key;
 use crate::pattern::Pattern;
 
@@ -115,7 +116,7 @@ impl RedisTier {
         let field = Names::class_field(class);
         let fields = [field.as_str()];
         let mut aside = patience.clone();
-        let peeked = run_many(&servers, &self.scripts.peek_many, &common, items.collect(), 2, patience);
+        let peeked = run_many(servers, &self.scripts.peek_many, &common, items.collect(), 2, patience);
         let (peeked, epoch) = join(peeked, aside.spend(self.epoch_fields(&fields))).await;
         // What fails here is asked of the primary, and is told of if that fails too.
         let Ok(epoch) = epoch else { return found };

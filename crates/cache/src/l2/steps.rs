@@ -30,6 +30,12 @@ pub(super) enum Servers<'a> {
     Replicas(&'a Client, &'a Replicas),
 }
 
+impl<'a> From<&'a Client> for Servers<'a> {
+    fn from(client: &'a Client) -> Self {
+        Self::Primaries(client)
+    }
+}
+
 impl Servers<'_> {
     fn is_cluster(&self) -> bool {
         let (Self::Primaries(client) | Self::Replicas(client, _)) = self;
@@ -53,22 +59,22 @@ pub(super) struct Answered<T> {
 
 /// Runs the script over all items; `common` are the arguments that stand before theirs, and of the answer `width` values
 /// belong to each item. A script may answer for the first items only, and is asked for the others again.
-pub(super) async fn run_many(
-    servers: &Servers<'_>,
+pub(super) async fn run_many<'a>(
+    servers: impl Into<Servers<'a>>,
     script: &Script,
     common: &[Arg],
     items: Vec<Item>,
     width: usize,
     patience: &mut Patience,
 ) -> Answered<Vec<Value>> {
-    let count = items.len();
+    let (servers, count) = (servers.into(), items.len());
     let groups = grouped(servers.is_cluster(), items);
     let at_once = (UNDER_WAY * groups.len()).div_ceil(count.max(1)).max(1);
     let mut indexes = Vec::with_capacity(groups.len());
     let mut steps = Vec::with_capacity(groups.len());
     for group in groups {
         indexes.push(group.indexes);
-        steps.push(step(servers, script, common, group.slot, group.items, width));
+        steps.push(step(&servers, script, common, group.slot, group.items, width));
     }
     let done = patience.spend_each(at_once, steps).await;
     let mut answered = Answered { answers: (0..count).map(|_| None).collect(), failures: Vec::new() };

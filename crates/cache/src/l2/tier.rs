@@ -11,17 +11,17 @@
 //!   and the generation second, and a load notes the cells at its start, reads the generations at its end and then the
 //!   cells again: if a cell of its tags moved, it does not fill.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{join, join3, try_join_all};
-use tidegate_redis::{Arg, Channel, Client, Command, Error, Keyspace, Topology, Value};
+use futures_util::future::{join3, try_join_all};
+use tidegate_redis::{Arg, Channel, Client, Command, Error, Keyspace};
 
-use super::entry::{Entry, EntryId, HEAD};
+use super::entry::{Entry, EntryId};
+use super::epoch::Epoch;
 use super::names::Names;
 use super::replicas::{ReplicaReads, WINDOW};
 use super::scripts::Scripts;
@@ -31,8 +31,6 @@ use crate::key::Key;
 use crate::tag::Tag;
 use crate::ttl::TtlClass;
 
-/// The epoch outlives every entry.
-pub(super) const EPOCH: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 /// A generation outlives the entries that carry it by this much at least, so that it is seldom prolonged.
 const GENERATION_MARGIN: Duration = Duration::from_secs(60 * 60);
 
@@ -140,37 +138,6 @@ impl RedisTier {
         }
     }
 
-    /// Reads a key, or takes part in its load. `reject` is the head of an entry that turned out to be invalid.
-    pub(super) async fn look(&self, key: &Key, class: &str, reject: Option<&Bytes>) -> Result<Looked, Error> {
-        let fence = format!("{:016x}", self.next_id().0);
-        let head = reject.cloned().unwrap_or_default();
-        let keys = [self.names.value(key), self.names.fence(key)];
-        let args: Vec<Arg> = vec![fence.as_str().into(), millis(self.fence), head.into()];
-        let look = self.client.run(&self.scripts.look, &keys, args);
-        let (looked, epoch) = join(look, self.epoch_fields(&[&Names::class_field(class)])).await;
-        let mut looked = looked?.into_array()?.into_iter();
-        let epoch = epoch?;
-        let value = looked.next().unwrap_or(Value::Nil).into_optional_bytes()?;
-        let second = looked.next().unwrap_or(Value::Nil);
-        let Some(bytes) = value else {
-            let in_force = second.into_text()?;
-            return Ok(Looked::Fenced { is_first: in_force == fence, fence: in_force });
-        };
-        // Below zero it has no expiry, which nobody here wrote.
-        let left = Duration::from_millis(u64::try_from(second.as_int()?).unwrap_or_default());
-        // What somebody else wrote may be shorter.
-        let head = bytes.slice(..bytes.len().min(HEAD));
-        let entry = match Entry::decode(&bytes) {
-            Ok(entry) => entry,
-            Err(error) => return Ok(Looked::Unreadable { head, error }),
-        };
-        if self.is_valid(&entry, class, &epoch).await? {
-            Ok(Looked::of(entry, left))
-        } else {
-            Ok(Looked::Invalid { head })
-        }
-    }
-
     /// Takes part in the fence of a key, whether it has a value or not.
     pub(super) async fn take_part(&self, key: &Key) -> Result<String, Error> {
         let fence = format!("{:016x}", self.next_id().0);
@@ -182,78 +149,13 @@ impl RedisTier {
         }
     }
 
-    async fn is_valid(&self, entry: &Entry, class: &str, epoch: &Epoch) -> Result<bool, Error> {
-        if epoch.id.as_ref() != Some(&entry.epoch) {
-            return Ok(false);
-        }
-        let moves = if entry.class == class {
-            epoch.count(&Names::class_field(class))
-        } else {
-            let field = Names::class_field(&entry.class);
-            let theirs = self.epoch_fields(&[&field]).await?;
-            if theirs.id != epoch.id {
-                return Ok(false);
-            }
-            theirs.count(&field)
-        };
-        if moves != entry.class_moves {
-            return Ok(false);
-        }
-        let generations = try_join_all(entry.tags.iter().map(|(tag, _)| self.generation(tag))).await?;
-        Ok(entry.tags.iter().zip(generations).all(|((_, carried), now)| now.as_ref() == Some(carried)))
-    }
-
-    async fn generation(&self, tag: &Tag) -> Result<Option<Bytes>, Error> {
-        match self.client.get(&self.names.generation(tag)).await {
-            Err(error) if is_foreign(&error) => Ok(None),
-            other => other,
-        }
-    }
-
-    /// Only these fields of the epoch, and the epoch itself.
-    pub(super) async fn epoch_fields(&self, fields: &[&str]) -> Result<Epoch, Error> {
-        let command = Command::new("HMGET").key(self.names.epoch()).arg("e").idempotent();
-        let command = fields.iter().fold(command, |command, field| command.arg(*field));
-        let mut values = match self.client.execute(command).await {
-            // To no epoch belongs no entry, and the next load makes one.
-            Err(error) if is_foreign(&error) => Vec::new(),
-            other => other?.into_array()?,
-        }
-        .into_iter();
-        let id = values.next().unwrap_or(Value::Nil).into_optional_bytes()?;
-        let mut epoch = Epoch { id, counts: HashMap::new() };
-        for (field, value) in fields.iter().zip(values) {
-            if let Some(count) = value.into_optional_bytes()? {
-                epoch.counts.insert((*field).to_owned(), number(&count));
-            }
-        }
-        Ok(epoch)
-    }
-
-    /// The whole epoch, for a load that starts now.
-    pub(super) async fn open_epoch(&self) -> Result<Epoch, Error> {
-        let fresh = format!("{:032x}", rand::random::<u128>());
-        let args = vec![fresh.into(), millis(EPOCH)];
-        let fields = self.client.run(&self.scripts.epoch_open, &[self.names.epoch()], args).await?.into_map()?;
-        let mut epoch = Epoch { id: None, counts: HashMap::with_capacity(fields.len()) };
-        for (field, value) in fields {
-            let (field, value) = (field.into_text()?, value.into_bytes()?);
-            if field == "e" {
-                epoch.id = Some(value);
-            } else {
-                epoch.counts.insert(field, number(&value));
-            }
-        }
-        Ok(epoch)
-    }
-
     /// Stores what a load brought, if nothing invalidated it meanwhile.
     pub(super) async fn fill(&self, key: &Key, fence: &str, epoch: &Epoch, new: New) -> Result<Filled, Failure> {
         let tags = self.generations(&new.tags, new.ttl).await?;
         if !tags.is_empty() {
             let cells: Vec<String> = tags.iter().map(|(tag, _)| Names::cell_field(tag)).collect();
             let now = self.epoch_fields(&cells.iter().map(String::as_str).collect::<Vec<_>>()).await?;
-            if now.id != epoch.id || cells.iter().any(|cell| now.count(cell) != epoch.count(cell)) {
+            if !now.is_of(epoch) || cells.iter().any(|cell| now.count(cell) != epoch.count(cell)) {
                 return Ok(Filled::Refused);
             }
         }
@@ -292,7 +194,7 @@ impl RedisTier {
             id: new.id,
             class_moves: epoch.count(&Names::class_field(&class)),
             class,
-            epoch: epoch.id.clone().unwrap_or_default(),
+            epoch: epoch.id(),
             grace: new.grace,
             tags,
             codec: new.codec,
@@ -316,104 +218,11 @@ impl RedisTier {
         let released = self.client.run(&self.scripts.release, &[self.names.fence(key)], vec![fence.into()]).await?;
         Ok(released.as_int()? == 1)
     }
-
-    /// Deletes value and fence.
-    pub(super) async fn forget(&self, key: &Key) -> Result<(), Error> {
-        let keys = [self.names.value(key), self.names.fence(key)];
-        let _changing = self.changing([key]);
-        self.client.run(&self.scripts.forget, &keys, Vec::new()).await?;
-        self.ways.tell(&keys[0]).await
-    }
-
-    /// Moves the cells of these tags, then their generations: one round trip, in a cluster two.
-    pub(super) async fn move_tags(&self, tags: &[&Tag]) -> Result<(), Error> {
-        let mut cells: Vec<String> = tags.iter().map(|tag| Names::cell_field(tag)).collect();
-        cells.sort_unstable();
-        cells.dedup();
-        let cells = cells.into_iter().map(Arg::from);
-        if self.client.topology() != Topology::Cluster {
-            let epoch = self.names.epoch();
-            let slot = Client::slot_of(&epoch);
-            let pairs = tags.iter().flat_map(|tag| [self.names.generation(tag), self.names.tag_mark(tag)]);
-            let all = std::iter::once(epoch).chain(pairs).map(Arg::from).chain(cells).collect();
-            // Of several slots, which do not exist on one server.
-            self.client.run_in(slot, &self.scripts.tags_move, 1 + 2 * tags.len(), all).await?;
-        } else {
-            self.client.run(&self.scripts.epoch_move, &[self.names.epoch()], cells.collect()).await?;
-            let generations = tags.iter().map(|tag| async move {
-                let keys = [self.names.generation(tag), self.names.tag_mark(tag)];
-                self.client.run(&self.scripts.tag_move, &keys, Vec::new()).await
-            });
-            try_join_all(generations).await?;
-        }
-        try_join_all(tags.iter().map(|tag| async { self.ways.tell(&self.names.tag_mark(tag)).await })).await?;
-        Ok(())
-    }
-
-    pub(super) async fn move_class(&self, class: &str) -> Result<(), Error> {
-        let keys = [self.names.epoch(), self.names.class_mark(class)];
-        let args = vec![Names::class_field(class).into()];
-        self.client.run(&self.scripts.epoch_move, &keys, args).await?;
-        self.ways.tell(&keys[1]).await
-    }
-
-    pub(super) async fn move_all(&self) -> Result<(), Error> {
-        let keys = [self.names.epoch(), self.names.all_mark()];
-        let fresh = format!("{:032x}", rand::random::<u128>());
-        let args = vec![fresh.into(), millis(EPOCH)];
-        self.client.run(&self.scripts.epoch_new, &keys, args).await?;
-        self.changes_everything();
-        self.ways.tell(&keys[1]).await
-    }
-
-    /// Whether what lies under the key is this very entry.
-    pub(super) async fn holds(&self, key: &Key, id: EntryId) -> Result<bool, Error> {
-        let end = HEAD as u64 - 1;
-        let range = Command::new("GETRANGE").key(self.names.value(key)).arg(0_u64).arg(end).idempotent();
-        Ok(self.client.execute(range).await?.into_bytes()?[..] == id.head())
-    }
 }
 
 impl fmt::Debug for RedisTier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisTier").field("patience", &self.patience).field("wait", &self.wait).finish_non_exhaustive()
-    }
-}
-
-/// What a look at a key found.
-pub(super) enum Looked {
-    Found {
-        entry: Entry,
-        fresh_for: Duration,
-    },
-    /// Past its lifetime, in its grace.
-    Stale {
-        entry: Entry,
-        left: Duration,
-    },
-    /// An entry that is invalid.
-    Invalid {
-        head: Bytes,
-    },
-    /// Bytes that are no entry.
-    Unreadable {
-        head: Bytes,
-        error: crate::codec::CodecError,
-    },
-    /// Nothing, and the fence to load under; whether nobody took part in it before.
-    Fenced {
-        fence: String,
-        is_first: bool,
-    },
-}
-
-impl Looked {
-    /// An entry that is valid, and for how much longer Redis keeps it.
-    pub(super) fn of(entry: Entry, left: Duration) -> Self {
-        match left.checked_sub(entry.grace) {
-            Some(fresh_for) if !fresh_for.is_zero() => Self::Found { entry, fresh_for },
-            _ => Self::Stale { entry, left },
-        }
     }
 }
 
@@ -444,48 +253,6 @@ pub(super) enum Failure {
     Codec(#[from] crate::codec::CodecError),
     #[error("it came to Redis when its sender had given up")]
     Late,
-}
-
-/// What the key `ce` said at one moment.
-#[derive(Debug, Clone)]
-pub(super) struct Epoch {
-    id: Option<Bytes>,
-    counts: HashMap<String, u64>,
-}
-
-impl Epoch {
-    /// Whether an entry that carries this epoch belongs to it.
-    pub(super) fn is(&self, carried: &Bytes) -> bool {
-        self.id.as_ref() == Some(carried)
-    }
-
-    /// Whether both are moments of one epoch.
-    pub(super) fn is_of(&self, other: &Self) -> bool {
-        self.id == other.id
-    }
-
-    /// With other fields as well; of another epoch they make it one to which no entry belongs.
-    pub(super) fn with(mut self, other: Self) -> Self {
-        if self.id != other.id {
-            self.id = None;
-        }
-        self.counts.extend(other.counts);
-        self
-    }
-
-    pub(super) fn count(&self, field: &str) -> u64 {
-        self.counts.get(field).copied().unwrap_or_default()
-    }
-}
-
-/// Whether another program keeps something of another type under the key. It counts as nothing.
-pub(super) fn is_foreign(error: &Error) -> bool {
-    error.code() == Some("WRONGTYPE")
-}
-
-/// A count as Redis writes it. What is no count is foreign and equals nothing that was counted.
-fn number(digits: &Bytes) -> u64 {
-    str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(u64::MAX)
 }
 
 pub(super) fn millis(duration: Duration) -> Arg {
