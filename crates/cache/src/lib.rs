@@ -79,7 +79,8 @@
 //! only L2: a process that has just started need not wait for its first loads.
 //!
 //! While Redis is away L2 is a miss that costs microseconds, and L1 serves on. An invalidation that Redis could not be
-//! told of is an error that says so ([`Owed`]), is kept, and is told before this process reads L2 again.
+//! told of is an error that says so ([`Owed`]), is kept, and is told before this process reads L2 again. One that Redis refuses
+//! for good (an account that may not `SCAN`, for a pattern) invalidates everything instead, and an event says so.
 //!
 //! # Writing
 //!
@@ -103,6 +104,8 @@
 //! - The same through L2 for every process: a load that began before an invalidation and ended after it leaves its value
 //!   readable in no tier of any process. What a process still holds in L1 goes when the notice arrives, within moments;
 //!   a process that may not wait for that invalidates too, before it reads.
+//! - What is set reaches L2 before its caller gives up, or never, even where a connection hangs and delivers it later. Where it
+//!   is not known whether it did, the key is deleted at once, and once more when nothing can come any more.
 //! - A batch promises for each of its keys what a single call does. No step of it takes Redis more than 64 keys or 256 KiB (or
 //!   one value that is larger), so that others come through between them.
 //! - What is built with one tenant's id as a part of its own ([`KeyBuilder::part`], [`KeyBuilder::below`], [`Tag::of`]) reaches
@@ -136,7 +139,10 @@
 //! - That [`TtlClass::l1_ttl`] bounds what is served stale: a class with a grace serves for that time, as stale, what L1 holds past it.
 //! - That what a batch's loader left out is gone from an L2 that could not be told of it.
 //! - Over a channel, in place of tracking: that L1 hears of expiry, of eviction and of what other programs write.
+//! - Where values are read from replicas (`RedisTier::read_replicas`), that a key or pattern which another process has invalidated is gone for a read
+//!   that starts before word of it has come: that read may find the old value in a replica. Once it has come, none does.
 //! - Entries of L1 that L2 does not hold are invisible to a pattern's walk over L2, but not to its notice.
+//! - That a pattern finds a key which moves between the servers of a cluster more than once while it walks.
 //! - [`TypedCache::set`] believes its caller: a value that was read from the store before an invalidation and set
 //!   after it stays. Loaders are fenced, callers are not.
 //! - A key above 200 characters keeps only its leading parts for patterns to match.

@@ -32,6 +32,8 @@ pub struct TierStats {
     pub hits: u64,
     /// Lookups that did not.
     pub misses: u64,
+    /// Hits that a replica answered. Zero for L1.
+    pub from_replicas: u64,
     /// Entries that had to make room; none for L2.
     pub evictions: Option<u64>,
     /// Steps that failed or took too long. Zero for L1.
@@ -93,6 +95,7 @@ impl TieredCache {
             weight: Some(memory.weight_held()),
             hits: classes.iter().map(|class| class.hits + class.stale_hits).sum(),
             misses: classes.iter().map(|class| class.misses).sum(),
+            from_replicas: 0,
             evictions: Some(memory.evictions()),
             errors: 0,
             codec_errors: 0,

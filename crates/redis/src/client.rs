@@ -188,6 +188,12 @@ impl Client {
         shards.filter_map(|shard| Some(Node { slot: self.inner.shards.slot_of(&shard)?, shard })).collect()
     }
 
+    /// The primary that has the key, as far as is known.
+    pub fn primary_of(&self, key: &str) -> Option<Node> {
+        let slot = self.slot_for(Some(key.as_bytes()));
+        Some(Node { shard: self.inner.shards.of(slot)?, slot })
+    }
+
     /// Sends a command to that primary, whatever its keys. Redirections are not followed.
     ///
     /// # Errors

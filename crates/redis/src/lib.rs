@@ -39,7 +39,7 @@
 //! - **Order between tasks.** One task's commands reach one server in the order in which they were awaited, no more.
 //! - **Fairness.** All commands share one connection to each server: a slow script or a large reply holds up those behind
 //!   it, and if it takes longer than the time-out, it opens the breaker.
-//! - **Reads from replicas.** Every command goes to a primary.
+//! - **Reads from replicas.** Every command goes to a primary, but for what is asked of [`Replicas`] by name, and may be old.
 //! - During the migration of a slot a command that is redirected by `ASK` and then loses its connection to the old node is
 //!   answered `Disconnected`, as always; whether it ran on the new one is not known.
 
@@ -52,7 +52,9 @@ mod config;
 mod error;
 mod info;
 mod keyspace;
+mod layout;
 mod mutex;
+mod replicas;
 mod scan;
 mod script;
 mod shards;
@@ -69,7 +71,9 @@ pub use config::{Config, ConfigError, Role, Topology};
 pub use error::{ConnectError, Error, ErrorKind};
 pub use info::{NodeInfo, Thresholds, Warning};
 pub use keyspace::{KeyGroup, Keyspace, KeyspaceError};
+pub use layout::Layout;
 pub use mutex::Mutex;
+pub use replicas::Replicas;
 pub use scan::{Scan, escape_glob};
 pub use script::{ClockPrelude, Script};
 pub use slowlog::SlowCommand;

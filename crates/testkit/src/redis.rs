@@ -1,8 +1,9 @@
-//! Redis for tests: servers of their own, with replicas and Sentinels, clusters, and a proxy that misbehaves.
+//! Redis for tests: servers of their own, with replicas and Sentinels, clusters, a proxy that misbehaves, and a relay that holds up replication.
 
 mod cli;
 mod cluster;
 mod proxy;
+mod relay;
 mod sentinels;
 mod server;
 mod tls;
@@ -12,6 +13,7 @@ use std::time::Duration;
 pub use cli::redis_cli;
 pub use cluster::Cluster;
 pub use proxy::Proxy;
+pub use relay::Relay;
 pub use sentinels::Sentinels;
 pub use server::{RedisServer, RedisServerBuilder};
 pub use tls::Certificates;

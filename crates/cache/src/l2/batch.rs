@@ -1,17 +1,19 @@
-//! The steps of the protocol for many keys at once. Each does for every key what its single sibling in `tier` does.
+//! The steps of the protocol for many keys at once. Each does for every key what its single sibling does.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{join, try_join_all};
+use futures_util::future::{join, join3, try_join_all};
 use tidegate_redis::{Arg, Command, Error, Topology, Value};
 
 use super::entry::{Entry, EntryId, HEAD};
+use super::epoch::Epoch;
+use super::look::Looked;
 use super::names::Names;
 use super::patience::{Impatience, Patience};
 use super::steps::{Answered, BYTES, Item, run_many};
-use super::tier::{Epoch, Failure, Filled, Looked, New, RedisTier, millis};
+use super::tier::{Failure, Filled, New, RedisTier, millis};
 use crate::key::Key;
 use crate::tag::Tag;
 
@@ -35,9 +37,20 @@ pub(super) struct FillOne {
 }
 
 /// The answer of a look before its tags are compared.
-enum Seen {
+pub(super) enum Seen {
     Entry { entry: Entry, left: Duration, head: Bytes },
     Done(Looked),
+}
+
+impl Seen {
+    /// What a replica answered, if it is an entry.
+    pub(super) fn peeked(values: Vec<Value>) -> Option<Self> {
+        let mut values = values.into_iter();
+        let bytes = values.next()?.into_optional_bytes().ok()??;
+        let left = Duration::from_millis(u64::try_from(values.next()?.as_int().ok()?).unwrap_or_default());
+        let entry = Entry::decode(&bytes).ok()?;
+        Some(Self::Entry { entry, left, head: bytes.slice(..bytes.len().min(HEAD)) })
+    }
 }
 
 impl RedisTier {
@@ -89,7 +102,7 @@ impl RedisTier {
     }
 
     /// Compares what entries carry with what is in force.
-    async fn judge(
+    pub(super) async fn judge(
         &self,
         seen: Vec<Option<Seen>>,
         class: &str,
@@ -150,6 +163,7 @@ impl RedisTier {
         epoch: &Epoch,
         patience: &mut Patience,
     ) -> (Vec<Option<Filled>>, Vec<Impatience<Failure>>) {
+        let _changing = self.changing(fills.iter().map(|fill| &fill.key));
         let mut answers: Vec<Option<Filled>> = fills.iter().map(|_| None).collect();
         let mut failures = Vec::new();
         let carried = match patience.spend(self.carry(fills.iter().map(|fill| &fill.new))).await {
@@ -201,21 +215,26 @@ impl RedisTier {
         puts: Vec<(Key, New)>,
         patience: &mut Patience,
     ) -> (Vec<bool>, Vec<Impatience<Failure>>) {
+        let _changing = self.changing(puts.iter().map(|(key, _)| key));
         let mut done = vec![false; puts.len()];
         let mut aside = patience.clone();
+        let values: Vec<String> = puts.iter().map(|(key, _)| self.names.value(key)).collect();
+        let names: Vec<&str> = values.iter().map(String::as_str).collect();
+        let mut beside = patience.clone();
+        let bounds = beside.spend(self.bounds(&names, patience.left()));
         let carried = patience.spend(self.carry(puts.iter().map(|(_, new)| new)));
-        let (carried, epoch) = join(carried, aside.spend(self.open_epoch())).await;
-        let (carried, epoch) = match (carried, epoch) {
-            (Ok(carried), Ok(epoch)) => (carried, epoch),
-            (Err(error), _) | (_, Err(error)) => return (done, vec![error.into()]),
+        let (carried, epoch, bounds) = join3(carried, aside.spend(self.open_epoch()), bounds).await;
+        let (carried, epoch, bounds) = match (carried, epoch, bounds) {
+            (Ok(carried), Ok(epoch), Ok(bounds)) => (carried, epoch, bounds),
+            (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => return (done, vec![error.into()]),
         };
         let (mut items, mut indexes, mut failures) = (Vec::new(), Vec::new(), Vec::new());
         for (index, (key, new)) in puts.into_iter().enumerate() {
             let ttl = millis(new.ttl);
             match Self::encode_with(new, &epoch, &carried) {
                 Ok(entry) => {
-                    let bytes = entry.len();
-                    items.push(Item { names: self.pair(&key), args: vec![entry.into(), ttl], bytes });
+                    let (bytes, bound) = (entry.len(), bounds.of(self, &values[index]));
+                    items.push(Item { names: self.pair(&key), args: vec![entry.into(), ttl, bound.into()], bytes });
                     indexes.push(index);
                 }
                 Err(error) => failures.push(Impatience::Failed(error.into())),
@@ -225,7 +244,7 @@ impl RedisTier {
         let mut put = run_many(&self.client, &self.scripts.put_many, &[], items, 1, patience).await;
         self.tell(&values, &mut put, patience).await;
         for (index, answer) in indexes.into_iter().zip(put.answers) {
-            done[index] = answer.is_some();
+            done[index] = answer.is_some_and(|answer| is_one(&answer));
         }
         failures.extend(put.failures.into_iter().map(Into::into));
         (done, failures)
@@ -233,6 +252,7 @@ impl RedisTier {
 
     /// Deletes values and fences; tells for each key whether it is done.
     pub(super) async fn forget_many(&self, keys: &[&Key], patience: &mut Patience) -> Answered<()> {
+        let _changing = self.changing(keys.iter().copied());
         let mut items = Vec::with_capacity(keys.len());
         for key in keys {
             items.push(Item { names: self.pair(key), args: Vec::new(), bytes: 0 });

@@ -101,7 +101,7 @@ impl Debts {
 
     /// Debts that are taken on unless they are settled, also when the caller is cancelled.
     pub(super) fn owing(&self, l2: &Arc<L2>, debts: Vec<Debt>) -> Owing {
-        Owing { l2: Arc::clone(l2), debts }
+        Owing { l2: Arc::clone(l2), debts, late: Duration::ZERO }
     }
 
     fn start_paying(&self, l2: &Arc<L2>) {
@@ -142,9 +142,17 @@ impl Debts {
 pub(super) struct Owing {
     l2: Arc<L2>,
     debts: Vec<Debt>,
+    /// How long what they are to undo may still be on its way.
+    late: Duration,
 }
 
 impl Owing {
+    /// Debts that are paid twice: at once, and when what they are to undo can't come any more.
+    pub(super) fn again_after(mut self, late: Duration) -> Self {
+        self.late = late;
+        self
+    }
+
     pub(super) fn debts(&self) -> &[Debt] {
         &self.debts
     }
@@ -161,9 +169,20 @@ impl Owing {
 
 impl Drop for Owing {
     fn drop(&mut self) {
-        if !self.debts.is_empty() {
-            self.l2.debts.owe(&self.l2, mem::take(&mut self.debts));
+        let debts = mem::take(&mut self.debts);
+        if debts.is_empty() {
+            return;
         }
+        if !self.late.is_zero()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let (l2, debts, late) = (Arc::downgrade(&self.l2), debts.clone(), self.late);
+            runtime.spawn(async move {
+                sleep(late).await;
+                l2.upgrade().iter().for_each(|l2| l2.debts.owe(l2, debts.clone()));
+            });
+        }
+        self.l2.debts.owe(&self.l2, debts);
     }
 }
 
@@ -210,7 +229,7 @@ impl Drop for Payer {
 async fn pay_all(l2: &L2) -> bool {
     for due in l2.debts.due().chunks(BATCH) {
         let debts: Vec<Debt> = due.iter().map(|(debt, _)| debt.clone()).collect();
-        if let Err(error) = pay(&l2.tier, &debts).await {
+        if let Err(error) = settle(l2, "replay", &debts).await {
             l2.failed("replay", &error);
             return false;
         }
@@ -219,8 +238,29 @@ async fn pay_all(l2: &L2) -> bool {
     true
 }
 
-/// Tells L2; after an error it is not known of which it has heard.
-pub(super) async fn pay(tier: &RedisTier, debts: &[Debt]) -> Result<(), Error> {
+/// Redis will not do what was asked, now or later.
+#[derive(Debug, thiserror::Error)]
+#[error("Redis refuses that invalidation, so everything was invalidated instead")]
+struct Refused(#[source] Error);
+
+/// Tells L2. What it refuses for good is not owed for ever: everything is invalidated instead, and that is told of.
+///
+/// After an error it is not known of which it has heard.
+pub(super) async fn settle(l2: &L2, operation: &'static str, debts: &[Debt]) -> Result<(), Error> {
+    if debts.contains(&Debt::All) {
+        return l2.tier.move_all().await;
+    }
+    match pay(&l2.tier, debts).await {
+        Err(error) if !error.is_transient() => {
+            l2.tier.move_all().await?;
+            l2.failed(operation, &Refused(error));
+            Ok(())
+        }
+        paid => paid,
+    }
+}
+
+async fn pay(tier: &RedisTier, debts: &[Debt]) -> Result<(), Error> {
     let tags: Vec<&Tag> =
         debts.iter().filter_map(|debt| if let Debt::Tag(tag) = debt { Some(tag) } else { None }).collect();
     for tags in tags.chunks(BATCH) {

@@ -9,9 +9,10 @@ use tokio::runtime::Handle;
 use super::L2;
 use super::batch::FillOne;
 use super::debts::Debt;
+use super::epoch::Epoch;
 use super::patience::Patience;
 use super::seek_many::Wanted;
-use super::tier::{Epoch, Filled, New};
+use super::tier::{Filled, New};
 use super::{EntryId, Mark};
 use crate::class::Class;
 use crate::codec::Codec;
@@ -132,8 +133,9 @@ impl L2 {
     /// Stores what a caller brought, where L1 accepted it. Otherwise, and where it can't be stored, whatever was there is
     /// invalidated instead, at once or as soon as it can.
     pub(crate) async fn put_many(self: &Arc<Self>, puts: Vec<(Key, Option<New>)>) {
-        let owing = self.debts.owing(self, puts.iter().map(|(key, _)| Debt::Key(key.clone())).collect());
         let mut patience = self.patience_for(puts.len());
+        let owing = self.debts.owing(self, puts.iter().map(|(key, _)| Debt::Key(key.clone())).collect());
+        let owing = owing.again_after(patience.left());
         let owes = self.owes();
         let (mut stored, mut forgotten) = (Vec::new(), Vec::new());
         for (key, new) in puts {

@@ -10,7 +10,9 @@ use tidegate_redis::{Notice, Tracking};
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
+use super::debts::Debt;
 use super::names::{self, Meaning};
+use super::way::Way;
 use crate::event::{Event, Removal, Scope};
 use crate::flight::Flight;
 use crate::key::Key;
@@ -32,11 +34,18 @@ pub(crate) async fn follow(tiers: Weak<Tiers>) {
         let Some(l2) = now.l2.clone() else { return };
         drop(now);
         let tier = &l2.tier;
+        tier.replicas.iter().for_each(|replicas| replicas.start(&tier.client));
         let way = tier.ways.next(refused);
         let started = tier.ways.start(way, &tier.client, &tier.names.followed()).await;
         match started {
             Ok(tracking) => {
                 tier.ways.take(way);
+                if way == Way::Published
+                    && let Err(error) = tier.ways.make_up_for_silence(&tier.names.all_mark()).await
+                {
+                    l2.failed("follow", &error);
+                    l2.debts.owe(&l2, [Debt::All]);
+                }
                 let Some(now) = tiers.upgrade() else { return };
                 // What changed before was not heard.
                 drop_all(&now);
@@ -124,11 +133,20 @@ fn act(tiers: &Tiers, notice: &Notice) -> Option<Doubt> {
         Notice::Key(key) => key,
         // Something may have been missed.
         _ => {
+            l2.tier.changes_everything();
             drop_all(tiers);
             return None;
         }
     };
-    match l2.tier.names.meaning(key)? {
+    let meaning = l2.tier.names.meaning(key)?;
+    match &meaning {
+        // What the others touch is seen by comparison.
+        Meaning::Pattern(pattern, _) => l2.tier.changes_matching(pattern),
+        Meaning::All => l2.tier.changes_everything(),
+        Meaning::Value(key) => l2.tier.changes([key]),
+        Meaning::Tag(_) | Meaning::Class(_) => {}
+    }
+    match meaning {
         Meaning::Value(key) => {
             // Under the lock under which fills are made: a fill either sees the notice or is seen here.
             let (slot, stale) = tiers.flights.notice(&key, || tiers.memory.peek(&key));

@@ -29,8 +29,23 @@ impl Patience {
         Self { whole, left: whole }
     }
 
-    /// Waits for a step. After a step that failed for good or took too long nothing is left, so that no further one is
-    /// waited for.
+    /// What is left.
+    pub(super) fn left(&self) -> Duration {
+        self.left
+    }
+
+    /// Half of what is left, for what the read can do without.
+    pub(super) fn half(&self) -> Self {
+        Self { whole: self.whole, left: self.left / 2 }
+    }
+
+    /// Takes away what was waited.
+    pub(super) fn charge(&mut self, waited: Duration) {
+        self.left = self.left.saturating_sub(waited);
+    }
+
+    /// Waits for a step, for as long as is left. After one that took too long nothing is, so that no further one is waited
+    /// for; one that fails sooner leaves the rest to the next.
     pub(super) async fn spend<T, E: Error + 'static>(
         &mut self,
         step: impl Future<Output = Result<T, E>>,

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::try_join_all;
-use tidegate_redis::{Client, Command, Error, Node, Topology, Value};
+use tidegate_redis::{Client, Command, Error, Layout, Node, Topology, Value};
 
 use super::entry;
+use super::look::is_foreign;
 use super::tier::RedisTier;
 use crate::pattern::Pattern;
 
@@ -15,18 +16,22 @@ const STEP: u64 = 1000;
 const BATCH: usize = 256;
 /// Bytes from the start of an entry that surely hold the name of its class.
 const START: u64 = 1023;
-/// Walks over, when primaries came or went meanwhile.
+/// Walks at most, where keys go from one primary to another meanwhile.
 const WALKS: usize = 3;
 
 impl RedisTier {
     /// Deletes the entries whose key matches, of one class where one is named, and the fences of all loads of such keys.
     ///
     /// The fences go first, in a walk of their own: a load that could still fill once the values are walked over has
-    /// started after the call. `SCAN` shows everything that was there from its start to its end, on each node; when the
-    /// primaries are others at the end than at the start, the walk is made again.
+    /// started after the call. `SCAN` shows everything that was there from its start to its end, on each node. Where keys
+    /// moved from one node to another meanwhile, or could have, all is walked over again: one that moves once, and slipped
+    /// through the first time, stands still the second time.
     pub(super) async fn forget_matching(&self, pattern: &Pattern, class: Option<&str>) -> Result<(), Error> {
+        self.changes_matching(pattern);
         let [fences, values] = self.names.globs(pattern);
         for _ in 0..WALKS {
+            // An account that may not ask does not know, and walks as if all moved.
+            let before = self.client.layout().await.ok();
             let nodes = self.client.primaries();
             for node in &nodes {
                 self.walk(node, &fences, pattern, None).await?;
@@ -34,11 +39,12 @@ impl RedisTier {
             for node in &nodes {
                 self.walk(node, &values, pattern, class).await?;
             }
-            let are_same = self.client.primaries().iter().map(Node::to_string).eq(nodes.iter().map(Node::to_string));
-            if are_same {
+            let Some(before) = before.filter(Layout::is_settled) else { continue };
+            if self.client.layout().await.is_ok_and(|after| after == before) {
                 break;
             }
         }
+        self.changes_matching(pattern);
         let mark = self.names.pattern_mark(pattern, class);
         self.client.run(&self.scripts.mark, &[&mark], Vec::new()).await?;
         self.ways.tell(&mark).await
@@ -71,8 +77,11 @@ impl RedisTier {
     async fn of_class(&self, names: Vec<String>, class: &str) -> Result<Vec<String>, Error> {
         let kept = try_join_all(names.into_iter().map(|name| async move {
             let range = Command::new("GETRANGE").key(&name).arg(0_u64).arg(START).idempotent();
-            let start = self.client.execute(range).await?.into_bytes()?;
             // What can't be read serves nobody.
+            let start = match self.client.execute(range).await {
+                Err(error) if is_foreign(&error) => return Ok(Some(name)),
+                other => other?.into_bytes()?,
+            };
             Ok::<_, Error>(entry::class_of(&start).is_none_or(|of| of == class).then_some(name))
         }));
         Ok(kept.await?.into_iter().flatten().collect())

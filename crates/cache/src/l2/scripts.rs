@@ -13,9 +13,11 @@ pub(super) struct Scripts {
     pub(super) forget: Script,
     pub(super) mark: Script,
     pub(super) look_many: Script,
+    pub(super) peek_many: Script,
     pub(super) fill_many: Script,
     pub(super) release_many: Script,
     pub(super) put_many: Script,
+    pub(super) time: Script,
     pub(super) forget_many: Script,
     pub(super) absent_many: Script,
     pub(super) heads: Script,
@@ -36,24 +38,32 @@ impl Scripts {
             look: Script::new("cache look", include_str!("lua/look.lua")).idempotent(),
             fill: Script::new("cache fill", include_str!("lua/fill.lua")),
             release: Script::new("cache release", include_str!("lua/release.lua")),
-            put: Script::new("cache put", include_str!("lua/put.lua")),
+            put: Script::timed("cache put", include_str!("lua/put.lua"), clock),
             #[cfg(feature = "sessions")]
             put_unless: Script::new("cache put_unless", include_str!("lua/put_unless.lua")),
             forget: Script::new("cache forget", include_str!("lua/forget.lua")).idempotent(),
             mark: Script::new("cache mark", include_str!("lua/mark.lua")).idempotent(),
             look_many: Script::new("cache look_many", include_str!("lua/look_many.lua")).idempotent(),
+            peek_many: Script::new("cache peek_many", include_str!("lua/peek_many.lua")),
             fill_many: Script::new("cache fill_many", include_str!("lua/fill_many.lua")),
             release_many: Script::new("cache release_many", include_str!("lua/release_many.lua")),
-            put_many: Script::new("cache put_many", include_str!("lua/put_many.lua")),
+            put_many: Script::timed("cache put_many", include_str!("lua/put_many.lua"), clock),
+            time: Script::timed("cache time", include_str!("lua/time.lua"), clock).idempotent(),
             forget_many: Script::new("cache forget_many", include_str!("lua/forget_many.lua")).idempotent(),
             absent_many: Script::new("cache absent_many", include_str!("lua/absent_many.lua")),
             heads: Script::new("cache heads", include_str!("lua/heads.lua")).idempotent(),
-            tag_read: Script::timed("cache tag_read", include_str!("lua/tag_read.lua"), clock).idempotent(),
-            tag_move: Script::timed("cache tag_move", include_str!("lua/tag_move.lua"), clock).idempotent(),
-            tags_move: Script::timed("cache tags_move", include_str!("lua/tags_move.lua"), clock).idempotent(),
+            tag_read: of_generations("cache tag_read", include_str!("lua/tag_read.lua")).idempotent(),
+            tag_move: of_generations("cache tag_move", include_str!("lua/tag_move.lua")).idempotent(),
+            tags_move: of_generations("cache tags_move", include_str!("lua/tags_move.lua")).idempotent(),
             epoch_open: Script::new("cache epoch_open", include_str!("lua/epoch_open.lua")).idempotent(),
             epoch_move: Script::new("cache epoch_move", include_str!("lua/epoch_move.lua")).idempotent(),
             epoch_new: Script::new("cache epoch_new", include_str!("lua/epoch_new.lua")).idempotent(),
         }
     }
+}
+
+/// A script that asks for the time and knows a generation from what is foreign.
+fn of_generations(name: &'static str, body: &str) -> Script {
+    let body = format!("{}\n{body}", include_str!("lua/is_generation.lua"));
+    Script::timed(name, &body, &ClockPrelude::SERVER)
 }

@@ -10,9 +10,10 @@ use tokio::time::{Instant, sleep};
 use super::batch::Look;
 use super::entry::EntryId;
 use super::fill_many::Tickets;
+use super::look::Looked;
 use super::patience::Patience;
-use super::tier::Looked;
-use super::{CONFIRMATIONS, L2, Mark, NAME, PAUSES, Past, unpack};
+use super::seek::{CONFIRMATIONS, PAUSES, Past, unpack};
+use super::{L2, Mark, NAME};
 use crate::class::Class;
 use crate::codec::Codec;
 use crate::event::{Event, LookupOutcome};
@@ -127,7 +128,8 @@ impl L2 {
             open.map(|(index, (_, flight))| Open { index, reject: reject(flight), may_be_stale: true }).collect();
         // In one order in all processes: then who comes first is first at nearly all keys, and the others wait.
         open.sort_unstable_by(|one, other| wanted[one.index].0.as_str().cmp(wanted[other.index].0.as_str()));
-        loop {
+        open = self.without_those_at_replicas(wanted, open, class, codec, patience, found).await;
+        while !open.is_empty() {
             let noticed: Vec<u64> = open.iter().map(|open| wanted[open.index].1.noticed()).collect();
             let mut looks = Vec::with_capacity(open.len());
             for open in &open {
@@ -194,6 +196,44 @@ impl L2 {
             again.extend(elsewhere.into_iter().map(|(open, _)| open));
             open = again;
         }
+        fences
+    }
+
+    /// Hands over what replicas have, and gives back the keys of which the primary is to be asked.
+    async fn without_those_at_replicas<V: 'static>(
+        &self,
+        wanted: &[Wanted],
+        open: Vec<Open>,
+        class: &Class,
+        codec: &dyn Codec<V>,
+        patience: &mut Patience,
+        found: Found<'_, V>,
+    ) -> Vec<Open> {
+        let noticed: Vec<u64> = open.iter().map(|open| wanted[open.index].1.noticed()).collect();
+        let keys: Vec<&Key> = open.iter().map(|open| &wanted[open.index].0).collect();
+        let looked = self.found_at_replicas(&keys, class.ttl.name(), patience).await;
+        let (mut rest, mut candidates) = (Vec::new(), Vec::new());
+        for ((open, noticed), looked) in open.into_iter().zip(noticed).zip(looked) {
+            match looked {
+                Some(Looked::Found { entry, fresh_for: left }) if open.reject.is_none() => {
+                    candidates.push((open, entry.id, left, noticed, unpack(codec, entry)));
+                }
+                _ => rest.push(open),
+            }
+        }
+        // What was heard of meanwhile is asked of the primary, as is what it brought instead.
+        let asked = candidates.iter().map(|(open, id, _, noticed, _)| (open.index, *id, *noticed)).collect();
+        let confirmed = self.confirmed(wanted, asked, patience).await;
+        for ((open, id, left, _, fill), noticed) in candidates.into_iter().zip(confirmed) {
+            match (fill, noticed) {
+                (Ok(fill), Some(noticed)) => {
+                    self.counts.from_replicas.fetch_add(1, Ordering::Relaxed);
+                    found(open.index, News::Found(fill, Some(Mark { id: Some(id), left, noticed })));
+                }
+                _ => rest.push(open),
+            }
+        }
+        rest
     }
 
     /// Hands over what was found, with the notices of it that came meanwhile looked into.

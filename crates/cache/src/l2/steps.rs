@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use tidegate_redis::{Arg, Client, Error, Script, Topology, Value};
+use tidegate_redis::{Arg, Client, Error, Replicas, Script, Topology, Value};
 
 use super::patience::{Impatience, Patience};
 
@@ -23,6 +23,33 @@ pub(super) struct Item {
     pub(super) bytes: usize,
 }
 
+/// Who is asked.
+pub(super) enum Servers<'a> {
+    Primaries(&'a Client),
+    /// For scripts that only read.
+    Replicas(&'a Client, &'a Replicas),
+}
+
+impl<'a> From<&'a Client> for Servers<'a> {
+    fn from(client: &'a Client) -> Self {
+        Self::Primaries(client)
+    }
+}
+
+impl Servers<'_> {
+    fn is_cluster(&self) -> bool {
+        let (Self::Primaries(client) | Self::Replicas(client, _)) = self;
+        client.topology() == Topology::Cluster
+    }
+
+    async fn run_in(&self, slot: u16, script: &Script, count: usize, all: Vec<Arg>) -> Result<Value, Error> {
+        match self {
+            Self::Primaries(client) => client.run_in(slot, script, count, all).await,
+            Self::Replicas(_, replicas) => replicas.run_in(slot, script, count, all).await,
+        }
+    }
+}
+
 /// The answers of several steps, each of which may fail by itself.
 pub(super) struct Answered<T> {
     /// In the order of the items; none where a step failed.
@@ -32,22 +59,22 @@ pub(super) struct Answered<T> {
 
 /// Runs the script over all items; `common` are the arguments that stand before theirs, and of the answer `width` values
 /// belong to each item. A script may answer for the first items only, and is asked for the others again.
-pub(super) async fn run_many(
-    client: &Client,
+pub(super) async fn run_many<'a>(
+    servers: impl Into<Servers<'a>>,
     script: &Script,
     common: &[Arg],
     items: Vec<Item>,
     width: usize,
     patience: &mut Patience,
 ) -> Answered<Vec<Value>> {
-    let count = items.len();
-    let groups = grouped(client.topology() == Topology::Cluster, items);
+    let (servers, count) = (servers.into(), items.len());
+    let groups = grouped(servers.is_cluster(), items);
     let at_once = (UNDER_WAY * groups.len()).div_ceil(count.max(1)).max(1);
     let mut indexes = Vec::with_capacity(groups.len());
     let mut steps = Vec::with_capacity(groups.len());
     for group in groups {
         indexes.push(group.indexes);
-        steps.push(step(client, script, common, group.slot, group.items, width));
+        steps.push(step(&servers, script, common, group.slot, group.items, width));
     }
     let done = patience.spend_each(at_once, steps).await;
     let mut answered = Answered { answers: (0..count).map(|_| None).collect(), failures: Vec::new() };
@@ -65,7 +92,7 @@ pub(super) async fn run_many(
 }
 
 async fn step(
-    client: &Client,
+    servers: &Servers<'_>,
     script: &Script,
     common: &[Arg],
     slot: u16,
@@ -79,7 +106,7 @@ async fn step(
         let args = rest.iter().flat_map(|item| item.args.iter().cloned());
         let all = names.chain(common.iter().cloned()).chain(args).collect();
         let count = rest.iter().map(|item| item.names.len()).sum();
-        let mut values = client.run_in(slot, script, count, all).await?.into_array()?.into_iter();
+        let mut values = servers.run_in(slot, script, count, all).await?.into_array()?.into_iter();
         let before = answers.len();
         while values.len() >= width && answers.len() < items.len() {
             answers.push(values.by_ref().take(width).collect());

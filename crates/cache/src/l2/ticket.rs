@@ -7,7 +7,8 @@ use tidegate_redis::Error;
 use tokio::runtime::Handle;
 
 use super::L2;
-use super::tier::{Epoch, Failure, Filled, New};
+use super::epoch::Epoch;
+use super::tier::{Failure, Filled, New};
 use crate::key::Key;
 
 /// Dropped while its fence may stand, by a load that failed, panicked, was stopped or refused, it gives that back, so that nobody

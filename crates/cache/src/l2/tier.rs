@@ -11,18 +11,19 @@
 //!   and the generation second, and a load notes the cells at its start, reads the generations at its end and then the
 //!   cells again: if a cell of its tags moved, it does not fill.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{join, try_join_all};
-use tidegate_redis::{Arg, Channel, Client, Command, Error, Keyspace, Topology, Value};
+use futures_util::future::{join3, try_join_all};
+use tidegate_redis::{Arg, Channel, Client, Command, Error, Keyspace};
 
-use super::entry::{Entry, EntryId, HEAD};
+use super::entry::{Entry, EntryId};
+use super::epoch::Epoch;
 use super::names::Names;
+use super::replicas::{ReplicaReads, WINDOW};
 use super::scripts::Scripts;
 use super::way::Ways;
 use crate::codec::Format;
@@ -30,8 +31,6 @@ use crate::key::Key;
 use crate::tag::Tag;
 use crate::ttl::{LONGEST, TtlClass};
 
-/// The epoch outlives every entry.
-pub(super) const EPOCH: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 /// A generation outlives the entries that carry it by this much at least, so that it is seldom prolonged.
 const GENERATION_MARGIN: Duration = Duration::from_secs(60 * 60);
 
@@ -48,6 +47,7 @@ pub struct RedisTier {
     pub(super) patience: Duration,
     pub(super) wait: Duration,
     pub(super) fence: Duration,
+    pub(super) replicas: Option<ReplicaReads>,
 }
 
 impl RedisTier {
@@ -63,6 +63,7 @@ impl RedisTier {
             ids: AtomicU64::new(rand::random()),
             wait: Duration::from_secs(1),
             fence: Duration::from_secs(120),
+            replicas: None,
         }
     }
 
@@ -100,6 +101,33 @@ impl RedisTier {
         self
     }
 
+    /// Reads values from replicas where there are any, from the primary else. Off by default.
+    ///
+    /// Replicas are found by asking each primary, with or without Sentinels and in a cluster. What entries carry (epoch,
+    /// class, generations of tags) is still asked of the primary, so invalidations of tags, classes and everything hold as
+    /// ever; so does every write. An invalidation of a **key or a pattern** holds from the moment when this process has
+    /// made it or heard of it: for the [lag window](Self::lag_window) it reads from the primary what was touched, and it
+    /// reads no replica that is not known to have all that its primary had a window ago.
+    ///
+    /// What is given up: until word of another process's change has come, mostly within a millisecond, a read may find in a
+    /// replica what is gone from the primary. It does not stay in L1, since the word makes this process compare. And what is
+    /// not told of is late by as much as the replica: over a channel ([`published`](Self::published)) that is what other
+    /// programs write. While changes are not heard of, everything is read from the primary. A miss costs a round trip more.
+    #[must_use]
+    pub fn read_replicas(mut self) -> Self {
+        self.replicas.get_or_insert_with(|| ReplicaReads::new(WINDOW));
+        self
+    }
+
+    /// Reads values from replicas, as [`read_replicas`](Self::read_replicas) does, with a lag window of this length in place
+    /// of 1 s: for so long, up to twice, a key that was touched is read from the primary, and no replica is read that may be
+    /// further behind.
+    #[must_use]
+    pub fn lag_window(mut self, window: Duration) -> Self {
+        self.replicas = Some(ReplicaReads::new(window));
+        self
+    }
+
     /// A number that no other fill has.
     pub(super) fn next_id(&self) -> EntryId {
         loop {
@@ -107,37 +135,6 @@ impl RedisTier {
             if let Some(id) = NonZeroU64::new(self.ids.fetch_add(1, Ordering::Relaxed)) {
                 return EntryId(id);
             }
-        }
-    }
-
-    /// Reads a key, or takes part in its load. `reject` is the head of an entry that turned out to be invalid.
-    pub(super) async fn look(&self, key: &Key, class: &str, reject: Option<&Bytes>) -> Result<Looked, Error> {
-        let fence = format!("{:016x}", self.next_id().0);
-        let head = reject.cloned().unwrap_or_default();
-        let keys = [self.names.value(key), self.names.fence(key)];
-        let args: Vec<Arg> = vec![fence.as_str().into(), millis(self.fence), head.into()];
-        let look = self.client.run(&self.scripts.look, &keys, args);
-        let (looked, epoch) = join(look, self.epoch_fields(&[&Names::class_field(class)])).await;
-        let mut looked = looked?.into_array()?.into_iter();
-        let epoch = epoch?;
-        let value = looked.next().unwrap_or(Value::Nil).into_optional_bytes()?;
-        let second = looked.next().unwrap_or(Value::Nil);
-        let Some(bytes) = value else {
-            let in_force = second.into_text()?;
-            return Ok(Looked::Fenced { is_first: in_force == fence, fence: in_force });
-        };
-        // Below zero it has no expiry, which nobody here wrote.
-        let left = Duration::from_millis(u64::try_from(second.as_int()?).unwrap_or_default());
-        // What somebody else wrote may be shorter.
-        let head = bytes.slice(..bytes.len().min(HEAD));
-        let entry = match Entry::decode(&bytes) {
-            Ok(entry) => entry,
-            Err(error) => return Ok(Looked::Unreadable { head, error }),
-        };
-        if self.is_valid(&entry, class, &epoch).await? {
-            Ok(Looked::of(entry, left))
-        } else {
-            Ok(Looked::Invalid { head })
         }
     }
 
@@ -152,87 +149,38 @@ impl RedisTier {
         }
     }
 
-    async fn is_valid(&self, entry: &Entry, class: &str, epoch: &Epoch) -> Result<bool, Error> {
-        if epoch.id.as_ref() != Some(&entry.epoch) {
-            return Ok(false);
-        }
-        let moves = if entry.class == class {
-            epoch.count(&Names::class_field(class))
-        } else {
-            let field = Names::class_field(&entry.class);
-            let theirs = self.epoch_fields(&[&field]).await?;
-            if theirs.id != epoch.id {
-                return Ok(false);
-            }
-            theirs.count(&field)
-        };
-        if moves != entry.class_moves {
-            return Ok(false);
-        }
-        let generations = try_join_all(entry.tags.iter().map(|(tag, _)| self.generation(tag))).await?;
-        Ok(entry.tags.iter().zip(generations).all(|((_, carried), now)| now.as_ref() == Some(carried)))
-    }
-
-    async fn generation(&self, tag: &Tag) -> Result<Option<Bytes>, Error> {
-        self.client.get(&self.names.generation(tag)).await
-    }
-
-    /// Only these fields of the epoch, and the epoch itself.
-    pub(super) async fn epoch_fields(&self, fields: &[&str]) -> Result<Epoch, Error> {
-        let command = Command::new("HMGET").key(self.names.epoch()).arg("e").idempotent();
-        let command = fields.iter().fold(command, |command, field| command.arg(*field));
-        let mut values = self.client.execute(command).await?.into_array()?.into_iter();
-        let id = values.next().unwrap_or(Value::Nil).into_optional_bytes()?;
-        let mut epoch = Epoch { id, counts: HashMap::new() };
-        for (field, value) in fields.iter().zip(values) {
-            if let Some(count) = value.into_optional_bytes()? {
-                epoch.counts.insert((*field).to_owned(), number(&count));
-            }
-        }
-        Ok(epoch)
-    }
-
-    /// The whole epoch, for a load that starts now.
-    pub(super) async fn open_epoch(&self) -> Result<Epoch, Error> {
-        let fresh = format!("{:032x}", rand::random::<u128>());
-        let args = vec![fresh.into(), millis(EPOCH)];
-        let fields = self.client.run(&self.scripts.epoch_open, &[self.names.epoch()], args).await?.into_map()?;
-        let mut epoch = Epoch { id: None, counts: HashMap::with_capacity(fields.len()) };
-        for (field, value) in fields {
-            let (field, value) = (field.into_text()?, value.into_bytes()?);
-            if field == "e" {
-                epoch.id = Some(value);
-            } else {
-                epoch.counts.insert(field, number(&value));
-            }
-        }
-        Ok(epoch)
-    }
-
     /// Stores what a load brought, if nothing invalidated it meanwhile.
     pub(super) async fn fill(&self, key: &Key, fence: &str, epoch: &Epoch, new: New) -> Result<Filled, Failure> {
         let tags = self.generations(&new.tags, new.ttl).await?;
         if !tags.is_empty() {
             let cells: Vec<String> = tags.iter().map(|(tag, _)| Names::cell_field(tag)).collect();
             let now = self.epoch_fields(&cells.iter().map(String::as_str).collect::<Vec<_>>()).await?;
-            if now.id != epoch.id || cells.iter().any(|cell| now.count(cell) != epoch.count(cell)) {
+            if !now.is_of(epoch) || cells.iter().any(|cell| now.count(cell) != epoch.count(cell)) {
                 return Ok(Filled::Refused);
             }
         }
         let (id, ttl) = (new.id, millis(new.ttl));
         let entry = Self::encode(new, epoch, tags)?;
         let keys = [self.names.value(key), self.names.fence(key)];
+        let _changing = self.changing([key]);
         let stored = self.client.run(&self.scripts.fill, &keys, vec![fence.into(), entry.into(), ttl]).await?;
         Ok(if stored.as_int()? == 1 { Filled::Stored(id) } else { Filled::Refused })
     }
 
-    /// Stores what a caller brought, whatever is there.
-    pub(super) async fn put(&self, key: &Key, new: New) -> Result<(), Failure> {
-        let (tags, epoch) = join(self.generations(&new.tags, new.ttl), self.open_epoch()).await;
-        let (epoch, ttl) = (epoch?, millis(new.ttl));
-        let entry = Self::encode(new, &epoch, tags?)?;
+    /// Stores what a caller brought, whatever is there, but not when more than `left` has passed.
+    pub(super) async fn put(&self, key: &Key, new: New, left: Duration) -> Result<(), Failure> {
         let keys = [self.names.value(key), self.names.fence(key)];
-        self.client.run(&self.scripts.put, &keys, vec![entry.into(), ttl]).await?;
+        let names = [keys[0].as_str()];
+        let (generations, bounds) = (self.generations(&new.tags, new.ttl), self.bounds(&names, left));
+        let (tags, epoch, bounds) = join3(generations, self.open_epoch(), bounds).await;
+        let (tags, bound) = (tags?, bounds?.of(self, &keys[0]));
+        let (epoch, ttl) = (epoch?, millis(new.ttl));
+        let entry = Self::encode(new, &epoch, tags)?;
+        let _changing = self.changing([key]);
+        let stored = self.client.run(&self.scripts.put, &keys, vec![entry.into(), ttl, bound.into()]).await?;
+        if stored.as_int()? != 1 {
+            return Err(Failure::Late);
+        }
         Ok(self.ways.tell(&keys[0]).await?)
     }
 
@@ -246,7 +194,7 @@ impl RedisTier {
             id: new.id,
             class_moves: epoch.count(&Names::class_field(&class)),
             class,
-            epoch: epoch.id.clone().unwrap_or_default(),
+            epoch: epoch.id(),
             grace: new.grace,
             tags,
             codec: new.codec,
@@ -270,102 +218,11 @@ impl RedisTier {
         let released = self.client.run(&self.scripts.release, &[self.names.fence(key)], vec![fence.into()]).await?;
         Ok(released.as_int()? == 1)
     }
-
-    /// Deletes value and fence.
-    pub(super) async fn forget(&self, key: &Key) -> Result<(), Error> {
-        let keys = [self.names.value(key), self.names.fence(key)];
-        self.client.run(&self.scripts.forget, &keys, Vec::new()).await?;
-        self.ways.tell(&keys[0]).await
-    }
-
-    /// Moves the cells of these tags, then their generations: one round trip, in a cluster two.
-    pub(super) async fn move_tags(&self, tags: &[&Tag]) -> Result<(), Error> {
-        let mut cells: Vec<String> = tags.iter().map(|tag| Names::cell_field(tag)).collect();
-        cells.sort_unstable();
-        cells.dedup();
-        let cells = cells.into_iter().map(Arg::from);
-        if self.client.topology() != Topology::Cluster {
-            let epoch = self.names.epoch();
-            let slot = Client::slot_of(&epoch);
-            let pairs = tags.iter().flat_map(|tag| [self.names.generation(tag), self.names.tag_mark(tag)]);
-            let all = std::iter::once(epoch).chain(pairs).map(Arg::from).chain(cells).collect();
-            // Of several slots, which do not exist on one server.
-            self.client.run_in(slot, &self.scripts.tags_move, 1 + 2 * tags.len(), all).await?;
-        } else {
-            self.client.run(&self.scripts.epoch_move, &[self.names.epoch()], cells.collect()).await?;
-            let generations = tags.iter().map(|tag| async move {
-                let keys = [self.names.generation(tag), self.names.tag_mark(tag)];
-                self.client.run(&self.scripts.tag_move, &keys, Vec::new()).await
-            });
-            try_join_all(generations).await?;
-        }
-        try_join_all(tags.iter().map(|tag| async { self.ways.tell(&self.names.tag_mark(tag)).await })).await?;
-        Ok(())
-    }
-
-    pub(super) async fn move_class(&self, class: &str) -> Result<(), Error> {
-        let keys = [self.names.epoch(), self.names.class_mark(class)];
-        let args = vec![Names::class_field(class).into()];
-        self.client.run(&self.scripts.epoch_move, &keys, args).await?;
-        self.ways.tell(&keys[1]).await
-    }
-
-    pub(super) async fn move_all(&self) -> Result<(), Error> {
-        let keys = [self.names.epoch(), self.names.all_mark()];
-        let fresh = format!("{:032x}", rand::random::<u128>());
-        let args = vec![fresh.into(), millis(EPOCH)];
-        self.client.run(&self.scripts.epoch_new, &keys, args).await?;
-        self.ways.tell(&keys[1]).await
-    }
-
-    /// Whether what lies under the key is this very entry.
-    pub(super) async fn holds(&self, key: &Key, id: EntryId) -> Result<bool, Error> {
-        let end = HEAD as u64 - 1;
-        let range = Command::new("GETRANGE").key(self.names.value(key)).arg(0_u64).arg(end).idempotent();
-        Ok(self.client.execute(range).await?.into_bytes()?[..] == id.head())
-    }
 }
 
 impl fmt::Debug for RedisTier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisTier").field("patience", &self.patience).field("wait", &self.wait).finish_non_exhaustive()
-    }
-}
-
-/// What a look at a key found.
-pub(super) enum Looked {
-    Found {
-        entry: Entry,
-        fresh_for: Duration,
-    },
-    /// Past its lifetime, in its grace.
-    Stale {
-        entry: Entry,
-        left: Duration,
-    },
-    /// An entry that is invalid.
-    Invalid {
-        head: Bytes,
-    },
-    /// Bytes that are no entry.
-    Unreadable {
-        head: Bytes,
-        error: crate::codec::CodecError,
-    },
-    /// Nothing, and the fence to load under; whether nobody took part in it before.
-    Fenced {
-        fence: String,
-        is_first: bool,
-    },
-}
-
-impl Looked {
-    /// An entry that is valid, and for how much longer Redis keeps it.
-    pub(super) fn of(entry: Entry, left: Duration) -> Self {
-        match left.checked_sub(entry.grace) {
-            Some(fresh_for) if !fresh_for.is_zero() => Self::Found { entry, fresh_for },
-            _ => Self::Stale { entry, left },
-        }
     }
 }
 
@@ -394,43 +251,8 @@ pub(super) enum Failure {
     Redis(#[from] Error),
     #[error(transparent)]
     Codec(#[from] crate::codec::CodecError),
-}
-
-/// What the key `ce` said at one moment.
-#[derive(Debug, Clone)]
-pub(super) struct Epoch {
-    id: Option<Bytes>,
-    counts: HashMap<String, u64>,
-}
-
-impl Epoch {
-    /// Whether an entry that carries this epoch belongs to it.
-    pub(super) fn is(&self, carried: &Bytes) -> bool {
-        self.id.as_ref() == Some(carried)
-    }
-
-    /// Whether both are moments of one epoch.
-    pub(super) fn is_of(&self, other: &Self) -> bool {
-        self.id == other.id
-    }
-
-    /// With other fields as well; of another epoch they make it one to which no entry belongs.
-    pub(super) fn with(mut self, other: Self) -> Self {
-        if self.id != other.id {
-            self.id = None;
-        }
-        self.counts.extend(other.counts);
-        self
-    }
-
-    pub(super) fn count(&self, field: &str) -> u64 {
-        self.counts.get(field).copied().unwrap_or_default()
-    }
-}
-
-/// A count as Redis writes it. What is no count is foreign and equals nothing that was counted.
-fn number(digits: &Bytes) -> u64 {
-    str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(u64::MAX)
+    #[error("it came to Redis when its sender had given up")]
+    Late,
 }
 
 pub(super) fn millis(duration: Duration) -> Arg {

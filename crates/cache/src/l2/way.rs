@@ -1,6 +1,6 @@
 //! The way by which processes hear of one another's changes: from the server, or where it refuses, over a channel.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use futures_util::future::try_join_all;
 use tidegate_redis::{Channel, Client, Error, Tracking};
@@ -21,12 +21,14 @@ pub(super) enum Way {
 pub(super) struct Ways {
     channel: Channel,
     now: AtomicU8,
+    /// Whether changes were told to nobody on the channel, since the server was believed to tell.
+    was_silent: AtomicBool,
     may_track: bool,
 }
 
 impl Ways {
     pub(super) fn new(channel: Channel) -> Self {
-        Self { channel, now: AtomicU8::new(Way::Unknown as u8), may_track: true }
+        Self { channel, now: AtomicU8::new(Way::Unknown as u8), was_silent: AtomicBool::new(false), may_track: true }
     }
 
     pub(super) fn only_published(&mut self) {
@@ -45,6 +47,15 @@ impl Ways {
 
     pub(super) fn take(&self, way: Way) {
         self.now.store(way as u8, Ordering::SeqCst);
+        if way == Way::Tracked {
+            self.was_silent.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Says on the channel that everything may have changed, if this process was silent there: others may have turned to it
+    /// before, and have not heard of what was changed since.
+    pub(super) async fn make_up_for_silence(&self, all_mark: &str) -> Result<(), Error> {
+        if self.was_silent.swap(false, Ordering::SeqCst) { self.channel.publish(all_mark).await } else { Ok(()) }
     }
 
     /// Forgets the way, unless it was chosen: it is refused now.

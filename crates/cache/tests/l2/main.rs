@@ -14,6 +14,8 @@ mod outage;
 mod processes;
 mod promptness;
 mod published;
+mod refused;
+mod replicas;
 mod round_trips;
 mod sharing;
 mod stale;

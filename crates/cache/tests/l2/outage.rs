@@ -8,7 +8,7 @@ use tidegate_testkit::poll_until;
 use tokio::time::{Instant, timeout};
 
 use crate::ground::{Node, SOON, Store, is_full, key, nodes_on, percentile, tag};
-use tidegate_testkit::redis::{Proxy, RedisServer};
+use tidegate_testkit::redis::{Proxy, RedisServer, Relay};
 
 /// The time-out of a command of the cache role.
 const TIMEOUT: Duration = Duration::from_millis(250);
@@ -201,4 +201,62 @@ async fn lost_replies_bring_nothing_back() {
         .unwrap();
     }
     assert!(proxy.dropped() > 10, "{}", proxy.dropped());
+}
+
+async fn scripts_run(server: &RedisServer) -> u64 {
+    let text = server.cli(&["INFO", "commandstats"]).await;
+    let count =
+        text.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")?.split(',').next()?.parse().ok());
+    count.unwrap_or_default()
+}
+
+/// A connection that hangs may deliver what it was given when its sender has long been told that it failed.
+#[tokio::test]
+async fn what_was_set_and_comes_too_late_is_refused() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::start(&server).await;
+    let relay = Relay::start(proxy.port()).await;
+    let one = Node::start(&format!("redis://127.0.0.1:{}", relay.port())).await;
+    let other = Node::start(&server.url()).await;
+    let store = Store::default();
+    let keys: Vec<_> = (1..=3).map(key).collect();
+    // So that the server knows the scripts.
+    one.things.set(&keys[0], 0).await;
+    one.things.set_many(keys.iter().map(|key| (key, 0))).await;
+    for is_batch in [false, true] {
+        one.until(|l2| l2.owed == 0 && l2.is_available && l2.is_followed).await;
+        proxy.hold();
+        let set = async {
+            if is_batch {
+                one.things.set_many(keys.iter().map(|key| (key, 1))).await;
+            } else {
+                one.things.set(&keys[0], 1).await;
+            }
+        };
+        let ((), ()) = tokio::join!(set, async {
+            // The epoch and the time are answered, the value itself does not arrive.
+            poll_until(SOON, async || (proxy.held() >= 2).then_some(())).await.unwrap();
+            relay.stop_requests();
+            proxy.restore();
+        });
+        one.until(|l2| l2.owed > 0).await;
+        one.until(|l2| l2.owed == 0 && l2.is_available).await;
+        for key in &keys {
+            other.things.set(key, 2).await;
+        }
+        let before = scripts_run(&server).await;
+        relay.go_on();
+        poll_until(SOON, async || (scripts_run(&server).await > before).then_some(())).await.unwrap();
+        store.row.store(2, Ordering::SeqCst);
+        for node in [&one, &other] {
+            poll_until(SOON, async || {
+                node.outlive_l1();
+                (*node.read(1, &store).await.value == 2).then_some(())
+            })
+            .await
+            .unwrap();
+        }
+        let held = server.cli(&["GET", "tg:c:{thing:t1:1}"]).await;
+        assert!(held.is_empty() || held.ends_with('2'), "{held:?}");
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use tidegate_cache::{Fill, Pattern, RedisTier, Source};
 use tidegate_testkit::poll_until;
-use tidegate_testkit::redis::RedisServer;
+use tidegate_testkit::redis::{Proxy, RedisServer};
 
 use crate::ground::{Node, SOON, Store, key, nodes_on, patient, tag};
 
@@ -100,4 +100,39 @@ async fn tracking_that_is_forbidden_later_is_replaced_by_the_channel() {
         node.until(|l2| l2.errors > 0 && l2.is_followed).await;
     }
     changes_reach(&one, &other).await;
+}
+
+/// Of two nodes that are forbidden to track one finds out first: what the other does until it finds out as well, and believes
+/// that the server tells, is made up for.
+#[tokio::test]
+async fn what_was_changed_before_the_last_node_took_the_channel_is_not_served_on() {
+    let (server, url) = server().await;
+    server.cli(&["ACL", "SETUSER", "app", "+@all"]).await;
+    server.cli(&["ACL", "SETUSER", "late", "on", ">secret", "~*", "&*", "+@all"]).await;
+    let proxy = Proxy::start(&server).await;
+    let [first] = nodes_on(&url).await;
+    let [last] = nodes_on(&patient(&proxy.url().replace("redis://", "redis://late:secret@"))).await;
+    let store = Store::default();
+    last.read(1, &store).await;
+    // A heartbeat of the last one has been told that it tracks, and waits.
+    proxy.hold();
+    poll_until(SOON, async || (proxy.held() > 0).then_some(())).await.unwrap();
+    for user in ["app", "late"] {
+        server.cli(&["ACL", "SETUSER", user, "-client|tracking", "-client|trackinginfo"]).await;
+    }
+    // What a connection tracks it goes on tracking, so the first one loses its own.
+    server.cli(&["CLIENT", "KILL", "USER", "app"]).await;
+    first.until(|l2| l2.errors > 0 && l2.is_followed).await;
+    assert_eq!(*first.read(1, &store).await.value, 0);
+    store.row.store(1, Ordering::SeqCst);
+    let (key, before) = (key(1), proxy.held());
+    let (told, ()) = tokio::join!(last.cache.invalidate_key(&key), async {
+        poll_until(SOON, async || (proxy.held() > before).then_some(())).await.unwrap();
+        assert_eq!(last.l2().errors, 0, "it does not know yet");
+        proxy.restore();
+    });
+    told.unwrap();
+    last.until(|l2| l2.errors > 0 && l2.is_followed).await;
+    until_gone(&first, 1).await;
+    assert_eq!(*first.read(1, &store).await.value, 1);
 }

@@ -3,10 +3,11 @@
 use std::sync::atomic::Ordering;
 
 use tidegate_cache::{Pattern, Source};
+use tidegate_redis::Client;
 use tidegate_testkit::poll_until;
-use tidegate_testkit::redis::{Cluster, Sentinels};
+use tidegate_testkit::redis::{Cluster, RedisServer, Sentinels};
 
-use crate::ground::{Node, SOON, Store, client, foreign, nodes_on, patient, tag};
+use crate::ground::{Node, SOON, Store, client, foreign, key, nodes_on, patient, tag};
 
 /// Keys that lie in many slots.
 const KEYS: u32 = 60;
@@ -21,7 +22,7 @@ async fn until_none(node: &Node) {
     poll_until(SOON, async || (0..KEYS).all(|index| !node.has(index)).then_some(())).await.unwrap();
 }
 
-async fn everything_works(one: &Node, other: &Node, stranger: &tidegate_redis::Client) {
+async fn everything_works(one: &Node, other: &Node, stranger: &Client) {
     let store = Store::default();
     for round in 0..4 {
         let loads = store.reads();
@@ -76,4 +77,41 @@ async fn through_sentinel_and_over_a_failover() {
     })
     .await
     .unwrap();
+}
+
+/// How often a server has been scanned.
+async fn scans(server: &RedisServer) -> u64 {
+    let text = server.cli(&["INFO", "commandstats"]).await;
+    let count = text.lines().find_map(|line| line.strip_prefix("cmdstat_scan:calls=")?.split(',').next()?.parse().ok());
+    count.unwrap_or_default()
+}
+
+/// A walk over the nodes of a cluster has left one of them behind when a slot moves there from one that it has not come to.
+#[tokio::test]
+async fn a_pattern_finds_what_moves_behind_its_back() {
+    let mut cluster = Cluster::start().await;
+    let [one] = nodes_on(&patient(&cluster.url())).await;
+    let store = Store::default();
+    read_all(&one, &store).await;
+    let slot_of = |index: u32| Client::slot_of(&format!("tg:c:{{{}}}", key(index).as_str()));
+    let index = (0..KEYS).find(|index| slot_of(*index) > 10_922).unwrap();
+    assert!((0..KEYS).any(|index| (5_461..10_923).contains(&slot_of(index))));
+    store.row.store(1, Ordering::SeqCst);
+    // The second node answers scans and deletes nothing for now.
+    cluster.nodes()[1].cli(&["CLIENT", "PAUSE", "4000", "WRITE"]).await;
+    let before = scans(&cluster.nodes()[0]).await;
+    let pattern = Pattern::parse("thing:*").unwrap();
+    let (told, ()) = tokio::join!(one.cache.invalidate_pattern(&pattern), async {
+        let nodes = cluster.nodes();
+        // The first one has been walked over for fences and for values.
+        poll_until(SOON, async || (scans(&nodes[0]).await >= before + 2).then_some(())).await.unwrap();
+        cluster.migrate_slot(slot_of(index), 0).await;
+        cluster.nodes()[1].cli(&["CLIENT", "UNPAUSE"]).await;
+    });
+    told.unwrap();
+    assert_eq!(cluster.primary_of(slot_of(index)).await, 0);
+    for index in 0..KEYS {
+        let read = one.read(index, &store).await;
+        assert_eq!((read.source, *read.value), (Source::Loaded, 1), "{index}");
+    }
 }

@@ -1,8 +1,8 @@
--- The epoch for a load that is about to start; created where it is missing.
+-- The epoch for a load that is about to start; created where it is missing, or where something foreign lies.
 -- KEYS[1] epoch
 -- ARGV[1] a new random epoch, ARGV[2] lifetime in ms
 -- Returns the hash: `e` the epoch, `c:<class>` moves of a class, `t:<cell>` moves of tags.
-if redis.call('HEXISTS', KEYS[1], 'e') == 0 then
+if redis.pcall('HEXISTS', KEYS[1], 'e') ~= 1 then
   redis.call('DEL', KEYS[1])
   redis.call('HSET', KEYS[1], 'e', ARGV[1])
 end

@@ -1,9 +1,10 @@
 -- The first bytes of values, which tell one entry from every other.
 -- KEYS for each key: value
 -- ARGV[1] index of the last byte wanted
--- Returns for each key its bytes, '' where there is no value.
+-- Returns for each key its bytes, '' where there is no value, or something foreign.
 local answers = {}
 for i, value in ipairs(KEYS) do
-  answers[i] = redis.call('GETRANGE', value, 0, ARGV[1])
+  local head = redis.pcall('GETRANGE', value, 0, ARGV[1])
+  answers[i] = type(head) == 'string' and head or ''
 end
 return answers

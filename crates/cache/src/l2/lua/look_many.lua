@@ -1,4 +1,4 @@
--- Reads values, or takes part in the loads of them.
+-- Reads values, or takes part in the loads of them. What is no string is foreign, and counts as nothing.
 -- KEYS for each key: value, fence
 -- ARGV[1] a new fence, or '' to take part in no load, ARGV[2] its lifetime in ms, ARGV[3] bytes after which no further value
 -- is read, ARGV[4..] for each key the head of a value that is known to be invalid, or ''
@@ -10,16 +10,16 @@ for i = 1, #KEYS, 2 do
     break
   end
   local rejected = ARGV[3 + (i + 1) / 2]
-  local value = redis.call('GET', KEYS[i])
-  if value and value ~= '' and (rejected == '' or string.sub(value, 1, #rejected) ~= rejected) then
+  local value = redis.pcall('GET', KEYS[i])
+  if type(value) == 'string' and value ~= '' and (rejected == '' or string.sub(value, 1, #rejected) ~= rejected) then
     bytes = bytes + #value
     answers[i] = value
     answers[i + 1] = redis.call('PTTL', KEYS[i])
   else
     local fence = ''
     if ARGV[1] ~= '' then
-      fence = redis.call('GET', KEYS[i + 1])
-      if not fence then
+      fence = redis.pcall('GET', KEYS[i + 1])
+      if type(fence) ~= 'string' then
         fence = ARGV[1]
         redis.call('SET', KEYS[i + 1], fence, 'PX', ARGV[2])
       end

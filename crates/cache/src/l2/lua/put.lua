@@ -1,7 +1,11 @@
--- Stores what a caller brought; loads under way may no longer fill.
+-- Stores what a caller brought; loads under way may no longer fill. What comes too late does nothing: whoever sent it does not
+-- wait any more, has had the key deleted instead, and others may have stored since.
 -- KEYS[1] value, KEYS[2] fence
--- ARGV[1] entry, ARGV[2] its lifetime in ms
--- Returns 1.
+-- ARGV[1] entry, ARGV[2] its lifetime in ms, ARGV[3] the server's time in µs until which it counts
+-- Returns 1, or 0 when it is too late.
+if now_us() > tonumber(ARGV[3]) then
+  return 0
+end
 redis.call('DEL', KEYS[2])
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1

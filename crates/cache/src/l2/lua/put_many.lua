@@ -1,11 +1,16 @@
--- Stores what a caller brought; loads of these keys that are under way may no longer fill.
+-- Stores what a caller brought; loads of these keys that are under way may no longer fill. What comes too late does nothing, as
+-- in `put`.
 -- KEYS for each key: value, fence
--- ARGV for each key: entry, its lifetime in ms
--- Returns for each key 1.
-local answers = {}
+-- ARGV for each key: entry, its lifetime in ms, the server's time in µs until which it counts
+-- Returns for each key 1, or 0 when it is too late.
+local answers, now = {}, now_us()
 for i = 1, #KEYS / 2 do
-  redis.call('DEL', KEYS[2 * i])
-  redis.call('SET', KEYS[2 * i - 1], ARGV[2 * i - 1], 'PX', ARGV[2 * i])
-  answers[i] = 1
+  if now > tonumber(ARGV[3 * i]) then
+    answers[i] = 0
+  else
+    redis.call('DEL', KEYS[2 * i])
+    redis.call('SET', KEYS[2 * i - 1], ARGV[3 * i - 2], 'PX', ARGV[3 * i - 1])
+    answers[i] = 1
+  end
 end
 return answers

@@ -1,10 +1,14 @@
 -- Invalidates a tag: moves its generation, if there is one; where there is none, no valid entry carries the tag.
 -- KEYS[1] generation, KEYS[2] mark that processes follow, which comes and goes
 -- Returns 1.
-local generation = redis.call('GET', KEYS[1])
-if generation then
+-- A deletion comes first, of nothing: a server that is full refuses a script only until it has written.
+redis.call('DEL', KEYS[2])
+local generation = redis.pcall('GET', KEYS[1])
+if is_generation(generation) then
   local moved = math.max(tonumber(generation) + 1, now_us())
   redis.call('SET', KEYS[1], string.format('%.0f', moved), 'KEEPTTL')
+else
+  redis.call('DEL', KEYS[1])
 end
 redis.call('SET', KEYS[2], '')
 redis.call('DEL', KEYS[2])

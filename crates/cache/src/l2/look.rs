@@ -1,0 +1,124 @@
+//! One key looked at, and whether what lies there may be believed.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{join, try_join_all};
+use tidegate_redis::{Arg, Command, Error, Value};
+
+use super::entry::{Entry, EntryId, HEAD};
+use super::epoch::Epoch;
+use super::names::Names;
+use super::tier::{RedisTier, millis};
+use crate::key::Key;
+use crate::tag::Tag;
+
+/// What a look at a key found.
+pub(super) enum Looked {
+    Found {
+        entry: Entry,
+        fresh_for: Duration,
+    },
+    /// Past its lifetime, in its grace.
+    Stale {
+        entry: Entry,
+        left: Duration,
+    },
+    /// An entry that is invalid.
+    Invalid {
+        head: Bytes,
+    },
+    /// Bytes that are no entry.
+    Unreadable {
+        head: Bytes,
+        error: crate::codec::CodecError,
+    },
+    /// Nothing, and the fence to load under; whether nobody took part in it before.
+    Fenced {
+        fence: String,
+        is_first: bool,
+    },
+}
+
+impl Looked {
+    /// An entry that is valid, and for how much longer Redis keeps it.
+    pub(super) fn of(entry: Entry, left: Duration) -> Self {
+        match left.checked_sub(entry.grace) {
+            Some(fresh_for) if !fresh_for.is_zero() => Self::Found { entry, fresh_for },
+            _ => Self::Stale { entry, left },
+        }
+    }
+}
+
+/// Whether another program keeps something of another type under the key. It counts as nothing.
+pub(super) fn is_foreign(error: &Error) -> bool {
+    error.code() == Some("WRONGTYPE")
+}
+
+impl RedisTier {
+    /// Reads a key, or takes part in its load. `reject` is the head of an entry that turned out to be invalid.
+    pub(super) async fn look(&self, key: &Key, class: &str, reject: Option<&Bytes>) -> Result<Looked, Error> {
+        let fence = format!("{:016x}", self.next_id().0);
+        let head = reject.cloned().unwrap_or_default();
+        let keys = [self.names.value(key), self.names.fence(key)];
+        let args: Vec<Arg> = vec![fence.as_str().into(), millis(self.fence), head.into()];
+        let look = self.client.run(&self.scripts.look, &keys, args);
+        let (looked, epoch) = join(look, self.epoch_fields(&[&Names::class_field(class)])).await;
+        let mut looked = looked?.into_array()?.into_iter();
+        let epoch = epoch?;
+        let value = looked.next().unwrap_or(Value::Nil).into_optional_bytes()?;
+        let second = looked.next().unwrap_or(Value::Nil);
+        let Some(bytes) = value else {
+            let in_force = second.into_text()?;
+            return Ok(Looked::Fenced { is_first: in_force == fence, fence: in_force });
+        };
+        // Below zero it has no expiry, which nobody here wrote.
+        let left = Duration::from_millis(u64::try_from(second.as_int()?).unwrap_or_default());
+        // What somebody else wrote may be shorter.
+        let head = bytes.slice(..bytes.len().min(HEAD));
+        let entry = match Entry::decode(&bytes) {
+            Ok(entry) => entry,
+            Err(error) => return Ok(Looked::Unreadable { head, error }),
+        };
+        if self.is_valid(&entry, class, &epoch).await? {
+            Ok(Looked::of(entry, left))
+        } else {
+            Ok(Looked::Invalid { head })
+        }
+    }
+
+    async fn is_valid(&self, entry: &Entry, class: &str, epoch: &Epoch) -> Result<bool, Error> {
+        if !epoch.is(&entry.epoch) {
+            return Ok(false);
+        }
+        let moves = if entry.class == class {
+            epoch.count(&Names::class_field(class))
+        } else {
+            let field = Names::class_field(&entry.class);
+            let theirs = self.epoch_fields(&[&field]).await?;
+            if !theirs.is_of(epoch) {
+                return Ok(false);
+            }
+            theirs.count(&field)
+        };
+        if moves != entry.class_moves {
+            return Ok(false);
+        }
+        let generations = try_join_all(entry.tags.iter().map(|(tag, _)| self.generation(tag))).await?;
+        Ok(entry.tags.iter().zip(generations).all(|((_, carried), now)| now.as_ref() == Some(carried)))
+    }
+
+    async fn generation(&self, tag: &Tag) -> Result<Option<Bytes>, Error> {
+        match self.client.get(&self.names.generation(tag)).await {
+            Err(error) if is_foreign(&error) => Ok(None),
+            other => other,
+        }
+    }
+
+    /// Whether what lies under the key is this very entry.
+    pub(super) async fn holds(&self, key: &Key, id: EntryId) -> Result<bool, Error> {
+        let end = HEAD as u64 - 1;
+        let range = Command::new("GETRANGE").key(self.names.value(key)).arg(0_u64).arg(end).idempotent();
+        Ok(self.client.execute(range).await?.into_bytes()?[..] == id.head())
+    }
+}

@@ -1,0 +1,235 @@
+//! One key asked of L2: a value, the right to load it, or a while of waiting for whoever has that.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep};
+
+use super::entry::{Entry, EntryId};
+use super::look::Looked;
+use super::patience::Patience;
+use super::ticket::Ticket;
+use super::{L2, Mark, NAME};
+use crate::class::Class;
+use crate::codec::{Codec, CodecError, Format};
+use crate::event::{Event, LookupOutcome};
+use crate::fill::Fill;
+use crate::flight::Flight;
+use crate::key::Key;
+
+/// First and longest pause between two looks while another process loads.
+pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
+
+/// How often a value that was noticed to have changed is compared again, before L1 goes without it.
+pub(super) const CONFIRMATIONS: usize = 3;
+
+/// What L2 had.
+pub(crate) enum Sought<V> {
+    Found {
+        fill: Fill<V>,
+        mark: Option<Mark>,
+    },
+    /// Only a value past its lifetime, in its grace.
+    Stale(Past<V>),
+    /// Nothing; with a ticket to fill, unless L2 could not be asked.
+    Absent(Option<Ticket>),
+}
+
+/// A value that L2 holds past its lifetime.
+pub(crate) struct Past<V> {
+    pub(crate) fill: Fill<V>,
+    pub(crate) id: EntryId,
+    /// For how much longer it may be served.
+    pub(crate) left: Duration,
+    /// Notices of the key that the flight had had when this was true.
+    pub(crate) noticed: u64,
+}
+
+impl L2 {
+    /// Asks L2, and waits a while for another process that is loading the key.
+    pub(crate) async fn seek<V: 'static>(
+        self: &Arc<Self>,
+        key: &Key,
+        class: &Class,
+        codec: &dyn Codec<V>,
+        flight: &Flight,
+        patience: &mut Patience,
+    ) -> Sought<V> {
+        // Its values may be older than an invalidation that it hasn't heard of.
+        if self.owes() {
+            return Sought::Absent(None);
+        }
+        let started = self.clock.precise();
+        let past = flight.past();
+        let sought = self.seek_until_known(key, class, codec, flight, (past, true), patience).await;
+        let latency = Some(self.clock.precise().saturating_sub(started));
+        let (count, outcome) = match &sought {
+            Sought::Found { .. } => (&self.counts.hits, LookupOutcome::Hit),
+            Sought::Stale(_) => (&self.counts.hits, LookupOutcome::Stale),
+            Sought::Absent(_) => (&self.counts.misses, LookupOutcome::Miss),
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        self.notify(&Event::Lookup { class: class.ttl.name(), tier: NAME, outcome, latency });
+        sought
+    }
+
+    /// Asks L2 again, for something newer than this stale entry or the right to load it. Not counted: it is one read.
+    pub(crate) async fn seek_newer<V: 'static>(
+        self: &Arc<Self>,
+        key: &Key,
+        class: &Class,
+        codec: &dyn Codec<V>,
+        flight: &Flight,
+        past: EntryId,
+        patience: &mut Patience,
+    ) -> Sought<V> {
+        self.seek_until_known(key, class, codec, flight, (Some(past), false), patience).await
+    }
+
+    /// `past` is an entry that is not wanted any more; then whether a stale one is.
+    async fn seek_until_known<V: 'static>(
+        self: &Arc<Self>,
+        key: &Key,
+        class: &Class,
+        codec: &dyn Codec<V>,
+        flight: &Flight,
+        (past, may_be_stale): (Option<EntryId>, bool),
+        patience: &mut Patience,
+    ) -> Sought<V> {
+        if past.is_none()
+            && let Some(found) = self.seek_at_replica(key, class, codec, flight, patience).await
+        {
+            return found;
+        }
+        let give_up = Instant::now() + if flight.is_alone() { Duration::ZERO } else { self.tier.wait };
+        let (mut pause, longest) = PAUSES;
+        let mut reject = past.map(|id| Bytes::copy_from_slice(&id.head()));
+        let fence = loop {
+            let noticed = flight.noticed();
+            let looked = match patience.spend(self.tier.look(key, class.ttl.name(), reject.as_ref())).await {
+                Ok(looked) => looked,
+                Err(error) => {
+                    self.failed("look", &error);
+                    return Sought::Absent(None);
+                }
+            };
+            match looked {
+                Looked::Stale { entry, .. } if !may_be_stale => {
+                    reject = Some(Bytes::copy_from_slice(&entry.id.head()));
+                }
+                Looked::Stale { entry, left } => {
+                    let id = entry.id;
+                    reject = Some(Bytes::copy_from_slice(&id.head()));
+                    match unpack(codec, entry) {
+                        Ok(fill) => {
+                            if let Some(noticed) = self.confirm(key, id, flight, noticed, patience).await {
+                                return Sought::Stale(Past { fill, id, left, noticed });
+                            }
+                        }
+                        Err(error) => self.codec_failed(class, key, &error),
+                    }
+                }
+                Looked::Found { entry, fresh_for } => {
+                    let id = entry.id;
+                    match unpack(codec, entry) {
+                        Ok(fill) => {
+                            let noticed = self.confirm(key, id, flight, noticed, patience).await;
+                            let mark = noticed.map(|noticed| Mark { id: Some(id), left: fresh_for, noticed });
+                            return Sought::Found { fill, mark };
+                        }
+                        Err(error) => {
+                            self.codec_failed(class, key, &error);
+                            reject = Some(Bytes::copy_from_slice(&id.head()));
+                        }
+                    }
+                }
+                Looked::Invalid { head } => reject = Some(head),
+                Looked::Unreadable { head, error } => {
+                    self.codec_failed(class, key, &error);
+                    reject = Some(head);
+                }
+                Looked::Fenced { fence, is_first } if is_first || Instant::now() >= give_up => break fence,
+                Looked::Fenced { .. } => {
+                    sleep(pause).await;
+                    pause = (pause * 2).min(longest);
+                }
+            }
+        };
+        match patience.spend(self.tier.open_epoch()).await {
+            Ok(epoch) => Sought::Absent(Some(Ticket::new(self, key, fence, epoch))),
+            Err(error) => {
+                self.failed("epoch", &error);
+                Sought::Absent(None)
+            }
+        }
+    }
+
+    /// What a replica has; none where the primary is to be asked.
+    async fn seek_at_replica<V: 'static>(
+        &self,
+        key: &Key,
+        class: &Class,
+        codec: &dyn Codec<V>,
+        flight: &Flight,
+        patience: &mut Patience,
+    ) -> Option<Sought<V>> {
+        let noticed = flight.noticed();
+        let Looked::Found { entry, fresh_for: left } =
+            self.found_at_replicas(&[key], class.ttl.name(), patience).await.pop()??
+        else {
+            return None;
+        };
+        let id = entry.id;
+        let fill = unpack(codec, entry).ok()?;
+        // What was heard of meanwhile is asked of the primary, as is what it brought instead.
+        let noticed = self.confirm(key, id, flight, noticed, patience).await?;
+        self.counts.from_replicas.fetch_add(1, Ordering::Relaxed);
+        Some(Sought::Found { fill, mark: Some(Mark { id: Some(id), left, noticed }) })
+    }
+
+    /// Whether L2 still holds this entry, where a notice says that it may have changed; with the notices seen by then.
+    ///
+    /// This process's own fill is noticed as well, since scripts are: right after the reply.
+    pub(super) async fn confirm(
+        &self,
+        key: &Key,
+        id: EntryId,
+        flight: &Flight,
+        mut noticed: u64,
+        patience: &mut Patience,
+    ) -> Option<u64> {
+        for _ in 0..CONFIRMATIONS {
+            let now = flight.noticed();
+            if now == noticed {
+                return Some(noticed);
+            }
+            noticed = now;
+            if !matches!(patience.spend(self.tier.holds(key, id)).await, Ok(true)) {
+                return None;
+            }
+        }
+        None
+    }
+}
+
+/// The value of an entry, with the tags that it carries.
+pub(super) fn unpack<V: 'static>(codec: &dyn Codec<V>, entry: Entry) -> Result<Fill<V>, CodecError> {
+    let value = decode(codec, entry.codec, &entry.value)?;
+    Ok(Fill::new(value).tags(entry.tags.into_iter().map(|(tag, _)| tag)))
+}
+
+fn decode<V: 'static>(codec: &dyn Codec<V>, found: Format, bytes: &[u8]) -> Result<V, CodecError> {
+    let (expected, length, limit) = (Format::of(codec), bytes.len(), codec.limit());
+    if found.form != expected.form {
+        return Err(CodecError::Form { found: found.form, expected: expected.form });
+    }
+    if found.version != expected.version {
+        return Err(CodecError::Version { found: found.version, expected: expected.version });
+    }
+    if length > limit {
+        return Err(CodecError::TooBig { length, limit });
+    }
+    codec.decode(bytes)
+}

@@ -1,0 +1,247 @@
+//! One replica, and how far it is known to be.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fred::interfaces::EventInterface;
+use fred::types::Value as Fred;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, timeout};
+
+use crate::command::Arg;
+use crate::error::{Error, ErrorKind};
+use crate::info::Fields;
+use crate::script::Script;
+use crate::shards::{Address, Connection, Shard};
+use crate::value::Value;
+
+/// Times that are remembered of a primary at most.
+const TIMES: usize = 64;
+
+/// A replica of one primary.
+pub(super) struct Known {
+    address: Address,
+    primary: Shard,
+    connection: Connection,
+    progress: Mutex<Progress>,
+}
+
+/// How far a replica is, as far as it has shown.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Times, and how far the primary had come by then at least, oldest first.
+    times: VecDeque<(Instant, u64)>,
+    history: String,
+    /// The latest of these times whose state the replica is known to have.
+    has_all_of: Option<Instant>,
+}
+
+impl Progress {
+    /// At that time the primary had come so far.
+    fn primary_was(&mut self, at: Instant, history: &str, offset: u64) {
+        if self.history != history {
+            *self = Self { history: history.to_owned(), ..Self::default() };
+        }
+        self.times.push_back((at, offset));
+        if self.times.len() > TIMES {
+            self.times.pop_front();
+        }
+    }
+
+    /// The replica has come so far in that history; none where it follows nobody.
+    fn replica_is(&mut self, at: Option<(&str, u64)>) {
+        let Some((_, offset)) = at.filter(|(history, _)| *history == self.history) else {
+            self.distrust();
+            return;
+        };
+        let reached = self.times.iter().take_while(|(_, needed)| *needed <= offset).count();
+        if let Some((time, _)) = self.times.drain(..reached).next_back() {
+            self.has_all_of = Some(time);
+        }
+    }
+
+    fn distrust(&mut self) {
+        self.has_all_of = None;
+        self.times.clear();
+    }
+}
+
+impl Known {
+    pub(super) fn new(address: Address, primary: Shard, connection: Connection) -> Arc<Self> {
+        let mut errors = connection.fred().error_rx();
+        let known = Arc::new(Self { address, primary, connection, progress: Mutex::default() });
+        let watched = Arc::downgrade(&known);
+        // Behind a new connection may be a server that was started anew, with what it had on disk.
+        tokio::spawn(async move {
+            while !matches!(errors.recv().await, Err(RecvError::Closed)) {
+                let Some(known) = watched.upgrade() else { return };
+                known.progress().distrust();
+            }
+        });
+        known
+    }
+
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    pub(super) fn is_of(&self, primary: &Shard) -> bool {
+        self.primary.is(primary)
+    }
+
+    /// Whether it has all that its primary had that long ago.
+    pub(super) fn is_close(&self, now: Instant, lag: Duration) -> bool {
+        self.progress().has_all_of.is_some_and(|time| now.duration_since(time) < lag)
+    }
+
+    /// Asks it how far it is; `told` is what its primary answered after the time `asked`.
+    pub(super) async fn look(&self, asked: Instant, told: &AsPrimary, bound: Duration, is_cluster: bool) {
+        self.progress().primary_was(asked, &told.history, told.offset);
+        if is_cluster {
+            // Else it sends readers to its primary; each new connection has to be told.
+            let told = timeout(bound, self.connection.send("READONLY", Vec::new())).await;
+            if !matches!(told, Ok(Ok(_))) {
+                self.progress().distrust();
+                return;
+            }
+        }
+        let story = Story::of(&self.connection, bound).await;
+        let at = story.as_ref().and_then(Story::as_replica);
+        self.progress().replica_is(at.as_ref().map(|(history, offset)| (history.as_str(), *offset)));
+    }
+
+    pub(super) async fn run(&self, script: &Script, count: usize, all: Vec<Arg>) -> Result<Value, Error> {
+        let mut request = Vec::with_capacity(2 + all.len());
+        request.extend([Fred::String(script.digest.clone()), Arg::from(count).0]);
+        request.extend(all.into_iter().map(|arg| arg.0));
+        let answer = match self.send("EVALSHA_RO", request.clone()).await {
+            Err(error) if error.code() == Some("NOSCRIPT") => {
+                request[0] = Fred::String(script.source.clone());
+                self.send("EVAL_RO", request).await
+            }
+            other => other,
+        };
+        answer.inspect_err(|error| {
+            // What it says of a value it would say again; anything else must not cost the next reader time.
+            if error.kind() != ErrorKind::Refused || matches!(error.code(), Some("MOVED" | "ASK" | "MASTERDOWN")) {
+                self.progress().distrust();
+            }
+        })
+    }
+
+    async fn send(&self, name: &'static str, args: Vec<Fred>) -> Result<Value, Error> {
+        self.connection.send(name, args).await.map(Value::from_fred).map_err(|error| Error::from_fred(&error))
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a server says of its replication.
+pub(super) struct Story(String);
+
+/// What a primary says of it.
+pub(super) struct AsPrimary {
+    /// Names what was written so far; another one means that an offset means something else.
+    history: String,
+    offset: u64,
+    pub(super) replicas: Vec<Address>,
+}
+
+impl Story {
+    /// None when it does not answer.
+    pub(super) async fn of(connection: &Connection, bound: Duration) -> Option<Self> {
+        let info = connection.send("INFO", vec![Fred::from_static_str("replication")]);
+        let info = timeout(bound, info).await.ok()?.ok()?;
+        Value::from_fred(info).into_text().ok().map(Self)
+    }
+
+    pub(super) fn as_primary(&self) -> Option<AsPrimary> {
+        let fields = Fields::parse(&self.0);
+        if fields.text("role") != Some("master") {
+            return None;
+        }
+        let history = fields.text("master_replid")?.to_owned();
+        let offset = fields.number("master_repl_offset")?;
+        let listed = (0..).map_while(|index| fields.text(&format!("slave{index}")));
+        Some(AsPrimary { history, offset, replicas: listed.filter_map(replica).collect() })
+    }
+
+    /// Its history and how far it has come, where it follows a primary.
+    pub(super) fn as_replica(&self) -> Option<(String, u64)> {
+        let fields = Fields::parse(&self.0);
+        let follows = fields.text("role") == Some("slave") && fields.text("master_link_status") == Some("up");
+        if !follows {
+            return None;
+        }
+        Some((fields.text("master_replid")?.to_owned(), fields.number("slave_repl_offset")?))
+    }
+}
+
+/// An address out of `ip=127.0.0.1,port=6380,state=online,offset=14,lag=0`.
+fn replica(line: &str) -> Option<Address> {
+    let field = |name: &str| line.split(',').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+    let is_online = field("state") == Some("online");
+    let address = Address { host: field("ip")?.to_owned(), port: field("port")?.parse().ok()? };
+    is_online.then_some(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_replica_has_what_the_primary_had_when_it_had_come_so_far() {
+        let (start, mut progress) = (Instant::now(), Progress::default());
+        progress.primary_was(start, "a", 10);
+        progress.replica_is(Some(("a", 9)));
+        assert_eq!(progress.has_all_of, None);
+        progress.primary_was(after(start, 1), "a", 20);
+        progress.primary_was(after(start, 2), "a", 30);
+        progress.replica_is(Some(("a", 29)));
+        assert_eq!(progress.has_all_of, Some(after(start, 1)));
+        // Nothing was written: it has all of every later time too.
+        progress.primary_was(after(start, 3), "a", 30);
+        progress.replica_is(Some(("a", 30)));
+        assert_eq!(progress.has_all_of, Some(after(start, 3)));
+    }
+
+    #[test]
+    fn another_history_or_none_is_not_trusted() {
+        let (start, mut progress) = (Instant::now(), Progress::default());
+        for at in [Some(("b", 99)), None] {
+            progress.primary_was(start, "a", 10);
+            progress.replica_is(Some(("a", 10)));
+            assert_eq!(progress.has_all_of, Some(start));
+            progress.replica_is(at);
+            assert_eq!(progress.has_all_of, None);
+        }
+        progress.primary_was(start, "a", 10);
+        progress.replica_is(Some(("a", 10)));
+        progress.primary_was(after(start, 1), "b", 5);
+        assert_eq!(progress.has_all_of, None, "the primary is another");
+    }
+
+    #[test]
+    fn servers_tell_who_follows_whom() {
+        let story = |text: &str| Story(text.to_owned());
+        let primary = story(
+            "# Replication\r\nrole:master\r\nconnected_slaves:2\r\nslave0:ip=10.0.0.2,port=6380,state=online,offset=5,lag=0\r\n\
+             slave1:ip=10.0.0.3,port=6380,state=wait_bgsave,offset=0,lag=0\r\nmaster_replid:abc\r\nmaster_repl_offset:7\r\n",
+        );
+        let told = primary.as_primary().unwrap();
+        assert_eq!((told.history.as_str(), told.offset), ("abc", 7));
+        assert_eq!(told.replicas, [Address { host: "10.0.0.2".to_owned(), port: 6380 }]);
+        assert_eq!(primary.as_replica(), None);
+        let text = "role:slave\nmaster_link_status:up\nslave_repl_offset:6\nmaster_replid:abc\n";
+        assert_eq!(story(text).as_replica(), Some(("abc".to_owned(), 6)));
+        assert!(story(text).as_primary().is_none());
+        assert_eq!(story(&text.replace("up", "down")).as_replica(), None);
+    }
+}
