@@ -86,6 +86,7 @@ struct Filled<V> {
     places: Vec<usize>,
     fills: Vec<Fill<V>>,
     /// For these there was nothing.
+    #[cfg(feature = "redis")]
     absent: Vec<usize>,
     loaded_in: Duration,
     /// The notices that each flight had had when the loader was called.
@@ -161,14 +162,13 @@ impl<V: Send + Sync + 'static> Load<V> {
         // The last one of a key counts.
         let mut brought: HashMap<Key, Fill<V>, Prehashed> = answer.into_iter().collect();
         let (mut places, mut fills) = (Vec::with_capacity(missing.len()), Vec::with_capacity(missing.len()));
-        let mut absent = Vec::new();
+        #[cfg(feature = "redis")]
+        let absent = missing.iter().copied().filter(|place| !brought.contains_key(&self.own[*place].0)).collect();
         for place in missing {
             if let Some(mut fill) = brought.remove(&self.own[place].0) {
                 self.tiers.settle(&self.class, &mut fill);
                 places.push(place);
                 fills.push(fill);
-            } else {
-                absent.push(place);
             }
         }
         Ok(Some(Filled {
@@ -176,6 +176,7 @@ impl<V: Send + Sync + 'static> Load<V> {
             began: places.iter().map(|place| began.get(place).copied().unwrap_or_default()).collect(),
             places,
             fills,
+            #[cfg(feature = "redis")]
             absent,
             loaded_in,
         }))
