@@ -12,7 +12,7 @@ pub struct Trace {
     pub keys: Vec<u32>,
 }
 
-const LENGTH: usize = 1_000_000;
+const LENGTH: u32 = 1_000_000;
 
 impl Trace {
     /// All of them.
@@ -36,7 +36,7 @@ impl Trace {
 
     /// A thousand keys, over and over in the same order: a report, a scheduler's round. Room for half of them.
     fn looping() -> Self {
-        let keys = (0..1000).cycle().take(LENGTH).collect();
+        let keys = (0..1000).cycle().take(LENGTH as usize).collect();
         Self { name: "loop", capacity: 500, keys }
     }
 
@@ -44,28 +44,28 @@ impl Trace {
     /// crawler.
     fn scanned() -> Self {
         let (zipf, mut random) = (Zipf::new(100_000, 1.0), SplitMix::new(12));
-        let mut keys = Vec::with_capacity(LENGTH);
+        let mut keys = Vec::with_capacity(LENGTH as usize);
         let mut fresh = 100_000;
-        while keys.len() < LENGTH {
+        while keys.len() < LENGTH as usize {
             keys.extend((0..50_000).map(|_| zipf.draw(&mut random)));
             keys.extend(fresh..fresh + 20_000);
             fresh += 20_000;
         }
-        keys.truncate(LENGTH);
+        keys.truncate(LENGTH as usize);
         Self { name: "scan", capacity: 5_000, keys }
     }
 
     /// Zipf's law over 100,000 keys, which after every 100,000 accesses are wholly others: the next sale, the next day.
     fn shifting() -> Self {
         let (zipf, mut random) = (Zipf::new(100_000, 1.0), SplitMix::new(13));
-        let keys = (0..LENGTH as u32).map(|at| at / 100_000 * 100_000 + zipf.draw(&mut random)).collect();
+        let keys = (0..LENGTH).map(|at| at / 100_000 * 100_000 + zipf.draw(&mut random)).collect();
         Self { name: "shift, at once", capacity: 5_000, keys }
     }
 
     /// Zipf's law over the latest 100,000 keys, of which one is new with every tenth access: news, messages.
     fn drifting() -> Self {
         let (zipf, mut random) = (Zipf::new(100_000, 1.0), SplitMix::new(14));
-        let keys = (0..LENGTH as u32).map(|at| 100_000 + at / 10 - zipf.rank(&mut random)).collect();
+        let keys = (0..LENGTH).map(|at| 100_000 + at / 10 - zipf.rank(&mut random)).collect();
         Self { name: "shift, steadily", capacity: 5_000, keys }
     }
 

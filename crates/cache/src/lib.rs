@@ -98,7 +98,8 @@
 //!
 //! # What it guarantees
 //!
-//! - Concurrent misses on one key run one loader, in a task of its own. Its value, error or panic reaches every waiter.
+//! - Concurrent misses on one key, with one type of value and of error, run one loader, in a task of its own. Its value, error or panic
+//!   reaches every waiter.
 //! - A value whose load started before an invalidation is not served to a read that started after that invalidation
 //!   returned, whether by key, tag, pattern, class or [`TieredCache::clear`], and however late the load ends.
 //! - The same through L2 for every process: a load that began before an invalidation and ended after it leaves its value
@@ -147,7 +148,9 @@
 //!   after it stays. Loaders are fenced, callers are not.
 //! - A key above 200 characters keeps only its leading parts for patterns to match.
 //! - A value may be evicted at any time, and a collision of tag hashes or more than 256 classes can invalidate or
-//!   refuse more than was asked, never less.
+//!   refuse more than was asked, never less. Through L2, of 128 cells that invalidations of tags move each takes the loads under way
+//!   with it that carry a tag of that cell: their values are given to their callers and stored nowhere. At 1,000 such invalidations
+//!   a second in all processes that is about every second load of 100 ms with one tag, and nine of ten with three.
 //! - The `Drop` of a value may run under a lock of the cache, and must not call it.
 //! - Expiry is as fine as the clock: 1 to 4 ms with [`SystemClock`].
 //! - The number of loads that run at once for different keys is not limited, unless the builder or a class says so.

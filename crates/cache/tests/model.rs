@@ -291,11 +291,9 @@ impl Model {
                 Err(_) => {}
             }
         }
-        let answer = |(key, (found, _)): (&usize, (Option<(u32, Source)>, bool))| match found {
-            Some(found) => Ok(Some(found)),
-            None => brought[key].clone().map(|said| said.map(|said| (said.value, Source::Loaded))),
-        };
-        keys.iter().zip(found).map(answer).collect()
+        let known = found.into_iter().map(|(known, _)| known);
+        let new = |key: &usize| brought[key].clone().map(|said| said.map(|said| (said.value, Source::Loaded)));
+        keys.iter().zip(known).map(|(key, known)| known.map_or_else(|| new(key), |known| Ok(Some(known)))).collect()
     }
 }
 

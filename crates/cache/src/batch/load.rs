@@ -163,16 +163,13 @@ impl<V: Send + Sync + 'static> Load<V> {
         let mut brought: HashMap<Key, Fill<V>, Prehashed> = answer.into_iter().collect();
         let (mut places, mut fills) = (Vec::with_capacity(missing.len()), Vec::with_capacity(missing.len()));
         #[cfg(feature = "redis")]
-        let mut absent = Vec::new();
+        let absent = missing.iter().copied().filter(|place| !brought.contains_key(&self.own[*place].0)).collect();
         for place in missing {
             if let Some(mut fill) = brought.remove(&self.own[place].0) {
                 self.tiers.settle(&self.class, &mut fill);
                 places.push(place);
                 fills.push(fill);
-                continue;
             }
-            #[cfg(feature = "redis")]
-            absent.push(place);
         }
         Ok(Some(Filled {
             #[cfg(feature = "redis")]

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::error::{FlushError, NotFlushed, WriteBehindError};
 use super::options::WriteBehindOptions;
 use super::turn::Turn;
-use crate::event::Event;
+use crate::event::{Event, tell};
 
 /// How long to wait for another process that flushes, before asking again.
 const OTHERS: Duration = Duration::from_millis(50);
@@ -266,7 +266,7 @@ impl Work {
 
     fn notify(&self, event: &Event<'_>) {
         if let Some(observer) = &self.options.observer {
-            observer.on(event);
+            tell(&**observer, event);
         }
     }
 }
