@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use tidegate_app::node::{Node, StartError};
 use tidegate_app::settings::Settings;
+use tidegate_cache::WarmUp;
 use tidegate_queue::Producer;
 
 use crate::limits::Limiters;
 use crate::problem::Problem;
 use crate::schedules::Schedules;
 use crate::tenants::Tenants;
+use crate::warm_up::Warming;
 
 /// The API over one node. Cheap to clone.
 #[derive(Clone)]
@@ -21,6 +23,7 @@ struct Parts {
     tenants: Tenants,
     schedules: Schedules,
     producer: Producer,
+    warming: Option<Warming>,
 }
 
 impl App {
@@ -32,10 +35,15 @@ impl App {
     pub(crate) async fn new(node: Arc<Node>) -> Result<Self, StartError> {
         node.follow_queues();
         let limiters = Limiters::start(&node.settings, &node.telemetry, node.redis()).await?;
+        let tenants = Tenants::new(&node.store, &node.cache);
+        let schedules = Schedules::new(&node.store, &node.cache);
+        let warm_up = schedules.teach(tenants.teach(WarmUp::new()));
+        let warming = Warming::start(&node.settings, &node.cache, warm_up).await;
         Ok(Self(Arc::new(Parts {
             limiters,
-            tenants: Tenants::new(&node.store, &node.cache),
-            schedules: Schedules::new(&node.store, &node.cache),
+            tenants,
+            schedules,
+            warming,
             producer: Producer::new(Arc::clone(&node.broker)),
             node,
         })))
@@ -73,6 +81,11 @@ impl App {
     /// Schedules, cached.
     pub(crate) fn schedules(&self) -> &Schedules {
         &self.0.schedules
+    }
+
+    /// What is loaded at start, where something is.
+    pub(crate) fn warming(&self) -> Option<&Warming> {
+        self.0.warming.as_ref()
     }
 
     /// The way into the queues.

@@ -22,5 +22,6 @@ mod schedules;
 mod server;
 mod tenants;
 mod timeout;
+mod warm_up;
 
 pub use server::run;

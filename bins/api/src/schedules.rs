@@ -1,9 +1,9 @@
 //! Schedules as they are sent: from the cache, else from the store.
 
-use tidegate_app::cache_keys;
+use tidegate_app::cache_keys::{self, Named};
 use tidegate_app::store::{Cursor, Store, StoreError};
 use tidegate_app::tenant::TenantId;
-use tidegate_cache::{Fill, LoadError, Read, TieredCache, TtlClass, TypedCache};
+use tidegate_cache::{Fill, Key, LoadError, Read, TieredCache, TtlClass, TypedCache, WarmUp};
 use uuid::Uuid;
 
 use crate::problem::Problem;
@@ -23,6 +23,8 @@ enum LoadFailure {
     Store(#[from] StoreError),
     #[error("a schedule can't be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
+    #[error("not a key of schedules")]
+    NotAKey,
 }
 
 impl Schedules {
@@ -42,10 +44,7 @@ impl Schedules {
     pub(crate) async fn get(&self, tenant: &TenantId, id: Uuid) -> Result<Read<Option<Representation>>, Problem> {
         let key = cache_keys::schedule(tenant, id);
         let (store, tenant) = (self.store.clone(), tenant.clone());
-        let load = move || async move {
-            let schedule = store.schedule(&tenant, id).await?;
-            Ok::<_, LoadFailure>(Fill::new(schedule.as_ref().map(Representation::of).transpose()?))
-        };
+        let load = async move || load_one(&store, &tenant, id).await;
         self.representations.get_or_load(&key, load).await.map_err(|error| explain(&error))
     }
 
@@ -63,18 +62,45 @@ impl Schedules {
         let cursor = after.map(|after| after.to_string());
         let key = cache_keys::schedule_page(tenant, limit, cursor.as_deref());
         let (store, tenant) = (self.store.clone(), tenant.clone());
-        let load = move || async move {
-            let page = store.schedules(&tenant, limit, after).await?;
-            let representation = Representation::of(&page)?;
-            Ok::<_, LoadFailure>(Fill::new(Some(representation)).tag(cache_keys::schedules_of(&tenant)))
-        };
+        let load = async move || load_page(&store, &tenant, limit, after).await;
         self.representations.get_or_load(&key, load).await.map_err(|error| explain(&error))
+    }
+
+    /// Teaches a warm-up how schedules and pages of them are loaded.
+    pub(crate) fn teach(&self, warm_up: WarmUp) -> WarmUp {
+        let store = self.store.clone();
+        warm_up.class(&self.representations, move |key: Key| {
+            let store = store.clone();
+            async move {
+                match Named::of(&key) {
+                    Some(Named::Schedule(tenant, id)) => load_one(&store, &tenant, id).await,
+                    Some(Named::SchedulePage(tenant, limit, after)) => load_page(&store, &tenant, limit, after).await,
+                    _ => Err(LoadFailure::NotAKey),
+                }
+            }
+        })
     }
 
     /// The tables, for writes.
     pub(crate) fn store(&self) -> &Store {
         &self.store
     }
+}
+
+async fn load_one(store: &Store, tenant: &TenantId, id: Uuid) -> Result<Fill<Option<Representation>>, LoadFailure> {
+    let schedule = store.schedule(tenant, id).await?;
+    Ok(Fill::new(schedule.as_ref().map(Representation::of).transpose()?))
+}
+
+async fn load_page(
+    store: &Store,
+    tenant: &TenantId,
+    limit: usize,
+    after: Option<Cursor>,
+) -> Result<Fill<Option<Representation>>, LoadFailure> {
+    let page = store.schedules(tenant, limit, after).await?;
+    let representation = Representation::of(&page)?;
+    Ok(Fill::new(Some(representation)).tag(cache_keys::schedules_of(tenant)))
 }
 
 fn weight(representation: &Option<Representation>) -> usize {

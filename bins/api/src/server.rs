@@ -54,12 +54,20 @@ async fn serve_node(
         tracing::warn!("behind a proxy, operations want a token: set TIDEGATE_ADMIN_TOKEN, or they stay closed");
     }
 
+    let warming = app.warming().cloned();
+    let keeping = warming.clone().map(|warming| tokio::spawn(warming.keep(shutdown.clone())));
+
     shutdown.cancelled().await;
     probes.drain();
     // Balancers go on sending until they have asked and been told; who closes earlier refuses their requests.
     tokio::time::sleep(http.drain_delay).await;
     stop.cancel();
     ended("the server", serving).await;
+    if let (Some(warming), Some(keeping)) = (warming, keeping) {
+        // It may wait for a warm-up that a shutdown came before.
+        keeping.abort();
+        warming.save().await;
+    }
     if let Some(worker) = worker {
         ended("the inner worker", worker).await;
     }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_app::cache_keys;
+use tidegate_app::cache_keys::{self, Named};
 use tidegate_app::store::{Store, StoreError};
 use tidegate_app::tenant::{KeyDigest, Tenant, TenantId};
-use tidegate_cache::{Codec, CodecError, Fill, LoadError, TieredCache, TtlClass, TypedCache};
+use tidegate_cache::{Codec, CodecError, Fill, Key, LoadError, TieredCache, TtlClass, TypedCache, WarmUp};
 
 use crate::problem::Problem;
 
@@ -42,12 +42,7 @@ impl Tenants {
     pub(crate) async fn get(&self, id: &TenantId) -> Result<Option<Arc<Tenant>>, Problem> {
         let key = cache_keys::tenant(id);
         let (store, id) = (self.store.clone(), id.clone());
-        let read =
-            self.tenants
-                .get_or_load(&key, move || async move {
-                    store.tenant(&id).await.map(|tenant| Fill::new(tenant.map(Arc::new)))
-                })
-                .await?;
+        let read = self.tenants.get_or_load(&key, async move || load_tenant(&store, &id).await).await?;
         Ok(read.value.as_ref().clone())
     }
 
@@ -59,17 +54,49 @@ impl Tenants {
     pub(crate) async fn of_key(&self, digest: &KeyDigest) -> Result<Option<TenantId>, Problem> {
         let key = cache_keys::api_key(digest);
         let (store, digest) = (self.store.clone(), *digest);
-        let read = self
-            .keys
-            .get_or_load(&key, move || async move {
-                let id = store.tenant_of_key(&digest).await?;
-                let is_known = id.is_some();
-                let fill = Fill::new(id);
-                Ok::<_, StoreError>(if is_known { fill } else { fill.ttl(UNKNOWN_KEY) })
-            })
-            .await?;
+        let read = self.keys.get_or_load(&key, async move || load_key(&store, &digest).await).await?;
         Ok(read.value.as_ref().clone())
     }
+
+    /// Teaches a warm-up how tenants and their keys are loaded.
+    pub(crate) fn teach(&self, warm_up: WarmUp) -> WarmUp {
+        let (tenants, keys) = (self.store.clone(), self.store.clone());
+        let load_tenant = move |key: Key| {
+            let store = tenants.clone();
+            async move {
+                let Some(Named::Tenant(id)) = Named::of(&key) else { return Err(NotWarmed::NotAKey) };
+                Ok(load_tenant(&store, &id).await?)
+            }
+        };
+        let load_key = move |key: Key| {
+            let store = keys.clone();
+            async move {
+                let Some(Named::ApiKey(digest)) = Named::of(&key) else { return Err(NotWarmed::NotAKey) };
+                Ok(load_key(&store, &digest).await?)
+            }
+        };
+        warm_up.prefix("tenant", &self.tenants, load_tenant).prefix("api-key", &self.keys, load_key)
+    }
+}
+
+/// Why a key was not loaded at start.
+#[derive(Debug, thiserror::Error)]
+enum NotWarmed {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("not a key of tenants")]
+    NotAKey,
+}
+
+async fn load_tenant(store: &Store, id: &TenantId) -> Result<Fill<Option<Arc<Tenant>>>, StoreError> {
+    Ok(Fill::new(store.tenant(id).await?.map(Arc::new)))
+}
+
+async fn load_key(store: &Store, digest: &KeyDigest) -> Result<Fill<Option<TenantId>>, StoreError> {
+    let id = store.tenant_of_key(digest).await?;
+    let is_known = id.is_some();
+    let fill = Fill::new(id);
+    Ok(if is_known { fill } else { fill.ttl(UNKNOWN_KEY) })
 }
 
 /// What lies in the shared cache: JSON.
@@ -81,13 +108,18 @@ impl Codec<Option<Arc<Tenant>>> for TenantCodec {
     }
 
     fn encode(&self, tenant: &Option<Arc<Tenant>>) -> Result<Vec<u8>, CodecError> {
-        serde_json::to_vec(&tenant.as_deref()).map_err(CodecError::failed)
+        serde_json::to_vec(&tenant.as_deref()).map_err(|error| unfit(&error))
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<Option<Arc<Tenant>>, CodecError> {
-        let tenant: Option<Tenant> = serde_json::from_slice(bytes).map_err(CodecError::failed)?;
+        let tenant: Option<Tenant> = serde_json::from_slice(bytes).map_err(|error| unfit(&error))?;
         Ok(tenant.map(Arc::new))
     }
+}
+
+/// What is wrong and where: the error's own text quotes the value, which is nobody's business in a log.
+fn unfit(error: &serde_json::Error) -> CodecError {
+    CodecError::failed(format!("not a tenant: {:?} at byte {}", error.classify(), error.column()))
 }
 
 impl From<LoadError<StoreError>> for Problem {

@@ -1,8 +1,57 @@
 //! Every key and tag of the application's cache, in one place: what a read stores under, a write names.
 
-use tidegate_cache::{Key, Tag};
+use tidegate_cache::{Key, KeyPart, Tag};
+use uuid::Uuid;
 
+use crate::store::Cursor;
 use crate::tenant::{KeyDigest, TenantId};
+
+/// What a key is about, read back from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// [`tenant`].
+    Tenant(TenantId),
+    /// [`api_key`].
+    ApiKey(KeyDigest),
+    /// [`schedule`].
+    Schedule(TenantId, Uuid),
+    /// [`schedule_page`].
+    SchedulePage(TenantId, usize, Option<Cursor>),
+}
+
+impl Named {
+    /// None for a key that wasn't built in this file.
+    pub fn of(key: &Key) -> Option<Self> {
+        let parts = key.parts()?;
+        let parts: Vec<(Option<&str>, &str)> =
+            parts.iter().map(|KeyPart { name, text, .. }| (name.as_deref(), text.as_str())).collect();
+        let named = match parts[..] {
+            [(None, "tenant"), (None, id)] => Self::Tenant(id.parse().ok()?),
+            [(None, "api-key"), (None, digest)] => Self::ApiKey(digest.parse().ok()?),
+            [(None, "schedule"), (None, tenant), (None, id)] => {
+                Self::Schedule(tenant.parse().ok()?, Uuid::try_parse(id).ok()?)
+            }
+            [(None, "schedules"), (None, tenant), (Some("cursor"), cursor), (Some("limit"), limit)] => {
+                let after = if cursor.is_empty() { None } else { Some(cursor.parse().ok()?) };
+                Self::SchedulePage(tenant.parse().ok()?, limit.parse().ok()?, after)
+            }
+            _ => return None,
+        };
+        // A text that means the same but is written otherwise is the key of nobody.
+        (named.key() == *key).then_some(named)
+    }
+
+    fn key(&self) -> Key {
+        match self {
+            Self::Tenant(id) => tenant(id),
+            Self::ApiKey(digest) => api_key(digest),
+            Self::Schedule(tenant, id) => schedule(tenant, *id),
+            Self::SchedulePage(tenant, limit, after) => {
+                schedule_page(tenant, *limit, after.map(|after| after.to_string()).as_deref())
+            }
+        }
+    }
+}
 
 /// A tenant with its limits.
 pub fn tenant(id: &TenantId) -> Key {
@@ -15,7 +64,7 @@ pub fn api_key(digest: &KeyDigest) -> Key {
 }
 
 /// One schedule, as it is sent.
-pub fn schedule(tenant: &TenantId, id: uuid::Uuid) -> Key {
+pub fn schedule(tenant: &TenantId, id: Uuid) -> Key {
     build(Key::builder("schedule").part(tenant).part(id))
 }
 
@@ -31,4 +80,43 @@ pub fn schedules_of(tenant: &TenantId) -> Tag {
 
 fn build(builder: tidegate_cache::KeyBuilder) -> Key {
     builder.build().expect("the prefixes in this file are valid and parts take any text")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_back_as_what_it_was_built_of() {
+        let acme: TenantId = "acme".parse().unwrap();
+        let id = Uuid::from_u128(7);
+        let cursor: Cursor = format!("{:016x}{}", 5, id.simple()).parse().unwrap();
+        for named in [
+            Named::Tenant(acme.clone()),
+            Named::ApiKey(KeyDigest([0xA7; 32])),
+            Named::Schedule(acme.clone(), id),
+            Named::SchedulePage(acme.clone(), 50, None),
+            Named::SchedulePage(acme, 2, Some(cursor)),
+        ] {
+            assert_eq!(Named::of(&named.key()), Some(named));
+        }
+    }
+
+    #[test]
+    fn a_key_of_anybody_else_is_none() {
+        for text in [
+            "tenant",
+            "tenant:acme:more",
+            "tenant:",
+            "api-key:xyz",
+            "api-key:A7",
+            "schedule:acme:7",
+            "schedule:acme:00000000000000000000000000000007",
+            "schedules:acme:cursor=:limit=x",
+            "schedules:acme:cursor=:limit=050",
+            "user:7",
+        ] {
+            assert_eq!(Named::of(&Key::parse(text).unwrap()), None, "{text}");
+        }
+    }
 }

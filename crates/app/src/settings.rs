@@ -195,6 +195,15 @@ pub struct QueueSettings {
     pub import_timeout: Duration,
 }
 
+/// What the API loads into its cache before anybody asks.
+#[derive(Debug, Clone, Copy)]
+pub struct WarmUpSettings {
+    /// Hot keys that are remembered and loaded at most; 0: none.
+    pub keys: usize,
+    /// Loads that run at once.
+    pub concurrency: usize,
+}
+
 /// The checked settings of one process.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -218,6 +227,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// Bytes that the in-process cache holds.
     pub cache_size: u64,
+    /// What is loaded into it at start.
+    pub warm_up: WarmUpSettings,
     /// Every limit.
     pub limits: LimitsSettings,
     /// Redis, where queue, limits and the shared tier of the cache lie on it.
@@ -230,6 +241,11 @@ impl Settings {
     /// Path of the database with the application's tables.
     pub fn database_path(&self) -> PathBuf {
         self.data_dir.join("tidegate.db")
+    }
+
+    /// Path of the list of hot keys, where one is kept.
+    pub fn hot_keys_path(&self) -> PathBuf {
+        self.data_dir.join("hot-keys")
     }
 
     /// Path of the database with the jobs, where they are not on Redis.

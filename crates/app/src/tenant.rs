@@ -132,6 +132,26 @@ impl fmt::Display for KeyDigest {
     }
 }
 
+impl FromStr for KeyDigest {
+    type Err = NotADigest;
+
+    fn from_str(text: &str) -> Result<Self, NotADigest> {
+        let mut digest = [0; 32];
+        if text.len() != 2 * digest.len() || !text.is_ascii() {
+            return Err(NotADigest);
+        }
+        for (byte, at) in digest.iter_mut().zip((0..).step_by(2)) {
+            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| NotADigest)?;
+        }
+        Ok(Self(digest))
+    }
+}
+
+/// The text is no digest of an API key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the digest of an API key")]
+pub struct NotADigest;
+
 impl ApiKey {
     /// What every key starts with, so that a leaked one is recognised by scanners.
     pub const PREFIX: &str = "tk_";

@@ -7,6 +7,8 @@ mod json;
 #[cfg(feature = "messagepack")]
 mod message_pack;
 mod raw;
+#[cfg(any(feature = "json", feature = "messagepack", feature = "sessions"))]
+pub(crate) mod terse;
 pub(crate) mod versioned;
 
 use std::error::Error;
@@ -56,7 +58,8 @@ pub trait Codec<V>: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// When it can't be written; it then stays in L1 only.
+    /// When it can't be written; what a load brought then stays in L1 only, and what was
+    /// [`set`](crate::TypedCache::set) is not kept at all.
     fn encode(&self, value: &V) -> Result<Vec<u8>, CodecError>;
 
     /// As [`encode`](Self::encode), for codecs whose values are bytes that can be shared instead of copied.
@@ -85,7 +88,7 @@ pub trait Codec<V>: Send + Sync + 'static {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodecError {
-    /// The codec's own reason.
+    /// The codec's own reason. That of this crate's codecs says what is wrong and where, and nothing of the value.
     #[error("the codec failed: {0}")]
     Failed(#[source] Box<dyn Error + Send + Sync>),
     /// Above [`Codec::limit`].
@@ -121,7 +124,7 @@ pub enum CodecError {
 }
 
 impl CodecError {
-    /// Wraps the reason of a codec.
+    /// Wraps the reason of a codec. It goes to events, and from there to logs: it must not quote the value.
     pub fn failed(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Failed(reason.into())
     }

@@ -16,12 +16,21 @@ pub struct Fill<V> {
     pub(crate) tags: Vec<Tag>,
     pub(crate) ttl: Option<Duration>,
     pub(crate) is_negative: bool,
+    /// False for what is given to those who wait for its load, and kept in no tier.
+    pub(crate) is_kept: bool,
 }
 
 impl<V> Fill<V> {
     /// A value with the lifetime of its class and no tags.
     pub fn new(value: V) -> Self {
-        Self { value: Held::New(value), tags: Vec::new(), ttl: None, is_negative: false }
+        Self { value: Held::New(value), tags: Vec::new(), ttl: None, is_negative: false, is_kept: true }
+    }
+
+    /// Gives the value to those who wait for its load, and keeps it in no tier.
+    #[cfg(feature = "tower")]
+    pub(crate) fn kept_nowhere(mut self) -> Self {
+        self.is_kept = false;
+        self
     }
 
     /// Adds a tag by which the entry can be invalidated.
@@ -107,9 +116,10 @@ impl<V> Known<V> {
 
     /// The source says that it has not changed: it is fresh again, from now on, with the tags that it has.
     ///
-    /// Tags can be added, and the lifetime replaced, as with any fill.
+    /// Tags can be added, and the lifetime replaced, as with any fill. Without that it is the lifetime of its class: neither the
+    /// one that its loader chose nor [`negative`](Fill::negative) is known any more, so say it again.
     pub fn still_holds(self) -> Fill<V> {
-        Fill { value: Held::Known(self.value), tags: self.tags, ttl: None, is_negative: false }
+        Fill { value: Held::Known(self.value), tags: self.tags, ttl: None, is_negative: false, is_kept: true }
     }
 }
 

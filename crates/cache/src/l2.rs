@@ -1,5 +1,6 @@
 //! L2 as the cache uses it: asked within a read's patience, told of invalidations, never believed while it owes some.
 
+mod absent;
 mod batch;
 mod bound;
 mod debts;
@@ -13,6 +14,8 @@ mod look;
 mod names;
 mod patience;
 mod pattern;
+#[cfg(feature = "sessions")]
+mod put_unless;
 mod replicas;
 mod scripts;
 mod seek;
@@ -34,6 +37,8 @@ pub(crate) use entry::EntryId;
 pub(crate) use fill_many::Tickets;
 pub(crate) use follow::{follow, recheck};
 pub(crate) use patience::Patience;
+#[cfg(feature = "sessions")]
+pub(crate) use put_unless::Untold;
 pub(crate) use seek::{Past, Sought};
 pub(crate) use seek_many::News;
 pub(crate) use ticket::Ticket;
@@ -42,7 +47,7 @@ pub use tier::RedisTier;
 use crate::class::Class;
 use crate::clock::Clock;
 use crate::codec::{Codec, CodecError, Format};
-use crate::event::{Event, Observer};
+use crate::event::{Event, Observer, tell};
 use crate::fill::Fill;
 use crate::flight::Flight;
 use crate::key::Key;
@@ -122,27 +127,28 @@ impl L2 {
         }
     }
 
-    /// Stores what the load brought; none when L1 must not keep it either.
+    /// Stores what the load brought; none when L1 must not keep it either. `began` are the notices that the flight had had when
+    /// the loader was called: where L2 is not told, nothing else says whether the value is older than a change.
     pub(crate) async fn fill<V: 'static>(
         self: &Arc<Self>,
         ticket: Option<Ticket>,
         class: &Class,
         codec: &dyn Codec<V>,
         fill: &Fill<V>,
-        flight: &Flight,
+        (flight, began): (&Flight, u64),
         patience: &mut Patience,
     ) -> Option<Mark> {
         let left = class.ttl.in_l2(fill.ttl);
+        let alone = Some(Mark { id: None, left, noticed: began });
+        let Some(ticket) = ticket.filter(|_| !self.owes()) else { return alone };
         let mut noticed = flight.noticed();
-        let alone = |noticed| Some(Mark { id: None, left, noticed });
-        let Some(ticket) = ticket.filter(|_| !self.owes()) else { return alone(noticed) };
         let new = match self.pack(&class.ttl, codec, fill) {
             Ok(new) => new,
             Err(error) => {
                 self.codec_failed(class, ticket.key(), &error);
                 return match patience.spend(ticket.give_up()).await {
                     Ok(false) => None,
-                    _ => alone(noticed),
+                    _ => alone,
                 };
             }
         };
@@ -156,14 +162,28 @@ impl L2 {
             Err(error) => {
                 self.failed("fill", &error);
                 // What can be known here says that it is good: so L1 serves on, for its capped time.
-                alone(noticed)
+                alone
+            }
+        }
+    }
+
+    /// Tells the other processes, where Redis does not, that a fill changed the key; whether they were told.
+    ///
+    /// A load's fill needs none: what they hold is as good as before.
+    pub(crate) async fn tell(&self, key: &Key, patience: &mut Patience) -> bool {
+        match patience.spend(self.tier.ways.tell(&self.tier.names.value(key))).await {
+            Ok(()) => true,
+            Err(error) => {
+                self.failed("tell", &error);
+                false
             }
         }
     }
 
     /// Stores what a caller brought, if L1 accepted it. Otherwise, and when it can't be stored, whatever was there is
     /// invalidated instead, at once or as soon as it can.
-    pub(crate) async fn put(self: &Arc<Self>, key: &Key, new: Option<New>) {
+    /// Tells whether L2 could be told at once.
+    pub(crate) async fn put(self: &Arc<Self>, key: &Key, new: Option<New>) -> bool {
         let mut patience = self.patience();
         let left = patience.left();
         let owing = self.debts.owing(self, vec![Debt::Key(key.clone())]).again_after(left);
@@ -172,8 +192,14 @@ impl L2 {
             _ => patience.spend(async { Ok(self.tier.forget(key).await?) }).await,
         };
         match done {
-            Ok(()) => owing.settled(),
-            Err(error) => self.failed("put", &error),
+            Ok(()) => {
+                owing.settled();
+                true
+            }
+            Err(error) => {
+                self.failed("put", &error);
+                false
+            }
         }
     }
 
@@ -261,7 +287,7 @@ impl L2 {
 
     fn notify(&self, event: &Event<'_>) {
         if let Some(observer) = &self.observer {
-            observer.on(event);
+            tell(&**observer, event);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The tower layer: HTTP responses kept by the rules of RFC 9111.
 
+mod alone;
 mod body;
+mod change;
 mod directives;
 mod entry;
 mod freshness;
@@ -28,6 +30,7 @@ pub use service::HttpCache;
 
 use crate::tiered::TieredCache;
 use crate::ttl::TtlClass;
+use alone::Alone;
 use entry::Entry;
 use rules::{Lifetimes, Now, PassWhen, Rules, Scope};
 
@@ -57,7 +60,7 @@ const HELD_STALE: Duration = Duration::from_secs(60 * 60);
 ///         Ok::<_, Infallible>(response.body(Full::new(Bytes::from("made once"))).expect("a good header"))
 ///     }));
 ///
-/// let request = || Request::get("http://example.com/").body(());
+/// let request = || Request::get("http://example.com/").body(Full::<Bytes>::default());
 /// let first = service.clone().oneshot(request()?).await?;
 /// assert_eq!(first.headers()["cache-status"], "Tidegate; fwd=uri-miss; ttl=60; stored");
 /// let second = service.oneshot(request()?).await?;
@@ -86,18 +89,28 @@ const HELD_STALE: Duration = Duration::from_secs(60 * 60);
 ///   holds. What is stale is held for the grace of the class, or for an hour; where only the shared
 ///   tier holds it, it is fetched anew whole, and stands in for an origin that fails from the next request on.
 /// - Requests that come together while nothing is kept are one request to the origin. If what it brings may not be shared, the
-///   others ask for themselves, and for a second after that nobody waits. A load goes on when its client leaves, in a task of
-///   its own: it must not rely on what belongs to the client's task.
+///   others ask for themselves, and for a minute after each such response nobody waits for another's there, until one says that it may be
+///   shared; that is remembered of up to 4,096 targets, in this process. If the origin fails, the others ask once more, together,
+///   and are then told its status. A load goes on when its client leaves, in a task of its own: it must not rely on what belongs to
+///   the client's task.
+/// - A request with `Authorization` waits for no other, and none for it.
 /// - Ranges, `If-Match`, upgrades, requests with a body and those that say `no-store` pass. So do those that ask for something
 ///   newer than what is kept, which isn't replaced by what they get.
 /// - Other methods pass, and what is kept for their target goes when they succeed, before their answer is given; so do the
-///   targets of the same origin that it names in `Location` and `Content-Location`.
+///   targets of the same origin that it names in `Location` and `Content-Location`. It goes as well when the service fails with an
+///   error or the client leaves: nobody knows then what was done. A service that must end what it began does so in a task of its own, and
+///   invalidates after it.
 ///
 /// # What is one response
 ///
-/// Scope, scheme, host, path and query as the origin sees them, and the headers in [`keyed`](CacheLayerBuilder::keyed). **Put a
+/// Scope, scheme, host, path and query as the origin sees them, and the headers in [`keyed`](CacheLayerBuilder::keyed). A host in another
+/// form, with user information, a port, capitals, or another `Host` beside an authority, is another response, since a service may build
+/// links by it; a change in any form drops them all. **Put a
 /// tenant into the [`scope`](CacheLayerBuilder::scope)** where anything but host and path tells tenants apart. The layer
 /// believes its service: a header that changes a response and stands in neither `Vary` nor the key is a fault that it can't see.
+///
+/// Headers stand in keys as hashes. **Path and query stand there as they are**, and so in Redis, its slow log and what shows keys, unless
+/// the key is longer than 200 characters: let requests whose query is a secret [pass](CacheLayerBuilder::pass_when).
 ///
 /// Extensions of a response are not kept. A handler that panics is a 500; one that takes longer than the class allows
 /// ([`TtlClass::hard_timeout`], [`TtlClass::load_limit`]) a 504, and a load without a place ([`TtlClass::max_loads`]) a 503.
@@ -181,8 +194,9 @@ impl CacheLayerBuilder {
         self
     }
 
-    /// Whose response it is: what is kept in one scope is never given, invalidated or shown in another. One for all unless
-    /// set. A request without a scope passes.
+    /// Whose response it is: what is kept in one scope is never given in another, nor dropped by a change there. One for all
+    /// unless set. A request without a scope passes. Tags that a service names are those of the whole cache, whatever the scope: put the
+    /// tenant into them.
     pub fn scope(mut self, scope: impl Fn(&request::Parts) -> Option<String> + Send + Sync + 'static) -> Self {
         self.scope = Box::new(scope);
         self
@@ -205,14 +219,14 @@ impl CacheLayerBuilder {
     ///
     /// Headers by which clients choose host, path, scheme or method of what they ask for, such as `X-Forwarded-Host` and
     /// `X-Original-URL`, are part of it already. `Forwarded` is not, since it often names the client too: add it, or have it
-    /// removed in front, where the service heeds it.
+    /// removed in front, where the service heeds it. Keys have a hash of the values, never the values.
     pub fn keyed(mut self, name: HeaderName) -> Self {
         self.keyed.push(name);
         self
     }
 
     /// The response header that names tags, separated by commas; `Cache-Tag` unless set. It is not sent on. Each name is
-    /// [`Tag::new`](crate::Tag::new) of its text; a handler can also give [`ResponseTags`].
+    /// [`Tag::new`](crate::Tag::new) of its text, in every scope the same tag; a handler can also give [`ResponseTags`].
     pub fn tag_header(mut self, name: HeaderName) -> Self {
         self.tag_header = name;
         self
@@ -252,6 +266,7 @@ impl CacheLayerBuilder {
         let cache = self.cache.typed::<Entry>(self.class);
         let rules = Rules {
             cache: cache.weigh(Entry::weight),
+            alone: Alone::new(),
             name: self.name,
             most_body: self.most_body,
             scope: self.scope,

@@ -129,10 +129,15 @@
 //!   lose an invalidation. Clear after it.
 //! - Writes that wait in the memory of a process which is killed: by default those of its last 5 s. In Redis they survive it. And a sink that
 //!   doesn't compare versions and numbers, as [`ValueSink`] and [`IncrementSink`] say, can turn values back and count twice.
+//! - That increments are counted once when Redis itself comes back older than it was, and no replica had confirmed what was taken ([`Increments`]).
 //! - An [`Owed`] invalidation if its process is killed first. Write it down with the rows, if that matters.
 //! - One load for all processes: a miss waits for another process's load for a second, then loads by itself. Where there is
 //!   a stale value to serve, nobody waits in front of a caller.
+//! - One load for a key that somebody is loading since before the last invalidation of anything, when a batch that has other keys to
+//!   load comes: it loads that key too, since it can't wait to see whether the invalidation was meant for it.
 //! - All of a batch at once: others may see some of its values before the rest, and when Redis fails half-way some are stored.
+//! - That [`TtlClass::l1_ttl`] bounds what is served stale: a class with a grace serves for that time, as stale, what L1 holds past it.
+//! - That what a batch's loader left out is gone from an L2 that could not be told of it.
 //! - Over a channel, in place of tracking: that L1 hears of expiry, of eviction and of what other programs write.
 //! - Where values are read from replicas (`RedisTier::read_replicas`), that a key or pattern which another process has invalidated is gone for a read
 //!   that starts before word of it has come: that read may find the old value in a replica. Once it has come, none does.

@@ -17,6 +17,12 @@ pub(crate) async fn within<F: Future>(flight: &Arc<Flight>, loader: F) -> F::Out
     LOADING.scope(Arc::clone(flight), loader).await
 }
 
+/// Whether L2 could not be asked for what this task loads, so that it may have it all the same.
+#[cfg(all(feature = "redis", feature = "sessions"))]
+pub(crate) fn is_without_l2() -> bool {
+    LOADING.try_with(|flight| flight.is_without_l2()).unwrap_or(false)
+}
+
 /// Loads of a batch end with the first of them.
 pub(crate) fn end_with(first: &Arc<Flight>, others: impl IntoIterator<Item = Arc<Flight>>) {
     let _order = ORDER.lock().unwrap_or_else(PoisonError::into_inner);

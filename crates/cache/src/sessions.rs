@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+#[cfg(feature = "redis")]
+use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
@@ -15,9 +17,15 @@ use tower_sessions_core::session::{Id, Record};
 use tower_sessions_core::session_store::{self, Error};
 
 #[cfg(feature = "redis")]
-use crate::codec::{Codec, CodecError};
+use crate::codec::{Codec, CodecError, terse};
+#[cfg(feature = "redis")]
+use crate::event::Scope;
 use crate::fill::Fill;
 use crate::key::Key;
+#[cfg(feature = "redis")]
+use crate::l2::Untold;
+#[cfg(feature = "redis")]
+use crate::nested;
 use crate::read::LoadError;
 use crate::tiered::TieredCache;
 use crate::ttl::TtlClass;
@@ -53,18 +61,22 @@ const ENDED: Duration = Duration::from_secs(60 * 60);
 /// - The id of a session stands in no key, value, event or log, here or in Redis: a SHA-256 of it does. Who reads Redis can't
 ///   take a session over.
 /// - A session is given to nobody after its expiry.
-/// - A session that was deleted stays so: a request that had it and saves it afterwards changes nothing, in all processes that
-///   have heard of it by then, for an hour. [`create`](SessionStore::create) never takes a live id.
+/// - A session that was deleted stays so: a request that had it and saves it afterwards changes nothing, for an hour, in whichever
+///   process. [`create`](SessionStore::create) never takes a live id.
+/// - With an L2, a session that it can't be asked for is an error, not a session that isn't there: nobody is logged out because
+///   Redis hangs, is away, or has not heard of an invalidation yet. A save that it can't be told of for certain is an error too, and
+///   leaves the session as it was or as it was to be; an end is an error, holds in this process at once, and in all as soon as
+///   it can be told.
 /// - Stores of different [names](Self::named) share no session.
 ///
 /// # What it does not guarantee
 ///
 /// - Of two requests that save one session, the later one wins as a whole: its data replaces the other's, key by key nothing
 ///   is merged. So says `tower-sessions` itself.
-/// - Other processes hear of a save or an end within moments, as of any change in L2. A save in one process that overlaps a
-///   delete in another may win.
+/// - Other processes hear of a save or an end within moments, as of any change in L2.
 /// - **A cache forgets.** Without an L2 sessions end with the process, and where there is no room one has to leave: whose
-///   session it was must log in again. Give sessions a cache of their own with room for all of them; with an L2, a server that
+///   session it was must log in again. That a session has ended may be forgotten in the same way, and a save that comes after it then
+///   brings the session back; so does the end that L2 could not be told of in time. Give sessions a cache of their own with room for all of them; with an L2, a server that
 ///   doesn't evict.
 pub struct CacheSessions {
     sessions: TypedCache<Held>,
@@ -82,9 +94,15 @@ enum Held {
     Ended,
 }
 
-/// There is no such session.
-#[derive(Debug)]
-struct Absent;
+/// Why a session was not found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    /// There is no such session.
+    Absent,
+    /// L2 could not be asked, which may have it.
+    #[cfg(feature = "redis")]
+    Unknown,
+}
 
 impl CacheSessions {
     /// A store in the class [`TtlClass::SESSION`]. Each session lives as long as its own expiry says.
@@ -139,9 +157,20 @@ impl CacheSessions {
 
     /// What is held, live or ended.
     async fn held(&self, key: &Key) -> session_store::Result<Option<Arc<Held>>> {
-        match self.sessions.get_or_load(key, async || Err::<Fill<Held>, _>(Absent)).await {
+        let missing = async || {
+            #[cfg(feature = "redis")]
+            if nested::is_without_l2() {
+                return Err(Missing::Unknown);
+            }
+            Err::<Fill<Held>, _>(Missing::Absent)
+        };
+        match self.sessions.get_or_load(key, missing).await {
             Ok(read) => Ok(Some(read.value).filter(|held| !held.is_over((self.now)()))),
-            Err(LoadError::Loader(_)) => Ok(None),
+            Err(LoadError::Loader(missing)) => match *missing {
+                Missing::Absent => Ok(None),
+                #[cfg(feature = "redis")]
+                Missing::Unknown => Err(unreachable("asked for the session")),
+            },
             Err(error) => Err(Error::Backend(error.to_string())),
         }
     }
@@ -153,16 +182,56 @@ impl CacheSessions {
             return self.end(key).await;
         };
         let held = Held::Live { data: record.data.clone(), expires: record.expiry_date.unix_timestamp() };
-        let is_kept = self.sessions.set(key, Fill::new(held).ttl(left)).await;
-        is_kept.then_some(()).ok_or_else(|| Error::Backend("the cache has no room for the session".to_owned()))
+        #[cfg(feature = "redis")]
+        return self.put_in_both(key, Fill::new(held).ttl(left)).await;
+        #[cfg(not(feature = "redis"))]
+        room(self.sessions.set(key, Fill::new(held).ttl(left)).await)
+    }
+
+    /// Stores a live session, unless it has ended meanwhile, wherever that was.
+    #[cfg(feature = "redis")]
+    async fn put_in_both(&self, key: &Key, mut fill: Fill<Held>) -> session_store::Result<()> {
+        let tiers = &self.sessions.cache.tiers;
+        tiers.settle(&self.sessions.class, &mut fill);
+        let (is_kept, new) = self.sessions.set_here(key, fill);
+        room(is_kept)?;
+        let (Some(l2), Some(new)) = (&tiers.l2, new) else { return Ok(()) };
+        let told = l2.put_unless(key, new, ENDING).boxed().await;
+        if told != Ok(true) {
+            // What L2 holds is what counts.
+            tiers.drop_scope(Scope::Key(key));
+        }
+        told.map(|_| ()).map_err(|Untold| unreachable("told of the session"))
     }
 
     async fn end(&self, key: &Key) -> session_store::Result<()> {
-        let is_kept = self.sessions.set(key, Fill::new(Held::Ended).ttl(ENDED)).await;
-        is_kept
-            .then_some(())
-            .ok_or_else(|| Error::Backend("the cache has no room for the end of the session".to_owned()))
+        #[cfg_attr(not(feature = "redis"), expect(unused_mut, reason = "settled where L2 is told"))]
+        let mut fill = Fill::new(Held::Ended).ttl(ENDED);
+        #[cfg(feature = "redis")]
+        {
+            let tiers = &self.sessions.cache.tiers;
+            tiers.settle(&self.sessions.class, &mut fill);
+            let (is_kept, new) = self.sessions.set_here(key, fill);
+            // Where L2 can't be told of the end now, it owes it: the session ends everywhere as soon as it can.
+            if let Some(l2) = &tiers.l2
+                && !l2.put(key, new).boxed().await
+            {
+                return Err(unreachable("told of the end of the session"));
+            }
+            room(is_kept)
+        }
+        #[cfg(not(feature = "redis"))]
+        room(self.sessions.set(key, fill).await)
     }
+}
+
+fn room(is_kept: bool) -> session_store::Result<()> {
+    is_kept.then_some(()).ok_or_else(|| Error::Backend("the cache has no room for the session".to_owned()))
+}
+
+#[cfg(feature = "redis")]
+fn unreachable(what: &str) -> Error {
+    Error::Backend(format!("the tier that processes share could not be {what}"))
 }
 
 #[async_trait]
@@ -207,6 +276,10 @@ impl SessionStore for CacheSessions {
     }
 }
 
+/// What [`Held::Ended`] is as bytes; no live session ends so.
+#[cfg(feature = "redis")]
+const ENDING: &[u8] = b"\"Ended\"";
+
 /// Sessions as JSON, whatever other codecs this crate was built with.
 #[cfg(feature = "redis")]
 struct Written;
@@ -218,11 +291,11 @@ impl Codec<Held> for Written {
     }
 
     fn encode(&self, held: &Held) -> Result<Vec<u8>, CodecError> {
-        serde_json::to_vec(held).map_err(CodecError::failed)
+        serde_json::to_vec(held).map_err(|error| terse::json(&error))
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<Held, CodecError> {
-        serde_json::from_slice(bytes).map_err(CodecError::failed)
+        serde_json::from_slice(bytes).map_err(|error| terse::json(&error))
     }
 }
 

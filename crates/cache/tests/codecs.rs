@@ -246,3 +246,50 @@ fn nesting_is_bounded_and_nothing_may_follow_a_value() {
     assert!(decode::<u8>(&MessagePack::new(), &[7, 0xdd]).is_err());
     assert!(decode::<u8>(&Json::new(), b"7 7").is_err());
 }
+
+#[test]
+fn compressing_twice_is_compressing_once() {
+    let once = Compressed::new(RawBytes::new()).above(10);
+    let twice = Compressed::new(once).above(10);
+    let value = Bytes::from(vec![7; 1000]);
+    assert_eq!(Codec::<Bytes>::form(&once), Codec::<Bytes>::form(&twice));
+    assert_ne!(Codec::<Bytes>::form(&once), Codec::<Bytes>::form(&RawBytes::new()));
+    let bytes = twice.encode(&value).unwrap();
+    assert_eq!(bytes, once.encode(&value).unwrap());
+    assert_eq!(Codec::<Bytes>::decode(&twice, &bytes).unwrap(), value);
+}
+
+/// Errors go to logs; what they say of a value that can't be read must not be the value.
+#[test]
+fn no_error_quotes_a_value() {
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Login {
+        password: u32,
+    }
+    #[derive(Serialize)]
+    struct Text<'a> {
+        password: &'a str,
+    }
+    let text = Text { password: "s3cr3t" };
+    let json = serde_json::to_vec(&text).unwrap();
+    let packed = rmp_serde::to_vec_named(&text).unwrap();
+    let errors = [
+        Codec::<Login>::decode(&Json::new(), &json).unwrap_err(),
+        Codec::<Login>::decode(&Json::new(), &json[..json.len() - 3]).unwrap_err(),
+        Codec::<BTreeMap<u8, u8>>::decode(&Json::new(), br#"{"s3cr3t":1}"#).unwrap_err(),
+        Codec::<Login>::decode(&MessagePack::new(), &packed).unwrap_err(),
+        Codec::<String>::decode(&MessagePack::new(), b"\xa6s3cr3\xff").unwrap_err(),
+        Codec::<Login>::decode(&Compressed::new(Json::new()), &[&[0], &json[..]].concat()).unwrap_err(),
+    ];
+    for error in errors {
+        let mut told = format!("{error} {error:?}");
+        let mut source = std::error::Error::source(&error);
+        while let Some(error) = source {
+            told += &format!(" {error} {error:?}");
+            source = error.source();
+        }
+        assert!(!told.contains("s3cr3"), "{told}");
+    }
+    let error = Codec::<Login>::decode(&Json::new(), &json).unwrap_err().to_string();
+    assert_eq!(error, "the codec failed: the value is JSON of another shape, at line 1 column 20");
+}

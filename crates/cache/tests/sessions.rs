@@ -160,10 +160,17 @@ mod shared {
     use tidegate_testkit::poll_until;
     use tidegate_testkit::redis::RedisServer;
 
+    use tower_sessions_core::session_store::Error;
+
     use super::*;
 
     async fn node(url: &str, clock: &ManualClock) -> (CacheSessions, TieredCache, Client) {
-        let client = Client::connect(&Config::parse(&format!("{url}?timeout=5s")).unwrap(), Role::Cache).await.unwrap();
+        node_at(url, clock, "5s").await
+    }
+
+    async fn node_at(url: &str, clock: &ManualClock, timeout: &str) -> (CacheSessions, TieredCache, Client) {
+        let config = Config::parse(&format!("{url}?timeout={timeout}")).unwrap();
+        let client = Client::connect(&config, Role::Cache).await.unwrap();
         let l2 = RedisTier::new(client.clone(), &Keyspace::new("tg").unwrap());
         let cache = TieredCache::builder().clock(clock.clone()).l2(l2).build();
         (CacheSessions::new(&cache).now(wall(clock)), cache, client)
@@ -202,5 +209,55 @@ mod shared {
         // Another process that starts afterwards knows no more of it.
         let (c, ..) = node(&server.url(), &clock).await;
         assert!(c.load(&session.id).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_redis_that_hangs_logs_nobody_out() {
+        let mut server = RedisServer::start().await;
+        let clock = ManualClock::new();
+        let (a, _, _) = node_at(&server.url(), &clock, "250ms").await;
+        let (b, cache, _) = node_at(&server.url(), &clock, "250ms").await;
+        let (mut ann, mut bob) = (record(&clock, 1, 600), record(&clock, 2, 600));
+        a.create(&mut ann).await.unwrap();
+        a.create(&mut bob).await.unwrap();
+
+        server.hang().await;
+        assert!(matches!(b.load(&ann.id).await, Err(Error::Backend(_))), "it may be there");
+        let changed = Record { data: [("user".to_owned(), 3.into())].into(), ..ann.clone() };
+        assert!(matches!(b.save(&changed).await, Err(Error::Backend(_))));
+        // An end is owed.
+        assert!(matches!(b.delete(&bob.id).await, Err(Error::Backend(_))));
+        assert_eq!((b.load(&bob.id).await.unwrap(), cache.owed()), (None, Some(1)));
+        assert!(matches!(b.load(&ann.id).await, Err(Error::Backend(_))), "what it owes may be of this one");
+        server.resume();
+
+        let soon = Duration::from_secs(20);
+        let found = poll_until(soon, async || b.load(&ann.id).await.ok()).await.unwrap().unwrap();
+        assert!(found == ann || found == changed, "{found:?}");
+        poll_until(soon, async || (cache.owed() == Some(0)).then_some(())).await.unwrap();
+        let (c, ..) = node(&server.url(), &clock).await;
+        assert_eq!(c.load(&bob.id).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_session_that_ends_in_one_process_is_not_saved_again_by_another() {
+        let server = RedisServer::start().await;
+        let clock = ManualClock::new();
+        let (a, ..) = node(&server.url(), &clock).await;
+        let (b, ..) = node(&server.url(), &clock).await;
+        let mut ids = Vec::new();
+        for _ in 0..100 {
+            let mut session = record(&clock, 1, 600);
+            a.create(&mut session).await.unwrap();
+            assert!(b.load(&session.id).await.unwrap().is_some());
+            // B has it in L1, and saves it while A deletes it or right after.
+            let (ended, saved) = tokio::join!(a.delete(&session.id), b.save(&session));
+            ended.and(saved).unwrap();
+            ids.push(session.id);
+        }
+        let (c, ..) = node(&server.url(), &clock).await;
+        for id in ids {
+            assert_eq!(c.load(&id).await.unwrap(), None);
+        }
     }
 }

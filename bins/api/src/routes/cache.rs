@@ -8,7 +8,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_app::store::Purge;
-use tidegate_cache::{CacheStats, ClassStats, Key, Pattern, Tag, TierStats, TtlClass};
+use tidegate_cache::{CacheStats, ClassStats, Key, Pattern, Tag, TierStats, TtlClass, WarmUpProgress, WarmUpState};
 
 use crate::app::App;
 use crate::json::Json;
@@ -18,6 +18,8 @@ use crate::problem::Problem;
 const LOW_HIT_RATE: f64 = 0.8;
 /// Lookups before a rate says anything.
 const ENOUGH_LOOKUPS: u64 = 100;
+/// Most keys or tags that one request drops: each is a row of a transaction for which all other writes wait.
+const MOST_NAMED: usize = 1_000;
 /// Classes that are known whether or not this node has used them: another may have.
 const STANDARD: [TtlClass; 5] =
     [TtlClass::SCHEDULE, TtlClass::SESSION, TtlClass::COMPUTATION, TtlClass::API, TtlClass::PREFERENCES];
@@ -37,9 +39,27 @@ pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
             .map(|class| class.class)
             .collect::<Vec<_>>(),
         "latency_us": {"samples": latency.count(), "p50": micros(0.5), "p99": micros(0.99)},
+        "warm_up": app.warming().map(|warming| warm_up(&warming.progress())),
         "redis": redis,
         "warnings": warnings,
     }))
+}
+
+fn warm_up(progress: &WarmUpProgress) -> Value {
+    let state = match progress.state {
+        WarmUpState::Running => "running",
+        WarmUpState::Done => "done",
+        WarmUpState::Cancelled => "cancelled",
+    };
+    json!({
+        "state": state,
+        "total": progress.total,
+        "loaded": progress.loaded,
+        "present": progress.present,
+        "failed": progress.failed,
+        "unknown": progress.unknown,
+        "elapsed_ms": u64::try_from(progress.elapsed.as_millis()).unwrap_or(u64::MAX),
+    })
 }
 
 /// What an operator should look at: classes that miss much, and a shared tier that isn't what it should be.
@@ -168,10 +188,12 @@ impl Selection {
                 Ok(Purge::Pattern(pattern, class))
             }
             (None, Some(keys), None, None) if !is_clear => {
+                few("keys", keys.len())?;
                 let keys = keys.iter().map(|key| Key::parse(key)).collect::<Result<_, _>>();
                 keys.map(Purge::Keys).map_err(|error| bad("keys", &error))
             }
             (None, None, Some(tags), None) if !is_clear => {
+                few("tags", tags.len())?;
                 let tags = tags.iter().map(|tag| Tag::parse(tag)).collect::<Result<_, _>>();
                 tags.map(Purge::Tags).map_err(|error| bad("tags", &error))
             }
@@ -187,6 +209,16 @@ impl Selection {
             )),
         }
     }
+}
+
+fn few(field: &str, count: usize) -> Result<(), Problem> {
+    if count <= MOST_NAMED {
+        return Ok(());
+    }
+    let detail = format!(
+        "`{field}`: {count} are too many for one request, of which each takes {MOST_NAMED}; a tag or a pattern drops any number"
+    );
+    Err(Problem::unprocessable("bad-selection", detail).with("limit", MOST_NAMED))
 }
 
 fn bad(field: &str, error: &dyn std::error::Error) -> Problem {

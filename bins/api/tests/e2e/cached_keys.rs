@@ -73,6 +73,24 @@ async fn one_key_is_told_of_until_it_is_dropped() {
 }
 
 #[tokio::test]
+async fn more_keys_or_tags_than_one_purge_takes_are_refused() {
+    let api = Api::start().await;
+    for field in ["keys", "tags"] {
+        let names = |count: usize| -> Vec<String> { (0..count).map(|index| format!("user:{index}")).collect() };
+        let purge = async |count| {
+            api.request(Method::DELETE, "/api/cache")
+                .json(&json!({field: names(count)}))
+                .send()
+                .await
+                .expect("an answer")
+        };
+        let refused = problem(purge(1_001).await, 422, "bad-selection").await;
+        assert_eq!(refused["limit"], json!(1_000), "{refused}");
+        assert_eq!(purge(1_000).await.status(), StatusCode::OK);
+    }
+}
+
+#[tokio::test]
 async fn what_selects_no_keys_is_refused() {
     let api = Api::start().await;
     for (query, status, kind) in [

@@ -19,3 +19,4 @@ mod reads;
 mod redis;
 mod request_ids;
 mod start;
+mod warm_up;

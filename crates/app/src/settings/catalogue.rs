@@ -107,6 +107,18 @@ pub const CATALOGUE: &[Setting] = &[
         "how long a shutdown then waits for requests in flight before it cuts them off",
     ),
     setting("cache.size", "TIDEGATE_CACHE_SIZE", Some("256MiB"), "memory of the in-process cache"),
+    setting(
+        "cache.warm_up",
+        "TIDEGATE_CACHE_WARM_UP",
+        Some("0"),
+        "hottest keys that the API remembers in data_dir and loads into its cache at start, while it serves; 0: none",
+    ),
+    setting(
+        "cache.warm_up_concurrency",
+        "TIDEGATE_CACHE_WARM_UP_CONCURRENCY",
+        Some("4"),
+        "keys that are loaded at once at start",
+    ),
     setting("limits.ddos", "TIDEGATE_LIMIT_DDOS", Some("1000/second"), "requests of one client address"),
     setting(
         "limits.ddos_block",

@@ -14,6 +14,7 @@ use super::catalogue::Setting;
 use super::{
     HttpSettings, InnerWorker, LimitMode, LimitSettings, LimitsSettings, ListSettings, MAX_SMALL_LIMIT, OpenTenants,
     QueueSettings, RawSettings, RedisServers, RedisSettings, Secret, Settings, SettingsError, Source, Tokens,
+    WarmUpSettings,
 };
 
 /// Tokens shorter than this are guessed too easily.
@@ -101,6 +102,10 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
             drain_timeout: raw.duration("http.drain_timeout", Duration::ZERO, Duration::from_secs(3600))?,
         },
         cache_size: raw.size("cache.size", 1 << 20..=1 << 40)?,
+        warm_up: WarmUpSettings {
+            keys: raw.count("cache.warm_up", 0..=100_000)?,
+            concurrency: raw.count("cache.warm_up_concurrency", 1..=64)?,
+        },
         limits: LimitsSettings {
             ddos_lists: ListSettings {
                 allow: raw.allowed("limits.ddos_allow", ipv6_prefix)?,

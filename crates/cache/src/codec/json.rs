@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Codec, CodecError, LIMIT};
+use super::{Codec, CodecError, LIMIT, terse};
 
 /// Values as JSON, through serde.
 #[derive(Debug, Clone, Copy)]
@@ -47,11 +47,11 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Json {
     }
 
     fn encode(&self, value: &V) -> Result<Vec<u8>, CodecError> {
-        serde_json::to_vec(value).map_err(CodecError::failed)
+        serde_json::to_vec(value).map_err(|error| terse::json(&error))
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<V, CodecError> {
-        serde_json::from_slice(bytes).map_err(CodecError::failed)
+        serde_json::from_slice(bytes).map_err(|error| terse::json(&error))
     }
 
     fn limit(&self) -> usize {

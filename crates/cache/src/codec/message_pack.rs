@@ -4,7 +4,7 @@ use rmp_serde::decode::{Deserializer, Error};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-use super::{Codec, CodecError, LIMIT};
+use super::{Codec, CodecError, LIMIT, terse};
 
 /// Deepest nesting that is read, as in JSON: bytes of anybody must not exhaust the stack.
 const DEPTH: usize = 128;
@@ -54,13 +54,13 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for MessagePack {
     }
 
     fn encode(&self, value: &V) -> Result<Vec<u8>, CodecError> {
-        rmp_serde::to_vec_named(value).map_err(CodecError::failed)
+        rmp_serde::to_vec_named(value).map_err(|_| CodecError::failed("the value can't be written as MessagePack"))
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<V, CodecError> {
         let mut reader = Deserializer::from_read_ref(bytes);
         reader.set_max_depth(DEPTH);
-        let value = V::deserialize(&mut reader).map_err(CodecError::failed)?;
+        let value = V::deserialize(&mut reader).map_err(|error| terse::message_pack(&error))?;
         // The reader doesn't say where it stands, but nothing more can be read at the end.
         match IgnoredAny::deserialize(&mut reader) {
             Err(Error::InvalidMarkerRead(_)) => Ok(value),

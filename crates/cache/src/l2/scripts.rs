@@ -8,6 +8,8 @@ pub(super) struct Scripts {
     pub(super) fill: Script,
     pub(super) release: Script,
     pub(super) put: Script,
+    #[cfg(feature = "sessions")]
+    pub(super) put_unless: Script,
     pub(super) forget: Script,
     pub(super) mark: Script,
     pub(super) look_many: Script,
@@ -17,6 +19,7 @@ pub(super) struct Scripts {
     pub(super) put_many: Script,
     pub(super) time: Script,
     pub(super) forget_many: Script,
+    pub(super) absent_many: Script,
     pub(super) heads: Script,
     pub(super) tag_read: Script,
     pub(super) tag_move: Script,
@@ -36,6 +39,8 @@ impl Scripts {
             fill: Script::new("cache fill", include_str!("lua/fill.lua")),
             release: Script::new("cache release", include_str!("lua/release.lua")),
             put: Script::timed("cache put", include_str!("lua/put.lua"), clock),
+            #[cfg(feature = "sessions")]
+            put_unless: Script::new("cache put_unless", include_str!("lua/put_unless.lua")),
             forget: Script::new("cache forget", include_str!("lua/forget.lua")).idempotent(),
             mark: Script::new("cache mark", include_str!("lua/mark.lua")).idempotent(),
             look_many: Script::new("cache look_many", include_str!("lua/look_many.lua")).idempotent(),
@@ -45,6 +50,7 @@ impl Scripts {
             put_many: Script::timed("cache put_many", include_str!("lua/put_many.lua"), clock),
             time: Script::timed("cache time", include_str!("lua/time.lua"), clock).idempotent(),
             forget_many: Script::new("cache forget_many", include_str!("lua/forget_many.lua")).idempotent(),
+            absent_many: Script::new("cache absent_many", include_str!("lua/absent_many.lua")),
             heads: Script::new("cache heads", include_str!("lua/heads.lua")).idempotent(),
             tag_read: of_generations("cache tag_read", include_str!("lua/tag_read.lua")).idempotent(),
             tag_move: of_generations("cache tag_move", include_str!("lua/tag_move.lua")).idempotent(),

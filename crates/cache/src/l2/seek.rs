@@ -103,7 +103,7 @@ impl L2 {
         {
             return found;
         }
-        let give_up = Instant::now() + self.tier.wait;
+        let give_up = Instant::now() + if flight.is_alone() { Duration::ZERO } else { self.tier.wait };
         let (mut pause, longest) = PAUSES;
         let mut reject = past.map(|id| Bytes::copy_from_slice(&id.head()));
         let fence = loop {

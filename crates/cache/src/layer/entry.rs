@@ -9,13 +9,13 @@ use http::{StatusCode, header};
 use super::freshness::Freshness;
 use super::vary::Selection;
 
-/// What one key holds.
+/// What a load brings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "nearly all are responses, and each lies in an `Arc` of its own")]
 pub(super) enum Entry {
-    /// The last response must not be shared: for a moment nobody waits for another's.
+    /// A response that is its asker's alone. It is told to those who wait, and kept nowhere.
     Unshared,
-    /// A response.
+    /// A response that may be kept.
     Kept(Kept),
 }
 

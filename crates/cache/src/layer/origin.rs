@@ -1,7 +1,7 @@
 //! Asking the service behind the cache, once for all who wait.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::{AGE, CONTENT_LENGTH, DATE, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED};
@@ -10,18 +10,18 @@ use http_body::Body;
 use sha2::{Digest, Sha256};
 use tower_service::Service;
 
+use super::alone::Because;
 use super::body::{CachedBody, Collected, collect};
 use super::entry::{Entry, Kept, keepable, weight};
-use super::freshness::{Asked, judge};
+use super::freshness::{Asked, Freshness, judge};
 use super::rules::Rules;
 use super::status::Done;
 use super::vary::Selection;
 use super::wants;
 use crate::fill::Fill;
+use crate::key::Key;
 use crate::tag::Tag;
 
-/// For how long nobody waits for another's response after one that could not be shared.
-const ALONE: Duration = Duration::from_secs(1);
 /// Headers that take more than this are not kept.
 const MOST_HEADERS: usize = 64 << 10;
 /// Statuses that say the origin failed (RFC 5861, 4).
@@ -30,9 +30,25 @@ pub(super) const FAILURES: [u16; 4] = [500, 502, 503, 504];
 const OF_THE_BODY: [&str; 5] =
     ["content-encoding", "content-length", "content-range", "content-type", "transfer-encoding"];
 
-/// A load that brought nothing to share; what it brought lies on the desk of who asked.
+/// A load in which the origin failed; what it said lies on the desk of who asked. The others are told the status alone: the rest
+/// may be nobody else's business.
 #[derive(Debug)]
-pub(super) struct Unserved;
+pub(super) struct Unserved(pub(super) StatusCode);
+
+/// The same in a load that nobody joins, since its request is authorized. A type of its own, by which loads are told apart.
+#[derive(Debug)]
+pub(super) struct UnservedAlone(pub(super) StatusCode);
+
+/// What a load is about.
+#[derive(Clone)]
+pub(super) struct Errand {
+    pub(super) key: Key,
+    /// The tag of the target.
+    pub(super) target: Tag,
+    /// What is kept and no longer fresh.
+    pub(super) old: Option<Arc<Entry>>,
+    pub(super) why: &'static str,
+}
 
 /// A request with the service that was made ready for it.
 pub(super) struct Order<S, B> {
@@ -72,15 +88,11 @@ where
     }
 
     /// The load itself.
-    pub(super) async fn fetch(
-        self: Arc<Self>,
-        rules: Arc<Rules>,
-        old: Option<Arc<Entry>>,
-        target: Tag,
-        why: &'static str,
-    ) -> Result<Fill<Entry>, Unserved> {
-        let Some(Order { mut service, mut parts, body }) = self.take_order() else { return Err(Unserved) };
-        let old = old.as_deref().and_then(|old| if let Entry::Kept(kept) = old { Some(kept) } else { None });
+    pub(super) async fn fetch(self: Arc<Self>, rules: Arc<Rules>, errand: Errand) -> Result<Fill<Entry>, Unserved> {
+        let Some(Order { mut service, mut parts, body }) = self.take_order() else {
+            return Err(Unserved(StatusCode::INTERNAL_SERVER_ERROR));
+        };
+        let old = errand.old.as_deref().and_then(|old| if let Entry::Kept(kept) = old { Some(kept) } else { None });
         let asked = Asked::by(&parts.headers, (rules.now)());
         wants::validate(&mut parts.headers, old);
         // A body is kept whole, so that HEAD can be answered by it.
@@ -90,22 +102,23 @@ where
             Ok(response) => response,
             Err(error) => {
                 self.leave(Err(error));
-                return Err(Unserved);
+                return Err(Unserved(StatusCode::BAD_GATEWAY));
             }
         };
-        let mut done = Done::forwarded(why);
-        if FAILURES.contains(&response.status().as_u16()) {
+        let mut done = Done::forwarded(errand.why);
+        let status = response.status();
+        if FAILURES.contains(&status.as_u16()) {
             self.leave(Ok(rules.pass(response, done)));
-            return Err(Unserved);
+            return Err(Unserved(status));
         }
         let (mut head, body) = response.into_parts();
         let mut tags = rules.take_tags(&mut head);
-        tags.push(target);
+        tags.push(errand.target.clone());
         let mut not_modified = None;
         if head.status == StatusCode::NOT_MODIFIED {
             let Some(old) = old.filter(|old| still_holds(old, &head.headers)) else {
                 self.leave(Ok(rules.refusal(StatusCode::BAD_GATEWAY, done)));
-                return Err(Unserved);
+                return Err(Unserved(StatusCode::BAD_GATEWAY));
             };
             done.origin_status = Some(StatusCode::NOT_MODIFIED.as_u16());
             head.status = old.status;
@@ -113,15 +126,12 @@ where
             not_modified = Some(old.body.clone());
         }
         let now = (rules.now)();
-        let judged = judge(asked, &head, now, &rules.lifetimes).and_then(|freshness| {
-            let selection = Selection::of(&requested, &head.headers).ok_or("vary")?;
-            if weight(&head.headers) > MOST_HEADERS { Err("size") } else { Ok((freshness, selection)) }
-        });
-        let (freshness, selection) = match judged {
-            Ok(judged) => judged,
+        let (freshness, selection) = match assess(asked, &head, &requested, now, &rules) {
+            Ok(assessed) => assessed,
             Err(reason) => {
                 let body = not_modified.map_or_else(|| CachedBody::through(body), CachedBody::whole);
-                return Ok(self.alone(&rules, head, body, Done { detail: Some(reason), ..done }));
+                let done = Done { detail: Some(reason), ..done };
+                return Ok(self.alone(&rules, &errand, asked, Because::Head, (head, body, done)).await);
             }
         };
         let body = match not_modified {
@@ -129,11 +139,12 @@ where
             None => match collect(body, rules.most_body).await {
                 Collected::Whole(body) if has_length(&head, body.len()) => body,
                 Collected::Whole(body) => {
-                    let done = Done { detail: Some("incomplete"), ..done };
-                    return Ok(self.alone(&rules, head, CachedBody::whole(body), done));
+                    let answer = (head, CachedBody::whole(body), Done { detail: Some("incomplete"), ..done });
+                    return Ok(self.alone(&rules, &errand, asked, Because::Body, answer).await);
                 }
                 Collected::Not(body) => {
-                    return Ok(self.alone(&rules, head, body, Done { detail: Some("size"), ..done }));
+                    let answer = (head, body, Done { detail: Some("size"), ..done });
+                    return Ok(self.alone(&rules, &errand, asked, Because::Body, answer).await);
                 }
             },
         };
@@ -145,12 +156,42 @@ where
         Ok(Fill::new(Entry::Kept(kept)).tags(tags).ttl(freshness.left()))
     }
 
-    /// Leaves a response to the one who asked, and a note that there is nothing to wait for.
-    fn alone(&self, rules: &Rules, mut head: response::Parts, body: CachedBody<R>, done: Done) -> Fill<Entry> {
+    /// Leaves a response to the one who asked, and a note that there is nothing to wait for. What is kept of the target holds no more.
+    async fn alone(
+        &self,
+        rules: &Rules,
+        errand: &Errand,
+        asked: Asked,
+        because: Because,
+        (mut head, body, done): (response::Parts, CachedBody<R>, Done),
+    ) -> Fill<Entry> {
         done.write(&rules.name, &mut head.headers, None);
         self.leave(Ok(Response::from_parts(head, body)));
-        Fill::new(Entry::Unshared).ttl(ALONE)
+        rules.alone.note(&errand.key, asked.is_authorized, because, rules.clock_time());
+        // What one with an authorization may not share says nothing of what the others got.
+        if errand.old.is_some() && !asked.is_authorized {
+            // What could not be told is kept by the cache and told later.
+            let _ = rules.cache.remove(&errand.key).await;
+        }
+        Fill::new(Entry::Unshared).kept_nowhere()
     }
+}
+
+/// How long a response may be used and what chose it, as its head says.
+///
+/// # Errors
+///
+/// Why it may not be kept, in a word for `Cache-Status`.
+pub(super) fn assess(
+    asked: Asked,
+    head: &response::Parts,
+    requested: &HeaderMap,
+    now: SystemTime,
+    rules: &Rules,
+) -> Result<(Freshness, Selection), &'static str> {
+    let freshness = judge(asked, head, now, &rules.lifetimes)?;
+    let selection = Selection::of(requested, &head.headers).ok_or("vary")?;
+    if weight(&head.headers) > MOST_HEADERS { Err("size") } else { Ok((freshness, selection)) }
 }
 
 /// Whether a 304 speaks of this response (RFC 9111, 4.3.4).

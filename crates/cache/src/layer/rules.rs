@@ -7,6 +7,7 @@ use http::header::{HeaderMap, HeaderName};
 use http::{Method, Response, StatusCode, request};
 use http_body::Body;
 
+use super::alone::Alone;
 use super::body::CachedBody;
 use super::entry::{Entry, Kept};
 use super::status::Done;
@@ -26,6 +27,7 @@ pub struct ResponseTags(pub Vec<Tag>);
 
 pub(super) struct Rules {
     pub(super) cache: TypedCache<Entry>,
+    pub(super) alone: Alone,
     pub(super) name: String,
     pub(super) most_body: usize,
     pub(super) scope: Scope,
@@ -49,7 +51,8 @@ pub(super) enum Plan {
 }
 
 impl Rules {
-    pub(super) fn plan(&self, request: &request::Parts) -> Plan {
+    /// What is to be done with a request, which has a body or none.
+    pub(super) fn plan(&self, request: &request::Parts, has_body: bool) -> Plan {
         let is_read = matches!(request.method, Method::GET | Method::HEAD);
         if !is_read && request.method.is_safe() {
             return Plan::Forward("method");
@@ -61,10 +64,15 @@ impl Rules {
         if !is_read {
             return Plan::Change(target);
         }
-        match Wants::of(request, self.obeys_requests) {
+        match Wants::of(request, has_body, self.obeys_requests) {
             Ok(wants) => Plan::Look(target, wants),
             Err(why) => Plan::Forward(why),
         }
+    }
+
+    /// The time by which the cache goes.
+    pub(super) fn clock_time(&self) -> Duration {
+        self.cache.cache().tiers.clock.now()
     }
 
     /// Takes the tags out of a response: they are nobody else's business.

@@ -7,15 +7,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONTENT_LOCATION, LOCATION};
+use http::header::{CONTENT_LOCATION, HeaderMap, LOCATION};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use tokio::runtime::Handle;
 use tower_service::Service;
 
+use super::alone::Because;
 use super::body::CachedBody;
+use super::change::Change;
 use super::entry::{Entry, Kept};
-use super::origin::{Answer, Desk, FAILURES, Order, Unserved};
+use super::freshness::Asked;
+use super::origin::{Answer, Desk, Errand, FAILURES, Order, Unserved, UnservedAlone, assess};
 use super::rules::{Plan, Rules};
 use super::status::Done;
 use super::target::Target;
@@ -23,7 +26,9 @@ use super::wants::{Use, Wants};
 use crate::key::Key;
 use crate::load::Enough;
 use crate::read::{LoadError, Lookup, Source};
-use crate::touched::Touched;
+
+/// How often a request is tried together with others, variants and origins that fail included, before it goes by itself.
+const ROUNDS: usize = 4;
 
 /// A service behind a [`CacheLayer`](super::CacheLayer).
 #[derive(Debug, Clone)]
@@ -37,7 +42,7 @@ where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
-    B: Send + 'static,
+    B: Body + Send + 'static,
     R: Body<Data = Bytes> + Unpin + Send + 'static,
     R::Error: Send,
 {
@@ -77,6 +82,8 @@ enum Landed<S, B, A> {
 enum Next {
     /// Ask for the variant beside this response.
     Variant(Arc<Entry>),
+    /// Ask again, together: another's request failed, with this status.
+    Again(StatusCode),
     Alone,
 }
 
@@ -85,14 +92,16 @@ where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
-    B: Send + 'static,
+    B: Body + Send + 'static,
     R: Body<Data = Bytes> + Unpin + Send + 'static,
     R::Error: Send,
 {
     async fn answer(self) -> Answer<S, R, B> {
-        match self.rules.plan(&self.order.parts) {
+        let body = &self.order.body;
+        let has_body = !body.is_end_stream() && body.size_hint().exact() != Some(0);
+        match self.rules.plan(&self.order.parts, has_body) {
             Plan::Forward(why) => self.forward(why).await,
-            Plan::Change(target) => self.change(&target).await,
+            Plan::Change(target) => self.change(target).await,
             Plan::Look(target, wants) => self.look(target, wants).await,
         }
     }
@@ -105,27 +114,43 @@ where
     }
 
     /// Past the cache, and whatever is kept for the target goes before the answer is given (RFC 9111, 4.4).
-    async fn change(self, target: &Target) -> Answer<S, R, B> {
-        let rules = Arc::clone(&self.rules);
+    async fn change(self, target: Target) -> Answer<S, R, B> {
+        // Whoever leaves meanwhile may have changed something all the same.
+        let mut change = Change::begin(&self.rules, target);
         let response = self.forward("method").await?;
         if response.status().is_success() || response.status().is_redirection() {
-            let beside = [LOCATION, CONTENT_LOCATION].into_iter().filter_map(|name| {
-                let location = response.headers().get(name)?.to_str().ok()?;
-                target.beside(location)
-            });
-            let touched = beside.fold(Touched::new().tag(&target.tag()), |touched, target| touched.tag(&target.tag()));
-            // What could not be told is kept by the cache and told later; the change itself is done.
-            drop(rules.cache.cache().invalidate(&touched).await);
+            for name in [LOCATION, CONTENT_LOCATION] {
+                change.names(response.headers().get(name));
+            }
+            change.done().await;
+        } else {
+            change.refused();
         }
         Ok(response)
+    }
+
+    /// Past the cache, where the last response was its asker's alone. What comes now may say otherwise.
+    async fn forward_alone(self, key: &Key, because: Because, why: &'static str) -> Answer<S, R, B> {
+        let Self { rules, order: Order { mut service, parts, body } } = self;
+        let asked = Asked::by(&parts.headers, (rules.now)());
+        let (head, body) = service.call(Request::from_parts(parts, body)).await?.into_parts();
+        let says_nothing = head.status == StatusCode::NOT_MODIFIED || FAILURES.contains(&head.status.as_u16());
+        if because == Because::Head && !says_nothing {
+            match assess(asked, &head, &HeaderMap::new(), (rules.now)(), &rules) {
+                Ok(_) => rules.alone.forget(key, asked.is_authorized),
+                Err(_) => rules.alone.note(key, asked.is_authorized, because, rules.clock_time()),
+            }
+        }
+        Ok(rules.pass(Response::from_parts(head, body), Done::forwarded(why)))
     }
 
     async fn look(mut self, target: Target, wants: Wants) -> Answer<S, R, B> {
         let rules = Arc::clone(&self.rules);
         let Some(mut key) = target.key() else { return self.forward("bypass").await };
         let mut why = "uri-miss";
-        // The first response of a target, and the variant that this request wants beside it.
-        for _ in 0..2 {
+        let mut has_failed = false;
+        // The first response of a target, and the variant that this request wants beside it; and once more where others' failed.
+        for _ in 0..ROUNDS {
             let now = (rules.now)();
             let (found, is_fresh) = match rules.cache.get(&key) {
                 Lookup::Fresh(entry) => (Some(entry), true),
@@ -144,14 +169,13 @@ where
                     Use::Fresh | Use::Stale => {
                         let answer = rules.answer(kept, &wants, Done::hit());
                         if !is_fresh && !wants.is_head {
-                            self.refresh(&key, found, &target);
+                            self.refresh(&key, found, &target, &wants);
                         }
                         return Ok(answer);
                     }
                     Use::Pass(_) => {}
                     Use::Validate => (old, why) = (found, "stale"),
                 },
-                Some(Entry::Unshared) if is_fresh && !wants.only_if_cached => return self.forward(why).await,
                 Some(Entry::Unshared) | None => {}
             }
             if wants.only_if_cached {
@@ -160,14 +184,31 @@ where
             if wants.is_head {
                 return self.forward(why).await;
             }
-            match self.load(&key, old, &target, &wants, why).await {
+            if let Some(because) = rules.alone.because(&key, wants.is_authorized, rules.clock_time()) {
+                return self.forward_alone(&key, because, why).await;
+            }
+            let errand = Errand { key: key.clone(), target: target.tag(), old, why };
+            match self.load(errand, &wants).await {
                 Landed::Answered(answer) => return answer,
                 Landed::Open(order, next) => {
                     self = Self { rules: Arc::clone(&rules), order };
-                    let Next::Variant(entry) = next else { break };
-                    let Entry::Kept(kept) = &*entry else { break };
-                    let Some(variant) = target.variant(&kept.selection, &self.order.parts.headers) else { break };
-                    (key, why) = (variant, "vary-miss");
+                    match next {
+                        Next::Variant(entry) => {
+                            let Entry::Kept(kept) = &*entry else { break };
+                            let Some(variant) = target.variant(&kept.selection, &self.order.parts.headers) else {
+                                break;
+                            };
+                            (key, why) = (variant, "vary-miss");
+                        }
+                        // What one request made fail need not fail for the others, who ask once more, together. Then they are
+                        // told, so that an origin that fails isn't asked by all who wait.
+                        Next::Again(_) if !has_failed => has_failed = true,
+                        Next::Again(status) => {
+                            let done = Done { is_collapsed: true, ..Done::forwarded(why) };
+                            return Ok(rules.refusal(status, done));
+                        }
+                        Next::Alone => break,
+                    }
                 }
             }
         }
@@ -175,37 +216,41 @@ where
     }
 
     /// Fetches behind a stale answer, unless that is under way.
-    fn refresh(self, key: &Key, old: Option<Arc<Entry>>, target: &Target) {
+    fn refresh(self, key: &Key, old: Option<Arc<Entry>>, target: &Target, wants: &Wants) {
         let Ok(runtime) = Handle::try_current() else { return };
-        let (rules, tag) = (Arc::clone(&self.rules), target.tag());
+        let rules = Arc::clone(&self.rules);
+        let errand = Errand { key: key.clone(), target: target.tag(), old, why: "stale" };
         let desk = Desk::new(self.order);
-        self.rules.cache.refresh(&runtime, key, move || desk.fetch(rules, old, tag, "stale"));
+        if wants.is_authorized {
+            let fetch = async move || desk.fetch(rules, errand).await.map_err(|Unserved(status)| UnservedAlone(status));
+            self.rules.cache.refresh(&runtime, key, fetch);
+        } else {
+            self.rules.cache.refresh(&runtime, key, move || desk.fetch(rules, errand));
+        }
     }
 
-    /// Asks the origin together with all who want the same.
-    async fn load(
-        self,
-        key: &Key,
-        old: Option<Arc<Entry>>,
-        target: &Target,
-        wants: &Wants,
-        why: &'static str,
-    ) -> Landed<S, B, Answer<S, R, B>> {
+    /// Asks the origin together with all who want the same; with an `Authorization` alone.
+    async fn load(self, errand: Errand, wants: &Wants) -> Landed<S, B, Answer<S, R, B>> {
         let Self { rules, order } = self;
-        let arrived = (rules.now)();
-        let desk = Desk::new(order);
-        let loader = {
-            let (desk, rules, old, tag) = (Arc::clone(&desk), Arc::clone(&rules), old.clone(), target.tag());
-            move || desk.fetch(rules, old, tag, why)
+        let (arrived, old) = ((rules.now)(), errand.old.clone());
+        let mut done = Done::forwarded(errand.why);
+        let (desk, key) = (Desk::new(order), errand.key.clone());
+        let fetch = {
+            let (desk, rules) = (Arc::clone(&desk), Arc::clone(&rules));
+            move || desk.fetch(rules, errand)
         };
-        let landed = rules.cache.load::<Unserved, _, _>(key, Enough::Fresh, loader).await;
-        let (order, mut done) = (desk.take_order(), Done::forwarded(why));
+        let landed = if wants.is_authorized {
+            let fetch = async move || fetch().await.map_err(|Unserved(status)| UnservedAlone(status));
+            rules.cache.load(&key, Enough::FreshAlone, fetch).await.map_err(|error| Fault::of(&error, |error| error.0))
+        } else {
+            rules.cache.load(&key, Enough::Fresh, fetch).await.map_err(|error| Fault::of(&error, |error| error.0))
+        };
+        let order = desk.take_order();
         // What L2 has that is stale comes only where the load brought nothing. It lies in L1 now, and may stand in next time,
         // for whom it is.
         let landed = match landed {
-            Ok(read) if read.source == Source::Stale => Err(None),
-            Ok(read) => Ok(read),
-            Err(error) => Err(Some(error)),
+            Ok(read) if read.source == Source::Stale => Err(Fault::Origin(StatusCode::BAD_GATEWAY)),
+            landed => landed,
         };
         match (landed, order) {
             // The load was this caller's.
@@ -220,7 +265,7 @@ where
                     desk.take_answer().unwrap_or_else(|| Ok(rules.refusal(StatusCode::INTERNAL_SERVER_ERROR, done))),
                 ),
             },
-            (Err(error), None) => {
+            (Err(fault), None) => {
                 let answer = desk.take_answer();
                 let is_failure = match &answer {
                     Some(Ok(response)) => FAILURES.contains(&response.status().as_u16()),
@@ -231,7 +276,7 @@ where
                     done.detail = Some("stale-if-error");
                     return Landed::Answered(Ok(rules.answer(stale, wants, done)));
                 }
-                Landed::Answered(answer.unwrap_or_else(|| Ok(rules.refusal(status_of(error.as_ref()), done))))
+                Landed::Answered(answer.unwrap_or_else(|| Ok(rules.refusal(fault.status(), done))))
             }
             // Another's, or L2 had it.
             (Ok(read), Some(order)) => match &*read.value {
@@ -252,27 +297,48 @@ where
                 }
                 Entry::Unshared => Landed::Open(order, Next::Alone),
             },
-            (Err(error), Some(order)) => match in_error(old.as_deref(), &rules) {
-                Some(stale) => {
+            (Err(fault), Some(order)) => match (in_error(old.as_deref(), &rules), fault) {
+                (Some(stale), _) => {
                     done = Done { is_collapsed: true, detail: Some("stale-if-error"), ..done };
                     Landed::Answered(Ok(rules.answer(stale, wants, done)))
                 }
                 // Who waited for too long, or found no place, must not ask the same origin by itself.
-                None if matches!(error, Some(LoadError::TimedOut | LoadError::CutOff | LoadError::Refused)) => {
-                    Landed::Answered(Ok(rules.refusal(status_of(error.as_ref()), done)))
-                }
-                None => Landed::Open(order, Next::Alone),
+                (None, Fault::Overload(status)) => Landed::Answered(Ok(rules.refusal(status, done))),
+                (None, Fault::Origin(status)) => Landed::Open(order, Next::Again(status)),
+                (None, Fault::NoLoad) => Landed::Open(order, Next::Alone),
             },
         }
     }
 }
 
-/// What a client is told of a load that brought nothing.
-fn status_of(error: Option<&LoadError<Unserved>>) -> StatusCode {
-    match error {
-        Some(LoadError::TimedOut | LoadError::CutOff) => StatusCode::GATEWAY_TIMEOUT,
-        Some(LoadError::Refused) => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
+/// Why a load brought nothing.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// The origin failed, with this status.
+    Origin(StatusCode),
+    /// It took too long, or there are too many.
+    Overload(StatusCode),
+    /// There could be none.
+    NoLoad,
+}
+
+impl Fault {
+    fn of<E>(error: &LoadError<E>, status: impl FnOnce(&E) -> StatusCode) -> Self {
+        match error {
+            LoadError::Loader(error) => Self::Origin(status(error)),
+            LoadError::Panicked => Self::Origin(StatusCode::INTERNAL_SERVER_ERROR),
+            LoadError::TimedOut | LoadError::CutOff => Self::Overload(StatusCode::GATEWAY_TIMEOUT),
+            LoadError::Refused => Self::Overload(StatusCode::SERVICE_UNAVAILABLE),
+            LoadError::Aborted | LoadError::NoRuntime | LoadError::Circle => Self::NoLoad,
+        }
+    }
+
+    /// What a client is told.
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Origin(status) | Self::Overload(status) => status,
+            Self::NoLoad => StatusCode::INTERNAL_SERVER_ERROR,
+        }
     }
 }
 

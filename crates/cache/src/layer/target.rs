@@ -2,6 +2,7 @@
 
 use http::header::{HOST, HeaderMap, HeaderName};
 use http::{Uri, request};
+use sha2::{Digest, Sha256};
 
 use super::vary::Selection;
 use crate::key::{Key, KeyBuilder};
@@ -28,26 +29,41 @@ pub(super) const TRICKY: [&str; 14] = [
 
 /// The target of a request within its scope.
 ///
-/// Scheme and host are written in lower case and without a default port, an empty path is `/`. Nothing else is made alike: what
-/// the origin can tell apart, the key tells apart.
+/// For the tag, by which a change drops all that is kept of a target, scheme and host are written in lower case, without user
+/// information and a default port, and an empty path is `/`. In the key nothing is made alike: what the origin can tell apart,
+/// the key tells apart.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     scope: String,
     scheme: &'static str,
     host: String,
     path: String,
-    keyed: Vec<(HeaderName, String)>,
+    /// Of what else the origin is told of the target, if there is anything: the host in another form, and the keyed headers.
+    digest: Option<String>,
 }
 
 impl Target {
     pub(super) fn of(request: &request::Parts, scope: String, keyed: &[HeaderName]) -> Self {
-        let host = match request.uri.authority() {
-            Some(authority) => authority.as_str(),
-            None => request.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default(),
-        };
+        let authority = request.uri.authority().map(http::uri::Authority::as_str);
+        let named = authority.or_else(|| request.headers.get(HOST).and_then(|host| host.to_str().ok()));
         let scheme = if request.uri.scheme_str() == Some("https") { "https" } else { "http" };
-        let keyed = keyed.iter().filter_map(|name| Some((name.clone(), joined(&request.headers, name)?)));
-        Self { scope, scheme, host: plain_host(host, scheme), path: path_of(&request.uri), keyed: keyed.collect() }
+        let host = plain_host(named.unwrap_or_default(), scheme);
+        let mut told = Told::default();
+        if let Some(authority) = authority.filter(|authority| *authority != host) {
+            told.add("@authority", &[authority.as_bytes()]);
+        }
+        // A framework builds links by the header, whatever else names the host.
+        let lines = |name: &HeaderName| -> Vec<&[u8]> {
+            request.headers.get_all(name).iter().map(http::HeaderValue::as_bytes).collect()
+        };
+        let hosts = lines(&HOST);
+        if hosts.len() > 1 || hosts.iter().any(|line| *line != host.as_bytes()) {
+            told.add("@host", &hosts);
+        }
+        for name in keyed.iter().filter(|name| request.headers.contains_key(*name)) {
+            told.add(name.as_str(), &lines(name));
+        }
+        Self { scope, scheme, host, path: path_of(&request.uri), digest: told.digest() }
     }
 
     /// The key of whatever answers first.
@@ -66,7 +82,10 @@ impl Target {
         if let Some(variant) = variant {
             key = key.part(variant);
         }
-        self.keyed.iter().fold(key, |key, (name, value)| key.named(name, value)).build().ok()
+        if let Some(digest) = &self.digest {
+            key = key.named("as", digest);
+        }
+        key.build().ok()
     }
 
     /// The tag of all that is kept for the target, whatever headers chose it.
@@ -101,8 +120,29 @@ fn plain_host(host: &str, scheme: &str) -> String {
     host.strip_suffix(default).map_or(host.clone(), str::to_owned)
 }
 
-/// All lines of the header as one; none when it isn't there.
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let lines: Vec<_> = headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
-    (!lines.is_empty()).then(|| lines.join(","))
+/// What the origin is told, as a hash: header values may be credentials. Each length stands before its text, so that no two
+/// requests meet in one hash.
+#[derive(Default)]
+struct Told(Option<Sha256>);
+
+impl Told {
+    fn add(&mut self, name: &str, lines: &[&[u8]]) {
+        let hash = self.0.get_or_insert_default();
+        hash.update((lines.len() as u64).to_le_bytes());
+        for text in std::iter::once(&name.as_bytes()).chain(lines) {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
+        }
+    }
+
+    fn digest(self) -> Option<String> {
+        use std::fmt::Write;
+
+        let digest = self.0?.finalize();
+        Some(digest.iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
+            // Writing to a string can't fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        }))
+    }
 }

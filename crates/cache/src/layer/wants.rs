@@ -46,12 +46,14 @@ impl Wants {
     /// # Errors
     ///
     /// Why it must go to the origin, whatever is kept.
-    pub(super) fn of(request: &request::Parts, obeys: bool) -> Result<Self, Why> {
+    pub(super) fn of(request: &request::Parts, has_body: bool, obeys: bool) -> Result<Self, Why> {
         let headers = &request.headers;
         if headers.contains_key(RANGE) || headers.contains_key(IF_RANGE) {
             return Err("partial");
         }
-        let has_body = headers.contains_key(TRANSFER_ENCODING)
+        // Over HTTP/2 no header need say so.
+        let has_body = has_body
+            || headers.contains_key(TRANSFER_ENCODING)
             || headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
         let is_special = [IF_MATCH, IF_UNMODIFIED_SINCE, UPGRADE].iter().any(|name| headers.contains_key(name));
         if has_body || is_special {

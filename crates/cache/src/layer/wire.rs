@@ -3,7 +3,6 @@
 //! Numbers are little-endian; a text is its length and its bytes:
 //!
 //! ```text
-//! 0                                        nothing to share
 //! 1 status:u16 received:u64 (ms since 1970) lifetime:u64 while_revalidate:u64 if_error:u64 initial_age:u64 (ms)
 //!   is_open:u8 names:u16 (text u16)* digest:[32] headers:u16 (name u16, value u32)* body: the rest
 //! ```
@@ -43,14 +42,14 @@ impl Codec<Entry> for Wire {
 
     fn encode(&self, entry: &Entry) -> Result<Vec<u8>, CodecError> {
         match entry {
-            Entry::Unshared => Ok(vec![0]),
+            // Never asked for: it is given to those who wait, and kept nowhere.
+            Entry::Unshared => Err(CodecError::failed("nothing to share")),
             Entry::Kept(kept) => write(kept).ok_or_else(|| CodecError::failed("a header is too long")),
         }
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<Entry, CodecError> {
         let entry = match bytes.split_first() {
-            Some((0, [])) => Some(Entry::Unshared),
             Some((1, rest)) => read(rest).map(Entry::Kept),
             _ => None,
         };

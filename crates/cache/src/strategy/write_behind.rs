@@ -17,6 +17,16 @@
 //! Every value has a version, and every batch of increments a stream and a number; both only grow, also after Redis was emptied,
 //! since they are the server's microseconds wherever that is more than the last one and one. The sink compares. So a node that was
 //! suspended in the middle of a flush, and goes on when another one has long flushed more, changes nothing.
+//!
+//! A failover can bring back an older Redis. So where replicas follow, a batch of increments goes to the sink only when one of them has
+//! confirmed that it was taken (`WAIT 1`; the client's connection stands still for 200 ms at most, and the flush is tried again): the sums in it
+//! don't wait once more under another number when that replica becomes the primary. And no process gives out a version or number that
+//! is not above all that it has seen. What remains:
+//!
+//! - Without a replica, or when one becomes primary that had not confirmed, or after a restart from an older file, increments of a
+//!   batch that the store has already wait again, and count twice.
+//! - Where the new server's clock is behind the old one's, a process that has seen nothing of the old one's numbers may give out lower ones;
+//!   what the sink finds under a higher one already it leaves out, until the clock has caught up. Keep the servers' clocks together.
 
 mod engine;
 mod error;

@@ -1,7 +1,8 @@
 //! The hottest keys of a cache, as a text that outlives the process.
 
 use std::fmt::Write as _;
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use tokio::task::spawn_blocking;
@@ -87,6 +88,13 @@ impl HotKeys {
         self.0
     }
 
+    /// Of these the first so many, which are the hottest.
+    #[must_use]
+    pub fn first(mut self, count: usize) -> Self {
+        self.0.truncate(count);
+        self
+    }
+
     /// The keys as text: a line each, of heat, class and key.
     pub fn to_text(&self) -> String {
         let mut out = String::with_capacity(32 + self.0.len() * 64);
@@ -159,7 +167,12 @@ fn read_line(line: &str) -> Option<HotKey> {
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.new", std::process::id()));
-    std::fs::write(&beside, bytes)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    // Keys tell who is served, and what is read: that is for the account of the process alone.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(&beside)?.write_all(bytes)?;
     std::fs::rename(&beside, path)
 }
 

@@ -8,30 +8,44 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
-use tidegate_cache::{CacheLayer, CachedBody, HttpCache, Tag, TieredCache};
+use tidegate_cache::{CacheLayer, CachedBody, HttpCache, ManualClock, Tag, TieredCache};
+use tidegate_testkit::poll_until;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-use crate::ground::{Answer, answer, with_status};
+use crate::ground::{Answer, Asked, answer, with_status};
 
-type Origin = BoxCloneSyncService<Request<()>, Answer, Infallible>;
+/// No test waits longer for anything.
+const SOON: Duration = Duration::from_secs(20);
+
+type Origin = BoxCloneSyncService<Asked, Answer, Infallible>;
 
 /// A service that answers nobody before its gate is opened.
 struct Gated {
     cache: TieredCache,
+    clock: ManualClock,
     service: HttpCache<Origin>,
     gate: Arc<Semaphore>,
     calls: Arc<AtomicUsize>,
 }
 
 impl Gated {
-    fn new(handler: impl Fn(&Request<()>, usize) -> Answer + Send + Sync + 'static) -> Self {
-        let cache = TieredCache::builder().build();
+    fn new(handler: impl Fn(&Asked, usize) -> Answer + Send + Sync + 'static) -> Self {
+        let clock = ManualClock::new();
+        let cache = TieredCache::builder().clock(clock.clone()).build();
+        Self::over(cache, clock, handler)
+    }
+
+    fn over(
+        cache: TieredCache,
+        clock: ManualClock,
+        handler: impl Fn(&Asked, usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let (gate, calls, handler) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(handler));
         let (held, counted) = (Arc::clone(&gate), Arc::clone(&calls));
-        let origin = service_fn(move |request: Request<()>| {
+        let origin = service_fn(move |request: Asked| {
             let (held, counted, handler) = (Arc::clone(&held), Arc::clone(&counted), Arc::clone(&handler));
             async move {
                 let call = counted.fetch_add(1, Ordering::SeqCst);
@@ -40,13 +54,21 @@ impl Gated {
             }
         });
         let service = CacheLayer::new(&cache).layer(BoxCloneSyncService::new(origin));
-        Self { cache, service, gate, calls }
+        Self { cache, clock, service, gate, calls }
     }
 
     fn ask(&self, who: &'static str) -> impl Future<Output = (u16, String, String)> + Send + use<> {
+        self.ask_with("x-who", who)
+    }
+
+    fn ask_with(
+        &self,
+        name: &'static str,
+        value: &'static str,
+    ) -> impl Future<Output = (u16, String, String)> + Send + use<> {
         let mut service = self.service.clone();
         async move {
-            let request = Request::get("http://example.com/thing").header("x-who", who).body(()).unwrap();
+            let request = Request::get("http://example.com/thing").header(name, value).body(Full::default()).unwrap();
             let response = service.ready().await.unwrap().call(request).await.unwrap();
             told(response).await
         }
@@ -54,6 +76,11 @@ impl Gated {
 
     fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
+    }
+
+    /// Until the service was asked so often, which it is while its gate is shut only by those who don't wait for one another.
+    async fn asked(&self, times: usize) {
+        poll_until(SOON, async || (self.calls() >= times).then_some(())).await.unwrap();
     }
 
     /// Until so many callers have come in, as far as the cache counts them.
@@ -190,7 +217,7 @@ async fn a_response_that_a_change_overtook_is_not_kept() {
     }
     let mut service = ground.service.clone();
     let change = tokio::spawn(async move {
-        let request = Request::put("http://example.com/thing").body(()).unwrap();
+        let request = Request::put("http://example.com/thing").body(Full::default()).unwrap();
         service.ready().await.unwrap().call(request).await.unwrap().status().as_u16()
     });
     while ground.calls() < 4 {
@@ -212,4 +239,104 @@ async fn a_handler_that_panics_is_a_500_for_one() {
     ground.gate.add_permits(2);
     assert_eq!(ground.ask("ann").await.0, 500);
     assert_eq!(ground.ask("bob").await.1, "1");
+}
+
+#[tokio::test]
+async fn an_origin_that_fails_is_not_asked_by_all_who_waited() {
+    for status in [500, 503] {
+        let ground = Gated::new(move |_, _| with_status(status, &[]));
+        let mut callers = JoinSet::new();
+        for _ in 0..200 {
+            callers.spawn(ground.ask("anyone"));
+        }
+        ground.waiting(200).await;
+        ground.gate.add_permits(200);
+        let answers = callers.join_all().await;
+        assert!(answers.iter().all(|(told, ..)| *told == status), "{answers:?}");
+        // Those who came in after an answer ask anew, with all who came with them.
+        assert!(ground.calls() <= 10, "{}", ground.calls());
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_is_known_to_be_private_holds_nobody_up() {
+    let ground = Gated::new(|request, _| {
+        answer(request.headers()["x-who"].to_str().unwrap(), &[("cache-control", "private, max-age=60")])
+    });
+    ground.gate.add_permits(1);
+    assert_eq!(ground.ask("ann").await.1, "ann");
+    for times in 0..3 {
+        // Much longer than a moment, while it is still asked for.
+        ground.clock.advance(Duration::from_secs(40));
+        let slow = tokio::spawn(ground.ask("mallory"));
+        ground.asked(2 + times * 2).await;
+        let other = tokio::spawn(ground.ask("bob"));
+        ground.asked(3 + times * 2).await;
+        ground.gate.add_permits(2);
+        assert_eq!((slow.await.unwrap().1, other.await.unwrap().1), ("mallory".to_owned(), "bob".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn what_may_be_shared_again_is() {
+    let ground = Gated::new(|_, call| match call {
+        0 => answer(call, &[("cache-control", "private")]),
+        _ => answer(call, &[("cache-control", "max-age=60")]),
+    });
+    ground.gate.add_permits(9);
+    for (body, did) in [("0", "detail=\"private\""), ("1", "fwd=uri-miss"), ("2", "stored"), ("2", "hit; ttl=60")] {
+        let (_, got, told) = ground.ask("ann").await;
+        assert!(got == body && told.ends_with(did), "{got} {told}");
+    }
+}
+
+#[tokio::test]
+async fn requests_with_an_authorization_wait_for_nobody_and_nobody_for_them() {
+    let ground = Gated::new(|_, call| answer(call, &[("cache-control", "public, max-age=60")]));
+    let mut callers = JoinSet::new();
+    for (index, (name, value)) in
+        [("authorization", "a"), ("authorization", "b"), ("x-who", "c"), ("authorization", "d")].into_iter().enumerate()
+    {
+        callers.spawn(ground.ask_with(name, value));
+        ground.asked(index + 1).await;
+    }
+    ground.gate.add_permits(4);
+    callers.join_all().await;
+    assert!(ground.ask_with("authorization", "e").await.2.contains("hit"), "what is public is kept all the same");
+}
+
+#[tokio::test]
+async fn what_is_its_askers_alone_takes_no_place() {
+    let cache = TieredCache::builder().build();
+    let ground = crate::ground::Ground::over(
+        cache,
+        ManualClock::new(),
+        |layer| layer,
+        |request, call| {
+            answer(call, &[("cache-control", if request.uri().query().is_some() { "no-store" } else { "max-age=9" })])
+        },
+    );
+    ground.get_at("http://example.com/").await;
+    for index in 0..1_000 {
+        ground.get_at(&format!("http://example.com/?x={index}")).await;
+    }
+    assert_eq!(ground.cache.stats().tiers[0].entries, Some(1));
+    assert_eq!(ground.get_at("http://example.com/").await.body, "0");
+}
+
+#[tokio::test]
+async fn a_change_whose_client_leaves_drops_what_is_kept() {
+    let ground = Gated::new(|_, call| answer(call, &[("cache-control", "max-age=60")]));
+    ground.gate.add_permits(1);
+    assert_eq!(ground.ask("ann").await.1, "0");
+    let mut service = ground.service.clone();
+    let change = tokio::spawn(async move {
+        let request = Request::post("http://example.com/thing").body(Full::default()).unwrap();
+        service.ready().await.unwrap().call(request).await.unwrap().status()
+    });
+    ground.asked(2).await;
+    change.abort();
+    assert!(change.await.unwrap_err().is_cancelled());
+    ground.gate.add_permits(1);
+    assert_eq!(ground.ask("ann").await.1, "2");
 }

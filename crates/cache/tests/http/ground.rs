@@ -12,6 +12,7 @@ use tidegate_cache::{CacheLayer, CacheLayerBuilder, CachedBody, ManualClock, Tie
 use tower::util::BoxCloneService;
 use tower::{Layer, ServiceExt, service_fn};
 
+pub(crate) type Asked = Request<Full<Bytes>>;
 pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// The moment at which every test begins.
@@ -29,7 +30,7 @@ pub(crate) struct Ground {
     pub(crate) cache: TieredCache,
     pub(crate) clock: ManualClock,
     calls: Arc<AtomicUsize>,
-    service: BoxCloneService<Request<()>, Response<CachedBody<Full<Bytes>>>, Infallible>,
+    service: BoxCloneService<Asked, Response<CachedBody<Full<Bytes>>>, Infallible>,
 }
 
 /// What came back.
@@ -53,13 +54,13 @@ impl Got {
 
 impl Ground {
     /// A ground whose service is given each request and how many came before it.
-    pub(crate) fn new(handler: impl Fn(&Request<()>, usize) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(handler: impl Fn(&Asked, usize) -> Answer + Send + Sync + 'static) -> Self {
         Self::with(|layer| layer, handler)
     }
 
     pub(crate) fn with(
         settings: impl FnOnce(CacheLayerBuilder) -> CacheLayerBuilder,
-        handler: impl Fn(&Request<()>, usize) -> Answer + Send + Sync + 'static,
+        handler: impl Fn(&Asked, usize) -> Answer + Send + Sync + 'static,
     ) -> Self {
         let clock = ManualClock::new();
         let cache = TieredCache::builder().clock(clock.clone()).build();
@@ -70,7 +71,7 @@ impl Ground {
         cache: TieredCache,
         clock: ManualClock,
         settings: impl FnOnce(CacheLayerBuilder) -> CacheLayerBuilder,
-        handler: impl Fn(&Request<()>, usize) -> Answer + Send + Sync + 'static,
+        handler: impl Fn(&Asked, usize) -> Answer + Send + Sync + 'static,
     ) -> Self {
         let wall = {
             let clock = clock.clone();
@@ -79,7 +80,7 @@ impl Ground {
         let layer = settings(CacheLayer::builder(&cache).now(wall)).build();
         let calls = Arc::new(AtomicUsize::new(0));
         let (counted, handler) = (Arc::clone(&calls), Arc::new(handler));
-        let origin = service_fn(move |request: Request<()>| {
+        let origin = service_fn(move |request: Asked| {
             let (counted, handler) = (Arc::clone(&counted), Arc::clone(&handler));
             async move { Ok::<_, Infallible>(handler(&request, counted.fetch_add(1, Ordering::SeqCst))) }
         });
@@ -100,10 +101,10 @@ impl Ground {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        self.call(request.body(()).unwrap()).await
+        self.call(request.body(Full::default()).unwrap()).await
     }
 
-    pub(crate) async fn call(&self, request: Request<()>) -> Got {
+    pub(crate) async fn call(&self, request: Asked) -> Got {
         let (head, body) = self.service.clone().oneshot(request).await.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Got { status: head.status, headers: head.headers, body: String::from_utf8(body.to_vec()).unwrap() }

@@ -1,6 +1,7 @@
 //! Those who would have others see what is not theirs, or nothing at all.
 
 use http::Request;
+use http_body_util::Full;
 use proptest::prelude::*;
 
 use crate::ground::{Ground, answer};
@@ -50,7 +51,7 @@ async fn deception_by_a_path_that_looks_static_keeps_nothing_of_an_account() {
     });
     for path in ["/account/x.css", "/account;a.js", "/account%2f..%2fstatic/a.png", "/static/..%2faccount?x.jpg"] {
         let uri = format!("http://example.com{path}");
-        let victim = Request::get(&uri).header("cookie", "session=victim").body(()).unwrap();
+        let victim = Request::get(&uri).header("cookie", "session=victim").body(Full::default()).unwrap();
         assert_eq!(ground.call(victim).await.body, "session=victim");
         assert_eq!(ground.get_at(&uri).await.body, "nobody", "{path}");
     }
@@ -71,19 +72,108 @@ async fn what_the_origin_can_tell_apart_is_told_apart() {
     assert_eq!(ground.calls(), paths.len());
 }
 
-#[tokio::test]
-async fn hosts_that_are_one_share_and_others_do_not() {
-    let ground = Ground::new(|_, call| answer(call, &[("cache-control", "max-age=60")]));
-    for uri in ["http://example.com/", "http://EXAMPLE.com/", "http://example.com:80", "http://u:p@example.com/"] {
-        assert_eq!(ground.get_at(uri).await.body, "0", "{uri}");
+/// A request for `target` in this form; `host` is the header, if there is one.
+fn form(method: &str, target: &str, host: Option<&str>) -> crate::ground::Asked {
+    let mut request = Request::builder().method(method).uri(target);
+    if let Some(host) = host {
+        request = request.header("host", host);
     }
-    let by_header = Request::get("/").header("host", "Example.com:80").body(()).unwrap();
-    assert_eq!(ground.call(by_header).await.body, "0");
+    request.body(Full::default()).unwrap()
+}
+
+/// Ways to ask for `/` of one host, of which a service can tell each from the others.
+const FORMS: [(&str, Option<&str>); 9] = [
+    ("/", Some("example.com")),
+    ("/", Some("evil.example/@example.com")),
+    ("/", Some("u:p@example.com")),
+    ("/", Some("example.com:80")),
+    ("/", Some("EXAMPLE.com")),
+    ("http://example.com:80/", None),
+    ("http://u:p@example.com/", None),
+    ("http://example.com/", Some("evil.example")),
+    ("http://example.com/", Some("evil.example:80")),
+];
+
+/// As frameworks do: by the header where there is one.
+fn linking() -> Ground {
+    Ground::new(|request, _| {
+        let host = request.headers().get("host").map(|host| host.to_str().unwrap().to_owned());
+        let host = host.or_else(|| Some(request.uri().authority()?.to_string())).unwrap_or_default();
+        answer(format!("https://{host}/login"), &[("cache-control", "max-age=60")])
+    })
+}
+
+#[tokio::test]
+async fn poisoning_by_the_form_of_the_host_reaches_who_sends_it_alone() {
+    for (target, host) in FORMS {
+        let ground = linking();
+        let poison = ground.call(form("GET", target, host)).await;
+        for (other, named) in FORMS {
+            let expected = linking().call(form("GET", other, named)).await.body;
+            assert_eq!(
+                ground.call(form("GET", other, named)).await.body,
+                expected,
+                "{other} {named:?} after {poison:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn several_lines_of_the_host_are_another_key() {
+    let ground = linking();
+    let mut twice = form("GET", "/", Some("example.com"));
+    twice.headers_mut().append("host", "evil.example".parse().unwrap());
+    ground.call(twice).await;
+    ground.call(form("GET", "/", Some("example.com"))).await;
+    assert_eq!(ground.calls(), 2);
+}
+
+#[tokio::test]
+async fn a_change_in_one_form_of_the_host_drops_what_was_kept_in_all() {
+    for (target, host) in FORMS {
+        let ground = linking();
+        for (other, named) in FORMS {
+            ground.call(form("GET", other, named)).await;
+        }
+        assert_eq!(ground.calls(), FORMS.len());
+        ground.call(form("PUT", target, host)).await;
+        for (other, named) in FORMS {
+            ground.call(form("GET", other, named)).await;
+        }
+        assert_eq!(ground.calls(), 2 * FORMS.len() + 1, "{target} {host:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_plain_form_of_a_host_is_one_key_and_other_hosts_are_others() {
+    let ground = Ground::new(|_, call| answer(call, &[("cache-control", "max-age=60")]));
+    for (target, host) in
+        [("/", Some("example.com")), ("http://example.com/", None), ("http://example.com", Some("example.com"))]
+    {
+        assert_eq!(ground.call(form("GET", target, host)).await.body, "0", "{target}");
+    }
     for (uri, call) in
         [("https://example.com/", "1"), ("http://example.com:8080/", "2"), ("http://example.com.evil/", "3")]
     {
         assert_eq!(ground.get_at(uri).await.body, call, "{uri}");
     }
+}
+
+#[tokio::test]
+async fn values_of_keyed_headers_stand_in_no_key() {
+    let ground = Ground::with(
+        |layer| layer.keyed("x-api-key".parse().unwrap()),
+        |_, call| answer(call, &[("cache-control", "max-age=60")]),
+    );
+    for key in ["s3cr3t-of-ann", "s3cr3t-of-bob"] {
+        ground.get(&[("x-api-key", key)]).await;
+        ground.get(&[("x-api-key", key)]).await;
+    }
+    let all = tidegate_cache::Pattern::parse("*").unwrap();
+    let keys = ground.cache.inspect_matching(&all, None, 10);
+    assert_eq!((ground.calls(), keys.len()), (2, 2));
+    assert!(keys.iter().all(|entry| !entry.key.as_str().contains("s3cr3t")), "{keys:?}");
 }
 
 #[tokio::test]
@@ -117,6 +207,14 @@ async fn credentials_that_select_are_not_kept_readable() {
     ground.get(&[("authorization", "Bearer second-secret")]).await;
     assert_eq!(ground.get(&[("authorization", "Bearer first-secret")]).await.body, "0");
     assert_eq!(ground.get(&[("authorization", "Bearer third-secret")]).await.body, "2");
+}
+
+#[tokio::test]
+async fn a_get_with_a_body_that_no_header_tells_of_passes() {
+    let ground = Ground::new(|_, call| answer(call, &[("cache-control", "max-age=60")]));
+    let fat = Request::get("http://example.com/thing").body(Full::from("as HTTP/2 sends it")).unwrap();
+    assert_eq!(ground.call(fat).await.did(), "fwd=bypass");
+    assert_eq!(ground.get(&[]).await.body, "1");
 }
 
 #[tokio::test]

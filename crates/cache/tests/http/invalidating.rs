@@ -1,6 +1,7 @@
 //! What drops a kept response: RFC 9111, section 4.4, tags, and the cache itself.
 
 use http::{Method, Request};
+use http_body_util::Full;
 use tidegate_cache::{Key, ResponseTags, Tag, TieredCache};
 
 use crate::ground::{Ground, answer, with_status};
@@ -128,6 +129,6 @@ async fn scopes_share_and_drop_nothing_of_one_another() {
     }
     assert_eq!(ground.get(&[("x-tenant", "a")]).await.did(), "fwd=uri-miss; ttl=60; stored");
     assert_eq!(ground.get(&[]).await.did(), "fwd=bypass", "without a scope nothing is kept");
-    let nobody = Request::get("http://example.com/thing").body(()).unwrap();
+    let nobody = Request::get("http://example.com/thing").body(Full::default()).unwrap();
     assert_eq!(ground.call(nobody).await.did(), "fwd=bypass");
 }

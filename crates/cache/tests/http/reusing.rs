@@ -194,3 +194,16 @@ async fn rfc9211_a_response_that_is_not_kept_says_why() {
     let ground = always(&[("cache-control", "private, max-age=60")]);
     assert_eq!(ground.get(&[]).await.did(), "fwd=uri-miss; detail=\"private\"");
 }
+
+#[tokio::test]
+async fn a_kept_response_is_gone_when_the_next_one_is_private() {
+    let ground = Ground::new(|_, call| match call {
+        1 => answer(call, &[("cache-control", "private")]),
+        2 => with_status(503, &[]),
+        _ => answer(call, &[("cache-control", "max-age=1, stale-if-error=600")]),
+    });
+    assert_eq!(ground.get(&[]).await.body, "0");
+    ground.pass(2);
+    assert_eq!(ground.get(&[]).await.body, "1");
+    assert_eq!(ground.get(&[]).await.status, 503, "nothing stale stands in");
+}

@@ -88,3 +88,19 @@ async fn what_is_stale_in_redis_is_given_by_the_rules_of_http_alone() {
         assert_eq!(got.header("age").unwrap_or("0"), "0", "{says}: {got:?}");
     }
 }
+
+#[tokio::test]
+async fn what_is_its_askers_alone_stays_out_of_redis() {
+    let server = RedisServer::start().await;
+    let ground = told(&server.url(), "no-store", false).await;
+    let client = Client::connect(&Config::parse(&server.url()).unwrap(), Role::Cache).await.unwrap();
+    for index in 0..20 {
+        ground.get_at(&format!("http://example.com/?x={index}")).await;
+    }
+    // The fences of their loads are given back behind the answers.
+    let gone = tidegate_testkit::poll_until(std::time::Duration::from_secs(20), async || {
+        let keys = client.execute(Command::new("KEYS").arg("tg:c*example.com*")).await.unwrap().into_array().unwrap();
+        keys.is_empty().then_some(())
+    });
+    gone.await.unwrap();
+}

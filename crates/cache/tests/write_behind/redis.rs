@@ -136,6 +136,121 @@ async fn values_of_a_newer_build_wait_for_it_and_hold_nobody_up() {
     assert_eq!(store.row(1), Some(1));
 }
 
+/// A process that is killed between taking a write and telling the cache: its cache has no L2, so it tells nobody.
+#[tokio::test]
+async fn what_a_process_took_that_was_killed_before_it_told_the_cache_is_read_once_it_is_flushed() {
+    let server = RedisServer::start().await;
+    let store = Store::default();
+    let client = durable(&server.url()).await;
+    let killed = WriteBehind::on_redis(cached(), Json::new(), store.clone(), &client, &keyspace(), options()).unwrap();
+    let mut nodes = Vec::new();
+    for _ in 0..2 {
+        let cache = TieredCache::builder().l2(RedisTier::new(client.clone(), &keyspace())).build();
+        poll_until(SOON, async || cache.stats().tiers[1].is_followed.then_some(())).await.unwrap();
+        let values = cache.typed_with_codec(CLASS, Json::new());
+        nodes.push(WriteBehind::on_redis(values, Json::new(), store.clone(), &client, &keyspace(), options()).unwrap());
+    }
+    let read = async |node: usize| {
+        let store = store.clone();
+        let load = async move || Ok::<_, Infallible>(Fill::new(store.row(1).unwrap_or_default()));
+        *nodes[node].get_or_load(&key(1), load).await.unwrap().value
+    };
+    assert_eq!((read(0).await, read(1).await), (0, 0));
+    killed.write(&key(1), 1).await.unwrap();
+    nodes[0].flush(SOON).await.unwrap();
+    assert_eq!((store.row(1), read(0).await), (Some(1), 1));
+    poll_until(SOON, async || (read(1).await == 1).then_some(())).await.unwrap();
+}
+
+#[tokio::test]
+async fn versions_and_numbers_grow_also_when_the_server_comes_back_with_less() {
+    let place = Place::Redis(Box::new(RedisServer::start().await));
+    let store = Store::default();
+    let rows = place.values(&store, options()).await;
+    let views = place.increments(&store, options()).await;
+    let Place::Redis(server) = &place else { unreachable!("as it was made") };
+    // A server whose clock is ahead, and then another that never heard of it.
+    let ahead = 4_000_000_000_000_000_u64;
+    server.cli(&["SET", "tg:{wv:test}:clock", &ahead.to_string()]).await;
+    server.cli(&["SET", "tg:{wi:test}:clock", &ahead.to_string()]).await;
+    for round in 1..3 {
+        let version = rows.write(&key(1), round).await.unwrap().version;
+        assert_eq!(version, ahead + round);
+        views.add(&key(1), 1).await.unwrap();
+        rows.flush(SOON).await.unwrap();
+        views.flush(SOON).await.unwrap();
+        assert_eq!((store.row(1), store.total(1)), (Some(round), i64::try_from(round).unwrap()));
+        server.cli(&["FLUSHALL"]).await;
+    }
+}
+
+#[tokio::test]
+async fn no_increments_are_added_before_a_replica_knows_that_they_were_taken() {
+    let primary = RedisServer::start().await;
+    let mut replica = RedisServer::builder().replica_of(&primary).start().await;
+    let follows = async || primary.cli(&["INFO", "replication"]).await.contains("state=online").then_some(());
+    poll_until(SOON, follows).await.unwrap();
+    let place = Place::Redis(Box::new(primary));
+    let store = Store::default();
+    let views = place.increments(&store, options()).await;
+    views.add(&key(1), 1).await.unwrap();
+    replica.hang().await;
+    let error = views.flush(Duration::from_secs(1)).await.unwrap_err();
+    assert!(error.reason.unwrap().to_string().starts_with("no replica confirmed"));
+    assert!(store.batches.lock().unwrap().is_empty());
+    replica.resume();
+    views.flush(SOON).await.unwrap();
+    assert_eq!(store.total(1), 1);
+}
+
+#[tokio::test]
+async fn a_batch_of_large_values_is_read_in_steps() {
+    let server = RedisServer::start().await;
+    let client = durable(&server.url()).await;
+    let (sizes, rows) = {
+        let sizes = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let cached = TieredCache::builder().build().typed::<String>(CLASS);
+        let rows = WriteBehind::on_redis(cached, Json::new(), Sizes(sizes.clone()), &client, &keyspace(), options());
+        (sizes, rows.unwrap())
+    };
+    for index in 0..6 {
+        rows.write(&key(index), "x".repeat(100_000)).await.unwrap();
+    }
+    rows.write(&key(9), "x".repeat(400_000)).await.unwrap();
+    rows.flush(SOON).await.unwrap();
+    assert_eq!(*sizes.lock().unwrap(), [2, 2, 2, 1]);
+    assert_eq!(rows.status().await.waiting, Some(0));
+}
+
+/// Tells how large the batches were.
+struct Sizes(Arc<std::sync::Mutex<Vec<usize>>>);
+
+impl tidegate_cache::ValueSink<String> for Sizes {
+    type Error = Infallible;
+
+    async fn write(&self, writes: &[tidegate_cache::ValueWrite<String>]) -> Result<(), Infallible> {
+        self.0.lock().unwrap().push(writes.len());
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn increments_under_a_key_that_is_none_are_put_aside_and_hold_nobody_up() {
+    let place = Place::Redis(Box::new(RedisServer::start().await));
+    let store = Store::default();
+    let views = place.increments(&store, options()).await;
+    let Place::Redis(server) = &place else { unreachable!("as it was made") };
+    server.cli(&["HSET", "tg:{wi:test}:sums", "no*key", "7"]).await;
+    server.cli(&["ZADD", "tg:{wi:test}:order", "1", "no*key"]).await;
+    views.add(&key(1), 1).await.unwrap();
+    let failed = views.flush(Duration::ZERO).await;
+    assert!(failed.is_err() || store.total(1) == 1);
+    views.add(&key(1), 1).await.unwrap();
+    views.flush(SOON).await.unwrap();
+    assert_eq!((store.total(1), views.status().await.waiting), (2, Some(0)));
+    assert!(server.cli(&["HVALS", "tg:{wi:test}:aside"]).await.contains('7'));
+}
+
 #[tokio::test]
 async fn every_key_is_in_one_slot_and_named_on_the_page() {
     let place = Place::Redis(Box::new(RedisServer::start().await));

@@ -180,3 +180,45 @@ async fn a_failing_loader_is_told_from_waiting_writes_that_cannot_be_read() {
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_write_that_was_taken_during_a_shutdown_is_lost() {
+    for _ in 0..300 {
+        let store = Store::default();
+        let rows = Place::Memory.values(&store, options()).await;
+        let views = Place::Memory.increments(&store, options()).await;
+        let (writing, adding) = (rows.clone(), views.clone());
+        let written = tokio::spawn(async move { writing.write(&key(1), 1).await.is_ok() });
+        let added = tokio::spawn(async move { adding.add(&key(1), 1).await.is_ok() });
+        let (one, other) = tokio::join!(rows.shut_down(SOON), views.shut_down(SOON));
+        one.and(other).unwrap();
+        let kept = (store.row(1).is_some(), store.total(1) == 1);
+        assert_eq!(kept, (written.await.unwrap(), added.await.unwrap()));
+    }
+}
+
+#[tokio::test]
+async fn what_waits_is_bounded_in_bytes_and_so_is_a_batch() {
+    for place in Place::all().await {
+        let store = Store::default();
+        // A number is 8 bytes in memory, and in Redis a version, its sign and up to 20 digits.
+        let bytes = if matches!(place, Place::Memory) { 8 * 8 } else { 8 * 30 };
+        let rows = place.values(&store, options().limit_bytes(bytes)).await;
+        let mut taken = 0;
+        let refused = loop {
+            match rows.write(&key(taken), 1).await {
+                Ok(_) => taken += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(refused, WriteBehindError::TooManyBytes { limit, .. } if limit == bytes), "{refused:?}");
+        assert!((8..=12).contains(&taken), "{taken}");
+        rows.write(&key(0), 2).await.unwrap();
+        rows.flush(SOON).await.unwrap();
+        for index in 0..taken {
+            rows.write(&key(index), 3).await.unwrap();
+        }
+        rows.flush(SOON).await.unwrap();
+        assert_eq!(store.row(taken - 1), Some(3));
+    }
+}

@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -67,7 +68,21 @@ struct Work {
     round: tokio::sync::Mutex<()>,
     due: Notify,
     closed: AtomicBool,
+    /// Writes that were admitted and are not taken yet.
+    admitted: AtomicUsize,
+    all_taken: Notify,
     counts: Counts,
+}
+
+/// A write that was admitted: what it brings is flushed at the end too. Dropped when it is taken, or was not.
+pub(super) struct Admitted(Arc<Work>);
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        if self.0.admitted.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.all_taken.notify_waiters();
+        }
+    }
 }
 
 /// The task, ended with its last handle, after a last round.
@@ -92,6 +107,8 @@ impl Engine {
             round: tokio::sync::Mutex::default(),
             due: Notify::new(),
             closed: AtomicBool::new(false),
+            admitted: AtomicUsize::new(0),
+            all_taken: Notify::new(),
             counts: Counts::default(),
         });
         let (stop, stopped) = watch::channel(false);
@@ -99,8 +116,11 @@ impl Engine {
         Self { work, stop }
     }
 
-    pub(super) fn admit(&self) -> Result<(), WriteBehindError> {
-        if self.work.closed.load(Ordering::Acquire) { Err(WriteBehindError::Closed) } else { Ok(()) }
+    pub(super) fn admit(&self) -> Result<Admitted, WriteBehindError> {
+        self.work.admitted.fetch_add(1, Ordering::SeqCst);
+        let admitted = Admitted(Arc::clone(&self.work));
+        // Counted first, looked second: whoever shuts down either is seen here or sees this.
+        if self.work.closed.load(Ordering::SeqCst) { Err(WriteBehindError::Closed) } else { Ok(admitted) }
     }
 
     /// Tells how many wait: when they are enough, they are flushed at once.
@@ -136,8 +156,23 @@ impl Engine {
 
     /// Takes nothing any more, flushes, and ends the task.
     pub(super) async fn shut_down(&self, within: Duration) -> Result<(), NotFlushed> {
-        self.work.closed.store(true, Ordering::Release);
-        self.flush(within).await?;
+        let deadline = Instant::now() + within;
+        self.work.closed.store(true, Ordering::SeqCst);
+        let taken = async {
+            loop {
+                let mut taken = pin!(self.work.all_taken.notified());
+                // Listen first, look second.
+                taken.as_mut().enable();
+                if self.work.admitted.load(Ordering::SeqCst) == 0 {
+                    return;
+                }
+                taken.await;
+            }
+        };
+        if timeout_at(deadline, taken).await.is_err() {
+            return Err(NotFlushed { waiting: self.work.batches.waiting().await.ok(), reason: None });
+        }
+        self.flush(deadline.saturating_duration_since(Instant::now())).await?;
         self.stop.send_replace(true);
         Ok(())
     }

@@ -18,6 +18,14 @@ pub enum WriteBehindError {
         /// How many may.
         limit: usize,
     },
+    /// The values that wait would have more bytes than may; the sink is slow, or fails. Nothing was taken.
+    #[error("values of {waiting} bytes wait for the store already, the limit is {limit}")]
+    TooManyBytes {
+        /// Bytes that wait.
+        waiting: u64,
+        /// How many may.
+        limit: usize,
+    },
     /// The sum of a key's waiting increments would leave the range of `i64`. Nothing was taken.
     #[error("the waiting increments of {key} would add up to more than 64 bits")]
     Overflow {
@@ -45,6 +53,13 @@ pub enum WriteBehindError {
     #[cfg(feature = "redis")]
     #[error(transparent)]
     Redis(#[from] tidegate_redis::Error),
+}
+
+#[cfg(feature = "redis")]
+impl From<tidegate_redis::Error> for FlushError {
+    fn from(error: tidegate_redis::Error) -> Self {
+        Self::Pending(error.into())
+    }
 }
 
 impl WriteBehindError {
@@ -93,6 +108,14 @@ pub(super) enum FlushError {
     TooSlow,
     #[error(transparent)]
     Pending(#[from] WriteBehindError),
+    /// No replica has it yet that these increments were taken: one that became primary now would have them taken again.
+    #[cfg(feature = "redis")]
+    #[error("no replica confirmed in time that a batch was taken, so it was not added to the store yet")]
+    NotReplicated,
+    /// Some of a batch stands under keys that are none. It was put aside.
+    #[cfg(feature = "redis")]
+    #[error("{count} waiting increments have no key that can be read, and were put aside: {reason}")]
+    PutAside { count: usize, reason: CodecError },
     /// Some of what waits was written in a form that this process can't read; it is kept for others.
     #[cfg(feature = "redis")]
     #[error("{count} waiting writes can't be read by this process and wait on: {reason}")]

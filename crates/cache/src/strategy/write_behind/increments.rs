@@ -50,7 +50,10 @@ use crate::key::Key;
 /// # What it guarantees
 ///
 /// - An increment that was acknowledged is added once, if the sink does what [`IncrementSink`] says; on Redis whichever processes
-///   are killed or suspended, in memory unless this one is killed before its flush.
+///   are killed or suspended, in memory unless this one is killed before its flush. Not so where Redis itself loses what it had
+///   acknowledged: what was lost is not added, and what was taken for a batch since may be added twice. Over a failover it is not, where a replica
+///   follows and the one that confirmed becomes the primary.
+/// - What stands under a key that is none, written by another program, holds nobody up: it is put aside, and reported.
 /// - No more keys wait than the limit, and one batch.
 pub struct Increments {
     pending: Arc<dyn PendingIncrements>,
@@ -64,7 +67,7 @@ impl Increments {
     ///
     /// Outside a tokio runtime.
     pub fn in_memory(sink: impl IncrementSink, options: WriteBehindOptions) -> Self {
-        let pending = Arc::new(MemoryIncrements::new(&options.name, options.limit));
+        let pending = Arc::new(MemoryIncrements::new(&options.name, options.room.keys));
         Self::start(pending, sink, Turn::Alone, options)
     }
 
@@ -109,7 +112,7 @@ impl Increments {
     ///
     /// [`WriteBehindError`]: nothing was taken, unless it says that nobody knows.
     pub async fn add(&self, key: &Key, by: i64) -> Result<(), WriteBehindError> {
-        self.engine.admit()?;
+        let _admitted = self.engine.admit()?;
         let waiting = self.pending.add(key, by).await?;
         self.engine.told(waiting);
         Ok(())
@@ -171,10 +174,18 @@ struct IncrementBatches<S> {
 #[async_trait]
 impl<S: IncrementSink> Batches for IncrementBatches<S> {
     async fn flush(&self) -> Result<Flushed, FlushError> {
-        let Some((batch, more)) = self.pending.take(self.count).await? else { return Ok(Flushed::default()) };
-        call(async { self.sink.add(&batch).await }, self.longest).await?;
-        self.pending.settle(batch.number).await?;
-        Ok(Flushed { writes: batch.increments.len(), more })
+        let Some(taken) = self.pending.take(self.count).await? else { return Ok(Flushed::default()) };
+        let writes = taken.batch.increments.len();
+        if writes > 0 {
+            call(async { self.sink.add(&taken.batch).await }, self.longest).await?;
+        }
+        self.pending.settle(&taken).await?;
+        // Only now: what can be added is.
+        #[cfg(feature = "redis")]
+        if let Some((keys, reason)) = taken.unreadable {
+            return Err(FlushError::PutAside { count: keys.len(), reason });
+        }
+        Ok(Flushed { writes, more: taken.more })
     }
 
     async fn waiting(&self) -> Result<u64, WriteBehindError> {

@@ -7,8 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::error::WriteBehindError;
-use super::pending::{Oldest, PendingIncrement, PendingIncrements, PendingValues, Taken};
+use super::error::{FlushError, WriteBehindError};
+use super::options::Room;
+use super::pending::{Oldest, PendingIncrement, PendingIncrements, PendingValues, Taken, TakenBatch};
 use super::sink::{Increment, IncrementBatch, ValueWrite};
 use crate::clock;
 use crate::key::Key;
@@ -24,24 +25,27 @@ struct Waiting<V> {
     version: u64,
     /// The version of the first write that waited under the key.
     since: u64,
+    bytes: usize,
 }
 
 struct Values<V> {
     by_key: HashMap<Key, Waiting<V>>,
     by_age: BTreeMap<u64, Key>,
     last: u64,
+    bytes: usize,
 }
 
 /// Values in memory.
 pub(super) struct MemoryValues<V> {
     values: Mutex<Values<V>>,
-    limit: usize,
+    room: Room,
+    weigh: fn(&V) -> usize,
 }
 
 impl<V> MemoryValues<V> {
-    pub(super) fn new(limit: usize) -> Self {
-        let values = Values { by_key: HashMap::new(), by_age: BTreeMap::new(), last: 0 };
-        Self { values: Mutex::new(values), limit }
+    pub(super) fn new(room: Room, weigh: fn(&V) -> usize) -> Self {
+        let values = Values { by_key: HashMap::new(), by_age: BTreeMap::new(), last: 0, bytes: 0 };
+        Self { values: Mutex::new(values), room, weigh }
     }
 
     fn lock(&self) -> MutexGuard<'_, Values<V>> {
@@ -52,22 +56,30 @@ impl<V> MemoryValues<V> {
 #[async_trait]
 impl<V: Clone + Send + Sync + 'static> PendingValues<V> for MemoryValues<V> {
     async fn put(&self, key: &Key, value: V) -> Result<Taken, WriteBehindError> {
+        // User code runs under no lock.
+        let bytes = (self.weigh)(&value);
         let mut values = self.lock();
-        let Values { by_key, by_age, last } = &mut *values;
+        let Values { by_key, by_age, last, bytes: all } = &mut *values;
         let waiting = by_key.len();
+        let before = by_key.get(key).map(|known| known.bytes);
+        if before.is_none() && waiting >= self.room.keys {
+            return Err(WriteBehindError::Full { waiting: waiting as u64, limit: self.room.keys });
+        }
+        let after = (*all - before.unwrap_or(0)).saturating_add(bytes);
+        if bytes > before.unwrap_or(0) && after > self.room.bytes {
+            return Err(WriteBehindError::TooManyBytes { waiting: *all as u64, limit: self.room.bytes });
+        }
+        *all = after;
         let version = match by_key.entry(key.clone()) {
             Entry::Occupied(mut known) => {
                 let version = next(last);
                 let since = known.get().since;
-                known.insert(Waiting { value, version, since });
+                known.insert(Waiting { value, version, since, bytes });
                 version
-            }
-            Entry::Vacant(_) if waiting >= self.limit => {
-                return Err(WriteBehindError::Full { waiting: waiting as u64, limit: self.limit });
             }
             Entry::Vacant(place) => {
                 let version = next(last);
-                place.insert(Waiting { value, version, since: version });
+                place.insert(Waiting { value, version, since: version, bytes });
                 by_age.insert(version, key.clone());
                 version
             }
@@ -85,8 +97,9 @@ impl<V: Clone + Send + Sync + 'static> PendingValues<V> for MemoryValues<V> {
             let waiting = values.by_key.get(key)?;
             Some(ValueWrite { key: key.clone(), value: waiting.value.clone(), version: waiting.version })
         };
-        let writes = values.by_age.values().take(count).filter_map(write).collect();
-        Ok(Oldest { writes, unreadable: None })
+        let writes: Vec<_> = values.by_age.values().take(count).filter_map(write).collect();
+        let more = writes.len() == count;
+        Ok(Oldest { writes, more, unreadable: None })
     }
 
     async fn settle(&self, written: &[ValueWrite<V>]) -> Result<(), WriteBehindError> {
@@ -95,7 +108,8 @@ impl<V: Clone + Send + Sync + 'static> PendingValues<V> for MemoryValues<V> {
             if let Some(waiting) = values.by_key.get(&write.key)
                 && waiting.version == write.version
             {
-                let since = waiting.since;
+                let (since, bytes) = (waiting.since, waiting.bytes);
+                values.bytes -= bytes;
                 values.by_key.remove(&write.key);
                 values.by_age.remove(&since);
             }
@@ -168,7 +182,7 @@ impl PendingIncrements for MemoryIncrements {
         Ok(PendingIncrement { waiting, under_way })
     }
 
-    async fn take(&self, count: usize) -> Result<Option<(IncrementBatch, bool)>, WriteBehindError> {
+    async fn take(&self, count: usize) -> Result<Option<TakenBatch>, FlushError> {
         let mut sums = self.lock();
         let Sums { by_key, by_age, batch, last } = &mut *sums;
         let mut full = true;
@@ -185,12 +199,17 @@ impl PendingIncrements for MemoryIncrements {
             *batch = Some(IncrementBatch { stream: self.stream.clone(), number: next(last), increments });
         }
         let more = full && !by_key.is_empty();
-        Ok(batch.clone().map(|batch| (batch, more)))
+        Ok(batch.clone().map(|batch| TakenBatch {
+            batch,
+            more,
+            #[cfg(feature = "redis")]
+            unreadable: None,
+        }))
     }
 
-    async fn settle(&self, number: u64) -> Result<(), WriteBehindError> {
+    async fn settle(&self, taken: &TakenBatch) -> Result<(), WriteBehindError> {
         let mut sums = self.lock();
-        sums.batch.take_if(|batch| batch.number == number);
+        sums.batch.take_if(|batch| batch.number == taken.batch.number);
         Ok(())
     }
 

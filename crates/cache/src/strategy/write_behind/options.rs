@@ -9,15 +9,25 @@ use crate::event::Observer;
 /// Most writes in one batch: what one script of Redis moves in a millisecond or so.
 const LARGEST_BATCH: usize = 1_000;
 
+/// Most bytes that wait.
+const MOST_BYTES: usize = 64 << 20;
+
+/// How much may wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    pub(super) keys: usize,
+    pub(super) bytes: usize,
+}
+
 /// Settings of a [`WriteBehind`](crate::WriteBehind) or of [`Increments`](crate::Increments): a flush every 5 s or as soon as 100
-/// writes wait, 10,000 that wait at most, pauses of 100 ms to 30 s between failures, 30 s for the sink.
+/// writes wait, 10,000 and 64 MiB that wait at most, pauses of 100 ms to 30 s between failures, 30 s for the sink.
 #[derive(Clone)]
 #[must_use]
 pub struct WriteBehindOptions {
     pub(super) name: String,
     pub(super) every: Duration,
     pub(super) count: usize,
-    pub(super) limit: usize,
+    pub(super) room: Room,
     pub(super) pauses: (Duration, Duration),
     pub(super) sink_timeout: Duration,
     pub(super) lease: Duration,
@@ -32,7 +42,7 @@ impl WriteBehindOptions {
             name: name.into(),
             every: Duration::from_secs(5),
             count: 100,
-            limit: 10_000,
+            room: Room { keys: 10_000, bytes: MOST_BYTES },
             pauses: (Duration::from_millis(100), Duration::from_secs(30)),
             sink_timeout: Duration::from_secs(30),
             lease: Duration::from_secs(10),
@@ -55,7 +65,15 @@ impl WriteBehindOptions {
     /// How many keys may wait; the next key is refused as [`Full`](crate::WriteBehindError::Full), at least 1. Another write to a
     /// key that waits takes no place.
     pub fn limit(mut self, keys: usize) -> Self {
-        self.limit = keys.max(1);
+        self.room.keys = keys.max(1);
+        self
+    }
+
+    /// How many bytes the waiting values may have, 64 MiB by default; a write beyond it is refused as
+    /// [`TooManyBytes`](crate::WriteBehindError::TooManyBytes), unless it makes the value that waits under its key shorter. On Redis as the
+    /// codec writes them, in memory as [`TypedCache::weigh`](crate::TypedCache::weigh) says. Increments are bounded by their keys.
+    pub fn limit_bytes(mut self, bytes: usize) -> Self {
+        self.room.bytes = bytes;
         self
     }
 
@@ -98,7 +116,8 @@ impl fmt::Debug for WriteBehindOptions {
             .field("name", &self.name)
             .field("every", &self.every)
             .field("count", &self.count)
-            .field("limit", &self.limit)
+            .field("limit", &self.room.keys)
+            .field("limit_bytes", &self.room.bytes)
             .finish_non_exhaustive()
     }
 }

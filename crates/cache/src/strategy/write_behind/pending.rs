@@ -17,6 +17,8 @@ pub(super) struct Taken {
 /// The oldest of what waits.
 pub(super) struct Oldest<V> {
     pub(super) writes: Vec<ValueWrite<V>>,
+    /// Whether others wait that there was no room for.
+    pub(super) more: bool,
     /// Why others of them can't be read here; they wait on, behind the rest.
     pub(super) unreadable: Option<FlushError>,
 }
@@ -33,17 +35,26 @@ pub(super) trait PendingValues<V>: Send + Sync + 'static {
     async fn waiting(&self) -> Result<u64, WriteBehindError>;
 }
 
+/// A batch that was taken.
+pub(super) struct TakenBatch {
+    pub(super) batch: IncrementBatch,
+    /// Whether more wait.
+    pub(super) more: bool,
+    /// What of it can't be read here, and why.
+    #[cfg(feature = "redis")]
+    pub(super) unreadable: Option<(Vec<bytes::Bytes>, crate::codec::CodecError)>,
+}
+
 /// Sums that wait, and the batch that is being added to the store.
 #[async_trait]
 pub(super) trait PendingIncrements: Send + Sync + 'static {
     /// Tells how many keys wait now.
     async fn add(&self, key: &Key, by: i64) -> Result<u64, WriteBehindError>;
     async fn get(&self, key: &Key) -> Result<PendingIncrement, WriteBehindError>;
-    /// The batch that was taken and not settled; else a new one of up to `count` keys, those that have waited longest first. And whether
-    /// more wait.
-    async fn take(&self, count: usize) -> Result<Option<(IncrementBatch, bool)>, WriteBehindError>;
-    /// Forgets the batch of this number.
-    async fn settle(&self, number: u64) -> Result<(), WriteBehindError>;
+    /// The batch that was taken and not settled; else a new one of up to `count` keys, those that have waited longest first.
+    async fn take(&self, count: usize) -> Result<Option<TakenBatch>, FlushError>;
+    /// Forgets the batch, and puts aside what of it could not be read.
+    async fn settle(&self, taken: &TakenBatch) -> Result<(), WriteBehindError>;
     /// Those of the batch included.
     async fn waiting(&self) -> Result<u64, WriteBehindError>;
 }

@@ -1,18 +1,25 @@
 //! What waits in Redis. All keys of a name share a slot, so that each step is one script.
 
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tidegate_redis::{Arg, Client, ClockPrelude, Error, KeyGroup, Keyspace, Role, Script, Value};
 
 use super::error::{FlushError, WriteBehindError};
-use super::options::WriteBehindOptions;
-use super::pending::{Oldest, PendingIncrement, PendingIncrements, PendingValues, Taken};
+use super::options::{Room, WriteBehindOptions};
+use super::pending::{Oldest, PendingIncrement, PendingIncrements, PendingValues, Taken, TakenBatch};
 use super::sink::{Increment, IncrementBatch, ValueWrite};
 use super::turn::Turn;
 use crate::codec::{Codec, CodecError, versioned};
 use crate::key::Key;
+
+/// Most bytes that one step reads, unless a single value has more.
+const STEP: usize = 256 << 10;
+/// How long a replica may take to confirm. The connection of the client stands still meanwhile.
+const CONFIRMED: Duration = Duration::from_millis(200);
 
 struct Scripts {
     put: Script,
@@ -89,12 +96,14 @@ impl Place {
 pub(super) struct RedisValues<V> {
     place: Place,
     codec: Box<dyn Codec<V>>,
-    limit: usize,
+    room: Room,
+    /// The highest version that this process has seen: a server that comes back with less, or with a clock behind, gives none below it.
+    floor: AtomicU64,
 }
 
 impl<V: 'static> RedisValues<V> {
-    pub(super) fn new(place: Place, codec: Box<dyn Codec<V>>, limit: usize) -> Self {
-        Self { place, codec, limit }
+    pub(super) fn new(place: Place, codec: Box<dyn Codec<V>>, room: Room) -> Self {
+        Self { place, codec, room, floor: AtomicU64::new(0) }
     }
 
     /// The version of the write, and the value: `<version> <version of the codec><value>`.
@@ -116,14 +125,20 @@ impl<V: 'static> RedisValues<V> {
 impl<V: Send + Sync + 'static> PendingValues<V> for RedisValues<V> {
     async fn put(&self, key: &Key, value: V) -> Result<Taken, WriteBehindError> {
         let packed = versioned::pack(&*self.codec, &value)?;
-        let args = vec![key.as_str().into(), packed.into(), self.limit.into()];
-        let reply = self.place.run(&SCRIPTS.put, &["values", "order", "clock"], args).await?;
-        let [version, waiting] = pair(reply)?;
-        let (version, waiting) = (version.as_count()?, waiting.as_count()?);
-        if version == 0 {
-            return Err(WriteBehindError::Full { waiting, limit: self.limit });
+        let (Room { keys, bytes }, floor) = (self.room, self.floor.load(Ordering::Acquire));
+        let args = vec![key.as_str().into(), packed.into(), keys.into(), bytes.into(), floor.into()];
+        let reply = self.place.run(&SCRIPTS.put, &["values", "order", "clock", "bytes"], args).await?;
+        let [version, waiting] = some_of(reply)?;
+        let waiting = waiting.as_count()?;
+        match version.as_int()? {
+            0 => Err(WriteBehindError::Full { waiting, limit: keys }),
+            -1 => Err(WriteBehindError::TooManyBytes { waiting, limit: bytes }),
+            _ => {
+                let version = version.as_count()?;
+                self.floor.fetch_max(version, Ordering::AcqRel);
+                Ok(Taken { version, waiting })
+            }
         }
-        Ok(Taken { version, waiting })
     }
 
     async fn get(&self, key: &Key) -> Result<Option<V>, WriteBehindError> {
@@ -133,13 +148,18 @@ impl<V: Send + Sync + 'static> PendingValues<V> for RedisValues<V> {
     }
 
     async fn oldest(&self, count: usize) -> Result<Oldest<V>, WriteBehindError> {
-        let found = self.place.run(&SCRIPTS.oldest, &["values", "order"], vec![count.into()]).await?.into_map()?;
+        let args = vec![count.into(), STEP.into()];
+        let [found, more] = some_of(self.place.run(&SCRIPTS.oldest, &["values", "order"], args).await?)?;
+        let (found, more) = (found.into_map()?, more.as_int()? == 1);
         let (mut writes, mut foreign, mut reason) = (Vec::with_capacity(found.len()), Vec::new(), None);
         for (name, packed) in found {
             let packed = packed.into_optional_bytes()?.unwrap_or_default();
             let key = Key::parse(&name.clone().into_text()?).map_err(CodecError::failed);
             match key.and_then(|key| Ok((key, self.decode(&packed)?))) {
-                Ok((key, (version, value))) => writes.push(ValueWrite { key, value, version }),
+                Ok((key, (version, value))) => {
+                    self.floor.fetch_max(version, Ordering::AcqRel);
+                    writes.push(ValueWrite { key, value, version });
+                }
                 Err(error) => {
                     foreign.push(name);
                     reason = Some(error);
@@ -151,12 +171,12 @@ impl<V: Send + Sync + 'static> PendingValues<V> for RedisValues<V> {
             unreadable = Some(FlushError::Unreadable { count: foreign.len(), reason });
             self.defer(foreign).await?;
         }
-        Ok(Oldest { writes, unreadable })
+        Ok(Oldest { writes, more, unreadable })
     }
 
     async fn settle(&self, written: &[ValueWrite<V>]) -> Result<(), WriteBehindError> {
         let pairs = written.iter().flat_map(|write| [Arg::from(write.key.as_str()), write.version.into()]);
-        self.place.run(&SCRIPTS.settle, &["values", "order"], pairs.collect()).await?;
+        self.place.run(&SCRIPTS.settle, &["values", "order", "bytes"], pairs.collect()).await?;
         Ok(())
     }
 
@@ -170,11 +190,41 @@ pub(super) struct RedisIncrements {
     place: Place,
     stream: String,
     limit: usize,
+    /// The highest number that this process has seen.
+    floor: AtomicU64,
+    /// Whether a replica followed when a batch was last taken.
+    has_replicas: AtomicBool,
 }
 
 impl RedisIncrements {
     pub(super) fn new(place: Place, options: &WriteBehindOptions) -> Self {
-        Self { place, stream: options.name.clone(), limit: options.limit }
+        let (stream, limit) = (options.name.clone(), options.room.keys);
+        Self { place, stream, limit, floor: AtomicU64::new(0), has_replicas: AtomicBool::new(false) }
+    }
+
+    /// Takes a batch, or finds the one that was taken; and makes sure that a replica has it, if one follows. Otherwise one that becomes
+    /// primary right after would have these sums once more, and give them another number.
+    async fn take_for_good(&self, count: usize) -> Result<[Value; 2], FlushError> {
+        let names = ["sums", "order", "batch", "clock"].map(|name| self.place.group.key(name));
+        let slot = Client::slot_of(&names[0]);
+        loop {
+            let had_replicas = self.has_replicas.load(Ordering::Acquire);
+            let args = [count.into(), self.floor.load(Ordering::Acquire).into()];
+            let all = names.iter().map(|name| Arg::from(name.as_str())).chain(args).collect();
+            let ms = u64::try_from(CONFIRMED.as_millis()).unwrap_or(u64::MAX);
+            let wait = tidegate_redis::Command::new("WAIT").arg(u64::from(had_replicas)).arg(ms);
+            let (reply, confirmed) = self.place.client.run_then(slot, &SCRIPTS.take, names.len(), all, wait).await?;
+            let [batch, more, replicas] = some_of(reply)?;
+            let has_replicas = replicas.as_count()? > 0;
+            self.has_replicas.store(has_replicas, Ordering::Release);
+            if !has_replicas || (had_replicas && confirmed.as_count()? > 0) {
+                return Ok([batch, more]);
+            }
+            if had_replicas {
+                return Err(FlushError::NotReplicated);
+            }
+            // Now it is known that one follows; the same batch is taken again.
+        }
     }
 }
 
@@ -183,7 +233,7 @@ impl PendingIncrements for RedisIncrements {
     async fn add(&self, key: &Key, by: i64) -> Result<u64, WriteBehindError> {
         let args = vec![key.as_str().into(), by.into(), self.limit.into()];
         let reply = self.place.run(&SCRIPTS.add, &["sums", "order"], args).await?;
-        let [answer, waiting] = pair(reply)?;
+        let [answer, waiting] = some_of(reply)?;
         let waiting = waiting.as_count()?;
         match answer.as_int()? {
             1 => Ok(waiting),
@@ -202,25 +252,36 @@ impl PendingIncrements for RedisIncrements {
         Ok(PendingIncrement { waiting: sum(&waiting)?, under_way })
     }
 
-    async fn take(&self, count: usize) -> Result<Option<(IncrementBatch, bool)>, WriteBehindError> {
-        let reply = self.place.run(&SCRIPTS.take, &["sums", "order", "batch", "clock"], vec![count.into()]).await?;
-        let [batch, more] = pair(reply)?;
-        let (mut number, mut increments) = (None, Vec::new());
+    async fn take(&self, count: usize) -> Result<Option<TakenBatch>, FlushError> {
+        let [batch, more] = self.take_for_good(count).await?;
+        let (mut number, mut increments, mut foreign, mut reason) = (None, Vec::new(), Vec::new(), None);
         for (name, by) in batch.into_map()? {
-            match name.into_text()? {
-                name if name.is_empty() => number = Some(by.as_count()?),
-                name => {
-                    let key = Key::parse(&name).map_err(CodecError::failed)?;
-                    increments.push(Increment { key, by: by.as_int()? });
+            let name = name.into_bytes()?;
+            if name.is_empty() {
+                number = Some(by.as_count()?);
+                continue;
+            }
+            match str::from_utf8(&name).map_err(CodecError::failed).and_then(|name| {
+                let key = Key::parse(name).map_err(CodecError::failed)?;
+                Ok(Increment { key, by: by.as_int().map_err(CodecError::failed)? })
+            }) {
+                Ok(increment) => increments.push(increment),
+                Err(error) => {
+                    foreign.push(name);
+                    reason = Some(error);
                 }
             }
         }
         let Some(number) = number else { return Ok(None) };
-        Ok(Some((IncrementBatch { stream: self.stream.clone(), number, increments }, more.as_int()? == 1)))
+        self.floor.fetch_max(number, Ordering::AcqRel);
+        let batch = IncrementBatch { stream: self.stream.clone(), number, increments };
+        Ok(Some(TakenBatch { batch, more: more.as_int()? == 1, unreadable: reason.map(|reason| (foreign, reason)) }))
     }
 
-    async fn settle(&self, number: u64) -> Result<(), WriteBehindError> {
-        self.place.run(&SCRIPTS.settle_batch, &["batch"], vec![number.into()]).await?;
+    async fn settle(&self, taken: &TakenBatch) -> Result<(), WriteBehindError> {
+        let foreign = taken.unreadable.iter().flat_map(|(keys, _)| keys).map(|key| Arg::from(key.clone()));
+        let args = std::iter::once(taken.batch.number.into()).chain(foreign).collect();
+        self.place.run(&SCRIPTS.settle_batch, &["batch", "aside"], args).await?;
         Ok(())
     }
 
@@ -230,8 +291,8 @@ impl PendingIncrements for RedisIncrements {
     }
 }
 
-fn pair(reply: Value) -> Result<[Value; 2], Error> {
+/// The first values of an array.
+fn some_of<const N: usize>(reply: Value) -> Result<[Value; N], Error> {
     let mut values = reply.into_array()?.into_iter();
-    let mut next = || values.next().unwrap_or(Value::Nil);
-    Ok([next(), next()])
+    Ok(std::array::from_fn(|_| values.next().unwrap_or(Value::Nil)))
 }

@@ -28,7 +28,8 @@ type TagsOf<V> = Arc<dyn Fn(&Key, &V) -> Vec<Tag> + Send + Sync>;
 /// Values that are written to the store a moment later. Cloning copies a few pointers.
 ///
 /// A write invalidates the cached value; a read through [`get_or_load`](Self::get_or_load) that misses finds the waiting write
-/// before it asks the loader. So who reads here sees what was written here, on every node that shares the cache's L2.
+/// before it asks the loader. So who reads here sees what was written here, on every node that shares the cache's L2; and when a writer
+/// was killed before it told the cache, at the latest when the write is flushed, which invalidates the keys once more.
 /// **Read the keys that you write here through this handle alone**: a loader that reads the store behind its back brings an older value.
 ///
 /// ```
@@ -67,7 +68,8 @@ type TagsOf<V> = Arc<dyn Fn(&Key, &V) -> Vec<Tag> + Send + Sync>;
 ///
 /// - A write that was acknowledged reaches the sink, or a later one of its key does, with a version above all before it; on Redis
 ///   whichever processes are killed, in memory unless this one is. With a sink that compares versions no value is turned back.
-/// - No more keys wait than the limit; a write to one more is an error.
+/// - No more keys and bytes wait than the limits; a write to one more is an error.
+/// - A write that was admitted before a [`shut_down`](Self::shut_down) is flushed by it, and one that wasn't is an error.
 /// - When the last handle is dropped, what waits is flushed once more, behind; [`shut_down`](Self::shut_down) waits for that.
 pub struct WriteBehind<V> {
     values: TypedCache<V>,
@@ -93,7 +95,7 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
     ///
     /// Outside a tokio runtime.
     pub fn in_memory(values: TypedCache<V>, sink: impl ValueSink<V>, options: WriteBehindOptions) -> Self {
-        let pending = Arc::new(MemoryValues::new(options.limit));
+        let pending = Arc::new(MemoryValues::new(options.room, values.form.weigh));
         Self::start(values, pending, sink, Turn::Alone, options)
     }
 
@@ -118,7 +120,7 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
     ) -> Result<Self, WriteBehindError> {
         let place = redis::Place::of_values(client, keyspace, &options)?;
         let turn = place.turn(&options);
-        let pending = Arc::new(redis::RedisValues::new(place, Box::new(codec), options.limit));
+        let pending = Arc::new(redis::RedisValues::new(place, Box::new(codec), options.room));
         Ok(Self::start(values, pending, sink, turn, options))
     }
 
@@ -130,7 +132,7 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         options: WriteBehindOptions,
     ) -> Self {
         let (count, longest) = (options.count, options.sink_timeout);
-        let batches = ValueBatches { pending: Arc::clone(&pending), sink, count, longest };
+        let batches = ValueBatches { values: values.clone(), pending: Arc::clone(&pending), sink, count, longest };
         let engine = Arc::new(Engine::start(Box::new(batches), turn, options));
         Self { values, pending, engine, tags: None }
     }
@@ -151,10 +153,14 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
     ///
     /// [`WriteBehindError`]: nothing was taken, unless it says that nobody knows.
     pub async fn write(&self, key: &Key, value: V) -> Result<Accepted, WriteBehindError> {
-        self.engine.admit()?;
+        let admitted = self.engine.admit()?;
         let (this, key) = (self.clone(), key.clone());
         // In a task of its own, so that a caller who leaves can't leave the old value in the cache.
-        let written = tokio::spawn(async move { this.write_to_end(&key, value).await });
+        let written = tokio::spawn(async move {
+            let written = this.write_to_end(&key, value).await;
+            drop(admitted);
+            written
+        });
         written.await.unwrap_or(Err(WriteBehindError::Closed))
     }
 
@@ -258,6 +264,7 @@ impl<V> fmt::Debug for WriteBehind<V> {
 }
 
 struct ValueBatches<V, S> {
+    values: TypedCache<V>,
     pending: Arc<dyn PendingValues<V>>,
     sink: S,
     count: usize,
@@ -271,11 +278,13 @@ impl<V: Send + Sync + 'static, S: ValueSink<V>> Batches for ValueBatches<V, S> {
         let writes = oldest.writes;
         if !writes.is_empty() {
             call(async { self.sink.write(&writes).await }, self.longest).await?;
+            // Whoever wrote may have been killed before it told the cache. What L2 can't be told of it, this process owes.
+            let _ = self.values.cache().invalidate_keys(writes.iter().map(|write| &write.key)).await;
             self.pending.settle(&writes).await?;
         }
         // Only now: what can be written is.
         oldest.unreadable.map_or(Ok(()), Err)?;
-        Ok(Flushed { writes: writes.len(), more: writes.len() == self.count })
+        Ok(Flushed { writes: writes.len(), more: oldest.more })
     }
 
     async fn waiting(&self) -> Result<u64, WriteBehindError> {

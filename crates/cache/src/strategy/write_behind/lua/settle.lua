@@ -1,15 +1,21 @@
 -- Forgets values that were written to the store, unless a later write has taken their place.
--- KEYS[1] values, KEYS[2] order
+-- KEYS[1] values, KEYS[2] order, KEYS[3] bytes of all values
 -- ARGV key, version, key, version …
 -- Returns how many were forgotten.
-local forgotten = 0
+local forgotten, bytes = 0, 0
 for i = 1, #ARGV, 2 do
   local value = redis.call('HGET', KEYS[1], ARGV[i])
   local version = ARGV[i + 1] .. ' '
   if value and string.sub(value, 1, #version) == version then
     redis.call('HDEL', KEYS[1], ARGV[i])
     redis.call('ZREM', KEYS[2], ARGV[i])
-    forgotten = forgotten + 1
+    forgotten, bytes = forgotten + 1, bytes + #value
   end
+end
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  redis.call('DEL', KEYS[3])
+elseif bytes > 0 and redis.call('DECRBY', KEYS[3], bytes) < 0 then
+  -- Values of a build that didn't count.
+  redis.call('DEL', KEYS[3])
 end
 return forgotten
