@@ -31,6 +31,7 @@ impl RedisTier {
         let entry = Self::encode(new, &epoch, tags)?;
         let keys = [self.names.value(key), self.names.fence(key)];
         let args = vec![entry.into(), ttl, ending.into()];
+        let _changing = self.changing([key]);
         let is_stored = self.client.run(&self.scripts.put_unless, &keys, args).await?.as_int()? == 1;
         if is_stored {
             self.ways.tell(&keys[0]).await?;
