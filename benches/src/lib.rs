@@ -6,10 +6,12 @@ mod order;
 mod same_clock;
 mod settings;
 mod time;
+mod trace;
 mod turns;
 
 pub use order::{Order, Walk};
 pub use same_clock::SameClock;
 pub use settings::brief;
 pub use time::{ClockId, Stopwatch, processor_time, side_by_side, time_of_day};
+pub use trace::Trace;
 pub use turns::Comparison;

@@ -9,30 +9,15 @@ pub struct Order(Box<[u32]>);
 impl Order {
     /// Every key is as likely as every other.
     pub fn uniform(keys: u32) -> Self {
-        let mut random = SplitMix(1);
+        let mut random = SplitMix::new(1);
         Self::draw(|| below(keys, random.fraction()))
     }
 
     /// The key of rank `r` has weight `1 / r^exponent`. Which key has which rank is shuffled, so that popular keys
     /// are no neighbours in memory.
     pub fn zipf(keys: u32, exponent: f64) -> Self {
-        let mut random = SplitMix(2);
-        let mut total = 0.0;
-        let cumulated: Vec<f64> = (1..=keys)
-            .map(|rank| {
-                total += f64::from(rank).powf(-exponent);
-                total
-            })
-            .collect();
-        let mut key_of_rank: Vec<u32> = (0..keys).collect();
-        for last in (1..keys).rev() {
-            key_of_rank.swap(last as usize, below(last + 1, random.fraction()) as usize);
-        }
-        Self::draw(|| {
-            let point = random.fraction() * total;
-            let rank = cumulated.partition_point(|&up_to| up_to <= point);
-            key_of_rank[rank.min(key_of_rank.len() - 1)]
-        })
+        let (zipf, mut random) = (Zipf::new(keys, exponent), SplitMix::new(2));
+        Self::draw(|| zipf.draw(&mut random))
     }
 
     fn draw(mut next: impl FnMut() -> u32) -> Self {
@@ -60,12 +45,54 @@ impl Walk<'_> {
     }
 }
 
+/// Zipf's law over the keys below a number.
+pub(crate) struct Zipf {
+    /// The weights of all ranks up to each.
+    cumulated: Vec<f64>,
+    key_of_rank: Vec<u32>,
+}
+
+impl Zipf {
+    /// The key of rank `r` has weight `1 / r^exponent`; the ranks are shuffled.
+    pub(crate) fn new(keys: u32, exponent: f64) -> Self {
+        let (mut total, mut random) = (0.0, SplitMix::new(3));
+        let cumulated = (1..=keys)
+            .map(|rank| {
+                total += f64::from(rank).powf(-exponent);
+                total
+            })
+            .collect();
+        let mut key_of_rank: Vec<u32> = (0..keys).collect();
+        for last in (1..keys).rev() {
+            key_of_rank.swap(last as usize, below(last + 1, random.fraction()) as usize);
+        }
+        Self { cumulated, key_of_rank }
+    }
+
+    /// The next key.
+    pub(crate) fn draw(&self, random: &mut SplitMix) -> u32 {
+        self.key_of_rank[self.rank(random) as usize]
+    }
+
+    /// The next rank, from zero on.
+    pub(crate) fn rank(&self, random: &mut SplitMix) -> u32 {
+        let last = self.cumulated.len() - 1;
+        let point = random.fraction() * self.cumulated[last];
+        u32::try_from(self.cumulated.partition_point(|&up_to| up_to <= point).min(last))
+            .expect("below a number of keys")
+    }
+}
+
 /// `SplitMix64` (Steele, Lea and Flood 2014): enough for drawing keys.
-struct SplitMix(u64);
+pub(crate) struct SplitMix(u64);
 
 impl SplitMix {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// Uniform in `0.0..1.0`.
-    fn fraction(&mut self) -> f64 {
+    pub(crate) fn fraction(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -16,7 +16,13 @@ const SAMPLE: u64 = 64;
 
 /// A class's place in the table, for as long as the cache lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ClassId(pub(crate) usize);
+pub(crate) struct ClassId(u32);
+
+impl ClassId {
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// What a class counts.
 #[derive(Debug, Clone, Copy)]
@@ -104,26 +110,41 @@ pub(crate) struct Class {
 
 /// The classes of one cache, by name.
 #[derive(Default)]
-pub(crate) struct ClassTable(RwLock<Vec<Arc<Class>>>);
+pub(crate) struct ClassTable(RwLock<Known>);
+
+#[derive(Default)]
+struct Known {
+    classes: Vec<Arc<Class>>,
+    /// The places of each class, for each bound that it came with: handles of one bound share them.
+    places: Vec<(ClassId, (u32, Duration), Arc<Places>)>,
+}
+
+impl Known {
+    fn places(&mut self, id: ClassId, bound: Option<(u32, Duration)>) -> Option<Arc<Places>> {
+        let (count, wait) = bound?;
+        if let Some((_, _, places)) = self.places.iter().find(|(of, bound, _)| *of == id && *bound == (count, wait)) {
+            return Some(Arc::clone(places));
+        }
+        let places = Arc::new(Places::new(count, wait));
+        self.places.push((id, (count, wait), Arc::clone(&places)));
+        Some(places)
+    }
+}
 
 impl ClassTable {
     /// The class of this name; when it comes with other times than before, the new ones are shown from now on.
     pub(crate) fn enter(&self, ttl: TtlClass) -> Arc<Class> {
-        let mut classes = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let new_places = || ttl.places().map(|(count, wait)| Arc::new(Places::new(count, wait)));
-        let (id, counters, places) = match classes.iter().find(|class| class.ttl.name() == ttl.name()) {
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let (id, counters) = match all.classes.iter().find(|class| class.ttl.name() == ttl.name()) {
             Some(known) if known.ttl == ttl => return Arc::clone(known),
-            Some(known) => {
-                let is_same = known.ttl.places() == ttl.places();
-                let places = if is_same { known.places.clone() } else { new_places() };
-                (known.id, Arc::clone(&known.counters), places)
-            }
-            None => (ClassId(classes.len()), Arc::new(Counters::new()), new_places()),
+            Some(known) => (known.id, Arc::clone(&known.counters)),
+            None => (ClassId(u32::try_from(all.classes.len()).unwrap_or(u32::MAX)), Arc::new(Counters::new())),
         };
+        let places = all.places(id, ttl.places());
         let class = Arc::new(Class { id, ttl, counters, places });
-        match classes.get_mut(id.0) {
+        match all.classes.get_mut(id.index()) {
             Some(known) => *known = Arc::clone(&class),
-            None => classes.push(Arc::clone(&class)),
+            None => all.classes.push(Arc::clone(&class)),
         }
         class
     }
@@ -133,10 +154,10 @@ impl ClassTable {
     }
 
     pub(crate) fn by_id(&self, id: ClassId) -> Option<Arc<Class>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id.0).cloned()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).classes.get(id.index()).cloned()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Class>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).classes.clone()
     }
 }

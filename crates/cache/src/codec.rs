@@ -58,7 +58,8 @@ pub trait Codec<V>: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// When it can't be written; it then stays in L1 only.
+    /// When it can't be written; what a load brought then stays in L1 only, and what was
+    /// [`set`](crate::TypedCache::set) is not kept at all.
     fn encode(&self, value: &V) -> Result<Vec<u8>, CodecError>;
 
     /// As [`encode`](Self::encode), for codecs whose values are bytes that can be shared instead of copied.

@@ -1,6 +1,7 @@
 //! Events, for whoever connects the cache to metrics and logs.
 
 use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::key::Key;
@@ -8,11 +9,18 @@ use crate::pattern::Pattern;
 use crate::tag::Tag;
 
 /// Hears of what the cache does. Called on the path of the reader, outside all locks: be quick, do not panic.
+///
+/// A panic ends with the call: the cache goes on as if it had returned.
 pub trait Observer: Send + Sync + 'static {
     /// Something happened. Does nothing by default.
     fn on(&self, event: &Event<'_>) {
         let _ = event;
     }
+}
+
+/// Tells the observer. Its panic, which the panic hook reports, must end neither a load nor a thread of the cache.
+pub(crate) fn tell(observer: &dyn Observer, event: &Event<'_>) {
+    drop(catch_unwind(AssertUnwindSafe(|| observer.on(event))));
 }
 
 /// Something that the cache did.
@@ -37,7 +45,8 @@ pub enum Event<'a> {
         class: &'static str,
         /// What was loaded.
         key: &'a Key,
-        /// From the start of the loader to its end.
+        /// From the start of the loader to its end; where it brought no value, from the start of the load, the wait for L2 and for
+        /// a place included.
         elapsed: Duration,
         /// How it ended.
         result: LoadResult,

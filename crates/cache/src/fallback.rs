@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use crate::class::Class;
 use crate::flight::{Flight, Outcome};
 use crate::key::Key;
@@ -25,6 +27,7 @@ impl Tiers {
         class: &Class,
         form: &Form<V>,
         flight: &Arc<Flight>,
+        will_load: bool,
     ) {
         let Past { fill, id, left, noticed } = past;
         let parcel = pack(fill, form.weigh);
@@ -34,29 +37,39 @@ impl Tiers {
             stamps: self.fence.stamps(&parcel.tags),
             class: class.id,
             since: flight.since,
-            times: Times::stale(now.into(), left, now.saturating_add(PAUSE).into()),
+            // Where it is only looked at, the next reader is to load it.
+            times: Times::stale(
+                now.into(),
+                left,
+                now.saturating_add(if will_load { PAUSE } else { Duration::ZERO }).into(),
+            ),
             weight: self.memory.weight(key, parcel.tags.len(), parcel.bytes),
             shared: Some(id),
         };
         let inserted = self.flights.amid(key, flight, |may_fill| {
             // What L1 holds of the same entry is as good, and what it holds of another one is newer.
             let is_better = self.peek(key).is_none();
-            (may_fill && is_better && noticed == flight.noticed()).then(|| self.fill(key, slot.clone()))
+            // Where word of a change came since, nobody may have it. Later word takes it away again.
+            let is_current = noticed == flight.noticed();
+            let inserted = (may_fill && is_better && is_current).then(|| self.fill(key, slot.clone()));
+            let stored = inserted.as_ref().is_some_and(|inserted| inserted.stored);
+            if is_current {
+                flight.has_fallback(Outcome::Loaded { slot, stored, source: Source::Stale, noticed });
+            }
+            inserted
         });
-        let stored = inserted.as_ref().is_some_and(|inserted| inserted.stored);
         if let Some(inserted) = inserted {
             self.report_left(key, &inserted);
         }
-        flight.has_fallback(Outcome::Loaded { slot, stored, source: Source::Stale });
         let wait = class.ttl.soft();
         if wait.is_zero() {
             flight.fall_back();
             return;
         }
-        let flight = Arc::downgrade(flight);
+        // Ends with the flight, so that there are no more of these tasks than loads.
+        let flight = Arc::clone(flight);
         tokio::spawn(async move {
-            tokio::time::sleep(wait).await;
-            if let Some(flight) = flight.upgrade() {
+            if timeout(wait, flight.outcome()).await.is_err() {
                 flight.fall_back();
             }
         });

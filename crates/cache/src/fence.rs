@@ -50,7 +50,7 @@ impl Fence {
     }
 
     pub(crate) fn invalidate_class(&self, class: ClassId) {
-        self.classes[class.0 % CLASSES].fetch_max(self.next(), Ordering::SeqCst);
+        self.classes[class.index() % CLASSES].fetch_max(self.next(), Ordering::SeqCst);
     }
 
     pub(crate) fn invalidate_tag(&self, tag: &Tag) {
@@ -65,7 +65,7 @@ impl Fence {
     /// Whether neither everything nor this class was invalidated since.
     pub(crate) fn admits_class(&self, class: ClassId, since: Generation) -> bool {
         self.all.load(Ordering::Acquire) <= since.0
-            && self.classes[class.0 % CLASSES].load(Ordering::Acquire) <= since.0
+            && self.classes[class.index() % CLASSES].load(Ordering::Acquire) <= since.0
     }
 
     /// Whether nothing that covers the entry was invalidated since its load started.

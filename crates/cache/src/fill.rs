@@ -116,7 +116,8 @@ impl<V> Known<V> {
 
     /// The source says that it has not changed: it is fresh again, from now on, with the tags that it has.
     ///
-    /// Tags can be added, and the lifetime replaced, as with any fill.
+    /// Tags can be added, and the lifetime replaced, as with any fill. Without that it is the lifetime of its class: neither the
+    /// one that its loader chose nor [`negative`](Fill::negative) is known any more, so say it again.
     pub fn still_holds(self) -> Fill<V> {
         Fill { value: Held::Known(self.value), tags: self.tags, ttl: None, is_negative: false, is_kept: true }
     }

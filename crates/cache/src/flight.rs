@@ -3,9 +3,7 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::pin::pin;
-#[cfg(feature = "redis")]
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -47,6 +45,8 @@ pub(crate) enum Outcome {
         slot: Slot,
         stored: bool,
         source: Source,
+        /// The notices of changes of the key that its flight had had when this was known to be what the key holds.
+        noticed: u64,
     },
     /// There is no value, said the loader of a batch, or L2 where nobody loads.
     Absent,
@@ -57,6 +57,17 @@ pub(crate) enum Outcome {
     CutOff,
     /// There was no place for it among the loads that run at once.
     Refused,
+}
+
+impl Outcome {
+    /// Whether it may be from before a change, given how many notices of changes had come.
+    pub(crate) fn is_older_than(&self, heard: u64) -> bool {
+        match self {
+            Self::Loaded { noticed, .. } => *noticed < heard,
+            Self::Absent => heard > 0,
+            _ => false,
+        }
+    }
 }
 
 /// A load under way. It runs in a task of its own; callers only wait, and may leave.
@@ -90,7 +101,6 @@ pub(crate) struct Flight {
     #[cfg(feature = "redis")]
     lacks_l2: AtomicBool,
     /// How often others changed the key in L2 meanwhile, or this process itself.
-    #[cfg(feature = "redis")]
     noticed: AtomicU64,
 }
 
@@ -115,7 +125,6 @@ impl Flight {
             is_alone: AtomicBool::new(false),
             #[cfg(feature = "redis")]
             lacks_l2: AtomicBool::new(false),
-            #[cfg(feature = "redis")]
             noticed: AtomicU64::new(0),
         })
     }
@@ -200,7 +209,6 @@ impl Flight {
     }
 
     /// How many notices of a change of its key came since it started.
-    #[cfg(feature = "redis")]
     pub(crate) fn noticed(&self) -> u64 {
         self.noticed.load(Ordering::SeqCst)
     }
@@ -208,20 +216,47 @@ impl Flight {
     /// Remembers a stale value that is better than none.
     #[cfg(feature = "redis")]
     pub(crate) fn has_fallback(&self, outcome: Outcome) {
-        *self.fallback.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        *self.fallback() = Some(outcome);
+    }
+
+    /// Goes without its stale value.
+    #[cfg(feature = "redis")]
+    pub(crate) fn forget_fallback(&self) {
+        let outdated = self.fallback().take();
+        drop(outdated); // here, not under the lock
+    }
+
+    /// The stale value that nobody was given yet.
+    #[cfg(feature = "redis")]
+    fn fallback_slot(&self) -> Option<Slot> {
+        match &*self.fallback() {
+            Some(Outcome::Loaded { slot, .. }) => Some(slot.clone()),
+            _ => None,
+        }
+    }
+
+    #[cfg(feature = "redis")]
+    fn fallback(&self) -> MutexGuard<'_, Option<Outcome>> {
+        self.fallback.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives a stale value to everyone who waits, if there is one and nothing else has come. The load goes on.
     pub(crate) fn fall_back(&self) {
         #[cfg(feature = "redis")]
-        if let Some(outcome) = self.fallback.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            self.end(outcome);
+        {
+            let outcome = self.fallback().take();
+            if let Some(outcome) = outcome {
+                self.end(outcome);
+            }
         }
     }
 
-    /// Whether a value that it brought already carries a tag that was invalidated since it started.
+    /// Whether a value that it brought already carries a tag that was invalidated since it started, or may be from before a
+    /// change of the key that was heard of since.
     fn is_overtaken(&self) -> bool {
-        matches!(self.outcome.get(), Some(Outcome::Loaded { slot, .. }) if !slot.stamps.admit(self.since))
+        let Some(outcome) = self.outcome.get() else { return false };
+        let is_by_tag = matches!(outcome, Outcome::Loaded { slot, .. } if !slot.stamps.admit(self.since));
+        is_by_tag || outcome.is_older_than(self.noticed())
     }
 
     /// Publishes the outcome and wakes everyone. Only the first call counts.
@@ -289,7 +324,7 @@ impl FlightTable {
         // What is not admissible started before an invalidation: nobody may join it, and it may not fill.
         let fenced: Vec<_> = flights.extract_if(.., |flight| !admissible(flight) || flight.is_overtaken()).collect();
         self.run_on(fenced);
-        if let Some(flight) = flights.iter().find(|flight| flight.kind == kind && is_joinable(flight)) {
+        if let Some(flight) = flights.iter().rfind(|flight| flight.kind == kind && is_joinable(flight)) {
             return Entered::Joined(Arc::clone(flight));
         }
         let flight = start();
@@ -305,8 +340,12 @@ impl FlightTable {
     /// Fences every load and write of the key, then calls `change` under the same lock, with whether this one had not been fenced.
     pub(crate) fn finish<T>(&self, key: &Key, flight: &Arc<Flight>, change: impl FnOnce(bool) -> T) -> T {
         let mut shard = self.shard(key);
-        let fenced = shard.remove(key).unwrap_or_default();
-        change(fenced.iter().any(|other| Arc::ptr_eq(other, flight)))
+        let mut fenced = shard.remove(key).unwrap_or_default();
+        let before = fenced.len();
+        fenced.retain(|other| !Arc::ptr_eq(other, flight));
+        let was_present = fenced.len() < before;
+        self.run_on(fenced);
+        change(was_present)
     }
 
     /// Takes an ended load out of the table and calls `fill` under the lock, with whether it may still fill.
@@ -390,13 +429,16 @@ impl FlightTable {
     }
 
     /// Tells every load of the key that it was changed in L2, then calls `look` under the lock under which fills are made.
+    /// Returns the loads with a stale value that may be from before.
     #[cfg(feature = "redis")]
-    pub(crate) fn notice<T>(&self, key: &Key, look: impl FnOnce() -> T) -> T {
+    pub(crate) fn notice<T>(&self, key: &Key, look: impl FnOnce() -> T) -> (T, Vec<(Arc<Flight>, Slot)>) {
         let shard = self.shard(key);
+        let mut stale = Vec::new();
         for flight in shard.get(key).into_iter().flatten() {
             flight.noticed.fetch_add(1, Ordering::SeqCst);
+            stale.extend(flight.fallback_slot().map(|slot| (Arc::clone(flight), slot)));
         }
-        look()
+        (look(), stale)
     }
 
     /// Fences every load whose key matches.

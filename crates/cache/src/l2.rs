@@ -1,5 +1,6 @@
 //! L2 as the cache uses it: asked within a read's patience, told of invalidations, never believed while it owes some.
 
+mod absent;
 mod batch;
 mod debts;
 mod entry;
@@ -41,7 +42,7 @@ pub use tier::RedisTier;
 use crate::class::Class;
 use crate::clock::Clock;
 use crate::codec::{Codec, CodecError, Format};
-use crate::event::{Event, LookupOutcome, Observer};
+use crate::event::{Event, LookupOutcome, Observer, tell};
 use crate::fill::Fill;
 use crate::flight::Flight;
 use crate::key::Key;
@@ -260,27 +261,28 @@ impl L2 {
         }
     }
 
-    /// Stores what the load brought; none when L1 must not keep it either.
+    /// Stores what the load brought; none when L1 must not keep it either. `began` are the notices that the flight had had when
+    /// the loader was called: where L2 is not told, nothing else says whether the value is older than a change.
     pub(crate) async fn fill<V: 'static>(
         self: &Arc<Self>,
         ticket: Option<Ticket>,
         class: &Class,
         codec: &dyn Codec<V>,
         fill: &Fill<V>,
-        flight: &Flight,
+        (flight, began): (&Flight, u64),
         patience: &mut Patience,
     ) -> Option<Mark> {
         let left = class.ttl.in_l2(fill.ttl);
+        let alone = Some(Mark { id: None, left, noticed: began });
+        let Some(ticket) = ticket.filter(|_| !self.owes()) else { return alone };
         let mut noticed = flight.noticed();
-        let alone = |noticed| Some(Mark { id: None, left, noticed });
-        let Some(ticket) = ticket.filter(|_| !self.owes()) else { return alone(noticed) };
         let new = match self.pack(&class.ttl, codec, fill) {
             Ok(new) => new,
             Err(error) => {
                 self.codec_failed(class, ticket.key(), &error);
                 return match patience.spend(ticket.give_up()).await {
                     Ok(false) => None,
-                    _ => alone(noticed),
+                    _ => alone,
                 };
             }
         };
@@ -294,7 +296,20 @@ impl L2 {
             Err(error) => {
                 self.failed("fill", &error);
                 // What can be known here says that it is good: so L1 serves on, for its capped time.
-                alone(noticed)
+                alone
+            }
+        }
+    }
+
+    /// Tells the other processes, where Redis does not, that a fill changed the key; whether they were told.
+    ///
+    /// A load's fill needs none: what they hold is as good as before.
+    pub(crate) async fn tell(&self, key: &Key, patience: &mut Patience) -> bool {
+        match patience.spend(self.tier.ways.tell(&self.tier.names.value(key))).await {
+            Ok(()) => true,
+            Err(error) => {
+                self.failed("tell", &error);
+                false
             }
         }
     }
@@ -427,7 +442,7 @@ impl L2 {
 
     fn notify(&self, event: &Event<'_>) {
         if let Some(observer) = &self.observer {
-            observer.on(event);
+            tell(&**observer, event);
         }
     }
 }

@@ -130,7 +130,11 @@
 //! - An [`Owed`] invalidation if its process is killed first. Write it down with the rows, if that matters.
 //! - One load for all processes: a miss waits for another process's load for a second, then loads by itself. Where there is
 //!   a stale value to serve, nobody waits in front of a caller.
+//! - One load for a key that somebody is loading since before the last invalidation of anything, when a batch that has other keys to
+//!   load comes: it loads that key too, since it can't wait to see whether the invalidation was meant for it.
 //! - All of a batch at once: others may see some of its values before the rest, and when Redis fails half-way some are stored.
+//! - That [`TtlClass::l1_ttl`] bounds what is served stale: a class with a grace serves for that time, as stale, what L1 holds past it.
+//! - That what a batch's loader left out is gone from an L2 that could not be told of it.
 //! - Over a channel, in place of tracking: that L1 hears of expiry, of eviction and of what other programs write.
 //! - Entries of L1 that L2 does not hold are invisible to a pattern's walk over L2, but not to its notice.
 //! - [`TypedCache::set`] believes its caller: a value that was read from the store before an invalidation and set

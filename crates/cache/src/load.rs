@@ -107,13 +107,15 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                     if !std::mem::replace(&mut waited, true) {
                         self.class.counters.add(Count::Collapsed);
                     }
+                    let heard = flight.noticed();
                     let _waiting = nested::wait_for(&flight)?;
                     let outcome = flight.outcome().await;
                     // The tags were not known when this caller joined. If one of them was invalidated before this
-                    // caller came, the value is too old for it; a load that starts now cannot be.
+                    // caller came, the value is too old for it; a load that starts now cannot be. So it is with word of a
+                    // change of the key, which may or may not have come before the load.
                     // Where a batch found nothing, this caller's loader is still to be asked.
-                    let is_absent = matches!(outcome, Outcome::Absent);
-                    if !is_absent && (flight.since >= arrived || !overtaken(outcome, flight.since)) {
+                    let is_unfit = matches!(outcome, Outcome::Absent) || outcome.is_older_than(heard);
+                    if !is_unfit && (flight.since >= arrived || !overtaken(outcome, flight.since)) {
                         return self.answer(outcome, Some(Source::Collapsed));
                     }
                 }
@@ -186,8 +188,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         if wait.is_zero() {
             return stale(value);
         }
+        let heard = flight.noticed();
         match timeout(wait, flight.outcome()).await {
-            Ok(outcome) if !overtaken(outcome, flight.since) => {
+            Ok(outcome) if !overtaken(outcome, flight.since) && !outcome.is_older_than(heard) => {
                 self.answer::<E>(outcome, None).unwrap_or_else(|_| stale(value))
             }
             _ => stale(value),
@@ -243,7 +246,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             Outcome::Loaded { slot, source: Source::Stale, .. } => {
                 Ok(stale(open(slot.clone()).expect("callers share a load only when the value's type is the same")))
             }
-            Outcome::Loaded { slot, stored, source } => {
+            Outcome::Loaded { slot, stored, source, .. } => {
                 let source = waited.unwrap_or(*source);
                 let left = slot.times.left(self.cache.tiers.clock.now().into());
                 let fresh_for = if *stored { left } else { Duration::ZERO };
@@ -307,15 +310,18 @@ impl Landing {
     fn settle(&mut self, ended: Ended) {
         let mut elapsed = Some(self.tiers.clock.precise().saturating_sub(self.started));
         let mut inserted = Inserted::default();
+        // Said by the loader, that there is nothing holds for what is stale too.
+        let is_gone = matches!(ended, Ended::Absent(Some(_)));
         let (outcome, result) = match ended {
             Ended::Brought(brought) => {
                 let source = brought.source;
                 elapsed = brought.loaded_in;
+                let noticed = brought.noticed();
                 let (slot, filled) = self.fill(brought);
                 let stored = filled.stored;
                 inserted = filled;
                 let result = if stored { LoadResult::Stored } else { LoadResult::NotStored };
-                (Outcome::Loaded { slot, stored, source }, result)
+                (Outcome::Loaded { slot, stored, source, noticed }, result)
             }
             Ended::Absent(loaded_in) => {
                 elapsed = loaded_in;
@@ -333,7 +339,7 @@ impl Landing {
         if !matches!(result, LoadResult::Stored | LoadResult::NotStored | LoadResult::Absent) {
             self.class.counters.add(Count::LoadFailure);
         }
-        if !matches!(outcome, Outcome::Loaded { .. }) {
+        if !matches!(outcome, Outcome::Loaded { .. }) && !is_gone {
             self.flight.fall_back();
         }
         self.flight.end(outcome);
@@ -365,7 +371,8 @@ impl Landing {
             {
                 // Word of a change, come since L2 was last asked, found nothing here. Mostly it is that of this very fill,
                 // so what L2 holds is kept and compared, as it is when word comes later.
-                is_doubtful = mark.is_some_and(|mark| mark.noticed != self.flight.noticed());
+                // A value that goes to L1 alone can't be compared: any word since its load began is one too many.
+                is_doubtful = mark.map_or(0, |mark| mark.noticed) != self.flight.noticed();
             }
             #[cfg(feature = "redis")]
             let may_keep = may_keep && (!is_doubtful || slot.shared.is_some());
@@ -378,12 +385,14 @@ impl Landing {
         (slot, inserted)
     }
 
-    /// Where the loader has nothing any more, what is stale is not served on.
+    /// Where the loader has nothing any more, what it was to replace is not served on.
     fn leave_absent(&self, was_loaded: bool) -> Outcome {
         let tiers = &self.tiers;
+        let now = tiers.clock.now().into();
         let outdated = tiers.flights.leave(&self.key, &self.flight, |may_fill| {
-            let is_fresh = matches!(tiers.peek(&self.key), Some((_, State::Fresh(_))));
-            if may_fill && was_loaded && !is_fresh { tiers.memory.remove(&self.key) } else { None }
+            // Another load's, of another error type.
+            let is_new = matches!(tiers.peek(&self.key), Some((slot, State::Fresh(_))) if !slot.times.is_quiet(now));
+            if may_fill && was_loaded && !is_new { tiers.memory.remove(&self.key) } else { None }
         });
         drop(outdated); // here, not under the lock
         Outcome::Absent

@@ -1,4 +1,4 @@
-//! Points in time as one number, so that a hit compares and copies little.
+//! Points and spans in time as one number, so that a hit compares and copies little.
 
 use std::time::Duration;
 
@@ -27,6 +27,50 @@ impl Moment {
 impl From<Duration> for Moment {
     fn from(since_start: Duration) -> Self {
         Self(nanos(since_start))
+    }
+}
+
+/// Nanoseconds from one moment to another, up to 584 years: half of what a `Duration` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Span(u64);
+
+impl Span {
+    pub(crate) fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl From<Duration> for Span {
+    fn from(duration: Duration) -> Self {
+        Self(nanos(duration))
+    }
+}
+
+impl From<Span> for Duration {
+    fn from(span: Span) -> Self {
+        Self::from_nanos(span.0)
+    }
+}
+
+/// Microseconds, up to 71 minutes, and one at least where there is any: a quarter of what a `Duration` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct ShortSpan(u32);
+
+impl ShortSpan {
+    pub(crate) fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl From<Duration> for ShortSpan {
+    fn from(duration: Duration) -> Self {
+        Self(u32::try_from(duration.as_nanos().div_ceil(1000)).unwrap_or(u32::MAX))
+    }
+}
+
+impl From<ShortSpan> for Duration {
+    fn from(span: ShortSpan) -> Self {
+        Self::from_micros(u64::from(span.0))
     }
 }
 

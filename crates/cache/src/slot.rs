@@ -9,7 +9,7 @@ use crate::dice::Dice;
 use crate::fence::{Fence, Generation};
 #[cfg(feature = "redis")]
 use crate::l2::EntryId;
-use crate::moment::Moment;
+use crate::moment::{Moment, ShortSpan, Span};
 use crate::tag_table::Stamps;
 
 /// A value of any type.
@@ -22,15 +22,15 @@ const EAGER_WINDOW: u32 = 16;
 const SLIDE_STEPS: u32 = 16;
 
 /// A value and what decides whether it may be served. Plain fields, so that a read copies them and takes one count,
-/// two with tags.
+/// two with tags. And few bytes: a hit in a cache that outgrew the processor's takes as long as the lines that it must wait for.
 #[derive(Debug, Clone)]
 pub(crate) struct Slot {
     pub(crate) value: Anything,
     pub(crate) stamps: Stamps,
-    pub(crate) class: ClassId,
     /// When its load started, in the order of invalidations.
     pub(crate) since: Generation,
     pub(crate) times: Times,
+    pub(crate) class: ClassId,
     pub(crate) weight: u64,
     /// The entry in L2 that holds the same value.
     #[cfg(feature = "redis")]
@@ -51,9 +51,9 @@ pub(crate) struct Times {
     /// Until then nobody loads it anew: a load is under way, or failed a moment ago.
     quiet_until: Moment,
     /// How long it lives unread; zero when reading does not prolong its life.
-    idle: Duration,
+    idle: Span,
     /// How long a load takes, times the class's eagerness; zero when chance has no say.
-    eager: Duration,
+    eager: ShortSpan,
 }
 
 /// What decides the times of a slot.
@@ -81,8 +81,8 @@ impl Times {
             ends,
             ahead_from,
             quiet_until: Moment::default(),
-            idle,
-            eager,
+            idle: idle.into(),
+            eager: eager.into(),
         };
         times.rest(now);
         times
@@ -98,10 +98,19 @@ impl Times {
 
     /// Finds the next moment that needs a second thought.
     fn rest(&mut self, now: Moment) {
-        let eager_from = if self.eager.is_zero() { Moment::NEVER } else { self.ends.before(self.eager * EAGER_WINDOW) };
+        let eager_from =
+            if self.eager.is_zero() { Moment::NEVER } else { self.ends.before(self.eager() * EAGER_WINDOW) };
         let refresh_from = self.ahead_from.min(eager_from).max(self.quiet_until);
-        let slide_from = if self.slides() { now.after(self.idle / SLIDE_STEPS) } else { Moment::NEVER };
+        let slide_from = if self.slides() { now.after(self.idle() / SLIDE_STEPS) } else { Moment::NEVER };
         self.calm_until = self.fresh_until.min(refresh_from).min(slide_from);
+    }
+
+    fn idle(&self) -> Duration {
+        self.idle.into()
+    }
+
+    fn eager(&self) -> Duration {
+        self.eager.into()
     }
 
     fn slides(&self) -> bool {
@@ -116,7 +125,7 @@ impl Times {
     /// Counts the idle time from now on.
     pub(crate) fn slide(&mut self, now: Moment) {
         let grace = self.stale_until.since(self.fresh_until);
-        self.fresh_until = now.after(self.idle).min(self.ends).max(self.fresh_until);
+        self.fresh_until = now.after(self.idle()).min(self.ends).max(self.fresh_until);
         self.stale_until = self.fresh_until.after(grace);
         self.rest(now);
     }
@@ -126,7 +135,7 @@ impl Times {
         self.quiet_until = until;
         // The next attempt is settled: chance had its say.
         if !self.eager.is_zero() {
-            self.eager = Duration::ZERO;
+            self.eager = ShortSpan::default();
             self.ahead_from = self.ahead_from.min(until);
         }
         self.rest(now);
@@ -137,9 +146,14 @@ impl Times {
         if now < self.quiet_until {
             return false;
         }
-        let drawn = || now.after(self.eager.mul_f64(dice.exponential())) >= self.ends;
+        let drawn = || now.after(self.eager().mul_f64(dice.exponential())) >= self.ends;
         now >= self.ahead_from
-            || (!self.eager.is_zero() && now.after(self.eager * EAGER_WINDOW) >= self.ends && drawn())
+            || (!self.eager.is_zero() && now.after(self.eager() * EAGER_WINDOW) >= self.ends && drawn())
+    }
+
+    /// Whether a load of it is under way, or failed a moment ago.
+    pub(crate) fn is_quiet(&self, now: Moment) -> bool {
+        now < self.quiet_until
     }
 
     /// For how much longer it is fresh.

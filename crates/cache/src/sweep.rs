@@ -4,12 +4,16 @@
 //! hold up tasks. A load that blocks its thread is ended all the same.
 
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
 use crate::tiered::Tiers;
+
+/// After a walk over the loads that did not come to its end.
+const AGAIN: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
 struct Rung {
@@ -101,11 +105,14 @@ pub(crate) fn start(tiers: Weak<Tiers>, bell: Arc<Bell>, every: Duration) {
             let Some(tiers) = tiers.upgrade() else { return };
             match call {
                 Call::Sweep => {
-                    tiers.sweep();
+                    go_on_after(|| tiers.sweep());
                     sweep_at = bell.in_real_time(every);
                 }
                 Call::Overdue => {
-                    if let Some(next) = tiers.flights.cut_off(bell.in_real_time(Duration::ZERO)) {
+                    let now = bell.in_real_time(Duration::ZERO);
+                    // Looked at again soon where it could not be finished.
+                    let next = go_on_after(|| tiers.flights.cut_off(now)).unwrap_or(Some(now.saturating_add(AGAIN)));
+                    if let Some(next) = next {
                         bell.look_at(next);
                     }
                 }
@@ -115,4 +122,9 @@ pub(crate) fn start(tiers: Weak<Tiers>, bell: Arc<Bell>, every: Duration) {
     };
     // The handle is not needed: closing the bell ends the thread.
     drop(thread::Builder::new().name("tidegate-cache-sweep".to_owned()).spawn(run));
+}
+
+/// Values of users are dropped here: a panic of one must not end the thread, and with it the limits of all loads.
+fn go_on_after<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
 }

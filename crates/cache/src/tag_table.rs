@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use smallvec::SmallVec;
+
 use crate::fence::Generation;
 use crate::tag::Tag;
 use crate::text::Prehashed;
@@ -23,9 +25,9 @@ pub(crate) struct TagRecord {
     tag: Tag,
 }
 
-/// The records of the tags of one entry.
+/// The records of the tags of one entry: in one place up to four, and behind a pointer that takes the room of one.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Stamps(Option<Arc<[Arc<TagRecord>]>>);
+pub(crate) struct Stamps(Option<Arc<SmallVec<[Arc<TagRecord>; 4]>>>);
 
 impl Stamps {
     /// The tags themselves.
@@ -73,7 +75,7 @@ impl TagTable {
         if tags.is_empty() {
             return Stamps(None);
         }
-        Stamps(Some(tags.iter().map(|tag| self.record(tag)).collect()))
+        Stamps(Some(Arc::new(tags.iter().map(|tag| self.record(tag)).collect())))
     }
 
     fn record(&self, tag: &Tag) -> Arc<TagRecord> {

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use crate::clock::Clock;
 #[cfg(feature = "redis")]
 use crate::codec::Codec;
 use crate::dice::Dice;
-use crate::event::{Event, LookupOutcome, Observer};
+use crate::event::{Event, LookupOutcome, Observer, tell};
 use crate::fence::Fence;
 use crate::fill::Fill;
 use crate::flight::{Flight, FlightTable};
@@ -80,6 +79,8 @@ pub(crate) struct Parcel {
     pub(crate) value: Anything,
     pub(crate) tags: Vec<Tag>,
     pub(crate) ttl: Option<Duration>,
+    /// Whether it says that there is nothing.
+    pub(crate) is_negative: bool,
     pub(crate) bytes: usize,
     /// How long a load of it takes, as far as is known.
     pub(crate) cost: Option<Duration>,
@@ -102,6 +103,14 @@ impl Brought {
     #[cfg(feature = "redis")]
     fn of_nowhere(parcel: Parcel, loaded_in: Duration) -> Self {
         Self { parcel, source: Source::Loaded, may_keep: false, loaded_in: Some(loaded_in), mark: None }
+    }
+
+    /// The notices that its flight had had when this was known to be what the key holds.
+    pub(crate) fn noticed(&self) -> u64 {
+        #[cfg(feature = "redis")]
+        return self.mark.map_or(0, |mark| mark.noticed);
+        #[cfg(not(feature = "redis"))]
+        0
     }
 }
 
@@ -158,7 +167,7 @@ impl Tiers {
             let mut sought = l2.seek(key, class, codec, flight, &mut patience).boxed().await;
             if let Sought::Stale(past) = sought {
                 let id = past.id;
-                self.fall_back_on(past, key, class, form, flight);
+                self.fall_back_on(past, key, class, form, flight, true);
                 sought = l2.seek_newer(key, class, codec, flight, id, &mut patience).boxed().await;
             }
             let ticket = match sought {
@@ -176,12 +185,13 @@ impl Tiers {
                     ticket
                 }
             };
+            let began = flight.noticed();
             let (fill, loaded_in) = self.run(key, class, flight, loader).await?;
             if !fill.is_kept {
                 // With the ticket the fence goes back.
                 return Ok(Brought::of_nowhere(pack(fill, form.weigh), loaded_in));
             }
-            let mark = l2.fill(ticket, class, codec, &fill, flight, &mut patience).boxed().await;
+            let mark = l2.fill(ticket, class, codec, &fill, (flight, began), &mut patience).boxed().await;
             let mut parcel = pack(fill, form.weigh);
             parcel.cost = Some(loaded_in);
             let may_keep = mark.is_some();
@@ -251,7 +261,7 @@ impl Tiers {
 
     /// Decides how long a value lives. Once for each fill, before any tier is told.
     pub(crate) fn settle<V>(&self, class: &Class, fill: &mut Fill<V>) {
-        fill.ttl = Some(class.ttl.lifetime(fill.ttl, mem::take(&mut fill.is_negative), &self.dice));
+        fill.ttl = Some(class.ttl.lifetime(fill.ttl, fill.is_negative, &self.dice));
     }
 
     /// Asks the tiers in order, counts and reports. The path of every hit: one shard's read lock, no allocation.
@@ -273,7 +283,7 @@ impl Tiers {
         }
         if let Some(observer) = &self.observer {
             let latency = started.map(|started| self.clock.precise().saturating_sub(started));
-            observer.on(&Event::Lookup { class: class.ttl.name(), tier: memory::NAME, outcome, latency });
+            tell(&**observer, &Event::Lookup { class: class.ttl.name(), tier: memory::NAME, outcome, latency });
         }
         found
     }
@@ -303,7 +313,7 @@ impl Tiers {
 
     pub(crate) fn notify(&self, event: &Event<'_>) {
         if let Some(observer) = &self.observer {
-            observer.on(event);
+            tell(&**observer, event);
         }
     }
 }

@@ -13,7 +13,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const L1_ABOVE_L2: Duration = Duration::from_secs(60);
 
 /// Longest lifetime, one year: nothing is kept without an expiry.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Lifetime of "there is nothing", unless the class says otherwise.
 const NEGATIVE: Duration = Duration::from_secs(5 * 60);
@@ -97,15 +97,20 @@ impl TtlClass {
     /// For how long after its end a value may still be served, marked stale, while it is loaded anew.
     ///
     /// Zero, the default, serves nothing stale. Clamped to 365 days.
+    ///
+    /// In L1 it counts from the end of the time there ([`l1_ttl`](Self::l1_ttl)), also where L2 holds the value as fresh: the first
+    /// reader after that is served it as stale, while L2 is asked for what it has by then.
     #[must_use]
     pub const fn grace(mut self, grace: Duration) -> Self {
-        self.grace = if grace.as_nanos() > LONGEST.as_nanos() { LONGEST } else { grace };
+        self.grace = at_most_longest(grace);
         self
     }
 
     /// Caps the lifetime in process memory, below the class's own.
     ///
-    /// Without it what lies in L2 too is kept in L1 for at most 60 s, everything else for its whole lifetime.
+    /// Without it what lies in L2 too is kept in L1 for at most 60 s, everything else for its whole lifetime. This bounds how long a
+    /// value that was changed elsewhere, of which this process did not hear, is taken for fresh; with a [`grace`](Self::grace) it
+    /// may be served as stale after that, until a load brings the new one. Where that matters, choose no grace.
     #[must_use]
     pub const fn l1_ttl(mut self, ttl: Duration) -> Self {
         self.l1_ttl = Some(clamp(ttl));
@@ -172,13 +177,13 @@ impl TtlClass {
     }
 
     /// How long a reader waits for a fresh value when it could have a stale one; then it is served the stale one, and the
-    /// load goes on behind. Zero, the default, serves the stale one at once.
+    /// load goes on behind. Zero, the default, serves the stale one at once. Clamped to 365 days.
     ///
     /// It is the reader that starts the load who waits; the others have the stale value meanwhile.
     /// Above zero, the runtime of the caller needs its timers (`enable_time`).
     #[must_use]
     pub const fn soft_timeout(mut self, wait: Duration) -> Self {
-        self.soft_timeout = wait;
+        self.soft_timeout = at_most_longest(wait);
         self
     }
 
@@ -190,7 +195,7 @@ impl TtlClass {
     /// one, the runtime of the caller needs its timers (`enable_time`).
     #[must_use]
     pub const fn hard_timeout(mut self, wait: Duration) -> Self {
-        self.hard_timeout = Some(wait);
+        self.hard_timeout = Some(at_most_longest(wait));
         self
     }
 
@@ -296,6 +301,10 @@ impl TtlClass {
 
 const fn hours(count: u64) -> Duration {
     Duration::from_secs(count * 60 * 60)
+}
+
+const fn at_most_longest(duration: Duration) -> Duration {
+    if duration.as_nanos() > LONGEST.as_nanos() { LONGEST } else { duration }
 }
 
 const fn clamp(ttl: Duration) -> Duration {

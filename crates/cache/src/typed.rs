@@ -347,10 +347,11 @@ pub(crate) fn open<V: Send + Sync + 'static>(slot: Slot) -> Option<Arc<V>> {
 
 pub(crate) fn pack<V: Send + Sync + 'static>(fill: Fill<V>, weigh: fn(&V) -> usize) -> Parcel {
     let bytes = weigh(&fill.value);
-    Parcel { value: fill.value.into_arc(), tags: fill.tags, ttl: fill.ttl, bytes, cost: None }
+    let Fill { value, tags, ttl, is_negative, is_kept: _ } = fill;
+    Parcel { value: value.into_arc(), tags, ttl, is_negative, bytes, cost: None }
 }
 
-fn known<V: Send + Sync + 'static>(tiers: &Tiers, key: &Key) -> Option<Known<V>> {
+pub(crate) fn known<V: Send + Sync + 'static>(tiers: &Tiers, key: &Key) -> Option<Known<V>> {
     let (slot, _) = tiers.peek(key)?;
     let tags = slot.stamps.tags();
     Some(Known::new(open(slot)?, tags))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::class::Class;
-use crate::event::{Event, Removal};
+use crate::event::{Event, Removal, tell};
 use crate::fence::Generation;
 use crate::key::Key;
 #[cfg(feature = "redis")]
@@ -23,7 +23,8 @@ impl Tiers {
         #[cfg(feature = "redis")] mark: Option<Mark>,
     ) -> Slot {
         let own = class.ttl.in_l1(parcel.ttl);
-        let (fresh, whole, idle) = match class.ttl.cap() {
+        // That there is nothing is believed for a time, however often it is asked.
+        let (fresh, whole, idle) = match class.ttl.cap().filter(|_| !parcel.is_negative) {
             Some(cap) => (own.min(cap), cap, own),
             None => (own, own, Duration::ZERO),
         };
@@ -59,7 +60,7 @@ impl Tiers {
     pub(crate) fn report_left(&self, key: &Key, inserted: &Inserted) {
         if let Some(observer) = &self.observer {
             for key in inserted.evicted(key) {
-                observer.on(&Event::Evicted { tier: memory::NAME, key });
+                tell(&**observer, &Event::Evicted { tier: memory::NAME, key });
             }
             if inserted.has_replaced(key) {
                 self.report_removed(key, Removal::Replaced);

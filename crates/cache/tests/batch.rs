@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidegate_cache::{
-    Fill, Key, LoadError, Lookup, ManualClock, Read, Source, Tag, TieredCache, Touched, TtlClass, TypedCache,
+    Fill, Key, Known, LoadError, Lookup, ManualClock, Read, Source, Tag, TieredCache, Touched, TtlClass, TypedCache,
 };
 use tokio::sync::{Notify, Semaphore};
 
@@ -260,9 +260,17 @@ async fn what_is_invalidated_while_a_batch_loads_is_not_kept() {
             "class" => drop(cache.invalidate_class("things").await.unwrap()),
             _ => cache.clear().await.unwrap(),
         }
-        // Who asks now gets a load of its own, which started later.
+        // Who asks now gets a load of its own, which started later; where it was a tag, once it is known to be one of the value's.
         let later = Store::default();
-        assert_eq!(later.read(&things, &keys([1])).await, [Some(10)], "{scope}");
+        let read = tokio::spawn({
+            let (things, later) = (things.clone(), later.clone());
+            async move { later.read(&things, &keys([1])).await }
+        });
+        if scope == "tag" {
+            tokio::task::yield_now().await;
+            store.open();
+        }
+        assert_eq!(read.await.unwrap(), [Some(10)], "{scope}");
         assert_eq!(later.asked(), [vec![1]], "{scope}");
         store.open();
         assert_eq!(caller.await.unwrap(), [Some(10), Some(20)], "{scope}");
@@ -468,4 +476,110 @@ async fn values_of_a_batch_live_as_their_class_and_their_loader_say() {
     clock.advance(Duration::from_secs(6));
     let is_there = |index: u32| found.get(&key(index)).into_value().is_some();
     assert_eq!([1, 2, 3, 4].map(is_there), [false, true, false, true]);
+}
+
+#[tokio::test]
+async fn a_batch_takes_the_longest_time_outs() {
+    let class = CLASS.soft_timeout(Duration::MAX).hard_timeout(Duration::MAX);
+    let things = TieredCache::builder().build().typed::<u32>(class);
+    for _ in 0..2 {
+        let reads = things.get_or_load_many(keys(1..3), |keys| Store::default().load(keys)).await;
+        assert!(reads.into_iter().all(|read| read.unwrap().is_some()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_in_a_loader_waits_for_no_place_that_is_held_for_it() {
+    let cache = TieredCache::builder().max_loads(1, Duration::from_millis(50)).build();
+    let (things, sums) = (cache.typed::<u32>(CLASS), cache.typed::<u32>(TtlClass::DEFAULT));
+    let slow = things.clone();
+    let load = async move || {
+        // Somebody else's, which takes longer than anybody waits for a place.
+        let others = tokio::spawn(async move {
+            let load = async || {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Ok::<_, Infallible>(Fill::new(10))
+            };
+            slow.get_or_load(&key(1), load).await.map(|read| *read.value)
+        });
+        tokio::task::yield_now().await;
+        let reads = things.get_or_load_many(keys(1..3), move |keys| Store::default().load(keys)).await;
+        let sum = reads.into_iter().map(|read| *read.unwrap().unwrap().value).sum::<u32>();
+        assert_eq!(others.await.unwrap().unwrap(), 10);
+        Ok::<_, Infallible>(Fill::new(sum))
+    };
+    let key = Key::builder("sum").build().unwrap();
+    assert_eq!(*sums.get_or_load(&key, load).await.unwrap().value, 30);
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_counts_a_load_for_each_of_its_keys() {
+    let (things, _) = things();
+    let reads = things.get_or_load_many(keys(1..4), async |_| Err::<Vec<(Key, Fill<u32>)>, _>("down")).await;
+    assert!(reads.into_iter().all(|read| matches!(read, Err(LoadError::Loader(_)))));
+    let stats = things.cache().stats().classes.remove(0);
+    assert_eq!((stats.loads, stats.load_failures), (3, 3));
+}
+
+/// A hot key and invalidations of other things: batches wait for its load as single reads do.
+#[tokio::test]
+async fn a_batch_joins_a_load_that_began_before_an_invalidation_of_something_else() {
+    let (things, _) = things();
+    let store = Store::gated();
+    let single = tokio::spawn({
+        let (things, store) = (things.clone(), store.clone());
+        async move {
+            let load = async move || {
+                let loaded = store.load(keys([1])).await;
+                loaded.map(|mut loaded| loaded.remove(0).1)
+            };
+            *things.get_or_load(&key(1), load).await.unwrap().value
+        }
+    });
+    store.started.notified().await;
+    let other = Store::default();
+    let batches: Vec<_> = (0..20)
+        .map(|_| {
+            let (things, other) = (things.clone(), other.clone());
+            tokio::spawn(async move { other.read(&things, &keys([1])).await })
+        })
+        .collect();
+    // Some have joined, some come later.
+    for _ in 0..3 {
+        things.cache().invalidate_tag(&Tag::new("unrelated")).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    // With something else to load it loads this too, rather than wait for what may be too late.
+    let busy = Store::default();
+    assert_eq!(busy.read(&things, &keys([1, 2])).await, [Some(10), Some(20)]);
+    let mut asked = busy.asked().concat();
+    asked.sort_unstable();
+    assert_eq!(asked, [1, 2]);
+    store.open();
+    assert_eq!(single.await.unwrap(), 10);
+    for batch in batches {
+        assert_eq!(batch.await.unwrap(), [Some(10)]);
+    }
+    assert!(other.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_batch_revalidates_what_l1_still_holds() {
+    let (things, clock) = things();
+    things.set_many([(key(1), 1), (key(2), 2)]).await;
+    let before = things.get(&key(1)).into_value().unwrap();
+    clock.advance(Duration::from_secs(61));
+    let load = async |missing: Vec<(Key, Option<Known<u32>>)>| {
+        let fill = |(key, known): (Key, Option<Known<u32>>)| match known {
+            Some(known) if number_of(&key) == 1 => (key, known.still_holds()),
+            known => (key, Fill::new(known.map_or(30, |known| **known.value() * 10))),
+        };
+        Ok::<_, Infallible>(missing.into_iter().map(fill).collect::<Vec<_>>())
+    };
+    let reads = things.get_or_revalidate_many(keys([1, 2, 3]), load).await;
+    let values: Vec<_> = reads.into_iter().map(|read| *read.unwrap().unwrap().value).collect();
+    assert_eq!(values, [1, 2, 30], "those that are stale are served at once");
+    let found = things.get_many(keys([1, 2, 3])).await;
+    assert_eq!(found, [1, 20, 30].map(|value| Lookup::Fresh(Arc::new(value))));
+    assert!(Arc::ptr_eq(&before, &things.get(&key(1)).into_value().unwrap()), "not another copy");
 }

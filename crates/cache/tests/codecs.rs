@@ -281,3 +281,15 @@ fn no_error_quotes_a_value() {
     let error = Codec::<Login>::decode(&Json::new(), &json).unwrap_err().to_string();
     assert_eq!(error, "the codec failed: the value is JSON of another shape, at line 1 column 20");
 }
+
+#[test]
+fn compressing_twice_is_compressing_once() {
+    let once = Compressed::new(RawBytes::new()).above(10);
+    let twice = Compressed::new(once).above(10);
+    let value = Bytes::from(vec![7; 1000]);
+    assert_eq!(Codec::<Bytes>::form(&once), Codec::<Bytes>::form(&twice));
+    assert_ne!(Codec::<Bytes>::form(&once), Codec::<Bytes>::form(&RawBytes::new()));
+    let bytes = twice.encode(&value).unwrap();
+    assert_eq!(bytes, once.encode(&value).unwrap());
+    assert_eq!(Codec::<Bytes>::decode(&twice, &bytes).unwrap(), value);
+}

@@ -212,6 +212,21 @@ fn a_sliding_life_is_prolonged_by_reading_up_to_its_cap() {
 }
 
 #[test]
+fn that_there_is_nothing_does_not_slide() {
+    let clock = ManualClock::new();
+    let class = TtlClass::new("cart", seconds(160)).sliding(seconds(1000)).negative_ttl(seconds(60));
+    let carts = TieredCache::builder().clock(clock.clone()).build().typed::<Option<u32>>(class);
+    now(carts.set(&key(1), Fill::absent()));
+    now(carts.set(&key(2), Fill::found(Some(1))));
+    for _ in 0..3 {
+        assert_eq!(carts.get(&key(1)), Lookup::Fresh(Arc::new(None)));
+        clock.advance(seconds(20));
+    }
+    assert_eq!(carts.get(&key(1)), Lookup::Miss);
+    assert!(carts.contains(&key(2)));
+}
+
+#[test]
 fn an_idle_life_ends_in_time_and_no_more_than_a_sixteenth_early() {
     for gap in 0..160 {
         let scene = Scene::new(TtlClass::new("cart", seconds(160)).sliding(seconds(10_000)).grace(seconds(5)));

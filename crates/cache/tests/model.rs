@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
 use futures_util::FutureExt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::collection::vec;
@@ -26,7 +26,8 @@ const CLASSES: [TtlClass; 4] = [
     TtlClass::new("sliding", Duration::from_secs(16))
         .sliding(Duration::from_secs(40))
         .refresh_ahead(Duration::from_secs(4))
-        .grace(Duration::from_secs(2)),
+        .grace(Duration::from_secs(2))
+        .negative_ttl(Duration::from_secs(5)),
 ];
 const PATTERNS: [&str; 5] = ["k:0:*", "k:*:1", "k:?:?", "*", "k:1"];
 
@@ -47,9 +48,37 @@ struct Said {
 enum Op {
     Get(usize, usize),
     Ttl(usize, usize),
-    Load { key: usize, class: usize, said: Said, fails: bool },
-    Revalidate { key: usize, class: usize, said: Said },
-    Set { key: usize, class: usize, said: Said },
+    Load {
+        key: usize,
+        class: usize,
+        said: Said,
+        fails: bool,
+    },
+    Revalidate {
+        key: usize,
+        class: usize,
+        said: Said,
+    },
+    Set {
+        key: usize,
+        class: usize,
+        said: Said,
+    },
+    GetMany(Vec<usize>, usize),
+    /// With the keys that its loader has nothing for.
+    LoadMany {
+        keys: Vec<usize>,
+        class: usize,
+        said: Said,
+        absent: Vec<usize>,
+        fails: bool,
+        revalidates: bool,
+    },
+    SetMany {
+        class: usize,
+        said: Vec<(usize, Said)>,
+    },
+    RemoveMany(Vec<usize>),
     Remove(usize),
     Touch(Vec<usize>, Vec<u8>),
     Pattern(usize),
@@ -61,6 +90,7 @@ enum Op {
 
 fn op() -> impl Strategy<Value = Op> {
     let (key, class, tags) = (0..6usize, 0..CLASSES.len(), vec(0..3u8, 0..3));
+    let many = vec(key.clone(), 0..5);
     let ttl = proptest::option::of(1..30_000u64);
     let said = (any::<u32>(), tags.clone(), ttl, any::<bool>()).prop_map(|(value, tags, ttl, is_negative)| Said {
         value,
@@ -75,7 +105,15 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(key, class, said, fails)| Op::Load { key, class, said, fails }),
         2 => (key.clone(), class.clone(), said.clone())
             .prop_map(|(key, class, said)| Op::Revalidate { key, class, said }),
-        3 => (key.clone(), class.clone(), said).prop_map(|(key, class, said)| Op::Set { key, class, said }),
+        3 => (key.clone(), class.clone(), said.clone()).prop_map(|(key, class, said)| Op::Set { key, class, said }),
+        2 => (many.clone(), class.clone()).prop_map(|(keys, class)| Op::GetMany(keys, class)),
+        4 => (many.clone(), class.clone(), said.clone(), many.clone(), 0..4u8, any::<bool>()).prop_map(
+            |(keys, class, said, absent, fails, revalidates)| {
+                Op::LoadMany { keys, class, said, absent, fails: fails == 0, revalidates }
+            }
+        ),
+        1 => (class.clone(), vec((key.clone(), said), 0..4)).prop_map(|(class, said)| Op::SetMany { class, said }),
+        1 => many.prop_map(Op::RemoveMany),
         1 => key.clone().prop_map(Op::Remove),
         1 => (vec(key, 0..3), tags).prop_map(|(keys, tags)| Op::Touch(keys, tags)),
         1 => (0..PATTERNS.len()).prop_map(Op::Pattern),
@@ -140,12 +178,13 @@ struct Model {
 
 impl Model {
     fn put(&mut self, key: usize, class: usize, said: &Said) {
-        let default = [if said.is_negative { 3 } else { 10 }, 60, 20, 16][class] * SECOND;
+        let slides = class == 3 && !said.is_negative;
+        let default = if said.is_negative { [3, 60, 20, 5] } else { [10, 60, 20, 16] }[class] * SECOND;
         let own = said.ttl.map_or(default, |millis| millis * MILLI);
         let now = self.now;
         let (fresh, whole) = match class {
             1 => (own.min(40 * SECOND), own.min(40 * SECOND)),
-            3 => (own, 40 * SECOND),
+            _ if slides => (own, 40 * SECOND),
             _ => (own, own),
         };
         let ahead = [0, 0, 8, 4][class] * SECOND;
@@ -159,7 +198,7 @@ impl Model {
             ends,
             ahead_from: if ahead == 0 { u64::MAX } else { ends - ahead.min(whole / 2) },
             quiet_until: 0,
-            idle: (class == 3).then_some(own),
+            idle: slides.then_some(own),
             slide_from: now + own / 16,
         };
         self.entries.insert(key, entry);
@@ -192,34 +231,71 @@ impl Model {
         before - self.entries.len()
     }
 
-    fn load(&mut self, key: usize, class: usize, loaded: Result<&Said, u32>) -> Result<(u32, Source), u32> {
+    /// A read of one key that may load; none when there is nothing to answer yet. The second says whether it loads.
+    fn look(&mut self, key: usize) -> (Option<(u32, Source)>, bool) {
         let now = self.now;
-        let answer = match self.entries.get_mut(&key) {
-            Some(entry) => {
-                let source = if now < entry.fresh_until { Source::Hit } else { Source::Stale };
-                entry.slide(now);
-                if !entry.refreshes(now) {
-                    return Ok((entry.value, source));
-                }
-                entry.quiet_until = now + SECOND;
-                if let Some(idle) = entry.idle {
-                    entry.slide_from = now + idle / 16;
-                }
-                Ok((entry.value, source))
+        let Some(entry) = self.entries.get_mut(&key) else { return (None, true) };
+        let source = if now < entry.fresh_until { Source::Hit } else { Source::Stale };
+        entry.slide(now);
+        (Some((entry.value, source)), entry.refreshes(now))
+    }
+
+    fn postpone(&mut self, key: usize) {
+        let now = self.now;
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.quiet_until = now + SECOND;
+            if let Some(idle) = entry.idle {
+                entry.slide_from = now + idle / 16;
             }
-            None => loaded.map(|said| (said.value, Source::Loaded)),
-        };
-        if let Ok(said) = loaded {
-            self.put(key, class, said);
         }
-        answer
+    }
+
+    fn load(&mut self, key: usize, class: usize, loaded: Result<&Said, u32>) -> Result<(u32, Source), u32> {
+        let (found, loads) = self.look(key);
+        if loads {
+            self.postpone(key);
+            if let Ok(said) = loaded {
+                self.put(key, class, said);
+            }
+        }
+        found.map_or_else(|| loaded.map(|said| (said.value, Source::Loaded)), Ok)
+    }
+
+    /// What a loader that compares says of what L1 still holds.
+    fn still(&self, key: usize) -> Option<Said> {
+        let entry = self.entries.get(&key)?;
+        Some(Said { value: entry.value, tags: entry.tags.clone(), ttl: None, is_negative: false })
     }
 
     fn revalidate(&mut self, key: usize, class: usize, said: &Said) -> (u32, Source) {
-        let known = self.entries.get(&key);
-        let still =
-            known.map(|entry| Said { value: entry.value, tags: entry.tags.clone(), ttl: None, is_negative: false });
-        self.load(key, class, Ok(&still.unwrap_or_else(|| said.clone()))).unwrap()
+        let said = self.still(key).unwrap_or_else(|| said.clone());
+        self.load(key, class, Ok(&said)).unwrap()
+    }
+
+    fn load_many(
+        &mut self,
+        keys: &[usize],
+        class: usize,
+        brings: impl Fn(&Self, usize) -> Result<Option<Said>, u32>,
+    ) -> Vec<Result<Option<(u32, Source)>, u32>> {
+        let found: Vec<_> = keys.iter().map(|key| self.look(*key)).collect();
+        let loaded: BTreeSet<usize> =
+            keys.iter().zip(&found).filter(|(_, (_, loads))| *loads).map(|(key, _)| *key).collect();
+        let mut brought = BTreeMap::new();
+        for key in loaded {
+            self.postpone(key);
+            brought.insert(key, brings(self, key));
+            match &brought[&key] {
+                Ok(Some(said)) => self.put(key, class, said),
+                Ok(None) => drop(self.entries.remove(&key)),
+                Err(_) => {}
+            }
+        }
+        let answer = |(key, (found, _)): (&usize, (Option<(u32, Source)>, bool))| match found {
+            Some(found) => Ok(Some(found)),
+            None => brought[key].clone().map(|said| said.map(|said| (said.value, Source::Loaded))),
+        };
+        keys.iter().zip(found).map(answer).collect()
     }
 }
 
@@ -240,19 +316,38 @@ impl Subject {
     }
 
     fn finish(&self, read: impl Future<Output = Result<Read<u32>, LoadError<u32>>>) -> Result<(u32, Source), u32> {
+        self.settle(read).map(|read| (*read.value, read.source)).map_err(said)
+    }
+
+    fn finish_many(
+        &self,
+        reads: impl Future<Output = Vec<Result<Option<Read<u32>>, LoadError<u32>>>>,
+    ) -> Vec<Result<Option<(u32, Source)>, u32>> {
+        let reads = self.settle(reads).into_iter();
+        reads.map(|read| read.map(|read| read.map(|read| (*read.value, read.source))).map_err(said)).collect()
+    }
+
+    fn settle<T>(&self, read: impl Future<Output = T>) -> T {
         self.runtime.block_on(async {
             let read = read.await;
             // One thread: a refresh behind the answer ends when its task gets its turn.
             for _ in 0..3 {
                 tokio::task::yield_now().await;
             }
-            match read {
-                Ok(read) => Ok((*read.value, read.source)),
-                Err(LoadError::Loader(error)) => Err(*error),
-                Err(other) => panic!("{other}"),
-            }
+            read
         })
     }
+}
+
+fn said(error: LoadError<u32>) -> u32 {
+    match error {
+        LoadError::Loader(error) => *error,
+        other => panic!("{other}"),
+    }
+}
+
+fn index_of(key: &Key) -> usize {
+    (0..6).find(|index| self::key(*index) == *key).unwrap()
 }
 
 proptest! {
@@ -285,6 +380,51 @@ proptest! {
                 Op::Set { key: at, class, said } => {
                     prop_assert!(now(subject.handles[class].set(&key(at), fill(&said))));
                     model.put(at, class, &said);
+                }
+                Op::GetMany(keys, class) => {
+                    let expected: Vec<_> = keys.iter().map(|at| model.get(*at)).collect();
+                    let wanted: Vec<Key> = keys.into_iter().map(key).collect();
+                    prop_assert_eq!(now(subject.handles[class].get_many(&wanted)), expected, "{:?}", op);
+                }
+                Op::LoadMany { keys, class, said, absent, fails, revalidates } => {
+                    let own = |at: usize| Said { value: said.value.wrapping_add(u32::try_from(at).unwrap()), ..said.clone() };
+                    let expected = model.load_many(&keys, class, |model, at| match model.still(at) {
+                        _ if fails => Err(said.value),
+                        _ if absent.contains(&at) => Ok(None),
+                        Some(still) if revalidates => Ok(Some(still)),
+                        _ => Ok(Some(own(at))),
+                    });
+                    let brings: BTreeMap<usize, Fill<u32>> =
+                        (0..6).filter(|at| !absent.contains(at)).map(|at| (at, fill(&own(at)))).collect();
+                    let error = said.value;
+                    let bring = move |missing: Vec<(Key, Option<Known<u32>>)>| {
+                        let one = |(key, known): (Key, Option<Known<u32>>)| {
+                            let new = brings.get(&index_of(&key))?.clone();
+                            Some((key, known.filter(|_| revalidates).map_or(new, Known::still_holds)))
+                        };
+                        if fails { Err(error) } else { Ok(missing.into_iter().filter_map(one).collect::<Vec<_>>()) }
+                    };
+                    let wanted: Vec<Key> = keys.into_iter().map(key).collect();
+                    let handle = &subject.handles[class];
+                    let reads = if revalidates {
+                        subject.finish_many(handle.get_or_revalidate_many(&wanted, async move |missing| bring(missing)))
+                    } else {
+                        let load = async move |missing: Vec<Key>| bring(missing.into_iter().map(|key| (key, None)).collect());
+                        subject.finish_many(handle.get_or_load_many(&wanted, load))
+                    };
+                    prop_assert_eq!(reads, expected, "{:?}", op);
+                }
+                Op::SetMany { class, said } => {
+                    let last: BTreeMap<usize, usize> = said.iter().enumerate().map(|(index, (at, _))| (*at, index)).collect();
+                    let expected: Vec<bool> = said.iter().enumerate().map(|(index, (at, _))| last[at] == index).collect();
+                    let values = said.iter().map(|(at, said)| (key(*at), fill(said)));
+                    prop_assert_eq!(now(subject.handles[class].set_many(values)), expected);
+                    last.values().for_each(|index| model.put(said[*index].0, class, &said[*index].1));
+                }
+                Op::RemoveMany(keys) => {
+                    let wanted: Vec<Key> = keys.iter().copied().map(key).collect();
+                    let removed = now(subject.cache.invalidate_keys(&wanted)).unwrap();
+                    prop_assert_eq!(removed, model.retain(|at, _| !keys.contains(&at)));
                 }
                 Op::Remove(at) => {
                     prop_assert_eq!(now(subject.cache.invalidate_key(&key(at))).unwrap(), model.entries.remove(&at).is_some());

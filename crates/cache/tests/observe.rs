@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidegate_cache::{
-    Capacity, Event, Fill, Key, Lookup, LookupOutcome, ManualClock, Observer, Pattern, Source, Tag, TieredCache,
-    TtlClass,
+    Capacity, Event, Fill, Key, LoadError, Lookup, LookupOutcome, ManualClock, Observer, Pattern, Source, Tag,
+    TieredCache, TtlClass,
 };
 
 /// With L1 alone nothing is waited for.
@@ -192,4 +192,54 @@ fn what_leaves_is_told_with_its_cause() {
     assert_eq!(cache.sweep(), 1);
     assert_eq!(left(), [removed(3, "Invalidated")]);
     assert_eq!(cache.stats().tiers[0].evictions, Some(0));
+}
+
+#[tokio::test]
+async fn an_observer_that_panics_costs_a_batch_nothing() {
+    struct Angry;
+    impl Observer for Angry {
+        fn on(&self, _: &Event<'_>) {
+            panic!("angry");
+        }
+    }
+    let cache = TieredCache::builder().observer(Arc::new(Angry)).build();
+    let numbers = cache.typed::<u32>(TtlClass::API);
+    let keys = [key(1), key(2), key(3), key(4)];
+    let load = async |missing: Vec<Key>| {
+        Ok::<_, u8>(missing.into_iter().take(3).map(|key| (key, Fill::new(7))).collect::<Vec<_>>())
+    };
+    let reads = numbers.get_or_load_many(&keys, load).await;
+    let values: Vec<_> = reads.into_iter().map(|read| read.unwrap().map(|read| *read.value)).collect();
+    assert_eq!(values, [Some(7), Some(7), Some(7), None]);
+}
+
+/// What panics where entries leave must not cost the loads their limit.
+#[tokio::test]
+async fn a_sweep_that_panics_is_not_the_last_thing_that_the_keeper_does() {
+    const SOON: Duration = Duration::from_secs(20);
+    struct Angry;
+    impl Observer for Angry {
+        fn on(&self, event: &Event<'_>) {
+            assert!(!matches!(event, Event::Removed { .. }), "angry");
+        }
+    }
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("a value that will not go");
+        }
+    }
+    let builder = || TieredCache::builder().sweep_every(Duration::from_millis(100));
+    let brief = TtlClass::new("brief", Duration::from_millis(1));
+    let (angry, bombs) = (builder().observer(Arc::new(Angry)).build(), builder().build());
+    now(angry.typed::<u32>(brief).set(&key(1), 1));
+    now(bombs.typed::<Bomb>(brief).set(&key(1), Bomb));
+    for cache in [angry, bombs] {
+        let is_swept = async || (cache.stats().tiers[0].entries == Some(0)).then_some(());
+        tidegate_testkit::poll_until(SOON, is_swept).await.unwrap();
+        let limited = cache.typed::<u32>(TtlClass::new("limited", SOON).load_limit(Duration::from_millis(50)));
+        let hung = || std::future::pending::<Result<Fill<u32>, Infallible>>();
+        let read = tokio::time::timeout(SOON, limited.get_or_load(&key(2), hung)).await.unwrap();
+        assert!(matches!(read, Err(LoadError::CutOff)), "{read:?}");
+    }
 }

@@ -147,7 +147,7 @@ async fn a_hung_loader_is_cut_off_and_the_next_caller_loads() {
 
 #[tokio::test]
 async fn a_hung_loader_that_an_invalidation_fenced_is_cut_off_too() {
-    for by_pattern in [false, true] {
+    for how in ["key", "pattern", "write"] {
         let cache = TieredCache::builder().build().typed::<u32>(SHORT);
         let (caller, begun) = (cache.clone(), Arc::new(tokio::sync::Notify::new()));
         let started = Arc::clone(&begun);
@@ -157,12 +157,15 @@ async fn a_hung_loader_that_an_invalidation_fenced_is_cut_off_too() {
         };
         let caller = tokio::spawn(async move { caller.get_or_load(&key(), hung).await });
         begun.notified().await;
-        if by_pattern {
-            now(cache.cache().invalidate_pattern(&Pattern::parse("*").unwrap())).unwrap();
-        } else {
-            now(cache.remove(&key())).unwrap();
+        match how {
+            "key" => drop(now(cache.remove(&key())).unwrap()),
+            "pattern" => drop(now(cache.cache().invalidate_pattern(&Pattern::parse("*").unwrap())).unwrap()),
+            _ => {
+                let written = cache.write_through(&key(), async || Ok::<_, Infallible>(Fill::new(1))).await;
+                assert!(written.unwrap().cached);
+            }
         }
-        assert!(matches!(caller.await.unwrap(), Err(LoadError::CutOff)));
+        assert!(matches!(caller.await.unwrap(), Err(LoadError::CutOff)), "fenced by {how}");
     }
 }
 

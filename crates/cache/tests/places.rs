@@ -130,7 +130,7 @@ async fn who_finds_no_place_in_time_is_refused_and_it_is_told() {
     assert_eq!((stats.queued_loads, stats.refused_loads, stats.loads), (1, 1, 2));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_loader_that_ends_badly_gives_its_place_back() {
     let cache = cache(1, LONG);
     let limited = TtlClass::new("limited", LONG).load_limit(Duration::from_millis(50));
@@ -265,4 +265,23 @@ async fn a_hit_needs_no_place() {
         value(1).await
     };
     assert_eq!(*cache.get_or_load(&key(1), load).await.unwrap().value, 1);
+}
+
+#[tokio::test]
+async fn handles_of_one_bound_share_it_whatever_else_was_made_between() {
+    let cache = TieredCache::builder().build();
+    let bound = |count| TtlClass::new("bound", LONG).max_loads(count, Duration::from_millis(1));
+    let [first, _, third] = [1, 2, 1].map(|count| cache.typed::<usize>(bound(count)));
+    let begun = Arc::new(Notify::new());
+    let started = Arc::clone(&begun);
+    let holder = tokio::spawn(async move {
+        let hold = async move || {
+            started.notify_one();
+            std::future::pending::<Result<Fill<usize>, Infallible>>().await
+        };
+        first.get_or_load(&key(1), hold).await.map(|read| read.value)
+    });
+    begun.notified().await;
+    assert!(matches!(third.get_or_load(&key(2), || value(2)).await, Err(LoadError::Refused)));
+    holder.abort();
 }

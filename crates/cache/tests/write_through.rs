@@ -250,4 +250,41 @@ mod shared {
         let read = other.get_or_load(&key(1), async || Ok::<_, Infallible>(Fill::new(2))).await.unwrap();
         assert_eq!(*read.value, 2);
     }
+
+    /// Redis tells a process of its own writes as well, a moment later.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_write_that_was_alone_is_cached() {
+        let server = RedisServer::start().await;
+        let one = node(&server.url()).await;
+        let mut writers = JoinSet::new();
+        for index in 0..32 {
+            let one = one.clone();
+            writers.spawn(async move {
+                for value in 0..100 {
+                    let written =
+                        one.write_through(&key(index), async move || Ok::<_, Infallible>(Fill::new(value))).await;
+                    assert!(written.unwrap().cached, "write {value} of key {index}");
+                }
+            });
+        }
+        writers.join_all().await;
+    }
+
+    #[tokio::test]
+    async fn a_write_without_a_codec_invalidates_everywhere() {
+        let server = RedisServer::start().await;
+        let [one, other] = [node(&server.url()).await, node(&server.url()).await];
+        let alone = other.cache().typed::<u64>(CLASS);
+        // In L2, and where no other process can see it.
+        one.set(&key(1), 1).await;
+        assert!(alone.set(&key(2), 1).await);
+        for index in [1, 2] {
+            let write = async || Ok::<_, Infallible>(Fill::new(2));
+            let written = one.cache().typed::<u64>(CLASS).write_through(&key(index), write).await.unwrap();
+            assert!(!written.cached);
+            poll_until(SOON, async || (other.get(&key(index)) == Lookup::Miss).then_some(())).await.unwrap();
+            let load = async || Ok::<_, Infallible>(Fill::new(2));
+            assert_eq!(*other.get_or_load(&key(index), load).await.unwrap().value, 2);
+        }
+    }
 }

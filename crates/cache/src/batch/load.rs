@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,7 +85,12 @@ struct Load<V> {
 struct Filled<V> {
     places: Vec<usize>,
     fills: Vec<Fill<V>>,
+    /// For these there was nothing.
+    absent: Vec<usize>,
     loaded_in: Duration,
+    /// The notices that each flight had had when the loader was called.
+    #[cfg(feature = "redis")]
+    began: Vec<u64>,
 }
 
 impl<V: Send + Sync + 'static> Load<V> {
@@ -111,7 +116,7 @@ impl<V: Send + Sync + 'static> Load<V> {
         let Errand::Load(loader) = errand else { return Ok(None) };
         #[cfg(not(feature = "redis"))]
         let Errand::Load(loader) = errand;
-        let Some(Filled { places, fills, loaded_in }) = self.load(loader).await? else { return Ok(None) };
+        let Some(Filled { places, fills, loaded_in, .. }) = self.load(loader).await? else { return Ok(None) };
         for (place, fill) in places.into_iter().zip(fills) {
             let mut parcel = pack(fill, self.form.weigh);
             parcel.cost = Some(loaded_in);
@@ -140,25 +145,40 @@ impl<V: Send + Sync + 'static> Load<V> {
         let (key, flight) = &self.own[*first];
         nested::end_with(flight, others.iter().map(|place| Arc::clone(&self.own[*place].1)));
         let keys = missing.iter().map(|place| self.own[*place].0.clone()).collect();
-        let (answer, loaded_in) = self.tiers.run_placed(key, &self.class, flight, || loader(keys)).await?;
-        // The first was counted as it began.
-        for _ in others {
-            self.class.counters.add(Count::Load);
-        }
+        #[cfg(feature = "redis")]
+        let began: HashMap<usize, u64> = missing.iter().map(|place| (*place, self.own[*place].1.noticed())).collect();
+        let (answer, loaded_in) = self
+            .tiers
+            .run_placed(key, &self.class, flight, || {
+                // The first is counted already.
+                others.iter().for_each(|_| self.class.counters.add(Count::Load));
+                loader(keys)
+            })
+            .await?;
         if !self.class.ttl.eager(Some(loaded_in)).is_zero() {
             self.class.counters.took(loaded_in);
         }
         // The last one of a key counts.
         let mut brought: HashMap<Key, Fill<V>, Prehashed> = answer.into_iter().collect();
         let (mut places, mut fills) = (Vec::with_capacity(missing.len()), Vec::with_capacity(missing.len()));
+        let mut absent = Vec::new();
         for place in missing {
             if let Some(mut fill) = brought.remove(&self.own[place].0) {
                 self.tiers.settle(&self.class, &mut fill);
                 places.push(place);
                 fills.push(fill);
+            } else {
+                absent.push(place);
             }
         }
-        Ok(Some(Filled { places, fills, loaded_in }))
+        Ok(Some(Filled {
+            #[cfg(feature = "redis")]
+            began: places.iter().map(|place| began.get(place).copied().unwrap_or_default()).collect(),
+            places,
+            fills,
+            absent,
+            loaded_in,
+        }))
     }
 
     /// Lands what L2 has, as soon as it is known.
@@ -176,18 +196,22 @@ impl<V: Send + Sync + 'static> Load<V> {
                     landing.land(Ended::Brought(brought));
                 }
             }
-            News::Stale(past) => tiers.fall_back_on(past, &own[place].0, class, form, &own[place].1),
+            News::Stale(past) => tiers.fall_back_on(past, &own[place].0, class, form, &own[place].1, will_load),
         };
         l2.seek_many(own, class, &*codec, will_load, patience, found).await
     }
 
     /// Stores in L2 what was loaded, and lands it.
     #[cfg(feature = "redis")]
-    async fn share(&mut self, l2: &Arc<L2>, tickets: Option<Tickets>, filled: Filled<V>, patience: &mut Patience) {
+    async fn share(&mut self, l2: &Arc<L2>, mut tickets: Option<Tickets>, filled: Filled<V>, patience: &mut Patience) {
         let Some(codec) = self.form.codec.clone() else { return };
-        let Filled { places, fills, loaded_in } = filled;
+        let Filled { places, fills, absent, loaded_in, began } = filled;
+        if let Some(tickets) = &mut tickets {
+            // Before it lands: who reads next must not find it there again.
+            l2.forget_absent(tickets, absent.iter().map(|place| &self.own[*place].0), patience).await;
+        }
         let wanted: Vec<Own> = places.iter().map(|place| self.own[*place].clone()).collect();
-        let marks = l2.fill_many(tickets, &self.class, &*codec, &wanted, &fills, patience).await;
+        let marks = l2.fill_many(tickets, &self.class, &*codec, &wanted, (&fills, &began), patience).await;
         for ((place, fill), mark) in places.into_iter().zip(fills).zip(marks) {
             let mut parcel = pack(fill, self.form.weigh);
             parcel.cost = Some(loaded_in);
@@ -204,7 +228,8 @@ impl<V: Send + Sync + 'static> Load<V> {
 
     fn land_others(self, ended: impl Fn() -> Ended) {
         for landing in self.landings.into_iter().flatten() {
-            landing.land(ended());
+            // What panics while values are dropped must not keep the others from landing.
+            drop(catch_unwind(AssertUnwindSafe(|| landing.land(ended()))));
         }
     }
 }

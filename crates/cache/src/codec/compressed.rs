@@ -4,6 +4,8 @@ use zstd::bulk::{compress, decompress};
 
 use super::{Codec, CodecError};
 
+/// In the form of what is compressed, besides that of the inner codec.
+const COMPRESSED: u8 = 128;
 /// In front of what is not compressed.
 const PLAIN: u8 = 0;
 /// In front of what is, and of its length before.
@@ -15,6 +17,8 @@ const HEADER: usize = 5;
 ///
 /// The limit of the inner codec holds for its own bytes, before compression and after decompression: what claims to be larger
 /// is refused before room is made for it ([`CodecError::TooBig`]), what turns out larger than it claims is refused as well.
+///
+/// Around another `Compressed` it does nothing more than that one.
 #[derive(Debug, Clone, Copy)]
 pub struct Compressed<C> {
     inner: C,
@@ -49,10 +53,13 @@ impl<V, C: Codec<V>> Codec<V> for Compressed<C> {
     }
 
     fn form(&self) -> u8 {
-        self.inner.form() ^ 128
+        self.inner.form() | COMPRESSED
     }
 
     fn encode(&self, value: &V) -> Result<Vec<u8>, CodecError> {
+        if is_compressed::<V, C>(&self.inner) {
+            return self.inner.encode(value);
+        }
         let plain = self.inner.encode_shared(value)?;
         within(plain.len(), self.inner.limit())?;
         if let Ok(length) = u32::try_from(plain.len())
@@ -74,6 +81,9 @@ impl<V, C: Codec<V>> Codec<V> for Compressed<C> {
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<V, CodecError> {
+        if is_compressed::<V, C>(&self.inner) {
+            return self.inner.decode(bytes);
+        }
         match bytes {
             [PLAIN, plain @ ..] => {
                 within(plain.len(), self.inner.limit())?;
@@ -95,8 +105,14 @@ impl<V, C: Codec<V>> Codec<V> for Compressed<C> {
     }
 
     fn limit(&self) -> usize {
-        self.inner.limit().saturating_add(HEADER)
+        let header = if is_compressed::<V, C>(&self.inner) { 0 } else { HEADER };
+        self.inner.limit().saturating_add(header)
     }
+}
+
+/// One around another would have the other's form, and its bytes would be read for the other's.
+fn is_compressed<V, C: Codec<V>>(inner: &C) -> bool {
+    inner.form() & COMPRESSED != 0
 }
 
 fn within(length: usize, limit: usize) -> Result<(), CodecError> {

@@ -32,6 +32,16 @@ impl Tickets {
     pub(super) fn new(l2: &Arc<L2>, fences: Vec<(Key, String)>, epoch: Epoch) -> Self {
         Self { l2: Arc::clone(l2), fences: fences.into_iter().collect(), epoch }
     }
+
+    /// The fence of a key; none where L2 could not be asked for it.
+    pub(super) fn fence(&self, key: &Key) -> Option<String> {
+        self.fences.get(key).cloned()
+    }
+
+    /// Its fence does not stand any more.
+    pub(super) fn ended(&mut self, key: &Key) {
+        self.fences.remove(key);
+    }
 }
 
 impl Drop for Tickets {
@@ -53,19 +63,20 @@ impl Drop for Tickets {
 }
 
 impl L2 {
-    /// Stores what a load brought for these keys; for each none when L1 must not keep it either.
+    /// Stores what a load brought for these keys; for each none when L1 must not keep it either. `began` as in
+    /// [`fill`](Self::fill), for each.
     pub(crate) async fn fill_many<V: 'static>(
         self: &Arc<Self>,
         tickets: Option<Tickets>,
         class: &Class,
         codec: &dyn Codec<V>,
         wanted: &[Wanted],
-        fills: &[Fill<V>],
+        (fills, began): (&[Fill<V>], &[u64]),
         patience: &mut Patience,
     ) -> Vec<Option<Mark>> {
         let noticed: Vec<u64> = wanted.iter().map(|(_, flight)| flight.noticed()).collect();
         let lefts: Vec<_> = fills.iter().map(|fill| class.ttl.in_l2(fill.ttl)).collect();
-        let mut marks: Vec<Option<Mark>> = noticed
+        let mut marks: Vec<Option<Mark>> = began
             .iter()
             .zip(&lefts)
             .map(|(noticed, left)| Some(Mark { id: None, left: *left, noticed: *noticed }))
@@ -74,7 +85,7 @@ impl L2 {
         let (mut ready, mut indexes, mut given_up) = (Vec::new(), Vec::new(), Vec::new());
         for (index, ((key, _), fill)) in wanted.iter().zip(fills).enumerate() {
             // Without a ticket L2 could not be asked for this key.
-            let Some(fence) = tickets.fences.remove(key) else { continue };
+            let Some(fence) = tickets.fence(key) else { continue };
             match self.pack(&class.ttl, codec, fill) {
                 Ok(new) => {
                     ready.push(FillOne { key: key.clone(), fence, new });
@@ -88,24 +99,26 @@ impl L2 {
         }
         let (at, fences): (Vec<usize>, Vec<_>) = given_up.into_iter().unzip();
         for (index, released) in at.into_iter().zip(self.tier.release_many(&fences, patience).await.answers) {
+            if released.is_some() {
+                tickets.ended(&wanted[index].0);
+            }
             // No longer in force: it was invalidated.
             if released == Some(false) {
                 marks[index] = None;
             }
         }
-        let fences: Vec<_> = ready.iter().map(|fill| (fill.key.clone(), fill.fence.clone())).collect();
         let (filled, failures) = self.tier.fill_many(ready, &tickets.epoch, patience).await;
         // What can be known here says that those are good: so L1 serves on, for its capped time.
         failures.iter().for_each(|error| self.failed("fill", error));
         let mut asked: Vec<(usize, EntryId, u64)> = Vec::with_capacity(indexes.len());
-        for ((index, fence), filled) in indexes.into_iter().zip(fences).zip(filled) {
+        for (index, filled) in indexes.into_iter().zip(filled) {
             match filled {
-                Some(Filled::Stored(id)) => asked.push((index, id, noticed[index])),
-                Some(Filled::Refused) => {
-                    marks[index] = None;
-                    // Still there where a tag of it was invalidated.
-                    tickets.fences.extend([fence]);
+                Some(Filled::Stored(id)) => {
+                    tickets.ended(&wanted[index].0);
+                    asked.push((index, id, noticed[index]));
                 }
+                // The fence still stands where a tag of it was invalidated, and may stand where L2 was not told.
+                Some(Filled::Refused) => marks[index] = None,
                 None => {}
             }
         }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::{join, join_all};
 use futures_util::stream::FuturesUnordered;
 use tidegate_redis::{Notice, Tracking};
 use tokio::runtime::Handle;
@@ -11,6 +12,7 @@ use tokio::time::sleep;
 
 use super::names::{self, Meaning};
 use crate::event::{Event, Removal, Scope};
+use crate::flight::Flight;
 use crate::key::Key;
 use crate::slot::Slot;
 use crate::tiered::Tiers;
@@ -91,8 +93,8 @@ async fn hear(mut tracking: Tracking, tiers: &Weak<Tiers>) -> End {
                 if notice == Notice::Refused {
                     return End::Refused;
                 }
-                if let Some((key, slot)) = act(&now, &notice) {
-                    comparisons.push(compare(Weak::clone(tiers), key, slot));
+                if let Some(doubt) = act(&now, &notice) {
+                    comparisons.push(resolve(Weak::clone(tiers), doubt));
                 }
             }
             Some(()) = comparisons.next() => {}
@@ -107,8 +109,16 @@ fn drop_all(tiers: &Tiers) {
     tiers.notify(&Event::Invalidated { scope: Scope::All, removed: None });
 }
 
+/// What must be compared with L2, since its key was changed there.
+struct Doubt {
+    key: Key,
+    slot: Option<Slot>,
+    /// Stale values that loads would fall back on.
+    stale: Vec<(Arc<Flight>, Slot)>,
+}
+
 /// Acts on a notice, and returns what must be compared with L2 first.
-fn act(tiers: &Tiers, notice: &Notice) -> Option<(Key, Slot)> {
+fn act(tiers: &Tiers, notice: &Notice) -> Option<Doubt> {
     let l2 = tiers.l2.as_ref()?;
     let key = match notice {
         Notice::Key(key) => key,
@@ -121,9 +131,9 @@ fn act(tiers: &Tiers, notice: &Notice) -> Option<(Key, Slot)> {
     match l2.tier.names.meaning(key)? {
         Meaning::Value(key) => {
             // Under the lock under which fills are made: a fill either sees the notice or is seen here.
-            let slot = tiers.flights.notice(&key, || tiers.memory.peek(&key))?;
+            let (slot, stale) = tiers.flights.notice(&key, || tiers.memory.peek(&key));
             // A notice may come late, or twice, and what L1 holds may be what L2 holds now.
-            return Some((key, slot));
+            return (slot.is_some() || !stale.is_empty()).then_some(Doubt { key, slot, stale });
         }
         Meaning::Tag(tag) => tiers.drop_scope(Scope::Tag(&tag)),
         Meaning::Class(class) => class_named(tiers, &class).map_or(0, |name| tiers.drop_scope(Scope::Class(name))),
@@ -150,14 +160,36 @@ pub(crate) fn recheck(tiers: &Arc<Tiers>, key: &Key, slot: &Slot) {
     }
 }
 
+async fn resolve(tiers: Weak<Tiers>, doubt: Doubt) {
+    let Doubt { key, slot, stale } = doubt;
+    let entry = async {
+        if let Some(slot) = slot {
+            compare(Weak::clone(&tiers), key.clone(), slot).await;
+        }
+    };
+    let fallbacks = join_all(stale.into_iter().map(|(flight, slot)| {
+        let (tiers, key) = (Weak::clone(&tiers), &key);
+        async move {
+            let Some(tiers) = tiers.upgrade() else { return };
+            if !is_held(&tiers, key, &slot).await {
+                flight.forget_fallback();
+            }
+        }
+    }));
+    join(entry, fallbacks).await;
+}
+
 async fn compare(tiers: Weak<Tiers>, key: Key, slot: Slot) {
     let Some(tiers) = tiers.upgrade() else { return };
-    let Some(l2) = &tiers.l2 else { return };
-    let is_same = match slot.shared {
-        Some(id) => matches!(l2.tier.holds(&key, id).await, Ok(true)),
-        None => false,
-    };
-    if !is_same && tiers.memory.discard(&key, &slot) {
+    if !is_held(&tiers, &key, &slot).await && tiers.memory.discard(&key, &slot) {
         tiers.report_removed(&key, Removal::Invalidated);
+    }
+}
+
+/// Whether L2 holds the same.
+async fn is_held(tiers: &Tiers, key: &Key, slot: &Slot) -> bool {
+    match (&tiers.l2, slot.shared) {
+        (Some(l2), Some(id)) => matches!(l2.tier.holds(key, id).await, Ok(true)),
+        _ => false,
     }
 }

@@ -10,7 +10,8 @@ use super::L2;
 use super::tier::{Epoch, Failure, Filled, New};
 use crate::key::Key;
 
-/// Dropped unused, by a load that failed, panicked or was stopped, it gives the fence back, so that nobody waits for it.
+/// Dropped while its fence may stand, by a load that failed, panicked, was stopped or refused, it gives that back, so that nobody
+/// waits for it.
 pub(crate) struct Ticket {
     l2: Arc<L2>,
     key: Key,
@@ -27,16 +28,20 @@ impl Ticket {
         &self.key
     }
 
-    /// Fills under the fence, which ends with it.
+    /// Fills under the fence, which ends with it; refused, not told or not in time, it is given back.
     pub(super) async fn fill(mut self, new: New) -> Result<Filled, Failure> {
-        let fence = mem::take(&mut self.fence);
-        self.l2.tier.fill(&self.key, &fence, &self.epoch, new).await
+        let filled = self.l2.tier.fill(&self.key, &self.fence, &self.epoch, new).await;
+        if matches!(filled, Ok(Filled::Stored(_))) {
+            self.fence.clear();
+        }
+        filled
     }
 
     /// Gives the fence back; tells whether it was still in force.
     pub(super) async fn give_up(mut self) -> Result<bool, Error> {
-        let fence = mem::take(&mut self.fence);
-        self.l2.tier.release(&self.key, &fence).await
+        let released = self.l2.tier.release(&self.key, &self.fence).await?;
+        self.fence.clear();
+        Ok(released)
     }
 }
 

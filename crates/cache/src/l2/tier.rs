@@ -28,7 +28,7 @@ use super::way::Ways;
 use crate::codec::Format;
 use crate::key::Key;
 use crate::tag::Tag;
-use crate::ttl::TtlClass;
+use crate::ttl::{LONGEST, TtlClass};
 
 /// The epoch outlives every entry.
 pub(super) const EPOCH: Duration = Duration::from_secs(400 * 24 * 60 * 60);
@@ -69,7 +69,7 @@ impl RedisTier {
     /// The most that one read may wait for Redis, over all of its steps; the client's time-out of a command by default.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+        self.patience = patience.min(LONGEST);
         self
     }
 
@@ -78,14 +78,14 @@ impl RedisTier {
     /// It only saves work: whoever waited in vain loads and fills under the same fence.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
-        self.wait = wait;
+        self.wait = wait.min(LONGEST);
         self
     }
 
     /// How long a fence stands, 120 s by default. A load that takes longer brings its value to its callers only.
     #[must_use]
     pub fn fence(mut self, fence: Duration) -> Self {
-        self.fence = fence.max(Duration::from_millis(1));
+        self.fence = fence.clamp(Duration::from_millis(1), LONGEST);
         self
     }
 

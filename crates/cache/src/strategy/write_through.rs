@@ -17,7 +17,7 @@ use crate::fill::Fill;
 use crate::flight::{Flight, Kind};
 use crate::key::Key;
 #[cfg(feature = "redis")]
-use crate::l2::Mark;
+use crate::l2::{Mark, recheck};
 use crate::memory::Inserted;
 use crate::tiered::Parcel;
 use crate::typed::{TypedCache, pack};
@@ -63,6 +63,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     ///
     /// What it can't do: a process that is killed between the store's commit and its answer leaves the old value in L2 for its TTL. And
     /// only the key itself is cached: what else the write touches, invalidate by [`Touched`](crate::Touched).
+    ///
+    /// Where there is an L2, a handle without a codec has nothing to put there: its write invalidates the key, here and for all other
+    /// processes, and is answered [`cached`](Written::cached) `false`.
     ///
     /// ```
     /// # use tidegate_cache::{Fill, Key, TieredCache, TtlClass};
@@ -142,14 +145,20 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     ) -> bool {
         let key = under_way.key;
         #[cfg(feature = "redis")]
-        if let (Some(l2), Some(codec)) = (&self.cache.tiers.l2, &self.form.codec) {
-            let flight = Arc::clone(&under_way.flight);
-            let mut patience = l2.patience();
-            let fill_l2 = l2.fill(ticket, &self.class, &**codec, &fill, &flight, &mut patience);
-            // Without an id L2 may still hold the value before.
-            if let Some(mark) = fill_l2.boxed().await.filter(|mark| mark.id.is_some()) {
-                return under_way.end(pack(fill, self.form.weigh), Some(mark));
+        if let Some(l2) = &self.cache.tiers.l2 {
+            if let Some(codec) = &self.form.codec {
+                let flight = Arc::clone(&under_way.flight);
+                let mut patience = l2.patience();
+                let began = flight.noticed();
+                let fill_l2 = l2.fill(ticket, &self.class, &**codec, &fill, (&flight, began), &mut patience);
+                // Without an id L2 may still hold the value before; and not told, other processes do.
+                if let Some(mark) = fill_l2.boxed().await.filter(|mark| mark.id.is_some())
+                    && l2.tell(key, &mut patience).boxed().await
+                {
+                    return under_way.end(pack(fill, self.form.weigh), Some(mark));
+                }
             }
+            // Without a codec others can't be given the value, and word that theirs is old would come back to this process too.
             drop(under_way);
             // What L2 can't be told, it owes.
             let _ = self.cache.invalidate_key(key).await;
@@ -190,10 +199,6 @@ impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
     fn end(mut self, parcel: Parcel, #[cfg(feature = "redis")] mark: Option<Mark>) -> bool {
         self.is_over = true;
         let (tiers, class) = (&self.values.cache.tiers, &self.values.class);
-        #[cfg(feature = "redis")]
-        let is_undisturbed = || mark.is_none_or(|mark| mark.noticed == self.flight.noticed());
-        #[cfg(not(feature = "redis"))]
-        let is_undisturbed = || true;
         let slot = tiers.slot(
             self.key,
             class,
@@ -202,9 +207,16 @@ impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
             #[cfg(feature = "redis")]
             mark,
         );
+        #[cfg(feature = "redis")]
+        let mut is_doubtful = false;
         let (inserted, outdated) = tiers.flights.finish(self.key, &self.flight, |may_fill| {
-            let may_fill = may_fill && is_undisturbed();
-            let inserted = if may_fill { tiers.fill(self.key, slot) } else { Inserted::default() };
+            #[cfg(feature = "redis")]
+            let may_fill = {
+                // Mostly it is word of this very write, so what L2 holds is kept and compared, as with a load.
+                is_doubtful = mark.map_or(0, |mark| mark.noticed) != self.flight.noticed();
+                may_fill && (!is_doubtful || slot.shared.is_some())
+            };
+            let inserted = if may_fill { tiers.fill(self.key, slot.clone()) } else { Inserted::default() };
             let outdated = if inserted.stored { None } else { tiers.memory.remove(self.key) };
             (inserted, outdated)
         });
@@ -213,6 +225,10 @@ impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
             tiers.report_removed(self.key, Removal::Invalidated);
         }
         drop(outdated); // here, not under the lock
+        #[cfg(feature = "redis")]
+        if is_doubtful && inserted.stored {
+            recheck(tiers, self.key, &slot);
+        }
         inserted.stored
     }
 }

@@ -385,3 +385,46 @@ async fn a_batch_of_a_process_that_starts_is_served_what_its_predecessor_left() 
     let missing = values(handle(&other).get_or_load_many(many(100..101), load(&Arc::new(Semaphore::new(1)))).await);
     assert_eq!(missing, [(8, Source::Loaded)]);
 }
+
+/// What a loader leaves out of a batch is gone, also where only L2 held it, stale or still fresh.
+#[tokio::test]
+async fn what_a_batch_has_nothing_for_goes_from_l2_too() {
+    const STALE: TtlClass = TtlClass::new("things", Duration::from_millis(1)).grace(Duration::from_secs(600));
+    const AHEAD: TtlClass = TtlClass::new("ahead", Duration::from_secs(600))
+        .l1_ttl(Duration::from_secs(600))
+        .refresh_ahead(Duration::from_secs(300));
+    let (_server, [one, other]) = server_and_nodes().await;
+    let handle = |node: &Node, class| node.cache.typed_with_codec::<u32>(class, Json::new());
+    for (index, class) in (0..).zip([STALE.soft_timeout(SOON), STALE, AHEAD]) {
+        let (wanted, there) = (many(index..index + 1), handle(&other, class));
+        handle(&one, class).set_many(wanted.iter().map(|key| (key, 7))).await;
+        if class == AHEAD {
+            assert_eq!(there.get_many(&wanted).await, [Lookup::Fresh(Arc::new(7))]);
+            other.clock.advance(Duration::from_secs(301));
+        } else {
+            sleep(Duration::from_millis(5)).await;
+        }
+        let read = there.get_or_load_many(&wanted, async |_| Ok::<_, Infallible>(Vec::new())).await.remove(0).unwrap();
+        // Who has something to serve at once serves it.
+        assert_eq!(read.map(|read| *read.value), (index > 0).then_some(7), "{class:?}");
+        poll_until(SOON, async || (there.get_many(&wanted).await == [Lookup::Miss]).then_some(())).await.unwrap();
+        one.outlive_l1();
+        assert_eq!(handle(&one, class).get_many(&wanted).await, [Lookup::Miss], "{class:?}");
+        poll_until(SOON, async || keys(&one.client).await.iter().all(|key| !key.contains("{thing")).then_some(()))
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_only_looks_keeps_the_hard_time_out() {
+    let (mut server, [one]) = server_and_nodes().await;
+    let class = CLASS.hard_timeout(Duration::from_millis(50));
+    let things = one.cache.typed_with_codec::<u32>(class, Json::new());
+    server.hang().await;
+    let started = Instant::now();
+    assert_eq!(things.get_many(many(0..3)).await, [Lookup::Miss, Lookup::Miss, Lookup::Miss]);
+    // The client's own time-out is 5 s.
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    server.resume();
+}

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tidegate_cache::{Fill, Pattern, TieredCache};
+use tidegate_cache::{Fill, Key, Pattern, TieredCache};
+use tidegate_testkit::poll_until;
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use crate::ground::{Node, Store, key, server_and_nodes, tag};
+use crate::ground::{Node, SOON, Store, key, keys, server_and_nodes, tag};
 
 /// Writes of one run.
 const WRITES: u32 = 700;
@@ -130,5 +132,34 @@ async fn a_tag_that_was_invalidated_during_the_load_refuses_the_fill() {
         other.outlive_l1();
         assert_eq!(*other.read(1, &store).await.value, 1);
         one.cache.invalidate_key(&key(1)).await.unwrap();
+    }
+}
+
+/// Whoever misses next loads at once, and doesn't wait for a load that has ended.
+#[tokio::test]
+async fn a_fill_that_was_refused_leaves_no_fence() {
+    let (_server, [one, other]) = server_and_nodes().await;
+    for is_batch in [false, true] {
+        let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (started, gate, things) = (Arc::clone(&begun), Arc::clone(&go_on), one.things.clone());
+        let load = async move || {
+            started.notify_one();
+            gate.notified().await;
+            Fill::new(7_u32).tag(tag())
+        };
+        let read = tokio::spawn(async move {
+            if is_batch {
+                let load = async move |keys: Vec<Key>| Ok::<_, Infallible>(vec![(keys[0].clone(), load().await)]);
+                *things.get_or_load_many([key(1)], load).await.remove(0).unwrap().unwrap().value
+            } else {
+                *things.get_or_load(&key(1), async move || Ok::<_, Infallible>(load().await)).await.unwrap().value
+            }
+        });
+        begun.notified().await;
+        other.cache.invalidate_tag(&tag()).await.unwrap();
+        go_on.notify_one();
+        assert_eq!(read.await.unwrap(), 7);
+        let is_clean = async || keys(&one.client).await.iter().all(|key| !key.starts_with("tg:cf:")).then_some(());
+        poll_until(SOON, is_clean).await.unwrap();
     }
 }

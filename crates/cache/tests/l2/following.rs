@@ -1,12 +1,16 @@
 //! What others do in L2 reaches L1.
 
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_cache::{Fill, Pattern, Source};
 use tidegate_redis::{Command, Notice, Tracking};
 use tidegate_testkit::poll_until;
+use tidegate_testkit::redis::RedisServer;
+use tokio::sync::Notify;
 
-use crate::ground::{Node, SOON, Store, client, foreign, key, server_and_nodes, tag};
+use crate::ground::{CLASS, Node, SOON, Store, client, foreign, key, nodes_on, patient, server_and_nodes, tag};
 
 async fn until_gone(node: &Node, index: u32) {
     poll_until(SOON, async || (!node.has(index)).then_some(())).await.unwrap();
@@ -98,7 +102,7 @@ async fn an_invalidation_reaches_l1_even_where_l2_held_nothing() {
     let (server, [one, other]) = server_and_nodes().await;
     let stranger = client(&server.url()).await;
     // As after an eviction that went unnoticed: L1 has what L2 has not.
-    let unshared = other.cache.typed::<u32>(crate::ground::CLASS);
+    let unshared = other.cache.typed::<u32>(CLASS);
     unshared.set(&key(1), Fill::new(1).tag(tag())).await;
     unshared.set(&key(2), Fill::new(1).tag(tag())).await;
     one.cache.invalidate_key(&key(1)).await.unwrap();
@@ -172,4 +176,35 @@ async fn l1_is_capped_though_l2_lives_longer() {
     assert!(read.fresh_for <= Duration::from_secs(60), "{:?}", read.fresh_for);
     one.outlive_l1();
     assert_eq!(one.read(1, &store).await.source, Source::Shared);
+}
+
+/// Values that L2 does not hold have nothing to be compared with.
+#[tokio::test]
+async fn word_that_comes_during_a_load_keeps_from_l1_what_goes_there_alone() {
+    let server = RedisServer::start().await;
+    let url = patient(&server.url());
+    let [other] = nodes_on::<1>(&url).await;
+    for (index, without_codec) in [(1, true), (2, false)] {
+        let here =
+            Node::start_in(&url, "tg", |tier| if without_codec { tier } else { tier.patience(Duration::ZERO) }).await;
+        let things = if without_codec { here.cache.typed(CLASS) } else { here.things.clone() };
+        let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (started, gate) = (Arc::clone(&begun), Arc::clone(&go_on));
+        let load = async move || {
+            started.notify_one();
+            gate.notified().await;
+            Ok::<_, Infallible>(Fill::new(7_u32))
+        };
+        let reader = things.clone();
+        let read = tokio::spawn(async move { *reader.get_or_load(&key(index), load).await.unwrap().value });
+        begun.notified().await;
+        assert!(here.things.set(&key(100 + index), 1).await);
+        // One after the other on one connection: once the second has come, the first has too.
+        other.cache.invalidate_key(&key(index)).await.unwrap();
+        other.cache.invalidate_key(&key(100 + index)).await.unwrap();
+        until_gone(&here, 100 + index).await;
+        go_on.notify_one();
+        assert_eq!(read.await.unwrap(), 7);
+        assert!(things.get(&key(index)).into_value().is_none(), "without a codec: {without_codec}");
+    }
 }

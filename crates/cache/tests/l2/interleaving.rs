@@ -2,7 +2,8 @@
 //!
 //! Every interleaving draws an order for the steps of one load, of a second one, of the write and of its invalidation, by
 //! key, tag, pattern, class or of everything, on nodes of which some hold the old value; some steps wait for the one before
-//! to have its effect, others race it.
+//! to have its effect, others race it. A load that begins on a node which has heard of the invalidation, or made it, is not
+//! even answered the old value.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -107,6 +108,8 @@ enum Step {
     End(usize),
     Write,
     Invalidate,
+    /// The node of the second load hears of it.
+    Hear,
 }
 
 /// One installation on the server.
@@ -150,6 +153,20 @@ impl Lane {
         self.nodes[node].things.get(&self.key()).into_value().map(|value| *value)
     }
 
+    /// Returns when the node has heard of all that was changed before, and holds nothing of it any more.
+    async fn hear(&self, node: usize, writer: usize, old: u32, place: &str) {
+        let canary = Key::builder("canary").part(node).build().unwrap();
+        let things = &self.nodes[node].things;
+        assert!(things.set(&canary, 0).await);
+        // Words come in order: once this one has come, the others have too.
+        self.nodes[writer].cache.invalidate_key(&canary).await.unwrap();
+        let began = Instant::now();
+        while things.get(&canary).into_value().is_some() || self.held(node) == Some(old) {
+            assert!(began.elapsed() < SOON, "{place}: node {node} hears nothing");
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// Tells whether a load that had read the old value ended after the invalidation had returned.
     async fn interleave(&mut self) -> bool {
         self.round += 1;
@@ -169,9 +186,12 @@ impl Lane {
         let steps = order();
         let mut invalidation = None::<JoinHandle<()>>;
         let (mut first, mut has_returned, mut is_overtaken) = (None, false, [false; 2]);
+        let (mut has_heard, mut is_later) = (false, [false; 2]);
         for step in steps {
             match step {
                 Step::Begin(load) => {
+                    let node = loads[load].node;
+                    is_later[load] = has_returned && node == writer || has_heard && node == loads[1].node;
                     loads[load].begin(self);
                     // Behind the other load it may have to wait for that one's value.
                     if loads[1 - load].call.is_none() {
@@ -188,6 +208,14 @@ impl Lane {
                 Step::End(load) => {
                     is_overtaken[load] = has_returned;
                     loads[load].may_end.open();
+                }
+                Step::Hear => {
+                    if let Some(under_way) = invalidation.take() {
+                        under_way.await.unwrap();
+                        has_returned = true;
+                    }
+                    self.hear(loads[1].node, writer, old, &place).await;
+                    has_heard = true;
                 }
                 Step::Write => self.row.store(new, Ordering::SeqCst),
                 Step::Invalidate => {
@@ -210,8 +238,10 @@ impl Lane {
             under_way.await.unwrap();
         }
         let mut was_tried = false;
-        for (load, is_overtaken) in loads.iter_mut().zip(is_overtaken) {
-            was_tried |= load.call.take().unwrap().await.unwrap() == old && is_overtaken;
+        for ((load, is_overtaken), is_later) in loads.iter_mut().zip(is_overtaken).zip(is_later) {
+            let answer = load.call.take().unwrap().await.unwrap();
+            assert!(!is_later || answer == new, "{place}: a read on node {} that began after it", load.node);
+            was_tried |= answer == old && is_overtaken;
         }
         self.nobody_reads(old, new, writer, &place).await;
         was_tried
@@ -240,22 +270,25 @@ impl Lane {
 
 /// The steps in some order in which each load begins, reads and ends, the first one around write and invalidation.
 fn order() -> Vec<Step> {
-    use Step::{Begin, End, Invalidate, Read, Write};
+    use Step::{Begin, End, Hear, Invalidate, Read, Write};
     let mut before = vec![
         (Begin(0), Read(0)),
         (Read(0), Write),
         (Write, Invalidate),
         (Invalidate, End(0)),
+        (Invalidate, Hear),
         (Begin(1), Read(1)),
         (Read(1), End(1)),
     ];
     // The second one: anywhere, or behind the write, or reading before it.
-    match rand::random_range(0..3) {
+    match rand::random_range(0..4) {
         0 => before.push((Write, Begin(1))),
         1 => before.push((Read(1), Write)),
+        // While the first one, which read the old value, is still under way.
+        2 => before.extend([(Hear, Begin(1)), (Begin(1), End(0))]),
         _ => {}
     }
-    let mut left = vec![Begin(0), Read(0), End(0), Begin(1), Read(1), End(1), Write, Invalidate];
+    let mut left = vec![Begin(0), Read(0), End(0), Begin(1), Read(1), End(1), Write, Invalidate, Hear];
     let mut steps = Vec::new();
     while !left.is_empty() {
         let may_come = |step: &Step| before.iter().all(|(first, then)| then != step || steps.contains(first));

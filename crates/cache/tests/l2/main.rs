@@ -8,6 +8,7 @@ mod fencing;
 mod following;
 mod ground;
 mod interleaving;
+mod joining;
 mod lifetimes;
 mod outage;
 mod processes;

@@ -1,5 +1,6 @@
 //! A server that refuses `CLIENT TRACKING`: nodes tell one another over a channel.
 
+use std::convert::Infallible;
 use std::sync::atomic::Ordering;
 
 use tidegate_cache::{Fill, Pattern, RedisTier, Source};
@@ -24,17 +25,21 @@ async fn until_gone(node: &Node, index: u32) {
 /// Everything that `one` can do to a value that `other` holds.
 async fn changes_reach(one: &Node, other: &Node) {
     let store = Store::default();
-    for round in 0..20 {
+    for round in 0..21 {
         other.read(1, &store).await;
         one.read(1, &store).await;
         assert!(one.has(1) && other.has(1), "round {round}");
         let new = store.row.fetch_add(1, Ordering::SeqCst) + 1;
-        match round % 6 {
+        match round % 7 {
             0 => drop(one.cache.invalidate_key(&key(1)).await.unwrap()),
             1 => one.cache.invalidate_tag(&tag()).await.unwrap(),
             2 => drop(one.cache.invalidate_pattern(&Pattern::parse("thing:*").unwrap()).await.unwrap()),
             3 => drop(one.cache.invalidate_class("things").await.unwrap()),
             4 => one.cache.clear().await.unwrap(),
+            5 => {
+                let write = async move || Ok::<_, Infallible>(Fill::new(new).tag(tag()));
+                assert!(one.things.write_through(&key(1), write).await.unwrap().cached);
+            }
             _ => assert!(one.things.set(&key(1), Fill::new(new).tag(tag())).await),
         }
         // Nothing comes back to the one that did it: what it reads next is kept.

@@ -1,10 +1,11 @@
 //! What L2 holds past its lifetime: served while it is loaded anew, by a process that never had it as well.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tidegate_cache::{Fill, Json, Read, Source, TtlClass, TypedCache};
+use tidegate_cache::{Fill, Json, Key, Lookup, Read, Source, TtlClass, TypedCache};
 use tidegate_testkit::poll_until;
 use tokio::time::{sleep, timeout};
 
@@ -139,4 +140,37 @@ async fn a_tag_invalidated_behind_a_stale_value_is_obeyed() {
     store.row.store(8, Ordering::SeqCst);
     let fresh = read(&there, &store).await;
     assert_eq!((*fresh.value, fresh.source, store.reads()), (8, Source::Loaded, 1));
+}
+
+#[tokio::test]
+async fn a_load_that_has_ended_leaves_no_task_behind_its_stale_value() {
+    let (_server, [one, other]) = server_and_nodes().await;
+    let class = BRIEF.soft_timeout(Duration::from_secs(3600));
+    let wanted: Vec<_> = (0..200).map(key).collect();
+    things(&one, class).set_many(wanted.iter().map(|key| (key, 7))).await;
+    sleep(Duration::from_millis(5)).await;
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    let there = things(&other, class);
+    for key in &wanted[..100] {
+        let read = there.get_or_load(key, async || Ok::<_, Infallible>(Fill::new(8))).await.unwrap();
+        assert_eq!((*read.value, read.source), (8, Source::Loaded));
+    }
+    let load =
+        async |keys: Vec<Key>| Ok::<_, Infallible>(keys.into_iter().map(|key| (key, Fill::new(8))).collect::<Vec<_>>());
+    let reads = there.get_or_load_many(&wanted[100..], load).await;
+    assert!(reads.into_iter().all(|read| *read.unwrap().unwrap().value == 8));
+    poll_until(SOON, async || (tasks() < before + 50).then_some(())).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_batch_only_looked_at_is_loaded_by_whoever_reads_it_next() {
+    let (_server, [one, other]) = server_and_nodes().await;
+    leave_stale(&one, BRIEF, 7).await;
+    let there = things(&other, BRIEF);
+    assert_eq!(there.get_many([key(1)]).await, [Lookup::Stale(Arc::new(7))]);
+    let store = Store::default();
+    store.row.store(8, Ordering::SeqCst);
+    assert_eq!(read(&there, &store).await.source, Source::Stale);
+    poll_until(SOON, async || (store.reads() == 1).then_some(())).await.unwrap();
 }

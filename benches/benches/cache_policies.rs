@@ -1,0 +1,75 @@
+//! Which share of accesses a cache of a given size answers, on generated traces: L1 beside moka, bare `quick_cache`, LRU and the
+//! optimum. A hit ratio depends on the trace and the policy alone, not on the machine.
+//!
+//! Each cache is asked for the key and given it when it hasn't got it, as with a loader. The traces are described in
+//! `benches/src/trace.rs`.
+#![expect(clippy::print_stdout, reason = "the table is what it is run for")]
+
+use std::num::NonZeroUsize;
+
+use futures_util::FutureExt;
+use tidegate_benches::Trace;
+use tidegate_cache::{Capacity, Fill, Key, TieredCache, TtlClass};
+
+fn main() {
+    println!("| trace | capacity | LRU | moka | quick_cache | tidegate | optimum |");
+    println!("|---|---|---|---|---|---|---|");
+    for trace in Trace::all() {
+        let ratios = [lru(&trace), moka(&trace), quick(&trace), ours(&trace), trace.optimum()];
+        let cells: String = ratios.iter().map(|ratio| format!(" {:.1} |", ratio * 100.0)).collect();
+        println!("| {} | {} |{cells}", trace.name, trace.capacity);
+    }
+}
+
+fn lru(trace: &Trace) -> f64 {
+    let mut cache = lru::LruCache::new(NonZeroUsize::new(trace.capacity).expect("some room"));
+    trace.hit_ratio(|key| {
+        let is_held = cache.get(&key).is_some();
+        if !is_held {
+            cache.put(key, ());
+        }
+        is_held
+    })
+}
+
+fn moka(trace: &Trace) -> f64 {
+    let cache = moka::sync::Cache::new(trace.capacity as u64);
+    trace.hit_ratio(|key| {
+        let is_held = cache.get(&key).is_some();
+        if !is_held {
+            cache.insert(key, ());
+        }
+        is_held
+    })
+}
+
+fn quick(trace: &Trace) -> f64 {
+    let cache = quick_cache::sync::Cache::with(
+        trace.capacity,
+        trace.capacity as u64,
+        quick_cache::UnitWeighter,
+        foldhash::fast::RandomState::default(),
+        quick_cache::sync::DefaultLifecycle::default(),
+    );
+    trace.hit_ratio(|key| {
+        let is_held = cache.get(&key).is_some();
+        if !is_held {
+            cache.insert(key, ());
+        }
+        is_held
+    })
+}
+
+fn ours(trace: &Trace) -> f64 {
+    let room = Capacity::Entries(trace.capacity as u64);
+    let cache = TieredCache::builder().capacity(room).build().typed::<()>(TtlClass::SCHEDULE);
+    trace.hit_ratio(|number| {
+        let key = Key::builder("trace").part(number).build().expect("a good key");
+        let is_held = cache.get(&key).into_value().is_some();
+        if !is_held {
+            // With one tier it is ready at once.
+            cache.set(&key, Fill::new(())).now_or_never().expect("one tier");
+        }
+        is_held
+    })
+}

@@ -1,0 +1,107 @@
+//! Sequences of keys as services ask for them, by which eviction policies are told apart. The same in every run.
+
+use crate::order::{SplitMix, Zipf};
+
+/// The keys that a cache is asked for, one after the other, and how many it may hold.
+pub struct Trace {
+    /// What it is called in the table.
+    pub name: &'static str,
+    /// Entries that the cache may hold.
+    pub capacity: usize,
+    /// The keys in turn.
+    pub keys: Vec<u32>,
+}
+
+const LENGTH: usize = 1_000_000;
+
+impl Trace {
+    /// All of them.
+    pub fn all() -> Vec<Self> {
+        vec![
+            Self::zipf("Zipf 1.0", 1.0, 10_000),
+            Self::zipf("Zipf 1.0, tight", 1.0, 1_000),
+            Self::zipf("Zipf 0.7", 0.7, 50_000),
+            Self::looping(),
+            Self::scanned(),
+            Self::shifting(),
+            Self::drifting(),
+        ]
+    }
+
+    /// A million keys, of which few are asked for often and most hardly ever.
+    fn zipf(name: &'static str, exponent: f64, capacity: usize) -> Self {
+        let (zipf, mut random) = (Zipf::new(1_000_000, exponent), SplitMix::new(11));
+        Self { name, capacity, keys: (0..LENGTH).map(|_| zipf.draw(&mut random)).collect() }
+    }
+
+    /// A thousand keys, over and over in the same order: a report, a scheduler's round. Room for half of them.
+    fn looping() -> Self {
+        let keys = (0..1000).cycle().take(LENGTH).collect();
+        Self { name: "loop", capacity: 500, keys }
+    }
+
+    /// Zipf's law over 100,000 keys, and after every 50,000 accesses 20,000 keys that nobody asked for before or will again: an export, a
+    /// crawler.
+    fn scanned() -> Self {
+        let (zipf, mut random) = (Zipf::new(100_000, 1.0), SplitMix::new(12));
+        let mut keys = Vec::with_capacity(LENGTH);
+        let mut fresh = 100_000;
+        while keys.len() < LENGTH {
+            keys.extend((0..50_000).map(|_| zipf.draw(&mut random)));
+            keys.extend(fresh..fresh + 20_000);
+            fresh += 20_000;
+        }
+        keys.truncate(LENGTH);
+        Self { name: "scan", capacity: 5_000, keys }
+    }
+
+    /// Zipf's law over 100,000 keys, which after every 100,000 accesses are wholly others: the next sale, the next day.
+    fn shifting() -> Self {
+        let (zipf, mut random) = (Zipf::new(100_000, 1.0), SplitMix::new(13));
+        let keys = (0..LENGTH as u32).map(|at| at / 100_000 * 100_000 + zipf.draw(&mut random)).collect();
+        Self { name: "shift, at once", capacity: 5_000, keys }
+    }
+
+    /// Zipf's law over the latest 100,000 keys, of which one is new with every tenth access: news, messages.
+    fn drifting() -> Self {
+        let (zipf, mut random) = (Zipf::new(100_000, 1.0), SplitMix::new(14));
+        let keys = (0..LENGTH as u32).map(|at| 100_000 + at / 10 - zipf.rank(&mut random)).collect();
+        Self { name: "shift, steadily", capacity: 5_000, keys }
+    }
+
+    /// The share of accesses that a cache of the capacity could have answered at best: it evicts the key whose next use is the furthest
+    /// away (Bélády 1966), and keeps no newcomer that is asked for later than all it holds.
+    pub fn optimum(&self) -> f64 {
+        let mut next_use = vec![usize::MAX; self.keys.len()];
+        let mut later = std::collections::HashMap::new();
+        for (at, key) in self.keys.iter().enumerate().rev() {
+            next_use[at] = later.insert(*key, at).unwrap_or(usize::MAX);
+        }
+        // What is held, by its next use; the place in the trace makes keys that are never asked for again differ.
+        let mut held = std::collections::BTreeSet::new();
+        let mut by_key = std::collections::HashMap::new();
+        let mut hits = 0;
+        for (at, key) in self.keys.iter().enumerate() {
+            if let Some(entry) = by_key.remove(key) {
+                held.remove(&entry);
+                hits += 1;
+            }
+            let entry = (next_use[at], at);
+            held.insert(entry);
+            by_key.insert(*key, entry);
+            if held.len() > self.capacity
+                && let Some((_, at)) = held.pop_last()
+            {
+                by_key.remove(&self.keys[at]);
+            }
+        }
+        f64::from(hits) / self.keys.len() as f64
+    }
+
+    /// The share of accesses that a cache answers, which is told of each key in turn and says whether it held it; it holds it from then
+    /// on, or not, as it likes.
+    pub fn hit_ratio(&self, mut ask: impl FnMut(u32) -> bool) -> f64 {
+        let hits = self.keys.iter().filter(|key| ask(**key)).count();
+        hits as f64 / self.keys.len() as f64
+    }
+}

@@ -1,0 +1,142 @@
+//! Word of a change that comes while a load runs: who asks later isn't answered by that load, unless it was in time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_cache::{Fill, Json, Key, LoadError, Source, TtlClass, TypedCache};
+use tidegate_testkit::poll_until;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::ground::{Node, SOON, foreign, key, server_and_nodes};
+
+/// A load that ends when it is told to.
+struct Load {
+    go_on: Arc<Notify>,
+    call: JoinHandle<Result<(u32, Source), &'static str>>,
+}
+
+impl Load {
+    /// Returns once the loader runs.
+    async fn begin(things: &TypedCache<u32>, brings: Result<u32, &'static str>) -> Self {
+        let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (started, gate, things) = (Arc::clone(&begun), Arc::clone(&go_on), things.clone());
+        let call = tokio::spawn(async move {
+            let load = async move || {
+                started.notify_one();
+                gate.notified().await;
+                brings.map(Fill::new)
+            };
+            match things.get_or_load(&key(1), load).await {
+                Ok(read) => Ok((*read.value, read.source)),
+                Err(LoadError::Loader(error)) => Err(*error),
+                Err(error) => panic!("{error}"),
+            }
+        });
+        begun.notified().await;
+        Self { go_on, call }
+    }
+
+    async fn end(self) -> Result<(u32, Source), &'static str> {
+        self.go_on.notify_one();
+        timeout(SOON, self.call).await.unwrap().unwrap()
+    }
+}
+
+/// Changes the key elsewhere, and returns when `here` has heard of it and drawn its conclusions.
+async fn change_elsewhere(other: &Node, here: &Node) {
+    other.cache.invalidate_key(&key(1)).await.unwrap();
+    all_is_heard(other, here).await;
+}
+
+/// One word after the other comes on one connection: once these have come, those before have too.
+async fn all_is_heard(other: &Node, here: &Node) {
+    for index in 100..102 {
+        assert!(here.things.set(&key(index), 1).await);
+        other.cache.invalidate_key(&key(index)).await.unwrap();
+        poll_until(SOON, async || (!here.has(index)).then_some(())).await.unwrap();
+    }
+}
+
+async fn fresh() -> Result<Fill<u32>, &'static str> {
+    Ok(Fill::new(2))
+}
+
+async fn fresh_ones(keys: Vec<Key>) -> Result<Vec<(Key, Fill<u32>)>, &'static str> {
+    Ok(keys.into_iter().map(|key| (key, Fill::new(2))).collect())
+}
+
+#[tokio::test]
+async fn a_read_that_begins_after_word_of_a_change_is_not_answered_by_a_load_from_before() {
+    let (_server, [here, other]) = server_and_nodes().await;
+    for is_batch in [false, true] {
+        let doomed = Load::begin(&here.things, Ok(1)).await;
+        change_elsewhere(&other, &here).await;
+        let things = here.things.clone();
+        let later = tokio::spawn(async move {
+            if is_batch {
+                let read = things.get_or_load_many([key(1)], fresh_ones).await.remove(0).unwrap();
+                *read.unwrap().value
+            } else {
+                *things.get_or_load(&key(1), fresh).await.unwrap().value
+            }
+        });
+        // Time to join, if it does.
+        sleep(Duration::from_millis(50)).await;
+        assert_eq!(doomed.end().await.unwrap().0, 1, "who asked before");
+        assert_eq!(timeout(SOON, later).await.unwrap().unwrap(), 2, "in a batch: {is_batch}");
+        assert_eq!(*here.things.get_or_load(&key(1), fresh).await.unwrap().value, 2);
+        here.cache.invalidate_key(&key(1)).await.unwrap();
+    }
+}
+
+/// Word of what was there before it began doesn't cost a load its readers.
+#[tokio::test]
+async fn a_load_that_began_after_the_change_answers_whoever_joins() {
+    let (_server, [here, other]) = server_and_nodes().await;
+    let load = Load::begin(&here.things, Ok(7)).await;
+    // A change that leaves the fence as it is, as an entry does that runs out.
+    foreign(&other.client, &["SET", "tg:c:{thing:t1:1}", ""]).await;
+    foreign(&other.client, &["DEL", "tg:c:{thing:t1:1}"]).await;
+    all_is_heard(&other, &here).await;
+    let things = here.things.clone();
+    let joined = tokio::spawn(async move {
+        let never = async || Err::<Fill<u32>, _>("loaded twice");
+        things.get_or_load(&key(1), never).await.map(|read| (*read.value, read.source))
+    });
+    sleep(Duration::from_millis(50)).await;
+    assert_eq!(load.end().await.unwrap(), (7, Source::Loaded));
+    assert_eq!(timeout(SOON, joined).await.unwrap().unwrap().unwrap().0, 7);
+}
+
+/// Stale as soon as it is there.
+const BRIEF: TtlClass = TtlClass::new("brief", Duration::from_millis(1)).grace(Duration::from_secs(600));
+
+#[tokio::test]
+async fn a_stale_value_that_was_changed_elsewhere_is_no_fallback() {
+    let (_server, [here, other]) = server_and_nodes().await;
+    let things = |node: &Node, class| node.cache.typed_with_codec::<u32>(class, Json::new());
+    // When its time-out is far and when it is none.
+    for soft in [SOON, Duration::ZERO] {
+        let there = things(&here, BRIEF.soft_timeout(soft));
+        assert!(things(&other, BRIEF).set(&key(1), 1).await);
+        sleep(Duration::from_millis(5)).await;
+        let early = Load::begin(&there, Err("down")).await;
+        change_elsewhere(&other, &here).await;
+        let later =
+            tokio::spawn(async move { there.get_or_load(&key(1), fresh).await.map(|read| (*read.value, read.source)) });
+        sleep(Duration::from_millis(50)).await;
+        let early = early.end().await;
+        let later = timeout(SOON, later).await.unwrap().unwrap();
+        if soft.is_zero() {
+            assert_eq!(early.unwrap(), (1, Source::Stale), "handed out before");
+            assert_eq!(later.unwrap().0, 2);
+        } else {
+            assert_eq!(early, Err("down"));
+            // It shared that failure, or loaded.
+            assert!(later.as_ref().map_or(true, |read| read.0 == 2), "{later:?}");
+        }
+        here.cache.invalidate_key(&key(1)).await.unwrap();
+    }
+}
