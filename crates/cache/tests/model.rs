@@ -44,6 +44,9 @@ struct Said {
     is_negative: bool,
 }
 
+/// What a batch says of one of its keys: something, nothing, or the loader's error.
+type Loaded<T> = Result<Option<T>, u32>;
+
 #[derive(Debug, Clone)]
 enum Op {
     Get(usize, usize),
@@ -276,8 +279,8 @@ impl Model {
         &mut self,
         keys: &[usize],
         class: usize,
-        brings: impl Fn(&Self, usize) -> Result<Option<Said>, u32>,
-    ) -> Vec<Result<Option<(u32, Source)>, u32>> {
+        brings: impl Fn(&Self, usize) -> Loaded<Said>,
+    ) -> Vec<Loaded<(u32, Source)>> {
         let found: Vec<_> = keys.iter().map(|key| self.look(*key)).collect();
         let loaded: BTreeSet<usize> =
             keys.iter().zip(&found).filter(|(_, (_, loads))| *loads).map(|(key, _)| *key).collect();
@@ -320,7 +323,7 @@ impl Subject {
     fn finish_many(
         &self,
         reads: impl Future<Output = Vec<Result<Option<Read<u32>>, LoadError<u32>>>>,
-    ) -> Vec<Result<Option<(u32, Source)>, u32>> {
+    ) -> Vec<Loaded<(u32, Source)>> {
         let reads = self.settle(reads).into_iter();
         reads.map(|read| read.map(|read| read.map(|read| (*read.value, read.source))).map_err(said)).collect()
     }

@@ -268,3 +268,43 @@ mod coded {
         }
     }
 }
+
+/// Keys in many slots: each step is one script of one slot, wherever that is.
+#[cfg(feature = "json")]
+#[tokio::test]
+async fn on_a_cluster_and_over_a_failover_of_one_primary() {
+    use tidegate_redis::{Client, Config, Keyspace, Role};
+    use tidegate_testkit::{poll_until, redis::Cluster};
+
+    const KEYS: u32 = 30;
+    const LONG: Duration = Duration::from_secs(60);
+    let cluster = Cluster::start().await;
+    let config = Config::parse(&cluster.url()).unwrap().command_timeout(Duration::from_secs(5));
+    let shapes = Shapes::on_redis(Client::connect(&config, Role::Cache).await.unwrap(), &Keyspace::new("tg").unwrap());
+    let spread = |index: u32| Key::builder("shape").part(index).build().unwrap();
+    let (likes, members, bits, visitors) =
+        (shapes.counter(DAY), shapes.set(DAY), shapes.bitmap(DAY), shapes.unique(DAY));
+    for round in 1..=2_u32 {
+        for index in 0..KEYS {
+            let key = spread(index);
+            // Once more where the primary was on its way out; what was done twice is a member, a bit and a visitor all the same.
+            let write = async || {
+                members.add(&key, &round.to_string()).await.ok()?;
+                bits.set(&key, round, true).await.ok()?;
+                visitors.add(&key, &round.to_string()).await.ok()
+            };
+            poll_until(LONG, write).await.unwrap();
+            likes.add(&key, 1).await.unwrap();
+        }
+        for index in 0..KEYS {
+            let key = spread(index);
+            let seen = (members.count(&key).await.unwrap(), bits.count(&key).await.unwrap());
+            assert_eq!(seen, (round.into(), round.into()), "{index}");
+            assert_eq!(visitors.count(&key).await.unwrap(), u64::from(round));
+            assert_eq!(likes.get(&key).await.unwrap(), Some(i64::from(round)));
+        }
+        if round == 1 {
+            cluster.failover(3).await;
+        }
+    }
+}

@@ -8,4 +8,6 @@ mod increments;
 mod killed;
 #[cfg(feature = "json")]
 mod redis;
+#[cfg(feature = "json")]
+mod topologies;
 mod values;
