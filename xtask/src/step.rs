@@ -1,5 +1,6 @@
 //! Steps: each with a heading, the seconds that it took, and the command that repeats it.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
@@ -98,6 +99,14 @@ fn act(root: &Path, action: &Action) -> Result<(), String> {
 fn cargo(root: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");
     command.args(arguments).current_dir(root);
+    // What the cargo that started this program says of it. Build scripts look at it, and all that stands on them would be built anew
+    // whenever one turns from `cargo xtask` to `cargo test` and back.
+    let of_this_program = |name: &OsString| {
+        name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+    };
+    for name in std::env::vars_os().map(|(name, _)| name).filter(of_this_program) {
+        command.env_remove(name);
+    }
     command
 }
 

@@ -25,7 +25,18 @@ const CHECKS: &[Step] = &[
     },
     Step {
         name: "documentation tests",
-        action: Action::CargoTest { arguments: &["test", "--workspace", "--all-features", "--doc", "--no-fail-fast"] },
+        // The benches have none, and what they compare with takes long to build.
+        action: Action::CargoTest {
+            arguments: &[
+                "test",
+                "--workspace",
+                "--exclude",
+                "tidegate-benches",
+                "--all-features",
+                "--doc",
+                "--no-fail-fast",
+            ],
+        },
     },
 ];
 
