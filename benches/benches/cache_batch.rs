@@ -9,7 +9,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use tidegate_benches::Stopwatch;
+use tidegate_benches::{Stopwatch, quartiles};
 use tidegate_cache::{Fill, Key, ManualClock, RawBytes, RedisTier, Tag, TieredCache, TtlClass, TypedCache};
 use tidegate_redis::{Client, Config, Keyspace, Role};
 use tidegate_testkit::redis::RedisServer;
@@ -64,15 +64,10 @@ impl Bench {
                 times.push((one_by_one, watch.elapsed()));
             }
         }
-        let middle = |of: &dyn Fn(&(Duration, Duration)) -> f64, nth: usize| {
-            let mut values: Vec<f64> = times.iter().map(of).collect();
-            values.sort_by(f64::total_cmp);
-            values[(values.len() - 1) * nth / 4]
-        };
-        let ratio = |nth| middle(&|(one, many)| one.as_secs_f64() / many.as_secs_f64(), nth);
-        let [one, many] = [middle(&|times| times.0.as_secs_f64(), 2), middle(&|times| times.1.as_secs_f64(), 2)];
-        let (one, many) = (one * 1e3, many * 1e3);
-        println!("| {name} | {one:.1} ms | {many:.2} ms | {:.1} | {:.1} to {:.1} |", ratio(2), ratio(1), ratio(3));
+        let [_, one, _] = quartiles(times.iter().map(|times| times.0.as_secs_f64() * 1e3));
+        let [_, many, _] = quartiles(times.iter().map(|times| times.1.as_secs_f64() * 1e3));
+        let [low, ratio, high] = quartiles(times.iter().map(|(one, many)| one.as_secs_f64() / many.as_secs_f64()));
+        println!("| {name} | {one:.1} ms | {many:.2} ms | {ratio:.1} | {low:.1} to {high:.1} |");
     }
 
     fn fill(tags: usize) -> Fill<Vec<u8>> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use fred::interfaces::{ClientLike, KeysInterface};
 use fred::types::{Builder, RespVersion};
 use serde::{Deserialize, Serialize};
-use tidegate_benches::Stopwatch;
+use tidegate_benches::{Stopwatch, quartiles};
 use tidegate_cache::{Fill, Json, Key, RawBytes, RedisTier, Source, TieredCache, TtlClass, TypedCache};
 use tidegate_redis::{Client, Config, Keyspace, Role};
 use tidegate_testkit::redis::RedisServer;
@@ -107,8 +107,8 @@ async fn compare<V: Clone + Send + Sync + 'static>(
         };
         mine.push(rate(tasks, get).await);
     }
-    let ratios: Vec<f64> = theirs.iter().zip(&mine).map(|(theirs, mine)| mine / theirs).collect();
-    let ([_, theirs, _], [_, mine, _], [low, middle, high]) = (quartiles(theirs), quartiles(mine), quartiles(ratios));
+    let [low, middle, high] = quartiles(theirs.iter().zip(&mine).map(|(theirs, mine)| mine / theirs));
+    let ([_, theirs, _], [_, mine, _]) = (quartiles(theirs), quartiles(mine));
     println!("| {name} | {tasks} | {theirs:.0} | {mine:.0} | {middle:.2} | {low:.2} to {high:.2} |");
 }
 
@@ -142,9 +142,4 @@ where
         task.await.expect("a task");
     }
     calls.load(Ordering::Relaxed) as f64 / stopwatch.elapsed().as_secs_f64()
-}
-
-fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
-    values.sort_by(f64::total_cmp);
-    [1, 2, 3].map(|nth| values[(values.len() - 1) * nth / 4])
 }

@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 
 use futures_util::FutureExt;
 use tidegate_benches::Trace;
-use tidegate_cache::{Capacity, Fill, Key, TieredCache, TtlClass};
+use tidegate_cache::{Capacity, Fill, Key, TieredCache, TtlClass, TypedCache};
 
 fn main() {
     println!("| trace | capacity | LRU | moka | quick_cache | tidegate | optimum |");
@@ -22,25 +22,16 @@ fn main() {
 }
 
 fn lru(trace: &Trace) -> f64 {
-    let mut cache = lru::LruCache::new(NonZeroUsize::new(trace.capacity).expect("some room"));
-    trace.hit_ratio(|key| {
-        let is_held = cache.get(&key).is_some();
-        if !is_held {
-            cache.put(key, ());
-        }
-        is_held
-    })
+    let cache = lru::LruCache::new(NonZeroUsize::new(trace.capacity).expect("some room"));
+    let put = |cache: &mut lru::LruCache<u32, ()>, key| {
+        cache.put(key, ());
+    };
+    trace.hit_ratio(cache, |cache, key| cache.get(&key).is_some(), put)
 }
 
 fn moka(trace: &Trace) -> f64 {
     let cache = moka::sync::Cache::new(trace.capacity as u64);
-    trace.hit_ratio(|key| {
-        let is_held = cache.get(&key).is_some();
-        if !is_held {
-            cache.insert(key, ());
-        }
-        is_held
-    })
+    trace.hit_ratio(cache, |cache, key| cache.get(&key).is_some(), |cache, key| cache.insert(key, ()))
 }
 
 fn quick(trace: &Trace) -> f64 {
@@ -51,25 +42,16 @@ fn quick(trace: &Trace) -> f64 {
         foldhash::fast::RandomState::default(),
         quick_cache::sync::DefaultLifecycle::default(),
     );
-    trace.hit_ratio(|key| {
-        let is_held = cache.get(&key).is_some();
-        if !is_held {
-            cache.insert(key, ());
-        }
-        is_held
-    })
+    trace.hit_ratio(cache, |cache, key| cache.get(&key).is_some(), |cache, key| cache.insert(key, ()))
 }
 
 fn ours(trace: &Trace) -> f64 {
     let room = Capacity::Entries(trace.capacity as u64);
     let cache = TieredCache::builder().capacity(room).build().typed::<()>(TtlClass::SCHEDULE);
-    trace.hit_ratio(|number| {
-        let key = Key::builder("trace").part(number).build().expect("a good key");
-        let is_held = cache.get(&key).into_value().is_some();
-        if !is_held {
-            // With one tier it is ready at once.
-            cache.set(&key, Fill::new(())).now_or_never().expect("one tier");
-        }
-        is_held
-    })
+    let key = |number: u32| Key::builder("trace").part(number).build().expect("a good key");
+    // With one tier it is ready at once.
+    let set = |cache: &mut TypedCache<()>, number| {
+        cache.set(&key(number), Fill::new(())).now_or_never().expect("one tier");
+    };
+    trace.hit_ratio(cache, |cache, number| cache.get(&key(number)).into_value().is_some(), set)
 }

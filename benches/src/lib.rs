@@ -14,4 +14,4 @@ pub use same_clock::SameClock;
 pub use settings::brief;
 pub use time::{ClockId, Stopwatch, processor_time, side_by_side, time_of_day};
 pub use trace::Trace;
-pub use turns::Comparison;
+pub use turns::{Comparison, quartiles};

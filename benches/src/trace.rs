@@ -98,10 +98,21 @@ impl Trace {
         f64::from(hits) / self.keys.len() as f64
     }
 
-    /// The share of accesses that a cache answers, which is told of each key in turn and says whether it held it; it holds it from then
-    /// on, or not, as it likes.
-    pub fn hit_ratio(&self, mut ask: impl FnMut(u32) -> bool) -> f64 {
-        let hits = self.keys.iter().filter(|key| ask(**key)).count();
-        hits as f64 / self.keys.len() as f64
+    /// The share of accesses that this cache answers: it is asked for each key in turn, and given what it did not hold.
+    pub fn hit_ratio<C>(
+        &self,
+        mut cache: C,
+        mut holds: impl FnMut(&mut C, u32) -> bool,
+        mut give: impl FnMut(&mut C, u32),
+    ) -> f64 {
+        let mut hits = 0;
+        for key in &self.keys {
+            if holds(&mut cache, *key) {
+                hits += 1;
+            } else {
+                give(&mut cache, *key);
+            }
+        }
+        f64::from(hits) / self.keys.len() as f64
     }
 }

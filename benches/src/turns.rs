@@ -35,16 +35,10 @@ impl Comparison {
                 times.push(pair);
             }
         }
-        let quartile = |of: &dyn Fn(&(f64, f64)) -> f64, nth: usize| {
-            let mut values: Vec<f64> = times.iter().map(of).collect();
-            values.sort_by(f64::total_cmp);
-            values[(values.len() - 1) * nth / 4]
-        };
-        Self {
-            ours: quartile(&|pair| pair.0, 2) / f64::from(steps),
-            theirs: quartile(&|pair| pair.1, 2) / f64::from(steps),
-            ratios: [1, 2, 3].map(|nth| quartile(&|pair| pair.0 / pair.1, nth)),
-        }
+        let [_, ours, _] = quartiles(times.iter().map(|pair| pair.0));
+        let [_, theirs, _] = quartiles(times.iter().map(|pair| pair.1));
+        let ratios = quartiles(times.iter().map(|pair| pair.0 / pair.1));
+        Self { ours: ours / f64::from(steps), theirs: theirs / f64::from(steps), ratios }
     }
 }
 
@@ -54,6 +48,16 @@ impl std::fmt::Display for Comparison {
         write!(f, "{:.1} ns beside {:.1} ns: ", self.ours * 1e9, self.theirs * 1e9)?;
         write!(f, "ratio {middle:.2} ({low:.2} to {high:.2})")
     }
+}
+
+/// The value below which a quarter lies, the middle one, and that below which three quarters lie.
+///
+/// # Panics
+/// Without values.
+pub fn quartiles(values: impl IntoIterator<Item = f64>) -> [f64; 3] {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    [1, 2, 3].map(|nth| values[(values.len() - 1) * nth / 4])
 }
 
 fn time(work: &mut impl FnMut(u32), steps: u32) -> f64 {

@@ -94,6 +94,14 @@ pub(crate) struct Mark {
     pub(crate) noticed: u64,
 }
 
+impl Mark {
+    /// The notices that the flight had had when the value was known to be what the key holds: none where there is no mark, as for a
+    /// value that goes to L1 alone.
+    pub(crate) fn noticed(mark: Option<Self>) -> u64 {
+        mark.map_or(0, |mark| mark.noticed)
+    }
+}
+
 impl L2 {
     pub(crate) fn new(tier: RedisTier, clock: Arc<dyn Clock>, observer: Option<Arc<dyn Observer>>) -> Arc<Self> {
         Arc::new(Self {

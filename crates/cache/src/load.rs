@@ -372,7 +372,7 @@ impl Landing {
                 // Word of a change, come since L2 was last asked, found nothing here. Mostly it is that of this very fill,
                 // so what L2 holds is kept and compared, as it is when word comes later.
                 // A value that goes to L1 alone can't be compared: any word since its load began is one too many.
-                is_doubtful = mark.map_or(0, |mark| mark.noticed) != self.flight.noticed();
+                is_doubtful = l2::Mark::noticed(mark) != self.flight.noticed();
             }
             #[cfg(feature = "redis")]
             let may_keep = may_keep && (!is_doubtful || slot.shared.is_some());

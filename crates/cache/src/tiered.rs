@@ -102,7 +102,7 @@ impl Brought {
     /// The notices that its flight had had when this was known to be what the key holds.
     pub(crate) fn noticed(&self) -> u64 {
         #[cfg(feature = "redis")]
-        return self.mark.map_or(0, |mark| mark.noticed);
+        return Mark::noticed(self.mark);
         #[cfg(not(feature = "redis"))]
         0
     }

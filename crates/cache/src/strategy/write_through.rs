@@ -213,7 +213,7 @@ impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
             #[cfg(feature = "redis")]
             let may_fill = {
                 // Mostly it is word of this very write, so what L2 holds is kept and compared, as with a load.
-                is_doubtful = mark.map_or(0, |mark| mark.noticed) != self.flight.noticed();
+                is_doubtful = Mark::noticed(mark) != self.flight.noticed();
                 may_fill && (!is_doubtful || slot.shared.is_some())
             };
             let inserted = if may_fill { tiers.fill(self.key, slot.clone()) } else { Inserted::default() };

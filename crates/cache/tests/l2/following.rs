@@ -12,10 +12,6 @@ use tokio::sync::Notify;
 
 use crate::ground::{CLASS, Node, SOON, Store, client, foreign, key, nodes_on, patient, server_and_nodes, tag};
 
-async fn until_gone(node: &Node, index: u32) {
-    poll_until(SOON, async || (!node.has(index)).then_some(())).await.unwrap();
-}
-
 #[tokio::test]
 async fn a_write_of_another_program_is_noticed_by_all_nodes() {
     let (server, nodes) = server_and_nodes::<3>().await;
@@ -28,7 +24,7 @@ async fn a_write_of_another_program_is_noticed_by_all_nodes() {
         }
         foreign(&stranger, words).await;
         for node in &nodes {
-            until_gone(node, 1).await;
+            node.until_gone(1).await;
             assert!(node.has(2), "what was not touched stays");
         }
     }
@@ -46,7 +42,7 @@ async fn what_a_node_fills_empties_nobodys_l1() {
     one.read(1000, &store).await;
     other.read(1000, &store).await;
     other.cache.invalidate_key(&key(1000)).await.unwrap();
-    until_gone(&one, 1000).await;
+    one.until_gone(1000).await;
     for index in 0..200 {
         assert!(one.has(index) && other.has(index), "{index}");
     }
@@ -69,7 +65,7 @@ async fn a_burst_of_invalidations_is_noticed_to_the_last_one() {
     assert!(held.len() > 5000, "{}", held.len());
     one.cache.invalidate_keys(&keys).await.unwrap();
     for index in held {
-        until_gone(&other, index).await;
+        other.until_gone(index).await;
     }
 }
 
@@ -88,7 +84,7 @@ async fn a_tracking_connection_that_is_killed_costs_l1_and_nothing_else() {
         // Nobody may hear of this one through the connection that is gone.
         foreign(&stranger, &["DEL", &format!("tg:c:{{thing:t1:{round}}}")]).await;
         for node in &nodes {
-            until_gone(node, round).await;
+            node.until_gone(round).await;
             node.until(|l2| l2.is_followed && l2.is_available).await;
         }
         for node in &nodes {
@@ -106,10 +102,10 @@ async fn an_invalidation_reaches_l1_even_where_l2_held_nothing() {
     unshared.set(&key(1), Fill::new(1).tag(tag())).await;
     unshared.set(&key(2), Fill::new(1).tag(tag())).await;
     one.cache.invalidate_key(&key(1)).await.unwrap();
-    until_gone(&other, 1).await;
+    other.until_gone(1).await;
     assert!(other.has(2));
     one.cache.invalidate_tag(&tag()).await.unwrap();
-    until_gone(&other, 2).await;
+    other.until_gone(2).await;
     drop(stranger);
 }
 
@@ -202,7 +198,7 @@ async fn word_that_comes_during_a_load_keeps_from_l1_what_goes_there_alone() {
         // One after the other on one connection: once the second has come, the first has too.
         other.cache.invalidate_key(&key(index)).await.unwrap();
         other.cache.invalidate_key(&key(100 + index)).await.unwrap();
-        until_gone(&here, 100 + index).await;
+        here.until_gone(100 + index).await;
         go_on.notify_one();
         assert_eq!(read.await.unwrap(), 7);
         assert!(things.get(&key(index)).into_value().is_none(), "without a codec: {without_codec}");

@@ -105,6 +105,20 @@ impl Node {
     }
 
     /// Whether L1 has it.
+    pub(crate) async fn until_gone(&self, index: u32) {
+        poll_until(SOON, async || (!self.has(index)).then_some(())).await.unwrap();
+    }
+
+    /// Changes the row and clears the cache, again until Redis takes it: after a failover the first tries may fail.
+    pub(crate) async fn clear_at_last(&self, store: &Store) {
+        poll_until(SOON, async || {
+            store.row.fetch_add(1, Ordering::SeqCst);
+            self.cache.clear().await.is_ok().then_some(())
+        })
+        .await
+        .unwrap();
+    }
+
     pub(crate) fn has(&self, index: u32) -> bool {
         self.things.get(&key(index)).into_value().is_some()
     }

@@ -18,10 +18,6 @@ async fn server() -> (RedisServer, String) {
     (server, url)
 }
 
-async fn until_gone(node: &Node, index: u32) {
-    poll_until(SOON, async || (!node.has(index)).then_some(())).await.unwrap();
-}
-
 /// Everything that `one` can do to a value that `other` holds.
 async fn changes_reach(one: &Node, other: &Node) {
     let store = Store::default();
@@ -45,7 +41,7 @@ async fn changes_reach(one: &Node, other: &Node) {
         // Nothing comes back to the one that did it: what it reads next is kept.
         let read = one.read(1, &store).await;
         assert_eq!((*read.value, read.stored), (new, true), "round {round}");
-        until_gone(other, 1).await;
+        other.until_gone(1).await;
         assert_eq!(*other.read(1, &store).await.value, new, "round {round}");
         assert_eq!(one.read(1, &store).await.source, Source::Hit, "round {round}");
     }
@@ -85,7 +81,7 @@ async fn what_the_channel_may_have_lost_is_not_served_on() {
         }
         server.cli(way).await;
         for node in [&one, &other] {
-            until_gone(node, index).await;
+            node.until_gone(index).await;
         }
     }
 }
@@ -133,6 +129,6 @@ async fn what_was_changed_before_the_last_node_took_the_channel_is_not_served_on
     });
     told.unwrap();
     last.until(|l2| l2.errors > 0 && l2.is_followed).await;
-    until_gone(&first, 1).await;
+    first.until_gone(1).await;
     assert_eq!(*first.read(1, &store).await.value, 1);
 }

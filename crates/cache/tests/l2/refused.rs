@@ -3,17 +3,12 @@
 use std::sync::atomic::Ordering;
 
 use tidegate_cache::{Fill, Pattern, Source};
-use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::RedisServer;
 
-use crate::ground::{Node, SOON, Store, key, nodes_on, patient, server_and_nodes, tag};
+use crate::ground::{Node, Store, key, nodes_on, patient, server_and_nodes, tag};
 
 fn pattern() -> Pattern {
     Pattern::parse("thing:*").unwrap()
-}
-
-async fn until_gone(node: &Node, index: u32) {
-    poll_until(SOON, async || (!node.has(index)).then_some(())).await.unwrap();
 }
 
 /// Everything that invalidates, one after the other: nothing stays owed, nobody reads what was there before.
@@ -33,7 +28,7 @@ async fn every_invalidation_is_told(one: &Node, other: &Node) {
             _ => one.cache.clear().await.unwrap(),
         }
         assert_eq!(one.cache.owed(), Some(0), "round {round}");
-        until_gone(other, 1).await;
+        other.until_gone(1).await;
         for node in [one, other] {
             assert_eq!(*node.read(1, &store).await.value, new, "round {round}");
         }
@@ -82,7 +77,7 @@ async fn foreign_values_at_keys_of_the_cache_count_as_nothing() {
             }
             let new = store.row.fetch_add(1, Ordering::SeqCst) + 1;
             one.cache.invalidate_tag(&tag()).await.unwrap();
-            until_gone(&other, 1).await;
+            other.until_gone(1).await;
             for node in [&one, &other] {
                 assert_eq!(*node.read(1, &store).await.value, new, "{words:?}");
             }
@@ -116,7 +111,7 @@ async fn a_full_server_that_does_not_evict_is_told_of_invalidations() {
     store.row.store(1000, Ordering::SeqCst);
     one.things.set(&key(1), Fill::new(1000).tag(tag())).await;
     one.until(|l2| l2.owed == 0).await;
-    until_gone(&other, 1).await;
+    other.until_gone(1).await;
     assert_eq!(*other.read(1, &store).await.value, 1000);
     let heard = one.listener.0.lock().unwrap().clone();
     assert!(heard.iter().any(|event| event.contains("OOM")), "{heard:?}");

@@ -214,12 +214,7 @@ async fn behind_sentinels_replicas_are_read_before_and_after_a_failover() {
     one.read(1, &store).await;
     until_a_replica_answers(&one, 1, &store).await;
     sentinels.failover().await;
-    poll_until(SOON, async || {
-        store.row.fetch_add(1, Ordering::SeqCst);
-        one.cache.clear().await.is_ok().then_some(())
-    })
-    .await
-    .unwrap();
+    one.clear_at_last(&store).await;
     one.until(|l2| l2.owed == 0 && l2.is_followed && l2.is_available).await;
     let row = store.row.load(Ordering::SeqCst);
     poll_until(SOON, async || {

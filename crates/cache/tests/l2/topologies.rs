@@ -61,12 +61,7 @@ async fn through_sentinel_and_over_a_failover() {
     everything_works(&one, &other, &client(&url).await).await;
     let store = Store::default();
     sentinels.failover().await;
-    poll_until(SOON, async || {
-        store.row.fetch_add(1, Ordering::SeqCst);
-        one.cache.clear().await.is_ok().then_some(())
-    })
-    .await
-    .unwrap();
+    one.clear_at_last(&store).await;
     for node in [&one, &other] {
         node.until(|l2| l2.owed == 0 && l2.is_followed && l2.is_available).await;
     }
