@@ -255,7 +255,7 @@ impl TtlClass {
         // Of a product with an odd number with no pattern (2^64 by the golden ratio) the upper half is as good as drawn.
         let share = nanos(drawn).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         let most = u128::from(nanos(cap) / 100 * u64::from(self.jitter));
-        let off = u64::try_from(most * u128::from(share) >> 32).unwrap_or_default();
+        let off = u64::try_from((most * u128::from(share)) >> 32).unwrap_or_default();
         clamp(cap - Duration::from_nanos(off))
     }
 
