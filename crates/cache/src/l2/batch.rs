@@ -112,8 +112,8 @@ impl RedisTier {
         let (mut others, mut tags) = (HashSet::new(), HashSet::new());
         for entry in seen.iter().flatten() {
             let Seen::Entry { entry, .. } = entry else { continue };
-            if entry.class != class {
-                others.insert(Names::class_field(&entry.class));
+            if entry.class() != class {
+                others.insert(Names::class_field(entry.class()));
             }
             tags.extend(entry.tags.iter().map(|(tag, _)| tag.clone()));
         }
@@ -124,7 +124,7 @@ impl RedisTier {
         }
         let generations = patience.spend(self.current(tags.into_iter().collect())).await?;
         let is_valid = |entry: &Entry| {
-            let moves = epoch.count(&Names::class_field(&entry.class));
+            let moves = epoch.count(&Names::class_field(entry.class()));
             epoch.is(&entry.epoch)
                 && moves == entry.class_moves
                 && entry.tags.iter().all(|(tag, carried)| generations.get(tag) == Some(carried))

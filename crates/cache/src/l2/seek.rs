@@ -1,5 +1,6 @@
 //! One key asked of L2: a value, the right to load it, or a while of waiting for whoever has that.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -63,7 +64,10 @@ impl L2 {
         }
         let started = self.clock.precise();
         let past = flight.past();
-        let sought = self.seek_until_known(key, class, codec, flight, (past, true), patience).await;
+        let sought = match self.seek_at_a_glance(key, codec, flight, patience).await {
+            Some(found) => found,
+            None => self.seek_until_known(key, class, codec, flight, (past, true), patience).await,
+        };
         let latency = Some(self.clock.precise().saturating_sub(started));
         let (count, outcome) = match &sought {
             Sought::Found { .. } => (&self.counts.hits, LookupOutcome::Hit),
@@ -164,6 +168,27 @@ impl L2 {
                 Sought::Absent(None)
             }
         }
+    }
+
+    /// What can be known with a plain `GET`; none where more is to be asked.
+    async fn seek_at_a_glance<V: 'static>(
+        &self,
+        key: &Key,
+        codec: &dyn Codec<V>,
+        flight: &Flight,
+        patience: &mut Patience,
+    ) -> Option<Sought<V>> {
+        // What is to be replaced needs a fence; and replicas, where they may be read, come first.
+        if flight.past().is_some() || self.tier.replicas.is_some() || !self.is_following() {
+            return None;
+        }
+        let noticed = flight.noticed();
+        let glance = async { Ok::<_, Infallible>(self.tier.glance(key).await) };
+        let Looked::Found { entry, fresh_for: left } = patience.spend(glance).await.ok()?? else { return None };
+        let id = entry.id;
+        let fill = unpack(codec, entry).ok()?;
+        let noticed = self.confirm(key, id, flight, noticed, patience).await;
+        Some(Sought::Found { fill, mark: noticed.map(|noticed| Mark { id: Some(id), left, noticed }) })
     }
 
     /// What a replica has; none where the primary is to be asked.

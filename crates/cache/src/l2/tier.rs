@@ -23,6 +23,7 @@ use tidegate_redis::{Arg, Channel, Client, Command, Error, Keyspace};
 use super::entry::{Entry, EntryId};
 use super::epoch::Epoch;
 use super::names::Names;
+use super::recall::Recall;
 use super::replicas::{ReplicaReads, WINDOW};
 use super::scripts::Scripts;
 use super::way::Ways;
@@ -48,6 +49,7 @@ pub struct RedisTier {
     pub(super) wait: Duration,
     pub(super) fence: Duration,
     pub(super) replicas: Option<ReplicaReads>,
+    pub(super) recall: Recall,
 }
 
 impl RedisTier {
@@ -64,6 +66,7 @@ impl RedisTier {
             wait: Duration::from_secs(1),
             fence: Duration::from_secs(120),
             replicas: None,
+            recall: Recall::default(),
         }
     }
 
@@ -189,16 +192,18 @@ impl RedisTier {
         epoch: &Epoch,
         tags: Vec<(Tag, Bytes)>,
     ) -> Result<Vec<u8>, crate::codec::CodecError> {
-        let class = new.class.name().to_owned();
+        let class = new.class.name();
         let entry = Entry {
             id: new.id,
-            class_moves: epoch.count(&Names::class_field(&class)),
-            class,
+            class_moves: epoch.count(&Names::class_field(class)),
+            class: Bytes::from_static(class.as_bytes()),
             epoch: epoch.id(),
+            life: new.ttl,
             grace: new.grace,
             tags,
             codec: new.codec,
             value: new.value,
+            date: 0,
         };
         entry.encode()
     }

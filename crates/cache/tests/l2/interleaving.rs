@@ -256,7 +256,11 @@ impl Lane {
                 sleep(Duration::from_millis(1)).await;
             }
         }
-        for node in &self.nodes {
+        for (at, node) in self.nodes.iter().enumerate() {
+            // What it remembers of tags, classes and the epoch goes by the same words as what L1 holds.
+            if at != writer {
+                self.hear(at, writer, old, place).await;
+            }
             node.outlive_l1();
             let row = Arc::clone(&self.row);
             let load = async move || Ok::<_, Infallible>(Fill::new(row.load(Ordering::SeqCst)));
