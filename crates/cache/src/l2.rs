@@ -10,6 +10,7 @@ mod fill_many;
 mod follow;
 mod forget;
 mod glance;
+mod glance_many;
 mod lately;
 mod look;
 mod names;
@@ -38,6 +39,7 @@ pub(crate) use debts::Debt;
 pub(crate) use entry::EntryId;
 pub(crate) use fill_many::Tickets;
 pub(crate) use follow::{follow, recheck};
+pub(crate) use glance::{Glance, Glancing};
 pub(crate) use patience::Patience;
 #[cfg(feature = "sessions")]
 pub(crate) use put_unless::Untold;

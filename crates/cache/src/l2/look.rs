@@ -1,4 +1,4 @@
-//! One key looked at, and whether what lies there may be believed.
+//! One key looked at the long way: in one step with its fence, and compared with what Redis says now.
 
 use std::time::Duration;
 

@@ -54,6 +54,11 @@ impl<T> Told<T> {
         now.saturating_duration_since(self.asked) < KEEP
     }
 
+    /// How long ago it was asked, in µs.
+    fn age(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.asked).as_micros()).unwrap_or(u64::MAX)
+    }
+
     /// Whether the caller is the one to ask anew. Should it leave before it has, another one is after the same time.
     fn is_due(&mut self, now: Instant) -> bool {
         let since = self.renewed.unwrap_or(self.asked);
@@ -68,7 +73,8 @@ impl<T> Told<T> {
 #[derive(Debug, Default)]
 struct EpochMemory {
     moves: u64,
-    told: Option<Told<Epoch>>,
+    /// With what the clock of its server showed, in µs.
+    told: Option<Told<(Epoch, u64)>>,
 }
 
 #[derive(Debug, Default)]
@@ -104,8 +110,8 @@ pub(super) struct Asked {
 /// What memory says of the epoch and the class that an entry carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Said {
-    /// They are in force.
-    Valid,
+    /// They are in force; the clock of the epoch's server shows so many µs at most.
+    Valid(u64),
     /// They are others, as far as is remembered.
     Other,
     /// It doesn't know.
@@ -130,23 +136,24 @@ impl Recall {
         is_due.then_some(Asked { at: now, moves: memory.moves })
     }
 
-    /// Remembers the answer, unless the epoch or a class has moved since it was asked for.
-    pub(super) fn epoch_is(&self, epoch: Epoch, asked: Asked) {
+    /// Remembers the answer, with what the clock of its server showed, unless the epoch or a class has moved since it was asked for.
+    pub(super) fn epoch_is(&self, epoch: Epoch, micros: u64, asked: Asked) {
         let mut memory = self.epoch();
         let is_newer = memory.told.as_ref().is_none_or(|told| told.asked <= asked.at);
         if memory.moves == asked.moves && is_newer {
-            memory.told = Some(Told::new(epoch, asked.at));
+            memory.told = Some(Told::new((epoch, micros), asked.at));
         }
     }
 
     /// Whether an entry of this epoch and class, which had moved so often, is valid.
     pub(super) fn judge_epoch(&self, carried: &Bytes, class: &str, moves: u64) -> Said {
-        let memory = self.epoch();
-        match &memory.told {
-            Some(told) if told.is_good(Instant::now()) => {
-                if told.what.is(carried) && told.what.class_moves(class) == moves { Said::Valid } else { Said::Other }
-            }
-            _ => Said::Nothing,
+        let (memory, now) = (self.epoch(), Instant::now());
+        let Some(told) = memory.told.as_ref().filter(|told| told.is_good(now)) else { return Said::Nothing };
+        let (epoch, micros) = &told.what;
+        if epoch.is(carried) && epoch.class_moves(class) == moves {
+            Said::Valid(micros.saturating_add(told.age(now)))
+        } else {
+            Said::Other
         }
     }
 
@@ -225,8 +232,7 @@ impl Recall {
     pub(super) fn clock(&self, server: &str) -> Option<u64> {
         let (memory, now) = (self.clocks(), Instant::now());
         let told = memory.told.get(server).filter(|told| told.is_good(now))?;
-        let passed = u64::try_from(now.saturating_duration_since(told.asked).as_micros()).unwrap_or(u64::MAX);
-        Some(told.what.saturating_add(passed))
+        Some(told.what.saturating_add(told.age(now)))
     }
 
     /// The question for the time of this server, where nobody else asks it and it is time to.
@@ -234,11 +240,6 @@ impl Recall {
         let (mut memory, at) = (self.clocks(), Instant::now());
         let is_due = memory.told.get_mut(server).is_none_or(|told| told.is_due(at));
         is_due.then_some(Asked { at, moves: memory.losses })
-    }
-
-    /// A question for the time that is asked now, whether it is time to or not.
-    pub(super) fn asking_clock(&self) -> Asked {
-        Asked { at: Instant::now(), moves: self.clocks().losses }
     }
 
     /// Remembers what a clock showed after it was asked.
@@ -325,13 +326,13 @@ mod tests {
         let moves: [&dyn Fn(); 2] = [&|| recall.drop_epoch(), &|| recall.drop_all()];
         for moved in moves {
             let asked = recall.epoch_due().unwrap();
-            recall.epoch_is(Epoch::named("a"), asked);
-            assert_eq!((epoch(&recall, "a"), epoch(&recall, "b")), (Said::Valid, Said::Other));
+            recall.epoch_is(Epoch::named("a"), 1000, asked);
+            assert_eq!((epoch(&recall, "a"), epoch(&recall, "b")), (Said::Valid(1000), Said::Other));
             moved();
-            recall.epoch_is(Epoch::named("a"), asked);
+            recall.epoch_is(Epoch::named("a"), 1000, asked);
             assert_eq!(epoch(&recall, "a"), Said::Nothing);
         }
-        let asked = recall.asking_clock();
+        let asked = recall.clock_due("").unwrap();
         recall.drop_all();
         recall.clock_is(String::new(), 7, asked);
         assert_eq!(recall.clock(""), None);
@@ -351,7 +352,7 @@ mod tests {
     async fn it_is_believed_for_a_moment_and_renewed_by_one_before_that() {
         let (recall, tag) = (Recall::default(), Tag::new("t"));
         learn(&recall, &tag, "1");
-        recall.epoch_is(Epoch::named("a"), recall.epoch_due().unwrap());
+        recall.epoch_is(Epoch::named("a"), 1000, recall.epoch_due().unwrap());
         recall.clock_is(String::new(), 1000, recall.clock_due("").unwrap());
         advance(RENEW / 2).await;
         assert!(recall.epoch_due().is_none() && recall.clock_due("").is_none());
@@ -361,7 +362,7 @@ mod tests {
         assert!(recall.epoch_due().is_some() && recall.epoch_due().is_none());
         assert!(recall.clock_due("").is_some() && recall.clock_due("").is_none());
         assert_eq!((says(&recall, &tag, "1"), says(&recall, &tag, "1")), (None, Some(true)));
-        assert_eq!(epoch(&recall, "a"), Said::Valid);
+        assert_eq!(epoch(&recall, "a"), Said::Valid(1000 + RENEW.as_micros() as u64));
         advance(KEEP - RENEW).await;
         assert_eq!((epoch(&recall, "a"), says(&recall, &tag, "1"), recall.clock("")), (Said::Nothing, None, None));
         assert!(recall.epoch_due().is_some(), "whoever was to ask has left");
@@ -376,7 +377,9 @@ mod tests {
         assert!(recall.tags().told.len() <= TAGS);
         assert_eq!(says(&recall, &Tag::new(TAGS), "1"), Some(true));
         for server in 0..=SERVERS {
-            recall.clock_is(server.to_string(), 1, recall.asking_clock());
+            let server = server.to_string();
+            let asked = recall.clock_due(&server).unwrap();
+            recall.clock_is(server, 1, asked);
         }
         assert!(recall.clocks().told.len() <= SERVERS);
     }

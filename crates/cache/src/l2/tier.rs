@@ -10,6 +10,9 @@
 //! - **Cells.** The tags of a load are known only at its end. So an invalidation of a tag moves one of 128 cells first
 //!   and the generation second, and a load notes the cells at its start, reads the generations at its end and then the
 //!   cells again: if a cell of its tags moved, it does not fill.
+//! - **Memory.** Loads and fills ask Redis for epoch, generations and cells each time. A hit compares with what Redis said of them
+//!   less than a second ago (`recall`), unless word of a move has come since or this process has made one: so a process always
+//!   sees its own invalidations, and others' as soon as word of them comes. Without words there is no memory.
 
 use std::fmt;
 use std::num::NonZeroU64;
