@@ -40,7 +40,7 @@ impl Scripts {
             release: Script::new("cache release", include_str!("lua/release.lua")),
             put: Script::timed("cache put", include_str!("lua/put.lua"), clock),
             #[cfg(feature = "sessions")]
-            put_unless: Script::new("cache put_unless", include_str!("lua/put_unless.lua")),
+            put_unless: Script::timed("cache put_unless", include_str!("lua/put_unless.lua"), clock),
             forget: Script::new("cache forget", include_str!("lua/forget.lua")).idempotent(),
             mark: Script::new("cache mark", include_str!("lua/mark.lua")).idempotent(),
             look_many: Script::new("cache look_many", include_str!("lua/look_many.lua")).idempotent(),
