@@ -7,24 +7,23 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use tidegate_cache::{CacheLayer, TieredCache};
+use tidegate_cache::{CacheLayer, CachedBody, TieredCache};
 use tidegate_testkit::poll_until;
 use tokio::sync::Semaphore;
+use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceExt, service_fn};
 
 /// No test waits longer for anything.
 const SOON: Duration = Duration::from_secs(20);
+
+type Service = BoxCloneSyncService<Request<Full<Bytes>>, Response<CachedBody<Full<Bytes>>>, &'static str>;
 
 /// A service whose changes wait at a gate, and are then answered so; or fail, without a status.
 struct Ground {
     gate: Arc<Semaphore>,
     came: Arc<Semaphore>,
     calls: Arc<AtomicUsize>,
-    service: tower::util::BoxCloneSyncService<
-        Request<Full<Bytes>>,
-        Response<tidegate_cache::CachedBody<Full<Bytes>>>,
-        &'static str,
-    >,
+    service: Service,
 }
 
 impl Ground {
@@ -48,7 +47,7 @@ impl Ground {
             }
         });
         let layer = CacheLayer::new(&TieredCache::builder().build());
-        Self { gate, came, calls, service: tower::util::BoxCloneSyncService::new(layer.layer(origin)) }
+        Self { gate, came, calls, service: BoxCloneSyncService::new(layer.layer(origin)) }
     }
 
     async fn read(&self) -> String {
