@@ -97,9 +97,11 @@ const HELD_STALE: Duration = Duration::from_secs(60 * 60);
 /// - Ranges, `If-Match`, upgrades, requests with a body and those that say `no-store` pass. So do those that ask for something
 ///   newer than what is kept, which isn't replaced by what they get.
 /// - Other methods pass, and what is kept for their target goes when they succeed, before their answer is given; so do the
-///   targets of the same origin that it names in `Location` and `Content-Location`. It goes as well when the service fails with an
-///   error or the client leaves: nobody knows then what was done. A service that must end what it began does so in a task of its own, and
-///   invalidates after it.
+///   targets of the same origin that it names in `Location` and `Content-Location`. So it is exactly where the service answers with a
+///   status of success or redirection, though the client has left: a change goes on in a task of its own to its end. A service that answers
+///   with an error after it has changed something invalidates by itself.
+/// - A status that refuses the client (401, 429, 431, …), or that isn't known here, is passed on to who asked. What is kept stays, and
+///   the others who waited ask once more, together.
 ///
 /// # What is one response
 ///

@@ -278,7 +278,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         self.set_in_l1(key, self.cache.tiers.fence.now(), fill)
     }
 
-    fn set_in_l1(
+    /// L1 alone; `since` is from before what is set was known to hold.
+    pub(crate) fn set_in_l1(
         &self,
         key: &Key,
         since: Generation,

@@ -235,6 +235,7 @@ impl fmt::Debug for RedisTier {
 }
 
 /// What is about to be stored.
+#[derive(Clone)]
 pub(crate) struct New {
     pub(crate) id: EntryId,
     pub(super) class: TtlClass,

@@ -13,7 +13,7 @@ use tower_service::Service;
 use super::alone::Because;
 use super::body::{CachedBody, Collected, collect};
 use super::entry::{Entry, Kept, keepable, weight};
-use super::freshness::{Asked, Freshness, judge};
+use super::freshness::{Asked, Freshness, is_refusal, judge};
 use super::rules::Rules;
 use super::status::Done;
 use super::vary::Selection;
@@ -30,8 +30,8 @@ pub(super) const FAILURES: [u16; 4] = [500, 502, 503, 504];
 const OF_THE_BODY: [&str; 5] =
     ["content-encoding", "content-length", "content-range", "content-type", "transfer-encoding"];
 
-/// A load in which the origin failed; what it said lies on the desk of who asked. The others are told the status alone: the rest
-/// may be nobody else's business.
+/// A load in which the origin failed or refused the one who asked; what it said lies on that one's desk. The others are told the
+/// status alone: the rest may be nobody else's business.
 #[derive(Debug)]
 pub(super) struct Unserved(pub(super) StatusCode);
 
@@ -107,7 +107,9 @@ where
         };
         let mut done = Done::forwarded(errand.why);
         let status = response.status();
-        if FAILURES.contains(&status.as_u16()) {
+        if status != StatusCode::NOT_MODIFIED && is_refusal(status) {
+            // What is kept stays: it may stand in, or be validated by the next who asks.
+            done.detail = (!FAILURES.contains(&status.as_u16())).then_some("status");
             self.leave(Ok(rules.pass(response, done)));
             return Err(Unserved(status));
         }

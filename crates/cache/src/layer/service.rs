@@ -2,12 +2,13 @@
 
 use std::future::Future;
 use std::mem::replace;
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONTENT_LOCATION, HeaderMap, LOCATION};
+use http::header::HeaderMap;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use tokio::runtime::Handle;
@@ -15,9 +16,9 @@ use tower_service::Service;
 
 use super::alone::Because;
 use super::body::CachedBody;
-use super::change::Change;
+use super::change::made;
 use super::entry::{Entry, Kept};
-use super::freshness::Asked;
+use super::freshness::{Asked, is_refusal};
 use super::origin::{Answer, Desk, Errand, FAILURES, Order, Unserved, UnservedAlone, assess};
 use super::rules::{Plan, Rules};
 use super::status::Done;
@@ -82,7 +83,7 @@ enum Landed<S, B, A> {
 enum Next {
     /// Ask for the variant beside this response.
     Variant(Arc<Entry>),
-    /// Ask again, together: another's request failed, with this status.
+    /// Ask again, together: another's request failed or was refused, with this status.
     Again(StatusCode),
     Alone,
 }
@@ -114,19 +115,24 @@ where
     }
 
     /// Past the cache, and whatever is kept for the target goes before the answer is given (RFC 9111, 4.4).
+    ///
+    /// In a task of its own: a client that leaves can neither end a change half-way nor keep its end from being known.
     async fn change(self, target: Target) -> Answer<S, R, B> {
-        // Whoever leaves meanwhile may have changed something all the same.
-        let mut change = Change::begin(&self.rules, target);
-        let response = self.forward("method").await?;
-        if response.status().is_success() || response.status().is_redirection() {
-            for name in [LOCATION, CONTENT_LOCATION] {
-                change.names(response.headers().get(name));
+        let rules = Arc::clone(&self.rules);
+        let keeping = Arc::clone(&rules);
+        let change = async move {
+            let response = self.forward("method").await?;
+            if response.status().is_success() || response.status().is_redirection() {
+                made(&keeping, &target, response.headers()).await;
             }
-            change.done().await;
-        } else {
-            change.refused();
-        }
-        Ok(response)
+            Ok(response)
+        };
+        let Ok(runtime) = Handle::try_current() else { return change.await };
+        runtime.spawn(change).await.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // The runtime is shut down.
+            Err(_) => Ok(rules.refusal(StatusCode::SERVICE_UNAVAILABLE, Done::forwarded("method"))),
+        })
     }
 
     /// Past the cache, where the last response was its asker's alone. What comes now may say otherwise.
@@ -134,7 +140,7 @@ where
         let Self { rules, order: Order { mut service, parts, body } } = self;
         let asked = Asked::by(&parts.headers, (rules.now)());
         let (head, body) = service.call(Request::from_parts(parts, body)).await?.into_parts();
-        let says_nothing = head.status == StatusCode::NOT_MODIFIED || FAILURES.contains(&head.status.as_u16());
+        let says_nothing = is_refusal(head.status);
         if because == Because::Head && !says_nothing {
             match assess(asked, &head, &HeaderMap::new(), (rules.now)(), &rules) {
                 Ok(_) => rules.alone.forget(key, asked.is_authorized),
@@ -201,8 +207,10 @@ where
                             (key, why) = (variant, "vary-miss");
                         }
                         // What one request made fail need not fail for the others, who ask once more, together. Then they are
-                        // told, so that an origin that fails isn't asked by all who wait.
+                        // told, so that an origin that fails isn't asked by all who wait. What it refuses one of them it must
+                        // refuse each by itself.
                         Next::Again(_) if !has_failed => has_failed = true,
+                        Next::Again(status) if !FAILURES.contains(&status.as_u16()) => break,
                         Next::Again(status) => {
                             let done = Done { is_collapsed: true, ..Done::forwarded(why) };
                             return Ok(rules.refusal(status, done));
@@ -297,7 +305,8 @@ where
                 }
                 Entry::Unshared => Landed::Open(order, Next::Alone),
             },
-            (Err(fault), Some(order)) => match (in_error(old.as_deref(), &rules), fault) {
+            (Err(fault), Some(order)) => match (in_error(old.as_deref(), &rules).filter(|_| fault.is_failure()), fault)
+            {
                 (Some(stale), _) => {
                     done = Done { is_collapsed: true, detail: Some("stale-if-error"), ..done };
                     Landed::Answered(Ok(rules.answer(stale, wants, done)))
@@ -314,7 +323,7 @@ where
 /// Why a load brought nothing.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
-    /// The origin failed, with this status.
+    /// The origin failed, or refused another, with this status.
     Origin(StatusCode),
     /// It took too long, or there are too many.
     Overload(StatusCode),
@@ -331,6 +340,11 @@ impl Fault {
             LoadError::Refused => Self::Overload(StatusCode::SERVICE_UNAVAILABLE),
             LoadError::Aborted | LoadError::NoRuntime | LoadError::Circle => Self::NoLoad,
         }
+    }
+
+    /// Whether what is kept may stand in.
+    fn is_failure(self) -> bool {
+        !matches!(self, Self::Origin(status) if !FAILURES.contains(&status.as_u16()))
     }
 
     /// What a client is told.

@@ -324,19 +324,46 @@ async fn what_is_its_askers_alone_takes_no_place() {
     assert_eq!(ground.get_at("http://example.com/").await.body, "0");
 }
 
+/// What an answer of this kind says is about one client, so that others ask once more, together.
 #[tokio::test]
-async fn a_change_whose_client_leaves_drops_what_is_kept() {
-    let ground = Gated::new(|_, call| answer(call, &[("cache-control", "max-age=60")]));
-    ground.gate.add_permits(1);
-    assert_eq!(ground.ask("ann").await.1, "0");
-    let mut service = ground.service.clone();
-    let change = tokio::spawn(async move {
-        let request = Request::post("http://example.com/thing").body(Full::default()).unwrap();
-        service.ready().await.unwrap().call(request).await.unwrap().status()
+async fn a_refusal_of_one_client_does_not_end_the_sharing() {
+    for status in [400, 401, 403, 429, 431, 511] {
+        let ground = Gated::new(move |_, call| match call {
+            0 => with_status(status, &[]),
+            _ => answer(call, &[("cache-control", "max-age=60")]),
+        });
+        let first = tokio::spawn(ground.ask("mallory"));
+        ground.asked(1).await;
+        let mut callers = JoinSet::new();
+        for _ in 0..50 {
+            callers.spawn(ground.ask("anyone"));
+        }
+        ground.waiting(51).await;
+        ground.gate.add_permits(100);
+        let (told, _, did) = first.await.unwrap();
+        assert_eq!((told, did.as_str()), (status, "Tidegate; fwd=uri-miss; detail=\"status\""));
+        let answers = callers.join_all().await;
+        assert!(answers.iter().all(|(told, body, _)| (*told, body.as_str()) == (200, "1")), "{status}: {answers:?}");
+        assert_eq!(ground.calls(), 2, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn clients_that_are_all_refused_are_each_told_by_the_origin() {
+    let ground = Gated::new(|request, _| {
+        let who = request.headers()["x-who"].to_str().unwrap().to_owned();
+        let mut refusal = answer(who, &[("www-authenticate", "Basic")]);
+        *refusal.status_mut() = http::StatusCode::UNAUTHORIZED;
+        refusal
     });
-    ground.asked(2).await;
-    change.abort();
-    assert!(change.await.unwrap_err().is_cancelled());
-    ground.gate.add_permits(1);
-    assert_eq!(ground.ask("ann").await.1, "2");
+    let mut callers = JoinSet::new();
+    for name in ["ann", "bob", "cy", "dee"] {
+        let asked = ground.ask(name);
+        callers.spawn(async move { (name, asked.await) });
+    }
+    ground.waiting(4).await;
+    ground.gate.add_permits(100);
+    for (name, (status, body, _)) in callers.join_all().await {
+        assert_eq!((status, body.as_str()), (401, name));
+    }
 }

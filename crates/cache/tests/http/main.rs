@@ -7,6 +7,8 @@ mod ground;
 mod hostile;
 mod invalidating;
 mod keeping;
+mod leaving;
+mod refused;
 mod reusing;
 #[cfg(feature = "redis")]
 mod shared;
