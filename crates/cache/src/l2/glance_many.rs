@@ -128,7 +128,7 @@ impl RedisTier {
         let Ok(now) = patience.spend(self.current(tags.clone())).await else { return HashMap::default() };
         for (tag, asked) in tags.iter().zip(asked) {
             if let Some(now) = now.get(tag) {
-                self.recall.tag_is(tag, now.clone(), asked);
+                self.recall.tag_is(tag, now, asked);
             }
         }
         now.into_iter().collect()
