@@ -221,7 +221,7 @@ async fn a_get_with_a_body_that_no_header_tells_of_passes() {
 async fn a_get_with_a_body_passes() {
     let ground = Ground::new(|_, call| answer(call, &[("cache-control", "max-age=60")]));
     for headers in [[("content-length", "5")], [("transfer-encoding", "chunked")]] {
-        assert_eq!(ground.get(&headers).await.did(), "fwd=bypass");
+        assert_eq!(ground.get(&headers).await.did(), "fwd=bypass; detail=\"body\"");
     }
     assert_eq!(ground.get(&[("content-length", "0")]).await.did(), "fwd=uri-miss; ttl=60; stored");
 }
