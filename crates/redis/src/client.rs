@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use fred::bytes_utils::Str;
 use fred::types::Value as Fred;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -76,7 +77,11 @@ impl Client {
     /// # Errors
     /// [`Error`]; of kind `Invalid` when the keys have several slots.
     pub async fn run<K: AsRef<str>>(&self, script: &Script, keys: &[K], args: Vec<Arg>) -> Result<Value, Error> {
-        let slot = slot::common_slot(keys.iter().map(|key| key.as_ref().as_bytes())).ok_or_else(|| {
+        let slot = match keys {
+            [_] if self.topology() != Topology::Cluster => Some(0),
+            keys => slot::common_slot(keys.iter().map(|key| key.as_ref().as_bytes())),
+        };
+        let slot = slot.ok_or_else(|| {
             Error::new(ErrorKind::Invalid, format!("script `{}` needs keys, all of one slot", script.name))
         })?;
         let all = keys.iter().map(|key| Arg::from(key.as_ref())).chain(args).collect();
@@ -90,14 +95,13 @@ impl Client {
     /// [`Error`].
     pub async fn run_in(&self, slot: u16, script: &Script, count: usize, all: Vec<Arg>) -> Result<Value, Error> {
         let slot = if self.topology() == Topology::Cluster { slot } else { 0 };
-        let mut request = Vec::with_capacity(2 + all.len());
-        request.extend([Fred::String(script.digest.clone()), Arg::from(count).0]);
-        request.extend(all.into_iter().map(|arg| arg.0));
-        // Copies share the text of what they copy.
-        match self.send_as(script.is_idempotent, slot, "EVALSHA", request.clone()).await {
+        // Copies share the text of what they copy. The digest is copied once: all tasks share its count.
+        let again = all.clone();
+        let request = call(&script.digest, count, all);
+        match self.send_as(script.is_idempotent, slot, "EVALSHA", request).await {
             // It did not run: the server has forgotten it, or never knew it.
             Err(error) if error.code() == Some("NOSCRIPT") => {
-                request[0] = Fred::String(script.source.clone());
+                let request = call(&script.source, count, again);
                 self.send_as(script.is_idempotent, slot, "EVAL", request).await
             }
             other => other,
@@ -121,19 +125,13 @@ impl Client {
         if !self.inner.availability.admits(slot) {
             return Err(Error::unavailable());
         }
-        let mut request = Vec::with_capacity(2 + all.len());
-        request.extend([Fred::String(script.digest.clone()), Arg::from(count).0]);
-        request.extend(all.into_iter().map(|arg| arg.0));
         let send = async |name, request| {
             let answers = self.inner.shards.send_both(slot, (name, request), (then.name, then.args.clone())).await;
             let (first, second) = answers.map_err(|error| self.sorted(slot, &error))?;
             Ok::<_, Error>((Value::from_fred(first), Value::from_fred(second)))
         };
-        match send("EVALSHA", request.clone()).await {
-            Err(error) if error.code() == Some("NOSCRIPT") => {
-                request[0] = Fred::String(script.source.clone());
-                send("EVAL", request).await
-            }
+        match send("EVALSHA", call(&script.digest, count, all.clone())).await {
+            Err(error) if error.code() == Some("NOSCRIPT") => send("EVAL", call(&script.source, count, all)).await,
             other => other,
         }
     }
@@ -143,7 +141,11 @@ impl Client {
     /// # Errors
     /// [`Error`].
     pub async fn get(&self, key: &str) -> Result<Option<Bytes>, Error> {
-        self.send(self.slot_for(Some(key.as_bytes())), "GET", vec![Fred::from(key)]).await?.into_optional_bytes()
+        let slot = self.slot_for(Some(key.as_bytes()));
+        if !self.inner.availability.admits(slot) {
+            return Err(Error::unavailable());
+        }
+        self.judge(slot, self.inner.shards.get(slot, key).await)?.into_optional_bytes()
     }
 
     /// Whether Redis can be used now.
@@ -273,6 +275,14 @@ impl Client {
         }
         error
     }
+}
+
+/// The arguments of `EVALSHA` and `EVAL`.
+fn call(script: &Str, count: usize, all: Vec<Arg>) -> Vec<Fred> {
+    let mut request = Vec::with_capacity(2 + all.len());
+    request.extend([Fred::String(script.clone()), Arg::from(count).0]);
+    request.extend(all.into_iter().map(|arg| arg.0));
+    request
 }
 
 impl Drop for Inner {

@@ -7,6 +7,7 @@
 mod connection;
 mod detached;
 mod failure;
+mod lane;
 mod redirect;
 mod table;
 
@@ -94,6 +95,8 @@ pub(crate) struct Shards {
 struct Inner {
     config: Config,
     timeout: Duration,
+    /// Outside a cluster the one primary, which never changes: what every command asks for takes no lock.
+    single: Option<Shard>,
     table: RwLock<Table>,
     /// Counts the changes of the table.
     version: watch::Sender<u64>,
@@ -107,10 +110,18 @@ struct Inner {
 impl Shards {
     /// Connects: to the one primary, or to all of a cluster. `timeout` bounds each command.
     pub(crate) async fn connect(config: &Config, timeout: Duration) -> Result<Self, ConnectError> {
+        let single = match config.topology() {
+            Topology::Cluster => None,
+            Topology::Single | Topology::Sentinel => {
+                let connection = Connection::open(config, None, timeout).await?;
+                Some(Shard::new(Address::all(config).remove(0), connection))
+            }
+        };
         let inner = Inner {
             config: config.clone(),
             timeout,
-            table: RwLock::new(Table::default()),
+            table: RwLock::new(single.clone().map(Table::single).unwrap_or_default()),
+            single,
             version: watch::Sender::new(0),
             changing: Mutex::new(()),
             hint: Arc::new(Notify::new()),
@@ -120,10 +131,6 @@ impl Shards {
         if config.topology() == Topology::Cluster {
             shards.connect_cluster().await?;
             tokio::spawn(keep_fresh(Arc::downgrade(&shards.inner), shards.inner.hint.clone()));
-        } else {
-            let connection = Connection::open(config, None, timeout).await?;
-            let shard = Shard::new(Address::all(config).remove(0), connection);
-            shards.put(Table::single(shard));
         }
         Ok(shards)
     }
@@ -160,8 +167,7 @@ impl Shards {
         name: &'static str,
         args: Vec<FredValue>,
     ) -> Result<FredValue, FredError> {
-        if self.inner.config.topology() != Topology::Cluster {
-            let Some(shard) = self.of(slot) else { return Err(no_primary(slot)) };
+        if let Some(shard) = &self.inner.single {
             return shard.connection().send(name, args).await;
         }
         let Some(shard) = self.of(slot) else {
@@ -169,6 +175,14 @@ impl Shards {
             return Err(no_primary(slot));
         };
         self.follow(shard, name, args).await
+    }
+
+    /// Reads a string from the slot's primary, as [`send`](Self::send) does.
+    pub(crate) async fn get(&self, slot: u16, key: &str) -> Result<FredValue, FredError> {
+        match &self.inner.single {
+            Some(shard) => shard.connection().get(key).await,
+            None => self.send(slot, "GET", vec![FredValue::from(key)]).await,
+        }
     }
 
     /// Sends two commands to the slot's primary, one right behind the other. Where the slot has moved, the table is read anew

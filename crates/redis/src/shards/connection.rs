@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use fred::clients::{Client as FredClient, WithOptions};
 use fred::error::{Error as FredError, ErrorKind as Fred};
-use fred::interfaces::{ClientLike, KeysInterface, PubsubInterface};
+use fred::interfaces::{ClientLike, PubsubInterface};
 use fred::types::config::{Options, ServerConfig};
-use fred::types::{ClusterHash, ConnectHandle, CustomCommand, Value};
+use fred::types::{ClusterHash, ConnectHandle, CustomCommand, Key, Value};
 
 use super::detached::Detached;
+use super::lane::{Call, Lanes, Order};
 use super::{Address, failure};
 use crate::config::Config;
 use crate::error::ConnectError;
@@ -16,6 +17,7 @@ use crate::error::ConnectError;
 /// One connection that comes back by itself, and ends when it is dropped: what is in flight on it then fails.
 pub(crate) struct Connection {
     fred: WithOptions<FredClient>,
+    lanes: Lanes,
     router: ConnectHandle,
 }
 
@@ -47,7 +49,10 @@ impl Connection {
         };
         let bound = config.connect_timeout() * 2; // fred's own time-outs are those of a step
         let error = match tokio::time::timeout(bound, fred.init()).await {
-            Ok(Ok(router)) => return Ok(Self { fred: fred.with_options(&options()), router }),
+            Ok(Ok(router)) => {
+                let fred = fred.with_options(&options());
+                return Ok(Self { lanes: Lanes::new(fred.clone()), fred, router });
+            }
             Ok(Err(error)) => error,
             Err(_) => FredError::new(Fred::Timeout, format!("no answer within {bound:?}")),
         };
@@ -69,23 +74,21 @@ impl Connection {
     }
 
     /// Sends one command, once. Dropped, it may still be sent until its time-out is over, and not later.
-    pub(crate) fn send(
-        &self,
-        name: &'static str,
-        mut args: Vec<Value>,
-    ) -> impl Future<Output = Result<Value, FredError>> + Send + 'static {
-        let fred = self.fred.clone();
-        Detached::new(async move {
-            // fred writes to the socket after every `custom` command, while it gathers those that it knows: with 64 tasks
-            // that is twice as many a second. Reads of the cache are worth the exception.
-            if name == "GET"
-                && args.len() == 1
-                && let Some(Value::String(key)) = args.pop_if(|key| matches!(key, Value::String(_)))
-            {
-                return fred.get(key).await;
-            }
-            fred.custom(custom(name), args).await
-        })
+    pub(crate) fn send(&self, name: &'static str, args: Vec<Value>) -> Call<'_> {
+        self.lanes.call(Order::Command(name, args))
+    }
+
+    /// Reads a string.
+    ///
+    /// fred writes to the socket after every `custom` command, while it gathers those that it knows: with 64 tasks that is
+    /// twice as many a second. Reads of the cache are worth the exception.
+    pub(crate) fn get(&self, key: &str) -> Call<'_> {
+        self.lanes.call(Order::Get(Key::from(key)))
+    }
+
+    #[cfg(test)]
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.lanes
     }
 
     /// Subscribes to channels, until the connection ends.
@@ -143,6 +146,6 @@ impl Drop for Connection {
     }
 }
 
-fn custom(name: &'static str) -> CustomCommand {
+pub(super) fn custom(name: &'static str) -> CustomCommand {
     CustomCommand::new_static(name, ClusterHash::Custom(0), false)
 }

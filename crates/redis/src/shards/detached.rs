@@ -5,10 +5,7 @@ use std::task::{Context, Poll};
 
 use tokio::runtime::Handle;
 
-/// A call that goes on by itself when it is dropped.
-///
-/// fred keeps a command that waits for its connection until the call's time-out marks it as given up. A call that is dropped
-/// before never marks it: the command would be sent whenever the server comes back, minutes after its caller has left.
+/// A call that goes on by itself when it is dropped, for the reason that [`Call`](super::lane::Call) names, in a box of its own.
 pub(super) struct Detached<F: Future<Output: Send> + Send + 'static>(Option<Pin<Box<F>>>);
 
 impl<F: Future<Output: Send> + Send + 'static> Detached<F> {
