@@ -94,7 +94,8 @@
 //! # HTTP
 //!
 //! With the feature `tower`, `CacheLayer` keeps the responses of a service by the rules of RFC 9111; with `sessions`, `CacheSessions`
-//! keeps the sessions of `tower-sessions`. Both lie in the same tiers, under keys, tags and classes like everything else.
+//! keeps the sessions of `tower-sessions`. Both lie in the same tiers, under keys, tags and classes like everything else. Put the layer inside of
+//! access, limits and compression; a layer outside that wraps the bodies of requests without their `is_end_stream` makes every GET pass it by.
 //!
 //! # What it guarantees
 //!
@@ -205,6 +206,10 @@ mod ttl;
 mod typed;
 mod upkeep;
 mod warm_up;
+
+#[cfg(all(doctest, feature = "json", feature = "sessions", feature = "tower"))]
+#[doc = include_str!("../../../docs/caching.md")]
+mod caching_page {}
 
 pub use builder::TieredCacheBuilder;
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -14,12 +14,12 @@ use http_body::Body;
 use tokio::runtime::Handle;
 use tower_service::Service;
 
-use super::alone::Because;
+use super::alone::{Because, Company};
 use super::body::CachedBody;
 use super::change::made;
 use super::entry::{Entry, Kept};
 use super::freshness::{Asked, is_refusal};
-use super::origin::{Answer, Desk, Errand, FAILURES, Order, Unserved, UnservedAlone, assess};
+use super::origin::{Answer, Desk, Errand, FAILURES, Order, Unserved, assess};
 use super::rules::{Plan, Rules};
 use super::status::Done;
 use super::target::Target;
@@ -101,17 +101,22 @@ where
         let body = &self.order.body;
         let has_body = !body.is_end_stream() && body.size_hint().exact() != Some(0);
         match self.rules.plan(&self.order.parts, has_body) {
-            Plan::Forward(why) => self.forward(why).await,
+            Plan::Forward(why) => self.forward(Done::forwarded(why)).await,
+            Plan::Pass(why, reason) => {
+                self.rules.not_kept(reason);
+                let detail = (reason != why).then_some(reason);
+                self.forward(Done { detail, ..Done::forwarded(why) }).await
+            }
             Plan::Change(target) => self.change(target).await,
             Plan::Look(target, wants) => self.look(target, wants).await,
         }
     }
 
     /// Past the cache.
-    async fn forward(self, why: &'static str) -> Answer<S, R, B> {
+    async fn forward(self, done: Done) -> Answer<S, R, B> {
         let Self { rules, order: Order { mut service, parts, body } } = self;
         let response = service.call(Request::from_parts(parts, body)).await?;
-        Ok(rules.pass(response, Done::forwarded(why)))
+        Ok(rules.pass(response, done))
     }
 
     /// Past the cache, and whatever is kept for the target goes before the answer is given (RFC 9111, 4.4).
@@ -121,7 +126,7 @@ where
         let rules = Arc::clone(&self.rules);
         let keeping = Arc::clone(&rules);
         let change = async move {
-            let response = self.forward("method").await?;
+            let response = self.forward(Done::forwarded("method")).await?;
             if response.status().is_success() || response.status().is_redirection() {
                 made(&keeping, &target, response.headers()).await;
             }
@@ -144,7 +149,10 @@ where
         if because == Because::Head && !says_nothing {
             match assess(asked, &head, &HeaderMap::new(), (rules.now)(), &rules) {
                 Ok(_) => rules.alone.forget(key, asked.is_authorized),
-                Err(_) => rules.alone.note(key, asked.is_authorized, because, rules.clock_time()),
+                Err(reason) => {
+                    rules.alone.note(key, asked.is_authorized, because, rules.clock_time());
+                    rules.not_kept(reason);
+                }
             }
         }
         Ok(rules.pass(Response::from_parts(head, body), Done::forwarded(why)))
@@ -152,7 +160,7 @@ where
 
     async fn look(mut self, target: Target, wants: Wants) -> Answer<S, R, B> {
         let rules = Arc::clone(&self.rules);
-        let Some(mut key) = target.key() else { return self.forward("bypass").await };
+        let Some(mut key) = target.key() else { return self.forward(Done::forwarded("bypass")).await };
         let mut why = "uri-miss";
         let mut has_failed = false;
         // The first response of a target, and the variant that this request wants beside it; and once more where others' failed.
@@ -171,7 +179,7 @@ where
                     continue;
                 }
                 Some(Entry::Kept(kept)) => match wants.judge(kept, now) {
-                    Use::Pass(why) if !wants.only_if_cached => return self.forward(why).await,
+                    Use::Pass(why) if !wants.only_if_cached => return self.forward(Done::forwarded(why)).await,
                     Use::Fresh | Use::Stale => {
                         let answer = rules.answer(kept, &wants, Done::hit());
                         if !is_fresh && !wants.is_head {
@@ -188,7 +196,7 @@ where
                 return Ok(rules.refusal(StatusCode::GATEWAY_TIMEOUT, Done::default()));
             }
             if wants.is_head {
-                return self.forward(why).await;
+                return self.forward(Done::forwarded(why)).await;
             }
             if let Some(because) = rules.alone.because(&key, wants.is_authorized, rules.clock_time()) {
                 return self.forward_alone(&key, because, why).await;
@@ -220,7 +228,7 @@ where
                 }
             }
         }
-        self.forward(why).await
+        self.forward(Done::forwarded(why)).await
     }
 
     /// Fetches behind a stale answer, unless that is under way.
@@ -229,15 +237,20 @@ where
         let rules = Arc::clone(&self.rules);
         let errand = Errand { key: key.clone(), target: target.tag(), old, why: "stale" };
         let desk = Desk::new(self.order);
-        if wants.is_authorized {
-            let fetch = async move || desk.fetch(rules, errand).await.map_err(|Unserved(status)| UnservedAlone(status));
-            self.rules.cache.refresh(&runtime, key, fetch);
-        } else {
-            self.rules.cache.refresh(&runtime, key, move || desk.fetch(rules, errand));
+        match self.rules.company(key, wants.is_authorized) {
+            Company::All => drop(self.rules.cache.refresh(&runtime, key, move || desk.fetch(rules, errand))),
+            Company::Authorized => {
+                let fetch = async move || desk.fetch(rules, errand).await.map_err(Unserved::authorized);
+                self.rules.cache.refresh(&runtime, key, fetch);
+            }
+            Company::None => {
+                let fetch = async move || desk.fetch(rules, errand).await.map_err(Unserved::alone);
+                self.rules.cache.refresh(&runtime, key, fetch);
+            }
         }
     }
 
-    /// Asks the origin together with all who want the same; with an `Authorization` alone.
+    /// Asks the origin together with all who want the same; with an `Authorization` together with such alone, or with nobody.
     async fn load(self, errand: Errand, wants: &Wants) -> Landed<S, B, Answer<S, R, B>> {
         let Self { rules, order } = self;
         let (arrived, old) = ((rules.now)(), errand.old.clone());
@@ -247,11 +260,21 @@ where
             let (desk, rules) = (Arc::clone(&desk), Arc::clone(&rules));
             move || desk.fetch(rules, errand)
         };
-        let landed = if wants.is_authorized {
-            let fetch = async move || fetch().await.map_err(|Unserved(status)| UnservedAlone(status));
-            rules.cache.load(&key, Enough::FreshAlone, fetch).await.map_err(|error| Fault::of(&error, |error| error.0))
-        } else {
-            rules.cache.load(&key, Enough::Fresh, fetch).await.map_err(|error| Fault::of(&error, |error| error.0))
+        let landed = match rules.company(&key, wants.is_authorized) {
+            Company::All => {
+                let load = rules.cache.load(&key, Enough::Fresh, fetch);
+                load.await.map_err(|error| Fault::of(&error, |error| error.0))
+            }
+            Company::Authorized => {
+                let fetch = async move || fetch().await.map_err(Unserved::authorized);
+                let load = rules.cache.load(&key, Enough::Fresh, fetch);
+                load.await.map_err(|error| Fault::of(&error, |error| error.0))
+            }
+            Company::None => {
+                let fetch = async move || fetch().await.map_err(Unserved::alone);
+                let load = rules.cache.load(&key, Enough::FreshAlone, fetch);
+                load.await.map_err(|error| Fault::of(&error, |error| error.0))
+            }
         };
         let order = desk.take_order();
         // What L2 has that is stale comes only where the load brought nothing. It lies in L1 now, and may stand in next time,

@@ -12,5 +12,6 @@ mod refused;
 mod reusing;
 #[cfg(feature = "redis")]
 mod shared;
+mod telling;
 mod validating;
 mod varying;
