@@ -10,7 +10,7 @@ use crate::flight::{Flight, Outcome};
 use crate::key::Key;
 use crate::l2::Past;
 use crate::read::Source;
-use crate::slot::{Slot, Times};
+use crate::slot::{Slot, Terms, Times};
 use crate::tiered::Tiers;
 use crate::typed::{Form, pack};
 
@@ -32,26 +32,23 @@ impl Tiers {
         let Past { fill, id, left, noticed } = past;
         let parcel = pack(fill, form.weigh);
         let now = self.clock.now();
-        let slot = Slot {
-            value: parcel.value,
-            stamps: self.fence.stamps(&parcel.tags),
+        // Where it is only looked at, the next reader is to load it.
+        let quiet_until = now.saturating_add(if will_load { PAUSE } else { Duration::ZERO });
+        let terms = Terms {
+            stamps: self.fence.stamps(class.id, &parcel.tags),
             class: class.id,
             since: flight.since,
-            // Where it is only looked at, the next reader is to load it.
-            times: Times::stale(
-                now.into(),
-                left,
-                now.saturating_add(if will_load { PAUSE } else { Duration::ZERO }).into(),
-            ),
+            times: Times::stale(now.into(), left, quiet_until.into()),
             weight: self.memory.weight(key, parcel.tags.len(), parcel.bytes),
             shared: Some(id),
         };
+        let slot = Slot::new(parcel.value, terms);
         let inserted = self.flights.amid(key, flight, |may_fill| {
             // What L1 holds of the same entry is as good, and what it holds of another one is newer.
             let is_better = self.peek(key).is_none();
             // Where word of a change came since, nobody may have it. Later word takes it away again.
             let is_current = noticed == flight.noticed();
-            let inserted = (may_fill && is_better && is_current).then(|| self.fill(key, slot.clone()));
+            let inserted = (may_fill && is_better && is_current).then(|| self.fill(key, &slot));
             let stored = inserted.as_ref().is_some_and(|inserted| inserted.stored);
             if is_current {
                 flight.has_fallback(Outcome::Loaded { slot, stored, source: Source::Stale, noticed });

@@ -7,11 +7,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::class::ClassId;
+use crate::moves::{Cells, Moves, Seen};
 use crate::tag::Tag;
-use crate::tag_table::{Stamps, TagTable};
+use crate::tag_table::{Records, TagTable};
 
 /// Fences of classes; classes beyond this many share one, which can only invalidate too much.
-const CLASSES: usize = 256;
+pub(crate) const CLASSES: usize = 256;
 
 /// A number in the order of invalidations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,12 +23,44 @@ pub(crate) struct Generation(pub(crate) u64);
 #[repr(align(128))]
 struct Latest(AtomicU64);
 
+/// What covers an entry, in the forms in which it is compared.
+#[derive(Debug, Clone)]
+pub(crate) struct Stamps {
+    records: Records,
+    cells: Cells,
+    /// Counted before anything was compared.
+    seen: Seen,
+}
+
+impl Stamps {
+    /// The tags themselves.
+    pub(crate) fn tags(&self) -> Vec<Tag> {
+        self.records.tags()
+    }
+
+    /// Whether none of the tags was invalidated since.
+    pub(crate) fn admit(&self, since: Generation) -> bool {
+        self.records.admit(since)
+    }
+
+    /// Where a hit looks.
+    pub(crate) fn cells(&self) -> Cells {
+        self.cells
+    }
+
+    /// What had been counted there when these were made.
+    pub(crate) fn seen(&self) -> Seen {
+        self.seen
+    }
+}
+
 /// The generations of everything that is invalidated in constant time.
 pub(crate) struct Fence {
     latest: Latest,
     all: AtomicU64,
     classes: Box<[AtomicU64]>,
     tags: TagTable,
+    moves: Moves,
 }
 
 impl Fence {
@@ -37,6 +70,7 @@ impl Fence {
             all: AtomicU64::new(0),
             classes: (0..CLASSES).map(|_| AtomicU64::new(0)).collect(),
             tags: TagTable::new(),
+            moves: Moves::new(),
         }
     }
 
@@ -47,19 +81,31 @@ impl Fence {
 
     pub(crate) fn invalidate_all(&self) {
         self.all.fetch_max(self.next(), Ordering::SeqCst);
+        self.moves.everything();
     }
 
     pub(crate) fn invalidate_class(&self, class: ClassId) {
         self.classes[class.index() % CLASSES].fetch_max(self.next(), Ordering::SeqCst);
+        self.moves.class(class);
     }
 
     pub(crate) fn invalidate_tag(&self, tag: &Tag) {
         self.tags.invalidate(tag, || self.next());
+        self.moves.tag(tag);
     }
 
-    /// The tags of an entry, in the form in which [`Fence::admits`] compares them.
-    pub(crate) fn stamps(&self, tags: &[Tag]) -> Stamps {
-        self.tags.stamps(tags)
+    /// What covers an entry of this class with these tags.
+    pub(crate) fn stamps(&self, class: ClassId, tags: &[Tag]) -> Stamps {
+        let cells = Cells::of(class, tags);
+        let seen = self.moves.seen(cells);
+        Stamps { records: self.tags.records(tags), cells, seen }
+    }
+
+    /// How many invalidations were counted so far where a hit looks. To be asked before [`Fence::admits`]: while it stays the
+    /// same, so does that answer, if it was yes.
+    #[inline]
+    pub(crate) fn seen(&self, cells: Cells) -> Seen {
+        self.moves.seen(cells)
     }
 
     /// Whether neither everything nor this class was invalidated since.

@@ -1,5 +1,6 @@
 //! L1: values in the memory of this process, on `quick_cache` (a variant of Clock-PRO, close to S3-FIFO).
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -7,15 +8,17 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
+use crate::held::{ForAll, ForHit, Held, Hit, Noting, SameFill};
 use crate::key::Key;
-use crate::slot::{Slot, Times};
+use crate::moves::Seen;
+use crate::slot::{Slot, Terms, Times};
 use crate::text::Prehashed;
 
 /// The tier's name in statistics and events.
 pub(crate) const NAME: &str = "l1";
 
-/// Bytes that an entry takes besides its key's text and its value: the slot, the key, the index, the counts.
-const OVERHEAD: u64 = (size_of::<Slot>() + size_of::<Key>() + 64) as u64;
+/// Bytes that an entry takes besides its key's text and its value: what is held, the index, the counts.
+const OVERHEAD: u64 = (size_of::<Held>() + size_of::<Hit>() + size_of::<Terms>() + 80) as u64;
 
 /// Smallest shard, so that a value of some size still finds room in one.
 const SHARD_ENTRIES: u64 = 64;
@@ -38,9 +41,9 @@ pub enum Capacity {
 #[derive(Clone)]
 struct SlotWeight;
 
-impl Weighter<Key, Slot> for SlotWeight {
-    fn weight(&self, _: &Key, slot: &Slot) -> u64 {
-        slot.weight
+impl Weighter<Held, Hit> for SlotWeight {
+    fn weight(&self, held: &Held, _: &Hit) -> u64 {
+        held.terms.weight
     }
 }
 
@@ -48,11 +51,11 @@ impl Weighter<Key, Slot> for SlotWeight {
 #[derive(Clone)]
 struct Leaving;
 
-impl Lifecycle<Key, Slot> for Leaving {
-    type RequestState = Vec<(Key, Slot)>;
+impl Lifecycle<Held, Hit> for Leaving {
+    type RequestState = Vec<(Held, Hit)>;
 
-    fn on_evict(&self, leaving: &mut Self::RequestState, key: Key, slot: Slot) {
-        leaving.push((key, slot));
+    fn on_evict(&self, leaving: &mut Self::RequestState, held: Held, hit: Hit) {
+        leaving.push((held, hit));
     }
 }
 
@@ -61,24 +64,24 @@ impl Lifecycle<Key, Slot> for Leaving {
 pub(crate) struct Inserted {
     pub(crate) stored: bool,
     /// What had to leave, the replaced value included.
-    leaving: Vec<(Key, Slot)>,
+    leaving: Vec<(Held, Hit)>,
 }
 
 impl Inserted {
     /// Whether something else lay under `key`.
     pub(crate) fn has_replaced(&self, key: &Key) -> bool {
-        self.stored && self.leaving.iter().any(|(left, _)| left == key)
+        self.stored && self.leaving.iter().any(|(left, _)| left.key == *key)
     }
 
     /// The keys that were evicted to make room for `key`.
     pub(crate) fn evicted<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = &'a Key> {
-        self.leaving.iter().map(|(left, _)| left).filter(move |left| *left != key)
+        self.leaving.iter().map(|(left, _)| &left.key).filter(move |left| *left != key)
     }
 }
 
 /// The tier.
 pub(crate) struct Memory {
-    cache: Cache<Key, Slot, SlotWeight, Prehashed, Leaving>,
+    cache: Cache<Held, Hit, SlotWeight, Prehashed, Leaving>,
     by_bytes: bool,
     evictions: AtomicU64,
 }
@@ -118,19 +121,30 @@ impl Memory {
         }
     }
 
-    pub(crate) fn get(&self, key: &Key) -> Option<Slot> {
-        self.cache.get(key)
+    /// What a hit needs, and up to where no invalidation covers it.
+    #[inline]
+    pub(crate) fn get(&self, key: &Key) -> Option<(Hit, Seen)> {
+        let question = ForHit::new(key);
+        let hit = self.cache.get(&question)?;
+        Some((hit, question.seen()))
     }
 
-    /// As [`Memory::get`], without making the entry look more used.
+    /// All that is held under the key, without making the entry look more used.
     pub(crate) fn peek(&self, key: &Key) -> Option<Slot> {
-        self.cache.peek(key)
+        let question = ForAll::new(key);
+        let hit = self.cache.peek(&question)?;
+        question.with(hit)
+    }
+
+    /// Notes up to where no invalidation covers the slot, where it is still held.
+    pub(crate) fn note(&self, key: &Key, slot: &Slot, seen: Seen) {
+        self.cache.contains_key(&Noting { key, slot, seen });
     }
 
     /// Stores the slot. The caller holds the lock of the key's flights, so nobody else writes this key meanwhile.
-    pub(crate) fn insert(&self, key: &Key, slot: Slot) -> Inserted {
+    pub(crate) fn insert(&self, key: &Key, slot: &Slot) -> Inserted {
         let mut leaving = Vec::new();
-        let mut stored = self.place(key, slot.clone(), &mut leaving);
+        let mut stored = self.place(key, slot, &mut leaving);
         if !stored {
             // A value that outgrew its predecessor may be chosen to leave at once; as a newcomer it is not. Refused
             // again, it is too big, and its predecessor is gone as it must be.
@@ -145,11 +159,10 @@ impl Memory {
         inserted
     }
 
-    fn place(&self, key: &Key, slot: Slot, leaving: &mut Vec<(Key, Slot)>) -> bool {
+    fn place(&self, key: &Key, slot: &Slot, leaving: &mut Vec<(Held, Hit)>) -> bool {
         let before = leaving.len();
-        let placed = slot.clone();
-        self.cache.insert_with_lifecycle(key.clone(), slot, leaving);
-        !leaving[before..].iter().any(|(_, left)| left.is(&placed))
+        self.cache.insert_with_lifecycle(Held::new(key.clone(), slot), Hit::new(slot), leaving);
+        !leaving[before..].iter().any(|(left, _)| Arc::ptr_eq(&left.terms, slot.terms()))
     }
 
     /// Lets nobody load this key before `until`; its value is served on. The caller holds the lock of the key's flights.
@@ -160,26 +173,28 @@ impl Memory {
     /// Changes the times of an entry. The caller holds the lock of the key's flights, so nobody else writes this key
     /// meanwhile.
     pub(crate) fn amend(&self, key: &Key, change: impl FnOnce(&mut Times)) {
-        if let Some(mut slot) = self.cache.peek(key) {
-            change(&mut slot.times);
+        if let Some(slot) = self.peek(key) {
+            let mut times = slot.times;
+            change(&mut times);
+            let slot = slot.at(times);
             // Soft: this makes an entry no more popular. Gone meanwhile means nothing to change. What is replaced holds the
             // same value, which so isn't dropped here.
-            drop(self.cache.replace(key.clone(), slot, true));
+            drop(self.cache.replace(Held::new(key.clone(), &slot), Hit::new(&slot), true));
         }
     }
 
     pub(crate) fn remove(&self, key: &Key) -> Option<Slot> {
-        self.cache.remove(key).map(|(_, slot)| slot)
+        self.cache.remove(key).map(|(held, hit)| Slot::of(hit.value, held.terms))
     }
 
     /// Removes the entry if it still holds the value of `slot`.
     pub(crate) fn discard(&self, key: &Key, slot: &Slot) -> bool {
-        self.cache.remove_if(key, |held| held.is(slot)).is_some()
+        self.cache.remove_if(&SameFill { key, slot }, |hit| Arc::ptr_eq(&hit.value, &slot.value)).is_some()
     }
 
     /// Copies of all entries, taking a shard's read lock for one entry at a time.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, Slot)> {
-        self.cache.iter()
+        self.cache.iter().map(|(held, hit)| (held.key, Slot::of(hit.value, held.terms)))
     }
 
     pub(crate) fn entries(&self) -> u64 {

@@ -1,16 +1,16 @@
 //! What L1 holds under a key.
 
 use std::any::Any;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::class::ClassId;
 use crate::dice::Dice;
-use crate::fence::{Fence, Generation};
+use crate::fence::{Fence, Generation, Stamps};
 #[cfg(feature = "redis")]
 use crate::l2::EntryId;
 use crate::moment::{Moment, ShortSpan, Span};
-use crate::tag_table::Stamps;
 
 /// A value of any type.
 pub(crate) type Anything = Arc<dyn Any + Send + Sync>;
@@ -21,11 +21,16 @@ const EAGER_WINDOW: u32 = 16;
 /// A read prolongs a sliding entry when this part of its idle time has passed, so that few of the reads write.
 const SLIDE_STEPS: u32 = 16;
 
-/// A value and what decides whether it may be served. Plain fields, so that a read copies them and takes one count,
-/// two with tags. And few bytes: a hit in a cache that outgrew the processor's takes as long as the lines that it must wait for.
+/// A value and what decides whether it may be served. Copying it takes two counts.
 #[derive(Debug, Clone)]
 pub(crate) struct Slot {
     pub(crate) value: Anything,
+    terms: Arc<Terms>,
+}
+
+/// What decides whether a value may be served, and what else is known of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
     pub(crate) stamps: Stamps,
     /// When its load started, in the order of invalidations.
     pub(crate) since: Generation,
@@ -35,6 +40,14 @@ pub(crate) struct Slot {
     /// The entry in L2 that holds the same value.
     #[cfg(feature = "redis")]
     pub(crate) shared: Option<EntryId>,
+}
+
+impl Deref for Slot {
+    type Target = Terms;
+
+    fn deref(&self) -> &Terms {
+        &self.terms
+    }
 }
 
 /// When a slot is good for what.
@@ -54,6 +67,21 @@ pub(crate) struct Times {
     idle: Span,
     /// How long a load takes, times the class's eagerness; zero when chance has no say.
     eager: ShortSpan,
+}
+
+/// The times of a hit that needs no second thought.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Calm {
+    until: Moment,
+    fresh_until: Moment,
+}
+
+impl Calm {
+    /// For how much longer it is fresh; none when a second thought is due.
+    #[inline]
+    pub(crate) fn left(self, now: Moment) -> Option<Duration> {
+        (now < self.until).then(|| self.fresh_until.since(now))
+    }
 }
 
 /// What decides the times of a slot.
@@ -103,6 +131,11 @@ impl Times {
         let refresh_from = self.ahead_from.min(eager_from).max(self.quiet_until);
         let slide_from = if self.slides() { now.after(self.idle() / SLIDE_STEPS) } else { Moment::NEVER };
         self.calm_until = self.fresh_until.min(refresh_from).min(slide_from);
+    }
+
+    /// What a hit looks at.
+    pub(crate) fn calm(&self) -> Calm {
+        Calm { until: self.calm_until, fresh_until: self.fresh_until }
     }
 
     fn idle(&self) -> Duration {
@@ -178,6 +211,23 @@ pub(crate) enum State {
 }
 
 impl Slot {
+    pub(crate) fn new(value: Anything, terms: Terms) -> Self {
+        Self { value, terms: Arc::new(terms) }
+    }
+
+    pub(crate) fn of(value: Anything, terms: Arc<Terms>) -> Self {
+        Self { value, terms }
+    }
+
+    pub(crate) fn terms(&self) -> &Arc<Terms> {
+        &self.terms
+    }
+
+    /// The same with other times.
+    pub(crate) fn at(&self, times: Times) -> Self {
+        Self::new(Arc::clone(&self.value), Terms { times, ..Terms::clone(&self.terms) })
+    }
+
     pub(crate) fn state(&self, now: Duration, fence: &Fence) -> State {
         let (now, times) = (Moment::from(now), &self.times);
         if !fence.admits(self.class, &self.stamps, self.since) {
@@ -195,8 +245,8 @@ impl Slot {
         }
     }
 
-    /// Whether both are one fill: a value that was found to hold still is filled anew.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.value, &other.value) && self.times.ends == other.times.ends && self.since == other.since
+    /// Whether these terms are of one fill with its own, if the value is too: what was found to hold still is filled anew.
+    pub(crate) fn has_terms_like(&self, terms: &Terms) -> bool {
+        self.times.ends == terms.times.ends && self.since == terms.since
     }
 }

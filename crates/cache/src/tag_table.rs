@@ -25,19 +25,19 @@ pub(crate) struct TagRecord {
     tag: Tag,
 }
 
-/// The records of the tags of one entry: in one place up to four, and behind a pointer that takes the room of one.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Stamps(Option<Arc<SmallVec<[Arc<TagRecord>; 4]>>>);
+/// The records of the tags of one entry.
+#[derive(Debug, Clone)]
+pub(crate) struct Records(SmallVec<[Arc<TagRecord>; 2]>);
 
-impl Stamps {
+impl Records {
     /// The tags themselves.
     pub(crate) fn tags(&self) -> Vec<Tag> {
-        self.0.iter().flat_map(|records| records.iter()).map(|record| record.tag.clone()).collect()
+        self.0.iter().map(|record| record.tag.clone()).collect()
     }
 
     /// Whether none of the tags was invalidated since.
     pub(crate) fn admit(&self, since: Generation) -> bool {
-        self.0.as_deref().is_none_or(|records| records.iter().all(|tag| tag.latest.load(Ordering::Acquire) <= since.0))
+        self.0.iter().all(|tag| tag.latest.load(Ordering::Acquire) <= since.0)
     }
 }
 
@@ -71,11 +71,8 @@ impl TagTable {
         cell.fetch_max(next(), Ordering::SeqCst);
     }
 
-    pub(crate) fn stamps(&self, tags: &[Tag]) -> Stamps {
-        if tags.is_empty() {
-            return Stamps(None);
-        }
-        Stamps(Some(Arc::new(tags.iter().map(|tag| self.record(tag)).collect())))
+    pub(crate) fn records(&self, tags: &[Tag]) -> Records {
+        Records(tags.iter().map(|tag| self.record(tag)).collect())
     }
 
     fn record(&self, tag: &Tag) -> Arc<TagRecord> {
@@ -121,7 +118,7 @@ impl TagTable {
     }
 
     #[cfg(test)]
-    fn records(&self) -> usize {
+    fn count(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().unwrap().records.len()).sum()
     }
 }
@@ -134,29 +131,29 @@ mod tests {
     fn an_invalidation_before_the_record_reaches_it() {
         let table = TagTable::new();
         table.invalidate(&Tag::new("t"), || 5);
-        let stamps = table.stamps(&[Tag::new("t")]);
-        assert!(!stamps.admit(Generation(4)));
-        assert!(stamps.admit(Generation(5)));
+        let records = table.records(&[Tag::new("t")]);
+        assert!(!records.admit(Generation(4)));
+        assert!(records.admit(Generation(5)));
     }
 
     #[test]
     fn a_pruned_record_leaves_its_mark() {
         let table = TagTable::new();
-        drop(table.stamps(&[Tag::new("t")]));
+        drop(table.records(&[Tag::new("t")]));
         table.invalidate(&Tag::new("t"), || 9);
         table.prune();
-        assert_eq!(table.records(), 0);
-        assert!(!table.stamps(&[Tag::new("t")]).admit(Generation(8)));
+        assert_eq!(table.count(), 0);
+        assert!(!table.records(&[Tag::new("t")]).admit(Generation(8)));
     }
 
     #[test]
     fn tags_of_dead_entries_are_forgotten_without_a_sweep() {
         let table = TagTable::new();
-        let kept = table.stamps(&[Tag::new("kept")]);
+        let kept = table.records(&[Tag::new("kept")]);
         for tag in 0..100_000 {
-            drop(table.stamps(&[Tag::new(tag)]));
+            drop(table.records(&[Tag::new(tag)]));
         }
-        assert!(table.records() <= SHARDS * PRUNE_FROM);
+        assert!(table.count() <= SHARDS * PRUNE_FROM);
         table.invalidate(&Tag::new("kept"), || 3);
         assert!(!kept.admit(Generation(2)));
     }
@@ -167,6 +164,6 @@ mod tests {
         for tag in 0..10_000 {
             table.invalidate(&Tag::new(tag), || 1);
         }
-        assert_eq!(table.records(), 0);
+        assert_eq!(table.count(), 0);
     }
 }

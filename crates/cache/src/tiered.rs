@@ -284,10 +284,10 @@ impl Tiers {
         &self,
         key: &Key,
         class: &Class,
-        open: impl FnOnce(Slot) -> Option<T>,
+        open: impl FnOnce(Anything) -> Option<T>,
     ) -> Option<(T, State)> {
         let started = (self.observer.is_some() && class.counters.sample_due()).then(|| self.clock.precise());
-        let found = self.live(key).and_then(|(slot, state)| open(slot).map(|value| (value, state)));
+        let found = self.live(key).and_then(|(value, state)| open(value).map(|value| (value, state)));
         let (count, outcome) = match found {
             Some((_, State::Fresh(_) | State::Waning(_))) => (Count::Hit, LookupOutcome::Hit),
             Some(_) => (Count::StaleHit, LookupOutcome::Stale),
@@ -303,19 +303,12 @@ impl Tiers {
         found
     }
 
-    fn live(&self, key: &Key) -> Option<(Slot, State)> {
-        let slot = self.memory.get(key)?;
+    fn live(&self, key: &Key) -> Option<(Anything, State)> {
+        let (hit, seen) = self.memory.get(key)?;
         let now = self.clock.now();
-        match slot.state(now, &self.fence) {
-            State::Dead => {
-                self.bury(key, &slot);
-                None
-            }
-            State::Waning(_) => {
-                let state = self.tend(key, &slot, now.into());
-                Some((slot, state))
-            }
-            state => Some((slot, state)),
+        match hit.calm.left(now.into()) {
+            Some(left) if self.fence.seen(hit.cells) == seen => Some((hit.value, State::Fresh(left))),
+            _ => self.consider(key, now),
         }
     }
 

@@ -296,7 +296,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             mark,
         );
         let (inserted, outdated) = tiers.flights.fence(key, || {
-            let inserted = tiers.fill(key, slot);
+            let inserted = tiers.fill(key, &slot);
             let outdated = if inserted.stored { None } else { tiers.memory.remove(key) };
             (inserted, outdated)
         });
@@ -328,8 +328,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     }
 
     pub(crate) fn look_up(&self, key: &Key) -> Option<(Arc<V>, State)> {
-        self.cache.tiers.look_up(key, &self.class, |slot| {
-            let value = open(slot);
+        self.cache.tiers.look_up(key, &self.class, |value| {
+            let value = value.downcast().ok();
             if value.is_none() {
                 self.report_mismatch(key);
             }

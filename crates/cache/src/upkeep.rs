@@ -10,7 +10,7 @@ use crate::key::Key;
 use crate::l2::Mark;
 use crate::memory::{self, Inserted};
 use crate::moment::Moment;
-use crate::slot::{Lifetime, Slot, State, Times};
+use crate::slot::{Anything, Lifetime, Slot, State, Terms, Times};
 use crate::tiered::{Parcel, Tiers};
 
 impl Tiers {
@@ -35,20 +35,20 @@ impl Tiers {
         });
         let (grace, ahead) = (class.ttl.grace_period(), class.ttl.ahead());
         let lifetime = Lifetime { fresh, whole, grace, ahead, idle, eager: class.ttl.eager(parcel.cost) };
-        Slot {
-            value: parcel.value,
-            stamps: self.fence.stamps(&parcel.tags),
+        let terms = Terms {
+            stamps: self.fence.stamps(class.id, &parcel.tags),
             class: class.id,
             since,
             times: Times::new(self.clock.now().into(), &lifetime),
             weight: self.memory.weight(key, parcel.tags.len(), parcel.bytes),
             #[cfg(feature = "redis")]
             shared: mark.and_then(|mark| mark.id),
-        }
+        };
+        Slot::new(parcel.value, terms)
     }
 
     /// Stores what a load or a caller brought. The caller holds the lock of the key's flights.
-    pub(crate) fn fill(&self, key: &Key, slot: Slot) -> Inserted {
+    pub(crate) fn fill(&self, key: &Key, slot: &Slot) -> Inserted {
         if self.fence.admits(slot.class, &slot.stamps, slot.since) {
             self.memory.insert(key, slot)
         } else {
@@ -70,6 +70,27 @@ impl Tiers {
 
     pub(crate) fn report_removed(&self, key: &Key, cause: Removal) {
         self.notify(&Event::Removed { tier: memory::NAME, key, cause });
+    }
+
+    /// What is to be served where a hit can't tell: its calm is over, or something that shares a cell with what covers it was
+    /// invalidated.
+    #[cold]
+    pub(crate) fn consider(&self, key: &Key, now: Duration) -> Option<(Anything, State)> {
+        let slot = self.memory.peek(key)?;
+        let seen = self.fence.seen(slot.stamps.cells());
+        let state = match slot.state(now, &self.fence) {
+            State::Dead => {
+                self.bury(key, &slot);
+                return None;
+            }
+            State::Fresh(left) => {
+                self.memory.note(key, &slot, seen);
+                State::Fresh(left)
+            }
+            State::Waning(_) => self.tend(key, &slot, now.into()),
+            state => state,
+        };
+        Some((slot.value, state))
     }
 
     /// The second thought that a fresh entry needs: prolongs its life if that is due, and tells whether to load it anew.
@@ -110,5 +131,68 @@ impl Tiers {
         let removed = dead.filter(|(key, slot)| self.bury(key, slot)).count();
         self.fence.prune();
         removed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::fill::Fill;
+    use crate::moves::Cells;
+    use crate::read::Lookup;
+    use crate::tag::Tag;
+    use crate::tiered::TieredCache;
+    use crate::ttl::TtlClass;
+
+    fn is_told_at_a_glance(cache: &TieredCache, key: &Key) -> bool {
+        let tiers = &cache.tiers;
+        tiers.memory.get(key).is_some_and(|(hit, seen)| tiers.fence.seen(hit.cells) == seen)
+    }
+
+    #[test]
+    fn of_tags_that_share_a_cell_each_invalidates_its_own_entries() {
+        let cache = TieredCache::builder().build();
+        let handle = cache.typed::<u32>(TtlClass::SCHEDULE);
+        let own = Tag::new("own");
+        let cells = |tag: &Tag| format!("{:?}", Cells::of(handle.class.id, std::slice::from_ref(tag)));
+        let other = (0..).map(Tag::new).find(|tag| cells(tag) == cells(&own)).expect("there are fewer cells");
+        let key = Key::builder("entry").build().unwrap();
+        assert_eq!(handle.set(&key, Fill::new(7).tags([own.clone()])).now_or_never(), Some(true));
+        assert!(is_told_at_a_glance(&cache, &key));
+
+        for _ in 0..3 {
+            cache.tiers.fence.invalidate_tag(&other);
+            assert!(!is_told_at_a_glance(&cache, &key));
+            assert_eq!(handle.get(&key), Lookup::Fresh(7.into()), "the other tag is not its own");
+            assert!(is_told_at_a_glance(&cache, &key), "what was found out is noted");
+        }
+        cache.tiers.fence.invalidate_tag(&own);
+        assert_eq!(handle.get(&key), Lookup::Miss);
+    }
+
+    #[test]
+    fn each_of_many_tags_counts_and_so_do_class_and_everything() {
+        let cache = TieredCache::builder().build();
+        let handle = cache.typed::<u32>(TtlClass::SCHEDULE);
+        let key = Key::builder("entry").build().unwrap();
+        let class = handle.class.id;
+        for count in 0..6 {
+            let tags: Vec<Tag> = (0..count).map(Tag::new).collect();
+            let set = || handle.set(&key, Fill::new(7).tags(tags.clone())).now_or_never();
+            for tag in &tags {
+                assert_eq!(set(), Some(true));
+                assert_eq!(handle.get(&key), Lookup::Fresh(7.into()));
+                cache.tiers.fence.invalidate_tag(tag);
+                assert_eq!(handle.get(&key), Lookup::Miss, "{count} tags");
+            }
+            assert_eq!(set(), Some(true));
+            cache.tiers.fence.invalidate_class(class);
+            assert_eq!(handle.get(&key), Lookup::Miss);
+            assert_eq!(set(), Some(true));
+            cache.tiers.fence.invalidate_all();
+            assert_eq!(handle.get(&key), Lookup::Miss);
+        }
     }
 }

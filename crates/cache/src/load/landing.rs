@@ -114,7 +114,7 @@ impl Landing {
             }
             #[cfg(feature = "redis")]
             let may_keep = may_keep && (!is_doubtful || slot.shared.is_some());
-            if may_fill && may_keep { tiers.fill(key, slot.clone()) } else { Inserted::default() }
+            if may_fill && may_keep { tiers.fill(key, &slot) } else { Inserted::default() }
         });
         #[cfg(feature = "redis")]
         if is_doubtful && inserted.stored {

@@ -216,7 +216,7 @@ impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
                 is_doubtful = Mark::noticed(mark) != self.flight.noticed();
                 may_fill && (!is_doubtful || slot.shared.is_some())
             };
-            let inserted = if may_fill { tiers.fill(self.key, slot.clone()) } else { Inserted::default() };
+            let inserted = if may_fill { tiers.fill(self.key, &slot) } else { Inserted::default() };
             let outdated = if inserted.stored { None } else { tiers.memory.remove(self.key) };
             (inserted, outdated)
         });

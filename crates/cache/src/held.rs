@@ -1,0 +1,190 @@
+//! How the index holds an entry: in two lines of the processor's cache what a hit reads, and all else behind a pointer.
+//!
+//! A hit in a cache that outgrew the processor's takes as long as the lines that it must wait for. `quick_cache` copies the
+//! value that it finds and leaves the key where it is. So what a hit takes along is the value, and what it doesn't is with
+//! the key: not even its count is touched. Whoever needs that too asks by a question that takes it along as it meets the key.
+
+use std::borrow::Borrow;
+use std::cell::{Cell, OnceCell};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use quick_cache::Equivalent;
+
+use crate::key::Key;
+use crate::moves::{Cells, Seen};
+use crate::slot::{Anything, Calm, Slot, Terms};
+
+/// The key of an entry, with what is not for hits.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) key: Key,
+    pub(crate) terms: Arc<Terms>,
+    /// Up to here no invalidation covers the entry.
+    seen: AtomicU64,
+}
+
+impl Held {
+    pub(crate) fn new(key: Key, slot: &Slot) -> Self {
+        Self { key, terms: Arc::clone(slot.terms()), seen: AtomicU64::new(slot.stamps.seen().0) }
+    }
+}
+
+impl Clone for Held {
+    fn clone(&self) -> Self {
+        let seen = AtomicU64::new(self.seen.load(Ordering::Acquire));
+        Self { key: self.key.clone(), terms: Arc::clone(&self.terms), seen }
+    }
+}
+
+impl PartialEq for Held {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Held {}
+
+impl Hash for Held {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
+impl Borrow<Key> for Held {
+    fn borrow(&self) -> &Key {
+        &self.key
+    }
+}
+
+/// What a hit takes along.
+#[derive(Debug, Clone)]
+pub(crate) struct Hit {
+    pub(crate) value: Anything,
+    pub(crate) calm: Calm,
+    /// Where to look for invalidations.
+    pub(crate) cells: Cells,
+}
+
+impl Hit {
+    pub(crate) fn new(slot: &Slot) -> Self {
+        Self { value: Arc::clone(&slot.value), calm: slot.times.calm(), cells: slot.stamps.cells() }
+    }
+}
+
+/// Asks for a hit.
+pub(crate) struct ForHit<'a> {
+    key: &'a Key,
+    seen: Cell<u64>,
+}
+
+impl<'a> ForHit<'a> {
+    pub(crate) fn new(key: &'a Key) -> Self {
+        Self { key, seen: Cell::new(0) }
+    }
+
+    /// Up to where no invalidation covers the entry that was found.
+    pub(crate) fn seen(&self) -> Seen {
+        Seen(self.seen.get())
+    }
+}
+
+impl Hash for ForHit<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
+impl Equivalent<Held> for ForHit<'_> {
+    fn equivalent(&self, held: &Held) -> bool {
+        let is_it = *self.key == held.key;
+        if is_it {
+            self.seen.set(held.seen.load(Ordering::Acquire));
+        }
+        is_it
+    }
+}
+
+/// Asks for all that is held.
+pub(crate) struct ForAll<'a> {
+    key: &'a Key,
+    terms: OnceCell<Arc<Terms>>,
+}
+
+impl<'a> ForAll<'a> {
+    pub(crate) fn new(key: &'a Key) -> Self {
+        Self { key, terms: OnceCell::new() }
+    }
+
+    /// What belongs to the hit that was found.
+    pub(crate) fn with(self, hit: Hit) -> Option<Slot> {
+        Some(Slot::of(hit.value, self.terms.into_inner()?))
+    }
+}
+
+impl Hash for ForAll<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
+impl Equivalent<Held> for ForAll<'_> {
+    fn equivalent(&self, held: &Held) -> bool {
+        // A key is in the index once, so this is met once.
+        let is_it = *self.key == held.key;
+        is_it && self.terms.set(Arc::clone(&held.terms)).is_ok()
+    }
+}
+
+/// Looks for the entry of this very fill.
+pub(crate) struct SameFill<'a> {
+    pub(crate) key: &'a Key,
+    pub(crate) slot: &'a Slot,
+}
+
+impl Hash for SameFill<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
+impl Equivalent<Held> for SameFill<'_> {
+    fn equivalent(&self, held: &Held) -> bool {
+        *self.key == held.key && self.slot.has_terms_like(&held.terms)
+    }
+}
+
+/// Notes, where the terms are still these, that no invalidation up to there covers the entry.
+pub(crate) struct Noting<'a> {
+    pub(crate) key: &'a Key,
+    pub(crate) slot: &'a Slot,
+    pub(crate) seen: Seen,
+}
+
+impl Hash for Noting<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
+impl Equivalent<Held> for Noting<'_> {
+    fn equivalent(&self, held: &Held) -> bool {
+        let is_it = *self.key == held.key;
+        if is_it && Arc::ptr_eq(self.slot.terms(), &held.terms) {
+            held.seen.store(self.seen.0, Ordering::Release);
+        }
+        is_it
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hit_fits_into_two_lines() {
+        // With the index's own: how it is used, and its neighbours.
+        assert!(size_of::<Held>() + size_of::<Hit>() + 16 <= 96);
+    }
+}

@@ -1,0 +1,120 @@
+//! How many invalidations there were: what a hit looks at in place of the generations of all that covers its entry.
+//!
+//! Everything, each class and each tag has a cell that counts its invalidations; many tags share one. An entry knows its
+//! cells, and their sum when it was last found to be covered by no invalidation: while the sum is the same, it still is not.
+//! When it is another, the [fence](crate::fence) is asked, which is exact, and the new sum kept.
+//!
+//! An invalidation first moves its generation in the fence and then counts here, and a reader takes the sum before it asks the
+//! fence: so a sum that has counted an invalidation was kept by who saw its generation. Counts, and not the latest generation
+//! of each cell, because of two invalidations that share a cell, the one with the smaller number may be the later one to
+//! arrive: the greatest number would hide it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::class::ClassId;
+use crate::fence::CLASSES;
+use crate::tag::Tag;
+
+/// Tags with a cell of their own; beyond these an entry has that of all tags.
+const TAGS: usize = 3;
+
+/// Cells between those that are written at different rates, so that they share no line.
+const APART: usize = 16;
+const EVERYTHING: usize = 0;
+/// Never counts: what an entry has that has fewer tags.
+const NOTHING: usize = 1;
+const FIRST_CLASS: usize = 2;
+const ANY_TAG: usize = FIRST_CLASS + CLASSES + APART;
+const FIRST_TAG: usize = ANY_TAG + APART;
+/// 32 KiB of them.
+const TAG_CELLS: usize = 4096;
+const CELLS: usize = FIRST_TAG + TAG_CELLS;
+
+/// The cells of an entry: that of its class, and those of its tags.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cells([u16; TAGS + 1]);
+
+impl Cells {
+    pub(crate) fn of(class: ClassId, tags: &[Tag]) -> Self {
+        let mut cells = [NOTHING; TAGS + 1];
+        cells[0] = of_class(class);
+        if tags.len() > TAGS {
+            cells[1] = ANY_TAG;
+        } else {
+            cells[1..].iter_mut().zip(tags).for_each(|(cell, tag)| *cell = of_tag(tag));
+        }
+        Self(cells.map(|cell| u16::try_from(cell).expect("there are fewer cells")))
+    }
+}
+
+/// How many invalidations had been counted in an entry's cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seen(pub(crate) u64);
+
+/// The cells.
+pub(crate) struct Moves(Box<[AtomicU64]>);
+
+impl Moves {
+    pub(crate) fn new() -> Self {
+        Self((0..CELLS).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    /// How many were counted so far.
+    #[inline]
+    pub(crate) fn seen(&self, cells: Cells) -> Seen {
+        // Each only grows, so that two sums are equal only when no cell has changed.
+        let count = |cell: usize| self.0[cell].load(Ordering::Acquire);
+        Seen(cells.0.iter().fold(count(EVERYTHING), |sum, cell| sum.wrapping_add(count(usize::from(*cell)))))
+    }
+
+    pub(crate) fn everything(&self) {
+        self.count(EVERYTHING);
+    }
+
+    pub(crate) fn class(&self, class: ClassId) {
+        self.count(of_class(class));
+    }
+
+    pub(crate) fn tag(&self, tag: &Tag) {
+        self.count(of_tag(tag));
+        self.count(ANY_TAG);
+    }
+
+    fn count(&self, cell: usize) {
+        self.0[cell].fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn of_class(class: ClassId) -> usize {
+    FIRST_CLASS + class.index() % CLASSES
+}
+
+fn of_tag(tag: &Tag) -> usize {
+    FIRST_TAG + (tag.hash() >> 20) as usize % TAG_CELLS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invalidation_that_arrives_behind_a_later_one_of_its_cell_still_counts() {
+        // Both drew their numbers, and the second was counted first: whoever looks between the two must look again.
+        let moves = Moves::new();
+        let tag = Tag::new("shared");
+        let cells = [NOTHING, of_tag(&tag), NOTHING, NOTHING].map(|cell| u16::try_from(cell).unwrap());
+        let cells = Cells(cells);
+        moves.tag(&tag);
+        let between = moves.seen(cells);
+        moves.tag(&tag);
+        assert_ne!(moves.seen(cells), between);
+    }
+
+    #[test]
+    fn cells_of_different_kinds_lie_apart() {
+        let kinds = [EVERYTHING, NOTHING, of_tag(&Tag::new("tag")), ANY_TAG, FIRST_CLASS, FIRST_CLASS + CLASSES - 1];
+        for (index, cell) in kinds.iter().enumerate() {
+            assert!(*cell < CELLS && !kinds[index + 1..].contains(cell));
+        }
+    }
+}
