@@ -130,11 +130,15 @@ impl Flight {
         let _ = self.limit.set((overdue_at, abort));
     }
 
-    /// Ends it for all who wait, and stops its task where that can be stopped.
+    /// Ends it for all who wait.
     fn cut_off(&self) {
         self.fall_back();
         self.was_cut_off.store(true, Ordering::SeqCst);
         self.end(Outcome::CutOff);
+    }
+
+    /// Stops its task where that can be stopped.
+    fn stop(&self) {
         if let Some((_, abort)) = self.limit.get() {
             abort.abort();
         }

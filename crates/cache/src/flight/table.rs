@@ -143,9 +143,9 @@ impl FlightTable {
             });
         }
         self.fenced().retain(|flight| flight.upgrade().is_some_and(|flight| !is_over(&flight)));
-        for flight in overdue {
-            flight.cut_off();
-        }
+        // All are told before any task is stopped: one that loads for several would end the others as aborted.
+        overdue.iter().for_each(|flight| flight.cut_off());
+        overdue.iter().for_each(|flight| flight.stop());
         next
     }
 

@@ -258,11 +258,7 @@ impl RedisTier {
     }
 
     /// Tells which of them are stored, by their index.
-    async fn put_group(
-        &self,
-        puts: Vec<Put>,
-        patience: &mut Patience,
-    ) -> (Vec<usize>, Vec<Impatience<Failure>>) {
+    async fn put_group(&self, puts: Vec<Put>, patience: &mut Patience) -> (Vec<usize>, Vec<Impatience<Failure>>) {
         let (mut aside, mut beside) = (patience.clone(), patience.clone());
         let names: Vec<&str> = puts.iter().map(|put| put.names[0].as_str()).collect();
         let bounds = beside.spend(self.bounds(&names, patience.left()));

@@ -164,7 +164,7 @@ impl RedisTier {
             match now {
                 Some(now) => {
                     is_valid &= now == *carried;
-                    self.recall.tag_is(tag, now, asked);
+                    self.recall.tag_is(tag, &now, asked);
                 }
                 None => is_valid = false,
             }

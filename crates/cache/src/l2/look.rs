@@ -45,6 +45,8 @@ impl Looked {
     pub(super) fn of(entry: Entry, left: Duration) -> Self {
         match left.checked_sub(entry.grace) {
             Some(fresh_for) if !fresh_for.is_zero() => Self::Found { entry, fresh_for },
+            // Redis counts whole milliseconds; in its last one an entry without a grace would be served as stale.
+            _ if left.is_zero() => Self::Invalid { head: Bytes::copy_from_slice(&entry.id.head()) },
             _ => Self::Stale { entry, left },
         }
     }

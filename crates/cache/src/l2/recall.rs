@@ -191,7 +191,7 @@ impl Recall {
     }
 
     /// Remembers the answer, unless the tag has moved since it was asked for.
-    pub(super) fn tag_is(&self, tag: &Tag, generation: Bytes, asked: Asked) {
+    pub(super) fn tag_is(&self, tag: &Tag, generation: &[u8], asked: Asked) {
         let mut memory = self.tags();
         if memory.moves[cell(tag)] != asked.moves {
             return;
@@ -204,7 +204,7 @@ impl Recall {
             }
         }
         // Copied, since what was read may be a part of a large reply.
-        let generation = Bytes::copy_from_slice(&generation);
+        let generation = Bytes::copy_from_slice(generation);
         memory.told.insert(tag.clone(), Told::new(generation, asked.at));
     }
 
@@ -295,7 +295,7 @@ mod tests {
 
     fn learn(recall: &Recall, tag: &Tag, now: &'static str) {
         let asked = recall.asking_tags([tag]);
-        recall.tag_is(tag, generation(now), asked[0]);
+        recall.tag_is(tag, now.as_bytes(), asked[0]);
     }
 
     fn says(recall: &Recall, tag: &Tag, carried: &'static str) -> Option<bool> {
@@ -320,7 +320,7 @@ mod tests {
             let asked = recall.asking_tags([&tag]);
             moved();
             assert_eq!(says(&recall, &tag, "1"), None);
-            recall.tag_is(&tag, generation("1"), asked[0]);
+            recall.tag_is(&tag, b"1", asked[0]);
             assert_eq!(says(&recall, &tag, "1"), None);
         }
         let moves: [&dyn Fn(); 2] = [&|| recall.drop_epoch(), &|| recall.drop_all()];
@@ -356,13 +356,13 @@ mod tests {
         recall.clock_is(String::new(), 1000, recall.clock_due("").unwrap());
         advance(RENEW / 2).await;
         assert!(recall.epoch_due().is_none() && recall.clock_due("").is_none());
-        assert_eq!(recall.clock(""), Some(1000 + RENEW.as_micros() as u64 / 2));
+        assert_eq!(recall.clock(""), Some(201_000));
         advance(RENEW / 2).await;
         // One is to ask, and the others go on.
         assert!(recall.epoch_due().is_some() && recall.epoch_due().is_none());
         assert!(recall.clock_due("").is_some() && recall.clock_due("").is_none());
         assert_eq!((says(&recall, &tag, "1"), says(&recall, &tag, "1")), (None, Some(true)));
-        assert_eq!(epoch(&recall, "a"), Said::Valid(1000 + RENEW.as_micros() as u64));
+        assert_eq!(epoch(&recall, "a"), Said::Valid(401_000));
         advance(KEEP - RENEW).await;
         assert_eq!((epoch(&recall, "a"), says(&recall, &tag, "1"), recall.clock("")), (Said::Nothing, None, None));
         assert!(recall.epoch_due().is_some(), "whoever was to ask has left");

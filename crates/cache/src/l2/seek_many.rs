@@ -126,10 +126,10 @@ impl L2 {
         let open = wanted.iter().enumerate();
         let mut open: Vec<Open> =
             open.map(|(index, (_, flight))| Open { index, reject: reject(flight), may_be_stale: true }).collect();
-        // In one order in all processes: then who comes first is first at nearly all keys, and the others wait.
-        open.sort_unstable_by(|one, other| wanted[one.index].0.as_str().cmp(wanted[other.index].0.as_str()));
         open = self.without_those_at_replicas(wanted, open, class, codec, patience, found).await;
         open = self.without_those_at_a_glance(wanted, open, codec, patience, found).await;
+        // In one order in all processes: then who comes first is first at nearly all keys, and the others wait.
+        open.sort_unstable_by(|one, other| wanted[one.index].0.as_str().cmp(wanted[other.index].0.as_str()));
         while !open.is_empty() {
             let noticed: Vec<u64> = open.iter().map(|open| wanted[open.index].1.noticed()).collect();
             let mut looks = Vec::with_capacity(open.len());

@@ -11,7 +11,7 @@ use super::{Ended, Landing};
 use crate::fill::Fill;
 use crate::flight::Flight;
 use crate::key::Key;
-use crate::l2::{Glance, Glancing};
+use crate::l2::{Glance, Glancing, L2};
 use crate::read::Source;
 use crate::tiered::{Brought, L2Left};
 use crate::typed::{TypedCache, pack};
@@ -19,7 +19,7 @@ use crate::typed::{TypedCache, pack};
 impl<V: Send + Sync + 'static> TypedCache<V> {
     /// Whether a hit in L2 can be had without a task.
     pub(super) fn looks_first(&self) -> bool {
-        self.form.codec.is_some() && self.cache.tiers.l2.as_ref().is_some_and(|l2| l2.may_glance())
+        self.form.codec.is_some() && self.cache.tiers.l2.as_ref().is_some_and(L2::may_glance)
     }
 
     /// Brings what L2 has, or has a task bring it. Others may have joined: should this caller leave, the task goes on for them.

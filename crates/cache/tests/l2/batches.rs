@@ -256,18 +256,18 @@ async fn a_shard_that_hangs_takes_nothing_from_what_others_have_just_stored() {
     let [one, other]: [Node; 2] = nodes_on(&format!("{}?timeout=1s", cluster.url())).await;
     let epoch = cluster.primary_of(Client::slot_of("tg:ce:{e}")).await;
     let mut by_shard: BTreeMap<usize, Vec<Key>> = BTreeMap::new();
-    for key in many(0..200) {
+    for key in many(0..40) {
         by_shard.entry(cluster.primary_of(Client::slot_of(key.as_str())).await).or_default().push(key);
     }
     // One without the epoch, without which nothing can be stored.
     let (hung, theirs) = by_shard.iter().find(|(shard, _)| **shard != epoch).unwrap();
-    one.things.set_many(many(0..200).into_iter().map(|key| (key, 0))).await;
+    one.things.set_many(many(0..40).into_iter().map(|key| (key, 0))).await;
     cluster.nodes()[*hung].hang().await;
-    one.things.set_many(many(0..200).into_iter().map(|key| (key, 1))).await;
+    one.things.set_many(many(0..40).into_iter().map(|key| (key, 1))).await;
     assert_eq!(one.cache.owed(), Some(theirs.len() as u64));
     cluster.nodes()[*hung].resume();
     one.until(|l2| l2.owed == 0).await;
-    for key in many(0..200) {
+    for key in many(0..40) {
         let is_hung = theirs.contains(&key);
         let found = poll_until(SOON, async || {
             other.outlive_l1();

@@ -63,7 +63,7 @@ async fn a_hit_costs_redis_one_command() {
         assert_eq!(read_l2(&other, 1, &store).await, (0, Source::Shared));
     }
     // What is remembered is renewed now and then, here by a script and by a `GET` of the tag.
-    let renewals = 2 * (2 + begun.elapsed().as_millis() as u64 / 400);
+    let renewals = 2 * (2 + u64::try_from(begun.elapsed().as_millis()).unwrap() / 400);
     let (gets, scripts) = (calls(&server, "get").await, calls(&server, "evalsha").await);
     assert!((HITS..=HITS + renewals).contains(&gets), "{gets} GET");
     assert!(scripts <= renewals, "{scripts} scripts, {renewals} allowed");
