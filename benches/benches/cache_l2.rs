@@ -1,8 +1,9 @@
 //! Hits in L2 beside the bare client's `GET` of as many bytes, on one server, in turns.
 //!
 //! A hit in L2 is a `get_or_load` that L1 has nothing for: what it holds here is too old after a millisecond, and every task goes
-//! through keys of its own, so many that it comes back later. It enters a flight, asks Redis for value and fence in one script, compares generations, decodes, and fills L1. The bare client,
-//! fred, does nothing but `GET`; both have one connection. A ratio is of rates in one pair of turns: below 1 we are slower.
+//! through keys of its own, so many that it comes back later. It enters a flight, asks Redis for the value, compares epoch and
+//! class with what Redis said a moment ago, decodes, and fills L1. The bare client, fred, does nothing but `GET`; both have one
+//! connection. A ratio is of rates in one pair of turns: below 1 we are slower.
 
 #![expect(clippy::print_stdout, reason = "the table is what it is run for")]
 

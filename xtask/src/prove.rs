@@ -117,6 +117,14 @@ const PROOFS: &[Proof] = &[
     )
     .with(&["json"]),
     proof(
+        "write-behind-failover",
+        "writes and increments through Sentinels and 5 failovers: none turned back, none counted twice",
+        "tidegate-cache",
+        "write_behind",
+        "topologies::through_sentinel_and_over_failovers_nothing_is_counted_twice_or_turned_back",
+    )
+    .with(&["json"]),
+    proof(
         "write-through",
         "100,000 storms of writes and reads at once on one key: the cache ends with the store's value, or none",
         "tidegate-cache",

@@ -132,7 +132,12 @@ impl Node {
             .capacity(Capacity::Bytes(settings.cache_size))
             .observer(Arc::clone(&cache_watch) as _);
         if let Some(redis) = &redis {
-            cache = cache.l2(RedisTier::new(redis.cache().clone(), redis.keyspace()));
+            let tier = RedisTier::new(redis.cache().clone(), redis.keyspace());
+            let lag = settings.redis.as_ref().and_then(|redis| redis.replica_lag);
+            cache = cache.l2(match lag {
+                Some(lag) => tier.lag_window(lag),
+                None => tier,
+            });
         }
         let cache = cache.build();
         let (store, coherence) = Store::open(&settings.database_path(), cache.clone(), background.clone()).await?;

@@ -159,6 +159,8 @@ pub struct RedisSettings {
     pub servers: RedisServers,
     /// The keys of this installation.
     pub keyspace: Keyspace,
+    /// How far behind a replica may be from which the cache reads; none where it reads from primaries alone.
+    pub replica_lag: Option<Duration>,
 }
 
 /// Where Redis is, and how long it may take to answer.

@@ -110,6 +110,15 @@ pub enum Event<'a> {
         /// What is to be loaded.
         key: &'a Key,
     },
+    /// A read went past a `CacheLayer`, or what it brought was not kept.
+    ResponseNotKept {
+        /// Class of the layer.
+        class: &'static str,
+        /// Why, as `Cache-Status` says it: of the request `bypass`, `body`, `partial` or `request`, of the response `no-store`, `private`,
+        /// `set-cookie`, `no lifetime`, `status` and others. `body` for reads that have none means that a layer outside wraps bodies and
+        /// hides that.
+        reason: &'static str,
+    },
     /// An entry had to make room for another.
     Evicted {
         /// The tier, such as `l1`.

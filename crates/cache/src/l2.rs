@@ -9,6 +9,8 @@ mod epoch;
 mod fill_many;
 mod follow;
 mod forget;
+mod glance;
+mod glance_many;
 mod lately;
 mod look;
 mod names;
@@ -16,6 +18,7 @@ mod patience;
 mod pattern;
 #[cfg(feature = "sessions")]
 mod put_unless;
+mod recall;
 mod replicas;
 mod scripts;
 mod seek;
@@ -36,6 +39,7 @@ pub(crate) use debts::Debt;
 pub(crate) use entry::EntryId;
 pub(crate) use fill_many::Tickets;
 pub(crate) use follow::{follow, recheck};
+pub(crate) use glance::{Glance, Glancing};
 pub(crate) use patience::Patience;
 #[cfg(feature = "sessions")]
 pub(crate) use put_unless::Untold;
@@ -273,6 +277,17 @@ impl L2 {
             is_followed: self.following().as_ref().is_some_and(|complete| *complete.borrow()),
             is_available: self.tier.client.availability().is_available(),
         }
+    }
+
+    /// Whether changes by others are heard of. If they were not for a while, everything counts as changed.
+    fn is_following(&self) -> bool {
+        let mut following = self.following();
+        let Some(complete) = following.as_mut() else { return false };
+        if complete.has_changed().unwrap_or(false) {
+            self.tier.changes_everything();
+            self.tier.recall.drop_all();
+        }
+        *complete.borrow_and_update()
     }
 
     fn follows(&self, complete: Option<watch::Receiver<bool>>) {

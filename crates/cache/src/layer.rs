@@ -93,13 +93,24 @@ const HELD_STALE: Duration = Duration::from_secs(60 * 60);
 ///   shared; that is remembered of up to 4,096 targets, in this process. If the origin fails, the others ask once more, together,
 ///   and are then told its status. A load goes on when its client leaves, in a task of its own: it must not rely on what belongs to
 ///   the client's task.
-/// - A request with `Authorization` waits for no other, and none for it.
+/// - Requests with `Authorization` wait for one another only where a response of that target has said that they may share it (`public`,
+///   `s-maxage`, `must-revalidate`), for its lifetime and a minute; before that, and after one that said otherwise, each goes alone.
+///   Those without one never wait for them, nor they for those.
 /// - Ranges, `If-Match`, upgrades, requests with a body and those that say `no-store` pass. So do those that ask for something
 ///   newer than what is kept, which isn't replaced by what they get.
 /// - Other methods pass, and what is kept for their target goes when they succeed, before their answer is given; so do the
-///   targets of the same origin that it names in `Location` and `Content-Location`. It goes as well when the service fails with an
-///   error or the client leaves: nobody knows then what was done. A service that must end what it began does so in a task of its own, and
-///   invalidates after it.
+///   targets of the same origin that it names in `Location` and `Content-Location`. So it is exactly where the service answers with a
+///   status of success or redirection, though the client has left: a change goes on in a task of its own to its end. A service that answers
+///   with an error after it has changed something invalidates by itself.
+/// - A status that refuses the client (401, 429, 431, …), or that isn't known here, is passed on to who asked. What is kept stays, and
+///   the others who waited ask once more, together.
+///
+/// # Where to put it
+///
+/// Outside of what makes responses, inside of what is each client's own: access, limits, request ids and compression stand outside of it.
+/// A layer outside that wraps the bodies of *requests* must pass their `is_end_stream` and `size_hint` on. Where it doesn't, each GET looks as if
+/// it had a body and passes: then `Cache-Status` says `fwd=bypass; detail="body"`. Whatever is not kept, `Cache-Status` says why, and so does
+/// [`Event::ResponseNotKept`](crate::Event::ResponseNotKept).
 ///
 /// # What is one response
 ///

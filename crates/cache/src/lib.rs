@@ -94,7 +94,8 @@
 //! # HTTP
 //!
 //! With the feature `tower`, `CacheLayer` keeps the responses of a service by the rules of RFC 9111; with `sessions`, `CacheSessions`
-//! keeps the sessions of `tower-sessions`. Both lie in the same tiers, under keys, tags and classes like everything else.
+//! keeps the sessions of `tower-sessions`. Both lie in the same tiers, under keys, tags and classes like everything else. Put the layer inside of
+//! access, limits and compression; a layer outside that wraps the bodies of requests without their `is_end_stream` makes every GET pass it by.
 //!
 //! # What it guarantees
 //!
@@ -103,8 +104,9 @@
 //! - A value whose load started before an invalidation is not served to a read that started after that invalidation
 //!   returned, whether by key, tag, pattern, class or [`TieredCache::clear`], and however late the load ends.
 //! - The same through L2 for every process: a load that began before an invalidation and ended after it leaves its value
-//!   readable in no tier of any process. What a process still holds in L1 goes when the notice arrives, within moments;
-//!   a process that may not wait for that invalidates too, before it reads.
+//!   readable in no tier of any process. What a process still holds in L1, or believes in L2 by what it remembers of a tag, a class
+//!   or of everything, goes when the notice arrives, within moments; a process that may not wait for that invalidates too, before
+//!   it reads.
 //! - What is set reaches L2 before its caller gives up, or never, even where a connection hangs and delivers it later. Where it
 //!   is not known whether it did, the key is deleted at once, and once more when nothing can come any more.
 //! - A batch promises for each of its keys what a single call does. No step of it takes Redis more than 64 keys or 256 KiB (or
@@ -118,7 +120,9 @@
 //! - Of bounded loads ([`TieredCacheBuilder::max_loads`]) each gets its turn in order, or is refused in time. A loader may
 //!   load: it needs no second place, and one that would wait for itself is told so ([`LoadError::Circle`]).
 //! - Word of an invalidation comes from the server (`CLIENT TRACKING`), and where that is refused over a channel (pub/sub). What
-//!   may have been lost with a connection, a flush or a failover empties L1 within two heartbeats of half a second.
+//!   may have been lost with a connection, a flush or a failover empties L1 within two heartbeats of half a second; and for less than
+//!   that a hit in L2 goes by what Redis said of tags, classes and everything before. While a process does not hear of changes, each
+//!   hit asks.
 //! - L1 never holds more than its [`Capacity`]; tags cost memory only while an entry carries them.
 //! - No loader, observer or weighing function runs under a lock of the cache.
 //!
@@ -204,6 +208,10 @@ mod ttl;
 mod typed;
 mod upkeep;
 mod warm_up;
+
+#[cfg(all(doctest, feature = "json", feature = "sessions", feature = "tower"))]
+#[doc = include_str!("../../../docs/caching.md")]
+mod caching_page {}
 
 pub use builder::TieredCacheBuilder;
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -1,5 +1,9 @@
 //! Loads: joined or started by callers, run in tasks of their own, landed exactly once.
 
+mod landing;
+#[cfg(feature = "redis")]
+mod lead;
+
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -9,20 +13,18 @@ use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use crate::class::{Class, Count};
-use crate::event::{Event, LoadResult};
+use crate::class::Count;
 use crate::fence::Generation;
 use crate::fill::Fill;
 use crate::flight::{Entered, Flight, Kind, Outcome};
 use crate::key::Key;
-#[cfg(feature = "redis")]
-use crate::l2;
-use crate::memory::Inserted;
 use crate::nested::{self, Circle};
 use crate::read::{LoadError, Read, Source};
-use crate::slot::{Anything, Slot, State};
-use crate::tiered::{Brought, Halted, Tiers};
+use crate::slot::{Slot, State};
+use crate::tiered::{Halted, L2Left};
 use crate::typed::{TypedCache, open, stale};
+
+pub(crate) use self::landing::{Ended, Landing};
 
 /// After a refresh that failed, the value is served this long before the next attempt, so that a source in trouble is
 /// not asked at the rate of the readers. And while one is under way they need not look for it so often.
@@ -61,7 +63,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
     {
         let Ok(runtime) = Handle::try_current() else { return Err(LoadError::NoRuntime) };
-        let load = self.load_or_join(&runtime, key, enough, loader);
+        // Boxed, so that what a caller's future weighs does not depend on what a load takes.
+        let load = self.load_or_join(&runtime, key, enough, loader).boxed();
         let Some(wait) = self.class.ttl.hard() else { return load.await };
         timeout(wait, load).await.unwrap_or_else(|_| {
             self.class.counters.add(Count::TimedOut);
@@ -98,7 +101,14 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                     if !enough.joins() {
                         flight.goes_alone();
                     }
-                    self.launch(runtime, key, &flight, loader);
+                    #[cfg(feature = "redis")]
+                    if self.looks_first() {
+                        self.lead(runtime, key, &flight, loader).await;
+                    } else {
+                        self.launch(runtime, key, &flight, L2Left::default(), loader);
+                    }
+                    #[cfg(not(feature = "redis"))]
+                    self.launch(runtime, key, &flight, L2Left::default(), loader);
                     let _waiting = nested::wait_for(&flight)?;
                     return self.answer(flight.outcome().await, None);
                 }
@@ -135,7 +145,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             Entered::Found(()) => None,
             Entered::Joined(flight) => Some(flight),
             Entered::Started(flight) => {
-                self.launch(runtime, key, &flight, loader);
+                self.launch(runtime, key, &flight, L2Left::default(), loader);
                 Some(flight)
             }
         }
@@ -211,7 +221,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         self.cache.tiers.flights.enter(key, kind, recheck, admissible, is_joinable, start)
     }
 
-    pub(crate) fn launch<E, F, Fut>(&self, runtime: &Handle, key: &Key, flight: &Arc<Flight>, loader: F)
+    /// Has the load made in a task of its own; `left` is what it may still spend on L2.
+    pub(crate) fn launch<E, F, Fut>(&self, runtime: &Handle, key: &Key, flight: &Arc<Flight>, left: L2Left, loader: F)
     where
         E: Send + Sync + 'static,
         F: FnOnce() -> Fut + Send + 'static,
@@ -221,7 +232,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let (tiers, class, flight) = (Arc::clone(&self.cache.tiers), Arc::clone(&self.class), Arc::clone(flight));
         let (key, form) = (key.clone(), self.form.clone());
         // What user code may panic in, the call of the loader and the weighing included, stands inside the catch.
-        let work = async move { tiers.bring(&key, &class, &form, &flight, loader).await };
+        let work = async move { tiers.bring(&key, &class, &form, &flight, left, loader).await };
         // A runtime that is shutting down drops the task unpolled, and with it the landing, which then reports.
         let overdue_at = self.cache.tiers.bell.in_real_time(self.class.ttl.limit());
         let bounded = Arc::clone(&landing.flight);
@@ -274,145 +285,4 @@ impl<E> From<Circle> for LoadError<E> {
 
 pub(crate) fn overtaken(outcome: &Outcome, since: Generation) -> bool {
     matches!(outcome, Outcome::Loaded { slot, .. } if !slot.stamps.admit(since))
-}
-
-/// How the task of a load ended.
-pub(crate) enum Ended {
-    Brought(Brought),
-    /// There is none: the loader said so, after this time, or L2 where nobody loads.
-    Absent(Option<Duration>),
-    Failed(Anything),
-    Panicked,
-    Aborted,
-    Refused,
-}
-
-/// The duty to end a flight: held by its task, done when it lands or is dropped.
-pub(crate) struct Landing {
-    tiers: Arc<Tiers>,
-    class: Arc<Class>,
-    key: Key,
-    flight: Arc<Flight>,
-    started: Duration,
-    landed: bool,
-}
-
-impl Landing {
-    pub(crate) fn new(tiers: Arc<Tiers>, class: Arc<Class>, key: &Key, flight: &Arc<Flight>) -> Self {
-        let started = tiers.clock.precise();
-        Self { tiers, class, key: key.clone(), flight: Arc::clone(flight), started, landed: false }
-    }
-
-    pub(crate) fn land(mut self, ended: Ended) {
-        self.settle(ended);
-    }
-
-    fn settle(&mut self, ended: Ended) {
-        let mut elapsed = Some(self.tiers.clock.precise().saturating_sub(self.started));
-        let mut inserted = Inserted::default();
-        // Said by the loader, that there is nothing holds for what is stale too.
-        let is_gone = matches!(ended, Ended::Absent(Some(_)));
-        let (outcome, result) = match ended {
-            Ended::Brought(brought) => {
-                let source = brought.source;
-                elapsed = brought.loaded_in;
-                let noticed = brought.noticed();
-                let (slot, filled) = self.fill(brought);
-                let stored = filled.stored;
-                inserted = filled;
-                let result = if stored { LoadResult::Stored } else { LoadResult::NotStored };
-                (Outcome::Loaded { slot, stored, source, noticed }, result)
-            }
-            Ended::Absent(loaded_in) => {
-                elapsed = loaded_in;
-                (self.leave_absent(loaded_in.is_some()), LoadResult::Absent)
-            }
-            Ended::Failed(error) => (self.leave_without(Outcome::Failed(error)), LoadResult::Failed),
-            Ended::Panicked => (self.leave_without(Outcome::Panicked), LoadResult::Panicked),
-            Ended::Aborted => (self.leave_without(Outcome::Aborted), LoadResult::Aborted),
-            Ended::Refused => {
-                self.class.counters.add(Count::Refused);
-                (self.leave_without(Outcome::Refused), LoadResult::Refused)
-            }
-        };
-        let result = if self.flight.was_cut_off() { LoadResult::CutOff } else { result };
-        if !matches!(result, LoadResult::Stored | LoadResult::NotStored | LoadResult::Absent) {
-            self.class.counters.add(Count::LoadFailure);
-        }
-        if !matches!(outcome, Outcome::Loaded { .. }) && !is_gone {
-            self.flight.fall_back();
-        }
-        self.flight.end(outcome);
-        self.landed = true;
-        // The observer comes last: if it panics, the waiters are free already.
-        self.tiers.report_left(&self.key, &inserted);
-        // What L2 had was not loaded.
-        if let Some(elapsed) = elapsed {
-            self.tiers.notify(&Event::Loaded { class: self.class.ttl.name(), key: &self.key, elapsed, result });
-        }
-    }
-
-    fn fill(&self, brought: Brought) -> (Slot, Inserted) {
-        let (tiers, key, may_keep) = (&self.tiers, &self.key, brought.may_keep);
-        #[cfg(feature = "redis")]
-        let mark = brought.mark;
-        let slot = tiers.slot(
-            key,
-            &self.class,
-            self.flight.since,
-            brought.parcel,
-            #[cfg(feature = "redis")]
-            mark,
-        );
-        #[cfg(feature = "redis")]
-        let mut is_doubtful = false;
-        let inserted = tiers.flights.leave(key, &self.flight, |may_fill| {
-            #[cfg(feature = "redis")]
-            {
-                // Word of a change, come since L2 was last asked, found nothing here. Mostly it is that of this very fill,
-                // so what L2 holds is kept and compared, as it is when word comes later.
-                // A value that goes to L1 alone can't be compared: any word since its load began is one too many.
-                is_doubtful = l2::Mark::noticed(mark) != self.flight.noticed();
-            }
-            #[cfg(feature = "redis")]
-            let may_keep = may_keep && (!is_doubtful || slot.shared.is_some());
-            if may_fill && may_keep { tiers.fill(key, &slot) } else { Inserted::default() }
-        });
-        #[cfg(feature = "redis")]
-        if is_doubtful && inserted.stored {
-            l2::recheck(tiers, key, &slot);
-        }
-        (slot, inserted)
-    }
-
-    /// Where the loader has nothing any more, what it was to replace is not served on.
-    fn leave_absent(&self, was_loaded: bool) -> Outcome {
-        let tiers = &self.tiers;
-        let now = tiers.clock.now().into();
-        let outdated = tiers.flights.leave(&self.key, &self.flight, |may_fill| {
-            // Another load's, of another error type.
-            let is_new = matches!(tiers.peek(&self.key), Some((slot, State::Fresh(_))) if !slot.times.is_quiet(now));
-            if may_fill && was_loaded && !is_new { tiers.memory.remove(&self.key) } else { None }
-        });
-        drop(outdated); // here, not under the lock
-        Outcome::Absent
-    }
-
-    fn leave_without(&self, outcome: Outcome) -> Outcome {
-        let now = self.tiers.clock.now();
-        self.tiers.flights.leave(&self.key, &self.flight, |may_fill| {
-            if may_fill {
-                self.tiers.memory.postpone_refresh(&self.key, now, now.saturating_add(PAUSE));
-            }
-        });
-        outcome
-    }
-}
-
-impl Drop for Landing {
-    fn drop(&mut self) {
-        if !self.landed {
-            self.settle(Ended::Aborted);
-        }
-    }
 }

@@ -22,6 +22,16 @@ impl<V> Lookup<V> {
             Self::Miss => None,
         }
     }
+
+    /// The value within its lifetime, for a caller who wants none that is past it.
+    pub fn into_fresh(self) -> Option<Arc<V>> {
+        if let Self::Fresh(value) = self { Some(value) } else { None }
+    }
+
+    /// Whether there is a value, fresh or stale.
+    pub fn is_hit(&self) -> bool {
+        !matches!(self, Self::Miss)
+    }
 }
 
 /// The answer of [`TypedCache::get_or_load`](crate::TypedCache::get_or_load).

@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard};
 use tower_sessions_core::SessionStore;
 use tower_sessions_core::session::{Id, Record};
@@ -23,7 +24,7 @@ use crate::event::Scope;
 use crate::fill::Fill;
 use crate::key::Key;
 #[cfg(feature = "redis")]
-use crate::l2::Untold;
+use crate::l2::{self, L2, Mark, New, Untold};
 #[cfg(feature = "redis")]
 use crate::nested;
 use crate::read::LoadError;
@@ -62,7 +63,10 @@ const ENDED: Duration = Duration::from_secs(60 * 60);
 ///   take a session over.
 /// - A session is given to nobody after its expiry.
 /// - A session that was deleted stays so: a request that had it and saves it afterwards changes nothing, for an hour, in whichever
-///   process. [`create`](SessionStore::create) never takes a live id.
+///   process. L2 is told of its end first; where it can't be, the end is an error, and is kept and told as soon as it can.
+///   [`create`](SessionStore::create) never takes a live id.
+/// - A save or an end that has begun is carried through in both tiers, though whoever asked for it leaves; and one that Redis did not
+///   take while somebody waited for it, it does not take later, even where a connection hangs and delivers it then.
 /// - With an L2, a session that it can't be asked for is an error, not a session that isn't there: nobody is logged out because
 ///   Redis hangs, is away, or has not heard of an invalidation yet. A save that it can't be told of for certain is an error too, and
 ///   leaves the session as it was or as it was to be; an end is an error, holds in this process at once, and in all as soon as
@@ -76,20 +80,24 @@ const ENDED: Duration = Duration::from_secs(60 * 60);
 /// - Other processes hear of a save or an end within moments, as of any change in L2.
 /// - **A cache forgets.** Without an L2 sessions end with the process, and where there is no room one has to leave: whose
 ///   session it was must log in again. That a session has ended may be forgotten in the same way, and a save that comes after it then
-///   brings the session back; so does the end that L2 could not be told of in time. Give sessions a cache of their own with room for all of them; with an L2, a server that
-///   doesn't evict.
+///   brings the session back. A save that comes elsewhere between an end that L2 could not be told of and its being told is given
+///   out until then; so it is for good if the process is killed first. Give sessions a cache of their own with room for all of them;
+///   with an L2, a server that doesn't evict.
+#[derive(Clone)]
 pub struct CacheSessions {
     sessions: TypedCache<Held>,
-    name: String,
-    locks: Box<[Mutex<()>]>,
-    now: Box<dyn Fn() -> SystemTime + Send + Sync>,
+    name: Arc<str>,
+    locks: Arc<[Mutex<()>]>,
+    now: Arc<dyn Fn() -> SystemTime + Send + Sync>,
 }
+
+type Data = HashMap<String, serde_json::Value>;
 
 /// A session without its id.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum Held {
     /// Until this time, in seconds since 1970.
-    Live { data: HashMap<String, serde_json::Value>, expires: i64 },
+    Live { data: Data, expires: i64 },
     /// Deleted.
     Ended,
 }
@@ -119,23 +127,23 @@ impl CacheSessions {
         let sessions = cache.typed(class);
         Self {
             sessions: sessions.weigh(Held::weight),
-            name: String::new(),
+            name: Arc::from(""),
             locks: (0..LOCKS).map(|_| Mutex::default()).collect(),
-            now: Box::new(wall_time),
+            now: Arc::new(wall_time),
         }
     }
 
     /// Keeps these sessions apart from those of other names in the same cache.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
+        self.name = name.into().into();
         self
     }
 
     /// The time of day, by which sessions expire; the system's unless set, for tests.
     #[must_use]
     pub fn now(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        self.now = Box::new(now);
+        self.now = Arc::new(now);
         self
     }
 
@@ -147,7 +155,7 @@ impl CacheSessions {
             // Writing to a string can't fail.
             let _ = write!(text, "{byte:02x}");
         }
-        Key::builder("session").part(&self.name).part(text).build().map_err(|error| Error::Backend(error.to_string()))
+        Key::builder("session").part(&*self.name).part(text).build().map_err(|error| Error::Backend(error.to_string()))
     }
 
     async fn lock(&self, id: &Id) -> MutexGuard<'_, ()> {
@@ -175,53 +183,84 @@ impl CacheSessions {
         }
     }
 
-    async fn put(&self, key: &Key, record: &Record) -> session_store::Result<()> {
-        let left = record.expiry_date - OffsetDateTime::from((self.now)());
+    async fn put(&self, key: &Key, data: Data, expiry_date: OffsetDateTime) -> session_store::Result<()> {
+        let left = expiry_date - OffsetDateTime::from((self.now)());
         let Ok(left) = Duration::try_from(left) else {
             // It is over already.
             return self.end(key).await;
         };
-        let held = Held::Live { data: record.data.clone(), expires: record.expiry_date.unix_timestamp() };
+        let held = Held::Live { data, expires: expiry_date.unix_timestamp() };
         #[cfg(feature = "redis")]
         return self.put_in_both(key, Fill::new(held).ttl(left)).await;
         #[cfg(not(feature = "redis"))]
         room(self.sessions.set(key, Fill::new(held).ttl(left)).await)
     }
 
-    /// Stores a live session, unless it has ended meanwhile, wherever that was.
+    /// Stores a live session, unless it has ended meanwhile, wherever that was. L2 first: what it does not take is in no tier.
     #[cfg(feature = "redis")]
-    async fn put_in_both(&self, key: &Key, mut fill: Fill<Held>) -> session_store::Result<()> {
+    async fn put_in_both(&self, key: &Key, fill: Fill<Held>) -> session_store::Result<()> {
         let tiers = &self.sessions.cache.tiers;
-        tiers.settle(&self.sessions.class, &mut fill);
-        let (is_kept, new) = self.sessions.set_here(key, fill);
-        room(is_kept)?;
-        let (Some(l2), Some(new)) = (&tiers.l2, new) else { return Ok(()) };
-        let told = l2.put_unless(key, new, ENDING).boxed().await;
-        if told != Ok(true) {
-            // What L2 holds is what counts.
-            tiers.drop_scope(Scope::Key(key));
+        let Some(l2) = &tiers.l2 else { return room(self.sessions.set(key, fill).await) };
+        let (fill, new, mark) = self.packed(l2, key, fill)?;
+        let since = tiers.fence.now();
+        match l2.put_unless(key, new, ENDING).boxed().await {
+            Ok(true) => {
+                if self.sessions.set_in_l1(key, since, fill, Some(mark))
+                    && let Some(slot) = tiers.memory.peek(key)
+                {
+                    // Word of an end that came before this found nothing here to compare.
+                    l2::recheck(tiers, key, &slot);
+                }
+                Ok(())
+            }
+            other => {
+                // What L2 holds is what counts.
+                tiers.drop_scope(Scope::Key(key));
+                other.map(drop).map_err(|Untold| unreachable("told of the session"))
+            }
         }
-        told.map(|_| ()).map_err(|Untold| unreachable("told of the session"))
     }
 
+    /// Marks the session as ended: in L2 first, so that no process may save it again once this one says that it is over. Where
+    /// L2 can't be told now it owes the mark, and this process keeps to it all the same.
     async fn end(&self, key: &Key) -> session_store::Result<()> {
-        #[cfg_attr(not(feature = "redis"), expect(unused_mut, reason = "settled where L2 is told"))]
-        let mut fill = Fill::new(Held::Ended).ttl(ENDED);
+        let fill = Fill::new(Held::Ended).ttl(ENDED);
         #[cfg(feature = "redis")]
         {
             let tiers = &self.sessions.cache.tiers;
-            tiers.settle(&self.sessions.class, &mut fill);
-            let (is_kept, new) = self.sessions.set_here(key, fill);
-            // Where L2 can't be told of the end now, it owes it: the session ends everywhere as soon as it can.
-            if let Some(l2) = &tiers.l2
-                && !l2.put(key, new).boxed().await
-            {
-                return Err(unreachable("told of the end of the session"));
+            if let Some(l2) = &tiers.l2 {
+                let (fill, new, mark) = self.packed(l2, key, fill)?;
+                let since = tiers.fence.now();
+                let told = l2.put_end(key, new).boxed().await;
+                self.sessions.set_in_l1(key, since, fill, Some(mark));
+                return told.map_err(|Untold| unreachable("told of the end of the session"));
             }
-            room(is_kept)
         }
-        #[cfg(not(feature = "redis"))]
         room(self.sessions.set(key, fill).await)
+    }
+
+    /// The same for both tiers.
+    #[cfg(feature = "redis")]
+    fn packed(&self, l2: &L2, key: &Key, mut fill: Fill<Held>) -> session_store::Result<(Fill<Held>, New, Mark)> {
+        let class = &self.sessions.class;
+        self.sessions.cache.tiers.settle(class, &mut fill);
+        let new = l2.pack(&class.ttl, &Written, &fill).map_err(|error| {
+            l2.codec_failed(class, key, &error);
+            Error::Encode(error.to_string())
+        })?;
+        let mark = Mark { id: Some(new.id), left: class.ttl.in_l2(fill.ttl), noticed: 0 };
+        Ok((fill, new, mark))
+    }
+
+    /// Carries a change through in a task of its own: whoever asked for it may leave, and would leave one tier without the other.
+    async fn carry_out<T, F>(&self, change: impl FnOnce(Self) -> F) -> session_store::Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = session_store::Result<T>> + Send + 'static,
+    {
+        let runtime = Handle::try_current().map_err(|error| Error::Backend(error.to_string()))?;
+        let done = runtime.spawn(change(self.clone())).await;
+        done.unwrap_or_else(|_| Err(Error::Backend("the change of the session was broken off".to_owned())))
     }
 }
 
@@ -237,24 +276,35 @@ fn unreachable(what: &str) -> Error {
 #[async_trait]
 impl SessionStore for CacheSessions {
     async fn create(&self, record: &mut Record) -> session_store::Result<()> {
-        loop {
-            let key = self.key(&record.id)?;
-            let guard = self.lock(&record.id).await;
-            if self.held(&key).await?.is_none() {
-                return self.put(&key, record).await;
-            }
-            drop(guard);
-            record.id = Id::default();
-        }
+        let (mut id, data, expiry_date) = (record.id, record.data.clone(), record.expiry_date);
+        record.id = self
+            .carry_out(async move |store| {
+                loop {
+                    let key = store.key(&id)?;
+                    let guard = store.lock(&id).await;
+                    if store.held(&key).await?.is_none() {
+                        store.put(&key, data, expiry_date).await?;
+                        return Ok(id);
+                    }
+                    drop(guard);
+                    id = Id::default();
+                }
+            })
+            .await?;
+        Ok(())
     }
 
     async fn save(&self, record: &Record) -> session_store::Result<()> {
-        let key = self.key(&record.id)?;
-        let _guard = self.lock(&record.id).await;
-        match self.held(&key).await?.as_deref() {
-            Some(Held::Ended) => Ok(()),
-            Some(Held::Live { .. }) | None => self.put(&key, record).await,
-        }
+        let (id, data, expiry_date) = (record.id, record.data.clone(), record.expiry_date);
+        self.carry_out(async move |store| {
+            let key = store.key(&id)?;
+            let _guard = store.lock(&id).await;
+            match store.held(&key).await?.as_deref() {
+                Some(Held::Ended) => Ok(()),
+                Some(Held::Live { .. }) | None => store.put(&key, data, expiry_date).await,
+            }
+        })
+        .await
     }
 
     async fn load(&self, id: &Id) -> session_store::Result<Option<Record>> {
@@ -270,9 +320,13 @@ impl SessionStore for CacheSessions {
     }
 
     async fn delete(&self, id: &Id) -> session_store::Result<()> {
-        let key = self.key(id)?;
-        let _guard = self.lock(id).await;
-        self.end(&key).await
+        let id = *id;
+        self.carry_out(async move |store| {
+            let key = store.key(&id)?;
+            let _guard = store.lock(&id).await;
+            store.end(&key).await
+        })
+        .await
     }
 }
 

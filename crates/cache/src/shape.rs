@@ -77,7 +77,8 @@ pub struct Shapes {
 }
 
 impl Shapes {
-    /// Shapes in the memory of this process: at most so many keys, whatever their size; at least one.
+    /// Shapes in the memory of this process: about so many keys at most (a share each for several parts, rounded up), whatever
+    /// their size; at least one. What has expired is freed once as many new keys have come as there were.
     pub fn in_memory(keys: usize) -> Self {
         Self::in_memory_by(keys, SystemClock::new())
     }

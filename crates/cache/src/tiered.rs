@@ -20,7 +20,7 @@ use crate::fill::Fill;
 use crate::flight::{Flight, FlightTable};
 use crate::key::Key;
 #[cfg(feature = "redis")]
-use crate::l2::{L2, Mark, Sought};
+use crate::l2::{L2, Mark, Patience, Sought};
 use crate::memory::{self, Memory};
 use crate::nested;
 use crate::places::{Full, Places};
@@ -114,6 +114,17 @@ impl Brought {
     }
 }
 
+/// What a load may still spend on L2, where its caller has looked at a glance already.
+#[derive(Default)]
+pub(crate) struct L2Left(#[cfg(feature = "redis")] Option<Patience>);
+
+#[cfg(feature = "redis")]
+impl L2Left {
+    pub(crate) fn behind(glance: Patience) -> Self {
+        Self(Some(glance))
+    }
+}
+
 /// Why a load brought nothing.
 pub(crate) enum Halted<E> {
     /// The loader's own error.
@@ -153,6 +164,7 @@ impl Tiers {
         class: &Class,
         form: &Form<V>,
         flight: &Arc<Flight>,
+        left: L2Left,
         loader: F,
     ) -> Result<Brought, Halted<E>>
     where
@@ -163,8 +175,9 @@ impl Tiers {
         #[cfg(feature = "redis")]
         if let (Some(l2), Some(codec)) = (&self.l2, &form.codec) {
             let codec = &**codec;
-            let mut patience = l2.patience();
-            let mut sought = l2.seek(key, class, codec, flight, &mut patience).boxed().await;
+            let has_glanced = left.0.is_some();
+            let mut patience = left.0.unwrap_or_else(|| l2.patience());
+            let mut sought = l2.seek(key, class, codec, flight, has_glanced, &mut patience).boxed().await;
             if let Sought::Stale(past) = sought {
                 let id = past.id;
                 self.fall_back_on(past, key, class, form, flight, true);
@@ -197,6 +210,8 @@ impl Tiers {
             let may_keep = mark.is_some();
             return Ok(Brought { parcel, source: Source::Loaded, may_keep, loaded_in: Some(loaded_in), mark });
         }
+        #[cfg(not(feature = "redis"))]
+        let L2Left() = left;
         let (fill, loaded_in) = self.run(key, class, flight, loader).await?;
         let may_keep = fill.is_kept;
         let mut parcel = pack(fill, form.weigh);

@@ -245,9 +245,23 @@ impl TtlClass {
         clamp(ttl - Duration::from_nanos(dice.up_to(nanos(ttl) / 100 * u64::from(self.jitter))))
     }
 
-    /// The time in L1 of a value for which the loader asked for `asked`.
-    pub(crate) fn in_l1(&self, asked: Option<Duration>) -> Duration {
-        asked.map_or(self.ttl, clamp).min(self.l1_ttl.unwrap_or(LONGEST))
+    /// A lifetime that was drawn, under the cap of a tier. What the cap cuts off it spreads by a share that the lifetime itself
+    /// gives, so that whoever asks for the same one gets the same, and those loaded together still don't expire together.
+    fn capped(&self, drawn: Option<Duration>, cap: Duration) -> Duration {
+        let Some(drawn) = drawn.map(clamp) else { return self.ttl.min(cap) };
+        if drawn <= cap {
+            return drawn;
+        }
+        // Of a product with an odd number with no pattern (2^64 by the golden ratio) the upper half is as good as drawn.
+        let share = nanos(drawn).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        let most = u128::from(nanos(cap) / 100 * u64::from(self.jitter));
+        let off = u64::try_from((most * u128::from(share)) >> 32).unwrap_or_default();
+        clamp(cap - Duration::from_nanos(off))
+    }
+
+    /// The time in L1 of a value whose lifetime was drawn, or is that of the class.
+    pub(crate) fn in_l1(&self, drawn: Option<Duration>) -> Duration {
+        self.capped(drawn, self.l1_ttl.unwrap_or(LONGEST))
     }
 
     /// The time in L1 of a value that has `left` to live in L2. Its cap is spread, for what was read from L2 together.
@@ -256,10 +270,10 @@ impl TtlClass {
         left.min(self.spread(self.l1_ttl.unwrap_or(L1_ABOVE_L2), dice))
     }
 
-    /// The time in L2 of a value for which the loader asked for `asked`.
+    /// The time in L2 of a value whose lifetime was drawn, or is that of the class.
     #[cfg(feature = "redis")]
-    pub(crate) fn in_l2(&self, asked: Option<Duration>) -> Duration {
-        asked.map_or(self.ttl, clamp).min(self.l2_ttl)
+    pub(crate) fn in_l2(&self, drawn: Option<Duration>) -> Duration {
+        self.capped(drawn, self.l2_ttl)
     }
 
     /// The time after its end during which a value may be served stale.

@@ -116,8 +116,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         match self.look_up(key) {
             Some((value, State::Fresh(fresh_for))) => Ok(hit(value, fresh_for)),
             Some((value, State::StaleQuiet)) => Ok(stale(value)),
+            None => self.load(key, Enough::Stale, loader).await,
             // Boxed, so that a hit moves no more than it needs.
-            found => Box::pin(self.finish(key, found, loader)).await,
+            Some(found) => Box::pin(self.finish(key, found, loader)).await,
         }
     }
 
@@ -170,7 +171,11 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             Some((value, State::StaleQuiet)) => Ok(stale(value)),
             found => {
                 let (tiers, wanted) = (Arc::clone(&self.cache.tiers), key.clone());
-                Box::pin(self.finish(key, found, move || loader(known(&tiers, &wanted)))).await
+                let loader = move || loader(known(&tiers, &wanted));
+                match found {
+                    Some(found) => Box::pin(self.finish(key, found, loader)).await,
+                    None => self.load(key, Enough::Stale, loader).await,
+                }
             }
         }
     }
@@ -201,7 +206,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     async fn finish<E, F, Fut>(
         &self,
         key: &Key,
-        found: Option<(Arc<V>, State)>,
+        (value, state): (Arc<V>, State),
         loader: F,
     ) -> Result<Read<V>, LoadError<E>>
     where
@@ -209,7 +214,6 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
     {
-        let Some((value, state)) = found else { return self.load(key, Enough::Stale, loader).await };
         // Without a runtime nothing can be loaded, and a stale value is still better than none.
         let runtime = Handle::try_current();
         Ok(match (state, runtime) {
@@ -274,7 +278,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         self.set_in_l1(key, self.cache.tiers.fence.now(), fill)
     }
 
-    fn set_in_l1(
+    /// L1 alone; `since` is from before what is set was known to hold.
+    pub(crate) fn set_in_l1(
         &self,
         key: &Key,
         since: Generation,

@@ -91,6 +91,21 @@ fn jitter_shortens_lifetimes_evenly_and_repeatably() {
     assert!(lifetimes(1, Some(100)).iter().all(|ttl| (seconds(90)..=seconds(100)).contains(ttl)));
 }
 
+#[test]
+fn what_the_cap_of_a_tier_cuts_off_is_spread_too() {
+    let cache = TieredCache::builder().clock(ManualClock::new()).build();
+    let numbers = cache.typed::<u32>(HOUR.jitter(10).l1_ttl(seconds(600)));
+    let lifetimes: Vec<_> = (0..1000)
+        .map(|index| {
+            now(numbers.set(&key(index), index));
+            numbers.ttl(&key(index)).unwrap()
+        })
+        .collect();
+    assert!(lifetimes.iter().all(|ttl| (seconds(540)..=seconds(600)).contains(ttl)));
+    let early = lifetimes.iter().filter(|ttl| **ttl < seconds(570)).count();
+    assert!((400..600).contains(&early), "half of them in the earlier half: {early}");
+}
+
 #[tokio::test]
 async fn a_read_in_the_last_part_of_a_life_refreshes_behind() {
     let scene = Scene::new(HOUR.refresh_ahead(seconds(300)));

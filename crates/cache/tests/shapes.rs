@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_cache::{Key, ManualClock, ShapeError, Shapes, TtlClass};
@@ -207,6 +208,24 @@ async fn memory_holds_no_more_keys_than_its_capacity() {
         held += usize::from(likes.get(&key(index)).await.unwrap().is_some());
     }
     assert!((1..=100).contains(&held), "{held}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_counted_beside_deletions_counts_unless_it_was_deleted() {
+    let shapes = Shapes::in_memory(100);
+    let likes = Arc::new(shapes.counter(DAY));
+    for round in 0..2_000 {
+        likes.add(&key(round), 1).await.unwrap();
+        let deleted = tokio::spawn({
+            let likes = Arc::clone(&likes);
+            async move { likes.delete(&key(round)).await.unwrap() }
+        });
+        let added = likes.add(&key(round), 1).await.unwrap();
+        assert!(deleted.await.unwrap());
+        let left = likes.get(&key(round)).await.unwrap();
+        // Either it came first, and both are gone, or it began anew.
+        assert_eq!(left, if added == 2 { None } else { Some(1) }, "round {round}");
+    }
 }
 
 #[cfg(feature = "json")]

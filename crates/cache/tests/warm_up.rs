@@ -168,6 +168,42 @@ async fn each_key_is_told_by_what_became_of_it() {
     assert_eq!(**other.get(&text).into_value().as_ref().unwrap(), "text:a");
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_that_lies_where_the_snapshot_is_written_is_not_followed() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    let scratch = Scratch::new();
+    let (path, other) = (scratch.join("hot"), scratch.join("not ours"));
+    std::fs::write(&other, "as it was").unwrap();
+    let pid = std::process::id();
+    for beside in std::iter::once(format!("hot.{pid}.new")).chain((0..20).map(|n| format!("hot.{pid}-{n}.new"))) {
+        symlink(&other, scratch.join(beside)).unwrap();
+    }
+    symlink(&other, &path).unwrap();
+    let keys = HotKeys::of_class("things", [key(1)]);
+    for _ in 0..3 {
+        keys.save(&path).await.unwrap();
+        assert_eq!(HotKeys::load(&path).await.unwrap(), keys);
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "as it was");
+        let kept = std::fs::symlink_metadata(&path).unwrap();
+        assert_eq!((kept.is_file(), kept.permissions().mode() & 0o777), (true, 0o600));
+    }
+}
+
+#[tokio::test]
+async fn saves_at_once_leave_a_whole_one_and_nothing_beside_it() {
+    let scratch = Scratch::new();
+    let path = scratch.join("hot");
+    let snapshots: Vec<_> = (0..8).map(|n| HotKeys::of_class("things", (0..n * 500).map(key))).collect();
+    let saves = snapshots.iter().cycle().take(64).map(|keys| keys.save(&path));
+    for saved in futures_util::future::join_all(saves).await {
+        saved.unwrap();
+    }
+    assert!(snapshots.contains(&HotKeys::load(&path).await.unwrap()));
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
+}
+
 #[tokio::test]
 async fn no_file_is_no_hot_keys_and_a_wrong_one_an_error() {
     let scratch = Scratch::new();

@@ -50,6 +50,7 @@ conformance![
         priority_goes_before_age,
         the_same_id_is_one_job,
         eight_thousand_due_at_once_are_promoted,
+        a_bulk_keeps_its_order_whatever_its_delays,
         delays_wake_who_waits,
         a_waiter_is_woken_by_an_enqueue,
         bad_queue_names_are_refused,

@@ -32,8 +32,9 @@ const PAUSE: Duration = Duration::from_secs(5);
 ///
 /// Every primary is asked who its replicas are, with or without Sentinels and in a cluster, and how far its replication has
 /// come; the replica is asked how far it has come. What the primary had said by a certain time, the replica has when it has
-/// come so far, however their clocks go. One that has not shown that for longer than the lag, does not answer, follows
-/// another history than the primary's, or has lost its primary, is not read.
+/// come so far, however their clocks go. One that has not shown that for longer than the lag, follows
+/// another history than the primary's, or has lost its primary, is not read; nor is one that was asked and has not answered for an eighth of the
+/// client's time-out, until it answers again.
 ///
 /// They are reached under the address and port that their primary knows (`replica-announce-ip`, `replica-announce-port`), with
 /// the same login. Dropping it ends the connections.
@@ -75,7 +76,7 @@ impl Replicas {
     /// How many can be read now.
     pub fn count(&self) -> usize {
         let now = Instant::now();
-        self.shared.all().iter().filter(|known| known.is_close(now, self.shared.lag)).count()
+        self.shared.all().iter().filter(|known| known.is_close(now, self.shared.lag, self.shared.timeout)).count()
     }
 
     /// Runs a script that only reads on a replica of the slot's primary; `all` are the keys, `count` of them, then the
@@ -160,7 +161,7 @@ impl Shared {
         // Each in its turn, and the next one where that is too far behind.
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let in_turn = known.iter().cycle().skip(turn % known.len().max(1)).take(known.len());
-        in_turn.filter(|known| known.is_of(&primary)).find(|known| known.is_close(now, self.lag)).cloned()
+        in_turn.filter(|known| known.is_of(&primary)).find(|known| known.is_close(now, self.lag, self.timeout)).cloned()
     }
 
     fn all(&self) -> Vec<Arc<Known>> {

@@ -115,6 +115,7 @@ fn shared_tier(tier: &TierStats) -> Value {
         "hits": tier.hits,
         "misses": tier.misses,
         "hit_rate": hit_rate(tier),
+        "from_replicas": tier.from_replicas,
         "errors": tier.errors,
         "codec_errors": tier.codec_errors,
         "owed": tier.owed,

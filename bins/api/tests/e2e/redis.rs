@@ -6,12 +6,13 @@ mod load;
 mod outages;
 mod start;
 
+use reqwest::Method;
 use serde_json::Value;
 use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::RedisServer;
 
 use crate::backend::Servers;
-use crate::harness::{Api, DEADLINE};
+use crate::harness::{Api, DEADLINE, schedule, success_json};
 
 /// What the API knows of Redis.
 async fn report(api: &Api) -> Value {
@@ -26,7 +27,7 @@ async fn until_available(api: &Api, available: bool) {
 
 /// The value of a metric, by its name and labels as they are written.
 async fn metric(api: &Api, name: &str) -> Option<f64> {
-    let answer = api.request(reqwest::Method::GET, "/metrics").send().await.expect("an answer");
+    let answer = api.request(Method::GET, "/metrics").send().await.expect("an answer");
     assert_eq!(answer.status(), 200);
     let text = answer.text().await.expect("text");
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
@@ -48,4 +49,30 @@ async fn the_cache_tells_of_its_redis() {
     }
     assert!(redis["slow_commands"].is_array() && redis["warnings"].is_array(), "{redis}");
     assert_eq!(cache["tiers"][1]["tier"], "l2");
+    assert_eq!(cache["tiers"][1]["from_replicas"], 0);
+}
+
+#[tokio::test]
+async fn the_cache_reads_from_replicas_where_that_is_switched_on() {
+    let primary = RedisServer::start().await;
+    let _replica = RedisServer::builder().replica_of(&primary).start().await;
+    let api = Api::start_on(Servers::Single(primary), &[]).await;
+    api.create_tenant("acme", "enterprise").await;
+    let mut paths = Vec::new();
+    for index in 0..100 {
+        let request = api.request(Method::POST, "/api/schedules").header("x-tenant-id", "acme");
+        let made = success_json(request.json(&schedule(&format!("s{index}")))).await;
+        let path = format!("/api/schedules/{}", made["id"].as_str().expect("an id"));
+        success_json(api.get_as("acme", &path)).await;
+        paths.push(path);
+    }
+    // It has none of them in memory yet; a replica is read from a moment after its start on.
+    let variables = [("TIDEGATE_CACHE_REPLICAS", "on"), ("TIDEGATE_CACHE_REPLICA_LAG", "100ms")];
+    let beside = api.start_beside(&variables).await;
+    let from_replicas = async || beside.json("/api/cache").await["tiers"][1]["from_replicas"].as_u64();
+    let answered = poll_until(DEADLINE, async || {
+        success_json(beside.get_as("acme", &paths.pop()?)).await;
+        (from_replicas().await > Some(0)).then_some(())
+    });
+    assert!(answered.await.is_ok(), "{}", beside.json("/api/cache").await);
 }

@@ -119,6 +119,18 @@ pub const CATALOGUE: &[Setting] = &[
         Some("4"),
         "keys that are loaded at once at start",
     ),
+    setting(
+        "cache.replicas",
+        "TIDEGATE_CACHE_REPLICAS",
+        Some("off"),
+        "on: the cache's shared tier reads values from replicas of its Redis, where there are any; off: from primaries alone",
+    ),
+    setting(
+        "cache.replica_lag",
+        "TIDEGATE_CACHE_REPLICA_LAG",
+        Some("1s"),
+        "how far behind its primary a replica may be to be read, and for how long a key that has changed is read from the primary",
+    ),
     setting("limits.ddos", "TIDEGATE_LIMIT_DDOS", Some("1000/second"), "requests of one client address"),
     setting(
         "limits.ddos_block",

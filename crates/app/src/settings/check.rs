@@ -145,6 +145,12 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
 fn redis(raw: &Reader<'_>) -> Result<Option<RedisSettings>, SettingsError> {
     let timeouts = |key| raw.duration(key, Duration::from_millis(10), Duration::from_secs(60));
     let (timeout, request_timeout) = (timeouts("redis.timeout")?, timeouts("redis.request_timeout")?);
+    let reads_replicas = raw.required("cache.replicas", "`on` or `off`", |text| match text {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
+    })?;
+    let lag = raw.duration("cache.replica_lag", Duration::from_millis(100), Duration::from_secs(3600))?;
     let prefix =
         raw.required("redis.prefix", "1 to 64 letters, digits, `-`, `_` or `.`", |text| Keyspace::new(text).ok())?;
     let (url, cache_url) = (raw.redis_url("redis.url")?, raw.redis_url("redis.cache_url")?);
@@ -159,7 +165,7 @@ fn redis(raw: &Reader<'_>) -> Result<Option<RedisSettings>, SettingsError> {
         limits: url.command_timeout(request_timeout),
         cache: cache_url.map(|url| url.command_timeout(request_timeout)),
     };
-    Ok(Some(RedisSettings { servers, keyspace: prefix }))
+    Ok(Some(RedisSettings { servers, keyspace: prefix, replica_lag: reads_replicas.then_some(lag) }))
 }
 
 /// Reads one setting at a time, and names it when it is wrong.
@@ -431,6 +437,23 @@ mod tests {
         assert_eq!(redis.keyspace.prefix(), "tidegate");
         assert!(redis.servers.cache.is_none());
         assert!(!format!("{redis:?}").contains("secret"), "{redis:?}");
+    }
+
+    #[test]
+    fn replicas_are_read_where_that_is_switched_on() {
+        let lag = |variables: &[(&str, &str)]| {
+            let variables = [&[("REDIS_URL", "redis://localhost")], variables].concat();
+            check_with(&variables).map(|settings| settings.redis.unwrap().replica_lag)
+        };
+        assert_eq!(lag(&[]).unwrap(), None);
+        assert_eq!(lag(&[("TIDEGATE_CACHE_REPLICAS", "on")]).unwrap(), Some(Duration::from_secs(1)));
+        let both = [("TIDEGATE_CACHE_REPLICAS", "on"), ("TIDEGATE_CACHE_REPLICA_LAG", "250ms")];
+        assert_eq!(lag(&both).unwrap(), Some(Duration::from_millis(250)));
+        assert_eq!(lag(&both[1..]).unwrap(), None);
+        for wrong in [("TIDEGATE_CACHE_REPLICAS", "yes"), ("TIDEGATE_CACHE_REPLICA_LAG", "1ms")] {
+            let error = lag(&[wrong]).unwrap_err().to_string();
+            assert!(error.contains(wrong.0), "{error}");
+        }
     }
 
     #[test]

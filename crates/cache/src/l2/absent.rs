@@ -42,6 +42,8 @@ impl RedisTier {
             bytes: 0,
         };
         let items = fences.iter().map(item).collect();
+        // A replica may hold on to what goes here.
+        let _changing = self.changing(fences.iter().map(|(key, _)| key));
         let mut done = run_many(&self.client, &self.scripts.absent_many, &[], items, 1, patience).await;
         let is_deleted = |answer: &Option<Vec<Value>>| {
             answer.as_ref().and_then(|values| values.first()).is_some_and(|value| value.as_int() == Ok(2))

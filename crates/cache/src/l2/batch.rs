@@ -1,11 +1,12 @@
 //! The steps of the protocol for many keys at once. Each does for every key what its single sibling does.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{join, join3, try_join_all};
+use futures_util::future::{join, join_all, join3, try_join_all};
 use tidegate_redis::{Arg, Command, Error, Topology, Value};
+use tokio::time::Instant;
 
 use super::entry::{Entry, EntryId, HEAD};
 use super::epoch::Epoch;
@@ -34,6 +35,13 @@ pub(super) struct FillOne {
     pub(super) key: Key,
     pub(super) fence: String,
     pub(super) new: New,
+}
+
+/// What a caller brought, with its place among the others and the names of value and fence.
+struct Put {
+    index: usize,
+    names: [String; 2],
+    new: New,
 }
 
 /// The answer of a look before its tags are compared.
@@ -112,8 +120,8 @@ impl RedisTier {
         let (mut others, mut tags) = (HashSet::new(), HashSet::new());
         for entry in seen.iter().flatten() {
             let Seen::Entry { entry, .. } = entry else { continue };
-            if entry.class != class {
-                others.insert(Names::class_field(&entry.class));
+            if entry.class() != class {
+                others.insert(Names::class_field(entry.class()));
             }
             tags.extend(entry.tags.iter().map(|(tag, _)| tag.clone()));
         }
@@ -124,7 +132,7 @@ impl RedisTier {
         }
         let generations = patience.spend(self.current(tags.into_iter().collect())).await?;
         let is_valid = |entry: &Entry| {
-            let moves = epoch.count(&Names::class_field(&entry.class));
+            let moves = epoch.count(&Names::class_field(entry.class()));
             epoch.is(&entry.epoch)
                 && moves == entry.class_moves
                 && entry.tags.iter().all(|(tag, carried)| generations.get(tag) == Some(carried))
@@ -138,7 +146,7 @@ impl RedisTier {
     }
 
     /// The generations of those tags that have one.
-    async fn current(&self, tags: Vec<Tag>) -> Result<HashMap<Tag, Bytes>, Error> {
+    pub(super) async fn current(&self, tags: Vec<Tag>) -> Result<HashMap<Tag, Bytes>, Error> {
         let step = if self.client.topology() == Topology::Cluster { 1 } else { TAGS };
         let mut reads = Vec::with_capacity(tags.len().div_ceil(step));
         for tags in tags.chunks(step) {
@@ -210,31 +218,63 @@ impl RedisTier {
     }
 
     /// Stores what a caller brought, whatever is there; tells for each key whether it is done.
+    ///
+    /// What needs one server to be stored does not wait for another, so that one that hangs fails no more than what needs it.
     pub(super) async fn put_many(
         &self,
         puts: Vec<(Key, New)>,
         patience: &mut Patience,
     ) -> (Vec<bool>, Vec<Impatience<Failure>>) {
         let _changing = self.changing(puts.iter().map(|(key, _)| key));
-        let mut done = vec![false; puts.len()];
-        let mut aside = patience.clone();
-        let values: Vec<String> = puts.iter().map(|(key, _)| self.names.value(key)).collect();
-        let names: Vec<&str> = values.iter().map(String::as_str).collect();
-        let mut beside = patience.clone();
+        let (mut done, mut failures) = (vec![false; puts.len()], Vec::new());
+        let mut groups: BTreeMap<Vec<String>, Vec<Put>> = BTreeMap::new();
+        for (index, (key, new)) in puts.into_iter().enumerate() {
+            let names = [self.names.value(&key), self.names.fence(&key)];
+            groups.entry(self.needed_by(&names[0], &new)).or_default().push(Put { index, names, new });
+        }
+        let started = Instant::now();
+        let stored = groups.into_values().map(|group| {
+            let mut patience = patience.clone();
+            async move { self.put_group(group, &mut patience).await }
+        });
+        for (stored, failed) in join_all(stored).await {
+            stored.into_iter().for_each(|index| done[index] = true);
+            failures.extend(failed);
+        }
+        patience.charge(started.elapsed());
+        (done, failures)
+    }
+
+    /// The servers without which this can't be stored, besides that of the epoch.
+    fn needed_by(&self, name: &str, new: &New) -> Vec<String> {
+        if self.client.topology() != Topology::Cluster {
+            return Vec::new();
+        }
+        let tags = new.tags.iter().map(|tag| self.server_of(&self.names.generation(tag)));
+        let mut servers: Vec<String> = tags.chain([self.server_of(name)]).collect();
+        servers.sort_unstable();
+        servers.dedup();
+        servers
+    }
+
+    /// Tells which of them are stored, by their index.
+    async fn put_group(&self, puts: Vec<Put>, patience: &mut Patience) -> (Vec<usize>, Vec<Impatience<Failure>>) {
+        let (mut aside, mut beside) = (patience.clone(), patience.clone());
+        let names: Vec<&str> = puts.iter().map(|put| put.names[0].as_str()).collect();
         let bounds = beside.spend(self.bounds(&names, patience.left()));
-        let carried = patience.spend(self.carry(puts.iter().map(|(_, new)| new)));
+        let carried = patience.spend(self.carry(puts.iter().map(|put| &put.new)));
         let (carried, epoch, bounds) = join3(carried, aside.spend(self.open_epoch()), bounds).await;
         let (carried, epoch, bounds) = match (carried, epoch, bounds) {
             (Ok(carried), Ok(epoch), Ok(bounds)) => (carried, epoch, bounds),
-            (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => return (done, vec![error.into()]),
+            (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => return (Vec::new(), vec![error.into()]),
         };
         let (mut items, mut indexes, mut failures) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, (key, new)) in puts.into_iter().enumerate() {
+        for Put { index, names, new } in puts {
             let ttl = millis(new.ttl);
             match Self::encode_with(new, &epoch, &carried) {
                 Ok(entry) => {
-                    let (bytes, bound) = (entry.len(), bounds.of(self, &values[index]));
-                    items.push(Item { names: self.pair(&key), args: vec![entry.into(), ttl, bound.into()], bytes });
+                    let (bytes, bound) = (entry.len(), bounds.of(self, &names[0]));
+                    items.push(Item { names: names.into(), args: vec![entry.into(), ttl, bound.into()], bytes });
                     indexes.push(index);
                 }
                 Err(error) => failures.push(Impatience::Failed(error.into())),
@@ -243,11 +283,10 @@ impl RedisTier {
         let values = values_of(&items);
         let mut put = run_many(&self.client, &self.scripts.put_many, &[], items, 1, patience).await;
         self.tell(&values, &mut put, patience).await;
-        for (index, answer) in indexes.into_iter().zip(put.answers) {
-            done[index] = answer.is_some_and(|answer| is_one(&answer));
-        }
         failures.extend(put.failures.into_iter().map(Into::into));
-        (done, failures)
+        let is_done = |answer: Option<Vec<Value>>| answer.is_some_and(|answer| is_one(&answer));
+        let done = indexes.into_iter().zip(put.answers).filter_map(|(index, answer)| is_done(answer).then_some(index));
+        (done.collect(), failures)
     }
 
     /// Deletes values and fences; tells for each key whether it is done.

@@ -35,7 +35,7 @@ impl RedisTier {
             asked.entry(self.server_of(name)).or_insert(name);
         }
         let times = asked.into_iter().map(|(server, name)| async move {
-            let time = self.client.run(&self.scripts.time, &[name], Vec::new()).await?.as_count()?;
+            let time = self.time_of(name).await?;
             // The answer is older than now by the way here at most.
             let left = left.saturating_sub(begun.elapsed());
             Ok::<_, Error>((server, time.saturating_add(u64::try_from(left.as_micros()).unwrap_or(u64::MAX))))
@@ -43,7 +43,13 @@ impl RedisTier {
         Ok(Bounds { by_server: try_join_all(times).await?.into_iter().collect() })
     }
 
-    fn server_of(&self, name: &str) -> String {
+    /// What the clock of the server that has this key shows, in µs.
+    pub(super) async fn time_of(&self, name: &str) -> Result<u64, Error> {
+        self.client.run(&self.scripts.time, &[name], Vec::new()).await?.as_count()
+    }
+
+    /// The name of the server that has a key; none where there is only one.
+    pub(super) fn server_of(&self, name: &str) -> String {
         if self.client.topology() != Topology::Cluster {
             return String::new();
         }

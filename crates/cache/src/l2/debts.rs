@@ -11,6 +11,8 @@ use tidegate_redis::Error;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
+#[cfg(feature = "sessions")]
+use super::put_unless::End;
 use super::{L2, RedisTier};
 use crate::event::Scope;
 use crate::key::Key;
@@ -33,9 +35,20 @@ pub(crate) enum Debt {
     Pattern(Pattern, Option<String>),
     Class(String),
     All,
+    /// No invalidation: an entry that is to be put there, and to stay.
+    #[cfg(feature = "sessions")]
+    End(End),
 }
 
 impl Debt {
+    /// Whether it comes behind all others, which could undo it, and is covered by none.
+    fn is_last(&self) -> bool {
+        #[cfg(feature = "sessions")]
+        return matches!(self, Self::End(_));
+        #[cfg(not(feature = "sessions"))]
+        false
+    }
+
     pub(crate) fn of(scope: Scope<'_>) -> Self {
         match scope {
             Scope::Key(key) => Self::Key(key.clone()),
@@ -60,10 +73,13 @@ impl Book {
     fn owe(&mut self, debt: Debt) {
         self.next += 1;
         // Everything covers whatever comes after it as well, since it is yet to be paid.
-        let debt = if self.debts.contains_key(&Debt::All) { Debt::All } else { debt };
+        let debt = if !debt.is_last() && self.debts.contains_key(&Debt::All) { Debt::All } else { debt };
         self.debts.insert(debt, self.next);
         if self.debts.len() > LIMIT {
-            self.debts.clear();
+            self.debts.retain(|debt, _| debt.is_last());
+            if self.debts.len() >= LIMIT {
+                self.debts.clear();
+            }
             self.debts.insert(Debt::All, self.next);
         }
     }
@@ -120,7 +136,9 @@ impl Debts {
     }
 
     fn due(&self) -> Vec<(Debt, u64)> {
-        self.book().debts.iter().map(|(debt, number)| (debt.clone(), *number)).collect()
+        let mut due: Vec<_> = self.book().debts.iter().map(|(debt, number)| (debt.clone(), *number)).collect();
+        due.sort_by_key(|(debt, _)| debt.is_last());
+        due
     }
 
     fn paid(&self, paid: &[(Debt, u64)]) {
@@ -233,6 +251,11 @@ async fn pay_all(l2: &L2) -> bool {
             l2.failed("replay", &error);
             return false;
         }
+        #[cfg(feature = "sessions")]
+        if let Err(error) = l2.put_ends(&debts).await {
+            l2.failed("replay", &error);
+            return false;
+        }
         l2.debts.paid(due);
     }
     true
@@ -276,6 +299,8 @@ async fn pay(tier: &RedisTier, debts: &[Debt]) -> Result<(), Error> {
                 Debt::Pattern(pattern, class) => tier.forget_matching(pattern, class.as_deref()).await,
                 Debt::Class(class) => tier.move_class(class).await,
                 Debt::All => tier.move_all().await,
+                #[cfg(feature = "sessions")]
+                Debt::End(_) => Ok(()),
             }
         });
         try_join_all(told).await?;

@@ -7,15 +7,20 @@ use bytes::Bytes;
 use tidegate_redis::{Command, Error, Value};
 
 use super::look::is_foreign;
+use super::names::Names;
 use super::tier::{RedisTier, millis};
 
 /// The epoch outlives every entry.
 pub(super) const EPOCH: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
 /// What the key `ce` said at one moment.
 #[derive(Debug, Clone)]
 pub(super) struct Epoch {
     id: Option<Bytes>,
-    counts: HashMap<String, u64>,
+    /// Moves by the name of the class.
+    classes: HashMap<String, u64>,
+    /// Moves of cells, by their field.
+    cells: HashMap<String, u64>,
 }
 
 impl Epoch {
@@ -39,12 +44,50 @@ impl Epoch {
         if self.id != other.id {
             self.id = None;
         }
-        self.counts.extend(other.counts);
+        self.classes.extend(other.classes);
+        self.cells.extend(other.cells);
         self
     }
 
     pub(super) fn count(&self, field: &str) -> u64 {
-        self.counts.get(field).copied().unwrap_or_default()
+        match Names::class_of(field) {
+            Some(class) => self.class_moves(class),
+            None => self.cells.get(field).copied().unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn class_moves(&self, class: &str) -> u64 {
+        self.classes.get(class).copied().unwrap_or_default()
+    }
+
+    fn new(id: Option<Bytes>) -> Self {
+        Self { id, classes: HashMap::new(), cells: HashMap::new() }
+    }
+
+    fn has(&mut self, field: &str, count: &Bytes) {
+        match Names::class_of(field) {
+            Some(class) => self.classes.insert(class.to_owned(), number(count)),
+            None => self.cells.insert(field.to_owned(), number(count)),
+        };
+    }
+
+    #[cfg(test)]
+    pub(super) fn named(id: &'static str) -> Self {
+        Self::new(Some(Bytes::from_static(id.as_bytes())))
+    }
+
+    /// The whole hash.
+    fn of(fields: Vec<(Value, Value)>) -> Result<Self, Error> {
+        let mut epoch = Self::new(None);
+        for (field, value) in fields {
+            let (field, value) = (field.into_text()?, value.into_bytes()?);
+            if field == "e" {
+                epoch.id = Some(value);
+            } else {
+                epoch.has(&field, &value);
+            }
+        }
+        Ok(epoch)
     }
 }
 
@@ -65,10 +108,10 @@ impl RedisTier {
         }
         .into_iter();
         let id = values.next().unwrap_or(Value::Nil).into_optional_bytes()?;
-        let mut epoch = Epoch { id, counts: HashMap::new() };
+        let mut epoch = Epoch::new(id);
         for (field, value) in fields.iter().zip(values) {
             if let Some(count) = value.into_optional_bytes()? {
-                epoch.counts.insert((*field).to_owned(), number(&count));
+                epoch.has(field, &count);
             }
         }
         Ok(epoch)
@@ -79,15 +122,14 @@ impl RedisTier {
         let fresh = format!("{:032x}", rand::random::<u128>());
         let args = vec![fresh.into(), millis(EPOCH)];
         let fields = self.client.run(&self.scripts.epoch_open, &[self.names.epoch()], args).await?.into_map()?;
-        let mut epoch = Epoch { id: None, counts: HashMap::with_capacity(fields.len()) };
-        for (field, value) in fields {
-            let (field, value) = (field.into_text()?, value.into_bytes()?);
-            if field == "e" {
-                epoch.id = Some(value);
-            } else {
-                epoch.counts.insert(field, number(&value));
-            }
-        }
-        Ok(epoch)
+        Epoch::of(fields)
+    }
+
+    /// The whole epoch as it is, which may be none, and what the clock of its server showed, in µs.
+    pub(super) async fn read_epoch(&self) -> Result<(Epoch, u64), Error> {
+        let answer = self.client.run(&self.scripts.epoch_read, &[self.names.epoch()], Vec::new()).await?;
+        let mut answer = answer.into_array()?.into_iter();
+        let micros = answer.next().unwrap_or(Value::Nil).as_count()?;
+        Ok((Epoch::of(answer.next().unwrap_or(Value::Nil).into_map()?)?, micros))
     }
 }

@@ -48,6 +48,7 @@ pub(crate) async fn follow(tiers: Weak<Tiers>) {
                 }
                 let Some(now) = tiers.upgrade() else { return };
                 // What changed before was not heard.
+                tier.recall.drop_all();
                 drop_all(&now);
                 drop(now);
                 l2.follows(Some(tracking.watch_complete()));
@@ -67,6 +68,7 @@ pub(crate) async fn follow(tiers: Weak<Tiers>) {
             && let Some(l2) = &now.l2
         {
             l2.follows(None);
+            l2.tier.recall.drop_all();
             // Where publishing was chosen, it stays.
             l2.tier.ways.doubt();
         }
@@ -134,6 +136,7 @@ fn act(tiers: &Tiers, notice: &Notice) -> Option<Doubt> {
         // Something may have been missed.
         _ => {
             l2.tier.changes_everything();
+            l2.tier.recall.drop_all();
             drop_all(tiers);
             return None;
         }
@@ -145,6 +148,12 @@ fn act(tiers: &Tiers, notice: &Notice) -> Option<Doubt> {
         Meaning::All => l2.tier.changes_everything(),
         Meaning::Value(key) => l2.tier.changes([key]),
         Meaning::Tag(_) | Meaning::Class(_) => {}
+    }
+    // Before L1 drops what it covers: what is read by the memory of before, and lands after that, began before it.
+    match &meaning {
+        Meaning::Tag(tag) => l2.tier.recall.drop_tag(tag),
+        Meaning::Class(_) | Meaning::All => l2.tier.recall.drop_epoch(),
+        Meaning::Value(_) | Meaning::Pattern(..) => {}
     }
     match meaning {
         Meaning::Value(key) => {

@@ -5,6 +5,7 @@ use tidegate_redis::{Arg, Client, Error, Topology};
 
 use super::epoch::EPOCH;
 use super::names::Names;
+use super::recall::Moving;
 use super::tier::{RedisTier, millis};
 use crate::key::Key;
 use crate::tag::Tag;
@@ -20,6 +21,7 @@ impl RedisTier {
 
     /// Moves the cells of these tags, then their generations: one round trip, in a cluster two.
     pub(super) async fn move_tags(&self, tags: &[&Tag]) -> Result<(), Error> {
+        let _moving = Moving::new(|| tags.iter().for_each(|tag| self.recall.drop_tag(tag)));
         let mut cells: Vec<String> = tags.iter().map(|tag| Names::cell_field(tag)).collect();
         cells.sort_unstable();
         cells.dedup();
@@ -44,6 +46,7 @@ impl RedisTier {
     }
 
     pub(super) async fn move_class(&self, class: &str) -> Result<(), Error> {
+        let _moving = Moving::new(|| self.recall.drop_epoch());
         let keys = [self.names.epoch(), self.names.class_mark(class)];
         let args = vec![Names::class_field(class).into()];
         self.client.run(&self.scripts.epoch_move, &keys, args).await?;
@@ -51,6 +54,7 @@ impl RedisTier {
     }
 
     pub(super) async fn move_all(&self) -> Result<(), Error> {
+        let _moving = Moving::new(|| self.recall.drop_epoch());
         let keys = [self.names.epoch(), self.names.all_mark()];
         let fresh = format!("{:032x}", rand::random::<u128>());
         let args = vec![fresh.into(), millis(EPOCH)];

@@ -1,4 +1,4 @@
-//! One key looked at, and whether what lies there may be believed.
+//! One key looked at the long way: in one step with its fence, and compared with what Redis says now.
 
 use std::time::Duration;
 
@@ -45,6 +45,8 @@ impl Looked {
     pub(super) fn of(entry: Entry, left: Duration) -> Self {
         match left.checked_sub(entry.grace) {
             Some(fresh_for) if !fresh_for.is_zero() => Self::Found { entry, fresh_for },
+            // Redis counts whole milliseconds; in its last one an entry without a grace would be served as stale.
+            _ if left.is_zero() => Self::Invalid { head: Bytes::copy_from_slice(&entry.id.head()) },
             _ => Self::Stale { entry, left },
         }
     }
@@ -91,10 +93,10 @@ impl RedisTier {
         if !epoch.is(&entry.epoch) {
             return Ok(false);
         }
-        let moves = if entry.class == class {
+        let moves = if entry.class() == class {
             epoch.count(&Names::class_field(class))
         } else {
-            let field = Names::class_field(&entry.class);
+            let field = Names::class_field(entry.class());
             let theirs = self.epoch_fields(&[&field]).await?;
             if !theirs.is_of(epoch) {
                 return Ok(false);
@@ -108,7 +110,7 @@ impl RedisTier {
         Ok(entry.tags.iter().zip(generations).all(|((_, carried), now)| now.as_ref() == Some(carried)))
     }
 
-    async fn generation(&self, tag: &Tag) -> Result<Option<Bytes>, Error> {
+    pub(super) async fn generation(&self, tag: &Tag) -> Result<Option<Bytes>, Error> {
         match self.client.get(&self.names.generation(tag)).await {
             Err(error) if is_foreign(&error) => Ok(None),
             other => other,

@@ -72,6 +72,11 @@ impl Names {
         format!("c:{class}")
     }
 
+    /// The class whose invalidations this field of the epoch counts.
+    pub(super) fn class_of(field: &str) -> Option<&str> {
+        field.strip_prefix("c:")
+    }
+
     /// The field of the epoch that counts the invalidations of this tag and of those that share its cell.
     pub(super) fn cell_field(tag: &Tag) -> String {
         // Of all hashes here the one that every process computes alike.

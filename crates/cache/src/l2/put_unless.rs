@@ -1,8 +1,14 @@
-//! Writes that are to be known: for values that nothing but L2 has, such as sessions.
+//! Writes that are to be known: for values that nothing but L2 has, such as sessions, and for their ends, which stay.
 
+use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{join3, try_join_all};
 
 use super::L2;
+use super::debts::Debt;
 use super::tier::{Failure, New, RedisTier, millis};
 use crate::key::Key;
 
@@ -10,32 +16,106 @@ use crate::key::Key;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Untold;
 
+/// An entry that stays where it is put, and is owed as such: a deleted key in its place could be written again.
+#[derive(Clone)]
+pub(crate) struct End {
+    key: Key,
+    new: Arc<New>,
+}
+
 impl L2 {
-    /// Stores a value, unless the entry that is there ends so; tells whether it did. In place of a debt there is an error.
+    /// Stores a value, unless the entry that is there ends so; tells whether it did. In place of a debt there is an error, and
+    /// what did not come by then never does.
     pub(crate) async fn put_unless(self: &Arc<Self>, key: &Key, new: New, ending: &[u8]) -> Result<bool, Untold> {
         if self.owes() {
             return Err(Untold);
         }
-        let put = self.tier.put_unless(key, new, ending);
-        self.patience().spend(put).await.map_err(|error| {
+        let mut patience = self.patience();
+        let put = self.tier.put_unless(key, new, ending, patience.left());
+        patience.spend(put).await.map_err(|error| {
             self.failed("put", &error);
             Untold
         })
     }
+
+    /// Stores an end, also while invalidations are owed. Where L2 can't be told now it owes the end itself, and tells it later.
+    pub(crate) async fn put_end(self: &Arc<Self>, key: &Key, new: New) -> Result<(), Untold> {
+        let end = End { key: key.clone(), new: Arc::new(new) };
+        let owing = self.debts.owing(self, vec![Debt::End(end.clone())]);
+        let mut patience = self.patience();
+        let put = self.tier.put(key, New::clone(&end.new), patience.left());
+        match patience.spend(put).await {
+            Ok(()) => {
+                // What is owed besides may take it away again: then it is put once more, behind that.
+                if !self.owes() {
+                    owing.settled();
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.failed("put", &error);
+                Err(Untold)
+            }
+        }
+    }
+
+    /// Puts the ends among these debts. Where Redis refuses one for good, or has no room, what is there goes at least.
+    pub(super) async fn put_ends(&self, debts: &[Debt]) -> Result<(), Failure> {
+        let ends = debts.iter().filter_map(|debt| if let Debt::End(end) = debt { Some(end) } else { None });
+        let put = ends.map(|end| async move {
+            match self.tier.put(&end.key, New::clone(&end.new), self.tier.patience).await {
+                Err(Failure::Redis(error)) if !error.is_transient() || error.code() == Some("OOM") => {
+                    self.tier.forget(&end.key).await?;
+                    self.failed("put", &error);
+                    Ok(())
+                }
+                put => put,
+            }
+        });
+        try_join_all(put).await?;
+        Ok(())
+    }
 }
 
 impl RedisTier {
-    async fn put_unless(&self, key: &Key, new: New, ending: &[u8]) -> Result<bool, Failure> {
-        let (epoch, ttl) = (self.open_epoch().await?, millis(new.ttl));
-        let tags = self.generations(&new.tags, new.ttl).await?;
-        let entry = Self::encode(new, &epoch, tags)?;
+    async fn put_unless(&self, key: &Key, new: New, ending: &[u8], left: Duration) -> Result<bool, Failure> {
         let keys = [self.names.value(key), self.names.fence(key)];
-        let args = vec![entry.into(), ttl, ending.into()];
+        let names = [keys[0].as_str()];
+        let (generations, bounds) = (self.generations(&new.tags, new.ttl), self.bounds(&names, left));
+        let (tags, epoch, bounds) = join3(generations, self.open_epoch(), bounds).await;
+        let (tags, bound) = (tags?, bounds?.of(self, &keys[0]));
+        let (epoch, ttl) = (epoch?, millis(new.ttl));
+        let entry = Self::encode(new, &epoch, tags)?;
+        let args = vec![entry.into(), ttl, ending.into(), bound.into()];
         let _changing = self.changing([key]);
-        let is_stored = self.client.run(&self.scripts.put_unless, &keys, args).await?.as_int()? == 1;
-        if is_stored {
-            self.ways.tell(&keys[0]).await?;
+        match self.client.run(&self.scripts.put_unless, &keys, args).await?.as_int()? {
+            1 => {
+                self.ways.tell(&keys[0]).await?;
+                Ok(true)
+            }
+            0 => Ok(false),
+            _ => Err(Failure::Late),
         }
-        Ok(is_stored)
+    }
+}
+
+// One end of a key is as good as another.
+impl PartialEq for End {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for End {}
+
+impl Hash for End {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
+impl fmt::Debug for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("End").field("key", &self.key).finish_non_exhaustive()
     }
 }

@@ -138,7 +138,7 @@ impl L2 {
         class: &str,
         patience: &mut Patience,
     ) -> Vec<Option<Looked>> {
-        if self.tier.replicas.is_none() || !self.hears_of_changes() {
+        if self.tier.replicas.is_none() || !self.is_following() {
             return keys.iter().map(|_| None).collect();
         }
         let started = Instant::now();
@@ -146,15 +146,5 @@ impl L2 {
         let found = self.tier.look_at_replicas(keys, class, &mut half).await;
         patience.charge(started.elapsed());
         found
-    }
-
-    /// Whether changes by others are heard of. If they were not for a while, everything counts as changed.
-    fn hears_of_changes(&self) -> bool {
-        let mut following = self.following();
-        let Some(complete) = following.as_mut() else { return false };
-        if complete.has_changed().unwrap_or(false) {
-            self.tier.changes_everything();
-        }
-        *complete.borrow_and_update()
     }
 }

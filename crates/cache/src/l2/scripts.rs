@@ -13,6 +13,7 @@ pub(super) struct Scripts {
     pub(super) forget: Script,
     pub(super) mark: Script,
     pub(super) look_many: Script,
+    pub(super) glance_many: Script,
     pub(super) peek_many: Script,
     pub(super) fill_many: Script,
     pub(super) release_many: Script,
@@ -25,6 +26,7 @@ pub(super) struct Scripts {
     pub(super) tag_move: Script,
     pub(super) tags_move: Script,
     pub(super) epoch_open: Script,
+    pub(super) epoch_read: Script,
     pub(super) epoch_move: Script,
     pub(super) epoch_new: Script,
 }
@@ -36,18 +38,19 @@ impl Scripts {
             // Idempotent are those that invalidate or only take part: done twice they invalidate no less. A fill is not:
             // its second attempt could not tell its own first one from an invalidation.
             look: Script::new("cache look", include_str!("lua/look.lua")).idempotent(),
-            fill: Script::new("cache fill", include_str!("lua/fill.lua")),
+            fill: dating("cache fill", include_str!("lua/fill.lua")),
             release: Script::new("cache release", include_str!("lua/release.lua")),
-            put: Script::timed("cache put", include_str!("lua/put.lua"), clock),
+            put: dating("cache put", include_str!("lua/put.lua")),
             #[cfg(feature = "sessions")]
-            put_unless: Script::new("cache put_unless", include_str!("lua/put_unless.lua")),
+            put_unless: dating("cache put_unless", include_str!("lua/put_unless.lua")),
             forget: Script::new("cache forget", include_str!("lua/forget.lua")).idempotent(),
             mark: Script::new("cache mark", include_str!("lua/mark.lua")).idempotent(),
             look_many: Script::new("cache look_many", include_str!("lua/look_many.lua")).idempotent(),
+            glance_many: Script::new("cache glance_many", include_str!("lua/glance_many.lua")).idempotent(),
             peek_many: Script::new("cache peek_many", include_str!("lua/peek_many.lua")),
-            fill_many: Script::new("cache fill_many", include_str!("lua/fill_many.lua")),
+            fill_many: dating("cache fill_many", include_str!("lua/fill_many.lua")),
             release_many: Script::new("cache release_many", include_str!("lua/release_many.lua")),
-            put_many: Script::timed("cache put_many", include_str!("lua/put_many.lua"), clock),
+            put_many: dating("cache put_many", include_str!("lua/put_many.lua")),
             time: Script::timed("cache time", include_str!("lua/time.lua"), clock).idempotent(),
             forget_many: Script::new("cache forget_many", include_str!("lua/forget_many.lua")).idempotent(),
             absent_many: Script::new("cache absent_many", include_str!("lua/absent_many.lua")),
@@ -56,6 +59,7 @@ impl Scripts {
             tag_move: of_generations("cache tag_move", include_str!("lua/tag_move.lua")).idempotent(),
             tags_move: of_generations("cache tags_move", include_str!("lua/tags_move.lua")).idempotent(),
             epoch_open: Script::new("cache epoch_open", include_str!("lua/epoch_open.lua")).idempotent(),
+            epoch_read: Script::timed("cache epoch_read", include_str!("lua/epoch_read.lua"), clock).idempotent(),
             epoch_move: Script::new("cache epoch_move", include_str!("lua/epoch_move.lua")).idempotent(),
             epoch_new: Script::new("cache epoch_new", include_str!("lua/epoch_new.lua")).idempotent(),
         }
@@ -65,5 +69,11 @@ impl Scripts {
 /// A script that asks for the time and knows a generation from what is foreign.
 fn of_generations(name: &'static str, body: &str) -> Script {
     let body = format!("{}\n{body}", include_str!("lua/is_generation.lua"));
+    Script::timed(name, &body, &ClockPrelude::SERVER)
+}
+
+/// A script that stores entries, each with the date of its end.
+fn dating(name: &'static str, body: &str) -> Script {
+    let body = format!("{}\n{body}", include_str!("lua/dated.lua"));
     Script::timed(name, &body, &ClockPrelude::SERVER)
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use super::entry::{Entry, EntryId};
+use super::glance::Glance;
 use super::look::Looked;
 use super::patience::Patience;
 use super::ticket::Ticket;
@@ -48,13 +49,14 @@ pub(crate) struct Past<V> {
 }
 
 impl L2 {
-    /// Asks L2, and waits a while for another process that is loading the key.
+    /// Asks L2, and waits a while for another process that is loading the key. `has_glanced` says that a glance found nothing.
     pub(crate) async fn seek<V: 'static>(
         self: &Arc<Self>,
         key: &Key,
         class: &Class,
         codec: &dyn Codec<V>,
         flight: &Flight,
+        has_glanced: bool,
         patience: &mut Patience,
     ) -> Sought<V> {
         // Its values may be older than an invalidation that it hasn't heard of.
@@ -63,16 +65,37 @@ impl L2 {
         }
         let started = self.clock.precise();
         let past = flight.past();
-        let sought = self.seek_until_known(key, class, codec, flight, (past, true), patience).await;
-        let latency = Some(self.clock.precise().saturating_sub(started));
-        let (count, outcome) = match &sought {
-            Sought::Found { .. } => (&self.counts.hits, LookupOutcome::Hit),
-            Sought::Stale(_) => (&self.counts.hits, LookupOutcome::Stale),
-            Sought::Absent(_) => (&self.counts.misses, LookupOutcome::Miss),
+        // What is to be replaced needs a fence, not a glance.
+        let glance = if has_glanced || past.is_some() || !self.may_glance() {
+            None
+        } else {
+            let begun = Instant::now();
+            let found = self.seek_at_a_glance(key, codec, flight, patience).await;
+            patience.charge(begun.elapsed());
+            found
         };
-        count.fetch_add(1, Ordering::Relaxed);
-        self.notify(&Event::Lookup { class: class.ttl.name(), tier: NAME, outcome, latency });
+        let sought = match glance {
+            Some(Glance { fill, mark }) => Sought::Found { fill, mark },
+            None => self.seek_until_known(key, class, codec, flight, (past, true), patience).await,
+        };
+        let outcome = match &sought {
+            Sought::Found { .. } => LookupOutcome::Hit,
+            Sought::Stale(_) => LookupOutcome::Stale,
+            Sought::Absent(_) => LookupOutcome::Miss,
+        };
+        self.looked(class, outcome, started);
         sought
+    }
+
+    /// Counts a look and tells of it.
+    pub(super) fn looked(&self, class: &Class, outcome: LookupOutcome, started: Duration) {
+        let is_miss = outcome == LookupOutcome::Miss;
+        let count = if is_miss { &self.counts.misses } else { &self.counts.hits };
+        count.fetch_add(1, Ordering::Relaxed);
+        if self.observer.is_some() {
+            let latency = Some(self.clock.precise().saturating_sub(started));
+            self.notify(&Event::Lookup { class: class.ttl.name(), tier: NAME, outcome, latency });
+        }
     }
 
     /// Asks L2 again, for something newer than this stale entry or the right to load it. Not counted: it is one read.

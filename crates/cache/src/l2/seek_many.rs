@@ -126,9 +126,10 @@ impl L2 {
         let open = wanted.iter().enumerate();
         let mut open: Vec<Open> =
             open.map(|(index, (_, flight))| Open { index, reject: reject(flight), may_be_stale: true }).collect();
+        open = self.without_those_at_replicas(wanted, open, class, codec, patience, found).await;
+        open = self.without_those_at_a_glance(wanted, open, codec, patience, found).await;
         // In one order in all processes: then who comes first is first at nearly all keys, and the others wait.
         open.sort_unstable_by(|one, other| wanted[one.index].0.as_str().cmp(wanted[other.index].0.as_str()));
-        open = self.without_those_at_replicas(wanted, open, class, codec, patience, found).await;
         while !open.is_empty() {
             let noticed: Vec<u64> = open.iter().map(|open| wanted[open.index].1.noticed()).collect();
             let mut looks = Vec::with_capacity(open.len());
@@ -197,6 +198,37 @@ impl L2 {
             open = again;
         }
         fences
+    }
+
+    /// Hands over what can be known from the values alone, and gives back the keys of which more is to be asked.
+    async fn without_those_at_a_glance<V: 'static>(
+        self: &Arc<Self>,
+        wanted: &[Wanted],
+        open: Vec<Open>,
+        codec: &dyn Codec<V>,
+        patience: &mut Patience,
+        found: Found<'_, V>,
+    ) -> Vec<Open> {
+        if open.is_empty() || !self.may_glance() {
+            return open;
+        }
+        let noticed: Vec<u64> = open.iter().map(|open| wanted[open.index].1.noticed()).collect();
+        let keys: Vec<&Key> = open.iter().map(|open| &wanted[open.index].0).collect();
+        let looked = self.tier.glance_many(&keys, patience).await;
+        let (mut rest, mut candidates) = (Vec::new(), Vec::new());
+        for ((open, noticed), looked) in open.into_iter().zip(noticed).zip(looked) {
+            let (index, is_wanted) = (open.index, open.reject.is_none());
+            if let Some(Looked::Found { entry, fresh_for: left }) = looked.filter(|_| is_wanted) {
+                let id = entry.id;
+                if let Ok(fill) = unpack(codec, entry) {
+                    candidates.push(Candidate { index, fill, id, left, is_stale: false, noticed });
+                    continue;
+                }
+            }
+            rest.push(open);
+        }
+        self.confirm_many(wanted, candidates, patience, found).await;
+        rest
     }
 
     /// Hands over what replicas have, and gives back the keys of which the primary is to be asked.

@@ -8,11 +8,11 @@ use tidegate_redis::{Arg, Client, Error, Replicas, Script, Topology, Value};
 use super::patience::{Impatience, Patience};
 
 /// Keys of the cache in one step: some hundred microseconds of the server's time.
-const KEYS: usize = 64;
+pub(super) const KEYS: usize = 64;
 /// Bytes that one step brings, or after which it gets no further value.
 pub(super) const BYTES: usize = 256 << 10;
 /// Keys on their way at once, so that the commands of others come through between them.
-const UNDER_WAY: usize = 1024;
+pub(super) const UNDER_WAY: usize = 1024;
 
 /// What one key of the cache adds to a script.
 pub(super) struct Item {

@@ -10,6 +10,9 @@
 //! - **Cells.** The tags of a load are known only at its end. So an invalidation of a tag moves one of 128 cells first
 //!   and the generation second, and a load notes the cells at its start, reads the generations at its end and then the
 //!   cells again: if a cell of its tags moved, it does not fill.
+//! - **Memory.** Loads and fills ask Redis for epoch, generations and cells each time. A hit compares with what Redis said of them
+//!   less than a second ago (`recall`), unless word of a move has come since or this process has made one: so a process always
+//!   sees its own invalidations, and others' as soon as word of them comes. Without words there is no memory.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -23,6 +26,7 @@ use tidegate_redis::{Arg, Channel, Client, Command, Error, Keyspace};
 use super::entry::{Entry, EntryId};
 use super::epoch::Epoch;
 use super::names::Names;
+use super::recall::Recall;
 use super::replicas::{ReplicaReads, WINDOW};
 use super::scripts::Scripts;
 use super::way::Ways;
@@ -48,6 +52,7 @@ pub struct RedisTier {
     pub(super) wait: Duration,
     pub(super) fence: Duration,
     pub(super) replicas: Option<ReplicaReads>,
+    pub(super) recall: Recall,
 }
 
 impl RedisTier {
@@ -64,6 +69,7 @@ impl RedisTier {
             wait: Duration::from_secs(1),
             fence: Duration::from_secs(120),
             replicas: None,
+            recall: Recall::default(),
         }
     }
 
@@ -189,16 +195,18 @@ impl RedisTier {
         epoch: &Epoch,
         tags: Vec<(Tag, Bytes)>,
     ) -> Result<Vec<u8>, crate::codec::CodecError> {
-        let class = new.class.name().to_owned();
+        let class = new.class.name();
         let entry = Entry {
             id: new.id,
-            class_moves: epoch.count(&Names::class_field(&class)),
-            class,
+            class_moves: epoch.count(&Names::class_field(class)),
+            class: Bytes::from_static(class.as_bytes()),
             epoch: epoch.id(),
+            life: new.ttl,
             grace: new.grace,
             tags,
             codec: new.codec,
             value: new.value,
+            date: 0,
         };
         entry.encode()
     }
@@ -227,6 +235,7 @@ impl fmt::Debug for RedisTier {
 }
 
 /// What is about to be stored.
+#[derive(Clone)]
 pub(crate) struct New {
     pub(crate) id: EntryId,
     pub(super) class: TtlClass,

@@ -72,6 +72,11 @@ impl Ways {
         }
     }
 
+    /// Whether the server tells everybody, so that nothing is said on the channel.
+    fn is_silent(&self) -> bool {
+        self.now.load(Ordering::SeqCst) == Way::Tracked as u8
+    }
+
     /// Says on the channel what was changed, after it was, unless all others hear it from the server.
     pub(super) async fn tell(&self, name: &str) -> Result<(), Error> {
         let now = self.now.load(Ordering::SeqCst);
@@ -85,6 +90,9 @@ impl Ways {
 
     /// As [`tell`](Self::tell), of many changes.
     pub(super) async fn tell_all(&self, names: &[&str]) -> Result<(), Error> {
+        if self.is_silent() {
+            return Ok(());
+        }
         try_join_all(names.iter().map(|name| self.tell(name))).await?;
         Ok(())
     }

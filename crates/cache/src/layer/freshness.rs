@@ -10,6 +10,12 @@ use super::directives::Directives;
 /// Statuses whose meaning for a cache is known here. Partial content is not.
 const UNDERSTOOD: [u16; 15] = [200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 451, 501];
 
+/// Whether an answer of this status says nothing of what its target has for others: one client was refused, or it is not known
+/// here what it means. Failures of the origin are such answers as well.
+pub(super) fn is_refusal(status: StatusCode) -> bool {
+    !UNDERSTOOD.contains(&status.as_u16())
+}
+
 /// For how long a kept response may be used, counted in its age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Freshness {
@@ -57,7 +63,7 @@ pub(super) fn judge(
     otherwise: impl Fn(StatusCode) -> Option<Duration>,
 ) -> Result<Freshness, &'static str> {
     let (status, headers) = (response.status, &response.headers);
-    if !UNDERSTOOD.contains(&status.as_u16()) {
+    if is_refusal(status) {
         return Err("status");
     }
     let says = Directives::of_response(headers);

@@ -13,7 +13,7 @@ use tower_service::Service;
 use super::alone::Because;
 use super::body::{CachedBody, Collected, collect};
 use super::entry::{Entry, Kept, keepable, weight};
-use super::freshness::{Asked, Freshness, judge};
+use super::freshness::{Asked, Freshness, is_refusal, judge};
 use super::rules::Rules;
 use super::status::Done;
 use super::vary::Selection;
@@ -30,14 +30,28 @@ pub(super) const FAILURES: [u16; 4] = [500, 502, 503, 504];
 const OF_THE_BODY: [&str; 5] =
     ["content-encoding", "content-length", "content-range", "content-type", "transfer-encoding"];
 
-/// A load in which the origin failed; what it said lies on the desk of who asked. The others are told the status alone: the rest
-/// may be nobody else's business.
+/// A load in which the origin failed or refused the one who asked; what it said lies on that one's desk. The others are told the
+/// status alone: the rest may be nobody else's business.
 #[derive(Debug)]
 pub(super) struct Unserved(pub(super) StatusCode);
 
-/// The same in a load that nobody joins, since its request is authorized. A type of its own, by which loads are told apart.
+/// The same in a load that authorized requests alone join. A type of its own, by which loads are told apart.
+#[derive(Debug)]
+pub(super) struct UnservedAuthorized(pub(super) StatusCode);
+
+/// The same in a load that nobody joins.
 #[derive(Debug)]
 pub(super) struct UnservedAlone(pub(super) StatusCode);
+
+impl Unserved {
+    pub(super) fn authorized(self) -> UnservedAuthorized {
+        UnservedAuthorized(self.0)
+    }
+
+    pub(super) fn alone(self) -> UnservedAlone {
+        UnservedAlone(self.0)
+    }
+}
 
 /// What a load is about.
 #[derive(Clone)]
@@ -107,7 +121,10 @@ where
         };
         let mut done = Done::forwarded(errand.why);
         let status = response.status();
-        if FAILURES.contains(&status.as_u16()) {
+        if status != StatusCode::NOT_MODIFIED && is_refusal(status) {
+            // What is kept stays: it may stand in, or be validated by the next who asks.
+            done.detail = (!FAILURES.contains(&status.as_u16())).then_some("status");
+            rules.not_kept("status");
             self.leave(Ok(rules.pass(response, done)));
             return Err(Unserved(status));
         }
@@ -152,6 +169,9 @@ where
         if rules.makes_validators {
             add_validator(head.status, &mut headers, &body);
         }
+        if freshness.is_open {
+            rules.alone.note_open(&errand.key, rules.clock_time().saturating_add(freshness.left()));
+        }
         let kept = Kept { status: head.status, headers, body, received: now, freshness, selection };
         Ok(Fill::new(Entry::Kept(kept)).tags(tags).ttl(freshness.left()))
     }
@@ -166,6 +186,7 @@ where
         (mut head, body, done): (response::Parts, CachedBody<R>, Done),
     ) -> Fill<Entry> {
         done.write(&rules.name, &mut head.headers, None);
+        rules.not_kept(done.detail.unwrap_or("bypass"));
         self.leave(Ok(Response::from_parts(head, body)));
         rules.alone.note(&errand.key, asked.is_authorized, because, rules.clock_time());
         // What one with an authorization may not share says nothing of what the others got.

@@ -7,12 +7,14 @@ use http::header::{HeaderMap, HeaderName};
 use http::{Method, Response, StatusCode, request};
 use http_body::Body;
 
-use super::alone::Alone;
+use super::alone::{Alone, Company};
 use super::body::CachedBody;
 use super::entry::{Entry, Kept};
 use super::status::Done;
 use super::target::Target;
 use super::wants::{Wants, Why};
+use crate::event::Event;
+use crate::key::Key;
 use crate::tag::Tag;
 use crate::typed::TypedCache;
 
@@ -44,6 +46,8 @@ pub(super) struct Rules {
 pub(super) enum Plan {
     /// Nothing is kept and nothing dropped.
     Forward(Why),
+    /// A read of which nothing is kept, for this reason.
+    Pass(Why, &'static str),
     /// It may change its target.
     Change(Target),
     /// It may be answered by what is kept.
@@ -59,14 +63,33 @@ impl Rules {
         }
         // A change drops what is kept even where it wouldn't be read itself.
         let passes = is_read && (self.pass_when)(request);
-        let Some(scope) = (self.scope)(request).filter(|_| !passes) else { return Plan::Forward("bypass") };
+        let Some(scope) = (self.scope)(request).filter(|_| !passes) else {
+            return if is_read { Plan::Pass("bypass", "bypass") } else { Plan::Forward("bypass") };
+        };
         let target = Target::of(request, scope, &self.keyed);
         if !is_read {
             return Plan::Change(target);
         }
         match Wants::of(request, has_body, self.obeys_requests) {
             Ok(wants) => Plan::Look(target, wants),
-            Err(why) => Plan::Forward(why),
+            // A word of its own for what may be the fault of a layer.
+            Err("body") => Plan::Pass("bypass", "body"),
+            Err(why) => Plan::Pass(why, why),
+        }
+    }
+
+    /// Tells why nothing is kept of a read.
+    pub(super) fn not_kept(&self, reason: &'static str) {
+        let class = self.cache.class().name();
+        self.cache.cache().tiers.notify(&Event::ResponseNotKept { class, reason });
+    }
+
+    /// With whom a request for this key may ask the origin.
+    pub(super) fn company(&self, key: &Key, is_authorized: bool) -> Company {
+        match is_authorized {
+            false => Company::All,
+            true if self.alone.is_open(key, self.clock_time()) => Company::Authorized,
+            true => Company::None,
         }
     }
 

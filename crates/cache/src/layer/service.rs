@@ -2,23 +2,24 @@
 
 use std::future::Future;
 use std::mem::replace;
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONTENT_LOCATION, HeaderMap, LOCATION};
+use http::header::HeaderMap;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use tokio::runtime::Handle;
 use tower_service::Service;
 
-use super::alone::Because;
+use super::alone::{Because, Company};
 use super::body::CachedBody;
-use super::change::Change;
+use super::change::made;
 use super::entry::{Entry, Kept};
-use super::freshness::Asked;
-use super::origin::{Answer, Desk, Errand, FAILURES, Order, Unserved, UnservedAlone, assess};
+use super::freshness::{Asked, is_refusal};
+use super::origin::{Answer, Desk, Errand, FAILURES, Order, Unserved, assess};
 use super::rules::{Plan, Rules};
 use super::status::Done;
 use super::target::Target;
@@ -82,7 +83,7 @@ enum Landed<S, B, A> {
 enum Next {
     /// Ask for the variant beside this response.
     Variant(Arc<Entry>),
-    /// Ask again, together: another's request failed, with this status.
+    /// Ask again, together: another's request failed or was refused, with this status.
     Again(StatusCode),
     Alone,
 }
@@ -100,33 +101,43 @@ where
         let body = &self.order.body;
         let has_body = !body.is_end_stream() && body.size_hint().exact() != Some(0);
         match self.rules.plan(&self.order.parts, has_body) {
-            Plan::Forward(why) => self.forward(why).await,
+            Plan::Forward(why) => self.forward(Done::forwarded(why)).await,
+            Plan::Pass(why, reason) => {
+                self.rules.not_kept(reason);
+                let detail = (reason != why).then_some(reason);
+                self.forward(Done { detail, ..Done::forwarded(why) }).await
+            }
             Plan::Change(target) => self.change(target).await,
             Plan::Look(target, wants) => self.look(target, wants).await,
         }
     }
 
     /// Past the cache.
-    async fn forward(self, why: &'static str) -> Answer<S, R, B> {
+    async fn forward(self, done: Done) -> Answer<S, R, B> {
         let Self { rules, order: Order { mut service, parts, body } } = self;
         let response = service.call(Request::from_parts(parts, body)).await?;
-        Ok(rules.pass(response, Done::forwarded(why)))
+        Ok(rules.pass(response, done))
     }
 
     /// Past the cache, and whatever is kept for the target goes before the answer is given (RFC 9111, 4.4).
+    ///
+    /// In a task of its own: a client that leaves can neither end a change half-way nor keep its end from being known.
     async fn change(self, target: Target) -> Answer<S, R, B> {
-        // Whoever leaves meanwhile may have changed something all the same.
-        let mut change = Change::begin(&self.rules, target);
-        let response = self.forward("method").await?;
-        if response.status().is_success() || response.status().is_redirection() {
-            for name in [LOCATION, CONTENT_LOCATION] {
-                change.names(response.headers().get(name));
+        let rules = Arc::clone(&self.rules);
+        let keeping = Arc::clone(&rules);
+        let change = async move {
+            let response = self.forward(Done::forwarded("method")).await?;
+            if response.status().is_success() || response.status().is_redirection() {
+                made(&keeping, &target, response.headers()).await;
             }
-            change.done().await;
-        } else {
-            change.refused();
-        }
-        Ok(response)
+            Ok(response)
+        };
+        let Ok(runtime) = Handle::try_current() else { return change.await };
+        runtime.spawn(change).await.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // The runtime is shut down.
+            Err(_) => Ok(rules.refusal(StatusCode::SERVICE_UNAVAILABLE, Done::forwarded("method"))),
+        })
     }
 
     /// Past the cache, where the last response was its asker's alone. What comes now may say otherwise.
@@ -134,11 +145,14 @@ where
         let Self { rules, order: Order { mut service, parts, body } } = self;
         let asked = Asked::by(&parts.headers, (rules.now)());
         let (head, body) = service.call(Request::from_parts(parts, body)).await?.into_parts();
-        let says_nothing = head.status == StatusCode::NOT_MODIFIED || FAILURES.contains(&head.status.as_u16());
+        let says_nothing = is_refusal(head.status);
         if because == Because::Head && !says_nothing {
             match assess(asked, &head, &HeaderMap::new(), (rules.now)(), &rules) {
                 Ok(_) => rules.alone.forget(key, asked.is_authorized),
-                Err(_) => rules.alone.note(key, asked.is_authorized, because, rules.clock_time()),
+                Err(reason) => {
+                    rules.alone.note(key, asked.is_authorized, because, rules.clock_time());
+                    rules.not_kept(reason);
+                }
             }
         }
         Ok(rules.pass(Response::from_parts(head, body), Done::forwarded(why)))
@@ -146,7 +160,7 @@ where
 
     async fn look(mut self, target: Target, wants: Wants) -> Answer<S, R, B> {
         let rules = Arc::clone(&self.rules);
-        let Some(mut key) = target.key() else { return self.forward("bypass").await };
+        let Some(mut key) = target.key() else { return self.forward(Done::forwarded("bypass")).await };
         let mut why = "uri-miss";
         let mut has_failed = false;
         // The first response of a target, and the variant that this request wants beside it; and once more where others' failed.
@@ -165,7 +179,7 @@ where
                     continue;
                 }
                 Some(Entry::Kept(kept)) => match wants.judge(kept, now) {
-                    Use::Pass(why) if !wants.only_if_cached => return self.forward(why).await,
+                    Use::Pass(why) if !wants.only_if_cached => return self.forward(Done::forwarded(why)).await,
                     Use::Fresh | Use::Stale => {
                         let answer = rules.answer(kept, &wants, Done::hit());
                         if !is_fresh && !wants.is_head {
@@ -182,7 +196,7 @@ where
                 return Ok(rules.refusal(StatusCode::GATEWAY_TIMEOUT, Done::default()));
             }
             if wants.is_head {
-                return self.forward(why).await;
+                return self.forward(Done::forwarded(why)).await;
             }
             if let Some(because) = rules.alone.because(&key, wants.is_authorized, rules.clock_time()) {
                 return self.forward_alone(&key, because, why).await;
@@ -201,8 +215,10 @@ where
                             (key, why) = (variant, "vary-miss");
                         }
                         // What one request made fail need not fail for the others, who ask once more, together. Then they are
-                        // told, so that an origin that fails isn't asked by all who wait.
+                        // told, so that an origin that fails isn't asked by all who wait. What it refuses one of them it must
+                        // refuse each by itself.
                         Next::Again(_) if !has_failed => has_failed = true,
+                        Next::Again(status) if !FAILURES.contains(&status.as_u16()) => break,
                         Next::Again(status) => {
                             let done = Done { is_collapsed: true, ..Done::forwarded(why) };
                             return Ok(rules.refusal(status, done));
@@ -212,7 +228,7 @@ where
                 }
             }
         }
-        self.forward(why).await
+        self.forward(Done::forwarded(why)).await
     }
 
     /// Fetches behind a stale answer, unless that is under way.
@@ -221,15 +237,20 @@ where
         let rules = Arc::clone(&self.rules);
         let errand = Errand { key: key.clone(), target: target.tag(), old, why: "stale" };
         let desk = Desk::new(self.order);
-        if wants.is_authorized {
-            let fetch = async move || desk.fetch(rules, errand).await.map_err(|Unserved(status)| UnservedAlone(status));
-            self.rules.cache.refresh(&runtime, key, fetch);
-        } else {
-            self.rules.cache.refresh(&runtime, key, move || desk.fetch(rules, errand));
+        match self.rules.company(key, wants.is_authorized) {
+            Company::All => drop(self.rules.cache.refresh(&runtime, key, move || desk.fetch(rules, errand))),
+            Company::Authorized => {
+                let fetch = async move || desk.fetch(rules, errand).await.map_err(Unserved::authorized);
+                self.rules.cache.refresh(&runtime, key, fetch);
+            }
+            Company::None => {
+                let fetch = async move || desk.fetch(rules, errand).await.map_err(Unserved::alone);
+                self.rules.cache.refresh(&runtime, key, fetch);
+            }
         }
     }
 
-    /// Asks the origin together with all who want the same; with an `Authorization` alone.
+    /// Asks the origin together with all who want the same; with an `Authorization` together with such alone, or with nobody.
     async fn load(self, errand: Errand, wants: &Wants) -> Landed<S, B, Answer<S, R, B>> {
         let Self { rules, order } = self;
         let (arrived, old) = ((rules.now)(), errand.old.clone());
@@ -239,11 +260,21 @@ where
             let (desk, rules) = (Arc::clone(&desk), Arc::clone(&rules));
             move || desk.fetch(rules, errand)
         };
-        let landed = if wants.is_authorized {
-            let fetch = async move || fetch().await.map_err(|Unserved(status)| UnservedAlone(status));
-            rules.cache.load(&key, Enough::FreshAlone, fetch).await.map_err(|error| Fault::of(&error, |error| error.0))
-        } else {
-            rules.cache.load(&key, Enough::Fresh, fetch).await.map_err(|error| Fault::of(&error, |error| error.0))
+        let landed = match rules.company(&key, wants.is_authorized) {
+            Company::All => {
+                let load = rules.cache.load(&key, Enough::Fresh, fetch);
+                load.await.map_err(|error| Fault::of(&error, |error| error.0))
+            }
+            Company::Authorized => {
+                let fetch = async move || fetch().await.map_err(Unserved::authorized);
+                let load = rules.cache.load(&key, Enough::Fresh, fetch);
+                load.await.map_err(|error| Fault::of(&error, |error| error.0))
+            }
+            Company::None => {
+                let fetch = async move || fetch().await.map_err(Unserved::alone);
+                let load = rules.cache.load(&key, Enough::FreshAlone, fetch);
+                load.await.map_err(|error| Fault::of(&error, |error| error.0))
+            }
         };
         let order = desk.take_order();
         // What L2 has that is stale comes only where the load brought nothing. It lies in L1 now, and may stand in next time,
@@ -297,7 +328,8 @@ where
                 }
                 Entry::Unshared => Landed::Open(order, Next::Alone),
             },
-            (Err(fault), Some(order)) => match (in_error(old.as_deref(), &rules), fault) {
+            (Err(fault), Some(order)) => match (in_error(old.as_deref(), &rules).filter(|_| fault.is_failure()), fault)
+            {
                 (Some(stale), _) => {
                     done = Done { is_collapsed: true, detail: Some("stale-if-error"), ..done };
                     Landed::Answered(Ok(rules.answer(stale, wants, done)))
@@ -314,7 +346,7 @@ where
 /// Why a load brought nothing.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
-    /// The origin failed, with this status.
+    /// The origin failed, or refused another, with this status.
     Origin(StatusCode),
     /// It took too long, or there are too many.
     Overload(StatusCode),
@@ -331,6 +363,11 @@ impl Fault {
             LoadError::Refused => Self::Overload(StatusCode::SERVICE_UNAVAILABLE),
             LoadError::Aborted | LoadError::NoRuntime | LoadError::Circle => Self::NoLoad,
         }
+    }
+
+    /// Whether what is kept may stand in.
+    fn is_failure(self) -> bool {
+        !matches!(self, Self::Origin(status) if !FAILURES.contains(&status.as_u16()))
     }
 
     /// What a client is told.

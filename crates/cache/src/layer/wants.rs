@@ -11,7 +11,7 @@ use http::{Method, StatusCode, request};
 use super::directives::Directives;
 use super::entry::Kept;
 
-/// Why a request goes past the cache, in the words of RFC 9211.
+/// Why a request goes past the cache, in the words of RFC 9211; or `body`, which is a `bypass`.
 pub(super) type Why = &'static str;
 
 /// What a kept response is to a request.
@@ -56,7 +56,10 @@ impl Wants {
             || headers.contains_key(TRANSFER_ENCODING)
             || headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
         let is_special = [IF_MATCH, IF_UNMODIFIED_SINCE, UPGRADE].iter().any(|name| headers.contains_key(name));
-        if has_body || is_special {
+        if has_body {
+            return Err("body");
+        }
+        if is_special {
             return Err("bypass");
         }
         let says = if obeys { Directives::of_request(headers) } else { Directives::default() };

@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,6 +18,9 @@ use crate::ttl::TtlClass;
 
 /// Different members that are counted exactly, before a sketch takes over.
 const EXACT: usize = 256;
+
+/// New keys after which what has expired is looked for, at least.
+const SWEPT_AFTER: usize = 64;
 
 /// 2^14 registers, as in Redis.
 const PRECISION: u8 = 14;
@@ -35,20 +39,31 @@ enum Data {
 struct Cell {
     until: Duration,
     data: Data,
+    /// It lies under its key no longer, or will not in a moment: whoever found it looks again.
+    is_gone: bool,
 }
 
 type Place = (Kind, Key);
 
+type Shared = Arc<Mutex<Cell>>;
+
+fn lock(cell: &Shared) -> MutexGuard<'_, Cell> {
+    cell.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The shapes of one [`Shapes`](crate::Shapes).
 pub(super) struct MemoryShapes {
-    cells: Cache<Place, Arc<Mutex<Cell>>>,
+    cells: Cache<Place, Shared>,
     clock: Arc<dyn Clock>,
     hasher: RandomState,
+    /// New keys until the next sweep.
+    unswept: AtomicUsize,
 }
 
 impl MemoryShapes {
     pub(super) fn new(keys: usize, clock: Arc<dyn Clock>) -> Self {
-        Self { cells: Cache::new(keys.max(1)), clock, hasher: RandomState::new() }
+        let unswept = AtomicUsize::new(SWEPT_AFTER);
+        Self { cells: Cache::new(keys.max(1)), clock, hasher: RandomState::new(), unswept }
     }
 
     /// Changes a key, which is empty when it is new or expired. A change that fails must have changed nothing.
@@ -59,26 +74,65 @@ impl MemoryShapes {
         life: Life,
         change: impl FnOnce(&mut Data) -> Result<T, ShapeError>,
     ) -> Result<T, ShapeError> {
-        let new = || Ok::<_, ShapeError>(Arc::new(Mutex::new(Cell { until: Duration::ZERO, data: Data::Nothing })));
-        let cell = self.cells.get_or_insert_with(&(kind, key.clone()), new)?;
-        let mut cell = cell.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (kind, key.clone());
+        loop {
+            let cell = self.cell(&place)?;
+            let mut locked = lock(&cell);
+            if locked.is_gone {
+                drop(locked);
+                self.remove(&place, &cell);
+                continue;
+            }
+            let now = self.clock.now();
+            let is_new = now >= locked.until;
+            if is_new {
+                locked.data = Data::Nothing;
+            }
+            let done = change(&mut locked.data)?;
+            if is_new || life.renews {
+                locked.until = now.saturating_add(life.ttl);
+            }
+            return Ok(done);
+        }
+    }
+
+    /// The cell under a key, new where there was none.
+    fn cell(&self, place: &Place) -> Result<Shared, ShapeError> {
+        let mut is_new = false;
+        let cell = self.cells.get_or_insert_with(place, || {
+            is_new = true;
+            let cell = Cell { until: Duration::ZERO, data: Data::Nothing, is_gone: false };
+            Ok::<_, ShapeError>(Arc::new(Mutex::new(cell)))
+        })?;
+        let is_due = is_new
+            && self.unswept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) == Ok(1);
+        if is_due {
+            self.sweep();
+        }
+        Ok(cell)
+    }
+
+    /// Forgets what has expired. It comes by after as many new keys as there were, so a new key pays for two old ones at most.
+    fn sweep(&self) {
         let now = self.clock.now();
-        let is_new = now >= cell.until;
-        if is_new {
-            cell.data = Data::Nothing;
-        }
-        let done = change(&mut cell.data)?;
-        if is_new || life.renews {
-            cell.until = now.saturating_add(life.ttl);
-        }
-        Ok(done)
+        self.cells.retain(|_, cell| {
+            // Who holds it uses it.
+            let Ok(mut locked) = cell.try_lock() else { return true };
+            locked.is_gone = now >= locked.until;
+            !locked.is_gone
+        });
+        self.unswept.store(self.cells.len().max(SWEPT_AFTER), Ordering::Relaxed);
+    }
+
+    fn remove(&self, place: &Place, gone: &Shared) {
+        self.cells.remove_if(place, |cell| Arc::ptr_eq(cell, gone));
     }
 
     /// Looks at a key that is live.
     fn look<T>(&self, kind: Kind, key: &Key, look: impl FnOnce(&mut Cell) -> T) -> Option<T> {
         let cell = self.cells.get(&(kind, key.clone()))?;
-        let mut cell = cell.lock().unwrap_or_else(PoisonError::into_inner);
-        (self.clock.now() < cell.until).then(|| look(&mut cell))
+        let mut cell = lock(&cell);
+        (!cell.is_gone && self.clock.now() < cell.until).then(|| look(&mut cell))
     }
 
     /// Takes one thing out of a live key, which goes when it is empty.
@@ -257,8 +311,14 @@ impl ShapeStore for MemoryShapes {
     }
 
     async fn delete(&self, kind: Kind, key: &Key) -> Result<bool, ShapeError> {
-        let was_live = self.look(kind, key, |cell| cell.until = Duration::ZERO).is_some();
-        self.cells.remove(&(kind, key.clone()));
+        let place = (kind, key.clone());
+        let Some(cell) = self.cells.get(&place) else { return Ok(false) };
+        let was_live = {
+            let mut cell = lock(&cell);
+            // Whoever writes from now on writes into a cell of its own.
+            !std::mem::replace(&mut cell.is_gone, true) && self.clock.now() < cell.until
+        };
+        self.remove(&place, &cell);
         Ok(was_live)
     }
 }
@@ -266,4 +326,25 @@ impl ShapeStore for MemoryShapes {
 /// Byte and mask of a bit, the highest bit of a byte first, as in Redis.
 fn place_of(bit: u32) -> (usize, u8) {
     (bit as usize / 8, 0x80 >> (bit % 8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    #[tokio::test]
+    async fn what_expired_is_freed_by_what_comes() {
+        let (clock, ttl) = (ManualClock::new(), Duration::from_secs(60));
+        let shapes = MemoryShapes::new(1_000_000, Arc::new(clock.clone()));
+        let mut most = 0;
+        for key in 0..10_000 {
+            let key = Key::builder("shape").part(key).build().expect("a short key");
+            shapes.counter_add(&key, 1, Life { ttl, renews: false }).await.expect("one is added");
+            clock.advance(ttl / 100);
+            most = most.max(shapes.cells.len());
+        }
+        // A hundred of them live at once.
+        assert!((100..=300).contains(&most), "{most}");
+    }
 }

@@ -305,6 +305,53 @@ async fn requests_with_an_authorization_wait_for_nobody_and_nobody_for_them() {
     assert!(ground.ask_with("authorization", "e").await.2.contains("hit"), "what is public is kept all the same");
 }
 
+/// RFC 9111, 3.5: what is public, or must be validated, those with an authorization may share as well.
+#[tokio::test]
+async fn rfc9111_3_5_requests_with_an_authorization_are_one_where_a_response_said_that_they_may_share_it() {
+    let ground = Gated::new(|_, call| answer(call, &[("cache-control", "s-maxage=60")]));
+    ground.gate.add_permits(1);
+    assert_eq!(ground.ask_with("authorization", "first").await.1, "0");
+    for calls in 2..4 {
+        // The origin is to be asked again.
+        ground.cache.clear().await.unwrap();
+        let before = ground.cache.stats().classes[0].collapsed;
+        let mut callers = JoinSet::new();
+        for _ in 0..50 {
+            callers.spawn(ground.ask_with("authorization", "many"));
+        }
+        poll_until(SOON, async || (ground.cache.stats().classes[0].collapsed >= before + 49).then_some(()))
+            .await
+            .unwrap();
+        ground.gate.add_permits(50);
+        let answers = callers.join_all().await;
+        assert!(answers.iter().all(|(_, body, _)| *body == (calls - 1).to_string()), "{answers:?}");
+        assert_eq!(ground.calls(), calls);
+        ground.gate.forget_permits(50);
+    }
+}
+
+#[tokio::test]
+async fn who_has_an_authorization_and_joined_gets_no_response_that_is_anothers() {
+    let ground = Gated::new(|request, call| match call {
+        0 => answer(call, &[("cache-control", "public, max-age=60")]),
+        _ => answer(request.headers()["authorization"].to_str().unwrap(), &[("cache-control", "max-age=60")]),
+    });
+    ground.gate.add_permits(1);
+    ground.ask_with("authorization", "first").await;
+    ground.cache.clear().await.unwrap();
+    let mut callers = JoinSet::new();
+    for name in ["ann", "bob", "cy"] {
+        let asked = ground.ask_with("authorization", name);
+        callers.spawn(async move { (name, asked.await.1) });
+    }
+    poll_until(SOON, async || (ground.cache.stats().classes[0].collapsed >= 2).then_some(())).await.unwrap();
+    ground.gate.add_permits(9);
+    for (name, body) in callers.join_all().await {
+        assert_eq!(name, body);
+    }
+    assert_eq!(ground.calls(), 4);
+}
+
 #[tokio::test]
 async fn what_is_its_askers_alone_takes_no_place() {
     let cache = TieredCache::builder().build();
@@ -324,19 +371,46 @@ async fn what_is_its_askers_alone_takes_no_place() {
     assert_eq!(ground.get_at("http://example.com/").await.body, "0");
 }
 
+/// What an answer of this kind says is about one client, so that others ask once more, together.
 #[tokio::test]
-async fn a_change_whose_client_leaves_drops_what_is_kept() {
-    let ground = Gated::new(|_, call| answer(call, &[("cache-control", "max-age=60")]));
-    ground.gate.add_permits(1);
-    assert_eq!(ground.ask("ann").await.1, "0");
-    let mut service = ground.service.clone();
-    let change = tokio::spawn(async move {
-        let request = Request::post("http://example.com/thing").body(Full::default()).unwrap();
-        service.ready().await.unwrap().call(request).await.unwrap().status()
+async fn a_refusal_of_one_client_does_not_end_the_sharing() {
+    for status in [400, 401, 403, 429, 431, 511] {
+        let ground = Gated::new(move |_, call| match call {
+            0 => with_status(status, &[]),
+            _ => answer(call, &[("cache-control", "max-age=60")]),
+        });
+        let first = tokio::spawn(ground.ask("mallory"));
+        ground.asked(1).await;
+        let mut callers = JoinSet::new();
+        for _ in 0..50 {
+            callers.spawn(ground.ask("anyone"));
+        }
+        ground.waiting(51).await;
+        ground.gate.add_permits(100);
+        let (told, _, did) = first.await.unwrap();
+        assert_eq!((told, did.as_str()), (status, "Tidegate; fwd=uri-miss; detail=\"status\""));
+        let answers = callers.join_all().await;
+        assert!(answers.iter().all(|(told, body, _)| (*told, body.as_str()) == (200, "1")), "{status}: {answers:?}");
+        assert_eq!(ground.calls(), 2, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn clients_that_are_all_refused_are_each_told_by_the_origin() {
+    let ground = Gated::new(|request, _| {
+        let who = request.headers()["x-who"].to_str().unwrap().to_owned();
+        let mut refusal = answer(who, &[("www-authenticate", "Basic")]);
+        *refusal.status_mut() = http::StatusCode::UNAUTHORIZED;
+        refusal
     });
-    ground.asked(2).await;
-    change.abort();
-    assert!(change.await.unwrap_err().is_cancelled());
-    ground.gate.add_permits(1);
-    assert_eq!(ground.ask("ann").await.1, "2");
+    let mut callers = JoinSet::new();
+    for name in ["ann", "bob", "cy", "dee"] {
+        let asked = ground.ask(name);
+        callers.spawn(async move { (name, asked.await) });
+    }
+    ground.waiting(4).await;
+    ground.gate.add_permits(100);
+    for (name, (status, body, _)) in callers.join_all().await {
+        assert_eq!((status, body.as_str()), (401, name));
+    }
 }

@@ -213,7 +213,7 @@ async fn credentials_that_select_are_not_kept_readable() {
 async fn a_get_with_a_body_that_no_header_tells_of_passes() {
     let ground = Ground::new(|_, call| answer(call, &[("cache-control", "max-age=60")]));
     let fat = Request::get("http://example.com/thing").body(Full::from("as HTTP/2 sends it")).unwrap();
-    assert_eq!(ground.call(fat).await.did(), "fwd=bypass");
+    assert_eq!(ground.call(fat).await.did(), "fwd=bypass; detail=\"body\"");
     assert_eq!(ground.get(&[]).await.body, "1");
 }
 
@@ -221,7 +221,7 @@ async fn a_get_with_a_body_that_no_header_tells_of_passes() {
 async fn a_get_with_a_body_passes() {
     let ground = Ground::new(|_, call| answer(call, &[("cache-control", "max-age=60")]));
     for headers in [[("content-length", "5")], [("transfer-encoding", "chunked")]] {
-        assert_eq!(ground.get(&headers).await.did(), "fwd=bypass");
+        assert_eq!(ground.get(&headers).await.did(), "fwd=bypass; detail=\"body\"");
     }
     assert_eq!(ground.get(&[("content-length", "0")]).await.did(), "fwd=uri-miss; ttl=60; stored");
 }

@@ -7,8 +7,11 @@ mod ground;
 mod hostile;
 mod invalidating;
 mod keeping;
+mod leaving;
+mod refused;
 mod reusing;
 #[cfg(feature = "redis")]
 mod shared;
+mod telling;
 mod validating;
 mod varying;

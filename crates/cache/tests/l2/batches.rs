@@ -1,5 +1,6 @@
 //! Batches through L2: few round trips, and every promise of the single calls.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -7,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tidegate_cache::{Fill, Json, Key, LoadError, Lookup, Read, Source, Tag, TtlClass};
+use tidegate_redis::Client;
 use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::{Cluster, RedisServer};
 use tokio::sync::{Notify, Semaphore};
@@ -246,6 +248,35 @@ async fn a_redis_that_hangs_costs_a_batch_one_time_out_and_nothing_stored_is_for
     })
     .await
     .unwrap();
+}
+
+#[tokio::test]
+async fn a_shard_that_hangs_takes_nothing_from_what_others_have_just_stored() {
+    let mut cluster = Cluster::start().await;
+    let [one, other]: [Node; 2] = nodes_on(&format!("{}?timeout=1s", cluster.url())).await;
+    let epoch = cluster.primary_of(Client::slot_of("tg:ce:{e}")).await;
+    let mut by_shard: BTreeMap<usize, Vec<Key>> = BTreeMap::new();
+    for key in many(0..40) {
+        by_shard.entry(cluster.primary_of(Client::slot_of(key.as_str())).await).or_default().push(key);
+    }
+    // One without the epoch, without which nothing can be stored.
+    let (hung, theirs) = by_shard.iter().find(|(shard, _)| **shard != epoch).unwrap();
+    one.things.set_many(many(0..40).into_iter().map(|key| (key, 0))).await;
+    cluster.nodes()[*hung].hang().await;
+    one.things.set_many(many(0..40).into_iter().map(|key| (key, 1))).await;
+    assert_eq!(one.cache.owed(), Some(theirs.len() as u64));
+    cluster.nodes()[*hung].resume();
+    one.until(|l2| l2.owed == 0).await;
+    for key in many(0..40) {
+        let is_hung = theirs.contains(&key);
+        let found = poll_until(SOON, async || {
+            other.outlive_l1();
+            let found = other.things.get_many([&key]).await.remove(0);
+            let expected = if is_hung { Lookup::Miss } else { Lookup::Fresh(1.into()) };
+            (found == expected).then_some(())
+        });
+        found.await.unwrap_or_else(|_| panic!("{key}, on the shard that hung: {is_hung}"));
+    }
 }
 
 #[tokio::test]

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tidegate_cache::{Fill, Json, Key, LoadError, Source, TtlClass, TypedCache};
 use tidegate_testkit::poll_until;
+use tidegate_testkit::redis::{Proxy, RedisServer};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::ground::{Node, SOON, foreign, key, server_and_nodes};
+use crate::ground::{Node, SOON, foreign, key, nodes_on, patient, server_and_nodes};
 
 /// A load that ends when it is told to.
 struct Load {
@@ -138,5 +139,43 @@ async fn a_stale_value_that_was_changed_elsewhere_is_no_fallback() {
             assert!(later.as_ref().map_or(true, |read| read.0 == 2), "{later:?}");
         }
         here.cache.invalidate_key(&key(1)).await.unwrap();
+    }
+}
+
+/// Who begins a load looks into L2 itself, and may leave meanwhile: whether L2 has the value or not, those who joined get it.
+#[tokio::test]
+async fn who_joins_a_look_is_served_when_its_leader_leaves() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::start(&server).await;
+    let [here]: [Node; 1] = nodes_on(&patient(&proxy.url())).await;
+    let [other]: [Node; 1] = nodes_on(&patient(&server.url())).await;
+    let joined = |node: &Node| node.cache.stats().classes.iter().map(|class| class.collapsed).sum::<u64>();
+    for (round, is_held) in (0..).zip([true, false]) {
+        let wanted = key(200 + round);
+        if is_held {
+            assert!(other.things.set(&wanted, 1).await);
+        }
+        // The heartbeat was answered a moment ago, so that the look is a plain one.
+        here.until(|l2| l2.is_followed && l2.is_available).await;
+        let calls = joined(&here);
+        proxy.hold();
+        let read = |brings: u32| {
+            let (things, wanted) = (here.things.clone(), wanted.clone());
+            tokio::spawn(async move {
+                let load = async move || Ok::<_, &str>(Fill::new(brings));
+                things.get_or_load(&wanted, load).await.map(|read| *read.value)
+            })
+        };
+        let leader = read(2);
+        poll_until(SOON, async || (proxy.held() > 0).then_some(())).await.unwrap();
+        let follower = read(3);
+        poll_until(SOON, async || (joined(&here) > calls).then_some(())).await.unwrap();
+        leader.abort();
+        assert!(leader.await.is_err_and(|error| error.is_cancelled()));
+        proxy.restore();
+        let value = timeout(SOON, follower).await.unwrap().unwrap().unwrap();
+        // Where L2 has nothing it is the loader of the one who left that runs on.
+        assert_eq!(value, if is_held { 1 } else { 2 });
+        poll_until(SOON, async || here.things.get(&wanted).into_value()).await.unwrap();
     }
 }

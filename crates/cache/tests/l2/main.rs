@@ -15,6 +15,7 @@ mod processes;
 mod promptness;
 mod published;
 mod refused;
+mod remembering;
 mod replicas;
 mod round_trips;
 mod sharing;

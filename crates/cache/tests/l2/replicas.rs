@@ -168,6 +168,65 @@ async fn a_replica_that_hangs_or_dies_or_stands_alone_is_not_waited_for() {
     assert_eq!(one.l2().errors, 0, "{:?}", one.listener.0);
 }
 
+/// How far behind a replica is would tell only seconds later; that it does not answer tells at once.
+#[tokio::test]
+async fn of_many_reads_only_the_first_waits_for_a_replica_that_hangs() {
+    let (primary, mut replica) = replicated().await;
+    let url = format!("{}?timeout=4s", primary.url());
+    let one = Node::start_in(&url, "tg", |tier| tier.lag_window(Duration::from_secs(4))).await;
+    let store = Store::default();
+    one.read(1, &store).await;
+    one.read(2, &store).await;
+    until_a_replica_answers(&one, 1, &store).await;
+    replica.hang().await;
+    let started = Instant::now();
+    for _ in 0..10 {
+        one.outlive_l1();
+        assert_eq!(one.read(2, &store).await.source, Source::Shared);
+    }
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(3), "two seconds each may give to a replica: {took:?}");
+    replica.resume();
+    until_a_replica_answers(&one, 1, &store).await;
+}
+
+/// Loaded anew from half of its life on.
+const WANING: TtlClass =
+    TtlClass::new("waning", HALF.saturating_mul(2)).l1_ttl(HALF.saturating_mul(2)).refresh_ahead(HALF);
+const HALF: Duration = Duration::from_secs(300);
+
+#[tokio::test]
+async fn what_a_batch_found_gone_is_not_brought_back_by_a_replica() {
+    let primary = RedisServer::start().await;
+    let relay = Relay::start(primary.port()).await;
+    let _replica = RedisServer::builder().set("replicaof", &format!("127.0.0.1 {}", relay.port())).start().await;
+    let one = node(&primary.url(), WINDOW).await;
+    let waning = one.cache.typed_with_codec::<u32>(WANING, Json::new());
+    waning.set(&key(1), 1).await;
+    let gone = async |_: Vec<tidegate_cache::Key>| Ok::<_, Infallible>(Vec::new());
+    poll_until(SOON, async || {
+        let before = one.l2().from_replicas;
+        one.clock.advance(HALF * 2);
+        let read = waning.get_or_load(&key(1), async || Ok::<_, Infallible>(Fill::new(1))).await.unwrap();
+        (read.source == Source::Shared && one.l2().from_replicas > before).then_some(())
+    })
+    .await
+    .unwrap();
+    relay.stop_replies();
+    // It lies in L1 and is about to be loaded anew, which finds that there is nothing any more.
+    one.clock.advance(HALF);
+    assert_eq!(waning.get_or_load_many([key(1)], gone).await.len(), 1);
+    poll_until(SOON, async || (primary.cli(&["EXISTS", "tg:c:{thing:t1:1}"]).await.trim() == "0").then_some(()))
+        .await
+        .unwrap();
+    let until = Instant::now() + WINDOW * 3 / 2;
+    while Instant::now() < until {
+        one.clock.advance(HALF * 2);
+        let read = waning.get_or_load_many([key(1)], gone).await.remove(0).unwrap();
+        assert!(read.is_none(), "{read:?}");
+    }
+}
+
 #[tokio::test]
 async fn without_a_replica_the_primary_answers() {
     let server = RedisServer::start().await;

@@ -60,6 +60,39 @@ async fn what_one_node_writes_the_other_reads_and_flushes() {
     assert_eq!(nodes[0].status().await.waiting, Some(0));
 }
 
+/// A write waits until the cache has been told of it, too: whoever was to tell it may be gone by then.
+#[tokio::test]
+async fn a_write_of_which_the_cache_was_not_told_waits_on() {
+    let (mut shared, waiting) = (RedisServer::start().await, RedisServer::start().await);
+    let (url, store) = (shared.url(), Store::default());
+    store.rows.lock().unwrap().insert(key(1), (1, 0));
+    let node = async |timeout: &str| {
+        let config = Config::parse(&format!("{url}?timeout={timeout}")).unwrap();
+        let client = Client::connect(&config, Role::Cache).await.unwrap();
+        let cache = TieredCache::builder().l2(RedisTier::new(client, &keyspace())).build();
+        poll_until(SOON, async || cache.stats().tiers[1].is_followed.then_some(())).await.unwrap();
+        let (values, client) = (cache.typed_with_codec(CLASS, Json::new()), durable(&waiting.url()).await);
+        WriteBehind::on_redis(values, Json::new(), store.clone(), &client, &keyspace(), options()).unwrap()
+    };
+    let read = async |node: &WriteBehind<u64>| {
+        let store = store.clone();
+        let load = async move || Ok::<_, Infallible>(Fill::new(store.row(1).unwrap_or_default()));
+        *node.get_or_load(&key(1), load).await.unwrap().value
+    };
+    let writer = node("250ms").await;
+    assert_eq!(read(&writer).await, 1);
+    shared.hang().await;
+    assert!(writer.write(&key(1), 2).await.unwrap().owed.is_some());
+    let not_flushed = writer.flush(Duration::from_secs(1)).await.map_err(|error| error.waiting);
+    // It ends before it has told anybody, and its debts with it.
+    drop(writer);
+    shared.resume();
+    let other = node("5s").await;
+    other.flush(SOON).await.unwrap();
+    assert_eq!((store.row(1), other.status().await.waiting), (Some(2), Some(0)));
+    assert_eq!((read(&other).await, not_flushed), (2, Err(Some(1))), "what the cache held before is gone");
+}
+
 /// A node whose sink is suspended in the middle of its call, for longer than its lease.
 #[tokio::test]
 async fn a_node_that_was_suspended_while_it_flushed_turns_nothing_back_and_counts_nothing_twice() {

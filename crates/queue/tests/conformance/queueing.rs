@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tidegate_queue::{BrokerError, Change, Clock, EnqueueOptions, JobId, Priority, Settled, State, Wake};
+use tidegate_queue::{BrokerError, Change, Clock, EnqueueOptions, JobId, Priority, Settled, State, Stored, Wake};
 
 use crate::support::{Bench, LEASE, QUEUE, ack, ids, job, jobs, new_jobs};
 
@@ -81,6 +81,25 @@ pub async fn eight_thousand_due_at_once_are_promoted(bench: Bench) {
     assert_eq!(leased.len(), 8_001);
     let (settled, _) = bench.exchange(leased.iter().map(|job| ack(&job.token)).collect(), 0).await;
     assert!(settled.iter().all(|answer| *answer == Settled::Now));
+}
+
+pub async fn a_bulk_keeps_its_order_whatever_its_delays(bench: Bench) {
+    let delay = Duration::from_secs(9);
+    let bulk = vec![
+        job("first", EnqueueOptions::new().delay(delay)),
+        job("second", EnqueueOptions::new()),
+        job("third", EnqueueOptions::new().delay(delay)),
+        job("second", EnqueueOptions::new().delay(delay)),
+    ];
+    let stored = bench.broker.enqueue(QUEUE, bulk).await.unwrap();
+    assert_eq!(stored, [Stored::New, Stored::New, Stored::New, Stored::Known]);
+    let counts = bench.broker.counts(QUEUE).await.unwrap();
+    assert_eq!((counts.ready, counts.delayed), (1, 2));
+    // All three are due in the same millisecond now.
+    for id in ["first", "third"] {
+        assert_eq!(bench.broker.retry(QUEUE, &JobId::new(id).unwrap()).await.unwrap(), Change::Applied);
+    }
+    assert_eq!(ids(&bench.fetch(9).await), ["first", "second", "third"]);
 }
 
 pub async fn delays_wake_who_waits(bench: Bench) {

@@ -16,6 +16,9 @@ use crate::script::Script;
 use crate::shards::{Address, Connection, Shard};
 use crate::value::Value;
 
+/// A replica that was asked, and has said nothing for this part of the time-out of a command, is asked no further: so not every
+/// reader has to find out for itself. Readers may leave sooner than that, so it is no sign by itself that one did.
+const SILENCE: u32 = 8;
 /// Times that are remembered of a primary at most.
 const TIMES: usize = 64;
 
@@ -35,13 +38,16 @@ pub(super) struct Progress {
     history: String,
     /// The latest of these times whose state the replica is known to have.
     has_all_of: Option<Instant>,
+    /// When the first was asked of what it was asked since its last answer; none where it owes none.
+    unanswered_since: Option<Instant>,
 }
 
 impl Progress {
     /// At that time the primary had come so far.
     fn primary_was(&mut self, at: Instant, history: &str, offset: u64) {
         if self.history != history {
-            *self = Self { history: history.to_owned(), ..Self::default() };
+            self.distrust();
+            history.clone_into(&mut self.history);
         }
         self.times.push_back((at, offset));
         if self.times.len() > TIMES {
@@ -64,6 +70,20 @@ impl Progress {
     fn distrust(&mut self) {
         self.has_all_of = None;
         self.times.clear();
+    }
+
+    fn is_asked(&mut self, at: Instant) {
+        self.unanswered_since.get_or_insert(at);
+    }
+
+    /// Whatever it says, it is there.
+    fn answers(&mut self) {
+        self.unanswered_since = None;
+    }
+
+    fn is_close(&self, now: Instant, lag: Duration, bound: Duration) -> bool {
+        let hangs = self.unanswered_since.is_some_and(|since| now.duration_since(since) > bound / SILENCE);
+        !hangs && self.has_all_of.is_some_and(|time| now.duration_since(time) < lag)
     }
 }
 
@@ -90,9 +110,9 @@ impl Known {
         self.primary.is(primary)
     }
 
-    /// Whether it has all that its primary had that long ago.
-    pub(super) fn is_close(&self, now: Instant, lag: Duration) -> bool {
-        self.progress().has_all_of.is_some_and(|time| now.duration_since(time) < lag)
+    /// Whether it has all that its primary had that long ago, and answers; `bound` is the time-out of a command.
+    pub(super) fn is_close(&self, now: Instant, lag: Duration, bound: Duration) -> bool {
+        self.progress().is_close(now, lag, bound)
     }
 
     /// Asks it how far it is; `told` is what its primary answered after the time `asked`.
@@ -107,6 +127,9 @@ impl Known {
             }
         }
         let story = Story::of(&self.connection, bound).await;
+        if story.is_some() {
+            self.progress().answers();
+        }
         let at = story.as_ref().and_then(Story::as_replica);
         self.progress().replica_is(at.as_ref().map(|(history, offset)| (history.as_str(), *offset)));
     }
@@ -131,7 +154,14 @@ impl Known {
     }
 
     async fn send(&self, name: &'static str, args: Vec<Fred>) -> Result<Value, Error> {
-        self.connection.send(name, args).await.map(Value::from_fred).map_err(|error| Error::from_fred(&error))
+        self.progress().is_asked(Instant::now());
+        // A reader that leaves takes the answer along; then the next one, or the next look, shows that it answers.
+        let answer = self.connection.send(name, args).await.map(Value::from_fred);
+        let answer = answer.map_err(|error| Error::from_fred(&error));
+        if !matches!(&answer, Err(error) if error.kind() == ErrorKind::Timeout) {
+            self.progress().answers();
+        }
+        answer
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -210,6 +240,25 @@ mod tests {
         progress.primary_was(after(start, 3), "a", 30);
         progress.replica_is(Some(("a", 30)));
         assert_eq!(progress.has_all_of, Some(after(start, 3)));
+    }
+
+    #[test]
+    fn one_that_was_asked_and_is_silent_is_left_out_until_it_answers() {
+        let (start, lag, bound) = (Instant::now(), Duration::from_secs(60), Duration::from_millis(800));
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut progress = Progress::default();
+        progress.primary_was(start, "a", 10);
+        progress.replica_is(Some(("a", 10)));
+        progress.is_asked(at(0));
+        progress.is_asked(at(90));
+        assert!(progress.is_close(at(100), lag, bound));
+        // The first of them has waited long enough for all, whether or not it still waits.
+        assert!(!progress.is_close(at(101), lag, bound));
+        progress.primary_was(at(150), "b", 10);
+        progress.replica_is(Some(("b", 10)));
+        assert!(!progress.is_close(at(200), lag, bound), "that it once had all is no answer");
+        progress.answers();
+        assert!(progress.is_close(at(5_000), lag, bound));
     }
 
     #[test]

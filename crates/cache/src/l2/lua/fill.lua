@@ -6,5 +6,5 @@ if redis.call('GET', KEYS[2]) ~= ARGV[1] then
   return 0
 end
 redis.call('DEL', KEYS[2])
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+redis.call('SET', KEYS[1], dated(ARGV[2], ARGV[3], now_us()), 'PX', ARGV[3])
 return 1

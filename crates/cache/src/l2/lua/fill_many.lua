@@ -2,12 +2,12 @@
 -- KEYS for each key: value, fence
 -- ARGV for each key: the load's fence, entry, its lifetime in ms
 -- Returns for each key 1 when stored, 0 when refused.
-local answers = {}
+local answers, now = {}, now_us()
 for i = 1, #KEYS / 2 do
   local value, fence = KEYS[2 * i - 1], KEYS[2 * i]
   if redis.call('GET', fence) == ARGV[3 * i - 2] then
     redis.call('DEL', fence)
-    redis.call('SET', value, ARGV[3 * i - 1], 'PX', ARGV[3 * i])
+    redis.call('SET', value, dated(ARGV[3 * i - 1], ARGV[3 * i], now), 'PX', ARGV[3 * i])
     answers[i] = 1
   else
     answers[i] = 0

@@ -3,9 +3,10 @@
 -- KEYS[1] value, KEYS[2] fence
 -- ARGV[1] entry, ARGV[2] its lifetime in ms, ARGV[3] the server's time in µs until which it counts
 -- Returns 1, or 0 when it is too late.
-if now_us() > tonumber(ARGV[3]) then
+local now = now_us()
+if now > tonumber(ARGV[3]) then
   return 0
 end
 redis.call('DEL', KEYS[2])
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('SET', KEYS[1], dated(ARGV[1], ARGV[2], now), 'PX', ARGV[2])
 return 1

@@ -9,7 +9,7 @@ for i = 1, #KEYS / 2 do
     answers[i] = 0
   else
     redis.call('DEL', KEYS[2 * i])
-    redis.call('SET', KEYS[2 * i - 1], ARGV[3 * i - 2], 'PX', ARGV[3 * i - 1])
+    redis.call('SET', KEYS[2 * i - 1], dated(ARGV[3 * i - 2], ARGV[3 * i - 1], now), 'PX', ARGV[3 * i - 1])
     answers[i] = 1
   end
 end

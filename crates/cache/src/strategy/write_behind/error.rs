@@ -5,6 +5,7 @@ use std::error::Error;
 #[cfg(feature = "redis")]
 use crate::codec::CodecError;
 use crate::key::Key;
+use crate::owed::Owed;
 
 /// Why a write was not taken, or what waits could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +109,9 @@ pub(super) enum FlushError {
     TooSlow,
     #[error(transparent)]
     Pending(#[from] WriteBehindError),
+    /// The store has it, and others may still read from L2 what was there before.
+    #[error("a batch was written to the store, and waits on until the cache can be told of it: {0}")]
+    Untold(#[source] Owed),
     /// No replica has it yet that these increments were taken: one that became primary now would have them taken again.
     #[cfg(feature = "redis")]
     #[error("no replica confirmed in time that a batch was taken, so it was not added to the store yet")]

@@ -120,6 +120,10 @@ impl<V: Clone + Send + Sync + 'static> PendingValues<V> for MemoryValues<V> {
     async fn waiting(&self) -> Result<u64, WriteBehindError> {
         Ok(self.lock().by_key.len() as u64)
     }
+
+    fn outlives_the_process(&self) -> bool {
+        false
+    }
 }
 
 #[derive(Default)]

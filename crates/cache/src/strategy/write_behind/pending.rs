@@ -33,6 +33,8 @@ pub(super) trait PendingValues<V>: Send + Sync + 'static {
     /// Forgets those that were written, unless a later one has taken their place.
     async fn settle(&self, written: &[ValueWrite<V>]) -> Result<(), WriteBehindError>;
     async fn waiting(&self) -> Result<u64, WriteBehindError>;
+    /// Whether what waits is there for others when this process is killed.
+    fn outlives_the_process(&self) -> bool;
 }
 
 /// A batch that was taken.

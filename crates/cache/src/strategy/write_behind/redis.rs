@@ -183,6 +183,10 @@ impl<V: Send + Sync + 'static> PendingValues<V> for RedisValues<V> {
     async fn waiting(&self) -> Result<u64, WriteBehindError> {
         Ok(self.place.length("values").await?)
     }
+
+    fn outlives_the_process(&self) -> bool {
+        true
+    }
 }
 
 /// Increments in Redis.

@@ -29,7 +29,8 @@ type TagsOf<V> = Arc<dyn Fn(&Key, &V) -> Vec<Tag> + Send + Sync>;
 ///
 /// A write invalidates the cached value; a read through [`get_or_load`](Self::get_or_load) that misses finds the waiting write
 /// before it asks the loader. So who reads here sees what was written here, on every node that shares the cache's L2; and when a writer
-/// was killed before it told the cache, at the latest when the write is flushed, which invalidates the keys once more.
+/// was killed before it told the cache, at the latest when the write is flushed, which invalidates the keys once more. On Redis a write that
+/// was flushed waits on, and is flushed again, until the cache's L2 has been told of it.
 /// **Read the keys that you write here through this handle alone**: a loader that reads the store behind its back brings an older value.
 ///
 /// ```
@@ -278,8 +279,14 @@ impl<V: Send + Sync + 'static, S: ValueSink<V>> Batches for ValueBatches<V, S> {
         let writes = oldest.writes;
         if !writes.is_empty() {
             call(async { self.sink.write(&writes).await }, self.longest).await?;
-            // Whoever wrote may have been killed before it told the cache. What L2 can't be told of it, this process owes.
-            let _ = self.values.cache().invalidate_keys(writes.iter().map(|write| &write.key)).await;
+            // Whoever wrote may have been killed before it told the cache. What L2 can't be told of it, this process owes; and what
+            // outlives this process must outlive that too, for the next one to tell.
+            let told = self.values.cache().invalidate_keys(writes.iter().map(|write| &write.key)).await;
+            if let Err(owed) = told
+                && self.pending.outlives_the_process()
+            {
+                return Err(FlushError::Untold(owed));
+            }
             self.pending.settle(&writes).await?;
         }
         // Only now: what can be written is.

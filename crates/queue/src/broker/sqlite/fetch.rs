@@ -78,23 +78,18 @@ async fn add_plain(
     let now = step.now;
     let last: i64 = sqlx::query_scalar(sql::LAST_SEQ).fetch_one(&mut *step.conn).await?;
     let standings: Vec<_> = jobs.iter().map(|job| Standing::new(now, job.due_at(now))).collect();
-    // Of two with one id the first counts, though ready ones are written first.
-    let is_mixed = standings.iter().any(|standing| standing.state != standings[0].state);
-    let mut seen = HashSet::new();
-    let firsts: Vec<_> =
-        jobs.iter().zip(&standings).filter(|(job, _)| !is_mixed || seen.insert(job.id.as_str())).collect();
-    let mut added = 0;
-    for state in [State::Ready, State::Delayed] {
-        let rows: Vec<_> = firsts.iter().copied().filter(|(_, standing)| standing.state == state).collect();
-        added += insert(step, queue.id, state, &rows).await?;
-    }
-    let is_new = if added == jobs.len() {
+    let rows: Vec<_> = jobs.iter().zip(&standings).collect();
+    let is_new = if insert(step, queue.id, &rows).await? == jobs.len() {
         vec![true; jobs.len()]
     } else {
         let ids = sqlx::query_scalar::<_, String>(sql::ADDED).bind(last).bind(queue.id).fetch_all(&mut *step.conn);
         let mut ids: HashSet<String> = ids.await?.into_iter().collect();
         jobs.iter().map(|job| ids.remove(job.id.as_str())).collect()
     };
+    let tally = step.tally(queue.id);
+    for (standing, _) in standings.iter().zip(&is_new).filter(|(_, is_new)| **is_new) {
+        tally.enter(standing.state, 1);
+    }
     let new = || jobs.iter().zip(&is_new).filter(|(_, is_new)| **is_new).map(|(job, _)| job);
     links::join_groups(step, queue.id, new()).await?;
     events::add(step, queue, new().map(|job| (&job.id, JobEventKind::Enqueued))).await?;
@@ -102,37 +97,26 @@ async fn add_plain(
     Ok(())
 }
 
-/// Writes jobs of one state. Returns how many the queue did not know.
+/// Writes jobs, numbered in this order whatever their states. Returns how many the queue did not know.
 pub(super) async fn insert(
     step: &mut Step<'_>,
     queue: i64,
-    state: State,
     jobs: &[(&NewJob, &Standing)],
 ) -> Result<usize, sqlx::Error> {
-    if jobs.is_empty() {
-        return Ok(0);
-    }
     let now = step.now;
     let rows: Vec<_> = jobs.iter().map(|(job, standing)| row(job, standing, now)).collect();
     let rows = serde_json::to_string(&rows).map_err(super::row::unreadable("jobs"))?;
-    let done = sqlx::query(sql::ENQUEUE)
-        .bind(rows)
-        .bind(queue)
-        .bind(super::row::number(state))
-        .bind(now.unix_ms())
-        .execute(&mut *step.conn)
-        .await?;
-    let created = usize::try_from(done.rows_affected()).unwrap_or(usize::MAX);
-    step.tally(queue).enter(state, created);
-    Ok(created)
+    let done = sqlx::query(sql::ENQUEUE).bind(rows).bind(queue).bind(now.unix_ms()).execute(&mut *step.conn).await?;
+    Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
 }
 
 /// As the statement reads it.
-type NewRow<'a> = (&'a str, u8, i64, i64, &'a str, u32, &'a str, Option<u32>, Option<i64>, Option<Extras<'a>>);
+type NewRow<'a> = (i64, &'a str, u8, i64, i64, &'a str, u32, &'a str, Option<u32>, Option<i64>, Option<Extras<'a>>);
 type Extras<'a> = (Option<i64>, Option<&'a str>, Option<&'a str>, Option<&'a str>, Option<&'a str>, u8);
 
 fn row<'a>(job: &'a NewJob, standing: &Standing, now: Timestamp) -> NewRow<'a> {
     (
+        super::row::number(standing.state),
         job.id.as_str(),
         job.priority.level(),
         standing.at.unix_ms(),

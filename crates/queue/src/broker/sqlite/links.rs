@@ -42,7 +42,8 @@ pub(super) async fn enqueue(step: &mut Step<'_>, queue: &QueueRow, job: &NewJob)
     {
         standing.wait_behind(now);
     }
-    insert(step, queue.id, standing.state, &[(job, &standing)]).await?;
+    let added = insert(step, queue.id, &[(job, &standing)]).await?;
+    step.tally(queue.id).enter(standing.state, added);
     join_groups(step, queue.id, [job].into_iter()).await?;
     events::add(step, queue, [(&job.id, JobEventKind::Enqueued)]).await?;
     Ok(stored)

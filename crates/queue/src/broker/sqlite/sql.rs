@@ -27,15 +27,15 @@ pub(super) const CONFIGURE: &str = "UPDATE queue SET max_running = ?2, rate_jobs
 pub(super) const TOKENS_TAKEN: &str = "UPDATE queue SET full_at = ?2 WHERE id = ?1";
 pub(super) const PAUSE: &str = "UPDATE queue SET paused = ?2 WHERE id = ?1";
 
-/// Rows as JSON arrays: `[id, priority, at, run_at, kind, version, payload, max_attempts, timeout, extras]`, where the
-/// extras are null or `[expires_at, group, trace_parent, ordering_key, unique_key, holds_key]`.
+/// Rows as JSON arrays, numbered in their order: `[state, id, priority, at, run_at, kind, version, payload, max_attempts,
+/// timeout, extras]`, where the extras are null or `[expires_at, group, trace_parent, ordering_key, unique_key, holds_key]`.
 pub(super) const ENQUEUE: &str = "INSERT INTO job (queue, id, state, rank, at, ready_at, run_at, \
     created_at, priority, kind, version, payload, max_attempts, timeout_ms, expires_at, job_group, \
     trace_parent, ordering_key, unique_key, holds_key) \
-    SELECT ?2, r.value ->> 0, ?3, CASE ?3 WHEN 0 THEN r.value ->> 1 ELSE 0 END, r.value ->> 2, \
-    r.value ->> 2, r.value ->> 3, ?4, r.value ->> 1, r.value ->> 4, r.value ->> 5, r.value ->> 6, \
-    r.value ->> 7, r.value ->> 8, r.value ->> '$[9][0]', r.value ->> '$[9][1]', r.value ->> '$[9][2]', \
-    r.value ->> '$[9][3]', r.value ->> '$[9][4]', coalesce(r.value ->> '$[9][5]', 0) \
+    SELECT ?2, r.value ->> 1, r.value ->> 0, CASE r.value ->> 0 WHEN 0 THEN r.value ->> 2 ELSE 0 END, r.value ->> 3, \
+    r.value ->> 3, r.value ->> 4, ?3, r.value ->> 2, r.value ->> 5, r.value ->> 6, r.value ->> 7, \
+    r.value ->> 8, r.value ->> 9, r.value ->> '$[10][0]', r.value ->> '$[10][1]', r.value ->> '$[10][2]', \
+    r.value ->> '$[10][3]', r.value ->> '$[10][4]', coalesce(r.value ->> '$[10][5]', 0) \
     FROM json_each(?1) AS r WHERE true \
     ON CONFLICT (queue, id) DO NOTHING";
 

@@ -1,0 +1,174 @@
+//! The short way to a hit: a plain `GET`, judged by what Redis said a moment ago.
+//!
+//! Whatever is not plainly good is left to the long way, which asks Redis for everything at once: nothing there, another epoch,
+//! class or tag than is remembered, a value that is past its lifetime.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{join, try_join_all};
+use tokio::time::{Instant, timeout};
+
+use super::entry::Entry;
+use super::look::Looked;
+use super::patience::Patience;
+use super::recall::{Said, Tagged};
+use super::seek::unpack;
+use super::tier::RedisTier;
+use super::{L2, Mark};
+use crate::class::Class;
+use crate::codec::Codec;
+use crate::event::LookupOutcome;
+use crate::fill::Fill;
+use crate::flight::Flight;
+use crate::key::Key;
+use crate::tag::Tag;
+
+/// What a glance found.
+pub(crate) struct Glance<V> {
+    pub(crate) fill: Fill<V>,
+    /// None when L1 must not keep it.
+    pub(crate) mark: Option<Mark>,
+}
+
+/// A glance under way, and what it may spend.
+pub(crate) struct Glancing {
+    patience: Patience,
+    started: Instant,
+}
+
+impl Glancing {
+    /// What it left.
+    pub(crate) fn left(&self) -> Patience {
+        let mut patience = self.patience.clone();
+        patience.charge(self.started.elapsed());
+        patience
+    }
+}
+
+impl L2 {
+    /// Whether a plain `GET` can be believed. Where replicas may be read, they are asked first.
+    pub(crate) fn may_glance(self: &Arc<Self>) -> bool {
+        self.tier.replicas.is_none() && !self.owes() && self.is_following()
+    }
+
+    pub(crate) fn glancing(&self) -> Glancing {
+        Glancing { patience: self.patience(), started: Instant::now() }
+    }
+
+    /// What can be known with a plain `GET`, counted if it is a hit; none where more is to be asked.
+    pub(crate) async fn glance<V: 'static>(
+        &self,
+        key: &Key,
+        class: &Class,
+        codec: &dyn Codec<V>,
+        flight: &Flight,
+        glancing: &Glancing,
+    ) -> Option<Glance<V>> {
+        let started = self.clock.precise();
+        let mut patience = glancing.patience.clone();
+        let found = self.seek_at_a_glance(key, codec, flight, &mut patience).await;
+        if found.is_some() {
+            self.looked(class, LookupOutcome::Hit, started);
+        }
+        found
+    }
+
+    pub(super) async fn seek_at_a_glance<V: 'static>(
+        &self,
+        key: &Key,
+        codec: &dyn Codec<V>,
+        flight: &Flight,
+        patience: &mut Patience,
+    ) -> Option<Glance<V>> {
+        let mut noticed = Some(flight.noticed());
+        let Looked::Found { entry, fresh_for: left } = self.tier.glance(key, patience).await? else { return None };
+        let id = entry.id;
+        let fill = unpack(codec, entry).ok()?;
+        if noticed != Some(flight.noticed()) {
+            noticed = self.confirm(key, id, flight, noticed.unwrap_or_default(), patience).boxed().await;
+        }
+        Some(Glance { fill, mark: noticed.map(|noticed| Mark { id: Some(id), left, noticed }) })
+    }
+}
+
+impl RedisTier {
+    /// What lies under the key, if it is an entry that is fresh and valid. Only while changes are followed.
+    async fn glance(&self, key: &Key, patience: &mut Patience) -> Option<Looked> {
+        let name = self.names.value(key);
+        let server = self.server_of(&name);
+        let get = async {
+            // A timer costs as much as all else here, and the client has its own.
+            if patience.left() >= self.client.timeout() {
+                return self.client.get(&name).await.ok().flatten();
+            }
+            timeout(patience.left(), self.client.get(&name)).await.ok()?.ok().flatten()
+        };
+        // Whoever finds the memory old renews it, beside its own question. What fails here is asked again, and told of if that
+        // fails too.
+        let bytes = if let Some(renewing) = self.renewing(&name, &server) {
+            join(get, timeout(patience.left(), renewing)).boxed().await.0
+        } else {
+            get.await
+        };
+        let entry = Entry::decode(&bytes?).ok()?;
+        let Said::Valid(now) = self.recall.judge_epoch(&entry.epoch, entry.class(), entry.class_moves) else {
+            return None;
+        };
+        let now = if server.is_empty() { now } else { self.recall.clock(&server)? };
+        let left = entry.left(now);
+        let found = Looked::of(entry, left);
+        let Looked::Found { entry, .. } = &found else { return None };
+        if !entry.tags.is_empty() && !self.admits_tags(&entry.tags, patience).await {
+            return None;
+        }
+        Some(found)
+    }
+
+    /// Asks for what is to be remembered, where it is this caller's turn.
+    pub(super) fn renewing<'a>(&'a self, name: &'a str, server: &'a str) -> Option<impl Future<Output = ()> + 'a> {
+        let epoch = self.recall.epoch_due();
+        // Where there is one server, its time comes with the epoch.
+        let clock = if server.is_empty() { None } else { self.recall.clock_due(server) };
+        if epoch.is_none() && clock.is_none() {
+            return None;
+        }
+        // What fails leaves what is known, which gets too old.
+        let epoch = async move {
+            let Some(asked) = epoch else { return };
+            if let Ok((epoch, micros)) = self.read_epoch().await {
+                self.recall.epoch_is(epoch, micros, asked);
+            }
+        };
+        let clock = async move {
+            let Some(asked) = clock else { return };
+            if let Ok(micros) = self.time_of(name).await {
+                self.recall.clock_is(server.to_owned(), micros, asked);
+            }
+        };
+        Some(join(epoch, clock).map(drop))
+    }
+
+    /// Whether these generations are in force, as far as is remembered; asks for those that are not known.
+    async fn admits_tags(&self, carried: &[(Tag, Bytes)], patience: &mut Patience) -> bool {
+        let Tagged::Unknown(unknown) = self.recall.judge_tags(carried) else { return false };
+        if unknown.is_empty() {
+            return true;
+        }
+        let asked = self.recall.asking_tags(unknown.iter().map(|(tag, _)| tag));
+        let asking = try_join_all(unknown.iter().map(|(tag, _)| self.generation(tag)));
+        let Ok(now) = patience.spend(asking).boxed().await else { return false };
+        let mut is_valid = true;
+        for (((tag, carried), now), asked) in unknown.iter().zip(now).zip(asked) {
+            match now {
+                Some(now) => {
+                    is_valid &= now == *carried;
+                    self.recall.tag_is(tag, &now, asked);
+                }
+                None => is_valid = false,
+            }
+        }
+        is_valid
+    }
+}

@@ -1,0 +1,136 @@
+//! Many keys at a glance: their values alone, judged by what Redis said a moment ago.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bytes::Bytes;
+use futures_util::future::{join, join_all};
+use tidegate_redis::{Arg, Client, Error, Topology, Value};
+use tokio::time::timeout;
+
+use super::entry::Entry;
+use super::look::Looked;
+use super::patience::Patience;
+use super::recall::{Said, Tagged};
+use super::steps::{BYTES, KEYS, UNDER_WAY};
+use super::tier::RedisTier;
+use crate::key::Key;
+use crate::tag::Tag;
+use crate::text::Prehashed;
+
+impl RedisTier {
+    /// What lies under these keys, where it is an entry that is fresh and valid. Only while changes are followed.
+    pub(super) async fn glance_many(&self, keys: &[&Key], patience: &mut Patience) -> Vec<Option<Looked>> {
+        let servers = self.servers_of(keys);
+        let one_each: HashMap<&str, &Key> = servers.iter().map(String::as_str).zip(keys.iter().copied()).collect();
+        let one_each: Vec<_> = one_each.into_iter().map(|(server, key)| (server, self.names.value(key))).collect();
+        let renewing = join_all(one_each.iter().filter_map(|(server, name)| self.renewing(name, server)));
+        let renewing = timeout(patience.left(), renewing);
+        // What fails here is asked again, and told of if that fails too.
+        let (read, _) = join(self.read_values(keys, patience), renewing).await;
+        let mut pending = Vec::new();
+        let judged = read.into_iter().enumerate().map(|(index, bytes)| {
+            let (entry, now) = self.in_force(&bytes?, servers.get(index).map_or("", String::as_str))?;
+            let unknown = match self.recall.judge_tags(&entry.tags) {
+                Tagged::Unknown(unknown) => unknown,
+                Tagged::Other => return None,
+            };
+            if !unknown.is_empty() {
+                pending.push((index, unknown));
+            }
+            let left = entry.left(now);
+            Some(Looked::of(entry, left)).filter(|looked| matches!(looked, Looked::Found { .. }))
+        });
+        let mut judged: Vec<Option<Looked>> = judged.collect();
+        let now = self.ask_tags(&pending, patience).await;
+        for (index, unknown) in pending {
+            if unknown.iter().any(|(tag, carried)| now.get(tag) != Some(carried)) {
+                judged[index] = None;
+            }
+        }
+        judged
+    }
+
+    /// The server of each key; none at all where there is only one.
+    fn servers_of(&self, keys: &[&Key]) -> Vec<String> {
+        let is_cluster = self.client.topology() == Topology::Cluster;
+        let asked = if is_cluster { keys } else { &keys[..keys.len().min(1)] };
+        asked.iter().map(|key| self.server_of(&self.names.value(key))).collect()
+    }
+
+    /// What lies under each key, in steps as those of scripts; none also where a step failed.
+    async fn read_values(&self, keys: &[&Key], patience: &mut Patience) -> Vec<Option<Bytes>> {
+        let is_cluster = self.client.topology() == Topology::Cluster;
+        let mut by_slot: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
+        for (index, key) in keys.iter().enumerate() {
+            // The name's own tag is the key.
+            let slot = if is_cluster { Client::slot_of(key.as_str()) } else { 0 };
+            by_slot.entry(slot).or_default().push(index);
+        }
+        let (mut places, mut steps) = (Vec::new(), Vec::new());
+        for (slot, indexes) in &by_slot {
+            for indexes in indexes.chunks(KEYS) {
+                places.push(indexes);
+                steps.push(self.read_step(*slot, keys, indexes));
+            }
+        }
+        let at_once = (UNDER_WAY * steps.len()).div_ceil(keys.len().max(1)).max(1);
+        let mut values = vec![None; keys.len()];
+        for (indexes, read) in places.into_iter().zip(patience.spend_each(at_once, steps).await) {
+            for (index, value) in indexes.iter().zip(read.unwrap_or_default()) {
+                values[*index] = value;
+            }
+        }
+        values
+    }
+
+    async fn read_step(&self, slot: u16, keys: &[&Key], indexes: &[usize]) -> Result<Vec<Option<Bytes>>, Error> {
+        let mut values = Vec::with_capacity(indexes.len());
+        // The script stops where its bytes are enough.
+        while values.len() < indexes.len() {
+            let rest = &indexes[values.len()..];
+            let names = rest.iter().map(|index| Arg::from(self.names.value(keys[*index])));
+            let all = names.chain([Arg::from(BYTES)]).collect();
+            let answer = self.client.run_in(slot, &self.scripts.glance_many, rest.len(), all).await?.into_array()?;
+            if answer.is_empty() {
+                // No answer is not the one that was asked for.
+                Value::Nil.into_bytes()?;
+            }
+            for value in answer {
+                values.push(value.into_optional_bytes()?);
+            }
+        }
+        Ok(values)
+    }
+
+    /// An entry of the epoch and the class that are in force, and the time of its server.
+    fn in_force(&self, bytes: &Bytes, server: &str) -> Option<(Entry, u64)> {
+        let entry = Entry::decode(bytes).ok()?;
+        let Said::Valid(now) = self.recall.judge_epoch(&entry.epoch, entry.class(), entry.class_moves) else {
+            return None;
+        };
+        let now = if server.is_empty() { now } else { self.recall.clock(server)? };
+        Some((entry, now))
+    }
+
+    /// Asks for tags that are not remembered, and remembers what is in force.
+    async fn ask_tags(
+        &self,
+        pending: &[(usize, Vec<(Tag, Bytes)>)],
+        patience: &mut Patience,
+    ) -> HashMap<Tag, Bytes, Prehashed> {
+        let mut tags: Vec<Tag> = pending.iter().flat_map(|(_, unknown)| unknown).map(|(tag, _)| tag.clone()).collect();
+        tags.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        tags.dedup();
+        if tags.is_empty() {
+            return HashMap::default();
+        }
+        let asked = self.recall.asking_tags(&tags);
+        let Ok(now) = patience.spend(self.current(tags.clone())).await else { return HashMap::default() };
+        for (tag, asked) in tags.iter().zip(asked) {
+            if let Some(now) = now.get(tag) {
+                self.recall.tag_is(tag, now, asked);
+            }
+        }
+        now.into_iter().collect()
+    }
+}

@@ -1,0 +1,8 @@
+-- The epoch as it is, for a process that remembers it for a moment, and the time. What is no hash is foreign, and counts as none.
+-- KEYS[1] epoch
+-- Returns {microseconds, the hash as a list}.
+local fields = redis.pcall('HGETALL', KEYS[1])
+if fields.err then
+  fields = {}
+end
+return {string.format('%.0f', now_us()), fields}

@@ -1,0 +1,156 @@
+//! The end of a load: what it brought goes to L1 and to everybody who waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::PAUSE;
+use crate::class::{Class, Count};
+use crate::event::{Event, LoadResult};
+use crate::flight::{Flight, Outcome};
+use crate::key::Key;
+#[cfg(feature = "redis")]
+use crate::l2;
+use crate::memory::Inserted;
+use crate::slot::{Anything, Slot, State};
+use crate::tiered::{Brought, Tiers};
+
+/// How the task of a load ended.
+pub(crate) enum Ended {
+    Brought(Brought),
+    /// There is none: the loader said so, after this time, or L2 where nobody loads.
+    Absent(Option<Duration>),
+    Failed(Anything),
+    Panicked,
+    Aborted,
+    Refused,
+}
+
+/// The duty to end a flight: held by its task, done when it lands or is dropped.
+pub(crate) struct Landing {
+    tiers: Arc<Tiers>,
+    class: Arc<Class>,
+    key: Key,
+    pub(super) flight: Arc<Flight>,
+    started: Duration,
+    landed: bool,
+}
+
+impl Landing {
+    pub(crate) fn new(tiers: Arc<Tiers>, class: Arc<Class>, key: &Key, flight: &Arc<Flight>) -> Self {
+        let started = tiers.clock.precise();
+        Self { tiers, class, key: key.clone(), flight: Arc::clone(flight), started, landed: false }
+    }
+
+    pub(crate) fn land(mut self, ended: Ended) {
+        self.settle(ended);
+    }
+
+    fn settle(&mut self, ended: Ended) {
+        let mut elapsed = Some(self.tiers.clock.precise().saturating_sub(self.started));
+        let mut inserted = Inserted::default();
+        // Said by the loader, that there is nothing holds for what is stale too.
+        let is_gone = matches!(ended, Ended::Absent(Some(_)));
+        let (outcome, result) = match ended {
+            Ended::Brought(brought) => {
+                let source = brought.source;
+                elapsed = brought.loaded_in;
+                let noticed = brought.noticed();
+                let (slot, filled) = self.fill(brought);
+                let stored = filled.stored;
+                inserted = filled;
+                let result = if stored { LoadResult::Stored } else { LoadResult::NotStored };
+                (Outcome::Loaded { slot, stored, source, noticed }, result)
+            }
+            Ended::Absent(loaded_in) => {
+                elapsed = loaded_in;
+                (self.leave_absent(loaded_in.is_some()), LoadResult::Absent)
+            }
+            Ended::Failed(error) => (self.leave_without(Outcome::Failed(error)), LoadResult::Failed),
+            Ended::Panicked => (self.leave_without(Outcome::Panicked), LoadResult::Panicked),
+            Ended::Aborted => (self.leave_without(Outcome::Aborted), LoadResult::Aborted),
+            Ended::Refused => {
+                self.class.counters.add(Count::Refused);
+                (self.leave_without(Outcome::Refused), LoadResult::Refused)
+            }
+        };
+        let result = if self.flight.was_cut_off() { LoadResult::CutOff } else { result };
+        if !matches!(result, LoadResult::Stored | LoadResult::NotStored | LoadResult::Absent) {
+            self.class.counters.add(Count::LoadFailure);
+        }
+        if !matches!(outcome, Outcome::Loaded { .. }) && !is_gone {
+            self.flight.fall_back();
+        }
+        self.flight.end(outcome);
+        self.landed = true;
+        // The observer comes last: if it panics, the waiters are free already.
+        self.tiers.report_left(&self.key, &inserted);
+        // What L2 had was not loaded.
+        if let Some(elapsed) = elapsed {
+            self.tiers.notify(&Event::Loaded { class: self.class.ttl.name(), key: &self.key, elapsed, result });
+        }
+    }
+
+    fn fill(&self, brought: Brought) -> (Slot, Inserted) {
+        let (tiers, key, may_keep) = (&self.tiers, &self.key, brought.may_keep);
+        #[cfg(feature = "redis")]
+        let mark = brought.mark;
+        let slot = tiers.slot(
+            key,
+            &self.class,
+            self.flight.since,
+            brought.parcel,
+            #[cfg(feature = "redis")]
+            mark,
+        );
+        #[cfg(feature = "redis")]
+        let mut is_doubtful = false;
+        let inserted = tiers.flights.leave(key, &self.flight, |may_fill| {
+            #[cfg(feature = "redis")]
+            {
+                // Word of a change, come since L2 was last asked, found nothing here. Mostly it is that of this very fill,
+                // so what L2 holds is kept and compared, as it is when word comes later.
+                // A value that goes to L1 alone can't be compared: any word since its load began is one too many.
+                is_doubtful = l2::Mark::noticed(mark) != self.flight.noticed();
+            }
+            #[cfg(feature = "redis")]
+            let may_keep = may_keep && (!is_doubtful || slot.shared.is_some());
+            if may_fill && may_keep { tiers.fill(key, &slot) } else { Inserted::default() }
+        });
+        #[cfg(feature = "redis")]
+        if is_doubtful && inserted.stored {
+            l2::recheck(tiers, key, &slot);
+        }
+        (slot, inserted)
+    }
+
+    /// Where the loader has nothing any more, what it was to replace is not served on.
+    fn leave_absent(&self, was_loaded: bool) -> Outcome {
+        let tiers = &self.tiers;
+        let now = tiers.clock.now().into();
+        let outdated = tiers.flights.leave(&self.key, &self.flight, |may_fill| {
+            // Another load's, of another error type.
+            let is_new = matches!(tiers.peek(&self.key), Some((slot, State::Fresh(_))) if !slot.times.is_quiet(now));
+            if may_fill && was_loaded && !is_new { tiers.memory.remove(&self.key) } else { None }
+        });
+        drop(outdated); // here, not under the lock
+        Outcome::Absent
+    }
+
+    fn leave_without(&self, outcome: Outcome) -> Outcome {
+        let now = self.tiers.clock.now();
+        self.tiers.flights.leave(&self.key, &self.flight, |may_fill| {
+            if may_fill {
+                self.tiers.memory.postpone_refresh(&self.key, now, now.saturating_add(PAUSE));
+            }
+        });
+        outcome
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        if !self.landed {
+            self.settle(Ended::Aborted);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What the cache promises whatever its tiers: one suite, over L1 alone, bounded in entries and in bytes, and over two nodes
+//! that share an L2, followed by tracking and over a channel, on one server and in a cluster.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
+
+mod ground;
+mod invalidating;
+mod lifetimes;
+mod loading;
+mod storing;
+
+/// Makes a test of each case over each arrangement; those that take long to start run all cases in one test.
+macro_rules! suite {
+    ($($room:ident: $($case:ident),+;)+) => {
+        mod entries {
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                crate::$room::$case(crate::ground::Ground::of_entries()).await;
+            })+)+
+        }
+        mod bytes {
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                crate::$room::$case(crate::ground::Ground::of_bytes()).await;
+            })+)+
+        }
+        #[cfg(feature = "json")]
+        mod redis {
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                crate::$room::$case(crate::ground::Ground::on_redis(|tier| tier).await).await;
+            })+)+
+        }
+        #[cfg(feature = "json")]
+        mod published {
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let published = tidegate_cache::RedisTier::published;
+                crate::$room::$case(crate::ground::Ground::on_redis(published).await).await;
+            })+)+
+        }
+        #[cfg(feature = "json")]
+        mod cluster {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn all_of_it() {
+                let cluster = tidegate_testkit::redis::Cluster::start().await;
+                let mut cases = 0;
+                $($({
+                    cases += 1;
+                    let ground = crate::ground::Ground::at(&cluster.url(), &format!("tg{cases}"), |tier| tier).await;
+                    crate::$room::$case(ground).await;
+                })+)+
+                assert!(cases > 20);
+            }
+        }
+    };
+}
+
+suite! {
+    storing: nothing_is_a_miss, what_is_set_is_found_by_all, the_last_one_set_is_found, many_are_set_and_found_in_order,
+        any_key_is_itself_alone, a_value_may_be_empty_or_long;
+    loading: what_one_loads_all_find, thousands_of_callers_make_one_load, a_batch_asks_once_for_all_that_is_missing,
+        that_there_is_nothing_is_remembered, an_error_stores_nothing, a_caller_that_leaves_stops_no_load,
+        what_was_set_during_a_load_stays;
+    invalidating: a_key_is_gone_for_all, many_keys_are_gone_for_all, a_tag_takes_its_own_alone, a_class_takes_its_own_alone,
+        a_pattern_takes_what_it_matches_alone, clearing_takes_everything, several_at_once, nothing_may_be_invalidated,
+        what_a_load_brings_too_late_is_not_kept, what_a_batch_brings_too_late_is_not_kept;
+    lifetimes: what_has_expired_is_loaded_anew, a_loader_may_shorten_a_life, what_is_stale_is_served_while_loads_fail,
+        what_still_holds_is_fresh_again;
+}
