@@ -1,6 +1,7 @@
 //! What is Redis' own: what a start says of it, what an outage costs, which keys it is left with.
 
 mod bad_start;
+mod databases;
 mod keyspace;
 mod load;
 mod outages;
