@@ -23,7 +23,7 @@ struct Parts {
     tenants: Tenants,
     schedules: Schedules,
     producer: Producer,
-    warming: Option<Warming>,
+    warming: Warming,
 }
 
 impl App {
@@ -83,9 +83,9 @@ impl App {
         &self.0.schedules
     }
 
-    /// What is loaded at start, where something is.
-    pub(crate) fn warming(&self) -> Option<&Warming> {
-        self.0.warming.as_ref()
+    /// What is loaded before anybody asks for it.
+    pub(crate) fn warming(&self) -> &Warming {
+        &self.0.warming
     }
 
     /// The way into the queues.

@@ -45,7 +45,7 @@ pub(crate) fn router(app: &App, probes: Probes) -> Router {
 /// About the whole service: tokens, or a direct connection from this machine.
 fn operations(app: &App) -> Router<App> {
     Router::new()
-        .route("/api/cache", get(cache::show).delete(cache::purge))
+        .route("/api/cache", get(cache::show).post(cache::warm_up::start).delete(cache::purge::drop_selected))
         .route("/api/rate-limit", get(rate_limit::show).post(rate_limit::change).delete(rate_limit::reset))
         .route("/api/rate-limit/block", post(rate_limit::block).delete(rate_limit::unblock))
         .route("/api/rate-limit/tenants/{id}", get(rate_limit::usage))

@@ -9,6 +9,9 @@ use uuid::Uuid;
 use crate::problem::Problem;
 use crate::representation::{Representation, RepresentationCodec};
 
+/// Schedules on a page, unless asked otherwise.
+pub(crate) const DEFAULT_PAGE: usize = 50;
+
 /// Cached reads of schedules and of pages of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Schedules {

@@ -54,8 +54,8 @@ async fn serve_node(
         tracing::warn!("behind a proxy, operations want a token: set TIDEGATE_ADMIN_TOKEN, or they stay closed");
     }
 
-    let warming = app.warming().cloned();
-    let keeping = warming.clone().map(|warming| tokio::spawn(warming.keep(shutdown.clone())));
+    let served = CancellationToken::new();
+    let keeping = tokio::spawn(app.warming().clone().keep(served.clone()));
 
     shutdown.cancelled().await;
     probes.drain();
@@ -63,11 +63,9 @@ async fn serve_node(
     tokio::time::sleep(http.drain_delay).await;
     stop.cancel();
     ended("the server", serving).await;
-    if let (Some(warming), Some(keeping)) = (warming, keeping) {
-        // It may wait for a warm-up that a shutdown came before.
-        keeping.abort();
-        warming.save().await;
-    }
+    served.cancel();
+    // Waited for and not aborted: a write that is under way goes on in its own thread, whoever gave it up.
+    ended("the list of hot keys", keeping).await;
     if let Some(worker) = worker {
         ended("the inner worker", worker).await;
     }

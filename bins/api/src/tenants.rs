@@ -11,7 +11,7 @@ use tidegate_cache::{Codec, CodecError, Fill, Key, LoadError, TieredCache, TtlCl
 use crate::problem::Problem;
 
 /// Tenants change seldom, and a change is seen at once; the time only bounds what an unseen change could cost.
-const TENANT: TtlClass = TtlClass::new("tenant", Duration::from_secs(600));
+pub(crate) const TENANT: TtlClass = TtlClass::new("tenant", Duration::from_secs(600));
 
 /// A key that nobody has is forgotten soon: guesses must not fill the cache.
 const UNKNOWN_KEY: Duration = Duration::from_secs(5);

@@ -1,66 +1,177 @@
-//! What was hot in the process before this one is loaded while this one begins to serve.
+//! What was hot in the process before this one is loaded while this one begins to serve, and again when an operator asks.
 
+mod hot_list;
+
+use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tidegate_app::cache_keys;
 use tidegate_app::settings::Settings;
-use tidegate_cache::{HotKeys, TieredCache, WarmUp, WarmUpHandle, WarmUpProgress, WarmUpState};
+use tidegate_app::store::{Store, StoreError};
+use tidegate_cache::{HotKeys, TieredCache, TtlClass, WarmUp, WarmUpHandle, WarmUpProgress, WarmUpState};
 use tokio_util::sync::CancellationToken;
+
+use self::hot_list::HotList;
+use crate::schedules::DEFAULT_PAGE;
+use crate::tenants::TENANT;
 
 /// How often the list of hot keys is written: what a killed process knew is as old at most.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// The warm-up of this process, and the list of hot keys that it keeps for the next one.
+/// What a warm-up on demand can load. Whatever is cached has a loader, so that this is every class of the application.
+pub(crate) const CLASSES: [&str; 2] = [TtlClass::SCHEDULE.name(), TENANT.name()];
+
+/// The warm-ups of this process, and the list of hot keys that it keeps for the next one. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Warming {
+pub(crate) struct Warming(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     cache: TieredCache,
+    loaders: WarmUp,
+    kept: Option<Kept>,
+    /// The latest; none before the first.
+    run: Mutex<Option<WarmUpHandle>>,
+}
+
+/// The list, where the settings ask for one.
+#[derive(Debug)]
+struct Kept {
     path: PathBuf,
     most: usize,
-    run: WarmUpHandle,
+    /// What it held at start, hottest first.
+    found: HotKeys,
+    at_start: WarmUpHandle,
+}
+
+/// Why no warm-up was begun.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotBegun {
+    /// There is one under way.
+    #[error("a warm-up is under way: {} of {} keys had their turn", .0.done(), .0.total)]
+    Running(WarmUpProgress),
+    /// What to load is not known.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl Warming {
     /// Begins to load the keys of the list behind the caller, as `warm_up` knows how; none where the settings ask for none.
     ///
     /// A list that can't be read is told in the log, and the process starts cold.
-    pub(crate) async fn start(settings: &Settings, cache: &TieredCache, warm_up: WarmUp) -> Option<Self> {
-        let (path, most) = (settings.hot_keys_path(), settings.warm_up.keys);
-        if most == 0 {
-            return None;
+    pub(crate) async fn start(settings: &Settings, cache: &TieredCache, warm_up: WarmUp) -> Self {
+        let loaders = warm_up.concurrency(settings.warm_up.concurrency);
+        let most = settings.warm_up.keys;
+        let mut kept = None;
+        if most > 0 {
+            let path = settings.hot_keys_path();
+            let found = HotKeys::load(&path).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, path = %path.display(), "the list of hot keys can't be read: the cache starts cold");
+                HotKeys::default()
+            });
+            let found = found.first(most);
+            let at_start = loaders.start(found.clone());
+            kept = Some(Kept { path, most, found, at_start });
         }
-        let keys = HotKeys::load(&path).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, path = %path.display(), "the list of hot keys can't be read: the cache starts cold");
-            HotKeys::default()
-        });
-        let run = warm_up.concurrency(settings.warm_up.concurrency).start(keys.first(most));
-        Some(Self { cache: cache.clone(), path, most, run })
+        let run = Mutex::new(kept.as_ref().map(|kept| kept.at_start.clone()));
+        Self(Arc::new(Parts { cache: cache.clone(), loaders, kept, run }))
     }
 
-    /// How far it has come.
-    pub(crate) fn progress(&self) -> WarmUpProgress {
-        self.run.progress()
+    /// How far the latest one has come; none where there was none.
+    pub(crate) fn progress(&self) -> Option<WarmUpProgress> {
+        self.run().as_ref().map(WarmUpHandle::progress)
     }
 
-    /// Writes the list every minute until `stop`.
+    /// Begins another: the hottest keys of the list, or where none is kept, the newest schedules with their tenants. Of these at
+    /// most `limit`, of `class` where it is named.
+    ///
+    /// # Errors
+    ///
+    /// When one is under way, or the tables can't be read.
+    pub(crate) async fn again(
+        &self,
+        store: &Store,
+        class: Option<&str>,
+        limit: usize,
+    ) -> Result<WarmUpProgress, NotBegun> {
+        refuse_if_running(self.run().as_ref())?;
+        let mut wanted = match &self.0.kept {
+            Some(kept) => HotKeys::load(&kept.path).await.unwrap_or_else(|error| {
+                let path = kept.path.display();
+                tracing::warn!(%error, %path, "the list of hot keys can't be read: the newest are loaded instead");
+                HotKeys::default()
+            }),
+            None => HotKeys::default(),
+        };
+        if wanted.is_empty() {
+            wanted = newest(store, limit).await?;
+        }
+        let mut keys = HotKeys::default();
+        for hot in wanted.iter().filter(|hot| class.is_none_or(|class| hot.class == class)).take(limit) {
+            keys.extend(HotKeys::of_class(&hot.class, [hot.key.clone()]));
+        }
+        let mut run = self.run();
+        // Another request may have begun one meanwhile.
+        refuse_if_running(run.as_ref())?;
+        let begun = self.0.loaders.start(keys);
+        let progress = begun.progress();
+        *run = Some(begun);
+        Ok(progress)
+    }
+
+    fn run(&self) -> MutexGuard<'_, Option<WarmUpHandle>> {
+        self.0.run.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the list every minute until `stop`, and then a last time. Nobody else writes it, so that no two writes meet.
+    ///
+    /// While the warm-up of the start runs, the list that it works on is the better one, and stays.
     pub(crate) async fn keep(self, stop: CancellationToken) {
-        let done = self.run.wait().await;
-        tracing::info!(loaded = done.loaded, failed = done.failed, of = done.total, "the cache is warm");
-        while stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_some() {
-            self.save().await;
+        if let Some(kept) = &self.0.kept
+            && let Some(done) = stop.run_until_cancelled(kept.at_start.wait()).await
+        {
+            tracing::info!(loaded = done.loaded, failed = done.failed, of = done.total, "the cache is warm");
+            let mut list = HotList::new(kept.found.clone(), kept.most, hot_list::answered(&self.0.cache));
+            while stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_some() {
+                self.save(kept, &mut list).await;
+            }
+            self.save(kept, &mut list).await;
+        }
+        stop.cancelled().await;
+        if let Some(run) = &*self.run() {
+            run.cancel();
         }
     }
 
-    /// Writes the list, unless this process is not warm itself and knows less than the list.
-    pub(crate) async fn save(&self) {
-        if self.progress().state == WarmUpState::Running {
-            return;
-        }
-        let keys = self.cache.hot_keys(self.most);
+    async fn save(&self, kept: &Kept, list: &mut HotList) {
+        let keys = list.update(self.0.cache.hot_keys(kept.most), hot_list::answered(&self.0.cache));
         if keys.is_empty() {
             return;
         }
-        if let Err(error) = keys.save(&self.path).await {
-            tracing::warn!(%error, path = %self.path.display(), "the list of hot keys can't be written");
+        if let Err(error) = keys.save(&kept.path).await {
+            tracing::warn!(%error, path = %kept.path.display(), "the list of hot keys can't be written");
         }
     }
+}
+
+fn refuse_if_running(run: Option<&WarmUpHandle>) -> Result<(), NotBegun> {
+    let running = run.map(WarmUpHandle::progress).filter(|seen| seen.state == WarmUpState::Running);
+    running.map_or(Ok(()), |seen| Err(NotBegun::Running(seen)))
+}
+
+/// Keys of the newest schedules, each behind those of its tenant and of the tenant's first page.
+async fn newest(store: &Store, schedules: usize) -> Result<HotKeys, StoreError> {
+    let mut keys = HotKeys::default();
+    let mut known = HashSet::new();
+    for (tenant, id) in store.newest_schedules(schedules).await? {
+        if known.insert(tenant.clone()) {
+            let page = cache_keys::schedule_page(&tenant, DEFAULT_PAGE, None);
+            keys.extend(HotKeys::of_class(TENANT.name(), [cache_keys::tenant(&tenant)]));
+            keys.extend(HotKeys::of_class(TtlClass::SCHEDULE.name(), [page]));
+        }
+        keys.extend(HotKeys::of_class(TtlClass::SCHEDULE.name(), [cache_keys::schedule(&tenant, id)]));
+    }
+    Ok(keys)
 }

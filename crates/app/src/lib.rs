@@ -3,9 +3,9 @@
 //! [`Node`](node::Node) holds it all; `tidegate-api` puts routes on a node, `tidegate-worker` runs its worker.
 
 pub mod cache_keys;
-mod cache_owner;
 pub mod clock;
 pub mod command_line;
+mod database_mark;
 pub mod import;
 pub mod jobs;
 pub mod node;

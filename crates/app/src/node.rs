@@ -13,7 +13,7 @@ use tidegate_ratelimit::{QuotaError, UnsupportedAlgorithm};
 use tidegate_redis::{BlockingPool, Role};
 use tokio_util::sync::CancellationToken;
 
-use crate::cache_owner;
+use crate::database_mark;
 use crate::jobs::{ImportHandler, ImportSchedules, Pace, QUEUES};
 use crate::redis::{self, Redis};
 use crate::settings::{Settings, SettingsError};
@@ -128,21 +128,24 @@ impl Node {
             None => None,
         };
         let cache_watch = Arc::new(CacheWatch::default());
-        let mut cache = TieredCache::builder()
-            .capacity(Capacity::Bytes(settings.cache_size))
-            .observer(Arc::clone(&cache_watch) as _);
-        if let Some(redis) = &redis {
-            let tier = RedisTier::new(redis.cache().clone(), redis.keyspace());
+        let make_cache = |database: &str| {
+            let cache = TieredCache::builder()
+                .capacity(Capacity::Bytes(settings.cache_size))
+                .observer(Arc::clone(&cache_watch) as _);
+            let Some(redis) = &redis else { return cache.build() };
+            // What was cached of one database is nothing to another, at whatever prefix both are.
+            let tier = RedisTier::new(redis.cache().clone(), &redis.keyspace().within(database));
             let lag = settings.redis.as_ref().and_then(|redis| redis.replica_lag);
-            cache = cache.l2(match lag {
+            let tier = match lag {
                 Some(lag) => tier.lag_window(lag),
                 None => tier,
-            });
-        }
-        let cache = cache.build();
-        let (store, coherence) = Store::open(&settings.database_path(), cache.clone(), background.clone()).await?;
+            };
+            cache.l2(tier).build()
+        };
+        let (store, coherence) = Store::open(&settings.database_path(), make_cache, background.clone()).await?;
+        let cache = store.cache().clone();
         if let Some(redis) = &redis {
-            cache_owner::claim(redis.cache(), redis.keyspace(), store.installation(), &cache).await;
+            database_mark::compare(redis.queue(), redis.keyspace(), store.installation()).await;
         }
         let (broker, queue_file) = open_jobs(&settings, redis.as_ref()).await?;
         let spool = Spool::open(&settings.data_dir)

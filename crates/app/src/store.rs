@@ -89,6 +89,11 @@ impl Store {
         &self.installation
     }
 
+    /// The cache in front of the tables.
+    pub(crate) fn cache(&self) -> &TieredCache {
+        &self.cache
+    }
+
     /// Closes every connection, after the statements in flight.
     pub async fn close(&self) {
         self.reader.close().await;

@@ -42,6 +42,16 @@ impl Keyspace {
         &self.prefix
     }
 
+    /// The part of these keys that belongs to `owner`: they begin with the prefix, a colon and the owner.
+    ///
+    /// Different owners share no key. No key lies under both, either, as long as no owner is named as an area is.
+    #[must_use]
+    pub fn within(&self, owner: &str) -> Self {
+        let mut prefix = format!("{}:", self.prefix);
+        escape_into(&mut prefix, owner);
+        Self { prefix }
+    }
+
     /// Keys that lie in one slot of a cluster: their hash tag is the area and the parts.
     ///
     /// Parts may hold anything: what could end the tag or be taken for a separator is written as `%` and two digits, so
@@ -122,6 +132,14 @@ mod tests {
         let keys = Keyspace::new("t").unwrap();
         assert_eq!(keys.group("q", &["a}:b{c%\n"]).as_str(), "t:{q:a%7D%3Ab%7Bc%25%0A}");
         assert_ne!(keys.group("q", &["a", "b"]), keys.group("q", &["a:b"]));
+    }
+
+    #[test]
+    fn owners_share_no_key() {
+        let keys = Keyspace::new("t").unwrap();
+        assert_eq!(keys.within("a:{b}").prefix(), "t:a%3A%7Bb%7D");
+        assert_eq!(keys.within("a").group("x", &["y"]).as_str(), "t:a:{x:y}");
+        assert_ne!(keys.within("a").within("b"), keys.within("a:b"));
     }
 
     proptest! {

@@ -1,100 +1,127 @@
 //! `/api/cache`: what the cache did, and dropping from it on every node.
 
 pub(super) mod keys;
-
-use std::sync::Arc;
+pub(super) mod purge;
+pub(super) mod warm_up;
 
 use axum::extract::State;
-use serde::Deserialize;
 use serde_json::{Value, json};
-use tidegate_app::store::Purge;
-use tidegate_cache::{CacheStats, ClassStats, Key, Pattern, Tag, TierStats, TtlClass, WarmUpProgress, WarmUpState};
+use tidegate_app::telemetry::Telemetry;
+use tidegate_cache::{ClassStats, TierStats};
+use tidegate_perfmon::Snapshot;
 
 use crate::app::App;
-use crate::json::Json;
 use crate::problem::Problem;
 
 /// Below this share of hits the cache is worth a look.
 const LOW_HIT_RATE: f64 = 0.8;
 /// Lookups before a rate says anything.
 const ENOUGH_LOOKUPS: u64 = 100;
-/// Most keys or tags that one request drops: each is a row of a transaction for which all other writes wait.
-const MOST_NAMED: usize = 1_000;
-/// Classes that are known whether or not this node has used them: another may have.
-const STANDARD: [TtlClass; 5] =
-    [TtlClass::SCHEDULE, TtlClass::SESSION, TtlClass::COMPUTATION, TtlClass::API, TtlClass::PREFERENCES];
 
 pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
     let stats = app.node().cache.stats();
-    let latency = app.node().telemetry.cache_latency();
-    let redis = app.node().telemetry.redis();
+    let telemetry = &app.node().telemetry;
+    let classes: Vec<_> = stats.classes.into_iter().map(|stats| Class::of(stats, telemetry)).collect();
+    let redis = telemetry.redis();
     let of_redis = redis.iter().flat_map(|redis| redis.warnings.iter().map(|warning| format!("Redis: {warning}")));
-    let warnings: Vec<_> = warnings_of(&stats).chain(of_redis).collect();
-    let micros = |q| latency.quantile(q).map(|time| time.as_secs_f64() * 1e6);
+    let warnings =
+        classes.iter().filter_map(Class::warning).chain(stats.tiers.iter().flat_map(warnings_of)).chain(of_redis);
+    let warnings: Vec<_> = warnings.collect();
     axum::Json(json!({
-        "tiers": stats.tiers.iter().map(tier).collect::<Vec<_>>(),
-        "classes": stats.classes.iter().map(class).collect::<Vec<_>>(),
-        "low_hit_rate": stats.classes.iter()
-            .filter(|class| class.hit_rate.is_some_and(|rate| rate < LOW_HIT_RATE))
-            .map(|class| class.class)
-            .collect::<Vec<_>>(),
-        "latency_us": {"samples": latency.count(), "p50": micros(0.5), "p99": micros(0.99)},
-        "warm_up": app.warming().map(|warming| warm_up(&warming.progress())),
+        "tiers": stats.tiers.iter().map(|stats| tier(stats, telemetry)).collect::<Vec<_>>(),
+        "classes": classes.iter().map(Class::shown).collect::<Vec<_>>(),
+        "low_hit_rate": classes.iter().filter(|class| class.low().is_some()).map(|class| class.stats.class).collect::<Vec<_>>(),
+        "warm_up": app.warming().progress().as_ref().map(warm_up::shown),
         "redis": redis,
         "warnings": warnings,
     }))
 }
 
-fn warm_up(progress: &WarmUpProgress) -> Value {
-    let state = match progress.state {
-        WarmUpState::Running => "running",
-        WarmUpState::Done => "done",
-        WarmUpState::Cancelled => "cancelled",
-    };
-    json!({
-        "state": state,
-        "total": progress.total,
-        "loaded": progress.loaded,
-        "present": progress.present,
-        "failed": progress.failed,
-        "unknown": progress.unknown,
-        "elapsed_ms": u64::try_from(progress.elapsed.as_millis()).unwrap_or(u64::MAX),
-    })
+/// A class, with what the shared tier did for it.
+struct Class {
+    stats: ClassStats,
+    /// Misses of memory that the shared tier answered.
+    shared_hits: u64,
 }
 
-/// What an operator should look at: classes that miss much, and a shared tier that isn't what it should be.
-fn warnings_of(stats: &CacheStats) -> impl Iterator<Item = String> {
-    let low = stats.classes.iter().filter(|class| class.hits + class.stale_hits + class.misses >= ENOUGH_LOOKUPS);
-    let low = low.filter_map(|class| {
-        let rate = class.hit_rate.filter(|rate| *rate < LOW_HIT_RATE)?;
-        Some(format!(
-            "class {}: {:.1} % of its lookups are hits, less than {:.0} %",
-            class.class,
-            rate * 100.0,
-            LOW_HIT_RATE * 100.0
-        ))
-    });
-    let tiers = stats.tiers.iter().flat_map(|tier| {
-        let says = |is_so: bool, what: &str| is_so.then(|| format!("tier {}: {what}", tier.tier));
-        [
-            says(!tier.is_available, "it does not answer, and is gone without"),
-            says(tier.is_available && !tier.is_followed, "changes by other processes are not heard of at once"),
-            says(tier.owed > 0, "it has not been told of all invalidations yet, and is not read until then"),
-        ]
-    });
-    low.chain(tiers.flatten())
+impl Class {
+    fn of(stats: ClassStats, telemetry: &Telemetry) -> Self {
+        // A stale hit is renewed from there too, which spares a load and answers no lookup.
+        let shared_hits = telemetry.shared_cache_hits(stats.class).min(stats.misses);
+        Self { stats, shared_hits }
+    }
+
+    fn found(&self) -> u64 {
+        self.stats.hits + self.stats.stale_hits + self.shared_hits
+    }
+
+    fn lookups(&self) -> u64 {
+        self.stats.hits + self.stats.stale_hits + self.stats.misses
+    }
+
+    /// Share of the lookups that found a value in any tier; none before the first.
+    fn hit_rate(&self) -> Option<f64> {
+        share(self.found(), self.lookups())
+    }
+
+    /// The rate, where it is low and says something.
+    fn low(&self) -> Option<f64> {
+        self.hit_rate().filter(|rate| *rate < LOW_HIT_RATE && self.lookups() >= ENOUGH_LOOKUPS)
+    }
+
+    fn warning(&self) -> Option<String> {
+        let (class, percent, low) = (self.stats.class, self.low()? * 100.0, LOW_HIT_RATE * 100.0);
+        Some(format!("class {class}: {percent:.1} % of its lookups are hits, less than {low:.0} %"))
+    }
+
+    fn shown(&self) -> Value {
+        let stats = &self.stats;
+        json!({
+            "class": stats.class,
+            "ttl_seconds": stats.ttl.as_secs(),
+            "hits": stats.hits,
+            "stale_hits": stats.stale_hits,
+            "misses": stats.misses,
+            "shared_hits": self.shared_hits,
+            "hit_rate": self.hit_rate(),
+            "loads": stats.loads,
+            "load_failures": stats.load_failures,
+            "queued_loads": stats.queued_loads,
+            "refused_loads": stats.refused_loads,
+            "timeouts": stats.timeouts,
+            "collapsed": stats.collapsed,
+            "invalidations": stats.invalidations,
+            "type_mismatches": stats.type_mismatches,
+        })
+    }
+}
+
+/// What an operator should look at: a shared tier that isn't what it should be.
+fn warnings_of(tier: &TierStats) -> impl Iterator<Item = String> {
+    let says = |is_so: bool, what: &str| is_so.then(|| format!("tier {}: {what}", tier.tier));
+    let warnings = [
+        says(!tier.is_available, "it does not answer, and is gone without"),
+        says(tier.is_available && !tier.is_followed, "changes by other processes are not heard of at once"),
+        says(tier.owed > 0, "it has not been told of all invalidations yet, and is not read until then"),
+    ];
+    warnings.into_iter().flatten()
 }
 
 /// Share of the lookups that found something; none before the first.
 #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]
-fn hit_rate(tier: &TierStats) -> Option<f64> {
-    let asked = tier.hits + tier.misses;
-    (asked > 0).then(|| tier.hits as f64 / asked as f64)
+fn share(found: u64, asked: u64) -> Option<f64> {
+    (asked > 0).then(|| found as f64 / asked as f64)
 }
 
-fn tier(tier: &TierStats) -> Value {
+/// Times in microseconds.
+fn latency(of: &Snapshot) -> Value {
+    let micros = |q| of.quantile(q).map(|time| time.as_secs_f64() * 1e6);
+    json!({"samples": of.count(), "p50": micros(0.5), "p99": micros(0.99)})
+}
+
+fn tier(tier: &TierStats, telemetry: &Telemetry) -> Value {
     if tier.entries.is_none() {
-        return shared_tier(tier);
+        return shared_tier(tier, telemetry);
     }
     json!({
         "tier": tier.tier,
@@ -103,123 +130,27 @@ fn tier(tier: &TierStats) -> Value {
         "weight": tier.weight,
         "hits": tier.hits,
         "misses": tier.misses,
-        "hit_rate": hit_rate(tier),
+        "hit_rate": share(tier.hits, tier.hits + tier.misses),
         "evictions": tier.evictions,
+        "latency_us": latency(&telemetry.cache_latency()),
     })
 }
 
 /// A tier that other processes fill too: what it holds is not this one's to tell.
-fn shared_tier(tier: &TierStats) -> Value {
+fn shared_tier(tier: &TierStats, telemetry: &Telemetry) -> Value {
     json!({
         "tier": tier.tier,
         "hits": tier.hits,
         "misses": tier.misses,
-        "hit_rate": hit_rate(tier),
+        "hit_rate": share(tier.hits, tier.hits + tier.misses),
         "from_replicas": tier.from_replicas,
         "errors": tier.errors,
         "codec_errors": tier.codec_errors,
         "owed": tier.owed,
         "is_followed": tier.is_followed,
         "is_available": tier.is_available,
+        "latency_us": latency(&telemetry.shared_cache_latency()),
     })
-}
-
-fn class(class: &ClassStats) -> Value {
-    json!({
-        "class": class.class,
-        "ttl_seconds": class.ttl.as_secs(),
-        "hits": class.hits,
-        "stale_hits": class.stale_hits,
-        "misses": class.misses,
-        "loads": class.loads,
-        "load_failures": class.load_failures,
-        "collapsed": class.collapsed,
-        "invalidations": class.invalidations,
-        "hit_rate": class.hit_rate,
-    })
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Selection {
-    pattern: Option<String>,
-    keys: Option<Vec<String>>,
-    tags: Option<Vec<String>>,
-    all: Option<bool>,
-    #[serde(rename = "type")]
-    class: Option<String>,
-}
-
-/// Drops what the body selects from the caches of all nodes.
-pub(super) async fn purge(
-    State(app): State<App>,
-    Json(selection): Json<Selection>,
-) -> Result<axum::Json<Value>, Problem> {
-    selection.check_class(&app.node().cache.stats().classes)?;
-    let purge = selection.check()?;
-    let removed = app.node().store.purge(&purge).await?;
-    Ok(axum::Json(json!({"removed": removed})))
-}
-
-impl Selection {
-    /// A class that nobody has would be dropped without a word, and what was meant would stay.
-    fn check_class(&self, used: &[ClassStats]) -> Result<(), Problem> {
-        let Some(class) = self.class.as_deref().filter(|class| *class != "all") else { return Ok(()) };
-        let mut known: Vec<_> = STANDARD.iter().map(TtlClass::name).collect();
-        known.extend(
-            used.iter().map(|used| used.class).filter(|used| !STANDARD.iter().any(|class| class.name() == *used)),
-        );
-        if known.contains(&class) {
-            return Ok(());
-        }
-        let shown: String = class.chars().take(64).collect();
-        let detail = format!("`type`: there is no class `{shown}`; there are {} and all", known.join(", "));
-        Err(Problem::unprocessable("bad-selection", detail))
-    }
-
-    fn check(self) -> Result<Purge, Problem> {
-        // `"type": "all"` says the same as no type, and alone the same as `"all": true`.
-        let is_everything = self.class.as_deref() == Some("all");
-        let class = self.class.filter(|_| !is_everything).map(Arc::from);
-        let has_selector = self.pattern.is_some() || self.keys.is_some() || self.tags.is_some();
-        let is_clear = self.all == Some(true) || (is_everything && !has_selector);
-        match (self.pattern, self.keys, self.tags, class) {
-            (Some(pattern), None, None, class) if !is_clear => {
-                let pattern = Pattern::parse(&pattern).map_err(|error| bad("pattern", &error))?;
-                Ok(Purge::Pattern(pattern, class))
-            }
-            (None, Some(keys), None, None) if !is_clear => {
-                few("keys", keys.len())?;
-                let keys = keys.iter().map(|key| Key::parse(key)).collect::<Result<_, _>>();
-                keys.map(Purge::Keys).map_err(|error| bad("keys", &error))
-            }
-            (None, None, Some(tags), None) if !is_clear => {
-                few("tags", tags.len())?;
-                let tags = tags.iter().map(|tag| Tag::parse(tag)).collect::<Result<_, _>>();
-                tags.map(Purge::Tags).map_err(|error| bad("tags", &error))
-            }
-            (None, Some(_), None, Some(_)) | (None, None, Some(_), Some(_)) => Err(Problem::unprocessable(
-                "bad-selection",
-                "`type` narrows a `pattern` only: `keys` and `tags` say by themselves which entries are meant",
-            )),
-            (None, None, None, Some(class)) => Ok(Purge::Class(class)),
-            (None, None, None, None) if is_clear => Ok(Purge::All),
-            _ => Err(Problem::unprocessable(
-                "bad-selection",
-                "name exactly one of `pattern`, `keys`, `tags`, `all`: true or `type`; `type` may narrow a `pattern`",
-            )),
-        }
-    }
-}
-
-fn few(field: &str, count: usize) -> Result<(), Problem> {
-    if count <= MOST_NAMED {
-        return Ok(());
-    }
-    let detail = format!(
-        "`{field}`: {count} are too many for one request, of which each takes {MOST_NAMED}; a tag or a pattern drops any number"
-    );
-    Err(Problem::unprocessable("bad-selection", detail).with("limit", MOST_NAMED))
 }
 
 fn bad(field: &str, error: &dyn std::error::Error) -> Problem {

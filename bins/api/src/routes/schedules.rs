@@ -15,8 +15,8 @@ use crate::path::Path;
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::representation::{self, IfNoneMatch};
+use crate::schedules::DEFAULT_PAGE;
 
-const DEFAULT_PAGE: usize = 50;
 const MAX_PAGE: usize = 200;
 
 #[derive(Debug, Deserialize)]

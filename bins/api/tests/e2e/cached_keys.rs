@@ -120,6 +120,9 @@ async fn a_class_that_misses_much_is_warned_of_once_there_are_enough_lookups() {
     let cache = api.json("/api/cache").await;
     assert_eq!((&cache["warnings"], &cache["redis"]), (&json!([]), &Value::Null), "{cache}");
     // Pages of sizes that nobody has asked for: each is a miss.
+    success_json(api.get_as("acme", "/api/schedules?limit=121")).await;
+    let cache = api.json("/api/cache").await;
+    assert_eq!((&cache["warnings"], &cache["low_hit_rate"]), (&json!([]), &json!([])), "a miss says nothing: {cache}");
     for limit in 1..=120 {
         success_json(api.get_as("acme", &format!("/api/schedules?limit={limit}"))).await;
     }
@@ -127,4 +130,5 @@ async fn a_class_that_misses_much_is_warned_of_once_there_are_enough_lookups() {
     let warnings = cache["warnings"].as_array().expect("warnings");
     assert_eq!(warnings.len(), 1, "{cache}");
     assert_eq!(warnings[0], "class schedule: 0.0 % of its lookups are hits, less than 80 %");
+    assert_eq!(cache["low_hit_rate"], json!(["schedule"]));
 }

@@ -25,7 +25,8 @@ impl Ground {
     pub(crate) async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tidegate.db");
-        let (store, _) = Store::open(&path, TieredCache::builder().build(), CancellationToken::new()).await.unwrap();
+        let (store, _) =
+            Store::open(&path, |_| TieredCache::builder().build(), CancellationToken::new()).await.unwrap();
         let id: TenantId = "acme".parse().unwrap();
         let plan = Plan::try_new(Tier::Free, Overrides::default()).unwrap();
         let tenant = Tenant { id: id.clone(), name: "Acme".to_owned(), plan, created_at: clock::now() };

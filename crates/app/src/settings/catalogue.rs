@@ -117,7 +117,7 @@ pub const CATALOGUE: &[Setting] = &[
         "cache.warm_up_concurrency",
         "TIDEGATE_CACHE_WARM_UP_CONCURRENCY",
         Some("4"),
-        "keys that are loaded at once at start",
+        "keys that a warm-up loads at once",
     ),
     setting(
         "cache.replicas",

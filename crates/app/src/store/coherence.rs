@@ -220,7 +220,7 @@ mod tests {
             let cache = TieredCache::builder().build();
             let texts = cache.typed(TtlClass::SCHEDULE);
             let path = directory.join("tidegate.db");
-            let (store, coherence) = Store::open(&path, cache, CancellationToken::new()).await.unwrap();
+            let (store, coherence) = Store::open(&path, |_| cache, CancellationToken::new()).await.unwrap();
             Self { store, coherence, texts }
         }
 
@@ -335,7 +335,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let shutdown = CancellationToken::new();
         let path = directory.path().join("tidegate.db");
-        let (_store, coherence) = Store::open(&path, TieredCache::builder().build(), shutdown.clone()).await.unwrap();
+        let (_store, coherence) =
+            Store::open(&path, |_| TieredCache::builder().build(), shutdown.clone()).await.unwrap();
         assert!(coherence.is_watching());
         shutdown.cancel();
         coherence.ended().await;

@@ -82,14 +82,14 @@ impl Store {
     /// Opens the database at `path`, makes it when it isn't there, and brings it to this version's schema.
     ///
     /// Several processes may do so at once: one migrates, the others wait. The returned [`Coherence`] lives until
-    /// `shutdown`.
+    /// `shutdown`. `cache` makes the cache in front of the tables, knowing their [`installation`](Self::installation).
     ///
     /// # Errors
     ///
     /// When the directory or file can't be used; nothing is changed in a file that is not ours or is newer.
     pub async fn open(
         path: &Path,
-        cache: TieredCache,
+        cache: impl FnOnce(&str) -> TieredCache,
         shutdown: CancellationToken,
     ) -> Result<(Self, Coherence), OpenError> {
         let directory = path.parent().unwrap_or(Path::new("."));
@@ -117,6 +117,7 @@ impl Store {
         let reader = pool(READERS).connect_with(options.clone()).await.map_err(failed)?;
         let installation: String =
             sqlx::query_scalar("SELECT id FROM installation").fetch_one(&reader).await.map_err(failed)?;
+        let cache = cache(&installation);
         let installation = installation.into();
         let store =
             Self { reader, writer, cache, installation, origin: uuid::Uuid::new_v4().as_u64_pair().0.cast_signed() };
@@ -234,7 +235,7 @@ mod tests {
     use super::*;
 
     async fn open(path: &Path) -> Result<(Store, Coherence), OpenError> {
-        Store::open(path, TieredCache::builder().build(), CancellationToken::new()).await
+        Store::open(path, |_| TieredCache::builder().build(), CancellationToken::new()).await
     }
 
     #[tokio::test]

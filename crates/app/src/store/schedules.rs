@@ -135,6 +135,26 @@ impl Store {
         Ok(Page { items, next_cursor })
     }
 
+    /// The `limit` newest schedules of all tenants, newest first.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be read.
+    pub async fn newest_schedules(&self, limit: usize) -> Result<Vec<(TenantId, Uuid)>, StoreError> {
+        // Ids grow with time.
+        let rows = sqlx::query("SELECT id, tenant_id FROM schedule ORDER BY id DESC LIMIT ?")
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(&self.reader)
+            .await?;
+        let named = |row: &SqliteRow| {
+            let id: String = row.try_get("id")?;
+            let tenant: String = row.try_get("tenant_id")?;
+            let unreadable = |column| StoreError::Unreadable { table: "schedule", id: id.clone(), column };
+            Ok((tenant.parse().map_err(|_| unreadable("tenant_id"))?, id.parse().map_err(|_| unreadable("id"))?))
+        };
+        rows.iter().map(named).collect()
+    }
+
     /// How many schedules the tenant has.
     #[cfg(test)]
     pub(crate) async fn count_schedules(&self, tenant: &TenantId) -> Result<i64, StoreError> {

@@ -176,7 +176,8 @@ mod tests {
     async fn store_with(tenant: &TenantId) -> (tempfile::TempDir, Store) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tidegate.db");
-        let (store, _) = Store::open(&path, TieredCache::builder().build(), CancellationToken::new()).await.unwrap();
+        let (store, _) =
+            Store::open(&path, |_| TieredCache::builder().build(), CancellationToken::new()).await.unwrap();
         let plan = Plan::try_new(Tier::Free, Overrides { per_minute: Some(1), ..Overrides::default() }).unwrap();
         let tenant = Tenant { id: tenant.clone(), name: "Acme".into(), plan, created_at: clock::now() };
         store.create_tenant(&tenant, &ApiKey::generate()).await.unwrap();

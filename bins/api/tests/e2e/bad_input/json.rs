@@ -91,11 +91,20 @@ async fn a_purge_that_selects_nothing_or_too_much() {
         json!({"keys": ["a"], "tags": ["b"]}),
         json!({"keys": [":"]}),
         json!({"type": "schedule", "all": true, "tags": ["a"]}),
+        json!({"type": "all", "all": false}),
+        json!({"type": "schedule", "all": true}),
     ];
     let purge = |selection: &Value| target.request(Method::DELETE, "/api/cache").json(selection);
     for selection in selections {
         refused(purge(&selection), 422, "bad-selection").await;
     }
+    // What was to be a pattern must not end as a purge of everything.
+    for field in ["pattern", "keys", "tags", "all"] {
+        refused(purge(&json!({"type": "all", field: null})), 400, "unexpected-json").await;
+    }
+    let narrowed = target.request(Method::DELETE, "/api/cache?pattern=schedule:*").json(&json!({"all": true}));
+    let body = refused(narrowed, 400, "bad-query").await;
+    assert!(body["detail"].as_str().unwrap().contains("the body says what is dropped"), "{body}");
     for narrowed in [json!({"keys": ["schedule:acme"]}), json!({"tags": ["schedules-of:acme"]})] {
         let mut selection = narrowed;
         selection["type"] = json!("schedule");

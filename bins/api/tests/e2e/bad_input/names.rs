@@ -17,7 +17,7 @@ async fn wrong_methods_and_unknown_paths() {
         (Method::GET, "/api/tenants"),
         (Method::DELETE, "/api/tenants/acme"),
         (Method::GET, IMPORT),
-        (Method::POST, "/api/cache"),
+        (Method::PUT, "/api/cache"),
         (Method::GET, "/api/queue/import/pause"),
         (Method::OPTIONS, "/api/queue"),
         (Method::TRACE, "/api/queue"),

@@ -34,6 +34,7 @@ fn operations(api: &Api) -> Vec<(RequestBuilder, bool)> {
         // It changes nothing, and shows what is an admin's to see.
         (api.request(Method::GET, "/api/cache/keys"), true),
         (api.request(Method::DELETE, "/api/cache").json(&json!({"all": true})), true),
+        (api.request(Method::POST, "/api/cache?action=warmup"), true),
         (api.request(Method::POST, "/api/rate-limit").json(&plan), true),
         (api.request(Method::POST, "/api/rate-limit").json(&json!({"limiter": "report", "quota": "10/hour"})), true),
         (api.request(Method::DELETE, "/api/rate-limit?limiter=api&key=nobody"), true),
@@ -77,7 +78,9 @@ async fn operations_need_the_read_token_and_changes_the_admin_token() {
             let request = token.iter().fold(request, RequestBuilder::bearer_auth);
             let answer = request.send().await.unwrap();
             let (url, wanted) = (answer.url().clone(), if is_change { changes } else { reads });
-            assert_eq!(answer.status(), wanted, "{sender} at {url}");
+            // A change that only begins something is 202.
+            let is_as_wanted = answer.status() == wanted || (wanted == 200 && answer.status() == 202);
+            assert!(is_as_wanted, "{sender} at {url}: {}, not {wanted}", answer.status());
             match wanted {
                 401 => {
                     assert_eq!(header(&answer, "www-authenticate"), "Bearer", "{sender} at {url}");

@@ -18,7 +18,7 @@ async fn store() -> (tempfile::TempDir, Store, TenantId) {
     let directory = tempfile::tempdir().unwrap();
     let cache = TieredCache::builder().build();
     let path = directory.path().join("tidegate.db");
-    let (store, _) = Store::open(&path, cache, CancellationToken::new()).await.unwrap();
+    let (store, _) = Store::open(&path, |_| cache, CancellationToken::new()).await.unwrap();
     let id: TenantId = "acme".parse().unwrap();
     let plan = Plan::try_new(Tier::Free, Overrides::default()).unwrap();
     let tenant = Tenant { id: id.clone(), name: "Acme".to_owned(), plan, created_at: clock::now() };

@@ -1,0 +1,86 @@
+//! `POST /api/cache?action=warmup`: loading ahead, on demand.
+
+use axum::body::HttpBody;
+use axum::extract::{FromRequest, Request, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tidegate_cache::{WarmUpProgress, WarmUpState};
+
+use crate::app::App;
+use crate::json::Json;
+use crate::problem::Problem;
+use crate::query::Query;
+use crate::warm_up::{CLASSES, NotBegun};
+
+/// Keys that are loaded where the request does not say how many.
+const DEFAULT_LIMIT: usize = 1_000;
+const MAX_LIMIT: usize = 100_000;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::routes) struct ActionQuery {
+    action: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    #[serde(rename = "type")]
+    class: Option<String>,
+    limit: Option<usize>,
+}
+
+/// Begins it, and answers how far it has come; `GET /api/cache` shows the rest.
+pub(in crate::routes) async fn start(
+    State(app): State<App>,
+    Query(ActionQuery { action }): Query<ActionQuery>,
+    request: Request,
+) -> Result<(StatusCode, axum::Json<Value>), Problem> {
+    if action.as_deref() != Some("warmup") {
+        return Err(Problem::bad_request("bad-query", "say what to do: `?action=warmup` is all that there is"));
+    }
+    let Json(wanted) = if request.body().is_end_stream() {
+        Json(Wanted::default())
+    } else {
+        Json::from_request(request, &app).await?
+    };
+    let class = wanted.class.as_deref().filter(|class| *class != "all");
+    if let Some(class) = class.filter(|class| !CLASSES.contains(class)) {
+        let shown: String = class.chars().take(64).collect();
+        let detail =
+            format!("`type`: nothing of a class `{shown}` is loaded ahead; there are {} and all", CLASSES.join(", "));
+        return Err(Problem::unprocessable("bad-selection", detail));
+    }
+    let limit = wanted.limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(Problem::unprocessable("bad-limit", format!("`limit` is a number from 1 to {MAX_LIMIT}")));
+    }
+    // What is loaded before the latest commits are known is dropped again when they are.
+    app.catch_up().await?;
+    let begun = app.warming().again(&app.node().store, class, limit).await.map_err(|error| match &error {
+        NotBegun::Running(progress) => {
+            Problem::conflict("warm-up-runs", error.to_string()).with("warm_up", shown(progress))
+        }
+        NotBegun::Store(error) => Problem::internal(error),
+    })?;
+    Ok((StatusCode::ACCEPTED, axum::Json(json!({"warm_up": shown(&begun)}))))
+}
+
+/// How far a warm-up has come.
+pub(super) fn shown(progress: &WarmUpProgress) -> Value {
+    let state = match progress.state {
+        WarmUpState::Running => "running",
+        WarmUpState::Done => "done",
+        WarmUpState::Cancelled => "cancelled",
+    };
+    json!({
+        "state": state,
+        "total": progress.total,
+        "loaded": progress.loaded,
+        "present": progress.present,
+        "failed": progress.failed,
+        "unknown": progress.unknown,
+        "elapsed_ms": u64::try_from(progress.elapsed.as_millis()).unwrap_or(u64::MAX),
+    })
+}

@@ -1,0 +1,104 @@
+//! Which keys the next process is to load.
+
+use std::collections::HashMap;
+
+use tidegate_cache::{HotKeys, Key, TieredCache};
+
+/// The keys that memory holds, and behind them those that it held not long ago.
+///
+/// Memory may hold little though much is hot: its loads failed, or it was just cleared. So a key that it doesn't hold leaves
+/// the list only when so many reads were answered without it as the list takes keys: one that is asked for once in so many reads
+/// would have been asked for by then.
+#[derive(Debug)]
+pub(super) struct HotList {
+    most: usize,
+    keys: HotKeys,
+    /// For each key how many reads had been answered when memory was last seen to hold it.
+    held_at: HashMap<Key, u64>,
+}
+
+impl HotList {
+    /// Begins with the list of the process before, of `most` keys at most, when `answered` reads were answered.
+    pub(super) fn new(keys: HotKeys, most: usize, answered: u64) -> Self {
+        let held_at = keys.iter().map(|hot| (hot.key.clone(), answered)).collect();
+        Self { most, keys, held_at }
+    }
+
+    /// The list now that memory holds `held` and `answered` reads were answered.
+    pub(super) fn update(&mut self, held: HotKeys, answered: u64) -> &HotKeys {
+        let mut held_at: HashMap<Key, u64> = held.iter().map(|hot| (hot.key.clone(), answered)).collect();
+        let mut keys = held;
+        for hot in self.keys.iter() {
+            let since = self.held_at.get(&hot.key).copied().unwrap_or(answered);
+            let unread = usize::try_from(answered.saturating_sub(since)).unwrap_or(usize::MAX);
+            if keys.len() < self.most && unread < self.most && !held_at.contains_key(&hot.key) {
+                held_at.insert(hot.key.clone(), since);
+                keys.extend(HotKeys::of_class(&hot.class, [hot.key.clone()]));
+            }
+        }
+        (self.keys, self.held_at) = (keys, held_at);
+        &self.keys
+    }
+}
+
+/// Reads that `cache` answered with a value: found ones, and those that were loaded. What failed tells of no key's heat.
+pub(super) fn answered(cache: &TieredCache) -> u64 {
+    let classes = cache.stats().classes.into_iter();
+    classes.map(|class| class.hits + class.stale_hits + class.loads.saturating_sub(class.load_failures)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(names: &[&str]) -> HotKeys {
+        HotKeys::of_class("api", names.iter().map(|name| Key::parse(name).unwrap()))
+    }
+
+    fn names(keys: &HotKeys) -> Vec<String> {
+        keys.iter().map(|hot| hot.key.to_string()).collect()
+    }
+
+    #[test]
+    fn what_memory_does_not_hold_stays_behind_what_it_does() {
+        let mut list = HotList::new(keys(&["a", "b", "c"]), 10, 0);
+        assert_eq!(names(list.update(keys(&[]), 0)), ["a", "b", "c"], "all loads failed");
+        assert_eq!(names(list.update(keys(&["d", "b"]), 9)), ["d", "b", "a", "c"]);
+    }
+
+    #[test]
+    fn it_leaves_when_as_many_reads_as_the_list_has_room_were_answered_without_it() {
+        let mut list = HotList::new(keys(&["a", "b"]), 10, 5);
+        assert_eq!(names(list.update(keys(&["b"]), 14)), ["b", "a"]);
+        assert_eq!(names(list.update(keys(&["c"]), 15)), ["c", "b"], "ten reads without `a`, one without `b`");
+        assert_eq!(names(list.update(keys(&["c"]), 23)), ["c", "b"]);
+        assert_eq!(names(list.update(keys(&["a", "c"]), 24)), ["a", "c"]);
+        assert_eq!(
+            names(list.update(keys(&[]), 30)),
+            ["a", "c"],
+            "memory was cleared: the age begins where it was held"
+        );
+    }
+
+    #[test]
+    fn there_are_never_more_than_it_has_room_for() {
+        let mut list = HotList::new(keys(&["a", "b", "c"]), 3, 0);
+        assert_eq!(names(list.update(keys(&["d", "e"]), 1)), ["d", "e", "a"]);
+        assert_eq!(names(list.update(keys(&["e"]), 2)), ["e", "d", "a"], "what had no room is gone");
+    }
+
+    #[tokio::test]
+    async fn failed_loads_answer_nobody() {
+        use tidegate_cache::{Fill, TtlClass};
+        let cache = TieredCache::builder().build();
+        let texts = cache.typed::<String>(TtlClass::API);
+        let key = Key::parse("k").unwrap();
+        let failed = async || Err::<Fill<String>, _>(std::io::Error::other("away"));
+        assert!(texts.get_or_load(&key, failed).await.is_err());
+        assert_eq!(answered(&cache), 0);
+        for _ in 0..2 {
+            texts.get_or_load(&key, async || Ok::<_, std::io::Error>(Fill::new(String::new()))).await.unwrap();
+        }
+        assert_eq!(answered(&cache), 2, "one loaded, one found");
+    }
+}
