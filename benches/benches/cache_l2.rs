@@ -25,8 +25,10 @@ const TURN: Duration = Duration::from_millis(700);
 /// The shortest time in L1 that there is.
 const BYTES: TtlClass = TtlClass::new("bytes", Duration::from_secs(3600)).l1_ttl(Duration::from_millis(1));
 const JSON: TtlClass = TtlClass::new("json", Duration::from_secs(3600)).l1_ttl(Duration::from_millis(1));
-/// Keys of all tasks.
-const KEYS: usize = 8192;
+/// Keys of all tasks: so many that no task comes back to one before L1 has let go of it, also when the others have ended.
+const KEYS: usize = 65_536;
+/// Stored at once before the first turn.
+const BATCH: usize = 1024;
 
 /// What a service keeps: about 256 bytes of JSON.
 #[derive(Clone, Serialize, Deserialize)]
@@ -83,8 +85,10 @@ async fn compare<V: Clone + Send + Sync + 'static>(
     value: V,
 ) {
     let keys: Arc<[Key]> = (0..KEYS).map(|index| key(name, index)).collect();
+    for keys in keys.chunks(BATCH) {
+        ours.set_many(keys.iter().map(|key| (key, Fill::new(value.clone())))).await;
+    }
     for key in keys.iter() {
-        ours.set(key, Fill::new(value.clone())).await;
         bare.set::<(), _, _>(key.as_str(), vec![7_u8; 256].as_slice(), None, None, false).await.expect("stored");
     }
     let (mut theirs, mut mine) = (Vec::new(), Vec::new());
