@@ -43,7 +43,7 @@ fn hits(criterion: &mut Criterion) {
 
     let ours = filled(|_| Vec::new());
     bench("tidegate get", &|index| {
-        black_box(ours.get(&keys[index]).into_value().expect("all keys are held"));
+        black_box(ours.get_local(&keys[index]).into_value().expect("all keys are held"));
     });
     bench("tidegate get_or_load", &|index| {
         let load = async || Ok::<_, Infallible>(Fill::new([0; 256]));
@@ -53,7 +53,7 @@ fn hits(criterion: &mut Criterion) {
 
     let tagged = filled(|number| vec![Tag::of(["tenant", &(number % 1000).to_string()]), Tag::new("schedules")]);
     bench("tidegate get, two tags", &|index| {
-        black_box(tagged.get(&keys[index]).into_value().expect("all keys are held"));
+        black_box(tagged.get_local(&keys[index]).into_value().expect("all keys are held"));
     });
 
     let room = usize::try_from(CAPACITY).expect("fits");
@@ -61,7 +61,7 @@ fn hits(criterion: &mut Criterion) {
     let restless = TtlClass::new("restless", hour).sliding(hour * 24).refresh_ahead(hour / 12).early_refresh(100);
     let prolonged = filled_in(restless.jitter(10), |_| Vec::new());
     bench("tidegate get, sliding and refreshed ahead", &|index| {
-        black_box(prolonged.get(&keys[index]).into_value().expect("all keys are held"));
+        black_box(prolonged.get_local(&keys[index]).into_value().expect("all keys are held"));
     });
 
     let bare = quick_cache::sync::Cache::<String, Arc<Value>, _, RandomState>::with(

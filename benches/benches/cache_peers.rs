@@ -41,14 +41,15 @@ fn main() {
     };
 
     let plain = filled(|_| Vec::new());
-    let get = |index: usize| drop(black_box(plain.get(&keys[index]).into_value().expect("all keys are held")));
+    let get = |index: usize| drop(black_box(plain.get_local(&keys[index]).into_value().expect("all keys are held")));
     let get_or_load = |index: usize| {
         let load = async || Ok::<_, Infallible>(Fill::new([0; 256]));
         let read = plain.get_or_load(&keys[index], load).now_or_never();
         drop(black_box(read.expect("a hit is ready").expect("no load fails")));
     };
     let tagged = filled(|number| vec![Tag::of(["tenant", &(number % 1000).to_string()]), Tag::new("schedules")]);
-    let get_tagged = |index: usize| drop(black_box(tagged.get(&keys[index]).into_value().expect("all keys are held")));
+    let get_tagged =
+        |index: usize| drop(black_box(tagged.get_local(&keys[index]).into_value().expect("all keys are held")));
 
     let quick = quick(foldhash::fast::RandomState::default(), &texts);
     let quick = |index: usize| drop(black_box(quick.get(texts[index].as_str()).expect("all keys are held")));

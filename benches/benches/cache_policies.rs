@@ -53,5 +53,5 @@ fn ours(trace: &Trace) -> f64 {
     let set = |cache: &mut TypedCache<()>, number| {
         cache.set(&key(number), Fill::new(())).now_or_never().expect("one tier");
     };
-    trace.hit_ratio(cache, |cache, number| cache.get(&key(number)).into_value().is_some(), set)
+    trace.hit_ratio(cache, |cache, number| cache.get_local(&key(number)).into_value().is_some(), set)
 }

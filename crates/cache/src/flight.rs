@@ -1,5 +1,7 @@
 //! One load under way: who it is for, how it ends, and what it hears meanwhile.
 
+#[cfg(feature = "redis")]
+mod duty;
 mod table;
 
 use std::any::{Any, TypeId};
@@ -18,6 +20,8 @@ use crate::l2::EntryId;
 use crate::read::Source;
 use crate::slot::Slot;
 
+#[cfg(feature = "redis")]
+use self::duty::{Duty, GoOn};
 pub(crate) use self::table::{Entered, FlightTable};
 
 /// The types of a load's value and error: callers share a load only when both agree.
@@ -65,7 +69,8 @@ impl Outcome {
     }
 }
 
-/// A load under way. It runs in a task of its own; callers only wait, and may leave.
+/// A load under way. It runs in a task of its own; callers only wait, and may leave. The first one may look into L2 before there is
+/// that task, as long as nobody else waits.
 #[derive(Debug)]
 pub(crate) struct Flight {
     kind: Kind,
@@ -86,6 +91,9 @@ pub(crate) struct Flight {
     exempted: Notify,
     /// The loads that its loader waits for.
     awaits: Mutex<Vec<Arc<Flight>>>,
+    /// Who sees to it while it has no task.
+    #[cfg(feature = "redis")]
+    duty: Duty,
     /// The entry of L2 that it is to replace.
     #[cfg(feature = "redis")]
     past: OnceLock<EntryId>,
@@ -115,6 +123,8 @@ impl Flight {
             exempted: Notify::new(),
             awaits: Mutex::default(),
             #[cfg(feature = "redis")]
+            duty: Duty::default(),
+            #[cfg(feature = "redis")]
             past: OnceLock::new(),
             #[cfg(feature = "redis")]
             is_alone: AtomicBool::new(false),
@@ -122,6 +132,18 @@ impl Flight {
             lacks_l2: AtomicBool::new(false),
             noticed: AtomicU64::new(0),
         })
+    }
+
+    /// The first caller looks into L2 by itself, unless somebody waits already: then `go_on` is called at once, and it is false.
+    #[cfg(feature = "redis")]
+    pub(crate) fn lead(&self, go_on: GoOn) -> bool {
+        self.duty.lead(go_on)
+    }
+
+    /// The duty to have it made, for whoever leads or waits: it is given once.
+    #[cfg(feature = "redis")]
+    pub(crate) fn take_duty(&self) -> Option<GoOn> {
+        self.duty.take()
     }
 
     /// Bounds the load: from `overdue_at` on it is to be stopped.

@@ -19,7 +19,7 @@ impl TieredCache {
     /// Invalidates all that a store write touched. Call it after the commit.
     ///
     /// As every invalidation: once it returns, no read that starts later sees a value that was loaded before it was
-    /// called, and no load that is under way can bring one back. L1 is done when the call is made, without waiting; with
+    /// begun, and no load that is under way can bring one back. L1 is done when the call is first polled, without waiting; with
     /// L1 alone nothing is waited for. Dropped half-way, it is carried on behind.
     ///
     /// # Errors

@@ -39,7 +39,7 @@ pub(crate) use debts::Debt;
 pub(crate) use entry::EntryId;
 pub(crate) use fill_many::Tickets;
 pub(crate) use follow::{follow, recheck};
-pub(crate) use glance::{Glance, Glancing};
+pub(crate) use glance::Glance;
 pub(crate) use patience::Patience;
 #[cfg(feature = "sessions")]
 pub(crate) use put_unless::Untold;
@@ -274,7 +274,7 @@ impl L2 {
             errors: count(&self.counts.errors),
             codec_errors: count(&self.counts.codec_errors),
             owed: self.owed(),
-            is_followed: self.following().as_ref().is_some_and(|complete| *complete.borrow()),
+            is_followed: self.following().as_ref().is_some_and(|heard| heard.has_changed().is_ok() && *heard.borrow()),
             is_available: self.tier.client.availability().is_available(),
         }
     }
@@ -283,7 +283,9 @@ impl L2 {
     fn is_following(&self) -> bool {
         let mut following = self.following();
         let Some(complete) = following.as_mut() else { return false };
-        if complete.has_changed().unwrap_or(false) {
+        // Whoever heard is gone, with its runtime perhaps.
+        let Ok(has_changed) = complete.has_changed() else { return false };
+        if has_changed {
             self.tier.changes_everything();
             self.tier.recall.drop_all();
         }

@@ -20,7 +20,7 @@
 //! assert_eq!(*read.value, "from SQL");
 //!
 //! cache.invalidate(&Touched::new().tag(&tenant)).await?; // after the commit of a write
-//! assert!(schedules.get(&key).into_value().is_none());
+//! assert!(schedules.get(&key).await.into_value().is_none());
 //! # Ok(())
 //! # }
 //! ```

@@ -218,7 +218,15 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let kind = Kind::of::<V, E>();
         let admissible = |flight: &Flight| fence.admits_class(flight.class, flight.since);
         let start = || Flight::new(kind, self.class.id, fence.now());
-        self.cache.tiers.flights.enter(key, kind, recheck, admissible, is_joinable, start)
+        let entered = self.cache.tiers.flights.enter(key, kind, recheck, admissible, is_joinable, start);
+        #[cfg(feature = "redis")]
+        if let Entered::Joined(flight) = &entered
+            && let Some(go_on) = flight.take_duty()
+        {
+            // Whoever looks by itself may not be polled while others wait.
+            go_on();
+        }
+        entered
     }
 
     /// Has the load made in a task of its own; `left` is what it may still spend on L2.

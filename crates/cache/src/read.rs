@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The answer of [`TypedCache::get`](crate::TypedCache::get).
+/// The answer of [`TypedCache::get`](crate::TypedCache::get) and of its kin.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Lookup<V> {
     /// Within its lifetime.

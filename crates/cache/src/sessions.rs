@@ -62,8 +62,8 @@ const ENDED: Duration = Duration::from_secs(60 * 60);
 /// - The id of a session stands in no key, value, event or log, here or in Redis: a SHA-256 of it does. Who reads Redis can't
 ///   take a session over.
 /// - A session is given to nobody after its expiry.
-/// - A session that was deleted stays so: a request that had it and saves it afterwards changes nothing, for an hour, in whichever
-///   process. L2 is told of its end first; where it can't be, the end is an error, and is kept and told as soon as it can.
+/// - A session that was deleted stays so: a request that had it and saves it afterwards changes nothing, in whichever process, for an
+///   hour, or for as long as its class allows where that is shorter. L2 is told of its end first; where it can't be, the end is an error, and is kept and told as soon as it can.
 ///   [`create`](SessionStore::create) never takes a live id.
 /// - A save or an end that has begun is carried through in both tiers, though whoever asked for it leaves; and one that Redis did not
 ///   take while somebody waited for it, it does not take later, even where a connection hangs and delivers it then.

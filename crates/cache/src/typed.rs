@@ -80,11 +80,28 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         self
     }
 
-    /// The value under the key, if there is one to serve.
+    /// The value under the key, if there is one to serve, in L1 or in L2.
     ///
-    /// Asks L1 only: never waits and never loads. A hit allocates nothing and takes one shard's read lock. It prolongs the
+    /// Never loads, but waits for a load of the key that is under way. A hit in L1 waits for nothing; what L2 has is kept in L1. No
+    /// longer than the [`hard_timeout`](TtlClass::hard_timeout) of its class; what is not known by then is a miss.
+    /// [`get_local`](Self::get_local) asks L1 alone, [`get_many`](Self::get_many) for several keys in few round trips.
+    pub async fn get(&self, key: &Key) -> Lookup<V> {
+        let found = self.get_local(key);
+        #[cfg(feature = "redis")]
+        if !found.is_hit() && self.cache.tiers.l2.is_some() {
+            let mut answers = [found];
+            Box::pin(self.look_behind(std::slice::from_ref(key), &mut answers)).await;
+            let [found] = answers;
+            return found;
+        }
+        found
+    }
+
+    /// The value under the key, if L1 has one to serve: the memory of this process.
+    ///
+    /// Never waits, needs no runtime and never loads. A hit allocates nothing and takes one shard's read lock. It prolongs the
     /// life of a [`sliding`](TtlClass::sliding) entry.
-    pub fn get(&self, key: &Key) -> Lookup<V> {
+    pub fn get_local(&self, key: &Key) -> Lookup<V> {
         match self.look_up(key) {
             Some((value, State::Fresh(_) | State::Waning(_))) => Lookup::Fresh(value),
             Some((value, _)) => Lookup::Stale(value),
@@ -180,14 +197,14 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    /// Whether [`get`](Self::get) would find a value now, fresh or stale.
+    /// Whether [`get_local`](Self::get_local) would find a value now, fresh or stale.
     ///
     /// Counts as no lookup, and prolongs no life. Asks L1 only; another caller may change it at any time.
     pub fn contains(&self, key: &Key) -> bool {
         self.ttl(key).is_some()
     }
 
-    /// For how much longer [`get`](Self::get) would find a fresh value, unless something changes; zero for a stale one,
+    /// For how much longer [`get_local`](Self::get_local) would find a fresh value, unless something changes; zero for a stale one,
     /// none where there is nothing.
     ///
     /// Counts as no lookup, and prolongs no life. It is the time in L1, which is shorter than that in L2.
@@ -232,7 +249,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// Loads of this key that are under way will not overwrite it. The value counts as read now: when an invalidation
     /// came between reading it from the store and this call, use [`TypedCache::get_or_load`], which notices.
     ///
-    /// A value that its codec can't write is not kept at all. L1 is done when the call is made, without waiting. When L2
+    /// A value that its codec can't write is not kept at all. L1 is done when the call is first polled, without waiting. When L2
     /// can't be told, the key counts there as invalidated until
     /// it can.
     pub async fn set(&self, key: &Key, fill: impl Into<Fill<V>>) -> bool {

@@ -165,11 +165,11 @@ mod tests {
         for _ in 0..3 {
             cache.tiers.fence.invalidate_tag(&other);
             assert!(!is_told_at_a_glance(&cache, &key));
-            assert_eq!(handle.get(&key), Lookup::Fresh(7.into()), "the other tag is not its own");
+            assert_eq!(handle.get_local(&key), Lookup::Fresh(7.into()), "the other tag is not its own");
             assert!(is_told_at_a_glance(&cache, &key), "what was found out is noted");
         }
         cache.tiers.fence.invalidate_tag(&own);
-        assert_eq!(handle.get(&key), Lookup::Miss);
+        assert_eq!(handle.get_local(&key), Lookup::Miss);
     }
 
     #[test]
@@ -183,16 +183,16 @@ mod tests {
             let set = || handle.set(&key, Fill::new(7).tags(tags.clone())).now_or_never();
             for tag in &tags {
                 assert_eq!(set(), Some(true));
-                assert_eq!(handle.get(&key), Lookup::Fresh(7.into()));
+                assert_eq!(handle.get_local(&key), Lookup::Fresh(7.into()));
                 cache.tiers.fence.invalidate_tag(tag);
-                assert_eq!(handle.get(&key), Lookup::Miss, "{count} tags");
+                assert_eq!(handle.get_local(&key), Lookup::Miss, "{count} tags");
             }
             assert_eq!(set(), Some(true));
             cache.tiers.fence.invalidate_class(class);
-            assert_eq!(handle.get(&key), Lookup::Miss);
+            assert_eq!(handle.get_local(&key), Lookup::Miss);
             assert_eq!(set(), Some(true));
             cache.tiers.fence.invalidate_all();
-            assert_eq!(handle.get(&key), Lookup::Miss);
+            assert_eq!(handle.get_local(&key), Lookup::Miss);
         }
     }
 }

@@ -79,7 +79,7 @@ proptest! {
         for (index, size) in sizes {
             let stored = now(texts.set(&key(index), vec![0; size]));
             prop_assert!(stored);
-            prop_assert_eq!(texts.get(&key(index)).into_value().map(|value| value.len()), Some(size));
+            prop_assert_eq!(texts.get_local(&key(index)).into_value().map(|value| value.len()), Some(size));
             let l1 = l1(&cache);
             prop_assert!(l1.weight <= l1.capacity && l1.capacity <= Some(200_000));
             prop_assert!(l1.weight >= Some(size as u64));
@@ -93,7 +93,7 @@ fn a_value_too_big_is_refused_and_takes_its_predecessor_along() {
     let texts = cache.typed::<Vec<u8>>(TtlClass::API).weigh(Vec::len);
     assert!(now(texts.set(&key(1), vec![1; 10])));
     assert!(!now(texts.set(&key(1), vec![2; 200_000])));
-    assert_eq!(texts.get(&key(1)), Lookup::Miss);
+    assert_eq!(texts.get_local(&key(1)), Lookup::Miss);
     assert_eq!(l1(&cache).weight.unwrap(), 0);
 }
 
@@ -110,7 +110,7 @@ fn a_sweep_gives_back_the_expired_and_the_invalidated_and_nothing_else() {
     assert_eq!((cache.sweep(), l1(&cache).entries.unwrap()), (1, 2));
     now(cache.invalidate_tag(&Tag::new("t"))).unwrap();
     assert_eq!((cache.sweep(), l1(&cache).entries.unwrap()), (1, 1));
-    assert_eq!(schedule.get(&key(2)), Lookup::Fresh(Arc::new(2)));
+    assert_eq!(schedule.get_local(&key(2)), Lookup::Fresh(Arc::new(2)));
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn a_read_that_finds_a_dead_entry_removes_it() {
     let api = cache.typed::<u32>(TtlClass::API);
     now(api.set(&key(0), 0));
     clock.advance(Duration::from_secs(300));
-    assert_eq!((api.get(&key(0)), l1(&cache).entries.unwrap()), (Lookup::Miss, 0));
+    assert_eq!((api.get_local(&key(0)), l1(&cache).entries.unwrap()), (Lookup::Miss, 0));
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl Churn {
             }
             12 => drop(values.remove(&key).await.unwrap()),
             13 => self.cache.invalidate_tag(&Tag::new(draw % 1000)).await.unwrap(),
-            _ => drop(values.get(&key)),
+            _ => drop(values.get_local(&key)),
         }
         if nth.is_multiple_of(self.entries) {
             self.cache.sweep();

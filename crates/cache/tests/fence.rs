@@ -73,7 +73,7 @@ async fn race(invalidate: fn(&TieredCache)) {
     scene.resume.notify_one();
     let old = slow.await.unwrap();
     assert_eq!((*old.value, old.stored, old.fresh_for.is_zero()), (1, false, true));
-    assert_eq!(scene.cache.get(&Scene::key()), Lookup::Miss);
+    assert_eq!(scene.cache.get_local(&Scene::key()), Lookup::Miss);
     let new = scene.quick_read().await;
     assert_eq!((*new.value, new.source, new.stored), (2, Source::Loaded, true));
 
@@ -92,7 +92,7 @@ async fn race(invalidate: fn(&TieredCache)) {
     scene.resume.notify_one();
     assert_eq!(*slow.await.unwrap().value, 1);
     assert_eq!(*next.await.unwrap().value, 2);
-    assert_eq!(scene.cache.get(&Scene::key()), Lookup::Fresh(Arc::new(2)));
+    assert_eq!(scene.cache.get_local(&Scene::key()), Lookup::Fresh(Arc::new(2)));
 }
 
 #[tokio::test]
@@ -130,8 +130,8 @@ async fn by_pattern_within_a_class() {
     now(answers.set(&other, 2));
     assert_eq!(now(cache.invalidate_pattern_of("unknown", &pattern())).unwrap(), 0);
     assert_eq!(now(cache.invalidate_pattern_of("schedule", &pattern())).unwrap(), 1);
-    assert_eq!(schedules.get(&Scene::key()), Lookup::Miss);
-    assert_eq!(answers.get(&other), Lookup::Fresh(Arc::new(2)));
+    assert_eq!(schedules.get_local(&Scene::key()), Lookup::Miss);
+    assert_eq!(answers.get_local(&other), Lookup::Fresh(Arc::new(2)));
 }
 
 #[tokio::test]
@@ -215,7 +215,7 @@ async fn a_value_set_meanwhile_is_not_overwritten() {
     assert!(now(scene.cache.set(&Scene::key(), 5)));
     scene.resume.notify_one();
     assert!(!slow.await.unwrap().stored);
-    assert_eq!(scene.cache.get(&Scene::key()), Lookup::Fresh(Arc::new(5)));
+    assert_eq!(scene.cache.get_local(&Scene::key()), Lookup::Fresh(Arc::new(5)));
 }
 
 /// Guards against a write-through that is refused and leaves the value it was to replace.
@@ -234,7 +234,7 @@ fn a_set_that_an_invalidation_overtook_takes_its_predecessor_along() {
         })
     });
     assert!(!now(overtaken.set(&Scene::key(), 2)));
-    assert_eq!(overtaken.get(&Scene::key()), Lookup::Miss);
+    assert_eq!(overtaken.get_local(&Scene::key()), Lookup::Miss);
 }
 
 #[tokio::test]
@@ -263,7 +263,7 @@ async fn one_tag_of_several_is_enough_and_other_entries_stay() {
     now(cache.invalidate_tag(&Tag::new(4))).unwrap();
     for index in 0..100 {
         let expected = index % 2 == 0 && index != 4;
-        assert_eq!(numbers.get(&key(index)) != Lookup::Miss, expected, "{index}");
+        assert_eq!(numbers.get_local(&key(index)) != Lookup::Miss, expected, "{index}");
     }
 }
 

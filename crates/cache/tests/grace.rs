@@ -79,7 +79,7 @@ async fn many_stale_readers_make_one_refresh_and_none_waits_for_it() {
     }
     tokio::task::yield_now().await;
     gate.notify_one();
-    while scene.cache.get(&scene.key) != Lookup::Fresh(Arc::new(2)) {
+    while scene.cache.get_local(&scene.key) != Lookup::Fresh(Arc::new(2)) {
         tokio::task::yield_now().await;
     }
     assert_eq!(starts.load(Ordering::SeqCst), 1);
@@ -97,7 +97,7 @@ async fn a_failing_loader_serves_stale_and_is_asked_once_a_second() {
     assert_eq!(scene.loads(), 2);
     scene.clock.advance(Duration::from_secs(1));
     scene.read(Ok(2)).await.unwrap();
-    assert_eq!(scene.cache.get(&scene.key), Lookup::Fresh(Arc::new(2)));
+    assert_eq!(scene.cache.get_local(&scene.key), Lookup::Fresh(Arc::new(2)));
     assert_eq!(scene.cache.cache().stats().classes[0].load_failures, 2);
 }
 
@@ -105,9 +105,9 @@ async fn a_failing_loader_serves_stale_and_is_asked_once_a_second() {
 async fn grace_ends() {
     let scene = Scene::stale();
     scene.clock.advance(Duration::from_secs(29));
-    assert_eq!(scene.cache.get(&scene.key), Lookup::Stale(Arc::new(1)));
+    assert_eq!(scene.cache.get_local(&scene.key), Lookup::Stale(Arc::new(1)));
     scene.clock.advance(Duration::from_secs(1));
-    assert_eq!(scene.cache.get(&scene.key), Lookup::Miss);
+    assert_eq!(scene.cache.get_local(&scene.key), Lookup::Miss);
     assert!(matches!(scene.read(Err("down")).await, Err(LoadError::Loader(error)) if *error == "down"));
 }
 
@@ -135,7 +135,7 @@ async fn a_refresh_that_an_invalidation_overtook_brings_nothing_back() {
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(scene.cache.get(&scene.key), Lookup::Miss);
+    assert_eq!(scene.cache.get_local(&scene.key), Lookup::Miss);
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn without_a_grace_nothing_stale_is_served() {
     let key = Key::builder("k").build().unwrap();
     now(cache.set(&key, 1));
     clock.advance(Duration::from_secs(300));
-    assert_eq!(cache.get(&key), Lookup::Miss);
+    assert_eq!(cache.get_local(&key), Lookup::Miss);
 }
 
 #[test]

@@ -133,7 +133,7 @@ async fn what_nobody_reads_is_not_refreshed_and_what_is_short_lived_not_all_the_
     scene.read().await;
     assert_eq!(scene.loads.load(Ordering::SeqCst), 1);
     scene.advance(3600);
-    assert_eq!(scene.cache.get(&key(1)), Lookup::Miss);
+    assert_eq!(scene.cache.get_local(&key(1)), Lookup::Miss);
 }
 
 #[tokio::test]
@@ -216,7 +216,7 @@ fn a_sliding_life_is_prolonged_by_reading_up_to_its_cap() {
     now(scene.cache.set(&key(2), 2));
     for round in 1..=9 {
         scene.advance(100);
-        assert_eq!(scene.cache.get(&key(1)), Lookup::Fresh(Arc::new(1)));
+        assert_eq!(scene.cache.get_local(&key(1)), Lookup::Fresh(Arc::new(1)));
         assert_eq!(scene.cache.contains(&key(2)), round == 1, "nobody reads it");
     }
     assert_eq!(scene.cache.ttl(&key(1)), Some(seconds(100)), "the cap is nearer than the idle time");
@@ -234,10 +234,10 @@ fn that_there_is_nothing_does_not_slide() {
     now(carts.set(&key(1), Fill::absent()));
     now(carts.set(&key(2), Fill::found(Some(1))));
     for _ in 0..3 {
-        assert_eq!(carts.get(&key(1)), Lookup::Fresh(Arc::new(None)));
+        assert_eq!(carts.get_local(&key(1)), Lookup::Fresh(Arc::new(None)));
         clock.advance(seconds(20));
     }
-    assert_eq!(carts.get(&key(1)), Lookup::Miss);
+    assert_eq!(carts.get_local(&key(1)), Lookup::Miss);
     assert!(carts.contains(&key(2)));
 }
 
@@ -247,13 +247,13 @@ fn an_idle_life_ends_in_time_and_no_more_than_a_sixteenth_early() {
         let scene = Scene::new(TtlClass::new("cart", seconds(160)).sliding(seconds(10_000)).grace(seconds(5)));
         now(scene.cache.set(&key(1), 1));
         scene.advance(gap);
-        assert_eq!(scene.cache.get(&key(1)), Lookup::Fresh(Arc::new(1)));
+        assert_eq!(scene.cache.get_local(&key(1)), Lookup::Fresh(Arc::new(1)));
         let left = scene.cache.ttl(&key(1)).unwrap();
         assert!(left <= seconds(160) && left >= seconds(150), "{gap}: {left:?}");
         scene.clock.advance(left);
-        assert_eq!(scene.cache.get(&key(1)), Lookup::Stale(Arc::new(1)));
+        assert_eq!(scene.cache.get_local(&key(1)), Lookup::Stale(Arc::new(1)));
         scene.advance(5);
-        assert_eq!(scene.cache.get(&key(1)), Lookup::Miss);
+        assert_eq!(scene.cache.get_local(&key(1)), Lookup::Miss);
     }
 }
 
@@ -320,9 +320,9 @@ async fn absence_lives_for_its_own_shorter_time() {
 
     ttl(&pages, Fill::absent()).await;
     clock.advance(seconds(299));
-    assert_eq!(pages.get(&key(1)), Lookup::Fresh(Arc::new(None)));
+    assert_eq!(pages.get_local(&key(1)), Lookup::Fresh(Arc::new(None)));
     clock.advance(seconds(1));
-    assert_eq!(pages.get(&key(1)), Lookup::Miss);
+    assert_eq!(pages.get_local(&key(1)), Lookup::Miss);
 }
 
 fn revalidating() -> (ManualClock, TypedCache<u32>) {
@@ -352,7 +352,7 @@ async fn a_value_found_to_hold_still_is_fresh_again_and_the_same() {
     }
     assert_eq!(cache.cache().stats().tiers[0].entries, Some(1));
     now(cache.cache().invalidate_tag(&Tag::new("t"))).unwrap();
-    assert_eq!(cache.get(&key(1)), Lookup::Miss, "it keeps its tags");
+    assert_eq!(cache.get_local(&key(1)), Lookup::Miss, "it keeps its tags");
 }
 
 #[tokio::test]
@@ -393,7 +393,7 @@ async fn a_revalidation_that_an_invalidation_overtook_revives_nothing() {
         }
         gate.notify_one();
         let_others_run().await;
-        assert_eq!(cache.get(&key(1)), Lookup::Miss, "by tag: {by_tag}");
+        assert_eq!(cache.get_local(&key(1)), Lookup::Miss, "by tag: {by_tag}");
     }
 }
 
@@ -405,7 +405,7 @@ async fn a_failed_revalidation_leaves_the_stale_value() {
     let fails = async |_: Option<Known<u32>>| Err::<Fill<u32>, _>("down");
     assert_eq!(cache.get_or_revalidate(&key(1), fails).await.unwrap().source, Source::Stale);
     let_others_run().await;
-    assert_eq!(cache.get(&key(1)), Lookup::Stale(Arc::new(1)));
+    assert_eq!(cache.get_local(&key(1)), Lookup::Stale(Arc::new(1)));
     clock.advance(seconds(3600));
     assert!(matches!(cache.get_or_revalidate(&key(1), fails).await, Err(LoadError::Loader(_))));
 }

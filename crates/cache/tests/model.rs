@@ -360,7 +360,7 @@ proptest! {
         let mut model = Model::default();
         for op in ops {
             match op.clone() {
-                Op::Get(at, class) => prop_assert_eq!(subject.handles[class].get(&key(at)), model.get(at), "{:?}", op),
+                Op::Get(at, class) => prop_assert_eq!(subject.handles[class].get_local(&key(at)), model.get(at), "{:?}", op),
                 Op::Ttl(at, class) => {
                     prop_assert_eq!(subject.handles[class].ttl(&key(at)), model.ttl(at), "{:?}", op);
                     prop_assert_eq!(subject.handles[class].contains(&key(at)), model.ttl(at).is_some());
@@ -460,7 +460,7 @@ proptest! {
             model.drop_dead();
         }
         for at in 0..6 {
-            prop_assert_eq!(subject.handles[0].get(&key(at)), model.get(at));
+            prop_assert_eq!(subject.handles[0].get_local(&key(at)), model.get(at));
         }
     }
 }

@@ -42,12 +42,12 @@ async fn a_value_of_another_type_is_a_miss_that_is_reported_and_replaced() {
     let cache = TieredCache::builder().observer(listener.clone()).build();
     let (numbers, texts) = (cache.typed::<u32>(TtlClass::API), cache.typed::<String>(TtlClass::API));
     now(numbers.set(&key(1), 1));
-    assert_eq!(texts.get(&key(1)), Lookup::Miss);
+    assert_eq!(texts.get_local(&key(1)), Lookup::Miss);
     let heard = listener.take();
     assert!(heard[0].contains("TypeMismatch") && heard[0].contains("k:1") && heard[0].contains("String"), "{heard:?}");
     let read = texts.get_or_load(&key(1), async || Ok::<_, Infallible>(Fill::new("one".to_owned()))).await.unwrap();
     assert_eq!((read.value.as_str(), read.source), ("one", Source::Loaded));
-    assert_eq!(numbers.get(&key(1)), Lookup::Miss);
+    assert_eq!(numbers.get_local(&key(1)), Lookup::Miss);
     let stats = &cache.stats().classes[0];
     assert_eq!((stats.type_mismatches, stats.misses, stats.hits), (3, 3, 0));
 }
@@ -67,7 +67,7 @@ async fn statistics_count_what_was_done() {
     reviews.get_or_load(&key(2), async || Err::<Fill<u32>, u8>(0)).await.unwrap_err();
     now(other.set(&key(3), 3));
     clock.advance(Duration::from_secs(60));
-    assert_eq!(reviews.get(&key(1)), Lookup::Stale(Arc::new(1)));
+    assert_eq!(reviews.get_local(&key(1)), Lookup::Stale(Arc::new(1)));
     assert_eq!(now(cache.invalidate_keys([&key(1), &key(2), &key(3)])).unwrap(), 2);
     assert_eq!(now(cache.invalidate_pattern(&Pattern::parse("k:*").unwrap())).unwrap(), 0);
     assert!(now(cache.invalidate_class("reviews")).unwrap());
@@ -136,7 +136,7 @@ fn one_lookup_in_64_is_timed() {
     now(numbers.set(&key(1), 1));
     for expected in [(640, 10), (1280, 20)] {
         for _ in 0..640 {
-            numbers.get(&key(1));
+            numbers.get_local(&key(1));
         }
         assert_eq!(*timed.0.lock().unwrap(), expected);
         clock.advance(Duration::from_secs(1)); // from here on stale
@@ -181,7 +181,7 @@ fn what_leaves_is_told_with_its_cause() {
     now(numbers.set(&key(1), 1));
     now(numbers.set(&key(2), 2));
     clock.advance(Duration::from_secs(300));
-    assert_eq!(numbers.get(&key(1)), Lookup::Miss);
+    assert_eq!(numbers.get_local(&key(1)), Lookup::Miss);
     assert_eq!(left(), [removed(1, "Expired")]);
     assert_eq!(cache.sweep(), 1);
     assert_eq!(left(), [removed(2, "Expired")]);

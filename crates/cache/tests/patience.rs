@@ -54,7 +54,7 @@ async fn on_the_soft_timeout_stale_is_served_and_the_load_goes_on_and_fills() {
     let read = cache.get_or_load(&key(), || after(millis(100), 3)).await.unwrap();
     assert_eq!((*read.value, read.source, started.elapsed()), (1, Source::Stale, millis(50)));
     sleep(millis(51)).await;
-    assert_eq!(cache.get(&key()), Lookup::Fresh(Arc::new(2)));
+    assert_eq!(cache.get_local(&key()), Lookup::Fresh(Arc::new(2)));
     assert_eq!(cache.cache().stats().classes[0].loads, 1);
 }
 
@@ -82,7 +82,7 @@ async fn a_value_that_was_invalidated_during_the_soft_timeout_gives_way_to_nothi
     // It asked before the invalidation, so it may have the old one. Nobody later may.
     assert_eq!(*read.await.unwrap().unwrap().value, 1);
     sleep(millis(100)).await;
-    assert_eq!(cache.get(&key()), Lookup::Miss);
+    assert_eq!(cache.get_local(&key()), Lookup::Miss);
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,7 +95,7 @@ async fn on_the_hard_timeout_the_caller_gets_an_error_and_the_load_fills() {
         assert_eq!(started.elapsed(), millis(10 * round));
     }
     sleep(millis(51)).await;
-    assert_eq!(cache.get(&key()), Lookup::Fresh(Arc::new(7)));
+    assert_eq!(cache.get_local(&key()), Lookup::Fresh(Arc::new(7)));
     let stats = &cache.cache().stats().classes[0];
     assert_eq!((stats.loads, stats.timeouts, stats.collapsed, stats.load_failures), (1, 5, 4, 0));
 }
@@ -109,7 +109,7 @@ async fn callers_with_timeouts_of_10_ms_on_a_load_of_100_ms_and_the_cache_fills(
         assert!(tokio::time::timeout(millis(10), read).await.is_err());
     }
     sleep(millis(11)).await;
-    assert_eq!(cache.get(&key()), Lookup::Fresh(Arc::new(7)));
+    assert_eq!(cache.get_local(&key()), Lookup::Fresh(Arc::new(7)));
     assert_eq!(cache.cache().stats().classes[0].loads, 1);
 }
 
@@ -195,7 +195,7 @@ fn a_loader_that_blocks_its_thread_holds_the_key_no_longer_than_it_may() {
     });
     release.send(()).unwrap();
     assert!(waiting.block_on(stuck).unwrap().is_err());
-    assert_eq!(cache.get(&key()), Lookup::Fresh(Arc::new(3)), "what the late one brought is given to nobody");
+    assert_eq!(cache.get_local(&key()), Lookup::Fresh(Arc::new(3)), "what the late one brought is given to nobody");
 }
 
 #[tokio::test]
@@ -215,7 +215,7 @@ async fn a_refresh_that_hangs_leaves_the_stale_value_and_is_tried_again() {
     clock.advance(Duration::from_secs(1));
     let read = cache.get_or_load(&key(), async || Ok::<_, &str>(Fill::new(2))).await.unwrap();
     assert_eq!(read.source, Source::Stale);
-    while cache.get(&key()) != Lookup::Fresh(Arc::new(2)) {
+    while cache.get_local(&key()) != Lookup::Fresh(Arc::new(2)) {
         tokio::task::yield_now().await;
     }
 }

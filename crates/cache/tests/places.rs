@@ -260,7 +260,7 @@ async fn a_hit_needs_no_place() {
     cache.set(&key(2), 2).await;
     let inner = cache.clone();
     let load = async move || {
-        assert_eq!(inner.get(&key(2)), Lookup::Fresh(Arc::new(2)));
+        assert_eq!(inner.get_local(&key(2)), Lookup::Fresh(Arc::new(2)));
         tokio::spawn(async move { inner.get_or_load(&key(2), || value(9)).await.unwrap() }).await.unwrap();
         value(1).await
     };

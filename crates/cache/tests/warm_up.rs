@@ -94,9 +94,9 @@ async fn the_hottest_come_first() {
         things.set(&key(index), index).await;
     }
     for round in 0..6_400 {
-        assert!(things.get(&key(7)).into_value().is_some());
+        assert!(things.get_local(&key(7)).into_value().is_some());
         if round % 4 == 0 {
-            assert!(things.get(&key(8)).into_value().is_some());
+            assert!(things.get_local(&key(8)).into_value().is_some());
         }
     }
     let hot = things.cache().hot_keys(3);
@@ -165,7 +165,7 @@ async fn each_key_is_told_by_what_became_of_it() {
     let done = warm_up.start(keys).wait().await;
     assert_eq!((done.present, done.failed, done.loaded, done.unknown), (1, 1, 1, 1));
     assert_eq!(calls.load(Ordering::SeqCst), 1);
-    assert_eq!(**other.get(&text).into_value().as_ref().unwrap(), "text:a");
+    assert_eq!(**other.get_local(&text).into_value().as_ref().unwrap(), "text:a");
 }
 
 #[cfg(unix)]

@@ -79,8 +79,8 @@ async fn what_the_store_refused_leaves_the_cache_as_it_was() {
         let refused = rows.write_through(&key(index), async || Err::<Fill<u64>, _>("taken")).await;
         assert!(matches!(refused, Err(WriteError::Store("taken"))));
     }
-    assert_eq!(rows.get(&key(1)), Lookup::Fresh(Arc::new(7)));
-    assert_eq!(rows.get(&key(2)), Lookup::Miss);
+    assert_eq!(rows.get_local(&key(1)), Lookup::Fresh(Arc::new(7)));
+    assert_eq!(rows.get_local(&key(2)), Lookup::Miss);
     // Nor is it in the way of later loads.
     let read = rows.get_or_load(&key(2), async || Ok::<_, Infallible>(Fill::new(8))).await.unwrap();
     assert!(read.stored);
@@ -98,7 +98,7 @@ async fn a_caller_who_leaves_stops_nothing() {
     let left = tokio::time::timeout(Duration::from_millis(10), rows.write_through(&key(1), write)).await;
     assert!(left.is_err());
     gate.add_permits(1);
-    poll_until(SOON, async || (rows.get(&key(1)) == Lookup::Fresh(Arc::new(2))).then_some(())).await.unwrap();
+    poll_until(SOON, async || (rows.get_local(&key(1)) == Lookup::Fresh(Arc::new(2))).then_some(())).await.unwrap();
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn a_panic_invalidates() {
     rows.set(&key(1), 1).await;
     let write = async || -> Result<Fill<u64>, Infallible> { panic!("as it was told") };
     assert!(matches!(rows.write_through(&key(1), write).await, Err(WriteError::Panicked)));
-    assert_eq!(rows.get(&key(1)), Lookup::Miss);
+    assert_eq!(rows.get_local(&key(1)), Lookup::Miss);
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn a_load_that_began_before_the_write_does_not_come_after_it() {
     assert!(rows.write_through(&key(1), async || Ok::<_, Infallible>(Fill::new(2))).await.unwrap().cached);
     gate.add_permits(1);
     assert!(!load.await.unwrap().stored);
-    assert_eq!(rows.get(&key(1)), Lookup::Fresh(Arc::new(2)));
+    assert_eq!(rows.get_local(&key(1)), Lookup::Fresh(Arc::new(2)));
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ async fn an_invalidation_during_the_write_is_obeyed() {
         }
         gate.add_permits(1);
         assert!(!write.await.unwrap().cached);
-        assert_eq!(rows.get(&key(1)), Lookup::Miss);
+        assert_eq!(rows.get_local(&key(1)), Lookup::Miss);
     }
 }
 
@@ -187,7 +187,7 @@ async fn of_writes_at_once_no_older_value_stays() {
     let mut kept = 0;
     for seed in 0..scale(3_000, 100_000) as u64 {
         storm(&node, 1, seed).await;
-        kept += u64::from(node[0].get(&key(1)).into_value().is_some());
+        kept += u64::from(node[0].get_local(&key(1)).into_value().is_some());
         node[0].remove(&key(1)).await.unwrap();
     }
     assert!(kept > 0);
@@ -221,7 +221,7 @@ mod shared {
         assert!(matches!(found.source, Source::Shared | Source::Hit), "{found:?}");
         let refused = one.write_through(&key(1), async || Err::<Fill<u64>, _>("taken")).await;
         assert!(matches!(refused, Err(WriteError::Store("taken"))));
-        assert_eq!((*read().await.value, one.get(&key(1))), (2, Lookup::Fresh(Arc::new(2))));
+        assert_eq!((*read().await.value, one.get_local(&key(1))), (2, Lookup::Fresh(Arc::new(2))));
     }
 
     #[tokio::test]
@@ -282,7 +282,7 @@ mod shared {
             let write = async || Ok::<_, Infallible>(Fill::new(2));
             let written = one.cache().typed::<u64>(CLASS).write_through(&key(index), write).await.unwrap();
             assert!(!written.cached);
-            poll_until(SOON, async || (other.get(&key(index)) == Lookup::Miss).then_some(())).await.unwrap();
+            poll_until(SOON, async || (other.get_local(&key(index)) == Lookup::Miss).then_some(())).await.unwrap();
             let load = async || Ok::<_, Infallible>(Fill::new(2));
             assert_eq!(*other.get_or_load(&key(index), load).await.unwrap().value, 2);
         }

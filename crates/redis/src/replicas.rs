@@ -25,6 +25,8 @@ use crate::value::Value;
 const LOOKS: u32 = 4;
 /// The shortest time between two looks.
 const SHORTEST: Duration = Duration::from_millis(20);
+/// The longest: after it a replica that was doubted for one lost answer is known to be well again.
+const LONGEST: Duration = Duration::from_secs(1);
 /// Before a replica that could not be reached is tried again.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -69,7 +71,7 @@ impl Replicas {
             opening: Mutex::default(),
             turn: AtomicUsize::new(0),
         });
-        let watcher = tokio::spawn(watch(Arc::downgrade(&shared), (lag / LOOKS).max(SHORTEST)));
+        let watcher = tokio::spawn(watch(Arc::downgrade(&shared), (lag / LOOKS).clamp(SHORTEST, LONGEST)));
         Self { shared, watcher }
     }
 

@@ -121,11 +121,12 @@ impl Store {
         let installation = installation.into();
         let store =
             Self { reader, writer, cache, installation, origin: uuid::Uuid::new_v4().as_u64_pair().0.cast_signed() };
-        tokio::spawn(prune::run(store.clone(), shutdown.clone()));
-        let coherence = Coherence::start(&store, &options, shutdown).await.map_err(|error| match error {
+        let coherence = Coherence::start(&store, &options, shutdown.clone()).await.map_err(|error| match error {
             StoreError::Database(source) => explain(path, source),
             other => OpenError::Corrupt { path: path.to_owned(), reason: other.to_string() },
         })?;
+        // Not before the cache has been told of all rows that are there: nothing may go of which it has not heard.
+        tokio::spawn(prune::run(store.clone(), shutdown));
         Ok((store, coherence))
     }
 }

@@ -79,7 +79,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     pub async fn get_many<K: Borrow<Key>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<Lookup<V>> {
         let keys: Vec<Key> = keys.into_iter().map(|key| key.borrow().clone()).collect();
         #[cfg(feature = "redis")]
-        let mut answers: Vec<Lookup<V>> = keys.iter().map(|key| self.get(key)).collect();
+        let mut answers: Vec<Lookup<V>> = keys.iter().map(|key| self.get_local(key)).collect();
         #[cfg(not(feature = "redis"))]
         let answers = keys.iter().map(|key| self.get(key)).collect();
         #[cfg(feature = "redis")]
@@ -89,7 +89,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
 
     /// Asks L2 for what L1 doesn't have.
     #[cfg(feature = "redis")]
-    async fn look_behind(&self, keys: &[Key], answers: &mut [Lookup<V>]) {
+    pub(crate) async fn look_behind(&self, keys: &[Key], answers: &mut [Lookup<V>]) {
         let absent: Vec<usize> = (0..keys.len()).filter(|index| matches!(answers[*index], Lookup::Miss)).collect();
         if absent.is_empty() || self.cache.tiers.l2.is_none() || self.form.codec.is_none() {
             return;

@@ -14,7 +14,7 @@ use crate::typed::TypedCache;
 impl<V: Send + Sync + 'static> TypedCache<V> {
     /// Stores values, each as [`set`](Self::set) does; tells for each whether L1 kept it, in the order given.
     ///
-    /// A key that comes twice gets its last value; the earlier one counts as not kept. L1 is done when the call is made,
+    /// A key that comes twice gets its last value; the earlier one counts as not kept. L1 is done when the call is first polled,
     /// without waiting; L2 is told in few round trips. Not one step: other readers may see some of the values before the
     /// others. Keys of which L2 can't be told count there as invalidated until it can.
     pub async fn set_many<K, F>(&self, values: impl IntoIterator<Item = (K, F)>) -> Vec<bool>

@@ -100,10 +100,9 @@ async fn hear(mut tracking: Tracking, tiers: &Weak<Tiers>) -> End {
     while tiers.strong_count() > 0 {
         tokio::select! {
             notice = tracking.recv(), if comparisons.len() < COMPARISONS => {
-                let (Some(notice), Some(now)) = (notice, tiers.upgrade()) else { return End::Gone };
-                if notice == Notice::Refused {
-                    return End::Refused;
-                }
+                let Some(now) = tiers.upgrade() else { return End::Gone };
+                // None where whoever listened has ended.
+                let Some(notice) = notice.filter(|notice| *notice != Notice::Refused) else { return End::Refused };
                 if let Some(doubt) = act(&now, &notice) {
                     comparisons.push(resolve(Weak::clone(tiers), doubt));
                 }

@@ -33,6 +33,7 @@ pub(crate) struct Glance<V> {
 }
 
 /// A glance under way, and what it may spend.
+#[derive(Clone)]
 pub(crate) struct Glancing {
     patience: Patience,
     started: Instant,

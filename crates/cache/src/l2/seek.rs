@@ -70,7 +70,8 @@ impl L2 {
             None
         } else {
             let begun = Instant::now();
-            let found = self.seek_at_a_glance(key, codec, flight, patience).await;
+            // Charged once, by the clock.
+            let found = self.seek_at_a_glance(key, codec, flight, &mut patience.clone()).await;
             patience.charge(begun.elapsed());
             found
         };

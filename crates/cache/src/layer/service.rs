@@ -126,11 +126,19 @@ where
         let rules = Arc::clone(&self.rules);
         let keeping = Arc::clone(&rules);
         let change = async move {
-            let response = self.forward(Done::forwarded("method")).await?;
-            if response.status().is_success() || response.status().is_redirection() {
-                made(&keeping, &target, response.headers()).await;
+            let answer = self.forward(Done::forwarded("method")).await;
+            let headers = match &answer {
+                Ok(response) if response.status().is_success() || response.status().is_redirection() => {
+                    Some(response.headers().clone())
+                }
+                Ok(_) => None,
+                // Nobody knows whether it was made: the answer to it may be what was lost.
+                Err(_) => Some(HeaderMap::new()),
+            };
+            if let Some(headers) = headers {
+                made(&keeping, &target, &headers).await;
             }
-            Ok(response)
+            answer
         };
         let Ok(runtime) = Handle::try_current() else { return change.await };
         runtime.spawn(change).await.unwrap_or_else(|error| match error.try_into_panic() {
@@ -166,7 +174,7 @@ where
         // The first response of a target, and the variant that this request wants beside it; and once more where others' failed.
         for _ in 0..ROUNDS {
             let now = (rules.now)();
-            let (found, is_fresh) = match rules.cache.get(&key) {
+            let (found, is_fresh) = match rules.cache.get_local(&key) {
                 Lookup::Fresh(entry) => (Some(entry), true),
                 Lookup::Stale(entry) => (Some(entry), false),
                 Lookup::Miss => (None, false),

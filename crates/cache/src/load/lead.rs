@@ -11,7 +11,7 @@ use super::{Ended, Landing};
 use crate::fill::Fill;
 use crate::flight::Flight;
 use crate::key::Key;
-use crate::l2::{Glance, Glancing, L2};
+use crate::l2::{Glance, L2};
 use crate::read::Source;
 use crate::tiered::{Brought, L2Left};
 use crate::typed::{TypedCache, pack};
@@ -22,7 +22,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         self.form.codec.is_some() && self.cache.tiers.l2.as_ref().is_some_and(L2::may_glance)
     }
 
-    /// Brings what L2 has, or has a task bring it. Others may have joined: should this caller leave, the task goes on for them.
+    /// Brings what L2 has, or has a task bring it: where it is not found at a glance, where somebody joins meanwhile, and where
+    /// this caller leaves.
     pub(super) async fn lead<E, F, Fut>(&self, runtime: &Handle, key: &Key, flight: &Arc<Flight>, loader: F)
     where
         E: Send + Sync + 'static,
@@ -30,11 +31,19 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         Fut: Future<Output = Result<Fill<V>, E>> + Send + 'static,
     {
         let (Some(l2), Some(codec)) = (&self.cache.tiers.l2, &self.form.codec) else { return };
-        let go_on = |left| self.launch(runtime, key, flight, left, loader);
-        let mut leader = Leader { glancing: l2.glancing(), go_on: Some(go_on) };
+        let glancing = l2.glancing();
+        let go_on = {
+            let (this, glancing) = (self.clone(), glancing.clone());
+            let (runtime, key, flight) = (runtime.clone(), key.clone(), Arc::clone(flight));
+            move || this.launch(&runtime, &key, &flight, L2Left::behind(glancing.left()), loader)
+        };
+        if !flight.lead(Box::new(go_on)) {
+            return;
+        }
+        let leader = Leader(flight);
         // What user code may panic in, decoding and weighing, stands inside the catch.
         let glance = async {
-            let Glance { fill, mark } = l2.glance(key, &self.class, &**codec, flight, &leader.glancing).await?;
+            let Glance { fill, mark } = l2.glance(key, &self.class, &**codec, flight, &glancing).await?;
             let mut parcel = pack(fill, self.form.weigh);
             parcel.cost = self.class.counters.last_load();
             let may_keep = mark.is_some();
@@ -42,25 +51,23 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         };
         let ended = match AssertUnwindSafe(glance).catch_unwind().await {
             Ok(Some(brought)) => Ended::Brought(brought),
-            // Dropped, it goes on.
-            Ok(None) => return,
+            Ok(None) => return drop(leader),
             Err(_) => Ended::Panicked,
         };
-        leader.go_on = None;
-        Landing::new(Arc::clone(&self.cache.tiers), Arc::clone(&self.class), key, flight).land(ended);
+        // Where somebody else has it made, that counts.
+        if flight.take_duty().is_some() {
+            Landing::new(Arc::clone(&self.cache.tiers), Arc::clone(&self.class), key, flight).land(ended);
+        }
     }
 }
 
-/// The duty to have the load made, unless it was found to be needless.
-struct Leader<G: FnOnce(L2Left)> {
-    glancing: Glancing,
-    go_on: Option<G>,
-}
+/// Looks by itself. When it goes, whatever it found, a task sees to what nobody else does.
+struct Leader<'a>(&'a Flight);
 
-impl<G: FnOnce(L2Left)> Drop for Leader<G> {
+impl Drop for Leader<'_> {
     fn drop(&mut self) {
-        if let Some(go_on) = self.go_on.take() {
-            go_on(L2Left::behind(self.glancing.left()));
+        if let Some(go_on) = self.0.take_duty() {
+            go_on();
         }
     }
 }

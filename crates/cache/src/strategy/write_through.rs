@@ -78,7 +78,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     ///     Ok::<_, std::io::Error>(Fill::new("Ada".to_owned()))
     /// };
     /// names.write_through(&key, update).await?;
-    /// assert_eq!(**names.get(&key).into_value().as_ref().expect("cached"), "Ada");
+    /// assert_eq!(**names.get(&key).await.into_value().as_ref().expect("cached"), "Ada");
     /// # Ok(())
     /// # }
     /// ```

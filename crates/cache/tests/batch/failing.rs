@@ -48,7 +48,7 @@ async fn a_load_outlives_the_batch_that_asked_for_it() {
     store.open();
     assert_eq!(waiting.await.unwrap(), [Some(10), Some(20)]);
     assert_eq!(store.asked().len(), 1);
-    assert_eq!(things.get(&key(2)), Lookup::Fresh(Arc::new(20)));
+    assert_eq!(things.get_local(&key(2)), Lookup::Fresh(Arc::new(20)));
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn what_is_invalidated_while_a_batch_loads_is_not_kept() {
         assert_eq!(later.asked(), [vec![1]], "{scope}");
         store.open();
         assert_eq!(caller.await.unwrap(), [Some(10), Some(20)], "{scope}");
-        assert_eq!(things.get(&key(2)), Lookup::Miss, "{scope}");
+        assert_eq!(things.get_local(&key(2)), Lookup::Miss, "{scope}");
     }
 }
 

@@ -54,7 +54,7 @@ async fn a_loader_may_answer_with_a_map_with_too_much_and_twice() {
         Ok::<_, Infallible>(answer)
     };
     assert_eq!(values(things.get_or_load_many(keys([1, 2]), load).await), [Some(1), Some(1)]);
-    assert_eq!(things.get(&key(9)), Lookup::Miss, "nobody fenced what nobody asked for");
+    assert_eq!(things.get_local(&key(9)), Lookup::Miss, "nobody fenced what nobody asked for");
     let twice = async |_| Ok::<_, Infallible>(vec![(key(3), Fill::new(1)), (key(3), Fill::new(2))]);
     assert_eq!(values(things.get_or_load_many(keys([3]), twice).await), [Some(2)]);
 }
@@ -68,9 +68,9 @@ async fn stale_values_are_served_at_once_and_loaded_anew_by_one_call() {
     assert_eq!(store.read(&things, &keys([1, 2, 100])).await, [Some(1), Some(2), Some(3)]);
     store.started.notified().await;
     tidegate_testkit::poll_until(Duration::from_secs(20), async || {
-        let fresh = |index, value| things.get(&key(index)) == Lookup::Fresh(Arc::new(value));
+        let fresh = |index, value| things.get_local(&key(index)) == Lookup::Fresh(Arc::new(value));
         // The store has no 100 any more: the old value is not served on.
-        (fresh(1, 10) && fresh(2, 20) && things.get(&key(100)) == Lookup::Miss).then_some(())
+        (fresh(1, 10) && fresh(2, 20) && things.get_local(&key(100)) == Lookup::Miss).then_some(())
     })
     .await
     .unwrap();
@@ -88,7 +88,7 @@ async fn many_are_stored_and_the_last_of_one_key_counts() {
     let values: Vec<_> = found.into_iter().map(|found| found.into_value().map(|value| *value)).collect();
     assert_eq!(values, [Some(3), Some(2), None, Some(4)]);
     things.cache().invalidate_tag(&Tag::new("tagged")).await.unwrap();
-    assert_eq!(things.get(&key(5)), Lookup::Miss);
+    assert_eq!(things.get_local(&key(5)), Lookup::Miss);
     assert_eq!(things.cache().invalidate_keys(&keys([1, 2, 3])).await.unwrap(), 2);
 }
 
@@ -121,7 +121,7 @@ async fn what_soon_ends_is_loaded_ahead_by_one_call() {
     assert_eq!(sources, [Source::Hit, Source::Hit, Source::Loaded]);
     assert_eq!(store.asked(), [vec![1, 2, 3]]);
     tidegate_testkit::poll_until(Duration::from_secs(20), async || {
-        (things.get(&key(2)) == Lookup::Fresh(Arc::new(20))).then_some(())
+        (things.get_local(&key(2)) == Lookup::Fresh(Arc::new(20))).then_some(())
     })
     .await
     .unwrap();
@@ -139,7 +139,7 @@ async fn values_of_a_batch_live_as_their_class_and_their_loader_say() {
     let set = [(key(3), Fill::new(None).negative()), (key(4), Fill::new(Some(4)))];
     found.set_many(set).await;
     clock.advance(Duration::from_secs(6));
-    let is_there = |index: u32| found.get(&key(index)).into_value().is_some();
+    let is_there = |index: u32| found.get_local(&key(index)).into_value().is_some();
     assert_eq!([1, 2, 3, 4].map(is_there), [false, true, false, true]);
 }
 
@@ -147,7 +147,7 @@ async fn values_of_a_batch_live_as_their_class_and_their_loader_say() {
 async fn a_batch_revalidates_what_l1_still_holds() {
     let (things, clock) = things();
     things.set_many([(key(1), 1), (key(2), 2)]).await;
-    let before = things.get(&key(1)).into_value().unwrap();
+    let before = things.get_local(&key(1)).into_value().unwrap();
     clock.advance(Duration::from_secs(61));
     let load = async |missing: Vec<(Key, Option<Known<u32>>)>| {
         let fill = |(key, known): (Key, Option<Known<u32>>)| match known {
@@ -161,5 +161,5 @@ async fn a_batch_revalidates_what_l1_still_holds() {
     assert_eq!(values, [1, 2, 30], "those that are stale are served at once");
     let found = things.get_many(keys([1, 2, 3])).await;
     assert_eq!(found, [1, 20, 30].map(|value| Lookup::Fresh(Arc::new(value))));
-    assert!(Arc::ptr_eq(&before, &things.get(&key(1)).into_value().unwrap()), "not another copy");
+    assert!(Arc::ptr_eq(&before, &things.get_local(&key(1)).into_value().unwrap()), "not another copy");
 }

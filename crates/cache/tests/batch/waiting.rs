@@ -76,7 +76,7 @@ async fn a_batch_waits_no_longer_than_one_read_and_fills_all_the_same() {
     store.open();
     // A reader of a load that goes on.
     let read = things.get_or_load(&key(2), async || Ok::<_, Infallible>(Fill::new(0))).await.unwrap();
-    assert_eq!((*read.value, things.get(&key(3)).into_value().as_deref()), (20, Some(&30)));
+    assert_eq!((*read.value, things.get_local(&key(3)).into_value().as_deref()), (20, Some(&30)));
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ pub(crate) async fn an_error_stores_nothing(ground: Ground) {
     for node in ground.things() {
         let failed = node.get_or_load(&key(1), async || Err::<Fill<u32>, _>("no")).await;
         assert!(matches!(failed, Err(LoadError::Loader(error)) if *error == "no"));
-        assert_eq!(node.get(&key(1)), Lookup::Miss);
+        assert_eq!(node.get_local(&key(1)), Lookup::Miss);
     }
     let store = Store::holding(7);
     for node in ground.things() {

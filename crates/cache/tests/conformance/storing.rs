@@ -9,7 +9,7 @@ use crate::ground::{Ground, SOON, Store, THINGS, key, keys};
 
 pub(crate) async fn nothing_is_a_miss(ground: Ground) {
     for node in ground.things() {
-        assert_eq!(node.get(&key(1)), Lookup::Miss);
+        assert_eq!((node.get_local(&key(1)), node.get(&key(1)).await), (Lookup::Miss, Lookup::Miss));
         assert!(node.get_many(keys(0..3)).await.iter().all(|found| *found == Lookup::Miss));
         assert!(node.get_many(Vec::<Key>::new()).await.is_empty());
         assert!(!node.contains(&key(1)) && node.ttl(&key(1)).is_none());
@@ -20,11 +20,13 @@ pub(crate) async fn what_is_set_is_found_by_all(ground: Ground) {
     let [one, other] = ground.things();
     let store = Store::default();
     assert!(one.set(&key(1), 7).await);
-    assert_eq!(one.get(&key(1)).into_value().as_deref(), Some(&7));
+    assert_eq!(one.get_local(&key(1)).into_value().as_deref(), Some(&7));
     assert!(one.contains(&key(1)) && one.ttl(&key(1)).is_some_and(|left| left <= THINGS.ttl()));
+    assert_eq!(other.get(&key(1)).await.into_fresh().as_deref(), Some(&7));
+    assert_eq!(other.get_local(&key(1)).into_fresh().as_deref(), Some(&7), "kept in L1");
     assert_eq!(*store.through(&other, &key(1), &[]).await.value, 7);
     assert_eq!(store.reads(), 0);
-    assert_eq!(other.get(&key(2)), Lookup::Miss);
+    assert_eq!(other.get_local(&key(2)), Lookup::Miss);
 }
 
 pub(crate) async fn the_last_one_set_is_found(ground: Ground) {

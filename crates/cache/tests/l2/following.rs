@@ -201,6 +201,6 @@ async fn word_that_comes_during_a_load_keeps_from_l1_what_goes_there_alone() {
         here.until_gone(100 + index).await;
         go_on.notify_one();
         assert_eq!(read.await.unwrap(), 7);
-        assert!(things.get(&key(index)).into_value().is_none(), "without a codec: {without_codec}");
+        assert!(things.get_local(&key(index)).into_value().is_none(), "without a codec: {without_codec}");
     }
 }

@@ -120,7 +120,7 @@ impl Node {
     }
 
     pub(crate) fn has(&self, index: u32) -> bool {
-        self.things.get(&key(index)).into_value().is_some()
+        self.things.get_local(&key(index)).into_value().is_some()
     }
 
     /// Makes everything in L1 too old, so that the next read asks L2.

@@ -150,7 +150,7 @@ impl Lane {
     }
 
     fn held(&self, node: usize) -> Option<u32> {
-        self.nodes[node].things.get(&self.key()).into_value().map(|value| *value)
+        self.nodes[node].things.get_local(&self.key()).into_value().map(|value| *value)
     }
 
     /// Returns when the node has heard of all that was changed before, and holds nothing of it any more.
@@ -162,7 +162,7 @@ impl Lane {
         // Words come in order: once this one has come, the others have too.
         self.nodes[writer].cache.invalidate_key(&canary).await.unwrap();
         let began = Instant::now();
-        while things.get(&canary).into_value().is_some() || self.held(node) == Some(old) {
+        while things.get_local(&canary).into_value().is_some() || self.held(node) == Some(old) {
             assert!(began.elapsed() < SOON, "{place}: node {node} hears nothing");
             sleep(Duration::from_millis(1)).await;
         }

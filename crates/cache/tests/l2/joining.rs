@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_cache::{Fill, Json, Key, LoadError, Source, TtlClass, TypedCache};
+use futures_util::FutureExt;
+use futures_util::future::join;
+use tidegate_cache::{Fill, Json, Key, LoadError, Lookup, Source, TtlClass, TypedCache};
 use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::{Proxy, RedisServer};
 use tokio::sync::Notify;
@@ -176,6 +178,32 @@ async fn who_joins_a_look_is_served_when_its_leader_leaves() {
         let value = timeout(SOON, follower).await.unwrap().unwrap().unwrap();
         // Where L2 has nothing it is the loader of the one who left that runs on.
         assert_eq!(value, if is_held { 1 } else { 2 });
-        poll_until(SOON, async || here.things.get(&wanted).into_value()).await.unwrap();
+        poll_until(SOON, async || here.things.get_local(&wanted).into_value()).await.unwrap();
+    }
+}
+
+/// A future that nobody polls drives nothing: whoever asks besides is not left to it.
+#[tokio::test]
+async fn who_joins_a_look_is_served_though_its_leader_is_not_polled() {
+    let (_server, [here, other]) = server_and_nodes().await;
+    for (round, is_held) in (0..).zip([true, false]) {
+        let wanted = key(200 + round);
+        if is_held {
+            assert!(other.things.set(&wanted, 1).await);
+        }
+        here.until(|l2| l2.is_followed && l2.is_available).await;
+        let read = async |brings: u32| {
+            let load = async move || Ok::<_, &str>(Fill::new(brings));
+            here.things.get_or_load(&wanted, load).await.map(|read| *read.value)
+        };
+        let mut leader = Box::pin(read(2));
+        assert!(leader.as_mut().now_or_never().is_none(), "it looks");
+        let many = here.things.get_many([&wanted]);
+        let (value, found) = timeout(SOON, join(read(3), many)).await.unwrap();
+        // Where L2 has nothing it is the loader of the first one that runs.
+        let expected = if is_held { 1 } else { 2 };
+        assert_eq!(value.unwrap(), expected);
+        assert_eq!(found[0], Lookup::Fresh(Arc::new(expected)));
+        assert_eq!(timeout(SOON, leader).await.unwrap().unwrap(), expected);
     }
 }

@@ -83,7 +83,7 @@ async fn what_is_found_to_hold_still_is_prolonged_in_l2() {
     .await
     .unwrap();
     one.cache.invalidate_tag(&tag()).await.unwrap();
-    poll_until(SOON, async || (theirs.get(&key(1)) == Lookup::Miss).then_some(())).await.unwrap();
+    poll_until(SOON, async || (theirs.get_local(&key(1)) == Lookup::Miss).then_some(())).await.unwrap();
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn a_process_that_starts_revalidates_what_its_predecessor_left() {
     };
     let read = theirs.get_or_revalidate(&key(1), load).await.unwrap();
     assert_eq!((*read.value, read.source), (7, Source::Stale));
-    poll_until(SOON, async || (theirs.get(&key(1)) == Lookup::Fresh(8.into())).then_some(())).await.unwrap();
+    poll_until(SOON, async || (theirs.get_local(&key(1)) == Lookup::Fresh(8.into())).then_some(())).await.unwrap();
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn the_hard_timeout_holds_over_l2_and_loader_together() {
     // L2 alone may take 250 ms.
     let load = async || Ok::<_, Infallible>(Fill::new(7_u32));
     assert!(matches!(things.get_or_load(&key(1), load).await, Err(LoadError::TimedOut)));
-    poll_until(SOON, async || things.get(&key(1)).into_value()).await.unwrap();
+    poll_until(SOON, async || things.get_local(&key(1)).into_value()).await.unwrap();
     assert_eq!(node.cache.stats().classes.iter().map(|class| class.loads).sum::<u64>(), 1);
     server.resume();
 }

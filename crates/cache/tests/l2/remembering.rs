@@ -48,7 +48,7 @@ async fn heard(node: &Node, writer: &Node) {
     poll_until(SOON, async || node.things.set(&canary, 0).await.then_some(())).await.unwrap();
     // Words come in order: once this one has come, the others have too.
     writer.cache.invalidate_key(&canary).await.unwrap();
-    poll_until(SOON, async || node.things.get(&canary).into_value().is_none().then_some(())).await.unwrap();
+    poll_until(SOON, async || node.things.get_local(&canary).into_value().is_none().then_some(())).await.unwrap();
 }
 
 #[tokio::test]

@@ -116,7 +116,7 @@ async fn what_one_node_sets_the_other_reads() {
     other.outlive_l1();
     let read = other.read(1, &store).await;
     assert_eq!((*read.value, read.source), (7, Source::Shared));
-    assert_eq!(one.things.get(&key(1)), Lookup::Fresh(Arc::new(7)));
+    assert_eq!(one.things.get_local(&key(1)), Lookup::Fresh(Arc::new(7)));
     // A load that began before may not overwrite it.
     other.cache.invalidate_key(&key(1)).await.unwrap();
     let slow = Store::slow(Duration::from_millis(100));
@@ -253,7 +253,7 @@ async fn bytes_that_cannot_be_read_are_reported_and_replaced() {
     assert_eq!((*read.value, read.source), (5, Source::Shared));
     // Too big for L2: not shared, and the smaller one that was there is gone.
     assert!(!new.set(&key(1), 101).await);
-    assert_eq!(new.get(&key(1)), Lookup::Miss);
+    assert_eq!(new.get_local(&key(1)), Lookup::Miss);
     other.outlive_l1();
     let read = new.get_or_load(&key(1), async || Ok::<_, ()>(Fill::new(102))).await.unwrap();
     assert_eq!((*read.value, read.source, read.stored), (102, Source::Loaded, true));

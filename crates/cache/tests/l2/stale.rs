@@ -40,7 +40,9 @@ async fn a_process_that_starts_serves_what_its_predecessor_left_while_it_loads()
         let stale = read(&there, &store).await;
         assert_eq!((*stale.value, stale.source, stale.fresh_for), (7, Source::Stale, Duration::ZERO));
     }
-    poll_until(SOON, async || there.get(&key(1)).into_value().filter(|value| **value == 8).map(drop)).await.unwrap();
+    poll_until(SOON, async || there.get_local(&key(1)).into_value().filter(|value| **value == 8).map(drop))
+        .await
+        .unwrap();
     assert_eq!(store.reads(), 1, "it was loaded once");
     assert_eq!((other.l2().hits, other.l2().misses, other.l2().errors), (1, 0, 0), "one read, one look");
 }
@@ -89,7 +91,8 @@ async fn who_waits_for_another_process_serves_stale_meanwhile_and_loads_nothing(
         assert_eq!((*stale.value, stale.source), (7, Source::Stale));
     }
     for node in [&one, &other] {
-        let has_new = async || things(node, long).get(&key(1)).into_value().filter(|value| **value == 8).map(drop);
+        let has_new =
+            async || things(node, long).get_local(&key(1)).into_value().filter(|value| **value == 8).map(drop);
         poll_until(SOON, has_new).await.unwrap();
     }
     assert!(store.reads() <= 2, "{} loads", store.reads());

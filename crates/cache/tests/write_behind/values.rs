@@ -166,9 +166,9 @@ async fn a_waiting_value_is_cached_with_its_tags() {
     let rows = Place::Memory.values(&store, options().every(NEVER)).await.tags(tags);
     rows.write(&key(1), 7).await.unwrap();
     read(&rows, 1, &store).await;
-    assert!(rows.values().get(&key(1)).into_value().is_some());
+    assert!(rows.values().get_local(&key(1)).into_value().is_some());
     rows.values().cache().invalidate_tag(&tag).await.unwrap();
-    assert!(rows.values().get(&key(1)).into_value().is_none());
+    assert!(rows.values().get_local(&key(1)).into_value().is_none());
 }
 
 #[tokio::test]

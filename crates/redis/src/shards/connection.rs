@@ -75,13 +75,10 @@ impl Connection {
 
     /// Sends one command, once. Dropped, it may still be sent until its time-out is over, and not later.
     pub(crate) fn send(&self, name: &'static str, args: Vec<Value>) -> Call<'_> {
-        self.lanes.call(Order::Command(name, args))
+        self.lanes.call(Order::new(name, args))
     }
 
     /// Reads a string.
-    ///
-    /// fred writes to the socket after every `custom` command, while it gathers those that it knows: with 64 tasks that is
-    /// twice as many a second. Reads of the cache are worth the exception.
     pub(crate) fn get(&self, key: &str) -> Call<'_> {
         self.lanes.call(Order::Get(Key::from(key)))
     }
