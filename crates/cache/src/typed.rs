@@ -82,8 +82,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
 
     /// The value under the key, if there is one to serve, in L1 or in L2.
     ///
-    /// Never loads, but waits for a load of the key that is under way. A hit in L1 waits for nothing; what L2 has is kept in L1. No
-    /// longer than the [`hard_timeout`](TtlClass::hard_timeout) of its class; what is not known by then is a miss.
+    /// Never loads. A hit in L1 waits for nothing; what L2 has is kept in L1. It takes no longer than the
+    /// [`hard_timeout`](TtlClass::hard_timeout) of its class; what is not known by then is a miss.
     /// [`get_local`](Self::get_local) asks L1 alone, [`get_many`](Self::get_many) for several keys in few round trips.
     pub async fn get(&self, key: &Key) -> Lookup<V> {
         let found = self.get_local(key);
