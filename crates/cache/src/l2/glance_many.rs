@@ -7,10 +7,9 @@ use futures_util::future::{join, join_all};
 use tidegate_redis::{Arg, Client, Error, Topology, Value};
 use tokio::time::timeout;
 
-use super::entry::Entry;
 use super::look::Looked;
 use super::patience::Patience;
-use super::recall::{Said, Tagged};
+use super::recall::Tagged;
 use super::steps::{BYTES, KEYS, UNDER_WAY};
 use super::tier::RedisTier;
 use crate::key::Key;
@@ -100,16 +99,6 @@ impl RedisTier {
             }
         }
         Ok(values)
-    }
-
-    /// An entry of the epoch and the class that are in force, and the time of its server.
-    fn in_force(&self, bytes: &Bytes, server: &str) -> Option<(Entry, u64)> {
-        let entry = Entry::decode(bytes).ok()?;
-        let Said::Valid(now) = self.recall.judge_epoch(&entry.epoch, entry.class(), entry.class_moves) else {
-            return None;
-        };
-        let now = if server.is_empty() { now } else { self.recall.clock(server)? };
-        Some((entry, now))
     }
 
     /// Asks for tags that are not remembered, and remembers what is in force.
