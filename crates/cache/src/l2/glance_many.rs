@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
 use tidegate_redis::{Arg, Client, Error, Topology, Value};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::look::Looked;
 use super::patience::Patience;
@@ -23,9 +23,11 @@ impl RedisTier {
         let one_each: HashMap<&str, &Key> = servers.iter().map(String::as_str).zip(keys.iter().copied()).collect();
         let one_each: Vec<_> = one_each.into_iter().map(|(server, key)| (server, self.names.value(key))).collect();
         let renewing = join_all(one_each.iter().filter_map(|(server, name)| self.renewing(name, server)));
-        let renewing = timeout(patience.left(), renewing);
+        let (renewing, begun, mut aside) = (timeout(patience.left(), renewing), Instant::now(), patience.clone());
         // What fails here is asked again, and told of if that fails too.
-        let (read, _) = join(self.read_values(keys, patience), renewing).await;
+        let (read, _) = join(self.read_values(keys, &mut aside), renewing).await;
+        // Once, for what took longer of the two.
+        patience.charge(begun.elapsed());
         let mut pending = Vec::new();
         let judged = read.into_iter().enumerate().map(|(index, bytes)| {
             let (entry, now) = self.in_force(&bytes?, servers.get(index).map_or("", String::as_str))?;
