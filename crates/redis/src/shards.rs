@@ -96,7 +96,7 @@ pub(crate) struct Shards {
 struct Inner {
     config: Config,
     timeout: Duration,
-    /// Hears of outages that calls meet when nobody waits for them any more; those of the others their caller reports.
+    /// Hears of outages that nobody reports who called: of calls that were given up, and of heartbeats.
     availability: Availability,
     /// Outside a cluster the one primary, which never changes: what every command asks for takes no lock.
     single: Option<Shard>,
@@ -315,6 +315,11 @@ impl Shards {
             }
         }
         false
+    }
+
+    /// Says that the slot's primary gives no answer.
+    pub(crate) fn report(&self, slot: u16) {
+        self.inner.availability.report(slot);
     }
 
     /// Says that the table may be old.

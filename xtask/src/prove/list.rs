@@ -182,7 +182,8 @@ pub(super) const PROOFS: &[Proof] = &[
     .with(&["json"]),
     proof(
         "cache-failover",
-        "the same after a failover by Sentinels, ordered or forced by a kill; the new primary is followed within 1.5 s of when it can be",
+        "the same after a failover by Sentinels, ordered or forced by a kill, within 1.5 s of when they agree and the old primary has let go; \
+         within 6 s more where it hangs and nobody asks it anything",
         "tidegate-cache",
         "l2",
         "promptness::what_changed_in_a_failover_is_served_for_two_heartbeats_at_most",
