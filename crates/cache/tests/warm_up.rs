@@ -213,7 +213,8 @@ async fn what_killed_saves_left_is_removed_at_the_next_start() {
     keys.save(&path).await.unwrap();
     let hours_ago = |name: &str, hours: u64| {
         let file = std::fs::File::create(scratch.join(name)).unwrap();
-        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(hours * 60 * 60)).unwrap();
+        let now = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(now - Duration::from_secs(hours * 60 * 60)).unwrap();
     };
     let left = ["hot.17-0.new", "hot.4194304-12.new"];
     let kept =
