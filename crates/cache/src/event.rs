@@ -167,7 +167,7 @@ pub enum LookupOutcome {
 pub enum LoadResult {
     /// With a value that the cache kept.
     Stored,
-    /// With a value that was given to its callers only: it was invalidated meanwhile, or is too big.
+    /// With a value that L1 did not keep: it was invalidated meanwhile, is too big, or is to be kept nowhere.
     NotStored,
     /// With the word that there is no value: by the loader of a batch.
     Absent,

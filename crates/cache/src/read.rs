@@ -44,7 +44,8 @@ pub struct Read<V> {
     pub source: Source,
     /// For how much longer the cache holds it fresh; zero when it is stale or was not stored.
     pub fresh_for: Duration,
-    /// Whether L1 kept it. False when an invalidation overtook its load, or when it was too big.
+    /// Whether L1 kept it. False when an invalidation overtook its load, when it was too big, and when it is to be kept nowhere
+    /// ([`Fill::uncached`](crate::Fill::uncached)).
     pub stored: bool,
 }
 

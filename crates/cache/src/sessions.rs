@@ -185,7 +185,7 @@ impl CacheSessions {
 
     async fn put(&self, key: &Key, data: Data, expiry_date: OffsetDateTime) -> session_store::Result<()> {
         let left = expiry_date - OffsetDateTime::from((self.now)());
-        let Ok(left) = Duration::try_from(left) else {
+        let Some(left) = Duration::try_from(left).ok().filter(|left| !left.is_zero()) else {
             // It is over already.
             return self.end(key).await;
         };

@@ -18,7 +18,7 @@ use crate::codec::Codec;
 use crate::event::Scope;
 use crate::event::{Event, Removal};
 use crate::fence::Generation;
-use crate::fill::{Fill, Known};
+use crate::fill::{Fill, Keep, Known};
 use crate::key::Key;
 #[cfg(feature = "redis")]
 use crate::l2::{Mark, New};
@@ -249,12 +249,17 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// Loads of this key that are under way will not overwrite it. The value counts as read now: when an invalidation
     /// came between reading it from the store and this call, use [`TypedCache::get_or_load`], which notices.
     ///
-    /// A value that its codec can't write is not kept at all. L1 is done when the call is first polled, without waiting. When L2
-    /// can't be told, the key counts there as invalidated until
+    /// A value that its codec can't write is not kept at all, nor is one that is [`uncached`](Fill::uncached): then the key is invalidated.
+    /// L1 is done when the call is first polled, without waiting. When L2 can't be told, the key counts there as invalidated until
     /// it can.
     pub async fn set(&self, key: &Key, fill: impl Into<Fill<V>>) -> bool {
         let mut fill = fill.into();
         self.cache.tiers.settle(&self.class, &mut fill);
+        if fill.keep != Keep::Value {
+            // What L2 can't be told of that, it owes.
+            let _ = self.cache.invalidate_key(key).await;
+            return false;
+        }
         #[cfg(feature = "redis")]
         {
             let (stored, new) = self.set_here(key, fill);
@@ -369,8 +374,8 @@ pub(crate) fn open<V: Send + Sync + 'static>(slot: Slot) -> Option<Arc<V>> {
 
 pub(crate) fn pack<V: Send + Sync + 'static>(fill: Fill<V>, weigh: fn(&V) -> usize) -> Parcel {
     let bytes = weigh(&fill.value);
-    let Fill { value, tags, ttl, is_negative, is_kept: _ } = fill;
-    Parcel { value: value.into_arc(), tags, ttl, is_negative, bytes, cost: None }
+    let Fill { value, tags, ttl, is_negative, keep } = fill;
+    Parcel { value: value.into_arc(), tags, ttl, is_negative, keep, bytes, cost: None }
 }
 
 pub(crate) fn known<V: Send + Sync + 'static>(tiers: &Tiers, key: &Key) -> Option<Known<V>> {

@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use tokio::runtime::Handle;
 
 use crate::event::{Removal, Scope};
-use crate::fill::Fill;
+use crate::fill::{Fill, Keep};
 use crate::flight::{Flight, Kind};
 use crate::key::Key;
 #[cfg(feature = "redis")]
@@ -26,8 +26,8 @@ use crate::typed::{TypedCache, pack};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Written {
-    /// Whether the value is cached; false when another write or an invalidation came meanwhile, or it was too big. Then the key is
-    /// invalidated.
+    /// Whether the value is cached; false when another write or an invalidation came meanwhile, it was too big, or is to be kept
+    /// nowhere ([`Fill::uncached`](crate::Fill::uncached)). Then the key is invalidated.
     pub cached: bool,
 }
 
@@ -144,6 +144,12 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         #[cfg(feature = "redis")] ticket: Option<crate::l2::Ticket>,
     ) -> bool {
         let key = under_way.key;
+        if fill.keep != Keep::Value {
+            drop(under_way);
+            // What L2 can't be told, it owes.
+            let _ = self.cache.invalidate_key(key).await;
+            return false;
+        }
         #[cfg(feature = "redis")]
         if let Some(l2) = &self.cache.tiers.l2 {
             if let Some(codec) = &self.form.codec {
@@ -164,7 +170,6 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             let _ = self.cache.invalidate_key(key).await;
             return false;
         }
-        let _ = key;
         under_way.end(
             pack(fill, self.form.weigh),
             #[cfg(feature = "redis")]
