@@ -63,14 +63,22 @@ impl Lifecycle<Held, Hit> for Leaving {
 #[derive(Default)]
 pub(crate) struct Inserted {
     pub(crate) stored: bool,
+    /// Whether nothing but its size kept it out.
+    pub(crate) too_big: bool,
     /// What had to leave, the replaced value included.
     leaving: Vec<(Held, Hit)>,
 }
 
 impl Inserted {
-    /// Whether something else lay under `key`.
+    /// Whether the value may lie behind L1: it does in L1 too, or would if it were smaller.
+    #[cfg(feature = "redis")]
+    pub(crate) fn is_current(&self) -> bool {
+        self.stored || self.too_big
+    }
+
+    /// Whether something else lay under `key`, which is gone.
     pub(crate) fn has_replaced(&self, key: &Key) -> bool {
-        self.stored && self.leaving.iter().any(|(left, _)| left.key == *key)
+        (self.stored || self.too_big) && self.leaving.iter().any(|(left, _)| left.key == *key)
     }
 
     /// The keys that were evicted to make room for `key`.
@@ -151,7 +159,9 @@ impl Memory {
             leaving.extend(self.cache.remove(key));
             stored = self.place(key, slot, &mut leaving);
         }
-        let inserted = Inserted { stored, leaving };
+        // What was refused itself did not leave.
+        leaving.retain(|(left, _)| !Arc::ptr_eq(&left.terms, slot.terms()));
+        let inserted = Inserted { stored, too_big: !stored, leaving };
         let evicted = inserted.evicted(key).count() as u64;
         if evicted > 0 {
             self.evictions.fetch_add(evicted, Ordering::Relaxed);

@@ -205,7 +205,7 @@ impl CacheSessions {
         let since = tiers.fence.now();
         match l2.put_unless(key, new, ENDING).boxed().await {
             Ok(true) => {
-                if self.sessions.set_in_l1(key, since, fill, Some(mark))
+                if self.sessions.set_in_l1(key, since, fill, Some(mark)).stored
                     && let Some(slot) = tiers.memory.peek(key)
                 {
                     // Word of an end that came before this found nothing here to compare.

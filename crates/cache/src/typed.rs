@@ -23,6 +23,7 @@ use crate::key::Key;
 #[cfg(feature = "redis")]
 use crate::l2::{Mark, New};
 use crate::load::Enough;
+use crate::memory::Inserted;
 use crate::owed::Owed;
 use crate::read::{LoadError, Lookup, Read, Source};
 use crate::slot::{Slot, State};
@@ -244,7 +245,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         })
     }
 
-    /// Stores a value, in place of any other; tells whether L1 kept it. The other is gone even if it didn't.
+    /// Stores a value, in place of any other; tells whether L1 kept it. The other is gone even if it didn't. What is too big for L1 is
+    /// kept in L2 alone, if there is one.
     ///
     /// Loads of this key that are under way will not overwrite it. The value counts as read now: when an invalidation
     /// came between reading it from the store and this call, use [`TypedCache::get_or_load`], which notices.
@@ -277,14 +279,15 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     pub(crate) fn set_here(&self, key: &Key, fill: Fill<V>) -> (bool, Option<New>) {
         let since = self.cache.tiers.fence.now();
         let (Some(l2), Some(codec)) = (&self.cache.tiers.l2, &self.form.codec) else {
-            return (self.set_in_l1(key, since, fill, None), None);
+            return (self.set_in_l1(key, since, fill, None).stored, None);
         };
         let left = self.class.ttl.in_l2(fill.ttl);
         match l2.pack(&self.class.ttl, &**codec, &fill) {
             Ok(new) => {
                 let mark = Mark { id: Some(new.id), left, noticed: 0 };
-                let stored = self.set_in_l1(key, since, fill, Some(mark));
-                (stored, stored.then_some(new))
+                let inserted = self.set_in_l1(key, since, fill, Some(mark));
+                // L2 has room for what L1 has not.
+                (inserted.stored, inserted.is_current().then_some(new))
             }
             Err(error) => {
                 l2.codec_failed(&self.class, key, &error);
@@ -297,7 +300,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// The part of [`set`](Self::set) that waits for nothing.
     #[cfg(not(feature = "redis"))]
     pub(crate) fn set_here(&self, key: &Key, fill: Fill<V>) -> bool {
-        self.set_in_l1(key, self.cache.tiers.fence.now(), fill)
+        self.set_in_l1(key, self.cache.tiers.fence.now(), fill).stored
     }
 
     /// L1 alone; `since` is from before what is set was known to hold.
@@ -307,7 +310,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         since: Generation,
         fill: Fill<V>,
         #[cfg(feature = "redis")] mark: Option<Mark>,
-    ) -> bool {
+    ) -> Inserted {
         let tiers = &self.cache.tiers;
         let slot = tiers.slot(
             key,
@@ -327,7 +330,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             tiers.report_removed(key, Removal::Replaced);
         }
         drop(outdated); // here, not under the lock
-        inserted.stored
+        inserted
     }
 
     /// Invalidates the key; tells whether L1 held a live value.

@@ -26,7 +26,7 @@ use crate::typed::{TypedCache, pack};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Written {
-    /// Whether the value is cached; false when another write or an invalidation came meanwhile, it was too big, or is to be kept
+    /// Whether the value is cached; false when another write or an invalidation came meanwhile, it was too big for all tiers, or is to be kept
     /// nowhere ([`Fill::uncached`](crate::Fill::uncached)). Then the key is invalidated.
     pub cached: bool,
 }
@@ -200,7 +200,7 @@ impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
         self.values.cache.tiers.flights.leave(self.key, &self.flight, |_| ());
     }
 
-    /// Puts the value into L1, if nothing else came meanwhile; tells whether it is there. If not, nothing is.
+    /// Puts the value into L1, if nothing else came meanwhile; tells whether it is there, or too big and in L2. If not, nothing is.
     fn end(mut self, parcel: Parcel, #[cfg(feature = "redis")] mark: Option<Mark>) -> bool {
         self.is_over = true;
         let (tiers, class) = (&self.values.cache.tiers, &self.values.class);
@@ -231,9 +231,14 @@ impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
         }
         drop(outdated); // here, not under the lock
         #[cfg(feature = "redis")]
-        if is_doubtful && inserted.stored {
-            recheck(tiers, self.key, &slot);
+        {
+            if is_doubtful && inserted.stored {
+                recheck(tiers, self.key, &slot);
+            }
+            // L2 has room for what L1 has not.
+            inserted.stored || (inserted.too_big && slot.shared.is_some())
         }
+        #[cfg(not(feature = "redis"))]
         inserted.stored
     }
 }

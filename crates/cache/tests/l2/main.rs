@@ -21,4 +21,5 @@ mod round_trips;
 mod sharing;
 mod stale;
 mod tenants;
+mod too_big;
 mod topologies;
