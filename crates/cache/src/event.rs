@@ -189,6 +189,8 @@ pub enum LoadResult {
 pub enum Scope<'a> {
     /// One key.
     Key(&'a Key),
+    /// One key, of which what is there counts as stale from now on ([`TieredCache::expire_key`](crate::TieredCache::expire_key)).
+    Expired(&'a Key),
     /// All entries with this tag.
     Tag(&'a Tag),
     /// All keys that match.

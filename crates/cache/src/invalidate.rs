@@ -51,6 +51,33 @@ impl TieredCache {
         self.invalidate_scopes(&scopes).await
     }
 
+    /// Lets what is there under the key count as stale from now on, on every node and in both tiers; tells whether L1 held a live value.
+    ///
+    /// The next read loads anew, and what is there still serves within the grace of its class
+    /// ([`TtlClass::grace`](crate::TtlClass::grace)), which begins now: while the load runs, as far as the
+    /// [`soft_timeout`](crate::TtlClass::soft_timeout) says, and when it fails. For a source that changed, when an old value is better
+    /// than none; where it is not, [invalidate](Self::invalidate_key). No load that began before makes the old value fresh again: it
+    /// fills nothing. Without a grace it is an invalidation.
+    ///
+    /// What another process holds in L1 goes, and it reads as stale what L2 has: what only its L1 had can't fall back on that.
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate`](Self::invalidate).
+    pub async fn expire_key(&self, key: &Key) -> Result<bool, Owed> {
+        Ok(self.invalidate_scopes(&[Scope::Expired(key)]).await? > 0)
+    }
+
+    /// As [`expire_key`](Self::expire_key), of several keys; tells of how many L1 held a live value.
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate`](Self::invalidate).
+    pub async fn expire_keys<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) -> Result<usize, Owed> {
+        let scopes: Vec<Scope<'_>> = keys.into_iter().map(Scope::Expired).collect();
+        self.invalidate_scopes(&scopes).await
+    }
+
     /// Invalidates every entry that carries the tag, in constant time. Their space is given back later.
     ///
     /// # Errors
@@ -114,7 +141,8 @@ impl TieredCache {
         for scope in scopes {
             let count = self.tiers.drop_scope(*scope);
             removed += count;
-            let is_counted = matches!(scope, Scope::Key(_) | Scope::Pattern(_) | Scope::PatternOf(..));
+            let is_counted =
+                matches!(scope, Scope::Key(_) | Scope::Expired(_) | Scope::Pattern(_) | Scope::PatternOf(..));
             // A class that nobody here has is none of this process's business.
             if !matches!(scope, Scope::Class(class) if self.tiers.classes.by_name(class).is_none()) {
                 self.tiers.notify(&Event::Invalidated { scope: *scope, removed: is_counted.then_some(count) });
@@ -162,6 +190,7 @@ impl Tiers {
     pub(crate) fn drop_scope(&self, scope: Scope<'_>) -> usize {
         match scope {
             Scope::Key(key) => return usize::from(self.remove(key)),
+            Scope::Expired(key) => return usize::from(self.expire(key)),
             Scope::Pattern(pattern) => return self.remove_matching(pattern, |_| true),
             Scope::PatternOf(class, pattern) => {
                 let Some(class) = self.classes.by_name(class) else { return 0 };
@@ -186,6 +215,38 @@ impl Tiers {
         self.flights.fence_matching(pattern);
         let matching = self.memory.iter().filter(|(key, slot)| is_meant(slot) && pattern.matches(key.as_str()));
         matching.filter(|(key, _)| self.remove(key)).count()
+    }
+
+    /// Ends the fresh life of the key in L1 and fences its loads; tells whether a live value was held.
+    fn expire(&self, key: &Key) -> bool {
+        let now = self.clock.now();
+        let is_over = self.flights.fence(key, || {
+            let slot = self.memory.peek(key)?;
+            if slot.state(now, &self.fence) == State::Dead {
+                return None;
+            }
+            let mut is_over = false;
+            self.memory.amend(key, |terms| {
+                let was_fresh = terms.times.expire(now.into());
+                // The entry of L2 is called so too, then.
+                #[cfg(feature = "redis")]
+                if was_fresh {
+                    terms.shared = terms.shared.and_then(crate::l2::EntryId::expired);
+                }
+                #[cfg(not(feature = "redis"))]
+                let _ = was_fresh;
+                is_over = terms.times.is_over(now.into());
+            });
+            if let Some(class) = self.classes.by_id(slot.class) {
+                class.counters.add(Count::Invalidation);
+            }
+            Some(is_over)
+        });
+        if is_over == Some(true) {
+            // Without a grace.
+            self.remove(key);
+        }
+        is_over.is_some()
     }
 
     /// Removes the key from L1 and fences its loads; tells whether a live value was held.

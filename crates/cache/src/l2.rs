@@ -6,6 +6,7 @@ mod bound;
 mod debts;
 mod entry;
 mod epoch;
+mod expire;
 mod fill_many;
 mod follow;
 mod forget;

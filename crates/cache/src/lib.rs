@@ -85,6 +85,8 @@
 //! # Writing
 //!
 //! - [`Touched`]: write to the store, then invalidate; the store is the truth.
+//! - [`TypedCache::expire`]: the same where an old value is better than none: it is stale at once, everywhere, and serves within its grace.
+//! - [`Fill::uncached`]: what a loader or caller brings is given on and kept nowhere, and what was there goes.
 //! - [`TypedCache::write_through`]: write to the store, then cache what it holds.
 //! - [`WriteBehind`] and [`Increments`]: a write is done when it is kept, in memory or in Redis, and the store is told a moment later.
 //!

@@ -11,7 +11,7 @@ use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 use crate::held::{ForAll, ForHit, Held, Hit, Noting, SameFill};
 use crate::key::Key;
 use crate::moves::Seen;
-use crate::slot::{Slot, Terms, Times};
+use crate::slot::{Slot, Terms};
 use crate::text::Prehashed;
 
 /// The tier's name in statistics and events.
@@ -177,16 +177,16 @@ impl Memory {
 
     /// Lets nobody load this key before `until`; its value is served on. The caller holds the lock of the key's flights.
     pub(crate) fn postpone_refresh(&self, key: &Key, now: Duration, until: Duration) {
-        self.amend(key, |times| times.postpone(now.into(), until.into()));
+        self.amend(key, |terms| terms.times.postpone(now.into(), until.into()));
     }
 
-    /// Changes the times of an entry. The caller holds the lock of the key's flights, so nobody else writes this key
+    /// Changes the terms of an entry. The caller holds the lock of the key's flights, so nobody else writes this key
     /// meanwhile.
-    pub(crate) fn amend(&self, key: &Key, change: impl FnOnce(&mut Times)) {
+    pub(crate) fn amend(&self, key: &Key, change: impl FnOnce(&mut Terms)) {
         if let Some(slot) = self.peek(key) {
-            let mut times = slot.times;
-            change(&mut times);
-            let slot = slot.at(times);
+            let mut terms = Terms::clone(slot.terms());
+            change(&mut terms);
+            let slot = Slot::new(slot.value, terms);
             // Soft: this makes an entry no more popular. Gone meanwhile means nothing to change. What is replaced holds the
             // same value, which so isn't dropped here.
             drop(self.cache.replace(Held::new(key.clone(), &slot), Hit::new(&slot), true));

@@ -342,6 +342,33 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         self.cache.invalidate_key(key).await
     }
 
+    /// Lets what is there under the key count as stale from now on: the next read loads, and falls back on it within the grace of the
+    /// class. Tells whether L1 held a live value. See [`TieredCache::expire_key`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tidegate_cache::{Fill, Key, Source, TieredCache, TtlClass};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let key = Key::builder("rate").part("EUR").build()?;
+    /// const RATES: TtlClass = TtlClass::new("rates", Duration::from_hours(1)).grace(Duration::from_hours(1));
+    /// let rates = TieredCache::builder().build().typed::<u32>(RATES);
+    /// rates.set(&key, 108).await;
+    /// rates.expire(&key).await?;
+    ///
+    /// let read = rates.get_or_load(&key, async || Err::<Fill<u32>, _>(std::io::Error::other("the bank is closed"))).await?;
+    /// assert_eq!((*read.value, read.source), (108, Source::Stale));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`TieredCache::invalidate`].
+    pub async fn expire(&self, key: &Key) -> Result<bool, Owed> {
+        self.cache.expire_key(key).await
+    }
+
     /// The class of this handle.
     pub fn class(&self) -> &TtlClass {
         &self.class.ttl

@@ -99,9 +99,9 @@ impl Tiers {
         let mut times = slot.times;
         if times.may_slide(now) {
             times.slide(now);
-            let slide = |held: &mut Times| {
-                if held.may_slide(now) {
-                    held.slide(now);
+            let slide = |held: &mut Terms| {
+                if held.times.may_slide(now) {
+                    held.times.slide(now);
                 }
             };
             self.flights.hold(key, || self.memory.amend(key, slide));

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "in a test a panic is an answer")]
 
 mod batches;
+mod expiring;
 mod fencing;
 mod following;
 mod ground;
