@@ -38,9 +38,11 @@ pub(crate) enum Count {
     Queued,
     Refused,
     TimedOut,
+    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "there is no such tier"))]
+    SharedHit,
 }
 
-const COUNTS: usize = Count::TimedOut as usize + 1;
+const COUNTS: usize = Count::SharedHit as usize + 1;
 
 #[derive(Default)]
 #[repr(align(128))]

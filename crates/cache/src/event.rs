@@ -138,7 +138,7 @@ pub enum Event<'a> {
     },
 }
 
-/// Why an entry left that could have stayed, for all the room there is.
+/// Why an entry left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Removal {
@@ -148,6 +148,9 @@ pub enum Removal {
     Replaced,
     /// It was invalidated.
     Invalidated,
+    /// It had to make room for another: told to [`TypedCache::on_removal`](crate::TypedCache::on_removal); of events it is
+    /// [`Event::Evicted`].
+    Evicted,
 }
 
 /// What a tier held.

@@ -17,6 +17,8 @@ pub struct Fill<V> {
     pub(crate) ttl: Option<Duration>,
     pub(crate) is_negative: bool,
     pub(crate) keep: Keep,
+    /// For how long past its end L2 serves it, where it came from there.
+    pub(crate) grace: Option<Duration>,
 }
 
 /// What the tiers hold of a key once a value for it is there.
@@ -34,7 +36,14 @@ pub(crate) enum Keep {
 impl<V> Fill<V> {
     /// A value with the lifetime of its class and no tags.
     pub fn new(value: V) -> Self {
-        Self { value: Held::New(value), tags: Vec::new(), ttl: None, is_negative: false, keep: Keep::Value }
+        Self {
+            value: Held::New(value),
+            tags: Vec::new(),
+            ttl: None,
+            is_negative: false,
+            keep: Keep::Value,
+            grace: None,
+        }
     }
 
     /// Keeps the value in no tier: it is given to whoever asked for it or joined its load, and the next reader loads anew. What was
@@ -67,6 +76,12 @@ impl<V> Fill<V> {
         self
     }
 
+    #[cfg(feature = "redis")]
+    pub(crate) fn graced(mut self, grace: Duration) -> Self {
+        self.grace = Some(grace);
+        self
+    }
+
     /// Adds a tag by which the entry can be invalidated.
     pub fn tag(self, tag: Tag) -> Self {
         self.tags([tag])
@@ -92,7 +107,8 @@ impl<V> Fill<V> {
     }
 
     /// Says that the value is the answer "there is nothing", such as a page for status 404: it lives for the
-    /// [`negative_ttl`](crate::TtlClass::negative_ttl) of its class, unless [`Fill::ttl`] says otherwise.
+    /// [`negative_ttl`](crate::TtlClass::negative_ttl) of its class, unless [`Fill::ttl`] says otherwise, and its grace is no longer than
+    /// that either. An old value is better than none; an old "there is nothing" hides what has come since.
     pub fn negative(mut self) -> Self {
         self.is_negative = true;
         self
@@ -153,7 +169,14 @@ impl<V> Known<V> {
     /// Tags can be added, and the lifetime replaced, as with any fill. Without that it is the lifetime of its class: neither the
     /// one that its loader chose nor [`negative`](Fill::negative) is known any more, so say it again.
     pub fn still_holds(self) -> Fill<V> {
-        Fill { value: Held::Known(self.value), tags: self.tags, ttl: None, is_negative: false, keep: Keep::Value }
+        Fill {
+            value: Held::Known(self.value),
+            tags: self.tags,
+            ttl: None,
+            is_negative: false,
+            keep: Keep::Value,
+            grace: None,
+        }
     }
 }
 

@@ -256,7 +256,7 @@ impl Tiers {
         if live && let Some(class) = self.classes.by_id(slot.class) {
             class.counters.add(Count::Invalidation);
         }
-        self.report_removed(key, if live { Removal::Invalidated } else { self.why_dead(&slot) });
+        self.report_removed(key, &slot, if live { Removal::Invalidated } else { self.why_dead(&slot) });
         live
     }
 }

@@ -184,6 +184,7 @@ mod key;
 mod l2;
 #[cfg(feature = "tower")]
 mod layer;
+mod listen;
 mod load;
 mod memory;
 mod moment;
@@ -236,7 +237,7 @@ pub use layer::{CacheLayer, CacheLayerBuilder, CachedBody, HttpCache, ResponseTa
 pub use memory::Capacity;
 pub use owed::Owed;
 pub use pattern::{Pattern, PatternError};
-pub use read::{LoadError, Lookup, Read, Source};
+pub use read::{DynError, LoadError, Lookup, Read, Source};
 #[cfg(feature = "sessions")]
 pub use sessions::CacheSessions;
 #[cfg(feature = "redis")]

@@ -81,6 +81,11 @@ impl Inserted {
         (self.stored || self.too_big) && self.leaving.iter().any(|(left, _)| left.key == *key)
     }
 
+    /// What had to leave, and whether it did so for another value of its own key.
+    pub(crate) fn left<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = (&'a Held, &'a Hit, bool)> {
+        self.leaving.iter().map(move |(held, hit)| (held, hit, held.key == *key))
+    }
+
     /// The keys that were evicted to make room for `key`.
     pub(crate) fn evicted<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = &'a Key> {
         self.leaving.iter().map(|(left, _)| &left.key).filter(move |left| *left != key)

@@ -21,6 +21,7 @@ use crate::flight::{Flight, FlightTable};
 use crate::key::Key;
 #[cfg(feature = "redis")]
 use crate::l2::{L2, Mark, Patience, Sought};
+use crate::listen::Listeners;
 use crate::memory::{self, Memory};
 use crate::nested;
 use crate::places::{Full, Places};
@@ -82,6 +83,8 @@ pub(crate) struct Parcel {
     /// Whether it says that there is nothing.
     pub(crate) is_negative: bool,
     pub(crate) keep: Keep,
+    /// The grace that it came with from L2.
+    pub(crate) grace: Option<Duration>,
     pub(crate) bytes: usize,
     /// How long a load of it takes, as far as is known.
     pub(crate) cost: Option<Duration>,
@@ -151,6 +154,7 @@ pub(crate) struct Tiers {
     pub(crate) heat: Heat,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) listeners: Listeners,
     pub(crate) bell: Arc<Bell>,
     pub(crate) dice: Dice,
     /// Where loads of all classes find a place, if they are bounded.

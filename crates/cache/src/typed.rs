@@ -26,7 +26,7 @@ use crate::load::Enough;
 use crate::memory::Inserted;
 use crate::owed::Owed;
 use crate::read::{LoadError, Lookup, Read, Source};
-use crate::slot::{Slot, State};
+use crate::slot::{Anything, Slot, State};
 use crate::tiered::{Parcel, TieredCache, Tiers};
 use crate::ttl::TtlClass;
 
@@ -78,6 +78,40 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     #[must_use]
     pub fn weigh(mut self, weigh: fn(&V) -> usize) -> Self {
         self.form.weigh = weigh;
+        self
+    }
+
+    /// Has `listener` hear of each value of this type and class that leaves L1, and why: expired, replaced, invalidated or evicted.
+    ///
+    /// For as long as the cache lives, through whatever handle or clone. It is called where the value leaves, mostly on the path of a
+    /// reader or writer, outside of all locks: be quick. A panic ends with the call. What dies by its age, a tag, a class or
+    /// [`TieredCache::clear`] leaves when it is next read or swept. Not told: what L1 never held, values that are left
+    /// when the cache is dropped, and values in L2. Where no listener is set it costs nothing but a look as something leaves.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use tidegate_cache::{Key, Removal, TieredCache, TtlClass};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let key = Key::builder("file").part(1).build()?;
+    /// let (left, leaves) = std::sync::mpsc::channel();
+    /// let files = TieredCache::builder().build().typed::<String>(TtlClass::API);
+    /// let files = files.on_removal(move |key: &Key, path: Arc<String>, cause| drop(left.send((key.clone(), path, cause))));
+    /// files.set(&key, "/tmp/a".to_owned()).await;
+    /// files.remove(&key).await?;
+    /// assert_eq!(leaves.recv()?, (key, Arc::new("/tmp/a".to_owned()), Removal::Invalidated));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn on_removal(self, listener: impl Fn(&Key, Arc<V>, Removal) + Send + Sync + 'static) -> Self {
+        let typed = move |key: &Key, value: &Anything, cause: Removal| {
+            // Another type of the same class has listeners of its own.
+            if let Ok(value) = Arc::clone(value).downcast() {
+                listener(key, value, cause);
+            }
+        };
+        self.cache.tiers.listeners.add(self.class.id, Arc::new(typed));
         self
     }
 
@@ -326,8 +360,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             (inserted, outdated)
         });
         tiers.report_left(key, &inserted);
-        if outdated.is_some() {
-            tiers.report_removed(key, Removal::Replaced);
+        if let Some(outdated) = &outdated {
+            tiers.report_removed(key, outdated, Removal::Replaced);
         }
         drop(outdated); // here, not under the lock
         inserted
@@ -404,8 +438,8 @@ pub(crate) fn open<V: Send + Sync + 'static>(slot: Slot) -> Option<Arc<V>> {
 
 pub(crate) fn pack<V: Send + Sync + 'static>(fill: Fill<V>, weigh: fn(&V) -> usize) -> Parcel {
     let bytes = weigh(&fill.value);
-    let Fill { value, tags, ttl, is_negative, keep } = fill;
-    Parcel { value: value.into_arc(), tags, ttl, is_negative, keep, bytes, cost: None }
+    let Fill { value, tags, ttl, is_negative, keep, grace } = fill;
+    Parcel { value: value.into_arc(), tags, ttl, is_negative, keep, grace, bytes, cost: None }
 }
 
 pub(crate) fn known<V: Send + Sync + 'static>(tiers: &Tiers, key: &Key) -> Option<Known<V>> {

@@ -100,7 +100,7 @@ impl Entry {
         for _ in 0..count {
             let at = reader.at;
             let text = str::from_utf8(reader.counted_bytes()?).ok();
-            let tag = text.and_then(|text| Tag::parse(text).ok()).ok_or(CodecError::NotAnEntry { at })?;
+            let tag = text.and_then(|text| Tag::read(text).ok()).ok_or(CodecError::NotAnEntry { at })?;
             tags.push((tag, reader.counted()?));
         }
         let codec = reader.take(2)?;

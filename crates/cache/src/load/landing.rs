@@ -150,10 +150,10 @@ impl Landing {
 
     /// Drops it here, not under the lock.
     fn report_older(&self, outdated: Option<Slot>) {
-        if outdated.is_some() {
-            self.tiers.report_removed(&self.key, Removal::Invalidated);
+        if let Some(outdated) = outdated {
+            self.tiers.report_removed(&self.key, &outdated, Removal::Invalidated);
+            drop(outdated);
         }
-        drop(outdated);
     }
 
     fn leave_without(&self, outcome: Outcome) -> Outcome {

@@ -226,8 +226,8 @@ impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
             (inserted, outdated)
         });
         tiers.report_left(self.key, &inserted);
-        if outdated.is_some() {
-            tiers.report_removed(self.key, Removal::Invalidated);
+        if let Some(outdated) = &outdated {
+            tiers.report_removed(self.key, outdated, Removal::Invalidated);
         }
         drop(outdated); // here, not under the lock
         #[cfg(feature = "redis")]
