@@ -77,6 +77,7 @@ mod snapshot;
 mod stripe;
 mod timeline;
 mod totals;
+mod trace_context;
 mod window;
 
 pub use catalog::{OTHER, UNMATCHED};
@@ -100,4 +101,5 @@ pub use settings::RegistryBuilder;
 pub use slow::{SlowCall, SlowOperation};
 pub use snapshot::Snapshot;
 pub use totals::{EXPOSITION_BOUNDS, EndpointTotals, OperationTotals, Totals};
+pub use trace_context::{TraceContext, TraceContextError};
 pub use window::Window;

@@ -37,7 +37,9 @@ pub(crate) use manual::{ManualWorker, Step};
 ///
 /// Each queue has its own loop and its own slots. Heartbeats, promotion, reclaiming and trimming
 /// run on a thread and runtime of their own, so handlers that compute without yielding can't cost
-/// the worker its leases. A failing broker never ends a worker: it goes on trying.
+/// the worker its leases. A lease that is on its way while every thread computes is the exception: the worker learns of it
+/// when it reads again, and somebody else may have got that job by then. A failing broker never ends a worker: it goes on
+/// trying.
 pub struct Worker {
     shared: Arc<Shared>,
     queues: Vec<(String, QueueOptions)>,
