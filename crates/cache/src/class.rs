@@ -38,7 +38,6 @@ pub(crate) enum Count {
     Queued,
     Refused,
     TimedOut,
-    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "there is no such tier"))]
     SharedHit,
 }
 

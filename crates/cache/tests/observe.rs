@@ -322,8 +322,7 @@ async fn a_loader_may_fail_with_what_only_holds_an_error() {
     type AnyError = Box<dyn Error + Send + Sync>;
     let values = TieredCache::builder().build().typed::<u32>(TtlClass::API);
     let load = async || -> Result<Fill<u32>, DynError<AnyError>> {
-        let source: AnyError =
-            Box::new(std::io::Error::new(std::io::ErrorKind::Other, "no such host".parse::<u8>().unwrap_err()));
+        let source: AnyError = Box::new(std::io::Error::other("no such host".parse::<u8>().unwrap_err()));
         Err(source)?
     };
     let failed: Box<dyn Error> = values.get_or_load(&key(1), load).await.unwrap_err().into();
