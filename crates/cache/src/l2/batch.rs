@@ -22,7 +22,7 @@ use crate::tag::Tag;
 const TAGS: usize = 256;
 
 /// Longer than the client lets any command take.
-const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A key to be looked at, with the head of an entry that turned out to be invalid.
 pub(super) struct Look<'a> {
@@ -381,13 +381,13 @@ impl RedisTier {
         Self::encode(new, epoch, tags)
     }
 
-    fn pair(&self, key: &Key) -> Vec<String> {
+    pub(super) fn pair(&self, key: &Key) -> Vec<String> {
         vec![self.names.value(key), self.names.fence(key)]
     }
 }
 
 /// The names of the values that these items change.
-fn values_of(items: &[Item]) -> Vec<String> {
+pub(super) fn values_of(items: &[Item]) -> Vec<String> {
     items.iter().filter_map(|item| item.names.first().cloned()).collect()
 }
 
