@@ -24,6 +24,12 @@ const fn proof(
 }
 
 impl Proof {
+    /// Whether it starts `tidegate-api` or `tidegate-worker`, as tests of the API alone do: others need not wait for them to be
+    /// built.
+    pub(super) fn drives_binaries(&self) -> bool {
+        self.package == "tidegate-api"
+    }
+
     const fn with(mut self, features: &'static [&'static str]) -> Self {
         self.features = features;
         self
