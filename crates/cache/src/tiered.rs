@@ -185,7 +185,9 @@ impl Tiers {
             let has_glanced = left.0.is_some();
             let mut patience = left.0.unwrap_or_else(|| l2.patience());
             let mut sought = l2.seek(key, class, codec, flight, has_glanced, &mut patience).boxed().await;
+            let mut was_there = flight.past().is_some();
             if let Sought::Stale(past) = sought {
+                was_there = true;
                 let id = past.id;
                 self.fall_back_on(past, key, class, form, flight, true);
                 sought = l2.seek_newer(key, class, codec, flight, id, &mut patience).boxed().await;
@@ -206,10 +208,12 @@ impl Tiers {
                 }
             };
             let began = flight.noticed();
+            // Dead or not: whatever L1 holds of it, others may hold as well.
+            was_there |= self.memory.peek(key).is_some();
             let (fill, loaded_in) = self.run(key, class, flight, loader).await?;
             if fill.keep != Keep::Value {
                 if fill.keep == Keep::Nothing {
-                    l2.clear(key, ticket, &mut patience).boxed().await;
+                    l2.clear(key, ticket, was_there, &mut patience).boxed().await;
                 }
                 // With a ticket that is left the fence goes back.
                 return Ok(Brought::of_nowhere(pack(fill, form.weigh), loaded_in, began));

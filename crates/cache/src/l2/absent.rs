@@ -27,29 +27,40 @@ impl L2 {
     }
 
     /// Deletes what L2 holds of a key whose load brought what is kept nowhere, and has all processes told. What was changed
-    /// meanwhile stays; what can't be told is owed, as an invalidation.
-    pub(crate) async fn clear(self: &Arc<Self>, key: &Key, ticket: Option<Ticket>, patience: &mut Patience) {
-        let owing = self.debts.owing(self, vec![Debt::Key(key.clone())]);
+    /// meanwhile stays. What can't be told is owed, as an invalidation, where something is known to have been there: a mere read
+    /// owes nothing, else an outage would fill the book with keys that nobody ever kept, until everything is invalidated in their place.
+    pub(crate) async fn clear(
+        self: &Arc<Self>,
+        key: &Key,
+        ticket: Option<Ticket>,
+        was_there: bool,
+        patience: &mut Patience,
+    ) {
+        let was_there = was_there || ticket.as_ref().is_some_and(Ticket::replaces);
+        let debts = if was_there { vec![Debt::Key(key.clone())] } else { Vec::new() };
+        let owing = self.debts.owing(self, debts);
         let Some(ticket) = ticket.filter(|_| !self.owes()) else { return };
         if ticket.clear(patience).await {
             owing.settled();
         }
     }
 
-    /// As [`clear`](Self::clear), for several keys of a batch.
+    /// As [`clear`](Self::clear), for several keys of a batch, each with whether something was there.
     pub(crate) async fn clear_many(
         self: &Arc<Self>,
         tickets: Option<&mut Tickets>,
-        keys: &[Key],
+        keys: &[(Key, bool)],
         patience: &mut Patience,
     ) {
         if keys.is_empty() {
             return;
         }
-        let owing = self.debts.owing(self, keys.iter().cloned().map(Debt::Key).collect());
+        let replaces = |key: &Key| tickets.as_ref().is_some_and(|tickets| tickets.replaces(key));
+        let owed = keys.iter().filter(|(key, was_there)| *was_there || replaces(key));
+        let owing = self.debts.owing(self, owed.map(|(key, _)| Debt::Key(key.clone())).collect());
         let Some(tickets) = tickets else { return };
-        let told = self.forget_loaded(tickets, keys.iter(), true, patience).await;
-        owing.settled_but(&keys.iter().filter(|key| !told.contains(*key)).cloned().collect());
+        let told = self.forget_loaded(tickets, keys.iter().map(|(key, _)| key), true, patience).await;
+        owing.settled_but(&keys.iter().filter(|(key, _)| !told.contains(key)).map(|(key, _)| key.clone()).collect());
     }
 
     /// Tells of which keys L2 has heard.

@@ -185,7 +185,7 @@ impl L2 {
             }
         };
         match patience.spend(self.tier.open_epoch()).await {
-            Ok(epoch) => Sought::Absent(Some(Ticket::new(self, key, fence, epoch))),
+            Ok(epoch) => Sought::Absent(Some(Ticket::new(self, key, fence, epoch, reject))),
             Err(error) => {
                 self.failed("epoch", &error);
                 Sought::Absent(None)

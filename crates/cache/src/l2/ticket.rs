@@ -3,6 +3,7 @@
 use std::mem;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tidegate_redis::Error;
 use tokio::runtime::Handle;
 
@@ -19,11 +20,18 @@ pub(crate) struct Ticket {
     key: Key,
     fence: String,
     epoch: Epoch,
+    /// The head of what L2 held all the same, past its lifetime or unfit.
+    past: Option<Bytes>,
 }
 
 impl Ticket {
-    pub(super) fn new(l2: &Arc<L2>, key: &Key, fence: String, epoch: Epoch) -> Self {
-        Self { l2: Arc::clone(l2), key: key.clone(), fence, epoch }
+    pub(super) fn new(l2: &Arc<L2>, key: &Key, fence: String, epoch: Epoch, past: Option<Bytes>) -> Self {
+        Self { l2: Arc::clone(l2), key: key.clone(), fence, epoch, past }
+    }
+
+    /// Whether L2 held something when it gave the fence.
+    pub(super) fn replaces(&self) -> bool {
+        self.past.is_some()
     }
 
     pub(super) fn key(&self) -> &Key {
