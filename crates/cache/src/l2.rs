@@ -132,7 +132,7 @@ impl L2 {
         let taken =
             async { Ok::<_, tidegate_redis::Error>((self.tier.take_part(key).await?, self.tier.open_epoch().await?)) };
         match patience.spend(taken).await {
-            Ok((fence, epoch)) => Some(Ticket::new(self, key, fence, epoch)),
+            Ok((fence, epoch)) => Some(Ticket::new(self, key, fence, epoch, None)),
             Err(error) => {
                 self.failed("fence", &error);
                 None

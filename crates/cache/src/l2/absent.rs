@@ -7,7 +7,7 @@ use tidegate_redis::{Arg, Value};
 
 use super::L2;
 use super::debts::Debt;
-use super::fill_many::Tickets;
+use super::fill_many::{Fenced, Tickets};
 use super::patience::Patience;
 use super::steps::{Answered, Item, run_many};
 use super::ticket::Ticket;
@@ -71,13 +71,13 @@ impl L2 {
         always_tells: bool,
         patience: &mut Patience,
     ) -> HashSet<Key> {
-        let fences: Vec<(Key, String)> = keys.filter_map(|key| Some((key.clone(), tickets.fence(key)?))).collect();
+        let fences: Vec<Fenced> = keys.filter_map(|key| tickets.fenced(key)).collect();
         if fences.is_empty() || self.owes() {
             return HashSet::new();
         }
         let told = self.tier.forget_under(&fences, always_tells, patience).await;
         told.failures.iter().for_each(|error| self.failed("absent", error));
-        let heard = fences.into_iter().zip(told.answers).filter_map(|((key, _), answer)| answer.map(|()| key));
+        let heard = fences.into_iter().zip(told.answers).filter_map(|(fenced, answer)| answer.map(|()| fenced.key));
         let heard: HashSet<Key> = heard.collect();
         heard.iter().for_each(|key| tickets.ended(key));
         heard
@@ -88,25 +88,25 @@ impl RedisTier {
     /// Deletes values under these fences. The other processes are told of those that there were, or always.
     pub(super) async fn forget_under(
         &self,
-        fences: &[(Key, String)],
+        fences: &[Fenced],
         always_tells: bool,
         patience: &mut Patience,
     ) -> Answered<()> {
-        let item = |(key, fence): &(Key, String)| Item {
+        let item = |Fenced { key, fence, past }: &Fenced| Item {
             names: vec![self.names.value(key), self.names.fence(key)],
-            args: vec![fence.into()],
+            args: vec![fence.into(), past.clone().unwrap_or_default().into()],
             bytes: 0,
         };
         let items = fences.iter().map(item).collect();
         // A replica may hold on to what goes here.
-        let _changing = self.changing(fences.iter().map(|(key, _)| key));
+        let _changing = self.changing(fences.iter().map(|fenced| &fenced.key));
         let common = [Arg::from(u64::from(always_tells))];
         let mut done = run_many(&self.client, &self.scripts.absent_many, &common, items, 1, patience).await;
         let is_to_tell = |answer: &Option<Vec<Value>>| {
             answer.as_ref().and_then(|values| values.first()).is_some_and(|value| value.as_int() == Ok(2))
         };
         let changed = fences.iter().zip(&done.answers).filter(|(_, answer)| is_to_tell(answer));
-        let names: Vec<String> = changed.map(|((key, _), _)| self.names.value(key)).collect();
+        let names: Vec<String> = changed.map(|(fenced, _)| self.names.value(&fenced.key)).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         if !names.is_empty()
             && let Err(error) = patience.spend(self.ways.tell_all(&names)).await

@@ -57,6 +57,11 @@ impl Tickets {
         self.fences.get(key).cloned()
     }
 
+    /// As [`fence`](Self::fence), with what L2 held.
+    pub(super) fn fenced(&self, key: &Key) -> Option<Fenced> {
+        Some(Fenced { key: key.clone(), fence: self.fence(key)?, past: self.past.get(key).cloned() })
+    }
+
     /// Its fence does not stand any more.
     pub(super) fn ended(&mut self, key: &Key) {
         self.fences.remove(key);
