@@ -122,7 +122,15 @@ impl<V: Send + Sync + 'static> Load<V> {
         let Errand::Load(loader) = errand else { return Ok(None) };
         #[cfg(not(feature = "redis"))]
         let Errand::Load(loader) = errand;
+        #[cfg(feature = "redis")]
+        let mut before: Vec<_> = self.own.iter().map(|(key, _)| self.tiers.held_above_l2(key)).collect();
         let Some(Filled { places, fills, loaded_in, .. }) = self.load(loader).await? else { return Ok(None) };
+        #[cfg(feature = "redis")]
+        {
+            let uncached = places.iter().zip(&fills).filter(|(_, fill)| fill.keep == Keep::Nothing);
+            let gone: Vec<_> = uncached.map(|(place, _)| (&self.own[*place].0, before[*place].take())).collect();
+            self.tiers.tell_others_gone(gone).boxed().await;
+        }
         for (place, fill) in places.into_iter().zip(fills) {
             let mut parcel = pack(fill, self.form.weigh);
             parcel.cost = Some(loaded_in);
