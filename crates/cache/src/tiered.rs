@@ -213,7 +213,7 @@ impl Tiers {
             let (fill, loaded_in) = self.run(key, class, flight, loader).await?;
             if fill.keep != Keep::Value {
                 if fill.keep == Keep::Nothing {
-                    l2.clear(key, ticket, was_there, &mut patience).boxed().await;
+                    l2.clear(key, class, ticket, was_there, &mut patience).boxed().await;
                 }
                 // With a ticket that is left the fence goes back.
                 return Ok(Brought::of_nowhere(pack(fill, form.weigh), loaded_in, began));

@@ -240,7 +240,7 @@ impl<V: Send + Sync + 'static> Load<V> {
         let (kept, uncached): (Vec<_>, Vec<_>) = loaded.partition(|((_, fill), _)| fill.keep == Keep::Value);
         let cleared: Vec<(Key, bool)> =
             uncached.iter().map(|((place, _), (_, was_there))| (self.own[*place].0.clone(), *was_there)).collect();
-        l2.clear_many(tickets.as_mut(), &cleared, patience).await;
+        l2.clear_many(&self.class, tickets.as_mut(), &cleared, patience).await;
         for ((place, fill), (began, _)) in uncached {
             self.land(place, Brought::of_nowhere(pack(fill, self.form.weigh), loaded_in, began));
         }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use tidegate_redis::{Arg, Value};
+use tidegate_redis::Value;
 
 use super::L2;
 use super::debts::Debt;
@@ -12,6 +12,7 @@ use super::patience::Patience;
 use super::steps::{Answered, Item, run_many};
 use super::ticket::Ticket;
 use super::tier::RedisTier;
+use crate::class::Class;
 use crate::key::Key;
 
 impl L2 {
@@ -23,7 +24,7 @@ impl L2 {
         keys: impl Iterator<Item = &Key>,
         patience: &mut Patience,
     ) {
-        self.forget_loaded(tickets, keys, false, patience).await;
+        self.forget_loaded(tickets, keys.map(|key| (key, false)), patience).await;
     }
 
     /// Deletes what L2 holds of a key whose load brought what is kept nowhere, and has all processes told. What was changed
@@ -32,6 +33,7 @@ impl L2 {
     pub(crate) async fn clear(
         self: &Arc<Self>,
         key: &Key,
+        class: &Class,
         ticket: Option<Ticket>,
         was_there: bool,
         patience: &mut Patience,
@@ -40,7 +42,7 @@ impl L2 {
         let debts = if was_there { vec![Debt::Key(key.clone())] } else { Vec::new() };
         let owing = self.debts.owing(self, debts);
         let Some(ticket) = ticket.filter(|_| !self.owes()) else { return };
-        if ticket.clear(patience).await {
+        if ticket.clear(was_there || is_kept(class), patience).await {
             owing.settled();
         }
     }
@@ -48,6 +50,7 @@ impl L2 {
     /// As [`clear`](Self::clear), for several keys of a batch, each with whether something was there.
     pub(crate) async fn clear_many(
         self: &Arc<Self>,
+        class: &Class,
         tickets: Option<&mut Tickets>,
         keys: &[(Key, bool)],
         patience: &mut Patience,
@@ -59,54 +62,62 @@ impl L2 {
         let owed = keys.iter().filter(|(key, was_there)| *was_there || replaces(key));
         let owing = self.debts.owing(self, owed.map(|(key, _)| Debt::Key(key.clone())).collect());
         let Some(tickets) = tickets else { return };
-        let told = self.forget_loaded(tickets, keys.iter().map(|(key, _)| key), true, patience).await;
+        let keys_told: Vec<(&Key, bool)> = keys
+            .iter()
+            .map(|(key, was_there)| (key, *was_there || tickets.replaces(key) || is_kept(class)))
+            .collect();
+        let told = self.forget_loaded(tickets, keys_told.into_iter(), patience).await;
         owing.settled_but(&keys.iter().filter(|(key, _)| !told.contains(key)).map(|(key, _)| key.clone()).collect());
     }
 
-    /// Tells of which keys L2 has heard.
-    async fn forget_loaded(
+    /// With each key comes whether all processes are told, whatever there was. Tells of which keys L2 has heard.
+    async fn forget_loaded<'a>(
         self: &Arc<Self>,
         tickets: &mut Tickets,
-        keys: impl Iterator<Item = &Key>,
-        always_tells: bool,
+        keys: impl Iterator<Item = (&'a Key, bool)>,
         patience: &mut Patience,
     ) -> HashSet<Key> {
-        let fences: Vec<Fenced> = keys.filter_map(|key| tickets.fenced(key)).collect();
+        let fences: Vec<(Fenced, bool)> =
+            keys.filter_map(|(key, always)| Some((tickets.fenced(key)?, always))).collect();
         if fences.is_empty() || self.owes() {
             return HashSet::new();
         }
-        let told = self.tier.forget_under(&fences, always_tells, patience).await;
+        let told = self.tier.forget_under(&fences, patience).await;
         told.failures.iter().for_each(|error| self.failed("absent", error));
-        let heard = fences.into_iter().zip(told.answers).filter_map(|(fenced, answer)| answer.map(|()| fenced.key));
+        let heard = fences.into_iter().zip(told.answers).filter_map(|((fenced, _), answer)| answer.map(|()| fenced.key));
         let heard: HashSet<Key> = heard.collect();
         heard.iter().for_each(|key| tickets.ended(key));
         heard
     }
 }
 
+/// Whether other processes may hold values of the class of which this one knows nothing. Where it has no lifetime they are not told at
+/// each load, or whoever joins one of theirs would have to load again.
+fn is_kept(class: &Class) -> bool {
+    !class.ttl.ttl().is_zero()
+}
+
 impl RedisTier {
-    /// Deletes values under these fences. The other processes are told of those that there were, or always.
+    /// Deletes values under these fences. The other processes are told of those that there were, or always where that is said.
     pub(super) async fn forget_under(
         &self,
-        fences: &[Fenced],
-        always_tells: bool,
+        fences: &[(Fenced, bool)],
         patience: &mut Patience,
     ) -> Answered<()> {
-        let item = |Fenced { key, fence, past }: &Fenced| Item {
+        let item = |(Fenced { key, fence, past }, always): &(Fenced, bool)| Item {
             names: vec![self.names.value(key), self.names.fence(key)],
-            args: vec![fence.into(), past.clone().unwrap_or_default().into()],
+            args: vec![fence.into(), past.clone().unwrap_or_default().into(), u64::from(*always).into()],
             bytes: 0,
         };
         let items = fences.iter().map(item).collect();
         // A replica may hold on to what goes here.
-        let _changing = self.changing(fences.iter().map(|fenced| &fenced.key));
-        let common = [Arg::from(u64::from(always_tells))];
-        let mut done = run_many(&self.client, &self.scripts.absent_many, &common, items, 1, patience).await;
+        let _changing = self.changing(fences.iter().map(|(fenced, _)| &fenced.key));
+        let mut done = run_many(&self.client, &self.scripts.absent_many, &[], items, 1, patience).await;
         let is_to_tell = |answer: &Option<Vec<Value>>| {
             answer.as_ref().and_then(|values| values.first()).is_some_and(|value| value.as_int() == Ok(2))
         };
         let changed = fences.iter().zip(&done.answers).filter(|(_, answer)| is_to_tell(answer));
-        let names: Vec<String> = changed.map(|(fenced, _)| self.names.value(&fenced.key)).collect();
+        let names: Vec<String> = changed.map(|((fenced, _), _)| self.names.value(&fenced.key)).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         if !names.is_empty()
             && let Err(error) = patience.spend(self.ways.tell_all(&names)).await

@@ -121,7 +121,8 @@ impl L2 {
         patience: &mut Patience,
         found: Found<'_, V>,
     ) -> Vec<Fenced> {
-        let give_up = Instant::now() + self.tier.wait;
+        // Of a class without a lifetime nothing is left by which whoever waited would be spared its load.
+        let give_up = Instant::now() + if class.ttl.ttl().is_zero() { Duration::ZERO } else { self.tier.wait };
         let (mut pause, longest) = PAUSES;
         let fence = if will_load { format!("{:016x}", self.tier.next_id().0) } else { String::new() };
         let mut fences = Vec::new();

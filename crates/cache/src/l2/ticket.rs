@@ -48,10 +48,10 @@ impl Ticket {
         filled
     }
 
-    /// Deletes what L2 holds under the fence, which ends with it, and has all processes told; what was changed meanwhile stays.
-    pub(super) async fn clear(mut self, patience: &mut Patience) -> bool {
-        let fences = [Fenced { key: self.key.clone(), fence: self.fence.clone(), past: self.past.clone() }];
-        let told = self.l2.tier.forget_under(&fences, true, patience).await;
+    /// Deletes what L2 holds under the fence, which ends with it, and has all processes told, where there was something or always; what was changed meanwhile stays.
+    pub(super) async fn clear(mut self, always_tells: bool, patience: &mut Patience) -> bool {
+        let fenced = Fenced { key: self.key.clone(), fence: self.fence.clone(), past: self.past.clone() };
+        let told = self.l2.tier.forget_under(&[(fenced, always_tells)], patience).await;
         told.failures.iter().for_each(|error| self.l2.failed("clear", error));
         let is_told = told.answers.iter().all(Option::is_some);
         if is_told {
