@@ -211,6 +211,7 @@ mod ttl;
 mod typed;
 mod upkeep;
 mod warm_up;
+mod weak;
 
 #[cfg(all(doctest, feature = "json", feature = "sessions", feature = "tower"))]
 #[doc = include_str!("../../../docs/caching.md")]
@@ -257,3 +258,4 @@ pub use typed::TypedCache;
 #[cfg(feature = "redis")]
 pub use warm_up::RedisSnapshot;
 pub use warm_up::{HotKey, HotKeys, SnapshotError, WarmUp, WarmUpHandle, WarmUpProgress, WarmUpState};
+pub use weak::WeakTypedCache;

@@ -29,6 +29,7 @@ use crate::read::{LoadError, Lookup, Read, Source};
 use crate::slot::{Anything, Slot, State};
 use crate::tiered::{Parcel, TieredCache, Tiers};
 use crate::ttl::TtlClass;
+use crate::weak::WeakTypedCache;
 
 /// Values of type `V` in one TTL class of a [`TieredCache`]. Cloning copies a few pointers.
 pub struct TypedCache<V> {
@@ -88,6 +89,10 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// [`TieredCache::clear`] leaves when it is next read or swept. Not told: what L1 never held, values that are left
     /// when the cache is dropped, and values in L2. Where no listener is set it costs nothing but a look as something leaves.
     ///
+    /// Call it once, as the cache is set up: each call adds a listener, which nothing takes away. The cache holds it, so it must not hold
+    /// the cache, which would then never end, nor its thread and its connections: give it a channel, or what
+    /// [`downgrade`](Self::downgrade) gives.
+    ///
     /// ```
     /// # use std::sync::Arc;
     /// # use tidegate_cache::{Key, Removal, TieredCache, TtlClass};
@@ -113,6 +118,22 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         };
         self.cache.tiers.listeners.add(self.class.id, Arc::new(typed));
         self
+    }
+
+    /// A handle that does not keep the cache alive, for a listener that uses it.
+    ///
+    /// ```
+    /// # use tidegate_cache::{TieredCache, TtlClass};
+    /// let values = TieredCache::builder().build().typed::<u32>(TtlClass::API);
+    /// let weak = values.downgrade();
+    /// let values = values.on_removal(move |key, _, cause| {
+    ///     let Some(values) = weak.upgrade() else { return };
+    ///     println!("{key} {cause:?}, of {} entries", values.cache().stats().tiers[0].entries.unwrap_or_default());
+    /// });
+    /// # drop(values);
+    /// ```
+    pub fn downgrade(&self) -> WeakTypedCache<V> {
+        WeakTypedCache::new(self)
     }
 
     /// The value under the key, if there is one to serve, in L1 or in L2.

@@ -299,10 +299,10 @@ async fn a_listener_hears_of_its_own_class_and_type_and_may_use_the_cache_and_pa
     let (values, left) = noting(&cache, TtlClass::API);
     let others = cache.typed::<u32>(TtlClass::SCHEDULE);
     let texts = cache.typed::<String>(TtlClass::API);
-    let again = values.clone();
+    let again = values.downgrade();
     let values = values.on_removal(move |key, value, _| {
         // Under a lock of the cache this would not return.
-        now(again.set(key, Fill::new(*value + 1).ttl(Duration::from_secs(9))));
+        now(again.upgrade().unwrap().set(key, Fill::new(*value + 1).ttl(Duration::from_secs(9))));
         panic!("told of");
     });
     now(others.set(&key(1), 1));
@@ -313,6 +313,27 @@ async fn a_listener_hears_of_its_own_class_and_type_and_may_use_the_cache_and_pa
     assert!(now(values.remove(&key(3))).unwrap());
     assert_eq!(*left.lock().unwrap(), [(key(3), 7, Removal::Invalidated)]);
     assert_eq!(values.get_local(&key(3)), Lookup::Fresh(8.into()), "as the listener said");
+}
+
+#[tokio::test]
+async fn a_cache_ends_though_its_listener_uses_it() {
+    let values = TieredCache::builder().build().typed::<u32>(TtlClass::API);
+    let again = values.downgrade();
+    let left = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&left);
+    let values = values.on_removal(move |key, _, _| {
+        let is_there = again.upgrade().unwrap().contains(key);
+        notes.lock().unwrap().push(is_there);
+    });
+    now(values.set(&key(1), 1));
+    now(values.set(&key(1), 2));
+    assert_eq!(*left.lock().unwrap(), [true]);
+    let value = Arc::downgrade(&values.get_local(&key(1)).into_value().unwrap());
+    let weak = values.downgrade();
+    drop(values);
+    // The thread of the cache may hold it for a moment.
+    let is_over = async || (weak.upgrade().is_none() && value.upgrade().is_none()).then_some(());
+    tidegate_testkit::poll_until(Duration::from_secs(20), is_over).await.unwrap();
 }
 
 #[tokio::test]

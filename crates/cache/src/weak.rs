@@ -1,0 +1,41 @@
+//! A handle that does not keep its cache.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use crate::class::Class;
+use crate::tiered::{TieredCache, Tiers};
+use crate::typed::{Form, TypedCache};
+
+/// A [`TypedCache`] that does not keep its cache alive: for what the cache itself holds, such as a listener of
+/// [`TypedCache::on_removal`].
+pub struct WeakTypedCache<V> {
+    tiers: Weak<Tiers>,
+    class: Arc<Class>,
+    form: Form<V>,
+}
+
+impl<V: Send + Sync + 'static> WeakTypedCache<V> {
+    pub(crate) fn new(handle: &TypedCache<V>) -> Self {
+        let tiers = Arc::downgrade(&handle.cache.tiers);
+        Self { tiers, class: Arc::clone(&handle.class), form: handle.form.clone() }
+    }
+
+    /// The handle, as long as the cache lives. Drop it soon: while it is there, so is the cache.
+    pub fn upgrade(&self) -> Option<TypedCache<V>> {
+        let cache = TieredCache { tiers: self.tiers.upgrade()? };
+        Some(TypedCache { cache, class: Arc::clone(&self.class), form: self.form.clone() })
+    }
+}
+
+impl<V> Clone for WeakTypedCache<V> {
+    fn clone(&self) -> Self {
+        Self { tiers: Weak::clone(&self.tiers), class: Arc::clone(&self.class), form: self.form.clone() }
+    }
+}
+
+impl<V> fmt::Debug for WeakTypedCache<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakTypedCache").field("class", &self.class.ttl).finish_non_exhaustive()
+    }
+}
