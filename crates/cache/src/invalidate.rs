@@ -1,9 +1,12 @@
 //! Invalidation: this process first, then the tiers behind it.
 
+use std::sync::Arc;
+
 #[cfg(feature = "redis")]
 use futures_util::FutureExt;
 #[cfg(feature = "redis")]
 use futures_util::future::join;
+use tokio::runtime::Handle;
 use tokio::task::yield_now;
 
 use crate::class::{ClassId, Count};
@@ -29,7 +32,8 @@ impl TieredCache {
     ///
     /// As every invalidation: once it returns, no read that starts later sees a value that was loaded before it was
     /// begun, and no load that is under way can bring one back. L1 is done when the call is first polled, without waiting, but for a
-    /// pattern over many entries; with L1 alone nothing is waited for. Dropped half-way, it is carried through.
+    /// pattern over many entries; with L1 alone nothing is waited for. Dropped half-way, it is carried through: a pattern
+    /// in a task of its own, which may take a while longer.
     ///
     /// # Errors
     ///
@@ -100,7 +104,7 @@ impl TieredCache {
     /// Removes exactly the entries whose key matches; tells how many of them were live in L1.
     ///
     /// Walks over all entries of L1, one short read lock each, so readers are never held up for long, and lets other tasks run about
-    /// every hundred microseconds, after each key where the pattern is a costly one; and over all keys of L2, twice, a thousand a step: with a million keys that takes seconds. Prefer a tag.
+    /// every hundred microseconds, after each key where the pattern is a costly one, here and in the processes that are told of it; and over all keys of L2, twice, a thousand a step: with a million keys that takes seconds. Prefer a tag.
     ///
     /// # Errors
     ///
@@ -186,7 +190,7 @@ impl TieredCache {
 
 /// What is to be invalidated in L1, also when its caller leaves: while L1 is walked over, or L2 is told, which then owes it.
 struct InL1<'a> {
-    tiers: &'a Tiers,
+    tiers: &'a Arc<Tiers>,
     scopes: &'a [Scope<'a>],
     is_done: bool,
 }
@@ -214,10 +218,58 @@ impl InL1<'_> {
 
 impl Drop for InL1<'_> {
     fn drop(&mut self) {
-        if !self.is_done {
-            for scope in self.scopes {
-                self.tiers.drop_scope(*scope);
+        if self.is_done {
+            return;
+        }
+        for scope in self.scopes {
+            match *scope {
+                Scope::Pattern(pattern) => Walk::new(self.tiers, pattern, None).carry_on(),
+                Scope::PatternOf(class, pattern) => {
+                    if let Some(class) = self.tiers.classes.by_name(class) {
+                        Walk::new(self.tiers, pattern, Some(class.id)).carry_on();
+                    }
+                }
+                scope => {
+                    self.tiers.drop_scope(scope);
+                }
             }
+        }
+    }
+}
+
+/// A walk over L1 whose caller has left.
+struct Walk {
+    tiers: Arc<Tiers>,
+    pattern: Pattern,
+    class: Option<ClassId>,
+    is_done: bool,
+}
+
+impl Walk {
+    /// No load that is under way fills what matches, from now on.
+    fn new(tiers: &Arc<Tiers>, pattern: &Pattern, class: Option<ClassId>) -> Self {
+        tiers.flights.fence_matching(pattern);
+        Self { tiers: Arc::clone(tiers), pattern: pattern.clone(), class, is_done: false }
+    }
+
+    /// In a task of its own, that others may run; at once where there is no runtime.
+    fn carry_on(self) {
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                // Whole, so that it is carried through where the task is dropped.
+                let mut walk = self;
+                walk.tiers.remove_in_pieces(&walk.pattern, walk.class).await;
+                walk.is_done = true;
+            });
+        }
+    }
+}
+
+impl Drop for Walk {
+    fn drop(&mut self) {
+        // Also where the runtime was shut down.
+        if !self.is_done {
+            self.tiers.remove_matching(&self.pattern, |slot| self.class.is_none_or(|class| class == slot.class));
         }
     }
 }
@@ -255,7 +307,7 @@ impl Tiers {
     }
 
     /// As `remove_matching`, of one class perhaps, with other tasks let in between.
-    async fn remove_in_pieces(&self, pattern: &Pattern, class: Option<ClassId>) -> usize {
+    pub(crate) async fn remove_in_pieces(&self, pattern: &Pattern, class: Option<ClassId>) -> usize {
         self.flights.fence_matching(pattern);
         let (mut removed, mut left) = (0, PIECE);
         for (key, slot) in self.memory.iter() {

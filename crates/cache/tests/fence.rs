@@ -367,3 +367,23 @@ fn a_pattern_over_many_entries_lets_others_run_and_is_carried_through() {
     }
     assert_eq!(entries(&cache), 0);
 }
+
+#[tokio::test]
+async fn a_pattern_whose_caller_leaves_lets_others_run_to_its_end() {
+    let cache = TieredCache::builder().build();
+    let values = cache.typed::<u32>(TtlClass::API);
+    for index in 0..5_000_u32 {
+        now(values.set(&Key::builder("k").part(index).build().unwrap(), index));
+    }
+    let entries = || cache.stats().tiers[0].entries.unwrap();
+    let pattern = Pattern::parse("k:*").unwrap();
+    assert!(futures_util::poll!(Box::pin(cache.invalidate_pattern(&pattern))).is_pending());
+    let mut before = entries();
+    assert!(before > 1_000, "{before} left: its caller walked on");
+    while before > 0 {
+        tokio::task::yield_now().await;
+        let left = entries();
+        assert!(left < before && before - left <= 1_000, "{} in one turn", before - left);
+        before = left;
+    }
+}

@@ -13,15 +13,19 @@ use tokio::time::sleep;
 use super::debts::Debt;
 use super::names::{self, Meaning};
 use super::way::Way;
+use crate::class::{Class, ClassId};
 use crate::event::{Event, Removal, Scope};
 use crate::flight::Flight;
 use crate::key::Key;
+use crate::pattern::Pattern;
 use crate::slot::Slot;
 use crate::tiered::Tiers;
 
 /// Comparisons with L2 under way at once. While so many are, further notices wait, and if too many wait, the whole of L1
 /// is dropped instead.
 const COMPARISONS: usize = 64;
+/// Walks over L1 under way at once, of which each lets others run.
+const WALKS: usize = 64;
 /// Between attempts to follow.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -95,19 +99,30 @@ enum End {
 }
 
 async fn hear(mut tracking: Tracking, tiers: &Weak<Tiers>) -> End {
-    let mut comparisons = FuturesUnordered::new();
+    let (mut comparisons, mut walks) = (FuturesUnordered::new(), FuturesUnordered::new());
     // Without a cache nobody is left to hear.
     while tiers.strong_count() > 0 {
         tokio::select! {
-            notice = tracking.recv(), if comparisons.len() < COMPARISONS => {
+            notice = tracking.recv(), if comparisons.len() < COMPARISONS && walks.len() < WALKS => {
                 let Some(now) = tiers.upgrade() else { return End::Gone };
                 // None where whoever listened has ended.
-                let Some(notice) = notice.filter(|notice| *notice != Notice::Refused) else { return End::Refused };
-                if let Some(doubt) = act(&now, &notice) {
-                    comparisons.push(resolve(Weak::clone(tiers), doubt));
+                let Some(notice) = notice.filter(|notice| *notice != Notice::Refused) else {
+                    // What was heard is done all the same.
+                    while walks.next().await.is_some() {}
+                    return End::Refused;
+                };
+                match act(&now, &notice) {
+                    Left::Nothing => {}
+                    Left::Doubt(doubt) => comparisons.push(resolve(Weak::clone(tiers), doubt)),
+                    Left::Walk(pattern, class) => {
+                        walks.push(async move {
+                            now.remove_in_pieces(&pattern, class).await;
+                        });
+                    }
                 }
             }
             Some(()) = comparisons.next() => {}
+            Some(()) = walks.next() => {}
             () = sleep(PAUSE) => {}
         }
     }
@@ -119,6 +134,14 @@ fn drop_all(tiers: &Tiers) {
     tiers.notify(&Event::Invalidated { scope: Scope::All, removed: None });
 }
 
+/// What a notice leaves to be done while others are acted on.
+enum Left {
+    Nothing,
+    Doubt(Doubt),
+    /// What matches, of one class perhaps, is still to be taken out of L1.
+    Walk(Pattern, Option<ClassId>),
+}
+
 /// What must be compared with L2, since its key was changed there.
 struct Doubt {
     key: Key,
@@ -127,9 +150,9 @@ struct Doubt {
     stale: Vec<(Arc<Flight>, Slot)>,
 }
 
-/// Acts on a notice, and returns what must be compared with L2 first.
-fn act(tiers: &Tiers, notice: &Notice) -> Option<Doubt> {
-    let l2 = tiers.l2.as_ref()?;
+/// Acts on a notice, and returns what takes longer.
+fn act(tiers: &Tiers, notice: &Notice) -> Left {
+    let Some(l2) = &tiers.l2 else { return Left::Nothing };
     let key = match notice {
         Notice::Key(key) => key,
         // Something may have been missed.
@@ -137,10 +160,10 @@ fn act(tiers: &Tiers, notice: &Notice) -> Option<Doubt> {
             l2.tier.changes_everything();
             l2.tier.recall.drop_all();
             drop_all(tiers);
-            return None;
+            return Left::Nothing;
         }
     };
-    let meaning = l2.tier.names.meaning(key)?;
+    let Some(meaning) = l2.tier.names.meaning(key) else { return Left::Nothing };
     match &meaning {
         // What the others touch is seen by comparison.
         Meaning::Pattern(pattern, _) => l2.tier.changes_matching(pattern),
@@ -159,22 +182,40 @@ fn act(tiers: &Tiers, notice: &Notice) -> Option<Doubt> {
             // Under the lock under which fills are made: a fill either sees the notice or is seen here.
             let (slot, stale) = tiers.flights.notice(&key, || tiers.memory.peek(&key));
             // A notice may come late, or twice, and what L1 holds may be what L2 holds now.
-            return (slot.is_some() || !stale.is_empty()).then_some(Doubt { key, slot, stale });
+            if slot.is_some() || !stale.is_empty() {
+                return Left::Doubt(Doubt { key, slot, stale });
+            }
         }
-        Meaning::Tag(tag) => tiers.drop_scope(Scope::Tag(&tag)),
-        Meaning::Class(class) => class_named(tiers, &class).map_or(0, |name| tiers.drop_scope(Scope::Class(name))),
-        Meaning::Pattern(pattern, None) => tiers.drop_scope(Scope::Pattern(&pattern)),
-        Meaning::Pattern(pattern, Some(class)) => {
-            class_named(tiers, &class).map_or(0, |name| tiers.drop_scope(Scope::PatternOf(name, &pattern)))
+        Meaning::Tag(tag) => {
+            tiers.drop_scope(Scope::Tag(&tag));
         }
-        Meaning::All => tiers.drop_scope(Scope::All),
-    };
-    None
+        Meaning::Class(class) => {
+            if let Some(class) = class_named(tiers, &class) {
+                tiers.drop_scope(Scope::Class(class.ttl.name()));
+            }
+        }
+        Meaning::Pattern(pattern, class) => {
+            let class = match class {
+                Some(class) => match class_named(tiers, &class) {
+                    Some(class) => Some(class.id),
+                    None => return Left::Nothing,
+                },
+                None => None,
+            };
+            // At once: no load that is under way fills, however long the walk takes.
+            tiers.flights.fence_matching(&pattern);
+            return Left::Walk(pattern, class);
+        }
+        Meaning::All => {
+            tiers.drop_scope(Scope::All);
+        }
+    }
+    Left::Nothing
 }
 
 /// The class of this process whose name is written so in a mark.
-fn class_named(tiers: &Tiers, escaped: &str) -> Option<&'static str> {
-    tiers.classes.all().iter().map(|class| class.ttl.name()).find(|name| names::escaped(name) == escaped)
+fn class_named(tiers: &Tiers, escaped: &str) -> Option<Arc<Class>> {
+    tiers.classes.all().into_iter().find(|class| names::escaped(class.ttl.name()) == escaped)
 }
 
 /// Drops what L1 holds unless L2 holds the same, soon.

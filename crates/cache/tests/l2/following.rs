@@ -9,6 +9,7 @@ use tidegate_redis::{Command, Notice, Tracking};
 use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::RedisServer;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::ground::{CLASS, Node, SOON, Store, client, foreign, key, nodes_on, patient, server_and_nodes, tag};
 
@@ -203,4 +204,27 @@ async fn word_that_comes_during_a_load_keeps_from_l1_what_goes_there_alone() {
         assert_eq!(read.await.unwrap(), 7);
         assert!(things.get_local(&key(index)).into_value().is_none(), "without a codec: {without_codec}");
     }
+}
+
+/// On one thread: between two of its turns the other node walks over a piece of its memory.
+#[tokio::test]
+async fn a_pattern_of_another_process_lets_others_run() {
+    let (_server, [one, other]) = server_and_nodes().await;
+    let local = other.cache.typed::<u32>(CLASS);
+    for index in 0..5_000 {
+        local.set(&key(index), index).await;
+    }
+    let entries = || other.cache.stats().tiers[0].entries.unwrap();
+    one.cache.invalidate_pattern(&Pattern::parse("thing:*").unwrap()).await.unwrap();
+    let (mut before, mut turns) = (5_000, 0);
+    let started = Instant::now();
+    while before > 0 {
+        assert!(started.elapsed() < SOON, "{before} left");
+        let left = entries();
+        assert!(before - left <= 2_000, "{} in one turn", before - left);
+        turns += usize::from(left < before);
+        before = left;
+        tokio::task::yield_now().await;
+    }
+    assert!(turns > 2, "{turns}");
 }
