@@ -49,8 +49,17 @@ impl<V> Fill<V> {
     /// Keeps the value in no tier: it is given to whoever asked for it or joined its load, and the next reader loads anew. What was
     /// there of its key goes, in all tiers and processes, as by an invalidation.
     ///
-    /// For what turns out not to be worth keeping, or not to be anybody else's, once it is loaded. Where L2 can't be told, the
-    /// invalidation is owed ([`TieredCache::owed`](crate::TieredCache::owed)). What somebody stored while the load ran stays.
+    /// For what turns out not to be worth keeping once it is loaded: an answer that holds for this moment, or one that is too
+    /// large. Never for what only its caller may see: whoever joined the load is given it too. Put into the key whom it is for.
+    ///
+    /// What somebody stored while the load ran stays. Where something is known to have been there (in L1, or past its lifetime in L2)
+    /// and L2 can't be told, the invalidation is owed ([`TieredCache::owed`](crate::TieredCache::owed)); else a load owes nothing, and
+    /// what L2 may hold of the key ends by its own time. So it is with what other processes hold through a handle without a codec:
+    /// they are told where L1 held something here.
+    ///
+    /// Concurrent misses are one load in each process. Processes load one after another: each waits for the one before it, up to
+    /// `RedisTier::wait` (1 s), and finds nothing. Where a key is mostly not worth keeping, give it a class
+    /// with a lifetime of zero, or a handle without a codec: those wait for nobody.
     ///
     /// ```
     /// # use tidegate_cache::{Fill, Key, TieredCache, TtlClass};

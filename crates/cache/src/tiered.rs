@@ -305,10 +305,10 @@ impl Tiers {
     #[cfg(feature = "redis")]
     pub(crate) async fn tell_others_gone(&self, before: impl IntoIterator<Item = (&Key, Option<Anything>)>) {
         let Some(l2) = &self.l2 else { return };
-        let is_there = |key: &Key, before: &Anything| {
-            self.memory.peek(key).is_some_and(|slot| Arc::ptr_eq(&slot.value, before))
-        };
-        let gone = before.into_iter().filter(|(key, before)| before.as_ref().is_some_and(|before| is_there(key, before)));
+        let is_there =
+            |key: &Key, before: &Anything| self.memory.peek(key).is_some_and(|slot| Arc::ptr_eq(&slot.value, before));
+        let gone =
+            before.into_iter().filter(|(key, before)| before.as_ref().is_some_and(|before| is_there(key, before)));
         let gone = gone.map(|(key, _)| Debt::Key(key.clone())).collect();
         // What could not be told is owed.
         drop(l2.invalidate(gone).await);

@@ -78,7 +78,7 @@ impl TtlClass {
     /// A class of your own. Two classes of one name share their statistics and are invalidated together.
     ///
     /// With a lifetime of zero nothing is kept but what its loader gives a lifetime ([`Fill::ttl`](crate::Fill::ttl)): concurrent misses
-    /// are one load all the same.
+    /// are one load in each process all the same. For the loads of other processes nobody waits.
     pub const fn new(name: &'static str, ttl: Duration) -> Self {
         Self {
             name,

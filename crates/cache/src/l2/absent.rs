@@ -62,10 +62,8 @@ impl L2 {
         let owed = keys.iter().filter(|(key, was_there)| *was_there || replaces(key));
         let owing = self.debts.owing(self, owed.map(|(key, _)| Debt::Key(key.clone())).collect());
         let Some(tickets) = tickets else { return };
-        let keys_told: Vec<(&Key, bool)> = keys
-            .iter()
-            .map(|(key, was_there)| (key, *was_there || tickets.replaces(key) || is_kept(class)))
-            .collect();
+        let keys_told: Vec<(&Key, bool)> =
+            keys.iter().map(|(key, was_there)| (key, *was_there || tickets.replaces(key) || is_kept(class))).collect();
         let told = self.forget_loaded(tickets, keys_told.into_iter(), patience).await;
         owing.settled_but(&keys.iter().filter(|(key, _)| !told.contains(key)).map(|(key, _)| key.clone()).collect());
     }
@@ -84,7 +82,8 @@ impl L2 {
         }
         let told = self.tier.forget_under(&fences, patience).await;
         told.failures.iter().for_each(|error| self.failed("absent", error));
-        let heard = fences.into_iter().zip(told.answers).filter_map(|((fenced, _), answer)| answer.map(|()| fenced.key));
+        let heard =
+            fences.into_iter().zip(told.answers).filter_map(|((fenced, _), answer)| answer.map(|()| fenced.key));
         let heard: HashSet<Key> = heard.collect();
         heard.iter().for_each(|key| tickets.ended(key));
         heard
@@ -99,11 +98,7 @@ fn is_kept(class: &Class) -> bool {
 
 impl RedisTier {
     /// Deletes values under these fences. The other processes are told of those that there were, or always where that is said.
-    pub(super) async fn forget_under(
-        &self,
-        fences: &[(Fenced, bool)],
-        patience: &mut Patience,
-    ) -> Answered<()> {
+    pub(super) async fn forget_under(&self, fences: &[(Fenced, bool)], patience: &mut Patience) -> Answered<()> {
         let item = |(Fenced { key, fence, past }, always): &(Fenced, bool)| Item {
             names: vec![self.names.value(key), self.names.fence(key)],
             args: vec![fence.into(), past.clone().unwrap_or_default().into(), u64::from(*always).into()],
