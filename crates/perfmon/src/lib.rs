@@ -63,6 +63,7 @@ mod layout;
 mod measure;
 mod millis;
 mod operation;
+pub mod outlook;
 mod reading;
 mod registry;
 mod report;
