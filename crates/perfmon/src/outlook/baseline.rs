@@ -74,33 +74,45 @@ impl Baseline {
 
     /// How far from the median a value lies: the modified z-score of Iglewicz and Hoaglin.
     ///
-    /// It is taken of the values and, where none is negative, of their logarithms, and the lesser counts: noise may add or
-    /// multiply, and latencies do the latter.
+    /// Noise may add or multiply, and that of latencies does the latter. So it is taken of the values or of their
+    /// logarithms, whichever lie more evenly about their median.
     pub(super) fn distance(&self, value: f64) -> Option<Distance> {
         let median = self.median()?;
         let side = if value >= median { Side::Above } else { Side::Below };
-        let plain = (value - median).abs() / self.spread(median, self.floor + RELATIVE_FLOOR * median.abs(), |value| value)?;
-        let is_never_negative = value >= 0.0 && self.sorted.first().is_some_and(|least| *least >= 0.0);
-        let deviations = if is_never_negative {
-            let logarithm = |value: f64| (value + self.floor).ln();
-            let middle = logarithm(median);
-            plain.min((logarithm(value) - middle).abs() / self.spread(middle, RELATIVE_FLOOR, logarithm)?)
+        let floor = self.floor + RELATIVE_FLOOR * median.abs();
+        let away = (value - median).abs();
+        let deviations = if self.multiplies(median) {
+            let ratio = (logarithm(value) - logarithm(median)).abs();
+            (ratio / self.spread(logarithm(median), logarithm)?.max(RELATIVE_FLOOR)).min(away / floor)
         } else {
-            plain
+            away / self.spread(median, |value| value)?.max(floor)
         };
         Some(Distance { side, deviations })
     }
 
-    fn spread(&self, middle: f64, floor: f64, scale: impl Fn(f64) -> f64) -> Option<f64> {
+    /// Whether the logarithms of the inner nine tenths lie more evenly about the median than the values themselves.
+    fn multiplies(&self, median: f64) -> bool {
+        let twentieth = self.len() / 20;
+        let (Some(&low), Some(&high)) = (self.sorted.get(twentieth), self.sorted.iter().rev().nth(twentieth)) else {
+            return false;
+        };
+        if self.sorted[0] < 0.0 || low <= 0.0 || low == high {
+            return false;
+        }
+        let lopsided = |low: f64, median: f64, high: f64| ((high - median) - (median - low)).abs() / (high - low);
+        lopsided(logarithm(low), logarithm(median), logarithm(high)) < lopsided(low, median, high)
+    }
+
+    fn spread(&self, middle: f64, scale: impl Fn(f64) -> f64) -> Option<f64> {
         let mut away: Vec<f64> = self.sorted.iter().map(|&value| (scale(value) - middle).abs()).collect();
-        Some((TO_DEVIATIONS * order::median(&mut away)?).max(floor))
+        Some(TO_DEVIATIONS * order::median(&mut away)?)
     }
 
     /// By how much more the mean of three minutes in a row deviates than that of three that know nothing of each other.
     ///
     /// Noise that resembles that of the minute before stays out for longer, so a row of three says less.
     pub(super) fn persistence(&self) -> f64 {
-        let alike = self.likeness().clamp(0.0, 1.0);
+        let alike = self.likeness();
         (1.0 + alike * 4.0 / 3.0 + alike * alike * 2.0 / 3.0).sqrt()
     }
 
@@ -119,6 +131,11 @@ impl Baseline {
             .collect();
         let square: f64 = ranks.iter().map(|rank| rank * rank).sum();
         let product: f64 = ranks.windows(2).map(|pair| pair[0] * pair[1]).sum();
-        if square > 0.0 { product / square } else { 0.0 }
+        order::corrected(product / square, self.len())
     }
+}
+
+/// Of zero and of what lies below (which a new value may), that of the least number.
+fn logarithm(value: f64) -> f64 {
+    value.max(f64::MIN_POSITIVE).ln()
 }

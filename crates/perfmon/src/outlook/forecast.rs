@@ -122,7 +122,7 @@ fn interval(mut errors: Vec<f64>, ahead: usize) -> Option<(f64, f64)> {
     let outside = outside.saturating_sub(1);
     let (low, high) = (*errors.get(outside)?, *errors.get(errors.len().checked_sub(outside + 1)?)?);
     let middle = super::order::median_of_sorted(&errors)?;
-    let spread = 1.0 + ahead as f64 / errors.len() as f64;
+    let spread = 1.0 + 2.0 * ahead as f64 / errors.len() as f64;
     Some((middle + (low - middle) * spread, middle + (high - middle) * spread))
 }
 

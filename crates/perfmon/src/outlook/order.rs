@@ -1,4 +1,4 @@
-//! Medians of numbers, none of them NaN.
+//! Medians of numbers, none of them NaN, and how much a number resembles the one before.
 
 /// The mean of the middle two where their number is even; `None` of nothing. Reorders `values`.
 pub(super) fn median(values: &mut [f64]) -> Option<f64> {
@@ -18,6 +18,13 @@ pub(super) fn median(values: &mut [f64]) -> Option<f64> {
 pub(super) fn median_of_sorted(sorted: &[f64]) -> Option<f64> {
     let upper = *sorted.get(sorted.len() / 2)?;
     Some(if sorted.len() % 2 == 1 { upper } else { (sorted[sorted.len() / 2 - 1] + upper) / 2.0 })
+}
+
+/// A first autocorrelation, raised by what so few numbers are known to hide of it (Marriott and Pope 1954). Between 0 and 1;
+/// of NaN, where nothing varies, 0.
+#[expect(clippy::cast_precision_loss, reason = "numbers of points are small")]
+pub(super) fn corrected(likeness: f64, count: usize) -> f64 {
+    (likeness + (1.0 + 3.0 * likeness) / count as f64).max(0.0).min(1.0)
 }
 
 #[cfg(test)]

@@ -84,12 +84,11 @@ fn interval(slopes: &[f64], variance: f64) -> (f64, f64) {
 /// By how much the score varies more where noise resembles that of the minute before: (1 + r) / (1 − r), which is what
 /// Bayley and Hammersley's number of independent observations comes to for a process of first order.
 fn variance_inflation(points: &[Point], slope: f64) -> f64 {
-    let alike = likeness(points, slope).clamp(0.0, MOST_ALIKE);
+    let alike = likeness(points, slope).min(MOST_ALIKE);
     (1.0 + alike) / (1.0 - alike)
 }
 
-/// The first autocorrelation of what the slope leaves, raised by what so few points are known to hide of it (Marriott
-/// and Pope 1954).
+/// The first autocorrelation of what the slope leaves.
 #[expect(clippy::cast_precision_loss, reason = "numbers of points are small")]
 fn likeness(points: &[Point], slope: f64) -> f64 {
     let first = points[0].minute;
@@ -100,9 +99,5 @@ fn likeness(points: &[Point], slope: f64) -> f64 {
     }
     let square: f64 = rest.iter().map(|value| value * value).sum();
     let product: f64 = rest.windows(2).map(|pair| pair[0] * pair[1]).sum();
-    let alike = product / square;
-    if !alike.is_finite() {
-        return 0.0; // nothing is left to be alike
-    }
-    alike + (1.0 + 3.0 * alike) / rest.len() as f64
+    order::corrected(product / square, rest.len())
 }
