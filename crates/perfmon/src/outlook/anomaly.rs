@@ -75,14 +75,7 @@ impl Detector {
     /// `floor` is the least deviation that is believed, in the unit of the figure: what it may always move by without being
     /// news is 3.5 times that. Besides, 2 % of the median are always believed.
     pub fn new(floor: f64) -> Self {
-        Self {
-            floor,
-            baseline: Baseline::new(floor),
-            suspects: Vec::new(),
-            anomaly: None,
-            calm: 0,
-            refused: 0,
-        }
+        Self { floor, baseline: Baseline::new(floor), suspects: Vec::new(), anomaly: None, calm: 0, refused: 0 }
     }
 
     /// Takes in the next minute, and returns an anomaly when one begins with it. What is no figure is counted, and treated

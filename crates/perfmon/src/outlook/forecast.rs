@@ -98,9 +98,15 @@ fn best(minutes: &Minutes, horizon: usize) -> Option<Pace> {
     let error = |pace: Pace| {
         let states = minutes.states(pace);
         let reach = pace.reach(horizon);
-        [1, horizon.div_ceil(2), horizon].into_iter().map(|ahead| mean_size(&minutes.errors(&states, ahead, reach[ahead - 1]))).sum()
+        [1, horizon.div_ceil(2), horizon]
+            .into_iter()
+            .map(|ahead| mean_size(&minutes.errors(&states, ahead, reach[ahead - 1])))
+            .sum()
     };
-    Pace::all().map(|pace| (error(pace), pace)).min_by(|(one, _), (other, _): &(f64, _)| one.total_cmp(other)).map(|(_, pace)| pace)
+    Pace::all()
+        .map(|pace| (error(pace), pace))
+        .min_by(|(one, _), (other, _): &(f64, _)| one.total_cmp(other))
+        .map(|(_, pace)| pace)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "numbers of points are small")]

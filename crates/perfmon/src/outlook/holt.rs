@@ -23,7 +23,9 @@ impl Pace {
         const TRENDS: [f64; 4] = [0.0, 0.02, 0.1, 0.3];
         const DAMPINGS: [f64; 4] = [0.8, 0.95, 0.99, 1.0];
         LEVELS.into_iter().flat_map(|level| {
-            TRENDS.into_iter().flat_map(move |trend| DAMPINGS.into_iter().map(move |damping| Self { level, trend, damping }))
+            TRENDS
+                .into_iter()
+                .flat_map(move |trend| DAMPINGS.into_iter().map(move |damping| Self { level, trend, damping }))
         })
     }
 

@@ -142,8 +142,9 @@ fn minutes_that_are_missing_count_as_minutes() {
 #[test]
 fn what_would_have_failed_is_not_told() {
     let mut random = Random::new(5);
-    let values: Vec<f64> =
-        (0..240).map(|minute| random.normal() + if minute < 150 { 0.0 } else { 2.0 * f64::from(minute - 150) }).collect();
+    let values: Vec<f64> = (0..240)
+        .map(|minute| random.normal() + if minute < 150 { 0.0 } else { 2.0 * f64::from(minute - 150) })
+        .collect();
     assert_eq!(forecast(&points(&values), HORIZON), None);
 }
 

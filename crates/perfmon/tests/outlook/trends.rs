@@ -40,8 +40,7 @@ fn a_quarter_of_wild_points_bends_it_little() {
 
 #[test]
 fn minutes_that_are_missing_do_not_steepen_it() {
-    let points: Vec<Point> =
-        (0..60).map(|at| Point { minute: at * at, value: 3.0 * at as f64 * at as f64 }).collect();
+    let points: Vec<Point> = (0..60).map(|at| Point { minute: at * at, value: 3.0 * at as f64 * at as f64 }).collect();
     assert!((trend(&points).unwrap().slope - 3.0).abs() < 1e-9);
 }
 
