@@ -48,6 +48,8 @@
 //! - The HTTP layer times until the response headers. A body that stalls or breaks afterwards is not seen.
 //! - Nothing is kept over a restart.
 
+pub mod action;
+pub mod advice;
 mod catalog;
 mod clock;
 mod endpoint;

@@ -24,7 +24,7 @@
 //!   Kendall's correction for ties and Bayley and Hammersley's (1946) for noise that resembles itself from minute to minute.
 //! - Anomaly: the modified z-score of Iglewicz and Hoaglin (1993), that is the distance from the median in terms of the
 //!   median absolute deviation, held against 3.5; see [`Detector`] for what is asked beyond it.
-//! - Forecast: Holt's linear trend, damped, in the form of Gardner and McKenzie (1985). Its intervals are the errors that
+//! - Forecast: Holt's linear trend, damped, in the form of Gardner and `McKenzie` (1985). Its intervals are the errors that
 //!   the same forecast would have made at the same distance in the past.
 //!
 //! # What it does not guarantee

@@ -62,7 +62,6 @@ impl Minutes {
 }
 
 /// The state for the minute before the first, by the robust line through the first points.
-#[expect(clippy::cast_precision_loss, reason = "minutes of a day")]
 fn start(points: &[Point]) -> State {
     let head = &points[..points.len().min(START)];
     let trend = order::median_of_sorted(&theil_sen::slopes(head)).unwrap_or(0.0);

@@ -6,7 +6,7 @@ use super::anomaly::Side;
 use super::{history, order};
 
 /// The most that a baseline remembers: a day, so that it holds every hour of it.
-const MOST: usize = history::DAY as usize;
+const MOST: usize = 1440;
 /// Makes the median absolute deviation of normal noise its standard deviation.
 const TO_DEVIATIONS: f64 = 1.4826;
 /// One of so many may be beyond what is asked to be beyond nearly all; so an old spike hides no new ones.
@@ -117,7 +117,6 @@ impl Baseline {
     }
 
     /// The first autocorrelation, of ranks, which no outlier bends.
-    #[expect(clippy::cast_precision_loss, reason = "at most a day of minutes")]
     fn likeness(&self) -> f64 {
         let middle = (self.len() as f64 - 1.0) / 2.0;
         let ranks: Vec<f64> = self

@@ -88,7 +88,6 @@ pub fn forecast(points: &[Point], horizon: usize) -> Option<Forecast> {
         let mean = now.level + reach * now.trend;
         steps.push(Step { ahead, mean, low: mean - below, high: mean + above });
     }
-    #[expect(clippy::cast_precision_loss, reason = "numbers of points are small")]
     let cover = held as f64 / tried as f64;
     (cover >= LEAST_COVER).then_some(Forecast { steps, cover, points: minutes.known() })
 }
@@ -109,19 +108,13 @@ fn best(minutes: &Minutes, horizon: usize) -> Option<Pace> {
         .map(|(_, pace)| pace)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "numbers of points are small")]
 fn mean_size(errors: &[f64]) -> f64 {
     errors.iter().map(|error| error.abs()).sum::<f64>() / errors.len() as f64
 }
 
 /// Between which errors nearly all lie: quantiles of those that were made, spread by as much as errors at such a distance
 /// repeat each other, since those of two minutes in a row are of nearly the same stretch.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "numbers of points are small"
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers of points are small")]
 fn interval(mut errors: Vec<f64>, ahead: usize) -> Option<(f64, f64)> {
     errors.sort_unstable_by(f64::total_cmp);
     let outside = ((errors.len() + 1) as f64 * TAIL) as usize;

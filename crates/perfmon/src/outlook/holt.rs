@@ -1,4 +1,4 @@
-//! Holt's linear trend, damped, in the error-correction form of Gardner and McKenzie (1985).
+//! Holt's linear trend, damped, in the error-correction form of Gardner and `McKenzie` (1985).
 
 /// How fast level and trend follow, and how fast the trend dies away.
 #[derive(Debug, Clone, Copy)]

@@ -14,7 +14,6 @@ pub(super) fn score(points: &[Point]) -> i64 {
 }
 
 /// The variance of that score where there is no trend: Kendall's, with his correction for values that are equal.
-#[expect(clippy::cast_precision_loss, reason = "numbers of points are small")]
 pub(super) fn variance(points: &[Point]) -> f64 {
     let term = |count: usize| (count * count.saturating_sub(1) * (2 * count + 5)) as f64;
     let mut values: Vec<f64> = points.iter().map(|point| point.value + 0.0).collect();
@@ -29,7 +28,6 @@ pub(super) fn p_value(score: i64, variance: f64) -> f64 {
         return 1.0;
     }
     // A step towards zero: the score is whole and the normal distribution is not.
-    #[expect(clippy::cast_precision_loss, reason = "at most the number of pairs")]
     let deviations = (score.unsigned_abs() - 1) as f64 / variance.sqrt();
     libm::erfc(deviations / std::f64::consts::SQRT_2)
 }

@@ -22,9 +22,9 @@ pub(super) fn median_of_sorted(sorted: &[f64]) -> Option<f64> {
 
 /// A first autocorrelation, raised by what so few numbers are known to hide of it (Marriott and Pope 1954). Between 0 and 1;
 /// of NaN, where nothing varies, 0.
-#[expect(clippy::cast_precision_loss, reason = "numbers of points are small")]
 pub(super) fn corrected(likeness: f64, count: usize) -> f64 {
-    (likeness + (1.0 + 3.0 * likeness) / count as f64).max(0.0).min(1.0)
+    let corrected = likeness + (1.0 + 3.0 * likeness) / count as f64;
+    if corrected.is_nan() { 0.0 } else { corrected.clamp(0.0, 1.0) }
 }
 
 #[cfg(test)]

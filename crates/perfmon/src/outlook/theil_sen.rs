@@ -7,7 +7,6 @@ pub(super) fn slopes(points: &[Point]) -> Vec<f64> {
     let mut slopes = Vec::with_capacity(points.len() * points.len().saturating_sub(1) / 2);
     for (index, earlier) in points.iter().enumerate() {
         slopes.extend(points[index + 1..].iter().map(|later| {
-            #[expect(clippy::cast_precision_loss, reason = "minutes of a day")]
             let minutes = (later.minute - earlier.minute) as f64;
             (later.value - earlier.value) / minutes
         }));

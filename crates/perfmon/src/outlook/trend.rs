@@ -39,7 +39,6 @@ impl Trend {
     }
 
     /// By how much the figure changed in all.
-    #[expect(clippy::cast_precision_loss, reason = "minutes of a day")]
     pub fn change(&self) -> f64 {
         self.slope * self.minutes as f64
     }
@@ -72,7 +71,6 @@ pub fn trend(points: &[Point]) -> Option<Trend> {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
     reason = "kept between zero and the number of pairs"
 )]
 fn interval(slopes: &[f64], variance: f64) -> (f64, f64) {
@@ -89,7 +87,6 @@ fn variance_inflation(points: &[Point], slope: f64) -> f64 {
 }
 
 /// The first autocorrelation of what the slope leaves.
-#[expect(clippy::cast_precision_loss, reason = "numbers of points are small")]
 fn likeness(points: &[Point], slope: f64) -> f64 {
     let first = points[0].minute;
     let mut rest: Vec<f64> = points.iter().map(|point| point.value - slope * (point.minute - first) as f64).collect();

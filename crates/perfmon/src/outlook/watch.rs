@@ -81,9 +81,7 @@ impl Outlook {
             return None;
         }
         if !self.detectors.contains_key(name) {
-            // The history may have dropped a name for this one.
-            let history = &self.history;
-            self.detectors.retain(|name, _| !history.points(name).is_empty());
+            self.forget_dropped(minute);
         }
         let detector = self.detectors.entry(name.to_owned()).or_insert_with(|| Detector::new(floor));
         if before.is_some_and(|before| minute - before >= DAY) {
@@ -145,6 +143,15 @@ impl Outlook {
                 })
             })
             .collect()
+    }
+
+    /// The history may have dropped a name for a new one.
+    fn forget_dropped(&mut self, minute: u64) {
+        let history = &self.history;
+        self.detectors.retain(|name, _| !history.points(name).is_empty());
+        for told in self.anomalies.iter_mut().filter(|told| !self.detectors.contains_key(&told.name)) {
+            told.ended.get_or_insert(minute);
+        }
     }
 
     /// Writes what the detector says into what was told, or that it is over.

@@ -51,6 +51,17 @@ fn behind_a_day_of_silence_all_is_new() {
 }
 
 #[test]
+fn the_anomaly_of_a_name_that_is_dropped_has_ended() {
+    let (mut outlook, _) = after_a_day(&["p99"]);
+    assert!((1440..1443).filter_map(|minute| outlook.push("p99", minute, 500.0, 0.0)).count() == 1);
+    for name in 0..64 {
+        outlook.push(&name.to_string(), 3000, 1.0, 0.0);
+    }
+    assert_eq!(outlook.anomalies().next().unwrap().ended, Some(3000));
+    assert_eq!(outlook.refused().names, 0);
+}
+
+#[test]
 fn figures_have_a_trend_only_where_it_is_one() {
     let (mut outlook, mut random) = after_a_day(&["level"]);
     for minute in 1200..1440_u32 {
