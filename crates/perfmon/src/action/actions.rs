@@ -29,6 +29,8 @@ pub struct Actions {
     /// The minutes of the changes of the last day, and of the last attempt or revert.
     made: VecDeque<u64>,
     last: Option<u64>,
+    /// The minute of the last question.
+    now: u64,
     /// Actuators to be left alone, until when.
     resting: Vec<(String, u64)>,
 }
@@ -44,6 +46,7 @@ impl Actions {
             trial: None,
             made: VecDeque::new(),
             last: None,
+            now: 0,
             resting: Vec::new(),
         }
     }
@@ -59,6 +62,7 @@ impl Actions {
     /// `minutes` are the last ones, oldest first, as [`advise`](crate::advice::advise) got them; the last of them is now. Ask once a minute.
     pub fn consider(&mut self, minutes: &[Signals], advice: &[Advice]) -> Vec<Entry> {
         let Some(now) = minutes.last().map(|signals| signals.minute) else { return Vec::new() };
+        self.now = now;
         let done = match self.trial {
             Some((id, before)) => self.judge(id, before, minutes, now),
             None => self.follow(minutes, advice, now),
@@ -112,7 +116,7 @@ impl Actions {
             let before = Figures::of(&entry.symptom, minutes, now.saturating_sub(MINUTES - 1), now.saturating_add(1));
             self.trial = Some((entry.id, before));
         } else {
-            self.rest(&entry.actuator, now);
+            self.rest(&entry.actuator);
         }
         self.journal.push_back(entry.clone());
         while self.journal.len() > self.settings.journal.max(1) {
@@ -145,7 +149,7 @@ impl Actions {
         if age < MINUTES {
             return None;
         }
-        let after = Figures::of(&entry.symptom, minutes, (now + 1).saturating_sub(MINUTES), now + 1);
+        let after = Figures::of(&entry.symptom, minutes, now.saturating_sub(MINUTES - 1), now.saturating_add(1));
         let reason = match before.until(after) {
             Effect::Fine => {
                 entry.outcome = Outcome::Kept;
@@ -162,7 +166,7 @@ impl Actions {
             entry.outcome = Outcome::Left { reason: format!("{reason}, but {error}") };
             let entry = entry.clone();
             self.trial = None;
-            self.rest(&entry.actuator, now);
+            self.rest(&entry.actuator);
             return Some(entry);
         }
         self.journal.iter().find(|entry| entry.id == id).cloned()
@@ -176,7 +180,10 @@ impl Actions {
         }
         let actuator = self.actuator(&entry.actuator).ok_or(RevertError::Unknown { id })?;
         let now = actuator.now();
-        if now != entry.to {
+        // A later change may have come back to the same value: taken back first, the earlier one would leave it hanging.
+        let is_last =
+            !self.journal.range(at + 1..).any(|later| later.actuator == entry.actuator && later.outcome.is_in_force());
+        if now != entry.to || !is_last {
             return Err(RevertError::Overtaken { id, now });
         }
         actuator.set(entry.from).map_err(|reason| RevertError::Refused { id, reason })?;
@@ -186,13 +193,13 @@ impl Actions {
         if self.trial.is_some_and(|(trial, _)| trial == id) {
             self.trial = None;
         }
-        self.rest(&entry.actuator, minute.or(self.last).unwrap_or(entry.minute));
+        self.rest(&entry.actuator);
         Ok(entry)
     }
 
-    fn rest(&mut self, actuator: &str, now: u64) {
+    fn rest(&mut self, actuator: &str) {
         self.resting.retain(|(name, _)| name != actuator);
-        self.resting.push((actuator.to_owned(), now.saturating_add(DAY)));
+        self.resting.push((actuator.to_owned(), self.now.saturating_add(DAY)));
     }
 
     fn actuator(&self, name: &str) -> Option<&Arc<dyn Actuator>> {

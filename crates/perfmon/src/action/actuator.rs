@@ -19,7 +19,7 @@ pub trait Actuator: Send + Sync {
         0.0
     }
 
-    /// Puts a value into force, at once or soon.
+    /// Puts a value into force; from then on `now` says it, or what it was rounded to.
     ///
     /// # Errors
     ///

@@ -61,8 +61,8 @@ impl Evidence {
 pub enum Symptom {
     /// The share of look-ups that this cache didn't answer.
     Misses(String),
-    /// How long this queue's jobs wait for each second that they run.
-    Wait(String),
+    /// How long this queue's jobs take from ready to ended, in seconds: also where more workers only make each slower.
+    Sojourn(String),
     /// The share of charges that this limiter refuses.
     Denied(String),
     /// The API's P99.
@@ -77,9 +77,9 @@ impl Symptom {
                 let cache = signals.cache(name)?;
                 share(cache.misses, cache.lookups())
             }
-            Self::Wait(name) => {
+            Self::Sojourn(name) => {
                 let queue = signals.queue(name)?;
-                Some(queue.wait? / queue.service?.max(1e-6))
+                Some(queue.wait? + queue.service?)
             }
             Self::Denied(name) => {
                 let limiter = signals.limiter(name)?;

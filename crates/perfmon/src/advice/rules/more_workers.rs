@@ -36,7 +36,7 @@ fn found(limits: &Limits, stretch: Stretch<'_>, name: &str) -> Option<Advice> {
         action: Some(Change {
             actuator: format!("workers:{name}"),
             factor: 1.25,
-            symptom: Symptom::Wait(name.to_owned()),
+            symptom: Symptom::Sojourn(name.to_owned()),
         }),
     })
 }
