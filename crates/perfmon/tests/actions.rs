@@ -1,5 +1,7 @@
 //! What changes by itself stays within its bounds, and goes back.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
+
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
 

@@ -1,5 +1,7 @@
 //! Each rule speaks where it should, and is silent where one thing is otherwise.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
+
 use proptest::prelude::*;
 use tidegate_perfmon::advice::{
     Advice, ApiSignals, CacheSignals, LimiterSignals, Limits, QuerySignals, QueueSignals, Signals, Symptom, advise,
