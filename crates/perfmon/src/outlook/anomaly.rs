@@ -52,7 +52,7 @@ pub struct Anomaly {
 /// it when nothing comes of it. An anomaly ends behind three usual minutes, or after 60 unusual ones, which are then
 /// what is usual.
 ///
-/// One minute costs a binary search and a move of at most 11 KB; one under suspicion about 0.1 ms. Memory: 23 KB.
+/// One minute costs a binary search and a move of at most 11 KB, about a microsecond; one under suspicion some ten. Memory: 23 KB.
 #[derive(Debug)]
 pub struct Detector {
     floor: f64,

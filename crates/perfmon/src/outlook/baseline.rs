@@ -14,6 +14,9 @@ const OF_MANY: usize = 288;
 /// What a bucket of the histogram is wide, and a little: changes below it are no news of any figure.
 const RELATIVE_FLOOR: f64 = 0.02;
 
+/// Further out nothing becomes clearer, and numbers stay such that can be shown.
+const MOST_DEVIATIONS: f64 = 1e6;
+
 /// Numbers in the order of their arrival and in that of their size.
 #[derive(Debug)]
 pub(super) struct Baseline {
@@ -87,7 +90,7 @@ impl Baseline {
         } else {
             away / self.spread(median, |value| value)?.max(floor)
         };
-        Some(Distance { side, deviations })
+        Some(Distance { side, deviations: deviations.min(MOST_DEVIATIONS) })
     }
 
     /// Whether the logarithms of the inner nine tenths lie more evenly about the median than the values themselves.

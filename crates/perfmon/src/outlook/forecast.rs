@@ -59,7 +59,7 @@ pub struct Reach {
 /// Forecasts `horizon` minutes, or a quarter as many as are known if that is less.
 ///
 /// `None` below 60 points of the last 480 minutes, where these are in no order, and where the back-test shows that
-/// intervals would have held less than 80 % of the later values. Costs a millisecond or so.
+/// intervals would have held less than 80 % of the later values. Costs a few milliseconds.
 pub fn forecast(points: &[Point], horizon: usize) -> Option<Forecast> {
     if !are_in_order(points) {
         return None;

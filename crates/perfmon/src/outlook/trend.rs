@@ -47,7 +47,7 @@ impl Trend {
 /// The trend of the last 180 points; `None` below 30, and of points that
 /// [`History`](super::History) would refuse.
 ///
-/// Costs half a millisecond or so at 180 points.
+/// Costs a millisecond or so at 180 points.
 pub fn trend(points: &[Point]) -> Option<Trend> {
     let points = &points[points.len().saturating_sub(MOST)..];
     if points.len() < FEWEST || !are_in_order(points) {

@@ -79,6 +79,20 @@ fn a_thousand_series_days_of_steady_noise_flag_at_most_one() {
     }
 }
 
+/// It stays out for longer once it is out. Without a larger limit for it these days had ten.
+#[test]
+fn what_resembles_itself_much_is_given_more_room() {
+    let mut found = 0;
+    for seed in 0..20 {
+        let (mut random, mut last, mut detector) = (Random::new(seed), 0.0, Detector::new(0.0));
+        for _ in 0..DAY {
+            last = 0.95 * last + (1.0_f64 - 0.95 * 0.95).sqrt() * random.normal();
+            found += usize::from(detector.observe(100.0 + 10.0 * last).is_some());
+        }
+    }
+    assert!(found <= 1, "{found}");
+}
+
 /// Noise lowers some of the first three below the limit, so not each step can be told so soon; what resembles itself waits
 /// for more.
 #[test]
@@ -230,7 +244,7 @@ proptest! {
         let mut detector = Detector::new(floor);
         for value in usual.into_iter().chain(then) {
             if let Some(anomaly) = detector.observe(value) {
-                prop_assert!(anomaly.deviations > anomaly.limit && anomaly.usual.is_finite(), "{anomaly:?}");
+                prop_assert!(anomaly.deviations > anomaly.limit && anomaly.deviations <= 1e6, "{anomaly:?}");
             }
         }
     }
