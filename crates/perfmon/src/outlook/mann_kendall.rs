@@ -51,6 +51,12 @@ mod tests {
     }
 
     #[test]
+    fn equal_values_vary_less() {
+        // (6 · 5 · 17 − 2 · 1 · 9 − 3 · 2 · 11) / 18
+        assert!((variance(&points(&[1.0, 2.0, 1.0, 3.0, 2.0, 2.0])) - 426.0 / 18.0).abs() < 1e-9);
+    }
+
+    #[test]
     fn what_is_equal_says_nothing() {
         let points = points(&[2.0; 40]);
         assert_eq!((score(&points), variance(&points)), (0, 0.0));

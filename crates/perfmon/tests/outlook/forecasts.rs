@@ -179,6 +179,17 @@ fn a_limit_behind_or_out_of_sight_is_not_foreseen() {
     assert_eq!(reach(f64::NAN), None);
 }
 
+/// The last minute is low by chance: that the next will be higher is no rise.
+#[test]
+fn a_limit_is_not_foreseen_against_the_trend() {
+    let mut values: Vec<f64> = (0..240).map(|minute| 1000.0 - f64::from(minute) + f64::from(minute % 3)).collect();
+    values[239] = 700.0;
+    let points = points(&values);
+    let (forecast, trend) = (forecast(&points, HORIZON).unwrap(), trend(&points).unwrap());
+    assert!(forecast.steps[0].mean > 710.0, "{:?}", forecast.steps[0]);
+    assert_eq!(forecast.reach(&trend, 700.0, 710.0), None);
+}
+
 #[test]
 fn without_a_trend_no_limit_is_foreseen() {
     let foreseen = (0..100)
