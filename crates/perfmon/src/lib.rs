@@ -56,6 +56,7 @@ mod health;
 mod histogram;
 mod hysteresis;
 mod indicator;
+mod latch;
 mod latency;
 #[cfg(feature = "tower")]
 mod layer;
