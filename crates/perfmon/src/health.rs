@@ -1,7 +1,9 @@
 //! Readings made into a report.
 
+use std::time::Duration;
+
+use crate::health_config::HealthConfig;
 use crate::hysteresis::{BETTER_AFTER, Hysteresis, MARGIN, WORSE_AFTER};
-use crate::indicator::HealthConfig;
 use crate::latch::Latch;
 use crate::reading::Reading;
 use crate::report::{Component, Health, HealthReport, Reason};
@@ -20,6 +22,7 @@ use crate::score::{self, Flags, Part};
 #[derive(Debug)]
 pub struct HealthMonitor {
     min_samples: u64,
+    stale_after: Duration,
     hysteresis: Hysteresis,
     latch: Latch,
 }
@@ -27,7 +30,12 @@ pub struct HealthMonitor {
 impl HealthMonitor {
     /// A monitor that has seen nothing yet; its first evaluation is believed at once.
     pub fn new(config: &HealthConfig) -> Self {
-        Self { min_samples: config.min_samples, hysteresis: Hysteresis::default(), latch: Latch::default() }
+        Self {
+            min_samples: config.min_samples,
+            stale_after: config.stale_after,
+            hysteresis: Hysteresis::default(),
+            latch: Latch::default(),
+        }
     }
 
     /// Judges readings. No readings, or none that can be judged, is unknown.
@@ -68,13 +76,15 @@ impl HealthMonitor {
     }
 
     fn judge(&self, reading: Reading) -> Judged {
-        let Reading { name, observed, threshold, critical, samples, weight, unit, detail } = reading;
+        let Reading { name, observed, threshold, critical, samples, weight, unit, detail, age } = reading;
         let few = samples.filter(|&samples| samples < self.min_samples);
-        let score = if few.is_some() { None } else { score::component(observed, threshold) };
+        let is_stale = age > self.stale_after;
+        let score = if few.is_some() || is_stale { None } else { score::component(observed, threshold) };
         let breached = score.is_some() && observed > threshold;
         let finite = |value: f64| value.is_finite().then_some(value);
         let unit_after = unit.map(|unit| format!(" {unit}")).unwrap_or_default();
         let message = match (few, score) {
+            _ if is_stale => Some(format!("taken {age:.0?} ago, not within the last {:?}", self.stale_after)),
             (Some(samples), _) => Some(format!("only {samples} of the {} samples needed", self.min_samples)),
             (None, None) => Some(format!("{observed} against a threshold of {threshold} can't be judged")),
             (None, Some(_)) if breached => {

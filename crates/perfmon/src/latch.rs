@@ -1,6 +1,5 @@
 //! Which readings have exceeded their threshold and are not clear of it yet.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::hysteresis::MARGIN;
@@ -14,7 +13,7 @@ const FORGOTTEN_AFTER: u8 = 60;
 /// and however good the score of the whole. Readings that only come near hold nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Latch {
-    held: BTreeMap<Cow<'static, str>, Held>,
+    held: BTreeMap<String, Held>,
 }
 
 #[derive(Debug)]
@@ -33,9 +32,9 @@ enum Word {
 
 impl Latch {
     /// Takes in a judged reading; end the round with [`turn`](Self::turn).
-    pub(crate) fn observe(&mut self, name: &Cow<'static, str>, score: Option<f64>, breached: bool) {
+    pub(crate) fn observe(&mut self, name: &str, score: Option<f64>, breached: bool) {
         if breached {
-            self.held.insert(name.clone(), Held { silent: 0, word: Word::Near });
+            self.held.insert(name.to_owned(), Held { silent: 0, word: Word::Near });
         } else if let Some(held) = self.held.get_mut(name) {
             let clear_from = AT_THRESHOLD + f64::from(MARGIN);
             held.word = held.word.max(match score {
@@ -59,6 +58,6 @@ impl Latch {
 
     /// The readings whose breach lasts.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.held.keys().map(|name| &**name)
+        self.held.keys().map(String::as_str)
     }
 }
