@@ -40,14 +40,18 @@ impl HealthMonitor {
 
     /// Judges readings. No readings, or none that can be judged, is unknown.
     pub fn evaluate(&mut self, readings: impl IntoIterator<Item = Reading>) -> HealthReport {
-        let judged: Vec<Judged> = readings.into_iter().map(|reading| self.judge(reading)).collect();
+        let mut judged: Vec<Judged> = readings.into_iter().map(|reading| self.judge(reading)).collect();
         let parts: Vec<Part> = judged.iter().filter_map(|judged| judged.part).collect();
         for judged in &judged {
             let score = judged.part.map(|part| part.score);
             self.latch.observe(&judged.component.name, score, judged.breached);
         }
+        let latched = self.latch.turn();
+        for Judged { component, .. } in &mut judged {
+            component.held = self.latch.holds(&component.name);
+        }
         let flags = Flags {
-            latched: self.latch.turn(),
+            latched,
             breached: judged.iter().any(|judged| judged.breached),
             critical_unknown: judged.iter().any(|judged| judged.component.critical && judged.part.is_none()),
         };
@@ -119,6 +123,7 @@ impl HealthMonitor {
             unit,
             samples,
             critical,
+            held: false,
         };
         Judged { component, reason, breached, part: score.map(|score| Part { score, weight, critical }) }
     }

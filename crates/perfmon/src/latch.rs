@@ -56,6 +56,11 @@ impl Latch {
         !self.held.is_empty()
     }
 
+    /// Whether the breach of the reading lasts.
+    pub(crate) fn holds(&self, name: &str) -> bool {
+        self.held.contains_key(name)
+    }
+
     /// The readings whose breach lasts.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.held.keys().map(String::as_str)

@@ -48,6 +48,7 @@
 //! - The HTTP layer times until the response headers. A body that stalls or breaks afterwards is not seen.
 //! - Nothing is kept over a restart.
 
+mod alert;
 mod catalog;
 mod clock;
 mod endpoint;
@@ -84,6 +85,9 @@ mod totals;
 mod trace_context;
 mod window;
 
+pub use alert::{
+    Alert, AlertRule, AlertRuleError, Alerts, Observation, Phase, Severity, Silence, SilenceError, Since, Transition,
+};
 pub use catalog::{OTHER, UNMATCHED};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass, StatusCounts};
