@@ -1,6 +1,8 @@
 //! From observations to somebody who is told.
 
 mod active;
+mod burn;
+mod burn_log;
 mod history;
 mod observation;
 mod record;
@@ -14,6 +16,8 @@ use active::Active;
 use history::History;
 use silence::Silences;
 
+pub use burn::{BurnRate, BurnRateError, BurnReading, BurnWindow};
+pub use burn_log::{BurnLog, Outcomes};
 pub use history::Since;
 pub use observation::Observation;
 pub use record::{Alert, Phase, Transition};

@@ -86,7 +86,8 @@ mod trace_context;
 mod window;
 
 pub use alert::{
-    Alert, AlertRule, AlertRuleError, Alerts, Observation, Phase, Severity, Silence, SilenceError, Since, Transition,
+    Alert, AlertRule, AlertRuleError, Alerts, BurnLog, BurnRate, BurnRateError, BurnReading, BurnWindow, Observation,
+    Outcomes, Phase, Severity, Silence, SilenceError, Since, Transition,
 };
 pub use catalog::{OTHER, UNMATCHED};
 pub use clock::{Clock, ManualClock, SystemClock};
