@@ -118,7 +118,7 @@ mod window;
 
 pub use alert::{
     Alert, AlertRule, AlertRuleError, Alerts, BurnLog, BurnRate, BurnRateError, BurnReading, BurnWindow, Observation,
-    Outcomes, Phase, Severity, Silence, SilenceError, Since, Transition,
+    Outbox, OutboxCounts, Outcomes, Phase, Severity, Silence, SilenceError, Since, Transition,
 };
 pub use catalog::{OTHER, UNMATCHED};
 pub use clock::{Clock, ManualClock, SystemClock};
