@@ -18,7 +18,7 @@ const MOST_RECENT: usize = 4;
 pub struct HealthConfig {
     /// The window they look at; 5 minutes.
     pub window: Window,
-    /// Shorter windows beside it, in which a sudden breach shows at once; about 2 s and about 10 s. One speaks only
+    /// Shorter windows beside it, in which a sudden breach shows sooner; about 2 s, 11 s and 61 s. One speaks only
     /// where it is worse, has enough samples, and the excess is no chance. Those that aren't shorter than `window` are
     /// left out.
     pub recent: Vec<Window>,
@@ -44,7 +44,7 @@ impl Default for HealthConfig {
     fn default() -> Self {
         Self {
             window: Window::Minutes(5),
-            recent: vec![Window::Seconds(1), Window::Seconds(10)],
+            recent: [1, 10, 60].map(Window::Seconds).to_vec(),
             error_rate: 0.05,
             p99: Duration::from_secs(5),
             slow_api: Duration::from_secs(2),
