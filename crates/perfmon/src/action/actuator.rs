@@ -1,6 +1,5 @@
 //! A number that may be set while the service runs.
 
-use std::fmt;
 use std::ops::RangeInclusive;
 
 /// Sets one number of the running service. It must not block: it is called from the pulse.
@@ -28,7 +27,8 @@ pub trait Actuator: Send + Sync {
 }
 
 /// Why an actuator was not set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct Refused(String);
 
 impl Refused {
@@ -37,14 +37,6 @@ impl Refused {
         Self(reason.chars().take(200).collect())
     }
 }
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Refused {}
 
 /// The most that a value may change by at once, as a part of itself.
 const STEP: f64 = 0.25;

@@ -1,7 +1,5 @@
 //! What was done, for people.
 
-use std::fmt;
-
 use serde::Serialize;
 
 use super::actuator::Refused;
@@ -67,20 +65,23 @@ impl Outcome {
 }
 
 /// Why a change was not taken back.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RevertError {
     /// There is no such change in the journal.
+    #[error("there is no change {id} in the journal")]
     Unknown {
         /// The id that was asked for.
         id: u64,
     },
     /// It is not in force: refused, or taken back before.
+    #[error("change {id} is not in force")]
     NotInForce {
         /// The id that was asked for.
         id: u64,
     },
     /// Another value has been set since: by a later change, which is to be taken back first, or by somebody else.
+    #[error("since change {id} the value was set to {now}, by a later change or by somebody else: it is not overwritten")]
     Overtaken {
         /// The id that was asked for.
         id: u64,
@@ -88,6 +89,7 @@ pub enum RevertError {
         now: f64,
     },
     /// The actuator refused.
+    #[error("change {id} was not taken back: {reason}")]
     Refused {
         /// The id that was asked for.
         id: u64,
@@ -95,18 +97,3 @@ pub enum RevertError {
         reason: Refused,
     },
 }
-
-impl fmt::Display for RevertError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown { id } => write!(f, "there is no change {id} in the journal"),
-            Self::NotInForce { id } => write!(f, "change {id} is not in force"),
-            Self::Overtaken { id, now } => {
-                write!(f, "since change {id} the value was set to {now}: take a later change back first")
-            }
-            Self::Refused { id, reason } => write!(f, "change {id} was not taken back: {reason}"),
-        }
-    }
-}
-
-impl std::error::Error for RevertError {}
