@@ -50,4 +50,4 @@ pub use anomaly::{Anomaly, Detector, Side};
 pub use forecast::{Forecast, Reach, Step, forecast};
 pub use history::{History, Point, Refused};
 pub use trend::{Trend, trend};
-pub use watch::{Outlook, Settings, ToldAnomaly, Usual};
+pub use watch::{Figure, Outlook, Settings, ToldAnomaly};

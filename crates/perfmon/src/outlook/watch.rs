@@ -43,14 +43,14 @@ pub struct ToldAnomaly {
 /// What one figure does.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct Usual {
+pub struct Figure {
     /// The figure's name.
     pub name: String,
     /// Its last value.
     pub last: Point,
     /// Only a significant one.
     pub trend: Option<Trend>,
-    /// Where it will be at the forecast's end, and how sure that is.
+    /// What is to come, where the back-test lets it be told.
     pub forecast: Option<Forecast>,
 }
 
@@ -130,12 +130,12 @@ impl Outlook {
     }
 
     /// Every figure, in the order of the alphabet. Costs a few milliseconds a figure: ask each minute, not each request.
-    pub fn figures(&self) -> Vec<Usual> {
+    pub fn figures(&self) -> Vec<Figure> {
         self.history
             .names()
             .filter_map(|name| {
                 let points = self.history.points(name);
-                Some(Usual {
+                Some(Figure {
                     name: name.to_owned(),
                     last: *points.last()?,
                     trend: trend(points).filter(Trend::is_significant),

