@@ -1,0 +1,4 @@
+//! Statements: their shapes, what is never shown of them, and what is kept of many.
+
+mod fingerprint;
+mod shapes;
