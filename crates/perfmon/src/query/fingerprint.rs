@@ -62,7 +62,7 @@ impl Serialize for Fingerprint {
 ///
 /// It fails closed. A statement that doesn't end what it begins, that doesn't begin as one does, or that holds what its dialect doesn't know
 /// becomes the keywords before its first literal and `…`. Names that could be literals are `?` too: in
-/// SQLite `"x"` where no name must stand; quoted names that aren't letters, digits and underscores; words of six digits in a row; what
+/// SQLite `"x"` where no name must stand; quoted names that aren't letters, digits and underscores; words of five digits in a row; what
 /// `SET`, `PRAGMA`, `ALTER` and `ATTACH` are given.
 ///
 /// What can't be told apart is told: a literal that lost *both* its quotes, and a line of a comment that lost its two dashes, are words to

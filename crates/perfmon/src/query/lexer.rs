@@ -9,7 +9,7 @@ use super::keyword::Keyword;
 /// A name is kept only if it is as short as PostgreSQL's; what is longer may be anything.
 const LONGEST_NAME: usize = 63;
 /// As many digits in a row are no part of a name but a number whose beginning was lost.
-const DIGITS: u32 = 6;
+const DIGITS: u32 = 5;
 /// The same for hexadecimal digits, alone or behind an `x`.
 const HEX_DIGITS: usize = 7;
 
@@ -54,7 +54,7 @@ const BLANK: u8 = 1;
 const START: u8 = 2; // of a word
 const DIGIT: u8 = 4;
 const OPERATOR: u8 = 8;
-const DOLLAR: u8 = 16; // goes on in a word, doesn't begin one
+const DOLLAR: u8 = 16;
 const QUOTE: u8 = 32; // of any dialect
 const WORD: u8 = START | DIGIT | DOLLAR;
 
@@ -170,7 +170,7 @@ impl<'a> Lexer<'a> {
                     let rest = &self.bytes()[self.at..];
                     let length = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
                     self.at += length;
-                    holds_pairs(&rest[..length])?;
+                    swallowed_nothing(&rest[..length])?;
                 }
                 (Some(b'/'), Some(b'*')) => self.skip_comment()?,
                 _ => return Ok(()),
@@ -191,7 +191,7 @@ impl<'a> Lexer<'a> {
                     depth -= 1;
                     self.at += 2;
                     if depth == 0 {
-                        return holds_pairs(&self.bytes()[start..self.at]);
+                        return swallowed_nothing(&self.bytes()[start..self.at]);
                     }
                 }
                 (Some(_), _) => self.at += 1,
@@ -289,7 +289,8 @@ impl<'a> Lexer<'a> {
 
     fn word(&mut self) -> Result<Token<'a>, Unreadable> {
         let start = self.at;
-        let (mut packed, mut digits, mut most, mut is_ascii) = (0_u128, 0, 0, true);
+        let (mut packed, mut digits, mut most) = (0_u128, 0, 0);
+        let (mut is_ascii, mut has_dollar) = (true, false);
         while let Some(byte) = self.peek(0) {
             let class = CLASS[usize::from(byte)];
             if class & WORD == 0 {
@@ -298,10 +299,14 @@ impl<'a> Lexer<'a> {
             digits = if class & DIGIT != 0 { digits + 1 } else { 0 };
             most = most.max(digits);
             is_ascii &= byte < 0x80;
+            has_dollar |= class & DOLLAR != 0;
             packed = packed << 8 | u128::from(byte.to_ascii_lowercase());
             self.at += 1;
         }
         let name = self.text(start, self.at)?;
+        if has_dollar {
+            return Err(Unreadable); // legal, but it may be the end of a `$tag$` string
+        }
         if is(self.peek(0), QUOTE) || (self.peek(0) == Some(b'&') && is(self.peek(1), QUOTE)) {
             return self.prefixed(name);
         }
@@ -309,7 +314,7 @@ impl<'a> Lexer<'a> {
             return Ok(Token::Keyword(keyword));
         }
         // Typographic quotes and blanks are letters to no reader.
-        if !is_ascii && !name.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '$')) {
+        if !is_ascii && !name.chars().all(|char| char.is_alphanumeric() || char == '_') {
             return Err(Unreadable);
         }
         Ok(if is_suspect(name, most) { Token::Hidden } else { Token::Name(name) })
@@ -431,10 +436,9 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// A comment with an odd number of quotes may have swallowed the end of a string that lost its beginning.
-fn holds_pairs(comment: &[u8]) -> Result<(), Unreadable> {
-    let is_odd = |quote| comment.iter().filter(|&&byte| byte == quote).count() % 2 != 0;
-    if b"'\"`".iter().any(|&quote| is_odd(quote)) { Err(Unreadable) } else { Ok(()) }
+/// A comment with a quote or a dollar sign in it may have swallowed the end of a string that lost its beginning.
+fn swallowed_nothing(comment: &[u8]) -> Result<(), Unreadable> {
+    if comment.iter().any(|&byte| is(Some(byte), QUOTE | DOLLAR)) { Err(Unreadable) } else { Ok(()) }
 }
 
 /// Whether a word may be what is left of a literal; `digits` are the most in a row.

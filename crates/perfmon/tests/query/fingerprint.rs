@@ -31,14 +31,13 @@ fn shows_a_secret(text: &str) -> bool {
         letters = if grammar::LETTERS.contains(&byte) { letters + 1 } else { 0 };
         digits = if byte.is_ascii_digit() { digits + 1 } else { 0 };
         hex = if byte.is_ascii_hexdigit() { hex + 1 } else { 0 };
-        letters >= 4 || digits >= 4 || hex >= 7
+        letters >= 4 || digits >= 5 || hex >= 7
     })
 }
 
 #[test]
 fn no_planted_secret_ever_shows() {
     let cases = scale(50_000, 10_000_000) as u64;
-    let cases = std::env::var("FUZZ").map_or(cases, |n| n.parse().unwrap());
     let threads = 2;
     std::thread::scope(|scope| {
         for thread in 0..threads {

@@ -305,9 +305,9 @@ impl Writer {
         }
     }
 
-    /// Quotes in pairs, as any comment's must be; no `--` in those with an end, which would hide that end.
+    /// Without quotes, as any comment must be; no `--` in those with an end, which would hide that end.
     fn comment(&mut self) {
-        let decorations = &["", " ", " 'a' ", "\"b\"", " ; ", "\n", " ( ", " * ", "'' "];
+        let decorations = &["", " ", " [ ", " ; ", "\n", " ( ", " * ", "\\"];
         let text = self.content(decorations);
         match self.values.below(3) {
             0 if self.is_whole => write!(self.sql, "-- {}\n", text.replace('\n', " ")),
