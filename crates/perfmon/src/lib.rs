@@ -93,7 +93,9 @@ pub use latency::{LatencySummary, OverThreshold};
 pub use layer::{PerfLayer, PerfService};
 pub use layout::Layout;
 pub use operation::{Kind, OperationSnapshot};
-pub use query::{Dialect, Fingerprint, fingerprint};
+pub use query::{
+    By, Dialect, Fingerprint, Queries, QueryConfig, QueryStats, Repeated, RequestQueries, Seen, SlowQuery, fingerprint,
+};
 pub use reading::Reading;
 pub use registry::Registry;
 pub use report::{Component, Health, HealthReport, Reason};

@@ -64,10 +64,10 @@ impl Lists {
 
     /// Behind an opening bracket.
     pub(super) fn open(&mut self, out: &[u8], bracket: u8, is_list: bool) {
-        if let Some(level) = self.levels.get_mut(self.depth) {
-            if level.collapses == Collapses::Rows {
-                level.start = out.len() - 1;
-            }
+        if let Some(level) = self.levels.get_mut(self.depth)
+            && level.collapses == Collapses::Rows
+        {
+            level.start = out.len() - 1;
         }
         self.depth += 1;
         if let Some(level) = self.levels.get_mut(self.depth) {
@@ -94,10 +94,10 @@ impl Lists {
         }
         out.push(bracket);
         self.depth = self.depth.checked_sub(1).ok_or(Unreadable)?;
-        if let Some(level) = self.levels.get_mut(self.depth) {
-            if level.collapses == Collapses::Rows {
-                level.end_item(out);
-            }
+        if let Some(level) = self.levels.get_mut(self.depth)
+            && level.collapses == Collapses::Rows
+        {
+            level.end_item(out);
         }
         Ok(())
     }

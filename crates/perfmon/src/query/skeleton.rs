@@ -14,7 +14,7 @@ pub(super) fn write(sql: &str, text: &mut String) {
     text.clear();
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let end = sql.bytes().position(|byte| !is_plain(byte)).unwrap_or(sql.len());
-    let words = sql[..end].as_bytes().split(|&byte| !is_word(byte));
+    let words = sql.as_bytes()[..end].split(|&byte| !is_word(byte));
     for keyword in words.filter_map(|word| Keyword::named(std::str::from_utf8(word).ok()?)).take(MOST) {
         if !text.is_empty() {
             text.push(' ');
@@ -26,5 +26,7 @@ pub(super) fn write(sql: &str, text: &mut String) {
 
 /// Opens no literal, name or comment in any dialect.
 fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte.is_ascii_whitespace() || matches!(byte, b'_' | b'(' | b')' | b',' | b'.' | b'*' | b'=')
+    byte.is_ascii_alphabetic()
+        || byte.is_ascii_whitespace()
+        || matches!(byte, b'_' | b'(' | b')' | b',' | b'.' | b'*' | b'=')
 }

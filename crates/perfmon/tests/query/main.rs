@@ -2,3 +2,4 @@
 
 mod fingerprint;
 mod shapes;
+mod table;

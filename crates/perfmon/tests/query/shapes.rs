@@ -24,18 +24,39 @@ fn both_dialects() {
                 ("SELECT 1", "select ?"),
                 ("  select\n\t1 ; ", "select ?"),
                 ("select -5, - 5, a - 5, a-5, (-.5), 1e-3, 0xFF, 1_000", "select ?, ?, a - ?, a - ?, (?), ?, ?, ?"),
-                ("SELECT count(*) FROM t WHERE a='it''s' AND b<>1.5e10", "select count(*) from t where a = ? and b <> ?"),
-                ("SELECT * FROM T t1 WHERE T1.A != 'x' -- said it\n AND /* no */ b = 2", "select * from t t1 where t1.a <> ? and b = ?"),
+                (
+                    "SELECT count(*) FROM t WHERE a='it''s' AND b<>1.5e10",
+                    "select count(*) from t where a = ? and b <> ?",
+                ),
+                (
+                    "SELECT * FROM T t1 WHERE T1.A != 'x' -- said it\n AND /* no */ b = 2",
+                    "select * from t t1 where t1.a <> ? and b = ?",
+                ),
                 ("SELECT a FROM t WHERE b IN (1,2, 3) AND c in ('x')", "select a from t where b in (?) and c in (?)"),
                 ("SELECT a FROM t WHERE (b,c) IN ((1,2),(3,4),(5,6))", "select a from t where (b, c) in ((?, ?))"),
                 ("SELECT a FROM t WHERE b NOT IN (1, c, 2, 3 + 4)", "select a from t where b not in (?, c, ? + ?)"),
-                ("SELECT a FROM t WHERE b IN (SELECT c FROM u WHERE d IN (1,2))", "select a from t where b in (select c from u where d in (?))"),
-                ("INSERT INTO t (a,b) VALUES (1,'x'),(2,'y') , (3,'z') ON CONFLICT DO NOTHING", "insert into t(a, b) values (?, ?) on conflict do nothing"),
-                ("INSERT INTO t VALUES (1, now()), (2, now()), (3, lower('X'))", "insert into t values (?, now()), (?, lower(?))"),
+                (
+                    "SELECT a FROM t WHERE b IN (SELECT c FROM u WHERE d IN (1,2))",
+                    "select a from t where b in (select c from u where d in (?))",
+                ),
+                (
+                    "INSERT INTO t (a,b) VALUES (1,'x'),(2,'y') , (3,'z') ON CONFLICT DO NOTHING",
+                    "insert into t(a, b) values (?, ?) on conflict do nothing",
+                ),
+                (
+                    "INSERT INTO t VALUES (1, now()), (2, now()), (3, lower('X'))",
+                    "insert into t values (?, now()), (?, lower(?))",
+                ),
                 ("INSERT INTO t DEFAULT VALUES RETURNING id, a", "insert into t default values returning id, a"),
-                ("UPDATE t SET a = NULL, b = TRUE WHERE c IS NULL AND d IS NOT NULL", "update t set a = ?, b = ? where c is null and d is not null"),
+                (
+                    "UPDATE t SET a = NULL, b = TRUE WHERE c IS NULL AND d IS NOT NULL",
+                    "update t set a = ?, b = ? where c is null and d is not null",
+                ),
                 ("BEGIN; DELETE FROM t; COMMIT;", "begin; delete from t; commit"),
-                ("WITH RECURSIVE n(x) AS (VALUES (1) UNION ALL SELECT x+1 FROM n) SELECT x FROM n LIMIT 10", "with recursive n(x) as (values (?) union all select x + ? from n) select x from n limit ?"),
+                (
+                    "WITH RECURSIVE n(x) AS (VALUES (1) UNION ALL SELECT x+1 FROM n) SELECT x FROM n LIMIT 10",
+                    "with recursive n(x) as (values (?) union all select x + ? from n) select x from n limit ?",
+                ),
                 ("SELECT CASE WHEN a THEN 1 ELSE 2 END - 3", "select case when a then ? else ? end - ?"),
                 ("SELECT größe FROM straße", "select größe from straße"),
                 ("SELECT a FROM events_20260101", "select a from ?"),
@@ -59,11 +80,20 @@ fn postgres() {
             ("SELECT $$it's$$, $tag$ $$ $other$ ' $tag$, $1", "select ?, ?, ?"),
             ("SELECT 1 /* a /* b */ c */ FROM t", "select ? from t"),
             ("SELECT 'a'\n  'b' FROM t", "select ? from t"),
-            ("SELECT a::int4[], b :: text, c[1], d[1:2], ARRAY[1,2,3]", "select a::int4[], b::text, c[?], d[? : ?], array[?]"),
+            (
+                "SELECT a::int4[], b :: text, c[1], d[1:2], ARRAY[1,2,3]",
+                "select a::int4[], b::text, c[?], d[? : ?], array[?]",
+            ),
             ("SELECT a ? 'k', a ?| b, a ?& b, a @> '{}', @ -5", "select a ? ?, a ?| b, a ?& b, a @> ?, @ ?"),
-            (r#"SELECT "id", "Id", "select", "a b", "a-b", U&"x" FROM "t" "#, r#"select id, "Id", "select", ?, ?, ? from t"#),
+            (
+                r#"SELECT "id", "Id", "select", "a b", "a-b", U&"x" FROM "t" "#,
+                r#"select id, "Id", "select", ?, ?, ? from t"#,
+            ),
             ("SELECT a FROM t WHERE b=-1 AND c>=-2 AND d@-3", "select a from t where b = ? and c >= ? and d @- ?"),
-            ("SELECT a FROM t WHERE b = ANY($1) AND c::date = DATE '2026-01-01'", "select a from t where b = any (?) and c::date = date ?"),
+            (
+                "SELECT a FROM t WHERE b = ANY($1) AND c::date = DATE '2026-01-01'",
+                "select a from t where b = any (?) and c::date = date ?",
+            ),
             ("SELECT f(a => 1, b := 2)", "select f(a => ?, b := ?)"),
             ("SET LOCAL app.token TO secret_word, other", "set local app.token to ?, ?"),
         ],
@@ -79,7 +109,10 @@ fn sqlite() {
             ("SELECT x'1F', X'' FROM t", "select ?, ? from t"),
             (r#"SELECT "secret" FROM "t" JOIN "Tasks" ON a = "secret""#, r#"select ? from t join "Tasks" on a = ?"#),
             (r#"SELECT "t"."id", t."id", "t".id FROM main."t""#, "select t.id, t.id, t.id from main.t"),
-            (r#"SELECT a FROM t WHERE a = "secret" AND b IS NOT DISTINCT FROM "secret""#, "select a from t where a = ? and b is not distinct from ?"),
+            (
+                r#"SELECT a FROM t WHERE a = "secret" AND b IS NOT DISTINCT FROM "secret""#,
+                "select a from t where a = ? and b is not distinct from ?",
+            ),
             (r#"INSERT INTO "t" ("a", "b") VALUES ("secret", 1)"#, "insert into t(?, ?) values (?, ?)"),
             ("SELECT `a`, [b], [c d] FROM `t` WHERE a == 1", "select a, b, ? from t where a = ?"),
             ("PRAGMA journal_mode = WAL", "pragma journal_mode = ?"),
@@ -153,7 +186,8 @@ fn the_text_of_a_shape_has_that_shape() {
 
 #[test]
 fn nothing_is_allocated_where_the_text_has_room() {
-    let sql = "SELECT id, tenant_id, name FROM schedule WHERE tenant_id = 'acme' AND id IN (1, 2, 3) ORDER BY id LIMIT 50";
+    let sql =
+        "SELECT id, tenant_id, name FROM schedule WHERE tenant_id = 'acme' AND id IN (1, 2, 3) ORDER BY id LIMIT 50";
     for sql in [sql, &sql[..60]] {
         let mut text = String::with_capacity(1_024);
         let used = allocation_counter::measure(|| {
