@@ -1,6 +1,7 @@
 //! Planted secrets never show, whatever becomes of the statement around them.
 
 mod grammar;
+mod postgres;
 
 use tidegate_perfmon::{Dialect, fingerprint};
 use tidegate_testkit::scale;
