@@ -60,6 +60,7 @@ mod latency;
 #[cfg(feature = "tower")]
 mod layer;
 mod layout;
+mod mask;
 mod measure;
 mod millis;
 mod operation;
@@ -92,6 +93,7 @@ pub use latency::{LatencySummary, OverThreshold};
 #[cfg(feature = "tower")]
 pub use layer::{PerfLayer, PerfService};
 pub use layout::Layout;
+pub use mask::mask;
 pub use operation::{Kind, OperationSnapshot};
 pub use query::{
     By, Dialect, Fingerprint, Queries, QueryConfig, QueryStats, Repeated, RequestQueries, Seen, SlowQuery, fingerprint,

@@ -58,6 +58,7 @@ const DOLLAR: u8 = 16;
 const QUOTE: u8 = 32; // of any dialect
 const WORD: u8 = START | DIGIT | DOLLAR;
 
+#[expect(clippy::cast_possible_truncation, reason = "a byte")]
 static CLASS: [u8; 256] = {
     let (mut class, mut byte) = ([0; 256], 0);
     while byte < 256 {

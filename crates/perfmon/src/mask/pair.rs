@@ -1,0 +1,127 @@
+//! Values of keys that name a secret.
+
+use std::ops::Range;
+
+use super::{end_of, is_word, places, skip_blanks};
+
+/// What such a key's name contains, once `-`, `_` and `.` are left out of it.
+const NAMES: [&str; 17] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "pwd",
+    "secret",
+    "token",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "credential",
+    "authorization",
+    "cookie",
+    "session",
+    "signature",
+    "cvv",
+    "cvc",
+    "pincode",
+];
+/// Headers whose value is the rest of the line.
+const LINES: [&str; 3] = ["cookie", "authorization", "passphrase"];
+/// Between key and value; `%3D` and `%3A` as in a URL within a URL.
+const SIGNS: [&str; 6] = ["=>", ":=", "=", ":", "%3d", "%3a"];
+
+pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
+    let mut at = 0;
+    while at < text.len() {
+        let start = end_of(text, at, is_key);
+        let end = end_of(text, start, |char| !is_key(char));
+        at = text.ceil_char_boundary(end.max(at + 1));
+        if let Some(name) = secret_name(&text[start..end])
+            && let Some(value) = value(text, start, end, name)
+        {
+            // Keys within a value are gone with it.
+            at = at.max(value.end);
+            secrets.push(value);
+        }
+    }
+}
+
+fn is_key(char: char) -> bool {
+    is_word(char) || matches!(char, '-' | '.')
+}
+
+/// Which secret a key names. Numbers of tokens are none.
+fn secret_name(key: &str) -> Option<&'static str> {
+    const LONGEST: usize = 64;
+    let mut plain = [0; LONGEST];
+    let mut length = 0;
+    // Of a long key the end counts: `x.y.z.password`.
+    let start = key.len().saturating_sub(LONGEST);
+    for byte in key.as_bytes()[start..].iter().filter(|byte| byte.is_ascii_alphanumeric()) {
+        plain[length] = byte.to_ascii_lowercase();
+        length += 1;
+    }
+    let plain = std::str::from_utf8(&plain[..length]).ok()?;
+    if plain.ends_with("tokens") || plain.ends_with("sessions") {
+        return None;
+    }
+    NAMES.into_iter().find(|name| plain.contains(name))
+}
+
+/// The value of the key that stands at `start..end`, if one follows.
+fn value(text: &str, start: usize, end: usize, name: &str) -> Option<Range<usize>> {
+    // `"key"`, also as `\"key\"` in a text within a text.
+    let key_end = end_of(text, end, |char| !matches!(char, '"' | '\'' | '\\' | '`' | ']'));
+    let behind = skip_blanks(text, key_end);
+    if let Some(sign) = SIGNS.iter().find(|sign| starts_with(&text[behind..], sign)) {
+        return Some(value_at(text, skip_blanks(text, behind + sign.len()), name));
+    }
+    let is_option = text[..end].trim_end_matches(is_key).len() == start && text[start..].starts_with("--");
+    let is_followed = behind > key_end && text[behind..].starts_with(|char| is_option || matches!(char, '\'' | '"'));
+    is_followed.then(|| value_at(text, behind, name))
+}
+
+fn value_at(text: &str, start: usize, name: &str) -> Range<usize> {
+    let first = text[start..].trim_start_matches('\\');
+    let quote_at = text.len() - first.len();
+    match first.chars().next() {
+        Some(quote @ ('"' | '\'' | '`')) => {
+            let inside = quote_at + 1;
+            inside..end_of_quoted(text, inside, quote, &text[start..quote_at])
+        }
+        // A list or an object: to the end of the line rather than counting brackets that may be of the secret.
+        Some('[' | '{') => start..end_of(text, start, |char| char == '\n'),
+        _ if LINES.contains(&name) => start..end_of(text, start, |char| matches!(char, '\n' | '\r' | '"')),
+        _ => {
+            start..end_of(text, start, |char| {
+                char.is_whitespace() || matches!(char, '&' | ',' | ';' | ')' | '}' | ']' | '"' | '\'')
+            })
+        }
+    }
+}
+
+/// Where the quote that opened before `start` closes: at one with as many backslashes before it as that had. Doubled ones don't close.
+fn end_of_quoted(text: &str, start: usize, quote: char, escape: &str) -> usize {
+    let bytes = text.as_bytes();
+    let mut at = start;
+    while at < bytes.len() {
+        let backslashes = bytes[at..].iter().take_while(|&&byte| byte == b'\\').count();
+        let behind = at + backslashes;
+        if bytes.get(behind) == Some(&(quote as u8)) {
+            if backslashes == escape.len() {
+                if bytes.get(behind + 1) != Some(&(quote as u8)) || !escape.is_empty() {
+                    return at;
+                }
+                at = behind + 2;
+            } else {
+                at = behind + 1;
+            }
+        } else {
+            at = behind + 1;
+        }
+    }
+    text.len()
+}
+
+fn starts_with(text: &str, sign: &str) -> bool {
+    places(text.get(..sign.len()).unwrap_or_default(), sign).next() == Some(0)
+}
