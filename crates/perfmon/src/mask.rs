@@ -56,15 +56,16 @@ pub fn mask(text: &str) -> Cow<'_, str> {
     Cow::Owned(masked)
 }
 
-/// The places where `needle`, in small ASCII letters, begins, in whatever case.
-fn places<'a>(text: &'a str, needle: &'a str) -> impl Iterator<Item = usize> + 'a {
-    let first = needle.as_bytes()[0];
+/// The words that begin with one of `needles`, in small ASCII letters, in whatever case: where, and with which.
+fn beginnings<'a>(text: &'a str, needles: &'static [&'static str]) -> impl Iterator<Item = (usize, &'static str)> + 'a {
     let bytes = text.as_bytes();
     bytes.iter().enumerate().filter_map(move |(at, byte)| {
-        let here = bytes.get(at..at + needle.len());
-        let is_here =
-            byte.to_ascii_lowercase() == first && here.is_some_and(|here| here.eq_ignore_ascii_case(needle.as_bytes()));
-        is_here.then_some(at)
+        let is_start = byte.is_ascii_alphabetic() && (at == 0 || !bytes[at - 1].is_ascii_alphanumeric());
+        let begins = |needle: &&&str| {
+            bytes.get(at..at + needle.len()).is_some_and(|here| here.eq_ignore_ascii_case(needle.as_bytes()))
+        };
+        let needle = if is_start { needles.iter().find(begins) } else { None };
+        needle.filter(|_| begins_a_word(text, at)).map(|needle| (at, *needle))
     })
 }
 

@@ -1,5 +1,7 @@
 //! PostgreSQL for tests: a cluster of its own, reached over a socket in its own directory.
 
+#![expect(clippy::panic, reason = "a test without its server has failed; the message is the whole point")]
+
 use std::ffi::OsString;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};

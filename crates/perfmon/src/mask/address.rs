@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{end_of, places};
+use super::end_of;
 
 /// `@`, as it is and as it stands in a URL.
 const SIGNS: [&str; 2] = ["@", "%40"];
@@ -15,7 +15,7 @@ pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
     let mut users: Vec<usize> = secrets.iter().map(|secret| secret.end).collect();
     users.sort_unstable();
     for sign in SIGNS {
-        for at in places(text, sign).filter(|at| users.binary_search(at).is_err()) {
+        for (at, _) in text.match_indices(sign).filter(|(at, _)| users.binary_search(at).is_err()) {
             let from = text.ceil_char_boundary(at.saturating_sub(LONGEST_LOCAL));
             let local = text[from..at].trim_end_matches(is_local);
             let start = from + local.len();

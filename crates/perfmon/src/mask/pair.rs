@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{end_of, is_word, places, skip_blanks};
+use super::{end_of, is_word, skip_blanks};
 
 /// What such a key's name contains, once `-`, `_` and `.` are left out of it.
 const NAMES: [&str; 17] = [
@@ -35,9 +35,11 @@ pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
         let start = end_of(text, at, is_key);
         let end = end_of(text, start, |char| !is_key(char));
         at = text.ceil_char_boundary(end.max(at + 1));
-        if let Some(name) = secret_name(&text[start..end])
-            && let Some(value) = value(text, start, end, name)
+        // Where it is a secret's is asked last: most words have no value.
+        if let Some(value) = start_of_value(text, start, end)
+            && let Some(name) = secret_name(&text[start..end])
         {
+            let value = value_at(text, value, name);
             // Keys within a value are gone with it.
             at = at.max(value.end);
             secrets.push(value);
@@ -67,17 +69,17 @@ fn secret_name(key: &str) -> Option<&'static str> {
     NAMES.into_iter().find(|name| plain.contains(name))
 }
 
-/// The value of the key that stands at `start..end`, if one follows.
-fn value(text: &str, start: usize, end: usize, name: &str) -> Option<Range<usize>> {
+/// Where the value of the key that stands at `start..end` begins, if one follows.
+fn start_of_value(text: &str, start: usize, end: usize) -> Option<usize> {
     // `"key"`, also as `\"key\"` in a text within a text.
     let key_end = end_of(text, end, |char| !matches!(char, '"' | '\'' | '\\' | '`' | ']'));
     let behind = skip_blanks(text, key_end);
     if let Some(sign) = SIGNS.iter().find(|sign| starts_with(&text[behind..], sign)) {
-        return Some(value_at(text, skip_blanks(text, behind + sign.len()), name));
+        return Some(skip_blanks(text, behind + sign.len()));
     }
-    let is_option = text[..end].trim_end_matches(is_key).len() == start && text[start..].starts_with("--");
+    let is_option = text[start..].starts_with("--");
     let is_followed = behind > key_end && text[behind..].starts_with(|char| is_option || matches!(char, '\'' | '"'));
-    is_followed.then(|| value_at(text, behind, name))
+    is_followed.then_some(behind)
 }
 
 fn value_at(text: &str, start: usize, name: &str) -> Range<usize> {
@@ -123,5 +125,5 @@ fn end_of_quoted(text: &str, start: usize, quote: char, escape: &str) -> usize {
 }
 
 fn starts_with(text: &str, sign: &str) -> bool {
-    places(text.get(..sign.len()).unwrap_or_default(), sign).next() == Some(0)
+    text.as_bytes().get(..sign.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(sign.as_bytes()))
 }

@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use super::{end_of, places};
+use super::end_of;
 
 /// What is longer, from `://` on, is cut there.
 const LONGEST: usize = 2_048;
 
 pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
-    for at in places(text, "://") {
+    for (at, _) in text.match_indices("://") {
         let start = at + "://".len();
         let text = &text[..text.floor_char_boundary(start + LONGEST)];
         let end = end_of(text, start, |char| char.is_whitespace() || matches!(char, '"' | '<' | '>'));

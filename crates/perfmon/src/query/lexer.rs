@@ -9,8 +9,8 @@ use super::keyword::Keyword;
 /// A name is kept only if it is as short as PostgreSQL's; what is longer may be anything.
 const LONGEST_NAME: usize = 63;
 /// As many digits in a row are no part of a name but a number whose beginning was lost.
-const DIGITS: u32 = 5;
-/// The same for hexadecimal digits, alone or behind an `x`.
+const DIGITS: usize = 5;
+/// The same for hexadecimal digits at its end.
 const HEX_DIGITS: usize = 7;
 
 /// One token; positions are those of the bytes it stands for.
@@ -56,6 +56,7 @@ const DIGIT: u8 = 4;
 const OPERATOR: u8 = 8;
 const DOLLAR: u8 = 16;
 const QUOTE: u8 = 32; // of any dialect
+const FOREIGN: u8 = 64; // not ASCII
 const WORD: u8 = START | DIGIT | DOLLAR;
 
 #[expect(clippy::cast_possible_truncation, reason = "a byte")]
@@ -64,7 +65,8 @@ static CLASS: [u8; 256] = {
     while byte < 256 {
         class[byte] = match byte as u8 {
             b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => BLANK,
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => START,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => START,
+            0x80.. => START | FOREIGN,
             b'0'..=b'9' => DIGIT,
             b'$' => DOLLAR,
             b'\'' | b'"' | b'`' => QUOTE,
@@ -290,22 +292,19 @@ impl<'a> Lexer<'a> {
 
     fn word(&mut self) -> Result<Token<'a>, Unreadable> {
         let start = self.at;
-        let (mut packed, mut digits, mut most) = (0_u128, 0, 0);
-        let (mut is_ascii, mut has_dollar) = (true, false);
-        while let Some(byte) = self.peek(0) {
+        let (mut packed, mut classes, mut length) = (0_u128, 0, 0);
+        for &byte in &self.bytes()[start..] {
             let class = CLASS[usize::from(byte)];
             if class & WORD == 0 {
                 break;
             }
-            digits = if class & DIGIT != 0 { digits + 1 } else { 0 };
-            most = most.max(digits);
-            is_ascii &= byte < 0x80;
-            has_dollar |= class & DOLLAR != 0;
+            classes |= class;
+            length += 1;
             packed = packed << 8 | u128::from(byte.to_ascii_lowercase());
-            self.at += 1;
         }
+        self.at = start + length;
         let name = self.text(start, self.at)?;
-        if has_dollar {
+        if classes & DOLLAR != 0 {
             return Err(Unreadable); // legal, but it may be the end of a `$tag$` string
         }
         if is(self.peek(0), QUOTE) || (self.peek(0) == Some(b'&') && is(self.peek(1), QUOTE)) {
@@ -315,10 +314,11 @@ impl<'a> Lexer<'a> {
             return Ok(Token::Keyword(keyword));
         }
         // Typographic quotes and blanks are letters to no reader.
-        if !is_ascii && !name.chars().all(|char| char.is_alphanumeric() || char == '_') {
+        if classes & FOREIGN != 0 && !name.chars().all(|char| char.is_alphanumeric() || char == '_') {
             return Err(Unreadable);
         }
-        Ok(if is_suspect(name, most) { Token::Hidden } else { Token::Name(name) })
+        let digits = if classes & DIGIT != 0 { most_digits(name) } else { 0 };
+        Ok(if is_suspect(name, digits) { Token::Hidden } else { Token::Name(name) })
     }
 
     /// A word with a quote right behind it.
@@ -443,15 +443,12 @@ fn swallowed_nothing(comment: &[u8]) -> Result<(), Unreadable> {
 }
 
 /// Whether a word may be what is left of a literal; `digits` are the most in a row.
-fn is_suspect(name: &str, digits: u32) -> bool {
-    let ends_in_hex = || {
-        let end = name.rsplit(['x', 'X']).next().unwrap_or_default();
-        end.len() >= HEX_DIGITS && end.bytes().all(|byte| byte.is_ascii_hexdigit())
-    };
-    digits >= DIGITS || name.len() > LONGEST_NAME || (name.len() >= HEX_DIGITS && ends_in_hex())
+fn is_suspect(name: &str, digits: usize) -> bool {
+    let ends_in_hex = || name.bytes().rev().take_while(u8::is_ascii_hexdigit).count() >= HEX_DIGITS;
+    digits >= DIGITS || name.len() > LONGEST_NAME || ends_in_hex()
 }
 
-fn most_digits(name: &str) -> u32 {
+fn most_digits(name: &str) -> usize {
     let mut row = 0;
     let rows = name.bytes().map(|byte| {
         row = if byte.is_ascii_digit() { row + 1 } else { 0 };

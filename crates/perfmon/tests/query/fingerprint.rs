@@ -39,11 +39,11 @@ fn shows_a_secret(text: &str) -> bool {
 #[test]
 fn no_planted_secret_ever_shows() {
     let cases = scale(50_000, 10_000_000) as u64;
-    let threads = 2;
+    let threads = 2_u8;
     std::thread::scope(|scope| {
         for thread in 0..threads {
             scope.spawn(move || {
-                let share = (thread..cases).step_by(threads as usize);
+                let share = (u64::from(thread)..cases).step_by(usize::from(threads));
                 let (mut damaged, mut read) = (0_u64, 0_u64);
                 for case in share {
                     match one_case(case) {

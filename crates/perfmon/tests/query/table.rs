@@ -145,8 +145,12 @@ fn the_slowest_of_the_hour_are_listed_five_of_a_shape() {
     assert!(json.contains("select ? from t") && !json.contains("secret"), "{json}");
 
     // A full list keeps the slowest …
-    for number in 0..10 {
-        queries.record(&seen(&format!("SELECT {} FROM t", name(number)), second * (number as u32 + 2), MINUTE));
+    for number in 0..10_u8 {
+        queries.record(&seen(
+            &format!("SELECT {} FROM t", name(number.into())),
+            second * (u32::from(number) + 2),
+            MINUTE,
+        ));
     }
     let longest: Vec<_> = queries.slow(10).iter().map(|slow| slow.elapsed.as_secs()).collect();
     assert_eq!(longest, [11, 10, 9, 8, 7, 6, 5, 4]);

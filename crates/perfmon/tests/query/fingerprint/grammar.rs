@@ -310,7 +310,7 @@ impl Writer {
         let decorations = &["", " ", " [ ", " ; ", "\n", " ( ", " * ", "\\"];
         let text = self.content(decorations);
         match self.values.below(3) {
-            0 if self.is_whole => write!(self.sql, "-- {}\n", text.replace('\n', " ")),
+            0 if self.is_whole => writeln!(self.sql, "-- {}", text.replace('\n', " ")),
             1 if self.dialect == Dialect::Postgres => {
                 let inner = self.content(decorations);
                 write!(self.sql, "/*{text}/*{inner}*/{text}*/ ")
