@@ -34,6 +34,8 @@
 //! histogram takes about 8 KiB for each of at most four stripes that threads touch, its totals 16 KiB, and each
 //! window slot 8 bytes per distinct bucket seen. A tick reads about 2,000 counters per series.
 //!
+//! Beside it [`Queries`] counts statements by their shape ([`fingerprint`]), and [`mask`] takes secrets out of texts; each says its own cost.
+//!
 //! # What it does not guarantee
 //!
 //! - Windows are as fine as the ticks: a sample belongs to the tick that reads it. Without ticks windows stand still

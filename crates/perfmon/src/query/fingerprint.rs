@@ -60,15 +60,15 @@ impl Serialize for Fingerprint {
 /// the lists behind `IN`, `ARRAY` and `VALUES` only one of several alike items stays. `NULL`, `TRUE` and `FALSE` are values but
 /// behind `IS` and `NOT`; `-5` is as good as `5` where an operand stands, `!=` is `<>`.
 ///
-/// It fails closed. A statement that doesn't end what it begins, that doesn't begin as one does, or that holds what its dialect doesn't know
-/// becomes the keywords before its first literal and `…`. Names that could be literals are `?` too: in
-/// SQLite `"x"` where no name must stand; quoted names that aren't letters, digits and underscores; words of five digits in a row; what
-/// `SET`, `PRAGMA`, `ALTER` and `ATTACH` are given.
+/// It fails closed. What can't be read becomes the keywords before its first literal and `…`: a statement that doesn't end what it begins, that
+/// doesn't begin as one does, that holds what its dialect doesn't know, a comment or a quoted name with a quote in it, or a word with a
+/// dollar sign. Names that could be literals are `?` too: in SQLite `"x"` where no name must stand; quoted names that aren't letters, digits and
+/// underscores; words with five digits in a row or seven hexadecimal digits at their end; what `SET`, `PRAGMA`, `ALTER` and `ATTACH` are given.
 ///
 /// What can't be told apart is told: a literal that lost *both* its quotes, and a line of a comment that lost its two dashes, are words to
 /// any reader.
 ///
-/// The text is cut after 4 KiB (the fingerprint is of the whole). Costs about 3 ns a byte, and no allocation where `text` has room for as
+/// The text is cut after 4 KiB (the fingerprint is of the whole). Costs about 4 ns a byte, and no allocation where `text` has room for as
 /// much as the statement.
 ///
 /// ```
