@@ -81,7 +81,9 @@ pub enum RevertError {
         id: u64,
     },
     /// Another value has been set since: by a later change, which is to be taken back first, or by somebody else.
-    #[error("since change {id} the value was set to {now}, by a later change or by somebody else: it is not overwritten")]
+    #[error(
+        "since change {id} the value was set to {now}, by a later change or by somebody else: it is not overwritten"
+    )]
     Overtaken {
         /// The id that was asked for.
         id: u64,
