@@ -65,6 +65,8 @@
 //! histogram takes about 8 KiB for each of at most four stripes that threads touch, its totals 16 KiB, and each
 //! window slot 8 bytes per distinct bucket seen. A tick reads about 2,000 counters per series.
 //!
+//! Beside it [`Queries`] counts statements by their shape ([`fingerprint`]), and [`mask`] takes secrets out of texts; each says its own cost.
+//!
 //! # What it does not guarantee
 //!
 //! - Windows are as fine as the ticks: a sample belongs to the tick that reads it. Without ticks windows stand still
@@ -97,10 +99,12 @@ mod latency;
 #[cfg(feature = "tower")]
 mod layer;
 mod layout;
+mod mask;
 mod measure;
 mod millis;
 mod operation;
 pub mod outlook;
+mod query;
 mod reading;
 mod registry;
 mod report;
@@ -134,7 +138,11 @@ pub use latency::{LatencySummary, OverThreshold};
 #[cfg(feature = "tower")]
 pub use layer::{PerfLayer, PerfService};
 pub use layout::Layout;
+pub use mask::mask;
 pub use operation::{Kind, OperationSnapshot};
+pub use query::{
+    By, Dialect, Fingerprint, Queries, QueryConfig, QueryStats, Repeated, RequestQueries, Seen, SlowQuery, fingerprint,
+};
 pub use reading::Reading;
 pub use registry::Registry;
 pub use report::{Component, Health, HealthReport, Reason};
