@@ -224,6 +224,13 @@ fn a_refusal_is_written_down_and_not_asked_for_again() {
 }
 
 #[test]
+fn a_refusal_shows_no_secret_and_is_short() {
+    let refused = Refused::new("redis://user:hunter2@host refused, password=hunter2").to_string();
+    assert!(refused.contains("refused") && !refused.contains("hunter2"), "{refused}");
+    assert_eq!(Refused::new(&"long ".repeat(10_000)).to_string().len(), 200);
+}
+
+#[test]
 fn what_cannot_be_taken_back_is_left_and_said() {
     let dial = capacity();
     let (mut run, entry) = Run::changed(enabled(), &dial);

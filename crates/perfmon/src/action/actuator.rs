@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use crate::mask::mask;
+
 /// Sets one number of the running service. It must not block: it is called from the pulse.
 pub trait Actuator: Send + Sync {
     /// By which advice names it, as `cache:schedules`.
@@ -32,9 +34,10 @@ pub trait Actuator: Send + Sync {
 pub struct Refused(String);
 
 impl Refused {
-    /// With a reason for people, of which 200 characters are kept. Put no secret into it: it is shown.
+    /// With a reason for people, of which 200 characters are kept. It is shown, so secrets are taken out of it as by
+    /// [`mask`](crate::mask()).
     pub fn new(reason: &str) -> Self {
-        Self(reason.chars().take(200).collect())
+        Self(mask(reason).chars().take(200).collect())
     }
 }
 
