@@ -132,11 +132,6 @@ impl Telemetry {
         self.cache_watch.shared_lookups()
     }
 
-    /// How many lookups of a class found in the shared tier what this process did not hold.
-    pub fn shared_cache_hits(&self, class: &str) -> u64 {
-        self.cache_watch.shared_hits(class)
-    }
-
     /// Redis as it was seen last; `None` on the embedded default.
     pub fn redis(&self) -> Option<RedisReport> {
         self.redis.as_deref().map(RedisWatch::report)

@@ -12,6 +12,7 @@ use crate::fence::Fence;
 use crate::flight::FlightTable;
 #[cfg(feature = "redis")]
 use crate::l2::{self, L2, RedisTier};
+use crate::listen::Listeners;
 use crate::memory::{Capacity, Memory};
 use crate::places::Places;
 use crate::sweep::{self, Bell};
@@ -123,6 +124,7 @@ impl TieredCacheBuilder {
             classes: ClassTable::default(),
             heat: Heat::new(),
             clock: self.clock,
+            listeners: Listeners::default(),
             observer: self.observer,
             bell: Arc::clone(&bell),
             dice: self.dice,

@@ -38,9 +38,10 @@ pub(crate) enum Count {
     Queued,
     Refused,
     TimedOut,
+    SharedHit,
 }
 
-const COUNTS: usize = Count::TimedOut as usize + 1;
+const COUNTS: usize = Count::SharedHit as usize + 1;
 
 #[derive(Default)]
 #[repr(align(128))]

@@ -138,7 +138,7 @@ pub enum Event<'a> {
     },
 }
 
-/// Why an entry left that could have stayed, for all the room there is.
+/// Why an entry left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Removal {
@@ -148,6 +148,9 @@ pub enum Removal {
     Replaced,
     /// It was invalidated.
     Invalidated,
+    /// It had to make room for another: told to [`TypedCache::on_removal`](crate::TypedCache::on_removal); of events it is
+    /// [`Event::Evicted`].
+    Evicted,
 }
 
 /// What a tier held.
@@ -167,7 +170,7 @@ pub enum LookupOutcome {
 pub enum LoadResult {
     /// With a value that the cache kept.
     Stored,
-    /// With a value that was given to its callers only: it was invalidated meanwhile, or is too big.
+    /// With a value that L1 did not keep: it was invalidated meanwhile, is too big, or is to be kept nowhere.
     NotStored,
     /// With the word that there is no value: by the loader of a batch.
     Absent,
@@ -189,6 +192,8 @@ pub enum LoadResult {
 pub enum Scope<'a> {
     /// One key.
     Key(&'a Key),
+    /// One key, of which what is there counts as stale from now on ([`TieredCache::expire_key`](crate::TieredCache::expire_key)).
+    Expired(&'a Key),
     /// All entries with this tag.
     Tag(&'a Tag),
     /// All keys that match.

@@ -16,20 +16,69 @@ pub struct Fill<V> {
     pub(crate) tags: Vec<Tag>,
     pub(crate) ttl: Option<Duration>,
     pub(crate) is_negative: bool,
-    /// False for what is given to those who wait for its load, and kept in no tier.
-    pub(crate) is_kept: bool,
+    pub(crate) keep: Keep,
+    /// For how long past its end L2 serves it, where it came from there.
+    pub(crate) grace: Option<Duration>,
+}
+
+/// What the tiers hold of a key once a value for it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// The value, in place of what was there.
+    Value,
+    /// Nothing any more.
+    Nothing,
+    /// What was there before.
+    #[cfg(feature = "tower")]
+    Former,
 }
 
 impl<V> Fill<V> {
     /// A value with the lifetime of its class and no tags.
     pub fn new(value: V) -> Self {
-        Self { value: Held::New(value), tags: Vec::new(), ttl: None, is_negative: false, is_kept: true }
+        Self {
+            value: Held::New(value),
+            tags: Vec::new(),
+            ttl: None,
+            is_negative: false,
+            keep: Keep::Value,
+            grace: None,
+        }
     }
 
-    /// Gives the value to those who wait for its load, and keeps it in no tier.
+    /// Keeps the value in no tier: it is given to whoever asked for it or joined its load, and the next reader loads anew. What was
+    /// there of its key goes, in all tiers and processes, as by an invalidation.
+    ///
+    /// For what turns out not to be worth keeping, or not to be anybody else's, once it is loaded. Where L2 can't be told, the
+    /// invalidation is owed ([`TieredCache::owed`](crate::TieredCache::owed)). What somebody stored while the load ran stays.
+    ///
+    /// ```
+    /// # use tidegate_cache::{Fill, Key, TieredCache, TtlClass};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let key = Key::builder("price").part(7).build()?;
+    /// let prices = TieredCache::builder().build().typed::<u32>(TtlClass::API);
+    /// let read = prices.get_or_load(&key, async || Ok::<_, std::io::Error>(Fill::new(100).uncached())).await?;
+    /// assert_eq!((*read.value, read.stored), (100, false));
+    /// assert!(!prices.get(&key).await.is_hit());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn uncached(mut self) -> Self {
+        self.keep = Keep::Nothing;
+        self
+    }
+
+    /// As [`uncached`](Self::uncached), but what was there stays.
     #[cfg(feature = "tower")]
-    pub(crate) fn kept_nowhere(mut self) -> Self {
-        self.is_kept = false;
+    pub(crate) fn beside_the_former(mut self) -> Self {
+        self.keep = Keep::Former;
+        self
+    }
+
+    #[cfg(feature = "redis")]
+    pub(crate) fn graced(mut self, grace: Duration) -> Self {
+        self.grace = Some(grace);
         self
     }
 
@@ -51,14 +100,15 @@ impl<V> Fill<V> {
     }
 
     /// Replaces the lifetime of the class, clamped to between 1 ms and 365 days. For a sliding class it is the time that
-    /// the value lives unread.
+    /// the value lives unread. Zero is no lifetime: the value is [`uncached`](Self::uncached), and no grace prolongs it.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
     /// Says that the value is the answer "there is nothing", such as a page for status 404: it lives for the
-    /// [`negative_ttl`](crate::TtlClass::negative_ttl) of its class, unless [`Fill::ttl`] says otherwise.
+    /// [`negative_ttl`](crate::TtlClass::negative_ttl) of its class, unless [`Fill::ttl`] says otherwise, and its grace is no longer than
+    /// that either. An old value is better than none; an old "there is nothing" hides what has come since.
     pub fn negative(mut self) -> Self {
         self.is_negative = true;
         self
@@ -119,7 +169,14 @@ impl<V> Known<V> {
     /// Tags can be added, and the lifetime replaced, as with any fill. Without that it is the lifetime of its class: neither the
     /// one that its loader chose nor [`negative`](Fill::negative) is known any more, so say it again.
     pub fn still_holds(self) -> Fill<V> {
-        Fill { value: Held::Known(self.value), tags: self.tags, ttl: None, is_negative: false, is_kept: true }
+        Fill {
+            value: Held::Known(self.value),
+            tags: self.tags,
+            ttl: None,
+            is_negative: false,
+            keep: Keep::Value,
+            grace: None,
+        }
     }
 }
 

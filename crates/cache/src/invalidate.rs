@@ -2,8 +2,11 @@
 
 #[cfg(feature = "redis")]
 use futures_util::FutureExt;
+#[cfg(feature = "redis")]
+use futures_util::future::join;
+use tokio::task::yield_now;
 
-use crate::class::Count;
+use crate::class::{ClassId, Count};
 use crate::event::{Event, Removal, Scope};
 use crate::key::Key;
 #[cfg(feature = "redis")]
@@ -15,12 +18,18 @@ use crate::tag::Tag;
 use crate::tiered::{TieredCache, Tiers};
 use crate::touched::Touched;
 
+/// What a walk over L1 does before others get their turn: so many comparisons of characters, at worst, some ten to a hundred microseconds.
+const PIECE: usize = 1 << 16;
+
+/// What an entry costs besides.
+const STEP: usize = 64;
+
 impl TieredCache {
     /// Invalidates all that a store write touched. Call it after the commit.
     ///
     /// As every invalidation: once it returns, no read that starts later sees a value that was loaded before it was
-    /// begun, and no load that is under way can bring one back. L1 is done when the call is first polled, without waiting; with
-    /// L1 alone nothing is waited for. Dropped half-way, it is carried on behind.
+    /// begun, and no load that is under way can bring one back. L1 is done when the call is first polled, without waiting, but for a
+    /// pattern over many entries; with L1 alone nothing is waited for. Dropped half-way, it is carried through.
     ///
     /// # Errors
     ///
@@ -51,6 +60,33 @@ impl TieredCache {
         self.invalidate_scopes(&scopes).await
     }
 
+    /// Lets what is there under the key count as stale from now on, on every node and in both tiers; tells whether L1 held a live value.
+    ///
+    /// The next read loads anew, and what is there still serves within the grace of its class
+    /// ([`TtlClass::grace`](crate::TtlClass::grace)), which begins now: while the load runs, as far as the
+    /// [`soft_timeout`](crate::TtlClass::soft_timeout) says, and when it fails. For a source that changed, when an old value is better
+    /// than none; where it is not, [invalidate](Self::invalidate_key). No load that began before makes the old value fresh again: it
+    /// fills nothing. Without a grace it is an invalidation.
+    ///
+    /// What another process holds in L1 goes, and it reads as stale what L2 has: what only its L1 had can't fall back on that.
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate`](Self::invalidate).
+    pub async fn expire_key(&self, key: &Key) -> Result<bool, Owed> {
+        Ok(self.invalidate_scopes(&[Scope::Expired(key)]).await? > 0)
+    }
+
+    /// As [`expire_key`](Self::expire_key), of several keys; tells of how many L1 held a live value.
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate`](Self::invalidate).
+    pub async fn expire_keys<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) -> Result<usize, Owed> {
+        let scopes: Vec<Scope<'_>> = keys.into_iter().map(Scope::Expired).collect();
+        self.invalidate_scopes(&scopes).await
+    }
+
     /// Invalidates every entry that carries the tag, in constant time. Their space is given back later.
     ///
     /// # Errors
@@ -63,8 +99,8 @@ impl TieredCache {
 
     /// Removes exactly the entries whose key matches; tells how many of them were live in L1.
     ///
-    /// Walks over all entries of L1, one short read lock each, so readers are never held up for long; and over all keys of
-    /// L2, twice, a thousand a step: with a million keys that takes seconds. Prefer a tag.
+    /// Walks over all entries of L1, one short read lock each, so readers are never held up for long, and lets other tasks run about
+    /// every hundred microseconds, after each key where the pattern is a costly one; and over all keys of L2, twice, a thousand a step: with a million keys that takes seconds. Prefer a tag.
     ///
     /// # Errors
     ///
@@ -108,28 +144,35 @@ impl TieredCache {
         Ok(())
     }
 
-    /// L1 first, then the tiers behind it.
+    /// L1 first, then the tiers behind it; while a long walk over L1 goes on, they are told.
     async fn invalidate_scopes(&self, scopes: &[Scope<'_>]) -> Result<usize, Owed> {
-        let mut removed = 0;
-        for scope in scopes {
-            let count = self.tiers.drop_scope(*scope);
-            removed += count;
-            let is_counted = matches!(scope, Scope::Key(_) | Scope::Pattern(_) | Scope::PatternOf(..));
-            // A class that nobody here has is none of this process's business.
-            if !matches!(scope, Scope::Class(class) if self.tiers.classes.by_name(class).is_none()) {
-                self.tiers.notify(&Event::Invalidated { scope: *scope, removed: is_counted.then_some(count) });
-            }
-        }
+        let here = self.invalidate_here(scopes);
         #[cfg(feature = "redis")]
         if let Some(l2) = &self.tiers.l2 {
             // A load that started after L1 was done may have read the old value while L2 still held it.
-            let once_more = OnceMore { tiers: &self.tiers, scopes };
-            // Boxed, so that what a caller's future weighs does not depend on what Redis takes.
-            let told = l2.invalidate(scopes.iter().map(|scope| Debt::of(*scope)).collect()).boxed().await;
-            drop(once_more);
+            let once_more = InL1 { tiers: &self.tiers, scopes, is_done: false };
+            // Boxed, so that what a caller's future weighs does not depend on what Redis takes. Side by side, so that L2 owes it from
+            // the first poll on.
+            let telling = l2.invalidate(scopes.iter().map(|scope| Debt::of(*scope)).collect()).boxed();
+            let (removed, told) = join(here, telling).await;
+            once_more.invalidate(|_, _| ()).await;
             told.map_err(|reason| Owed { removed, reason })?;
+            return Ok(removed);
         }
-        Ok(removed)
+        Ok(here.await)
+    }
+
+    /// Invalidates in L1 and tells of it.
+    async fn invalidate_here(&self, scopes: &[Scope<'_>]) -> usize {
+        let tell = |scope: Scope<'_>, count| {
+            let is_counted =
+                matches!(scope, Scope::Key(_) | Scope::Expired(_) | Scope::Pattern(_) | Scope::PatternOf(..));
+            // A class that nobody here has is none of this process's business.
+            if !matches!(scope, Scope::Class(class) if self.tiers.classes.by_name(class).is_none()) {
+                self.tiers.notify(&Event::Invalidated { scope, removed: is_counted.then_some(count) });
+            }
+        };
+        InL1 { tiers: &self.tiers, scopes, is_done: false }.invalidate(tell).await
     }
 
     /// Invalidations of which the tier that processes share has not heard yet; none when there is no such tier.
@@ -141,18 +184,40 @@ impl TieredCache {
     }
 }
 
-/// Invalidates in L1 when it is dropped: also when its caller leaves while L2 is being told, which then owes it.
-#[cfg(feature = "redis")]
-struct OnceMore<'a> {
+/// What is to be invalidated in L1, also when its caller leaves: while L1 is walked over, or L2 is told, which then owes it.
+struct InL1<'a> {
     tiers: &'a Tiers,
     scopes: &'a [Scope<'a>],
+    is_done: bool,
 }
 
-#[cfg(feature = "redis")]
-impl Drop for OnceMore<'_> {
-    fn drop(&mut self) {
+impl InL1<'_> {
+    /// Tells how many live entries were removed, where they are counted, of each scope and in all.
+    async fn invalidate(mut self, tell: impl Fn(Scope<'_>, usize)) -> usize {
+        let mut removed = 0;
         for scope in self.scopes {
-            self.tiers.drop_scope(*scope);
+            let count = match *scope {
+                Scope::Pattern(pattern) => self.tiers.remove_in_pieces(pattern, None).await,
+                Scope::PatternOf(class, pattern) => match self.tiers.classes.by_name(class) {
+                    Some(class) => self.tiers.remove_in_pieces(pattern, Some(class.id)).await,
+                    None => 0,
+                },
+                scope => self.tiers.drop_scope(scope),
+            };
+            removed += count;
+            tell(*scope, count);
+        }
+        self.is_done = true;
+        removed
+    }
+}
+
+impl Drop for InL1<'_> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            for scope in self.scopes {
+                self.tiers.drop_scope(*scope);
+            }
         }
     }
 }
@@ -162,6 +227,7 @@ impl Tiers {
     pub(crate) fn drop_scope(&self, scope: Scope<'_>) -> usize {
         match scope {
             Scope::Key(key) => return usize::from(self.remove(key)),
+            Scope::Expired(key) => return usize::from(self.expire(key)),
             Scope::Pattern(pattern) => return self.remove_matching(pattern, |_| true),
             Scope::PatternOf(class, pattern) => {
                 let Some(class) = self.classes.by_name(class) else { return 0 };
@@ -188,6 +254,61 @@ impl Tiers {
         matching.filter(|(key, _)| self.remove(key)).count()
     }
 
+    /// As `remove_matching`, of one class perhaps, with other tasks let in between.
+    async fn remove_in_pieces(&self, pattern: &Pattern, class: Option<ClassId>) -> usize {
+        self.flights.fence_matching(pattern);
+        let (mut removed, mut left) = (0, PIECE);
+        for (key, slot) in self.memory.iter() {
+            let is_meant = class.is_none_or(|class| class == slot.class);
+            if is_meant && pattern.matches(key.as_str()) && self.remove(&key) {
+                removed += 1;
+            }
+            // A value that is the last of its kind is dropped here, not in the next piece.
+            drop(slot);
+            let cost = STEP + key.as_str().len() * pattern.as_str().len();
+            match left.checked_sub(cost) {
+                Some(rest) => left = rest,
+                None => {
+                    yield_now().await;
+                    left = PIECE;
+                }
+            }
+        }
+        removed
+    }
+
+    /// Ends the fresh life of the key in L1 and fences its loads; tells whether a live value was held.
+    fn expire(&self, key: &Key) -> bool {
+        let now = self.clock.now();
+        let is_over = self.flights.fence(key, || {
+            let slot = self.memory.peek(key)?;
+            if slot.state(now, &self.fence) == State::Dead {
+                return None;
+            }
+            let mut is_over = false;
+            self.memory.amend(key, |terms| {
+                let was_fresh = terms.times.expire(now.into());
+                // The entry of L2 is called so too, then.
+                #[cfg(feature = "redis")]
+                if was_fresh {
+                    terms.shared = terms.shared.and_then(crate::l2::EntryId::expired);
+                }
+                #[cfg(not(feature = "redis"))]
+                let _ = was_fresh;
+                is_over = terms.times.is_over(now.into());
+            });
+            if let Some(class) = self.classes.by_id(slot.class) {
+                class.counters.add(Count::Invalidation);
+            }
+            Some(is_over)
+        });
+        if is_over == Some(true) {
+            // Without a grace.
+            self.remove(key);
+        }
+        is_over.is_some()
+    }
+
     /// Removes the key from L1 and fences its loads; tells whether a live value was held.
     fn remove(&self, key: &Key) -> bool {
         let Some(slot) = self.flights.fence(key, || self.memory.remove(key)) else { return false };
@@ -195,7 +316,7 @@ impl Tiers {
         if live && let Some(class) = self.classes.by_id(slot.class) {
             class.counters.add(Count::Invalidation);
         }
-        self.report_removed(key, if live { Removal::Invalidated } else { self.why_dead(&slot) });
+        self.report_removed(key, &slot, if live { Removal::Invalidated } else { self.why_dead(&slot) });
         live
     }
 }

@@ -187,6 +187,9 @@ impl KeyBuilder {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
+    /// A tag that is read back has a text.
+    #[error("the tag is empty")]
+    EmptyTag,
     /// A key needs a prefix.
     #[error("the prefix of a key is empty")]
     EmptyPrefix,

@@ -6,6 +6,7 @@ mod bound;
 mod debts;
 mod entry;
 mod epoch;
+mod expire;
 mod fill_many;
 mod follow;
 mod forget;
@@ -228,7 +229,7 @@ impl L2 {
             return Err(CodecError::TooBig { length, limit });
         }
         let fresh = class.in_l2(fill.ttl);
-        let ttl = fresh.saturating_add(class.grace_period()).min(LONGEST.max(fresh));
+        let ttl = fresh.saturating_add(class.grace_of(fill.is_negative)).min(LONGEST.max(fresh));
         let (id, grace) = (self.tier.next_id(), ttl - fresh);
         Ok(New { id, class: *class, tags: fill.tags.clone(), ttl, grace, codec: Format::of(codec), value })
     }

@@ -85,6 +85,8 @@
 //! # Writing
 //!
 //! - [`Touched`]: write to the store, then invalidate; the store is the truth.
+//! - [`TypedCache::expire`]: the same where an old value is better than none: it is stale at once, everywhere, and serves within its grace.
+//! - [`Fill::uncached`]: what a loader or caller brings is given on and kept nowhere, and what was there goes.
 //! - [`TypedCache::write_through`]: write to the store, then cache what it holds.
 //! - [`WriteBehind`] and [`Increments`]: a write is done when it is kept, in memory or in Redis, and the store is told a moment later.
 //!
@@ -182,6 +184,7 @@ mod key;
 mod l2;
 #[cfg(feature = "tower")]
 mod layer;
+mod listen;
 mod load;
 mod memory;
 mod moment;
@@ -234,7 +237,7 @@ pub use layer::{CacheLayer, CacheLayerBuilder, CachedBody, HttpCache, ResponseTa
 pub use memory::Capacity;
 pub use owed::Owed;
 pub use pattern::{Pattern, PatternError};
-pub use read::{LoadError, Lookup, Read, Source};
+pub use read::{DynError, LoadError, Lookup, Read, Source};
 #[cfg(feature = "sessions")]
 pub use sessions::CacheSessions;
 #[cfg(feature = "redis")]

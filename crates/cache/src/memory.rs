@@ -11,7 +11,7 @@ use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 use crate::held::{ForAll, ForHit, Held, Hit, Noting, SameFill};
 use crate::key::Key;
 use crate::moves::Seen;
-use crate::slot::{Slot, Terms, Times};
+use crate::slot::{Slot, Terms};
 use crate::text::Prehashed;
 
 /// The tier's name in statistics and events.
@@ -63,14 +63,27 @@ impl Lifecycle<Held, Hit> for Leaving {
 #[derive(Default)]
 pub(crate) struct Inserted {
     pub(crate) stored: bool,
+    /// Whether nothing but its size kept it out.
+    pub(crate) too_big: bool,
     /// What had to leave, the replaced value included.
     leaving: Vec<(Held, Hit)>,
 }
 
 impl Inserted {
-    /// Whether something else lay under `key`.
+    /// Whether the value may lie behind L1: it does in L1 too, or would if it were smaller.
+    #[cfg(feature = "redis")]
+    pub(crate) fn is_current(&self) -> bool {
+        self.stored || self.too_big
+    }
+
+    /// Whether something else lay under `key`, which is gone.
     pub(crate) fn has_replaced(&self, key: &Key) -> bool {
-        self.stored && self.leaving.iter().any(|(left, _)| left.key == *key)
+        (self.stored || self.too_big) && self.leaving.iter().any(|(left, _)| left.key == *key)
+    }
+
+    /// What had to leave, and whether it did so for another value of its own key.
+    pub(crate) fn left<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = (&'a Held, &'a Hit, bool)> {
+        self.leaving.iter().map(move |(held, hit)| (held, hit, held.key == *key))
     }
 
     /// The keys that were evicted to make room for `key`.
@@ -151,7 +164,9 @@ impl Memory {
             leaving.extend(self.cache.remove(key));
             stored = self.place(key, slot, &mut leaving);
         }
-        let inserted = Inserted { stored, leaving };
+        // What was refused itself did not leave.
+        leaving.retain(|(left, _)| !Arc::ptr_eq(&left.terms, slot.terms()));
+        let inserted = Inserted { stored, too_big: !stored, leaving };
         let evicted = inserted.evicted(key).count() as u64;
         if evicted > 0 {
             self.evictions.fetch_add(evicted, Ordering::Relaxed);
@@ -167,16 +182,16 @@ impl Memory {
 
     /// Lets nobody load this key before `until`; its value is served on. The caller holds the lock of the key's flights.
     pub(crate) fn postpone_refresh(&self, key: &Key, now: Duration, until: Duration) {
-        self.amend(key, |times| times.postpone(now.into(), until.into()));
+        self.amend(key, |terms| terms.times.postpone(now.into(), until.into()));
     }
 
-    /// Changes the times of an entry. The caller holds the lock of the key's flights, so nobody else writes this key
+    /// Changes the terms of an entry. The caller holds the lock of the key's flights, so nobody else writes this key
     /// meanwhile.
-    pub(crate) fn amend(&self, key: &Key, change: impl FnOnce(&mut Times)) {
+    pub(crate) fn amend(&self, key: &Key, change: impl FnOnce(&mut Terms)) {
         if let Some(slot) = self.peek(key) {
-            let mut times = slot.times;
-            change(&mut times);
-            let slot = slot.at(times);
+            let mut terms = Terms::clone(slot.terms());
+            change(&mut terms);
+            let slot = Slot::new(slot.value, terms);
             // Soft: this makes an entry no more popular. Gone meanwhile means nothing to change. What is replaced holds the
             // same value, which so isn't dropped here.
             drop(self.cache.replace(Held::new(key.clone(), &slot), Hit::new(&slot), true));

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub(crate) struct Moment(u64);
 
 impl Moment {
+    /// When the clock started.
+    pub(crate) const START: Self = Self(0);
     /// Later than everything.
     pub(crate) const NEVER: Self = Self(u64::MAX);
 

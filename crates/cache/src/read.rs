@@ -1,5 +1,7 @@
 //! What a read of the cache answers.
 
+use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +46,8 @@ pub struct Read<V> {
     pub source: Source,
     /// For how much longer the cache holds it fresh; zero when it is stale or was not stored.
     pub fresh_for: Duration,
-    /// Whether L1 kept it. False when an invalidation overtook its load, or when it was too big.
+    /// Whether L1 kept it. False when an invalidation overtook its load, when it was too big, and when it is to be kept nowhere
+    /// ([`Fill::uncached`](crate::Fill::uncached)).
     pub stored: bool,
 }
 
@@ -64,7 +67,7 @@ pub enum Source {
     Collapsed,
 }
 
-/// Why a value could not be had.
+/// Why a value could not be had. An error where `E` is one; for `anyhow::Error` and boxed errors there is [`DynError`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError<E> {
@@ -93,6 +96,48 @@ pub enum LoadError<E> {
     /// The loader asked for what waits, by whatever detours, for its own end.
     #[error("the load would wait for itself")]
     Circle,
+}
+
+/// Makes an error of what is none itself but holds one, such as `anyhow::Error` and `Box<dyn Error + Send + Sync>`.
+///
+/// [`LoadError<E>`] is an error where `E` is one, and these are not, by a rule of the language. A loader that fails with this in
+/// their place gives what `?` passes on, with all of its sources. `?` in the loader wraps by itself.
+///
+/// ```
+/// # use std::error::Error;
+/// # use tidegate_cache::{DynError, Fill, Key, TieredCache, TtlClass};
+/// type AnyError = Box<dyn Error + Send + Sync>; // or anyhow::Error
+/// # async fn fetch() -> Result<String, AnyError> { Err("no such host".into()) }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), AnyError> {
+/// # let key = Key::builder("page").part(1).build()?;
+/// # let pages = TieredCache::builder().build().typed::<String>(TtlClass::API);
+/// let load = async || Ok::<_, DynError<AnyError>>(Fill::new(fetch().await?));
+/// let failed: Box<dyn Error + Send + Sync> = pages.get_or_load(&key, load).await.expect_err("no host").into();
+/// assert_eq!(failed.source().expect("the loader's").to_string(), "no such host");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct DynError<E>(pub E);
+
+impl<E> From<E> for DynError<E> {
+    fn from(error: E) -> Self {
+        Self(error)
+    }
+}
+
+impl<E: AsRef<dyn Error + Send + Sync>> fmt::Display for DynError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.0.as_ref(), f)
+    }
+}
+
+impl<E: AsRef<dyn Error + Send + Sync> + fmt::Debug> Error for DynError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.as_ref().source()
+    }
 }
 
 impl<E> Clone for LoadError<E> {

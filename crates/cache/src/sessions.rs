@@ -185,7 +185,7 @@ impl CacheSessions {
 
     async fn put(&self, key: &Key, data: Data, expiry_date: OffsetDateTime) -> session_store::Result<()> {
         let left = expiry_date - OffsetDateTime::from((self.now)());
-        let Ok(left) = Duration::try_from(left) else {
+        let Some(left) = Duration::try_from(left).ok().filter(|left| !left.is_zero()) else {
             // It is over already.
             return self.end(key).await;
         };
@@ -205,7 +205,7 @@ impl CacheSessions {
         let since = tiers.fence.now();
         match l2.put_unless(key, new, ENDING).boxed().await {
             Ok(true) => {
-                if self.sessions.set_in_l1(key, since, fill, Some(mark))
+                if self.sessions.set_in_l1(key, since, fill, Some(mark)).stored
                     && let Some(slot) = tiers.memory.peek(key)
                 {
                     // Word of an end that came before this found nothing here to compare.

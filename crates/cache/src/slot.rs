@@ -18,6 +18,9 @@ pub(crate) type Anything = Arc<dyn Any + Send + Sync>;
 /// Load times before its end from which on chance may refresh an entry. Draws above this come once in nine million.
 const EAGER_WINDOW: u32 = 16;
 
+/// In place of the moment from which on reads refresh what is fresh: what was expired by hand is not fresh any more.
+const EXPIRED: Moment = Moment::START;
+
 /// A read prolongs a sliding entry when this part of its idle time has passed, so that few of the reads write.
 const SLIDE_STEPS: u32 = 16;
 
@@ -184,6 +187,24 @@ impl Times {
             || (!self.eager.is_zero() && now.after(self.eager() * EAGER_WINDOW) >= self.ends && drawn())
     }
 
+    /// Ends its fresh life: its grace begins, and the next read loads. Tells whether it was fresh until now, here or in L2.
+    pub(crate) fn expire(&mut self, now: Moment) -> bool {
+        let was_fresh = now < self.ends && self.ahead_from != EXPIRED;
+        if now < self.fresh_until {
+            let grace = self.stale_until.since(self.fresh_until);
+            (self.fresh_until, self.stale_until) = (now, now.after(grace));
+        }
+        // `ends` stays: it tells one fill from another.
+        (self.ahead_from, self.quiet_until) = (EXPIRED, Moment::default());
+        self.rest(now);
+        was_fresh
+    }
+
+    /// Whether there is nothing left to serve.
+    pub(crate) fn is_over(&self, now: Moment) -> bool {
+        now >= self.stale_until
+    }
+
     /// Whether a load of it is under way, or failed a moment ago.
     pub(crate) fn is_quiet(&self, now: Moment) -> bool {
         now < self.quiet_until
@@ -223,11 +244,6 @@ impl Slot {
         &self.terms
     }
 
-    /// The same with other times.
-    pub(crate) fn at(&self, times: Times) -> Self {
-        Self::new(Arc::clone(&self.value), Terms { times, ..Terms::clone(&self.terms) })
-    }
-
     pub(crate) fn state(&self, now: Duration, fence: &Fence) -> State {
         let (now, times) = (Moment::from(now), &self.times);
         if !fence.admits(self.class, &self.stamps, self.since) {
@@ -236,7 +252,7 @@ impl Slot {
             State::Fresh(times.left(now))
         } else if now < times.fresh_until {
             State::Waning(times.left(now))
-        } else if now >= times.stale_until {
+        } else if times.is_over(now) {
             State::Dead
         } else if now >= times.quiet_until {
             State::Stale

@@ -62,6 +62,9 @@ pub struct ClassStats {
     pub stale_hits: u64,
     /// Lookups that found nothing to serve.
     pub misses: u64,
+    /// Lookups behind those of L1 that found a value in the tier that processes share, fresh or stale: loads that were spared, or made
+    /// behind a stale value. Zero without such a tier.
+    pub shared_hits: u64,
     /// Loads started, refreshes of stale values among them.
     pub loads: u64,
     /// Loads that ended without a value.
@@ -79,7 +82,7 @@ pub struct ClassStats {
     pub invalidations: u64,
     /// Lookups that found a value of another type; they are misses too.
     pub type_mismatches: u64,
-    /// Share of lookups that found a value, fresh or stale, from 0 to 1; none before the first.
+    /// Share of lookups that found a value in L1, fresh or stale, from 0 to 1; none before the first.
     pub hit_rate: Option<f64>,
 }
 
@@ -121,6 +124,7 @@ impl ClassStats {
             hits,
             stale_hits,
             misses,
+            shared_hits: count(Count::SharedHit),
             loads: count(Count::Load),
             load_failures: count(Count::LoadFailure),
             queued_loads: count(Count::Queued),

@@ -40,8 +40,14 @@ impl Tag {
     ///
     /// # Errors
     ///
-    /// [`KeyError::NotAKey`] when the text is longer than a tag or has a character that constructors escape.
+    /// [`KeyError::EmptyTag`] when there is no text: it is more likely forgotten than meant. [`KeyError::NotAKey`] when the text is longer
+    /// than a tag or has a character that constructors escape.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
+        if text.is_empty() { Err(KeyError::EmptyTag) } else { Self::read(text) }
+    }
+
+    /// As [`parse`](Self::parse), of what may be the tag of one empty part.
+    pub(crate) fn read(text: &str) -> Result<Self, KeyError> {
         match text::first_foreign(text) {
             Some(at) => Err(KeyError::NotAKey { at }),
             None => Ok(Self(HashedText::bounded(text))),

@@ -16,11 +16,12 @@ use crate::codec::Codec;
 use crate::dice::Dice;
 use crate::event::{Event, LookupOutcome, Observer, tell};
 use crate::fence::Fence;
-use crate::fill::Fill;
+use crate::fill::{Fill, Keep};
 use crate::flight::{Flight, FlightTable};
 use crate::key::Key;
 #[cfg(feature = "redis")]
 use crate::l2::{L2, Mark, Patience, Sought};
+use crate::listen::Listeners;
 use crate::memory::{self, Memory};
 use crate::nested;
 use crate::places::{Full, Places};
@@ -81,6 +82,9 @@ pub(crate) struct Parcel {
     pub(crate) ttl: Option<Duration>,
     /// Whether it says that there is nothing.
     pub(crate) is_negative: bool,
+    pub(crate) keep: Keep,
+    /// The grace that it came with from L2.
+    pub(crate) grace: Option<Duration>,
     pub(crate) bytes: usize,
     /// How long a load of it takes, as far as is known.
     pub(crate) cost: Option<Duration>,
@@ -109,8 +113,10 @@ impl Brought {
 
     /// What was loaded for those who wait, and is kept in no tier.
     #[cfg(feature = "redis")]
-    fn of_nowhere(parcel: Parcel, loaded_in: Duration) -> Self {
-        Self { parcel, source: Source::Loaded, may_keep: false, loaded_in: Some(loaded_in), mark: None }
+    pub(crate) fn of_nowhere(parcel: Parcel, loaded_in: Duration, began: u64) -> Self {
+        // As new as the notices that had come when its load began.
+        let mark = Some(Mark { id: None, left: Duration::ZERO, noticed: began });
+        Self { parcel, source: Source::Loaded, may_keep: false, loaded_in: Some(loaded_in), mark }
     }
 }
 
@@ -148,6 +154,7 @@ pub(crate) struct Tiers {
     pub(crate) heat: Heat,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) listeners: Listeners,
     pub(crate) bell: Arc<Bell>,
     pub(crate) dice: Dice,
     /// Where loads of all classes find a place, if they are bounded.
@@ -200,9 +207,12 @@ impl Tiers {
             };
             let began = flight.noticed();
             let (fill, loaded_in) = self.run(key, class, flight, loader).await?;
-            if !fill.is_kept {
-                // With the ticket the fence goes back.
-                return Ok(Brought::of_nowhere(pack(fill, form.weigh), loaded_in));
+            if fill.keep != Keep::Value {
+                if fill.keep == Keep::Nothing {
+                    l2.clear(key, ticket, &mut patience).boxed().await;
+                }
+                // With a ticket that is left the fence goes back.
+                return Ok(Brought::of_nowhere(pack(fill, form.weigh), loaded_in, began));
             }
             let mark = l2.fill(ticket, class, codec, &fill, (flight, began), &mut patience).boxed().await;
             let mut parcel = pack(fill, form.weigh);
@@ -213,13 +223,12 @@ impl Tiers {
         #[cfg(not(feature = "redis"))]
         let L2Left() = left;
         let (fill, loaded_in) = self.run(key, class, flight, loader).await?;
-        let may_keep = fill.is_kept;
         let mut parcel = pack(fill, form.weigh);
         parcel.cost = Some(loaded_in);
         Ok(Brought {
             parcel,
             source: Source::Loaded,
-            may_keep,
+            may_keep: true,
             loaded_in: Some(loaded_in),
             #[cfg(feature = "redis")]
             mark: None,
@@ -274,9 +283,13 @@ impl Tiers {
         Ok((loaded.map_err(Halted::Failed)?, self.clock.precise().saturating_sub(started)))
     }
 
-    /// Decides how long a value lives. Once for each fill, before any tier is told.
+    /// Decides how long a value lives, and whether at all. Once for each fill, before any tier is told.
     pub(crate) fn settle<V>(&self, class: &Class, fill: &mut Fill<V>) {
-        fill.ttl = Some(class.ttl.lifetime(fill.ttl, fill.is_negative, &self.dice));
+        let ttl = class.ttl.lifetime(fill.ttl, fill.is_negative, &self.dice);
+        if ttl.is_zero() && fill.keep == Keep::Value {
+            fill.keep = Keep::Nothing;
+        }
+        fill.ttl = Some(ttl);
     }
 
     /// Asks the tiers in order, counts and reports. The path of every hit: one shard's read lock, no allocation.

@@ -23,7 +23,8 @@ const LOAD_LIMIT: Duration = Duration::from_secs(120);
 
 /// A named lifetime and what goes with it. Statistics are kept per class, and a class can be invalidated as a whole.
 ///
-/// Times are clamped to between 1 ms and 365 days: no entry expires before it is stored, none lives for ever.
+/// Times are clamped to between 1 ms and 365 days: no entry expires before it is stored, none lives for ever. A lifetime of zero is none:
+/// what has it is kept nowhere ([`Fill::uncached`](crate::Fill::uncached)).
 ///
 /// A class of your own is a constant:
 ///
@@ -75,10 +76,13 @@ impl TtlClass {
     pub const DEFAULT: Self = Self::new("default", Duration::from_secs(5 * 60));
 
     /// A class of your own. Two classes of one name share their statistics and are invalidated together.
+    ///
+    /// With a lifetime of zero nothing is kept but what its loader gives a lifetime ([`Fill::ttl`](crate::Fill::ttl)): concurrent misses
+    /// are one load all the same.
     pub const fn new(name: &'static str, ttl: Duration) -> Self {
         Self {
             name,
-            ttl: clamp(ttl),
+            ttl: clamp_or_none(ttl),
             grace: Duration::ZERO,
             l1_ttl: None,
             l2_ttl: LONGEST,
@@ -125,10 +129,11 @@ impl TtlClass {
     }
 
     /// The lifetime of "there is nothing" ([`Fill::absent`](crate::Fill::absent)); 5 minutes by default, and never longer
-    /// than the lifetime of the class.
+    /// than the lifetime of the class. Its [`grace`](Self::grace) is no longer than this: an old value is better than none, an old
+    /// "there is nothing" hides what has come since. Zero remembers no absence.
     #[must_use]
     pub const fn negative_ttl(mut self, ttl: Duration) -> Self {
-        self.negative_ttl = clamp(ttl);
+        self.negative_ttl = clamp_or_none(ttl);
         self
     }
 
@@ -232,10 +237,11 @@ impl TtlClass {
         self.ttl
     }
 
-    /// The lifetime of one value: as the loader asked, or as the class has it, shortened by chance.
+    /// The lifetime of one value: as the loader asked, or as the class has it, shortened by chance. Zero where it has none.
     pub(crate) fn lifetime(&self, asked: Option<Duration>, is_negative: bool, dice: &Dice) -> Duration {
         let own = if is_negative { self.negative_ttl.min(self.ttl) } else { self.ttl };
-        self.spread(asked.map_or(own, clamp), dice)
+        let ttl = asked.unwrap_or(own);
+        if ttl.is_zero() { ttl } else { self.spread(clamp(ttl), dice) }
     }
 
     fn spread(&self, ttl: Duration, dice: &Dice) -> Duration {
@@ -248,7 +254,7 @@ impl TtlClass {
     /// A lifetime that was drawn, under the cap of a tier. What the cap cuts off it spreads by a share that the lifetime itself
     /// gives, so that whoever asks for the same one gets the same, and those loaded together still don't expire together.
     fn capped(&self, drawn: Option<Duration>, cap: Duration) -> Duration {
-        let Some(drawn) = drawn.map(clamp) else { return self.ttl.min(cap) };
+        let Some(drawn) = drawn.map(clamp) else { return clamp(self.ttl).min(cap) };
         if drawn <= cap {
             return drawn;
         }
@@ -276,7 +282,13 @@ impl TtlClass {
         self.capped(drawn, self.l2_ttl)
     }
 
-    /// The time after its end during which a value may be served stale.
+    /// The time after its end during which a value may be served stale; of "there is nothing" not for longer than that is believed.
+    pub(crate) fn grace_of(&self, is_negative: bool) -> Duration {
+        if is_negative { self.grace.min(self.negative_ttl) } else { self.grace }
+    }
+
+    /// The grace of values.
+    #[cfg(feature = "tower")]
     pub(crate) fn grace_period(&self) -> Duration {
         self.grace
     }
@@ -319,6 +331,11 @@ const fn hours(count: u64) -> Duration {
 
 const fn at_most_longest(duration: Duration) -> Duration {
     if duration.as_nanos() > LONGEST.as_nanos() { LONGEST } else { duration }
+}
+
+/// Zero stays what it is.
+const fn clamp_or_none(ttl: Duration) -> Duration {
+    if ttl.is_zero() { ttl } else { clamp(ttl) }
 }
 
 const fn clamp(ttl: Duration) -> Duration {

@@ -18,14 +18,15 @@ use crate::codec::Codec;
 use crate::event::Scope;
 use crate::event::{Event, Removal};
 use crate::fence::Generation;
-use crate::fill::{Fill, Known};
+use crate::fill::{Fill, Keep, Known};
 use crate::key::Key;
 #[cfg(feature = "redis")]
 use crate::l2::{Mark, New};
 use crate::load::Enough;
+use crate::memory::Inserted;
 use crate::owed::Owed;
 use crate::read::{LoadError, Lookup, Read, Source};
-use crate::slot::{Slot, State};
+use crate::slot::{Anything, Slot, State};
 use crate::tiered::{Parcel, TieredCache, Tiers};
 use crate::ttl::TtlClass;
 
@@ -77,6 +78,40 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     #[must_use]
     pub fn weigh(mut self, weigh: fn(&V) -> usize) -> Self {
         self.form.weigh = weigh;
+        self
+    }
+
+    /// Has `listener` hear of each value of this type and class that leaves L1, and why: expired, replaced, invalidated or evicted.
+    ///
+    /// For as long as the cache lives, through whatever handle or clone. It is called where the value leaves, mostly on the path of a
+    /// reader or writer, outside of all locks: be quick. A panic ends with the call. What dies by its age, a tag, a class or
+    /// [`TieredCache::clear`] leaves when it is next read or swept. Not told: what L1 never held, values that are left
+    /// when the cache is dropped, and values in L2. Where no listener is set it costs nothing but a look as something leaves.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use tidegate_cache::{Key, Removal, TieredCache, TtlClass};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let key = Key::builder("file").part(1).build()?;
+    /// let (left, leaves) = std::sync::mpsc::channel();
+    /// let files = TieredCache::builder().build().typed::<String>(TtlClass::API);
+    /// let files = files.on_removal(move |key: &Key, path: Arc<String>, cause| drop(left.send((key.clone(), path, cause))));
+    /// files.set(&key, "/tmp/a".to_owned()).await;
+    /// files.remove(&key).await?;
+    /// assert_eq!(leaves.recv()?, (key, Arc::new("/tmp/a".to_owned()), Removal::Invalidated));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn on_removal(self, listener: impl Fn(&Key, Arc<V>, Removal) + Send + Sync + 'static) -> Self {
+        let typed = move |key: &Key, value: &Anything, cause: Removal| {
+            // Another type of the same class has listeners of its own.
+            if let Ok(value) = Arc::clone(value).downcast() {
+                listener(key, value, cause);
+            }
+        };
+        self.cache.tiers.listeners.add(self.class.id, Arc::new(typed));
         self
     }
 
@@ -244,17 +279,23 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         })
     }
 
-    /// Stores a value, in place of any other; tells whether L1 kept it. The other is gone even if it didn't.
+    /// Stores a value, in place of any other; tells whether L1 kept it. The other is gone even if it didn't. What is too big for L1 is
+    /// kept in L2 alone, if there is one.
     ///
     /// Loads of this key that are under way will not overwrite it. The value counts as read now: when an invalidation
     /// came between reading it from the store and this call, use [`TypedCache::get_or_load`], which notices.
     ///
-    /// A value that its codec can't write is not kept at all. L1 is done when the call is first polled, without waiting. When L2
-    /// can't be told, the key counts there as invalidated until
+    /// A value that its codec can't write is not kept at all, nor is one that is [`uncached`](Fill::uncached): then the key is invalidated.
+    /// L1 is done when the call is first polled, without waiting. When L2 can't be told, the key counts there as invalidated until
     /// it can.
     pub async fn set(&self, key: &Key, fill: impl Into<Fill<V>>) -> bool {
         let mut fill = fill.into();
         self.cache.tiers.settle(&self.class, &mut fill);
+        if fill.keep != Keep::Value {
+            // What L2 can't be told of that, it owes.
+            let _ = self.cache.invalidate_key(key).await;
+            return false;
+        }
         #[cfg(feature = "redis")]
         {
             let (stored, new) = self.set_here(key, fill);
@@ -272,14 +313,15 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     pub(crate) fn set_here(&self, key: &Key, fill: Fill<V>) -> (bool, Option<New>) {
         let since = self.cache.tiers.fence.now();
         let (Some(l2), Some(codec)) = (&self.cache.tiers.l2, &self.form.codec) else {
-            return (self.set_in_l1(key, since, fill, None), None);
+            return (self.set_in_l1(key, since, fill, None).stored, None);
         };
         let left = self.class.ttl.in_l2(fill.ttl);
         match l2.pack(&self.class.ttl, &**codec, &fill) {
             Ok(new) => {
                 let mark = Mark { id: Some(new.id), left, noticed: 0 };
-                let stored = self.set_in_l1(key, since, fill, Some(mark));
-                (stored, stored.then_some(new))
+                let inserted = self.set_in_l1(key, since, fill, Some(mark));
+                // L2 has room for what L1 has not.
+                (inserted.stored, inserted.is_current().then_some(new))
             }
             Err(error) => {
                 l2.codec_failed(&self.class, key, &error);
@@ -292,7 +334,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// The part of [`set`](Self::set) that waits for nothing.
     #[cfg(not(feature = "redis"))]
     pub(crate) fn set_here(&self, key: &Key, fill: Fill<V>) -> bool {
-        self.set_in_l1(key, self.cache.tiers.fence.now(), fill)
+        self.set_in_l1(key, self.cache.tiers.fence.now(), fill).stored
     }
 
     /// L1 alone; `since` is from before what is set was known to hold.
@@ -302,7 +344,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         since: Generation,
         fill: Fill<V>,
         #[cfg(feature = "redis")] mark: Option<Mark>,
-    ) -> bool {
+    ) -> Inserted {
         let tiers = &self.cache.tiers;
         let slot = tiers.slot(
             key,
@@ -318,11 +360,11 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             (inserted, outdated)
         });
         tiers.report_left(key, &inserted);
-        if outdated.is_some() {
-            tiers.report_removed(key, Removal::Replaced);
+        if let Some(outdated) = &outdated {
+            tiers.report_removed(key, outdated, Removal::Replaced);
         }
         drop(outdated); // here, not under the lock
-        inserted.stored
+        inserted
     }
 
     /// Invalidates the key; tells whether L1 held a live value.
@@ -332,6 +374,33 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// As [`TieredCache::invalidate`].
     pub async fn remove(&self, key: &Key) -> Result<bool, Owed> {
         self.cache.invalidate_key(key).await
+    }
+
+    /// Lets what is there under the key count as stale from now on: the next read loads, and falls back on it within the grace of the
+    /// class. Tells whether L1 held a live value. See [`TieredCache::expire_key`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tidegate_cache::{Fill, Key, Source, TieredCache, TtlClass};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let key = Key::builder("rate").part("EUR").build()?;
+    /// const RATES: TtlClass = TtlClass::new("rates", Duration::from_hours(1)).grace(Duration::from_hours(1));
+    /// let rates = TieredCache::builder().build().typed::<u32>(RATES);
+    /// rates.set(&key, 108).await;
+    /// rates.expire(&key).await?;
+    ///
+    /// let read = rates.get_or_load(&key, async || Err::<Fill<u32>, _>(std::io::Error::other("the bank is closed"))).await?;
+    /// assert_eq!((*read.value, read.source), (108, Source::Stale));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`TieredCache::invalidate`].
+    pub async fn expire(&self, key: &Key) -> Result<bool, Owed> {
+        self.cache.expire_key(key).await
     }
 
     /// The class of this handle.
@@ -369,8 +438,8 @@ pub(crate) fn open<V: Send + Sync + 'static>(slot: Slot) -> Option<Arc<V>> {
 
 pub(crate) fn pack<V: Send + Sync + 'static>(fill: Fill<V>, weigh: fn(&V) -> usize) -> Parcel {
     let bytes = weigh(&fill.value);
-    let Fill { value, tags, ttl, is_negative, is_kept: _ } = fill;
-    Parcel { value: value.into_arc(), tags, ttl, is_negative, bytes, cost: None }
+    let Fill { value, tags, ttl, is_negative, keep, grace } = fill;
+    Parcel { value: value.into_arc(), tags, ttl, is_negative, keep, grace, bytes, cost: None }
 }
 
 pub(crate) fn known<V: Send + Sync + 'static>(tiers: &Tiers, key: &Key) -> Option<Known<V>> {

@@ -33,7 +33,8 @@ impl Tiers {
         let (fresh, whole, idle) = mark.map_or((fresh, whole, idle), |mark| {
             (class.ttl.in_l1_above_l2(mark.left, &self.dice), mark.left, Duration::ZERO)
         });
-        let (grace, ahead) = (class.ttl.grace_period(), class.ttl.ahead());
+        let own_grace = class.ttl.grace_of(parcel.is_negative);
+        let (grace, ahead) = (parcel.grace.map_or(own_grace, |grace| grace.min(own_grace)), class.ttl.ahead());
         let lifetime = Lifetime { fresh, whole, grace, ahead, idle, eager: class.ttl.eager(parcel.cost) };
         let terms = Terms {
             stamps: self.fence.stamps(class.id, &parcel.tags),
@@ -63,13 +64,19 @@ impl Tiers {
                 tell(&**observer, &Event::Evicted { tier: memory::NAME, key });
             }
             if inserted.has_replaced(key) {
-                self.report_removed(key, Removal::Replaced);
+                tell(&**observer, &Event::Removed { tier: memory::NAME, key, cause: Removal::Replaced });
             }
+        }
+        for (held, hit, is_replaced) in inserted.left(key) {
+            let cause = if is_replaced { Removal::Replaced } else { Removal::Evicted };
+            self.listeners.tell(held.terms.class, &held.key, &hit.value, cause);
         }
     }
 
-    pub(crate) fn report_removed(&self, key: &Key, cause: Removal) {
+    /// Tells of what was removed. The caller holds no lock.
+    pub(crate) fn report_removed(&self, key: &Key, removed: &Slot, cause: Removal) {
         self.notify(&Event::Removed { tier: memory::NAME, key, cause });
+        self.listeners.tell(removed.class, key, &removed.value, cause);
     }
 
     /// What is to be served where a hit can't tell: its calm is over, or something that shares a cell with what covers it was
@@ -99,9 +106,9 @@ impl Tiers {
         let mut times = slot.times;
         if times.may_slide(now) {
             times.slide(now);
-            let slide = |held: &mut Times| {
-                if held.may_slide(now) {
-                    held.slide(now);
+            let slide = |held: &mut Terms| {
+                if held.times.may_slide(now) {
+                    held.times.slide(now);
                 }
             };
             self.flights.hold(key, || self.memory.amend(key, slide));
@@ -115,7 +122,7 @@ impl Tiers {
     pub(crate) fn bury(&self, key: &Key, slot: &Slot) -> bool {
         let is_removed = self.memory.discard(key, slot);
         if is_removed {
-            self.report_removed(key, self.why_dead(slot));
+            self.report_removed(key, slot, self.why_dead(slot));
         }
         is_removed
     }

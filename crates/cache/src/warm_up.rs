@@ -1,5 +1,6 @@
 //! A start that is not cold: which keys were hottest, kept over a restart and loaded again, hottest first.
 
+mod file;
 mod handle;
 mod heat;
 mod hot_keys;

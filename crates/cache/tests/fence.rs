@@ -322,3 +322,48 @@ async fn under_many_writers_and_readers_no_read_goes_back() {
         reader.await.unwrap();
     }
 }
+
+/// Counted by pieces, not by time: what a task does between two turns of the others.
+#[test]
+fn a_pattern_over_many_entries_lets_others_run_and_is_carried_through() {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    let fill = || {
+        let cache = TieredCache::builder().build();
+        let values = cache.typed::<u32>(TtlClass::API);
+        for index in 0..5_000_u32 {
+            now(values.set(&Key::builder("k").part(index).part("a".repeat(100)).build().unwrap(), index));
+        }
+        cache
+    };
+    let entries = |cache: &TieredCache| cache.stats().tiers[0].entries.unwrap();
+    let mut context = Context::from_waker(Waker::noop());
+    // A cheap one takes many entries in a turn, a hostile one few.
+    for (pattern, most) in
+        [("k:*".to_owned(), 1_000), (format!("k:*{}a*", "*a".repeat(90)), 4), (format!("k:{}a", "*".repeat(900)), 1)]
+    {
+        let (cache, pattern) = (fill(), Pattern::parse(&pattern).unwrap());
+        let held = entries(&cache);
+        let mut walk = pin!(cache.invalidate_pattern(&pattern));
+        let mut before = held;
+        let removed = loop {
+            let polled = walk.as_mut().poll(&mut context);
+            let left = entries(&cache);
+            assert!(before - left <= most, "{} in one turn", before - left);
+            before = left;
+            if let std::task::Poll::Ready(removed) = polled {
+                break removed.unwrap();
+            }
+        };
+        assert_eq!((removed as u64, entries(&cache)), (held, 0));
+    }
+    // Whoever leaves half-way leaves nothing half done.
+    let (cache, pattern) = (fill(), Pattern::parse("k:*").unwrap());
+    {
+        let mut walk = Box::pin(cache.invalidate_pattern(&pattern));
+        assert!(walk.as_mut().poll(&mut context).is_pending());
+        assert!(entries(&cache) > 0);
+    }
+    assert_eq!(entries(&cache), 0);
+}

@@ -151,7 +151,8 @@ async fn without_a_grace_nothing_stale_is_served() {
 #[test]
 fn lifetimes_are_clamped_and_the_built_in_classes_are_as_promised() {
     let hour = Duration::from_secs(3600);
-    assert_eq!(TtlClass::new("x", Duration::ZERO).ttl(), Duration::from_millis(1));
+    assert_eq!(TtlClass::new("x", Duration::from_nanos(1)).ttl(), Duration::from_millis(1));
+    assert_eq!(TtlClass::new("x", Duration::ZERO).ttl(), Duration::ZERO, "no lifetime at all");
     assert_eq!(TtlClass::new("x", Duration::MAX).ttl(), 365 * 24 * hour);
     let built_in = [
         (TtlClass::SCHEDULE, "schedule", 2 * hour),

@@ -96,7 +96,9 @@ proptest! {
     #[test]
     fn tags_are_equal_only_when_parts_are(left in vec(tricky(), 1..4), right in vec(tricky(), 1..4)) {
         prop_assert_eq!(Tag::of(&left) == Tag::of(&right), left == right);
-        prop_assert_eq!(Tag::parse(Tag::of(&left).as_str()).unwrap(), Tag::of(&left));
+        let tag = Tag::of(&left);
+        let expected = if tag.as_str().is_empty() { Err(KeyError::EmptyTag) } else { Ok(tag.clone()) };
+        prop_assert_eq!(Tag::parse(tag.as_str()), expected);
     }
 
     #[test]
@@ -171,4 +173,10 @@ fn bad_input_is_named() {
     assert_eq!(Pattern::parse(""), Err(PatternError::Empty));
     assert_eq!(Pattern::parse("a[b]"), Err(PatternError::Unsupported { character: '[', at: 1 }));
     assert_eq!(Pattern::parse(&"*".repeat(1025)), Err(PatternError::TooLong { length: 1025, limit: 1024 }));
+}
+
+#[test]
+fn an_empty_tag_is_not_read() {
+    assert_eq!(Tag::parse(""), Err(KeyError::EmptyTag));
+    assert_eq!(KeyError::EmptyTag.to_string(), "the tag is empty");
 }

@@ -409,3 +409,18 @@ async fn a_failed_revalidation_leaves_the_stale_value() {
     clock.advance(seconds(3600));
     assert!(matches!(cache.get_or_revalidate(&key(1), fails).await, Err(LoadError::Loader(_))));
 }
+
+#[test]
+fn that_there_is_nothing_is_served_stale_no_longer_than_it_is_believed() {
+    let clock = ManualClock::new();
+    let cache = TieredCache::builder().clock(clock.clone()).build();
+    let class = HOUR.grace(seconds(3600)).negative_ttl(seconds(60));
+    let pages = cache.typed::<Option<u32>>(class);
+    now(pages.set(&key(1), Fill::absent()));
+    now(pages.set(&key(2), Fill::new(Some(2)).ttl(seconds(60))));
+    clock.advance(seconds(60));
+    assert_eq!(pages.get_local(&key(1)), Lookup::Stale(None.into()));
+    clock.advance(seconds(60));
+    assert_eq!(pages.get_local(&key(1)), Lookup::Miss);
+    assert_eq!(pages.get_local(&key(2)), Lookup::Stale(Some(2).into()), "a value has the grace of its class");
+}

@@ -197,7 +197,8 @@ impl Model {
             class,
             tags: said.tags.clone(),
             fresh_until: now + fresh,
-            grace: [5, 0, 0, 2][class] * SECOND,
+            // That there is nothing is served stale no longer than it is believed.
+            grace: if said.is_negative { [3, 0, 0, 2] } else { [5, 0, 0, 2] }[class] * SECOND,
             ends,
             ahead_from: if ahead == 0 { u64::MAX } else { ends - ahead.min(whole / 2) },
             quiet_until: 0,

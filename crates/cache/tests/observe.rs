@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidegate_cache::{
-    Capacity, Event, Fill, Key, LoadError, Lookup, LookupOutcome, ManualClock, Observer, Pattern, Source, Tag,
-    TieredCache, TtlClass,
+    Capacity, DynError, Event, Fill, Key, LoadError, Lookup, LookupOutcome, ManualClock, Observer, Pattern, Removal,
+    Source, Tag, TieredCache, TtlClass, TypedCache,
 };
 
 /// With L1 alone nothing is waited for.
@@ -242,4 +242,91 @@ async fn a_sweep_that_panics_is_not_the_last_thing_that_the_keeper_does() {
         let read = tokio::time::timeout(SOON, limited.get_or_load(&key(2), hung)).await.unwrap();
         assert!(matches!(read, Err(LoadError::CutOff)), "{read:?}");
     }
+}
+
+type Left = (Key, u32, Removal);
+
+/// A handle whose listener notes what leaves.
+fn noting(cache: &TieredCache, class: TtlClass) -> (TypedCache<u32>, Arc<Mutex<Vec<Left>>>) {
+    let left = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&left);
+    let note = move |key: &Key, value: Arc<u32>, cause| notes.lock().unwrap().push((key.clone(), *value, cause));
+    (cache.typed::<u32>(class).on_removal(note), left)
+}
+
+#[tokio::test]
+async fn a_listener_has_each_value_that_leaves_and_why() {
+    let clock = ManualClock::new();
+    let cache = TieredCache::builder().clock(clock.clone()).capacity(Capacity::Bytes(1_000)).build();
+    let (values, left) = noting(&cache, TtlClass::API);
+    let values = values.weigh(|value| if *value == 0 { 2_000 } else { 1 });
+    let take = || std::mem::take(&mut *left.lock().unwrap());
+    now(values.set(&key(1), 1));
+    assert_eq!(take(), []);
+    now(values.set(&key(1), 2));
+    assert_eq!(take(), [(key(1), 1, Removal::Replaced)]);
+    now(values.remove(&key(1))).unwrap();
+    assert_eq!(take(), [(key(1), 2, Removal::Invalidated)]);
+    // What is too big never lay there, and takes along what did.
+    now(values.set(&key(1), 3));
+    now(values.set(&key(1), 0));
+    assert_eq!(take(), [(key(1), 3, Removal::Replaced)]);
+    now(values.set(&key(1), 0));
+    assert_eq!(take(), []);
+    now(values.set(&key(1), 4));
+    clock.advance(TtlClass::API.ttl());
+    assert_eq!(values.get_local(&key(1)), Lookup::Miss);
+    assert_eq!(take(), [(key(1), 4, Removal::Expired)]);
+    now(values.set(&key(1), Fill::new(5).tag(Tag::new("t"))));
+    now(cache.invalidate_tag(&Tag::new("t"))).unwrap();
+    cache.sweep();
+    assert_eq!(take(), [(key(1), 5, Removal::Invalidated)]);
+    now(values.set(&key(1), 6));
+    now(values.set(&key(1), Fill::new(7).uncached()));
+    assert_eq!(take(), [(key(1), 6, Removal::Invalidated)]);
+    for index in 10..50 {
+        now(values.set(&key(index), index));
+    }
+    let evicted = take();
+    assert!(!evicted.is_empty() && evicted.iter().all(|(_, _, cause)| *cause == Removal::Evicted), "{evicted:?}");
+    assert_eq!(cache.stats().tiers[0].evictions, Some(evicted.len() as u64));
+    assert!(evicted.iter().all(|(left, value, _)| *left == key(*value)));
+}
+
+#[tokio::test]
+async fn a_listener_hears_of_its_own_class_and_type_and_may_use_the_cache_and_panic() {
+    let cache = TieredCache::builder().build();
+    let (values, left) = noting(&cache, TtlClass::API);
+    let others = cache.typed::<u32>(TtlClass::SCHEDULE);
+    let texts = cache.typed::<String>(TtlClass::API);
+    let again = values.clone();
+    let values = values.on_removal(move |key, value, _| {
+        // Under a lock of the cache this would not return.
+        now(again.set(key, Fill::new(*value + 1).ttl(Duration::from_secs(9))));
+        panic!("told of");
+    });
+    now(others.set(&key(1), 1));
+    now(texts.set(&key(2), "two".to_owned()));
+    now(cache.invalidate_keys(&[key(1), key(2)])).unwrap();
+    assert_eq!(*left.lock().unwrap(), []);
+    now(values.set(&key(3), 7));
+    assert!(now(values.remove(&key(3))).unwrap());
+    assert_eq!(*left.lock().unwrap(), [(key(3), 7, Removal::Invalidated)]);
+    assert_eq!(values.get_local(&key(3)), Lookup::Fresh(8.into()), "as the listener said");
+}
+
+#[tokio::test]
+async fn a_loader_may_fail_with_what_only_holds_an_error() {
+    use std::error::Error;
+
+    type AnyError = Box<dyn Error + Send + Sync>;
+    let values = TieredCache::builder().build().typed::<u32>(TtlClass::API);
+    let load = async || -> Result<Fill<u32>, DynError<AnyError>> {
+        let source: AnyError = Box::new(std::io::Error::other("no such host".parse::<u8>().unwrap_err()));
+        Err(source)?
+    };
+    let failed: Box<dyn Error> = values.get_or_load(&key(1), load).await.unwrap_err().into();
+    let loaders = failed.source().unwrap();
+    assert_eq!(loaders.to_string(), "invalid digit found in string");
+    assert!(loaders.source().is_none(), "an io::Error tells of what it holds as itself");
 }

@@ -204,6 +204,38 @@ async fn saves_at_once_leave_a_whole_one_and_nothing_beside_it() {
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
 }
 
+/// Else each process that is killed while it saves would leave one for ever.
+#[tokio::test]
+async fn what_killed_saves_left_is_removed_at_the_next_start() {
+    let scratch = Scratch::new();
+    let path = scratch.join("hot");
+    let keys = HotKeys::of_class("things", [key(1)]);
+    keys.save(&path).await.unwrap();
+    let hours_ago = |name: &str, hours: u64| {
+        let file = std::fs::File::create(scratch.join(name)).unwrap();
+        let now = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(now - Duration::from_secs(hours * 60 * 60)).unwrap();
+    };
+    let left = ["hot.17-0.new", "hot.4194304-12.new"];
+    let kept =
+        ["hot.new", "hot.17-.new", "hot.17-0.new.bak", "hot.a-0.new", "hot.1-2-3.new", "hotter.17-0.new", "17-0.new"];
+    left.iter().chain(&kept).for_each(|name| hours_ago(name, 2));
+    hours_ago("hot.18-0.new", 0);
+    std::fs::create_dir(scratch.join("hot.19-0.new")).unwrap();
+    assert_eq!(HotKeys::load(&path).await.unwrap(), keys);
+    for name in left {
+        assert!(!scratch.join(name).exists(), "{name}");
+    }
+    for name in kept.into_iter().chain(["hot", "hot.18-0.new", "hot.19-0.new"]) {
+        assert!(scratch.join(name).exists(), "{name}");
+    }
+    // There may be no list yet.
+    std::fs::remove_file(&path).unwrap();
+    hours_ago(left[0], 2);
+    assert!(HotKeys::load(&path).await.unwrap().is_empty());
+    assert!(!scratch.join(left[0]).exists());
+}
+
 #[tokio::test]
 async fn no_file_is_no_hot_keys_and_a_wrong_one_an_error() {
     let scratch = Scratch::new();

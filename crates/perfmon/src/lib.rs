@@ -28,6 +28,37 @@
 //! assert!(!report.reasons.is_empty());
 //! ```
 //!
+//! # Health and alerts
+//!
+//! [`Registry::readings`] looks at minutes and at seconds, [`HealthMonitor`] makes a state of it that doesn't flap, and
+//! [`Alerts`] the few things somebody should be told. [`BurnRate`] watches an error budget over hours and days. All of it is
+//! pure: it takes the time as an argument and returns what changed; whoever calls it delivers.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tidegate_perfmon::{AlertRule, Alerts, BurnLog, BurnRate, BurnReading, HealthMonitor, Registry};
+//!
+//! let registry = Registry::builder().build();
+//! let mut monitor = HealthMonitor::new(registry.health_config());
+//! let budget = BurnRate::standard(0.999);
+//! let mut rules = AlertRule::standard();
+//! rules.extend(budget.rules());
+//! let mut alerts = Alerts::new(rules, 200).unwrap();
+//! let mut log = BurnLog::new(registry.now());
+//!
+//! // Every second:
+//! let (now, unix_ms) = (registry.now(), 1_700_000_000_000);
+//! registry.tick(now);
+//! let report = monitor.evaluate(registry.readings());
+//! log.record(now, registry.outcomes());
+//! let burning = budget.evaluate(&log);
+//! let mut seen = report.observations();
+//! seen.extend(burning.iter().map(BurnReading::observation));
+//! for step in alerts.evaluate(now, unix_ms, &seen).iter().filter(|step| step.notify) {
+//!     println!("{} {:?}", step.alert.rule, step.alert.phase);
+//! }
+//! ```
+//!
 //! # Cost
 //!
 //! A record is three relaxed atomic additions (bucket, sum, status class) on memory shared by few threads. A
@@ -50,14 +81,18 @@
 //! - The HTTP layer times until the response headers. A body that stalls or breaks afterwards is not seen.
 //! - Nothing is kept over a restart.
 
+mod alert;
 mod catalog;
 mod clock;
 mod endpoint;
 mod event;
+mod excess;
 mod health;
+mod health_config;
 mod histogram;
 mod hysteresis;
 mod indicator;
+mod latch;
 mod latency;
 #[cfg(feature = "tower")]
 mod layer;
@@ -77,6 +112,7 @@ mod score;
 mod series;
 mod settings;
 mod slow;
+mod slowest;
 mod snapshot;
 mod stripe;
 mod timeline;
@@ -84,13 +120,17 @@ mod totals;
 mod trace_context;
 mod window;
 
+pub use alert::{
+    Alert, AlertRule, AlertRuleError, Alerts, BurnLog, BurnRate, BurnRateError, BurnReading, BurnWindow, Observation,
+    Outbox, OutboxCounts, Outcomes, Phase, Severity, Silence, SilenceError, Since, Transition,
+};
 pub use catalog::{OTHER, UNMATCHED};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass, StatusCounts};
 pub use event::{Event, Observer};
 pub use health::HealthMonitor;
+pub use health_config::{HealthConfig, HealthConfigError};
 pub use histogram::Histogram;
-pub use indicator::HealthConfig;
 pub use latency::{LatencySummary, OverThreshold};
 #[cfg(feature = "tower")]
 pub use layer::{PerfLayer, PerfService};

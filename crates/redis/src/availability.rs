@@ -2,7 +2,8 @@
 //!
 //! Closed, it lets everything through. The first command that gets no answer opens it; then nothing is let through, and a
 //! task of its own sends one probe at a time (half open), at once, then after n × 50 ms up to half a second, until the
-//! server answers. So one caller waits for the time-out, and no other one does, nor is any caller's command the probe.
+//! server answers. So one caller waits for the time-out, and no other one does, nor is any caller's command the probe. A
+//! command goes on when its caller gives it up before, so that it opens the breaker all the same.
 //!
 //! In a cluster there is one state for each slot, and an outage opens those of the shard: the other shards serve on.
 

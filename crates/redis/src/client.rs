@@ -204,7 +204,8 @@ impl Client {
         if !self.inner.availability.admits(node.slot) {
             return Err(Error::unavailable());
         }
-        self.judge(node.slot, node.shard.connection().send(command.name, command.args).await)
+        let call = node.shard.connection().send(command.name, command.args);
+        self.judge(node.slot, call.telling(&self.inner.availability, node.slot).await)
     }
 
     /// Ends what this client does by itself. The connections close with the last clone.

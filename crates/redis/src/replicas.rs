@@ -4,15 +4,17 @@ mod known;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use self::known::{Known, Story};
+use self::known::{AsPrimary, Known, Story};
 use crate::client::Client;
 use crate::command::Arg;
 use crate::config::{Config, Topology};
@@ -105,33 +107,58 @@ impl fmt::Debug for Replicas {
     }
 }
 
+/// Looks at each primary once in a pause, and behind its answer at its replicas. Who has not answered the last look is not asked
+/// again, and holds up nobody else.
 async fn watch(shared: Weak<Shared>, pause: Duration) {
+    let (mut primaries, mut replicas) = (FuturesUnordered::new(), FuturesUnordered::new());
+    let mut asked = HashSet::new();
     loop {
         let Some(now) = shared.upgrade() else { return };
         let shards = now.shards.all();
         now.change(|known| known.retain(|known| shards.iter().any(|shard| known.is_of(shard))));
-        join_all(shards.iter().map(|shard| now.look(shard))).await;
+        let new = shards.into_iter().filter(|shard| asked.insert(shard.address().clone()));
+        primaries.extend(new.map(|shard| ask(shard, now.timeout)));
         drop(now);
-        sleep(pause).await;
+        let mut rest = pin!(sleep(pause));
+        loop {
+            tokio::select! {
+                () = &mut rest => break,
+                Some((primary, at, told)) = primaries.next() => {
+                    asked.remove(primary.address());
+                    let Some(now) = shared.upgrade() else { return };
+                    // Without an answer what is known goes on counting, until the lag is over.
+                    let Some(told) = told.map(Arc::new) else { continue };
+                    now.hear(&primary, &told);
+                    let known = now.all().into_iter().filter(|known| known.is_of(&primary));
+                    let looks = known.filter_map(Known::begin_look);
+                    replicas.extend(looks.map(|look| look.run(at, Arc::clone(&told), now.timeout, now.is_cluster())));
+                }
+                Some(()) = replicas.next() => {}
+            }
+        }
     }
 }
 
+/// Asks a primary how far it is, and who follows it.
+async fn ask(primary: Shard, bound: Duration) -> (Shard, Instant, Option<AsPrimary>) {
+    let asked = Instant::now();
+    let story = Story::of(primary.connection(), bound).await;
+    (primary, asked, story.as_ref().and_then(Story::as_primary))
+}
+
 impl Shared {
-    /// Asks a primary and its replicas how far they are.
-    async fn look(self: &Arc<Self>, primary: &Shard) {
-        let asked = Instant::now();
-        // Without an answer what is known goes on counting, until the lag is over.
-        let Some(story) = Story::of(primary.connection(), self.timeout).await else { return };
-        let Some(told) = story.as_primary() else { return };
+    /// Takes in who follows a primary.
+    fn hear(self: &Arc<Self>, primary: &Shard, told: &AsPrimary) {
         self.change(|known| known.retain(|known| !known.is_of(primary) || told.replicas.contains(known.address())));
         for address in &told.replicas {
             if !self.all().iter().any(|known| known.is_of(primary) && known.address() == address) {
                 self.meet(primary, address);
             }
         }
-        let is_cluster = self.config.topology() == Topology::Cluster;
-        let known: Vec<_> = self.all().into_iter().filter(|known| known.is_of(primary)).collect();
-        join_all(known.iter().map(|known| known.look(asked, &told, self.timeout, is_cluster))).await;
+    }
+
+    fn is_cluster(&self) -> bool {
+        self.config.topology() == Topology::Cluster
     }
 
     /// Connects in the background: one that can't be reached must not hold up the others.
@@ -157,7 +184,7 @@ impl Shared {
     }
 
     fn close_to(&self, slot: u16) -> Option<Arc<Known>> {
-        let slot = if self.config.topology() == Topology::Cluster { slot } else { 0 };
+        let slot = if self.is_cluster() { slot } else { 0 };
         let (primary, now) = (self.shards.of(slot)?, Instant::now());
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         // Each in its turn, and the next one where that is too far behind.

@@ -25,6 +25,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 pub(crate) use self::connection::Connection;
 pub(crate) use self::redirect::Redirect;
 use self::table::{Range, Table, read_slots};
+use crate::availability::Availability;
 use crate::config::{Config, Topology};
 use crate::error::ConnectError;
 use crate::value::Value;
@@ -95,6 +96,8 @@ pub(crate) struct Shards {
 struct Inner {
     config: Config,
     timeout: Duration,
+    /// Hears of outages that nobody reports who called: of calls that were given up, and of heartbeats.
+    availability: Availability,
     /// Outside a cluster the one primary, which never changes: what every command asks for takes no lock.
     single: Option<Shard>,
     table: RwLock<Table>,
@@ -109,7 +112,11 @@ struct Inner {
 
 impl Shards {
     /// Connects: to the one primary, or to all of a cluster. `timeout` bounds each command.
-    pub(crate) async fn connect(config: &Config, timeout: Duration) -> Result<Self, ConnectError> {
+    pub(crate) async fn connect(
+        config: &Config,
+        timeout: Duration,
+        availability: Availability,
+    ) -> Result<Self, ConnectError> {
         let single = match config.topology() {
             Topology::Cluster => None,
             Topology::Single | Topology::Sentinel => {
@@ -120,6 +127,7 @@ impl Shards {
         let inner = Inner {
             config: config.clone(),
             timeout,
+            availability,
             table: RwLock::new(single.clone().map(Table::single).unwrap_or_default()),
             single,
             version: watch::Sender::new(0),
@@ -168,19 +176,19 @@ impl Shards {
         args: Vec<FredValue>,
     ) -> Result<FredValue, FredError> {
         if let Some(shard) = &self.inner.single {
-            return shard.connection().send(name, args).await;
+            return shard.connection().send(name, args).telling(&self.inner.availability, slot).await;
         }
         let Some(shard) = self.of(slot) else {
             self.hint();
             return Err(no_primary(slot));
         };
-        self.follow(shard, name, args).await
+        self.follow(slot, shard, name, args).await
     }
 
     /// Reads a string from the slot's primary, as [`send`](Self::send) does.
     pub(crate) async fn get(&self, slot: u16, key: &str) -> Result<FredValue, FredError> {
         match &self.inner.single {
-            Some(shard) => shard.connection().get(key).await,
+            Some(shard) => shard.connection().get(key).telling(&self.inner.availability, slot).await,
             None => self.send(slot, "GET", vec![FredValue::from(key)]).await,
         }
     }
@@ -212,7 +220,13 @@ impl Shards {
         }
     }
 
-    async fn follow(&self, mut shard: Shard, name: &'static str, args: Vec<FredValue>) -> Result<FredValue, FredError> {
+    async fn follow(
+        &self,
+        slot: u16,
+        mut shard: Shard,
+        name: &'static str,
+        args: Vec<FredValue>,
+    ) -> Result<FredValue, FredError> {
         let deadline = Instant::now() + self.inner.timeout;
         let mut is_asking = false;
         for _ in 0..=HOPS {
@@ -220,7 +234,7 @@ impl Shards {
                 if is_asking {
                     shard.connection().send_asking(name, args.clone()).await
                 } else {
-                    shard.connection().send(name, args.clone()).await
+                    shard.connection().send(name, args.clone()).telling(&self.inner.availability, slot).await
                 }
             };
             let error = match timeout_at(deadline, sent).await {
@@ -301,6 +315,11 @@ impl Shards {
             }
         }
         false
+    }
+
+    /// Says that the slot's primary gives no answer.
+    pub(crate) fn report(&self, slot: u16) {
+        self.inner.availability.report(slot);
     }
 
     /// Says that the table may be old.

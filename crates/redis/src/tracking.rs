@@ -68,7 +68,8 @@ impl fmt::Display for Cause {
 ///
 /// What the server does not tell is found by a heartbeat: that tracking was lost with a connection, that a primary came or
 /// went, and that a server was flushed, for which each primary keeps one key with a random value, outside of the prefixes.
-/// Each of these is a [`Notice::Everything`] within two heartbeats after the primary answers again.
+/// Each of these is a [`Notice::Everything`] within two heartbeats after the primary answers again. A primary that leaves two of them
+/// unanswered counts as away, as after a command without an answer, so that its connection is made anew also where nobody sends any.
 ///
 /// A notice may come more than once, and for a key that nobody has a copy of. Dropping it ends it; the server sends notices
 /// on until the connection ends, and they are discarded.

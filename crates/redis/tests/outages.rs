@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use tidegate_redis::{Client, Command, Config, ErrorKind, Role, Script};
@@ -12,6 +13,9 @@ use tokio::time::{Instant, sleep, timeout};
 const LONG: Duration = Duration::from_secs(60);
 
 const TIMEOUT: Duration = Duration::from_millis(300);
+
+/// Whether it succeeds.
+type Calling = fn(&Client) -> Pin<Box<dyn Future<Output = bool> + '_>>;
 
 async fn connect(url: &str) -> Client {
     Client::connect(&Config::parse(url).unwrap().command_timeout(TIMEOUT), Role::Durable).await.unwrap()
@@ -113,6 +117,28 @@ async fn a_hung_server_costs_one_time_out() {
     wait_until_available(&client).await;
     // The one that timed out ran when the server went on: nobody can take it back.
     assert_eq!(client.execute(incr("count")).await.unwrap().as_int(), Ok(3));
+}
+
+/// Else every caller that has less patience than the client would wait for as long as that lasts.
+#[tokio::test]
+async fn a_server_that_hangs_is_known_though_its_callers_gave_up_before() {
+    let mut server = RedisServer::start().await;
+    let client = connect(&server.url()).await;
+    server.hang().await;
+    let calls: [Calling; 3] = [
+        |client| Box::pin(async move { client.get("count").await.is_ok() }),
+        |client| Box::pin(async move { client.execute(incr("count")).await.is_ok() }),
+        |client| Box::pin(async move { client.execute_on(&client.primaries()[0], incr("count")).await.is_ok() }),
+    ];
+    for call in calls {
+        assert!(timeout(TIMEOUT / 6, call(&client)).await.is_err(), "nobody has waited for the time-out yet");
+        assert!(client.availability().is_available());
+        poll_until(LONG, async || (!client.availability().is_available()).then_some(())).await.unwrap();
+        server.resume();
+        wait_until_available(&client).await;
+        server.hang().await;
+    }
+    server.resume();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -37,6 +37,26 @@ async fn a_replica_that_falls_behind_is_not_read_and_one_that_writes_keep_busy_i
     assert_eq!(get().await.unwrap_err().kind(), ErrorKind::Unavailable);
 }
 
+/// A look at one waits for as long as a command may take, and what is known of the others is no older than the lag.
+#[tokio::test]
+async fn a_replica_that_hangs_takes_none_of_the_others_along() {
+    let lag = Duration::from_millis(500);
+    let primary = RedisServer::start().await;
+    let mut hung = RedisServer::builder().replica_of(&primary).start().await;
+    let _other = RedisServer::builder().replica_of(&primary).start().await;
+    let config = Config::parse(&primary.url()).unwrap().command_timeout(Duration::from_secs(30));
+    let client = Client::connect(&config, Role::Cache).await.unwrap();
+    let replicas = Replicas::of(&client, lag);
+    poll_until(SOON, async || (replicas.count() == 2).then_some(())).await.unwrap();
+    hung.hang().await;
+    poll_until(SOON, async || (replicas.count() == 1).then_some(())).await.unwrap();
+    // Behind the time at which everything that was known before is too old.
+    tokio::time::sleep(2 * lag).await;
+    poll_until(SOON, async || (replicas.count() == 1).then_some(())).await.unwrap();
+    hung.resume();
+    poll_until(SOON, async || (replicas.count() == 2).then_some(())).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_script_that_writes_is_refused() {
     let primary = RedisServer::start().await;

@@ -157,3 +157,17 @@ async fn what_the_server_refuses_is_an_error() {
     let error = Tracking::start(&client, &["a", "ab"]).await.unwrap_err();
     assert!(error.to_string().contains("overlap"), "{error}");
 }
+
+/// Nobody sends it a command whose time-out would tell.
+#[tokio::test]
+async fn a_server_that_leaves_heartbeats_unanswered_counts_as_away() {
+    let mut server = RedisServer::start().await;
+    let (client, tracking) = clients(&server.url(), 1).await.remove(0);
+    server.hang().await;
+    poll_until(LONG, async || (!client.availability().is_available()).then_some(())).await.unwrap();
+    assert!(!tracking.is_complete());
+    server.resume();
+    poll_until(LONG, async || (client.availability().is_available() && tracking.is_complete()).then_some(()))
+        .await
+        .unwrap();
+}

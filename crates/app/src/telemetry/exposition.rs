@@ -135,6 +135,8 @@ impl Reading {
         self.of_classes(encoder, "tidegate_cache_stale_hits", "Lookups answered within a grace", |class| {
             class.stale_hits
         })?;
+        let shared = "Lookups that found in the shared tier what the process did not hold fresh";
+        self.of_classes(encoder, "tidegate_cache_shared_hits", shared, |class| class.shared_hits)?;
         self.of_classes(encoder, "tidegate_cache_loads", "Loads started", |class| class.loads)?;
         self.of_classes(encoder, "tidegate_cache_load_failures", "Loads that ended without a value", |class| {
             class.load_failures
@@ -147,6 +149,9 @@ impl Reading {
         })?;
         self.of_tiers(encoder, "tidegate_cache_tier_misses", "Lookups that found none in it", |tier| {
             Some(tier.misses)
+        })?;
+        self.of_tiers(encoder, "tidegate_cache_from_replicas", "Hits that a replica answered", |tier| {
+            Some(tier.from_replicas)
         })?;
         self.of_tiers(encoder, "tidegate_cache_evictions", "Entries that had to make room", |tier| tier.evictions)?;
         self.of_tiers(encoder, "tidegate_cache_errors", "Steps that failed or took too long", |tier| {

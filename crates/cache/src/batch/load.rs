@@ -12,6 +12,8 @@ use tokio::runtime::Handle;
 
 use crate::class::{Class, Count};
 use crate::fill::Fill;
+#[cfg(feature = "redis")]
+use crate::fill::Keep;
 use crate::flight::Flight;
 use crate::key::Key;
 #[cfg(feature = "redis")]
@@ -211,6 +213,15 @@ impl<V: Send + Sync + 'static> Load<V> {
             // Before it lands: who reads next must not find it there again.
             l2.forget_absent(tickets, absent.iter().map(|place| &self.own[*place].0), patience).await;
         }
+        let loaded = places.into_iter().zip(fills).zip(began);
+        let (kept, uncached): (Vec<_>, Vec<_>) = loaded.partition(|((_, fill), _)| fill.keep == Keep::Value);
+        let cleared: Vec<Key> = uncached.iter().map(|((place, _), _)| self.own[*place].0.clone()).collect();
+        l2.clear_many(tickets.as_mut(), &cleared, patience).await;
+        for ((place, fill), began) in uncached {
+            self.land(place, Brought::of_nowhere(pack(fill, self.form.weigh), loaded_in, began));
+        }
+        let (loaded, began): (Vec<_>, Vec<_>) = kept.into_iter().unzip();
+        let (places, fills): (Vec<_>, Vec<_>) = loaded.into_iter().unzip();
         let wanted: Vec<Own> = places.iter().map(|place| self.own[*place].clone()).collect();
         let marks = l2.fill_many(tickets, &self.class, &*codec, &wanted, (&fills, &began), patience).await;
         for ((place, fill), mark) in places.into_iter().zip(fills).zip(marks) {

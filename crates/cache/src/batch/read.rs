@@ -78,12 +78,13 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// [`hard_timeout`](crate::TtlClass::hard_timeout) of its class; what is not known by then is a miss.
     pub async fn get_many<K: Borrow<Key>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<Lookup<V>> {
         let keys: Vec<Key> = keys.into_iter().map(|key| key.borrow().clone()).collect();
+        let answers: Vec<Lookup<V>> = keys.iter().map(|key| self.get_local(key)).collect();
         #[cfg(feature = "redis")]
-        let mut answers: Vec<Lookup<V>> = keys.iter().map(|key| self.get_local(key)).collect();
-        #[cfg(not(feature = "redis"))]
-        let answers = keys.iter().map(|key| self.get(key)).collect();
-        #[cfg(feature = "redis")]
-        self.look_behind(&keys, &mut answers).await;
+        let answers = {
+            let mut answers = answers;
+            self.look_behind(&keys, &mut answers).await;
+            answers
+        };
         answers
     }
 

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 
 #[cfg(feature = "redis")]
 use futures_util::FutureExt;
+use futures_util::future::join;
 
-use crate::fill::Fill;
+use crate::fill::{Fill, Keep};
 use crate::key::Key;
 use crate::text::Prehashed;
 use crate::typed::TypedCache;
@@ -26,7 +27,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             values.into_iter().map(|(key, fill)| (key.borrow().clone(), fill.into())).collect();
         let last: HashMap<Key, usize, Prehashed> =
             values.iter().enumerate().map(|(index, (key, _))| (key.clone(), index)).collect();
-        let mut kept = Vec::with_capacity(values.len());
+        let (mut kept, mut uncached) = (Vec::with_capacity(values.len()), Vec::new());
         #[cfg(feature = "redis")]
         let mut puts = Vec::with_capacity(last.len());
         for (index, (key, mut fill)) in values.into_iter().enumerate() {
@@ -35,6 +36,11 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                 continue;
             }
             self.cache.tiers.settle(&self.class, &mut fill);
+            if fill.keep != Keep::Value {
+                kept.push(false);
+                uncached.push(key);
+                continue;
+            }
             #[cfg(feature = "redis")]
             {
                 let (stored, new) = self.set_here(&key, fill);
@@ -44,10 +50,20 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             #[cfg(not(feature = "redis"))]
             kept.push(self.set_here(&key, fill));
         }
-        #[cfg(feature = "redis")]
-        if let (Some(l2), Some(_)) = (&self.cache.tiers.l2, &self.form.codec) {
-            l2.put_many(puts).boxed().await;
-        }
+        let put = async {
+            #[cfg(feature = "redis")]
+            if let (Some(l2), Some(_)) = (&self.cache.tiers.l2, &self.form.codec) {
+                l2.put_many(puts).boxed().await;
+            }
+        };
+        let clear = async {
+            if !uncached.is_empty() {
+                // What L2 can't be told of that, it owes.
+                let _ = self.cache.invalidate_keys(&uncached).await;
+            }
+        };
+        // Side by side, so that L1 is done with both when this is first polled.
+        join(clear, put).await;
         kept
     }
 }

@@ -7,11 +7,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
-use tidegate_redis::{Error, Topology};
+use futures_util::future::{join3, try_join_all};
+use tidegate_redis::{Arg, Client, Error, Topology};
 use tokio::time::Instant;
 
-use super::tier::RedisTier;
+use super::tier::{Failure, New, RedisTier, millis};
+use crate::key::Key;
 
 /// For the servers of some keys, their time at which the sender gives up, in µs.
 pub(super) struct Bounds {
@@ -26,7 +27,30 @@ impl Bounds {
     }
 }
 
+/// What a caller sets, as the scripts want it.
+pub(super) struct Bounded {
+    /// The names of the value and of its fence.
+    pub(super) keys: [String; 2],
+    pub(super) entry: Arg,
+    /// How long Redis keeps it, in ms.
+    pub(super) ttl: Arg,
+    /// Until when it may be stored, in µs of the server's clock.
+    pub(super) bound: Arg,
+}
+
 impl RedisTier {
+    /// What is to be stored, but not when more than `left` has passed. One round trip, of all questions at once.
+    pub(super) async fn bounded(&self, key: &Key, new: New, left: Duration) -> Result<Bounded, Failure> {
+        let keys = [self.names.value(key), self.names.fence(key)];
+        let names = [keys[0].as_str()];
+        let (generations, bounds) = (self.generations(&new.tags, new.ttl), self.bounds(&names, left));
+        let (tags, epoch, bounds) = join3(generations, self.open_epoch(), bounds).await;
+        let (tags, bound) = (tags?, bounds?.of(self, &keys[0]));
+        let (epoch, ttl) = (epoch?, millis(new.ttl));
+        let entry = Self::encode(new, &epoch, tags)?;
+        Ok(Bounded { keys, entry: entry.into(), ttl, bound: bound.into() })
+    }
+
     /// Asks the servers of these keys for their time, and counts from there what is left now.
     pub(super) async fn bounds(&self, names: &[&str], left: Duration) -> Result<Bounds, Error> {
         let begun = Instant::now();
@@ -48,11 +72,13 @@ impl RedisTier {
         self.client.run(&self.scripts.time, &[name], Vec::new()).await?.as_count()
     }
 
-    /// The name of the server that has a key; none where there is only one.
+    /// The name of the server that has a key; empty where there is only one. One that is not known has its own for each slot: no
+    /// two servers share one, and of one clock nothing follows for another.
     pub(super) fn server_of(&self, name: &str) -> String {
         if self.client.topology() != Topology::Cluster {
             return String::new();
         }
-        self.client.primary_of(name).map(|node| node.to_string()).unwrap_or_default()
+        let primary = self.client.primary_of(name);
+        primary.map_or_else(|| format!("slot {}", Client::slot_of(name)), |node| node.to_string())
     }
 }

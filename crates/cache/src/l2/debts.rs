@@ -31,6 +31,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Debt {
     Key(Key),
+    /// What is there counts as stale from now on.
+    Expired(Key),
     Tag(Tag),
     Pattern(Pattern, Option<String>),
     Class(String),
@@ -52,6 +54,7 @@ impl Debt {
     pub(crate) fn of(scope: Scope<'_>) -> Self {
         match scope {
             Scope::Key(key) => Self::Key(key.clone()),
+            Scope::Expired(key) => Self::Expired(key.clone()),
             Scope::Tag(tag) => Self::Tag(tag.clone()),
             Scope::Pattern(pattern) => Self::Pattern(pattern.clone(), None),
             Scope::PatternOf(class, pattern) => Self::Pattern(pattern.clone(), Some(class.to_owned())),
@@ -292,10 +295,13 @@ async fn pay(tier: &RedisTier, debts: &[Debt]) -> Result<(), Error> {
     let keys: Vec<&Key> =
         debts.iter().filter_map(|debt| if let Debt::Key(key) = debt { Some(key) } else { None }).collect();
     tier.forget_all(&keys).await?;
+    let expired: Vec<&Key> =
+        debts.iter().filter_map(|debt| if let Debt::Expired(key) = debt { Some(key) } else { None }).collect();
+    tier.expire_all(&expired).await?;
     for debts in debts.chunks(BATCH) {
         let told = debts.iter().map(|debt| async move {
             match debt {
-                Debt::Key(_) | Debt::Tag(_) => Ok(()),
+                Debt::Key(_) | Debt::Expired(_) | Debt::Tag(_) => Ok(()),
                 Debt::Pattern(pattern, class) => tier.forget_matching(pattern, class.as_deref()).await,
                 Debt::Class(class) => tier.move_class(class).await,
                 Debt::All => tier.move_all().await,

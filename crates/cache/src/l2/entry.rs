@@ -17,7 +17,7 @@ use crate::codec::{CodecError, Format};
 use crate::tag::Tag;
 
 /// The form of what stands around the value.
-const FORMAT: u8 = 3;
+pub(super) const FORMAT: u8 = 3;
 
 /// Bytes that tell one entry from every other: the format and the id.
 pub(crate) const HEAD: usize = 9;
@@ -34,6 +34,12 @@ impl EntryId {
         let mut head = [FORMAT; HEAD];
         head[1..].copy_from_slice(&self.0.get().to_be_bytes());
         head
+    }
+
+    /// What the entry is called once it was expired by hand: the script adds one to the first byte. No two entries share what is
+    /// left, so that nobody takes one for the other.
+    pub(crate) fn expired(self) -> Option<Self> {
+        NonZeroU64::new(self.0.get().wrapping_add(1 << 56)).map(Self)
     }
 }
 
@@ -94,7 +100,7 @@ impl Entry {
         for _ in 0..count {
             let at = reader.at;
             let text = str::from_utf8(reader.counted_bytes()?).ok();
-            let tag = text.and_then(|text| Tag::parse(text).ok()).ok_or(CodecError::NotAnEntry { at })?;
+            let tag = text.and_then(|text| Tag::read(text).ok()).ok_or(CodecError::NotAnEntry { at })?;
             tags.push((tag, reader.counted()?));
         }
         let codec = reader.take(2)?;

@@ -208,7 +208,7 @@ async fn resolve(tiers: Weak<Tiers>, doubt: Doubt) {
 async fn compare(tiers: Weak<Tiers>, key: Key, slot: Slot) {
     let Some(tiers) = tiers.upgrade() else { return };
     if !is_held(&tiers, &key, &slot).await && tiers.memory.discard(&key, &slot) {
-        tiers.report_removed(&key, Removal::Invalidated);
+        tiers.report_removed(&key, &slot, Removal::Invalidated);
     }
 }
 

@@ -113,11 +113,7 @@ impl RedisTier {
         } else {
             get.await
         };
-        let entry = Entry::decode(&bytes?).ok()?;
-        let Said::Valid(now) = self.recall.judge_epoch(&entry.epoch, entry.class(), entry.class_moves) else {
-            return None;
-        };
-        let now = if server.is_empty() { now } else { self.recall.clock(&server)? };
+        let (entry, now) = self.in_force(&bytes?, &server)?;
         let left = entry.left(now);
         let found = Looked::of(entry, left);
         let Looked::Found { entry, .. } = &found else { return None };
@@ -125,6 +121,16 @@ impl RedisTier {
             return None;
         }
         Some(found)
+    }
+
+    /// An entry of the epoch and the class that are in force as far as is remembered, and the time of its server.
+    pub(super) fn in_force(&self, bytes: &Bytes, server: &str) -> Option<(Entry, u64)> {
+        let entry = Entry::decode(bytes).ok()?;
+        let Said::Valid(now) = self.recall.judge_epoch(&entry.epoch, entry.class(), entry.class_moves) else {
+            return None;
+        };
+        let now = if server.is_empty() { now } else { self.recall.clock(server)? };
+        Some((entry, now))
     }
 
     /// Asks for what is to be remembered, where it is this caller's turn.

@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
 use tidegate_redis::{Arg, Client, Error, Topology, Value};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::entry::Entry;
 use super::look::Looked;
 use super::patience::Patience;
-use super::recall::{Said, Tagged};
+use super::recall::Tagged;
 use super::steps::{BYTES, KEYS, UNDER_WAY};
 use super::tier::RedisTier;
 use crate::key::Key;
@@ -24,9 +23,11 @@ impl RedisTier {
         let one_each: HashMap<&str, &Key> = servers.iter().map(String::as_str).zip(keys.iter().copied()).collect();
         let one_each: Vec<_> = one_each.into_iter().map(|(server, key)| (server, self.names.value(key))).collect();
         let renewing = join_all(one_each.iter().filter_map(|(server, name)| self.renewing(name, server)));
-        let renewing = timeout(patience.left(), renewing);
+        let (renewing, begun, mut aside) = (timeout(patience.left(), renewing), Instant::now(), patience.clone());
         // What fails here is asked again, and told of if that fails too.
-        let (read, _) = join(self.read_values(keys, patience), renewing).await;
+        let (read, _) = join(self.read_values(keys, &mut aside), renewing).await;
+        // Once, for what took longer of the two.
+        patience.charge(begun.elapsed());
         let mut pending = Vec::new();
         let judged = read.into_iter().enumerate().map(|(index, bytes)| {
             let (entry, now) = self.in_force(&bytes?, servers.get(index).map_or("", String::as_str))?;
@@ -100,16 +101,6 @@ impl RedisTier {
             }
         }
         Ok(values)
-    }
-
-    /// An entry of the epoch and the class that are in force, and the time of its server.
-    fn in_force(&self, bytes: &Bytes, server: &str) -> Option<(Entry, u64)> {
-        let entry = Entry::decode(bytes).ok()?;
-        let Said::Valid(now) = self.recall.judge_epoch(&entry.epoch, entry.class(), entry.class_moves) else {
-            return None;
-        };
-        let now = if server.is_empty() { now } else { self.recall.clock(server)? };
-        Some((entry, now))
     }
 
     /// Asks for tags that are not remembered, and remembers what is in force.

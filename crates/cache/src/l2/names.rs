@@ -120,7 +120,7 @@ impl Names {
             return Some(Meaning::All);
         }
         if let Some(tag) = mark.strip_prefix("t:{t:") {
-            return Tag::parse(tag.strip_suffix('}')?).ok().map(Meaning::Tag);
+            return Tag::read(tag.strip_suffix('}')?).ok().map(Meaning::Tag);
         }
         if let Some(class) = mark.strip_prefix("c:{e}:") {
             return Some(Meaning::Class(class.to_owned()));

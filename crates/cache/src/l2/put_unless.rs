@@ -5,11 +5,12 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{join3, try_join_all};
+use futures_util::future::try_join_all;
 
 use super::L2;
+use super::bound::Bounded;
 use super::debts::Debt;
-use super::tier::{Failure, New, RedisTier, millis};
+use super::tier::{Failure, New, RedisTier};
 use crate::key::Key;
 
 /// L2 could not be told, or not for certain, or owes invalidations: what was there may be there still.
@@ -79,14 +80,8 @@ impl L2 {
 
 impl RedisTier {
     async fn put_unless(&self, key: &Key, new: New, ending: &[u8], left: Duration) -> Result<bool, Failure> {
-        let keys = [self.names.value(key), self.names.fence(key)];
-        let names = [keys[0].as_str()];
-        let (generations, bounds) = (self.generations(&new.tags, new.ttl), self.bounds(&names, left));
-        let (tags, epoch, bounds) = join3(generations, self.open_epoch(), bounds).await;
-        let (tags, bound) = (tags?, bounds?.of(self, &keys[0]));
-        let (epoch, ttl) = (epoch?, millis(new.ttl));
-        let entry = Self::encode(new, &epoch, tags)?;
-        let args = vec![entry.into(), ttl, ending.into(), bound.into()];
+        let Bounded { keys, entry, ttl, bound } = self.bounded(key, new, left).await?;
+        let args = vec![entry, ttl, ending.into(), bound];
         let _changing = self.changing([key]);
         match self.client.run(&self.scripts.put_unless, &keys, args).await?.as_int()? {
             1 => {

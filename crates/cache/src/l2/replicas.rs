@@ -115,9 +115,11 @@ impl RedisTier {
         let (servers, common) = (Servers::Replicas(&self.client, replicas), [Arg::from(BYTES)]);
         let field = Names::class_field(class);
         let fields = [field.as_str()];
-        let mut aside = patience.clone();
-        let peeked = run_many(servers, &self.scripts.peek_many, &common, items.collect(), 2, patience);
+        let (begun, mut own, mut aside) = (Instant::now(), patience.clone(), patience.clone());
+        let peeked = run_many(servers, &self.scripts.peek_many, &common, items.collect(), 2, &mut own);
         let (peeked, epoch) = join(peeked, aside.spend(self.epoch_fields(&fields))).await;
+        // Once, for what took longer of the two.
+        patience.charge(begun.elapsed());
         // What fails here is asked of the primary, and is told of if that fails too.
         let Ok(epoch) = epoch else { return found };
         let seen = peeked.answers.into_iter().map(|answer| Seen::peeked(answer?)).collect();

@@ -13,7 +13,7 @@ use super::look::Looked;
 use super::patience::Patience;
 use super::ticket::Ticket;
 use super::{L2, Mark, NAME};
-use crate::class::Class;
+use crate::class::{Class, Count};
 use crate::codec::{Codec, CodecError, Format};
 use crate::event::{Event, LookupOutcome};
 use crate::fill::Fill;
@@ -93,6 +93,9 @@ impl L2 {
         let is_miss = outcome == LookupOutcome::Miss;
         let count = if is_miss { &self.counts.misses } else { &self.counts.hits };
         count.fetch_add(1, Ordering::Relaxed);
+        if !is_miss {
+            class.counters.add(Count::SharedHit);
+        }
         if self.observer.is_some() {
             let latency = Some(self.clock.precise().saturating_sub(started));
             self.notify(&Event::Lookup { class: class.ttl.name(), tier: NAME, outcome, latency });
@@ -241,7 +244,7 @@ impl L2 {
 /// The value of an entry, with the tags that it carries.
 pub(super) fn unpack<V: 'static>(codec: &dyn Codec<V>, entry: Entry) -> Result<Fill<V>, CodecError> {
     let value = decode(codec, entry.codec, &entry.value)?;
-    Ok(Fill::new(value).tags(entry.tags.into_iter().map(|(tag, _)| tag)))
+    Ok(Fill::new(value).graced(entry.grace).tags(entry.tags.into_iter().map(|(tag, _)| tag)))
 }
 
 fn decode<V: 'static>(codec: &dyn Codec<V>, found: Format, bytes: &[u8]) -> Result<V, CodecError> {

@@ -14,7 +14,7 @@ use super::look::Looked;
 use super::patience::Patience;
 use super::seek::{CONFIRMATIONS, PAUSES, Past, unpack};
 use super::{L2, Mark, NAME};
-use crate::class::Class;
+use crate::class::{Class, Count};
 use crate::codec::Codec;
 use crate::event::{Event, LookupOutcome};
 use crate::fill::Fill;
@@ -95,6 +95,9 @@ impl L2 {
             let is_miss = outcome == LookupOutcome::Miss;
             let count = if is_miss { &self.counts.misses } else { &self.counts.hits };
             count.fetch_add(1, Ordering::Relaxed);
+            if !is_miss {
+                class.counters.add(Count::SharedHit);
+            }
             self.notify(&Event::Lookup { class: class.ttl.name(), tier: NAME, outcome, latency });
         }
         if fences.is_empty() {

@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 
 use super::L2;
 use super::epoch::Epoch;
+use super::patience::Patience;
 use super::tier::{Failure, Filled, New};
 use crate::key::Key;
 
@@ -36,6 +37,18 @@ impl Ticket {
             self.fence.clear();
         }
         filled
+    }
+
+    /// Deletes what L2 holds under the fence, which ends with it, and has all processes told; what was changed meanwhile stays.
+    pub(super) async fn clear(mut self, patience: &mut Patience) -> bool {
+        let fences = [(self.key.clone(), self.fence.clone())];
+        let told = self.l2.tier.forget_under(&fences, true, patience).await;
+        told.failures.iter().for_each(|error| self.l2.failed("clear", error));
+        let is_told = told.answers.iter().all(Option::is_some);
+        if is_told {
+            self.fence.clear();
+        }
+        is_told
     }
 
     /// Gives the fence back; tells whether it was still in force.

@@ -20,9 +20,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{join3, try_join_all};
+use futures_util::future::try_join_all;
 use tidegate_redis::{Arg, Channel, Client, Command, Error, Keyspace};
 
+use super::bound::Bounded;
 use super::entry::{Entry, EntryId};
 use super::epoch::Epoch;
 use super::names::Names;
@@ -175,15 +176,9 @@ impl RedisTier {
 
     /// Stores what a caller brought, whatever is there, but not when more than `left` has passed.
     pub(super) async fn put(&self, key: &Key, new: New, left: Duration) -> Result<(), Failure> {
-        let keys = [self.names.value(key), self.names.fence(key)];
-        let names = [keys[0].as_str()];
-        let (generations, bounds) = (self.generations(&new.tags, new.ttl), self.bounds(&names, left));
-        let (tags, epoch, bounds) = join3(generations, self.open_epoch(), bounds).await;
-        let (tags, bound) = (tags?, bounds?.of(self, &keys[0]));
-        let (epoch, ttl) = (epoch?, millis(new.ttl));
-        let entry = Self::encode(new, &epoch, tags)?;
+        let Bounded { keys, entry, ttl, bound } = self.bounded(key, new, left).await?;
         let _changing = self.changing([key]);
-        let stored = self.client.run(&self.scripts.put, &keys, vec![entry.into(), ttl, bound.into()]).await?;
+        let stored = self.client.run(&self.scripts.put, &keys, vec![entry, ttl, bound]).await?;
         if stored.as_int()? != 1 {
             return Err(Failure::Late);
         }

@@ -194,7 +194,7 @@ where
             // What could not be told is kept by the cache and told later.
             let _ = rules.cache.remove(&errand.key).await;
         }
-        Fill::new(Entry::Unshared).kept_nowhere()
+        Fill::new(Entry::Unshared).beside_the_former()
     }
 }
 

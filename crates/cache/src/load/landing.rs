@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::PAUSE;
 use crate::class::{Class, Count};
-use crate::event::{Event, LoadResult};
+use crate::event::{Event, LoadResult, Removal};
+use crate::fill::Keep;
 use crate::flight::{Flight, Outcome};
 use crate::key::Key;
 #[cfg(feature = "redis")]
@@ -91,7 +92,8 @@ impl Landing {
     }
 
     fn fill(&self, brought: Brought) -> (Slot, Inserted) {
-        let (tiers, key, may_keep) = (&self.tiers, &self.key, brought.may_keep);
+        let (tiers, key, keep) = (&self.tiers, &self.key, brought.parcel.keep);
+        let may_keep = brought.may_keep && keep == Keep::Value;
         #[cfg(feature = "redis")]
         let mark = brought.mark;
         let slot = tiers.slot(
@@ -104,7 +106,11 @@ impl Landing {
         );
         #[cfg(feature = "redis")]
         let mut is_doubtful = false;
+        let mut outdated = None;
         let inserted = tiers.flights.leave(key, &self.flight, |may_fill| {
+            if may_fill && keep == Keep::Nothing {
+                outdated = self.remove_older();
+            }
             #[cfg(feature = "redis")]
             {
                 // Word of a change, come since L2 was last asked, found nothing here. Mostly it is that of this very fill,
@@ -116,6 +122,7 @@ impl Landing {
             let may_keep = may_keep && (!is_doubtful || slot.shared.is_some());
             if may_fill && may_keep { tiers.fill(key, &slot) } else { Inserted::default() }
         });
+        self.report_older(outdated);
         #[cfg(feature = "redis")]
         if is_doubtful && inserted.stored {
             l2::recheck(tiers, key, &slot);
@@ -125,15 +132,28 @@ impl Landing {
 
     /// Where the loader has nothing any more, what it was to replace is not served on.
     fn leave_absent(&self, was_loaded: bool) -> Outcome {
-        let tiers = &self.tiers;
-        let now = tiers.clock.now().into();
-        let outdated = tiers.flights.leave(&self.key, &self.flight, |may_fill| {
-            // Another load's, of another error type.
-            let is_new = matches!(tiers.peek(&self.key), Some((slot, State::Fresh(_))) if !slot.times.is_quiet(now));
-            if may_fill && was_loaded && !is_new { tiers.memory.remove(&self.key) } else { None }
-        });
-        drop(outdated); // here, not under the lock
+        let outdated = self
+            .tiers
+            .flights
+            .leave(&self.key, &self.flight, |may_fill| if may_fill && was_loaded { self.remove_older() } else { None });
+        self.report_older(outdated);
         Outcome::Absent
+    }
+
+    /// Takes what was there before the load out of L1. The caller holds the lock of the key's flights.
+    fn remove_older(&self) -> Option<Slot> {
+        let (tiers, now) = (&self.tiers, self.tiers.clock.now().into());
+        // Another load's, of another error type.
+        let is_new = matches!(tiers.peek(&self.key), Some((slot, State::Fresh(_))) if !slot.times.is_quiet(now));
+        if is_new { None } else { tiers.memory.remove(&self.key) }
+    }
+
+    /// Drops it here, not under the lock.
+    fn report_older(&self, outdated: Option<Slot>) {
+        if let Some(outdated) = outdated {
+            self.tiers.report_removed(&self.key, &outdated, Removal::Invalidated);
+            drop(outdated);
+        }
     }
 
     fn leave_without(&self, outcome: Outcome) -> Outcome {

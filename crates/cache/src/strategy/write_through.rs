@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use tokio::runtime::Handle;
 
 use crate::event::{Removal, Scope};
-use crate::fill::Fill;
+use crate::fill::{Fill, Keep};
 use crate::flight::{Flight, Kind};
 use crate::key::Key;
 #[cfg(feature = "redis")]
@@ -26,8 +26,8 @@ use crate::typed::{TypedCache, pack};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Written {
-    /// Whether the value is cached; false when another write or an invalidation came meanwhile, or it was too big. Then the key is
-    /// invalidated.
+    /// Whether the value is cached; false when another write or an invalidation came meanwhile, it was too big for all tiers, or is to be kept
+    /// nowhere ([`Fill::uncached`](crate::Fill::uncached)). Then the key is invalidated.
     pub cached: bool,
 }
 
@@ -144,6 +144,12 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         #[cfg(feature = "redis")] ticket: Option<crate::l2::Ticket>,
     ) -> bool {
         let key = under_way.key;
+        if fill.keep != Keep::Value {
+            drop(under_way);
+            // What L2 can't be told, it owes.
+            let _ = self.cache.invalidate_key(key).await;
+            return false;
+        }
         #[cfg(feature = "redis")]
         if let Some(l2) = &self.cache.tiers.l2 {
             if let Some(codec) = &self.form.codec {
@@ -164,7 +170,6 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             let _ = self.cache.invalidate_key(key).await;
             return false;
         }
-        let _ = key;
         under_way.end(
             pack(fill, self.form.weigh),
             #[cfg(feature = "redis")]
@@ -195,7 +200,7 @@ impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
         self.values.cache.tiers.flights.leave(self.key, &self.flight, |_| ());
     }
 
-    /// Puts the value into L1, if nothing else came meanwhile; tells whether it is there. If not, nothing is.
+    /// Puts the value into L1, if nothing else came meanwhile; tells whether it is there, or too big and in L2. If not, nothing is.
     fn end(mut self, parcel: Parcel, #[cfg(feature = "redis")] mark: Option<Mark>) -> bool {
         self.is_over = true;
         let (tiers, class) = (&self.values.cache.tiers, &self.values.class);
@@ -221,14 +226,19 @@ impl<'a, V: Send + Sync + 'static> UnderWay<'a, V> {
             (inserted, outdated)
         });
         tiers.report_left(self.key, &inserted);
-        if outdated.is_some() {
-            tiers.report_removed(self.key, Removal::Invalidated);
+        if let Some(outdated) = &outdated {
+            tiers.report_removed(self.key, outdated, Removal::Invalidated);
         }
         drop(outdated); // here, not under the lock
         #[cfg(feature = "redis")]
-        if is_doubtful && inserted.stored {
-            recheck(tiers, self.key, &slot);
+        {
+            if is_doubtful && inserted.stored {
+                recheck(tiers, self.key, &slot);
+            }
+            // L2 has room for what L1 has not.
+            inserted.stored || (inserted.too_big && slot.shared.is_some())
         }
+        #[cfg(not(feature = "redis"))]
         inserted.stored
     }
 }

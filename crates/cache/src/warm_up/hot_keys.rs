@@ -1,13 +1,12 @@
 //! The hottest keys of a cache, as a text that outlives the process.
 
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::PathBuf;
+use std::{fs, io};
 
 use tokio::task::spawn_blocking;
 
+use super::file;
 use crate::key::Key;
 use crate::slot::State;
 use crate::text;
@@ -138,19 +137,23 @@ impl HotKeys {
     /// [`SnapshotError::File`] when it can't be written, or there is no tokio runtime left to do it on.
     pub async fn save(&self, path: impl Into<PathBuf>) -> Result<(), SnapshotError> {
         let (path, text) = (path.into(), self.to_text());
-        blocking(move || replace(&path, text.as_bytes())).await
+        blocking(move || file::replace(&path, text.as_bytes())).await
     }
 
-    /// Reads them from a file; none when there is no such file, as at the first start.
+    /// Reads them from a file; none when there is no such file, as at the first start. Removes what saves that were killed in
+    /// their midst have left beside it, more than an hour ago.
     ///
     /// # Errors
     ///
     /// [`SnapshotError::File`] when it can't be read, otherwise as [`parse`](Self::parse).
     pub async fn load(path: impl Into<PathBuf>) -> Result<Self, SnapshotError> {
         let path = path.into();
-        let read = move || match fs::read_to_string(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            other => other.map(Some),
+        let read = move || {
+            file::sweep(&path);
+            match fs::read_to_string(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                other => other.map(Some),
+            }
         };
         blocking(read).await?.map_or_else(|| Ok(Self::default()), |text| Self::parse(&text))
     }
@@ -163,54 +166,6 @@ fn read_line(line: &str) -> Option<HotKey> {
         return None;
     }
     Some(HotKey { heat: heat.parse().ok()?, class: text::unescaped(class)?, key: Key::parse(key).ok()? })
-}
-
-/// Beside it first, on the disk, then in its place: a crash leaves the old one or the new one.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // Saves at once write beside one another.
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}-{}.new", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
-    let beside = PathBuf::from(beside);
-    let written = create(&beside).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    if let Err(error) = written.and_then(|()| fs::rename(&beside, path)) {
-        // What it left is of no use, and may be nothing.
-        let _ = fs::remove_file(&beside);
-        return Err(error);
-    }
-    sync_directory(path)
-}
-
-/// A file that was not there before: nothing is written through a link that somebody else has put there.
-fn create(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    // Keys tell who is served, and what is read: that is for the account of the process alone.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        // Left by a process of the same number, or planted. What a link names stays.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            fs::remove_file(path)?;
-            options.open(path)
-        }
-        opened => opened,
-    }
-}
-
-/// The new name is on the disk only when its directory is.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    if let Some(directory) = path.parent() {
-        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-        File::open(directory)?.sync_all()?;
-    }
-    #[cfg(not(unix))]
-    let _ = path;
-    Ok(())
 }
 
 async fn blocking<T: Send + 'static>(

@@ -3,8 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
+mod expiring;
 mod ground;
 mod invalidating;
+mod keeping;
 mod lifetimes;
 mod loading;
 mod storing;
@@ -65,6 +67,12 @@ suite! {
     invalidating: a_key_is_gone_for_all, many_keys_are_gone_for_all, a_tag_takes_its_own_alone, a_class_takes_its_own_alone,
         a_pattern_takes_what_it_matches_alone, clearing_takes_everything, several_at_once, nothing_may_be_invalidated,
         what_a_load_brings_too_late_is_not_kept, what_a_batch_brings_too_late_is_not_kept;
+    expiring: what_is_expired_is_loaded_by_the_next_read, what_is_expired_serves_while_loads_fail,
+        what_is_expired_spares_whoever_can_wait, without_a_grace_to_expire_is_to_invalidate, a_load_from_before_makes_nothing_fresh,
+        to_expire_reaches_its_keys_alone;
+    keeping: what_a_loader_does_not_want_kept_is_not, what_a_load_finds_not_to_be_kept_takes_the_old_value_along,
+        what_is_set_not_to_be_kept_invalidates, whoever_joins_a_load_has_what_is_not_kept,
+        what_was_set_during_a_load_that_keeps_nothing_stays, a_class_without_a_lifetime_keeps_what_has_one_of_its_own;
     lifetimes: what_has_expired_is_loaded_anew, a_loader_may_shorten_a_life, what_is_stale_is_served_while_loads_fail,
         what_still_holds_is_fresh_again;
 }

@@ -279,6 +279,31 @@ async fn a_shard_that_hangs_takes_nothing_from_what_others_have_just_stored() {
     }
 }
 
+/// What is remembered of the epoch is renewed beside the values, by a server that may hang while theirs do not.
+#[tokio::test]
+async fn a_batch_waits_once_for_the_shard_of_the_epoch() {
+    const PATIENCE: Duration = Duration::from_millis(900);
+    let mut cluster = Cluster::start().await;
+    let url = format!("{}?timeout=10s", cluster.url());
+    let one = Node::start_in(&url, "tg", |tier| tier.patience(PATIENCE)).await;
+    let epoch = cluster.primary_of(Client::slot_of("tg:ce:{e}")).await;
+    let mut elsewhere = Vec::new();
+    for key in many(0..20) {
+        if cluster.primary_of(Client::slot_of(key.as_str())).await != epoch {
+            elsewhere.push(key);
+        }
+    }
+    // Its first word of the epoch has long become too old, as if nobody had read for a while.
+    sleep(Duration::from_secs(1)).await;
+    one.outlive_l1();
+    cluster.nodes()[epoch].hang().await;
+    let started = Instant::now();
+    assert!(one.things.get_many(&elsewhere).await.iter().all(|found| *found == Lookup::Miss));
+    let waited = started.elapsed();
+    assert!(waited >= PATIENCE && waited < PATIENCE + PATIENCE * 2 / 3, "{waited:?}");
+    cluster.nodes()[epoch].resume();
+}
+
 #[tokio::test]
 async fn a_batch_over_l1_alone_asks_nobody() {
     let (_server, [one]) = server_and_nodes().await;

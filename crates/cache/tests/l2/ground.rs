@@ -94,7 +94,8 @@ impl Node {
     }
 
     pub(crate) async fn until(&self, condition: impl Fn(&TierStats) -> bool) {
-        poll_until(SOON, async || condition(&self.l2()).then_some(())).await.unwrap();
+        let met = poll_until(SOON, async || condition(&self.l2()).then_some(())).await;
+        met.unwrap_or_else(|error| panic!("{error}: {:?}, {:?}", self.l2(), self.listener.0));
     }
 
     /// Reads a thing from a store.

@@ -117,3 +117,23 @@ async fn the_hard_timeout_holds_over_l2_and_loader_together() {
     assert_eq!(node.cache.stats().classes.iter().map(|class| class.loads).sum::<u64>(), 1);
     server.resume();
 }
+
+#[tokio::test]
+async fn that_there_is_nothing_has_a_short_grace_in_l2_and_for_whoever_reads_it_there() {
+    let (_server, [one, other]) = server_and_nodes().await;
+    let class = CLASS.grace(Duration::from_secs(3600)).negative_ttl(Duration::from_secs(60));
+    let [here, there] = [&one, &other].map(|node| node.cache.typed_with_codec::<Option<u32>>(class, Json::new()));
+    here.set(&key(1), Fill::absent()).await;
+    assert_eq!(there.get(&key(1)).await, Lookup::Fresh(None.into()));
+    let shared_hits =
+        |node: &Node| node.cache.stats().classes.iter().map(|class| class.shared_hits).collect::<Vec<_>>();
+    assert_eq!((shared_hits(&one), shared_hits(&other)), (vec![0], vec![1]));
+    for name in keys(&one.client).await.iter().filter(|name| name.contains("thing")) {
+        let left = foreign(&one.client, &["PTTL", name]).await.as_int().unwrap();
+        assert!(left > 60_000 && left <= 120_000, "{name}: {left}");
+    }
+    other.clock.advance(Duration::from_secs(60));
+    assert_eq!(there.get_local(&key(1)), Lookup::Stale(None.into()));
+    other.clock.advance(Duration::from_secs(60));
+    assert_eq!(there.get_local(&key(1)), Lookup::Miss);
+}

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "in a test a panic is an answer")]
 
 mod batches;
+mod expiring;
 mod fencing;
 mod following;
 mod ground;
@@ -21,4 +22,5 @@ mod round_trips;
 mod sharing;
 mod stale;
 mod tenants;
+mod too_big;
 mod topologies;

@@ -8,9 +8,7 @@ use tidegate_testkit::redis::{RedisServer, Sentinels};
 use tidegate_testkit::{poll_until, scale};
 use tokio::time::Instant;
 
-use crate::ground::{
-    Node, SOON, Store, client, foreign, is_full, key, nodes_on, patient, percentile, server_and_nodes, tag,
-};
+use crate::ground::{Node, SOON, Store, client, foreign, is_full, key, nodes_on, percentile, server_and_nodes, tag};
 
 /// Between two heartbeats of tracking.
 const HEARTBEAT: Duration = Duration::from_millis(500);
@@ -135,38 +133,102 @@ async fn a_lost_generation_of_a_tag_brings_nothing_back() {
     };
     report("lost generation", noticed([&one, &other], 1, &store, lose).await);
     // Also where nobody invalidates: what the generation vouched for is not believed for longer than that.
-    one.read(2, &store).await;
-    foreign(&stranger, &["DEL", "tg:cg:{t:tenant:t1}"]).await;
-    let (lost, loads) = (Instant::now(), store.reads());
-    other.read(3, &store).await; // makes a new generation
-    let loaded = poll_until(SOON, async || {
-        other.outlive_l1();
-        other.read(2, &store).await;
-        (store.reads() == loads + 2).then_some(())
-    });
-    loaded.await.unwrap();
-    report("lost generation, that nobody was told of", lost.elapsed());
+    for round in 0..3 {
+        let [index, beside] = [10 + round, 20 + round];
+        other.read(beside, &store).await;
+        one.read(index, &store).await;
+        let new = store.row.fetch_add(1, Ordering::SeqCst) + 1;
+        foreign(&stranger, &["DEL", "tg:cg:{t:tenant:t1}"]).await;
+        let (lost, loads) = (Instant::now(), store.reads());
+        other.read(30 + round, &store).await; // makes a new generation
+        // Each process has a memory of its own.
+        for node in [&one, &other] {
+            let noticed = poll_until(SOON, async || {
+                node.outlive_l1();
+                let read = [node.read(index, &store).await, node.read(beside, &store).await];
+                read.iter().all(|read| *read.value == new).then_some(())
+            });
+            noticed.await.unwrap();
+            report("lost generation, that nobody was told of", lost.elapsed());
+        }
+        for _ in 0..20 {
+            for node in [&one, &other] {
+                node.outlive_l1();
+                for index in [index, beside] {
+                    assert_eq!(*node.read(index, &store).await.value, new, "nothing of before comes back");
+                }
+            }
+        }
+        assert_eq!(store.reads(), loads + 3, "each of them is loaded once");
+    }
 }
 
+/// The longest pause of a client between two attempts to connect.
+const RECONNECT: Duration = Duration::from_millis(500);
+
+/// When a server that hangs is known to, though nobody but the heartbeat asks it: two heartbeats go unanswered, each of which takes
+/// a time-out, and the connection is given up after 2 s more, when a probe's time-out ends.
+const HANGS: Duration = Duration::from_secs(6);
+
+/// Changes a row behind the backs of both nodes, as soon as the Sentinels agree on another primary, and reports how long either
+/// served what was before.
+async fn fail_over(
+    sentinels: &mut Sentinels,
+    index: u32,
+    (how, bound): (&str, Duration),
+    choose: impl AsyncFnOnce(&mut Sentinels),
+) {
+    let [one, other] = nodes_on(&format!("{}?timeout=1s", sentinels.url())).await;
+    let store = Store::default();
+    for node in [&one, &other] {
+        let kept = poll_until(SOON, async || node.read(index, &store).await.stored.then_some(()));
+        kept.await.unwrap();
+        assert!(node.has(index));
+    }
+    choose(sentinels).await;
+    let chosen = Instant::now();
+    let new = store.row.fetch_add(1, Ordering::SeqCst) + 1;
+    // Told to the new primary by somebody else, before anybody here may know that primary.
+    sentinels.primary().await.cli(&["DEL", &format!("tg:c:{{thing:t1:{index}}}")]).await;
+    for node in [&one, &other] {
+        until_gone(node, index).await;
+        node.until(|l2| l2.is_followed && l2.is_available).await;
+    }
+    let took = chosen.elapsed();
+    println!("failover, {how}: served and followed from the new primary {took:?} after it was chosen");
+    assert!(took <= if is_full() { bound } else { SOON }, "{how}: {took:?}");
+    for node in [&one, &other] {
+        assert_eq!(*node.read(index, &store).await.value, new);
+    }
+}
+
+/// No more than that, over the longest pause of the client before it finds the new primary. No node is asked for anything
+/// meanwhile: whatever is noticed, the heartbeat notices.
 #[tokio::test]
 async fn what_changed_in_a_failover_is_served_for_two_heartbeats_at_most() {
     let mut sentinels = Sentinels::start().await;
-    let [one, other] = nodes_on(&patient(&sentinels.url())).await;
-    let store = Store::default();
-    for node in [&one, &other] {
-        node.read(1, &store).await;
-        assert!(node.has(1));
+    let bound = two_heartbeats() + RECONNECT;
+    for index in 0..u32::try_from(scale(1, 3)).unwrap() {
+        // It returns when the old primary is a replica, which is when it lets go of its clients.
+        fail_over(&mut sentinels, index, ("ordered", bound), async |sentinels| sentinels.failover().await).await;
     }
-    let new = store.row.fetch_add(1, Ordering::SeqCst) + 1;
-    sentinels.failover().await;
-    // Told to the new primary by somebody else, before anybody here may know that primary.
-    sentinels.primary().await.cli(&["DEL", "tg:c:{thing:t1:1}"]).await;
-    for node in [&one, &other] {
-        node.until(|l2| l2.is_followed && l2.is_available).await;
-        let took = until_gone(node, 1).await;
-        report("failover, from when the new primary is followed", took);
-        assert_eq!(*node.read(1, &store).await.value, new);
+    let hang = async |sentinels: &mut Sentinels| {
+        let primary = sentinels.primary().await;
+        let port = primary.port();
+        primary.hang().await;
+        sentinels.wait_for_primary_other_than(port).await;
+    };
+    fail_over(&mut sentinels, 8, ("hung", HANGS + bound), hang).await;
+    for server in sentinels.servers() {
+        server.resume();
     }
+    let kill = async |sentinels: &mut Sentinels| {
+        let primary = sentinels.primary().await;
+        let port = primary.port();
+        primary.kill9();
+        sentinels.wait_for_primary_other_than(port).await;
+    };
+    fail_over(&mut sentinels, 9, ("killed", bound), kill).await;
 }
 
 /// The server is away for a while, and what changed meanwhile was not told to anybody.

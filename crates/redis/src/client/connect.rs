@@ -17,10 +17,10 @@ impl Client {
     /// [`ConnectError`], one kind for each thing that can be wrong.
     pub async fn connect(config: &Config, role: Role) -> Result<Self, ConnectError> {
         let timeout = config.timeout(role);
-        let shards = Shards::connect(config, timeout).await?;
-        let warnings = check::server(&shards, config, role).await?;
         let states = if config.topology() == Topology::Cluster { slot::SLOTS } else { 1 };
         let (availability, outages) = Availability::new(states);
+        let shards = Shards::connect(config, timeout, availability.clone()).await?;
+        let warnings = check::server(&shards, config, role).await?;
         let prober = tokio::spawn(probe::run(shards.clone(), availability.clone(), outages));
         let inner = Inner { shards, config: config.clone(), role, timeout, availability, prober, warnings };
         Ok(Self { inner: Arc::new(inner) })

@@ -1,6 +1,7 @@
 //! One replica, and how far it is known to be.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub(super) struct Known {
     primary: Shard,
     connection: Connection,
     progress: Mutex<Progress>,
+    is_looked_at: AtomicBool,
 }
 
 /// How far a replica is, as far as it has shown.
@@ -90,7 +92,13 @@ impl Progress {
 impl Known {
     pub(super) fn new(address: Address, primary: Shard, connection: Connection) -> Arc<Self> {
         let mut errors = connection.fred().error_rx();
-        let known = Arc::new(Self { address, primary, connection, progress: Mutex::default() });
+        let known = Arc::new(Self {
+            address,
+            primary,
+            connection,
+            progress: Mutex::default(),
+            is_looked_at: AtomicBool::new(false),
+        });
         let watched = Arc::downgrade(&known);
         // Behind a new connection may be a server that was started anew, with what it had on disk.
         tokio::spawn(async move {
@@ -115,8 +123,13 @@ impl Known {
         self.progress().is_close(now, lag, bound)
     }
 
+    /// The look at it, unless one is under way.
+    pub(super) fn begin_look(self: Arc<Self>) -> Option<Look> {
+        (!self.is_looked_at.swap(true, Ordering::Relaxed)).then_some(Look(self))
+    }
+
     /// Asks it how far it is; `told` is what its primary answered after the time `asked`.
-    pub(super) async fn look(&self, asked: Instant, told: &AsPrimary, bound: Duration, is_cluster: bool) {
+    async fn look(&self, asked: Instant, told: &AsPrimary, bound: Duration, is_cluster: bool) {
         self.progress().primary_was(asked, &told.history, told.offset);
         if is_cluster {
             // Else it sends readers to its primary; each new connection has to be told.
@@ -166,6 +179,22 @@ impl Known {
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A look at a replica; the only one.
+pub(super) struct Look(Arc<Known>);
+
+impl Look {
+    /// As [`Known::look`].
+    pub(super) async fn run(self, asked: Instant, told: Arc<AsPrimary>, bound: Duration, is_cluster: bool) {
+        self.0.look(asked, &told, bound, is_cluster).await;
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        self.0.is_looked_at.store(false, Ordering::Relaxed);
     }
 }
 

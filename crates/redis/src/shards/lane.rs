@@ -17,6 +17,8 @@ use futures_util::future::poll_fn;
 use tokio::runtime::Handle;
 
 use super::connection::custom;
+use crate::availability::Availability;
+use crate::error::Error;
 
 /// Lanes that a connection keeps while nobody needs them: 450 KB. More are made when more calls are under way.
 const IDLE: usize = 64;
@@ -119,7 +121,7 @@ impl Lanes {
     pub(super) fn call(&self, order: Order) -> Call<'_> {
         let lane = self.idle().pop().unwrap_or_else(|| Lane::new(self.fred.clone()));
         *look(&lane.desk) = Desk::Order(order);
-        Call { lanes: self, lane: Some(lane) }
+        Call { lanes: self, lane: Some(lane), told: None }
     }
 
     /// Keeps a lane that has nothing to do.
@@ -144,6 +146,17 @@ pub(crate) struct Call<'a> {
     lanes: &'a Lanes,
     /// None when it has ended.
     lane: Option<Lane>,
+    /// Who hears of an outage when the caller has left, and the slot that was asked.
+    told: Option<(&'a Availability, u16)>,
+}
+
+impl<'a> Call<'a> {
+    /// As it is, but an outage that it meets when its caller has given it up opens the slot's breaker. Else callers that have
+    /// less patience than the time-out would each wait for a server that hangs.
+    pub(crate) fn telling(mut self, availability: &'a Availability, slot: u16) -> Self {
+        self.told = Some((availability, slot));
+        self
+    }
 }
 
 impl Future for Call<'_> {
@@ -170,7 +183,15 @@ impl Drop for Call<'_> {
             *look(&lane.desk) = Desk::Empty;
             self.lanes.keep(lane);
         } else {
-            self.lanes.runtime.spawn(async move { poll_fn(|context| lane.poll(context)).await.is_ok() });
+            let told = self.told.map(|(availability, slot)| (availability.clone(), slot));
+            self.lanes.runtime.spawn(async move {
+                let answer = poll_fn(|context| lane.poll(context)).await;
+                if let (Err(error), Some((availability, slot))) = (answer, told)
+                    && Error::from_fred(&error).is_outage()
+                {
+                    availability.report(slot);
+                }
+            });
         }
     }
 }

@@ -104,7 +104,8 @@ impl Line {
         if !matches!(heard, Ok(true)) {
             self.cut();
         }
-        if heard? { Ok(false) } else { Err(Error::new(ErrorKind::Timeout, "the channel does not bring our own words")) }
+        // That is no outage: the server answers.
+        if heard? { Ok(false) } else { Err(Error::new(ErrorKind::Decode, "the channel does not bring our own words")) }
     }
 
     /// Says something and waits until it is heard here.

@@ -28,6 +28,9 @@ pub(super) enum Way {
     Published(Channel),
 }
 
+/// So many heartbeats in a row without an answer are an outage. One alone may have been late.
+const UNANSWERED: u32 = 2;
+
 /// Keeps every primary tracked, or its channel heard.
 pub(super) struct Watcher {
     shards: Shards,
@@ -51,6 +54,8 @@ struct Watched {
     epoch: Option<Bytes>,
     /// Whether it was tracked once, so that being untracked means that notices were lost.
     was_tracked: bool,
+    /// Heartbeats in a row that met an outage.
+    unanswered: u32,
     /// Whether the key had to be given up, so that a flush since its last reading would go unnoticed.
     lost_epoch: bool,
     line: Option<Arc<Line>>,
@@ -110,6 +115,11 @@ impl Watcher {
                         self.shards.hint();
                         self.early.notify_one();
                     }
+                    watched.unanswered = if error.is_outage() { watched.unanswered + 1 } else { 0 };
+                    // Where nobody else asks it anything, nobody else would find out, and a connection that hangs stayed for ever.
+                    if watched.unanswered >= UNANSWERED {
+                        self.shards.report(watched.slot);
+                    }
                     failures.push(error);
                 }
             }
@@ -155,6 +165,7 @@ impl Watcher {
                         epoch_key: epoch_key(&self.epochs, slot),
                         epoch: None,
                         was_tracked: false,
+                        unanswered: 0,
                         lost_epoch: false,
                         line,
                         _pump: pump,
@@ -173,6 +184,7 @@ impl Watched {
         let was_lost = self.was_tracked && !answer.was_on;
         self.epoch = Some(answer.epoch);
         self.was_tracked = true;
+        self.unanswered = 0;
         if was_flushed {
             Some(Cause::Flush)
         } else if std::mem::take(&mut self.lost_epoch) {

@@ -1,0 +1,33 @@
+//! Entries whose fresh life is ended by hand: they stay, as stale, for their grace.
+
+use tidegate_redis::{Arg, Error};
+
+use super::batch::{FOREVER, values_of};
+use super::entry::FORMAT;
+use super::patience::{Impatience, Patience};
+use super::steps::{Item, run_many};
+use super::tier::RedisTier;
+use crate::key::Key;
+
+impl RedisTier {
+    /// Lets what lies under the keys count as stale, and deletes fences, each step bounded by the client's time-out alone.
+    ///
+    /// After an error it is not known of which keys L2 has heard.
+    pub(super) async fn expire_all(&self, keys: &[&Key]) -> Result<(), Error> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let _changing = self.changing(keys.iter().copied());
+        let item = |key: &&Key| Item { names: self.pair(key), args: Vec::new(), bytes: 0 };
+        let items: Vec<Item> = keys.iter().map(item).collect();
+        let values = values_of(&items);
+        let (common, mut patience) = ([Arg::from(u64::from(FORMAT))], Patience::new(FOREVER));
+        let done = run_many(&self.client, &self.scripts.expire_many, &common, items, 1, &mut patience).await;
+        for failure in done.failures {
+            if let Impatience::Failed(error) = failure {
+                return Err(error);
+            }
+        }
+        self.ways.tell_all(&values.iter().map(String::as_str).collect::<Vec<_>>()).await
+    }
+}

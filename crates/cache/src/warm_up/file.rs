@@ -1,0 +1,92 @@
+//! A file that is replaced in one step.
+
+use std::ffi::OsStr;
+use std::fs::{self, DirEntry, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How the name of a file ends that is yet to take its place, behind `.<process>-<number>`.
+const ENDING: &str = ".new";
+
+/// No save takes so long: what is older was left by a process that was killed.
+const ABANDONED: Duration = Duration::from_secs(60 * 60);
+
+/// Beside it first, on the disk, then in its place: a crash leaves the old one or the new one.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // Saves at once write beside one another.
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}-{}{ENDING}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+    let beside = PathBuf::from(beside);
+    let written = create(&beside).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    if let Err(error) = written.and_then(|()| fs::rename(&beside, path)) {
+        // What it left is of no use, and may be nothing.
+        let _ = fs::remove_file(&beside);
+        return Err(error);
+    }
+    sync_directory(path)
+}
+
+/// A file that was not there before: nothing is written through a link that somebody else has put there.
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    // Keys tell who is served, and what is read: that is for the account of the process alone.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        // Left by a process of the same number, or planted. What a link names stays.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            options.open(path)
+        }
+        opened => opened,
+    }
+}
+
+/// The new name is on the disk only when its directory is.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    File::open(directory_of(path))?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+/// Removes what saves to this path have left, as far as that can be done: nobody waits for it, and it is only in the way.
+pub(super) fn sweep(path: &Path) {
+    let Some(name) = path.file_name() else { return };
+    let Ok(entries) = fs::read_dir(directory_of(path)) else { return };
+    for entry in entries.flatten() {
+        if is_beside(&entry.file_name(), name) && is_abandoned(&entry) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether a save to a file called `name` writes to one that is called so first.
+fn is_beside(other: &OsStr, name: &OsStr) -> bool {
+    let rest = other.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
+    let Some(number) = rest.and_then(|rest| rest.strip_prefix(b".")?.strip_suffix(ENDING.as_bytes())) else {
+        return false;
+    };
+    let is_number = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
+    let mut parts = number.splitn(2, |byte| *byte == b'-');
+    parts.next().is_some_and(is_number) && parts.next().is_some_and(is_number)
+}
+
+fn is_abandoned(entry: &DirEntry) -> bool {
+    // Of the file itself: where it is a link, somebody else has put it there.
+    let Ok(found) = entry.metadata() else { return false };
+    let age = found.modified().ok().and_then(|written| written.elapsed().ok());
+    found.is_file() && age.is_some_and(|age| age > ABANDONED)
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}

@@ -1,0 +1,77 @@
+//! What is expired by hand: its fallback in both tiers, and what Redis could not be told of it.
+
+use std::time::Duration;
+
+use tidegate_cache::{Json, Lookup, TtlClass, TypedCache};
+use tidegate_redis::Value;
+use tidegate_testkit::poll_until;
+
+use crate::ground::{Node, SOON, foreign, key, keys, nodes_on, server_and_nodes};
+use tidegate_testkit::redis::RedisServer;
+
+const GRACE: Duration = Duration::from_secs(60);
+const KIND: TtlClass = TtlClass::new("kind", Duration::from_secs(600)).grace(GRACE);
+
+fn handle(node: &Node) -> TypedCache<u32> {
+    node.cache.typed_with_codec(KIND, Json::new())
+}
+
+async fn until_stale(node: &TypedCache<u32>) {
+    let is_stale = async || (node.get(&key(1)).await == Lookup::Stale(7.into())).then_some(());
+    poll_until(SOON, is_stale).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_expired_is_left_for_its_grace_and_word_of_it_takes_it_from_nobody_who_knows() {
+    let (_server, [one, other]) = server_and_nodes().await;
+    let (here, there) = (handle(&one), handle(&other));
+    here.set(&key(1), 7).await;
+    assert_eq!(there.get(&key(1)).await, Lookup::Fresh(7.into()));
+    here.expire(&key(1)).await.unwrap();
+    assert_eq!(here.get_local(&key(1)), Lookup::Stale(7.into()));
+    for name in keys(&one.client).await.iter().filter(|name| name.contains("thing")) {
+        let left = foreign(&one.client, &["PTTL", name]).await.as_int().unwrap();
+        assert!(left > 0 && left <= 60_000, "{name}: {left}");
+    }
+    // Whoever has heard of what came later has heard of this too, and has compared.
+    here.set(&key(2), 1).await;
+    until_stale(&there).await;
+    there.set(&key(2), 2).await;
+    let has_heard = async || (here.get_local(&key(2)) != Lookup::Fresh(1.into())).then_some(());
+    poll_until(SOON, has_heard).await.unwrap();
+    assert_eq!(here.get_local(&key(1)), Lookup::Stale(7.into()), "it holds what L2 holds");
+    // In time it is over, here.
+    one.clock.advance(GRACE);
+    assert_eq!(here.get_local(&key(1)), Lookup::Miss);
+}
+
+#[tokio::test]
+async fn what_redis_could_not_be_told_to_expire_is_owed() {
+    let mut server = RedisServer::start().await;
+    let [one, other] = nodes_on(&server.url()).await;
+    let (here, there) = (handle(&one), handle(&other));
+    here.set(&key(1), 7).await;
+    assert_eq!(there.get(&key(1)).await, Lookup::Fresh(7.into()));
+    server.hang().await;
+    assert_eq!(here.expire(&key(1)).await.unwrap_err().removed, 1);
+    assert_eq!((here.get_local(&key(1)), one.cache.owed()), (Lookup::Stale(7.into()), Some(1)));
+    server.resume();
+    one.until(|l2| l2.owed == 0 && l2.is_available).await;
+    until_stale(&there).await;
+}
+
+/// Bytes of another program under a key of the cache are no entry, and go.
+#[tokio::test]
+async fn what_is_no_entry_goes() {
+    let (_server, [one]) = server_and_nodes().await;
+    let here = handle(&one);
+    here.set(&key(1), 7).await;
+    let all = keys(&one.client).await;
+    let name = all.iter().find(|name| name.contains("thing")).unwrap();
+    for bytes in ["", "\u{3}", "\u{3}12345678", "foreign and long enough to be read as one"] {
+        foreign(&one.client, &["SET", name, bytes]).await;
+        here.expire(&key(1)).await.unwrap();
+        let left = foreign(&one.client, &["PTTL", name]).await;
+        assert_eq!(left, Value::Int(-2), "{bytes:?}");
+    }
+}
