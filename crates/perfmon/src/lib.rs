@@ -81,6 +81,8 @@
 //! - The HTTP layer times until the response headers. A body that stalls or breaks afterwards is not seen.
 //! - Nothing is kept over a restart.
 
+pub mod action;
+pub mod advice;
 mod alert;
 mod catalog;
 mod clock;
@@ -101,6 +103,7 @@ mod mask;
 mod measure;
 mod millis;
 mod operation;
+pub mod outlook;
 mod query;
 mod reading;
 mod registry;
