@@ -108,7 +108,7 @@ impl<V> Fill<V> {
 
     /// Says that the value is the answer "there is nothing", such as a page for status 404: it lives for the
     /// [`negative_ttl`](crate::TtlClass::negative_ttl) of its class, unless [`Fill::ttl`] says otherwise, and its grace is no longer than
-    /// that either. An old value is better than none; an old "there is nothing" hides what has come since.
+    /// either of them. An old value is better than none; an old "there is nothing" hides what has come since.
     pub fn negative(mut self) -> Self {
         self.is_negative = true;
         self

@@ -132,7 +132,7 @@ impl L2 {
         let taken =
             async { Ok::<_, tidegate_redis::Error>((self.tier.take_part(key).await?, self.tier.open_epoch().await?)) };
         match patience.spend(taken).await {
-            Ok((fence, epoch)) => Some(Ticket::new(self, key, fence, epoch)),
+            Ok((fence, epoch)) => Some(Ticket::new(self, key, fence, epoch, None)),
             Err(error) => {
                 self.failed("fence", &error);
                 None
@@ -229,7 +229,7 @@ impl L2 {
             return Err(CodecError::TooBig { length, limit });
         }
         let fresh = class.in_l2(fill.ttl);
-        let ttl = fresh.saturating_add(class.grace_of(fill.is_negative)).min(LONGEST.max(fresh));
+        let ttl = fresh.saturating_add(class.grace_of(fill.is_negative, fill.ttl)).min(LONGEST.max(fresh));
         let (id, grace) = (self.tier.next_id(), ttl - fresh);
         Ok(New { id, class: *class, tags: fill.tags.clone(), ttl, grace, codec: Format::of(codec), value })
     }

@@ -20,7 +20,7 @@ use crate::fill::{Fill, Keep};
 use crate::flight::{Flight, FlightTable};
 use crate::key::Key;
 #[cfg(feature = "redis")]
-use crate::l2::{L2, Mark, Patience, Sought};
+use crate::l2::{Debt, L2, Mark, Patience, Sought};
 use crate::listen::Listeners;
 use crate::memory::{self, Memory};
 use crate::nested;
@@ -185,7 +185,9 @@ impl Tiers {
             let has_glanced = left.0.is_some();
             let mut patience = left.0.unwrap_or_else(|| l2.patience());
             let mut sought = l2.seek(key, class, codec, flight, has_glanced, &mut patience).boxed().await;
+            let mut was_there = flight.past().is_some();
             if let Sought::Stale(past) = sought {
+                was_there = true;
                 let id = past.id;
                 self.fall_back_on(past, key, class, form, flight, true);
                 sought = l2.seek_newer(key, class, codec, flight, id, &mut patience).boxed().await;
@@ -206,10 +208,12 @@ impl Tiers {
                 }
             };
             let began = flight.noticed();
+            // Dead or not: whatever L1 holds of it, others may hold as well.
+            was_there |= self.memory.peek(key).is_some();
             let (fill, loaded_in) = self.run(key, class, flight, loader).await?;
             if fill.keep != Keep::Value {
                 if fill.keep == Keep::Nothing {
-                    l2.clear(key, ticket, &mut patience).boxed().await;
+                    l2.clear(key, class, ticket, was_there, &mut patience).boxed().await;
                 }
                 // With a ticket that is left the fence goes back.
                 return Ok(Brought::of_nowhere(pack(fill, form.weigh), loaded_in, began));
@@ -222,7 +226,13 @@ impl Tiers {
         }
         #[cfg(not(feature = "redis"))]
         let L2Left() = left;
+        #[cfg(feature = "redis")]
+        let before = self.held_above_l2(key);
         let (fill, loaded_in) = self.run(key, class, flight, loader).await?;
+        #[cfg(feature = "redis")]
+        if fill.keep == Keep::Nothing {
+            self.tell_others_gone([(key, before)]).boxed().await;
+        }
         let mut parcel = pack(fill, form.weigh);
         parcel.cost = Some(loaded_in);
         Ok(Brought {
@@ -281,6 +291,27 @@ impl Tiers {
         let loaded = nested::within(flight, async move { loader().await }).await;
         drop(held);
         Ok((loaded.map_err(Halted::Failed)?, self.clock.precise().saturating_sub(started)))
+    }
+
+    /// What L1 holds of a key that its handle has no form for in L2, where there is one.
+    #[cfg(feature = "redis")]
+    pub(crate) fn held_above_l2(&self, key: &Key) -> Option<Anything> {
+        self.l2.as_ref()?;
+        self.memory.peek(key).map(|slot| slot.value)
+    }
+
+    /// Has other processes told that these keys are not to be kept, where L1 still holds what it held before they were loaded. A
+    /// key of which it held nothing costs Redis nothing, and what was stored meanwhile stays.
+    #[cfg(feature = "redis")]
+    pub(crate) async fn tell_others_gone(&self, before: impl IntoIterator<Item = (&Key, Option<Anything>)>) {
+        let Some(l2) = &self.l2 else { return };
+        let is_there = |key: &Key, before: &Anything| {
+            self.memory.peek(key).is_some_and(|slot| Arc::ptr_eq(&slot.value, before))
+        };
+        let gone = before.into_iter().filter(|(key, before)| before.as_ref().is_some_and(|before| is_there(key, before)));
+        let gone = gone.map(|(key, _)| Debt::Key(key.clone())).collect();
+        // What could not be told is owed.
+        drop(l2.invalidate(gone).await);
     }
 
     /// Decides how long a value lives, and whether at all. Once for each fill, before any tier is told.

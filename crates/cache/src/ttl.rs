@@ -129,8 +129,8 @@ impl TtlClass {
     }
 
     /// The lifetime of "there is nothing" ([`Fill::absent`](crate::Fill::absent)); 5 minutes by default, and never longer
-    /// than the lifetime of the class. Its [`grace`](Self::grace) is no longer than this: an old value is better than none, an old
-    /// "there is nothing" hides what has come since. Zero remembers no absence.
+    /// than the lifetime of the class. Its [`grace`](Self::grace) is no longer than this, nor than it was believed: an old value is better than none,
+    /// an old "there is nothing" hides what has come since. Zero remembers no absence.
     #[must_use]
     pub const fn negative_ttl(mut self, ttl: Duration) -> Self {
         self.negative_ttl = clamp_or_none(ttl);
@@ -283,8 +283,10 @@ impl TtlClass {
     }
 
     /// The time after its end during which a value may be served stale; of "there is nothing" not for longer than that is believed.
-    pub(crate) fn grace_of(&self, is_negative: bool) -> Duration {
-        if is_negative { self.grace.min(self.negative_ttl) } else { self.grace }
+    /// That may be `drawn`, or the lifetime of the class.
+    pub(crate) fn grace_of(&self, is_negative: bool, drawn: Option<Duration>) -> Duration {
+        let believed = self.negative_ttl.min(drawn.unwrap_or(self.ttl));
+        if is_negative { self.grace.min(believed) } else { self.grace }
     }
 
     /// The grace of values.

@@ -33,7 +33,7 @@ impl Tiers {
         let (fresh, whole, idle) = mark.map_or((fresh, whole, idle), |mark| {
             (class.ttl.in_l1_above_l2(mark.left, &self.dice), mark.left, Duration::ZERO)
         });
-        let own_grace = class.ttl.grace_of(parcel.is_negative);
+        let own_grace = class.ttl.grace_of(parcel.is_negative, parcel.ttl);
         let (grace, ahead) = (parcel.grace.map_or(own_grace, |grace| grace.min(own_grace)), class.ttl.ahead());
         let lifetime = Lifetime { fresh, whole, grace, ahead, idle, eager: class.ttl.eager(parcel.cost) };
         let terms = Terms {

@@ -424,3 +424,21 @@ fn that_there_is_nothing_is_served_stale_no_longer_than_it_is_believed() {
     assert_eq!(pages.get_local(&key(1)), Lookup::Miss);
     assert_eq!(pages.get_local(&key(2)), Lookup::Stale(Some(2).into()), "a value has the grace of its class");
 }
+
+#[test]
+fn that_there_is_nothing_is_served_stale_no_longer_than_its_own_lifetime() {
+    let clock = ManualClock::new();
+    let cache = TieredCache::builder().clock(clock.clone()).build();
+    let pages = cache.typed::<Option<u32>>(TtlClass::new("brief", seconds(10)).grace(seconds(3600)));
+    now(pages.set(&key(1), Fill::absent()));
+    now(pages.set(&key(2), Fill::absent().ttl(seconds(20))));
+    clock.advance(seconds(19));
+    assert_eq!(pages.get_local(&key(1)), Lookup::Stale(None.into()));
+    assert_eq!(pages.get_local(&key(2)), Lookup::Fresh(None.into()));
+    clock.advance(seconds(1));
+    assert_eq!(pages.get_local(&key(1)), Lookup::Miss);
+    clock.advance(seconds(19));
+    assert_eq!(pages.get_local(&key(2)), Lookup::Stale(None.into()));
+    clock.advance(seconds(1));
+    assert_eq!(pages.get_local(&key(2)), Lookup::Miss);
+}

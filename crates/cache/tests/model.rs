@@ -198,7 +198,7 @@ impl Model {
             tags: said.tags.clone(),
             fresh_until: now + fresh,
             // That there is nothing is served stale no longer than it is believed.
-            grace: if said.is_negative { [3, 0, 0, 2] } else { [5, 0, 0, 2] }[class] * SECOND,
+            grace: if said.is_negative { own.min([3, 0, 0, 2][class] * SECOND) } else { [5, 0, 0, 2][class] * SECOND },
             ends,
             ahead_from: if ahead == 0 { u64::MAX } else { ends - ahead.min(whole / 2) },
             quiet_until: 0,

@@ -94,6 +94,9 @@ struct Filled<V> {
     /// The notices that each flight had had when the loader was called.
     #[cfg(feature = "redis")]
     began: Vec<u64>,
+    /// Whether something of each key was there before.
+    #[cfg(feature = "redis")]
+    was_there: Vec<bool>,
 }
 
 impl<V: Send + Sync + 'static> Load<V> {
@@ -119,7 +122,15 @@ impl<V: Send + Sync + 'static> Load<V> {
         let Errand::Load(loader) = errand else { return Ok(None) };
         #[cfg(not(feature = "redis"))]
         let Errand::Load(loader) = errand;
+        #[cfg(feature = "redis")]
+        let mut before: Vec<_> = self.own.iter().map(|(key, _)| self.tiers.held_above_l2(key)).collect();
         let Some(Filled { places, fills, loaded_in, .. }) = self.load(loader).await? else { return Ok(None) };
+        #[cfg(feature = "redis")]
+        {
+            let uncached = places.iter().zip(&fills).filter(|(_, fill)| fill.keep == Keep::Nothing);
+            let gone: Vec<_> = uncached.map(|(place, _)| (&self.own[*place].0, before[*place].take())).collect();
+            self.tiers.tell_others_gone(gone).boxed().await;
+        }
         for (place, fill) in places.into_iter().zip(fills) {
             let mut parcel = pack(fill, self.form.weigh);
             parcel.cost = Some(loaded_in);
@@ -149,7 +160,7 @@ impl<V: Send + Sync + 'static> Load<V> {
         nested::end_with(flight, others.iter().map(|place| Arc::clone(&self.own[*place].1)));
         let keys = missing.iter().map(|place| self.own[*place].0.clone()).collect();
         #[cfg(feature = "redis")]
-        let began: HashMap<usize, u64> = missing.iter().map(|place| (*place, self.own[*place].1.noticed())).collect();
+        let before: HashMap<usize, (u64, bool)> = missing.iter().map(|place| (*place, self.before(*place))).collect();
         let (answer, loaded_in) = self
             .tiers
             .run_placed(key, &self.class, flight, || {
@@ -173,15 +184,27 @@ impl<V: Send + Sync + 'static> Load<V> {
                 fills.push(fill);
             }
         }
+        #[cfg(feature = "redis")]
+        let (began, was_there) = places.iter().map(|place| before.get(place).copied().unwrap_or_default()).unzip();
         Ok(Some(Filled {
             #[cfg(feature = "redis")]
-            began: places.iter().map(|place| began.get(place).copied().unwrap_or_default()).collect(),
+            began,
+            #[cfg(feature = "redis")]
+            was_there,
             places,
             fills,
             #[cfg(feature = "redis")]
             absent,
             loaded_in,
         }))
+    }
+
+    /// The notices that a flight has had, and whether something is known to be there: dead or not, whatever L1 holds of it, others
+    /// may hold as well.
+    #[cfg(feature = "redis")]
+    fn before(&self, place: usize) -> (u64, bool) {
+        let (key, flight) = &self.own[place];
+        (flight.noticed(), flight.past().is_some() || self.tiers.memory.peek(key).is_some())
     }
 
     /// Lands what L2 has, as soon as it is known.
@@ -208,19 +231,20 @@ impl<V: Send + Sync + 'static> Load<V> {
     #[cfg(feature = "redis")]
     async fn share(&mut self, l2: &Arc<L2>, mut tickets: Option<Tickets>, filled: Filled<V>, patience: &mut Patience) {
         let Some(codec) = self.form.codec.clone() else { return };
-        let Filled { places, fills, absent, loaded_in, began } = filled;
+        let Filled { places, fills, absent, loaded_in, began, was_there } = filled;
         if let Some(tickets) = &mut tickets {
             // Before it lands: who reads next must not find it there again.
             l2.forget_absent(tickets, absent.iter().map(|place| &self.own[*place].0), patience).await;
         }
-        let loaded = places.into_iter().zip(fills).zip(began);
+        let loaded = places.into_iter().zip(fills).zip(began.into_iter().zip(was_there));
         let (kept, uncached): (Vec<_>, Vec<_>) = loaded.partition(|((_, fill), _)| fill.keep == Keep::Value);
-        let cleared: Vec<Key> = uncached.iter().map(|((place, _), _)| self.own[*place].0.clone()).collect();
-        l2.clear_many(tickets.as_mut(), &cleared, patience).await;
-        for ((place, fill), began) in uncached {
+        let cleared: Vec<(Key, bool)> =
+            uncached.iter().map(|((place, _), (_, was_there))| (self.own[*place].0.clone(), *was_there)).collect();
+        l2.clear_many(&self.class, tickets.as_mut(), &cleared, patience).await;
+        for ((place, fill), (began, _)) in uncached {
             self.land(place, Brought::of_nowhere(pack(fill, self.form.weigh), loaded_in, began));
         }
-        let (loaded, began): (Vec<_>, Vec<_>) = kept.into_iter().unzip();
+        let (loaded, began): (Vec<_>, Vec<u64>) = kept.into_iter().map(|(loaded, (began, _))| (loaded, began)).unzip();
         let (places, fills): (Vec<_>, Vec<_>) = loaded.into_iter().unzip();
         let wanted: Vec<Own> = places.iter().map(|place| self.own[*place].clone()).collect();
         let marks = l2.fill_many(tickets, &self.class, &*codec, &wanted, (&fills, &began), patience).await;

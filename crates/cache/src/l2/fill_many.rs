@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::L2;
@@ -26,17 +27,39 @@ use crate::text::Prehashed;
 pub(crate) struct Tickets {
     l2: Arc<L2>,
     fences: HashMap<Key, String, Prehashed>,
+    /// The heads of what L2 held all the same, past its lifetime or unfit.
+    past: HashMap<Key, Bytes, Prehashed>,
     epoch: Epoch,
 }
 
+/// A fence that a load takes part in.
+pub(super) struct Fenced {
+    pub(super) key: Key,
+    pub(super) fence: String,
+    /// The head of what L2 held all the same.
+    pub(super) past: Option<Bytes>,
+}
+
 impl Tickets {
-    pub(super) fn new(l2: &Arc<L2>, fences: Vec<(Key, String)>, epoch: Epoch) -> Self {
-        Self { l2: Arc::clone(l2), fences: fences.into_iter().collect(), epoch }
+    pub(super) fn new(l2: &Arc<L2>, fenced: Vec<Fenced>, epoch: Epoch) -> Self {
+        let past = fenced.iter().filter_map(|fenced| Some((fenced.key.clone(), fenced.past.clone()?))).collect();
+        let fences = fenced.into_iter().map(|fenced| (fenced.key, fenced.fence)).collect();
+        Self { l2: Arc::clone(l2), fences, past, epoch }
+    }
+
+    /// Whether L2 held something of the key when it gave the fence.
+    pub(super) fn replaces(&self, key: &Key) -> bool {
+        self.past.contains_key(key)
     }
 
     /// The fence of a key; none where L2 could not be asked for it.
     pub(super) fn fence(&self, key: &Key) -> Option<String> {
         self.fences.get(key).cloned()
+    }
+
+    /// As [`fence`](Self::fence), with what L2 held.
+    pub(super) fn fenced(&self, key: &Key) -> Option<Fenced> {
+        Some(Fenced { key: key.clone(), fence: self.fence(key)?, past: self.past.get(key).cloned() })
     }
 
     /// Its fence does not stand any more.

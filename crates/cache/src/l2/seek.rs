@@ -130,7 +130,9 @@ impl L2 {
         {
             return found;
         }
-        let give_up = Instant::now() + if flight.is_alone() { Duration::ZERO } else { self.tier.wait };
+        // Of a class without a lifetime nothing is left by which whoever waited would be spared its load.
+        let goes_alone = flight.is_alone() || class.ttl.ttl().is_zero();
+        let give_up = Instant::now() + if goes_alone { Duration::ZERO } else { self.tier.wait };
         let (mut pause, longest) = PAUSES;
         let mut reject = past.map(|id| Bytes::copy_from_slice(&id.head()));
         let fence = loop {
@@ -185,7 +187,7 @@ impl L2 {
             }
         };
         match patience.spend(self.tier.open_epoch()).await {
-            Ok(epoch) => Sought::Absent(Some(Ticket::new(self, key, fence, epoch))),
+            Ok(epoch) => Sought::Absent(Some(Ticket::new(self, key, fence, epoch, reject))),
             Err(error) => {
                 self.failed("epoch", &error);
                 Sought::Absent(None)

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::batch::Look;
 use super::entry::EntryId;
-use super::fill_many::Tickets;
+use super::fill_many::{Fenced, Tickets};
 use super::look::Looked;
 use super::patience::Patience;
 use super::seek::{CONFIRMATIONS, PAUSES, Past, unpack};
@@ -120,8 +120,9 @@ impl L2 {
         will_load: bool,
         patience: &mut Patience,
         found: Found<'_, V>,
-    ) -> Vec<(Key, String)> {
-        let give_up = Instant::now() + self.tier.wait;
+    ) -> Vec<Fenced> {
+        // Of a class without a lifetime nothing is left by which whoever waited would be spared its load.
+        let give_up = Instant::now() + if class.ttl.ttl().is_zero() { Duration::ZERO } else { self.tier.wait };
         let (mut pause, longest) = PAUSES;
         let fence = if will_load { format!("{:016x}", self.tier.next_id().0) } else { String::new() };
         let mut fences = Vec::new();
@@ -176,7 +177,7 @@ impl L2 {
                         Some(head.to_vec())
                     }
                     Some(Looked::Fenced { fence, is_first: true }) if will_load => {
-                        fences.push((key.clone(), fence));
+                        fences.push(Fenced { key: key.clone(), fence, past: open.reject });
                         None
                     }
                     Some(Looked::Fenced { fence, .. }) if will_load => {
@@ -191,7 +192,11 @@ impl L2 {
             self.confirm_many(wanted, candidates, patience, found).await;
             if again.is_empty() {
                 if elsewhere.is_empty() || !fences.is_empty() || Instant::now() >= give_up {
-                    fences.extend(elsewhere.into_iter().map(|(open, fence)| (wanted[open.index].0.clone(), fence)));
+                    let fenced = |(open, fence): (Open, _)| {
+                        let key = wanted[open.index].0.clone();
+                        Fenced { key, fence, past: open.reject }
+                    };
+                    fences.extend(elsewhere.into_iter().map(fenced));
                     return fences;
                 }
                 sleep(pause).await;

@@ -3,11 +3,13 @@
 use std::mem;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tidegate_redis::Error;
 use tokio::runtime::Handle;
 
 use super::L2;
 use super::epoch::Epoch;
+use super::fill_many::Fenced;
 use super::patience::Patience;
 use super::tier::{Failure, Filled, New};
 use crate::key::Key;
@@ -19,11 +21,18 @@ pub(crate) struct Ticket {
     key: Key,
     fence: String,
     epoch: Epoch,
+    /// The head of what L2 held all the same, past its lifetime or unfit.
+    past: Option<Bytes>,
 }
 
 impl Ticket {
-    pub(super) fn new(l2: &Arc<L2>, key: &Key, fence: String, epoch: Epoch) -> Self {
-        Self { l2: Arc::clone(l2), key: key.clone(), fence, epoch }
+    pub(super) fn new(l2: &Arc<L2>, key: &Key, fence: String, epoch: Epoch, past: Option<Bytes>) -> Self {
+        Self { l2: Arc::clone(l2), key: key.clone(), fence, epoch, past }
+    }
+
+    /// Whether L2 held something when it gave the fence.
+    pub(super) fn replaces(&self) -> bool {
+        self.past.is_some()
     }
 
     pub(super) fn key(&self) -> &Key {
@@ -39,10 +48,10 @@ impl Ticket {
         filled
     }
 
-    /// Deletes what L2 holds under the fence, which ends with it, and has all processes told; what was changed meanwhile stays.
-    pub(super) async fn clear(mut self, patience: &mut Patience) -> bool {
-        let fences = [(self.key.clone(), self.fence.clone())];
-        let told = self.l2.tier.forget_under(&fences, true, patience).await;
+    /// Deletes what L2 holds under the fence, which ends with it, and has all processes told, where there was something or always; what was changed meanwhile stays.
+    pub(super) async fn clear(mut self, always_tells: bool, patience: &mut Patience) -> bool {
+        let fenced = Fenced { key: self.key.clone(), fence: self.fence.clone(), past: self.past.clone() };
+        let told = self.l2.tier.forget_under(&[(fenced, always_tells)], patience).await;
         told.failures.iter().for_each(|error| self.l2.failed("clear", error));
         let is_told = told.answers.iter().all(Option::is_some);
         if is_told {

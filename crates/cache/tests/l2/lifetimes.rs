@@ -136,4 +136,10 @@ async fn that_there_is_nothing_has_a_short_grace_in_l2_and_for_whoever_reads_it_
     assert_eq!(there.get_local(&key(1)), Lookup::Stale(None.into()));
     other.clock.advance(Duration::from_secs(60));
     assert_eq!(there.get_local(&key(1)), Lookup::Miss);
+    // Believed for less than that, it is served stale for less.
+    here.set(&key(2), Fill::absent().ttl(Duration::from_secs(20))).await;
+    for name in keys(&one.client).await.iter().filter(|name| name.contains("thing:t1:2")) {
+        let left = foreign(&one.client, &["PTTL", name]).await.as_int().unwrap();
+        assert!(left > 20_000 && left <= 40_000, "{name}: {left}");
+    }
 }

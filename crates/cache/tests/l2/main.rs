@@ -24,3 +24,4 @@ mod stale;
 mod tenants;
 mod too_big;
 mod topologies;
+mod uncached;
