@@ -1,7 +1,10 @@
 //! Readings made into a report.
 
+use std::time::Duration;
+
+use crate::health_config::HealthConfig;
 use crate::hysteresis::{BETTER_AFTER, Hysteresis, MARGIN, WORSE_AFTER};
-use crate::indicator::HealthConfig;
+use crate::latch::Latch;
 use crate::reading::Reading;
 use crate::report::{Component, Health, HealthReport, Reason};
 use crate::score::{self, Flags, Part};
@@ -11,26 +14,44 @@ use crate::score::{self, Flags, Part};
 /// A component scores 100 up to half of its threshold, 70 at it and 0 from twice the threshold on. The whole is the
 /// lower of the weighted mean and the worst critical component plus 10: healthy from 80, unhealthy below 50, and at least
 /// degraded as soon as any threshold is exceeded. Apart from that, a worse state is reported after two evaluations
-/// in a row (at once below 20 points), a better one after three that exceed its limit by 10 points.
+/// in a row (at once below 20 points), a better one after three that exceed its limit by 10 points. What was exceeded counts
+/// as exceeded for this until the reading itself is 10 points better than at its threshold, which is five sixths of it,
+/// or was unknown for 60 evaluations.
 ///
 /// Evaluate at a steady pace, every few seconds, and hand the last report to whoever asks: hysteresis counts evaluations.
 #[derive(Debug)]
 pub struct HealthMonitor {
     min_samples: u64,
+    stale_after: Duration,
     hysteresis: Hysteresis,
+    latch: Latch,
 }
 
 impl HealthMonitor {
     /// A monitor that has seen nothing yet; its first evaluation is believed at once.
     pub fn new(config: &HealthConfig) -> Self {
-        Self { min_samples: config.min_samples, hysteresis: Hysteresis::default() }
+        Self {
+            min_samples: config.min_samples,
+            stale_after: config.stale_after,
+            hysteresis: Hysteresis::default(),
+            latch: Latch::default(),
+        }
     }
 
     /// Judges readings. No readings, or none that can be judged, is unknown.
     pub fn evaluate(&mut self, readings: impl IntoIterator<Item = Reading>) -> HealthReport {
-        let judged: Vec<Judged> = readings.into_iter().map(|reading| self.judge(reading)).collect();
+        let mut judged: Vec<Judged> = readings.into_iter().map(|reading| self.judge(reading)).collect();
         let parts: Vec<Part> = judged.iter().filter_map(|judged| judged.part).collect();
+        for judged in &judged {
+            let score = judged.part.map(|part| part.score);
+            self.latch.observe(&judged.component.name, score, judged.breached);
+        }
+        let latched = self.latch.turn();
+        for Judged { component, .. } in &mut judged {
+            component.held = self.latch.holds(&component.name);
+        }
         let flags = Flags {
+            latched,
             breached: judged.iter().any(|judged| judged.breached),
             critical_unknown: judged.iter().any(|judged| judged.component.critical && judged.part.is_none()),
         };
@@ -47,7 +68,7 @@ impl HealthMonitor {
         // Scores ascending, then the unknown.
         told.sort_by_key(|(score, _)| score.map_or(u8::MAX, |score| score));
         let mut reasons: Vec<Reason> = told.into_iter().map(|(_, reason)| reason).collect();
-        reasons.extend(held(status, seen, score));
+        reasons.extend(self.held(status, seen, score));
         if reasons.is_empty() {
             reasons.push(overall(match components.len() {
                 0 => "no reading was given".to_owned(),
@@ -59,13 +80,15 @@ impl HealthMonitor {
     }
 
     fn judge(&self, reading: Reading) -> Judged {
-        let Reading { name, observed, threshold, critical, samples, weight, unit, detail } = reading;
+        let Reading { name, observed, threshold, critical, samples, weight, unit, detail, age } = reading;
         let few = samples.filter(|&samples| samples < self.min_samples);
-        let score = if few.is_some() { None } else { score::component(observed, threshold) };
+        let is_stale = age > self.stale_after;
+        let score = if few.is_some() || is_stale { None } else { score::component(observed, threshold) };
         let breached = score.is_some() && observed > threshold;
         let finite = |value: f64| value.is_finite().then_some(value);
         let unit_after = unit.map(|unit| format!(" {unit}")).unwrap_or_default();
         let message = match (few, score) {
+            _ if is_stale => Some(format!("taken {age:.0?} ago, not within the last {:?}", self.stale_after)),
             (Some(samples), _) => Some(format!("only {samples} of the {} samples needed", self.min_samples)),
             (None, None) => Some(format!("{observed} against a threshold of {threshold} can't be judged")),
             (None, Some(_)) if breached => {
@@ -100,8 +123,28 @@ impl HealthMonitor {
             unit,
             samples,
             critical,
+            held: false,
         };
         Judged { component, reason, breached, part: score.map(|score| Part { score, weight, critical }) }
+    }
+
+    /// Says why the reported state is not the one just seen.
+    fn held(&self, status: Health, seen: Health, score: Option<u8>) -> Option<Reason> {
+        if status == seen {
+            return None;
+        }
+        let score = score.map(|score| format!(" with {score} points")).unwrap_or_default();
+        let mut message = format!(
+            "this evaluation alone is {seen}{score}; {status} is held until {WORSE_AFTER} in a row are worse or \
+             {BETTER_AFTER} better by {MARGIN} points"
+        );
+        let latched = self.latch.names().collect::<Vec<_>>();
+        match *latched {
+            [] => {}
+            [one] => message.push_str(&format!("; {one} is not clear of its threshold yet")),
+            _ => message.push_str(&format!("; {} are not clear of their thresholds yet", latched.join(", "))),
+        }
+        Some(overall(message))
     }
 }
 
@@ -110,18 +153,6 @@ struct Judged {
     reason: Option<Reason>,
     breached: bool,
     part: Option<Part>,
-}
-
-/// Says why the reported state is not the one just seen.
-fn held(status: Health, seen: Health, score: Option<u8>) -> Option<Reason> {
-    if status == seen {
-        return None;
-    }
-    let score = score.map(|score| format!(" with {score} points")).unwrap_or_default();
-    Some(overall(format!(
-        "this evaluation alone is {seen}{score}; {status} is held until {WORSE_AFTER} in a row are worse or \
-         {BETTER_AFTER} better by {MARGIN} points"
-    )))
 }
 
 fn overall(message: String) -> Reason {

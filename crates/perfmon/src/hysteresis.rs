@@ -67,6 +67,7 @@ impl Hysteresis {
         self.worse = Streak::default();
         // Unknown has no limit of its own that a score could hover at.
         let margin = if current == Health::Unknown { 0 } else { MARGIN };
+        let flags = Flags { breached: flags.breached || flags.latched, ..flags };
         let borne_out = state(score.map(|score| score.saturating_sub(margin)), flags);
         if severity(borne_out) < severity(current) {
             let (length, pending) = self.better.push(borne_out, graver);

@@ -4,43 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::endpoint::StatusClass;
+use crate::excess::is_no_chance;
+use crate::health_config::HealthConfig;
 use crate::latency::share;
 use crate::operation::Kind;
 use crate::reading::Reading;
 use crate::registry::Registry;
-use crate::series::Interval;
+use crate::series::{Interval, Series};
+use crate::slowest::Slowest;
 use crate::snapshot::Snapshot;
 use crate::window::Window;
 
-/// The limits of the built-in readings.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HealthConfig {
-    /// The window they look at; 5 minutes.
-    pub window: Window,
-    /// Share of 5xx among all responses; 0.05.
-    pub error_rate: f64,
-    /// 99th percentile of all responses; 5 s.
-    pub p99: Duration,
-    /// 95th percentile of the slowest endpoint; 2 s.
-    pub slow_api: Duration,
-    /// 95th percentile of the slowest database operation; 1 s.
-    pub slow_query: Duration,
-    /// With fewer samples a reading is unknown; 20.
-    pub min_samples: u64,
-}
-
-impl Default for HealthConfig {
-    fn default() -> Self {
-        Self {
-            window: Window::Minutes(5),
-            error_rate: 0.05,
-            p99: Duration::from_secs(5),
-            slow_api: Duration::from_secs(2),
-            slow_query: Duration::from_secs(1),
-            min_samples: 20,
-        }
-    }
-}
+/// More than this share of the responses may not take longer than the limit of `p99`.
+const SLOWEST_SHARE: f64 = 0.01;
 
 impl Registry {
     /// The built-in readings over the window of [`HealthConfig`]:
@@ -50,78 +26,188 @@ impl Registry {
     ///   is exceeded exactly when more than 1 % of the responses took longer;
     /// - `slow_api`: the 95th percentile of the slowest endpoint, exceeded exactly when more than 5 % of its responses took
     ///   longer: one outlier is no incident. Endpoints with too few samples are passed over;
-    /// - `slow_query`: the same for operations of [`Kind::Database`]; left out when there is none.
+    /// - `slow_query`: the same for operations of [`Kind::Database`]; left out when there is none;
+    /// - `database_time`, `api_time`, `cache_time`, `rendering_time`: the same for operations of each kind, against
+    ///   the duration above which the registry reports one of them; left out when there is none.
     ///
-    /// Costs a pass over the window of every endpoint.
+    /// A short window ([`HealthConfig::recent`]) speaks in place of the long one where it is worse: it has enough samples,
+    /// exceeds the limit, and by so much that chance does it once in a million looks at most. So a sudden breach shows
+    /// early, and noise below a limit stays noise. Behind good traffic at a steady rate, an error rate is seen after this
+    /// time, with the default limits:
+    ///
+    /// | of all responses fail | at 2/s | at 10/s | at 100/s | at 1,000/s |
+    /// |---|---|---|---|---|
+    /// | 100 % | 5 s | 1 s | 1 s | 1 s |
+    /// | 50 % | 9 s | 2 s | 1 s | 1 s |
+    /// | 20 % | 53 s | 10 s | 2 s | 1 s |
+    /// | 10 % | 165 s | 60 s | 10 s | 2 s |
+    ///
+    /// Costs a pass over each window of every endpoint that was used in the longest.
     pub fn readings(&self) -> Vec<Reading> {
+        self.readings_with(|_| 0)
+    }
+
+    /// As [`readings`](Self::readings), and takes in requests that haven't ended: `in_flight_over(limit)` is how many
+    /// have been under way for longer than that. They count in `p99` as responses that took so long, so that
+    /// handlers that hang are seen before they end.
+    pub fn readings_with(&self, in_flight_over: impl Fn(Duration) -> u64) -> Vec<Reading> {
         let inner = self.inner();
         let config = &inner.health;
-        let mut all = Snapshot::empty(Arc::clone(&inner.layout));
-        let (mut errors, mut responses) = (0, 0);
-        let mut slowest = Slowest::new(config.min_samples);
+        let mut whole = Whole::new(config.window, Snapshot::empty(Arc::clone(&inner.layout)));
+        let mut recent: Vec<Whole> = config
+            .recent_windows()
+            .map(|window| Whole::new(window, Snapshot::empty(Arc::clone(&inner.layout))))
+            .collect();
+        let mut slow_api = Slowest::new("slow_api", config.slow_api, config.min_samples);
         for endpoint in inner.endpoints.all() {
-            let Interval { latency, tallies, .. } = endpoint.series().window(config.window);
-            errors += tallies[StatusClass::ServerError as usize];
-            responses += tallies[..=StatusClass::ServerError as usize].iter().sum::<u64>();
-            all.merge(&latency);
-            slowest.consider(&latency, || format!("{} {}", endpoint.method(), endpoint.route()));
+            let Some(Figures { long, short }) = Figures::of(endpoint.series(), config) else { continue };
+            whole.add(&long);
+            for (whole, (_, short)) in recent.iter_mut().zip(&short) {
+                whole.add(short);
+            }
+            slow_api.consider(&long, &short, || format!("{} {}", endpoint.method(), endpoint.route()));
         }
-        let p99 = all.quantile(0.99).unwrap_or_default();
-        let mut readings = vec![
-            Reading::new("error_rate", share(errors, responses), config.error_rate)
-                .critical()
-                .samples(responses)
-                .detail(format!("{errors} of {responses} responses")),
-            Reading::new("p99", p99.as_secs_f64(), config.p99.as_secs_f64())
-                .critical()
-                .samples(all.count())
-                .unit("s")
-                .detail(format!("{} of {} responses took over {:?}", all.over(config.p99), all.count(), config.p99)),
-            slowest.reading("slow_api", config.slow_api),
-        ];
+        let hanging = [in_flight_over(config.p99), in_flight_over(config.p99.saturating_mul(2))];
+        let mut readings =
+            vec![error_rate(&whole, &recent, config), p99(&whole, &recent, hanging, config), slow_api.reading()];
 
-        let mut slowest = Slowest::new(config.min_samples);
-        let mut queries = inner.operations.all();
-        queries.retain(|operation| operation.kind == Kind::Database);
-        for query in &queries {
-            slowest.consider(&query.series.window(config.window).latency, || query.name.clone());
+        let mut slow_query = Slowest::new("slow_query", config.slow_query, config.min_samples);
+        let mut by_kind =
+            Kind::ALL.map(|kind| (kind, Slowest::new(reading_of(kind), self.slow_above(kind), config.min_samples)));
+        let mut seen = [false; Kind::ALL.len()];
+        for operation in inner.operations.all() {
+            seen[operation.kind as usize] = true;
+            let Some(Figures { long, short }) = Figures::of(&operation.series, config) else { continue };
+            let name = || operation.name.clone();
+            by_kind[operation.kind as usize].1.consider(&long, &short, name);
+            if operation.kind == Kind::Database {
+                slow_query.consider(&long, &short, name);
+            }
         }
-        if !queries.is_empty() {
-            readings.push(slowest.reading("slow_query", config.slow_query));
+        if seen[Kind::Database as usize] {
+            readings.push(slow_query.reading());
         }
+        readings
+            .extend(by_kind.into_iter().filter(|(kind, _)| seen[*kind as usize]).map(|(_, slowest)| slowest.reading()));
         readings
     }
 }
 
-/// The series with the highest 95th percentile among those with enough samples; without any such, the largest.
-struct Slowest {
-    min_samples: u64,
-    samples: u64,
-    p95: Duration,
-    name: Option<String>,
+const fn reading_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Database => "database_time",
+        Kind::Api => "api_time",
+        Kind::Cache => "cache_time",
+        Kind::Rendering => "rendering_time",
+    }
 }
 
-impl Slowest {
-    fn new(min_samples: u64) -> Self {
-        Self { min_samples, samples: 0, p95: Duration::ZERO, name: None }
+/// One series in the long window and in each of the short ones.
+struct Figures {
+    long: Interval,
+    short: Vec<(Window, Interval)>,
+}
+
+impl Figures {
+    /// `None` of a series that the long window knows nothing of: the short ones lie within it.
+    fn of(series: &Series, config: &HealthConfig) -> Option<Self> {
+        let long = series.window(config.window);
+        if long.latency.count() == 0 && long.tallies.iter().all(|&tally| tally == 0) {
+            return None;
+        }
+        Some(Self { long, short: config.recent_windows().map(|window| (window, series.window(window))).collect() })
+    }
+}
+
+/// All endpoints together in one window.
+struct Whole {
+    window: Window,
+    latency: Snapshot,
+    errors: u64,
+    responses: u64,
+}
+
+impl Whole {
+    fn new(window: Window, latency: Snapshot) -> Self {
+        Self { window, latency, errors: 0, responses: 0 }
     }
 
-    fn consider(&mut self, latency: &Snapshot, name: impl FnOnce() -> String) {
-        let p95 = latency.quantile(0.95).unwrap_or_default();
-        let rank = |samples: u64, p95: Duration| {
-            if samples < self.min_samples { (samples, None) } else { (u64::MAX, Some(p95)) }
+    fn add(&mut self, interval: &Interval) {
+        self.latency.merge(&interval.latency);
+        self.errors += interval.tallies[StatusClass::ServerError as usize];
+        self.responses += interval.tallies[..=StatusClass::ServerError as usize].iter().sum::<u64>();
+    }
+
+    fn error_rate(&self) -> f64 {
+        share(self.errors, self.responses)
+    }
+}
+
+fn error_rate(whole: &Whole, recent: &[Whole], config: &HealthConfig) -> Reading {
+    let sudden = recent.iter().filter(|recent| {
+        recent.responses >= config.min_samples && is_no_chance(recent.errors, recent.responses, config.error_rate)
+    });
+    let worst =
+        sudden.fold(whole, |worst, recent| if recent.error_rate() > worst.error_rate() { recent } else { worst });
+    let Whole { errors, responses, window, .. } = worst;
+    let when = when(*window, config);
+    Reading::new("error_rate", worst.error_rate(), config.error_rate)
+        .critical()
+        .samples(*responses)
+        .detail(format!("{errors} of {responses} responses{when}"))
+}
+
+/// `hanging` are the requests that have been under way for longer than the limit, and than twice the limit.
+fn p99(whole: &Whole, recent: &[Whole], hanging: [u64; 2], config: &HealthConfig) -> Reading {
+    let limit = config.p99;
+    // What takes longer than this has no points left, however much longer.
+    let worst_of_all = limit.saturating_mul(2);
+    let judge = |whole: &Whole| {
+        let count = whole.latency.count() + hanging[0];
+        let over = whole.latency.over(limit) + hanging[0];
+        let far_over = whole.latency.over(worst_of_all) + hanging[1];
+        let ended = whole.latency.quantile(0.99).unwrap_or_default();
+        let at_least = if is_more_than_one_percent(far_over, count) {
+            worst_of_all
+        } else if is_more_than_one_percent(over, count) {
+            limit + Duration::from_nanos(1)
+        } else {
+            Duration::ZERO
         };
-        if rank(latency.count(), p95) > rank(self.samples, self.p95) {
-            (self.samples, self.p95, self.name) = (latency.count(), p95, Some(name()));
+        P99 { observed: ended.max(at_least), over, count, window: whole.window }
+    };
+    let mut worst = judge(whole);
+    for recent in recent.iter().map(judge) {
+        let is_sudden = recent.count >= config.min_samples && is_no_chance(recent.over, recent.count, SLOWEST_SHARE);
+        if is_sudden && recent.observed > worst.observed {
+            worst = recent;
         }
     }
+    let P99 { observed, over, count, window } = worst;
+    let when = when(window, config);
+    let hanging = match hanging[0] {
+        0 => String::new(),
+        hanging => format!(", {hanging} of them still under way"),
+    };
+    Reading::new("p99", observed.as_secs_f64(), limit.as_secs_f64())
+        .critical()
+        .samples(count)
+        .unit("s")
+        .detail(format!("{over} of {count} responses took over {limit:?}{when}{hanging}"))
+}
 
-    fn reading(self, indicator: &'static str, threshold: Duration) -> Reading {
-        let reading = Reading::new(indicator, self.p95.as_secs_f64(), threshold.as_secs_f64());
-        let reading = reading.samples(self.samples).unit("s");
-        match self.name {
-            Some(name) => reading.detail(format!("P95 of {name}")),
-            None => reading,
-        }
-    }
+struct P99 {
+    observed: Duration,
+    over: u64,
+    count: u64,
+    window: Window,
+}
+
+fn is_more_than_one_percent(part: u64, whole: u64) -> bool {
+    u128::from(part) * 100 > u128::from(whole)
+}
+
+/// Says which window spoke where it isn't the long one.
+fn when(window: Window, config: &HealthConfig) -> String {
+    if window == config.window { String::new() } else { format!(" within {:?}", window.longest()) }
 }

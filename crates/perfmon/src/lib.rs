@@ -28,11 +28,44 @@
 //! assert!(!report.reasons.is_empty());
 //! ```
 //!
+//! # Health and alerts
+//!
+//! [`Registry::readings`] looks at minutes and at seconds, [`HealthMonitor`] makes a state of it that doesn't flap, and
+//! [`Alerts`] the few things somebody should be told. [`BurnRate`] watches an error budget over hours and days. All of it is
+//! pure: it takes the time as an argument and returns what changed; whoever calls it delivers.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tidegate_perfmon::{AlertRule, Alerts, BurnLog, BurnRate, BurnReading, HealthMonitor, Registry};
+//!
+//! let registry = Registry::builder().build();
+//! let mut monitor = HealthMonitor::new(registry.health_config());
+//! let budget = BurnRate::standard(0.999);
+//! let mut rules = AlertRule::standard();
+//! rules.extend(budget.rules());
+//! let mut alerts = Alerts::new(rules, 200).unwrap();
+//! let mut log = BurnLog::new(registry.now());
+//!
+//! // Every second:
+//! let (now, unix_ms) = (registry.now(), 1_700_000_000_000);
+//! registry.tick(now);
+//! let report = monitor.evaluate(registry.readings());
+//! log.record(now, registry.outcomes());
+//! let burning = budget.evaluate(&log);
+//! let mut seen = report.observations();
+//! seen.extend(burning.iter().map(BurnReading::observation));
+//! for step in alerts.evaluate(now, unix_ms, &seen).iter().filter(|step| step.notify) {
+//!     println!("{} {:?}", step.alert.rule, step.alert.phase);
+//! }
+//! ```
+//!
 //! # Cost
 //!
 //! A record is three relaxed atomic additions (bucket, sum, status class) on memory shared by few threads. A
 //! histogram takes about 8 KiB for each of at most four stripes that threads touch, its totals 16 KiB, and each
 //! window slot 8 bytes per distinct bucket seen. A tick reads about 2,000 counters per series.
+//!
+//! Beside it [`Queries`] counts statements by their shape ([`fingerprint`]), and [`mask`] takes secrets out of texts; each says its own cost.
 //!
 //! # What it does not guarantee
 //!
@@ -48,21 +81,30 @@
 //! - The HTTP layer times until the response headers. A body that stalls or breaks afterwards is not seen.
 //! - Nothing is kept over a restart.
 
+pub mod action;
+pub mod advice;
+mod alert;
 mod catalog;
 mod clock;
 mod endpoint;
 mod event;
+mod excess;
 mod health;
+mod health_config;
 mod histogram;
 mod hysteresis;
 mod indicator;
+mod latch;
 mod latency;
 #[cfg(feature = "tower")]
 mod layer;
 mod layout;
+mod mask;
 mod measure;
 mod millis;
 mod operation;
+pub mod outlook;
+mod query;
 mod reading;
 mod registry;
 mod report;
@@ -73,6 +115,7 @@ mod score;
 mod series;
 mod settings;
 mod slow;
+mod slowest;
 mod snapshot;
 mod stripe;
 mod timeline;
@@ -80,18 +123,26 @@ mod totals;
 mod trace_context;
 mod window;
 
+pub use alert::{
+    Alert, AlertRule, AlertRuleError, Alerts, BurnLog, BurnRate, BurnRateError, BurnReading, BurnWindow, Observation,
+    Outbox, OutboxCounts, Outcomes, Phase, Severity, Silence, SilenceError, Since, Transition,
+};
 pub use catalog::{OTHER, UNMATCHED};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass, StatusCounts};
 pub use event::{Event, Observer};
 pub use health::HealthMonitor;
+pub use health_config::{HealthConfig, HealthConfigError};
 pub use histogram::Histogram;
-pub use indicator::HealthConfig;
 pub use latency::{LatencySummary, OverThreshold};
 #[cfg(feature = "tower")]
 pub use layer::{PerfLayer, PerfService};
 pub use layout::Layout;
+pub use mask::mask;
 pub use operation::{Kind, OperationSnapshot};
+pub use query::{
+    By, Dialect, Fingerprint, Queries, QueryConfig, QueryStats, Repeated, RequestQueries, Seen, SlowQuery, fingerprint,
+};
 pub use reading::Reading;
 pub use registry::Registry;
 pub use report::{Component, Health, HealthReport, Reason};

@@ -1,6 +1,7 @@
 //! What health is judged from.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// One measured value and the threshold it should not exceed.
 ///
@@ -17,6 +18,7 @@ pub struct Reading {
     pub(crate) weight: f64,
     pub(crate) unit: Option<&'static str>,
     pub(crate) detail: Option<String>,
+    pub(crate) age: Duration,
 }
 
 impl Reading {
@@ -31,6 +33,7 @@ impl Reading {
             weight: 1.0,
             unit: None,
             detail: None,
+            age: Duration::ZERO,
         }
     }
 
@@ -67,6 +70,14 @@ impl Reading {
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
+        self
+    }
+
+    /// How long ago the value was taken, for one that is asked for less often than it is judged. One that is older than
+    /// [`HealthConfig::stale_after`](crate::HealthConfig::stale_after) is unknown.
+    #[must_use]
+    pub fn taken_ago(mut self, age: Duration) -> Self {
+        self.age = age;
         self
     }
 }

@@ -8,7 +8,7 @@ use crate::catalog::{Catalog, UNMATCHED};
 use crate::clock::Clock;
 use crate::endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass};
 use crate::event::{Event, Observer};
-use crate::indicator::HealthConfig;
+use crate::health_config::HealthConfig;
 use crate::layout::Layout;
 use crate::operation::{Kind, Operation, OperationSnapshot};
 use crate::settings::RegistryBuilder;

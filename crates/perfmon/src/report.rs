@@ -84,6 +84,8 @@ pub struct Component {
     pub samples: Option<u64>,
     /// Whether the reading was given as critical.
     pub critical: bool,
+    /// Whether it exceeds its threshold, or did and is not clear of it yet. Alerts go by it. Not part of the JSON.
+    pub held: bool,
 }
 
 /// The result of one evaluation.

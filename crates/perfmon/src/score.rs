@@ -2,6 +2,9 @@
 
 use crate::report::Health;
 
+/// The score of a component at its threshold.
+pub(crate) const AT_THRESHOLD: f64 = 70.0;
+
 /// 100 up to half of the threshold, 70 at it, 0 from twice the threshold on, straight lines between. `None` when the
 /// ratio can't be formed.
 pub(crate) fn component(observed: f64, threshold: f64) -> Option<f64> {
@@ -14,7 +17,7 @@ pub(crate) fn component(observed: f64, threshold: f64) -> Option<f64> {
     } else if ratio <= 1.0 {
         100.0 - 60.0 * (ratio - 0.5)
     } else {
-        (70.0 * (2.0 - ratio)).max(0.0)
+        (AT_THRESHOLD * (2.0 - ratio)).max(0.0)
     })
 }
 
@@ -48,6 +51,9 @@ pub(crate) fn whole(score: f64) -> u8 {
 pub(crate) struct Flags {
     /// Some component exceeds its threshold.
     pub(crate) breached: bool,
+    /// Some component exceeded its threshold and is not clear of it yet. It makes nothing worse; only nothing gets
+    /// better than degraded.
+    pub(crate) latched: bool,
     /// Some critical component is unknown.
     pub(crate) critical_unknown: bool,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::catalog::Catalog;
 use crate::clock::{Clock, SystemClock};
 use crate::event::Observer;
-use crate::indicator::HealthConfig;
+use crate::health_config::HealthConfig;
 use crate::layout::Layout;
 use crate::operation::Kind;
 use crate::registry::{Inner, Registry};

@@ -1,5 +1,7 @@
 //! How far back a reader looks.
 
+use std::time::Duration;
+
 /// A window that ends at the last tick.
 ///
 /// It takes in the running second, minute or hour and the given number before it: at least as much as asked, and
@@ -12,4 +14,16 @@ pub enum Window {
     Minutes(u8),
     /// 1 to 24 hours.
     Hours(u8),
+}
+
+impl Window {
+    /// The most that it takes in: the units asked for and the running one.
+    pub(crate) fn longest(self) -> Duration {
+        let (units, most, secs) = match self {
+            Self::Seconds(units) => (units, 60, 1),
+            Self::Minutes(units) => (units, 60, 60),
+            Self::Hours(units) => (units, 24, 3600),
+        };
+        Duration::from_secs((u64::from(units.clamp(1, most)) + 1) * secs)
+    }
 }

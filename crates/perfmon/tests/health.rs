@@ -215,6 +215,77 @@ proptest! {
         let mut monitor = HealthMonitor::new(&HealthConfig::default());
         let states: Vec<_> =
             noise.iter().map(|&value| monitor.evaluate([Reading::new("load", value, 1.0)]).status).collect();
-        prop_assert!(states.windows(2).filter(|pair| pair[0] != pair[1]).count() <= 1, "{:?}", states);
+        prop_assert!(changes(&states) <= 1, "{:?}", states);
     }
+
+    /// The calm ones keep the score above every limit, so that nothing but the breach itself decides.
+    #[test]
+    fn a_reading_at_its_threshold_beside_calm_ones_changes_the_state_once_at_most(
+        noise in prop::collection::vec(0.9f64..1.1, 10..400),
+        calm in 1usize..8,
+        critical in any::<bool>(),
+    ) {
+        let mut monitor = HealthMonitor::new(&HealthConfig::default());
+        let states: Vec<_> = noise.iter().map(|&value| {
+            let noisy = Reading::new("noisy", value, 1.0);
+            let noisy = if critical { noisy.critical() } else { noisy };
+            let calm = (0..calm).map(|_| Reading::new("calm", 0.0, 1.0));
+            monitor.evaluate(calm.chain([noisy])).status
+        }).collect();
+        prop_assert!(changes(&states) <= 1, "{:?}", states);
+    }
+
+    /// What is known only now and then doesn't make the state come and go.
+    #[test]
+    fn samples_at_the_least_number_change_the_state_once_at_most(samples in prop::collection::vec(15u64..25, 10..400)) {
+        let mut monitor = HealthMonitor::new(&HealthConfig::default());
+        let mut states = vec![Health::Healthy];
+        for samples in samples {
+            let noisy = Reading::new("noisy", 1.2, 1.0).samples(samples);
+            let calm = ["a", "b", "c"].map(|name| Reading::new(name, 0.0, 1.0));
+            states.push(monitor.evaluate(calm.into_iter().chain([noisy])).status);
+        }
+        prop_assert!(changes(&states) <= 1, "{:?}", states);
+    }
+}
+
+fn changes(states: &[Health]) -> usize {
+    states.windows(2).filter(|pair| pair[0] != pair[1]).count()
+}
+
+#[test]
+fn a_breach_is_over_when_its_reading_has_gone_down_and_not_before() {
+    let mut monitor = HealthMonitor::new(&HealthConfig::default());
+    // At nine tenths all the time, and never above: it holds nobody up.
+    let mut observe = |value| {
+        let near = Reading::new("near", 0.9, 1.0);
+        let calm = ["a", "b", "c"].map(|name| Reading::new(name, 0.0, 1.0));
+        monitor.evaluate(calm.into_iter().chain([near, Reading::new("moving", value, 1.0)]))
+    };
+    assert_eq!(observe(0.9).status, Health::Healthy);
+    assert_eq!(observe(1.01).status, Health::Degraded);
+    for _ in 0..10 {
+        let held = observe(0.9);
+        assert_eq!(held.status, Health::Degraded);
+        let said =
+            held.reasons.iter().any(|reason| reason.message.contains("moving is not clear of its threshold yet"));
+        assert!(said, "{:?}", held.reasons);
+    }
+    assert_eq!(
+        [observe(0.8), observe(0.8), observe(0.8)].map(|report| report.status),
+        [Health::Degraded, Health::Degraded, Health::Healthy]
+    );
+}
+
+#[test]
+fn a_breach_of_which_nothing_more_is_heard_is_forgotten_after_a_minute() {
+    let mut monitor = HealthMonitor::new(&HealthConfig::default());
+    let mut observe = |samples| {
+        let quiet = Reading::new("quiet", 1.2, 1.0).samples(samples);
+        monitor.evaluate(["a", "b", "c"].map(|name| Reading::new(name, 0.0, 1.0)).into_iter().chain([quiet])).status
+    };
+    assert_eq!(observe(20), Health::Degraded);
+    let held = std::iter::repeat_with(|| observe(0)).take(200).take_while(|state| *state == Health::Degraded).count();
+    assert!((60..=63).contains(&held), "{held}");
+    assert_eq!(observe(0), Health::Healthy);
 }

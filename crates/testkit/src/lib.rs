@@ -5,7 +5,7 @@
 //! the test ends, the program and its children end with it. Beside it stand [`Scratch`] directories, ports that
 //! no other test gets ([`free_port`]), the workspace's own binaries ([`binary`]) and [`poll_until`], the one
 //! place that waits. [`redis`] starts servers with replicas, Sentinels and clusters, and puts a proxy in front that loses
-//! replies; [`scale`] lets a long proof run short.
+//! replies; [`PostgresServer`] has a cluster of its own; [`scale`] lets a long proof run short.
 //!
 //! ```
 //! use std::time::Duration;
@@ -47,6 +47,7 @@ mod binary;
 mod log;
 mod poll;
 mod port;
+mod postgres;
 mod process;
 pub mod redis;
 mod scale;
@@ -56,6 +57,7 @@ pub use binary::{BinaryMissing, binary, find_binary};
 pub use log::{Log, LogLine, Stream};
 pub use poll::{TimedOut, poll_until};
 pub use port::free_port;
+pub use postgres::PostgresServer;
 pub use process::{Process, ProcessBuilder, ProcessError};
 pub use scale::scale;
 pub use scratch::Scratch;

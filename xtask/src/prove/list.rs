@@ -491,4 +491,25 @@ pub(super) const PROOFS: &[Proof] = &[
         "tenants::no_tenant_reads_counts_or_invalidates_what_is_anothers",
     )
     .with(&["json"]),
+    proof(
+        "anomaly-noise",
+        "1,000 days of each of four kinds of steady noise, every one from a detector's first minute: one anomaly at most",
+        "tidegate-perfmon",
+        "outlook",
+        "anomalies::a_thousand_series_days_of_steady_noise_flag_at_most_one",
+    ),
+    proof(
+        "forecast-cover",
+        "1,000 series of each of seven courses and three lengths: the intervals of an hour's forecast hold nine in ten later values",
+        "tidegate-perfmon",
+        "outlook",
+        "forecasts::intervals_cover_nine_tenths",
+    ),
+    proof(
+        "query-fuzz",
+        "10,000,000 statements of both dialects with a secret in each literal, cut, changed, added to at any byte: no shape shows one",
+        "tidegate-perfmon",
+        "query",
+        "fingerprint::no_planted_secret_ever_shows",
+    ),
 ];

@@ -1,0 +1,64 @@
+//! A number that may be set while the service runs.
+
+use std::ops::RangeInclusive;
+
+use crate::mask::mask;
+
+/// Sets one number of the running service. It must not block: it is called from the pulse.
+pub trait Actuator: Send + Sync {
+    /// By which advice names it, as `cache:schedules`.
+    fn name(&self) -> &str;
+
+    /// The value in force.
+    fn now(&self) -> f64;
+
+    /// Between which values it may be set.
+    fn bounds(&self) -> RangeInclusive<f64>;
+
+    /// Values are multiples of this, as of 1 where they are whole; 0 where any will do.
+    fn grain(&self) -> f64 {
+        0.0
+    }
+
+    /// Puts a value into force; from then on `now` says it, or what it was rounded to.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] says why not; then the value is as it was.
+    fn set(&self, to: f64) -> Result<(), Refused>;
+}
+
+/// Why an actuator was not set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(String);
+
+impl Refused {
+    /// With a reason for people, of which 200 characters are kept. It is shown, so secrets are taken out of it as by
+    /// [`mask`](crate::mask()).
+    pub fn new(reason: &str) -> Self {
+        Self(mask(reason).chars().take(200).collect())
+    }
+}
+
+/// The most that a value may change by at once, as a part of itself.
+const STEP: f64 = 0.25;
+
+/// What a value becomes by a factor: within a step, within the bounds, a multiple of the grain. `None` where that is what it
+/// is, and where there is nothing to calculate with.
+pub(super) fn step(actuator: &dyn Actuator, factor: f64) -> Option<f64> {
+    let (now, bounds, grain) = (actuator.now(), actuator.bounds(), actuator.grain());
+    let (least, most) = (*bounds.start(), *bounds.end());
+    if !(now.is_finite() && now > 0.0 && factor.is_finite() && least <= most && bounds.contains(&now)) {
+        return None;
+    }
+    let wanted = (now * factor.clamp(1.0 - STEP, 1.0 + STEP)).clamp(least, most);
+    // Towards the present value, so that no rounding makes the step longer.
+    let to = match grain > 0.0 {
+        true if wanted > now => (wanted / grain + 1e-9).floor() * grain,
+        true => (wanted / grain - 1e-9).ceil() * grain,
+        false => wanted,
+    };
+    let is_a_step = bounds.contains(&to) && (to - now) * (factor - 1.0) > 0.0;
+    is_a_step.then_some(to)
+}

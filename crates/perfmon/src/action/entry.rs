@@ -1,0 +1,101 @@
+//! What was done, for people.
+
+use serde::Serialize;
+
+use super::actuator::Refused;
+use crate::advice::{Evidence, Symptom};
+
+/// A change, from when it was made.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Entry {
+    /// By which it can be taken back. Never used twice.
+    pub id: u64,
+    /// When it was made.
+    pub minute: u64,
+    /// What was set.
+    pub actuator: String,
+    /// The value before.
+    pub from: f64,
+    /// The value that the actuator then said was in force; where it refused, the one that was asked for.
+    pub to: f64,
+    /// The advice that was followed.
+    pub advice: &'static str,
+    /// Why.
+    pub evidence: Vec<Evidence>,
+    /// What was to become better.
+    pub symptom: Symptom,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It is in force and was not judged yet.
+    OnTrial,
+    /// It was judged and stays.
+    Kept,
+    /// The actuator refused it.
+    Refused {
+        /// Its words.
+        reason: String,
+    },
+    /// The value before is in force again.
+    Reverted {
+        /// In which minute; none where somebody asked for it.
+        minute: Option<u64>,
+        /// Why.
+        reason: String,
+    },
+    /// It was to be taken back, and wasn't.
+    Left {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Outcome {
+    /// Whether the change is in force as far as is known.
+    pub fn is_in_force(&self) -> bool {
+        matches!(self, Self::OnTrial | Self::Kept | Self::Left { .. })
+    }
+}
+
+/// Why a change was not taken back.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RevertError {
+    /// There is no such change in the journal.
+    #[error("there is no change {id} in the journal")]
+    Unknown {
+        /// The id that was asked for.
+        id: u64,
+    },
+    /// It is not in force: refused, or taken back before.
+    #[error("change {id} is not in force")]
+    NotInForce {
+        /// The id that was asked for.
+        id: u64,
+    },
+    /// Another value has been set since: by a later change, which is to be taken back first, or by somebody else.
+    #[error(
+        "since change {id} the value was set to {now}, by a later change or by somebody else: it is not overwritten"
+    )]
+    Overtaken {
+        /// The id that was asked for.
+        id: u64,
+        /// The value in force.
+        now: f64,
+    },
+    /// The actuator refused.
+    #[error("change {id} was not taken back: {reason}")]
+    Refused {
+        /// The id that was asked for.
+        id: u64,
+        /// Its words.
+        reason: Refused,
+    },
+}

@@ -1,0 +1,151 @@
+//! What advice says.
+
+use serde::Serialize;
+
+use super::rules;
+use super::signals::Signals;
+use super::stretch::Stretch;
+
+/// From where on a rule speaks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The least share of look-ups that a cache should answer; 0.8.
+    pub hit_rate: f64,
+    /// The most that one statement should run in a request; 5.
+    pub repeats: u64,
+    /// The largest share of runs that may be retries; 0.1.
+    pub retries: f64,
+    /// The largest share of charges that a limiter should refuse while nothing else is the matter; 0.2.
+    pub denied: f64,
+    /// How much of all query time one statement may take before it is named; 0.3.
+    pub query_share: f64,
+    /// Fewer look-ups, requests, runs or charges in five minutes say nothing; 100.
+    pub samples: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { hit_rate: 0.8, repeats: 5, retries: 0.1, denied: 0.2, query_share: 0.3, samples: 100 }
+    }
+}
+
+/// A figure that speaks for an advice.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Evidence {
+    /// What it is, as `hit rate`.
+    pub name: &'static str,
+    /// What it is lately.
+    pub value: f64,
+    /// What it is held against: a limit, or what it was before.
+    pub against: f64,
+    /// Of both, as `s`; none of shares and counts.
+    pub unit: Option<&'static str>,
+}
+
+impl Evidence {
+    pub(super) fn new(name: &'static str, value: f64, against: f64) -> Self {
+        Self { name, value, against, unit: None }
+    }
+
+    pub(super) fn seconds(name: &'static str, value: f64, against: f64) -> Self {
+        Self { unit: Some("s"), ..Self::new(name, value, against) }
+    }
+}
+
+/// What a change is to bring down. Higher is worse.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "of", content = "name")]
+#[non_exhaustive]
+pub enum Symptom {
+    /// The share of look-ups that this cache didn't answer.
+    Misses(String),
+    /// How long this queue's jobs take from ready to ended, in seconds: also where more workers only make each slower.
+    Sojourn(String),
+    /// The share of charges that this limiter refuses.
+    Denied(String),
+    /// The API's P99.
+    P99,
+}
+
+impl Symptom {
+    /// What it was in that minute; `None` where nothing happened that would show it.
+    pub fn of(&self, signals: &Signals) -> Option<f64> {
+        match self {
+            Self::Misses(name) => {
+                let cache = signals.cache(name)?;
+                share(cache.misses, cache.lookups())
+            }
+            Self::Sojourn(name) => {
+                let queue = signals.queue(name)?;
+                Some(queue.wait? + queue.service?)
+            }
+            Self::Denied(name) => {
+                let limiter = signals.limiter(name)?;
+                share(limiter.denied, limiter.allowed.saturating_add(limiter.denied))
+            }
+            Self::P99 => signals.api?.p99,
+        }
+        .filter(|value| value.is_finite())
+    }
+}
+
+/// A change that could be made by itself.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Change {
+    /// The actuator's name: `cache:`, `workers:` or `limit:` and the name of what it belongs to.
+    pub actuator: String,
+    /// What its value is to be multiplied by.
+    pub factor: f64,
+    /// What is to become better by it.
+    pub symptom: Symptom,
+}
+
+/// What to change, and why.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Advice {
+    /// Which rule speaks, as `more-room`. With `target`, the same advice in each minute.
+    pub id: &'static str,
+    /// What it concerns: a cache, a queue, a limiter, a statement, or `api`.
+    pub target: String,
+    /// What to do, in a sentence.
+    pub text: String,
+    /// Why. Never empty.
+    pub evidence: Vec<Evidence>,
+    /// Between 0 and 1: little where few samples speak, and where they speak hardly louder than the limit.
+    pub confidence: f64,
+    /// What may be expected of it, in a sentence.
+    pub gain: String,
+    /// What would show that it was wrong.
+    pub disproved_by: &'static str,
+    /// The change that would follow it, where a machine may make it.
+    pub action: Option<Change>,
+}
+
+/// All that can be said of these minutes, oldest first; the surest advice first. At most one of each rule for each target.
+///
+/// Give it the last 35 minutes; older ones are not looked at. Minutes that are missing are not made up for.
+pub fn advise(limits: &Limits, minutes: &[Signals]) -> Vec<Advice> {
+    let stretch = Stretch::new(minutes);
+    let mut advice: Vec<Advice> = rules::ALL.iter().flat_map(|rule| rule(limits, stretch)).collect();
+    advice.sort_by(|one, other| {
+        other.confidence.total_cmp(&one.confidence).then_with(|| (one.id, &one.target).cmp(&(other.id, &other.target)))
+    });
+    advice
+}
+
+/// Part of a whole; `None` of nothing.
+pub(super) fn share(part: u64, whole: u64) -> Option<f64> {
+    if whole == 0 { None } else { Some(part as f64 / whole as f64) }
+}
+
+/// How sure an advice is: half by how many samples speak (half of it at as many as are needed), half by how far beyond
+/// its limit the evidence lies (all of it at twice).
+pub(super) fn confidence(samples: u64, needed: u64, beyond: f64) -> f64 {
+    let many = samples as f64 / (samples as f64 + needed.max(1) as f64);
+    let clear = if beyond.is_nan() { 0.0 } else { (beyond - 1.0).clamp(0.0, 1.0) };
+    many * (0.5 + 0.5 * clear)
+}

@@ -1,0 +1,110 @@
+//! What waits to be delivered, in order.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::record::Transition;
+
+/// The waits behind the first and the second failure. The third is the last.
+const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
+
+/// Transitions on their way to one receiver, such as a webhook: bounded, in order, each tried three times.
+///
+/// It does nothing by itself. Whoever sends asks for the [`next`](Self::next), tries, and says how it went; so a receiver that
+/// hangs holds up nobody but those behind it in here, and the oldest of these are dropped and counted when there are too
+/// many.
+#[derive(Debug)]
+pub struct Outbox {
+    most: usize,
+    waiting: VecDeque<Waiting>,
+    counts: OutboxCounts,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    transition: Transition,
+    failures: usize,
+    due: Duration,
+}
+
+/// What became of the transitions of an [`Outbox`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
+pub struct OutboxCounts {
+    /// Delivered.
+    pub delivered: u64,
+    /// Tried, and failed; the tries, not the transitions.
+    pub failed: u64,
+    /// Given up after three tries.
+    pub given_up: u64,
+    /// Dropped, because too many waited.
+    pub dropped: u64,
+}
+
+impl Outbox {
+    /// One in which `most` may wait, at least one.
+    pub fn new(most: usize) -> Self {
+        Self { most: most.max(1), waiting: VecDeque::new(), counts: OutboxCounts::default() }
+    }
+
+    /// Puts a transition behind the others.
+    pub fn push(&mut self, transition: Transition) {
+        if self.waiting.len() >= self.most {
+            self.waiting.pop_front();
+            self.counts.dropped += 1;
+        }
+        self.waiting.push_back(Waiting { transition, failures: 0, due: Duration::ZERO });
+    }
+
+    /// The oldest, if its time has come: those behind it wait for it, so that no end is told before its beginning.
+    pub fn next(&self, now: Duration) -> Option<&Transition> {
+        self.waiting.front().filter(|head| head.due <= now).map(|head| &head.transition)
+    }
+
+    /// When to ask again; `None` when nothing waits.
+    pub fn due(&self) -> Option<Duration> {
+        self.waiting.front().map(|head| head.due)
+    }
+
+    /// The transition of this number was delivered. One that isn't the oldest any more, because it was dropped under way,
+    /// is left alone.
+    pub fn delivered(&mut self, seq: u64) {
+        if self.is_head(seq) {
+            self.waiting.pop_front();
+            self.counts.delivered += 1;
+        }
+    }
+
+    /// The transition of this number failed. It is tried again after 1 s and then after 5 s, and then given up.
+    pub fn failed(&mut self, seq: u64, now: Duration) {
+        if !self.is_head(seq) {
+            return;
+        }
+        self.counts.failed += 1;
+        if let Some(head) = self.waiting.front_mut()
+            && let Some(wait) = WAITS.get(head.failures)
+        {
+            head.failures += 1;
+            head.due = now.saturating_add(*wait);
+            return;
+        }
+        self.waiting.pop_front();
+        self.counts.given_up += 1;
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// What became of the others.
+    pub fn counts(&self) -> OutboxCounts {
+        self.counts
+    }
+
+    fn is_head(&self, seq: u64) -> bool {
+        self.waiting.front().is_some_and(|head| head.transition.seq == seq)
+    }
+}

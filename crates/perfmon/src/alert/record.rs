@@ -1,0 +1,73 @@
+//! What is told of an alert.
+
+use serde::Serialize;
+
+use super::rule::Severity;
+
+/// Where an alert is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Breached, but not for long enough.
+    Pending,
+    /// Somebody should know.
+    Firing,
+    /// It fired, and is known to be well.
+    Resolved,
+    /// It fired, and nothing has been known of it for too long.
+    Expired,
+    /// It was pending, and never fired.
+    Withdrawn,
+}
+
+/// One alert, from its first breach on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Alert {
+    /// Counts up from 1 in this process. The next breach of the same rule and subject is another alert.
+    pub id: u64,
+    /// The rule.
+    pub rule: String,
+    /// Which of several things under the rule; may be empty.
+    pub subject: String,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// When it became pending.
+    pub pending_at_unix_ms: u64,
+    /// When it fired.
+    pub fired_at_unix_ms: Option<u64>,
+    /// When it ended.
+    pub ended_at_unix_ms: Option<u64>,
+    /// When anything was last known of it.
+    pub known_at_unix_ms: u64,
+    /// The value last known; `null` in JSON when it is no number.
+    pub value: f64,
+    /// The largest value known.
+    pub peak: f64,
+    /// The threshold last known.
+    pub threshold: f64,
+    /// What was last said beside the numbers.
+    pub detail: String,
+    /// A trace that shows it, in 32 hexadecimal digits: the first that was given.
+    pub trace_id: Option<String>,
+    /// Whether a silence covers it.
+    pub silenced: bool,
+}
+
+/// A step in an alert's life. It serializes as what a webhook or an event stream sends.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Transition {
+    /// Counts up by one from 1 in this process.
+    pub seq: u64,
+    /// When.
+    pub at_unix_ms: u64,
+    /// The phase before; `None` for a new alert. From firing to firing means that the silence over it ended.
+    pub from: Option<Phase>,
+    /// Whether somebody should be told: of what fires unless it is silenced, and of the end of all that was told of.
+    pub notify: bool,
+    /// The alert after this step.
+    pub alert: Alert,
+}

@@ -1,0 +1,180 @@
+//! When a figure is no longer what it was.
+
+use serde::Serialize;
+
+use super::baseline::{Baseline, Distance};
+use super::history::is_figure;
+
+/// So many minutes are needed before anything is unusual.
+const FEWEST: usize = 60;
+/// Iglewicz and Hoaglin's limit.
+const LIMIT: f64 = 3.5;
+/// So many minutes in a row must be out for an anomaly, and in for its end.
+const IN_A_ROW: usize = 3;
+/// An anomaly of so many minutes is how things are now.
+const NEW_NORMAL: usize = 60;
+
+/// Where a figure went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// Above what is usual.
+    Above,
+    /// Below it.
+    Below,
+}
+
+/// A figure that left its own past, for at least three minutes in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Anomaly {
+    /// Where it went.
+    pub side: Side,
+    /// The last value outside.
+    pub value: f64,
+    /// The median of what is usual.
+    pub usual: f64,
+    /// How far the least of the first three lay from it, in deviations.
+    pub deviations: f64,
+    /// What they had to exceed: 3.5, or more where the noise resembles itself from minute to minute.
+    pub limit: f64,
+    /// How many minutes were outside so far.
+    pub minutes: usize,
+    /// How many minutes the judgement rests on.
+    pub samples: usize,
+}
+
+/// Watches one figure a minute.
+///
+/// Unusual is what three minutes in a row lie, on the same side, more than 3.5 deviations from the median of the last day
+/// *and* beyond nearly all of it. A deviation is never taken to be less than a floor, so that a figure that never moved is not
+/// unusual at its first step; there must be 60 minutes to compare with. Minutes under suspicion are no part of the baseline: they join
+/// it when nothing comes of it. An anomaly ends behind three usual minutes, or after 60 unusual ones, which are then
+/// what is usual.
+///
+/// One minute costs a binary search and a move of at most 11 KB, about a microsecond; one under suspicion some ten. Memory: 23 KB.
+#[derive(Debug)]
+pub struct Detector {
+    floor: f64,
+    baseline: Baseline,
+    /// Outside, and in no baseline.
+    suspects: Vec<Suspect>,
+    anomaly: Option<Anomaly>,
+    /// Usual minutes in a row, during an anomaly.
+    calm: usize,
+    refused: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Suspect {
+    value: f64,
+    distance: Distance,
+}
+
+impl Detector {
+    /// `floor` is the least deviation that is believed, in the unit of the figure: what it may always move by without being
+    /// news is 3.5 times that. Besides, 2 % of the median are always believed.
+    pub fn new(floor: f64) -> Self {
+        Self { floor, baseline: Baseline::new(floor), suspects: Vec::new(), anomaly: None, calm: 0, refused: 0 }
+    }
+
+    /// Takes in the next minute, and returns an anomaly when one begins with it. What is no figure is counted, and treated
+    /// as a minute without one.
+    pub fn observe(&mut self, value: f64) -> Option<Anomaly> {
+        if !is_figure(value) {
+            self.refused += 1;
+            self.skip();
+            return None;
+        }
+        let value = value + 0.0; // no negative zero, which is sorted apart
+        let outside = self.outside(value);
+        if self.anomaly.is_some() {
+            self.go_on(value, outside.is_some());
+            return None;
+        }
+        let Some((distance, limit)) = outside else {
+            self.acquit();
+            self.baseline.push(value);
+            return None;
+        };
+        if self.suspects.first().is_some_and(|first| first.distance.side != distance.side) {
+            self.acquit();
+        }
+        self.suspects.push(Suspect { value, distance });
+        if self.suspects.len() < IN_A_ROW {
+            return None;
+        }
+        let least = self.suspects.iter().map(|suspect| suspect.distance.deviations).fold(f64::INFINITY, f64::min);
+        self.calm = 0;
+        self.anomaly = Some(Anomaly {
+            side: distance.side,
+            value,
+            usual: self.baseline.median()?,
+            deviations: least,
+            limit,
+            minutes: self.suspects.len(),
+            samples: self.baseline.len(),
+        });
+        self.anomaly
+    }
+
+    /// A minute without a figure: it ends a row.
+    pub fn skip(&mut self) {
+        if self.anomaly.is_none() {
+            self.acquit();
+        }
+        self.calm = 0;
+    }
+
+    /// The one that goes on.
+    pub fn anomaly(&self) -> Option<&Anomaly> {
+        self.anomaly.as_ref()
+    }
+
+    /// How many were no figures.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    fn outside(&self, value: f64) -> Option<(Distance, f64)> {
+        if self.baseline.len() < FEWEST {
+            return None;
+        }
+        let side = self.baseline.beyond(value)?;
+        let distance = self.baseline.distance(value)?;
+        if distance.deviations <= LIMIT || distance.side != side {
+            return None;
+        }
+        let limit = LIMIT * self.baseline.persistence();
+        (distance.deviations > limit).then_some((distance, limit))
+    }
+
+    fn go_on(&mut self, value: f64, is_outside: bool) {
+        let Some(anomaly) = &mut self.anomaly else { return };
+        if !is_outside {
+            self.baseline.push(value);
+            self.calm += 1;
+            if self.calm == IN_A_ROW {
+                self.anomaly = None;
+                self.suspects.clear();
+            }
+            return;
+        }
+        self.calm = 0;
+        anomaly.value = value;
+        anomaly.minutes += 1;
+        let distance = Distance { side: anomaly.side, deviations: anomaly.deviations };
+        self.suspects.push(Suspect { value, distance });
+        if self.suspects.len() >= NEW_NORMAL {
+            self.anomaly = None;
+            self.baseline = Baseline::new(self.floor);
+            self.acquit();
+        }
+    }
+
+    fn acquit(&mut self) {
+        for suspect in self.suspects.drain(..) {
+            self.baseline.push(suspect.value);
+        }
+    }
+}

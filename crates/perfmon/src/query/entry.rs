@@ -1,0 +1,116 @@
+//! One shape and its figures.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::dialect::Dialect;
+use super::fingerprint::Fingerprint;
+use super::recent::Recent;
+use super::stats::QueryStats;
+use super::{Seen, lock};
+use crate::latency::share;
+use crate::layout::{Layout, nanos};
+use crate::snapshot::Snapshot;
+
+/// What one call may add to a sum, so that no absurd one outweighs all others.
+pub(super) const LONGEST_ADDED: Duration = Duration::from_secs(86_400);
+/// What a call weighs beside its time, in nanoseconds: who is called often stays too.
+const WEIGHT_OF_A_CALL: u64 = 100_000;
+
+pub(super) struct Entry {
+    fingerprint: Fingerprint,
+    text: Box<str>,
+    dialect: Dialect,
+    /// Decides who has to make room; read without the lock.
+    weight: AtomicU64,
+    tally: Mutex<Tally>,
+}
+
+/// Under one lock, so that all figures are of the same calls.
+struct Tally {
+    calls: u64,
+    slow: u64,
+    total_nanos: u128,
+    max: Duration,
+    rows: u64,
+    first_unix_ms: u64,
+    last_unix_ms: u64,
+    recent: Recent,
+    buckets: Box<[u32]>,
+}
+
+impl Entry {
+    /// `weight` is that of whoever had its place.
+    pub(super) fn new(fingerprint: Fingerprint, text: &str, dialect: Dialect, weight: u64, layout: &Layout) -> Self {
+        let tally = Tally {
+            calls: 0,
+            slow: 0,
+            total_nanos: 0,
+            max: Duration::ZERO,
+            rows: 0,
+            first_unix_ms: u64::MAX,
+            last_unix_ms: 0,
+            recent: Recent::default(),
+            buckets: vec![0; layout.buckets()].into(),
+        };
+        Self { fingerprint, text: text.into(), dialect, weight: AtomicU64::new(weight), tally: Mutex::new(tally) }
+    }
+
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn weight(&self) -> u64 {
+        self.weight.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn record(&self, seen: &Seen<'_>, is_slow: bool, layout: &Layout) {
+        let added = nanos(seen.elapsed.min(LONGEST_ADDED));
+        self.weight.fetch_add(added + WEIGHT_OF_A_CALL, Ordering::Relaxed);
+        let mut tally = lock(&self.tally);
+        tally.calls += 1;
+        tally.slow += u64::from(is_slow);
+        tally.total_nanos += u128::from(added);
+        tally.max = tally.max.max(seen.elapsed);
+        tally.rows = tally.rows.saturating_add(seen.rows);
+        tally.first_unix_ms = tally.first_unix_ms.min(seen.at_unix_ms);
+        tally.last_unix_ms = tally.last_unix_ms.max(seen.at_unix_ms);
+        tally.recent.record(seen.at_unix_ms, is_slow);
+        let bucket = &mut tally.buckets[layout.index(nanos(seen.elapsed))];
+        *bucket = bucket.saturating_add(1);
+    }
+
+    /// Calls and slow calls of the last minutes.
+    pub(super) fn recently(&self, now_unix_ms: u64) -> (u64, u64) {
+        lock(&self.tally).recent.read(now_unix_ms)
+    }
+
+    /// `all` is the time of all shapes.
+    pub(super) fn stats(&self, layout: &Arc<Layout>, all: Duration) -> QueryStats {
+        let tally = lock(&self.tally);
+        let counts = tally.buckets.iter().map(|&count| u64::from(count)).collect();
+        let snapshot = Snapshot::new(Arc::clone(layout), counts, tally.total_nanos);
+        let mean = tally.total_nanos.checked_div(u128::from(tally.calls)).unwrap_or(0);
+        let total = snapshot.sum();
+        QueryStats {
+            fingerprint: self.fingerprint,
+            text: self.text.to_string(),
+            dialect: self.dialect,
+            calls: tally.calls,
+            slow: tally.slow,
+            total,
+            mean: Duration::from_nanos(u64::try_from(mean).unwrap_or(u64::MAX)),
+            p99: snapshot.quantile(0.99).unwrap_or_default(),
+            max: tally.max,
+            rows: tally.rows,
+            share: share(nanos(total), nanos(all)),
+            first_unix_ms: tally.first_unix_ms.min(tally.last_unix_ms),
+            last_unix_ms: tally.last_unix_ms,
+        }
+    }
+}
