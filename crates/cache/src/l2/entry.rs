@@ -51,7 +51,7 @@ pub(super) struct Entry {
     pub(super) class: Bytes,
     pub(super) epoch: Bytes,
     pub(super) class_moves: u64,
-    /// How long Redis keeps it, from when it was stored.
+    /// The most that Redis keeps it, from when it was stored, or expired by hand.
     pub(super) life: Duration,
     /// The last part of its life in Redis, in which it is stale.
     pub(super) grace: Duration,

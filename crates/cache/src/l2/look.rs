@@ -41,8 +41,9 @@ pub(super) enum Looked {
 }
 
 impl Looked {
-    /// An entry that is valid, and for how much longer Redis keeps it.
+    /// An entry that is valid, and for how much longer Redis keeps it: by a clock that was set back for longer than the entry says.
     pub(super) fn of(entry: Entry, left: Duration) -> Self {
+        let left = left.min(entry.life);
         match left.checked_sub(entry.grace) {
             Some(fresh_for) if !fresh_for.is_zero() => Self::Found { entry, fresh_for },
             // Redis counts whole milliseconds; in its last one an entry without a grace would be served as stale.
