@@ -164,8 +164,9 @@ impl Memory {
             leaving.extend(self.cache.remove(key));
             stored = self.place(key, slot, &mut leaving);
         }
-        // What was refused itself did not leave.
-        leaving.retain(|(left, _)| !Arc::ptr_eq(&left.terms, slot.terms()));
+        // What was refused itself did not leave, and what was found to hold still is held still.
+        let is_held = |hit: &Hit| stored && Arc::ptr_eq(&hit.value, &slot.value);
+        leaving.retain(|(left, hit)| !Arc::ptr_eq(&left.terms, slot.terms()) && !(left.key == *key && is_held(hit)));
         let inserted = Inserted { stored, too_big: !stored, leaving };
         let evicted = inserted.evicted(key).count() as u64;
         if evicted > 0 {
