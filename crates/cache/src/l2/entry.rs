@@ -41,6 +41,11 @@ impl EntryId {
     pub(crate) fn expired(self) -> Option<Self> {
         NonZeroU64::new(self.0.get().wrapping_add(1 << 56)).map(Self)
     }
+
+    /// What an entry that was expired by hand was called before.
+    pub(crate) fn fresh(self) -> Option<Self> {
+        NonZeroU64::new(self.0.get().wrapping_sub(1 << 56)).map(Self)
+    }
 }
 
 /// What an entry says of itself.

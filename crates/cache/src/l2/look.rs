@@ -118,10 +118,11 @@ impl RedisTier {
         }
     }
 
-    /// Whether what lies under the key is this very entry.
-    pub(super) async fn holds(&self, key: &Key, id: EntryId) -> Result<bool, Error> {
+    /// Whether what lies under the key is this very entry, by the one name or the other.
+    pub(super) async fn holds(&self, key: &Key, id: EntryId, other: Option<EntryId>) -> Result<bool, Error> {
         let end = HEAD as u64 - 1;
         let range = Command::new("GETRANGE").key(self.names.value(key)).arg(0_u64).arg(end).idempotent();
-        Ok(self.client.execute(range).await?.into_bytes()?[..] == id.head())
+        let found = self.client.execute(range).await?.into_bytes()?;
+        Ok([Some(id), other].into_iter().flatten().any(|id| found[..] == id.head()))
     }
 }
