@@ -165,8 +165,10 @@ impl Memory {
             stored = self.place(key, slot, &mut leaving);
         }
         // What was refused itself did not leave, and what was found to hold still is held still.
-        let is_held = |hit: &Hit| stored && Arc::ptr_eq(&hit.value, &slot.value);
-        leaving.retain(|(left, hit)| !Arc::ptr_eq(&left.terms, slot.terms()) && !(left.key == *key && is_held(hit)));
+        leaving.retain(|(left, hit)| {
+            let is_held = stored && left.key == *key && Arc::ptr_eq(&hit.value, &slot.value);
+            !is_held && !Arc::ptr_eq(&left.terms, slot.terms())
+        });
         let inserted = Inserted { stored, too_big: !stored, leaving };
         let evicted = inserted.evicted(key).count() as u64;
         if evicted > 0 {
