@@ -72,7 +72,9 @@ impl TieredCache {
     /// than none; where it is not, [invalidate](Self::invalidate_key). No load that began before makes the old value fresh again: it
     /// fills nothing. Without a grace it is an invalidation.
     ///
-    /// What another process holds in L1 goes, and it reads as stale what L2 has: what only its L1 had can't fall back on that.
+    /// This process keeps what it holds in L1, also where L2 has nothing of it; where another entry of the key lies there, it falls back
+    /// on that one. What another process holds in L1 goes, and it reads as stale what L2 has: what only its L1 had it can't fall back
+    /// on.
     ///
     /// # Errors
     ///
@@ -332,14 +334,17 @@ impl Tiers {
     /// Ends the fresh life of the key in L1 and fences its loads; tells whether a live value was held.
     fn expire(&self, key: &Key) -> bool {
         let now = self.clock.now();
-        let is_over = self.flights.fence(key, || {
-            let slot = self.memory.peek(key)?;
-            if slot.state(now, &self.fence) == State::Dead {
-                return None;
+        let held = self.flights.fence(key, || {
+            let slot = self.memory.peek(key).filter(|slot| slot.state(now, &self.fence) != State::Dead)?;
+            let mut times = slot.times;
+            let was_fresh = times.expire(now.into());
+            if times.is_over(now.into()) {
+                // Without a grace.
+                self.memory.remove(key);
+                return Some((slot, true));
             }
-            let mut is_over = false;
             self.memory.amend(key, |terms| {
-                let was_fresh = terms.times.expire(now.into());
+                terms.times = times;
                 // The entry of L2 is called so too, then.
                 #[cfg(feature = "redis")]
                 if was_fresh {
@@ -347,18 +352,20 @@ impl Tiers {
                 }
                 #[cfg(not(feature = "redis"))]
                 let _ = was_fresh;
-                is_over = terms.times.is_over(now.into());
             });
-            if let Some(class) = self.classes.by_id(slot.class) {
-                class.counters.add(Count::Invalidation);
-            }
-            Some(is_over)
+            Some((slot, false))
         });
-        if is_over == Some(true) {
-            // Without a grace.
-            self.remove(key);
+        let Some((slot, is_gone)) = held else { return false };
+        // Above an L2 this is done twice, and changes something once.
+        if !slot.times.is_expired()
+            && let Some(class) = self.classes.by_id(slot.class)
+        {
+            class.counters.add(Count::Invalidation);
         }
-        is_over.is_some()
+        if is_gone {
+            self.report_removed(key, &slot, Removal::Invalidated);
+        }
+        true
     }
 
     /// Removes the key from L1 and fences its loads; tells whether a live value was held.

@@ -164,8 +164,11 @@ impl Memory {
             leaving.extend(self.cache.remove(key));
             stored = self.place(key, slot, &mut leaving);
         }
-        // What was refused itself did not leave.
-        leaving.retain(|(left, _)| !Arc::ptr_eq(&left.terms, slot.terms()));
+        // What was refused itself did not leave, and what was found to hold still is held still.
+        leaving.retain(|(left, hit)| {
+            let is_held = stored && left.key == *key && Arc::ptr_eq(&hit.value, &slot.value);
+            !is_held && !Arc::ptr_eq(&left.terms, slot.terms())
+        });
         let inserted = Inserted { stored, too_big: !stored, leaving };
         let evicted = inserted.evicted(key).count() as u64;
         if evicted > 0 {

@@ -153,9 +153,9 @@ impl Times {
         !self.idle.is_zero() && self.fresh_until < self.ends
     }
 
-    /// Whether a read now prolongs its life.
+    /// Whether a read now prolongs its life. What was expired by hand is done with, also for a reader that asked the time before.
     pub(crate) fn may_slide(&self, now: Moment) -> bool {
-        self.slides() && now >= self.calm_until && now < self.fresh_until
+        !self.is_expired() && self.slides() && now >= self.calm_until && now < self.fresh_until
     }
 
     /// Counts the idle time from now on.
@@ -187,9 +187,14 @@ impl Times {
             || (!self.eager.is_zero() && now.after(self.eager() * EAGER_WINDOW) >= self.ends && drawn())
     }
 
+    /// Whether its fresh life was ended by hand.
+    pub(crate) fn is_expired(&self) -> bool {
+        self.ahead_from == EXPIRED
+    }
+
     /// Ends its fresh life: its grace begins, and the next read loads. Tells whether it was fresh until now, here or in L2.
     pub(crate) fn expire(&mut self, now: Moment) -> bool {
-        let was_fresh = now < self.ends && self.ahead_from != EXPIRED;
+        let was_fresh = now < self.ends && !self.is_expired();
         if now < self.fresh_until {
             let grace = self.stale_until.since(self.fresh_until);
             (self.fresh_until, self.stale_until) = (now, now.after(grace));
@@ -264,5 +269,24 @@ impl Slot {
     /// Whether these terms are of one fill with its own, if the value is too: what was found to hold still is filled anew.
     pub(crate) fn has_terms_like(&self, terms: &Terms) -> bool {
         self.times.ends == terms.times.ends && self.since == terms.since
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_expired_by_hand_slides_no_more() {
+        let seconds = |count| Moment::START.after(Duration::from_secs(count));
+        let (zero, minute) = (Duration::ZERO, Duration::from_secs(60));
+        let lifetime =
+            Lifetime { fresh: minute, whole: minute * 10, grace: minute, ahead: zero, idle: minute, eager: zero };
+        let mut times = Times::new(seconds(100), &lifetime);
+        assert!(times.may_slide(seconds(110)));
+        assert!(times.expire(seconds(112)));
+        // A reader that took the time before, and comes to slide behind it.
+        assert!(!times.may_slide(seconds(111)));
+        assert_eq!(times.left(seconds(112)), zero);
     }
 }

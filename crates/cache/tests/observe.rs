@@ -4,13 +4,16 @@
 
 use futures_util::FutureExt;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use tidegate_cache::{
-    Capacity, DynError, Event, Fill, Key, LoadError, Lookup, LookupOutcome, ManualClock, Observer, Pattern, Removal,
-    Source, Tag, TieredCache, TtlClass, TypedCache,
+    Capacity, DynError, Event, Fill, Key, Known, LoadError, Lookup, LookupOutcome, ManualClock, Observer, Pattern,
+    Removal, Source, Tag, TieredCache, TtlClass, TypedCache,
 };
+
+/// No test waits longer for anything.
+const SOON: Duration = Duration::from_secs(20);
 
 /// With L1 alone nothing is waited for.
 fn now<T>(done: impl Future<Output = T>) -> T {
@@ -216,7 +219,6 @@ async fn an_observer_that_panics_costs_a_batch_nothing() {
 /// What panics where entries leave must not cost the loads their limit.
 #[tokio::test]
 async fn a_sweep_that_panics_is_not_the_last_thing_that_the_keeper_does() {
-    const SOON: Duration = Duration::from_secs(20);
     struct Angry;
     impl Observer for Angry {
         fn on(&self, event: &Event<'_>) {
@@ -291,6 +293,42 @@ async fn a_listener_has_each_value_that_leaves_and_why() {
     assert!(!evicted.is_empty() && evicted.iter().all(|(_, _, cause)| *cause == Removal::Evicted), "{evicted:?}");
     assert_eq!(cache.stats().tiers[0].evictions, Some(evicted.len() as u64));
     assert!(evicted.iter().all(|(left, value, _)| *left == key(*value)));
+}
+
+#[tokio::test]
+async fn a_value_that_is_served_on_did_not_leave() {
+    let (clock, listener) = (ManualClock::new(), Arc::new(Listener::default()));
+    let cache = TieredCache::builder().clock(clock.clone()).observer(listener.clone()).build();
+    let (values, left) = noting(&cache, TtlClass::new("files", SOON).grace(SOON).soft_timeout(SOON));
+    now(values.set(&key(1), 1));
+    let Lookup::Fresh(held) = values.get_local(&key(1)) else { panic!("it was set") };
+    clock.advance(SOON);
+    let unchanged = async |known: Option<Known<u32>>| Ok::<_, Infallible>(known.unwrap().still_holds());
+    let read = values.get_or_revalidate(&key(1), unchanged).await.unwrap();
+    assert!(Arc::ptr_eq(&read.value, &held) && read.source == Source::Loaded, "{read:?}");
+    assert_eq!(*left.lock().unwrap(), []);
+    assert!(!listener.take().iter().any(|event| event.contains("Removed")));
+    now(values.set(&key(1), 2));
+    assert_eq!(*left.lock().unwrap(), [(key(1), 1, Removal::Replaced)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_a_load_does_not_wait_for_a_listener() {
+    let cache = TieredCache::builder().build();
+    let (answered, is_answered) = mpsc::channel();
+    let (told, is_told) = mpsc::channel();
+    let is_answered = Mutex::new(is_answered);
+    let values = cache.typed::<u32>(TtlClass::new("slow", SOON).grace(SOON).soft_timeout(SOON));
+    let values = values.on_removal(move |_, value, why| {
+        let in_time = is_answered.lock().unwrap().recv_timeout(SOON / 2).is_ok();
+        told.send((*value, why, in_time)).unwrap();
+    });
+    values.set(&key(1), 1).await;
+    values.expire(&key(1)).await.unwrap();
+    let load = async || Ok::<_, Infallible>(Fill::new(2).uncached());
+    assert_eq!(*values.get_or_load(&key(1), load).await.unwrap().value, 2);
+    answered.send(()).unwrap();
+    assert_eq!(is_told.recv_timeout(SOON).unwrap(), (1, Removal::Invalidated, true));
 }
 
 #[tokio::test]

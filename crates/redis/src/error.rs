@@ -26,6 +26,8 @@ pub enum ErrorKind {
     Refused,
     /// The reply is not of the shape that was expected.
     Decode,
+    /// The server answers, and a channel brings nothing: what was said there was not heard.
+    Silent,
     /// The caller's fault: keys of several slots in one script, for example. Nothing was sent.
     Invalid,
 }
@@ -82,7 +84,8 @@ impl Error {
             | ErrorKind::Disconnected
             | ErrorKind::Busy
             | ErrorKind::ReadOnly
-            | ErrorKind::Loading => true,
+            | ErrorKind::Loading
+            | ErrorKind::Silent => true,
             ErrorKind::Refused => matches!(self.code(), Some("OOM" | "BUSY" | "TRYAGAIN" | "NOREPLICAS" | "MISCONF")),
             ErrorKind::Decode | ErrorKind::Invalid => false,
         }
@@ -224,6 +227,12 @@ mod tests {
             assert_eq!(error.kind(), kind, "{text}");
             assert!(error.is_outage() && error.is_transient() && !error.may_have_run(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_silent_channel_may_speak_again_and_is_no_outage() {
+        let error = Error::new(ErrorKind::Silent, "nothing comes");
+        assert!(error.is_transient() && !error.is_outage() && !error.may_have_run() && error.code().is_none());
     }
 
     #[test]

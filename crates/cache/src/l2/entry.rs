@@ -41,6 +41,11 @@ impl EntryId {
     pub(crate) fn expired(self) -> Option<Self> {
         NonZeroU64::new(self.0.get().wrapping_add(1 << 56)).map(Self)
     }
+
+    /// What an entry that was expired by hand was called before.
+    pub(crate) fn fresh(self) -> Option<Self> {
+        NonZeroU64::new(self.0.get().wrapping_sub(1 << 56)).map(Self)
+    }
 }
 
 /// What an entry says of itself.
@@ -51,7 +56,7 @@ pub(super) struct Entry {
     pub(super) class: Bytes,
     pub(super) epoch: Bytes,
     pub(super) class_moves: u64,
-    /// How long Redis keeps it, from when it was stored.
+    /// The most that Redis keeps it, from when it was stored, or expired by hand.
     pub(super) life: Duration,
     /// The last part of its life in Redis, in which it is stale.
     pub(super) grace: Duration,

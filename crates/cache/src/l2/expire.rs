@@ -18,7 +18,8 @@ impl RedisTier {
             return Ok(());
         }
         let _changing = self.changing(keys.iter().copied());
-        let item = |key: &&Key| Item { names: self.pair(key), args: Vec::new(), bytes: 0 };
+        let names = |key: &Key| vec![self.names.value(key), self.names.fence(key), self.names.expired_mark(key)];
+        let item = |key: &&Key| Item { names: names(key), args: Vec::new(), bytes: 0 };
         let items: Vec<Item> = keys.iter().map(item).collect();
         let values = values_of(&items);
         let (common, mut patience) = ([Arg::from(u64::from(FORMAT))], Patience::new(FOREVER));

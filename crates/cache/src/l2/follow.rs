@@ -246,17 +246,30 @@ async fn resolve(tiers: Weak<Tiers>, doubt: Doubt) {
     join(entry, fallbacks).await;
 }
 
-async fn compare(tiers: Weak<Tiers>, key: Key, slot: Slot) {
+async fn compare(tiers: Weak<Tiers>, key: Key, mut slot: Slot) {
     let Some(tiers) = tiers.upgrade() else { return };
-    if !is_held(&tiers, &key, &slot).await && tiers.memory.discard(&key, &slot) {
-        tiers.report_removed(&key, &slot, Removal::Invalidated);
+    while !is_held(&tiers, &key, &slot).await {
+        // Expired here meanwhile, it is called otherwise in L2 too. That happens to a slot once.
+        match tiers.memory.peek(&key) {
+            Some(now) if now.has_terms_like(slot.terms()) && now.shared != slot.shared => slot = now,
+            _ => {
+                if tiers.memory.discard(&key, &slot) {
+                    tiers.report_removed(&key, &slot, Removal::Invalidated);
+                }
+                return;
+            }
+        }
     }
 }
 
 /// Whether L2 holds the same.
 async fn is_held(tiers: &Tiers, key: &Key, slot: &Slot) -> bool {
     match (&tiers.l2, slot.shared) {
-        (Some(l2), Some(id)) => matches!(l2.tier.holds(key, id).await, Ok(true)),
+        (Some(l2), Some(id)) => {
+            // Expired here first, it is there as it was until L2 is told.
+            let before = id.fresh().filter(|_| slot.times.is_expired());
+            matches!(l2.tier.holds(key, id, before).await, Ok(true))
+        }
         _ => false,
     }
 }

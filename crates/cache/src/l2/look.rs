@@ -41,8 +41,9 @@ pub(super) enum Looked {
 }
 
 impl Looked {
-    /// An entry that is valid, and for how much longer Redis keeps it.
+    /// An entry that is valid, and for how much longer Redis keeps it: by a clock that was set back for longer than the entry says.
     pub(super) fn of(entry: Entry, left: Duration) -> Self {
+        let left = left.min(entry.life);
         match left.checked_sub(entry.grace) {
             Some(fresh_for) if !fresh_for.is_zero() => Self::Found { entry, fresh_for },
             // Redis counts whole milliseconds; in its last one an entry without a grace would be served as stale.
@@ -117,10 +118,11 @@ impl RedisTier {
         }
     }
 
-    /// Whether what lies under the key is this very entry.
-    pub(super) async fn holds(&self, key: &Key, id: EntryId) -> Result<bool, Error> {
+    /// Whether what lies under the key is this very entry, by the one name or the other.
+    pub(super) async fn holds(&self, key: &Key, id: EntryId, other: Option<EntryId>) -> Result<bool, Error> {
         let end = HEAD as u64 - 1;
         let range = Command::new("GETRANGE").key(self.names.value(key)).arg(0_u64).arg(end).idempotent();
-        Ok(self.client.execute(range).await?.into_bytes()?[..] == id.head())
+        let found = self.client.execute(range).await?.into_bytes()?;
+        Ok([Some(id), other].into_iter().flatten().any(|id| found[..] == id.head()))
     }
 }

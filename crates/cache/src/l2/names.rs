@@ -67,6 +67,11 @@ impl Names {
         self.name(&["cn:", &self.sender, ":p:{e}:", &class, ":", pattern.as_str()])
     }
 
+    /// Of a key that was expired while Redis had nothing of it.
+    pub(super) fn expired_mark(&self, key: &Key) -> String {
+        self.name(&["cn:", &self.sender, ":k:{", key.as_str(), "}"])
+    }
+
     /// The field of the epoch that counts the invalidations of a class.
     pub(super) fn class_field(class: &str) -> String {
         format!("c:{class}")
@@ -122,6 +127,9 @@ impl Names {
         if let Some(tag) = mark.strip_prefix("t:{t:") {
             return Tag::read(tag.strip_suffix('}')?).ok().map(Meaning::Tag);
         }
+        if let Some(key) = mark.strip_prefix("k:{") {
+            return Key::parse(key.strip_suffix('}')?).ok().map(Meaning::Value);
+        }
         if let Some(class) = mark.strip_prefix("c:{e}:") {
             return Some(Meaning::Class(class.to_owned()));
         }
@@ -168,6 +176,8 @@ mod tests {
         let pattern = Pattern::parse("k:*:?").unwrap();
         let meaning = |name: String| reader.meaning(name.as_bytes()).unwrap();
         assert_eq!(meaning(names.value(&key)), Meaning::Value(key.clone()));
+        assert_eq!(meaning(names.expired_mark(&key)), Meaning::Value(key.clone()));
+        assert_eq!(names.meaning(names.expired_mark(&key).as_bytes()), None, "its own");
         assert_eq!(meaning(names.tag_mark(&tag)), Meaning::Tag(tag));
         assert_eq!(meaning(names.tag_mark(&Tag::new(""))), Meaning::Tag(Tag::new("")));
         assert_eq!(meaning(names.class_mark("a:b")), Meaning::Class("a%3Ab".to_owned()));
@@ -204,6 +214,7 @@ mod tests {
         let (key, tag) = (Key::builder("k").part("x").build().unwrap(), Tag::new(""));
         let slot = |name: String| Client::slot_of(&name);
         assert_eq!(slot(names.value(&key)), slot(names.fence(&key)));
+        assert_eq!(slot(names.value(&key)), slot(names.expired_mark(&key)));
         assert_eq!(slot(names.generation(&tag)), slot(names.tag_mark(&tag)));
         assert_eq!(slot(names.epoch()), slot(names.class_mark("c")));
         assert_eq!(slot(names.epoch()), slot(names.all_mark()));

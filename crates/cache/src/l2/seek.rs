@@ -235,7 +235,7 @@ impl L2 {
                 return Some(noticed);
             }
             noticed = now;
-            if !matches!(patience.spend(self.tier.holds(key, id)).await, Ok(true)) {
+            if !matches!(patience.spend(self.tier.holds(key, id, None)).await, Ok(true)) {
                 return None;
             }
         }

@@ -48,7 +48,7 @@ impl Landing {
 
     fn settle(&mut self, ended: Ended) {
         let mut elapsed = Some(self.tiers.clock.precise().saturating_sub(self.started));
-        let mut inserted = Inserted::default();
+        let (mut inserted, mut outdated) = (Inserted::default(), None);
         // Said by the loader, that there is nothing holds for what is stale too.
         let is_gone = matches!(ended, Ended::Absent(Some(_)));
         let (outcome, result) = match ended {
@@ -56,15 +56,16 @@ impl Landing {
                 let source = brought.source;
                 elapsed = brought.loaded_in;
                 let noticed = brought.noticed();
-                let (slot, filled) = self.fill(brought);
+                let (slot, filled, older) = self.fill(brought);
                 let stored = filled.stored;
-                inserted = filled;
+                (inserted, outdated) = (filled, older);
                 let result = if stored { LoadResult::Stored } else { LoadResult::NotStored };
                 (Outcome::Loaded { slot, stored, source, noticed }, result)
             }
             Ended::Absent(loaded_in) => {
                 elapsed = loaded_in;
-                (self.leave_absent(loaded_in.is_some()), LoadResult::Absent)
+                outdated = self.leave_absent(loaded_in.is_some());
+                (Outcome::Absent, LoadResult::Absent)
             }
             Ended::Failed(error) => (self.leave_without(Outcome::Failed(error)), LoadResult::Failed),
             Ended::Panicked => (self.leave_without(Outcome::Panicked), LoadResult::Panicked),
@@ -83,15 +84,18 @@ impl Landing {
         }
         self.flight.end(outcome);
         self.landed = true;
-        // The observer comes last: if it panics, the waiters are free already.
+        // Observer and listeners come last, and what left is dropped here: if one of them panics or takes its time, the waiters are
+        // free already.
         self.tiers.report_left(&self.key, &inserted);
+        self.report_older(outdated);
         // What L2 had was not loaded.
         if let Some(elapsed) = elapsed {
             self.tiers.notify(&Event::Loaded { class: self.class.ttl.name(), key: &self.key, elapsed, result });
         }
     }
 
-    fn fill(&self, brought: Brought) -> (Slot, Inserted) {
+    /// The value as a slot, what its insertion did, and what it took away without taking its place.
+    fn fill(&self, brought: Brought) -> (Slot, Inserted, Option<Slot>) {
         let (tiers, key, keep) = (&self.tiers, &self.key, brought.parcel.keep);
         let may_keep = brought.may_keep && keep == Keep::Value;
         #[cfg(feature = "redis")]
@@ -122,22 +126,21 @@ impl Landing {
             let may_keep = may_keep && (!is_doubtful || slot.shared.is_some());
             if may_fill && may_keep { tiers.fill(key, &slot) } else { Inserted::default() }
         });
-        self.report_older(outdated);
         #[cfg(feature = "redis")]
         if is_doubtful && inserted.stored {
             l2::recheck(tiers, key, &slot);
         }
-        (slot, inserted)
+        (slot, inserted, outdated)
     }
 
     /// Where the loader has nothing any more, what it was to replace is not served on.
-    fn leave_absent(&self, was_loaded: bool) -> Outcome {
-        let outdated = self
-            .tiers
-            .flights
-            .leave(&self.key, &self.flight, |may_fill| if may_fill && was_loaded { self.remove_older() } else { None });
-        self.report_older(outdated);
-        Outcome::Absent
+    fn leave_absent(&self, was_loaded: bool) -> Option<Slot> {
+        let flights = &self.tiers.flights;
+        flights.leave(
+            &self.key,
+            &self.flight,
+            |may_fill| if may_fill && was_loaded { self.remove_older() } else { None },
+        )
     }
 
     /// Takes what was there before the load out of L1. The caller holds the lock of the key's flights.
@@ -148,11 +151,9 @@ impl Landing {
         if is_new { None } else { tiers.memory.remove(&self.key) }
     }
 
-    /// Drops it here, not under the lock.
     fn report_older(&self, outdated: Option<Slot>) {
         if let Some(outdated) = outdated {
             self.tiers.report_removed(&self.key, &outdated, Removal::Invalidated);
-            drop(outdated);
         }
     }
 

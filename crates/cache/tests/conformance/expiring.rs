@@ -2,9 +2,10 @@
 
 use std::convert::Infallible;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tidegate_cache::{Fill, Lookup, Source, TtlClass, TypedCache};
+use tidegate_cache::{Fill, Lookup, Removal, Source, TieredCache, TtlClass, TypedCache};
 use tidegate_testkit::poll_until;
 
 use crate::ground::{Ground, SOON, Store, key, keys};
@@ -16,6 +17,12 @@ const PATIENT: TtlClass = TtlClass::new("patient", LONG).grace(LONG).soft_timeou
 async fn until_stale(node: &TypedCache<u32>, index: u32) {
     let is_stale = async || matches!(node.get(&key(index)).await, Lookup::Stale(_)).then_some(());
     poll_until(SOON, is_stale).await.unwrap();
+}
+
+/// How many invalidations the class counts.
+fn counted(cache: &TieredCache, class: &TtlClass) -> u64 {
+    let stats = cache.stats().classes;
+    stats.iter().find(|of| of.class == class.name()).unwrap().invalidations
 }
 
 async fn fill(nodes: &[TypedCache<u32>; 2], store: &Store, indexes: std::ops::Range<u32>) {
@@ -51,6 +58,7 @@ pub(crate) async fn what_is_expired_serves_while_loads_fail(ground: Ground) {
     // Once more changes nothing.
     nodes[0].expire(&key(1)).await.unwrap();
     until_stale(&nodes[1], 1).await;
+    assert_eq!(counted(&ground.one, &KIND), 1);
     for node in &nodes {
         for _ in 0..3 {
             let read = node.get_or_load(&key(1), async || Err::<Fill<u32>, _>("no")).await.unwrap();
@@ -72,13 +80,18 @@ pub(crate) async fn what_is_expired_spares_whoever_can_wait(ground: Ground) {
 }
 
 pub(crate) async fn without_a_grace_to_expire_is_to_invalidate(ground: Ground) {
-    let nodes = ground.things();
+    let [one, other] = ground.things();
+    let left = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&left);
+    let nodes = [one.on_removal(move |_, value, why| heard.lock().unwrap().push((*value, why))), other];
     fill(&nodes, &Store::holding(1), 1..2).await;
     assert!(nodes[0].expire(&key(1)).await.unwrap());
+    assert_eq!(*left.lock().unwrap(), [(1, Removal::Invalidated)]);
     assert_eq!(nodes[0].get(&key(1)).await, Lookup::Miss);
     let is_gone = async || (nodes[1].get(&key(1)).await == Lookup::Miss).then_some(());
     poll_until(SOON, is_gone).await.unwrap();
     assert!(!nodes[0].expire(&key(1)).await.unwrap(), "nothing is left");
+    assert_eq!(counted(&ground.one, nodes[0].class()), 1);
 }
 
 pub(crate) async fn a_load_from_before_makes_nothing_fresh(ground: Ground) {

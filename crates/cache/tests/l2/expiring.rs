@@ -1,8 +1,9 @@
 //! What is expired by hand: its fallback in both tiers, and what Redis could not be told of it.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
-use tidegate_cache::{Json, Lookup, TtlClass, TypedCache};
+use tidegate_cache::{Fill, Json, Lookup, Source, TtlClass, TypedCache};
 use tidegate_redis::Value;
 use tidegate_testkit::poll_until;
 
@@ -74,4 +75,54 @@ async fn what_is_no_entry_goes() {
         let left = foreign(&one.client, &["PTTL", name]).await;
         assert_eq!(left, Value::Int(-2), "{bytes:?}");
     }
+}
+
+/// What L1 alone has is no other than what was expired: word of that takes it from the others, not from who expired it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_expires_keeps_what_redis_never_had() {
+    let (_server, [one, other]) = server_and_nodes().await;
+    let (here, there) = (one.cache.typed::<u32>(KIND), other.cache.typed::<u32>(KIND));
+    for node in [&here, &there] {
+        node.get_or_load(&key(1), async || Ok::<_, Infallible>(Fill::new(7))).await.unwrap();
+    }
+    let marker = handle(&one);
+    marker.set(&key(2), 1).await;
+    here.expire(&key(1)).await.unwrap();
+    let is_gone = async || (there.get_local(&key(1)) == Lookup::Miss).then_some(());
+    poll_until(SOON, is_gone).await.unwrap();
+    // Whoever has heard of what came later has heard of this too, and has compared.
+    handle(&other).set(&key(2), 2).await;
+    let has_heard = async || (marker.get_local(&key(2)) != Lookup::Fresh(1.into())).then_some(());
+    poll_until(SOON, has_heard).await.unwrap();
+    assert_eq!(here.get_local(&key(1)), Lookup::Stale(7.into()));
+    let read = here.get_or_load(&key(1), async || Err::<Fill<u32>, _>("no")).await.unwrap();
+    assert_eq!((*read.value, read.source), (7, Source::Stale));
+    // What others do to the key holds for it as ever.
+    there.remove(&key(1)).await.unwrap();
+    let is_gone = async || (here.get_local(&key(1)) == Lookup::Miss).then_some(());
+    poll_until(SOON, is_gone).await.unwrap();
+}
+
+/// A clock that is set back, of this server or of the next primary, gives what was expired a longer life.
+#[tokio::test]
+async fn a_clock_that_is_set_back_makes_nothing_fresh_that_was_expired() {
+    let (_server, [one, other]) = server_and_nodes().await;
+    let (here, there) = (handle(&one), handle(&other));
+    here.set(&key(1), 7).await;
+    here.expire(&key(1)).await.unwrap();
+    let all = keys(&one.client).await;
+    let name = all.iter().find(|name| name.contains("thing")).unwrap();
+    let set_back = async || {
+        let date = foreign(&one.client, &["GETRANGE", name, "-16", "-1"]).await.into_text().unwrap();
+        let length = foreign(&one.client, &["STRLEN", name]).await.as_int().unwrap();
+        let later = format!("{:016}", date.parse::<u64>().unwrap() + 5_000_000);
+        foreign(&one.client, &["SETRANGE", name, &(length - 16).to_string(), &later]).await;
+        foreign(&one.client, &["PEXPIRE", name, "65000"]).await;
+    };
+    set_back().await;
+    assert_eq!(there.get(&key(1)).await, Lookup::Stale(7.into()));
+    // Once more changes nothing.
+    here.expire(&key(1)).await.unwrap();
+    assert_eq!(there.get(&key(1)).await, Lookup::Stale(7.into()));
+    assert!(foreign(&one.client, &["PTTL", name]).await.as_int().unwrap() <= 60_000);
 }

@@ -179,6 +179,10 @@ pub(crate) async fn foreign(client: &Client, words: &[&str]) -> Value {
         "FLUSHALL" => "FLUSHALL",
         "KEYS" => "KEYS",
         "PTTL" => "PTTL",
+        "PEXPIRE" => "PEXPIRE",
+        "STRLEN" => "STRLEN",
+        "GETRANGE" => "GETRANGE",
+        "SETRANGE" => "SETRANGE",
         other => panic!("{other} is not used here"),
     };
     let command = match words.get(1) {

@@ -105,7 +105,7 @@ impl Line {
             self.cut();
         }
         // That is no outage: the server answers.
-        if heard? { Ok(false) } else { Err(Error::new(ErrorKind::Decode, "the channel does not bring our own words")) }
+        if heard? { Ok(false) } else { Err(Error::new(ErrorKind::Silent, "the channel does not bring our own words")) }
     }
 
     /// Says something and waits until it is heard here.
