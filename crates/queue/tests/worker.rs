@@ -468,7 +468,9 @@ fn handlers_that_compute_keep_their_leases_on_redis() {
     });
     // Enqueued first, so that one exchange leases them: a lease that comes while the thread computes is not known to it.
     let ids = servers.block_on(bystander.producer.enqueue_all(&vec![Task::Compute(2_500); 3])).unwrap();
-    let worker = runtime.block_on(async { house.start(house.worker()) });
+    let inside = runtime.enter();
+    let worker = house.start(house.worker());
+    drop(inside);
     for id in ids {
         let record = servers.block_on(bystander.finished(&id));
         assert_eq!((record.state, record.deliveries), (State::Done, 1), "{record:?}");
