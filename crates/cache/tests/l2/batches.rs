@@ -14,7 +14,7 @@ use tidegate_testkit::redis::{Cluster, RedisServer};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep};
 
-use crate::ground::{CLASS, Node, SOON, Store, foreign, key, keys, nodes_on, patient, server_and_nodes, tag};
+use crate::ground::{CLASS, Node, SOON, Store, foreign, heard, key, keys, nodes_on, patient, server_and_nodes, tag};
 
 fn many(indexes: impl IntoIterator<Item = u32>) -> Vec<Key> {
     indexes.into_iter().map(key).collect()
@@ -339,15 +339,19 @@ async fn read_somehow(node: &Node, store: &Store) -> Vec<u32> {
     reads.into_iter().map(|read| *read.unwrap().unwrap().value).collect()
 }
 
-/// As `fencing`, for batches: every read looks past its own L1, and none goes back behind an invalidation that has returned.
+/// As `fencing`, for batches: every read looks past its own L1, and none goes back behind an invalidation that has returned, or, of
+/// another node's tag or class, of which it has heard.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn batches_never_bring_an_old_value_back() {
     let writes = u32::try_from(tidegate_testkit::scale(400, 20_000)).unwrap();
     let (_server, nodes) = server_and_nodes::<3>().await;
-    let (store, finished, failed) = (Store::default(), Arc::new(AtomicU32::new(0)), Arc::new(Mutex::new(None)));
-    let readers = nodes.clone().map(|node| {
-        let (store, finished, failed) = (store.clone(), Arc::clone(&finished), Arc::clone(&failed));
-        tokio::spawn(async move {
+    let (store, failed) = (Store::default(), Arc::new(Mutex::new(None)));
+    // The last write of which each node knows.
+    let known: [Arc<AtomicU32>; 3] = Default::default();
+    let mut readers = Vec::new();
+    for (node, finished) in nodes.clone().into_iter().zip(known.clone()) {
+        let (store, failed) = (store.clone(), Arc::clone(&failed));
+        readers.push(tokio::spawn(async move {
             while finished.load(Ordering::SeqCst) < writes {
                 let least = finished.load(Ordering::SeqCst);
                 node.outlive_l1();
@@ -357,18 +361,25 @@ async fn batches_never_bring_an_old_value_back() {
                 }
                 dawdle().await;
             }
-        })
-    });
+        }));
+    }
     for write in 1..=writes {
         store.row.store(write, Ordering::SeqCst);
-        let node = &nodes[write as usize % 3];
+        let (writer, node) = (write as usize % 3, &nodes[write as usize % 3]);
         match write % 4 {
             0 => node.cache.invalidate_tag(&tag()).await.unwrap(),
             1 => drop(node.cache.invalidate_class("things").await.unwrap()),
             2 => drop(node.things.set_many(many(0..6).into_iter().map(|key| (key, write))).await),
             _ => drop(node.cache.invalidate_keys(&many(0..6)).await.unwrap()),
         }
-        finished.store(write, Ordering::SeqCst);
+        known[writer].store(write, Ordering::SeqCst);
+        for (other, known) in nodes.iter().zip(&known).enumerate().filter_map(|(at, it)| (at != writer).then_some(it)) {
+            // Of keys nobody is told later than the call returns: they are gone from L2.
+            if write % 4 < 2 {
+                heard(other, node).await;
+            }
+            known.store(write, Ordering::SeqCst);
+        }
         dawdle().await;
         dawdle().await;
     }

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tidegate_cache::{
-    Event, Fill, Json, Key, ManualClock, Observer, Read, RedisTier, Tag, TierStats, TieredCache, TtlClass, TypedCache,
+    Event, Fill, Json, Key, Lookup, ManualClock, Observer, Read, RedisTier, Tag, TierStats, TieredCache, TtlClass,
+    TypedCache,
 };
 use tidegate_redis::{Client, Command, Config, Keyspace, Role, Value};
 use tidegate_testkit::poll_until;
@@ -128,6 +129,22 @@ impl Node {
     pub(crate) fn outlive_l1(&self) {
         self.clock.advance(Duration::from_secs(61));
     }
+}
+
+/// Outlives every jump of the clock that tests make, if only as stale.
+const CANARIES: TtlClass =
+    TtlClass::new("canaries", Duration::from_secs(60)).grace(Duration::from_secs(365 * 24 * 3600));
+
+/// Returns when `node` has heard of all that `writer` did before: word of a tag, a class or everything reaches others behind
+/// the call that sent it.
+pub(crate) async fn heard(node: &Node, writer: &Node) {
+    let canaries = node.cache.typed_with_codec::<u32>(CANARIES, Json::new());
+    let canary = Key::builder("canary").build().unwrap();
+    // Word of everything that comes meanwhile refuses it.
+    poll_until(SOON, async || canaries.set(&canary, 0).await.then_some(())).await.unwrap();
+    // Words come in order: once this one has come, the others have too.
+    writer.cache.invalidate_key(&canary).await.unwrap();
+    poll_until(SOON, async || (canaries.get_local(&canary) == Lookup::Miss).then_some(())).await.unwrap();
 }
 
 pub(crate) async fn server_and_nodes<const N: usize>() -> (RedisServer, [Node; N]) {

@@ -3,13 +3,13 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tidegate_cache::{Fill, Json, Key, Source, TtlClass};
+use tidegate_cache::{Fill, Json, Source, TtlClass};
 use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::RedisServer;
 use tokio::time::{Instant, sleep};
 
 use crate::ground::{
-    CLASS, Node, SOON, Store, client, foreign, is_full, key, nodes_on, patient, server_and_nodes, tag,
+    CLASS, Node, SOON, Store, client, foreign, heard, is_full, key, nodes_on, patient, server_and_nodes, tag,
 };
 
 /// Two heartbeats, as far as a machine that does other things as well can be held to it.
@@ -39,16 +39,6 @@ async fn invalidate(node: &Node, round: u32) {
         1 => drop(node.cache.invalidate_class(CLASS.name()).await.unwrap()),
         _ => node.cache.clear().await.unwrap(),
     }
-}
-
-/// Returns when `node` has heard of all that `writer` did before.
-async fn heard(node: &Node, writer: &Node) {
-    let canary = Key::builder("canary").build().unwrap();
-    // Word of a class or of everything that comes meanwhile refuses it.
-    poll_until(SOON, async || node.things.set(&canary, 0).await.then_some(())).await.unwrap();
-    // Words come in order: once this one has come, the others have too.
-    writer.cache.invalidate_key(&canary).await.unwrap();
-    poll_until(SOON, async || node.things.get_local(&canary).into_value().is_none().then_some(())).await.unwrap();
 }
 
 #[tokio::test]
