@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-/// What was counted beside the latencies: five status classes, then aborted.
-pub(crate) const TALLIES: usize = 6;
+use crate::stripe::TALLIES;
 
 /// The difference between two readings of a series.
 #[derive(Debug, Default)]

@@ -1,30 +1,23 @@
 //! One histogram with its counters and windows: what stands behind an endpoint or an operation.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::histogram::Histogram;
 use crate::layout::Layout;
-use crate::ring::{Delta, Ring, TALLIES};
+use crate::ring::{Delta, Ring};
 use crate::snapshot::Snapshot;
-use crate::stripe::Striped;
+use crate::stripe::TALLIES;
 use crate::window::Window;
 
 /// The place of the aborted among the tallies, after the five status classes.
-pub(crate) const ABORTED: usize = TALLIES - 1;
+pub(crate) const ABORTED: usize = 5;
 
 #[derive(Debug)]
 pub(crate) struct Series {
     histogram: Histogram,
-    tallies: Striped<Tallies>,
     ledger: Mutex<Ledger>,
 }
-
-/// Aligned so that the copies of two stripes never share a cache line.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Tallies([AtomicU64; TALLIES]);
 
 /// What ticks have read. Recorders never touch it.
 #[derive(Debug)]
@@ -60,18 +53,17 @@ impl Series {
             minutes: Ring::new(60, 60),
             hours: Ring::new(3600, 24),
         };
-        Self { histogram: Histogram::new(layout), tallies: Striped::new(), ledger: Mutex::new(ledger) }
+        Self { histogram: Histogram::new(layout), ledger: Mutex::new(ledger) }
     }
 
+    #[inline]
     pub(crate) fn record(&self, tally: usize, duration: Duration) {
-        self.histogram.record(duration);
-        self.count(tally);
+        self.histogram.record_in(tally, duration);
     }
 
     /// Counts without a latency.
     pub(crate) fn count(&self, tally: usize) {
-        let tallies = self.tallies.local(Tallies::default);
-        tallies.0[tally].fetch_add(1, Ordering::Relaxed);
+        self.histogram.count(tally);
     }
 
     /// Files everything recorded since the last tick. `scratch` is room to work in that series can share.
@@ -125,6 +117,7 @@ impl Series {
 
     #[expect(clippy::cast_possible_truncation, reason = "differences are taken modulo the width of the live counters")]
     fn unread(&self, ledger: &Ledger, elapsed: Duration, scratch: &mut Vec<u32>) -> Delta {
+        let live_tallies = self.histogram.tallies();
         scratch.resize(ledger.counts.len(), 0);
         let sum = self.histogram.read(scratch);
         let buckets = (0u32..).zip(scratch.iter().zip(&ledger.counts)).filter_map(|(bucket, (&live, &read))| {
@@ -132,13 +125,8 @@ impl Series {
             (new > 0).then_some((bucket, new))
         });
         let mut tallies = [0u64; TALLIES];
-        for copy in self.tallies.built() {
-            for (total, live) in tallies.iter_mut().zip(&copy.0) {
-                *total += live.load(Ordering::Relaxed);
-            }
-        }
-        for (total, read) in tallies.iter_mut().zip(ledger.tallies) {
-            *total -= read;
+        for (new, (live, read)) in tallies.iter_mut().zip(live_tallies.into_iter().zip(ledger.tallies)) {
+            *new = u64::from(live.wrapping_sub(read as u32));
         }
         Delta {
             buckets: buckets.collect(),
@@ -213,7 +201,7 @@ mod tests {
         let interval = series.window(Window::Seconds(60));
         assert_eq!(interval.latency.count(), 2);
         assert_eq!(interval.latency.sum(), 4 * MS);
-        assert_eq!(interval.tallies, [0, 1, 0, 0, 1, 1]);
+        assert_eq!(interval.tallies, [0, 1, 0, 0, 1, 1, 0]);
         assert_eq!(interval.covered, Duration::from_secs(1));
     }
 }
