@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::delta::Scratch;
 use crate::latency::{LatencySummary, rate, share};
 use crate::layout::Layout;
-use crate::series::{ABORTED, Interval, Series};
-use crate::totals::{EndpointTotals, Totals};
+use crate::series::{ABORTED, Series};
+use crate::stripe::TALLIES;
+use crate::totals::EndpointTotals;
 use crate::window::Window;
 
 /// The hundreds of an HTTP status.
@@ -77,8 +79,8 @@ impl StatusCounts {
         self.informational + self.success + self.redirection + self.client_error + self.server_error
     }
 
-    fn of(interval: &Interval) -> Self {
-        let [informational, success, redirection, client_error, server_error, ..] = interval.tallies;
+    fn of(tallies: &[u64; TALLIES]) -> Self {
+        let [informational, success, redirection, client_error, server_error, ..] = *tallies;
         Self { informational, success, redirection, client_error, server_error }
     }
 }
@@ -152,7 +154,7 @@ impl Endpoint {
 
     pub(crate) fn snapshot(&self, window: Window, thresholds: &[Duration]) -> EndpointSnapshot {
         let interval = self.series.window(window);
-        let classes = StatusCounts::of(&interval);
+        let classes = StatusCounts::of(&interval.tallies);
         EndpointSnapshot {
             method: self.method,
             route: self.route.clone(),
@@ -167,14 +169,14 @@ impl Endpoint {
         }
     }
 
-    pub(crate) fn totals(&self) -> EndpointTotals {
-        let interval = self.series.totals();
+    pub(crate) fn totals(&self, scratch: &mut Scratch) -> EndpointTotals {
+        let total = self.series.total(scratch);
         EndpointTotals {
             method: self.method,
             route: self.route.clone(),
-            classes: StatusCounts::of(&interval),
-            aborted: interval.tallies[ABORTED],
-            latency: Totals::of(&interval.latency),
+            classes: StatusCounts::of(&total.tallies),
+            aborted: total.tallies[ABORTED],
+            latency: total.latency(),
         }
     }
 }

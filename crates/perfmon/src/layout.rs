@@ -7,6 +7,8 @@ const GROUPING_POWER: u32 = 6;
 /// Values from 2³⁷ ns (137.4 s) on share the last bucket.
 const RANGE_POWER: u32 = 37;
 const GROUP: usize = 1 << GROUPING_POWER;
+/// How many bounds are exposed.
+pub(crate) const EXPOSED: usize = crate::EXPOSITION_BOUNDS.len();
 const PLAIN_BUCKETS: usize = (RANGE_POWER - GROUPING_POWER + 1) as usize * GROUP;
 const RANGE_END: u64 = 1 << RANGE_POWER;
 /// In the table: an edge lies in this bucket.
@@ -31,6 +33,8 @@ pub struct Layout {
     edges_before: [u16; PLAIN_BUCKETS],
     /// The largest value of each bucket, ascending; the last bucket is open and says the end of the range.
     uppers: Box<[u64]>,
+    /// How many buckets lie at or below each of the exposed bounds.
+    exposed: [usize; EXPOSED],
 }
 
 impl Layout {
@@ -61,7 +65,8 @@ impl Layout {
             uppers.push(upper);
         }
         uppers.push(RANGE_END);
-        Self { edges: edges.into(), edges_before, uppers: uppers.into() }
+        let exposed = crate::EXPOSITION_BOUNDS.map(|bound| up_to(&uppers, bound));
+        Self { edges: edges.into(), edges_before, uppers: uppers.into(), exposed }
     }
 
     /// The number of buckets, the open one included.
@@ -93,9 +98,12 @@ impl Layout {
 
     /// How many buckets lie wholly at or below `bound`.
     pub(crate) fn buckets_up_to(&self, bound: Duration) -> usize {
-        let bound = nanos(bound);
-        let closed = self.uppers.len() - 1;
-        self.uppers[..closed].partition_point(|&upper| upper <= bound)
+        up_to(&self.uppers, bound)
+    }
+
+    /// Between which exposed bounds a bucket lies: 0 up to the first, [`EXPOSED`] above the last.
+    pub(crate) fn exposed_range(&self, bucket: usize) -> usize {
+        self.exposed.partition_point(|&within| within <= bucket)
     }
 }
 
@@ -104,6 +112,12 @@ impl Default for Layout {
     fn default() -> Self {
         Self::new(crate::EXPOSITION_BOUNDS)
     }
+}
+
+fn up_to(uppers: &[u64], bound: Duration) -> usize {
+    let bound = nanos(bound);
+    let closed = uppers.len() - 1;
+    uppers[..closed].partition_point(|&upper| upper <= bound)
 }
 
 pub(crate) fn nanos(duration: Duration) -> u64 {

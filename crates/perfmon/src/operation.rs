@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::delta::Scratch;
 use crate::endpoint::StatusClass;
 use crate::latency::{LatencySummary, rate};
 use crate::layout::Layout;
 use crate::series::{ABORTED, Series};
-use crate::totals::{OperationTotals, Totals};
+use crate::totals::OperationTotals;
 use crate::window::Window;
 
 /// What a measured operation does; it decides from when on it is slow.
@@ -123,14 +124,14 @@ impl Operation {
         }
     }
 
-    pub(crate) fn totals(&self) -> OperationTotals {
-        let interval = self.series.totals();
+    pub(crate) fn totals(&self, scratch: &mut Scratch) -> OperationTotals {
+        let total = self.series.total(scratch);
         OperationTotals {
             kind: self.kind,
             operation: self.name.clone(),
-            panicked: interval.tallies[StatusClass::ServerError as usize],
-            cancelled: interval.tallies[ABORTED],
-            latency: Totals::of(&interval.latency),
+            panicked: total.tallies[StatusClass::ServerError as usize],
+            cancelled: total.tallies[ABORTED],
+            latency: total.latency(),
         }
     }
 }

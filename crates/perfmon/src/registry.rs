@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::catalog::{Catalog, UNMATCHED};
 use crate::clock::Clock;
+use crate::delta::Scratch;
 use crate::endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass};
 use crate::event::{Event, Observer};
 use crate::health_config::HealthConfig;
@@ -94,7 +95,7 @@ impl Registry {
     /// place, with [`now`](Self::now). A reading before the last one counts as no time passed.
     pub fn tick(&self, now: Duration) {
         let elapsed = self.inner.timeline.lock().unwrap_or_else(PoisonError::into_inner).advance(now);
-        let mut scratch = Vec::new();
+        let mut scratch = Scratch::default();
         for endpoint in self.inner.endpoints.all() {
             endpoint.series().tick(elapsed, &mut scratch);
         }
@@ -120,12 +121,14 @@ impl Registry {
 
     /// Every endpoint since the start of the process.
     pub fn totals(&self) -> Vec<EndpointTotals> {
-        self.inner.endpoints.all().iter().map(|endpoint| endpoint.totals()).collect()
+        let mut scratch = Scratch::default();
+        self.inner.endpoints.all().iter().map(|endpoint| endpoint.totals(&mut scratch)).collect()
     }
 
     /// Every measured operation since the start of the process.
     pub fn operation_totals(&self) -> Vec<OperationTotals> {
-        self.inner.operations.all().iter().map(|operation| operation.totals()).collect()
+        let mut scratch = Scratch::default();
+        self.inner.operations.all().iter().map(|operation| operation.totals(&mut scratch)).collect()
     }
 
     /// The latest slow calls, newest first.
