@@ -80,7 +80,7 @@ impl StatusCounts {
     }
 
     fn of(tallies: &[u64; TALLIES]) -> Self {
-        let [informational, success, redirection, client_error, server_error, ..] = *tallies;
+        let [informational, success, redirection, client_error, server_error, _] = *tallies;
         Self { informational, success, redirection, client_error, server_error }
     }
 }

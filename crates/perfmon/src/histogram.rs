@@ -7,7 +7,9 @@ use crate::layout::{Layout, nanos};
 use crate::snapshot::Snapshot;
 use crate::stripe::{Stripes, TALLIES};
 
-/// What one sample may add to a sum; it keeps absurd durations from wrapping the sum between two readings.
+/// Shorter than the range of every layout, 137.4 s.
+const WITHIN_RANGE_SECS: u64 = 137;
+/// What one sample may add to a sum, a day; it keeps absurd durations from wrapping the sum between two readings.
 const LONGEST_ADDED_NANOS: u64 = 86_400 * 1_000_000_000;
 
 /// An atomic log-linear histogram of durations.
@@ -44,14 +46,25 @@ impl Histogram {
 
     #[inline]
     fn add(&self, duration: Duration, tally: Option<usize>) {
+        // Whatever is within the range needs no care of its ends.
+        if duration.as_secs() < WITHIN_RANGE_SECS {
+            let nanos = duration.as_secs() * 1_000_000_000 + u64::from(duration.subsec_nanos());
+            self.stripes.record(&self.layout, self.layout.index(nanos), nanos, tally);
+        } else {
+            self.add_long(duration, tally);
+        }
+    }
+
+    #[cold]
+    fn add_long(&self, duration: Duration, tally: Option<usize>) {
         let nanos = nanos(duration);
         let bucket = self.layout.index(nanos);
-        self.stripes.record(self.layout.buckets(), bucket, nanos.min(LONGEST_ADDED_NANOS), tally);
+        self.stripes.record(&self.layout, bucket, nanos.min(LONGEST_ADDED_NANOS), tally);
     }
 
     /// Counts in a tally alone.
     pub(crate) fn count(&self, tally: usize) {
-        self.stripes.count(self.layout.buckets(), tally);
+        self.stripes.count(&self.layout, tally);
     }
 
     /// The tallies (modulo 2³²). A [`read`](Self::read) afterwards finds the samples that they count.

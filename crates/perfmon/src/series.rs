@@ -113,7 +113,7 @@ mod tests {
         let interval = series.window(Window::Seconds(60));
         assert_eq!(interval.latency.count(), 2);
         assert_eq!(interval.latency.sum(), 4 * MS);
-        assert_eq!(interval.tallies, [0, 1, 0, 0, 1, 1, 0]);
+        assert_eq!(interval.tallies, [0, 1, 0, 0, 1, 1]);
         assert_eq!(interval.covered, Duration::from_secs(1));
     }
 }

@@ -1,5 +1,6 @@
 //! Which stripe is this thread's own.
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::available_parallelism;
@@ -9,21 +10,35 @@ const MOST: usize = 8;
 /// Beside the cores, for threads that record now and then.
 const SPARE: usize = 2;
 
-/// The stripe of all threads that have none of their own, behind the others.
-pub(crate) const SHARED: usize = MOST;
-/// How many stripes a series may have.
-pub(crate) const STRIPES: usize = MOST + 1;
+/// How many threads can have a stripe of their own, at most.
+pub(crate) const OWN: usize = MOST;
+/// What stands for the stripe of all threads that have none of their own.
+const SHARED: usize = MOST;
+/// A thread that has recorded nothing yet.
+const UNKNOWN: usize = usize::MAX;
 
 static SLOTS: Slots = Slots(AtomicU32::new(0));
 
 thread_local! {
-    static MINE: Slot = Slot::claim(&SLOTS, own_stripes());
+    /// Beside what has to be given back, for a number alone is found without asking whether it is there.
+    static MINE: Cell<usize> = const { Cell::new(UNKNOWN) };
+    static HELD: Slot = Slot::claim(&SLOTS, own_stripes());
 }
 
-/// The stripe of this thread: its own, or [`SHARED`]. Claims one at a thread's first call.
-pub(crate) fn mine() -> usize {
-    // A thread that is shutting down has given its slot back, and may not write there any more.
-    MINE.try_with(|slot| slot.0).unwrap_or(SHARED)
+/// The stripe that is this thread's alone. Below [`OWN`] where there is one; elsewhere [`claim`] says more.
+#[inline]
+pub(crate) fn known() -> usize {
+    MINE.get()
+}
+
+/// The stripe that is this thread's alone, claimed at its first call; `None` where it has to share.
+#[cold]
+pub(crate) fn claim() -> Option<usize> {
+    if MINE.get() == UNKNOWN {
+        // A thread that is shutting down shares: it would have nobody to give a slot back.
+        MINE.set(HELD.try_with(|slot| slot.0).unwrap_or(SHARED));
+    }
+    Some(MINE.get()).filter(|&slot| slot < OWN)
 }
 
 fn own_stripes() -> usize {
@@ -63,6 +78,8 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        // What else this thread records on its way out must not meet the next holder.
+        MINE.set(SHARED);
         self.give_back(&SLOTS);
     }
 }
@@ -87,10 +104,27 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_keeps_its_slot() {
-        let first = mine();
-        assert_eq!(mine(), first);
-        let other = std::thread::spawn(mine).join().unwrap();
-        assert!(other != first || other == SHARED);
+    fn a_thread_keeps_its_slot_and_no_other_has_it() {
+        let mine = claim();
+        assert_eq!((claim(), mine), (mine, Some(known())));
+        let other = std::thread::spawn(claim).join().unwrap();
+        assert!(other.is_none() || other != mine);
+    }
+
+    #[test]
+    fn a_thread_on_its_way_out_shares() {
+        struct Last;
+        impl Drop for Last {
+            fn drop(&mut self) {
+                assert_eq!(claim(), None);
+            }
+        }
+        thread_local!(static LAST: Last = const { Last });
+        let thread = std::thread::spawn(|| {
+            // Destroyed after what is touched later.
+            LAST.with(|_| ());
+            claim()
+        });
+        assert!(thread.join().is_ok());
     }
 }

@@ -3,16 +3,17 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::layout::MOST_BUCKETS;
-use crate::slot::{self, SHARED, STRIPES};
+use crate::layout::{Layout, MOST_BUCKETS};
+use crate::slot::{self, OWN};
 
-/// What is counted beside the latencies: five status classes, aborted, and started.
-pub(crate) const TALLIES: usize = 7;
+/// What is counted beside the latencies: five status classes, and aborted.
+pub(crate) const TALLIES: usize = 6;
 
 /// The copies of one series, built when a thread first needs its own.
 #[derive(Debug)]
 pub(crate) struct Stripes {
-    copies: [OnceLock<Box<Stripe>>; STRIPES],
+    own: [OnceLock<Box<Stripe>>; OWN],
+    shared: OnceLock<Box<Stripe>>,
 }
 
 /// One copy, in one piece of memory that shares no cache line with another.
@@ -28,33 +29,41 @@ pub(crate) struct Stripe<B: ?Sized = [AtomicU32]> {
 
 impl Stripes {
     pub(crate) fn new() -> Self {
-        Self { copies: [const { OnceLock::new() }; STRIPES] }
+        Self { own: [const { OnceLock::new() }; OWN], shared: OnceLock::new() }
     }
 
     /// Counts a sample, and in a tally if one is named.
     #[inline]
-    pub(crate) fn record(&self, buckets: usize, bucket: usize, nanos: u64, tally: Option<usize>) {
-        let slot = slot::mine();
-        let stripe = self.copies[slot].get_or_init(|| Stripe::boxed(buckets));
-        if slot == SHARED {
-            stripe.buckets[bucket].fetch_add(1, Ordering::Relaxed);
-            stripe.sum_nanos.fetch_add(nanos, Ordering::Relaxed);
-        } else {
-            // Nobody else writes here, so that nothing can come between the load and the store.
-            let count = &stripe.buckets[bucket];
-            count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-            let sum = &stripe.sum_nanos;
-            sum.store(sum.load(Ordering::Relaxed).wrapping_add(nanos), Ordering::Relaxed);
+    pub(crate) fn record(&self, layout: &Layout, bucket: usize, nanos: u64, tally: Option<usize>) {
+        match self.own.get(slot::known()).and_then(OnceLock::get) {
+            Some(mine) => mine.record_alone(bucket, nanos, tally),
+            None => self.record_elsewhere(layout, bucket, nanos, tally),
         }
-        if let Some(tally) = tally {
-            stripe.tally(tally, slot);
+    }
+
+    /// For threads that share, and for those that touch the series for the first time.
+    #[inline(never)]
+    fn record_elsewhere(&self, layout: &Layout, bucket: usize, nanos: u64, tally: Option<usize>) {
+        match self.mine(layout) {
+            Some(mine) => mine.record_alone(bucket, nanos, tally),
+            None => self.shared(layout).record_among_others(bucket, nanos, tally),
         }
     }
 
     /// Counts without a sample.
-    pub(crate) fn count(&self, buckets: usize, tally: usize) {
-        let slot = slot::mine();
-        self.copies[slot].get_or_init(|| Stripe::boxed(buckets)).tally(tally, slot);
+    pub(crate) fn count(&self, layout: &Layout, tally: usize) {
+        match self.mine(layout) {
+            Some(mine) => mine.tally_alone(tally),
+            None => self.shared(layout).tally_among_others(tally),
+        }
+    }
+
+    fn mine(&self, layout: &Layout) -> Option<&Stripe> {
+        Some(self.own[slot::claim()?].get_or_init(|| Stripe::boxed(layout.buckets())))
+    }
+
+    fn shared(&self, layout: &Layout) -> &Stripe {
+        self.shared.get_or_init(|| Stripe::boxed(layout.buckets()))
     }
 
     /// Sums of all tallies, modulo 2³². Whatever was counted in them is found by a [`read`](Self::read) afterwards.
@@ -96,7 +105,7 @@ impl Stripes {
     }
 
     fn built(&self) -> impl Iterator<Item = &Stripe> {
-        self.copies.iter().filter_map(OnceLock::get).map(|copy| &**copy)
+        self.own.iter().chain([&self.shared]).filter_map(OnceLock::get).map(|copy| &**copy)
     }
 
     /// Sets one bucket in every copy.
@@ -112,22 +121,42 @@ impl Stripe {
     /// The sizes fill whole units of 128 bytes; a registry without thresholds of its own fits the first.
     fn boxed(buckets: usize) -> Box<Self> {
         match buckets {
-            ..=2070 => Stripe::<[AtomicU32; 2070]>::empty(),
+            ..=2072 => Stripe::<[AtomicU32; 2072]>::empty(),
             ..=2134 => Stripe::<[AtomicU32; 2134]>::empty(),
             ..=4086 => Stripe::<[AtomicU32; 4086]>::empty(),
             _ => Stripe::<[AtomicU32; MOST_BUCKETS]>::empty(),
         }
     }
 
+    /// By the one thread that writes here, so that nothing can come between a load and its store.
+    #[inline]
+    fn record_alone(&self, bucket: usize, nanos: u64, tally: Option<usize>) {
+        let count = &self.buckets[bucket];
+        count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        let sum = &self.sum_nanos;
+        sum.store(sum.load(Ordering::Relaxed).wrapping_add(nanos), Ordering::Relaxed);
+        if let Some(tally) = tally {
+            self.tally_alone(tally);
+        }
+    }
+
+    fn record_among_others(&self, bucket: usize, nanos: u64, tally: Option<usize>) {
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.sum_nanos.fetch_add(nanos, Ordering::Relaxed);
+        if let Some(tally) = tally {
+            self.tally_among_others(tally);
+        }
+    }
+
     /// Last of all: whoever sees the tally sees the sample.
     #[inline]
-    fn tally(&self, tally: usize, slot: usize) {
+    fn tally_alone(&self, tally: usize) {
         let tally = &self.tallies[tally];
-        if slot == SHARED {
-            tally.fetch_add(1, Ordering::Release);
-        } else {
-            tally.store(tally.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
-        }
+        tally.store(tally.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
+    }
+
+    fn tally_among_others(&self, tally: usize) {
+        self.tallies[tally].fetch_add(1, Ordering::Release);
     }
 }
 
@@ -144,21 +173,20 @@ impl<const N: usize> Stripe<[AtomicU32; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::Layout;
 
     #[test]
     fn a_stripe_takes_at_most_8_2_kib() {
-        let buckets = Layout::default().buckets();
+        let layout = Layout::default();
         let stripes = Stripes::new();
-        slot::mine();
-        let used = allocation_counter::measure(|| stripes.count(buckets, 0));
+        slot::claim();
+        let used = allocation_counter::measure(|| stripes.count(&layout, 0));
         assert!(used.bytes_max <= 8_396, "{} bytes", used.bytes_max);
         assert_eq!(stripes.bytes() as u64, used.bytes_max);
     }
 
     #[test]
     fn there_is_room_for_every_layout() {
-        for buckets in [1, 2070, 2071, 2135, 4087, MOST_BUCKETS] {
+        for buckets in [1, 2072, 2073, 2135, 4087, MOST_BUCKETS] {
             assert!(Stripe::boxed(buckets).buckets.len() >= buckets);
         }
     }
@@ -169,7 +197,7 @@ mod tests {
         const WAVES: u64 = 200;
         const THREADS: u64 = 12;
         const EACH: u64 = 500;
-        let stripes = Stripes::new();
+        let (stripes, layout) = (Stripes::new(), &Layout::new([]));
         std::thread::scope(|scope| {
             let chains: Vec<_> = (0..THREADS)
                 .map(|thread| {
@@ -177,7 +205,8 @@ mod tests {
                     // Each link is a thread of its own, so that a slot is taken and given back for each.
                     scope.spawn(move || {
                         for _ in 0..WAVES {
-                            let link = || (0..EACH).for_each(|n| stripes.record(64, (n % 8) as usize, thread, Some(1)));
+                            let link =
+                                || (0..EACH).for_each(|n| stripes.record(layout, (n % 8) as usize, thread, Some(1)));
                             std::thread::scope(|inner| inner.spawn(link).join()).unwrap();
                         }
                     })
