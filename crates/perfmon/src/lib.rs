@@ -109,6 +109,7 @@ mod mask;
 mod measure;
 mod millis;
 mod operation;
+mod operation_handle;
 pub mod outlook;
 mod query;
 mod reading;
@@ -149,6 +150,7 @@ pub use layer::{PerfLayer, PerfService};
 pub use layout::Layout;
 pub use mask::mask;
 pub use operation::{Kind, OperationSnapshot};
+pub use operation_handle::OperationHandle;
 pub use query::{
     By, Dialect, Fingerprint, Queries, QueryConfig, QueryStats, Repeated, RequestQueries, Seen, SlowQuery, fingerprint,
 };

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -64,6 +65,8 @@ pub(crate) struct Operation {
     pub(crate) kind: Kind,
     pub(crate) name: String,
     pub(crate) series: Series,
+    /// Figures that were no durations.
+    pub(crate) rejected: AtomicU64,
 }
 
 /// One operation in one window.
@@ -94,7 +97,7 @@ pub struct OperationSnapshot {
 
 impl Operation {
     pub(crate) fn new(kind: Kind, name: &str, layout: Arc<Layout>, elapsed: Duration) -> Self {
-        Self { kind, name: name.to_owned(), series: Series::new(layout, elapsed) }
+        Self { kind, name: name.to_owned(), series: Series::new(layout, elapsed), rejected: AtomicU64::new(0) }
     }
 
     pub(crate) fn finished(&self, duration: Duration) {
