@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::delta::Scratch;
+use crate::in_flight::UnderWay;
 use crate::latency::{LatencySummary, rate, share};
 use crate::layout::Layout;
 use crate::series::{ABORTED, Series};
@@ -52,6 +53,16 @@ pub enum CallOutcome {
     Aborted,
 }
 
+impl CallOutcome {
+    pub(crate) fn has_failed(self) -> bool {
+        match self {
+            Self::Status(code) => StatusClass::of(code) == StatusClass::ServerError,
+            Self::Failed => true,
+            Self::Aborted => false,
+        }
+    }
+}
+
 /// Numbers of responses by class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
@@ -91,6 +102,7 @@ pub struct Endpoint {
     method: &'static str,
     route: String,
     series: Series,
+    under_way: UnderWay,
 }
 
 /// One endpoint in one window.
@@ -123,7 +135,7 @@ pub struct EndpointSnapshot {
 
 impl Endpoint {
     pub(crate) fn new(method: &'static str, route: &str, layout: Arc<Layout>, elapsed: Duration) -> Self {
-        Self { method, route: route.to_owned(), series: Series::new(layout, elapsed) }
+        Self { method, route: route.to_owned(), series: Series::new(layout, elapsed), under_way: UnderWay::new() }
     }
 
     /// The HTTP method, `_OTHER` for an uncommon one.
@@ -150,6 +162,14 @@ impl Endpoint {
 
     pub(crate) fn series(&self) -> &Series {
         &self.series
+    }
+
+    pub(crate) fn under_way(&self) -> &UnderWay {
+        &self.under_way
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.route.len() + self.series.bytes()
     }
 
     pub(crate) fn snapshot(&self, window: Window, thresholds: &[Duration]) -> EndpointSnapshot {

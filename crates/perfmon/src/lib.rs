@@ -97,6 +97,7 @@ mod health;
 mod health_config;
 mod histogram;
 mod hysteresis;
+mod in_flight;
 mod indicator;
 mod interval;
 mod latch;
@@ -111,8 +112,10 @@ mod millis;
 mod operation;
 mod operation_handle;
 pub mod outlook;
+mod overhead;
 mod query;
 mod reading;
+mod received_at;
 mod registry;
 mod report;
 #[cfg(feature = "tower")]
@@ -125,6 +128,7 @@ mod settings;
 mod slot;
 mod slow;
 mod slowest;
+mod slowest_calls;
 mod snapshot;
 mod stripe;
 mod timeline;
@@ -144,6 +148,7 @@ pub use event::{Event, Observer};
 pub use health::HealthMonitor;
 pub use health_config::{HealthConfig, HealthConfigError};
 pub use histogram::Histogram;
+pub use in_flight::InFlight;
 pub use latency::{LatencySummary, OverThreshold};
 #[cfg(feature = "tower")]
 pub use layer::{PerfLayer, PerfService};
@@ -151,10 +156,12 @@ pub use layout::Layout;
 pub use mask::mask;
 pub use operation::{Kind, OperationSnapshot};
 pub use operation_handle::OperationHandle;
+pub use overhead::Overhead;
 pub use query::{
     By, Dialect, Fingerprint, Queries, QueryConfig, QueryStats, Repeated, RequestQueries, Seen, SlowQuery, fingerprint,
 };
 pub use reading::Reading;
+pub use received_at::ReceivedAt;
 pub use registry::Registry;
 pub use report::{Component, Health, HealthReport, Reason};
 #[cfg(feature = "tower")]

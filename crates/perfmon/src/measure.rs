@@ -36,18 +36,12 @@ impl Registry {
     }
 }
 
-pub(crate) fn measured<F: Future>(
-    registry: Registry,
-    operation: Arc<Operation>,
-    future: F,
-) -> impl Future<Output = F::Output> + use<F> {
-    async move {
-        let mut run = Run::start(registry, operation);
-        let mut future = pin!(future);
-        let output = poll_fn(|cx| run.running(|| future.as_mut().poll(cx))).await;
-        run.state = State::Finished;
-        output
-    }
+pub(crate) async fn measured<F: Future>(registry: Registry, operation: Arc<Operation>, future: F) -> F::Output {
+    let mut run = Run::start(registry, operation);
+    let mut future = pin!(future);
+    let output = poll_fn(|cx| run.running(|| future.as_mut().poll(cx))).await;
+    run.state = State::Finished;
+    output
 }
 
 struct Run {

@@ -112,6 +112,10 @@ impl Operation {
         self.series.count(ABORTED);
     }
 
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.name.len() + self.series.bytes()
+    }
+
     pub(crate) fn snapshot(&self, window: Window, slow: Duration, thresholds: &[Duration]) -> OperationSnapshot {
         let interval = self.series.window(window);
         OperationSnapshot {

@@ -55,9 +55,9 @@ impl Series {
         self.ledger().tallies(&self.histogram)
     }
 
-    /// The memory that it has taken.
+    /// The memory that it has taken beside itself.
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.histogram.bytes() + self.ledger().bytes()
+        self.histogram.bytes() + self.ledger().bytes()
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
