@@ -1,6 +1,7 @@
 //! Recording, beside `histogram::AtomicHistogram`, `hdrhistogram` under a mutex and two bare atomic additions; a tick; the layer.
 //!
-//! First the recorder and its nearest peer take turns: the ratio holds on a busy machine too.
+//! First the recorder and its nearest peer take turns, and a request with the layer and one without: ratios hold on a busy
+//! machine too.
 #![expect(clippy::print_stdout, reason = "this is what it is run for")]
 
 use std::convert::Infallible;
@@ -20,6 +21,7 @@ use tower::{Layer, Service, service_fn};
 
 fn main() {
     beside_the_peer();
+    layer_beside_none();
     let mut criterion = brief(Duration::from_secs(2));
     record(&mut criterion);
     tick(&mut criterion);
@@ -72,6 +74,24 @@ fn beside_the_peer() {
     };
     let [low, middle, high] = quartiles((0..ROUNDS).map(|_| both()));
     println!("Endpoint beside AtomicHistogram(7, 64), 2 threads: ratio {middle:.2} ({low:.2} to {high:.2})");
+}
+
+/// What the layer adds to a request, by the processor time of one thread.
+fn layer_beside_none() {
+    let registry = Registry::builder().build();
+    for number in 1..100 {
+        registry.endpoint("GET", &format!("/route/{number}"));
+    }
+    let service = || service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(()))));
+    let mut with = PerfLayer::new(registry, |_: &Request<()>| Some("/api/schedules/{id}")).layer(service());
+    let mut without = service();
+    let layer = Comparison::in_turns(
+        41,
+        50_000,
+        |steps| (0..steps).for_each(|_| drop(black_box(call(&mut with)))),
+        |steps| (0..steps).for_each(|_| drop(black_box(call(&mut without)))),
+    );
+    println!("a request with PerfLayer, 100 endpoints, beside one without: {layer}");
 }
 
 fn record(criterion: &mut Criterion) {

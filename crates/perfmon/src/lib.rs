@@ -66,7 +66,8 @@
 //! 8.1 KiB for each thread that touches it, its last reading as much again. A passed second, minute or hour takes two or
 //! three bytes for each distinct bucket seen; each ring takes the room for all of its units when its first is over.
 //!
-//! A tick reads about 2,000 counters of each series that was used since the last, and a few of each other.
+//! A tick reads about 2,000 counters of each series that was used since the last, and a few of each other. So does a reading
+//! of totals. [`Registry::overhead`] tells what all of it costs a running process.
 //!
 //! Beside it [`Queries`] counts statements by their shape ([`fingerprint`]), and [`mask`] takes secrets out of texts; each says its own cost.
 //!
@@ -80,8 +81,8 @@
 //!   a day to a sum.
 //! - While recorders run, a tick may read a request's bucket and its status class one tick apart. Over all
 //!   ticks both are complete.
-//! - More than 2³² records in one bucket between two ticks would be read modulo 2³².
-//! - The HTTP layer times until the response headers. A body that stalls or breaks afterwards is not seen.
+//! - More than 2³² records in one bucket or status class between two ticks would be read modulo 2³².
+//! - Without [`ReceivedAt`] the HTTP layer knows nothing of the time before it is called. It times until the response headers. A body that stalls or breaks afterwards is not seen.
 //! - Nothing is kept over a restart.
 
 pub mod action;

@@ -32,6 +32,10 @@ impl Unit {
 
     pub(crate) fn add(&mut self, delta: &Delta) {
         for &(bucket, count) in &delta.buckets {
+            if self.buckets.len() == self.buckets.capacity() {
+                // A quarter more rather than twice as much: there are three of these in every series.
+                self.buckets.reserve_exact(self.buckets.len() / 4 + 8);
+            }
             // The last entry of a bucket is the one that isn't full.
             let after = self.buckets.partition_point(|&(held, _)| held <= bucket);
             match after.checked_sub(1).map(|at| &mut self.buckets[at]) {
