@@ -152,7 +152,7 @@ impl Node {
             .await
             .map_err(|source| StartError::Spool { path: settings.data_dir.clone(), source })?;
         let watched = Watched { cache: cache.clone(), cache_watch, broker: Arc::clone(&broker), redis: redis.clone() };
-        let telemetry = Telemetry::start(watched, background.clone());
+        let telemetry = Telemetry::start(watched, &settings.performance, background.clone());
         Ok(Self { settings, cache, store, coherence, broker, spool, telemetry, redis, queue_file, background })
     }
 

@@ -1,5 +1,6 @@
 //! What both binaries tell about themselves: log, figures, health.
 
+mod board;
 mod cache_watch;
 mod exposition;
 mod logging;
@@ -18,9 +19,11 @@ use tidegate_ratelimit::LimiterStats;
 use tokio_util::sync::CancellationToken;
 
 use crate::redis::Redis;
+use crate::settings::PerformanceSettings;
 use queues::RateWatch;
 use redis::RedisWatch;
 
+pub use board::{Beat, Board, Section, Table};
 pub use cache_watch::CacheWatch;
 pub use exposition::CONTENT_TYPE;
 pub use logging::init as init_logging;
@@ -31,6 +34,7 @@ pub use seldom::Seldom;
 /// The figures of one process, and the verdict on them.
 pub struct Telemetry {
     registry: Registry,
+    board: Board,
     monitor: Mutex<HealthMonitor>,
     report: Mutex<Option<HealthReport>>,
     cache: TieredCache,
@@ -73,12 +77,13 @@ impl std::fmt::Debug for Watched {
 impl Telemetry {
     /// Starts the pulse, which files the figures of each second and judges them, and the watch over Redis, until
     /// `shutdown`.
-    pub fn start(watched: Watched, shutdown: CancellationToken) -> Arc<Self> {
+    pub fn start(watched: Watched, settings: &PerformanceSettings, shutdown: CancellationToken) -> Arc<Self> {
         let Watched { cache, cache_watch, broker, redis } = watched;
-        let registry = Registry::builder().build();
+        let registry = settings.registry().build();
         let monitor = Mutex::new(HealthMonitor::new(registry.health_config()));
         let telemetry = Arc::new(Self {
             registry,
+            board: Board::default(),
             monitor,
             report: Mutex::new(None),
             cache,
@@ -99,6 +104,11 @@ impl Telemetry {
     /// The registry of endpoints and operations.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// Where parts of the node hang up what they have to show.
+    pub fn board(&self) -> &Board {
+        &self.board
     }
 
     /// Adds a limiter to what `/metrics` shows.

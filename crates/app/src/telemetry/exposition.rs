@@ -49,6 +49,7 @@ impl Telemetry {
         if let Some(report) = self.redis() {
             registry.register_collector(Box::new(RedisFigures(report)));
         }
+        self.board.collect_figures().into_iter().for_each(|figures| registry.register_collector(figures));
         let mut text = String::new();
         // Writing to a text fails only where an encoder does, which then says so in the text.
         if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
