@@ -104,6 +104,7 @@ mod measure;
 mod millis;
 mod operation;
 pub mod outlook;
+mod overall;
 mod query;
 mod reading;
 mod registry;
@@ -140,6 +141,7 @@ pub use layer::{PerfLayer, PerfService};
 pub use layout::Layout;
 pub use mask::mask;
 pub use operation::{Kind, OperationSnapshot};
+pub use overall::Overall;
 pub use query::{
     By, Dialect, Fingerprint, Queries, QueryConfig, QueryStats, Repeated, RequestQueries, Seen, SlowQuery, fingerprint,
 };
