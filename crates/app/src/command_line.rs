@@ -40,7 +40,7 @@ where
         say("the settings are good");
         return Ok(());
     }
-    telemetry::init_logging(&settings.log);
+    telemetry::init_logging(&settings);
     raw.ignored_variables().for_each(|ignored| tracing::warn!("{}", ignored_variable(ignored)));
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(settings))
 }

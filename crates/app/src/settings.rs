@@ -6,7 +6,9 @@
 
 mod catalogue;
 mod check;
+mod performance;
 mod raw;
+mod reader;
 mod secret;
 
 use std::net::SocketAddr;
@@ -19,6 +21,7 @@ use tidegate_ratelimit::{Ipv6Prefix, Quota, TrustedProxies};
 use tidegate_redis::Keyspace;
 
 pub use catalogue::{CATALOGUE, Setting};
+pub use performance::{AlertSettings, OtlpSettings, PerformanceSettings};
 pub use raw::{RawSettings, Source};
 pub use secret::Secret;
 
@@ -237,6 +240,8 @@ pub struct Settings {
     pub redis: Option<RedisSettings>,
     /// How jobs are run.
     pub queue: QueueSettings,
+    /// What is measured, judged, told and exported.
+    pub performance: PerformanceSettings,
 }
 
 impl Settings {

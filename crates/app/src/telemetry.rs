@@ -1,8 +1,11 @@
 //! What both binaries tell about themselves: log, figures, health.
 
+mod board;
 mod cache_watch;
 mod exposition;
 mod logging;
+mod outlook;
+mod process;
 mod pulse;
 mod queues;
 mod redis;
@@ -18,12 +21,15 @@ use tidegate_ratelimit::LimiterStats;
 use tokio_util::sync::CancellationToken;
 
 use crate::redis::Redis;
+use crate::settings::PerformanceSettings;
 use queues::RateWatch;
 use redis::RedisWatch;
 
+pub use board::{Beat, Board, Section, Table};
 pub use cache_watch::CacheWatch;
 pub use exposition::CONTENT_TYPE;
 pub use logging::init as init_logging;
+pub use outlook::{CacheRoom, JobsAtOnce, OutlookWatch};
 pub use queues::{JobWatch, Latency, Percentiles, Rates};
 pub use redis::{RedisReport, RedisServer, RedisSlowCommand, RedisUse};
 pub use seldom::Seldom;
@@ -31,6 +37,7 @@ pub use seldom::Seldom;
 /// The figures of one process, and the verdict on them.
 pub struct Telemetry {
     registry: Registry,
+    board: Board,
     monitor: Mutex<HealthMonitor>,
     report: Mutex<Option<HealthReport>>,
     cache: TieredCache,
@@ -73,12 +80,13 @@ impl std::fmt::Debug for Watched {
 impl Telemetry {
     /// Starts the pulse, which files the figures of each second and judges them, and the watch over Redis, until
     /// `shutdown`.
-    pub fn start(watched: Watched, shutdown: CancellationToken) -> Arc<Self> {
+    pub fn start(watched: Watched, settings: &PerformanceSettings, shutdown: CancellationToken) -> Arc<Self> {
         let Watched { cache, cache_watch, broker, redis } = watched;
-        let registry = Registry::builder().build();
+        let registry = settings.registry().build();
         let monitor = Mutex::new(HealthMonitor::new(registry.health_config()));
         let telemetry = Arc::new(Self {
             registry,
+            board: Board::default(),
             monitor,
             report: Mutex::new(None),
             cache,
@@ -92,6 +100,7 @@ impl Telemetry {
         if let Some(redis) = &telemetry.redis {
             tokio::spawn(Arc::clone(redis).run(shutdown.clone()));
         }
+        process::hang_up(&telemetry.board);
         tokio::spawn(pulse::run(Arc::clone(&telemetry), shutdown));
         telemetry
     }
@@ -101,9 +110,20 @@ impl Telemetry {
         &self.registry
     }
 
+    /// Where parts of the node hang up what they have to show.
+    pub fn board(&self) -> &Board {
+        &self.board
+    }
+
     /// Adds a limiter to what `/metrics` shows.
     pub fn watch_limiter(&self, name: &'static str, stats: impl Fn() -> LimiterStats + Send + Sync + 'static) {
         self.limiters.lock().unwrap_or_else(PoisonError::into_inner).push((name, Box::new(stats)));
+    }
+
+    /// What each limiter decided so far.
+    fn limiter_stats(&self) -> Vec<(&'static str, LimiterStats)> {
+        let limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        limiters.iter().map(|(name, stats)| (*name, stats())).collect()
     }
 
     /// What listens to the worker of this process.

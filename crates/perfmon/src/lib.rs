@@ -113,6 +113,7 @@ mod millis;
 mod operation;
 mod operation_handle;
 pub mod outlook;
+mod overall;
 mod overhead;
 mod query;
 mod reading;
@@ -157,6 +158,7 @@ pub use layout::Layout;
 pub use mask::mask;
 pub use operation::{Kind, OperationSnapshot};
 pub use operation_handle::OperationHandle;
+pub use overall::Overall;
 pub use overhead::Overhead;
 pub use query::{
     By, Dialect, Fingerprint, Queries, QueryConfig, QueryStats, Repeated, RequestQueries, Seen, SlowQuery, fingerprint,

@@ -5,7 +5,8 @@
 //! the test ends, the program and its children end with it. Beside it stand [`Scratch`] directories, ports that
 //! no other test gets ([`free_port`]), the workspace's own binaries ([`binary`]) and [`poll_until`], the one
 //! place that waits. [`redis`] starts servers with replicas, Sentinels and clusters, and puts a proxy in front that loses
-//! replies; [`PostgresServer`] has a cluster of its own; [`scale`] lets a long proof run short.
+//! replies; [`PostgresServer`] has a cluster of its own; [`scale`] lets a long proof run short, and
+//! [`Random`] is the same in every run.
 //!
 //! ```
 //! use std::time::Duration;
@@ -49,6 +50,7 @@ mod poll;
 mod port;
 mod postgres;
 mod process;
+mod random;
 pub mod redis;
 mod scale;
 mod scratch;
@@ -59,5 +61,6 @@ pub use poll::{TimedOut, poll_until};
 pub use port::free_port;
 pub use postgres::PostgresServer;
 pub use process::{Process, ProcessBuilder, ProcessError};
+pub use random::Random;
 pub use scale::scale;
 pub use scratch::Scratch;

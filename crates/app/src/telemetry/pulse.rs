@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-use super::Telemetry;
+use super::{Beat, Telemetry};
 use crate::clock;
 use crate::jobs::{self, QUEUES};
 
@@ -49,8 +49,12 @@ pub(super) async fn run(telemetry: Arc<Telemetry>, shutdown: CancellationToken) 
 impl Telemetry {
     async fn judge(&self) {
         let mut readings = self.registry.readings();
+        readings.extend(self.board.take_readings());
         readings.extend(self.queue_readings().await);
         let report = self.monitor.lock().unwrap_or_else(PoisonError::into_inner).evaluate(readings);
+        let unix_ms = u64::try_from(clock::now().timestamp_millis()).unwrap_or(0);
+        let beat = Beat { now: self.registry.now(), unix_ms, registry: &self.registry, health: &report };
+        self.board.tell(&beat);
         *self.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
     }
 

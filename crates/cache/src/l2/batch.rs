@@ -322,14 +322,7 @@ impl RedisTier {
         if let [key] = keys {
             return self.forget(key).await;
         }
-        let forgotten = self.forget_many(keys, &mut Patience::new(FOREVER)).await;
-        for error in forgotten.failures {
-            match error {
-                Impatience::Failed(error) => return Err(error),
-                Impatience::Over(_) => {}
-            }
-        }
-        Ok(())
+        self.forget_many(keys, &mut Patience::new(FOREVER)).await.heard()
     }
 
     /// Gives fences back; tells for each key whether it was still in force.

@@ -4,7 +4,7 @@ use tidegate_redis::{Arg, Error};
 
 use super::batch::{FOREVER, values_of};
 use super::entry::FORMAT;
-use super::patience::{Impatience, Patience};
+use super::patience::Patience;
 use super::steps::{Item, run_many};
 use super::tier::RedisTier;
 use crate::key::Key;
@@ -23,12 +23,7 @@ impl RedisTier {
         let items: Vec<Item> = keys.iter().map(item).collect();
         let values = values_of(&items);
         let (common, mut patience) = ([Arg::from(u64::from(FORMAT))], Patience::new(FOREVER));
-        let done = run_many(&self.client, &self.scripts.expire_many, &common, items, 1, &mut patience).await;
-        for failure in done.failures {
-            if let Impatience::Failed(error) = failure {
-                return Err(error);
-            }
-        }
+        run_many(&self.client, &self.scripts.expire_many, &common, items, 1, &mut patience).await.heard()?;
         self.ways.tell_all(&values.iter().map(String::as_str).collect::<Vec<_>>()).await
     }
 }

@@ -57,6 +57,18 @@ pub(super) struct Answered<T> {
     pub(super) failures: Vec<Impatience<Error>>,
 }
 
+impl<T> Answered<T> {
+    /// The first error, if there is one; a patience that is over is none.
+    pub(super) fn heard(self) -> Result<(), Error> {
+        for failure in self.failures {
+            if let Impatience::Failed(error) = failure {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Runs the script over all items; `common` are the arguments that stand before theirs, and of the answer `width` values
 /// belong to each item. A script may answer for the first items only, and is asked for the others again.
 pub(super) async fn run_many<'a>(

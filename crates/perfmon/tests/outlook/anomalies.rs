@@ -2,9 +2,7 @@
 
 use proptest::prelude::*;
 use tidegate_perfmon::outlook::{Anomaly, Detector, Side};
-use tidegate_testkit::scale;
-
-use crate::random::Random;
+use tidegate_testkit::{Random, scale};
 
 const DAY: usize = 1440;
 
@@ -29,7 +27,7 @@ impl Noise {
         move || match self {
             Self::Normal => 100.0 + 10.0 * random.normal(),
             Self::LogNormal => 100.0 * random.normal().exp(),
-            Self::Poisson => random.poisson(5.0),
+            Self::Poisson => random.poisson(5.0) as f64,
             Self::Alike => {
                 last = 0.5 * last + 0.75_f64.sqrt() * random.normal();
                 100.0 + 10.0 * last

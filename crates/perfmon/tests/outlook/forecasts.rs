@@ -4,9 +4,7 @@ use std::f64::consts::TAU;
 
 use proptest::prelude::*;
 use tidegate_perfmon::outlook::{Point, forecast, trend};
-use tidegate_testkit::scale;
-
-use crate::random::Random;
+use tidegate_testkit::{Random, scale};
 
 const HORIZON: usize = 60;
 

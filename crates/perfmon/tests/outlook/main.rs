@@ -2,6 +2,5 @@
 
 mod anomalies;
 mod forecasts;
-mod random;
 mod trends;
 mod watch;

@@ -2,9 +2,7 @@
 
 use proptest::prelude::*;
 use tidegate_perfmon::outlook::{Point, trend};
-use tidegate_testkit::scale;
-
-use crate::random::Random;
+use tidegate_testkit::{Random, scale};
 
 fn points(values: impl IntoIterator<Item = f64>) -> Vec<Point> {
     (0..).zip(values).map(|(minute, value)| Point { minute, value }).collect()

@@ -2,8 +2,7 @@
 
 use proptest::prelude::*;
 use tidegate_perfmon::outlook::{Outlook, Settings};
-
-use crate::random::Random;
+use tidegate_testkit::Random;
 
 fn after_a_day(names: &[&str]) -> (Outlook, Random) {
     let (mut outlook, mut random) = (Outlook::new(Settings::default()), Random::new(9));

@@ -4,9 +4,9 @@ mod grammar;
 mod postgres;
 
 use tidegate_perfmon::{Dialect, fingerprint};
-use tidegate_testkit::scale;
+use tidegate_testkit::{Random, scale};
 
-use self::grammar::{Random, Statement};
+use self::grammar::Statement;
 
 /// What one byte does to a statement.
 fn damage(sql: &str, random: &mut Random) -> String {

@@ -4,9 +4,7 @@ use std::f64::consts::TAU;
 use std::time::Duration;
 
 use tidegate_ratelimit::{AnomalyDetector, CheckError, Habit, MAX_KEY_BYTES, ManualClock, Timestamp};
-use tidegate_testkit::scale;
-
-use crate::random::Random;
+use tidegate_testkit::{Random, scale};
 
 const DAY: u64 = 86_400;
 
@@ -17,21 +15,6 @@ fn detector() -> (AnomalyDetector, ManualClock) {
 
 fn is_flagged(habit: Habit) -> bool {
     matches!(habit, Habit::Flagged { .. })
-}
-
-/// How many of a Poisson process with that mean.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
-fn poisson(random: &mut Random, mean: f64) -> u64 {
-    if mean > 50.0 {
-        // The sum of two is one of the sum.
-        return poisson(random, mean / 2.0) + poisson(random, mean / 2.0);
-    }
-    let (limit, mut product, mut count) = ((-mean).exp(), random.unit(), 0);
-    while product > limit {
-        product *= random.unit();
-        count += 1;
-    }
-    count
 }
 
 /// Rates a second, from a request in ten seconds to twenty a second.
@@ -50,7 +33,7 @@ fn a_tenfold_key_is_flagged_and_a_steady_one_never() {
             for second in (0..DAY).step_by(step) {
                 let tide = 1.0 + swell * (TAU * second as f64 / DAY as f64).sin();
                 for (number, rate) in RATES.iter().enumerate() {
-                    let count = poisson(&mut random, rate * tide * step as f64);
+                    let count = random.poisson(rate * tide * step as f64);
                     let habit = detector.observe(&format!("key-{number}"), count).unwrap();
                     assert!(!is_flagged(habit), "seed {seed}, swell {swell}, rate {rate} after {second} s");
                 }
@@ -61,7 +44,7 @@ fn a_tenfold_key_is_flagged_and_a_steady_one_never() {
                 let start = clock.clone();
                 for second in 1..=60 {
                     start.advance(Duration::from_secs(1));
-                    if is_flagged(detector.observe(&key, poisson(&mut random, rate * 10.0)).unwrap()) {
+                    if is_flagged(detector.observe(&key, random.poisson(rate * 10.0)).unwrap()) {
                         within = Some(second);
                         break;
                     }

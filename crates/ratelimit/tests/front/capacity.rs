@@ -5,9 +5,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use tidegate_ratelimit::{Concurrency, ConcurrencyLimiter, Gradient, ManualClock, Permit, Timestamp};
-use tidegate_testkit::scale;
-
-use crate::random::Random;
+use tidegate_testkit::{Random, scale};
 
 const SECOND: u64 = 1_000_000;
 /// A client that waits for longer has gone, and its answer is worth nothing; where a request takes long, unless it waits for three

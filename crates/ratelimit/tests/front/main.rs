@@ -9,7 +9,6 @@ mod concurrency;
 mod dynamic;
 mod front_door;
 mod new_keys;
-mod random;
 
 /// The limiters' futures are always ready in memory; this runs one from a plain test.
 pub(crate) fn now<F: Future>(future: F) -> F::Output {

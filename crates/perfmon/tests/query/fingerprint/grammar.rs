@@ -3,29 +3,13 @@
 use std::fmt::Write as _;
 
 use tidegate_perfmon::Dialect;
+use tidegate_testkit::Random;
 
 /// Secrets of letters are made of these; no name or keyword here has four of them in a row.
 pub(crate) const LETTERS: &[u8] = b"zqxjkvw";
 
-/// `SplitMix64`: a case is its number.
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0xD134_2543_DE82_EF95))
-    }
-
-    pub(crate) fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        usize::try_from((mixed ^ (mixed >> 31)) % end as u64).unwrap()
-    }
-
-    fn of<'a>(&mut self, list: &[&'a str]) -> &'a str {
-        list[self.below(list.len())]
-    }
+fn one_of<'a>(random: &mut Random, list: &[&'a str]) -> &'a str {
+    list[random.below(list.len())]
 }
 
 pub(crate) struct Statement {
@@ -133,7 +117,7 @@ impl Writer {
     }
 
     fn table(&mut self) {
-        let name = self.shape.of(TABLES);
+        let name = one_of(&mut self.shape, TABLES);
         match self.shape.below(3) {
             0 => write!(self.sql, "\"{name}\"").unwrap(),
             1 => write!(self.sql, "main.{name}").unwrap(),
@@ -142,14 +126,14 @@ impl Writer {
     }
 
     fn name(&mut self) {
-        let name = self.shape.of(NAMES);
+        let name = one_of(&mut self.shape, NAMES);
         self.push(name);
     }
 
     fn condition(&mut self, depth: usize) {
         if depth == 0 || self.chance(3) {
             self.name();
-            let operator = self.shape.of(&[" = ", " <> ", " LIKE ", " >= ", " IN ( "]);
+            let operator = one_of(&mut self.shape, &[" = ", " <> ", " LIKE ", " >= ", " IN ( "]);
             self.push(operator);
             self.expression(1);
             if operator == " IN ( " {
@@ -199,7 +183,7 @@ impl Writer {
             }
             _ => {
                 self.expression(depth - 1);
-                let operator = self.shape.of(&[" || ", " + ", " / ", " * ", " - "]);
+                let operator = one_of(&mut self.shape, &[" || ", " + ", " / ", " * ", " - "]);
                 self.push(operator);
                 self.literal();
             }
@@ -210,11 +194,11 @@ impl Writer {
     fn content(&mut self, decorations: &[&str]) -> String {
         let mut content = String::new();
         for _ in 0..=self.values.below(2) {
-            content.push_str(self.values.of(decorations));
+            content.push_str(one_of(&mut self.values, decorations));
             for _ in 0..8 {
                 content.push(char::from(LETTERS[self.values.below(LETTERS.len())]));
             }
-            content.push_str(self.values.of(decorations));
+            content.push_str(one_of(&mut self.values, decorations));
         }
         content
     }
@@ -258,7 +242,7 @@ impl Writer {
             (4..6, _) => self.number(),
             (6, _) => {
                 let hex = self.hex();
-                let prefix = self.shape.of(&["X", "x"]);
+                let prefix = one_of(&mut self.shape, &["X", "x"]);
                 write!(self.sql, "{prefix}'{hex}'").unwrap();
             }
             (7, _) => {
@@ -276,12 +260,12 @@ impl Writer {
             }
             (8, _) => {
                 let text = self.text().replace('\\', "\\\\").replace('\'', "\\'");
-                let prefix = self.shape.of(&["E", "e"]);
+                let prefix = one_of(&mut self.shape, &["E", "e"]);
                 write!(self.sql, "{prefix}'{text}'").unwrap();
             }
             (9, _) => {
                 let text = self.text().replace('$', "");
-                let tag = self.values.of(&["", "a", "_b1"]);
+                let tag = one_of(&mut self.values, &["", "a", "_b1"]);
                 write!(self.sql, "${tag}${text}${tag}$").unwrap();
             }
             (10, _) => {

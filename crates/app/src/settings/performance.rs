@@ -1,0 +1,202 @@
+//! What is measured, judged, told and exported.
+
+use std::time::Duration;
+
+use tidegate_perfmon::{HealthConfig, Kind, QueryConfig, RegistryBuilder};
+
+use super::reader::Reader;
+use super::{Secret, SettingsError};
+
+/// Performance monitoring.
+#[derive(Debug, Clone)]
+pub struct PerformanceSettings {
+    /// A request that takes longer is written to the log, and listed.
+    pub slow_api_log: Duration,
+    /// Operations of a kind that take longer are listed.
+    pub warn: Vec<(Kind, Duration)>,
+    /// What health is judged by.
+    pub health: HealthConfig,
+    /// What is kept of statements.
+    pub queries: QueryConfig,
+    /// Endpoints, and operations, that get a name of their own.
+    pub endpoints: usize,
+    /// Whether `/metrics` and the details of `/health` want the read token.
+    pub metrics_need_token: bool,
+    /// Whether advice may change what it can change.
+    pub acts: bool,
+    /// Whom alerts are sent to.
+    pub alerts: AlertSettings,
+    /// Where traces and metrics are sent, if anywhere.
+    pub otlp: Option<OtlpSettings>,
+}
+
+/// Whom alerts are sent to, beside the log and the event stream.
+#[derive(Debug, Clone, Default)]
+pub struct AlertSettings {
+    /// URL that each alert is posted to.
+    pub webhook: Option<Secret>,
+    /// Key of the signature that goes with it.
+    pub webhook_secret: Option<Secret>,
+    /// Whether that URL may lead to an address of a private network.
+    pub private_addresses: bool,
+}
+
+/// An OpenTelemetry collector.
+#[derive(Debug, Clone)]
+pub struct OtlpSettings {
+    /// Base URL; `/v1/traces` and `/v1/metrics` are added.
+    pub endpoint: String,
+    /// Headers sent along, `name=value` with commas between.
+    pub headers: Option<Secret>,
+    /// Share of the traces begun here that are sent.
+    pub sample: f64,
+    /// How often metrics are sent.
+    pub interval: Duration,
+}
+
+impl PerformanceSettings {
+    /// A registry as these settings want it.
+    pub fn registry(&self) -> RegistryBuilder {
+        let builder = tidegate_perfmon::Registry::builder()
+            .cap(self.endpoints)
+            .slow_call(self.slow_api_log)
+            .health(self.health.clone());
+        self.warn.iter().fold(builder, |builder, (kind, above)| builder.slow_operation(*kind, *above))
+    }
+}
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+/// Beyond it nothing is measured apart.
+const LONGEST: Duration = Duration::from_secs(137);
+
+pub(super) fn read(raw: &Reader<'_>) -> Result<PerformanceSettings, SettingsError> {
+    let time = |key| raw.duration(key, MILLISECOND, LONGEST);
+    let health = HealthConfig {
+        error_rate: raw.share("performance.error_rate")?,
+        p99: time("performance.p99")?,
+        slow_api: time("performance.slow_api")?,
+        slow_query: time("performance.slow_query")?,
+        pool_connections: raw.count("performance.pool_connections", 1..=100_000)?,
+        hit_rate: raw.share("performance.hit_rate")?,
+        min_samples: raw.count("performance.min_samples", 1..=1_000_000)?,
+        ..HealthConfig::default()
+    };
+    let queries = QueryConfig {
+        shapes: raw.count("performance.fingerprints", 1..=100_000)?,
+        slow: health.slow_query,
+        alike: raw.count("performance.n_plus_one", 1..=100_000)?,
+        ..QueryConfig::default()
+    };
+    let warn = [
+        (Kind::Database, "performance.warn_database"),
+        (Kind::Api, "performance.warn_api"),
+        (Kind::Cache, "performance.warn_cache"),
+        (Kind::Rendering, "performance.warn_rendering"),
+    ];
+    Ok(PerformanceSettings {
+        slow_api_log: time("performance.slow_api_log")?,
+        warn: warn.into_iter().map(|(kind, key)| Ok((kind, time(key)?))).collect::<Result<_, SettingsError>>()?,
+        health,
+        queries,
+        endpoints: raw.count("performance.endpoints", 1..=10_000)?,
+        metrics_need_token: raw.required("performance.metrics_access", "`open` or `token`", |text| match text {
+            "open" => Some(false),
+            "token" => Some(true),
+            _ => None,
+        })?,
+        acts: raw.switch("performance.actions")?,
+        alerts: AlertSettings {
+            webhook: raw.secret_url("alerts.webhook")?,
+            webhook_secret: raw.token("alerts.webhook_secret")?,
+            private_addresses: raw.switch("alerts.private_addresses")?,
+        },
+        otlp: otlp(raw)?,
+    })
+}
+
+/// All of it is checked also where no collector is set: a slip is found when it is made.
+fn otlp(raw: &Reader<'_>) -> Result<Option<OtlpSettings>, SettingsError> {
+    let headers = raw.headers("otlp.headers")?;
+    let sample = raw.required("otlp.sample", "a share from 0 to 1, such as 0.1", |text| {
+        text.parse().ok().filter(|share| (0.0..=1.0).contains(share))
+    })?;
+    let interval = raw.duration("otlp.interval", Duration::from_secs(1), Duration::from_secs(3600))?;
+    let endpoint = raw.optional("otlp.endpoint", "a URL such as http://127.0.0.1:4318", |text| {
+        is_http(text).then(|| text.trim_end_matches('/').to_owned())
+    })?;
+    Ok(endpoint.map(|endpoint| OtlpSettings { endpoint, headers, sample, interval }))
+}
+
+/// Whether the text is an HTTP URL without user, password, query and fragment.
+fn is_http(text: &str) -> bool {
+    let Ok(uri) = text.parse::<axum::http::Uri>() else { return false };
+    matches!(uri.scheme_str(), Some("http" | "https"))
+        && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+        && uri.query().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::settings::{RawSettings, Settings, SettingsError};
+
+    use super::*;
+
+    fn check_with(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        let environment = variables.iter().map(|(name, value)| (name.into(), value.into()));
+        RawSettings::load(None, environment)?.check()
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_library() {
+        let performance = check_with(&[]).unwrap().performance;
+        assert_eq!(performance.health, HealthConfig::default());
+        assert_eq!(performance.queries, QueryConfig::default());
+        assert!(performance.warn.iter().all(|(kind, above)| *above == kind.default_threshold()));
+        assert_eq!(performance.warn.len(), Kind::ALL.len());
+        assert!(performance.otlp.is_none() && performance.alerts.webhook.is_none() && !performance.acts);
+    }
+
+    #[test]
+    fn whatever_the_settings_take_health_can_be_judged_by() {
+        for (variable, values) in [
+            ("TIDEGATE_PERFORMANCE_ERROR_RATE", ["0.000001", "0.999999"]),
+            ("TIDEGATE_PERFORMANCE_HIT_RATE", ["0.01", "0.99"]),
+            ("TIDEGATE_PERFORMANCE_P99", ["1ms", "137s"]),
+            ("TIDEGATE_PERFORMANCE_SLOW_QUERY", ["1ms", "137s"]),
+        ] {
+            for value in values {
+                let performance = check_with(&[(variable, value)]).unwrap().performance;
+                assert_eq!(performance.health.check(), Ok(()), "{variable}={value}");
+            }
+        }
+        for value in ["0", "1", "NaN", "-0.1", "inf"] {
+            let error = check_with(&[("TIDEGATE_PERFORMANCE_ERROR_RATE", value)]).unwrap_err().to_string();
+            assert!(error.contains("TIDEGATE_PERFORMANCE_ERROR_RATE"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_secret_is_told_without_it() {
+        for (variable, value) in [
+            ("TIDEGATE_ALERTS_WEBHOOK", "ftp://alerts.example.com/hunter2"),
+            ("TIDEGATE_ALERTS_WEBHOOK_SECRET", "hunter2"),
+            ("TIDEGATE_OTLP_HEADERS", "authorization: hunter2"),
+        ] {
+            let error = check_with(&[(variable, value)]).unwrap_err().to_string();
+            assert!(error.contains(variable) && !error.contains("hunter2"), "{error}");
+        }
+        let set = check_with(&[("TIDEGATE_ALERTS_WEBHOOK", "https://alerts.example.com/hunter2")]).unwrap();
+        assert!(!format!("{set:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_collector_is_an_http_url_without_a_password() {
+        let otlp = check_with(&[("TIDEGATE_OTLP_ENDPOINT", "http://127.0.0.1:4318/")]).unwrap().performance.otlp;
+        let otlp = otlp.unwrap();
+        assert_eq!((otlp.endpoint.as_str(), otlp.sample), ("http://127.0.0.1:4318", 1.0));
+        for wrong in ["127.0.0.1:4318", "grpc://host:4317", "http://user:word@host", "http://host/?x=y", "http://"] {
+            assert!(check_with(&[("TIDEGATE_OTLP_ENDPOINT", wrong)]).is_err(), "{wrong}");
+        }
+        assert!(check_with(&[("TIDEGATE_OTLP_SAMPLE", "1.5")]).is_err());
+    }
+}

@@ -1,0 +1,109 @@
+//! What the parts of a node hang up for whoever shows, exports or judges: nobody who shows has to know who measures.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use serde_json::Value;
+use tidegate_perfmon::{HealthReport, Reading, Registry};
+
+/// One part of what is shown, found by its name.
+pub trait Section: Send + Sync {
+    /// As it is asked for, such as `slow-queries`.
+    fn name(&self) -> &'static str;
+
+    /// What there is to tell, at most `limit` entries of each list. Secrets are masked already.
+    fn json(&self, limit: usize) -> Value;
+
+    /// The same as rows, where it has any.
+    fn table(&self, limit: usize) -> Option<Table> {
+        let _ = limit;
+        None
+    }
+}
+
+/// Rows under named columns. Each row has as many cells as there are columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// The names.
+    pub columns: &'static [&'static str],
+    /// The cells.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// One second of the pulse, after its figures were filed and judged.
+pub struct Beat<'a> {
+    /// On the registry's clock.
+    pub now: Duration,
+    /// Milliseconds since the Unix epoch.
+    pub unix_ms: u64,
+    /// The figures.
+    pub registry: &'a Registry,
+    /// The verdict on them.
+    pub health: &'a HealthReport,
+}
+
+type Figures = Box<dyn Fn() -> Box<dyn Collector> + Send + Sync>;
+type Readings = Box<dyn Fn() -> Vec<Reading> + Send + Sync>;
+type Listener = Arc<dyn Fn(&Beat<'_>) + Send + Sync>;
+
+/// Where parts hang up what they have. Nothing is ever taken down.
+#[derive(Default)]
+pub struct Board {
+    sections: RwLock<Vec<Arc<dyn Section>>>,
+    figures: RwLock<Vec<Figures>>,
+    readings: RwLock<Vec<Readings>>,
+    listeners: RwLock<Vec<Listener>>,
+}
+
+impl fmt::Debug for Board {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Board").finish_non_exhaustive()
+    }
+}
+
+impl Board {
+    /// Hangs up a section. One that is shown by the same name is replaced.
+    pub fn section(&self, section: Arc<dyn Section>) {
+        let mut sections = self.sections.write().unwrap_or_else(PoisonError::into_inner);
+        sections.retain(|present| present.name() != section.name());
+        sections.push(section);
+    }
+
+    /// All sections, in the order in which they came.
+    pub fn sections(&self) -> Vec<Arc<dyn Section>> {
+        self.sections.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Adds figures to `/metrics`, collected at each scrape.
+    pub fn figures(&self, collect: impl Fn() -> Box<dyn Collector> + Send + Sync + 'static) {
+        self.figures.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(collect));
+    }
+
+    /// Collects what [`figures`](Self::figures) added.
+    pub fn collect_figures(&self) -> Vec<Box<dyn Collector>> {
+        self.figures.read().unwrap_or_else(PoisonError::into_inner).iter().map(|collect| collect()).collect()
+    }
+
+    /// Adds readings to those that health is judged by. They are asked every second and must not wait.
+    pub fn readings(&self, read: impl Fn() -> Vec<Reading> + Send + Sync + 'static) {
+        self.readings.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(read));
+    }
+
+    /// Takes what [`readings`](Self::readings) added.
+    pub fn take_readings(&self) -> Vec<Reading> {
+        self.readings.read().unwrap_or_else(PoisonError::into_inner).iter().flat_map(|read| read()).collect()
+    }
+
+    /// Calls `listener` every second, after the second was judged. It must not wait.
+    pub fn every_second(&self, listener: impl Fn(&Beat<'_>) + Send + Sync + 'static) {
+        self.listeners.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(listener));
+    }
+
+    /// Tells all listeners of a beat.
+    pub(super) fn tell(&self, beat: &Beat<'_>) {
+        let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner).clone();
+        listeners.iter().for_each(|listener| listener(beat));
+    }
+}
