@@ -3,12 +3,14 @@
 mod board;
 mod cache_watch;
 mod exposition;
+mod line_fields;
 mod logging;
 mod pulse;
 mod queues;
 mod redis;
 mod redis_figures;
 mod seldom;
+pub mod trace;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,10 +28,14 @@ use redis::RedisWatch;
 pub use board::{Beat, Board, Section, Table};
 pub use cache_watch::CacheWatch;
 pub use exposition::CONTENT_TYPE;
+#[cfg(feature = "otlp")]
+pub(crate) use exposition::Family;
+pub(crate) use logging::BoxedLayer;
 pub use logging::init as init_logging;
 pub use queues::{JobWatch, Latency, Percentiles, Rates};
 pub use redis::{RedisReport, RedisServer, RedisSlowCommand, RedisUse};
 pub use seldom::Seldom;
+pub use trace::REQUEST_TARGET;
 
 /// The figures of one process, and the verdict on them.
 pub struct Telemetry {
