@@ -13,6 +13,8 @@ mod metrics;
 mod resource;
 mod spans;
 mod statements;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
