@@ -6,6 +6,7 @@
 //! Metrics are the families of `/metrics` ([`metrics`]).
 
 mod collector;
+mod exemplars;
 mod families;
 mod figures;
 mod gate;

@@ -5,6 +5,8 @@ mod cache_watch;
 mod exposition;
 mod line_fields;
 mod logging;
+mod outlook;
+mod process;
 mod pulse;
 mod queues;
 mod redis;
@@ -32,6 +34,7 @@ pub use exposition::CONTENT_TYPE;
 pub(crate) use exposition::Family;
 pub(crate) use logging::BoxedLayer;
 pub use logging::init as init_logging;
+pub use outlook::{CacheRoom, JobsAtOnce, OutlookWatch};
 pub use queues::{JobWatch, Latency, Percentiles, Rates};
 pub use redis::{RedisReport, RedisServer, RedisSlowCommand, RedisUse};
 pub use seldom::Seldom;
@@ -103,6 +106,7 @@ impl Telemetry {
         if let Some(redis) = &telemetry.redis {
             tokio::spawn(Arc::clone(redis).run(shutdown.clone()));
         }
+        process::hang_up(&telemetry.board);
         tokio::spawn(pulse::run(Arc::clone(&telemetry), shutdown));
         telemetry
     }
@@ -120,6 +124,12 @@ impl Telemetry {
     /// Adds a limiter to what `/metrics` shows.
     pub fn watch_limiter(&self, name: &'static str, stats: impl Fn() -> LimiterStats + Send + Sync + 'static) {
         self.limiters.lock().unwrap_or_else(PoisonError::into_inner).push((name, Box::new(stats)));
+    }
+
+    /// What each limiter decided so far.
+    fn limiter_stats(&self) -> Vec<(&'static str, LimiterStats)> {
+        let limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        limiters.iter().map(|(name, stats)| (*name, stats())).collect()
     }
 
     /// What listens to the worker of this process.

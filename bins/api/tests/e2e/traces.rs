@@ -110,7 +110,9 @@ async fn a_share_of_the_traces_begun_here_is_sent() {
 async fn metrics_arrive_at_a_collector() {
     let collector = Collector::start().await;
     let url = collector.url();
-    let mut api = Api::start_with(&[(ENDPOINT, &url), ("TIDEGATE_OTLP_INTERVAL", "1s")]).await;
+    let variables =
+        [(ENDPOINT, url.as_str()), ("TIDEGATE_OTLP_INTERVAL", "1s"), ("TIDEGATE_PERFORMANCE_SLOW_API_LOG", "1ms")];
+    let mut api = Api::start_with(&variables).await;
     api.create_tenant("acme", "enterprise").await;
     for _ in 0..3 {
         success_json(api.get_as("acme", "/api/schedules")).await;
@@ -144,6 +146,21 @@ async fn metrics_arrive_at_a_collector() {
         assert_eq!(point.bucket_counts.len(), point.explicit_bounds.len() + 1);
         assert_eq!(point.bucket_counts.iter().sum::<u64>(), point.count);
         assert!(point.explicit_bounds.is_sorted());
+    }
+    // A request that took long is named beside the figures by a trace that can be looked up.
+    let mut exemplars = Vec::new();
+    for message in collector.metrics() {
+        let metrics = &message.resource_metrics[0].scope_metrics[0].metrics;
+        let durations = metrics.iter().filter(|metric| metric.name == "tidegate_http_request_duration_seconds");
+        for metric in durations {
+            let Some(Data::Histogram(durations)) = &metric.data else { panic!("{metric:?}") };
+            exemplars.extend(durations.data_points.iter().flat_map(|point| point.exemplars.clone()));
+        }
+    }
+    let spans = collector.spans();
+    assert!(!exemplars.is_empty(), "a tenant is not created within 1 ms");
+    for exemplar in exemplars {
+        assert!(spans.iter().any(|sent| sent.span.trace_id == exemplar.trace_id), "{exemplar:?}");
     }
     // What a scraper is told, the collector is too.
     let families = scraped.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));

@@ -196,7 +196,7 @@ fn number((labels, value): (Labels, f64), since: u64, now: u64) -> NumberDataPoi
     }
 }
 
-/// Its exemplars are those of the requests that the registry lists as slow, once it lists them with their traces.
+/// Its exemplars are added by [`super::exemplars`].
 fn histogram((labels, buckets): (Labels, Buckets), span: Span) -> HistogramDataPoint {
     let mut below = 0;
     let counts = buckets.cumulative.iter().map(|(_, upto)| upto.saturating_sub(std::mem::replace(&mut below, *upto)));

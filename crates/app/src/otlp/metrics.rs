@@ -15,9 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::collector::{Collector, Signal};
 use super::families::{self, Span};
-use super::resource;
 use super::spans::Outlet;
+use super::{exemplars, resource};
 use crate::telemetry::Telemetry;
+
+/// Slow calls, and failed ones, that are looked at for exemplars.
+const CALLS: usize = 100;
 
 /// Sends at once, then every `period`, and once more when `stop` fires: what was counted last is wanted too.
 pub(super) async fn send(
@@ -31,14 +34,15 @@ pub(super) async fn send(
     let mut beat = interval(period);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let resource = ResourceAttributesWithSchema::from(&resource::of_this_process());
-    let mut is_last = false;
+    let (mut is_last, mut told_until) = (false, since);
     while !is_last {
         is_last = tokio::select! {
             biased;
             () = stop.cancelled() => true,
             _ = beat.tick() => false,
         };
-        let posted = post(&telemetry, &collector, &resource, since);
+        let now = unix_nanos();
+        let posted = post(&telemetry, &collector, &resource, Span { since, now }, told_until);
         // A collector that hangs must not hold up the end.
         let is_taken = tokio::select! {
             is_taken = posted => is_taken,
@@ -46,19 +50,25 @@ pub(super) async fn send(
         };
         let counter = if is_taken { &outlet.metrics.sent } else { &outlet.metrics.failed };
         counter.fetch_add(1, Ordering::Relaxed);
+        told_until = now;
     }
 }
 
-/// Whether the collector took all of it.
+/// Whether the collector took all of it. Exemplars are calls that ended after `told_until`.
 async fn post(
     telemetry: &Telemetry,
     collector: &Collector,
     resource: &ResourceAttributesWithSchema,
-    since: u64,
+    span: Span,
+    told_until: u64,
 ) -> bool {
     // The log says by itself when the job store can't be read.
     let Ok(text) = telemetry.exposition().await else { return false };
-    let metrics = families::read(&text, Span { since, now: unix_nanos() });
+    let mut metrics = families::read(&text, span);
+    let registry = telemetry.registry();
+    let told_until = told_until / 1_000_000;
+    exemplars::add(&mut metrics, &registry.slow_calls(CALLS), told_until);
+    exemplars::add(&mut metrics, &registry.failed_calls(CALLS), told_until);
     let scope = InstrumentationScope { name: "tidegate".to_owned(), ..InstrumentationScope::default() };
     let request = ExportMetricsServiceRequest {
         resource_metrics: vec![ResourceMetrics {

@@ -9,7 +9,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 use tracing::Span;
 
-use super::{Shared, Worker, run};
+use super::{Concurrency, Shared, Worker, run};
 use crate::broker::{Broker, Retention};
 use crate::error::BuildError;
 use crate::event::{LogEvents, Observer};
@@ -27,7 +27,7 @@ use crate::retry::RetryPolicy;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct QueueOptions {
-    pub(crate) concurrency: usize,
+    pub(crate) concurrency: Concurrency,
     pub(crate) timeout: Duration,
     pub(crate) retry: RetryPolicy,
     pub(crate) max_lost_leases: u32,
@@ -38,7 +38,7 @@ impl QueueOptions {
     /// 10 at once, 30 minutes a run, the default retry policy, 5 lost leases, default retention.
     pub fn new() -> Self {
         Self {
-            concurrency: 10,
+            concurrency: Concurrency::new(10),
             timeout: Duration::from_secs(30 * 60),
             retry: RetryPolicy::default(),
             max_lost_leases: 5,
@@ -48,7 +48,14 @@ impl QueueOptions {
 
     /// Sets how many jobs run at once in this worker; zero counts as one.
     pub fn concurrency(mut self, jobs: usize) -> Self {
-        self.concurrency = jobs.max(1);
+        self.concurrency = Concurrency::new(jobs);
+        self
+    }
+
+    /// Sets how many jobs run at once in this worker to a number that may change meanwhile. Queues that are given the same one
+    /// each run so many.
+    pub fn adjustable(mut self, concurrency: Concurrency) -> Self {
+        self.concurrency = concurrency;
         self
     }
 
