@@ -9,6 +9,13 @@ mod database_mark;
 pub mod import;
 pub mod jobs;
 pub mod node;
+#[cfg(feature = "otlp")]
+mod otlp;
+#[cfg(not(feature = "otlp"))]
+#[path = "otlp/absent.rs"]
+mod otlp;
+#[cfg(feature = "otlp")]
+mod outgoing;
 pub mod probes;
 pub mod redis;
 pub mod schedule;

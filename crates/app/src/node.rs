@@ -15,12 +15,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::database_mark;
 use crate::jobs::{ImportHandler, ImportSchedules, Pace, QUEUES};
+use crate::otlp::Export;
 use crate::redis::{self, Redis};
 use crate::settings::{Settings, SettingsError};
 use crate::spool::Spool;
 use crate::spool_sweep::Sweep;
 use crate::store::{self, Coherence, Store};
-use crate::telemetry::{CacheRoom, CacheWatch, JobsAtOnce, OutlookWatch, Telemetry, Watched};
+use crate::telemetry::{CacheRoom, CacheWatch, JobsAtOnce, OutlookWatch, Telemetry, Watched, trace};
 
 /// Everything that routes and jobs work on.
 pub struct Node {
@@ -44,6 +45,7 @@ pub struct Node {
     redis: Option<Redis>,
     queue_file: Option<Arc<SqliteBroker>>,
     background: CancellationToken,
+    export: Option<Export>,
 }
 
 impl std::fmt::Debug for Node {
@@ -156,6 +158,7 @@ impl Node {
             .map_err(|source| StartError::Spool { path: settings.data_dir.clone(), source })?;
         let watched = Watched { cache: cache.clone(), cache_watch, broker: Arc::clone(&broker), redis: redis.clone() };
         let telemetry = Telemetry::start(watched, &settings.performance, background.clone());
+        let export = Export::start(&telemetry, &settings)?;
         let import_concurrency = Concurrency::new(settings.queue.import_concurrency);
         let outlook = Arc::new(OutlookWatch::new(
             &settings.performance,
@@ -178,6 +181,7 @@ impl Node {
             redis,
             queue_file,
             background,
+            export,
         })
     }
 
@@ -213,6 +217,7 @@ impl Node {
             )
             .handler::<ImportSchedules, _>(import)
             .observer(Arc::clone(self.telemetry.job_watch()) as _)
+            .span(trace::job_span)
             .lease(queue.lease)
             .grace(queue.grace)
             .schedules()
@@ -236,6 +241,10 @@ impl Node {
 
     /// Ends what runs in the background, closes the databases and the connections.
     pub async fn stop(&self) {
+        // While there is still something to read figures from.
+        if let Some(export) = &self.export {
+            export.end().await;
+        }
         self.background.cancel();
         // One after the other: of connections that close at the same time, none folds the log into the file.
         self.coherence.ended().await;

@@ -6,6 +6,7 @@
 
 mod catalogue;
 mod check;
+mod hidden;
 mod performance;
 mod raw;
 mod reader;
@@ -21,6 +22,7 @@ use tidegate_ratelimit::{Ipv6Prefix, Quota, TrustedProxies};
 use tidegate_redis::Keyspace;
 
 pub use catalogue::{CATALOGUE, Setting};
+pub use hidden::Hidden;
 pub use performance::{AlertSettings, OtlpSettings, PerformanceSettings};
 pub use raw::{RawSettings, Source};
 pub use secret::Secret;

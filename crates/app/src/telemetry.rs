@@ -3,6 +3,7 @@
 mod board;
 mod cache_watch;
 mod exposition;
+mod line_fields;
 mod logging;
 mod outlook;
 mod process;
@@ -11,6 +12,7 @@ mod queues;
 mod redis;
 mod redis_figures;
 mod seldom;
+pub mod trace;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,11 +30,15 @@ use redis::RedisWatch;
 pub use board::{Beat, Board, Section, Table};
 pub use cache_watch::CacheWatch;
 pub use exposition::CONTENT_TYPE;
+#[cfg(feature = "otlp")]
+pub(crate) use exposition::Family;
+pub(crate) use logging::BoxedLayer;
 pub use logging::init as init_logging;
 pub use outlook::{CacheRoom, JobsAtOnce, OutlookWatch};
 pub use queues::{JobWatch, Latency, Percentiles, Rates};
 pub use redis::{RedisReport, RedisServer, RedisSlowCommand, RedisUse};
 pub use seldom::Seldom;
+pub use trace::REQUEST_TARGET;
 
 /// The figures of one process, and the verdict on them.
 pub struct Telemetry {

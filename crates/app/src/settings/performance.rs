@@ -5,7 +5,8 @@ use std::time::Duration;
 use tidegate_perfmon::{HealthConfig, Kind, QueryConfig, RegistryBuilder};
 
 use super::reader::Reader;
-use super::{Secret, SettingsError};
+use super::{Hidden, Secret, SettingsError};
+use crate::otlp;
 
 /// Performance monitoring.
 #[derive(Debug, Clone)]
@@ -47,7 +48,7 @@ pub struct OtlpSettings {
     /// Base URL; `/v1/traces` and `/v1/metrics` are added.
     pub endpoint: String,
     /// Headers sent along, `name=value` with commas between.
-    pub headers: Option<Secret>,
+    pub headers: Option<Hidden>,
     /// Share of the traces begun here that are sent.
     pub sample: f64,
     /// How often metrics are sent.
@@ -124,6 +125,10 @@ fn otlp(raw: &Reader<'_>) -> Result<Option<OtlpSettings>, SettingsError> {
     let endpoint = raw.optional("otlp.endpoint", "a URL such as http://127.0.0.1:4318", |text| {
         is_http(text).then(|| text.trim_end_matches('/').to_owned())
     })?;
+    if endpoint.is_some() && !otlp::IS_BUILT_IN {
+        let reason = "this program was built without the feature `otlp`, and so sends nothing; unset it";
+        return Err(raw.invalid("otlp.endpoint", reason.to_owned()));
+    }
     Ok(endpoint.map(|endpoint| OtlpSettings { endpoint, headers, sample, interval }))
 }
 
@@ -190,6 +195,14 @@ mod tests {
     }
 
     #[test]
+    #[cfg(not(feature = "otlp"))]
+    fn a_program_that_cannot_export_refuses_a_collector() {
+        let error = check_with(&[("TIDEGATE_OTLP_ENDPOINT", "http://127.0.0.1:4318")]).unwrap_err().to_string();
+        assert!(error.contains("TIDEGATE_OTLP_ENDPOINT") && error.contains("feature `otlp`"), "{error}");
+    }
+
+    #[test]
+    #[cfg(feature = "otlp")]
     fn a_collector_is_an_http_url_without_a_password() {
         let otlp = check_with(&[("TIDEGATE_OTLP_ENDPOINT", "http://127.0.0.1:4318/")]).unwrap().performance.otlp;
         let otlp = otlp.unwrap();

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use tidegate_ratelimit::{Ipv6Prefix, Quota, network_of};
 
 use super::catalogue::Setting;
-use super::{LimitMode, LimitSettings, MAX_SMALL_LIMIT, RawSettings, Secret, SettingsError, Source};
+use super::{Hidden, LimitMode, LimitSettings, MAX_SMALL_LIMIT, RawSettings, Secret, SettingsError, Source};
 
 /// Tokens shorter than this are guessed too easily.
 const MIN_TOKEN: usize = 16;
@@ -205,7 +205,7 @@ impl Reader<'_> {
     }
 
     /// Headers, `name=value` with commas between. Their values are secrets, and not repeated.
-    pub(super) fn headers(&self, key: &'static str) -> Result<Option<Secret>, SettingsError> {
+    pub(super) fn headers(&self, key: &'static str) -> Result<Option<Hidden>, SettingsError> {
         let Some((text, _)) = self.text(key) else { return Ok(None) };
         let is_header = |entry: &str| {
             entry.split_once('=').is_some_and(|(name, value)| {
@@ -213,7 +213,7 @@ impl Reader<'_> {
             })
         };
         if text.split(',').all(is_header) {
-            return Ok(Some(Secret::new(text)));
+            return Ok(Some(Hidden::new(text)));
         }
         Err(self.invalid(key, "wants `name=value`, with commas between".to_owned()))
     }

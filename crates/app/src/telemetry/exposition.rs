@@ -264,10 +264,10 @@ fn classes(counts: &StatusCounts) -> [(&'static str, u64); 5] {
 }
 
 /// One metric with its label sets.
-pub(super) struct Family<'a>(prometheus_client::encoding::MetricEncoder<'a>);
+pub(crate) struct Family<'a>(prometheus_client::encoding::MetricEncoder<'a>);
 
 impl<'a> Family<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         encoder: &'a mut DescriptorEncoder<'_>,
         name: &'a str,
         help: &str,
@@ -276,16 +276,16 @@ impl<'a> Family<'a> {
         encoder.encode_descriptor(name, help, None, kind).map(Self)
     }
 
-    pub(super) fn counter(&mut self, labels: &[(&str, &str)], value: u64) -> fmt::Result {
+    pub(crate) fn counter(&mut self, labels: &[(&str, &str)], value: u64) -> fmt::Result {
         self.0.encode_family(&Labels(labels))?.encode_counter::<NoLabelSet, _, u64>(&value, None)
     }
 
-    pub(super) fn gauge(&mut self, labels: &[(&str, &str)], value: u64) -> fmt::Result {
+    pub(crate) fn gauge(&mut self, labels: &[(&str, &str)], value: u64) -> fmt::Result {
         self.0.encode_family(&Labels(labels))?.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))
     }
 
     /// A gauge that there is only one of.
-    pub(super) fn single(mut self, value: u64) -> fmt::Result {
+    pub(crate) fn single(mut self, value: u64) -> fmt::Result {
         self.0.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))
     }
 
@@ -295,11 +295,11 @@ impl<'a> Family<'a> {
     }
 
     /// A gauge that is no whole number.
-    pub(super) fn fraction(&mut self, labels: &[(&str, &str)], value: f64) -> fmt::Result {
+    pub(crate) fn fraction(&mut self, labels: &[(&str, &str)], value: f64) -> fmt::Result {
         self.0.encode_family(&Labels(labels))?.encode_gauge(&value)
     }
 
-    pub(super) fn histogram(&mut self, labels: &[(&str, &str)], totals: &Totals) -> fmt::Result {
+    pub(crate) fn histogram(&mut self, labels: &[(&str, &str)], totals: &Totals) -> fmt::Result {
         // The encoder adds up by itself: it wants what each bucket alone holds.
         let mut below = 0;
         let mut buckets: Vec<(f64, u64)> = Vec::with_capacity(totals.buckets.len() + 1);
