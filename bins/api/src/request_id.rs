@@ -1,10 +1,12 @@
 //! Gives every request an id, every problem its body, and every failure its line in the log.
 
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use tidegate_app::telemetry::{REQUEST_TARGET, set_request_trace};
+use tidegate_perfmon::UNMATCHED;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -23,7 +25,13 @@ pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
     request.headers_mut().insert(X_REQUEST_ID, header.clone());
     let id = header.to_str().unwrap_or_default();
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let span = tracing::debug_span!("request", id, %method, path = uri.path());
+    let route = request.extensions().get::<MatchedPath>().map_or(UNMATCHED, MatchedPath::as_str);
+    // The target, `id` and `route` are what the collector of statements looks for.
+    let span = tracing::debug_span!(target: REQUEST_TARGET, "request", id, route, %method, path = uri.path());
+    let trace = request.headers().get("traceparent").and_then(|header| header.to_str().ok()?.parse().ok());
+    if let Some(trace) = trace {
+        set_request_trace(&span, trace);
+    }
     let mut response = next.run(request).instrument(span).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         if let Some(cause) = problem.cause() {

@@ -19,4 +19,5 @@ mod reads;
 mod redis;
 mod request_ids;
 mod start;
+mod statements;
 mod warm_up;
