@@ -48,7 +48,7 @@ async fn slow_queries_are_shown_without_values() {
     let slow = slow.await.expect("reading a page of two hundred takes more than a millisecond at least once");
     let first = &slow["items"][0];
     assert!(first["elapsed_ms"].as_f64() > Some(1.0) && first["fingerprint"].as_str().is_some(), "{first}");
-    let inserted = with(&slow["top_by_total"], "insert into schedule ");
+    let inserted = with(&slow["top_by_total"], "insert into schedule");
     assert_eq!(inserted.iter().filter_map(|shape| shape["rows"].as_u64()).sum::<u64>(), 200, "{inserted:?}");
     assert!(slow["calls"].as_u64() > Some(10) && slow["forgotten"] == 0, "{slow}");
 
