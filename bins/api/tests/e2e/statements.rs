@@ -8,7 +8,7 @@ use tidegate_testkit::poll_until;
 
 use crate::backend::is_shared;
 use crate::harness::{Api, DEADLINE, csv, problem, schedule, success_json};
-use crate::numbers::exposition::{Exposition, labels};
+use crate::numbers::exposition::{Buckets, Exposition, labels};
 
 async fn slow_queries(api: &Api) -> Value {
     api.json("/api/performance?type=slow-queries&limit=100").await
@@ -165,7 +165,7 @@ async fn the_pools_are_shown_with_who_waited() {
     let metrics = metrics(&api).await;
     let of = |pool| labels([("pool", pool)]);
     let acquired = metrics.histograms("tidegate_db_pool_acquire_seconds");
-    acquired.values().for_each(|times| times.assert_consistent());
+    acquired.values().for_each(Buckets::assert_consistent);
     assert!(acquired[&of("app-write")].count >= 6.0);
     assert_eq!(metrics.all("tidegate_db_pool_max_connections")[&of("app-read")], 4.0);
     for gauge in ["tidegate_db_pool_connections", "tidegate_db_pool_in_use", "tidegate_db_pool_waiting"] {

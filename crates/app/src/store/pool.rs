@@ -80,6 +80,7 @@ impl WatchedPool {
 
     /// Opens a transaction with that statement.
     pub(super) async fn begin_with(&self, statement: &'static str) -> Result<Transaction<'static, Sqlite>, Error> {
+        // As the pool itself does it, which gives no place to count between the two steps.
         Transaction::begin(self.acquire().await?, Some(statement.into_sql_str())).await
     }
 
