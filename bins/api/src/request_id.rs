@@ -5,7 +5,7 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use tidegate_app::telemetry::{REQUEST_TARGET, trace};
+use tidegate_app::telemetry::{REQUEST_TARGET, set_request_trace, trace};
 use tidegate_perfmon::UNMATCHED;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -27,6 +27,7 @@ pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+    // The target, `id` and `route` are what the collector of statements looks for.
     let span = tracing::debug_span!(
         target: REQUEST_TARGET,
         "request",
@@ -38,6 +39,7 @@ pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
     );
     // Before the span is entered, when it has its place already. Inside, the request carries it as an extension.
     let context = trace::begin_request(&span, request.headers(), &method, route);
+    set_request_trace(&span, context);
     request.extensions_mut().insert(context);
     let mut response = next.run(request).instrument(span.clone()).await;
     trace::end_request(&span, response.status());

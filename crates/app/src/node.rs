@@ -158,6 +158,7 @@ impl Node {
             .map_err(|source| StartError::Spool { path: settings.data_dir.clone(), source })?;
         let watched = Watched { cache: cache.clone(), cache_watch, broker: Arc::clone(&broker), redis: redis.clone() };
         let telemetry = Telemetry::start(watched, &settings.performance, background.clone());
+        telemetry.watch_pools(store.pools(), &settings.performance.health);
         let export = Export::start(&telemetry, &settings)?;
         let import_concurrency = Concurrency::new(settings.queue.import_concurrency);
         let outlook = Arc::new(OutlookWatch::new(
@@ -255,6 +256,8 @@ impl Node {
         if let Some(redis) = &self.redis {
             redis.close();
         }
+        // Those of the last second, which the pulse did not live to tell.
+        self.telemetry.log_slow_statements();
     }
 }
 
@@ -264,7 +267,8 @@ async fn open_jobs(
     redis: Option<&Redis>,
 ) -> Result<(Arc<dyn Broker>, Option<Arc<SqliteBroker>>), StartError> {
     let Some(redis) = redis else {
-        let broker = Arc::new(SqliteBroker::open(&settings.queue_path(), SqliteOptions::default()).await?);
+        let options = SqliteOptions::default().report_statements(true);
+        let broker = Arc::new(SqliteBroker::open(&settings.queue_path(), options).await?);
         return Ok((Arc::clone(&broker) as _, Some(broker)));
     };
     let partitions = settings.queue.partitions;

@@ -6,26 +6,31 @@ mod exposition;
 mod line_fields;
 mod logging;
 mod outlook;
+mod pools;
 mod process;
 mod pulse;
 mod queues;
 mod redis;
 mod redis_figures;
 mod seldom;
+mod statements;
+mod times;
 pub mod trace;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tidegate_cache::TieredCache;
-use tidegate_perfmon::{HealthMonitor, HealthReport, Registry, Snapshot};
+use tidegate_perfmon::{HealthConfig, HealthMonitor, HealthReport, Registry, Snapshot};
 use tidegate_queue::{Broker, QueueCounts};
 use tidegate_ratelimit::LimiterStats;
 use tokio_util::sync::CancellationToken;
 
 use crate::redis::Redis;
 use crate::settings::PerformanceSettings;
+use crate::store::WatchedPool;
 use queues::RateWatch;
 use redis::RedisWatch;
+use statements::Statements;
 
 pub use board::{Beat, Board, Section, Table};
 pub use cache_watch::CacheWatch;
@@ -38,6 +43,8 @@ pub use outlook::{CacheRoom, JobsAtOnce, OutlookWatch};
 pub use queues::{JobWatch, Latency, Percentiles, Rates};
 pub use redis::{RedisReport, RedisServer, RedisSlowCommand, RedisUse};
 pub use seldom::Seldom;
+pub use statements::set_request_trace;
+pub(crate) use times::Times;
 pub use trace::REQUEST_TARGET;
 
 /// The figures of one process, and the verdict on them.
@@ -52,6 +59,7 @@ pub struct Telemetry {
     job_watch: Arc<JobWatch>,
     rates: Arc<RateWatch>,
     redis: Option<Arc<RedisWatch>>,
+    statements: Arc<Statements>,
     limiters: Mutex<Vec<LimiterSource>>,
 }
 
@@ -101,8 +109,10 @@ impl Telemetry {
             job_watch: Arc::default(),
             rates: Arc::default(),
             redis: redis.map(RedisWatch::new),
+            statements: Statements::of_process(&settings.queries),
             limiters: Mutex::new(Vec::new()),
         });
+        statements::hang_up(&telemetry.statements, &telemetry.board, settings.health.min_samples);
         if let Some(redis) = &telemetry.redis {
             tokio::spawn(Arc::clone(redis).run(shutdown.clone()));
         }
@@ -119,6 +129,16 @@ impl Telemetry {
     /// Where parts of the node hang up what they have to show.
     pub fn board(&self) -> &Board {
         &self.board
+    }
+
+    /// Shows the pools of connections, and judges by how much of them is in use.
+    pub(crate) fn watch_pools(&self, pools: impl Into<Vec<WatchedPool>>, limits: &HealthConfig) {
+        pools::hang_up(pools.into(), &self.board, limits.clone());
+    }
+
+    /// Logs the slow statements that were not logged yet.
+    pub(crate) fn log_slow_statements(&self) {
+        self.statements.log_slow();
     }
 
     /// Adds a limiter to what `/metrics` shows.

@@ -12,6 +12,8 @@ use crate::query::Query;
 
 const DEFAULT_LIMIT: usize = 10;
 const MAX_LIMIT: usize = 100;
+/// What is asked for by `type` and hangs on no board.
+const TYPES: [&str; 2] = ["health", "slow-apis"];
 /// What the figures of the windows look back on.
 const WINDOW_MINUTES: u8 = 5;
 
@@ -43,8 +45,14 @@ pub(super) async fn show(State(app): State<App>, Query(query): Query<Performance
         Some("health") => Ok(axum::Json(telemetry.health()).into_response()),
         Some("slow-apis") => Ok(axum::Json(json!({"items": registry.slow_calls(limit)})).into_response()),
         Some(other) => {
-            let shown: String = other.chars().take(64).collect();
-            Err(Problem::unprocessable("bad-type", format!("`type` is `health` or `slow-apis`, not `{shown}`")))
+            let sections = telemetry.board().sections();
+            let Some(section) = sections.iter().find(|section| section.name() == other) else {
+                let known: Vec<_> = TYPES.into_iter().chain(sections.iter().map(|section| section.name())).collect();
+                let shown: String = other.chars().take(64).collect();
+                let detail = format!("`type` is one of `{}`, not `{shown}`", known.join("`, `"));
+                return Err(Problem::unprocessable("bad-type", detail));
+            };
+            Ok(axum::Json(section.json(limit)).into_response())
         }
     }
 }

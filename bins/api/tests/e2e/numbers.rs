@@ -1,6 +1,6 @@
 //! Every number that the service tells of itself equals what a scripted run did, exactly.
 
-mod exposition;
+pub(crate) mod exposition;
 mod script;
 
 use std::collections::BTreeMap;
@@ -197,6 +197,15 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "tidegate_cache_stale_hits",
         "tidegate_cache_tier_hits",
         "tidegate_cache_tier_misses",
+        "tidegate_db_pool_acquire_seconds",
+        "tidegate_db_pool_connections",
+        "tidegate_db_pool_failures",
+        "tidegate_db_pool_in_use",
+        "tidegate_db_pool_max_connections",
+        "tidegate_db_pool_waiting",
+        "tidegate_db_repeated_statements",
+        "tidegate_db_statement_duration_seconds",
+        "tidegate_db_statements",
         "tidegate_http_request_duration_seconds",
         "tidegate_http_requests",
         "tidegate_http_requests_aborted",
