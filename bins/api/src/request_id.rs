@@ -5,7 +5,7 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use tidegate_app::telemetry::{REQUEST_TARGET, trace};
+use tidegate_app::telemetry::trace::{self, REQUEST_TARGET};
 use tidegate_perfmon::UNMATCHED;
 use tracing::Instrument;
 use uuid::Uuid;

@@ -38,7 +38,6 @@ pub use outlook::{CacheRoom, JobsAtOnce, OutlookWatch};
 pub use queues::{JobWatch, Latency, Percentiles, Rates};
 pub use redis::{RedisReport, RedisServer, RedisSlowCommand, RedisUse};
 pub use seldom::Seldom;
-pub use trace::REQUEST_TARGET;
 
 /// The figures of one process, and the verdict on them.
 pub struct Telemetry {

@@ -19,5 +19,6 @@ mod reads;
 mod redis;
 mod request_ids;
 mod start;
+#[cfg(feature = "otlp")]
 mod traces;
 mod warm_up;
