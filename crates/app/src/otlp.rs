@@ -38,7 +38,7 @@ use tracing_subscriber::filter::Targets;
 
 use crate::node::StartError;
 use crate::settings::Settings;
-use crate::telemetry::{BoxedLayer, Telemetry, trace};
+use crate::telemetry::{BoxedLayer, STATEMENT_TARGET, Telemetry, trace};
 use collector::Collector;
 use figures::Figures;
 use spans::{Outlet, Processor};
@@ -80,7 +80,7 @@ pub(crate) fn layers(settings: &Settings) -> Vec<BoxedLayer> {
         .with_threads(false)
         .with_target(false)
         .with_filter(spans());
-    let statements = Statements::new(tracer).with_filter(spans().with_target(statements::TARGET, LevelFilter::DEBUG));
+    let statements = Statements::new(tracer).with_filter(spans().with_target(STATEMENT_TARGET, LevelFilter::DEBUG));
     vec![turned.boxed(), statements.boxed()]
 }
 

@@ -44,8 +44,8 @@ pub use queues::{JobWatch, Latency, Percentiles, Rates};
 pub use redis::{RedisReport, RedisServer, RedisSlowCommand, RedisUse};
 pub use seldom::Seldom;
 pub use statements::set_request_trace;
+pub(crate) use statements::{STATEMENT_TARGET, Statement};
 pub(crate) use times::Times;
-pub use trace::REQUEST_TARGET;
 
 /// The figures of one process, and the verdict on them.
 pub struct Telemetry {

@@ -20,5 +20,6 @@ mod redis;
 mod request_ids;
 mod start;
 mod statements;
+#[cfg(feature = "otlp")]
 mod traces;
 mod warm_up;

@@ -36,6 +36,5 @@ impl Export {
         Ok(None)
     }
 
-    #[expect(clippy::unused_async, reason = "as the exporter's")]
     pub(crate) async fn end(&self) {}
 }

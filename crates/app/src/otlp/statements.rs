@@ -1,21 +1,18 @@
 //! A span for each statement, made by hand: sqlx tells of a statement with one event, when it has ended.
 
-use std::fmt;
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span, SpanKind, TraceContextExt, Tracer};
 use opentelemetry_sdk::trace::SdkTracer;
 use tidegate_perfmon::{Dialect, fingerprint};
-use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber, dispatcher};
 use tracing_opentelemetry::get_otel_context;
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Target of sqlx's events.
-pub(super) const TARGET: &str = "sqlx::query";
+use crate::telemetry::Statement;
 
 /// The subscriber of the process. A layer among others in a list isn't told of it.
 static LISTENING: OnceLock<dispatcher::WeakDispatch> = OnceLock::new();
@@ -49,14 +46,12 @@ where
         if !parent.span().span_context().is_sampled() {
             return;
         }
-        let mut told = Told::default();
+        let mut told = Statement::default();
         event.record(&mut told);
         let ended = SystemTime::now();
-        let started = ended.checked_sub(told.elapsed).unwrap_or(ended);
+        let started = ended.checked_sub(told.elapsed()).unwrap_or(ended);
         let mut text = String::new();
-        // sqlx has the whole of a short statement in its summary.
-        let statement = if told.statement.trim().is_empty() { &told.summary } else { &told.statement };
-        fingerprint(statement, Dialect::Sqlite, &mut text);
+        fingerprint(told.sql(), Dialect::Sqlite, &mut text);
         let operation = text.split_whitespace().next().unwrap_or("statement").to_uppercase();
         let builder = self
             .0
@@ -67,45 +62,8 @@ where
                 KeyValue::new("db.system.name", "sqlite"),
                 KeyValue::new("db.operation.name", operation),
                 KeyValue::new("db.query.text", text),
-                KeyValue::new("db.response.returned_rows", told.rows),
+                KeyValue::new("db.response.returned_rows", i64::try_from(told.returned()).unwrap_or(i64::MAX)),
             ]);
         self.0.build_with_context(builder, &parent).end_with_timestamp(ended);
-    }
-}
-
-/// What an event says of its statement.
-#[derive(Default)]
-struct Told {
-    summary: String,
-    statement: String,
-    rows: i64,
-    elapsed: Duration,
-}
-
-impl Visit for Told {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        match field.name() {
-            "summary" => self.summary = value.to_owned(),
-            "db.statement" => self.statement = value.to_owned(),
-            _ => {}
-        }
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        if field.name() == "rows_returned" {
-            self.rows = i64::try_from(value).unwrap_or(i64::MAX);
-        }
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        if field.name() == "elapsed_secs" {
-            self.elapsed = Duration::try_from_secs_f64(value).unwrap_or_default();
-        }
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if matches!(field.name(), "summary" | "db.statement") {
-            self.record_str(field, &format!("{value:?}"));
-        }
     }
 }

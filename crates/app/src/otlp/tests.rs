@@ -23,7 +23,8 @@ fn a_statement_is_a_span_below_its_request_and_shows_no_literal() {
         let request = tracing::debug_span!(target: trace::REQUEST_TARGET, "request", otel.kind = "server", path = "/a");
         let own = adopt(&request, CALLER.parse().ok()).expect("spans are exported");
         request.in_scope(|| {
-            let statement = "\n\nSELECT *\nFROM account\nWHERE password = 'hunter2' AND card = 4111111111111111\n";
+            // Under a name that no mask would hide: what hides it is the shape.
+            let statement = "\n\nSELECT *\nFROM account\nWHERE name = 'hunter2' AND card = 4111111111111111\n";
             tracing::debug!(
                 target: "sqlx::query",
                 summary = "SELECT * FROM account …",
@@ -54,6 +55,6 @@ fn a_statement_is_a_span_below_its_request_and_shows_no_literal() {
     let took = spans[0].end_time.duration_since(spans[0].start_time).unwrap();
     assert_eq!(took, Duration::from_millis(250));
     let shown = format!("{spans:?}");
-    assert!(shown.contains("from account where password = ?"), "{shown}");
+    assert!(shown.contains("from account where name = ? and card = ?"), "{shown}");
     assert!(!shown.contains("hunter2") && !shown.contains("4111111111111111"), "{shown}");
 }

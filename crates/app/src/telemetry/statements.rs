@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 use tidegate_perfmon::{Dialect, Queries, QueryConfig, Seen};
 use tidegate_queue::SqliteOptions;
 
-use self::event::Statement;
+pub(crate) use self::event::Statement;
 use self::figures::Figures;
 pub(super) use self::layer::layer;
 use self::request::Request;

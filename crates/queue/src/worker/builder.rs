@@ -254,8 +254,8 @@ impl WorkerBuilder {
     /// kind, the id, the attempt and the [`trace_parent`](Context::trace_parent) as fields.
     ///
     /// Called at the beginning of each run, before the span is entered: whoever exports traces makes the span a child of
-    /// the job's `traceparent` here, which is too late in a handler or a layer. It must not block. Where it panics, the run
-    /// counts as aborted.
+    /// the job's `traceparent` here, which is too late in a handler or a layer. It must neither block nor
+    /// panic.
     pub fn span(mut self, span: impl Fn(&Context) -> Span + Send + Sync + 'static) -> Self {
         self.span = Box::new(span);
         self

@@ -7,7 +7,7 @@ use tracing::field::{Field, Visit};
 
 /// One statement that has run. It can't be printed: its text may hold secrets.
 #[derive(Default)]
-pub(super) struct Statement {
+pub(crate) struct Statement {
     /// The first words; all of it where there are no more than four.
     summary: String,
     /// All of it; empty where the summary is.
@@ -19,18 +19,24 @@ pub(super) struct Statement {
 
 impl Statement {
     /// As it was written.
-    pub(super) fn sql(&self) -> &str {
+    pub(crate) fn sql(&self) -> &str {
         let whole = self.whole.trim();
         if whole.is_empty() { &self.summary } else { whole }
     }
 
-    pub(super) fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.elapsed
+    }
+
+    /// How many rows it gave.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn returned(&self) -> u64 {
+        self.returned
     }
 
     /// How many rows it gave or changed. SQLite counts those of the last change also where a statement changes none, so
     /// only changes are asked for that.
-    pub(super) fn rows(&self) -> u64 {
+    pub(crate) fn rows(&self) -> u64 {
         const CHANGES: [&str; 4] = ["insert", "update", "delete", "replace"];
         let verb = self.sql().split_whitespace().next().unwrap_or_default();
         let is_change = CHANGES.iter().any(|change| verb.eq_ignore_ascii_case(change));

@@ -12,7 +12,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::event::Statement;
 use super::request::Request;
 use super::{Database, STATEMENT_TARGET, Statements};
-use crate::telemetry::REQUEST_TARGET;
+use crate::telemetry::trace::REQUEST_TARGET;
 
 struct Listener(Arc<Statements>);
 

@@ -12,6 +12,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::*;
 use crate::telemetry::Section;
 use crate::telemetry::logging::lines;
+use crate::telemetry::trace::REQUEST_TARGET;
 
 const LIMIT: Duration = Duration::from_secs(30);
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
