@@ -2,6 +2,7 @@
 //!
 //! [`Node`](node::Node) holds it all; `tidegate-api` puts routes on a node, `tidegate-worker` runs its worker.
 
+pub mod bearer;
 pub mod cache_keys;
 pub mod clock;
 pub mod command_line;
@@ -9,6 +10,7 @@ mod database_mark;
 pub mod import;
 pub mod jobs;
 pub mod node;
+mod outgoing;
 pub mod probes;
 pub mod redis;
 pub mod schedule;

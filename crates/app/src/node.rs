@@ -20,7 +20,7 @@ use crate::settings::{Settings, SettingsError};
 use crate::spool::Spool;
 use crate::spool_sweep::Sweep;
 use crate::store::{self, Coherence, Store};
-use crate::telemetry::{CacheWatch, Telemetry, Watched};
+use crate::telemetry::{CacheWatch, Telemetry, Watched, WebhookError};
 
 /// Everything that routes and jobs work on.
 pub struct Node {
@@ -89,6 +89,9 @@ pub enum StartError {
     /// A limit doesn't fit its algorithm.
     #[error("limits: {0}")]
     Limit(QuotaError),
+    /// Alerts can't be posted.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
     /// The worker can't be put together.
     #[error("worker: {0}")]
     Worker(#[from] BuildError),
@@ -110,7 +113,7 @@ impl StartError {
             Self::Redis(_) => 5,
             Self::Store(_) | Self::Queue(_) | Self::Spool { .. } => 3,
             Self::Listen { .. } => 4,
-            Self::Worker(_) | Self::Ended(_) | Self::System(_) => 1,
+            Self::Webhook(_) | Self::Worker(_) | Self::Ended(_) | Self::System(_) => 1,
         }
     }
 }
@@ -152,7 +155,7 @@ impl Node {
             .await
             .map_err(|source| StartError::Spool { path: settings.data_dir.clone(), source })?;
         let watched = Watched { cache: cache.clone(), cache_watch, broker: Arc::clone(&broker), redis: redis.clone() };
-        let telemetry = Telemetry::start(watched, &settings.performance, background.clone());
+        let telemetry = Telemetry::start(watched, &settings.performance, background.clone())?;
         Ok(Self { settings, cache, store, coherence, broker, spool, telemetry, redis, queue_file, background })
     }
 

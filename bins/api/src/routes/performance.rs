@@ -1,5 +1,7 @@
 //! `/api/performance`: how fast the routes are, and the verdict.
 
+pub(super) mod silences;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -43,8 +45,14 @@ pub(super) async fn show(State(app): State<App>, Query(query): Query<Performance
         Some("health") => Ok(axum::Json(telemetry.health()).into_response()),
         Some("slow-apis") => Ok(axum::Json(json!({"items": registry.slow_calls(limit)})).into_response()),
         Some(other) => {
+            let sections = telemetry.board().sections();
+            if let Some(section) = sections.iter().find(|section| section.name() == other) {
+                return Ok(axum::Json(section.json(limit)).into_response());
+            }
             let shown: String = other.chars().take(64).collect();
-            Err(Problem::unprocessable("bad-type", format!("`type` is `health` or `slow-apis`, not `{shown}`")))
+            let known: Vec<_> = sections.iter().map(|section| format!("`{}`", section.name())).collect();
+            let known = known.join(", ");
+            Err(Problem::unprocessable("bad-type", format!("`type` is `health`, `slow-apis`, {known}; not `{shown}`")))
         }
     }
 }

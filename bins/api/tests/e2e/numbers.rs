@@ -179,6 +179,8 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "cache_hits",
         "cache_misses",
         "cache_response_seconds",
+        "tidegate_alert_deliveries",
+        "tidegate_alerts_firing",
         "tidegate_cache_collapsed",
         "tidegate_cache_entries",
         "tidegate_cache_errors",
@@ -191,6 +193,8 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "tidegate_cache_stale_hits",
         "tidegate_cache_tier_hits",
         "tidegate_cache_tier_misses",
+        "tidegate_health_score",
+        "tidegate_health_status",
         "tidegate_http_request_duration_seconds",
         "tidegate_http_requests",
         "tidegate_http_requests_aborted",
@@ -214,6 +218,7 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "tidegate_ratelimit_decisions",
         "tidegate_ratelimit_evicted_live",
         "tidegate_ratelimit_tracked_keys",
+        "tidegate_scrape_errors",
     ];
     assert_eq!(families, expected);
 }
