@@ -1,4 +1,8 @@
-//! Recording, beside `hdrhistogram` under a mutex and two bare atomic additions; a tick; the layer.
+//! Recording, beside `histogram::AtomicHistogram`, `hdrhistogram` under a mutex and two bare atomic additions; a tick; the layer.
+//!
+//! First the recorder and its nearest peer take turns, and a request with the layer and one without: ratios hold on a busy
+//! machine too.
+#![expect(clippy::print_stdout, reason = "this is what it is run for")]
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -9,12 +13,15 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion};
 use futures_util::FutureExt;
+use histogram::AtomicHistogram;
 use http::{Request, Response};
-use tidegate_benches::{Order, brief, side_by_side};
+use tidegate_benches::{Comparison, Order, brief, quartiles, side_by_side};
 use tidegate_perfmon::{Endpoint, Histogram, PerfLayer, Registry, StatusClass, Window};
 use tower::{Layer, Service, service_fn};
 
 fn main() {
+    beside_the_peer();
+    layer_beside_none();
     let mut criterion = brief(Duration::from_secs(2));
     record(&mut criterion);
     tick(&mut criterion);
@@ -22,10 +29,73 @@ fn main() {
     criterion.final_summary();
 }
 
+/// 20 µs to 2 s, most of them short, as latencies are. No compiler may know where it came from: a clock gives it.
+fn latency(index: usize) -> Duration {
+    black_box(Duration::from_nanos(20_000 * (index as u64 + 1)))
+}
+
+/// The peer of `docs/benchmarks.md`: an error of 0.8 % up to the end of 64 bits, no sum, no status class.
+fn peer() -> AtomicHistogram {
+    AtomicHistogram::new(7, 64).expect("good powers")
+}
+
+fn increment(peer: &AtomicHistogram, latency: Duration) {
+    let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
+    peer.increment(nanos).expect("within 64 bits");
+}
+
+/// A bound endpoint with all that it counts, beside one addition of the peer.
+fn beside_the_peer() {
+    const ROUNDS: usize = 41;
+    const STEPS: u32 = 500_000;
+    let order = Order::zipf(100_000, 0.99);
+    let registry = Registry::builder().build();
+    let (ours, theirs) = (registry.endpoint("GET", "/turns"), peer());
+
+    let (mut our_walk, mut their_walk) = (order.walk(0), order.walk(0));
+    let alone = Comparison::in_turns(
+        ROUNDS,
+        STEPS,
+        |steps| (0..steps).for_each(|_| ours.record(StatusClass::Success, latency(our_walk.step()))),
+        |steps| (0..steps).for_each(|_| increment(&theirs, latency(their_walk.step()))),
+    );
+    println!("Endpoint beside AtomicHistogram(7, 64), 1 thread: {alone}");
+
+    let two = |work: &(dyn Fn(Duration) + Sync)| {
+        side_by_side(2, |number| {
+            let mut walk = order.walk(number);
+            (0..STEPS).for_each(|_| work(latency(walk.step())));
+        })
+    };
+    let both = || {
+        let first = two(&|latency| ours.record(StatusClass::Success, latency));
+        let second = two(&|latency| increment(&theirs, latency));
+        first.as_secs_f64() / second.as_secs_f64()
+    };
+    let [low, middle, high] = quartiles((0..ROUNDS).map(|_| both()));
+    println!("Endpoint beside AtomicHistogram(7, 64), 2 threads: ratio {middle:.2} ({low:.2} to {high:.2})");
+}
+
+/// What the layer adds to a request, by the processor time of one thread.
+fn layer_beside_none() {
+    let registry = Registry::builder().build();
+    for number in 1..100 {
+        registry.endpoint("GET", &format!("/route/{number}"));
+    }
+    let service = || service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(()))));
+    let mut with = PerfLayer::new(registry, |_: &Request<()>| Some("/api/schedules/{id}")).layer(service());
+    let mut without = service();
+    let layer = Comparison::in_turns(
+        41,
+        50_000,
+        |steps| (0..steps).for_each(|_| drop(black_box(call(&mut with)))),
+        |steps| (0..steps).for_each(|_| drop(black_box(call(&mut without)))),
+    );
+    println!("a request with PerfLayer, 100 endpoints, beside one without: {layer}");
+}
+
 fn record(criterion: &mut Criterion) {
     let order = Order::zipf(100_000, 0.99);
-    // 20 µs to 2 s, most of them short, as latencies are.
-    let latency = |index: usize| Duration::from_nanos(20_000 * (index as u64 + 1));
     let mut bench = |name: &str, record: &(dyn Fn(Duration) + Sync)| {
         for threads in [1, 2] {
             criterion.benchmark_group(format!("record, {threads} thread(s)")).bench_function(name, |bencher| {
@@ -47,6 +117,9 @@ fn record(criterion: &mut Criterion) {
     let registry = Registry::builder().build();
     let endpoint = registry.endpoint("GET", "/bench");
     bench("tidegate Endpoint", &|latency| endpoint.record(StatusClass::Success, latency));
+
+    let theirs = peer();
+    bench("AtomicHistogram(7, 64)", &|latency| increment(&theirs, latency));
 
     // Two digits: an error of 1 %, where ours has 1.6 %.
     let theirs = hdrhistogram::Histogram::<u64>::new_with_bounds(1, 137_000_000_000, 2).expect("good bounds");

@@ -27,6 +27,12 @@ const TOOLS: &[Tool] = &[
     // Tests start servers of their own.
     Tool { name: "redis-server", probe: &["redis-server", "--version"], source: Source::Packages(&["redis-server"]) },
     Tool { name: "redis-cli", probe: &["redis-cli", "--version"], source: Source::Packages(&["redis-tools"]) },
+    Tool {
+        name: "postgres",
+        // Debian puts its server into no search path.
+        probe: &["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb"],
+        source: Source::Packages(&["postgresql"]),
+    },
     Tool { name: "openssl", probe: &["openssl", "version"], source: Source::Packages(&["openssl"]) },
     Tool { name: "rustfmt", probe: &["cargo", "fmt", "--version"], source: Source::Component("rustfmt") },
     Tool { name: "clippy", probe: &["cargo", "clippy", "--version"], source: Source::Component("clippy") },

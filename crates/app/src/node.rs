@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use tidegate_cache::{Capacity, RedisTier, TieredCache};
 use tidegate_queue::{
-    Broker, BrokerError, BuildError, Job, QueueOptions, RedisBroker, RedisOptions, SqliteBroker, SqliteOptions, Worker,
-    WorkerError,
+    Broker, BrokerError, BuildError, Concurrency, Job, QueueOptions, RedisBroker, RedisOptions, SqliteBroker,
+    SqliteOptions, Worker, WorkerError,
 };
 use tidegate_ratelimit::{QuotaError, UnsupportedAlgorithm};
 use tidegate_redis::{BlockingPool, Role};
@@ -20,7 +20,7 @@ use crate::settings::{Settings, SettingsError};
 use crate::spool::Spool;
 use crate::spool_sweep::Sweep;
 use crate::store::{self, Coherence, Store};
-use crate::telemetry::{CacheWatch, Telemetry, Watched, WebhookError};
+use crate::telemetry::{CacheRoom, CacheWatch, JobsAtOnce, OutlookWatch, Telemetry, Watched, WebhookError};
 
 /// Everything that routes and jobs work on.
 pub struct Node {
@@ -38,6 +38,9 @@ pub struct Node {
     pub spool: Spool,
     /// Figures and health.
     pub telemetry: Arc<Telemetry>,
+    /// Trends, advice, and what was done about it.
+    pub outlook: Arc<OutlookWatch>,
+    import_concurrency: Concurrency,
     redis: Option<Redis>,
     queue_file: Option<Arc<SqliteBroker>>,
     background: CancellationToken,
@@ -156,7 +159,29 @@ impl Node {
             .map_err(|source| StartError::Spool { path: settings.data_dir.clone(), source })?;
         let watched = Watched { cache: cache.clone(), cache_watch, broker: Arc::clone(&broker), redis: redis.clone() };
         let telemetry = Telemetry::start(watched, &settings.performance, background.clone())?;
-        Ok(Self { settings, cache, store, coherence, broker, spool, telemetry, redis, queue_file, background })
+        let import_concurrency = Concurrency::new(settings.queue.import_concurrency);
+        let outlook = Arc::new(OutlookWatch::new(
+            &settings.performance,
+            vec![
+                Arc::new(CacheRoom::new(cache.clone(), settings.cache_size)),
+                Arc::new(JobsAtOnce::new(ImportSchedules::QUEUE, import_concurrency.clone())),
+            ],
+        ));
+        Arc::clone(&outlook).start(Arc::clone(&telemetry), background.clone());
+        Ok(Self {
+            settings,
+            cache,
+            store,
+            coherence,
+            broker,
+            spool,
+            telemetry,
+            outlook,
+            import_concurrency,
+            redis,
+            queue_file,
+            background,
+        })
     }
 
     /// Redis, where this node uses it.
@@ -187,7 +212,7 @@ impl Node {
         let worker = Worker::builder(Arc::clone(&self.broker))
             .queue(
                 ImportSchedules::QUEUE,
-                QueueOptions::new().concurrency(queue.import_concurrency).timeout(queue.import_timeout),
+                QueueOptions::new().adjustable(self.import_concurrency.clone()).timeout(queue.import_timeout),
             )
             .handler::<ImportSchedules, _>(import)
             .observer(Arc::clone(self.telemetry.job_watch()) as _)

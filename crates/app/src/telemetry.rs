@@ -5,6 +5,8 @@ mod board;
 mod cache_watch;
 mod exposition;
 mod logging;
+mod outlook;
+mod process;
 mod pulse;
 mod queues;
 mod redis;
@@ -36,6 +38,7 @@ pub use board::{Beat, Board, Section, Table};
 pub use cache_watch::CacheWatch;
 pub use exposition::CONTENT_TYPE;
 pub use logging::init as init_logging;
+pub use outlook::{CacheRoom, JobsAtOnce, OutlookWatch};
 pub use queues::{JobWatch, Latency, Percentiles, Rates};
 pub use redis::{RedisReport, RedisServer, RedisSlowCommand, RedisUse};
 pub use seldom::Seldom;
@@ -122,6 +125,7 @@ impl Telemetry {
         if let Some(redis) = &telemetry.redis {
             tokio::spawn(Arc::clone(redis).run(shutdown.clone()));
         }
+        process::hang_up(&telemetry.board);
         telemetry.hang_up(CacheVerdict::new(&settings.health, settings.warning_of(Kind::Cache)));
         tokio::spawn(pulse::run(Arc::clone(&telemetry), shutdown));
         Ok(telemetry)
@@ -159,6 +163,12 @@ impl Telemetry {
     /// Adds a limiter to what `/metrics` shows.
     pub fn watch_limiter(&self, name: &'static str, stats: impl Fn() -> LimiterStats + Send + Sync + 'static) {
         self.limiters.lock().unwrap_or_else(PoisonError::into_inner).push((name, Box::new(stats)));
+    }
+
+    /// What each limiter decided so far.
+    fn limiter_stats(&self) -> Vec<(&'static str, LimiterStats)> {
+        let limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        limiters.iter().map(|(name, stats)| (*name, stats())).collect()
     }
 
     /// What listens to the worker of this process.

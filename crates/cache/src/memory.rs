@@ -96,6 +96,7 @@ impl Inserted {
 pub(crate) struct Memory {
     cache: Cache<Held, Hit, SlotWeight, Prehashed, Leaving>,
     by_bytes: bool,
+    shards: u64,
     evictions: AtomicU64,
 }
 
@@ -120,6 +121,7 @@ impl Memory {
         Self {
             cache: Cache::with_options(options, SlotWeight, Prehashed, Leaving),
             by_bytes: matches!(capacity, Capacity::Bytes(_)),
+            shards,
             evictions: AtomicU64::new(0),
         }
     }
@@ -225,6 +227,15 @@ impl Memory {
 
     pub(crate) fn capacity(&self) -> u64 {
         self.cache.capacity()
+    }
+
+    /// From now on it may weigh so much. Whoever has to leave by that leaves at once.
+    pub(crate) fn set_capacity(&self, room: u64) {
+        let room = room.max(self.shards);
+        let before = self.entries();
+        self.cache.set_capacity(room - room % self.shards);
+        // What comes and goes meanwhile blurs this; it is a count for people.
+        self.evictions.fetch_add(before.saturating_sub(self.entries()), Ordering::Relaxed);
     }
 
     pub(crate) fn evictions(&self) -> u64 {

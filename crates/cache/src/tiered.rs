@@ -63,6 +63,15 @@ impl TieredCache {
         TypedCache::new(self.clone(), self.tiers.classes.enter(class)).with_codec(codec)
     }
 
+    /// Gives L1 another capacity, in entries or bytes as it was built, less what its shards can't divide.
+    ///
+    /// Smaller, entries leave at once until it fits, a shard at a time under its lock: their number counts as evictions, and
+    /// nobody is told of each ([`Event::Evicted`], [`TypedCache::on_removal`]). The largest value that L1 takes grows and
+    /// shrinks with it.
+    pub fn set_l1_capacity(&self, capacity: u64) {
+        self.tiers.memory.set_capacity(capacity);
+    }
+
     /// Gives back the space of dead entries now and tells how many there were; a thread does so at intervals.
     pub fn sweep(&self) -> usize {
         self.tiers.sweep()

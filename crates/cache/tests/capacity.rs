@@ -60,6 +60,33 @@ fn entries_never_exceed_the_capacity_and_all_memory_comes_back() {
 }
 
 #[test]
+fn the_capacity_changes_while_entries_are_held() {
+    let alive = Arc::new(AtomicI64::new(0));
+    let cache = TieredCache::builder().capacity(Capacity::Entries(1000)).build();
+    let values = cache.typed::<Counted>(TtlClass::API);
+    let fill = || (0..5000).for_each(|index| _ = now(values.set(&key(index), Counted::new(&alive))));
+    fill();
+    let held = |alive: &AtomicI64| u64::try_from(alive.load(Ordering::SeqCst)).unwrap();
+    assert!((900..=1000).contains(&held(&alive)));
+
+    let before = l1(&cache);
+    cache.set_l1_capacity(100);
+    let after = l1(&cache);
+    assert!(held(&alive) <= 100 && after.entries == Some(held(&alive)));
+    assert_eq!(after.evictions.unwrap() - before.evictions.unwrap(), before.entries.unwrap() - held(&alive));
+    fill();
+    assert!(held(&alive) <= 100);
+
+    cache.set_l1_capacity(2000);
+    fill();
+    assert!((1800..=2000).contains(&held(&alive)), "{}", held(&alive));
+    assert!((1900..=2000).contains(&l1(&cache).capacity.unwrap()));
+    // Nothing at all can't be asked for: each shard keeps room for one.
+    cache.set_l1_capacity(0);
+    assert!(l1(&cache).capacity.unwrap() > 0);
+}
+
+#[test]
 fn reusing_one_key_holds_one_value() {
     let alive = Arc::new(AtomicI64::new(0));
     let cache = TieredCache::builder().build();

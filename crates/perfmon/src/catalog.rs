@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 
 /// The route of requests that matched none.
 pub const UNMATCHED: &str = "__unmatched__";
@@ -13,42 +16,57 @@ const LONGEST_NAME: usize = 256;
 
 /// Recorders by group (method or kind) and name. Reserved names exist at most once per group and don't count
 /// towards the cap; groups are few because they are `&'static`.
+///
+/// A new name copies the list of all: it happens as often as the cap says, and then whoever looks up waits for nobody.
 #[derive(Debug)]
 pub(crate) struct Catalog<T> {
     cap: usize,
-    entries: RwLock<Entries<T>>,
+    entries: ArcSwap<Entries<T>>,
+    making: Mutex<()>,
     dropped: AtomicU64,
 }
 
+type Names<T> = HashMap<Arc<str>, Arc<T>, RandomState>;
+
 #[derive(Debug)]
 struct Entries<T> {
-    groups: HashMap<&'static str, HashMap<Box<str>, Arc<T>>>,
+    groups: Vec<(&'static str, Names<T>)>,
     /// Names that count towards the cap.
     named: usize,
 }
 
 impl<T> Entries<T> {
     fn get(&self, group: &str, name: &str) -> Option<Arc<T>> {
-        self.groups.get(group)?.get(name).cloned()
+        let (_, names) = self.groups.iter().find(|(held, _)| *held == group)?;
+        names.get(name).cloned()
+    }
+
+    fn with(&self, group: &'static str, name: &str, recorder: Arc<T>) -> Self {
+        let mut groups = self.groups.clone();
+        let at = groups.iter().position(|(held, _)| *held == group).unwrap_or_else(|| {
+            groups.push((group, Names::default()));
+            groups.len() - 1
+        });
+        groups[at].1.insert(name.into(), recorder);
+        Self { groups, named: self.named + usize::from(!is_reserved(name)) }
     }
 }
 
 impl<T> Catalog<T> {
     pub(crate) fn new(cap: usize) -> Self {
-        Self { cap, entries: RwLock::new(Entries { groups: HashMap::new(), named: 0 }), dropped: AtomicU64::new(0) }
+        let entries = ArcSwap::from_pointee(Entries { groups: Vec::new(), named: 0 });
+        Self { cap, entries, making: Mutex::new(()), dropped: AtomicU64::new(0) }
     }
 
     /// The recorder of a name, made when there is room, else that of [`OTHER`]. A known name, and any name once the
-    /// cap is reached, costs a read lock and a look-up.
+    /// cap is reached, costs a look-up or two, without a lock.
     pub(crate) fn resolve(&self, group: &'static str, name: &str, make: impl FnOnce(&str) -> T) -> Arc<T> {
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = self.find(&entries, group, name) {
+        if let Some(found) = self.find(&self.entries.load(), group, name) {
             return found;
         }
-        drop(entries);
-
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        // Another thread may have made it between the two locks.
+        let _alone = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.entries.load();
+        // Another thread may have made it meanwhile.
         if let Some(found) = self.find(&entries, group, name) {
             return found;
         }
@@ -56,11 +74,8 @@ impl<T> Catalog<T> {
         if kept != name {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
-        if !is_reserved(kept) {
-            entries.named += 1;
-        }
         let made = Arc::new(make(kept));
-        entries.groups.entry(group).or_default().insert(kept.into(), Arc::clone(&made));
+        self.entries.store(Arc::new(entries.with(group, kept, Arc::clone(&made))));
         made
     }
 
@@ -71,7 +86,7 @@ impl<T> Catalog<T> {
 
     /// All recorders, in the order of name and group.
     pub(crate) fn all(&self) -> Vec<Arc<T>> {
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.entries.load();
         let mut all: Vec<(&str, &str, &Arc<T>)> = Vec::new();
         for (group, names) in &entries.groups {
             all.extend(names.iter().map(|(name, recorder)| (&**name, *group, recorder)));

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::delta::Scratch;
+use crate::in_flight::UnderWay;
 use crate::latency::{LatencySummary, rate, share};
 use crate::layout::Layout;
-use crate::series::{ABORTED, Interval, Series};
-use crate::totals::{EndpointTotals, Totals};
+use crate::series::{ABORTED, Series};
+use crate::stripe::TALLIES;
+use crate::totals::EndpointTotals;
 use crate::window::Window;
 
 /// The hundreds of an HTTP status.
@@ -50,6 +53,16 @@ pub enum CallOutcome {
     Aborted,
 }
 
+impl CallOutcome {
+    pub(crate) fn has_failed(self) -> bool {
+        match self {
+            Self::Status(code) => StatusClass::of(code) == StatusClass::ServerError,
+            Self::Failed => true,
+            Self::Aborted => false,
+        }
+    }
+}
+
 /// Numbers of responses by class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
@@ -77,8 +90,8 @@ impl StatusCounts {
         self.informational + self.success + self.redirection + self.client_error + self.server_error
     }
 
-    fn of(interval: &Interval) -> Self {
-        let [informational, success, redirection, client_error, server_error, _] = interval.tallies;
+    fn of(tallies: &[u64; TALLIES]) -> Self {
+        let [informational, success, redirection, client_error, server_error, _] = *tallies;
         Self { informational, success, redirection, client_error, server_error }
     }
 }
@@ -89,6 +102,7 @@ pub struct Endpoint {
     method: &'static str,
     route: String,
     series: Series,
+    under_way: UnderWay,
 }
 
 /// One endpoint in one window.
@@ -121,7 +135,7 @@ pub struct EndpointSnapshot {
 
 impl Endpoint {
     pub(crate) fn new(method: &'static str, route: &str, layout: Arc<Layout>, elapsed: Duration) -> Self {
-        Self { method, route: route.to_owned(), series: Series::new(layout, elapsed) }
+        Self { method, route: route.to_owned(), series: Series::new(layout, elapsed), under_way: UnderWay::new() }
     }
 
     /// The HTTP method, `_OTHER` for an uncommon one.
@@ -134,7 +148,9 @@ impl Endpoint {
         &self.route
     }
 
-    /// Counts a response and its latency. Three relaxed atomic additions.
+    /// Counts a response and its latency: three additions, which are locked ones only on threads beyond those that have
+    /// counters of their own (see [`Histogram`](crate::Histogram)).
+    #[inline]
     pub fn record(&self, class: StatusClass, latency: Duration) {
         self.series.record(class as usize, latency);
     }
@@ -148,9 +164,17 @@ impl Endpoint {
         &self.series
     }
 
+    pub(crate) fn under_way(&self) -> &UnderWay {
+        &self.under_way
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.route.len() + self.series.bytes()
+    }
+
     pub(crate) fn snapshot(&self, window: Window, thresholds: &[Duration]) -> EndpointSnapshot {
         let interval = self.series.window(window);
-        let classes = StatusCounts::of(&interval);
+        let classes = StatusCounts::of(&interval.tallies);
         EndpointSnapshot {
             method: self.method,
             route: self.route.clone(),
@@ -165,14 +189,14 @@ impl Endpoint {
         }
     }
 
-    pub(crate) fn totals(&self) -> EndpointTotals {
-        let interval = self.series.totals();
+    pub(crate) fn totals(&self, scratch: &mut Scratch) -> EndpointTotals {
+        let total = self.series.total(scratch);
         EndpointTotals {
             method: self.method,
             route: self.route.clone(),
-            classes: StatusCounts::of(&interval),
-            aborted: interval.tallies[ABORTED],
-            latency: Totals::of(&interval.latency),
+            classes: StatusCounts::of(&total.tallies),
+            aborted: total.tallies[ABORTED],
+            latency: total.latency(),
         }
     }
 }

@@ -1,46 +1,75 @@
 //! The recorder: buckets that only grow.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::layout::{Layout, nanos};
 use crate::snapshot::Snapshot;
-use crate::stripe::Striped;
+use crate::stripe::{Stripes, TALLIES};
 
-/// What one sample may add to a sum; it keeps absurd durations from wrapping the sum between two readings.
-pub(crate) const LONGEST_ADDED: Duration = Duration::from_secs(86_400);
+/// Shorter than the range of every layout, 137.4 s.
+const WITHIN_RANGE_SECS: u64 = 137;
+/// What one sample may add to a sum, a day; it keeps absurd durations from wrapping the sum between two readings.
+const LONGEST_ADDED_NANOS: u64 = 86_400 * 1_000_000_000;
 
 /// An atomic log-linear histogram of durations.
 ///
-/// Recording is wait-free: two relaxed additions in memory that at most a few threads share. Nothing is ever
+/// Recording is wait-free: two additions, not even locked ones on threads that have counters of their own. Nothing is ever
 /// reset; readers subtract. A sample is found again with an error of at most 1.6 % (see [`Layout`]).
+///
+/// The first threads of the process that record get counters of their own, two more of them than there are cores, and
+/// eight at most; a thread that ends hands its place on. All others share one set and pay for locked additions.
 #[derive(Debug)]
 pub struct Histogram {
     layout: Arc<Layout>,
-    stripes: Striped<Stripe>,
-}
-
-#[derive(Debug)]
-struct Stripe {
-    sum_nanos: AtomicU64,
-    buckets: Box<[AtomicU32]>,
+    stripes: Stripes,
 }
 
 impl Histogram {
-    /// An empty histogram. It allocates about 8 KiB at the first record of each of at most four thread groups.
+    /// An empty histogram. It allocates 8.1 KiB at the first record of each thread that has a place of its own, and once for
+    /// the others.
     pub fn new(layout: Arc<Layout>) -> Self {
-        Self { layout, stripes: Striped::new() }
+        Self { layout, stripes: Stripes::new() }
     }
 
     /// Counts one sample.
+    #[inline]
     pub fn record(&self, duration: Duration) {
-        let stripe = self.stripes.local(|| Stripe {
-            sum_nanos: AtomicU64::new(0),
-            buckets: (0..self.layout.buckets()).map(|_| AtomicU32::new(0)).collect(),
-        });
-        stripe.buckets[self.layout.index(nanos(duration))].fetch_add(1, Ordering::Relaxed);
-        stripe.sum_nanos.fetch_add(nanos(duration.min(LONGEST_ADDED)), Ordering::Relaxed);
+        self.add(duration, None);
+    }
+
+    /// Counts one sample, and in a tally.
+    #[inline]
+    pub(crate) fn record_in(&self, tally: usize, duration: Duration) {
+        self.add(duration, Some(tally));
+    }
+
+    #[inline]
+    fn add(&self, duration: Duration, tally: Option<usize>) {
+        // Whatever is within the range needs no care of its ends.
+        if duration.as_secs() < WITHIN_RANGE_SECS {
+            let nanos = duration.as_secs() * 1_000_000_000 + u64::from(duration.subsec_nanos());
+            self.stripes.record(&self.layout, self.layout.index(nanos), nanos, tally);
+        } else {
+            self.add_long(duration, tally);
+        }
+    }
+
+    #[cold]
+    fn add_long(&self, duration: Duration, tally: Option<usize>) {
+        let nanos = nanos(duration);
+        let bucket = self.layout.index(nanos);
+        self.stripes.record(&self.layout, bucket, nanos.min(LONGEST_ADDED_NANOS), tally);
+    }
+
+    /// Counts in a tally alone.
+    pub(crate) fn count(&self, tally: usize) {
+        self.stripes.count(&self.layout, tally);
+    }
+
+    /// The tallies (modulo 2³²). A [`read`](Self::read) afterwards finds the samples that they count.
+    pub(crate) fn tallies(&self) -> [u32; TALLIES] {
+        self.stripes.tallies()
     }
 
     /// Everything recorded so far. Bucket counts are 32 bits wide and wrap; a
@@ -58,25 +87,19 @@ impl Histogram {
 
     /// Writes the bucket counts (modulo 2³²) and returns the sum in nanoseconds (modulo 2⁶⁴).
     pub(crate) fn read(&self, counts: &mut [u32]) -> u64 {
-        counts.fill(0);
-        let mut sum: u64 = 0;
-        for stripe in self.stripes.built() {
-            for (count, bucket) in counts.iter_mut().zip(&stripe.buckets) {
-                *count = count.wrapping_add(bucket.load(Ordering::Relaxed));
-            }
-            sum = sum.wrapping_add(stripe.sum_nanos.load(Ordering::Relaxed));
-        }
-        sum
+        self.stripes.read(counts)
+    }
+
+    /// The memory that recorders have taken.
+    pub(crate) fn bytes(&self) -> usize {
+        self.stripes.bytes()
     }
 
     /// Sets one bucket near its wrap.
     #[cfg(test)]
     pub(crate) fn preset(&self, duration: Duration, count: u32) {
-        self.record(duration);
-        let index = self.layout.index(nanos(duration));
-        for stripe in self.stripes.built() {
-            stripe.buckets[index].store(count, Ordering::Relaxed);
-        }
+        self.record_in(0, duration);
+        self.stripes.preset(self.layout.index(nanos(duration)), count);
     }
 }
 
@@ -117,7 +140,7 @@ mod tests {
         histogram.record(Duration::ZERO);
         let snapshot = histogram.snapshot();
         assert_eq!((snapshot.count(), snapshot.clamped()), (3, 2));
-        assert_eq!(snapshot.sum(), LONGEST_ADDED + Duration::from_secs(200));
+        assert_eq!(snapshot.sum(), Duration::from_secs(86_400) + Duration::from_secs(200));
         assert_eq!(snapshot.quantile(0.0), Some(Duration::ZERO));
         assert_eq!(snapshot.max(), Some(Duration::from_nanos(1 << 37)));
     }

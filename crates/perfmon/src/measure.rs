@@ -32,16 +32,16 @@ impl Registry {
         operation: &str,
         future: F,
     ) -> impl Future<Output = F::Output> + use<F> {
-        let registry = self.clone();
-        let operation = self.operation(kind, operation);
-        async move {
-            let mut run = Run::start(registry, operation);
-            let mut future = pin!(future);
-            let output = poll_fn(|cx| run.running(|| future.as_mut().poll(cx))).await;
-            run.state = State::Finished;
-            output
-        }
+        measured(self.clone(), self.operation(kind, operation), future)
     }
+}
+
+pub(crate) async fn measured<F: Future>(registry: Registry, operation: Arc<Operation>, future: F) -> F::Output {
+    let mut run = Run::start(registry, operation);
+    let mut future = pin!(future);
+    let output = poll_fn(|cx| run.running(|| future.as_mut().poll(cx))).await;
+    run.state = State::Finished;
+    output
 }
 
 struct Run {

@@ -2,15 +2,17 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::delta::Scratch;
 use crate::endpoint::StatusClass;
 use crate::latency::{LatencySummary, rate};
 use crate::layout::Layout;
 use crate::series::{ABORTED, Series};
-use crate::totals::{OperationTotals, Totals};
+use crate::totals::OperationTotals;
 use crate::window::Window;
 
 /// What a measured operation does; it decides from when on it is slow.
@@ -63,6 +65,8 @@ pub(crate) struct Operation {
     pub(crate) kind: Kind,
     pub(crate) name: String,
     pub(crate) series: Series,
+    /// Figures that were no durations.
+    pub(crate) rejected: AtomicU64,
 }
 
 /// One operation in one window.
@@ -93,7 +97,7 @@ pub struct OperationSnapshot {
 
 impl Operation {
     pub(crate) fn new(kind: Kind, name: &str, layout: Arc<Layout>, elapsed: Duration) -> Self {
-        Self { kind, name: name.to_owned(), series: Series::new(layout, elapsed) }
+        Self { kind, name: name.to_owned(), series: Series::new(layout, elapsed), rejected: AtomicU64::new(0) }
     }
 
     pub(crate) fn finished(&self, duration: Duration) {
@@ -106,6 +110,10 @@ impl Operation {
 
     pub(crate) fn cancelled(&self) {
         self.series.count(ABORTED);
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.name.len() + self.series.bytes()
     }
 
     pub(crate) fn snapshot(&self, window: Window, slow: Duration, thresholds: &[Duration]) -> OperationSnapshot {
@@ -123,14 +131,14 @@ impl Operation {
         }
     }
 
-    pub(crate) fn totals(&self) -> OperationTotals {
-        let interval = self.series.totals();
+    pub(crate) fn totals(&self, scratch: &mut Scratch) -> OperationTotals {
+        let total = self.series.total(scratch);
         OperationTotals {
             kind: self.kind,
             operation: self.name.clone(),
-            panicked: interval.tallies[StatusClass::ServerError as usize],
-            cancelled: interval.tallies[ABORTED],
-            latency: Totals::of(&interval.latency),
+            panicked: total.tallies[StatusClass::ServerError as usize],
+            cancelled: total.tallies[ABORTED],
+            latency: total.latency(),
         }
     }
 }

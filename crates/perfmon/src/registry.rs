@@ -6,15 +6,21 @@ use std::time::Duration;
 
 use crate::catalog::{Catalog, UNMATCHED};
 use crate::clock::Clock;
+use crate::delta::Scratch;
 use crate::endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass};
 use crate::event::{Event, Observer};
 use crate::health_config::HealthConfig;
 use crate::layout::Layout;
 use crate::operation::{Kind, Operation, OperationSnapshot};
+use crate::overhead::Costs;
+use crate::series::Series;
 use crate::settings::RegistryBuilder;
 use crate::slow::{SlowCall, SlowLog, SlowOperation};
+use crate::slowest_calls::SlowestCalls;
+use crate::snapshot::Snapshot;
 use crate::timeline::Timeline;
-use crate::totals::{EndpointTotals, OperationTotals};
+use crate::totals::{EndpointTotals, OperationTotals, Totals};
+use crate::trace_context::TraceContext;
 use crate::window::Window;
 
 const LONGEST_REQUEST_ID: usize = 128;
@@ -35,9 +41,13 @@ pub(crate) struct Inner {
     pub(crate) health: HealthConfig,
     pub(crate) endpoints: Catalog<Endpoint>,
     pub(crate) operations: Catalog<Operation>,
-    pub(crate) slow_calls: SlowLog<SlowCall>,
+    /// How long requests waited for the layer.
+    pub(crate) waits: Series,
+    pub(crate) slow_calls: SlowestCalls,
+    pub(crate) failed_calls: SlowLog<SlowCall>,
     pub(crate) slow_operations: SlowLog<SlowOperation>,
     pub(crate) timeline: Mutex<Timeline>,
+    pub(crate) costs: Costs,
 }
 
 impl Registry {
@@ -68,14 +78,40 @@ impl Registry {
         self.endpoint(method, UNMATCHED)
     }
 
-    /// Records how a request ended, and lists and reports it when it was slow. The layer does this by itself.
+    /// Records how a request ended, lists it when it was slow or failed, and reports it when it was slow. The layer
+    /// does this by itself.
     pub fn finished(&self, endpoint: &Endpoint, outcome: CallOutcome, elapsed: Duration, request_id: Option<&str>) {
-        match outcome {
+        self.finished_in(endpoint, outcome, elapsed, request_id, None);
+    }
+
+    /// As [`finished`](Self::finished), and names the trace that the request belongs to.
+    pub fn finished_in(
+        &self,
+        endpoint: &Endpoint,
+        outcome: CallOutcome,
+        elapsed: Duration,
+        request_id: Option<&str>,
+        trace: Option<TraceContext>,
+    ) {
+        self.finished_call(endpoint, outcome, elapsed, || request_id, trace);
+    }
+
+    pub(crate) fn finished_call<'a>(
+        &self,
+        endpoint: &Endpoint,
+        outcome: CallOutcome,
+        elapsed: Duration,
+        request_id: impl FnOnce() -> Option<&'a str>,
+        trace: Option<TraceContext>,
+    ) {
+        self.sampling(elapsed, || match outcome {
             CallOutcome::Status(code) => endpoint.record(StatusClass::of(code), elapsed),
             CallOutcome::Failed => endpoint.record(StatusClass::ServerError, elapsed),
             CallOutcome::Aborted => endpoint.aborted(),
-        }
-        if elapsed <= self.inner.slow_call {
+        });
+        let is_slow = elapsed > self.inner.slow_call;
+        let has_failed = outcome.has_failed();
+        if !is_slow && !has_failed {
             return;
         }
         let call = SlowCall {
@@ -84,23 +120,34 @@ impl Registry {
             elapsed,
             outcome,
             at_unix_ms: self.inner.clock.unix_millis(),
-            request_id: request_id.map(|id| id[..id.floor_char_boundary(LONGEST_REQUEST_ID)].to_owned()),
+            request_id: request_id().map(|id| id[..id.floor_char_boundary(LONGEST_REQUEST_ID)].to_owned()),
+            trace_id: trace.map(|trace| format!("{:032x}", trace.trace_id())),
         };
-        self.notify(&Event::SlowCall(&call));
-        self.inner.slow_calls.push(call);
+        if is_slow {
+            self.notify(&Event::SlowCall(&call));
+        }
+        if has_failed {
+            self.inner.failed_calls.push(call.clone());
+        }
+        if is_slow {
+            self.inner.slow_calls.push(call);
+        }
     }
 
     /// Files everything recorded since the last tick into the windows. Call it about once a second, from one
     /// place, with [`now`](Self::now). A reading before the last one counts as no time passed.
     pub fn tick(&self, now: Duration) {
+        let begun = self.now();
         let elapsed = self.inner.timeline.lock().unwrap_or_else(PoisonError::into_inner).advance(now);
-        let mut scratch = Vec::new();
+        let mut scratch = Scratch::default();
         for endpoint in self.inner.endpoints.all() {
             endpoint.series().tick(elapsed, &mut scratch);
         }
         for operation in self.inner.operations.all() {
             operation.series.tick(elapsed, &mut scratch);
         }
+        self.inner.waits.tick(elapsed, &mut scratch);
+        self.inner.costs.tick.record(self.now().saturating_sub(begun));
     }
 
     /// Every endpoint in a window, in the order of route and method.
@@ -120,15 +167,32 @@ impl Registry {
 
     /// Every endpoint since the start of the process.
     pub fn totals(&self) -> Vec<EndpointTotals> {
-        self.inner.endpoints.all().iter().map(|endpoint| endpoint.totals()).collect()
+        let mut scratch = Scratch::default();
+        self.inner.endpoints.all().iter().map(|endpoint| endpoint.totals(&mut scratch)).collect()
     }
 
     /// Every measured operation since the start of the process.
     pub fn operation_totals(&self) -> Vec<OperationTotals> {
-        self.inner.operations.all().iter().map(|operation| operation.totals()).collect()
+        let mut scratch = Scratch::default();
+        self.inner.operations.all().iter().map(|operation| operation.totals(&mut scratch)).collect()
     }
 
-    /// The latest slow calls, newest first.
+    /// How long requests waited from their [`ReceivedAt`](crate::ReceivedAt) until the layer was called, in a window.
+    pub fn http_wait(&self, window: Window) -> Snapshot {
+        self.inner.waits.window(window).latency
+    }
+
+    /// The same since the start of the process.
+    pub fn http_wait_totals(&self) -> Totals {
+        self.inner.waits.total(&mut Scratch::default()).latency()
+    }
+
+    /// Calls that failed, whether slow or fast, newest first.
+    pub fn failed_calls(&self, limit: usize) -> Vec<SlowCall> {
+        self.inner.failed_calls.newest(limit)
+    }
+
+    /// The slowest calls of the last hour, and older ones while there is room; newest first.
     pub fn slow_calls(&self, limit: usize) -> Vec<SlowCall> {
         self.inner.slow_calls.newest(limit)
     }
@@ -176,6 +240,11 @@ impl Registry {
         };
         self.notify(&Event::SlowOperation(&slow));
         self.inner.slow_operations.push(slow);
+    }
+
+    #[cfg(feature = "tower")]
+    pub(crate) fn waited(&self, wait: Duration) {
+        self.inner.waits.record(0, wait);
     }
 
     pub(crate) fn inner(&self) -> &Inner {

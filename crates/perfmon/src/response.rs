@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, Response};
+use http::header::HeaderValue;
+use http::{Extensions, HeaderMap, Response};
 use pin_project_lite::pin_project;
 
 use crate::endpoint::{CallOutcome, Endpoint};
-use crate::registry::Registry;
+use crate::in_flight::Note;
+use crate::layer::Common;
+use crate::received_at::ReceivedAt;
+use crate::trace_context::TraceContext;
 
 pin_project! {
     /// The future of a timed request.
@@ -49,10 +52,11 @@ where
 /// Records exactly once, at the latest when dropped.
 #[derive(Debug)]
 pub(crate) struct Recording {
-    registry: Registry,
+    common: Arc<Common>,
     endpoint: Arc<Endpoint>,
     started: Duration,
-    id_header: HeaderName,
+    note: Note,
+    trace: Option<TraceContext>,
     request_id: Option<HeaderValue>,
     state: State,
 }
@@ -68,13 +72,23 @@ enum State {
 
 impl Recording {
     pub(crate) fn start(
-        registry: Registry,
+        common: Arc<Common>,
         endpoint: Arc<Endpoint>,
-        id_header: HeaderName,
-        request_id: Option<HeaderValue>,
+        headers: &HeaderMap,
+        extensions: &Extensions,
     ) -> Self {
-        let started = registry.now();
-        Self { registry, endpoint, started, id_header, request_id, state: State::Waiting }
+        let now = common.registry.now();
+        let started = match extensions.get::<ReceivedAt>() {
+            Some(&ReceivedAt(received)) => {
+                common.registry.waited(now.saturating_sub(received));
+                received.min(now)
+            }
+            None => now,
+        };
+        let note = endpoint.under_way().begin(started);
+        let trace = extensions.get::<TraceContext>().copied();
+        let request_id = headers.get(&common.request_id).cloned();
+        Self { common, endpoint, started, note, trace, request_id, state: State::Waiting }
     }
 
     pub(crate) fn running<T>(&mut self, work: impl FnOnce() -> T) -> T {
@@ -86,10 +100,12 @@ impl Recording {
 
     fn finish(&mut self, outcome: CallOutcome, headers: &HeaderMap) {
         self.state = State::Recorded;
-        let id = headers.get(&self.id_header).or(self.request_id.as_ref());
-        let id = id.and_then(|id| id.to_str().ok());
-        let elapsed = self.registry.now().saturating_sub(self.started);
-        self.registry.finished(&self.endpoint, outcome, elapsed, id);
+        self.endpoint.under_way().end(self.note);
+        let Common { registry, request_id } = &*self.common;
+        let elapsed = registry.now().saturating_sub(self.started);
+        // Seldom wanted, so that it is looked up only then.
+        let id = || headers.get(request_id).or(self.request_id.as_ref())?.to_str().ok();
+        registry.finished_call(&self.endpoint, outcome, elapsed, id, self.trace);
     }
 }
 

@@ -1,109 +1,112 @@
-//! Rings of window slots, filled by ticks.
+//! The last seconds, minutes or hours of a series.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-/// What was counted beside the latencies: five status classes, then aborted.
-pub(crate) const TALLIES: usize = 6;
+use crate::delta::Delta;
+use crate::interval::Interval;
+use crate::sealed;
+use crate::unit::Unit;
 
-/// The difference between two readings of a series.
-#[derive(Debug, Default)]
-pub(crate) struct Delta {
-    /// `(bucket, count)` of the buckets that changed, ascending.
-    pub(crate) buckets: Vec<(u32, u32)>,
-    pub(crate) sum_nanos: u64,
-    pub(crate) tallies: [u64; TALLIES],
-    pub(crate) span: Duration,
-}
-
-/// One second, minute or hour.
-#[derive(Debug, Default)]
-pub(crate) struct Slot {
-    /// Which unit since the start this slot holds; slots of passed turns are recognised by it.
-    turn: u64,
-    /// Ascending by bucket. A bucket whose 32 bits are full goes on in a second entry.
-    buckets: Vec<(u32, u32)>,
-    sum_nanos: u128,
-    tallies: [u64; TALLIES],
-    /// The time that the ticks filed here stand for.
-    span: Duration,
-}
-
-impl Slot {
-    pub(crate) fn buckets(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
-        self.buckets.iter().map(|&(bucket, count)| (bucket as usize, u64::from(count)))
-    }
-
-    pub(crate) fn sum_nanos(&self) -> u128 {
-        self.sum_nanos
-    }
-
-    pub(crate) fn tallies(&self) -> &[u64; TALLIES] {
-        &self.tallies
-    }
-
-    pub(crate) fn span(&self) -> Duration {
-        self.span
-    }
-
-    fn restart(&mut self, turn: u64) {
-        self.turn = turn;
-        self.buckets.clear();
-        self.sum_nanos = 0;
-        self.tallies = [0; TALLIES];
-        self.span = Duration::ZERO;
-    }
-
-    fn add(&mut self, delta: &Delta) {
-        for &(bucket, count) in &delta.buckets {
-            // The last entry of a bucket is the one that isn't full.
-            let after = self.buckets.partition_point(|&(held, _)| held <= bucket);
-            match after.checked_sub(1).map(|at| &mut self.buckets[at]) {
-                Some((held, total)) if *held == bucket => match total.checked_add(count) {
-                    Some(sum) => *total = sum,
-                    None => self.buckets.insert(after, (bucket, count)),
-                },
-                _ => self.buckets.insert(after, (bucket, count)),
-            }
-        }
-        self.sum_nanos += u128::from(delta.sum_nanos);
-        for (mine, more) in self.tallies.iter_mut().zip(delta.tallies) {
-            *mine += more;
-        }
-        self.span += delta.span;
-    }
-}
-
-/// The last `length` whole units and the running one.
+/// The running unit and the last `length` before it, these sealed one behind the other in one piece of memory.
+///
+/// The first unit that holds anything decides how large that piece is: as much for each unit of the ring, and a quarter
+/// more. So a ring of 24 hours takes its memory after one, doesn't grow for a day, and allocates no more while traffic stays
+/// what it was.
 #[derive(Debug)]
 pub(crate) struct Ring {
     unit_secs: u64,
-    slots: Box<[Slot]>,
+    length: u64,
+    running: Unit,
+    passed: VecDeque<Passed>,
+    room: VecDeque<u8>,
+}
+
+/// A unit that is over. What it holds lies in the room, behind that of those before it.
+#[derive(Debug)]
+struct Passed {
+    turn: u64,
+    span: Duration,
+    bytes: usize,
 }
 
 impl Ring {
     pub(crate) fn new(unit_secs: u64, length: u8) -> Self {
-        Self { unit_secs, slots: (0..=length).map(|_| Slot::default()).collect() }
+        Self {
+            unit_secs,
+            length: length.into(),
+            running: Unit::default(),
+            passed: VecDeque::with_capacity(usize::from(length) + 1),
+            room: VecDeque::new(),
+        }
     }
 
-    /// Files a delta under the unit that `elapsed` lies in. Slots are cleared when their turn comes round again, so a
-    /// gap of any length costs nothing.
+    /// Files a delta under the unit that `elapsed` lies in. A gap of any length costs what one unit does.
     pub(crate) fn add(&mut self, elapsed: Duration, delta: &Delta) {
         let turn = self.turn(elapsed);
-        let length = self.slots.len() as u64;
-        #[expect(clippy::cast_possible_truncation, reason = "a remainder of the slice's length")]
-        let slot = &mut self.slots[(turn % length) as usize];
-        if slot.turn != turn {
-            slot.restart(turn);
+        if self.running.turn != turn {
+            self.pass(turn);
         }
-        slot.add(delta);
+        self.running.add(delta);
     }
 
-    /// The slots of the running unit and the `units` before it.
-    pub(crate) fn recent(&self, elapsed: Duration, units: u8) -> impl Iterator<Item = &Slot> {
+    /// Adds up the running unit and the `units` before it.
+    pub(crate) fn add_to(&self, elapsed: Duration, units: u8, interval: &mut Interval) {
         let last = self.turn(elapsed);
-        let units = u64::from(units.max(1)).min(self.slots.len() as u64 - 1);
-        let first = last.saturating_sub(units);
-        self.slots.iter().filter(move |slot| (first..=last).contains(&slot.turn))
+        let first = last.saturating_sub(u64::from(units.max(1)).min(self.length));
+        let mut at = 0;
+        for passed in &self.passed {
+            let end = at + passed.bytes;
+            if (first..=last).contains(&passed.turn) {
+                sealed::add_to(interval, self.room.range(at..end).copied());
+                interval.covered += passed.span;
+            }
+            at = end;
+        }
+        if (first..=last).contains(&self.running.turn) {
+            self.running.add_to(interval);
+        }
+    }
+
+    /// The memory it has taken.
+    pub(crate) fn bytes(&self) -> usize {
+        self.room.capacity() + self.passed.capacity() * size_of::<Passed>() + self.running.bytes()
+    }
+
+    /// Seals the running unit and begins another.
+    fn pass(&mut self, turn: u64) {
+        while let Some(oldest) = self.passed.front() {
+            if oldest.turn + self.length >= turn {
+                break;
+            }
+            self.room.drain(..oldest.bytes);
+            self.passed.pop_front();
+        }
+        if self.running.turn + self.length >= turn {
+            let mut bytes = Vec::new();
+            self.running.seal(&mut bytes);
+            self.make_room(bytes.len());
+            self.room.extend(&bytes);
+            self.passed.push_back(Passed { turn: self.running.turn, span: self.running.span, bytes: bytes.len() });
+        }
+        self.running.restart(turn);
+    }
+
+    fn make_room(&mut self, bytes: usize) {
+        if self.room.len() + bytes <= self.room.capacity() {
+            return;
+        }
+        if self.room.capacity() > 0 {
+            // More traffic than before: a quarter more each time, rather than twice as much.
+            self.room.reserve_exact(bytes + self.room.capacity() / 4);
+            return;
+        }
+        let units = usize::try_from(self.length).unwrap_or(usize::MAX);
+        let wanted = bytes.saturating_mul(units).saturating_mul(5) / 4;
+        self.room.reserve_exact(wanted);
+        // Written to once, so that the machine gives it now and not in the course of a day.
+        self.room.resize(wanted, 0);
+        self.room.clear();
     }
 
     fn turn(&self, elapsed: Duration) -> u64 {
@@ -113,7 +116,16 @@ impl Ring {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::layout::Layout;
+
+    fn sum(ring: &Ring, elapsed: Duration, units: u8) -> Interval {
+        let mut interval = Interval::empty(Arc::new(Layout::new([])));
+        ring.add_to(elapsed, units, &mut interval);
+        interval
+    }
 
     #[test]
     fn a_full_bucket_goes_on_in_a_second_entry() {
@@ -122,13 +134,55 @@ mod tests {
         for _ in 0..3 {
             ring.add(Duration::ZERO, &delta);
         }
-        let mut totals = [0; 10];
-        let mut order = Vec::new();
-        for (bucket, count) in ring.recent(Duration::ZERO, 1).flat_map(Slot::buckets) {
-            totals[bucket] += count;
-            order.push(bucket);
+        let next = Duration::from_secs(3600);
+        for elapsed in [Duration::ZERO, next] {
+            ring.add(elapsed, &Delta::default());
+            let latency = sum(&ring, elapsed, 1).latency;
+            let at_most = |nanos| latency.at_most(Duration::from_nanos(nanos));
+            assert_eq!((at_most(3), latency.over(Duration::from_nanos(8))), (21, 3));
+            assert_eq!(at_most(8) - at_most(3), 3 * u64::from(u32::MAX));
         }
-        assert_eq!((totals[3], totals[5], totals[9]), (21, 3 * u64::from(u32::MAX), 3));
-        assert!(order.is_sorted());
+    }
+
+    /// Against a ring that takes its room as it needs it, this is what a day's memory is known by after an hour.
+    #[test]
+    fn a_ring_takes_its_room_at_once_and_keeps_to_it() {
+        let mut ring = Ring::new(3600, 24);
+        let hour = |ring: &mut Ring, hour: u64| {
+            let buckets = (0..300).map(|n| (n * 3, 1 + (n * 7 + u32::try_from(hour).unwrap()) % 90)).collect();
+            let delta = Delta { buckets, tallies: [1, 300, 0, 0, 1, 0], ..Delta::default() };
+            ring.add(Duration::from_secs(hour * 3600), &delta);
+        };
+        hour(&mut ring, 0);
+        hour(&mut ring, 1);
+        let after_one = ring.bytes();
+        for n in 2..200 {
+            hour(&mut ring, n);
+        }
+        assert_eq!(ring.bytes(), after_one);
+        let day = sum(&ring, Duration::from_secs(199 * 3600), 24);
+        assert_eq!(day.tallies[1], 25 * 300);
+    }
+
+    #[test]
+    fn more_traffic_takes_more_room_and_loses_nothing() {
+        let mut ring = Ring::new(1, 60);
+        let mut expected = 0;
+        for second in 0u64..61 {
+            let buckets = (0..u32::try_from(second).unwrap() * 10).map(|n| (n, 1)).collect();
+            ring.add(Duration::from_secs(second), &Delta { buckets, ..Delta::default() });
+            expected += second * 10;
+        }
+        assert_eq!(sum(&ring, Duration::from_secs(60), 60).latency.count(), expected);
+    }
+
+    #[test]
+    fn silence_takes_no_room() {
+        let mut ring = Ring::new(1, 60);
+        for second in 0..1_000 {
+            ring.add(Duration::from_secs(second), &Delta { span: Duration::from_secs(1), ..Delta::default() });
+        }
+        assert_eq!(ring.room.capacity(), 0);
+        assert_eq!(sum(&ring, Duration::from_secs(999), 60).covered, Duration::from_secs(61));
     }
 }

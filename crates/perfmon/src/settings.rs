@@ -9,8 +9,11 @@ use crate::event::Observer;
 use crate::health_config::HealthConfig;
 use crate::layout::Layout;
 use crate::operation::Kind;
+use crate::overhead::Costs;
 use crate::registry::{Inner, Registry};
+use crate::series::Series;
 use crate::slow::SlowLog;
+use crate::slowest_calls::SlowestCalls;
 use crate::timeline::Timeline;
 use crate::totals::EXPOSITION_BOUNDS;
 
@@ -85,7 +88,7 @@ impl RegistryBuilder {
         self
     }
 
-    /// How many entries each slow list keeps; 100 by default.
+    /// How many entries each list of slow or failed ones keeps; 100 by default.
     #[must_use]
     pub fn slow_entries(mut self, entries: usize) -> Self {
         self.slow_entries = entries;
@@ -112,16 +115,19 @@ impl RegistryBuilder {
         Registry::from_inner(Inner {
             clock: self.clock,
             observer: self.observer,
-            layout,
             thresholds: self.thresholds,
             slow_call: self.slow_call,
             slow_kinds: self.slow_kinds,
             health: self.health,
             endpoints: Catalog::new(self.cap),
             operations: Catalog::new(self.cap),
-            slow_calls: SlowLog::new(self.slow_entries),
+            waits: Series::new(Arc::clone(&layout), Duration::ZERO),
+            slow_calls: SlowestCalls::new(self.slow_entries),
+            failed_calls: SlowLog::new(self.slow_entries),
             slow_operations: SlowLog::new(self.slow_entries),
             timeline: timeline.into(),
+            costs: Costs::default(),
+            layout,
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The most recent slow calls and operations.
+//! Calls and operations that were slow or failed, and the list that keeps the newest.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use crate::endpoint::CallOutcome;
 use crate::millis;
 use crate::operation::Kind;
 
-/// A request that took longer than the registry's threshold.
+/// A request that took longer than the registry's threshold, or failed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SlowCall {
@@ -28,6 +28,9 @@ pub struct SlowCall {
     pub at_unix_ms: u64,
     /// The request's id, cut after 128 bytes.
     pub request_id: Option<String>,
+    /// The trace it belongs to, in 32 hexadecimal digits. In JSON it is left out where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
 }
 
 impl Serialize for CallOutcome {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::excess::is_no_chance;
+use crate::interval::Interval;
 use crate::reading::Reading;
-use crate::series::Interval;
 use crate::snapshot::Snapshot;
 use crate::window::Window;
 

@@ -51,10 +51,7 @@ impl Snapshot {
 
     /// The sum of all samples, each taken as at most a day.
     pub fn sum(&self) -> Duration {
-        const NANOS: u128 = 1_000_000_000;
-        let secs = u64::try_from(self.sum_nanos / NANOS).unwrap_or(u64::MAX);
-        let nanos = u32::try_from(self.sum_nanos % NANOS).unwrap_or(0);
-        Duration::new(secs, nanos)
+        duration(self.sum_nanos)
     }
 
     /// The arithmetic mean, exact to the nanosecond; `None` without samples.
@@ -107,6 +104,13 @@ impl Snapshot {
     pub fn cumulative(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
         EXPOSITION_BOUNDS.iter().map(|&bound| (bound.as_secs_f64(), self.at_most(bound)))
     }
+}
+
+pub(crate) fn duration(nanos: u128) -> Duration {
+    const NANOS: u128 = 1_000_000_000;
+    let secs = u64::try_from(nanos / NANOS).unwrap_or(u64::MAX);
+    let nanos = u32::try_from(nanos % NANOS).unwrap_or(0);
+    Duration::new(secs, nanos)
 }
 
 #[expect(

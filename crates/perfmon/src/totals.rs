@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::endpoint::StatusCounts;
 use crate::operation::Kind;
-use crate::snapshot::Snapshot;
+use crate::snapshot::duration;
 
 /// The upper bounds of the exposed buckets; every registry counts exactly at them.
 pub const EXPOSITION_BOUNDS: [Duration; 13] = [
@@ -36,12 +36,16 @@ pub struct Totals {
 }
 
 impl Totals {
-    pub(crate) fn of(snapshot: &Snapshot) -> Self {
-        Self {
-            buckets: snapshot.cumulative().collect(),
-            count: snapshot.count(),
-            sum_seconds: snapshot.sum().as_secs_f64(),
-        }
+    /// From the samples of each range between two bounds, those above the last one behind them.
+    pub(crate) fn of(ranges: &[u64; EXPOSITION_BOUNDS.len() + 1], sum_nanos: u128) -> Self {
+        let mut count = 0;
+        let mut up_to = ranges.iter().map(|samples| {
+            count += samples;
+            count
+        });
+        let buckets = EXPOSITION_BOUNDS.iter().map(Duration::as_secs_f64).zip(&mut up_to).collect();
+        let count = up_to.last().unwrap_or_default();
+        Self { buckets, count, sum_seconds: duration(sum_nanos).as_secs_f64() }
     }
 }
 

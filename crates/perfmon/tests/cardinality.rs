@@ -47,6 +47,21 @@ fn uncommon_methods_share_one_name() {
 }
 
 #[test]
+fn names_of_ten_kilobytes_take_no_room() {
+    let registry = Registry::builder().build();
+    let long = "é".repeat(5_000);
+    let used = allocation_counter::measure(|| {
+        for number in 0..1_000 {
+            registry.endpoint(&long[number % 10 * 2..], &format!("{long}{number}")).aborted();
+        }
+    });
+    let totals = registry.totals();
+    assert_eq!(totals.iter().map(|totals| (totals.method, &*totals.route)).collect::<Vec<_>>(), [("_OTHER", OTHER)]);
+    assert_eq!((totals[0].aborted, registry.dropped_endpoints()), (1_000, 1_000));
+    assert!(used.bytes_current < 40_000, "{} bytes kept", used.bytes_current);
+}
+
+#[test]
 fn settings_of_zero_are_taken() {
     let registry = Registry::builder().cap(0).slow_entries(0).thresholds([]).slow_call(Duration::ZERO).build();
     assert_eq!(registry.endpoint("GET", "/").route(), OTHER);

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 use tidegate_perfmon::{
-    CallOutcome, EndpointTotals, Event, ManualClock, OTHER, Observer, PerfLayer, Registry, SlowCall, UNMATCHED,
+    CallOutcome, EndpointTotals, Event, HealthMonitor, ManualClock, OTHER, Observer, PerfLayer, ReceivedAt, Registry,
+    SlowCall, TraceContext, UNMATCHED, Window,
 };
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
@@ -178,6 +179,157 @@ async fn slow_calls_are_listed_newest_first_and_told() {
             "at_unix_ms": 2301, "request_id": "y"})
     );
     assert_eq!(registry.slow_calls(1).len(), 1);
+}
+
+const MS: Duration = Duration::from_millis(1);
+
+#[tokio::test]
+async fn time_runs_from_where_the_request_was_received() {
+    let (clock, registry) = manual();
+    let service = PerfLayer::new(registry.clone(), route).layer(service_fn(|_: Request<()>| {
+        clock.advance(20 * MS);
+        ready(Ok::<_, Infallible>(Response::new(())))
+    }));
+    clock.advance(Duration::from_secs(10));
+    for received in [Some(registry.now() - 30 * MS), None] {
+        let mut request = request(Some("/"));
+        if let Some(at) = received {
+            request.extensions_mut().insert(ReceivedAt(at));
+        }
+        service.clone().oneshot(request).await.unwrap();
+    }
+    assert!((only(&registry).latency.sum_seconds - 0.070).abs() < 1e-9);
+    let waits = registry.http_wait_totals();
+    assert_eq!(waits.count, 1, "who says nothing of it is not counted as having waited for nothing");
+    assert!((waits.sum_seconds - 0.030).abs() < 1e-9);
+    registry.tick(registry.now());
+    assert!(registry.http_wait(Window::Seconds(60)).quantile(1.0).unwrap() >= 30 * MS);
+}
+
+#[tokio::test]
+async fn a_request_from_the_future_has_begun_now() {
+    let (clock, registry) = manual();
+    let service = PerfLayer::new(registry.clone(), route).layer(service_fn(|_: Request<()>| {
+        clock.advance(20 * MS);
+        ready(Ok::<_, Infallible>(Response::new(())))
+    }));
+    let mut request = request(Some("/"));
+    request.extensions_mut().insert(ReceivedAt(Duration::MAX));
+    service.oneshot(request).await.unwrap();
+    assert!((only(&registry).latency.sum_seconds - 0.020).abs() < 1e-9);
+    assert!(registry.http_wait_totals().sum_seconds.abs() < 1e-9);
+}
+
+#[tokio::test]
+async fn slow_and_failed_calls_name_their_trace() {
+    let (clock, registry) = manual();
+    let service = PerfLayer::new(registry.clone(), route).layer(service_fn(|request: Request<()>| {
+        let [millis, status] = ["takes", "status"].map(|name| request.headers()[name].to_str().unwrap().to_owned());
+        clock.advance(MS * millis.parse().unwrap());
+        ready(Ok::<_, Infallible>(Response::builder().status(status.as_str()).body(()).unwrap()))
+    }));
+    for (takes, status, traced) in [("1", "500", true), ("900", "200", true), ("900", "503", false), ("1", "404", true)]
+    {
+        let mut request = request(Some("/"));
+        request.headers_mut().insert("takes", takes.parse().unwrap());
+        request.headers_mut().insert("status", status.parse().unwrap());
+        if traced {
+            request.extensions_mut().insert(TraceContext::new(0xabc, 7, true).unwrap());
+        }
+        service.clone().oneshot(request).await.unwrap();
+    }
+    let told = |calls: Vec<SlowCall>| -> Vec<_> {
+        calls.into_iter().map(|call| (serde_json::to_value(call.outcome).unwrap(), call.trace_id)).collect()
+    };
+    let trace = Some("00000000000000000000000000000abc".to_owned());
+    assert_eq!(told(registry.slow_calls(10)), [(503.into(), None), (200.into(), trace.clone())]);
+    assert_eq!(told(registry.failed_calls(10)), [(503.into(), None), (500.into(), trace)]);
+    let json = serde_json::to_value(registry.failed_calls(10)).unwrap();
+    assert_eq!(json[1]["trace_id"], "00000000000000000000000000000abc");
+    assert!(json[0].get("trace_id").is_none());
+}
+
+#[test]
+fn many_that_are_hardly_slow_do_not_push_out_the_slowest() {
+    let clock = Arc::new(ManualClock::new());
+    let registry = Registry::builder().clock(Arc::clone(&clock)).slow_entries(5).build();
+    let endpoint = registry.endpoint("GET", "/");
+    let finish = |elapsed| {
+        clock.advance(Duration::from_secs(1));
+        registry.finished(&endpoint, CallOutcome::Status(200), elapsed, None);
+    };
+    finish(Duration::from_secs(30));
+    (0..100).for_each(|n| finish(501 * MS + MS * (n % 7)));
+    let listed: Vec<_> = registry.slow_calls(10).iter().map(|call| call.elapsed).collect();
+    assert_eq!(listed.len(), 5);
+    assert_eq!(listed[4], Duration::from_secs(30));
+    // An hour later it has had its time.
+    clock.advance(Duration::from_secs(3600));
+    finish(502 * MS);
+    assert!(registry.slow_calls(10).iter().all(|call| call.elapsed < Duration::from_secs(1)));
+}
+
+#[test]
+fn requests_under_way_are_counted_with_the_oldest() {
+    let (clock, registry) = manual();
+    let mut service = PerfLayer::new(registry.clone(), route)
+        .layer(service_fn(|_: Request<()>| pending::<Result<Response<()>, Infallible>>()));
+    assert_eq!(registry.in_flight(), []);
+    let first = service.call(request(Some("/b")));
+    clock.advance(Duration::from_secs(4));
+    let second = service.call(request(Some("/b")));
+    let third = service.call(request(Some("/a")));
+    clock.advance(Duration::from_secs(2));
+    let seen: Vec<_> =
+        registry.in_flight().into_iter().map(|all| (all.route, all.count, all.oldest.as_secs())).collect();
+    assert_eq!(seen, [("/a".to_owned(), 1, 2), ("/b".to_owned(), 2, 6)]);
+    assert_eq!(registry.in_flight_over(Duration::from_secs(2)), 1, "to be as old as the limit is not over it");
+    assert_eq!(registry.in_flight_over(Duration::from_secs(1)), 3);
+    // They end elsewhere.
+    std::thread::spawn(move || drop((first, third))).join().unwrap();
+    assert_eq!(registry.in_flight_over(Duration::ZERO), 1);
+    drop(second);
+    assert_eq!(registry.in_flight(), []);
+}
+
+/// Nothing has ended, and yet it shows.
+#[test]
+fn handlers_that_hang_are_seen_in_the_readings() {
+    let (clock, registry) = manual();
+    let mut service = PerfLayer::new(registry.clone(), route)
+        .layer(service_fn(|_: Request<()>| pending::<Result<Response<()>, Infallible>>()));
+    let hanging: Vec<_> = (0..30).map(|_| service.call(request(Some("/hang")))).collect();
+    let told = || {
+        registry.tick(registry.now());
+        let report = HealthMonitor::new(registry.health_config())
+            .evaluate(registry.readings_with(|limit| registry.in_flight_over(limit)));
+        serde_json::to_string(&report).unwrap()
+    };
+    clock.advance(Duration::from_secs(5));
+    assert!(!told().contains("still under way"));
+    clock.advance(MS);
+    assert!(told().contains("30 of them still under way"), "{}", told());
+    drop(hanging);
+}
+
+#[tokio::test]
+async fn what_measuring_costs_is_measured() {
+    let (clock, registry) = manual();
+    let service = PerfLayer::new(registry.clone(), route).layer(service_fn(|_: Request<()>| {
+        clock.advance(Duration::from_nanos(1));
+        ready(Ok::<_, Infallible>(Response::new(())))
+    }));
+    let idle = registry.overhead().bytes;
+    for _ in 0..2_000 {
+        service.clone().oneshot(request(Some("/"))).await.unwrap();
+    }
+    registry.tick(registry.now());
+    let overhead = registry.overhead();
+    assert_eq!(overhead.tick.count(), 1);
+    assert_eq!(overhead.record.count(), 0, "each took a nanosecond, on which the lot doesn't fall");
+    assert!((8_000..64_000).contains(&(overhead.bytes - idle)), "{} bytes", overhead.bytes - idle);
+    registry.finished(&registry.endpoint("GET", "/"), CallOutcome::Status(200), Duration::from_nanos(2048), None);
+    assert_eq!(registry.overhead().record.count(), 1);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use tidegate_perfmon::{Kind, ManualClock, Registry, Window};
+use tidegate_perfmon::{Kind, ManualClock, OTHER, Registry, Window};
 
 fn manual() -> (Arc<ManualClock>, Registry) {
     let clock = Arc::new(ManualClock::new());
@@ -86,4 +86,50 @@ async fn outputs_and_errors_pass_through() {
     let output = registry.measure(Kind::Database, "q", async { Err::<(), _>("no such table") }).await;
     assert_eq!(output, Err("no such table"));
     assert_eq!(registry.operation_totals()[0].latency.count, 1);
+}
+
+#[tokio::test]
+async fn a_handle_records_what_measure_records_under_its_name() {
+    let (clock, registry) = manual();
+    let handle = registry.operation_handle(Kind::Database, "list");
+    handle.measure(async { clock.advance(Duration::from_millis(101)) }).await;
+    registry.measure(Kind::Database, "list", async {}).await;
+    handle.record(Duration::from_millis(100));
+    registry.operation_handle(Kind::Database, "list").record_secs(0.25);
+    let totals = registry.operation_totals();
+    assert_eq!((totals.len(), totals[0].operation.as_str(), totals[0].latency.count), (1, "list", 4));
+    assert_eq!(registry.slow_operations(10).len(), 2);
+    {
+        let mut run = pin!(handle.measure(pending::<()>()));
+        assert!(run.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    assert_eq!(registry.operation_totals()[0].cancelled, 1);
+}
+
+#[test]
+fn what_is_no_duration_is_rejected_and_counted() {
+    let (_, registry) = manual();
+    let handle = registry.operation_handle(Kind::Api, "call");
+    for secs in [f64::NAN, -f64::NAN, -1.0, -f64::MIN_POSITIVE, f64::INFINITY, f64::NEG_INFINITY] {
+        handle.record_secs(secs);
+    }
+    assert_eq!((handle.rejected(), registry.rejected()), (6, 6));
+    assert_eq!(registry.operation_totals()[0].latency.count, 0);
+    // No absurd one is lost: the longest is a day in a sum, and past the range of the buckets.
+    for secs in [0.0, -0.0, f64::MIN_POSITIVE, f64::MAX, 1e30] {
+        handle.record_secs(secs);
+    }
+    handle.record(Duration::MAX);
+    let totals = registry.operation_totals();
+    assert_eq!((handle.rejected(), totals[0].latency.count), (6, 6));
+    assert!((totals[0].latency.sum_seconds - 3.0 * 86_400.0).abs() < 1e-3, "{}", totals[0].latency.sum_seconds);
+}
+
+#[test]
+fn a_name_of_ten_kilobytes_is_not_kept() {
+    let (_, registry) = manual();
+    let handle = registry.operation_handle(Kind::Cache, &"x".repeat(10_000));
+    handle.record_secs(0.001);
+    assert_eq!((handle.name(), registry.dropped_operations()), (OTHER, 1));
+    assert_eq!(registry.operation_totals()[0].operation, OTHER);
 }

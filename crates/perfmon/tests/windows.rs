@@ -2,6 +2,7 @@
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -66,6 +67,56 @@ fn windows_lose_nothing_while_threads_record() {
     }
     for endpoint in registry.totals() {
         assert_eq!(endpoint.latency.count, 100_000);
+    }
+}
+
+/// Proof `perfmon-windows`.
+#[test]
+fn a_hundred_million_records_are_all_in_the_windows() {
+    const THREADS: usize = 4;
+    /// One round of latencies, from 1 µs to 2 ms in steps of 1 µs.
+    const ROUND: usize = 2_000;
+    let rounds = tidegate_testkit::scale(5_000_000, 100_000_000) / THREADS / ROUND;
+    let registry = Registry::builder().thresholds([MS]).build();
+    let endpoints = ["/even", "/odd"].map(|route| registry.endpoint("GET", route));
+    let (ended, ticking) = mpsc::channel::<()>();
+    let ticks = std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (endpoint, ended) = (&endpoints[thread % 2], ended.clone());
+            scope.spawn(move || {
+                for _ in 0..rounds {
+                    for micros in 1..=ROUND {
+                        let class = if micros % 10 == 0 { StatusClass::ServerError } else { StatusClass::Success };
+                        endpoint.record(class, Duration::from_micros(u64::try_from(micros).unwrap()));
+                    }
+                }
+                drop(ended);
+            });
+        }
+        drop(ended);
+        let mut ticks = 0;
+        while ticking.recv_timeout(MS) == Err(RecvTimeoutError::Timeout) {
+            registry.tick(registry.now());
+            ticks += 1;
+        }
+        ticks
+    });
+    assert!(ticks > 10, "{ticks} ticks met recorders at work");
+    registry.tick(registry.now());
+    let records = u64::try_from(rounds * ROUND * THREADS / 2).unwrap();
+    for window in [Window::Minutes(60), Window::Hours(24)] {
+        for endpoint in &registry.endpoints(window) {
+            assert_eq!((endpoint.count, endpoint.errors), (records, records / 10), "{} {window:?}", endpoint.route);
+            assert_eq!(endpoint.classes.total(), records);
+            assert_eq!(endpoint.latency.mean, Some(Duration::from_nanos(1_000_500)));
+            // Exact, for 1 ms is a bound that the registry exposes.
+            let over: Vec<u64> = endpoint.latency.over.iter().map(|over| over.count).collect();
+            assert_eq!(over, [records / 2]);
+        }
+    }
+    for endpoint in registry.totals() {
+        assert_eq!(endpoint.latency.count, records);
+        assert_eq!(endpoint.latency.buckets[0], (0.001, records / 2));
     }
 }
 

@@ -162,4 +162,4 @@ pub use scan::{
 };
 pub use state::{Priority, PriorityError, State, StateError};
 pub use unique::Unique;
-pub use worker::{QueueOptions, ShutdownReport, Worker, WorkerBuilder, WorkerInfo};
+pub use worker::{Concurrency, QueueOptions, ShutdownReport, Worker, WorkerBuilder, WorkerInfo};

@@ -1,6 +1,7 @@
 //! The loop that lends jobs to handlers.
 
 mod builder;
+mod concurrency;
 mod exchange;
 mod info;
 mod lending;
@@ -29,6 +30,7 @@ use crate::maintenance::{LeaseBook, LoopState, Maintenance, Served};
 use crate::registry::Registry;
 
 pub use builder::{QueueOptions, WorkerBuilder};
+pub use concurrency::Concurrency;
 pub use info::WorkerInfo;
 use lending::Lending;
 pub(crate) use manual::{ManualWorker, Step};

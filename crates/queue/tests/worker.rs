@@ -14,9 +14,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidegate_queue::{
-    Backoff, Broker, BuildError, Change, Classify, Context, Data, EnqueueOptions, Event, Failure, Handler, Job, JobId,
-    JobRecord, MemoryBroker, Observer, Outcome, Producer, QueueOptions, RetryPolicy, ShutdownReport, State, Timestamp,
-    UpcastError, Worker, WorkerBuilder,
+    Backoff, Broker, BuildError, Change, Classify, Concurrency, Context, Data, EnqueueOptions, Event, Failure, Handler,
+    Job, JobId, JobRecord, MemoryBroker, Observer, Outcome, Producer, QueueOptions, RetryPolicy, ShutdownReport, State,
+    Timestamp, UpcastError, Worker, WorkerBuilder,
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
@@ -194,6 +194,7 @@ on_each_broker![
     unknown_kinds_go_back_with_a_note,
     releases_run_side_by_side,
     a_live_worker_is_announced,
+    concurrency_changes_while_jobs_run,
 ];
 
 async fn outcomes_become_states(house: House) {
@@ -279,6 +280,47 @@ async fn a_running_job_can_be_cancelled(house: House) {
     for id in [&obeys, &hangs] {
         assert_eq!(house.broker.cancel(QUEUE, id).await.unwrap(), Change::Requested);
         assert_eq!(house.finished(id).await.state, State::Cancelled);
+    }
+    house.shutdown.cancel();
+    worker.await.unwrap();
+}
+
+async fn concurrency_changes_while_jobs_run(house: House) {
+    let ids = house.producer.enqueue_all(&vec![Task::WaitForCancel; 6]).await.unwrap();
+    let leased = async || house.broker.counts(QUEUE).await.unwrap().leased;
+    let concurrency = Concurrency::new(1);
+    let worker = house.start(house.worker_with(options().adjustable(concurrency.clone())));
+    house.begun(1).await;
+    assert_eq!(leased().await, 1);
+
+    concurrency.set(4);
+    house.begun(3).await;
+    assert_eq!(leased().await, 4);
+
+    // Those above it run on, and none begins in the place of the first that ends.
+    concurrency.set(3);
+    let mut running = Vec::new();
+    for id in &ids {
+        if house.broker.job(QUEUE, id).await.unwrap().expect("kept").state == State::Leased {
+            running.push(id);
+        }
+    }
+    for (id, left) in running.iter().zip([3, 3]) {
+        house.broker.cancel(QUEUE, id).await.unwrap();
+        house.finished(id).await;
+        // The second makes room for another one.
+        if *id == running[1] {
+            house.begun(1).await;
+        }
+        assert_eq!(leased().await, left);
+    }
+    assert_eq!(house.runner.runs.load(Ordering::SeqCst), 5);
+    concurrency.set(0);
+    assert_eq!(concurrency.get(), 1);
+
+    for id in &ids {
+        house.broker.cancel(QUEUE, id).await.unwrap();
+        house.finished(id).await;
     }
     house.shutdown.cancel();
     worker.await.unwrap();

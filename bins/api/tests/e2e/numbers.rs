@@ -179,6 +179,12 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "cache_hits",
         "cache_misses",
         "cache_response_seconds",
+        "process_cpu_seconds",
+        "process_max_fds",
+        "process_open_fds",
+        "process_resident_memory_bytes",
+        "process_start_time_seconds",
+        "process_threads",
         "tidegate_alert_deliveries",
         "tidegate_alerts_firing",
         "tidegate_cache_collapsed",
@@ -218,6 +224,10 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "tidegate_ratelimit_decisions",
         "tidegate_ratelimit_evicted_live",
         "tidegate_ratelimit_tracked_keys",
+        "tidegate_runtime_busy_seconds",
+        "tidegate_runtime_queued_tasks",
+        "tidegate_runtime_tasks",
+        "tidegate_runtime_workers",
         "tidegate_scrape_errors",
     ];
     assert_eq!(families, expected);

@@ -197,6 +197,7 @@ fn rules(objective: &BurnRate) -> Vec<AlertRule> {
         rule("redis_unavailable", Severity::Critical, 5),
         rule("queues_without_live_worker", Severity::Warning, 30),
         rule("cache_slow", Severity::Warning, 30),
+        rule("open_descriptors", Severity::Warning, 30),
     ]);
     rules
 }

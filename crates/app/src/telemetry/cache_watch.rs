@@ -1,9 +1,10 @@
 //! What the cache tells by its events: how long lookups take, and what its shared tier could not do.
 
 use std::error::Error;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tidegate_cache::{Event, Observer};
+use tidegate_cache::{Event, Observer, Removal};
 use tidegate_perfmon::{Histogram, Snapshot};
 
 use super::Seldom;
@@ -16,12 +17,18 @@ const LOG_PERIOD: Duration = Duration::from_secs(60);
 pub struct CacheWatch {
     l1: Histogram,
     l2: Histogram,
+    expiries: AtomicU64,
     failures: Seldom,
 }
 
 impl Default for CacheWatch {
     fn default() -> Self {
-        Self { l1: Histogram::default(), l2: Histogram::default(), failures: Seldom::new(LOG_PERIOD) }
+        Self {
+            l1: Histogram::default(),
+            l2: Histogram::default(),
+            expiries: AtomicU64::new(0),
+            failures: Seldom::new(LOG_PERIOD),
+        }
     }
 }
 
@@ -34,6 +41,11 @@ impl CacheWatch {
     /// How long lookups in the shared tier took.
     pub fn shared_lookups(&self) -> Snapshot {
         self.l2.snapshot()
+    }
+
+    /// Entries that left this process because their time was over, when that was found.
+    pub fn expiries(&self) -> u64 {
+        self.expiries.load(Ordering::Relaxed)
     }
 
     fn failed(&self, operation: &str, error: &(dyn Error + 'static)) {
@@ -51,6 +63,9 @@ impl Observer for CacheWatch {
                 if let Some(latency) = latency {
                     if is_shared { &self.l2 } else { &self.l1 }.record(*latency);
                 }
+            }
+            Event::Removed { cause: Removal::Expired, .. } => {
+                self.expiries.fetch_add(1, Ordering::Relaxed);
             }
             Event::TierFailed { operation, error, .. } => self.failed(operation, *error),
             Event::CodecFailed { error, .. } => self.failed("codec", *error),

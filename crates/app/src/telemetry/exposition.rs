@@ -38,15 +38,13 @@ impl Telemetry {
             self.scrape_errors.fetch_add(1, Ordering::Relaxed);
         }
         let queues = queues.unwrap_or_default();
-        let limiters = self.limiters.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let reading = Reading {
             endpoints: self.registry.totals(),
             cache: self.cache.stats(),
             cache_latency: self.cache_latencies(),
-            limiters: limiters.iter().map(|(name, stats)| (*name, stats())).collect(),
+            limiters: self.limiter_stats(),
             scrape_errors: self.scrape_errors.load(Ordering::Relaxed),
         };
-        drop(limiters);
         let mut registry = Registry::default();
         registry.register_collector(Box::new(reading));
         registry.register_collector(Box::new(QueueFigures { queues, runs: self.job_watch.queues() }));
@@ -297,6 +295,11 @@ impl<'a> Family<'a> {
     /// A gauge that there is only one of.
     pub(super) fn single(mut self, value: u64) -> fmt::Result {
         self.0.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))
+    }
+
+    /// A counter of seconds that there is only one of.
+    pub(super) fn single_seconds(mut self, value: f64) -> fmt::Result {
+        self.0.encode_counter::<NoLabelSet, _, u64>(&value, None)
     }
 
     /// A gauge that is no whole number.

@@ -10,3 +10,4 @@ pub use runs::{JobWatch, Latency, Percentiles};
 
 pub(super) use figures::{QueueFigures, QueueReading};
 pub(super) use rates::RateWatch;
+pub(super) use runs::RunTotals;

@@ -56,6 +56,16 @@ impl Actions {
         self.settings.enabled = enabled;
     }
 
+    /// Whether it changes anything.
+    pub fn is_enabled(&self) -> bool {
+        self.settings.enabled
+    }
+
+    /// What it may set.
+    pub fn actuators(&self) -> impl Iterator<Item = &dyn Actuator> {
+        self.actuators.iter().map(AsRef::as_ref)
+    }
+
     /// Judges what is on trial, or else follows the surest advice, if anything may be done now. Returns what it did, for the
     /// log: none, or one entry.
     ///

@@ -110,7 +110,7 @@ impl Registry {
     pub fn outcomes(&self) -> Outcomes {
         let mut sum = Outcomes::default();
         for endpoint in self.inner().endpoints.all() {
-            let tallies = endpoint.series().totals().tallies;
+            let tallies = endpoint.series().tallies();
             sum.total += tallies[..=StatusClass::ServerError as usize].iter().sum::<u64>();
             sum.bad += tallies[StatusClass::ServerError as usize];
         }

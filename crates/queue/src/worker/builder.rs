@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Shared, Worker};
+use super::{Concurrency, Shared, Worker};
 use crate::broker::{Broker, Retention};
 use crate::error::BuildError;
 use crate::event::{LogEvents, Observer};
@@ -26,7 +26,7 @@ use crate::retry::RetryPolicy;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct QueueOptions {
-    pub(crate) concurrency: usize,
+    pub(crate) concurrency: Concurrency,
     pub(crate) timeout: Duration,
     pub(crate) retry: RetryPolicy,
     pub(crate) max_lost_leases: u32,
@@ -37,7 +37,7 @@ impl QueueOptions {
     /// 10 at once, 30 minutes a run, the default retry policy, 5 lost leases, default retention.
     pub fn new() -> Self {
         Self {
-            concurrency: 10,
+            concurrency: Concurrency::new(10),
             timeout: Duration::from_secs(30 * 60),
             retry: RetryPolicy::default(),
             max_lost_leases: 5,
@@ -47,7 +47,14 @@ impl QueueOptions {
 
     /// Sets how many jobs run at once in this worker; zero counts as one.
     pub fn concurrency(mut self, jobs: usize) -> Self {
-        self.concurrency = jobs.max(1);
+        self.concurrency = Concurrency::new(jobs);
+        self
+    }
+
+    /// Sets how many jobs run at once in this worker to a number that may change meanwhile. Queues that are given the same one
+    /// each run so many.
+    pub fn adjustable(mut self, concurrency: Concurrency) -> Self {
+        self.concurrency = concurrency;
         self
     }
 

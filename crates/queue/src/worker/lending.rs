@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +32,7 @@ const EXCHANGES: usize = 2;
 pub(super) struct Lending {
     shared: Arc<Shared>,
     queue: Arc<str>,
-    concurrency: usize,
+    concurrency: watch::Receiver<usize>,
     runs: Runs,
     outbox: Outbox,
     exchanges: FuturesUnordered<BoxFuture<'static, Exchanged>>,
@@ -52,7 +53,7 @@ impl Lending {
     pub(super) fn new(shared: Arc<Shared>, Served { queue, options, state }: Served) -> Self {
         let queue: Arc<str> = queue.into();
         Self {
-            concurrency: options.concurrency,
+            concurrency: options.concurrency.watch(),
             runs: Runs::new(shared.clone(), queue.clone(), options),
             outbox: Outbox::default(),
             exchanges: FuturesUnordered::new(),
@@ -109,7 +110,7 @@ impl Lending {
         while self.exchanges.len() < EXCHANGES {
             let told = self.outbox.waiting.len();
             // Half of the slots each, so that the other half is at work meanwhile.
-            let share = self.concurrency.div_ceil(EXCHANGES);
+            let share = self.concurrency.borrow().div_ceil(EXCHANGES);
             let is_told = told > 0;
             let wanted = if self.is_ending || self.is_dry && !is_told { 0 } else { self.free().min(share) };
             // One is sent for whatever there is, a further one only if it is worth it.
@@ -124,7 +125,7 @@ impl Lending {
     }
 
     fn free(&self) -> usize {
-        self.concurrency.saturating_sub(self.runs.len() + self.asked)
+        self.concurrency.borrow().saturating_sub(self.runs.len() + self.asked)
     }
 
     /// Waits for the next thing to do: an answer of the broker, a run that ended, work in the queue, or the end of a pause.
@@ -143,6 +144,7 @@ impl Lending {
             () = self.runs.ended(&mut self.outbox.waiting), if !self.runs.is_empty() => {}
             woken = poll(&mut self.waiting), if is_hungry => self.woken(woken),
             () = until(timer), if timer.is_some() => {}
+            Ok(()) = self.concurrency.changed() => {}
             else => {}
         }
     }

@@ -86,7 +86,29 @@ impl Percentiles {
     }
 }
 
+/// What a queue's runs in this process came to since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(in crate::telemetry) struct RunTotals {
+    /// Runs that ended.
+    pub(in crate::telemetry) runs: u64,
+    /// Those of them that are tried again.
+    pub(in crate::telemetry) retries: u64,
+    /// Those of them that failed, for now or for good.
+    pub(in crate::telemetry) failures: u64,
+    /// Jobs that were taken.
+    pub(in crate::telemetry) waits: u64,
+    /// How long they had been ready.
+    pub(in crate::telemetry) wait_seconds: f64,
+    /// How long the runs took.
+    pub(in crate::telemetry) run_seconds: f64,
+}
+
 impl JobWatch {
+    /// What the runs of each queue came to.
+    pub(in crate::telemetry) fn totals(&self) -> Vec<(String, RunTotals)> {
+        self.queues().into_iter().map(|(name, runs)| (name, runs.totals())).collect()
+    }
+
     /// How long jobs of that queue took lately in this process; `None` where it ran none.
     pub fn latency(&self, queue: &str) -> Option<Latency> {
         let runs = self.queues.read().unwrap_or_else(PoisonError::into_inner).get(queue).cloned()?;
@@ -126,6 +148,24 @@ impl QueueRuns {
             broker_failures: AtomicU64::default(),
             kinds: RwLock::default(),
         }
+    }
+
+    fn totals(&self) -> RunTotals {
+        let (wait, run) = (self.wait.total(), self.run.total());
+        let mut totals = RunTotals {
+            runs: run.count(),
+            waits: wait.count(),
+            wait_seconds: wait.sum().as_secs_f64(),
+            run_seconds: run.sum().as_secs_f64(),
+            ..RunTotals::default()
+        };
+        for (_, kind) in self.kinds() {
+            let ended =
+                |ending: Ending| kind.endings().find(|(name, _)| *name == ending.as_str()).map_or(0, |(_, n)| n);
+            totals.retries += ended(Ending::Retried);
+            totals.failures += ended(Ending::Retried) + ended(Ending::Buried);
+        }
+        totals
     }
 
     /// All kinds that were run.

@@ -1,0 +1,156 @@
+use std::time::Duration;
+
+use tidegate_cache::{Capacity, Fill, Key, TieredCache, TtlClass};
+use tidegate_perfmon::{Registry, Window};
+use tidegate_queue::Concurrency;
+
+use super::*;
+use crate::settings::RawSettings;
+use crate::telemetry::CacheWatch;
+
+const ROOM: u64 = 16 << 20;
+
+fn settings(acts: &str) -> PerformanceSettings {
+    let environment = [("TIDEGATE_PERFORMANCE_ACTIONS".into(), acts.into())];
+    RawSettings::load(None, environment).unwrap().check().unwrap().performance
+}
+
+/// A cache of large values that many more keys are read through than it has room for.
+struct House {
+    cache: TieredCache,
+    watch: Arc<CacheWatch>,
+    registry: Registry,
+    outlook: OutlookWatch,
+    minute: u64,
+}
+
+impl House {
+    fn new(acts: &str) -> Self {
+        let watch = Arc::new(CacheWatch::default());
+        let cache = TieredCache::builder().capacity(Capacity::Bytes(ROOM)).observer(Arc::clone(&watch) as _).build();
+        let actuators: Vec<Arc<dyn Actuator>> = vec![
+            Arc::new(CacheRoom::new(cache.clone(), ROOM)),
+            Arc::new(JobsAtOnce::new("import", Concurrency::new(2))),
+        ];
+        let outlook = OutlookWatch::new(&settings(acts), actuators);
+        Self { cache, watch, registry: Registry::builder().build(), outlook, minute: 0 }
+    }
+
+    /// A minute in which this many keys were read, each once.
+    async fn minute(&mut self, keys: std::ops::Range<usize>) -> News {
+        let values = self.cache.typed::<Vec<u8>>(TtlClass::API).weigh(Vec::len);
+        for index in keys {
+            let key = Key::builder("page").part(index).build().unwrap();
+            let load = async || Ok::<_, std::io::Error>(Fill::new(vec![0; 60_000]));
+            values.get_or_load(&key, load).await.unwrap();
+        }
+        self.minute += 1;
+        self.outlook.turn(self.minute, self.counters())
+    }
+
+    fn counters(&self) -> Counters {
+        Counters {
+            tiers: self.cache.stats().tiers,
+            expiries: self.watch.expiries(),
+            limiters: Vec::new(),
+            queues: Vec::new(),
+            api: self.registry.overall(Window::Seconds(60)),
+            process: None,
+        }
+    }
+
+    fn room(&self) -> u64 {
+        self.cache.stats().tiers[0].capacity.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn advice_for_more_room_is_followed_judged_and_can_be_taken_back() {
+    let mut house = House::new("on");
+    let before = house.room();
+    let mut done = Vec::new();
+    while done.is_empty() && house.minute < 30 {
+        done = house.minute(0..400).await.done;
+    }
+    let change = &done[0];
+    assert_eq!(
+        (change.advice, change.actuator.as_str(), &change.outcome),
+        ("more-room", "cache:l1", &Outcome::OnTrial)
+    );
+    assert!(house.room() > before && house.room() <= before / 4 * 5 + 1, "{} of {before}", house.room());
+
+    let mut judged = Vec::new();
+    while judged.is_empty() && house.minute < 60 {
+        judged = house.minute(0..400).await.done;
+    }
+    assert_eq!((judged[0].id, &judged[0].outcome), (change.id, &Outcome::Kept), "a larger part fits");
+
+    let reverted = house.outlook.revert(change.id).unwrap();
+    assert!(matches!(reverted.outcome, Outcome::Reverted { minute: None, .. }));
+    assert_eq!(house.room(), before);
+    assert!(matches!(house.outlook.revert(change.id), Err(RevertError::NotInForce { .. })));
+}
+
+#[tokio::test]
+async fn without_the_setting_advice_is_only_given() {
+    let mut house = House::new("off");
+    let before = house.room();
+    for _ in 0..15 {
+        assert!(house.minute(0..400).await.done.is_empty());
+    }
+    assert_eq!(house.room(), before);
+    let board = crate::telemetry::Board::default();
+    let outlook = Arc::new(house.outlook);
+    sections::hang_up(&board, &outlook);
+    let sections = board.sections();
+    assert_eq!(sections.iter().map(|section| section.name()).collect::<Vec<_>>(), ["trends", "anomalies", "advice"]);
+    let advice = sections[2].json(10);
+    assert_eq!(
+        (&advice["items"][0]["id"], &advice["items"][0]["target"]),
+        (&"more-room".into(), &"l1".into()),
+        "{advice}"
+    );
+    assert!(advice["items"][0]["evidence"].as_array().is_some_and(|evidence| !evidence.is_empty()), "{advice}");
+    assert_eq!(advice["actions"]["enabled"], false);
+    assert_eq!(advice["actions"]["actuators"].as_array().map(Vec::len), Some(2), "{advice}");
+    for section in &sections {
+        let table = section.table(10).unwrap();
+        assert!(table.rows.iter().all(|row| row.len() == table.columns.len()), "{}", section.name());
+    }
+    let figures = sections[0].table(100).unwrap();
+    assert!(figures.rows.iter().any(|row| row[0] == "cache.l1.hit_rate"), "{figures:?}");
+}
+
+#[tokio::test]
+async fn what_is_told_of_a_minute_is_what_happened_in_it() {
+    let mut house = House::new("off");
+    let schedules = house.registry.endpoint("GET", "/api/schedules/{id}");
+    house.minute(0..10).await;
+    for _ in 0..99 {
+        schedules.record(tidegate_perfmon::StatusClass::Success, Duration::from_millis(10));
+    }
+    schedules.record(tidegate_perfmon::StatusClass::ServerError, Duration::from_millis(10));
+    house.registry.tick(house.registry.now());
+    house.minute(0..30).await;
+    let state = house.outlook.state();
+    let minute = state.minutes.last().unwrap();
+    let cache = minute.cache("l1").unwrap();
+    assert_eq!((cache.hits, cache.misses, cache.evictions), (10, 20, 0));
+    let api = minute.api.unwrap();
+    assert_eq!((api.requests, api.errors), (100, 1));
+    assert!((0.010..0.0102).contains(&api.p99.unwrap()), "{api:?}");
+}
+
+#[test]
+fn a_key_that_was_not_listed_before_counts_for_all_of_its_refusals() {
+    let stats = |denied: u64, top: &[(&str, u64)]| {
+        let mut stats = tidegate_ratelimit::LimiterStats::default();
+        stats.denied = denied;
+        stats.top_denied = top.iter().map(|(key, count)| ((*key).to_owned(), *count)).collect();
+        stats
+    };
+    let share = |then, now| counters::of_limiter("api", &now, &then).largest_share;
+    assert_eq!(share(stats(10, &[("a", 10)]), stats(30, &[("a", 20), ("b", 10)])), Some(0.5));
+    assert_eq!(share(stats(10, &[]), stats(20, &[("a", 15)])), Some(1.0));
+    assert_eq!(share(stats(10, &[("a", 10)]), stats(10, &[("a", 10)])), None);
+}

@@ -1,0 +1,203 @@
+//! What the process takes of its machine: processor, memory, descriptors, threads, and how busy its runtime is.
+//!
+//! The process's own figures are read from `/proc`, so only Linux has them. The runtime's are everywhere.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+use serde::Serialize;
+use serde_json::Value;
+use tidegate_perfmon::Reading;
+use tokio::runtime::Handle;
+
+use super::board::{Board, Section, Table};
+use super::exposition::Family;
+
+/// Above this share of the descriptors that it may open, a process is about to refuse connections.
+const DESCRIPTORS: f64 = 0.8;
+
+/// What the system says of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(super) struct ProcessReading {
+    /// Time on processors since the start, in user and kernel.
+    pub(super) cpu_seconds: f64,
+    pub(super) resident_bytes: u64,
+    pub(super) open_descriptors: u64,
+    /// None where there is no limit.
+    pub(super) max_descriptors: Option<u64>,
+    pub(super) threads: u64,
+    /// Since the Unix epoch.
+    pub(super) started_unix_seconds: f64,
+}
+
+/// What the runtime says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+struct RuntimeReading {
+    workers: u64,
+    /// Tasks that have not ended.
+    tasks: u64,
+    /// Tasks that wait in no worker's own queue.
+    queued: u64,
+    /// Time that the workers were not parked, together.
+    busy_seconds: f64,
+}
+
+impl ProcessReading {
+    /// `None` where the system doesn't tell.
+    #[cfg(target_os = "linux")]
+    #[expect(clippy::cast_precision_loss, reason = "ticks of a processor, shown as seconds")]
+    pub(super) fn take() -> Option<Self> {
+        use procfs::process::{LimitValue, Process};
+
+        let process = Process::myself().ok()?;
+        let stat = process.stat().ok()?;
+        let a_second = procfs::ticks_per_second() as f64;
+        let max_descriptors = match process.limits().ok()?.max_open_files.soft_limit {
+            LimitValue::Value(most) => Some(most),
+            LimitValue::Unlimited => None,
+        };
+        Some(Self {
+            cpu_seconds: (stat.utime + stat.stime) as f64 / a_second,
+            resident_bytes: stat.rss.saturating_mul(procfs::page_size()),
+            open_descriptors: process.fd_count().ok()? as u64,
+            max_descriptors,
+            threads: u64::try_from(stat.num_threads).unwrap_or(0),
+            started_unix_seconds: procfs::boot_time_secs().ok()? as f64 + stat.starttime as f64 / a_second,
+        })
+    }
+
+    /// `None` where the system doesn't tell.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn take() -> Option<Self> {
+        None
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "nobody has 2⁵³ descriptors")]
+    fn reading(&self) -> Option<Reading> {
+        let most = self.max_descriptors? as f64;
+        Some(Reading::new("open_descriptors", self.open_descriptors as f64, most * DESCRIPTORS).unit("descriptors"))
+    }
+}
+
+impl RuntimeReading {
+    fn of(runtime: &Handle) -> Self {
+        let metrics = runtime.metrics();
+        let workers = metrics.num_workers();
+        Self {
+            workers: workers as u64,
+            tasks: metrics.num_alive_tasks() as u64,
+            queued: metrics.global_queue_depth() as u64,
+            busy_seconds: (0..workers).map(|worker| metrics.worker_total_busy_duration(worker).as_secs_f64()).sum(),
+        }
+    }
+}
+
+/// Hangs up what the process and the runtime that this is called in take.
+pub(super) fn hang_up(board: &Board) {
+    let runtime = Handle::current();
+    board.section(Arc::new(ProcessSection(runtime.clone())));
+    board.figures(move || {
+        Box::new(ProcessFigures { process: ProcessReading::take(), runtime: RuntimeReading::of(&runtime) })
+    });
+    board.readings(|| ProcessReading::take().and_then(|process| process.reading()).into_iter().collect());
+}
+
+struct ProcessSection(Handle);
+
+impl Section for ProcessSection {
+    fn name(&self) -> &'static str {
+        "process"
+    }
+
+    fn json(&self, _: usize) -> Value {
+        serde_json::json!({ "process": ProcessReading::take(), "runtime": RuntimeReading::of(&self.0) })
+    }
+
+    fn table(&self, _: usize) -> Option<Table> {
+        let runtime = RuntimeReading::of(&self.0);
+        let mut rows = Vec::new();
+        let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
+        if let Some(process) = ProcessReading::take() {
+            row("cpu_seconds", process.cpu_seconds.to_string());
+            row("resident_bytes", process.resident_bytes.to_string());
+            row("open_descriptors", process.open_descriptors.to_string());
+            row("max_descriptors", process.max_descriptors.map(|most| most.to_string()).unwrap_or_default());
+            row("threads", process.threads.to_string());
+            row("started_unix_seconds", process.started_unix_seconds.to_string());
+        }
+        row("runtime_workers", runtime.workers.to_string());
+        row("runtime_tasks", runtime.tasks.to_string());
+        row("runtime_queued", runtime.queued.to_string());
+        row("runtime_busy_seconds", runtime.busy_seconds.to_string());
+        Some(Table { columns: &["figure", "value"], rows })
+    }
+}
+
+/// The names without a prefix are those that every client library gives these figures.
+#[derive(Debug)]
+struct ProcessFigures {
+    process: Option<ProcessReading>,
+    runtime: RuntimeReading,
+}
+
+impl Collector for ProcessFigures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let encoder = &mut encoder;
+        if let Some(process) = &self.process {
+            let help = "Time on processors, in user and kernel";
+            Family::new(encoder, "process_cpu_seconds", help, MetricType::Counter)?
+                .single_seconds(process.cpu_seconds)?;
+            let mut gauge = |name, help, value| Family::new(encoder, name, help, MetricType::Gauge)?.single(value);
+            gauge("process_resident_memory_bytes", "Memory that is resident", process.resident_bytes)?;
+            gauge("process_open_fds", "Descriptors that are open", process.open_descriptors)?;
+            if let Some(most) = process.max_descriptors {
+                gauge("process_max_fds", "Descriptors that may be open", most)?;
+            }
+            gauge("process_threads", "Threads", process.threads)?;
+            let help = "When the process started, since the Unix epoch";
+            let name = "process_start_time_seconds";
+            Family::new(encoder, name, help, MetricType::Gauge)?.fraction(&[], process.started_unix_seconds)?;
+        }
+        let mut gauge = |name, help, value| Family::new(encoder, name, help, MetricType::Gauge)?.single(value);
+        gauge("tidegate_runtime_workers", "Threads that run tasks", self.runtime.workers)?;
+        gauge("tidegate_runtime_tasks", "Tasks that have not ended", self.runtime.tasks)?;
+        gauge("tidegate_runtime_queued_tasks", "Tasks that wait in no thread's own queue", self.runtime.queued)?;
+        let help = "Time that the threads which run tasks were at work, together";
+        Family::new(encoder, "tidegate_runtime_busy_seconds", help, MetricType::Counter)?
+            .single_seconds(self.runtime.busy_seconds)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_tells_what_this_process_takes() {
+        let before = ProcessReading::take().unwrap();
+        let files: Vec<_> = (0..10).map(|_| std::fs::File::open("/proc/self/stat").unwrap()).collect();
+        let block = std::hint::black_box(vec![1_u8; 64 << 20]);
+        let after = ProcessReading::take().unwrap();
+        assert!(after.open_descriptors >= before.open_descriptors + 10, "{after:?}");
+        assert!(after.resident_bytes >= before.resident_bytes + (48 << 20), "{before:?} {after:?}");
+        assert!(after.threads >= 1 && after.cpu_seconds >= before.cpu_seconds);
+        let now = crate::clock::now().timestamp_millis() as f64 / 1_000.0;
+        assert!((now - 600.0..now + 1.0).contains(&after.started_unix_seconds), "{after:?} at {now}");
+        drop((files, block));
+    }
+
+    #[test]
+    fn descriptors_are_exceeded_above_four_in_five() {
+        let process = |open, most| ProcessReading {
+            open_descriptors: open,
+            max_descriptors: most,
+            ..ProcessReading::take().unwrap()
+        };
+        let expected = Reading::new("open_descriptors", 81.0, 80.0).unit("descriptors");
+        assert_eq!(process(81, Some(100)).reading(), Some(expected));
+        assert!(process(80, None).reading().is_none());
+    }
+}

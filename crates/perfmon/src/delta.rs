@@ -1,0 +1,32 @@
+//! The difference between two readings of a series.
+
+use std::time::Duration;
+
+use crate::stripe::TALLIES;
+
+/// What was counted from one reading to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Delta {
+    /// `(bucket, count)` of the buckets that changed, ascending.
+    pub(crate) buckets: Vec<(u32, u32)>,
+    pub(crate) sum_nanos: u64,
+    pub(crate) tallies: [u64; TALLIES],
+    pub(crate) span: Duration,
+}
+
+impl Delta {
+    /// Nothing counted; keeps its room.
+    pub(crate) fn clear(&mut self) {
+        self.buckets.clear();
+        self.sum_nanos = 0;
+        self.tallies = [0; TALLIES];
+        self.span = Duration::ZERO;
+    }
+}
+
+/// Room to work in, which all series of a tick or of a scrape share.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    pub(crate) live: Vec<u32>,
+    pub(crate) delta: Delta,
+}

@@ -1,0 +1,106 @@
+//! Requests that have begun and not ended.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use slab::Slab;
+
+use crate::registry::Registry;
+use crate::slot::OWN;
+
+/// The requests of one endpoint that are under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct InFlight {
+    /// The HTTP method, `_OTHER` for an uncommon one.
+    pub method: &'static str,
+    /// The route template, or one of the reserved names.
+    pub route: String,
+    /// How many there are.
+    pub count: usize,
+    /// How long the oldest of them has been under way.
+    #[serde(rename = "oldest_ms", serialize_with = "crate::millis::required")]
+    pub oldest: Duration,
+}
+
+impl Registry {
+    /// The requests that the layer has seen begin and not end, by endpoint in the order of route and method; endpoints
+    /// without any are left out. Looks at each request under way.
+    pub fn in_flight(&self) -> Vec<InFlight> {
+        let now = self.now();
+        let mut all = Vec::new();
+        for endpoint in self.inner().endpoints.all() {
+            let mut count = 0;
+            let mut begun = now;
+            endpoint.under_way().each(|start| {
+                count += 1;
+                begun = begun.min(start);
+            });
+            if count > 0 {
+                let oldest = now.saturating_sub(begun);
+                all.push(InFlight { method: endpoint.method(), route: endpoint.route().to_owned(), count, oldest });
+            }
+        }
+        all
+    }
+
+    /// How many of them have been under way for longer than `limit`: what
+    /// [`readings_with`](Self::readings_with) asks for.
+    pub fn in_flight_over(&self, limit: Duration) -> u64 {
+        let now = self.now();
+        let mut count = 0;
+        for endpoint in self.inner().endpoints.all() {
+            endpoint.under_way().each(|start| count += u64::from(now.saturating_sub(start) > limit));
+        }
+        count
+    }
+}
+
+/// The starts of one endpoint's requests. As many lists as there are stripes, so that threads seldom meet at a lock, and no
+/// two in one cache line.
+#[derive(Debug)]
+pub(crate) struct UnderWay([Starts; OWN + 1]);
+
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Starts(Mutex<Slab<Duration>>);
+
+/// Where a start is noted.
+#[cfg(feature = "tower")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Note {
+    list: usize,
+    key: usize,
+}
+
+impl UnderWay {
+    pub(crate) fn new() -> Self {
+        Self(std::array::from_fn(|_| Starts::default()))
+    }
+
+    #[cfg(feature = "tower")]
+    pub(crate) fn begin(&self, at: Duration) -> Note {
+        // A thread that has recorded nothing yet uses the list of those that share.
+        let list = crate::slot::known().min(OWN);
+        Note { list, key: self.0[list].open().insert(at) }
+    }
+
+    /// Ends what began with this note, on whichever thread.
+    #[cfg(feature = "tower")]
+    pub(crate) fn end(&self, note: Note) {
+        self.0[note.list].open().try_remove(note.key);
+    }
+
+    fn each(&self, mut see: impl FnMut(Duration)) {
+        for list in &self.0 {
+            list.open().iter().for_each(|(_, &start)| see(start));
+        }
+    }
+}
+
+impl Starts {
+    fn open(&self) -> MutexGuard<'_, Slab<Duration>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

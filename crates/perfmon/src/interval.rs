@@ -1,0 +1,23 @@
+//! What a series holds for a window.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::layout::Layout;
+use crate::snapshot::Snapshot;
+use crate::stripe::TALLIES;
+
+/// Latencies and tallies of the same time.
+#[derive(Debug)]
+pub(crate) struct Interval {
+    pub(crate) latency: Snapshot,
+    pub(crate) tallies: [u64; TALLIES],
+    /// The time that the figures stand for.
+    pub(crate) covered: Duration,
+}
+
+impl Interval {
+    pub(crate) fn empty(layout: Arc<Layout>) -> Self {
+        Self { latency: Snapshot::empty(layout), tallies: [0; TALLIES], covered: Duration::ZERO }
+    }
+}

@@ -1,0 +1,177 @@
+//! What ticks have read of a series. Recorders never touch it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::delta::{Delta, Scratch};
+use crate::histogram::Histogram;
+use crate::interval::Interval;
+use crate::layout::{EXPOSED, Layout};
+use crate::ring::Ring;
+use crate::stripe::TALLIES;
+use crate::totals::Totals;
+use crate::window::Window;
+
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    elapsed: Duration,
+    /// The live counters at the last reading.
+    read: Box<[u32]>,
+    total: Total,
+    seconds: Ring,
+    minutes: Ring,
+    hours: Ring,
+}
+
+/// Everything since the start, in the few numbers that are shown of it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Total {
+    /// Samples up to each of the exposed bounds and above the one before; those above the last.
+    ranges: [u64; EXPOSED + 1],
+    sum_nanos: u128,
+    pub(crate) tallies: [u64; TALLIES],
+}
+
+impl Ledger {
+    pub(crate) fn new(layout: &Layout, elapsed: Duration) -> Self {
+        Self {
+            elapsed,
+            read: vec![0; layout.buckets()].into(),
+            total: Total::default(),
+            seconds: Ring::new(1, 60),
+            minutes: Ring::new(60, 60),
+            hours: Ring::new(3600, 24),
+        }
+    }
+
+    /// Writes what was recorded since the last reading into `scratch.delta`, and the live counters it was found by into
+    /// `scratch.live`. Series that nobody touched cost a few loads: their buckets are not looked at.
+    #[expect(clippy::cast_possible_truncation, reason = "differences are taken modulo the width of the live counters")]
+    pub(crate) fn unread(&self, histogram: &Histogram, scratch: &mut Scratch) {
+        let Scratch { live, delta } = scratch;
+        delta.clear();
+        // First the tallies: they are counted last, so that the buckets have what they tell of. What a bucket has beyond
+        // that is found again when its tally is.
+        delta.tallies = self.unread_tallies(histogram);
+        if delta.tallies == [0; TALLIES] {
+            return;
+        }
+        live.resize(self.read.len(), 0);
+        delta.sum_nanos = histogram.read(live).wrapping_sub(self.total.sum_nanos as u64);
+        for (bucket, (&live, &read)) in (0u32..).zip(live.iter().zip(&self.read)) {
+            if live != read {
+                delta.buckets.push((bucket, live.wrapping_sub(read)));
+            }
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "differences are taken modulo the width of the live counters")]
+    fn unread_tallies(&self, histogram: &Histogram) -> [u64; TALLIES] {
+        let mut unread = [0; TALLIES];
+        let live = histogram.tallies();
+        for (new, (live, read)) in unread.iter_mut().zip(live.into_iter().zip(self.total.tallies)) {
+            *new = u64::from(live.wrapping_sub(read as u32));
+        }
+        unread
+    }
+
+    /// The tallies since the start, what no tick has read yet included. Looks at no bucket.
+    pub(crate) fn tallies(&self, histogram: &Histogram) -> [u64; TALLIES] {
+        let mut tallies = self.unread_tallies(histogram);
+        for (total, read) in tallies.iter_mut().zip(self.total.tallies) {
+            *total += read;
+        }
+        tallies
+    }
+
+    /// Files everything recorded since the last tick.
+    pub(crate) fn tick(&mut self, histogram: &Histogram, elapsed: Duration, scratch: &mut Scratch) {
+        self.unread(histogram, scratch);
+        let delta = &mut scratch.delta;
+        delta.span = elapsed.saturating_sub(self.elapsed);
+        self.elapsed = self.elapsed.max(elapsed);
+        for &(bucket, count) in &delta.buckets {
+            let read = &mut self.read[bucket as usize];
+            *read = read.wrapping_add(count);
+        }
+        self.total.add(histogram.layout(), delta);
+        for ring in [&mut self.seconds, &mut self.minutes, &mut self.hours] {
+            ring.add(self.elapsed, delta);
+        }
+    }
+
+    /// Everything since the start, what no tick has read yet included.
+    pub(crate) fn total(&self, histogram: &Histogram, scratch: &mut Scratch) -> Total {
+        self.unread(histogram, scratch);
+        let mut total = self.total.clone();
+        total.add(histogram.layout(), &scratch.delta);
+        total
+    }
+
+    pub(crate) fn window(&self, window: Window, layout: &Arc<Layout>) -> Interval {
+        let mut interval = Interval::empty(Arc::clone(layout));
+        let (ring, units) = match window {
+            Window::Seconds(units) => (&self.seconds, units),
+            Window::Minutes(units) => (&self.minutes, units),
+            Window::Hours(units) => (&self.hours, units),
+        };
+        ring.add_to(self.elapsed, units, &mut interval);
+        interval
+    }
+
+    /// The memory that it has taken beside itself.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.read) + self.seconds.bytes() + self.minutes.bytes() + self.hours.bytes()
+    }
+}
+
+impl Total {
+    fn add(&mut self, layout: &Layout, delta: &Delta) {
+        for &(bucket, count) in &delta.buckets {
+            self.ranges[layout.exposed_range(bucket as usize)] += u64::from(count);
+        }
+        self.sum_nanos += u128::from(delta.sum_nanos);
+        for (total, more) in self.tallies.iter_mut().zip(delta.tallies) {
+            *total += more;
+        }
+    }
+
+    pub(crate) fn latency(&self) -> Totals {
+        Totals::of(&self.ranges, self.sum_nanos)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn what_nobody_touched_is_not_scanned() {
+        let histogram = Histogram::default();
+        let mut ledger = Ledger::new(histogram.layout(), Duration::ZERO);
+        let scratch = &mut Scratch::default();
+        histogram.record(MS); // without a tally, which no recorder of a series does
+        ledger.tick(&histogram, Duration::from_secs(1), scratch);
+        assert_eq!(ledger.total(&histogram, scratch).latency().count, 0);
+        histogram.record_in(1, MS);
+        assert_eq!(ledger.total(&histogram, scratch).latency().count, 2);
+    }
+
+    /// A recorder between its bucket and its tally, when the tick comes.
+    #[test]
+    fn a_sample_without_its_tally_yet_is_found_with_it() {
+        let histogram = Histogram::default();
+        let mut ledger = Ledger::new(histogram.layout(), Duration::ZERO);
+        let scratch = &mut Scratch::default();
+        histogram.record(MS);
+        ledger.tick(&histogram, Duration::from_secs(1), scratch);
+        histogram.count(1);
+        ledger.tick(&histogram, Duration::from_secs(2), scratch);
+        let total = ledger.total(&histogram, scratch);
+        assert_eq!((total.latency().count, total.tallies[1]), (1, 1));
+        let interval = ledger.window(Window::Seconds(60), histogram.layout());
+        assert_eq!((interval.latency.count(), interval.latency.sum()), (1, MS));
+    }
+}

@@ -1,0 +1,87 @@
+//! An operation that is looked up once.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::measure::measured;
+use crate::operation::{Kind, Operation};
+use crate::registry::Registry;
+
+/// The recorder of one operation; get it from [`Registry::operation_handle`] and keep it.
+///
+/// What it records is what [`Registry::measure`] records under the same name, without looking the name up each time.
+pub struct OperationHandle {
+    registry: Registry,
+    operation: Arc<Operation>,
+}
+
+impl Registry {
+    /// The recorder of an operation; ask once and keep it. Past the cap, or with a name longer than 256 bytes, it is that of
+    /// [`OTHER`](crate::OTHER).
+    ///
+    /// ```
+    /// use tidegate_perfmon::{Kind, Registry};
+    ///
+    /// let registry = Registry::builder().build();
+    /// let list = registry.operation_handle(Kind::Database, "schedules.list");
+    /// list.record_secs(0.012);
+    /// list.record_secs(f64::NAN);
+    /// assert_eq!((list.rejected(), registry.operation_totals()[0].latency.count), (1, 1));
+    /// ```
+    pub fn operation_handle(&self, kind: Kind, name: &str) -> Arc<OperationHandle> {
+        Arc::new(OperationHandle { registry: self.clone(), operation: self.operation(kind, name) })
+    }
+
+    /// How many figures handed to operations were no durations; see [`OperationHandle::record_secs`].
+    pub fn rejected(&self) -> u64 {
+        self.inner().operations.all().iter().map(|operation| operation.rejected.load(Ordering::Relaxed)).sum()
+    }
+}
+
+impl OperationHandle {
+    /// What the operation does.
+    pub fn kind(&self) -> Kind {
+        self.operation.kind
+    }
+
+    /// Its name, or [`OTHER`](crate::OTHER).
+    pub fn name(&self) -> &str {
+        &self.operation.name
+    }
+
+    /// Counts a finished run, and lists and reports it when it was slow.
+    pub fn record(&self, duration: Duration) {
+        self.operation.finished(duration);
+        self.registry.report_slow(&self.operation, duration);
+    }
+
+    /// As [`record`](Self::record), for a figure in seconds. What is no duration (NaN, negative, infinite) is not recorded
+    /// but counted in [`rejected`](Self::rejected); one longer than a `Duration` can say is taken as the longest.
+    pub fn record_secs(&self, secs: f64) {
+        if secs.is_finite() && secs >= 0.0 {
+            self.record(Duration::try_from_secs_f64(secs).unwrap_or(Duration::MAX));
+        } else {
+            self.operation.rejected.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Figures for this operation that were no durations, handed to whichever handle of it.
+    pub fn rejected(&self) -> u64 {
+        self.operation.rejected.load(Ordering::Relaxed)
+    }
+
+    /// Runs a future and records how long it took, as [`Registry::measure`] does.
+    pub fn measure<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        measured(self.registry.clone(), Arc::clone(&self.operation), future)
+    }
+}
+
+impl fmt::Debug for OperationHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Operation { kind, name, .. } = &*self.operation;
+        f.debug_struct("OperationHandle").field("kind", kind).field("name", name).finish_non_exhaustive()
+    }
+}

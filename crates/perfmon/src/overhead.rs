@@ -1,0 +1,56 @@
+//! What measuring costs itself.
+
+use std::time::Duration;
+
+use crate::histogram::Histogram;
+use crate::registry::Registry;
+use crate::snapshot::Snapshot;
+
+/// One request in so many has its record timed.
+const SAMPLED: u32 = 1024;
+
+/// What a registry has cost since its start, by its own clock.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Overhead {
+    /// How long ticks took.
+    pub tick: Snapshot,
+    /// How long recording a request took, one in about 1,024 timed, a reading of the clock included.
+    pub record: Snapshot,
+    /// The memory of all endpoints and operations with their windows. It grows with the first requests of each, and hardly
+    /// after the first hour.
+    pub bytes: usize,
+}
+
+impl Registry {
+    /// What measuring costs. Walks through all endpoints and operations.
+    pub fn overhead(&self) -> Overhead {
+        let inner = self.inner();
+        let endpoints: usize = inner.endpoints.all().iter().map(|endpoint| endpoint.bytes()).sum();
+        let operations: usize = inner.operations.all().iter().map(|operation| operation.bytes()).sum();
+        Overhead {
+            tick: inner.costs.tick.snapshot(),
+            record: inner.costs.record.snapshot(),
+            bytes: endpoints + operations + inner.waits.bytes(),
+        }
+    }
+
+    /// Does the work of a record, and times it if the lot falls on it.
+    pub(crate) fn sampling(&self, elapsed: Duration, record: impl FnOnce()) {
+        // The last digits of what a request took are as good as a die, and at hand.
+        if elapsed.subsec_nanos().is_multiple_of(SAMPLED) {
+            let begun = self.now();
+            record();
+            self.inner().costs.record.record(self.now().saturating_sub(begun));
+        } else {
+            record();
+        }
+    }
+}
+
+/// Where it is recorded.
+#[derive(Debug, Default)]
+pub(crate) struct Costs {
+    pub(crate) tick: Histogram,
+    pub(crate) record: Histogram,
+}
