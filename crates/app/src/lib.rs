@@ -2,6 +2,7 @@
 //!
 //! [`Node`](node::Node) holds it all; `tidegate-api` puts routes on a node, `tidegate-worker` runs its worker.
 
+pub mod bearer;
 pub mod cache_keys;
 pub mod clock;
 pub mod command_line;
@@ -14,7 +15,6 @@ mod otlp;
 #[cfg(not(feature = "otlp"))]
 #[path = "otlp/absent.rs"]
 mod otlp;
-#[cfg(feature = "otlp")]
 mod outgoing;
 pub mod probes;
 pub mod redis;

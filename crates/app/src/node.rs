@@ -21,7 +21,7 @@ use crate::settings::{Settings, SettingsError};
 use crate::spool::Spool;
 use crate::spool_sweep::Sweep;
 use crate::store::{self, Coherence, Store};
-use crate::telemetry::{CacheRoom, CacheWatch, JobsAtOnce, OutlookWatch, Telemetry, Watched, trace};
+use crate::telemetry::{CacheRoom, CacheWatch, JobsAtOnce, OutlookWatch, Telemetry, Watched, WebhookError, trace};
 
 /// Everything that routes and jobs work on.
 pub struct Node {
@@ -94,6 +94,9 @@ pub enum StartError {
     /// A limit doesn't fit its algorithm.
     #[error("limits: {0}")]
     Limit(QuotaError),
+    /// Alerts can't be posted.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
     /// The worker can't be put together.
     #[error("worker: {0}")]
     Worker(#[from] BuildError),
@@ -115,7 +118,7 @@ impl StartError {
             Self::Redis(_) => 5,
             Self::Store(_) | Self::Queue(_) | Self::Spool { .. } => 3,
             Self::Listen { .. } => 4,
-            Self::Worker(_) | Self::Ended(_) | Self::System(_) => 1,
+            Self::Webhook(_) | Self::Worker(_) | Self::Ended(_) | Self::System(_) => 1,
         }
     }
 }
@@ -157,7 +160,7 @@ impl Node {
             .await
             .map_err(|source| StartError::Spool { path: settings.data_dir.clone(), source })?;
         let watched = Watched { cache: cache.clone(), cache_watch, broker: Arc::clone(&broker), redis: redis.clone() };
-        let telemetry = Telemetry::start(watched, &settings.performance, background.clone());
+        let telemetry = Telemetry::start(watched, &settings.performance, background.clone())?;
         telemetry.watch_pools(store.pools(), &settings.performance.health);
         let export = Export::start(&telemetry, &settings)?;
         let import_concurrency = Concurrency::new(settings.queue.import_concurrency);

@@ -1,5 +1,7 @@
 //! `/api/performance`: how fast the routes are, and the verdict.
 
+pub(super) mod silences;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;

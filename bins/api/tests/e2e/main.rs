@@ -4,6 +4,7 @@ mod backend;
 mod harness;
 
 mod again;
+mod alerts;
 mod bad_input;
 mod bad_start;
 mod cached_keys;

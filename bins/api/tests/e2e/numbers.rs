@@ -185,6 +185,8 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "process_resident_memory_bytes",
         "process_start_time_seconds",
         "process_threads",
+        "tidegate_alert_deliveries",
+        "tidegate_alerts_firing",
         "tidegate_cache_collapsed",
         "tidegate_cache_entries",
         "tidegate_cache_errors",
@@ -206,6 +208,8 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "tidegate_db_repeated_statements",
         "tidegate_db_statement_duration_seconds",
         "tidegate_db_statements",
+        "tidegate_health_score",
+        "tidegate_health_status",
         "tidegate_http_request_duration_seconds",
         "tidegate_http_requests",
         "tidegate_http_requests_aborted",
@@ -233,6 +237,7 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "tidegate_runtime_queued_tasks",
         "tidegate_runtime_tasks",
         "tidegate_runtime_workers",
+        "tidegate_scrape_errors",
     ];
     assert_eq!(families, expected);
 }

@@ -62,9 +62,7 @@ async fn post(
     span: Span,
     told_until: u64,
 ) -> bool {
-    // The log says by itself when the job store can't be read.
-    let Ok(text) = telemetry.exposition().await else { return false };
-    let mut metrics = families::read(&text, span);
+    let mut metrics = families::read(&telemetry.exposition().await, span);
     let registry = telemetry.registry();
     let told_until = told_until / 1_000_000;
     exemplars::add(&mut metrics, &registry.slow_calls(CALLS), told_until);

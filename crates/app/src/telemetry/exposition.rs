@@ -3,6 +3,8 @@
 //! Nothing is counted twice for it: each scrape reads the counters that the pages read too.
 
 use std::fmt::{self, Write};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, LabelSetEncoder, NoLabelSet};
@@ -19,27 +21,29 @@ use super::queues::{QueueFigures, QueueReading};
 use super::redis_figures::RedisFigures;
 use crate::jobs::{QUEUES, is_served_by};
 
+/// How long the job store may take: a scrape has little patience too.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Content type of the text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 impl Telemetry {
     /// All figures as Prometheus reads them.
     ///
-    /// # Errors
-    ///
-    /// When the job store can't be read, except on Redis: what else there is to tell is wanted most while it is away, so
-    /// only the queues' figures are missing then.
-    pub async fn exposition(&self) -> Result<String, BrokerError> {
-        let queues = match self.queues().await {
-            Ok(queues) => queues,
-            Err(_) if self.redis.is_some() => Vec::new(),
-            Err(error) => return Err(error),
-        };
+    /// Those of the queues are missing while the job store can't be read, and `tidegate_scrape_errors_total` counts it: what
+    /// else there is to tell is wanted most then.
+    pub async fn exposition(&self) -> String {
+        let queues = tokio::time::timeout(PATIENCE, self.queues()).await.ok().and_then(Result::ok);
+        if queues.is_none() {
+            self.scrape_errors.fetch_add(1, Ordering::Relaxed);
+        }
+        let queues = queues.unwrap_or_default();
         let reading = Reading {
             endpoints: self.registry.totals(),
             cache: self.cache.stats(),
             cache_latency: self.cache_latencies(),
             limiters: self.limiter_stats(),
+            scrape_errors: self.scrape_errors.load(Ordering::Relaxed),
         };
         let mut registry = Registry::default();
         registry.register_collector(Box::new(reading));
@@ -53,7 +57,7 @@ impl Telemetry {
         if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
             text.push_str("# a figure could not be written\n");
         }
-        Ok(text)
+        text
     }
 
     fn cache_latencies(&self) -> Vec<(&'static str, Snapshot)> {
@@ -81,13 +85,17 @@ struct Reading {
     /// By tier.
     cache_latency: Vec<(&'static str, Snapshot)>,
     limiters: Vec<(&'static str, LimiterStats)>,
+    scrape_errors: u64,
 }
 
 impl Collector for Reading {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.http(&mut encoder)?;
         self.cache(&mut encoder)?;
-        self.limits(&mut encoder)
+        self.limits(&mut encoder)?;
+        let told = "Scrapes without the figures of a part that could not be asked";
+        let mut family = Family::new(&mut encoder, "tidegate_scrape_errors", told, MetricType::Counter)?;
+        family.counter(&[("part", "queues")], self.scrape_errors)
     }
 }
 
@@ -330,5 +338,25 @@ impl EncodeLabelSet for Labels<'_> {
             text.finish()?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::telemetry::test_ground::Ground;
+
+    #[tokio::test]
+    async fn a_job_store_that_fails_takes_nothing_but_its_own_figures_with_it() {
+        let Ground { telemetry, broker, .. } = &Ground::new().await;
+        let good = telemetry.exposition().await;
+        assert!(good.contains("tidegate_queue_length{queue=\"import\"} 0\n"), "{good}");
+        assert!(good.contains("tidegate_scrape_errors_total{part=\"queues\"} 0\n"), "{good}");
+        broker.close().await;
+        for scrape in 1..=2 {
+            let text = telemetry.exposition().await;
+            assert!(!text.contains("tidegate_queue_length{"), "{text}");
+            assert!(text.contains(&format!("tidegate_scrape_errors_total{{part=\"queues\"}} {scrape}\n")), "{text}");
+            assert!(text.contains("# TYPE tidegate_cache_owed gauge") && text.ends_with("# EOF\n"), "{text}");
+        }
     }
 }
