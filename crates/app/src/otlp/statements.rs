@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span, SpanKind, TraceContextExt, Tracer};
+use opentelemetry::{KeyValue, time};
 use opentelemetry_sdk::trace::SdkTracer;
 use tidegate_perfmon::{Dialect, fingerprint};
 use tracing::field::{Field, Visit};
@@ -51,7 +51,8 @@ where
         }
         let mut told = Told::default();
         event.record(&mut told);
-        let ended = SystemTime::now();
+        // The clock that the other spans go by; ours is cut to milliseconds.
+        let ended = time::now();
         let started = ended.checked_sub(told.elapsed).unwrap_or(ended);
         let mut text = String::new();
         // sqlx has the whole of a short statement in its summary.
