@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
@@ -17,6 +17,7 @@ use super::collector::{Collector, Signal};
 use super::families::{self, Span};
 use super::spans::Outlet;
 use super::{exemplars, resource};
+use crate::clock;
 use crate::telemetry::Telemetry;
 
 /// Slow calls, and failed ones, that are looked at for exemplars.
@@ -81,6 +82,5 @@ async fn post(
 }
 
 fn unix_nanos() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    clock::now().timestamp_nanos_opt().and_then(|nanos| u64::try_from(nanos).ok()).unwrap_or_default()
 }

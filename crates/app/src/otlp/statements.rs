@@ -1,10 +1,9 @@
 //! A span for each statement, made by hand: sqlx tells of a statement with one event, when it has ended.
 
 use std::sync::OnceLock;
-use std::time::SystemTime;
 
-use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span, SpanKind, TraceContextExt, Tracer};
+use opentelemetry::{KeyValue, time};
 use opentelemetry_sdk::trace::SdkTracer;
 use tidegate_perfmon::{Dialect, fingerprint};
 use tracing::{Event, Subscriber, dispatcher};
@@ -48,7 +47,8 @@ where
         }
         let mut told = Statement::default();
         event.record(&mut told);
-        let ended = SystemTime::now();
+        // The clock that the other spans go by; ours is cut to milliseconds.
+        let ended = time::now();
         let started = ended.checked_sub(told.elapsed()).unwrap_or(ended);
         let mut text = String::new();
         fingerprint(told.sql(), Dialect::Sqlite, &mut text);
