@@ -42,7 +42,7 @@ async fn slow_queries_are_shown_without_values() {
         success_json(purge).await;
         let slow = slow_queries(&api).await;
         let is_ours = |slow: &&Value| slow["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736";
-        let is_there = with(&slow["items"], "from schedule where tenant_id = ?").iter().any(|slow| is_ours(slow));
+        let is_there = with(&slow["items"], "from schedule where tenant_id = ?").iter().any(is_ours);
         // The pulse writes them once a second, the slowest first.
         let line = api.process.log().find(|line| line.contains("slow statement") && line.contains("the-slow-one"));
         (is_there && line.is_some()).then_some(slow)
