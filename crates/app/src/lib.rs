@@ -7,6 +7,7 @@ pub mod cache_keys;
 pub mod clock;
 pub mod command_line;
 mod database_mark;
+mod identity;
 pub mod import;
 pub mod jobs;
 pub mod node;

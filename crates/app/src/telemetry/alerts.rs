@@ -198,6 +198,7 @@ fn rules(objective: &BurnRate) -> Vec<AlertRule> {
         rule("queues_without_live_worker", Severity::Warning, 30),
         rule("cache_slow", Severity::Warning, 30),
         rule("open_descriptors", Severity::Warning, 30),
+        rule("slow_statements", Severity::Warning, 30),
     ]);
     rules
 }

@@ -81,6 +81,11 @@ impl Statements {
         Arc::clone(OF_PROCESS.get_or_init(|| Arc::new(Self::new(config))))
     }
 
+    /// Their figures by shape.
+    pub(super) fn queries(&self) -> &Queries {
+        &self.queries
+    }
+
     fn record(&self, statement: &Statement, database: Database, request: Option<&Request>) {
         let seen = Seen {
             sql: statement.sql(),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reqwest::{Client, Url, header};
+use serde::Serialize;
 use tidegate_perfmon::{Outbox, OutboxCounts, Transition};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::address::{PublicOnly, is_private_address, is_public};
 use super::stream::id_of;
 use crate::clock;
+use crate::identity::{Identity, THIS_PROCESS};
 use crate::outgoing;
 use crate::settings::{AlertSettings, Hidden};
 use crate::telemetry::Seldom;
@@ -44,6 +46,14 @@ enum Failure {
     Answer(u16),
     #[error("the exchange broke off")]
     BrokeOff,
+}
+
+/// What is posted: a transition, and whose.
+#[derive(Serialize)]
+struct Delivery<'a> {
+    #[serde(flatten)]
+    step: &'a Transition,
+    source: &'a Identity,
 }
 
 pub(super) struct Webhook {
@@ -142,7 +152,8 @@ impl Webhook {
         if !self.allows_private && literal.is_ok_and(|address| !is_public(address)) {
             return Err(Failure::Private);
         }
-        let body = serde_json::to_string(step).map_err(|_| Failure::BrokeOff)?;
+        let delivery = Delivery { step, source: &THIS_PROCESS };
+        let body = serde_json::to_string(&delivery).map_err(|_| Failure::BrokeOff)?;
         let timestamp = clock::now().timestamp().to_string();
         let mut request = self
             .client
