@@ -50,6 +50,8 @@ fn operations(app: &App) -> Router<App> {
         .route("/api/rate-limit/block", post(rate_limit::block).delete(rate_limit::unblock))
         .route("/api/rate-limit/tenants/{id}", get(rate_limit::usage))
         .route("/api/performance", get(performance::show))
+        .route("/api/performance/actions", post(performance::actions::switch))
+        .route("/api/performance/actions/{id}/revert", post(performance::actions::revert))
         .merge(queues::routes())
         .route("/api/tenants", post(tenants::create))
         .route_layer(from_fn_with_state(app.clone(), access::operations))
