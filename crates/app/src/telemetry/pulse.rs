@@ -48,7 +48,7 @@ pub(super) async fn run(telemetry: Arc<Telemetry>, shutdown: CancellationToken) 
 
 impl Telemetry {
     async fn judge(&self) {
-        let mut readings = self.registry.readings();
+        let mut readings = self.registry.readings_with(|limit| self.registry.in_flight_over(limit));
         readings.extend(self.board.take_readings());
         readings.extend(self.queue_readings().await);
         let report = self.monitor.lock().unwrap_or_else(PoisonError::into_inner).evaluate(readings);
