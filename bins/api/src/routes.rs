@@ -56,6 +56,8 @@ fn operations(app: &App, stop: CancellationToken) -> Router<App> {
         .route("/api/performance", get(performance::show))
         .route("/api/performance/silences", post(performance::silences::add).delete(performance::silences::lift))
         .route("/api/events", get(events::follow).layer(Extension(events::Stop(stop))))
+        .route("/api/performance/actions", post(performance::actions::switch))
+        .route("/api/performance/actions/{id}/revert", post(performance::actions::revert))
         .merge(queues::routes())
         .route("/api/tenants", post(tenants::create))
         .route_layer(from_fn_with_state(app.clone(), access::operations))

@@ -47,7 +47,8 @@ async fn serve_node(
     let probes = Probes::new(Arc::clone(node));
     let stop = CancellationToken::new();
     let router = routes::router(&app, probes.clone(), stop.clone());
-    let serving = tokio::spawn(serve(listener, router, http, stop.clone()));
+    let registry = node.telemetry.registry().clone();
+    let serving = tokio::spawn(serve(listener, router, http, stop.clone(), move || registry.now()));
     banner::print(address, node);
     tracing::info!(%address, "serving");
     if !node.settings.trusted_proxies.is_empty() && node.settings.tokens.admin.is_none() {

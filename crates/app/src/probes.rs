@@ -48,7 +48,8 @@ impl Probes {
     /// Answers the probes alone until `stop`, for a process that has no other routes.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
         let settings = self.node.settings.http;
-        serve(listener, self.router(), settings, stop).await;
+        let registry = self.node.telemetry.registry().clone();
+        serve(listener, self.router(), settings, stop, move || registry.now()).await;
     }
 
     /// `/livez`, `/readyz`, `/startupz`, `/health` and `/metrics`.

@@ -4,6 +4,7 @@
 //! connections as come; and it leaves those that outlive a shutdown running. This loop bounds all three.
 
 mod accept;
+mod arrival;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -23,15 +24,21 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
+use self::arrival::{Arrival, Arrivals};
 use crate::settings::HttpSettings;
 
 /// Serves the router until `stop`, then lets requests in flight end within [`HttpSettings::drain_timeout`].
 ///
-/// Routes find the client's address as `ConnectInfo<SocketAddr>`.
+/// Routes find the client's address as `ConnectInfo<SocketAddr>`, and when a request came in as
+/// [`ReceivedAt`](tidegate_perfmon::ReceivedAt) on the clock `now`; a request that was sent before the one ahead of it was
+/// answered has none, since its turn is what counts.
 ///
 /// When this returns, no connection is left: whoever closes a database afterwards takes it from nobody. Cancelling it
 /// cuts all of them off at once.
-pub async fn serve(listener: TcpListener, router: Router, settings: HttpSettings, stop: CancellationToken) {
+pub async fn serve<N>(listener: TcpListener, router: Router, settings: HttpSettings, stop: CancellationToken, now: N)
+where
+    N: Fn() -> Duration + Clone + Send + Unpin + 'static,
+{
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout);
     let mut connections = JoinSet::new();
@@ -41,8 +48,10 @@ pub async fn serve(listener: TcpListener, router: Router, settings: HttpSettings
             Some(ended) = connections.join_next() => report(ended),
             // At the cap nothing is accepted: those who come wait in the system's queue, and are refused behind it.
             (stream, peer) = accept::next(&listener), if connections.len() < settings.max_connections => {
+                let arrivals = Arrivals::new(now());
+                let stream = Arrival::new(stream, now.clone(), arrivals.clone());
                 // Each has a token of its own, so that connections share no lock while they are busy.
-                connections.spawn(converse(http.clone(), stream, peer, router.clone(), stop.child_token()));
+                connections.spawn(converse(http.clone(), stream, arrivals, peer, router.clone(), stop.child_token()));
             }
         }
     }
@@ -51,11 +60,28 @@ pub async fn serve(listener: TcpListener, router: Router, settings: HttpSettings
 }
 
 /// Answers what comes on one connection; from `stop` on, only the request that is under way.
-async fn converse(http: http1::Builder, stream: TcpStream, peer: SocketAddr, router: Router, stop: CancellationToken) {
-    let service = service_fn(|mut request: Request<Incoming>| {
+async fn converse<N>(
+    http: http1::Builder,
+    stream: Arrival<TcpStream, N>,
+    arrivals: Arrivals,
+    peer: SocketAddr,
+    router: Router,
+    stop: CancellationToken,
+) where
+    N: Fn() -> Duration + Send + Unpin + 'static,
+{
+    let service = service_fn(|request: Request<Incoming>| {
+        let (received, exchange) = arrivals.request();
+        let mut request = request.map(|body| exchange.asking(body));
         request.extensions_mut().insert(ConnectInfo(peer));
+        if let Some(received) = received {
+            request.extensions_mut().insert(received);
+        }
         let answer = router.clone().call(request);
-        async { Ok::<Response, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
+        async move {
+            let answer: Response = answer.await.unwrap_or_else(|never| match never {});
+            Ok::<_, Infallible>(answer.map(|body| exchange.answering(body)))
+        }
     });
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {

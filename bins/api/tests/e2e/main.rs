@@ -14,6 +14,7 @@ mod imports;
 mod limiters;
 mod limits;
 mod numbers;
+mod performance;
 mod processes;
 mod queues;
 mod reads;

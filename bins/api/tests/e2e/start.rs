@@ -12,10 +12,10 @@ use tokio::net::TcpStream;
 
 use crate::harness::{Api, DEADLINE, Ended, api, client, csv, listening_at, problem, run, schedule, success_json};
 
-const ADMIN: &str = "admin-token-0123456789";
-const READ: &str = "read-token-0123456789";
+pub(crate) const ADMIN: &str = "admin-token-0123456789";
+pub(crate) const READ: &str = "read-token-0123456789";
 /// Failed logins are not counted, since the tests make many.
-const TOKENS: [(&str, &str); 3] =
+pub(crate) const TOKENS: [(&str, &str); 3] =
     [("TIDEGATE_ADMIN_TOKEN", ADMIN), ("TIDEGATE_READ_TOKEN", READ), ("TIDEGATE_LIMIT_AUTH_MODE", "off")];
 
 /// The API as somebody starts it who set nothing but a free port.

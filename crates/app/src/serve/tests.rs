@@ -1,8 +1,10 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::routing::get;
+use axum::{Extension, Router};
+use tidegate_perfmon::ReceivedAt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, oneshot};
 
@@ -28,7 +30,7 @@ async fn asked(router: Router, drain_timeout: Duration) -> (TcpStream, Cancellat
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let serving = tokio::spawn(serve(listener, router, settings(drain_timeout), stop.clone()));
+    let serving = tokio::spawn(serve(listener, router, settings(drain_timeout), stop.clone(), || Duration::ZERO));
     let mut connection = TcpStream::connect(address).await.unwrap();
     connection.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     (connection, stop, async { serving.await.unwrap() })
@@ -88,4 +90,78 @@ async fn when_it_returns_no_request_runs_any_more() {
     served.await;
     assert_eq!(is_dropped.try_recv(), Ok(()), "it was dropped before the server returned");
     assert_eq!(rest(connection).await, "");
+}
+
+/// A server whose clock stands where the test sets it, and which tells each request when it came in.
+struct Timed {
+    clock: Arc<AtomicU64>,
+    gate: Arc<Notify>,
+    arrived: Arc<Notify>,
+    connection: TcpStream,
+}
+
+impl Timed {
+    async fn start() -> Self {
+        let (clock, gate, arrived) = (Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let told = |received: Option<Extension<ReceivedAt>>| async move {
+            received.map_or_else(|| "none".to_owned(), |Extension(ReceivedAt(at))| at.as_secs().to_string())
+        };
+        let (here, go_on) = (Arc::clone(&arrived), Arc::clone(&gate));
+        let held = move || async move {
+            here.notify_one();
+            go_on.notified().await;
+            "held"
+        };
+        let router = Router::new().route("/", get(told)).route("/held", get(held));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let hand = Arc::clone(&clock);
+        let now = move || Duration::from_secs(hand.load(Ordering::SeqCst));
+        tokio::spawn(serve(listener, router, settings(Duration::ZERO), CancellationToken::new(), now));
+        let connection = TcpStream::connect(address).await.unwrap();
+        Self { clock, gate, arrived, connection }
+    }
+
+    async fn send(&mut self, paths: &[&str]) {
+        let request = |path: &&str| format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        let requests: String = paths.iter().map(request).collect();
+        self.connection.write_all(requests.as_bytes()).await.unwrap();
+    }
+
+    /// The body of the next answer, which is that long.
+    async fn answer(&mut self, length: usize) -> String {
+        let mut text = Vec::new();
+        while !text.ends_with(b"\r\n\r\n") {
+            text.push(self.connection.read_u8().await.unwrap());
+        }
+        let mut body = vec![0; length];
+        self.connection.read_exact(&mut body).await.unwrap();
+        String::from_utf8(body).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_not_slow() {
+    let mut timed = Timed::start().await;
+    timed.send(&["/"]).await;
+    assert_eq!(timed.answer(1).await, "0");
+    for later in ["3600", "7200"] {
+        timed.clock.store(later.parse().unwrap(), Ordering::SeqCst);
+        timed.send(&["/"]).await;
+        assert_eq!(timed.answer(4).await, later);
+    }
+}
+
+#[tokio::test]
+async fn a_pipelined_request_counts_from_its_turn() {
+    let mut timed = Timed::start().await;
+    timed.send(&["/held", "/"]).await;
+    timed.arrived.notified().await;
+    timed.clock.store(30, Ordering::SeqCst);
+    timed.gate.notify_one();
+    assert_eq!(timed.answer(4).await, "held");
+    assert_eq!(timed.answer(4).await, "none", "nothing of it is counted before its turn");
+    timed.clock.store(60, Ordering::SeqCst);
+    timed.send(&["/"]).await;
+    assert_eq!(timed.answer(2).await, "60");
 }

@@ -22,6 +22,8 @@ pub(in crate::telemetry) struct Counters {
     pub(super) queues: Vec<(String, RunTotals)>,
     /// Of the last minute.
     pub(super) api: Overall,
+    /// Requests under way.
+    pub(super) in_flight: usize,
     pub(super) process: Option<ProcessReading>,
     pub(super) queries: Vec<QueryStats>,
     pub(super) repeated: Vec<Repeated>,
@@ -38,6 +40,7 @@ impl Counters {
             limiters: telemetry.limiter_stats(),
             queues: telemetry.job_watch.totals(),
             api: telemetry.registry.overall(Window::Seconds(60)),
+            in_flight: telemetry.registry.in_flight().iter().map(|endpoint| endpoint.count).sum(),
             process: ProcessReading::take(),
             queries: telemetry.statements.queries().top(By::Total, STATEMENTS),
             repeated: telemetry.statements.queries().repeated(STATEMENTS),
@@ -62,6 +65,7 @@ impl Counters {
         let mut api = ApiSignals::default();
         (api.requests, api.errors) = (self.api.count, self.api.errors);
         api.p99 = self.api.latency.p99.map(|p99| p99.as_secs_f64());
+        api.in_flight = Some(float(self.in_flight as u64));
         signals.api = Some(api);
         for (queue, totals) in &self.queues {
             let then = before.queues.iter().find(|(name, _)| name == queue).map(|(_, then)| *then).unwrap_or_default();

@@ -62,6 +62,7 @@ impl House {
             expiries: self.watch.expiries(),
             limiters: Vec::new(),
             queues: Vec::new(),
+            in_flight: 3,
             api: self.registry.overall(Window::Seconds(60)),
             process: None,
             queries: self.queries.top(By::Total, 64),
@@ -147,7 +148,7 @@ async fn what_is_told_of_a_minute_is_what_happened_in_it() {
     let cache = minute.cache("l1").unwrap();
     assert_eq!((cache.hits, cache.misses, cache.evictions), (10, 20, 0));
     let api = minute.api.unwrap();
-    assert_eq!((api.requests, api.errors), (100, 1));
+    assert_eq!((api.requests, api.errors, api.in_flight), (100, 1, Some(3.0)));
     assert!((0.010..0.0102).contains(&api.p99.unwrap()), "{api:?}");
 }
 

@@ -1,0 +1,50 @@
+//! What is told when nothing is asked for by name.
+
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use tidegate_perfmon::EndpointTotals;
+
+use super::asked::{Asked, Format};
+use super::builtin::sorted;
+use super::csv;
+use super::sections::Sections;
+use super::sort::Sort;
+use crate::app::App;
+use crate::problem::Problem;
+
+/// Endpoints and operations are all there, whatever the limit: it is for the lists of what happened.
+pub(super) fn show(app: &App, asked: &Asked, sections: &Sections) -> Result<Response, Problem> {
+    if asked.format == Format::Csv {
+        return csv::answer_long(sections.tables(asked.limit));
+    }
+    let telemetry = &app.node().telemetry;
+    let (registry, window) = (telemetry.registry(), asked.span.window());
+    let sort = asked.sort.unwrap_or(Sort::Route);
+    Ok(axum::Json(json!({
+        "health": telemetry.health(),
+        "window_seconds": asked.span.seconds(),
+        "overall": registry.overall(window),
+        "window": sorted(registry.endpoints(window), sort),
+        "operations": sorted(registry.operations(window), sort),
+        "in_flight": registry.in_flight(),
+        "totals": registry.totals().iter().map(total).collect::<Vec<_>>(),
+        "slow_apis": registry.slow_calls(asked.limit),
+        "redis": telemetry.redis(),
+        "sections": telemetry.board().sections().iter().map(|section| {
+            (section.name().to_owned(), section.json(asked.limit))
+        }).collect::<serde_json::Map<_, _>>(),
+    }))
+    .into_response())
+}
+
+/// What one endpoint has served since the start.
+fn total(endpoint: &EndpointTotals) -> Value {
+    json!({
+        "method": endpoint.method,
+        "route": endpoint.route,
+        "count": endpoint.latency.count,
+        "classes": endpoint.classes,
+        "aborted": endpoint.aborted,
+        "seconds": endpoint.latency.sum_seconds,
+    })
+}

@@ -1,0 +1,46 @@
+//! All there is to tell, part by part: what the API knows itself, then what hangs on the board.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use tidegate_app::telemetry::{Section, Table};
+
+use super::asked::{Asked, unknown};
+use super::{EXPORT, builtin, flat};
+use crate::app::App;
+use crate::problem::Problem;
+
+/// The parts that one request may see.
+pub(super) struct Sections(Vec<Arc<dyn Section>>);
+
+impl Sections {
+    pub(super) fn of(app: &App, asked: &Asked) -> Self {
+        let mut all = builtin::sections(&app.node().telemetry, asked);
+        all.extend(app.node().telemetry.board().sections());
+        Self(all)
+    }
+
+    /// The part of that name.
+    pub(super) fn find(&self, name: &str) -> Result<&dyn Section, Problem> {
+        let found = self.0.iter().find(|section| section.name() == name).map(Arc::as_ref);
+        found.ok_or_else(|| {
+            let known = self.0.iter().map(|section| section.name()).chain([EXPORT]);
+            unknown("type", "bad-type", name, known)
+        })
+    }
+
+    /// Each by its name.
+    pub(super) fn json(&self, limit: usize) -> Map<String, Value> {
+        self.0.iter().map(|section| (section.name().to_owned(), section.json(limit))).collect()
+    }
+
+    /// Each with its name.
+    pub(super) fn tables(&self, limit: usize) -> impl Iterator<Item = (&'static str, Table)> + '_ {
+        self.0.iter().map(move |section| (section.name(), table(section.as_ref(), limit)))
+    }
+}
+
+/// A part as rows: its own, or else each of its figures under its path.
+pub(super) fn table(section: &dyn Section, limit: usize) -> Table {
+    section.table(limit).unwrap_or_else(|| flat::table(&section.json(limit)))
+}

@@ -1,0 +1,231 @@
+//! `/api/performance`: every type, in both formats, to whom it may be told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+
+use futures_util::stream;
+use reqwest::{Body, Method, Response};
+use serde_json::{Value, json};
+use tidegate_testkit::poll_until;
+
+use crate::harness::{Api, DEADLINE, header, problem, success_json};
+use crate::start::{ADMIN, READ, TOKENS};
+
+/// Those that hang up something from the start, and those that the API has itself.
+const ALWAYS: [&str; 12] = [
+    "advice",
+    "anomalies",
+    "endpoints",
+    "export",
+    "health",
+    "in-flight",
+    "operations",
+    "overall",
+    "process",
+    "redis",
+    "slow-apis",
+    "trends",
+];
+
+/// Every type, as a refusal of an unknown one lists them.
+async fn types(api: &Api) -> BTreeSet<String> {
+    let answer =
+        api.request(Method::GET, "/api/performance?type=gossip").bearer_auth(ADMIN).send().await.expect("an answer");
+    let refusal = problem(answer, 422, "bad-type").await;
+    let (known, sent) = refusal["detail"].as_str().expect("text").split_once("; not ").expect("what was sent");
+    assert_eq!(sent, "`gossip`");
+    known.split('`').skip(3).step_by(2).map(str::to_owned).collect()
+}
+
+async fn records(answer: Response) -> Vec<BTreeMap<String, String>> {
+    assert_eq!(answer.status(), 200);
+    assert_eq!(header(&answer, "content-type"), "text/csv; charset=utf-8");
+    let text = answer.text().await.expect("text");
+    csv::Reader::from_reader(text.as_bytes()).deserialize().map(|row| row.expect("a row as long as its head")).collect()
+}
+
+async fn csv_of(api: &Api, query: &str) -> Vec<BTreeMap<String, String>> {
+    records(api.request(Method::GET, &format!("/api/performance?format=csv&{query}")).send().await.expect("an answer"))
+        .await
+}
+
+async fn json_of(api: &Api, query: &str) -> Value {
+    api.json(&format!("/api/performance?{query}")).await
+}
+
+/// A member as a cell shows it.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Sends a write whose body never comes, so that it is slow and fails.
+async fn fail_slowly(api: &Api, id: &str) {
+    let body = Body::wrap_stream(stream::pending::<Result<Vec<u8>, Infallible>>());
+    let request = api.request(Method::POST, "/api/schedules").header("x-tenant-id", "acme");
+    let request = request.header("content-type", "application/json").header("x-request-id", id).body(body);
+    problem(request.send().await.expect("an answer"), 503, "timeout").await;
+}
+
+#[tokio::test]
+async fn every_type_of_performance_is_told_and_guarded() {
+    let api = Api::start_with(&TOKENS).await;
+    let types = types(&api).await;
+    for name in ALWAYS {
+        assert!(types.contains(name), "{name}: {types:?}");
+    }
+    let mut queries: Vec<_> = types.iter().map(|name| format!("type={name}&")).collect();
+    queries.push(String::new());
+    for query in queries {
+        for format in ["json", "csv"] {
+            let path = format!("/api/performance?{query}format={format}");
+            let get = || api.request(Method::GET, &path);
+            problem(get().send().await.unwrap(), 401, "unauthorized").await;
+            problem(get().bearer_auth("wrong-token-0123456789").send().await.unwrap(), 401, "unauthorized").await;
+            for token in [READ, ADMIN] {
+                let answer = get().bearer_auth(token).send().await.unwrap();
+                assert_eq!(answer.status(), 200, "{path}");
+                let is_file = header(&answer, "content-disposition").starts_with("attachment; filename=");
+                assert_eq!(is_file, query == "type=export&", "{path}");
+                if format == "json" {
+                    assert!(answer.json::<Value>().await.is_ok(), "{path}");
+                } else {
+                    records(answer).await;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn changes_on_advice_are_an_admins_to_switch_and_to_take_back() {
+    let api = Api::start_with(&TOKENS).await;
+    let post = |path: &str| api.request(Method::POST, &format!("/api/performance/actions{path}"));
+    let enabled = async || {
+        let advice = api.request(Method::GET, "/api/performance?type=advice").bearer_auth(READ);
+        success_json(advice).await["actions"]["enabled"].clone()
+    };
+    for (path, body) in [("", json!({"enabled": true})), ("/1/revert", json!({}))] {
+        problem(post(path).json(&body).send().await.unwrap(), 401, "unauthorized").await;
+        problem(post(path).json(&body).bearer_auth(READ).send().await.unwrap(), 403, "forbidden").await;
+    }
+    assert_eq!(enabled().await, false, "off unless the settings say so, and nobody who may not has changed it");
+    for on in [true, false] {
+        let switched = success_json(post("").json(&json!({"enabled": on})).bearer_auth(ADMIN)).await;
+        assert_eq!((&switched, enabled().await), (&json!({"enabled": on}), json!(on)));
+    }
+    for bad in [json!({}), json!({"enabled": "yes"}), json!({"enabled": true, "more": 1})] {
+        problem(post("").json(&bad).bearer_auth(ADMIN).send().await.unwrap(), 400, "unexpected-json").await;
+    }
+    let answer = post("/1/revert").bearer_auth(ADMIN).send().await.unwrap();
+    let told = problem(answer, 404, "not-found").await;
+    assert_eq!(told["detail"], "there is no change 1 in the journal");
+    problem(post("/first/revert").bearer_auth(ADMIN).send().await.unwrap(), 400, "bad-path").await;
+}
+
+#[tokio::test]
+async fn csv_and_json_tell_the_same() {
+    let api = Api::start_with(&[("TIDEGATE_HTTP_REQUEST_TIMEOUT", "600ms")]).await;
+    for tenant in ["acme", "globex", "initech"] {
+        api.create_tenant(tenant, "free").await;
+        api.json(&format!("/api/tenants/{tenant}")).await;
+    }
+    api.json("/api/cache").await;
+    fail_slowly(&api, "the-slow-one").await;
+    let is_filed = async || {
+        let told = json_of(&api, "type=endpoints&limit=100").await;
+        let count = told["items"].as_array().unwrap().iter().filter(|item| item["route"] != "/api/performance");
+        (count.filter_map(|item| item["count"].as_u64()).sum::<u64>() == 8).then_some(())
+    };
+    poll_until(DEADLINE, is_filed).await.expect("the second ends");
+
+    // What these very requests count, and what runs on with time, differs from one to the next.
+    let moves = |name: &str| matches!(name, "rate" | "covered_ms");
+    for window in ["1m", "5m", "1h", "24h"] {
+        for sort in ["p99", "p95", "mean", "count", "errors", "route"] {
+            let query = format!("type=endpoints&limit=100&window={window}&sort={sort}");
+            let (json, mut rows) = (json_of(&api, &query).await, csv_of(&api, &query).await);
+            let mut items = json["items"].as_array().unwrap().clone();
+            items.retain(|item| item["route"] != "/api/performance");
+            rows.retain(|row| row["route"] != "/api/performance");
+            assert_eq!((items.len(), rows.len()), (4, 4), "{query}: {json}");
+            assert_eq!((&json["sort"], json["window_seconds"].is_u64()), (&json!(sort), true));
+            for (item, row) in items.iter().zip(&rows) {
+                for (column, cell) in row.iter().filter(|(column, _)| !moves(column)) {
+                    let member = item.get(column).unwrap_or(&item["classes"][column]);
+                    assert_eq!(*cell, shown(member), "{query}: {column} of {item}");
+                    assert!(!cell.is_empty(), "{query}: {column}");
+                }
+            }
+        }
+    }
+    let one = "type=endpoints&sort=errors&limit=1";
+    let (json, rows) = (json_of(&api, one).await, csv_of(&api, one).await);
+    assert_eq!((rows.len(), &rows[0]["5xx"], &json["items"][0]["errors"]), (1, &"1".to_owned(), &json!(1)));
+
+    let (json, rows) = (json_of(&api, "type=slow-apis").await, csv_of(&api, "type=slow-apis").await);
+    assert_eq!(rows.iter().map(|row| row["list"].as_str()).collect::<Vec<_>>(), ["slow", "failed"]);
+    for (row, list) in rows.iter().zip(["items", "failed"]) {
+        assert_eq!(json[list][0]["request_id"], "the-slow-one", "{json}");
+        for (column, cell) in row.iter().filter(|(column, _)| *column != "list") {
+            assert_eq!(*cell, shown(&json[list][0][column]), "{column}");
+        }
+    }
+
+    // An export has all of it, and the long form each cell by its place.
+    let (json, rows) = (json_of(&api, "type=export").await, csv_of(&api, "type=export").await);
+    let names: BTreeSet<_> = json["sections"].as_object().unwrap().keys().map(String::as_str).collect();
+    let told: BTreeSet<_> = rows.iter().map(|row| row["section"].as_str()).collect();
+    assert!(told.is_subset(&names) && told.contains("process") && told.contains("health"), "{told:?}");
+    let cell = |section: &str, row: usize, column: &str| {
+        let is_it = |it: &&BTreeMap<String, String>| {
+            it["section"] == section && it["row"] == row.to_string() && it["column"] == column
+        };
+        rows.iter().find(is_it).unwrap_or_else(|| panic!("{section} {row} {column}"))["value"].clone()
+    };
+    for (at, item) in json["sections"]["endpoints"]["items"].as_array().unwrap().iter().enumerate() {
+        assert_eq!(cell("endpoints", at + 1, "route"), item["route"].as_str().unwrap(), "{item}");
+    }
+    assert_eq!(cell("slow-apis", 1, "request_id"), "the-slow-one");
+    assert_eq!(cell("overall", 1, "errors"), "1");
+    let overview = json_of(&api, "window=1h").await;
+    assert_eq!((&overview["window_seconds"], &overview["overall"]["errors"]), (&json!(3600), &json!(1)));
+    assert_eq!(overview["in_flight"][0]["route"], "/api/performance", "this very request: {overview}");
+    assert!(overview["sections"]["process"]["process"].is_object());
+}
+
+#[tokio::test]
+async fn a_formula_in_a_cell_is_no_formula() {
+    let api = Api::start_with(&[("TIDEGATE_HTTP_REQUEST_TIMEOUT", "600ms")]).await;
+    api.create_tenant("acme", "enterprise").await;
+    // Of what begins a formula, an id may have the hyphen.
+    fail_slowly(&api, "-2.cmd").await;
+    assert_eq!(json_of(&api, "type=slow-apis").await["items"][0]["request_id"], "-2.cmd");
+    assert_eq!(csv_of(&api, "type=slow-apis").await[0]["request_id"], "'-2.cmd");
+    let exported = csv_of(&api, "type=export").await;
+    let ids = exported.iter().filter(|row| row["column"] == "request_id");
+    assert_eq!(ids.map(|row| row["value"].as_str()).collect::<Vec<_>>(), ["'-2.cmd", "'-2.cmd"]);
+}
+
+#[tokio::test]
+async fn an_unknown_type_lists_the_known() {
+    let api = Api::start_with(&TOKENS).await;
+    let types = types(&api).await;
+    assert!(types.iter().all(|name| !name.is_empty()) && types.len() >= ALWAYS.len(), "{types:?}");
+    for (query, kind, known) in [
+        ("window=2m", "bad-window", "`window` is one of `1m`, `5m`, `1h`, `24h`; not `2m`"),
+        ("format=xml", "bad-format", "`format` is one of `json`, `csv`; not `xml`"),
+        (
+            "type=endpoints&sort=luck",
+            "bad-sort",
+            "`sort` is one of `p99`, `p95`, `mean`, `count`, `errors`, `rate`, `route`; not `luck`",
+        ),
+    ] {
+        let path = format!("/api/performance?{query}");
+        let answer = api.request(Method::GET, &path).bearer_auth(READ).send().await.unwrap();
+        assert_eq!(problem(answer, 422, kind).await["detail"], known);
+    }
+}
