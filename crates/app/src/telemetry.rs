@@ -101,6 +101,8 @@ impl Telemetry {
             tokio::spawn(Arc::clone(redis).run(shutdown.clone()));
         }
         process::hang_up(&telemetry.board);
+        exposition::recorder::hang_up(&telemetry.board, &telemetry.registry, exposition::facade::bridge());
+        exposition::facade::hang_up(&telemetry.board, exposition::facade::bridge());
         tokio::spawn(pulse::run(Arc::clone(&telemetry), shutdown));
         telemetry
     }
