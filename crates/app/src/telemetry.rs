@@ -143,6 +143,8 @@ impl Telemetry {
         }
         process::hang_up(&telemetry.board);
         telemetry.hang_up(CacheVerdict::new(&settings.health, settings.warning_of(Kind::Cache)));
+        exposition::recorder::hang_up(&telemetry.board, &telemetry.registry, exposition::facade::bridge());
+        exposition::facade::hang_up(&telemetry.board, exposition::facade::bridge());
         tokio::spawn(pulse::run(Arc::clone(&telemetry), shutdown));
         Ok(telemetry)
     }

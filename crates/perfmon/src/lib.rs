@@ -94,6 +94,8 @@ mod delta;
 mod endpoint;
 mod event;
 mod excess;
+#[cfg(feature = "metrics")]
+mod facade;
 mod groups;
 mod health;
 mod health_config;
@@ -148,6 +150,8 @@ pub use catalog::{OTHER, UNMATCHED};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass, StatusCounts};
 pub use event::{Event, Observer};
+#[cfg(feature = "metrics")]
+pub use facade::{Bridge, BridgedFigure, BridgedSeries};
 pub use health::HealthMonitor;
 pub use health_config::{HealthConfig, HealthConfigError};
 pub use histogram::Histogram;

@@ -210,9 +210,11 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "tidegate_db_statements",
         "tidegate_health_score",
         "tidegate_health_status",
+        "tidegate_http_in_flight",
         "tidegate_http_request_duration_seconds",
         "tidegate_http_requests",
         "tidegate_http_requests_aborted",
+        "tidegate_http_wait_seconds",
         "tidegate_job_acks_abandoned",
         "tidegate_job_leases_lost",
         "tidegate_job_reclaims",
@@ -223,6 +225,14 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "tidegate_job_unknown_kinds",
         "tidegate_job_wait_seconds",
         "tidegate_jobs",
+        "tidegate_operation_duration_seconds",
+        "tidegate_operation_failures",
+        "tidegate_perfmon_dropped_series",
+        "tidegate_perfmon_memory_bytes",
+        "tidegate_perfmon_record_seconds",
+        "tidegate_perfmon_refused_names",
+        "tidegate_perfmon_rejected",
+        "tidegate_perfmon_tick_seconds",
         "tidegate_queue_jobs",
         "tidegate_queue_length",
         "tidegate_queue_oldest_job_seconds",
@@ -258,7 +268,17 @@ fn assert_requests(metrics: &Exposition, script: &Script) {
     let found = metrics.histograms("tidegate_http_request_duration_seconds");
     found.values().for_each(exposition::Buckets::assert_consistent);
     let counts: BTreeMap<_, _> = found.into_iter().map(|(labels, buckets)| (labels, buckets.count)).collect();
-    assert_eq!(counts, floats(durations));
+    assert_eq!(counts, floats(durations.clone()));
+
+    // Of each of them it is known when it came in, and only the scrape itself is under way.
+    let waits = metrics.histograms("tidegate_http_wait_seconds");
+    let all: u64 = durations.values().sum();
+    assert_eq!(waits.into_values().map(|wait| wait.count).collect::<Vec<_>>(), [float(all + 1)]);
+    let under_way = durations.into_keys().map(|endpoint| {
+        let is_scrape = endpoint == labels([("method", "GET"), ("route", "/metrics")]);
+        (endpoint, u64::from(is_scrape))
+    });
+    assert_eq!(metrics.all("tidegate_http_in_flight"), floats(under_way.collect()));
 }
 
 fn assert_cache(metrics: &Exposition, script: &Script, cache: &Value) {

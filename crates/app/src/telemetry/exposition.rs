@@ -2,6 +2,9 @@
 //!
 //! Nothing is counted twice for it: each scrape reads the counters that the pages read too.
 
+pub(super) mod facade;
+pub(super) mod recorder;
+
 use std::fmt::{self, Write};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -124,7 +127,7 @@ impl Reading {
         let mut family = Family::new(
             encoder,
             "tidegate_http_request_duration_seconds",
-            "Time from accepting a request to the headers of its answer",
+            "Time from the first byte of a request to the headers of its answer",
             MetricType::Histogram,
         )?;
         for endpoint in &self.endpoints {
@@ -179,12 +182,7 @@ impl Reading {
             MetricType::Histogram,
         )?;
         for (tier, latency) in &self.cache_latency {
-            let totals = Totals {
-                buckets: latency.cumulative().collect(),
-                count: latency.count(),
-                sum_seconds: latency.sum().as_secs_f64(),
-            };
-            family.histogram(&[("tier", tier)], &totals)?;
+            family.snapshot(&[("tier", tier)], latency)?;
         }
         Ok(())
     }
@@ -305,6 +303,12 @@ impl<'a> Family<'a> {
     /// A gauge that is no whole number.
     pub(crate) fn fraction(&mut self, labels: &[(&str, &str)], value: f64) -> fmt::Result {
         self.0.encode_family(&Labels(labels))?.encode_gauge(&value)
+    }
+
+    /// A histogram of times.
+    pub(crate) fn snapshot(&mut self, labels: &[(&str, &str)], times: &Snapshot) -> fmt::Result {
+        let (count, sum_seconds) = (times.count(), times.sum().as_secs_f64());
+        self.histogram(labels, &Totals { buckets: times.cumulative().collect(), count, sum_seconds })
     }
 
     pub(crate) fn histogram(&mut self, labels: &[(&str, &str)], totals: &Totals) -> fmt::Result {

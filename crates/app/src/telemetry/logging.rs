@@ -17,10 +17,11 @@ use crate::settings::Settings;
 /// A listener with a filter of its own: without one, a layer would be asked for all that any other wants to hear.
 pub(crate) type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Starts the log and whoever else listens.
+/// Starts the log and whoever else listens, among them the one to what libraries count through the facade `metrics`.
 ///
 /// A second call in one process does nothing: tests that start several nodes share the first's.
 pub fn init(settings: &Settings) {
+    super::exposition::facade::install();
     if tracing_subscriber::registry().with(listeners(settings)).try_init().is_err() {
         return tracing::debug!("the log was started before");
     }
