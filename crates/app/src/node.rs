@@ -13,6 +13,7 @@ use tidegate_ratelimit::{QuotaError, UnsupportedAlgorithm};
 use tidegate_redis::{BlockingPool, Role};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock;
 use crate::database_mark;
 use crate::jobs::{ImportHandler, ImportSchedules, Pace, QUEUES};
 use crate::otlp::Export;
@@ -164,8 +165,12 @@ impl Node {
         telemetry.watch_pools(store.pools(), &settings.performance.health);
         let export = Export::start(&telemetry, &settings)?;
         let import_concurrency = Concurrency::new(settings.queue.import_concurrency);
+        let since_the_start = u64::try_from(telemetry.registry().now().as_millis()).unwrap_or(0);
+        let now_unix_ms = u64::try_from(clock::now().timestamp_millis()).unwrap_or(0);
+        let began_unix_ms = now_unix_ms.saturating_sub(since_the_start);
         let outlook = Arc::new(OutlookWatch::new(
             &settings.performance,
+            began_unix_ms,
             vec![
                 Arc::new(CacheRoom::new(cache.clone(), settings.cache_size)),
                 Arc::new(JobsAtOnce::new(ImportSchedules::QUEUE, import_concurrency.clone())),

@@ -43,14 +43,16 @@ impl Registry {
     /// | 20 % | 53 s | 10 s | 2 s | 1 s |
     /// | 10 % | 165 s | 60 s | 10 s | 2 s |
     ///
+    /// Requests that the layer has seen begin and not end count in `p99` as responses that took as long as they have been
+    /// under way, once that is longer than its limit: handlers that hang are seen before they end.
+    ///
     /// Costs a pass over each window of every endpoint that was used in the longest.
     pub fn readings(&self) -> Vec<Reading> {
-        self.readings_with(|_| 0)
+        self.readings_with(|limit| self.in_flight_over(limit))
     }
 
-    /// As [`readings`](Self::readings), and takes in requests that haven't ended: `in_flight_over(limit)` is how many
-    /// have been under way for longer than that. They count in `p99` as responses that took so long, so that
-    /// handlers that hang are seen before they end.
+    /// As [`readings`](Self::readings), for whoever counts requests under way by other means than the layer:
+    /// `in_flight_over(limit)` is how many have been under way for longer than that.
     pub fn readings_with(&self, in_flight_over: impl Fn(Duration) -> u64) -> Vec<Reading> {
         let inner = self.inner();
         let config = &inner.health;

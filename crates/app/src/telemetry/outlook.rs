@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tidegate_perfmon::action::{Actions, Actuator, Entry, Outcome, RevertError};
 use tidegate_perfmon::advice::{Advice, Limits, Signals, advise};
-use tidegate_perfmon::outlook::{self, Figure, Outlook, ToldAnomaly};
+use tidegate_perfmon::outlook::{self, Figure, Outlook, Refused, ToldAnomaly};
 use tidegate_perfmon::{action, mask};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -26,20 +26,33 @@ const MINUTE: Duration = Duration::from_secs(60);
 const MINUTES: usize = 35;
 
 /// History, trends, anomalies, advice, and what was done about it.
+///
+/// What calculates holds a lock of its own for as long as that takes, a quarter of a second where there are many figures;
+/// who asks waits for none of it.
 pub struct OutlookWatch {
     limits: Limits,
-    state: Mutex<State>,
+    /// Minute 0, in milliseconds since the Unix epoch.
+    began_unix_ms: u64,
+    calculating: Mutex<Calculating>,
+    shown: Mutex<Arc<Shown>>,
+    actions: Mutex<Actions>,
 }
 
-struct State {
+struct Calculating {
     outlook: Outlook,
-    /// What the outlook said of each figure when its last minute was over: asking costs too much to be done by each reader.
-    figures: Vec<Figure>,
     /// Oldest first.
     minutes: Vec<Signals>,
     before: Option<Counters>,
+}
+
+/// What was known when the last minute was over.
+#[derive(Default)]
+struct Shown {
+    figures: Vec<Figure>,
+    refused: Refused,
+    /// Newest first.
+    anomalies: Vec<ToldAnomaly>,
     advice: Vec<Advice>,
-    actions: Actions,
 }
 
 impl fmt::Debug for OutlookWatch {
@@ -56,22 +69,22 @@ struct News {
 }
 
 impl OutlookWatch {
-    /// Over these numbers that may be set, which it sets only where the settings say so.
-    pub fn new(settings: &PerformanceSettings, actuators: Vec<Arc<dyn Actuator>>) -> Self {
+    /// Over these numbers that may be set, which it sets only where the settings say so. Minute 0 is `began_unix_ms`, in
+    /// milliseconds since the Unix epoch.
+    pub fn new(settings: &PerformanceSettings, began_unix_ms: u64, actuators: Vec<Arc<dyn Actuator>>) -> Self {
         let mut limits = Limits::default();
         limits.hit_rate = settings.health.hit_rate;
         limits.repeats = u64::from(settings.queries.alike);
         let mut acts = action::Settings::default();
         acts.enabled = settings.acts;
-        let state = State {
-            outlook: Outlook::new(outlook::Settings::default()),
-            figures: Vec::new(),
-            minutes: Vec::new(),
-            before: None,
-            advice: Vec::new(),
-            actions: Actions::new(acts, actuators),
-        };
-        Self { limits, state: Mutex::new(state) }
+        let outlook = Outlook::new(outlook::Settings::default());
+        Self {
+            limits,
+            began_unix_ms,
+            calculating: Mutex::new(Calculating { outlook, minutes: Vec::new(), before: None }),
+            shown: Mutex::default(),
+            actions: Mutex::new(Actions::new(acts, actuators)),
+        }
     }
 
     /// Takes in a minute, every minute, until `shutdown`, and hangs up what there is to show.
@@ -105,7 +118,7 @@ impl OutlookWatch {
     ///
     /// [`RevertError`]; then nothing was changed.
     pub fn revert(&self, id: u64) -> Result<Entry, RevertError> {
-        let done = self.state().actions.revert(id);
+        let done = self.actions().revert(id);
         if let Ok(entry) = &done {
             tell_of(entry);
         }
@@ -114,31 +127,48 @@ impl OutlookWatch {
 
     /// Switches changes by itself on or off, until the next start.
     pub fn set_enabled(&self, enabled: bool) {
-        self.state().actions.set_enabled(enabled);
+        self.actions().set_enabled(enabled);
         tracing::info!(enabled, "changes from advice");
     }
 
     /// Takes in what was counted until the end of a minute.
     fn turn(&self, minute: u64, counters: Counters) -> News {
-        let state = &mut *self.state();
-        let Some(before) = state.before.replace(counters) else { return News::default() };
-        let counters = state.before.as_ref().unwrap_or(&before);
-        let signals = counters.since(&before, minute);
+        let mut calculating = self.calculating.lock().unwrap_or_else(PoisonError::into_inner);
+        let Calculating { outlook, minutes, before } = &mut *calculating;
+        let signals = before.as_ref().map(|before| counters.since(before, minute));
+        let told = signals.as_ref().map(|signals| counters.figures(signals));
+        *before = Some(counters);
+        let (Some(signals), Some(told)) = (signals, told) else { return News::default() };
         let mut anomalies = Vec::new();
-        for (name, value, floor) in counters.figures(&signals) {
-            anomalies.extend(state.outlook.push(&name, minute, value, floor));
+        for (name, value, floor) in told {
+            anomalies.extend(outlook.push(&name, minute, value, floor));
         }
-        state.figures = state.outlook.figures();
-        state.minutes.push(signals);
-        let over = state.minutes.len().saturating_sub(MINUTES);
-        state.minutes.drain(..over);
-        state.advice = advise(&self.limits, &state.minutes);
-        let done = state.actions.consider(&state.minutes, &state.advice);
+        minutes.push(signals);
+        let over = minutes.len().saturating_sub(MINUTES);
+        minutes.drain(..over);
+        let advice = advise(&self.limits, minutes);
+        let done = self.actions().consider(minutes, &advice);
+        let shown = Shown {
+            figures: outlook.figures(),
+            refused: outlook.refused(),
+            anomalies: outlook.anomalies().cloned().collect(),
+            advice,
+        };
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(shown);
         News { anomalies, done }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shown(&self) -> Arc<Shown> {
+        Arc::clone(&self.shown.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn actions(&self) -> MutexGuard<'_, Actions> {
+        self.actions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When a minute was over, in milliseconds since the Unix epoch.
+    fn at_unix_ms(&self, minute: u64) -> u64 {
+        self.began_unix_ms.saturating_add(minute.saturating_mul(60_000))
     }
 }
 

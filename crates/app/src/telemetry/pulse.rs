@@ -80,8 +80,7 @@ impl Telemetry {
     }
 
     fn judge(&self) {
-        // What hangs counts too, so that it is seen before it ends.
-        let mut readings = self.registry.readings_with(|limit| self.registry.in_flight_over(limit));
+        let mut readings = self.registry.readings();
         readings.extend(self.board.take_readings());
         readings.extend(self.asked().into_iter().flat_map(|asked| self.queue_readings(asked)));
         let report = self.monitor.lock().unwrap_or_else(PoisonError::into_inner).evaluate(readings);

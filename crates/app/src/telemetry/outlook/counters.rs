@@ -9,10 +9,10 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::process::ProcessReading;
 use crate::telemetry::queues::RunTotals;
 
-/// Statements that are looked at: those that took the longest in all, and those that requests repeat.
+/// Statements of a minute that advice looks at beside those that requests repeat: those that took the longest.
 const STATEMENTS: usize = 64;
 
-/// Everything that only grows, at one moment, and what describes the moment itself.
+/// What only grows, at one moment; beside it what is of the last minute, and of the moment itself.
 #[derive(Debug, Clone)]
 pub(in crate::telemetry) struct Counters {
     pub(super) tiers: Vec<TierStats>,
@@ -25,6 +25,7 @@ pub(in crate::telemetry) struct Counters {
     /// Requests under way.
     pub(super) in_flight: usize,
     pub(super) process: Option<ProcessReading>,
+    /// All shapes: one that is new among them began in this minute.
     pub(super) queries: Vec<QueryStats>,
     pub(super) repeated: Vec<Repeated>,
 }
@@ -42,8 +43,8 @@ impl Counters {
             api: telemetry.registry.overall(Window::Seconds(60)),
             in_flight: telemetry.registry.in_flight().iter().map(|endpoint| endpoint.count).sum(),
             process: ProcessReading::take(),
-            queries: telemetry.statements.queries().top(By::Total, STATEMENTS),
-            repeated: telemetry.statements.queries().repeated(STATEMENTS),
+            queries: telemetry.statements.queries().top(By::Total, usize::MAX),
+            repeated: telemetry.statements.queries().repeated(usize::MAX),
         }
     }
 
@@ -82,14 +83,15 @@ impl Counters {
     fn queries_since(&self, before: &Self) -> Vec<QuerySignals> {
         let of = |stats: &QueryStats| {
             let then = before.queries.iter().find(|then| then.fingerprint == stats.fingerprint);
-            // One that was not among the first before may have run then too: all of it is taken for this minute's.
             let (calls, total) = then.map_or((0, 0.0), |then| (then.calls, then.total.as_secs_f64()));
             let mut signals = QuerySignals::new(&stats.text);
             signals.calls = stats.calls.saturating_sub(calls);
             signals.total = (stats.total.as_secs_f64() - total).max(0.0);
-            signals
+            Some(signals).filter(|signals| signals.calls > 0)
         };
-        let mut queries: Vec<QuerySignals> = self.queries.iter().map(of).filter(|query| query.calls > 0).collect();
+        let mut queries: Vec<QuerySignals> = self.queries.iter().filter_map(of).collect();
+        queries.sort_by(|one, other| other.total.total_cmp(&one.total));
+        queries.truncate(STATEMENTS);
         for repeated in &self.repeated {
             let is_same = |then: &&Repeated| then.fingerprint == repeated.fingerprint && then.route == repeated.route;
             let requests = before.repeated.iter().find(is_same).map_or(0, |then| then.requests);

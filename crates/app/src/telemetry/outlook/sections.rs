@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use tidegate_perfmon::mask;
 use tidegate_perfmon::outlook::{Figure, ToldAnomaly};
@@ -15,6 +16,16 @@ pub(super) fn hang_up(board: &Board, watch: &Arc<OutlookWatch>) {
     board.section(Arc::new(Advised(Arc::clone(watch))));
 }
 
+/// An item, and when that was: its minutes count from the start of the process.
+#[derive(Serialize)]
+struct Dated<T> {
+    at_unix_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at_unix_ms: Option<u64>,
+    #[serde(flatten)]
+    item: T,
+}
+
 struct Trends(Arc<OutlookWatch>);
 
 impl Section for Trends {
@@ -23,8 +34,12 @@ impl Section for Trends {
     }
 
     fn json(&self, limit: usize) -> Value {
-        let state = self.0.state();
-        json!({ "items": state.figures.iter().take(limit).collect::<Vec<_>>(), "refused": state.outlook.refused() })
+        let shown = self.0.shown();
+        let dated = |item| Dated { at_unix_ms: self.0.at_unix_ms(last_minute(item)), ended_at_unix_ms: None, item };
+        json!({
+            "items": shown.figures.iter().take(limit).map(dated).collect::<Vec<_>>(),
+            "refused": shown.refused,
+        })
     }
 
     fn table(&self, limit: usize) -> Option<Table> {
@@ -33,17 +48,22 @@ impl Section for Trends {
             let last = figure.forecast.as_ref().and_then(|forecast| forecast.steps.last());
             vec![
                 figure.name.clone(),
-                figure.last.minute.to_string(),
+                self.0.at_unix_ms(last_minute(figure)).to_string(),
                 figure.last.value.to_string(),
                 trend.map(|trend| trend.slope.to_string()).unwrap_or_default(),
+                last.map(|step| step.ahead.to_string()).unwrap_or_default(),
                 last.map(|step| step.mean.to_string()).unwrap_or_default(),
                 last.map(|step| step.low.to_string()).unwrap_or_default(),
                 last.map(|step| step.high.to_string()).unwrap_or_default(),
             ]
         };
-        let columns = &["figure", "minute", "value", "slope_a_minute", "in_an_hour", "at_least", "at_most"];
-        Some(Table { columns, rows: self.0.state().figures.iter().take(limit).map(row).collect() })
+        let columns = &["name", "at_unix_ms", "value", "slope", "ahead", "mean", "low", "high"];
+        Some(Table { columns, rows: self.0.shown().figures.iter().take(limit).map(row).collect() })
     }
+}
+
+fn last_minute(figure: &Figure) -> u64 {
+    figure.last.minute
 }
 
 struct Anomalies(Arc<OutlookWatch>);
@@ -54,21 +74,43 @@ impl Section for Anomalies {
     }
 
     fn json(&self, limit: usize) -> Value {
-        json!({ "items": self.0.state().outlook.anomalies().take(limit).collect::<Vec<_>>() })
+        let dated = |item: ToldAnomaly| Dated {
+            at_unix_ms: self.0.at_unix_ms(item.minute),
+            ended_at_unix_ms: item.ended.map(|ended| self.0.at_unix_ms(ended)),
+            item,
+        };
+        json!({ "items": self.0.shown().anomalies.iter().take(limit).cloned().map(dated).collect::<Vec<_>>() })
     }
 
     fn table(&self, limit: usize) -> Option<Table> {
         let row = |told: &ToldAnomaly| {
+            let anomaly = &told.anomaly;
             vec![
                 told.name.clone(),
-                told.minute.to_string(),
-                told.ended.map(|ended| ended.to_string()).unwrap_or_default(),
-                told.anomaly.value.to_string(),
-                told.anomaly.usual.to_string(),
+                self.0.at_unix_ms(told.minute).to_string(),
+                told.ended.map(|ended| self.0.at_unix_ms(ended).to_string()).unwrap_or_default(),
+                json!(anomaly.side).as_str().unwrap_or_default().to_owned(),
+                anomaly.value.to_string(),
+                anomaly.usual.to_string(),
+                anomaly.deviations.to_string(),
+                anomaly.limit.to_string(),
+                anomaly.minutes.to_string(),
+                anomaly.samples.to_string(),
             ]
         };
-        let columns = &["figure", "minute", "ended", "value", "usual"];
-        Some(Table { columns, rows: self.0.state().outlook.anomalies().take(limit).map(row).collect() })
+        let columns = &[
+            "name",
+            "at_unix_ms",
+            "ended_at_unix_ms",
+            "side",
+            "value",
+            "usual",
+            "deviations",
+            "limit",
+            "minutes",
+            "samples",
+        ];
+        Some(Table { columns, rows: self.0.shown().anomalies.iter().take(limit).map(row).collect() })
     }
 }
 
@@ -80,25 +122,29 @@ impl Section for Advised {
     }
 
     fn json(&self, limit: usize) -> Value {
-        let state = self.0.state();
+        let (shown, actions) = (self.0.shown(), self.0.actions());
         json!({
-            "items": state.advice.iter().take(limit).collect::<Vec<_>>(),
+            "items": shown.advice.iter().take(limit).collect::<Vec<_>>(),
             "actions": {
-                "enabled": state.actions.is_enabled(),
-                "actuators": state.actions.actuators().map(|actuator| json!({
+                "enabled": actions.is_enabled(),
+                "actuators": actions.actuators().map(|actuator| json!({
                     "name": actuator.name(),
                     "now": actuator.now(),
                     "least": actuator.bounds().start(),
                     "most": actuator.bounds().end(),
                 })).collect::<Vec<_>>(),
-                "journal": state.actions.journal().take(limit).collect::<Vec<_>>(),
+                "journal": actions.journal().take(limit).map(|entry| Dated {
+                    at_unix_ms: self.0.at_unix_ms(entry.minute),
+                    ended_at_unix_ms: None,
+                    item: entry,
+                }).collect::<Vec<_>>(),
             },
         })
     }
 
     fn table(&self, limit: usize) -> Option<Table> {
-        let state = self.0.state();
-        let rows = state.advice.iter().take(limit).map(|advice| {
+        let shown = self.0.shown();
+        let rows = shown.advice.iter().take(limit).map(|advice| {
             vec![
                 advice.id.to_owned(),
                 mask(&advice.target).into_owned(),
@@ -108,7 +154,7 @@ impl Section for Advised {
                 advice.disproved_by.to_owned(),
             ]
         });
-        let columns = &["id", "target", "confidence", "advice", "gain", "disproved_by"];
+        let columns = &["id", "target", "confidence", "text", "gain", "disproved_by"];
         Some(Table { columns, rows: rows.collect() })
     }
 }

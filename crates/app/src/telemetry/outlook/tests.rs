@@ -33,7 +33,7 @@ impl House {
             Arc::new(CacheRoom::new(cache.clone(), ROOM)),
             Arc::new(JobsAtOnce::new("import", Concurrency::new(2))),
         ];
-        let outlook = OutlookWatch::new(&settings(acts), actuators);
+        let outlook = OutlookWatch::new(&settings(acts), 1_000_000, actuators);
         Self {
             cache,
             watch,
@@ -65,8 +65,8 @@ impl House {
             in_flight: 3,
             api: self.registry.overall(Window::Seconds(60)),
             process: None,
-            queries: self.queries.top(By::Total, 64),
-            repeated: self.queries.repeated(64),
+            queries: self.queries.top(By::Total, usize::MAX),
+            repeated: self.queries.repeated(usize::MAX),
         }
     }
 
@@ -124,6 +124,9 @@ async fn without_the_setting_advice_is_only_given() {
     assert!(advice["items"][0]["evidence"].as_array().is_some_and(|evidence| !evidence.is_empty()), "{advice}");
     assert_eq!(advice["actions"]["enabled"], false);
     assert_eq!(advice["actions"]["actuators"].as_array().map(Vec::len), Some(2), "{advice}");
+    assert_eq!(sections[0].json(1)["items"][0]["at_unix_ms"], 1_000_000 + 15 * 60_000);
+    // Whoever asks waits for no calculation.
+    let _calculating = outlook.calculating.lock().unwrap();
     for section in &sections {
         let table = section.table(10).unwrap();
         assert!(table.rows.iter().all(|row| row.len() == table.columns.len()), "{}", section.name());
@@ -143,8 +146,8 @@ async fn what_is_told_of_a_minute_is_what_happened_in_it() {
     schedules.record(tidegate_perfmon::StatusClass::ServerError, Duration::from_millis(10));
     house.registry.tick(house.registry.now());
     house.minute(0..30).await;
-    let state = house.outlook.state();
-    let minute = state.minutes.last().unwrap();
+    let calculating = house.outlook.calculating.lock().unwrap();
+    let minute = calculating.minutes.last().unwrap();
     let cache = minute.cache("l1").unwrap();
     assert_eq!((cache.hits, cache.misses, cache.evictions), (10, 20, 0));
     let api = minute.api.unwrap();
@@ -175,14 +178,40 @@ async fn a_statement_that_requests_repeat_is_advised_to_be_batched() {
         run(&house, "SELECT a FROM seldom WHERE b = 1", 2);
         house.minute(0..1).await;
     }
-    let state = house.outlook.state();
-    let batch: Vec<_> = state.advice.iter().filter(|advice| advice.id == "batch").collect();
-    assert_eq!(batch.len(), 1, "{:?}", state.advice);
+    let shown = house.outlook.shown();
+    let batch: Vec<_> = shown.advice.iter().filter(|advice| advice.id == "batch").collect();
+    assert_eq!(batch.len(), 1, "{:?}", shown.advice);
     assert!(batch[0].target.contains("from often"), "{:?}", batch[0]);
-    let minute = state.minutes.last().unwrap();
+    let calculating = house.outlook.calculating.lock().unwrap();
+    let minute = calculating.minutes.last().unwrap();
     let often = minute.queries.iter().find(|query| query.fingerprint.contains("from often")).unwrap();
     assert_eq!((often.calls, often.repeated_in, often.most_in_a_request), (8, 1, 8));
     assert!((often.total - 0.008).abs() < 1e-6, "{often:?}");
+}
+
+#[tokio::test]
+async fn a_statement_that_rises_among_many_brings_nothing_of_the_past() {
+    let mut house = House::new("off");
+    let run = |house: &House, shape: usize, millis: u64| {
+        house.queries.record(&Seen {
+            sql: &format!("SELECT a FROM t{shape}"),
+            dialect: Dialect::Sqlite,
+            elapsed: Duration::from_millis(millis),
+            rows: 1,
+            at_unix_ms: 1,
+            within: None,
+            trace: None,
+        });
+    };
+    // Shape 0 is the 100th in all, with a second of its own.
+    (0..100).for_each(|shape| run(&house, shape, 1_000 + shape as u64));
+    house.minute(0..1).await;
+    run(&house, 0, 150);
+    house.minute(0..1).await;
+    let calculating = house.outlook.calculating.lock().unwrap();
+    let queries = &calculating.minutes.last().unwrap().queries;
+    assert_eq!((queries.len(), queries[0].calls), (1, 1), "{queries:?}");
+    assert!((queries[0].total - 0.15).abs() < 1e-6, "{queries:?}");
 }
 
 #[test]
