@@ -19,5 +19,6 @@ mod queues;
 mod reads;
 mod redis;
 mod request_ids;
+mod secrets;
 mod start;
 mod warm_up;
