@@ -22,7 +22,11 @@ use tidegate_perfmon::{EXPOSITION_BOUNDS, Endpoint, EndpointTotals, Registry, St
 /// With 13 bounds, `+Inf`, sum, count and one class each makes 17 lines: 10,013 series.
 const ENDPOINTS: usize = 589;
 const ROUNDS: usize = 41;
-const LATENCY: Duration = Duration::from_millis(12);
+
+/// Between 4 and 64 ms, as an endpoint's times are spread.
+fn latency(endpoint: usize, step: usize) -> Duration {
+    Duration::from_micros(4_000 + (endpoint as u64 * 7_919 + step as u64 * 104_729) % 60_000)
+}
 
 type Labels = [(&'static str, String); 2];
 type ByClass = [(&'static str, String); 3];
@@ -31,11 +35,16 @@ fn main() {
     let ours = Registry::builder().cap(ENDPOINTS).build();
     let endpoints: Vec<Arc<Endpoint>> = (0..ENDPOINTS).map(|number| ours.endpoint("GET", &route(number))).collect();
     let theirs = Theirs::new();
-    for _ in 0..100 {
-        endpoints.iter().for_each(|endpoint| endpoint.record(StatusClass::Success, LATENCY));
-        theirs.record();
+    let record = |step| {
+        for (number, endpoint) in endpoints.iter().enumerate() {
+            endpoint.record(StatusClass::Success, latency(number, step));
+        }
+    };
+    for step in 0..1_000 {
+        record(step);
+        theirs.record(step);
+        ours.tick(ours.now());
     }
-    ours.tick(ours.now());
     let (our_text, their_text) = (scrape(&ours), theirs.scrape());
     assert_eq!(our_text.lines().count(), their_text.lines().count(), "both show the same");
     println!("{} lines, {} bytes", our_text.lines().count(), our_text.len());
@@ -47,18 +56,21 @@ fn main() {
         |times| (0..times).for_each(|_| drop(theirs.scrape())),
     );
     println!("scrape, nothing recorded since the tick: {idle}");
+    let (mut our_step, mut their_step) = (0, 0);
     let busy = Comparison::in_turns(
         ROUNDS,
         1,
         |times| {
             for _ in 0..times {
-                endpoints.iter().for_each(|endpoint| endpoint.record(StatusClass::Success, LATENCY));
+                record(our_step);
+                our_step += 1;
                 drop(scrape(&ours));
             }
         },
         |times| {
             for _ in 0..times {
-                theirs.record();
+                theirs.record(their_step);
+                their_step += 1;
                 drop(theirs.scrape());
             }
         },
@@ -135,10 +147,10 @@ impl Theirs {
         Self { exposition, endpoints }
     }
 
-    fn record(&self) {
-        for (requests, durations) in &self.endpoints {
+    fn record(&self, step: usize) {
+        for (number, (requests, durations)) in self.endpoints.iter().enumerate() {
             requests.inc();
-            durations.observe(LATENCY.as_secs_f64());
+            durations.observe(latency(number, step).as_secs_f64());
         }
     }
 

@@ -14,7 +14,8 @@ use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use tidegate_app::settings::{Secret, Settings};
+use tidegate_app::bearer::bearer;
+use tidegate_app::settings::{Rights, Settings};
 use tidegate_ratelimit::has_forwarded_header;
 
 use crate::app::App;
@@ -53,11 +54,8 @@ pub(crate) async fn read_operations(app: &App, parts: &Parts) -> Result<(), Prob
 /// Whether the request has the admin token, or is one to the decision service with the service token.
 pub(crate) fn passes_front<B>(app: &App, request: &axum::http::Request<B>) -> bool {
     let Some(sent) = bearer(request.headers()) else { return false };
-    let tokens = &app.settings().tokens;
-    let is = |token: &Option<Secret>| token.as_ref().is_some_and(|token| token.matches(sent));
-    // Both are compared whatever the first says, so that the time tells nothing.
-    let (is_admin, is_service) = (is(&tokens.admin), is(&tokens.service));
-    is_admin || (is_service && request.uri().path() == CHECK_PATH)
+    let rights = app.settings().tokens.rights(sent);
+    rights.admin || (rights.service && request.uri().path() == CHECK_PATH)
 }
 
 /// Where decisions are asked for.
@@ -95,9 +93,7 @@ fn check(app: &App, need: Need, peer: Option<IpAddr>, headers: &HeaderMap) -> Re
     let Some(sent) = bearer(headers) else {
         return Err(Problem::unauthorized("send the token of this operation as `Authorization: Bearer …`"));
     };
-    // All are compared whatever the first says, so that the time tells nothing.
-    let is = |token: &Option<Secret>| token.as_ref().is_some_and(|token| token.matches(sent));
-    let (is_admin, is_reader, is_service) = (is(&tokens.admin), is(&tokens.read), is(&tokens.service));
+    let Rights { admin: is_admin, read: is_reader, service: is_service } = tokens.rights(sent);
     match need {
         _ if is_admin => Ok(None),
         Need::Read if is_reader => Ok(None),
@@ -111,13 +107,6 @@ fn check(app: &App, need: Need, peer: Option<IpAddr>, headers: &HeaderMap) -> Re
         Need::Decide if is_reader => Err(Problem::forbidden("the read token may not charge anybody")),
         _ => Ok(Some(Problem::unauthorized("the token is not known"))),
     }
-}
-
-/// The token of `Authorization: Bearer …`.
-pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// The address at the other end of the connection.

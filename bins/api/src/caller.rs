@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, HeaderName, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
+use tidegate_app::bearer::bearer;
 use tidegate_app::settings::OpenTenants;
 use tidegate_app::tenant::{ApiKey, KeyDigest, Tenant, TenantId};
 use tidegate_ratelimit::{Decision, TenantDecision, Tier, headers};
@@ -151,7 +152,7 @@ async fn authenticate(
 
 /// What the request itself says; nothing is looked up.
 fn credential(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result<Credential, Problem> {
-    if let Some(token) = access::bearer(headers).filter(|token| token.starts_with(ApiKey::PREFIX)) {
+    if let Some(token) = bearer(headers).filter(|token| token.starts_with(ApiKey::PREFIX)) {
         let digest = ApiKey::digest_of(token);
         return digest.map(Credential::Key).ok_or_else(|| Problem::unauthorized("the API key is not known"));
     }

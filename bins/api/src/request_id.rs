@@ -1,10 +1,13 @@
 //! Gives every request an id, every problem its body, and every failure its line in the log.
 
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use tidegate_app::telemetry::set_request_trace;
+use tidegate_app::telemetry::trace::{self, REQUEST_TARGET};
+use tidegate_perfmon::UNMATCHED;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -23,8 +26,24 @@ pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
     request.headers_mut().insert(X_REQUEST_ID, header.clone());
     let id = header.to_str().unwrap_or_default();
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let span = tracing::debug_span!("request", id, %method, path = uri.path());
-    let mut response = next.run(request).instrument(span).await;
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+    // The target, `id` and `route` are what the collector of statements looks for.
+    let span = tracing::debug_span!(
+        target: REQUEST_TARGET,
+        "request",
+        otel.kind = "server",
+        id,
+        route,
+        %method,
+        path = uri.path(),
+    );
+    // Before the span is entered, when it has its place already. Inside, the request carries it as an extension.
+    let context = trace::begin_request(&span, request.headers(), &method, route);
+    set_request_trace(&span, context);
+    request.extensions_mut().insert(context);
+    let mut response = next.run(request).instrument(span.clone()).await;
+    trace::end_request(&span, response.status());
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         if let Some(cause) = problem.cause() {
             log(response.status(), id, &method, uri.path(), cause);

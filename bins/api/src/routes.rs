@@ -1,6 +1,7 @@
 //! The map of the API: which route lies in which circle of access.
 
 mod cache;
+mod events;
 mod imports;
 mod performance;
 mod queues;
@@ -8,13 +9,14 @@ mod rate_limit;
 mod schedules;
 mod tenants;
 
-use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use tidegate_app::probes::Probes;
 use tidegate_perfmon::PerfLayer;
 use tidegate_ratelimit::RateLimitLayer;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::client;
@@ -22,12 +24,14 @@ use crate::problem::Problem;
 use crate::{access, caller, limits, linger, request_id, timeout};
 
 /// All routes with all their layers.
-pub(crate) fn router(app: &App, probes: Probes) -> Router {
+///
+/// What goes on as long as somebody listens ends at `stop`.
+pub(crate) fn router(app: &App, probes: Probes, stop: CancellationToken) -> Router {
     let front = RateLimitLayer::with_policy(limits::Front(app.clone())).reject_with(limits::refuse);
     let timed = PerfLayer::new(app.node().telemetry.registry().clone(), route_of);
 
     let guarded = Router::new()
-        .merge(operations(app))
+        .merge(operations(app, stop))
         .merge(inspection(app))
         .merge(decisions(app))
         .merge(tenants(app))
@@ -43,13 +47,15 @@ pub(crate) fn router(app: &App, probes: Probes) -> Router {
 }
 
 /// About the whole service: tokens, or a direct connection from this machine.
-fn operations(app: &App) -> Router<App> {
+fn operations(app: &App, stop: CancellationToken) -> Router<App> {
     Router::new()
         .route("/api/cache", get(cache::show).post(cache::warm_up::start).delete(cache::purge::drop_selected))
         .route("/api/rate-limit", get(rate_limit::show).post(rate_limit::change).delete(rate_limit::reset))
         .route("/api/rate-limit/block", post(rate_limit::block).delete(rate_limit::unblock))
         .route("/api/rate-limit/tenants/{id}", get(rate_limit::usage))
         .route("/api/performance", get(performance::show))
+        .route("/api/performance/silences", post(performance::silences::add).delete(performance::silences::lift))
+        .route("/api/events", get(events::follow).layer(Extension(events::Stop(stop))))
         .route("/api/performance/actions", post(performance::actions::switch))
         .route("/api/performance/actions/{id}/revert", post(performance::actions::revert))
         .merge(queues::routes())

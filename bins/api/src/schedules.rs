@@ -4,6 +4,7 @@ use tidegate_app::cache_keys::{self, Named};
 use tidegate_app::store::{Cursor, Store, StoreError};
 use tidegate_app::tenant::TenantId;
 use tidegate_cache::{Fill, Key, LoadError, Read, TieredCache, TtlClass, TypedCache, WarmUp};
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::problem::Problem;
@@ -46,8 +47,9 @@ impl Schedules {
     /// When the store can't be read.
     pub(crate) async fn get(&self, tenant: &TenantId, id: Uuid) -> Result<Read<Option<Representation>>, Problem> {
         let key = cache_keys::schedule(tenant, id);
-        let (store, tenant) = (self.store.clone(), tenant.clone());
-        let load = async move || load_one(&store, &tenant, id).await;
+        // The load runs in a task of its own; its statements belong to the request.
+        let (store, tenant, request) = (self.store.clone(), tenant.clone(), Span::current());
+        let load = async move || load_one(&store, &tenant, id).instrument(request).await;
         self.representations.get_or_load(&key, load).await.map_err(|error| explain(&error))
     }
 
@@ -64,8 +66,8 @@ impl Schedules {
     ) -> Result<Read<Option<Representation>>, Problem> {
         let cursor = after.map(|after| after.to_string());
         let key = cache_keys::schedule_page(tenant, limit, cursor.as_deref());
-        let (store, tenant) = (self.store.clone(), tenant.clone());
-        let load = async move || load_page(&store, &tenant, limit, after).await;
+        let (store, tenant, request) = (self.store.clone(), tenant.clone(), Span::current());
+        let load = async move || load_page(&store, &tenant, limit, after).instrument(request).await;
         self.representations.get_or_load(&key, load).await.map_err(|error| explain(&error))
     }
 

@@ -45,8 +45,8 @@ async fn serve_node(
     let app = App::new(Arc::clone(node)).await?;
     let worker = start_worker(node, &shutdown)?;
     let probes = Probes::new(Arc::clone(node));
-    let router = routes::router(&app, probes.clone());
     let stop = CancellationToken::new();
+    let router = routes::router(&app, probes.clone(), stop.clone());
     let registry = node.telemetry.registry().clone();
     let serving = tokio::spawn(serve(listener, router, http, stop.clone(), move || registry.now()));
     banner::print(address, node);

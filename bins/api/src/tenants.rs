@@ -7,6 +7,7 @@ use tidegate_app::cache_keys::{self, Named};
 use tidegate_app::store::{Store, StoreError};
 use tidegate_app::tenant::{KeyDigest, Tenant, TenantId};
 use tidegate_cache::{Codec, CodecError, Fill, Key, LoadError, TieredCache, TtlClass, TypedCache, WarmUp};
+use tracing::{Instrument, Span};
 
 use crate::problem::Problem;
 
@@ -41,8 +42,10 @@ impl Tenants {
     /// When the store can't be read.
     pub(crate) async fn get(&self, id: &TenantId) -> Result<Option<Arc<Tenant>>, Problem> {
         let key = cache_keys::tenant(id);
-        let (store, id) = (self.store.clone(), id.clone());
-        let read = self.tenants.get_or_load(&key, async move || load_tenant(&store, &id).await).await?;
+        // The load runs in a task of its own; its statements belong to the request.
+        let (store, id, request) = (self.store.clone(), id.clone(), Span::current());
+        let load = async move || load_tenant(&store, &id).instrument(request).await;
+        let read = self.tenants.get_or_load(&key, load).await?;
         Ok(read.value.as_ref().clone())
     }
 
@@ -53,8 +56,9 @@ impl Tenants {
     /// When the store can't be read.
     pub(crate) async fn of_key(&self, digest: &KeyDigest) -> Result<Option<TenantId>, Problem> {
         let key = cache_keys::api_key(digest);
-        let (store, digest) = (self.store.clone(), *digest);
-        let read = self.keys.get_or_load(&key, async move || load_key(&store, &digest).await).await?;
+        let (store, digest, request) = (self.store.clone(), *digest, Span::current());
+        let load = async move || load_key(&store, &digest).instrument(request).await;
+        let read = self.keys.get_or_load(&key, load).await?;
         Ok(read.value.as_ref().clone())
     }
 

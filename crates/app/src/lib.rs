@@ -2,13 +2,21 @@
 //!
 //! [`Node`](node::Node) holds it all; `tidegate-api` puts routes on a node, `tidegate-worker` runs its worker.
 
+pub mod bearer;
 pub mod cache_keys;
 pub mod clock;
 pub mod command_line;
 mod database_mark;
+mod identity;
 pub mod import;
 pub mod jobs;
 pub mod node;
+#[cfg(feature = "otlp")]
+mod otlp;
+#[cfg(not(feature = "otlp"))]
+#[path = "otlp/absent.rs"]
+mod otlp;
+mod outgoing;
 pub mod probes;
 pub mod redis;
 pub mod schedule;

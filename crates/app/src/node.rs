@@ -15,12 +15,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::database_mark;
 use crate::jobs::{ImportHandler, ImportSchedules, Pace, QUEUES};
+use crate::otlp::Export;
 use crate::redis::{self, Redis};
 use crate::settings::{Settings, SettingsError};
 use crate::spool::Spool;
 use crate::spool_sweep::Sweep;
 use crate::store::{self, Coherence, Store};
-use crate::telemetry::{CacheRoom, CacheWatch, JobsAtOnce, OutlookWatch, Telemetry, Watched};
+use crate::telemetry::{CacheRoom, CacheWatch, JobsAtOnce, OutlookWatch, Telemetry, Watched, WebhookError, trace};
 
 /// Everything that routes and jobs work on.
 pub struct Node {
@@ -44,6 +45,7 @@ pub struct Node {
     redis: Option<Redis>,
     queue_file: Option<Arc<SqliteBroker>>,
     background: CancellationToken,
+    export: Option<Export>,
 }
 
 impl std::fmt::Debug for Node {
@@ -92,6 +94,9 @@ pub enum StartError {
     /// A limit doesn't fit its algorithm.
     #[error("limits: {0}")]
     Limit(QuotaError),
+    /// Alerts can't be posted.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
     /// The worker can't be put together.
     #[error("worker: {0}")]
     Worker(#[from] BuildError),
@@ -113,7 +118,7 @@ impl StartError {
             Self::Redis(_) => 5,
             Self::Store(_) | Self::Queue(_) | Self::Spool { .. } => 3,
             Self::Listen { .. } => 4,
-            Self::Worker(_) | Self::Ended(_) | Self::System(_) => 1,
+            Self::Webhook(_) | Self::Worker(_) | Self::Ended(_) | Self::System(_) => 1,
         }
     }
 }
@@ -155,7 +160,9 @@ impl Node {
             .await
             .map_err(|source| StartError::Spool { path: settings.data_dir.clone(), source })?;
         let watched = Watched { cache: cache.clone(), cache_watch, broker: Arc::clone(&broker), redis: redis.clone() };
-        let telemetry = Telemetry::start(watched, &settings.performance, background.clone());
+        let telemetry = Telemetry::start(watched, &settings.performance, background.clone())?;
+        telemetry.watch_pools(store.pools(), &settings.performance.health);
+        let export = Export::start(&telemetry, &settings)?;
         let import_concurrency = Concurrency::new(settings.queue.import_concurrency);
         let outlook = Arc::new(OutlookWatch::new(
             &settings.performance,
@@ -178,6 +185,7 @@ impl Node {
             redis,
             queue_file,
             background,
+            export,
         })
     }
 
@@ -213,6 +221,7 @@ impl Node {
             )
             .handler::<ImportSchedules, _>(import)
             .observer(Arc::clone(self.telemetry.job_watch()) as _)
+            .span(trace::job_span)
             .lease(queue.lease)
             .grace(queue.grace)
             .schedules()
@@ -236,6 +245,10 @@ impl Node {
 
     /// Ends what runs in the background, closes the databases and the connections.
     pub async fn stop(&self) {
+        // While there is still something to read figures from.
+        if let Some(export) = &self.export {
+            export.end().await;
+        }
         self.background.cancel();
         // One after the other: of connections that close at the same time, none folds the log into the file.
         self.coherence.ended().await;
@@ -246,6 +259,8 @@ impl Node {
         if let Some(redis) = &self.redis {
             redis.close();
         }
+        // Those of the last second, which the pulse did not live to tell.
+        self.telemetry.log_slow_statements();
     }
 }
 
@@ -255,7 +270,8 @@ async fn open_jobs(
     redis: Option<&Redis>,
 ) -> Result<(Arc<dyn Broker>, Option<Arc<SqliteBroker>>), StartError> {
     let Some(redis) = redis else {
-        let broker = Arc::new(SqliteBroker::open(&settings.queue_path(), SqliteOptions::default()).await?);
+        let options = SqliteOptions::default().report_statements(true);
+        let broker = Arc::new(SqliteBroker::open(&settings.queue_path(), options).await?);
         return Ok((Arc::clone(&broker) as _, Some(broker)));
     };
     let partitions = settings.queue.partitions;

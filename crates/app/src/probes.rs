@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
@@ -16,8 +16,10 @@ use tidegate_perfmon::Health;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::bearer::bearer;
 use crate::node::Node;
 use crate::serve::serve;
+use crate::settings::Rights;
 use crate::telemetry::CONTENT_TYPE;
 
 /// How long a database may take. Whoever probes has little patience too, and one that hangs is as good as one that is
@@ -29,12 +31,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Probes {
     node: Arc<Node>,
     is_draining: Arc<AtomicBool>,
+    has_started: Arc<AtomicBool>,
 }
 
 impl Probes {
     /// Probes of that node.
     pub fn new(node: Arc<Node>) -> Self {
-        Self { node, is_draining: Arc::new(AtomicBool::new(false)) }
+        Self { node, is_draining: Arc::default(), has_started: Arc::default() }
     }
 
     /// From here on the node says that it is not ready, so that balancers send nothing more.
@@ -55,14 +58,28 @@ impl Probes {
             // Liveness asks nothing of anybody: a restart of this process mends no other.
             .route("/livez", get(|| async { "alive\n" }))
             .route("/readyz", get(ready))
-            .route("/startupz", get(ready))
+            .route("/startupz", get(started))
             .route("/health", get(health))
             .route("/metrics", get(metrics))
             .with_state(self)
     }
 }
 
+/// Once the node was ready it has started, whatever becomes of it later: who asks this waits to ask the other probes.
+async fn started(State(probes): State<Probes>) -> Result<&'static str, NoAnswer> {
+    if probes.has_started.load(Ordering::Relaxed) {
+        return Ok("ready\n");
+    }
+    ready(State(probes)).await
+}
+
 async fn ready(State(probes): State<Probes>) -> Result<&'static str, NoAnswer> {
+    let answer = is_ready(&probes).await?;
+    probes.has_started.store(true, Ordering::Relaxed);
+    Ok(answer)
+}
+
+async fn is_ready(probes: &Probes) -> Result<&'static str, NoAnswer> {
     if probes.is_draining.load(Ordering::Relaxed) {
         return Err(NoAnswer("shutting down\n"));
     }
@@ -106,21 +123,65 @@ async fn in_time<T, E: Display>(
 }
 
 /// `application/health+json`: pass and warn are 200, fail is 503.
-async fn health(State(probes): State<Probes>) -> Response {
-    let Some(report) = probes.node.telemetry.health() else {
-        return (StatusCode::OK, headers(), Json(json!({"status": "warn", "output": "starting"}))).into_response();
+///
+/// Who may not read figures is told the status alone, where they are not for everybody.
+async fn health(State(probes): State<Probes>, request: HeaderMap) -> Response {
+    let report = probes.node.telemetry.health();
+    let is_unhealthy = report.as_ref().is_some_and(|report| report.status == Health::Unhealthy);
+    let code = if is_unhealthy { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let body = match report {
+        Some(report) if probes.may_read(&request).is_err() => json!({"status": report.status.check_status()}),
+        Some(report) => json!(report),
+        None => json!({"status": "warn", "output": "starting"}),
     };
-    let code = if report.status == Health::Unhealthy { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    (code, headers(), Json(report)).into_response()
+    (code, headers(), Json(body)).into_response()
 }
 
 fn headers() -> [(HeaderName, &'static str); 2] {
     [(header::CONTENT_TYPE, "application/health+json"), (header::CACHE_CONTROL, "no-store")]
 }
 
-async fn metrics(State(probes): State<Probes>) -> Result<Response, NoAnswer> {
-    let text = in_time(probes.node.telemetry.exposition(), "the job store does not answer\n").await?;
+async fn metrics(State(probes): State<Probes>, request: HeaderMap) -> Result<Response, Closed> {
+    probes.may_read(&request)?;
+    let text = probes.node.telemetry.exposition().await;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
+}
+
+impl Probes {
+    /// Whether whoever sent this may read figures.
+    fn may_read(&self, headers: &HeaderMap) -> Result<(), Closed> {
+        let settings = &self.node.settings;
+        if !settings.performance.metrics_need_token {
+            return Ok(());
+        }
+        let rights = bearer(headers).map(|sent| settings.tokens.rights(sent)).unwrap_or_default();
+        match rights {
+            Rights { admin: true, .. } | Rights { read: true, .. } => Ok(()),
+            Rights { service: true, .. } => Err(Closed::Forbidden),
+            _ => Err(Closed::Unauthorized),
+        }
+    }
+}
+
+/// Figures are not for whoever asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closed {
+    Unauthorized,
+    Forbidden,
+}
+
+impl IntoResponse for Closed {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Unauthorized => {
+                let told = "send the read token as `Authorization: Bearer …`\n";
+                (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], told).into_response()
+            }
+            Self::Forbidden => {
+                (StatusCode::FORBIDDEN, "the service token may only ask for decisions\n").into_response()
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod catalogue;
 mod check;
+mod hidden;
 mod performance;
 mod raw;
 mod reader;
@@ -21,6 +22,7 @@ use tidegate_ratelimit::{Ipv6Prefix, Quota, TrustedProxies};
 use tidegate_redis::Keyspace;
 
 pub use catalogue::{CATALOGUE, Setting};
+pub use hidden::Hidden;
 pub use performance::{AlertSettings, OtlpSettings, PerformanceSettings};
 pub use raw::{RawSettings, Source};
 pub use secret::Secret;
@@ -61,6 +63,23 @@ impl Tokens {
     pub fn any(&self) -> bool {
         self.admin.is_some() || self.read.is_some() || self.service.is_some()
     }
+
+    /// Which of them `sent` is. All are compared whatever the first says, so that the time tells nothing.
+    pub fn rights(&self, sent: &str) -> Rights {
+        let is = |token: &Option<Secret>| token.as_ref().is_some_and(|token| token.matches(sent));
+        Rights { admin: is(&self.admin), read: is(&self.read), service: is(&self.service) }
+    }
+}
+
+/// Which tokens somebody has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rights {
+    /// The admin token.
+    pub admin: bool,
+    /// The read token.
+    pub read: bool,
+    /// The service token.
+    pub service: bool,
 }
 
 /// A named limiter: how much, and for how long a key that went over it is refused.

@@ -7,6 +7,7 @@ mod change;
 mod coherence;
 mod imports;
 mod open;
+mod pool;
 mod prune;
 mod purge;
 mod schedules;
@@ -14,7 +15,6 @@ mod tenants;
 
 use std::sync::Arc;
 
-use sqlx::SqlitePool;
 use tidegate_cache::TieredCache;
 
 pub use change::Change;
@@ -22,14 +22,15 @@ pub use coherence::{Coherence, WatchEnded};
 pub(crate) use imports::{Advanced, ImportProgress};
 pub use imports::{FailedImport, ImportFailure, RejectedLine};
 pub use open::OpenError;
+pub(crate) use pool::{PoolState, WatchedPool};
 pub use purge::{Purge, RowError};
 pub use schedules::{Cursor, CursorError, Page, Schedule};
 
 /// The tables of one data directory. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
-    reader: SqlitePool,
-    writer: SqlitePool,
+    reader: WatchedPool,
+    writer: WatchedPool,
     cache: TieredCache,
     installation: Arc<str>,
     /// Marks the invalidations on which this process has acted already, which it need not read again.
@@ -92,6 +93,11 @@ impl Store {
     /// The cache in front of the tables.
     pub(crate) fn cache(&self) -> &TieredCache {
         &self.cache
+    }
+
+    /// The pools of connections.
+    pub(crate) fn pools(&self) -> [WatchedPool; 2] {
+        [self.reader.clone(), self.writer.clone()]
     }
 
     /// Closes every connection, after the statements in flight.

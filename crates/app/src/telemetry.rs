@@ -1,38 +1,61 @@
 //! What both binaries tell about themselves: log, figures, health.
 
+mod alerts;
 mod board;
 mod cache_watch;
 mod exposition;
+mod line_fields;
 mod logging;
 mod outlook;
+mod pools;
 mod process;
 mod pulse;
 mod queues;
 mod redis;
 mod redis_figures;
 mod seldom;
+mod slow_log;
+mod statements;
+#[cfg(test)]
+mod test_ground;
+mod times;
+pub mod trace;
+mod verdict;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tidegate_cache::TieredCache;
-use tidegate_perfmon::{HealthMonitor, HealthReport, Registry, Snapshot};
+use tidegate_perfmon::{HealthConfig, HealthMonitor, HealthReport, Kind, Registry, Snapshot};
 use tidegate_queue::{Broker, QueueCounts};
 use tidegate_ratelimit::LimiterStats;
 use tokio_util::sync::CancellationToken;
 
 use crate::redis::Redis;
 use crate::settings::PerformanceSettings;
+use crate::store::WatchedPool;
+use pulse::Asked;
 use queues::RateWatch;
 use redis::RedisWatch;
+use statements::Statements;
+use verdict::{CacheCounts, CacheVerdict};
 
+pub use alerts::{AlertDesk, Follower, Told, Topic, WebhookError};
 pub use board::{Beat, Board, Section, Table};
 pub use cache_watch::CacheWatch;
 pub use exposition::CONTENT_TYPE;
+#[cfg(feature = "otlp")]
+pub(crate) use exposition::Family;
+pub(crate) use logging::BoxedLayer;
 pub use logging::init as init_logging;
 pub use outlook::{CacheRoom, JobsAtOnce, OutlookWatch};
 pub use queues::{JobWatch, Latency, Percentiles, Rates};
 pub use redis::{RedisReport, RedisServer, RedisSlowCommand, RedisUse};
 pub use seldom::Seldom;
+pub(crate) use slow_log::SlowLog;
+pub use statements::set_request_trace;
+pub(crate) use statements::{STATEMENT_TARGET, Statement};
+pub(crate) use times::Times;
 
 /// The figures of one process, and the verdict on them.
 pub struct Telemetry {
@@ -40,12 +63,16 @@ pub struct Telemetry {
     board: Board,
     monitor: Mutex<HealthMonitor>,
     report: Mutex<Option<HealthReport>>,
+    alerts: Arc<AlertDesk>,
+    asked: Mutex<Option<Asked>>,
+    scrape_errors: AtomicU64,
     cache: TieredCache,
     cache_watch: Arc<CacheWatch>,
     broker: Arc<dyn Broker>,
     job_watch: Arc<JobWatch>,
     rates: Arc<RateWatch>,
     redis: Option<Arc<RedisWatch>>,
+    statements: Arc<Statements>,
     limiters: Mutex<Vec<LimiterSource>>,
 }
 
@@ -79,32 +106,66 @@ impl std::fmt::Debug for Watched {
 
 impl Telemetry {
     /// Starts the pulse, which files the figures of each second and judges them, and the watch over Redis, until
-    /// `shutdown`.
-    pub fn start(watched: Watched, settings: &PerformanceSettings, shutdown: CancellationToken) -> Arc<Self> {
+    /// `shutdown`. Alerts are delivered until then too.
+    ///
+    /// # Errors
+    ///
+    /// When there is a webhook, and no client can be made for it.
+    pub fn start(
+        watched: Watched,
+        settings: &PerformanceSettings,
+        shutdown: CancellationToken,
+    ) -> Result<Arc<Self>, WebhookError> {
         let Watched { cache, cache_watch, broker, redis } = watched;
         let registry = settings.registry().build();
         let monitor = Mutex::new(HealthMonitor::new(registry.health_config()));
+        let alerts = AlertDesk::start(&settings.alerts, registry.now(), shutdown.clone())?;
         let telemetry = Arc::new(Self {
             registry,
             board: Board::default(),
             monitor,
             report: Mutex::new(None),
+            alerts,
+            asked: Mutex::new(None),
+            scrape_errors: AtomicU64::new(0),
             cache,
             cache_watch,
             broker,
             job_watch: Arc::default(),
             rates: Arc::default(),
             redis: redis.map(RedisWatch::new),
+            statements: Statements::of_process(&settings.queries),
             limiters: Mutex::new(Vec::new()),
         });
+        statements::hang_up(&telemetry.statements, &telemetry.board, settings.health.min_samples);
         if let Some(redis) = &telemetry.redis {
             tokio::spawn(Arc::clone(redis).run(shutdown.clone()));
         }
         process::hang_up(&telemetry.board);
+        telemetry.hang_up(CacheVerdict::new(&settings.health, settings.warning_of(Kind::Cache)));
         exposition::recorder::hang_up(&telemetry.board, &telemetry.registry, exposition::facade::bridge());
         exposition::facade::hang_up(&telemetry.board, exposition::facade::bridge());
         tokio::spawn(pulse::run(Arc::clone(&telemetry), shutdown));
-        telemetry
+        Ok(telemetry)
+    }
+
+    /// Hangs up what is told here of the cache and of alerts.
+    fn hang_up(&self, verdict: CacheVerdict) {
+        let (cache, watch, registry) = (self.cache.clone(), Arc::clone(&self.cache_watch), self.registry.clone());
+        self.board.readings(move || {
+            let latencies = || [watch.lookups(), watch.shared_lookups()];
+            verdict.readings(registry.now(), || CacheCounts::of(&cache.stats(), &latencies(), verdict.slow()))
+        });
+        self.board.section(Arc::clone(&self.alerts) as _);
+        let alerts = Arc::clone(&self.alerts);
+        self.board.figures(move || Box::new(alerts.figures()));
+        let alerts = Arc::clone(&self.alerts);
+        self.board.every_second(move |beat| alerts.beat(beat));
+    }
+
+    /// The alerts.
+    pub fn alerts(&self) -> &Arc<AlertDesk> {
+        &self.alerts
     }
 
     /// The registry of endpoints and operations.
@@ -115,6 +176,16 @@ impl Telemetry {
     /// Where parts of the node hang up what they have to show.
     pub fn board(&self) -> &Board {
         &self.board
+    }
+
+    /// Shows the pools of connections, and judges by how much of them is in use.
+    pub(crate) fn watch_pools(&self, pools: impl Into<Vec<WatchedPool>>, limits: &HealthConfig) {
+        pools::hang_up(pools.into(), &self.board, limits.clone());
+    }
+
+    /// Logs the slow statements that were not logged yet.
+    pub(crate) fn log_slow_statements(&self) {
+        self.statements.log_slow();
     }
 
     /// Adds a limiter to what `/metrics` shows.

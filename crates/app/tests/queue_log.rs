@@ -73,3 +73,32 @@ async fn a_dead_job_is_logged_without_its_payload_and_its_run_is_in_a_span_with_
     }
     assert!(!text.contains("secret"), "{text}");
 }
+
+#[tokio::test]
+async fn a_run_is_in_the_span_that_the_builder_was_given() {
+    let page = Page::default();
+    let to = page.clone();
+    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || to.clone()).finish();
+    let _logged = tracing::subscriber::set_default(log);
+    let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
+    let producer = Producer::new(broker.clone());
+    let worker = Worker::builder(broker)
+        .queue("billing", QueueOptions::new())
+        .handler(charge)
+        .span(|context| tracing::info_span!("mine", of = context.kind(), above = context.trace_parent()))
+        .build()
+        .unwrap();
+    let stop = CancellationToken::new();
+    let worker = tokio::spawn(worker.run(stop.clone()));
+    let job = Charge { card: "4929-secret".to_owned() };
+    let id = producer.enqueue_with(&job, EnqueueOptions::new().trace_parent(TRACE)).await.unwrap();
+    let end = producer.wait_for::<()>("billing", &id, Duration::from_secs(30)).await;
+    assert!(matches!(end, Err(WaitError::Dead { .. })));
+    stop.cancel();
+    worker.await.unwrap().unwrap();
+
+    let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+    let run = text.lines().find(|line| line.contains("charging")).unwrap_or_default();
+    assert!(run.contains(&format!("mine{{of=\"charge\" above=\"{TRACE}\"}}")), "{text}");
+    assert!(!run.contains("job{"), "one span, and not the usual one beside it: {run}");
+}

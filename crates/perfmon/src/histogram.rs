@@ -76,18 +76,23 @@ impl Histogram {
     /// [`Registry`](crate::Registry) unwraps them at each tick, a histogram used alone doesn't.
     pub fn snapshot(&self) -> Snapshot {
         let mut counts = vec![0; self.layout.buckets()];
-        let sum = self.read(&mut counts);
+        self.read(0, &mut counts);
         let counts = counts.into_iter().map(u64::from).collect();
-        Snapshot::new(Arc::clone(&self.layout), counts, u128::from(sum))
+        Snapshot::new(Arc::clone(&self.layout), counts, u128::from(self.sum_nanos()))
     }
 
     pub(crate) fn layout(&self) -> &Arc<Layout> {
         &self.layout
     }
 
-    /// Writes the bucket counts (modulo 2³²) and returns the sum in nanoseconds (modulo 2⁶⁴).
-    pub(crate) fn read(&self, counts: &mut [u32]) -> u64 {
-        self.stripes.read(counts)
+    /// Writes the counts of some buckets, from `first` on (modulo 2³²).
+    pub(crate) fn read(&self, first: usize, counts: &mut [u32]) {
+        self.stripes.read(first, counts);
+    }
+
+    /// The sum in nanoseconds (modulo 2⁶⁴).
+    pub(crate) fn sum_nanos(&self) -> u64 {
+        self.stripes.sum_nanos()
     }
 
     /// The memory that recorders have taken.

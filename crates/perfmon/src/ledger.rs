@@ -1,13 +1,17 @@
 //! What ticks have read of a series. Recorders never touch it.
 
+use std::iter;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::delta::{Delta, Scratch};
+use crate::groups::Groups;
 use crate::histogram::Histogram;
 use crate::interval::Interval;
 use crate::layout::{EXPOSED, Layout};
 use crate::ring::Ring;
+use crate::series::ABORTED;
 use crate::stripe::TALLIES;
 use crate::totals::Totals;
 use crate::window::Window;
@@ -17,6 +21,10 @@ pub(crate) struct Ledger {
     elapsed: Duration,
     /// The live counters at the last reading.
     read: Box<[u32]>,
+    /// The groups of buckets that have been used lately.
+    lately: Groups,
+    /// Samples filed whose tallies were not (modulo 2⁶⁴): their recorders were between the two.
+    ahead: u64,
     total: Total,
     seconds: Ring,
     minutes: Ring,
@@ -37,6 +45,8 @@ impl Ledger {
         Self {
             elapsed,
             read: vec![0; layout.buckets()].into(),
+            lately: Groups::new(layout.buckets()),
+            ahead: 0,
             total: Total::default(),
             seconds: Ring::new(1, 60),
             minutes: Ring::new(60, 60),
@@ -46,6 +56,9 @@ impl Ledger {
 
     /// Writes what was recorded since the last reading into `scratch.delta`, and the live counters it was found by into
     /// `scratch.live`. Series that nobody touched cost a few loads: their buckets are not looked at.
+    ///
+    /// Latencies come again where they came before, so that those buckets are looked at first. The tallies say how many
+    /// samples there must be; where they aren't found, all buckets are looked at.
     #[expect(clippy::cast_possible_truncation, reason = "differences are taken modulo the width of the live counters")]
     pub(crate) fn unread(&self, histogram: &Histogram, scratch: &mut Scratch) {
         let Scratch { live, delta } = scratch;
@@ -57,12 +70,39 @@ impl Ledger {
             return;
         }
         live.resize(self.read.len(), 0);
-        delta.sum_nanos = histogram.read(live).wrapping_sub(self.total.sum_nanos as u64);
-        for (bucket, (&live, &read)) in (0u32..).zip(live.iter().zip(&self.read)) {
-            if live != read {
-                delta.buckets.push((bucket, live.wrapping_sub(read)));
+        self.look(histogram, self.lately.ranges(), live, delta);
+        if self.ahead_after(delta) != 0 {
+            delta.buckets.clear();
+            self.look(histogram, iter::once(0..self.read.len()), live, delta);
+        }
+        delta.sum_nanos = histogram.sum_nanos().wrapping_sub(self.total.sum_nanos as u64);
+    }
+
+    fn look(
+        &self,
+        histogram: &Histogram,
+        ranges: impl Iterator<Item = Range<usize>>,
+        live: &mut [u32],
+        delta: &mut Delta,
+    ) {
+        for range in ranges {
+            let (live, read) = (&mut live[range.clone()], &self.read[range.clone()]);
+            histogram.read(range.start, live);
+            for (bucket, (&live, &read)) in range.zip(live.iter().zip(read)) {
+                if live != read {
+                    let bucket = u32::try_from(bucket).expect("a layout has fewer buckets");
+                    delta.buckets.push((bucket, live.wrapping_sub(read)));
+                }
             }
         }
+    }
+
+    /// How many more samples than tallies will have been filed. Once all recorders are done it is zero exactly when none
+    /// was overlooked.
+    fn ahead_after(&self, delta: &Delta) -> u64 {
+        let samples: u64 = delta.buckets.iter().map(|&(_, count)| u64::from(count)).sum();
+        let tallies: u64 = delta.tallies[..ABORTED].iter().sum();
+        self.ahead.wrapping_add(samples).wrapping_sub(tallies)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "differences are taken modulo the width of the live counters")]
@@ -94,6 +134,9 @@ impl Ledger {
             let read = &mut self.read[bucket as usize];
             *read = read.wrapping_add(count);
         }
+        self.ahead = self.ahead_after(delta);
+        self.lately.note(delta);
+        let delta = &scratch.delta;
         self.total.add(histogram.layout(), delta);
         for ring in [&mut self.seconds, &mut self.minutes, &mut self.hours] {
             ring.add(self.elapsed, delta);
@@ -157,6 +200,46 @@ mod tests {
         assert_eq!(ledger.total(&histogram, scratch).latency().count, 0);
         histogram.record_in(1, MS);
         assert_eq!(ledger.total(&histogram, scratch).latency().count, 2);
+    }
+
+    #[test]
+    fn what_comes_where_nothing_came_before_is_found() {
+        let histogram = Histogram::default();
+        let mut ledger = Ledger::new(histogram.layout(), Duration::ZERO);
+        let scratch = &mut Scratch::default();
+        let mut expected = 0;
+        for second in 1..=400u64 {
+            // Mostly around a millisecond, now and then anywhere.
+            histogram.record_in(1, MS);
+            histogram.record_in(4, MS * u32::try_from(second * second).unwrap());
+            if second % 3 == 0 {
+                histogram.record_in(1, Duration::from_secs(second));
+                expected += 1;
+            }
+            expected += 2;
+            assert_eq!(ledger.total(&histogram, scratch).latency().count, expected);
+            ledger.tick(&histogram, Duration::from_secs(second), scratch);
+            assert_eq!(ledger.total(&histogram, scratch).latency().count, expected);
+        }
+        assert_eq!(ledger.window(Window::Hours(24), histogram.layout()).latency.count(), expected);
+    }
+
+    /// One recorder is between its bucket and its tally, and hides that another sample was overlooked: not for longer than
+    /// until its tally is there.
+    #[test]
+    fn a_sample_that_stands_in_for_another_hides_it_for_a_moment_only() {
+        let histogram = Histogram::default();
+        let mut ledger = Ledger::new(histogram.layout(), Duration::ZERO);
+        let scratch = &mut Scratch::default();
+        histogram.record_in(1, MS);
+        ledger.tick(&histogram, Duration::from_secs(1), scratch);
+        histogram.record(MS); // its tally comes later
+        histogram.record_in(1, MS * 1_000);
+        ledger.tick(&histogram, Duration::from_secs(2), scratch);
+        histogram.count(1);
+        ledger.tick(&histogram, Duration::from_secs(3), scratch);
+        assert_eq!(ledger.total(&histogram, scratch).latency().count, 3);
+        assert_eq!(ledger.window(Window::Seconds(60), histogram.layout()).latency.over(MS * 500), 1);
     }
 
     /// A recorder between its bucket and its tally, when the tick comes.

@@ -122,16 +122,17 @@ impl Queries {
     }
 
     /// At the end of a request of `route` (its template: as many are kept as there are names): which statements it ran more than
-    /// [`QueryConfig::alike`] times.
-    pub fn finish(&self, route: &str, request: &RequestQueries, at_unix_ms: u64, trace: Option<TraceContext>) {
+    /// [`QueryConfig::alike`] times. Returns how many calls of them it made, together.
+    pub fn finish(&self, route: &str, request: &RequestQueries, at_unix_ms: u64, trace: Option<TraceContext>) -> u64 {
         let repeated = request.more_than(self.0.config.alike);
         if repeated.is_empty() {
-            return;
+            return 0;
         }
         let mut repeats = lock(&self.0.repeats);
-        for (entry, calls, elapsed) in repeated {
-            repeats.add(route, &entry, calls, elapsed, at_unix_ms, trace);
+        for (entry, calls, elapsed) in &repeated {
+            repeats.add(route, entry, *calls, *elapsed, at_unix_ms, trace);
         }
+        repeated.iter().map(|(_, calls, _)| u64::from(*calls)).sum()
     }
 
     /// The shapes with the most of something, in falling order. Costs a pass over the buckets of every shape.

@@ -25,8 +25,7 @@ thread_local! {
     static HELD: Slot = Slot::claim(&SLOTS, own_stripes());
 }
 
-/// The stripe that is this thread's alone. Below [`OWN`] where there is one; elsewhere [`claim`] says
-/// more.
+/// The stripe that is this thread's alone. Below [`OWN`] where there is one; elsewhere [`claim`] says more.
 #[inline]
 pub(crate) fn known() -> usize {
     MINE.get()

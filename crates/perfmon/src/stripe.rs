@@ -77,26 +77,27 @@ impl Stripes {
         tallies
     }
 
-    /// Writes the bucket counts (modulo 2³²) and returns the sum in nanoseconds (modulo 2⁶⁴).
-    pub(crate) fn read(&self, counts: &mut [u32]) -> u64 {
-        let mut sum: u64 = 0;
+    /// Writes the counts of some buckets, from `first` on (modulo 2³²).
+    pub(crate) fn read(&self, first: usize, counts: &mut [u32]) {
         let mut built = self.built();
         match built.next() {
-            Some(first) => {
-                for (count, bucket) in counts.iter_mut().zip(&first.buckets) {
+            Some(stripe) => {
+                for (count, bucket) in counts.iter_mut().zip(&stripe.buckets[first..]) {
                     *count = bucket.load(Ordering::Relaxed);
                 }
-                sum = sum.wrapping_add(first.sum_nanos.load(Ordering::Relaxed));
             }
             None => counts.fill(0),
         }
         for stripe in built {
-            for (count, bucket) in counts.iter_mut().zip(&stripe.buckets) {
+            for (count, bucket) in counts.iter_mut().zip(&stripe.buckets[first..]) {
                 *count = count.wrapping_add(bucket.load(Ordering::Relaxed));
             }
-            sum = sum.wrapping_add(stripe.sum_nanos.load(Ordering::Relaxed));
         }
-        sum
+    }
+
+    /// The sum in nanoseconds (modulo 2⁶⁴).
+    pub(crate) fn sum_nanos(&self) -> u64 {
+        self.built().fold(0, |sum: u64, stripe| sum.wrapping_add(stripe.sum_nanos.load(Ordering::Relaxed)))
     }
 
     /// The memory of the copies built so far.
@@ -215,10 +216,10 @@ mod tests {
             chains.into_iter().for_each(|chain| chain.join().unwrap());
         });
         let mut counts = [0u32; 64];
-        let sum = stripes.read(&mut counts);
+        stripes.read(0, &mut counts);
         let all = WAVES * THREADS * EACH;
         assert_eq!(counts.iter().map(|&count| u64::from(count)).sum::<u64>(), all);
         assert_eq!(u64::from(stripes.tallies()[1]), all);
-        assert_eq!(sum, WAVES * EACH * (0..THREADS).sum::<u64>());
+        assert_eq!(stripes.sum_nanos(), WAVES * EACH * (0..THREADS).sum::<u64>());
     }
 }

@@ -24,7 +24,7 @@ use crate::cron::Scheduler;
 use crate::error::WorkerError;
 use crate::event::{Event, Observer, tell};
 use crate::group::EndedMembers;
-use crate::handler::Provided;
+use crate::handler::{Context, Provided};
 use crate::id::WorkerId;
 use crate::maintenance::{LeaseBook, LoopState, Maintenance, Served};
 use crate::registry::Registry;
@@ -59,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) lease: Duration,
     pub(crate) patience: Duration,
     pub(crate) unknown_delay: Duration,
+    /// Makes the span of a run.
+    pub(crate) span: Box<dyn Fn(&Context) -> tracing::Span + Send + Sync>,
     pub(crate) leases: LeaseBook,
     pub(crate) ended_members: EndedMembers,
     /// Fires when the grace of a shutdown has ended.

@@ -45,6 +45,7 @@
 //! - Nothing is built: [`binary`] finds what was last built, however old.
 
 mod binary;
+mod http;
 mod log;
 mod poll;
 mod port;
@@ -56,6 +57,7 @@ mod scale;
 mod scratch;
 
 pub use binary::{BinaryMissing, binary, find_binary};
+pub use http::http_client;
 pub use log::{Log, LogLine, Stream};
 pub use poll::{TimedOut, poll_until};
 pub use port::free_port;

@@ -15,6 +15,7 @@ use rustix::process::Signal;
 pub use self::builder::ProcessBuilder;
 pub use self::error::ProcessError;
 use self::running::Running;
+use crate::http::http_client;
 use crate::log::Log;
 use crate::poll::poll_until;
 
@@ -112,9 +113,7 @@ impl Process {
     ///
     /// [`ProcessError::TimedOut`] with the last answer, or [`ProcessError::Exited`] if the program ended.
     pub async fn wait_until_ready(&mut self, url: &str, deadline: Duration) -> Result<(), ProcessError> {
-        // A proxy named by the environment has no business between a test and its own server.
-        let client = reqwest::Client::builder()
-            .no_proxy()
+        let client = http_client()
             .timeout(ONE_REQUEST)
             .build()
             .map_err(|source| self.system("preparing a request", io::Error::other(source)))?;

@@ -41,6 +41,8 @@ const LIBRARIES_AND_APP: &[&str] = &[
 
 const BENCHES: &[&str] = &["tidegate-benches"];
 
+const APP: &[&str] = &["tidegate-app"];
+
 /// The one client.
 const REDIS: &[&str] = &["tidegate-redis"];
 
@@ -70,6 +72,11 @@ pub(super) const CONFINED: &[Confined] = &[
     Confined { dependency: "bullmq-official", only_in: BENCHES },
     Confined { dependency: "axum", only_in: &["tidegate-api", "tidegate-app"] },
     Confined { dependency: "sqlx", only_in: &["tidegate-app", "tidegate-queue"] },
+    // Who measures knows no protocol. The API's tests read what a collector is sent.
+    Confined { dependency: "opentelemetry", only_in: APP },
+    Confined { dependency: "opentelemetry-proto", only_in: &["tidegate-api", "tidegate-app"] },
+    Confined { dependency: "opentelemetry_sdk", only_in: APP },
+    Confined { dependency: "tracing-opentelemetry", only_in: APP },
     // A library emits events; who listens and how is for the binaries to say.
     Confined { dependency: "tracing-subscriber", only_in: &["tidegate-api", "tidegate-worker", "tidegate-app"] },
 ];

@@ -15,6 +15,7 @@ use tidegate_app::import::{Format, HeaderCheck, HeaderError, ImportError, check_
 use tidegate_app::jobs::{ImportSchedules, NotAdmitted, Ticket};
 use tidegate_app::spool::{SpoolError, UploadLimits};
 use tidegate_app::store::{RejectedLine, Store};
+use tidegate_perfmon::TraceContext;
 use tidegate_queue::{EnqueueOptions, Job, JobId, JobRecord, State as JobState};
 
 use crate::app::App;
@@ -29,6 +30,7 @@ const REJECTS_AT_A_TIME: u32 = 500;
 /// Takes the file and answers with the job that will read it.
 pub(super) async fn create(State(app): State<App>, caller: Caller, request: Request) -> Result<Response, Problem> {
     let format = format_of(&request)?;
+    let trace = request.extensions().get::<TraceContext>().map(ToString::to_string);
     let settings = app.settings();
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|bytes: u64| bytes > settings.http.max_import) {
@@ -58,6 +60,10 @@ pub(super) async fn create(State(app): State<App>, caller: Caller, request: Requ
         Ok(bytes) => {
             let job = ImportSchedules { tenant: caller.tenant.id.clone(), format, bytes };
             let options = EnqueueOptions::new().id(id.clone());
+            let options = match trace {
+                Some(trace) => options.trace_parent(trace),
+                None => options,
+            };
             app.producer().enqueue_with(&job, options).await.map_err(|error| Problem::internal(&error))
         }
         Err(problem) => Err(problem),

@@ -8,6 +8,7 @@ mod export;
 mod flat;
 mod overview;
 mod sections;
+pub(super) mod silences;
 mod sort;
 mod span;
 

@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
+use tidegate_app::bearer::bearer;
 use tidegate_app::tenant::{ApiKey, Plan, Tenant, TenantId};
 use tidegate_ratelimit::{Overrides, Tier};
 
@@ -64,7 +65,7 @@ pub(super) async fn create(State(app): State<App>, Json(new): Json<NewTenant>) -
 /// an operator.
 pub(super) async fn show(State(app): State<App>, Path(id): Path<String>, parts: Parts) -> Result<Response, Problem> {
     let missing = || Problem::not_found(format!("there is no tenant `{id}`"));
-    if access::bearer(&parts.headers).is_some_and(|token| token.starts_with(ApiKey::PREFIX)) {
+    if bearer(&parts.headers).is_some_and(|token| token.starts_with(ApiKey::PREFIX)) {
         let admitted = caller::admit(&app, &parts.headers, &parts.extensions).await?;
         let tenant = Arc::clone(&admitted.caller.tenant);
         let shown = if tenant.id.as_str() == id { Ok(axum::Json(tenant)) } else { Err(missing()) };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
-use tidegate_testkit::{Process, ProcessBuilder, Scratch, Stream, binary, poll_until};
+use tidegate_testkit::{Process, ProcessBuilder, Scratch, Stream, binary, http_client, poll_until};
 
 use crate::backend::Servers;
 
@@ -165,7 +165,7 @@ pub(crate) async fn listening_at(process: &mut Process) -> String {
 
 /// A client that speaks to this machine only.
 pub(crate) fn client() -> Client {
-    Client::builder().no_proxy().timeout(DEADLINE).build().expect("a client")
+    http_client().timeout(DEADLINE).build().expect("a client")
 }
 
 /// What a program left that ended by itself.

@@ -4,6 +4,7 @@ mod backend;
 mod harness;
 
 mod again;
+mod alerts;
 mod bad_input;
 mod bad_start;
 mod cached_keys;
@@ -21,4 +22,7 @@ mod redis;
 mod request_ids;
 mod secrets;
 mod start;
+mod statements;
+#[cfg(feature = "otlp")]
+mod traces;
 mod warm_up;

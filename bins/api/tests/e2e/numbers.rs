@@ -1,6 +1,6 @@
 //! Every number that the service tells of itself equals what a scripted run did, exactly.
 
-mod exposition;
+pub(crate) mod exposition;
 mod script;
 
 use std::collections::BTreeMap;
@@ -185,6 +185,8 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "process_resident_memory_bytes",
         "process_start_time_seconds",
         "process_threads",
+        "tidegate_alert_deliveries",
+        "tidegate_alerts_firing",
         "tidegate_cache_collapsed",
         "tidegate_cache_entries",
         "tidegate_cache_errors",
@@ -197,6 +199,17 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "tidegate_cache_stale_hits",
         "tidegate_cache_tier_hits",
         "tidegate_cache_tier_misses",
+        "tidegate_db_pool_acquire_seconds",
+        "tidegate_db_pool_connections",
+        "tidegate_db_pool_failures",
+        "tidegate_db_pool_in_use",
+        "tidegate_db_pool_max_connections",
+        "tidegate_db_pool_waiting",
+        "tidegate_db_repeated_statements",
+        "tidegate_db_statement_duration_seconds",
+        "tidegate_db_statements",
+        "tidegate_health_score",
+        "tidegate_health_status",
         "tidegate_http_in_flight",
         "tidegate_http_request_duration_seconds",
         "tidegate_http_requests",
@@ -234,6 +247,7 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "tidegate_runtime_queued_tasks",
         "tidegate_runtime_tasks",
         "tidegate_runtime_workers",
+        "tidegate_scrape_errors",
     ];
     assert_eq!(families, expected);
 }

@@ -5,7 +5,7 @@ mod access;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
 
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tidegate_testkit::{Process, ProcessBuilder, Scratch, Stream, binary, poll_until};
 use tokio::net::TcpStream;
@@ -219,6 +219,64 @@ async fn sigterm_turns_it_unready_while_it_serves_on_and_ends_it_well() {
     // The last connection writes the log back: what is in the files is all there is.
     for leftover in ["tidegate.db-wal", "queue.db-wal"] {
         assert!(!api.scratch.join(leftover).exists(), "{leftover}");
+    }
+}
+
+#[tokio::test]
+async fn startup_stays_true_while_draining() {
+    let mut api = Api::start_with(&[("TIDEGATE_HTTP_DRAIN_DELAY", "5s")]).await;
+    let startup = async |url: &str| client().get(format!("{url}/startupz")).send().await.unwrap().status().as_u16();
+    assert_eq!(startup(&api.url).await, 200);
+    let url = api.url.clone();
+    let drained = async {
+        says_unready(&url).await;
+        assert_eq!(startup(&url).await, 200, "who restarts what has not started would restart it now");
+    };
+    let (status, ()) = tokio::join!(api.process.stop(), drained);
+    assert_eq!(status.unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn metrics_want_a_token_when_told_so() {
+    let service = "service-token-0123456789";
+    let closed = [
+        ("TIDEGATE_PERFORMANCE_METRICS_ACCESS", "token"),
+        ("TIDEGATE_ADMIN_TOKEN", ADMIN),
+        ("TIDEGATE_READ_TOKEN", READ),
+        ("TIDEGATE_SERVICE_TOKEN", service),
+    ];
+    let api = Api::start_with(&closed).await;
+    let settings: Vec<_> = closed.into_iter().chain([("TIDEGATE_WORKER_LISTEN", "127.0.0.1:0")]).collect();
+    let mut worker = api.worker(&settings).start().unwrap();
+    let line = worker.wait_for_line("Probes and metrics at", DEADLINE).await.unwrap();
+    let at_worker = line[line.find("http://").unwrap()..].trim().to_owned();
+
+    let client = client();
+    for url in [&api.url, &at_worker] {
+        let judged = poll_until(DEADLINE, async || {
+            let health = client.get(format!("{url}/health")).bearer_auth(READ).send().await.ok()?;
+            let health: Value = health.json().await.ok()?;
+            health["checks"].is_object().then_some(())
+        });
+        judged.await.expect("the reader is told all");
+        let wrong = &READ[..READ.len() - 1];
+        for (token, wanted) in
+            [(None, 401), (Some(wrong), 401), (Some(service), 403), (Some(READ), 200), (Some(ADMIN), 200)]
+        {
+            let get =
+                |path: &str| token.into_iter().fold(client.get(format!("{url}{path}")), RequestBuilder::bearer_auth);
+            let answer = get("/metrics").send().await.unwrap();
+            assert_eq!(answer.status(), wanted, "{token:?} at {url}");
+            assert_eq!(answer.text().await.unwrap().contains("tidegate_"), wanted == 200, "{token:?} at {url}");
+            let health = get("/health").send().await.unwrap();
+            assert_eq!(health.headers()["content-type"], "application/health+json");
+            let health: Value = health.json().await.unwrap();
+            assert!(health["status"].is_string(), "{health}");
+            assert_eq!(health.as_object().unwrap().len() > 1, wanted == 200, "{token:?} at {url}: {health}");
+            for probe in ["/livez", "/readyz", "/startupz"] {
+                assert_eq!(get(probe).send().await.unwrap().status(), 200, "{token:?} at {url}{probe}");
+            }
+        }
     }
 }
 

@@ -129,7 +129,7 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
                 Duration::from_secs(7 * 24 * 3600),
             )?,
         },
-        performance: performance::read(&raw)?,
+        performance: performance::read(&raw, &tokens)?,
         tokens,
     })
 }

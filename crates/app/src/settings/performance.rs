@@ -1,11 +1,14 @@
 //! What is measured, judged, told and exported.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_perfmon::{HealthConfig, Kind, QueryConfig, RegistryBuilder};
 
 use super::reader::Reader;
-use super::{Secret, SettingsError};
+use super::{Hidden, SettingsError, Tokens};
+use crate::otlp;
+use crate::telemetry::SlowLog;
 
 /// Performance monitoring.
 #[derive(Debug, Clone)]
@@ -34,9 +37,9 @@ pub struct PerformanceSettings {
 #[derive(Debug, Clone, Default)]
 pub struct AlertSettings {
     /// URL that each alert is posted to.
-    pub webhook: Option<Secret>,
+    pub webhook: Option<Hidden>,
     /// Key of the signature that goes with it.
-    pub webhook_secret: Option<Secret>,
+    pub webhook_secret: Option<Hidden>,
     /// Whether that URL may lead to an address of a private network.
     pub private_addresses: bool,
 }
@@ -47,7 +50,7 @@ pub struct OtlpSettings {
     /// Base URL; `/v1/traces` and `/v1/metrics` are added.
     pub endpoint: String,
     /// Headers sent along, `name=value` with commas between.
-    pub headers: Option<Secret>,
+    pub headers: Option<Hidden>,
     /// Share of the traces begun here that are sent.
     pub sample: f64,
     /// How often metrics are sent.
@@ -55,9 +58,16 @@ pub struct OtlpSettings {
 }
 
 impl PerformanceSettings {
-    /// A registry as these settings want it.
+    /// Above how long an operation of that kind is listed.
+    pub fn warning_of(&self, kind: Kind) -> Duration {
+        let set = self.warn.iter().find(|(set, _)| *set == kind);
+        set.map_or_else(|| kind.default_threshold(), |(_, above)| *above)
+    }
+
+    /// A registry as these settings want it, which writes what is slow to the log.
     pub fn registry(&self) -> RegistryBuilder {
         let builder = tidegate_perfmon::Registry::builder()
+            .observer(Arc::new(SlowLog::default()))
             .cap(self.endpoints)
             .slow_call(self.slow_api_log)
             .health(self.health.clone());
@@ -69,7 +79,7 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 /// Beyond it nothing is measured apart.
 const LONGEST: Duration = Duration::from_secs(137);
 
-pub(super) fn read(raw: &Reader<'_>) -> Result<PerformanceSettings, SettingsError> {
+pub(super) fn read(raw: &Reader<'_>, tokens: &Tokens) -> Result<PerformanceSettings, SettingsError> {
     let time = |key| raw.duration(key, MILLISECOND, LONGEST);
     let health = HealthConfig {
         error_rate: raw.share("performance.error_rate")?,
@@ -99,19 +109,30 @@ pub(super) fn read(raw: &Reader<'_>) -> Result<PerformanceSettings, SettingsErro
         health,
         queries,
         endpoints: raw.count("performance.endpoints", 1..=10_000)?,
-        metrics_need_token: raw.required("performance.metrics_access", "`open` or `token`", |text| match text {
-            "open" => Some(false),
-            "token" => Some(true),
-            _ => None,
-        })?,
+        metrics_need_token: metrics_need_token(raw, tokens)?,
         acts: raw.switch("performance.actions")?,
         alerts: AlertSettings {
             webhook: raw.secret_url("alerts.webhook")?,
-            webhook_secret: raw.token("alerts.webhook_secret")?,
+            webhook_secret: raw.signing_key("alerts.webhook_secret")?,
             private_addresses: raw.switch("alerts.private_addresses")?,
         },
         otlp: otlp(raw)?,
     })
+}
+
+fn metrics_need_token(raw: &Reader<'_>, tokens: &Tokens) -> Result<bool, SettingsError> {
+    const KEY: &str = "performance.metrics_access";
+    let need = raw.required(KEY, "`open` or `token`", |text| match text {
+        "open" => Some(false),
+        "token" => Some(true),
+        _ => None,
+    })?;
+    if need && tokens.read.is_none() && tokens.admin.is_none() {
+        return Err(
+            raw.invalid(KEY, "`token` wants tokens.read or tokens.admin to be set: nobody could ask".to_owned())
+        );
+    }
+    Ok(need)
 }
 
 /// All of it is checked also where no collector is set: a slip is found when it is made.
@@ -124,6 +145,10 @@ fn otlp(raw: &Reader<'_>) -> Result<Option<OtlpSettings>, SettingsError> {
     let endpoint = raw.optional("otlp.endpoint", "a URL such as http://127.0.0.1:4318", |text| {
         is_http(text).then(|| text.trim_end_matches('/').to_owned())
     })?;
+    if endpoint.is_some() && !otlp::IS_BUILT_IN {
+        let reason = "this program was built without the feature `otlp`, and so sends nothing; unset it";
+        return Err(raw.invalid("otlp.endpoint", reason.to_owned()));
+    }
     Ok(endpoint.map(|endpoint| OtlpSettings { endpoint, headers, sample, interval }))
 }
 
@@ -187,9 +212,33 @@ mod tests {
         }
         let set = check_with(&[("TIDEGATE_ALERTS_WEBHOOK", "https://alerts.example.com/hunter2")]).unwrap();
         assert!(!format!("{set:?}").contains("hunter2"));
+        assert_eq!(
+            set.performance.alerts.webhook.as_ref().map(Hidden::reveal),
+            Some("https://alerts.example.com/hunter2")
+        );
     }
 
     #[test]
+    fn figures_behind_a_token_want_one_that_is_set() {
+        let closed = ("TIDEGATE_PERFORMANCE_METRICS_ACCESS", "token");
+        let service = ("TIDEGATE_SERVICE_TOKEN", "service-token-0123456789");
+        for without in [vec![closed], vec![closed, service]] {
+            let error = check_with(&without).unwrap_err().to_string();
+            assert!(error.contains("TIDEGATE_PERFORMANCE_METRICS_ACCESS") && error.contains("tokens.read"), "{error}");
+        }
+        let read = ("TIDEGATE_READ_TOKEN", "read-token-0123456789");
+        assert!(check_with(&[closed, read]).unwrap().performance.metrics_need_token);
+    }
+
+    #[test]
+    #[cfg(not(feature = "otlp"))]
+    fn a_program_that_cannot_export_refuses_a_collector() {
+        let error = check_with(&[("TIDEGATE_OTLP_ENDPOINT", "http://127.0.0.1:4318")]).unwrap_err().to_string();
+        assert!(error.contains("TIDEGATE_OTLP_ENDPOINT") && error.contains("feature `otlp`"), "{error}");
+    }
+
+    #[test]
+    #[cfg(feature = "otlp")]
     fn a_collector_is_an_http_url_without_a_password() {
         let otlp = check_with(&[("TIDEGATE_OTLP_ENDPOINT", "http://127.0.0.1:4318/")]).unwrap().performance.otlp;
         let otlp = otlp.unwrap();

@@ -5,12 +5,13 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use axum::http::{HeaderName, HeaderValue, Uri};
+use axum::http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
+use reqwest::Url;
 use tidegate_ratelimit::{Ipv6Prefix, Quota, network_of};
 
 use super::catalogue::Setting;
-use super::{LimitMode, LimitSettings, MAX_SMALL_LIMIT, RawSettings, Secret, SettingsError, Source};
+use super::{Hidden, LimitMode, LimitSettings, MAX_SMALL_LIMIT, RawSettings, Secret, SettingsError, Source};
 
 /// Tokens shorter than this are guessed too easily.
 const MIN_TOKEN: usize = 16;
@@ -59,11 +60,20 @@ impl Reader<'_> {
     }
 
     pub(super) fn token(&self, key: &'static str) -> Result<Option<Secret>, SettingsError> {
+        Ok(self.hard_to_guess(key)?.map(Secret::new))
+    }
+
+    /// A key that both sides sign with, and so has to be kept as it is.
+    pub(super) fn signing_key(&self, key: &'static str) -> Result<Option<Hidden>, SettingsError> {
+        Ok(self.hard_to_guess(key)?.map(Hidden::new))
+    }
+
+    fn hard_to_guess(&self, key: &'static str) -> Result<Option<&str>, SettingsError> {
         let Some((text, _)) = self.text(key) else { return Ok(None) };
         if text.len() < MIN_TOKEN || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(self.invalid(key, format!("wants {MIN_TOKEN} or more visible ASCII characters without spaces")));
         }
-        Ok(Some(Secret::new(text)))
+        Ok(Some(text))
     }
 
     pub(super) fn duration(
@@ -193,19 +203,18 @@ impl Reader<'_> {
     }
 
     /// An HTTP URL that may hold a secret, in its path or behind `?`: what is wrong with it is told without repeating it.
-    pub(super) fn secret_url(&self, key: &'static str) -> Result<Option<Secret>, SettingsError> {
+    pub(super) fn secret_url(&self, key: &'static str) -> Result<Option<Hidden>, SettingsError> {
         let Some((text, _)) = self.text(key) else { return Ok(None) };
-        let is_http = text.parse::<Uri>().is_ok_and(|uri| {
-            matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
-        });
+        // As whoever posts there reads it.
+        let is_http = text.parse::<Url>().is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         if is_http {
-            return Ok(Some(Secret::new(text)));
+            return Ok(Some(Hidden::new(text)));
         }
         Err(self.invalid(key, "wants a URL such as https://alerts.example.com/hook".to_owned()))
     }
 
     /// Headers, `name=value` with commas between. Their values are secrets, and not repeated.
-    pub(super) fn headers(&self, key: &'static str) -> Result<Option<Secret>, SettingsError> {
+    pub(super) fn headers(&self, key: &'static str) -> Result<Option<Hidden>, SettingsError> {
         let Some((text, _)) = self.text(key) else { return Ok(None) };
         let is_header = |entry: &str| {
             entry.split_once('=').is_some_and(|(name, value)| {
@@ -213,7 +222,7 @@ impl Reader<'_> {
             })
         };
         if text.split(',').all(is_header) {
-            return Ok(Some(Secret::new(text)));
+            return Ok(Some(Hidden::new(text)));
         }
         Err(self.invalid(key, "wants `name=value`, with commas between".to_owned()))
     }

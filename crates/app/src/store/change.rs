@@ -6,6 +6,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteQueryResult};
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 use tidegate_cache::{TieredCache, Touched};
+use tracing::Instrument;
 
 use super::purge::{NOBODY, Row};
 use super::{Store, StoreError};
@@ -64,7 +65,7 @@ impl Change {
     ///
     /// When the commit fails: nothing was written and nothing is invalidated.
     pub async fn commit(self) -> Result<(), StoreError> {
-        tokio::spawn(async move {
+        let commit = async move {
             let Self { mut transaction, touched, cache } = self;
             let row = |kind, name| Row { kind, name, class: None };
             let keys = touched.keys().map(|key| row("key", key.as_str()));
@@ -81,8 +82,8 @@ impl Change {
                 tracing::warn!(error = %owed, "an invalidation waits until the shared cache can be told");
             }
             Ok(())
-        })
-        .await
-        .unwrap_or(Err(StoreError::CutOff))
+        };
+        // In the caller's span, so that its statements count as the request's.
+        tokio::spawn(commit.in_current_span()).await.unwrap_or(Err(StoreError::CutOff))
     }
 }

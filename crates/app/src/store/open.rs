@@ -10,13 +10,15 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tidegate_cache::TieredCache;
 
-use super::{Coherence, Store, StoreError, prune};
+use super::{Coherence, Store, StoreError, WatchedPool, prune};
 use tokio_util::sync::CancellationToken;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// Connections that read; SQLite in WAL mode lets them go on beside the writer.
 const READERS: u32 = 4;
+/// SQLite has one writer at a time; in this process whoever writes waits for its connection.
+const WRITERS: u32 = 1;
 /// How long a writer waits for another process's.
 const BUSY: Duration = Duration::from_secs(10);
 /// `application_id` of the file: "TIDE".
@@ -103,11 +105,12 @@ impl Store {
             // A commit that was acknowledged outlives a power cut, not only a killed process.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .busy_timeout(BUSY);
+            .busy_timeout(BUSY)
+            .thread_name(|number| format!("app-db-{number}"));
         let failed = |source: sqlx::Error| explain(path, source);
 
         inspect(path).await?;
-        let writer = pool(1).connect_with(options.clone()).await.map_err(failed)?;
+        let writer = pool(WRITERS).connect_with(options.clone()).await.map_err(failed)?;
         claim(&writer, path).await?;
         migrate(&writer, path).await?;
         drop(lock);
@@ -118,9 +121,13 @@ impl Store {
         let installation: String =
             sqlx::query_scalar("SELECT id FROM installation").fetch_one(&reader).await.map_err(failed)?;
         let cache = cache(&installation);
-        let installation = installation.into();
-        let store =
-            Self { reader, writer, cache, installation, origin: uuid::Uuid::new_v4().as_u64_pair().0.cast_signed() };
+        let store = Self {
+            reader: WatchedPool::new("app-read", READERS, reader),
+            writer: WatchedPool::new("app-write", WRITERS, writer),
+            cache,
+            installation: installation.into(),
+            origin: uuid::Uuid::new_v4().as_u64_pair().0.cast_signed(),
+        };
         let coherence = Coherence::start(&store, &options, shutdown.clone()).await.map_err(|error| match error {
             StoreError::Database(source) => explain(path, source),
             other => OpenError::Corrupt { path: path.to_owned(), reason: other.to_string() },

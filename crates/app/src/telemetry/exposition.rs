@@ -6,6 +6,8 @@ pub(super) mod facade;
 pub(super) mod recorder;
 
 use std::fmt::{self, Write};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, LabelSetEncoder, NoLabelSet};
@@ -22,27 +24,29 @@ use super::queues::{QueueFigures, QueueReading};
 use super::redis_figures::RedisFigures;
 use crate::jobs::{QUEUES, is_served_by};
 
+/// How long the job store may take: a scrape has little patience too.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Content type of the text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 impl Telemetry {
     /// All figures as Prometheus reads them.
     ///
-    /// # Errors
-    ///
-    /// When the job store can't be read, except on Redis: what else there is to tell is wanted most while it is away, so
-    /// only the queues' figures are missing then.
-    pub async fn exposition(&self) -> Result<String, BrokerError> {
-        let queues = match self.queues().await {
-            Ok(queues) => queues,
-            Err(_) if self.redis.is_some() => Vec::new(),
-            Err(error) => return Err(error),
-        };
+    /// Those of the queues are missing while the job store can't be read, and `tidegate_scrape_errors_total` counts it: what
+    /// else there is to tell is wanted most then.
+    pub async fn exposition(&self) -> String {
+        let queues = tokio::time::timeout(PATIENCE, self.queues()).await.ok().and_then(Result::ok);
+        if queues.is_none() {
+            self.scrape_errors.fetch_add(1, Ordering::Relaxed);
+        }
+        let queues = queues.unwrap_or_default();
         let reading = Reading {
             endpoints: self.registry.totals(),
             cache: self.cache.stats(),
             cache_latency: self.cache_latencies(),
             limiters: self.limiter_stats(),
+            scrape_errors: self.scrape_errors.load(Ordering::Relaxed),
         };
         let mut registry = Registry::default();
         registry.register_collector(Box::new(reading));
@@ -56,7 +60,7 @@ impl Telemetry {
         if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
             text.push_str("# a figure could not be written\n");
         }
-        Ok(text)
+        text
     }
 
     fn cache_latencies(&self) -> Vec<(&'static str, Snapshot)> {
@@ -84,13 +88,17 @@ struct Reading {
     /// By tier.
     cache_latency: Vec<(&'static str, Snapshot)>,
     limiters: Vec<(&'static str, LimiterStats)>,
+    scrape_errors: u64,
 }
 
 impl Collector for Reading {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.http(&mut encoder)?;
         self.cache(&mut encoder)?;
-        self.limits(&mut encoder)
+        self.limits(&mut encoder)?;
+        let told = "Scrapes without the figures of a part that could not be asked";
+        let mut family = Family::new(&mut encoder, "tidegate_scrape_errors", told, MetricType::Counter)?;
+        family.counter(&[("part", "queues")], self.scrape_errors)
     }
 }
 
@@ -262,10 +270,10 @@ fn classes(counts: &StatusCounts) -> [(&'static str, u64); 5] {
 }
 
 /// One metric with its label sets.
-pub(super) struct Family<'a>(prometheus_client::encoding::MetricEncoder<'a>);
+pub(crate) struct Family<'a>(prometheus_client::encoding::MetricEncoder<'a>);
 
 impl<'a> Family<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         encoder: &'a mut DescriptorEncoder<'_>,
         name: &'a str,
         help: &str,
@@ -274,16 +282,16 @@ impl<'a> Family<'a> {
         encoder.encode_descriptor(name, help, None, kind).map(Self)
     }
 
-    pub(super) fn counter(&mut self, labels: &[(&str, &str)], value: u64) -> fmt::Result {
+    pub(crate) fn counter(&mut self, labels: &[(&str, &str)], value: u64) -> fmt::Result {
         self.0.encode_family(&Labels(labels))?.encode_counter::<NoLabelSet, _, u64>(&value, None)
     }
 
-    pub(super) fn gauge(&mut self, labels: &[(&str, &str)], value: u64) -> fmt::Result {
+    pub(crate) fn gauge(&mut self, labels: &[(&str, &str)], value: u64) -> fmt::Result {
         self.0.encode_family(&Labels(labels))?.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))
     }
 
     /// A gauge that there is only one of.
-    pub(super) fn single(mut self, value: u64) -> fmt::Result {
+    pub(crate) fn single(mut self, value: u64) -> fmt::Result {
         self.0.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))
     }
 
@@ -293,17 +301,17 @@ impl<'a> Family<'a> {
     }
 
     /// A gauge that is no whole number.
-    pub(super) fn fraction(&mut self, labels: &[(&str, &str)], value: f64) -> fmt::Result {
+    pub(crate) fn fraction(&mut self, labels: &[(&str, &str)], value: f64) -> fmt::Result {
         self.0.encode_family(&Labels(labels))?.encode_gauge(&value)
     }
 
     /// A histogram of times.
-    pub(super) fn snapshot(&mut self, labels: &[(&str, &str)], times: &Snapshot) -> fmt::Result {
+    pub(crate) fn snapshot(&mut self, labels: &[(&str, &str)], times: &Snapshot) -> fmt::Result {
         let (count, sum_seconds) = (times.count(), times.sum().as_secs_f64());
         self.histogram(labels, &Totals { buckets: times.cumulative().collect(), count, sum_seconds })
     }
 
-    pub(super) fn histogram(&mut self, labels: &[(&str, &str)], totals: &Totals) -> fmt::Result {
+    pub(crate) fn histogram(&mut self, labels: &[(&str, &str)], totals: &Totals) -> fmt::Result {
         // The encoder adds up by itself: it wants what each bucket alone holds.
         let mut below = 0;
         let mut buckets: Vec<(f64, u64)> = Vec::with_capacity(totals.buckets.len() + 1);
@@ -334,5 +342,25 @@ impl EncodeLabelSet for Labels<'_> {
             text.finish()?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::telemetry::test_ground::Ground;
+
+    #[tokio::test]
+    async fn a_job_store_that_fails_takes_nothing_but_its_own_figures_with_it() {
+        let Ground { telemetry, broker, .. } = &Ground::new().await;
+        let good = telemetry.exposition().await;
+        assert!(good.contains("tidegate_queue_length{queue=\"import\"} 0\n"), "{good}");
+        assert!(good.contains("tidegate_scrape_errors_total{part=\"queues\"} 0\n"), "{good}");
+        broker.close().await;
+        for scrape in 1..=2 {
+            let text = telemetry.exposition().await;
+            assert!(!text.contains("tidegate_queue_length{"), "{text}");
+            assert!(text.contains(&format!("tidegate_scrape_errors_total{{part=\"queues\"}} {scrape}\n")), "{text}");
+            assert!(text.contains("# TYPE tidegate_cache_owed gauge") && text.ends_with("# EOF\n"), "{text}");
+        }
     }
 }

@@ -2,14 +2,20 @@
 
 use std::io::IsTerminal;
 
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, fmt};
 
+use super::line_fields::LineFields;
+use super::statements::{self, STATEMENT_TARGET, Statements};
+use crate::otlp;
 use crate::settings::Settings;
 
 /// A listener with a filter of its own: without one, a layer would be asked for all that any other wants to hear.
-type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
+pub(crate) type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// Starts the log and whoever else listens, among them the one to what libraries count through the facade `metrics`.
 ///
@@ -17,17 +23,29 @@ type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 pub fn init(settings: &Settings) {
     super::exposition::facade::install();
     if tracing_subscriber::registry().with(listeners(settings)).try_init().is_err() {
-        tracing::debug!("the log was started before");
+        return tracing::debug!("the log was started before");
     }
+    otlp::listen();
 }
 
 fn listeners(settings: &Settings) -> Vec<BoxedLayer> {
-    vec![lines(&settings.log)]
+    let statements = Statements::of_process(&settings.performance.queries);
+    let is_terminal = std::io::stderr().is_terminal();
+    let mut listeners = vec![lines(&settings.log, std::io::stderr, is_terminal), statements::layer(statements).boxed()];
+    listeners.extend(otlp::layers(settings));
+    listeners
 }
 
 /// Lines on standard error, so that standard output stays for what a person asked for. `filter` has passed the check of
 /// the settings.
-fn lines(filter: &str) -> BoxedLayer {
-    let is_terminal = std::io::stderr().is_terminal();
-    fmt::layer().with_writer(std::io::stderr).with_ansi(is_terminal).with_filter(EnvFilter::new(filter)).boxed()
+///
+/// What sqlx says of statements is never among them, whatever the filter wants: it holds their text as written, with
+/// every value that stands in it. Slow ones are logged without values instead.
+pub(super) fn lines<W>(filter: &str, writer: W, is_terminal: bool) -> BoxedLayer
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let other = filter_fn(|metadata| metadata.target() != STATEMENT_TARGET).with_max_level_hint(LevelFilter::TRACE);
+    let lines = fmt::layer().with_writer(writer).with_ansi(is_terminal).fmt_fields(LineFields);
+    lines.with_filter(EnvFilter::new(filter).and(other)).boxed()
 }

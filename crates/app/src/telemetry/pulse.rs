@@ -1,12 +1,13 @@
 //! Once a second: files the second's figures into their windows, and judges them.
+//!
+//! What a broker has to be asked for is asked apart, and judged as it was last known: one that hangs delays no verdict.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tidegate_perfmon::Reading;
 use tidegate_queue::{BrokerError, Timestamp, WorkerInfo};
-use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{Beat, Telemetry};
@@ -19,38 +20,70 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A worker that was not seen for so long counts as gone.
 const ALIVE: Duration = Duration::from_secs(30);
 
+/// What the job store said last.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    /// On the registry's clock.
+    at: Duration,
+    /// Queues without a live worker; `None` when there was no answer.
+    unserved: Option<usize>,
+}
+
 pub(super) async fn run(telemetry: Arc<Telemetry>, shutdown: CancellationToken) {
-    // Filed apart from judged: a job store that hangs must not stretch the seconds of the figures.
-    let filed = Notify::new();
-    let filing = async {
-        // The first after a second: by then a worker inside this process has announced itself.
-        let mut beat = interval_at(Instant::now() + BEAT, BEAT);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            beat.tick().await;
-            telemetry.registry.tick(telemetry.registry.now());
-            telemetry.job_watch.turn();
-            filed.notify_one();
-        }
-    };
-    let judging = async {
-        loop {
-            filed.notified().await;
-            telemetry.judge().await;
-        }
-    };
     tokio::select! {
         () = shutdown.cancelled() => {}
-        () = filing => {}
-        () = judging => {}
+        () = beat(&telemetry) => {}
+        () = ask(&telemetry, || telemetry.unserved_queues()) => {}
     }
 }
 
+async fn beat(telemetry: &Telemetry) {
+    let mut pace = pace();
+    loop {
+        pace.tick().await;
+        telemetry.registry.tick(telemetry.registry.now());
+        telemetry.job_watch.turn();
+        // Before the job store was asked for the first time nothing is judged, which is for as long as its patience at most.
+        if telemetry.asked().is_some() {
+            telemetry.judge();
+        }
+    }
+}
+
+/// Asks the job store once a second, or as often as it answers.
+async fn ask<F>(telemetry: &Telemetry, question: impl Fn() -> F)
+where
+    F: Future<Output = Result<usize, BrokerError>>,
+{
+    let mut pace = pace();
+    loop {
+        pace.tick().await;
+        let answer = tokio::time::timeout(PATIENCE, question()).await;
+        let asked = Asked { at: telemetry.registry.now(), unserved: answer.ok().and_then(Result::ok) };
+        let before = telemetry.asked.lock().unwrap_or_else(PoisonError::into_inner).replace(asked);
+        if before.is_none() {
+            telemetry.judge();
+        }
+    }
+}
+
+/// The first after a second: by then a worker inside this process has announced itself.
+fn pace() -> Interval {
+    let mut pace = interval_at(Instant::now() + BEAT, BEAT);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pace
+}
+
 impl Telemetry {
-    async fn judge(&self) {
+    fn asked(&self) -> Option<Asked> {
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn judge(&self) {
+        // What hangs counts too, so that it is seen before it ends.
         let mut readings = self.registry.readings_with(|limit| self.registry.in_flight_over(limit));
         readings.extend(self.board.take_readings());
-        readings.extend(self.queue_readings().await);
+        readings.extend(self.asked().into_iter().flat_map(|asked| self.queue_readings(asked)));
         let report = self.monitor.lock().unwrap_or_else(PoisonError::into_inner).evaluate(readings);
         let unix_ms = u64::try_from(clock::now().timestamp_millis()).unwrap_or(0);
         let beat = Beat { now: self.registry.now(), unix_ms, registry: &self.registry, health: &report };
@@ -58,16 +91,15 @@ impl Telemetry {
         *self.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
     }
 
-    async fn queue_readings(&self) -> [Reading; 2] {
-        let asked = tokio::time::timeout(PATIENCE, self.unserved_queues()).await;
-        let unserved = asked.ok().and_then(Result::ok);
+    fn queue_readings(&self, Asked { at, unserved }: Asked) -> [Reading; 2] {
         let store = match &self.redis {
             None => is_so("job_store_unreachable", unserved.is_none()).critical(),
             // Reads, writes and limits go on without it: who took this node out of service would make an outage of the
             // queue one of everything.
             Some(redis) => is_so("redis_unavailable", unserved.is_none() || !redis.is_available()),
         };
-        [store, is_so("queues_without_live_worker", unserved.is_some_and(|queues| queues > 0))]
+        let alone = is_so("queues_without_live_worker", unserved.is_some_and(|queues| queues > 0));
+        [store, alone].map(|reading| reading.taken_ago(self.registry.now().saturating_sub(at)))
     }
 
     async fn unserved_queues(&self) -> Result<usize, BrokerError> {
@@ -87,3 +119,6 @@ fn is_so(name: &'static str, answer: bool) -> Reading {
 pub(super) fn is_alive(worker: &WorkerInfo) -> bool {
     Timestamp::from_unix_ms(clock::now().timestamp_millis()).since(worker.last_seen) < ALIVE
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tower_layer::Layer;
 use tower_service::Service;
+use tracing::Span;
 
-use super::{Concurrency, Shared, Worker};
+use super::{Concurrency, Shared, Worker, run};
 use crate::broker::{Broker, Retention};
 use crate::error::BuildError;
 use crate::event::{LogEvents, Observer};
@@ -104,6 +105,7 @@ pub struct WorkerBuilder {
     grace: Duration,
     patience: Duration,
     unknown_delay: Duration,
+    span: Box<dyn Fn(&Context) -> Span + Send + Sync>,
     schedules: bool,
 }
 
@@ -121,6 +123,7 @@ impl WorkerBuilder {
             grace: Duration::from_secs(25),
             patience: Duration::from_secs(1),
             unknown_delay: Duration::from_secs(30),
+            span: Box::new(run::usual_span),
             schedules: false,
         }
     }
@@ -247,6 +250,17 @@ impl WorkerBuilder {
         self
     }
 
+    /// Sets which `tracing` span a run is in, in place of the usual one: `job` at the level `INFO`, with the queue, the
+    /// kind, the id, the attempt and the [`trace_parent`](Context::trace_parent) as fields.
+    ///
+    /// Called at the beginning of each run, before the span is entered: whoever exports traces makes the span a child of
+    /// the job's `traceparent` here, which is too late in a handler or a layer. It must neither block nor
+    /// panic.
+    pub fn span(mut self, span: impl Fn(&Context) -> Span + Send + Sync + 'static) -> Self {
+        self.span = Box::new(span);
+        self
+    }
+
     /// Sets who hears of it, in place of [`LogEvents`](crate::LogEvents).
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = observer;
@@ -290,6 +304,7 @@ impl WorkerBuilder {
             lease: self.lease,
             patience: self.patience,
             unknown_delay: self.unknown_delay,
+            span: self.span,
             leases: LeaseBook::default(),
             ended_members: EndedMembers::default(),
             stop: CancellationToken::new(),

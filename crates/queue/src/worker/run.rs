@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::{QueueOptions, Shared};
 use crate::clock::Monotonic;
@@ -82,18 +82,23 @@ pub(super) async fn handle(context: Context, run: RunId, ends: UnboundedSender<E
             None => Verdict::NotForUs(format!("no handler for kind {}", context.kind())),
         }
     };
-    let span = tracing::info_span!(
+    let span = (context.shared().span)(&context);
+    report.how = match AssertUnwindSafe(verdict).catch_unwind().instrument(span).await {
+        Ok(verdict) => HandlerEnd::Verdict(verdict),
+        Err(panic) => HandlerEnd::Panicked(panic_message(&*panic)),
+    };
+}
+
+/// What a run is in unless the builder was told otherwise.
+pub(super) fn usual_span(context: &Context) -> Span {
+    tracing::info_span!(
         "job",
         queue = context.queue(),
         kind = context.kind(),
         id = %context.id(),
         attempt = context.attempt(),
         trace_parent = context.trace_parent(),
-    );
-    report.how = match AssertUnwindSafe(verdict).catch_unwind().instrument(span).await {
-        Ok(verdict) => HandlerEnd::Verdict(verdict),
-        Err(panic) => HandlerEnd::Panicked(panic_message(&*panic)),
-    };
+    )
 }
 
 /// Tells the end of a run when it is dropped: also when its task is.

@@ -2,17 +2,19 @@
 
 use std::collections::HashMap;
 
+use axum::Extension;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tidegate_perfmon::TraceContext;
 use tidegate_queue::{JobId, NewJob, Stored};
 
 use super::create::{REPLAYED, two_names};
 use super::idempotency::{IdempotencyKey, Stem, reused};
 use super::known;
-use super::new_job::{Draft, RawJob, trace_parent};
+use super::new_job::{Draft, RawJob};
 use super::route::{Route, apart};
 use crate::app::App;
 use crate::json::Json;
@@ -33,7 +35,7 @@ pub(super) async fn create(
     State(app): State<App>,
     Path(queue): Path<String>,
     key: IdempotencyKey,
-    headers: HeaderMap,
+    Extension(trace): Extension<TraceContext>,
     Json(Bulk { jobs }): Json<Bulk>,
 ) -> Result<Response, Problem> {
     let queue = known(&queue)?;
@@ -50,7 +52,7 @@ pub(super) async fn create(
         is_partitioned: app.node().broker.is_partitioned(),
         may_lie_apart: app.settings().queue.partitions > 1,
         stem: stem.as_ref(),
-        headers: &headers,
+        trace,
     };
     let jobs = maker.jobs(&drafts)?;
     refuse_repeated_ids(&jobs)?;
@@ -75,7 +77,7 @@ struct Maker<'a> {
     /// Whether queues have several partitions here.
     may_lie_apart: bool,
     stem: Option<&'a Stem>,
-    headers: &'a HeaderMap,
+    trace: TraceContext,
 }
 
 impl Maker<'_> {
@@ -112,7 +114,7 @@ impl Maker<'_> {
             Some(route) if !draft.has_a_place() => Some(route.of_id(&id.unwrap_or_else(JobId::generate))?),
             _ => id,
         };
-        let made = draft.job(id, trace_parent(self.headers), &prefix(index));
+        let made = draft.job(id, self.trace, &prefix(index));
         made.map_err(|problem| problem.with("index", index))
     }
 }

@@ -1,14 +1,16 @@
 //! `POST /api/queue/{queue}/jobs`: enqueues one job.
 
+use axum::Extension;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
+use tidegate_perfmon::TraceContext;
 use tidegate_queue::{JobId, Stored};
 
 use super::idempotency::{IdempotencyKey, reused};
 use super::known;
-use super::new_job::{Draft, RawJob, trace_parent};
+use super::new_job::{Draft, RawJob};
 use crate::app::App;
 use crate::json::Json;
 use crate::path::Path;
@@ -24,7 +26,7 @@ pub(super) async fn create(
     State(app): State<App>,
     Path(queue): Path<String>,
     key: IdempotencyKey,
-    headers: HeaderMap,
+    Extension(trace): Extension<TraceContext>,
     Json(raw): Json<RawJob>,
 ) -> Result<Response, Problem> {
     let queue = known(&queue)?;
@@ -35,7 +37,7 @@ pub(super) async fn create(
         (Some(stem), None) => Some(stem.id()?),
         (None, id) => id,
     };
-    let job = draft.job(id, trace_parent(&headers), "")?;
+    let job = draft.job(id, trace, "")?;
     let id = job.id().clone();
     match app.node().broker.enqueue(queue, vec![job]).await?.pop() {
         Some(Stored::Duplicate(holder)) => Err(duplicate(&holder)),

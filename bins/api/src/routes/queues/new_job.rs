@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tidegate_app::jobs::usual_kind;
+use tidegate_perfmon::TraceContext;
 use tidegate_queue::{
     DEFAULT_PAYLOAD_LIMIT, EnqueueError, EnqueueOptions, GroupId, JobId, JobRecord, NewJob, Priority, Timestamp, Unique,
 };
@@ -157,24 +158,14 @@ impl Draft {
     }
 
     /// The job to enqueue. `prefix` names it in what is told of its faults.
-    pub(super) fn job(&self, id: Option<JobId>, trace: Option<&str>, prefix: &str) -> Result<NewJob, Problem> {
+    pub(super) fn job(&self, id: Option<JobId>, trace: TraceContext, prefix: &str) -> Result<NewJob, Problem> {
         let mut options = self.options.clone();
         if let Some(id) = id {
             options = options.id(id);
         }
-        let made = match trace {
-            Some(trace) => self.made(options.clone().trace_parent(trace)).or_else(|error| match error {
-                // A trace that can't be read is none, as W3C Trace Context has it.
-                EnqueueError::TraceParent => self.made(options),
-                other => Err(other),
-            }),
-            None => self.made(options),
-        };
+        let options = options.trace_parent(trace.to_string());
+        let made = NewJob::new(&self.kind, &self.payload, options, DEFAULT_PAYLOAD_LIMIT);
         made.map_err(|error| refused(error, prefix))
-    }
-
-    fn made(&self, options: EnqueueOptions) -> Result<NewJob, EnqueueError> {
-        NewJob::new(&self.kind, &self.payload, options, DEFAULT_PAYLOAD_LIMIT)
     }
 
     /// Whether a stored job was described as this one. Times are left out: of a delay nothing is kept but when it ended.
@@ -204,9 +195,4 @@ fn refused(error: EnqueueError, prefix: &str) -> Problem {
         other => return Problem::internal(&other),
     }
     faults.problem(prefix)
-}
-
-/// The trace that the request is part of, as it says.
-pub(super) fn trace_parent(headers: &HeaderMap) -> Option<&str> {
-    headers.get("traceparent")?.to_str().ok()
 }

@@ -3,28 +3,28 @@
 use std::collections::BTreeMap;
 
 /// Labels with their values.
-pub(super) type Labels = BTreeMap<String, String>;
+pub(crate) type Labels = BTreeMap<String, String>;
 
 /// What a scrape found.
 #[derive(Debug, Default)]
-pub(super) struct Exposition {
+pub(crate) struct Exposition {
     /// Families by name, with their kind.
-    pub(super) families: BTreeMap<String, String>,
+    pub(crate) families: BTreeMap<String, String>,
     samples: BTreeMap<(String, Labels), f64>,
 }
 
 /// A histogram under one set of labels.
 #[derive(Debug)]
-pub(super) struct Buckets {
+pub(crate) struct Buckets {
     /// Upper bounds and samples at or below each, `+Inf` last.
-    pub(super) cumulative: Vec<(f64, f64)>,
-    pub(super) count: f64,
-    pub(super) sum: f64,
+    pub(crate) cumulative: Vec<(f64, f64)>,
+    pub(crate) count: f64,
+    pub(crate) sum: f64,
 }
 
 impl Exposition {
     /// Reads the text, in which every sample must belong to a family that was declared before it.
-    pub(super) fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut found = Self::default();
         let body = text.strip_suffix("# EOF\n").expect("the text ends with its end marker");
         for line in body.lines() {
@@ -44,13 +44,13 @@ impl Exposition {
     }
 
     /// All samples of that name, by their labels.
-    pub(super) fn all(&self, name: &str) -> BTreeMap<Labels, f64> {
+    pub(crate) fn all(&self, name: &str) -> BTreeMap<Labels, f64> {
         let samples = self.samples.iter().filter(|((found, _), _)| found == name);
         samples.map(|((_, labels), value)| (labels.clone(), *value)).collect()
     }
 
     /// The histograms of a family, by their labels.
-    pub(super) fn histograms(&self, family: &str) -> BTreeMap<Labels, Buckets> {
+    pub(crate) fn histograms(&self, family: &str) -> BTreeMap<Labels, Buckets> {
         let sums = self.all(&format!("{family}_sum"));
         let buckets = self.all(&format!("{family}_bucket"));
         let counts = self.all(&format!("{family}_count")).into_iter();
@@ -81,7 +81,7 @@ impl Exposition {
 
 impl Buckets {
     /// Asserts that the buckets agree with one another, with the count and with the sum.
-    pub(super) fn assert_consistent(&self) {
+    pub(crate) fn assert_consistent(&self) {
         let bounds: Vec<_> = self.cumulative.iter().map(|(bound, _)| *bound).collect();
         assert!(bounds.len() > 1 && bounds.is_sorted_by(|one, two| one < two), "{self:?}");
         assert!(self.cumulative.is_sorted_by(|(_, one), (_, two)| one <= two), "buckets are cumulative: {self:?}");
@@ -102,7 +102,7 @@ impl Buckets {
 }
 
 /// Labels from pairs.
-pub(super) fn labels<const N: usize>(pairs: [(&str, &str); N]) -> Labels {
+pub(crate) fn labels<const N: usize>(pairs: [(&str, &str); N]) -> Labels {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 

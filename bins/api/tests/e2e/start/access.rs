@@ -21,6 +21,7 @@ fn operations(api: &Api) -> Vec<(RequestBuilder, bool)> {
         "/api/rate-limit",
         "/api/rate-limit/tenants/acme",
         "/api/performance",
+        "/api/events",
         "/api/queue",
         "/api/queue/import",
         "/api/queue/import/jobs",
@@ -44,6 +45,12 @@ fn operations(api: &Api) -> Vec<(RequestBuilder, bool)> {
             true,
         ),
         (api.request(Method::DELETE, "/api/rate-limit/block?limiter=api&key=nobody"), true),
+        (
+            api.request(Method::POST, "/api/performance/silences")
+                .json(&json!({"rule": "p99", "minutes": 1, "reason": "a test"})),
+            true,
+        ),
+        (api.request(Method::DELETE, "/api/performance/silences?rule=p99"), true),
         (api.request(Method::POST, "/api/queue/import/pause"), true),
         (api.request(Method::POST, "/api/queue/import/resume"), true),
         (api.request(Method::POST, "/api/queue/import/drain"), true),

@@ -1,13 +1,16 @@
 //! What was counted until now, and from two such readings what a minute brought.
 
 use tidegate_cache::TierStats;
-use tidegate_perfmon::advice::{ApiSignals, CacheSignals, LimiterSignals, QueueSignals, Signals};
-use tidegate_perfmon::{Overall, Window};
+use tidegate_perfmon::advice::{ApiSignals, CacheSignals, LimiterSignals, QuerySignals, QueueSignals, Signals};
+use tidegate_perfmon::{By, Overall, QueryStats, Repeated, Window};
 use tidegate_ratelimit::LimiterStats;
 
 use crate::telemetry::Telemetry;
 use crate::telemetry::process::ProcessReading;
 use crate::telemetry::queues::RunTotals;
+
+/// Statements that are looked at: those that took the longest in all, and those that requests repeat.
+const STATEMENTS: usize = 64;
 
 /// Everything that only grows, at one moment, and what describes the moment itself.
 #[derive(Debug, Clone)]
@@ -22,6 +25,8 @@ pub(in crate::telemetry) struct Counters {
     /// Requests under way.
     pub(super) in_flight: usize,
     pub(super) process: Option<ProcessReading>,
+    pub(super) queries: Vec<QueryStats>,
+    pub(super) repeated: Vec<Repeated>,
 }
 
 /// A figure of the outlook: its name, its value, and the least deviation from its past that is believed.
@@ -37,6 +42,8 @@ impl Counters {
             api: telemetry.registry.overall(Window::Seconds(60)),
             in_flight: telemetry.registry.in_flight().iter().map(|endpoint| endpoint.count).sum(),
             process: ProcessReading::take(),
+            queries: telemetry.statements.queries().top(By::Total, STATEMENTS),
+            repeated: telemetry.statements.queries().repeated(STATEMENTS),
         }
     }
 
@@ -68,7 +75,38 @@ impl Counters {
             let Some((_, then)) = before.limiters.iter().find(|(known, _)| known == name) else { continue };
             signals.limiters.push(of_limiter(name, stats, then));
         }
+        signals.queries = self.queries_since(before);
         signals
+    }
+
+    fn queries_since(&self, before: &Self) -> Vec<QuerySignals> {
+        let of = |stats: &QueryStats| {
+            let then = before.queries.iter().find(|then| then.fingerprint == stats.fingerprint);
+            // One that was not among the first before may have run then too: all of it is taken for this minute's.
+            let (calls, total) = then.map_or((0, 0.0), |then| (then.calls, then.total.as_secs_f64()));
+            let mut signals = QuerySignals::new(&stats.text);
+            signals.calls = stats.calls.saturating_sub(calls);
+            signals.total = (stats.total.as_secs_f64() - total).max(0.0);
+            signals
+        };
+        let mut queries: Vec<QuerySignals> = self.queries.iter().map(of).filter(|query| query.calls > 0).collect();
+        for repeated in &self.repeated {
+            let is_same = |then: &&Repeated| then.fingerprint == repeated.fingerprint && then.route == repeated.route;
+            let requests = before.repeated.iter().find(is_same).map_or(0, |then| then.requests);
+            let requests = repeated.requests.saturating_sub(requests);
+            if requests == 0 {
+                continue;
+            }
+            let place = queries.iter().position(|query| query.fingerprint == repeated.text);
+            let place = place.unwrap_or_else(|| {
+                queries.push(QuerySignals::new(&repeated.text));
+                queries.len() - 1
+            });
+            let query = &mut queries[place];
+            query.repeated_in = query.repeated_in.saturating_add(requests);
+            query.most_in_a_request = query.most_in_a_request.max(repeated.most.into());
+        }
+        queries
     }
 
     /// What the outlook follows: figures that mean something by themselves, in the units of their names.

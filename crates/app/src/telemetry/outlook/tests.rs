@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use tidegate_cache::{Capacity, Fill, Key, TieredCache, TtlClass};
-use tidegate_perfmon::{Registry, Window};
+use tidegate_perfmon::{By, Dialect, Queries, QueryConfig, Registry, RequestQueries, Seen, Window};
 use tidegate_queue::Concurrency;
 
 use super::*;
@@ -20,6 +20,7 @@ struct House {
     cache: TieredCache,
     watch: Arc<CacheWatch>,
     registry: Registry,
+    queries: Queries,
     outlook: OutlookWatch,
     minute: u64,
 }
@@ -33,7 +34,14 @@ impl House {
             Arc::new(JobsAtOnce::new("import", Concurrency::new(2))),
         ];
         let outlook = OutlookWatch::new(&settings(acts), actuators);
-        Self { cache, watch, registry: Registry::builder().build(), outlook, minute: 0 }
+        Self {
+            cache,
+            watch,
+            registry: Registry::builder().build(),
+            queries: Queries::new(QueryConfig::default()),
+            outlook,
+            minute: 0,
+        }
     }
 
     /// A minute in which this many keys were read, each once.
@@ -57,6 +65,8 @@ impl House {
             in_flight: 3,
             api: self.registry.overall(Window::Seconds(60)),
             process: None,
+            queries: self.queries.top(By::Total, 64),
+            repeated: self.queries.repeated(64),
         }
     }
 
@@ -140,6 +150,39 @@ async fn what_is_told_of_a_minute_is_what_happened_in_it() {
     let api = minute.api.unwrap();
     assert_eq!((api.requests, api.errors, api.in_flight), (100, 1, Some(3.0)));
     assert!((0.010..0.0102).contains(&api.p99.unwrap()), "{api:?}");
+}
+
+#[tokio::test]
+async fn a_statement_that_requests_repeat_is_advised_to_be_batched() {
+    let mut house = House::new("off");
+    let run = |house: &House, sql: &str, times: usize| {
+        let request = RequestQueries::new();
+        for _ in 0..times {
+            house.queries.record(&Seen {
+                sql,
+                dialect: Dialect::Sqlite,
+                elapsed: Duration::from_millis(1),
+                rows: 1,
+                at_unix_ms: 1,
+                within: Some(&request),
+                trace: None,
+            });
+        }
+        house.queries.finish("/api/schedules", &request, 1, None);
+    };
+    for _ in 0..6 {
+        run(&house, "SELECT a FROM often WHERE b = 1", 8);
+        run(&house, "SELECT a FROM seldom WHERE b = 1", 2);
+        house.minute(0..1).await;
+    }
+    let state = house.outlook.state();
+    let batch: Vec<_> = state.advice.iter().filter(|advice| advice.id == "batch").collect();
+    assert_eq!(batch.len(), 1, "{:?}", state.advice);
+    assert!(batch[0].target.contains("from often"), "{:?}", batch[0]);
+    let minute = state.minutes.last().unwrap();
+    let often = minute.queries.iter().find(|query| query.fingerprint.contains("from often")).unwrap();
+    assert_eq!((often.calls, often.repeated_in, often.most_in_a_request), (8, 1, 8));
+    assert!((often.total - 0.008).abs() < 1e-6, "{often:?}");
 }
 
 #[test]

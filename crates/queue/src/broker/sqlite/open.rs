@@ -29,18 +29,23 @@ pub struct SqliteOptions {
     busy_timeout: Duration,
     readers: u32,
     check_up_to: u64,
+    reports: bool,
     clock: Arc<dyn Clock>,
 }
 
 impl SqliteOptions {
+    /// The beginning of the name of each thread that statements run on, behind which a number stands.
+    pub const THREADS: &'static str = "queue-db-";
+
     /// [`Durability::Full`], 5 s busy time-out, 4 readers, the machine's clock; files up to 64 MiB
-    /// are checked for damage.
+    /// are checked for damage; statements aren't reported.
     pub fn new() -> Self {
         Self {
             durability: Durability::Full,
             busy_timeout: Duration::from_secs(5),
             readers: 4,
             check_up_to: 64 << 20,
+            reports: false,
             clock: Arc::new(SystemClock),
         }
     }
@@ -67,6 +72,15 @@ impl SqliteOptions {
     /// are only looked at. Reading takes about a second for 500 MB.
     pub fn check_up_to(mut self, bytes: u64) -> Self {
         self.check_up_to = bytes;
+        self
+    }
+
+    /// Sets whether each statement is an event on the `tracing` target `sqlx::query` (DEBUG, WARN from 1 s on), with its
+    /// text, rows and time. Values are bound and not in the text. Whoever listens knows them from others by the name of
+    /// the thread that tells them, see [`THREADS`](Self::THREADS). Costs a microsecond or two a statement where
+    /// somebody listens.
+    pub fn report_statements(mut self, reports: bool) -> Self {
+        self.reports = reports;
         self
     }
 
@@ -172,7 +186,8 @@ pub(super) async fn open(path: &Path, options: SqliteOptions) -> Result<SqliteBr
             Durability::Full => SqliteSynchronous::Full,
             Durability::Normal => SqliteSynchronous::Normal,
         })
-        .disable_statement_logging();
+        .thread_name(|number| format!("{}{number}", SqliteOptions::THREADS));
+    let connect = if options.reports { connect } else { connect.disable_statement_logging() };
 
     let mut conn = connect.connect().await.map_err(fault)?;
     identify(&mut conn, path).await?;

@@ -1,0 +1,87 @@
+//! `/api/events`: what happens, as server-sent events.
+//!
+//! `alert` is a step in an alert's life, as a webhook gets it; `health` a change of health, and how it is at the beginning; `gap`
+//! says that events were lost. A client that comes back with `Last-Event-ID` is told what it missed, as far as that is
+//! remembered, else of a gap.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde::Deserialize;
+use tidegate_app::telemetry::{Follower, Told, Topic};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::problem::Problem;
+use crate::query::Query;
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// Between two comments on a quiet stream: below the minute in which most proxies close what is quiet.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// After how long a client that lost the stream comes back.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// When all streams end.
+#[derive(Clone)]
+pub(super) struct Stop(pub(super) CancellationToken);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EventsQuery {
+    topics: Option<String>,
+}
+
+pub(super) async fn follow(
+    State(app): State<App>,
+    Extension(Stop(stop)): Extension<Stop>,
+    Query(query): Query<EventsQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let topics = query.topics.as_deref().map_or_else(|| Ok(Topic::ALL.to_vec()), topics)?;
+    // What can't be read was given by nobody here, and is a gap.
+    let after = headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or_default());
+    let follower = app.node().telemetry.alerts().follow(&topics, after).ok_or_else(|| {
+        Problem::unavailable("too-many-followers", "as many follow the events as may; try again later")
+    })?;
+    let events = stream::unfold((follower, stop, true), next);
+    let answer = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    // A proxy that gathers an answer before it passes it on would gather this one for ever.
+    let headers = [
+        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((headers, answer).into_response())
+}
+
+type Place = (Follower, CancellationToken, bool);
+
+/// The next event; the first one says when to come back.
+async fn next((mut follower, stop, is_first): Place) -> Option<(Result<Event, Infallible>, Place)> {
+    let told = stop.run_until_cancelled(follower.next()).await??;
+    let event = if is_first { event(&told).retry(RETRY) } else { event(&told) };
+    Some((Ok(event), (follower, stop, false)))
+}
+
+fn event(told: &Told) -> Event {
+    let event = Event::default().event(told.name).data(&*told.data);
+    match &told.id {
+        Some(id) => event.id(&**id),
+        None => event,
+    }
+}
+
+/// Names with commas between.
+fn topics(text: &str) -> Result<Vec<Topic>, Problem> {
+    let topic = |name: &str| Topic::ALL.into_iter().find(|topic| topic.name() == name);
+    text.split(',').map(topic).collect::<Option<_>>().ok_or_else(|| {
+        let known: Vec<_> = Topic::ALL.iter().map(|topic| format!("`{}`", topic.name())).collect();
+        let known = known.join(", ");
+        Problem::unprocessable("bad-topic", format!("`topics` takes {known}, with commas between"))
+    })
+}

@@ -1,0 +1,61 @@
+//! `/api/performance/silences`: alerts that nobody is to be told of for a while.
+
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tidegate_app::clock;
+use tidegate_perfmon::Silence;
+
+use crate::app::App;
+use crate::json::Json;
+use crate::problem::Problem;
+use crate::query::Query;
+
+/// Thirty days.
+const MOST_MINUTES: i64 = 43_200;
+
+/// Numbers are wider than what they may say, so that one out of range is told apart from one that is none.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewSilence {
+    rule: String,
+    #[serde(default)]
+    subject: Option<String>,
+    minutes: i64,
+    reason: String,
+}
+
+/// Silences a rule from now on; one of the same rule and subject is replaced.
+pub(crate) async fn add(State(app): State<App>, Json(new): Json<NewSilence>) -> Result<axum::Json<Value>, Problem> {
+    let NewSilence { rule, subject, minutes, reason } = new;
+    let bad = |detail: String| Problem::unprocessable("bad-silence", detail);
+    if !(1..=MOST_MINUTES).contains(&minutes) {
+        return Err(bad(format!("`minutes` is a number from 1 to {MOST_MINUTES}")));
+    }
+    if reason.trim().is_empty() {
+        return Err(bad("`reason` says who silences the rule, and why".to_owned()));
+    }
+    let until = clock::now().timestamp_millis() + minutes * 60_000;
+    let silence = Silence { rule, subject, until_unix_ms: u64::try_from(until).unwrap_or(0), reason };
+    let silence = app.node().telemetry.alerts().silence(silence).map_err(|error| bad(error.to_string()))?;
+    Ok(axum::Json(json!(silence)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WhichSilence {
+    rule: String,
+    subject: Option<String>,
+}
+
+/// Ends a silence before its time.
+pub(crate) async fn lift(
+    State(app): State<App>,
+    Query(which): Query<WhichSilence>,
+) -> Result<axum::Json<Value>, Problem> {
+    let WhichSilence { rule, subject } = which;
+    if app.node().telemetry.alerts().lift_silence(&rule, subject.as_deref()) {
+        return Ok(axum::Json(json!({"lifted": rule})));
+    }
+    Err(Problem::not_found("there is no silence of this rule and subject"))
+}

@@ -1,0 +1,198 @@
+//! From an outage to whoever is told of it: real processes, a real Redis that is killed, a real receiver.
+
+mod listener;
+mod outage;
+mod receiver;
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tidegate_testkit::poll_until;
+use tokio::time::Instant;
+
+use self::listener::Listener;
+use self::outage::Outage;
+use self::receiver::{KEY, Receiver};
+use crate::harness::{Api, DEADLINE, client, problem, success_json};
+
+/// What is promised from the first failure to the verdict.
+const SEEN_WITHIN: Duration = Duration::from_secs(2);
+
+/// The value of a metric, by its name and labels as they are written.
+async fn metric(api: &Api, name: &str) -> f64 {
+    let text = api.request(Method::GET, "/metrics").send().await.expect("an answer").text().await.expect("text");
+    let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+    assert!(found.is_some(), "no {name} in {text}");
+    found.unwrap_or_default()
+}
+
+/// Waits until an alert of the rule fires, as the service itself shows it.
+async fn until_it_fires(api: &Api, rule: &str) -> Value {
+    let mut last = Value::Null;
+    let fires = poll_until(DEADLINE, async || {
+        last = api.json("/api/performance?type=alerts&limit=100").await;
+        let items = last["items"].as_array().expect("items");
+        items.iter().find(|item| item["rule"] == rule && item["phase"] == "firing").cloned()
+    });
+    let fires = fires.await;
+    assert!(fires.is_ok(), "{rule} does not fire: {last}");
+    fires.unwrap_or_default()
+}
+
+#[tokio::test]
+async fn an_outage_of_a_handler_raises_an_alert_that_reaches_log_stream_and_webhook() {
+    let receiver = Receiver::start().await;
+    let url = receiver.url("/hook/hunter2");
+    let mut outage = Outage::prepare(&[
+        ("TIDEGATE_ALERTS_WEBHOOK", &url),
+        ("TIDEGATE_ALERTS_WEBHOOK_SECRET", KEY),
+        ("TIDEGATE_ALERTS_PRIVATE_ADDRESSES", "on"),
+    ])
+    .await;
+    let mut listener = Listener::open(&outage.api, "/api/events?topics=alerts", None).await;
+    outage.begin();
+
+    // The first try is refused, the second hangs, the third is taken, and all that waited behind it come too.
+    let is_it = |body: &Value| body["alert"]["rule"] == "error_rate" && body["alert"]["phase"] == "firing";
+    let taken = poll_until(DEADLINE, async || receiver.taken().into_iter().find(|delivery| is_it(&delivery.body)));
+    let taken = taken.await.expect("the alert arrives");
+    taken.assert_signed();
+    assert_eq!(taken.body["notify"], true);
+    let tries = receiver.tries();
+    assert!(tries.len() >= 3 && tries[..3].iter().all(|id| *id == tries[0]), "one event, tried three times: {tries:?}");
+
+    let event = listener.until(|event| event.name == "alert" && is_it(&event.data)).await;
+    let mut told = taken.body.clone();
+    let source = told.as_object_mut().and_then(|body| body.remove("source")).expect("who posts");
+    assert_eq!(source["service"], "tidegate-api");
+    assert_eq!(event.data, told, "all are told the same");
+    assert_eq!(event.id.as_deref(), Some(taken.id.as_str()));
+    let api = &mut outage.api;
+    api.process.wait_for_line("rule=\"error_rate\"", DEADLINE).await.expect("a line of the log");
+    api.process.wait_for_line("an alert did not reach the webhook", DEADLINE).await.expect("a line of the log");
+    assert_eq!(api.process.log().find(|line| line.contains("hunter2") || line.contains(KEY)), None);
+
+    assert!(metric(api, "tidegate_alert_deliveries_total{way=\"webhook\",outcome=\"failed\"}").await >= 2.0);
+    assert!(metric(api, "tidegate_alert_deliveries_total{way=\"webhook\",outcome=\"delivered\"}").await >= 1.0);
+    assert!(metric(api, "tidegate_alerts_firing{severity=\"critical\"}").await >= 1.0);
+    let shown = api.json("/api/performance?type=alerts").await.to_string();
+    assert!(!shown.contains("hunter2") && !shown.contains(KEY), "{shown}");
+}
+
+#[tokio::test]
+async fn an_alert_resumes_by_last_event_id() {
+    let mut outage = Outage::prepare(&[]).await;
+    let mut live = Listener::open(&outage.api, "/api/events", None).await;
+    assert_eq!(live.next().await.name, "health", "how it is at the beginning");
+    outage.begin();
+    let first = live.until(|event| event.name == "alert").await;
+    let second = live.until(|event| event.name == "alert").await;
+    drop(live);
+
+    let mut again = Listener::open(&outage.api, "/api/events?topics=alerts", first.id.as_deref()).await;
+    let resumed = again.next().await;
+    assert_eq!((&resumed.id, &resumed.data), (&second.id, &second.data));
+    let mut stranger = Listener::open(&outage.api, "/api/events?topics=alerts", Some("17-1")).await;
+    let told = stranger.next().await;
+    assert_eq!((told.name.as_str(), &told.data["read"]), ("gap", &json!("/api/performance?type=alerts")));
+
+    let unknown = outage.api.request(Method::GET, "/api/events?topics=gossip").send().await.unwrap();
+    let body = problem(unknown, 422, "bad-topic").await;
+    assert!(body["detail"].as_str().unwrap().contains("`alerts`, `health`"), "{body}");
+}
+
+#[tokio::test]
+async fn a_silenced_alert_is_told_to_nobody() {
+    let receiver = Receiver::good().await;
+    let url = receiver.url("/");
+    let mut outage =
+        Outage::prepare(&[("TIDEGATE_ALERTS_WEBHOOK", &url), ("TIDEGATE_ALERTS_PRIVATE_ADDRESSES", "on")]).await;
+    let silences = |body: Value| outage.api.request(Method::POST, "/api/performance/silences").json(&body);
+    for wrong in [
+        json!({"rule": "gossip", "minutes": 5, "reason": "a test"}),
+        json!({"rule": "p99", "minutes": 0, "reason": "a test"}),
+        json!({"rule": "p99", "minutes": 50_000, "reason": "a test"}),
+        json!({"rule": "p99", "minutes": 5, "reason": " "}),
+        json!({"rule": "p99", "minutes": 5, "reason": "x".repeat(300)}),
+    ] {
+        problem(silences(wrong).send().await.unwrap(), 422, "bad-silence").await;
+    }
+    let told = success_json(silences(json!({
+        "rule": "redis_unavailable", "minutes": 5, "reason": "ada@example.org moves it, password=hunter2",
+    })));
+    assert!(!told.await.to_string().contains("hunter2"), "the reason is masked");
+
+    let mut listener = Listener::open(&outage.api, "/api/events?topics=alerts", None).await;
+    outage.begin();
+    let silenced = until_it_fires(&outage.api, "redis_unavailable").await;
+    assert_eq!(silenced["silenced"], true);
+    // The other alert of the outage goes every way: what is silenced would have come with it.
+    let is = |data: &Value, rule: &str| data["alert"]["rule"] == rule;
+    listener.until(|event| is(&event.data, "error_rate")).await;
+    let taken =
+        poll_until(DEADLINE, async || receiver.taken().into_iter().find(|delivery| is(&delivery.body, "error_rate")));
+    taken.await.expect("the webhook has it");
+    outage.api.process.wait_for_line("rule=\"error_rate\"", DEADLINE).await.expect("the log has it");
+    let log = outage.api.process.log();
+    assert_eq!(log.find(|line| line.contains("alert: firing") && line.contains("redis_unavailable")), None);
+    assert!(listener.seen().iter().all(|event| !is(&event.data, "redis_unavailable")));
+    assert!(receiver.taken().iter().all(|delivery| !is(&delivery.body, "redis_unavailable")));
+
+    // Once it may be told, it is: it still fires.
+    let lift = outage.api.request(Method::DELETE, "/api/performance/silences?rule=redis_unavailable");
+    success_json(lift).await;
+    listener.until(|event| is(&event.data, "redis_unavailable")).await;
+    let lift = outage.api.request(Method::DELETE, "/api/performance/silences?rule=redis_unavailable");
+    problem(lift.send().await.unwrap(), 404, "not-found").await;
+}
+
+#[tokio::test]
+async fn a_webhook_to_a_private_address_is_refused() {
+    let receiver = Receiver::good().await;
+    let url = receiver.url("/hook/hunter2").replace("127.0.0.1", "localhost");
+    let mut outage = Outage::prepare(&[("TIDEGATE_ALERTS_WEBHOOK", &url)]).await;
+    outage.begin();
+    until_it_fires(&outage.api, "redis_unavailable").await;
+    let given_up = "tidegate_alert_deliveries_total{way=\"webhook\",outcome=\"given_up\"}";
+    let refused = poll_until(DEADLINE, async || (metric(&outage.api, given_up).await >= 1.0).then_some(()));
+    refused.await.expect("it is given up");
+    outage.api.process.wait_for_line("the address is private", DEADLINE).await.expect("the log says why");
+    assert!(receiver.tries().is_empty());
+    assert_eq!(outage.api.process.log().find(|line| line.contains("hunter2")), None);
+}
+
+/// Behind good traffic at a steady rate, one of two handlers fails from one request to the next.
+#[tokio::test]
+async fn a_breach_is_seen_within_two_seconds() {
+    let mut outage = Outage::prepare(&[]).await;
+    let samples = async |api: &Api| api.json("/health").await["checks"]["error_rate"][0]["samples"].as_u64();
+    let steady = poll_until(DEADLINE, async || (samples(&outage.api).await >= Some(1_000)).then_some(()));
+    steady.await.expect("traffic");
+    outage.begin();
+    let begun = outage.first_failure().await;
+    let client = client();
+    let seen = poll_until(DEADLINE, async || {
+        let answer = client.get(format!("{}/health", outage.api.url)).send().await.ok()?;
+        let health: Value = answer.json().await.ok()?;
+        (health["checks"]["error_rate"][0]["status"] != "pass").then_some(health)
+    });
+    let health = seen.await.expect("it is seen");
+    let took = Instant::now().duration_since(begun);
+    println!("seen {took:?} after the first failure: {}", health["output"]);
+    assert_ne!(health["health"], "healthy", "{health}");
+    assert!(took < SEEN_WITHIN, "{took:?}: {health}");
+    assert_eq!(outage.good_failures(), 0, "the other handler is served on");
+}
+
+#[tokio::test]
+async fn the_stream_ends_when_the_server_does() {
+    let mut api = Api::start().await;
+    let mut listener = Listener::open(&api, "/api/events", None).await;
+    assert_eq!(listener.next().await.name, "health");
+    let begun = Instant::now();
+    let (status, ()) = tokio::join!(api.process.stop(), listener.end());
+    assert_eq!(status.unwrap().code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(8), "nobody waits for a stream to be cut off: {:?}", begun.elapsed());
+    assert_eq!(api.process.log().find(|line| line.contains("were cut off")), None);
+}

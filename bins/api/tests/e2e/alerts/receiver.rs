@@ -1,0 +1,110 @@
+//! A webhook's receiver: it can refuse, hang, and check who sent what.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use hmac::{Hmac, Mac};
+use serde_json::Value;
+use sha2::Sha256;
+use tokio::net::TcpListener;
+
+/// What both sides know.
+pub(super) const KEY: &str = "webhook-key-0123456789";
+
+/// Takes what is posted to it, from some try on.
+pub(super) struct Receiver {
+    address: SocketAddr,
+    seen: Arc<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// Whether the first try is refused, and the second one hangs.
+    is_bad: bool,
+    tries: Mutex<Vec<String>>,
+    taken: Mutex<Vec<Delivery>>,
+}
+
+/// What was taken.
+#[derive(Debug, Clone)]
+pub(super) struct Delivery {
+    pub(super) id: String,
+    pub(super) body: Value,
+    timestamp: String,
+    signature: String,
+    text: String,
+}
+
+impl Delivery {
+    /// As the documentation tells a receiver to check it.
+    pub(super) fn assert_signed(&self) {
+        let mut mac = Hmac::<Sha256>::new_from_slice(KEY.as_bytes()).expect("any key");
+        mac.update(format!("{}.{}", self.timestamp, self.text).as_bytes());
+        let digits = self.signature.strip_prefix("sha256=").expect("how it is signed");
+        let bytes: Vec<u8> = (0..digits.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hexadecimal digits"))
+            .collect();
+        mac.verify_slice(&bytes).expect("the sender knows the key");
+        let sent: u64 = self.timestamp.parse().expect("a number");
+        let happened = self.body["at_unix_ms"].as_u64().expect("a time") / 1_000;
+        assert!((happened..happened + 60).contains(&sent), "it is dated when it is sent: {happened} {sent}");
+    }
+}
+
+impl Receiver {
+    /// Refuses the first try, lets the second one hang, and takes what comes then.
+    pub(super) async fn start() -> Self {
+        Self::serve(true).await
+    }
+
+    /// Takes all.
+    pub(super) async fn good() -> Self {
+        Self::serve(false).await
+    }
+
+    async fn serve(is_bad: bool) -> Self {
+        let seen = Arc::new(Seen { is_bad, ..Seen::default() });
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let router = Router::new().fallback(take).with_state(Arc::clone(&seen));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { address, seen }
+    }
+
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// The ids of the events, try by try.
+    pub(super) fn tries(&self) -> Vec<String> {
+        self.seen.tries.lock().expect("nobody panics with it").clone()
+    }
+
+    pub(super) fn taken(&self) -> Vec<Delivery> {
+        self.seen.taken.lock().expect("nobody panics with it").clone()
+    }
+}
+
+async fn take(State(seen): State<Arc<Seen>>, headers: HeaderMap, text: String) -> StatusCode {
+    let header =
+        |name: &str| headers.get(name).map(|value| value.to_str().expect("text").to_owned()).unwrap_or_default();
+    let id = header("x-tidegate-event");
+    let number = {
+        let mut tries = seen.tries.lock().expect("nobody panics with it");
+        tries.push(id.clone());
+        tries.len()
+    };
+    match number {
+        1 if seen.is_bad => return StatusCode::INTERNAL_SERVER_ERROR,
+        2 if seen.is_bad => std::future::pending().await,
+        _ => {}
+    }
+    let (timestamp, signature) = (header("x-tidegate-timestamp"), header("x-tidegate-signature"));
+    let body = serde_json::from_str(&text).expect("JSON");
+    seen.taken.lock().expect("nobody panics with it").push(Delivery { id, body, timestamp, signature, text });
+    StatusCode::NO_CONTENT
+}

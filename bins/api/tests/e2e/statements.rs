@@ -1,0 +1,182 @@
+//! What is told of the statements that the service runs, and of the pools that it runs them on.
+
+use std::collections::BTreeMap;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tidegate_testkit::poll_until;
+
+use crate::backend::is_shared;
+use crate::harness::{Api, DEADLINE, csv, problem, schedule, success_json};
+use crate::numbers::exposition::{Buckets, Exposition, labels};
+
+async fn slow_queries(api: &Api) -> Value {
+    api.json("/api/performance?type=slow-queries&limit=100").await
+}
+
+async fn metrics(api: &Api) -> Exposition {
+    let answer = api.request(Method::GET, "/metrics").send().await.expect("an answer");
+    Exposition::parse(&answer.text().await.expect("text"))
+}
+
+/// The statements of a list that have that in their text.
+fn with<'a>(list: &'a Value, text: &str) -> Vec<&'a Value> {
+    let list = list.as_array().expect("a list").iter();
+    list.filter(|statement| statement["text"].as_str().is_some_and(|found| found.contains(text))).collect()
+}
+
+#[tokio::test]
+async fn slow_queries_are_shown_without_values() {
+    let api = Api::start_with(&[("TIDEGATE_PERFORMANCE_SLOW_QUERY", "1ms"), ("RUST_LOG", "trace,fred=off")]).await;
+    api.create_tenant("zaphod", "enterprise").await;
+    let id = api.import_csv("zaphod", csv(200, &[])).await;
+    api.job_in_state(&id, "done").await;
+    let traced = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let mut number = 0;
+    let slow = poll_until(DEADLINE, async || {
+        // Each limit is a page of its own to the cache, so that it is read from the tables.
+        number += 1;
+        let read = api.get_as("zaphod", &format!("/api/schedules?limit={}", 200 - number % 100));
+        success_json(read.header("traceparent", traced).header("x-request-id", "the-slow-one")).await;
+        let purge = api.request(Method::DELETE, "/api/cache").json(&json!({"all": true}));
+        success_json(purge).await;
+        let slow = slow_queries(&api).await;
+        let is_ours = |slow: &&Value| slow["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736";
+        let is_there = with(&slow["items"], "from schedule where tenant_id = ?").iter().any(is_ours);
+        // The pulse writes them once a second, the slowest first.
+        let line = api.process.log().find(|line| line.contains("slow statement") && line.contains("the-slow-one"));
+        (is_there && line.is_some()).then_some(slow)
+    });
+    let slow = slow.await.expect("reading a page of two hundred takes more than a millisecond at times");
+    let first = &slow["items"][0];
+    assert!(first["elapsed_ms"].as_f64() > Some(1.0) && first["fingerprint"].as_str().is_some(), "{first}");
+    let inserted = with(&slow["top_by_total"], "insert into schedule");
+    assert_eq!(inserted.iter().filter_map(|shape| shape["rows"].as_u64()).sum::<u64>(), 200, "{inserted:?}");
+    assert!(slow["calls"].as_u64() > Some(10) && slow["forgotten"] == 0, "{slow}");
+
+    let log: String = api.process.log().lines().into_iter().map(|line| line.text + "\n").collect();
+    for (whose, text) in [("page", slow.to_string()), ("log", log)] {
+        for value in ["ada@example.org", "schedule 7", "2030-01-08", "zaphod"] {
+            assert!(!text.contains(value), "{value} is on the {whose}");
+        }
+        assert!(!text.contains("db.statement") && !text.contains("sqlx::query"), "the {whose} has sqlx's own words");
+    }
+}
+
+#[tokio::test]
+async fn six_alike_in_one_request_are_told() {
+    let api = Api::start().await;
+    // An invalidation is a row, and each row a statement.
+    let purge = async |keys: usize| {
+        let keys: Vec<_> = (0..keys).map(|key| format!("none:{key}")).collect();
+        success_json(api.request(Method::DELETE, "/api/cache").json(&json!({"keys": keys}))).await
+    };
+    for _ in 0..4 {
+        purge(5).await;
+    }
+    for _ in 0..2 {
+        purge(6).await;
+    }
+    purge(8).await;
+    let told = poll_until(DEADLINE, async || {
+        let slow = slow_queries(&api).await;
+        slow["repeated"].as_array().is_some_and(|told| !told.is_empty()).then_some(slow)
+    });
+    let told = told.await.expect("three requests did so");
+    let repeated = &told["repeated"][0];
+    assert_eq!((told["repeated"].as_array().map(Vec::len), &repeated["route"]), (Some(1), &json!("/api/cache")));
+    assert!(repeated["text"].as_str().is_some_and(|text| text.starts_with("insert into invalidation")), "{repeated}");
+    assert_eq!(
+        ["requests", "calls", "most"].map(|name| repeated[name].as_u64()),
+        [Some(3), Some(20), Some(8)],
+        "{repeated}"
+    );
+    let counted = metrics(&api).await.all("tidegate_db_repeated_statements_total");
+    assert_eq!(counted, BTreeMap::from([(labels([]), 20.0)]));
+}
+
+#[tokio::test]
+async fn a_commit_counts_to_the_request_that_made_it() {
+    let api = Api::start_with(&[("TIDEGATE_PERFORMANCE_N_PLUS_ONE", "1")]).await;
+    api.create_tenant("acme", "enterprise").await;
+    let created = api.request(Method::POST, "/api/schedules").header("x-tenant-id", "acme").json(&schedule("one"));
+    let id = success_json(created).await["id"].as_str().expect("an id").to_owned();
+    // A change inserts one invalidation for its key and one for the list's tag, in a task of its own.
+    for _ in 0..3 {
+        let path = format!("/api/schedules/{id}");
+        let change = api.request(Method::PUT, &path).header("x-tenant-id", "acme").json(&schedule("two"));
+        success_json(change).await;
+    }
+    let told = poll_until(DEADLINE, async || {
+        let slow = slow_queries(&api).await;
+        let told = with(&slow["repeated"], "insert into invalidation").into_iter().next().cloned();
+        told.filter(|told| told["requests"] == 3)
+    });
+    let told = told.await.expect("the commit belongs to its request");
+    assert_eq!((&told["route"], &told["most"]), (&json!("/api/schedules/{id}"), &json!(2)), "{told}");
+}
+
+#[tokio::test]
+async fn statements_of_the_job_store_are_seen() {
+    let api = Api::start().await;
+    let database = |name| labels([("database", name)]);
+    let before = metrics(&api).await;
+    api.create_tenant("acme", "enterprise").await;
+    let id = api.import_csv("acme", csv(3, &[])).await;
+    api.job_in_state(&id, "done").await;
+    let after = metrics(&api).await;
+    let counts = |metrics: &Exposition| metrics.all("tidegate_db_statements_total");
+    assert_eq!(counts(&after).len(), 2, "no label but the two databases");
+    let grown = |name| counts(&after)[&database(name)] - counts(&before)[&database(name)];
+    assert!(grown("app") > 3.0, "{}", grown("app"));
+    let times = after.histograms("tidegate_db_statement_duration_seconds");
+    for (labels, times) in &times {
+        times.assert_consistent();
+        assert_eq!(times.count, counts(&after)[labels]);
+    }
+    if is_shared() {
+        assert_eq!(grown("queue"), 0.0, "jobs are on Redis");
+    } else {
+        assert!(grown("queue") > 3.0, "{}", grown("queue"));
+        let slow = slow_queries(&api).await;
+        assert!(!with(&slow["top_by_total"], "insert into job").is_empty(), "{slow}");
+    }
+}
+
+#[tokio::test]
+async fn the_pools_are_shown_with_who_waited() {
+    let api = Api::start().await;
+    api.create_tenant("acme", "enterprise").await;
+    for number in 0..5 {
+        let title = format!("number {number}");
+        let created = api.request(Method::POST, "/api/schedules").header("x-tenant-id", "acme").json(&schedule(&title));
+        success_json(created).await;
+    }
+    let pools = api.json("/api/performance?type=pools").await;
+    let [read, write] = pools["items"].as_array().expect("a list").as_slice() else { panic!("two pools: {pools}") };
+    assert_eq!((&read["name"], &read["max"], &read["failed"]), (&json!("app-read"), &json!(4), &json!(0)));
+    assert_eq!((&write["name"], &write["max"], &write["open"]), (&json!("app-write"), &json!(1), &json!(1)));
+    assert!(write["acquired"].as_u64() >= Some(6), "{write}");
+    assert!(write["acquire_mean_ms"].as_f64() <= write["acquire_max_ms"].as_f64(), "{write}");
+
+    let metrics = metrics(&api).await;
+    let of = |pool| labels([("pool", pool)]);
+    let acquired = metrics.histograms("tidegate_db_pool_acquire_seconds");
+    acquired.values().for_each(Buckets::assert_consistent);
+    assert!(acquired[&of("app-write")].count >= 6.0);
+    assert_eq!(metrics.all("tidegate_db_pool_max_connections")[&of("app-read")], 4.0);
+    for gauge in ["tidegate_db_pool_connections", "tidegate_db_pool_in_use", "tidegate_db_pool_waiting"] {
+        assert_eq!(metrics.all(gauge).len(), 2, "{gauge}");
+    }
+    let health = poll_until(DEADLINE, async || {
+        let health = api.json("/api/performance?type=health").await;
+        health.to_string().contains("pool_in_use").then_some(())
+    });
+    health.await.expect("health is judged by them");
+
+    let unknown = api.request(Method::GET, "/api/performance?type=nothing").send().await.expect("an answer");
+    let detail = problem(unknown, 422, "bad-type").await["detail"].as_str().expect("a text").to_owned();
+    for known in ["health", "slow-apis", "slow-queries", "pools"] {
+        assert!(detail.contains(&format!("`{known}`")), "{detail}");
+    }
+}

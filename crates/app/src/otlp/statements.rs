@@ -1,0 +1,69 @@
+//! A span for each statement, made by hand: sqlx tells of a statement with one event, when it has ended.
+
+use std::sync::OnceLock;
+
+use opentelemetry::trace::{Span, SpanKind, TraceContextExt, Tracer};
+use opentelemetry::{KeyValue, time};
+use opentelemetry_sdk::trace::SdkTracer;
+use tidegate_perfmon::{Dialect, fingerprint};
+use tracing::{Event, Subscriber, dispatcher};
+use tracing_opentelemetry::get_otel_context;
+use tracing_subscriber::layer::{Context, Layer};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::telemetry::Statement;
+
+/// The subscriber of the process. A layer among others in a list isn't told of it.
+static LISTENING: OnceLock<dispatcher::WeakDispatch> = OnceLock::new();
+
+/// Notes the subscriber, once it is the process's.
+pub(super) fn listen() {
+    dispatcher::get_default(|dispatch| {
+        // A second call finds the first's, which is the same.
+        let _ = LISTENING.set(dispatch.downgrade());
+    });
+}
+
+/// Makes the spans, each below the request or the job that the statement was made for. A statement of nobody's has none.
+pub(super) struct Statements(SdkTracer);
+
+impl Statements {
+    pub(super) fn new(tracer: SdkTracer) -> Self {
+        Self(tracer)
+    }
+}
+
+impl<S> Layer<S> for Statements
+where
+    S: Subscriber + for<'lookup> LookupSpan<'lookup>,
+{
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let Some(within) = context.event_span(event) else { return };
+        let Some(dispatch) = LISTENING.get().and_then(dispatcher::WeakDispatch::upgrade) else { return };
+        // Takes the lock of the span's extensions: none may be held here.
+        let Some(parent) = get_otel_context(&within.id(), &dispatch) else { return };
+        if !parent.span().span_context().is_sampled() {
+            return;
+        }
+        let mut told = Statement::default();
+        event.record(&mut told);
+        // The clock that the other spans go by; ours is cut to milliseconds.
+        let ended = time::now();
+        let started = ended.checked_sub(told.elapsed()).unwrap_or(ended);
+        let mut text = String::new();
+        fingerprint(told.sql(), Dialect::Sqlite, &mut text);
+        let operation = text.split_whitespace().next().unwrap_or("statement").to_uppercase();
+        let builder = self
+            .0
+            .span_builder(operation.clone())
+            .with_kind(SpanKind::Client)
+            .with_start_time(started)
+            .with_attributes([
+                KeyValue::new("db.system.name", "sqlite"),
+                KeyValue::new("db.operation.name", operation),
+                KeyValue::new("db.query.text", text),
+                KeyValue::new("db.response.returned_rows", i64::try_from(told.returned()).unwrap_or(i64::MAX)),
+            ]);
+        self.0.build_with_context(builder, &parent).end_with_timestamp(ended);
+    }
+}

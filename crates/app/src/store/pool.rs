@@ -1,0 +1,175 @@
+//! A pool of connections, and how long its users wait for one.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{SqliteQueryResult, SqliteRow, SqliteStatement, SqliteTypeInfo};
+use sqlx::{Describe, Either, Error, Execute, Executor, SqlSafeStr, SqlStr, Sqlite, SqlitePool, Transaction};
+use tokio::time::Instant;
+
+use crate::telemetry::Times;
+
+/// A pool whose users are counted while they wait. Cheap to clone; used as the pool itself is.
+#[derive(Clone)]
+pub(crate) struct WatchedPool {
+    name: &'static str,
+    max: u32,
+    pool: SqlitePool,
+    watch: Arc<Watch>,
+}
+
+#[derive(Default)]
+struct Watch {
+    waiting: AtomicU64,
+    acquired: Times,
+    failed: AtomicU64,
+}
+
+/// A pool at one moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PoolState {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// How many connections it may open.
+    pub(crate) max: u32,
+    /// How many are open.
+    pub(crate) open: u64,
+    /// How many of these somebody uses.
+    pub(crate) in_use: u64,
+    /// How many wait for one, those included that are just being given one.
+    pub(crate) waiting: u64,
+    /// How many did not get one, in time or at all.
+    pub(crate) failed: u64,
+}
+
+impl WatchedPool {
+    /// Watches over a pool of at most `max` connections.
+    pub(crate) fn new(name: &'static str, max: u32, pool: SqlitePool) -> Self {
+        Self { name, max, pool, watch: Arc::default() }
+    }
+
+    /// How it is now.
+    pub(crate) fn state(&self) -> PoolState {
+        let open = u64::from(self.pool.size());
+        let idle = u64::try_from(self.pool.num_idle()).unwrap_or(u64::MAX);
+        PoolState {
+            name: self.name,
+            max: self.max,
+            open,
+            // The two are read one after the other.
+            in_use: open.saturating_sub(idle),
+            waiting: self.watch.waiting.load(Ordering::Relaxed),
+            failed: self.watch.failed.load(Ordering::Relaxed),
+        }
+    }
+
+    /// How long those who got a connection waited for it.
+    pub(crate) fn acquired(&self) -> &Times {
+        &self.watch.acquired
+    }
+
+    /// Closes every connection, after the statements in flight.
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Opens a transaction with that statement.
+    pub(super) async fn begin_with(&self, statement: &'static str) -> Result<Transaction<'static, Sqlite>, Error> {
+        // As the pool itself does it, which gives no place to count between the two steps.
+        Transaction::begin(self.acquire().await?, Some(statement.into_sql_str())).await
+    }
+
+    fn acquire(&self) -> impl Future<Output = Result<PoolConnection<Sqlite>, Error>> + Send + 'static {
+        let (pool, watch) = (self.pool.clone(), Arc::clone(&self.watch));
+        async move {
+            // Whoever stops waiting is dropped here, and counts no longer.
+            let _waiting = Waiting::begin(&watch);
+            let since = Instant::now();
+            let acquired = pool.acquire().await;
+            match &acquired {
+                Ok(_) => watch.acquired.record(since.elapsed()),
+                Err(_) => drop(watch.failed.fetch_add(1, Ordering::Relaxed)),
+            }
+            acquired
+        }
+    }
+}
+
+impl fmt::Debug for WatchedPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WatchedPool").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
+struct Waiting<'a>(&'a Watch);
+
+impl<'a> Waiting<'a> {
+    fn begin(watch: &'a Watch) -> Self {
+        watch.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(watch)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<'p> Executor<'p> for &'_ WatchedPool {
+    type Database = Sqlite;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Either<SqliteQueryResult, SqliteRow>, Error>>
+    where
+        'p: 'e,
+        E: 'q + Execute<'q, Sqlite>,
+    {
+        let connection = self.acquire();
+        let rows = async_stream::try_stream! {
+            let mut connection = connection.await?;
+            let mut rows = connection.fetch_many(query);
+            while let Some(row) = rows.try_next().await? {
+                yield row;
+            }
+        };
+        rows.boxed()
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<SqliteRow>, Error>>
+    where
+        'p: 'e,
+        E: 'q + Execute<'q, Sqlite>,
+    {
+        let connection = self.acquire();
+        async move { connection.await?.fetch_optional(query).await }.boxed()
+    }
+
+    fn prepare_with<'e>(
+        self,
+        statement: SqlStr,
+        parameters: &'e [SqliteTypeInfo],
+    ) -> BoxFuture<'e, Result<SqliteStatement, Error>>
+    where
+        'p: 'e,
+    {
+        let connection = self.acquire();
+        async move { connection.await?.prepare_with(statement, parameters).await }.boxed()
+    }
+
+    fn describe<'e>(self, statement: SqlStr) -> BoxFuture<'e, Result<Describe<Sqlite>, Error>>
+    where
+        'p: 'e,
+    {
+        let connection = self.acquire();
+        async move { connection.await?.describe(statement).await }.boxed()
+    }
+}
+
+#[cfg(test)]
+#[path = "pool_tests.rs"]
+mod tests;

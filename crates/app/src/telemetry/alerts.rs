@@ -1,0 +1,297 @@
+//! From a verdict each second to whoever is told: the log, the event stream, a webhook.
+
+mod address;
+mod figures;
+mod log;
+mod stream;
+mod webhook;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tidegate_perfmon::{
+    Alert, AlertRule, Alerts, BurnLog, BurnRate, BurnReading, Health, Observation, OutboxCounts, Phase, Severity,
+    Silence, SilenceError, mask,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Beat, Section, Table};
+use crate::clock;
+use crate::settings::AlertSettings;
+use figures::AlertFigures;
+use stream::Stream;
+use webhook::Webhook;
+
+pub use stream::{Follower, Told, Topic};
+pub use webhook::WebhookError;
+
+/// Ended alerts and transitions that are remembered.
+const HISTORY: usize = 200;
+/// Between two entries of the log of outcomes.
+const BURN_SPACING: Duration = Duration::from_secs(5);
+/// The share of responses that should be good.
+const OBJECTIVE: f64 = 0.999;
+
+/// Keeps the alerts of this process, and tells of them. All that it tells or shows went through [`mask`].
+pub struct AlertDesk {
+    state: Mutex<State>,
+    objective: BurnRate,
+    /// Tells the alerts of this process from those of the one before it.
+    epoch: u64,
+    stream: Stream,
+    webhook: Option<Arc<Webhook>>,
+}
+
+struct State {
+    alerts: Alerts,
+    outcomes: BurnLog,
+    recorded_at: Option<Duration>,
+    burning: Vec<BurnReading>,
+    health: Option<(Health, Option<u8>)>,
+    logged: u64,
+}
+
+impl std::fmt::Debug for AlertDesk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AlertDesk").finish_non_exhaustive()
+    }
+}
+
+impl AlertDesk {
+    /// A desk that delivers until `shutdown`. `now` is the time of the registry's clock.
+    pub(super) fn start(
+        settings: &AlertSettings,
+        now: Duration,
+        shutdown: CancellationToken,
+    ) -> Result<Arc<Self>, WebhookError> {
+        let epoch = unix_ms();
+        let webhook = Webhook::new(settings, epoch)?.map(Arc::new);
+        if let Some(webhook) = &webhook {
+            tokio::spawn(Arc::clone(webhook).run(shutdown));
+        }
+        let objective = BurnRate::standard(OBJECTIVE);
+        let alerts =
+            Alerts::new(rules(&objective), HISTORY).expect("the rules are written here, and a test makes them");
+        let state = State {
+            alerts,
+            outcomes: BurnLog::new(now),
+            recorded_at: None,
+            burning: Vec::new(),
+            health: None,
+            logged: 0,
+        };
+        Ok(Arc::new(Self { state: Mutex::new(state), objective, epoch, stream: Stream::default(), webhook }))
+    }
+
+    /// Takes in a second, and tells what it changes. Waits for nobody.
+    pub(super) fn beat(&self, beat: &Beat<'_>) {
+        let mut state = self.state();
+        if state.recorded_at.is_none_or(|at| beat.now.saturating_sub(at) >= BURN_SPACING) {
+            state.recorded_at = Some(beat.now);
+            state.outcomes.record(beat.now, beat.registry.outcomes());
+            state.burning = self.objective.evaluate(&state.outcomes);
+        }
+        let State { alerts, burning, .. } = &mut *state;
+        let mut seen = beat.health.observations();
+        seen.extend(burning.iter().map(BurnReading::observation));
+        seen.iter_mut().for_each(hide);
+        let steps = alerts.evaluate(beat.now, beat.unix_ms, &seen);
+        drop(seen);
+
+        // Still under the lock, so that whoever begins to follow now misses none and hears none twice.
+        for step in steps.into_iter().filter(|step| step.notify) {
+            log::line(&step);
+            state.logged += 1;
+            self.stream.tell(&Told::alert(self.epoch, &step));
+            if let Some(webhook) = &self.webhook {
+                webhook.push(step);
+            }
+        }
+        let health = (beat.health.status, beat.health.score);
+        let before = state.health.replace(health);
+        if before.is_none_or(|(status, _)| status != health.0) {
+            self.stream.tell(&told_of(beat));
+        }
+    }
+
+    /// Follows what is told from now on; with `after`, the id of an event, from that one on, as far as it is remembered. `None`
+    /// when too many follow.
+    pub fn follow(&self, topics: &[Topic], after: Option<&str>) -> Option<Follower> {
+        let state = self.state();
+        let mut first = Vec::new();
+        if let Some(after) = after {
+            let since = stream::seq_in(after, self.epoch).map(|seq| state.alerts.since(seq));
+            if since.as_ref().is_none_or(|since| since.missed) {
+                first.push(Told::gap(None));
+            }
+            let missed = since.into_iter().flat_map(|since| since.transitions);
+            first.extend(missed.filter(|step| step.notify).map(|step| Told::alert(self.epoch, &step)));
+        }
+        if let Some((status, score)) = state.health {
+            first.push(Told::health(status, score, None));
+        }
+        self.stream.follow(topics, first)
+    }
+
+    /// Keeps a rule, or one subject of it, from being told for a while. Its texts are masked before they are kept, as those of
+    /// alerts are.
+    ///
+    /// # Errors
+    ///
+    /// [`SilenceError`] says what is wrong with it.
+    pub fn silence(&self, mut silence: Silence) -> Result<Silence, SilenceError> {
+        silence.reason = mask(&silence.reason).into_owned();
+        silence.subject = silence.subject.as_deref().map(|subject| mask(subject).into_owned());
+        self.state().alerts.silence(silence.clone(), unix_ms())?;
+        Ok(silence)
+    }
+
+    /// Ends a silence before its time; whether there was one.
+    pub fn lift_silence(&self, rule: &str, subject: Option<&str>) -> bool {
+        let subject = subject.map(mask);
+        self.state().alerts.lift_silence(rule, subject.as_deref())
+    }
+
+    pub(super) fn figures(&self) -> AlertFigures {
+        let state = self.state();
+        let mut firing = BTreeMap::from([(Severity::Info, 0), (Severity::Warning, 0), (Severity::Critical, 0)]);
+        for alert in state.alerts.list(usize::MAX).iter().filter(|alert| alert.phase == Phase::Firing) {
+            *firing.entry(alert.severity).or_default() += 1;
+        }
+        AlertFigures { health: state.health, firing, deliveries: self.deliveries(state.logged) }
+    }
+
+    /// What became of what was told, by way and outcome.
+    fn deliveries(&self, logged: u64) -> Vec<(&'static str, &'static str, u64)> {
+        let mut all = vec![("log", "delivered", logged)];
+        let (delivered, dropped) = self.stream.counts();
+        all.extend([("stream", "delivered", delivered), ("stream", "dropped", dropped)]);
+        if let Some(webhook) = &self.webhook {
+            let OutboxCounts { delivered, failed, given_up, dropped, .. } = webhook.counts();
+            all.extend([
+                ("webhook", "delivered", delivered),
+                ("webhook", "failed", failed),
+                ("webhook", "given_up", given_up),
+                ("webhook", "dropped", dropped),
+            ]);
+        }
+        all
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The rules of the library and of the error budget, and those for what only the application reads.
+fn rules(objective: &BurnRate) -> Vec<AlertRule> {
+    let rule =
+        |id, severity, hold| AlertRule::new(id, severity).hold(Duration::from_secs(hold)).keep(Duration::from_secs(60));
+    let mut rules = AlertRule::standard();
+    rules.extend(objective.rules());
+    rules.extend([
+        rule("job_store_unreachable", Severity::Critical, 5),
+        rule("redis_unavailable", Severity::Critical, 5),
+        rule("queues_without_live_worker", Severity::Warning, 30),
+        rule("cache_slow", Severity::Warning, 30),
+        rule("open_descriptors", Severity::Warning, 30),
+        rule("slow_statements", Severity::Warning, 30),
+    ]);
+    rules
+}
+
+/// Takes out of an observation what looks like a secret.
+fn hide(observation: &mut Observation<'_>) {
+    for text in [&mut observation.subject, &mut observation.detail] {
+        let masked = match mask(text) {
+            Cow::Owned(masked) => Some(masked),
+            Cow::Borrowed(_) => None,
+        };
+        if let Some(masked) = masked {
+            *text = Cow::Owned(masked);
+        }
+    }
+}
+
+fn told_of(beat: &Beat<'_>) -> Told {
+    let reason = beat.health.reasons.first().map(|reason| mask(&reason.message).into_owned());
+    Told::health(beat.health.status, beat.health.score, reason.as_deref())
+}
+
+fn unix_ms() -> u64 {
+    u64::try_from(clock::now().timestamp_millis()).unwrap_or(0)
+}
+
+impl Section for AlertDesk {
+    fn name(&self) -> &'static str {
+        "alerts"
+    }
+
+    fn json(&self, limit: usize) -> Value {
+        let state = self.state();
+        let deliveries: Vec<Value> = self
+            .deliveries(state.logged)
+            .into_iter()
+            .map(|(way, outcome, count)| json!({"way": way, "outcome": outcome, "count": count}))
+            .collect();
+        json!({
+            "items": state.alerts.list(limit),
+            "silences": state.alerts.silences(unix_ms()).into_iter().take(limit).collect::<Vec<_>>(),
+            "rules": state.alerts.rules(),
+            "burn_rates": state.burning,
+            "deliveries": deliveries,
+            "waiting_for_webhook": self.webhook.as_ref().map(|webhook| webhook.waiting()),
+            "followers": self.stream.followers(),
+            "without_rule": state.alerts.unruled(),
+            "overflowed": state.alerts.overflowed(),
+        })
+    }
+
+    fn table(&self, limit: usize) -> Option<Table> {
+        let time = |at: Option<u64>| at.map(|at| at.to_string()).unwrap_or_default();
+        let row = |alert: Alert| {
+            vec![
+                alert.id.to_string(),
+                alert.rule,
+                alert.subject,
+                name(&alert.severity),
+                name(&alert.phase),
+                alert.pending_at_unix_ms.to_string(),
+                time(alert.fired_at_unix_ms),
+                time(alert.ended_at_unix_ms),
+                alert.value.to_string(),
+                alert.threshold.to_string(),
+                alert.silenced.to_string(),
+                alert.detail,
+            ]
+        };
+        Some(Table {
+            columns: &[
+                "id",
+                "rule",
+                "subject",
+                "severity",
+                "phase",
+                "pending_at_unix_ms",
+                "fired_at_unix_ms",
+                "ended_at_unix_ms",
+                "value",
+                "threshold",
+                "silenced",
+                "detail",
+            ],
+            rows: self.state().alerts.list(limit).into_iter().map(row).collect(),
+        })
+    }
+}
+
+/// The word that stands for it in JSON.
+fn name(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

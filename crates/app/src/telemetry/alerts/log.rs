@@ -1,0 +1,28 @@
+//! A transition as a line of the log.
+
+use tidegate_perfmon::{Phase, Severity, Transition};
+
+pub(super) fn line(step: &Transition) {
+    let alert = &step.alert;
+    // A macro, since the level of an event is part of its place in the code.
+    macro_rules! line {
+        ($level:ident, $message:literal) => {
+            tracing::$level!(
+                rule = alert.rule,
+                subject = alert.subject,
+                severity = super::name(&alert.severity),
+                value = alert.value,
+                threshold = alert.threshold,
+                detail = alert.detail,
+                seq = step.seq,
+                $message
+            )
+        };
+    }
+    match (alert.phase, alert.severity) {
+        (Phase::Firing, Severity::Critical) => line!(error, "alert: firing"),
+        (Phase::Firing, _) => line!(warn, "alert: firing"),
+        (Phase::Expired, _) => line!(warn, "alert: nothing is known of it any more"),
+        _ => line!(info, "alert: resolved"),
+    }
+}

@@ -1,0 +1,219 @@
+//! What happens, for whoever follows it live.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+use tidegate_perfmon::{Health, Transition};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::{self, Receiver, Sender};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Events that wait for the slowest follower before it loses some.
+const BACKLOG: usize = 256;
+/// Each holds a connection.
+const MOST_FOLLOWERS: usize = 64;
+
+/// What an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// Alerts that fire, and their ends.
+    Alerts,
+    /// Changes of health, and how it is at the beginning.
+    Health,
+}
+
+impl Topic {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Alerts, Self::Health];
+
+    /// As it is asked for.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Alerts => "alerts",
+            Self::Health => "health",
+        }
+    }
+}
+
+/// One event.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// What it is about; `None` for a gap, which concerns everybody.
+    topic: Option<Topic>,
+    /// `alert`, `health` or `gap`.
+    pub name: &'static str,
+    /// By which a follower goes on after it; `None` where that is not possible.
+    pub id: Option<Arc<str>>,
+    /// JSON. Secrets are masked already.
+    pub data: Arc<str>,
+}
+
+impl Told {
+    /// A step in an alert's life, in JSON as a webhook gets it.
+    pub(super) fn alert(epoch: u64, step: &Transition) -> Self {
+        let id = Some(id_of(epoch, step.seq).into());
+        // A transition is numbers and texts, which JSON can always say.
+        let data = serde_json::to_string(step).unwrap_or_default().into();
+        Self { topic: Some(Topic::Alerts), name: "alert", id, data }
+    }
+
+    pub(super) fn health(status: Health, score: Option<u8>, reason: Option<&str>) -> Self {
+        Self::unnumbered(Some(Topic::Health), "health", &json!({"health": status, "score": score, "reason": reason}))
+    }
+
+    /// So many events were lost, or `None` where nobody knows how many.
+    pub(super) fn gap(missed: Option<u64>) -> Self {
+        let data = json!({"missed": missed, "read": "/api/performance?type=alerts"});
+        Self::unnumbered(None, "gap", &data)
+    }
+
+    fn unnumbered(topic: Option<Topic>, name: &'static str, data: &Value) -> Self {
+        Self { topic, name, id: None, data: data.to_string().into() }
+    }
+}
+
+/// The id of the event of a transition.
+pub(super) fn id_of(epoch: u64, seq: u64) -> String {
+    format!("{epoch}-{seq}")
+}
+
+/// The transition's number in an id of this process; `None` in any other text.
+pub(super) fn seq_in(id: &str, epoch: u64) -> Option<u64> {
+    let (of, seq) = id.split_once('-')?;
+    (of.parse() == Ok(epoch)).then(|| seq.parse().ok()).flatten()
+}
+
+/// Hands events to all who follow. It never waits for any of them.
+#[derive(Debug)]
+pub(super) struct Stream {
+    sender: Sender<Told>,
+    places: Arc<Semaphore>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    delivered: AtomicU64,
+    dropped: AtomicU64,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        let places = Arc::new(Semaphore::new(MOST_FOLLOWERS));
+        Self { sender: broadcast::channel(BACKLOG).0, places, counts: Arc::default() }
+    }
+}
+
+impl Stream {
+    pub(super) fn tell(&self, event: &Told) {
+        // An error says that nobody follows.
+        let _ = self.sender.send(event.clone());
+    }
+
+    /// `first` comes before what is told from now on.
+    pub(super) fn follow(&self, topics: &[Topic], first: Vec<Told>) -> Option<Follower> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        Some(Follower {
+            first: first.into(),
+            receiver: self.sender.subscribe(),
+            topics: topics.to_vec(),
+            counts: Arc::clone(&self.counts),
+            _place: place,
+        })
+    }
+
+    pub(super) fn followers(&self) -> usize {
+        MOST_FOLLOWERS - self.places.available_permits()
+    }
+
+    /// Events that followers took, and those that they lost.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.counts.delivered.load(Ordering::Relaxed), self.counts.dropped.load(Ordering::Relaxed))
+    }
+}
+
+/// Somebody who follows what is told. One who reads too slowly loses the oldest, and is told so by a `gap`.
+#[derive(Debug)]
+pub struct Follower {
+    first: VecDeque<Told>,
+    receiver: Receiver<Told>,
+    topics: Vec<Topic>,
+    counts: Arc<Counts>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Follower {
+    /// The next event; `None` when there won't be any more. Nothing is lost where it is cancelled.
+    pub async fn next(&mut self) -> Option<Told> {
+        loop {
+            let told = match self.first.pop_front() {
+                Some(told) => told,
+                None => match self.receiver.recv().await {
+                    Ok(told) => told,
+                    Err(RecvError::Lagged(missed)) => {
+                        self.counts.dropped.fetch_add(missed, Ordering::Relaxed);
+                        return Some(Told::gap(Some(missed)));
+                    }
+                    Err(RecvError::Closed) => return None,
+                },
+            };
+            if told.topic.is_none_or(|topic| self.topics.contains(&topic)) {
+                self.counts.delivered.fetch_add(1, Ordering::Relaxed);
+                return Some(told);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_follower_that_is_too_slow_is_told_what_it_lost() {
+        let stream = Stream::default();
+        let mut slow = stream.follow(&Topic::ALL, Vec::new()).unwrap();
+        for _ in 0..BACKLOG + 10 {
+            stream.tell(&Told::health(Health::Degraded, Some(70), None));
+        }
+        let gap = slow.next().await.unwrap();
+        assert_eq!((gap.name, &gap.id), ("gap", &None));
+        let data: Value = serde_json::from_str(&gap.data).unwrap();
+        assert_eq!(data["missed"], 10);
+        for _ in 0..BACKLOG {
+            assert_eq!(slow.next().await.unwrap().name, "health");
+        }
+        assert_eq!(stream.counts(), (BACKLOG as u64, 10));
+    }
+
+    #[tokio::test]
+    async fn only_what_was_asked_for_comes_and_gaps_always() {
+        let stream = Stream::default();
+        let first = vec![Told::gap(None), Told::health(Health::Healthy, Some(100), None)];
+        let mut alerts = stream.follow(&[Topic::Alerts], first).unwrap();
+        assert_eq!(alerts.next().await.unwrap().name, "gap");
+        stream.tell(&Told::health(Health::Degraded, None, None));
+        drop(stream);
+        assert!(alerts.next().await.is_none());
+    }
+
+    #[test]
+    fn followers_are_bounded_and_give_their_place_back() {
+        let stream = Stream::default();
+        let mut all: Vec<_> = (0..MOST_FOLLOWERS).map(|_| stream.follow(&Topic::ALL, Vec::new()).unwrap()).collect();
+        assert!(stream.follow(&Topic::ALL, Vec::new()).is_none());
+        all.pop();
+        assert!(stream.follow(&Topic::ALL, Vec::new()).is_some());
+        assert_eq!(stream.followers(), MOST_FOLLOWERS - 1);
+    }
+
+    #[test]
+    fn ids_are_known_again_only_by_the_process_that_gave_them() {
+        assert_eq!(seq_in(&id_of(17, 3), 17), Some(3));
+        for foreign in ["18-3", "17", "17-", "-3", "17-x", "", "17-3-1", "17--3"] {
+            assert_eq!(seq_in(foreign, 17), None, "{foreign}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+use tidegate_perfmon::{HealthConfig, HealthMonitor, HealthReport, Reading, Registry};
+
+use super::*;
+
+/// A desk and what it is given, second by second.
+struct Ground {
+    desk: Arc<AlertDesk>,
+    registry: Registry,
+    monitor: HealthMonitor,
+    second: u64,
+}
+
+impl Ground {
+    fn new() -> Self {
+        let config = HealthConfig::default();
+        let desk = AlertDesk::start(&AlertSettings::default(), Duration::ZERO, CancellationToken::new()).unwrap();
+        Self { desk, registry: Registry::builder().build(), monitor: HealthMonitor::new(&config), second: 0 }
+    }
+
+    /// So many seconds in which the job store is away, or not.
+    fn pass(&mut self, seconds: u64, is_away: bool) {
+        for _ in 0..seconds {
+            let reading = Reading::new("job_store_unreachable", if is_away { 1.0 } else { 0.0 }, 0.5).critical();
+            let reading = reading.detail("login of ada@example.org with token=hunter2 failed");
+            let health: HealthReport = self.monitor.evaluate([reading]);
+            let now = Duration::from_secs(self.second);
+            self.desk.beat(&Beat { now, unix_ms: unix_ms(), registry: &self.registry, health: &health });
+            self.second += 1;
+        }
+    }
+}
+
+/// What a follower has got until now.
+async fn heard(follower: &mut Follower) -> Vec<(&'static str, Option<Arc<str>>, Value)> {
+    let mut all = Vec::new();
+    while let Ok(Some(told)) = tokio::time::timeout(Duration::from_millis(1), follower.next()).await {
+        all.push((told.name, told.id, serde_json::from_str(&told.data).unwrap()));
+    }
+    all
+}
+
+fn rule_and_phase(data: &Value) -> (&str, &str) {
+    (data["alert"]["rule"].as_str().unwrap(), data["alert"]["phase"].as_str().unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_resumes_by_its_event_id() {
+    let mut ground = Ground::new();
+    ground.pass(3, false);
+    let mut live = ground.desk.follow(&[Topic::Alerts], None).unwrap();
+    ground.pass(10, true);
+    let first = heard(&mut live).await;
+    let told: Vec<_> = first.iter().map(|(name, _, data)| (*name, rule_and_phase(data))).collect();
+    assert_eq!(told, [("alert", ("health", "firing")), ("alert", ("job_store_unreachable", "firing"))], "{first:?}");
+
+    ground.pass(200, false);
+    let rest = heard(&mut live).await;
+    assert_eq!(rest.len(), 2, "both ends: {rest:?}");
+    for (from, expected) in [(&first[0].1, 3), (&first[1].1, 2), (&rest[1].1, 0)] {
+        let mut again = ground.desk.follow(&[Topic::Alerts], from.as_deref()).unwrap();
+        let told = heard(&mut again).await;
+        assert_eq!(told.len(), expected, "{told:?}");
+        let all: Vec<_> = first.iter().chain(&rest).cloned().collect();
+        assert_eq!(told, all[all.len() - expected..]);
+    }
+    for foreign in ["1-1", "nonsense", ""] {
+        let mut again = ground.desk.follow(&[Topic::Alerts], Some(foreign)).unwrap();
+        let told = heard(&mut again).await;
+        assert_eq!(told.iter().map(|(name, ..)| *name).collect::<Vec<_>>(), ["gap"], "{foreign}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silenced_alert_is_told_to_nobody_until_its_silence_ends() {
+    let mut ground = Ground::new();
+    for rule in ["job_store_unreachable", "health"] {
+        let until_unix_ms = unix_ms() + 3_600_000;
+        let reason = "ada@example.org moves the store".to_owned();
+        ground.desk.silence(Silence { rule: rule.to_owned(), subject: None, until_unix_ms, reason }).unwrap();
+    }
+    let mut live = ground.desk.follow(&[Topic::Alerts], None).unwrap();
+    ground.pass(3, false);
+    ground.pass(20, true);
+    assert!(heard(&mut live).await.is_empty());
+    let shown = ground.desk.json(10);
+    assert_eq!((&shown["items"][0]["phase"], &shown["items"][0]["silenced"]), (&json!("firing"), &json!(true)));
+    assert_eq!(shown["silences"].as_array().map(Vec::len), Some(2), "{shown}");
+
+    assert!(ground.desk.lift_silence("job_store_unreachable", None));
+    ground.pass(1, true);
+    let told = heard(&mut live).await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(rule_and_phase(&told[0].2), ("job_store_unreachable", "firing"));
+    assert!(!ground.desk.lift_silence("job_store_unreachable", None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_is_told_of_an_alert_is_masked() {
+    let mut ground = Ground::new();
+    let until_unix_ms = unix_ms() + 60_000;
+    let reason = "as ada@example.org asked, password=hunter2".to_owned();
+    ground.desk.silence(Silence { rule: "p99".to_owned(), subject: None, until_unix_ms, reason }).unwrap();
+    let mut live = ground.desk.follow(&Topic::ALL, None).unwrap();
+    ground.pass(3, false);
+    ground.pass(20, true);
+    let told = heard(&mut live).await;
+    assert!(told.iter().any(|(name, ..)| *name == "alert") && told.iter().any(|(name, ..)| *name == "health"));
+    let all = format!("{told:?}{}{:?}", ground.desk.json(100), ground.desk.table(100));
+    assert!(all.contains("login of ****"), "{all}");
+    assert!(!all.contains("hunter2") && !all.contains("ada@"), "{all}");
+}
+
+#[tokio::test]
+async fn every_reading_of_the_application_has_a_rule() {
+    let mut ground = Ground::new();
+    ground.pass(1, true);
+    assert_eq!(ground.desk.json(1)["without_rule"], 0);
+}

@@ -1,0 +1,82 @@
+//! How fields are written in lines of the log.
+
+use std::fmt;
+
+use tracing::field::{Field, Visit};
+use tracing_subscriber::field::{RecordFields, VisitOutput};
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
+
+/// The usual way, without what a span says only to those who export it.
+pub(super) struct LineFields;
+
+impl<'writer> FormatFields<'writer> for LineFields {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut lines = Lines(DefaultVisitor::new(writer, true));
+        fields.record(&mut lines);
+        lines.0.finish()
+    }
+}
+
+struct Lines<'a>(DefaultVisitor<'a>);
+
+impl Visit for Lines<'_> {
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        self.0.record_error(field, value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if !field.name().starts_with("otel.") {
+            self.0.record_str(field, value);
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if !field.name().starts_with("otel.") {
+            self.0.record_debug(field, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(text)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The line of one event within a span of a request.
+    fn line<F>(fields: F) -> String
+    where
+        F: for<'writer> FormatFields<'writer> + Send + Sync + 'static,
+    {
+        let page = Page::default();
+        let to = page.clone();
+        let log = tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(move || to.clone());
+        tracing::subscriber::with_default(log.fmt_fields(fields).finish(), || {
+            let span = tracing::info_span!("request", id = "a", otel.kind = "server", attempt = 2, path = %"/b");
+            span.in_scope(|| tracing::info!(answer = ?Some(1), "told"));
+        });
+        String::from_utf8(page.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn what_is_said_to_exporters_is_in_no_line_and_all_else_as_usual() {
+        let usual = line(tracing_subscriber::fmt::format::DefaultFields::new());
+        assert!(usual.contains("otel.kind=\"server\" "), "{usual}");
+        assert_eq!(line(LineFields), usual.replace("otel.kind=\"server\" ", ""));
+    }
+}

@@ -1,0 +1,78 @@
+//! What was slow, as lines of the log.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tidegate_perfmon::{CallOutcome, Event, OTHER, Observer, SlowCall, SlowOperation};
+
+use super::Seldom;
+
+/// A route that is slow is slow by the thousand: the log hears of it once in so long.
+const PERIOD: Duration = Duration::from_secs(10);
+/// What gets a period of its own. The registry gives names to no more endpoints and operations than it is set to; beyond
+/// this number they share one.
+const MOST: usize = 1_024;
+
+/// Writes slow calls and operations to the log, each route and operation once in a while.
+#[derive(Debug, Default)]
+pub(crate) struct SlowLog {
+    heard: Mutex<HashMap<String, Arc<Seldom>>>,
+}
+
+impl SlowLog {
+    fn seldom(&self, name: String) -> Arc<Seldom> {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = if heard.len() >= MOST && !heard.contains_key(&name) { OTHER.to_owned() } else { name };
+        Arc::clone(heard.entry(name).or_insert_with(|| Arc::new(Seldom::new(PERIOD))))
+    }
+
+    fn call(&self, call: &SlowCall) {
+        let SlowCall { method, route, elapsed, outcome, request_id, .. } = call;
+        let Some(unlogged) = self.seldom(format!("{method} {route}")).count() else { return };
+        let request_id = request_id.as_deref().unwrap_or_default();
+        let outcome = match outcome {
+            CallOutcome::Status(code) => code.to_string(),
+            CallOutcome::Failed => "failed".to_owned(),
+            CallOutcome::Aborted => "aborted".to_owned(),
+        };
+        // The template and not the path: what a client wrote into it may be anything.
+        tracing::warn!(request_id, method, route, outcome, ?elapsed, unlogged, "slow request");
+    }
+
+    fn operation(&self, slow: &SlowOperation) {
+        let SlowOperation { kind, operation, elapsed, threshold, .. } = slow;
+        let Some(unlogged) = self.seldom(format!("{kind:?} {operation}")).count() else { return };
+        tracing::warn!(?kind, operation, ?elapsed, ?threshold, unlogged, "slow operation");
+    }
+}
+
+impl Observer for SlowLog {
+    fn on(&self, event: &Event<'_>) {
+        match event {
+            Event::SlowCall(call) => self.call(call),
+            Event::SlowOperation(slow) => self.operation(slow),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_route_is_told_of_once_a_period_and_their_number_is_bounded() {
+        let log = SlowLog::default();
+        assert_eq!(log.seldom("GET /a".to_owned()).count(), Some(0));
+        assert_eq!(log.seldom("GET /a".to_owned()).count(), None);
+        assert_eq!(log.seldom("GET /b".to_owned()).count(), Some(0), "another route is not silent for it");
+        tokio::time::advance(PERIOD).await;
+        assert_eq!(log.seldom("GET /a".to_owned()).count(), Some(1));
+        for number in 0..10_000 {
+            log.seldom(format!("GET /{number}")).count();
+        }
+        let heard = log.heard.lock().unwrap();
+        assert!(heard.len() <= MOST + 1 && heard.contains_key(OTHER), "{}", heard.len());
+    }
+}

@@ -1,0 +1,129 @@
+//! Which statements run, how long they take, and which a request runs again and again: from what sqlx tells of each.
+
+mod event;
+mod figures;
+mod layer;
+mod request;
+mod section;
+mod slow_log;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use tidegate_perfmon::{Dialect, Queries, QueryConfig, Seen};
+use tidegate_queue::SqliteOptions;
+
+pub(crate) use self::event::Statement;
+use self::figures::Figures;
+pub(super) use self::layer::layer;
+use self::request::Request;
+pub use self::request::set_request_trace;
+use self::section::SlowQueriesSection;
+use self::slow_log::{Line, SlowLog};
+use super::{Board, Times};
+use crate::clock;
+
+/// What sqlx tells of statements.
+pub(crate) const STATEMENT_TARGET: &str = "sqlx::query";
+
+/// Those of this process: several nodes in one share a subscriber, and with it these.
+static OF_PROCESS: OnceLock<Arc<Statements>> = OnceLock::new();
+
+/// Everything known of statements. Holds no values.
+pub(super) struct Statements {
+    queries: Queries,
+    slow: std::time::Duration,
+    slow_log: SlowLog,
+    /// By [`Database`].
+    times: [Times; Database::ALL.len()],
+    repeated: AtomicU64,
+}
+
+/// Whose tables a statement is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Database {
+    App,
+    Queue,
+}
+
+impl Database {
+    const ALL: [Self; 2] = [Self::App, Self::Queue];
+
+    /// sqlx doesn't tell which database it speaks of, but does so on the connection's own thread.
+    fn of_this_thread() -> Self {
+        let is_queue = std::thread::current().name().is_some_and(|name| name.starts_with(SqliteOptions::THREADS));
+        if is_queue { Self::Queue } else { Self::App }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Queue => "queue",
+        }
+    }
+}
+
+impl Statements {
+    fn new(config: &QueryConfig) -> Self {
+        Self {
+            queries: Queries::new(config.clone()),
+            slow: config.slow,
+            slow_log: SlowLog::default(),
+            times: Default::default(),
+            repeated: AtomicU64::new(0),
+        }
+    }
+
+    /// Those of this process, with the limits of whoever asks first.
+    pub(super) fn of_process(config: &QueryConfig) -> Arc<Self> {
+        Arc::clone(OF_PROCESS.get_or_init(|| Arc::new(Self::new(config))))
+    }
+
+    /// Their figures by shape.
+    pub(super) fn queries(&self) -> &Queries {
+        &self.queries
+    }
+
+    fn record(&self, statement: &Statement, database: Database, request: Option<&Request>) {
+        let seen = Seen {
+            sql: statement.sql(),
+            dialect: Dialect::Sqlite,
+            elapsed: statement.elapsed(),
+            rows: statement.rows(),
+            at_unix_ms: now_unix_ms(),
+            within: request.map(Request::queries),
+            trace: request.and_then(Request::trace),
+        };
+        self.queries.record(&seen);
+        self.times[database as usize].record(seen.elapsed);
+        if seen.elapsed > self.slow {
+            self.slow_log.push(Line::of(&seen, database, request.and_then(Request::id)));
+        }
+    }
+
+    /// A request has ended, and all that was spawned in its span.
+    fn ended(&self, request: &Request) {
+        let repeated = self.queries.finish(request.route(), request.queries(), now_unix_ms(), request.trace());
+        self.repeated.fetch_add(repeated, Ordering::Relaxed);
+    }
+
+    /// Logs the slow ones that were not logged yet.
+    pub(super) fn log_slow(&self) {
+        self.slow_log.write();
+    }
+}
+
+/// Shows them on a node's board, judges by them, and logs the slow ones each second.
+pub(super) fn hang_up(statements: &Arc<Statements>, board: &Board, min_samples: u64) {
+    board.section(Arc::new(SlowQueriesSection(statements.queries.clone())));
+    let (judged, counted, logged) = (statements.queries.clone(), Arc::clone(statements), Arc::clone(statements));
+    board.readings(move || judged.readings(now_unix_ms(), min_samples));
+    board.figures(move || Box::new(Figures::of(&counted)));
+    board.every_second(move |_| logged.log_slow());
+}
+
+fn now_unix_ms() -> u64 {
+    u64::try_from(clock::now().timestamp_millis()).unwrap_or(0)
+}

@@ -1,0 +1,71 @@
+//! What sqlx tells of one statement, read from the fields of its event.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use tracing::field::{Field, Visit};
+
+/// One statement that has run. It can't be printed: its text may hold secrets.
+#[derive(Default)]
+pub(crate) struct Statement {
+    /// The first words; all of it where there are no more than four.
+    summary: String,
+    /// All of it; empty where the summary is.
+    whole: String,
+    elapsed: Duration,
+    affected: u64,
+    returned: u64,
+}
+
+impl Statement {
+    /// As it was written.
+    pub(crate) fn sql(&self) -> &str {
+        let whole = self.whole.trim();
+        if whole.is_empty() { &self.summary } else { whole }
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
+    /// How many rows it gave.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn returned(&self) -> u64 {
+        self.returned
+    }
+
+    /// How many rows it gave or changed. SQLite counts those of the last change also where a statement changes none, so
+    /// only changes are asked for that.
+    pub(crate) fn rows(&self) -> u64 {
+        const CHANGES: [&str; 4] = ["insert", "update", "delete", "replace"];
+        let verb = self.sql().split_whitespace().next().unwrap_or_default();
+        let is_change = CHANGES.iter().any(|change| verb.eq_ignore_ascii_case(change));
+        if is_change { self.affected.max(self.returned) } else { self.returned }
+    }
+}
+
+impl Visit for Statement {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "summary" => value.clone_into(&mut self.summary),
+            "db.statement" => value.clone_into(&mut self.whole),
+            _ => {}
+        }
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        if field.name() == "elapsed_secs" {
+            self.elapsed = Duration::try_from_secs_f64(value).unwrap_or_default();
+        }
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        match field.name() {
+            "rows_affected" => self.affected = value,
+            "rows_returned" => self.returned = value,
+            _ => {}
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn Debug) {}
+}

@@ -1,0 +1,69 @@
+//! The listener that sqlx tells of its statements.
+
+use std::sync::Arc;
+
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id};
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::{Context, Layer};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::event::Statement;
+use super::request::Request;
+use super::{Database, STATEMENT_TARGET, Statements};
+use crate::telemetry::trace::REQUEST_TARGET;
+
+struct Listener(Arc<Statements>);
+
+/// Tells `statements` of each, with a filter of its own.
+///
+/// It never logs: what is said while an event is on its way would confuse the filters of the layers behind this one.
+pub(in crate::telemetry) fn layer<S>(statements: Arc<Statements>) -> impl Layer<S> + Send + Sync
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let is_heard = |metadata: &Metadata<'_>| {
+        // On a connection's thread only the innermost span of the caller is entered. Were it filtered out, the request's
+        // could not be found above it.
+        let is_our_span = metadata.is_span() && metadata.target().starts_with("tidegate");
+        *metadata.level() <= Level::DEBUG && (is_our_span || metadata.target() == STATEMENT_TARGET)
+    };
+    Listener(statements).with_filter(filter_fn(is_heard).with_max_level_hint(LevelFilter::DEBUG))
+}
+
+impl<S> Layer<S> for Listener
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        if attributes.metadata().target() != REQUEST_TARGET {
+            return;
+        }
+        let mut request = Request::default();
+        attributes.record(&mut request);
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(Arc::new(request));
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        if event.metadata().target() != STATEMENT_TARGET {
+            return;
+        }
+        let mut statement = Statement::default();
+        event.record(&mut statement);
+        let request = context
+            .event_scope(event)
+            .and_then(|mut scope| scope.find_map(|span| span.extensions().get::<Arc<Request>>().cloned()));
+        self.0.record(&statement, Database::of_this_thread(), request.as_deref());
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        let Some(span) = context.span(&id) else { return };
+        let request = span.extensions_mut().remove::<Arc<Request>>();
+        if let Some(request) = request {
+            self.0.ended(&request);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Slow statements in the log: by their shape, and not one line each.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tidegate_perfmon::{Fingerprint, Seen, fingerprint};
+
+use super::Database;
+
+/// Shapes that one second may log.
+const LINES: usize = 8;
+/// What is shown of a long shape, in bytes.
+const LONGEST_SHOWN: usize = 500;
+
+/// What waits to be logged: the listener that hears of statements must not log itself.
+#[derive(Default)]
+pub(super) struct SlowLog(Mutex<Pending>);
+
+#[derive(Default)]
+struct Pending {
+    lines: Vec<Line>,
+    /// Of shapes for which there was no room.
+    left_out: u64,
+}
+
+pub(super) struct Line {
+    fingerprint: Fingerprint,
+    /// Without values.
+    text: String,
+    elapsed: Duration,
+    rows: u64,
+    database: Database,
+    request_id: Option<String>,
+    /// Others of its shape, that were not slower.
+    alike: u64,
+}
+
+impl Line {
+    pub(super) fn of(seen: &Seen<'_>, database: Database, request_id: Option<&str>) -> Self {
+        let mut text = String::new();
+        let fingerprint = fingerprint(seen.sql, seen.dialect, &mut text);
+        text.truncate(text.floor_char_boundary(LONGEST_SHOWN));
+        let request_id = request_id.map(str::to_owned);
+        Self { fingerprint, text, elapsed: seen.elapsed, rows: seen.rows, database, request_id, alike: 0 }
+    }
+
+    fn write(&self) {
+        tracing::warn!(
+            database = self.database.name(),
+            elapsed = ?self.elapsed,
+            rows = self.rows,
+            request_id = self.request_id,
+            alike = self.alike,
+            fingerprint = %self.fingerprint,
+            statement = self.text,
+            "slow statement"
+        );
+    }
+}
+
+impl SlowLog {
+    /// Keeps it for the next [`write`](Self::write): of each shape the slowest, and how many there were beside it.
+    pub(super) fn push(&self, line: Line) {
+        let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_alike = |known: &&mut Line| known.fingerprint == line.fingerprint && known.database == line.database;
+        if let Some(known) = pending.lines.iter_mut().find(is_alike) {
+            let alike = known.alike + 1;
+            if known.elapsed < line.elapsed {
+                *known = line;
+            }
+            known.alike = alike;
+        } else if pending.lines.len() < LINES {
+            pending.lines.push(line);
+        } else {
+            // The slowest are told: a start has many that are a little slow.
+            let fastest = pending.lines.iter_mut().min_by_key(|known| known.elapsed);
+            let left_out = match fastest.filter(|fastest| fastest.elapsed < line.elapsed) {
+                Some(fastest) => std::mem::replace(fastest, line),
+                None => line,
+            };
+            pending.left_out += 1 + left_out.alike;
+        }
+    }
+
+    /// Logs what came since the last time.
+    pub(super) fn write(&self) {
+        let Pending { lines, left_out } = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        lines.iter().for_each(Line::write);
+        if left_out > 0 {
+            tracing::warn!(statements = left_out, "more statements of other shapes were slow");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_perfmon::Dialect;
+
+    use super::*;
+
+    fn line(sql: &str, millis: u64) -> Line {
+        let seen = Seen {
+            sql,
+            dialect: Dialect::Sqlite,
+            elapsed: Duration::from_millis(millis),
+            rows: 1,
+            at_unix_ms: 0,
+            within: None,
+            trace: None,
+        };
+        Line::of(&seen, Database::App, None)
+    }
+
+    #[test]
+    fn a_shape_is_kept_once_with_its_slowest_and_others_only_up_to_a_bound() {
+        let log = SlowLog::default();
+        for millis in [10, 30, 20] {
+            log.push(line("SELECT 'secret' FROM a", millis));
+        }
+        for table in 0..10 {
+            log.push(line(&format!("SELECT x FROM t{table}"), 10));
+        }
+        let pending = log.0.lock().unwrap();
+        let first = &pending.lines[0];
+        assert_eq!(
+            (first.text.as_str(), first.elapsed, first.alike),
+            ("select ? from a", Duration::from_millis(30), 2)
+        );
+        assert_eq!((pending.lines.len(), pending.left_out), (LINES, 3));
+        drop(pending);
+        log.push(line("SELECT x FROM slowest", 40));
+        let pending = log.0.lock().unwrap();
+        assert!(pending.lines.iter().any(|line| line.text == "select x from slowest"));
+        assert_eq!((pending.lines.len(), pending.left_out), (LINES, 4));
+        drop(pending);
+        log.write();
+        assert!(log.0.lock().unwrap().lines.is_empty());
+    }
+}

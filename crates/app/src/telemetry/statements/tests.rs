@@ -1,0 +1,188 @@
+use std::io::Write;
+use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use sqlx::{AssertSqlSafe, SqlitePool};
+use tidegate_perfmon::{QueryStats, Repeated};
+use tracing::{Instrument, Span};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use super::*;
+use crate::telemetry::Section;
+use crate::telemetry::logging::lines;
+use crate::telemetry::trace::REQUEST_TARGET;
+
+const LIMIT: Duration = Duration::from_secs(30);
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+#[derive(Clone, Default)]
+struct Page(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Page {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(text)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What listens in this process. sqlx speaks on threads of its own, so only the process's subscriber hears it.
+struct Heard {
+    statements: Arc<Statements>,
+    log: Page,
+}
+
+/// Every statement is slow, and the log wants all that it can have.
+static HEARD: LazyLock<Heard> = LazyLock::new(|| {
+    let config = QueryConfig { slow: Duration::ZERO, ..QueryConfig::default() };
+    let (statements, log) = (Arc::new(Statements::new(&config)), Page::default());
+    let to = log.clone();
+    let log_lines = lines("trace,sqlx::query=trace,[request]=trace", move || to.clone(), false);
+    let listeners = vec![log_lines, tracing_subscriber::Layer::boxed(layer(Arc::clone(&statements)))];
+    tracing_subscriber::registry().with(listeners).try_init().unwrap();
+    Heard { statements, log }
+});
+
+impl Heard {
+    fn log(&self) -> String {
+        String::from_utf8(self.log.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The shape that has this word in it.
+    fn shape(&self, word: &str) -> Option<QueryStats> {
+        self.statements.queries.top(Default::default(), 1_000).into_iter().find(|shape| shape.text.contains(word))
+    }
+
+    fn repeated(&self, word: &str) -> Option<Repeated> {
+        self.statements.queries.repeated(1_000).into_iter().find(|repeated| repeated.text.contains(word))
+    }
+}
+
+async fn pool(directory: &tempfile::TempDir) -> SqlitePool {
+    let options = SqliteConnectOptions::new().filename(directory.path().join("any.db")).create_if_missing(true);
+    SqlitePoolOptions::new().max_connections(2).connect_with(options).await.unwrap()
+}
+
+fn request(id: &str, route: &str) -> Span {
+    tracing::debug_span!(target: REQUEST_TARGET, "request", id, route)
+}
+
+async fn run(pool: &SqlitePool, statement: &str) {
+    sqlx::query(AssertSqlSafe(statement)).execute(pool).await.unwrap();
+}
+
+/// A connection's thread holds the span of a request for a moment longer than its caller.
+async fn until(mut is_so: impl FnMut() -> bool) -> bool {
+    let reached = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, reached).await.is_ok()
+}
+
+#[tokio::test]
+async fn a_statement_is_counted_by_its_shape_with_rows_and_time() {
+    let (heard, directory) = (&*HEARD, tempfile::tempdir().unwrap());
+    let pool = pool(&directory).await;
+    run(&pool, "CREATE TABLE counted (x, y)").await;
+    for value in 0..4 {
+        run(&pool, &format!("INSERT INTO counted VALUES ({value}, 'a'), ({value}, 'b'), ({value}, 'c')")).await;
+    }
+    let rows = sqlx::query("SELECT x FROM counted WHERE x >= 2 AND y <> ?").bind("c").fetch_all(&pool).await.unwrap();
+    assert_eq!(rows.len(), 4);
+    // SQLite still says of this one how many rows the insertion before it changed.
+    run(&pool, "SELECT y FROM counted WHERE x = 7").await;
+    let of = |word: &str| heard.shape(word).map(|shape| (shape.calls, shape.rows, shape.total > Duration::ZERO));
+    assert_eq!(of("insert into counted"), Some((4, 12, true)));
+    assert_eq!(of("select x from counted"), Some((1, 4, true)));
+    assert_eq!(of("select y from counted"), Some((1, 0, true)));
+}
+
+#[tokio::test]
+async fn the_log_never_holds_a_literal() {
+    let (heard, directory) = (&*HEARD, tempfile::tempdir().unwrap());
+    let pool = pool(&directory).await;
+    let span = request("id-of-the-request", "/secret");
+    set_request_trace(&span, TRACE.parse().unwrap());
+    // With up to four words the text comes in another field than with more.
+    for statement in [
+        "SELECT 'planted-secret' AS short_one",
+        "SELECT 'planted-secret' AS long_one, 4711 + 4712, x'c0ffee' WHERE 'planted-secret' <> 'other-secret'",
+    ] {
+        run(&pool, statement).instrument(span.clone()).await;
+    }
+    tracing::info!("the log is heard");
+    heard.statements.log_slow();
+    let log = heard.log();
+    assert!(log.contains("the log is heard"));
+    let slow: Vec<_> = log.lines().filter(|line| line.contains("slow statement") && line.contains("_one")).collect();
+    assert_eq!(slow.len(), 2, "{log}");
+    for line in slow {
+        for part in ["WARN", "id-of-the-request", "database=\"app\"", "select ? as", "elapsed=", "rows=1"] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+    }
+    for literal in ["planted-secret", "other-secret", "4711", "c0ffee", "sqlx::query"] {
+        assert!(!log.contains(literal), "{literal}: {log}");
+    }
+    let shown = SlowQueriesSection(heard.statements.queries.clone());
+    let (json, table) = (shown.json(100).to_string(), shown.table(100).unwrap());
+    assert!(json.contains("short_one") && !json.contains("planted-secret"), "{json}");
+    let row = table.rows.iter().find(|row| row.iter().any(|cell| cell.contains("long_one"))).unwrap();
+    assert_eq!(row.len(), table.columns.len());
+    assert!(row.contains(&"4bf92f3577b34da6a3ce929d0e0e4736".to_owned()), "{row:?}");
+    assert!(!row.concat().contains("planted-secret"), "{row:?}");
+}
+
+#[tokio::test]
+async fn six_alike_in_one_request_are_told() {
+    let (heard, directory) = (&*HEARD, tempfile::tempdir().unwrap());
+    let pool = pool(&directory).await;
+    for (table, alike) in [("many_alike", 6), ("few_alike", 5)] {
+        run(&pool, &format!("CREATE TABLE {table} (x)")).await;
+        for number in 0..3 {
+            let asking = async {
+                for value in 0..alike {
+                    run(&pool, &format!("SELECT x FROM {table} WHERE x = {value}")).await;
+                }
+            };
+            asking.instrument(request(&number.to_string(), "/api/things/{id}")).await;
+        }
+    }
+    // Six of three requests each are none of one.
+    for value in 0..6 {
+        let statement = format!("SELECT x + 1 FROM few_alike WHERE x = {value}");
+        run(&pool, &statement).instrument(request("x", "/one")).await;
+    }
+    assert!(until(|| heard.repeated("many_alike").is_some()).await);
+    let told = heard.repeated("many_alike").unwrap();
+    assert_eq!((told.route.as_str(), told.requests, told.calls, told.most), ("/api/things/{id}", 3, 18, 6));
+    assert_eq!(told.text, "select x from many_alike where x = ?");
+    assert_eq!(heard.repeated("few_alike"), None);
+    assert!(heard.statements.repeated.load(Ordering::Relaxed) >= 18);
+}
+
+#[tokio::test]
+async fn what_a_request_spawns_in_its_span_counts_as_its_own() {
+    let (heard, directory) = (&*HEARD, tempfile::tempdir().unwrap());
+    let pool = pool(&directory).await;
+    run(&pool, "CREATE TABLE spawned (x)").await;
+    for _ in 0..3 {
+        let asking = async {
+            let (pool, span) = (pool.clone(), tracing::info_span!("deeper"));
+            let spawned = async move {
+                for _ in 0..6 {
+                    run(&pool, "SELECT x FROM spawned").await;
+                }
+            };
+            tokio::spawn(spawned.instrument(span)).await.unwrap();
+        };
+        asking.instrument(request("id", "/spawning")).await;
+    }
+    assert!(until(|| heard.repeated("spawned").is_some_and(|told| told.route == "/spawning")).await);
+}

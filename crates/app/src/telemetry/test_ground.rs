@@ -1,0 +1,37 @@
+//! Telemetry over a job store in a directory of its own, for tests.
+
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tidegate_cache::TieredCache;
+use tidegate_queue::{SqliteBroker, SqliteOptions};
+use tokio_util::sync::CancellationToken;
+
+use super::{CacheWatch, Telemetry, Watched};
+use crate::settings::RawSettings;
+
+pub(super) struct Ground {
+    pub(super) telemetry: Arc<Telemetry>,
+    pub(super) broker: Arc<SqliteBroker>,
+    _directory: TempDir,
+}
+
+impl Ground {
+    /// Its pulse has ended before it began: whoever tests beats himself.
+    pub(super) async fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        let settings = RawSettings::load(None, std::iter::empty()).unwrap().check().unwrap();
+        let path = directory.path().join("queue.db");
+        let broker = Arc::new(SqliteBroker::open(&path, SqliteOptions::default()).await.unwrap());
+        let watched = Watched {
+            cache: TieredCache::builder().build(),
+            cache_watch: Arc::new(CacheWatch::default()),
+            broker: Arc::clone(&broker) as _,
+            redis: None,
+        };
+        let ended = CancellationToken::new();
+        ended.cancel();
+        let telemetry = Telemetry::start(watched, &settings.performance, ended).unwrap();
+        Self { telemetry, broker, _directory: directory }
+    }
+}
