@@ -20,6 +20,7 @@ mod queues;
 mod reads;
 mod redis;
 mod request_ids;
+mod secrets;
 mod start;
 mod statements;
 #[cfg(feature = "otlp")]
