@@ -109,10 +109,3 @@ async fn whatever_is_told_of_an_alert_is_masked() {
     assert!(all.contains("login of ****"), "{all}");
     assert!(!all.contains("hunter2") && !all.contains("ada@"), "{all}");
 }
-
-#[tokio::test]
-async fn every_reading_of_the_application_has_a_rule() {
-    let mut ground = Ground::new();
-    ground.pass(1, true);
-    assert_eq!(ground.desk.json(1)["without_rule"], 0);
-}

@@ -1,8 +1,9 @@
 use std::sync::Mutex;
 
-use tidegate_perfmon::{HealthReport, StatusClass};
+use tidegate_perfmon::{Dialect, HealthConfig, HealthReport, Kind, Seen, StatusClass};
 
 use super::*;
+use crate::telemetry::Section;
 use crate::telemetry::test_ground::Ground;
 
 /// The responses that a verdict rests on.
@@ -46,4 +47,36 @@ async fn a_hanging_job_store_delays_no_verdict() {
     let report = telemetry.health().unwrap();
     let store = report.components.iter().find(|component| component.name == "job_store_unreachable").unwrap();
     assert_eq!(store.observed, Some(1.0), "and it is said that the store doesn't answer");
+}
+
+/// Of all that this node reads: a reading that nobody made a rule for would never raise an alert.
+#[tokio::test]
+async fn every_reading_has_a_rule() {
+    let Ground { telemetry, .. } = &Ground::new().await;
+    telemetry.registry.endpoint("GET", "/").record(StatusClass::Success, Duration::from_millis(1));
+    for kind in Kind::ALL {
+        telemetry.registry.measure(kind, "work", async {}).await;
+    }
+    telemetry.statements.queries().record(&Seen {
+        sql: "SELECT 1",
+        dialect: Dialect::Sqlite,
+        elapsed: Duration::from_millis(1),
+        rows: 1,
+        at_unix_ms: u64::try_from(clock::now().timestamp_millis()).unwrap(),
+        within: None,
+        trace: None,
+    });
+    telemetry.board().readings(|| vec![HealthConfig::default().pool(1)]);
+    telemetry.registry.tick(telemetry.registry.now() + BEAT);
+    *telemetry.asked.lock().unwrap() = Some(Asked { at: telemetry.registry.now(), unserved: Some(0) });
+    telemetry.judge();
+
+    let report = telemetry.health().unwrap();
+    let names: Vec<_> = report.components.iter().map(|component| component.name.as_ref()).collect();
+    for expected in
+        ["p99", "slow_query", "rendering_time", "slow_statements", "pool_in_use", "queues_without_live_worker"]
+    {
+        assert!(names.contains(&expected), "{names:?}");
+    }
+    assert_eq!(telemetry.alerts().json(1)["without_rule"], 0, "{names:?}");
 }
