@@ -47,7 +47,7 @@ const DEFAULT_CAP: usize = 512;
 ///     histogram!("mailer_seconds").record(0.25);
 ///     histogram!("mailer_seconds").record(f64::NAN);
 /// });
-/// let [sent, seconds] = &bridge.series()[..] else { panic!("two series") };
+/// let [seconds, sent] = &bridge.series()[..] else { panic!("two series") };
 /// assert_eq!((sent.name.as_str(), &sent.labels[0].1[..]), ("mailer_sent", "mx1"));
 /// assert_eq!(sent.figure, BridgedFigure::Counter(2));
 /// let BridgedFigure::Histogram { count, sum, .. } = seconds.figure else { panic!("a histogram") };
