@@ -1,5 +1,7 @@
 //! Gives every request an id, every problem its body, and every failure its line in the log.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -7,7 +9,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tidegate_app::telemetry::set_request_trace;
 use tidegate_app::telemetry::trace::{self, REQUEST_TARGET};
-use tidegate_perfmon::UNMATCHED;
+use tidegate_perfmon::{UNMATCHED, mask};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -16,6 +18,9 @@ use crate::problem::Problem;
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is taken over from a client.
 const MAX_LENGTH: usize = 64;
+
+/// Of a longer path, which may be as long as a head, a span keeps this much.
+const LONGEST_PATH: usize = 256;
 
 /// Answers with `X-Request-Id`, and writes the body of a [`Problem`].
 ///
@@ -36,7 +41,7 @@ pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
         id,
         route,
         %method,
-        path = uri.path(),
+        path = &uri.path()[..uri.path().floor_char_boundary(LONGEST_PATH)],
     );
     // Before the span is entered, when it has its place already. Inside, the request carries it as an extension.
     let context = trace::begin_request(&span, request.headers(), &method, route);
@@ -56,11 +61,13 @@ pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// The client's id where it is short and harmless, so that it can be followed from before us; else a new one.
+/// The client's id where it is short and harmless, and looks like no secret: it is shown and logged, so that it can be followed from before us; else a new one.
 fn id_of(request: &Request) -> HeaderValue {
     let sent = request.headers().get(X_REQUEST_ID).filter(|value| {
         let is_harmless = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        (1..=MAX_LENGTH).contains(&value.len()) && value.as_bytes().iter().all(is_harmless)
+        (1..=MAX_LENGTH).contains(&value.len())
+            && value.as_bytes().iter().all(is_harmless)
+            && value.to_str().is_ok_and(|text| matches!(mask(text), Cow::Borrowed(_)))
     });
     sent.cloned().unwrap_or_else(|| {
         let mut text = [0; uuid::fmt::Simple::LENGTH];

@@ -12,6 +12,7 @@ mod figures;
 mod gate;
 mod metrics;
 mod resource;
+mod share;
 mod spans;
 mod statements;
 #[cfg(test)]
@@ -25,7 +26,7 @@ use opentelemetry::trace::{
     SpanContext, SpanId, Status, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider,
 };
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanLimits};
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanLimits};
 use tidegate_perfmon::TraceContext;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,7 @@ use crate::settings::Settings;
 use crate::telemetry::{BoxedLayer, STATEMENT_TARGET, Telemetry, trace};
 use collector::Collector;
 use figures::Figures;
+use share::Share;
 use spans::{Outlet, Processor};
 use statements::Statements;
 
@@ -61,7 +63,7 @@ pub(crate) fn layers(settings: &Settings) -> Vec<BoxedLayer> {
     let outlet = OUTLET.get_or_init(Arc::default);
     let provider = SdkTracerProvider::builder()
         .with_resource(resource::of_this_process())
-        .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(otlp.sample))))
+        .with_sampler(Share(otlp.sample))
         .with_span_limits(SpanLimits { max_attributes_per_span: MOST_ATTRIBUTES, ..SpanLimits::default() })
         .with_span_processor(Processor(Arc::clone(outlet)))
         .build();

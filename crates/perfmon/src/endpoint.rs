@@ -101,6 +101,7 @@ impl StatusCounts {
 pub struct Endpoint {
     method: &'static str,
     route: String,
+    is_judged: bool,
     series: Series,
     under_way: UnderWay,
 }
@@ -134,8 +135,20 @@ pub struct EndpointSnapshot {
 }
 
 impl Endpoint {
-    pub(crate) fn new(method: &'static str, route: &str, layout: Arc<Layout>, elapsed: Duration) -> Self {
-        Self { method, route: route.to_owned(), series: Series::new(layout, elapsed), under_way: UnderWay::new() }
+    pub(crate) fn new(
+        method: &'static str,
+        route: &str,
+        is_judged: bool,
+        layout: Arc<Layout>,
+        elapsed: Duration,
+    ) -> Self {
+        let series = Series::new(layout, elapsed);
+        Self { method, route: route.to_owned(), is_judged, series, under_way: UnderWay::new() }
+    }
+
+    /// Whether health and budgets go by it.
+    pub(crate) fn is_judged(&self) -> bool {
+        self.is_judged
     }
 
     /// The HTTP method, `_OTHER` for an uncommon one.

@@ -45,12 +45,12 @@ impl Registry {
         all
     }
 
-    /// How many of them have been under way for longer than `limit`: what
+    /// How many of them, on routes that are [judged](crate::RegistryBuilder::unjudged), have been under way for longer than `limit`: what
     /// [`readings_with`](Self::readings_with) asks for.
     pub fn in_flight_over(&self, limit: Duration) -> u64 {
         let now = self.now();
         let mut count = 0;
-        for endpoint in self.inner().endpoints.all() {
+        for endpoint in self.judged() {
             endpoint.under_way().each(|start| count += u64::from(now.saturating_sub(start) > limit));
         }
         count

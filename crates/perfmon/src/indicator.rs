@@ -62,7 +62,7 @@ impl Registry {
             .map(|window| Whole::new(window, Snapshot::empty(Arc::clone(&inner.layout))))
             .collect();
         let mut slow_api = Slowest::new("slow_api", config.slow_api, config.min_samples);
-        for endpoint in inner.endpoints.all() {
+        for endpoint in self.judged() {
             let Some(Figures { long, short }) = Figures::of(endpoint.series(), config) else { continue };
             whole.add(&long);
             for (whole, (_, short)) in recent.iter_mut().zip(&short) {

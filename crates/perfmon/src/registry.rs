@@ -39,6 +39,7 @@ pub(crate) struct Inner {
     pub(crate) slow_call: Duration,
     pub(crate) slow_kinds: [Duration; Kind::ALL.len()],
     pub(crate) health: HealthConfig,
+    pub(crate) unjudged: Vec<String>,
     pub(crate) endpoints: Catalog<Endpoint>,
     pub(crate) operations: Catalog<Operation>,
     /// How long requests waited for the layer.
@@ -69,7 +70,10 @@ impl Registry {
     /// the cap, or with a template longer than 256 bytes, the recorder is that of [`OTHER`](crate::OTHER).
     pub fn endpoint(&self, method: &str, route: &str) -> Arc<Endpoint> {
         let method = known_method(method);
-        let make = |route: &str| Endpoint::new(method, route, Arc::clone(&self.inner.layout), self.elapsed());
+        let make = |route: &str| {
+            let is_judged = !self.inner.unjudged.iter().any(|unjudged| unjudged == route);
+            Endpoint::new(method, route, is_judged, Arc::clone(&self.inner.layout), self.elapsed())
+        };
         self.inner.endpoints.resolve(method, route, make)
     }
 
@@ -245,6 +249,11 @@ impl Registry {
     #[cfg(feature = "tower")]
     pub(crate) fn waited(&self, wait: Duration) {
         self.inner.waits.record(0, wait);
+    }
+
+    /// The endpoints that health and budgets go by.
+    pub(crate) fn judged(&self) -> impl Iterator<Item = Arc<Endpoint>> {
+        self.inner.endpoints.all().into_iter().filter(|endpoint| endpoint.is_judged())
     }
 
     pub(crate) fn inner(&self) -> &Inner {

@@ -22,6 +22,7 @@ pub struct RegistryBuilder {
     clock: Box<dyn Clock>,
     observer: Option<Arc<dyn Observer>>,
     cap: usize,
+    unjudged: Vec<String>,
     thresholds: Vec<Duration>,
     slow_call: Duration,
     slow_entries: usize,
@@ -35,6 +36,7 @@ impl RegistryBuilder {
             clock: Box::new(SystemClock::new()),
             observer: None,
             cap: 512,
+            unjudged: Vec::new(),
             thresholds: [1, 2, 5].map(Duration::from_secs).to_vec(),
             slow_call: Duration::from_millis(500),
             slow_entries: 100,
@@ -62,6 +64,18 @@ impl RegistryBuilder {
     #[must_use]
     pub fn cap(mut self, cap: usize) -> Self {
         self.cap = cap;
+        self
+    }
+
+    /// Route templates that are measured and shown like any other, and that neither [`Registry::readings`] nor
+    /// [`Registry::outcomes`] look at; by default none.
+    ///
+    /// Name probes: what asks for health must not change it, neither by many good answers beside few bad ones nor by 503 of its
+    /// own, which would keep a service unhealthy for as long as it is asked. Name routes whose time is the client's, as of
+    /// uploads, and [`UNMATCHED`](crate::UNMATCHED) where strangers reach it.
+    #[must_use]
+    pub fn unjudged<R: Into<String>>(mut self, routes: impl IntoIterator<Item = R>) -> Self {
+        self.unjudged = routes.into_iter().map(Into::into).collect();
         self
     }
 
@@ -119,6 +133,7 @@ impl RegistryBuilder {
             slow_call: self.slow_call,
             slow_kinds: self.slow_kinds,
             health: self.health,
+            unjudged: self.unjudged,
             endpoints: Catalog::new(self.cap),
             operations: Catalog::new(self.cap),
             waits: Series::new(Arc::clone(&layout), Duration::ZERO),

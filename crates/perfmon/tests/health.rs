@@ -6,6 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tidegate_perfmon::{
     Endpoint, Health, HealthConfig, HealthMonitor, HealthReport, Kind, ManualClock, Reading, Registry, StatusClass,
+    UNMATCHED,
 };
 
 const NS: Duration = Duration::from_nanos(1);
@@ -288,4 +289,43 @@ fn a_breach_of_which_nothing_more_is_heard_is_forgotten_after_a_minute() {
     let held = std::iter::repeat_with(|| observe(0)).take(200).take_while(|state| *state == Health::Degraded).count();
     assert!((60..=63).contains(&held), "{held}");
     assert_eq!(observe(0), Health::Healthy);
+}
+
+/// What asks for health must not make it: neither better than it is, nor worse by its own answers.
+#[test]
+fn probes_neither_hide_an_outage_nor_keep_one_alive() {
+    let mut now = Duration::ZERO;
+    let registry = Registry::builder().clock(ManualClock::new()).unjudged(["/health", UNMATCHED]).build();
+    let (health, stranger) = (registry.endpoint("GET", "/health"), registry.unmatched("GET"));
+    let users = registry.endpoint("GET", "/users");
+    let error_rate = |registry: &Registry| {
+        let report = HealthMonitor::new(registry.health_config()).evaluate(registry.readings());
+        let component = report.components.iter().find(|component| component.name == "error_rate").unwrap().clone();
+        (component.observed, component.samples, component.state)
+    };
+    for _ in 0..10_000 {
+        health.record(StatusClass::Success, Duration::from_millis(1));
+        stranger.record(StatusClass::ClientError, Duration::from_secs(100));
+    }
+    for _ in 0..30 {
+        users.record(StatusClass::ServerError, Duration::from_millis(1));
+    }
+    now += Duration::from_secs(1);
+    registry.tick(now);
+    assert_eq!(error_rate(&registry), (Some(1.0), Some(30), Health::Unhealthy), "all that was asked for failed");
+    assert_eq!((registry.outcomes().total, registry.outcomes().bad), (30, 30));
+    let slow = registry.readings();
+    let report = HealthMonitor::new(registry.health_config()).evaluate(slow);
+    let p99 = report.components.iter().find(|component| component.name == "p99").unwrap();
+    assert_eq!(p99.state, Health::Healthy, "a stranger that dribbles is not our slowness: {p99:?}");
+
+    // Six minutes in which nothing but 503 of the probe itself is answered.
+    for _ in 0..360 {
+        now += Duration::from_secs(1);
+        health.record(StatusClass::ServerError, Duration::from_millis(1));
+        registry.tick(now);
+    }
+    assert_eq!(error_rate(&registry).2, Health::Unknown, "nothing is known, and nothing held against it");
+    assert_eq!(registry.outcomes().total, 30);
+    assert_eq!(registry.totals().iter().map(|totals| totals.latency.count).sum::<u64>(), 20_390, "all is shown");
 }

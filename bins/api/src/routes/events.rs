@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -47,7 +47,9 @@ pub(super) async fn follow(
     // What can't be read was given by nobody here, and is a gap.
     let after = headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or_default());
     let follower = app.node().telemetry.alerts().follow(&topics, after).ok_or_else(|| {
-        Problem::unavailable("too-many-followers", "as many follow the events as may; try again later")
+        // Not 503: that would count as a failure of ours, and as many as like may try.
+        let detail = "as many follow the events as may; try again later";
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-followers", detail).try_again_later()
     })?;
     let events = stream::unfold((follower, stop, true), next);
     let answer = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));

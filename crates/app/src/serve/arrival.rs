@@ -1,4 +1,4 @@
-//! When the first of each request came in.
+//! When the head of each request was there.
 //!
 //! hyper calls a service once it has read a request's head; how long the request waited until then, only the stream
 //! knows. So the stream is watched, and both bodies, which say when a connection has nothing of a request left in hands:
@@ -23,7 +23,7 @@ enum Turn {
     Accepted(Duration),
     /// Nothing, whether for a moment or for an hour.
     Idle,
-    /// A part of a request, at least, the first of which was read then.
+    /// A part of a request, at least, the last of which was read then.
     Begun(Duration),
     /// A request and its answer. What is read meanwhile is its body, or another that will have its turn.
     UnderWay { asking: bool, answering: bool },
@@ -67,7 +67,8 @@ impl Arrivals {
         state.turn = match (state.turn, found) {
             (Turn::Accepted(at), true) => Turn::Begun(at),
             (Turn::Accepted(_), false) => Turn::Idle,
-            (Turn::Idle, true) => Turn::Begun(now()),
+            // A client that dribbles its head takes its own time, not ours.
+            (Turn::Idle | Turn::Begun(_), true) => Turn::Begun(now()),
             (turn, _) => turn,
         };
     }

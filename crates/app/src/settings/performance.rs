@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_perfmon::{HealthConfig, Kind, QueryConfig, RegistryBuilder};
+use tidegate_perfmon::{HealthConfig, Kind, QueryConfig, RegistryBuilder, UNMATCHED};
 
 use super::reader::Reader;
 use super::{Hidden, SettingsError, Tokens};
@@ -69,11 +69,16 @@ impl PerformanceSettings {
         let builder = tidegate_perfmon::Registry::builder()
             .observer(Arc::new(SlowLog::default()))
             .cap(self.endpoints)
+            .unjudged(UNJUDGED)
             .slow_call(self.slow_api_log)
             .health(self.health.clone());
         self.warn.iter().fold(builder, |builder, (kind, above)| builder.slow_operation(*kind, *above))
     }
 }
+
+/// What tells nothing of how the service is: probes, strangers, and uploads, whose time is their client's.
+const UNJUDGED: [&str; 7] =
+    ["/livez", "/readyz", "/startupz", "/health", "/metrics", UNMATCHED, "/api/schedules/import"];
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// Beyond it nothing is measured apart.

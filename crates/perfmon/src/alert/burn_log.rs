@@ -106,10 +106,10 @@ impl Ring {
 
 impl Registry {
     /// All responses since the start of the process, 5xx and failed handlers as bad; what no tick has read yet included.
-    /// Aborted requests are neither. Reads the counters of every endpoint.
+    /// Aborted requests are neither, and [unjudged](crate::RegistryBuilder::unjudged) routes are left out. Reads the counters of every endpoint.
     pub fn outcomes(&self) -> Outcomes {
         let mut sum = Outcomes::default();
-        for endpoint in self.inner().endpoints.all() {
+        for endpoint in self.judged() {
             let tallies = endpoint.series().tallies();
             sum.total += tallies[..=StatusClass::ServerError as usize].iter().sum::<u64>();
             sum.bad += tallies[StatusClass::ServerError as usize];

@@ -51,9 +51,19 @@ async fn time_in_the_accept_queue_counts() {
     hand.set(5);
     assert_eq!(look(&mut server).await, 5);
     hand.set(9);
-    client.write_all(b"more").await.unwrap();
-    assert_eq!(look(&mut server).await, 4);
     assert_eq!(arrivals.request().0, at(1), "it was there before anybody looked");
+}
+
+#[tokio::test]
+async fn a_head_that_dribbles_counts_from_its_end() {
+    let (hand, mut client, mut server, arrivals) = accepted();
+    for secs in 2..=9 {
+        hand.set(secs);
+        client.write_all(b"a").await.unwrap();
+        assert_eq!(look(&mut server).await, 1);
+    }
+    hand.set(10);
+    assert_eq!(arrivals.request().0, at(9));
 }
 
 #[tokio::test]
