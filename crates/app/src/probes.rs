@@ -132,7 +132,7 @@ async fn health(State(probes): State<Probes>, request: HeaderMap) -> Response {
     let body = match report {
         Some(report) if probes.may_read(&request).is_err() => json!({"status": report.status.check_status()}),
         Some(report) => json!(report),
-        None => json!({"status": "warn", "output": "starting"}),
+        None => json!({"status": "warn", "output": "no verdict has fallen in the last seconds"}),
     };
     (code, headers(), Json(body)).into_response()
 }

@@ -24,6 +24,7 @@ mod verdict;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tidegate_cache::TieredCache;
 use tidegate_perfmon::{HealthConfig, HealthMonitor, HealthReport, Kind, Registry, Snapshot};
@@ -57,12 +58,15 @@ pub use statements::set_request_trace;
 pub(crate) use statements::{STATEMENT_TARGET, Statement};
 pub(crate) use times::Times;
 
+/// A verdict falls every second; an older one than this is none.
+const VERDICT_HOLDS: Duration = Duration::from_secs(5);
+
 /// The figures of one process, and the verdict on them.
 pub struct Telemetry {
     registry: Registry,
     board: Board,
     monitor: Mutex<HealthMonitor>,
-    report: Mutex<Option<HealthReport>>,
+    report: Mutex<Option<(Duration, HealthReport)>>,
     alerts: Arc<AlertDesk>,
     asked: Mutex<Option<Asked>>,
     scrape_errors: AtomicU64,
@@ -230,8 +234,16 @@ impl Telemetry {
         self.redis.as_deref().map(RedisWatch::report)
     }
 
-    /// The latest verdict; `None` in the first moments.
+    /// The latest verdict; `None` in the first moments, and when none has fallen for five seconds: what was true then says
+    /// nothing of now.
     pub fn health(&self) -> Option<HealthReport> {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, report) = report.as_ref()?;
+        is_fresh(*at, self.registry.now()).then(|| report.clone())
     }
+}
+
+/// Whether a verdict of that moment says something of now.
+fn is_fresh(at: Duration, now: Duration) -> bool {
+    now.saturating_sub(at) <= VERDICT_HOLDS
 }

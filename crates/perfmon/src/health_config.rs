@@ -24,6 +24,9 @@ pub struct HealthConfig {
     pub recent: Vec<Window>,
     /// Share of 5xx among all responses; 0.05.
     pub error_rate: f64,
+    /// Share of requests whose client left before a response; 0.2. Who waits for something that hangs gives up before anything
+    /// is slow or fails.
+    pub aborted: f64,
     /// 99th percentile of all responses; 5 s.
     pub p99: Duration,
     /// 95th percentile of the slowest endpoint; 2 s.
@@ -46,6 +49,7 @@ impl Default for HealthConfig {
             window: Window::Minutes(5),
             recent: [1, 10, 60].map(Window::Seconds).to_vec(),
             error_rate: 0.05,
+            aborted: 0.2,
             p99: Duration::from_secs(5),
             slow_api: Duration::from_secs(2),
             slow_query: Duration::from_secs(1),
@@ -105,6 +109,7 @@ impl HealthConfig {
             if is_fit { Ok(()) } else { Err(HealthConfigError::Share { setting, given, range }) }
         };
         share("error_rate", self.error_rate, self.error_rate > 0.0 && self.error_rate < 1.0, "above 0 and below 1")?;
+        share("aborted", self.aborted, self.aborted > 0.0 && self.aborted < 1.0, "above 0 and below 1")?;
         share("hit_rate", self.hit_rate, self.hit_rate > 0.0 && self.hit_rate < 1.0, "above 0 and below 1")?;
         for (setting, given) in [("p99", self.p99), ("slow_api", self.slow_api), ("slow_query", self.slow_query)] {
             if given.is_zero() || given > LONGEST {

@@ -11,7 +11,7 @@ use crate::latency::share;
 use crate::operation::Kind;
 use crate::reading::Reading;
 use crate::registry::Registry;
-use crate::series::Series;
+use crate::series::{ABORTED, Series};
 use crate::slowest::Slowest;
 use crate::snapshot::Snapshot;
 use crate::window::Window;
@@ -23,6 +23,8 @@ impl Registry {
     /// The built-in readings over the window of [`HealthConfig`]:
     ///
     /// - `error_rate` (critical): the share of 5xx among all responses;
+    /// - `aborted` (critical): the share of requests whose client left before a response. Clients of a handler that hangs give
+    ///   up before it is slow by its own account;
     /// - `p99` (critical): the 99th percentile of all responses. The threshold is an exact edge of the buckets, so that it
     ///   is exceeded exactly when more than 1 % of the responses took longer;
     /// - `slow_api`: the 95th percentile of the slowest endpoint, exceeded exactly when more than 5 % of its responses took
@@ -71,8 +73,12 @@ impl Registry {
             slow_api.consider(&long, &short, || format!("{} {}", endpoint.method(), endpoint.route()));
         }
         let hanging = [in_flight_over(config.p99), in_flight_over(config.p99.saturating_mul(2))];
-        let mut readings =
-            vec![error_rate(&whole, &recent, config), p99(&whole, &recent, hanging, config), slow_api.reading()];
+        let mut readings = vec![
+            error_rate(&whole, &recent, config),
+            aborted(&whole, &recent, config),
+            p99(&whole, &recent, hanging, config),
+            slow_api.reading(),
+        ];
 
         let mut slow_query = Slowest::new("slow_query", config.slow_query, config.min_samples);
         let mut by_kind =
@@ -128,17 +134,27 @@ struct Whole {
     latency: Snapshot,
     errors: u64,
     responses: u64,
+    aborted: u64,
 }
 
 impl Whole {
     fn new(window: Window, latency: Snapshot) -> Self {
-        Self { window, latency, errors: 0, responses: 0 }
+        Self { window, latency, errors: 0, responses: 0, aborted: 0 }
     }
 
     fn add(&mut self, interval: &Interval) {
         self.latency.merge(&interval.latency);
         self.errors += interval.tallies[StatusClass::ServerError as usize];
         self.responses += interval.tallies[..=StatusClass::ServerError as usize].iter().sum::<u64>();
+        self.aborted += interval.tallies[ABORTED];
+    }
+
+    fn requests(&self) -> u64 {
+        self.responses + self.aborted
+    }
+
+    fn aborted_share(&self) -> f64 {
+        share(self.aborted, self.requests())
     }
 
     fn error_rate(&self) -> f64 {
@@ -158,6 +174,20 @@ fn error_rate(whole: &Whole, recent: &[Whole], config: &HealthConfig) -> Reading
         .critical()
         .samples(*responses)
         .detail(format!("{errors} of {responses} responses{when}"))
+}
+
+fn aborted(whole: &Whole, recent: &[Whole], config: &HealthConfig) -> Reading {
+    let sudden = recent.iter().filter(|recent| {
+        recent.requests() >= config.min_samples && is_no_chance(recent.aborted, recent.requests(), config.aborted)
+    });
+    let worst =
+        sudden.fold(whole, |worst, recent| if recent.aborted_share() > worst.aborted_share() { recent } else { worst });
+    let when = when(worst.window, config);
+    Reading::new("aborted", worst.aborted_share(), config.aborted).critical().samples(worst.requests()).detail(format!(
+        "{} of {} clients left before a response{when}",
+        worst.aborted,
+        worst.requests()
+    ))
 }
 
 /// `hanging` are the requests that have been under way for longer than the limit, and than twice the limit.

@@ -26,6 +26,7 @@ struct Service {
 enum Load {
     Good,
     Errors,
+    GiveUp,
     Slow(Duration),
     Operations(Kind, Duration),
     Hangs,
@@ -47,6 +48,7 @@ impl Service {
                 Load::Errors => self.endpoint.record(StatusClass::ServerError, MS),
                 Load::Slow(latency) => self.endpoint.record(StatusClass::Success, latency),
                 Load::Good | Load::Operations(..) => self.endpoint.record(StatusClass::Success, MS),
+                Load::GiveUp => self.endpoint.aborted(),
                 Load::Hangs => self.hanging += 1,
             }
             if let Load::Operations(kind, took) = load {
@@ -102,6 +104,7 @@ fn changes(states: &[Health]) -> usize {
 fn a_breach_is_seen_within_two_seconds() {
     for (reading, breach) in [
         ("error_rate", Load::Errors),
+        ("aborted", Load::GiveUp),
         ("p99", Load::Slow(6_000 * MS)),
         ("slow_api", Load::Slow(2_001 * MS)),
         ("slow_query", Load::Operations(Kind::Database, 1_001 * MS)),

@@ -24,20 +24,21 @@ fn seq(outbox: &Outbox, now: u64) -> Option<u64> {
 }
 
 #[test]
-fn three_tries_with_waits_between_and_the_others_behind() {
+fn eight_tries_with_longer_and_longer_waits_between_and_the_others_behind() {
     let mut outbox = Outbox::new(10);
     transitions(2).into_iter().for_each(|transition| outbox.push(transition));
     assert_eq!((seq(&outbox, 0), outbox.due()), (Some(1), Some(secs(0))));
-    outbox.failed(1, secs(10));
-    assert_eq!((seq(&outbox, 10), outbox.due()), (None, Some(secs(11))));
-    assert_eq!(seq(&outbox, 11), Some(1));
-    outbox.failed(1, secs(11));
-    assert_eq!((seq(&outbox, 15), seq(&outbox, 16)), (None, Some(1)));
-    outbox.failed(1, secs(16));
-    assert_eq!(seq(&outbox, 16), Some(2), "the next doesn't wait for one that was given up");
+    let mut now = 10;
+    for wait in [1, 5, 15, 30, 60, 120, 300] {
+        outbox.failed(1, secs(now));
+        now += wait;
+        assert_eq!((seq(&outbox, now - 1), seq(&outbox, now)), (None, Some(1)));
+    }
+    outbox.failed(1, secs(now));
+    assert_eq!(seq(&outbox, now), Some(2), "the next doesn't wait for one that was given up");
     outbox.delivered(2);
     let counts = outbox.counts();
-    assert_eq!((counts.delivered, counts.failed, counts.given_up, counts.dropped), (1, 3, 1, 0));
+    assert_eq!((counts.delivered, counts.failed, counts.given_up, counts.dropped), (1, 8, 1, 0));
     assert_eq!((outbox.waiting(), outbox.due()), (0, None));
 }
 

@@ -284,6 +284,12 @@ pub const CATALOGUE: &[Setting] = &[
         "share of 5xx above which health suffers",
     ),
     setting(
+        "performance.aborted",
+        "TIDEGATE_PERFORMANCE_ABORTED",
+        Some("0.2"),
+        "share of requests whose client left before the answer, above which health suffers",
+    ),
+    setting(
         "performance.min_samples",
         "TIDEGATE_PERFORMANCE_MIN_SAMPLES",
         Some("20"),

@@ -88,6 +88,7 @@ pub(super) fn read(raw: &Reader<'_>, tokens: &Tokens) -> Result<PerformanceSetti
     let time = |key| raw.duration(key, MILLISECOND, LONGEST);
     let health = HealthConfig {
         error_rate: raw.share("performance.error_rate")?,
+        aborted: raw.share("performance.aborted")?,
         p99: time("performance.p99")?,
         slow_api: time("performance.slow_api")?,
         slow_query: time("performance.slow_query")?,
@@ -191,6 +192,7 @@ mod tests {
         for (variable, values) in [
             ("TIDEGATE_PERFORMANCE_ERROR_RATE", ["0.000001", "0.999999"]),
             ("TIDEGATE_PERFORMANCE_HIT_RATE", ["0.01", "0.99"]),
+            ("TIDEGATE_PERFORMANCE_ABORTED", ["0.01", "0.99"]),
             ("TIDEGATE_PERFORMANCE_P99", ["1ms", "137s"]),
             ("TIDEGATE_PERFORMANCE_SLOW_QUERY", ["1ms", "137s"]),
         ] {

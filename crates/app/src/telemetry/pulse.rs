@@ -2,6 +2,7 @@
 //!
 //! What a broker has to be asked for is asked apart, and judged as it was last known: one that hangs delays no verdict.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -41,12 +42,22 @@ async fn beat(telemetry: &Telemetry) {
     let mut pace = pace();
     loop {
         pace.tick().await;
-        telemetry.registry.tick(telemetry.registry.now());
-        telemetry.job_watch.turn();
-        // Before the job store was asked for the first time nothing is judged, which is for as long as its patience at most.
-        if telemetry.asked().is_some() {
-            telemetry.judge();
-        }
+        surviving(|| {
+            telemetry.registry.tick(telemetry.registry.now());
+            telemetry.job_watch.turn();
+            // Before the job store was asked for the first time nothing is judged, which is for as long as its patience at
+            // most.
+            if telemetry.asked().is_some() {
+                telemetry.judge();
+            }
+        });
+    }
+}
+
+/// A second whose figures could not be taken must not be the last one: nobody would hear of anything any more.
+fn surviving(second: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(second)).is_err() {
+        tracing::error!("a second was not judged: a part of it panicked");
     }
 }
 
@@ -62,7 +73,7 @@ where
         let asked = Asked { at: telemetry.registry.now(), unserved: answer.ok().and_then(Result::ok) };
         let before = telemetry.asked.lock().unwrap_or_else(PoisonError::into_inner).replace(asked);
         if before.is_none() {
-            telemetry.judge();
+            surviving(|| telemetry.judge());
         }
     }
 }
@@ -87,7 +98,7 @@ impl Telemetry {
         let unix_ms = u64::try_from(clock::now().timestamp_millis()).unwrap_or(0);
         let beat = Beat { now: self.registry.now(), unix_ms, registry: &self.registry, health: &report };
         self.board.tell(&beat);
-        *self.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
+        *self.report.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.registry.now(), report));
     }
 
     fn queue_readings(&self, Asked { at, unserved }: Asked) -> [Reading; 2] {

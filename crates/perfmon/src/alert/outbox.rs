@@ -7,10 +7,11 @@ use serde::Serialize;
 
 use super::record::Transition;
 
-/// The waits behind the first and the second failure. The third is the last.
-const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
+/// The waits behind each failure but the last, in seconds: nine minutes in all. A receiver that is started anew, or cut off by
+/// the very incident that it is to be told of, is back by then.
+const WAITS: [u64; 7] = [1, 5, 15, 30, 60, 120, 300];
 
-/// Transitions on their way to one receiver, such as a webhook: bounded, in order, each tried three times.
+/// Transitions on their way to one receiver, such as a webhook: bounded, in order, each tried eight times over nine minutes.
 ///
 /// It does nothing by itself. Whoever sends asks for the [`next`](Self::next), tries, and says how it went; so a receiver that
 /// hangs holds up nobody but those behind it in here, and the oldest of these are dropped and counted when there are too
@@ -37,7 +38,7 @@ pub struct OutboxCounts {
     pub delivered: u64,
     /// Tried, and failed; the tries, not the transitions.
     pub failed: u64,
-    /// Given up after three tries.
+    /// Given up after eight tries.
     pub given_up: u64,
     /// Dropped, because too many waited.
     pub dropped: u64,
@@ -77,7 +78,7 @@ impl Outbox {
         }
     }
 
-    /// The transition of this number failed. It is tried again after 1 s and then after 5 s, and then given up.
+    /// The transition of this number failed. It is tried again after 1 s, 5 s, 15 s, 30 s, 1, 2 and 5 minutes, and then given up.
     pub fn failed(&mut self, seq: u64, now: Duration) {
         if !self.is_head(seq) {
             return;
@@ -87,7 +88,7 @@ impl Outbox {
             && let Some(wait) = WAITS.get(head.failures)
         {
             head.failures += 1;
-            head.due = now.saturating_add(*wait);
+            head.due = now.saturating_add(Duration::from_secs(*wait));
             return;
         }
         self.waiting.pop_front();

@@ -81,7 +81,7 @@ impl AlertRule {
     pub fn standard() -> Vec<Self> {
         let rule =
             |id, severity, hold| Self::new(id, severity).hold(Duration::from_secs(hold)).keep(Duration::from_secs(60));
-        let critical = ["health", "error_rate", "p99"].map(|id| rule(id, Severity::Critical, 5));
+        let critical = ["health", "error_rate", "aborted", "p99"].map(|id| rule(id, Severity::Critical, 5));
         let warnings = [
             "slow_api",
             "slow_query",

@@ -80,3 +80,29 @@ async fn every_reading_has_a_rule() {
     }
     assert_eq!(telemetry.alerts().json(1)["without_rule"], 0, "{names:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_panics_ends_no_pulse() {
+    let Ground { telemetry, .. } = &Ground::new().await;
+    let (asked, beats) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(0)));
+    let counted = Arc::clone(&asked);
+    telemetry.board().readings(move || {
+        let mut asked = counted.lock().unwrap_or_else(PoisonError::into_inner);
+        *asked += 1;
+        assert!(*asked % 2 == 0, "every other time");
+        Vec::new()
+    });
+    let counted = Arc::clone(&beats);
+    telemetry.board().every_second(move |_| *counted.lock().unwrap() += 1);
+    *telemetry.asked.lock().unwrap() = Some(Asked { at: telemetry.registry.now(), unserved: Some(0) });
+    let _ = tokio::time::timeout(Duration::from_secs(10), beat(telemetry)).await;
+    assert!(*asked.lock().unwrap_or_else(PoisonError::into_inner) >= 8, "asked each second");
+    assert!(*beats.lock().unwrap() >= 4, "and told of each that could be judged");
+}
+
+#[test]
+fn an_old_verdict_is_none() {
+    let at = Duration::from_secs(100);
+    let after = |secs| crate::telemetry::is_fresh(at, at + Duration::from_secs(secs));
+    assert_eq!([0, 5, 6].map(after), [true, true, false]);
+}
