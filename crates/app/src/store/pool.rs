@@ -1,8 +1,10 @@
 //! A pool of connections, and how long its users wait for one.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -25,7 +27,9 @@ pub(crate) struct WatchedPool {
 
 #[derive(Default)]
 struct Watch {
-    waiting: AtomicU64,
+    /// Since when each who waits does so, in the order in which they came.
+    waiting: Mutex<BTreeMap<u64, Instant>>,
+    came: AtomicU64,
     acquired: Times,
     failed: AtomicU64,
 }
@@ -43,6 +47,8 @@ pub(crate) struct PoolState {
     pub(crate) in_use: u64,
     /// How many wait for one, those included that are just being given one.
     pub(crate) waiting: u64,
+    /// How long the first of them has waited.
+    pub(crate) longest_wait: Duration,
     /// How many did not get one, in time or at all.
     pub(crate) failed: u64,
 }
@@ -57,13 +63,15 @@ impl WatchedPool {
     pub(crate) fn state(&self) -> PoolState {
         let open = u64::from(self.pool.size());
         let idle = u64::try_from(self.pool.num_idle()).unwrap_or(u64::MAX);
+        let (waiting, first) = self.watch.waiting();
         PoolState {
             name: self.name,
             max: self.max,
             open,
             // The two are read one after the other.
             in_use: open.saturating_sub(idle),
-            waiting: self.watch.waiting.load(Ordering::Relaxed),
+            waiting,
+            longest_wait: first.map(|since| since.elapsed()).unwrap_or_default(),
             failed: self.watch.failed.load(Ordering::Relaxed),
         }
     }
@@ -88,8 +96,8 @@ impl WatchedPool {
         let (pool, watch) = (self.pool.clone(), Arc::clone(&self.watch));
         async move {
             // Whoever stops waiting is dropped here, and counts no longer.
-            let _waiting = Waiting::begin(&watch);
             let since = Instant::now();
+            let _waiting = Waiting::begin(&watch, since);
             let acquired = pool.acquire().await;
             match &acquired {
                 Ok(_) => watch.acquired.record(since.elapsed()),
@@ -106,18 +114,30 @@ impl fmt::Debug for WatchedPool {
     }
 }
 
-struct Waiting<'a>(&'a Watch);
+impl Watch {
+    /// How many wait, and since when the first of them does.
+    fn waiting(&self) -> (u64, Option<Instant>) {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        (waiting.len() as u64, waiting.first_key_value().map(|(_, since)| *since))
+    }
+}
+
+struct Waiting<'a> {
+    watch: &'a Watch,
+    number: u64,
+}
 
 impl<'a> Waiting<'a> {
-    fn begin(watch: &'a Watch) -> Self {
-        watch.waiting.fetch_add(1, Ordering::Relaxed);
-        Self(watch)
+    fn begin(watch: &'a Watch, since: Instant) -> Self {
+        let number = watch.came.fetch_add(1, Ordering::Relaxed);
+        watch.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(number, since);
+        Self { watch, number }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.watch.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
     }
 }
 

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use tokio::time::timeout;
 
@@ -38,11 +36,13 @@ async fn waiters_of_a_pool_are_counted() {
     until(&pool, 4).await;
     leaves.abort();
     until(&pool, 3).await;
+    assert!(pool.state().longest_wait > Duration::ZERO);
     drop(held);
     for reader in waiting {
         assert_eq!(timeout(LIMIT, reader).await.unwrap().unwrap().unwrap(), 1);
     }
     until(&pool, 0).await;
+    assert_eq!(pool.state().longest_wait, Duration::ZERO);
     assert_eq!(pool.acquired().totals().count, 4, "the transaction and three readers; who left got none");
     assert!(pool.acquired().longest() > Duration::ZERO);
     assert_eq!(pool.state().failed, 0);

@@ -199,6 +199,7 @@ fn rules(objective: &BurnRate) -> Vec<AlertRule> {
         rule("cache_slow", Severity::Warning, 30),
         rule("open_descriptors", Severity::Warning, 30),
         rule("slow_statements", Severity::Warning, 30),
+        rule("pool_wait", Severity::Warning, 5),
     ]);
     rules
 }

@@ -2,23 +2,37 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use serde_json::{Value, json};
-use tidegate_perfmon::{HealthConfig, Totals};
+use tidegate_perfmon::{HealthConfig, Reading, Totals};
 
 use super::exposition::Family;
 use super::{Board, Section, Table};
 use crate::store::{PoolState, WatchedPool};
 
-/// Shows them on the board, and judges by how many connections are in use in all.
+/// Whoever waits longer for a connection waits for something that hangs, or for far too many others.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// Shows them on the board, and judges by how many connections are in use in all, and how long somebody waits for one.
 pub(super) fn hang_up(pools: Vec<WatchedPool>, board: &Board, limits: HealthConfig) {
     let (judged, counted) = (pools.clone(), pools.clone());
     board.section(Arc::new(Pools(pools)));
-    board.readings(move || vec![limits.pool(judged.iter().map(|pool| pool.state().in_use).sum())]);
+    board.readings(move || {
+        let states = || judged.iter().map(WatchedPool::state);
+        let longest = states().map(|pool| pool.longest_wait).max().unwrap_or_default();
+        vec![limits.pool(states().map(|pool| pool.in_use).sum()), wait(longest)]
+    });
     board.figures(move || Box::new(Figures(counted.iter().map(read).collect())));
+}
+
+/// Someone has waited for a connection for so long, and still does. Few connections in use say nothing of a pool that has
+/// but one.
+fn wait(longest: Duration) -> Reading {
+    Reading::new("pool_wait", longest.as_secs_f64(), LONGEST_WAIT.as_secs_f64()).unit("s")
 }
 
 fn read(pool: &WatchedPool) -> (PoolState, Totals) {
@@ -40,11 +54,28 @@ impl Section for Pools {
     fn table(&self, limit: usize) -> Option<Table> {
         let row = |pool: &WatchedPool| {
             let state = pool.state();
-            let numbers = [u64::from(state.max), state.open, state.in_use, state.waiting, state.failed];
-            [state.name.to_owned()].into_iter().chain(numbers.map(|number| number.to_string())).collect()
+            let acquired = pool.acquired().totals();
+            let numbers = [u64::from(state.max), state.open, state.in_use, state.waiting, state.failed, acquired.count];
+            let mut row = vec![state.name.to_owned()];
+            row.extend(numbers.map(|number| number.to_string()));
+            row.push(millis(state.longest_wait));
+            row.push(mean(&acquired).map(|mean| mean.to_string()).unwrap_or_default());
+            row.push(millis(pool.acquired().longest()));
+            row
         };
         Some(Table {
-            columns: &["name", "max", "open", "in_use", "waiting", "failed"],
+            columns: &[
+                "name",
+                "max",
+                "open",
+                "in_use",
+                "waiting",
+                "failed",
+                "acquired",
+                "longest_wait_ms",
+                "acquire_mean_ms",
+                "acquire_max_ms",
+            ],
             rows: self.0.iter().take(limit).map(row).collect(),
         })
     }
@@ -52,19 +83,28 @@ impl Section for Pools {
 
 fn item(pool: &WatchedPool) -> Value {
     let (state, acquired) = read(pool);
-    #[expect(clippy::cast_precision_loss, reason = "a mean")]
-    let mean = (acquired.count > 0).then(|| acquired.sum_seconds / acquired.count as f64 * 1_000.0);
     json!({
         "name": state.name,
         "max": state.max,
         "open": state.open,
         "in_use": state.in_use,
         "waiting": state.waiting,
+        "longest_wait_ms": state.longest_wait.as_secs_f64() * 1_000.0,
         "failed": state.failed,
         "acquired": acquired.count,
-        "acquire_mean_ms": mean,
+        "acquire_mean_ms": mean(&acquired),
         "acquire_max_ms": pool.acquired().longest().as_secs_f64() * 1_000.0,
     })
+}
+
+fn mean(times: &Totals) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "a mean")]
+    let count = times.count as f64;
+    (times.count > 0).then(|| times.sum_seconds / count * 1_000.0)
+}
+
+fn millis(time: Duration) -> String {
+    (time.as_secs_f64() * 1_000.0).to_string()
 }
 
 /// All pools at one moment.
