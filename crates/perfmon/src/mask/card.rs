@@ -5,7 +5,10 @@ use std::ops::Range;
 const SHORTEST: usize = 13;
 const LONGEST: usize = 19;
 
-/// Digits, in groups that one blank or dash each divides, whose first is an issuer's and whose last one checks the others. Any part of the
+/// What may divide the groups of a number, also as it stands in a URL.
+const DIVIDERS: [&[u8]; 4] = [b" ", b"-", b"+", b"%20"];
+
+/// Digits, in groups that one divider each divides, whose first is an issuer's and whose last one checks the others. Any part of the
 /// groups may be the number: a date or a code may follow it.
 pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
     let bytes = text.as_bytes();
@@ -27,19 +30,25 @@ fn end_of_card(bytes: &[u8]) -> Option<usize> {
         return None;
     }
     let (mut digits, mut count, mut end) = ([0; LONGEST], 0, None);
-    for (at, byte) in bytes.iter().enumerate() {
-        match byte {
-            b'0'..=b'9' if count == LONGEST => break,
-            b'0'..=b'9' => {
-                digits[count] = byte - b'0';
-                count += 1;
-                let ends_a_group = !bytes.get(at + 1).is_some_and(u8::is_ascii_digit);
-                if ends_a_group && count >= SHORTEST && is_checked(&digits[..count]) {
-                    end = Some(at + 1);
-                }
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        if byte.is_ascii_digit() {
+            if count == LONGEST {
+                break;
             }
-            b' ' | b'-' if bytes.get(at + 1).is_some_and(u8::is_ascii_digit) => {}
-            _ => break,
+            digits[count] = byte - b'0';
+            count += 1;
+            at += 1;
+            let ends_a_group = !bytes.get(at).is_some_and(u8::is_ascii_digit);
+            if ends_a_group && count >= SHORTEST && is_checked(&digits[..count]) {
+                end = Some(at);
+            }
+            continue;
+        }
+        let Some(divider) = DIVIDERS.iter().find(|divider| bytes[at..].starts_with(divider)) else { break };
+        at += divider.len();
+        if !bytes.get(at).is_some_and(u8::is_ascii_digit) {
+            break;
         }
     }
     end

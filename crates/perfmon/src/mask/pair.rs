@@ -24,6 +24,8 @@ const NAMES: [&str; 17] = [
     "cvc",
     "pincode",
 ];
+/// What its last part is: too short to be looked for within a name.
+const LAST_PARTS: [&str; 5] = ["pass", "sig", "jwt", "otp", "pin"];
 /// Headers whose value is the rest of the line.
 const LINES: [&str; 3] = ["cookie", "authorization", "passphrase"];
 /// Between key and value; `%3D` and `%3A` as in a URL within a URL.
@@ -66,7 +68,9 @@ fn secret_name(key: &str) -> Option<&'static str> {
     if plain.ends_with("tokens") || plain.ends_with("sessions") {
         return None;
     }
-    NAMES.into_iter().find(|name| plain.contains(name))
+    let last_part = key.rsplit(['-', '_', '.']).next().unwrap_or_default();
+    let is_last_part = |name: &&str| last_part.eq_ignore_ascii_case(name);
+    NAMES.into_iter().find(|name| plain.contains(name)).or_else(|| LAST_PARTS.into_iter().find(is_last_part))
 }
 
 /// Where the value of the key that stands at `start..end` begins, if one follows.

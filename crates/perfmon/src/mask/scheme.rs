@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{beginnings, end_of};
 
-const SCHEMES: [&str; 4] = ["bearer", "basic", "digest", "negotiate"];
+const SCHEMES: [&str; 5] = ["bearer", "basic", "digest", "negotiate", "apikey"];
 /// Between scheme and credentials, also as it stands in a URL.
 const BLANKS: [&str; 4] = [" ", "\t", "%20", "+"];
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{beginnings, end_of};
 
 /// Those of all, ours, then those of services whose keys end up in logs.
-const BEGINNINGS: [&str; 14] = [
+const BEGINNINGS: [&str; 21] = [
     JSON_WEB_TOKEN,
     "tk_",
     "sk_",
@@ -19,6 +19,13 @@ const BEGINNINGS: [&str; 14] = [
     "glpat-",
     "xoxb-",
     "xoxp-",
+    "xoxa-",
+    "xapp-",
+    "ghu_",
+    "ghr_",
+    "hf_",
+    "whsec_",
+    "aiza",
     "akia",
 ];
 /// Behind its beginning a key is longer than that.
