@@ -36,6 +36,7 @@ fn secrets_are_taken_out_and_the_rest_stays() {
         ("378282246310005", "****"),
         ("/pay/4111%201111%201111%201111?x=1", "/pay/****?x=1"),
         ("card=4111+1111+1111+1111&x=1", "card=****&x=1"),
+        ("card:%204111111111111111", "card:%20****"),
         ("DB_PASS=hunter2 HOST=db", "DB_PASS=**** HOST=db"),
         ("/blob?sv=1&sig=abc%2Fdef&x=1", "/blob?sv=1&sig=****&x=1"),
         ("user.jwt: abc, otp=123456, x-pin: 1234", "user.jwt: ****, otp=****, x-pin: ****"),

@@ -14,7 +14,8 @@ pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
-        let begins = bytes[at].is_ascii_digit() && (at == 0 || !bytes[at - 1].is_ascii_digit());
+        let is_within = at > 0 && bytes[at - 1].is_ascii_digit() && !bytes[..at].ends_with(b"%20");
+        let begins = bytes[at].is_ascii_digit() && !is_within;
         if begins && let Some(end) = end_of_card(&bytes[at..]) {
             secrets.push(at..at + end);
             at += end;
