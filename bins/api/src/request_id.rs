@@ -77,8 +77,9 @@ fn id_of(request: &Request) -> HeaderValue {
 }
 
 /// The fields stand in the event itself, since the span is only there for who debugs. The path is without its query,
-/// which may hold what a log should not.
+/// which may hold what a log should not; what is left of both may still be somebody's address.
 fn log(status: StatusCode, id: &str, method: &Method, path: &str, cause: &str) {
+    let (path, cause) = (&*mask(path), &*mask(cause));
     if status == StatusCode::INTERNAL_SERVER_ERROR {
         tracing::error!(request_id = %id, %method, path, cause, "request failed");
     } else {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
+use tidegate_perfmon::mask;
 use tidegate_redis::{Client, NodeInfo, SlowCommand, Thresholds};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -227,6 +228,8 @@ fn server(info: NodeInfo) -> RedisServer {
 
 fn slow(command: SlowCommand) -> RedisSlowCommand {
     let SlowCommand { address, at, took, command, .. } = command;
+    // It bears the key, which may hold somebody's address.
+    let command = mask(&command).into_owned();
     RedisSlowCommand { address, at, ms: milliseconds(took), command }
 }
 
