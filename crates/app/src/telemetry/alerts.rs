@@ -101,13 +101,13 @@ impl AlertDesk {
         let steps = alerts.evaluate(beat.now, beat.unix_ms, &seen);
         drop(seen);
 
+        let steps: Vec<_> = steps.into_iter().filter(|step| step.notify).collect();
         // Still under the lock, so that whoever begins to follow now misses none and hears none twice.
-        for step in steps.into_iter().filter(|step| step.notify) {
-            log::line(&step);
+        for step in &steps {
             state.logged += 1;
-            self.stream.tell(&Told::alert(self.epoch, &step));
+            self.stream.tell(&Told::alert(self.epoch, step));
             if let Some(webhook) = &self.webhook {
-                webhook.push(step);
+                webhook.push(step.clone());
             }
         }
         let health = (beat.health.status, beat.health.score);
@@ -115,6 +115,9 @@ impl AlertDesk {
         if before.is_none_or(|(status, _)| status != health.0) {
             self.stream.tell(&told_of(beat));
         }
+        drop(state);
+        // Whoever reads the log may be slow, and nobody else waits for that.
+        steps.iter().for_each(log::line);
     }
 
     /// Follows what is told from now on; with `after`, the id of an event, from that one on, as far as it is remembered. `None`

@@ -3,7 +3,8 @@
 //! The process's own figures are read from `/proc`, so only Linux has them. The runtime's are everywhere.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -18,6 +19,8 @@ use super::exposition::Family;
 
 /// Above this share of the descriptors that it may open, a process is about to refuse connections.
 const DESCRIPTORS: f64 = 0.8;
+/// Between two looks at them for the verdict of each second.
+const SPACING: Duration = Duration::from_secs(10);
 
 /// What the system says of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -50,22 +53,16 @@ impl ProcessReading {
     #[cfg(target_os = "linux")]
     #[expect(clippy::cast_precision_loss, reason = "ticks of a processor, shown as seconds")]
     pub(super) fn take() -> Option<Self> {
-        use procfs::process::{LimitValue, Process};
-
-        let process = Process::myself().ok()?;
+        let process = procfs::process::Process::myself().ok()?;
         let stat = process.stat().ok()?;
         let a_second = procfs::ticks_per_second() as f64;
-        let max_descriptors = match process.limits().ok()?.max_open_files.soft_limit {
-            LimitValue::Value(most) => Some(most),
-            LimitValue::Unlimited => None,
-        };
         Some(Self {
             cpu_seconds: (stat.utime + stat.stime) as f64 / a_second,
             resident_bytes: stat.rss.saturating_mul(procfs::page_size()),
             open_descriptors: process.fd_count().ok()? as u64,
-            max_descriptors,
+            max_descriptors: Descriptors::limit(&process)?,
             threads: u64::try_from(stat.num_threads).unwrap_or(0),
-            started_unix_seconds: procfs::boot_time_secs().ok()? as f64 + stat.starttime as f64 / a_second,
+            started_unix_seconds: boot_time()? + stat.starttime as f64 / a_second,
         })
     }
 
@@ -73,12 +70,6 @@ impl ProcessReading {
     #[cfg(not(target_os = "linux"))]
     pub(super) fn take() -> Option<Self> {
         None
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "nobody has 2⁵³ descriptors")]
-    fn reading(&self) -> Option<Reading> {
-        let most = self.max_descriptors? as f64;
-        Some(Reading::new("open_descriptors", self.open_descriptors as f64, most * DESCRIPTORS).unit("descriptors"))
     }
 }
 
@@ -95,6 +86,51 @@ impl RuntimeReading {
     }
 }
 
+/// The descriptors of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Descriptors {
+    open: u64,
+    /// None where there is no limit.
+    most: Option<u64>,
+}
+
+impl Descriptors {
+    /// Lists every one that is open, which takes longer the more there are.
+    #[cfg(target_os = "linux")]
+    fn take() -> Option<Self> {
+        let process = procfs::process::Process::myself().ok()?;
+        Some(Self { open: process.fd_count().ok()? as u64, most: Self::limit(&process)? })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn take() -> Option<Self> {
+        None
+    }
+
+    #[cfg(target_os = "linux")]
+    #[expect(clippy::option_option, reason = "the system doesn't tell, or tells that there is none")]
+    fn limit(process: &procfs::process::Process) -> Option<Option<u64>> {
+        Some(match process.limits().ok()?.max_open_files.soft_limit {
+            procfs::process::LimitValue::Value(most) => Some(most),
+            procfs::process::LimitValue::Unlimited => None,
+        })
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "nobody has 2⁵³ descriptors")]
+    fn reading(self) -> Option<Reading> {
+        let most = self.most? as f64;
+        Some(Reading::new("open_descriptors", self.open as f64, most * DESCRIPTORS).unit("descriptors"))
+    }
+}
+
+/// When the machine started, in seconds since the Unix epoch. It doesn't change, and all of `/proc/stat` is read for it.
+#[cfg(target_os = "linux")]
+#[expect(clippy::cast_precision_loss, reason = "seconds since 1970")]
+fn boot_time() -> Option<f64> {
+    static AT: OnceLock<Option<f64>> = OnceLock::new();
+    *AT.get_or_init(|| procfs::boot_time_secs().ok().map(|secs| secs as f64))
+}
+
 /// Hangs up what the process and the runtime that this is called in take.
 pub(super) fn hang_up(board: &Board) {
     let runtime = Handle::current();
@@ -102,7 +138,15 @@ pub(super) fn hang_up(board: &Board) {
     board.figures(move || {
         Box::new(ProcessFigures { process: ProcessReading::take(), runtime: RuntimeReading::of(&runtime) })
     });
-    board.readings(|| ProcessReading::take().and_then(|process| process.reading()).into_iter().collect());
+    let seen: Mutex<Option<(Instant, Option<Descriptors>)>> = Mutex::new(None);
+    board.readings(move || {
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, descriptors) = match *seen {
+            Some(fresh) if fresh.0.elapsed() < SPACING => fresh,
+            _ => *seen.insert((Instant::now(), Descriptors::take())),
+        };
+        descriptors.and_then(Descriptors::reading).map(|reading| reading.taken_ago(at.elapsed())).into_iter().collect()
+    });
 }
 
 struct ProcessSection(Handle);
@@ -191,13 +235,8 @@ mod tests {
 
     #[test]
     fn descriptors_are_exceeded_above_four_in_five() {
-        let process = |open, most| ProcessReading {
-            open_descriptors: open,
-            max_descriptors: most,
-            ..ProcessReading::take().unwrap()
-        };
         let expected = Reading::new("open_descriptors", 81.0, 80.0).unit("descriptors");
-        assert_eq!(process(81, Some(100)).reading(), Some(expected));
-        assert!(process(80, None).reading().is_none());
+        assert_eq!(Descriptors { open: 81, most: Some(100) }.reading(), Some(expected));
+        assert!(Descriptors { open: 80, most: None }.reading().is_none());
     }
 }
