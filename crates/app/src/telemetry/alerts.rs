@@ -4,6 +4,7 @@ mod address;
 mod figures;
 mod log;
 mod stream;
+mod traces;
 mod webhook;
 
 use std::borrow::Cow;
@@ -98,6 +99,9 @@ impl AlertDesk {
         let mut seen = beat.health.observations();
         seen.extend(burning.iter().map(BurnReading::observation));
         seen.iter_mut().for_each(hide);
+        for observation in seen.iter_mut().filter(|observation| observation.breached == Some(true)) {
+            observation.trace_id = traces::of(&observation.rule, beat);
+        }
         let steps = alerts.evaluate(beat.now, beat.unix_ms, &seen);
         drop(seen);
 

@@ -99,7 +99,7 @@ impl Active {
         alert.peak = alert.peak.max(seen.value);
         seen.detail[..seen.detail.floor_char_boundary(LONGEST_DETAIL)].clone_into(&mut alert.detail);
         if alert.trace_id.is_none() {
-            alert.trace_id = seen.trace.map(|trace| format!("{:032x}", trace.trace_id()));
+            alert.trace_id.clone_from(&seen.trace_id);
         }
     }
 }

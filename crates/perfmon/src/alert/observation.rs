@@ -21,15 +21,15 @@ pub struct Observation<'a> {
     pub threshold: f64,
     /// What a reader should know beside the numbers, with secrets masked already. What is longer than 1,024 bytes is cut.
     pub detail: Cow<'a, str>,
-    /// A trace that shows it.
-    pub trace: Option<TraceContext>,
+    /// A trace that shows it, in 32 hexadecimal digits.
+    pub trace_id: Option<String>,
 }
 
 impl<'a> Observation<'a> {
     /// An observation without a subject, detail or trace.
     pub fn new(rule: impl Into<Cow<'a, str>>, breached: Option<bool>, value: f64, threshold: f64) -> Self {
         let empty = Cow::Borrowed("");
-        Self { rule: rule.into(), subject: empty.clone(), breached, value, threshold, detail: empty, trace: None }
+        Self { rule: rule.into(), subject: empty.clone(), breached, value, threshold, detail: empty, trace_id: None }
     }
 
     /// Which of several things under this rule.
@@ -49,7 +49,7 @@ impl<'a> Observation<'a> {
     /// A trace that shows it.
     #[must_use]
     pub fn trace(mut self, trace: Option<TraceContext>) -> Self {
-        self.trace = trace;
+        self.trace_id = trace.map(|trace| format!("{:032x}", trace.trace_id()));
         self
     }
 }

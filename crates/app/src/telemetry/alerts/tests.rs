@@ -1,4 +1,4 @@
-use tidegate_perfmon::{HealthConfig, HealthMonitor, HealthReport, Reading, Registry};
+use tidegate_perfmon::{CallOutcome, HealthConfig, HealthMonitor, HealthReport, Reading, Registry, TraceContext};
 
 use super::*;
 
@@ -108,4 +108,24 @@ async fn whatever_is_told_of_an_alert_is_masked() {
     let all = format!("{told:?}{}{:?}", ground.desk.json(100), ground.desk.table(100));
     assert!(all.contains("login of ****"), "{all}");
     assert!(!all.contains("hunter2") && !all.contains("ada@"), "{all}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_names_a_trace_that_shows_it() {
+    let mut ground = Ground::new();
+    let endpoint = ground.registry.endpoint("GET", "/");
+    let trace = TraceContext::new(0x4bf9, 7, true);
+    ground.registry.finished_in(&endpoint, CallOutcome::Status(500), Duration::from_millis(1), None, trace);
+    for second in 0..10 {
+        let health = ground.monitor.evaluate([Reading::new("error_rate", 1.0, 0.05).critical()]);
+        let now = Duration::from_secs(second);
+        ground.desk.beat(&Beat { now, unix_ms: unix_ms(), registry: &ground.registry, health: &health });
+    }
+    let told = ground.desk.json(10);
+    let of = |rule: &str| {
+        let items = told["items"].as_array().unwrap();
+        items.iter().find(|item| item["rule"] == rule).expect("it fires")["trace_id"].clone()
+    };
+    assert_eq!(of("error_rate"), "00000000000000000000000000004bf9");
+    assert_eq!(of("health"), Value::Null, "of the whole there is no one trace");
 }
