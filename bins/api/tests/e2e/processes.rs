@@ -391,8 +391,12 @@ async fn hang(api: &Api, worker: &mut Process) {
     hung.await.expect("it holds no lock at some moment");
 }
 
+/// Asks for something else too: without any requests nothing is known, and nothing is healthy by silence.
 async fn health_when(api: &Api, when: impl Fn(&Value) -> bool) -> Value {
-    let told = poll_until(DEADLINE, async || Some(api.json("/health").await).filter(&when));
+    let told = poll_until(DEADLINE, async || {
+        api.json("/api/queue").await;
+        Some(api.json("/health").await).filter(&when)
+    });
     told.await.expect("health comes to tell it")
 }
 

@@ -44,7 +44,11 @@ impl Outage {
         let create = api.request(reqwest::Method::POST, "/api/schedules").header("x-tenant-id", "acme");
         success_json(create.json(&schedule("one"))).await;
         success_json(api.request(reqwest::Method::GET, "/api/queue")).await;
-        let healthy = poll_until(DEADLINE, async || (api.json("/health").await["status"] == "pass").then_some(()));
+        // Probes say nothing of how it is: it has to be used.
+        let healthy = poll_until(DEADLINE, async || {
+            success_json(api.request(reqwest::Method::GET, "/api/queue")).await;
+            (api.json("/health").await["status"] == "pass").then_some(())
+        });
         healthy.await.expect("a good beginning");
 
         let shared = Arc::new(Shared::default());
