@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tidegate_perfmon::Reading;
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use super::board::{Board, Section, Table};
 use super::exposition::Family;
