@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tidegate_perfmon::ReceivedAt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -30,8 +31,8 @@ use crate::settings::HttpSettings;
 /// Serves the router until `stop`, then lets requests in flight end within [`HttpSettings::drain_timeout`].
 ///
 /// Routes find the client's address as `ConnectInfo<SocketAddr>`, and when a request came in as
-/// [`ReceivedAt`](tidegate_perfmon::ReceivedAt) on the clock `now`; a request that was sent before the one ahead of it was
-/// answered has none, since its turn is what counts.
+/// [`ReceivedAt`](tidegate_perfmon::ReceivedAt) on the clock `now`; of a request that was sent before the one ahead of it was
+/// answered that is its turn.
 ///
 /// When this returns, no connection is left: whoever closes a database afterwards takes it from nobody. Cancelling it
 /// cuts all of them off at once.
@@ -51,7 +52,8 @@ where
                 let arrivals = Arrivals::new(now());
                 let stream = Arrival::new(stream, now.clone(), arrivals.clone());
                 // Each has a token of its own, so that connections share no lock while they are busy.
-                connections.spawn(converse(http.clone(), stream, arrivals, peer, router.clone(), stop.child_token()));
+                let now = now.clone();
+                connections.spawn(converse(http.clone(), stream, arrivals, now, peer, router.clone(), stop.child_token()));
             }
         }
     }
@@ -64,6 +66,7 @@ async fn converse<N>(
     http: http1::Builder,
     stream: Arrival<TcpStream, N>,
     arrivals: Arrivals,
+    now: N,
     peer: SocketAddr,
     router: Router,
     stop: CancellationToken,
@@ -74,9 +77,7 @@ async fn converse<N>(
         let (received, exchange) = arrivals.request();
         let mut request = request.map(|body| exchange.asking(body));
         request.extensions_mut().insert(ConnectInfo(peer));
-        if let Some(received) = received {
-            request.extensions_mut().insert(received);
-        }
+        request.extensions_mut().insert(received.unwrap_or_else(|| ReceivedAt(now())));
         let answer = router.clone().call(request);
         async move {
             let answer: Response = answer.await.unwrap_or_else(|never| match never {});

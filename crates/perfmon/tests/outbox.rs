@@ -43,6 +43,16 @@ fn eight_tries_with_longer_and_longer_waits_between_and_the_others_behind() {
 }
 
 #[test]
+fn what_is_hopeless_is_given_up_at_once() {
+    let mut outbox = Outbox::new(10);
+    transitions(2).into_iter().for_each(|transition| outbox.push(transition));
+    outbox.give_up(2);
+    assert_eq!((seq(&outbox, 0), outbox.waiting()), (Some(1), 2), "it isn't its turn");
+    outbox.give_up(1);
+    assert_eq!((seq(&outbox, 0), outbox.counts().failed, outbox.counts().given_up), (Some(2), 1, 1));
+}
+
+#[test]
 fn the_oldest_is_dropped_also_while_it_is_under_way() {
     let mut outbox = Outbox::new(2);
     let mut all = transitions(3).into_iter();

@@ -38,7 +38,7 @@ pub struct OutboxCounts {
     pub delivered: u64,
     /// Tried, and failed; the tries, not the transitions.
     pub failed: u64,
-    /// Given up after eight tries.
+    /// Given up, after eight tries or at once.
     pub given_up: u64,
     /// Dropped, because too many waited.
     pub dropped: u64,
@@ -93,6 +93,15 @@ impl Outbox {
         }
         self.waiting.pop_front();
         self.counts.given_up += 1;
+    }
+
+    /// The transition of this number failed for a reason that doesn't pass: it is given up at once.
+    pub fn give_up(&mut self, seq: u64) {
+        if self.is_head(seq) {
+            self.waiting.pop_front();
+            self.counts.failed += 1;
+            self.counts.given_up += 1;
+        }
     }
 
     /// How many wait.

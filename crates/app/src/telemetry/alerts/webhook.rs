@@ -137,7 +137,11 @@ impl Webhook {
         match self.post(step).await {
             Ok(()) => self.outbox().delivered(step.seq),
             Err(failure) => {
-                self.outbox().failed(step.seq, self.started.elapsed());
+                match failure {
+                    // Nobody moves the receiver to where it may be within minutes.
+                    Failure::Private => self.outbox().give_up(step.seq),
+                    _ => self.outbox().failed(step.seq, self.started.elapsed()),
+                }
                 if let Some(unlogged) = self.failures.count() {
                     tracing::warn!(seq = step.seq, reason = %failure, unlogged, "an alert did not reach the webhook");
                 }
