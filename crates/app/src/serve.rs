@@ -38,7 +38,7 @@ use crate::settings::HttpSettings;
 /// cuts all of them off at once.
 pub async fn serve<N>(listener: TcpListener, router: Router, settings: HttpSettings, stop: CancellationToken, now: N)
 where
-    N: Fn() -> Duration + Clone + Send + Unpin + 'static,
+    N: Fn() -> Duration + Clone + Send + Sync + Unpin + 'static,
 {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout);
@@ -71,7 +71,7 @@ async fn converse<N>(
     router: Router,
     stop: CancellationToken,
 ) where
-    N: Fn() -> Duration + Send + Unpin + 'static,
+    N: Fn() -> Duration + Send + Sync + Unpin + 'static,
 {
     let service = service_fn(|request: Request<Incoming>| {
         let (received, exchange) = arrivals.request();
