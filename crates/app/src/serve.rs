@@ -31,7 +31,7 @@ use crate::settings::HttpSettings;
 /// Serves the router until `stop`, then lets requests in flight end within [`HttpSettings::drain_timeout`].
 ///
 /// Routes find the client's address as `ConnectInfo<SocketAddr>`, and when a request came in as
-/// [`ReceivedAt`](tidegate_perfmon::ReceivedAt) on the clock `now`; of a request that was sent before the one ahead of it was
+/// [`ReceivedAt`] on the clock `now`; of a request that was sent before the one ahead of it was
 /// answered that is its turn.
 ///
 /// When this returns, no connection is left: whoever closes a database afterwards takes it from nobody. Cancelling it
