@@ -8,6 +8,11 @@ pub fn now() -> DateTime<Utc> {
     from_ms(Utc::now().timestamp_millis())
 }
 
+/// The same in milliseconds since the Unix epoch.
+pub fn unix_ms() -> u64 {
+    u64::try_from(now().timestamp_millis()).unwrap_or(0)
+}
+
 /// A time from the milliseconds in a table.
 pub fn from_ms(ms: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(ms).unwrap_or_default()

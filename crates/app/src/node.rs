@@ -166,8 +166,7 @@ impl Node {
         let export = Export::start(&telemetry, &settings)?;
         let import_concurrency = Concurrency::new(settings.queue.import_concurrency);
         let since_the_start = u64::try_from(telemetry.registry().now().as_millis()).unwrap_or(0);
-        let now_unix_ms = u64::try_from(clock::now().timestamp_millis()).unwrap_or(0);
-        let began_unix_ms = now_unix_ms.saturating_sub(since_the_start);
+        let began_unix_ms = clock::unix_ms().saturating_sub(since_the_start);
         let outlook = Arc::new(OutlookWatch::new(
             &settings.performance,
             began_unix_ms,

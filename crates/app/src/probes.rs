@@ -26,6 +26,14 @@ use crate::telemetry::CONTENT_TYPE;
 /// gone.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+const LIVEZ: &str = "/livez";
+const READYZ: &str = "/readyz";
+const STARTUPZ: &str = "/startupz";
+const HEALTH: &str = "/health";
+const METRICS: &str = "/metrics";
+/// Where all of them answer.
+pub(crate) const PATHS: [&str; 5] = [LIVEZ, READYZ, STARTUPZ, HEALTH, METRICS];
+
 /// A node as the probes see it.
 #[derive(Debug, Clone)]
 pub struct Probes {
@@ -56,11 +64,11 @@ impl Probes {
     pub fn router(self) -> Router {
         Router::new()
             // Liveness asks nothing of anybody: a restart of this process mends no other.
-            .route("/livez", get(|| async { "alive\n" }))
-            .route("/readyz", get(ready))
-            .route("/startupz", get(started))
-            .route("/health", get(health))
-            .route("/metrics", get(metrics))
+            .route(LIVEZ, get(|| async { "alive\n" }))
+            .route(READYZ, get(ready))
+            .route(STARTUPZ, get(started))
+            .route(HEALTH, get(health))
+            .route(METRICS, get(metrics))
             .with_state(self)
     }
 }

@@ -11,6 +11,8 @@ mod performance;
 mod raw;
 mod reader;
 mod secret;
+#[cfg(test)]
+pub(crate) mod test_ground;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;

@@ -27,17 +27,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tidegate_cache::TieredCache;
-use tidegate_perfmon::{HealthConfig, HealthMonitor, HealthReport, Kind, Registry, Snapshot};
+use tidegate_perfmon::{HealthConfig, HealthMonitor, HealthReport, Kind, Registry, Snapshot, UNMATCHED};
 use tidegate_queue::{Broker, QueueCounts};
 use tidegate_ratelimit::LimiterStats;
 use tokio_util::sync::CancellationToken;
 
+use crate::probes;
 use crate::redis::Redis;
 use crate::settings::PerformanceSettings;
 use crate::store::WatchedPool;
 use pulse::Asked;
 use queues::RateWatch;
 use redis::RedisWatch;
+use slow_log::SlowLog;
 use statements::Statements;
 use verdict::{CacheCounts, CacheVerdict};
 
@@ -53,11 +55,12 @@ pub use outlook::{CacheRoom, JobsAtOnce, OutlookWatch};
 pub use queues::{JobWatch, Latency, Percentiles, Rates};
 pub use redis::{RedisReport, RedisServer, RedisSlowCommand, RedisUse};
 pub use seldom::Seldom;
-pub(crate) use slow_log::SlowLog;
 pub use statements::set_request_trace;
 pub(crate) use statements::{STATEMENT_TARGET, Statement};
 pub(crate) use times::Times;
 
+/// The route of the API to which files are uploaded.
+const UPLOADS: &str = "/api/schedules/import";
 /// A verdict falls every second; an older one than this is none.
 const VERDICT_HOLDS: Duration = Duration::from_secs(5);
 
@@ -121,7 +124,7 @@ impl Telemetry {
         shutdown: CancellationToken,
     ) -> Result<Arc<Self>, WebhookError> {
         let Watched { cache, cache_watch, broker, redis } = watched;
-        let registry = settings.registry().build();
+        let registry = registry(settings);
         let monitor = Mutex::new(HealthMonitor::new(registry.health_config()));
         let alerts = AlertDesk::start(&settings.alerts, registry.now(), shutdown.clone())?;
         let telemetry = Arc::new(Self {
@@ -241,6 +244,20 @@ impl Telemetry {
         let (at, report) = report.as_ref()?;
         is_fresh(*at, self.registry.now()).then(|| report.clone())
     }
+}
+
+/// As the settings want it; it writes what is slow to the log.
+fn registry(settings: &PerformanceSettings) -> Registry {
+    // What tells nothing of how the service is: probes, strangers, and uploads, whose time is their client's.
+    let unjudged = probes::PATHS.into_iter().chain([UNMATCHED, UPLOADS]);
+    let builder = Registry::builder()
+        .observer(Arc::new(SlowLog::default()))
+        .cap(settings.endpoints)
+        .unjudged(unjudged)
+        .slow_call(settings.slow_api_log)
+        .health(settings.health.clone());
+    let warned = settings.warn.iter().fold(builder, |builder, (kind, above)| builder.slow_operation(*kind, *above));
+    warned.build()
 }
 
 /// Whether a verdict of that moment says something of now.

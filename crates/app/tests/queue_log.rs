@@ -2,14 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tidegate_queue::{
-    Broker, Context, EnqueueOptions, Failure, Job, MemoryBroker, Producer, QueueOptions, TraceParent, WaitError, Worker,
+    Broker, Context, EnqueueOptions, Failure, Job, JobId, MemoryBroker, Producer, QueueOptions, TraceParent, WaitError,
+    Worker, WorkerBuilder,
 };
+use tidegate_testkit::Page;
 use tokio_util::sync::CancellationToken;
 
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -30,28 +31,16 @@ async fn charge(_: Charge, TraceParent(trace): TraceParent, context: Context) ->
     Err(Failure::bury("the card was refused"))
 }
 
-#[derive(Clone, Default)]
-struct Page(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Page {
-    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(text)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn a_dead_job_is_logged_without_its_payload_and_its_run_is_in_a_span_with_its_trace() {
+/// What is logged while a worker, described further by `with`, buries a charge; and the job's id.
+async fn log_of_a_charge(with: impl FnOnce(WorkerBuilder) -> WorkerBuilder) -> (String, JobId) {
     let page = Page::default();
     let to = page.clone();
     let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || to.clone()).finish();
     let _logged = tracing::subscriber::set_default(log);
     let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
     let producer = Producer::new(broker.clone());
-    let worker = Worker::builder(broker).queue("billing", QueueOptions::new()).handler(charge).build().unwrap();
+    let builder = Worker::builder(broker).queue("billing", QueueOptions::new()).handler(charge);
+    let worker = with(builder).build().unwrap();
     let stop = CancellationToken::new();
     let worker = tokio::spawn(worker.run(stop.clone()));
     let job = Charge { card: "4929-secret".to_owned() };
@@ -60,8 +49,12 @@ async fn a_dead_job_is_logged_without_its_payload_and_its_run_is_in_a_span_with_
     assert!(matches!(end, Err(WaitError::Dead { .. })));
     stop.cancel();
     worker.await.unwrap().unwrap();
+    (page.text(), id)
+}
 
-    let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+#[tokio::test]
+async fn a_dead_job_is_logged_without_its_payload_and_its_run_is_in_a_span_with_its_trace() {
+    let (text, id) = log_of_a_charge(|worker| worker).await;
     let line = |with: &str| text.lines().find(|line| line.contains(with)).unwrap_or_default().to_owned();
     let dead = line("the job is dead");
     for part in ["WARN", "billing", "charge", id.as_str(), "the card was refused"] {
@@ -76,28 +69,8 @@ async fn a_dead_job_is_logged_without_its_payload_and_its_run_is_in_a_span_with_
 
 #[tokio::test]
 async fn a_run_is_in_the_span_that_the_builder_was_given() {
-    let page = Page::default();
-    let to = page.clone();
-    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || to.clone()).finish();
-    let _logged = tracing::subscriber::set_default(log);
-    let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
-    let producer = Producer::new(broker.clone());
-    let worker = Worker::builder(broker)
-        .queue("billing", QueueOptions::new())
-        .handler(charge)
-        .span(|context| tracing::info_span!("mine", of = context.kind(), above = context.trace_parent()))
-        .build()
-        .unwrap();
-    let stop = CancellationToken::new();
-    let worker = tokio::spawn(worker.run(stop.clone()));
-    let job = Charge { card: "4929-secret".to_owned() };
-    let id = producer.enqueue_with(&job, EnqueueOptions::new().trace_parent(TRACE)).await.unwrap();
-    let end = producer.wait_for::<()>("billing", &id, Duration::from_secs(30)).await;
-    assert!(matches!(end, Err(WaitError::Dead { .. })));
-    stop.cancel();
-    worker.await.unwrap().unwrap();
-
-    let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+    let mine = |context: &Context| tracing::info_span!("mine", of = context.kind(), above = context.trace_parent());
+    let (text, _) = log_of_a_charge(|worker| worker.span(mine)).await;
     let run = text.lines().find(|line| line.contains("charging")).unwrap_or_default();
     assert!(run.contains(&format!("mine{{of=\"charge\" above=\"{TRACE}\"}}")), "{text}");
     assert!(!run.contains("job{"), "one span, and not the usual one beside it: {run}");

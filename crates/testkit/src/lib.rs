@@ -47,6 +47,7 @@
 mod binary;
 mod http;
 mod log;
+mod page;
 mod poll;
 mod port;
 mod postgres;
@@ -59,6 +60,7 @@ mod scratch;
 pub use binary::{BinaryMissing, binary, find_binary};
 pub use http::http_client;
 pub use log::{Log, LogLine, Stream};
+pub use page::Page;
 pub use poll::{TimedOut, poll_until};
 pub use port::free_port;
 pub use postgres::PostgresServer;

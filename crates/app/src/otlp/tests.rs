@@ -6,13 +6,12 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use super::spans::Item;
 use super::*;
-use crate::settings::RawSettings;
+use crate::settings::test_ground::check_with;
 
 const CALLER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 fn settings() -> Settings {
-    let environment = [("TIDEGATE_OTLP_ENDPOINT".into(), "http://127.0.0.1:4318".into())];
-    RawSettings::load(None, environment).unwrap().check().unwrap()
+    check_with(&[("TIDEGATE_OTLP_ENDPOINT", "http://127.0.0.1:4318")]).unwrap()
 }
 
 #[test]

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, oneshot};
 
 use super::*;
-use crate::settings::RawSettings;
+use crate::settings::test_ground::check_with;
 
 /// Sent to the test when the request that holds it is dropped.
 struct Held(Option<oneshot::Sender<()>>);
@@ -21,7 +21,7 @@ impl Drop for Held {
 }
 
 fn settings(drain_timeout: Duration) -> HttpSettings {
-    let defaults = RawSettings::load(None, []).unwrap().check().unwrap();
+    let defaults = check_with(&[]).unwrap();
     HttpSettings { drain_timeout, ..defaults.http }
 }
 

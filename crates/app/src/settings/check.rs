@@ -162,12 +162,8 @@ mod tests {
     use ipnet::IpNet;
 
     use super::*;
+    use crate::settings::test_ground::check_with;
     use crate::settings::{CATALOGUE, LimitMode};
-
-    fn check_with(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
-        let environment = variables.iter().map(|(name, value)| (name.into(), value.into()));
-        RawSettings::load(None, environment)?.check()
-    }
 
     #[test]
     fn defaults_are_good() {

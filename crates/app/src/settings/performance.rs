@@ -1,14 +1,12 @@
 //! What is measured, judged, told and exported.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_perfmon::{HealthConfig, Kind, QueryConfig, RegistryBuilder, UNMATCHED};
+use tidegate_perfmon::{HealthConfig, Kind, QueryConfig};
 
 use super::reader::Reader;
 use super::{Hidden, SettingsError, Tokens};
 use crate::otlp;
-use crate::telemetry::SlowLog;
 
 /// Performance monitoring.
 #[derive(Debug, Clone)]
@@ -63,22 +61,7 @@ impl PerformanceSettings {
         let set = self.warn.iter().find(|(set, _)| *set == kind);
         set.map_or_else(|| kind.default_threshold(), |(_, above)| *above)
     }
-
-    /// A registry as these settings want it, which writes what is slow to the log.
-    pub fn registry(&self) -> RegistryBuilder {
-        let builder = tidegate_perfmon::Registry::builder()
-            .observer(Arc::new(SlowLog::default()))
-            .cap(self.endpoints)
-            .unjudged(UNJUDGED)
-            .slow_call(self.slow_api_log)
-            .health(self.health.clone());
-        self.warn.iter().fold(builder, |builder, (kind, above)| builder.slow_operation(*kind, *above))
-    }
 }
-
-/// What tells nothing of how the service is: probes, strangers, and uploads, whose time is their client's.
-const UNJUDGED: [&str; 7] =
-    ["/livez", "/readyz", "/startupz", "/health", "/metrics", UNMATCHED, "/api/schedules/import"];
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// Beyond it nothing is measured apart.
@@ -168,14 +151,8 @@ fn is_http(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::settings::{RawSettings, Settings, SettingsError};
-
     use super::*;
-
-    fn check_with(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
-        let environment = variables.iter().map(|(name, value)| (name.into(), value.into()));
-        RawSettings::load(None, environment)?.check()
-    }
+    use crate::settings::test_ground::check_with;
 
     #[test]
     fn defaults_are_those_of_the_library() {

@@ -20,7 +20,7 @@ use tidegate_perfmon::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Beat, Section, Table};
-use crate::clock;
+use crate::clock::unix_ms;
 use crate::settings::AlertSettings;
 use figures::AlertFigures;
 use stream::Stream;
@@ -227,10 +227,6 @@ fn hide(observation: &mut Observation<'_>) {
 fn told_of(beat: &Beat<'_>) -> Told {
     let reason = beat.health.reasons.first().map(|reason| mask(&reason.message).into_owned());
     Told::health(beat.health.status, beat.health.score, reason.as_deref())
-}
-
-fn unix_ms() -> u64 {
-    u64::try_from(clock::now().timestamp_millis()).unwrap_or(0)
 }
 
 impl Section for AlertDesk {

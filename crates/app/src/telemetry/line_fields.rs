@@ -40,23 +40,9 @@ impl Visit for Lines<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::sync::{Arc, Mutex};
+    use tidegate_testkit::Page;
 
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Page(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Page {
-        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(text)
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
 
     /// The line of one event within a span of a request.
     fn line<F>(fields: F) -> String
@@ -70,7 +56,7 @@ mod tests {
             let span = tracing::info_span!("request", id = "a", otel.kind = "server", attempt = 2, path = %"/b");
             span.in_scope(|| tracing::info!(answer = ?Some(1), "told"));
         });
-        String::from_utf8(page.0.lock().unwrap().clone()).unwrap()
+        page.text()
     }
 
     #[test]

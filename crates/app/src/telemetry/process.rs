@@ -55,13 +55,13 @@ impl ProcessReading {
     #[expect(clippy::cast_precision_loss, reason = "ticks of a processor, shown as seconds")]
     pub(super) fn take() -> Option<Self> {
         let process = procfs::process::Process::myself().ok()?;
-        let stat = process.stat().ok()?;
+        let (stat, descriptors) = (process.stat().ok()?, Descriptors::of(&process)?);
         let a_second = procfs::ticks_per_second() as f64;
         Some(Self {
             cpu_seconds: (stat.utime + stat.stime) as f64 / a_second,
             resident_bytes: stat.rss.saturating_mul(procfs::page_size()),
-            open_descriptors: process.fd_count().ok()? as u64,
-            max_descriptors: Descriptors::limit(&process)?,
+            open_descriptors: descriptors.open,
+            max_descriptors: descriptors.most,
             threads: u64::try_from(stat.num_threads).unwrap_or(0),
             started_unix_seconds: boot_time()? + stat.starttime as f64 / a_second,
         })
@@ -99,8 +99,7 @@ impl Descriptors {
     /// Lists every one that is open, which takes longer the more there are.
     #[cfg(target_os = "linux")]
     fn take() -> Option<Self> {
-        let process = procfs::process::Process::myself().ok()?;
-        Some(Self { open: process.fd_count().ok()? as u64, most: Self::limit(&process)? })
+        Self::of(&procfs::process::Process::myself().ok()?)
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -109,12 +108,12 @@ impl Descriptors {
     }
 
     #[cfg(target_os = "linux")]
-    #[expect(clippy::option_option, reason = "the system doesn't tell, or tells that there is none")]
-    fn limit(process: &procfs::process::Process) -> Option<Option<u64>> {
-        Some(match process.limits().ok()?.max_open_files.soft_limit {
+    fn of(process: &procfs::process::Process) -> Option<Self> {
+        let most = match process.limits().ok()?.max_open_files.soft_limit {
             procfs::process::LimitValue::Value(most) => Some(most),
             procfs::process::LimitValue::Unlimited => None,
-        })
+        };
+        Some(Self { open: process.fd_count().ok()? as u64, most })
     }
 
     #[expect(clippy::cast_precision_loss, reason = "nobody has 2⁵³ descriptors")]

@@ -95,8 +95,8 @@ impl Telemetry {
         readings.extend(self.board.take_readings());
         readings.extend(self.asked().into_iter().flat_map(|asked| self.queue_readings(asked)));
         let report = self.monitor.lock().unwrap_or_else(PoisonError::into_inner).evaluate(readings);
-        let unix_ms = u64::try_from(clock::now().timestamp_millis()).unwrap_or(0);
-        let beat = Beat { now: self.registry.now(), unix_ms, registry: &self.registry, health: &report };
+        let (now, unix_ms) = (self.registry.now(), clock::unix_ms());
+        let beat = Beat { now, unix_ms, registry: &self.registry, health: &report };
         self.board.tell(&beat);
         *self.report.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.registry.now(), report));
     }

@@ -16,7 +16,7 @@ const MOST: usize = 1_024;
 
 /// Writes slow calls and operations to the log, each route and operation once in a while.
 #[derive(Debug, Default)]
-pub(crate) struct SlowLog {
+pub(super) struct SlowLog {
     heard: Mutex<HashMap<String, Arc<Seldom>>>,
 }
 

@@ -92,7 +92,7 @@ impl Statements {
             dialect: Dialect::Sqlite,
             elapsed: statement.elapsed(),
             rows: statement.rows(),
-            at_unix_ms: now_unix_ms(),
+            at_unix_ms: clock::unix_ms(),
             within: request.map(Request::queries),
             trace: request.and_then(Request::trace),
         };
@@ -105,7 +105,7 @@ impl Statements {
 
     /// A request has ended, and all that was spawned in its span.
     fn ended(&self, request: &Request) {
-        let repeated = self.queries.finish(request.route(), request.queries(), now_unix_ms(), request.trace());
+        let repeated = self.queries.finish(request.route(), request.queries(), clock::unix_ms(), request.trace());
         self.repeated.fetch_add(repeated, Ordering::Relaxed);
     }
 
@@ -119,11 +119,7 @@ impl Statements {
 pub(super) fn hang_up(statements: &Arc<Statements>, board: &Board, min_samples: u64) {
     board.section(Arc::new(SlowQueriesSection(statements.queries.clone())));
     let (judged, counted, logged) = (statements.queries.clone(), Arc::clone(statements), Arc::clone(statements));
-    board.readings(move || judged.readings(now_unix_ms(), min_samples));
+    board.readings(move || judged.readings(clock::unix_ms(), min_samples));
     board.figures(move || Box::new(Figures::of(&counted)));
     board.every_second(move |_| logged.log_slow());
-}
-
-fn now_unix_ms() -> u64 {
-    u64::try_from(clock::now().timestamp_millis()).unwrap_or(0)
 }

@@ -8,7 +8,7 @@ use tidegate_queue::{SqliteBroker, SqliteOptions};
 use tokio_util::sync::CancellationToken;
 
 use super::{CacheWatch, Telemetry, Watched};
-use crate::settings::RawSettings;
+use crate::settings::test_ground::check_with;
 
 pub(super) struct Ground {
     pub(super) telemetry: Arc<Telemetry>,
@@ -20,7 +20,7 @@ impl Ground {
     /// Its pulse has ended before it began: whoever tests beats himself.
     pub(super) async fn new() -> Self {
         let directory = TempDir::new().unwrap();
-        let settings = RawSettings::load(None, std::iter::empty()).unwrap().check().unwrap();
+        let settings = check_with(&[]).unwrap();
         let path = directory.path().join("queue.db");
         let broker = Arc::new(SqliteBroker::open(&path, SqliteOptions::default()).await.unwrap());
         let watched = Watched {

@@ -5,14 +5,13 @@ use tidegate_perfmon::{By, Dialect, Queries, QueryConfig, Registry, RequestQueri
 use tidegate_queue::Concurrency;
 
 use super::*;
-use crate::settings::RawSettings;
+use crate::settings::test_ground::check_with;
 use crate::telemetry::CacheWatch;
 
 const ROOM: u64 = 16 << 20;
 
 fn settings(acts: &str) -> PerformanceSettings {
-    let environment = [("TIDEGATE_PERFORMANCE_ACTIONS".into(), acts.into())];
-    RawSettings::load(None, environment).unwrap().check().unwrap().performance
+    check_with(&[("TIDEGATE_PERFORMANCE_ACTIONS", acts)]).unwrap().performance
 }
 
 /// A cache of large values that many more keys are read through than it has room for.

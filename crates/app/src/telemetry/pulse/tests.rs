@@ -62,7 +62,7 @@ async fn every_reading_has_a_rule() {
         dialect: Dialect::Sqlite,
         elapsed: Duration::from_millis(1),
         rows: 1,
-        at_unix_ms: u64::try_from(clock::now().timestamp_millis()).unwrap(),
+        at_unix_ms: clock::unix_ms(),
         within: None,
         trace: None,
     });

@@ -1,10 +1,10 @@
-use std::io::Write;
-use std::sync::{LazyLock, Mutex};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, SqlitePool};
 use tidegate_perfmon::{QueryStats, Repeated};
+use tidegate_testkit::Page;
 use tracing::{Instrument, Span};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -16,19 +16,6 @@ use crate::telemetry::trace::REQUEST_TARGET;
 
 const LIMIT: Duration = Duration::from_secs(30);
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-
-#[derive(Clone, Default)]
-struct Page(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Page {
-    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(text)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 /// What listens in this process. sqlx speaks on threads of its own, so only the process's subscriber hears it.
 struct Heard {
@@ -49,7 +36,7 @@ static HEARD: LazyLock<Heard> = LazyLock::new(|| {
 
 impl Heard {
     fn log(&self) -> String {
-        String::from_utf8(self.log.0.lock().unwrap().clone()).unwrap()
+        self.log.text()
     }
 
     /// The shape that has this word in it.
