@@ -25,4 +25,5 @@ mod start;
 mod statements;
 #[cfg(feature = "otlp")]
 mod traces;
+mod unscraped;
 mod warm_up;
