@@ -11,7 +11,9 @@ mod pool;
 mod prune;
 mod purge;
 mod schedules;
+mod sql;
 mod tenants;
+mod value;
 
 use std::sync::Arc;
 
@@ -25,6 +27,8 @@ pub use open::OpenError;
 pub(crate) use pool::{PoolState, WatchedPool};
 pub use purge::{Purge, RowError};
 pub use schedules::{Cursor, CursorError, Page, Schedule};
+use sql::Sql;
+use value::{Row, Value};
 
 /// The tables of one data directory. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -112,8 +116,17 @@ impl Store {
     ///
     /// When it doesn't.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1 FROM tenant LIMIT 1").execute(&self.reader).await?;
-        Ok(())
+        self.one(&sql::tenants::INSTALLATION, &[]).await.map(|_| ())
+    }
+
+    /// The row that a statement finds.
+    async fn one(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Option<Row>, StoreError> {
+        Ok(sql.with(values).fetch_optional(&self.reader).await?.map(Row::from))
+    }
+
+    /// All rows that a statement finds.
+    async fn all(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+        Ok(sql.with(values).fetch_all(&self.reader).await?.into_iter().map(Row::from).collect())
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteQueryResult};
-use sqlx::{Sqlite, SqliteConnection, Transaction};
+use sqlx::{Sqlite, Transaction};
 use tidegate_cache::{TieredCache, Touched};
 use tracing::Instrument;
 
-use super::purge::{NOBODY, Row};
+use super::purge::{Invalidation, NOBODY};
+use super::sql::Sql;
+use super::value::{Row, Value};
 use super::{Store, StoreError};
 
 /// An open write transaction. Dropped without [`commit`](Self::commit), it never was.
@@ -36,23 +36,43 @@ impl Store {
 }
 
 impl Change {
-    /// Runs one statement and notes what it makes stale.
+    /// Runs one statement and notes what it makes stale. Returns how many rows it wrote.
     ///
     /// # Errors
     ///
     /// When the statement fails; the change can then only be dropped.
-    pub async fn execute<'q>(
+    pub(super) async fn run(
         &mut self,
-        statement: Query<'q, Sqlite, SqliteArguments>,
+        sql: &'static Sql,
+        values: &[Value<'_>],
         touched: Touched,
-    ) -> Result<SqliteQueryResult, StoreError> {
-        let result = statement.execute(&mut *self.transaction).await?;
+    ) -> Result<u64, StoreError> {
+        let result = sql.with(values).execute(&mut *self.transaction).await?;
         self.touched.extend(touched);
-        Ok(result)
+        Ok(result.rows_affected())
     }
 
-    /// The connection of the change, for what must be read under its lock.
-    pub(super) fn reader(&mut self) -> &mut SqliteConnection {
+    /// A row as it is under the lock of the change.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be read.
+    pub(super) async fn one(&mut self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Option<Row>, StoreError> {
+        Ok(sql.with(values).fetch_optional(&mut *self.transaction).await?.map(Row::from))
+    }
+
+    /// All rows as they are under the lock of the change.
+    ///
+    /// # Errors
+    ///
+    /// When they can't be read.
+    pub(super) async fn all(&mut self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+        Ok(sql.with(values).fetch_all(&mut *self.transaction).await?.into_iter().map(Row::from).collect())
+    }
+
+    /// The connection of the change.
+    #[cfg(test)]
+    pub(super) fn connection(&mut self) -> &mut sqlx::SqliteConnection {
         &mut self.transaction
     }
 
@@ -67,9 +87,9 @@ impl Change {
     pub async fn commit(self) -> Result<(), StoreError> {
         let commit = async move {
             let Self { mut transaction, touched, cache } = self;
-            let row = |kind, name| Row { kind, name, class: None };
-            let keys = touched.keys().map(|key| row("key", key.as_str()));
-            let tags = touched.tags().map(|tag| row("tag", tag.as_str()));
+            let stale = |kind, name| Invalidation { kind, name, class: None };
+            let keys = touched.keys().map(|key| stale("key", key.as_str()));
+            let tags = touched.tags().map(|tag| stale("tag", tag.as_str()));
             // Five hundred rows of one list touch one tag: it is written once.
             for invalidation in keys.chain(tags).collect::<BTreeSet<_>>() {
                 // Until the line behind the commit has run, even this process has not acted on it, and a client may

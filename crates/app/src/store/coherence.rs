@@ -15,7 +15,9 @@ use tidegate_cache::{TieredCache, Touched};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::purge::{Purge, Row};
+use super::purge::{Invalidation, Purge};
+use super::sql::invalidations::{BEHIND, LAST};
+use super::value::Row;
 use super::{Store, StoreError};
 
 /// How often the table is looked at while nobody asks.
@@ -47,10 +49,7 @@ impl Coherence {
     ) -> Result<Self, StoreError> {
         let mut connection = options.connect().await?;
         let version = data_version(&mut connection).await?;
-        let position =
-            sqlx::query_scalar("SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'invalidation'")
-                .fetch_one(&mut connection)
-                .await?;
+        let position = last(&mut connection).await?.unwrap_or(0);
         let mut watcher = Watcher { connection, version, position, cache: store.cache.clone(), origin: store.origin };
         if store.cache.owed().is_some() {
             // A process that was killed may have committed without telling the shared cache.
@@ -131,22 +130,14 @@ impl Watcher {
         // One snapshot for both questions. Ids have no holes (a rolled-back insert gives its id back), so that fewer
         // rows than ids means that some were removed before they were read here.
         let mut snapshot = self.connection.begin().await?;
-        let rows: Vec<(i64, String, String, Option<String>)> =
-            sqlx::query_as("SELECT origin, kind, name, class FROM invalidation WHERE id > ? ORDER BY id")
-                .bind(self.position)
-                .fetch_all(&mut *snapshot)
-                .await?;
-        let last: Option<i64> = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'invalidation'")
-            .fetch_optional(&mut *snapshot)
-            .await?;
+        let rows = behind(&mut snapshot, self.position).await?;
+        let last = last(&mut snapshot).await?.unwrap_or(self.position);
         snapshot.commit().await?;
-        let last = last.unwrap_or(self.position);
         if usize::try_from(last - self.position) != Ok(rows.len()) {
             tracing::info!("invalidations were removed before this process read them: the cache is cleared");
             self.clear().await;
         }
-        let foreign = rows.iter().filter(|(origin, ..)| *origin != self.origin);
-        self.act_on(foreign.map(|(_, kind, name, class)| Row { kind, name, class: class.as_deref() })).await;
+        self.act_on(rows.iter().filter(|row| row.origin != self.origin)).await;
         // Last, so that a look that failed half-way is made again.
         self.position = last;
         self.version = version;
@@ -155,19 +146,16 @@ impl Watcher {
 
     /// Acts on every invalidation that is still readable.
     async fn retell(&mut self) -> Result<(), StoreError> {
-        let rows: Vec<(String, String, Option<String>)> =
-            sqlx::query_as("SELECT DISTINCT kind, name, class FROM invalidation")
-                .fetch_all(&mut self.connection)
-                .await?;
-        self.act_on(rows.iter().map(|(kind, name, class)| Row { kind, name, class: class.as_deref() })).await;
+        let rows = behind(&mut self.connection, 0).await?;
+        self.act_on(rows.iter()).await;
         Ok(())
     }
 
     /// Acts on the rows, on all keys and tags at once: the shared cache is a round trip away.
-    async fn act_on(&self, rows: impl Iterator<Item = Row<'_>>) {
+    async fn act_on(&self, rows: impl Iterator<Item = &Written>) {
         let mut touched = Touched::new();
         for row in rows {
-            match row.purge() {
+            match row.invalidation().purge() {
                 Ok(Purge::Keys(keys)) => touched = keys.iter().fold(touched, Touched::key),
                 Ok(Purge::Tags(tags)) => touched = tags.iter().fold(touched, Touched::tag),
                 Ok(purge) => {
@@ -189,6 +177,36 @@ impl Watcher {
     async fn clear(&self) {
         let _ = Purge::All.apply(&self.cache).await;
     }
+}
+
+/// An invalidation as it lies in the table.
+struct Written {
+    origin: i64,
+    kind: String,
+    name: String,
+    class: Option<String>,
+}
+
+impl Written {
+    fn invalidation(&self) -> Invalidation<'_> {
+        Invalidation { kind: &self.kind, name: &self.name, class: self.class.as_deref() }
+    }
+}
+
+/// Those behind that id, in the order in which they were written.
+async fn behind(connection: &mut SqliteConnection, id: i64) -> Result<Vec<Written>, StoreError> {
+    let rows = BEHIND.with(&[id.into()]).fetch_all(connection).await?;
+    let written = |row: Row| {
+        let (kind, name) = (row.text("kind")?, row.text("name")?);
+        Ok(Written { origin: row.int("origin")?, kind, name, class: row.opt_text("class")? })
+    };
+    rows.into_iter().map(|row| written(row.into())).collect()
+}
+
+/// The newest id there ever was.
+async fn last(connection: &mut SqliteConnection) -> Result<Option<i64>, StoreError> {
+    let row = LAST.with(&[]).fetch_optional(connection).await?;
+    row.map(|row| Row::from(row).int("seq")).transpose()
 }
 
 async fn data_version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {

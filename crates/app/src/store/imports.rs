@@ -5,10 +5,10 @@ mod pending;
 mod prune;
 
 use serde::Serialize;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use tidegate_cache::Touched;
 
+use super::sql::imports::{INSERT_REJECT, MOVE, OPEN, PROGRESS, REJECTS};
+use super::value::{Row, Value};
 use super::{Change, Store, StoreError};
 use crate::clock;
 use crate::import::{Chunk, Position};
@@ -60,25 +60,9 @@ impl Store {
         start: Position,
     ) -> Result<ImportProgress, StoreError> {
         let mut change = self.begin().await?;
-        let statement = sqlx::query(
-            "INSERT INTO import (id, tenant_id, next_byte, next_line, imported, rejected, created_at)
-             VALUES (?, ?, ?, ?, 0, 0, ?)
-             ON CONFLICT (id) DO UPDATE SET closed_at = NULL, failure = NULL WHERE finished_at IS NULL",
-        )
-        .bind(id)
-        .bind(tenant.as_str())
-        .bind(signed(start.byte))
-        .bind(signed(start.line))
-        .bind(clock::now().timestamp_millis());
-        change.execute(statement, Touched::new()).await?;
+        change.run(&OPEN, &begun(id, tenant, start), Touched::new()).await?;
         change.commit().await?;
-        let row = sqlx::query(
-            "SELECT next_byte, next_line, imported, rejected, finished_at FROM import WHERE id = ? AND tenant_id = ?",
-        )
-        .bind(id)
-        .bind(tenant.as_str())
-        .fetch_optional(&self.reader)
-        .await?;
+        let row = self.one(&PROGRESS, &[id.into(), tenant.as_str().into()]).await?;
         let unreadable = || StoreError::Unreadable { table: "import", id: id.to_owned(), column: "tenant_id" };
         let row = row.ok_or_else(unreadable)?;
         let count = |column| count(&row, id, column);
@@ -86,7 +70,7 @@ impl Store {
             next: Position { byte: count("next_byte")?, line: count("next_line")? },
             imported: count("imported")?,
             rejected: count("rejected")?,
-            is_finished: row.try_get::<Option<i64>, _>("finished_at")?.is_some(),
+            is_finished: row.opt_int("finished_at")?.is_some(),
         })
     }
 
@@ -119,11 +103,8 @@ impl Store {
             change.insert_schedule(tenant, draft, Some((id, *line))).await?;
         }
         for reject in &chunk.rejects {
-            let statement = sqlx::query("INSERT INTO import_reject (import_id, line, reason) VALUES (?, ?, ?)")
-                .bind(id)
-                .bind(signed(reject.line()))
-                .bind(reject.reason());
-            change.execute(statement, Touched::new()).await?;
+            let values = [id.into(), signed(reject.line()).into(), reject.reason().into()];
+            change.run(&INSERT_REJECT, &values, Touched::new()).await?;
         }
         change.commit().await?;
         Ok(Advanced::To(to))
@@ -135,40 +116,35 @@ impl Store {
     ///
     /// When the database can't be read.
     pub async fn rejected_lines(&self, id: &str, after: u64, limit: u32) -> Result<Vec<RejectedLine>, StoreError> {
-        let rows: Vec<(i64, String)> = sqlx::query_as(
-            "SELECT line, reason FROM import_reject WHERE import_id = ? AND line > ? ORDER BY line LIMIT ?",
-        )
-        .bind(id)
-        .bind(signed(after))
-        .bind(limit)
-        .fetch_all(&self.reader)
-        .await?;
-        Ok(rows.into_iter().map(|(line, reason)| RejectedLine { line: line.unsigned_abs(), reason }).collect())
+        let rows = self.all(&REJECTS, &[id.into(), signed(after).into(), i64::from(limit).into()]).await?;
+        rows.iter().map(|row| Ok(RejectedLine { line: count(row, id, "line")?, reason: row.text("reason")? })).collect()
     }
 }
 
 impl Change {
     async fn move_import(&mut self, id: &str, from: ImportProgress, to: ImportProgress) -> Result<bool, StoreError> {
         let finished_at = to.is_finished.then(|| clock::now().timestamp_millis());
-        let statement = sqlx::query(
-            "UPDATE import SET next_byte = ?, next_line = ?, imported = ?, rejected = ?, finished_at = ?, closed_at = ?
-             WHERE id = ? AND next_byte = ? AND finished_at IS NULL",
-        )
-        .bind(signed(to.next.byte))
-        .bind(signed(to.next.line))
-        .bind(signed(to.imported))
-        .bind(signed(to.rejected))
-        .bind(finished_at)
-        .bind(finished_at)
-        .bind(id)
-        .bind(signed(from.next.byte));
-        Ok(self.execute(statement, Touched::new()).await?.rows_affected() == 1)
+        let values = [
+            signed(to.next.byte).into(),
+            signed(to.next.line).into(),
+            signed(to.imported).into(),
+            signed(to.rejected).into(),
+            finished_at.into(),
+            finished_at.into(),
+            id.into(),
+            signed(from.next.byte).into(),
+        ];
+        Ok(self.run(&MOVE, &values, Touched::new()).await? == 1)
     }
 }
 
-fn count(row: &SqliteRow, id: &str, column: &'static str) -> Result<u64, StoreError> {
-    let value: i64 = row.try_get(column)?;
-    u64::try_from(value).map_err(|_| StoreError::Unreadable { table: "import", id: id.to_owned(), column })
+/// What an import is entered with.
+fn begun<'a>(id: &'a str, tenant: &'a TenantId, at: Position) -> [Value<'a>; 5] {
+    [id.into(), tenant.as_str().into(), signed(at.byte).into(), signed(at.line).into(), clock::now().into()]
+}
+
+fn count(row: &Row, id: &str, column: &'static str) -> Result<u64, StoreError> {
+    u64::try_from(row.int(column)?).map_err(|_| StoreError::Unreadable { table: "import", id: id.to_owned(), column })
 }
 
 /// SQLite's integers are signed; no file has more bytes than they count.

@@ -4,12 +4,12 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
-use sqlx::Connection;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Row};
 use tidegate_cache::TieredCache;
 
+use super::sql::tenants::INSTALLATION;
 use super::{Coherence, Store, StoreError, WatchedPool, prune};
 use tokio_util::sync::CancellationToken;
 
@@ -118,8 +118,8 @@ impl Store {
         // A file that is removed under a running process must not come back empty.
         let options = options.create_if_missing(false);
         let reader = pool(READERS).connect_with(options.clone()).await.map_err(failed)?;
-        let installation: String =
-            sqlx::query_scalar("SELECT id FROM installation").fetch_one(&reader).await.map_err(failed)?;
+        let installation = INSTALLATION.with(&[]).fetch_one(&reader).await.map_err(failed)?;
+        let installation: String = installation.try_get("id").map_err(failed)?;
         let cache = cache(&installation);
         let store = Self {
             reader: WatchedPool::new("app-read", READERS, reader),
@@ -305,7 +305,7 @@ mod tests {
         let (store, _) = open(&directory.path().join("tidegate.db")).await.unwrap();
         let mut change = store.begin().await.unwrap();
         // What SQLite does when the disk is full.
-        change.execute(sqlx::query("ROLLBACK"), tidegate_cache::Touched::new()).await.unwrap();
+        sqlx::query("ROLLBACK").execute(change.connection()).await.unwrap();
         drop(change);
         for _ in 0..3 {
             store.begin().await.unwrap().commit().await.unwrap();

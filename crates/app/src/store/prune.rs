@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::sql::invalidations::{IS_OLD, REMOVE_OLD};
 use super::{Store, StoreError};
 use crate::clock;
 
@@ -34,12 +35,9 @@ async fn prune(store: &Store) -> Result<(), StoreError> {
     }
     let kept = i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
     let before = clock::now().timestamp_millis() - kept;
-    let is_there: Option<i64> = sqlx::query_scalar("SELECT 1 FROM invalidation WHERE at < ? LIMIT 1")
-        .bind(before)
-        .fetch_optional(&store.reader)
-        .await?;
-    if is_there.is_some() {
-        sqlx::query("DELETE FROM invalidation WHERE at < ?").bind(before).execute(&store.writer).await?;
+    let before = [before.into()];
+    if store.one(&IS_OLD, &before).await?.is_some() {
+        REMOVE_OLD.with(&before).execute(&store.writer).await?;
     }
     Ok(())
 }

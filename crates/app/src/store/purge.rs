@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sqlx::SqliteConnection;
 use tidegate_cache::{Key, KeyError, Pattern, PatternError, Tag, TieredCache, Touched};
 
+use super::sql::invalidations::INSERT;
 use super::{Store, StoreError};
 use crate::clock;
 
@@ -41,25 +42,18 @@ pub enum RowError {
 /// The origin of an invalidation on which no process has acted yet, not even the one that wrote it.
 pub(super) const NOBODY: i64 = 0;
 
-/// A row of the table of invalidations.
+/// A row of their table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Row<'a> {
+pub(super) struct Invalidation<'a> {
     pub(super) kind: &'a str,
     pub(super) name: &'a str,
     pub(super) class: Option<&'a str>,
 }
 
-impl Row<'_> {
+impl Invalidation<'_> {
     pub(super) async fn insert(&self, connection: &mut SqliteConnection, origin: i64) -> Result<(), sqlx::Error> {
-        sqlx::query("INSERT INTO invalidation (origin, kind, name, class, at) VALUES (?, ?, ?, ?, ?)")
-            .bind(origin)
-            .bind(self.kind)
-            .bind(self.name)
-            .bind(self.class)
-            .bind(clock::now().timestamp_millis())
-            .execute(connection)
-            .await?;
-        Ok(())
+        let values = [origin.into(), self.kind.into(), self.name.into(), self.class.into(), clock::now().into()];
+        INSERT.with(&values).execute(connection).await.map(|_| ())
     }
 
     /// What the row asks for.
@@ -98,8 +92,8 @@ impl Purge {
         is_counted.then_some(removed)
     }
 
-    fn rows(&self) -> Vec<Row<'_>> {
-        let row = |kind, name, class| Row { kind, name, class };
+    fn rows(&self) -> Vec<Invalidation<'_>> {
+        let row = |kind, name, class| Invalidation { kind, name, class };
         match self {
             Self::Keys(keys) => keys.iter().map(|key| row("key", key.as_str(), None)).collect(),
             Self::Tags(tags) => tags.iter().map(|tag| row("tag", tag.as_str(), None)).collect(),

@@ -5,11 +5,11 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use tidegate_cache::Touched;
 use uuid::Uuid;
 
+use super::sql::schedules::{CREATED_AT, DELETE, INSERT, NEWEST, PAGE, REPLACE, SCHEDULE};
+use super::value::Row;
 use super::{Change, Store, StoreError};
 use crate::cache_keys;
 use crate::clock;
@@ -89,16 +89,8 @@ impl Store {
     ///
     /// When the database can't be read.
     pub async fn schedule(&self, tenant: &TenantId, id: Uuid) -> Result<Option<Schedule>, StoreError> {
-        sqlx::query(
-            "SELECT id, title, starts_at, ends_at, recurrence, attendees, created_at, updated_at
-             FROM schedule WHERE id = ? AND tenant_id = ?",
-        )
-        .bind(id.to_string())
-        .bind(tenant.as_str())
-        .fetch_optional(&self.reader)
-        .await?
-        .map(|row| read(&row))
-        .transpose()
+        let row = self.one(&SCHEDULE, &[id.into(), tenant.as_str().into()]).await?;
+        row.map(|row| read(&row)).transpose()
     }
 
     /// At most `limit` of the tenant's schedules, from behind `after`, by start and then id. A page ends sooner where
@@ -112,17 +104,8 @@ impl Store {
         let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
         let after_start = after.map_or(i64::MIN, |cursor| i64::try_from(cursor.starts_at).unwrap_or(i64::MAX));
         let after_id = after.map(|cursor| cursor.id.to_string()).unwrap_or_default();
-        let rows = sqlx::query(
-            "SELECT id, title, starts_at, ends_at, recurrence, attendees, created_at, updated_at
-             FROM schedule WHERE tenant_id = ? AND (starts_at, id) > (?, ?)
-             ORDER BY starts_at, id LIMIT ?",
-        )
-        .bind(tenant.as_str())
-        .bind(after_start)
-        .bind(after_id)
-        .bind(wanted)
-        .fetch_all(&self.reader)
-        .await?;
+        let values = [tenant.as_str().into(), after_start.into(), after_id.into(), wanted.into()];
+        let rows = self.all(&PAGE, &values).await?;
         let mut items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let fitting = limit.min(how_many_fit(&items));
         let has_more = items.len() > fitting;
@@ -141,14 +124,9 @@ impl Store {
     ///
     /// When the database can't be read.
     pub async fn newest_schedules(&self, limit: usize) -> Result<Vec<(TenantId, Uuid)>, StoreError> {
-        // Ids grow with time.
-        let rows = sqlx::query("SELECT id, tenant_id FROM schedule ORDER BY id DESC LIMIT ?")
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(&self.reader)
-            .await?;
-        let named = |row: &SqliteRow| {
-            let id: String = row.try_get("id")?;
-            let tenant: String = row.try_get("tenant_id")?;
+        let rows = self.all(&NEWEST, &[i64::try_from(limit).unwrap_or(i64::MAX).into()]).await?;
+        let named = |row: &Row| {
+            let (id, tenant) = (row.text("id")?, row.text("tenant_id")?);
             let unreadable = |column| StoreError::Unreadable { table: "schedule", id: id.clone(), column };
             Ok((tenant.parse().map_err(|_| unreadable("tenant_id"))?, id.parse().map_err(|_| unreadable("id"))?))
         };
@@ -158,11 +136,8 @@ impl Store {
     /// How many schedules the tenant has.
     #[cfg(test)]
     pub(crate) async fn count_schedules(&self, tenant: &TenantId) -> Result<i64, StoreError> {
-        let count = sqlx::query_scalar("SELECT COUNT(*) FROM schedule WHERE tenant_id = ?")
-            .bind(tenant.as_str())
-            .fetch_one(&self.reader)
-            .await?;
-        Ok(count)
+        let row = self.one(&super::sql::schedules::COUNT, &[tenant.as_str().into()]).await?;
+        row.map_or(Ok(0), |row| row.int("rows"))
     }
 
     /// Creates a schedule.
@@ -191,19 +166,17 @@ impl Store {
         let mut change = self.begin().await?;
         let Some(created_at) = change.created_at(tenant, id).await? else { return Ok(None) };
         let schedule = from_draft(id, draft, created_at);
-        let statement = sqlx::query(
-            "UPDATE schedule SET title = ?, starts_at = ?, ends_at = ?, recurrence = ?, attendees = ?, updated_at = ?
-             WHERE id = ? AND tenant_id = ?",
-        )
-        .bind(&schedule.title)
-        .bind(schedule.starts_at.timestamp_millis())
-        .bind(schedule.ends_at.timestamp_millis())
-        .bind(&schedule.recurrence)
-        .bind(json_of(&schedule.attendees))
-        .bind(schedule.updated_at.timestamp_millis())
-        .bind(id.to_string())
-        .bind(tenant.as_str());
-        change.execute(statement, touched_by(tenant, id)).await?;
+        let values = [
+            (&schedule.title).into(),
+            schedule.starts_at.into(),
+            schedule.ends_at.into(),
+            schedule.recurrence.as_deref().into(),
+            json_of(&schedule.attendees).into(),
+            schedule.updated_at.into(),
+            id.into(),
+            tenant.as_str().into(),
+        ];
+        change.run(&REPLACE, &values, touched_by(tenant, id)).await?;
         change.commit().await?;
         Ok(Some(schedule))
     }
@@ -215,24 +188,20 @@ impl Store {
     /// When the database can't be written.
     pub async fn delete_schedule(&self, tenant: &TenantId, id: Uuid) -> Result<bool, StoreError> {
         let mut change = self.begin().await?;
-        let statement = sqlx::query("DELETE FROM schedule WHERE id = ? AND tenant_id = ?")
-            .bind(id.to_string())
-            .bind(tenant.as_str());
-        let found = change.execute(statement, touched_by(tenant, id)).await?.rows_affected() > 0;
+        let values = [id.into(), tenant.as_str().into()];
+        if change.run(&DELETE, &values, touched_by(tenant, id)).await? == 0 {
+            // Nothing to commit: whoever asks for what isn't there makes no disk turn.
+            return Ok(false);
+        }
         change.commit().await?;
-        Ok(found)
+        Ok(true)
     }
 }
 
 impl Change {
     async fn created_at(&mut self, tenant: &TenantId, id: Uuid) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let created_at: Option<i64> =
-            sqlx::query_scalar("SELECT created_at FROM schedule WHERE id = ? AND tenant_id = ?")
-                .bind(id.to_string())
-                .bind(tenant.as_str())
-                .fetch_optional(self.reader())
-                .await?;
-        Ok(created_at.map(clock::from_ms))
+        let row = self.one(&CREATED_AT, &[id.into(), tenant.as_str().into()]).await?;
+        row.map(|row| row.time("created_at")).transpose()
     }
 
     /// Inserts a schedule; `origin` is the import and line that it comes from.
@@ -244,24 +213,21 @@ impl Change {
     ) -> Result<Schedule, StoreError> {
         // Version 7 ids grow with time, so that inserts go to the end of the index.
         let schedule = from_draft(Uuid::now_v7(), draft, clock::now());
-        let statement = sqlx::query(
-            "INSERT INTO schedule (id, tenant_id, title, starts_at, ends_at, recurrence, attendees, created_at,
-                                   updated_at, import_id, import_line)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(schedule.id.to_string())
-        .bind(tenant.as_str())
-        .bind(&schedule.title)
-        .bind(schedule.starts_at.timestamp_millis())
-        .bind(schedule.ends_at.timestamp_millis())
-        .bind(&schedule.recurrence)
-        .bind(json_of(&schedule.attendees))
-        .bind(schedule.created_at.timestamp_millis())
-        .bind(schedule.updated_at.timestamp_millis())
-        .bind(origin.map(|(import, _)| import))
-        .bind(origin.map(|(_, line)| i64::try_from(line).unwrap_or(i64::MAX)));
+        let values = [
+            schedule.id.into(),
+            tenant.as_str().into(),
+            (&schedule.title).into(),
+            schedule.starts_at.into(),
+            schedule.ends_at.into(),
+            schedule.recurrence.as_deref().into(),
+            json_of(&schedule.attendees).into(),
+            schedule.created_at.into(),
+            schedule.updated_at.into(),
+            origin.map(|(import, _)| import).into(),
+            origin.map(|(_, line)| i64::try_from(line).unwrap_or(i64::MAX)).into(),
+        ];
         // Nobody can have cached a schedule of an id that is only now made; the lists are another matter.
-        self.execute(statement, Touched::new().tag(&cache_keys::schedules_of(tenant))).await?;
+        self.run(&INSERT, &values, Touched::new().tag(&cache_keys::schedules_of(tenant))).await?;
         Ok(schedule)
     }
 }
@@ -300,18 +266,18 @@ fn json_of(attendees: &[String]) -> String {
     serde_json::Value::from(attendees).to_string()
 }
 
-fn read(row: &SqliteRow) -> Result<Schedule, StoreError> {
-    let id: String = row.try_get("id")?;
+fn read(row: &Row) -> Result<Schedule, StoreError> {
+    let id = row.text("id")?;
     let unreadable = |column| StoreError::Unreadable { table: "schedule", id: id.clone(), column };
     Ok(Schedule {
         id: Uuid::try_parse(&id).map_err(|_| unreadable("id"))?,
-        title: row.try_get("title")?,
-        starts_at: clock::from_ms(row.try_get("starts_at")?),
-        ends_at: clock::from_ms(row.try_get("ends_at")?),
-        recurrence: row.try_get("recurrence")?,
-        attendees: serde_json::from_str(row.try_get("attendees")?).map_err(|_| unreadable("attendees"))?,
-        created_at: clock::from_ms(row.try_get("created_at")?),
-        updated_at: clock::from_ms(row.try_get("updated_at")?),
+        title: row.text("title")?,
+        starts_at: row.time("starts_at")?,
+        ends_at: row.time("ends_at")?,
+        recurrence: row.opt_text("recurrence")?,
+        attendees: serde_json::from_str(&row.text("attendees")?).map_err(|_| unreadable("attendees"))?,
+        created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
     })
 }
 

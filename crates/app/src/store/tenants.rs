@@ -1,10 +1,10 @@
 //! Tenants and their keys.
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use tidegate_cache::Touched;
 use tidegate_ratelimit::Overrides;
 
+use super::sql::tenants::{INSERT_KEY, INSERT_TENANT, TENANT, TENANT_OF_KEY, UPDATE_PLAN};
+use super::value::{Row, Value};
 use super::{Change, Store, StoreError};
 use crate::cache_keys;
 use crate::clock;
@@ -17,7 +17,7 @@ impl Store {
     ///
     /// When the database can't be read.
     pub async fn tenant(&self, id: &TenantId) -> Result<Option<Tenant>, StoreError> {
-        let row = sqlx::query(SELECT).bind(id.as_str()).fetch_optional(&self.reader).await?;
+        let row = self.one(&TENANT, &[id.as_str().into()]).await?;
         row.map(|row| read(id, &row)).transpose()
     }
 
@@ -27,14 +27,10 @@ impl Store {
     ///
     /// When the database can't be read.
     pub async fn tenant_of_key(&self, digest: &KeyDigest) -> Result<Option<TenantId>, StoreError> {
-        let id: Option<String> = sqlx::query_scalar("SELECT tenant_id FROM api_key WHERE digest = ?")
-            .bind(digest.0.as_slice())
-            .fetch_optional(&self.reader)
-            .await?;
-        id.map(|id| {
-            id.clone().try_into().map_err(|_| StoreError::Unreadable { table: "api_key", id, column: "tenant_id" })
-        })
-        .transpose()
+        let Some(row) = self.one(&TENANT_OF_KEY, &[digest.0.as_slice().into()]).await? else { return Ok(None) };
+        let id = row.text("tenant_id")?;
+        let unreadable = |id| StoreError::Unreadable { table: "api_key", id, column: "tenant_id" };
+        TenantId::try_from(id.clone()).map(Some).map_err(|_| unreadable(id))
     }
 
     /// Creates a tenant with its first key, both or neither.
@@ -78,71 +74,47 @@ impl Store {
     }
 }
 
-const SELECT: &str =
-    "SELECT name, tier, per_minute, per_hour, per_day, max_users, plan_epoch, created_at FROM tenant WHERE id = ?";
-
-fn read(id: &TenantId, row: &SqliteRow) -> Result<Tenant, StoreError> {
+fn read(id: &TenantId, row: &Row) -> Result<Tenant, StoreError> {
     let unreadable = |column| StoreError::Unreadable { table: "tenant", id: id.to_string(), column };
-    let tier: String = row.try_get("tier")?;
     let limit = |column: &'static str| -> Result<Option<u64>, StoreError> {
-        let value: Option<i64> = row.try_get(column)?;
-        value.map(u64::try_from).transpose().map_err(|_| unreadable(column))
+        row.opt_int(column)?.map(u64::try_from).transpose().map_err(|_| unreadable(column))
     };
     let overrides = Overrides {
         per_minute: limit("per_minute")?,
         per_hour: limit("per_hour")?,
         per_day: limit("per_day")?,
-        max_users: row.try_get("max_users")?,
+        max_users: limit("max_users")?.map(u32::try_from).transpose().map_err(|_| unreadable("max_users"))?,
     };
-    let tier = tier.parse().map_err(|_| unreadable("tier"))?;
+    let tier = row.text("tier")?.parse().map_err(|_| unreadable("tier"))?;
     let plan = Plan::try_new(tier, overrides).map_err(|_| unreadable("per_minute, per_hour or per_day"))?;
     let epoch = limit("plan_epoch")?.unwrap_or(0);
     Ok(Tenant {
         id: id.clone(),
-        name: row.try_get("name")?,
+        name: row.text("name")?,
         plan: plan.at_epoch(epoch),
-        created_at: clock::from_ms(row.try_get("created_at")?),
+        created_at: row.time("created_at")?,
     })
 }
 
 impl Change {
     async fn plan(&mut self, id: &TenantId) -> Result<Option<Plan>, StoreError> {
-        let row = sqlx::query(SELECT).bind(id.as_str()).fetch_optional(self.reader()).await?;
+        let row = self.one(&TENANT, &[id.as_str().into()]).await?;
         Ok(row.map(|row| read(id, &row)).transpose()?.map(|tenant| tenant.plan))
     }
 
     async fn update_plan(&mut self, id: &TenantId, plan: &Plan) -> Result<(), StoreError> {
-        let statement = sqlx::query(
-            "UPDATE tenant SET tier = ?, per_minute = ?, per_hour = ?, per_day = ?, max_users = ?, plan_epoch = ?
-             WHERE id = ?",
-        )
-        .bind(plan.tier().name())
-        .bind(stored(plan.overrides().per_minute))
-        .bind(stored(plan.overrides().per_hour))
-        .bind(stored(plan.overrides().per_day))
-        .bind(plan.overrides().max_users)
-        .bind(stored(Some(plan.epoch())))
-        .bind(id.as_str());
-        self.execute(statement, Touched::new().key(&cache_keys::tenant(id))).await?;
+        let [tier, per_minute, per_hour, per_day, max_users, epoch] = stored(plan);
+        let values = [tier, per_minute, per_hour, per_day, max_users, epoch, id.as_str().into()];
+        self.run(&UPDATE_PLAN, &values, Touched::new().key(&cache_keys::tenant(id))).await?;
         Ok(())
     }
 
     async fn insert_tenant(&mut self, tenant: &Tenant) -> Result<(), StoreError> {
-        let statement = sqlx::query(
-            "INSERT INTO tenant (id, name, tier, per_minute, per_hour, per_day, max_users, plan_epoch, created_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-        )
-        .bind(tenant.id.as_str())
-        .bind(&tenant.name)
-        .bind(tenant.plan.tier().name())
-        .bind(stored(tenant.plan.overrides().per_minute))
-        .bind(stored(tenant.plan.overrides().per_hour))
-        .bind(stored(tenant.plan.overrides().per_day))
-        .bind(tenant.plan.overrides().max_users)
-        .bind(stored(Some(tenant.plan.epoch())))
-        .bind(tenant.created_at.timestamp_millis());
+        let [tier, per_minute, per_hour, per_day, max_users, epoch] = stored(&tenant.plan);
+        let (id, name, created_at) = (tenant.id.as_str().into(), (&tenant.name).into(), tenant.created_at.into());
+        let values = [id, name, tier, per_minute, per_hour, per_day, max_users, epoch, created_at];
         let touched = Touched::new().key(&cache_keys::tenant(&tenant.id));
-        if self.execute(statement, touched).await?.rows_affected() == 0 {
+        if self.run(&INSERT_TENANT, &values, touched).await? == 0 {
             return Err(StoreError::Exists { what: "tenant", id: tenant.id.to_string() });
         }
         Ok(())
@@ -150,18 +122,25 @@ impl Change {
 
     async fn insert_key(&mut self, tenant: &TenantId, key: &ApiKey) -> Result<(), StoreError> {
         let digest = key.digest();
-        let statement = sqlx::query("INSERT INTO api_key (digest, tenant_id, created_at) VALUES (?, ?, ?)")
-            .bind(digest.0.to_vec())
-            .bind(tenant.as_str().to_owned())
-            .bind(clock::now().timestamp_millis());
-        self.execute(statement, Touched::new().key(&cache_keys::api_key(&digest))).await?;
+        let values = [digest.0.as_slice().into(), tenant.as_str().into(), clock::now().into()];
+        self.run(&INSERT_KEY, &values, Touched::new().key(&cache_keys::api_key(&digest))).await?;
         Ok(())
     }
 }
 
-/// SQLite's integers are signed; a plan's limits are far below what they hold.
-fn stored(limit: Option<u64>) -> Option<i64> {
-    limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX))
+/// A plan as its columns hold it: tier, per minute, per hour, per day, users, epoch.
+fn stored(plan: &Plan) -> [Value<'static>; 6] {
+    // A database's integers are signed; limits are far below what they hold.
+    let number = |limit: Option<u64>| Value::from(limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX)));
+    let own = plan.overrides();
+    [
+        plan.tier().name().into(),
+        number(own.per_minute),
+        number(own.per_hour),
+        number(own.per_day),
+        number(own.max_users.map(u64::from)),
+        number(Some(plan.epoch())),
+    ]
 }
 
 #[cfg(test)]

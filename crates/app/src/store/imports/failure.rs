@@ -1,11 +1,11 @@
 //! Imports that were given up, and why.
 
 use serde::Serialize;
-use sqlx::Row;
 use tidegate_cache::Touched;
 
 use super::count;
 use crate::clock;
+use crate::store::sql::imports::{CLOSE, FAILURE};
 use crate::store::{Store, StoreError};
 use crate::tenant::TenantId;
 
@@ -53,13 +53,8 @@ impl Store {
     ///
     /// When the database can't be read.
     pub async fn failed_import(&self, id: &str, tenant: &TenantId) -> Result<Option<FailedImport>, StoreError> {
-        let row = sqlx::query("SELECT imported, rejected, failure FROM import WHERE id = ? AND tenant_id = ?")
-            .bind(id)
-            .bind(tenant.as_str())
-            .fetch_optional(&self.reader)
-            .await?;
-        let Some(row) = row else { return Ok(None) };
-        let Some(name) = row.try_get::<Option<String>, _>("failure")? else { return Ok(None) };
+        let Some(row) = self.one(&FAILURE, &[id.into(), tenant.as_str().into()]).await? else { return Ok(None) };
+        let Some(name) = row.opt_text("failure")? else { return Ok(None) };
         let failure = ImportFailure::ALL
             .into_iter()
             .find(|failure| failure.name() == name)
@@ -78,14 +73,8 @@ impl Store {
     /// When the database can't be written.
     pub(crate) async fn close_import(&self, id: &str, failure: Option<ImportFailure>) -> Result<(), StoreError> {
         let mut change = self.begin().await?;
-        // One that is closed already can still get a reason: the last chunk may be the one with too many bad lines.
-        let statement = sqlx::query(
-            "UPDATE import SET closed_at = ?1, failure = ?2 WHERE id = ?3 AND (closed_at IS NULL OR ?2 IS NOT NULL)",
-        )
-        .bind(clock::now().timestamp_millis())
-        .bind(failure.map(ImportFailure::name))
-        .bind(id);
-        change.execute(statement, Touched::new()).await?;
+        let values = [clock::now().into(), failure.map(ImportFailure::name).into(), id.into()];
+        change.run(&CLOSE, &values, Touched::new()).await?;
         change.commit().await
     }
 }

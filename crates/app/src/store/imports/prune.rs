@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use tidegate_cache::Touched;
 
+use crate::store::sql::imports::{OLD, REMOVE, REMOVE_REJECTS};
 use crate::store::{Store, StoreError};
 
 /// Bad lines that one transaction removes, so that other writers get their turn between.
@@ -29,15 +30,10 @@ impl Store {
         after: &str,
         limit: u32,
     ) -> Result<Vec<OldImport>, StoreError> {
-        let rows: Vec<(String, bool)> = sqlx::query_as(
-            "SELECT id, closed_at IS NOT NULL FROM import WHERE id > ? AND created_at < ? ORDER BY id LIMIT ?",
-        )
-        .bind(after)
-        .bind(before.timestamp_millis())
-        .bind(limit)
-        .fetch_all(&self.reader)
-        .await?;
-        Ok(rows.into_iter().map(|(id, is_closed)| OldImport { id, is_closed }).collect())
+        let rows = self.all(&OLD, &[after.into(), before.into(), i64::from(limit).into()]).await?;
+        rows.iter()
+            .map(|row| Ok(OldImport { id: row.text("id")?, is_closed: row.opt_int("closed_at")?.is_some() }))
+            .collect()
     }
 
     /// Removes an import and its bad lines. Its schedules stay.
@@ -48,15 +44,9 @@ impl Store {
     pub(crate) async fn remove_import(&self, id: &str) -> Result<(), StoreError> {
         loop {
             let mut change = self.begin().await?;
-            let statement = sqlx::query(
-                "DELETE FROM import_reject WHERE import_id = ?1 AND line IN
-                 (SELECT line FROM import_reject WHERE import_id = ?1 ORDER BY line LIMIT ?2)",
-            )
-            .bind(id)
-            .bind(REJECTS_AT_A_TIME);
-            let removed = change.execute(statement, Touched::new()).await?.rows_affected();
+            let removed = change.run(&REMOVE_REJECTS, &[id.into(), REJECTS_AT_A_TIME.into()], Touched::new()).await?;
             if removed == 0 {
-                change.execute(sqlx::query("DELETE FROM import WHERE id = ?").bind(id), Touched::new()).await?;
+                change.run(&REMOVE, &[id.into()], Touched::new()).await?;
             }
             change.commit().await?;
             if removed == 0 {

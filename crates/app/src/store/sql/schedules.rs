@@ -1,0 +1,43 @@
+//! Schedules.
+
+use super::Sql;
+
+/// `$1` id, `$2` tenant.
+pub(in crate::store) static SCHEDULE: Sql = Sql::search(
+    "SELECT id, title, starts_at, ends_at, recurrence, attendees, created_at, updated_at
+     FROM schedule WHERE id = $1 AND tenant_id = $2",
+);
+
+/// `$1` tenant, behind start `$2` and id `$3`, at most `$4`.
+pub(in crate::store) static PAGE: Sql = Sql::search(
+    "SELECT id, title, starts_at, ends_at, recurrence, attendees, created_at, updated_at
+     FROM schedule WHERE tenant_id = $1 AND (starts_at, id) > ($2, $3)
+     ORDER BY starts_at, id LIMIT $4",
+);
+
+/// At most `$1`. Ids grow with time.
+pub(in crate::store) static NEWEST: Sql = Sql::walk("SELECT id, tenant_id FROM schedule ORDER BY id DESC LIMIT $1");
+
+/// `$1` id, `$2` tenant.
+pub(in crate::store) static CREATED_AT: Sql =
+    Sql::search("SELECT created_at FROM schedule WHERE id = $1 AND tenant_id = $2");
+
+/// `$10` and `$11` are the import and the line that it comes from.
+pub(in crate::store) static INSERT: Sql = Sql::search(
+    "INSERT INTO schedule (id, tenant_id, title, starts_at, ends_at, recurrence, attendees, created_at,
+                           updated_at, import_id, import_line)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+);
+
+/// `$1` to `$6` the content, `$7` id, `$8` tenant.
+pub(in crate::store) static REPLACE: Sql = Sql::search(
+    "UPDATE schedule SET title = $1, starts_at = $2, ends_at = $3, recurrence = $4, attendees = $5, updated_at = $6
+     WHERE id = $7 AND tenant_id = $8",
+);
+
+/// `$1` id, `$2` tenant.
+pub(in crate::store) static DELETE: Sql = Sql::search("DELETE FROM schedule WHERE id = $1 AND tenant_id = $2");
+
+/// `$1` tenant.
+#[cfg(test)]
+pub(in crate::store) static COUNT: Sql = Sql::search("SELECT COUNT(*) AS rows FROM schedule WHERE tenant_id = $1");

@@ -1,0 +1,28 @@
+//! Tenants and their keys.
+
+use super::Sql;
+
+/// `$1` id.
+pub(in crate::store) static TENANT: Sql = Sql::search(
+    "SELECT name, tier, per_minute, per_hour, per_day, max_users, plan_epoch, created_at FROM tenant WHERE id = $1",
+);
+
+/// `$1` digest.
+pub(in crate::store) static TENANT_OF_KEY: Sql = Sql::search("SELECT tenant_id FROM api_key WHERE digest = $1");
+
+pub(in crate::store) static INSERT_TENANT: Sql = Sql::search(
+    "INSERT INTO tenant (id, name, tier, per_minute, per_hour, per_day, max_users, plan_epoch, created_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO NOTHING",
+);
+
+pub(in crate::store) static INSERT_KEY: Sql =
+    Sql::search("INSERT INTO api_key (digest, tenant_id, created_at) VALUES ($1, $2, $3)");
+
+/// `$1` to `$6` the plan, `$7` id.
+pub(in crate::store) static UPDATE_PLAN: Sql = Sql::search(
+    "UPDATE tenant SET tier = $1, per_minute = $2, per_hour = $3, per_day = $4, max_users = $5, plan_epoch = $6
+     WHERE id = $7",
+);
+
+/// Which database this is.
+pub(in crate::store) static INSTALLATION: Sql = Sql::one_row("SELECT id FROM installation");
