@@ -138,14 +138,15 @@ impl Problem {
         self
     }
 
-    /// The body, with the id of the request that it answers.
-    pub(crate) fn body(&self, request_id: &str) -> Vec<u8> {
+    /// The body, with the id of the request that it answers, and of the trace that this is part of.
+    pub(crate) fn body(&self, request_id: &str, trace_id: &str) -> Vec<u8> {
         let mut body = json!({
             "type": format!("urn:tidegate:problem:{}", self.0.kind),
             "title": self.0.status.canonical_reason().unwrap_or("Error"),
             "status": self.0.status.as_u16(),
             "detail": self.0.detail,
             "request_id": request_id,
+            "trace_id": trace_id,
         });
         if let Value::Object(body) = &mut body {
             body.extend(self.0.members.clone());
@@ -244,8 +245,9 @@ mod tests {
             let response = Problem::from(broken(transient)).into_response();
             let problem = response.extensions().get::<Problem>().unwrap();
             assert!(problem.cause().unwrap().contains("smoke in the disk"), "{problem:?}");
-            let told = String::from_utf8(problem.body("id")).unwrap();
-            assert!(!told.contains("smoke in the disk") && told.contains("\"request_id\":\"id\""), "{told}");
+            let told = String::from_utf8(problem.body("id", "trace")).unwrap();
+            assert!(!told.contains("smoke in the disk"), "{told}");
+            assert!(told.contains("\"request_id\":\"id\"") && told.contains("\"trace_id\":\"trace\""), "{told}");
         }
         assert_eq!(Problem::not_found("nothing").cause(), None);
     }

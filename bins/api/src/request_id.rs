@@ -50,10 +50,11 @@ pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
     let mut response = next.run(request).instrument(span.clone()).await;
     trace::end_request(&span, response.status());
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let trace_id = format!("{:032x}", context.trace_id());
         if let Some(cause) = problem.cause() {
-            log(response.status(), id, &method, uri.path(), cause);
+            log(response.status(), id, &trace_id, &method, uri.path(), cause);
         }
-        let body = problem.body(id);
+        let body = problem.body(id, &trace_id);
         response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         *response.body_mut() = Body::from(body);
     }
@@ -78,11 +79,11 @@ fn id_of(request: &Request) -> HeaderValue {
 
 /// The fields stand in the event itself, since the span is only there for who debugs. The path is without its query,
 /// which may hold what a log should not; what is left of both may still be somebody's address.
-fn log(status: StatusCode, id: &str, method: &Method, path: &str, cause: &str) {
+fn log(status: StatusCode, id: &str, trace_id: &str, method: &Method, path: &str, cause: &str) {
     let (path, cause) = (&*mask(path), &*mask(cause));
     if status == StatusCode::INTERNAL_SERVER_ERROR {
-        tracing::error!(request_id = %id, %method, path, cause, "request failed");
+        tracing::error!(request_id = %id, trace_id, %method, path, cause, "request failed");
     } else {
-        tracing::warn!(request_id = %id, %method, path, cause, "request not served");
+        tracing::warn!(request_id = %id, trace_id, %method, path, cause, "request not served");
     }
 }

@@ -22,7 +22,9 @@ use crate::settings::{Settings, SettingsError};
 use crate::spool::Spool;
 use crate::spool_sweep::Sweep;
 use crate::store::{self, Coherence, Store};
-use crate::telemetry::{CacheRoom, CacheWatch, JobsAtOnce, OutlookWatch, Telemetry, Watched, WebhookError, trace};
+use crate::telemetry::{
+    self, CacheRoom, CacheWatch, JobsAtOnce, OutlookWatch, Telemetry, Watched, WebhookError, trace,
+};
 
 /// Everything that routes and jobs work on.
 pub struct Node {
@@ -136,7 +138,8 @@ impl Node {
             Some(redis) => Some(Redis::connect(redis).await?),
             None => None,
         };
-        let cache_watch = Arc::new(CacheWatch::default());
+        let (registry, slow_log) = telemetry::registry(&settings.performance);
+        let cache_watch = Arc::new(CacheWatch::new(&registry, redis.is_some()));
         let make_cache = |database: &str| {
             let cache = TieredCache::builder()
                 .capacity(Capacity::Bytes(settings.cache_size))
@@ -160,8 +163,16 @@ impl Node {
         let spool = Spool::open(&settings.data_dir)
             .await
             .map_err(|source| StartError::Spool { path: settings.data_dir.clone(), source })?;
-        let watched = Watched { cache: cache.clone(), cache_watch, broker: Arc::clone(&broker), redis: redis.clone() };
+        let watched = Watched {
+            registry,
+            slow_log,
+            cache: cache.clone(),
+            cache_watch,
+            broker: Arc::clone(&broker),
+            redis: redis.clone(),
+        };
         let telemetry = Telemetry::start(watched, &settings.performance, background.clone())?;
+        store.measure_changes(Arc::clone(&telemetry.operations().changes));
         telemetry.watch_pools(store.pools(), &settings.performance.health);
         let export = Export::start(&telemetry, &settings)?;
         let import_concurrency = Concurrency::new(settings.queue.import_concurrency);
@@ -264,7 +275,7 @@ impl Node {
             redis.close();
         }
         // Those of the last second, which the pulse did not live to tell.
-        self.telemetry.log_slow_statements();
+        self.telemetry.log_slow();
     }
 }
 

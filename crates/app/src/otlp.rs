@@ -39,15 +39,12 @@ use tracing_subscriber::filter::Targets;
 
 use crate::node::StartError;
 use crate::settings::Settings;
-use crate::telemetry::{BoxedLayer, STATEMENT_TARGET, Telemetry, trace};
+use crate::telemetry::{BoxedLayer, STATEMENT_TARGET, Telemetry, collector_operation, trace};
 use collector::Collector;
 use figures::Figures;
 use share::Share;
 use spans::{Outlet, Processor};
 use statements::Statements;
-
-/// Whether this program can export at all.
-pub(crate) const IS_BUILT_IN: bool = true;
 
 /// How long the end of a process waits for what is still to be sent.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -164,7 +161,8 @@ impl Export {
     /// When no client can be made for it.
     pub(crate) fn start(telemetry: &Arc<Telemetry>, settings: &Settings) -> Result<Option<Self>, StartError> {
         let Some(otlp) = &settings.performance.otlp else { return Ok(None) };
-        let collector = Arc::new(Collector::new(otlp).map_err(std::io::Error::other)?);
+        let collector =
+            Arc::new(Collector::new(otlp, collector_operation(telemetry.registry())).map_err(std::io::Error::other)?);
         let outlet = Arc::clone(OUTLET.get_or_init(Arc::default));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         if let Some(queue) = outlet.take_queue() {

@@ -5,6 +5,7 @@
 
 mod accept;
 mod arrival;
+mod body_wait;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -19,20 +20,21 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tidegate_perfmon::ReceivedAt;
+use tidegate_perfmon::{BodyWait, ReceivedAt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use self::arrival::{Arrival, Arrivals};
+use self::body_wait::Awaited;
 use crate::settings::HttpSettings;
 
 /// Serves the router until `stop`, then lets requests in flight end within [`HttpSettings::drain_timeout`].
 ///
 /// Routes find the client's address as `ConnectInfo<SocketAddr>`, and when a request came in as
 /// [`ReceivedAt`] on the clock `now`; of a request that was sent before the one ahead of it was
-/// answered that is its turn.
+/// answered that is its turn. Of one with a body they find as [`BodyWait`] how long it was waited for.
 ///
 /// When this returns, no connection is left: whoever closes a database afterwards takes it from nobody. Cancelling it
 /// cuts all of them off at once.
@@ -71,11 +73,15 @@ async fn converse<N>(
     router: Router,
     stop: CancellationToken,
 ) where
-    N: Fn() -> Duration + Send + Sync + Unpin + 'static,
+    N: Fn() -> Duration + Clone + Send + Sync + Unpin + 'static,
 {
     let service = service_fn(|request: Request<Incoming>| {
         let (received, exchange) = arrivals.request();
-        let mut request = request.map(|body| exchange.asking(body));
+        let mut request = request.map(|body| Awaited::new(exchange.asking(body), || now.clone()));
+        let wait: Option<BodyWait> = request.body().wait();
+        if let Some(wait) = wait {
+            request.extensions_mut().insert(wait);
+        }
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(received.unwrap_or_else(|| ReceivedAt(now())));
         let answer = router.clone().call(request);

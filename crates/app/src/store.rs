@@ -15,9 +15,10 @@ mod sql;
 mod tenants;
 mod value;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tidegate_cache::TieredCache;
+use tidegate_perfmon::OperationHandle;
 
 pub use change::Change;
 pub use coherence::{Coherence, WatchEnded};
@@ -39,6 +40,8 @@ pub struct Store {
     installation: Arc<str>,
     /// Marks the invalidations on which this process has acted already, which it need not read again.
     origin: i64,
+    /// Where the time of changes is recorded, once somebody wants it.
+    changes: Arc<OnceLock<Arc<OperationHandle>>>,
 }
 
 /// A statement that didn't run.
@@ -97,6 +100,12 @@ impl Store {
     /// The cache in front of the tables.
     pub(crate) fn cache(&self) -> &TieredCache {
         &self.cache
+    }
+
+    /// Records the time of each change from now on. The first call counts.
+    pub(crate) fn measure_changes(&self, changes: Arc<OperationHandle>) {
+        // A second call finds the first's.
+        let _ = self.changes.set(changes);
     }
 
     /// The pools of connections.

@@ -6,6 +6,7 @@ mod cache_watch;
 mod exposition;
 mod line_fields;
 mod logging;
+mod operations;
 mod outlook;
 mod pools;
 mod process;
@@ -27,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tidegate_cache::TieredCache;
-use tidegate_perfmon::{HealthConfig, HealthMonitor, HealthReport, Kind, Registry, Snapshot, UNMATCHED};
+use tidegate_perfmon::{HealthConfig, HealthMonitor, HealthReport, OperationSnapshot, Registry, UNMATCHED};
 use tidegate_queue::{Broker, QueueCounts};
 use tidegate_ratelimit::LimiterStats;
 use tokio_util::sync::CancellationToken;
@@ -39,7 +40,6 @@ use crate::store::WatchedPool;
 use pulse::Asked;
 use queues::RateWatch;
 use redis::RedisWatch;
-use slow_log::SlowLog;
 use statements::Statements;
 use verdict::{CacheCounts, CacheVerdict};
 
@@ -51,10 +51,14 @@ pub use exposition::CONTENT_TYPE;
 pub(crate) use exposition::Family;
 pub(crate) use logging::BoxedLayer;
 pub use logging::init as init_logging;
+pub use operations::Operations;
+#[cfg(feature = "otlp")]
+pub(crate) use operations::collector as collector_operation;
 pub use outlook::{CacheRoom, JobsAtOnce, OutlookWatch};
 pub use queues::{JobWatch, Latency, Percentiles, Rates};
 pub use redis::{RedisReport, RedisServer, RedisSlowCommand, RedisUse};
 pub use seldom::Seldom;
+pub use slow_log::SlowLog;
 pub use statements::set_request_trace;
 pub(crate) use statements::{STATEMENT_TARGET, Statement};
 pub(crate) use times::Times;
@@ -80,6 +84,8 @@ pub struct Telemetry {
     rates: Arc<RateWatch>,
     redis: Option<Arc<RedisWatch>>,
     statements: Arc<Statements>,
+    operations: Operations,
+    slow_log: Arc<SlowLog>,
     limiters: Mutex<Vec<LimiterSource>>,
 }
 
@@ -95,6 +101,10 @@ impl std::fmt::Debug for Telemetry {
 /// What is told of.
 #[derive(Clone)]
 pub struct Watched {
+    /// Where its figures are recorded.
+    pub registry: Registry,
+    /// What hears of what is slow there.
+    pub slow_log: Arc<SlowLog>,
     /// The cache.
     pub cache: TieredCache,
     /// What listens to it.
@@ -123,10 +133,10 @@ impl Telemetry {
         settings: &PerformanceSettings,
         shutdown: CancellationToken,
     ) -> Result<Arc<Self>, WebhookError> {
-        let Watched { cache, cache_watch, broker, redis } = watched;
-        let registry = registry(settings);
+        let Watched { registry, slow_log, cache, cache_watch, broker, redis } = watched;
         let monitor = Mutex::new(HealthMonitor::new(registry.health_config()));
-        let alerts = AlertDesk::start(&settings.alerts, registry.now(), shutdown.clone())?;
+        let alerts = AlertDesk::start(&settings.alerts, &registry, shutdown.clone())?;
+        let operations = Operations::of(&registry, redis.is_none());
         let telemetry = Arc::new(Self {
             registry,
             board: Board::default(),
@@ -142,14 +152,18 @@ impl Telemetry {
             rates: Arc::default(),
             redis: redis.map(RedisWatch::new),
             statements: Statements::of_process(&settings.queries),
+            operations,
+            slow_log: Arc::clone(&slow_log),
             limiters: Mutex::new(Vec::new()),
         });
         statements::hang_up(&telemetry.statements, &telemetry.board, settings.health.min_samples);
+        telemetry.statements.measure_as(&telemetry.operations);
+        telemetry.board.every_second(move |_| slow_log.write());
         if let Some(redis) = &telemetry.redis {
             tokio::spawn(Arc::clone(redis).run(shutdown.clone()));
         }
         process::hang_up(&telemetry.board);
-        telemetry.hang_up(CacheVerdict::new(&settings.health, settings.warning_of(Kind::Cache)));
+        telemetry.hang_up(CacheVerdict::new(&settings.health));
         exposition::recorder::hang_up(&telemetry.board, &telemetry.registry, exposition::facade::bridge());
         exposition::facade::hang_up(&telemetry.board, exposition::facade::bridge());
         tokio::spawn(pulse::run(Arc::clone(&telemetry), shutdown));
@@ -158,10 +172,9 @@ impl Telemetry {
 
     /// Hangs up what is told here of the cache and of alerts.
     fn hang_up(&self, verdict: CacheVerdict) {
-        let (cache, watch, registry) = (self.cache.clone(), Arc::clone(&self.cache_watch), self.registry.clone());
+        let (cache, registry) = (self.cache.clone(), self.registry.clone());
         self.board.readings(move || {
-            let latencies = || [watch.lookups(), watch.shared_lookups()];
-            verdict.readings(registry.now(), || CacheCounts::of(&cache.stats(), &latencies(), verdict.slow()))
+            verdict.reading(registry.now(), || CacheCounts::of(&cache.stats())).into_iter().collect()
         });
         self.board.section(Arc::clone(&self.alerts) as _);
         let alerts = Arc::clone(&self.alerts);
@@ -190,9 +203,10 @@ impl Telemetry {
         pools::hang_up(pools.into(), &self.board, limits.clone());
     }
 
-    /// Logs the slow statements that were not logged yet.
-    pub(crate) fn log_slow_statements(&self) {
+    /// Logs the slow statements and operations that were not logged yet.
+    pub(crate) fn log_slow(&self) {
         self.statements.log_slow();
+        self.slow_log.write();
     }
 
     /// Adds a limiter to what `/metrics` shows.
@@ -222,13 +236,18 @@ impl Telemetry {
         self.rates.rates(queue, counts)
     }
 
-    /// How long lookups in the cache of this process took, on a sample of them.
-    pub fn cache_latency(&self) -> Snapshot {
+    /// The recorders of the node's own work.
+    pub fn operations(&self) -> &Operations {
+        &self.operations
+    }
+
+    /// How long lookups in the cache of this process took in the last five minutes, on a sample of them.
+    pub fn cache_latency(&self) -> OperationSnapshot {
         self.cache_watch.lookups()
     }
 
-    /// How long lookups in the cache's shared tier took, each of them.
-    pub fn shared_cache_latency(&self) -> Snapshot {
+    /// How long lookups in the cache's shared tier took in the last five minutes, each of them; `None` where there is none.
+    pub fn shared_cache_latency(&self) -> Option<OperationSnapshot> {
         self.cache_watch.shared_lookups()
     }
 
@@ -246,18 +265,19 @@ impl Telemetry {
     }
 }
 
-/// As the settings want it; it writes what is slow to the log.
-fn registry(settings: &PerformanceSettings) -> Registry {
+/// As the settings want it, and who hears of what is slow in it.
+pub(crate) fn registry(settings: &PerformanceSettings) -> (Registry, Arc<SlowLog>) {
+    let slow_log = Arc::new(SlowLog::default());
     // What tells nothing of how the service is: probes, strangers, and uploads, whose time is their client's.
     let unjudged = probes::PATHS.into_iter().chain([UNMATCHED, UPLOADS]);
     let builder = Registry::builder()
-        .observer(Arc::new(SlowLog::default()))
+        .observer(Arc::clone(&slow_log) as _)
         .cap(settings.endpoints)
         .unjudged(unjudged)
         .slow_call(settings.slow_api_log)
         .health(settings.health.clone());
     let warned = settings.warn.iter().fold(builder, |builder, (kind, above)| builder.slow_operation(*kind, *above));
-    warned.build()
+    (warned.build(), slow_log)
 }
 
 /// Whether a verdict of that moment says something of now.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use slab::Slab;
 
+use crate::body_wait::BodyWait;
 use crate::registry::Registry;
 use crate::slot::OWN;
 
@@ -19,7 +20,7 @@ pub struct InFlight {
     pub route: String,
     /// How many there are.
     pub count: usize,
-    /// How long the oldest of them has been under way.
+    /// How long the oldest of them has been under way, without what it waited for its body.
     #[serde(rename = "oldest_ms", serialize_with = "crate::millis::required")]
     pub oldest: Duration,
 }
@@ -33,7 +34,7 @@ impl Registry {
         for endpoint in self.inner().endpoints.all() {
             let mut count = 0;
             let mut begun = now;
-            endpoint.under_way().each(|start| {
+            endpoint.under_way().each(now, |start| {
                 count += 1;
                 begun = begun.min(start);
             });
@@ -45,13 +46,14 @@ impl Registry {
         all
     }
 
-    /// How many of them, on routes that are [judged](crate::RegistryBuilder::unjudged), have been under way for longer than `limit`: what
+    /// How many of them, on routes that are [judged](crate::RegistryBuilder::unjudged), have been under way for longer than `limit`, without what they
+    /// waited for their bodies: what
     /// [`readings_with`](Self::readings_with) asks for.
     pub fn in_flight_over(&self, limit: Duration) -> u64 {
         let now = self.now();
         let mut count = 0;
         for endpoint in self.judged() {
-            endpoint.under_way().each(|start| count += u64::from(now.saturating_sub(start) > limit));
+            endpoint.under_way().each(now, |start| count += u64::from(now.saturating_sub(start) > limit));
         }
         count
     }
@@ -64,7 +66,13 @@ pub(crate) struct UnderWay([Starts; OWN + 1]);
 
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct Starts(Mutex<Slab<Duration>>);
+struct Starts(Mutex<Slab<Start>>);
+
+#[derive(Debug)]
+struct Start {
+    at: Duration,
+    body: Option<BodyWait>,
+}
 
 /// Where a start is noted.
 #[cfg(feature = "tower")]
@@ -80,10 +88,10 @@ impl UnderWay {
     }
 
     #[cfg(feature = "tower")]
-    pub(crate) fn begin(&self, at: Duration) -> Note {
+    pub(crate) fn begin(&self, at: Duration, body: Option<BodyWait>) -> Note {
         // A thread that has recorded nothing yet uses the list of those that share.
         let list = crate::slot::known().min(OWN);
-        Note { list, key: self.0[list].open().insert(at) }
+        Note { list, key: self.0[list].open().insert(Start { at, body }) }
     }
 
     /// Ends what began with this note, on whichever thread.
@@ -92,15 +100,18 @@ impl UnderWay {
         self.0[note.list].open().try_remove(note.key);
     }
 
-    fn each(&self, mut see: impl FnMut(Duration)) {
+    /// Of each, when it would have begun had its client sent all at once.
+    fn each(&self, now: Duration, mut see: impl FnMut(Duration)) {
         for list in &self.0 {
-            list.open().iter().for_each(|(_, &start)| see(start));
+            for (_, Start { at, body }) in list.open().iter() {
+                see(*at + body.as_ref().map(|body| body.until(now)).unwrap_or_default());
+            }
         }
     }
 }
 
 impl Starts {
-    fn open(&self) -> MutexGuard<'_, Slab<Duration>> {
+    fn open(&self) -> MutexGuard<'_, Slab<Start>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

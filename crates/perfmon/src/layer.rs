@@ -25,7 +25,8 @@ use crate::response::{PerfFuture, Recording};
 /// ```
 ///
 /// `None` records the request under [`UNMATCHED`](crate::UNMATCHED). Time runs from [`ReceivedAt`](crate::ReceivedAt) in the request's
-/// extensions, without it from the call of the service, to the response's headers, so that a stream of events, open for hours, is as fast as its beginning. A request whose
+/// extensions, without it from the call of the service, to the response's headers, so that a stream of events, open for hours, is as fast as its beginning;
+/// what the request waited for its client ([`BodyWait`](crate::BodyWait) there) is taken off. A request whose
 /// future is dropped before is recorded as aborted; a panic or an error of the service as a server error.
 ///
 /// A slow or failed request is listed with its id and with the trace of [`TraceContext`](crate::TraceContext) in its extensions.

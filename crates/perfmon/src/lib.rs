@@ -88,6 +88,7 @@
 pub mod action;
 pub mod advice;
 mod alert;
+mod body_wait;
 mod catalog;
 mod clock;
 mod delta;
@@ -146,6 +147,7 @@ pub use alert::{
     Alert, AlertRule, AlertRuleError, Alerts, BurnLog, BurnRate, BurnRateError, BurnReading, BurnWindow, Observation,
     Outbox, OutboxCounts, Outcomes, Phase, Severity, Silence, SilenceError, Since, Transition,
 };
+pub use body_wait::BodyWait;
 pub use catalog::{OTHER, UNMATCHED};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass, StatusCounts};

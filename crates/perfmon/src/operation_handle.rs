@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::delta::Scratch;
 use crate::measure::measured;
-use crate::operation::{Kind, Operation};
+use crate::operation::{Kind, Operation, OperationSnapshot};
 use crate::registry::Registry;
+use crate::totals::OperationTotals;
+use crate::window::Window;
 
 /// The recorder of one operation; get it from [`Registry::operation_handle`] and keep it.
 ///
@@ -66,6 +69,16 @@ impl OperationHandle {
         } else {
             self.operation.rejected.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// The operation in a window, as [`Registry::operations`] has it.
+    pub fn window(&self, window: Window) -> OperationSnapshot {
+        self.registry.snapshot_of(&self.operation, window)
+    }
+
+    /// The operation since the start of the process, as [`Registry::operation_totals`] has it.
+    pub fn totals(&self) -> OperationTotals {
+        self.operation.totals(&mut Scratch::default())
     }
 
     /// Figures for this operation that were no durations, handed to whichever handle of it.

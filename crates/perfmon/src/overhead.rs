@@ -31,7 +31,7 @@ impl Registry {
         Overhead {
             tick: inner.costs.tick.snapshot(),
             record: inner.costs.record.snapshot(),
-            bytes: endpoints + operations + inner.waits.bytes(),
+            bytes: endpoints + operations + inner.waits.bytes() + inner.body_waits.bytes(),
         }
     }
 

@@ -44,6 +44,8 @@ pub(crate) struct Inner {
     pub(crate) operations: Catalog<Operation>,
     /// How long requests waited for the layer.
     pub(crate) waits: Series,
+    /// How long they waited for their bodies.
+    pub(crate) body_waits: Series,
     pub(crate) slow_calls: SlowestCalls,
     pub(crate) failed_calls: SlowLog<SlowCall>,
     pub(crate) slow_operations: SlowLog<SlowOperation>,
@@ -151,6 +153,7 @@ impl Registry {
             operation.series.tick(elapsed, &mut scratch);
         }
         self.inner.waits.tick(elapsed, &mut scratch);
+        self.inner.body_waits.tick(elapsed, &mut scratch);
         self.inner.costs.tick.record(self.now().saturating_sub(begun));
     }
 
@@ -163,10 +166,11 @@ impl Registry {
     /// Every measured operation in a window, in the order of name and kind.
     pub fn operations(&self, window: Window) -> Vec<OperationSnapshot> {
         let operations = self.inner.operations.all();
-        operations
-            .iter()
-            .map(|operation| operation.snapshot(window, self.slow_above(operation.kind), &self.inner.thresholds))
-            .collect()
+        operations.iter().map(|operation| self.snapshot_of(operation, window)).collect()
+    }
+
+    pub(crate) fn snapshot_of(&self, operation: &Operation, window: Window) -> OperationSnapshot {
+        operation.snapshot(window, self.slow_above(operation.kind), &self.inner.thresholds)
     }
 
     /// Every endpoint since the start of the process.
@@ -189,6 +193,17 @@ impl Registry {
     /// The same since the start of the process.
     pub fn http_wait_totals(&self) -> Totals {
         self.inner.waits.total(&mut Scratch::default()).latency()
+    }
+
+    /// How long requests with a [`BodyWait`](crate::BodyWait) waited for their clients, each in all, in a window. It is no part of
+    /// their duration.
+    pub fn http_body_wait(&self, window: Window) -> Snapshot {
+        self.inner.body_waits.window(window).latency
+    }
+
+    /// The same since the start of the process.
+    pub fn http_body_wait_totals(&self) -> Totals {
+        self.inner.body_waits.total(&mut Scratch::default()).latency()
     }
 
     /// Calls that failed, whether slow or fast, newest first.
@@ -249,6 +264,11 @@ impl Registry {
     #[cfg(feature = "tower")]
     pub(crate) fn waited(&self, wait: Duration) {
         self.inner.waits.record(0, wait);
+    }
+
+    #[cfg(feature = "tower")]
+    pub(crate) fn waited_for_body(&self, wait: Duration) {
+        self.inner.body_waits.record(0, wait);
     }
 
     /// The endpoints that health and budgets go by.

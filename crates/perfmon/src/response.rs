@@ -10,6 +10,7 @@ use http::header::HeaderValue;
 use http::{Extensions, HeaderMap, Response};
 use pin_project_lite::pin_project;
 
+use crate::body_wait::BodyWait;
 use crate::endpoint::{CallOutcome, Endpoint};
 use crate::in_flight::Note;
 use crate::layer::Common;
@@ -56,6 +57,7 @@ pub(crate) struct Recording {
     endpoint: Arc<Endpoint>,
     started: Duration,
     note: Note,
+    body: Option<BodyWait>,
     trace: Option<TraceContext>,
     request_id: Option<HeaderValue>,
     state: State,
@@ -85,10 +87,11 @@ impl Recording {
             }
             None => now,
         };
-        let note = endpoint.under_way().begin(started);
+        let body = extensions.get::<BodyWait>().cloned();
+        let note = endpoint.under_way().begin(started, body.clone());
         let trace = extensions.get::<TraceContext>().copied();
         let request_id = headers.get(&common.request_id).cloned();
-        Self { common, endpoint, started, note, trace, request_id, state: State::Waiting }
+        Self { common, endpoint, started, note, body, trace, request_id, state: State::Waiting }
     }
 
     pub(crate) fn running<T>(&mut self, work: impl FnOnce() -> T) -> T {
@@ -102,7 +105,13 @@ impl Recording {
         self.state = State::Recorded;
         self.endpoint.under_way().end(self.note);
         let Common { registry, request_id } = &*self.common;
-        let elapsed = registry.now().saturating_sub(self.started);
+        let now = registry.now();
+        let mut elapsed = now.saturating_sub(self.started);
+        if let Some(body) = &self.body {
+            let waited = body.until(now);
+            registry.waited_for_body(waited);
+            elapsed = elapsed.saturating_sub(waited);
+        }
         // Seldom wanted, so that it is looked up only then.
         let id = || headers.get(request_id).or(self.request_id.as_ref())?.to_str().ok();
         registry.finished_call(&self.endpoint, outcome, elapsed, id, self.trace);

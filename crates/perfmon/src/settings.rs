@@ -137,6 +137,7 @@ impl RegistryBuilder {
             endpoints: Catalog::new(self.cap),
             operations: Catalog::new(self.cap),
             waits: Series::new(Arc::clone(&layout), Duration::ZERO),
+            body_waits: Series::new(Arc::clone(&layout), Duration::ZERO),
             slow_calls: SlowestCalls::new(self.slow_entries),
             failed_calls: SlowLog::new(self.slow_entries),
             slow_operations: SlowLog::new(self.slow_entries),

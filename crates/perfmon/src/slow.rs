@@ -28,8 +28,7 @@ pub struct SlowCall {
     pub at_unix_ms: u64,
     /// The request's id, cut after 128 bytes.
     pub request_id: Option<String>,
-    /// The trace it belongs to, in 32 hexadecimal digits. In JSON it is left out where there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The trace it belongs to, in 32 hexadecimal digits.
     pub trace_id: Option<String>,
 }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 use tidegate_perfmon::{
-    CallOutcome, EndpointTotals, Event, HealthMonitor, ManualClock, OTHER, Observer, PerfLayer, ReceivedAt, Registry,
-    SlowCall, TraceContext, UNMATCHED, Window,
+    BodyWait, CallOutcome, EndpointTotals, Event, HealthMonitor, ManualClock, OTHER, Observer, PerfLayer, ReceivedAt,
+    Registry, SlowCall, TraceContext, UNMATCHED, Window,
 };
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
@@ -176,7 +176,7 @@ async fn slow_calls_are_listed_newest_first_and_told() {
     assert_eq!(
         serde_json::to_value(&listed[0]).unwrap(),
         serde_json::json!({"method": "GET", "route": "/slow", "elapsed_ms": 600.0, "status": 200,
-            "at_unix_ms": 2301, "request_id": "y"})
+            "at_unix_ms": 2301, "request_id": "y", "trace_id": null})
     );
     assert_eq!(registry.slow_calls(1).len(), 1);
 }
@@ -204,6 +204,41 @@ async fn time_runs_from_where_the_request_was_received() {
     assert!((waits.sum_seconds - 0.030).abs() < 1e-9);
     registry.tick(registry.now());
     assert!(registry.http_wait(Window::Seconds(60)).quantile(1.0).unwrap() >= 30 * MS);
+}
+
+#[tokio::test]
+async fn waiting_for_the_client_is_no_time_of_a_request_and_working_is() {
+    let (clock, registry) = manual();
+    let service = PerfLayer::new(registry.clone(), route).layer(service_fn(|request: Request<()>| {
+        let (clock, registry) = (Arc::clone(&clock), registry.clone());
+        async move {
+            let body = request.extensions().get::<BodyWait>().unwrap();
+            clock.advance(20 * MS);
+            for _ in 0..2 {
+                body.begin(registry.now());
+                clock.advance(Duration::from_secs(13));
+                assert_eq!(registry.in_flight()[0].oldest, 20 * MS);
+                assert_eq!((registry.in_flight_over(20 * MS), registry.in_flight_over(19 * MS)), (0, 1));
+                body.end(registry.now());
+            }
+            clock.advance(30 * MS);
+            assert_eq!(registry.in_flight_over(49 * MS), 1, "a handler that hangs is seen");
+            // What is still to come as it answers is waited for by nobody else.
+            body.begin(registry.now());
+            clock.advance(Duration::from_secs(60));
+            Ok::<_, Infallible>(Response::new(()))
+        }
+    }));
+    let mut request = request(Some("/"));
+    request.extensions_mut().insert(BodyWait::default());
+    service.oneshot(request).await.unwrap();
+    assert!((only(&registry).latency.sum_seconds - 0.050).abs() < 1e-9);
+    assert_eq!(registry.slow_calls(1), []);
+    let waits = registry.http_body_wait_totals();
+    assert_eq!(waits.count, 1);
+    assert!((waits.sum_seconds - 86.0).abs() < 1e-9);
+    registry.tick(registry.now());
+    assert!(registry.http_body_wait(Window::Seconds(60)).quantile(1.0).unwrap() >= Duration::from_secs(86));
 }
 
 #[tokio::test]
@@ -246,7 +281,7 @@ async fn slow_and_failed_calls_name_their_trace() {
     assert_eq!(told(registry.failed_calls(10)), [(503.into(), None), (500.into(), trace)]);
     let json = serde_json::to_value(registry.failed_calls(10)).unwrap();
     assert_eq!(json[1]["trace_id"], "00000000000000000000000000000abc");
-    assert!(json[0].get("trace_id").is_none());
+    assert!(json[0].get("trace_id").is_some_and(serde_json::Value::is_null));
 }
 
 #[test]

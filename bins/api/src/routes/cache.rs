@@ -4,11 +4,13 @@ pub(super) mod keys;
 pub(super) mod purge;
 pub(super) mod warm_up;
 
+use std::time::Duration;
+
 use axum::extract::State;
 use serde_json::{Value, json};
 use tidegate_app::telemetry::Telemetry;
 use tidegate_cache::{ClassStats, TierStats};
-use tidegate_perfmon::Snapshot;
+use tidegate_perfmon::OperationSnapshot;
 
 use crate::app::App;
 use crate::problem::Problem;
@@ -114,9 +116,9 @@ fn share(found: u64, asked: u64) -> Option<f64> {
 }
 
 /// Times in microseconds.
-fn latency(of: &Snapshot) -> Value {
-    let micros = |q| of.quantile(q).map(|time| time.as_secs_f64() * 1e6);
-    json!({"samples": of.count(), "p50": micros(0.5), "p99": micros(0.99)})
+fn latency(of: &OperationSnapshot) -> Value {
+    let micros = |time: Option<Duration>| time.map(|time| time.as_secs_f64() * 1e6);
+    json!({"samples": of.count, "p50": micros(of.latency.p50), "p99": micros(of.latency.p99)})
 }
 
 fn tier(tier: &TierStats, telemetry: &Telemetry) -> Value {
@@ -149,7 +151,7 @@ fn shared_tier(tier: &TierStats, telemetry: &Telemetry) -> Value {
         "owed": tier.owed,
         "is_followed": tier.is_followed,
         "is_available": tier.is_available,
-        "latency_us": latency(&telemetry.shared_cache_latency()),
+        "latency_us": telemetry.shared_cache_latency().as_ref().map(latency),
     })
 }
 

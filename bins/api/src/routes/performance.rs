@@ -15,7 +15,7 @@ mod span;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
-use self::asked::{Format, PerformanceQuery};
+use self::asked::{Asked, Format, PerformanceQuery};
 use self::sections::Sections;
 use crate::app::App;
 use crate::problem::Problem;
@@ -27,10 +27,18 @@ const EXPORT: &str = "export";
 /// Tells what is asked for by `type`; without one, an overview.
 pub(super) async fn show(State(app): State<App>, Query(query): Query<PerformanceQuery>) -> Result<Response, Problem> {
     let asked = query.check()?;
-    let sections = Sections::of(&app, &asked);
+    let telemetry = &app.node().telemetry;
+    let begun = telemetry.registry().now();
+    let shown = render(&app, &asked);
+    telemetry.operations().performance.record(telemetry.registry().now().saturating_sub(begun));
+    shown
+}
+
+fn render(app: &App, asked: &Asked) -> Result<Response, Problem> {
+    let sections = Sections::of(app, asked);
     match asked.what.as_deref() {
-        None => overview::show(&app, &asked, &sections),
-        Some(EXPORT) => export::show(&asked, &sections),
+        None => overview::show(app, asked, &sections),
+        Some(EXPORT) => export::show(asked, &sections),
         Some(name) => {
             let section = sections.find(name)?;
             match asked.format {

@@ -1,12 +1,16 @@
 //! What a client can hold on to, and for how long: heads, connections, a process that wants to end.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use tidegate_testkit::{Process, Scratch, binary, poll_until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::harness::{Api, DEADLINE, listening_at, schedule, success_json};
+use crate::numbers::exposition::{Exposition, labels};
 
 /// A time that no test waits for.
 const NEVER: &str = "1h";
@@ -69,6 +73,82 @@ async fn a_head_that_does_not_end_is_cut() {
         assert_eq!(ended(connection).await, "", "{what}");
     }
     ask(&mut connect(&api.url).await).await;
+}
+
+/// Begins to create a schedule: all but the last byte. The second is that byte.
+async fn all_but_a_byte(url: &str) -> (TcpStream, [u8; 1]) {
+    let mut connection = connect(url).await;
+    let body = schedule("slow").to_string();
+    let (last, most) = body.as_bytes().split_last().expect("a body");
+    let length = body.len();
+    let head = format!(
+        "POST /api/schedules HTTP/1.1\r\nhost: localhost\r\nx-tenant-id: acme\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    );
+    connection.write_all(head.as_bytes()).await.expect("a head");
+    connection.write_all(most).await.expect("most of a body");
+    (connection, [*last])
+}
+
+#[tokio::test]
+async fn bodies_that_take_their_time_make_no_health() {
+    const CLIENTS: u64 = 30;
+    const LIMIT: Duration = Duration::from_secs(2);
+    let api = Api::start_with(&[("TIDEGATE_PERFORMANCE_P99", "2s"), ("TIDEGATE_PERFORMANCE_SLOW_API", "2s")]).await;
+    api.create_tenant("acme", "enterprise").await;
+    let mut slow = Vec::new();
+    for _ in 0..CLIENTS {
+        slow.push(all_but_a_byte(&api.url).await);
+    }
+    let health = async || {
+        let answer = api.request(Method::GET, "/health").send().await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        answer.json::<serde_json::Value>().await.expect("JSON")
+    };
+    // Twice as long as a response may take, while health is looked at.
+    let mut looks = 0;
+    let begun = Instant::now();
+    while begun.elapsed() < 2 * LIMIT {
+        let health = health().await;
+        assert_ne!(health["checks"]["p99"][0]["status"], "fail", "{health}");
+        looks += 1;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(looks > 10, "{looks}");
+    let under_way = api.json("/api/performance?type=in-flight").await;
+    let of_route = under_way["items"].as_array().expect("items").iter().find(|item| item["route"] == "/api/schedules");
+    let of_route = of_route.expect("they are under way");
+    assert_eq!(of_route["count"], CLIENTS, "{under_way}");
+    assert!(of_route["oldest_ms"].as_f64() < Some(2_000.0), "{under_way}");
+    for (mut connection, last) in slow {
+        connection.write_all(&last).await.expect("the last byte");
+        assert!(ended(rest(connection)).await.starts_with("HTTP/1.1 201"));
+    }
+
+    // All of them are among the samples, and none was slow.
+    let judged = poll_until(DEADLINE, async || {
+        let health = health().await;
+        (health["checks"]["p99"][0]["samples"].as_u64() >= Some(CLIENTS)).then_some(health)
+    });
+    let health = judged.await.expect("they are judged");
+    assert!(health["checks"]["p99"][0]["observedValue"].as_f64() < Some(2.0), "{health}");
+    let text = api.request(Method::GET, "/metrics").send().await.expect("an answer").text().await.expect("text");
+    let metrics = Exposition::parse(&text);
+    let of_route = &metrics.histograms("tidegate_http_request_duration_seconds")
+        [&labels([("method", "POST"), ("route", "/api/schedules")])];
+    let waits = &metrics.histograms("tidegate_http_body_wait_seconds")[&labels([])];
+    let least = 30.0 * LIMIT.as_secs_f64();
+    assert!(of_route.sum < least && waits.sum > 2.0 * least - 1.0, "{} and {}", of_route.sum, waits.sum);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_no_failure_of_ours() {
+    let api = Api::start_with(&[("TIDEGATE_HTTP_REQUEST_TIMEOUT", "500ms")]).await;
+    api.create_tenant("acme", "enterprise").await;
+    let (connection, _) = all_but_a_byte(&api.url).await;
+    let answer = ended(rest(connection)).await;
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains(":too-slow\""), "{answer}");
+    assert!(api.titles("acme").await.is_empty());
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::harness::{Api, DEADLINE, header, problem, success_json};
 use crate::start::{ADMIN, READ, TOKENS};
 
 /// Those that hang up something from the start, and those that the API has itself.
-const ALWAYS: [&str; 12] = [
+const ALWAYS: [&str; 13] = [
     "advice",
     "anomalies",
     "endpoints",
@@ -24,6 +24,7 @@ const ALWAYS: [&str; 12] = [
     "process",
     "redis",
     "slow-apis",
+    "slow-operations",
     "trends",
 ];
 

@@ -10,8 +10,6 @@ use crate::node::StartError;
 use crate::settings::Settings;
 use crate::telemetry::{BoxedLayer, Telemetry};
 
-pub(crate) const IS_BUILT_IN: bool = false;
-
 pub(crate) fn layers(_: &Settings) -> Vec<BoxedLayer> {
     Vec::new()
 }

@@ -1,9 +1,11 @@
 //! The collector, and the way to it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use reqwest::{Client, Url};
+use tidegate_perfmon::OperationHandle;
 
 use crate::outgoing;
 use crate::settings::OtlpSettings;
@@ -60,10 +62,12 @@ pub(super) struct Collector {
     traces: Url,
     metrics: Url,
     complaints: Seldom,
+    sending: Arc<OperationHandle>,
 }
 
 impl Collector {
-    pub(super) fn new(settings: &OtlpSettings) -> Result<Self, Unusable> {
+    /// `sending` takes the time of each message, from its head to the end of the answer.
+    pub(super) fn new(settings: &OtlpSettings, sending: Arc<OperationHandle>) -> Result<Self, Unusable> {
         let url = |path: &str| {
             let url = format!("{}{path}", settings.endpoint);
             url.parse::<Url>().map_err(|error| Unusable::Endpoint(error.to_string()))
@@ -76,12 +80,12 @@ impl Collector {
             .timeout(SEND)
             .build()
             .map_err(|error| Unusable::Client(chain(&error)))?;
-        Ok(Self { client, traces, metrics, complaints: Seldom::new(COMPLAINT) })
+        Ok(Self { client, traces, metrics, complaints: Seldom::new(COMPLAINT), sending })
     }
 
     /// Sends a message and returns the beginning of the answer. What goes wrong is in the log, once a minute.
     pub(super) async fn send(&self, signal: Signal, message: Vec<u8>) -> Result<Vec<u8>, ()> {
-        self.try_send(signal, message).await.map_err(|error| {
+        self.sending.measure(self.try_send(signal, message)).await.map_err(|error| {
             if let Some(unlogged) = self.complaints.count() {
                 let signal = signal.name();
                 tracing::warn!(%error, signal, unlogged, "the collector of otlp.endpoint did not take what was sent");

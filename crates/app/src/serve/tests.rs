@@ -1,10 +1,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use axum::extract::ConnectInfo;
-use axum::routing::get;
+use axum::body::Body;
+use axum::routing::{get, post};
 use axum::{Extension, Router};
-use tidegate_perfmon::ReceivedAt;
+use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, oneshot};
 
@@ -112,7 +112,24 @@ impl Timed {
             go_on.notified().await;
             "held"
         };
-        let router = Router::new().route("/", get(told)).route("/held", get(held));
+        let here = Arc::clone(&arrived);
+        let read = move |wait: Option<Extension<BodyWait>>, body: Body| async move {
+            let mut pieces = body.into_data_stream();
+            // Each piece that is waited for is told, so that the test sends the next one only then.
+            while let Some(piece) = std::future::poll_fn(|cx| {
+                let piece = pieces.poll_next_unpin(cx);
+                if piece.is_pending() {
+                    here.notify_one();
+                }
+                piece
+            })
+            .await
+            {
+                piece.unwrap();
+            }
+            wait.map_or_else(|| "none".to_owned(), |Extension(wait)| wait.until(Duration::MAX).as_secs().to_string())
+        };
+        let router = Router::new().route("/", get(told)).route("/held", get(held)).route("/read", post(read));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let hand = Arc::clone(&clock);
@@ -150,6 +167,21 @@ async fn an_idle_connection_is_not_slow() {
         timed.send(&["/"]).await;
         assert_eq!(timed.answer(4).await, later);
     }
+}
+
+#[tokio::test]
+async fn a_body_that_comes_late_was_waited_for() {
+    let mut timed = Timed::start().await;
+    let head = |length: usize| format!("POST /read HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n");
+    timed.connection.write_all(head(0).as_bytes()).await.unwrap();
+    assert_eq!(timed.answer(4).await, "none", "there is nothing to wait for");
+    timed.connection.write_all(head(2).as_bytes()).await.unwrap();
+    for later in [30, 50] {
+        timed.arrived.notified().await;
+        timed.clock.store(later, Ordering::SeqCst);
+        timed.connection.write_all(b"x").await.unwrap();
+    }
+    assert_eq!(timed.answer(2).await, "50");
 }
 
 #[tokio::test]

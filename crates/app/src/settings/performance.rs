@@ -6,7 +6,6 @@ use tidegate_perfmon::{HealthConfig, Kind, QueryConfig};
 
 use super::reader::Reader;
 use super::{Hidden, SettingsError, Tokens};
-use crate::otlp;
 
 /// Performance monitoring.
 #[derive(Debug, Clone)]
@@ -134,7 +133,7 @@ fn otlp(raw: &Reader<'_>) -> Result<Option<OtlpSettings>, SettingsError> {
     let endpoint = raw.optional("otlp.endpoint", "a URL such as http://127.0.0.1:4318", |text| {
         is_http(text).then(|| text.trim_end_matches('/').to_owned())
     })?;
-    if endpoint.is_some() && !otlp::IS_BUILT_IN {
+    if endpoint.is_some() && !cfg!(feature = "otlp") {
         let reason = "this program was built without the feature `otlp`, and so sends nothing; unset it";
         return Err(raw.invalid("otlp.endpoint", reason.to_owned()));
     }

@@ -1,9 +1,12 @@
 //! A write, and what it makes stale.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
 
 use sqlx::{Sqlite, Transaction};
 use tidegate_cache::{TieredCache, Touched};
+use tidegate_perfmon::OperationHandle;
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::purge::{Invalidation, NOBODY};
@@ -20,6 +23,22 @@ pub struct Change {
     transaction: Transaction<'static, Sqlite>,
     touched: Touched,
     cache: TieredCache,
+    time: Time,
+}
+
+/// The time of a change, from the wait for the writer's place on. One that was dropped is none.
+#[derive(Debug)]
+struct Time {
+    begun: Instant,
+    changes: Arc<OnceLock<Arc<OperationHandle>>>,
+}
+
+impl Time {
+    fn record(&self) {
+        if let Some(changes) = self.changes.get() {
+            changes.record(self.begun.elapsed());
+        }
+    }
 }
 
 impl Store {
@@ -30,8 +49,10 @@ impl Store {
     /// When the database can't be locked in time.
     pub async fn begin(&self) -> Result<Change, StoreError> {
         // A deferred transaction that turns into a writer later fails at once, in spite of the busy time-out.
-        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        Ok(Change { transaction, touched: Touched::new(), cache: self.cache.clone() })
+        let time = Time { begun: Instant::now(), changes: Arc::clone(&self.changes) };
+        // Whoever waits in vain has waited too.
+        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.inspect_err(|_| time.record())?;
+        Ok(Change { transaction, touched: Touched::new(), cache: self.cache.clone(), time })
     }
 }
 
@@ -86,7 +107,7 @@ impl Change {
     /// When the commit fails: nothing was written and nothing is invalidated.
     pub async fn commit(self) -> Result<(), StoreError> {
         let commit = async move {
-            let Self { mut transaction, touched, cache } = self;
+            let Self { mut transaction, touched, cache, time } = self;
             let stale = |kind, name| Invalidation { kind, name, class: None };
             let keys = touched.keys().map(|key| stale("key", key.as_str()));
             let tags = touched.tags().map(|tag| stale("tag", tag.as_str()));
@@ -96,7 +117,9 @@ impl Change {
                 // ask here that has seen the new rows through another process.
                 invalidation.insert(&mut transaction, NOBODY).await?;
             }
-            transaction.commit().await?;
+            let committed = transaction.commit().await;
+            time.record();
+            committed?;
             if let Err(owed) = cache.invalidate(&touched).await {
                 // Not lost: this process keeps it, and the rows above tell every other one.
                 tracing::warn!(error = %owed, "an invalidation waits until the shared cache can be told");

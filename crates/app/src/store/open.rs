@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
@@ -127,6 +128,7 @@ impl Store {
             cache,
             installation: installation.into(),
             origin: uuid::Uuid::new_v4().as_u64_pair().0.cast_signed(),
+            changes: Arc::default(),
         };
         let coherence = Coherence::start(&store, &options, shutdown.clone()).await.map_err(|error| match error {
             StoreError::Database(source) => explain(path, source),

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate_perfmon::{
-    Alert, AlertRule, Alerts, BurnLog, BurnRate, BurnReading, Health, Observation, OutboxCounts, Phase, Severity,
-    Silence, SilenceError, mask,
+    Alert, AlertRule, Alerts, BurnLog, BurnRate, BurnReading, Health, Observation, OutboxCounts, Phase, Registry,
+    Severity, Silence, SilenceError, mask,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -62,14 +62,14 @@ impl std::fmt::Debug for AlertDesk {
 }
 
 impl AlertDesk {
-    /// A desk that delivers until `shutdown`. `now` is the time of the registry's clock.
+    /// A desk that delivers until `shutdown`, and measures what it sends.
     pub(super) fn start(
         settings: &AlertSettings,
-        now: Duration,
+        registry: &Registry,
         shutdown: CancellationToken,
     ) -> Result<Arc<Self>, WebhookError> {
         let epoch = unix_ms();
-        let webhook = Webhook::new(settings, epoch)?.map(Arc::new);
+        let webhook = Webhook::new(settings, epoch, registry)?.map(Arc::new);
         if let Some(webhook) = &webhook {
             tokio::spawn(Arc::clone(webhook).run(shutdown));
         }
@@ -78,7 +78,7 @@ impl AlertDesk {
             Alerts::new(rules(&objective), HISTORY).expect("the rules are written here, and a test makes them");
         let state = State {
             alerts,
-            outcomes: BurnLog::new(now),
+            outcomes: BurnLog::new(registry.now()),
             recorded_at: None,
             burning: Vec::new(),
             health: None,
@@ -203,7 +203,6 @@ fn rules(objective: &BurnRate) -> Vec<AlertRule> {
         rule("job_store_unreachable", Severity::Critical, 5),
         rule("redis_unavailable", Severity::Critical, 5),
         rule("queues_without_live_worker", Severity::Warning, 30),
-        rule("cache_slow", Severity::Warning, 30),
         rule("open_descriptors", Severity::Warning, 30),
         rule("slow_statements", Severity::Warning, 30),
         rule("pool_wait", Severity::Warning, 5),

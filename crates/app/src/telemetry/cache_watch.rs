@@ -1,46 +1,56 @@
 //! What the cache tells by its events: how long lookups take, and what its shared tier could not do.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidegate_cache::{Event, Observer, Removal};
-use tidegate_perfmon::{Histogram, Snapshot};
+use tidegate_perfmon::{Kind, OperationHandle, OperationSnapshot, Registry, Totals, Window};
 
 use super::Seldom;
 
 /// Failures of the shared tier come by the thousand while Redis is away: the log hears of one in so long.
 const LOG_PERIOD: Duration = Duration::from_secs(60);
 
-/// Listens to the cache.
+/// How far back the times of lookups are shown.
+const SHOWN: Window = Window::Minutes(5);
+
+/// Listens to the cache. The times of lookups are operations of the registry, named as their tiers are.
 #[derive(Debug)]
 pub struct CacheWatch {
-    l1: Histogram,
-    l2: Histogram,
+    l1: Arc<OperationHandle>,
+    l2: Option<Arc<OperationHandle>>,
     expiries: AtomicU64,
     failures: Seldom,
 }
 
-impl Default for CacheWatch {
-    fn default() -> Self {
+impl CacheWatch {
+    /// Records into `registry`; `is_shared` where there is a shared tier too.
+    pub fn new(registry: &Registry, is_shared: bool) -> Self {
+        let tier = |name| registry.operation_handle(Kind::Cache, name);
         Self {
-            l1: Histogram::default(),
-            l2: Histogram::default(),
+            l1: tier("l1"),
+            l2: is_shared.then(|| tier("l2")),
             expiries: AtomicU64::new(0),
             failures: Seldom::new(LOG_PERIOD),
         }
     }
-}
 
-impl CacheWatch {
-    /// How long lookups in this process took, on a sample of them.
-    pub fn lookups(&self) -> Snapshot {
-        self.l1.snapshot()
+    /// How long lookups in this process took lately, on a sample of them.
+    pub fn lookups(&self) -> OperationSnapshot {
+        self.l1.window(SHOWN)
     }
 
-    /// How long lookups in the shared tier took.
-    pub fn shared_lookups(&self) -> Snapshot {
-        self.l2.snapshot()
+    /// How long lookups in the shared tier took lately; `None` where there is none.
+    pub fn shared_lookups(&self) -> Option<OperationSnapshot> {
+        self.l2.as_ref().map(|l2| l2.window(SHOWN))
+    }
+
+    /// The times of each tier since the start.
+    pub(super) fn totals(&self) -> Vec<(&'static str, Totals)> {
+        let shared = self.l2.as_ref().map(|l2| ("l2", l2.totals().latency));
+        [Some(("l1", self.l1.totals().latency)), shared].into_iter().flatten().collect()
     }
 
     /// Entries that left this process because their time was over, when that was found.
@@ -59,9 +69,9 @@ impl Observer for CacheWatch {
     fn on(&self, event: &Event<'_>) {
         match event {
             Event::Lookup { tier, latency, .. } => {
-                let is_shared = *tier != "l1";
-                if let Some(latency) = latency {
-                    if is_shared { &self.l2 } else { &self.l1 }.record(*latency);
+                let tier = if *tier == "l1" { Some(&self.l1) } else { self.l2.as_ref() };
+                if let (Some(tier), Some(latency)) = (tier, latency) {
+                    tier.record(*latency);
                 }
             }
             Event::Removed { cause: Removal::Expired, .. } => {

@@ -41,10 +41,13 @@ impl Telemetry {
             self.scrape_errors.fetch_add(1, Ordering::Relaxed);
         }
         let queues = queues.unwrap_or_default();
+        // From here on nothing waits.
+        let begun = self.registry.now();
         let reading = Reading {
             endpoints: self.registry.totals(),
+            body_wait: self.registry.http_body_wait_totals(),
             cache: self.cache.stats(),
-            cache_latency: self.cache_latencies(),
+            cache_latency: self.cache_watch.totals(),
             limiters: self.limiter_stats(),
             scrape_errors: self.scrape_errors.load(Ordering::Relaxed),
         };
@@ -60,12 +63,8 @@ impl Telemetry {
         if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
             text.push_str("# a figure could not be written\n");
         }
+        self.operations.metrics.record(self.registry.now().saturating_sub(begun));
         text
-    }
-
-    fn cache_latencies(&self) -> Vec<(&'static str, Snapshot)> {
-        let shared = self.redis.as_ref().map(|_| ("l2", self.cache_watch.shared_lookups()));
-        [Some(("l1", self.cache_watch.lookups())), shared].into_iter().flatten().collect()
     }
 
     async fn queues(&self) -> Result<Vec<QueueReading>, BrokerError> {
@@ -84,9 +83,10 @@ impl Telemetry {
 #[derive(Debug)]
 struct Reading {
     endpoints: Vec<EndpointTotals>,
+    body_wait: Totals,
     cache: CacheStats,
     /// By tier.
-    cache_latency: Vec<(&'static str, Snapshot)>,
+    cache_latency: Vec<(&'static str, Totals)>,
     limiters: Vec<(&'static str, LimiterStats)>,
     scrape_errors: u64,
 }
@@ -127,13 +127,15 @@ impl Reading {
         let mut family = Family::new(
             encoder,
             "tidegate_http_request_duration_seconds",
-            "Time from the first byte of a request to the headers of its answer",
+            "Time from the head of a request to that of its answer, without waits for its body",
             MetricType::Histogram,
         )?;
         for endpoint in &self.endpoints {
             family.histogram(&[("method", endpoint.method), ("route", &endpoint.route)], &endpoint.latency)?;
         }
-        Ok(())
+        let help = "Time that requests waited for what their clients had yet to send; no part of their duration";
+        Family::new(encoder, "tidegate_http_body_wait_seconds", help, MetricType::Histogram)?
+            .histogram(&[], &self.body_wait)
     }
 
     fn cache(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -182,7 +184,7 @@ impl Reading {
             MetricType::Histogram,
         )?;
         for (tier, latency) in &self.cache_latency {
-            family.snapshot(&[("tier", tier)], latency)?;
+            family.histogram(&[("tier", tier)], latency)?;
         }
         Ok(())
     }

@@ -16,8 +16,11 @@ const MOST: usize = 1_024;
 
 /// Writes slow calls and operations to the log, each route and operation once in a while.
 #[derive(Debug, Default)]
-pub(super) struct SlowLog {
+pub struct SlowLog {
     heard: Mutex<HashMap<String, Arc<Seldom>>>,
+    /// Slow operations, and how many more of the name there were: a statement is heard of while its event is on its way through
+    /// the listeners, when nothing may be logged. No more than there are names to be heard.
+    pending: Mutex<Vec<(SlowOperation, u64)>>,
 }
 
 impl SlowLog {
@@ -28,22 +31,28 @@ impl SlowLog {
     }
 
     fn call(&self, call: &SlowCall) {
-        let SlowCall { method, route, elapsed, outcome, request_id, .. } = call;
+        let SlowCall { method, route, elapsed, outcome, request_id, trace_id, .. } = call;
         let Some(unlogged) = self.seldom(format!("{method} {route}")).count() else { return };
-        let request_id = request_id.as_deref().unwrap_or_default();
         let outcome = match outcome {
             CallOutcome::Status(code) => code.to_string(),
             CallOutcome::Failed => "failed".to_owned(),
             CallOutcome::Aborted => "aborted".to_owned(),
         };
         // The template and not the path: what a client wrote into it may be anything.
-        tracing::warn!(request_id, method, route, outcome, ?elapsed, unlogged, "slow request");
+        tracing::warn!(request_id, trace_id, method, route, outcome, ?elapsed, unlogged, "slow request");
     }
 
     fn operation(&self, slow: &SlowOperation) {
-        let SlowOperation { kind, operation, elapsed, threshold, .. } = slow;
-        let Some(unlogged) = self.seldom(format!("{kind:?} {operation}")).count() else { return };
-        tracing::warn!(?kind, operation, ?elapsed, ?threshold, unlogged, "slow operation");
+        let Some(unlogged) = self.seldom(format!("{} {}", slow.kind, slow.operation)).count() else { return };
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).push((slow.clone(), unlogged));
+    }
+
+    /// Logs the slow operations that came since the last time.
+    pub(super) fn write(&self) {
+        let pending = std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        for (SlowOperation { kind, operation, elapsed, threshold, .. }, unlogged) in pending {
+            tracing::warn!(%kind, operation, ?elapsed, ?threshold, unlogged, "slow operation");
+        }
     }
 }
 

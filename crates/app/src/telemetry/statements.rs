@@ -12,7 +12,7 @@ mod tests;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use tidegate_perfmon::{Dialect, Queries, QueryConfig, Seen};
+use tidegate_perfmon::{Dialect, OperationHandle, Queries, QueryConfig, Seen};
 use tidegate_queue::SqliteOptions;
 
 pub(crate) use self::event::Statement;
@@ -22,7 +22,7 @@ use self::request::Request;
 pub use self::request::set_request_trace;
 use self::section::SlowQueriesSection;
 use self::slow_log::{Line, SlowLog};
-use super::{Board, Times};
+use super::{Board, Operations, Times};
 use crate::clock;
 
 /// What sqlx tells of statements.
@@ -38,6 +38,8 @@ pub(super) struct Statements {
     slow_log: SlowLog,
     /// By [`Database`].
     times: [Times; Database::ALL.len()],
+    /// By [`Database`] too: the operations of the node that was first.
+    measured: OnceLock<[Option<Arc<OperationHandle>>; Database::ALL.len()]>,
     repeated: AtomicU64,
 }
 
@@ -72,6 +74,7 @@ impl Statements {
             slow: config.slow,
             slow_log: SlowLog::default(),
             times: Default::default(),
+            measured: OnceLock::new(),
             repeated: AtomicU64::new(0),
         }
     }
@@ -79,6 +82,14 @@ impl Statements {
     /// Those of this process, with the limits of whoever asks first.
     pub(super) fn of_process(config: &QueryConfig) -> Arc<Self> {
         Arc::clone(OF_PROCESS.get_or_init(|| Arc::new(Self::new(config))))
+    }
+
+    /// Records each as an operation from now on. The first call counts: nodes of one process share their statements, and the
+    /// first of them has them among its operations.
+    pub(super) fn measure_as(&self, operations: &Operations) {
+        let handles = [Some(Arc::clone(&operations.app_statements)), operations.queue_statements.clone()];
+        // A second call finds the first's.
+        let _ = self.measured.set(handles);
     }
 
     /// Their figures by shape.
@@ -98,6 +109,9 @@ impl Statements {
         };
         self.queries.record(&seen);
         self.times[database as usize].record(seen.elapsed);
+        if let Some(operation) = self.measured.get().and_then(|measured| measured[database as usize].as_ref()) {
+            operation.record(seen.elapsed);
+        }
         if seen.elapsed > self.slow {
             self.slow_log.push(Line::of(&seen, database, request.and_then(Request::id)));
         }

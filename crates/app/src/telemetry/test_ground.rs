@@ -13,25 +13,33 @@ use crate::settings::test_ground::check_with;
 pub(super) struct Ground {
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) broker: Arc<SqliteBroker>,
-    _directory: TempDir,
+    pub(super) directory: TempDir,
 }
 
 impl Ground {
     /// Its pulse has ended before it began: whoever tests beats himself.
     pub(super) async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With these variables set.
+    pub(super) async fn with(variables: &[(&str, &str)]) -> Self {
         let directory = TempDir::new().unwrap();
-        let settings = check_with(&[]).unwrap();
+        let settings = check_with(variables).unwrap();
         let path = directory.path().join("queue.db");
         let broker = Arc::new(SqliteBroker::open(&path, SqliteOptions::default()).await.unwrap());
+        let (registry, slow_log) = super::registry(&settings.performance);
         let watched = Watched {
+            cache_watch: Arc::new(CacheWatch::new(&registry, false)),
+            registry,
+            slow_log,
             cache: TieredCache::builder().build(),
-            cache_watch: Arc::new(CacheWatch::default()),
             broker: Arc::clone(&broker) as _,
             redis: None,
         };
         let ended = CancellationToken::new();
         ended.cancel();
         let telemetry = Telemetry::start(watched, &settings.performance, ended).unwrap();
-        Self { telemetry, broker, _directory: directory }
+        Self { telemetry, broker, directory }
     }
 }

@@ -50,6 +50,7 @@ const OPERATIONS: &[&str] = &[
     "over",
     "covered_ms",
 ];
+const SLOW_OPERATIONS: &[&str] = &["kind", "operation", "elapsed_ms", "threshold_ms", "at_unix_ms"];
 const OVERALL: &[&str] = &[
     "count",
     "errors",
@@ -70,8 +71,16 @@ const HEALTH: &[&str] = &["check", "status", "score", "observed", "unit", "thres
 
 /// All of them, in the order in which they are listed.
 pub(super) fn sections(telemetry: &Arc<Telemetry>, asked: &Asked) -> Vec<Arc<dyn Section>> {
-    let all =
-        [What::Health, What::Overall, What::InFlight, What::SlowCalls, What::Endpoints, What::Operations, What::Redis];
+    let all = [
+        What::Health,
+        What::Overall,
+        What::InFlight,
+        What::SlowCalls,
+        What::Endpoints,
+        What::Operations,
+        What::SlowOperations,
+        What::Redis,
+    ];
     let (span, sort) = (asked.span, asked.sort.unwrap_or(Sort::P99));
     let part = |what| Arc::new(Part { what, telemetry: Arc::clone(telemetry), span, sort }) as Arc<dyn Section>;
     all.map(part).to_vec()
@@ -91,6 +100,7 @@ enum What {
     SlowCalls,
     Endpoints,
     Operations,
+    SlowOperations,
     Redis,
 }
 
@@ -110,6 +120,7 @@ impl Section for Part {
             What::SlowCalls => "slow-apis",
             What::Endpoints => "endpoints",
             What::Operations => "operations",
+            What::SlowOperations => "slow-operations",
             What::Redis => "redis",
         }
     }
@@ -126,6 +137,7 @@ impl Section for Part {
             }
             What::Endpoints => self.list(registry.endpoints(window), registry.dropped_endpoints(), limit),
             What::Operations => self.list(registry.operations(window), registry.dropped_operations(), limit),
+            What::SlowOperations => json!({"items": registry.slow_operations(limit)}),
             What::Redis => json!(self.telemetry.redis()),
         }
     }
@@ -139,6 +151,7 @@ impl Section for Part {
             What::SlowCalls => slow(&told()),
             What::Endpoints => rows(ENDPOINTS, items(&told()["items"])),
             What::Operations => rows(OPERATIONS, items(&told()["items"])),
+            What::SlowOperations => rows(SLOW_OPERATIONS, items(&told()["items"])),
             What::Redis => return None,
         })
     }

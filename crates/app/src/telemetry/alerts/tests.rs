@@ -13,8 +13,9 @@ struct Ground {
 impl Ground {
     fn new() -> Self {
         let config = HealthConfig::default();
-        let desk = AlertDesk::start(&AlertSettings::default(), Duration::ZERO, CancellationToken::new()).unwrap();
-        Self { desk, registry: Registry::builder().build(), monitor: HealthMonitor::new(&config), second: 0 }
+        let registry = Registry::builder().build();
+        let desk = AlertDesk::start(&AlertSettings::default(), &registry, CancellationToken::new()).unwrap();
+        Self { desk, registry, monitor: HealthMonitor::new(&config), second: 0 }
     }
 
     /// So many seconds in which the job store is away, or not.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Url, header};
 use serde::Serialize;
-use tidegate_perfmon::{Outbox, OutboxCounts, Transition};
+use tidegate_perfmon::{OperationHandle, Outbox, OutboxCounts, Registry, Transition};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,7 @@ use crate::clock;
 use crate::identity::{Identity, THIS_PROCESS};
 use crate::outgoing;
 use crate::settings::{AlertSettings, Hidden};
-use crate::telemetry::Seldom;
+use crate::telemetry::{Seldom, operations};
 
 /// How long one try may take, from resolving the name to the headers of the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -67,11 +67,12 @@ pub(super) struct Webhook {
     /// The outbox reckons in the time since.
     started: Instant,
     failures: Seldom,
+    sending: Arc<OperationHandle>,
 }
 
 impl Webhook {
     /// `None` where none is set.
-    pub(super) fn new(settings: &AlertSettings, epoch: u64) -> Result<Option<Self>, WebhookError> {
+    pub(super) fn new(settings: &AlertSettings, epoch: u64, registry: &Registry) -> Result<Option<Self>, WebhookError> {
         let Some(url) = &settings.webhook else { return Ok(None) };
         // The settings have parsed it before; an error here would still not repeat it.
         let url = url.reveal().parse().map_err(|_| WebhookError("the URL can't be read".to_owned()))?;
@@ -91,6 +92,7 @@ impl Webhook {
             wake: Notify::new(),
             started: Instant::now(),
             failures: Seldom::new(LOG_PERIOD),
+            sending: operations::webhook(registry),
         }))
     }
 
@@ -169,7 +171,7 @@ impl Webhook {
             request = request.header("x-tidegate-signature", signature::of(key.reveal(), &timestamp, &body));
         }
         // The body of the answer is nothing to us, and may be endless.
-        let answer = request.body(body).send().await.map_err(|error| failure(&error))?;
+        let answer = self.sending.measure(request.body(body).send()).await.map_err(|error| failure(&error))?;
         if answer.status().is_success() { Ok(()) } else { Err(Failure::Answer(answer.status().as_u16())) }
     }
 

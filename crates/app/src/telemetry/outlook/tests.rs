@@ -26,21 +26,15 @@ struct House {
 
 impl House {
     fn new(acts: &str) -> Self {
-        let watch = Arc::new(CacheWatch::default());
+        let registry = Registry::builder().build();
+        let watch = Arc::new(CacheWatch::new(&registry, false));
         let cache = TieredCache::builder().capacity(Capacity::Bytes(ROOM)).observer(Arc::clone(&watch) as _).build();
         let actuators: Vec<Arc<dyn Actuator>> = vec![
             Arc::new(CacheRoom::new(cache.clone(), ROOM)),
             Arc::new(JobsAtOnce::new("import", Concurrency::new(2))),
         ];
         let outlook = OutlookWatch::new(&settings(acts), 1_000_000, actuators);
-        Self {
-            cache,
-            watch,
-            registry: Registry::builder().build(),
-            queries: Queries::new(QueryConfig::default()),
-            outlook,
-            minute: 0,
-        }
+        Self { cache, watch, registry, queries: Queries::new(QueryConfig::default()), outlook, minute: 0 }
     }
 
     /// A minute in which this many keys were read, each once.

@@ -1,8 +1,10 @@
 use std::sync::Mutex;
 
+use tidegate_cache::TieredCache;
 use tidegate_perfmon::{Dialect, HealthConfig, HealthReport, Kind, Seen, StatusClass};
 
 use super::*;
+use crate::store::Store;
 use crate::telemetry::Section;
 use crate::telemetry::test_ground::Ground;
 
@@ -52,10 +54,13 @@ async fn a_hanging_job_store_delays_no_verdict() {
 /// Of all that this node reads: a reading that nobody made a rule for would never raise an alert.
 #[tokio::test]
 async fn every_reading_has_a_rule() {
-    let Ground { telemetry, .. } = &Ground::new().await;
+    let Ground { telemetry, directory, .. } = &Ground::new().await;
     telemetry.registry.endpoint("GET", "/").record(StatusClass::Success, Duration::from_millis(1));
+    let own: Vec<_> = telemetry.registry.operation_totals().into_iter().map(|operation| operation.kind).collect();
     for kind in Kind::ALL {
         telemetry.registry.measure(kind, "work", async {}).await;
+        // Calls of others are only made where settings say whom to call.
+        assert!(own.contains(&kind) || kind == Kind::Api, "{kind} is measured by the node itself");
     }
     telemetry.statements.queries().record(&Seen {
         sql: "SELECT 1",
@@ -66,16 +71,31 @@ async fn every_reading_has_a_rule() {
         within: None,
         trace: None,
     });
-    telemetry.board().readings(|| vec![HealthConfig::default().pool(1)]);
+    let path = directory.path().join("app.db");
+    let cache = |_: &str| TieredCache::builder().build();
+    let (store, _coherence) = Store::open(&path, cache, CancellationToken::new()).await.unwrap();
+    telemetry.watch_pools(store.pools(), &HealthConfig::default());
+    telemetry.board().readings(|| vec![HealthConfig::default().cache_hits(1, 1)]);
     telemetry.registry.tick(telemetry.registry.now() + BEAT);
     *telemetry.asked.lock().unwrap() = Some(Asked { at: telemetry.registry.now(), unserved: Some(0) });
     telemetry.judge();
 
     let report = telemetry.health().unwrap();
     let names: Vec<_> = report.components.iter().map(|component| component.name.as_ref()).collect();
-    for expected in
-        ["p99", "slow_query", "rendering_time", "slow_statements", "pool_in_use", "queues_without_live_worker"]
-    {
+    for expected in [
+        "p99",
+        "slow_query",
+        "database_time",
+        "api_time",
+        "cache_time",
+        "rendering_time",
+        "slow_statements",
+        "cache_misses",
+        "open_descriptors",
+        "pool_in_use",
+        "pool_wait",
+        "queues_without_live_worker",
+    ] {
         assert!(names.contains(&expected), "{names:?}");
     }
     assert_eq!(telemetry.alerts().json(1)["without_rule"], 0, "{names:?}");

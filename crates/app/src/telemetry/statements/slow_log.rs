@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tidegate_perfmon::{Fingerprint, Seen, fingerprint};
+use tidegate_perfmon::{Fingerprint, Seen, TraceContext, fingerprint};
 
 use super::Database;
 
@@ -31,6 +31,7 @@ pub(super) struct Line {
     rows: u64,
     database: Database,
     request_id: Option<String>,
+    trace: Option<TraceContext>,
     /// Others of its shape, that were not slower.
     alike: u64,
 }
@@ -41,7 +42,8 @@ impl Line {
         let fingerprint = fingerprint(seen.sql, seen.dialect, &mut text);
         text.truncate(text.floor_char_boundary(LONGEST_SHOWN));
         let request_id = request_id.map(str::to_owned);
-        Self { fingerprint, text, elapsed: seen.elapsed, rows: seen.rows, database, request_id, alike: 0 }
+        let &Seen { elapsed, rows, trace, .. } = seen;
+        Self { fingerprint, text, elapsed, rows, database, request_id, trace, alike: 0 }
     }
 
     fn write(&self) {
@@ -50,6 +52,7 @@ impl Line {
             elapsed = ?self.elapsed,
             rows = self.rows,
             request_id = self.request_id,
+            trace_id = self.trace.map(|trace| format!("{:032x}", trace.trace_id())),
             alike = self.alike,
             fingerprint = %self.fingerprint,
             statement = self.text,

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, SqlitePool};
-use tidegate_perfmon::{QueryStats, Repeated};
+use tidegate_perfmon::{Kind, QueryStats, Repeated};
 use tidegate_testkit::Page;
 use tracing::{Instrument, Span};
 use tracing_subscriber::layer::SubscriberExt;
@@ -110,7 +110,15 @@ async fn the_log_never_holds_a_literal() {
     let slow: Vec<_> = log.lines().filter(|line| line.contains("slow statement") && line.contains("_one")).collect();
     assert_eq!(slow.len(), 2, "{log}");
     for line in slow {
-        for part in ["WARN", "id-of-the-request", "database=\"app\"", "select ? as", "elapsed=", "rows=1"] {
+        for part in [
+            "WARN",
+            "id-of-the-request",
+            "4bf92f3577b34da6a3ce929d0e0e4736",
+            "database=\"app\"",
+            "select ? as",
+            "elapsed=",
+            "rows=1",
+        ] {
             assert!(line.contains(part), "{part}: {line}");
         }
     }
@@ -172,4 +180,20 @@ async fn what_a_request_spawns_in_its_span_counts_as_its_own() {
         asking.instrument(request("id", "/spawning")).await;
     }
     assert!(until(|| heard.repeated("spawned").is_some_and(|told| told.route == "/spawning")).await);
+}
+
+#[tokio::test]
+async fn statements_are_operations_of_the_database() {
+    let (heard, directory) = (&*HEARD, tempfile::tempdir().unwrap());
+    let pool = pool(&directory).await;
+    let registry =
+        tidegate_perfmon::Registry::builder().slow_operation(Kind::Database, Duration::from_millis(1)).build();
+    heard.statements.measure_as(&Operations::of(&registry, true));
+    let count_up =
+        "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1000000) SELECT sum(x) FROM n";
+    run(&pool, count_up).await;
+    let counts = || registry.operation_totals().into_iter().map(|told| (told.operation, told.latency.count));
+    let statements = |name: &str| counts().find(|(operation, _)| operation == name).map(|(_, count)| count);
+    assert!(statements("app.statement") >= Some(1) && statements("queue.statement") == Some(0));
+    assert!(registry.slow_operations(100).iter().any(|slow| slow.operation == "app.statement"));
 }

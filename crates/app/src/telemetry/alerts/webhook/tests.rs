@@ -19,7 +19,10 @@ async fn a_private_address_is_refused_however_it_is_written() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     for host in ["127.0.0.1", "127.1", "2130706433", "0x7f.0.0.1", "[::ffff:127.0.0.1]", "0.0.0.0", "localhost"] {
-        let webhook = Webhook::new(&settings(&format!("http://{host}:{port}/"), false), 1).unwrap().unwrap();
+        let webhook =
+            Webhook::new(&settings(&format!("http://{host}:{port}/"), false), 1, &Registry::builder().build())
+                .unwrap()
+                .unwrap();
         assert_eq!(webhook.post(&step()).await, Err(Failure::Private), "{host}");
     }
     let accepted = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
@@ -31,12 +34,16 @@ async fn failures_are_told_apart_and_never_name_the_url() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = gone.local_addr().unwrap();
     drop(gone);
-    let webhook = Webhook::new(&settings(&format!("http://{address}/hunter2"), true), 1).unwrap().unwrap();
+    let webhook = Webhook::new(&settings(&format!("http://{address}/hunter2"), true), 1, &Registry::builder().build())
+        .unwrap()
+        .unwrap();
     let failure = webhook.post(&step()).await.unwrap_err();
     assert_eq!(failure, Failure::NoConnection);
     assert!(!failure.to_string().contains("hunter2"));
-    let unknown = Webhook::new(&settings("http://nowhere.invalid/hunter2", false), 1).unwrap().unwrap();
+    let unknown = Webhook::new(&settings("http://nowhere.invalid/hunter2", false), 1, &Registry::builder().build())
+        .unwrap()
+        .unwrap();
     assert_eq!(unknown.post(&step()).await, Err(Failure::NoConnection));
-    let wrong = Webhook::new(&settings("no url hunter2", true), 1).err().unwrap();
+    let wrong = Webhook::new(&settings("no url hunter2", true), 1, &Registry::builder().build()).err().unwrap();
     assert!(!wrong.to_string().contains("hunter2"), "{wrong}");
 }

@@ -1,0 +1,70 @@
+//! How long a request's body keeps its reader waiting.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::HttpBody;
+use hyper::body::{Frame, SizeHint};
+use tidegate_perfmon::BodyWait;
+
+/// A body that tells when somebody waits for its next piece.
+#[derive(Debug)]
+pub(super) struct Awaited<B, N: Fn() -> Duration> {
+    body: B,
+    /// None of a body that was there at once.
+    wait: Option<(BodyWait, N)>,
+}
+
+impl<B: HttpBody, N: Fn() -> Duration> Awaited<B, N> {
+    pub(super) fn new(body: B, now: impl FnOnce() -> N) -> Self {
+        let wait = (!body.is_end_stream()).then(|| (BodyWait::default(), now()));
+        Self { body, wait }
+    }
+
+    /// What is told of it, if it has to be waited for.
+    pub(super) fn wait(&self) -> Option<BodyWait> {
+        self.wait.as_ref().map(|(wait, _)| wait.clone())
+    }
+}
+
+impl<B, N> HttpBody for Awaited<B, N>
+where
+    B: HttpBody + Unpin,
+    N: Fn() -> Duration + Unpin,
+{
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let this = &mut *self;
+        let frame = Pin::new(&mut this.body).poll_frame(cx);
+        if let Some((wait, now)) = &this.wait {
+            match (frame.is_pending(), wait.is_waiting()) {
+                (true, false) => wait.begin(now()),
+                (false, true) => wait.end(now()),
+                _ => {}
+            }
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B, N: Fn() -> Duration> Drop for Awaited<B, N> {
+    fn drop(&mut self) {
+        if let Some((wait, now)) = self.wait.take().filter(|(wait, _)| wait.is_waiting()) {
+            wait.end(now());
+        }
+    }
+}

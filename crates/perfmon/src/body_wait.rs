@@ -1,0 +1,72 @@
+//! The part of a request's time that is its client's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How long a request has waited for what its client had yet to send of the body, on the clock of the registry
+/// ([`Registry::now`](crate::Registry::now)).
+///
+/// A server puts one into the extensions of each request that has a body, and tells it when somebody wants to read and
+/// nothing is there ([`begin`](Self::begin)), and when there is again ([`end`](Self::end)).
+/// [`PerfLayer`](crate::PerfLayer) takes that time off the request's duration, also while it is under way, and counts it
+/// apart ([`Registry::http_body_wait`](crate::Registry::http_body_wait)): a client that takes its time makes no service
+/// slow. What the handler does meanwhile counts as waiting too; what it does between the pieces doesn't.
+///
+/// Clones are of the same request. Costs an atomic load or two at each call.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_perfmon::BodyWait;
+///
+/// let wait = BodyWait::default();
+/// wait.begin(Duration::from_secs(3));
+/// assert_eq!(wait.until(Duration::from_secs(5)), Duration::from_secs(2));
+/// wait.end(Duration::from_secs(10));
+/// assert_eq!((wait.until(Duration::from_secs(60)), wait.is_waiting()), (Duration::from_secs(7), false));
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct BodyWait(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Nanoseconds of the waits that have ended.
+    ended: AtomicU64,
+    /// When the one that is under way began, in nanoseconds and one more; zero where there is none.
+    since: AtomicU64,
+}
+
+impl BodyWait {
+    /// Somebody waits from now on. Nothing changes where somebody does already.
+    pub fn begin(&self, now: Duration) {
+        if !self.is_waiting() {
+            self.0.since.store(nanos(now).saturating_add(1), Ordering::Relaxed);
+        }
+    }
+
+    /// The wait is over, if there was one.
+    pub fn end(&self, now: Duration) {
+        let since = self.0.since.swap(0, Ordering::Relaxed);
+        if let Some(since) = since.checked_sub(1) {
+            self.0.ended.fetch_add(nanos(now).saturating_sub(since), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether somebody waits.
+    pub fn is_waiting(&self) -> bool {
+        self.0.since.load(Ordering::Relaxed) != 0
+    }
+
+    /// All waits until now, with the one that is under way.
+    pub fn until(&self, now: Duration) -> Duration {
+        // In this order a wait that ends in between is missed for once, rather than counted twice.
+        let ended = self.0.ended.load(Ordering::Relaxed);
+        let since = self.0.since.load(Ordering::Relaxed).checked_sub(1);
+        let running = since.map_or(0, |since| nanos(now).saturating_sub(since));
+        Duration::from_nanos(ended.saturating_add(running))
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX - 1)
+}
