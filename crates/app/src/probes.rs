@@ -1,4 +1,8 @@
 //! What an orchestrator, a balancer and Prometheus ask: the same of both binaries.
+//!
+//! They are answered whoever asks and however often, so what is dear to answer is made once for all who ask together.
+
+mod kept;
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -11,8 +15,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use bytes::Bytes;
 use serde_json::json;
-use tidegate_perfmon::Health;
+use tidegate_perfmon::{Health, mask};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -20,11 +25,18 @@ use crate::bearer::bearer;
 use crate::node::Node;
 use crate::serve::serve;
 use crate::settings::Rights;
-use crate::telemetry::CONTENT_TYPE;
+use crate::telemetry::{CONTENT_TYPE, Seldom};
+use kept::Kept;
 
 /// How long a database may take. Whoever probes has little patience too, and one that hangs is as good as one that is
 /// gone.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long `/readyz` goes by what the stores answered last.
+const READY_HOLDS: Duration = Duration::from_millis(500);
+/// How old the text of `/metrics` may be.
+const TEXT_HOLDS: Duration = Duration::from_secs(1);
+/// Between two lines of the log about a store that does not answer.
+const COMPLAINT: Duration = Duration::from_secs(10);
 
 const LIVEZ: &str = "/livez";
 const READYZ: &str = "/readyz";
@@ -40,12 +52,33 @@ pub struct Probes {
     node: Arc<Node>,
     is_draining: Arc<AtomicBool>,
     has_started: Arc<AtomicBool>,
+    kept: Arc<Answers>,
+}
+
+/// What is told to all who ask together.
+#[derive(Debug)]
+struct Answers {
+    ready: Kept<Result<&'static str, NoAnswer>>,
+    text: Kept<Bytes>,
+    database: Question,
+    jobs: Question,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self {
+            ready: Kept::new(READY_HOLDS),
+            text: Kept::new(TEXT_HOLDS),
+            database: Question::new("the database does not answer\n"),
+            jobs: Question::new("the job store does not answer\n"),
+        }
+    }
 }
 
 impl Probes {
     /// Probes of that node.
     pub fn new(node: Arc<Node>) -> Self {
-        Self { node, is_draining: Arc::default(), has_started: Arc::default() }
+        Self { node, is_draining: Arc::default(), has_started: Arc::default(), kept: Arc::default() }
     }
 
     /// From here on the node says that it is not ready, so that balancers send nothing more.
@@ -91,10 +124,14 @@ async fn is_ready(probes: &Probes) -> Result<&'static str, NoAnswer> {
     if probes.is_draining.load(Ordering::Relaxed) {
         return Err(NoAnswer("shutting down\n"));
     }
+    probes.kept.ready.get_or(|| ask_stores(probes)).await
+}
+
+async fn ask_stores(probes: &Probes) -> Result<&'static str, NoAnswer> {
     // Both at once, so that the patience with them is one.
     let (database, jobs) = tokio::join!(
-        in_time(probes.node.store.ping(), "the database does not answer\n"),
-        in_time(probes.node.broker_answers(), "the job store does not answer\n"),
+        probes.kept.database.ask(probes.node.store.ping()),
+        probes.kept.jobs.ask(probes.node.broker_answers()),
     );
     database?;
     match (probes.node.redis(), jobs) {
@@ -108,7 +145,7 @@ async fn is_ready(probes: &Probes) -> Result<&'static str, NoAnswer> {
 }
 
 /// 503, and why.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct NoAnswer(&'static str);
 
 impl IntoResponse for NoAnswer {
@@ -117,17 +154,30 @@ impl IntoResponse for NoAnswer {
     }
 }
 
-async fn in_time<T, E: Display>(
-    question: impl Future<Output = Result<T, E>>,
+/// Whether a store answers.
+#[derive(Debug)]
+struct Question {
+    /// What is told when it doesn't.
     otherwise: &'static str,
-) -> Result<T, NoAnswer> {
-    let reason = match tokio::time::timeout(PATIENCE, question).await {
-        Ok(Ok(answer)) => return Ok(answer),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("nothing came within {} s", PATIENCE.as_secs()),
-    };
-    tracing::warn!(reason, "{}", otherwise.trim_end());
-    Err(NoAnswer(otherwise))
+    complaints: Seldom,
+}
+
+impl Question {
+    const fn new(otherwise: &'static str) -> Self {
+        Self { otherwise, complaints: Seldom::new(COMPLAINT) }
+    }
+
+    async fn ask<T, E: Display>(&self, question: impl Future<Output = Result<T, E>>) -> Result<T, NoAnswer> {
+        let reason = match tokio::time::timeout(PATIENCE, question).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("nothing came within {} s", PATIENCE.as_secs()),
+        };
+        if let Some(unlogged) = self.complaints.count() {
+            tracing::warn!(reason = %mask(&reason), unlogged, "{}", self.otherwise.trim_end());
+        }
+        Err(NoAnswer(self.otherwise))
+    }
 }
 
 /// `application/health+json`: pass and warn are 200, fail is 503.
@@ -151,7 +201,8 @@ fn headers() -> [(HeaderName, &'static str); 2] {
 
 async fn metrics(State(probes): State<Probes>, request: HeaderMap) -> Result<Response, Closed> {
     probes.may_read(&request)?;
-    let text = probes.node.telemetry.exposition().await;
+    let make = || async { Bytes::from(probes.node.telemetry.exposition().await) };
+    let text = probes.kept.text.get_or(make).await;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
 }
 
@@ -196,22 +247,80 @@ impl IntoResponse for Closed {
 mod tests {
     use std::convert::Infallible;
 
+    use axum::body::Body;
+    use axum::extract::Request;
+    use futures_util::future::join_all;
+    use tempfile::TempDir;
+    use tokio::time::Instant;
+    use tower_service::Service;
+
     use super::*;
+    use crate::settings::test_ground::check_with;
+
+    const QUESTION: &str = "the database does not answer\n";
 
     #[tokio::test(start_paused = true)]
     async fn a_database_that_hangs_counts_as_gone() {
-        let started = tokio::time::Instant::now();
+        let started = Instant::now();
         let hangs = std::future::pending::<Result<(), Infallible>>();
-        let told = in_time(hangs, "the database does not answer\n").await.unwrap_err();
+        let told = Question::new(QUESTION).ask(hangs).await.unwrap_err();
         assert_eq!(started.elapsed(), PATIENCE);
         assert_eq!(told.into_response().status(), StatusCode::SERVICE_UNAVAILABLE);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_or_an_error_is_told_at_once() {
-        let started = tokio::time::Instant::now();
-        assert_eq!(in_time(async { Ok::<_, Infallible>(7) }, "no\n").await, Ok(7));
-        assert_eq!(in_time(async { Err::<(), _>("broken") }, "no\n").await, Err(NoAnswer("no\n")));
+        let (started, question) = (Instant::now(), Question::new(QUESTION));
+        assert_eq!(question.ask(async { Ok::<_, Infallible>(7) }).await, Ok(7));
+        assert_eq!(question.ask(async { Err::<(), _>("broken") }).await, Err(NoAnswer(QUESTION)));
         assert_eq!(started.elapsed(), Duration::ZERO);
+    }
+
+    async fn node(directory: &TempDir) -> Arc<Node> {
+        let settings = check_with(&[("TIDEGATE_DATA_DIR", directory.path().to_str().unwrap())]).unwrap();
+        Arc::new(Node::start(settings).await.unwrap())
+    }
+
+    async fn get_at(router: &Router, path: &str) -> (StatusCode, String) {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let answer = router.clone().call(request).await.unwrap();
+        let status = answer.status();
+        let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_hundred_scrapes_at_once_make_one_text() {
+        let directory = TempDir::new().unwrap();
+        let node = node(&directory).await;
+        let router = Probes::new(Arc::clone(&node)).router();
+        node.stop().await;
+        // Each text that is made without the job store says of how many it is.
+        let texts = join_all((0..100).map(|_| get_at(&router, METRICS))).await;
+        let made = "tidegate_scrape_errors_total{part=\"queues\"} 1\n";
+        assert!(texts.iter().all(|(status, text)| *status == StatusCode::OK && text.contains(made)), "{:?}", texts[0]);
+    }
+
+    #[tokio::test]
+    async fn a_store_that_goes_away_is_seen_when_the_last_answer_no_longer_holds() {
+        let directory = TempDir::new().unwrap();
+        let node = node(&directory).await;
+        let router = Probes::new(Arc::clone(&node)).router();
+        assert_eq!(get_at(&router, READYZ).await.0, StatusCode::OK);
+        let asked = Instant::now();
+        node.stop().await;
+        let mut last_ready = asked;
+        // As often as a hasty balancer asks.
+        loop {
+            let now = Instant::now();
+            if get_at(&router, READYZ).await.0 != StatusCode::OK {
+                break;
+            }
+            last_ready = now;
+            assert!(asked.elapsed() < PATIENCE, "it is never seen");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // What was answered before the stores went holds so long and no longer.
+        assert!(last_ready.duration_since(asked) < READY_HOLDS, "{:?}", last_ready.duration_since(asked));
     }
 }

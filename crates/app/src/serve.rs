@@ -1,11 +1,13 @@
 //! HTTP/1.1 over TCP, with a bound on everything that a client could hold on to.
 //!
 //! `axum::serve` sets no timer, so that a head which never ends keeps its connection for ever; it opens as many
-//! connections as come; and it leaves those that outlive a shutdown running. This loop bounds all three.
+//! connections as come; it waits for ever for a client that takes nothing of its answer; and it leaves those that outlive a
+//! shutdown running. This loop bounds all four.
 
 mod accept;
 mod arrival;
 mod body_wait;
+mod patient;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -28,6 +30,7 @@ use tower_service::Service;
 
 use self::arrival::{Arrival, Arrivals};
 use self::body_wait::Awaited;
+use self::patient::Patient;
 use crate::settings::HttpSettings;
 
 /// Serves the router until `stop`, then lets requests in flight end within [`HttpSettings::drain_timeout`].
@@ -52,7 +55,7 @@ where
             // At the cap nothing is accepted: those who come wait in the system's queue, and are refused behind it.
             (stream, peer) = accept::next(&listener), if connections.len() < settings.max_connections => {
                 let arrivals = Arrivals::new(now());
-                let stream = Arrival::new(stream, now.clone(), arrivals.clone());
+                let stream = Arrival::new(Patient::new(stream), now.clone(), arrivals.clone());
                 // Each has a token of its own, so that connections share no lock while they are busy.
                 let now = now.clone();
                 connections.spawn(converse(http.clone(), stream, arrivals, now, peer, router.clone(), stop.child_token()));
@@ -66,7 +69,7 @@ where
 /// Answers what comes on one connection; from `stop` on, only the request that is under way.
 async fn converse<N>(
     http: http1::Builder,
-    stream: Arrival<TcpStream, N>,
+    stream: Arrival<Patient<TcpStream>, N>,
     arrivals: Arrivals,
     now: N,
     peer: SocketAddr,

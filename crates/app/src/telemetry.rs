@@ -43,7 +43,7 @@ use redis::RedisWatch;
 use statements::Statements;
 use verdict::{CacheCounts, CacheVerdict};
 
-pub use alerts::{AlertDesk, Follower, Told, Topic, WebhookError};
+pub use alerts::{AlertDesk, Follower, Told, TooManyFollowers, Topic, WebhookError};
 pub use board::{Beat, Board, Section, Table};
 pub use cache_watch::CacheWatch;
 pub use exposition::CONTENT_TYPE;

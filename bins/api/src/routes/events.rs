@@ -2,7 +2,7 @@
 //!
 //! `alert` is a step in an alert's life, as a webhook gets it; `health` a change of health, and how it is at the beginning; `gap`
 //! says that events were lost. A client that comes back with `Last-Event-ID` is told what it missed, as far as that is
-//! remembered, else of a gap.
+//! remembered, else of a gap. A stream ends after an hour, so that none is held for ever by a client that no longer reads.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use tidegate_app::telemetry::{Follower, Told, Topic};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::client::ClientKey;
 use crate::problem::Problem;
 use crate::query::Query;
 
@@ -40,15 +41,16 @@ pub(super) struct EventsQuery {
 pub(super) async fn follow(
     State(app): State<App>,
     Extension(Stop(stop)): Extension<Stop>,
+    Extension(ClientKey(client)): Extension<ClientKey>,
     Query(query): Query<EventsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let topics = query.topics.as_deref().map_or_else(|| Ok(Topic::ALL.to_vec()), topics)?;
     // What can't be read was given by nobody here, and is a gap.
     let after = headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or_default());
-    let follower = app.node().telemetry.alerts().follow(&topics, after).ok_or_else(|| {
+    let follower = app.node().telemetry.alerts().follow(&client, &topics, after).map_err(|error| {
         // Not 503: that would count as a failure of ours, and as many as like may try.
-        let detail = "as many follow the events as may; try again later";
+        let detail = format!("{error}; try again later");
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-followers", detail).try_again_later()
     })?;
     let events = stream::unfold((follower, stop, true), next);

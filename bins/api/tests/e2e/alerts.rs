@@ -196,3 +196,23 @@ async fn the_stream_ends_when_the_server_does() {
     assert!(begun.elapsed() < Duration::from_secs(8), "nobody waits for a stream to be cut off: {:?}", begun.elapsed());
     assert_eq!(api.process.log().find(|line| line.contains("were cut off")), None);
 }
+
+/// A browser with many tabs leaves room to others; being told so is no failure of ours.
+#[tokio::test]
+async fn one_client_follows_eight_times_at_most() {
+    let api = Api::start().await;
+    let mut all = Vec::new();
+    for _ in 0..8 {
+        all.push(Listener::open(&api, "/api/events", None).await);
+    }
+    let refused = api.request(Method::GET, "/api/events").send().await.expect("an answer");
+    assert_eq!(refused.headers()["retry-after"], "5");
+    let told = problem(refused, 429, "too-many-followers").await;
+    assert!(told["detail"].as_str().is_some_and(|detail| detail.contains("8 of this client")), "{told}");
+    all.pop();
+    let again = poll_until(DEADLINE, async || {
+        let answer = api.request(Method::GET, "/api/events").send().await.ok()?;
+        (answer.status() == 200).then_some(())
+    });
+    again.await.expect("a place that is given back is free");
+}

@@ -51,7 +51,10 @@ pub(super) async fn send(
         };
         let counter = if is_taken { &outlet.metrics.sent } else { &outlet.metrics.failed };
         counter.fetch_add(1, Ordering::Relaxed);
-        told_until = now;
+        // Exemplars of what was not taken go with the next message.
+        if is_taken {
+            told_until = now;
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod address;
 mod figures;
 mod log;
+mod places;
 mod stream;
 mod traces;
 mod webhook;
@@ -26,6 +27,7 @@ use figures::AlertFigures;
 use stream::Stream;
 use webhook::Webhook;
 
+pub use places::TooManyFollowers;
 pub use stream::{Follower, Told, Topic};
 pub use webhook::WebhookError;
 
@@ -124,9 +126,13 @@ impl AlertDesk {
         steps.iter().for_each(log::line);
     }
 
-    /// Follows what is told from now on; with `after`, the id of an event, from that one on, as far as it is remembered. `None`
-    /// when too many follow.
-    pub fn follow(&self, topics: &[Topic], after: Option<&str>) -> Option<Follower> {
+    /// Follows for `client` what is told from now on; with `after`, the id of an event, from that one on, as far as it is
+    /// remembered.
+    ///
+    /// # Errors
+    ///
+    /// When too many follow, in all or for that client.
+    pub fn follow(&self, client: &str, topics: &[Topic], after: Option<&str>) -> Result<Follower, TooManyFollowers> {
         let state = self.state();
         let mut first = Vec::new();
         if let Some(after) = after {
@@ -140,7 +146,7 @@ impl AlertDesk {
         if let Some((status, score)) = state.health {
             first.push(Told::health(status, score, None));
         }
-        self.stream.follow(topics, first)
+        self.stream.follow(client, topics, first)
     }
 
     /// Keeps a rule, or one subject of it, from being told for a while. Its texts are masked before they are kept, as those of

@@ -1,13 +1,16 @@
 //! How fields are written in lines of the log.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use tidegate_perfmon::mask;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::field::{RecordFields, VisitOutput};
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
 
-/// The usual way, without what a span says only to those who export it.
+/// The usual way, without what a span says only to those who export it, and without what looks like a secret: paths, causes and
+/// the words of other programs are fields, and may hold anything. What a line says itself is written here, and stays.
 pub(super) struct LineFields;
 
 impl<'writer> FormatFields<'writer> for LineFields {
@@ -22,20 +25,34 @@ struct Lines<'a>(DefaultVisitor<'a>);
 
 impl Visit for Lines<'_> {
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.0.record_error(field, value);
+        match mask(&value.to_string()) {
+            Cow::Owned(masked) => self.0.record_debug(field, &format_args!("{masked}")),
+            Cow::Borrowed(_) => self.0.record_error(field, value),
+        }
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        if !field.name().starts_with("otel.") {
-            self.0.record_str(field, value);
+        if !is_for_exporters(field) {
+            self.0.record_str(field, &mask(value));
         }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if !field.name().starts_with("otel.") {
-            self.0.record_debug(field, value);
+        if is_for_exporters(field) {
+            return;
+        }
+        if field.name() == "message" {
+            return self.0.record_debug(field, value);
+        }
+        match mask(&format!("{value:?}")) {
+            Cow::Owned(masked) => self.0.record_debug(field, &format_args!("{masked}")),
+            Cow::Borrowed(text) => self.0.record_debug(field, &format_args!("{text}")),
         }
     }
+}
+
+fn is_for_exporters(field: &Field) -> bool {
+    field.name().starts_with("otel.")
 }
 
 #[cfg(test)]
@@ -64,5 +81,20 @@ mod tests {
         let usual = line(tracing_subscriber::fmt::format::DefaultFields::new());
         assert!(usual.contains("otel.kind=\"server\" "), "{usual}");
         assert_eq!(line(LineFields), usual.replace("otel.kind=\"server\" ", ""));
+    }
+
+    #[test]
+    fn a_secret_in_a_field_is_in_no_line() {
+        let page = Page::default();
+        let to = page.clone();
+        let log = tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(move || to.clone());
+        tracing::subscriber::with_default(log.fmt_fields(LineFields).finish(), || {
+            let error = std::io::Error::other("token=hunter2 is no token");
+            let told: &(dyn std::error::Error + 'static) = &error;
+            tracing::warn!(path = "/of/ada@example.org", cause = %error, error = told, debug = ?error, at = 7, "told");
+        });
+        let text = page.text();
+        assert!(text.contains("/of/****") && text.contains("is no token") && text.contains("at=7"), "{text}");
+        assert!(!text.contains("hunter2") && !text.contains("ada@"), "{text}");
     }
 }

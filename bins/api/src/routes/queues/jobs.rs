@@ -1,9 +1,12 @@
 //! `/api/queue/{queue}/jobs`: jobs that are there.
 
+use std::borrow::Cow;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tidegate_perfmon::mask;
 use tidegate_queue::{Change, Cursor, JobId, JobRecord, Page, State as JobState};
 
 use super::{known, short};
@@ -38,7 +41,9 @@ pub(super) async fn list(
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(bad("limit", &format!("a number from 1 to {MAX_PAGE}")));
     }
-    Ok(axum::Json(app.node().broker.list(queue, state, cursor, limit).await?))
+    let mut page = app.node().broker.list(queue, state, cursor, limit).await?;
+    page.items.iter_mut().for_each(hide);
+    Ok(axum::Json(page))
 }
 
 pub(super) async fn show(
@@ -97,7 +102,18 @@ pub(super) async fn promote(
 }
 
 async fn record(app: &App, queue: &str, id: &JobId) -> Result<JobRecord, Problem> {
-    app.node().broker.job(queue, id).await?.ok_or_else(|| no_job(id.as_str()))
+    let mut record = app.node().broker.job(queue, id).await?.ok_or_else(|| no_job(id.as_str()))?;
+    hide(&mut record);
+    Ok(record)
+}
+
+/// Takes out of a job's errors what looks like a secret: they may quote what the job was given.
+fn hide(record: &mut JobRecord) {
+    for error in record.attempts.iter_mut().filter_map(|attempt| attempt.error.as_mut()) {
+        if let Cow::Owned(masked) = mask(error) {
+            *error = masked;
+        }
+    }
 }
 
 fn answer(change: Change, id: &JobId, what: &str) -> Result<StatusCode, Problem> {

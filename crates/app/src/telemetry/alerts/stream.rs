@@ -3,17 +3,21 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate_perfmon::{Health, Transition};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Receiver, Sender};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
 
+use super::places::{Place, Places, TooManyFollowers};
+
+/// After how long nothing more is told to a follower: one that still wants to hear comes back and goes on behind the last event,
+/// and one that reads nothing holds its place no longer.
+const MOST_AGE: Duration = Duration::from_secs(3_600);
 /// Events that wait for the slowest follower before it loses some.
 const BACKLOG: usize = 256;
-/// Each holds a connection.
-const MOST_FOLLOWERS: usize = 64;
 
 /// What an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +93,7 @@ pub(super) fn seq_in(id: &str, epoch: u64) -> Option<u64> {
 #[derive(Debug)]
 pub(super) struct Stream {
     sender: Sender<Told>,
-    places: Arc<Semaphore>,
+    places: Places,
     counts: Arc<Counts>,
 }
 
@@ -101,8 +105,7 @@ struct Counts {
 
 impl Default for Stream {
     fn default() -> Self {
-        let places = Arc::new(Semaphore::new(MOST_FOLLOWERS));
-        Self { sender: broadcast::channel(BACKLOG).0, places, counts: Arc::default() }
+        Self { sender: broadcast::channel(BACKLOG).0, places: Places::default(), counts: Arc::default() }
     }
 }
 
@@ -113,19 +116,25 @@ impl Stream {
     }
 
     /// `first` comes before what is told from now on.
-    pub(super) fn follow(&self, topics: &[Topic], first: Vec<Told>) -> Option<Follower> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        Some(Follower {
+    pub(super) fn follow(
+        &self,
+        client: &str,
+        topics: &[Topic],
+        first: Vec<Told>,
+    ) -> Result<Follower, TooManyFollowers> {
+        let place = self.places.take(client)?;
+        Ok(Follower {
             first: first.into(),
             receiver: self.sender.subscribe(),
             topics: topics.to_vec(),
             counts: Arc::clone(&self.counts),
+            until: Instant::now() + MOST_AGE,
             _place: place,
         })
     }
 
     pub(super) fn followers(&self) -> usize {
-        MOST_FOLLOWERS - self.places.available_permits()
+        self.places.taken()
     }
 
     /// Events that followers took, and those that they lost.
@@ -141,12 +150,17 @@ pub struct Follower {
     receiver: Receiver<Told>,
     topics: Vec<Topic>,
     counts: Arc<Counts>,
-    _place: OwnedSemaphorePermit,
+    until: Instant,
+    _place: Place,
 }
 
 impl Follower {
-    /// The next event; `None` when there won't be any more. Nothing is lost where it is cancelled.
+    /// The next event; `None` when there won't be any more, at the latest after an hour. Nothing is lost where it is cancelled.
     pub async fn next(&mut self) -> Option<Told> {
+        timeout_at(self.until, self.wait()).await.ok().flatten()
+    }
+
+    async fn wait(&mut self) -> Option<Told> {
         loop {
             let told = match self.first.pop_front() {
                 Some(told) => told,
@@ -174,7 +188,7 @@ mod tests {
     #[tokio::test]
     async fn a_follower_that_is_too_slow_is_told_what_it_lost() {
         let stream = Stream::default();
-        let mut slow = stream.follow(&Topic::ALL, Vec::new()).unwrap();
+        let mut slow = stream.follow("", &Topic::ALL, Vec::new()).unwrap();
         for _ in 0..BACKLOG + 10 {
             stream.tell(&Told::health(Health::Degraded, Some(70), None));
         }
@@ -192,21 +206,27 @@ mod tests {
     async fn only_what_was_asked_for_comes_and_gaps_always() {
         let stream = Stream::default();
         let first = vec![Told::gap(None), Told::health(Health::Healthy, Some(100), None)];
-        let mut alerts = stream.follow(&[Topic::Alerts], first).unwrap();
+        let mut alerts = stream.follow("", &[Topic::Alerts], first).unwrap();
         assert_eq!(alerts.next().await.unwrap().name, "gap");
         stream.tell(&Told::health(Health::Degraded, None, None));
         drop(stream);
         assert!(alerts.next().await.is_none());
     }
 
-    #[test]
-    fn followers_are_bounded_and_give_their_place_back() {
+    #[tokio::test(start_paused = true)]
+    async fn after_an_hour_a_follower_is_told_no_more_and_may_come_back() {
         let stream = Stream::default();
-        let mut all: Vec<_> = (0..MOST_FOLLOWERS).map(|_| stream.follow(&Topic::ALL, Vec::new()).unwrap()).collect();
-        assert!(stream.follow(&Topic::ALL, Vec::new()).is_none());
-        all.pop();
-        assert!(stream.follow(&Topic::ALL, Vec::new()).is_some());
-        assert_eq!(stream.followers(), MOST_FOLLOWERS - 1);
+        let mut old = stream.follow("a", &Topic::ALL, Vec::new()).unwrap();
+        let began = Instant::now();
+        let told = tokio::join!(old.next(), async {
+            tokio::time::sleep(MOST_AGE - Duration::from_secs(1)).await;
+            stream.tell(&Told::health(Health::Healthy, None, None));
+        });
+        assert!(told.0.is_some());
+        assert!(old.next().await.is_none());
+        assert_eq!(began.elapsed(), MOST_AGE);
+        drop(old);
+        assert_eq!(stream.followers(), 0);
     }
 
     #[test]

@@ -48,7 +48,7 @@ fn rule_and_phase(data: &Value) -> (&str, &str) {
 async fn an_alert_resumes_by_its_event_id() {
     let mut ground = Ground::new();
     ground.pass(3, false);
-    let mut live = ground.desk.follow(&[Topic::Alerts], None).unwrap();
+    let mut live = ground.desk.follow("", &[Topic::Alerts], None).unwrap();
     ground.pass(10, true);
     let first = heard(&mut live).await;
     let told: Vec<_> = first.iter().map(|(name, _, data)| (*name, rule_and_phase(data))).collect();
@@ -58,14 +58,14 @@ async fn an_alert_resumes_by_its_event_id() {
     let rest = heard(&mut live).await;
     assert_eq!(rest.len(), 2, "both ends: {rest:?}");
     for (from, expected) in [(&first[0].1, 3), (&first[1].1, 2), (&rest[1].1, 0)] {
-        let mut again = ground.desk.follow(&[Topic::Alerts], from.as_deref()).unwrap();
+        let mut again = ground.desk.follow("", &[Topic::Alerts], from.as_deref()).unwrap();
         let told = heard(&mut again).await;
         assert_eq!(told.len(), expected, "{told:?}");
         let all: Vec<_> = first.iter().chain(&rest).cloned().collect();
         assert_eq!(told, all[all.len() - expected..]);
     }
     for foreign in ["1-1", "nonsense", ""] {
-        let mut again = ground.desk.follow(&[Topic::Alerts], Some(foreign)).unwrap();
+        let mut again = ground.desk.follow("", &[Topic::Alerts], Some(foreign)).unwrap();
         let told = heard(&mut again).await;
         assert_eq!(told.iter().map(|(name, ..)| *name).collect::<Vec<_>>(), ["gap"], "{foreign}");
     }
@@ -79,7 +79,7 @@ async fn a_silenced_alert_is_told_to_nobody_until_its_silence_ends() {
         let reason = "ada@example.org moves the store".to_owned();
         ground.desk.silence(Silence { rule: rule.to_owned(), subject: None, until_unix_ms, reason }).unwrap();
     }
-    let mut live = ground.desk.follow(&[Topic::Alerts], None).unwrap();
+    let mut live = ground.desk.follow("", &[Topic::Alerts], None).unwrap();
     ground.pass(3, false);
     ground.pass(20, true);
     assert!(heard(&mut live).await.is_empty());
@@ -101,7 +101,7 @@ async fn whatever_is_told_of_an_alert_is_masked() {
     let until_unix_ms = unix_ms() + 60_000;
     let reason = "as ada@example.org asked, password=hunter2".to_owned();
     ground.desk.silence(Silence { rule: "p99".to_owned(), subject: None, until_unix_ms, reason }).unwrap();
-    let mut live = ground.desk.follow(&Topic::ALL, None).unwrap();
+    let mut live = ground.desk.follow("", &Topic::ALL, None).unwrap();
     ground.pass(3, false);
     ground.pass(20, true);
     let told = heard(&mut live).await;

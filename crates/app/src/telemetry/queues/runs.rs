@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::Serialize;
+use tidegate_perfmon::mask;
 use tidegate_queue::{Ending, Event, LogEvents, Observer};
 
 use super::stopwatch::{PERIOD, Stopwatch, Times};
@@ -201,9 +202,22 @@ fn add(count: &AtomicU64, by: usize) {
     count.fetch_add(u64::try_from(by).unwrap_or(u64::MAX), Ordering::Relaxed);
 }
 
+/// Logs what the library would, without what looks like a secret: a handler's error may quote what its job was given.
+fn log(event: &Event<'_>) {
+    match *event {
+        Event::Buried { queue, kind, id, error } => {
+            LogEvents.on(&Event::Buried { queue, kind, id, error: &mask(error) });
+        }
+        Event::Retried { queue, kind, id, delay, error } => {
+            LogEvents.on(&Event::Retried { queue, kind, id, delay, error: &mask(error) });
+        }
+        _ => LogEvents.on(event),
+    }
+}
+
 impl Observer for JobWatch {
     fn on(&self, event: &Event<'_>) {
-        LogEvents.on(event);
+        log(event);
         match event {
             Event::Started { queue, kind, queue_wait, .. } if is_run(kind) => {
                 self.queue(queue).wait.record(*queue_wait);
@@ -225,6 +239,7 @@ impl Observer for JobWatch {
 #[cfg(test)]
 mod tests {
     use tidegate_queue::JobId;
+    use tidegate_testkit::Page;
 
     use super::*;
 
@@ -251,5 +266,21 @@ mod tests {
         let (queues, told) = (watch.queues(), |runs: &KindRuns| runs.endings().collect::<Vec<_>>());
         let kinds: Vec<_> = queues[0].1.kinds().iter().map(|(kind, runs)| (kind.clone(), told(runs))).collect();
         assert_eq!(kinds, [(kind.to_owned(), vec![("done", 2), ("buried", 1)])]);
+    }
+
+    #[test]
+    fn why_a_job_failed_is_logged_without_secrets() {
+        let page = Page::default();
+        let to = page.clone();
+        let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(move || to.clone());
+        tracing::subscriber::with_default(log.finish(), || {
+            let (watch, id) = (JobWatch::default(), JobId::generate());
+            let (queue, kind, error) = ("q", KINDS[0], "ada@example.org: login with password=hunter2 refused");
+            watch.on(&Event::Retried { queue, kind, id: &id, delay: Duration::ZERO, error });
+            watch.on(&Event::Buried { queue, kind, id: &id, error });
+        });
+        let text = page.text();
+        assert_eq!((text.matches("refused").count(), text.matches("the job is dead").count()), (2, 1), "{text}");
+        assert!(!text.contains("hunter2") && !text.contains("ada@"), "{text}");
     }
 }

@@ -1,0 +1,68 @@
+//! An answer that is made once for all who ask together.
+
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// Keeps an answer for a moment. Whoever comes while it is made waits for that one: however many ask, one at a time is made.
+#[derive(Debug)]
+pub(super) struct Kept<T> {
+    holds: Duration,
+    last: Mutex<Option<(Instant, T)>>,
+}
+
+impl<T: Clone> Kept<T> {
+    /// One that holds for so long from when it was there.
+    pub(super) const fn new(holds: Duration) -> Self {
+        Self { holds, last: Mutex::const_new(None) }
+    }
+
+    /// The last answer while it holds, else a new one. Where who makes it leaves, the next one who waits makes it.
+    pub(super) async fn get_or<F: Future<Output = T>>(&self, make: impl FnOnce() -> F) -> T {
+        let mut last = self.last.lock().await;
+        if let Some((at, answer)) = last.as_ref()
+            && at.elapsed() < self.holds
+        {
+            return answer.clone();
+        }
+        let answer = make().await;
+        *last = Some((Instant::now(), answer.clone()));
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    const HOLDS: Duration = Duration::from_millis(500);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hundred_who_ask_at_once_are_told_one_answer() {
+        let (kept, made) = (Kept::new(HOLDS), AtomicUsize::new(0));
+        let ask = || {
+            kept.get_or(|| async {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                made.fetch_add(1, Ordering::Relaxed)
+            })
+        };
+        let started = Instant::now();
+        assert_eq!(join_all((0..100).map(|_| ask())).await, [0; 100]);
+        assert_eq!(started.elapsed(), Duration::from_secs(2), "they wait for the same one");
+        tokio::time::advance(HOLDS).await;
+        assert_eq!(ask().await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_leaves_while_he_makes_it_leaves_that_to_the_next() {
+        let kept = Kept::new(HOLDS);
+        let left = tokio::time::timeout(Duration::from_millis(1), kept.get_or(std::future::pending)).await;
+        assert!(left.is_err());
+        assert_eq!(kept.get_or(|| async { 7 }).await, 7);
+    }
+}
