@@ -136,6 +136,8 @@ mod slowest;
 mod slowest_calls;
 mod snapshot;
 mod stripe;
+#[cfg(feature = "tokio")]
+mod ticks;
 mod timeline;
 mod totals;
 mod trace_context;
@@ -161,6 +163,7 @@ pub use latency::{LatencySummary, OverThreshold};
 pub use layer::{PerfLayer, PerfService};
 pub use layout::Layout;
 pub use mask::mask;
+pub use measure::RunOutcome;
 pub use operation::{Kind, OperationSnapshot};
 pub use operation_handle::OperationHandle;
 pub use overall::Overall;
@@ -177,6 +180,8 @@ pub use response::PerfFuture;
 pub use settings::RegistryBuilder;
 pub use slow::{SlowCall, SlowOperation};
 pub use snapshot::Snapshot;
+#[cfg(feature = "tokio")]
+pub use ticks::Ticks;
 pub use totals::{EXPOSITION_BOUNDS, EndpointTotals, OperationTotals, Totals};
 pub use trace_context::{TraceContext, TraceContextError};
 pub use window::Window;

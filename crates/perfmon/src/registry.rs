@@ -11,6 +11,7 @@ use crate::endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass};
 use crate::event::{Event, Observer};
 use crate::health_config::HealthConfig;
 use crate::layout::Layout;
+use crate::measure::RunOutcome;
 use crate::operation::{Kind, Operation, OperationSnapshot};
 use crate::overhead::Costs;
 use crate::series::Series;
@@ -230,7 +231,7 @@ impl Registry {
         self.inner.slow_kinds[kind as usize]
     }
 
-    pub(crate) fn report_slow(&self, operation: &Operation, elapsed: Duration) {
+    pub(crate) fn report_slow(&self, operation: &Operation, outcome: RunOutcome, elapsed: Duration) {
         let threshold = self.slow_above(operation.kind);
         if elapsed <= threshold {
             return;
@@ -238,6 +239,7 @@ impl Registry {
         let slow = SlowOperation {
             kind: operation.kind,
             operation: operation.name.clone(),
+            outcome,
             elapsed,
             threshold,
             at_unix_ms: self.inner.clock.unix_millis(),
@@ -264,7 +266,7 @@ impl Registry {
         self.inner.timeline.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
-    fn notify(&self, event: &Event<'_>) {
+    pub(crate) fn notify(&self, event: &Event<'_>) {
         if let Some(observer) = &self.inner.observer {
             observer.on(event);
         }

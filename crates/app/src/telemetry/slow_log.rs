@@ -41,9 +41,10 @@ impl SlowLog {
     }
 
     fn operation(&self, slow: &SlowOperation) {
-        let SlowOperation { kind, operation, elapsed, threshold, .. } = slow;
+        let SlowOperation { kind, operation, outcome, elapsed, threshold, .. } = slow;
+        let outcome = outcome.name();
         let Some(unlogged) = self.seldom(format!("{kind:?} {operation}")).count() else { return };
-        tracing::warn!(?kind, operation, ?elapsed, ?threshold, unlogged, "slow operation");
+        tracing::warn!(?kind, operation, outcome, ?elapsed, ?threshold, unlogged, "slow operation");
     }
 }
 
@@ -52,6 +53,7 @@ impl Observer for SlowLog {
         match event {
             Event::SlowCall(call) => self.call(call),
             Event::SlowOperation(slow) => self.operation(slow),
+            Event::TickPanicked => tracing::error!("a second was not judged: a part of it panicked"),
             _ => {}
         }
     }
