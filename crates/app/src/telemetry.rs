@@ -128,6 +128,7 @@ impl Telemetry {
         let monitor = Mutex::new(HealthMonitor::new(registry.health_config()));
         let alerts = AlertDesk::start(&settings.alerts, registry.now(), shutdown.clone())?;
         let telemetry = Arc::new(Self {
+            job_watch: Arc::new(JobWatch::new(registry.clone())),
             registry,
             board: Board::default(),
             monitor,
@@ -138,12 +139,12 @@ impl Telemetry {
             cache,
             cache_watch,
             broker,
-            job_watch: Arc::default(),
             rates: Arc::default(),
             redis: redis.map(RedisWatch::new),
             statements: Statements::of_process(&settings.queries),
             limiters: Mutex::new(Vec::new()),
         });
+        telemetry.statements.file_by(&telemetry.registry);
         statements::hang_up(&telemetry.statements, &telemetry.board, settings.health.min_samples);
         if let Some(redis) = &telemetry.redis {
             tokio::spawn(Arc::clone(redis).run(shutdown.clone()));
@@ -187,7 +188,9 @@ impl Telemetry {
 
     /// Shows the pools of connections, and judges by how much of them is in use.
     pub(crate) fn watch_pools(&self, pools: impl Into<Vec<WatchedPool>>, limits: &HealthConfig) {
-        pools::hang_up(pools.into(), &self.board, limits.clone());
+        let pools = pools.into();
+        pools.iter().for_each(|pool| pool.acquired().file_by(&self.registry));
+        pools::hang_up(pools, &self.board, limits.clone());
     }
 
     /// Logs the slow statements that were not logged yet.

@@ -12,6 +12,7 @@ use crate::event::{Event, Observer};
 use crate::health_config::HealthConfig;
 use crate::layout::Layout;
 use crate::measure::RunOutcome;
+use crate::meter::Meter;
 use crate::operation::{Kind, Operation, OperationSnapshot};
 use crate::overhead::Costs;
 use crate::series::Series;
@@ -43,6 +44,7 @@ pub(crate) struct Inner {
     pub(crate) unjudged: Vec<String>,
     pub(crate) endpoints: Catalog<Endpoint>,
     pub(crate) operations: Catalog<Operation>,
+    pub(crate) meters: Catalog<Meter>,
     /// How long requests waited for the layer.
     pub(crate) waits: Series,
     pub(crate) slow_calls: SlowestCalls,
@@ -150,6 +152,9 @@ impl Registry {
         }
         for operation in self.inner.operations.all() {
             operation.series.tick(elapsed, &mut scratch);
+        }
+        for meter in self.inner.meters.all() {
+            meter.tick(elapsed, &mut scratch);
         }
         self.inner.waits.tick(elapsed, &mut scratch);
         self.inner.costs.tick.record(self.now().saturating_sub(begun));
@@ -262,7 +267,7 @@ impl Registry {
         &self.inner
     }
 
-    fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.inner.timeline.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 

@@ -40,7 +40,6 @@ pub(super) async fn run(telemetry: Arc<Telemetry>, shutdown: CancellationToken) 
 
 async fn beat(telemetry: &Telemetry) {
     let each = |_: &Registry| {
-        telemetry.job_watch.turn();
         // Before the job store was asked for the first time nothing is judged, which is for as long as its patience at
         // most.
         if telemetry.asked().is_some() {

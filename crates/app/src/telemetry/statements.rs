@@ -12,7 +12,7 @@ mod tests;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use tidegate_perfmon::{Dialect, Queries, QueryConfig, Seen};
+use tidegate_perfmon::{Dialect, Queries, QueryConfig, Registry, Seen};
 use tidegate_queue::SqliteOptions;
 
 pub(crate) use self::event::Statement;
@@ -71,7 +71,7 @@ impl Statements {
             queries: Queries::new(config.clone()),
             slow: config.slow,
             slow_log: SlowLog::default(),
-            times: Default::default(),
+            times: Database::ALL.map(|database| Times::new(format!("statements.{}", database.name()))),
             repeated: AtomicU64::new(0),
         }
     }
@@ -79,6 +79,11 @@ impl Statements {
     /// Those of this process, with the limits of whoever asks first.
     pub(super) fn of_process(config: &QueryConfig) -> Arc<Self> {
         Arc::clone(OF_PROCESS.get_or_init(|| Arc::new(Self::new(config))))
+    }
+
+    /// From now on that registry files their times, unless another of this process does.
+    pub(super) fn file_by(&self, registry: &Registry) {
+        self.times.iter().for_each(|times| times.file_by(registry));
     }
 
     /// Their figures by shape.
