@@ -15,6 +15,7 @@ use self::listener::Listener;
 use self::outage::Outage;
 use self::receiver::{KEY, Receiver};
 use crate::harness::{Api, DEADLINE, client, problem, success_json};
+use crate::numbers::exposition::{Exposition, labels};
 
 /// What is promised from the first failure to the verdict.
 const SEEN_WITHIN: Duration = Duration::from_secs(2);
@@ -173,7 +174,11 @@ async fn a_breach_is_seen_within_two_seconds() {
     steady.await.expect("traffic");
     outage.begin();
     let begun = outage.first_failure().await;
-    let beats = async || metric(&outage.api, "tidegate_perfmon_tick_seconds_count").await;
+    let beats = async || {
+        let text = outage.api.request(Method::GET, "/metrics").send().await.expect("an answer").text().await;
+        let metrics = Exposition::parse(&text.expect("text"));
+        metrics.histograms("tidegate_perfmon_tick_seconds")[&labels([])].count
+    };
     let first = beats().await;
     let client = client();
     let seen = poll_until(DEADLINE, async || {
