@@ -138,6 +138,7 @@ impl Telemetry {
         let alerts = AlertDesk::start(&settings.alerts, &registry, shutdown.clone())?;
         let operations = Operations::of(&registry, redis.is_none());
         let telemetry = Arc::new(Self {
+            job_watch: Arc::new(JobWatch::new(registry.clone())),
             registry,
             board: Board::default(),
             monitor,
@@ -148,7 +149,6 @@ impl Telemetry {
             cache,
             cache_watch,
             broker,
-            job_watch: Arc::default(),
             rates: Arc::default(),
             redis: redis.map(RedisWatch::new),
             statements: Statements::of_process(&settings.queries),
@@ -157,7 +157,7 @@ impl Telemetry {
             limiters: Mutex::new(Vec::new()),
         });
         statements::hang_up(&telemetry.statements, &telemetry.board, settings.health.min_samples);
-        telemetry.statements.measure_as(&telemetry.operations);
+        telemetry.statements.measure_as(&telemetry.operations, &telemetry.registry);
         telemetry.board.every_second(move |_| slow_log.write());
         if let Some(redis) = &telemetry.redis {
             tokio::spawn(Arc::clone(redis).run(shutdown.clone()));
@@ -200,7 +200,9 @@ impl Telemetry {
 
     /// Shows the pools of connections, and judges by how much of them is in use.
     pub(crate) fn watch_pools(&self, pools: impl Into<Vec<WatchedPool>>, limits: &HealthConfig) {
-        pools::hang_up(pools.into(), &self.board, limits.clone());
+        let pools = pools.into();
+        pools.iter().for_each(|pool| pool.acquired().file_by(&self.registry));
+        pools::hang_up(pools, &self.board, limits.clone());
     }
 
     /// Logs the slow statements and operations that were not logged yet.

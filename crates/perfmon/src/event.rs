@@ -10,6 +10,8 @@ pub enum Event<'a> {
     SlowCall(&'a SlowCall),
     /// An operation exceeded the threshold of its kind.
     SlowOperation(&'a SlowOperation),
+    /// What was to be done each second panicked, and goes on with the next one (feature `tokio`).
+    TickPanicked,
 }
 
 /// Receives events. It is called where the work runs, also while a panic unwinds: it must neither block nor panic.

@@ -124,6 +124,11 @@ impl Ledger {
         tallies
     }
 
+    /// Begins at a later time than the one it was made for; what was recorded before belongs to the first tick.
+    pub(crate) fn begin(&mut self, elapsed: Duration) {
+        self.elapsed = self.elapsed.max(elapsed);
+    }
+
     /// Files everything recorded since the last tick.
     pub(crate) fn tick(&mut self, histogram: &Histogram, elapsed: Duration, scratch: &mut Scratch) {
         self.unread(histogram, scratch);
@@ -177,6 +182,10 @@ impl Total {
         for (total, more) in self.tallies.iter_mut().zip(delta.tallies) {
             *total += more;
         }
+    }
+
+    pub(crate) fn sum_nanos(&self) -> u128 {
+        self.sum_nanos
     }
 
     pub(crate) fn latency(&self) -> Totals {

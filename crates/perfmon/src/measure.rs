@@ -5,16 +5,52 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::operation::{Kind, Operation};
 use crate::registry::Registry;
+
+/// How a run of an operation ended. In JSON `"finished"`, `"failed"`, `"panicked"` or `"cancelled"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum RunOutcome {
+    /// With a result.
+    Finished,
+    /// With an error.
+    Failed,
+    /// With a panic.
+    Panicked,
+    /// It was dropped before its end: its caller no longer waited, or something else in its task panicked.
+    Cancelled,
+}
+
+impl RunOutcome {
+    /// `finished`, `failed`, `panicked` or `cancelled`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+            Self::Panicked => "panicked",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    pub(crate) fn of<T, E>(result: &Result<T, E>) -> Self {
+        if result.is_ok() { Self::Finished } else { Self::Failed }
+    }
+}
 
 impl Registry {
     /// Runs a future and records how long it took, from its first poll to its end.
     ///
     /// Beyond the warning threshold of the kind, the run enters [`slow_operations`](Self::slow_operations) and the
-    /// observer hears of it. A panic is recorded with its time, a future dropped before its end as
-    /// cancelled, one never polled not at all. `operation` must be a name, not a statement or a key with values in it:
-    /// distinct names are capped.
+    /// observer hears of it. A panic is recorded with its time. A future dropped before its end is counted as cancelled, without a
+    /// latency, since nobody knows how long it would have taken; where it lasted beyond the threshold it is listed as slow
+    /// too, with [`RunOutcome::Cancelled`]. One never polled is not recorded at all. `operation` must be a name, not a statement or
+    /// a key with values in it: distinct names are capped.
+    ///
+    /// Whatever the future gives is a finished run; [`measure_result`](Self::measure_result) counts an `Err` as a failed one.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -32,15 +68,46 @@ impl Registry {
         operation: &str,
         future: F,
     ) -> impl Future<Output = F::Output> + use<F> {
-        measured(self.clone(), self.operation(kind, operation), future)
+        measured(self.clone(), self.operation(kind, operation), future, |_| RunOutcome::Finished)
+    }
+
+    /// As [`measure`](Self::measure), and a run that ends with an `Err` counts as failed. Its time is part of the latency, as that of
+    /// one which finished.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use tidegate_perfmon::{Kind, Registry};
+    ///
+    /// let registry = Registry::builder().build();
+    /// let refused = async { Err::<(), _>("no such table") };
+    /// assert!(registry.measure_result(Kind::Database, "schedules.list", refused).await.is_err());
+    /// let totals = &registry.operation_totals()[0];
+    /// assert_eq!((totals.failed, totals.latency.count), (1, 1));
+    /// # });
+    /// ```
+    pub fn measure_result<F, T, E>(
+        &self,
+        kind: Kind,
+        operation: &str,
+        future: F,
+    ) -> impl Future<Output = Result<T, E>> + use<F, T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        measured(self.clone(), self.operation(kind, operation), future, RunOutcome::of)
     }
 }
 
-pub(crate) async fn measured<F: Future>(registry: Registry, operation: Arc<Operation>, future: F) -> F::Output {
+pub(crate) async fn measured<F: Future>(
+    registry: Registry,
+    operation: Arc<Operation>,
+    future: F,
+    judge: impl FnOnce(&F::Output) -> RunOutcome,
+) -> F::Output {
     let mut run = Run::start(registry, operation);
     let mut future = pin!(future);
     let output = poll_fn(|cx| run.running(|| future.as_mut().poll(cx))).await;
-    run.state = State::Finished;
+    run.outcome = judge(&output);
     output
 }
 
@@ -48,28 +115,21 @@ struct Run {
     registry: Registry,
     operation: Arc<Operation>,
     started: Duration,
-    state: State,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum State {
-    Waiting,
-    /// The future has control. A run dropped in this state panicked; one dropped while it waits was cancelled, be it
-    /// by a panic elsewhere in its task.
-    Running,
-    Finished,
+    /// What it would be if it were dropped now. While the future has control it is `Panicked`; one dropped while it waits was
+    /// cancelled, be it by a panic elsewhere in its task.
+    outcome: RunOutcome,
 }
 
 impl Run {
     fn start(registry: Registry, operation: Arc<Operation>) -> Self {
         let started = registry.now();
-        Self { registry, operation, started, state: State::Waiting }
+        Self { registry, operation, started, outcome: RunOutcome::Cancelled }
     }
 
     fn running<T>(&mut self, work: impl FnOnce() -> T) -> T {
-        self.state = State::Running;
+        self.outcome = RunOutcome::Panicked;
         let done = work();
-        self.state = State::Waiting;
+        self.outcome = RunOutcome::Cancelled;
         done
     }
 }
@@ -77,11 +137,7 @@ impl Run {
 impl Drop for Run {
     fn drop(&mut self) {
         let elapsed = self.registry.now().saturating_sub(self.started);
-        match self.state {
-            State::Finished => self.operation.finished(elapsed),
-            State::Running => self.operation.panicked(elapsed),
-            State::Waiting => self.operation.cancelled(),
-        }
-        self.registry.report_slow(&self.operation, elapsed);
+        self.operation.ended(self.outcome, elapsed);
+        self.registry.report_slow(&self.operation, self.outcome, elapsed);
     }
 }

@@ -11,6 +11,7 @@ use crate::delta::Scratch;
 use crate::endpoint::StatusClass;
 use crate::latency::{LatencySummary, rate};
 use crate::layout::Layout;
+use crate::measure::RunOutcome;
 use crate::series::{ABORTED, Series};
 use crate::totals::OperationTotals;
 use crate::window::Window;
@@ -60,6 +61,11 @@ impl fmt::Display for Kind {
     }
 }
 
+/// The tallies of a series that runs are counted in; those of the other status classes stay empty.
+const FINISHED: usize = StatusClass::Success as usize;
+const FAILED: usize = StatusClass::ClientError as usize;
+const PANICKED: usize = StatusClass::ServerError as usize;
+
 #[derive(Debug)]
 pub(crate) struct Operation {
     pub(crate) kind: Kind,
@@ -77,20 +83,22 @@ pub struct OperationSnapshot {
     pub kind: Kind,
     /// Its name.
     pub operation: String,
-    /// Finished runs, panicked ones included.
+    /// Runs that came to an end, failed and panicked ones included.
     pub count: u64,
+    /// Runs that ended with an error, where their caller said so; see [`Registry::measure_result`](crate::Registry::measure_result).
+    pub failed: u64,
     /// Runs that panicked.
     pub panicked: u64,
     /// Runs that were dropped before their end; not part of `count`.
     pub cancelled: u64,
     /// Runs above the warning threshold of the kind, exactly.
     pub slow: u64,
-    /// Finished runs per second.
+    /// Runs that came to an end, per second.
     pub rate: f64,
     /// The time these figures stand for.
     #[serde(rename = "covered_ms", serialize_with = "crate::millis::required")]
     pub covered: Duration,
-    /// Duration of the finished runs.
+    /// Duration of the runs in `count`.
     #[serde(flatten)]
     pub latency: LatencySummary,
 }
@@ -100,16 +108,13 @@ impl Operation {
         Self { kind, name: name.to_owned(), series: Series::new(layout, elapsed), rejected: AtomicU64::new(0) }
     }
 
-    pub(crate) fn finished(&self, duration: Duration) {
-        self.series.record(StatusClass::Success as usize, duration);
-    }
-
-    pub(crate) fn panicked(&self, duration: Duration) {
-        self.series.record(StatusClass::ServerError as usize, duration);
-    }
-
-    pub(crate) fn cancelled(&self) {
-        self.series.count(ABORTED);
+    pub(crate) fn ended(&self, outcome: RunOutcome, duration: Duration) {
+        match outcome {
+            RunOutcome::Finished => self.series.record(FINISHED, duration),
+            RunOutcome::Failed => self.series.record(FAILED, duration),
+            RunOutcome::Panicked => self.series.record(PANICKED, duration),
+            RunOutcome::Cancelled => self.series.count(ABORTED),
+        }
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -122,7 +127,8 @@ impl Operation {
             kind: self.kind,
             operation: self.name.clone(),
             count: interval.latency.count(),
-            panicked: interval.tallies[StatusClass::ServerError as usize],
+            failed: interval.tallies[FAILED],
+            panicked: interval.tallies[PANICKED],
             cancelled: interval.tallies[ABORTED],
             slow: interval.latency.over(slow),
             rate: rate(interval.latency.count(), interval.covered),
@@ -136,7 +142,8 @@ impl Operation {
         OperationTotals {
             kind: self.kind,
             operation: self.name.clone(),
-            panicked: total.tallies[StatusClass::ServerError as usize],
+            failed: total.tallies[FAILED],
+            panicked: total.tallies[PANICKED],
             cancelled: total.tallies[ABORTED],
             latency: total.latency(),
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::delta::Scratch;
-use crate::measure::measured;
+use crate::measure::{RunOutcome, measured};
 use crate::operation::{Kind, Operation, OperationSnapshot};
 use crate::registry::Registry;
 use crate::totals::OperationTotals;
@@ -57,8 +57,13 @@ impl OperationHandle {
 
     /// Counts a finished run, and lists and reports it when it was slow.
     pub fn record(&self, duration: Duration) {
-        self.operation.finished(duration);
-        self.registry.report_slow(&self.operation, duration);
+        self.record_as(RunOutcome::Finished, duration);
+    }
+
+    /// As [`record`](Self::record), for a run that ended in another way. Of a cancelled one the time is not part of the latency.
+    pub fn record_as(&self, outcome: RunOutcome, duration: Duration) {
+        self.operation.ended(outcome, duration);
+        self.registry.report_slow(&self.operation, outcome, duration);
     }
 
     /// As [`record`](Self::record), for a figure in seconds. What is no duration (NaN, negative, infinite) is not recorded
@@ -88,7 +93,15 @@ impl OperationHandle {
 
     /// Runs a future and records how long it took, as [`Registry::measure`] does.
     pub fn measure<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
-        measured(self.registry.clone(), Arc::clone(&self.operation), future)
+        measured(self.registry.clone(), Arc::clone(&self.operation), future, |_| RunOutcome::Finished)
+    }
+
+    /// As [`measure`](Self::measure), and counts a run that ends with an `Err` as failed, as [`Registry::measure_result`] does.
+    pub fn measure_result<F, T, E>(&self, future: F) -> impl Future<Output = Result<T, E>> + use<F, T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        measured(self.registry.clone(), Arc::clone(&self.operation), future, RunOutcome::of)
     }
 }
 

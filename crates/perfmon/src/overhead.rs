@@ -17,21 +17,22 @@ pub struct Overhead {
     pub tick: Snapshot,
     /// How long recording a request took, one in about 1,024 timed, a reading of the clock included.
     pub record: Snapshot,
-    /// The memory of all endpoints and operations with their windows. It grows with the first requests of each, and hardly
-    /// after the first hour.
+    /// The memory of all endpoints, operations and meters with their windows, and of the notes of requests under way. It grows with the
+    /// first requests of each, and hardly after the first hour.
     pub bytes: usize,
 }
 
 impl Registry {
-    /// What measuring costs. Walks through all endpoints and operations.
+    /// What measuring costs. Walks through all endpoints, operations and meters.
     pub fn overhead(&self) -> Overhead {
         let inner = self.inner();
         let endpoints: usize = inner.endpoints.all().iter().map(|endpoint| endpoint.bytes()).sum();
         let operations: usize = inner.operations.all().iter().map(|operation| operation.bytes()).sum();
+        let meters: usize = inner.meters.all().iter().map(|meter| meter.bytes()).sum();
         Overhead {
             tick: inner.costs.tick.snapshot(),
             record: inner.costs.record.snapshot(),
-            bytes: endpoints + operations + inner.waits.bytes() + inner.body_waits.bytes(),
+            bytes: endpoints + operations + meters + inner.waits.bytes() + inner.body_waits.bytes(),
         }
     }
 

@@ -11,6 +11,8 @@ use crate::endpoint::{CallOutcome, Endpoint, EndpointSnapshot, StatusClass};
 use crate::event::{Event, Observer};
 use crate::health_config::HealthConfig;
 use crate::layout::Layout;
+use crate::measure::RunOutcome;
+use crate::meter::Meter;
 use crate::operation::{Kind, Operation, OperationSnapshot};
 use crate::overhead::Costs;
 use crate::series::Series;
@@ -42,6 +44,7 @@ pub(crate) struct Inner {
     pub(crate) unjudged: Vec<String>,
     pub(crate) endpoints: Catalog<Endpoint>,
     pub(crate) operations: Catalog<Operation>,
+    pub(crate) meters: Catalog<Meter>,
     /// How long requests waited for the layer.
     pub(crate) waits: Series,
     /// How long they waited for their bodies.
@@ -152,6 +155,9 @@ impl Registry {
         for operation in self.inner.operations.all() {
             operation.series.tick(elapsed, &mut scratch);
         }
+        for meter in self.inner.meters.all() {
+            meter.tick(elapsed, &mut scratch);
+        }
         self.inner.waits.tick(elapsed, &mut scratch);
         self.inner.body_waits.tick(elapsed, &mut scratch);
         self.inner.costs.tick.record(self.now().saturating_sub(begun));
@@ -245,7 +251,7 @@ impl Registry {
         self.inner.slow_kinds[kind as usize]
     }
 
-    pub(crate) fn report_slow(&self, operation: &Operation, elapsed: Duration) {
+    pub(crate) fn report_slow(&self, operation: &Operation, outcome: RunOutcome, elapsed: Duration) {
         let threshold = self.slow_above(operation.kind);
         if elapsed <= threshold {
             return;
@@ -253,6 +259,7 @@ impl Registry {
         let slow = SlowOperation {
             kind: operation.kind,
             operation: operation.name.clone(),
+            outcome,
             elapsed,
             threshold,
             at_unix_ms: self.inner.clock.unix_millis(),
@@ -280,11 +287,11 @@ impl Registry {
         &self.inner
     }
 
-    fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.inner.timeline.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
-    fn notify(&self, event: &Event<'_>) {
+    pub(crate) fn notify(&self, event: &Event<'_>) {
         if let Some(observer) = &self.inner.observer {
             observer.on(event);
         }

@@ -26,6 +26,11 @@ impl Series {
         Self { histogram: Histogram::new(layout), ledger }
     }
 
+    /// Begins at a later time than the one it was made for.
+    pub(crate) fn begin(&self, elapsed: Duration) {
+        self.ledger().begin(elapsed);
+    }
+
     #[inline]
     pub(crate) fn record(&self, tally: usize, duration: Duration) {
         self.histogram.record_in(tally, duration);

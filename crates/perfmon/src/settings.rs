@@ -22,6 +22,7 @@ pub struct RegistryBuilder {
     clock: Box<dyn Clock>,
     observer: Option<Arc<dyn Observer>>,
     cap: usize,
+    meters: usize,
     unjudged: Vec<String>,
     thresholds: Vec<Duration>,
     slow_call: Duration,
@@ -36,6 +37,7 @@ impl RegistryBuilder {
             clock: Box::new(SystemClock::new()),
             observer: None,
             cap: 512,
+            meters: 512,
             unjudged: Vec::new(),
             thresholds: [1, 2, 5].map(Duration::from_secs).to_vec(),
             slow_call: Duration::from_millis(500),
@@ -64,6 +66,13 @@ impl RegistryBuilder {
     #[must_use]
     pub fn cap(mut self, cap: usize) -> Self {
         self.cap = cap;
+        self
+    }
+
+    /// How many [meters](Registry::meter) there are at most; 512 by default.
+    #[must_use]
+    pub fn meters(mut self, meters: usize) -> Self {
+        self.meters = meters;
         self
     }
 
@@ -136,6 +145,7 @@ impl RegistryBuilder {
             unjudged: self.unjudged,
             endpoints: Catalog::new(self.cap),
             operations: Catalog::new(self.cap),
+            meters: Catalog::new(self.meters),
             waits: Series::new(Arc::clone(&layout), Duration::ZERO),
             body_waits: Series::new(Arc::clone(&layout), Duration::ZERO),
             slow_calls: SlowestCalls::new(self.slow_entries),

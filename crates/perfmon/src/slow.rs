@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::endpoint::CallOutcome;
+use crate::measure::RunOutcome;
 use crate::millis;
 use crate::operation::Kind;
 
@@ -50,7 +51,9 @@ pub struct SlowOperation {
     pub kind: Kind,
     /// Its name.
     pub operation: String,
-    /// How long it took.
+    /// How it ended. A cancelled one counts in no latency, so that here is where it shows that it was slow.
+    pub outcome: RunOutcome,
+    /// How long it took, or lasted until it was dropped.
     #[serde(rename = "elapsed_ms", serialize_with = "millis::required")]
     pub elapsed: Duration,
     /// The threshold it exceeded.

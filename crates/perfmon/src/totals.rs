@@ -73,10 +73,12 @@ pub struct OperationTotals {
     pub kind: Kind,
     /// Its name.
     pub operation: String,
+    /// Runs that ended with an error, where their caller said so; see [`Registry::measure_result`](crate::Registry::measure_result).
+    pub failed: u64,
     /// Runs that panicked.
     pub panicked: u64,
     /// Runs that were dropped before their end.
     pub cancelled: u64,
-    /// The duration of finished runs, panicked ones included.
+    /// The duration of the runs that came to an end, failed and panicked ones included.
     pub latency: Totals,
 }

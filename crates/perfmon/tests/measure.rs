@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use tidegate_perfmon::{Kind, ManualClock, OTHER, Registry, Window};
+use tidegate_perfmon::{Kind, ManualClock, OTHER, Registry, RunOutcome, Window};
 
 fn manual() -> (Arc<ManualClock>, Registry) {
     let clock = Arc::new(ManualClock::new());
@@ -86,6 +86,50 @@ async fn outputs_and_errors_pass_through() {
     let output = registry.measure(Kind::Database, "q", async { Err::<(), _>("no such table") }).await;
     assert_eq!(output, Err("no such table"));
     assert_eq!(registry.operation_totals()[0].latency.count, 1);
+}
+
+#[tokio::test]
+async fn runs_that_end_with_an_error_are_counted_apart() {
+    let (clock, registry) = manual();
+    let handle = registry.operation_handle(Kind::Database, "q");
+    assert_eq!(registry.measure_result(Kind::Database, "q", async { Ok::<_, ()>(1) }).await, Ok(1));
+    assert_eq!(registry.measure_result(Kind::Database, "q", async { Err::<(), _>("no table") }).await, Err("no table"));
+    let slow = async {
+        clock.advance(Duration::from_millis(200));
+        Err::<(), _>("locked")
+    };
+    assert_eq!(handle.measure_result(slow).await, Err("locked"));
+    handle.record_as(RunOutcome::Failed, Duration::from_millis(1));
+
+    let totals = &registry.operation_totals()[0];
+    assert_eq!((totals.failed, totals.panicked, totals.cancelled, totals.latency.count), (3, 0, 0, 4));
+    registry.tick(registry.now());
+    let window = &registry.operations(Window::Minutes(5))[0];
+    assert_eq!((window.failed, window.count, window.slow), (3, 4, 1));
+    assert_eq!(registry.slow_operations(10)[0].outcome, RunOutcome::Failed);
+}
+
+#[tokio::test]
+async fn a_slow_run_says_how_it_ended() {
+    let (clock, registry) = manual();
+    let run = |work: Box<dyn Future<Output = ()> + Send + Unpin>| registry.measure(Kind::Cache, "get", work);
+    let late = Duration::from_millis(11);
+    run(Box::new(Box::pin(async { clock.advance(late) }))).await;
+    {
+        let mut hanging = pin!(run(Box::new(pending())));
+        assert!(hanging.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        clock.advance(late);
+    }
+    let advanced = Arc::clone(&clock);
+    let panicking = registry.measure(Kind::Cache, "get", async move {
+        advanced.advance(late);
+        panic!("in the midst")
+    });
+    assert!(tokio::spawn(panicking).await.unwrap_err().is_panic());
+    let outcomes: Vec<_> = registry.slow_operations(10).iter().map(|slow| slow.outcome).collect();
+    assert_eq!(outcomes, [RunOutcome::Panicked, RunOutcome::Cancelled, RunOutcome::Finished]);
+    let json = serde_json::to_value(&registry.slow_operations(2)[1]).unwrap();
+    assert_eq!((&json["outcome"], &json["elapsed_ms"]), (&"cancelled".into(), &11.0.into()));
 }
 
 #[tokio::test]

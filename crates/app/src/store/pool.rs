@@ -25,7 +25,6 @@ pub(crate) struct WatchedPool {
     watch: Arc<Watch>,
 }
 
-#[derive(Default)]
 struct Watch {
     /// Since when each who waits does so, in the order in which they came.
     waiting: Mutex<BTreeMap<u64, Instant>>,
@@ -56,7 +55,9 @@ pub(crate) struct PoolState {
 impl WatchedPool {
     /// Watches over a pool of at most `max` connections.
     pub(crate) fn new(name: &'static str, max: u32, pool: SqlitePool) -> Self {
-        Self { name, max, pool, watch: Arc::default() }
+        let acquired = Times::new(format!("pool.{name}"));
+        let watch = Watch { waiting: Mutex::default(), came: AtomicU64::new(0), acquired, failed: AtomicU64::new(0) };
+        Self { name, max, pool, watch: Arc::new(watch) }
     }
 
     /// How it is now.

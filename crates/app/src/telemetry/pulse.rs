@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use tidegate_perfmon::Reading;
+use tidegate_perfmon::{Reading, Registry};
 use tidegate_queue::{BrokerError, Timestamp, WorkerInfo};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
@@ -39,22 +39,17 @@ pub(super) async fn run(telemetry: Arc<Telemetry>, shutdown: CancellationToken) 
 }
 
 async fn beat(telemetry: &Telemetry) {
-    let mut pace = pace();
-    loop {
-        pace.tick().await;
-        surviving(|| {
-            telemetry.registry.tick(telemetry.registry.now());
-            telemetry.job_watch.turn();
-            // Before the job store was asked for the first time nothing is judged, which is for as long as its patience at
-            // most.
-            if telemetry.asked().is_some() {
-                telemetry.judge();
-            }
-        });
-    }
+    let each = |_: &Registry| {
+        // Before the job store was asked for the first time nothing is judged, which is for as long as its patience at
+        // most.
+        if telemetry.asked().is_some() {
+            telemetry.judge();
+        }
+    };
+    telemetry.registry.ticking(each).await;
 }
 
-/// A second whose figures could not be taken must not be the last one: nobody would hear of anything any more.
+/// As with the ticks, a question that panics must not be the last one.
 fn surviving(second: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(second)).is_err() {
         tracing::error!("a second was not judged: a part of it panicked");

@@ -50,8 +50,9 @@ impl SlowLog {
     /// Logs the slow operations that came since the last time.
     pub(super) fn write(&self) {
         let pending = std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
-        for (SlowOperation { kind, operation, elapsed, threshold, .. }, unlogged) in pending {
-            tracing::warn!(%kind, operation, ?elapsed, ?threshold, unlogged, "slow operation");
+        for (SlowOperation { kind, operation, outcome, elapsed, threshold, .. }, unlogged) in pending {
+            let outcome = outcome.name();
+            tracing::warn!(%kind, operation, outcome, ?elapsed, ?threshold, unlogged, "slow operation");
         }
     }
 }
@@ -61,6 +62,7 @@ impl Observer for SlowLog {
         match event {
             Event::SlowCall(call) => self.call(call),
             Event::SlowOperation(slow) => self.operation(slow),
+            Event::TickPanicked => tracing::error!("a second was not judged: a part of it panicked"),
             _ => {}
         }
     }

@@ -12,7 +12,7 @@ mod tests;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use tidegate_perfmon::{Dialect, OperationHandle, Queries, QueryConfig, Seen};
+use tidegate_perfmon::{Dialect, OperationHandle, Queries, QueryConfig, Registry, Seen};
 use tidegate_queue::SqliteOptions;
 
 pub(crate) use self::event::Statement;
@@ -73,7 +73,7 @@ impl Statements {
             queries: Queries::new(config.clone()),
             slow: config.slow,
             slow_log: SlowLog::default(),
-            times: Default::default(),
+            times: Database::ALL.map(|database| Times::new(format!("statements.{}", database.name()))),
             measured: OnceLock::new(),
             repeated: AtomicU64::new(0),
         }
@@ -84,9 +84,10 @@ impl Statements {
         Arc::clone(OF_PROCESS.get_or_init(|| Arc::new(Self::new(config))))
     }
 
-    /// Records each as an operation from now on. The first call counts: nodes of one process share their statements, and the
-    /// first of them has them among its operations.
-    pub(super) fn measure_as(&self, operations: &Operations) {
+    /// Records each as an operation from now on, and files their times into that registry's windows. The first call counts:
+    /// nodes of one process share their statements, and the first of them has them among its own.
+    pub(super) fn measure_as(&self, operations: &Operations, registry: &Registry) {
+        self.times.iter().for_each(|times| times.file_by(registry));
         let handles = [Some(Arc::clone(&operations.app_statements)), operations.queue_statements.clone()];
         // A second call finds the first's.
         let _ = self.measured.set(handles);
@@ -133,7 +134,7 @@ impl Statements {
 pub(super) fn hang_up(statements: &Arc<Statements>, board: &Board, min_samples: u64) {
     board.section(Arc::new(SlowQueriesSection(statements.queries.clone())));
     let (judged, counted, logged) = (statements.queries.clone(), Arc::clone(statements), Arc::clone(statements));
-    board.readings(move || judged.readings(clock::unix_ms(), min_samples));
+    board.readings(move || judged.readings(min_samples));
     board.figures(move || Box::new(Figures::of(&counted)));
     board.every_second(move |_| logged.log_slow());
 }

@@ -3,37 +3,36 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tidegate_perfmon::{EXPOSITION_BOUNDS, Totals};
+use tidegate_perfmon::{EXPOSITION_BOUNDS, Grain, Meter, Registry, Totals};
 
-/// Counts at the bounds that `/metrics` shows, with a sum and a maximum. Counters are wide enough never to wrap.
-#[derive(Debug, Default)]
+/// A meter that may be there before the registry, and the longest of all.
+#[derive(Debug)]
 pub(crate) struct Times {
-    /// How many took at most the bound of the same place, and more than the one before; last those above all bounds.
-    buckets: [AtomicU64; EXPOSITION_BOUNDS.len() + 1],
-    sum_nanos: AtomicU64,
+    meter: Meter,
     longest_nanos: AtomicU64,
 }
 
 impl Times {
+    /// None yet, under that name.
+    pub(crate) fn new(name: impl Into<String>) -> Self {
+        Self { meter: Meter::new(name, Grain::Nanosecond, EXPOSITION_BOUNDS), longest_nanos: AtomicU64::new(0) }
+    }
+
+    /// From now on that registry files them into its windows. The first registry of a process to ask is the one that does.
+    pub(crate) fn file_by(&self, registry: &Registry) {
+        registry.adopt(&self.meter);
+    }
+
     /// Counts one.
     pub(crate) fn record(&self, time: Duration) {
+        self.meter.record(time);
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let place = EXPOSITION_BOUNDS.partition_point(|bound| *bound < time);
-        self.buckets[place].fetch_add(1, Ordering::Relaxed);
-        self.sum_nanos.fetch_add(nanos, Ordering::Relaxed);
         self.longest_nanos.fetch_max(nanos, Ordering::Relaxed);
     }
 
     /// As Prometheus has it.
     pub(crate) fn totals(&self) -> Totals {
-        let mut count = 0;
-        let cumulative = self.buckets.each_ref().map(|bucket| {
-            count += bucket.load(Ordering::Relaxed);
-            count
-        });
-        let buckets = EXPOSITION_BOUNDS.iter().map(Duration::as_secs_f64).zip(cumulative).collect();
-        let sum = Duration::from_nanos(self.sum_nanos.load(Ordering::Relaxed));
-        Totals { buckets, count, sum_seconds: sum.as_secs_f64() }
+        self.meter.totals()
     }
 
     /// The longest.
@@ -48,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_time_counts_at_each_bound_that_it_does_not_exceed() {
-        let times = Times::default();
+        let times = Times::new("times");
         for millis in [0, 1, 2, 11_000] {
             times.record(Duration::from_millis(millis));
         }

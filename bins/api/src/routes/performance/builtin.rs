@@ -38,6 +38,7 @@ const OPERATIONS: &[&str] = &[
     "kind",
     "operation",
     "count",
+    "failed",
     "panicked",
     "cancelled",
     "slow",

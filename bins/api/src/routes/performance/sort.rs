@@ -95,7 +95,7 @@ impl Sortable for OperationSnapshot {
 
     /// Runs that ended without a result.
     fn errors(&self) -> u64 {
-        self.panicked + self.cancelled
+        self.failed + self.panicked + self.cancelled
     }
 
     fn rate(&self) -> f64 {

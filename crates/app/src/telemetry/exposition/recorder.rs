@@ -73,11 +73,11 @@ impl Collector for RecorderFigures {
         for operation in &self.operations {
             family.histogram(&labels(operation), &operation.latency)?;
         }
-        let help = "Operations without a result: `failed` ones panicked, `aborted` ones were given up";
+        let help = "Operations without a result: `failed` with an error or a panic, `aborted` ones were given up";
         let mut family = Family::new(encoder, "tidegate_operation_failures", help, MetricType::Counter)?;
         for operation in &self.operations {
             let [kind, name] = labels(operation);
-            family.counter(&[kind, name, ("class", "failed")], operation.panicked)?;
+            family.counter(&[kind, name, ("class", "failed")], operation.failed + operation.panicked)?;
             family.counter(&[kind, name, ("class", "aborted")], operation.cancelled)?;
         }
 

@@ -7,11 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
-use tidegate_perfmon::Totals;
 use tidegate_queue::{QueueCounts, State};
 
 use super::runs::QueueRuns;
-use super::stopwatch::Times;
 use crate::telemetry::exposition::Family;
 
 /// All queues at one moment.
@@ -125,21 +123,17 @@ impl QueueFigures {
         let help = "Time that jobs were ready before a worker of this process took them";
         let mut family = Family::new(encoder, "tidegate_job_wait_seconds", help, MetricType::Histogram)?;
         for (queue, runs) in &self.runs {
-            family.histogram(&[("queue", queue)], &totals(&runs.wait.total()))?;
+            family.histogram(&[("queue", queue)], &runs.wait.total())?;
         }
         let help = "Time that handlers of this process took";
         let mut family = Family::new(encoder, "tidegate_job_run_seconds", help, MetricType::Histogram)?;
         for (queue, kinds) in &kinds {
             for (kind, runs) in kinds {
-                family.histogram(&[("queue", queue), ("kind", kind)], &totals(&runs.run.total()))?;
+                family.histogram(&[("queue", queue), ("kind", kind)], &runs.run.total())?;
             }
         }
         Ok(())
     }
-}
-
-fn totals(times: &Times) -> Totals {
-    Totals { buckets: times.cumulative(), count: times.count(), sum_seconds: times.sum().as_secs_f64() }
 }
 
 fn in_state(counts: &QueueCounts, state: State) -> u64 {

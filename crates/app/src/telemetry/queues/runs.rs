@@ -6,18 +6,19 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::Serialize;
-use tidegate_perfmon::mask;
+use tidegate_perfmon::{MeterWindow, Registry, mask};
 use tidegate_queue::{Ending, Event, LogEvents, Observer};
 
-use super::stopwatch::{PERIOD, Stopwatch, Times};
+use super::stopwatch::{PERIOD, Stopwatch};
 use crate::jobs::KINDS;
 
 const ENDINGS: [Ending; 7] =
     [Ending::Done, Ending::Retried, Ending::Snoozed, Ending::Buried, Ending::Discarded, Ending::Released, Ending::Lost];
 
 /// Counts and times the runs of this process, and logs why jobs failed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct JobWatch {
+    registry: Registry,
     queues: RwLock<BTreeMap<String, Arc<QueueRuns>>>,
 }
 
@@ -81,7 +82,7 @@ pub struct Percentiles {
 }
 
 impl Percentiles {
-    fn of(times: &Times) -> Self {
+    fn of(times: &MeterWindow) -> Self {
         let ms = |q| times.quantile(q).map(|time: Duration| time.as_secs_f64() * 1_000.0);
         Self { p50: ms(0.50), p99: ms(0.99), samples: times.count() }
     }
@@ -105,6 +106,11 @@ pub(in crate::telemetry) struct RunTotals {
 }
 
 impl JobWatch {
+    /// No run yet. That registry keeps the windows.
+    pub(in crate::telemetry) fn new(registry: Registry) -> Self {
+        Self { registry, queues: RwLock::default() }
+    }
+
     /// What the runs of each queue came to.
     pub(in crate::telemetry) fn totals(&self) -> Vec<(String, RunTotals)> {
         self.queues().into_iter().map(|(name, runs)| (name, runs.totals())).collect()
@@ -123,24 +129,16 @@ impl JobWatch {
         queues.iter().map(|(name, runs)| (name.clone(), Arc::clone(runs))).collect()
     }
 
-    /// Begins new periods where old ones are over.
-    pub(in crate::telemetry) fn turn(&self) {
-        for (_, queue) in self.queues() {
-            queue.wait.turn();
-            queue.run.turn();
-        }
-    }
-
     fn queue(&self, queue: &str) -> Arc<QueueRuns> {
-        entry(&self.queues, queue, QueueRuns::new)
+        entry(&self.queues, queue, || QueueRuns::new(&self.registry, queue))
     }
 }
 
 impl QueueRuns {
-    fn new() -> Self {
+    fn new(registry: &Registry, queue: &str) -> Self {
         Self {
-            wait: Stopwatch::new(),
-            run: Stopwatch::new(),
+            wait: Stopwatch::new(registry, format!("jobs.{queue}.wait")),
+            run: Stopwatch::new(registry, format!("jobs.{queue}.run")),
             leases_lost: AtomicU64::default(),
             stale_acks: AtomicU64::default(),
             acks_abandoned: AtomicU64::default(),
@@ -154,10 +152,10 @@ impl QueueRuns {
     fn totals(&self) -> RunTotals {
         let (wait, run) = (self.wait.total(), self.run.total());
         let mut totals = RunTotals {
-            runs: run.count(),
-            waits: wait.count(),
-            wait_seconds: wait.sum().as_secs_f64(),
-            run_seconds: run.sum().as_secs_f64(),
+            runs: run.count,
+            waits: wait.count,
+            wait_seconds: wait.sum_seconds,
+            run_seconds: run.sum_seconds,
             ..RunTotals::default()
         };
         for (_, kind) in self.kinds() {
@@ -175,9 +173,10 @@ impl QueueRuns {
         kinds.iter().map(|(name, runs)| (name.clone(), Arc::clone(runs))).collect()
     }
 
-    fn finished(&self, kind: &str, outcome: Ending, run_time: Duration) {
+    fn finished(&self, registry: &Registry, queue: &str, kind: &str, outcome: Ending, run_time: Duration) {
         self.run.record(run_time);
-        let new = || KindRuns { run: Stopwatch::new(), endings: Default::default() };
+        let name = || format!("jobs.{queue}.{kind}.run");
+        let new = || KindRuns { run: Stopwatch::new(registry, name()), endings: Default::default() };
         let kind = entry(&self.kinds, kind, new);
         kind.run.record(run_time);
         kind.count(outcome);
@@ -223,7 +222,7 @@ impl Observer for JobWatch {
                 self.queue(queue).wait.record(*queue_wait);
             }
             Event::Finished { queue, kind, outcome, run_time, .. } if is_run(kind) => {
-                self.queue(queue).finished(kind, *outcome, *run_time);
+                self.queue(queue).finished(&self.registry, queue, kind, *outcome, *run_time);
             }
             Event::Unknown { queue, .. } => add(&self.queue(queue).unknown_kinds, 1),
             Event::LeaseLost { queue, .. } => add(&self.queue(queue).leases_lost, 1),
@@ -251,7 +250,8 @@ mod tests {
 
     #[tokio::test]
     async fn runs_are_counted_by_kind_and_ending_and_timed() {
-        let watch = JobWatch::default();
+        let registry = Registry::builder().build();
+        let watch = JobWatch::new(registry.clone());
         assert_eq!(watch.latency("q"), None);
         let kind = KINDS[0];
         for outcome in [Ending::Done, Ending::Done, Ending::Buried] {
@@ -260,6 +260,7 @@ mod tests {
         for n in 0..100 {
             finish(&watch, &format!("stranger-{n}"), Ending::Snoozed, 1);
         }
+        registry.tick(registry.now());
         let latency = watch.latency("q").unwrap();
         assert_eq!((latency.run_time_ms.samples, latency.queue_wait_ms.samples), (3, 3));
         assert!((10.0..10.2).contains(&latency.run_time_ms.p99.unwrap()), "{latency:?}");

@@ -1,0 +1,265 @@
+//! Times of one thing, with the windows of the registry.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::delta::Scratch;
+use crate::endpoint::StatusClass;
+use crate::layout::Layout;
+use crate::registry::Registry;
+use crate::series::Series;
+use crate::snapshot::{Snapshot, duration};
+use crate::totals::{EXPOSITION_BOUNDS, Totals};
+use crate::window::Window;
+
+/// Where the meters of a registry lie in their catalog; they have no groups.
+const GROUP: &str = "";
+
+/// The finest that a [`Meter`] tells apart, which decides how far it reaches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Grain {
+    /// Nanoseconds, up to 137.4 s.
+    #[default]
+    Nanosecond,
+    /// Microseconds, up to 38 hours. Times are rounded up to whole ones, bounds down.
+    Microsecond,
+}
+
+impl Grain {
+    const fn nanos(self) -> u32 {
+        match self {
+            Self::Nanosecond => 1,
+            Self::Microsecond => 1_000,
+        }
+    }
+
+    fn filed(self, time: Duration) -> Duration {
+        match self {
+            Self::Nanosecond => time,
+            Self::Microsecond => {
+                let micros = time.as_nanos().div_ceil(self.nanos().into());
+                Duration::from_nanos(u64::try_from(micros).unwrap_or(u64::MAX))
+            }
+        }
+    }
+}
+
+/// Times of something that is neither a request nor a run of a [`Kind`](crate::Kind): waits for a connection, runs of jobs. Clones are
+/// the same meter.
+///
+/// A registry ticks it ([`Registry::meter`], [`Registry::adopt`]); without one its windows stand still, while
+/// [`totals`](Self::totals) go on. Record, windows and guarantees are those of an endpoint, and so is the memory: 8 KiB for each
+/// thread that records, 8 KiB for the last reading, and the rings.
+#[derive(Clone)]
+pub struct Meter(Arc<Inner>);
+
+struct Inner {
+    name: String,
+    grain: Grain,
+    series: Series,
+    bounds: Box<[Bound]>,
+    /// Samples that ticks have filed, up to each bound and above the one before; those above the last.
+    filed: Mutex<Box<[u64]>>,
+    is_adopted: AtomicBool,
+}
+
+struct Bound {
+    seconds: f64,
+    /// How many buckets lie at or below it.
+    buckets: usize,
+}
+
+/// A meter in one window.
+#[derive(Debug, Clone)]
+pub struct MeterWindow {
+    grain: Grain,
+    latency: Snapshot,
+    covered: Duration,
+}
+
+impl Registry {
+    /// The meter of that name; ask once and keep it. As many have a name of their own as
+    /// [`RegistryBuilder::meters`](crate::RegistryBuilder::meters) says; past that, or with a name longer than 256 bytes, it is that of [`OTHER`](crate::OTHER).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_perfmon::{Registry, Window};
+    ///
+    /// let registry = Registry::builder().build();
+    /// let waits = registry.meter("pool.wait");
+    /// waits.record(Duration::from_millis(3));
+    /// registry.tick(registry.now());
+    /// let lately = waits.window(Window::Minutes(5));
+    /// assert_eq!((lately.count(), lately.over(Duration::from_millis(1))), (1, 1));
+    /// assert_eq!(waits.totals().count, 1);
+    /// ```
+    pub fn meter(&self, name: &str) -> Meter {
+        let make = |name: &str| {
+            let meter = Meter::new(name, Grain::Nanosecond, EXPOSITION_BOUNDS);
+            self.begin(&meter);
+            meter
+        };
+        Meter::clone(&self.inner().meters.resolve(GROUP, name, make))
+    }
+
+    /// Ticks a meter that was made before this registry, or with bounds of its own, from now on, and for as long as this registry
+    /// lives. False where it doesn't: another registry does, there is another meter of that name, or there is no room for one more.
+    pub fn adopt(&self, meter: &Meter) -> bool {
+        let inner = &meter.0;
+        let make = |name: &str| {
+            if name == inner.name && !inner.is_adopted.swap(true, Ordering::Relaxed) {
+                self.begin(meter);
+                meter.clone()
+            } else {
+                // A place that stays empty, rather than one meter ticked by two clocks.
+                Meter::new(name, Grain::Nanosecond, EXPOSITION_BOUNDS)
+            }
+        };
+        let kept = self.inner().meters.resolve(GROUP, &inner.name, make);
+        Arc::ptr_eq(&kept.0, inner)
+    }
+
+    /// Every meter, in the order of names.
+    pub fn meters(&self) -> Vec<Meter> {
+        self.inner().meters.all().iter().map(|meter| Meter::clone(meter)).collect()
+    }
+
+    /// How often a meter was asked for and [`OTHER`](crate::OTHER) was given, or none was adopted for lack of room.
+    pub fn dropped_meters(&self) -> u64 {
+        self.inner().meters.dropped()
+    }
+
+    fn begin(&self, meter: &Meter) {
+        meter.0.is_adopted.store(true, Ordering::Relaxed);
+        meter.0.series.begin(self.elapsed());
+    }
+}
+
+impl Meter {
+    /// A meter by itself, for [`Registry::adopt`]. Its totals are exact at `bounds`, and so are its windows.
+    pub fn new(name: impl Into<String>, grain: Grain, bounds: impl IntoIterator<Item = Duration>) -> Self {
+        let mut bounds: Vec<Duration> = bounds.into_iter().collect();
+        bounds.sort_unstable();
+        bounds.dedup();
+        let layout = Arc::new(Layout::new(bounds.iter().map(|bound| *bound / grain.nanos())));
+        let places = bounds
+            .iter()
+            .map(|bound| Bound { seconds: bound.as_secs_f64(), buckets: layout.buckets_up_to(*bound / grain.nanos()) });
+        Self(Arc::new(Inner {
+            name: name.into(),
+            grain,
+            bounds: places.collect(),
+            filed: Mutex::new(vec![0; bounds.len() + 1].into()),
+            series: Series::new(layout, Duration::ZERO),
+            is_adopted: AtomicBool::new(false),
+        }))
+    }
+
+    /// Its name, or [`OTHER`](crate::OTHER).
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Counts one.
+    #[inline]
+    pub fn record(&self, time: Duration) {
+        self.0.series.record(StatusClass::Success as usize, self.0.grain.filed(time));
+    }
+
+    /// What it counted in a window, up to the last tick.
+    pub fn window(&self, window: Window) -> MeterWindow {
+        let interval = self.0.series.window(window);
+        MeterWindow { grain: self.0.grain, latency: interval.latency, covered: interval.covered }
+    }
+
+    /// Everything since the start, what no tick has read yet included, at its own bounds.
+    pub fn totals(&self) -> Totals {
+        let (filed, mut scratch) = (self.filed(), Scratch::default());
+        let sum_nanos = self.0.series.total(&mut scratch).sum_nanos() * u128::from(self.0.grain.nanos());
+        let mut ranges = filed.clone();
+        self.0.add(&scratch, &mut ranges);
+        let mut below = 0;
+        let up_to = |(bound, samples): (&Bound, &u64)| {
+            below += samples;
+            (bound.seconds, below)
+        };
+        let buckets = self.0.bounds.iter().zip(&ranges).map(up_to).collect();
+        Totals { buckets, count: ranges.iter().sum(), sum_seconds: duration(sum_nanos).as_secs_f64() }
+    }
+
+    pub(crate) fn tick(&self, elapsed: Duration, scratch: &mut Scratch) {
+        let mut filed = self.filed();
+        self.0.series.tick(elapsed, scratch);
+        self.0.add(scratch, &mut filed);
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        let own =
+            size_of::<Inner>() + self.0.name.len() + self.0.bounds.len() * (size_of::<Bound>() + size_of::<u64>());
+        own + self.0.series.bytes()
+    }
+
+    /// Whoever holds it sees what is filed and what is not of one moment.
+    fn filed(&self) -> MutexGuard<'_, Box<[u64]>> {
+        self.0.filed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Adds what was just read of the series.
+    fn add(&self, read: &Scratch, ranges: &mut [u64]) {
+        for &(bucket, count) in &read.delta.buckets {
+            let range = self.bounds.partition_point(|bound| bound.buckets <= bucket as usize);
+            ranges[range] += u64::from(count);
+        }
+    }
+}
+
+impl MeterWindow {
+    /// How many there were.
+    pub fn count(&self) -> u64 {
+        self.latency.count()
+    }
+
+    /// All of them together, each as at most a day, or a thousand where the grain is a microsecond.
+    pub fn sum(&self) -> Duration {
+        self.scaled(self.latency.sum())
+    }
+
+    /// The arithmetic mean; `None` without samples.
+    pub fn mean(&self) -> Option<Duration> {
+        self.latency.mean().map(|time| self.scaled(time))
+    }
+
+    /// As [`Snapshot::quantile`]: never below the true sample, and at most 1.6 % above it.
+    pub fn quantile(&self, q: f64) -> Option<Duration> {
+        self.latency.quantile(q).map(|time| self.scaled(time))
+    }
+
+    /// The largest, with the error of a quantile.
+    pub fn max(&self) -> Option<Duration> {
+        self.latency.max().map(|time| self.scaled(time))
+    }
+
+    /// How many took longer than `threshold`: exact at the meter's bounds, else short of those in the bucket that is cut.
+    pub fn over(&self, threshold: Duration) -> u64 {
+        self.latency.over(threshold / self.grain.nanos())
+    }
+
+    /// The time that these figures stand for; less than the window while the process is young.
+    pub fn covered(&self) -> Duration {
+        self.covered
+    }
+
+    fn scaled(&self, time: Duration) -> Duration {
+        time.saturating_mul(self.grain.nanos())
+    }
+}
+
+impl fmt::Debug for Meter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Meter").field("name", &self.0.name).field("grain", &self.0.grain).finish_non_exhaustive()
+    }
+}
