@@ -11,10 +11,14 @@ const GROUP: usize = 1 << GROUPING_POWER;
 pub(crate) const EXPOSED: usize = crate::EXPOSITION_BOUNDS.len();
 const PLAIN_BUCKETS: usize = (RANGE_POWER - GROUPING_POWER + 1) as usize * GROUP;
 const RANGE_END: u64 = 1 << RANGE_POWER;
+/// Below, every number has its bucket.
+pub(crate) const FIRST_FOUND: u64 = GROUP as u64;
+/// How much greater [`leading`] is than the number of the plain bucket, modulo their count.
+const TURN: usize = (f64::MAX_EXP as usize - 1 + GROUPING_POWER as usize - 1) * GROUP % PLAIN_BUCKETS;
 /// In the table: an edge lies in this bucket.
 const CUT: u16 = 1 << 15;
 /// As many as the table can tell apart.
-const MOST_EDGES: usize = CUT as usize - 1;
+const MOST_EDGES: usize = CUT as usize - 1 - PLAIN_BUCKETS;
 /// No layout has more, the open one included.
 pub(crate) const MOST_BUCKETS: usize = PLAIN_BUCKETS + MOST_EDGES + 1;
 
@@ -28,9 +32,9 @@ pub(crate) const MOST_BUCKETS: usize = PLAIN_BUCKETS + MOST_EDGES + 1;
 pub struct Layout {
     /// Edges that split a bucket, ascending, in nanoseconds.
     edges: Box<[u64]>,
-    /// For each plain bucket the number of edges in earlier ones, with [`CUT`] where one lies in this. 4 KB, so that they stay
-    /// in the first cache; part of the layout, so that finding a bucket follows one pointer less.
-    edges_before: [u16; PLAIN_BUCKETS],
+    /// What number each plain bucket has, or the first piece of it, with [`CUT`] where an edge lies in it. Turned, so that a look-up
+    /// has nothing to subtract. 4 KB, so that they stay in the first cache; part of the layout, so that finding a bucket follows one pointer less.
+    numbers: [u16; PLAIN_BUCKETS],
     /// The largest value of each bucket, ascending; the last bucket is open and says the end of the range.
     uppers: Box<[u64]>,
     /// How many buckets lie at or below each of the exposed bounds.
@@ -39,7 +43,7 @@ pub struct Layout {
 
 impl Layout {
     /// A layout with exact edges at the given durations. Edges of 137.4 s and above are ignored: the range ends
-    /// there, and such a threshold is counted as if it were the end of the range. Of more than 32,767 edges the smallest
+    /// there, and such a threshold is counted as if it were the end of the range. Of more than 30,719 edges the smallest
     /// are kept.
     pub fn new(edges: impl IntoIterator<Item = Duration>) -> Self {
         let mut edges: Vec<u64> = edges
@@ -51,22 +55,25 @@ impl Layout {
         edges.dedup();
         edges.truncate(MOST_EDGES);
 
-        let mut edges_before = [0; PLAIN_BUCKETS];
+        let mut numbers = [0; PLAIN_BUCKETS];
         let mut uppers = Vec::with_capacity(PLAIN_BUCKETS + edges.len() + 1);
+        let mut rest = edges.iter().peekable();
         let mut next: u16 = 0;
-        for (bucket, before) in edges_before.iter_mut().enumerate() {
-            *before = next;
-            let upper = plain_upper(bucket);
-            while let Some(&edge) = edges.get(usize::from(next)).filter(|&&edge| edge < upper) {
+        for plain in 0..PLAIN_BUCKETS {
+            let number: &mut u16 = &mut numbers[(plain + TURN) % PLAIN_BUCKETS];
+            *number = next;
+            let upper = plain_upper(plain);
+            while let Some(&edge) = rest.next_if(|&&edge| edge < upper) {
                 uppers.push(edge);
+                *number |= CUT;
                 next += 1;
-                *before |= CUT;
             }
             uppers.push(upper);
+            next += 1;
         }
         uppers.push(RANGE_END);
         let exposed = crate::EXPOSITION_BOUNDS.map(|bound| up_to(&uppers, bound));
-        Self { edges: edges.into(), edges_before, uppers: uppers.into(), exposed }
+        Self { edges: edges.into(), numbers, uppers: uppers.into(), exposed }
     }
 
     /// The number of buckets, the open one included.
@@ -81,16 +88,22 @@ impl Layout {
             return self.uppers.len() - 1;
         }
         let plain = plain_index(nanos);
+        let number = self.numbers[(plain + TURN) % PLAIN_BUCKETS];
+        if number & CUT == 0 { usize::from(number) } else { self.piece(plain, usize::from(number & !CUT), nanos) }
+    }
+
+    /// The bucket of most durations from [`FIRST_FOUND`] to the end of the range; of one that falls into a bucket that an edge cuts a
+    /// number that no bucket has.
+    #[inline(always)]
+    pub(crate) fn found(&self, nanos: u64) -> usize {
         // The remainder changes nothing, and spares a comparison.
-        let before = self.edges_before[plain % PLAIN_BUCKETS];
-        if before & CUT == 0 {
-            return plain + usize::from(before);
-        }
-        let mut edge = usize::from(before & !CUT);
-        while self.edges.get(edge).is_some_and(|&at| at < nanos) {
-            edge += 1;
-        }
-        plain + edge
+        usize::from(self.numbers[leading(nanos) % PLAIN_BUCKETS])
+    }
+
+    /// Which piece of a bucket that edges cut, of which the first has this number.
+    fn piece(&self, plain: usize, first: usize, nanos: u64) -> usize {
+        let edges_before = first - plain;
+        first + self.edges[edges_before..].iter().take_while(|&&edge| edge < nanos).count()
     }
 
     /// The largest duration of a bucket; of the open bucket its lower end.
@@ -128,12 +141,21 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(NANOS).saturating_add(u64::from(duration.subsec_nanos()))
 }
 
+/// The power of two of a number, and behind it its leading binary places: as buckets are numbered, up to a constant.
+///
+/// A float holds a number like that, so that a conversion finds both at once, for less than a search for the highest bit and two
+/// shifts.
+#[expect(clippy::cast_precision_loss, reason = "37 bits fit")]
+#[inline(always)]
+fn leading(nanos: u64) -> usize {
+    // From a signed number, since of an unsigned one machines make a float in many steps.
+    ((nanos.cast_signed() as f64).to_bits() >> (f64::MANTISSA_DIGITS - 1 - GROUPING_POWER)) as usize
+}
+
+/// Of a number within the range.
 #[expect(clippy::cast_possible_truncation, reason = "below PLAIN_BUCKETS for every value below the range's end")]
-#[inline]
 fn plain_index(nanos: u64) -> usize {
-    // Small numbers have the group of 64, in which nothing is shifted.
-    let shift = (nanos | GROUP as u64).ilog2() - GROUPING_POWER;
-    shift as usize * GROUP + (nanos >> shift) as usize
+    if nanos < FIRST_FOUND { nanos as usize } else { leading(nanos).wrapping_sub(TURN) % PLAIN_BUCKETS }
 }
 
 fn plain_upper(bucket: usize) -> u64 {
@@ -163,6 +185,20 @@ mod tests {
         assert_eq!(lower, RANGE_END);
         assert_eq!(layout.index(RANGE_END), layout.buckets() - 1);
         assert_eq!(layout.index(u64::MAX), layout.buckets() - 1);
+    }
+
+    #[test]
+    fn what_is_found_at_once_is_right_and_only_a_cut_bucket_is_not_found() {
+        let layout = Layout::default();
+        let edges: Vec<usize> = layout.edges.iter().map(|&edge| plain_index(edge)).collect();
+        for plain in GROUP..PLAIN_BUCKETS {
+            for nanos in [plain_upper(plain - 1) + 1, plain_upper(plain)] {
+                match layout.found(nanos) {
+                    bucket if edges.contains(&plain) => assert!(bucket >= MOST_BUCKETS, "{nanos} ns"),
+                    bucket => assert_eq!(bucket, layout.index(nanos), "{nanos} ns"),
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Statements by shape: how often each runs, how long it takes, which are slow, and which a request runs again and again.
 
+mod class;
 mod dialect;
 mod entry;
 mod fingerprint;

@@ -32,20 +32,20 @@ impl Stripes {
         Self { own: [const { OnceLock::new() }; OWN], shared: OnceLock::new() }
     }
 
-    /// Counts a sample, and in a tally if one is named.
-    #[inline]
-    pub(crate) fn record(&self, layout: &Layout, bucket: usize, nanos: u64, tally: Option<usize>) {
-        match self.own.get(slot::known()).and_then(OnceLock::get) {
-            Some(mine) => mine.record_alone(bucket, nanos, tally),
-            None => self.record_elsewhere(layout, bucket, nanos, tally),
-        }
+    /// Counts a sample, and in a tally if one is named, where this thread has counters of its own and there is such a bucket. Else it
+    /// does nothing and says `false`.
+    #[inline(always)]
+    pub(crate) fn record_alone(&self, bucket: usize, nanos: u64, tally: Option<usize>) -> bool {
+        let mine = self.own.get(slot::known()).and_then(OnceLock::get);
+        mine.is_some_and(|mine| mine.record_alone(bucket, nanos, tally))
     }
 
-    /// For threads that share, and for those that touch the series for the first time.
-    #[inline(never)]
-    fn record_elsewhere(&self, layout: &Layout, bucket: usize, nanos: u64, tally: Option<usize>) {
+    /// Counts a sample, and in a tally if one is named.
+    pub(crate) fn record(&self, layout: &Layout, bucket: usize, nanos: u64, tally: Option<usize>) {
         match self.mine(layout) {
-            Some(mine) => mine.record_alone(bucket, nanos, tally),
+            Some(mine) => {
+                mine.record_alone(bucket, nanos, tally);
+            }
             None => self.shared(layout).record_among_others(bucket, nanos, tally),
         }
     }
@@ -130,15 +130,16 @@ impl Stripe {
     }
 
     /// By the one thread that writes here, so that nothing can come between a load and its store.
-    #[inline]
-    fn record_alone(&self, bucket: usize, nanos: u64, tally: Option<usize>) {
-        let count = &self.buckets[bucket];
+    #[inline(always)]
+    fn record_alone(&self, bucket: usize, nanos: u64, tally: Option<usize>) -> bool {
+        let Some(count) = self.buckets.get(bucket) else { return false };
         count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         let sum = &self.sum_nanos;
         sum.store(sum.load(Ordering::Relaxed).wrapping_add(nanos), Ordering::Relaxed);
         if let Some(tally) = tally {
             self.tally_alone(tally);
         }
+        true
     }
 
     fn record_among_others(&self, bucket: usize, nanos: u64, tally: Option<usize>) {
@@ -150,7 +151,7 @@ impl Stripe {
     }
 
     /// Last of all: whoever sees the tally sees the sample.
-    #[inline]
+    #[inline(always)]
     fn tally_alone(&self, tally: usize) {
         let tally = &self.tallies[tally];
         tally.store(tally.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);

@@ -154,8 +154,20 @@ const OTHERS: &[&str] = &[
     "without",
 ];
 
-/// The longest word that can be one, in bytes: as many as a `u128` holds.
+/// The shortest word and the longest that can be one, in bytes: as many as a `u128` holds.
+const SHORTEST: usize = 2;
 const LONGEST: usize = 16;
+/// What makes letters small: no other byte of a word becomes a letter by it.
+const SMALL: u128 = u128::from_ne_bytes([0x20; LONGEST]);
+/// For each length the bytes of a word in a `u128`.
+static OF_LENGTH: [u128; LONGEST + 1] = {
+    let (mut masks, mut length) = ([u128::MAX; LONGEST + 1], 0);
+    while length < LONGEST {
+        masks[length] = (1 << (8 * length)) - 1;
+        length += 1;
+    }
+    masks
+};
 const COUNT: usize = STARTERS.len() + OTHERS.len();
 /// About seven places a word, so that a look-up seldom looks twice.
 const PLACES: usize = 1024;
@@ -171,7 +183,7 @@ const fn word(number: usize) -> &'static str {
 const fn pack(word: &str) -> u128 {
     let (bytes, mut packed, mut at) = (word.as_bytes(), 0, 0);
     while at < bytes.len() {
-        packed = packed << 8 | bytes[at] as u128;
+        packed |= (bytes[at] as u128) << (8 * at);
         at += 1;
     }
     packed
@@ -237,11 +249,22 @@ impl Keyword {
         Self(number as u8)
     }
 
-    /// The keyword of `length` bytes in small letters, packed one behind the other.
-    pub(super) fn find(packed: u128, length: usize) -> Option<Self> {
-        if length > LONGEST {
+    /// The keyword that the first so many bytes are, in whatever case.
+    #[inline]
+    pub(super) fn begins(bytes: &[u8], length: usize) -> Option<Self> {
+        if !(SHORTEST..=LONGEST).contains(&length) {
             return None;
         }
+        let packed = match bytes.first_chunk() {
+            Some(chunk) => u128::from_le_bytes(*chunk),
+            // Near the end of a statement.
+            None => bytes.iter().rev().fold(0, |packed, &byte| packed << 8 | u128::from(byte)),
+        };
+        Self::find((packed | SMALL) & OF_LENGTH[length])
+    }
+
+    /// The keyword of these bytes, the first in the lowest place.
+    fn find(packed: u128) -> Option<Self> {
         let mut at = place(packed);
         loop {
             let number = PLACE[at].checked_sub(1)?;
@@ -254,8 +277,7 @@ impl Keyword {
 
     /// The keyword that a word is, in whatever case.
     pub(super) fn named(name: &str) -> Option<Self> {
-        let packed = name.bytes().fold(0, |packed, byte| packed << 8 | u128::from(byte.to_ascii_lowercase()));
-        Self::find(packed, name.len())
+        Self::begins(name.as_bytes(), name.len())
     }
 
     pub(super) fn starts_a_statement(self) -> bool {
@@ -275,13 +297,18 @@ mod tests {
     fn each_word_is_found_and_no_other() {
         for number in 0..COUNT {
             let name = word(number);
-            assert!(name.len() <= LONGEST && name.bytes().all(|byte| byte.is_ascii_lowercase()), "{name}");
-            assert_eq!(Keyword::find(pack(name), name.len()).map(Keyword::as_str), Some(name));
+            assert!((SHORTEST..=LONGEST).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_lowercase()));
+            for behind in ["", " ", " and much more of it"] {
+                let text = format!("{}{behind}", name.to_ascii_uppercase());
+                assert_eq!(Keyword::begins(text.as_bytes(), name.len()).map(Keyword::as_str), Some(name));
+            }
             let more = format!("{name}s");
-            let other = Keyword::find(pack(&more), more.len()).map(Keyword::as_str);
+            let other = Keyword::named(&more).map(Keyword::as_str);
             assert!(other.is_none_or(|other| other == more), "{more}: {other:?}");
         }
-        assert_eq!(Keyword::find(0, 0), None);
+        for none in ["", "a", "a\u{0}", "\u{0}s", "a_", "is\u{0}", "materialized_views_of_mine"] {
+            assert_eq!(Keyword::named(none), None, "{none:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What may be shown of a statement that can't be read.
 
+use super::class::{BLANK, is};
 use super::fingerprint::CUT;
 use super::keyword::Keyword;
 
@@ -12,21 +13,26 @@ const MOST: usize = 12;
 /// secret a hash is as good as the secret, and each statement would be a shape of its own.
 pub(super) fn write(sql: &str, text: &mut String) {
     text.clear();
-    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    let end = sql.bytes().position(|byte| !is_plain(byte)).unwrap_or(sql.len());
-    let words = sql.as_bytes()[..end].split(|&byte| !is_word(byte));
-    for keyword in words.filter_map(|word| Keyword::named(std::str::from_utf8(word).ok()?)).take(MOST) {
-        if !text.is_empty() {
-            text.push(' ');
+    let (mut rest, mut left) = (sql.as_bytes(), MOST);
+    while left > 0 && rest.first().is_some_and(|&byte| is_plain(byte)) {
+        let letters = rest.iter().position(|&byte| !is_letter(byte)).unwrap_or(rest.len());
+        if let Some(keyword) = Keyword::begins(rest, letters) {
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(keyword.as_str());
+            left -= 1;
         }
-        text.push_str(keyword.as_str());
+        rest = &rest[letters.max(1)..];
     }
     text.push_str(CUT);
 }
 
 /// Opens no literal, name or comment in any dialect.
 fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphabetic()
-        || byte.is_ascii_whitespace()
-        || matches!(byte, b'_' | b'(' | b')' | b',' | b'.' | b'*' | b'=')
+    is_letter(byte) || is(Some(byte), BLANK) && byte != 0x0b || matches!(byte, b'(' | b')' | b',' | b'.' | b'*' | b'=')
+}
+
+fn is_letter(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || byte == b'_'
 }
