@@ -275,7 +275,7 @@ mod tests {
         let to = page.clone();
         let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(move || to.clone());
         tracing::subscriber::with_default(log.finish(), || {
-            let (watch, id) = (JobWatch::default(), JobId::generate());
+            let (watch, id) = (JobWatch::new(Registry::builder().build()), JobId::generate());
             let (queue, kind, error) = ("q", KINDS[0], "ada@example.org: login with password=hunter2 refused");
             watch.on(&Event::Retried { queue, kind, id: &id, delay: Duration::ZERO, error });
             watch.on(&Event::Buried { queue, kind, id: &id, error });

@@ -186,8 +186,7 @@ async fn what_a_request_spawns_in_its_span_counts_as_its_own() {
 async fn statements_are_operations_of_the_database() {
     let (heard, directory) = (&*HEARD, tempfile::tempdir().unwrap());
     let pool = pool(&directory).await;
-    let registry =
-        tidegate_perfmon::Registry::builder().slow_operation(Kind::Database, Duration::from_millis(1)).build();
+    let registry = Registry::builder().slow_operation(Kind::Database, Duration::from_millis(1)).build();
     heard.statements.measure_as(&Operations::of(&registry, true), &registry);
     let count_up =
         "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1000000) SELECT sum(x) FROM n";
