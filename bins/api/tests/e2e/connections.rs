@@ -142,16 +142,6 @@ async fn bodies_that_take_their_time_make_no_health() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_no_failure_of_ours() {
-    let api = Api::start_with(&[("TIDEGATE_HTTP_REQUEST_TIMEOUT", "500ms")]).await;
-    api.create_tenant("acme", "enterprise").await;
-    let (connection, _) = all_but_a_byte(&api.url).await;
-    let answer = ended(rest(connection)).await;
-    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains(":too-slow\""), "{answer}");
-    assert!(api.titles("acme").await.is_empty());
-}
-
-#[tokio::test]
 async fn above_the_cap_a_connection_waits_until_another_closes() {
     let api = Api::start_with(&[("TIDEGATE_HTTP_MAX_CONNECTIONS", "2"), ("TIDEGATE_HTTP_HEADER_TIMEOUT", NEVER)]).await;
     let (mut first, mut second, mut third) =
