@@ -1,12 +1,9 @@
 //! Bounds how long a request may take.
 
-use std::pin::pin;
-
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
-use tidegate_perfmon::BodyWait;
 
 use crate::app::App;
 use crate::problem::Problem;
@@ -14,22 +11,10 @@ use crate::problem::Problem;
 /// A commit that is under way runs to its end, whoever stopped waiting for it.
 const OUTCOME_UNKNOWN: &str = "; whether it has changed anything is not known: look before you send it again";
 
-/// Layer that answers 503 in place of a route that is not done in time, and 408 in place of one that was not begun because its
-/// body did not come.
+/// Layer that answers 503 in place of a route that is not done in time.
 pub(crate) async fn layer(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let body = request.extensions().get::<BodyWait>().cloned();
-    // Held until the end: what is dropped waits for nothing any more.
-    let mut work = pin!(next.run(request));
-    let done = in_time(&app, &mut work, if is_read { "" } else { OUTCOME_UNKNOWN }).await;
-    done.map_err(|problem| if body.is_some_and(|body| body.is_waiting()) { body_too_slow(&app) } else { problem })
-}
-
-/// The same as of an upload that does not go on.
-fn body_too_slow(app: &App) -> Problem {
-    let limit = app.settings().http.request_timeout.as_secs_f64();
-    let detail = format!("the body did not come within {limit} s; nothing was done");
-    Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", detail)
+    in_time(&app, next.run(request), if is_read { "" } else { OUTCOME_UNKNOWN }).await
 }
 
 /// The outcome of `work`, which changes nothing, or a problem once the time of a request is up.

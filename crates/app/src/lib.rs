@@ -28,6 +28,7 @@ mod spool_sweep;
 pub mod store;
 pub mod telemetry;
 pub mod tenant;
+mod times;
 
 /// The examples of the README, compiled and run with the documentation tests.
 #[cfg(doctest)]

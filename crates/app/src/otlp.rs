@@ -39,12 +39,12 @@ use tracing_subscriber::filter::Targets;
 
 use crate::node::StartError;
 use crate::settings::Settings;
-use crate::telemetry::{BoxedLayer, STATEMENT_TARGET, Telemetry, collector_operation, trace};
+use crate::telemetry::{BoxedLayer, Telemetry, collector_operation, trace};
 use collector::Collector;
 use figures::Figures;
 use share::Share;
 use spans::{Outlet, Processor};
-use statements::Statements;
+pub(crate) use statements::StatementSpans;
 
 /// How long the end of a process waits for what is still to be sent.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -54,9 +54,9 @@ const MOST_ATTRIBUTES: u32 = 32;
 /// Where the spans of this process go. One for all nodes in it, as there is one log.
 static OUTLET: OnceLock<Arc<Outlet>> = OnceLock::new();
 
-/// What listens to spans and statements, where a collector is set.
-pub(crate) fn layers(settings: &Settings) -> Vec<BoxedLayer> {
-    let Some(otlp) = &settings.performance.otlp else { return Vec::new() };
+/// What listens to spans, and what is to be told of statements, where a collector is set.
+pub(crate) fn listeners(settings: &Settings) -> Option<(BoxedLayer, StatementSpans)> {
+    let otlp = settings.performance.otlp.as_ref()?;
     let outlet = OUTLET.get_or_init(Arc::default);
     let provider = SdkTracerProvider::builder()
         .with_resource(resource::of_this_process())
@@ -64,12 +64,10 @@ pub(crate) fn layers(settings: &Settings) -> Vec<BoxedLayer> {
         .with_span_limits(SpanLimits { max_attributes_per_span: MOST_ATTRIBUTES, ..SpanLimits::default() })
         .with_span_processor(Processor(Arc::clone(outlet)))
         .build();
-    // The layer of each has a filter of its own: no line of the log becomes an event of a span.
-    let spans = || {
-        Targets::new()
-            .with_target(trace::REQUEST_TARGET, LevelFilter::DEBUG)
-            .with_target(trace::JOB_TARGET, LevelFilter::INFO)
-    };
+    // With a filter of its own: no line of the log becomes an event of a span.
+    let spans = Targets::new()
+        .with_target(trace::REQUEST_TARGET, LevelFilter::DEBUG)
+        .with_target(trace::JOB_TARGET, LevelFilter::INFO);
     let tracer = provider.tracer("tidegate");
     let turned = tracing_opentelemetry::layer()
         .with_tracer(tracer.clone())
@@ -78,12 +76,11 @@ pub(crate) fn layers(settings: &Settings) -> Vec<BoxedLayer> {
         .with_location(false)
         .with_threads(false)
         .with_target(false)
-        .with_filter(spans());
-    let statements = Statements::new(tracer).with_filter(spans().with_target(STATEMENT_TARGET, LevelFilter::DEBUG));
-    vec![turned.boxed(), statements.boxed()]
+        .with_filter(spans);
+    Some((turned.boxed(), StatementSpans::new(tracer)))
 }
 
-/// Lets the layers know whom they are part of; called once they listen.
+/// Lets them know whom they are part of; called once they listen.
 pub(crate) fn listen() {
     statements::listen();
 }

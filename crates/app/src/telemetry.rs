@@ -2,8 +2,10 @@
 
 mod alerts;
 mod board;
+mod cache_figures;
 mod cache_watch;
 mod exposition;
+mod limiters;
 mod line_fields;
 mod logging;
 mod operations;
@@ -19,11 +21,9 @@ mod slow_log;
 mod statements;
 #[cfg(test)]
 mod test_ground;
-mod times;
 pub mod trace;
 mod verdict;
 
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +37,7 @@ use crate::probes;
 use crate::redis::Redis;
 use crate::settings::PerformanceSettings;
 use crate::store::WatchedPool;
+use limiters::Limiters;
 use pulse::Asked;
 use queues::RateWatch;
 use redis::RedisWatch;
@@ -51,6 +52,8 @@ pub use exposition::CONTENT_TYPE;
 pub(crate) use exposition::Family;
 pub(crate) use logging::BoxedLayer;
 pub use logging::init as init_logging;
+#[cfg(all(test, feature = "otlp"))]
+pub(crate) use logging::listeners;
 pub use operations::Operations;
 #[cfg(feature = "otlp")]
 pub(crate) use operations::collector as collector_operation;
@@ -59,9 +62,8 @@ pub use queues::{JobWatch, Latency, Percentiles, Rates};
 pub use redis::{RedisReport, RedisServer, RedisSlowCommand, RedisUse};
 pub use seldom::Seldom;
 pub use slow_log::SlowLog;
+pub(crate) use statements::Statement;
 pub use statements::set_request_trace;
-pub(crate) use statements::{STATEMENT_TARGET, Statement};
-pub(crate) use times::Times;
 
 /// The route of the API to which files are uploaded.
 const UPLOADS: &str = "/api/schedules/import";
@@ -76,7 +78,6 @@ pub struct Telemetry {
     report: Mutex<Option<(Duration, HealthReport)>>,
     alerts: Arc<AlertDesk>,
     asked: Mutex<Option<Asked>>,
-    scrape_errors: AtomicU64,
     cache: TieredCache,
     cache_watch: Arc<CacheWatch>,
     broker: Arc<dyn Broker>,
@@ -86,11 +87,8 @@ pub struct Telemetry {
     statements: Arc<Statements>,
     operations: Operations,
     slow_log: Arc<SlowLog>,
-    limiters: Mutex<Vec<LimiterSource>>,
+    limiters: Arc<Limiters>,
 }
-
-/// Where a limiter's counts come from, by its name.
-type LimiterSource = (&'static str, Box<dyn Fn() -> LimiterStats + Send + Sync>);
 
 impl std::fmt::Debug for Telemetry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -145,7 +143,6 @@ impl Telemetry {
             report: Mutex::new(None),
             alerts,
             asked: Mutex::new(None),
-            scrape_errors: AtomicU64::new(0),
             cache,
             cache_watch,
             broker,
@@ -154,14 +151,18 @@ impl Telemetry {
             statements: Statements::of_process(&settings.queries),
             operations,
             slow_log: Arc::clone(&slow_log),
-            limiters: Mutex::new(Vec::new()),
+            limiters: Arc::default(),
         });
         statements::hang_up(&telemetry.statements, &telemetry.board, settings.health.min_samples);
         telemetry.statements.measure_as(&telemetry.operations, &telemetry.registry);
         telemetry.board.every_second(move |_| slow_log.write());
         if let Some(redis) = &telemetry.redis {
+            redis_figures::hang_up(&telemetry.board, redis);
             tokio::spawn(Arc::clone(redis).run(shutdown.clone()));
         }
+        cache_figures::hang_up(&telemetry.board, &telemetry.cache, &telemetry.cache_watch);
+        telemetry.limiters.hang_up(&telemetry.board);
+        queues::hang_up(&telemetry.board, &telemetry.broker, &telemetry.job_watch);
         process::hang_up(&telemetry.board);
         telemetry.hang_up(CacheVerdict::new(&settings.health));
         exposition::recorder::hang_up(&telemetry.board, &telemetry.registry, exposition::facade::bridge());
@@ -213,13 +214,12 @@ impl Telemetry {
 
     /// Adds a limiter to what `/metrics` shows.
     pub fn watch_limiter(&self, name: &'static str, stats: impl Fn() -> LimiterStats + Send + Sync + 'static) {
-        self.limiters.lock().unwrap_or_else(PoisonError::into_inner).push((name, Box::new(stats)));
+        self.limiters.add(name, stats);
     }
 
     /// What each limiter decided so far.
     fn limiter_stats(&self) -> Vec<(&'static str, LimiterStats)> {
-        let limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
-        limiters.iter().map(|(name, stats)| (*name, stats())).collect()
+        self.limiters.stats()
     }
 
     /// What listens to the worker of this process.

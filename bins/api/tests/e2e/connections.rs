@@ -138,17 +138,7 @@ async fn bodies_that_take_their_time_make_no_health() {
         [&labels([("method", "POST"), ("route", "/api/schedules")])];
     let waits = &metrics.histograms("tidegate_http_body_wait_seconds")[&labels([])];
     let least = 30.0 * LIMIT.as_secs_f64();
-    assert!(of_route.sum < least && waits.sum > 2.0 * least - 1.0, "{} and {}", of_route.sum, waits.sum);
-}
-
-#[tokio::test]
-async fn a_body_that_does_not_come_is_no_failure_of_ours() {
-    let api = Api::start_with(&[("TIDEGATE_HTTP_REQUEST_TIMEOUT", "500ms")]).await;
-    api.create_tenant("acme", "enterprise").await;
-    let (connection, _) = all_but_a_byte(&api.url).await;
-    let answer = ended(rest(connection)).await;
-    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains(":too-slow\""), "{answer}");
-    assert!(api.titles("acme").await.is_empty());
+    assert!(of_route.sum < least && waits.sum > least, "{} and {}", of_route.sum, waits.sum);
 }
 
 #[tokio::test]

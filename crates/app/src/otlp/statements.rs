@@ -6,10 +6,9 @@ use opentelemetry::trace::{Span, SpanKind, TraceContextExt, Tracer};
 use opentelemetry::{KeyValue, time};
 use opentelemetry_sdk::trace::SdkTracer;
 use tidegate_perfmon::{Dialect, fingerprint};
-use tracing::{Event, Subscriber, dispatcher};
+use tracing::dispatcher;
+use tracing::span::Id;
 use tracing_opentelemetry::get_otel_context;
-use tracing_subscriber::layer::{Context, Layer};
-use tracing_subscriber::registry::LookupSpan;
 
 use crate::telemetry::Statement;
 
@@ -25,28 +24,21 @@ pub(super) fn listen() {
 }
 
 /// Makes the spans, each below the request or the job that the statement was made for. A statement of nobody's has none.
-pub(super) struct Statements(SdkTracer);
+pub(crate) struct StatementSpans(SdkTracer);
 
-impl Statements {
+impl StatementSpans {
     pub(super) fn new(tracer: SdkTracer) -> Self {
         Self(tracer)
     }
-}
 
-impl<S> Layer<S> for Statements
-where
-    S: Subscriber + for<'lookup> LookupSpan<'lookup>,
-{
-    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let Some(within) = context.event_span(event) else { return };
+    /// Makes that of a statement that has ended, within the span of a request or a job.
+    pub(crate) fn tell(&self, told: &Statement, within: &Id) {
         let Some(dispatch) = LISTENING.get().and_then(dispatcher::WeakDispatch::upgrade) else { return };
         // Takes the lock of the span's extensions: none may be held here.
-        let Some(parent) = get_otel_context(&within.id(), &dispatch) else { return };
+        let Some(parent) = get_otel_context(within, &dispatch) else { return };
         if !parent.span().span_context().is_sampled() {
             return;
         }
-        let mut told = Statement::default();
-        event.record(&mut told);
         // The clock that the other spans go by; ours is cut to milliseconds.
         let ended = time::now();
         let started = ended.checked_sub(told.elapsed()).unwrap_or(ended);

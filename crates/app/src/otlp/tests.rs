@@ -7,6 +7,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use super::spans::Item;
 use super::*;
 use crate::settings::test_ground::check_with;
+use crate::telemetry::listeners;
 
 const CALLER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -16,7 +17,7 @@ fn settings() -> Settings {
 
 #[test]
 fn a_statement_is_a_span_below_its_request_and_shows_no_literal() {
-    let subscriber = tracing_subscriber::registry().with(layers(&settings()));
+    let subscriber = tracing_subscriber::registry().with(listeners(&settings()));
     let own = dispatcher::with_default(&Dispatch::new(subscriber), || {
         listen();
         let request = tracing::debug_span!(target: trace::REQUEST_TARGET, "request", otel.kind = "server", path = "/a");

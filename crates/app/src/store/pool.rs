@@ -14,7 +14,7 @@ use sqlx::sqlite::{SqliteQueryResult, SqliteRow, SqliteStatement, SqliteTypeInfo
 use sqlx::{Describe, Either, Error, Execute, Executor, SqlSafeStr, SqlStr, Sqlite, SqlitePool, Transaction};
 use tokio::time::Instant;
 
-use crate::telemetry::Times;
+use crate::times::Times;
 
 /// A pool whose users are counted while they wait. Cheap to clone; used as the pool itself is.
 #[derive(Clone)]

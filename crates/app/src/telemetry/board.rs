@@ -1,9 +1,11 @@
 //! What the parts of a node hang up for whoever shows, exports or judges: nobody who shows has to know who measures.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures_util::future::{BoxFuture, join_all};
 use prometheus_client::collector::Collector;
 use serde_json::Value;
 use tidegate_perfmon::{HealthReport, Reading, Registry};
@@ -44,6 +46,15 @@ pub struct Beat<'a> {
     pub health: &'a HealthReport,
 }
 
+type Answer = BoxFuture<'static, Option<Box<dyn Collector>>>;
+
+/// Figures that somebody has to be asked for.
+struct Question {
+    part: &'static str,
+    ask: Box<dyn Fn() -> Answer + Send + Sync>,
+    unanswered: AtomicU64,
+}
+
 type Figures = Box<dyn Fn() -> Box<dyn Collector> + Send + Sync>;
 type Readings = Box<dyn Fn() -> Vec<Reading> + Send + Sync>;
 type Listener = Arc<dyn Fn(&Beat<'_>) + Send + Sync>;
@@ -53,6 +64,7 @@ type Listener = Arc<dyn Fn(&Beat<'_>) + Send + Sync>;
 pub struct Board {
     sections: RwLock<Vec<Arc<dyn Section>>>,
     figures: RwLock<Vec<Figures>>,
+    questions: RwLock<Vec<Arc<Question>>>,
     readings: RwLock<Vec<Readings>>,
     listeners: RwLock<Vec<Listener>>,
 }
@@ -84,6 +96,34 @@ impl Board {
     /// Collects what [`figures`](Self::figures) added.
     pub fn collect_figures(&self) -> Vec<Box<dyn Collector>> {
         self.figures.read().unwrap_or_else(PoisonError::into_inner).iter().map(|collect| collect()).collect()
+    }
+
+    /// Adds figures to `/metrics` that somebody has to be asked for at each scrape, who may take his time, or not answer.
+    pub(super) fn asked(&self, part: &'static str, ask: impl Fn() -> Answer + Send + Sync + 'static) {
+        let question = Question { part, ask: Box::new(ask), unanswered: AtomicU64::new(0) };
+        self.questions.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(question));
+    }
+
+    /// Asks for what [`asked`](Self::asked) added, all at the same time, and counts who has not answered.
+    pub(super) async fn ask(&self, patience: Duration) -> Vec<Box<dyn Collector>> {
+        let answers = self.questions().into_iter().map(|question| async move {
+            let answer = tokio::time::timeout(patience, (question.ask)()).await.ok().flatten();
+            if answer.is_none() {
+                question.unanswered.fetch_add(1, Ordering::Relaxed);
+            }
+            answer
+        });
+        join_all(answers).await.into_iter().flatten().collect()
+    }
+
+    /// How often each part has not answered.
+    pub(super) fn unanswered(&self) -> Vec<(&'static str, u64)> {
+        let questions = self.questions();
+        questions.iter().map(|question| (question.part, question.unanswered.load(Ordering::Relaxed))).collect()
+    }
+
+    fn questions(&self) -> Vec<Arc<Question>> {
+        self.questions.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Adds readings to those that health is judged by. They are asked every second and must not wait.

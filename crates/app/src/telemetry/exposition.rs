@@ -6,25 +6,17 @@ pub(super) mod facade;
 pub(super) mod recorder;
 
 use std::fmt::{self, Write};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, LabelSetEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
-use tidegate_cache::{CacheStats, ClassStats, TierStats};
 use tidegate_perfmon::{EndpointTotals, Snapshot, StatusCounts, Totals};
-use tidegate_queue::BrokerError;
-use tidegate_ratelimit::LimiterStats;
 
 use super::Telemetry;
-use super::pulse::is_alive;
-use super::queues::{QueueFigures, QueueReading};
-use super::redis_figures::RedisFigures;
-use crate::jobs::{QUEUES, is_served_by};
 
-/// How long the job store may take: a scrape has little patience too.
+/// How long whoever is asked may take: a scrape has little patience too.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Content type of the text.
@@ -33,31 +25,20 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 impl Telemetry {
     /// All figures as Prometheus reads them.
     ///
-    /// Those of the queues are missing while the job store can't be read, and `tidegate_scrape_errors_total` counts it: what
-    /// else there is to tell is wanted most then.
+    /// Those of a part that has to be asked, such as the job store, are missing while it doesn't answer, and
+    /// `tidegate_scrape_errors_total` counts it: what else there is to tell is wanted most then.
     pub async fn exposition(&self) -> String {
-        let queues = tokio::time::timeout(PATIENCE, self.queues()).await.ok().and_then(Result::ok);
-        if queues.is_none() {
-            self.scrape_errors.fetch_add(1, Ordering::Relaxed);
-        }
-        let queues = queues.unwrap_or_default();
+        let asked = self.board.ask(PATIENCE).await;
         // From here on nothing waits.
         let begun = self.registry.now();
         let reading = Reading {
             endpoints: self.registry.totals(),
             body_wait: self.registry.http_body_wait_totals(),
-            cache: self.cache.stats(),
-            cache_latency: self.cache_watch.totals(),
-            limiters: self.limiter_stats(),
-            scrape_errors: self.scrape_errors.load(Ordering::Relaxed),
+            unanswered: self.board.unanswered(),
         };
         let mut registry = Registry::default();
         registry.register_collector(Box::new(reading));
-        registry.register_collector(Box::new(QueueFigures { queues, runs: self.job_watch.queues() }));
-        if let Some(report) = self.redis() {
-            registry.register_collector(Box::new(RedisFigures(report)));
-        }
-        self.board.collect_figures().into_iter().for_each(|figures| registry.register_collector(figures));
+        asked.into_iter().chain(self.board.collect_figures()).for_each(|figures| registry.register_collector(figures));
         let mut text = String::new();
         // Writing to a text fails only where an encoder does, which then says so in the text.
         if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
@@ -66,17 +47,6 @@ impl Telemetry {
         self.operations.metrics.record(self.registry.now().saturating_sub(begun));
         text
     }
-
-    async fn queues(&self) -> Result<Vec<QueueReading>, BrokerError> {
-        let workers = self.broker.workers().await?;
-        let mut queues = Vec::new();
-        for &queue in QUEUES {
-            let counts = self.broker.counts(queue).await?;
-            let serving = workers.iter().filter(|worker| is_alive(worker) && is_served_by(queue, worker)).count();
-            queues.push(QueueReading { queue, counts, workers: u64::try_from(serving).unwrap_or(u64::MAX) });
-        }
-        Ok(queues)
-    }
 }
 
 /// Everything at one moment.
@@ -84,21 +54,16 @@ impl Telemetry {
 struct Reading {
     endpoints: Vec<EndpointTotals>,
     body_wait: Totals,
-    cache: CacheStats,
-    /// By tier.
-    cache_latency: Vec<(&'static str, Totals)>,
-    limiters: Vec<(&'static str, LimiterStats)>,
-    scrape_errors: u64,
+    /// By part.
+    unanswered: Vec<(&'static str, u64)>,
 }
 
 impl Collector for Reading {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.http(&mut encoder)?;
-        self.cache(&mut encoder)?;
-        self.limits(&mut encoder)?;
         let told = "Scrapes without the figures of a part that could not be asked";
         let mut family = Family::new(&mut encoder, "tidegate_scrape_errors", told, MetricType::Counter)?;
-        family.counter(&[("part", "queues")], self.scrape_errors)
+        self.unanswered.iter().try_for_each(|(part, count)| family.counter(&[("part", part)], *count))
     }
 }
 
@@ -136,128 +101,6 @@ impl Reading {
         let help = "Time that requests waited for what their clients had yet to send; no part of their duration";
         Family::new(encoder, "tidegate_http_body_wait_seconds", help, MetricType::Histogram)?
             .histogram(&[], &self.body_wait)
-    }
-
-    fn cache(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        // The two names that the service promises carry no prefix.
-        self.of_classes(encoder, "cache_hits", "Lookups that the cache answered", |class| {
-            class.hits + class.stale_hits
-        })?;
-        self.of_classes(encoder, "cache_misses", "Lookups that the cache could not answer", |class| class.misses)?;
-        self.of_classes(encoder, "tidegate_cache_stale_hits", "Lookups answered within a grace", |class| {
-            class.stale_hits
-        })?;
-        let shared = "Lookups that found in the shared tier what the process did not hold fresh";
-        self.of_classes(encoder, "tidegate_cache_shared_hits", shared, |class| class.shared_hits)?;
-        self.of_classes(encoder, "tidegate_cache_loads", "Loads started", |class| class.loads)?;
-        self.of_classes(encoder, "tidegate_cache_load_failures", "Loads that ended without a value", |class| {
-            class.load_failures
-        })?;
-        self.of_classes(encoder, "tidegate_cache_collapsed", "Misses that waited for the load of another", |class| {
-            class.collapsed
-        })?;
-        self.of_tiers(encoder, "tidegate_cache_tier_hits", "Lookups that found a value in the tier", |tier| {
-            Some(tier.hits)
-        })?;
-        self.of_tiers(encoder, "tidegate_cache_tier_misses", "Lookups that found none in it", |tier| {
-            Some(tier.misses)
-        })?;
-        self.of_tiers(encoder, "tidegate_cache_from_replicas", "Hits that a replica answered", |tier| {
-            Some(tier.from_replicas)
-        })?;
-        self.of_tiers(encoder, "tidegate_cache_evictions", "Entries that had to make room", |tier| tier.evictions)?;
-        self.of_tiers(encoder, "tidegate_cache_errors", "Steps that failed or took too long", |tier| {
-            Some(tier.errors)
-        })?;
-        let owed = self.cache.tiers.iter().map(|tier| tier.owed).sum();
-        let told = "Invalidations that the shared tier has not been told of yet";
-        Family::new(encoder, "tidegate_cache_owed", told, MetricType::Gauge)?.single(owed)?;
-        let mut family = Family::new(encoder, "tidegate_cache_entries", "Entries held", MetricType::Gauge)?;
-        // How many Redis holds is not counted here.
-        for (tier, entries) in self.cache.tiers.iter().filter_map(|tier| Some((tier.tier, tier.entries?))) {
-            family.gauge(&[("tier", tier)], entries)?;
-        }
-        let mut family = Family::new(
-            encoder,
-            "cache_response_seconds",
-            "Time of a lookup, in the process measured on a sample of them",
-            MetricType::Histogram,
-        )?;
-        for (tier, latency) in &self.cache_latency {
-            family.histogram(&[("tier", tier)], latency)?;
-        }
-        Ok(())
-    }
-
-    /// One counter for each class.
-    fn of_classes(
-        &self,
-        encoder: &mut DescriptorEncoder<'_>,
-        name: &str,
-        help: &str,
-        value: fn(&ClassStats) -> u64,
-    ) -> fmt::Result {
-        let mut family = Family::new(encoder, name, help, MetricType::Counter)?;
-        self.cache.classes.iter().try_for_each(|class| family.counter(&[("class", class.class)], value(class)))
-    }
-
-    /// One counter for each tier that knows the figure.
-    fn of_tiers(
-        &self,
-        encoder: &mut DescriptorEncoder<'_>,
-        name: &str,
-        help: &str,
-        value: fn(&TierStats) -> Option<u64>,
-    ) -> fmt::Result {
-        let mut family = Family::new(encoder, name, help, MetricType::Counter)?;
-        let known = self.cache.tiers.iter().filter_map(|tier| Some((tier.tier, value(tier)?)));
-        known.into_iter().try_for_each(|(tier, value)| family.counter(&[("tier", tier)], value))
-    }
-
-    fn limits(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family =
-            Family::new(encoder, "tidegate_ratelimit_decisions", "Checks by their decision", MetricType::Counter)?;
-        for (limiter, stats) in &self.limiters {
-            family.counter(&[("limiter", limiter), ("decision", "allowed")], stats.allowed)?;
-            family.counter(&[("limiter", limiter), ("decision", "denied")], stats.denied)?;
-            family.counter(&[("limiter", limiter), ("decision", "failed")], stats.failed)?;
-        }
-        let alone = "Checks decided by this process alone, since Redis could not be asked in time";
-        let evicted_live = "Keys forgotten while they still had usage, for want of room";
-        self.of_limiters(encoder, "tidegate_ratelimit_alone", alone, MetricType::Counter, |stats| stats.alone)?;
-        self.of_limiters(encoder, "tidegate_ratelimit_evicted_live", evicted_live, MetricType::Counter, |stats| {
-            stats.evicted_live
-        })?;
-        self.of_limiters(encoder, "tidegate_ratelimit_tracked_keys", "Keys held", MetricType::Gauge, |stats| {
-            stats.tracked_keys
-        })?;
-        self.of_limiters(
-            encoder,
-            "tidegate_ratelimit_blocked_keys",
-            "Keys that are blocked",
-            MetricType::Gauge,
-            |stats| stats.blocked_keys,
-        )
-    }
-
-    /// One series for each limiter.
-    fn of_limiters(
-        &self,
-        encoder: &mut DescriptorEncoder<'_>,
-        name: &str,
-        help: &str,
-        kind: MetricType,
-        value: fn(&LimiterStats) -> u64,
-    ) -> fmt::Result {
-        let mut family = Family::new(encoder, name, help, kind)?;
-        for (limiter, stats) in &self.limiters {
-            let labels = [("limiter", *limiter)];
-            match kind {
-                MetricType::Counter => family.counter(&labels, value(stats))?,
-                _ => family.gauge(&labels, value(stats))?,
-            }
-        }
-        Ok(())
     }
 }
 

@@ -28,12 +28,12 @@ pub fn init(settings: &Settings) {
     otlp::listen();
 }
 
-fn listeners(settings: &Settings) -> Vec<BoxedLayer> {
+pub(crate) fn listeners(settings: &Settings) -> Vec<BoxedLayer> {
     let statements = Statements::of_process(&settings.performance.queries);
     let is_terminal = std::io::stderr().is_terminal();
-    let mut listeners = vec![lines(&settings.log, std::io::stderr, is_terminal), statements::layer(statements).boxed()];
-    listeners.extend(otlp::layers(settings));
-    listeners
+    let (exported, spans) = otlp::listeners(settings).unzip();
+    let lines = lines(&settings.log, std::io::stderr, is_terminal);
+    [lines, statements::layer(statements, spans).boxed()].into_iter().chain(exported).collect()
 }
 
 /// Lines on standard error, so that standard output stays for what a person asked for. `filter` has passed the check of

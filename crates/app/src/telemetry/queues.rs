@@ -1,5 +1,6 @@
 //! What the queues tell of themselves: runs in this process, rates over all processes, and their part of `/metrics`.
 
+mod asked;
 mod figures;
 mod rates;
 mod runs;
@@ -8,6 +9,6 @@ mod stopwatch;
 pub use rates::Rates;
 pub use runs::{JobWatch, Latency, Percentiles};
 
-pub(super) use figures::{QueueFigures, QueueReading};
+pub(super) use asked::hang_up;
 pub(super) use rates::RateWatch;
 pub(super) use runs::RunTotals;

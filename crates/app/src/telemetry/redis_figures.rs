@@ -1,17 +1,25 @@
 //! The part of `/metrics` that is about Redis.
 
 use std::fmt;
+use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
+use super::Board;
 use super::exposition::Family;
-use super::redis::{RedisReport, RedisServer};
+use super::redis::{RedisReport, RedisServer, RedisWatch};
+
+/// Hangs up what is known of Redis.
+pub(super) fn hang_up(board: &Board, watch: &Arc<RedisWatch>) {
+    let watch = Arc::clone(watch);
+    board.figures(move || Box::new(RedisFigures(watch.report())));
+}
 
 /// Redis at one moment.
 #[derive(Debug)]
-pub(super) struct RedisFigures(pub(super) RedisReport);
+struct RedisFigures(RedisReport);
 
 /// A figure of a server: its metric, what it is, where it comes from.
 type Figure<N> = (&'static str, &'static str, fn(&RedisServer) -> Option<N>);

@@ -22,11 +22,12 @@ use self::request::Request;
 pub use self::request::set_request_trace;
 use self::section::SlowQueriesSection;
 use self::slow_log::{Line, SlowLog};
-use super::{Board, Operations, Times};
+use super::{Board, Operations};
 use crate::clock;
+use crate::times::Times;
 
 /// What sqlx tells of statements.
-pub(crate) const STATEMENT_TARGET: &str = "sqlx::query";
+pub(super) const STATEMENT_TARGET: &str = "sqlx::query";
 
 /// Those of this process: several nodes in one share a subscriber, and with it these.
 static OF_PROCESS: OnceLock<Arc<Statements>> = OnceLock::new();

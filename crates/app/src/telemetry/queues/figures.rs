@@ -12,22 +12,25 @@ use tidegate_queue::{QueueCounts, State};
 use super::runs::QueueRuns;
 use crate::telemetry::exposition::Family;
 
-/// All queues at one moment.
+/// All queues at one moment, from the job store.
 #[derive(Debug)]
-pub(in crate::telemetry) struct QueueFigures {
-    /// From the job store; empty while it is away.
-    pub(in crate::telemetry) queues: Vec<QueueReading>,
-    /// From the worker of this process.
-    pub(in crate::telemetry) runs: Vec<(String, Arc<QueueRuns>)>,
+pub(super) struct QueueFigures {
+    pub(super) queues: Vec<QueueReading>,
+}
+
+/// What the worker of this process has run.
+#[derive(Debug)]
+pub(super) struct RunFigures {
+    pub(super) runs: Vec<(String, Arc<QueueRuns>)>,
 }
 
 /// What the job store says of a queue: the same from every process.
 #[derive(Debug)]
-pub(in crate::telemetry) struct QueueReading {
-    pub(in crate::telemetry) queue: &'static str,
-    pub(in crate::telemetry) counts: QueueCounts,
+pub(super) struct QueueReading {
+    pub(super) queue: &'static str,
+    pub(super) counts: QueueCounts,
     /// Workers that were seen lately.
-    pub(in crate::telemetry) workers: u64,
+    pub(super) workers: u64,
 }
 
 /// A gauge from the job store.
@@ -56,8 +59,7 @@ const COUNTERS: &[Counter] = &[
 impl Collector for QueueFigures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.standing(&mut encoder)?;
-        self.totals(&mut encoder)?;
-        self.runs(&mut encoder)
+        self.totals(&mut encoder)
     }
 }
 
@@ -102,8 +104,11 @@ impl QueueFigures {
         }
         Ok(())
     }
+}
 
-    fn runs(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+impl Collector for RunFigures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let encoder = &mut encoder;
         for (name, help, count) in COUNTERS {
             let mut family = Family::new(encoder, name, help, MetricType::Counter)?;
             for (queue, runs) in &self.runs {

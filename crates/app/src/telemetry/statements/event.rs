@@ -1,12 +1,21 @@
 //! What sqlx tells of one statement, read from the fields of its event.
 
+use std::cell::RefCell;
 use std::fmt::Debug;
 use std::time::Duration;
 
+use tracing::Event;
 use tracing::field::{Field, Visit};
 
+/// A longer text is let go of with its memory; a thread that has read one keeps no more than this.
+const LONGEST_KEPT: usize = 64 << 10;
+
+thread_local! {
+    /// What the last statement of this thread has left, for the next one to be read into.
+    static KEPT: RefCell<Statement> = const { RefCell::new(Statement::empty()) };
+}
+
 /// One statement that has run. It can't be printed: its text may hold secrets.
-#[derive(Default)]
 pub(crate) struct Statement {
     /// The first words; all of it where there are no more than four.
     summary: String,
@@ -18,6 +27,26 @@ pub(crate) struct Statement {
 }
 
 impl Statement {
+    const fn empty() -> Self {
+        Self { summary: String::new(), whole: String::new(), elapsed: Duration::ZERO, affected: 0, returned: 0 }
+    }
+
+    /// Reads an event, and hands it to whoever wants it, all of them at once: its text is copied but once, since an event lends
+    /// it for a moment only. Allocates for a text that is longer than any before on this thread.
+    pub(super) fn read(event: &Event<'_>, then: impl FnOnce(&Self)) {
+        // Taken out and put back, so that an event within an event finds none, and begins anew.
+        let mut statement = KEPT.try_with(|kept| kept.replace(Self::empty())).unwrap_or(Self::empty());
+        event.record(&mut statement);
+        then(&statement);
+        statement.summary.clear();
+        statement.whole.clear();
+        if statement.summary.capacity().max(statement.whole.capacity()) <= LONGEST_KEPT {
+            // A thread that ends keeps nothing.
+            let _ = KEPT
+                .try_with(|kept| kept.replace(Self { elapsed: Duration::ZERO, affected: 0, returned: 0, ..statement }));
+        }
+    }
+
     /// As it was written.
     pub(crate) fn sql(&self) -> &str {
         let whole = self.whole.trim();

@@ -12,14 +12,22 @@ use tracing_subscriber::registry::LookupSpan;
 use super::event::Statement;
 use super::request::Request;
 use super::{Database, STATEMENT_TARGET, Statements};
-use crate::telemetry::trace::REQUEST_TARGET;
+use crate::otlp::StatementSpans;
+use crate::telemetry::trace::{JOB_TARGET, REQUEST_TARGET};
 
-struct Listener(Arc<Statements>);
+struct Listener {
+    statements: Arc<Statements>,
+    /// Where traces are exported.
+    spans: Option<StatementSpans>,
+}
 
-/// Tells `statements` of each, with a filter of its own.
+/// Tells `statements` and `spans` of each, with a filter of its own.
 ///
 /// It never logs: what is said while an event is on its way would confuse the filters of the layers behind this one.
-pub(in crate::telemetry) fn layer<S>(statements: Arc<Statements>) -> impl Layer<S> + Send + Sync
+pub(in crate::telemetry) fn layer<S>(
+    statements: Arc<Statements>,
+    spans: Option<StatementSpans>,
+) -> impl Layer<S> + Send + Sync
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
@@ -29,7 +37,7 @@ where
         let is_our_span = metadata.is_span() && metadata.target().starts_with("tidegate");
         *metadata.level() <= Level::DEBUG && (is_our_span || metadata.target() == STATEMENT_TARGET)
     };
-    Listener(statements).with_filter(filter_fn(is_heard).with_max_level_hint(LevelFilter::DEBUG))
+    Listener { statements, spans }.with_filter(filter_fn(is_heard).with_max_level_hint(LevelFilter::DEBUG))
 }
 
 impl<S> Layer<S> for Listener
@@ -51,19 +59,27 @@ where
         if event.metadata().target() != STATEMENT_TARGET {
             return;
         }
-        let mut statement = Statement::default();
-        event.record(&mut statement);
-        let request = context
-            .event_scope(event)
-            .and_then(|mut scope| scope.find_map(|span| span.extensions().get::<Arc<Request>>().cloned()));
-        self.0.record(&statement, Database::of_this_thread(), request.as_deref());
+        Statement::read(event, |statement| {
+            let request = context
+                .event_scope(event)
+                .and_then(|mut scope| scope.find_map(|span| span.extensions().get::<Arc<Request>>().cloned()));
+            self.statements.record(statement, Database::of_this_thread(), request.as_deref());
+            let Some(spans) = &self.spans else { return };
+            // Deeper spans are ours too, and those that export know nothing of them.
+            let is_exported = |metadata: &Metadata<'_>| [REQUEST_TARGET, JOB_TARGET].contains(&metadata.target());
+            let within =
+                context.event_scope(event).and_then(|mut scope| scope.find(|span| is_exported(span.metadata())));
+            if let Some(within) = within {
+                spans.tell(statement, &within.id());
+            }
+        });
     }
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
         let Some(span) = context.span(&id) else { return };
         let request = span.extensions_mut().remove::<Arc<Request>>();
         if let Some(request) = request {
-            self.0.ended(&request);
+            self.statements.ended(&request);
         }
     }
 }

@@ -29,7 +29,7 @@ static HEARD: LazyLock<Heard> = LazyLock::new(|| {
     let (statements, log) = (Arc::new(Statements::new(&config)), Page::default());
     let to = log.clone();
     let log_lines = lines("trace,sqlx::query=trace,[request]=trace", move || to.clone(), false);
-    let listeners = vec![log_lines, tracing_subscriber::Layer::boxed(layer(Arc::clone(&statements)))];
+    let listeners = vec![log_lines, tracing_subscriber::Layer::boxed(layer(Arc::clone(&statements), None))];
     tracing_subscriber::registry().with(listeners).try_init().unwrap();
     Heard { statements, log }
 });

@@ -1,0 +1,108 @@
+//! The part of `/metrics` that is about the cache.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+use tidegate_cache::{CacheStats, ClassStats, TierStats, TieredCache};
+use tidegate_perfmon::Totals;
+
+use super::exposition::Family;
+use super::{Board, CacheWatch};
+
+/// Hangs up the figures of a cache and of whoever listens to it.
+pub(super) fn hang_up(board: &Board, cache: &TieredCache, watch: &Arc<CacheWatch>) {
+    let (cache, watch) = (cache.clone(), Arc::clone(watch));
+    board.figures(move || Box::new(CacheFigures { stats: cache.stats(), latency: watch.totals() }));
+}
+
+/// The cache at one moment.
+#[derive(Debug)]
+struct CacheFigures {
+    stats: CacheStats,
+    /// By tier.
+    latency: Vec<(&'static str, Totals)>,
+}
+
+impl Collector for CacheFigures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let encoder = &mut encoder;
+        // The two names that the service promises carry no prefix.
+        self.of_classes(encoder, "cache_hits", "Lookups that the cache answered", |class| {
+            class.hits + class.stale_hits
+        })?;
+        self.of_classes(encoder, "cache_misses", "Lookups that the cache could not answer", |class| class.misses)?;
+        self.of_classes(encoder, "tidegate_cache_stale_hits", "Lookups answered within a grace", |class| {
+            class.stale_hits
+        })?;
+        let shared = "Lookups that found in the shared tier what the process did not hold fresh";
+        self.of_classes(encoder, "tidegate_cache_shared_hits", shared, |class| class.shared_hits)?;
+        self.of_classes(encoder, "tidegate_cache_loads", "Loads started", |class| class.loads)?;
+        self.of_classes(encoder, "tidegate_cache_load_failures", "Loads that ended without a value", |class| {
+            class.load_failures
+        })?;
+        self.of_classes(encoder, "tidegate_cache_collapsed", "Misses that waited for the load of another", |class| {
+            class.collapsed
+        })?;
+        self.of_tiers(encoder, "tidegate_cache_tier_hits", "Lookups that found a value in the tier", |tier| {
+            Some(tier.hits)
+        })?;
+        self.of_tiers(encoder, "tidegate_cache_tier_misses", "Lookups that found none in it", |tier| {
+            Some(tier.misses)
+        })?;
+        self.of_tiers(encoder, "tidegate_cache_from_replicas", "Hits that a replica answered", |tier| {
+            Some(tier.from_replicas)
+        })?;
+        self.of_tiers(encoder, "tidegate_cache_evictions", "Entries that had to make room", |tier| tier.evictions)?;
+        self.of_tiers(encoder, "tidegate_cache_errors", "Steps that failed or took too long", |tier| {
+            Some(tier.errors)
+        })?;
+        let owed = self.stats.tiers.iter().map(|tier| tier.owed).sum();
+        let told = "Invalidations that the shared tier has not been told of yet";
+        Family::new(encoder, "tidegate_cache_owed", told, MetricType::Gauge)?.single(owed)?;
+        let mut family = Family::new(encoder, "tidegate_cache_entries", "Entries held", MetricType::Gauge)?;
+        // How many Redis holds is not counted here.
+        for (tier, entries) in self.stats.tiers.iter().filter_map(|tier| Some((tier.tier, tier.entries?))) {
+            family.gauge(&[("tier", tier)], entries)?;
+        }
+        let mut family = Family::new(
+            encoder,
+            "cache_response_seconds",
+            "Time of a lookup, in the process measured on a sample of them",
+            MetricType::Histogram,
+        )?;
+        for (tier, latency) in &self.latency {
+            family.histogram(&[("tier", tier)], latency)?;
+        }
+        Ok(())
+    }
+}
+
+impl CacheFigures {
+    /// One counter for each class.
+    fn of_classes(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        value: fn(&ClassStats) -> u64,
+    ) -> fmt::Result {
+        let mut family = Family::new(encoder, name, help, MetricType::Counter)?;
+        self.stats.classes.iter().try_for_each(|class| family.counter(&[("class", class.class)], value(class)))
+    }
+
+    /// One counter for each tier that knows the figure.
+    fn of_tiers(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        value: fn(&TierStats) -> Option<u64>,
+    ) -> fmt::Result {
+        let mut family = Family::new(encoder, name, help, MetricType::Counter)?;
+        let known = self.stats.tiers.iter().filter_map(|tier| Some((tier.tier, value(tier)?)));
+        known.into_iter().try_for_each(|(tier, value)| family.counter(&[("tier", tier)], value))
+    }
+}

@@ -1,0 +1,92 @@
+//! The limiters of this process, and their part of `/metrics`.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+use tidegate_ratelimit::LimiterStats;
+
+use super::Board;
+use super::exposition::Family;
+
+/// Where a limiter's counts come from, by its name.
+type Source = (&'static str, Box<dyn Fn() -> LimiterStats + Send + Sync>);
+
+/// Those that somebody has made known.
+#[derive(Default)]
+pub(super) struct Limiters(Mutex<Vec<Source>>);
+
+impl Limiters {
+    pub(super) fn add(&self, name: &'static str, stats: impl Fn() -> LimiterStats + Send + Sync + 'static) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((name, Box::new(stats)));
+    }
+
+    /// What each decided so far.
+    pub(super) fn stats(&self) -> Vec<(&'static str, LimiterStats)> {
+        let limiters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        limiters.iter().map(|(name, stats)| (*name, stats())).collect()
+    }
+
+    /// Hangs up their figures.
+    pub(super) fn hang_up(self: &Arc<Self>, board: &Board) {
+        let limiters = Arc::clone(self);
+        board.figures(move || Box::new(Figures(limiters.stats())));
+    }
+}
+
+/// All of them at one moment.
+#[derive(Debug)]
+struct Figures(Vec<(&'static str, LimiterStats)>);
+
+impl Collector for Figures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let encoder = &mut encoder;
+        let mut family =
+            Family::new(encoder, "tidegate_ratelimit_decisions", "Checks by their decision", MetricType::Counter)?;
+        for (limiter, stats) in &self.0 {
+            family.counter(&[("limiter", limiter), ("decision", "allowed")], stats.allowed)?;
+            family.counter(&[("limiter", limiter), ("decision", "denied")], stats.denied)?;
+            family.counter(&[("limiter", limiter), ("decision", "failed")], stats.failed)?;
+        }
+        let alone = "Checks decided by this process alone, since Redis could not be asked in time";
+        let evicted_live = "Keys forgotten while they still had usage, for want of room";
+        self.of_limiters(encoder, "tidegate_ratelimit_alone", alone, MetricType::Counter, |stats| stats.alone)?;
+        self.of_limiters(encoder, "tidegate_ratelimit_evicted_live", evicted_live, MetricType::Counter, |stats| {
+            stats.evicted_live
+        })?;
+        self.of_limiters(encoder, "tidegate_ratelimit_tracked_keys", "Keys held", MetricType::Gauge, |stats| {
+            stats.tracked_keys
+        })?;
+        self.of_limiters(
+            encoder,
+            "tidegate_ratelimit_blocked_keys",
+            "Keys that are blocked",
+            MetricType::Gauge,
+            |stats| stats.blocked_keys,
+        )
+    }
+}
+
+impl Figures {
+    /// One series for each limiter.
+    fn of_limiters(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        value: fn(&LimiterStats) -> u64,
+    ) -> fmt::Result {
+        let mut family = Family::new(encoder, name, help, kind)?;
+        for (limiter, stats) in &self.0 {
+            let labels = [("limiter", *limiter)];
+            match kind {
+                MetricType::Counter => family.counter(&labels, value(stats))?,
+                _ => family.gauge(&labels, value(stats))?,
+            }
+        }
+        Ok(())
+    }
+}

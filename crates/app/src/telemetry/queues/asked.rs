@@ -1,0 +1,35 @@
+//! What the job store is asked for at each scrape.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use prometheus_client::collector::Collector;
+use tidegate_queue::{Broker, BrokerError};
+
+use super::figures::{QueueFigures, QueueReading, RunFigures};
+use super::runs::JobWatch;
+use crate::jobs::{QUEUES, is_served_by};
+use crate::telemetry::Board;
+use crate::telemetry::pulse::is_alive;
+
+/// Hangs up the figures of the queues, and those of the worker of this process.
+pub(in crate::telemetry) fn hang_up(board: &Board, broker: &Arc<dyn Broker>, watch: &Arc<JobWatch>) {
+    let broker = Arc::clone(broker);
+    board.asked("queues", move || {
+        let broker = Arc::clone(&broker);
+        async move { Some(Box::new(QueueFigures { queues: read(&*broker).await.ok()? }) as Box<dyn Collector>) }.boxed()
+    });
+    let watch = Arc::clone(watch);
+    board.figures(move || Box::new(RunFigures { runs: watch.queues() }));
+}
+
+async fn read(broker: &dyn Broker) -> Result<Vec<QueueReading>, BrokerError> {
+    let workers = broker.workers().await?;
+    let mut queues = Vec::new();
+    for &queue in QUEUES {
+        let counts = broker.counts(queue).await?;
+        let serving = workers.iter().filter(|worker| is_alive(worker) && is_served_by(queue, worker)).count();
+        queues.push(QueueReading { queue, counts, workers: u64::try_from(serving).unwrap_or(u64::MAX) });
+    }
+    Ok(queues)
+}
