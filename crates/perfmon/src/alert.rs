@@ -160,6 +160,11 @@ impl Alerts {
         alive.into_iter().chain(self.history.ended()).take(limit).cloned().collect()
     }
 
+    /// What fires, silenced or not, in the order of rules and subjects. Copies nothing, and looks at no history.
+    pub fn firing(&self) -> impl Iterator<Item = &Alert> {
+        self.active.values().map(|active| &active.alert).filter(|alert| alert.phase == Phase::Firing)
+    }
+
     /// What happened after the transition numbered `seq`, for whoever lost the stream.
     pub fn since(&self, seq: u64) -> Since {
         self.history.since(seq, self.last_seq)

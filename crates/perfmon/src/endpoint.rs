@@ -182,7 +182,7 @@ impl Endpoint {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.route.len() + self.series.bytes()
+        size_of::<Self>() + self.route.len() + self.series.bytes() + self.under_way.bytes()
     }
 
     pub(crate) fn snapshot(&self, window: Window, thresholds: &[Duration]) -> EndpointSnapshot {

@@ -9,6 +9,9 @@ use slab::Slab;
 use crate::registry::Registry;
 use crate::slot::OWN;
 
+/// What a note takes in a slab: a start, or where the next free place is, in the bits that no duration uses.
+const NOTE_BYTES: usize = size_of::<Option<Duration>>();
+
 /// The requests of one endpoint that are under way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -90,6 +93,11 @@ impl UnderWay {
     #[cfg(feature = "tower")]
     pub(crate) fn end(&self, note: Note) {
         self.0[note.list].open().try_remove(note.key);
+    }
+
+    /// The room that its notes have taken. It is that of the most that were ever under way at once.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.iter().map(|list| list.open().capacity() * NOTE_BYTES).sum()
     }
 
     fn each(&self, mut see: impl FnMut(Duration)) {

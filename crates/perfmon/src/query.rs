@@ -20,13 +20,14 @@ use std::time::Duration;
 pub use self::dialect::Dialect;
 use self::entry::Entry;
 pub use self::fingerprint::{Fingerprint, fingerprint};
-use self::recent::MINUTES;
+use self::recent::{BURST, Calls, MINUTES};
 use self::repeated::Repeats;
 pub use self::repeated::{Repeated, RequestQueries};
 use self::slow::SlowQueries;
 pub use self::slow::SlowQuery;
 pub use self::stats::{By, QueryStats};
 use self::table::Table;
+use crate::clock::{Clock, SystemClock};
 use crate::latency::share;
 use crate::layout::Layout;
 use crate::reading::Reading;
@@ -81,7 +82,7 @@ pub struct Seen<'a> {
 /// least (its time, and 100 µs a call), and its weight: a shape that has more than one in [`shapes`](QueryConfig::shapes) of all weight is always
 /// there, whatever floods in. [`forgotten`](Self::forgotten) counts those that had to go.
 ///
-/// Cost of [`record`](Self::record): a hash of the text and three uncontended locks; a text that is new also a [`fingerprint`].
+/// Cost of [`record`](Self::record): a hash of the text, a reading of the clock and three uncontended locks; a text that is new also a [`fingerprint`].
 ///
 /// Figures are those since a shape was first seen (or seen again after it was forgotten); those of [`readings`](Self::readings) are of
 /// the last five minutes. Percentiles have the error of a [`Histogram`](crate::Histogram), counts of slow calls are exact.
@@ -90,6 +91,7 @@ pub struct Queries(Arc<Inner>);
 
 struct Inner {
     config: QueryConfig,
+    clock: Box<dyn Clock>,
     layout: Arc<Layout>,
     table: Table,
     slow: Mutex<SlowQueries>,
@@ -100,10 +102,17 @@ impl Queries {
     /// None seen yet.
     #[must_use]
     pub fn new(config: QueryConfig) -> Self {
+        Self::with_clock(config, SystemClock::new())
+    }
+
+    /// The same, by whose minutes [`readings`](Self::readings) looks back; the machine's clock by default.
+    #[must_use]
+    pub fn with_clock(config: QueryConfig, clock: impl Clock) -> Self {
+        let clock = Box::new(clock);
         let layout = Arc::new(Layout::new(EXPOSITION_BOUNDS));
         let table = Table::new(config.shapes);
         let slow = Mutex::new(SlowQueries::new(config.slow_entries));
-        Self(Arc::new(Inner { config, layout, table, slow, repeats: Mutex::default() }))
+        Self(Arc::new(Inner { config, clock, layout, table, slow, repeats: Mutex::default() }))
     }
 
     /// Counts one statement that has run.
@@ -111,7 +120,7 @@ impl Queries {
         let inner = &*self.0;
         let entry = inner.table.entry(seen.sql, seen.dialect, &inner.layout);
         let is_slow = seen.elapsed > inner.config.slow;
-        entry.record(seen, is_slow, &inner.layout);
+        entry.record(seen, is_slow, inner.clock.now(), &inner.layout);
         inner.table.add(seen.elapsed);
         if is_slow {
             lock(&inner.slow).push(SlowQuery::of(&entry, seen));
@@ -170,24 +179,40 @@ impl Queries {
         (self.0.table.calls(), self.0.table.total())
     }
 
-    /// One reading, `slow_statements`: the share of slow calls of the shape with the highest one, over the last five minutes before
-    /// `now_unix_ms`. Shapes with fewer than `min_samples` calls are passed over; without any other, the reading has the calls of the most called one, too
-    /// few to judge. None where nothing has run in that time.
+    /// One reading, `slow_statements`: the share of slow calls of the shape with the highest one, over the last five to six minutes.
+    /// Shapes with fewer than `min_samples` calls are passed over; without any other, the reading has the calls of the most called one,
+    /// too few to judge. None where nothing has run in that time.
+    ///
+    /// A shape that seldom runs is judged too, once three of its calls within a minute were slow, and more than
+    /// [`QueryConfig::slow_share`] of those about that time. It is until a minute has passed without another.
     #[must_use]
-    pub fn readings(&self, now_unix_ms: u64, min_samples: u64) -> Vec<Reading> {
+    pub fn readings(&self, min_samples: u64) -> Vec<Reading> {
         let config = &self.0.config;
+        let now = self.0.clock.now();
         let mut worst: Option<(Recently, Arc<Entry>)> = None;
         for entry in self.0.table.entries() {
-            let (calls, slow) = entry.recently(now_unix_ms);
-            let recently = Recently { calls, slow, is_known: calls >= min_samples };
-            if calls > 0 && worst.as_ref().is_none_or(|(worst, _)| recently.is_worse_than(worst)) {
-                worst = Some((recently, entry));
+            let (calls, burst) = entry.recently(now);
+            let burst = burst.filter(|burst| share(burst.slow, burst.calls) > config.slow_share);
+            let lately = Recently { calls, is_known: calls.calls >= min_samples, is_burst: false };
+            let burst = burst.map(|calls| Recently { calls, is_known: true, is_burst: true });
+            // What both find is told with the figures of five minutes.
+            for recently in [Some(lately), burst].into_iter().flatten() {
+                if calls.calls > 0 && worst.as_ref().is_none_or(|(worst, _)| recently.is_worse_than(worst)) {
+                    worst = Some((recently, Arc::clone(&entry)));
+                }
             }
         }
-        let Some((Recently { calls, slow, .. }, entry)) = worst else { return Vec::new() };
-        let reading = Reading::new("slow_statements", share(slow, calls), config.slow_share).samples(calls);
-        let text = entry.text();
-        vec![reading.detail(format!("{slow} of {calls} calls in {MINUTES} min took over {:?}: {text}", config.slow))]
+        let Some((Recently { calls: Calls { calls, slow }, is_burst, .. }, entry)) = worst else { return Vec::new() };
+        let reading = Reading::new("slow_statements", share(slow, calls), config.slow_share);
+        let (text, limit) = (entry.text(), config.slow);
+        vec![if is_burst {
+            let detail =
+                format!("{slow} of {calls} calls took over {limit:?}, {BURST} or more within a minute: {text}");
+            reading.detail(detail)
+        } else {
+            let detail = format!("{slow} of {calls} calls in {MINUTES} min took over {limit:?}: {text}");
+            reading.samples(calls).detail(detail)
+        }]
     }
 }
 
@@ -204,9 +229,10 @@ impl fmt::Debug for Queries {
 }
 
 struct Recently {
-    calls: u64,
-    slow: u64,
+    calls: Calls,
+    /// Whether they are enough to judge by.
     is_known: bool,
+    is_burst: bool,
 }
 
 impl Recently {
@@ -214,9 +240,10 @@ impl Recently {
         match (self.is_known, other.is_known) {
             // slow / calls, compared without a division.
             (true, true) => {
-                u128::from(self.slow) * u128::from(other.calls) > u128::from(other.slow) * u128::from(self.calls)
+                let [mine, theirs] = [self.calls, other.calls];
+                u128::from(mine.slow) * u128::from(theirs.calls) > u128::from(theirs.slow) * u128::from(mine.calls)
             }
-            (false, false) => self.calls > other.calls,
+            (false, false) => self.calls.calls > other.calls.calls,
             (is_known, _) => is_known,
         }
     }

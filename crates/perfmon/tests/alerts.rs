@@ -389,3 +389,25 @@ fn absurd_input_is_bounded() {
     );
     assert_eq!(alerts.list(usize::MAX).len(), 200);
 }
+
+#[test]
+fn what_fires_is_told_without_what_has_ended() {
+    let mut alerts = alerts([rule(0, 0, 60), AlertRule::new("slow", Severity::Info).hold(secs(60))]);
+    assert_eq!(alerts.firing().count(), 0);
+    let of = |subject: &'static str, breached| seen(Some(breached)).subject(subject);
+    at(&mut alerts, 0, &[of("a", true), of("b", true), Observation::new("slow", Some(true), 2.0, 1.0)]);
+    at(&mut alerts, 1, &[of("a", true), of("b", false)]);
+    let firing: Vec<_> = alerts.firing().map(|alert| (alert.rule.as_str(), alert.subject.as_str())).collect();
+    assert_eq!(firing, [("r", "a")], "`b` is over and `slow` is pending");
+}
+
+#[test]
+fn words_are_those_of_the_json() {
+    for severity in Severity::ALL {
+        assert_eq!(json!(severity), severity.name());
+    }
+    for phase in [Phase::Pending, Phase::Firing, Phase::Resolved, Phase::Expired, Phase::Withdrawn] {
+        assert_eq!((json!(phase), phase.to_string().as_str()), (json!(phase.name()), phase.name()));
+    }
+    assert!(AlertRule::standard().iter().any(|rule| rule.id == "slow_statements"), "as `Queries` reads it");
+}

@@ -292,6 +292,20 @@ fn requests_under_way_are_counted_with_the_oldest() {
     assert_eq!(registry.in_flight(), []);
 }
 
+#[test]
+fn notes_of_requests_under_way_are_part_of_the_memory() {
+    let (_, registry) = manual();
+    let mut service = PerfLayer::new(registry.clone(), route)
+        .layer(service_fn(|_: Request<()>| pending::<Result<Response<()>, Infallible>>()));
+    drop(service.call(request(Some("/a"))));
+    let before = registry.overhead().bytes;
+    let burst: Vec<_> = (0..10_000).map(|_| service.call(request(Some("/a")))).collect();
+    let during = registry.overhead().bytes;
+    assert!(during >= before + 10_000 * size_of::<Duration>(), "{before} {during}");
+    drop(burst);
+    assert!(registry.overhead().bytes >= during, "the room is kept for the next burst");
+}
+
 /// Nothing has ended, and yet it shows.
 #[test]
 fn handlers_that_hang_are_seen_in_the_readings() {
@@ -301,8 +315,7 @@ fn handlers_that_hang_are_seen_in_the_readings() {
     let hanging: Vec<_> = (0..30).map(|_| service.call(request(Some("/hang")))).collect();
     let told = || {
         registry.tick(registry.now());
-        let report = HealthMonitor::new(registry.health_config())
-            .evaluate(registry.readings_with(|limit| registry.in_flight_over(limit)));
+        let report = HealthMonitor::new(registry.health_config()).evaluate(registry.readings());
         serde_json::to_string(&report).unwrap()
     };
     clock.advance(Duration::from_secs(5));

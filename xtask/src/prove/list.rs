@@ -506,6 +506,13 @@ pub(super) const PROOFS: &[Proof] = &[
         "forecasts::intervals_cover_nine_tenths",
     ),
     proof(
+        "alert-breach",
+        "a handler that fails from one request to the next, beside one that is served on: health says so within two seconds",
+        "tidegate-api",
+        "e2e",
+        "alerts::a_breach_is_seen_within_two_seconds",
+    ),
+    proof(
         "perfmon-windows",
         "100,000,000 records by 4 threads while ticks come every millisecond: each is in the windows, and their sums are exact",
         "tidegate-perfmon",

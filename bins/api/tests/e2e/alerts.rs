@@ -8,16 +8,19 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tidegate_testkit::poll_until;
+use tidegate_testkit::{poll_until, scale};
 use tokio::time::Instant;
 
 use self::listener::Listener;
 use self::outage::Outage;
 use self::receiver::{KEY, Receiver};
 use crate::harness::{Api, DEADLINE, client, problem, success_json};
+use crate::numbers::exposition::{Exposition, labels};
 
 /// What is promised from the first failure to the verdict.
 const SEEN_WITHIN: Duration = Duration::from_secs(2);
+/// The same in seconds of the pulse, and one more, since figures may be a second old.
+const BEATS: f64 = 3.0;
 
 /// The value of a metric, by its name and labels as they are written.
 async fn metric(api: &Api, name: &str) -> f64 {
@@ -171,17 +174,29 @@ async fn a_breach_is_seen_within_two_seconds() {
     steady.await.expect("traffic");
     outage.begin();
     let begun = outage.first_failure().await;
+    let beats = async || {
+        let text = outage.api.request(Method::GET, "/metrics").send().await.expect("an answer").text().await;
+        let metrics = Exposition::parse(&text.expect("text"));
+        metrics.histograms("tidegate_perfmon_tick_seconds")[&labels([])].count
+    };
+    let first = beats().await;
     let client = client();
     let seen = poll_until(DEADLINE, async || {
+        let passed = beats().await - first;
         let answer = client.get(format!("{}/health", outage.api.url)).send().await.ok()?;
         let health: Value = answer.json().await.ok()?;
-        (health["checks"]["error_rate"][0]["status"] != "pass").then_some(health)
+        let is_seen = health["checks"]["error_rate"][0]["status"] != "pass";
+        assert!(is_seen || passed <= BEATS, "not seen after {passed} seconds of the pulse: {health}");
+        is_seen.then_some(health)
     });
     let health = seen.await.expect("it is seen");
     let took = Instant::now().duration_since(begun);
     println!("seen {took:?} after the first failure: {}", health["output"]);
     assert_ne!(health["health"], "healthy", "{health}");
-    assert!(took < SEEN_WITHIN, "{took:?}: {health}");
+    if scale(0, 1) == 1 {
+        // On a machine that does nothing else. Elsewhere the pulse itself may be late.
+        assert!(took < SEEN_WITHIN, "{took:?}: {health}");
+    }
     assert_eq!(outage.good_failures(), 0, "the other handler is served on");
 }
 
@@ -190,9 +205,8 @@ async fn the_stream_ends_when_the_server_does() {
     let mut api = Api::start().await;
     let mut listener = Listener::open(&api, "/api/events", None).await;
     assert_eq!(listener.next().await.name, "health");
-    let begun = Instant::now();
     let (status, ()) = tokio::join!(api.process.stop(), listener.end());
     assert_eq!(status.unwrap().code(), Some(0));
-    assert!(begun.elapsed() < Duration::from_secs(8), "nobody waits for a stream to be cut off: {:?}", begun.elapsed());
+    // Who waited for a stream would cut it off in the end, and say so.
     assert_eq!(api.process.log().find(|line| line.contains("were cut off")), None);
 }

@@ -63,6 +63,7 @@ impl PerformanceSettings {
     }
 }
 
+const MICROSECOND: Duration = Duration::from_micros(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// Beyond it nothing is measured apart.
 const LONGEST: Duration = Duration::from_secs(137);
@@ -74,7 +75,7 @@ pub(super) fn read(raw: &Reader<'_>, tokens: &Tokens) -> Result<PerformanceSetti
         aborted: raw.share("performance.aborted")?,
         p99: time("performance.p99")?,
         slow_api: time("performance.slow_api")?,
-        slow_query: time("performance.slow_query")?,
+        slow_query: raw.duration("performance.slow_query", MICROSECOND, LONGEST)?,
         pool_connections: raw.count("performance.pool_connections", 1..=100_000)?,
         hit_rate: raw.share("performance.hit_rate")?,
         min_samples: raw.count("performance.min_samples", 1..=1_000_000)?,

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate_perfmon::{
-    Alert, AlertRule, Alerts, BurnLog, BurnRate, BurnReading, Health, Observation, OutboxCounts, Phase, Severity,
-    Silence, SilenceError, mask,
+    Alert, AlertRule, Alerts, BurnLog, BurnRate, BurnReading, Health, Observation, OutboxCounts, Severity, Silence,
+    SilenceError, mask,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -164,8 +164,8 @@ impl AlertDesk {
 
     pub(super) fn figures(&self) -> AlertFigures {
         let state = self.state();
-        let mut firing = BTreeMap::from([(Severity::Info, 0), (Severity::Warning, 0), (Severity::Critical, 0)]);
-        for alert in state.alerts.list(usize::MAX).iter().filter(|alert| alert.phase == Phase::Firing) {
+        let mut firing = BTreeMap::from(Severity::ALL.map(|severity| (severity, 0)));
+        for alert in state.alerts.firing() {
             *firing.entry(alert.severity).or_default() += 1;
         }
         AlertFigures { health: state.health, firing, deliveries: self.deliveries(state.logged) }
@@ -205,7 +205,6 @@ fn rules(objective: &BurnRate) -> Vec<AlertRule> {
         rule("queues_without_live_worker", Severity::Warning, 30),
         rule("cache_slow", Severity::Warning, 30),
         rule("open_descriptors", Severity::Warning, 30),
-        rule("slow_statements", Severity::Warning, 30),
         rule("pool_wait", Severity::Warning, 5),
     ]);
     rules
@@ -261,8 +260,8 @@ impl Section for AlertDesk {
                 alert.id.to_string(),
                 alert.rule,
                 alert.subject,
-                name(&alert.severity),
-                name(&alert.phase),
+                alert.severity.to_string(),
+                alert.phase.to_string(),
                 alert.pending_at_unix_ms.to_string(),
                 time(alert.fired_at_unix_ms),
                 time(alert.ended_at_unix_ms),
@@ -290,11 +289,6 @@ impl Section for AlertDesk {
             rows: self.state().alerts.list(limit).into_iter().map(row).collect(),
         })
     }
-}
-
-/// The word that stands for it in JSON.
-fn name(value: &impl serde::Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 #[cfg(test)]

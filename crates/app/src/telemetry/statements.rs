@@ -124,7 +124,7 @@ impl Statements {
 pub(super) fn hang_up(statements: &Arc<Statements>, board: &Board, min_samples: u64) {
     board.section(Arc::new(SlowQueriesSection(statements.queries.clone())));
     let (judged, counted, logged) = (statements.queries.clone(), Arc::clone(statements), Arc::clone(statements));
-    board.readings(move || judged.readings(clock::unix_ms(), min_samples));
+    board.readings(move || judged.readings(min_samples));
     board.figures(move || Box::new(Figures::of(&counted)));
     board.every_second(move |_| logged.log_slow());
 }

@@ -1,5 +1,7 @@
 //! What is told of an alert.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use super::rule::Severity;
@@ -18,6 +20,25 @@ pub enum Phase {
     Expired,
     /// It was pending, and never fired.
     Withdrawn,
+}
+
+impl Phase {
+    /// `pending`, `firing`, `resolved`, `expired` or `withdrawn`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Firing => "firing",
+            Self::Resolved => "resolved",
+            Self::Expired => "expired",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// One alert, from its first breach on.

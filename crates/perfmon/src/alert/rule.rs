@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,26 @@ pub enum Severity {
     Warning,
     /// Somebody should look at it now.
     Critical,
+}
+
+impl Severity {
+    /// Every severity, the mildest first.
+    pub const ALL: [Self; 3] = [Self::Info, Self::Warning, Self::Critical];
+
+    /// `info`, `warning` or `critical`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// When an observation becomes an alert, and when that ends.
@@ -76,7 +97,8 @@ impl AlertRule {
         self
     }
 
-    /// Rules for what a [`HealthReport`](crate::HealthReport) observes: `health` and the built-in readings. Those that
+    /// Rules for what a [`HealthReport`](crate::HealthReport) observes: `health`, the built-in readings, and `slow_statements` of
+    /// [`Queries`](crate::Queries). Those that
     /// are critical to health fire after 5 s, the others after 30 s; all are resolved after a minute.
     pub fn standard() -> Vec<Self> {
         let rule =
@@ -85,6 +107,7 @@ impl AlertRule {
         let warnings = [
             "slow_api",
             "slow_query",
+            "slow_statements",
             "database_time",
             "api_time",
             "cache_time",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::dialect::Dialect;
 use super::fingerprint::Fingerprint;
-use super::recent::Recent;
+use super::recent::{Calls, Recent};
 use super::stats::QueryStats;
 use super::{Seen, lock};
 use crate::latency::share;
@@ -69,7 +69,8 @@ impl Entry {
         self.weight.load(Ordering::Relaxed)
     }
 
-    pub(super) fn record(&self, seen: &Seen<'_>, is_slow: bool, layout: &Layout) {
+    /// `now` is on the clock of the readings.
+    pub(super) fn record(&self, seen: &Seen<'_>, is_slow: bool, now: Duration, layout: &Layout) {
         let added = nanos(seen.elapsed.min(LONGEST_ADDED));
         self.weight.fetch_add(added + WEIGHT_OF_A_CALL, Ordering::Relaxed);
         let mut tally = lock(&self.tally);
@@ -80,14 +81,15 @@ impl Entry {
         tally.rows = tally.rows.saturating_add(seen.rows);
         tally.first_unix_ms = tally.first_unix_ms.min(seen.at_unix_ms);
         tally.last_unix_ms = tally.last_unix_ms.max(seen.at_unix_ms);
-        tally.recent.record(seen.at_unix_ms, is_slow);
+        tally.recent.record(now, is_slow);
         let bucket = &mut tally.buckets[layout.index(nanos(seen.elapsed))];
         *bucket = bucket.saturating_add(1);
     }
 
-    /// Calls and slow calls of the last minutes.
-    pub(super) fn recently(&self, now_unix_ms: u64) -> (u64, u64) {
-        lock(&self.tally).recent.read(now_unix_ms)
+    /// Its calls of the last minutes, and where it was slow several times within one, those of that time.
+    pub(super) fn recently(&self, now: Duration) -> (Calls, Option<Calls>) {
+        let recent = &lock(&self.tally).recent;
+        (recent.lately(now), recent.burst(now))
     }
 
     /// `all` is the time of all shapes.

@@ -1,15 +1,17 @@
 //! What is kept of the statements that have run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use tidegate_perfmon::{
-    By, Dialect, Health, HealthConfig, HealthMonitor, Queries, QueryConfig, QueryStats, RequestQueries, Seen,
-    TraceContext,
+    By, Dialect, Health, HealthConfig, HealthMonitor, ManualClock, Queries, QueryConfig, QueryStats, RequestQueries,
+    Seen, TraceContext,
 };
 
 const MS: Duration = Duration::from_millis(1);
 const MINUTE: u64 = 60_000;
+const MINUTES: Duration = Duration::from_secs(60);
 
 fn seen(sql: &str, elapsed: Duration, at_unix_ms: u64) -> Seen<'_> {
     Seen { sql, dialect: Dialect::Sqlite, elapsed, rows: 2, at_unix_ms, within: None, trace: None }
@@ -122,7 +124,8 @@ fn absurd_figures_and_settings_are_taken() {
     let top = queries.top(By::Total, usize::MAX);
     assert_eq!((top.len(), top[0].text.as_str()), (1, " …"));
     assert!(queries.slow(10).is_empty());
-    assert_eq!(queries.readings(u64::MAX, 0).len(), 0);
+    let [reading] = &queries.readings(0)[..] else { panic!("one shape has run") };
+    assert!(format!("{reading:?}").contains("0 of 1 calls"), "{reading:?}");
     queries.finish(&"x".repeat(10_000), &RequestQueries::new(), 0, None);
 }
 
@@ -212,33 +215,70 @@ fn what_is_repeated_stays_bounded() {
     assert_eq!((told[0].route.as_str(), told[0].requests), ("/daaa", 5));
 }
 
+/// Statements on a clock that stands until it is told to move.
+fn on_a_clock() -> (Arc<ManualClock>, Queries) {
+    let clock = Arc::new(ManualClock::new());
+    (Arc::clone(&clock), Queries::with_clock(QueryConfig::default(), clock))
+}
+
+fn state_of(queries: &Queries) -> Option<Health> {
+    let report = HealthMonitor::new(&HealthConfig::default()).evaluate(queries.readings(20));
+    assert!(report.components.len() <= 1, "{report:?}");
+    report.components.first().map(|component| component.state)
+}
+
 #[test]
 fn a_slow_shape_is_read_as_long_as_it_is_slow() {
-    let queries = Queries::default();
-    let judge = |now: u64| {
-        let mut monitor = HealthMonitor::new(&HealthConfig::default());
-        let readings = queries.readings(now, 20);
-        (readings.len(), monitor.evaluate(readings).components.pop().map(|component| component.state))
-    };
-    assert_eq!(judge(0).0, 0);
-    for call in 0..1_000 {
-        queries.record(&seen("SELECT fast FROM t", MS, call));
-        queries.record(&seen("SELECT rare FROM u", Duration::from_secs(9), call));
+    let (clock, queries) = on_a_clock();
+    assert_eq!(state_of(&queries), None);
+    for _ in 0..1_000 {
+        queries.record(&seen("SELECT fast FROM t", MS, 0));
+        queries.record(&seen("SELECT rare FROM u", Duration::from_secs(9), 0));
     }
     // The slow one is judged though a fast one runs as often.
-    assert_eq!(judge(1_000), (1, Some(Health::Unhealthy)));
-    let text = format!("{:?}", queries.readings(1_000, 20));
+    assert_eq!(state_of(&queries), Some(Health::Unhealthy));
+    let text = format!("{:?}", queries.readings(20));
     assert!(text.contains("1000 of 1000 calls in 5 min took over 1s: select rare from u"), "{text}");
-    for call in 0..100 {
-        queries.record(&seen("SELECT fast FROM t", MS, 10 * MINUTE + call));
+    clock.advance(10 * MINUTES);
+    assert_eq!(state_of(&queries), None);
+    for _ in 0..100 {
+        queries.record(&seen("SELECT fast FROM t", MS, 0));
     }
-    assert_eq!(judge(10 * MINUTE), (1, Some(Health::Healthy)));
+    assert_eq!(state_of(&queries), Some(Health::Healthy));
 
-    let quiet = Queries::default();
+    let (_, quiet) = on_a_clock();
     quiet.record(&seen("SELECT rare FROM u", Duration::from_secs(9), 0));
-    let mut monitor = HealthMonitor::new(&HealthConfig::default());
-    let report = monitor.evaluate(quiet.readings(0, 20));
-    assert_eq!(report.components[0].state, Health::Unknown, "one outlier is no incident");
+    assert_eq!(state_of(&quiet), Some(Health::Unknown), "one outlier is no incident");
+}
+
+/// Whatever the wall clock says: that of a machine may be set back by a day.
+#[test]
+fn a_rare_shape_that_is_slow_three_times_a_minute_is_read() {
+    let (clock, queries) = on_a_clock();
+    for third in 0..3 {
+        for _ in 0..100 {
+            queries.record(&seen("SELECT fast FROM t", MS, 1_000_000 - third));
+        }
+        assert_eq!(state_of(&queries), Some(Health::Healthy), "{third} may be chance");
+        queries.record(&seen("SELECT rare FROM u", Duration::from_secs(30), 1_000_000 - third));
+        clock.advance(Duration::from_secs(20));
+    }
+    assert_eq!(state_of(&queries), Some(Health::Unhealthy));
+    let text = format!("{:?}", queries.readings(20));
+    assert!(text.contains("3 of 3 calls took over 1s, 3 or more within a minute: select rare from u"), "{text}");
+    clock.advance(Duration::from_secs(41));
+    assert_eq!(state_of(&queries), Some(Health::Healthy), "a minute without another");
+}
+
+#[test]
+fn three_slow_calls_among_a_thousand_are_no_burst() {
+    let (clock, queries) = on_a_clock();
+    for call in 0..1_000 {
+        let elapsed = if call % 300 == 0 { Duration::from_secs(2) } else { MS };
+        queries.record(&seen("SELECT a FROM t", elapsed, 0));
+        clock.advance(10 * MS);
+    }
+    assert_eq!(state_of(&queries), Some(Health::Healthy));
 }
 
 #[test]

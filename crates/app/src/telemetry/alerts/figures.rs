@@ -8,7 +8,6 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use tidegate_perfmon::{Health, Severity};
 
-use super::name;
 use crate::telemetry::exposition::Family;
 
 const STATES: [Health; 4] = [Health::Healthy, Health::Degraded, Health::Unhealthy, Health::Unknown];
@@ -39,7 +38,7 @@ impl Collector for AlertFigures {
         let told = "Alerts that fire, silenced ones among them";
         let mut family = Family::new(&mut encoder, "tidegate_alerts_firing", told, MetricType::Gauge)?;
         for (severity, count) in &self.firing {
-            family.gauge(&[("severity", &name(severity))], *count)?;
+            family.gauge(&[("severity", severity.name())], *count)?;
         }
         let told = "What was told of alerts, by the way it took and what became of it";
         let mut family = Family::new(&mut encoder, "tidegate_alert_deliveries", told, MetricType::Counter)?;

@@ -10,7 +10,7 @@ pub(super) fn line(step: &Transition) {
             tracing::$level!(
                 rule = alert.rule,
                 subject = alert.subject,
-                severity = super::name(&alert.severity),
+                severity = alert.severity.name(),
                 value = alert.value,
                 threshold = alert.threshold,
                 detail = alert.detail,
