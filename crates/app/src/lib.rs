@@ -33,3 +33,8 @@ pub mod tenant;
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The service on the front page of `tidegate-perfmon`, which may not depend on axum itself.
+#[cfg(doctest)]
+#[doc = include_str!("../../perfmon/src/axum.md")]
+struct Monitored;

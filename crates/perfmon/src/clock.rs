@@ -45,6 +45,35 @@ impl Clock for SystemClock {
 }
 
 /// A clock that moves only when told; share it through an [`std::sync::Arc`].
+///
+/// With it a test says how long something takes, in place of waiting for it. A handler that moves the clock takes as long as it says:
+///
+/// ```
+/// # #[cfg(feature = "tower")] tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use std::{convert::Infallible, sync::Arc, time::Duration};
+/// use http::{Request, Response};
+/// use tidegate_perfmon::{ManualClock, PerfLayer, Registry, Window};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// let clock = Arc::new(ManualClock::new());
+/// let registry = Registry::builder().clock(Arc::clone(&clock)).build();
+/// let handler = service_fn(|_: Request<()>| async {
+///     clock.advance(Duration::from_secs(3)); // where the real one would wait
+///     Ok::<_, Infallible>(Response::new(()))
+/// });
+/// fn route(_: &Request<()>) -> Option<&str> {
+///     Some("/report")
+/// }
+/// PerfLayer::new(registry.clone(), route).layer(handler).oneshot(Request::new(())).await.unwrap();
+///
+/// assert_eq!(registry.slow_calls(1)[0].elapsed, Duration::from_secs(3));
+/// registry.tick(registry.now()); // files it, as of the clock's second
+/// assert_eq!(registry.overall(Window::Minutes(5)).latency.over[1].count, 1); // over 2 s
+/// # });
+/// ```
+///
+/// A real handler is held still at a lock or a channel of the test's while the clock moves. `Registry::spawn_ticks` goes by tokio's time and
+/// not by this clock: tests call [`Registry::tick`](crate::Registry::tick) themselves.
 #[derive(Debug, Default)]
 pub struct ManualClock {
     nanos: AtomicU64,

@@ -1,7 +1,7 @@
 //! `record(duration)` never waits and never resets; whoever reads subtracts.
 //!
-//! Every endpoint and every measured operation owns one atomic histogram that only grows. Once a second the
-//! application calls [`Registry::tick`], which subtracts the previous reading from the present one and files the
+//! Every endpoint and every measured operation owns one atomic histogram that only grows. Once a second
+//! somebody calls [`Registry::tick`] (`Registry::spawn_ticks` does, with the feature `tokio`), which subtracts the previous reading from the present one and files the
 //! difference into rings of seconds, minutes and hours. So rotation loses no sample, all figures of a window
 //! describe the same samples, and the totals for Prometheus come from the same counters as the percentiles.
 //!
@@ -14,7 +14,7 @@
 //! for _ in 0..100 {
 //!     schedules.record(StatusClass::Success, Duration::from_millis(12));
 //! }
-//! registry.tick(registry.now()); // the application does this every second
+//! registry.tick(registry.now()); // every second
 //!
 //! let page = registry.endpoints(Window::Seconds(60));
 //! assert_eq!(page[0].count, 100);
@@ -27,6 +27,20 @@
 //! assert_eq!(report.status, Health::Healthy);
 //! assert!(!report.reasons.is_empty());
 //! ```
+//!
+//! The directory `examples` answers a question a file: which endpoint is slow, what took so long, is it healthy, who should know,
+//! which statement repeats, how long did they wait, when is it full, and how is a handler tested.
+//!
+//! # What is recorded where
+//!
+//! | what | by | shown by |
+//! |---|---|---|
+//! | requests | [`PerfLayer`], or [`Registry::endpoint`] | [`Registry::endpoints`], [`Registry::overall`], [`Registry::slow_calls`], [`Registry::failed_calls`] |
+//! | work: statements, calls, cache, rendering | [`Registry::measure`], [`Registry::measure_result`], [`OperationHandle`] | [`Registry::operations`], [`Registry::slow_operations`] |
+//! | other times | [`Registry::meter`] | [`Meter::window`], [`Meter::totals`] |
+//! | statements by shape | [`Queries`] | [`Queries::top`], [`Queries::slow`], [`Queries::repeated`] |
+//!
+#![cfg_attr(not(doctest), doc = include_str!("axum.md"))]
 //!
 //! # Health and alerts
 //!
