@@ -61,7 +61,9 @@ impl Clock for SystemClock {
 ///     clock.advance(Duration::from_secs(3)); // where the real one would wait
 ///     Ok::<_, Infallible>(Response::new(()))
 /// });
-/// let route = |_: &Request<()>| Some("/report");
+/// fn route(_: &Request<()>) -> Option<&str> {
+///     Some("/report")
+/// }
 /// PerfLayer::new(registry.clone(), route).layer(handler).oneshot(Request::new(())).await.unwrap();
 ///
 /// assert_eq!(registry.slow_calls(1)[0].elapsed, Duration::from_secs(3));
