@@ -59,7 +59,7 @@ pub(crate) fn listeners(settings: &Settings) -> Option<(BoxedLayer, StatementSpa
     let otlp = settings.performance.otlp.as_ref()?;
     let outlet = OUTLET.get_or_init(Arc::default);
     let provider = SdkTracerProvider::builder()
-        .with_resource(resource::of_this_process())
+        .with_resource(resource::of(otlp))
         .with_sampler(Share(otlp.sample))
         .with_span_limits(SpanLimits { max_attributes_per_span: MOST_ATTRIBUTES, ..SpanLimits::default() })
         .with_span_processor(Processor(Arc::clone(outlet)))
@@ -163,9 +163,9 @@ impl Export {
         let outlet = Arc::clone(OUTLET.get_or_init(Arc::default));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         if let Some(queue) = outlet.take_queue() {
-            tokio::spawn(spans::send(queue, Arc::clone(&collector), Arc::clone(&outlet)));
+            tokio::spawn(spans::send(queue, Arc::clone(&collector), Arc::clone(&outlet), resource::of(otlp)));
         }
-        tasks.spawn(metrics::send(Arc::clone(telemetry), collector, Arc::clone(&outlet), otlp.interval, stop.clone()));
+        tasks.spawn(metrics::send(Arc::clone(telemetry), collector, Arc::clone(&outlet), otlp.clone(), stop.clone()));
         tasks.close();
         let counted = Arc::clone(&outlet);
         telemetry.board().figures(move || Box::new(Figures(Arc::clone(&counted))));

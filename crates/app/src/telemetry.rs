@@ -45,7 +45,7 @@ use statements::Statements;
 use verdict::{CacheCounts, CacheVerdict};
 
 pub use alerts::{AlertDesk, Follower, Told, TooManyFollowers, Topic, WebhookError};
-pub use board::{Beat, Board, Section, Table};
+pub use board::{Beat, Board, Section, Table, cell};
 pub use cache_watch::CacheWatch;
 pub use exposition::CONTENT_TYPE;
 #[cfg(feature = "otlp")]

@@ -78,7 +78,7 @@ async fn an_outage_of_a_handler_raises_an_alert_that_reaches_log_stream_and_webh
 
     assert!(metric(api, "tidegate_alert_deliveries_total{way=\"webhook\",outcome=\"failed\"}").await >= 2.0);
     assert!(metric(api, "tidegate_alert_deliveries_total{way=\"webhook\",outcome=\"delivered\"}").await >= 1.0);
-    assert!(metric(api, "tidegate_alerts_firing{severity=\"critical\"}").await >= 1.0);
+    assert!(metric(api, "tidegate_alerts_firing{rule=\"error_rate\",severity=\"critical\"}").await >= 1.0);
     let shown = api.json("/api/performance?type=alerts").await.to_string();
     assert!(!shown.contains("hunter2") && !shown.contains(KEY), "{shown}");
 }

@@ -9,6 +9,7 @@ mod bad_input;
 mod bad_start;
 mod cached_keys;
 mod connections;
+mod documented;
 mod fleet;
 mod imports;
 mod limiters;

@@ -205,6 +205,56 @@ async fn csv_and_json_tell_the_same() {
     assert!(overview["sections"]["process"]["process"].is_object());
 }
 
+/// The members of an item that hold one value: by their path, as columns are named, those of a list left out.
+fn members(item: &Value, path: &str, into: &mut Vec<String>) {
+    match item {
+        Value::Object(all) => all.iter().for_each(|(name, value)| {
+            let path = if path.is_empty() || path == "classes" { name.clone() } else { format!("{path}.{name}") };
+            members(value, &path, into);
+        }),
+        Value::Array(_) => {}
+        _ => into.push(path.to_owned()),
+    }
+}
+
+#[tokio::test]
+async fn each_member_of_an_item_is_a_column_of_its_type() {
+    let api = Api::start_with(&[("TIDEGATE_PERFORMANCE_SLOW_API_LOG", "1ms")]).await;
+    api.create_tenant("acme", "enterprise").await;
+    for _ in 0..3 {
+        let create = api.request(Method::POST, "/api/schedules").header("x-tenant-id", "acme").json(&schedule("one"));
+        success_json(create).await;
+    }
+    let is_filed = async || {
+        let told = json_of(&api, "type=endpoints").await;
+        told["items"].as_array().is_some_and(|items| items.len() > 1).then_some(())
+    };
+    poll_until(DEADLINE, is_filed).await.expect("the second ends");
+    let mut seen = BTreeSet::new();
+    for name in types(&api).await {
+        let told = json_of(&api, &format!("type={name}&limit=100")).await;
+        let answer = api.request(Method::GET, &format!("/api/performance?format=csv&type={name}&limit=100"));
+        let text = answer.send().await.expect("an answer").text().await.expect("text");
+        let columns: BTreeSet<_> = text.lines().next().expect("a head").split(',').collect();
+        for list in ["items", "failed", "top_by_total", "repeated"] {
+            for item in told[list].as_array().into_iter().flatten() {
+                let mut all = Vec::new();
+                members(item, "", &mut all);
+                // What is null as a whole has its columns by what it would have.
+                all.retain(|member| item[member.as_str()] != Value::Null);
+                let missing: Vec<_> = all.iter().filter(|member| !columns.contains(member.as_str())).collect();
+                assert!(missing.is_empty(), "{name}, {list}: {missing:?} of {item} is in none of {columns:?}");
+                seen.insert((name.clone(), list));
+            }
+        }
+    }
+    for (name, list) in
+        [("slow-queries", "top_by_total"), ("pools", "items"), ("endpoints", "items"), ("in-flight", "items")]
+    {
+        assert!(seen.contains(&(name.to_owned(), list)), "{name}, {list}: {seen:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_formula_in_a_cell_is_no_formula() {
     let api = Api::start_with(&[("TIDEGATE_HTTP_REQUEST_TIMEOUT", "600ms")]).await;

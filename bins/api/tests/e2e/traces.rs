@@ -110,8 +110,12 @@ async fn a_share_of_the_traces_begun_here_is_sent() {
 async fn metrics_arrive_at_a_collector() {
     let collector = Collector::start().await;
     let url = collector.url();
-    let variables =
-        [(ENDPOINT, url.as_str()), ("TIDEGATE_OTLP_INTERVAL", "1s"), ("TIDEGATE_PERFORMANCE_SLOW_API_LOG", "1ms")];
+    let variables = [
+        (ENDPOINT, url.as_str()),
+        ("TIDEGATE_OTLP_INTERVAL", "1s"),
+        ("TIDEGATE_OTLP_RESOURCE", "deployment.environment.name=production"),
+        ("TIDEGATE_PERFORMANCE_SLOW_API_LOG", "1ms"),
+    ];
     let mut api = Api::start_with(&variables).await;
     api.create_tenant("acme", "enterprise").await;
     for _ in 0..3 {
@@ -126,6 +130,7 @@ async fn metrics_arrive_at_a_collector() {
     let resource = &last.resource_metrics[0];
     let of_resource = &resource.resource.as_ref().expect("a resource").attributes;
     assert_eq!(text(of_resource, "service.name").as_deref(), Some("tidegate-api"));
+    assert_eq!(text(of_resource, "deployment.environment.name").as_deref(), Some("production"));
     assert_eq!(text(of_resource, "service.version").as_deref(), Some(env!("CARGO_PKG_VERSION")));
     assert!(text(of_resource, "service.instance.id").is_some_and(|id| id.len() == 36));
     let metrics = &resource.scope_metrics[0].metrics;
@@ -161,6 +166,10 @@ async fn metrics_arrive_at_a_collector() {
     assert!(!exemplars.is_empty(), "a tenant is not created within 1 ms");
     for exemplar in exemplars {
         assert!(spans.iter().any(|sent| sent.span.trace_id == exemplar.trace_id), "{exemplar:?}");
+    }
+    for metric in metrics {
+        let family = format!("# TYPE {} ", metric.name);
+        assert!(scraped.contains(&family), "{} is told to no scraper", metric.name);
     }
     // What a scraper is told, the collector is too.
     let families = scraped.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
@@ -18,6 +17,7 @@ use super::families::{self, Span};
 use super::spans::Outlet;
 use super::{exemplars, resource};
 use crate::clock;
+use crate::settings::OtlpSettings;
 use crate::telemetry::Telemetry;
 
 /// Slow calls, and failed ones, that are looked at for exemplars.
@@ -28,13 +28,13 @@ pub(super) async fn send(
     telemetry: Arc<Telemetry>,
     collector: Arc<Collector>,
     outlet: Arc<Outlet>,
-    period: Duration,
+    settings: OtlpSettings,
     stop: CancellationToken,
 ) {
     let since = unix_nanos();
-    let mut beat = interval(period);
+    let mut beat = interval(settings.interval);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let resource = ResourceAttributesWithSchema::from(&resource::of_this_process());
+    let resource = ResourceAttributesWithSchema::from(&resource::of(&settings));
     let (mut is_last, mut told_until) = (false, since);
     while !is_last {
         is_last = tokio::select! {

@@ -4,9 +4,10 @@ use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
 
 use crate::identity::THIS_PROCESS;
+use crate::settings::OtlpSettings;
 
-/// The program, its version, and an id that is new at each start.
-pub(super) fn of_this_process() -> Resource {
+/// The program, its version, an id that is new at each start, and what the settings say beside or instead.
+pub(super) fn of(settings: &OtlpSettings) -> Resource {
     let process = &*THIS_PROCESS;
     // Nothing of the environment: what goes out is what is said here.
     Resource::builder_empty()
@@ -15,5 +16,6 @@ pub(super) fn of_this_process() -> Resource {
             KeyValue::new("service.version", process.version),
             KeyValue::new("service.instance.id", process.instance.as_str()),
         ])
+        .with_attributes(settings.resource.iter().map(|(name, value)| KeyValue::new(name.clone(), value.clone())))
         .build()
 }

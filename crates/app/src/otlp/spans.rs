@@ -10,6 +10,7 @@ use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
+use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 use prost::Message;
@@ -17,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::collector::{Collector, Signal};
-use super::{gate, resource};
+use super::gate;
 
 /// Spans that wait at most; more are dropped and counted.
 const WAITING: usize = 2_048;
@@ -162,8 +163,13 @@ impl SpanProcessor for Processor {
 
 /// Sends what comes, some together. Each message is tried once: whoever has to wait for a collector loses what comes
 /// meanwhile.
-pub(super) async fn send(mut queue: mpsc::Receiver<Item>, collector: Arc<Collector>, outlet: Arc<Outlet>) {
-    let resource = ResourceAttributesWithSchema::from(&resource::of_this_process());
+pub(super) async fn send(
+    mut queue: mpsc::Receiver<Item>,
+    collector: Arc<Collector>,
+    outlet: Arc<Outlet>,
+    resource: Resource,
+) {
+    let resource = ResourceAttributesWithSchema::from(&resource);
     let mut batch = Vec::new();
     while let Some(first) = queue.recv().await {
         let flush = gather(first, &mut queue, &mut batch, &outlet).await;
@@ -250,7 +256,7 @@ mod tests {
     }
 
     fn message(batch: Vec<SpanData>) -> usize {
-        let resource = ResourceAttributesWithSchema::from(&resource::of_this_process());
+        let resource = ResourceAttributesWithSchema::from(&Resource::builder().build());
         let resource_spans = group_spans_by_resource_and_scope(batch, &resource);
         ExportTraceServiceRequest { resource_spans }.encoded_len()
     }

@@ -351,6 +351,12 @@ pub const CATALOGUE: &[Setting] = &[
         "`on`: the webhook may be on a private network",
     ),
     setting(
+        "alerts.objective",
+        "TIDEGATE_ALERTS_OBJECTIVE",
+        Some("99.9%"),
+        "share of responses that should be good, of which the rest is the error budget: above 93.06%, such as 99.5% or 0.995",
+    ),
+    setting(
         "otlp.endpoint",
         "TIDEGATE_OTLP_ENDPOINT",
         None,
@@ -358,7 +364,13 @@ pub const CATALOGUE: &[Setting] = &[
     ),
     secret("otlp.headers", "TIDEGATE_OTLP_HEADERS", "headers sent to it: name=value, with commas between"),
     setting("otlp.sample", "TIDEGATE_OTLP_SAMPLE", Some("1"), "share of the traces begun here that are sent"),
-    setting("otlp.interval", "TIDEGATE_OTLP_INTERVAL", Some("10s"), "how often metrics are sent"),
+    setting("otlp.interval", "TIDEGATE_OTLP_INTERVAL", Some("60s"), "how often metrics are sent"),
+    setting(
+        "otlp.resource",
+        "TIDEGATE_OTLP_RESOURCE",
+        None,
+        "what is said of the sender, such as deployment.environment.name=production: name=value, with commas between",
+    ),
     // The URLs may hold passwords.
     secret(
         "redis.url",

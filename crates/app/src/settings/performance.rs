@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_perfmon::{HealthConfig, Kind, QueryConfig};
+use tidegate_perfmon::{BurnRate, HealthConfig, Kind, QueryConfig, mask};
 
 use super::reader::Reader;
 use super::{Hidden, SettingsError, Tokens};
@@ -31,7 +31,7 @@ pub struct PerformanceSettings {
 }
 
 /// Whom alerts are sent to, beside the log and the event stream.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct AlertSettings {
     /// URL that each alert is posted to.
     pub webhook: Option<Hidden>,
@@ -39,6 +39,14 @@ pub struct AlertSettings {
     pub webhook_secret: Option<Hidden>,
     /// Whether that URL may lead to an address of a private network.
     pub private_addresses: bool,
+    /// The share of responses that should be good.
+    pub objective: f64,
+}
+
+impl Default for AlertSettings {
+    fn default() -> Self {
+        Self { webhook: None, webhook_secret: None, private_addresses: false, objective: 0.999 }
+    }
 }
 
 /// An OpenTelemetry collector.
@@ -52,6 +60,8 @@ pub struct OtlpSettings {
     pub sample: f64,
     /// How often metrics are sent.
     pub interval: Duration,
+    /// What is said of the sender beside its own, by name. No value looks like a secret.
+    pub resource: Vec<(String, String)>,
 }
 
 impl PerformanceSettings {
@@ -104,6 +114,7 @@ pub(super) fn read(raw: &Reader<'_>, tokens: &Tokens) -> Result<PerformanceSetti
             webhook: raw.secret_url("alerts.webhook")?,
             webhook_secret: raw.signing_key("alerts.webhook_secret")?,
             private_addresses: raw.switch("alerts.private_addresses")?,
+            objective: objective(raw)?,
         },
         otlp: otlp(raw)?,
     })
@@ -131,6 +142,7 @@ fn otlp(raw: &Reader<'_>) -> Result<Option<OtlpSettings>, SettingsError> {
         text.parse().ok().filter(|share| (0.0..=1.0).contains(share))
     })?;
     let interval = raw.duration("otlp.interval", Duration::from_secs(1), Duration::from_secs(3600))?;
+    let resource = resource(raw)?;
     let endpoint = raw.optional("otlp.endpoint", "a URL such as http://127.0.0.1:4318", |text| {
         is_http(text).then(|| text.trim_end_matches('/').to_owned())
     })?;
@@ -138,7 +150,59 @@ fn otlp(raw: &Reader<'_>) -> Result<Option<OtlpSettings>, SettingsError> {
         let reason = "this program was built without the feature `otlp`, and so sends nothing; unset it";
         return Err(raw.invalid("otlp.endpoint", reason.to_owned()));
     }
-    Ok(endpoint.map(|endpoint| OtlpSettings { endpoint, headers, sample, interval }))
+    Ok(endpoint.map(|endpoint| OtlpSettings { endpoint, headers, sample, interval, resource }))
+}
+
+/// As far as the windows of the error budget can serve it: an hour that is all bad must use up more than they allow.
+fn objective(raw: &Reader<'_>) -> Result<f64, SettingsError> {
+    raw.required(
+        "alerts.objective",
+        "a share of good responses above 93.06% and below all, as 99.9% or 0.999",
+        |text| {
+            let share = match text.strip_suffix('%') {
+                Some(percent) => percent.trim_end().parse::<f64>().ok()? / 100.0,
+                None => text.parse().ok()?,
+            };
+            BurnRate::standard(share).check().is_ok().then_some(share)
+        },
+    )
+}
+
+/// What a process says of itself, which nobody sets.
+const OWN: [&str; 2] = ["service.version", "service.instance.id"];
+/// Of attributes, and of a name and a value in bytes.
+const MOST_ATTRIBUTES: usize = 32;
+const LONGEST_NAME: usize = 128;
+const LONGEST_VALUE: usize = 256;
+
+fn resource(raw: &Reader<'_>) -> Result<Vec<(String, String)>, SettingsError> {
+    const KEY: &str = "otlp.resource";
+    let wanted = "`name=value` with commas between, such as deployment.environment.name=production, none twice; \
+                  service.version and service.instance.id are the process's own";
+    let told = raw.optional(KEY, wanted, |text| {
+        let pairs: Option<Vec<_>> = text.split(',').map(attribute).collect();
+        let pairs = pairs.filter(|pairs| pairs.len() <= MOST_ATTRIBUTES)?;
+        let is_twice = |at: usize| pairs[..at].iter().any(|(name, _)| *name == pairs[at].0);
+        if (0..pairs.len()).any(is_twice) { None } else { Some(pairs) }
+    })?;
+    let pairs = told.unwrap_or_default();
+    match pairs.iter().find(|(_, value)| mask(value) != value.as_str()) {
+        Some((name, _)) => {
+            Err(raw
+                .invalid(KEY, format!("the value of {name} looks like a secret, and goes out with all that is sent")))
+        }
+        None => Ok(pairs),
+    }
+}
+
+fn attribute(pair: &str) -> Option<(String, String)> {
+    let (name, value) = pair.split_once('=')?;
+    let (name, value) = (name.trim(), value.trim());
+    let is_name = (1..=LONGEST_NAME).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        && !OWN.contains(&name);
+    let is_value = (1..=LONGEST_VALUE).contains(&value.len()) && !value.chars().any(char::is_control);
+    (is_name && is_value).then(|| (name.to_owned(), value.to_owned()))
 }
 
 /// Whether the text is an HTTP URL without user, password, query and fragment.
@@ -212,6 +276,38 @@ mod tests {
         }
         let read = ("TIDEGATE_READ_TOKEN", "read-token-0123456789");
         assert!(check_with(&[closed, read]).unwrap().performance.metrics_need_token);
+    }
+
+    #[test]
+    fn an_objective_is_a_share_that_the_windows_can_serve() {
+        let set =
+            |text: &str| check_with(&[("TIDEGATE_ALERTS_OBJECTIVE", text)]).map(|all| all.performance.alerts.objective);
+        assert!((check_with(&[]).unwrap().performance.alerts.objective - 0.999).abs() < 1e-12);
+        for (text, share) in [("99.5%", 0.995), ("99.5 %", 0.995), ("0.99", 0.99)] {
+            assert!((set(text).unwrap() - share).abs() < 1e-12, "{text}");
+        }
+        for wrong in ["99.5", "1", "100%", "0.9", "0", "NaN", "-1", "%", "all"] {
+            let error = set(wrong).unwrap_err().to_string();
+            assert!(error.contains("TIDEGATE_ALERTS_OBJECTIVE"), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "otlp")]
+    fn what_is_said_of_the_sender_is_checked_and_holds_no_secret() {
+        let set = |text: &str| {
+            let collector = ("TIDEGATE_OTLP_ENDPOINT", "http://127.0.0.1:4318");
+            check_with(&[collector, ("TIDEGATE_OTLP_RESOURCE", text)]).map(|all| all.performance.otlp.unwrap().resource)
+        };
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let told = set("service.name = shop, deployment.environment.name=production").unwrap();
+        assert_eq!(told, [pair("service.name", "shop"), pair("deployment.environment.name", "production")]);
+        for wrong in ["", "a", "a=", "=b", "a=b,", "a=b,a=c", "a b=c", "service.instance.id=1", "service.version=2"] {
+            // Nothing at all is no setting.
+            assert_eq!(set(wrong).is_err(), !wrong.is_empty(), "{wrong:?}");
+        }
+        let error = set("owner=ada@example.org").unwrap_err().to_string();
+        assert!(error.contains("owner") && error.contains("secret") && !error.contains("ada@"), "{error}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod address;
 mod figures;
 mod log;
 mod places;
+mod steady;
 mod stream;
 mod traces;
 mod webhook;
@@ -15,8 +16,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate_perfmon::{
-    Alert, AlertRule, Alerts, BurnLog, BurnRate, BurnReading, Health, Observation, OutboxCounts, Registry, Severity,
-    Silence, SilenceError, mask,
+    AlertRule, Alerts, BurnLog, BurnRate, BurnReading, Health, Observation, OutboxCounts, Registry, Severity, Silence,
+    SilenceError, mask,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,7 @@ use super::{Beat, Section, Table};
 use crate::clock::unix_ms;
 use crate::settings::AlertSettings;
 use figures::AlertFigures;
+use steady::Steady;
 use stream::Stream;
 use webhook::Webhook;
 
@@ -35,8 +37,6 @@ pub use webhook::WebhookError;
 const HISTORY: usize = 200;
 /// Between two entries of the log of outcomes.
 const BURN_SPACING: Duration = Duration::from_secs(5);
-/// The share of responses that should be good.
-const OBJECTIVE: f64 = 0.999;
 
 /// Keeps the alerts of this process, and tells of them. All that it tells or shows went through [`mask`].
 pub struct AlertDesk {
@@ -50,6 +50,7 @@ pub struct AlertDesk {
 
 struct State {
     alerts: Alerts,
+    silences: Steady,
     outcomes: BurnLog,
     recorded_at: Option<Duration>,
     burning: Vec<BurnReading>,
@@ -75,11 +76,12 @@ impl AlertDesk {
         if let Some(webhook) = &webhook {
             tokio::spawn(Arc::clone(webhook).run(shutdown));
         }
-        let objective = BurnRate::standard(OBJECTIVE);
+        let objective = BurnRate::standard(settings.objective);
         let alerts =
             Alerts::new(rules(&objective), HISTORY).expect("the rules are written here, and a test makes them");
         let state = State {
             alerts,
+            silences: Steady::default(),
             outcomes: BurnLog::new(registry.now()),
             recorded_at: None,
             burning: Vec::new(),
@@ -97,7 +99,8 @@ impl AlertDesk {
             state.outcomes.record(beat.now, beat.registry.outcomes());
             state.burning = self.objective.evaluate(&state.outcomes);
         }
-        let State { alerts, burning, .. } = &mut *state;
+        let State { alerts, silences, burning, .. } = &mut *state;
+        silences.turn(alerts, beat.now, beat.unix_ms);
         let mut seen = beat.health.observations();
         seen.extend(burning.iter().map(BurnReading::observation));
         seen.iter_mut().for_each(hide);
@@ -149,6 +152,11 @@ impl AlertDesk {
         self.stream.follow(client, topics, first)
     }
 
+    /// Tells whoever follows the topic of something that has no life of its own. Its texts are masked already.
+    pub(super) fn announce(&self, topic: Topic, name: &'static str, data: &Value) {
+        self.stream.tell(&Told::unnumbered(Some(topic), name, data));
+    }
+
     /// Keeps a rule, or one subject of it, from being told for a while. Its texts are masked before they are kept, as those of
     /// alerts are.
     ///
@@ -158,21 +166,26 @@ impl AlertDesk {
     pub fn silence(&self, mut silence: Silence) -> Result<Silence, SilenceError> {
         silence.reason = mask(&silence.reason).into_owned();
         silence.subject = silence.subject.as_deref().map(|subject| mask(subject).into_owned());
-        self.state().alerts.silence(silence.clone(), unix_ms())?;
+        let (mut state, now) = (self.state(), unix_ms());
+        state.alerts.silence(silence.clone(), now)?;
+        state.silences.add(&silence, now);
         Ok(silence)
     }
 
     /// Ends a silence before its time; whether there was one.
     pub fn lift_silence(&self, rule: &str, subject: Option<&str>) -> bool {
         let subject = subject.map(mask);
-        self.state().alerts.lift_silence(rule, subject.as_deref())
+        let mut state = self.state();
+        state.silences.lift(rule, subject.as_deref());
+        state.alerts.lift_silence(rule, subject.as_deref())
     }
 
     pub(super) fn figures(&self) -> AlertFigures {
         let state = self.state();
-        let mut firing = BTreeMap::from(Severity::ALL.map(|severity| (severity, 0)));
+        let rules = state.alerts.rules().iter();
+        let mut firing: BTreeMap<_, _> = rules.map(|rule| ((rule.id.to_string(), rule.severity), 0)).collect();
         for alert in state.alerts.firing() {
-            *firing.entry(alert.severity).or_default() += 1;
+            *firing.entry((alert.rule.clone(), alert.severity)).or_default() += 1;
         }
         AlertFigures { health: state.health, firing, deliveries: self.deliveries(state.logged) }
     }
@@ -233,6 +246,24 @@ fn told_of(beat: &Beat<'_>) -> Told {
     Told::health(beat.health.status, beat.health.score, reason.as_deref())
 }
 
+const COLUMNS: &[&str] = &[
+    "id",
+    "rule",
+    "subject",
+    "severity",
+    "phase",
+    "pending_at_unix_ms",
+    "fired_at_unix_ms",
+    "ended_at_unix_ms",
+    "known_at_unix_ms",
+    "value",
+    "peak",
+    "threshold",
+    "silenced",
+    "trace_id",
+    "detail",
+];
+
 impl Section for AlertDesk {
     fn name(&self) -> &'static str {
         "alerts"
@@ -259,40 +290,7 @@ impl Section for AlertDesk {
     }
 
     fn table(&self, limit: usize) -> Option<Table> {
-        let time = |at: Option<u64>| at.map(|at| at.to_string()).unwrap_or_default();
-        let row = |alert: Alert| {
-            vec![
-                alert.id.to_string(),
-                alert.rule,
-                alert.subject,
-                alert.severity.to_string(),
-                alert.phase.to_string(),
-                alert.pending_at_unix_ms.to_string(),
-                time(alert.fired_at_unix_ms),
-                time(alert.ended_at_unix_ms),
-                alert.value.to_string(),
-                alert.threshold.to_string(),
-                alert.silenced.to_string(),
-                alert.detail,
-            ]
-        };
-        Some(Table {
-            columns: &[
-                "id",
-                "rule",
-                "subject",
-                "severity",
-                "phase",
-                "pending_at_unix_ms",
-                "fired_at_unix_ms",
-                "ended_at_unix_ms",
-                "value",
-                "threshold",
-                "silenced",
-                "detail",
-            ],
-            rows: self.state().alerts.list(limit).into_iter().map(row).collect(),
-        })
+        Some(Table::of(COLUMNS, &self.json(limit)["items"]))
     }
 }
 

@@ -46,6 +46,56 @@ pub struct Beat<'a> {
     pub health: &'a HealthReport,
 }
 
+impl Table {
+    /// A row for each item, whose cells are its members of those names; a name with dots leads to a member of a member.
+    /// Taken from the JSON, so that both tell the same.
+    pub fn of(columns: &'static [&'static str], items: &Value) -> Self {
+        let items = items.as_array().map_or(&[][..], Vec::as_slice);
+        let row = |item: &Value| columns.iter().map(|column| cell(member(item, column))).collect();
+        Self { columns, rows: items.iter().map(row).collect() }
+    }
+
+    /// The items of several lists of one object, each row with the list's name in the first column.
+    pub fn of_lists(columns: &'static [&'static str], lists: &[&'static str], told: &Value) -> Self {
+        let named = |list: &&'static str| {
+            let mut rows = Self::of(columns, &told[*list]).rows;
+            rows.iter_mut().filter_map(|row| row.first_mut()).for_each(|first| (*list).clone_into(first));
+            rows
+        };
+        Self { columns, rows: lists.iter().flat_map(named).collect() }
+    }
+}
+
+fn member<'a>(item: &'a Value, path: &str) -> &'a Value {
+    path.split('.').fold(item, |item, name| &item[name])
+}
+
+/// A value as one cell: text without its quotes, nothing for null, and what has parts as JSON.
+pub fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The members of an item that hold one value, as a table names them; of a list within it there is the list.
+#[cfg(test)]
+pub(super) fn members(item: &Value) -> Vec<String> {
+    fn walk(value: &Value, path: &str, into: &mut Vec<String>) {
+        match value {
+            Value::Object(members) => members.iter().for_each(|(name, value)| {
+                walk(value, &if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, into);
+            }),
+            Value::Array(_) => {}
+            _ => into.push(path.to_owned()),
+        }
+    }
+    let mut all = Vec::new();
+    walk(item, "", &mut all);
+    all
+}
+
 type Answer = BoxFuture<'static, Option<Box<dyn Collector>>>;
 
 /// Figures that somebody has to be asked for.

@@ -2,16 +2,19 @@
 
 mod actuators;
 mod counters;
+mod limits;
+mod news;
 mod sections;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tidegate_perfmon::action::{Actions, Actuator, Entry, Outcome, RevertError};
+use tidegate_perfmon::action;
+use tidegate_perfmon::action::{Actions, Actuator, Entry, RevertError};
 use tidegate_perfmon::advice::{Advice, Limits, Signals, advise};
 use tidegate_perfmon::outlook::{self, Figure, Outlook, Refused, ToldAnomaly};
-use tidegate_perfmon::{action, mask};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -20,10 +23,14 @@ use crate::settings::PerformanceSettings;
 
 pub use actuators::{CacheRoom, JobsAtOnce};
 pub(super) use counters::Counters;
+use limits::{InMinutes, Judged, Limit};
+use news::{Near, News};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// As many as advice looks at.
 const MINUTES: usize = 35;
+/// Advice that was not given for so many minutes is news when it is given again.
+const FORGOTTEN: u64 = 30;
 
 /// History, trends, anomalies, advice, and what was done about it.
 ///
@@ -31,6 +38,7 @@ const MINUTES: usize = 35;
 /// who asks waits for none of it.
 pub struct OutlookWatch {
     limits: Limits,
+    judged: Judged,
     /// Minute 0, in milliseconds since the Unix epoch.
     began_unix_ms: u64,
     calculating: Mutex<Calculating>,
@@ -43,29 +51,33 @@ struct Calculating {
     /// Oldest first.
     minutes: Vec<Signals>,
     before: Option<Counters>,
+    /// By rule and target, the minute in which it was given last.
+    advised: BTreeMap<(&'static str, String), u64>,
+    /// Figures of which it was told that they reach their limit.
+    near: BTreeSet<String>,
 }
 
 /// What was known when the last minute was over.
 #[derive(Default)]
 struct Shown {
-    figures: Vec<Figure>,
+    figures: Vec<Known>,
     refused: Refused,
     /// Newest first.
     anomalies: Vec<ToldAnomaly>,
     advice: Vec<Advice>,
 }
 
+/// A figure, and when it reaches what it should not.
+struct Known {
+    figure: Figure,
+    limit: Option<Limit>,
+    reach: Option<InMinutes>,
+}
+
 impl fmt::Debug for OutlookWatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OutlookWatch").finish_non_exhaustive()
     }
-}
-
-/// What a minute brought, for the log.
-#[derive(Debug, Default)]
-struct News {
-    anomalies: Vec<ToldAnomaly>,
-    done: Vec<Entry>,
 }
 
 impl OutlookWatch {
@@ -80,8 +92,15 @@ impl OutlookWatch {
         let outlook = Outlook::new(outlook::Settings::default());
         Self {
             limits,
+            judged: Judged::new(settings),
             began_unix_ms,
-            calculating: Mutex::new(Calculating { outlook, minutes: Vec::new(), before: None }),
+            calculating: Mutex::new(Calculating {
+                outlook,
+                minutes: Vec::new(),
+                before: None,
+                advised: BTreeMap::new(),
+                near: BTreeSet::new(),
+            }),
             shown: Mutex::default(),
             actions: Mutex::new(Actions::new(acts, actuators)),
         }
@@ -103,7 +122,7 @@ impl OutlookWatch {
                 let turned = tokio::task::spawn_blocking(move || {
                     let counters = Counters::of(&telemetry);
                     let minute = telemetry.registry().now().as_secs() / MINUTE.as_secs();
-                    tell(&watch.turn(minute, counters));
+                    watch.tell(&watch.turn(minute, counters), telemetry.alerts());
                 });
                 if let Err(error) = turned.await {
                     tracing::error!(%error, "the outlook of this minute failed");
@@ -120,7 +139,7 @@ impl OutlookWatch {
     pub fn revert(&self, id: u64) -> Result<Entry, RevertError> {
         let done = self.actions().revert(id);
         if let Ok(entry) = &done {
-            tell_of(entry);
+            news::log(entry);
         }
         done
     }
@@ -134,9 +153,10 @@ impl OutlookWatch {
     /// Takes in what was counted until the end of a minute.
     fn turn(&self, minute: u64, counters: Counters) -> News {
         let mut calculating = self.calculating.lock().unwrap_or_else(PoisonError::into_inner);
-        let Calculating { outlook, minutes, before } = &mut *calculating;
+        let Calculating { outlook, minutes, before, advised, near } = &mut *calculating;
         let signals = before.as_ref().map(|before| counters.since(before, minute));
         let told = signals.as_ref().map(|signals| counters.figures(signals));
+        let process = counters.process;
         *before = Some(counters);
         let (Some(signals), Some(told)) = (signals, told) else { return News::default() };
         let mut anomalies = Vec::new();
@@ -148,14 +168,18 @@ impl OutlookWatch {
         minutes.drain(..over);
         let advice = advise(&self.limits, minutes);
         let done = self.actions().consider(minutes, &advice);
-        let shown = Shown {
-            figures: outlook.figures(),
-            refused: outlook.refused(),
-            anomalies: outlook.anomalies().cloned().collect(),
-            advice,
+        let known = |figure: Figure| {
+            let limit = self.judged.of(&figure.name, process.as_ref());
+            let reach = limit.and_then(|limit| limit.reach(outlook, &figure.name, figure.last.value));
+            Known { figure, limit, reach }
         };
+        let figures: Vec<Known> = outlook.figures().into_iter().map(known).collect();
+        let news =
+            News { anomalies, advice: new_among(&advice, advised, minute), near: newly_near(&figures, near), done };
+        let shown =
+            Shown { figures, refused: outlook.refused(), anomalies: outlook.anomalies().cloned().collect(), advice };
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(shown);
-        News { anomalies, done }
+        news
     }
 
     fn shown(&self) -> Arc<Shown> {
@@ -172,26 +196,27 @@ impl OutlookWatch {
     }
 }
 
-fn tell(news: &News) {
-    for told in &news.anomalies {
-        tracing::warn!(figure = %told.name, anomaly = ?told.anomaly, "a figure left its own past");
-    }
-    news.done.iter().for_each(tell_of);
+/// The advice that was not given lately.
+fn new_among(advice: &[Advice], given: &mut BTreeMap<(&'static str, String), u64>, minute: u64) -> Vec<Advice> {
+    given.retain(|_, last| minute.saturating_sub(*last) <= FORGOTTEN);
+    let is_new = |advice: &&Advice| given.insert((advice.id, advice.target.clone()), minute).is_none();
+    advice.iter().filter(is_new).cloned().collect()
 }
 
-fn tell_of(entry: &Entry) {
-    let Entry { id, actuator, from, to, advice, .. } = entry;
-    match &entry.outcome {
-        Outcome::OnTrial => tracing::info!(id, actuator, from, to, advice, "changed on advice, and on trial"),
-        Outcome::Kept => tracing::info!(id, actuator, from, to, advice, "the change is kept"),
-        Outcome::Reverted { reason, .. } => {
-            tracing::info!(id, actuator, from, to, advice, reason = %mask(reason), "the change was taken back");
+/// The figures that are now seen to reach their limits, and were not before. One that is no longer on its way is forgotten.
+fn newly_near(figures: &[Known], told: &mut BTreeSet<String>) -> Vec<Near> {
+    let mut near = Vec::new();
+    for Known { figure, limit, reach } in figures {
+        let (Some(limit), Some(reach)) = (limit, reach) else {
+            told.remove(&figure.name);
+            continue;
+        };
+        // Only what all of the interval says is worth somebody's time.
+        if reach.latest.is_some() && told.insert(figure.name.clone()) {
+            near.push(Near { name: figure.name.clone(), value: figure.last.value, limit: limit.value, reach: *reach });
         }
-        Outcome::Refused { reason } | Outcome::Left { reason } => {
-            tracing::warn!(id, actuator, from, to, advice, reason = %mask(reason), "the change could not be made, or unmade");
-        }
-        _ => tracing::info!(id, actuator, from, to, advice, "a change"),
     }
+    near
 }
 
 #[cfg(test)]

@@ -39,6 +39,19 @@ fn read(pool: &WatchedPool) -> (PoolState, Totals) {
     (pool.state(), pool.acquired().totals())
 }
 
+const COLUMNS: &[&str] = &[
+    "name",
+    "max",
+    "open",
+    "in_use",
+    "waiting",
+    "longest_wait_ms",
+    "failed",
+    "acquired",
+    "acquire_mean_ms",
+    "acquire_max_ms",
+];
+
 struct Pools(Vec<WatchedPool>);
 
 impl Section for Pools {
@@ -52,32 +65,7 @@ impl Section for Pools {
     }
 
     fn table(&self, limit: usize) -> Option<Table> {
-        let row = |pool: &WatchedPool| {
-            let state = pool.state();
-            let acquired = pool.acquired().totals();
-            let numbers = [u64::from(state.max), state.open, state.in_use, state.waiting, state.failed, acquired.count];
-            let mut row = vec![state.name.to_owned()];
-            row.extend(numbers.map(|number| number.to_string()));
-            row.push(millis(state.longest_wait));
-            row.push(mean(&acquired).map(|mean| mean.to_string()).unwrap_or_default());
-            row.push(millis(pool.acquired().longest()));
-            row
-        };
-        Some(Table {
-            columns: &[
-                "name",
-                "max",
-                "open",
-                "in_use",
-                "waiting",
-                "failed",
-                "acquired",
-                "longest_wait_ms",
-                "acquire_mean_ms",
-                "acquire_max_ms",
-            ],
-            rows: self.0.iter().take(limit).map(row).collect(),
-        })
+        Some(Table::of(COLUMNS, &self.json(limit)["items"]))
     }
 }
 
@@ -93,7 +81,8 @@ fn item(pool: &WatchedPool) -> Value {
         "failed": state.failed,
         "acquired": acquired.count,
         "acquire_mean_ms": mean(&acquired),
-        "acquire_max_ms": pool.acquired().longest().as_secs_f64() * 1_000.0,
+        // Since the start, as all of it but what is so now. Nobody has waited for nothing.
+        "acquire_max_ms": (acquired.count > 0).then(|| pool.acquired().longest().as_secs_f64() * 1_000.0),
     })
 }
 
@@ -101,10 +90,6 @@ fn mean(times: &Totals) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "a mean")]
     let count = times.count as f64;
     (times.count > 0).then(|| times.sum_seconds / count * 1_000.0)
-}
-
-fn millis(time: Duration) -> String {
-    (time.as_secs_f64() * 1_000.0).to_string()
 }
 
 /// All pools at one moment.

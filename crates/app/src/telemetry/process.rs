@@ -15,11 +15,15 @@ use tidegate_perfmon::Reading;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::board::{Board, Section, Table};
+use super::board::{Board, Section};
 use super::exposition::Family;
+use crate::identity::THIS_PROCESS;
 
 /// Above this share of the descriptors that it may open, a process is about to refuse connections.
-const DESCRIPTORS: f64 = 0.8;
+pub(super) const DESCRIPTORS: f64 = 0.8;
+/// The first version of control groups says so large a number, rounded to pages, where there is no limit.
+#[cfg(target_os = "linux")]
+const NO_LIMIT: u64 = 1 << 62;
 /// Between two looks at them for the verdict of each second.
 const SPACING: Duration = Duration::from_secs(10);
 
@@ -29,12 +33,15 @@ pub(super) struct ProcessReading {
     /// Time on processors since the start, in user and kernel.
     pub(super) cpu_seconds: f64,
     pub(super) resident_bytes: u64,
+    pub(super) virtual_bytes: u64,
+    /// What its control group may take; none where that has no limit, or there is no group.
+    pub(super) memory_limit_bytes: Option<u64>,
     pub(super) open_descriptors: u64,
     /// None where there is no limit.
     pub(super) max_descriptors: Option<u64>,
     pub(super) threads: u64,
-    /// Since the Unix epoch.
-    pub(super) started_unix_seconds: f64,
+    /// In milliseconds since the Unix epoch, as exactly as the system tells.
+    pub(super) started_at_unix_ms: u64,
 }
 
 /// What the runtime says of itself.
@@ -60,10 +67,13 @@ impl ProcessReading {
         Some(Self {
             cpu_seconds: (stat.utime + stat.stime) as f64 / a_second,
             resident_bytes: stat.rss.saturating_mul(procfs::page_size()),
+            virtual_bytes: stat.vsize,
+            memory_limit_bytes: memory_limit(),
             open_descriptors: descriptors.open,
             max_descriptors: descriptors.most,
             threads: u64::try_from(stat.num_threads).unwrap_or(0),
-            started_unix_seconds: boot_time()? + stat.starttime as f64 / a_second,
+            started_at_unix_ms: boot_time()? * 1_000
+                + stat.starttime.saturating_mul(1_000) / procfs::ticks_per_second(),
         })
     }
 
@@ -96,7 +106,7 @@ struct Descriptors {
 }
 
 impl Descriptors {
-    /// Lists every one that is open, which takes longer the more there are.
+    /// Since Linux 6.2 the directory says how many it has; before, all of them are listed, which takes longer the more there are.
     #[cfg(target_os = "linux")]
     fn take() -> Option<Self> {
         Self::of(&procfs::process::Process::myself().ok()?)
@@ -113,7 +123,12 @@ impl Descriptors {
             procfs::process::LimitValue::Value(most) => Some(most),
             procfs::process::LimitValue::Unlimited => None,
         };
-        Some(Self { open: process.fd_count().ok()? as u64, most })
+        let told = std::fs::metadata("/proc/self/fd").ok().map(|directory| directory.len()).filter(|open| *open > 0);
+        let open = match told {
+            Some(open) => open,
+            None => process.fd_count().ok()? as u64,
+        };
+        Some(Self { open, most })
     }
 
     #[expect(clippy::cast_precision_loss, reason = "nobody has 2⁵³ descriptors")]
@@ -125,10 +140,33 @@ impl Descriptors {
 
 /// When the machine started, in seconds since the Unix epoch. It doesn't change, and all of `/proc/stat` is read for it.
 #[cfg(target_os = "linux")]
-#[expect(clippy::cast_precision_loss, reason = "seconds since 1970")]
-fn boot_time() -> Option<f64> {
-    static AT: OnceLock<Option<f64>> = OnceLock::new();
-    *AT.get_or_init(|| procfs::boot_time_secs().ok().map(|secs| secs as f64))
+fn boot_time() -> Option<u64> {
+    static AT: OnceLock<Option<u64>> = OnceLock::new();
+    *AT.get_or_init(|| procfs::boot_time_secs().ok())
+}
+
+/// The least that the control group of this process, or one around it, may take.
+#[cfg(target_os = "linux")]
+fn memory_limit() -> Option<u64> {
+    let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let (root, file, group) = own.lines().find_map(|line| {
+        // `7:memory:/group` of the first version, `0::/group` of the second.
+        let (controllers, group) = line.split_once(':')?.1.split_once(':')?;
+        match controllers {
+            "" => Some(("/sys/fs/cgroup", "memory.max", group)),
+            _ if controllers.split(',').any(|one| one == "memory") => {
+                Some(("/sys/fs/cgroup/memory", "memory.limit_in_bytes", group))
+            }
+            _ => None,
+        }
+    })?;
+    let around = std::path::Path::new(group).ancestors();
+    let limit = |group: &std::path::Path| {
+        let within = group.strip_prefix("/").ok()?;
+        let text = std::fs::read_to_string(std::path::Path::new(root).join(within).join(file)).ok()?;
+        text.trim().parse::<u64>().ok().filter(|bytes| *bytes < NO_LIMIT)
+    };
+    around.filter_map(limit).min()
 }
 
 /// Hangs up what the process and the runtime that this is called in take.
@@ -159,25 +197,6 @@ impl Section for ProcessSection {
     fn json(&self, _: usize) -> Value {
         serde_json::json!({ "process": ProcessReading::take(), "runtime": RuntimeReading::of(&self.0) })
     }
-
-    fn table(&self, _: usize) -> Option<Table> {
-        let runtime = RuntimeReading::of(&self.0);
-        let mut rows = Vec::new();
-        let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
-        if let Some(process) = ProcessReading::take() {
-            row("cpu_seconds", process.cpu_seconds.to_string());
-            row("resident_bytes", process.resident_bytes.to_string());
-            row("open_descriptors", process.open_descriptors.to_string());
-            row("max_descriptors", process.max_descriptors.map(|most| most.to_string()).unwrap_or_default());
-            row("threads", process.threads.to_string());
-            row("started_unix_seconds", process.started_unix_seconds.to_string());
-        }
-        row("runtime_workers", runtime.workers.to_string());
-        row("runtime_tasks", runtime.tasks.to_string());
-        row("runtime_queued", runtime.queued.to_string());
-        row("runtime_busy_seconds", runtime.busy_seconds.to_string());
-        Some(Table { columns: &["figure", "value"], rows })
-    }
 }
 
 /// The names without a prefix are those that every client library gives these figures.
@@ -190,12 +209,15 @@ struct ProcessFigures {
 impl Collector for ProcessFigures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
+        let mut family = Family::new(encoder, "tidegate_build_info", "1, of the version that runs", MetricType::Gauge)?;
+        family.gauge(&[("version", THIS_PROCESS.version)], 1)?;
         if let Some(process) = &self.process {
             let help = "Time on processors, in user and kernel";
             Family::new(encoder, "process_cpu_seconds", help, MetricType::Counter)?
                 .single_seconds(process.cpu_seconds)?;
             let mut gauge = |name, help, value| Family::new(encoder, name, help, MetricType::Gauge)?.single(value);
             gauge("process_resident_memory_bytes", "Memory that is resident", process.resident_bytes)?;
+            gauge("process_virtual_memory_bytes", "Memory that is mapped", process.virtual_bytes)?;
             gauge("process_open_fds", "Descriptors that are open", process.open_descriptors)?;
             if let Some(most) = process.max_descriptors {
                 gauge("process_max_fds", "Descriptors that may be open", most)?;
@@ -203,7 +225,8 @@ impl Collector for ProcessFigures {
             gauge("process_threads", "Threads", process.threads)?;
             let help = "When the process started, since the Unix epoch";
             let name = "process_start_time_seconds";
-            Family::new(encoder, name, help, MetricType::Gauge)?.fraction(&[], process.started_unix_seconds)?;
+            let seconds = Duration::from_millis(process.started_at_unix_ms).as_secs_f64();
+            Family::new(encoder, name, help, MetricType::Gauge)?.fraction(&[], seconds)?;
         }
         let mut gauge = |name, help, value| Family::new(encoder, name, help, MetricType::Gauge)?.single(value);
         gauge("tidegate_runtime_workers", "Threads that run tasks", self.runtime.workers)?;
@@ -228,8 +251,9 @@ mod tests {
         assert!(after.open_descriptors >= before.open_descriptors + 10, "{after:?}");
         assert!(after.resident_bytes >= before.resident_bytes + (48 << 20), "{before:?} {after:?}");
         assert!(after.threads >= 1 && after.cpu_seconds >= before.cpu_seconds);
-        let now = crate::clock::now().timestamp_millis() as f64 / 1_000.0;
-        assert!((now - 600.0..now + 1.0).contains(&after.started_unix_seconds), "{after:?} at {now}");
+        let now = crate::clock::unix_ms();
+        assert!((now - 600_000..now + 1_000).contains(&after.started_at_unix_ms), "{after:?} at {now}");
+        assert!(after.virtual_bytes >= after.resident_bytes, "{after:?}");
         drop((files, block));
     }
 

@@ -31,7 +31,7 @@ pub struct Entry {
 
 /// What became of a change.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case", tag = "state")]
+#[serde(rename_all = "snake_case", tag = "state")]
 #[non_exhaustive]
 pub enum Outcome {
     /// It is in force and was not judged yet.

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use tidegate_app::telemetry::{Section, Table, Telemetry};
+use tidegate_app::telemetry::{Section, Table, Telemetry, cell};
 use tidegate_perfmon::HealthReport;
 
 use super::asked::Asked;
-use super::flat::cell;
 use super::sort::{Sort, Sortable};
 use super::span::Span;
 

@@ -1,7 +1,7 @@
 //! JSON as rows, for what has none of its own: each leaf under its path.
 
 use serde_json::Value;
-use tidegate_app::telemetry::Table;
+use tidegate_app::telemetry::{Table, cell};
 
 /// Two columns: `figure`, such as `sessions.0.state`, and `value`.
 pub(super) fn table(json: &Value) -> Table {
@@ -28,15 +28,6 @@ fn step(value: &Value, name: &str, path: &mut String, rows: &mut Vec<Vec<String>
     path.push_str(name);
     walk(value, path, rows);
     path.truncate(before);
-}
-
-/// A value as one cell: text without its quotes, nothing for null, and what has parts as JSON.
-pub(super) fn cell(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
 }
 
 #[cfg(test)]

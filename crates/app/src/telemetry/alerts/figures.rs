@@ -17,7 +17,8 @@ const STATES: [Health; 4] = [Health::Healthy, Health::Degraded, Health::Unhealth
 pub(in crate::telemetry) struct AlertFigures {
     /// `None` before the first verdict.
     pub(super) health: Option<(Health, Option<u8>)>,
-    pub(super) firing: BTreeMap<Severity, u64>,
+    /// Of each rule, how many fire.
+    pub(super) firing: BTreeMap<(String, Severity), u64>,
     /// By way and outcome.
     pub(super) deliveries: Vec<(&'static str, &'static str, u64)>,
 }
@@ -33,12 +34,12 @@ impl Collector for AlertFigures {
             Family::new(&mut encoder, "tidegate_health_status", "1 for the state in force", MetricType::Gauge)?;
         for state in STATES.into_iter().filter(|_| self.health.is_some()) {
             let holds = self.health.is_some_and(|(status, _)| status == state);
-            family.gauge(&[("status", state.name())], u64::from(holds))?;
+            family.gauge(&[("health", state.name())], u64::from(holds))?;
         }
         let told = "Alerts that fire, silenced ones among them";
         let mut family = Family::new(&mut encoder, "tidegate_alerts_firing", told, MetricType::Gauge)?;
-        for (severity, count) in &self.firing {
-            family.gauge(&[("severity", severity.name())], *count)?;
+        for ((rule, severity), count) in &self.firing {
+            family.gauge(&[("rule", rule), ("severity", severity.name())], *count)?;
         }
         let told = "What was told of alerts, by the way it took and what became of it";
         let mut family = Family::new(&mut encoder, "tidegate_alert_deliveries", told, MetricType::Counter)?;

@@ -26,17 +26,23 @@ pub enum Topic {
     Alerts,
     /// Changes of health, and how it is at the beginning.
     Health,
+    /// Figures that leave their own past, and those that are seen to reach their limits.
+    Outlook,
+    /// What could be better, and what was changed on advice.
+    Advice,
 }
 
 impl Topic {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Alerts, Self::Health];
+    pub const ALL: [Self; 4] = [Self::Alerts, Self::Health, Self::Outlook, Self::Advice];
 
     /// As it is asked for.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Alerts => "alerts",
             Self::Health => "health",
+            Self::Outlook => "outlook",
+            Self::Advice => "advice",
         }
     }
 }
@@ -46,7 +52,7 @@ impl Topic {
 pub struct Told {
     /// What it is about; `None` for a gap, which concerns everybody.
     topic: Option<Topic>,
-    /// `alert`, `health` or `gap`.
+    /// `alert`, `health`, `anomaly`, `forecast`, `advice`, `change` or `gap`.
     pub name: &'static str,
     /// By which a follower goes on after it; `None` where that is not possible.
     pub id: Option<Arc<str>>,
@@ -73,7 +79,7 @@ impl Told {
         Self::unnumbered(None, "gap", &data)
     }
 
-    fn unnumbered(topic: Option<Topic>, name: &'static str, data: &Value) -> Self {
+    pub(super) fn unnumbered(topic: Option<Topic>, name: &'static str, data: &Value) -> Self {
         Self { topic, name, id: None, data: data.to_string().into() }
     }
 }

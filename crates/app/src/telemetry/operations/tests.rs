@@ -41,7 +41,8 @@ impl Collector for Slow {
 async fn called(registry: &Registry) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
-    let settings = AlertSettings { webhook: Some(Hidden::new(&url)), webhook_secret: None, private_addresses: true };
+    let settings =
+        AlertSettings { webhook: Some(Hidden::new(&url)), private_addresses: true, ..AlertSettings::default() };
     let stop = CancellationToken::new();
     let desk = AlertDesk::start(&settings, registry, stop.clone()).unwrap();
     let mut monitor = HealthMonitor::new(&HealthConfig::default());

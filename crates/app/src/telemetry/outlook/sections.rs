@@ -1,13 +1,14 @@
-//! What is shown: trends, anomalies, advice and what was done about it.
+//! What is shown: trends, anomalies, advice and what was done about it. Texts are masked where they are put together here.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use tidegate_perfmon::advice::Advice;
 use tidegate_perfmon::mask;
-use tidegate_perfmon::outlook::{Figure, ToldAnomaly};
+use tidegate_perfmon::outlook::ToldAnomaly;
 
-use super::OutlookWatch;
+use super::{Known, OutlookWatch};
 use crate::telemetry::board::{Board, Section, Table};
 
 pub(super) fn hang_up(board: &Board, watch: &Arc<OutlookWatch>) {
@@ -16,17 +17,29 @@ pub(super) fn hang_up(board: &Board, watch: &Arc<OutlookWatch>) {
     board.section(Arc::new(Advised(Arc::clone(watch))));
 }
 
-/// An item, and when that was: its minutes count from the start of the process.
-#[derive(Serialize)]
-struct Dated<T> {
-    at_unix_ms: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ended_at_unix_ms: Option<u64>,
-    #[serde(flatten)]
-    item: T,
-}
-
 struct Trends(Arc<OutlookWatch>);
+
+pub(super) const TRENDS: &[&str] = &[
+    "name",
+    "at_unix_ms",
+    "value",
+    "trend.slope_per_minute",
+    "trend.low_per_minute",
+    "trend.high_per_minute",
+    "trend.p_value",
+    "trend.points",
+    "trend.minutes",
+    "forecast.points",
+    "forecast.cover",
+    "forecast.last.ahead_minutes",
+    "forecast.last.mean",
+    "forecast.last.low",
+    "forecast.last.high",
+    "limit",
+    "reach.expected_minutes",
+    "reach.earliest_minutes",
+    "reach.latest_minutes",
+];
 
 impl Section for Trends {
     fn name(&self) -> &'static str {
@@ -35,38 +48,21 @@ impl Section for Trends {
 
     fn json(&self, limit: usize) -> Value {
         let shown = self.0.shown();
-        let dated = |item| Dated { at_unix_ms: self.0.at_unix_ms(last_minute(item)), ended_at_unix_ms: None, item };
         json!({
-            "items": shown.figures.iter().take(limit).map(dated).collect::<Vec<_>>(),
+            "items": shown.figures.iter().take(limit).map(|known| self.0.told_of(known)).collect::<Vec<_>>(),
             "refused": shown.refused,
         })
     }
 
     fn table(&self, limit: usize) -> Option<Table> {
-        let row = |figure: &Figure| {
-            let trend = figure.trend.as_ref();
-            let last = figure.forecast.as_ref().and_then(|forecast| forecast.steps.last());
-            vec![
-                figure.name.clone(),
-                self.0.at_unix_ms(last_minute(figure)).to_string(),
-                figure.last.value.to_string(),
-                trend.map(|trend| trend.slope.to_string()).unwrap_or_default(),
-                last.map(|step| step.ahead.to_string()).unwrap_or_default(),
-                last.map(|step| step.mean.to_string()).unwrap_or_default(),
-                last.map(|step| step.low.to_string()).unwrap_or_default(),
-                last.map(|step| step.high.to_string()).unwrap_or_default(),
-            ]
-        };
-        let columns = &["name", "at_unix_ms", "value", "slope", "ahead", "mean", "low", "high"];
-        Some(Table { columns, rows: self.0.shown().figures.iter().take(limit).map(row).collect() })
+        Some(Table::of(TRENDS, &self.json(limit)["items"]))
     }
 }
 
-fn last_minute(figure: &Figure) -> u64 {
-    figure.last.minute
-}
-
 struct Anomalies(Arc<OutlookWatch>);
+
+pub(super) const ANOMALIES: &[&str] =
+    &["name", "at_unix_ms", "ended_at_unix_ms", "side", "value", "usual", "deviations", "limit", "minutes", "samples"];
 
 impl Section for Anomalies {
     fn name(&self) -> &'static str {
@@ -74,47 +70,47 @@ impl Section for Anomalies {
     }
 
     fn json(&self, limit: usize) -> Value {
-        let dated = |item: ToldAnomaly| Dated {
-            at_unix_ms: self.0.at_unix_ms(item.minute),
-            ended_at_unix_ms: item.ended.map(|ended| self.0.at_unix_ms(ended)),
-            item,
-        };
-        json!({ "items": self.0.shown().anomalies.iter().take(limit).cloned().map(dated).collect::<Vec<_>>() })
+        let shown = self.0.shown();
+        let told: Vec<_> = shown.anomalies.iter().take(limit).map(|anomaly| self.0.told_of_anomaly(anomaly)).collect();
+        json!({ "items": told })
     }
 
     fn table(&self, limit: usize) -> Option<Table> {
-        let row = |told: &ToldAnomaly| {
-            let anomaly = &told.anomaly;
-            vec![
-                told.name.clone(),
-                self.0.at_unix_ms(told.minute).to_string(),
-                told.ended.map(|ended| self.0.at_unix_ms(ended).to_string()).unwrap_or_default(),
-                json!(anomaly.side).as_str().unwrap_or_default().to_owned(),
-                anomaly.value.to_string(),
-                anomaly.usual.to_string(),
-                anomaly.deviations.to_string(),
-                anomaly.limit.to_string(),
-                anomaly.minutes.to_string(),
-                anomaly.samples.to_string(),
-            ]
-        };
-        let columns = &[
-            "name",
-            "at_unix_ms",
-            "ended_at_unix_ms",
-            "side",
-            "value",
-            "usual",
-            "deviations",
-            "limit",
-            "minutes",
-            "samples",
-        ];
-        Some(Table { columns, rows: self.0.shown().anomalies.iter().take(limit).map(row).collect() })
+        Some(Table::of(ANOMALIES, &self.json(limit)["items"]))
     }
 }
 
 struct Advised(Arc<OutlookWatch>);
+
+/// What any item of the lists may have; where one has it not, its cell is empty.
+pub(super) const ADVICE: &[&str] = &[
+    "list",
+    "id",
+    "target",
+    "confidence",
+    "text",
+    "evidence",
+    "gain",
+    "disproved_by",
+    "action.actuator",
+    "action.factor",
+    "action.symptom.of",
+    "action.symptom.name",
+    "at_unix_ms",
+    "actuator",
+    "from",
+    "to",
+    "advice",
+    "symptom.of",
+    "symptom.name",
+    "outcome.state",
+    "outcome.reason",
+    "outcome.at_unix_ms",
+    "name",
+    "now",
+    "least",
+    "most",
+];
 
 impl Section for Advised {
     fn name(&self) -> &'static str {
@@ -124,7 +120,7 @@ impl Section for Advised {
     fn json(&self, limit: usize) -> Value {
         let (shown, actions) = (self.0.shown(), self.0.actions());
         json!({
-            "items": shown.advice.iter().take(limit).collect::<Vec<_>>(),
+            "items": shown.advice.iter().take(limit).map(told_of_advice).collect::<Vec<_>>(),
             "actions": {
                 "enabled": actions.is_enabled(),
                 "actuators": actions.actuators().map(|actuator| json!({
@@ -133,28 +129,95 @@ impl Section for Advised {
                     "least": actuator.bounds().start(),
                     "most": actuator.bounds().end(),
                 })).collect::<Vec<_>>(),
-                "journal": actions.journal().take(limit).map(|entry| Dated {
-                    at_unix_ms: self.0.at_unix_ms(entry.minute),
-                    ended_at_unix_ms: None,
-                    item: entry,
-                }).collect::<Vec<_>>(),
+                "journal": actions.journal().take(limit).map(|entry| self.0.told_of_change(entry)).collect::<Vec<_>>(),
             },
         })
     }
 
+    /// Advice, the changes made on it, and what could be changed.
     fn table(&self, limit: usize) -> Option<Table> {
-        let shown = self.0.shown();
-        let rows = shown.advice.iter().take(limit).map(|advice| {
-            vec![
-                advice.id.to_owned(),
-                mask(&advice.target).into_owned(),
-                format!("{:.2}", advice.confidence),
-                mask(&advice.text).into_owned(),
-                advice.gain.clone(),
-                advice.disproved_by.to_owned(),
-            ]
-        });
-        let columns = &["id", "target", "confidence", "text", "gain", "disproved_by"];
-        Some(Table { columns, rows: rows.collect() })
+        let mut told = self.json(limit);
+        let lists = ["journal", "actuators"].map(|list| (list, told["actions"][list].take()));
+        for (list, items) in lists {
+            told[list] = items;
+        }
+        Some(Table::of_lists(ADVICE, &["items", "journal", "actuators"], &told))
+    }
+}
+
+impl OutlookWatch {
+    fn told_of(&self, known: &Known) -> Value {
+        let Known { figure, limit, reach } = known;
+        json!({
+            "name": figure.name,
+            "at_unix_ms": self.at_unix_ms(figure.last.minute),
+            "value": figure.last.value,
+            "trend": figure.trend.as_ref().map(|trend| json!({
+                "slope_per_minute": trend.slope,
+                "low_per_minute": trend.low,
+                "high_per_minute": trend.high,
+                "p_value": trend.p_value,
+                "points": trend.points,
+                "minutes": trend.minutes,
+            })),
+            "forecast": figure.forecast.as_ref().map(|forecast| {
+                let step = |step: &tidegate_perfmon::outlook::Step| json!({
+                    "ahead_minutes": step.ahead,
+                    "mean": step.mean,
+                    "low": step.low,
+                    "high": step.high,
+                });
+                json!({
+                    "points": forecast.points,
+                    "cover": forecast.cover,
+                    "last": forecast.steps.last().map(step),
+                    "steps": forecast.steps.iter().map(step).collect::<Vec<_>>(),
+                })
+            }),
+            "limit": limit.map(|limit| limit.value),
+            "reach": reach,
+        })
+    }
+
+    pub(super) fn told_of_anomaly(&self, told: &ToldAnomaly) -> Value {
+        let mut item = json!(told);
+        item["at_unix_ms"] = self.at_unix_ms(told.minute).into();
+        item["ended_at_unix_ms"] = told.ended.map(|ended| self.at_unix_ms(ended)).into();
+        // Minutes since the start tell nothing to who reads it elsewhere.
+        without(item, &["minute", "ended"])
+    }
+
+    /// A change, with its times as such. An outcome that has no time or reason says so.
+    pub(super) fn told_of_change(&self, entry: impl Serialize) -> Value {
+        let mut item = masked(json!(entry));
+        item["at_unix_ms"] = item["minute"].as_u64().map(|minute| self.at_unix_ms(minute)).into();
+        let at = item["outcome"]["minute"].as_u64().map(|minute| self.at_unix_ms(minute));
+        item["outcome"]["at_unix_ms"] = at.into();
+        if item["outcome"]["reason"].is_null() {
+            item["outcome"]["reason"] = Value::Null;
+        }
+        item["outcome"] = without(item["outcome"].take(), &["minute"]);
+        without(item, &["minute"])
+    }
+}
+
+pub(super) fn told_of_advice(advice: &Advice) -> Value {
+    masked(json!(advice))
+}
+
+fn without(mut item: Value, names: &[&str]) -> Value {
+    if let Some(members) = item.as_object_mut() {
+        members.retain(|name, _| !names.contains(&name.as_str()));
+    }
+    item
+}
+
+/// The same, and each text of it masked.
+fn masked(value: Value) -> Value {
+    match value {
+        Value::String(text) => mask(&text).into(),
+        Value::Array(items) => items.into_iter().map(masked).collect(),
+        Value::Object(members) => members.into_iter().map(|(name, value)| (name, masked(value))).collect(),
+        other => other,
     }
 }

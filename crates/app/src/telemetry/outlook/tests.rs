@@ -1,12 +1,15 @@
 use std::time::Duration;
 
 use tidegate_cache::{Capacity, Fill, Key, TieredCache, TtlClass};
+use tidegate_perfmon::action::Outcome;
 use tidegate_perfmon::{By, Dialect, Queries, QueryConfig, Registry, RequestQueries, Seen, Window};
 use tidegate_queue::Concurrency;
 
 use super::*;
+use crate::settings::AlertSettings;
 use crate::settings::test_ground::check_with;
-use crate::telemetry::CacheWatch;
+use crate::telemetry::board::members;
+use crate::telemetry::{AlertDesk, CacheWatch, Topic};
 
 const ROOM: u64 = 16 << 20;
 
@@ -47,6 +50,13 @@ impl House {
         }
         self.minute += 1;
         self.outlook.turn(self.minute, self.counters())
+    }
+
+    /// Requests within this minute.
+    fn serve(&self, requests: usize) {
+        let endpoint = self.registry.endpoint("GET", "/api/schedules/{id}");
+        (0..requests).for_each(|_| endpoint.record(tidegate_perfmon::StatusClass::Success, Duration::from_millis(1)));
+        self.registry.tick(self.registry.now());
     }
 
     fn counters(&self) -> Counters {
@@ -126,6 +136,91 @@ async fn without_the_setting_advice_is_only_given() {
     }
     let figures = sections[0].table(100).unwrap();
     assert!(figures.rows.iter().any(|row| row[0] == "cache.l1.hit_rate"), "{figures:?}");
+}
+
+/// Members of the items of a list that its table has no column for.
+fn missing(items: &serde_json::Value, columns: &[&str]) -> Vec<String> {
+    let all = items.as_array().unwrap().iter().flat_map(members);
+    all.filter(|member| !columns.contains(&member.as_str())).collect()
+}
+
+#[tokio::test]
+async fn each_member_of_what_is_shown_is_a_column() {
+    let mut house = House::new("on");
+    // The last minutes are unlike the others, so that there is something of each kind.
+    while house.minute < 70 {
+        house.minute(0..700).await;
+    }
+    for _ in 0..5 {
+        house.serve(1_000);
+        house.minute(0..700).await;
+    }
+    let outlook = Arc::new(house.outlook);
+    let board = crate::telemetry::Board::default();
+    sections::hang_up(&board, &outlook);
+    let sections = board.sections();
+    let told: Vec<_> = sections.iter().map(|section| section.json(100)).collect();
+    let items = |of: usize| told[of]["items"].as_array().unwrap();
+    assert!(items(0).iter().any(|item| item["forecast"].is_object()), "{}", told[0]);
+    assert!(!items(1).is_empty() && !items(2).is_empty(), "{} {}", told[1], told[2]);
+    // What a figure has no limit, trend or forecast of is null as a whole, and its columns are empty.
+    let whole = ["trend", "forecast", "reach", "action", "symptom"];
+    for (at, columns, lists) in [
+        (0, sections::TRENDS, vec![&told[0]["items"]]),
+        (1, sections::ANOMALIES, vec![&told[1]["items"]]),
+        (
+            2,
+            sections::ADVICE,
+            vec![&told[2]["items"], &told[2]["actions"]["journal"], &told[2]["actions"]["actuators"]],
+        ),
+    ] {
+        for list in &lists {
+            let mut missing = missing(list, columns);
+            missing.retain(|member| !whole.contains(&member.as_str()));
+            assert!(!list.as_array().unwrap().is_empty() && missing.is_empty(), "{missing:?} of {list}");
+        }
+        let rows = sections[at].table(100).unwrap().rows;
+        assert_eq!(rows.len(), lists.iter().map(|list| list.as_array().unwrap().len()).sum::<usize>());
+    }
+    assert_eq!(told[2]["actions"]["journal"][0]["minute"], serde_json::Value::Null, "a time is told as such");
+    assert!(told[2]["actions"]["journal"][0]["at_unix_ms"].is_u64(), "{}", told[2]);
+}
+
+#[tokio::test]
+async fn anomalies_advice_and_changes_are_told_once_to_whoever_follows() {
+    let mut house = House::new("on");
+    let desk = AlertDesk::start(&AlertSettings::default(), &house.registry, CancellationToken::new()).unwrap();
+    let mut follower = desk.follow("", &[Topic::Outlook, Topic::Advice], None).unwrap();
+    while house.minute < 75 {
+        if house.minute > 70 {
+            house.serve(1_000);
+        }
+        let news = house.minute(0..700).await;
+        house.outlook.tell(&news, &desk);
+    }
+    let mut told = Vec::new();
+    while let Ok(Some(event)) = tokio::time::timeout(Duration::from_millis(1), follower.next()).await {
+        let data: serde_json::Value = serde_json::from_str(&event.data).unwrap();
+        told.push((event.name, data));
+    }
+    let of = |name: &str| told.iter().filter(|(event, _)| *event == name).map(|(_, data)| data).collect::<Vec<_>>();
+    let advice = of("advice");
+    let room = advice.iter().filter(|advice| advice["id"] == "more-room").count();
+    assert_eq!(room, 1, "what goes on is told once: {advice:?}");
+    assert!(of("change").iter().any(|change| change["outcome"]["state"] == "on_trial"), "{told:?}");
+    let anomalies = of("anomaly");
+    assert!(anomalies.iter().any(|anomaly| anomaly["name"] == "http.requests_per_minute"), "{told:?}");
+    assert!(anomalies[0]["at_unix_ms"].is_u64(), "{anomalies:?}");
+}
+
+#[test]
+fn advice_that_was_forgotten_is_news_again() {
+    let mut given = BTreeMap::new();
+    let house = Signals::new(1);
+    assert!(advise(&Limits::default(), &[house]).is_empty());
+    given.insert(("more-room", "l1".to_owned()), 10);
+    assert!(new_among(&[], &mut given, 10 + FORGOTTEN).is_empty() && given.len() == 1);
+    assert!(new_among(&[], &mut given, 11 + FORGOTTEN).is_empty() && given.is_empty());
 }
 
 #[tokio::test]

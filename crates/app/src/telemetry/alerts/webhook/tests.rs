@@ -4,7 +4,7 @@ use tokio::net::TcpListener;
 use super::*;
 
 fn settings(url: &str, private_addresses: bool) -> AlertSettings {
-    AlertSettings { webhook: Some(Hidden::new(url)), webhook_secret: None, private_addresses }
+    AlertSettings { webhook: Some(Hidden::new(url)), private_addresses, ..AlertSettings::default() }
 }
 
 fn step() -> Transition {
