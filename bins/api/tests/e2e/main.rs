@@ -23,6 +23,7 @@ mod request_ids;
 mod secrets;
 mod start;
 mod statements;
+mod stuck;
 #[cfg(feature = "otlp")]
 mod traces;
 mod warm_up;

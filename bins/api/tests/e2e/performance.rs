@@ -1,15 +1,14 @@
 //! `/api/performance`: every type, in both formats, to whom it may be told.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::convert::Infallible;
 
-use futures_util::stream;
-use reqwest::{Body, Method, Response};
+use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use tidegate_testkit::poll_until;
 
-use crate::harness::{Api, DEADLINE, header, problem, success_json};
+use crate::harness::{Api, DEADLINE, header, problem, schedule, success_json};
 use crate::start::{ADMIN, READ, TOKENS};
+use crate::stuck::Stuck;
 
 /// Those that hang up something from the start, and those that the API has itself.
 const ALWAYS: [&str; 13] = [
@@ -71,11 +70,11 @@ fn is_same(cell: &str, member: &Value) -> bool {
     }
 }
 
-/// Sends a write whose body never comes, so that it is slow and fails.
+/// Sends a write while nobody can write, so that it is slow and fails.
 async fn fail_slowly(api: &Api, id: &str) {
-    let body = Body::wrap_stream(stream::pending::<Result<Vec<u8>, Infallible>>());
+    let _stuck = Stuck::beside(api).await;
     let request = api.request(Method::POST, "/api/schedules").header("x-tenant-id", "acme");
-    let request = request.header("content-type", "application/json").header("x-request-id", id).body(body);
+    let request = request.header("x-request-id", id).json(&schedule("slow"));
     problem(request.send().await.expect("an answer"), 503, "timeout").await;
 }
 

@@ -1,12 +1,10 @@
 //! The id of a request leads to its line in the log and to its entry among the slow calls.
 
-use std::convert::Infallible;
-
-use futures_util::stream;
-use reqwest::{Body, Method};
+use reqwest::Method;
 use tidegate_testkit::poll_until;
 
-use crate::harness::{Api, DEADLINE, csv, header, problem, success_json};
+use crate::harness::{Api, DEADLINE, csv, header, problem, schedule, success_json};
+use crate::stuck::Stuck;
 
 #[tokio::test]
 async fn a_failure_is_told_once_in_the_log_under_the_id_that_the_client_got() {
@@ -41,10 +39,10 @@ async fn a_failure_is_told_once_in_the_log_under_the_id_that_the_client_got() {
 async fn a_slow_call_bears_the_id_that_the_client_got_and_never_what_it_made_up() {
     let api = Api::start_with(&[("TIDEGATE_HTTP_REQUEST_TIMEOUT", "600ms")]).await;
     api.create_tenant("acme", "enterprise").await;
+    let _stuck = Stuck::beside(&api).await;
     for sent in ["good-one", "<b>bad one</b>"] {
-        let body = Body::wrap_stream(stream::pending::<Result<Vec<u8>, Infallible>>());
         let request = api.request(Method::POST, "/api/schedules").header("x-tenant-id", "acme");
-        let request = request.header("content-type", "application/json").header("x-request-id", sent).body(body);
+        let request = request.header("x-request-id", sent).json(&schedule("slow"));
         let answer = request.send().await.unwrap();
         assert_eq!(header(&answer, "retry-after"), "5");
         let body = problem(answer, 503, "timeout").await;

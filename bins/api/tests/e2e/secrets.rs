@@ -7,8 +7,9 @@ use reqwest::{Body, Method, RequestBuilder};
 use serde_json::{Value, json};
 use tidegate_testkit::poll_until;
 
-use crate::harness::{Api, DEADLINE, problem, success_json};
+use crate::harness::{Api, DEADLINE, problem, schedule, success_json};
 use crate::performance::types;
+use crate::stuck::Stuck;
 
 const CARD: &str = "4111111111111111";
 /// What is sent as a query string, in which each part begins with the same word.
@@ -24,14 +25,19 @@ fn laden(request: RequestBuilder) -> RequestBuilder {
         .header("user-agent", format!("client hunter2.agent@example.org {CARD}"))
 }
 
-/// Fails slowly, and with a body that has begun.
+/// Fails slowly, since nobody can write; and fails with a body that has begun.
 async fn fail_slowly(api: &Api, id: &str) {
+    let write = |body: Body, id: &str| {
+        let request = api.request(Method::POST, &format!("/api/schedules?{QUERY}")).header("x-tenant-id", "acme");
+        let request = request.header("cookie", "session=hunter2cookie").header("x-request-id", id);
+        request.header("content-type", "application/json").body(body)
+    };
     let begun = stream::iter([Ok::<_, Infallible>(format!("{{\"title\":\"{QUERY}").into_bytes())]);
     let body = Body::wrap_stream(futures_util::StreamExt::chain(begun, stream::pending()));
-    let request = api.request(Method::POST, &format!("/api/schedules?{QUERY}")).header("x-tenant-id", "acme");
-    let request = request.header("cookie", "session=hunter2cookie").header("x-request-id", id);
-    let request = request.header("content-type", "application/json").body(body);
-    problem(request.send().await.expect("an answer"), 503, "timeout").await;
+    problem(write(body, "the-broken-one").send().await.expect("an answer"), 408, "too-slow").await;
+    let _stuck = Stuck::beside(api).await;
+    let whole = Body::from(schedule(QUERY).to_string());
+    problem(write(whole, id).send().await.expect("an answer"), 503, "timeout").await;
 }
 
 /// Sends secrets by every way in, and returns the tenant's key.
