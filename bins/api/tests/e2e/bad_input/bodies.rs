@@ -105,7 +105,7 @@ async fn a_body_that_stalls_is_not_waited_for() {
         let body = Body::wrap_stream(stream::pending::<Result<Vec<u8>, Infallible>>());
         target.post(path).header("content-type", content_type).body(body)
     };
-    refused(stalled("/api/schedules", "application/json"), 503, "timeout").await;
+    refused(stalled("/api/schedules", "application/json"), 408, "too-slow").await;
     refused(stalled(IMPORT, "text/csv"), 408, "stalled").await;
     target.is_unharmed().await;
 }
