@@ -46,8 +46,8 @@ impl Series {
     }
 
     /// Everything since the start, what no tick has read yet included.
-    pub(crate) fn total(&self, scratch: &mut Scratch) -> Total {
-        self.ledger().total(&self.histogram, scratch)
+    pub(crate) fn total(&self) -> Total {
+        self.ledger().total(&self.histogram)
     }
 
     /// The tallies alone of [`total`](Self::total), for much less.
@@ -81,7 +81,7 @@ mod tests {
     }
 
     fn count(series: &Series) -> u64 {
-        series.total(&mut Scratch::default()).latency().count
+        series.total().latency().count
     }
 
     #[test]
