@@ -118,6 +118,8 @@ mod operation_handle;
 pub mod outlook;
 mod overall;
 mod overhead;
+#[cfg(feature = "prometheus")]
+mod prometheus;
 mod query;
 mod reading;
 mod received_at;
