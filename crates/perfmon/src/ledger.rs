@@ -243,10 +243,6 @@ impl Total {
         }
     }
 
-    pub(crate) fn sum_nanos(&self) -> u128 {
-        self.sum_nanos
-    }
-
     pub(crate) fn latency(&self) -> Totals {
         Totals::of(&self.ranges, self.sum_nanos)
     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
-use tidegate_perfmon::{Kind, Registry, StatusClass};
+use tidegate_perfmon::{Kind, Registry, RunOutcome, StatusClass};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -41,5 +41,30 @@ fn a_scrape_says_what_was_recorded_before_and_after_a_tick() {
             assert!(text.contains(&line), "{line}\n{text}");
         }
         registry.tick(registry.now());
+    }
+}
+
+#[tokio::test]
+async fn operations_are_told_by_how_they_ended() {
+    let registry = Registry::builder().build();
+    let mut metrics = prometheus_client::registry::Registry::default();
+    metrics.register_collector(Box::new(registry.clone()));
+    let list = registry.operation_handle(Kind::Database, "list");
+    list.record(MS * 2);
+    list.record(MS * 60_000);
+    list.record_as(RunOutcome::Failed, MS);
+    drop(tokio::time::timeout(Duration::ZERO, list.measure(std::future::pending::<()>())).await);
+    let panics = tokio::spawn(list.measure(async { panic!("as it is told to") }));
+    assert!(panics.await.is_err());
+    let mut text = String::new();
+    encode(&mut text, &metrics).unwrap();
+    let labels = "kind=\"database\",operation=\"list\"";
+    for line in [
+        format!("operation_duration_seconds_count{{{labels}}} 4\n"),
+        format!("operation_duration_seconds_bucket{{le=\"10.0\",{labels}}} 3\n"),
+        format!("operation_failures_total{{{labels},class=\"failed\"}} 2\n"),
+        format!("operation_failures_total{{{labels},class=\"aborted\"}} 1\n"),
+    ] {
+        assert!(text.contains(&line), "{line}\n{text}");
     }
 }
