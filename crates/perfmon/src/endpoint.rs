@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::in_flight::UnderWay;
 use crate::latency::{LatencySummary, rate, share};
 use crate::layout::Layout;
+use crate::ledger::Total;
 use crate::series::{ABORTED, Series};
 use crate::stripe::TALLIES;
 use crate::totals::EndpointTotals;
@@ -201,8 +202,13 @@ impl Endpoint {
         }
     }
 
+    /// Everything since the start, what no tick has read yet included.
+    pub(crate) fn total(&self) -> Total {
+        self.series.total()
+    }
+
     pub(crate) fn totals(&self) -> EndpointTotals {
-        let total = self.series.total();
+        let total = self.total();
         EndpointTotals {
             method: self.method,
             route: self.route.clone(),

@@ -243,6 +243,18 @@ impl Total {
         }
     }
 
+    /// Samples between the exposed bounds, those above the last one behind them.
+    #[cfg(feature = "prometheus")]
+    pub(crate) fn ranges(&self) -> &[u64; EXPOSED + 1] {
+        &self.ranges
+    }
+
+    /// The sum of all samples.
+    #[cfg(feature = "prometheus")]
+    pub(crate) fn sum_nanos(&self) -> u128 {
+        self.sum_nanos
+    }
+
     pub(crate) fn latency(&self) -> Totals {
         Totals::of(&self.ranges, self.sum_nanos)
     }

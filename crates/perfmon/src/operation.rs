@@ -62,8 +62,8 @@ impl fmt::Display for Kind {
 
 /// The tallies of a series that runs are counted in; those of the other status classes stay empty.
 const FINISHED: usize = StatusClass::Success as usize;
-const FAILED: usize = StatusClass::ClientError as usize;
-const PANICKED: usize = StatusClass::ServerError as usize;
+pub(crate) const FAILED: usize = StatusClass::ClientError as usize;
+pub(crate) const PANICKED: usize = StatusClass::ServerError as usize;
 
 #[derive(Debug)]
 pub(crate) struct Operation {

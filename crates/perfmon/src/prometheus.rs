@@ -1,16 +1,21 @@
 //! A registry as a collector of `prometheus-client`.
 
-use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, LabelSetEncoder, NoLabelSet};
 use prometheus_client::encoding::{EncodeLabelKey, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 
-use crate::endpoint::StatusCounts;
+use crate::endpoint::Endpoint;
+use crate::layout::EXPOSED;
+use crate::ledger::Total;
+use crate::operation::{FAILED, Operation, PANICKED};
 use crate::registry::Registry;
-use crate::totals::{EXPOSITION_BOUNDS, EndpointTotals, OperationTotals, Totals};
+use crate::series::ABORTED;
+use crate::snapshot::duration;
+use crate::totals::EXPOSITION_BOUNDS;
 
 /// The figures of every endpoint and operation since the start, read anew at each scrape: `http_requests_total` (method, route,
 /// status), `http_requests_aborted_total`, `http_request_duration_seconds`, `http_wait_seconds`, `http_body_wait_seconds`,
@@ -38,59 +43,67 @@ use crate::totals::{EXPOSITION_BOUNDS, EndpointTotals, OperationTotals, Totals};
 impl Collector for Registry {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
-        let endpoints = self.totals();
-        requests(encoder, &endpoints)?;
+        let endpoints = self.inner().endpoints.all();
+        // Read once, so that the families of one scrape agree.
+        let read: Vec<_> = endpoints.iter().map(|endpoint| (&**endpoint, endpoint.total())).collect();
+        requests(encoder, &read)?;
         let help = "Time from the head of a request until it was looked at; part of its duration";
         let family = encoder.encode_descriptor("http_wait_seconds", help, None, MetricType::Histogram)?;
-        histogram(family, &self.http_wait_totals())?;
+        histogram(family, &self.inner().waits.total())?;
         let help = "Time that requests waited for what their clients had yet to send; no part of their duration";
         let family = encoder.encode_descriptor("http_body_wait_seconds", help, None, MetricType::Histogram)?;
-        histogram(family, &self.http_body_wait_totals())?;
+        histogram(family, &self.inner().body_waits.total())?;
         let help = "Requests begun and not answered";
         let mut family = encoder.encode_descriptor("http_in_flight", help, None, MetricType::Gauge)?;
-        let under_way = self.in_flight();
-        let under_way: HashMap<_, _> =
-            under_way.iter().map(|endpoint| ((endpoint.method, endpoint.route.as_str()), endpoint.count)).collect();
-        for EndpointTotals { method, route, .. } in &endpoints {
-            let count = under_way.get(&(*method, route.as_str())).copied().unwrap_or(0);
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
-            family.encode_family(&Labels([("method", method), ("route", route)]))?.encode_gauge(&count)?;
+        for endpoint in &endpoints {
+            let count = i64::try_from(endpoint.under_way().count()).unwrap_or(i64::MAX);
+            family.encode_family(&named(endpoint))?.encode_gauge(&count)?;
         }
-        operations(encoder, &self.operation_totals())
+        operations(encoder, &self.inner().operations.all())
     }
 }
 
-fn requests(encoder: &mut DescriptorEncoder<'_>, endpoints: &[EndpointTotals]) -> fmt::Result {
+fn requests(encoder: &mut DescriptorEncoder<'_>, read: &[(&Endpoint, Total)]) -> fmt::Result {
+    const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
     let mut family = encoder.encode_descriptor("http_requests", "Requests answered", None, MetricType::Counter)?;
-    for EndpointTotals { method, route, classes, .. } in endpoints {
-        for (status, count) in by_class(classes).into_iter().filter(|(_, count)| *count > 0) {
-            counter(&mut family, [("method", method), ("route", route), ("status", status)], count)?;
+    for (endpoint, total) in read {
+        for (status, &count) in CLASSES.into_iter().zip(&total.tallies).filter(|(_, count)| **count > 0) {
+            let labels = [("method", endpoint.method()), ("route", endpoint.route()), ("status", status)];
+            counter(&mut family, labels, count)?;
         }
     }
     let help = "Requests whose client left before the answer";
     let mut family = encoder.encode_descriptor("http_requests_aborted", help, None, MetricType::Counter)?;
-    for EndpointTotals { method, route, aborted, .. } in endpoints.iter().filter(|endpoint| endpoint.aborted > 0) {
-        counter(&mut family, [("method", method), ("route", route)], *aborted)?;
+    for (endpoint, total) in read.iter().filter(|(_, total)| total.tallies[ABORTED] > 0) {
+        counter(&mut family, named(endpoint).0, total.tallies[ABORTED])?;
     }
     let help = "Time from the head of a request to that of its answer, without waits for its body";
     let mut family = encoder.encode_descriptor("http_request_duration_seconds", help, None, MetricType::Histogram)?;
-    for EndpointTotals { method, route, latency, .. } in endpoints {
-        histogram(family.encode_family(&Labels([("method", method), ("route", route)]))?, latency)?;
+    for (endpoint, total) in read {
+        histogram(family.encode_family(&named(endpoint))?, total)?;
     }
     Ok(())
 }
 
-fn operations(encoder: &mut DescriptorEncoder<'_>, operations: &[OperationTotals]) -> fmt::Result {
+fn named(endpoint: &Endpoint) -> Labels<'_, 2> {
+    Labels([("method", endpoint.method()), ("route", endpoint.route())])
+}
+
+fn operations(encoder: &mut DescriptorEncoder<'_>, operations: &[Arc<Operation>]) -> fmt::Result {
+    let read: Vec<_> = operations.iter().map(|operation| (operation, operation.series.total())).collect();
     let help = "Time of operations that ended, failed ones included";
     let mut family = encoder.encode_descriptor("operation_duration_seconds", help, None, MetricType::Histogram)?;
-    for OperationTotals { kind, operation, latency, .. } in operations {
-        histogram(family.encode_family(&Labels([("kind", kind.name()), ("operation", operation)]))?, latency)?;
+    for (operation, total) in &read {
+        let labels = Labels([("kind", operation.kind.name()), ("operation", &operation.name)]);
+        histogram(family.encode_family(&labels)?, total)?;
     }
     let help = "Operations without a result: `failed` with an error or a panic, `aborted` ones were given up";
     let mut family = encoder.encode_descriptor("operation_failures", help, None, MetricType::Counter)?;
-    for OperationTotals { kind, operation, failed, panicked, cancelled, .. } in operations {
-        for (class, count) in [("failed", failed + panicked), ("aborted", *cancelled)] {
-            counter(&mut family, [("kind", kind.name()), ("operation", operation), ("class", class)], count)?;
+    for (operation, total) in &read {
+        let failed = total.tallies[FAILED] + total.tallies[PANICKED];
+        for (class, count) in [("failed", failed), ("aborted", total.tallies[ABORTED])] {
+            let labels = [("kind", operation.kind.name()), ("operation", &operation.name), ("class", class)];
+            counter(&mut family, labels, count)?;
         }
     }
     Ok(())
@@ -100,21 +113,15 @@ fn counter<const N: usize>(family: &mut MetricEncoder<'_>, labels: [(&str, &str)
     family.encode_family(&Labels(labels))?.encode_counter::<NoLabelSet, _, u64>(&count, None)
 }
 
-fn histogram(mut series: MetricEncoder<'_>, totals: &Totals) -> fmt::Result {
-    // The encoder adds up by itself: it wants what each bucket alone holds.
-    let mut alone = [(f64::INFINITY, totals.count); EXPOSITION_BOUNDS.len() + 1];
-    let mut below = 0;
-    for (bucket, &(bound, up_to)) in alone.iter_mut().zip(&totals.buckets) {
-        *bucket = (bound, up_to - below);
-        below = up_to;
+/// The encoder adds up by itself: it wants what each bucket alone holds, which is how a total lies.
+fn histogram(mut series: MetricEncoder<'_>, total: &Total) -> fmt::Result {
+    let ranges = total.ranges();
+    let mut alone = [(f64::INFINITY, ranges[EXPOSED]); EXPOSED + 1];
+    for (bucket, (bound, &samples)) in alone.iter_mut().zip(EXPOSITION_BOUNDS.iter().zip(ranges)) {
+        *bucket = (bound.as_secs_f64(), samples);
     }
-    alone[EXPOSITION_BOUNDS.len()].1 -= below;
-    series.encode_histogram::<NoLabelSet>(totals.sum_seconds, totals.count, &alone, None)
-}
-
-fn by_class(counts: &StatusCounts) -> [(&'static str, u64); 5] {
-    let StatusCounts { informational, success, redirection, client_error, server_error } = *counts;
-    [("1xx", informational), ("2xx", success), ("3xx", redirection), ("4xx", client_error), ("5xx", server_error)]
+    let sum = duration(total.sum_nanos()).as_secs_f64();
+    series.encode_histogram::<NoLabelSet>(sum, ranges.iter().sum(), &alone, None)
 }
 
 /// Not to be held by anybody: the texts are the totals'.
