@@ -29,3 +29,4 @@ mod stuck;
 mod traces;
 mod unscraped;
 mod warm_up;
+mod wire;
