@@ -170,6 +170,8 @@ pub struct HttpSettings {
     pub header_timeout: Duration,
     /// Connections open at a time; more wait until one closes.
     pub max_connections: usize,
+    /// Answers of at least so many bytes are compressed; 0: none.
+    pub compress_above: u64,
     /// How long a shutdown goes on accepting, while `/readyz` already answers 503.
     pub drain_delay: Duration,
     /// How long a shutdown waits for requests in flight.

@@ -95,6 +95,12 @@ pub const CATALOGUE: &[Setting] = &[
         "connections open at a time; more wait until one closes",
     ),
     setting(
+        "http.compress_above",
+        "TIDEGATE_HTTP_COMPRESS_ABOVE",
+        Some("1KiB"),
+        "answers of at least that size are compressed for clients that take gzip, br or zstd; 0: none",
+    ),
+    setting(
         "http.drain_delay",
         "TIDEGATE_HTTP_DRAIN_DELAY",
         Some("0s"),

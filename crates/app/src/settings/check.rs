@@ -90,6 +90,7 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
                 Duration::from_secs(3600),
             )?,
             max_connections: raw.count("http.max_connections", 1..=1_000_000)?,
+            compress_above: raw.size("http.compress_above", 0..=64 << 20)?,
             drain_delay: raw.duration("http.drain_delay", Duration::ZERO, Duration::from_secs(3600))?,
             drain_timeout: raw.duration("http.drain_timeout", Duration::ZERO, Duration::from_secs(3600))?,
         },
