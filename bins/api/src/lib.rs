@@ -4,6 +4,7 @@
 //! `client`, the limiter in front, `access` or `caller`, and the route.
 
 mod access;
+mod access_log;
 mod app;
 mod banner;
 mod caller;

@@ -47,6 +47,7 @@ pub(crate) fn router(app: &App, probes: Probes, stop: CancellationToken) -> Rout
     // Probes are answered whoever asks and however often: an orchestrator that is turned away kills the process.
     let probes = probes.router().method_not_allowed_fallback(wrong_method);
     guarded.merge(probes).layer(from_fn(linger::layer)).layer(timed).layer(from_fn(request_id::layer)).layer((
+        app.access_log().clone(),
         MapResponseLayer::new(move |response| wire::finish(response, compression)),
         CompressionLayer::new().compress_when(compression),
     ))

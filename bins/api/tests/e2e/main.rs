@@ -3,6 +3,7 @@
 mod backend;
 mod harness;
 
+mod access_log;
 mod again;
 mod alerts;
 mod bad_input;
