@@ -67,6 +67,25 @@ impl Codec<Option<Representation>> for RepresentationCodec {
     }
 }
 
+/// A representation, or that there is none, and what `Cache-Status` says of where it came from.
+pub(crate) struct Found {
+    value: Arc<Option<Representation>>,
+    status: HeaderValue,
+}
+
+impl Found {
+    /// What no cache was asked for.
+    pub(crate) fn past_the_cache(representation: Representation) -> Self {
+        Self { value: Arc::new(Some(representation)), status: HeaderValue::from_static("tidegate; fwd=bypass") }
+    }
+}
+
+impl From<Read<Option<Representation>>> for Found {
+    fn from(read: Read<Option<Representation>>) -> Self {
+        Self { status: cache_status(&read), value: read.value }
+    }
+}
+
 /// The tags of what the client has already. Empty, and nothing allocated, for most requests.
 pub(crate) struct IfNoneMatch(Vec<HeaderValue>);
 
@@ -81,11 +100,11 @@ impl<S: Sync> FromRequestParts<S> for IfNoneMatch {
 /// Answers a cached read: 200, 304 when the client has it already, or `absent` where there is nothing.
 pub(crate) fn respond(
     known: &IfNoneMatch,
-    read: &Read<Option<Representation>>,
+    found: Found,
     absent: impl FnOnce() -> Problem,
 ) -> Result<Response, Problem> {
-    let status = cache_status(read);
-    let Some(representation) = Arc::as_ref(&read.value) else {
+    let Found { value, status } = found;
+    let Some(representation) = &*value else {
         return Err(absent().header(header::HeaderName::from_static("cache-status"), status));
     };
     let is_known = known.0.iter().any(|value| matches_any(value.as_bytes(), representation.etag.as_bytes()));
