@@ -17,6 +17,7 @@ mod limiters;
 mod limits;
 mod numbers;
 mod performance;
+mod private_files;
 mod processes;
 mod queues;
 mod reads;
