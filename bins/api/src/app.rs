@@ -7,6 +7,7 @@ use tidegate_app::settings::Settings;
 use tidegate_cache::WarmUp;
 use tidegate_queue::Producer;
 
+use crate::access_log::AccessLog;
 use crate::limits::Limiters;
 use crate::problem::Problem;
 use crate::schedules::Schedules;
@@ -24,6 +25,7 @@ struct Parts {
     schedules: Schedules,
     producer: Producer,
     warming: Warming,
+    access_log: AccessLog,
 }
 
 impl App {
@@ -44,6 +46,7 @@ impl App {
             tenants,
             schedules,
             warming,
+            access_log: AccessLog::start(node.settings.http.access_log, &node.telemetry),
             producer: Producer::new(Arc::clone(&node.broker)),
             node,
         })))
@@ -86,6 +89,11 @@ impl App {
     /// What is loaded before anybody asks for it.
     pub(crate) fn warming(&self) -> &Warming {
         &self.0.warming
+    }
+
+    /// The log of requests.
+    pub(crate) fn access_log(&self) -> &AccessLog {
+        &self.0.access_log
     }
 
     /// The way into the queues.

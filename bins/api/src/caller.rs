@@ -13,6 +13,7 @@ use tidegate_app::tenant::{ApiKey, KeyDigest, Tenant, TenantId};
 use tidegate_ratelimit::{Decision, TenantDecision, Tier, headers};
 
 use crate::access;
+use crate::access_log::Asked;
 use crate::app::App;
 use crate::client::ClientKey;
 use crate::limits;
@@ -45,6 +46,7 @@ pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Ne
     request.extensions_mut().insert(admitted.caller.clone());
     let mut response = next.run(request).await;
     admitted.announce(&app, response.headers_mut());
+    response.extensions_mut().insert(Asked(admitted.caller.tenant.id.clone()));
     Ok(response)
 }
 

@@ -1,9 +1,10 @@
 //! `tidegate-api`: the HTTP API over a [node](tidegate_app::node).
 //!
-//! A request comes in at `routes`, which is the map: `request_id` and the timing layer outermost, then
+//! A request comes in at `routes`, which is the map: `wire` outermost, `request_id` and the timing layer, then
 //! `client`, the limiter in front, `access` or `caller`, and the route.
 
 mod access;
+mod access_log;
 mod app;
 mod banner;
 mod caller;
@@ -23,5 +24,6 @@ mod server;
 mod tenants;
 mod timeout;
 mod warm_up;
+mod wire;
 
 pub use server::run;

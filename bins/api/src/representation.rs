@@ -23,7 +23,8 @@ pub(crate) struct Representation {
 }
 
 impl Representation {
-    /// Writes `value` as JSON. The ETag is a digest of the body: equal bytes have equal tags on every instance.
+    /// Writes `value` as JSON. The ETag is a digest of the body: equal bytes have equal tags on every instance. It is a weak one,
+    /// since the same body may go out in several encodings.
     ///
     /// # Errors
     ///
@@ -33,7 +34,7 @@ impl Representation {
         let digest = Sha256::digest(&body);
         // 128 bits: far more than it takes to tell the states of one thing apart.
         let tag = digest.iter().take(16).fold(u128::default(), |tag, byte| tag << 8 | u128::from(*byte));
-        let etag = HeaderValue::try_from(format!("\"{tag:032x}\"")).unwrap_or(HeaderValue::from_static("\"\""));
+        let etag = HeaderValue::try_from(format!("W/\"{tag:032x}\"")).unwrap_or(HeaderValue::from_static("W/\"\""));
         Ok(Self { body: body.into(), etag })
     }
 
@@ -48,7 +49,7 @@ pub(crate) struct RepresentationCodec;
 
 impl Codec<Option<Representation>> for RepresentationCodec {
     fn version(&self) -> u8 {
-        1
+        2
     }
 
     fn encode(&self, representation: &Option<Representation>) -> Result<Vec<u8>, CodecError> {
@@ -66,6 +67,25 @@ impl Codec<Option<Representation>> for RepresentationCodec {
     }
 }
 
+/// A representation, or that there is none, and what `Cache-Status` says of where it came from.
+pub(crate) struct Found {
+    value: Arc<Option<Representation>>,
+    status: HeaderValue,
+}
+
+impl Found {
+    /// What no cache was asked for.
+    pub(crate) fn past_the_cache(representation: Representation) -> Self {
+        Self { value: Arc::new(Some(representation)), status: HeaderValue::from_static("tidegate; fwd=bypass") }
+    }
+}
+
+impl From<Read<Option<Representation>>> for Found {
+    fn from(read: Read<Option<Representation>>) -> Self {
+        Self { status: cache_status(&read), value: read.value }
+    }
+}
+
 /// The tags of what the client has already. Empty, and nothing allocated, for most requests.
 pub(crate) struct IfNoneMatch(Vec<HeaderValue>);
 
@@ -80,11 +100,11 @@ impl<S: Sync> FromRequestParts<S> for IfNoneMatch {
 /// Answers a cached read: 200, 304 when the client has it already, or `absent` where there is nothing.
 pub(crate) fn respond(
     known: &IfNoneMatch,
-    read: &Read<Option<Representation>>,
+    found: Found,
     absent: impl FnOnce() -> Problem,
 ) -> Result<Response, Problem> {
-    let status = cache_status(read);
-    let Some(representation) = Arc::as_ref(&read.value) else {
+    let Found { value, status } = found;
+    let Some(representation) = &*value else {
         return Err(absent().header(header::HeaderName::from_static("cache-status"), status));
     };
     let is_known = known.0.iter().any(|value| matches_any(value.as_bytes(), representation.etag.as_bytes()));
@@ -117,12 +137,21 @@ fn cache_status(read: &Read<Option<Representation>>) -> HeaderValue {
 
 const HIT: HeaderValue = HeaderValue::from_static("tidegate; hit");
 
+/// A tag without the mark of a weak one.
+fn opaque(tag: &[u8]) -> &[u8] {
+    tag.strip_prefix(b"W/").unwrap_or(tag)
+}
+
 /// Whether one of the tags of an `If-None-Match` is `etag`, by the weak comparison of RFC 9110.
 fn matches_any(header: &[u8], etag: &[u8]) -> bool {
-    header
-        .split(|byte| *byte == b',')
-        .map(<[u8]>::trim_ascii)
-        .any(|candidate| candidate == b"*" || candidate.strip_prefix(b"W/").unwrap_or(candidate) == etag)
+    let etag = opaque(etag);
+    // A tag may hold a comma: only one between tags parts them.
+    let mut is_within = false;
+    let tags = header.split(|byte| {
+        is_within ^= *byte == b'"';
+        *byte == b',' && !is_within
+    });
+    tags.map(<[u8]>::trim_ascii).any(|candidate| candidate == b"*" || opaque(candidate) == etag)
 }
 
 #[cfg(test)]
@@ -153,6 +182,15 @@ mod tests {
             assert!(matches_any(header.as_bytes(), b"\"a\""), "{header}");
         }
         for header in ["", "a", "\"b\"", "\"a", "W/\"b\""] {
+            assert!(!matches_any(header.as_bytes(), b"\"a\""), "{header}");
+        }
+        assert!(matches_any(b"\"a\"", b"W/\"a\"") && matches_any(b"W/\"a\"", b"W/\"a\""));
+    }
+
+    #[test]
+    fn a_comma_within_a_tag_parts_nothing() {
+        assert!(matches_any(b"\"x\", \"a,b\"", b"\"a,b\""));
+        for header in ["\"x,\"a\"\"", "\"x,*,y\"", "\"x, \"a\", y\""] {
             assert!(!matches_any(header.as_bytes(), b"\"a\""), "{header}");
         }
     }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::problem::Problem;
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is taken over from a client.
 const MAX_LENGTH: usize = 64;
 
@@ -59,6 +59,8 @@ pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
         *response.body_mut() = Body::from(body);
     }
     response.headers_mut().insert(X_REQUEST_ID, header);
+    // For the access log, which stands outside.
+    response.extensions_mut().insert(context);
     response
 }
 

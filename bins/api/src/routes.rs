@@ -17,17 +17,20 @@ use tidegate_app::probes::Probes;
 use tidegate_perfmon::PerfLayer;
 use tidegate_ratelimit::RateLimitLayer;
 use tokio_util::sync::CancellationToken;
+use tower::util::MapResponseLayer;
+use tower_http::compression::CompressionLayer;
 
 use crate::app::App;
 use crate::client;
 use crate::problem::Problem;
-use crate::{access, caller, limits, linger, request_id, timeout};
+use crate::{access, caller, limits, linger, request_id, timeout, wire};
 
 /// All routes with all their layers.
 ///
 /// What goes on as long as somebody listens ends at `stop`.
 pub(crate) fn router(app: &App, probes: Probes, stop: CancellationToken) -> Router {
     let front = RateLimitLayer::with_policy(limits::Front(app.clone())).reject_with(limits::refuse);
+    let compression = wire::Worthwhile { above: app.settings().http.compress_above };
     let timed = PerfLayer::new(app.node().telemetry.registry().clone(), route_of);
 
     let guarded = Router::new()
@@ -43,7 +46,11 @@ pub(crate) fn router(app: &App, probes: Probes, stop: CancellationToken) -> Rout
         .layer(from_fn_with_state(app.clone(), client::layer));
     // Probes are answered whoever asks and however often: an orchestrator that is turned away kills the process.
     let probes = probes.router().method_not_allowed_fallback(wrong_method);
-    guarded.merge(probes).layer(from_fn(linger::layer)).layer(timed).layer(from_fn(request_id::layer))
+    guarded.merge(probes).layer(from_fn(linger::layer)).layer(timed).layer(from_fn(request_id::layer)).layer((
+        app.access_log().clone(),
+        MapResponseLayer::new(move |response| wire::finish(response, compression)),
+        CompressionLayer::new().compress_when(compression),
+    ))
 }
 
 /// About the whole service: tokens, or a direct connection from this machine.

@@ -3,12 +3,12 @@
 use tidegate_app::cache_keys::{self, Named};
 use tidegate_app::store::{Cursor, Store, StoreError};
 use tidegate_app::tenant::TenantId;
-use tidegate_cache::{Fill, Key, LoadError, Read, TieredCache, TtlClass, TypedCache, WarmUp};
+use tidegate_cache::{Fill, Key, LoadError, TieredCache, TtlClass, TypedCache, WarmUp};
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::problem::Problem;
-use crate::representation::{Representation, RepresentationCodec};
+use crate::representation::{Found, Representation, RepresentationCodec};
 
 /// Schedules on a page, unless asked otherwise.
 pub(crate) const DEFAULT_PAGE: usize = 50;
@@ -45,30 +45,31 @@ impl Schedules {
     /// # Errors
     ///
     /// When the store can't be read.
-    pub(crate) async fn get(&self, tenant: &TenantId, id: Uuid) -> Result<Read<Option<Representation>>, Problem> {
+    pub(crate) async fn get(&self, tenant: &TenantId, id: Uuid) -> Result<Found, Problem> {
         let key = cache_keys::schedule(tenant, id);
         // The load runs in a task of its own; its statements belong to the request.
         let (store, tenant, request) = (self.store.clone(), tenant.clone(), Span::current());
         let load = async move || load_one(&store, &tenant, id).instrument(request).await;
-        self.representations.get_or_load(&key, load).await.map_err(|error| explain(&error))
+        self.representations.get_or_load(&key, load).await.map(Found::from).map_err(|error| explain(&error))
     }
 
-    /// A page of a tenant's schedules.
+    /// A page of a tenant's schedules, from the cache where it is the first one of the usual length.
+    ///
+    /// Any other is read past the cache: cursors and lengths are the client's to choose, so that who asks for many of them would
+    /// fill the memory of all, and a Redis that holds the jobs too.
     ///
     /// # Errors
     ///
     /// When the store can't be read.
-    pub(crate) async fn page(
-        &self,
-        tenant: &TenantId,
-        limit: usize,
-        after: Option<Cursor>,
-    ) -> Result<Read<Option<Representation>>, Problem> {
-        let cursor = after.map(|after| after.to_string());
-        let key = cache_keys::schedule_page(tenant, limit, cursor.as_deref());
+    pub(crate) async fn page(&self, tenant: &TenantId, limit: usize, after: Option<Cursor>) -> Result<Found, Problem> {
+        if limit != DEFAULT_PAGE || after.is_some() {
+            let page = page(&self.store, tenant, limit, after).await.map_err(|error| Problem::internal(&error))?;
+            return Ok(Found::past_the_cache(page));
+        }
+        let key = cache_keys::first_page(tenant, limit);
         let (store, tenant, request) = (self.store.clone(), tenant.clone(), Span::current());
-        let load = async move || load_page(&store, &tenant, limit, after).instrument(request).await;
-        self.representations.get_or_load(&key, load).await.map_err(|error| explain(&error))
+        let load = async move || load_first_page(&store, &tenant).instrument(request).await;
+        self.representations.get_or_load(&key, load).await.map(Found::from).map_err(|error| explain(&error))
     }
 
     /// Teaches a warm-up how schedules and pages of them are loaded.
@@ -79,7 +80,8 @@ impl Schedules {
             async move {
                 match Named::of(&key) {
                     Some(Named::Schedule(tenant, id)) => load_one(&store, &tenant, id).await,
-                    Some(Named::SchedulePage(tenant, limit, after)) => load_page(&store, &tenant, limit, after).await,
+                    // A list of an older version may have others.
+                    Some(Named::FirstPage(tenant, DEFAULT_PAGE)) => load_first_page(&store, &tenant).await,
                     _ => Err(LoadFailure::NotAKey),
                 }
             }
@@ -97,15 +99,19 @@ async fn load_one(store: &Store, tenant: &TenantId, id: Uuid) -> Result<Fill<Opt
     Ok(Fill::new(schedule.as_ref().map(Representation::of).transpose()?))
 }
 
-async fn load_page(
+async fn load_first_page(store: &Store, tenant: &TenantId) -> Result<Fill<Option<Representation>>, LoadFailure> {
+    let page = page(store, tenant, DEFAULT_PAGE, None).await?;
+    Ok(Fill::new(Some(page)).tag(cache_keys::schedules_of(tenant)))
+}
+
+async fn page(
     store: &Store,
     tenant: &TenantId,
     limit: usize,
     after: Option<Cursor>,
-) -> Result<Fill<Option<Representation>>, LoadFailure> {
+) -> Result<Representation, LoadFailure> {
     let page = store.schedules(tenant, limit, after).await?;
-    let representation = Representation::of(&page)?;
-    Ok(Fill::new(Some(representation)).tag(cache_keys::schedules_of(tenant)))
+    Ok(Representation::of(&page)?)
 }
 
 fn weight(representation: &Option<Representation>) -> usize {

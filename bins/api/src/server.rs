@@ -64,6 +64,7 @@ async fn serve_node(
     tokio::time::sleep(http.drain_delay).await;
     stop.cancel();
     ended("the server", serving).await;
+    app.access_log().flush().await;
     served.cancel();
     // Waited for and not aborted: a write that is under way goes on in its own thread, whoever gave it up.
     ended("the list of hot keys", keeping).await;

@@ -167,7 +167,7 @@ async fn newest(store: &Store, schedules: usize) -> Result<HotKeys, StoreError> 
     let mut known = HashSet::new();
     for (tenant, id) in store.newest_schedules(schedules).await? {
         if known.insert(tenant.clone()) {
-            let page = cache_keys::schedule_page(&tenant, DEFAULT_PAGE, None);
+            let page = cache_keys::first_page(&tenant, DEFAULT_PAGE);
             keys.extend(HotKeys::of_class(TENANT.name(), [cache_keys::tenant(&tenant)]));
             keys.extend(HotKeys::of_class(TtlClass::SCHEDULE.name(), [page]));
         }

@@ -3,7 +3,6 @@
 use tidegate_cache::{Key, KeyPart, Tag};
 use uuid::Uuid;
 
-use crate::store::Cursor;
 use crate::tenant::{KeyDigest, TenantId};
 
 /// What a key is about, read back from it.
@@ -15,8 +14,8 @@ pub enum Named {
     ApiKey(KeyDigest),
     /// [`schedule`].
     Schedule(TenantId, Uuid),
-    /// [`schedule_page`].
-    SchedulePage(TenantId, usize, Option<Cursor>),
+    /// [`first_page`].
+    FirstPage(TenantId, usize),
 }
 
 impl Named {
@@ -31,9 +30,8 @@ impl Named {
             [(None, "schedule"), (None, tenant), (None, id)] => {
                 Self::Schedule(tenant.parse().ok()?, Uuid::try_parse(id).ok()?)
             }
-            [(None, "schedules"), (None, tenant), (Some("cursor"), cursor), (Some("limit"), limit)] => {
-                let after = if cursor.is_empty() { None } else { Some(cursor.parse().ok()?) };
-                Self::SchedulePage(tenant.parse().ok()?, limit.parse().ok()?, after)
+            [(None, "schedules"), (None, tenant), (Some("limit"), limit)] => {
+                Self::FirstPage(tenant.parse().ok()?, limit.parse().ok()?)
             }
             _ => return None,
         };
@@ -46,9 +44,7 @@ impl Named {
             Self::Tenant(id) => tenant(id),
             Self::ApiKey(digest) => api_key(digest),
             Self::Schedule(tenant, id) => schedule(tenant, *id),
-            Self::SchedulePage(tenant, limit, after) => {
-                schedule_page(tenant, *limit, after.map(|after| after.to_string()).as_deref())
-            }
+            Self::FirstPage(tenant, limit) => first_page(tenant, *limit),
         }
     }
 }
@@ -68,9 +64,10 @@ pub fn schedule(tenant: &TenantId, id: Uuid) -> Key {
     build(Key::builder("schedule").part(tenant).part(id))
 }
 
-/// One page of a tenant's schedules, as it is sent.
-pub fn schedule_page(tenant: &TenantId, limit: usize, cursor: Option<&str>) -> Key {
-    build(Key::builder("schedules").part(tenant).named("limit", limit).named("cursor", cursor.unwrap_or_default()))
+/// The first page of a tenant's schedules, as it is sent. The length is in the key, so that a version with another one
+/// takes no page of this one for its own.
+pub fn first_page(tenant: &TenantId, limit: usize) -> Key {
+    build(Key::builder("schedules").part(tenant).named("limit", limit))
 }
 
 /// Everything that lists schedules of the tenant: a write to any of them makes it stale.
@@ -90,13 +87,11 @@ mod tests {
     fn a_key_is_read_back_as_what_it_was_built_of() {
         let acme: TenantId = "acme".parse().unwrap();
         let id = Uuid::from_u128(7);
-        let cursor: Cursor = format!("{:016x}{}", 5, id.simple()).parse().unwrap();
         for named in [
             Named::Tenant(acme.clone()),
             Named::ApiKey(KeyDigest([0xA7; 32])),
             Named::Schedule(acme.clone(), id),
-            Named::SchedulePage(acme.clone(), 50, None),
-            Named::SchedulePage(acme, 2, Some(cursor)),
+            Named::FirstPage(acme, 50),
         ] {
             assert_eq!(Named::of(&named.key()), Some(named));
         }
@@ -112,8 +107,9 @@ mod tests {
             "api-key:A7",
             "schedule:acme:7",
             "schedule:acme:00000000000000000000000000000007",
-            "schedules:acme:cursor=:limit=x",
-            "schedules:acme:cursor=:limit=050",
+            "schedules:acme:limit=x",
+            "schedules:acme:limit=050",
+            "schedules:acme:cursor=:limit=50",
             "user:7",
         ] {
             assert_eq!(Named::of(&Key::parse(text).unwrap()), None, "{text}");

@@ -155,6 +155,17 @@ pub struct LimitsSettings {
     pub patience: Duration,
 }
 
+/// Of which requests the access log tells.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum AccessLogSettings {
+    /// Of none.
+    Off,
+    /// Of this share, and of each that failed.
+    Sampled(f64),
+    /// Of all.
+    Full,
+}
+
 /// How HTTP is served.
 #[derive(Debug, Clone, Copy)]
 pub struct HttpSettings {
@@ -170,6 +181,10 @@ pub struct HttpSettings {
     pub header_timeout: Duration,
     /// Connections open at a time; more wait until one closes.
     pub max_connections: usize,
+    /// Answers of at least so many bytes are compressed; 0: none.
+    pub compress_above: u64,
+    /// Of which requests the access log tells.
+    pub access_log: AccessLogSettings,
     /// How long a shutdown goes on accepting, while `/readyz` already answers 503.
     pub drain_delay: Duration,
     /// How long a shutdown waits for requests in flight.

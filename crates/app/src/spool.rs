@@ -4,6 +4,7 @@
 //! upload. Its name is the id of its job.
 
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -108,7 +109,7 @@ impl Spool {
         let guard = Unfinished(Some(self.part(id)));
         let part = self.part(id);
         // What runs on another thread goes on when this future is dropped, so there the guard goes with the work.
-        let (guard, file) = blocking(move || Ok((guard, std::fs::File::create(part)?))).await?;
+        let (guard, file) = blocking(move || Ok((guard, create(&part)?))).await?;
         let size = tokio::time::timeout(limits.total, write(File::from_std(file), pieces, check, limits))
             .await
             .unwrap_or(Err(SpoolError::TooSlow { limit: limits.total }))?;
@@ -177,6 +178,11 @@ async fn write<E: std::fmt::Display>(
     file.flush().await?;
     file.sync_all().await?;
     Ok(size)
+}
+
+/// A new file for the account of the process alone: it holds a tenant's data.
+fn create(path: &Path) -> io::Result<std::fs::File> {
+    std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 /// `None` for a file that is not there.

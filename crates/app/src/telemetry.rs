@@ -1,5 +1,6 @@
 //! What both binaries tell about themselves: log, figures, health.
 
+mod access_log;
 mod alerts;
 mod board;
 mod cache_figures;
@@ -215,6 +216,11 @@ impl Telemetry {
     /// Adds a limiter to what `/metrics` shows.
     pub fn watch_limiter(&self, name: &'static str, stats: impl Fn() -> LimiterStats + Send + Sync + 'static) {
         self.limiters.add(name, stats);
+    }
+
+    /// Shows how many lines the access log lost.
+    pub fn watch_access_log(&self, dropped: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.board.figures(move || Box::new(access_log::Dropped(dropped())));
     }
 
     /// What each limiter decided so far.

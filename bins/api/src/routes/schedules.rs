@@ -39,7 +39,7 @@ pub(super) async fn list(
     let after = query.cursor.map(|text| text.parse::<Cursor>()).transpose();
     let after = after.map_err(|error| Problem::unprocessable("bad-cursor", format!("`cursor`: {error}")))?;
     let page = app.schedules().page(&caller.tenant.id, limit, after).await?;
-    representation::respond(&known, &page, || Problem::not_found("there is no such page"))
+    representation::respond(&known, page, || Problem::not_found("there is no such page"))
 }
 
 pub(super) async fn show(
@@ -50,7 +50,7 @@ pub(super) async fn show(
 ) -> Result<Response, Problem> {
     let id = schedule_id(&id)?;
     let schedule = app.schedules().get(&caller.tenant.id, id).await?;
-    representation::respond(&known, &schedule, || no_schedule(&id.to_string()))
+    representation::respond(&known, schedule, || no_schedule(&id.to_string()))
 }
 
 pub(super) async fn create(

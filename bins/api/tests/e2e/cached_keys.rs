@@ -119,12 +119,16 @@ async fn a_class_that_misses_much_is_warned_of_once_there_are_enough_lookups() {
     api.create_tenant("acme", "enterprise").await;
     let cache = api.json("/api/cache").await;
     assert_eq!((&cache["warnings"], &cache["redis"]), (&json!([]), &Value::Null), "{cache}");
-    // Pages of sizes that nobody has asked for: each is a miss.
-    success_json(api.get_as("acme", "/api/schedules?limit=121")).await;
+    // Schedules that nobody has asked for: each is a miss.
+    let miss = async |number: u32| {
+        let nowhere = format!("/api/schedules/00000000-0000-7000-8000-{number:012}");
+        problem(api.get_as("acme", &nowhere).send().await.expect("an answer"), 404, "not-found").await;
+    };
+    miss(121).await;
     let cache = api.json("/api/cache").await;
     assert_eq!((&cache["warnings"], &cache["low_hit_rate"]), (&json!([]), &json!([])), "a miss says nothing: {cache}");
-    for limit in 1..=120 {
-        success_json(api.get_as("acme", &format!("/api/schedules?limit={limit}"))).await;
+    for number in 1..=120 {
+        miss(number).await;
     }
     let cache = api.json("/api/cache").await;
     let warnings = cache["warnings"].as_array().expect("warnings");

@@ -3,6 +3,7 @@
 mod backend;
 mod harness;
 
+mod access_log;
 mod again;
 mod alerts;
 mod bad_input;
@@ -16,6 +17,7 @@ mod limiters;
 mod limits;
 mod numbers;
 mod performance;
+mod private_files;
 mod processes;
 mod queues;
 mod reads;
@@ -29,3 +31,4 @@ mod stuck;
 mod traces;
 mod unscraped;
 mod warm_up;
+mod wire;

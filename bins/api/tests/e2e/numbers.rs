@@ -202,6 +202,7 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "process_start_time_seconds",
         "process_threads",
         "process_virtual_memory_bytes",
+        "tidegate_access_log_dropped",
         "tidegate_alert_deliveries",
         "tidegate_alerts_firing",
         "tidegate_build_info",

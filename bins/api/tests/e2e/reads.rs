@@ -3,8 +3,9 @@
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tidegate_testkit::poll_until;
+use tidegate_testkit::redis::RedisServer;
 
-use crate::backend::is_shared;
+use crate::backend::{Servers, is_shared};
 use crate::harness::{Api, DEADLINE, csv, header, problem, schedule, success_json};
 
 /// An API with the tenant `acme`, whom no quota holds up.
@@ -29,6 +30,10 @@ async fn delete(api: &Api, tenant: &str, path: &str) -> Response {
 
 fn path_of(schedule: &Value) -> String {
     format!("/api/schedules/{}", schedule["id"].as_str().expect("an id"))
+}
+
+async fn delete_all_cached(api: &Api) {
+    success_json(api.request(Method::DELETE, "/api/cache").json(&json!({"all": true}))).await;
 }
 
 /// What a cached read answered.
@@ -90,7 +95,7 @@ pub(crate) async fn one_schedule_comes_from_the_tables_and_then_from_the_cache()
     assert_eq!((first.status, second.status), (StatusCode::OK, StatusCode::OK));
     assert_eq!(first.body, second.body);
     assert_eq!(first.etag, second.etag);
-    assert!(first.etag.starts_with('"') && first.etag.len() > 2, "{}", first.etag);
+    assert!(first.etag.starts_with("W/\"") && first.etag.len() > 4, "{}", first.etag);
     assert_eq!(first.json(), made, "a read shows what the creation answered");
 }
 
@@ -98,7 +103,8 @@ pub(crate) async fn one_schedule_comes_from_the_tables_and_then_from_the_cache()
 pub(crate) async fn a_page_comes_from_the_tables_and_then_from_the_cache() {
     let api = api_with_acme().await;
     let made = create(&api, "acme", &schedule("one")).await;
-    for path in ["/api/schedules", "/api/schedules?limit=1"] {
+    for path in ["/api/schedules", "/api/schedules?limit=50"] {
+        delete_all_cached(&api).await;
         let (first, second) = (read(&api, "acme", path).await, hit(&api, "acme", path).await);
         assert!(!first.is_hit(), "{}", first.cache_status);
         assert_eq!(first.json(), json!({"items": [made], "next_cursor": null}));
@@ -125,16 +131,16 @@ pub(crate) async fn what_the_client_has_already_is_answered_304_without_body() {
         let first = read(&api, "acme", &path).await;
         let etag = hit(&api, "acme", &path).await.etag;
         assert_eq!(etag, first.etag);
-        let weak = format!("W/{etag}");
+        let strong = etag.trim_start_matches("W/");
         let list = format!("\"other\", {etag}");
-        for known in [etag.as_str(), &weak, &list, "*"] {
+        for known in [etag.as_str(), strong, &list, "*"] {
             let again = read_unless(&api, "acme", &path, Some(known)).await;
             assert_eq!(again.status, StatusCode::NOT_MODIFIED, "{known}");
             assert_eq!(again.body, "");
             assert_eq!(again.etag, etag);
             assert!(again.is_hit());
         }
-        for unknown in ["\"other\"", etag.trim_matches('"'), ""] {
+        for unknown in ["\"other\"", strong.trim_matches('"'), ""] {
             let full = read_unless(&api, "acme", &path, Some(unknown)).await;
             assert_eq!(full.status, StatusCode::OK, "{unknown}");
             assert!(!full.body.is_empty());
@@ -343,4 +349,49 @@ async fn a_location_leads_to_what_was_made() {
     let location = header(&answer, "location");
     let id = answer.json::<Value>().await.unwrap()["job_id"].clone();
     assert_eq!(success_json(api.get_as("acme", &location)).await["id"], id);
+}
+
+/// Entries of this process, and bytes of the Redis below, where there is one.
+async fn kept(api: &Api, redis: Option<&RedisServer>) -> (u64, usize) {
+    let figures = api.request(Method::GET, "/metrics").send().await.expect("an answer").text().await.expect("text");
+    let entries = figures.lines().find_map(|line| line.strip_prefix("tidegate_cache_entries ")?.parse().ok());
+    let keys = match redis {
+        Some(redis) => redis.cli(&["--scan", "--pattern", "*schedules*"]).await.lines().count(),
+        None => 0,
+    };
+    (entries.expect("the figure"), keys)
+}
+
+#[tokio::test]
+async fn invented_cursors_fill_no_cache() {
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let api = Api::start_on(Servers::At(url), &[]).await;
+    api.create_tenant("acme", "enterprise").await;
+    create(&api, "acme", &schedule("one")).await;
+    read(&api, "acme", "/api/schedules").await;
+    let memory = async || {
+        let told = redis.cli(&["INFO", "memory"]).await;
+        let used = told.lines().find_map(|line| line.strip_prefix("used_memory_dataset:")?.trim().parse::<i64>().ok());
+        used.expect("the figure")
+    };
+    // `/metrics` is made anew once a second.
+    let quiet = async || {
+        let before = kept(&api, Some(&redis)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+        let after = kept(&api, Some(&redis)).await;
+        (before == after).then_some(after)
+    };
+    let (entries, keys) = poll_until(DEADLINE, quiet).await.expect("it comes to rest");
+    let before = memory().await;
+    for number in 0..300_u32 {
+        let path = format!("/api/schedules?limit={}&cursor={:016x}{:032x}", number % 200 + 1, 5, number);
+        let page = read(&api, "acme", &path).await;
+        assert_eq!((page.status, &*page.cache_status), (StatusCode::OK, "tidegate; fwd=bypass"), "{path}");
+    }
+    let after = memory().await;
+    assert_eq!(poll_until(DEADLINE, quiet).await.expect("it comes to rest"), (entries, keys));
+    // Three hundred pages with their keys would be 60 KB and more; what Redis itself takes meanwhile is less.
+    assert!(after - before < 30_000, "{before} {after}");
+    assert!(read(&api, "acme", "/api/schedules").await.is_hit(), "the first page is still kept");
 }

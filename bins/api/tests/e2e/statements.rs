@@ -34,7 +34,7 @@ async fn slow_queries_are_shown_without_values() {
     let traced = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let mut number = 0;
     let slow = poll_until(DEADLINE, async || {
-        // Each limit is a page of its own to the cache, so that it is read from the tables.
+        // A page of another length than the usual is read from the tables.
         number += 1;
         let read = api.get_as("zaphod", &format!("/api/schedules?limit={}", 200 - number % 100));
         success_json(read.header("traceparent", traced).header("x-request-id", "the-slow-one")).await;

@@ -95,6 +95,24 @@ pub const CATALOGUE: &[Setting] = &[
         "connections open at a time; more wait until one closes",
     ),
     setting(
+        "http.compress_above",
+        "TIDEGATE_HTTP_COMPRESS_ABOVE",
+        Some("1KiB"),
+        "answers of at least that size are compressed for clients that take gzip, br or zstd; 0: none",
+    ),
+    setting(
+        "http.access_log",
+        "TIDEGATE_HTTP_ACCESS_LOG",
+        Some("sampled"),
+        "`full`: a line of the log for each request; `sampled`: for a share of them and each that failed; `off`: none",
+    ),
+    setting(
+        "http.access_log_sample",
+        "TIDEGATE_HTTP_ACCESS_LOG_SAMPLE",
+        Some("0.01"),
+        "the share of requests that a sampled access log tells of",
+    ),
+    setting(
         "http.drain_delay",
         "TIDEGATE_HTTP_DRAIN_DELAY",
         Some("0s"),

@@ -8,8 +8,8 @@ use tidegate_redis::Keyspace;
 
 use super::reader::Reader;
 use super::{
-    HttpSettings, InnerWorker, LimitsSettings, ListSettings, OpenTenants, QueueSettings, RawSettings, RedisServers,
-    RedisSettings, Settings, SettingsError, Tokens, WarmUpSettings, performance,
+    AccessLogSettings, HttpSettings, InnerWorker, LimitsSettings, ListSettings, OpenTenants, QueueSettings,
+    RawSettings, RedisServers, RedisSettings, Settings, SettingsError, Tokens, WarmUpSettings, performance,
 };
 
 pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
@@ -90,6 +90,8 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
                 Duration::from_secs(3600),
             )?,
             max_connections: raw.count("http.max_connections", 1..=1_000_000)?,
+            compress_above: raw.size("http.compress_above", 0..=64 << 20)?,
+            access_log: access_log(&raw)?,
             drain_delay: raw.duration("http.drain_delay", Duration::ZERO, Duration::from_secs(3600))?,
             drain_timeout: raw.duration("http.drain_timeout", Duration::ZERO, Duration::from_secs(3600))?,
         },
@@ -131,6 +133,17 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
         },
         performance: performance::read(&raw, &tokens)?,
         tokens,
+    })
+}
+
+/// The share is checked also where it isn't used.
+fn access_log(raw: &Reader<'_>) -> Result<AccessLogSettings, SettingsError> {
+    let share = raw.share("http.access_log_sample")?;
+    raw.required("http.access_log", "`off`, `sampled` or `full`", |text| match text {
+        "off" => Some(AccessLogSettings::Off),
+        "sampled" => Some(AccessLogSettings::Sampled(share)),
+        "full" => Some(AccessLogSettings::Full),
+        _ => None,
     })
 }
 

@@ -245,7 +245,7 @@ mod tests {
         async fn remember(&self) {
             self.texts.set(&cache_keys::tenant(&acme()), "tenant").await;
             let list = Fill::new("list").tag(cache_keys::schedules_of(&acme()));
-            self.texts.set(&cache_keys::schedule_page(&acme(), 50, None), list).await;
+            self.texts.set(&cache_keys::first_page(&acme(), 50), list).await;
         }
 
         fn knows_tenant(&self) -> bool {
@@ -253,7 +253,7 @@ mod tests {
         }
 
         fn knows_list(&self) -> bool {
-            self.texts.get_local(&cache_keys::schedule_page(&acme(), 50, None)) != Lookup::Miss
+            self.texts.get_local(&cache_keys::first_page(&acme(), 50)) != Lookup::Miss
         }
     }
 

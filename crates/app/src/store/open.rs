@@ -1,6 +1,6 @@
 //! Opening the database: create, check, migrate, or say plainly why not.
 
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,10 @@ const READERS: u32 = 4;
 const WRITERS: u32 = 1;
 /// How long a writer waits for another process's.
 const BUSY: Duration = Duration::from_secs(10);
+/// For the account of the process alone.
+const PRIVATE: u32 = 0o600;
+/// Rights of anybody else.
+const OTHERS: u32 = 0o077;
 /// `application_id` of the file: "TIDE".
 const APPLICATION_ID: i64 = 0x5449_4445;
 /// A file up to this size is checked page by page at start; above it only its structure is read.
@@ -110,6 +114,7 @@ impl Store {
             .thread_name(|number| format!("app-db-{number}"));
         let failed = |source: sqlx::Error| explain(path, source);
 
+        make_private(path).map_err(|source| OpenError::Directory { path: directory.to_owned(), source })?;
         inspect(path).await?;
         let writer = pool(WRITERS).connect_with(options.clone()).await.map_err(failed)?;
         claim(&writer, path).await?;
@@ -157,12 +162,20 @@ fn pool(connections: u32) -> SqlitePoolOptions {
     )
 }
 
-/// Makes the directory and holds its lock, so that processes that start together migrate one after the other.
+/// Makes the directory, and holds its lock, so that processes that start together migrate one after the other.
 async fn lock_directory(directory: PathBuf) -> std::io::Result<std::fs::File> {
     let wait = move || {
         // The files hold tenants' data: nobody else on the machine reads them.
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
-        let lock = std::fs::File::options().create(true).truncate(false).write(true).open(directory.join(".lock"))?;
+        if std::fs::metadata(&directory)?.permissions().mode() & OTHERS != 0 {
+            let directory = directory.display();
+            tracing::warn!(
+                "others on this machine may look into {directory}, which was not made here: its files are closed to them, \
+                 their names are not; `chmod 700` ends that"
+            );
+        }
+        let mut options = std::fs::File::options();
+        let lock = options.create(true).truncate(false).write(true).mode(PRIVATE).open(directory.join(".lock"))?;
         if lock.try_lock().is_err() {
             tracing::info!("waiting for another process that is opening {}", directory.display());
             lock.lock()?;
@@ -170,6 +183,16 @@ async fn lock_directory(directory: PathBuf) -> std::io::Result<std::fs::File> {
         Ok(lock)
     };
     tokio::task::spawn_blocking(wait).await.map_err(std::io::Error::other)?
+}
+
+/// Makes an empty file that is the account's own, where there is none: SQLite would make it as the umask says, and makes what it puts
+/// beside it as this one is.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let made = std::fs::File::options().write(true).create_new(true).mode(PRIVATE).open(path);
+    match made {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Looks at the file without changing a byte of it: whether it is whole, ours, and not from the future.

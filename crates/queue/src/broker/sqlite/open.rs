@@ -178,6 +178,7 @@ pub(super) fn primary_code(error: &sqlx::Error) -> Option<i32> {
 
 pub(super) async fn open(path: &Path, options: SqliteOptions) -> Result<SqliteBroker, OpenError> {
     let fault = |error: sqlx::Error| classify(path, error);
+    make_private(path);
     let connect = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -209,6 +210,16 @@ pub(super) async fn open(path: &Path, options: SqliteOptions) -> Result<SqliteBr
     let (writer, changes) = Writer::start(conn, listener, options.clock.clone(), options.busy_timeout)
         .map_err(|source| OpenError::Other { path: path.to_owned(), source: source.into() })?;
     Ok(SqliteBroker { clock: options.clock, readers, writer, changes })
+}
+
+/// Makes an empty file that is the account's own, where there is none: it will hold payloads, SQLite would make it as the umask says, and
+/// makes what it puts beside it as this one is. What fails here fails again at SQLite, which says why.
+fn make_private(path: &Path) {
+    let mut options = std::fs::File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    drop(options.open(path));
 }
 
 /// Reads whose file it is before anything is written to it. Returns the version of its tables; 0 for an empty file.

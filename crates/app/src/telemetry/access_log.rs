@@ -1,0 +1,20 @@
+//! What the access log lost, for `/metrics`.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+
+use super::exposition::Family;
+
+/// Lines that found no room.
+#[derive(Debug)]
+pub(super) struct Dropped(pub(super) u64);
+
+impl Collector for Dropped {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Lines of the access log that were not written, for want of room to wait in";
+        Family::new(&mut encoder, "tidegate_access_log_dropped", help, MetricType::Counter)?.counter(&[], self.0)
+    }
+}
