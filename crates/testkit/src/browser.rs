@@ -145,7 +145,7 @@ impl Browser {
     }
 
     async fn tell(&self, command: &str, parameters: Value) {
-        let tools = ChromeDevTools::new(self.driver.handle.clone());
+        let tools = ChromeDevTools::new(self.driver.handle().clone());
         tools.execute_cdp_with_params(command, parameters).await.expect("the browser does as it is told");
     }
 

@@ -67,6 +67,16 @@ const FOCUSED: &str = r"
     };
 ";
 
+/// Whoever presses Tab next gets to what stands first.
+const TO_THE_START: &str = r"
+    const start = document.createElement('span');
+    start.tabIndex = -1;
+    document.body.prepend(start);
+    start.focus({ preventScroll: true });
+    start.remove();
+    scrollTo(0, 0);
+";
+
 /// What Tab should reach.
 const REACHABLE: &str = r"
     return [...document.querySelectorAll('a[href], button, input:not([type=hidden]), summary, [tabindex=\'0\']')]
@@ -123,7 +133,7 @@ async fn look_at(browser: &Browser, page: &str) {
 /// Tab reaches every control, in the order in which they stand, and it is seen where one is.
 async fn tab_through(browser: &Browser, at: &str) {
     let reachable = browser.script(REACHABLE).await.as_u64().unwrap();
-    browser.script("document.activeElement.blur(); getSelection().removeAllRanges(); scrollTo(0, 0)").await;
+    browser.script(TO_THE_START).await;
     let mut last = None;
     for step in 0..reachable {
         browser.press_tab().await;
