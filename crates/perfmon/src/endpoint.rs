@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::delta::Scratch;
 use crate::in_flight::UnderWay;
 use crate::latency::{LatencySummary, rate, share};
 use crate::layout::Layout;
@@ -202,8 +201,8 @@ impl Endpoint {
         }
     }
 
-    pub(crate) fn totals(&self, scratch: &mut Scratch) -> EndpointTotals {
-        let total = self.series.total(scratch);
+    pub(crate) fn totals(&self) -> EndpointTotals {
+        let total = self.series.total();
         EndpointTotals {
             method: self.method,
             route: self.route.clone(),

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::delta::Scratch;
 use crate::endpoint::StatusClass;
 use crate::latency::{LatencySummary, rate};
 use crate::layout::Layout;
@@ -137,8 +136,8 @@ impl Operation {
         }
     }
 
-    pub(crate) fn totals(&self, scratch: &mut Scratch) -> OperationTotals {
-        let total = self.series.total(scratch);
+    pub(crate) fn totals(&self) -> OperationTotals {
+        let total = self.series.total();
         OperationTotals {
             kind: self.kind,
             operation: self.name.clone(),

@@ -4,11 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use thirtyfour::extensions::cdp::ChromeDevTools;
-use thirtyfour::{
-    BrowserCapabilitiesHelper, CapabilitiesHelper, ChromiumLikeCapabilities, DesiredCapabilities, Key,
-    LoggingPrefsLogLevel, WebDriver,
-};
+use thirtyfour::{ChromiumLikeCapabilities, DesiredCapabilities, Key, LoggingPrefsLogLevel, WebDriver};
 
 use crate::port::free_port;
 use crate::process::Process;
@@ -145,8 +141,7 @@ impl Browser {
     }
 
     async fn tell(&self, command: &str, parameters: Value) {
-        let tools = ChromeDevTools::new(self.driver.handle().clone());
-        tools.execute_cdp_with_params(command, parameters).await.expect("the browser does as it is told");
+        self.driver.cdp().send_raw(command, parameters).await.expect("the browser does as it is told");
     }
 
     /// Ends it; without this, it is killed.
