@@ -94,7 +94,7 @@ fn endpoints(figures: &Figures) -> Markup {
                         th.number scope="col" { "Errors" }
                         th.number scope="col" { "P50" }
                         th.number scope="col" { "P99" }
-                        th scope="col" { "Last 60 s" }
+                        th.line scope="col" { "Last 60 s" }
                     }
                 }
                 tbody {
@@ -113,7 +113,7 @@ fn endpoints(figures: &Figures) -> Markup {
                             }
                             (cell("P50", "p50"))
                             (cell("P99", "p99"))
-                            td data-label="Last 60 s" { (chart::sparkline(&key, &key, figures.points(&key), figures.text(&format!("peak {key}")))) }
+                            td.line data-label="Last 60 s" { (chart::sparkline(&key, &key, figures.points(&key), figures.text(&format!("peak {key}")))) }
                         }
                     }
                 }
@@ -166,4 +166,28 @@ fn advice(app: &App) -> Markup {
 
 fn said(value: &Value) -> &str {
     value.as_str().unwrap_or(text::NONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_alert_says_what_is_wrong_by_how_much_and_since_when() {
+        let shown = alerts(&[json!({
+            "severity": "critical", "rule": "error_rate", "subject": "<script>", "value": 0.25, "threshold": 0.05,
+            "fired_at_unix_ms": 1_900_000_000_000_u64, "silenced": true, "phase": "firing",
+        })])
+        .into_string();
+        for part in
+            ["critical", "error_rate", "&lt;script&gt;", "0.25 against 0.05", "since 03-17 17:46:40 UTC", "silenced"]
+        {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        assert!(!shown.contains("<script>"), "{shown}");
+        assert!(alerts(&[]).into_string().contains("None."));
+        assert!(alerts(&[json!({})]).into_string().contains(text::NONE), "what isn't told is a dash");
+    }
 }

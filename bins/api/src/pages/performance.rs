@@ -86,7 +86,7 @@ fn process_figures(told: &Value) -> Markup {
             (figure("Descriptors", count(&process["open_descriptors"])))
             (figure("Threads", count(&process["threads"])))
             (figure("Workers", count(&runtime["workers"])))
-            (figure("Tasks", count(&runtime["alive_tasks"])))
+            (figure("Tasks", count(&runtime["tasks"])))
         }
     }
 }
@@ -138,6 +138,20 @@ fn when(value: &Value) -> Markup {
     html! { (value.as_u64().map_or_else(|| text::NONE.to_owned(), text::moment)) }
 }
 
+/// A statement may be as long as a migration: of a long one the beginning, which opens.
+fn statement(value: &Value) -> Markup {
+    const SHORT: usize = 160;
+    let text = value.as_str().unwrap_or(text::NONE);
+    let beginning = &text[..text.floor_char_boundary(SHORT)];
+    html! {
+        @if beginning.len() == text.len() {
+            code { (text) }
+        } @else {
+            details.long { summary { code { (beginning) "…" } } code { (text) } }
+        }
+    }
+}
+
 fn code(value: &Value) -> Markup {
     html! { code { (plain(value)) } }
 }
@@ -158,7 +172,7 @@ fn statements(items: &[Value]) -> Markup {
         &columns,
         items.iter().map(|item| {
             vec![
-                code(&item["text"]),
+                statement(&item["text"]),
                 plain(&item["calls"]),
                 plain(&item["slow"]),
                 ms(&item["total_ms"]),
@@ -176,7 +190,7 @@ fn slow_statements(items: &[Value]) -> Markup {
         "Statements that were slow, the newest first",
         &columns,
         items.iter().map(|item| {
-            vec![code(&item["text"]), ms(&item["elapsed_ms"]), code(&item["route"]), when(&item["at_unix_ms"])]
+            vec![statement(&item["text"]), ms(&item["elapsed_ms"]), code(&item["route"]), when(&item["at_unix_ms"])]
         }),
     )
 }
@@ -281,4 +295,31 @@ fn pools_table(items: &[Value]) -> Markup {
             ]
         }),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_long_statement_opens_and_a_short_one_is_whole() {
+        let of = |text: &str| statement(&json!(text)).into_string();
+        assert_eq!(of("select ?"), "<code>select ?</code>");
+        // Cut within no character.
+        let long = "é".repeat(200);
+        let shown = of(&long);
+        assert!(shown.contains("<summary>") && shown.contains(&format!("<code>{long}</code>")), "{shown}");
+    }
+
+    #[test]
+    fn what_is_not_told_is_a_dash() {
+        let empty = [json!({})];
+        for shown in [statements(&empty), slow_statements(&empty), trends_table(&empty), pools_table(&empty)] {
+            assert!(shown.into_string().contains(text::NONE));
+        }
+        assert!(process_figures(&Value::Null).into_string().contains(text::NONE));
+        assert_eq!(slow_calls(&[]).into_string(), "<p class=\"none\">None.</p>");
+    }
 }
