@@ -9,6 +9,7 @@ use tidegate_queue::Producer;
 
 use crate::access_log::AccessLog;
 use crate::limits::Limiters;
+use crate::pages;
 use crate::problem::Problem;
 use crate::schedules::Schedules;
 use crate::tenants::Tenants;
@@ -26,6 +27,7 @@ struct Parts {
     producer: Producer,
     warming: Warming,
     access_log: AccessLog,
+    pages_key: pages::Key,
 }
 
 impl App {
@@ -47,6 +49,7 @@ impl App {
             schedules,
             warming,
             access_log: AccessLog::start(node.settings.http.access_log, &node.telemetry),
+            pages_key: pages::Key::new(&node.settings),
             producer: Producer::new(Arc::clone(&node.broker)),
             node,
         })))
@@ -94,6 +97,11 @@ impl App {
     /// The log of requests.
     pub(crate) fn access_log(&self) -> &AccessLog {
         &self.0.access_log
+    }
+
+    /// What the pages sign with.
+    pub(crate) fn pages_key(&self) -> &pages::Key {
+        &self.0.pages_key
     }
 
     /// The way into the queues.

@@ -16,6 +16,7 @@ mod imports;
 mod limiters;
 mod limits;
 mod numbers;
+mod pages;
 mod performance;
 mod private_files;
 mod processes;
