@@ -16,17 +16,19 @@ const NO_DEVICES: HeaderValue = HeaderValue::from_static(
 const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 
 /// Headers that hold for every answer, whatever it is.
-const ALWAYS: [(HeaderName, HeaderValue); 5] = [
+const ALWAYS: [(HeaderName, HeaderValue); 4] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (HeaderName::from_static("cross-origin-resource-policy"), SAME_ORIGIN),
     (HeaderName::from_static("cross-origin-opener-policy"), SAME_ORIGIN),
     (HeaderName::from_static("permissions-policy"), NO_DEVICES),
 ];
 
 /// Headers that a route may say otherwise: who said nothing about keeping an answer is not kept anywhere.
-const UNLESS_SAID: [(HeaderName, HeaderValue); 2] =
-    [(header::CONTENT_SECURITY_POLICY, NOTHING_RUNS), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+const UNLESS_SAID: [(HeaderName, HeaderValue); 3] = [
+    (header::CONTENT_SECURITY_POLICY, NOTHING_RUNS),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+];
 
 /// Which answers are compressed: text of at least so many bytes, and text of which nobody knows how long it will be.
 #[derive(Debug, Clone, Copy)]
@@ -111,10 +113,12 @@ mod tests {
         let mut own = headers(&[
             (header::CACHE_CONTROL, "private, no-cache"),
             (header::CONTENT_SECURITY_POLICY, "style-src 'self'"),
+            (header::REFERRER_POLICY, "same-origin"),
         ]);
         harden(&mut own);
         assert_eq!(own[header::CACHE_CONTROL], "private, no-cache");
         assert_eq!(own[header::CONTENT_SECURITY_POLICY], "style-src 'self'");
+        assert_eq!(own[header::REFERRER_POLICY], "same-origin");
         assert_eq!(own[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
         let mut silent = HeaderMap::new();
         harden(&mut silent);
