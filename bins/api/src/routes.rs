@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::client;
 use crate::problem::Problem;
-use crate::{access, caller, limits, linger, request_id, timeout};
+use crate::{access, caller, limits, linger, panics, request_id, timeout};
 
 /// All routes with all their layers.
 ///
@@ -43,7 +43,12 @@ pub(crate) fn router(app: &App, probes: Probes, stop: CancellationToken) -> Rout
         .layer(from_fn_with_state(app.clone(), client::layer));
     // Probes are answered whoever asks and however often: an orchestrator that is turned away kills the process.
     let probes = probes.router().method_not_allowed_fallback(wrong_method);
-    guarded.merge(probes).layer(from_fn(linger::layer)).layer(timed).layer(from_fn(request_id::layer))
+    guarded
+        .merge(probes)
+        .layer(from_fn(linger::layer))
+        .layer(from_fn(panics::layer))
+        .layer(timed)
+        .layer(from_fn(request_id::layer))
 }
 
 /// About the whole service: tokens, or a direct connection from this machine.
