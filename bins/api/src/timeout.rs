@@ -1,9 +1,17 @@
 //! Bounds how long a request may take.
 
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, BodyDataStream, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::Method;
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream::{Stream, StreamExt};
 
 use crate::app::App;
 use crate::problem::Problem;
@@ -11,10 +19,21 @@ use crate::problem::Problem;
 /// A commit that is under way runs to its end, whoever stopped waiting for it.
 const OUTCOME_UNKNOWN: &str = "; whether it has changed anything is not known: look before you send it again";
 
-/// Layer that answers 503 in place of a route that is not done in time.
+/// Layer that answers 503 in place of a route that is not done in time, and 408 where that still waits for its client's
+/// body: then nothing of ours was slow, and nothing was changed.
 pub(crate) async fn layer(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    in_time(&app, next.run(request), if is_read { "" } else { OUTCOME_UNKNOWN }).await
+    let outcome = if is_read { "" } else { OUTCOME_UNKNOWN };
+    if request.body().is_end_stream() {
+        return in_time(&app, next.run(request), outcome).await;
+    }
+    let is_awaited = Arc::new(AtomicBool::new(false));
+    let watched = request.map(|body| Body::from_stream(Awaited(body.into_data_stream(), Arc::clone(&is_awaited))));
+    // Held here, since a route that is dropped waits for nothing any more.
+    let mut work = pin!(next.run(watched));
+    in_time(&app, work.as_mut(), outcome)
+        .await
+        .map_err(|problem| if is_awaited.load(Ordering::Relaxed) { body_too_slow(&app) } else { problem })
 }
 
 /// The outcome of `work`, which changes nothing, or a problem once the time of a request is up.
@@ -28,4 +47,30 @@ async fn in_time<T>(app: &App, work: impl Future<Output = T>, outcome: &str) -> 
         let detail = format!("the request was not done within {} s{outcome}", limit.as_secs_f64());
         Problem::unavailable("timeout", detail)
     })
+}
+
+fn body_too_slow(app: &App) -> Problem {
+    let limit = app.settings().http.request_timeout.as_secs_f64();
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", format!("the body was not there within {limit} s"))
+        // The rest of the body is not read, so the connection can't be used again.
+        .header(header::CONNECTION, HeaderValue::from_static("close"))
+}
+
+/// A request's body that notes whether somebody waits for more of it.
+struct Awaited(BodyDataStream, Arc<AtomicBool>);
+
+impl Stream for Awaited {
+    type Item = Result<Bytes, axum::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let polled = self.0.poll_next_unpin(context);
+        self.1.store(polled.is_pending(), Ordering::Relaxed);
+        polled
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        self.1.store(false, Ordering::Relaxed);
+    }
 }

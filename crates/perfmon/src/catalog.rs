@@ -31,6 +31,8 @@ type Names<T> = HashMap<Arc<str>, Arc<T>, RandomState>;
 #[derive(Debug)]
 struct Entries<T> {
     groups: Vec<(&'static str, Names<T>)>,
+    /// In the order of name and group, so that nobody has to sort who reads all.
+    all: Vec<(Arc<str>, &'static str, Arc<T>)>,
     /// Names that count towards the cap.
     named: usize,
 }
@@ -47,14 +49,19 @@ impl<T> Entries<T> {
             groups.push((group, Names::default()));
             groups.len() - 1
         });
-        groups[at].1.insert(name.into(), recorder);
-        Self { groups, named: self.named + usize::from(!is_reserved(name)) }
+        let name: Arc<str> = name.into();
+        let mut all = self.all.clone();
+        let place = all.partition_point(|(held, of, _)| (&**held, *of) < (&*name, group));
+        all.insert(place, (Arc::clone(&name), group, Arc::clone(&recorder)));
+        let named = self.named + usize::from(!is_reserved(&name));
+        groups[at].1.insert(name, recorder);
+        Self { groups, all, named }
     }
 }
 
 impl<T> Catalog<T> {
     pub(crate) fn new(cap: usize) -> Self {
-        let entries = ArcSwap::from_pointee(Entries { groups: Vec::new(), named: 0 });
+        let entries = ArcSwap::from_pointee(Entries { groups: Vec::new(), all: Vec::new(), named: 0 });
         Self { cap, entries, making: Mutex::new(()), dropped: AtomicU64::new(0) }
     }
 
@@ -86,13 +93,7 @@ impl<T> Catalog<T> {
 
     /// All recorders, in the order of name and group.
     pub(crate) fn all(&self) -> Vec<Arc<T>> {
-        let entries = self.entries.load();
-        let mut all: Vec<(&str, &str, &Arc<T>)> = Vec::new();
-        for (group, names) in &entries.groups {
-            all.extend(names.iter().map(|(name, recorder)| (&**name, *group, recorder)));
-        }
-        all.sort_unstable_by_key(|&(name, group, _)| (name, group));
-        all.into_iter().map(|(_, _, recorder)| Arc::clone(recorder)).collect()
+        self.entries.load().all.iter().map(|(_, _, recorder)| Arc::clone(recorder)).collect()
     }
 
     fn find(&self, entries: &Entries<T>, group: &str, name: &str) -> Option<Arc<T>> {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::delta::Scratch;
 use crate::in_flight::UnderWay;
 use crate::latency::{LatencySummary, rate, share};
 use crate::layout::Layout;
+use crate::ledger::Total;
 use crate::series::{ABORTED, Series};
 use crate::stripe::TALLIES;
 use crate::totals::EndpointTotals;
@@ -202,8 +202,13 @@ impl Endpoint {
         }
     }
 
-    pub(crate) fn totals(&self, scratch: &mut Scratch) -> EndpointTotals {
-        let total = self.series.total(scratch);
+    /// Everything since the start, what no tick has read yet included.
+    pub(crate) fn total(&self) -> Total {
+        self.series.total()
+    }
+
+    pub(crate) fn totals(&self) -> EndpointTotals {
+        let total = self.total();
         EndpointTotals {
             method: self.method,
             route: self.route.clone(),

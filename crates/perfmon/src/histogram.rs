@@ -1,9 +1,10 @@
 //! The recorder: buckets that only grow.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::layout::{FIRST_FOUND, Layout, nanos};
+use crate::layout::{EXPOSED, FIRST_FOUND, Layout, nanos};
 use crate::snapshot::Snapshot;
 use crate::stripe::{Stripes, TALLIES};
 
@@ -92,6 +93,11 @@ impl Histogram {
     /// Writes the counts of some buckets, from `first` on (modulo 2³²).
     pub(crate) fn read(&self, first: usize, counts: &mut [u32]) {
         self.stripes.read(first, counts);
+    }
+
+    /// Adds the counts of some ranges of buckets to the sums of the exposed bounds that they lie between (modulo 2³²).
+    pub(crate) fn add_up(&self, ranges: impl Iterator<Item = Range<usize>> + Clone, sums: &mut [u32; EXPOSED + 1]) {
+        self.stripes.add_up(&ranges.flat_map(|range| self.layout.exposed_pieces(range)), sums);
     }
 
     /// The sum in nanoseconds (modulo 2⁶⁴).

@@ -103,6 +103,12 @@ impl UnderWay {
         self.0[note.list].open().try_remove(note.key);
     }
 
+    /// How many there are.
+    #[cfg(feature = "prometheus")]
+    pub(crate) fn count(&self) -> usize {
+        self.0.iter().map(|list| list.open().len()).sum()
+    }
+
     /// The room that its notes have taken. It is that of the most that were ever under way at once.
     pub(crate) fn bytes(&self) -> usize {
         self.0.iter().map(|list| list.open().capacity() * NOTE_BYTES).sum()

@@ -1,5 +1,6 @@
 //! Which bucket a duration falls into.
 
+use std::ops::Range;
 use std::time::Duration;
 
 /// 2⁶ buckets per power of two: a bucket is at most 1/64 of its lower end wide.
@@ -120,6 +121,17 @@ impl Layout {
     pub(crate) fn exposed_range(&self, bucket: usize) -> usize {
         self.exposed.partition_point(|&within| within <= bucket)
     }
+
+    /// A range of buckets in pieces that lie between two exposed bounds each, and between which.
+    pub(crate) fn exposed_pieces(&self, range: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> + Clone {
+        let mut start = range.start;
+        (self.exposed_range(start)..=EXPOSED).map_while(move |between| {
+            let end = self.exposed.get(between).map_or(range.end, |&within| within.min(range.end));
+            let piece = start..end;
+            start = end;
+            (!piece.is_empty()).then_some((between, piece))
+        })
+    }
 }
 
 impl Default for Layout {
@@ -198,6 +210,19 @@ mod tests {
                     bucket => assert_eq!(bucket, layout.index(nanos), "{nanos} ns"),
                 }
             }
+        }
+    }
+
+    #[test]
+    fn pieces_of_a_range_are_all_of_it_each_between_two_bounds() {
+        let layout = Layout::default();
+        for (start, end) in [(0, layout.buckets()), (700, 700), (900, 933), (layout.buckets() - 1, layout.buckets())] {
+            let found: Vec<(usize, usize)> = layout
+                .exposed_pieces(start..end)
+                .flat_map(|(between, buckets)| buckets.map(move |bucket| (between, bucket)))
+                .collect();
+            let expected = (start..end).map(|bucket| (layout.exposed_range(bucket), bucket));
+            assert!(expected.eq(found), "{start}..{end}");
         }
     }
 

@@ -23,6 +23,8 @@ pub(crate) struct Ledger {
     read: Box<[u32]>,
     /// The groups of buckets that have been used lately.
     lately: Groups,
+    /// What the other groups had at the last reading, by the exposed bounds that they lie between (modulo 2³²).
+    aside: [u32; EXPOSED + 1],
     /// Samples filed whose tallies were not (modulo 2⁶⁴): their recorders were between the two.
     ahead: u64,
     total: Total,
@@ -46,6 +48,7 @@ impl Ledger {
             elapsed,
             read: vec![0; layout.buckets()].into(),
             lately: Groups::new(layout.buckets()),
+            aside: [0; EXPOSED + 1],
             ahead: 0,
             total: Total::default(),
             seconds: Ring::new(1, 60),
@@ -59,8 +62,7 @@ impl Ledger {
     ///
     /// Latencies come again where they came before, so that those buckets are looked at first. The tallies say how many
     /// samples there must be; where they aren't found, all buckets are looked at.
-    #[expect(clippy::cast_possible_truncation, reason = "differences are taken modulo the width of the live counters")]
-    pub(crate) fn unread(&self, histogram: &Histogram, scratch: &mut Scratch) {
+    fn unread(&self, histogram: &Histogram, scratch: &mut Scratch) {
         let Scratch { live, delta } = scratch;
         delta.clear();
         // First the tallies: they are counted last, so that the buckets have what they tell of. What a bucket has beyond
@@ -75,7 +77,7 @@ impl Ledger {
             delta.buckets.clear();
             self.look(histogram, iter::once(0..self.read.len()), live, delta);
         }
-        delta.sum_nanos = histogram.sum_nanos().wrapping_sub(self.total.sum_nanos as u64);
+        delta.sum_nanos = self.unread_sum(histogram);
     }
 
     fn look(
@@ -100,8 +102,11 @@ impl Ledger {
     /// How many more samples than tallies will have been filed. Once all recorders are done it is zero exactly when none
     /// was overlooked.
     fn ahead_after(&self, delta: &Delta) -> u64 {
-        let samples: u64 = delta.buckets.iter().map(|&(_, count)| u64::from(count)).sum();
-        let tallies: u64 = delta.tallies[..ABORTED].iter().sum();
+        self.ahead_of(delta.buckets.iter().map(|&(_, count)| u64::from(count)).sum(), &delta.tallies)
+    }
+
+    fn ahead_of(&self, samples: u64, tallies: &[u64; TALLIES]) -> u64 {
+        let tallies: u64 = tallies[..ABORTED].iter().sum();
         self.ahead.wrapping_add(samples).wrapping_sub(tallies)
     }
 
@@ -140,7 +145,9 @@ impl Ledger {
             *read = read.wrapping_add(count);
         }
         self.ahead = self.ahead_after(delta);
-        self.lately.note(delta);
+        if self.lately.note(delta) {
+            self.aside = self.read_aside(histogram.layout());
+        }
         let delta = &scratch.delta;
         self.total.add(histogram.layout(), delta);
         for ring in [&mut self.seconds, &mut self.minutes, &mut self.hours] {
@@ -148,12 +155,60 @@ impl Ledger {
         }
     }
 
-    /// Everything since the start, what no tick has read yet included.
-    pub(crate) fn total(&self, histogram: &Histogram, scratch: &mut Scratch) -> Total {
+    /// Writes what no tick has read yet into `scratch.delta`, and returns the sum of everything since the start with it.
+    pub(crate) fn peek(&self, histogram: &Histogram, scratch: &mut Scratch) -> u128 {
         self.unread(histogram, scratch);
+        self.total.sum_nanos + u128::from(scratch.delta.sum_nanos)
+    }
+
+    /// Everything since the start, what no tick has read yet included.
+    ///
+    /// Adds up the live counters where latencies lie lately; what they were at the last reading is known as a sum. Where the tallies
+    /// tell of more, all are added up.
+    pub(crate) fn total(&self, histogram: &Histogram) -> Total {
+        let tallies = self.unread_tallies(histogram);
         let mut total = self.total.clone();
-        total.add(histogram.layout(), &scratch.delta);
+        if tallies == [0; TALLIES] {
+            return total;
+        }
+        let mut unread = self.unread_ranges(histogram, self.lately.ranges(), self.aside);
+        if self.ahead_of(unread.iter().map(|&samples| u64::from(samples)).sum(), &tallies) != 0 {
+            unread = self.unread_ranges(histogram, iter::once(0..self.read.len()), [0; EXPOSED + 1]);
+        }
+        for (total, more) in total.ranges.iter_mut().zip(unread) {
+            *total += u64::from(more);
+        }
+        total.count(self.unread_sum(histogram), &tallies);
         total
+    }
+
+    /// Samples between the exposed bounds that no tick has read, of which all others than these ranges have so many in all.
+    #[expect(clippy::cast_possible_truncation, reason = "differences are taken modulo the width of the live counters")]
+    fn unread_ranges(
+        &self,
+        histogram: &Histogram,
+        ranges: impl Iterator<Item = Range<usize>> + Clone,
+        others: [u32; EXPOSED + 1],
+    ) -> [u32; EXPOSED + 1] {
+        let mut live = others;
+        histogram.add_up(ranges, &mut live);
+        for (live, read) in live.iter_mut().zip(self.total.ranges) {
+            *live = live.wrapping_sub(read as u32);
+        }
+        live
+    }
+
+    fn read_aside(&self, layout: &Layout) -> [u32; EXPOSED + 1] {
+        let mut sums = [0; EXPOSED + 1];
+        for (between, buckets) in self.lately.unused().flat_map(|range| layout.exposed_pieces(range)) {
+            sums[between] = self.read[buckets].iter().copied().fold(sums[between], u32::wrapping_add);
+        }
+        sums
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "differences are taken modulo the width of the live counters")]
+    fn unread_sum(&self, histogram: &Histogram) -> u64 {
+        histogram.sum_nanos().wrapping_sub(self.total.sum_nanos as u64)
     }
 
     pub(crate) fn window(&self, window: Window, layout: &Arc<Layout>) -> Interval {
@@ -178,12 +233,24 @@ impl Total {
         for &(bucket, count) in &delta.buckets {
             self.ranges[layout.exposed_range(bucket as usize)] += u64::from(count);
         }
-        self.sum_nanos += u128::from(delta.sum_nanos);
-        for (total, more) in self.tallies.iter_mut().zip(delta.tallies) {
+        self.count(delta.sum_nanos, &delta.tallies);
+    }
+
+    fn count(&mut self, sum_nanos: u64, tallies: &[u64; TALLIES]) {
+        self.sum_nanos += u128::from(sum_nanos);
+        for (total, more) in self.tallies.iter_mut().zip(tallies) {
             *total += more;
         }
     }
 
+    /// Samples between the exposed bounds, those above the last one behind them.
+    #[cfg(feature = "prometheus")]
+    pub(crate) fn ranges(&self) -> &[u64; EXPOSED + 1] {
+        &self.ranges
+    }
+
+    /// The sum of all samples.
+    #[cfg(feature = "prometheus")]
     pub(crate) fn sum_nanos(&self) -> u128 {
         self.sum_nanos
     }
@@ -206,9 +273,9 @@ mod tests {
         let scratch = &mut Scratch::default();
         histogram.record(MS); // without a tally, which no recorder of a series does
         ledger.tick(&histogram, Duration::from_secs(1), scratch);
-        assert_eq!(ledger.total(&histogram, scratch).latency().count, 0);
+        assert_eq!(ledger.total(&histogram).latency().count, 0);
         histogram.record_in(1, MS);
-        assert_eq!(ledger.total(&histogram, scratch).latency().count, 2);
+        assert_eq!(ledger.total(&histogram).latency().count, 2);
     }
 
     #[test]
@@ -226,9 +293,12 @@ mod tests {
                 expected += 1;
             }
             expected += 2;
-            assert_eq!(ledger.total(&histogram, scratch).latency().count, expected);
+            assert_eq!(ledger.total(&histogram).latency().count, expected);
+            let exact: Vec<u64> = histogram.snapshot().cumulative().map(|(_, samples)| samples).collect();
+            let told = ledger.total(&histogram).latency().buckets;
+            assert!(told.iter().map(|&(_, samples)| samples).eq(exact), "{told:?}");
             ledger.tick(&histogram, Duration::from_secs(second), scratch);
-            assert_eq!(ledger.total(&histogram, scratch).latency().count, expected);
+            assert_eq!(ledger.total(&histogram).latency().count, expected);
         }
         assert_eq!(ledger.window(Window::Hours(24), histogram.layout()).latency.count(), expected);
     }
@@ -247,7 +317,7 @@ mod tests {
         ledger.tick(&histogram, Duration::from_secs(2), scratch);
         histogram.count(1);
         ledger.tick(&histogram, Duration::from_secs(3), scratch);
-        assert_eq!(ledger.total(&histogram, scratch).latency().count, 3);
+        assert_eq!(ledger.total(&histogram).latency().count, 3);
         assert_eq!(ledger.window(Window::Seconds(60), histogram.layout()).latency.over(MS * 500), 1);
     }
 
@@ -261,7 +331,7 @@ mod tests {
         ledger.tick(&histogram, Duration::from_secs(1), scratch);
         histogram.count(1);
         ledger.tick(&histogram, Duration::from_secs(2), scratch);
-        let total = ledger.total(&histogram, scratch);
+        let total = ledger.total(&histogram);
         assert_eq!((total.latency().count, total.tallies[1]), (1, 1));
         let interval = ledger.window(Window::Seconds(60), histogram.layout());
         assert_eq!((interval.latency.count(), interval.latency.sum()), (1, MS));

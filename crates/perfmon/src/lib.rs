@@ -81,7 +81,7 @@
 //! three bytes for each distinct bucket seen; each ring takes the room for all of its units when its first is over.
 //!
 //! Of each series that was used since the last, a tick reads the counters of where its latencies lie lately, about 30 for each
-//! half octave, and all 2,000 when they came elsewhere; of each other series a few. So does a reading of totals. [`Registry::overhead`] tells what all of it costs a running process.
+//! half octave, and all 2,000 when they came elsewhere; of each other series a few. So does a reading of totals, which keeps nothing but sums. [`Registry::overhead`] tells what all of it costs a running process.
 //!
 //! Beside it [`Queries`] counts statements by their shape ([`fingerprint`]), and [`mask`] takes secrets out of texts; each says its own cost.
 //!
@@ -134,6 +134,8 @@ mod operation_handle;
 pub mod outlook;
 mod overall;
 mod overhead;
+#[cfg(feature = "prometheus")]
+mod prometheus;
 mod query;
 mod reading;
 mod received_at;

@@ -177,7 +177,7 @@ impl Meter {
     /// Everything since the start, what no tick has read yet included, at its own bounds.
     pub fn totals(&self) -> Totals {
         let (filed, mut scratch) = (self.filed(), Scratch::default());
-        let sum_nanos = self.0.series.total(&mut scratch).sum_nanos() * u128::from(self.0.grain.nanos());
+        let sum_nanos = self.0.series.peek(&mut scratch) * u128::from(self.0.grain.nanos());
         let mut ranges = filed.clone();
         self.0.add(&scratch, &mut ranges);
         let mut below = 0;

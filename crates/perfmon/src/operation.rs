@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::delta::Scratch;
 use crate::endpoint::StatusClass;
 use crate::latency::{LatencySummary, rate};
 use crate::layout::Layout;
@@ -63,8 +62,8 @@ impl fmt::Display for Kind {
 
 /// The tallies of a series that runs are counted in; those of the other status classes stay empty.
 const FINISHED: usize = StatusClass::Success as usize;
-const FAILED: usize = StatusClass::ClientError as usize;
-const PANICKED: usize = StatusClass::ServerError as usize;
+pub(crate) const FAILED: usize = StatusClass::ClientError as usize;
+pub(crate) const PANICKED: usize = StatusClass::ServerError as usize;
 
 #[derive(Debug)]
 pub(crate) struct Operation {
@@ -137,8 +136,8 @@ impl Operation {
         }
     }
 
-    pub(crate) fn totals(&self, scratch: &mut Scratch) -> OperationTotals {
-        let total = self.series.total(scratch);
+    pub(crate) fn totals(&self) -> OperationTotals {
+        let total = self.series.total();
         OperationTotals {
             kind: self.kind,
             operation: self.name.clone(),

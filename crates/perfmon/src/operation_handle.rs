@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::delta::Scratch;
 use crate::measure::{RunOutcome, measured};
 use crate::operation::{Kind, Operation, OperationSnapshot};
 use crate::registry::Registry;
@@ -83,7 +82,7 @@ impl OperationHandle {
 
     /// The operation since the start of the process, as [`Registry::operation_totals`] has it.
     pub fn totals(&self) -> OperationTotals {
-        self.operation.totals(&mut Scratch::default())
+        self.operation.totals()
     }
 
     /// Figures for this operation that were no durations, handed to whichever handle of it.

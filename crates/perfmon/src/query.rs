@@ -14,6 +14,7 @@ mod slow;
 mod stats;
 mod table;
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -145,14 +146,21 @@ impl Queries {
         repeated.iter().map(|(_, calls, _)| u64::from(*calls)).sum()
     }
 
-    /// The shapes with the most of something, in falling order. Costs a pass over the buckets of every shape.
+    /// The shapes with the most of something, in falling order. Costs a look at every shape, by [`By::P99`] a pass over its buckets, and
+    /// allocates for those that are returned.
     #[must_use]
     pub fn top(&self, by: By, limit: usize) -> Vec<QueryStats> {
-        let all = self.0.table.total();
-        let mut stats: Vec<QueryStats> =
-            self.0.table.entries().iter().map(|entry| entry.stats(&self.0.layout, all)).collect();
-        stats.sort_by_cached_key(|stats| std::cmp::Reverse((by.of(stats), stats.fingerprint)));
-        stats.truncate(limit);
+        let Inner { table, layout, .. } = &*self.0;
+        let all = table.total();
+        let rank = |entry: Arc<Entry>| (Reverse((entry.rank(by, layout), entry.fingerprint())), entry);
+        let mut ranked: Vec<_> = table.entries().into_iter().map(rank).collect();
+        if limit < ranked.len() {
+            ranked.select_nth_unstable_by_key(limit, |(rank, _)| *rank);
+            ranked.truncate(limit);
+        }
+        let mut stats: Vec<QueryStats> = ranked.iter().map(|(_, entry)| entry.stats(layout, all)).collect();
+        // By what is told: statements have run meanwhile.
+        stats.sort_by_cached_key(|stats| Reverse((by.of(stats), stats.fingerprint)));
         stats
     }
 

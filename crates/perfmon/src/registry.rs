@@ -181,14 +181,12 @@ impl Registry {
 
     /// Every endpoint since the start of the process.
     pub fn totals(&self) -> Vec<EndpointTotals> {
-        let mut scratch = Scratch::default();
-        self.inner.endpoints.all().iter().map(|endpoint| endpoint.totals(&mut scratch)).collect()
+        self.inner.endpoints.all().iter().map(|endpoint| endpoint.totals()).collect()
     }
 
     /// Every measured operation since the start of the process.
     pub fn operation_totals(&self) -> Vec<OperationTotals> {
-        let mut scratch = Scratch::default();
-        self.inner.operations.all().iter().map(|operation| operation.totals(&mut scratch)).collect()
+        self.inner.operations.all().iter().map(|operation| operation.totals()).collect()
     }
 
     /// How long requests waited from their [`ReceivedAt`](crate::ReceivedAt) until the layer was called, in a window.
@@ -198,7 +196,7 @@ impl Registry {
 
     /// The same since the start of the process.
     pub fn http_wait_totals(&self) -> Totals {
-        self.inner.waits.total(&mut Scratch::default()).latency()
+        self.inner.waits.total().latency()
     }
 
     /// How long requests with a [`BodyWait`](crate::BodyWait) waited for their clients, each in all, in a window. It is no part of
@@ -209,7 +207,7 @@ impl Registry {
 
     /// The same since the start of the process.
     pub fn http_body_wait_totals(&self) -> Totals {
-        self.inner.body_waits.total(&mut Scratch::default()).latency()
+        self.inner.body_waits.total().latency()
     }
 
     /// Calls that failed, whether slow or fast, newest first.

@@ -50,9 +50,15 @@ impl Series {
         self.ledger().window(window, self.histogram.layout())
     }
 
+    /// Writes what no tick has read yet into `scratch.delta`, and returns the sum of everything since the start with it, in
+    /// nanoseconds.
+    pub(crate) fn peek(&self, scratch: &mut Scratch) -> u128 {
+        self.ledger().peek(&self.histogram, scratch)
+    }
+
     /// Everything since the start, what no tick has read yet included.
-    pub(crate) fn total(&self, scratch: &mut Scratch) -> Total {
-        self.ledger().total(&self.histogram, scratch)
+    pub(crate) fn total(&self) -> Total {
+        self.ledger().total(&self.histogram)
     }
 
     /// The tallies alone of [`total`](Self::total), for much less.
@@ -86,7 +92,7 @@ mod tests {
     }
 
     fn count(series: &Series) -> u64 {
-        series.total(&mut Scratch::default()).latency().count
+        series.total().latency().count
     }
 
     #[test]

@@ -67,12 +67,7 @@ impl Snapshot {
         if self.count == 0 || q.is_nan() {
             return None;
         }
-        let rank = nearest_rank(q.clamp(0.0, 1.0), self.count);
-        let mut seen = 0;
-        let bucket = self.counts.iter().position(|&count| {
-            seen += count;
-            seen >= rank
-        })?;
+        let bucket = bucket_of(q, self.count, self.counts.iter().copied())?;
         Some(self.layout.upper(bucket))
     }
 
@@ -104,6 +99,16 @@ impl Snapshot {
     pub fn cumulative(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
         EXPOSITION_BOUNDS.iter().map(|&bound| (bound.as_secs_f64(), self.at_most(bound)))
     }
+}
+
+/// Where the sample of a quantile lies, of so many in all.
+pub(crate) fn bucket_of(q: f64, count: u64, mut counts: impl Iterator<Item = u64>) -> Option<usize> {
+    let rank = nearest_rank(q.clamp(0.0, 1.0), count);
+    let mut seen = 0;
+    counts.position(|count| {
+        seen += count;
+        seen >= rank
+    })
 }
 
 pub(crate) fn duration(nanos: u128) -> Duration {

@@ -1,5 +1,6 @@
 //! The counters of a series, once for each of few threads: who writes alone needs no locked instruction.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -91,6 +92,20 @@ impl Stripes {
         for stripe in built {
             for (count, bucket) in counts.iter_mut().zip(&stripe.buckets[first..]) {
                 *count = count.wrapping_add(bucket.load(Ordering::Relaxed));
+            }
+        }
+    }
+
+    /// Adds the counts of pieces of the buckets to the sums they belong to (modulo 2³²).
+    pub(crate) fn add_up<const N: usize>(
+        &self,
+        pieces: &(impl Iterator<Item = (usize, Range<usize>)> + Clone),
+        sums: &mut [u32; N],
+    ) {
+        for stripe in self.built() {
+            for (sum, buckets) in pieces.clone() {
+                let counts = stripe.buckets[buckets].iter().map(|bucket| bucket.load(Ordering::Relaxed));
+                sums[sum] = counts.fold(sums[sum], u32::wrapping_add);
             }
         }
     }

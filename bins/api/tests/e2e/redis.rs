@@ -64,7 +64,7 @@ async fn what_the_shared_cache_answers_is_no_miss_of_its_class() {
     assert_eq!(cache["low_hit_rate"], serde_json::json!([]));
     // Times are told once their second is over.
     let timed = poll_until(DEADLINE, async || {
-        let latency = api.json("/api/cache").await["tiers"][1]["latency_us"].take();
+        let latency = next.json("/api/cache").await["tiers"][1]["latency_us"].take();
         (latency["samples"].as_u64() >= Some(pages)).then_some(latency)
     });
     let latency = timed.await.expect("each lookup is timed");

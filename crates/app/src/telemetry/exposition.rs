@@ -12,7 +12,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, LabelSetEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
-use tidegate_perfmon::{EndpointTotals, Snapshot, StatusCounts, Totals};
+use tidegate_perfmon::{Snapshot, Totals};
 
 use super::Telemetry;
 
@@ -31,13 +31,9 @@ impl Telemetry {
         let asked = self.board.ask(PATIENCE).await;
         // From here on nothing waits.
         let begun = self.registry.now();
-        let reading = Reading {
-            endpoints: self.registry.totals(),
-            body_wait: self.registry.http_body_wait_totals(),
-            unanswered: self.board.unanswered(),
-        };
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(reading));
+        registry.sub_registry_with_prefix("tidegate").register_collector(Box::new(self.registry.clone()));
+        registry.register_collector(Box::new(ScrapeErrors { unanswered: self.board.unanswered() }));
         asked.into_iter().chain(self.board.collect_figures()).for_each(|figures| registry.register_collector(figures));
         let mut text = String::new();
         // Writing to a text fails only where an encoder does, which then says so in the text.
@@ -49,69 +45,19 @@ impl Telemetry {
     }
 }
 
-/// Everything at one moment.
+/// What could not be told.
 #[derive(Debug)]
-struct Reading {
-    endpoints: Vec<EndpointTotals>,
-    body_wait: Totals,
+struct ScrapeErrors {
     /// By part.
     unanswered: Vec<(&'static str, u64)>,
 }
 
-impl Collector for Reading {
+impl Collector for ScrapeErrors {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        self.http(&mut encoder)?;
         let told = "Scrapes without the figures of a part that could not be asked";
         let mut family = Family::new(&mut encoder, "tidegate_scrape_errors", told, MetricType::Counter)?;
         self.unanswered.iter().try_for_each(|(part, count)| family.counter(&[("part", part)], *count))
     }
-}
-
-impl Reading {
-    fn http(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = Family::new(encoder, "tidegate_http_requests", "Requests answered", MetricType::Counter)?;
-        for endpoint in &self.endpoints {
-            for (class, count) in classes(&endpoint.classes) {
-                if count > 0 {
-                    family.counter(
-                        &[("method", endpoint.method), ("route", &endpoint.route), ("status", class)],
-                        count,
-                    )?;
-                }
-            }
-        }
-        let mut family = Family::new(
-            encoder,
-            "tidegate_http_requests_aborted",
-            "Requests whose client left before the answer",
-            MetricType::Counter,
-        )?;
-        for endpoint in self.endpoints.iter().filter(|endpoint| endpoint.aborted > 0) {
-            family.counter(&[("method", endpoint.method), ("route", &endpoint.route)], endpoint.aborted)?;
-        }
-        let mut family = Family::new(
-            encoder,
-            "tidegate_http_request_duration_seconds",
-            "Time from the head of a request to that of its answer, without waits for its body",
-            MetricType::Histogram,
-        )?;
-        for endpoint in &self.endpoints {
-            family.histogram(&[("method", endpoint.method), ("route", &endpoint.route)], &endpoint.latency)?;
-        }
-        let help = "Time that requests waited for what their clients had yet to send; no part of their duration";
-        Family::new(encoder, "tidegate_http_body_wait_seconds", help, MetricType::Histogram)?
-            .histogram(&[], &self.body_wait)
-    }
-}
-
-fn classes(counts: &StatusCounts) -> [(&'static str, u64); 5] {
-    [
-        ("1xx", counts.informational),
-        ("2xx", counts.success),
-        ("3xx", counts.redirection),
-        ("4xx", counts.client_error),
-        ("5xx", counts.server_error),
-    ]
 }
 
 /// One metric with its label sets.

@@ -8,7 +8,7 @@ mod sections;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tidegate_perfmon::action;
@@ -18,7 +18,7 @@ use tidegate_perfmon::outlook::{self, Figure, Outlook, Refused, ToldAnomaly};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::Telemetry;
+use super::{AlertDesk, Telemetry};
 use crate::settings::PerformanceSettings;
 
 pub use actuators::{CacheRoom, JobsAtOnce};
@@ -44,6 +44,8 @@ pub struct OutlookWatch {
     calculating: Mutex<Calculating>,
     shown: Mutex<Arc<Shown>>,
     actions: Mutex<Actions>,
+    /// Who tells of it, once it has begun.
+    desk: OnceLock<Arc<AlertDesk>>,
 }
 
 struct Calculating {
@@ -103,12 +105,14 @@ impl OutlookWatch {
             }),
             shown: Mutex::default(),
             actions: Mutex::new(Actions::new(acts, actuators)),
+            desk: OnceLock::new(),
         }
     }
 
     /// Takes in a minute, every minute, until `shutdown`, and hangs up what there is to show.
     pub fn start(self: Arc<Self>, telemetry: Arc<Telemetry>, shutdown: CancellationToken) {
         sections::hang_up(telemetry.board(), &self);
+        self.desk.get_or_init(|| Arc::clone(telemetry.alerts()));
         tokio::spawn(async move {
             let mut beat = tokio::time::interval(MINUTE);
             beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -138,8 +142,10 @@ impl OutlookWatch {
     /// [`RevertError`]; then nothing was changed.
     pub fn revert(&self, id: u64) -> Result<Entry, RevertError> {
         let done = self.actions().revert(id);
-        if let Ok(entry) = &done {
-            news::log(entry);
+        match (&done, self.desk.get()) {
+            (Ok(entry), Some(desk)) => self.tell_of(entry, desk),
+            (Ok(entry), None) => news::log(entry),
+            (Err(_), _) => {}
         }
         done
     }

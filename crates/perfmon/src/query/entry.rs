@@ -1,17 +1,17 @@
 //! One shape and its figures.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::dialect::Dialect;
 use super::fingerprint::Fingerprint;
 use super::recent::{Calls, Recent};
-use super::stats::QueryStats;
+use super::stats::{By, QueryStats};
 use super::{Seen, lock};
 use crate::latency::share;
 use crate::layout::{Layout, nanos};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{bucket_of, duration};
 
 /// What one call may add to a sum, so that no absurd one outweighs all others.
 pub(super) const LONGEST_ADDED: Duration = Duration::from_secs(86_400);
@@ -92,13 +92,21 @@ impl Entry {
         (recent.lately(now), recent.burst(now))
     }
 
-    /// `all` is the time of all shapes.
-    pub(super) fn stats(&self, layout: &Arc<Layout>, all: Duration) -> QueryStats {
+    /// What shapes are ranked by. Allocates nothing.
+    pub(super) fn rank(&self, by: By, layout: &Layout) -> u128 {
         let tally = lock(&self.tally);
-        let counts = tally.buckets.iter().map(|&count| u64::from(count)).collect();
-        let snapshot = Snapshot::new(Arc::clone(layout), counts, tally.total_nanos);
-        let mean = tally.total_nanos.checked_div(u128::from(tally.calls)).unwrap_or(0);
-        let total = snapshot.sum();
+        match by {
+            By::Total => tally.total_nanos,
+            By::Mean => u128::from(tally.mean_nanos()),
+            By::P99 => tally.p99(layout).as_nanos(),
+            By::Calls => u128::from(tally.calls),
+        }
+    }
+
+    /// `all` is the time of all shapes.
+    pub(super) fn stats(&self, layout: &Layout, all: Duration) -> QueryStats {
+        let tally = lock(&self.tally);
+        let total = duration(tally.total_nanos);
         QueryStats {
             fingerprint: self.fingerprint,
             text: self.text.to_string(),
@@ -106,13 +114,26 @@ impl Entry {
             calls: tally.calls,
             slow: tally.slow,
             total,
-            mean: Duration::from_nanos(u64::try_from(mean).unwrap_or(u64::MAX)),
-            p99: snapshot.quantile(0.99).unwrap_or_default(),
+            mean: Duration::from_nanos(tally.mean_nanos()),
+            p99: tally.p99(layout),
             max: tally.max,
             rows: tally.rows,
             share: share(nanos(total), nanos(all)),
             first_unix_ms: tally.first_unix_ms.min(tally.last_unix_ms),
             last_unix_ms: tally.last_unix_ms,
         }
+    }
+}
+
+impl Tally {
+    fn mean_nanos(&self) -> u64 {
+        let mean = self.total_nanos.checked_div(u128::from(self.calls)).unwrap_or(0);
+        u64::try_from(mean).unwrap_or(u64::MAX)
+    }
+
+    fn p99(&self, layout: &Layout) -> Duration {
+        let counts = || self.buckets.iter().map(|&count| u64::from(count));
+        let bucket = bucket_of(0.99, counts().sum(), counts());
+        bucket.filter(|_| self.calls > 0).map(|bucket| layout.upper(bucket)).unwrap_or_default()
     }
 }

@@ -312,3 +312,26 @@ proptest! {
         }
     }
 }
+
+/// The first few of a thousand are those of the whole list, and only for them anything is allocated.
+#[test]
+fn the_first_few_cost_no_figures_of_the_others() {
+    let queries = Queries::default();
+    for number in 0..900_u64 {
+        let letters: String = format!("{number:03}").bytes().map(|digit| char::from(digit - b'0' + b'g')).collect();
+        let sql = format!("SELECT {letters} FROM schedule");
+        for call in 0..=number % 7 {
+            let elapsed = Duration::from_micros(1 + (number * 7_919 + call * 104_729) % 50_000);
+            let (dialect, rows, at_unix_ms) = (Dialect::Sqlite, 1, 0);
+            queries.record(&Seen { sql: &sql, dialect, elapsed, rows, at_unix_ms, within: None, trace: None });
+        }
+    }
+    for by in [By::Total, By::Mean, By::P99, By::Calls] {
+        let whole = queries.top(by, usize::MAX);
+        assert_eq!(whole.len(), 900);
+        assert_eq!(queries.top(by, 20), whole[..20], "{by:?}");
+        let used = allocation_counter::measure(|| drop(queries.top(by, 20)));
+        assert!(used.bytes_total < 100_000, "{by:?}: {} bytes", used.bytes_total);
+    }
+    assert!(queries.top(By::Total, 0).is_empty());
+}

@@ -42,7 +42,7 @@ pub(super) async fn list(
         return Err(bad("limit", &format!("a number from 1 to {MAX_PAGE}")));
     }
     let mut page = app.node().broker.list(queue, state, cursor, limit).await?;
-    page.items.iter_mut().for_each(hide);
+    page.items.iter_mut().for_each(hide_errors);
     Ok(axum::Json(page))
 }
 
@@ -60,7 +60,8 @@ pub(super) async fn logs(
     Path((queue, id)): Path<(String, String)>,
 ) -> Result<axum::Json<Value>, Problem> {
     let (queue, id) = (known(&queue)?, job_id(&id)?);
-    let lines = app.node().broker.logs(queue, &id).await?;
+    let mut lines = app.node().broker.logs(queue, &id).await?;
+    lines.iter_mut().for_each(|line| hide(&mut line.text));
     if lines.is_empty() {
         record(&app, queue, &id).await?;
     }
@@ -103,16 +104,19 @@ pub(super) async fn promote(
 
 async fn record(app: &App, queue: &str, id: &JobId) -> Result<JobRecord, Problem> {
     let mut record = app.node().broker.job(queue, id).await?.ok_or_else(|| no_job(id.as_str()))?;
-    hide(&mut record);
+    hide_errors(&mut record);
     Ok(record)
 }
 
-/// Takes out of a job's errors what looks like a secret: they may quote what the job was given.
-fn hide(record: &mut JobRecord) {
-    for error in record.attempts.iter_mut().filter_map(|attempt| attempt.error.as_mut()) {
-        if let Cow::Owned(masked) = mask(error) {
-            *error = masked;
-        }
+/// Errors of a job may quote what it was given.
+fn hide_errors(record: &mut JobRecord) {
+    record.attempts.iter_mut().filter_map(|attempt| attempt.error.as_mut()).for_each(hide);
+}
+
+/// Takes out of a text what looks like a secret.
+fn hide(text: &mut String) {
+    if let Cow::Owned(masked) = mask(text) {
+        *text = masked;
     }
 }
 

@@ -48,10 +48,8 @@ where
         if attributes.metadata().target() != REQUEST_TARGET {
             return;
         }
-        let mut request = Request::default();
-        attributes.record(&mut request);
         if let Some(span) = context.span(id) {
-            span.extensions_mut().insert(Arc::new(request));
+            span.extensions_mut().insert(Request::begin(attributes));
         }
     }
 
@@ -80,6 +78,7 @@ where
         let request = span.extensions_mut().remove::<Arc<Request>>();
         if let Some(request) = request {
             self.statements.ended(&request);
+            request.end();
         }
     }
 }

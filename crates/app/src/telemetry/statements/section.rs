@@ -43,8 +43,8 @@ impl Section for SlowQueriesSection {
         let (calls, time) = queries.totals();
         json!({
             "items": queries.slow(limit),
-            "top_by_total": dated(queries.top(By::Total, limit)),
-            "repeated": dated(queries.repeated(limit)),
+            "top_by_total": dated(&queries.top(By::Total, limit)),
+            "repeated": dated(&queries.repeated(limit)),
             "forgotten": queries.forgotten(),
             "calls": calls,
             "total_ms": time.as_secs_f64() * 1_000.0,
@@ -58,7 +58,7 @@ impl Section for SlowQueriesSection {
 }
 
 /// Under the names that times have everywhere.
-fn dated<T: Serialize>(list: Vec<T>) -> Value {
+fn dated<T: Serialize>(list: &[T]) -> Value {
     let mut items = json!(list);
     for item in items.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
         for (old, new) in [("first_unix_ms", "first_at_unix_ms"), ("last_unix_ms", "last_at_unix_ms")] {
