@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use axum::http::{Extensions, HeaderMap, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -69,7 +70,7 @@ enum Need {
 }
 
 async fn admit(app: &App, need: Need, extensions: &Extensions, headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(problem) = check(app, need, peer(extensions), headers)? else { return Ok(()) };
+    let Some(problem) = check(app, need, extensions, headers)? else { return Ok(()) };
     let address = extensions.get::<ClientKey>().map(|client| client.0.as_str()).unwrap_or_default();
     let account = if need == Need::Decide { "service" } else { "operations" };
     limits::enforce(&app.limiters().auth, &format!("{address}|{account}")).await?;
@@ -77,11 +78,11 @@ async fn admit(app: &App, need: Need, extensions: &Extensions, headers: &HeaderM
 }
 
 /// Lets the request through, or refuses it; or says how it is refused as an attempt that failed.
-fn check(app: &App, need: Need, peer: Option<IpAddr>, headers: &HeaderMap) -> Result<Option<Problem>, Problem> {
+fn check(app: &App, need: Need, extensions: &Extensions, headers: &HeaderMap) -> Result<Option<Problem>, Problem> {
     let settings = app.settings();
     let tokens = &settings.tokens;
     if !tokens.any() {
-        return if is_direct_loopback(settings, peer, headers) {
+        return if is_direct_loopback(settings, extensions, headers) {
             Ok(None)
         } else {
             Err(Problem::forbidden(
@@ -114,19 +115,32 @@ pub(crate) fn peer(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip())
 }
 
+/// The authority in a request's target, where that is in absolute form.
+#[derive(Debug, Clone)]
+pub(crate) struct Target(pub Authority);
+
 /// Whether somebody on this machine speaks to us, and nobody through them.
 ///
 /// A proxy on this machine would make the whole world look local, so a forwarded header or a trusted proxy ends it;
 /// and a browser on this machine may be led here by a foreign page, so `Host` and `Origin` must be local too.
-pub(crate) fn is_direct_loopback(settings: &Settings, peer: Option<IpAddr>, headers: &HeaderMap) -> bool {
+pub(crate) fn is_direct_loopback(settings: &Settings, extensions: &Extensions, headers: &HeaderMap) -> bool {
     settings.listen.ip().is_loopback()
-        && peer.is_some_and(|address| address.is_loopback())
+        && peer(extensions).is_some_and(|address| address.is_loopback())
         && settings.trusted_proxies.is_empty()
         && !has_forwarded_header(headers)
         && !headers.contains_key(header::VIA)
-        && headers.get_all(header::HOST).iter().all(|host| host.to_str().is_ok_and(is_local_authority))
+        && names_this_machine(extensions, headers)
         && headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none")
         && headers.get(header::ORIGIN).is_none_or(|origin| origin.to_str().is_ok_and(is_local_origin))
+}
+
+/// Whether the request says whom it is for, and that is this machine wherever it says it. HTTP/1.0 need not have a `Host`,
+/// and a target in absolute form overrides it.
+fn names_this_machine(extensions: &Extensions, headers: &HeaderMap) -> bool {
+    let hosts = headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or_default());
+    let target = extensions.get::<Target>().map(|Target(authority)| authority.as_str());
+    let mut named = hosts.chain(target).peekable();
+    named.peek().is_some() && named.all(is_local_authority)
 }
 
 fn is_local_origin(origin: &str) -> bool {
@@ -146,6 +160,8 @@ fn is_local_authority(authority: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -158,6 +174,24 @@ mod tests {
         {
             assert!(!is_local_authority(foreign), "{foreign}");
         }
+    }
+
+    #[test]
+    fn a_request_that_says_for_whom_it_is_nowhere_is_not_local() {
+        let named = |hosts: &[&'static str], target: Option<&'static str>| {
+            let headers = hosts.iter().map(|host| (header::HOST, HeaderValue::from_static(host))).collect();
+            let mut extensions = Extensions::new();
+            if let Some(target) = target {
+                extensions.insert(Target(Authority::from_static(target)));
+            }
+            names_this_machine(&extensions, &headers)
+        };
+        assert!(
+            named(&["localhost"], None) && named(&[], Some("127.0.0.1:80")) && named(&["[::1]"], Some("localhost"))
+        );
+        assert!(!named(&[], None));
+        assert!(!named(&["localhost"], Some("evil.example")) && !named(&["evil.example"], Some("localhost")));
+        assert!(!named(&["localhost", "evil.example"], None) && !named(&[], Some("localhost@evil.example")));
     }
 
     #[test]

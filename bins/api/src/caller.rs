@@ -177,7 +177,7 @@ fn unknown_tenant() -> Problem {
 fn may_name_tenants(app: &App, headers: &HeaderMap, extensions: &Extensions) -> bool {
     match app.settings().open_tenants {
         OpenTenants::Everyone => true,
-        OpenTenants::Loopback => access::is_direct_loopback(app.settings(), access::peer(extensions), headers),
+        OpenTenants::Loopback => access::is_direct_loopback(app.settings(), extensions, headers),
         OpenTenants::Closed => false,
     }
 }

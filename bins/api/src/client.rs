@@ -14,11 +14,14 @@ use crate::app::App;
 #[derive(Debug, Clone)]
 pub(crate) struct ClientKey(pub String);
 
-/// Layer that finds the client's address behind trusted proxies.
+/// Layer that finds the client's address behind trusted proxies, and keeps whom the request's target names.
 pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Next) -> Response {
     // Only a server that was started without connection info has no peer: its own tests.
     let peer = access::peer(request.extensions()).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let address = client_address(peer, request.headers(), &app.settings().trusted_proxies);
+    if let Some(authority) = request.uri().authority().cloned() {
+        request.extensions_mut().insert(access::Target(authority));
+    }
     request.extensions_mut().insert(ClientKey(app.settings().limits.ipv6_prefix.key(address)));
     next.run(request).await
 }

@@ -4,6 +4,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::header;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use tidegate_app::serve::TooSlow;
 
 use crate::app::App;
 use crate::object::Object;
@@ -43,6 +44,8 @@ async fn read<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, 
     let body = Limited::new(request.into_body(), limit).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {
             Problem::too_large(limit as u64)
+        } else if let Some(too_slow) = TooSlow::cause_of(&*error) {
+            Problem::too_slow(too_slow.to_string())
         } else {
             Problem::bad_request("body-broke-off", "the body broke off before its end")
         }

@@ -14,6 +14,7 @@ mod limits;
 mod linger;
 mod object;
 mod pages;
+mod panics;
 mod path;
 mod problem;
 mod query;

@@ -14,6 +14,8 @@ use tidegate_queue::{BrokerError, EnqueueError};
 
 /// Longest detail in characters: it may repeat what the client sent, which may be anything.
 const MAX_DETAIL: usize = 1000;
+/// What a client is told of a failure of ours.
+const OF_OURS: &str = "the server failed; the log has the cause under this request_id";
 /// When a client may try again what failed for want of time or room: some seconds, since what holds a database for longer
 /// than its own patience seldom lets go at once.
 const TRY_AGAIN_SECONDS: HeaderValue = HeaderValue::from_static("5");
@@ -87,6 +89,13 @@ impl Problem {
             .header(header::CONNECTION, HeaderValue::from_static("close"))
     }
 
+    /// The body is not waited for any longer.
+    pub(crate) fn too_slow(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", detail)
+            // As above.
+            .header(header::CONNECTION, HeaderValue::from_static("close"))
+    }
+
     /// Nobody can say now; trying again later may help.
     pub(crate) fn unavailable(kind: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail).try_again_later()
@@ -99,8 +108,14 @@ impl Problem {
             let detail = "a store is away, too busy or full; try again later";
             return Self::unavailable("unavailable", detail).caused_by(error);
         }
-        let detail = "the server failed; the log has the cause under this request_id";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).caused_by(error)
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", OF_OURS).caused_by(error)
+    }
+
+    /// A handler panicked.
+    pub(crate) fn panicked() -> Self {
+        let mut problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", OF_OURS);
+        problem.0.cause = Some("a handler panicked".to_owned());
+        problem
     }
 
     /// Tells the client when to try again.

@@ -23,7 +23,7 @@ use tower_http::compression::CompressionLayer;
 use crate::app::App;
 use crate::client;
 use crate::problem::Problem;
-use crate::{access, caller, limits, linger, pages, request_id, timeout, wire};
+use crate::{access, caller, limits, linger, pages, panics, request_id, timeout, wire};
 
 /// All routes with all their layers.
 ///
@@ -47,7 +47,13 @@ pub(crate) fn router(app: &App, probes: Probes, stop: CancellationToken) -> Rout
         .layer(from_fn_with_state(app.clone(), client::layer));
     // Probes are answered whoever asks and however often: an orchestrator that is turned away kills the process.
     let probes = probes.router().method_not_allowed_fallback(wrong_method);
-    guarded.merge(probes).layer(from_fn(linger::layer)).layer(timed).layer(from_fn(request_id::layer)).layer((
+    let whole = guarded
+        .merge(probes)
+        .layer(from_fn(linger::layer))
+        .layer(from_fn(panics::layer))
+        .layer(timed)
+        .layer(from_fn(request_id::layer));
+    whole.layer((
         app.access_log().clone(),
         MapResponseLayer::new(move |response| wire::finish(response, compression)),
         CompressionLayer::new().compress_when(compression),

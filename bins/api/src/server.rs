@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tidegate_app::node::{Node, StartError};
 use tidegate_app::probes::Probes;
-use tidegate_app::serve::serve;
+use tidegate_app::serve::{Ending, serve};
 use tidegate_app::settings::{InnerWorker, Settings};
 use tidegate_app::shutdown;
 use tokio::net::TcpListener;
@@ -20,7 +20,7 @@ use crate::routes;
 ///
 /// # Errors
 ///
-/// When the process can't start; once it serves, nothing ends it but a signal.
+/// When the process can't start; once it serves, nothing ends it but a signal, or that it can't serve any more.
 pub async fn run(settings: Settings) -> Result<(), StartError> {
     let shutdown = shutdown::on_signal()?;
     // Before anything is written: a second instance on one port must not even open the databases.
@@ -41,14 +41,14 @@ async fn serve_node(
     address: SocketAddr,
     shutdown: CancellationToken,
 ) -> Result<(), StartError> {
-    let http = node.settings.http;
     let app = App::new(Arc::clone(node)).await?;
     let worker = start_worker(node, &shutdown)?;
     let probes = Probes::new(Arc::clone(node));
-    let stop = CancellationToken::new();
-    let router = routes::router(&app, probes.clone(), stop.clone());
+    let ending = Ending::default();
+    let router = routes::router(&app, probes.clone(), ending.stop.clone());
     let registry = node.telemetry.registry().clone();
-    let serving = tokio::spawn(serve(listener, router, http, stop.clone(), move || registry.now()));
+    let mut serving =
+        tokio::spawn(serve(listener, router, (&node.settings).into(), ending.clone(), move || registry.now()));
     banner::print(address, node);
     tracing::info!(%address, "serving");
     if !node.settings.trusted_proxies.is_empty() && node.settings.tokens.admin.is_none() {
@@ -58,12 +58,19 @@ async fn serve_node(
     let served = CancellationToken::new();
     let keeping = tokio::spawn(app.warming().clone().keep(served.clone()));
 
-    shutdown.cancelled().await;
+    let result = outlive(&mut serving, &shutdown).await;
     probes.drain();
-    // Balancers go on sending until they have asked and been told; who closes earlier refuses their requests.
-    tokio::time::sleep(http.drain_delay).await;
-    stop.cancel();
-    ended("the server", serving).await;
+    ending.announced.cancel();
+    if result.is_ok() {
+        // Balancers go on sending until they have asked and been told; who closes earlier refuses their requests.
+        tokio::time::sleep(node.settings.http.drain_delay).await;
+        ending.stop.cancel();
+        ended("the server", serving).await;
+    } else {
+        // What else runs here ends too.
+        shutdown.cancel();
+        ending.stop.cancel();
+    }
     app.access_log().flush().await;
     served.cancel();
     // Waited for and not aborted: a write that is under way goes on in its own thread, whoever gave it up.
@@ -71,7 +78,18 @@ async fn serve_node(
     if let Some(worker) = worker {
         ended("the inner worker", worker).await;
     }
-    Ok(())
+    result
+}
+
+/// Waits for the shutdown. A server that ends before it leaves a process that lives and serves nobody.
+async fn outlive(serving: &mut JoinHandle<()>, shutdown: &CancellationToken) -> Result<(), StartError> {
+    tokio::select! {
+        () = shutdown.cancelled() => Ok(()),
+        ended = serving => {
+            let reason = ended.err().map_or_else(|| "it ended by itself".to_owned(), |error| error.to_string());
+            Err(StartError::NotServing { reason })
+        }
+    }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -99,5 +117,23 @@ fn start_worker(node: &Node, shutdown: &CancellationToken) -> Result<Option<Join
 async fn ended(who: &str, task: JoinHandle<()>) {
     if let Err(error) = task.await {
         tracing::error!(%error, "{who} did not end well");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_ends_by_itself_ends_the_process() {
+        let shutdown = CancellationToken::new();
+        for mut serving in [tokio::spawn(async {}), tokio::spawn(async { panic!("a fault") })] {
+            let error = outlive(&mut serving, &shutdown).await.unwrap_err();
+            assert!(matches!(error, StartError::NotServing { .. }) && error.exit_code() == 1, "{error}");
+        }
+        let mut serving = tokio::spawn(std::future::pending());
+        shutdown.cancel();
+        assert!(outlive(&mut serving, &shutdown).await.is_ok());
+        serving.abort();
     }
 }

@@ -106,6 +106,12 @@ pub enum StartError {
     /// The worker could not go on; until then it worked.
     #[error("the worker ended: {0}")]
     Ended(#[from] WorkerError),
+    /// The server has ended, and nobody asked for it.
+    #[error("nobody is served any more: {reason}")]
+    NotServing {
+        /// How it ended.
+        reason: String,
+    },
     /// The machine refuses something basic, such as a thread.
     #[error("the system refused: {0}")]
     System(#[from] std::io::Error),
@@ -121,7 +127,7 @@ impl StartError {
             Self::Redis(_) => 5,
             Self::Store(_) | Self::Queue(_) | Self::Spool { .. } => 3,
             Self::Listen { .. } => 4,
-            Self::Webhook(_) | Self::Worker(_) | Self::Ended(_) | Self::System(_) => 1,
+            Self::Webhook(_) | Self::Worker(_) | Self::Ended(_) | Self::NotServing { .. } | Self::System(_) => 1,
         }
     }
 }

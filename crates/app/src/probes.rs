@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bearer::bearer;
 use crate::node::Node;
-use crate::serve::serve;
+use crate::serve::{Ending, ServeSettings, serve};
 use crate::settings::Rights;
 use crate::telemetry::{CONTENT_TYPE, Seldom};
 use kept::Kept;
@@ -88,9 +88,10 @@ impl Probes {
 
     /// Answers the probes alone until `stop`, for a process that has no other routes.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
-        let settings = self.node.settings.http;
+        let settings = ServeSettings::from(&self.node.settings);
+        let ending = Ending { announced: stop.child_token(), stop };
         let registry = self.node.telemetry.registry().clone();
-        serve(listener, self.router(), settings, stop, move || registry.now()).await;
+        serve(listener, self.router(), settings, ending, move || registry.now()).await;
     }
 
     /// `/livez`, `/readyz`, `/startupz`, `/health` and `/metrics`.
@@ -128,6 +129,9 @@ async fn is_ready(probes: &Probes) -> Result<&'static str, NoAnswer> {
 }
 
 async fn ask_stores(probes: &Probes) -> Result<&'static str, NoAnswer> {
+    if !probes.node.coherence.is_watching() {
+        return Err(NoAnswer("changes by other processes are not seen any more: restart this one\n"));
+    }
     // Both at once, so that the patience with them is one.
     let (database, jobs) = tokio::join!(
         probes.kept.database.ask(probes.node.store.ping()),
@@ -299,6 +303,18 @@ mod tests {
         let texts = join_all((0..100).map(|_| get_at(&router, METRICS))).await;
         let made = "tidegate_scrape_errors_total{part=\"queues\"} 1\n";
         assert!(texts.iter().all(|(status, text)| *status == StatusCode::OK && text.contains(made)), "{:?}", texts[0]);
+    }
+
+    #[tokio::test]
+    async fn who_sees_no_changes_of_others_is_not_ready() {
+        let directory = TempDir::new().unwrap();
+        let node = node(&directory).await;
+        let router = Probes::new(Arc::clone(&node)).router();
+        node.stop().await;
+        assert!(!node.coherence.is_watching());
+        let (status, text) = get_at(&router, READYZ).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(text.contains("restart"), "{text}");
     }
 
     #[tokio::test]

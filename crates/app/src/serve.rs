@@ -1,21 +1,26 @@
 //! HTTP/1.1 over TCP, with a bound on everything that a client could hold on to.
 //!
 //! `axum::serve` sets no timer, so that a head which never ends keeps its connection for ever; it opens as many
-//! connections as come; it waits for ever for a client that takes nothing of its answer; and it leaves those that outlive a
-//! shutdown running. This loop bounds all four.
+//! connections as come, be they all of one client; it waits for ever for a client that takes nothing of its answer; and it
+//! leaves those that outlive a shutdown running. This loop bounds all of that.
 
 mod accept;
+mod admission;
 mod arrival;
 mod body_wait;
+mod pace;
 mod patient;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
 use axum::response::Response;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -23,15 +28,65 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tidegate_perfmon::{BodyWait, ReceivedAt};
+use tidegate_ratelimit::{Ipv6Prefix, TrustedProxies};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinError, JoinSet};
+use tokio::sync::Notify;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
+use self::accept::Door;
+use self::admission::{Admission, Ticket};
 use self::arrival::{Arrival, Arrivals};
 use self::body_wait::Awaited;
+use self::pace::Paced;
+pub use self::pace::TooSlow;
 use self::patient::Patient;
-use crate::settings::HttpSettings;
+use crate::settings::{HttpSettings, Settings};
+
+/// How soon room is looked for again where there was none.
+const NEXT_LOOK: Duration = Duration::from_millis(50);
+/// How long an idle connection is kept beyond the end for what its client may have sent before it heard of that.
+const LAST_CALL: Duration = Duration::from_millis(250);
+
+/// How the server treats its clients.
+#[derive(Debug, Clone)]
+pub struct ServeSettings {
+    /// Sizes and times.
+    pub http: HttpSettings,
+    /// Whose connections aren't counted, since many clients lie behind them.
+    pub proxies: TrustedProxies,
+    /// How much of an IPv6 address is one client.
+    pub ipv6_prefix: Ipv6Prefix,
+}
+
+impl From<&Settings> for ServeSettings {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            http: settings.http,
+            proxies: settings.trusted_proxies.clone(),
+            ipv6_prefix: settings.limits.ipv6_prefix,
+        }
+    }
+}
+
+/// How the server ends: it is told twice.
+#[derive(Debug, Clone)]
+pub struct Ending {
+    /// From here on each answer asks its client to come back on another connection, which a balancer gives to another
+    /// process. All are served as before.
+    pub announced: CancellationToken,
+    /// No more connections. It announces the end too.
+    pub stop: CancellationToken,
+}
+
+impl Default for Ending {
+    fn default() -> Self {
+        let stop = CancellationToken::new();
+        Self { announced: stop.child_token(), stop }
+    }
+}
 
 /// Serves the router until `stop`, then lets requests in flight end within [`HttpSettings::drain_timeout`].
 ///
@@ -41,70 +96,165 @@ use crate::settings::HttpSettings;
 ///
 /// When this returns, no connection is left: whoever closes a database afterwards takes it from nobody. Cancelling it
 /// cuts all of them off at once.
-pub async fn serve<N>(listener: TcpListener, router: Router, settings: HttpSettings, stop: CancellationToken, now: N)
+pub async fn serve<N>(listener: TcpListener, router: Router, settings: ServeSettings, ending: Ending, now: N)
 where
     N: Fn() -> Duration + Clone + Send + Sync + Unpin + 'static,
 {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout);
-    let mut connections = JoinSet::new();
+    http.timer(TokioTimer::new()).header_read_timeout(settings.http.header_timeout);
+    let most = settings.http.max_connections;
+    let mut door = Door::new(listener);
+    let mut open = Open {
+        admission: Admission::new(&settings),
+        connections: JoinSet::new(),
+        http,
+        router,
+        settings: settings.http,
+        ending,
+        now,
+    };
+    // Who was admitted while there was no room.
+    let mut next = None;
+    let stop = open.ending.stop.clone();
     loop {
+        let is_full = open.connections.len() >= most;
+        if !is_full && let Some((stream, peer, ticket)) = next.take() {
+            open.spawn(stream, peer, ticket);
+            continue;
+        }
         tokio::select! {
             () = stop.cancelled() => break,
-            Some(ended) = connections.join_next() => report(ended),
-            // At the cap nothing is accepted: those who come wait in the system's queue, and are refused behind it.
-            (stream, peer) = accept::next(&listener), if connections.len() < settings.max_connections => {
-                let arrivals = Arrivals::new(now());
-                let stream = Arrival::new(Patient::new(stream), now.clone(), arrivals.clone());
-                // Each has a token of its own, so that connections share no lock while they are busy.
-                let now = now.clone();
-                connections.spawn(converse(http.clone(), stream, arrivals, now, peer, router.clone(), stop.child_token()));
+            Some(ended) = open.connections.join_next_with_id() => open.ended(ended),
+            (stream, peer) = door.next(), if next.is_none() => {
+                if let Some(ticket) = open.admission.admit(peer) {
+                    next = Some((stream, peer, ticket));
+                    if is_full {
+                        open.admission.make_room();
+                    }
+                }
+            }
+            // All were busy, or the one that was asked to leave had just got a request.
+            () = sleep(NEXT_LOOK), if next.is_some() => {
+                open.admission.make_room();
             }
         }
     }
-    drop(listener);
-    drain(connections, settings.drain_timeout).await;
+    if let Some((stream, peer, ticket)) = next {
+        open.spawn(stream, peer, ticket);
+    }
+    for (stream, peer) in door.close() {
+        if let Some(ticket) = open.admission.admit(peer) {
+            open.spawn(stream, peer, ticket);
+        }
+    }
+    drain(open.connections, settings.http.drain_timeout).await;
 }
 
-/// Answers what comes on one connection; from `stop` on, only the request that is under way.
-async fn converse<N>(
+/// The connections that are open, and what each is served with.
+struct Open<N> {
+    admission: Admission,
+    connections: JoinSet<()>,
     http: http1::Builder,
+    router: Router,
+    settings: HttpSettings,
+    ending: Ending,
+    now: N,
+}
+
+impl<N> Open<N>
+where
+    N: Fn() -> Duration + Clone + Send + Sync + Unpin + 'static,
+{
+    fn spawn(&mut self, stream: TcpStream, peer: SocketAddr, ticket: Ticket) {
+        let arrivals = Arrivals::new((self.now)());
+        let leave = Arc::new(Notify::new());
+        let stream = Patient::new(stream, self.settings.write_timeout);
+        let conversation = Conversation {
+            stream: Arrival::new(stream, self.now.clone(), arrivals.clone()),
+            arrivals: arrivals.clone(),
+            now: self.now.clone(),
+            peer,
+            // Each has tokens of its own, so that connections share no lock while they are busy.
+            ending: Ending { announced: self.ending.announced.child_token(), stop: self.ending.stop.child_token() },
+            leave: Arc::clone(&leave),
+            min_rate: self.settings.min_rate,
+            last_call: LAST_CALL.min(self.settings.drain_timeout),
+        };
+        let task = self.connections.spawn(conversation.hold(self.http.clone(), self.router.clone()));
+        self.admission.served(task.id(), ticket, arrivals, leave);
+    }
+
+    fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
+        self.admission.gone(id);
+        report(ended.map(|_| ()));
+    }
+}
+
+/// One connection.
+struct Conversation<N> {
     stream: Arrival<Patient<TcpStream>, N>,
     arrivals: Arrivals,
     now: N,
     peer: SocketAddr,
-    router: Router,
-    stop: CancellationToken,
-) where
+    ending: Ending,
+    leave: Arc<Notify>,
+    min_rate: u64,
+    last_call: Duration,
+}
+
+impl<N> Conversation<N>
+where
     N: Fn() -> Duration + Clone + Send + Sync + Unpin + 'static,
 {
-    let service = service_fn(|request: Request<Incoming>| {
-        let (received, exchange) = arrivals.request();
-        let mut request = request.map(|body| Awaited::new(exchange.asking(body), || now.clone()));
-        let wait: Option<BodyWait> = request.body().wait();
-        if let Some(wait) = wait {
-            request.extensions_mut().insert(wait);
+    /// Answers what comes; from `stop` on, only the request that is under way, or on its way.
+    async fn hold(self, http: http1::Builder, router: Router) {
+        let Self { stream, arrivals, now, peer, ending, leave, min_rate, last_call } = self;
+        let announced = &ending.announced;
+        let service = service_fn(|request: Request<Incoming>| {
+            let (received, exchange) = arrivals.request();
+            let mut request = request.map(|body| Awaited::new(exchange.asking(body), || now.clone()));
+            let wait: Option<BodyWait> = request.body().wait();
+            if let Some(wait) = wait {
+                request.extensions_mut().insert(wait);
+            }
+            let mut request = request.map(|body| Paced::new(body, min_rate));
+            request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(received.unwrap_or_else(|| ReceivedAt(now())));
+            let answer = router.clone().call(request);
+            async move {
+                let mut answer: Response = answer.await.unwrap_or_else(|never| match never {});
+                if announced.is_cancelled() {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(answer.map(|body| exchange.answering(body)))
+            }
+        });
+        let must_leave = async {
+            loop {
+                leave.notified().await;
+                if arrivals.idle_since().is_some() {
+                    break;
+                }
+            }
+        };
+        let is_over = async {
+            ending.stop.cancelled().await;
+            // Who was not told yet may have sent a request: it is answered, and that is the end of its connection.
+            sleep(last_call).await;
+        };
+        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            () = must_leave => return,
+            () = is_over => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+            ended = connection.as_mut() => ended,
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%peer, %error, "a connection ended early");
         }
-        request.extensions_mut().insert(ConnectInfo(peer));
-        request.extensions_mut().insert(received.unwrap_or_else(|| ReceivedAt(now())));
-        let answer = router.clone().call(request);
-        async move {
-            let answer: Response = answer.await.unwrap_or_else(|never| match never {});
-            Ok::<_, Infallible>(answer.map(|body| exchange.answering(body)))
-        }
-    });
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        // First, so that the last answer tells the client not to send another request.
-        biased;
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-        ended = connection.as_mut() => ended,
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "a connection ended early");
     }
 }
 

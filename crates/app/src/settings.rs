@@ -192,12 +192,18 @@ pub struct HttpSettings {
     pub upload_timeout: Duration,
     /// A request's head that takes longer, or an idle connection without a next one, is closed.
     pub header_timeout: Duration,
-    /// Connections open at a time; more wait until one closes.
+    /// A client that takes nothing of its answer for so long is cut off.
+    pub write_timeout: Duration,
+    /// Bytes a second that a request's body has to bring, beyond ten seconds of grace.
+    pub min_rate: u64,
+    /// Connections open at a time. Beyond it the one that has been idle longest makes room.
     pub max_connections: usize,
     /// Answers of at least so many bytes are compressed; 0: none.
     pub compress_above: u64,
     /// Of which requests the access log tells.
     pub access_log: AccessLogSettings,
+    /// Connections of one address, of IPv6 of one prefix; more are closed as they come. Trusted proxies are not counted.
+    pub max_connections_per_address: usize,
     /// How long a shutdown goes on accepting, while `/readyz` already answers 503.
     pub drain_delay: Duration,
     /// How long a shutdown waits for requests in flight.

@@ -3,6 +3,7 @@
 //! A file is written beside its final name, synced and renamed, so that a name in the spool always stands for a whole
 //! upload. Its name is the id of its job.
 
+use std::error::Error;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt;
 
 use crate::import::HeaderError;
+use crate::serve::TooSlow;
 
 /// Ending of an upload that is not complete.
 const PART: &str = "part";
@@ -46,6 +48,9 @@ pub enum SpoolError {
         /// The longest that it may take.
         limit: Duration,
     },
+    /// It never stood still for long, and brought next to nothing.
+    #[error(transparent)]
+    Dribbles(TooSlow),
     /// It begins with a wrong header, and the rest was not waited for.
     #[error(transparent)]
     Header(#[from] HeaderError),
@@ -99,7 +104,7 @@ impl Spool {
     /// # Errors
     ///
     /// When the upload is refused, too large or too slow, stalls, breaks off, or can't be written.
-    pub async fn receive<E: std::fmt::Display>(
+    pub async fn receive<E: Error + 'static>(
         &self,
         id: &str,
         pieces: impl Stream<Item = Result<Bytes, E>> + Unpin,
@@ -155,7 +160,7 @@ impl Spool {
     }
 }
 
-async fn write<E: std::fmt::Display>(
+async fn write<E: Error + 'static>(
     mut file: File,
     mut pieces: impl Stream<Item = Result<Bytes, E>> + Unpin,
     mut check: impl FnMut(&[u8]) -> Result<(), HeaderError>,
@@ -167,7 +172,10 @@ async fn write<E: std::fmt::Display>(
             .await
             .map_err(|_| SpoolError::Stalled { waited: limits.stall })?;
         let Some(piece) = next else { break };
-        let piece = piece.map_err(|error| SpoolError::BrokeOff { reason: error.to_string() })?;
+        let piece = piece.map_err(|error| match TooSlow::cause_of(&error) {
+            Some(too_slow) => SpoolError::Dribbles(too_slow),
+            None => SpoolError::BrokeOff { reason: error.to_string() },
+        })?;
         size += piece.len() as u64;
         if size > limits.bytes {
             return Err(SpoolError::TooLarge { limit: limits.bytes });
@@ -272,8 +280,18 @@ mod tests {
     #[tokio::test]
     async fn a_broken_upload_leaves_nothing() {
         let (_directory, spool) = spool().await;
-        let pieces = stream::iter([Ok(Bytes::from_static(b"abc")), Err("connection reset")]);
+        let pieces =
+            stream::iter([Ok(Bytes::from_static(b"abc")), Err(io::Error::from(io::ErrorKind::ConnectionReset))]);
         assert!(matches!(spool.receive("broken", pieces, take, LIMITS).await, Err(SpoolError::BrokeOff { .. })));
+        assert_eq!(names(&spool), 0);
+    }
+
+    #[tokio::test]
+    async fn who_is_too_slow_is_told_so() {
+        let (_directory, spool) = spool().await;
+        let pieces = stream::iter([Err::<Bytes, _>(io::Error::other(TooSlow { rate: 512 }))]);
+        let ended = spool.receive("dribble", pieces, take, LIMITS).await;
+        assert!(matches!(ended, Err(SpoolError::Dribbles(TooSlow { rate: 512 }))), "{ended:?}");
         assert_eq!(names(&spool), 0);
     }
 

@@ -39,6 +39,20 @@ impl Proof {
 /// All of them, in the order in which they run.
 pub(super) const PROOFS: &[Proof] = &[
     proof(
+        "hostile-clients",
+        "10,000 idle connections, 500 dribbled heads, 1,000 slow bodies and a flood from one address: others are answered, P95 <= 200 ms",
+        "tidegate-api",
+        "e2e",
+        "hostile_clients::others_are_served_beside_hostile_clients",
+    ),
+    proof(
+        "sigterm-under-load",
+        "SIGTERM while 64 clients ask behind a balancer: no accepted request is lost",
+        "tidegate-api",
+        "e2e",
+        "sigterm::behind_a_balancer_nothing_is_lost",
+    ),
+    proof(
         "redis-killed",
         "Redis killed and restarted under load, 20 times: every request is answered, and service returns",
         "tidegate-api",

@@ -187,7 +187,7 @@ fn not_kept(error: &SpoolError) -> Problem {
     match error {
         SpoolError::TooLarge { limit } => Problem::too_large(*limit),
         SpoolError::Stalled { .. } => closing(Problem::new(StatusCode::REQUEST_TIMEOUT, "stalled", error.to_string())),
-        SpoolError::TooSlow { .. } => closing(Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", error.to_string())),
+        SpoolError::TooSlow { .. } | SpoolError::Dribbles(_) => Problem::too_slow(error.to_string()),
         SpoolError::Header(error) => closing(bad_header(error)),
         SpoolError::BrokeOff { .. } => Problem::bad_request("body-broke-off", error.to_string()),
         other => Problem::internal(other),

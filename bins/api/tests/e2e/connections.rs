@@ -1,11 +1,12 @@
 //! What a client can hold on to, and for how long: heads, connections, a process that wants to end.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use reqwest::Method;
 use tidegate_testkit::{Process, Scratch, binary, poll_until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -14,6 +15,7 @@ use crate::numbers::exposition::{Exposition, labels};
 
 /// A time that no test waits for.
 const NEVER: &str = "1h";
+const METRICS: &[u8] = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n";
 const LIVEZ: &[u8] = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 async fn connect(url: &str) -> TcpStream {
@@ -73,6 +75,27 @@ async fn a_head_that_does_not_end_is_cut() {
         assert_eq!(ended(connection).await, "", "{what}");
     }
     ask(&mut connect(&api.url).await).await;
+}
+
+#[tokio::test]
+async fn a_reader_that_does_not_read_is_ended() {
+    let variables = [("TIDEGATE_HTTP_WRITE_TIMEOUT", "500ms"), ("TIDEGATE_HTTP_HEADER_TIMEOUT", NEVER)];
+    let api = Api::start_with(&variables).await;
+    let mut reading = connect(&api.url).await;
+    let deaf = connect(&api.url).await;
+    // It asks as long as the server takes it, and reads nothing. In the end nobody takes anything of the other.
+    let ended = poll_until(DEADLINE, async || {
+        loop {
+            match deaf.try_write(&METRICS.repeat(100)) {
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return None,
+                Err(_) => return Some(()),
+            }
+        }
+    });
+    ended.await.expect("it is given up");
+    // Neither idling nor a reader's slowness is that.
+    ask(&mut reading).await;
 }
 
 /// Begins to create a schedule: all but the last byte. The second is that byte.
@@ -142,24 +165,117 @@ async fn bodies_that_take_their_time_make_no_health() {
 }
 
 #[tokio::test]
-async fn above_the_cap_a_connection_waits_until_another_closes() {
-    let api = Api::start_with(&[("TIDEGATE_HTTP_MAX_CONNECTIONS", "2"), ("TIDEGATE_HTTP_HEADER_TIMEOUT", NEVER)]).await;
-    let (mut first, mut second, mut third) =
-        (connect(&api.url).await, connect(&api.url).await, connect(&api.url).await);
-    ask(&mut first).await;
-    ask(&mut second).await;
-    third.write_all(LIVEZ).await.expect("the system takes it");
-    // Were it accepted, it would have been answered among these.
-    for _ in 0..50 {
-        ask(&mut first).await;
-        ask(&mut second).await;
+async fn a_body_that_dribbles_is_not_waited_for() {
+    let api = Api::start_with(&[("TIDEGATE_HTTP_REQUEST_TIMEOUT", NEVER)]).await;
+    api.create_tenant("acme", "enterprise").await;
+    let mut clients = Vec::new();
+    for (path, content_type) in [("/api/schedules", "application/json"), ("/api/schedules/import", "text/csv")] {
+        let mut connection = connect(&api.url).await;
+        connection.write_all(&post(path, content_type)).await.expect("a head");
+        read_to(&mut connection, "100 Continue\r\n\r\n").await;
+        let (reader, mut writer) = connection.into_split();
+        let answer = rest(reader);
+        // More than a byte now and then, so that no time-out between two pieces ends it.
+        let dribbling = tokio::spawn(async move {
+            while writer.write_all(b" ").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        clients.push((path, answer, dribbling));
     }
-    let nothing = third.try_read(&mut [0]).expect_err("it waits");
-    assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    for (path, answer, dribbling) in clients {
+        let answer = ended(answer).await;
+        dribbling.abort();
+        assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("too-slow"), "{path}: {answer}");
+    }
+}
 
-    drop(first);
-    assert!(read_to(&mut third, "alive\n").await.starts_with("HTTP/1.1 200"));
-    ask(&mut second).await;
+/// Three connections and no more.
+const THREE: [(&str, &str); 3] = [
+    ("TIDEGATE_HTTP_MAX_CONNECTIONS", "3"),
+    ("TIDEGATE_HTTP_HEADER_TIMEOUT", NEVER),
+    ("TIDEGATE_HTTP_REQUEST_TIMEOUT", NEVER),
+];
+
+#[tokio::test]
+async fn idle_ones_make_room() {
+    let api = Api::start_with(&THREE).await;
+    let mut silent = connect(&api.url).await;
+    let mut oldest = connect(&api.url).await;
+    let mut newest = connect(&api.url).await;
+    silent.write_all(b"GET /livez HTTP/1.1\r\nx-slow: ").await.expect("a beginning");
+    for connection in [&mut oldest, &mut newest] {
+        ask(connection).await;
+    }
+    // Each that comes is served, as a probe has to be, and takes the place of whoever has asked for nothing longest.
+    let mut next = connect(&api.url).await;
+    ask(&mut next).await;
+    assert_eq!(ended(rest(silent)).await, "");
+    ask(&mut newest).await;
+    ask(&mut connect(&api.url).await).await;
+    assert_eq!(ended(rest(oldest)).await, "");
+    ask(&mut newest).await;
+}
+
+#[tokio::test]
+async fn where_all_are_busy_a_connection_waits_until_another_ends() {
+    let api = Api::start_with(&THREE).await;
+    api.create_tenant("acme", "enterprise").await;
+    let mut busy = Vec::new();
+    for _ in 0..3 {
+        let mut connection = connect(&api.url).await;
+        connection.write_all(&post("/api/schedules", "application/json")).await.expect("a head");
+        read_to(&mut connection, "100 Continue\r\n\r\n").await;
+        busy.push(connection);
+    }
+    let mut next = connect(&api.url).await;
+    next.write_all(LIVEZ).await.expect("the system takes it");
+    // Longer than several looks for room.
+    let waited = tokio::time::timeout(Duration::from_millis(300), next.readable()).await;
+    assert!(waited.is_err(), "it waits");
+    drop(busy.pop());
+    assert!(read_to(&mut next, "alive\n").await.starts_with("HTTP/1.1 200"));
+    for connection in busy {
+        let nothing = connection.try_read(&mut [0]).expect_err("it is served on");
+        assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    }
+}
+
+/// A connection from that address of this machine.
+async fn connect_from(address: &str, url: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::new(address.parse().expect("an address"), 0)).expect("it is this machine's");
+    let to = url.trim_start_matches("http://").parse().expect("an address");
+    socket.connect(to).await.expect("a connection")
+}
+
+#[tokio::test]
+async fn one_address_takes_its_share_only() {
+    const SHARE: usize = 5;
+    let variables = [("TIDEGATE_HTTP_MAX_CONNECTIONS_PER_ADDRESS", "5"), ("TIDEGATE_HTTP_HEADER_TIMEOUT", NEVER)];
+    let mut api = Api::start_with(&variables).await;
+    let mut first = Vec::new();
+    for _ in 0..SHARE {
+        let mut connection = connect_from("127.0.0.2", &api.url).await;
+        ask(&mut connection).await;
+        first.push(connection);
+    }
+    for _ in 0..3 {
+        assert_eq!(ended(rest(connect_from("127.0.0.2", &api.url).await)).await, "", "it has its share");
+    }
+    api.process.wait_for_line("127.0.0.2", DEADLINE).await.expect("the log says whom it turns away");
+    ask(&mut connect_from("127.0.0.3", &api.url).await).await;
+    for connection in &mut first {
+        ask(connection).await;
+    }
+    drop(first.pop());
+    let again = poll_until(DEADLINE, async || {
+        let mut connection = connect_from("127.0.0.2", &api.url).await;
+        let _ = connection.write_all(LIVEZ).await;
+        let mut byte = [0];
+        matches!(connection.read(&mut byte).await, Ok(1)).then_some(())
+    });
+    again.await.expect("a place that is given back is given out again");
 }
 
 #[tokio::test]

@@ -5,28 +5,66 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep_until};
 
 /// Pause after a refusal of the system, which would come again at once: no file descriptor is free, or no memory.
 const BACK_OFF: Duration = Duration::from_secs(1);
 
-/// Waits for the next connection. Dropping it while it waits loses none.
-pub(super) async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                // An answer is one write; to hold it back for a next one only delays it.
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%peer, %error, "TCP_NODELAY can't be set");
-                }
-                return (stream, peer);
+/// Where connections come in.
+#[derive(Debug)]
+pub(super) struct Door {
+    listener: TcpListener,
+    /// Until when nothing is accepted. Kept here, since whoever waits for the next connection gives up often.
+    shut_until: Option<Instant>,
+}
+
+impl Door {
+    pub(super) const fn new(listener: TcpListener) -> Self {
+        Self { listener, shut_until: None }
+    }
+
+    /// Waits for the next connection. Dropping it while it waits loses none.
+    pub(super) async fn next(&mut self) -> (TcpStream, SocketAddr) {
+        loop {
+            if let Some(until) = self.shut_until {
+                sleep_until(until).await;
+                self.shut_until = None;
             }
-            Err(error) if is_about_one_client(&error) => tracing::debug!(%error, "a client left early"),
-            Err(error) => {
-                tracing::error!(%error, "no connection can be accepted; next attempt in {} s", BACK_OFF.as_secs());
-                tokio::time::sleep(BACK_OFF).await;
+            match self.listener.accept().await {
+                Ok((stream, peer)) => return (ready(stream, peer), peer),
+                Err(error) if is_about_one_client(&error) => tracing::debug!(%error, "a client left early"),
+                Err(error) => {
+                    tracing::error!(%error, "no connection can be accepted; next attempt in {} s", BACK_OFF.as_secs());
+                    self.shut_until = Some(Instant::now() + BACK_OFF);
+                }
             }
         }
     }
+
+    /// Closes it, and hands over who stood before it: the system has told them that they are connected.
+    pub(super) fn close(self) -> Vec<(TcpStream, SocketAddr)> {
+        let mut last = Vec::new();
+        // The system itself is asked, not what the runtime last heard of it.
+        let Ok(listener) = self.listener.into_std() else { return last };
+        loop {
+            match listener.accept() {
+                Ok((stream, peer)) => {
+                    let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+                    last.extend(stream.map(|stream| (ready(stream, peer), peer)));
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted || is_about_one_client(&error) => {}
+                Err(_) => return last,
+            }
+        }
+    }
+}
+
+fn ready(stream: TcpStream, peer: SocketAddr) -> TcpStream {
+    // An answer is one write; to hold it back for a next one only delays it.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "TCP_NODELAY can't be set");
+    }
+    stream
 }
 
 fn is_about_one_client(error: &Error) -> bool {

@@ -14,6 +14,7 @@ use axum::body::HttpBody;
 use hyper::body::{Frame, SizeHint};
 use tidegate_perfmon::ReceivedAt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
 /// What a connection has in hands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,10 @@ struct State {
     /// Counts requests, so that a body which outlives its own ends no other.
     request: u64,
     blind: bool,
+    /// Since when no request is under way; none while one is.
+    idle_since: Option<Instant>,
+    /// A piece of an answer waits until its client takes more.
+    is_writing: bool,
 }
 
 /// The requests of one connection. Clones watch the same.
@@ -46,7 +51,19 @@ pub(super) struct Arrivals(Arc<Mutex<State>>);
 impl Arrivals {
     /// Of a connection that was accepted then.
     pub(super) fn new(accepted: Duration) -> Self {
-        Self(Arc::new(Mutex::new(State { turn: Turn::Accepted(accepted), request: 0, blind: false })))
+        Self(Arc::new(Mutex::new(State {
+            turn: Turn::Accepted(accepted),
+            request: 0,
+            blind: false,
+            idle_since: Some(Instant::now()),
+            is_writing: false,
+        })))
+    }
+
+    /// Since when the connection has no request in hands whose head is whole. Who dribbles a head idles.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let state = self.state();
+        state.idle_since.filter(|_| !state.is_writing)
     }
 
     /// Begins a request whose head is whole, and says when it came in. `None` for one that came before its turn, which is now.
@@ -57,6 +74,7 @@ impl Arrivals {
             _ => None,
         };
         state.turn = Turn::UnderWay { asking: true, answering: true };
+        state.idle_since = None;
         state.request += 1;
         state.blind = false;
         (received, Exchange { arrivals: self.clone(), request: state.request })
@@ -125,6 +143,7 @@ impl Exchange {
             }
             if !*asking && !*answering {
                 state.turn = if state.blind { Turn::Blind } else { Turn::Idle };
+                state.idle_since = Some(Instant::now());
             }
         }
     }
@@ -186,11 +205,22 @@ pub(super) struct Arrival<S, N> {
     stream: S,
     now: N,
     arrivals: Arrivals,
+    /// As the arrivals have it, for who need not ask.
+    is_writing: bool,
 }
 
 impl<S, N> Arrival<S, N> {
     pub(super) fn new(stream: S, now: N, arrivals: Arrivals) -> Self {
-        Self { stream, now, arrivals }
+        Self { stream, now, arrivals, is_writing: false }
+    }
+
+    /// Tells of a write that waits, and of the next that doesn't.
+    fn wrote<T>(&mut self, polled: Poll<T>) -> Poll<T> {
+        if polled.is_pending() != self.is_writing {
+            self.is_writing = polled.is_pending();
+            self.arrivals.state().is_writing = self.is_writing;
+        }
+        polled
     }
 }
 
@@ -206,7 +236,9 @@ impl<S: AsyncRead + Unpin, N: Fn() -> Duration + Unpin> AsyncRead for Arrival<S,
 
 impl<S: AsyncWrite + Unpin, N: Unpin> AsyncWrite for Arrival<S, N> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.stream).poll_write(cx, buf);
+        this.wrote(polled)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -222,7 +254,9 @@ impl<S: AsyncWrite + Unpin, N: Unpin> AsyncWrite for Arrival<S, N> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        this.wrote(polled)
     }
 
     fn is_write_vectored(&self) -> bool {

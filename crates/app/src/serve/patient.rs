@@ -11,20 +11,18 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// How long a client may take nothing, as most proxies have it too.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A stream whose writes fail once its other end took nothing for [`PATIENCE`].
+/// A stream whose writes fail once its other end took nothing for so long.
 #[derive(Debug)]
 pub(super) struct Patient<S> {
     stream: S,
+    patience: Duration,
     /// While a write waits.
     until: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Patient<S> {
-    pub(super) const fn new(stream: S) -> Self {
-        Self { stream, until: None }
+    pub(super) const fn new(stream: S, patience: Duration) -> Self {
+        Self { stream, patience, until: None }
     }
 
     /// Ends a write that waits for too long.
@@ -33,7 +31,7 @@ impl<S> Patient<S> {
             self.until = None;
             return polled;
         }
-        let until = self.until.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
+        let until = self.until.get_or_insert_with(|| Box::pin(sleep(self.patience)));
         until.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -80,10 +78,12 @@ mod tests {
 
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(30);
+
     #[tokio::test(start_paused = true)]
     async fn who_reads_nothing_is_given_up_and_who_reads_slowly_is_not() {
         let (server, mut client) = duplex(8);
-        let mut server = Patient::new(server);
+        let mut server = Patient::new(server, PATIENCE);
         let reading = tokio::spawn(async move {
             for _ in 0..8 {
                 sleep(PATIENCE / 2).await;

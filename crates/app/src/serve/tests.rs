@@ -20,17 +20,19 @@ impl Drop for Held {
     }
 }
 
-fn settings(drain_timeout: Duration) -> HttpSettings {
-    let defaults = check_with(&[]).unwrap();
-    HttpSettings { drain_timeout, ..defaults.http }
+fn settings(drain_timeout: Duration) -> ServeSettings {
+    let mut settings = ServeSettings::from(&check_with(&[]).unwrap());
+    settings.http.drain_timeout = drain_timeout;
+    settings
 }
 
 /// A server of that router, and a connection on which it was asked for `/`.
 async fn asked(router: Router, drain_timeout: Duration) -> (TcpStream, CancellationToken, impl Future<Output = ()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let stop = CancellationToken::new();
-    let serving = tokio::spawn(serve(listener, router, settings(drain_timeout), stop.clone(), || Duration::ZERO));
+    let ending = Ending::default();
+    let stop = ending.stop.clone();
+    let serving = tokio::spawn(serve(listener, router, settings(drain_timeout), ending, || Duration::ZERO));
     let mut connection = TcpStream::connect(address).await.unwrap();
     connection.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     (connection, stop, async { serving.await.unwrap() })
@@ -134,7 +136,7 @@ impl Timed {
         let address = listener.local_addr().unwrap();
         let hand = Arc::clone(&clock);
         let now = move || Duration::from_secs(hand.load(Ordering::SeqCst));
-        tokio::spawn(serve(listener, router, settings(Duration::ZERO), CancellationToken::new(), now));
+        tokio::spawn(serve(listener, router, settings(Duration::ZERO), Ending::default(), now));
         let connection = TcpStream::connect(address).await.unwrap();
         Self { clock, gate, arrived, connection }
     }

@@ -89,10 +89,28 @@ pub const CATALOGUE: &[Setting] = &[
         "a connection on which no whole request head comes for that long is closed",
     ),
     setting(
+        "http.write_timeout",
+        "TIDEGATE_HTTP_WRITE_TIMEOUT",
+        Some("30s"),
+        "a client that takes nothing of its answer for that long is cut off",
+    ),
+    setting(
         "http.max_connections",
         "TIDEGATE_HTTP_MAX_CONNECTIONS",
         Some("10000"),
-        "connections open at a time; more wait until one closes",
+        "connections open at a time; beyond it the one that has been idle longest is closed",
+    ),
+    setting(
+        "http.max_connections_per_address",
+        "TIDEGATE_HTTP_MAX_CONNECTIONS_PER_ADDRESS",
+        Some("512"),
+        "connections of one client address, open at a time; more are closed as they come; trusted proxies are not counted",
+    ),
+    setting(
+        "http.min_rate",
+        "TIDEGATE_HTTP_MIN_RATE",
+        Some("512B"),
+        "bytes a second that a request's body has to bring, after 10 s of waiting for it; 0B: none",
     ),
     setting(
         "http.compress_above",

@@ -2,6 +2,8 @@
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::{ADMIN, READ, TOKENS};
 use crate::harness::{Api, header, problem, success_json};
@@ -209,4 +211,29 @@ async fn trusted_proxies_end_the_open_tour() {
     let api = Api::start_with(&[("TIDEGATE_TRUSTED_PROXIES", "127.0.0.1/32")]).await;
     problem(api.request(Method::GET, "/api/queue").send().await.unwrap(), 403, "forbidden").await;
     problem(api.get_as("acme", "/api/schedules").send().await.unwrap(), 401, "unauthorized").await;
+}
+
+#[tokio::test]
+async fn who_names_no_host_or_a_foreign_one_is_not_local() {
+    let api = Api::start().await;
+    let foreign = [
+        "GET /api/cache HTTP/1.0\r\n\r\n",
+        "GET http://evil.example/api/cache HTTP/1.0\r\n\r\n",
+        "GET http://evil.example/api/cache HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+        "GET /api/cache HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n",
+    ];
+    let local = [
+        "GET http://localhost/api/cache HTTP/1.0\r\n\r\n",
+        "GET http://localhost/api/cache HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n",
+        "GET /api/cache HTTP/1.0\r\nhost: localhost\r\n\r\n",
+    ];
+    for (requests, status) in [(&foreign[..], " 403 "), (&local[..], " 200 ")] {
+        for request in requests {
+            let mut connection = TcpStream::connect(api.url.trim_start_matches("http://")).await.expect("a connection");
+            connection.write_all(request.as_bytes()).await.expect("a request");
+            let mut answer = String::new();
+            connection.read_to_string(&mut answer).await.expect("an answer");
+            assert!(answer.lines().next().is_some_and(|line| line.contains(status)), "{request}: {answer}");
+        }
+    }
 }

@@ -1,0 +1,92 @@
+use super::*;
+use crate::settings::test_ground::check_with;
+
+fn admission(variables: &[(&str, &str)]) -> Admission {
+    Admission::new(&ServeSettings::from(&check_with(variables).unwrap()))
+}
+
+fn peer(address: &str) -> SocketAddr {
+    SocketAddr::new(address.parse().unwrap(), 1)
+}
+
+/// The ids of that many tasks.
+async fn ids(count: usize) -> Vec<Id> {
+    let mut ids = Vec::new();
+    for _ in 0..count {
+        let task = tokio::spawn(async {});
+        ids.push(task.id());
+        task.await.unwrap();
+    }
+    ids
+}
+
+#[tokio::test]
+async fn a_share_is_a_networks_and_is_given_back() {
+    let mut admission = admission(&[("TIDEGATE_HTTP_MAX_CONNECTIONS_PER_ADDRESS", "2")]);
+    for (same, other) in [
+        (["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1"], "192.0.2.2"),
+        (["2001:db8::1", "2001:db8::2", "2001:db8::3"], "2001:db8:0:1::1"),
+    ] {
+        let tickets = same[..2].iter().map(|address| admission.admit(peer(address)).unwrap()).collect::<Vec<_>>();
+        assert!(admission.admit(peer(same[2])).is_none(), "{same:?}");
+        assert!(admission.admit(peer(other)).is_some(), "{other}");
+        let ids = ids(2).await;
+        for (id, ticket) in ids.iter().zip(tickets) {
+            admission.served(*id, ticket, Arrivals::new(Duration::ZERO), Arc::default());
+        }
+        admission.gone(ids[0]);
+        assert!(admission.admit(peer(same[2])).is_some(), "{same:?}");
+        assert!(admission.admit(peer(same[2])).is_none(), "{same:?}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_kept_in_mind_who_is_gone() {
+    let mut admission = admission(&[]);
+    for (nth, id) in ids(100).await.into_iter().enumerate() {
+        let ticket = admission.admit(peer(&format!("192.0.2.{nth}"))).unwrap();
+        admission.served(id, ticket, Arrivals::new(Duration::ZERO), Arc::default());
+        admission.gone(id);
+    }
+    assert!(admission.shares.is_empty() && admission.places.is_empty());
+}
+
+#[test]
+fn many_lie_behind_a_trusted_proxy() {
+    let variables =
+        [("TIDEGATE_HTTP_MAX_CONNECTIONS_PER_ADDRESS", "1"), ("TIDEGATE_TRUSTED_PROXIES", "10.0.0.0/8,2001:db8::/32")];
+    let mut admission = admission(&variables);
+    for proxy in ["10.0.0.1", "::ffff:10.0.0.1", "2001:db8::1"] {
+        assert!((0..100).all(|_| admission.admit(peer(proxy)).is_some()), "{proxy}");
+    }
+}
+
+#[tokio::test]
+async fn the_one_that_idles_longest_leaves_and_none_that_is_busy() {
+    let mut admission = admission(&[("TIDEGATE_HTTP_MAX_CONNECTIONS_PER_ADDRESS", "1000")]);
+    let mut places = Vec::new();
+    for id in ids(3 * AT_A_LOOK).await {
+        let (arrivals, leave) = (Arrivals::new(Duration::ZERO), Arc::new(Notify::new()));
+        let ticket = admission.admit(peer("192.0.2.1")).unwrap();
+        admission.served(id, ticket, arrivals.clone(), Arc::clone(&leave));
+        places.push((id, arrivals, leave));
+    }
+    // Every third gets a request. Two of those end: of all that idle, these have for the shortest time.
+    let mut exchanges: Vec<_> = places.iter().step_by(3).map(|(_, arrivals, _)| arrivals.request().1).collect();
+    for exchange in exchanges.split_off(exchanges.len() - 2) {
+        drop(exchange.asking(axum::body::Body::empty()));
+        drop(exchange.answering(axum::body::Body::empty()));
+    }
+    let mut order = Vec::new();
+    for _ in 0..places.len() - exchanges.len() {
+        assert!(admission.make_room());
+        let told = |leave: &Notify| std::pin::pin!(leave.notified()).as_mut().enable();
+        let nth = places.iter().position(|(_, _, leave)| told(leave)).expect("one is told");
+        admission.gone(places[nth].0);
+        order.push(nth);
+    }
+    assert!(!admission.make_room(), "the rest is busy");
+    let never_asked = (0..places.len()).filter(|nth| nth % 3 != 0);
+    let asked = (0..places.len()).step_by(3).skip(exchanges.len());
+    assert_eq!(order, never_asked.chain(asked).collect::<Vec<_>>());
+}

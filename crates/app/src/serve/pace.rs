@@ -1,0 +1,148 @@
+//! A body that dribbles is not waited for without end.
+//!
+//! A time-out between two pieces bounds no body that brings a byte just before it. What counts is how long it was waited for in
+//! all, and what came in that time; while nobody wants to read it, it is not its client that is slow.
+
+use std::error::Error;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::HttpBody;
+use bytes::{Buf, Bytes};
+use hyper::body::{Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// How long a body is waited for whatever it brings: a client on a bad line stands still for a while.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Less came of a body than its client has to send in the time that it was waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the body brought less than {rate} bytes a second")]
+pub struct TooSlow {
+    /// Bytes a second that it has to bring.
+    pub rate: u64,
+}
+
+impl TooSlow {
+    /// This error, where it is the cause of that one.
+    pub fn cause_of(error: &(dyn Error + 'static)) -> Option<Self> {
+        std::iter::successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref().copied())
+    }
+}
+
+/// A body that fails once it was waited for longer than what it brought is worth.
+#[derive(Debug)]
+pub(super) struct Paced<B> {
+    body: B,
+    /// Bytes a second; 0 bounds nothing.
+    rate: u64,
+    received: u64,
+    waited: Duration,
+    /// Since when its next piece is waited for, and until when.
+    wait: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+impl<B> Paced<B> {
+    pub(super) const fn new(body: B, rate: u64) -> Self {
+        Self { body, rate, received: 0, waited: Duration::ZERO, wait: None }
+    }
+
+    /// How long it may still be waited for.
+    fn patience(&self) -> Duration {
+        let earned = Duration::from_micros(self.received.saturating_mul(1_000_000) / self.rate.max(1));
+        (GRACE + earned).saturating_sub(self.waited)
+    }
+}
+
+impl<B> HttpBody for Paced<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Error + Send + Sync + 'static,
+{
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let this = &mut *self;
+        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
+            if this.rate == 0 {
+                return Poll::Pending;
+            }
+            let patience = this.patience();
+            let (_, until) = this.wait.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(patience))));
+            ready!(until.as_mut().poll(cx));
+            return Poll::Ready(Some(Err(TooSlow { rate: this.rate }.into())));
+        };
+        if let Some((since, _)) = this.wait.take() {
+            this.waited += since.elapsed();
+        }
+        if let Some(Ok(data)) = frame.as_ref().map(|frame| frame.as_ref().map(|frame| frame.data_ref())) {
+            this.received += data.map_or(0, |data| data.remaining() as u64);
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use futures_util::stream;
+
+    use super::*;
+
+    /// What comes of a body that brings a piece of that size every so often, and when it ends.
+    async fn read(pieces: usize, size: usize, pause: Duration, rate: u64) -> (usize, Option<TooSlow>, Duration) {
+        let pieces = stream::iter(0..pieces).then(move |_| async move {
+            sleep(pause).await;
+            Ok::<_, std::io::Error>(Bytes::from(vec![7; size]))
+        });
+        let body = axum::body::Body::from_stream(pieces);
+        let begun = Instant::now();
+        let mut read = 0;
+        let mut body = Paced::new(body, rate);
+        loop {
+            let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+            match frame {
+                None => return (read, None, begun.elapsed()),
+                Some(Ok(frame)) => read += frame.data_ref().map_or(0, Bytes::len),
+                Some(Err(error)) => return (read, TooSlow::cause_of(&*error), begun.elapsed()),
+            }
+        }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn who_dribbles_is_ended_behind_a_grace_and_who_is_slow_is_not() {
+        let slow = Some(TooSlow { rate: 512 });
+        assert_eq!(read(100, 1, 29 * SECOND, 512).await, (0, slow, GRACE));
+        assert_eq!(read(100_000, 1, SECOND / 10, 512).await.1, slow);
+        let (bytes, ended, took) = read(1_000, 256, SECOND, 512).await;
+        assert_eq!(ended, slow);
+        // Half of the rate: it used up the grace in twice that.
+        assert!((18..=21).contains(&took.as_secs()) && bytes <= 21 * 256, "{took:?}, {bytes} bytes");
+        assert_eq!(read(1_000, 600, SECOND, 512).await.1, None);
+        assert_eq!(read(1, 1, 9 * SECOND, 512).await, (1, None, 9 * SECOND));
+        assert_eq!(read(3, 1, 3600 * SECOND, 0).await.1, None, "no rate");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_takes_its_time_is_not_its_clients_fault() {
+        let mut body = Paced::new(axum::body::Body::from("whole"), 512);
+        sleep(3600 * SECOND).await;
+        let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+        assert!(frame.is_some_and(|frame| frame.is_ok()));
+    }
+}
