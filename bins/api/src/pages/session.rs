@@ -102,7 +102,7 @@ impl FromRequestParts<App> for Visitor {
 
 /// Whether the pages are open to who asks, where no token is set.
 pub(super) fn open(app: &App, parts: &Parts) -> Result<(), Problem> {
-    if access::is_direct_loopback(app.settings(), access::peer(&parts.extensions), &parts.headers) {
+    if access::is_direct_loopback(app.settings(), &parts.extensions, &parts.headers) {
         return Ok(());
     }
     Err(Problem::forbidden(
