@@ -18,7 +18,7 @@ pub(super) struct Form<T>(pub(super) T);
 /// What each form holds.
 pub(super) trait Signed {
     /// The hidden field `form`.
-    fn token(&self) -> &str;
+    fn form(&self) -> &str;
 }
 
 impl<T: DeserializeOwned + Signed> FromRequest<App> for Form<T> {
@@ -39,7 +39,7 @@ impl<T: DeserializeOwned + Signed> FromRequest<App> for Form<T> {
             let kind = if status == StatusCode::UNSUPPORTED_MEDIA_TYPE { "unsupported-media-type" } else { "bad-form" };
             Problem::new(status, kind, error.body_text())
         })?;
-        if !session::is_own(app.pages_key(), &headers, form.token()) {
+        if !session::is_own(app.pages_key(), &headers, form.form()) {
             let detail = "the form is not one of this dashboard, or too old; load the page again and send it anew";
             return Err(Problem::forbidden(detail));
         }

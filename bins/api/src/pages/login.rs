@@ -24,7 +24,7 @@ pub(super) struct Login {
 }
 
 impl Signed for Login {
-    fn token(&self) -> &str {
+    fn form(&self) -> &str {
         &self.form
     }
 }
@@ -36,7 +36,7 @@ pub(super) struct Logout {
 }
 
 impl Signed for Logout {
-    fn token(&self) -> &str {
+    fn form(&self) -> &str {
         &self.form
     }
 }

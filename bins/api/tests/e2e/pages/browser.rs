@@ -89,13 +89,16 @@ async fn busy(variables: &[(&str, &str)]) -> Api {
     api.create_tenant("acme", "enterprise").await;
     for number in 0..40 {
         let request = api.request(reqwest::Method::POST, "/api/schedules").header("x-tenant-id", "acme");
-        assert_eq!(request.json(&schedule(&format!("meeting {number}"))).send().await.unwrap().status(), 201);
-        assert_eq!(api.get_as("acme", "/api/schedules").send().await.unwrap().status(), 200);
-        api.get_as("acme", "/api/schedules/nothing").send().await.unwrap();
+        assert_eq!(
+            request.json(&schedule(&format!("meeting {number}"))).send().await.expect("an answer").status(),
+            201
+        );
+        assert_eq!(api.get_as("acme", "/api/schedules").send().await.expect("an answer").status(), 200);
+        api.get_as("acme", "/api/schedules/nothing").send().await.expect("an answer");
     }
     let _stuck = Stuck::beside(&api).await;
     let request = api.request(reqwest::Method::POST, "/api/schedules").header("x-tenant-id", "acme");
-    assert_eq!(request.json(&schedule("slow")).send().await.unwrap().status(), 503);
+    assert_eq!(request.json(&schedule("slow")).send().await.expect("an answer").status(), 503);
     api
 }
 
@@ -121,7 +124,9 @@ async fn look_at(browser: &Browser, page: &str) {
         assert_eq!(wide, 0, "{at}: it scrolls sideways");
         tab_through(browser, &at).await;
         let whole = browser.script("return document.documentElement.scrollHeight").await;
-        browser.look(width, u32::try_from(whole.as_u64().unwrap()).unwrap(), is_dark).await;
+        browser
+            .look(width, u32::try_from(whole.as_u64().expect("pixels")).expect("a page of that height"), is_dark)
+            .await;
         browser.screenshot(&picture(page, look)).await;
     }
     let foreign = browser.script(FOREIGN).await;
@@ -132,7 +137,7 @@ async fn look_at(browser: &Browser, page: &str) {
 
 /// Tab reaches every control, in the order in which they stand, and it is seen where one is.
 async fn tab_through(browser: &Browser, at: &str) {
-    let reachable = browser.script(REACHABLE).await.as_u64().unwrap();
+    let reachable = browser.script(REACHABLE).await.as_u64().expect("a count");
     browser.script(TO_THE_START).await;
     let mut last = None;
     for step in 0..reachable {

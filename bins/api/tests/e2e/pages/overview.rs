@@ -13,7 +13,7 @@ const ENOUGH: usize = 20;
 
 async fn read(api: &Api, times: usize) {
     for _ in 0..times {
-        assert_eq!(api.get_as("acme", ROUTE).send().await.unwrap().status(), 200);
+        assert_eq!(api.get_as("acme", ROUTE).send().await.expect("an answer").status(), 200);
     }
 }
 
