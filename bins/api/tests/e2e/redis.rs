@@ -13,7 +13,7 @@ use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::RedisServer;
 
 use crate::backend::Servers;
-use crate::harness::{Api, DEADLINE, schedule, success_json};
+use crate::harness::{Api, DEADLINE, problem, schedule, success_json};
 
 /// What the API knows of Redis.
 async fn report(api: &Api) -> Value {
