@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::{Bytes, HttpBody};
 use axum::extract::{MatchedPath, Request};
@@ -18,7 +18,7 @@ use pin_project_lite::pin_project;
 use tidegate_app::settings::AccessLogSettings;
 use tidegate_app::telemetry::Telemetry;
 use tidegate_app::tenant::TenantId;
-use tidegate_perfmon::{TraceContext, UNMATCHED};
+use tidegate_perfmon::{ReceivedAt, TraceContext, UNMATCHED};
 use tokio::sync::oneshot;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -35,12 +35,13 @@ const FLUSH: Duration = Duration::from_secs(1);
 pub(crate) struct Asked(pub(crate) TenantId);
 
 /// The log of requests, and the layer that writes it. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct AccessLog(Arc<Parts>);
 
-#[derive(Debug)]
 struct Parts {
     settings: AccessLogSettings,
+    /// The clock that also says when a request came.
+    now: Box<dyn Fn() -> Duration + Send + Sync>,
     queue: SyncSender<Message>,
     dropped: AtomicU64,
 }
@@ -72,13 +73,19 @@ struct Line {
 impl AccessLog {
     /// Starts the thread that writes, and shows what it loses.
     pub(crate) fn start(settings: AccessLogSettings, telemetry: &Telemetry) -> Self {
-        let log = Self::with(settings, WAITING, write);
+        let registry = telemetry.registry().clone();
+        let log = Self::with(settings, WAITING, move || registry.now(), write);
         let counted = Arc::downgrade(&log.0);
         telemetry.watch_access_log(move || counted.upgrade().map_or(0, |parts| parts.dropped.load(Ordering::Relaxed)));
         log
     }
 
-    fn with(settings: AccessLogSettings, waiting: usize, write: impl Fn(&Line) + Send + 'static) -> Self {
+    fn with(
+        settings: AccessLogSettings,
+        waiting: usize,
+        now: impl Fn() -> Duration + Send + Sync + 'static,
+        write: impl Fn(&Line) + Send + 'static,
+    ) -> Self {
         let (queue, lines) = sync_channel(waiting);
         if settings != AccessLogSettings::Off {
             let thread = std::thread::Builder::new().name("access-log".to_owned());
@@ -86,7 +93,7 @@ impl AccessLog {
                 tracing::error!(%error, "the access log has no thread, and loses its lines");
             }
         }
-        Self(Arc::new(Parts { settings, queue, dropped: AtomicU64::new(0) }))
+        Self(Arc::new(Parts { settings, now: Box::new(now), queue, dropped: AtomicU64::new(0) }))
     }
 
     /// Returns when all lines so far are written, or a second has passed.
@@ -115,7 +122,8 @@ impl AccessLog {
             trace: None,
             tenant: None,
         };
-        Some(Note { log: self.clone(), is_chosen, is_broken: false, begun: Instant::now(), line: Some(line) })
+        let begun = request.extensions().get().map_or_else(|| (self.0.now)(), |ReceivedAt(at)| *at);
+        Some(Note { log: self.clone(), is_chosen, is_broken: false, begun, line: Some(line) })
     }
 }
 
@@ -168,7 +176,7 @@ struct Note {
     log: AccessLog,
     is_chosen: bool,
     is_broken: bool,
-    begun: Instant,
+    begun: Duration,
     /// Taken by the drop alone.
     line: Option<Line>,
 }
@@ -192,7 +200,7 @@ impl Drop for Note {
         if !self.is_chosen && !is_failure {
             return;
         }
-        line.elapsed = self.begun.elapsed();
+        line.elapsed = (self.log.0.now)().saturating_sub(self.begun);
         if self.log.0.queue.try_send(Message::Line(line)).is_err() {
             self.log.0.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -208,7 +216,7 @@ impl<S> Layer<S> for AccessLog {
 }
 
 /// A service whose requests are told of.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Logged<S> {
     log: AccessLog,
     inner: S,
@@ -304,6 +312,7 @@ impl<B: HttpBody<Data = Bytes>> HttpBody for LoggedBody<B> {
 mod tests {
     use std::convert::Infallible;
     use std::sync::Mutex;
+    use std::sync::mpsc::channel;
 
     use axum::body::Body;
     use tower::service_fn;
@@ -336,19 +345,24 @@ mod tests {
         let keep = move |line: &Line| {
             to.lock().unwrap().push((line.status.map(|status| status.as_u16()), line.bytes, line.whole));
         };
-        (AccessLog::with(settings, WAITING, keep), kept)
+        (AccessLog::with(settings, WAITING, || Duration::ZERO, keep), kept)
     }
 
     #[tokio::test]
     async fn a_full_log_never_delays() {
-        let gate = Arc::new(Mutex::new(()));
-        let (written, to) = (Arc::new(AtomicU64::new(0)), Arc::clone(&gate));
+        let written = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&written);
-        let shut = gate.lock().unwrap();
-        let log = AccessLog::with(AccessLogSettings::Full, 10, move |_| {
-            drop(to.lock());
-            count.fetch_add(1, Ordering::Relaxed);
-        });
+        let (open, gate) = channel::<()>();
+        let log = AccessLog::with(
+            AccessLogSettings::Full,
+            10,
+            || Duration::ZERO,
+            move |_| {
+                // Held up until the other end is gone.
+                let _ = gate.recv();
+                count.fetch_add(1, Ordering::Relaxed);
+            },
+        );
         // Whoever waited for the log would wait for the gate, which opens behind it.
         for _ in 0..1_000 {
             ask(&log, StatusCode::OK).await;
@@ -356,7 +370,7 @@ mod tests {
         let dropped = log.0.dropped.load(Ordering::Relaxed);
         // Ten wait, and one more may be before the gate.
         assert!((989..=990).contains(&dropped), "{dropped}");
-        drop(shut);
+        drop(open);
         let all = async {
             while written.load(Ordering::Relaxed) + dropped < 1_000 {
                 tokio::task::yield_now().await;

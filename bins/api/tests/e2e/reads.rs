@@ -1,5 +1,7 @@
 //! Cached reads: where an answer came from, and that no write is ever missed.
 
+use std::collections::BTreeSet;
+
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tidegate_testkit::poll_until;
@@ -351,47 +353,44 @@ async fn a_location_leads_to_what_was_made() {
     assert_eq!(success_json(api.get_as("acme", &location)).await["id"], id);
 }
 
-/// Entries of this process, and bytes of the Redis below, where there is one.
-async fn kept(api: &Api, redis: Option<&RedisServer>) -> (u64, usize) {
-    let figures = api.request(Method::GET, "/metrics").send().await.expect("an answer").text().await.expect("text");
-    let entries = figures.lines().find_map(|line| line.strip_prefix("tidegate_cache_entries ")?.parse().ok());
-    let keys = match redis {
-        Some(redis) => redis.cli(&["--scan", "--pattern", "*schedules*"]).await.lines().count(),
-        None => 0,
-    };
-    (entries.expect("the figure"), keys)
-}
-
 #[tokio::test]
 async fn invented_cursors_fill_no_cache() {
     let redis = RedisServer::start().await;
-    let url = redis.url();
-    let api = Api::start_on(Servers::At(url), &[]).await;
+    let api = Api::start_on(Servers::At(redis.url()), &[]).await;
     api.create_tenant("acme", "enterprise").await;
-    create(&api, "acme", &schedule("one")).await;
-    read(&api, "acme", "/api/schedules").await;
+    let made = create(&api, "acme", &schedule("one")).await;
+    let keys = async |of: &str| {
+        let all = redis.cli(&["--scan"]).await;
+        all.lines().filter(|key| key.contains(of)).map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let entries = async || api.json("/api/cache").await["tiers"][0]["entries"].as_u64().expect("the figure");
     let memory = async || {
         let told = redis.cli(&["INFO", "memory"]).await;
         let used = told.lines().find_map(|line| line.strip_prefix("used_memory_dataset:")?.trim().parse::<i64>().ok());
         used.expect("the figure")
     };
-    // `/metrics` is made anew once a second.
-    let quiet = async || {
-        let before = kept(&api, Some(&redis)).await;
-        tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
-        let after = kept(&api, Some(&redis)).await;
-        (before == after).then_some(after)
+    // What is kept there is kept behind the answer.
+    let page_kept = async || {
+        read(&api, "acme", "/api/schedules").await;
+        Some(keys(":c:{schedules:acme").await).filter(|pages| !pages.is_empty())
     };
-    let (entries, keys) = poll_until(DEADLINE, quiet).await.expect("it comes to rest");
-    let before = memory().await;
+    let pages = poll_until(DEADLINE, page_kept).await.expect("the first page is kept");
+    let before = (entries().await, memory().await);
     for number in 0..300_u32 {
         let path = format!("/api/schedules?limit={}&cursor={:016x}{:032x}", number % 200 + 1, 5, number);
         let page = read(&api, "acme", &path).await;
         assert_eq!((page.status, &*page.cache_status), (StatusCode::OK, "tidegate; fwd=bypass"), "{path}");
     }
-    let after = memory().await;
-    assert_eq!(poll_until(DEADLINE, quiet).await.expect("it comes to rest"), (entries, keys));
-    // Three hundred pages with their keys would be 60 KB and more; what Redis itself takes meanwhile is less.
-    assert!(after - before < 30_000, "{before} {after}");
+    // One that is kept behind all of them: what they had brought would be there before.
+    let mark = path_of(&made);
+    let mark_kept = async || {
+        read(&api, "acme", &mark).await;
+        Some(keys(":c:{schedule:acme").await).filter(|kept| !kept.is_empty())
+    };
+    poll_until(DEADLINE, mark_kept).await.expect("it is kept");
+    assert_eq!((keys(":c:{schedules:acme").await, entries().await), (pages, before.0 + 1));
+    // Three hundred pages with their keys would be 60 KB and more.
+    let grown = memory().await - before.1;
+    assert!(grown < 30_000, "{grown}");
     assert!(read(&api, "acme", "/api/schedules").await.is_hit(), "the first page is still kept");
 }
