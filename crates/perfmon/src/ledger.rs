@@ -12,6 +12,7 @@ use crate::interval::Interval;
 use crate::layout::{EXPOSED, Layout};
 use crate::ring::Ring;
 use crate::series::ABORTED;
+use crate::slots::Slot;
 use crate::stripe::TALLIES;
 use crate::totals::Totals;
 use crate::window::Window;
@@ -213,13 +214,20 @@ impl Ledger {
 
     pub(crate) fn window(&self, window: Window, layout: &Arc<Layout>) -> Interval {
         let mut interval = Interval::empty(Arc::clone(layout));
-        let (ring, units) = match window {
-            Window::Seconds(units) => (&self.seconds, units),
-            Window::Minutes(units) => (&self.minutes, units),
-            Window::Hours(units) => (&self.hours, units),
-        };
-        ring.add_to(self.elapsed, units, &mut interval);
+        self.ring(window).add_to(self.elapsed, window.units(), &mut interval);
         interval
+    }
+
+    pub(crate) fn slots(&self, window: Window, layout: &Layout, slots: &mut [Slot]) {
+        self.ring(window).add_to_slots(self.elapsed, layout, slots);
+    }
+
+    fn ring(&self, window: Window) -> &Ring {
+        match window {
+            Window::Seconds(_) => &self.seconds,
+            Window::Minutes(_) => &self.minutes,
+            Window::Hours(_) => &self.hours,
+        }
     }
 
     /// The memory that it has taken beside itself.

@@ -149,6 +149,7 @@ mod sealed;
 mod series;
 mod settings;
 mod slot;
+mod slots;
 mod slow;
 mod slowest;
 mod slowest_calls;
@@ -198,6 +199,7 @@ pub use report::{Component, Health, HealthReport, Reason};
 #[cfg(feature = "tower")]
 pub use response::PerfFuture;
 pub use settings::RegistryBuilder;
+pub use slots::Slot;
 pub use slow::{SlowCall, SlowOperation};
 pub use snapshot::Snapshot;
 #[cfg(feature = "tokio")]

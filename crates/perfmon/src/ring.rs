@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use crate::delta::Delta;
 use crate::interval::Interval;
+use crate::layout::Layout;
 use crate::sealed;
+use crate::slots::Slot;
+use crate::stripe::TALLIES;
 use crate::unit::Unit;
 
 /// The running unit and the last `length` before it, these sealed one behind the other in one piece of memory.
@@ -68,6 +71,30 @@ impl Ring {
         }
     }
 
+    /// Adds each unit to its slot: the running one to the last, those before it to those before.
+    pub(crate) fn add_to_slots(&self, elapsed: Duration, layout: &Layout, slots: &mut [Slot]) {
+        let last = self.turn(elapsed);
+        let units = slots.len();
+        let place = |turn: u64| {
+            let ago = usize::try_from(last.checked_sub(turn)?).ok()?;
+            units.checked_sub(ago + 1)
+        };
+        let mut at = 0;
+        for passed in &self.passed {
+            let end = at + passed.bytes;
+            if let Some(slot) = place(passed.turn).map(|place| &mut slots[place]) {
+                let mut tallies = [0; TALLIES];
+                let bytes = self.room.range(at..end).copied();
+                sealed::read(bytes, &mut tallies, |bucket, count| slot.add_bucket(layout, bucket, count));
+                slot.add_tallies(&tallies, passed.span);
+            }
+            at = end;
+        }
+        if let Some(slot) = place(self.running.turn).map(|place| &mut slots[place]) {
+            self.running.add_to_slot(layout, slot);
+        }
+    }
+
     /// The memory it has taken.
     pub(crate) fn bytes(&self) -> usize {
         self.room.capacity() + self.passed.capacity() * size_of::<Passed>() + self.running.bytes()
@@ -119,7 +146,6 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::layout::Layout;
 
     fn sum(ring: &Ring, elapsed: Duration, units: u8) -> Interval {
         let mut interval = Interval::empty(Arc::new(Layout::new([])));

@@ -19,18 +19,29 @@ pub(crate) fn write(into: &mut Vec<u8>, sum_nanos: u128, tallies: &[u64; TALLIES
 
 /// Adds what was written to an interval. Of no bytes it adds nothing.
 pub(crate) fn add_to(interval: &mut Interval, bytes: impl Iterator<Item = u8>) {
+    let Interval { latency, tallies, .. } = interval;
+    let sum_nanos = read(bytes, tallies, |bucket, count| latency.add(bucket, count));
+    latency.add_sum(sum_nanos);
+}
+
+/// Adds the tallies that were written, tells each bucket with its count, and returns the sum. Of no bytes there is nothing.
+pub(crate) fn read(
+    bytes: impl Iterator<Item = u8>,
+    tallies: &mut [u64; TALLIES],
+    mut each: impl FnMut(usize, u64),
+) -> u128 {
     let mut numbers = Numbers(bytes);
-    let Some(sum_nanos) = numbers.next() else { return };
-    interval.latency.add_sum(sum_nanos);
-    for (total, tally) in interval.tallies.iter_mut().zip(&mut numbers) {
+    let Some(sum_nanos) = numbers.next() else { return 0 };
+    for (total, tally) in tallies.iter_mut().zip(&mut numbers) {
         *total += low(tally);
     }
     let mut bucket = 0;
     while let (Some(distance), Some(count)) = (numbers.next(), numbers.next()) {
         bucket += low(distance);
         #[expect(clippy::cast_possible_truncation, reason = "an index of a slice")]
-        interval.latency.add(bucket as usize, low(count));
+        each(bucket as usize, low(count));
     }
+    sum_nanos
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the low seven bits")]

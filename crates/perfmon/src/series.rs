@@ -8,6 +8,7 @@ use crate::histogram::Histogram;
 use crate::interval::Interval;
 use crate::layout::Layout;
 use crate::ledger::{Ledger, Total};
+use crate::slots::Slot;
 use crate::stripe::TALLIES;
 use crate::window::Window;
 
@@ -48,6 +49,11 @@ impl Series {
 
     pub(crate) fn window(&self, window: Window) -> Interval {
         self.ledger().window(window, self.histogram.layout())
+    }
+
+    /// Adds the units of a window to as many slots, the running one to the last.
+    pub(crate) fn slots(&self, window: Window, slots: &mut [Slot]) {
+        self.ledger().slots(window, self.histogram.layout(), slots);
     }
 
     /// Writes what no tick has read yet into `scratch.delta`, and returns the sum of everything since the start with it, in

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::delta::Delta;
 use crate::interval::Interval;
+use crate::layout::Layout;
 use crate::sealed;
+use crate::slots::Slot;
 use crate::stripe::TALLIES;
 
 /// What ticks have filed under one unit so far.
@@ -62,6 +64,13 @@ impl Unit {
             *total += tally;
         }
         interval.covered += self.span;
+    }
+
+    pub(crate) fn add_to_slot(&self, layout: &Layout, slot: &mut Slot) {
+        for &(bucket, count) in &self.buckets {
+            slot.add_bucket(layout, bucket as usize, count.into());
+        }
+        slot.add_tallies(&self.tallies, self.span);
     }
 
     /// Writes everything but turn and span in few bytes; nothing at all where nothing was counted.

@@ -17,6 +17,14 @@ pub enum Window {
 }
 
 impl Window {
+    /// How many units it asks for, of those that are kept.
+    pub(crate) fn units(self) -> u8 {
+        match self {
+            Self::Seconds(units) | Self::Minutes(units) => units.clamp(1, 60),
+            Self::Hours(units) => units.clamp(1, 24),
+        }
+    }
+
     /// The most that it takes in: the units asked for and the running one.
     pub(crate) fn longest(self) -> Duration {
         let (units, most, secs) = match self {
