@@ -33,6 +33,13 @@ const TOOLS: &[Tool] = &[
         probe: &["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb"],
         source: Source::Packages(&["postgresql"]),
     },
+    // Pages are looked at in a browser.
+    Tool { name: "chromium", probe: &["chromium", "--version"], source: Source::Packages(&["chromium"]) },
+    Tool {
+        name: "chromedriver",
+        probe: &["chromedriver", "--version"],
+        source: Source::Packages(&["chromium-driver"]),
+    },
     Tool { name: "openssl", probe: &["openssl", "version"], source: Source::Packages(&["openssl"]) },
     Tool { name: "rustfmt", probe: &["cargo", "fmt", "--version"], source: Source::Component("rustfmt") },
     Tool { name: "clippy", probe: &["cargo", "clippy", "--version"], source: Source::Component("clippy") },

@@ -5,7 +5,7 @@
 //! the test ends, the program and its children end with it. Beside it stand [`Scratch`] directories, ports that
 //! no other test gets ([`free_port`]), the workspace's own binaries ([`binary`]) and [`poll_until`], the one
 //! place that waits. [`redis`] starts servers with replicas, Sentinels and clusters, and puts a proxy in front that loses
-//! replies; [`PostgresServer`] has a cluster of its own; [`scale`] lets a long proof run short, and
+//! replies; [`PostgresServer`] has a cluster of its own; `Browser` (feature `browser`) loads pages; [`scale`] lets a long proof run short, and
 //! [`Random`] is the same in every run.
 //!
 //! ```
@@ -45,6 +45,8 @@
 //! - Nothing is built: [`binary`] finds what was last built, however old.
 
 mod binary;
+#[cfg(feature = "browser")]
+mod browser;
 mod http;
 mod log;
 mod page;
@@ -58,6 +60,8 @@ mod scale;
 mod scratch;
 
 pub use binary::{BinaryMissing, binary, find_binary};
+#[cfg(feature = "browser")]
+pub use browser::Browser;
 pub use http::http_client;
 pub use log::{Log, LogLine, Stream};
 pub use page::Page;

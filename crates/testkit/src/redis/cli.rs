@@ -20,6 +20,6 @@ pub async fn redis_cli(port: u16, args: &[&str]) -> String {
         .kill_on_drop(true)
         .output();
     let output = run.await.expect("redis-cli runs; install it with: apt-get install redis-tools");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &*String::from_utf8_lossy(&output.stderr);
     text.trim_end().to_owned()
 }

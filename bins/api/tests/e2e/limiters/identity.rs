@@ -165,7 +165,7 @@ pub(crate) async fn no_secret_becomes_a_key() {
     }
     let shown = success_json(api.request(Method::GET, "/api/rate-limit").bearer_auth(ADMIN)).await.to_string();
     let metrics = send(api.request(Method::GET, "/metrics")).await.text().await.expect("text");
-    let mut told = shown + &metrics;
+    let mut told = shown + metrics.as_str();
     for line in api.process.log().lines() {
         told.push_str(&line.text);
     }
