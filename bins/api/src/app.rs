@@ -8,6 +8,7 @@ use tidegate_cache::WarmUp;
 use tidegate_queue::Producer;
 
 use crate::limits::Limiters;
+use crate::pages;
 use crate::problem::Problem;
 use crate::schedules::Schedules;
 use crate::tenants::Tenants;
@@ -24,6 +25,7 @@ struct Parts {
     schedules: Schedules,
     producer: Producer,
     warming: Warming,
+    pages_key: pages::Key,
 }
 
 impl App {
@@ -44,6 +46,7 @@ impl App {
             tenants,
             schedules,
             warming,
+            pages_key: pages::Key::new(&node.settings),
             producer: Producer::new(Arc::clone(&node.broker)),
             node,
         })))
@@ -86,6 +89,11 @@ impl App {
     /// What is loaded before anybody asks for it.
     pub(crate) fn warming(&self) -> &Warming {
         &self.0.warming
+    }
+
+    /// What the pages sign with.
+    pub(crate) fn pages_key(&self) -> &pages::Key {
+        &self.0.pages_key
     }
 
     /// The way into the queues.

@@ -25,6 +25,7 @@ fn text(address: SocketAddr, node: &Node) -> String {
         }
         _ => ("-H 'X-Tenant-Id: acme'", ""),
     };
+    let login = if settings.tokens.any() { " (log in with the admin or the read token)" } else { "" };
     let data = settings.data_dir.display();
     let runs_on = match node.redis() {
         None => format!("Embedded default: SQLite in {data} (tidegate.db, queue.db), cache and limiters in memory"),
@@ -34,6 +35,7 @@ fn text(address: SocketAddr, node: &Node) -> String {
     format!(
         "Tidegate {version} listens on {url}
 {runs_on}; {worker}.
+Dashboard: {url}/dashboard{login}
 
 Try{hint}:
   curl -s{admin} {url}/api/tenants --json '{{\"id\":\"acme\",\"name\":\"Acme\",\"tier\":\"enterprise\"}}'

@@ -12,6 +12,7 @@ mod json;
 mod limits;
 mod linger;
 mod object;
+mod pages;
 mod path;
 mod problem;
 mod query;

@@ -22,6 +22,10 @@ const TRY_AGAIN_SECONDS: HeaderValue = HeaderValue::from_static("5");
 #[derive(Debug, Clone)]
 pub(crate) struct Problem(Box<Content>);
 
+/// On an answer: its body shows the problem already, to a person.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AsPage;
+
 #[derive(Debug, Clone)]
 struct Content {
     status: StatusCode,
@@ -110,6 +114,11 @@ impl Problem {
         // Our errors say in their own text what they stand on.
         self.0.cause = Some(error.to_string());
         self
+    }
+
+    /// The sentence for people.
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
     }
 
     /// What the log has to say about it.

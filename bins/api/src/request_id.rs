@@ -13,7 +13,7 @@ use tidegate_perfmon::{UNMATCHED, mask};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::problem::Problem;
+use crate::problem::{AsPage, Problem};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is taken over from a client.
@@ -54,9 +54,11 @@ pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
         if let Some(cause) = problem.cause() {
             log(response.status(), id, &trace_id, &method, uri.path(), cause);
         }
-        let body = problem.body(id, &trace_id);
-        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-        *response.body_mut() = Body::from(body);
+        if response.extensions().get::<AsPage>().is_none() {
+            let body = problem.body(id, &trace_id);
+            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+            *response.body_mut() = Body::from(body);
+        }
     }
     response.headers_mut().insert(X_REQUEST_ID, header);
     response

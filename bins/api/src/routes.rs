@@ -3,7 +3,7 @@
 mod cache;
 mod events;
 mod imports;
-mod performance;
+pub(crate) mod performance;
 mod queues;
 mod rate_limit;
 mod schedules;
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::client;
 use crate::problem::Problem;
-use crate::{access, caller, limits, linger, request_id, timeout};
+use crate::{access, caller, limits, linger, pages, request_id, timeout};
 
 /// All routes with all their layers.
 ///
@@ -31,6 +31,7 @@ pub(crate) fn router(app: &App, probes: Probes, stop: CancellationToken) -> Rout
     let timed = PerfLayer::new(app.node().telemetry.registry().clone(), route_of);
 
     let guarded = Router::new()
+        .merge(pages::routes(app, stop.clone()))
         .merge(operations(app, stop))
         .merge(inspection(app))
         .merge(decisions(app))
@@ -108,7 +109,7 @@ async fn unknown(request: Request) -> Problem {
     Problem::not_found(format!("there is nothing at {}", request.uri().path()))
 }
 
-async fn wrong_method(request: Request) -> Problem {
+pub(crate) async fn wrong_method(request: Request) -> Problem {
     Problem::new(
         axum::http::StatusCode::METHOD_NOT_ALLOWED,
         "method-not-allowed",

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use sha2::{Digest, Sha256};
 use tidegate_ratelimit::{Ipv6Prefix, Quota, TrustedProxies};
 use tidegate_redis::Keyspace;
 
@@ -64,6 +65,18 @@ impl Tokens {
     /// Whether any token is set, which ends the open first tour.
     pub fn any(&self) -> bool {
         self.admin.is_some() || self.read.is_some() || self.service.is_some()
+    }
+
+    /// A key for that purpose, the same wherever the same tokens are set, and another once one of them is changed.
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        digest.update(purpose);
+        for token in [&self.admin, &self.read, &self.service] {
+            // What is not set must not look like what is.
+            digest.update([0, u8::from(token.is_some())]);
+            digest.update(token.as_ref().map_or([0; 32], Secret::digest));
+        }
+        digest.finalize().into()
     }
 
     /// Which of them `sent` is. All are compared whatever the first says, so that the time tells nothing.

@@ -15,7 +15,8 @@ mod span;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
-use self::asked::{Asked, Format, PerformanceQuery};
+pub(crate) use self::asked::PerformanceQuery;
+use self::asked::{Asked, Format};
 use self::sections::Sections;
 use crate::app::App;
 use crate::problem::Problem;
@@ -32,6 +33,12 @@ pub(super) async fn show(State(app): State<App>, Query(query): Query<Performance
     let shown = render(&app, &asked);
     telemetry.operations().performance.record(telemetry.registry().now().saturating_sub(begun));
     shown
+}
+
+/// Everything as a file, to who may see it.
+pub(crate) fn export_all(app: &App, query: PerformanceQuery) -> Result<Response, Problem> {
+    let asked = query.of_everything().check()?;
+    export::show(&asked, &Sections::of(app, &asked))
 }
 
 fn render(app: &App, asked: &Asked) -> Result<Response, Problem> {

@@ -15,6 +15,7 @@ mod imports;
 mod limiters;
 mod limits;
 mod numbers;
+mod pages;
 mod performance;
 mod processes;
 mod queues;

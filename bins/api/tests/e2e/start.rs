@@ -56,6 +56,8 @@ async fn the_first_start_says_where_it_is_what_it_runs_on_and_what_to_try() {
     for command in &commands {
         assert!(command.contains(&url), "{command}");
     }
+    let dashboard = process.log().find(|line| line.contains("Dashboard: ")).expect("where to look at it");
+    assert_eq!(dashboard, format!("Dashboard: {url}/dashboard"));
 
     let tenant = json_of(&paste(&commands[0], &[]).await);
     assert_eq!(tenant["id"], "acme");

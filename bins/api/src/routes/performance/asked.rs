@@ -14,7 +14,7 @@ const WHOLE: usize = 10_000;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::routes) struct PerformanceQuery {
+pub(crate) struct PerformanceQuery {
     #[serde(rename = "type")]
     what: Option<String>,
     format: Option<String>,
@@ -42,6 +42,11 @@ pub(super) enum Format {
 }
 
 impl PerformanceQuery {
+    /// The same, but of everything at once.
+    pub(super) fn of_everything(self) -> Self {
+        Self { what: Some(EXPORT.to_owned()), ..self }
+    }
+
     pub(super) fn check(self) -> Result<Asked, Problem> {
         let limit = match self.limit {
             None if self.what.as_deref() == Some(EXPORT) => WHOLE,

@@ -1,0 +1,112 @@
+//! The dashboard: pages made here, whole without JavaScript, whose figures move with it.
+//!
+//! `session` says who looks, `form` takes what they send, `layout` is what all pages have in common; `live` makes the figures.
+
+mod assets;
+mod chart;
+mod form;
+mod layout;
+mod live;
+mod login;
+mod overview;
+mod performance;
+mod session;
+mod text;
+
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{Redirect, Response};
+use axum::routing::{any, get, post};
+use axum::{Extension, Router};
+use maud::html;
+use tokio_util::sync::CancellationToken;
+
+use self::live::Live;
+pub(crate) use self::session::Key;
+use crate::app::App;
+use crate::problem::{AsPage, Problem};
+use crate::timeout;
+
+/// What a page may do: load what lies here, and send forms here.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
+     base-uri 'none'; frame-ancestors 'none'",
+);
+
+/// On every answer of the pages.
+const HEADERS: [(HeaderName, HeaderValue); 6] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    // Not `no-referrer`, with which a browser sends the origin `null` with its own forms.
+    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+    (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+    (
+        HeaderName::from_static("permissions-policy"),
+        HeaderValue::from_static("camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    ),
+];
+
+/// All pages and what they are made of. Streams end at `stop`.
+pub(crate) fn routes(app: &App, stop: CancellationToken) -> Router<App> {
+    let live = Live::start(app, stop);
+    Router::new()
+        .route("/", get(async || Redirect::to("/dashboard")))
+        .route("/dashboard", get(overview::show))
+        .route("/dashboard/performance", get(performance::show))
+        .route("/dashboard/performance/export", get(performance::export))
+        .route(live::PATH, get(live::follow).layer(Extension(live)))
+        .route(session::LOGIN, get(login::show).post(login::begin))
+        .route("/dashboard/logout", post(login::end))
+        .route("/assets/{name}", get(assets::show))
+        .route("/api-test/performance", get(async || Redirect::permanent("/dashboard/performance")))
+        .route("/dashboard/", get(async || Redirect::permanent("/dashboard")))
+        .route("/dashboard/{*rest}", any(unknown))
+        .method_not_allowed_fallback(crate::routes::wrong_method)
+        .layer(from_fn_with_state(app.clone(), timeout::layer))
+        .layer(from_fn(layer))
+}
+
+async fn unknown(request: Request) -> Problem {
+    Problem::not_found(format!("there is no page at {}", request.uri().path()))
+}
+
+/// Makes a page of a problem, and says what a browser may do with an answer.
+async fn layer(request: Request, next: Next) -> Response {
+    let id = request.headers().get("x-request-id").cloned();
+    let mut response = next.run(request).await;
+    if let Some(problem) = response.extensions().get::<Problem>().cloned() {
+        response = problem_page(response, problem, id.as_ref());
+    }
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, value);
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The problem stays with the answer, for the log; its headers too, such as when to come back.
+fn problem_page(response: Response, problem: Problem, id: Option<&HeaderValue>) -> Response {
+    let status = response.status();
+    let title = status.canonical_reason().unwrap_or("Error");
+    let page = layout::plain(
+        status,
+        title,
+        &html! {
+            p { (problem.detail()) }
+            @if let Some(id) = id.and_then(|id| id.to_str().ok()) { p.note { "Request " code { (id) } } }
+            p { a href="/dashboard" { "To the dashboard" } }
+        },
+    );
+    let (shown, body) = page.into_parts();
+    let (mut parts, _) = response.into_parts();
+    for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH] {
+        parts.headers.remove(&name);
+    }
+    parts.headers.extend(shown.headers);
+    parts.extensions.insert(problem);
+    parts.extensions.insert(AsPage);
+    Response::from_parts(parts, body)
+}

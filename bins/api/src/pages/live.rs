@@ -1,0 +1,199 @@
+//! Figures that move while a page is open: the same that its HTML was made of.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde::Serialize;
+use tidegate_app::telemetry::Section;
+use tidegate_perfmon::{EndpointSnapshot, Health, HealthReport, Overall, Window};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::session::Visitor;
+use super::{chart, text};
+use crate::app::App;
+use crate::problem::Problem;
+
+/// Where the figures are followed.
+pub(super) const PATH: &str = "/dashboard/live";
+const EVERY: Duration = Duration::from_secs(2);
+/// No stream is held for ever by a client that no longer reads; a browser comes back by itself.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Pages that are followed at once; more show what they were loaded with.
+const MOST_FOLLOWERS: usize = 64;
+/// What rates, errors and percentiles are of.
+pub(super) const WINDOW: Window = Window::Minutes(5);
+/// What is listed of the endpoints, those asked most first.
+const MOST_ENDPOINTS: usize = 20;
+
+/// What one moment shows. Texts are ready to be read; a page and the stream take them from here, so that they can't disagree.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Figures {
+    texts: BTreeMap<String, String>,
+    points: BTreeMap<String, String>,
+    states: BTreeMap<String, &'static str>,
+    /// Method and route of those that are listed, in their order.
+    #[serde(skip)]
+    pub(super) endpoints: Vec<(&'static str, String)>,
+}
+
+impl Figures {
+    pub(super) fn take(app: &App) -> Self {
+        let telemetry = &app.node().telemetry;
+        let registry = telemetry.registry();
+        let mut figures = Self::default();
+        figures.tell("at", tidegate_app::clock::now().format("%H:%M:%S UTC").to_string());
+        figures.tell_health(telemetry.health().as_ref());
+        let alerts = firing(app).len();
+        figures.tell("alerts", alerts.to_string());
+        figures.states.insert("alerts".to_owned(), if alerts > 0 { "bad" } else { "ok" });
+        figures.tell_overall(&registry.overall(WINDOW));
+        figures.tell("in-flight", registry.in_flight().iter().map(|route| route.count).sum::<usize>().to_string());
+        let slots = registry.slots(None, Window::Seconds(60));
+        figures.points.insert("all".to_owned(), chart::points(&slots));
+        figures.tell("peak all", chart::peak(&slots));
+
+        let mut endpoints = registry.endpoints(WINDOW);
+        endpoints.retain(|endpoint| endpoint.count > 0);
+        endpoints.sort_by(|one, other| other.count.cmp(&one.count).then_with(|| one.route.cmp(&other.route)));
+        endpoints.truncate(MOST_ENDPOINTS);
+        for endpoint in endpoints {
+            let slots = registry.slots(Some(&registry.endpoint(endpoint.method, &endpoint.route)), Window::Seconds(60));
+            let key = key(endpoint.method, &endpoint.route);
+            figures.points.insert(key.clone(), chart::points(&slots));
+            figures.tell(&format!("peak {key}"), chart::peak(&slots));
+            figures.tell_endpoint(&key, &endpoint);
+            figures.endpoints.push((endpoint.method, endpoint.route));
+        }
+        figures
+    }
+
+    /// The figure of that name; a dash where there is none.
+    pub(super) fn text(&self, name: &str) -> &str {
+        self.texts.get(name).map_or(text::NONE, String::as_str)
+    }
+
+    pub(super) fn points(&self, name: &str) -> &str {
+        self.points.get(name).map_or("", String::as_str)
+    }
+
+    pub(super) fn state(&self, name: &str) -> &'static str {
+        self.states.get(name).copied().unwrap_or("unknown")
+    }
+
+    fn tell(&mut self, name: &str, text: String) {
+        self.texts.insert(name.to_owned(), text);
+    }
+
+    fn tell_health(&mut self, report: Option<&HealthReport>) {
+        let health = report.map_or(Health::Unknown, |report| report.status);
+        self.tell(
+            "score",
+            report.and_then(|report| report.score).map_or_else(|| text::NONE.to_owned(), |score| score.to_string()),
+        );
+        self.tell("health", health.name().to_owned());
+        self.states.insert("health".to_owned(), health.name());
+    }
+
+    fn tell_overall(&mut self, all: &Overall) {
+        self.tell("rate", text::rate(all.rate));
+        self.tell("errors", text::percent_or_none(all.error_rate, all.count));
+        self.states.insert("errors".to_owned(), if all.errors > 0 { "bad" } else { "plain" });
+        self.tell("p50", text::time_or_none(all.latency.p50, all.count));
+        self.tell("p95", text::time_or_none(all.latency.p95, all.count));
+        self.tell("p99", text::time_or_none(all.latency.p99, all.count));
+    }
+
+    fn tell_endpoint(&mut self, key: &str, endpoint: &EndpointSnapshot) {
+        self.tell(&format!("rate {key}"), text::rate(endpoint.rate));
+        self.tell(&format!("errors {key}"), text::percent_or_none(endpoint.error_rate, endpoint.count));
+        self.states.insert(format!("errors {key}"), if endpoint.errors > 0 { "bad" } else { "plain" });
+        self.tell(&format!("p50 {key}"), text::time_or_none(endpoint.latency.p50, endpoint.count));
+        self.tell(&format!("p99 {key}"), text::time_or_none(endpoint.latency.p99, endpoint.count));
+    }
+}
+
+/// Under which its figures stand.
+pub(super) fn key(method: &str, route: &str) -> String {
+    format!("{method} {route}")
+}
+
+/// The alerts that fire now, as JSON tells them.
+pub(super) fn firing(app: &App) -> Vec<serde_json::Value> {
+    let told = app.node().telemetry.alerts().json(100);
+    let items = told["items"].as_array().cloned().unwrap_or_default();
+    items.into_iter().filter(|alert| alert["phase"] == "firing").collect()
+}
+
+/// What all followers share: one sampler, which rests while there are none.
+#[derive(Clone)]
+pub(super) struct Live {
+    latest: watch::Sender<Arc<str>>,
+    places: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+impl Live {
+    /// Samples until `stop`, when all streams end too.
+    pub(super) fn start(app: &App, stop: CancellationToken) -> Self {
+        let latest = watch::Sender::new(Arc::from(""));
+        tokio::spawn(sample(app.clone(), latest.clone(), stop.clone()));
+        Self { latest, places: Arc::new(Semaphore::new(MOST_FOLLOWERS)), stop }
+    }
+}
+
+async fn sample(app: App, latest: watch::Sender<Arc<str>>, stop: CancellationToken) {
+    let mut beats = interval(EVERY);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(beats.tick()).await.is_some() {
+        if latest.receiver_count() == 0 {
+            continue;
+        }
+        match serde_json::to_string(&Figures::take(&app)) {
+            Ok(figures) => drop(latest.send_replace(figures.into())),
+            Err(error) => tracing::warn!(%error, "the dashboard's figures can't be told"),
+        }
+    }
+}
+
+/// One event every two seconds, which holds all figures.
+pub(super) async fn follow(_: Visitor, Extension(live): Extension<Live>) -> Result<Response, Problem> {
+    let place = Arc::clone(&live.places).try_acquire_owned().map_err(|_| {
+        let detail = format!("{MOST_FOLLOWERS} pages are followed already; try again later");
+        Problem::new(axum::http::StatusCode::TOO_MANY_REQUESTS, "too-many-followers", detail).try_again_later()
+    })?;
+    let follower =
+        Follower { figures: live.latest.subscribe(), until: Instant::now() + LONGEST, stop: live.stop, _place: place };
+    let answer = Sse::new(stream::unfold(follower, Follower::next)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    let headers = [
+        // A proxy that gathers an answer before it passes it on would gather this one for ever.
+        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((headers, answer).into_response())
+}
+
+struct Follower {
+    figures: watch::Receiver<Arc<str>>,
+    until: Instant,
+    stop: CancellationToken,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Follower {
+    async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
+        let changed = timeout_at(self.until, self.figures.changed());
+        self.stop.run_until_cancelled(changed).await?.ok()?.ok()?;
+        let event = Event::default().event("figures").data(&**self.figures.borrow_and_update());
+        Some((Ok(event), self))
+    }
+}

@@ -1,0 +1,99 @@
+//! In by a token, and out.
+
+use axum::extract::{Extension, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::html;
+use serde::Deserialize;
+use tidegate_app::settings::Rights;
+
+use super::form::{Form, Signed};
+use super::layout::{Here, plain};
+use super::session::{self, FormToken, LOGIN, Role};
+use crate::app::App;
+use crate::client::ClientKey;
+use crate::limits;
+use crate::problem::Problem;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Login {
+    token: String,
+    form: String,
+}
+
+impl Signed for Login {
+    fn form(&self) -> &str {
+        &self.form
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Logout {
+    form: String,
+}
+
+impl Signed for Logout {
+    fn form(&self) -> &str {
+        &self.form
+    }
+}
+
+/// The form; where no token is set there is nothing to log in to.
+pub(super) async fn show(State(app): State<App>, parts: Parts) -> Result<Response, Problem> {
+    if !app.settings().tokens.any() {
+        session::open(&app, &parts)?;
+        return Ok(Redirect::to(Here::Overview.path()).into_response());
+    }
+    Ok(form(&app, &parts.headers, StatusCode::OK))
+}
+
+/// Begins a session of the token's role. A token that isn't known counts as an attempt, as on the operations routes.
+pub(super) async fn begin(
+    State(app): State<App>,
+    Extension(ClientKey(client)): Extension<ClientKey>,
+    headers: HeaderMap,
+    Form(login): Form<Login>,
+) -> Result<Response, Problem> {
+    let role = match app.settings().tokens.rights(login.token.trim()) {
+        Rights { admin: true, .. } => Role::Admin,
+        Rights { read: true, .. } => Role::Reader,
+        _ => {
+            limits::enforce(&app.limiters().auth, &format!("{client}|operations")).await?;
+            return Ok(form(&app, &headers, StatusCode::UNAUTHORIZED));
+        }
+    };
+    let cookie = session::begin(app.pages_key(), role, &headers);
+    Ok(([(header::SET_COOKIE, cookie)], Redirect::to(Here::Overview.path())).into_response())
+}
+
+/// Ends the session in this browser.
+pub(super) async fn end(headers: HeaderMap, Form(_): Form<Logout>) -> Response {
+    ([(header::SET_COOKIE, session::end(&headers))], Redirect::to(LOGIN)).into_response()
+}
+
+fn form(app: &App, headers: &HeaderMap, status: StatusCode) -> Response {
+    let form = FormToken::of(app.pages_key(), headers);
+    let mut response = plain(
+        status,
+        "Log in",
+        &html! {
+            @if status == StatusCode::UNAUTHORIZED {
+                p.flash role="alert" { "That token is not known." }
+            }
+            p.note { "With the token of TIDEGATE_ADMIN_TOKEN, or of TIDEGATE_READ_TOKEN to look only. A session lasts twelve hours." }
+            form method="post" action=(LOGIN) {
+                input type="hidden" name="form" value=(form.field());
+                div.field {
+                    label for="token" { "Token" }
+                    input #token type="password" name="token" autocomplete="current-password" required autofocus;
+                }
+                button.main { "Log in" }
+            }
+        },
+    );
+    form.bind(&mut response);
+    response
+}

@@ -1,0 +1,193 @@
+//! How it is: the verdict and why, what fires, what is advised, and how each endpoint does.
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use maud::{Markup, html};
+use serde_json::Value;
+use tidegate_perfmon::Window;
+
+use super::layout::{Here, page};
+use super::live::{self, Figures};
+use super::session::{FormToken, Visitor};
+use super::{chart, text};
+use crate::app::App;
+
+const MOST_ADVICE: usize = 5;
+
+pub(super) async fn show(State(app): State<App>, visitor: Visitor, headers: HeaderMap) -> Response {
+    let form = FormToken::of(app.pages_key(), &headers);
+    let figures = Figures::take(&app);
+    let body = html! {
+        (verdict(&app, &figures))
+        (requests(&figures))
+        section.card aria-labelledby="endpoints" { (endpoints(&figures)) }
+        section.card aria-labelledby="heat" {
+            div.head { h2 #heat { "Latency of all requests" } span.note { "60 minutes, each by 12 ranges" } }
+            (chart::heat_map(&app.node().telemetry.registry().slots(None, Window::Minutes(60))))
+        }
+        div.columns {
+            section.card aria-labelledby="alerts" { h2 #alerts { "Alerts firing" } (alerts(&live::firing(&app))) }
+            section.card aria-labelledby="advice" { h2 #advice { "Advice" } (advice(&app)) }
+        }
+    };
+    page(Here::Overview, &visitor, &form, &body)
+}
+
+fn verdict(app: &App, figures: &Figures) -> Markup {
+    let report = app.node().telemetry.health();
+    html! {
+        section.card aria-labelledby="health" {
+            div.verdict {
+                div {
+                    h2 #health { "Health" }
+                    div.score { span data-live="score" { (figures.text("score")) } small { " of 100" } }
+                    div.state data-live="health" data-live-state="health" data-state=(figures.state("health")) { (figures.text("health")) }
+                }
+                div {
+                    h2 { "Why" }
+                    ul.reasons {
+                        @match &report {
+                            Some(report) => @for reason in &report.reasons { li { (reason.message) } },
+                            None => li { "Nothing has been judged within the last seconds." },
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn requests(figures: &Figures) -> Markup {
+    let figure = |label: &str, name: &str| {
+        html! { div { dt { (label) } dd data-live=(name) data-live-state=(name) data-state=(figures.state(name)) { (figures.text(name)) } } }
+    };
+    let plain = |label: &str, name: &str| html! { div { dt { (label) } dd data-live=(name) { (figures.text(name)) } } };
+    html! {
+        section.card aria-label="All requests, last 5 minutes" {
+            dl.figures {
+                (plain("Requests", "rate"))
+                (figure("Errors", "errors"))
+                (plain("P50", "p50"))
+                (plain("P95", "p95"))
+                (plain("P99", "p99"))
+                (plain("Under way", "in-flight"))
+                (figure("Alerts firing", "alerts"))
+                div { dt { "Last minute" } dd.small { (chart::sparkline("all", "all endpoints", figures.points("all"), figures.text("peak all"))) } }
+            }
+        }
+    }
+}
+
+fn endpoints(figures: &Figures) -> Markup {
+    html! {
+        div.head { h2 #endpoints { "Endpoints" } span.note { "last 5 minutes; the lines show the last 60 seconds" } }
+        @if figures.endpoints.is_empty() {
+            p.none { "No requests in the last 5 minutes." }
+        } @else {
+            table.stack {
+                caption.visually-hidden { "Rate, errors and latency of each endpoint; a dash stands for fewer than " (text::FEW) " requests" }
+                thead {
+                    tr {
+                        th scope="col" { "Endpoint" }
+                        th.number scope="col" { "Rate" }
+                        th.number scope="col" { "Errors" }
+                        th.number scope="col" { "P50" }
+                        th.number scope="col" { "P99" }
+                        th.line scope="col" { "Last 60 s" }
+                    }
+                }
+                tbody {
+                    @for (method, route) in &figures.endpoints {
+                        @let key = live::key(method, route);
+                        @let cell = |label: &str, figure: &str| {
+                            let name = format!("{figure} {key}");
+                            html! { td.number data-label=(label) { span data-live=(name) { (figures.text(&name)) } } }
+                        };
+                        @let errors = format!("errors {key}");
+                        tr {
+                            th scope="row" { span.method { (method) } " " code { (route) } }
+                            (cell("Rate", "rate"))
+                            td.number data-label="Errors" {
+                                span data-live=(errors) data-live-state=(errors) data-state=(figures.state(&errors)) { (figures.text(&errors)) }
+                            }
+                            (cell("P50", "p50"))
+                            (cell("P99", "p99"))
+                            td.line data-label="Last 60 s" { (chart::sparkline(&key, &key, figures.points(&key), figures.text(&format!("peak {key}")))) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn alerts(firing: &[Value]) -> Markup {
+    let number = |value: &Value| value.as_f64().map_or_else(|| text::NONE.to_owned(), text::places);
+    html! {
+        @if firing.is_empty() {
+            p.none { "None." }
+        } @else {
+            ul.items {
+                @for alert in firing {
+                    li {
+                        p { span.state data-state="bad" { (said(&alert["severity"])) } " " (said(&alert["rule"])) @if let Some(subject) = alert["subject"].as_str() { " · " (subject) } }
+                        p.note {
+                            (number(&alert["value"])) " against " (number(&alert["threshold"]))
+                            @if let Some(since) = alert["fired_at_unix_ms"].as_u64() { ", since " (text::moment(since)) " UTC" }
+                            @if alert["silenced"] == true { ", silenced" }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn advice(app: &App) -> Markup {
+    let sections = app.node().telemetry.board().sections();
+    let told = sections.iter().find(|section| section.name() == "advice").map(|section| section.json(MOST_ADVICE));
+    let items = told.as_ref().and_then(|told| told["items"].as_array()).map_or(&[][..], Vec::as_slice);
+    html! {
+        @if items.is_empty() {
+            p.none { "None: nothing seen in the last 35 minutes speaks for a change." }
+        } @else {
+            ul.items {
+                @for item in items {
+                    li {
+                        p { (said(&item["text"])) }
+                        p.note { (said(&item["target"])) " · " (said(&item["gain"])) " · sure by " (text::percent(item["confidence"].as_f64().unwrap_or(0.0))) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn said(value: &Value) -> &str {
+    value.as_str().unwrap_or(text::NONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_alert_says_what_is_wrong_by_how_much_and_since_when() {
+        let shown = alerts(&[json!({
+            "severity": "critical", "rule": "error_rate", "subject": "<script>", "value": 0.25, "threshold": 0.05,
+            "fired_at_unix_ms": 1_900_000_000_000_u64, "silenced": true, "phase": "firing",
+        })])
+        .into_string();
+        for part in
+            ["critical", "error_rate", "&lt;script&gt;", "0.25 against 0.05", "since 03-17 17:46:40 UTC", "silenced"]
+        {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        assert!(!shown.contains("<script>"), "{shown}");
+        assert!(alerts(&[]).into_string().contains("None."));
+        assert!(alerts(&[json!({})]).into_string().contains(text::NONE), "what isn't told is a dash");
+    }
+}

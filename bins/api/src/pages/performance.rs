@@ -1,0 +1,325 @@
+//! What is slow, what grows, and what it runs on.
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use maud::{Markup, html};
+use serde_json::Value;
+use tidegate_perfmon::{CallOutcome, OperationSnapshot, SlowCall};
+
+use super::layout::{Here, page};
+use super::live::WINDOW;
+use super::session::{FormToken, Visitor};
+use super::text;
+use crate::app::App;
+use crate::problem::Problem;
+use crate::query::Query;
+use crate::routes::performance::{self, PerformanceQuery};
+
+/// Longest that a list is.
+const MOST: usize = 20;
+
+pub(super) async fn show(State(app): State<App>, visitor: Visitor, headers: HeaderMap) -> Response {
+    let form = FormToken::of(app.pages_key(), &headers);
+    let registry = app.node().telemetry.registry();
+    let section = |name: &str| {
+        let sections = app.node().telemetry.board().sections();
+        sections.iter().find(|section| section.name() == name).map_or(Value::Null, |section| section.json(MOST))
+    };
+    let (queries, trends, pools, process) =
+        (section("slow-queries"), section("trends"), section("pools"), section("process"));
+    let mut operations = registry.operations(WINDOW);
+    operations.retain(|operation| operation.count > 0);
+    let body = html! {
+        section.card aria-labelledby="process" { h2 #process { "Process" } (process_figures(&process)) }
+        section.card aria-labelledby="statements" {
+            div.head { h2 #statements { "Statements by time" } span.note { "since the start" } }
+            (statements(items(&queries, "top_by_total")))
+        }
+        section.card aria-labelledby="slow-queries" {
+            h2 #slow-queries { "Slow statements" }
+            (slow_statements(items(&queries, "items")))
+        }
+        section.card aria-labelledby="slow-apis" {
+            h2 #slow-apis { "Slow requests" }
+            (slow_calls(&registry.slow_calls(MOST)))
+        }
+        section.card aria-labelledby="operations" {
+            div.head { h2 #operations { "Operations" } span.note { "last 5 minutes" } }
+            (operations_table(&operations))
+        }
+        section.card aria-labelledby="trends" { h2 #trends { "Trends" } (trends_table(items(&trends, "items"))) }
+        section.card aria-labelledby="pools" { h2 #pools { "Connection pools" } (pools_table(items(&pools, "items"))) }
+        section.card aria-labelledby="export" {
+            h2 #export { "Export" }
+            p.note { "Everything that is measured and judged, without what these lists leave out." }
+            div.buttons {
+                a.button href="/dashboard/performance/export?format=csv" { "Download CSV" }
+                a.button href="/dashboard/performance/export?format=json" { "Download JSON" }
+            }
+        }
+    };
+    page(Here::Performance, &visitor, &form, &body)
+}
+
+/// The export of `/api/performance`, for who has a session and no token at hand.
+pub(super) async fn export(
+    State(app): State<App>,
+    _: Visitor,
+    Query(query): Query<PerformanceQuery>,
+) -> Result<Response, Problem> {
+    performance::export_all(&app, query)
+}
+
+fn items<'a>(told: &'a Value, list: &str) -> &'a [Value] {
+    told[list].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn process_figures(told: &Value) -> Markup {
+    let (process, runtime) = (&told["process"], &told["runtime"]);
+    let figure = |label: &str, value: String| html! { div { dt { (label) } dd { (value) } } };
+    let count = |value: &Value| value.as_u64().map_or_else(|| text::NONE.to_owned(), |count| count.to_string());
+    html! {
+        dl.figures {
+            (figure("Resident memory", process["resident_bytes"].as_f64().map_or_else(|| text::NONE.to_owned(), text::bytes)))
+            (figure("Processor time", process["cpu_seconds"].as_f64().map_or_else(|| text::NONE.to_owned(), |seconds| format!("{} s", text::places(seconds)))))
+            (figure("Descriptors", count(&process["open_descriptors"])))
+            (figure("Threads", count(&process["threads"])))
+            (figure("Workers", count(&runtime["workers"])))
+            (figure("Tasks", count(&runtime["tasks"])))
+        }
+    }
+}
+
+/// A column: its label, and the class of its cells.
+type Column = (&'static str, &'static str);
+const NUMBER: &str = "number";
+const TEXT: &str = "text";
+const NAME: &str = "";
+
+/// The first column names the row. On a phone each row is a list.
+fn table(caption: &str, columns: &[Column], rows: impl Iterator<Item = Vec<Markup>>) -> Markup {
+    let mut rows = rows.peekable();
+    html! {
+        @if rows.peek().is_none() {
+            p.none { "None." }
+        } @else {
+            table.stack {
+                caption.visually-hidden { (caption) }
+                thead { tr { @for (label, class) in columns { th scope="col" class=(class) { (label) } } } }
+                tbody {
+                    @for row in rows {
+                        tr {
+                            @for (at, (cell, (label, class))) in row.iter().zip(columns).enumerate() {
+                                @if at == 0 { th scope="row" class=(class) { (cell) } } @else { td class=(class) data-label=(label) { (cell) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn ms(value: &Value) -> Markup {
+    let time = value.as_f64().and_then(|ms| std::time::Duration::try_from_secs_f64(ms / 1_000.0).ok());
+    html! { (time.map_or_else(|| text::NONE.to_owned(), text::time)) }
+}
+
+fn plain(value: &Value) -> Markup {
+    html! { @match value { Value::String(text) => (text), Value::Number(number) => (number), _ => (text::NONE) } }
+}
+
+fn number(value: &Value) -> Markup {
+    html! { (value.as_f64().map_or_else(|| text::NONE.to_owned(), text::places)) }
+}
+
+fn when(value: &Value) -> Markup {
+    html! { (value.as_u64().map_or_else(|| text::NONE.to_owned(), text::moment)) }
+}
+
+/// A statement may be as long as a migration: of a long one the beginning, which opens.
+fn statement(value: &Value) -> Markup {
+    const SHORT: usize = 160;
+    let text = value.as_str().unwrap_or(text::NONE);
+    let beginning = &text[..text.floor_char_boundary(SHORT)];
+    html! {
+        @if beginning.len() == text.len() {
+            code { (text) }
+        } @else {
+            details.long { summary { code { (beginning) "…" } } code { (text) } }
+        }
+    }
+}
+
+fn code(value: &Value) -> Markup {
+    html! { code { (plain(value)) } }
+}
+
+fn statements(items: &[Value]) -> Markup {
+    let columns = [
+        ("Statement", TEXT),
+        ("Calls", NUMBER),
+        ("Slow", NUMBER),
+        ("Total", NUMBER),
+        ("Mean", NUMBER),
+        ("P99", NUMBER),
+        ("Share", NUMBER),
+    ];
+    let share = |value: &Value| html! { (value.as_f64().map_or_else(|| text::NONE.to_owned(), text::percent)) };
+    table(
+        "Statements by the time that they took in all",
+        &columns,
+        items.iter().map(|item| {
+            vec![
+                statement(&item["text"]),
+                plain(&item["calls"]),
+                plain(&item["slow"]),
+                ms(&item["total_ms"]),
+                ms(&item["mean_ms"]),
+                ms(&item["p99_ms"]),
+                share(&item["share"]),
+            ]
+        }),
+    )
+}
+
+fn slow_statements(items: &[Value]) -> Markup {
+    let columns = [("Statement", TEXT), ("Took", NUMBER), ("Route", TEXT), ("When, UTC", NUMBER)];
+    table(
+        "Statements that were slow, the newest first",
+        &columns,
+        items.iter().map(|item| {
+            vec![statement(&item["text"]), ms(&item["elapsed_ms"]), code(&item["route"]), when(&item["at_unix_ms"])]
+        }),
+    )
+}
+
+fn slow_calls(calls: &[SlowCall]) -> Markup {
+    let columns = [("Endpoint", NAME), ("Took", NUMBER), ("Status", NUMBER), ("When, UTC", NUMBER), ("Request", TEXT)];
+    let status = |outcome| match outcome {
+        CallOutcome::Status(code) => code.to_string(),
+        CallOutcome::Failed => "failed".to_owned(),
+        CallOutcome::Aborted => "aborted".to_owned(),
+    };
+    table(
+        "Requests that were slow, the newest first",
+        &columns,
+        calls.iter().map(|call| {
+            vec![
+                html! { span.method { (call.method) } " " code { (call.route) } },
+                html! { (text::time(call.elapsed)) },
+                html! { (status(call.outcome)) },
+                html! { (text::moment(call.at_unix_ms)) },
+                html! { code { (call.request_id.as_deref().unwrap_or(text::NONE)) } },
+            ]
+        }),
+    )
+}
+
+fn operations_table(operations: &[OperationSnapshot]) -> Markup {
+    let columns = [
+        ("Operation", NAME),
+        ("Kind", NAME),
+        ("Rate", NUMBER),
+        ("Failed", NUMBER),
+        ("Slow", NUMBER),
+        ("P50", NUMBER),
+        ("P99", NUMBER),
+    ];
+    table(
+        "Operations, and how long they take",
+        &columns,
+        operations.iter().map(|operation| {
+            vec![
+                html! { code { (operation.operation) } },
+                html! { (operation.kind.name()) },
+                html! { (text::rate(operation.rate)) },
+                html! { (operation.failed) },
+                html! { (operation.slow) },
+                html! { (text::time_or_none(operation.latency.p50, operation.count)) },
+                html! { (text::time_or_none(operation.latency.p99, operation.count)) },
+            ]
+        }),
+    )
+}
+
+fn trends_table(items: &[Value]) -> Markup {
+    let columns = [
+        ("Figure", NAME),
+        ("Now", NUMBER),
+        ("A minute", NUMBER),
+        ("In an hour at most", NUMBER),
+        ("Limit", NUMBER),
+        ("Reached in", NUMBER),
+    ];
+    let minutes = |value: &Value| html! { (value.as_f64().map_or_else(|| text::NONE.to_owned(), |minutes| format!("{} min", text::places(minutes)))) };
+    table(
+        "Figures that are followed, and where they lead",
+        &columns,
+        items.iter().map(|item| {
+            vec![
+                code(&item["name"]),
+                number(&item["value"]),
+                number(&item["trend"]["slope_per_minute"]),
+                number(&item["forecast"]["last"]["high"]),
+                number(&item["limit"]),
+                minutes(&item["reach"]["expected_minutes"]),
+            ]
+        }),
+    )
+}
+
+fn pools_table(items: &[Value]) -> Markup {
+    let columns = [
+        ("Pool", NAME),
+        ("In use", NUMBER),
+        ("Open", NUMBER),
+        ("Most", NUMBER),
+        ("Waiting", NUMBER),
+        ("Longest wait", NUMBER),
+        ("Failed", NUMBER),
+    ];
+    table(
+        "Connection pools",
+        &columns,
+        items.iter().map(|item| {
+            vec![
+                code(&item["name"]),
+                plain(&item["in_use"]),
+                plain(&item["open"]),
+                plain(&item["max"]),
+                plain(&item["waiting"]),
+                ms(&item["longest_wait_ms"]),
+                plain(&item["failed"]),
+            ]
+        }),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_long_statement_opens_and_a_short_one_is_whole() {
+        let of = |text: &str| statement(&json!(text)).into_string();
+        assert_eq!(of("select ?"), "<code>select ?</code>");
+        // Cut within no character.
+        let long = "é".repeat(200);
+        let shown = of(&long);
+        assert!(shown.contains("<summary>") && shown.contains(&format!("<code>{long}</code>")), "{shown}");
+    }
+
+    #[test]
+    fn what_is_not_told_is_a_dash() {
+        let empty = [json!({})];
+        for shown in [statements(&empty), slow_statements(&empty), trends_table(&empty), pools_table(&empty)] {
+            assert!(shown.into_string().contains(text::NONE));
+        }
+        assert!(process_figures(&Value::Null).into_string().contains(text::NONE));
+        assert_eq!(slow_calls(&[]).into_string(), "<p class=\"none\">None.</p>");
+    }
+}

@@ -1,0 +1,279 @@
+//! Who looks at the pages.
+//!
+//! A session is a cookie that says role, beginning and nonce, with a code over them (HMAC-SHA256) whose key comes of the tokens. So
+//! nothing is stored: it holds on every instance and while the database is down, and ends after twelve hours, by logging out, or
+//! when a token is changed. It counts for the pages alone, never for `/api`, where only a sent token does.
+//!
+//! Without tokens there is no login; a cookie with a nonce is all that forms need.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use hmac::{Hmac, Mac};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use tidegate_app::settings::Settings;
+use uuid::Uuid;
+
+use crate::access;
+use crate::app::App;
+use crate::problem::Problem;
+
+/// Where who isn't known is led.
+pub(super) const LOGIN: &str = "/dashboard/login";
+const SESSION: &str = "tidegate_session";
+/// Stands in for a session where there is none: before the login, and where none is needed.
+const NONCE: &str = "tidegate_form";
+const LASTS_SECONDS: i64 = 12 * 60 * 60;
+/// A clock of another instance may be ahead by so much.
+const SKEW_SECONDS: i64 = 60;
+
+/// What the pages sign with.
+pub(crate) struct Key([u8; 32]);
+
+impl Key {
+    /// Of the tokens; of chance where there are none, since then nothing outlives the process that should.
+    pub(crate) fn new(settings: &Settings) -> Self {
+        if settings.tokens.any() {
+            return Self(settings.tokens.derive("pages"));
+        }
+        let mut digest = Sha256::new();
+        digest.update(Uuid::new_v4());
+        digest.update(Uuid::new_v4());
+        Self(digest.finalize().into())
+    }
+
+    fn sign(&self, purpose: &str, text: &str) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        mac.update(purpose.as_bytes());
+        mac.update(&[0]);
+        mac.update(text.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+}
+
+/// What somebody may do on the pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Look.
+    Reader,
+    /// Look and change.
+    Admin,
+}
+
+impl Role {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Reader => "read",
+            Self::Admin => "admin",
+        }
+    }
+
+    fn of(name: &str) -> Option<Self> {
+        [Self::Reader, Self::Admin].into_iter().find(|role| role.name() == name)
+    }
+}
+
+/// Somebody who may see the pages.
+#[derive(Debug, Clone)]
+pub(super) struct Visitor {
+    pub(super) role: Role,
+    /// Whether there is a session to be ended.
+    pub(super) has_session: bool,
+}
+
+impl FromRequestParts<App> for Visitor {
+    type Rejection = Response;
+
+    /// Who isn't known is led to the login.
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        if !app.settings().tokens.any() {
+            return open(app, parts)
+                .map(|()| Self { role: Role::Admin, has_session: false })
+                .map_err(IntoResponse::into_response);
+        }
+        match session(app.pages_key(), &parts.headers, tidegate_app::clock::now().timestamp()) {
+            Some(session) => Ok(Self { role: session.role, has_session: true }),
+            None => Err(Redirect::to(LOGIN).into_response()),
+        }
+    }
+}
+
+/// Whether the pages are open to who asks, where no token is set.
+pub(super) fn open(app: &App, parts: &Parts) -> Result<(), Problem> {
+    if access::is_direct_loopback(app.settings(), access::peer(&parts.extensions), &parts.headers) {
+        return Ok(());
+    }
+    Err(Problem::forbidden(
+        "without tokens, the dashboard is open to direct connections from this machine only; \
+         set TIDEGATE_ADMIN_TOKEN and TIDEGATE_READ_TOKEN",
+    ))
+}
+
+/// What a form has to send back, so that only our own pages' forms count. Bound to the browser's cookie.
+#[derive(Debug, Clone)]
+pub(super) struct FormToken {
+    code: [u8; 32],
+    /// To be set where the browser had none.
+    cookie: Option<HeaderValue>,
+}
+
+impl FormToken {
+    /// Bound to the session, else to the nonce that the browser has or is given now.
+    pub(super) fn of(key: &Key, headers: &HeaderMap) -> Self {
+        if let Some(code) = sent_code(key, headers) {
+            return Self { code, cookie: None };
+        }
+        let nonce = Uuid::new_v4().simple().to_string();
+        Self { code: key.sign("form", &nonce), cookie: Some(cookie(NONCE, &nonce, LASTS_SECONDS, headers)) }
+    }
+
+    /// As a field holds it: behind a pad that is another each time, since an answer that is compressed must not repeat a secret
+    /// beside what a stranger chose.
+    pub(super) fn field(&self) -> String {
+        let pad: [u8; 32] = Sha256::digest(Uuid::new_v4()).into();
+        pad.iter().copied().chain(pad.iter().zip(self.code).map(|(pad, byte)| pad ^ byte)).map(hex).collect()
+    }
+
+    /// Sets the cookie that the field is bound to.
+    pub(super) fn bind(&self, response: &mut Response) {
+        if let Some(cookie) = &self.cookie {
+            response.headers_mut().append(header::SET_COOKIE, cookie.clone());
+        }
+    }
+}
+
+/// Whether a form was made for this browser.
+pub(super) fn is_own(key: &Key, headers: &HeaderMap, field: &str) -> bool {
+    let Some(expected) = sent_code(key, headers) else { return false };
+    let Some(sent) = unmask(field) else { return false };
+    sent.ct_eq(&expected).into()
+}
+
+/// Of the cookies that came with a request; the session's where there is one.
+fn sent_code(key: &Key, headers: &HeaderMap) -> Option<[u8; 32]> {
+    if let Some(session) = session(key, headers, tidegate_app::clock::now().timestamp()) {
+        return Some(key.sign("form", &session.nonce));
+    }
+    let nonce = cookies(headers, NONCE).find(|nonce| nonce.len() == 32)?;
+    Some(key.sign("form", nonce))
+}
+
+fn unmask(field: &str) -> Option<[u8; 32]> {
+    let bytes: Vec<u8> = (0..field.len() / 2)
+        .map(|at| field.get(2 * at..2 * at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
+        .collect::<Option<_>>()?;
+    let (pad, masked) = bytes.split_at_checked(32)?;
+    let code: Vec<u8> = pad.iter().zip(masked).map(|(pad, byte)| pad ^ byte).collect();
+    if masked.len() == 32 { code.try_into().ok() } else { None }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Session {
+    role: Role,
+    nonce: String,
+}
+
+/// The cookie that begins a session of that role.
+pub(super) fn begin(key: &Key, role: Role, headers: &HeaderMap) -> HeaderValue {
+    let text = issue(key, role, tidegate_app::clock::now().timestamp(), &Uuid::new_v4().simple().to_string());
+    cookie(SESSION, &text, LASTS_SECONDS, headers)
+}
+
+/// The cookie that ends it.
+pub(super) fn end(headers: &HeaderMap) -> HeaderValue {
+    cookie(SESSION, "", 0, headers)
+}
+
+fn issue(key: &Key, role: Role, at: i64, nonce: &str) -> String {
+    let said = format!("{}.{at}.{nonce}", role.name());
+    let code: String = key.sign("session", &said).into_iter().map(hex).collect();
+    format!("{said}.{code}")
+}
+
+fn session(key: &Key, headers: &HeaderMap, now: i64) -> Option<Session> {
+    cookies(headers, SESSION).find_map(|text| read(key, text, now))
+}
+
+fn read(key: &Key, text: &str, now: i64) -> Option<Session> {
+    let (said, code) = text.rsplit_once('.')?;
+    let expected: String = key.sign("session", said).into_iter().map(hex).collect();
+    if !bool::from(expected.as_bytes().ct_eq(code.as_bytes())) {
+        return None;
+    }
+    let mut parts = said.split('.');
+    let (role, at, nonce) = (Role::of(parts.next()?)?, parts.next()?.parse::<i64>().ok()?, parts.next()?);
+    (at - SKEW_SECONDS..at + LASTS_SECONDS).contains(&now).then(|| Session { role, nonce: nonce.to_owned() })
+}
+
+fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.filter(move |(found, _)| *found == name).map(|(_, value)| value)
+}
+
+/// Whoever falsely says that it came by TLS only keeps its own cookie from itself.
+fn cookie(name: &str, value: &str, max_age: i64, headers: &HeaderMap) -> HeaderValue {
+    let secure = if headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https") { "; Secure" } else { "" };
+    let text = format!("{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Strict{secure}");
+    HeaderValue::from_str(&text).expect("names and values are of hexadecimal digits, dots and letters")
+}
+
+fn hex(byte: u8) -> String {
+    format!("{byte:02x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_900_000_000;
+
+    fn key(byte: u8) -> Key {
+        Key([byte; 32])
+    }
+
+    #[test]
+    fn a_session_lasts_twelve_hours_and_under_its_key_alone() {
+        let text = issue(&key(1), Role::Reader, NOW, "abc");
+        let read = |key: &Key, now| read(key, &text, now).map(|session| session.role);
+        assert_eq!(read(&key(1), NOW), Some(Role::Reader));
+        assert_eq!(read(&key(1), NOW + LASTS_SECONDS - 1), Some(Role::Reader));
+        assert_eq!(read(&key(1), NOW + LASTS_SECONDS), None);
+        assert_eq!(read(&key(1), NOW - SKEW_SECONDS - 1), None);
+        assert_eq!(read(&key(2), NOW), None);
+    }
+
+    #[test]
+    fn nobody_changes_what_a_session_says() {
+        let text = issue(&key(1), Role::Reader, NOW, "abc");
+        for forged in [
+            text.replace("read", "admin"),
+            text.replace(&NOW.to_string(), "2000000000"),
+            String::new(),
+            ".".into(),
+            text[..text.len() - 1].to_owned(),
+        ] {
+            assert_eq!(read(&key(1), &forged, NOW), None, "{forged}");
+        }
+    }
+
+    #[test]
+    fn a_form_counts_with_the_cookie_that_it_was_made_for() {
+        let with = |nonce: &str| {
+            HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_str(&format!("a=b; {NONCE}={nonce}")).unwrap())])
+        };
+        let (mine, other) = (with(&"1".repeat(32)), with(&"2".repeat(32)));
+        let token = FormToken::of(&key(1), &mine);
+        assert!(token.cookie.is_none());
+        assert_ne!(token.field(), token.field(), "each answer has its own pad");
+        assert!(is_own(&key(1), &mine, &token.field()));
+        assert!(!is_own(&key(1), &other, &token.field()));
+        assert!(!is_own(&key(2), &mine, &token.field()));
+        assert!(!is_own(&key(1), &HeaderMap::new(), &token.field()));
+        for wrong in ["", "00", "é", &"0".repeat(128), &token.field()[2..], &format!("{}00", token.field())] {
+            assert!(!is_own(&key(1), &mine, wrong), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The pages read without JavaScript, and their stream tells the same figures.
+
+use reqwest::Method;
+use serde_json::Value;
+use tidegate_testkit::poll_until;
+
+use super::Visit;
+use crate::harness::{Api, DEADLINE};
+
+const ROUTE: &str = "/api/schedules";
+/// As many as percentiles need, and one short of it.
+const ENOUGH: usize = 20;
+
+async fn read(api: &Api, times: usize) {
+    for _ in 0..times {
+        assert_eq!(api.get_as("acme", ROUTE).send().await.expect("an answer").status(), 200);
+    }
+}
+
+/// The text of the element that moves under that name.
+fn figure(page: &str, name: &str) -> Option<String> {
+    let (_, rest) = page.split_once(&format!("data-live=\"{name}\""))?;
+    let (_, rest) = rest.split_once('>')?;
+    Some(rest.split('<').next()?.to_owned())
+}
+
+#[tokio::test]
+async fn pages_read_without_javascript() {
+    let api = Api::start().await;
+    api.create_tenant("acme", "enterprise").await;
+    read(&api, ENOUGH - 1).await;
+    let mut visit = Visit::new(&api);
+    let name = format!("rate GET {ROUTE}");
+    let mut page = String::new();
+    let shown = poll_until(DEADLINE, async || {
+        page = visit.get("/dashboard").await.text().await.expect("a page");
+        (figure(&page, &name).is_some() && page.contains("peak 1")).then_some(())
+    });
+    assert!(shown.await.is_ok(), "{page}");
+    assert_eq!(figure(&page, &format!("p50 GET {ROUTE}")).as_deref(), Some("–"), "of few samples nothing is said");
+    assert_eq!(figure(&page, &format!("errors GET {ROUTE}")).as_deref(), Some("–"));
+    assert_eq!(figure(&page, "alerts").as_deref(), Some("0"));
+
+    read(&api, 1).await;
+    let shown = poll_until(DEADLINE, async || {
+        page = visit.get("/dashboard").await.text().await.expect("a page");
+        (figure(&page, &format!("p50 GET {ROUTE}"))? != "–").then_some(())
+    });
+    assert!(shown.await.is_ok(), "{page}");
+    assert!(figure(&page, &format!("p99 GET {ROUTE}")).is_some_and(|text| text.ends_with('s')), "{page}");
+    assert_eq!(figure(&page, &format!("errors GET {ROUTE}")).as_deref(), Some("0 %"));
+    for part in [
+        "<h2 id=\"health\">",
+        "≤ 2.5 ms",
+        "class=\"heat-5\"",
+        "<details>",
+        "<polyline points=\"0.0,",
+        "Skip to content",
+        "<main",
+        "<nav",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+
+    let page = visit.get("/dashboard/performance").await.text().await.unwrap();
+    for part in [
+        "Slow statements",
+        "Slow requests",
+        "Resident memory",
+        "Trends",
+        "Connection pools",
+        "MiB",
+        "from schedule where",
+    ] {
+        assert!(page.to_lowercase().contains(&part.to_lowercase()), "{part}: {page}");
+    }
+}
+
+#[tokio::test]
+async fn the_stream_tells_what_the_page_does() {
+    let api = Api::start().await;
+    api.create_tenant("acme", "enterprise").await;
+    read(&api, 1).await;
+    let mut stream = api.request(Method::GET, "/dashboard/live").send().await.unwrap();
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    assert_eq!(stream.headers()["cache-control"], "no-store");
+    let mut text = String::new();
+    let figures: Value = loop {
+        let chunk =
+            tokio::time::timeout(DEADLINE, stream.chunk()).await.expect("in time").unwrap().expect("it goes on");
+        text.push_str(std::str::from_utf8(&chunk).unwrap());
+        let whole = text.split("\n\n").filter(|event| event.contains("data: "));
+        let complete = whole.filter(|_| text.ends_with("\n\n")).last();
+        let told = complete.map(|event| event.split_once("data: ").unwrap().1);
+        if let Some(told) = told.map(|told| serde_json::from_str::<Value>(told).unwrap())
+            && !told["texts"][format!("rate GET {ROUTE}")].is_null()
+        {
+            break told;
+        }
+    };
+    let page = Visit::new(&api).get("/dashboard").await.text().await.unwrap();
+    for (name, told) in figures["texts"].as_object().unwrap() {
+        assert!(told.as_str().is_some_and(|told| !told.is_empty()), "{name}");
+        assert!(page.contains(&format!("data-live=\"{name}\"")), "{name} moves nothing: {page}");
+    }
+    for (name, points) in figures["points"].as_object().unwrap() {
+        assert_eq!(points.as_str().unwrap().split(' ').count(), 60);
+        assert!(page.contains(&format!("data-live-points=\"{name}\"")), "{name}");
+    }
+}
