@@ -1,12 +1,13 @@
 //! A node under load whose figures nobody ever asks for.
 #![cfg(target_os = "linux")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
 use tidegate_testkit::{Random, scale};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::harness::{Api, client, schedule, success_json};
 
@@ -36,7 +37,7 @@ async fn memory_of_a_node_that_nobody_scrapes_stays() {
     for number in 0..CLIENTS {
         clients.spawn(press(api.url.clone(), paths.clone(), number, begun + whole));
     }
-    tokio::time::sleep_until((begun + warm).into()).await;
+    tokio::time::sleep_until(begun + warm).await;
     let pid = api.process.pid().expect("it runs");
     let after_warm_up = resident_kib(pid);
     let mut answered = 0;
