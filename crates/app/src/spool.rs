@@ -289,7 +289,7 @@ mod tests {
     #[tokio::test]
     async fn who_is_too_slow_is_told_so() {
         let (_directory, spool) = spool().await;
-        let pieces = stream::iter([Err::<Bytes, _>(io::Error::other(TooSlow { rate: 512 }))]);
+        let pieces = stream::iter([Err::<Bytes, _>(axum::Error::new(TooSlow { rate: 512 }))]);
         let ended = spool.receive("dribble", pieces, take, LIMITS).await;
         assert!(matches!(ended, Err(SpoolError::Dribbles(TooSlow { rate: 512 }))), "{ended:?}");
         assert_eq!(names(&spool), 0);
