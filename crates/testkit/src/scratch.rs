@@ -1,5 +1,7 @@
 //! Directories that live as long as a test.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -23,8 +25,10 @@ impl Scratch {
     #[track_caller]
     #[expect(clippy::new_without_default, reason = "`new` creates a directory, which a default should not")]
     pub fn new() -> Self {
-        let directory =
-            tempfile::Builder::new().prefix("tidegate-").tempdir().expect("the temporary directory is writable");
+        // As a careful operator makes it: what warns of others who may look in has nothing to warn of.
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("tidegate-").permissions(Permissions::from_mode(0o700));
+        let directory = builder.tempdir().expect("the temporary directory is writable");
         Self { directory }
     }
 

@@ -29,9 +29,16 @@ async fn wrong_methods_and_unknown_paths() {
         assert!(!header(&answer, "allow").is_empty(), "{method} {path}: {:?}", answer.headers());
         problem(answer, 405, "method-not-allowed").await;
     }
-    for path in
-        ["/", "/api", "/api/", "/api/schedules/", "/api//schedules", "/API/schedules", "/favicon.ico", "/api/../etc"]
-    {
+    for path in [
+        "/nowhere",
+        "/api",
+        "/api/",
+        "/api/schedules/",
+        "/api//schedules",
+        "/API/schedules",
+        "/favicon.ico",
+        "/api/../etc",
+    ] {
         refused(target.get(path), 404, "not-found").await;
         refused(target.post(path).body("x"), 404, "not-found").await;
     }
