@@ -49,7 +49,7 @@ impl App {
             schedules,
             warming,
             access_log: AccessLog::start(node.settings.http.access_log, &node.telemetry),
-            pages_key: pages::Key::new(&node.settings),
+            pages_key: pages::Key::new(&node.settings, node.store.installation()),
             producer: Producer::new(Arc::clone(&node.broker)),
             node,
         })))

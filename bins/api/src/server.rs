@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tidegate_app::node::{Node, StartError};
 use tidegate_app::probes::Probes;
-use tidegate_app::serve::{Ending, serve};
+use tidegate_app::serve::{self, Ending, serve};
 use tidegate_app::settings::{InnerWorker, Settings};
 use tidegate_app::shutdown;
 use tokio::net::TcpListener;
@@ -24,7 +24,7 @@ use crate::routes;
 pub async fn run(settings: Settings) -> Result<(), StartError> {
     let shutdown = shutdown::on_signal()?;
     // Before anything is written: a second instance on one port must not even open the databases.
-    let listener = listen(settings.listen).await?;
+    let listener = listen(settings.listen)?;
     let address = listener.local_addr()?;
     let node = Arc::new(Node::start(settings).await?);
     let result = serve_node(&node, listener, address, shutdown).await;
@@ -92,12 +92,8 @@ async fn outlive(serving: &mut JoinHandle<()>, shutdown: &CancellationToken) -> 
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen {
-        address,
-        variable: "TIDEGATE_LISTEN",
-        source,
-    })
+fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    serve::listen(address).map_err(|source| StartError::Listen { address, variable: "TIDEGATE_LISTEN", source })
 }
 
 fn start_worker(node: &Node, shutdown: &CancellationToken) -> Result<Option<JoinHandle<()>>, StartError> {

@@ -29,7 +29,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tidegate_perfmon::{BodyWait, ReceivedAt};
 use tidegate_ratelimit::{Ipv6Prefix, TrustedProxies};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::sleep;
@@ -88,6 +88,31 @@ impl Default for Ending {
     }
 }
 
+/// Bytes that a request's head may take: as much as a proxy lets through, and little enough for ten thousand of them.
+const LARGEST_HEAD: usize = 64 << 10;
+
+/// What the system keeps at most of an answer that its client does not take yet; it doubles it. Left to itself it goes up to four
+/// mebibytes for each connection, of memory that counts as nobody's.
+const SEND_BUFFER: u32 = 128 << 10;
+
+/// Connections that wait to be accepted; the system may allow fewer.
+const BACKLOG: u32 = 1_024;
+
+/// Listens at that address, for [`serve`].
+///
+/// # Errors
+///
+/// When the system refuses: the address is taken, or not this machine's.
+pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart need not wait for what the system still remembers of the connections before.
+    socket.set_reuseaddr(true)?;
+    // Connections have it from whom they came by.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// Serves the router until `stop`, then lets requests in flight end within [`HttpSettings::drain_timeout`].
 ///
 /// Routes find the client's address as `ConnectInfo<SocketAddr>`, and when a request came in as
@@ -101,7 +126,7 @@ where
     N: Fn() -> Duration + Clone + Send + Sync + Unpin + 'static,
 {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(settings.http.header_timeout);
+    http.timer(TokioTimer::new()).header_read_timeout(settings.http.header_timeout).max_buf_size(LARGEST_HEAD);
     let most = settings.http.max_connections;
     let mut door = Door::new(listener);
     let mut open = Open {

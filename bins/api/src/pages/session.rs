@@ -1,8 +1,8 @@
 //! Who looks at the pages.
 //!
-//! A session is a cookie that says role, beginning and nonce, with a code over them (HMAC-SHA256) whose key comes of the tokens. So
-//! nothing is stored: it holds on every instance and while the database is down, and ends after twelve hours, by logging out, or
-//! when a token is changed. It counts for the pages alone, never for `/api`, where only a sent token does.
+//! A session is a cookie that says role, beginning and nonce, with a code over them (HMAC-SHA256) whose key comes of the tokens and
+//! of the installation. So nothing is stored: it holds on every instance of an installation and while the database is down, and
+//! ends after twelve hours, by logging out, or when a token is changed. It counts for the pages alone, never for `/api`, where only a sent token does.
 //!
 //! Without tokens there is no login; a cookie with a nonce is all that forms need.
 
@@ -25,6 +25,8 @@ pub(super) const LOGIN: &str = "/dashboard/login";
 const SESSION: &str = "tidegate_session";
 /// Stands in for a session where there is none: before the login, and where none is needed.
 const NONCE: &str = "tidegate_form";
+/// Of one name.
+const MOST_COOKIES: usize = 4;
 const LASTS_SECONDS: i64 = 12 * 60 * 60;
 /// A clock of another instance may be ahead by so much.
 const SKEW_SECONDS: i64 = 60;
@@ -33,12 +35,16 @@ const SKEW_SECONDS: i64 = 60;
 pub(crate) struct Key([u8; 32]);
 
 impl Key {
-    /// Of the tokens; of chance where there are none, since then nothing outlives the process that should.
-    pub(crate) fn new(settings: &Settings) -> Self {
-        if settings.tokens.any() {
-            return Self(settings.tokens.derive("pages"));
-        }
+    /// Of the tokens, and of what tells this installation from others, which is 128 bits of chance that lie in its database and that
+    /// no answer holds: of tokens alone, whoever sees a form could try guesses of them at home, and who has one token make
+    /// another's session. Of chance where there are no tokens, since then nothing outlives the process that should.
+    pub(crate) fn new(settings: &Settings, installation: &str) -> Self {
         let mut digest = Sha256::new();
+        if settings.tokens.any() {
+            digest.update(settings.tokens.derive("pages"));
+            digest.update(installation);
+            return Self(digest.finalize().into());
+        }
         digest.update(Uuid::new_v4());
         digest.update(Uuid::new_v4());
         Self(digest.finalize().into())
@@ -70,6 +76,14 @@ impl Role {
         }
     }
 
+    /// Whether somebody could have logged in as that.
+    const fn has_token(self, settings: &Settings) -> bool {
+        match self {
+            Self::Reader => settings.tokens.read.is_some(),
+            Self::Admin => settings.tokens.admin.is_some(),
+        }
+    }
+
     fn of(name: &str) -> Option<Self> {
         [Self::Reader, Self::Admin].into_iter().find(|role| role.name() == name)
     }
@@ -94,8 +108,10 @@ impl FromRequestParts<App> for Visitor {
                 .map_err(IntoResponse::into_response);
         }
         match session(app.pages_key(), &parts.headers, tidegate_app::clock::now().timestamp()) {
-            Some(session) => Ok(Self { role: session.role, has_session: true }),
-            None => Err(Redirect::to(LOGIN).into_response()),
+            Some(session) if session.role.has_token(app.settings()) => {
+                Ok(Self { role: session.role, has_session: true })
+            }
+            _ => Err(Redirect::to(LOGIN).into_response()),
         }
     }
 }
@@ -193,7 +209,8 @@ fn issue(key: &Key, role: Role, at: i64, nonce: &str) -> String {
 }
 
 fn session(key: &Key, headers: &HeaderMap, now: i64) -> Option<Session> {
-    cookies(headers, SESSION).find_map(|text| read(key, text, now))
+    // A browser sends one, and one of each path; more are somebody's who wants them all to be looked at.
+    cookies(headers, SESSION).take(MOST_COOKIES).find_map(|text| read(key, text, now))
 }
 
 fn read(key: &Key, text: &str, now: i64) -> Option<Session> {
@@ -226,6 +243,8 @@ fn hex(byte: u8) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_app::settings::RawSettings;
+
     use super::*;
 
     const NOW: i64 = 1_900_000_000;
@@ -243,6 +262,17 @@ mod tests {
         assert_eq!(read(&key(1), NOW + LASTS_SECONDS), None);
         assert_eq!(read(&key(1), NOW - SKEW_SECONDS - 1), None);
         assert_eq!(read(&key(2), NOW), None);
+    }
+
+    #[test]
+    fn tokens_alone_make_no_key() {
+        let tokens = [("TIDEGATE_ADMIN_TOKEN", "admin-token-0123456789")];
+        let tokens = tokens.map(|(name, value)| (name.into(), value.into()));
+        let settings = RawSettings::load(None, tokens).unwrap().check().unwrap();
+        let key = |installation| Key::new(&settings, installation).0;
+        assert_eq!(key("a"), key("a"), "every instance of one has the same");
+        assert_ne!(key("a"), key("b"));
+        assert_ne!(key("a"), settings.tokens.derive("pages"));
     }
 
     #[test]

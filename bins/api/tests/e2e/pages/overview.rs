@@ -70,7 +70,8 @@ async fn pages_read_without_javascript() {
         "Trends",
         "Connection pools",
         "MiB",
-        "from schedule where",
+        // Which are the first twenty depends on the machine; these take their time on any.
+        "_sqlx_migrations",
     ] {
         assert!(page.to_lowercase().contains(&part.to_lowercase()), "{part}: {page}");
     }
