@@ -88,8 +88,8 @@ impl Default for Ending {
     }
 }
 
-/// Bytes that a request's head may take: as much as a proxy lets through, and little enough for ten thousand of them.
-const LARGEST_HEAD: usize = 64 << 10;
+/// Bytes that a request's head may take: more than any proxy lets through, and a third of what hyper would.
+const LARGEST_HEAD: usize = 128 << 10;
 
 /// What the system keeps at most of an answer that its client does not take yet; it doubles it. Left to itself it goes up to four
 /// mebibytes for each connection, of memory that counts as nobody's.

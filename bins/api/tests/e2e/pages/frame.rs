@@ -51,13 +51,13 @@ async fn a_read_token_is_told_that_it_reads_and_a_session_holds_on_every_instanc
     let page = visit.get("/dashboard").await.text().await.unwrap();
     assert!(page.contains(">read only<"), "{page}");
 
-    let beside = Api::start_with(&TOKENS).await;
+    let beside = api.start_beside(&TOKENS).await;
     let mut there = Visit::new(&beside);
     there.cookies.clone_from(&visit.cookies);
     assert_eq!(there.get("/dashboard").await.status(), 200);
     // With another token, what was signed with the old one is worth nothing.
-    let other =
-        Api::start_with(&[("TIDEGATE_ADMIN_TOKEN", "another-token-0123456789"), ("TIDEGATE_READ_TOKEN", READ)]).await;
+    let tokens = [("TIDEGATE_ADMIN_TOKEN", "another-token-0123456789"), ("TIDEGATE_READ_TOKEN", READ)];
+    let other = api.start_beside(&tokens).await;
     let mut there = Visit::new(&other);
     there.cookies.clone_from(&visit.cookies);
     assert_eq!(there.get("/dashboard").await.status(), 303);
