@@ -10,6 +10,7 @@ mod live;
 mod login;
 mod overview;
 mod performance;
+mod section;
 mod session;
 mod text;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tidegate_app::node::{Node, StartError};
 use tidegate_app::probes::Probes;
+use tidegate_app::serve;
 use tidegate_app::settings::Settings;
 use tidegate_app::shutdown;
 use tokio::net::TcpListener;
@@ -18,10 +19,7 @@ use tokio_util::sync::CancellationToken;
 /// When the process can't start, or its worker can't go on.
 pub async fn run(settings: Settings) -> Result<(), StartError> {
     let shutdown = shutdown::on_signal()?;
-    let listener = match settings.worker_listen {
-        Some(address) => Some(listen(address).await?),
-        None => None,
-    };
+    let listener = settings.worker_listen.map(listen).transpose()?;
     let node = Arc::new(Node::start(settings).await?);
     let result = work(&node, listener, shutdown).await;
     // However it went: what is closed properly needs no recovery at the next start.
@@ -58,12 +56,8 @@ async fn work(node: &Arc<Node>, listener: Option<TcpListener>, shutdown: Cancell
     Ok(())
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen {
-        address,
-        variable: "TIDEGATE_WORKER_LISTEN",
-        source,
-    })
+fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    serve::listen(address).map_err(|source| StartError::Listen { address, variable: "TIDEGATE_WORKER_LISTEN", source })
 }
 
 #[expect(clippy::print_stdout, reason = "for the person who started it; the log goes to standard error")]

@@ -96,10 +96,7 @@ impl Figures {
 
     fn tell_health(&mut self, report: Option<&HealthReport>) {
         let health = report.map_or(Health::Unknown, |report| report.status);
-        self.tell(
-            "score",
-            report.and_then(|report| report.score).map_or_else(|| text::NONE.to_owned(), |score| score.to_string()),
-        );
+        self.tell("score", text::or_none(report.and_then(|report| report.score), |score| score.to_string()));
         self.tell("health", health.name().to_owned());
         self.states.insert("health".to_owned(), health.name());
     }

@@ -9,6 +9,7 @@ use tidegate_perfmon::Window;
 
 use super::layout::{Here, page};
 use super::live::{self, Figures};
+use super::section::{items, told};
 use super::session::{FormToken, Visitor};
 use super::{chart, text};
 use crate::app::App;
@@ -123,7 +124,7 @@ fn endpoints(figures: &Figures) -> Markup {
 }
 
 fn alerts(firing: &[Value]) -> Markup {
-    let number = |value: &Value| value.as_f64().map_or_else(|| text::NONE.to_owned(), text::places);
+    let number = |value: &Value| text::or_none(value.as_f64(), text::places);
     html! {
         @if firing.is_empty() {
             p.none { "None." }
@@ -145,9 +146,8 @@ fn alerts(firing: &[Value]) -> Markup {
 }
 
 fn advice(app: &App) -> Markup {
-    let sections = app.node().telemetry.board().sections();
-    let told = sections.iter().find(|section| section.name() == "advice").map(|section| section.json(MOST_ADVICE));
-    let items = told.as_ref().and_then(|told| told["items"].as_array()).map_or(&[][..], Vec::as_slice);
+    let told = told(app, "advice", MOST_ADVICE);
+    let items = items(&told, "items");
     html! {
         @if items.is_empty() {
             p.none { "None: nothing seen in the last 35 minutes speaks for a change." }

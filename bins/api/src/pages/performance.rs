@@ -9,6 +9,7 @@ use tidegate_perfmon::{CallOutcome, OperationSnapshot, SlowCall};
 
 use super::layout::{Here, page};
 use super::live::WINDOW;
+use super::section::{items, told};
 use super::session::{FormToken, Visitor};
 use super::text;
 use crate::app::App;
@@ -22,10 +23,7 @@ const MOST: usize = 20;
 pub(super) async fn show(State(app): State<App>, visitor: Visitor, headers: HeaderMap) -> Response {
     let form = FormToken::of(app.pages_key(), &headers);
     let registry = app.node().telemetry.registry();
-    let section = |name: &str| {
-        let sections = app.node().telemetry.board().sections();
-        sections.iter().find(|section| section.name() == name).map_or(Value::Null, |section| section.json(MOST))
-    };
+    let section = |name| told(&app, name, MOST);
     let (queries, trends, pools, process) =
         (section("slow-queries"), section("trends"), section("pools"), section("process"));
     let mut operations = registry.operations(WINDOW);
@@ -71,18 +69,14 @@ pub(super) async fn export(
     performance::export_all(&app, query)
 }
 
-fn items<'a>(told: &'a Value, list: &str) -> &'a [Value] {
-    told[list].as_array().map_or(&[], Vec::as_slice)
-}
-
 fn process_figures(told: &Value) -> Markup {
     let (process, runtime) = (&told["process"], &told["runtime"]);
     let figure = |label: &str, value: String| html! { div { dt { (label) } dd { (value) } } };
-    let count = |value: &Value| value.as_u64().map_or_else(|| text::NONE.to_owned(), |count| count.to_string());
+    let count = |value: &Value| text::or_none(value.as_u64(), |count| count.to_string());
     html! {
         dl.figures {
-            (figure("Resident memory", process["resident_bytes"].as_f64().map_or_else(|| text::NONE.to_owned(), text::bytes)))
-            (figure("Processor time", process["cpu_seconds"].as_f64().map_or_else(|| text::NONE.to_owned(), |seconds| format!("{} s", text::places(seconds)))))
+            (figure("Resident memory", text::or_none(process["resident_bytes"].as_f64(), text::bytes)))
+            (figure("Processor time", text::or_none(process["cpu_seconds"].as_f64(), |seconds| format!("{} s", text::places(seconds)))))
             (figure("Descriptors", count(&process["open_descriptors"])))
             (figure("Threads", count(&process["threads"])))
             (figure("Workers", count(&runtime["workers"])))
@@ -123,7 +117,7 @@ fn table(caption: &str, columns: &[Column], rows: impl Iterator<Item = Vec<Marku
 
 fn ms(value: &Value) -> Markup {
     let time = value.as_f64().and_then(|ms| std::time::Duration::try_from_secs_f64(ms / 1_000.0).ok());
-    html! { (time.map_or_else(|| text::NONE.to_owned(), text::time)) }
+    html! { (text::or_none(time, text::time)) }
 }
 
 fn plain(value: &Value) -> Markup {
@@ -131,11 +125,11 @@ fn plain(value: &Value) -> Markup {
 }
 
 fn number(value: &Value) -> Markup {
-    html! { (value.as_f64().map_or_else(|| text::NONE.to_owned(), text::places)) }
+    html! { (text::or_none(value.as_f64(), text::places)) }
 }
 
 fn when(value: &Value) -> Markup {
-    html! { (value.as_u64().map_or_else(|| text::NONE.to_owned(), text::moment)) }
+    html! { (text::or_none(value.as_u64(), text::moment)) }
 }
 
 /// A statement may be as long as a migration: of a long one the beginning, which opens.
@@ -166,7 +160,7 @@ fn statements(items: &[Value]) -> Markup {
         ("P99", NUMBER),
         ("Share", NUMBER),
     ];
-    let share = |value: &Value| html! { (value.as_f64().map_or_else(|| text::NONE.to_owned(), text::percent)) };
+    let share = |value: &Value| html! { (text::or_none(value.as_f64(), text::percent)) };
     table(
         "Statements by the time that they took in all",
         &columns,
@@ -253,7 +247,8 @@ fn trends_table(items: &[Value]) -> Markup {
         ("Limit", NUMBER),
         ("Reached in", NUMBER),
     ];
-    let minutes = |value: &Value| html! { (value.as_f64().map_or_else(|| text::NONE.to_owned(), |minutes| format!("{} min", text::places(minutes)))) };
+    let minutes =
+        |value: &Value| html! { (text::or_none(value.as_f64(), |minutes| format!("{} min", text::places(minutes)))) };
     table(
         "Figures that are followed, and where they lead",
         &columns,

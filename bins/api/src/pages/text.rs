@@ -5,6 +5,11 @@ use std::time::Duration;
 /// In place of a figure that rests on nothing, or on too little.
 pub(super) const NONE: &str = "–";
 
+/// The figure as `show` writes it, or a dash.
+pub(super) fn or_none<T>(figure: Option<T>, show: impl FnOnce(T) -> String) -> String {
+    figure.map_or_else(|| NONE.to_owned(), show)
+}
+
 /// Percentiles and shares of fewer samples say nothing.
 pub(super) const FEW: u64 = 20;
 
@@ -15,7 +20,7 @@ pub(super) fn time(time: Duration) -> String {
 }
 
 pub(super) fn time_or_none(value: Option<Duration>, samples: u64) -> String {
-    value.filter(|_| samples >= FEW).map_or_else(|| NONE.to_owned(), time)
+    or_none(value.filter(|_| samples >= FEW), time)
 }
 
 pub(super) fn rate(per_second: f64) -> String {
@@ -53,7 +58,7 @@ pub(super) fn places(value: f64) -> String {
 /// When something happened, in UTC.
 pub(super) fn moment(unix_ms: u64) -> String {
     let at = i64::try_from(unix_ms).ok().map(tidegate_app::clock::from_ms);
-    at.map_or_else(|| NONE.to_owned(), |at| at.format("%m-%d %H:%M:%S").to_string())
+    or_none(at, |at| at.format("%m-%d %H:%M:%S").to_string())
 }
 
 #[cfg(test)]
