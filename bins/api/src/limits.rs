@@ -6,6 +6,7 @@ mod front;
 mod keys;
 mod named;
 mod quotas;
+mod scratch;
 
 use std::sync::Arc;
 use std::time::Duration;

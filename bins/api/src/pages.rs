@@ -2,16 +2,24 @@
 //!
 //! `session` says who looks, `form` takes what they send, `layout` is what all pages have in common; `live` makes the figures.
 
+mod ask;
 mod assets;
 mod chart;
+mod cron;
+mod flash;
 mod form;
+mod job;
 mod layout;
+mod limits;
 mod live;
 mod login;
 mod overview;
 mod performance;
+mod queue;
+mod queues;
 mod section;
 mod session;
+mod table;
 mod text;
 
 use axum::extract::Request;
@@ -46,16 +54,42 @@ pub(crate) fn routes(app: &App, stop: CancellationToken) -> Router<App> {
         .route("/dashboard", get(overview::show))
         .route("/dashboard/performance", get(performance::show))
         .route("/dashboard/performance/export", get(performance::export))
+        .merge(queue_routes())
+        .route("/dashboard/cron", get(cron::show))
+        .route("/dashboard/cron/{act}", post(cron::change))
+        .route("/dashboard/limits", get(limits::show))
+        .route("/dashboard/limits/unblock", post(limits::change::unblock))
+        .route("/dashboard/limits/forget", post(limits::change::forget))
+        .route("/dashboard/limits/block", post(limits::change::block))
+        .route("/dashboard/limits/quota", post(limits::change::quota))
+        .route("/dashboard/limits/plan", post(limits::change::plan))
         .route(live::PATH, get(live::follow).layer(Extension(live)))
         .route(session::LOGIN, get(login::show).post(login::begin))
         .route("/dashboard/logout", post(login::end))
         .route("/assets/{name}", get(assets::show))
         .route("/api-test/performance", get(async || Redirect::permanent("/dashboard/performance")))
+        .route("/api-test/queue", get(async || Redirect::permanent("/dashboard/queues")))
         .route("/dashboard/", get(async || Redirect::permanent("/dashboard")))
         .route("/dashboard/{*rest}", any(unknown))
         .method_not_allowed_fallback(crate::routes::wrong_method)
         .layer(from_fn_with_state(app.clone(), timeout::layer))
         .layer(from_fn(layer))
+}
+
+fn queue_routes() -> Router<App> {
+    Router::new()
+        .route("/dashboard/queues", get(queues::show))
+        .route("/dashboard/queues/{queue}", get(queue::show))
+        .route("/dashboard/queues/{queue}/pause", post(queues::pause))
+        .route("/dashboard/queues/{queue}/resume", post(queues::resume))
+        .route("/dashboard/queues/{queue}/drain", post(queue::whole::drain))
+        .route("/dashboard/queues/{queue}/retry-dead", post(queue::whole::retry_dead))
+        .route("/dashboard/queues/{queue}/clean", post(queue::whole::clean))
+        .route("/dashboard/queues/{queue}/bulk", post(queue::bulk::change))
+        .route("/dashboard/queues/{queue}/jobs/{id}", get(job::show))
+        .route("/dashboard/queues/{queue}/jobs/{id}/retry", post(job::retry))
+        .route("/dashboard/queues/{queue}/jobs/{id}/promote", post(job::promote))
+        .route("/dashboard/queues/{queue}/jobs/{id}/cancel", post(job::cancel))
 }
 
 async fn unknown(request: Request) -> Problem {

@@ -131,6 +131,11 @@ impl Problem {
         self
     }
 
+    /// Whether what was asked for can't be, whatever the state of this service.
+    pub(crate) fn is_of_client(&self) -> bool {
+        self.0.status.is_client_error()
+    }
+
     /// The sentence for people.
     pub(crate) fn detail(&self) -> &str {
         &self.0.detail

@@ -1,11 +1,11 @@
 //! The map of the API: which route lies in which circle of access.
 
-mod cache;
+pub(crate) mod cache;
 mod events;
 mod imports;
 pub(crate) mod performance;
-mod queues;
-mod rate_limit;
+pub(crate) mod queues;
+pub(crate) mod rate_limit;
 mod schedules;
 mod tenants;
 

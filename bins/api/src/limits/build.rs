@@ -151,6 +151,7 @@ impl Build<'_> {
     }
 }
 
-fn block(settings: &LimitSettings) -> Option<BlockPolicy> {
+/// The block of a key that goes over, where there is one.
+pub(super) fn block(settings: &LimitSettings) -> Option<BlockPolicy> {
     (!settings.block.is_zero()).then(|| BlockPolicy::fixed(settings.block).escalate(BlockPolicy::MAX, STRIKE_DECAY))
 }

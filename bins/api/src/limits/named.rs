@@ -98,6 +98,11 @@ impl Named {
         self.settings.block
     }
 
+    /// What it is made by.
+    pub(super) fn settings(&self) -> &LimitSettings {
+        &self.settings
+    }
+
     /// Whom it never counts, and whom it always refuses.
     pub(crate) fn lists(&self) -> &ListSettings {
         &self.lists

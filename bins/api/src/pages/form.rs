@@ -1,22 +1,25 @@
 //! Forms: read as strictly as JSON, and only from our own pages.
 
-use axum::extract::{FromRequest, Request};
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Limited};
+use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 
-use super::session;
+use super::layout::Frame;
+use super::session::{self, Role};
 use crate::app::App;
+use crate::json;
 use crate::problem::Problem;
-
-/// Longest form in bytes; none of ours holds more than a few fields.
-const MAX_FORM: usize = 16 * 1024;
 
 /// A form of type `T`, which denies unknown fields itself, from one of our own pages.
 pub(super) struct Form<T>(pub(super) T);
 
 /// What each form holds.
 pub(super) trait Signed {
+    /// Longest that it may be, in bytes: few hold more than a few fields.
+    const LONGEST: usize = 16 * 1024;
+
     /// The hidden field `form`.
     fn form(&self) -> &str;
 }
@@ -29,11 +32,11 @@ impl<T: DeserializeOwned + Signed> FromRequest<App> for Form<T> {
             return Err(Problem::forbidden("the form was sent from another site"));
         }
         let (mut parts, body) = request.into_parts();
-        let body = Limited::new(body, MAX_FORM).collect().await.map_err(|_| Problem::too_large(MAX_FORM as u64))?;
+        let body = json::whole(body, T::LONGEST).await?;
         // Its length is known now, and no longer that which was announced.
         parts.headers.remove(header::CONTENT_LENGTH);
         let headers = parts.headers.clone();
-        let request = Request::from_parts(parts, axum::body::Body::from(body.to_bytes()));
+        let request = Request::from_parts(parts, Body::from(body));
         let axum::Form(form) = axum::Form::<T>::from_request(request, app).await.map_err(|error| {
             let status = error.status();
             let kind = if status == StatusCode::UNSUPPORTED_MEDIA_TYPE { "unsupported-media-type" } else { "bad-form" };
@@ -46,6 +49,41 @@ impl<T: DeserializeOwned + Signed> FromRequest<App> for Form<T> {
         Ok(Self(form))
     }
 }
+
+/// A form that changes something, from somebody who may.
+pub(super) struct Change<T> {
+    pub(super) wanted: T,
+    /// What an answer is made with.
+    pub(super) frame: Frame,
+}
+
+impl<T: DeserializeOwned + Signed> FromRequest<App> for Change<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let frame = Frame::from_request_parts(&mut parts, app).await?;
+        if frame.visitor.role != Role::Admin {
+            let problem = Problem::forbidden("this session only reads; log in with the admin token to change things");
+            return Err(problem.into_response());
+        }
+        let form = Form::from_request(Request::from_parts(parts, body), app).await;
+        let Form(wanted) = form.map_err(IntoResponse::into_response)?;
+        Ok(Self { wanted, frame })
+    }
+}
+
+/// Makes a form of a struct whose fields serde reads: with the hidden field beside them.
+macro_rules! signed {
+    ($($name:ident),+) => {
+        $(impl $crate::pages::form::Signed for $name {
+            fn form(&self) -> &str {
+                &self.form
+            }
+        })+
+    };
+}
+pub(super) use signed;
 
 /// What the browser says of where a form comes from. What says nothing is no browser, or an old one, and has the token to show.
 fn is_same_origin(headers: &HeaderMap) -> bool {

@@ -1,27 +1,39 @@
 //! What all pages have in common.
 
+use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 
 use super::assets::{ICON, SCRIPT, STYLE};
+use super::flash::Flash;
 use super::live;
 use super::session::{FormToken, Role, Visitor};
+use crate::app::App;
 
 /// Where in the dashboard somebody is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Here {
     Overview,
     Performance,
+    Queues,
+    Cron,
+    Limits,
+    Cache,
 }
 
 impl Here {
-    const ALL: [Self; 2] = [Self::Overview, Self::Performance];
+    const ALL: [Self; 6] = [Self::Overview, Self::Performance, Self::Queues, Self::Cron, Self::Limits, Self::Cache];
 
     const fn title(self) -> &'static str {
         match self {
             Self::Overview => "Overview",
             Self::Performance => "Performance",
+            Self::Queues => "Queues",
+            Self::Cron => "Cron",
+            Self::Limits => "Limits",
+            Self::Cache => "Cache",
         }
     }
 
@@ -29,54 +41,169 @@ impl Here {
         match self {
             Self::Overview => "/dashboard",
             Self::Performance => "/dashboard/performance",
+            Self::Queues => "/dashboard/queues",
+            Self::Cron => "/dashboard/cron",
+            Self::Limits => "/dashboard/limits",
+            Self::Cache => "/dashboard/cache",
         }
     }
 }
 
-/// A page of the dashboard, whose figures move. `form` is for the button that logs out.
-pub(super) fn page(here: Here, visitor: &Visitor, form: &FormToken, body: &Markup) -> Response {
-    let title = here.title();
-    let role = match (visitor.has_session, visitor.role) {
-        (false, _) => "open on this machine",
-        (true, Role::Admin) => "admin",
-        (true, Role::Reader) => "read only",
-    };
-    let markup = document(
-        title,
-        &html! {
+/// How a page is kept as it is by the script that it names: nothing of it is missing without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// Figures come by the stream; the parts are loaded anew when they are others, which this number tells.
+    Streamed(u64),
+    /// The parts are loaded anew every few seconds.
+    Renewed,
+}
+
+/// Who looks, and what each of their forms holds.
+#[derive(Debug, Clone)]
+pub(super) struct Frame {
+    pub(super) visitor: Visitor,
+    form: FormToken,
+}
+
+impl FromRequestParts<App> for Frame {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        let visitor = Visitor::from_request_parts(parts, app).await?;
+        Ok(Self { visitor, form: FormToken::of(app.pages_key(), &parts.headers) })
+    }
+}
+
+impl Frame {
+    /// Whether there are forms that change something.
+    pub(super) fn may_change(&self) -> bool {
+        self.visitor.role == Role::Admin
+    }
+
+    /// The field that each form holds.
+    pub(super) fn field(&self) -> Markup {
+        html! { input type="hidden" name="form" value=(self.form.field()); }
+    }
+
+    /// Sets the cookie that the field is bound to.
+    pub(super) fn bind(&self, response: &mut Response) {
+        self.form.bind(response);
+    }
+
+    /// A form that is one button. `about` says to whom nothing is seen what it is about; with `asks`, the script asks that first.
+    pub(super) fn button(&self, does: &Button<'_>, fields: &[(&str, &str)]) -> Markup {
+        html! {
+            form method="post" action=(does.action) data-confirm=[does.asks] {
+                (self.field())
+                @for (name, value) in fields { input type="hidden" name=(name) value=(value); }
+                button class=[does.asks.map(|_| "danger")] { (does.label) @if !does.about.is_empty() { span.visually-hidden { " " (does.about) } } }
+            }
+        }
+    }
+}
+
+/// A change that needs nothing but to be wanted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Button<'a> {
+    pub(super) action: &'a str,
+    pub(super) label: &'a str,
+    pub(super) about: &'a str,
+    /// What is asked before.
+    pub(super) asks: Option<&'a str>,
+}
+
+/// A page of the dashboard.
+pub(super) struct Page<'a> {
+    here: Here,
+    title: &'a str,
+    /// As it is loaded anew: without what was said once.
+    path: String,
+    /// The page that it lies below.
+    above: Option<(&'a str, &'a str)>,
+    flash: Option<Flash>,
+    kept: Kept,
+}
+
+impl<'a> Page<'a> {
+    /// The page of that name.
+    pub(super) fn of(here: Here) -> Self {
+        Self { here, title: here.title(), path: here.path().to_owned(), above: None, flash: None, kept: Kept::Renewed }
+    }
+
+    /// One below it.
+    pub(super) fn below(here: Here, title: &'a str, path: String, above: (&'a str, &'a str)) -> Self {
+        Self { title, path, above: Some(above), ..Self::of(here) }
+    }
+
+    /// With the address that shows the same again.
+    pub(super) fn at(self, path: String) -> Self {
+        Self { path, ..self }
+    }
+
+    pub(super) fn saying(self, flash: Option<Flash>) -> Self {
+        Self { flash, ..self }
+    }
+
+    /// Its figures come by the stream, and its parts are those of that number.
+    pub(super) fn streamed(self, parts: u64) -> Self {
+        Self { kept: Kept::Streamed(parts), ..self }
+    }
+
+    pub(super) fn show(&self, frame: &Frame, body: &Markup) -> Response {
+        let (stream, parts) = match self.kept {
+            Kept::Streamed(parts) => (Some(live::PATH), Some(parts)),
+            Kept::Renewed => (None, None),
+        };
+        let markup = document(
+            self.title,
+            &self.header(frame),
+            &html! {
+                main #main tabindex="-1" data-stream=[stream] data-parts=[parts] {
+                    div.title {
+                        h1 {
+                            @if let Some((name, path)) = self.above { a href=(path) { (name) } span.sep aria-hidden="true" { " / " } }
+                            (self.title)
+                        }
+                        div.note.now {
+                            "As of " span data-live="at" { (tidegate_app::clock::now().format("%H:%M:%S UTC").to_string()) }
+                            span data-stream-status role="status" {}
+                            a data-refresh href=(self.path) { "refresh" }
+                            button data-pause type="button" aria-pressed="false" hidden { "Pause" }
+                        }
+                    }
+                    @if let Some(flash) = &self.flash { (flash.show()) }
+                    (body)
+                }
+            },
+        );
+        let mut response = markup.into_response();
+        frame.bind(&mut response);
+        response
+    }
+
+    fn header(&self, frame: &Frame) -> Markup {
+        let visitor = &frame.visitor;
+        let role = match (visitor.has_session, visitor.role) {
+            (false, _) => "open on this machine",
+            (true, Role::Admin) => "admin",
+            (true, Role::Reader) => "read only",
+        };
+        html! {
             nav aria-label="Dashboard" {
                 ul {
                     @for place in Here::ALL {
-                        li { a href=(place.path()) aria-current=[(place == here).then_some("page")] { (place.title()) } }
+                        li { a href=(place.path()) aria-current=[(place == self.here).then_some("page")] { (place.title()) } }
                     }
                 }
             }
             div.who {
                 span { (role) }
                 @if visitor.has_session {
-                    form method="post" action="/dashboard/logout" {
-                        input type="hidden" name="form" value=(form.field());
-                        button { "Log out" }
-                    }
+                    form method="post" action="/dashboard/logout" { (frame.field()) button { "Log out" } }
                 }
             }
-        },
-        &html! {
-            main #main tabindex="-1" data-stream=(live::PATH) {
-                div.title {
-                    h1 { (title) }
-                    span.note {
-                        "As of " span data-live="at" { (tidegate_app::clock::now().format("%H:%M:%S UTC").to_string()) } " · "
-                        span data-stream-status { a href=(here.path()) { "refresh" } }
-                    }
-                }
-                (body)
-            }
-        },
-    );
-    let mut response = markup.into_response();
-    form.bind(&mut response);
-    response
+        }
+    }
 }
 
 /// A page with one thing on it.

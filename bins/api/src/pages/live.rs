@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::section::{items, told};
 use super::session::Visitor;
 use super::{chart, text};
 use crate::app::App;
@@ -34,6 +36,7 @@ const MOST_FOLLOWERS: usize = 64;
 pub(super) const WINDOW: Window = Window::Minutes(5);
 /// What is listed of the endpoints, those asked most first.
 const MOST_ENDPOINTS: usize = 20;
+const MOST_ADVICE: usize = 5;
 
 /// What one moment shows. Texts are ready to be read; a page and the stream take them from here, so that they can't disagree.
 #[derive(Debug, Default, Serialize)]
@@ -41,6 +44,9 @@ pub(super) struct Figures {
     texts: BTreeMap<String, String>,
     points: BTreeMap<String, String>,
     states: BTreeMap<String, &'static str>,
+    /// Another where a page would show other parts than these: endpoints, reasons, alerts, advice, or a minute more. The script then
+    /// loads the page anew and takes them from there, so that they are never beside figures of another moment for long.
+    pub(super) parts: u64,
     /// Method and route of those that are listed, in their order.
     #[serde(skip)]
     pub(super) endpoints: Vec<(&'static str, String)>,
@@ -74,7 +80,28 @@ impl Figures {
             figures.tell_endpoint(&key, &endpoint);
             figures.endpoints.push((endpoint.method, endpoint.route));
         }
+        figures.parts = figures.number_of_parts(app);
         figures
+    }
+
+    /// Of 53 bits, which a script's numbers hold.
+    fn number_of_parts(&self, app: &App) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.endpoints.hash(&mut hasher);
+        let report = app.node().telemetry.health();
+        for reason in report.iter().flat_map(|report| &report.reasons) {
+            reason.message.hash(&mut hasher);
+        }
+        for alert in firing(app) {
+            for named in ["rule", "subject", "severity", "fired_at_unix_ms", "silenced"] {
+                alert[named].to_string().hash(&mut hasher);
+            }
+        }
+        for item in items(&advice(app), "items") {
+            item["text"].to_string().hash(&mut hasher);
+        }
+        (tidegate_app::clock::now().timestamp() / 60).hash(&mut hasher);
+        hasher.finish() >> 11
     }
 
     /// The figure of that name; a dash where there is none.
@@ -131,6 +158,11 @@ pub(super) fn firing(app: &App) -> Vec<serde_json::Value> {
     items.into_iter().filter(|alert| alert["phase"] == "firing").collect()
 }
 
+/// What is advised now.
+pub(super) fn advice(app: &App) -> serde_json::Value {
+    told(app, "advice", MOST_ADVICE)
+}
+
 /// What all followers share: one sampler, which rests while there are none.
 #[derive(Clone)]
 pub(super) struct Live {
@@ -163,7 +195,17 @@ async fn sample(app: App, latest: watch::Sender<Arc<str>>, stop: CancellationTok
 }
 
 /// One event every two seconds, which holds all figures.
-pub(super) async fn follow(_: Visitor, Extension(live): Extension<Live>) -> Result<Response, Problem> {
+pub(super) async fn follow(
+    visitor: Result<Visitor, Response>,
+    Extension(live): Extension<Live>,
+) -> Result<Response, Problem> {
+    if let Err(refused) = visitor {
+        // A script can't follow to the login; it is told so, and asks no more.
+        return match refused.extensions().get::<Problem>() {
+            Some(problem) => Err(problem.clone()),
+            None => Err(Problem::unauthorized("the session has ended; log in again at /dashboard/login")),
+        };
+    }
     let place = Arc::clone(&live.places).try_acquire_owned().map_err(|_| {
         let detail = format!("{MOST_FOLLOWERS} pages are followed already; try again later");
         Problem::new(axum::http::StatusCode::TOO_MANY_REQUESTS, "too-many-followers", detail).try_again_later()

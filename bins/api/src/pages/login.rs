@@ -8,25 +8,22 @@ use maud::html;
 use serde::Deserialize;
 use tidegate_app::settings::Rights;
 
-use super::form::{Form, Signed};
+use super::form::{Form, signed};
 use super::layout::{Here, plain};
-use super::session::{self, FormToken, LOGIN, Role};
+use super::session::{self, FormToken, LOGIN, Next, Role};
 use crate::app::App;
 use crate::client::ClientKey;
 use crate::limits;
 use crate::problem::Problem;
+use crate::query::Query;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Login {
     token: String,
+    /// Where to go on.
+    next: Option<String>,
     form: String,
-}
-
-impl Signed for Login {
-    fn form(&self) -> &str {
-        &self.form
-    }
 }
 
 #[derive(Deserialize)]
@@ -35,19 +32,26 @@ pub(super) struct Logout {
     form: String,
 }
 
-impl Signed for Logout {
-    fn form(&self) -> &str {
-        &self.form
-    }
+signed!(Login, Logout);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LoginQuery {
+    next: Option<String>,
 }
 
 /// The form; where no token is set there is nothing to log in to.
-pub(super) async fn show(State(app): State<App>, parts: Parts) -> Result<Response, Problem> {
+pub(super) async fn show(
+    State(app): State<App>,
+    Query(query): Query<LoginQuery>,
+    parts: Parts,
+) -> Result<Response, Problem> {
+    let next = query.next.as_deref().and_then(Next::of);
     if !app.settings().tokens.any() {
         session::open(&app, &parts)?;
-        return Ok(Redirect::to(Here::Overview.path()).into_response());
+        return Ok(Redirect::to(onward(next.as_ref())).into_response());
     }
-    Ok(form(&app, &parts.headers, StatusCode::OK))
+    Ok(form(&app, &parts.headers, next.as_ref(), StatusCode::OK))
 }
 
 /// Begins a session of the token's role. A token that isn't known counts as an attempt, as on the operations routes.
@@ -57,16 +61,21 @@ pub(super) async fn begin(
     headers: HeaderMap,
     Form(login): Form<Login>,
 ) -> Result<Response, Problem> {
+    let next = login.next.as_deref().and_then(Next::of);
     let role = match app.settings().tokens.rights(login.token.trim()) {
         Rights { admin: true, .. } => Role::Admin,
         Rights { read: true, .. } => Role::Reader,
         _ => {
             limits::enforce(&app.limiters().auth, &format!("{client}|operations")).await?;
-            return Ok(form(&app, &headers, StatusCode::UNAUTHORIZED));
+            return Ok(form(&app, &headers, next.as_ref(), StatusCode::UNAUTHORIZED));
         }
     };
     let cookie = session::begin(app.pages_key(), role, &headers);
-    Ok(([(header::SET_COOKIE, cookie)], Redirect::to(Here::Overview.path())).into_response())
+    Ok(([(header::SET_COOKIE, cookie)], Redirect::to(onward(next.as_ref()))).into_response())
+}
+
+fn onward(next: Option<&Next>) -> &str {
+    next.map_or(Here::Overview.path(), |Next(path)| path)
 }
 
 /// Ends the session in this browser.
@@ -74,7 +83,7 @@ pub(super) async fn end(headers: HeaderMap, Form(_): Form<Logout>) -> Response {
     ([(header::SET_COOKIE, session::end(&headers))], Redirect::to(LOGIN)).into_response()
 }
 
-fn form(app: &App, headers: &HeaderMap, status: StatusCode) -> Response {
+fn form(app: &App, headers: &HeaderMap, next: Option<&Next>, status: StatusCode) -> Response {
     let form = FormToken::of(app.pages_key(), headers);
     let mut response = plain(
         status,
@@ -86,6 +95,7 @@ fn form(app: &App, headers: &HeaderMap, status: StatusCode) -> Response {
             p.note { "With the token of TIDEGATE_ADMIN_TOKEN, or of TIDEGATE_READ_TOKEN to look only. A session lasts twelve hours." }
             form method="post" action=(LOGIN) {
                 input type="hidden" name="form" value=(form.field());
+                @if let Some(Next(path)) = next { input type="hidden" name="next" value=(path); }
                 div.field {
                     label for="token" { "Token" }
                     input #token type="password" name="token" autocomplete="current-password" required autofocus;

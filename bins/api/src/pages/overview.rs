@@ -1,38 +1,33 @@
 //! How it is: the verdict and why, what fires, what is advised, and how each endpoint does.
 
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::Response;
 use maud::{Markup, html};
 use serde_json::Value;
 use tidegate_perfmon::Window;
 
-use super::layout::{Here, page};
+use super::layout::{Frame, Here, Page};
 use super::live::{self, Figures};
-use super::section::{items, told};
-use super::session::{FormToken, Visitor};
+use super::section::items;
 use super::{chart, text};
 use crate::app::App;
 
-const MOST_ADVICE: usize = 5;
-
-pub(super) async fn show(State(app): State<App>, visitor: Visitor, headers: HeaderMap) -> Response {
-    let form = FormToken::of(app.pages_key(), &headers);
+pub(super) async fn show(State(app): State<App>, frame: Frame) -> Response {
     let figures = Figures::take(&app);
     let body = html! {
         (verdict(&app, &figures))
         (requests(&figures))
-        section.card aria-labelledby="endpoints" { (endpoints(&figures)) }
-        section.card aria-labelledby="heat" {
+        section.card data-part="endpoints" aria-labelledby="endpoints" { (endpoints(&figures)) }
+        section.card data-part="heat" aria-labelledby="heat" {
             div.head { h2 #heat { "Latency of all requests" } span.note { "60 minutes, each by 12 ranges" } }
             (chart::heat_map(&app.node().telemetry.registry().slots(None, Window::Minutes(60))))
         }
         div.columns {
-            section.card aria-labelledby="alerts" { h2 #alerts { "Alerts firing" } (alerts(&live::firing(&app))) }
-            section.card aria-labelledby="advice" { h2 #advice { "Advice" } (advice(&app)) }
+            section.card data-part="alerts" aria-labelledby="alerts" { h2 #alerts { "Alerts firing" } (alerts(&live::firing(&app))) }
+            section.card data-part="advice" aria-labelledby="advice" { h2 #advice { "Advice" } (advice(&app)) }
         }
     };
-    page(Here::Overview, &visitor, &form, &body)
+    Page::of(Here::Overview).streamed(figures.parts).show(&frame, &body)
 }
 
 fn verdict(app: &App, figures: &Figures) -> Markup {
@@ -45,7 +40,7 @@ fn verdict(app: &App, figures: &Figures) -> Markup {
                     div.score { span data-live="score" { (figures.text("score")) } small { " of 100" } }
                     div.state data-live="health" data-live-state="health" data-state=(figures.state("health")) { (figures.text("health")) }
                 }
-                div {
+                div data-part="why" {
                     h2 { "Why" }
                     ul.reasons {
                         @match &report {
@@ -86,35 +81,35 @@ fn endpoints(figures: &Figures) -> Markup {
         @if figures.endpoints.is_empty() {
             p.none { "No requests in the last 5 minutes." }
         } @else {
-            table.stack {
+            table.stack role="table" {
                 caption.visually-hidden { "Rate, errors and latency of each endpoint; a dash stands for fewer than " (text::FEW) " requests" }
-                thead {
-                    tr {
-                        th scope="col" { "Endpoint" }
-                        th.number scope="col" { "Rate" }
-                        th.number scope="col" { "Errors" }
-                        th.number scope="col" { "P50" }
-                        th.number scope="col" { "P99" }
-                        th.line scope="col" { "Last 60 s" }
+                thead role="rowgroup" {
+                    tr role="row" {
+                        th scope="col" role="columnheader" { "Endpoint" }
+                        th.number scope="col" role="columnheader" { "Rate" }
+                        th.number scope="col" role="columnheader" { "Errors" }
+                        th.number scope="col" role="columnheader" { "P50" }
+                        th.number scope="col" role="columnheader" { "P99" }
+                        th.line scope="col" role="columnheader" { "Last 60 s" }
                     }
                 }
-                tbody {
+                tbody role="rowgroup" {
                     @for (method, route) in &figures.endpoints {
                         @let key = live::key(method, route);
                         @let cell = |label: &str, figure: &str| {
                             let name = format!("{figure} {key}");
-                            html! { td.number data-label=(label) { span data-live=(name) { (figures.text(&name)) } } }
+                            html! { td.number role="cell" data-label=(label) { span data-live=(name) { (figures.text(&name)) } } }
                         };
                         @let errors = format!("errors {key}");
-                        tr {
-                            th scope="row" { span.method { (method) } " " code { (route) } }
+                        tr role="row" {
+                            th scope="row" role="rowheader" { span.method { (method) } " " code { (route) } }
                             (cell("Rate", "rate"))
-                            td.number data-label="Errors" {
+                            td.number role="cell" data-label="Errors" {
                                 span data-live=(errors) data-live-state=(errors) data-state=(figures.state(&errors)) { (figures.text(&errors)) }
                             }
                             (cell("P50", "p50"))
                             (cell("P99", "p99"))
-                            td.line data-label="Last 60 s" { (chart::sparkline(&key, &key, figures.points(&key), figures.text(&format!("peak {key}")))) }
+                            td.line role="cell" data-label="Last 60 s" { (chart::sparkline(&key, &key, figures.points(&key), figures.text(&format!("peak {key}")))) }
                         }
                     }
                 }
@@ -146,7 +141,7 @@ fn alerts(firing: &[Value]) -> Markup {
 }
 
 fn advice(app: &App) -> Markup {
-    let told = told(app, "advice", MOST_ADVICE);
+    let told = live::advice(app);
     let items = items(&told, "items");
     html! {
         @if items.is_empty() {

@@ -1,16 +1,16 @@
 //! What is slow, what grows, and what it runs on.
 
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::Response;
 use maud::{Markup, html};
 use serde_json::Value;
 use tidegate_perfmon::{CallOutcome, OperationSnapshot, SlowCall};
 
-use super::layout::{Here, page};
+use super::layout::{Frame, Here, Page};
 use super::live::WINDOW;
 use super::section::{items, told};
-use super::session::{FormToken, Visitor};
+use super::session::Visitor;
+use super::table::{NAME, NUMBER, TEXT, table};
 use super::text;
 use crate::app::App;
 use crate::problem::Problem;
@@ -20,8 +20,7 @@ use crate::routes::performance::{self, PerformanceQuery};
 /// Longest that a list is.
 const MOST: usize = 20;
 
-pub(super) async fn show(State(app): State<App>, visitor: Visitor, headers: HeaderMap) -> Response {
-    let form = FormToken::of(app.pages_key(), &headers);
+pub(super) async fn show(State(app): State<App>, frame: Frame) -> Response {
     let registry = app.node().telemetry.registry();
     let section = |name| told(&app, name, MOST);
     let (queries, trends, pools, process) =
@@ -29,25 +28,25 @@ pub(super) async fn show(State(app): State<App>, visitor: Visitor, headers: Head
     let mut operations = registry.operations(WINDOW);
     operations.retain(|operation| operation.count > 0);
     let body = html! {
-        section.card aria-labelledby="process" { h2 #process { "Process" } (process_figures(&process)) }
-        section.card aria-labelledby="statements" {
+        section.card data-part="process" aria-labelledby="process" { h2 #process { "Process" } (process_figures(&process)) }
+        section.card data-part="statements" aria-labelledby="statements" {
             div.head { h2 #statements { "Statements by time" } span.note { "since the start" } }
             (statements(items(&queries, "top_by_total")))
         }
-        section.card aria-labelledby="slow-queries" {
+        section.card data-part="slow-queries" aria-labelledby="slow-queries" {
             h2 #slow-queries { "Slow statements" }
             (slow_statements(items(&queries, "items")))
         }
-        section.card aria-labelledby="slow-apis" {
+        section.card data-part="slow-apis" aria-labelledby="slow-apis" {
             h2 #slow-apis { "Slow requests" }
             (slow_calls(&registry.slow_calls(MOST)))
         }
-        section.card aria-labelledby="operations" {
+        section.card data-part="operations" aria-labelledby="operations" {
             div.head { h2 #operations { "Operations" } span.note { "last 5 minutes" } }
             (operations_table(&operations))
         }
-        section.card aria-labelledby="trends" { h2 #trends { "Trends" } (trends_table(items(&trends, "items"))) }
-        section.card aria-labelledby="pools" { h2 #pools { "Connection pools" } (pools_table(items(&pools, "items"))) }
+        section.card data-part="trends" aria-labelledby="trends" { h2 #trends { "Trends" } (trends_table(items(&trends, "items"))) }
+        section.card data-part="pools" aria-labelledby="pools" { h2 #pools { "Connection pools" } (pools_table(items(&pools, "items"))) }
         section.card aria-labelledby="export" {
             h2 #export { "Export" }
             p.note { "Everything that is measured and judged, without what these lists leave out." }
@@ -57,7 +56,7 @@ pub(super) async fn show(State(app): State<App>, visitor: Visitor, headers: Head
             }
         }
     };
-    page(Here::Performance, &visitor, &form, &body)
+    Page::of(Here::Performance).show(&frame, &body)
 }
 
 /// The export of `/api/performance`, for who has a session and no token at hand.
@@ -81,36 +80,6 @@ fn process_figures(told: &Value) -> Markup {
             (figure("Threads", count(&process["threads"])))
             (figure("Workers", count(&runtime["workers"])))
             (figure("Tasks", count(&runtime["tasks"])))
-        }
-    }
-}
-
-/// A column: its label, and the class of its cells.
-type Column = (&'static str, &'static str);
-const NUMBER: &str = "number";
-const TEXT: &str = "text";
-const NAME: &str = "";
-
-/// The first column names the row. On a phone each row is a list.
-fn table(caption: &str, columns: &[Column], rows: impl Iterator<Item = Vec<Markup>>) -> Markup {
-    let mut rows = rows.peekable();
-    html! {
-        @if rows.peek().is_none() {
-            p.none { "None." }
-        } @else {
-            table.stack {
-                caption.visually-hidden { (caption) }
-                thead { tr { @for (label, class) in columns { th scope="col" class=(class) { (label) } } } }
-                tbody {
-                    @for row in rows {
-                        tr {
-                            @for (at, (cell, (label, class))) in row.iter().zip(columns).enumerate() {
-                                @if at == 0 { th scope="row" class=(class) { (cell) } } @else { td class=(class) data-label=(label) { (cell) } }
-                            }
-                        }
-                    }
-                }
-            }
         }
     }
 }

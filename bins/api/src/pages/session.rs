@@ -6,16 +6,22 @@
 //!
 //! Without tokens there is no login; a cookie with a nonce is all that forms need.
 
+use std::borrow::Cow;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use hmac::{Hmac, Mac};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tidegate_app::settings::Settings;
 use uuid::Uuid;
 
+use super::layout::Here;
+use super::live;
 use crate::access;
 use crate::app::App;
 use crate::problem::Problem;
@@ -111,20 +117,60 @@ impl FromRequestParts<App> for Visitor {
             Some(session) if session.role.has_token(app.settings()) => {
                 Ok(Self { role: session.role, has_session: true })
             }
-            _ => Err(Redirect::to(LOGIN).into_response()),
+            _ => Err(Redirect::to(&login(parts)).into_response()),
         }
+    }
+}
+
+/// The login, that leads back to the page which was wanted.
+fn login(parts: &Parts) -> String {
+    let wanted = parts.uri.path_and_query().map(PathAndQuery::as_str).filter(|_| parts.method == Method::GET);
+    match wanted.and_then(Next::of) {
+        Some(Next(path)) if path != Here::Overview.path() => {
+            format!("{LOGIN}?next={}", utf8_percent_encode(&path, NON_ALPHANUMERIC))
+        }
+        _ => LOGIN.to_owned(),
+    }
+}
+
+/// A page to go on to: one of ours, wherever the name of it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Next(pub(super) String);
+
+impl Next {
+    /// None where it is no page of the dashboard, or too long to be one.
+    pub(super) fn of(path: &str) -> Option<Self> {
+        const LONGEST: usize = 1_024;
+        let rest = path.strip_prefix(Here::Overview.path())?;
+        let is_ours = rest.is_empty() || rest.starts_with(['/', '?']);
+        let is_a_page = ![LOGIN, "/dashboard/logout", live::PATH].iter().any(|other| path.starts_with(other));
+        let is_plain = path.len() <= LONGEST && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+        (is_ours && is_a_page && is_plain).then(|| Self(path.to_owned()))
     }
 }
 
 /// Whether the pages are open to who asks, where no token is set.
 pub(super) fn open(app: &App, parts: &Parts) -> Result<(), Problem> {
-    if access::is_direct_loopback(app.settings(), &parts.extensions, &parts.headers) {
+    let mut headers = Cow::Borrowed(&parts.headers);
+    if is_link(parts) {
+        // Whoever follows a link from elsewhere sees a page and changes nothing, nor sees the page that led here any of it.
+        headers.to_mut().remove("sec-fetch-site");
+    }
+    if access::is_direct_loopback(app.settings(), &parts.extensions, &headers) {
         return Ok(());
     }
     Err(Problem::forbidden(
         "without tokens, the dashboard is open to direct connections from this machine only; \
          set TIDEGATE_ADMIN_TOKEN and TIDEGATE_READ_TOKEN",
     ))
+}
+
+/// Whether a browser loads a page of its own, in no frame.
+fn is_link(parts: &Parts) -> bool {
+    let says = |name: &str, what: &str| parts.headers.get(name).is_some_and(|value| value == what);
+    matches!(parts.method, Method::GET | Method::HEAD)
+        && says("sec-fetch-mode", "navigate")
+        && says("sec-fetch-dest", "document")
 }
 
 /// What a form has to send back, so that only our own pages' forms count. Bound to the browser's cookie.
@@ -230,10 +276,11 @@ fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'
     pairs.filter(move |(found, _)| *found == name).map(|(_, value)| value)
 }
 
+/// `Lax`, so that a link in a mail or an alert leads in whoever is logged in; nothing is changed but by a form with its token.
 /// Whoever falsely says that it came by TLS only keeps its own cookie from itself.
 fn cookie(name: &str, value: &str, max_age: i64, headers: &HeaderMap) -> HeaderValue {
     let secure = if headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https") { "; Secure" } else { "" };
-    let text = format!("{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Strict{secure}");
+    let text = format!("{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}");
     HeaderValue::from_str(&text).expect("names and values are of hexadecimal digits, dots and letters")
 }
 
@@ -273,6 +320,31 @@ mod tests {
         assert_eq!(key("a"), key("a"), "every instance of one has the same");
         assert_ne!(key("a"), key("b"));
         assert_ne!(key("a"), settings.tokens.derive("pages"));
+    }
+
+    #[test]
+    fn a_login_leads_to_our_own_pages_alone() {
+        for ours in ["/dashboard", "/dashboard/queues", "/dashboard/queues/import?state=dead", "/dashboard?said=x"] {
+            assert_eq!(Next::of(ours), Some(Next(ours.to_owned())));
+        }
+        let long = format!("/dashboard/{}", "x".repeat(2_000));
+        for other in [
+            "",
+            "/",
+            "//evil.example",
+            "https://evil.example/dashboard",
+            "/dashboards",
+            "/dashboard.evil.example",
+            "/dashboard/login",
+            "/dashboard/logout",
+            "/dashboard/live",
+            "/dashboard/\\evil",
+            "/dashboard/\r\nset-cookie: a=b",
+            "/dashboard/é",
+            &long,
+        ] {
+            assert_eq!(Next::of(other), None, "{other}");
+        }
     }
 
     #[test]

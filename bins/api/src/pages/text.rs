@@ -1,5 +1,7 @@
 //! Figures as people read them.
 
+use std::borrow::Cow;
+use std::fmt::Write;
 use std::time::Duration;
 
 /// In place of a figure that rests on nothing, or on too little.
@@ -55,6 +57,51 @@ pub(super) fn places(value: f64) -> String {
     }
 }
 
+/// A length of time by its two greatest units: `12 s`, `4 min 5 s`, `2 h 5 min`, `3 d 4 h`.
+pub(super) fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let two = |great: u64, unit: &str, small: u64, below: &str| {
+        if small == 0 { format!("{great} {unit}") } else { format!("{great} {unit} {small} {below}") }
+    };
+    match seconds {
+        0 => time(span),
+        1..60 => format!("{seconds} s"),
+        60..3_600 => two(seconds / 60, "min", seconds % 60, "s"),
+        3_600..86_400 => two(seconds / 3_600, "h", seconds % 3_600 / 60, "min"),
+        _ => two(seconds / 86_400, "d", seconds % 86_400 / 3_600, "h"),
+    }
+}
+
+/// Where somebody else wrote it: controls and marks of direction, which move what stands beside them, by their numbers. Lines and
+/// tabs stay.
+pub(super) fn visible(text: &str) -> Cow<'_, str> {
+    let is_hidden = |char: char| {
+        char.is_control() && !matches!(char, '\n' | '\t')
+            || matches!(char, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for char in text.chars() {
+        if is_hidden(char) {
+            // A string takes everything.
+            let _ = write!(shown, "\\u{{{:x}}}", u32::from(char));
+        } else {
+            shown.push(char);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// The beginning, of what may be long.
+pub(super) fn beginning(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
 /// When something happened, in UTC.
 pub(super) fn moment(unix_ms: u64) -> String {
     let at = i64::try_from(unix_ms).ok().map(tidegate_app::clock::from_ms);
@@ -74,6 +121,23 @@ mod tests {
         );
         assert_eq!([percent(0.0), percent(0.5), percent(0.0012)], ["0 %", "50.0 %", "0.12 %"]);
         assert_eq!([bytes(512.0), bytes(1_536.0), bytes(3.0e9)], ["512 B", "1.50 KiB", "2.79 GiB"]);
+    }
+
+    #[test]
+    fn spans_have_two_units() {
+        let of = |seconds| span(Duration::from_secs(seconds));
+        assert_eq!(
+            [of(12), of(60), of(245), of(7_500), of(273_600)],
+            ["12 s", "1 min", "4 min 5 s", "2 h 5 min", "3 d 4 h"]
+        );
+        assert_eq!(span(Duration::from_millis(20)), "20.0 ms");
+    }
+
+    #[test]
+    fn what_hides_is_shown_by_its_number() {
+        assert_eq!(visible("a\u{202e}b\u{0}c\n"), "a\\u{202e}b\\u{0}c\n");
+        assert!(matches!(visible("plain é שלום"), Cow::Borrowed(_)));
+        assert_eq!((beginning("éé", 2), beginning("ééé", 2)), ("éé".into(), "éé…".into()));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! `/api/cache`: what the cache did, and dropping from it on every node.
 
 pub(super) mod keys;
-pub(super) mod purge;
-pub(super) mod warm_up;
+pub(crate) mod purge;
+pub(crate) mod warm_up;
 
 use std::time::Duration;
 
@@ -21,6 +21,11 @@ const LOW_HIT_RATE: f64 = 0.8;
 const ENOUGH_LOOKUPS: u64 = 100;
 
 pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
+    axum::Json(told(&app))
+}
+
+/// What the cache did, by tier and by class.
+pub(crate) fn told(app: &App) -> Value {
     let stats = app.node().cache.stats();
     let telemetry = &app.node().telemetry;
     let classes: Vec<_> = stats.classes.into_iter().map(Class::of).collect();
@@ -29,14 +34,14 @@ pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
     let warnings =
         classes.iter().filter_map(Class::warning).chain(stats.tiers.iter().flat_map(warnings_of)).chain(of_redis);
     let warnings: Vec<_> = warnings.collect();
-    axum::Json(json!({
+    json!({
         "tiers": stats.tiers.iter().map(|stats| tier(stats, telemetry)).collect::<Vec<_>>(),
         "classes": classes.iter().map(Class::shown).collect::<Vec<_>>(),
         "low_hit_rate": classes.iter().filter(|class| class.low().is_some()).map(|class| class.stats.class).collect::<Vec<_>>(),
         "warm_up": app.warming().progress().as_ref().map(warm_up::shown),
         "redis": redis,
         "warnings": warnings,
-    }))
+    })
 }
 
 /// A class, with what the shared tier did for it.

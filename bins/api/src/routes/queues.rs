@@ -1,15 +1,15 @@
 //! `/api/queue`: the queues, their jobs, their schedules.
 
-mod actions;
+pub(crate) mod actions;
 mod batches;
 mod bulk;
 mod create;
-mod cron;
+pub(crate) mod cron;
 mod events;
 mod idempotency;
-mod jobs;
+pub(crate) mod jobs;
 mod new_job;
-mod overview;
+pub(crate) mod overview;
 mod route;
 mod settings;
 
@@ -47,7 +47,7 @@ pub(super) fn routes() -> Router<App> {
 }
 
 /// The queue of that name, as the application spells it.
-fn known(queue: &str) -> Result<&'static str, Problem> {
+pub(crate) fn known(queue: &str) -> Result<&'static str, Problem> {
     let found = QUEUES.iter().copied().find(|known| *known == queue);
     found.ok_or_else(|| {
         Problem::not_found(format!("there is no queue `{}`; there is {}", short(queue), QUEUES.join(", ")))

@@ -1,15 +1,17 @@
 //! `/api/rate-limit`: what the limiters did, their quotas and keys, decisions for others, and a tenant's plan.
 
 mod check;
-mod keys;
-mod quotas;
+pub(crate) mod keys;
+pub(crate) mod quotas;
+
+use std::sync::Arc;
 
 use axum::extract::State;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
-use tidegate_app::tenant::{self, Plan, TenantId};
-use tidegate_ratelimit::Overrides;
+use tidegate_app::tenant::{self, Plan, Tenant, TenantId};
+use tidegate_ratelimit::{Overrides, TenantUsage};
 
 use super::tenants::{parse_tier, plan};
 use crate::app::App;
@@ -23,6 +25,11 @@ pub(super) use check::check;
 pub(super) use keys::{block, reset, unblock};
 
 pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
+    axum::Json(told(&app))
+}
+
+/// Each limiter, and what it decided.
+pub(crate) fn told(app: &App) -> Value {
     let limiters = app.limiters();
     let named = |named: &Named| {
         let limiter = named.limiter();
@@ -50,7 +57,7 @@ pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
         "deny": [],
         "stats": limiters.tenants.stats(),
     }));
-    axum::Json(json!({"limiters": all}))
+    json!({"limiters": all})
 }
 
 fn texts(networks: &[IpNet]) -> Vec<String> {
@@ -78,10 +85,10 @@ pub(super) async fn change(State(app): State<App>, Json(change): Json<Change>) -
     match change {
         Change { tenant_id: Some(tenant_id), tier, limits, limiter: None, quota: None } => {
             let limits = limits.unwrap_or_default();
-            set_plan(&app, NewPlan { tenant_id, tier, limits }).await
+            set_plan(&app, NewPlan { tenant_id, tier, limits: limits.0 }).await.map(axum::Json)
         }
         Change { tenant_id: None, tier: None, limits: None, limiter: Some(limiter), quota: Some(quota) } => {
-            quotas::set(&app, &limiter, quota.as_deref()).await
+            quotas::set(&app, &limiter, quota.as_deref()).await.map(axum::Json)
         }
         _ => Err(Problem::bad_request(
             "unexpected-json",
@@ -90,25 +97,27 @@ pub(super) async fn change(State(app): State<App>, Json(change): Json<Change>) -
     }
 }
 
-struct NewPlan {
-    tenant_id: String,
-    tier: Option<String>,
-    limits: Object<LimitChanges>,
+/// What a tenant's plan becomes.
+pub(crate) struct NewPlan {
+    pub(crate) tenant_id: String,
+    /// As before where none is named.
+    pub(crate) tier: Option<String>,
+    pub(crate) limits: LimitChanges,
 }
 
 /// What becomes of a tenant's own limits: one that is not named stays, one that is `null` goes, so that the tier's
 /// holds again.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LimitChanges {
+pub(crate) struct LimitChanges {
     #[serde(default, deserialize_with = "named")]
-    per_minute: Option<Option<u64>>,
+    pub(crate) per_minute: Option<Option<u64>>,
     #[serde(default, deserialize_with = "named")]
-    per_hour: Option<Option<u64>>,
+    pub(crate) per_hour: Option<Option<u64>>,
     #[serde(default, deserialize_with = "named")]
-    per_day: Option<Option<u64>>,
+    pub(crate) per_day: Option<Option<u64>>,
     #[serde(default, alias = "users", deserialize_with = "named")]
-    max_users: Option<Option<u32>>,
+    pub(crate) max_users: Option<Option<u32>>,
 }
 
 /// What is there has to be a value: `null` is none.
@@ -133,8 +142,8 @@ impl LimitChanges {
 }
 
 /// Gives a tenant another tier or other limits of its own; what is not named stays as it is.
-async fn set_plan(app: &App, new: NewPlan) -> Result<axum::Json<Value>, Problem> {
-    let NewPlan { tenant_id, tier, limits: Object(limits) } = new;
+pub(crate) async fn set_plan(app: &App, new: NewPlan) -> Result<Value, Problem> {
+    let NewPlan { tenant_id, tier, limits } = new;
     let missing = || Problem::not_found(format!("there is no tenant `{tenant_id}`"));
     let id: TenantId = tenant_id.parse().map_err(|_| missing())?;
     let tier = tier.as_deref().map(parse_tier).transpose()?;
@@ -143,15 +152,20 @@ async fn set_plan(app: &App, new: NewPlan) -> Result<axum::Json<Value>, Problem>
     let after = tenant::change_plan(store, limiter, &id, change).await?.ok_or_else(missing)?;
     let mut body = json!(after);
     body["tenant_id"] = id.as_str().into();
-    Ok(axum::Json(body))
+    Ok(body)
 }
 
 /// A tenant's plan in force, what it has used of its windows and seats, and its block.
 pub(super) async fn usage(State(app): State<App>, Path(id): Path<String>) -> Result<axum::Json<Value>, Problem> {
-    let tenant = keys::known_tenant(&app, &id).await?;
-    let usage = app.limiters().tenants.usage(tenant.id.as_str(), &tenant.plan).await;
-    let usage = usage.map_err(|error| limits::undecided(&error))?;
+    let (tenant, usage) = used_by(&app, &id).await?;
     let mut body = json!(usage);
     body["tenant_id"] = json!(tenant.id);
     Ok(axum::Json(body))
+}
+
+/// A tenant, and what it has used.
+pub(crate) async fn used_by(app: &App, id: &str) -> Result<(Arc<Tenant>, TenantUsage), Problem> {
+    let tenant = keys::known_tenant(app, id).await?;
+    let usage = app.limiters().tenants.usage(tenant.id.as_str(), &tenant.plan).await;
+    Ok((tenant, usage.map_err(|error| limits::undecided(&error))?))
 }

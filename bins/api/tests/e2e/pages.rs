@@ -1,8 +1,10 @@
 //! The dashboard: its frame without a browser, and its pages in one.
 
+mod actions;
 mod browser;
 mod frame;
 mod overview;
+mod queues;
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
@@ -61,7 +63,7 @@ impl<'a> Visit<'a> {
         for line in answer.headers().get_all("set-cookie") {
             let line = line.to_str().expect("a text");
             let (pair, attributes) = line.split_once(';').expect("attributes");
-            for wanted in ["HttpOnly", "SameSite=Strict", "Path=/"] {
+            for wanted in ["HttpOnly", "SameSite=Lax", "Path=/"] {
                 assert!(attributes.contains(wanted), "{line}");
             }
             let (name, value) = pair.split_once('=').expect("a pair");
@@ -71,6 +73,48 @@ impl<'a> Visit<'a> {
             }
         }
     }
+}
+
+/// The page of a GET that must be there.
+async fn page(visit: &mut Visit<'_>, path: &str) -> String {
+    let answer = visit.get(path).await;
+    assert_eq!(answer.status(), 200, "{path}");
+    answer.text().await.expect("a page")
+}
+
+/// Does something without JavaScript, as whoever loaded that page, and returns the page that it leads to.
+async fn act(visit: &mut Visit<'_>, from: &str, path: &str, fields: &[(&str, &str)]) -> String {
+    let form = visit.form(from).await;
+    let fields: Vec<_> = fields.iter().copied().chain([("form", form.as_str())]).collect();
+    let answer = visit.post(path, &fields, &[]).await;
+    assert_eq!(answer.status(), 303, "{path} {fields:?}: {}", answer.text().await.expect("a page"));
+    page(visit, &location(&answer)).await
+}
+
+/// What can't be undone is asked first, and done by the form that asks.
+async fn act_when_asked(visit: &mut Visit<'_>, from: &str, path: &str, fields: &[(&str, &str)]) -> String {
+    let form = visit.form(from).await;
+    let sent: Vec<_> = fields.iter().copied().chain([("form", form.as_str())]).collect();
+    let question = visit.post(path, &sent, &[]).await;
+    assert_eq!(question.status(), 200, "{path} {fields:?}");
+    let question = question.text().await.expect("a page");
+    assert!(question.contains("name=\"sure\" value=\"yes\"") && question.contains(path), "{question}");
+    let held = hidden(&question);
+    let fields: Vec<_> = held.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let fields: Vec<_> = fields.into_iter().chain([("sure", "yes")]).collect();
+    let answer = visit.post(path, &fields, &[]).await;
+    assert_eq!(answer.status(), 303, "{path}: {}", answer.text().await.expect("a page"));
+    page(visit, &location(&answer)).await
+}
+
+/// Names and values of the hidden fields of a page with one form.
+fn hidden(page: &str) -> Vec<(String, String)> {
+    let fields = page.split("<input type=\"hidden\" name=\"").skip(1);
+    let fields = fields.map(|rest| {
+        let mut parts = rest.split('"');
+        (parts.next().expect("a name").to_owned(), parts.nth(1).expect("a value").to_owned())
+    });
+    fields.collect()
 }
 
 fn location(answer: &Response) -> String {

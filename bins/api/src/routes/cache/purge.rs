@@ -21,7 +21,7 @@ const STANDARD: [TtlClass; 5] =
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::routes) struct Selection {
+pub(crate) struct Selection {
     #[serde(default, deserialize_with = "given")]
     pattern: Option<String>,
     #[serde(default, deserialize_with = "given")]
@@ -50,13 +50,38 @@ pub(in crate::routes) async fn drop_selected(
         let detail = "the body says what is dropped: a query string has nothing to say here";
         return Err(Problem::bad_request("bad-query", detail));
     }
-    selection.check_class(&app.node().cache.stats().classes)?;
-    let purge = selection.check()?;
-    let removed = app.node().store.purge(&purge).await?;
+    let removed = drop_from(&app, selection).await?;
     Ok(axum::Json(json!({"removed": removed})))
 }
 
+/// Drops it from the caches of all nodes. Returns how many entries went here, `None` where nothing was counted.
+pub(crate) async fn drop_from(app: &App, selection: Selection) -> Result<Option<usize>, Problem> {
+    selection.check_class(&app.node().cache.stats().classes)?;
+    let purge = selection.check()?;
+    Ok(app.node().store.purge(&purge).await?)
+}
+
+/// All that match a pattern in this process's memory, at most `most`.
+pub(crate) fn matching(app: &App, pattern: &str, most: usize) -> Result<Vec<Key>, Problem> {
+    let pattern = Pattern::parse(pattern).map_err(|error| bad("pattern", &error))?;
+    Ok(app.node().cache.inspect_matching(&pattern, None, most).into_iter().map(|entry| entry.key).collect())
+}
+
 impl Selection {
+    /// What matches a pattern.
+    pub(crate) fn of_pattern(pattern: String) -> Self {
+        Self { pattern: Some(pattern), ..Self::nothing() }
+    }
+
+    /// What is of a class; `all` is everything.
+    pub(crate) fn of_class(class: String) -> Self {
+        Self { class: Some(class), ..Self::nothing() }
+    }
+
+    const fn nothing() -> Self {
+        Self { pattern: None, keys: None, tags: None, all: None, class: None }
+    }
+
     /// A class that nobody has would be dropped without a word, and what was meant would stay.
     fn check_class(&self, used: &[ClassStats]) -> Result<(), Problem> {
         let Some(class) = self.class.as_deref().filter(|class| *class != "all") else { return Ok(()) };

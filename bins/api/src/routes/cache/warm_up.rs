@@ -45,26 +45,31 @@ pub(in crate::routes) async fn start(
     } else {
         Json::from_request(request, &app).await?
     };
-    let class = wanted.class.as_deref().filter(|class| *class != "all");
+    let begun = begin(&app, wanted.class.as_deref(), wanted.limit).await?;
+    Ok((StatusCode::ACCEPTED, axum::Json(json!({"warm_up": shown(&begun)}))))
+}
+
+/// Begins to load at most `limit` keys, of `class` where one is named; `all` is every class.
+pub(crate) async fn begin(app: &App, class: Option<&str>, limit: Option<usize>) -> Result<WarmUpProgress, Problem> {
+    let class = class.filter(|class| *class != "all");
     if let Some(class) = class.filter(|class| !CLASSES.contains(class)) {
         let shown: String = class.chars().take(64).collect();
         let detail =
             format!("`type`: nothing of a class `{shown}` is loaded ahead; there are {} and all", CLASSES.join(", "));
         return Err(Problem::unprocessable("bad-selection", detail));
     }
-    let limit = wanted.limit.unwrap_or(DEFAULT_LIMIT);
+    let limit = limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(Problem::unprocessable("bad-limit", format!("`limit` is a number from 1 to {MAX_LIMIT}")));
     }
     // What is loaded before the latest commits are known is dropped again when they are.
     app.catch_up().await?;
-    let begun = app.warming().again(&app.node().store, class, limit).await.map_err(|error| match &error {
+    app.warming().again(&app.node().store, class, limit).await.map_err(|error| match &error {
         NotBegun::Running(progress) => {
             Problem::conflict("warm-up-runs", error.to_string()).with("warm_up", shown(progress))
         }
         NotBegun::Store(error) => Problem::internal(error),
-    })?;
-    Ok((StatusCode::ACCEPTED, axum::Json(json!({"warm_up": shown(&begun)}))))
+    })
 }
 
 /// How far a warm-up has come.

@@ -20,43 +20,65 @@ const STEP: usize = 500;
 const BUDGET: Duration = Duration::from_secs(5);
 
 pub(super) async fn pause(State(app): State<App>, Path(queue): Path<String>) -> Result<axum::Json<Value>, Problem> {
-    app.node().broker.pause(known(&queue)?).await?;
+    set_paused(&app, &queue, true).await?;
     Ok(axum::Json(json!({"queue": queue, "paused": true})))
 }
 
 pub(super) async fn resume(State(app): State<App>, Path(queue): Path<String>) -> Result<axum::Json<Value>, Problem> {
-    app.node().broker.resume(known(&queue)?).await?;
+    set_paused(&app, &queue, false).await?;
     Ok(axum::Json(json!({"queue": queue, "paused": false})))
 }
 
-/// Cancels all jobs that have not started.
-pub(super) async fn drain(State(app): State<App>, Path(queue): Path<String>) -> Result<axum::Json<Value>, Problem> {
-    let queue = known(&queue)?;
-    let (moved, more) = steps(&app, usize::MAX, |limit| app.node().broker.drain(queue, limit)).await?;
-    Ok(axum::Json(json!({"queue": queue, "moved": moved, "more": more})))
+/// Has workers take no more of its jobs, or take them again.
+pub(crate) async fn set_paused(app: &App, queue: &str, paused: bool) -> Result<(), Problem> {
+    let (queue, broker) = (known(queue)?, &app.node().broker);
+    if paused {
+        broker.pause(queue).await?
+    } else {
+        broker.resume(queue).await?
+    }
+    Ok(())
 }
 
-/// Makes all dead jobs ready, with fresh attempts.
+pub(super) async fn drain(State(app): State<App>, Path(queue): Path<String>) -> Result<axum::Json<Value>, Problem> {
+    let Changed { jobs, more } = drain_queue(&app, &queue).await?;
+    Ok(axum::Json(json!({"queue": queue, "moved": jobs, "more": more})))
+}
+
+/// Cancels all jobs that have not started.
+pub(crate) async fn drain_queue(app: &App, queue: &str) -> Result<Changed, Problem> {
+    let queue = known(queue)?;
+    steps(app, usize::MAX, |limit| app.node().broker.drain(queue, limit)).await
+}
+
 pub(super) async fn retry_dead(
     State(app): State<App>,
     Path(queue): Path<String>,
 ) -> Result<axum::Json<Value>, Problem> {
-    let queue = known(&queue)?;
+    let Changed { jobs, more } = revive(&app, &queue).await?;
+    Ok(axum::Json(json!({"queue": queue, "moved": jobs, "more": more})))
+}
+
+/// Makes all dead jobs ready, with fresh attempts.
+pub(crate) async fn revive(app: &App, queue: &str) -> Result<Changed, Problem> {
+    let queue = known(queue)?;
     // Those that are dead now: some may die again at once, and would else be revived without end.
     let dead = usize::try_from(app.node().broker.counts(queue).await?.dead).unwrap_or(usize::MAX);
-    let (moved, more) = steps(&app, dead, |limit| app.node().broker.retry_dead(queue, limit)).await?;
-    Ok(axum::Json(json!({"queue": queue, "moved": moved, "more": more})))
+    steps(app, dead, |limit| app.node().broker.retry_dead(queue, limit)).await
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Clean {
-    state: String,
-    older_than_s: i64,
+pub(crate) struct Clean {
+    /// `done`, `dead` or `cancelled`.
+    pub(crate) state: String,
+    /// From 0 on.
+    pub(crate) older_than_s: i64,
 }
 
 impl Clean {
-    fn check(&self) -> Result<(CleanableState, Duration), Problem> {
+    /// What it means.
+    pub(crate) fn check(&self) -> Result<(CleanableState, Duration), Problem> {
         let state = self.state.parse::<JobState>().ok().and_then(|state| CleanableState::try_from(state).ok());
         let state = state.ok_or_else(|| {
             let detail = format!("`state` is done, dead or cancelled, not `{}`", short(&self.state));
@@ -69,36 +91,51 @@ impl Clean {
     }
 }
 
-/// Removes finished jobs that ended long enough ago.
 pub(super) async fn clean(
     State(app): State<App>,
     Path(queue): Path<String>,
     Json(clean): Json<Clean>,
 ) -> Result<axum::Json<Value>, Problem> {
-    let queue = known(&queue)?;
-    let (state, older_than) = clean.check()?;
-    let (removed, more) =
-        steps(&app, usize::MAX, |limit| app.node().broker.clean(queue, state, older_than, limit)).await?;
-    Ok(axum::Json(json!({"queue": queue, "removed": removed, "more": more})))
+    let Changed { jobs, more } = clean_queue(&app, &queue, &clean).await?;
+    Ok(axum::Json(json!({"queue": queue, "removed": jobs, "more": more})))
 }
 
-/// Goes on step by step until nothing is left, or `most` jobs are done, or the time is over. Returns how many jobs it was,
-/// and whether there may be more.
-async fn steps<F>(app: &App, most: usize, step: impl Fn(usize) -> F) -> Result<(usize, bool), Problem>
+/// Removes finished jobs that ended long enough ago.
+pub(crate) async fn clean_queue(app: &App, queue: &str, clean: &Clean) -> Result<Changed, Problem> {
+    let queue = known(queue)?;
+    let (state, older_than) = clean.check()?;
+    steps(app, usize::MAX, |limit| app.node().broker.clean(queue, state, older_than, limit)).await
+}
+
+/// What became of a queue within the time of a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Changed {
+    /// How many jobs it was.
+    pub(crate) jobs: usize,
+    /// Whether there may be more.
+    pub(crate) more: bool,
+}
+
+/// Goes on step by step until nothing is left, or `most` jobs are done, or the time is over.
+async fn steps<F>(app: &App, most: usize, step: impl Fn(usize) -> F) -> Result<Changed, Problem>
 where
     F: Future<Output = Result<usize, BrokerError>>,
 {
-    // Well before the request is ended from outside, and nobody knows how far it came.
-    let end = Instant::now() + BUDGET.min(app.settings().http.request_timeout / 2);
+    let end = Instant::now() + budget(app);
     let mut total = 0;
     loop {
         let count = step(STEP.min(most - total)).await?;
         total += count;
         if count == 0 || total >= most {
-            return Ok((total, false));
+            return Ok(Changed { jobs: total, more: false });
         }
         if Instant::now() >= end {
-            return Ok((total, true));
+            return Ok(Changed { jobs: total, more: true });
         }
     }
+}
+
+/// How long a request goes on step by step: it ends well before it is ended from outside, and nobody knows how far it came.
+pub(crate) fn budget(app: &App) -> Duration {
+    BUDGET.min(app.settings().http.request_timeout / 2)
 }

@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use tidegate_app::jobs::{QUEUES, usual_kind};
-use tidegate_queue::{Schedule, ScheduleError, ScheduleState, Schedules, Triggered};
+use tidegate_queue::{JobId, Listing, Schedule, ScheduleError, ScheduleState, Schedules, Triggered};
 
 use super::short;
 use crate::app::App;
@@ -15,10 +15,15 @@ use crate::problem::Problem;
 
 /// All of them, by name; beside them what can't be read, maybe since a newer version wrote it.
 pub(super) async fn list(State(app): State<App>) -> Result<axum::Json<Value>, Problem> {
-    let listing = schedules(&app).list().await.map_err(refused)?;
+    let listing = all(&app).await?;
     let broken = listing.broken.iter().map(|broken| json!({"name": broken.name, "fault": broken.fault}));
     let broken: Vec<_> = broken.collect();
     Ok(axum::Json(json!({"items": listing.schedules, "broken": broken, "next_cursor": null})))
+}
+
+/// All of them, by name, and what can't be read.
+pub(crate) async fn all(app: &App) -> Result<Listing, Problem> {
+    schedules(app).list().await.map_err(refused)
 }
 
 pub(super) async fn show(
@@ -62,9 +67,14 @@ pub(super) async fn replace(
 }
 
 pub(super) async fn remove(State(app): State<App>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
-    match schedules(&app).remove(&name).await {
-        Ok(true) => Ok(StatusCode::NO_CONTENT),
-        Ok(false) | Err(ScheduleError::Name(_)) => Err(missing(&name)),
+    delete(&app, &name).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+/// Forgets a schedule; its jobs stay.
+pub(crate) async fn delete(app: &App, name: &str) -> Result<(), Problem> {
+    match schedules(app).remove(name).await {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(ScheduleError::Name(_)) => Err(missing(name)),
         Err(error) => Err(refused(error)),
     }
 }
@@ -73,20 +83,32 @@ pub(super) async fn pause(
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Result<axum::Json<ScheduleState>, Problem> {
-    schedules(&app).pause(&name).await.map(axum::Json).map_err(|error| of_path(error, &name))
+    set_paused(&app, &name, true).await.map(axum::Json)
 }
 
 pub(super) async fn resume(
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Result<axum::Json<ScheduleState>, Problem> {
-    schedules(&app).resume(&name).await.map(axum::Json).map_err(|error| of_path(error, &name))
+    set_paused(&app, &name, false).await.map(axum::Json)
+}
+
+/// Has it make no jobs, or make them again.
+pub(crate) async fn set_paused(app: &App, name: &str, paused: bool) -> Result<ScheduleState, Problem> {
+    let schedules = schedules(app);
+    let state = if paused { schedules.pause(name).await } else { schedules.resume(name).await };
+    state.map_err(|error| of_path(error, name))
+}
+
+pub(super) async fn trigger(State(app): State<App>, Path(name): Path<String>) -> Result<Response, Problem> {
+    let id = run_now(&app, &name).await?;
+    Ok((StatusCode::ACCEPTED, axum::Json(json!({"job_id": id}))).into_response())
 }
 
 /// Enqueues a job of it out of turn.
-pub(super) async fn trigger(State(app): State<App>, Path(name): Path<String>) -> Result<Response, Problem> {
-    match schedules(&app).trigger(&name).await.map_err(|error| of_path(error, &name))? {
-        Triggered::Enqueued(id) => Ok((StatusCode::ACCEPTED, axum::Json(json!({"job_id": id}))).into_response()),
+pub(crate) async fn run_now(app: &App, name: &str) -> Result<JobId, Problem> {
+    match schedules(app).trigger(name).await.map_err(|error| of_path(error, name))? {
+        Triggered::Enqueued(id) => Ok(id),
         Triggered::StillRunning(id) => {
             let detail = format!("its job `{id}` is not finished, and the schedule says that they don't overlap");
             Err(Problem::conflict("still-running", detail).with("job_id", id.as_str()))

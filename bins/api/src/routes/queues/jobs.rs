@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_perfmon::mask;
-use tidegate_queue::{Change, Cursor, JobId, JobRecord, Page, State as JobState};
+use tidegate_queue::{Change, Cursor, JobId, JobRecord, LogLine, Page, State as JobState};
 
 use super::{known, short};
 use crate::app::App;
@@ -20,10 +20,13 @@ const MAX_PAGE: usize = 200;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct JobsQuery {
-    state: Option<String>,
-    limit: Option<usize>,
-    cursor: Option<String>,
+pub(crate) struct JobsQuery {
+    /// `ready` where none is named.
+    pub(crate) state: Option<String>,
+    /// 1 to 200; 50 where none is named.
+    pub(crate) limit: Option<usize>,
+    /// Where the page before ended.
+    pub(crate) cursor: Option<String>,
 }
 
 pub(super) async fn list(
@@ -31,7 +34,12 @@ pub(super) async fn list(
     Path(queue): Path<String>,
     Query(query): Query<JobsQuery>,
 ) -> Result<axum::Json<Page>, Problem> {
-    let queue = known(&queue)?;
+    page(&app, &queue, query).await.map(axum::Json)
+}
+
+/// A page of the jobs in a state.
+pub(crate) async fn page(app: &App, queue: &str, query: JobsQuery) -> Result<Page, Problem> {
+    let queue = known(queue)?;
     let bad =
         |field: &str, error: &dyn std::fmt::Display| Problem::unprocessable("bad-query", format!("`{field}`: {error}"));
     let state = query.state.as_deref().unwrap_or("ready");
@@ -43,67 +51,119 @@ pub(super) async fn list(
     }
     let mut page = app.node().broker.list(queue, state, cursor, limit).await?;
     page.items.iter_mut().for_each(hide_errors);
-    Ok(axum::Json(page))
+    Ok(page)
 }
 
 pub(super) async fn show(
     State(app): State<App>,
     Path((queue, id)): Path<(String, String)>,
 ) -> Result<axum::Json<JobRecord>, Problem> {
-    let (queue, id) = (known(&queue)?, job_id(&id)?);
-    record(&app, queue, &id).await.map(axum::Json)
+    record(&app, &queue, &id).await.map(axum::Json)
 }
 
-/// What the runs of a job wrote: its last lines, oldest first.
 pub(super) async fn logs(
     State(app): State<App>,
     Path((queue, id)): Path<(String, String)>,
 ) -> Result<axum::Json<Value>, Problem> {
-    let (queue, id) = (known(&queue)?, job_id(&id)?);
-    let mut lines = app.node().broker.logs(queue, &id).await?;
-    lines.iter_mut().for_each(|line| hide(&mut line.text));
+    let lines = lines(&app, &queue, &id).await?;
     if lines.is_empty() {
-        record(&app, queue, &id).await?;
+        record(&app, &queue, &id).await?;
     }
     Ok(axum::Json(json!({"items": lines, "next_cursor": null})))
 }
 
-/// Cancels a waiting job; 202 where it runs, since its worker is only asked to stop.
+/// What the runs of a job wrote: its last lines, oldest first; none where there is no such job.
+pub(crate) async fn lines(app: &App, queue: &str, id: &str) -> Result<Vec<LogLine>, Problem> {
+    let mut lines = app.node().broker.logs(known(queue)?, &job_id(id)?).await?;
+    lines.iter_mut().for_each(|line| hide(&mut line.text));
+    Ok(lines)
+}
+
 pub(super) async fn cancel(
     State(app): State<App>,
     Path((queue, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let (queue, id) = (known(&queue)?, job_id(&id)?);
-    let change = app.node().broker.cancel(queue, &id).await?;
-    answer(change, &id, "cancelled")
+    act(&app, &queue, &id, Act::Cancel).await.map(Done::status)
 }
 
-/// Makes a dead, cancelled or delayed job ready at once.
 pub(super) async fn retry(
     State(app): State<App>,
     Path((queue, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let (queue, id) = (known(&queue)?, job_id(&id)?);
-    let change = app.node().broker.retry(queue, &id).await?;
-    answer(change, &id, "tried again")
+    act(&app, &queue, &id, Act::Retry).await.map(Done::status)
 }
 
-/// Makes a delayed job ready at once, and no other.
 pub(super) async fn promote(
     State(app): State<App>,
     Path((queue, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let (queue, id) = (known(&queue)?, job_id(&id)?);
-    // A job that runs and dies between these two is tried again: it was wanted at once, and is wanted still.
-    let change = match record(&app, queue, &id).await?.state {
-        JobState::Delayed => app.node().broker.retry(queue, &id).await?,
-        other => Change::Refused(other),
-    };
-    answer(change, &id, "promoted")
+    act(&app, &queue, &id, Act::Promote).await.map(Done::status)
 }
 
-async fn record(app: &App, queue: &str, id: &JobId) -> Result<JobRecord, Problem> {
-    let mut record = app.node().broker.job(queue, id).await?.ok_or_else(|| no_job(id.as_str()))?;
+/// What may be done to one job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// Makes a dead, cancelled or delayed job ready at once.
+    Retry,
+    /// Cancels a waiting job, and asks the worker of one that runs to stop.
+    Cancel,
+    /// Makes a delayed job ready at once, and no other.
+    Promote,
+}
+
+/// That it was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// It is so.
+    Now,
+    /// Its worker was asked.
+    Asked,
+}
+
+impl Done {
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::Now => StatusCode::NO_CONTENT,
+            Self::Asked => StatusCode::ACCEPTED,
+        }
+    }
+}
+
+/// Does it to one job.
+///
+/// # Errors
+///
+/// 404 where there is no such job, 409 where its state doesn't allow it.
+pub(crate) async fn act(app: &App, queue: &str, id: &str, act: Act) -> Result<Done, Problem> {
+    let (broker, queue, job) = (&app.node().broker, known(queue)?, job_id(id)?);
+    let change = match act {
+        Act::Cancel => broker.cancel(queue, &job).await?,
+        Act::Retry => broker.retry(queue, &job).await?,
+        // A job that runs and dies between these two is tried again: it was wanted at once, and is wanted still.
+        Act::Promote => match record(app, queue, id).await?.state {
+            JobState::Delayed => broker.retry(queue, &job).await?,
+            other => Change::Refused(other),
+        },
+    };
+    match change {
+        Change::Applied => Ok(Done::Now),
+        Change::Requested => Ok(Done::Asked),
+        Change::NotFound => Err(no_job(id)),
+        Change::Refused(state) => {
+            let what = match act {
+                Act::Retry => "tried again",
+                Act::Cancel => "cancelled",
+                Act::Promote => "promoted",
+            };
+            Err(Problem::conflict("wrong-state", format!("a job that is {state} can't be {what}")))
+        }
+    }
+}
+
+/// One job, without what its errors may quote.
+pub(crate) async fn record(app: &App, queue: &str, id: &str) -> Result<JobRecord, Problem> {
+    let (queue, id) = (known(queue)?, job_id(id)?);
+    let mut record = app.node().broker.job(queue, &id).await?.ok_or_else(|| no_job(id.as_str()))?;
     hide_errors(&mut record);
     Ok(record)
 }
@@ -117,17 +177,6 @@ fn hide_errors(record: &mut JobRecord) {
 fn hide(text: &mut String) {
     if let Cow::Owned(masked) = mask(text) {
         *text = masked;
-    }
-}
-
-fn answer(change: Change, id: &JobId, what: &str) -> Result<StatusCode, Problem> {
-    match change {
-        Change::Applied => Ok(StatusCode::NO_CONTENT),
-        Change::Requested => Ok(StatusCode::ACCEPTED),
-        Change::NotFound => Err(no_job(id.as_str())),
-        Change::Refused(state) => {
-            Err(Problem::conflict("wrong-state", format!("a job that is {state} can't be {what}")))
-        }
     }
 }
 

@@ -23,34 +23,43 @@ const MAX_BLOCK_SECONDS: u64 = 366 * 24 * 3600;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeyOfLimiter {
-    limiter: String,
-    key: String,
+    pub(crate) limiter: String,
+    pub(crate) key: String,
 }
 
-/// Forgets what a key has used, its block and its strikes.
 pub(crate) async fn reset(
     State(app): State<App>,
     Query(query): Query<KeyOfLimiter>,
 ) -> Result<axum::Json<Value>, Problem> {
-    let key = counted(&app, &query.limiter, &query.key).await?;
-    let was_known = if query.limiter == limits::TENANT {
+    Ok(axum::Json(json!({"reset": forget(&app, &query).await?})))
+}
+
+/// Forgets what a key has used, its block and its strikes. Returns whether it was known.
+pub(crate) async fn forget(app: &App, of: &KeyOfLimiter) -> Result<bool, Problem> {
+    let key = counted(app, &of.limiter, &of.key).await?;
+    let was_known = if of.limiter == limits::TENANT {
         app.limiters().tenants.reset(&key).await
     } else {
-        app.limiters().named(&query.limiter)?.limiter().reset(&key).await
+        app.limiters().named(&of.limiter)?.limiter().reset(&key).await
     };
-    Ok(axum::Json(json!({"reset": was_known.map_err(|error| wrong_key(&error))?})))
+    was_known.map_err(|error| wrong_key(&error))
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewBlock {
-    limiter: String,
-    key: String,
-    seconds: u64,
+    pub(crate) limiter: String,
+    pub(crate) key: String,
+    /// At least one, at most those of 366 days.
+    pub(crate) seconds: u64,
+}
+
+pub(crate) async fn block(State(app): State<App>, Json(new): Json<NewBlock>) -> Result<axum::Json<Value>, Problem> {
+    shut_out(&app, &new).await.map(axum::Json)
 }
 
 /// Refuses everything from a key for a time, on every node.
-pub(crate) async fn block(State(app): State<App>, Json(new): Json<NewBlock>) -> Result<axum::Json<Value>, Problem> {
+pub(crate) async fn shut_out(app: &App, new: &NewBlock) -> Result<Value, Problem> {
     let limiter = app.limiters();
     let named = (new.limiter != limits::TENANT).then(|| limiter.named(&new.limiter)).transpose()?;
     if !(1..=MAX_BLOCK_SECONDS).contains(&new.seconds) {
@@ -58,31 +67,35 @@ pub(crate) async fn block(State(app): State<App>, Json(new): Json<NewBlock>) -> 
         return Err(Problem::unprocessable("bad-block", detail));
     }
     let length = Duration::from_secs(new.seconds);
-    let key = counted(&app, &new.limiter, &new.key).await?;
+    let key = counted(app, &new.limiter, &new.key).await?;
     let blocked = match named {
         Some(named) => named.limiter().block(&key, length).await,
         None => limiter.tenants.block(&key, length).await,
     };
     blocked.map_err(|error| wrong_key(&error))?;
-    Ok(axum::Json(json!({"limiter": new.limiter, "key": key, "blocked_until": clock::now() + length})))
+    Ok(json!({"limiter": new.limiter, "key": key, "blocked_until": clock::now() + length}))
 }
 
-/// Ends a key's block and forgets its strikes; what it has used stays used.
 pub(crate) async fn unblock(
     State(app): State<App>,
     Query(query): Query<KeyOfLimiter>,
 ) -> Result<axum::Json<Value>, Problem> {
-    let key = counted(&app, &query.limiter, &query.key).await?;
-    let was_blocked = if query.limiter == limits::TENANT {
+    Ok(axum::Json(json!({"unblocked": let_in(&app, &query).await?})))
+}
+
+/// Ends a key's block and forgets its strikes; what it has used stays used. Returns whether it was blocked.
+pub(crate) async fn let_in(app: &App, of: &KeyOfLimiter) -> Result<bool, Problem> {
+    let key = counted(app, &of.limiter, &of.key).await?;
+    let was_blocked = if of.limiter == limits::TENANT {
         app.limiters().tenants.unblock(&key).await
     } else {
-        app.limiters().named(&query.limiter)?.limiter().unblock(&key).await
+        app.limiters().named(&of.limiter)?.limiter().unblock(&key).await
     };
-    Ok(axum::Json(json!({"unblocked": was_blocked.map_err(|error| wrong_key(&error))?})))
+    was_blocked.map_err(|error| wrong_key(&error))
 }
 
 /// The key under which the limiter counts what somebody calls `key`; among the tenants there has to be one of that id.
-async fn counted<'a>(app: &App, limiter: &str, key: &'a str) -> Result<Cow<'a, str>, Problem> {
+pub(crate) async fn counted<'a>(app: &App, limiter: &str, key: &'a str) -> Result<Cow<'a, str>, Problem> {
     let counted = limits::counted_as(limiter, key, app.settings().limits.ipv6_prefix)?;
     if limiter == limits::TENANT {
         known_tenant(app, key).await?;
@@ -95,7 +108,7 @@ async fn counted<'a>(app: &App, limiter: &str, key: &'a str) -> Result<Cow<'a, s
 /// # Errors
 ///
 /// 404 where there is none.
-pub(super) async fn known_tenant(app: &App, id: &str) -> Result<Arc<Tenant>, Problem> {
+pub(crate) async fn known_tenant(app: &App, id: &str) -> Result<Arc<Tenant>, Problem> {
     app.catch_up().await?;
     let missing = || {
         let shown: String = id.chars().take(64).collect();

@@ -8,7 +8,7 @@ use crate::limits::{self, SetQuotaError};
 use crate::problem::Problem;
 
 /// Gives a limiter another quota, or that of its settings back; what was charged stays charged.
-pub(super) async fn set(app: &App, limiter: &str, quota: Option<&str>) -> Result<axum::Json<Value>, Problem> {
+pub(crate) async fn set(app: &App, limiter: &str, quota: Option<&str>) -> Result<Value, Problem> {
     if limiter == limits::TENANT {
         let detail = "`limiter`: each tenant has limits of its own; name it by `tenant_id`";
         return Err(Problem::unprocessable("bad-limiter", detail));
@@ -26,5 +26,5 @@ pub(super) async fn set(app: &App, limiter: &str, quota: Option<&str>) -> Result
             Problem::unavailable("unavailable", detail)
         }
     })?;
-    Ok(axum::Json(json!({"limiter": named.name(), "quota": named.limiter().quota().to_string()})))
+    Ok(json!({"limiter": named.name(), "quota": named.limiter().quota().to_string()}))
 }

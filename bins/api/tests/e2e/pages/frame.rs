@@ -12,11 +12,18 @@ async fn login_by_token_and_out() {
     let mut visit = Visit::new(&api);
     let root = visit.get("/").await;
     assert_eq!((root.status().as_u16(), location(&root).as_str()), (303, "/dashboard"));
-    for path in ["/dashboard", "/dashboard/performance", "/dashboard/performance/export?format=csv", "/dashboard/live"]
-    {
+    for path in ["/dashboard", "/dashboard/performance", "/dashboard/performance/export?format=csv"] {
         let answer = visit.get(path).await;
-        assert_eq!((answer.status().as_u16(), location(&answer).as_str()), (303, "/dashboard/login"), "{path}");
+        let login = match path {
+            "/dashboard" => "/dashboard/login",
+            "/dashboard/performance" => "/dashboard/login?next=%2Fdashboard%2Fperformance",
+            _ => "/dashboard/login?next=%2Fdashboard%2Fperformance%2Fexport%3Fformat%3Dcsv",
+        };
+        assert_eq!((answer.status().as_u16(), location(&answer).as_str()), (303, login), "{path}");
     }
+    // A script can't follow to the login, and is told what is so.
+    let live = visit.get("/dashboard/live").await;
+    assert_eq!(live.status(), 401);
 
     let refused = visit.log_in("nobody-knows-this-one").await;
     assert_eq!(refused.status(), 401);
@@ -41,6 +48,56 @@ async fn login_by_token_and_out() {
     let bye = visit.post("/dashboard/logout", &[("form", &form)], &[]).await;
     assert_eq!((bye.status().as_u16(), location(&bye).as_str()), (303, "/dashboard/login"));
     assert_eq!(visit.get("/dashboard").await.status(), 303);
+}
+
+#[tokio::test]
+async fn a_login_goes_on_to_the_page_that_was_wanted() {
+    let api = Api::start_with(&TOKENS).await;
+    let mut visit = Visit::new(&api);
+    let wanted = "/dashboard/queues/import?state=dead";
+    let login = location(&visit.get(wanted).await);
+    assert_eq!(login, "/dashboard/login?next=%2Fdashboard%2Fqueues%2Fimport%3Fstate%3Ddead");
+    let form = visit.form(&login).await;
+    let next = "%2Fdashboard%2Fqueues%2Fimport%3Fstate%3Ddead";
+    let fields = [("token", ADMIN), ("form", &form), ("next", next)];
+    let welcome = visit.post("/dashboard/login", &fields, &[]).await;
+    assert_eq!((welcome.status().as_u16(), location(&welcome).as_str()), (303, wanted));
+    // To nowhere else.
+    for elsewhere in ["https://evil.example/dashboard", "//evil.example", "/dashboard.evil.example", "/api/queue"] {
+        let mut visit = Visit::new(&api);
+        let form = visit.form(&format!("/dashboard/login?next={elsewhere}")).await;
+        let fields = [("token", ADMIN), ("form", &form), ("next", elsewhere)];
+        let welcome = visit.post("/dashboard/login", &fields, &[]).await;
+        assert_eq!(location(&welcome), "/dashboard", "{elsewhere}");
+    }
+}
+
+#[tokio::test]
+async fn a_link_from_elsewhere_shows_a_page_and_changes_nothing() {
+    let api = Api::start().await;
+    let link = |path: &str, mode: &'static str, dest: &'static str| {
+        let request = api.request(Method::GET, path).header("sec-fetch-site", "cross-site");
+        request.header("sec-fetch-mode", mode).header("sec-fetch-dest", dest).send()
+    };
+    assert_eq!(link("/dashboard/queues", "navigate", "document").await.unwrap().status(), 200);
+    for (mode, dest) in [("navigate", "iframe"), ("no-cors", "image"), ("cors", "empty"), ("no-cors", "document")] {
+        assert_eq!(link("/dashboard/queues", mode, dest).await.unwrap().status(), 403, "{mode} {dest}");
+    }
+    assert_eq!(link("/api/queue", "navigate", "document").await.unwrap().status(), 403, "the API is no page");
+    let request = api.request(Method::POST, "/dashboard/queues/import/pause").header("sec-fetch-site", "cross-site");
+    let request = request.header("sec-fetch-mode", "navigate").header("sec-fetch-dest", "document");
+    let answer =
+        request.header("content-type", "application/x-www-form-urlencoded").body("form=").send().await.unwrap();
+    assert_eq!(answer.status(), 403);
+}
+
+#[tokio::test]
+async fn an_asset_of_no_name_is_a_problem_as_any() {
+    let api = Api::start().await;
+    let answer = api.request(Method::GET, "/assets/%ff").send().await.unwrap();
+    assert_eq!(answer.status(), 400);
+    assert!(!header(&answer, "x-request-id").is_empty());
+    assert_eq!(header(&answer, "content-type"), "text/html; charset=utf-8");
 }
 
 #[tokio::test]

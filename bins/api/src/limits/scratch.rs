@@ -1,0 +1,36 @@
+//! A limiter to try a quota on, of which nobody's requests hear.
+
+use tidegate_ratelimit::{
+    Clock, FrontDoor, FrontDoorBuilder, Limiter, MemoryLimiter, MemoryLimiterBuilder, QuotaError, SlidingLog,
+    SlidingWindow,
+};
+
+use super::{Named, build};
+
+/// Few: one key is tried.
+const KEYS: usize = 16;
+
+impl Named {
+    /// Decides as this one does where one process decides alone: with its quota of now, its algorithm and its block, by that clock.
+    ///
+    /// # Errors
+    ///
+    /// [`QuotaError`] when the algorithm can't apply the quota.
+    pub(crate) fn scratch(&self, clock: impl Clock) -> Result<Box<dyn Limiter>, QuotaError> {
+        let (quota, block) = (self.limiter().quota(), build::block(self.settings()));
+        Ok(match self.algorithm() {
+            "front_door" => {
+                let door = FrontDoor::builder("scratch").quota(quota).without_block().max_suspects(KEYS).clock(clock);
+                Box::new(block.into_iter().fold(door, FrontDoorBuilder::block).build())
+            }
+            "sliding_log" => {
+                let limiter = MemoryLimiter::builder("scratch", SlidingLog::new(quota)?).max_keys(KEYS).clock(clock);
+                Box::new(block.into_iter().fold(limiter, MemoryLimiterBuilder::block).build())
+            }
+            _ => {
+                let limiter = MemoryLimiter::builder("scratch", SlidingWindow::new(quota)).max_keys(KEYS).clock(clock);
+                Box::new(block.into_iter().fold(limiter, MemoryLimiterBuilder::block).build())
+            }
+        })
+    }
+}

@@ -1,0 +1,49 @@
+//! The question before what can't be undone. A browser with the script asks in a dialogue and sends `sure` at once; without it,
+//! the form comes back as a page of its own, with all that it held.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use maud::{Markup, html};
+
+use super::layout::{Frame, plain};
+
+/// What is asked.
+pub(super) struct Question<'a> {
+    pub(super) title: &'a str,
+    /// What will be, in a sentence or two.
+    pub(super) text: &'a Markup,
+    /// What the button says that does it.
+    pub(super) yes: &'a str,
+    /// Where the form goes.
+    pub(super) action: &'a str,
+    /// Where who doesn't want it goes.
+    pub(super) back: &'a str,
+}
+
+impl Question<'_> {
+    /// The page that asks; `fields` are what was sent.
+    pub(super) fn page(&self, frame: &Frame, fields: &[(&str, &str)]) -> Response {
+        let mut response = plain(
+            StatusCode::OK,
+            self.title,
+            &html! {
+                (self.text)
+                form method="post" action=(self.action) {
+                    (frame.field())
+                    @for (name, value) in fields { input type="hidden" name=(name) value=(value); }
+                    div.buttons {
+                        button.danger name="sure" value="yes" { (self.yes) }
+                        a.button href=(self.back) { "Leave it as it is" }
+                    }
+                }
+            },
+        );
+        frame.bind(&mut response);
+        response
+    }
+}
+
+/// Whether the field `sure` says so.
+pub(super) fn is_sure(sure: Option<&str>) -> bool {
+    sure == Some("yes")
+}

@@ -1,0 +1,226 @@
+//! Limits: what each decided, whom it refuses, one key, one tenant, and a try.
+
+pub(super) mod change;
+mod key;
+mod simulate;
+mod tenant;
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::Response;
+use futures_util::future::join_all;
+use maud::{Markup, html};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::flash::Flash;
+use super::layout::{Button, Frame, Here, Page};
+use super::section::items;
+use super::table::{ACTION, NAME, NUMBER, TEXT, table};
+use super::text;
+use crate::app::App;
+use crate::limits::TENANT;
+use crate::problem::Problem;
+use crate::query::Query;
+use crate::routes::rate_limit;
+
+/// Keys that are listed of those refused most often, of each limiter.
+const MOST_KEYS: usize = 10;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LimitsQuery {
+    /// With `key`: one key is looked up.
+    limiter: Option<String>,
+    key: Option<String>,
+    tenant: Option<String>,
+    /// A limiter or tier to be tried, with what each request costs and the milliseconds between two.
+    simulate: Option<String>,
+    cost: Option<u64>,
+    apart: Option<u64>,
+    said: Option<String>,
+    done: Option<u64>,
+    left: Option<u64>,
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    Query(query): Query<LimitsQuery>,
+    frame: Frame,
+) -> Result<Response, Problem> {
+    let told = rate_limit::told(&app);
+    let limiters = items(&told, "limiters");
+    let refused = refused(&app, limiters).await;
+    let body = html! {
+        section.card data-part="limiters" aria-labelledby="limiters" {
+            div.head { h2 #limiters { "Limiters" } span.note { "decisions of this process since its start" } }
+            (limiters_table(limiters))
+        }
+        @if frame.may_change() { (quota_form(&frame, limiters)) }
+        section.card data-part="refused" aria-labelledby="refused" {
+            div.head { h2 #refused { "Keys refused most often" } span.note { "with what is left of their blocks; any other key is looked up below" } }
+            (refused_table(&frame, &refused))
+        }
+        (key::show(&app, &frame, limiters, query.limiter.as_deref(), query.key.as_deref()).await?)
+        (tenant::show(&app, &frame, query.tenant.as_deref()).await?)
+        (simulate::show(&app, limiters, &query).await?)
+    };
+    let flash = Flash::of(query.said.as_deref(), query.done, query.left);
+    Ok(Page::of(Here::Limits).at(address(&query)).saying(flash).show(&frame, &body))
+}
+
+/// What shows the same again.
+fn address(query: &LimitsQuery) -> String {
+    let texts =
+        [("limiter", &query.limiter), ("key", &query.key), ("tenant", &query.tenant), ("simulate", &query.simulate)];
+    let texts = texts.into_iter().filter_map(|(name, value)| value.as_deref().map(|value| (name, encoded(value))));
+    let numbers = [("cost", query.cost), ("apart", query.apart)];
+    let numbers = numbers.into_iter().filter_map(|(name, value)| value.map(|value| (name, value.to_string())));
+    let pairs: Vec<_> = texts.chain(numbers).map(|(name, value)| format!("{name}={value}")).collect();
+    if pairs.is_empty() {
+        Here::Limits.path().to_owned()
+    } else {
+        format!("{}?{}", Here::Limits.path(), pairs.join("&"))
+    }
+}
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// Where one key, or one tenant, is looked up.
+fn look_up(limiter: &str, key: &str) -> String {
+    if limiter == TENANT {
+        return format!("{}?tenant={}", Here::Limits.path(), encoded(key));
+    }
+    format!("{}?limiter={}&key={}", Here::Limits.path(), encoded(limiter), encoded(key))
+}
+
+fn limiters_table(limiters: &[Value]) -> Markup {
+    let columns = [
+        ("Limiter", NAME),
+        ("Algorithm", NAME),
+        ("Quota", NAME),
+        ("Block", NUMBER),
+        ("Mode", NAME),
+        ("Allowed", NUMBER),
+        ("Refused", NUMBER),
+        ("Share", NUMBER),
+        ("Undecided", NUMBER),
+        ("Keys", NUMBER),
+        ("Blocked", NUMBER),
+    ];
+    let word = |value: &Value| html! { (value.as_str().unwrap_or(text::NONE)) };
+    table(
+        "Limiters, and what they decided",
+        &columns,
+        limiters.iter().map(|limiter| {
+            let stats = &limiter["stats"];
+            let count = |name: &str| stats[name].as_u64().unwrap_or(0);
+            let (allowed, denied) = (count("allowed"), count("denied"));
+            let quota = limiter["quota"].as_str();
+            vec![
+                html! { b { (word(&limiter["name"])) } },
+                html! { code { (word(&limiter["algorithm"])) } },
+                html! { (quota.unwrap_or("by tier")) @if quota != limiter["settings_quota"].as_str() { " " span.badge data-state="warn" { "changed" } } },
+                html! { (text::or_none(limiter["block_seconds"].as_f64().filter(|block| *block > 0.0), |block| text::span(Duration::from_secs_f64(block)))) },
+                html! { span data-state=[(limiter["mode"] != "on").then_some("warn")] { (word(&limiter["mode"])) } },
+                html! { (allowed) },
+                html! { span data-state=[(denied > 0).then_some("warn")] { (denied) } },
+                html! { (text::percent_or_none(share(denied, allowed), allowed + denied)) },
+                html! { span data-state=[(count("failed") > 0).then_some("bad")] { (count("failed")) } },
+                html! { (count("tracked_keys")) },
+                html! { (count("blocked_keys")) },
+            ]
+        }),
+    )
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
+fn share(part: u64, rest: u64) -> f64 {
+    if part == 0 { 0.0 } else { part as f64 / (part + rest) as f64 }
+}
+
+/// A choice among the limiters.
+fn choice(id: &str, limiters: &[Value], chosen: Option<&str>, with_tenants: bool) -> Markup {
+    html! {
+        select id=(id) name="limiter" {
+            @for name in limiters.iter().filter_map(|limiter| limiter["name"].as_str()).filter(|name| with_tenants || *name != TENANT) {
+                option selected[chosen == Some(name)] { (name) }
+            }
+        }
+    }
+}
+
+fn quota_form(frame: &Frame, limiters: &[Value]) -> Markup {
+    html! {
+        section.card aria-labelledby="quota" {
+            h2 #quota { "Another quota" }
+            form.row method="post" action={ (Here::Limits.path()) "/quota" } {
+                (frame.field())
+                div { label for="quota-limiter" { "Limiter" } (choice("quota-limiter", limiters, None, false)) }
+                div { label for="quota-text" { "Quota, such as 100/minute; nothing for that of the settings" } input #quota-text name="quota" maxlength="64"; }
+                button { "Set quota" }
+            }
+        }
+    }
+}
+
+/// A key that was refused often.
+struct Refused {
+    limiter: String,
+    key: String,
+    denied: u64,
+    blocked_for: Option<Duration>,
+}
+
+/// Those of all limiters, blocked ones first.
+async fn refused(app: &App, limiters: &[Value]) -> Vec<Refused> {
+    let listed = limiters.iter().flat_map(|limiter| {
+        let name = limiter["name"].as_str().unwrap_or_default();
+        let keys = items(&limiter["stats"], "top_denied").iter().take(MOST_KEYS);
+        keys.filter_map(move |pair| Some((name, pair[0].as_str()?, pair[1].as_u64()?)))
+    });
+    let mut refused = join_all(listed.map(async |(limiter, key, denied)| Refused {
+        limiter: limiter.to_owned(),
+        key: key.to_owned(),
+        denied,
+        blocked_for: key::blocked_for(app, limiter, key).await,
+    }))
+    .await;
+    refused.sort_by(|one, other| (other.blocked_for, other.denied).cmp(&(one.blocked_for, one.denied)));
+    refused
+}
+
+fn refused_table(frame: &Frame, refused: &[Refused]) -> Markup {
+    let columns =
+        [("Key", TEXT), ("Limiter", NAME), ("Refused", NUMBER), ("Blocked for", NUMBER), ("Unblock or forget", ACTION)];
+    table(
+        "Keys refused most often",
+        &columns,
+        refused.iter().map(|Refused { limiter, key, denied, blocked_for }| {
+            vec![
+                html! { a href=(look_up(limiter, key)) { bdi { code { (text::beginning(&text::visible(key), 120)) } } } },
+                html! { (limiter) },
+                html! { (denied) },
+                html! { span data-state=[blocked_for.map(|_| "bad")] { (text::or_none(*blocked_for, text::span)) } },
+                html! { @if frame.may_change() { (key_buttons(frame, limiter, key, blocked_for.is_some())) } },
+            ]
+        }),
+    )
+}
+
+fn key_buttons(frame: &Frame, limiter: &str, key: &str, is_blocked: bool) -> Markup {
+    let shown = text::visible(key);
+    let button = |act: &str, label, asks: Option<&str>| {
+        let action = format!("{}/{act}", Here::Limits.path());
+        frame.button(&Button { action: &action, label, about: &shown, asks }, &[("limiter", limiter), ("key", key)])
+    };
+    let asks = format!("Forget what {} has used, its block and its strikes?", text::beginning(&shown, 64));
+    html! {
+        @if is_blocked { (button("unblock", "Unblock", None)) }
+        (button("forget", "Forget", Some(&asks)))
+    }
+}

@@ -1,0 +1,156 @@
+//! Twenty requests against a limiter that nobody else is counted by: the same quota, algorithm and block, in memory, on a clock that
+//! is moved and not waited for.
+
+use std::time::Duration;
+
+use maud::{Markup, html};
+use serde_json::Value;
+use tidegate_app::tenant::Plan;
+use tidegate_ratelimit::{
+    CheckError, Decision, ManualClock, MemoryTenantLimiter, TenantDecision, TenantLimiter, Tier, Timestamp,
+};
+
+use super::super::layout::Here;
+use super::super::table::{NAME, NUMBER, table};
+use super::super::text;
+use super::LimitsQuery;
+use crate::app::App;
+use crate::limits::TENANT;
+use crate::problem::Problem;
+
+const REQUESTS: u64 = 20;
+/// An hour between two.
+const LONGEST_APART: u64 = 3_600_000;
+const KEY: &str = "somebody";
+
+/// What became of one request.
+struct Outcome {
+    at: Duration,
+    /// None where there is no decision, since the cost can never fit.
+    decided: Option<Decided>,
+}
+
+struct Decided {
+    allowed: bool,
+    blocked: bool,
+    remaining: u64,
+    retry_after: Option<Duration>,
+}
+
+pub(super) async fn show(app: &App, limiters: &[Value], query: &LimitsQuery) -> Result<Markup, Problem> {
+    let (cost, apart) = (query.cost.unwrap_or(1), query.apart.unwrap_or(0));
+    let bad = |detail: String| Problem::unprocessable("bad-simulation", detail);
+    if cost == 0 {
+        return Err(bad("`cost` is at least 1".to_owned()));
+    }
+    if apart > LONGEST_APART {
+        return Err(bad(format!("`apart` is at most {LONGEST_APART}, which is an hour")));
+    }
+    let outcomes = match query.simulate.as_deref() {
+        Some(what) => Some(run(app, what, cost, Duration::from_millis(apart)).await?),
+        None => None,
+    };
+    let names = limiters.iter().filter_map(|limiter| limiter["name"].as_str()).filter(|name| *name != TENANT);
+    let chosen = |name: &str| query.simulate.as_deref() == Some(name);
+    Ok(html! {
+        section.card aria-labelledby="try" {
+            div.head { h2 #try { "Simulate 20 requests" } span.note { "on a limiter of its own in memory: nobody is charged" } }
+            form.row method="get" action={ (Here::Limits.path()) "#try" } {
+                div {
+                    label for="simulate" { "Limiter or tier" }
+                    select #simulate name="simulate" {
+                        @for name in names { option selected[chosen(name)] { (name) } }
+                        @for tier in Tier::ALL { option value=(tier.name()) selected[chosen(tier.name())] { "tier " (tier.name()) } }
+                    }
+                }
+                div { label for="cost" { "Each costs" } input #cost type="number" name="cost" min="1" value=(cost); }
+                div { label for="apart" { "Milliseconds between" } input #apart type="number" name="apart" min="0" max=(LONGEST_APART) value=(apart); }
+                button { "Simulate" }
+            }
+            @if let Some(outcomes) = &outcomes { (shown(outcomes)) }
+        }
+    })
+}
+
+async fn run(app: &App, what: &str, cost: u64, apart: Duration) -> Result<Vec<Outcome>, Problem> {
+    let clock = ManualClock::new(Timestamp::default());
+    // Not at the beginning of time, where a window before the first would be missing.
+    clock.advance(Duration::from_secs(1_000_000));
+    let mut outcomes = Vec::new();
+    if let Ok(tier) = what.parse::<Tier>() {
+        let (limiter, plan) = (MemoryTenantLimiter::new(clock.clone(), 1), Plan::from(tier));
+        for number in 0..REQUESTS {
+            let decided = limiter.check(KEY, &plan, cost).await.map(|decision| Decided::of_tenant(&decision));
+            outcomes.push(outcome(number, apart, decided)?);
+            clock.advance(apart);
+        }
+        return Ok(outcomes);
+    }
+    let named = app.limiters().named(what)?;
+    let limiter = named.scratch(clock.clone()).map_err(|error| Problem::internal(&error))?;
+    for number in 0..REQUESTS {
+        // The front door counts addresses, and any text is a key to it.
+        let decided = limiter.check(KEY, cost).await.map(|decision| Decided::of(&decision));
+        outcomes.push(outcome(number, apart, decided)?);
+        clock.advance(apart);
+    }
+    Ok(outcomes)
+}
+
+fn outcome(number: u64, apart: Duration, decided: Result<Decided, CheckError>) -> Result<Outcome, Problem> {
+    let decided = match decided {
+        Ok(decided) => Some(decided),
+        Err(CheckError::CostExceedsLimit { .. }) => None,
+        Err(error) => return Err(Problem::internal(&error)),
+    };
+    Ok(Outcome { at: apart.saturating_mul(u32::try_from(number).unwrap_or(u32::MAX)), decided })
+}
+
+impl Decided {
+    fn of(decision: &Decision) -> Self {
+        Self {
+            allowed: decision.is_allowed(),
+            blocked: decision.blocked_for().is_some(),
+            remaining: decision.remaining(),
+            retry_after: decision.retry_after(),
+        }
+    }
+
+    /// What is left is that of the window that binds.
+    fn of_tenant(decision: &TenantDecision) -> Self {
+        Self {
+            allowed: decision.allowed,
+            blocked: decision.blocked_for.is_some(),
+            remaining: decision.binding().decision.remaining(),
+            retry_after: decision.retry_after(),
+        }
+    }
+}
+
+fn shown(outcomes: &[Outcome]) -> Markup {
+    let allowed =
+        outcomes.iter().filter(|outcome| outcome.decided.as_ref().is_some_and(|decided| decided.allowed)).count();
+    let columns = [("Request", NAME), ("At", NUMBER), ("Decision", NAME), ("Left", NUMBER), ("Again in", NUMBER)];
+    html! {
+        p role="status" { b { (allowed) " of " (outcomes.len()) " allowed" } }
+        (table(
+            "What became of each request",
+            &columns,
+            outcomes.iter().enumerate().map(|(number, Outcome { at, decided })| {
+                let decided = decided.as_ref();
+                vec![
+                    html! { (number + 1) },
+                    html! { (text::time(*at)) },
+                    match decided {
+                        Some(Decided { allowed: true, .. }) => html! { span data-state="ok" { "allowed" } },
+                        Some(Decided { blocked: true, .. }) => html! { span data-state="bad" { "refused, blocked" } },
+                        Some(_) => html! { span data-state="warn" { "refused" } },
+                        None => html! { span data-state="bad" { "costs more than the limit" } },
+                    },
+                    html! { (text::or_none(decided, |decided| decided.remaining.to_string())) },
+                    html! { (text::or_none(decided.and_then(|decided| decided.retry_after), text::span)) },
+                ]
+            }),
+        ))
+    }
+}

@@ -1,0 +1,98 @@
+//! Tiers, and one tenant: what it may, what it has used, and another plan for it.
+
+use maud::{Markup, html};
+use tidegate_app::tenant::Tenant;
+use tidegate_ratelimit::{TenantUsage, Tier};
+
+use super::super::layout::{Frame, Here};
+use super::super::table::{NAME, NUMBER, table};
+use super::super::text;
+use super::key_buttons;
+use crate::app::App;
+use crate::limits::TENANT;
+use crate::problem::Problem;
+use crate::routes::rate_limit;
+
+pub(super) async fn show(app: &App, frame: &Frame, id: Option<&str>) -> Result<Markup, Problem> {
+    let id = id.filter(|id| !id.is_empty());
+    let found = match id {
+        Some(id) => Some(rate_limit::used_by(app, id).await?),
+        None => None,
+    };
+    Ok(html! {
+        section.card aria-labelledby="tenants" {
+            h2 #tenants { "Tenants and tiers" }
+            (tiers())
+            form.row.below method="get" action=(Here::Limits.path()) {
+                div.grow { label for="tenant" { "Id of a tenant" } input #tenant name="tenant" maxlength="64" required value=[id]; }
+                button { "Look up" }
+            }
+            @if let Some((tenant, usage)) = &found {
+                (usage_of(frame, tenant, usage))
+                @if frame.may_change() { (plan_form(frame, tenant)) }
+            }
+        }
+    })
+}
+
+fn tiers() -> Markup {
+    let columns = [("Tier", NAME), ("A minute", NUMBER), ("An hour", NUMBER), ("A day", NUMBER), ("Users", NUMBER)];
+    table(
+        "What each tier grants",
+        &columns,
+        Tier::ALL.into_iter().map(|tier| {
+            let limits = tier.limits();
+            vec![
+                html! { (tier.name()) },
+                html! { (limits.per_minute()) },
+                html! { (limits.per_hour()) },
+                html! { (limits.per_day()) },
+                html! { (limits.max_users().map_or_else(|| "any".to_owned(), |users| users.to_string())) },
+            ]
+        }),
+    )
+}
+
+fn usage_of(frame: &Frame, tenant: &Tenant, usage: &TenantUsage) -> Markup {
+    let fact = |label: &str, value: Markup| html! { div { dt { (label) } dd { (value) } } };
+    let blocked = usage.blocked_for;
+    html! {
+        dl.facts {
+            (fact("Tenant", html! { code { (tenant.id.as_str()) } }))
+            (fact("Name", html! { bdi { (text::visible(&tenant.name)) } }))
+            (fact("Tier", html! { (usage.plan.tier().name()) }))
+            @for window in &usage.windows {
+                (fact(&format!("Used of the {}", window.window), html! {
+                    (window.used) " of " (window.limit)
+                    @if window.used > 0 { span.note { ", none counts in " (text::span(window.reset_after)) } }
+                }))
+            }
+            (fact("Blocked for", html! { span data-state=[blocked.map(|_| "bad")] { (text::or_none(blocked, text::span)) } }))
+            (fact("Strikes", html! { (usage.strikes) }))
+        }
+        @if frame.may_change() { div.buttons.below { (key_buttons(frame, TENANT, tenant.id.as_str(), blocked.is_some())) } }
+    }
+}
+
+fn plan_form(frame: &Frame, tenant: &Tenant) -> Markup {
+    let own = tenant.plan.overrides();
+    let number = |id: &str, label: &str, value: Option<u64>| {
+        html! { div { label for=(id) { (label) } input id=(id) type="number" name=(id) min="1" value=[value]; } }
+    };
+    html! {
+        h3.below { "Plan: a limit of its own stands in place of the tier's, nothing for that of the tier" }
+        form.row method="post" action={ (Here::Limits.path()) "/plan" } {
+            (frame.field())
+            input type="hidden" name="tenant" value=(tenant.id.as_str());
+            div {
+                label for="tier" { "Tier" }
+                select #tier name="tier" { @for tier in Tier::ALL { option selected[tier == tenant.plan.tier()] { (tier.name()) } } }
+            }
+            (number("per_minute", "A minute", own.per_minute))
+            (number("per_hour", "An hour", own.per_hour))
+            (number("per_day", "A day", own.per_day))
+            (number("max_users", "Users", own.max_users.map(u64::from)))
+            button { "Set plan" }
+        }
+    }
+}

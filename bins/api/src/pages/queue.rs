@@ -1,0 +1,187 @@
+//! One queue: its jobs by state, and what may be done to many of them.
+
+pub(super) mod bulk;
+mod list;
+mod search;
+pub(super) mod whole;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::{Markup, html};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use tidegate_queue::{JobRecord, State as JobState};
+
+use super::flash::Flash;
+use super::layout::{Frame, Here, Page};
+use super::queues::{millis, path};
+use super::text;
+use crate::app::App;
+use crate::path::Path;
+use crate::problem::Problem;
+use crate::query::Query;
+use crate::routes::queues::jobs::{self, JobsQuery};
+use crate::routes::queues::overview::{self, Overview};
+use crate::routes::queues::{cron, known};
+
+/// Jobs of a page.
+const PAGE: usize = 50;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct QueueQuery {
+    state: Option<String>,
+    cursor: Option<String>,
+    /// What is searched: a job's id, or a part of that or of its kind.
+    q: Option<String>,
+    said: Option<String>,
+    done: Option<u64>,
+    left: Option<u64>,
+}
+
+/// What is listed.
+struct Listed {
+    jobs: Vec<JobRecord>,
+    /// Where the next page begins.
+    next: Option<String>,
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    Path(queue): Path<String>,
+    Query(query): Query<QueueQuery>,
+    frame: Frame,
+) -> Result<Response, Problem> {
+    let queue = known(&queue)?;
+    let state = match query.state.as_deref() {
+        None => JobState::Ready,
+        Some(state) => {
+            state.parse().map_err(|error| Problem::unprocessable("bad-query", format!("`state`: {error}")))?
+        }
+    };
+    let sought = query.q.as_deref().map(str::trim).filter(|sought| !sought.is_empty());
+    let mut flash = Flash::of(query.said.as_deref(), query.done, query.left);
+    let listed = match sought {
+        Some(sought) => {
+            if jobs::record(&app, queue, sought).await.is_ok() {
+                return Ok(Redirect::to(&format!("{}/jobs/{sought}", path(queue))).into_response());
+            }
+            let found = search::find(&app, queue, state, sought).await?;
+            if found.jobs.is_empty() {
+                flash = Flash::of(Some("no-job"), None, None);
+            }
+            found
+        }
+        None => {
+            let asked = JobsQuery { state: Some(state.to_string()), limit: Some(PAGE), cursor: query.cursor.clone() };
+            let page = jobs::page(&app, queue, asked).await?;
+            Listed { jobs: page.items, next: page.next.map(|cursor| cursor.to_string()) }
+        }
+    };
+    let overview = overview::one(&app, queue).await?;
+    let now = app.node().broker.now().await?;
+    let is_first = query.cursor.is_none();
+    let here = address(queue, state, query.cursor.as_deref(), sought);
+    let body = html! {
+        section.card data-part="figures" aria-label="The queue as a whole" { (figures(&overview)) }
+        section.card aria-labelledby="jobs" {
+            div.head { h2 #jobs { "Jobs" } span.note { "those next in line first; of finished ones the latest" } }
+            div data-part="states" { (states(&overview, state)) }
+            (search::form(queue, state, sought))
+            div data-part="jobs" { (list::show(&frame, queue, state, &listed, now, is_first)) }
+        }
+        @if frame.may_change() {
+            section.card aria-labelledby="whole" { h2 #whole { "All of the queue" } (whole::show(&frame, &overview)) }
+        }
+        section.card data-part="cron" aria-labelledby="cron" {
+            div.head { h2 #cron { "Schedules" } a href=(Here::Cron.path()) { "all schedules" } }
+            (schedules(&app, queue).await?)
+        }
+    };
+    let page = Page::below(Here::Queues, queue, here, ("Queues", Here::Queues.path()));
+    Ok(page.saying(flash).show(&frame, &body))
+}
+
+/// What shows the same again.
+fn address(queue: &str, state: JobState, cursor: Option<&str>, sought: Option<&str>) -> String {
+    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let mut address = format!("{}?state={state}", path(queue));
+    if let Some(cursor) = cursor {
+        address += &format!("&cursor={}", encoded(cursor));
+    }
+    if let Some(sought) = sought {
+        address += &format!("&q={}", encoded(sought));
+    }
+    address
+}
+
+fn figures(queue: &Overview) -> Markup {
+    let (counts, rates, latency) = (&queue.counts, queue.rates.as_ref(), queue.latency.as_ref());
+    let figure = |label: &str, value: &str| html! { div { dt { (label) } dd { (value) } } };
+    let rate = |per_second: Option<f64>| text::or_none(per_second, text::rate);
+    html! {
+        dl.figures {
+            div { dt { "State" } dd.state data-state=(if counts.paused { "warn" } else { "ok" }) { (if counts.paused { "paused" } else { "open" }) } }
+            (figure("Oldest ready", &text::or_none(counts.oldest_ready_age, text::span)))
+            (figure("In", &rate(rates.map(|rates| rates.enqueued_per_second))))
+            (figure("Done", &rate(rates.map(|rates| rates.completed_per_second))))
+            (figure("Died", &rate(rates.map(|rates| rates.failed_per_second))))
+            (figure("Waited P99", &millis(latency.and_then(|latency| latency.queue_wait_ms.p99))))
+            (figure("Ran P99", &millis(latency.and_then(|latency| latency.run_time_ms.p99))))
+            (figure("Workers", &queue.workers.len().to_string()))
+        }
+        p.note.below {
+            "At once: " (text::or_none(queue.settings.max_running, |most| most.to_string()))
+            " · rate: " (text::or_none(queue.settings.rate, |rate| format!("{} in {}", rate.jobs(), text::span(rate.per()))))
+            " · done " (counts.completed_total) ", died " (counts.failed_total) ", tried again " (counts.retried_total)
+            ", taken back " (counts.reclaimed_total) " since it began"
+        }
+    }
+}
+
+fn states(queue: &Overview, shown: JobState) -> Markup {
+    let counts = &queue.counts;
+    let of = |state: JobState| match state {
+        JobState::Ready => counts.ready,
+        JobState::Delayed => counts.delayed,
+        JobState::Waiting => counts.waiting,
+        JobState::Leased => counts.leased,
+        JobState::Done => counts.done,
+        JobState::Dead => counts.dead,
+        _ => counts.cancelled,
+    };
+    html! {
+        ul.tabs aria-label="Jobs by state" {
+            @for state in JobState::ALL {
+                li {
+                    a href={ (path(queue.queue)) "?state=" (state.as_str()) } aria-current=[(state == shown).then_some("true")] {
+                        (if state == JobState::Leased { "running" } else { state.as_str() }) span.count { (of(state)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn schedules(app: &App, queue: &str) -> Result<Markup, Problem> {
+    let mut all = cron::all(app).await?.schedules;
+    all.retain(|state| state.schedule.queue == queue);
+    Ok(html! {
+        @if all.is_empty() {
+            p.none { "None." }
+        } @else {
+            ul.items {
+                @for state in &all {
+                    li {
+                        code { (state.schedule.name) } " " span.note {
+                            @match state.next {
+                                Some(next) => { "next " (next.to_string()) },
+                                None => { (if state.schedule.paused { "paused" } else { "ended" }) },
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    })
+}

@@ -1,0 +1,46 @@
+//! A job by its id, or by a part of that or of its kind.
+
+use maud::{Markup, html};
+use tidegate_queue::{JobRecord, State as JobState};
+
+use super::bulk::MOST_TICKED;
+use super::{Listed, path};
+use crate::app::App;
+use crate::problem::Problem;
+use crate::routes::queues::jobs::{self, JobsQuery};
+
+/// How far it looks, page by page of the most that one may hold: a queue may have a million.
+const SEARCHED: usize = 1_000;
+const PAGE: usize = 200;
+
+/// The first thousand of a state, for what holds the text in its id or kind.
+pub(super) async fn find(app: &App, queue: &str, state: JobState, sought: &str) -> Result<Listed, Problem> {
+    let (mut found, mut cursor, mut seen) = (Vec::new(), None, 0);
+    while seen < SEARCHED {
+        let asked = JobsQuery { state: Some(state.to_string()), limit: Some(PAGE), cursor };
+        let page = jobs::page(app, queue, asked).await?;
+        seen += page.items.len();
+        let holds = |job: &JobRecord| job.id.as_str().contains(sought) || job.kind.contains(sought);
+        found.extend(page.items.into_iter().filter(holds));
+        cursor = page.next.map(|cursor| cursor.to_string());
+        if cursor.is_none() || found.len() >= MOST_TICKED {
+            break;
+        }
+    }
+    found.truncate(MOST_TICKED);
+    Ok(Listed { jobs: found, next: None })
+}
+
+pub(super) fn form(queue: &str, state: JobState, sought: Option<&str>) -> Markup {
+    html! {
+        form.row method="get" action=(path(queue)) role="search" {
+            input type="hidden" name="state" value=(state.as_str());
+            div.grow {
+                label for="q" { "Id of a job, or a part of it or of the kind among the first 1,000 of this state" }
+                input #q name="q" maxlength="128" value=[sought];
+            }
+            button { "Search" }
+            @if sought.is_some() { a.button href={ (path(queue)) "?state=" (state.as_str()) } { "Show all" } }
+        }
+    }
+}

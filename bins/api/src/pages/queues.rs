@@ -1,0 +1,227 @@
+//! All queues: what lies in them, how fast it goes, who works on it.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::{Markup, html};
+use serde::Deserialize;
+use tidegate_queue::{JobRecord, State as JobState, Timestamp, WorkerInfo};
+
+use super::flash::{Flash, said};
+use super::form::{Change, signed};
+use super::layout::{Button, Frame, Here, Page};
+use super::table::{ACTION, NAME, NUMBER, TEXT, table};
+use super::text;
+use crate::app::App;
+use crate::path::Path;
+use crate::problem::Problem;
+use crate::query::Query;
+use crate::routes::queues::overview::{self, Overview};
+use crate::routes::queues::{actions, jobs};
+
+/// Running jobs that are listed of each queue.
+const MOST_RUNNING: usize = 20;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct QueuesQuery {
+    said: Option<String>,
+    done: Option<u64>,
+    left: Option<u64>,
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    Query(query): Query<QueuesQuery>,
+    frame: Frame,
+) -> Result<Response, Problem> {
+    let queues = overview::all(&app).await?;
+    let workers = app.node().broker.workers().await?;
+    let now = app.node().broker.now().await?;
+    let mut running = Vec::new();
+    for queue in queues.iter().filter(|queue| queue.counts.leased > 0) {
+        let leased = jobs::JobsQuery { state: Some("leased".to_owned()), limit: Some(MOST_RUNNING), cursor: None };
+        running.extend(jobs::page(&app, queue.queue, leased).await?.items);
+    }
+    let body = html! {
+        section.card data-part="queues" aria-labelledby="queues" {
+            div.head { h2 #queues { "Queues" } span.note { "rates of the last minute; times of jobs that this process ran" } }
+            (overviews(&queues, &frame))
+        }
+        section.card data-part="workers" aria-labelledby="workers" {
+            h2 #workers { "Workers" }
+            (workers_table(&workers, now))
+        }
+        section.card data-part="running" aria-labelledby="running" {
+            h2 #running { "Running now" }
+            (running_table(&running, now))
+        }
+    };
+    let flash = Flash::of(query.said.as_deref(), query.done, query.left);
+    Ok(Page::of(Here::Queues).saying(flash).show(&frame, &body))
+}
+
+/// `/dashboard/queues/{queue}`.
+pub(super) fn path(queue: &str) -> String {
+    format!("{}/{queue}", Here::Queues.path())
+}
+
+fn overviews(queues: &[Overview], frame: &Frame) -> Markup {
+    let columns = [
+        ("Queue", NAME),
+        ("Ready", NUMBER),
+        ("Delayed", NUMBER),
+        ("Waiting", NUMBER),
+        ("Running", NUMBER),
+        ("Dead", NUMBER),
+        ("Oldest", NUMBER),
+        ("In", NUMBER),
+        ("Done", NUMBER),
+        ("Died", NUMBER),
+        ("Waited P99", NUMBER),
+        ("Ran P99", NUMBER),
+        ("Workers", NUMBER),
+        ("Pause or resume", ACTION),
+    ];
+    table(
+        "Queues with jobs by state, rates and times",
+        &columns,
+        queues.iter().map(|queue| {
+            let counts = &queue.counts;
+            let rate = |of: fn(&tidegate_app::telemetry::Rates) -> f64| {
+                html! { (text::or_none(queue.rates.as_ref(), |rates| text::rate(of(rates)))) }
+            };
+            vec![
+                html! { a href=(path(queue.queue)) { (queue.queue) } @if counts.paused { " " span.badge data-state="warn" { "paused" } } },
+                html! { (counts.ready) },
+                html! { (counts.delayed) },
+                html! { (counts.waiting) },
+                html! { (counts.leased) },
+                html! { span data-state=[(counts.dead > 0).then_some("bad")] { (counts.dead) } },
+                html! { (text::or_none(counts.oldest_ready_age, text::span)) },
+                rate(|rates| rates.enqueued_per_second),
+                rate(|rates| rates.completed_per_second),
+                rate(|rates| rates.failed_per_second),
+                html! { (millis(queue.latency.as_ref().and_then(|latency| latency.queue_wait_ms.p99))) },
+                html! { (millis(queue.latency.as_ref().and_then(|latency| latency.run_time_ms.p99))) },
+                html! { span data-state=[queue.workers.is_empty().then_some("warn")] { (queue.workers.len()) } },
+                html! { @if frame.may_change() { (switch(frame, queue, "")) } },
+            ]
+        }),
+    )
+}
+
+pub(super) fn millis(ms: Option<f64>) -> String {
+    text::or_none(ms.and_then(|ms| std::time::Duration::try_from_secs_f64(ms / 1_000.0).ok()), text::time)
+}
+
+/// The button that pauses or resumes; `back` says from where it is pressed.
+pub(super) fn switch(frame: &Frame, queue: &Overview, back: &str) -> Markup {
+    let (act, label) = if queue.counts.paused { ("resume", "Resume") } else { ("pause", "Pause") };
+    let action = format!("{}/{act}", path(queue.queue));
+    let about = format!("queue {}", queue.queue);
+    let fields = if back.is_empty() { &[][..] } else { &[("back", back)] };
+    frame.button(&Button { action: &action, label, about: &about, asks: None }, fields)
+}
+
+fn workers_table(workers: &[WorkerInfo], now: Timestamp) -> Markup {
+    let columns = [
+        ("Worker", NAME),
+        ("Process", NUMBER),
+        ("Queues", TEXT),
+        ("Running", NUMBER),
+        ("Up for", NUMBER),
+        ("Last seen", NUMBER),
+    ];
+    table(
+        "Workers that were seen within the last hour",
+        &columns,
+        workers.iter().map(|worker| {
+            vec![
+                html! { code { (worker.id.as_str()) } },
+                html! { (worker.pid) },
+                html! { (worker.queues.join(", ")) },
+                html! { (worker.running) },
+                html! { (text::span(now.since(worker.started_at))) },
+                html! { (text::span(now.since(worker.last_seen))) " ago" },
+            ]
+        }),
+    )
+}
+
+fn running_table(running: &[JobRecord], now: Timestamp) -> Markup {
+    let columns = [("Job", TEXT), ("Queue", NAME), ("Kind", TEXT), ("Progress", TEXT), ("For", NUMBER)];
+    table(
+        "Jobs that run now",
+        &columns,
+        running.iter().map(|job| {
+            vec![
+                link(job),
+                html! { a href=(path(&job.queue)) { (job.queue) } },
+                html! { code { (job.kind) } },
+                progress(job),
+                html! { (text::or_none(job.attempts.last(), |run| text::span(now.since(run.started_at)))) },
+            ]
+        }),
+    )
+}
+
+/// To the page of a job.
+pub(super) fn link(job: &JobRecord) -> Markup {
+    html! { a href={ (path(&job.queue)) "/jobs/" (job.id.as_str()) } { code { (job.id.as_str()) } } }
+}
+
+/// How far the latest run has come.
+pub(super) fn progress(job: &JobRecord) -> Markup {
+    html! {
+        @match &job.progress {
+            Some(progress) => {
+                progress max="100" value=(progress.percent) aria-label={ "Progress of " (job.id.as_str()) } {}
+                " " (progress.percent) " % "
+                @if !progress.message.is_empty() { bdi.note { (text::beginning(&text::visible(&progress.message), 120)) } }
+            },
+            None => (text::NONE),
+        }
+    }
+}
+
+/// By how urgent it is to see it.
+pub(super) fn state_of(state: JobState) -> Option<&'static str> {
+    match state {
+        JobState::Dead => Some("bad"),
+        JobState::Done => Some("ok"),
+        JobState::Cancelled => Some("unknown"),
+        _ => None,
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Switch {
+    form: String,
+    /// `queue` where it was pressed on the queue's own page.
+    back: Option<String>,
+}
+
+signed!(Switch);
+
+pub(super) async fn pause(
+    State(app): State<App>,
+    Path(queue): Path<String>,
+    Change { wanted, .. }: Change<Switch>,
+) -> Result<Response, Problem> {
+    actions::set_paused(&app, &queue, true).await?;
+    Ok(back(&wanted, &queue, "queue-paused").into_response())
+}
+
+pub(super) async fn resume(
+    State(app): State<App>,
+    Path(queue): Path<String>,
+    Change { wanted, .. }: Change<Switch>,
+) -> Result<Response, Problem> {
+    actions::set_paused(&app, &queue, false).await?;
+    Ok(back(&wanted, &queue, "queue-resumed").into_response())
+}
+
+fn back(wanted: &Switch, queue: &str, code: &'static str) -> Redirect {
+    if wanted.back.as_deref() == Some("queue") { said(&path(queue), code) } else { said(Here::Queues.path(), code) }
+}

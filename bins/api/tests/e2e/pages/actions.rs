@@ -1,0 +1,109 @@
+//! What holds for every form that changes something.
+
+use serde_json::{Value, json};
+
+use super::queues::{QUEUE, enqueue};
+use super::{Visit, page};
+use crate::harness::{Api, header, success_json};
+use crate::start::{ADMIN, READ, TOKENS};
+
+/// Each with what it wants.
+const ACTIONS: [(&str, &[(&str, &str)]); 9] = [
+    ("/dashboard/queues/import/pause", &[]),
+    ("/dashboard/queues/import/resume", &[]),
+    ("/dashboard/queues/import/drain", &[("sure", "yes")]),
+    ("/dashboard/queues/import/retry-dead", &[("sure", "yes")]),
+    ("/dashboard/queues/import/clean", &[("state", "cancelled"), ("hours", "0"), ("sure", "yes")]),
+    ("/dashboard/queues/import/bulk", &[("act", "cancel"), ("state", "delayed"), ("id", "one"), ("sure", "yes")]),
+    ("/dashboard/queues/import/jobs/one/retry", &[]),
+    ("/dashboard/queues/import/jobs/one/promote", &[]),
+    ("/dashboard/queues/import/jobs/one/cancel", &[("sure", "yes")]),
+];
+
+/// Pages that hold forms.
+const PAGES: [&str; 4] = [
+    "/dashboard/queues",
+    "/dashboard/queues/import",
+    "/dashboard/queues/import?state=delayed",
+    "/dashboard/queues/import/jobs/one",
+];
+
+async fn start() -> Api {
+    let api = Api::start_with(&[&TOKENS[..], &[("TIDEGATE_WORKER", "none")]].concat()).await;
+    enqueue(&api, json!({"id": "one", "kind": "test", "payload": 1, "delay_ms": 3_600_000})).await;
+    api
+}
+
+/// What any of the actions would change.
+async fn all(api: &Api) -> Value {
+    let get = |path: &str| success_json(api.request(reqwest::Method::GET, path).bearer_auth(ADMIN));
+    let (queue, job) = (get("/api/queue/import").await, get("/api/queue/import/jobs/one").await);
+    json!([queue["paused"], queue["delayed"], queue["ready"], queue["cancelled"], job["state"]])
+}
+
+#[tokio::test]
+async fn a_foreign_form_changes_nothing() {
+    let api = start().await;
+    let before = all(&api).await;
+    let mut visit = Visit::new(&api);
+    visit.log_in(ADMIN).await;
+    let mut other = Visit::new(&api);
+    other.log_in(ADMIN).await;
+    let (mine, foreign) = (visit.form(QUEUE).await, other.form(QUEUE).await);
+    for (path, fields) in ACTIONS {
+        let with = |form: &'static str| fields.iter().copied().chain([("form", form)]).collect::<Vec<_>>();
+        assert_eq!(
+            visit.post(path, fields, &[]).await.status(),
+            422,
+            "{path}: without the token it is no form of ours"
+        );
+        assert_eq!(visit.post(path, &with("0000"), &[]).await.status(), 403, "{path}");
+        let theirs: Vec<_> = fields.iter().copied().chain([("form", foreign.as_str())]).collect();
+        assert_eq!(visit.post(path, &theirs, &[]).await.status(), 403, "{path}");
+        let ours: Vec<_> = fields.iter().copied().chain([("form", mine.as_str())]).collect();
+        for headers in
+            [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), ("sec-fetch-site", "none")]
+        {
+            let answer = visit.post(path, &ours, &[headers]).await;
+            assert_eq!(answer.status(), 403, "{path} {headers:?}");
+            assert_eq!(header(&answer, "content-type"), "text/html; charset=utf-8");
+        }
+        let strange: Vec<_> = ours.iter().copied().chain([("colour", "red")]).collect();
+        assert_eq!(visit.post(path, &strange, &[]).await.status(), 422, "{path}: a field too many");
+        assert_eq!(visit.get(path).await.status(), 405, "{path}: an address changes nothing");
+        // Whoever isn't logged in is led there, and the form is lost.
+        let mut stranger = Visit::new(&api);
+        let answer = stranger.post(path, &ours, &[]).await;
+        assert_eq!((answer.status().as_u16(), super::location(&answer).as_str()), (303, "/dashboard/login"), "{path}");
+        // The token of an API request is none of the pages'.
+        let bearer = format!("Bearer {ADMIN}");
+        let answer = stranger.post(path, &ours, &[("authorization", bearer.as_str())]).await;
+        assert_eq!(answer.status(), 303, "{path}");
+        assert_eq!(all(&api).await, before, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_sees_no_form_and_changes_nothing() {
+    let api = start().await;
+    let before = all(&api).await;
+    let mut reader = Visit::new(&api);
+    reader.log_in(READ).await;
+    let mut admin = Visit::new(&api);
+    admin.log_in(ADMIN).await;
+    for path in PAGES {
+        let forms = |page: &str| page.matches("method=\"post\"").count();
+        let seen = page(&mut reader, path).await;
+        assert_eq!(forms(&seen), 1, "{path}: only the button that logs out: {seen}");
+        assert!(!seen.contains("type=\"checkbox\""), "{path}");
+        assert!(forms(&page(&mut admin, path).await) > 1, "{path}");
+    }
+    let form = reader.form(QUEUE).await;
+    for (path, fields) in ACTIONS {
+        let fields: Vec<_> = fields.iter().copied().chain([("form", form.as_str())]).collect();
+        let answer = reader.post(path, &fields, &[]).await;
+        assert_eq!(answer.status(), 403, "{path}");
+        assert!(answer.text().await.unwrap().contains("admin token"), "{path}");
+    }
+    assert_eq!(all(&api).await, before);
+}
