@@ -119,8 +119,7 @@ function follow() {
   });
   source.addEventListener("error", async () => {
     say("not connected");
-    if (source?.readyState !== EventSource.CLOSED) return;
-    // A refusal ends the source for good: the page itself says whether the session has ended.
+    // It would come back by itself after a refusal never, and else with all others at once. The page says whether the session has ended.
     stop();
     await renew();
     if (!rests()) later();

@@ -4,6 +4,7 @@
 
 mod ask;
 mod assets;
+mod cache;
 mod chart;
 mod cron;
 mod flash;
@@ -55,6 +56,11 @@ pub(crate) fn routes(app: &App, stop: CancellationToken) -> Router<App> {
         .route("/dashboard/performance", get(performance::show))
         .route("/dashboard/performance/export", get(performance::export))
         .merge(queue_routes())
+        .route("/dashboard/cache", get(cache::show))
+        .route("/dashboard/cache/warm-up", post(cache::change::warm_up))
+        .route("/dashboard/cache/invalidate", post(cache::change::invalidate))
+        .route("/dashboard/cache/class", post(cache::change::class))
+        .route("/dashboard/cache/clear", post(cache::change::clear))
         .route("/dashboard/cron", get(cron::show))
         .route("/dashboard/cron/{act}", post(cron::change))
         .route("/dashboard/limits", get(limits::show))

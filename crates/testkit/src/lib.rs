@@ -61,7 +61,7 @@ mod scratch;
 
 pub use binary::{BinaryMissing, binary, find_binary};
 #[cfg(feature = "browser")]
-pub use browser::Browser;
+pub use browser::{Browser, By, Key};
 pub use http::http_client;
 pub use log::{Log, LogLine, Stream};
 pub use page::Page;

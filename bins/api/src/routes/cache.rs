@@ -16,9 +16,9 @@ use crate::app::App;
 use crate::problem::Problem;
 
 /// Below this share of hits the cache is worth a look.
-const LOW_HIT_RATE: f64 = 0.8;
+pub(crate) const LOW_HIT_RATE: f64 = 0.8;
 /// Lookups before a rate says anything.
-const ENOUGH_LOOKUPS: u64 = 100;
+pub(crate) const ENOUGH_LOOKUPS: u64 = 100;
 
 pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
     axum::Json(told(&app))

@@ -2,7 +2,10 @@
 
 mod actions;
 mod browser;
+mod cache;
+mod cron;
 mod frame;
+mod limits;
 mod overview;
 mod queues;
 

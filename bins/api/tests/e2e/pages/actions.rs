@@ -8,7 +8,7 @@ use crate::harness::{Api, header, success_json};
 use crate::start::{ADMIN, READ, TOKENS};
 
 /// Each with what it wants.
-const ACTIONS: [(&str, &[(&str, &str)]); 9] = [
+const ACTIONS: [(&str, &[(&str, &str)]); 22] = [
     ("/dashboard/queues/import/pause", &[]),
     ("/dashboard/queues/import/resume", &[]),
     ("/dashboard/queues/import/drain", &[("sure", "yes")]),
@@ -18,18 +18,43 @@ const ACTIONS: [(&str, &[(&str, &str)]); 9] = [
     ("/dashboard/queues/import/jobs/one/retry", &[]),
     ("/dashboard/queues/import/jobs/one/promote", &[]),
     ("/dashboard/queues/import/jobs/one/cancel", &[("sure", "yes")]),
+    ("/dashboard/cron/pause", &[("name", "nightly")]),
+    ("/dashboard/cron/resume", &[("name", "nightly")]),
+    ("/dashboard/cron/trigger", &[("name", "nightly")]),
+    ("/dashboard/cron/delete", &[("name", "nightly"), ("sure", "yes")]),
+    ("/dashboard/limits/block", &[("limiter", "report"), ("key", "k"), ("seconds", "60"), ("sure", "yes")]),
+    ("/dashboard/limits/unblock", &[("limiter", "report"), ("key", "k")]),
+    ("/dashboard/limits/forget", &[("limiter", "report"), ("key", "k"), ("sure", "yes")]),
+    ("/dashboard/limits/quota", &[("limiter", "report"), ("quota", "7/minute")]),
+    ("/dashboard/limits/plan", &PLAN),
+    ("/dashboard/cache/warm-up", &[("class", "all"), ("limit", "10")]),
+    ("/dashboard/cache/invalidate", &[("pattern", "*"), ("sure", "yes")]),
+    ("/dashboard/cache/class", &[("class", "tenant"), ("sure", "yes")]),
+    ("/dashboard/cache/clear", &[("sure", "yes")]),
 ];
+const PLAN: [(&str, &str); 6] =
+    [("tenant", "acme"), ("tier", "basic"), ("per_minute", ""), ("per_hour", ""), ("per_day", ""), ("max_users", "")];
 
 /// Pages that hold forms.
-const PAGES: [&str; 4] = [
+const PAGES: [&str; 8] = [
     "/dashboard/queues",
     "/dashboard/queues/import",
     "/dashboard/queues/import?state=delayed",
     "/dashboard/queues/import/jobs/one",
+    "/dashboard/cron",
+    "/dashboard/limits",
+    "/dashboard/limits?tenant=acme",
+    "/dashboard/cache",
 ];
 
 async fn start() -> Api {
     let api = Api::start_with(&[&TOKENS[..], &[("TIDEGATE_WORKER", "none")]].concat()).await;
+    for (path, body) in [
+        ("/api/tenants", json!({"id": "acme", "name": "Acme", "tier": "free"})),
+        ("/api/queue/cron", json!({"name": "nightly", "expression": "30 2 * * *", "zone": "UTC", "queue": "import"})),
+    ] {
+        success_json(api.request(reqwest::Method::POST, path).bearer_auth(ADMIN).json(&body)).await;
+    }
     enqueue(&api, json!({"id": "one", "kind": "test", "payload": 1, "delay_ms": 3_600_000})).await;
     api
 }
@@ -38,7 +63,24 @@ async fn start() -> Api {
 async fn all(api: &Api) -> Value {
     let get = |path: &str| success_json(api.request(reqwest::Method::GET, path).bearer_auth(ADMIN));
     let (queue, job) = (get("/api/queue/import").await, get("/api/queue/import/jobs/one").await);
-    json!([queue["paused"], queue["delayed"], queue["ready"], queue["cancelled"], job["state"]])
+    let (cron, limits, tenant) =
+        (get("/api/queue/cron").await, get("/api/rate-limit").await, get("/api/rate-limit/tenants/acme").await);
+    let cache = get("/api/cache").await;
+    let report = limits["limiters"].as_array().expect("limiters").iter().find(|limiter| limiter["name"] == "report");
+    let report = report.expect("the limiter");
+    json!([
+        [
+            queue["paused"],
+            queue["delayed"],
+            queue["ready"],
+            queue["cancelled"],
+            job["state"],
+            cron["items"][0]["paused"]
+        ],
+        [report["quota"], report["stats"]["blocked_keys"], tenant["tier"], cache["warm_up"]["state"]],
+        // What it held before the first of them is held still.
+        cache["tiers"][0]["entries"],
+    ])
 }
 
 #[tokio::test]

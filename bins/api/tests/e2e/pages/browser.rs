@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::Value;
-use tidegate_testkit::{Browser, poll_until};
+use serde_json::{Value, json};
+use tidegate_testkit::{Browser, By, Key, poll_until};
 
-use crate::harness::{Api, DEADLINE, schedule};
+use super::queues::{enqueue, with_dead_jobs};
+
+use crate::harness::{Api, DEADLINE, schedule, success_json};
 use crate::start::{ADMIN, TOKENS};
 use crate::stuck::Stuck;
 
@@ -79,7 +81,7 @@ const TO_THE_START: &str = r"
 
 /// What Tab should reach.
 const REACHABLE: &str = r"
-    return [...document.querySelectorAll('a[href], button, input:not([type=hidden]), summary, [tabindex=\'0\']')]
+    return [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, summary, [tabindex=\'0\']')]
         .filter((element) => element.getClientRects().length).length;
 ";
 
@@ -157,15 +159,251 @@ async fn no_console_error_no_outside_request_and_all_is_named_seen_and_reached()
     let browser = Browser::start().await;
     for (page, path) in [("overview", "/dashboard"), ("performance", "/dashboard/performance")] {
         browser.open(&format!("{}{path}", api.url)).await;
-        let is_live = async || {
-            (browser.script("return document.querySelector('[data-stream-status]').textContent").await == "live")
-                .then_some(())
-        };
-        poll_until(DEADLINE, is_live).await.expect("the figures move");
+        says(&browser, "live").await;
         if page == "overview" {
             browser.script("document.querySelector('details').open = true").await;
         }
         look_at(&browser, page).await;
+    }
+    browser.close().await;
+}
+
+/// Looks at each page of those, as it is when it has been kept for a while.
+async fn look_at_all(api: &Api, pages: &[(&str, &str)]) {
+    let browser = Browser::start().await;
+    for (page, path) in pages {
+        browser.open(&format!("{}{path}", api.url)).await;
+        says(&browser, "live").await;
+        // What moves under the keys is not what this looks at.
+        browser.script("document.querySelector('[data-pause]').click()").await;
+        look_at(&browser, page).await;
+    }
+    browser.close().await;
+}
+
+/// Waits until the page says that of itself.
+async fn says(browser: &Browser, status: &str) {
+    let script = "return document.querySelector('[data-stream-status]').textContent";
+    let there = poll_until(DEADLINE, async || (browser.script(script).await == status).then_some(()));
+    assert!(there.await.is_ok(), "it says {}, not {status}", browser.script(script).await);
+}
+
+#[tokio::test]
+async fn pages_of_queues_and_schedules_are_good_to_look_at() {
+    let api = Api::start_with(&[("TIDEGATE_WORKER", "inner")]).await;
+    with_dead_jobs(&api).await;
+    for n in 0..4 {
+        enqueue(
+            &api,
+            json!({"id": format!("delayed-{n}"), "kind": "report/monthly", "payload": {}, "delay_ms": 3_600_000}),
+        )
+        .await;
+    }
+    enqueue(&api, json!({"id": "x".repeat(128), "kind": "y".repeat(128), "payload": 1})).await;
+    let hostile = json!({"title": "<script>\u{202e}", "password": "hunter2", "long": "z".repeat(10_000), "list": [1, 2, {"a": null}]});
+    let hostile = enqueue(&api, json!({"kind": "test", "payload": hostile, "ordering_key": "w".repeat(256)})).await;
+    for cron in [
+        json!({"name": "nightly", "expression": "30 2 * * *", "zone": "Europe/Berlin", "queue": "import"}),
+        json!({"name": "n".repeat(64), "every_ms": 900_000, "queue": "import"}),
+    ] {
+        success_json(api.request(reqwest::Method::POST, "/api/queue/cron").json(&cron)).await;
+    }
+    let job = format!("/dashboard/queues/import/jobs/{hostile}");
+    look_at_all(
+        &api,
+        &[
+            ("queues", "/dashboard/queues"),
+            ("queue", "/dashboard/queues/import?state=dead"),
+            ("queue-ready", "/dashboard/queues/import"),
+            ("job-dead", "/dashboard/queues/import/jobs/broken-0"),
+            ("job", &job),
+            ("cron", "/dashboard/cron"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn pages_of_limits_and_the_cache_are_good_to_look_at() {
+    let api = Api::start_with(&[("TIDEGATE_LIMIT_REPORT", "1/hour"), ("TIDEGATE_LIMIT_AUTH", "5/minute")]).await;
+    api.create_tenant("acme", "premium").await;
+    for _ in 0..30 {
+        assert_eq!(api.get_as("acme", "/api/schedules").send().await.expect("an answer").status(), 200);
+    }
+    for key in ["tenant:acme", "tenant:acme|ada", "<script>\u{202e}", &"k".repeat(512)] {
+        for _ in 0..3 {
+            let check = json!({"limiter": "report", "key": key});
+            success_json(api.request(reqwest::Method::POST, "/api/rate-limit/check").json(&check)).await;
+        }
+    }
+    look_at_all(
+        &api,
+        &[
+            ("limits", "/dashboard/limits?tenant=acme&simulate=auth&cost=1&apart=1000"),
+            ("limits-key", "/dashboard/limits?limiter=report&key=tenant:acme"),
+            ("cache", "/dashboard/cache"),
+        ],
+    )
+    .await;
+}
+
+/// Clicks on what is found by that.
+async fn click(browser: &Browser, selector: &str) {
+    let found = browser.driver().find(By::Css(selector)).await.expect(selector);
+    found.click().await.expect(selector);
+}
+
+/// Presses a key where the focus is.
+async fn press(browser: &Browser, key: Key) {
+    browser.driver().action_chain().send_keys(key).perform().await.expect("the key is pressed");
+}
+
+/// Waits until the page has that text.
+async fn shows(browser: &Browser, text: &str) {
+    let there = poll_until(DEADLINE, async || {
+        let shown = browser.script("return document.body?.innerText ?? ''").await;
+        shown.as_str().is_some_and(|shown| shown.contains(text)).then_some(())
+    });
+    assert!(there.await.is_ok(), "{text} is not in {}", browser.script("return document.body.innerText").await);
+}
+
+#[tokio::test]
+async fn jobs_are_ticked_and_cancelled_by_the_mouse() {
+    let api = Api::start_with(&[("TIDEGATE_WORKER", "none")]).await;
+    for n in 0..3 {
+        enqueue(&api, json!({"id": format!("later-{n}"), "kind": "test", "payload": 1, "delay_ms": 3_600_000})).await;
+    }
+    let browser = Browser::start().await;
+    browser.open(&format!("{}/dashboard/queues/import?state=delayed", api.url)).await;
+    click(&browser, "[data-tick-all]").await;
+    // What is ticked stays ticked while the rest is kept as it is.
+    says(&browser, "live, but for what is in use").await;
+    assert_eq!(browser.script("return document.querySelectorAll('[name=id]:checked').length").await, 3);
+    click(&browser, "[name=id]").await;
+    click(&browser, "button[value=cancel]").await;
+    shows(&browser, "Cancel the ticked jobs?").await;
+    click(&browser, "dialog button:not([data-yes])").await;
+    assert_eq!(browser.script("return document.querySelector('dialog').open").await, false);
+    assert_eq!(api.json("/api/queue/import").await["delayed"], 3, "nothing is done before it is wanted");
+    click(&browser, "button[value=cancel]").await;
+    click(&browser, "dialog [data-yes]").await;
+    shows(&browser, "Cancelled 2 of the ticked jobs").await;
+    let counts = api.json("/api/queue/import").await;
+    assert_eq!((&counts["delayed"], &counts["cancelled"]), (&json!(1), &json!(2)));
+    // What was said is not said again.
+    browser.driver().refresh().await.expect("it loads again");
+    says(&browser, "live").await;
+    assert_eq!(browser.script("return document.querySelectorAll('.flash').length").await, 0);
+    assert!(browser.complaints().await.is_empty());
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_queue_is_paused_and_drained_by_keys() {
+    let api = Api::start_with(&[("TIDEGATE_WORKER", "none")]).await;
+    enqueue(&api, json!({"id": "one", "kind": "test", "payload": 1})).await;
+    let browser = Browser::start().await;
+    browser.open(&format!("{}/dashboard/queues/import", api.url)).await;
+    browser.script("document.querySelector('[action$=\"/pause\"] button').focus()").await;
+    press(&browser, Key::Enter).await;
+    shows(&browser, "workers take no more of its jobs").await;
+    assert_eq!(api.json("/api/queue/import").await["paused"], true);
+    browser.script("document.querySelector('[action$=\"/drain\"] button').focus()").await;
+    press(&browser, Key::Enter).await;
+    shows(&browser, "Cancel all 1 jobs of import").await;
+    // The way out has the focus, and Escape is one too.
+    assert_eq!(browser.script("return document.activeElement.textContent").await, "Leave it as it is");
+    press(&browser, Key::Escape).await;
+    assert_eq!(api.json("/api/queue/import").await["ready"], 1);
+    press(&browser, Key::Enter).await;
+    shows(&browser, "Cancel all 1 jobs of import").await;
+    browser.script("document.querySelector('dialog [data-yes]').focus()").await;
+    press(&browser, Key::Enter).await;
+    shows(&browser, "Cancelled 1 jobs").await;
+    assert_eq!(api.json("/api/queue/import").await["cancelled"], 1);
+    assert!(browser.complaints().await.is_empty());
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_page_is_kept_as_it_is_until_it_is_paused() {
+    let api = Api::start_with(&[("TIDEGATE_WORKER", "none")]).await;
+    let browser = Browser::start().await;
+    browser.open(&format!("{}/dashboard/queues/import", api.url)).await;
+    browser.script("window.stays = true").await;
+    enqueue(&api, json!({"id": "new-here", "kind": "test", "payload": 1})).await;
+    shows(&browser, "new-here").await;
+    click(&browser, "[data-pause]").await;
+    says(&browser, "paused").await;
+    let at = "return document.querySelector('[data-live=at]').textContent";
+    let still = browser.script(at).await;
+    enqueue(&api, json!({"id": "newer", "kind": "test", "payload": 1})).await;
+    // Another page is kept all the while, so that this one would have been.
+    let other = Browser::start().await;
+    other.open(&format!("{}/dashboard/queues", api.url)).await;
+    let before = other.script(at).await;
+    let moved = poll_until(DEADLINE, async || (other.script(at).await != before).then_some(()));
+    assert!(moved.await.is_ok(), "the other page is not kept");
+    other.close().await;
+    assert_eq!(browser.script(at).await, still);
+    click(&browser, "[data-pause]").await;
+    shows(&browser, "newer").await;
+    assert_eq!(browser.script("return window.stays").await, true, "it was never loaded again");
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_new_comes_into_the_list_without_reload() {
+    let api = Api::start().await;
+    let browser = Browser::start().await;
+    browser.open(&format!("{}/dashboard", api.url)).await;
+    browser.script("window.stays = true").await;
+    says(&browser, "live").await;
+    api.create_tenant("acme", "enterprise").await;
+    assert_eq!(api.get_as("acme", "/api/schedules").send().await.expect("an answer").status(), 200);
+    let row = "return [...document.querySelectorAll('#endpoints')].length + ' ' + document.body.innerText.includes('/api/schedules')";
+    let there = poll_until(DEADLINE, async || (browser.script(row).await == "1 true").then_some(()));
+    assert!(there.await.is_ok(), "the row doesn't come");
+    assert_eq!(browser.script("return window.stays").await, true);
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_page_whose_session_has_ended_says_so_and_asks_no_more() {
+    let api = Api::start_with(&TOKENS).await;
+    let browser = Browser::start().await;
+    for path in ["/dashboard", "/dashboard/queues"] {
+        browser.open(&format!("{}/dashboard/login?next={path}", api.url)).await;
+        let log_in = format!(
+            "document.querySelector('#token').value = '{ADMIN}'; document.querySelector('form').requestSubmit()"
+        );
+        browser.script(&log_in).await;
+        let is_there = format!(
+            "return location.pathname === '{path}' && document.querySelector('[data-stream-status]')?.textContent"
+        );
+        let live = poll_until(DEADLINE, async || (browser.script(&is_there).await == "live").then_some(()));
+        assert!(live.await.is_ok(), "{path}");
+        browser.driver().delete_all_cookies().await.expect("no cookies");
+        // As after a restart, the stream is asked for again.
+        browser
+            .script("document.querySelector('[data-pause]').click(); document.querySelector('[data-pause]').click()")
+            .await;
+        shows(&browser, "the session has ended: log in again").await;
+        // Nothing that would begin it again asks anybody any more, and no timer is left to.
+        let asked = browser
+            .script(
+                "let asked = 0; \
+                 window.fetch = () => { asked += 1; return Promise.reject(new Error()); }; \
+                 window.EventSource = function () { asked += 1; this.addEventListener = () => {}; this.close = () => {}; }; \
+                 window.setTimeout = () => { asked += 1; }; \
+                 dispatchEvent(new Event('pageshow')); \
+                 document.dispatchEvent(new Event('visibilitychange')); \
+                 return asked;",
+            )
+            .await;
+        assert_eq!(asked, 0, "{path}: it goes on asking");
+        // That it was refused is said in the console.
+        browser.complaints().await;
     }
     browser.close().await;
 }
