@@ -110,6 +110,7 @@ fn tiers(tiers: &[Value]) -> Markup {
         ("Tier", NAME),
         ("State", NAME),
         ("Entries", NUMBER),
+        ("Memory", NUMBER),
         ("Of at most", NUMBER),
         ("Hits", NUMBER),
         ("Misses", NUMBER),
@@ -120,6 +121,7 @@ fn tiers(tiers: &[Value]) -> Markup {
         ("P99", NUMBER),
     ];
     let number = |value: &Value| html! { (text::or_none(value.as_u64(), |number| number.to_string())) };
+    let bytes = |value: &Value| html! { (text::or_none(value.as_f64(), text::bytes)) };
     table(
         "Tiers of the cache",
         &columns,
@@ -135,7 +137,8 @@ fn tiers(tiers: &[Value]) -> Markup {
                 html! { b { (tier["tier"].as_str().unwrap_or(text::NONE)) } },
                 html! { span data-state=(state) { (word) } },
                 number(&tier["entries"]),
-                number(&tier["capacity"]),
+                bytes(&tier["weight"]),
+                bytes(&tier["capacity"]),
                 number(&tier["hits"]),
                 number(&tier["misses"]),
                 html! { (text::percent_or_none(tier["hit_rate"].as_f64().unwrap_or(0.0), count(tier, "hits") + count(tier, "misses"))) },

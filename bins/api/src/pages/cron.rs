@@ -10,7 +10,7 @@ use super::ask::{Question, is_sure};
 use super::flash::{Flash, said};
 use super::form::{Change, signed};
 use super::layout::{Button, Frame, Here, Page};
-use super::queues::path as queue_path;
+use super::queues::{moment, path as queue_path};
 use super::table::{ACTION, TEXT, table};
 use super::text;
 use crate::app::App;
@@ -106,10 +106,6 @@ fn last(queue: &str, last: Option<&LastRun>) -> Markup {
             None => (text::NONE),
         }
     }
-}
-
-fn moment(time: Timestamp) -> String {
-    text::moment(u64::try_from(time.unix_ms()).unwrap_or_default())
 }
 
 fn broken(frame: &Frame, broken: &[BrokenSchedule]) -> Markup {

@@ -12,7 +12,7 @@ use super::ask::{Question, is_sure};
 use super::flash::{Flash, said};
 use super::form::{Change, signed};
 use super::layout::{Button, Frame, Here, Page};
-use super::queues::{path as queue_path, progress, state_of};
+use super::queues::{moment, path as queue_path, progress, state_of};
 use super::table::{NUMBER, TEXT, table};
 use super::text;
 use crate::app::App;
@@ -73,10 +73,6 @@ fn path(job: &JobRecord) -> String {
     format!("{}/jobs/{}", queue_path(&job.queue), job.id)
 }
 
-fn moment(time: Timestamp) -> String {
-    text::moment(u64::try_from(time.unix_ms()).unwrap_or_default())
-}
-
 fn facts(job: &JobRecord, now: Timestamp) -> Markup {
     let fact = |label: &str, value: Markup| html! { div { dt { (label) } dd { (value) } } };
     let time = |time: Timestamp| html! { (moment(time)) " UTC" };
@@ -91,8 +87,8 @@ fn facts(job: &JobRecord, now: Timestamp) -> Markup {
             @if let Some(end) = job.finished_at { (fact("Ended", time(end))) }
             @if let Some(end) = job.expires_at { (fact("Begins no later than", time(end))) }
             @if let Some(most) = job.max_attempts { (fact("Attempts at most", html! { (most) })) }
-            @if let Some(key) = &job.ordering_key { (fact("Ordering key", html! { bdi { (text::visible(key)) } })) }
-            @if let Some(key) = &job.unique_key { (fact("Unique key", html! { bdi { (text::visible(key)) } })) }
+            @if let Some(key) = &job.ordering_key { (fact("Ordering key", html! { bdi { (text::beginning(&text::visible(key), 128)) } })) }
+            @if let Some(key) = &job.unique_key { (fact("Unique key", html! { bdi { (text::beginning(&text::visible(key), 128)) } })) }
             @if let Some(group) = &job.group { (fact("Group", html! { code { (group.as_str()) } })) }
             @if job.progress.is_some() { (fact("Progress", progress(job))) }
             @if let Some(note) = &job.note { (fact("Note", html! { bdi { (text::visible(&tidegate_perfmon::mask(note))) } })) }

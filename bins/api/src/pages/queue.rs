@@ -14,7 +14,7 @@ use tidegate_queue::{JobRecord, State as JobState};
 
 use super::flash::Flash;
 use super::layout::{Frame, Here, Page};
-use super::queues::{millis, path};
+use super::queues::{millis, moment, path};
 use super::text;
 use crate::app::App;
 use crate::path::Path;
@@ -175,7 +175,7 @@ async fn schedules(app: &App, queue: &str) -> Result<Markup, Problem> {
                     li {
                         code { (state.schedule.name) } " " span.note {
                             @match state.next {
-                                Some(next) => { "next " (next.to_string()) },
+                                Some(next) => { "next " (moment(next)) " UTC" },
                                 None => { (if state.schedule.paused { "paused" } else { "ended" }) },
                             }
                         }

@@ -165,6 +165,11 @@ fn running_table(running: &[JobRecord], now: Timestamp) -> Markup {
     )
 }
 
+/// A time of the broker's.
+pub(super) fn moment(time: Timestamp) -> String {
+    text::moment(u64::try_from(time.unix_ms()).unwrap_or_default())
+}
+
 /// To the page of a job.
 pub(super) fn link(job: &JobRecord) -> Markup {
     html! { a href={ (path(&job.queue)) "/jobs/" (job.id.as_str()) } { code { (job.id.as_str()) } } }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use tidegate_queue::{JobRecord, State as JobState, Timestamp};
 
 use super::super::layout::Frame;
-use super::super::queues::{link, path, progress, state_of};
+use super::super::queues::{link, moment, path, progress, state_of};
 use super::super::text;
 use super::{Listed, address};
 
@@ -95,11 +95,10 @@ fn rows(jobs: &[JobRecord], now: Timestamp, ticks: bool) -> Markup {
 }
 
 fn when(job: &JobRecord) -> String {
-    let at = |time: Timestamp| text::moment(u64::try_from(time.unix_ms()).unwrap_or_default());
     match (job.state, job.finished_at) {
-        (JobState::Delayed, _) => format!("due {}", at(job.run_at)),
-        (_, Some(end)) => format!("ended {}", at(end)),
-        _ => format!("since {}", at(job.created_at)),
+        (JobState::Delayed, _) => format!("due {}", moment(job.run_at)),
+        (_, Some(end)) => format!("ended {}", moment(end)),
+        _ => format!("since {}", moment(job.created_at)),
     }
 }
 
