@@ -68,6 +68,17 @@ pub use statements::set_request_trace;
 
 /// The route of the API to which files are uploaded.
 const UPLOADS: &str = "/api/schedules/import";
+/// The pages that anybody is answered, were it that he is to say who he is.
+const OPEN_PAGES: [&str; 8] = [
+    "/",
+    "/assets/{name}",
+    "/dashboard",
+    "/dashboard/",
+    "/dashboard/login",
+    "/dashboard/performance",
+    "/dashboard/{*rest}",
+    "/api-test/performance",
+];
 /// A verdict falls every second; an older one than this is none.
 const VERDICT_HOLDS: Duration = Duration::from_secs(5);
 
@@ -276,8 +287,9 @@ impl Telemetry {
 /// As the settings want it, and who hears of what is slow in it.
 pub(crate) fn registry(settings: &PerformanceSettings) -> (Registry, Arc<SlowLog>) {
     let slow_log = Arc::new(SlowLog::default());
-    // What tells nothing of how the service is: probes, strangers, and uploads, whose time is their client's.
-    let unjudged = probes::PATHS.into_iter().chain([UNMATCHED, UPLOADS]);
+    // What tells nothing of how the service is: probes, strangers, pages that they may ask for as often as they like, and
+    // uploads, whose time is their client's.
+    let unjudged = probes::PATHS.into_iter().chain([UNMATCHED, UPLOADS]).chain(OPEN_PAGES);
     let builder = Registry::builder()
         .observer(Arc::clone(&slow_log) as _)
         .cap(settings.endpoints)

@@ -19,6 +19,18 @@ pub struct Reading {
     pub(crate) unit: Option<&'static str>,
     pub(crate) detail: Option<String>,
     pub(crate) age: Duration,
+    pub(crate) evidence: Evidence,
+}
+
+/// What a value that exceeds its threshold rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Evidence {
+    /// The number of samples alone.
+    Samples,
+    /// So few above the threshold that chance may have made them.
+    Chance,
+    /// So many that they speak however few samples there are.
+    Beyond,
 }
 
 impl Reading {
@@ -34,6 +46,7 @@ impl Reading {
             unit: None,
             detail: None,
             age: Duration::ZERO,
+            evidence: Evidence::Samples,
         }
     }
 
@@ -49,6 +62,11 @@ impl Reading {
     #[must_use]
     pub fn samples(mut self, samples: u64) -> Self {
         self.samples = Some(samples);
+        self
+    }
+
+    pub(crate) fn evidence(mut self, evidence: Evidence) -> Self {
+        self.evidence = evidence;
         self
     }
 

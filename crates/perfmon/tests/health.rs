@@ -116,11 +116,12 @@ fn fewer_than_twenty_samples_are_unknown() {
     let registry = registry();
     let endpoint = registry.endpoint("GET", "/");
     assert_eq!(first(&registry).status, Health::Unknown);
-    record(&endpoint, 19, StatusClass::ServerError, NS);
+    record(&endpoint, 16, StatusClass::Success, NS);
+    record(&endpoint, 3, StatusClass::ServerError, NS);
     let report = first(&registry);
     assert_eq!((report.status, report.score), (Health::Unknown, None));
     assert!(report.reasons[0].message.contains("19 of the 20"), "{}", report.reasons[0].message);
-    record(&endpoint, 1, StatusClass::ServerError, NS);
+    record(&endpoint, 3, StatusClass::ServerError, NS);
     assert_eq!(first(&registry).status, Health::Unhealthy);
 }
 

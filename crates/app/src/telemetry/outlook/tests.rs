@@ -66,6 +66,7 @@ impl House {
             limiters: Vec::new(),
             queues: Vec::new(),
             in_flight: 3,
+            outcomes: self.registry.outcomes(),
             api: self.registry.overall(Window::Seconds(60)),
             process: None,
             queries: self.queries.top(By::Total, usize::MAX),
