@@ -99,6 +99,7 @@ impl HealthMonitor {
         let message = match (few, score) {
             _ if is_stale => Some(format!("taken {age:.0?} ago, not within the last {:?}", self.stale_after)),
             (Some(samples), _) => Some(format!("only {samples} of the {} samples needed", self.min_samples)),
+            (None, None) if observed.is_nan() && threshold.is_nan() => Some("nothing is known".to_owned()),
             (None, None) => Some(format!("{observed} against a threshold of {threshold} can't be judged")),
             (None, Some(_)) if breached => {
                 Some(format!("{}{unit_after} exceeds the threshold of {threshold}{unit_after}", short(observed)))

@@ -50,6 +50,11 @@ impl Reading {
         }
     }
 
+    /// A reading that can't be taken, and why: an unknown component of that name.
+    pub fn unknown(name: impl Into<Cow<'static, str>>, why: impl Into<String>) -> Self {
+        Self::new(name, f64::NAN, f64::NAN).detail(why)
+    }
+
     /// Lets this component alone pull the overall score down to its own plus 10, and keep the whole from being
     /// healthy while it is unknown.
     #[must_use]

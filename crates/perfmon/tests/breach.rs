@@ -496,6 +496,8 @@ fn limits_that_cannot_serve_are_named() {
         (HealthConfig { slow_api: Duration::MAX, ..ok.clone() }, "slow_api"),
         (HealthConfig { slow_query: Duration::from_secs(138), ..ok.clone() }, "slow_query"),
         (HealthConfig { min_samples: 0, ..ok.clone() }, "min_samples"),
+        (HealthConfig { pool_wait: zero, ..ok.clone() }, "pool_wait"),
+        (HealthConfig { pool_stuck: Duration::MAX, ..ok.clone() }, "pool_stuck"),
         (HealthConfig { pool_connections: 0, ..ok.clone() }, "pool_connections"),
         (HealthConfig { stale_after: zero, ..ok.clone() }, "stale_after"),
         (HealthConfig { recent: vec![Window::Seconds(1); 5], ..ok.clone() }, "recent"),

@@ -126,6 +126,17 @@ fn fewer_than_twenty_samples_are_unknown() {
 }
 
 #[test]
+fn what_cannot_be_read_is_unknown_and_says_why() {
+    let report = judge([Reading::new("calm", 0.0, 1.0), Reading::unknown("pool_stuck", "it panicked").critical()]);
+    assert_eq!((report.status, report.components[1].state), (Health::Unknown, Health::Unknown));
+    assert_eq!(report.reasons[0].message, "pool_stuck: nothing is known (it panicked)");
+    assert_eq!(
+        serde_json::to_value(&report).unwrap()["checks"]["pool_stuck"][0]["observedValue"],
+        serde_json::Value::Null
+    );
+}
+
+#[test]
 fn a_silent_critical_component_is_never_healthy() {
     let calm = Reading::new("pool", 1.0, 80.0);
     let silent = Reading::new("errors", 0.0, 0.05).samples(3);

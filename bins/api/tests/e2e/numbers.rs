@@ -270,6 +270,7 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "tidegate_runtime_tasks",
         "tidegate_runtime_workers",
         "tidegate_scrape_errors",
+        "tidegate_verdict_age_seconds",
     ];
     assert_eq!(families, expected);
 }

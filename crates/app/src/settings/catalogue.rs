@@ -341,7 +341,19 @@ pub const CATALOGUE: &[Setting] = &[
         "performance.pool_connections",
         "TIDEGATE_PERFORMANCE_POOL_CONNECTIONS",
         Some("80"),
-        "database connections in use above which health suffers",
+        "database connections in use above which health suffers, where the pools may open so many",
+    ),
+    setting(
+        "performance.pool_wait",
+        "TIDEGATE_PERFORMANCE_POOL_WAIT",
+        Some("1s"),
+        "a wait for a database connection above which health suffers",
+    ),
+    setting(
+        "performance.pool_stuck",
+        "TIDEGATE_PERFORMANCE_POOL_STUCK",
+        Some("5s"),
+        "a wait for a database connection above which the node is unhealthy: who holds it hangs",
     ),
     setting(
         "performance.endpoints",

@@ -86,6 +86,8 @@ pub(super) fn read(raw: &Reader<'_>, tokens: &Tokens) -> Result<PerformanceSetti
         slow_api: time("performance.slow_api")?,
         slow_query: raw.duration("performance.slow_query", MICROSECOND, LONGEST)?,
         pool_connections: raw.count("performance.pool_connections", 1..=100_000)?,
+        pool_wait: time("performance.pool_wait")?,
+        pool_stuck: time("performance.pool_stuck")?,
         hit_rate: raw.share("performance.hit_rate")?,
         min_samples: raw.count("performance.min_samples", 1..=1_000_000)?,
         ..HealthConfig::default()
@@ -236,6 +238,8 @@ mod tests {
             ("TIDEGATE_PERFORMANCE_ABORTED", ["0.01", "0.99"]),
             ("TIDEGATE_PERFORMANCE_P99", ["1ms", "137s"]),
             ("TIDEGATE_PERFORMANCE_SLOW_QUERY", ["1ms", "137s"]),
+            ("TIDEGATE_PERFORMANCE_POOL_WAIT", ["1ms", "137s"]),
+            ("TIDEGATE_PERFORMANCE_POOL_STUCK", ["1ms", "137s"]),
         ] {
             for value in values {
                 let performance = check_with(&[(variable, value)]).unwrap().performance;

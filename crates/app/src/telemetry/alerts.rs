@@ -21,6 +21,7 @@ use tidegate_perfmon::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::latest::Latest;
 use super::{Beat, Section, Table};
 use crate::clock::unix_ms;
 use crate::settings::AlertSettings;
@@ -44,6 +45,7 @@ pub struct AlertDesk {
     objective: BurnRate,
     /// Tells the alerts of this process from those of the one before it.
     epoch: u64,
+    latest: Arc<Latest>,
     stream: Stream,
     webhook: Option<Arc<Webhook>>,
 }
@@ -54,7 +56,8 @@ struct State {
     outcomes: BurnLog,
     recorded_at: Option<Duration>,
     burning: Vec<BurnReading>,
-    health: Option<(Health, Option<u8>)>,
+    /// As it was told last.
+    health: Option<Health>,
     logged: u64,
 }
 
@@ -65,10 +68,11 @@ impl std::fmt::Debug for AlertDesk {
 }
 
 impl AlertDesk {
-    /// A desk that delivers until `shutdown`, and measures what it sends.
+    /// A desk that delivers until `shutdown`, and measures what it sends. Whoever asks how health is is told the verdict in force.
     pub(super) fn start(
         settings: &AlertSettings,
         registry: &Registry,
+        latest: Arc<Latest>,
         shutdown: CancellationToken,
     ) -> Result<Arc<Self>, WebhookError> {
         let epoch = unix_ms();
@@ -88,7 +92,8 @@ impl AlertDesk {
             health: None,
             logged: 0,
         };
-        Ok(Arc::new(Self { state: Mutex::new(state), objective, epoch, stream: Stream::default(), webhook }))
+        let (state, stream) = (Mutex::new(state), Stream::default());
+        Ok(Arc::new(Self { state, objective, epoch, latest, stream, webhook }))
     }
 
     /// Takes in a second, and tells what it changes. Waits for nobody.
@@ -119,9 +124,7 @@ impl AlertDesk {
                 webhook.push(step.clone());
             }
         }
-        let health = (beat.health.status, beat.health.score);
-        let before = state.health.replace(health);
-        if before.is_none_or(|(status, _)| status != health.0) {
+        if state.health.replace(beat.health.status) != Some(beat.health.status) {
             self.stream.tell(&told_of(beat));
         }
         drop(state);
@@ -146,9 +149,8 @@ impl AlertDesk {
             let missed = since.into_iter().flat_map(|since| since.transitions);
             first.extend(missed.filter(|step| step.notify).map(|step| Told::alert(self.epoch, &step)));
         }
-        if let Some((status, score)) = state.health {
-            first.push(Told::health(status, score, None));
-        }
+        let (status, score) = self.latest.told();
+        first.push(Told::health(status, score, None));
         self.stream.follow(client, topics, first)
     }
 
@@ -187,7 +189,8 @@ impl AlertDesk {
         for alert in state.alerts.firing() {
             *firing.entry((alert.rule.clone(), alert.severity)).or_default() += 1;
         }
-        AlertFigures { health: state.health, firing, deliveries: self.deliveries(state.logged) }
+        let (health, age) = (self.latest.told(), self.latest.age());
+        AlertFigures { health, age, firing, deliveries: self.deliveries(state.logged) }
     }
 
     /// What became of what was told, by way and outcome.
@@ -224,6 +227,7 @@ fn rules(objective: &BurnRate) -> Vec<AlertRule> {
         rule("queues_without_live_worker", Severity::Warning, 30),
         rule("open_descriptors", Severity::Warning, 30),
         rule("pool_wait", Severity::Warning, 5),
+        rule("pool_stuck", Severity::Critical, 5),
     ]);
     rules
 }

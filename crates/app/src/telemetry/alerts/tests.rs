@@ -7,6 +7,7 @@ struct Ground {
     desk: Arc<AlertDesk>,
     registry: Registry,
     monitor: HealthMonitor,
+    latest: Arc<Latest>,
     second: u64,
 }
 
@@ -14,8 +15,10 @@ impl Ground {
     fn new() -> Self {
         let config = HealthConfig::default();
         let registry = Registry::builder().build();
-        let desk = AlertDesk::start(&AlertSettings::default(), &registry, CancellationToken::new()).unwrap();
-        Self { desk, registry, monitor: HealthMonitor::new(&config), second: 0 }
+        let latest = Arc::new(Latest::new(&registry));
+        let told = Arc::clone(&latest);
+        let desk = AlertDesk::start(&AlertSettings::default(), &registry, told, CancellationToken::new()).unwrap();
+        Self { desk, registry, monitor: HealthMonitor::new(&config), latest, second: 0 }
     }
 
     /// So many seconds in which the job store is away, or not.
@@ -25,6 +28,7 @@ impl Ground {
             let reading = reading.detail("login of ada@example.org with token=hunter2 failed");
             let health: HealthReport = self.monitor.evaluate([reading]);
             let now = Duration::from_secs(self.second);
+            self.latest.set(health.clone());
             self.desk.beat(&Beat { now, unix_ms: unix_ms(), registry: &self.registry, health: &health });
             self.second += 1;
         }
