@@ -165,6 +165,7 @@ impl Telemetry {
             slow_log: Arc::clone(&slow_log),
             limiters: Arc::default(),
         });
+        telemetry.alerts.look_into(telemetry.statements.queries().clone());
         statements::hang_up(&telemetry.statements, &telemetry.board, settings.health.min_samples);
         telemetry.statements.measure_as(&telemetry.operations, &telemetry.registry);
         telemetry.board.every_second(move |_| slow_log.write());

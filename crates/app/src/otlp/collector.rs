@@ -85,7 +85,7 @@ impl Collector {
 
     /// Sends a message and returns the beginning of the answer. What goes wrong is in the log, once a minute.
     pub(super) async fn send(&self, signal: Signal, message: Vec<u8>) -> Result<Vec<u8>, ()> {
-        self.sending.measure(self.try_send(signal, message)).await.map_err(|error| {
+        self.sending.measure_result(self.try_send(signal, message)).await.map_err(|error| {
             if let Some(unlogged) = self.complaints.count() {
                 let signal = signal.name();
                 tracing::warn!(%error, signal, unlogged, "the collector of otlp.endpoint did not take what was sent");

@@ -11,13 +11,13 @@ mod webhook;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate_perfmon::{
-    AlertRule, Alerts, BurnLog, BurnRate, BurnReading, Health, Observation, OutboxCounts, Registry, Severity, Silence,
-    SilenceError, mask,
+    AlertRule, Alerts, BurnLog, BurnRate, BurnReading, Health, Observation, OutboxCounts, Queries, Registry, Severity,
+    Silence, SilenceError, mask,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +46,8 @@ pub struct AlertDesk {
     /// Tells the alerts of this process from those of the one before it.
     epoch: u64,
     latest: Arc<Latest>,
+    /// Where the traces of slow statements are.
+    statements: OnceLock<Queries>,
     stream: Stream,
     webhook: Option<Arc<Webhook>>,
 }
@@ -93,7 +95,12 @@ impl AlertDesk {
             logged: 0,
         };
         let (state, stream) = (Mutex::new(state), Stream::default());
-        Ok(Arc::new(Self { state, objective, epoch, latest, stream, webhook }))
+        Ok(Arc::new(Self { state, objective, epoch, latest, statements: OnceLock::new(), stream, webhook }))
+    }
+
+    /// Looks for the traces of alerts about statements among these.
+    pub(super) fn look_into(&self, statements: Queries) {
+        self.statements.get_or_init(|| statements);
     }
 
     /// Takes in a second, and tells what it changes. Waits for nobody.
@@ -110,7 +117,7 @@ impl AlertDesk {
         seen.extend(burning.iter().map(BurnReading::observation));
         seen.iter_mut().for_each(hide);
         for observation in seen.iter_mut().filter(|observation| observation.breached == Some(true)) {
-            observation.trace_id = traces::of(&observation.rule, beat);
+            observation.trace_id = traces::of(&observation.rule, beat, self.statements.get());
         }
         let steps = alerts.evaluate(beat.now, beat.unix_ms, &seen);
         drop(seen);

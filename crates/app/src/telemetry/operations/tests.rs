@@ -59,6 +59,8 @@ async fn called(registry: &Registry) {
     while webhook.totals().latency.count == 0 {
         tokio::task::yield_now().await;
     }
+    let totals = webhook.totals();
+    assert_eq!(totals.failed, totals.latency.count, "nobody took it");
     stop.cancel();
 }
 
