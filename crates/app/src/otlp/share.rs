@@ -1,6 +1,6 @@
 //! Which traces are sent.
 
-use opentelemetry::trace::{Link, SpanKind, TraceContextExt, TraceId, TraceState};
+use opentelemetry::trace::{Link, SpanContext, SpanKind, TraceContextExt, TraceId, TraceState};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, ShouldSample};
 use sha2::{Digest, Sha256};
@@ -66,7 +66,7 @@ impl ShouldSample for Share {
         _: &[KeyValue],
         _: &[Link],
     ) -> SamplingResult {
-        let parent = parent.map(|parent| parent.span().span_context().clone()).filter(|parent| parent.is_valid());
+        let parent = parent.map(|parent| parent.span().span_context().clone()).filter(SpanContext::is_valid);
         let is_sent = match &parent {
             Some(parent) if parent.is_remote() => parent.is_sampled() && self.has(trace_id),
             Some(parent) => parent.is_sampled(),
@@ -82,7 +82,7 @@ impl ShouldSample for Share {
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry::trace::{SpanContext, SpanId, TraceFlags};
+    use opentelemetry::trace::{SpanId, TraceFlags};
 
     use super::*;
     use crate::settings::test_ground::check_with;
