@@ -69,7 +69,7 @@ impl Collector {
     /// `sending` takes the time of each message, from its head to the end of the answer.
     pub(super) fn new(settings: &OtlpSettings, sending: Arc<OperationHandle>) -> Result<Self, Unusable> {
         let url = |path: &str| {
-            let url = format!("{}{path}", settings.endpoint);
+            let url = format!("{}{path}", settings.endpoint.reveal().trim_end_matches('/'));
             url.parse::<Url>().map_err(|error| Unusable::Endpoint(error.to_string()))
         };
         let (traces, metrics) = (url("/v1/traces")?, url("/v1/metrics")?);

@@ -404,10 +404,10 @@ pub const CATALOGUE: &[Setting] = &[
         Some("99.9%"),
         "share of responses that should be good, of which the rest is the error budget: above 93.06%, such as 99.5% or 0.995",
     ),
-    setting(
+    // Some collectors' key is a part of the path.
+    secret(
         "otlp.endpoint",
         "TIDEGATE_OTLP_ENDPOINT",
-        None,
         "OpenTelemetry collector that traces and metrics are sent to, by OTLP over HTTP",
     ),
     secret("otlp.headers", "TIDEGATE_OTLP_HEADERS", "headers sent to it: name=value, with commas between"),

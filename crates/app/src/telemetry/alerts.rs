@@ -257,7 +257,9 @@ fn told_of(beat: &Beat<'_>) -> Told {
     Told::health(beat.health.status, beat.health.score, reason.as_deref())
 }
 
+/// What an item of any of the lists may have; where one has it not, its cell is empty.
 const COLUMNS: &[&str] = &[
+    "list",
     "id",
     "rule",
     "subject",
@@ -273,7 +275,20 @@ const COLUMNS: &[&str] = &[
     "silenced",
     "trace_id",
     "detail",
+    "until_unix_ms",
+    "reason",
+    "hold_ms",
+    "keep_ms",
+    "expire_ms",
+    "factor",
+    "long",
+    "short",
+    "breached",
+    "way",
+    "outcome",
+    "count",
 ];
+const LISTS: &[&str] = &["items", "silences", "rules", "burn_rates", "deliveries"];
 
 impl Section for AlertDesk {
     fn name(&self) -> &'static str {
@@ -301,7 +316,7 @@ impl Section for AlertDesk {
     }
 
     fn table(&self, limit: usize) -> Option<Table> {
-        Some(Table::of(COLUMNS, &self.json(limit)["items"]))
+        Some(Table::of_lists(COLUMNS, LISTS, &self.json(limit)))
     }
 }
 
