@@ -110,7 +110,7 @@ pub const CATALOGUE: &[Setting] = &[
         "http.min_rate",
         "TIDEGATE_HTTP_MIN_RATE",
         Some("512B"),
-        "bytes a second that a request's body has to bring, after 10 s of waiting for it; 0B: none",
+        "bytes a second that a client has to bring of a body and to take of an answer, after 10 s of waiting; 0B: none",
     ),
     setting(
         "http.compress_above",
