@@ -119,7 +119,8 @@ function follow() {
   });
   source.addEventListener("error", async () => {
     say("not connected");
-    // It would come back by itself after a refusal never, and else with all others at once. The page says whether the session has ended.
+    // By itself it would never come back after a refusal, and after a restart together with all others. The page says whether the
+    // session has ended.
     stop();
     await renew();
     if (!rests()) later();
@@ -213,6 +214,8 @@ if (anew) {
   // What was said once is not said again by a reload.
   const address = new URL(anew.href);
   if (new URLSearchParams(location.search).has("said")) history.replaceState(null, "", address);
+}
+if (anew && main.dataset.still === undefined) {
   pause.hidden = false;
   pause.addEventListener("click", () => {
     pause.setAttribute("aria-pressed", String(!isPaused()));

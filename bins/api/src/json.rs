@@ -1,14 +1,11 @@
 //! JSON bodies, read strictly: the right type, within the limit, nothing unknown.
 
-use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
-use tidegate_app::serve::TooSlow;
 
 use crate::app::App;
+use crate::body;
 use crate::object::Object;
 use crate::problem::Problem;
 
@@ -38,26 +35,12 @@ fn is_json(request: &Request) -> bool {
     })
 }
 
-/// All of a body of at most `limit` bytes.
-pub(crate) async fn whole(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    let body = Limited::new(body, limit).collect().await.map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            Problem::too_large(limit as u64)
-        } else if let Some(too_slow) = TooSlow::cause_of(&*error) {
-            Problem::too_slow(too_slow.to_string())
-        } else {
-            Problem::bad_request("body-broke-off", "the body broke off before its end")
-        }
-    })?;
-    Ok(body.to_bytes())
-}
-
 async fn read<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, Problem> {
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|bytes: u64| bytes > limit as u64) {
         return Err(Problem::too_large(limit as u64));
     }
-    let body = whole(request.into_body(), limit).await?;
+    let body = body::read(request.into_body(), limit).await?;
     let read = serde_json::from_slice(&body).map(|Object(value)| value);
     read.map_err(|error| {
         let kind = if error.is_data() { "unexpected-json" } else { "malformed-json" };

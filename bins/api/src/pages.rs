@@ -24,7 +24,7 @@ mod table;
 mod text;
 
 use axum::extract::Request;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{Redirect, Response};
 use axum::routing::{any, get, post};
@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::live::Live;
 pub(crate) use self::session::Key;
+use self::session::Role;
 use crate::app::App;
 use crate::problem::{AsPage, Problem};
 use crate::timeout;
@@ -96,6 +97,12 @@ fn queue_routes() -> Router<App> {
         .route("/dashboard/queues/{queue}/jobs/{id}/retry", post(job::retry))
         .route("/dashboard/queues/{queue}/jobs/{id}/promote", post(job::promote))
         .route("/dashboard/queues/{queue}/jobs/{id}/cancel", post(job::cancel))
+}
+
+/// Whether somebody asks for a page, or for what one is made of, who logged in as admin.
+pub(crate) fn is_of_admin(app: &App, path: &str, headers: &HeaderMap) -> bool {
+    let is_page = ["/dashboard", "/assets/"].iter().any(|beginning| path.starts_with(beginning));
+    is_page && session::role(app, headers) == Some(Role::Admin)
 }
 
 async fn unknown(request: Request) -> Problem {

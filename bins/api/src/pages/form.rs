@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::layout::Frame;
 use super::session::{self, Role};
 use crate::app::App;
-use crate::json;
+use crate::body;
 use crate::problem::Problem;
 
 /// A form of type `T`, which denies unknown fields itself, from one of our own pages.
@@ -32,7 +32,7 @@ impl<T: DeserializeOwned + Signed> FromRequest<App> for Form<T> {
             return Err(Problem::forbidden("the form was sent from another site"));
         }
         let (mut parts, body) = request.into_parts();
-        let body = json::whole(body, T::LONGEST).await?;
+        let body = body::read(body, T::LONGEST).await?;
         // Its length is known now, and no longer that which was announced.
         parts.headers.remove(header::CONTENT_LENGTH);
         let headers = parts.headers.clone();

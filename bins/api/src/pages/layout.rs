@@ -56,6 +56,8 @@ enum Kept {
     Streamed(u64),
     /// The parts are loaded anew every few seconds.
     Renewed,
+    /// As it was loaded: what it shows costs too much to be asked again and again.
+    Still,
 }
 
 /// Who looks, and what each of their forms holds.
@@ -149,16 +151,21 @@ impl<'a> Page<'a> {
         Self { kept: Kept::Streamed(parts), ..self }
     }
 
+    /// As it was loaded, where that is so.
+    pub(super) fn still(self, is_still: bool) -> Self {
+        if is_still { Self { kept: Kept::Still, ..self } } else { self }
+    }
+
     pub(super) fn show(&self, frame: &Frame, body: &Markup) -> Response {
         let (stream, parts) = match self.kept {
             Kept::Streamed(parts) => (Some(live::PATH), Some(parts)),
-            Kept::Renewed => (None, None),
+            Kept::Renewed | Kept::Still => (None, None),
         };
         let markup = document(
             self.title,
             &self.header(frame),
             &html! {
-                main #main tabindex="-1" data-stream=[stream] data-parts=[parts] {
+                main #main tabindex="-1" data-stream=[stream] data-parts=[parts] data-still[self.kept == Kept::Still] {
                     div.title {
                         h1 {
                             @if let Some((name, path)) = self.above { a href=(path) { (name) } span.sep aria-hidden="true" { " / " } }

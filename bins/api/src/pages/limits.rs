@@ -5,6 +5,7 @@ mod key;
 mod simulate;
 mod tenant;
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -190,7 +191,7 @@ async fn refused(app: &App, limiters: &[Value]) -> Vec<Refused> {
         blocked_for: key::blocked_for(app, limiter, key).await,
     }))
     .await;
-    refused.sort_by(|one, other| (other.blocked_for, other.denied).cmp(&(one.blocked_for, one.denied)));
+    refused.sort_by_key(|refused| Reverse((refused.blocked_for, refused.denied)));
     refused
 }
 

@@ -99,7 +99,7 @@ pub(super) async fn show(
         }
     };
     let page = Page::below(Here::Queues, queue, here, ("Queues", Here::Queues.path()));
-    Ok(page.saying(flash).show(&frame, &body))
+    Ok(page.saying(flash).still(sought.is_some()).show(&frame, &body))
 }
 
 /// What shows the same again.

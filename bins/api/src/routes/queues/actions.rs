@@ -33,9 +33,9 @@ pub(super) async fn resume(State(app): State<App>, Path(queue): Path<String>) ->
 pub(crate) async fn set_paused(app: &App, queue: &str, paused: bool) -> Result<(), Problem> {
     let (queue, broker) = (known(queue)?, &app.node().broker);
     if paused {
-        broker.pause(queue).await?
+        broker.pause(queue).await?;
     } else {
-        broker.resume(queue).await?
+        broker.resume(queue).await?;
     }
     Ok(())
 }

@@ -113,6 +113,7 @@ async fn a_long_list_is_read_page_by_page_and_searched() {
     seen.dedup();
     assert_eq!(seen.len(), 121, "{seen:?}");
 
+    let ready = page(&mut visit, QUEUE).await;
     let found = visit.get(&format!("{QUEUE}?q=needle")).await;
     assert_eq!(
         (found.status().as_u16(), super::location(&found).as_str()),
@@ -120,6 +121,10 @@ async fn a_long_list_is_read_page_by_page_and_searched() {
     );
     let found = page(&mut visit, &format!("{QUEUE}?q=odd%2F")).await;
     assert!(found.contains("needle") && !found.contains("many-000"), "{found}");
+    assert!(
+        found.contains("data-still") && !ready.contains("data-still"),
+        "what is searched is not searched every few seconds"
+    );
     let none = page(&mut visit, &format!("{QUEUE}?q=%3Cscript%3E")).await;
     assert!(none.contains("There is no such job") && !none.contains("<script>\""), "{none}");
 }
