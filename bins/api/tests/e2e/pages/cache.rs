@@ -9,14 +9,14 @@ const CACHE: &str = "/dashboard/cache";
 
 /// Keys in memory of that pattern.
 async fn held(api: &Api, pattern: &str) -> usize {
-    api.json(&format!("/api/cache/keys?pattern={pattern}")).await["items"].as_array().unwrap().len()
+    api.json(&format!("/api/cache/keys?pattern={pattern}")).await["items"].as_array().expect("items").len()
 }
 
 async fn start() -> Api {
     let api = Api::start().await;
     api.create_tenant("acme", "enterprise").await;
     for _ in 0..30 {
-        assert_eq!(api.get_as("acme", "/api/schedules").send().await.unwrap().status(), 200);
+        assert_eq!(api.get_as("acme", "/api/schedules").send().await.expect("an answer").status(), 200);
     }
     api
 }

@@ -22,7 +22,8 @@ async fn refuse(api: &Api, key: &str) {
 
 async fn limiter(api: &Api, name: &str) -> Value {
     let told = api.json("/api/rate-limit").await;
-    told["limiters"].as_array().unwrap().iter().find(|limiter| limiter["name"] == name).unwrap().clone()
+    let limiters = told["limiters"].as_array().expect("limiters");
+    limiters.iter().find(|limiter| limiter["name"] == name).expect("the limiter").clone()
 }
 
 #[tokio::test]
