@@ -45,8 +45,8 @@ fn main() {
     let mut exposition = Exposition::default();
     exposition.register_collector(Box::new(ours.clone()));
     let (our_text, their_text) = (scrape(&exposition), scrape(&theirs.exposition));
-    assert_eq!(our_text.lines().count(), their_text.lines().count(), "both show the same");
-    println!("{} lines, {} bytes", our_text.lines().count(), our_text.len());
+    assert_eq!(series(&our_text), series(&their_text), "both show the same");
+    println!("{} series, {} bytes", series(&our_text), our_text.len());
 
     let idle = Comparison::in_turns(
         ROUNDS,
@@ -75,6 +75,11 @@ fn main() {
         },
     );
     println!("scrape, every endpoint used since the tick: {busy}");
+}
+
+/// Lines of figures: of operations, of which there are none, ours has the headings.
+fn series(text: &str) -> usize {
+    text.lines().filter(|line| !line.starts_with('#')).count()
 }
 
 fn route(number: usize) -> String {
