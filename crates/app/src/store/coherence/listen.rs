@@ -383,6 +383,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_commit_is_heard_promptly() {
+        let (_server, _relay, one, other) = two().await;
+        let mut waits = Vec::new();
+        for _ in 0..200 {
+            other.remember().await;
+            change(&one).await;
+            let since = tokio::time::Instant::now();
+            let heard = async {
+                while other.knows_tenant() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(LONG, heard).await.unwrap();
+            waits.push(since.elapsed());
+        }
+        waits.sort_unstable();
+        let (median, p99) = (waits[100], waits[198]);
+        eprintln!("behind the commit: median {median:?}, P99 {p99:?}, longest {:?}", waits[199]);
+        // What a broken link may cost; a busy machine takes a part of it at most.
+        assert!(p99 < SILENCE, "{p99:?}");
+    }
+
+    #[tokio::test]
     async fn many_callers_share_the_clearing_and_whoever_asks_after_the_end_is_told() {
         let server = PostgresServer::start(&[]).await;
         let shutdown = CancellationToken::new();

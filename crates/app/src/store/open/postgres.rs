@@ -128,7 +128,10 @@ async fn wait_for(db: &Db, settings: &DatabaseSettings) -> Result<(), ServerFaul
 
 /// Looks at the schema and brings it to this version, alone.
 async fn prepare(settings: &DatabaseSettings) -> Result<(), ServerFault> {
-    let mut connection = settings.url.options().connect().await?;
+    let connecting = timeout(settings.connect_timeout, settings.url.options().connect());
+    let mut connection = connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+    // The driver asks for its table at each start, and the server would say each time that it is there.
+    sqlx::query("SET client_min_messages = warning").execute(&mut connection).await?;
     let is_free: bool =
         sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LOCK).fetch_one(&mut connection).await?;
     if !is_free {
