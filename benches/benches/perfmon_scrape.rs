@@ -109,12 +109,13 @@ impl Theirs {
         exposition.register("http_request_duration_seconds", "Time of a request", durations.clone());
         let under_way = Family::<Labels, Gauge>::default();
         exposition.register("http_in_flight", "Requests begun and not answered", under_way.clone());
-        for wait in ["http_wait_seconds", "http_body_wait_seconds"] {
+        for wait in ["http_wait_seconds", "http_body_wait_seconds", "http_refusal_seconds"] {
             let times = Histogram::new(EXPOSITION_BOUNDS.map(|bound| bound.as_secs_f64()));
             exposition.register(wait, "Time that a request waited", times);
         }
         // Families that are empty in both.
         exposition.register("http_requests_aborted", "Requests given up", Family::<Labels, Counter>::default());
+        exposition.register("http_requests_refused", "Requests turned away", Family::<Labels, Counter>::default());
         let no_operations = Family::<Labels, Histogram>::new_with_constructor(|| Histogram::new([1.0]));
         exposition.register("operation_duration_seconds", "Time of operations", no_operations);
         exposition.register("operation_failures", "Operations without a result", Family::<Labels, Counter>::default());

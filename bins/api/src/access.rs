@@ -21,8 +21,8 @@ use tidegate_ratelimit::has_forwarded_header;
 
 use crate::app::App;
 use crate::client::ClientKey;
-use crate::limits;
 use crate::problem::Problem;
+use crate::{limits, pages};
 
 /// Layer of the operations routes: reads need the read token, changes the admin token.
 pub(crate) async fn operations(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
@@ -52,9 +52,12 @@ pub(crate) async fn read_operations(app: &App, parts: &Parts) -> Result<(), Prob
     admit(app, Need::Read, &parts.extensions, &parts.headers).await
 }
 
-/// Whether the request has the admin token, or is one to the decision service with the service token.
+/// Whether the request has the admin token, is one to the decision service with the service token, or one for a page of somebody who
+/// logged in with the admin token.
 pub(crate) fn passes_front<B>(app: &App, request: &axum::http::Request<B>) -> bool {
-    let Some(sent) = bearer(request.headers()) else { return false };
+    let Some(sent) = bearer(request.headers()) else {
+        return pages::is_of_admin(app, request.uri().path(), request.headers());
+    };
     let rights = app.settings().tokens.rights(sent);
     rights.admin || (rights.service && request.uri().path() == CHECK_PATH)
 }

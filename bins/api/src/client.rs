@@ -1,21 +1,28 @@
-//! Who is at the other end: the client's address, as far as it can be believed.
+//! Who is at the other end: the client's address, as far as it can be believed, and whom it asks.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use axum::extract::{Request, State};
+use axum::http::{Version, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use tidegate_ratelimit::client_address;
 
 use crate::access;
 use crate::app::App;
+use crate::problem::Problem;
 
 /// The key under which a client's requests are counted: its address, an IPv6 one by its prefix.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientKey(pub String);
 
-/// Layer that finds the client's address behind trusted proxies, and keeps whom the request's target names.
-pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Next) -> Response {
+/// Layer that finds the client's address behind trusted proxies, and keeps whom the request's target names. A request of HTTP/1.1
+/// without a `Host`, or any with two, is refused (RFC 9112, 3.2): a proxy in front may have gone by another.
+pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Problem> {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        return Err(Problem::bad_request("bad-host", format!("the request has {hosts} `Host` headers, and needs one")));
+    }
     // Only a server that was started without connection info has no peer: its own tests.
     let peer = access::peer(request.extensions()).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let address = client_address(peer, request.headers(), &app.settings().trusted_proxies);
@@ -23,5 +30,5 @@ pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Ne
         request.extensions_mut().insert(access::Target(authority));
     }
     request.extensions_mut().insert(ClientKey(app.settings().limits.ipv6_prefix.key(address)));
-    next.run(request).await
+    Ok(next.run(request).await)
 }

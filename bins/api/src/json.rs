@@ -2,11 +2,10 @@
 
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
-use tidegate_app::serve::TooSlow;
 
 use crate::app::App;
+use crate::body;
 use crate::object::Object;
 use crate::problem::Problem;
 
@@ -41,16 +40,8 @@ async fn read<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, 
     if announced.is_some_and(|bytes: u64| bytes > limit as u64) {
         return Err(Problem::too_large(limit as u64));
     }
-    let body = Limited::new(request.into_body(), limit).collect().await.map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            Problem::too_large(limit as u64)
-        } else if let Some(too_slow) = TooSlow::cause_of(&*error) {
-            Problem::too_slow(too_slow.to_string())
-        } else {
-            Problem::bad_request("body-broke-off", "the body broke off before its end")
-        }
-    })?;
-    let read = serde_json::from_slice(&body.to_bytes()).map(|Object(value)| value);
+    let body = body::read(request.into_body(), limit).await?;
+    let read = serde_json::from_slice(&body).map(|Object(value)| value);
     read.map_err(|error| {
         let kind = if error.is_data() { "unexpected-json" } else { "malformed-json" };
         Problem::bad_request(kind, format!("the body can't be read: {error}"))

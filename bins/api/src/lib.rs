@@ -7,6 +7,7 @@ mod access;
 mod access_log;
 mod app;
 mod banner;
+mod body;
 mod caller;
 mod client;
 mod json;

@@ -15,7 +15,7 @@ mod session;
 mod text;
 
 use axum::extract::Request;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{Redirect, Response};
 use axum::routing::{any, get, post};
@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::live::Live;
 pub(crate) use self::session::Key;
+use self::session::Role;
 use crate::app::App;
 use crate::problem::{AsPage, Problem};
 use crate::timeout;
@@ -56,6 +57,12 @@ pub(crate) fn routes(app: &App, stop: CancellationToken) -> Router<App> {
         .method_not_allowed_fallback(crate::routes::wrong_method)
         .layer(from_fn_with_state(app.clone(), timeout::layer))
         .layer(from_fn(layer))
+}
+
+/// Whether somebody asks for a page, or for what one is made of, who logged in as admin.
+pub(crate) fn is_of_admin(app: &App, path: &str, headers: &HeaderMap) -> bool {
+    let is_page = ["/dashboard", "/assets/"].iter().any(|beginning| path.starts_with(beginning));
+    is_page && session::role(app, headers) == Some(Role::Admin)
 }
 
 async fn unknown(request: Request) -> Problem {

@@ -42,7 +42,7 @@ use crate::settings::Settings;
 use crate::telemetry::{BoxedLayer, Telemetry, collector_operation, trace};
 use collector::Collector;
 use figures::Figures;
-use share::Share;
+use share::{Key, Share};
 use spans::{Outlet, Processor};
 pub(crate) use statements::StatementSpans;
 
@@ -60,7 +60,7 @@ pub(crate) fn listeners(settings: &Settings) -> Option<(BoxedLayer, StatementSpa
     let outlet = OUTLET.get_or_init(Arc::default);
     let provider = SdkTracerProvider::builder()
         .with_resource(resource::of(otlp))
-        .with_sampler(Share(otlp.sample))
+        .with_sampler(Share::new(otlp.sample, Key::of(otlp, &settings.tokens)))
         .with_span_limits(SpanLimits { max_attributes_per_span: MOST_ATTRIBUTES, ..SpanLimits::default() })
         .with_span_processor(Processor(Arc::clone(outlet)))
         .build();

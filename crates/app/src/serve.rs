@@ -8,6 +8,7 @@ mod accept;
 mod admission;
 mod arrival;
 mod body_wait;
+mod descriptors;
 mod pace;
 mod patient;
 
@@ -127,7 +128,7 @@ where
 {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(settings.http.header_timeout).max_buf_size(LARGEST_HEAD);
-    let most = settings.http.max_connections;
+    let most = descriptors::room_for(settings.http.max_connections);
     let mut door = Door::new(listener);
     let mut open = Open {
         admission: Admission::new(&settings),
@@ -150,7 +151,11 @@ where
         tokio::select! {
             () = stop.cancelled() => break,
             Some(ended) = open.connections.join_next_with_id() => open.ended(ended),
-            (stream, peer) = door.next(), if next.is_none() => {
+            arrived = door.next(), if next.is_none() => {
+                let Some((stream, peer)) = arrived else {
+                    open.admission.make_room();
+                    continue;
+                };
                 if let Some(ticket) = open.admission.admit(peer) {
                     next = Some((stream, peer, ticket));
                     if is_full {
@@ -193,7 +198,7 @@ where
     fn spawn(&mut self, stream: TcpStream, peer: SocketAddr, ticket: Ticket) {
         let arrivals = Arrivals::new((self.now)());
         let leave = Arc::new(Notify::new());
-        let stream = Patient::new(stream, self.settings.write_timeout);
+        let stream = Patient::new(stream, self.settings.write_timeout, self.settings.min_rate);
         let conversation = Conversation {
             stream: Arrival::new(stream, self.now.clone(), arrivals.clone()),
             arrivals: arrivals.clone(),
@@ -261,6 +266,8 @@ where
                 if arrivals.idle_since().is_some() {
                     break;
                 }
+                // A request came just now. It is answered, or the next one where that was too late, and that is the end.
+                announced.cancel();
             }
         };
         let is_over = async {

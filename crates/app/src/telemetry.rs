@@ -6,6 +6,7 @@ mod board;
 mod cache_figures;
 mod cache_watch;
 mod exposition;
+mod latest;
 mod limiters;
 mod line_fields;
 mod logging;
@@ -25,8 +26,7 @@ mod test_ground;
 pub mod trace;
 mod verdict;
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use tidegate_cache::TieredCache;
 use tidegate_perfmon::{HealthConfig, HealthMonitor, HealthReport, OperationSnapshot, Registry, UNMATCHED};
@@ -38,6 +38,7 @@ use crate::probes;
 use crate::redis::Redis;
 use crate::settings::PerformanceSettings;
 use crate::store::WatchedPool;
+use latest::Latest;
 use limiters::Limiters;
 use pulse::Asked;
 use queues::RateWatch;
@@ -46,7 +47,7 @@ use statements::Statements;
 use verdict::{CacheCounts, CacheVerdict};
 
 pub use alerts::{AlertDesk, Follower, Told, TooManyFollowers, Topic, WebhookError};
-pub use board::{Beat, Board, Section, Table, cell};
+pub use board::{Beat, Board, Named, Section, Table, cell};
 pub use cache_watch::CacheWatch;
 pub use exposition::CONTENT_TYPE;
 #[cfg(feature = "otlp")]
@@ -68,15 +69,24 @@ pub use statements::set_request_trace;
 
 /// The route of the API to which files are uploaded.
 const UPLOADS: &str = "/api/schedules/import";
-/// A verdict falls every second; an older one than this is none.
-const VERDICT_HOLDS: Duration = Duration::from_secs(5);
+/// The pages that anybody is answered, were it that he is to say who he is.
+const OPEN_PAGES: [&str; 8] = [
+    "/",
+    "/assets/{name}",
+    "/dashboard",
+    "/dashboard/",
+    "/dashboard/login",
+    "/dashboard/performance",
+    "/dashboard/{*rest}",
+    "/api-test/performance",
+];
 
 /// The figures of one process, and the verdict on them.
 pub struct Telemetry {
     registry: Registry,
     board: Board,
     monitor: Mutex<HealthMonitor>,
-    report: Mutex<Option<(Duration, HealthReport)>>,
+    latest: Arc<Latest>,
     alerts: Arc<AlertDesk>,
     asked: Mutex<Option<Asked>>,
     cache: TieredCache,
@@ -134,14 +144,15 @@ impl Telemetry {
     ) -> Result<Arc<Self>, WebhookError> {
         let Watched { registry, slow_log, cache, cache_watch, broker, redis } = watched;
         let monitor = Mutex::new(HealthMonitor::new(registry.health_config()));
-        let alerts = AlertDesk::start(&settings.alerts, &registry, shutdown.clone())?;
+        let latest = Arc::new(Latest::new(&registry));
+        let alerts = AlertDesk::start(&settings.alerts, &registry, Arc::clone(&latest), shutdown.clone())?;
         let operations = Operations::of(&registry, redis.is_none());
         let telemetry = Arc::new(Self {
             job_watch: Arc::new(JobWatch::new(registry.clone())),
             registry,
             board: Board::default(),
             monitor,
-            report: Mutex::new(None),
+            latest,
             alerts,
             asked: Mutex::new(None),
             cache,
@@ -154,6 +165,7 @@ impl Telemetry {
             slow_log: Arc::clone(&slow_log),
             limiters: Arc::default(),
         });
+        telemetry.alerts.look_into(telemetry.statements.queries().clone());
         statements::hang_up(&telemetry.statements, &telemetry.board, settings.health.min_samples);
         telemetry.statements.measure_as(&telemetry.operations, &telemetry.registry);
         telemetry.board.every_second(move |_| slow_log.write());
@@ -175,7 +187,7 @@ impl Telemetry {
     /// Hangs up what is told here of the cache and of alerts.
     fn hang_up(&self, verdict: CacheVerdict) {
         let (cache, registry) = (self.cache.clone(), self.registry.clone());
-        self.board.readings(move || {
+        self.board.readings([Named::warning("cache_misses")], move || {
             verdict.reading(registry.now(), || CacheCounts::of(&cache.stats())).into_iter().collect()
         });
         self.board.section(Arc::clone(&self.alerts) as _);
@@ -267,17 +279,16 @@ impl Telemetry {
     /// The latest verdict; `None` in the first moments, and when none has fallen for five seconds: what was true then says
     /// nothing of now.
     pub fn health(&self) -> Option<HealthReport> {
-        let report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, report) = report.as_ref()?;
-        is_fresh(*at, self.registry.now()).then(|| report.clone())
+        self.latest.fresh()
     }
 }
 
 /// As the settings want it, and who hears of what is slow in it.
 pub(crate) fn registry(settings: &PerformanceSettings) -> (Registry, Arc<SlowLog>) {
     let slow_log = Arc::new(SlowLog::default());
-    // What tells nothing of how the service is: probes, strangers, and uploads, whose time is their client's.
-    let unjudged = probes::PATHS.into_iter().chain([UNMATCHED, UPLOADS]);
+    // What tells nothing of how the service is: probes, strangers, pages that they may ask for as often as they like, and
+    // uploads, whose time is their client's.
+    let unjudged = probes::PATHS.into_iter().chain([UNMATCHED, UPLOADS]).chain(OPEN_PAGES);
     let builder = Registry::builder()
         .observer(Arc::clone(&slow_log) as _)
         .cap(settings.endpoints)
@@ -286,9 +297,4 @@ pub(crate) fn registry(settings: &PerformanceSettings) -> (Registry, Arc<SlowLog
         .health(settings.health.clone());
     let warned = settings.warn.iter().fold(builder, |builder, (kind, above)| builder.slow_operation(*kind, *above));
     (warned.build(), slow_log)
-}
-
-/// Whether a verdict of that moment says something of now.
-fn is_fresh(at: Duration, now: Duration) -> bool {
-    now.saturating_sub(at) <= VERDICT_HOLDS
 }

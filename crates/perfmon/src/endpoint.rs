@@ -9,7 +9,7 @@ use crate::in_flight::UnderWay;
 use crate::latency::{LatencySummary, rate, share};
 use crate::layout::Layout;
 use crate::ledger::Total;
-use crate::series::{ABORTED, Series};
+use crate::series::{ABORTED, REFUSED, Series};
 use crate::stripe::TALLIES;
 use crate::totals::EndpointTotals;
 use crate::window::Window;
@@ -54,6 +54,14 @@ pub enum CallOutcome {
 }
 
 impl CallOutcome {
+    /// Whether the caller was turned away before anything was done for it: 401, 403 or 429.
+    ///
+    /// Such an answer says nothing of how well the service does its work. As a good one it would hide an outage behind whoever
+    /// knocks often enough, as a bad one it would make one of them.
+    pub const fn is_refusal(self) -> bool {
+        matches!(self, Self::Status(401 | 403 | 429))
+    }
+
     pub(crate) fn has_failed(self) -> bool {
         match self {
             Self::Status(code) => StatusClass::of(code) == StatusClass::ServerError,
@@ -63,7 +71,7 @@ impl CallOutcome {
     }
 }
 
-/// Numbers of responses by class.
+/// Numbers of responses by class, without [refused](EndpointSnapshot::refused) ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct StatusCounts {
@@ -91,7 +99,7 @@ impl StatusCounts {
     }
 
     fn of(tallies: &[u64; TALLIES]) -> Self {
-        let [informational, success, redirection, client_error, server_error, _] = *tallies;
+        let [informational, success, redirection, client_error, server_error, ..] = *tallies;
         Self { informational, success, redirection, client_error, server_error }
     }
 }
@@ -114,7 +122,7 @@ pub struct EndpointSnapshot {
     pub method: &'static str,
     /// The route template, or one of the reserved names.
     pub route: String,
-    /// Responses.
+    /// Responses, without refused ones.
     pub count: u64,
     /// Responses with a 5xx status, failed handlers included.
     pub errors: u64,
@@ -122,6 +130,8 @@ pub struct EndpointSnapshot {
     pub error_rate: f64,
     /// Requests whose client left before a response; not part of `count`.
     pub aborted: u64,
+    /// Requests that were [turned away](CallOutcome::is_refusal); not part of `count`.
+    pub refused: u64,
     /// Responses by class of their status.
     pub classes: StatusCounts,
     /// Responses per second.
@@ -173,6 +183,11 @@ impl Endpoint {
         self.series.count(ABORTED);
     }
 
+    /// Counts a request that was [turned away](CallOutcome::is_refusal), without a latency.
+    pub fn refused(&self) {
+        self.series.count(REFUSED);
+    }
+
     pub(crate) fn series(&self) -> &Series {
         &self.series
     }
@@ -195,6 +210,7 @@ impl Endpoint {
             errors: classes.server_error,
             error_rate: share(classes.server_error, classes.total()),
             aborted: interval.tallies[ABORTED],
+            refused: interval.tallies[REFUSED],
             classes,
             rate: rate(interval.latency.count(), interval.covered),
             covered: interval.covered,
@@ -214,6 +230,7 @@ impl Endpoint {
             route: self.route.clone(),
             classes: StatusCounts::of(&total.tallies),
             aborted: total.tallies[ABORTED],
+            refused: total.tallies[REFUSED],
             latency: total.latency(),
         }
     }

@@ -1,5 +1,11 @@
 //! Whether so many out of so few can be chance.
 
+use std::time::Duration;
+
+use crate::latency::share;
+use crate::reading::Evidence;
+use crate::window::Window;
+
 /// One in a million: what a process that sits exactly at a limit may be wrongly accused of, a look. Far below the limit it
 /// is far less.
 const CHANCE: f64 = 1e-6;
@@ -7,25 +13,127 @@ const CHANCE: f64 = 1e-6;
 /// More samples than this are scaled down to it: more than anybody needs, and logarithms stay exact enough.
 const ENOUGH: f64 = 1e9;
 
+/// What a share that is no chance at a limit half as high may be nevertheless, a look: for the long window, in which the looks of
+/// five minutes see much the same samples, and for a few of which nearly all are over.
+const LITTLE_CHANCE: f64 = 1e-4;
+
+/// One or two of a quiet service's samples say nothing, however few there are beside them.
+const FEWEST: u64 = 3;
+/// So many are taken at their word in the long window: it is exact from here on.
+const TELLING: u64 = 10;
+
+/// A window that is shorter has few samples at any pace, and is looked at too often for what they say.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// So many of so many, against the share that may be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Share {
+    pub(crate) over: u64,
+    pub(crate) count: u64,
+    pub(crate) limit: f64,
+}
+
+/// What a share in the long window says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Excess {
+    Within,
+    /// The share is above the limit, by so few samples that it may be below in truth.
+    Chance,
+    /// It is above, and was not made by chance.
+    Real,
+}
+
+impl Share {
+    pub(crate) fn value(self) -> f64 {
+        share(self.over, self.count)
+    }
+
+    /// In the long window: exact from ten samples above the limit on. Fewer speak only where a share of half the limit would
+    /// hardly have come to so many, and one or two never.
+    pub(crate) fn excess(self) -> Excess {
+        if self.value() <= self.limit {
+            Excess::Within
+        } else if self.over >= TELLING || self.is_hardly_chance() {
+            Excess::Real
+        } else {
+            Excess::Chance
+        }
+    }
+
+    /// In a short window: above the limit, by no chance.
+    pub(crate) fn is_sudden(self, min_samples: u64) -> bool {
+        self.over >= FEWEST && self.count >= min_samples && is_no_chance(self.over, self.count, self.limit)
+    }
+
+    /// In a short window, with less than the samples that are needed otherwise: nearly all are over. The third failure in a row
+    /// tells an outage where there is no twentieth request.
+    pub(crate) fn is_nearly_all(self, min_samples: u64) -> bool {
+        self.count < min_samples && self.is_hardly_chance()
+    }
+
+    fn is_hardly_chance(self) -> bool {
+        let Self { over, count, limit } = self;
+        over >= FEWEST && is_above(over, count, limit) && is_rare(over, count, limit / 2.0, LITTLE_CHANCE)
+    }
+}
+
+/// Whether a short window speaks by less than the samples that are needed otherwise, where nearly all are above the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Few {
+    Speak,
+    Wait,
+}
+
+/// Which window speaks, and what it rests on: of the long one, which comes first, and the short ones that exceed the limit by no
+/// chance, the one whose value is the worst. A long one that may be chance gives way to any of them.
+pub(crate) fn loudest(
+    windows: impl Iterator<Item = (Share, f64, Window)>,
+    min_samples: u64,
+    few: Few,
+) -> (usize, Evidence) {
+    let mut loudest = (0, Evidence::Samples);
+    let mut beaten_by = f64::NEG_INFINITY;
+    for (place, (share, value, window)) in windows.enumerate() {
+        let evidence = if place == 0 {
+            loudest.1 = if share.excess() == Excess::Chance { Evidence::Chance } else { Evidence::Samples };
+            if share.count >= min_samples && share.excess() == Excess::Real { loudest.1 } else { continue }
+        } else if share.is_sudden(min_samples) {
+            Evidence::Samples
+        } else if few == Few::Speak && window.longest() >= PATIENCE && share.is_nearly_all(min_samples) {
+            Evidence::Beyond
+        } else {
+            continue;
+        };
+        if value > beaten_by {
+            beaten_by = value;
+            loudest = (place, evidence);
+        }
+    }
+    loudest
+}
+
 /// Whether `over` out of `count` speak for a share above `limit`: with just that share so many would come up by chance
 /// once in a million looks at most (the tail of the binomial distribution, bounded from above). Nobody is accused of a share
 /// that is not above the limit, nor on no samples, nor with a limit that isn't between 0 and 1.
 ///
 /// A window of seconds holds few samples; without this it would cry at every second error. Costs some logarithms.
 pub(crate) fn is_no_chance(over: u64, count: u64, limit: f64) -> bool {
-    if over == 0 || over > count || !(limit > 0.0 && limit < 1.0) {
-        return false;
-    }
+    is_above(over, count, limit) && is_rare(over, count, limit, CHANCE)
+}
+
+fn is_above(over: u64, count: u64, limit: f64) -> bool {
+    over > 0 && over <= count && limit > 0.0 && limit < 1.0 && as_f64(over) / as_f64(count) > limit
+}
+
+/// Whether a share of `limit`, which is lower than that of `over` in `count`, comes to so many at most that often.
+fn is_rare(over: u64, count: u64, limit: f64, chance: f64) -> bool {
     let (over, count) = (as_f64(over), as_f64(count));
-    if over / count <= limit {
-        return false;
-    }
     let scale = (ENOUGH / count).min(1.0);
     let (over, count) = (over * scale, count * scale);
     let ln_exactly = ln_choose(count, over) + over * limit.ln() + (count - over) * (-limit).ln_1p();
     // Each further term is smaller than the one before by this or more, so the tail is less than the geometric sum.
     let shrinks_by = (count - over) / (over + 1.0) * (limit / (1.0 - limit));
-    ln_exactly - (-shrinks_by).ln_1p() <= CHANCE.ln()
+    ln_exactly - (-shrinks_by).ln_1p() <= chance.ln()
 }
 
 fn ln_choose(n: f64, k: f64) -> f64 {
@@ -78,6 +186,59 @@ mod tests {
         assert!(is_no_chance(4, 4, 0.01));
         assert!(!is_no_chance(1, 20, 0.01), "one outlier is no incident");
         assert!(!is_no_chance(2, 20, 0.01), "nor are two");
+    }
+
+    /// The limits of `error_rate` and of `p99`, and what a quiet service shows in five minutes.
+    #[test]
+    fn few_samples_speak_only_where_they_nearly_all_agree() {
+        use Excess::{Chance, Real, Within};
+        for (over, count, limit, expected) in [
+            (0, 0, 0.05, Within),
+            (1, 20, 0.05, Within),
+            (2, 20, 0.05, Chance),
+            (5, 20, 0.05, Chance),
+            (6, 20, 0.05, Real),
+            (24, 24, 0.05, Real),
+            (24, 400, 0.05, Real),
+            (24, 480, 0.05, Within),
+            (180, 3_000, 0.05, Real),
+            (151, 3_000, 0.05, Real),
+            (9, 179, 0.05, Chance),
+            (10, 199, 0.05, Real),
+            (1, 20, 0.01, Chance),
+            (1, 26, 0.01, Chance),
+            (2, 26, 0.01, Chance),
+            (3, 26, 0.01, Chance),
+            (4, 26, 0.01, Real),
+            (1, 99, 0.01, Chance),
+            (3, 99, 0.01, Chance),
+            (6, 99, 0.01, Real),
+            (1, 100, 0.01, Within),
+            (9, 899, 0.01, Chance),
+            (11, 1_000, 0.01, Real),
+            (31, 3_000, 0.01, Real),
+        ] {
+            assert_eq!(Share { over, count, limit }.excess(), expected, "{over} of {count} against {limit}");
+        }
+        for (over, count, limit, expected) in [
+            (1, 1, 0.05, false),
+            (2, 2, 0.05, false),
+            (3, 3, 0.05, true),
+            (3, 4, 0.05, true),
+            (3, 5, 0.05, false),
+            (4, 5, 0.05, true),
+            (5, 19, 0.05, true),
+            (4, 19, 0.05, false),
+            (2, 2, 0.01, false),
+            (3, 3, 0.01, true),
+            (3, 12, 0.01, true),
+            (3, 19, 0.01, false),
+            (20, 20, 0.05, false),
+        ] {
+            assert_eq!(Share { over, count, limit }.is_nearly_all(20), expected, "{over} of {count} against {limit}");
+        }
+        assert!(Share { over: 20, count: 20, limit: 0.05 }.is_sudden(20), "what is many is told by the others");
+        assert!(!Share { over: 19, count: 19, limit: 0.05 }.is_sudden(20));
     }
 
     #[test]

@@ -5,9 +5,12 @@ use std::time::Duration;
 use crate::health_config::HealthConfig;
 use crate::hysteresis::{BETTER_AFTER, Hysteresis, MARGIN, WORSE_AFTER};
 use crate::latch::Latch;
-use crate::reading::Reading;
+use crate::reading::{Evidence, Reading};
 use crate::report::{Component, Health, HealthReport, Reason};
 use crate::score::{self, Flags, Part};
+
+/// What is above its threshold by chance, perhaps, scores no less: it keeps nothing from being healthy.
+const MAYBE: f64 = 80.0;
 
 /// Evaluates readings and remembers the state between evaluations.
 ///
@@ -17,6 +20,9 @@ use crate::score::{self, Flags, Part};
 /// in a row (at once below 20 points), a better one after three that exceed its limit by 10 points. What was exceeded counts
 /// as exceeded for this until the reading itself is 10 points better than at its threshold, which is five sixths of it,
 /// or was unknown for 60 evaluations.
+///
+/// A share ([`Registry::readings`](crate::Registry::readings)) that is above its threshold by so few samples that chance may have
+/// made it is shown with its reason, scores 80 at least and exceeds nothing.
 ///
 /// Evaluate at a steady pace, every few seconds, and hand the last report to whoever asks: hysteresis counts evaluations.
 #[derive(Debug)]
@@ -43,7 +49,8 @@ impl HealthMonitor {
         let mut judged: Vec<Judged> = readings.into_iter().map(|reading| self.judge(reading)).collect();
         let parts: Vec<Part> = judged.iter().filter_map(|judged| judged.part).collect();
         for judged in &judged {
-            let score = judged.part.map(|part| part.score);
+            // What may be chance raises nothing, and ends nothing either.
+            let score = judged.part.map(|part| if judged.is_chance { score::AT_THRESHOLD } else { part.score });
             self.latch.observe(&judged.component.name, score, judged.breached);
         }
         let latched = self.latch.turn();
@@ -80,20 +87,27 @@ impl HealthMonitor {
     }
 
     fn judge(&self, reading: Reading) -> Judged {
-        let Reading { name, observed, threshold, critical, samples, weight, unit, detail, age } = reading;
-        let few = samples.filter(|&samples| samples < self.min_samples);
+        let Reading { name, observed, threshold, critical, samples, weight, unit, detail, age, evidence } = reading;
+        let few = samples.filter(|&samples| samples < self.min_samples && evidence != Evidence::Beyond);
         let is_stale = age > self.stale_after;
         let score = if few.is_some() || is_stale { None } else { score::component(observed, threshold) };
-        let breached = score.is_some() && observed > threshold;
+        let is_chance = evidence == Evidence::Chance && score.is_some() && observed > threshold;
+        let score = if is_chance { score.map(|score| score.max(MAYBE)) } else { score };
+        let breached = score.is_some() && observed > threshold && !is_chance;
         let finite = |value: f64| value.is_finite().then_some(value);
         let unit_after = unit.map(|unit| format!(" {unit}")).unwrap_or_default();
         let message = match (few, score) {
             _ if is_stale => Some(format!("taken {age:.0?} ago, not within the last {:?}", self.stale_after)),
             (Some(samples), _) => Some(format!("only {samples} of the {} samples needed", self.min_samples)),
+            (None, None) if observed.is_nan() && threshold.is_nan() => Some("nothing is known".to_owned()),
             (None, None) => Some(format!("{observed} against a threshold of {threshold} can't be judged")),
             (None, Some(_)) if breached => {
                 Some(format!("{}{unit_after} exceeds the threshold of {threshold}{unit_after}", short(observed)))
             }
+            (None, Some(_)) if is_chance => Some(format!(
+                "{}{unit_after} is above the threshold of {threshold}{unit_after}, by so few that it may be chance",
+                short(observed)
+            )),
             (None, Some(score)) if score < 100.0 => {
                 Some(format!("{}{unit_after} nears the threshold of {threshold}{unit_after}", short(observed)))
             }
@@ -125,7 +139,7 @@ impl HealthMonitor {
             critical,
             held: false,
         };
-        Judged { component, reason, breached, part: score.map(|score| Part { score, weight, critical }) }
+        Judged { component, reason, breached, is_chance, part: score.map(|score| Part { score, weight, critical }) }
     }
 
     /// Says why the reported state is not the one just seen.
@@ -152,6 +166,7 @@ struct Judged {
     component: Component,
     reason: Option<Reason>,
     breached: bool,
+    is_chance: bool,
     part: Option<Part>,
 }
 

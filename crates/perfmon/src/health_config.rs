@@ -35,6 +35,10 @@ pub struct HealthConfig {
     pub slow_query: Duration,
     /// Connections in use, for [`pool`](Self::pool); 80.
     pub pool_connections: u64,
+    /// How long somebody may wait for a connection, for [`pool_wait`](Self::pool_wait); 1 s.
+    pub pool_wait: Duration,
+    /// From when on such a wait says that nothing goes on there, for [`pool_stuck`](Self::pool_stuck); 5 s.
+    pub pool_stuck: Duration,
     /// Share of hits among a cache's lookups that should be reached, for [`cache_hits`](Self::cache_hits); 0.8.
     pub hit_rate: f64,
     /// With fewer samples a reading is unknown; 20.
@@ -54,6 +58,8 @@ impl Default for HealthConfig {
             slow_api: Duration::from_secs(2),
             slow_query: Duration::from_secs(1),
             pool_connections: 80,
+            pool_wait: Duration::from_secs(1),
+            pool_stuck: Duration::from_secs(5),
             hit_rate: 0.8,
             min_samples: 20,
             stale_after: Duration::from_secs(15),
@@ -111,7 +117,13 @@ impl HealthConfig {
         share("error_rate", self.error_rate, self.error_rate > 0.0 && self.error_rate < 1.0, "above 0 and below 1")?;
         share("aborted", self.aborted, self.aborted > 0.0 && self.aborted < 1.0, "above 0 and below 1")?;
         share("hit_rate", self.hit_rate, self.hit_rate > 0.0 && self.hit_rate < 1.0, "above 0 and below 1")?;
-        for (setting, given) in [("p99", self.p99), ("slow_api", self.slow_api), ("slow_query", self.slow_query)] {
+        for (setting, given) in [
+            ("p99", self.p99),
+            ("slow_api", self.slow_api),
+            ("slow_query", self.slow_query),
+            ("pool_wait", self.pool_wait),
+            ("pool_stuck", self.pool_stuck),
+        ] {
             if given.is_zero() || given > LONGEST {
                 return Err(HealthConfigError::Duration { setting, given });
             }
@@ -135,6 +147,18 @@ impl HealthConfig {
     #[expect(clippy::cast_precision_loss, reason = "nobody has 2⁵³ connections")]
     pub fn pool(&self, in_use: u64) -> Reading {
         Reading::new("pool_in_use", in_use as f64, self.pool_connections as f64).unit("connections")
+    }
+
+    /// The reading `pool_wait`: how long the first of those who wait for a connection has waited. Few connections in use say nothing of
+    /// a pool that has but one.
+    pub fn pool_wait(&self, longest: Duration) -> Reading {
+        Reading::new("pool_wait", longest.as_secs_f64(), self.pool_wait.as_secs_f64()).unit("s")
+    }
+
+    /// The reading `pool_stuck` (critical): the same against a longer time, after which whoever holds the connections hangs. Nothing that wants
+    /// one of them ends, so that neither errors nor latencies tell of it yet.
+    pub fn pool_stuck(&self, longest: Duration) -> Reading {
+        Reading::new("pool_stuck", longest.as_secs_f64(), self.pool_stuck.as_secs_f64()).unit("s").critical()
     }
 
     /// The reading `cache_misses`: the share of misses, exceeded when fewer lookups hit than

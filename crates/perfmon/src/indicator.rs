@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::endpoint::StatusClass;
-use crate::excess::is_no_chance;
+use crate::excess::{Few, Share, loudest};
+use crate::failing::{Failing, when};
 use crate::health_config::HealthConfig;
 use crate::interval::Interval;
-use crate::latency::share;
 use crate::operation::Kind;
 use crate::reading::Reading;
 use crate::registry::Registry;
@@ -22,7 +21,9 @@ const SLOWEST_SHARE: f64 = 0.01;
 impl Registry {
     /// The built-in readings over the window of [`HealthConfig`]:
     ///
-    /// - `error_rate` (critical): the share of 5xx among all responses;
+    /// - `error_rate` (critical): the share of 5xx among all responses but [refusals](crate::CallOutcome::is_refusal), which are
+    ///   in no reading: whoever knocks often enough would hide an outage;
+    /// - `failing_api`: the same for the endpoint that fails most. One that always fails is seen however few of all requests are its own;
     /// - `aborted` (critical): the share of requests whose client left before a response. Clients of a handler that hangs give
     ///   up before it is slow by its own account;
     /// - `p99` (critical): the 99th percentile of all responses. The threshold is an exact edge of the buckets, so that it
@@ -33,8 +34,14 @@ impl Registry {
     /// - `database_time`, `api_time`, `cache_time`, `rendering_time`: the same for operations of each kind, against
     ///   the duration above which the registry reports one of them; left out when there is none.
     ///
+    /// With few samples one slow request would be more than 1 % of all. So the window is exact where ten or more are above a limit; three to
+    /// nine count only where a share of half the limit hardly ever comes to so many (once in 10,000), one or two never. Until then the
+    /// reading is shown, and exceeds nothing.
+    ///
     /// A short window ([`HealthConfig::recent`]) speaks in place of the long one where it is worse: it has enough samples,
-    /// exceeds the limit, and by so much that chance does it once in a million looks at most. So a sudden breach shows
+    /// exceeds the limit, and by so much that chance does it once in a million looks at most. With less than enough samples one of ten seconds or
+    /// more speaks for `error_rate`, `failing_api` and `p99` where nearly all of at least three are above the limit: three failures of three
+    /// requests are an outage, however quiet the service. So a sudden breach shows
     /// early, and noise below a limit stays noise. Behind good traffic at a steady rate, an error rate is seen after this
     /// time, with the default limits:
     ///
@@ -58,25 +65,28 @@ impl Registry {
     pub fn readings_with(&self, in_flight_over: impl Fn(Duration) -> u64) -> Vec<Reading> {
         let inner = self.inner();
         let config = &inner.health;
-        let mut whole = Whole::new(config.window, Snapshot::empty(Arc::clone(&inner.layout)));
-        let mut recent: Vec<Whole> = config
-            .recent_windows()
+        // The long one first.
+        let mut all: Vec<Whole> = std::iter::once(config.window)
+            .chain(config.recent_windows())
             .map(|window| Whole::new(window, Snapshot::empty(Arc::clone(&inner.layout))))
             .collect();
+        let mut failing_api = Failing::new(config);
         let mut slow_api = Slowest::new("slow_api", config.slow_api, config.min_samples);
         for endpoint in self.judged() {
             let Some(Figures { long, short }) = Figures::of(endpoint.series(), config) else { continue };
-            whole.add(&long);
-            for (whole, (_, short)) in recent.iter_mut().zip(&short) {
-                whole.add(short);
+            for (whole, interval) in all.iter_mut().zip(std::iter::once(&long).chain(short.iter().map(|(_, of)| of))) {
+                whole.add(interval);
             }
-            slow_api.consider(&long, &short, || format!("{} {}", endpoint.method(), endpoint.route()));
+            let name = || format!("{} {}", endpoint.method(), endpoint.route());
+            failing_api.consider(&long, &short, name);
+            slow_api.consider(&long, &short, name);
         }
         let hanging = [in_flight_over(config.p99), in_flight_over(config.p99.saturating_mul(2))];
         let mut readings = vec![
-            error_rate(&whole, &recent, config),
-            aborted(&whole, &recent, config),
-            p99(&whole, &recent, hanging, config),
+            error_rate(&all, config),
+            aborted(&all, config),
+            p99(&all, hanging, config),
+            failing_api.reading(),
             slow_api.reading(),
         ];
 
@@ -144,54 +154,39 @@ impl Whole {
 
     fn add(&mut self, interval: &Interval) {
         self.latency.merge(&interval.latency);
-        self.errors += interval.tallies[StatusClass::ServerError as usize];
-        self.responses += interval.tallies[..=StatusClass::ServerError as usize].iter().sum::<u64>();
+        self.errors += interval.errors();
+        self.responses += interval.responses();
         self.aborted += interval.tallies[ABORTED];
     }
-
-    fn requests(&self) -> u64 {
-        self.responses + self.aborted
-    }
-
-    fn aborted_share(&self) -> f64 {
-        share(self.aborted, self.requests())
-    }
-
-    fn error_rate(&self) -> f64 {
-        share(self.errors, self.responses)
-    }
 }
 
-fn error_rate(whole: &Whole, recent: &[Whole], config: &HealthConfig) -> Reading {
-    let sudden = recent.iter().filter(|recent| {
-        recent.responses >= config.min_samples && is_no_chance(recent.errors, recent.responses, config.error_rate)
-    });
-    let worst =
-        sudden.fold(whole, |worst, recent| if recent.error_rate() > worst.error_rate() { recent } else { worst });
-    let Whole { errors, responses, window, .. } = worst;
-    let when = when(*window, config);
-    Reading::new("error_rate", worst.error_rate(), config.error_rate)
+fn error_rate(all: &[Whole], config: &HealthConfig) -> Reading {
+    let share = |of: &Whole| Share { over: of.errors, count: of.responses, limit: config.error_rate };
+    let (worst, evidence) =
+        loudest(all.iter().map(|of| (share(of), share(of).value(), of.window)), config.min_samples, Few::Speak);
+    let (Share { over, count, .. }, when) = (share(&all[worst]), when(all[worst].window, config));
+    Reading::new("error_rate", share(&all[worst]).value(), config.error_rate)
         .critical()
-        .samples(*responses)
-        .detail(format!("{errors} of {responses} responses{when}"))
+        .samples(count)
+        .evidence(evidence)
+        .detail(format!("{over} of {count} responses{when}"))
 }
 
-fn aborted(whole: &Whole, recent: &[Whole], config: &HealthConfig) -> Reading {
-    let sudden = recent.iter().filter(|recent| {
-        recent.requests() >= config.min_samples && is_no_chance(recent.aborted, recent.requests(), config.aborted)
-    });
-    let worst =
-        sudden.fold(whole, |worst, recent| if recent.aborted_share() > worst.aborted_share() { recent } else { worst });
-    let when = when(worst.window, config);
-    Reading::new("aborted", worst.aborted_share(), config.aborted).critical().samples(worst.requests()).detail(format!(
-        "{} of {} clients left before a response{when}",
-        worst.aborted,
-        worst.requests()
-    ))
+fn aborted(all: &[Whole], config: &HealthConfig) -> Reading {
+    let share = |of: &Whole| Share { over: of.aborted, count: of.responses + of.aborted, limit: config.aborted };
+    // Whoever likes can leave three times in a row.
+    let (worst, evidence) =
+        loudest(all.iter().map(|of| (share(of), share(of).value(), of.window)), config.min_samples, Few::Wait);
+    let (Share { over, count, .. }, when) = (share(&all[worst]), when(all[worst].window, config));
+    Reading::new("aborted", share(&all[worst]).value(), config.aborted)
+        .critical()
+        .samples(count)
+        .evidence(evidence)
+        .detail(format!("{over} of {count} clients left before a response{when}"))
 }
 
 /// `hanging` are the requests that have been under way for longer than the limit, and than twice the limit.
-fn p99(whole: &Whole, recent: &[Whole], hanging: [u64; 2], config: &HealthConfig) -> Reading {
+fn p99(all: &[Whole], hanging: [u64; 2], config: &HealthConfig) -> Reading {
     let limit = config.p99;
     // What takes longer than this has no points left, however much longer.
     let worst_of_all = limit.saturating_mul(2);
@@ -207,40 +202,24 @@ fn p99(whole: &Whole, recent: &[Whole], hanging: [u64; 2], config: &HealthConfig
         } else {
             Duration::ZERO
         };
-        P99 { observed: ended.max(at_least), over, count, window: whole.window }
+        (Share { over, count, limit: SLOWEST_SHARE }, ended.max(at_least).as_secs_f64(), whole.window)
     };
-    let mut worst = judge(whole);
-    for recent in recent.iter().map(judge) {
-        let is_sudden = recent.count >= config.min_samples && is_no_chance(recent.over, recent.count, SLOWEST_SHARE);
-        if is_sudden && recent.observed > worst.observed {
-            worst = recent;
-        }
-    }
-    let P99 { observed, over, count, window } = worst;
+    let judged: Vec<(Share, f64, Window)> = all.iter().map(judge).collect();
+    let (worst, evidence) = loudest(judged.iter().copied(), config.min_samples, Few::Speak);
+    let (Share { over, count, .. }, observed, window) = judged[worst];
     let when = when(window, config);
     let hanging = match hanging[0] {
         0 => String::new(),
         hanging => format!(", {hanging} of them still under way"),
     };
-    Reading::new("p99", observed.as_secs_f64(), limit.as_secs_f64())
+    Reading::new("p99", observed, limit.as_secs_f64())
         .critical()
         .samples(count)
         .unit("s")
+        .evidence(evidence)
         .detail(format!("{over} of {count} responses took over {limit:?}{when}{hanging}"))
-}
-
-struct P99 {
-    observed: Duration,
-    over: u64,
-    count: u64,
-    window: Window,
 }
 
 fn is_more_than_one_percent(part: u64, whole: u64) -> bool {
     u128::from(part) * 100 > u128::from(whole)
-}
-
-/// Says which window spoke where it isn't the long one.
-fn when(window: Window, config: &HealthConfig) -> String {
-    if window == config.window { String::new() } else { format!(" within {:?}", window.longest()) }
 }

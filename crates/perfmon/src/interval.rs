@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::endpoint::StatusClass;
 use crate::layout::Layout;
 use crate::snapshot::Snapshot;
 use crate::stripe::TALLIES;
@@ -19,5 +20,14 @@ pub(crate) struct Interval {
 impl Interval {
     pub(crate) fn empty(layout: Arc<Layout>) -> Self {
         Self { latency: Snapshot::empty(layout), tallies: [0; TALLIES], covered: Duration::ZERO }
+    }
+
+    /// Responses, without refused ones.
+    pub(crate) fn responses(&self) -> u64 {
+        self.tallies[..=StatusClass::ServerError as usize].iter().sum()
+    }
+
+    pub(crate) fn errors(&self) -> u64 {
+        self.tallies[StatusClass::ServerError as usize]
     }
 }

@@ -111,6 +111,7 @@ mod event;
 mod excess;
 #[cfg(feature = "metrics")]
 mod facade;
+mod failing;
 mod groups;
 mod health;
 mod health_config;

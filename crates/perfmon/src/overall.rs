@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::endpoint::StatusClass;
 use crate::latency::{LatencySummary, rate, share};
 use crate::registry::Registry;
+use crate::series::{ABORTED, REFUSED};
 use crate::snapshot::Snapshot;
 use crate::window::Window;
 
-/// All endpoints together in one window.
+/// All endpoints that are judged together in one window.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Overall {
-    /// Responses.
+    /// Responses, without refused ones.
     pub count: u64,
     /// Responses with a 5xx status, failed handlers included.
     pub errors: u64,
@@ -23,6 +23,8 @@ pub struct Overall {
     pub error_rate: f64,
     /// Requests whose client left before a response; not part of `count`.
     pub aborted: u64,
+    /// Requests that were [turned away](crate::CallOutcome::is_refusal); not part of `count`.
+    pub refused: u64,
     /// Responses per second.
     pub rate: f64,
     /// The time these figures stand for; less than the window while the process is young.
@@ -34,19 +36,21 @@ pub struct Overall {
 }
 
 impl Registry {
-    /// All endpoints together in a window. Percentiles are those of all responses, not means of the endpoints'.
+    /// All endpoints together in a window, as [`readings`](Self::readings) go by them: without [unjudged](crate::RegistryBuilder::unjudged)
+    /// routes and without refusals. Percentiles are those of all responses, not means of the endpoints'.
     ///
     /// Costs a pass over the window of every endpoint.
     pub fn overall(&self, window: Window) -> Overall {
         let inner = self.inner();
         let mut latency = Snapshot::empty(Arc::clone(&inner.layout));
-        let (mut count, mut errors, mut aborted, mut covered) = (0, 0, 0, Duration::ZERO);
-        for endpoint in inner.endpoints.all() {
+        let (mut count, mut errors, mut aborted, mut refused, mut covered) = (0, 0, 0, 0, Duration::ZERO);
+        for endpoint in self.judged() {
             let interval = endpoint.series().window(window);
             latency.merge(&interval.latency);
-            count += interval.tallies[..=StatusClass::ServerError as usize].iter().sum::<u64>();
-            errors += interval.tallies[StatusClass::ServerError as usize];
-            aborted += interval.tallies[crate::series::ABORTED];
+            count += interval.responses();
+            errors += interval.errors();
+            aborted += interval.tallies[ABORTED];
+            refused += interval.tallies[REFUSED];
             covered = covered.max(interval.covered);
         }
         Overall {
@@ -54,6 +58,7 @@ impl Registry {
             errors,
             error_rate: share(errors, count),
             aborted,
+            refused,
             rate: rate(count, covered),
             covered,
             latency: LatencySummary::of(&latency, &inner.thresholds),

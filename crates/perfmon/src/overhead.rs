@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::histogram::Histogram;
 use crate::registry::Registry;
+use crate::series::Series;
 use crate::snapshot::Snapshot;
 
 /// One request in so many has its record timed.
@@ -29,10 +30,11 @@ impl Registry {
         let endpoints: usize = inner.endpoints.all().iter().map(|endpoint| endpoint.bytes()).sum();
         let operations: usize = inner.operations.all().iter().map(|operation| operation.bytes()).sum();
         let meters: usize = inner.meters.all().iter().map(|meter| meter.bytes()).sum();
+        let waits = [&inner.waits, &inner.body_waits, &inner.refusals].map(Series::bytes).iter().sum::<usize>();
         Overhead {
             tick: inner.costs.tick.snapshot(),
             record: inner.costs.record.snapshot(),
-            bytes: endpoints + operations + meters + inner.waits.bytes() + inner.body_waits.bytes(),
+            bytes: endpoints + operations + meters + waits,
         }
     }
 

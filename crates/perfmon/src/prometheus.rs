@@ -13,12 +13,12 @@ use crate::layout::EXPOSED;
 use crate::ledger::Total;
 use crate::operation::{FAILED, Operation, PANICKED};
 use crate::registry::Registry;
-use crate::series::ABORTED;
+use crate::series::{ABORTED, REFUSED};
 use crate::snapshot::duration;
 use crate::totals::EXPOSITION_BOUNDS;
 
 /// The figures of every endpoint and operation since the start, read anew at each scrape: `http_requests_total` (method, route,
-/// status), `http_requests_aborted_total`, `http_request_duration_seconds`, `http_wait_seconds`, `http_body_wait_seconds`,
+/// status), `http_requests_aborted_total`, `http_requests_refused_total`, `http_request_duration_seconds`, `http_wait_seconds`, `http_body_wait_seconds`, `http_refusal_seconds`,
 /// `http_in_flight`, `operation_duration_seconds` (kind, operation) and `operation_failures_total` (also class). A prefix is that of
 /// the registry of `prometheus-client` that it is registered with. Meters are not among them: [`Meter::totals`](crate::Meter::totals)
 /// tells each at its own bounds.
@@ -53,6 +53,9 @@ impl Collector for Registry {
         let help = "Time that requests waited for what their clients had yet to send; no part of their duration";
         let family = encoder.encode_descriptor("http_body_wait_seconds", help, None, MetricType::Histogram)?;
         histogram(family, &self.inner().body_waits.total())?;
+        let help = "Time until a caller was turned away; in no request's duration";
+        let family = encoder.encode_descriptor("http_refusal_seconds", help, None, MetricType::Histogram)?;
+        histogram(family, &self.inner().refusals.total())?;
         let help = "Requests begun and not answered";
         let mut family = encoder.encode_descriptor("http_in_flight", help, None, MetricType::Gauge)?;
         for endpoint in &endpoints {
@@ -76,6 +79,11 @@ fn requests(encoder: &mut DescriptorEncoder<'_>, read: &[(&Endpoint, Total)]) ->
     let mut family = encoder.encode_descriptor("http_requests_aborted", help, None, MetricType::Counter)?;
     for (endpoint, total) in read.iter().filter(|(_, total)| total.tallies[ABORTED] > 0) {
         counter(&mut family, named(endpoint).0, total.tallies[ABORTED])?;
+    }
+    let help = "Requests that were turned away with 401, 403 or 429; not among those answered";
+    let mut family = encoder.encode_descriptor("http_requests_refused", help, None, MetricType::Counter)?;
+    for (endpoint, total) in read.iter().filter(|(_, total)| total.tallies[REFUSED] > 0) {
+        counter(&mut family, named(endpoint).0, total.tallies[REFUSED])?;
     }
     let help = "Time from the head of a request to that of its answer, without waits for its body";
     let mut family = encoder.encode_descriptor("http_request_duration_seconds", help, None, MetricType::Histogram)?;

@@ -19,6 +19,18 @@ pub struct Reading {
     pub(crate) unit: Option<&'static str>,
     pub(crate) detail: Option<String>,
     pub(crate) age: Duration,
+    pub(crate) evidence: Evidence,
+}
+
+/// What a value that exceeds its threshold rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Evidence {
+    /// The number of samples alone.
+    Samples,
+    /// So few above the threshold that chance may have made them.
+    Chance,
+    /// So many that they speak however few samples there are.
+    Beyond,
 }
 
 impl Reading {
@@ -34,7 +46,13 @@ impl Reading {
             unit: None,
             detail: None,
             age: Duration::ZERO,
+            evidence: Evidence::Samples,
         }
+    }
+
+    /// A reading that can't be taken, and why: an unknown component of that name.
+    pub fn unknown(name: impl Into<Cow<'static, str>>, why: impl Into<String>) -> Self {
+        Self::new(name, f64::NAN, f64::NAN).detail(why)
     }
 
     /// Lets this component alone pull the overall score down to its own plus 10, and keep the whole from being
@@ -49,6 +67,11 @@ impl Reading {
     #[must_use]
     pub fn samples(mut self, samples: u64) -> Self {
         self.samples = Some(samples);
+        self
+    }
+
+    pub(crate) fn evidence(mut self, evidence: Evidence) -> Self {
+        self.evidence = evidence;
         self
     }
 

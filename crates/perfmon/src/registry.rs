@@ -49,6 +49,8 @@ pub(crate) struct Inner {
     pub(crate) waits: Series,
     /// How long they waited for their bodies.
     pub(crate) body_waits: Series,
+    /// How long it took to turn callers away.
+    pub(crate) refusals: Series,
     pub(crate) slow_calls: SlowestCalls,
     pub(crate) failed_calls: SlowLog<SlowCall>,
     pub(crate) slow_operations: SlowLog<SlowOperation>,
@@ -114,6 +116,10 @@ impl Registry {
         trace: Option<TraceContext>,
     ) {
         self.sampling(elapsed, || match outcome {
+            outcome if outcome.is_refusal() => {
+                endpoint.refused();
+                self.inner.refusals.record(0, elapsed);
+            }
             CallOutcome::Status(code) => endpoint.record(StatusClass::of(code), elapsed),
             CallOutcome::Failed => endpoint.record(StatusClass::ServerError, elapsed),
             CallOutcome::Aborted => endpoint.aborted(),
@@ -160,6 +166,7 @@ impl Registry {
         }
         self.inner.waits.tick(elapsed, &mut scratch);
         self.inner.body_waits.tick(elapsed, &mut scratch);
+        self.inner.refusals.tick(elapsed, &mut scratch);
         self.inner.costs.tick.record(self.now().saturating_sub(begun));
     }
 
@@ -208,6 +215,17 @@ impl Registry {
     /// The same since the start of the process.
     pub fn http_body_wait_totals(&self) -> Totals {
         self.inner.body_waits.total().latency()
+    }
+
+    /// How long it took to [turn callers away](CallOutcome::is_refusal), whatever they asked for, in a window. It is part of no
+    /// endpoint's latency.
+    pub fn http_refusals(&self, window: Window) -> Snapshot {
+        self.inner.refusals.window(window).latency
+    }
+
+    /// The same since the start of the process.
+    pub fn http_refusal_totals(&self) -> Totals {
+        self.inner.refusals.total().latency()
     }
 
     /// Calls that failed, whether slow or fast, newest first.

@@ -176,7 +176,7 @@ mod tests {
         let mut ring = Ring::new(3600, 24);
         let hour = |ring: &mut Ring, hour: u64| {
             let buckets = (0..300).map(|n| (n * 3, 1 + (n * 7 + u32::try_from(hour).unwrap()) % 90)).collect();
-            let delta = Delta { buckets, tallies: [1, 300, 0, 0, 1, 0], ..Delta::default() };
+            let delta = Delta { buckets, tallies: [1, 300, 0, 0, 1, 0, 0], ..Delta::default() };
             ring.add(Duration::from_secs(hour * 3600), &delta);
         };
         hour(&mut ring, 0);

@@ -14,6 +14,8 @@ use crate::window::Window;
 
 /// The place of the aborted among the tallies, after the five status classes.
 pub(crate) const ABORTED: usize = 5;
+/// That of the refused. Like the aborted they are no samples.
+pub(crate) const REFUSED: usize = 6;
 
 #[derive(Debug)]
 pub(crate) struct Series {
@@ -126,11 +128,13 @@ mod tests {
         series.record(1, MS);
         series.record(4, 3 * MS);
         series.count(ABORTED);
+        series.count(REFUSED);
+        series.count(REFUSED);
         series.tick(Duration::from_secs(1), &mut Scratch::default());
         let interval = series.window(Window::Seconds(60));
         assert_eq!(interval.latency.count(), 2);
         assert_eq!(interval.latency.sum(), 4 * MS);
-        assert_eq!(interval.tallies, [0, 1, 0, 0, 1, 1]);
+        assert_eq!(interval.tallies, [0, 1, 0, 0, 1, 1, 2]);
         assert_eq!(interval.covered, Duration::from_secs(1));
     }
 }

@@ -148,6 +148,7 @@ impl RegistryBuilder {
             meters: Catalog::new(self.meters),
             waits: Series::new(Arc::clone(&layout), Duration::ZERO),
             body_waits: Series::new(Arc::clone(&layout), Duration::ZERO),
+            refusals: Series::new(Arc::clone(&layout), Duration::ZERO),
             slow_calls: SlowestCalls::new(self.slow_entries),
             failed_calls: SlowLog::new(self.slow_entries),
             slow_operations: SlowLog::new(self.slow_entries),

@@ -61,6 +61,8 @@ pub struct EndpointTotals {
     pub classes: StatusCounts,
     /// Requests that ended without a response, because the client left.
     pub aborted: u64,
+    /// Requests that were [turned away](crate::CallOutcome::is_refusal); not among the classes, nor in the latency.
+    pub refused: u64,
     /// The latency of responses.
     pub latency: Totals,
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_perfmon::{
-    Endpoint, Health, HealthConfig, HealthConfigError, HealthMonitor, HealthReport, Kind, ManualClock, Reading,
-    Registry, StatusClass, Window,
+    CallOutcome, Endpoint, Health, HealthConfig, HealthConfigError, HealthMonitor, HealthReport, Kind, ManualClock,
+    Reading, Registry, StatusClass, Window,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -242,6 +242,177 @@ fn a_single_outlier_is_no_incident() {
     }
 }
 
+/// What came in since the start, all of it good, and what comes then.
+#[test]
+fn few_bad_ones_of_a_quiet_service_are_no_incident() {
+    for (good, bad, outlier) in [
+        (25, 1, Load::Slow(9_460 * MS)),
+        (25, 2, Load::Slow(9_460 * MS)),
+        (60, 3, Load::Slow(60_000 * MS)),
+        (18, 2, Load::Errors),
+        (19, 1, Load::Errors),
+        (40, 4, Load::Errors),
+        (20, 6, Load::GiveUp),
+    ] {
+        let mut service = Service::new();
+        let mut seen = Vec::new();
+        for at in 0..400 {
+            // One each second, the bad ones a minute after the last good one.
+            let load = match at {
+                at if at < good => Some(Load::Good),
+                at if at >= good + 60 && at < good + 60 + bad * 40 && at % 40 == (good + 60) % 40 => Some(outlier),
+                _ => None,
+            };
+            service.load(u64::from(load.is_some()), load.unwrap_or(Load::Good));
+            service.tick();
+            let report = service.judge();
+            // An endpoint's own share is a warning, and takes samples at their word.
+            let held: Vec<_> = report.components.iter().filter(|of| of.held && of.name != "slow_api").collect();
+            assert!(held.is_empty(), "{bad} {outlier:?} after {good}: {held:?}");
+            seen.push(report.status);
+        }
+        assert!(
+            seen.contains(&Health::Healthy) && !seen.contains(&Health::Unhealthy),
+            "{bad} {outlier:?} after {good}"
+        );
+        assert!(
+            !seen.contains(&Health::Degraded) || matches!(outlier, Load::Slow(_)),
+            "{bad} {outlier:?} after {good}"
+        );
+    }
+}
+
+#[test]
+fn what_may_be_chance_is_told() {
+    let mut service = Service::new();
+    service.load(25, Load::Good);
+    service.load(1, Load::Slow(9_460 * MS));
+    service.tick();
+    let report = service.judge();
+    let p99 = report.components.iter().find(|component| component.name == "p99").expect("p99");
+    assert_eq!((report.status, p99.state, p99.held), (Health::Healthy, Health::Healthy, false), "{report:?}");
+    assert!(p99.observed > p99.threshold && p99.samples == Some(26));
+    let reason = report.reasons.iter().find(|reason| reason.component == "p99").expect("a reason");
+    assert!(reason.message.contains("may be chance (1 of 26 responses took over 5s)"), "{}", reason.message);
+}
+
+/// Each second or only each 12 s, from the start or after good ones: the third failure tells.
+#[test]
+fn an_outage_of_a_quiet_service_is_seen_at_its_third_request() {
+    for (load, reading) in [(Load::Errors, "error_rate"), (Load::Slow(10_001 * MS), "p99")] {
+        for (good, every) in [(0, 1), (0, 12), (25, 12), (0, 20)] {
+            let mut service = Service::new();
+            for _ in 0..good {
+                service.second(1, Load::Good);
+            }
+            for _ in 0..60 {
+                service.second(0, Load::Good);
+            }
+            let mut states = Vec::new();
+            for at in 0..24 * every {
+                states.push(service.second(u64::from(at % every == 0), load));
+            }
+            let third = 2 * every;
+            assert!(!states[..third].contains(&Health::Unhealthy), "{reading} each {every} s: {states:?}");
+            let after = &states[third + 1..];
+            assert!(after.iter().all(|state| *state == Health::Unhealthy), "{reading} each {every} s: {states:?}");
+        }
+    }
+}
+
+/// A route with a twenty-fifth of the requests.
+#[test]
+fn a_route_that_always_fails_is_seen_among_many_that_do_not() {
+    let mut service = Service::new();
+    let rare = service.registry.endpoint("POST", "/rare");
+    let mut seen = None;
+    for second in 0..120 {
+        service.load(24, Load::Good);
+        if second >= 60 {
+            rare.record(StatusClass::ServerError, MS);
+        }
+        service.tick();
+        let report = service.judge();
+        let error_rate = report.components.iter().find(|component| component.name == "error_rate").expect("it");
+        assert_eq!(error_rate.state, Health::Healthy, "4 % of all");
+        if report.status != Health::Healthy && seen.is_none() {
+            let reason = report.reasons[0].message.clone();
+            seen = Some((second, reason));
+        }
+    }
+    let (second, reason) = seen.expect("it is seen");
+    assert!(second <= 63, "in second {second}");
+    assert!(reason.starts_with("failing_api: 1 exceeds") && reason.contains("of POST /rare"), "{reason}");
+    assert_eq!(service.judge().status, Health::Degraded, "the others are served");
+}
+
+/// A door's answers are neither good nor bad: 401, 403 and 429 by thousands beside an outage, and by themselves.
+#[test]
+fn refusals_neither_hide_an_outage_nor_are_one() {
+    let mut service = Service::new();
+    let other = service.registry.endpoint("GET", "/other");
+    let turn_away = |registry: &Registry, endpoint: &Endpoint, times| {
+        for at in 0..times {
+            let status = [401, 403, 429][at % 3];
+            registry.finished(endpoint, CallOutcome::Status(status), MS, None);
+        }
+    };
+    for _ in 0..60 {
+        turn_away(&service.registry, &other, 1_000);
+        turn_away(&service.registry, &service.endpoint, 1_000);
+        service.load(1, Load::Good);
+        service.tick();
+    }
+    assert_eq!(service.judge().status, Health::Healthy);
+    assert_eq!((service.registry.outcomes().total, service.registry.outcomes().bad), (60, 0));
+    for second in 0..24 {
+        turn_away(&service.registry, &other, 1_000);
+        turn_away(&service.registry, &service.endpoint, 1_000);
+        let state = service.second(1, Load::Errors);
+        assert!(second < 11 || state == Health::Unhealthy, "second {second}");
+    }
+    let report = service.judge();
+    let error_rate = report.components.iter().find(|component| component.name == "error_rate").expect("it");
+    assert_eq!(
+        (error_rate.state, error_rate.samples),
+        (Health::Unhealthy, Some(11)),
+        "the last eleven seconds: {report:?}"
+    );
+    assert_eq!((service.registry.outcomes().total, service.registry.outcomes().bad), (84, 24));
+
+    // They are told, and nothing of them is lost.
+    let all = service.registry.overall(Window::Minutes(5));
+    assert_eq!((all.count, all.errors, all.refused), (84, 24, 168_000));
+    let endpoint = &service.registry.endpoints(Window::Minutes(5))[0];
+    assert_eq!((endpoint.count, endpoint.classes.client_error, endpoint.refused), (84, 0, 84_000));
+    assert_eq!(service.registry.totals()[1].refused, 84_000);
+    let took = service.registry.http_refusal_totals();
+    assert_eq!((took.count, service.registry.http_refusals(Window::Minutes(5)).count()), (168_000, 168_000));
+    // What the handler says itself counts.
+    service.registry.finished(&other, CallOutcome::Status(404), MS, None);
+    assert_eq!(service.registry.outcomes().total, 85);
+}
+
+/// One name, one figure.
+#[test]
+fn all_together_are_those_that_health_is_judged_by() {
+    let registry = Registry::builder().clock(ManualClock::new()).unjudged(["/livez"]).build();
+    let users = registry.endpoint("GET", "/users");
+    for _ in 0..24 {
+        users.record(StatusClass::ServerError, 20 * MS);
+    }
+    for _ in 0..1_000 {
+        registry.endpoint("GET", "/livez").record(StatusClass::Success, MS);
+    }
+    registry.tick(Duration::from_secs(1));
+    let all = registry.overall(Window::Minutes(5));
+    let report = HealthMonitor::new(registry.health_config()).evaluate(registry.readings());
+    let error_rate = report.components.iter().find(|component| component.name == "error_rate").expect("it");
+    assert_eq!((Some(all.error_rate), Some(all.count)), (error_rate.observed, error_rate.samples));
+    assert_eq!((all.error_rate, all.count, registry.outcomes().total), (1.0, 24, 24));
+    assert!(all.latency.p99 >= Some(20 * MS));
+}
+
 #[test]
 fn without_short_windows_only_the_long_one_speaks() {
     let config = HealthConfig { recent: Vec::new(), ..HealthConfig::default() };
@@ -277,11 +448,13 @@ fn what_hangs_counts_as_having_taken_so_long() {
         let p99 = report.components.iter().find(|component| component.name == "p99").expect("p99");
         (p99.state, p99.samples)
     };
-    assert_eq!(judge(99, 1, 0), (Health::Healthy, Some(100)), "one in a hundred is not more than 1 %");
-    assert_eq!(judge(98, 1, 0), (Health::Degraded, Some(99)));
+    assert_eq!(judge(990, 10, 0), (Health::Healthy, Some(1000)), "one in a hundred is not more than 1 %");
+    assert_eq!(judge(989, 10, 0), (Health::Degraded, Some(999)));
+    assert_eq!(judge(98, 1, 0), (Health::Healthy, Some(99)), "one alone says nothing");
     assert_eq!(judge(0, 20, 0), (Health::Degraded, Some(20)), "nothing ends at all");
     assert_eq!(judge(0, 20, 20), (Health::Unhealthy, Some(20)));
-    assert_eq!(judge(0, 19, 19), (Health::Unknown, Some(19)));
+    assert_eq!(judge(0, 3, 3), (Health::Unhealthy, Some(3)), "nor of so few");
+    assert_eq!(judge(0, 2, 2), (Health::Unknown, Some(2)));
 }
 
 #[test]
@@ -323,6 +496,8 @@ fn limits_that_cannot_serve_are_named() {
         (HealthConfig { slow_api: Duration::MAX, ..ok.clone() }, "slow_api"),
         (HealthConfig { slow_query: Duration::from_secs(138), ..ok.clone() }, "slow_query"),
         (HealthConfig { min_samples: 0, ..ok.clone() }, "min_samples"),
+        (HealthConfig { pool_wait: zero, ..ok.clone() }, "pool_wait"),
+        (HealthConfig { pool_stuck: Duration::MAX, ..ok.clone() }, "pool_stuck"),
         (HealthConfig { pool_connections: 0, ..ok.clone() }, "pool_connections"),
         (HealthConfig { stale_after: zero, ..ok.clone() }, "stale_after"),
         (HealthConfig { recent: vec![Window::Seconds(1); 5], ..ok.clone() }, "recent"),

@@ -116,12 +116,24 @@ fn fewer_than_twenty_samples_are_unknown() {
     let registry = registry();
     let endpoint = registry.endpoint("GET", "/");
     assert_eq!(first(&registry).status, Health::Unknown);
-    record(&endpoint, 19, StatusClass::ServerError, NS);
+    record(&endpoint, 16, StatusClass::Success, NS);
+    record(&endpoint, 3, StatusClass::ServerError, NS);
     let report = first(&registry);
     assert_eq!((report.status, report.score), (Health::Unknown, None));
     assert!(report.reasons[0].message.contains("19 of the 20"), "{}", report.reasons[0].message);
-    record(&endpoint, 1, StatusClass::ServerError, NS);
+    record(&endpoint, 3, StatusClass::ServerError, NS);
     assert_eq!(first(&registry).status, Health::Unhealthy);
+}
+
+#[test]
+fn what_cannot_be_read_is_unknown_and_says_why() {
+    let report = judge([Reading::new("calm", 0.0, 1.0), Reading::unknown("pool_stuck", "it panicked").critical()]);
+    assert_eq!((report.status, report.components[1].state), (Health::Unknown, Health::Unknown));
+    assert_eq!(report.reasons[0].message, "pool_stuck: nothing is known (it panicked)");
+    assert_eq!(
+        serde_json::to_value(&report).unwrap()["checks"]["pool_stuck"][0]["observedValue"],
+        serde_json::Value::Null
+    );
 }
 
 #[test]

@@ -13,11 +13,13 @@ fn secrets_are_taken_out_and_the_rest_stays() {
         ("Authorization: Bearer abc.def-123 x", "Authorization: ****"),
         ("sent 'bearer  abc', got 401", "sent 'bearer  ****', got 401"),
         ("header Basic QWxhZGRpbjpvcGVu, next", "header Basic ****, next"),
-        ("?auth=Bearer%20abc&x=1", "?auth=Bearer%20****&x=1"),
+        ("?auth=Bearer%20abc&x=1", "?auth=****&x=1"),
+        ("/Bearer%20abc&x=1", "/Bearer%20****&x=1"),
         ("GET /login?user=ada&password=hunter2&next=/home", "GET /login?user=ada&password=****&next=/home"),
         (r#"{"user":"ada","password":"hun\"ter2","id":5}"#, r#"{"user":"ada","password":"****","id":5}"#),
         (r#""{\"api_key\":\"a\\\"b\",\"id\":5}""#, r#""{\"api_key\":\"****\",\"id\":5}""#),
-        (r#"{"tokens":["a","b"],"refresh_token":["a"]}"#, r#"{"tokens":["a","b"],"refresh_token":****"#),
+        (r#"{"tokens":["a","b"],"refresh_token":["a"]}"#, r#"{"tokens":****"#),
+        (r#"{"tokens":[1,2],"refresh_token":["a"]}"#, r#"{"tokens":[1,2],"refresh_token":****"#),
         ("ALTER USER ada PASSWORD 'it''s secret' VALID", "ALTER USER ada PASSWORD '****' VALID"),
         ("psql --password hunter2 -h db", "psql --password **** -h db"),
         ("DB_PASSWORD=hunter2 HOST=db", "DB_PASSWORD=**** HOST=db"),
@@ -55,6 +57,134 @@ fn secrets_are_taken_out_and_the_rest_stays() {
     }
 }
 
+/// What keys of services, hooks, cards and accounts look like, wherever a text has them. None is a real one.
+const KEYS: [&str; 58] = [
+    "AKIAIOSFODNN7EXAMPLE",
+    "ASIAIOSFODNN7EXAMPLE",
+    "ASIAIOSFODNNXEXAMPLE",
+    "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+    "gho_16C7e42F292c6912E7710c838347Ae178B4a",
+    "ghu_16C7e42F292c6912E7710c838347Ae178B4a",
+    "ghs_16C7e42F292c6912E7710c838347Ae178B4a",
+    "ghr_16C7e42F292c6912E7710c838347Ae178B4a",
+    "github_pat_11ABCDEFG0abcdefghijkl_mnopqrstuvwxyz",
+    "glpat-x1y2z3x1y2z3x1y2z3x1",
+    "glpat-x1y2z3x1y2z3x1y2z3x1.01.0a1b2c3d4",
+    "gldt-x1y2z3x1y2z3x1y2z3x1",
+    "glrt-x1y2z3x1y2z3x1y2z3x1",
+    "xoxa-2-1234567890-abcdef",
+    "xoxb-1234567890-abcdef",
+    "xoxc-1234567890-abcdef",
+    "xoxd-1234567890/abcdef+g=",
+    "xoxe-1-1234567890-abcdef",
+    "xoxe.xoxp-1-Mi0yLTEyMzQ1",
+    "xoxp-1234567890-abcdef",
+    "xoxr-1234567890-abcdef",
+    "xoxs-1234567890-abcdef",
+    "xapp-1-A0123456789-abcdef",
+    "npm_1234567890abcdefghijABCDEFGHIJ123456",
+    "npm_abcdefghijklmnopqrstuvwxyzABCDEFGHIJ",
+    "SG.abcdefghijklmnopqrstuv.ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_abcde",
+    "ya29.a0AfH6SMBx-y_z.0123",
+    "AIzaSyA0123456789-abcdefghijklmnopqrstu",
+    "GOCSPX-abcdefghijklmnopqrst",
+    "sk_live_4eC39HqLyjWDarjtT1zdp7dc",
+    "rk_live_4eC39HqLyjWDarjtT1zdp7dc",
+    "rk_test_4eC39HqLyjWDarjtT1zdp7dc",
+    "sk-proj-abcdEFGH1234",
+    "sk-ant-api03-abcdEFGH1234",
+    "tk_0123456789abcdef",
+    "whsec_0123456789abcdef",
+    "pypi-AgEIcHlwaS5vcmcCJDAw",
+    "dckr_pat_0123456789abcdef",
+    "hvs.CAESIJ0123456789",
+    "glsa_0123456789abcdef",
+    "shpat_0123456789abcdef",
+    "dop_v1_0123456789abcdef",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl_-x",
+    "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.",
+    "4111111111111111",
+    "4111.1111.1111.1111",
+    "4111_1111_1111_1111",
+    "4111-1111-1111-1111",
+    "4111 1111 1111 1111",
+    "3782.822463.10005",
+    "0000004111111111111111",
+    "5555\u{a0}5555\u{a0}5555\u{a0}4444",
+    "DE89370400440532013000",
+    "DE89 3704 0044 0532 0130 00",
+    "gb82.west.1234.5698.7654.32",
+    "NL91_ABNA_0417_1643_00",
+    "NO9386011117947",
+    "MT84MALT011000012345MTLCAST001S",
+];
+
+#[test]
+fn keys_cards_and_accounts_are_known_by_their_form() {
+    let escape = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+    let as_json = |text: &str| text.chars().map(|char| format!("\\u{:04x}", u32::from(char))).collect::<String>();
+    for key in KEYS {
+        for before in ["", "/", "got ", "(", "\"", "x=", "_ ", "a,"] {
+            for after in ["", " ", "/x", "\"", ", and", ")", "?a=b", "&a=b"] {
+                let masked = mask(&format!("{before}{key}{after}")).into_owned();
+                let rest = masked.strip_prefix(before).and_then(|rest| rest.strip_prefix("****"));
+                assert!(rest.is_some_and(|rest| after.ends_with(rest)), "{before}{key}{after}: {masked}");
+            }
+        }
+        let escaped = escape(key);
+        assert_eq!(mask(&format!("/a/{escaped}/b")).replace("/b", ""), "/a/****");
+        assert_eq!(mask(&format!("/a/{}/b", escape(&escaped))).replace("/b", ""), "/a/****");
+        // By `\u` only ASCII is written with two digits.
+        if key.is_ascii() {
+            assert_eq!(mask(&format!("<{}>", as_json(key))), "<****>");
+        }
+    }
+}
+
+#[test]
+fn names_schemes_and_hooks_show_what_is_secret_behind_them() {
+    for (text, expected) in [
+        ("p%61ssword=hunter2&x=1", "p%61ssword=****&x=1"),
+        ("%70%61%73%73word%3Dhunter2", "%70%61%73%73word%3D****"),
+        ("p%2561ssword%253Dhunter2", "p%2561ssword%253D****"),
+        ("%7B%22password%22%3A%22a%20b%22%7D", "%7B%22password%22%3A%22****%22%7D"),
+        (r"a=b\u0026p\u0061ssword=hunter2", r"a=b\u0026p\u0061ssword=****"),
+        ("m%C3%BCller%40stra%C3%9Fe.de&x=1", "****&x=1"),
+        ("postgres%3A%2F%2Fada%3Ahunter2%40db%2Fx", "postgres%3A%2F%2F****%40db%2Fx"),
+        ("/Token%209f86d081884c7d65", "/Token%20****"),
+        ("sent Token 9f86d081884c7d65, got 401", "sent Token ****, got 401"),
+        ("sent OAuth abcdefghijklmnopqrstuvwxyz", "sent OAuth ****"),
+        ("DPoP abc", "DPoP ****"),
+        ("/geocode?key=abcdef&x=1", "/geocode?key=****&x=1"),
+        ("maps.key=abcdef", "maps.key=****"),
+        ("AccountKey=abc+/def==;Endpoint=x", "AccountKey=****;Endpoint=x"),
+        ("signing_key=abcdef", "signing_key=****"),
+        ("api key: 9f86d081884c7d659a2f", "api key: ****"),
+        (r#"{"key":"9f86d081884c7d659a2f"}"#, r#"{"key":"****"}"#),
+        ("?auth=abcdef&x=1", "?auth=****&x=1"),
+        ("smtp_auth=abcdef", "smtp_auth=****"),
+        ("curl --auth hunter2 x", "curl --auth **** x"),
+        ("?oauth_code=abcdef&x=1", "?oauth_code=****&x=1"),
+        ("authCode=abcdef", "authCode=****"),
+        ("verification_code: 123456", "verification_code: ****"),
+        ("/callback?code=4/0AX4XfWhq1b2c3d4e5f6&state=1", "/callback?code=****&state=1"),
+        ("/callback?code=4%2F0AX4XfWhq1b2c3d4e5f6&state=1", "/callback?code=****&state=1"),
+        ("tokens=abcdef", "tokens=****"),
+        (r#"{"tokens":"abcdef"}"#, r#"{"tokens":"****"}"#),
+        ("sessions: abcdef", "sessions: ****"),
+        ("PHPSESSID=abcdef; sid=abcdef", "PHPSESSID=****; sid=****"),
+        ("bearer=abcdef csrf=abcdef", "bearer=**** csrf=****"),
+        ("https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXX", "https://hooks.slack.com/****"),
+        ("/services/T00000000/B00000000/XXXXXXXX x", "/services/T**** x"),
+        ("/services%2FT00000000%2FB00000000%2FXXXXXXXX", "/services%2FT****"),
+        ("https://discord.com/api/webhooks/123456789/abc-DEF_ghi", "https://discord.com/api/webhooks/****"),
+        ("https://api.telegram.org/bot123456:ABC-DEF1234/sendMessage", "https://api.telegram.org/bot****"),
+    ] {
+        assert_eq!(mask(text), expected);
+        assert_eq!(mask(expected), expected, "masked again");
+    }
+}
+
 #[test]
 fn what_is_no_secret_stays_and_costs_no_allocation() {
     for text in [
@@ -67,6 +197,30 @@ fn what_is_no_secret_stays_and_costs_no_allocation() {
         "the compass passed 3 designs: passes=2, pins=4",
         "4 @ 5, a tokenless basics, max_tokens=5, __unmatched__",
         "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----",
+        // Names that end like one of a secret, and what is no key behind `key`, `auth` and `code`.
+        "monkey=george, keyboard=dvorak, turkey: 5, hotkey=F5, donkey=a1b2c3d4e5f6a7b8c9",
+        "primary_key=id, cache_key=schedule:42, foreignKey=user, public_key=ssh-ed25519",
+        "key: schedules, key=5, auth=none, auth: basic, \"key\":\"tenant-123\"",
+        "select name from t where key = ? and u.key = t.key and auth = $1 and \"key\" = ?",
+        "status_code=200 exit_code=1 error_code=23505 code=404 code: \"not_found\" code=ENOENT statusCode=503 code: E0308",
+        "tokens=5, tokens: 12.5, max_tokens=4,096 tokens=null sessions=Some(3) sessions: 40, tokens_left 3",
+        // Words that begin like a key, or stand behind a scheme that is one.
+        "token bucket 100, the token expired, Token refreshed after 3 tries, oauth login, tokens per second",
+        "asia-northeast1, ASIA, ASIAPACIFIC, npm_config_registry, npm_lifecycle_event, sg.example.org, SG.Company.Name",
+        "robot:5, bot 1234567: started, services/tenant/42/abc, api/webhooks/list",
+        // Numbers.
+        "0193b2c4-8d3e-7b8f-9a66-2f1f3a5b7c9d 550e8400-e29b-41d4-a716-446655440000",
+        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 da39a3ee5e6b4b0d3255bfef95601890afd80709",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "1.2.3, v10.20.30-rc.1+build.5, 10.0.0.1:8080, [2001:db8::1]:443, rustc 1.91.0 (f8297e351 2025-10-28)",
+        "2026-11-22T08:00:00.123456789Z 2026.11.22.08.00.00.123 20261122080009 20261122_080006_12 22/Nov/2026:08:00:00 +0000",
+        "1763798400 1763798400123 1763798400123456 1763798400123456789",
+        "0.4111111111111111 took 5.5555555555554444 s, 2.718281828459045, 3.141592653589793, 6.02214076e23",
+        "SELECT \"id\", COUNT(*) FROM schedule AS s JOIN pk ON s.id = pk.id WHERE s.at >= $1 AND x = ANY($2) LIMIT 50 -- 3",
+        "tidegate_http_request_seconds_bucket{endpoint=\"GET /api/schedules/{id}\",le=\"0.1\"} 512",
+        "job imports:0193b2c48d3e7b8f9a662f1f3a5b7c9d attempt 2 of 3, queue=import kind=schedules",
+        "DE89370400440532013001, DE8937040044053201300, XX89370400440532013000, de12 of 34 at 5678",
+        "100% of 50%, caf%C3%A9%20de%20la%20gare, from=2026-11-22T08%3A00%3A00Z, C:\\users\\ada, 5%2",
     ] {
         assert!(matches!(mask(text), Cow::Borrowed(same) if same == text), "{}", mask(text));
     }
@@ -145,6 +299,13 @@ fn planted() -> impl Strategy<Value = (String, String)> {
         "-----BEGIN EC PRIVATE KEY-----\n§\n§\n-----END EC PRIVATE KEY-----",
         "-----BEGIN PRIVATE KEY-----\n§",
         "cookie=§",
+        "?a=b&key=§&c=d",
+        "auth=§",
+        "oauth_code=§",
+        "tokens=§",
+        "p%61ssword=§",
+        "/%74oken%3D§",
+        "https://hooks.slack.com/services/T§",
     ]);
     prop_oneof![
         (key, form, secret()).prop_map(|(key, form, secret)| (form.replace('¶', key).replace('§', &secret), secret)),
@@ -154,7 +315,7 @@ fn planted() -> impl Strategy<Value = (String, String)> {
 
 /// A number with a right check digit, in groups.
 fn card() -> impl Strategy<Value = (String, String)> {
-    ("[3-6][0-9]{11,17}", prop::sample::select(vec!["", " ", "-", "+", "%20"])).prop_map(|(head, divider)| {
+    ("[3-6][0-9]{11,17}", prop::sample::select(vec!["", " ", "-", "+", "%20", ".", "_"])).prop_map(|(head, divider)| {
         let sum: u32 = head
             .bytes()
             .rev()
@@ -186,6 +347,16 @@ fn a_long_text_takes_no_longer_a_byte() {
         "a",
         "password",
         "é",
+        "%41",
+        "%2",
+        "%2525",
+        "\\u0041",
+        "DE89 ",
+        "key=[",
+        "services/T",
+        "bot1234567:",
+        "SG.",
+        "_4111",
     ] {
         let text = part.repeat(50_000 / part.len());
         assert!(mask(&text).len() <= 2 * text.len()); // ends within the time of a test
@@ -204,7 +375,7 @@ proptest! {
 
     #[test]
     fn no_card_shows(before in "([a-z ]{0,9}[ :=])?", (text, number) in card(), after in "([ .,][a-z 0-9]{0,9})?") {
-        let masked = mask(&format!("{before}{text}{after}")).replace("%20", "").replace([' ', '-', '+'], "");
+        let masked = mask(&format!("{before}{text}{after}")).replace("%20", "").replace([' ', '-', '+', '.', '_'], "");
         prop_assert!(!masked.contains(&number), "{text} {masked}");
     }
 

@@ -2,11 +2,11 @@
 
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
 
 use super::session;
 use crate::app::App;
+use crate::body;
 use crate::problem::Problem;
 
 /// Longest form in bytes; none of ours holds more than a few fields.
@@ -29,11 +29,11 @@ impl<T: DeserializeOwned + Signed> FromRequest<App> for Form<T> {
             return Err(Problem::forbidden("the form was sent from another site"));
         }
         let (mut parts, body) = request.into_parts();
-        let body = Limited::new(body, MAX_FORM).collect().await.map_err(|_| Problem::too_large(MAX_FORM as u64))?;
+        let body = body::read(body, MAX_FORM).await?;
         // Its length is known now, and no longer that which was announced.
         parts.headers.remove(header::CONTENT_LENGTH);
         let headers = parts.headers.clone();
-        let request = Request::from_parts(parts, axum::body::Body::from(body.to_bytes()));
+        let request = Request::from_parts(parts, axum::body::Body::from(body));
         let axum::Form(form) = axum::Form::<T>::from_request(request, app).await.map_err(|error| {
             let status = error.status();
             let kind = if status == StatusCode::UNSUPPORTED_MEDIA_TYPE { "unsupported-media-type" } else { "bad-form" };

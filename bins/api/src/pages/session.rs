@@ -107,13 +107,17 @@ impl FromRequestParts<App> for Visitor {
                 .map(|()| Self { role: Role::Admin, has_session: false })
                 .map_err(IntoResponse::into_response);
         }
-        match session(app.pages_key(), &parts.headers, tidegate_app::clock::now().timestamp()) {
-            Some(session) if session.role.has_token(app.settings()) => {
-                Ok(Self { role: session.role, has_session: true })
-            }
-            _ => Err(Redirect::to(LOGIN).into_response()),
+        match role(app, &parts.headers) {
+            Some(role) => Ok(Self { role, has_session: true }),
+            None => Err(Redirect::to(LOGIN).into_response()),
         }
     }
+}
+
+/// As what the sender of a session is logged in.
+pub(super) fn role(app: &App, headers: &HeaderMap) -> Option<Role> {
+    let session = session(app.pages_key(), headers, tidegate_app::clock::now().timestamp())?;
+    session.role.has_token(app.settings()).then_some(session.role)
 }
 
 /// Whether the pages are open to who asks, where no token is set.
@@ -232,9 +236,23 @@ fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'
 
 /// Whoever falsely says that it came by TLS only keeps its own cookie from itself.
 fn cookie(name: &str, value: &str, max_age: i64, headers: &HeaderMap) -> HeaderValue {
-    let secure = if headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https") { "; Secure" } else { "" };
+    let secure = if came_by_tls(headers) { "; Secure" } else { "" };
     let text = format!("{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Strict{secure}");
     HeaderValue::from_str(&text).expect("names and values are of hexadecimal digits, dots and letters")
+}
+
+/// As the first of the proxies says, in either of the two headers.
+fn came_by_tls(headers: &HeaderMap) -> bool {
+    let first = |name| headers.get(name).and_then(|value| value.to_str().ok()?.split(',').next());
+    let said = first("x-forwarded-proto").map(str::trim);
+    let proto = |pair: &str| {
+        pair.trim()
+            .split_once('=')
+            .filter(|(name, _)| name.eq_ignore_ascii_case("proto"))
+            .map(|(_, by)| by.trim_matches('"').to_owned())
+    };
+    let forwarded = first("forwarded").and_then(|hop| hop.split(';').find_map(proto));
+    said.or(forwarded.as_deref()).is_some_and(|by| by.eq_ignore_ascii_case("https"))
 }
 
 fn hex(byte: u8) -> String {
@@ -273,6 +291,22 @@ mod tests {
         assert_eq!(key("a"), key("a"), "every instance of one has the same");
         assert_ne!(key("a"), key("b"));
         assert_ne!(key("a"), settings.tokens.derive("pages"));
+    }
+
+    #[test]
+    fn a_cookie_that_came_by_tls_stays_there() {
+        for (name, value, is_secure) in [
+            ("x-forwarded-proto", "https", true),
+            ("x-forwarded-proto", "https, http", true),
+            ("x-forwarded-proto", "http, https", false),
+            ("forwarded", "for=192.0.2.1;Proto=\"https\", for=10.0.0.1;proto=http", true),
+            ("forwarded", "for=192.0.2.1", false),
+            ("x-other", "https", false),
+        ] {
+            let headers = HeaderMap::from_iter([(name.parse().unwrap(), HeaderValue::from_static(value))]);
+            let cookie = cookie(NONCE, "a", 1, &headers);
+            assert_eq!(cookie.to_str().unwrap().ends_with("; Secure"), is_secure, "{name}: {value}");
+        }
     }
 
     #[test]

@@ -165,6 +165,29 @@ async fn a_webhook_to_a_private_address_is_refused() {
     assert_eq!(outage.api.process.log().find(|line| line.contains("hunter2")), None);
 }
 
+/// Whoever knocks often enough would hide an outage, if being turned away were a good answer, or the page that asks who he is.
+#[tokio::test]
+async fn health_goes_by_nothing_that_a_stranger_is_answered() {
+    let api = Api::start().await;
+    for _ in 0..100 {
+        for path in ["/api/schedules", "/dashboard", "/dashboard/login", "/assets/style.css", "/"] {
+            let request = api.request(Method::GET, path).header("authorization", "Bearer tk_wrong");
+            let status = request.send().await.expect("an answer").status();
+            assert!(status.as_u16() < 500, "{path}: {status}");
+        }
+    }
+    let refused = poll_until(DEADLINE, async || {
+        let told = api.json("/api/performance?type=overall").await;
+        (told["overall"]["refused"].as_u64() >= Some(100)).then_some(told)
+    });
+    let told = refused.await.expect("they are told");
+    let asked = told["overall"]["count"].as_u64().expect("a count");
+    assert!(asked < 100, "only what was asked here itself: {told}");
+    let health = api.json("/health").await;
+    let samples = health["checks"]["error_rate"][0]["samples"].as_u64().expect("a count");
+    assert!(samples < 100, "{health}");
+}
+
 /// Behind good traffic at a steady rate, one of two handlers fails from one request to the next.
 #[tokio::test]
 async fn a_breach_is_seen_within_two_seconds() {

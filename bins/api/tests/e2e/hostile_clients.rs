@@ -66,9 +66,12 @@ async fn hold(from: SocketAddr, to: SocketAddr, beginning: &'static str, dribble
 /// Comes as often as it can from one address, which has its share.
 async fn flood(from: SocketAddr, to: SocketAddr, refused: Arc<AtomicUsize>) {
     loop {
-        if let Ok(mut connection) = connect(from, to).await
-            && !matches!(connection.read(&mut [0]).await, Ok(1..))
-        {
+        let Ok(mut connection) = connect(from, to).await else {
+            // No port of its own is free.
+            sleep(PAUSE / 10).await;
+            continue;
+        };
+        if !matches!(connection.read(&mut [0]).await, Ok(1..)) {
             refused.fetch_add(1, Ordering::SeqCst);
         }
     }

@@ -231,9 +231,11 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "tidegate_health_status",
         "tidegate_http_body_wait_seconds",
         "tidegate_http_in_flight",
+        "tidegate_http_refusal_seconds",
         "tidegate_http_request_duration_seconds",
         "tidegate_http_requests",
         "tidegate_http_requests_aborted",
+        "tidegate_http_requests_refused",
         "tidegate_http_wait_seconds",
         "tidegate_job_acks_abandoned",
         "tidegate_job_leases_lost",
@@ -268,22 +270,32 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "tidegate_runtime_tasks",
         "tidegate_runtime_workers",
         "tidegate_scrape_errors",
+        "tidegate_verdict_age_seconds",
     ];
     assert_eq!(families, expected);
 }
 
 fn assert_requests(metrics: &Exposition, script: &Script) {
-    let mut answers = BTreeMap::new();
+    let (mut answers, mut refused) = (BTreeMap::new(), BTreeMap::new());
     // The scrape itself is known, and not counted before it has ended.
     let mut durations = BTreeMap::from([(labels([("method", "GET"), ("route", "/metrics")]), 0)]);
     for ((method, route), classes) in &script.answers {
+        let endpoint = [("method", method.as_str()), ("route", route.as_str())];
         for (class, count) in classes {
-            answers.insert(labels([("method", method), ("route", route), ("status", class)]), *count);
+            if class == "refused" {
+                refused.insert(labels(endpoint), *count);
+            } else {
+                answers.insert(labels([("method", method), ("route", route), ("status", class)]), *count);
+            }
         }
-        durations.insert(labels([("method", method), ("route", route)]), classes.values().sum());
+        durations.insert(labels(endpoint), answered(classes));
     }
     assert_eq!(metrics.all("tidegate_http_requests_total"), floats(answers));
     assert!(metrics.all("tidegate_http_requests_aborted_total").is_empty());
+    let turned_away: u64 = refused.values().sum();
+    assert_eq!(metrics.all("tidegate_http_requests_refused_total"), floats(refused));
+    let refusals = metrics.histograms("tidegate_http_refusal_seconds");
+    assert_eq!(refusals.into_values().map(|times| times.count).collect::<Vec<_>>(), [float(turned_away)]);
 
     let found = metrics.histograms("tidegate_http_request_duration_seconds");
     found.values().for_each(exposition::Buckets::assert_consistent);
@@ -292,7 +304,7 @@ fn assert_requests(metrics: &Exposition, script: &Script) {
 
     // Of each of them it is known when it came in, and only the scrape itself is under way.
     let waits = metrics.histograms("tidegate_http_wait_seconds");
-    let all: u64 = durations.values().sum();
+    let all: u64 = durations.values().sum::<u64>() + turned_away;
     assert_eq!(waits.into_values().map(|wait| wait.count).collect::<Vec<_>>(), [float(all + 1)]);
     let under_way = durations.into_keys().map(|endpoint| {
         let is_scrape = endpoint == labels([("method", "GET"), ("route", "/metrics")]);
@@ -387,11 +399,16 @@ async fn read(script: &mut Script, path: &str) -> Value {
     script.get(path, path, 200).await.json().await.expect("JSON")
 }
 
+/// What was answered of an endpoint and not turned away.
+fn answered(classes: &BTreeMap<String, u64>) -> u64 {
+    classes.iter().filter(|(class, _)| *class != "refused").map(|(_, count)| count).sum()
+}
+
 /// All requests that were answered and tell of the service: not probes, nor what strangers ask for, nor uploads.
 fn judged(script: &Script) -> u64 {
     let probes = ["/livez", "/readyz", "/startupz", "/health", "/metrics", "__unmatched__", "/api/schedules/import"];
     let answers = script.answers.iter().filter(|((_, route), _)| !probes.contains(&route.as_str()));
-    answers.flat_map(|(_, classes)| classes.values()).sum()
+    answers.map(|(_, classes)| answered(classes)).sum()
 }
 
 /// The item of a list whose `key` says `name`.
@@ -427,8 +444,9 @@ fn counted(endpoints: &Value) -> BTreeMap<(String, String), BTreeMap<String, u64
         let text = |name: &str| endpoint[name].as_str().expect("text").to_owned();
         let classes = endpoint["classes"].as_object().expect("classes").iter();
         let classes = classes.map(|(class, count)| (class.clone(), count.as_u64().expect("a count")));
-        let classes: BTreeMap<_, _> = classes.filter(|(_, count)| *count > 0).collect();
-        assert_eq!(endpoint["count"].as_u64(), Some(classes.values().sum()), "{endpoint}");
+        let refused = ("refused".to_owned(), endpoint["refused"].as_u64().expect("a count"));
+        let classes: BTreeMap<_, _> = classes.chain([refused]).filter(|(_, count)| *count > 0).collect();
+        assert_eq!(endpoint["count"].as_u64(), Some(answered(&classes)), "{endpoint}");
         if !classes.is_empty() {
             counted.insert((text("method"), text("route")), classes);
         }

@@ -69,7 +69,7 @@ impl Collector {
     /// `sending` takes the time of each message, from its head to the end of the answer.
     pub(super) fn new(settings: &OtlpSettings, sending: Arc<OperationHandle>) -> Result<Self, Unusable> {
         let url = |path: &str| {
-            let url = format!("{}{path}", settings.endpoint);
+            let url = format!("{}{path}", settings.endpoint.reveal().trim_end_matches('/'));
             url.parse::<Url>().map_err(|error| Unusable::Endpoint(error.to_string()))
         };
         let (traces, metrics) = (url("/v1/traces")?, url("/v1/metrics")?);
@@ -85,7 +85,7 @@ impl Collector {
 
     /// Sends a message and returns the beginning of the answer. What goes wrong is in the log, once a minute.
     pub(super) async fn send(&self, signal: Signal, message: Vec<u8>) -> Result<Vec<u8>, ()> {
-        self.sending.measure(self.try_send(signal, message)).await.map_err(|error| {
+        self.sending.measure_result(self.try_send(signal, message)).await.map_err(|error| {
             if let Some(unlogged) = self.complaints.count() {
                 let signal = signal.name();
                 tracing::warn!(%error, signal, unlogged, "the collector of otlp.endpoint did not take what was sent");

@@ -13,8 +13,37 @@ use bytes::{Buf, Bytes};
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// How long a body is waited for whatever it brings: a client on a bad line stands still for a while.
+/// How long a client is waited for whatever it does: on a bad line one stands still for a while.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How long a client may still be waited for that has to move so many bytes a second, in either direction.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Bytes a second; 0 bounds nothing.
+    rate: u64,
+    moved: u64,
+    waited: Duration,
+}
+
+impl Pace {
+    pub(super) const fn new(rate: u64) -> Self {
+        Self { rate, moved: 0, waited: Duration::ZERO }
+    }
+
+    pub(super) const fn moved(&mut self, bytes: usize) {
+        self.moved = self.moved.saturating_add(bytes as u64);
+    }
+
+    pub(super) fn waited(&mut self, time: Duration) {
+        self.waited += time;
+    }
+
+    /// None where it may take for ever.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        let earned = Duration::from_micros(self.moved.saturating_mul(1_000_000).checked_div(self.rate)?);
+        Some((GRACE + earned).saturating_sub(self.waited))
+    }
+}
 
 /// Less came of a body than its client has to send in the time that it was waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -35,23 +64,14 @@ impl TooSlow {
 #[derive(Debug)]
 pub(super) struct Paced<B> {
     body: B,
-    /// Bytes a second; 0 bounds nothing.
-    rate: u64,
-    received: u64,
-    waited: Duration,
+    pace: Pace,
     /// Since when its next piece is waited for, and until when.
     wait: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl<B> Paced<B> {
     pub(super) const fn new(body: B, rate: u64) -> Self {
-        Self { body, rate, received: 0, waited: Duration::ZERO, wait: None }
-    }
-
-    /// How long it may still be waited for.
-    fn patience(&self) -> Duration {
-        let earned = Duration::from_micros(self.received.saturating_mul(1_000_000) / self.rate.max(1));
-        (GRACE + earned).saturating_sub(self.waited)
+        Self { body, pace: Pace::new(rate), wait: None }
     }
 }
 
@@ -69,19 +89,16 @@ where
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = &mut *self;
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
-            if this.rate == 0 {
-                return Poll::Pending;
-            }
-            let patience = this.patience();
+            let Some(patience) = this.pace.patience() else { return Poll::Pending };
             let (_, until) = this.wait.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(patience))));
             ready!(until.as_mut().poll(cx));
-            return Poll::Ready(Some(Err(TooSlow { rate: this.rate }.into())));
+            return Poll::Ready(Some(Err(TooSlow { rate: this.pace.rate }.into())));
         };
         if let Some((since, _)) = this.wait.take() {
-            this.waited += since.elapsed();
+            this.pace.waited(since.elapsed());
         }
         if let Some(Ok(data)) = frame.as_ref().map(|frame| frame.as_ref().map(|frame| frame.data_ref())) {
-            this.received += data.map_or(0, |data| data.remaining() as u64);
+            this.pace.moved(data.map_or(0, Buf::remaining));
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }

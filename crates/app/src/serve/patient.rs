@@ -9,30 +9,44 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
-/// A stream whose writes fail once its other end took nothing for so long.
+use super::pace::Pace;
+
+/// A stream whose writes fail once its other end took nothing for so long, or less in all than its pace asks for.
 #[derive(Debug)]
 pub(super) struct Patient<S> {
     stream: S,
     patience: Duration,
-    /// While a write waits.
-    until: Option<Pin<Box<Sleep>>>,
+    pace: Pace,
+    /// Since when a write waits, and until when.
+    wait: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl<S> Patient<S> {
-    pub(super) const fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, until: None }
+    /// With bytes a second that have to be taken while more is to be sent; 0 asks for none.
+    pub(super) const fn new(stream: S, patience: Duration, rate: u64) -> Self {
+        Self { stream, patience, pace: Pace::new(rate), wait: None }
     }
 
     /// Ends a write that waits for too long.
     fn bound<T>(&mut self, context: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_ready() {
-            self.until = None;
+            if let Some((since, _)) = self.wait.take() {
+                self.pace.waited(since.elapsed());
+            }
             return polled;
         }
-        let until = self.until.get_or_insert_with(|| Box::pin(sleep(self.patience)));
+        let patience = self.pace.patience().map_or(self.patience, |patience| patience.min(self.patience));
+        let (_, until) = self.wait.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(patience))));
         until.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn bound_write(&mut self, context: &mut Context<'_>, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = polled {
+            self.pace.moved(bytes);
+        }
+        self.bound(context, polled)
     }
 }
 
@@ -45,7 +59,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.bound(context, polled)
+        self.bound_write(context, polled)
     }
 
     fn poll_write_vectored(
@@ -54,7 +68,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
-        self.bound(context, polled)
+        self.bound_write(context, polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -83,7 +97,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_reads_nothing_is_given_up_and_who_reads_slowly_is_not() {
         let (server, mut client) = duplex(8);
-        let mut server = Patient::new(server, PATIENCE);
+        let mut server = Patient::new(server, PATIENCE, 0);
         let reading = tokio::spawn(async move {
             for _ in 0..8 {
                 sleep(PATIENCE / 2).await;
@@ -96,5 +110,24 @@ mod tests {
         let full = Instant::now();
         assert_eq!(server.write_all(&[7; 8]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(full.elapsed(), PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_a_byte_now_and_then_is_given_up_too() {
+        let (server, mut client) = duplex(8);
+        let mut server = Patient::new(server, PATIENCE, 512);
+        let reading = tokio::spawn(async move {
+            loop {
+                sleep(PATIENCE / 30).await;
+                if client.read_exact(&mut [0]).await.is_err() {
+                    break;
+                }
+            }
+        });
+        let begun = Instant::now();
+        assert_eq!(server.write_all(&[7; 4000]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!((10..=11).contains(&begun.elapsed().as_secs()), "behind the grace: {:?}", begun.elapsed());
+        drop(server);
+        reading.await.unwrap();
     }
 }

@@ -110,7 +110,7 @@ pub const CATALOGUE: &[Setting] = &[
         "http.min_rate",
         "TIDEGATE_HTTP_MIN_RATE",
         Some("512B"),
-        "bytes a second that a request's body has to bring, after 10 s of waiting for it; 0B: none",
+        "bytes a second that a client has to bring of a body and to take of an answer, after 10 s of waiting; 0B: none",
     ),
     setting(
         "http.compress_above",
@@ -341,7 +341,19 @@ pub const CATALOGUE: &[Setting] = &[
         "performance.pool_connections",
         "TIDEGATE_PERFORMANCE_POOL_CONNECTIONS",
         Some("80"),
-        "database connections in use above which health suffers",
+        "database connections in use above which health suffers, where the pools may open so many",
+    ),
+    setting(
+        "performance.pool_wait",
+        "TIDEGATE_PERFORMANCE_POOL_WAIT",
+        Some("1s"),
+        "a wait for a database connection above which health suffers",
+    ),
+    setting(
+        "performance.pool_stuck",
+        "TIDEGATE_PERFORMANCE_POOL_STUCK",
+        Some("5s"),
+        "a wait for a database connection above which the node is unhealthy: who holds it hangs",
     ),
     setting(
         "performance.endpoints",
@@ -392,10 +404,10 @@ pub const CATALOGUE: &[Setting] = &[
         Some("99.9%"),
         "share of responses that should be good, of which the rest is the error budget: above 93.06%, such as 99.5% or 0.995",
     ),
-    setting(
+    // Some collectors' key is a part of the path.
+    secret(
         "otlp.endpoint",
         "TIDEGATE_OTLP_ENDPOINT",
-        None,
         "OpenTelemetry collector that traces and metrics are sent to, by OTLP over HTTP",
     ),
     secret("otlp.headers", "TIDEGATE_OTLP_HEADERS", "headers sent to it: name=value, with commas between"),

@@ -52,8 +52,8 @@ impl Default for AlertSettings {
 /// An OpenTelemetry collector.
 #[derive(Debug, Clone)]
 pub struct OtlpSettings {
-    /// Base URL; `/v1/traces` and `/v1/metrics` are added.
-    pub endpoint: String,
+    /// Base URL; `/v1/traces` and `/v1/metrics` are added. Its path is some collectors' key.
+    pub endpoint: Hidden,
     /// Headers sent along, `name=value` with commas between.
     pub headers: Option<Hidden>,
     /// Share of the traces begun here that are sent.
@@ -86,6 +86,8 @@ pub(super) fn read(raw: &Reader<'_>, tokens: &Tokens) -> Result<PerformanceSetti
         slow_api: time("performance.slow_api")?,
         slow_query: raw.duration("performance.slow_query", MICROSECOND, LONGEST)?,
         pool_connections: raw.count("performance.pool_connections", 1..=100_000)?,
+        pool_wait: time("performance.pool_wait")?,
+        pool_stuck: time("performance.pool_stuck")?,
         hit_rate: raw.share("performance.hit_rate")?,
         min_samples: raw.count("performance.min_samples", 1..=1_000_000)?,
         ..HealthConfig::default()
@@ -143,9 +145,7 @@ fn otlp(raw: &Reader<'_>) -> Result<Option<OtlpSettings>, SettingsError> {
     })?;
     let interval = raw.duration("otlp.interval", Duration::from_secs(1), Duration::from_secs(3600))?;
     let resource = resource(raw)?;
-    let endpoint = raw.optional("otlp.endpoint", "a URL such as http://127.0.0.1:4318", |text| {
-        is_http(text).then(|| text.trim_end_matches('/').to_owned())
-    })?;
+    let endpoint = raw.secret_base_url("otlp.endpoint")?;
     if endpoint.is_some() && !cfg!(feature = "otlp") {
         let reason = "this program was built without the feature `otlp`, and so sends nothing; unset it";
         return Err(raw.invalid("otlp.endpoint", reason.to_owned()));
@@ -206,13 +206,6 @@ fn attribute(pair: &str) -> Option<(String, String)> {
 }
 
 /// Whether the text is an HTTP URL without user, password, query and fragment.
-fn is_http(text: &str) -> bool {
-    let Ok(uri) = text.parse::<axum::http::Uri>() else { return false };
-    matches!(uri.scheme_str(), Some("http" | "https"))
-        && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
-        && uri.query().is_none()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,6 +229,8 @@ mod tests {
             ("TIDEGATE_PERFORMANCE_ABORTED", ["0.01", "0.99"]),
             ("TIDEGATE_PERFORMANCE_P99", ["1ms", "137s"]),
             ("TIDEGATE_PERFORMANCE_SLOW_QUERY", ["1ms", "137s"]),
+            ("TIDEGATE_PERFORMANCE_POOL_WAIT", ["1ms", "137s"]),
+            ("TIDEGATE_PERFORMANCE_POOL_STUCK", ["1ms", "137s"]),
         ] {
             for value in values {
                 let performance = check_with(&[(variable, value)]).unwrap().performance;
@@ -254,6 +249,8 @@ mod tests {
             ("TIDEGATE_ALERTS_WEBHOOK", "ftp://alerts.example.com/hunter2"),
             ("TIDEGATE_ALERTS_WEBHOOK_SECRET", "hunter2"),
             ("TIDEGATE_OTLP_HEADERS", "authorization: hunter2"),
+            ("TIDEGATE_OTLP_ENDPOINT", "ftp://collector.example.com/otlp/hunter2"),
+            ("TIDEGATE_OTLP_ENDPOINT", "https://collector.example.com/otlp?key=hunter2"),
         ] {
             let error = check_with(&[(variable, value)]).unwrap_err().to_string();
             assert!(error.contains(variable) && !error.contains("hunter2"), "{error}");
@@ -322,8 +319,15 @@ mod tests {
     fn a_collector_is_an_http_url_without_a_password() {
         let otlp = check_with(&[("TIDEGATE_OTLP_ENDPOINT", "http://127.0.0.1:4318/")]).unwrap().performance.otlp;
         let otlp = otlp.unwrap();
-        assert_eq!((otlp.endpoint.as_str(), otlp.sample), ("http://127.0.0.1:4318", 1.0));
-        for wrong in ["127.0.0.1:4318", "grpc://host:4317", "http://user:word@host", "http://host/?x=y", "http://"] {
+        assert_eq!((otlp.endpoint.reveal(), otlp.sample), ("http://127.0.0.1:4318/", 1.0));
+        for wrong in [
+            "127.0.0.1:4318",
+            "grpc://host:4317",
+            "http://user:word@host",
+            "http://host/?x=y",
+            "http://host/#x",
+            "http://",
+        ] {
             assert!(check_with(&[("TIDEGATE_OTLP_ENDPOINT", wrong)]).is_err(), "{wrong}");
         }
         assert!(check_with(&[("TIDEGATE_OTLP_SAMPLE", "1.5")]).is_err());

@@ -237,6 +237,16 @@ mod tests {
     }
 
     #[test]
+    fn an_address_whose_path_is_a_key_is_masked_when_shown() {
+        for variable in ["TIDEGATE_OTLP_ENDPOINT", "TIDEGATE_ALERTS_WEBHOOK"] {
+            let raw =
+                RawSettings::load(None, [(variable.into(), "https://host/otlp/abcdef0123456789key".into())]).unwrap();
+            let shown: Vec<_> = raw.shown().filter(|(setting, ..)| setting.variable == variable).collect();
+            assert!(matches!(&shown[..], [(_, text, _)] if text == "****"), "{variable}");
+        }
+    }
+
+    #[test]
     fn a_misspelt_variable_is_told_from_what_an_orchestrator_sets() {
         let names =
             ["TIDEGATE_LISTN", "TIDEGATE_SERVICE_HOST", "TIDEGATE_API_PORT_8080_TCP", "TIDEGATE_LISTEN", "HOME"];

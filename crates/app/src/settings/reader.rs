@@ -196,13 +196,30 @@ impl Reader<'_> {
 
     /// An HTTP URL that may hold a secret, in its path or behind `?`: what is wrong with it is told without repeating it.
     pub(super) fn secret_url(&self, key: &'static str) -> Result<Option<Hidden>, SettingsError> {
+        self.checked_url(key, "a URL such as https://alerts.example.com/hook", |_| true)
+    }
+
+    /// The same of one that a path is added to, and so without anything behind its own, nor user and password.
+    pub(super) fn secret_base_url(&self, key: &'static str) -> Result<Option<Hidden>, SettingsError> {
+        let wanted = "a URL such as http://127.0.0.1:4318, without user, password and anything behind `?` or `#`";
+        self.checked_url(key, wanted, |url| {
+            url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none()
+        })
+    }
+
+    fn checked_url(
+        &self,
+        key: &'static str,
+        wanted: &str,
+        is_right: impl Fn(&Url) -> bool,
+    ) -> Result<Option<Hidden>, SettingsError> {
         let Some((text, _)) = self.text(key) else { return Ok(None) };
         // As whoever posts there reads it.
-        let is_http = text.parse::<Url>().is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        if is_http {
+        let is_http = |url: Url| matches!(url.scheme(), "http" | "https") && url.has_host() && is_right(&url);
+        if text.parse::<Url>().is_ok_and(is_http) {
             return Ok(Some(Hidden::new(text)));
         }
-        Err(self.invalid(key, "wants a URL such as https://alerts.example.com/hook".to_owned()))
+        Err(self.invalid(key, format!("wants {wanted}")))
     }
 
     /// Headers, `name=value` with commas between. Their values are secrets, and not repeated.

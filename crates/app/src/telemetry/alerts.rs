@@ -11,16 +11,17 @@ mod webhook;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate_perfmon::{
-    AlertRule, Alerts, BurnLog, BurnRate, BurnReading, Health, Observation, OutboxCounts, Registry, Severity, Silence,
-    SilenceError, mask,
+    AlertRule, Alerts, BurnLog, BurnRate, BurnReading, Health, Observation, OutboxCounts, Queries, Registry, Severity,
+    Silence, SilenceError, mask,
 };
 use tokio_util::sync::CancellationToken;
 
+use super::latest::Latest;
 use super::{Beat, Section, Table};
 use crate::clock::unix_ms;
 use crate::settings::AlertSettings;
@@ -44,6 +45,9 @@ pub struct AlertDesk {
     objective: BurnRate,
     /// Tells the alerts of this process from those of the one before it.
     epoch: u64,
+    latest: Arc<Latest>,
+    /// Where the traces of slow statements are.
+    statements: OnceLock<Queries>,
     stream: Stream,
     webhook: Option<Arc<Webhook>>,
 }
@@ -54,7 +58,8 @@ struct State {
     outcomes: BurnLog,
     recorded_at: Option<Duration>,
     burning: Vec<BurnReading>,
-    health: Option<(Health, Option<u8>)>,
+    /// As it was told last.
+    health: Option<Health>,
     logged: u64,
 }
 
@@ -65,10 +70,11 @@ impl std::fmt::Debug for AlertDesk {
 }
 
 impl AlertDesk {
-    /// A desk that delivers until `shutdown`, and measures what it sends.
+    /// A desk that delivers until `shutdown`, and measures what it sends. Whoever asks how health is is told the verdict in force.
     pub(super) fn start(
         settings: &AlertSettings,
         registry: &Registry,
+        latest: Arc<Latest>,
         shutdown: CancellationToken,
     ) -> Result<Arc<Self>, WebhookError> {
         let epoch = unix_ms();
@@ -88,7 +94,13 @@ impl AlertDesk {
             health: None,
             logged: 0,
         };
-        Ok(Arc::new(Self { state: Mutex::new(state), objective, epoch, stream: Stream::default(), webhook }))
+        let (state, stream) = (Mutex::new(state), Stream::default());
+        Ok(Arc::new(Self { state, objective, epoch, latest, statements: OnceLock::new(), stream, webhook }))
+    }
+
+    /// Looks for the traces of alerts about statements among these.
+    pub(super) fn look_into(&self, statements: Queries) {
+        self.statements.get_or_init(|| statements);
     }
 
     /// Takes in a second, and tells what it changes. Waits for nobody.
@@ -105,7 +117,7 @@ impl AlertDesk {
         seen.extend(burning.iter().map(BurnReading::observation));
         seen.iter_mut().for_each(hide);
         for observation in seen.iter_mut().filter(|observation| observation.breached == Some(true)) {
-            observation.trace_id = traces::of(&observation.rule, beat);
+            observation.trace_id = traces::of(&observation.rule, beat, self.statements.get());
         }
         let steps = alerts.evaluate(beat.now, beat.unix_ms, &seen);
         drop(seen);
@@ -119,9 +131,7 @@ impl AlertDesk {
                 webhook.push(step.clone());
             }
         }
-        let health = (beat.health.status, beat.health.score);
-        let before = state.health.replace(health);
-        if before.is_none_or(|(status, _)| status != health.0) {
+        if state.health.replace(beat.health.status) != Some(beat.health.status) {
             self.stream.tell(&told_of(beat));
         }
         drop(state);
@@ -146,9 +156,8 @@ impl AlertDesk {
             let missed = since.into_iter().flat_map(|since| since.transitions);
             first.extend(missed.filter(|step| step.notify).map(|step| Told::alert(self.epoch, &step)));
         }
-        if let Some((status, score)) = state.health {
-            first.push(Told::health(status, score, None));
-        }
+        let (status, score) = self.latest.told();
+        first.push(Told::health(status, score, None));
         self.stream.follow(client, topics, first)
     }
 
@@ -187,7 +196,8 @@ impl AlertDesk {
         for alert in state.alerts.firing() {
             *firing.entry((alert.rule.clone(), alert.severity)).or_default() += 1;
         }
-        AlertFigures { health: state.health, firing, deliveries: self.deliveries(state.logged) }
+        let (health, age) = (self.latest.told(), self.latest.age());
+        AlertFigures { health, age, firing, deliveries: self.deliveries(state.logged) }
     }
 
     /// What became of what was told, by way and outcome.
@@ -224,6 +234,7 @@ fn rules(objective: &BurnRate) -> Vec<AlertRule> {
         rule("queues_without_live_worker", Severity::Warning, 30),
         rule("open_descriptors", Severity::Warning, 30),
         rule("pool_wait", Severity::Warning, 5),
+        rule("pool_stuck", Severity::Critical, 5),
     ]);
     rules
 }
@@ -246,7 +257,9 @@ fn told_of(beat: &Beat<'_>) -> Told {
     Told::health(beat.health.status, beat.health.score, reason.as_deref())
 }
 
+/// What an item of any of the lists may have; where one has it not, its cell is empty.
 const COLUMNS: &[&str] = &[
+    "list",
     "id",
     "rule",
     "subject",
@@ -262,7 +275,20 @@ const COLUMNS: &[&str] = &[
     "silenced",
     "trace_id",
     "detail",
+    "until_unix_ms",
+    "reason",
+    "hold_ms",
+    "keep_ms",
+    "expire_ms",
+    "factor",
+    "long",
+    "short",
+    "breached",
+    "way",
+    "outcome",
+    "count",
 ];
+const LISTS: &[&str] = &["items", "silences", "rules", "burn_rates", "deliveries"];
 
 impl Section for AlertDesk {
     fn name(&self) -> &'static str {
@@ -290,7 +316,7 @@ impl Section for AlertDesk {
     }
 
     fn table(&self, limit: usize) -> Option<Table> {
-        Some(Table::of(COLUMNS, &self.json(limit)["items"]))
+        Some(Table::of_lists(COLUMNS, LISTS, &self.json(limit)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the parts of a node hang up for whoever shows, exports or judges: nobody who shows has to know who measures.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -9,6 +10,8 @@ use futures_util::future::{BoxFuture, join_all};
 use prometheus_client::collector::Collector;
 use serde_json::Value;
 use tidegate_perfmon::{HealthReport, Reading, Registry};
+
+use super::Seldom;
 
 /// One part of what is shown, found by its name.
 pub trait Section: Send + Sync {
@@ -66,6 +69,39 @@ impl Table {
     }
 }
 
+impl Named {
+    /// Of a reading that is not critical.
+    pub const fn warning(name: &'static str) -> Self {
+        Self { name, is_critical: false }
+    }
+
+    /// Of a critical one: while it is unknown, nothing is healthy.
+    pub const fn critical(name: &'static str) -> Self {
+        Self { name, is_critical: true }
+    }
+
+    fn unknown(self) -> Reading {
+        let reading = Reading::unknown(self.name, "reading it panicked");
+        if self.is_critical { reading.critical() } else { reading }
+    }
+}
+
+/// Readings, or those of these names as unknown ones where taking them panics.
+pub(super) fn taken(names: &[Named], read: impl FnOnce() -> Vec<Reading>) -> Vec<Reading> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        log_panic(names.first().map_or("", |named| named.name));
+        names.iter().map(|named| named.unknown()).collect()
+    })
+}
+
+/// What panics does so each second; the panic hook tells of each.
+fn log_panic(what: &str) {
+    static PANICS: Seldom = Seldom::new(Duration::from_secs(60));
+    if let Some(unlogged) = PANICS.count() {
+        tracing::error!(what, unlogged, "a part of the verdict panicked");
+    }
+}
+
 fn member<'a>(item: &'a Value, path: &str) -> &'a Value {
     path.split('.').fold(item, |item, name| &item[name])
 }
@@ -106,7 +142,20 @@ struct Question {
 }
 
 type Figures = Box<dyn Fn() -> Box<dyn Collector> + Send + Sync>;
-type Readings = Box<dyn Fn() -> Vec<Reading> + Send + Sync>;
+
+/// Readings that are taken together, and what they are called where they can't be.
+struct Readings {
+    names: Box<[Named]>,
+    read: Box<dyn Fn() -> Vec<Reading> + Send + Sync>,
+}
+
+/// A reading's name, by which it is told where it can't be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Named {
+    name: &'static str,
+    is_critical: bool,
+}
+
 type Listener = Arc<dyn Fn(&Beat<'_>) + Send + Sync>;
 
 /// Where parts hang up what they have. Nothing is ever taken down.
@@ -176,14 +225,17 @@ impl Board {
         self.questions.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Adds readings to those that health is judged by. They are asked every second and must not wait.
-    pub fn readings(&self, read: impl Fn() -> Vec<Reading> + Send + Sync + 'static) {
-        self.readings.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(read));
+    /// Adds readings to those that health is judged by. They are asked every second and must not wait. Where that panics, those of these
+    /// names are unknown, and no others.
+    pub fn readings<N: Into<Box<[Named]>>>(&self, names: N, read: impl Fn() -> Vec<Reading> + Send + Sync + 'static) {
+        let readings = Readings { names: names.into(), read: Box::new(read) };
+        self.readings.write().unwrap_or_else(PoisonError::into_inner).push(readings);
     }
 
     /// Takes what [`readings`](Self::readings) added.
     pub fn take_readings(&self) -> Vec<Reading> {
-        self.readings.read().unwrap_or_else(PoisonError::into_inner).iter().flat_map(|read| read()).collect()
+        let readings = self.readings.read().unwrap_or_else(PoisonError::into_inner);
+        readings.iter().flat_map(|Readings { names, read }| taken(names, read)).collect()
     }
 
     /// Calls `listener` every second, after the second was judged. It must not wait.
@@ -194,6 +246,11 @@ impl Board {
     /// Tells all listeners of a beat.
     pub(super) fn tell(&self, beat: &Beat<'_>) {
         let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner).clone();
-        listeners.iter().for_each(|listener| listener(beat));
+        for listener in &*listeners {
+            // The others are told all the same, and the panic hook has said where it was.
+            if catch_unwind(AssertUnwindSafe(|| listener(beat))).is_err() {
+                log_panic("who listens to the pulse");
+            }
+        }
     }
 }

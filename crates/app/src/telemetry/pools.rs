@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -11,28 +10,27 @@ use serde_json::{Value, json};
 use tidegate_perfmon::{HealthConfig, Reading, Totals};
 
 use super::exposition::Family;
-use super::{Board, Section, Table};
+use super::{Board, Named, Section, Table};
 use crate::store::{PoolState, WatchedPool};
-
-/// Whoever waits longer for a connection waits for something that hangs, or for far too many others.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Shows them on the board, and judges by how many connections are in use in all, and how long somebody waits for one.
 pub(super) fn hang_up(pools: Vec<WatchedPool>, board: &Board, limits: HealthConfig) {
     let (judged, counted) = (pools.clone(), pools.clone());
     board.section(Arc::new(Pools(pools)));
-    board.readings(move || {
-        let states = || judged.iter().map(WatchedPool::state);
-        let longest = states().map(|pool| pool.longest_wait).max().unwrap_or_default();
-        vec![limits.pool(states().map(|pool| pool.in_use).sum()), wait(longest)]
-    });
+    board.readings(READINGS, move || readings(&judged.iter().map(WatchedPool::state).collect::<Vec<_>>(), &limits));
     board.figures(move || Box::new(Figures(counted.iter().map(read).collect())));
 }
 
-/// Someone has waited for a connection for so long, and still does. Few connections in use say nothing of a pool that has
-/// but one.
-fn wait(longest: Duration) -> Reading {
-    Reading::new("pool_wait", longest.as_secs_f64(), LONGEST_WAIT.as_secs_f64()).unit("s")
+const READINGS: &[Named] = &[Named::warning("pool_wait"), Named::critical("pool_stuck")];
+
+fn readings(pools: &[PoolState], limits: &HealthConfig) -> Vec<Reading> {
+    let longest = pools.iter().map(|pool| pool.longest_wait).max().unwrap_or_default();
+    let mut readings = vec![limits.pool_wait(longest), limits.pool_stuck(longest)];
+    // What the pools can't come to would only be a good point that nobody earned.
+    if pools.iter().map(|pool| u64::from(pool.max)).sum::<u64>() > limits.pool_connections {
+        readings.push(limits.pool(pools.iter().map(|pool| pool.in_use).sum()));
+    }
+    readings
 }
 
 fn read(pool: &WatchedPool) -> (PoolState, Totals) {
@@ -125,5 +123,58 @@ impl Collector for Figures {
             family.histogram(&[("pool", pool.name)], acquired)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tidegate_perfmon::{Health, HealthMonitor};
+
+    use super::*;
+
+    fn pool(name: &'static str, max: u32, in_use: u64, longest_wait: Duration) -> PoolState {
+        PoolState { name, max, open: in_use, in_use, waiting: 1, longest_wait, failed: 0 }
+    }
+
+    fn judge(waited_ms: u64) -> Health {
+        let pools = [pool("app-read", 4, 0, Duration::ZERO), pool("app-write", 1, 1, Duration::from_millis(waited_ms))];
+        let calm = (0..8).map(|_| Reading::new("calm", 0.0, 1.0));
+        let limits = HealthConfig::default();
+        HealthMonitor::new(&limits).evaluate(calm.chain(readings(&pools, &limits))).status
+    }
+
+    #[test]
+    fn a_writer_that_hangs_takes_the_node_out_of_service() {
+        let expected = [
+            (0, Health::Healthy),
+            (900, Health::Healthy),
+            (1_100, Health::Degraded),
+            (4_900, Health::Degraded),
+            (7_500, Health::Unhealthy),
+            (18_000, Health::Unhealthy),
+        ];
+        for (waited, expected) in expected {
+            assert_eq!(judge(waited), expected, "{waited} ms");
+        }
+    }
+
+    #[test]
+    fn a_limit_that_the_pools_cannot_reach_is_no_reading() {
+        let names = |max, limits: &HealthConfig| {
+            let read =
+                readings(&[pool("app-read", max, 3, Duration::ZERO), pool("app-write", 1, 1, Duration::ZERO)], limits);
+            HealthMonitor::new(limits)
+                .evaluate(read)
+                .components
+                .iter()
+                .map(|of| of.name.to_string())
+                .collect::<Vec<_>>()
+        };
+        let narrow = HealthConfig { pool_connections: 3, ..HealthConfig::default() };
+        assert_eq!(names(4, &HealthConfig::default()), ["pool_wait", "pool_stuck"]);
+        assert_eq!(names(4, &narrow), ["pool_wait", "pool_stuck", "pool_in_use"]);
+        assert_eq!(names(100, &HealthConfig::default()), ["pool_wait", "pool_stuck", "pool_in_use"]);
     }
 }

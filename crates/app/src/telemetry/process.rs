@@ -15,7 +15,7 @@ use tidegate_perfmon::Reading;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::board::{Board, Section};
+use super::board::{Board, Named, Section};
 use super::exposition::Family;
 use crate::identity::THIS_PROCESS;
 
@@ -177,7 +177,7 @@ pub(super) fn hang_up(board: &Board) {
         Box::new(ProcessFigures { process: ProcessReading::take(), runtime: RuntimeReading::of(&runtime) })
     });
     let seen: Mutex<Option<(Instant, Option<Descriptors>)>> = Mutex::new(None);
-    board.readings(move || {
+    board.readings([Named::warning("open_descriptors")], move || {
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, descriptors) = match *seen {
             Some(fresh) if fresh.0.elapsed() < SPACING => fresh,

@@ -6,12 +6,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tidegate_perfmon::{Reading, Registry};
 use tidegate_queue::{BrokerError, Timestamp, WorkerInfo};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-use super::{Beat, Telemetry};
+use super::board::taken;
+use super::{Beat, Named, Telemetry};
 use crate::clock;
 use crate::jobs::{self, QUEUES};
 
@@ -20,6 +22,9 @@ const BEAT: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A worker that was not seen for so long counts as gone.
 const ALIVE: Duration = Duration::from_secs(30);
+
+/// What is unknown where the requests can't be judged.
+const REQUESTS: &[Named] = &[Named::critical("error_rate"), Named::critical("aborted"), Named::critical("p99")];
 
 /// What the job store said last.
 #[derive(Debug, Clone, Copy)]
@@ -31,11 +36,12 @@ pub(super) struct Asked {
 }
 
 pub(super) async fn run(telemetry: Arc<Telemetry>, shutdown: CancellationToken) {
-    tokio::select! {
-        () = shutdown.cancelled() => {}
-        () = beat(&telemetry) => {}
-        () = ask(&telemetry, || telemetry.unserved_queues()) => {}
-    }
+    let (asking, until) = (Arc::clone(&telemetry), shutdown.clone());
+    // In a task of its own, so that a broker which takes its thread takes no tick with it.
+    tokio::spawn(async move {
+        until.run_until_cancelled(ask(&asking, || asking.unserved_queues())).await;
+    });
+    shutdown.run_until_cancelled(beat(&telemetry)).await;
 }
 
 async fn beat(telemetry: &Telemetry) {
@@ -56,7 +62,7 @@ fn surviving(second: impl FnOnce()) {
     }
 }
 
-/// Asks the job store once a second, or as often as it answers.
+/// Asks the job store once a second, or as often as it answers. A question that panics was not answered.
 async fn ask<F>(telemetry: &Telemetry, question: impl Fn() -> F)
 where
     F: Future<Output = Result<usize, BrokerError>>,
@@ -64,8 +70,10 @@ where
     let mut pace = pace();
     loop {
         pace.tick().await;
-        let answer = tokio::time::timeout(PATIENCE, question()).await;
-        let asked = Asked { at: telemetry.registry.now(), unserved: answer.ok().and_then(Result::ok) };
+        let answer = AssertUnwindSafe(async { question().await }).catch_unwind();
+        let answer = tokio::time::timeout(PATIENCE, answer).await;
+        let unserved = answer.ok().and_then(Result::ok).and_then(Result::ok);
+        let asked = Asked { at: telemetry.registry.now(), unserved };
         let before = telemetry.asked.lock().unwrap_or_else(PoisonError::into_inner).replace(asked);
         if before.is_none() {
             surviving(|| telemetry.judge());
@@ -86,14 +94,13 @@ impl Telemetry {
     }
 
     fn judge(&self) {
-        let mut readings = self.registry.readings();
+        let mut readings = taken(REQUESTS, || self.registry.readings());
         readings.extend(self.board.take_readings());
         readings.extend(self.asked().into_iter().flat_map(|asked| self.queue_readings(asked)));
         let report = self.monitor.lock().unwrap_or_else(PoisonError::into_inner).evaluate(readings);
         let (now, unix_ms) = (self.registry.now(), clock::unix_ms());
-        let beat = Beat { now, unix_ms, registry: &self.registry, health: &report };
-        self.board.tell(&beat);
-        *self.report.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.registry.now(), report));
+        self.latest.set(report.clone());
+        self.board.tell(&Beat { now, unix_ms, registry: &self.registry, health: &report });
     }
 
     fn queue_readings(&self, Asked { at, unserved }: Asked) -> [Reading; 2] {

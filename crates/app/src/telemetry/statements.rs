@@ -22,7 +22,7 @@ use self::request::Request;
 pub use self::request::set_request_trace;
 use self::section::SlowQueriesSection;
 use self::slow_log::{Line, SlowLog};
-use super::{Board, Operations};
+use super::{Board, Named, Operations};
 use crate::clock;
 use crate::times::Times;
 
@@ -135,7 +135,7 @@ impl Statements {
 pub(super) fn hang_up(statements: &Arc<Statements>, board: &Board, min_samples: u64) {
     board.section(Arc::new(SlowQueriesSection(statements.queries.clone())));
     let (judged, counted, logged) = (statements.queries.clone(), Arc::clone(statements), Arc::clone(statements));
-    board.readings(move || judged.readings(min_samples));
+    board.readings([Named::warning("slow_statements")], move || judged.readings(min_samples));
     board.figures(move || Box::new(Figures::of(&counted)));
     board.every_second(move |_| logged.log_slow());
 }

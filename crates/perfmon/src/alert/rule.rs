@@ -105,6 +105,7 @@ impl AlertRule {
             |id, severity, hold| Self::new(id, severity).hold(Duration::from_secs(hold)).keep(Duration::from_secs(60));
         let critical = ["health", "error_rate", "aborted", "p99"].map(|id| rule(id, Severity::Critical, 5));
         let warnings = [
+            "failing_api",
             "slow_api",
             "slow_query",
             "slow_statements",

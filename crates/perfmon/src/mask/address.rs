@@ -4,8 +4,7 @@ use std::ops::Range;
 
 use super::end_of;
 
-/// `@`, as it is and as it stands in a URL.
-const SIGNS: [&str; 2] = ["@", "%40"];
+const SIGN: &str = "@";
 
 /// What is longer before the sign is no address; its end is taken out all the same.
 const LONGEST_LOCAL: usize = 256;
@@ -14,17 +13,16 @@ const LONGEST_LOCAL: usize = 256;
 pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
     let mut users: Vec<usize> = secrets.iter().map(|secret| secret.end).collect();
     users.sort_unstable();
-    for sign in SIGNS {
-        for (at, _) in text.match_indices(sign).filter(|(at, _)| users.binary_search(at).is_err()) {
-            let from = text.ceil_char_boundary(at.saturating_sub(LONGEST_LOCAL));
-            let local = text[from..at].trim_end_matches(is_local);
-            let start = from + local.len();
-            let end = end_of(text, at + sign.len(), |char| !is_domain(char));
-            // A sentence's end is not the domain's.
-            let end = text[..end].trim_end_matches(['.', '-']).len();
-            if start < at && end > at + sign.len() {
-                secrets.push(start..end);
-            }
+    for (at, _) in text.match_indices(SIGN).filter(|(at, _)| users.binary_search(at).is_err()) {
+        let from = text.ceil_char_boundary(at.saturating_sub(LONGEST_LOCAL));
+        let local = text[from..at].trim_end_matches(is_local);
+        let start = from + local.len();
+        let domain = at + SIGN.len();
+        let end = end_of(text, domain, |char| !is_domain(char));
+        // A sentence's end is not the domain's.
+        let end = text[..end].trim_end_matches(['.', '-']).len();
+        if start < at && end > domain {
+            secrets.push(start..end);
         }
     }
 }

@@ -5,32 +5,67 @@ use std::ops::Range;
 const SHORTEST: usize = 13;
 const LONGEST: usize = 19;
 
-/// What may divide the groups of a number, also as it stands in a URL.
-const DIVIDERS: [&[u8]; 4] = [b" ", b"-", b"+", b"%20"];
+/// What may divide the groups of a number.
+const DIVIDERS: [(&[u8], Groups); 7] = [
+    (b" ", Groups::Any),
+    (b"-", Groups::Any),
+    (b"+", Groups::Any),
+    (b"\t", Groups::Any),
+    ("\u{a0}".as_bytes(), Groups::Any),
+    (b".", Groups::OfFour),
+    (b"_", Groups::OfFour),
+];
 
-/// Digits, in groups that one divider each divides, whose first is an issuer's and whose last one checks the others. Any part of the
-/// groups may be the number: a date or a code may follow it.
+/// What groups there may be beside a divider.
+#[derive(Clone, Copy, PartialEq)]
+enum Groups {
+    Any,
+    /// The first has four digits, and all but the last have four to six, as printed on cards: dates, versions and names of files have others.
+    OfFour,
+}
+
+const GROUP: usize = 4;
+const LONGEST_GROUP: usize = 6;
+
+/// Digits, in groups that one divider each divides, whose first are an issuer's and whose last one checks the others. Any part of the
+/// groups may be the number: a date or a code may follow it, and noughts may fill up what is before it.
 pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
-        let is_within = at > 0 && bytes[at - 1].is_ascii_digit() && !bytes[..at].ends_with(b"%20");
-        let begins = bytes[at].is_ascii_digit() && !is_within;
-        if begins && let Some(end) = end_of_card(&bytes[at..]) {
-            secrets.push(at..at + end);
-            at += end;
-        } else {
+        let is_within = at > 0 && bytes[at - 1].is_ascii_digit();
+        if !bytes[at].is_ascii_digit() || is_within || is_fraction(&bytes[..at]) {
             at += 1;
+            continue;
+        }
+        let noughts = bytes[at..].iter().take_while(|&&byte| byte == b'0').count();
+        if let Some(end) = end_of_card(&bytes[at + noughts..]) {
+            let end = at + noughts + end;
+            secrets.push(at..end);
+            at = end;
+        } else {
+            at += noughts.max(1);
         }
     }
 }
 
+/// Whether what follows is what of a number stands behind its point: that has as many digits as a card often enough.
+fn is_fraction(before: &[u8]) -> bool {
+    let Some(whole) = before.strip_suffix(b".") else { return false };
+    let digits = whole.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    (1..GROUP).contains(&digits)
+}
+
 /// The longest number that begins here and ends with a group.
 fn end_of_card(bytes: &[u8]) -> Option<usize> {
-    if !matches!(bytes.first(), Some(b'2'..=b'6')) {
-        return None;
+    match bytes {
+        // No issuer's number begins like a year of ours.
+        [b'2', b'2'..=b'7', ..] | [b'3'..=b'6', ..] => {}
+        _ => return None,
     }
     let (mut digits, mut count, mut end) = ([0; LONGEST], 0, None);
+    // Digits of this group, and what those before were.
+    let (mut group, mut are_of_four) = (0, true);
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
         if byte.is_ascii_digit() {
@@ -39,6 +74,7 @@ fn end_of_card(bytes: &[u8]) -> Option<usize> {
             }
             digits[count] = byte - b'0';
             count += 1;
+            group += 1;
             at += 1;
             let ends_a_group = !bytes.get(at).is_some_and(u8::is_ascii_digit);
             if ends_a_group && count >= SHORTEST && is_checked(&digits[..count]) {
@@ -46,9 +82,13 @@ fn end_of_card(bytes: &[u8]) -> Option<usize> {
             }
             continue;
         }
-        let Some(divider) = DIVIDERS.iter().find(|divider| bytes[at..].starts_with(divider)) else { break };
+        let Some((divider, groups)) = DIVIDERS.iter().find(|(divider, _)| bytes[at..].starts_with(divider)) else {
+            break;
+        };
+        are_of_four &= if count == group { group == GROUP } else { (GROUP..=LONGEST_GROUP).contains(&group) };
         at += divider.len();
-        if !bytes.get(at).is_some_and(u8::is_ascii_digit) {
+        group = 0;
+        if !bytes.get(at).is_some_and(u8::is_ascii_digit) || (*groups == Groups::OfFour && !are_of_four) {
             break;
         }
     }

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use tidegate_app::telemetry::{Section, Table, Telemetry, cell};
-use tidegate_perfmon::HealthReport;
+use tidegate_app::telemetry::{Section, Table, Telemetry};
 
 use super::asked::Asked;
 use super::sort::{Sort, Sortable};
@@ -19,11 +18,12 @@ const ENDPOINTS: &[&str] = &[
     "errors",
     "error_rate",
     "aborted",
-    "1xx",
-    "2xx",
-    "3xx",
-    "4xx",
-    "5xx",
+    "refused",
+    "classes.1xx",
+    "classes.2xx",
+    "classes.3xx",
+    "classes.4xx",
+    "classes.5xx",
     "rate",
     "mean_ms",
     "p50_ms",
@@ -50,12 +50,13 @@ const OPERATIONS: &[&str] = &[
     "over",
     "covered_ms",
 ];
-const SLOW_OPERATIONS: &[&str] = &["kind", "operation", "elapsed_ms", "threshold_ms", "at_unix_ms"];
+const SLOW_OPERATIONS: &[&str] = &["kind", "operation", "outcome", "elapsed_ms", "threshold_ms", "at_unix_ms"];
 const OVERALL: &[&str] = &[
     "count",
     "errors",
     "error_rate",
     "aborted",
+    "refused",
     "rate",
     "mean_ms",
     "p50_ms",
@@ -67,7 +68,25 @@ const OVERALL: &[&str] = &[
 ];
 const IN_FLIGHT: &[&str] = &["method", "route", "count", "oldest_ms"];
 const SLOW: &[&str] = &["list", "method", "route", "status", "elapsed_ms", "at_unix_ms", "request_id", "trace_id"];
-const HEALTH: &[&str] = &["check", "status", "score", "observed", "unit", "threshold", "samples", "critical", "reason"];
+const SLOW_LISTS: &[&str] = &["items", "failed"];
+/// What the verdict, a check and a reason have.
+const HEALTH: &[&str] = &[
+    "list",
+    "check",
+    "status",
+    "health",
+    "score",
+    "observedValue",
+    "observedUnit",
+    "threshold",
+    "samples",
+    "critical",
+    "output",
+    "component",
+    "message",
+    "observed",
+];
+const HEALTH_LISTS: &[&str] = &["verdict", "checks", "reasons"];
 
 /// All of them, in the order in which they are listed.
 pub(super) fn sections(telemetry: &Arc<Telemetry>, asked: &Asked) -> Vec<Arc<dyn Section>> {
@@ -145,13 +164,13 @@ impl Section for Part {
     fn table(&self, limit: usize) -> Option<Table> {
         let told = || self.json(limit);
         Some(match self.what {
-            What::Health => health(self.telemetry.health().as_ref()),
-            What::Overall => rows(OVERALL, std::slice::from_ref(&told()["overall"])),
-            What::InFlight => rows(IN_FLIGHT, items(&told()["items"])),
-            What::SlowCalls => slow(&told()),
-            What::Endpoints => rows(ENDPOINTS, items(&told()["items"])),
-            What::Operations => rows(OPERATIONS, items(&told()["items"])),
-            What::SlowOperations => rows(SLOW_OPERATIONS, items(&told()["items"])),
+            What::Health => Table::of_lists(HEALTH, HEALTH_LISTS, &in_lists(told())),
+            What::Overall => Table::of(OVERALL, &json!([told()["overall"]])),
+            What::InFlight => Table::of(IN_FLIGHT, &told()["items"]),
+            What::SlowCalls => Table::of_lists(SLOW, SLOW_LISTS, &told()),
+            What::Endpoints => Table::of(ENDPOINTS, &told()["items"]),
+            What::Operations => Table::of(OPERATIONS, &told()["items"]),
+            What::SlowOperations => Table::of(SLOW_OPERATIONS, &told()["items"]),
             What::Redis => return None,
         })
     }
@@ -174,57 +193,19 @@ fn first<T>(mut list: Vec<T>, limit: usize) -> Vec<T> {
     list
 }
 
-fn items(list: &Value) -> &[Value] {
-    list.as_array().map_or(&[], Vec::as_slice)
-}
-
-/// A row for each item, whose cells are its members of those names. Taken from the JSON, so that both tell the same.
-fn rows(columns: &'static [&'static str], items: &[Value]) -> Table {
-    let find = |item: &Value, column: &str| match &item[column] {
-        Value::Null => cell(&item["classes"][column]),
-        value => cell(value),
-    };
-    Table {
-        columns,
-        rows: items.iter().map(|item| columns.iter().map(|column| find(item, column)).collect()).collect(),
+/// A verdict as lists: itself, its checks, each with its name, and its reasons. None has none.
+fn in_lists(mut verdict: Value) -> Value {
+    if verdict.is_null() {
+        return verdict;
     }
-}
-
-/// Both lists, each row with the name of its own.
-fn slow(told: &Value) -> Table {
-    let named = |list: &str, name: &str| {
-        let mut table = rows(SLOW, items(&told[list]));
-        table.rows.iter_mut().for_each(|row| name.clone_into(&mut row[0]));
-        table.rows
-    };
-    Table { columns: SLOW, rows: [named("items", "slow"), named("failed", "failed")].concat() }
-}
-
-/// The verdict, then each check with what there is to say about it.
-fn health(report: Option<&HealthReport>) -> Table {
-    let Some(report) = report else { return Table { columns: HEALTH, rows: Vec::new() } };
-    let reason = |component: Option<&str>| {
-        let told = report.reasons.iter().filter(|reason| component.is_none_or(|name| reason.component == name));
-        told.map(|reason| reason.message.as_str()).collect::<Vec<_>>().join("; ")
-    };
-    let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-    let mut rows = vec![vec![String::new(); HEALTH.len()]];
-    rows[0][0] = "overall".to_owned();
-    rows[0][1] = report.status.check_status().to_owned();
-    rows[0][2] = report.score.map(|score| score.to_string()).unwrap_or_default();
-    rows[0][8] = reason(None);
-    rows.extend(report.components.iter().map(|component| {
-        vec![
-            component.name.to_string(),
-            component.state.check_status().to_owned(),
-            component.score.map(|score| score.to_string()).unwrap_or_default(),
-            number(component.observed),
-            component.unit.unwrap_or_default().to_owned(),
-            number(component.threshold),
-            component.samples.map(|samples| samples.to_string()).unwrap_or_default(),
-            component.critical.to_string(),
-            reason(Some(&component.name)),
-        ]
-    }));
-    Table { columns: HEALTH, rows }
+    let (checks, reasons) = (verdict["checks"].take(), verdict["reasons"].take());
+    let mut list = Vec::new();
+    for (name, found) in checks.as_object().into_iter().flatten() {
+        for check in found.as_array().into_iter().flatten() {
+            let mut check = check.clone();
+            check["check"] = json!(name);
+            list.push(check);
+        }
+    }
+    json!({"verdict": [verdict], "checks": list, "reasons": reasons})
 }

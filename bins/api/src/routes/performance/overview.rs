@@ -45,6 +45,7 @@ fn total(endpoint: &EndpointTotals) -> Value {
         "count": endpoint.latency.count,
         "classes": endpoint.classes,
         "aborted": endpoint.aborted,
+        "refused": endpoint.refused,
         "seconds": endpoint.latency.sum_seconds,
     })
 }

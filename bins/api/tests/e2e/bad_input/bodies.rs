@@ -137,3 +137,19 @@ async fn an_import_with_the_wrong_columns_is_refused_and_they_are_named() {
     refused(target.post(IMPORT).header("content-type", "text/csv").body(long), 422, "bad-header").await;
     target.is_unharmed().await;
 }
+
+#[tokio::test]
+async fn a_form_that_breaks_off_is_not_called_too_large() {
+    let target = Target::start().await;
+    let host = target.api.url.trim_start_matches("http://").to_owned();
+    let mut connection = connect(&target).await;
+    let head = format!(
+        "POST /dashboard/login HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+         transfer-encoding: chunked\r\n\r\n"
+    );
+    // The second chunk is none.
+    connection.write_all((head + "6\r\ntoken=\r\nnone\r\n").as_bytes()).await.expect("a form");
+    let answer = rest(connection).await;
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("broke off"), "{answer}");
+    target.is_unharmed().await;
+}

@@ -33,7 +33,7 @@ const JOB: &str = "/api/queue/{queue}/jobs/{id}";
 /// The run, and what it must have been counted as.
 pub(super) struct Script {
     pub(super) api: Api,
-    /// Answers by endpoint (method and route template), and by the hundreds of their status.
+    /// Answers by endpoint (method and route template), and by the hundreds of their status; those of a door by themselves.
     pub(super) answers: BTreeMap<(String, String), BTreeMap<String, u64>>,
     /// The cache class of tenants and API keys.
     pub(super) tenants: Lookups,
@@ -293,7 +293,10 @@ impl Script {
         let endpoint = (request.method().to_string(), route.to_owned());
         let answer = client.execute(request).await.expect("an answer");
         assert_eq!(answer.status().as_u16(), status, "{endpoint:?}");
-        let class = format!("{}xx", status / 100);
+        let class = match status {
+            401 | 403 | 429 => "refused".to_owned(),
+            _ => format!("{}xx", status / 100),
+        };
         *self.answers.entry(endpoint).or_default().entry(class).or_default() += 1;
         self.ddos.allowed += u64::from(!PROBES.contains(&route));
         answer

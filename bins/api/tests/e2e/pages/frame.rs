@@ -44,6 +44,25 @@ async fn login_by_token_and_out() {
 }
 
 #[tokio::test]
+async fn a_flood_from_an_operators_address_does_not_shut_out_the_operator() {
+    let api = Api::start_with(&[&TOKENS[..], &[("TIDEGATE_LIMIT_DDOS", "20/minute")]].concat()).await;
+    let (mut visit, mut reader) = (Visit::new(&api), Visit::new(&api));
+    visit.log_in(ADMIN).await;
+    reader.log_in(READ).await;
+    for _ in 0..30 {
+        api.request(Method::GET, "/api/queue").send().await.unwrap();
+    }
+    assert_eq!(reader.get("/dashboard").await.status(), 429);
+    let page = visit.get("/dashboard").await;
+    assert_eq!(page.status(), 200);
+    let page = page.text().await.unwrap();
+    let style = page.split("href=\"").filter_map(|part| part.split('"').next()).find(|to| to.ends_with(".css"));
+    assert_eq!(visit.get(style.expect("a style sheet")).await.status(), 200);
+    // What the session opens not.
+    assert_eq!(visit.get("/api/queue").await.status(), 429);
+}
+
+#[tokio::test]
 async fn a_read_token_is_told_that_it_reads_and_a_session_holds_on_every_instance() {
     let api = Api::start_with(&TOKENS).await;
     let mut visit = Visit::new(&api);

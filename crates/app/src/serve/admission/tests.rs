@@ -31,13 +31,68 @@ async fn a_share_is_a_networks_and_is_given_back() {
         assert!(admission.admit(peer(same[2])).is_none(), "{same:?}");
         assert!(admission.admit(peer(other)).is_some(), "{other}");
         let ids = ids(2).await;
+        let mut busy = Vec::new();
         for (id, ticket) in ids.iter().zip(tickets) {
-            admission.served(*id, ticket, Arrivals::new(Duration::ZERO), Arc::default());
+            let arrivals = Arrivals::new(Duration::ZERO);
+            busy.push(arrivals.request().1);
+            admission.served(*id, ticket, arrivals, Arc::default());
         }
+        assert!(admission.admit(peer(same[2])).is_none(), "both are busy: {same:?}");
         admission.gone(ids[0]);
         assert!(admission.admit(peer(same[2])).is_some(), "{same:?}");
         assert!(admission.admit(peer(same[2])).is_none(), "{same:?}");
     }
+}
+
+fn is_told(leave: &Notify) -> bool {
+    std::pin::pin!(leave.notified()).as_mut().enable()
+}
+
+#[tokio::test]
+async fn what_an_address_does_not_use_makes_room_for_itself() {
+    let mut admission = admission(&[("TIDEGATE_HTTP_MAX_CONNECTIONS_PER_ADDRESS", "3")]);
+    let ids = ids(4).await;
+    let mut leaves = Vec::new();
+    let mut busy = None;
+    for (nth, id) in ids[..3].iter().enumerate() {
+        let (arrivals, leave) = (Arrivals::new(Duration::ZERO), Arc::new(Notify::new()));
+        // The first has work: of the others the one that came first has been idle longest.
+        if nth == 0 {
+            busy = Some(arrivals.request().1);
+        }
+        let ticket = admission.admit(peer("192.0.2.1")).expect("there is room");
+        admission.served(*id, ticket, arrivals, Arc::clone(&leave));
+        leaves.push(leave);
+    }
+    let ticket = admission.admit(peer("192.0.2.1")).expect("it idles");
+    assert_eq!(leaves.iter().map(|leave| is_told(leave)).collect::<Vec<_>>(), [false, true, false]);
+    // One that was asked to leave is not counted again when it goes.
+    admission.gone(ids[1]);
+    let arrivals = Arrivals::new(Duration::ZERO);
+    let other = arrivals.request().1;
+    admission.served(ids[3], ticket, arrivals, Arc::default());
+    assert!(admission.admit(peer("192.0.2.1")).is_some(), "the last idle one");
+    assert!(is_told(&leaves[2]));
+    assert!(admission.admit(peer("192.0.2.1")).is_none(), "those left are busy, or not served yet");
+    drop((busy, other));
+}
+
+#[tokio::test]
+async fn who_has_most_makes_room_first() {
+    let mut admission = admission(&[]);
+    let mut leaves = Vec::new();
+    for (address, id) in ["192.0.2.1", "192.0.2.2", "192.0.2.2"].into_iter().zip(ids(3).await) {
+        let ticket = admission.admit(peer(address)).unwrap();
+        let leave = Arc::new(Notify::new());
+        admission.served(id, ticket, Arrivals::new(Duration::ZERO), Arc::clone(&leave));
+        leaves.push(leave);
+    }
+    assert!(admission.make_room());
+    assert_eq!(
+        leaves.iter().map(|leave| is_told(leave)).collect::<Vec<_>>(),
+        [false, true, false],
+        "not who idles longest"
+    );
 }
 
 #[tokio::test]
@@ -80,8 +135,7 @@ async fn the_one_that_idles_longest_leaves_and_none_that_is_busy() {
     let mut order = Vec::new();
     for _ in 0..places.len() - exchanges.len() {
         assert!(admission.make_room());
-        let told = |leave: &Notify| std::pin::pin!(leave.notified()).as_mut().enable();
-        let nth = places.iter().position(|(_, _, leave)| told(leave)).expect("one is told");
+        let nth = places.iter().position(|(_, _, leave)| is_told(leave)).expect("one is told");
         admission.gone(places[nth].0);
         order.push(nth);
     }

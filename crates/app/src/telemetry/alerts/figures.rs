@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -15,8 +16,10 @@ const STATES: [Health; 4] = [Health::Healthy, Health::Degraded, Health::Unhealth
 /// Verdict and alerts at one moment.
 #[derive(Debug)]
 pub(in crate::telemetry) struct AlertFigures {
-    /// `None` before the first verdict.
-    pub(super) health: Option<(Health, Option<u8>)>,
+    /// The verdict in force; unknown where there is none.
+    pub(super) health: (Health, Option<u8>),
+    /// How long ago a verdict fell.
+    pub(super) age: Duration,
     /// Of each rule, how many fire.
     pub(super) firing: BTreeMap<(String, Severity), u64>,
     /// By way and outcome.
@@ -27,15 +30,17 @@ impl Collector for AlertFigures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let told = "Health from 0 to 100; nothing where it isn't known";
         let mut family = Family::new(&mut encoder, "tidegate_health_score", told, MetricType::Gauge)?;
-        if let Some((_, Some(score))) = self.health {
+        if let (_, Some(score)) = self.health {
             family.gauge(&[], u64::from(score))?;
         }
         let mut family =
             Family::new(&mut encoder, "tidegate_health_status", "1 for the state in force", MetricType::Gauge)?;
-        for state in STATES.into_iter().filter(|_| self.health.is_some()) {
-            let holds = self.health.is_some_and(|(status, _)| status == state);
-            family.gauge(&[("health", state.name())], u64::from(holds))?;
+        for state in STATES {
+            family.gauge(&[("health", state.name())], u64::from(self.health.0 == state))?;
         }
+        let told = "How long ago health was judged; it is each second, and after five nothing is known";
+        let mut family = Family::new(&mut encoder, "tidegate_verdict_age_seconds", told, MetricType::Gauge)?;
+        family.fraction(&[], self.age.as_secs_f64())?;
         let told = "Alerts that fire, silenced ones among them";
         let mut family = Family::new(&mut encoder, "tidegate_alerts_firing", told, MetricType::Gauge)?;
         for ((rule, severity), count) in &self.firing {

@@ -1,4 +1,7 @@
-use tidegate_perfmon::{CallOutcome, HealthConfig, HealthMonitor, HealthReport, Reading, Registry, TraceContext};
+use tidegate_perfmon::{
+    CallOutcome, Dialect, HealthConfig, HealthMonitor, HealthReport, Queries, QueryConfig, Reading, Registry, Seen,
+    TraceContext,
+};
 
 use super::*;
 
@@ -7,6 +10,7 @@ struct Ground {
     desk: Arc<AlertDesk>,
     registry: Registry,
     monitor: HealthMonitor,
+    latest: Arc<Latest>,
     second: u64,
 }
 
@@ -14,8 +18,10 @@ impl Ground {
     fn new() -> Self {
         let config = HealthConfig::default();
         let registry = Registry::builder().build();
-        let desk = AlertDesk::start(&AlertSettings::default(), &registry, CancellationToken::new()).unwrap();
-        Self { desk, registry, monitor: HealthMonitor::new(&config), second: 0 }
+        let latest = Arc::new(Latest::new(&registry));
+        let told = Arc::clone(&latest);
+        let desk = AlertDesk::start(&AlertSettings::default(), &registry, told, CancellationToken::new()).unwrap();
+        Self { desk, registry, monitor: HealthMonitor::new(&config), latest, second: 0 }
     }
 
     /// So many seconds in which the job store is away, or not.
@@ -25,6 +31,7 @@ impl Ground {
             let reading = reading.detail("login of ada@example.org with token=hunter2 failed");
             let health: HealthReport = self.monitor.evaluate([reading]);
             let now = Duration::from_secs(self.second);
+            self.latest.set(health.clone());
             self.desk.beat(&Beat { now, unix_ms: unix_ms(), registry: &self.registry, health: &health });
             self.second += 1;
         }
@@ -129,4 +136,37 @@ async fn an_alert_names_a_trace_that_shows_it() {
     };
     assert_eq!(of("error_rate"), "00000000000000000000000000004bf9");
     assert_eq!(of("health"), Value::Null, "of the whole there is no one trace");
+}
+
+#[tokio::test(start_paused = true)]
+async fn alerts_about_statements_and_about_clients_that_left_name_a_trace_too() {
+    let mut ground = Ground::new();
+    let queries = Queries::new(QueryConfig::default());
+    let endpoint = ground.registry.endpoint("GET", "/");
+    let given_up = TraceContext::new(0xabcd, 7, true);
+    ground.registry.finished_in(&endpoint, CallOutcome::Status(200), Duration::from_secs(9), None, None);
+    ground.registry.finished_in(&endpoint, CallOutcome::Aborted, Duration::from_secs(8), None, given_up);
+    queries.record(&Seen {
+        sql: "SELECT 1",
+        dialect: Dialect::Sqlite,
+        elapsed: Duration::from_secs(3),
+        rows: 1,
+        at_unix_ms: unix_ms(),
+        within: None,
+        trace: TraceContext::new(0x4bf9, 7, true),
+    });
+    ground.desk.look_into(queries);
+    let rules = ["slow_statements", "slow_query", "database_time", "aborted"];
+    for second in 0..60 {
+        let health = ground.monitor.evaluate(rules.map(|rule| Reading::new(rule, 1.0, 0.05)));
+        let now = Duration::from_secs(second);
+        ground.desk.beat(&Beat { now, unix_ms: unix_ms(), registry: &ground.registry, health: &health });
+    }
+    let told = ground.desk.json(10);
+    for rule in rules {
+        let expected = if rule == "aborted" { 0xabcd } else { 0x4bf9 };
+        let items = told["items"].as_array().unwrap();
+        let item = items.iter().find(|item| item["rule"] == rule).expect("it fires");
+        assert_eq!(item["trace_id"], format!("{expected:032x}"), "{rule}");
+    }
 }

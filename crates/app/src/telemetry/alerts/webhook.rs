@@ -170,9 +170,12 @@ impl Webhook {
         if let Some(key) = &self.key {
             request = request.header("x-tidegate-signature", signature::of(key.reveal(), &timestamp, &body));
         }
-        // The body of the answer is nothing to us, and may be endless.
-        let answer = self.sending.measure(request.body(body).send()).await.map_err(|error| failure(&error))?;
-        if answer.status().is_success() { Ok(()) } else { Err(Failure::Answer(answer.status().as_u16())) }
+        let sent = async {
+            // The body of the answer is nothing to us, and may be endless.
+            let answer = request.body(body).send().await.map_err(|error| failure(&error))?;
+            if answer.status().is_success() { Ok(()) } else { Err(Failure::Answer(answer.status().as_u16())) }
+        };
+        self.sending.measure_result(sent).await
     }
 
     fn outbox(&self) -> MutexGuard<'_, Outbox> {

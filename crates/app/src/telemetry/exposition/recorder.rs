@@ -64,7 +64,8 @@ impl Collector for RecorderFigures {
         let help = "Time of recording a request, one in about 1,024 timed";
         Family::new(encoder, "tidegate_perfmon_record_seconds", help, MetricType::Histogram)?
             .snapshot(&[], &self.overhead.record)?;
-        let help = "Memory of all endpoints and operations with their windows";
+        let help =
+            "Memory of all endpoints, operations and meters with their windows, and of the notes of requests under way";
         Family::new(encoder, "tidegate_perfmon_memory_bytes", help, MetricType::Gauge)?
             .single(self.overhead.bytes as u64)
     }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::settings::{AlertSettings, Hidden};
 use crate::store::Store;
+use crate::telemetry::latest::Latest;
 use crate::telemetry::test_ground::Ground;
 use crate::telemetry::{AlertDesk, Beat};
 
@@ -44,7 +45,7 @@ async fn called(registry: &Registry) {
     let settings =
         AlertSettings { webhook: Some(Hidden::new(&url)), private_addresses: true, ..AlertSettings::default() };
     let stop = CancellationToken::new();
-    let desk = AlertDesk::start(&settings, registry, stop.clone()).unwrap();
+    let desk = AlertDesk::start(&settings, registry, Arc::new(Latest::new(registry)), stop.clone()).unwrap();
     let mut monitor = HealthMonitor::new(&HealthConfig::default());
     for second in 0..20 {
         let health = monitor.evaluate([Reading::new("job_store_unreachable", 1.0, 0.5).critical()]);
@@ -58,6 +59,8 @@ async fn called(registry: &Registry) {
     while webhook.totals().latency.count == 0 {
         tokio::task::yield_now().await;
     }
+    let totals = webhook.totals();
+    assert_eq!(totals.failed, totals.latency.count, "nobody took it");
     stop.cancel();
 }
 

@@ -2,7 +2,7 @@
 
 use tidegate_cache::TierStats;
 use tidegate_perfmon::advice::{ApiSignals, CacheSignals, LimiterSignals, QuerySignals, QueueSignals, Signals};
-use tidegate_perfmon::{By, Overall, QueryStats, Repeated, Window};
+use tidegate_perfmon::{By, Outcomes, Overall, QueryStats, Repeated, Window};
 use tidegate_ratelimit::LimiterStats;
 
 use crate::telemetry::Telemetry;
@@ -20,6 +20,8 @@ pub(in crate::telemetry) struct Counters {
     pub(super) expiries: u64,
     pub(super) limiters: Vec<(&'static str, LimiterStats)>,
     pub(super) queues: Vec<(String, RunTotals)>,
+    /// Requests, and those that failed: what health is judged by.
+    pub(super) outcomes: Outcomes,
     /// Of the last minute.
     pub(super) api: Overall,
     /// Requests under way.
@@ -40,6 +42,7 @@ impl Counters {
             expiries: telemetry.cache_watch.expiries(),
             limiters: telemetry.limiter_stats(),
             queues: telemetry.job_watch.totals(),
+            outcomes: telemetry.registry.outcomes(),
             api: telemetry.registry.overall(Window::Seconds(60)),
             in_flight: telemetry.registry.in_flight().iter().map(|endpoint| endpoint.count).sum(),
             process: ProcessReading::take(),
@@ -64,7 +67,8 @@ impl Counters {
             signals.caches.push(cache);
         }
         let mut api = ApiSignals::default();
-        (api.requests, api.errors) = (self.api.count, self.api.errors);
+        api.requests = self.outcomes.total.saturating_sub(before.outcomes.total);
+        api.errors = self.outcomes.bad.saturating_sub(before.outcomes.bad);
         api.p99 = self.api.latency.p99.map(|p99| p99.as_secs_f64());
         api.in_flight = Some(float(self.in_flight as u64));
         signals.api = Some(api);

@@ -9,6 +9,7 @@ use super::*;
 use crate::settings::AlertSettings;
 use crate::settings::test_ground::check_with;
 use crate::telemetry::board::members;
+use crate::telemetry::latest::Latest;
 use crate::telemetry::{AlertDesk, CacheWatch, Topic};
 
 const ROOM: u64 = 16 << 20;
@@ -66,6 +67,7 @@ impl House {
             limiters: Vec::new(),
             queues: Vec::new(),
             in_flight: 3,
+            outcomes: self.registry.outcomes(),
             api: self.registry.overall(Window::Seconds(60)),
             process: None,
             queries: self.queries.top(By::Total, usize::MAX),
@@ -189,7 +191,8 @@ async fn each_member_of_what_is_shown_is_a_column() {
 #[tokio::test]
 async fn anomalies_advice_and_changes_are_told_once_to_whoever_follows() {
     let mut house = House::new("on");
-    let desk = AlertDesk::start(&AlertSettings::default(), &house.registry, CancellationToken::new()).unwrap();
+    let latest = Arc::new(Latest::new(&house.registry));
+    let desk = AlertDesk::start(&AlertSettings::default(), &house.registry, latest, CancellationToken::new()).unwrap();
     let mut follower = desk.follow("", &[Topic::Outlook, Topic::Advice], None).unwrap();
     while house.minute < 75 {
         if house.minute > 70 {

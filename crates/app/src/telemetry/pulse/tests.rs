@@ -1,7 +1,7 @@
 use std::sync::Mutex;
 
 use tidegate_cache::TieredCache;
-use tidegate_perfmon::{Dialect, HealthConfig, HealthReport, Kind, Seen, StatusClass};
+use tidegate_perfmon::{Dialect, Health, HealthConfig, HealthReport, Kind, Seen, StatusClass};
 
 use super::*;
 use crate::store::Store;
@@ -19,7 +19,7 @@ async fn a_hanging_job_store_delays_no_verdict() {
     const SECONDS: u64 = 12;
     let Ground { telemetry, .. } = &Ground::new().await;
     tokio::time::pause();
-    let endpoint = telemetry.registry.endpoint("GET", "/");
+    let endpoint = telemetry.registry.endpoint("GET", "/api/schedules");
     let seen: Arc<Mutex<Vec<(Duration, u64)>>> = Arc::default();
     let (started, listener) = (Instant::now(), Arc::clone(&seen));
     telemetry
@@ -74,8 +74,10 @@ async fn every_reading_has_a_rule() {
     let path = directory.path().join("app.db");
     let cache = |_: &str| TieredCache::builder().build();
     let (store, _coherence) = Store::open(&path, cache, CancellationToken::new()).await.unwrap();
-    telemetry.watch_pools(store.pools(), &HealthConfig::default());
-    telemetry.board().readings(|| vec![HealthConfig::default().cache_hits(1, 1)]);
+    // So many that the pools can come to more.
+    let limits = HealthConfig { pool_connections: 1, ..HealthConfig::default() };
+    telemetry.watch_pools(store.pools(), &limits);
+    telemetry.board().readings([Named::warning("cache_misses")], || vec![HealthConfig::default().cache_hits(1, 1)]);
     telemetry.registry.tick(telemetry.registry.now() + BEAT);
     *telemetry.asked.lock().unwrap() = Some(Asked { at: telemetry.registry.now(), unserved: Some(0) });
     telemetry.judge();
@@ -94,6 +96,8 @@ async fn every_reading_has_a_rule() {
         "open_descriptors",
         "pool_in_use",
         "pool_wait",
+        "pool_stuck",
+        "failing_api",
         "queues_without_live_worker",
     ] {
         assert!(names.contains(&expected), "{names:?}");
@@ -107,7 +111,7 @@ async fn a_part_that_panics_ends_no_pulse() {
     tokio::time::pause();
     let (asked, beats) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(0)));
     let counted = Arc::clone(&asked);
-    telemetry.board().readings(move || {
+    telemetry.board().readings([Named::warning("pool_wait")], move || {
         let mut asked = counted.lock().unwrap_or_else(PoisonError::into_inner);
         *asked += 1;
         assert!(*asked % 2 == 0, "every other time");
@@ -121,9 +125,52 @@ async fn a_part_that_panics_ends_no_pulse() {
     assert!(*beats.lock().unwrap() >= 4, "and told of each that could be judged");
 }
 
-#[test]
-fn an_old_verdict_is_none() {
-    let at = Duration::from_secs(100);
-    let after = |secs| crate::telemetry::is_fresh(at, at + Duration::from_secs(secs));
-    assert_eq!([0, 5, 6].map(after), [true, true, false]);
+#[tokio::test]
+async fn a_reading_that_panics_costs_itself_alone() {
+    let Ground { telemetry, .. } = &Ground::new().await;
+    telemetry.board().readings([Named::critical("broken")], || panic!("it always does"));
+    telemetry.board().readings([Named::warning("pool_wait")], || vec![HealthConfig::default().pool_wait(BEAT / 10)]);
+    let told: Arc<Mutex<u32>> = Arc::default();
+    let counted = Arc::clone(&told);
+    telemetry.board().every_second(|_| panic!("so does who listens"));
+    telemetry.board().every_second(move |_| *counted.lock().unwrap() += 1);
+    *telemetry.asked.lock().unwrap() = Some(Asked { at: telemetry.registry.now(), unserved: Some(0) });
+    for _ in 0..10 {
+        telemetry.judge();
+    }
+    let report = telemetry.health().expect("it is judged all the same");
+    let of = |name: &str| report.components.iter().find(|of| of.name == name).expect("a component").state;
+    assert_eq!((of("broken"), of("pool_wait")), (Health::Unknown, Health::Healthy));
+    assert!(
+        report.reasons.iter().any(|reason| reason.message.contains("broken: nothing is known (reading it panicked)"))
+    );
+    assert_eq!((report.status, *told.lock().unwrap()), (Health::Unknown, 10), "whoever listens behind is told");
+    let text = telemetry.exposition().await;
+    assert!(text.contains("tidegate_health_status{health=\"unknown\"} 1\n"), "{text}");
+    assert!(text.contains("tidegate_health_status{health=\"healthy\"} 0\n"), "{text}");
+    let age = text.lines().find(|line| line.starts_with("tidegate_verdict_age_seconds")).expect("the age");
+    let age: f64 = age.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!((0.0..5.0).contains(&age), "{age}");
+}
+
+#[tokio::test]
+async fn a_question_that_panics_was_not_answered_and_the_next_is_asked() {
+    let Ground { telemetry, .. } = &Ground::new().await;
+    tokio::time::pause();
+    let asked = Mutex::new(0_u32);
+    let question = || {
+        let turn = {
+            let mut asked = asked.lock().unwrap();
+            *asked += 1;
+            *asked
+        };
+        assert!(turn % 2 == 0, "every other time, and before it is a future");
+        std::future::ready(Ok(0))
+    };
+    let mut seen = Vec::new();
+    let _ = tokio::time::timeout(BEAT * 3 / 2, ask(telemetry, question)).await;
+    seen.push(telemetry.asked().unwrap().unserved);
+    let _ = tokio::time::timeout(BEAT * 3 / 2, ask(telemetry, question)).await;
+    seen.push(telemetry.asked().unwrap().unserved);
+    assert_eq!(seen, [None, Some(0)]);
 }

@@ -1,0 +1,78 @@
+//! The verdict in force, for whoever shows it. One that is old is none.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tidegate_perfmon::{Health, HealthReport, Registry};
+
+/// A verdict falls every second; an older one than this is none.
+const HOLDS: Duration = Duration::from_secs(5);
+
+/// The last verdict, and when it fell.
+pub(super) struct Latest {
+    registry: Registry,
+    began: Duration,
+    report: Mutex<Option<(Duration, HealthReport)>>,
+}
+
+impl Latest {
+    pub(super) fn new(registry: &Registry) -> Self {
+        Self { registry: registry.clone(), began: registry.now(), report: Mutex::default() }
+    }
+
+    pub(super) fn set(&self, report: HealthReport) {
+        *self.report() = Some((self.registry.now(), report));
+    }
+
+    /// `None` in the first moments, and when none has fallen for five seconds: what was true then says nothing of now.
+    pub(super) fn fresh(&self) -> Option<HealthReport> {
+        let report = self.report();
+        let (at, report) = report.as_ref()?;
+        is_fresh(*at, self.registry.now()).then(|| report.clone())
+    }
+
+    /// In short; unknown where there is none.
+    pub(super) fn told(&self) -> (Health, Option<u8>) {
+        self.fresh().map_or((Health::Unknown, None), |report| (report.status, report.score))
+    }
+
+    /// How long ago the last one fell, be it in force or not; since the start where there was none yet.
+    pub(super) fn age(&self) -> Duration {
+        let at = self.report().as_ref().map_or(self.began, |(at, _)| *at);
+        self.registry.now().saturating_sub(at)
+    }
+
+    fn report(&self) -> MutexGuard<'_, Option<(Duration, HealthReport)>> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a verdict of that moment says something of now.
+fn is_fresh(at: Duration, now: Duration) -> bool {
+    now.saturating_sub(at) <= HOLDS
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tidegate_perfmon::{HealthConfig, HealthMonitor, ManualClock, Reading};
+
+    use super::*;
+
+    #[test]
+    fn an_old_verdict_is_none() {
+        let clock = Arc::new(ManualClock::new());
+        let registry = Registry::builder().clock(Arc::clone(&clock)).build();
+        let latest = Latest::new(&registry);
+        clock.advance(Duration::from_secs(3));
+        assert_eq!((latest.told(), latest.age()), ((Health::Unknown, None), Duration::from_secs(3)));
+        latest.set(HealthMonitor::new(&HealthConfig::default()).evaluate([Reading::new("calm", 0.0, 1.0)]));
+        for (seconds, is_known) in [(0, true), (5, true), (1, false)] {
+            clock.advance(Duration::from_secs(seconds));
+            let expected = if is_known { (Health::Healthy, Some(100)) } else { (Health::Unknown, None) };
+            assert_eq!((latest.told(), latest.fresh().is_some()), (expected, is_known), "{:?}", latest.age());
+        }
+        assert_eq!(latest.age(), Duration::from_secs(6));
+    }
+}

@@ -1,0 +1,69 @@
+//! Words that begin with what is known of secrets.
+
+use super::is_word;
+
+/// What a word may begin with, in small ASCII letters, and what that means.
+pub(super) struct Needle<M> {
+    pub(super) text: &'static str,
+    pub(super) means: M,
+}
+
+/// Needles by their first letters, so that most words are compared with none.
+pub(super) struct Needles<M: 'static> {
+    all: &'static [Needle<M>],
+    /// Of each letter where its needles begin and end.
+    by_letter: [(usize, usize); 26],
+}
+
+impl<M> Needles<M> {
+    /// Of needles that are in the order of their first letters.
+    pub(super) const fn new(all: &'static [Needle<M>]) -> Self {
+        let mut by_letter = [(0, 0); 26];
+        let mut at = 0;
+        while at < all.len() {
+            let letter = (all[at].text.as_bytes()[0] - b'a') as usize;
+            if by_letter[letter].1 == 0 {
+                by_letter[letter].0 = at;
+            }
+            at += 1;
+            assert!(at == 1 || all[at - 2].text.as_bytes()[0] <= all[at - 1].text.as_bytes()[0], "not in order");
+            by_letter[letter].1 = at;
+        }
+        Self { all, by_letter }
+    }
+
+    /// The words of a text that begin with one of these, in whatever case: where, and with which.
+    pub(super) fn find_in<'a>(&'static self, text: &'a str) -> impl Iterator<Item = (usize, &'static Needle<M>)> + 'a {
+        let bytes = text.as_bytes();
+        let mut before = b' ';
+        bytes.iter().enumerate().filter_map(move |(at, byte)| {
+            let is_start = byte.is_ascii_alphabetic() && !before.is_ascii_alphanumeric();
+            before = *byte;
+            if !is_start {
+                return None;
+            }
+            let (start, end) = self.by_letter[usize::from(byte.to_ascii_lowercase() - b'a')];
+            let begins = |needle: &&Needle<M>| {
+                let needle = needle.text.as_bytes();
+                bytes.get(at..at + needle.len()).is_some_and(|here| here.eq_ignore_ascii_case(needle))
+            };
+            let needle = self.all[start..end].iter().find(begins)?;
+            begins_a_word(text, at).then_some((at, needle))
+        })
+    }
+}
+
+/// Whether no word goes on before `at`.
+pub(super) fn begins_a_word(text: &str, at: usize) -> bool {
+    !text[..at].chars().next_back().is_some_and(is_word)
+}
+
+/// Whether a text looks like a key rather than like a word, a name or a number: of some length, in the characters of keys, with letters and
+/// digits among each other.
+pub(super) fn is_random(text: &str, shortest: usize) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~+/=%".contains(&byte);
+    text.len() >= shortest
+        && text.bytes().all(is_part)
+        && text.bytes().any(|byte| byte.is_ascii_digit())
+        && text.bytes().any(|byte| byte.is_ascii_alphabetic())
+}
