@@ -27,9 +27,16 @@ fn text(address: SocketAddr, node: &Node) -> String {
     };
     let login = if settings.tokens.any() { " (log in with the admin or the read token)" } else { "" };
     let data = settings.data_dir.display();
-    let runs_on = match node.redis() {
-        None => format!("Embedded default: SQLite in {data} (tidegate.db, queue.db), cache and limiters in memory"),
-        Some(redis) => format!("Queue, limits and shared cache on {redis}, tables in {data} (tidegate.db)"),
+    let tables = match &settings.database {
+        None => format!("in {data} (tidegate.db)"),
+        Some(database) => format!("on PostgreSQL ({})", database.url),
+    };
+    let runs_on = match (node.redis(), &settings.database) {
+        (None, None) => {
+            format!("Embedded default: SQLite in {data} (tidegate.db, queue.db), cache and limiters in memory")
+        }
+        (None, Some(_)) => format!("Tables {tables}, jobs in {data} (queue.db), cache and limiters in memory"),
+        (Some(redis), _) => format!("Queue, limits and shared cache on {redis}, tables {tables}"),
     };
     let url = format!("http://{address}");
     format!(

@@ -211,6 +211,11 @@ impl From<&StoreError> for Problem {
     fn from(error: &StoreError) -> Self {
         match error {
             StoreError::Exists { .. } => Self::conflict("exists", error.to_string()),
+            StoreError::OutcomeUnknown(_) => {
+                let detail = "the database was lost during a commit; whether it has changed anything is not known: look before \
+                              you send it again";
+                Self::unavailable("unavailable", detail).caused_by(error)
+            }
             other => Self::internal(other),
         }
     }

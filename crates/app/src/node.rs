@@ -160,7 +160,10 @@ impl Node {
             };
             cache.l2(tier).build()
         };
-        let (store, coherence) = Store::open(&settings.database_path(), make_cache, background.clone()).await?;
+        let (store, coherence) = match &settings.database {
+            Some(server) => Store::connect(server, make_cache, background.clone()).await?,
+            None => Store::open(&settings.database_path(), make_cache, background.clone()).await?,
+        };
         let cache = store.cache().clone();
         if let Some(redis) = &redis {
             database_mark::compare(redis.queue(), redis.keyspace(), store.installation()).await;

@@ -38,6 +38,9 @@ const TEXT_HOLDS: Duration = Duration::from_secs(1);
 /// Between two lines of the log about a store that does not answer.
 const COMPLAINT: Duration = Duration::from_secs(10);
 
+/// All nodes lose the database's word together where it fails over; each answers truly, from the tables.
+const UNTOLD: &str = "ready, degraded: the database tells of no changes; nothing is answered from the cache\n";
+
 const LIVEZ: &str = "/livez";
 const READYZ: &str = "/readyz";
 const STARTUPZ: &str = "/startupz";
@@ -138,9 +141,10 @@ async fn ask_stores(probes: &Probes) -> Result<&'static str, NoAnswer> {
         probes.kept.jobs.ask(probes.node.broker_answers()),
     );
     database?;
+    let ready = if probes.node.coherence.is_current() { "ready\n" } else { UNTOLD };
     match (probes.node.redis(), jobs) {
-        (None, jobs) => jobs.map(|()| "ready\n"),
-        (Some(redis), Ok(())) if redis.is_available() => Ok("ready\n"),
+        (None, jobs) => jobs.map(|()| ready),
+        (Some(redis), Ok(())) if redis.is_available() => Ok(ready),
         // All nodes lack it together: who sent nobody to any of them would turn away all that is served without it.
         (Some(_), _) => {
             Ok("ready, degraded: Redis does not answer; limits and cache are this process's own, jobs wait\n")

@@ -6,6 +6,7 @@
 
 mod catalogue;
 mod check;
+mod database;
 mod hidden;
 mod performance;
 mod raw;
@@ -25,6 +26,7 @@ use tidegate_ratelimit::{Ipv6Prefix, Quota, TrustedProxies};
 use tidegate_redis::Keyspace;
 
 pub use catalogue::{CATALOGUE, Setting};
+pub use database::DatabaseSettings;
 pub use hidden::Hidden;
 pub use performance::{AlertSettings, OtlpSettings, PerformanceSettings};
 pub use raw::{RawSettings, Source};
@@ -271,8 +273,10 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where a `tidegate-worker` answers probes and `/metrics`, if it does.
     pub worker_listen: Option<SocketAddr>,
-    /// Databases and the spool of uploads.
+    /// Databases in files and the spool of uploads.
     pub data_dir: PathBuf,
+    /// The server with the application's tables, where they are not in a file there.
+    pub database: Option<DatabaseSettings>,
     /// Whether the API runs jobs itself.
     pub worker: InnerWorker,
     /// Access to the operations routes.
@@ -300,7 +304,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Path of the database with the application's tables.
+    /// Path of the database with the application's tables, where they are in a file.
     pub fn database_path(&self) -> PathBuf {
         self.data_dir.join("tidegate.db")
     }

@@ -1,11 +1,20 @@
-//! The application's tables, in SQLite.
+//! The application's tables, in SQLite or PostgreSQL.
 //!
-//! Reads go to a small pool. Writes go through [`Change`], which takes the one writer's place, makes every statement
-//! name what it makes stale, and tells the caches when (and only when) it is committed.
+//! Writes go through [`Change`], which makes every statement name what it makes stale, and tells the caches when (and only
+//! when) it is committed. What the two databases do differently is in `db`, in how each is opened, and in how one process
+//! hears of another's commits.
 
 mod change;
 mod coherence;
+#[cfg(test)]
+mod conformance;
+mod db;
+#[cfg(test)]
+mod failover;
+#[cfg(test)]
+mod ground;
 mod imports;
+mod notice;
 mod open;
 mod pool;
 mod prune;
@@ -21,21 +30,22 @@ use tidegate_cache::TieredCache;
 use tidegate_perfmon::OperationHandle;
 
 pub use change::Change;
-pub use coherence::{Coherence, WatchEnded};
+pub use coherence::{Coherence, Lost, WatchEnded};
+use db::Db;
+pub use db::{DatabaseUrl, UrlError};
 pub(crate) use imports::{Advanced, ImportProgress};
 pub use imports::{FailedImport, ImportFailure, RejectedLine};
-pub use open::OpenError;
+pub use open::{OpenError, ServerError, ServerFault};
 pub(crate) use pool::{PoolState, WatchedPool};
 pub use purge::{Purge, RowError};
 pub use schedules::{Cursor, CursorError, Page, Schedule};
 use sql::Sql;
 use value::{Row, Value};
 
-/// The tables of one data directory. Cheap to clone.
+/// The tables of one installation. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
-    reader: WatchedPool,
-    writer: WatchedPool,
+    db: Db,
     cache: TieredCache,
     installation: Arc<str>,
     /// Marks the invalidations on which this process has acted already, which it need not read again.
@@ -75,19 +85,39 @@ pub enum StoreError {
     /// The process is ending and the commit's outcome was not seen.
     #[error("the commit was cut off by the end of the process")]
     CutOff,
+    /// The database was lost while it committed: it may have, and may not.
+    #[error("the database was lost during a commit, whose outcome is not known: {0}")]
+    OutcomeUnknown(#[source] sqlx::Error),
+    /// A statement of the transaction had failed before its commit.
+    #[error("a transaction was given up when one of its statements failed")]
+    RolledBack,
 }
 
+/// Characters of a code of PostgreSQL.
+const SQLSTATE: usize = 5;
+
 impl StoreError {
-    /// Whether trying again later may help: the database was busy, or its disk full.
+    /// Whether trying again later may help: the database was away, busy, or its disk full. Where it is not known whether a commit
+    /// has happened, whoever tries again looks first.
     pub fn is_transient(&self) -> bool {
         const BUSY: i32 = 5;
         const LOCKED: i32 = 6;
         const FULL: i32 = 13;
-        let Self::Database(error) = self else { return false };
-        let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
-        matches!(error, sqlx::Error::PoolTimedOut)
-            // The low byte is the primary code; the rest only says more.
-            || code.is_some_and(|code| matches!(code & 0xff, BUSY | LOCKED | FULL))
+        if self.is_lost() {
+            return true;
+        }
+        let Self::Database(error) = self else { return matches!(self, Self::OutcomeUnknown(_)) };
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        code.is_some_and(|code| match code.parse::<i32>() {
+            // SQLite's are shorter. The low byte is the primary code; the rest only says more.
+            Ok(number) if code.len() < SQLSTATE => matches!(number & 0xff, BUSY | LOCKED | FULL),
+            _ => db::is_busy(&code),
+        })
+    }
+
+    /// Whether the database was away, and surely has done nothing.
+    fn is_lost(&self) -> bool {
+        matches!(self, Self::Database(error) if db::is_lost(error))
     }
 }
 
@@ -109,33 +139,41 @@ impl Store {
     }
 
     /// The pools of connections.
-    pub(crate) fn pools(&self) -> [WatchedPool; 2] {
-        [self.reader.clone(), self.writer.clone()]
+    pub(crate) fn pools(&self) -> Vec<WatchedPool> {
+        self.db.pools()
     }
 
     /// Closes every connection, after the statements in flight.
     pub async fn close(&self) {
-        self.reader.close().await;
-        self.writer.close().await;
+        self.db.close().await;
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers now.
     ///
     /// # Errors
     ///
     /// When it doesn't.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.one(&sql::tenants::INSTALLATION, &[]).await.map(|_| ())
+        self.db.one(&sql::tenants::INSTALLATION, &[]).await.map(|_| ())
     }
 
     /// The row that a statement finds.
     async fn one(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Option<Row>, StoreError> {
-        Ok(sql.with(values).fetch_optional(&self.reader).await?.map(Row::from))
+        self.db.insist(|| self.db.one(sql, values)).await
     }
 
     /// All rows that a statement finds.
     async fn all(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
-        Ok(sql.with(values).fetch_all(&self.reader).await?.into_iter().map(Row::from).collect())
+        self.db.insist(|| self.db.all(sql, values)).await
+    }
+
+    /// The writer of a SQLite store.
+    #[cfg(test)]
+    fn writer(&self) -> &pool::Connections<sqlx::Sqlite> {
+        match &self.db {
+            Db::Sqlite { writer, .. } => writer,
+            Db::Postgres(_) => panic!("a test of SQLite"),
+        }
     }
 }
 
@@ -172,5 +210,7 @@ mod tests {
         assert!(StoreError::from(sqlx::Error::PoolTimedOut).is_transient());
         assert!(!StoreError::from(sqlx::Error::RowNotFound).is_transient());
         assert!(!StoreError::CutOff.is_transient());
+        assert!(StoreError::OutcomeUnknown(sqlx::Error::PoolTimedOut).is_transient());
+        assert!(!StoreError::OutcomeUnknown(sqlx::Error::PoolTimedOut).is_lost(), "never blindly again");
     }
 }

@@ -5,7 +5,8 @@
 //! the test ends, the program and its children end with it. Beside it stand [`Scratch`] directories, ports that
 //! no other test gets ([`free_port`]), the workspace's own binaries ([`binary`]) and [`poll_until`], the one
 //! place that waits. [`redis`] starts servers with replicas, Sentinels and clusters, and puts a proxy in front that loses
-//! replies; [`PostgresServer`] has a cluster of its own; `Browser` (feature `browser`) loads pages; [`scale`] lets a long proof run short, and
+//! replies; [`PostgresServer`] has a cluster of its own, and followers of it; a
+//! [`Relay`] leads from one server to another; `Browser` (feature `browser`) loads pages; [`scale`] lets a long proof run short, and
 //! [`Random`] is the same in every run.
 //!
 //! ```
@@ -56,6 +57,7 @@ mod postgres;
 mod process;
 mod random;
 pub mod redis;
+mod relay;
 mod scale;
 mod scratch;
 
@@ -70,5 +72,6 @@ pub use port::free_port;
 pub use postgres::PostgresServer;
 pub use process::{Process, ProcessBuilder, ProcessError};
 pub use random::Random;
+pub use relay::Relay;
 pub use scale::scale;
 pub use scratch::Scratch;

@@ -1,4 +1,4 @@
-//! PostgreSQL for tests: a cluster of its own, reached over a socket in its own directory.
+//! PostgreSQL for tests: a cluster of its own, reached over a socket in its own directory or a port, and followers of it.
 
 #![expect(clippy::panic, reason = "a test without its server has failed; the message is the whole point")]
 
@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use crate::{Process, Scratch};
+use crate::{Process, Scratch, free_port};
 
 /// Where Debian puts each version.
 const VERSIONS: &str = "/usr/lib/postgresql";
@@ -19,54 +20,184 @@ const VERSIONS: &str = "/usr/lib/postgresql";
 const USERS: [&str; 2] = ["postgres", "nobody"];
 /// How long a server may take for what it takes a second to do on a quiet machine.
 const LONG: Duration = Duration::from_secs(60);
+/// Which names the socket also of a server that is on no port.
+const DEFAULT_PORT: u16 = 5432;
 
-/// A server with an empty cluster, on no port. It ends with the test, as any [`Process`] does.
+/// A server with a cluster of its own. It ends with the test, as any [`Process`] does.
 #[derive(Debug)]
 pub struct PostgresServer {
     process: Process,
     programs: PathBuf,
     scratch: Scratch,
+    port: Option<u16>,
+    /// Its processes that were stopped: each of a server's is in a group of its own.
+    hung: Vec<Pid>,
 }
 
 impl PostgresServer {
-    /// Makes a cluster and starts its server with these settings, as `("work_mem", "1MB")`, and waits until it answers.
+    /// Makes an empty cluster and starts its server with these settings, as `("work_mem", "1MB")`, on no port, and waits until it
+    /// answers.
     ///
     /// # Panics
     ///
     /// If PostgreSQL is not installed or doesn't start.
     pub async fn start(settings: &[(&str, &str)]) -> Self {
+        Self::start_on(None, settings).await
+    }
+
+    /// The same on a port of 127.0.0.1.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_tcp(settings: &[(&str, &str)]) -> Self {
+        Self::start_on(Some(free_port()), settings).await
+    }
+
+    async fn start_on(port: Option<u16>, settings: &[(&str, &str)]) -> Self {
         let (programs, scratch) = (programs(), Scratch::new());
         let runner = Runner::find(&scratch).await;
-        let cluster = scratch.join("cluster");
+        let initdb = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"];
+        run(runner.command(&programs, "initdb").args(initdb).arg(scratch.join("cluster")), &scratch).await;
+        Self::run_cluster(programs, scratch, &runner, port, settings).await
+    }
 
-        let initdb = runner.words(programs.join("initdb"));
-        let made = Command::new(&initdb[0])
-            .args(&initdb[1..])
-            .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"])
-            .arg(&cluster)
-            .current_dir(&scratch)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .expect("initdb runs; install it with: apt-get install postgresql");
-        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+    /// Starts a server that follows this one, on a port of its own, and waits until it answers reads.
+    ///
+    /// # Panics
+    ///
+    /// If this one is on no port or doesn't run.
+    pub async fn replica(&self, settings: &[(&str, &str)]) -> Self {
+        let primary = self.port.expect("a server that is followed is on a port").to_string();
+        let (programs, scratch) = (programs(), Scratch::new());
+        let runner = Runner::find(&scratch).await;
+        let mut copy = runner.command(&programs, "pg_basebackup");
+        copy.args([
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &primary,
+            "-U",
+            "postgres",
+            "-X",
+            "stream",
+            "-c",
+            "fast",
+            "-R",
+            "--no-sync",
+            "-D",
+        ]);
+        run(copy.arg(scratch.join("cluster")), &scratch).await;
+        Self::run_cluster(programs, scratch, &runner, Some(free_port()), settings).await
+    }
 
+    async fn run_cluster(
+        programs: PathBuf,
+        scratch: Scratch,
+        runner: &Runner,
+        port: Option<u16>,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let postgres = runner.words(programs.join("postgres"));
-        let mut process = Process::builder(&postgres[0])
+        let addresses = if port.is_some() { "127.0.0.1" } else { "" };
+        let process = Process::builder(&postgres[0])
             .name("postgres")
             .args(&postgres[1..])
             .arg("-D")
-            .arg(&cluster)
+            .arg(scratch.join("cluster"))
             .arg("-k")
             .arg(scratch.path())
-            .args(["-c", "listen_addresses=", "-c", "fsync=off"])
+            .args(["-c", &format!("listen_addresses={addresses}"), "-c", "fsync=off"])
+            .args(["-c", &format!("port={}", port.unwrap_or(DEFAULT_PORT))])
             .args(settings.iter().flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]))
             .current_dir(scratch.path())
             .start()
             .expect("postgres starts");
-        process.wait_for_line("ready to accept connections", LONG).await.expect("it accepts connections");
-        Self { process, programs, scratch }
+        let mut server = Self { process, programs, scratch, port, hung: Vec::new() };
+        server.accepts().await;
+        server
+    }
+
+    /// Also a follower says so, in other words.
+    async fn accepts(&mut self) {
+        self.process.wait_for_line("ready to accept", LONG).await.expect("it accepts connections");
+    }
+
+    /// Its port on 127.0.0.1.
+    ///
+    /// # Panics
+    ///
+    /// If it is on none.
+    pub fn port(&self) -> u16 {
+        self.port.expect("it was started on a port")
+    }
+
+    /// The URL of its database `postgres`, as whose owner anybody is let in.
+    pub fn url(&self) -> String {
+        match self.port {
+            Some(port) => format!("postgres://postgres@127.0.0.1:{port}/postgres"),
+            None => format!("postgres://postgres@localhost/postgres?host={}", self.scratch.path().display()),
+        }
+    }
+
+    /// Kills it with SIGKILL. Its other processes see that and end.
+    ///
+    /// # Panics
+    ///
+    /// If it doesn't run.
+    pub fn kill9(&mut self) {
+        self.process.kill9().expect("it runs");
+    }
+
+    /// Starts it again after a [`kill9`](Self::kill9), on the same port and cluster, and returns when it answers.
+    ///
+    /// # Panics
+    ///
+    /// If it runs, or doesn't start.
+    pub async fn restart(&mut self) {
+        self.process.restart().expect("it has ended");
+        self.accepts().await;
+    }
+
+    /// Hangs it with SIGSTOP: connections stay, new ones are taken by the system, and nothing is answered.
+    ///
+    /// # Panics
+    ///
+    /// If it doesn't run.
+    pub async fn hang(&mut self) {
+        self.process.pause().await.expect("it runs");
+        let pid = self.process.pid().expect("it runs");
+        // From here on it makes no more of them.
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("it runs");
+        self.hung = children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect();
+        self.signal_hung(Signal::STOP);
+    }
+
+    /// Ends a [`hang`](Self::hang).
+    ///
+    /// # Panics
+    ///
+    /// If it doesn't run.
+    pub fn resume(&mut self) {
+        self.signal_hung(Signal::CONT);
+        self.hung.clear();
+        self.process.resume().expect("it runs");
+    }
+
+    fn signal_hung(&self, signal: Signal) {
+        for pid in &self.hung {
+            // One that has ended needs none.
+            let _ = kill_process(*pid, signal);
+        }
+    }
+
+    /// Makes a follower a server that can be written.
+    ///
+    /// # Panics
+    ///
+    /// If it follows nobody.
+    pub async fn promote(&self) {
+        assert_eq!(self.psql("SELECT pg_promote(true, 60)").await, "t");
     }
 
     /// Runs a script through `psql`, which shares no code with what is tested, and returns what it prints: values separated by `|`, rows
@@ -90,6 +221,8 @@ impl PostgresServer {
                 "postgres",
                 "-f",
                 "-",
+                "-p",
+                &self.port.unwrap_or(DEFAULT_PORT).to_string(),
                 "-h",
             ])
             .arg(self.scratch.path())
@@ -119,6 +252,20 @@ impl PostgresServer {
     }
 }
 
+impl Drop for PostgresServer {
+    fn drop(&mut self) {
+        // One that is stopped does not see that the first of them is killed.
+        self.signal_hung(Signal::CONT);
+    }
+}
+
+/// Runs a program that makes something, to its end.
+async fn run(program: &mut Command, scratch: &Scratch) {
+    let made = program.current_dir(scratch).stdin(Stdio::null()).kill_on_drop(true).output().await;
+    let made = made.expect("it runs; install it with: apt-get install postgresql");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
 /// As whom the server runs: user and group, where it can't be as us.
 struct Runner(Option<(u32, u32)>);
 
@@ -136,6 +283,14 @@ impl Runner {
             }
         }
         panic!("PostgreSQL doesn't run as root, and there is none of the users {USERS:?}");
+    }
+
+    /// One of PostgreSQL's programs, run so.
+    fn command(&self, programs: &Path, program: &str) -> Command {
+        let words = self.words(programs.join(program));
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        command
     }
 
     /// The command that runs a program so.

@@ -3,17 +3,16 @@
 mod cli;
 mod cluster;
 mod proxy;
-mod relay;
 mod sentinels;
 mod server;
 mod tls;
 
 use std::time::Duration;
 
+pub use crate::relay::Relay;
 pub use cli::redis_cli;
 pub use cluster::Cluster;
 pub use proxy::Proxy;
-pub use relay::Relay;
 pub use sentinels::Sentinels;
 pub use server::{RedisServer, RedisServerBuilder};
 pub use tls::Certificates;

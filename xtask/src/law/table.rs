@@ -84,5 +84,8 @@ pub(super) const CONFINED: &[Confined] = &[
     Confined { dependency: "tracing-subscriber", only_in: &["tidegate-api", "tidegate-worker", "tidegate-app"] },
 ];
 
-pub(super) const CONFINED_NAMES: &[ConfinedName] =
-    &[ConfinedName { name: "sqlx", directory: "crates/queue/src", only_in: &["broker/sqlite"] }];
+pub(super) const CONFINED_NAMES: &[ConfinedName] = &[
+    ConfinedName { name: "sqlx", directory: "crates/queue/src", only_in: &["broker/sqlite"] },
+    // Beside the store, only those that hear what it tells of statements.
+    ConfinedName { name: "sqlx", directory: "crates/app/src", only_in: &["otlp", "store", "telemetry"] },
+];

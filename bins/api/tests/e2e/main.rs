@@ -19,6 +19,7 @@ mod limits;
 mod numbers;
 mod pages;
 mod performance;
+mod postgres;
 mod private_files;
 mod processes;
 mod queues;

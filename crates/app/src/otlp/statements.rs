@@ -43,7 +43,8 @@ impl StatementSpans {
         let ended = time::now();
         let started = ended.checked_sub(told.elapsed()).unwrap_or(ended);
         let mut text = String::new();
-        fingerprint(told.sql(), Dialect::Sqlite, &mut text);
+        let dialect = told.dialect();
+        fingerprint(told.sql(), dialect, &mut text);
         let operation = text.split_whitespace().next().unwrap_or("statement").to_uppercase();
         let builder = self
             .0
@@ -51,7 +52,7 @@ impl StatementSpans {
             .with_kind(SpanKind::Client)
             .with_start_time(started)
             .with_attributes([
-                KeyValue::new("db.system.name", "sqlite"),
+                KeyValue::new("db.system.name", if dialect == Dialect::Postgres { "postgresql" } else { "sqlite" }),
                 KeyValue::new("db.operation.name", operation),
                 KeyValue::new("db.query.text", text),
                 KeyValue::new("db.response.returned_rows", i64::try_from(told.returned()).unwrap_or(i64::MAX)),

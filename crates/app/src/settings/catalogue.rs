@@ -439,7 +439,29 @@ pub const CATALOGUE: &[Setting] = &[
         Some("250ms"),
         "longest wait for one answer of Redis to limits and cache, before memory stands in",
     ),
-    secret("database_url", "DATABASE_URL", "not available in this version, which keeps its tables in data_dir"),
+    secret(
+        "database_url",
+        "DATABASE_URL",
+        "PostgreSQL server of the application's tables, as postgres://user:password@host/database; not set: a SQLite file in data_dir",
+    ),
+    setting(
+        "database.pool",
+        "TIDEGATE_DATABASE_POOL",
+        Some("10"),
+        "connections to that server of one process, from 10 to 100 as a rule; one more listens",
+    ),
+    setting(
+        "database.connect_timeout",
+        "TIDEGATE_DATABASE_CONNECT_TIMEOUT",
+        Some("10s"),
+        "how long a connection to it may take",
+    ),
+    setting(
+        "database.deadline",
+        "TIDEGATE_DATABASE_DEADLINE",
+        Some("30s"),
+        "how long a server that is away is asked again; a statement that brings nothing for a third of it is given up",
+    ),
 ];
 
 impl Setting {

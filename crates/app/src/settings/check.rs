@@ -6,6 +6,7 @@ use std::time::Duration;
 use tidegate_ratelimit::{ForwardedHeader, Ipv6Prefix, TrustedProxies};
 use tidegate_redis::Keyspace;
 
+use super::database::database;
 use super::reader::Reader;
 use super::{
     AccessLogSettings, HttpSettings, InnerWorker, LimitsSettings, ListSettings, OpenTenants, QueueSettings,
@@ -14,8 +15,6 @@ use super::{
 
 pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
     let raw = Reader(raw);
-    raw.refuse("database_url")?;
-
     let tokens = Tokens {
         admin: raw.token("tokens.admin")?,
         read: raw.token("tokens.read")?,
@@ -41,6 +40,7 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
         worker_listen: raw
             .optional("worker_listen", "an address and port such as 127.0.0.1:9090", |text| text.parse().ok())?,
         data_dir: raw.required("data_dir", "a directory", |text| Some(text.into()))?,
+        database: database(&raw)?,
         worker: raw.required("worker", "`inner` or `none`", |text| match text {
             "inner" => Some(InnerWorker::Inner),
             "none" => Some(InnerWorker::None),
@@ -209,12 +209,6 @@ mod tests {
     fn a_weak_token_is_refused_and_not_repeated() {
         let error = check_with(&[("TIDEGATE_ADMIN_TOKEN", "hunter2")]).unwrap_err().to_string();
         assert!(error.contains("tokens.admin") && !error.contains("hunter2"), "{error}");
-    }
-
-    #[test]
-    fn a_setting_of_another_version_is_refused_not_ignored() {
-        let error = check_with(&[("DATABASE_URL", "postgres://app:secret@localhost")]).unwrap_err().to_string();
-        assert!(error.contains("database_url") && !error.contains("secret"), "{error}");
     }
 
     #[test]

@@ -51,14 +51,6 @@ impl Reader<'_> {
         self.optional(key, wanted, parse)?.ok_or_else(|| self.invalid(key, format!("is empty; it wants {wanted}")))
     }
 
-    /// A setting that other versions know: silently going on without it would put the data elsewhere.
-    pub(super) fn refuse(&self, key: &'static str) -> Result<(), SettingsError> {
-        match Setting::named(key).filter(|setting| self.0.get(setting).is_some()) {
-            Some(setting) => Err(self.invalid(key, format!("{}; unset it", setting.meaning))),
-            None => Ok(()),
-        }
-    }
-
     pub(super) fn token(&self, key: &'static str) -> Result<Option<Secret>, SettingsError> {
         Ok(self.hard_to_guess(key)?.map(Secret::new))
     }

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-use sqlx::{Sqlite, Transaction};
-use tidegate_cache::{TieredCache, Touched};
+use tidegate_cache::Touched;
 use tidegate_perfmon::OperationHandle;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::db::Write;
 use super::purge::{Invalidation, NOBODY};
 use super::sql::Sql;
 use super::value::{Row, Value};
@@ -20,9 +20,9 @@ use super::{Store, StoreError};
 /// transaction, for other processes, and acted on in this process right after the commit: no writer can forget it.
 #[derive(Debug)]
 pub struct Change {
-    transaction: Transaction<'static, Sqlite>,
+    write: Write,
+    store: Store,
     touched: Touched,
-    cache: TieredCache,
     time: Time,
 }
 
@@ -42,17 +42,22 @@ impl Time {
 }
 
 impl Store {
-    /// Opens a write. Waits for the writer before it, in this process or another.
+    /// Opens a write. In SQLite it waits for the writer before it, in this process or another; a PostgreSQL that is away is
+    /// waited for.
     ///
     /// # Errors
     ///
-    /// When the database can't be locked in time.
+    /// When the database can't be locked or reached in time.
     pub async fn begin(&self) -> Result<Change, StoreError> {
-        // A deferred transaction that turns into a writer later fails at once, in spite of the busy time-out.
+        self.db.insist(|| self.begin_once()).await
+    }
+
+    /// Opens a write for whoever tries all of it again by itself.
+    pub(super) async fn begin_once(&self) -> Result<Change, StoreError> {
         let time = Time { begun: Instant::now(), changes: Arc::clone(&self.changes) };
         // Whoever waits in vain has waited too.
-        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.inspect_err(|_| time.record())?;
-        Ok(Change { transaction, touched: Touched::new(), cache: self.cache.clone(), time })
+        let write = self.db.begin().await.inspect_err(|_| time.record())?;
+        Ok(Change { write, store: self.clone(), touched: Touched::new(), time })
     }
 }
 
@@ -68,9 +73,9 @@ impl Change {
         values: &[Value<'_>],
         touched: Touched,
     ) -> Result<u64, StoreError> {
-        let result = sql.with(values).execute(&mut *self.transaction).await?;
+        let written = self.write.run(sql, values).await?;
         self.touched.extend(touched);
-        Ok(result.rows_affected())
+        Ok(written)
     }
 
     /// A row as it is under the lock of the change.
@@ -79,7 +84,7 @@ impl Change {
     ///
     /// When it can't be read.
     pub(super) async fn one(&mut self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Option<Row>, StoreError> {
-        Ok(sql.with(values).fetch_optional(&mut *self.transaction).await?.map(Row::from))
+        self.write.one(sql, values).await
     }
 
     /// All rows as they are under the lock of the change.
@@ -88,13 +93,16 @@ impl Change {
     ///
     /// When they can't be read.
     pub(super) async fn all(&mut self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
-        Ok(sql.with(values).fetch_all(&mut *self.transaction).await?.into_iter().map(Row::from).collect())
+        self.write.all(sql, values).await
     }
 
     /// The connection of the change.
     #[cfg(test)]
     pub(super) fn connection(&mut self) -> &mut sqlx::SqliteConnection {
-        &mut self.transaction
+        match &mut self.write {
+            Write::Sqlite(transaction) => transaction,
+            Write::Postgres(_) => panic!("a test of SQLite"),
+        }
     }
 
     /// Commits, then invalidates.
@@ -104,27 +112,29 @@ impl Change {
     ///
     /// # Errors
     ///
-    /// When the commit fails: nothing was written and nothing is invalidated.
+    /// When the commit fails: nothing was written and nothing is invalidated. [`StoreError::OutcomeUnknown`] where that is not
+    /// known; then all that it touched is invalidated.
     pub async fn commit(self) -> Result<(), StoreError> {
         let commit = async move {
-            let Self { mut transaction, touched, cache, time } = self;
+            let Self { mut write, store, touched, time } = self;
             let stale = |kind, name| Invalidation { kind, name, class: None };
             let keys = touched.keys().map(|key| stale("key", key.as_str()));
             let tags = touched.tags().map(|tag| stale("tag", tag.as_str()));
             // Five hundred rows of one list touch one tag: it is written once.
-            for invalidation in keys.chain(tags).collect::<BTreeSet<_>>() {
-                // Until the line behind the commit has run, even this process has not acted on it, and a client may
-                // ask here that has seen the new rows through another process.
-                invalidation.insert(&mut transaction, NOBODY).await?;
-            }
-            let committed = transaction.commit().await;
+            let invalidations: BTreeSet<_> = keys.chain(tags).collect();
+            // Until the line behind the commit has run, even this process has not acted on it, and a client may
+            // ask here that has seen the new rows through another process.
+            store.tell(&mut write, invalidations, NOBODY).await?;
+            let committed = write.commit().await;
             time.record();
-            committed?;
-            if let Err(owed) = cache.invalidate(&touched).await {
+            if !matches!(committed, Ok(()) | Err(StoreError::OutcomeUnknown(_))) {
+                return committed;
+            }
+            if let Err(owed) = store.cache.invalidate(&touched).await {
                 // Not lost: this process keeps it, and the rows above tell every other one.
                 tracing::warn!(error = %owed, "an invalidation waits until the shared cache can be told");
             }
-            Ok(())
+            committed
         };
         // In the caller's span, so that its statements count as the request's.
         tokio::spawn(commit.in_current_span()).await.unwrap_or(Err(StoreError::CutOff))

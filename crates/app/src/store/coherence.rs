@@ -1,11 +1,14 @@
 //! Keeps this process's cache true to what other processes commit.
 //!
-//! There is no server to send invalidations through, so they lie in a table, written by the commit that they belong
+//! PostgreSQL tells of them: see [`listen`]. With SQLite there is no server to send invalidations through, so they lie in a table, written by the commit that they belong
 //! to. A reader asks [`Coherence::catch_up`] before it looks into the cache: `PRAGMA data_version` tells for a few
 //! microseconds whether anybody else committed, and only then is the table read. Callers that arrive while a look is
 //! under way share the next one, so the cost is one look at a time, however many requests there are.
 //!
-//! Invariant: a read that starts after a commit ended, in whichever process, is not answered from before that commit.
+//! Invariant with SQLite: a read that starts after a commit ended, in whichever process, is not answered from before that
+//! commit.
+
+mod listen;
 
 use std::time::Duration;
 
@@ -18,7 +21,9 @@ use tokio_util::sync::CancellationToken;
 use super::purge::{Invalidation, Purge};
 use super::sql::invalidations::{BEHIND, LAST};
 use super::value::Row;
-use super::{Store, StoreError};
+use super::{DatabaseUrl, Store, StoreError};
+use listen::Listening;
+pub use listen::Lost;
 
 /// How often the table is looked at while nobody asks.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
@@ -32,17 +37,23 @@ pub struct WatchEnded;
 
 /// The way to make the cache of this process current. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Coherence {
-    callers: mpsc::Sender<oneshot::Sender<()>>,
+pub struct Coherence(Means);
+
+#[derive(Debug, Clone)]
+enum Means {
+    /// Somebody looks into the table for whoever asks.
+    Table(mpsc::Sender<oneshot::Sender<()>>),
+    /// The server tells.
+    Listening(Listening),
 }
 
 impl Coherence {
-    /// Starts watching, until `shutdown`.
+    /// Starts watching a SQLite database, until `shutdown`.
     ///
     /// # Errors
     ///
     /// When the database can't be read.
-    pub async fn start(
+    pub(super) async fn start(
         store: &Store,
         options: &SqliteConnectOptions,
         shutdown: CancellationToken,
@@ -57,31 +68,64 @@ impl Coherence {
         }
         let (callers, queue) = mpsc::channel(BATCH);
         tokio::spawn(watcher.run(queue, shutdown));
-        Ok(Self { callers })
+        Ok(Self(Means::Table(callers)))
     }
 
-    /// Returns when everything that was committed before this call is known to the cache.
+    /// Starts listening to a PostgreSQL server, until `shutdown`.
     ///
-    /// When the database can't be asked, the cache is cleared instead, so that nothing stale is served. Never waits for a
-    /// writer, of this process or another.
+    /// # Errors
+    ///
+    /// When the server does not tell of notifications.
+    pub(super) async fn listen(
+        store: &Store,
+        url: &DatabaseUrl,
+        patience: Duration,
+        shutdown: CancellationToken,
+    ) -> Result<Self, Lost> {
+        Listening::start(store, url, patience, shutdown).await.map(|listening| Self(Means::Listening(listening)))
+    }
+
+    /// Returns when everything that was committed before this call is known to the cache; with PostgreSQL, everything of which
+    /// its server has told by then, which is some milliseconds less.
+    ///
+    /// When the database can't be asked or doesn't tell, the cache is cleared instead, so that nothing stale is served. Never
+    /// waits for a writer, of this process or another.
     ///
     /// # Errors
     ///
     /// When nobody watches any more: then nothing may be answered from the cache.
     pub async fn catch_up(&self) -> Result<(), WatchEnded> {
+        let callers = match &self.0 {
+            Means::Table(callers) => callers,
+            Means::Listening(listening) => return listening.catch_up().await,
+        };
         let (done, looked) = oneshot::channel();
-        self.callers.send(done).await.map_err(|_| WatchEnded)?;
+        callers.send(done).await.map_err(|_| WatchEnded)?;
         looked.await.map_err(|_| WatchEnded)
     }
 
     /// Whether somebody watches.
     pub fn is_watching(&self) -> bool {
-        !self.callers.is_closed()
+        match &self.0 {
+            Means::Table(callers) => !callers.is_closed(),
+            Means::Listening(listening) => listening.is_watching(),
+        }
+    }
+
+    /// Whether the cache can be believed now. While it can't, each request clears it, and is answered from the tables.
+    pub fn is_current(&self) -> bool {
+        match &self.0 {
+            Means::Table(callers) => !callers.is_closed(),
+            Means::Listening(listening) => listening.is_current(),
+        }
     }
 
     /// Returns when the watch has ended, which a cancelled `shutdown` asks for, and its connection is closed.
     pub async fn ended(&self) {
-        self.callers.closed().await;
+        match &self.0 {
+            Means::Table(callers) => callers.closed().await,
+            Means::Listening(listening) => listening.ended().await,
+        }
     }
 }
 
@@ -153,30 +197,39 @@ impl Watcher {
 
     /// Acts on the rows, on all keys and tags at once: the shared cache is a round trip away.
     async fn act_on(&self, rows: impl Iterator<Item = &Written>) {
-        let mut touched = Touched::new();
-        for row in rows {
-            match row.invalidation().purge() {
-                Ok(Purge::Keys(keys)) => touched = keys.iter().fold(touched, Touched::key),
-                Ok(Purge::Tags(tags)) => touched = tags.iter().fold(touched, Touched::tag),
-                Ok(purge) => {
-                    let _ = purge.apply(&self.cache).await;
-                }
-                Err(error) => {
-                    // A newer version may run beside this one and name things that this one doesn't know.
-                    tracing::warn!(%error, "an invalidation can't be understood: the cache is cleared");
-                    self.clear().await;
-                }
-            }
-        }
-        if let Err(owed) = self.cache.invalidate(&touched).await {
-            // Until it can be told, this process reads nothing from there.
-            tracing::warn!(error = %owed, "invalidations wait until the shared cache can be told");
-        }
+        act_on(&self.cache, rows.map(Written::invalidation)).await;
     }
 
     async fn clear(&self) {
-        let _ = Purge::All.apply(&self.cache).await;
+        clear(&self.cache).await;
     }
+}
+
+/// Acts on all of them, on keys and tags at once: the shared cache is a round trip away.
+async fn act_on(cache: &TieredCache, invalidations: impl Iterator<Item = Invalidation<'_>>) {
+    let mut touched = Touched::new();
+    for invalidation in invalidations {
+        match invalidation.purge() {
+            Ok(Purge::Keys(keys)) => touched = keys.iter().fold(touched, Touched::key),
+            Ok(Purge::Tags(tags)) => touched = tags.iter().fold(touched, Touched::tag),
+            Ok(purge) => {
+                let _ = purge.apply(cache).await;
+            }
+            Err(error) => {
+                // A newer version may run beside this one and name things that this one doesn't know.
+                tracing::warn!(%error, "an invalidation can't be understood: the cache is cleared");
+                clear(cache).await;
+            }
+        }
+    }
+    if let Err(owed) = cache.invalidate(&touched).await {
+        // Until it can be told, this process reads nothing from there.
+        tracing::warn!(error = %owed, "invalidations wait until the shared cache can be told");
+    }
+}
+
+async fn clear(cache: &TieredCache) {
+    let _ = Purge::All.apply(cache).await;
 }
 
 /// An invalidation as it lies in the table.
@@ -188,6 +241,11 @@ struct Written {
 }
 
 impl Written {
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        let (kind, name) = (row.text("kind")?, row.text("name")?);
+        Ok(Self { origin: row.int("origin")?, kind, name, class: row.opt_text("class")? })
+    }
+
     fn invalidation(&self) -> Invalidation<'_> {
         Invalidation { kind: &self.kind, name: &self.name, class: self.class.as_deref() }
     }
@@ -196,11 +254,7 @@ impl Written {
 /// Those behind that id, in the order in which they were written.
 async fn behind(connection: &mut SqliteConnection, id: i64) -> Result<Vec<Written>, StoreError> {
     let rows = BEHIND.with(&[id.into()]).fetch_all(connection).await?;
-    let written = |row: Row| {
-        let (kind, name) = (row.text("kind")?, row.text("name")?);
-        Ok(Written { origin: row.int("origin")?, kind, name, class: row.opt_text("class")? })
-    };
-    rows.into_iter().map(|row| written(row.into())).collect()
+    rows.into_iter().map(|row| Written::read(&row.into())).collect()
 }
 
 /// The newest id there ever was.
@@ -323,7 +377,7 @@ mod tests {
     async fn a_foreign_writer_holds_up_no_reader() {
         let (_directory, one, other) = two().await;
         let old = "INSERT INTO invalidation (origin, kind, name, at) VALUES (7, 'tag', 'old', 0)";
-        sqlx::query(old).execute(&one.store.writer).await.unwrap();
+        sqlx::query(old).execute(one.store.writer()).await.unwrap();
         let writing = one.store.begin().await.unwrap();
         for _ in 0..3 {
             // Less than the busy time-out: a caller that waited for the writer would not be back.
@@ -337,9 +391,9 @@ mod tests {
     async fn an_invalidation_of_a_newer_version_clears_once_and_is_left_behind() {
         let (_directory, one, other) = two().await;
         // The check constraint is this version's; the newer one's table has another.
-        sqlx::query("PRAGMA ignore_check_constraints = ON").execute(&one.store.writer).await.unwrap();
+        sqlx::query("PRAGMA ignore_check_constraints = ON").execute(one.store.writer()).await.unwrap();
         let newer = "INSERT INTO invalidation (origin, kind, name, at) VALUES (7, 'moon', 'full', 9e12)";
-        sqlx::query(newer).execute(&one.store.writer).await.unwrap();
+        sqlx::query(newer).execute(one.store.writer()).await.unwrap();
         other.coherence.catch_up().await.unwrap();
         assert!(!other.knows_tenant());
         other.remember().await;
@@ -367,7 +421,7 @@ mod tests {
         let (_directory, one, other) = two().await;
         let plan = Plan::try_new(Tier::Premium, Overrides::default()).unwrap();
         one.store.set_plan(&acme(), &plan).await.unwrap();
-        sqlx::query("DELETE FROM invalidation").execute(&one.store.writer).await.unwrap();
+        sqlx::query("DELETE FROM invalidation").execute(one.store.writer()).await.unwrap();
         other.coherence.catch_up().await.unwrap();
         assert!(!other.knows_tenant() && !other.knows_list());
     }

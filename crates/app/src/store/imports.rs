@@ -7,6 +7,8 @@ mod prune;
 use serde::Serialize;
 use tidegate_cache::Touched;
 
+use super::schedules::new_schedule;
+use super::sql::Sql;
 use super::sql::imports::{INSERT_REJECT, MOVE, OPEN, PROGRESS, REJECTS};
 use super::value::{Row, Value};
 use super::{Change, Store, StoreError};
@@ -59,9 +61,7 @@ impl Store {
         tenant: &TenantId,
         start: Position,
     ) -> Result<ImportProgress, StoreError> {
-        let mut change = self.begin().await?;
-        change.run(&OPEN, &begun(id, tenant, start), Touched::new()).await?;
-        change.commit().await?;
+        self.write_alone(&OPEN, &begun(id, tenant, start)).await?;
         let row = self.one(&PROGRESS, &[id.into(), tenant.as_str().into()]).await?;
         let unreadable = || StoreError::Unreadable { table: "import", id: id.to_owned(), column: "tenant_id" };
         let row = row.ok_or_else(unreadable)?;
@@ -95,19 +95,33 @@ impl Store {
             rejected: from.rejected + chunk.rejects.len() as u64,
             is_finished: chunk.finished,
         };
-        let mut change = self.begin().await?;
-        if !change.move_import(id, from, to).await? {
-            return Ok(Advanced::Overtaken);
-        }
-        for (line, draft) in &chunk.rows {
-            change.insert_schedule(tenant, draft, Some((id, *line))).await?;
-        }
-        for reject in &chunk.rejects {
-            let values = [id.into(), signed(reject.line()).into(), reject.reason().into()];
-            change.run(&INSERT_REJECT, &values, Touched::new()).await?;
-        }
-        change.commit().await?;
-        Ok(Advanced::To(to))
+        let advance = || async {
+            let mut change = self.begin_once().await?;
+            if !change.move_import(id, from, to).await? {
+                return Ok(Advanced::Overtaken);
+            }
+            for (line, draft) in &chunk.rows {
+                change.insert_schedule(tenant, &new_schedule(draft), Some((id, *line))).await?;
+            }
+            for reject in &chunk.rejects {
+                let values = [id.into(), signed(reject.line()).into(), reject.reason().into()];
+                change.run(&INSERT_REJECT, &values, Touched::new()).await?;
+            }
+            change.commit().await?;
+            Ok(Advanced::To(to))
+        };
+        self.db.insist(advance).await
+    }
+
+    /// One statement on the imports, which may be run once more.
+    async fn write_alone(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<u64, StoreError> {
+        let write = || async {
+            let mut change = self.begin_once().await?;
+            let written = change.run(sql, values, Touched::new()).await?;
+            change.commit().await?;
+            Ok(written)
+        };
+        self.db.insist(write).await
     }
 
     /// The first `limit` bad lines of an import behind line `after`, in order.
@@ -153,4 +167,4 @@ fn signed(count: u64) -> i64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

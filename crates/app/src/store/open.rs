@@ -1,5 +1,7 @@
 //! Opening the database: create, check, migrate, or say plainly why not.
 
+mod postgres;
+
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,11 +12,15 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Connection, Row};
 use tidegate_cache::TieredCache;
 
+use super::db::Db;
+use super::pool::Connections;
 use super::sql::tenants::INSTALLATION;
-use super::{Coherence, Store, StoreError, WatchedPool, prune};
+use super::{Coherence, Store, StoreError, prune};
 use tokio_util::sync::CancellationToken;
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
+pub use postgres::{ServerError, ServerFault};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// Connections that read; SQLite in WAL mode lets them go on beside the writer.
 const READERS: u32 = 4;
@@ -83,10 +89,13 @@ pub enum OpenError {
         /// Why.
         source: sqlx::Error,
     },
+    /// A PostgreSQL server can't be used.
+    #[error("database {0}")]
+    Server(#[from] ServerError),
 }
 
 impl Store {
-    /// Opens the database at `path`, makes it when it isn't there, and brings it to this version's schema.
+    /// Opens the SQLite database at `path`, makes it when it isn't there, and brings it to this version's schema.
     ///
     /// Several processes may do so at once: one migrates, the others wait. The returned [`Coherence`] lives until
     /// `shutdown`. `cache` makes the cache in front of the tables, knowing their [`installation`](Self::installation).
@@ -128,11 +137,13 @@ impl Store {
         let installation: String = installation.try_get("id").map_err(failed)?;
         let cache = cache(&installation);
         let store = Self {
-            reader: WatchedPool::new("app-read", READERS, reader),
-            writer: WatchedPool::new("app-write", WRITERS, writer),
+            db: Db::Sqlite {
+                reader: Connections::new("app-read", READERS, reader),
+                writer: Connections::new("app-write", WRITERS, writer),
+            },
             cache,
             installation: installation.into(),
-            origin: uuid::Uuid::new_v4().as_u64_pair().0.cast_signed(),
+            origin: new_origin(),
             changes: Arc::default(),
         };
         let coherence = Coherence::start(&store, &options, shutdown.clone()).await.map_err(|error| match error {
@@ -140,7 +151,7 @@ impl Store {
             other => OpenError::Corrupt { path: path.to_owned(), reason: other.to_string() },
         })?;
         // Not before the cache has been told of all rows that are there: nothing may go of which it has not heard.
-        tokio::spawn(prune::run(store.clone(), shutdown));
+        tokio::spawn(prune::run(store.clone(), coherence.clone(), shutdown));
         Ok((store, coherence))
     }
 }
@@ -223,7 +234,7 @@ async fn inspect(path: &Path) -> Result<(), OpenError> {
             .fetch_one(&mut connection)
             .await
             .map_err(failed)?;
-        let known = newest_migration();
+        let known = newest(&MIGRATIONS);
         if found > known {
             return Err(OpenError::Newer { path: path.to_owned(), found, known });
         }
@@ -231,8 +242,13 @@ async fn inspect(path: &Path) -> Result<(), OpenError> {
     connection.close().await.map_err(failed)
 }
 
-fn newest_migration() -> i64 {
-    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
+/// Marks the invalidations of this process.
+fn new_origin() -> i64 {
+    uuid::Uuid::new_v4().as_u64_pair().0.cast_signed()
+}
+
+fn newest(migrations: &Migrator) -> i64 {
+    migrations.iter().map(|migration| migration.version).max().unwrap_or_default()
 }
 
 /// Marks a new file as ours, before it gets its first table.
@@ -286,7 +302,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tidegate.db");
         let (store, _) = open(&path).await.unwrap();
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&store.writer).await.unwrap();
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(store.writer()).await.unwrap();
         store.close().await;
         let mut bytes = std::fs::read(&path).unwrap();
         let middle = bytes.len() / 2;
@@ -304,7 +320,7 @@ mod tests {
             "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
              VALUES (9999, 'from the future', TRUE, x'00', 0)",
         )
-        .execute(&store.writer)
+        .execute(store.writer())
         .await
         .unwrap();
         store.close().await;

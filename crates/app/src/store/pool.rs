@@ -10,18 +10,24 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{SqliteQueryResult, SqliteRow, SqliteStatement, SqliteTypeInfo};
-use sqlx::{Describe, Either, Error, Execute, Executor, SqlSafeStr, SqlStr, Sqlite, SqlitePool, Transaction};
+use sqlx::{Database, Describe, Either, Error, Execute, Executor, Pool, SqlSafeStr, SqlStr, Transaction};
 use tokio::time::Instant;
 
 use crate::times::Times;
 
 /// A pool whose users are counted while they wait. Cheap to clone; used as the pool itself is.
+pub(super) struct Connections<DB: Database> {
+    pool: Pool<DB>,
+    watched: WatchedPool,
+}
+
+/// The figures of a pool, of whichever database. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct WatchedPool {
     name: &'static str,
     max: u32,
-    pool: SqlitePool,
+    /// Connections that are open, and those of them that nobody uses.
+    sizes: Arc<dyn Fn() -> (u32, usize) + Send + Sync>,
     watch: Arc<Watch>,
 }
 
@@ -53,17 +59,11 @@ pub(crate) struct PoolState {
 }
 
 impl WatchedPool {
-    /// Watches over a pool of at most `max` connections.
-    pub(crate) fn new(name: &'static str, max: u32, pool: SqlitePool) -> Self {
-        let acquired = Times::new(format!("pool.{name}"));
-        let watch = Watch { waiting: Mutex::default(), came: AtomicU64::new(0), acquired, failed: AtomicU64::new(0) };
-        Self { name, max, pool, watch: Arc::new(watch) }
-    }
-
     /// How it is now.
     pub(crate) fn state(&self) -> PoolState {
-        let open = u64::from(self.pool.size());
-        let idle = u64::try_from(self.pool.num_idle()).unwrap_or(u64::MAX);
+        let (open, idle) = (self.sizes)();
+        let open = u64::from(open);
+        let idle = u64::try_from(idle).unwrap_or(u64::MAX);
         let (waiting, first) = self.watch.waiting();
         PoolState {
             name: self.name,
@@ -81,6 +81,28 @@ impl WatchedPool {
     pub(crate) fn acquired(&self) -> &Times {
         &self.watch.acquired
     }
+}
+
+impl<DB: Database> Clone for Connections<DB> {
+    fn clone(&self) -> Self {
+        Self { pool: self.pool.clone(), watched: self.watched.clone() }
+    }
+}
+
+impl<DB: Database> Connections<DB> {
+    /// Watches over a pool of at most `max` connections.
+    pub(super) fn new(name: &'static str, max: u32, pool: Pool<DB>) -> Self {
+        let acquired = Times::new(format!("pool.{name}"));
+        let watch = Watch { waiting: Mutex::default(), came: AtomicU64::new(0), acquired, failed: AtomicU64::new(0) };
+        let counted = pool.clone();
+        let sizes = Arc::new(move || (counted.size(), counted.num_idle()));
+        Self { pool, watched: WatchedPool { name, max, sizes, watch: Arc::new(watch) } }
+    }
+
+    /// Its figures.
+    pub(super) fn watched(&self) -> &WatchedPool {
+        &self.watched
+    }
 
     /// Closes every connection, after the statements in flight.
     pub(super) async fn close(&self) {
@@ -88,13 +110,14 @@ impl WatchedPool {
     }
 
     /// Opens a transaction with that statement.
-    pub(super) async fn begin_with(&self, statement: &'static str) -> Result<Transaction<'static, Sqlite>, Error> {
+    pub(super) async fn begin_with(&self, statement: &'static str) -> Result<Transaction<'static, DB>, Error> {
         // As the pool itself does it, which gives no place to count between the two steps.
         Transaction::begin(self.acquire().await?, Some(statement.into_sql_str())).await
     }
 
-    fn acquire(&self) -> impl Future<Output = Result<PoolConnection<Sqlite>, Error>> + Send + 'static {
-        let (pool, watch) = (self.pool.clone(), Arc::clone(&self.watch));
+    /// A connection, once there is one.
+    pub(super) fn acquire(&self) -> impl Future<Output = Result<PoolConnection<DB>, Error>> + Send + 'static {
+        let (pool, watch) = (self.pool.clone(), Arc::clone(&self.watched.watch));
         async move {
             // Whoever stops waiting is dropped here, and counts no longer.
             let since = Instant::now();
@@ -106,6 +129,12 @@ impl WatchedPool {
             }
             acquired
         }
+    }
+}
+
+impl<DB: Database> fmt::Debug for Connections<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.watched.fmt(f)
     }
 }
 
@@ -142,13 +171,16 @@ impl Drop for Waiting<'_> {
     }
 }
 
-impl<'p> Executor<'p> for &'_ WatchedPool {
-    type Database = Sqlite;
+impl<'p, DB: Database> Executor<'p> for &'_ Connections<DB>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
+    type Database = DB;
 
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Either<SqliteQueryResult, SqliteRow>, Error>>
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Either<DB::QueryResult, DB::Row>, Error>>
     where
         'p: 'e,
-        E: 'q + Execute<'q, Sqlite>,
+        E: 'q + Execute<'q, DB>,
     {
         let connection = self.acquire();
         let rows = async_stream::try_stream! {
@@ -161,10 +193,10 @@ impl<'p> Executor<'p> for &'_ WatchedPool {
         rows.boxed()
     }
 
-    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<SqliteRow>, Error>>
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<DB::Row>, Error>>
     where
         'p: 'e,
-        E: 'q + Execute<'q, Sqlite>,
+        E: 'q + Execute<'q, DB>,
     {
         let connection = self.acquire();
         async move { connection.await?.fetch_optional(query).await }.boxed()
@@ -173,8 +205,8 @@ impl<'p> Executor<'p> for &'_ WatchedPool {
     fn prepare_with<'e>(
         self,
         statement: SqlStr,
-        parameters: &'e [SqliteTypeInfo],
-    ) -> BoxFuture<'e, Result<SqliteStatement, Error>>
+        parameters: &'e [DB::TypeInfo],
+    ) -> BoxFuture<'e, Result<DB::Statement, Error>>
     where
         'p: 'e,
     {
@@ -182,7 +214,7 @@ impl<'p> Executor<'p> for &'_ WatchedPool {
         async move { connection.await?.prepare_with(statement, parameters).await }.boxed()
     }
 
-    fn describe<'e>(self, statement: SqlStr) -> BoxFuture<'e, Result<Describe<Sqlite>, Error>>
+    fn describe<'e>(self, statement: SqlStr) -> BoxFuture<'e, Result<Describe<DB>, Error>>
     where
         'p: 'e,
     {

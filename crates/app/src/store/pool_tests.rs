@@ -1,3 +1,4 @@
+use sqlx::Sqlite;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use tokio::time::timeout;
 
@@ -6,49 +7,50 @@ use super::*;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A pool of one connection to a file of its own.
-async fn pool_of_one(directory: &tempfile::TempDir) -> WatchedPool {
+async fn pool_of_one(directory: &tempfile::TempDir) -> Connections<Sqlite> {
     let options = SqliteConnectOptions::new().filename(directory.path().join("any.db")).create_if_missing(true);
     let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
-    WatchedPool::new("one", 1, pool)
+    Connections::new("one", 1, pool)
 }
 
-async fn until(pool: &WatchedPool, waiting: u64) {
+async fn until(pool: &Connections<Sqlite>, waiting: u64) {
     let reached = async {
-        while pool.state().waiting != waiting {
+        while pool.watched.state().waiting != waiting {
             tokio::task::yield_now().await;
         }
     };
-    assert!(timeout(LIMIT, reached).await.is_ok(), "{:?}", pool.state());
+    assert!(timeout(LIMIT, reached).await.is_ok(), "{:?}", pool.watched.state());
 }
 
 #[tokio::test]
 async fn waiters_of_a_pool_are_counted() {
     let directory = tempfile::tempdir().unwrap();
     let pool = pool_of_one(&directory).await;
-    assert_eq!((pool.state().in_use, pool.state().waiting), (0, 0));
+    assert_eq!((pool.watched.state().in_use, pool.watched.state().waiting), (0, 0));
     let held = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
-    let state = pool.state();
+    let state = pool.watched.state();
     assert_eq!((state.max, state.open, state.in_use, state.waiting), (1, 1, 1, 0));
 
-    let read = |pool: WatchedPool| async move { sqlx::query_scalar::<_, i64>("SELECT 1").fetch_one(&pool).await };
+    let read =
+        |pool: Connections<Sqlite>| async move { sqlx::query_scalar::<_, i64>("SELECT 1").fetch_one(&pool).await };
     let waiting: Vec<_> = (0..3).map(|_| tokio::spawn(read(pool.clone()))).collect();
     let leaves = tokio::spawn(read(pool.clone()));
     until(&pool, 4).await;
     leaves.abort();
     until(&pool, 3).await;
-    assert!(pool.state().longest_wait > Duration::ZERO);
+    assert!(pool.watched.state().longest_wait > Duration::ZERO);
     drop(held);
     for reader in waiting {
         assert_eq!(timeout(LIMIT, reader).await.unwrap().unwrap().unwrap(), 1);
     }
     until(&pool, 0).await;
-    assert_eq!(pool.state().longest_wait, Duration::ZERO);
-    assert_eq!(pool.acquired().totals().count, 4, "the transaction and three readers; who left got none");
-    assert!(pool.acquired().longest() > Duration::ZERO);
-    assert_eq!(pool.state().failed, 0);
+    assert_eq!(pool.watched.state().longest_wait, Duration::ZERO);
+    assert_eq!(pool.watched.acquired().totals().count, 4, "the transaction and three readers; who left got none");
+    assert!(pool.watched.acquired().longest() > Duration::ZERO);
+    assert_eq!(pool.watched.state().failed, 0);
     pool.close().await;
     assert!(pool.begin_with("BEGIN").await.is_err());
-    assert_eq!((pool.state().failed, pool.state().waiting), (1, 0));
+    assert_eq!((pool.watched.state().failed, pool.watched.state().waiting), (1, 0));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::sql::invalidations::{IS_OLD, REMOVE_OLD};
-use super::{Store, StoreError};
+use super::{Coherence, Store, StoreError};
 use crate::clock;
 
 /// How long an invalidation stays readable. A process that was stopped for longer finds a gap and clears its cache.
@@ -13,13 +13,17 @@ const KEPT: Duration = Duration::from_secs(600);
 const PERIOD: Duration = Duration::from_secs(60);
 
 /// Prunes every minute, until `shutdown`. A task of its own, since it waits for other writers and no reader may.
-pub(super) async fn run(store: Store, shutdown: CancellationToken) {
+pub(super) async fn run(store: Store, coherence: Coherence, shutdown: CancellationToken) {
     let mut period = tokio::time::interval(PERIOD);
     period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             _ = period.tick() => {}
+        }
+        // What this process may not have heard of, it may not have told the shared cache either.
+        if !coherence.is_current() {
+            continue;
         }
         if let Err(error) = prune(&store).await {
             tracing::warn!(%error, "old invalidations can't be removed now");
@@ -36,8 +40,10 @@ async fn prune(store: &Store) -> Result<(), StoreError> {
     let kept = i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
     let before = clock::now().timestamp_millis() - kept;
     let before = [before.into()];
-    if store.one(&IS_OLD, &before).await?.is_some() {
-        REMOVE_OLD.with(&before).execute(&store.writer).await?;
+    if store.db.one(&IS_OLD, &before).await?.is_some() {
+        let mut write = store.db.begin().await?;
+        write.run(&REMOVE_OLD, &before).await?;
+        write.commit().await?;
     }
     Ok(())
 }

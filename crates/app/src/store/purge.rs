@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use sqlx::SqliteConnection;
 use tidegate_cache::{Key, KeyError, Pattern, PatternError, Tag, TieredCache, Touched};
 
-use super::sql::invalidations::INSERT;
-use super::{Store, StoreError};
+use super::db::{Db, Write};
+use super::sql::invalidations::{INSERT, NOTIFY};
+use super::{Store, StoreError, notice};
 use crate::clock;
 
 /// What to drop from the caches of all nodes.
@@ -51,11 +51,6 @@ pub(super) struct Invalidation<'a> {
 }
 
 impl Invalidation<'_> {
-    pub(super) async fn insert(&self, connection: &mut SqliteConnection, origin: i64) -> Result<(), sqlx::Error> {
-        let values = [origin.into(), self.kind.into(), self.name.into(), self.class.into(), clock::now().into()];
-        INSERT.with(&values).execute(connection).await.map(|_| ())
-    }
-
     /// What the row asks for.
     pub(super) fn purge(&self) -> Result<Purge, RowError> {
         Ok(match self.kind {
@@ -114,11 +109,36 @@ impl Store {
     /// When the other nodes can't be told; this one's cache is purged all the same.
     pub async fn purge(&self, purge: &Purge) -> Result<Option<usize>, StoreError> {
         let removed = purge.apply(&self.cache).await;
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        for row in purge.rows() {
-            row.insert(&mut transaction, self.origin).await?;
-        }
-        transaction.commit().await?;
+        self.db
+            .insist(|| async {
+                let mut write = self.db.begin().await?;
+                self.tell(&mut write, purge.rows(), self.origin).await?;
+                write.commit().await
+            })
+            .await?;
         Ok(removed)
+    }
+
+    /// Has a transaction tell other processes what it makes stale. `origin` is whoever has acted on it already.
+    pub(super) async fn tell<'a>(
+        &self,
+        write: &mut Write,
+        invalidations: impl IntoIterator<Item = Invalidation<'a>>,
+        origin: i64,
+    ) -> Result<(), StoreError> {
+        let invalidations: Vec<_> = invalidations.into_iter().collect();
+        // PostgreSQL itself tells the others; the table is for the shared cache, which may have to be told again.
+        let is_kept = matches!(self.db, Db::Sqlite { .. }) || self.cache.owed().is_some();
+        for invalidation in invalidations.iter().filter(|_| is_kept) {
+            let Invalidation { kind, name, class } = *invalidation;
+            let values = [origin.into(), kind.into(), name.into(), class.into(), clock::now().into()];
+            write.run(&INSERT, &values).await?;
+        }
+        if matches!(self.db, Db::Postgres(_)) {
+            for notice in notice::of(origin, &invalidations) {
+                write.one(&NOTIFY, &[notice::channel(&self.installation).into(), notice.into()]).await?;
+            }
+        }
+        Ok(())
     }
 }

@@ -146,9 +146,18 @@ impl Store {
     ///
     /// When the database can't be written.
     pub async fn create_schedule(&self, tenant: &TenantId, draft: &ScheduleDraft) -> Result<Schedule, StoreError> {
-        let mut change = self.begin().await?;
-        let schedule = change.insert_schedule(tenant, draft, None).await?;
-        change.commit().await?;
+        let schedule = new_schedule(draft);
+        let create = || async {
+            let mut change = self.begin_once().await?;
+            change.insert_schedule(tenant, &schedule, None).await?;
+            change.commit().await
+        };
+        match self.db.insist(create).await {
+            // The id is this one's alone, and an insert of one that is there does nothing: whatever came of the first, it is
+            // there after the second.
+            Err(StoreError::OutcomeUnknown(_)) => self.db.insist(create).await?,
+            created => created?,
+        }
         Ok(schedule)
     }
 
@@ -163,22 +172,25 @@ impl Store {
         id: Uuid,
         draft: &ScheduleDraft,
     ) -> Result<Option<Schedule>, StoreError> {
-        let mut change = self.begin().await?;
-        let Some(created_at) = change.created_at(tenant, id).await? else { return Ok(None) };
-        let schedule = from_draft(id, draft, created_at);
-        let values = [
-            (&schedule.title).into(),
-            schedule.starts_at.into(),
-            schedule.ends_at.into(),
-            schedule.recurrence.as_deref().into(),
-            json_of(&schedule.attendees).into(),
-            schedule.updated_at.into(),
-            id.into(),
-            tenant.as_str().into(),
-        ];
-        change.run(&REPLACE, &values, touched_by(tenant, id)).await?;
-        change.commit().await?;
-        Ok(Some(schedule))
+        let replace = || async {
+            let mut change = self.begin_once().await?;
+            let Some(created_at) = change.created_at(tenant, id).await? else { return Ok(None) };
+            let schedule = from_draft(id, draft, created_at);
+            let values = [
+                (&schedule.title).into(),
+                schedule.starts_at.into(),
+                schedule.ends_at.into(),
+                schedule.recurrence.as_deref().into(),
+                json_of(&schedule.attendees).into(),
+                schedule.updated_at.into(),
+                id.into(),
+                tenant.as_str().into(),
+            ];
+            change.run(&REPLACE, &values, touched_by(tenant, id)).await?;
+            change.commit().await?;
+            Ok(Some(schedule))
+        };
+        self.db.insist(replace).await
     }
 
     /// Deletes a schedule. Answers whether the tenant had it.
@@ -187,14 +199,17 @@ impl Store {
     ///
     /// When the database can't be written.
     pub async fn delete_schedule(&self, tenant: &TenantId, id: Uuid) -> Result<bool, StoreError> {
-        let mut change = self.begin().await?;
-        let values = [id.into(), tenant.as_str().into()];
-        if change.run(&DELETE, &values, touched_by(tenant, id)).await? == 0 {
-            // Nothing to commit: whoever asks for what isn't there makes no disk turn.
-            return Ok(false);
-        }
-        change.commit().await?;
-        Ok(true)
+        let delete = || async {
+            let mut change = self.begin_once().await?;
+            let values = [id.into(), tenant.as_str().into()];
+            if change.run(&DELETE, &values, touched_by(tenant, id)).await? == 0 {
+                // Nothing to commit: whoever asks for what isn't there makes no disk turn.
+                return Ok(false);
+            }
+            change.commit().await?;
+            Ok(true)
+        };
+        self.db.insist(delete).await
     }
 }
 
@@ -208,11 +223,9 @@ impl Change {
     pub(super) async fn insert_schedule(
         &mut self,
         tenant: &TenantId,
-        draft: &ScheduleDraft,
+        schedule: &Schedule,
         origin: Option<(&str, u64)>,
-    ) -> Result<Schedule, StoreError> {
-        // Version 7 ids grow with time, so that inserts go to the end of the index.
-        let schedule = from_draft(Uuid::now_v7(), draft, clock::now());
+    ) -> Result<(), StoreError> {
         let values = [
             schedule.id.into(),
             tenant.as_str().into(),
@@ -228,8 +241,13 @@ impl Change {
         ];
         // Nobody can have cached a schedule of an id that is only now made; the lists are another matter.
         self.run(&INSERT, &values, Touched::new().tag(&cache_keys::schedules_of(tenant))).await?;
-        Ok(schedule)
+        Ok(())
     }
+}
+
+/// A schedule that is new. Ids of version 7 grow with time, so that inserts go to the end of the index.
+pub(super) fn new_schedule(draft: &ScheduleDraft) -> Schedule {
+    from_draft(Uuid::now_v7(), draft, clock::now())
 }
 
 /// How many of the schedules make a page of a size that a client can read and a cache can hold.
@@ -282,8 +300,12 @@ fn read(row: &Row) -> Result<Schedule, StoreError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::schedule::RawSchedule;
+    use crate::store::ground::Ground;
 
     fn schedule(attendees: usize) -> Schedule {
         let now = clock::now();
@@ -318,5 +340,64 @@ mod tests {
         for bad in ["", "1", &"g".repeat(48), &"0".repeat(47), &"ä".repeat(24)] {
             assert_eq!(bad.parse::<Cursor>(), Err(CursorError), "{bad}");
         }
+    }
+
+    pub(in crate::store) fn draft(title: &str, hour: u32) -> ScheduleDraft {
+        let raw = RawSchedule {
+            title: title.to_owned(),
+            starts_at: format!("2030-01-07T{hour:02}:00:00Z"),
+            ends_at: "2030-01-07T23:15:00Z".to_owned(),
+            recurrence: Some("FREQ=DAILY;COUNT=3".to_owned()),
+            attendees: vec!["ada@example.org".to_owned(), "Zo\u{eb} O'Neill".to_owned()],
+        };
+        ScheduleDraft::try_new(&raw).unwrap()
+    }
+
+    pub(in crate::store) async fn a_schedule_is_created_read_replaced_and_deleted(ground: &Ground) {
+        let (store, tenant) = ground.with_tenant().await;
+        let created = store.create_schedule(&tenant, &draft("one", 9)).await.unwrap();
+        assert_eq!(store.schedule(&tenant, created.id).await.unwrap().as_ref(), Some(&created));
+        let replaced = store.replace_schedule(&tenant, created.id, &draft("two", 10)).await.unwrap().unwrap();
+        assert_eq!((replaced.title.as_str(), replaced.created_at), ("two", created.created_at));
+        assert_eq!(store.schedule(&tenant, created.id).await.unwrap(), Some(replaced));
+
+        let other = "other".parse().unwrap();
+        assert_eq!(store.schedule(&other, created.id).await.unwrap(), None);
+        assert_eq!(store.replace_schedule(&other, created.id, &draft("theirs", 9)).await.unwrap(), None);
+        assert!(!store.delete_schedule(&other, created.id).await.unwrap());
+        assert!(store.delete_schedule(&tenant, created.id).await.unwrap());
+        assert!(!store.delete_schedule(&tenant, created.id).await.unwrap());
+        assert_eq!(store.schedule(&tenant, created.id).await.unwrap(), None);
+    }
+
+    pub(in crate::store) async fn pages_hold_every_schedule_once_in_order_of_start_and_id(ground: &Ground) {
+        let (store, tenant) = ground.with_tenant().await;
+        let mut ids = BTreeSet::new();
+        for number in 0..23 {
+            let schedule = store.create_schedule(&tenant, &draft("any", 9 + number % 3)).await.unwrap();
+            ids.insert((schedule.starts_at, schedule.id));
+        }
+        for limit in [1, 7, 23, 100] {
+            let (mut found, mut after) = (Vec::new(), None);
+            loop {
+                let page = store.schedules(&tenant, limit, after).await.unwrap();
+                assert!(page.items.len() <= limit);
+                found.extend(page.items.iter().map(|schedule| (schedule.starts_at, schedule.id)));
+                let Some(cursor) = page.next_cursor else { break };
+                after = Some(cursor.parse().unwrap());
+            }
+            assert_eq!(found, ids.iter().copied().collect::<Vec<_>>());
+        }
+        assert_eq!(store.count_schedules(&tenant).await.unwrap(), 23);
+    }
+
+    pub(in crate::store) async fn the_newest_schedules_come_first(ground: &Ground) {
+        let (store, tenant) = ground.with_tenant().await;
+        let mut ids = Vec::new();
+        for _ in 0..5 {
+            ids.insert(0, store.create_schedule(&tenant, &draft("any", 9)).await.unwrap().id);
+        }
+        let newest = store.newest_schedules(3).await.unwrap();
+        assert_eq!(newest, ids.iter().take(3).map(|id| (tenant.clone(), *id)).collect::<Vec<_>>());
     }
 }

@@ -10,9 +10,10 @@ pub(super) mod tenants;
 #[cfg(test)]
 mod tests;
 
-use sqlx::Sqlite;
+use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
+use sqlx::{Database, Encode, Postgres, Sqlite, Type};
 
 use super::value::Value;
 
@@ -20,8 +21,19 @@ use super::value::Value;
 #[derive(Debug)]
 pub(super) struct Sql {
     text: &'static str,
+    /// What PostgreSQL is asked in its place: there writers go on side by side, and a row that a change decides by has to be locked.
+    postgres: Option<&'static str>,
     #[cfg_attr(not(test), expect(dead_code, reason = "what the test of plans holds it to"))]
     plan: Plan,
+    /// So that the test of plans asks no other.
+    only: Option<Only>,
+}
+
+/// The one database that a statement is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Only {
+    Sqlite,
+    Postgres,
 }
 
 /// How the database finds the rows of a statement.
@@ -37,23 +49,48 @@ enum Plan {
 
 impl Sql {
     const fn search(text: &'static str) -> Self {
-        Self { text, plan: Plan::Search }
+        Self { text, postgres: None, only: None, plan: Plan::Search }
     }
 
     const fn walk(text: &'static str) -> Self {
-        Self { text, plan: Plan::Walk }
+        Self { text, postgres: None, only: None, plan: Plan::Walk }
     }
 
     const fn one_row(text: &'static str) -> Self {
-        Self { text, plan: Plan::OneRow }
+        Self { text, postgres: None, only: None, plan: Plan::OneRow }
     }
 
-    /// The statement with its parameters, `$1` first.
-    pub(super) fn with<'a>(&self, values: &'a [Value<'a>]) -> Query<'a, Sqlite, SqliteArguments> {
-        values.iter().fold(sqlx::query(self.text), |query, value| match value {
-            Value::Int(int) => query.bind(*int),
-            Value::Text(text) => query.bind(text.as_deref()),
-            Value::Blob(blob) => query.bind(*blob),
-        })
+    const fn only(mut self, database: Only) -> Self {
+        self.only = Some(database);
+        self
     }
+
+    /// With another text for PostgreSQL.
+    const fn on_postgres(mut self, text: &'static str) -> Self {
+        self.postgres = Some(text);
+        self
+    }
+
+    /// The statement for SQLite with its parameters, `$1` first.
+    pub(super) fn with<'a>(&self, values: &'a [Value<'a>]) -> Query<'a, Sqlite, SqliteArguments> {
+        bound(sqlx::query(self.text), values)
+    }
+
+    /// The same for PostgreSQL.
+    pub(super) fn with_on_postgres<'a>(&self, values: &'a [Value<'a>]) -> Query<'a, Postgres, PgArguments> {
+        bound(sqlx::query(self.postgres.unwrap_or(self.text)), values)
+    }
+}
+
+fn bound<'a, DB: Database>(query: Query<'a, DB, DB::Arguments>, values: &'a [Value<'a>]) -> Query<'a, DB, DB::Arguments>
+where
+    Option<i64>: Encode<'a, DB> + Type<DB>,
+    Option<&'a str>: Encode<'a, DB> + Type<DB>,
+    &'a [u8]: Encode<'a, DB> + Type<DB>,
+{
+    values.iter().fold(query, |query, value| match value {
+        Value::Int(int) => query.bind(*int),
+        Value::Text(text) => query.bind(text.as_deref()),
+        Value::Blob(blob) => query.bind(*blob),
+    })
 }

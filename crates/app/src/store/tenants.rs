@@ -3,7 +3,7 @@
 use tidegate_cache::Touched;
 use tidegate_ratelimit::Overrides;
 
-use super::sql::tenants::{INSERT_KEY, INSERT_TENANT, TENANT, TENANT_OF_KEY, UPDATE_PLAN};
+use super::sql::tenants::{INSERT_KEY, INSERT_TENANT, TENANT, TENANT_OF_KEY, TENANT_TO_CHANGE, UPDATE_PLAN};
 use super::value::{Row, Value};
 use super::{Change, Store, StoreError};
 use crate::cache_keys;
@@ -39,10 +39,14 @@ impl Store {
     ///
     /// [`StoreError::Exists`] when the id is taken.
     pub async fn create_tenant(&self, tenant: &Tenant, key: &ApiKey) -> Result<(), StoreError> {
-        let mut change = self.begin().await?;
-        change.insert_tenant(tenant).await?;
-        change.insert_key(&tenant.id, key).await?;
-        change.commit().await
+        self.db
+            .insist(|| async {
+                let mut change = self.begin_once().await?;
+                change.insert_tenant(tenant).await?;
+                change.insert_key(&tenant.id, key).await?;
+                change.commit().await
+            })
+            .await
     }
 
     /// Gives a tenant the plan that `change` makes of its present one, and returns it; `None` where there is no such
@@ -98,7 +102,7 @@ fn read(id: &TenantId, row: &Row) -> Result<Tenant, StoreError> {
 
 impl Change {
     async fn plan(&mut self, id: &TenantId) -> Result<Option<Plan>, StoreError> {
-        let row = self.one(&TENANT, &[id.as_str().into()]).await?;
+        let row = self.one(&TENANT_TO_CHANGE, &[id.as_str().into()]).await?;
         Ok(row.map(|row| read(id, &row)).transpose()?.map(|tenant| tenant.plan))
     }
 
@@ -144,29 +148,14 @@ fn stored(plan: &Plan) -> [Value<'static>; 6] {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use futures_util::future::join_all;
-    use tidegate_cache::TieredCache;
-    use tidegate_ratelimit::Tier;
-    use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::store::ground::{Ground, tenant};
 
-    async fn store_with(tenant: &TenantId) -> (tempfile::TempDir, Store) {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("tidegate.db");
-        let (store, _) =
-            Store::open(&path, |_| TieredCache::builder().build(), CancellationToken::new()).await.unwrap();
-        let plan = Plan::try_new(Tier::Free, Overrides { per_minute: Some(1), ..Overrides::default() }).unwrap();
-        let tenant = Tenant { id: tenant.clone(), name: "Acme".into(), plan, created_at: clock::now() };
-        store.create_tenant(&tenant, &ApiKey::generate()).await.unwrap();
-        (directory, store)
-    }
-
-    #[tokio::test]
-    async fn no_change_of_a_plan_is_lost_to_another_at_the_same_time() {
-        let id: TenantId = "acme".parse().unwrap();
-        let (_directory, store) = store_with(&id).await;
+    pub(in crate::store) async fn no_change_of_a_plan_is_lost_to_another_at_the_same_time(ground: &Ground) {
+        let (store, id) = ground.with_tenant().await;
         let one_more = |before: &Plan| -> Result<Plan, StoreError> {
             let per_minute = before.overrides().per_minute.map(|limit| limit + 1);
             Ok(Plan::try_new(before.tier(), Overrides { per_minute, ..before.overrides() }).unwrap())
@@ -181,10 +170,8 @@ mod tests {
         assert_eq!(epochs.last(), Some(&plan.epoch()));
     }
 
-    #[tokio::test]
-    async fn a_change_that_is_refused_leaves_the_plan_and_the_lock() {
-        let id: TenantId = "acme".parse().unwrap();
-        let (_directory, store) = store_with(&id).await;
+    pub(in crate::store) async fn a_change_that_is_refused_leaves_the_plan_and_the_lock(ground: &Ground) {
+        let (store, id) = ground.with_tenant().await;
         let before = store.tenant(&id).await.unwrap().unwrap().plan;
         let refused = store.change_plan(&id, |_| Err(StoreError::CutOff)).await;
         assert!(matches!(refused, Err(StoreError::CutOff)));
@@ -194,5 +181,19 @@ mod tests {
         assert!(again.epoch() > before.epoch());
         let nobody = "nobody".parse().unwrap();
         assert_eq!(store.change_plan(&nobody, |plan| Ok::<_, StoreError>(*plan)).await.unwrap(), None);
+    }
+
+    pub(in crate::store) async fn a_key_leads_to_its_tenant_and_an_id_is_given_once(ground: &Ground) {
+        let (store, id) = ground.with_tenant().await;
+        let other: TenantId = "other".parse().unwrap();
+        let key = ApiKey::generate();
+        store.create_tenant(&tenant(&other), &key).await.unwrap();
+        assert_eq!(store.tenant_of_key(&key.digest()).await.unwrap(), Some(other.clone()));
+        assert_eq!(store.tenant_of_key(&ApiKey::generate().digest()).await.unwrap(), None);
+        let again = store.create_tenant(&tenant(&other), &ApiKey::generate()).await.unwrap_err();
+        assert!(matches!(&again, StoreError::Exists { what: "tenant", id } if id == "other"), "{again}");
+        let found = store.tenant(&id).await.unwrap().unwrap();
+        assert_eq!((found.id, found.name.as_str()), (id, "Acme"));
+        assert!(store.tenant(&"nobody".parse().unwrap()).await.unwrap().is_none());
     }
 }

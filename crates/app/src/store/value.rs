@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
-use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Decode, Postgres, Row as _, Sqlite, Type};
 use uuid::Uuid;
 
 use super::StoreError;
@@ -76,32 +77,51 @@ impl<'a> From<&'a [u8]> for Value<'a> {
 
 /// A row of an answer, read by the names of its columns.
 #[derive(Debug)]
-pub(super) struct Row(SqliteRow);
+pub(super) enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
 
 impl From<SqliteRow> for Row {
     fn from(row: SqliteRow) -> Self {
-        Self(row)
+        Self::Sqlite(row)
+    }
+}
+
+impl From<PgRow> for Row {
+    fn from(row: PgRow) -> Self {
+        Self::Postgres(row)
     }
 }
 
 impl Row {
     pub(super) fn int(&self, column: &str) -> Result<i64, StoreError> {
-        Ok(self.0.try_get(column)?)
+        self.get(column)
     }
 
     pub(super) fn opt_int(&self, column: &str) -> Result<Option<i64>, StoreError> {
-        Ok(self.0.try_get(column)?)
+        self.get(column)
     }
 
     pub(super) fn text(&self, column: &str) -> Result<String, StoreError> {
-        Ok(self.0.try_get(column)?)
+        self.get(column)
     }
 
     pub(super) fn opt_text(&self, column: &str) -> Result<Option<String>, StoreError> {
-        Ok(self.0.try_get(column)?)
+        self.get(column)
     }
 
     pub(super) fn time(&self, column: &str) -> Result<DateTime<Utc>, StoreError> {
         self.int(column).map(clock::from_ms)
+    }
+
+    fn get<'r, T>(&'r self, column: &str) -> Result<T, StoreError>
+    where
+        T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>,
+    {
+        Ok(match self {
+            Self::Sqlite(row) => row.try_get(column)?,
+            Self::Postgres(row) => row.try_get(column)?,
+        })
     }
 }

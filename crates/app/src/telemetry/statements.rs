@@ -12,7 +12,7 @@ mod tests;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use tidegate_perfmon::{Dialect, OperationHandle, Queries, QueryConfig, Registry, Seen};
+use tidegate_perfmon::{OperationHandle, Queries, QueryConfig, Registry, Seen};
 use tidegate_queue::SqliteOptions;
 
 pub(crate) use self::event::Statement;
@@ -102,7 +102,7 @@ impl Statements {
     fn record(&self, statement: &Statement, database: Database, request: Option<&Request>) {
         let seen = Seen {
             sql: statement.sql(),
-            dialect: Dialect::Sqlite,
+            dialect: statement.dialect(),
             elapsed: statement.elapsed(),
             rows: statement.rows(),
             at_unix_ms: clock::unix_ms(),

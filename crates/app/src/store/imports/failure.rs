@@ -1,7 +1,6 @@
 //! Imports that were given up, and why.
 
 use serde::Serialize;
-use tidegate_cache::Touched;
 
 use super::count;
 use crate::clock;
@@ -72,9 +71,7 @@ impl Store {
     ///
     /// When the database can't be written.
     pub(crate) async fn close_import(&self, id: &str, failure: Option<ImportFailure>) -> Result<(), StoreError> {
-        let mut change = self.begin().await?;
         let values = [clock::now().into(), failure.map(ImportFailure::name).into(), id.into()];
-        change.run(&CLOSE, &values, Touched::new()).await?;
-        change.commit().await
+        self.write_alone(&CLOSE, &values).await.map(|_| ())
     }
 }

@@ -5,6 +5,7 @@ use tidegate_cache::Touched;
 use super::{begun, signed};
 use crate::import::Position;
 use crate::store::sql::imports::{PENDING, RELEASE, RESERVE};
+use crate::store::sql::tenants::TENANT_TO_CHANGE;
 use crate::store::{Store, StoreError};
 use crate::tenant::TenantId;
 
@@ -17,14 +18,19 @@ impl Store {
     ///
     /// When the database can't be written.
     pub(crate) async fn reserve_import(&self, id: &str, tenant: &TenantId, most: u32) -> Result<bool, StoreError> {
-        let mut change = self.begin().await?;
-        let pending = change.all(&PENDING, &[tenant.as_str().into()]).await?;
-        if pending.len() >= usize::try_from(most).unwrap_or(usize::MAX) {
-            return Ok(false);
-        }
-        change.run(&RESERVE, &begun(id, tenant, Position::START), Touched::new()).await?;
-        change.commit().await?;
-        Ok(true)
+        let reserve = || async {
+            let mut change = self.begin_once().await?;
+            // Before the count: of two that counted at the same time, each would find the last place free.
+            change.one(&TENANT_TO_CHANGE, &[tenant.as_str().into()]).await?;
+            let pending = change.all(&PENDING, &[tenant.as_str().into()]).await?;
+            if pending.len() >= usize::try_from(most).unwrap_or(usize::MAX) {
+                return Ok(false);
+            }
+            change.run(&RESERVE, &begun(id, tenant, Position::START), Touched::new()).await?;
+            change.commit().await?;
+            Ok(true)
+        };
+        self.db.insist(reserve).await
     }
 
     /// Gives the place of an upload back that became no job.
@@ -33,10 +39,8 @@ impl Store {
     ///
     /// When the database can't be written.
     pub(crate) async fn release_import(&self, id: &str) -> Result<(), StoreError> {
-        let mut change = self.begin().await?;
         let values = [id.into(), signed(Position::START.byte).into()];
-        change.run(&RELEASE, &values, Touched::new()).await?;
-        change.commit().await
+        self.write_alone(&RELEASE, &values).await.map(|_| ())
     }
 
     /// The tenant's imports that count as under way.

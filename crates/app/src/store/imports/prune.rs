@@ -1,7 +1,6 @@
 //! Removes imports whose job is gone: nobody can ask for them any more.
 
 use chrono::{DateTime, Utc};
-use tidegate_cache::Touched;
 
 use crate::store::sql::imports::{OLD, REMOVE, REMOVE_REJECTS};
 use crate::store::{Store, StoreError};
@@ -43,13 +42,8 @@ impl Store {
     /// When the database can't be written; what was removed by then is gone.
     pub(crate) async fn remove_import(&self, id: &str) -> Result<(), StoreError> {
         loop {
-            let mut change = self.begin().await?;
-            let removed = change.run(&REMOVE_REJECTS, &[id.into(), REJECTS_AT_A_TIME.into()], Touched::new()).await?;
-            if removed == 0 {
-                change.run(&REMOVE, &[id.into()], Touched::new()).await?;
-            }
-            change.commit().await?;
-            if removed == 0 {
+            if self.write_alone(&REMOVE_REJECTS, &[id.into(), REJECTS_AT_A_TIME.into()]).await? == 0 {
+                self.write_alone(&REMOVE, &[id.into()]).await?;
                 return Ok(());
             }
         }

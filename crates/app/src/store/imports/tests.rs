@@ -1,12 +1,10 @@
 use std::io::Cursor;
 
-use tidegate_cache::TieredCache;
-use tidegate_ratelimit::{Overrides, Tier};
-use tokio_util::sync::CancellationToken;
+use futures_util::future::join_all;
 
 use super::*;
 use crate::import::{Format, Rows};
-use crate::tenant::{ApiKey, Plan, Tenant};
+use crate::store::ground::Ground;
 
 const FILE: &str = "title,starts_at,ends_at,recurrence,attendees
 one,2030-01-01T09:00:00Z,2030-01-01T10:00:00Z,,
@@ -14,25 +12,12 @@ bad,never,2030-01-01T10:00:00Z,,
 two,2030-01-02T09:00:00Z,2030-01-02T10:00:00Z,,
 ";
 
-async fn store() -> (tempfile::TempDir, Store, TenantId) {
-    let directory = tempfile::tempdir().unwrap();
-    let cache = TieredCache::builder().build();
-    let path = directory.path().join("tidegate.db");
-    let (store, _) = Store::open(&path, |_| cache, CancellationToken::new()).await.unwrap();
-    let id: TenantId = "acme".parse().unwrap();
-    let plan = Plan::try_new(Tier::Free, Overrides::default()).unwrap();
-    let tenant = Tenant { id: id.clone(), name: "Acme".to_owned(), plan, created_at: clock::now() };
-    store.create_tenant(&tenant, &ApiKey::generate()).await.unwrap();
-    (directory, store, id)
-}
-
 fn rows(from: Position) -> Rows<Cursor<&'static [u8]>> {
     Rows::open(Cursor::new(FILE.as_bytes()), Format::Csv, from).unwrap()
 }
 
-#[tokio::test]
-async fn of_two_workers_at_one_position_only_one_takes_the_step() {
-    let (_directory, store, tenant) = store().await;
+pub(in crate::store) async fn of_two_workers_at_one_position_only_one_takes_the_step(ground: &Ground) {
+    let (store, tenant) = ground.with_tenant().await;
     let start = store.open_import("job", &tenant, Position::START).await.unwrap();
     let chunk = rows(start.next).next_chunk(2).unwrap();
     let first = store.advance_import("job", &tenant, start, &chunk).await.unwrap();
@@ -42,9 +27,8 @@ async fn of_two_workers_at_one_position_only_one_takes_the_step() {
     assert_eq!(store.count_schedules(&tenant).await.unwrap(), 1);
 }
 
-#[tokio::test]
-async fn an_import_goes_on_where_the_last_commit_stands() {
-    let (_directory, store, tenant) = store().await;
+pub(in crate::store) async fn an_import_goes_on_where_the_last_commit_stands(ground: &Ground) {
+    let (store, tenant) = ground.with_tenant().await;
     let mut progress = store.open_import("job", &tenant, Position::START).await.unwrap();
     while !progress.is_finished {
         // Everything that a killed worker held is gone: only what is in the table is known.
@@ -63,9 +47,8 @@ async fn an_import_goes_on_where_the_last_commit_stands() {
     assert_eq!(again.unwrap(), Advanced::Overtaken, "a finished import takes no step");
 }
 
-#[tokio::test]
-async fn a_given_up_import_says_why_to_its_tenant_until_it_is_begun_again() {
-    let (_directory, store, tenant) = store().await;
+pub(in crate::store) async fn a_given_up_import_says_why_to_its_tenant_until_it_is_begun_again(ground: &Ground) {
+    let (store, tenant) = ground.with_tenant().await;
     store.open_import("job", &tenant, Position::START).await.unwrap();
     assert_eq!(store.failed_import("job", &tenant).await.unwrap(), None);
     store.close_import("job", Some(ImportFailure::UploadGone)).await.unwrap();
@@ -81,9 +64,8 @@ async fn a_given_up_import_says_why_to_its_tenant_until_it_is_begun_again() {
     assert_eq!(store.pending_imports(&tenant).await.unwrap(), ["job"]);
 }
 
-#[tokio::test]
-async fn places_are_counted_until_they_are_given_back_or_the_import_is_over() {
-    let (_directory, store, tenant) = store().await;
+pub(in crate::store) async fn places_are_counted_until_they_are_given_back_or_the_import_is_over(ground: &Ground) {
+    let (store, tenant) = ground.with_tenant().await;
     assert!(store.reserve_import("one", &tenant, 2).await.unwrap());
     assert!(store.reserve_import("two", &tenant, 2).await.unwrap());
     assert!(!store.reserve_import("three", &tenant, 2).await.unwrap());
@@ -98,12 +80,13 @@ async fn places_are_counted_until_they_are_given_back_or_the_import_is_over() {
     let next = store.open_import("three", &tenant, Position::START).await.unwrap();
     store.advance_import("three", &tenant, next, &rows(next.next).next_chunk(1).unwrap()).await.unwrap();
     store.release_import("three").await.unwrap();
-    assert_eq!(store.pending_imports(&tenant).await.unwrap(), ["four", "three"], "what has begun stays");
+    let mut pending = store.pending_imports(&tenant).await.unwrap();
+    pending.sort_unstable();
+    assert_eq!(pending, ["four", "three"], "what has begun stays");
 }
 
-#[tokio::test]
-async fn a_removed_import_takes_its_rejects_along_and_leaves_its_schedules() {
-    let (_directory, store, tenant) = store().await;
+pub(in crate::store) async fn a_removed_import_takes_its_rejects_along_and_leaves_its_schedules(ground: &Ground) {
+    let (store, tenant) = ground.with_tenant().await;
     let start = store.open_import("job", &tenant, Position::START).await.unwrap();
     let mut chunk = rows(start.next).next_chunk(10).unwrap();
     chunk.rejects = (0..2_500).map(|line| crate::import::Reject::new(10 + line, "bad")).collect();
@@ -117,4 +100,15 @@ async fn a_removed_import_takes_its_rejects_along_and_leaves_its_schedules() {
     assert!(store.rejected_lines("job", 0, 10).await.unwrap().is_empty());
     assert!(store.old_imports(later, "", 10).await.unwrap().is_empty());
     assert_eq!(store.count_schedules(&tenant).await.unwrap(), 2);
+}
+
+pub(in crate::store) async fn of_uploads_that_begin_together_no_two_get_the_last_place(ground: &Ground) {
+    let (store, tenant) = ground.with_tenant().await;
+    let reserve = |number: u32| {
+        let (store, tenant) = (&store, &tenant);
+        async move { store.reserve_import(&number.to_string(), tenant, 3).await.unwrap() }
+    };
+    let reserved = join_all((0..20).map(reserve)).await;
+    assert_eq!(reserved.iter().filter(|has_place| **has_place).count(), 3);
+    assert_eq!(store.pending_imports(&tenant).await.unwrap().len(), 3);
 }

@@ -1,6 +1,6 @@
 //! What commits made stale in the caches of other processes.
 
-use super::Sql;
+use super::{Only, Sql};
 
 pub(in crate::store) static INSERT: Sql =
     Sql::search("INSERT INTO invalidation (origin, kind, name, class, at) VALUES ($1, $2, $3, $4, $5)");
@@ -17,4 +17,8 @@ pub(in crate::store) static IS_OLD: Sql =
 pub(in crate::store) static REMOVE_OLD: Sql = Sql::search("DELETE FROM invalidation WHERE at < $1");
 
 /// The id of the newest there ever was.
-pub(in crate::store) static LAST: Sql = Sql::one_row("SELECT seq FROM sqlite_sequence WHERE name = 'invalidation'");
+pub(in crate::store) static LAST: Sql =
+    Sql::one_row("SELECT seq FROM sqlite_sequence WHERE name = 'invalidation'").only(Only::Sqlite);
+
+/// Tells whoever listens to channel `$1` of `$2`, once the transaction is committed.
+pub(in crate::store) static NOTIFY: Sql = Sql::one_row("SELECT pg_notify($1, $2)").only(Only::Postgres);

@@ -18,15 +18,17 @@ pub(in crate::store) static PAGE: Sql = Sql::search(
 /// At most `$1`. Ids grow with time.
 pub(in crate::store) static NEWEST: Sql = Sql::walk("SELECT id, tenant_id FROM schedule ORDER BY id DESC LIMIT $1");
 
-/// `$1` id, `$2` tenant.
+/// `$1` id, `$2` tenant. For a change, which must not find it gone afterwards.
 pub(in crate::store) static CREATED_AT: Sql =
-    Sql::search("SELECT created_at FROM schedule WHERE id = $1 AND tenant_id = $2");
+    Sql::search("SELECT created_at FROM schedule WHERE id = $1 AND tenant_id = $2")
+        .on_postgres("SELECT created_at FROM schedule WHERE id = $1 AND tenant_id = $2 FOR NO KEY UPDATE");
 
-/// `$10` and `$11` are the import and the line that it comes from.
+/// `$10` and `$11` are the import and the line that it comes from. An id that is there already is that of a commit whose answer
+/// was lost, since nobody else has it.
 pub(in crate::store) static INSERT: Sql = Sql::search(
     "INSERT INTO schedule (id, tenant_id, title, starts_at, ends_at, recurrence, attendees, created_at,
                            updated_at, import_id, import_line)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING",
 );
 
 /// `$1` to `$6` the content, `$7` id, `$8` tenant.

@@ -7,6 +7,15 @@ pub(in crate::store) static TENANT: Sql = Sql::search(
     "SELECT name, tier, per_minute, per_hour, per_day, max_users, plan_epoch, created_at FROM tenant WHERE id = $1",
 );
 
+/// As [`TENANT`], for a change that decides by it: locked until that ends.
+pub(in crate::store) static TENANT_TO_CHANGE: Sql = Sql::search(
+    "SELECT name, tier, per_minute, per_hour, per_day, max_users, plan_epoch, created_at FROM tenant WHERE id = $1",
+)
+.on_postgres(
+    "SELECT name, tier, per_minute, per_hour, per_day, max_users, plan_epoch, created_at FROM tenant WHERE id = $1
+     FOR NO KEY UPDATE",
+);
+
 /// `$1` digest.
 pub(in crate::store) static TENANT_OF_KEY: Sql = Sql::search("SELECT tenant_id FROM api_key WHERE digest = $1");
 

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::fmt::Debug;
 use std::time::Duration;
 
+use tidegate_perfmon::Dialect;
+use tokio::runtime::Handle;
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
@@ -51,6 +53,12 @@ impl Statement {
     pub(crate) fn sql(&self) -> &str {
         let whole = self.whole.trim();
         if whole.is_empty() { &self.summary } else { whole }
+    }
+
+    /// In which language. sqlx doesn't tell, but SQLite's connections have threads of their own, without a runtime, and
+    /// PostgreSQL's are spoken to by the task that asks.
+    pub(crate) fn dialect(&self) -> Dialect {
+        if Handle::try_current().is_ok() { Dialect::Postgres } else { Dialect::Sqlite }
     }
 
     pub(crate) fn elapsed(&self) -> Duration {

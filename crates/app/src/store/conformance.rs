@@ -1,0 +1,43 @@
+//! What the store promises, on both databases.
+
+use super::ground::Ground;
+
+/// Each scenario is a test of its own on SQLite; on PostgreSQL all share the one server, which takes longer to start than most
+/// of them to run.
+macro_rules! scenarios {
+    ($($module:ident :: $name:ident),* $(,)?) => {
+        mod on_sqlite {
+            use super::*;
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::super::$module::tests::$name(&Ground::files()).await;
+                }
+            )*
+        }
+
+        #[tokio::test]
+        async fn everything_is_the_same_on_postgresql() {
+            let ground = Ground::server().await;
+            $(
+                eprintln!("{}", stringify!($name));
+                super::$module::tests::$name(&ground).await;
+            )*
+        }
+    };
+}
+
+scenarios![
+    imports::a_given_up_import_says_why_to_its_tenant_until_it_is_begun_again,
+    imports::a_removed_import_takes_its_rejects_along_and_leaves_its_schedules,
+    imports::an_import_goes_on_where_the_last_commit_stands,
+    imports::of_two_workers_at_one_position_only_one_takes_the_step,
+    imports::of_uploads_that_begin_together_no_two_get_the_last_place,
+    imports::places_are_counted_until_they_are_given_back_or_the_import_is_over,
+    schedules::a_schedule_is_created_read_replaced_and_deleted,
+    schedules::pages_hold_every_schedule_once_in_order_of_start_and_id,
+    schedules::the_newest_schedules_come_first,
+    tenants::a_change_that_is_refused_leaves_the_plan_and_the_lock,
+    tenants::a_key_leads_to_its_tenant_and_an_id_is_given_once,
+    tenants::no_change_of_a_plan_is_lost_to_another_at_the_same_time,
+];

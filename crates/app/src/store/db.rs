@@ -1,0 +1,165 @@
+//! The one place that knows which database it is: SQLite in a file, or a PostgreSQL server.
+
+mod lent;
+mod server;
+mod url;
+
+use std::time::Duration;
+
+use rand::RngExt;
+use sqlx::{Sqlite, Transaction};
+use tokio::time::Instant;
+
+use super::StoreError;
+use super::pool::{Connections, WatchedPool};
+use super::sql::Sql;
+use super::value::{Row, Value};
+
+pub(super) use lent::Lent;
+pub(super) use server::{Server, connect_apart, is_busy, is_follower, is_lost};
+pub use url::{DatabaseUrl, UrlError};
+
+/// The first try again is made at once, since a connection that went stale is no outage; the next after so long.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Where the tables are. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) enum Db {
+    /// Reads go to a small pool, writes through the one writer's connection.
+    Sqlite {
+        reader: Connections<Sqlite>,
+        writer: Connections<Sqlite>,
+    },
+    Postgres(Server),
+}
+
+/// An open transaction that writes. Dropped without [`commit`](Self::commit), it never was.
+#[derive(Debug)]
+pub(super) enum Write {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Lent),
+}
+
+impl Db {
+    /// The row that a statement finds. Asked once, whatever becomes of it.
+    pub(super) async fn one(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Option<Row>, StoreError> {
+        Ok(match self {
+            Self::Sqlite { reader, .. } => sql.with(values).fetch_optional(reader).await?.map(Row::from),
+            Self::Postgres(server) => server.lend().await?.one(sql, values).await?.map(Row::from),
+        })
+    }
+
+    /// All rows that a statement finds. Asked once too.
+    pub(super) async fn all(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+        Ok(match self {
+            Self::Sqlite { reader, .. } => rows(sql.with(values).fetch_all(reader).await?),
+            Self::Postgres(server) => rows(server.lend().await?.all(sql, values).await?),
+        })
+    }
+
+    /// Opens a transaction. SQLite has one writer at a time; in PostgreSQL they go on side by side, and whatever decides by what
+    /// it has read locks that.
+    pub(super) async fn begin(&self) -> Result<Write, StoreError> {
+        Ok(match self {
+            // A deferred transaction that turns into a writer later fails at once, in spite of the busy time-out.
+            Self::Sqlite { writer, .. } => Write::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres(server) => {
+                let mut lent = server.lend().await?;
+                lent.begin().await?;
+                Write::Postgres(lent)
+            }
+        })
+    }
+
+    /// Does `work`, and does it again while the server is away, until its deadline. SQLite is never away: there it is done once.
+    ///
+    /// What is done twice must be harmless; a transaction of which it isn't known whether it was committed is not begun again.
+    pub(super) async fn insist<T, W>(&self, work: impl Fn() -> W) -> Result<T, StoreError>
+    where
+        W: Future<Output = Result<T, StoreError>>,
+    {
+        let Self::Postgres(server) = self else { return work().await };
+        let until = Instant::now() + server.deadline();
+        let mut pause = Duration::ZERO;
+        loop {
+            let error = match work().await {
+                Err(error) if error.is_lost() => error,
+                done => return done,
+            };
+            server.lost();
+            // Whoever lost the server at one moment doesn't come back at one.
+            let drawn = pause.mul_f64(rand::rng().random_range(0.75..1.0));
+            if Instant::now() + drawn >= until {
+                return Err(error);
+            }
+            tracing::debug!(%error, "the database is asked again");
+            tokio::time::sleep(drawn).await;
+            pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        }
+    }
+
+    /// The pools of connections.
+    pub(super) fn pools(&self) -> Vec<WatchedPool> {
+        match self {
+            Self::Sqlite { reader, writer } => vec![reader.watched().clone(), writer.watched().clone()],
+            Self::Postgres(server) => server.pools(),
+        }
+    }
+
+    /// Closes every connection, after the statements in flight.
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Sqlite { reader, writer } => {
+                reader.close().await;
+                writer.close().await;
+            }
+            Self::Postgres(server) => server.close().await,
+        }
+    }
+}
+
+impl Write {
+    /// Runs a statement; how many rows it wrote.
+    pub(super) async fn run(&mut self, sql: &'static Sql, values: &[Value<'_>]) -> Result<u64, StoreError> {
+        Ok(match self {
+            Self::Sqlite(transaction) => sql.with(values).execute(&mut **transaction).await?.rows_affected(),
+            Self::Postgres(lent) => lent.run(sql, values).await?,
+        })
+    }
+
+    /// A row as the transaction sees it.
+    pub(super) async fn one(&mut self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Option<Row>, StoreError> {
+        Ok(match self {
+            Self::Sqlite(transaction) => sql.with(values).fetch_optional(&mut **transaction).await?.map(Row::from),
+            Self::Postgres(lent) => lent.one(sql, values).await?.map(Row::from),
+        })
+    }
+
+    /// All rows as the transaction sees them.
+    pub(super) async fn all(&mut self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+        Ok(match self {
+            Self::Sqlite(transaction) => rows(sql.with(values).fetch_all(&mut **transaction).await?),
+            Self::Postgres(lent) => rows(lent.all(sql, values).await?),
+        })
+    }
+
+    /// Commits.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::OutcomeUnknown`] when the server was lost on the way: the rows may be there. Otherwise they are not.
+    pub(super) async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(transaction) => Ok(transaction.commit().await?),
+            Self::Postgres(lent) => lent.commit().await,
+        }
+    }
+}
+
+fn rows<R>(rows: Vec<R>) -> Vec<Row>
+where
+    Row: From<R>,
+{
+    rows.into_iter().map(Row::from).collect()
+}

@@ -1,0 +1,172 @@
+//! A PostgreSQL server and the connections to it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
+use sqlx::{Connection, Error};
+use tokio::time::{Instant, timeout};
+
+use super::super::pool::{Connections, WatchedPool};
+use super::{DatabaseUrl, Lent};
+use crate::settings::DatabaseSettings;
+
+/// A connection that nobody used for so long is asked whether it is still there.
+const UNUSED: Duration = Duration::from_secs(30);
+/// How long it may take to say so.
+const THERE: Duration = Duration::from_secs(1);
+/// How long closing may wait for a server that hangs.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// The server that is written to. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Server {
+    primary: Connections<sqlx::Postgres>,
+    deadline: Duration,
+    patience: Duration,
+    losses: Losses,
+}
+
+/// When a connection was last found lost: those that were idle then may be lost too.
+#[derive(Debug, Clone)]
+struct Losses {
+    zero: Instant,
+    /// Milliseconds from there, and one more; 0 for never.
+    last: Arc<AtomicU64>,
+}
+
+impl Losses {
+    fn new() -> Self {
+        Self { zero: Instant::now(), last: Arc::default() }
+    }
+
+    fn note(&self) {
+        self.last.fetch_max(self.now().saturating_add(1), Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.zero.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether a connection that was idle for so long may be lost.
+    fn may_have_hit(&self, idle: Duration) -> bool {
+        let idle_since = self.now().saturating_sub(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX));
+        self.last.load(Ordering::Relaxed) > idle_since
+    }
+}
+
+impl Server {
+    /// Connects when the first statement runs.
+    pub(in crate::store) fn new(settings: &DatabaseSettings) -> Self {
+        let losses = Losses::new();
+        let watched = losses.clone();
+        let pool = pool(settings.pool, settings.connect_timeout)
+            .before_acquire(move |connection, idle| {
+                let may_be_lost = idle.idle_for > UNUSED || watched.may_have_hit(idle.idle_for);
+                Box::pin(async move {
+                    if may_be_lost {
+                        let there = timeout(THERE, connection.ping()).await;
+                        there.unwrap_or(Err(Error::PoolTimedOut))?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_lazy_with(settings.url.options().clone());
+        Self {
+            primary: Connections::new("app-postgres", settings.pool, pool),
+            deadline: settings.deadline,
+            // Three may be tried in vain until the deadline.
+            patience: (settings.deadline / 3).max(Duration::from_secs(1)),
+            losses,
+        }
+    }
+
+    /// How long whoever lost the server goes on asking.
+    pub(super) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// Notes that a connection was lost.
+    pub(super) fn lost(&self) {
+        self.losses.note();
+    }
+
+    /// A connection, for a while.
+    pub(in crate::store) async fn lend(&self) -> Result<Lent, Error> {
+        Ok(Lent::new(self.primary.acquire().await?, self.patience))
+    }
+
+    pub(super) fn pools(&self) -> Vec<WatchedPool> {
+        vec![self.primary.watched().clone()]
+    }
+
+    pub(super) async fn close(&self) {
+        if timeout(CLOSING, self.primary.close()).await.is_err() {
+            tracing::info!("connections to the database did not close in time and are left");
+        }
+    }
+}
+
+/// One connection beside the pools, to listen on.
+pub(in crate::store) async fn connect_apart(url: &DatabaseUrl, patience: Duration) -> Result<PgPool, Error> {
+    let pool = pool(1, patience).max_lifetime(None).idle_timeout(None);
+    pool.connect_with(url.options().clone()).await
+}
+
+/// Connections to a server that can be written. One that only follows another would answer from before what was committed
+/// there, and what the cache is filled from must never be older than what it was told of.
+fn pool(connections: u32, patience: Duration) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(patience)
+        .test_before_acquire(false)
+        .after_connect(|connection, _| Box::pin(refuse_follower(connection)))
+}
+
+async fn refuse_follower(connection: &mut PgConnection) -> Result<(), Error> {
+    if is_follower(connection).await? {
+        return Err(Error::Configuration("this server follows another and can't be written".into()));
+    }
+    Ok(())
+}
+
+pub(in crate::store) async fn is_follower(connection: &mut PgConnection) -> Result<bool, Error> {
+    sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(connection).await
+}
+
+/// Whether the server is away, going, coming, or not the one to write to, so that the same may well be done in a moment.
+pub(in crate::store) fn is_lost(error: &Error) -> bool {
+    match error {
+        Error::Io(_) | Error::PoolTimedOut => true,
+        Error::Database(error) => error.code().is_some_and(|code| {
+            // 08: connections; 40: rolled back for another's sake.
+            code.len() == 5 && (code.starts_with("08") || code.starts_with("40") || AWAY.contains(&&*code))
+        }),
+        _ => false,
+    }
+}
+
+/// Read-only, as a primary that has become a follower; too many connections; being shut down, crashed, starting up.
+const AWAY: [&str; 5] = ["25006", "53300", "57P01", "57P02", "57P03"];
+
+/// Whether waiting may help besides: its disk or memory is full, or somebody holds a lock.
+pub(in crate::store) fn is_busy(code: &str) -> bool {
+    matches!(code, "53000" | "53100" | "53200" | "55P03" | "57014")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_that_were_idle_when_one_was_lost_are_suspected() {
+        let losses = Losses::new();
+        assert!(!losses.may_have_hit(Duration::from_secs(10)));
+        tokio::time::advance(Duration::from_secs(60)).await;
+        losses.note();
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert!(losses.may_have_hit(Duration::from_secs(6)));
+        assert!(!losses.may_have_hit(Duration::from_secs(4)));
+    }
+}

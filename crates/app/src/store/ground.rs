@@ -1,0 +1,87 @@
+//! What the store's tests stand on: the same of both databases.
+
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tidegate_cache::TieredCache;
+use tidegate_ratelimit::{Overrides, Tier};
+use tidegate_testkit::PostgresServer;
+use tokio_util::sync::CancellationToken;
+
+use super::{Coherence, Store};
+use crate::clock;
+use crate::settings::DatabaseSettings;
+use crate::tenant::{ApiKey, Plan, Tenant, TenantId};
+
+/// Longest wait for anything.
+pub(super) const LONG: Duration = Duration::from_secs(60);
+
+/// Where databases are made.
+pub(super) enum Ground {
+    /// In this directory.
+    Files(tempfile::TempDir, Cell<u32>),
+    /// On this server, each in a schema of its own.
+    Server(Box<PostgresServer>, Cell<u32>),
+}
+
+/// A database, which processes open.
+pub(super) enum Place {
+    File(PathBuf),
+    Server(Box<DatabaseSettings>),
+}
+
+impl Ground {
+    pub(super) fn files() -> Self {
+        Self::Files(tempfile::tempdir().unwrap(), Cell::new(0))
+    }
+
+    pub(super) async fn server() -> Self {
+        Self::Server(Box::new(PostgresServer::start(&[]).await), Cell::new(0))
+    }
+
+    /// An empty database.
+    pub(super) async fn place(&self) -> Place {
+        let next = |made: &Cell<u32>| made.replace(made.get() + 1);
+        match self {
+            Self::Files(directory, made) => Place::File(directory.path().join(next(made).to_string()).join("app.db")),
+            Self::Server(server, made) => {
+                let schema = format!("place_{}", next(made));
+                server.psql(&format!("CREATE SCHEMA {schema}")).await;
+                Place::Server(Box::new(settings(&format!("{}&options[search_path]={schema}", server.url()))))
+            }
+        }
+    }
+
+    /// A store with a tenant.
+    pub(super) async fn with_tenant(&self) -> (Store, TenantId) {
+        let (store, _) = self.place().await.open().await;
+        let id: TenantId = "acme".parse().unwrap();
+        store.create_tenant(&tenant(&id), &ApiKey::generate()).await.unwrap();
+        (store, id)
+    }
+}
+
+impl Place {
+    /// As a process opens it.
+    pub(super) async fn open(&self) -> (Store, Coherence) {
+        self.open_with(TieredCache::builder().build()).await
+    }
+
+    pub(super) async fn open_with(&self, cache: TieredCache) -> (Store, Coherence) {
+        match self {
+            Self::File(path) => Store::open(path, |_| cache, CancellationToken::new()).await.unwrap(),
+            Self::Server(settings) => Store::connect(settings, |_| cache, CancellationToken::new()).await.unwrap(),
+        }
+    }
+}
+
+pub(super) fn settings(url: &str) -> DatabaseSettings {
+    let url = url.parse().unwrap();
+    DatabaseSettings { url, pool: 10, connect_timeout: Duration::from_secs(10), deadline: Duration::from_secs(30) }
+}
+
+pub(super) fn tenant(id: &TenantId) -> Tenant {
+    let plan = Plan::try_new(Tier::Free, Overrides { per_minute: Some(1), ..Overrides::default() }).unwrap();
+    Tenant { id: id.clone(), name: "Acme".to_owned(), plan, created_at: clock::now() }
+}
