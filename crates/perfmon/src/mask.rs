@@ -25,9 +25,12 @@ const MOST_LEVELS: usize = 4;
 
 /// Takes out of a text what looks like a secret, and puts `****` in its place:
 ///
-/// - what follows `Bearer`, `Basic` and the like, and what looks like a key behind `Token`;
+/// - what follows `Bearer` and the like, but what is said of the scheme (`bearer token expired`); behind `Basic`, `Digest` and `Negotiate` what is
+///   no word, and behind `Token` and `OAuth` what looks like a key;
 /// - the value of a key that names a secret (`password`, `token`, `secret`, `api_key`, `cookie`, `session` and so on), as `key=value`, `key: value`,
-///   `"key":"value"`, `--key value` or `KEY 'value'`; of the headers `Cookie`, `Set-Cookie` and `Authorization` the whole line;
+///   `"key":"value"`, `--key value`, `key[0]=value`, `KEY 'value'`, `KEY E'value'`, `KEY $$value$$` or `<key>value</key>`, however short it is, and what
+///   a user is `IDENTIFIED BY`; of the headers `Cookie`, `Set-Cookie` and `Authorization` the whole line; but
+///   a placeholder (`token = ?`, `$1`) is none, nor what is said of a session, a pass, a token and the like: `session: started`;
 /// - of names that are of other things too what is hardly those: behind `tokens` and `sessions` all but numbers, behind `key=` and `auth=` the same,
 ///   behind `key:`, `auth:` and `code` what looks like a key, behind `…_code` all unless that is a status, an error, a country and the like;
 /// - keys and tokens that are known by their beginning, such as `tk_…`, `ghp_…`, `AKIA…`, and those of JSON (`eyJ…`); addresses of web hooks;
@@ -40,8 +43,8 @@ const MOST_LEVELS: usize = 4;
 /// It fails closed: what doesn't end (a quote, a key block) is taken out to the text's end. It takes too much rather than too little, but it
 /// can't know a secret that looks like any word: what is not to be shown at all should not be given to it.
 ///
-/// Nothing is allocated where there is nothing to take out, and no escape in it. Costs a few passes, 10 to 25 ns a byte, and about twice
-/// that with escapes.
+/// Nothing is allocated where there is nothing to take out, and no escape in it. Costs a few passes, in proportion to the text's length whatever
+/// is in it; each level of escapes costs them again.
 ///
 /// ```
 /// assert_eq!(tidegate_perfmon::mask("login of ada@example.org, token=abc123 failed"), "login of ****, token=**** failed");

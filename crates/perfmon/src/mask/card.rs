@@ -6,7 +6,9 @@ const SHORTEST: usize = 13;
 const LONGEST: usize = 19;
 
 /// What may divide the groups of a number.
-const DIVIDERS: [(&[u8], Groups); 7] = [
+const DIVIDERS: [(&[u8], Groups); 10] = [
+    // As of columns; before the single one.
+    (b"  ", Groups::OfFour),
     (b" ", Groups::Any),
     (b"-", Groups::Any),
     (b"+", Groups::Any),
@@ -14,6 +16,8 @@ const DIVIDERS: [(&[u8], Groups); 7] = [
     ("\u{a0}".as_bytes(), Groups::Any),
     (b".", Groups::OfFour),
     (b"_", Groups::OfFour),
+    (b",", Groups::Alone),
+    (b"/", Groups::Alone),
 ];
 
 /// What groups there may be beside a divider.
@@ -22,6 +26,8 @@ enum Groups {
     Any,
     /// The first has four digits, and all but the last have four to six, as printed on cards: dates, versions and names of files have others.
     OfFour,
+    /// The same, and no other such group before or behind them: that is a list of numbers.
+    Alone,
 }
 
 const GROUP: usize = 4;
@@ -39,8 +45,9 @@ pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
             continue;
         }
         let noughts = bytes[at..].iter().take_while(|&&byte| byte == b'0').count();
-        if let Some(end) = end_of_card(&bytes[at + noughts..]) {
-            let end = at + noughts + end;
+        let start = at + noughts;
+        if let Some(end) = end_of_card(&bytes[start..]).filter(|&end| !is_of_list(bytes, start, start + end)) {
+            let end = start + end;
             secrets.push(at..end);
             at = end;
         } else {
@@ -54,6 +61,16 @@ fn is_fraction(before: &[u8]) -> bool {
     let Some(whole) = before.strip_suffix(b".") else { return false };
     let digits = whole.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     (1..GROUP).contains(&digits)
+}
+
+/// Whether the groups at `start..end` are some of a longer list of such.
+fn is_of_list(bytes: &[u8], start: usize, end: usize) -> bool {
+    [b',', b'/'].into_iter().filter(|divider| bytes[start..end].contains(divider)).any(|divider| {
+        let before = bytes[..start].strip_suffix(&[divider]);
+        let behind = bytes[end..].strip_prefix(&[divider]).map(|rest| rest.get(..GROUP));
+        before.is_some_and(|before| before.last().is_some_and(u8::is_ascii_digit))
+            || behind.flatten().is_some_and(|group| group.iter().all(u8::is_ascii_digit))
+    })
 }
 
 /// The longest number that begins here and ends with a group.
@@ -88,7 +105,7 @@ fn end_of_card(bytes: &[u8]) -> Option<usize> {
         are_of_four &= if count == group { group == GROUP } else { (GROUP..=LONGEST_GROUP).contains(&group) };
         at += divider.len();
         group = 0;
-        if !bytes.get(at).is_some_and(u8::is_ascii_digit) || (*groups == Groups::OfFour && !are_of_four) {
+        if !bytes.get(at).is_some_and(u8::is_ascii_digit) || (*groups != Groups::Any && !are_of_four) {
             break;
         }
     }

@@ -11,11 +11,16 @@ static PLACES: Needles<fn(&str) -> bool> = Needles::new(&[
     // `bot123456:ABC…/sendMessage`
     Needle { text: "bot", means: |path| is_number_and_key(path, ':') },
     Needle { text: "hooks.slack.com/", means: |path| path.len() >= SHORTEST },
+    Needle { text: "hooks.zapier.com/hooks/", means: |path| path.len() >= SHORTEST },
+    Needle { text: "outlook.office.com/webhook/", means: |path| path.len() >= SHORTEST },
+    Needle { text: "outlook.office365.com/webhook/", means: |path| path.len() >= SHORTEST },
     Needle { text: "services/t", means: is_workspace },
     Needle { text: "webhook.office.com/", means: |path| path.len() >= SHORTEST },
 ]);
 /// Of a secret of a hook no part is shorter.
 const SHORTEST: usize = 6;
+/// As long as that a word hardly is.
+const LONG: usize = 20;
 
 pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
     let mut end = 0;
@@ -31,14 +36,15 @@ pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
     }
 }
 
-/// `T…/B…/…`, behind the `T`: a workspace, a hook and its key.
+/// `T…/B…/…`, behind the `T`: a workspace, a hook and its key. Names in capitals have no digits.
 fn is_workspace(path: &str) -> bool {
     let is_id =
         |id: &str| id.len() >= SHORTEST && id.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
     let mut parts = path.splitn(3, '/');
-    parts.next().is_some_and(is_id)
-        && parts.next().is_some_and(is_id)
-        && parts.next().is_some_and(|key| key.len() >= SHORTEST)
+    let (Some(workspace), Some(hook), Some(key)) = (parts.next(), parts.next(), parts.next()) else { return false };
+    let has_digit = |part: &str| part.bytes().any(|byte| byte.is_ascii_digit());
+    let is_key = key.len() >= LONG && key.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_id(workspace) && is_id(hook) && key.len() >= SHORTEST && (has_digit(workspace) || has_digit(hook) || is_key)
 }
 
 fn is_number_and_key(path: &str, sign: char) -> bool {

@@ -50,29 +50,69 @@ const ORDINARY_CODES: [&str; 24] = [
     "area", "bar", "close", "country", "currency", "err", "error", "exit", "http", "key", "lang", "language", "locale",
     "op", "postal", "qr", "reason", "response", "result", "return", "source", "sql", "status", "zip",
 ];
+/// Names that are words too: what is said of such a thing stands behind `: ` as its value would.
+const SPOKEN: [&str; 8] = ["credential", "credentials", "pass", "pin", "session", "sessions", "signature", "token"];
+/// What is said of them.
+const SAID: [&str; 28] = [
+    "accepted",
+    "active",
+    "closed",
+    "created",
+    "denied",
+    "ended",
+    "error",
+    "expired",
+    "fail",
+    "failed",
+    "found",
+    "invalid",
+    "issued",
+    "missing",
+    "not",
+    "ok",
+    "opened",
+    "refreshed",
+    "refused",
+    "rejected",
+    "renewed",
+    "required",
+    "revoked",
+    "skipped",
+    "started",
+    "stopped",
+    "unknown",
+    "valid",
+];
 /// Headers whose value is the rest of the line.
 const LINES: [&str; 3] = ["cookie", "authorization", "passphrase"];
 /// Between key and value; `%3D` and `%3A` as in a URL within a URL.
 const SIGNS: [&str; 6] = ["=>", ":=", "=", ":", "%3d", "%3a"];
 /// What is shorter behind a weak name is a word with a number.
 const SHORTEST_KEY: usize = 16;
+/// Within so many bytes before `BY` a user is `IDENTIFIED`.
+const LONGEST_CLAUSE: usize = 64;
+/// What may stand before the quote of a text in SQL and in programs: `E'…'`.
+const KINDS_OF_TEXT: &[u8] = b"bBeEnNrRuUxX";
 
 pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
     let mut at = 0;
+    let mut lines = Ends::default();
     while at < text.len() {
         let start = end_of(text, at, is_key);
         let end = end_of(text, start, |char| !is_key(char));
         at = text.ceil_char_boundary(end.max(at + 1));
-        // Where it is a secret's is asked last: most words have no value.
-        if let Some((value, is_assigned)) = start_of_value(text, start, end)
-            && let Some(kind) = kind_of(&text[start..end], is_assigned)
+        let Some((start_of_value, link)) = start_of_value(text, start, end) else { continue };
+        // Whether it is a secret's is asked last: most words have no value.
+        let Some(kind) = kind_of(text, start, end, link) else { continue };
+        let value = value_at(text, start_of_value, kind, link, &mut lines);
+        let is_quoted = value.start > start_of_value;
+        let is_in_dollars = is_quoted && text[..value.start].ends_with('$');
+        if (is_in_dollars || kind.may_be(&text[value.clone()]))
+            && (is_quoted || !is_told(text, &text[start..end], &value, link))
         {
-            let value = value_at(text, value, kind);
-            if kind.may_be(&text[value.clone()]) {
-                // Keys within a value are gone with it.
-                at = at.max(value.end);
-                secrets.push(value);
-            }
+            // Keys within a value are gone with it.
+            at = at.max(value.end);
+            secrets.push(value);
         }
     }
 }
@@ -103,14 +143,15 @@ impl Secret {
     }
 }
 
-/// What of a key's values is secret, if any; `is_assigned` says that its sign is `=`, without a blank before it.
-fn kind_of(key: &str, is_assigned: bool) -> Option<Secret> {
+/// What of the values of the key at `start..end` is secret, if any.
+fn kind_of(text: &str, start: usize, end: usize, link: Link) -> Option<Secret> {
+    let key = &text[start..end];
     const LONGEST: usize = 64;
     let mut plain = [0; LONGEST];
     let mut length = 0;
     // Of a long key the end counts: `x.y.z.password`.
-    let start = key.len().saturating_sub(LONGEST);
-    for byte in key.as_bytes()[start..].iter().filter(|byte| byte.is_ascii_alphanumeric()) {
+    let tail = key.len().saturating_sub(LONGEST);
+    for byte in key.as_bytes()[tail..].iter().filter(|byte| byte.is_ascii_alphanumeric()) {
         plain[length] = byte.to_ascii_lowercase();
         length += 1;
     }
@@ -130,14 +171,52 @@ fn kind_of(key: &str, is_assigned: bool) -> Option<Secret> {
     }
     let before = split_last(before).1;
     if is_one_of(last, &WEAK_PARTS) {
-        let secret = if is_assigned { Secret::NoNumber } else { Secret::Random };
+        let before = if before.is_empty() { word_before(text, start) } else { before };
+        let secret = if link == Link::Assigned { Secret::NoNumber } else { Secret::Random };
         return (!is_one_of(before, &ORDINARY_KEYS)).then_some(secret);
     }
     if is_one_of(last, &["code"]) {
         let secret = if before.is_empty() { Secret::Random } else { Secret::Any };
         return (!is_one_of(before, &ORDINARY_CODES)).then_some(secret);
     }
-    None
+    (link == Link::Clause && is_one_of(key, &["by", "as"]) && is_identified(text, start)).then_some(Secret::Any)
+}
+
+/// The word before a blank before `at`: as `cache` of `cache key`.
+fn word_before(text: &str, at: usize) -> &str {
+    const LONGEST: usize = 16;
+    let before = &text[text.ceil_char_boundary(at.saturating_sub(LONGEST))..at];
+    before.strip_suffix(' ').map_or("", |before| &before[before.trim_end_matches(is_word).len()..])
+}
+
+/// Whether what stands before `BY` is the `IDENTIFIED`, perhaps `WITH` a method, of a user.
+fn is_identified(text: &str, at: usize) -> bool {
+    let before = &text[text.ceil_char_boundary(at.saturating_sub(LONGEST_CLAUSE))..at];
+    before.split(|char: char| !is_word(char)).any(|word| word.eq_ignore_ascii_case("identified"))
+}
+
+/// Whether a value that no quote holds stands for one, or is rather said of what the key names.
+fn is_told(text: &str, key: &str, place: &Range<usize>, link: Link) -> bool {
+    let value = &text[place.clone()];
+    if link == Link::Said {
+        let said = value.trim_end_matches(['.', '!']);
+        let is_one_of = |part: &str, names: &[&str]| names.iter().any(|name| part.eq_ignore_ascii_case(name));
+        // What databases say of a statement, behind a word of it.
+        if (said == "syntax" && text[place.end..].starts_with(" error"))
+            || (is_one_of(key, &SPOKEN) && is_one_of(said, &SAID))
+        {
+            return true;
+        }
+    }
+    is_placeholder(value)
+}
+
+/// `?`, `$1`, also with a type behind it.
+fn is_placeholder(value: &str) -> bool {
+    let value = value.split_once("::").map_or(value, |(value, _)| value);
+    let is_numbered = |digits: &str| digits.len() <= 3 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    value.strip_prefix('?').is_some_and(is_numbered)
+        || value.strip_prefix('$').is_some_and(|digits| !digits.is_empty() && is_numbered(digits))
 }
 
 /// A name, and which letters it has: what lacks one of them doesn't contain it.
@@ -190,38 +269,178 @@ fn is_number(value: &str) -> bool {
     is_digits || ["?", "null", "nil", "none", "true", "false"].iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 
-/// Where the value of the key that stands at `start..end` begins, if one follows, and whether a `=` right behind the key or its being an option
-/// says that it is one.
-fn start_of_value(text: &str, start: usize, end: usize) -> Option<(usize, bool)> {
-    // `"key"`, also as `\"key\"` in a text within a text.
-    let key_end = end_of(text, end, |char| !matches!(char, '"' | '\'' | '\\' | '`' | ']'));
+/// What stands between a key and its value.
+#[derive(Clone, Copy, PartialEq)]
+enum Link {
+    /// `=` right behind the key, or blanks behind an option's.
+    Assigned,
+    /// `:` and a blank, as in a sentence.
+    Said,
+    /// Any other sign.
+    Sign,
+    /// Blanks, before a quote.
+    Clause,
+    /// The end of a tag: `<password>`.
+    Tag,
+}
+
+/// Where the value of the key that stands at `start..end` begins, if one follows.
+fn start_of_value(text: &str, start: usize, end: usize) -> Option<(usize, Link)> {
+    if let Some(behind) = end_of_tag(text, start, end) {
+        return Some((behind, Link::Tag));
+    }
+    let key_end = end_of_name(text, end);
     let behind = skip_blanks(text, key_end);
     let may_be_sign = matches!(text.as_bytes().get(behind)?, b'=' | b':' | b'%');
     if may_be_sign && let Some(sign) = SIGNS.iter().find(|sign| starts_with(&text[behind..], sign)) {
-        let is_assigned = behind == key_end && matches!(*sign, "=" | "%3d");
-        return Some((skip_blanks(text, behind + sign.len()), is_assigned));
+        let value = skip_blanks(text, behind + sign.len());
+        let is_close = behind == key_end;
+        let link = match *sign {
+            "=" | "%3d" if is_close => Link::Assigned,
+            ":" if is_close && value > behind + sign.len() => Link::Said,
+            _ => Link::Sign,
+        };
+        return Some((value, link));
     }
-    let is_option = text[start..].starts_with("--");
-    let is_followed = behind > key_end && text[behind..].starts_with(|char| is_option || matches!(char, '\'' | '"'));
-    is_followed.then_some((behind, is_option))
+    if behind == key_end {
+        return None;
+    }
+    if text[start..].starts_with("--") {
+        return Some((behind, Link::Assigned));
+    }
+    let is_quoted = opening(text, behind).is_some() || end_of_dollars(text, behind).is_some();
+    is_quoted.then_some((behind, Link::Clause))
 }
 
-fn value_at(text: &str, start: usize, secret: Secret) -> Range<usize> {
-    let first = text[start..].trim_start_matches('\\');
-    let quote_at = text.len() - first.len();
-    match first.chars().next() {
-        Some(quote @ ('"' | '\'' | '`')) => {
-            let inside = quote_at + 1;
-            inside..end_of_quoted(text, inside, quote, &text[start..quote_at])
+/// Behind what closes a key, `"key"`, also as `\"key\"` in a text within a text, and behind its places: `key[]`, `key[0]`.
+fn end_of_name(text: &str, end: usize) -> usize {
+    const LONGEST: usize = 32;
+    let bytes = text.as_bytes();
+    let mut at = end;
+    loop {
+        match bytes.get(at) {
+            Some(b'"' | b'\'' | b'\\' | b'`' | b']') => at += 1,
+            Some(b'[') => {
+                let place = bytes[at + 1..].iter().take(LONGEST).position(|byte| !is_place(*byte));
+                match place {
+                    Some(length) if bytes[at + 1 + length] == b']' => at += length + 2,
+                    _ => return at,
+                }
+            }
+            _ => return at,
         }
-        // A list or an object: to the end of the line rather than counting brackets that may be of the secret.
-        Some('[' | '{') => start..end_of(text, start, |char| char == '\n'),
-        _ if secret == Secret::Line => start..end_of(text, start, |char| matches!(char, '\n' | '\r' | '"')),
-        _ => {
-            start..end_of(text, start, |char| {
+    }
+}
+
+fn is_place(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'"' | b'\'')
+}
+
+/// The quote that opens a text at `start`, and where it stands: behind backslashes, or behind the kind of the text.
+fn opening(text: &str, start: usize) -> Option<(usize, char)> {
+    let bytes = text.as_bytes();
+    let is_kind = bytes.get(start).is_some_and(|byte| KINDS_OF_TEXT.contains(byte));
+    // `U&'…'`, with numbers of characters in it.
+    let kind = if is_kind { 1 + usize::from(bytes.get(start + 1) == Some(&b'&')) } else { 0 };
+    let backslashes = bytes[start + kind..].iter().take_while(|&&byte| byte == b'\\').count();
+    let at = start + kind + backslashes;
+    match bytes.get(at)? {
+        quote @ (b'"' | b'\'') => Some((at, char::from(*quote))),
+        b'`' if !is_kind => Some((at, '`')),
+        _ => None,
+    }
+}
+
+/// Behind the `$$` or `$tag$` that opens a text of PostgreSQL at `start`.
+fn end_of_dollars(text: &str, start: usize) -> Option<usize> {
+    const LONGEST: usize = 63;
+    let tag = text[start..].strip_prefix('$')?;
+    let length = tag.bytes().take(LONGEST + 1).position(|byte| !byte.is_ascii_alphanumeric() && byte != b'_')?;
+    let is_tag = tag[length..].starts_with('$') && !tag.starts_with(|char: char| char.is_ascii_digit());
+    is_tag.then_some(start + length + 2)
+}
+
+/// Where what several values may share ends: looked for once.
+#[derive(Default)]
+struct Ends {
+    line: usize,
+    word: usize,
+    block: usize,
+}
+
+impl Ends {
+    fn of_line(&mut self, text: &str, start: usize) -> usize {
+        if self.line <= start {
+            self.line = end_of(text, start, |char| char == '\n');
+        }
+        self.line
+    }
+
+    /// Of what tags hold as it is, with its own end.
+    fn of_block(&mut self, text: &str, start: usize) -> usize {
+        const CLOSE: &str = "]]>";
+        if self.block <= start {
+            self.block = text[start..].find(CLOSE).map_or(text.len(), |length| start + length + CLOSE.len());
+        }
+        self.block
+    }
+
+    fn of_word(&mut self, text: &str, start: usize) -> usize {
+        if self.word <= start {
+            self.word = end_of(text, start, |char| {
                 char.is_whitespace() || matches!(char, '&' | ',' | ';' | ')' | '}' | ']' | '"' | '\'')
-            })
+            });
         }
+        self.word
+    }
+}
+
+fn value_at(text: &str, start: usize, secret: Secret, link: Link, ends: &mut Ends) -> Range<usize> {
+    if link == Link::Tag {
+        return within_tags(text, start, ends);
+    }
+    if let Some((quote_at, quote)) = opening(text, start) {
+        let inside = quote_at + 1;
+        let escape = text[start..quote_at].trim_start_matches(|char| char != '\\');
+        return inside..end_of_quoted(text, inside, quote, escape);
+    }
+    if let Some(inside) = end_of_dollars(text, start) {
+        let end = text[inside..].find(&text[start..inside]).map_or(text.len(), |length| inside + length);
+        return inside..end;
+    }
+    match text[start..].chars().next() {
+        // A list or an object: to the end of the line rather than counting brackets that may be of the secret.
+        Some('[' | '{') => start..ends.of_line(text, start),
+        _ if secret == Secret::Line => start..end_of(text, start, |char| matches!(char, '\n' | '\r' | '"')),
+        _ => start..ends.of_word(text, start),
+    }
+}
+
+/// Behind the tag that the key at `start..end` opens: `<password>`, `<a:password b="c">`.
+fn end_of_tag(text: &str, start: usize, end: usize) -> Option<usize> {
+    const LONGEST: usize = 256;
+    if !matches!(text.as_bytes().get(end)?, b'>' | b' ') {
+        return None;
+    }
+    let before = &text[..start];
+    before.strip_suffix(':').map_or(before, |before| before.trim_end_matches(is_key)).strip_suffix('<')?;
+    let close = text.as_bytes()[end..].iter().take(LONGEST).position(|byte| matches!(byte, b'<' | b'>'))?;
+    let is_open = text[end + close..].starts_with('>') && !text[..end + close].ends_with('/');
+    is_open.then_some(end + close + 1)
+}
+
+/// What a tag holds. Where no other closes it, that may be a sentence as well: `login <user> <password>, then`.
+fn within_tags(text: &str, start: usize, ends: &mut Ends) -> Range<usize> {
+    if text[start..].starts_with("<![CDATA[") {
+        return start..ends.of_block(text, start);
+    }
+    let end = end_of(text, start, |char| char == '<');
+    if text[end..].starts_with("</") {
+        start..end
+    } else if text[start..].starts_with(char::is_alphanumeric) {
+        start..ends.of_line(text, start)
+    } else {
+        start..start
     }
 }
 

@@ -3,14 +3,16 @@
 use std::ops::Range;
 
 use super::end_of;
-use super::word::{Needle, Needles};
+use super::word::{Needle, Needles, is_prose};
 
 /// What follows a beginning.
 #[derive(Clone, Copy)]
 enum Rest {
     /// Letters, digits, `_` and `-`: no word begins like that.
     Any,
-    /// The same, with `.`, `=`, `+` and `/`: parts of base64.
+    /// The same, but words: names begin like that.
+    NoWords,
+    /// Letters, digits, `_` and `-`, with `.`, `=`, `+` and `/`: parts of base64.
     Parts,
     /// Letters and digits, with a digit among them or of some length: words do begin like that.
     Random,
@@ -48,19 +50,19 @@ static BEGINNINGS: Needles<Rest> = Needles::new(&[
     of("glsa_", Rest::Any),
     of("gocspx-", Rest::Any),
     of("gsk_", Rest::Random),
-    of("hf_", Rest::Any),
+    of("hf_", Rest::NoWords),
     of("hvs.", Rest::Any),
     of("lin_api_", Rest::Any),
     of("npm_", Rest::Random),
     of("nvapi-", Rest::Any),
-    of("pk_", Rest::Any),
+    of("pk_", Rest::NoWords),
     of("pypi-ag", Rest::Any),
-    of("rk_", Rest::Any),
+    of("rk_", Rest::NoWords),
     of("rubygems_", Rest::Random),
     of("sg.", Rest::Long),
     of("shpat_", Rest::Any),
-    of("sk-", Rest::Any),
-    of("sk_", Rest::Any),
+    of("sk-", Rest::NoWords),
+    of("sk_", Rest::NoWords),
     of("sntrys_", Rest::Parts),
     of("tk_", Rest::Any),
     of("whsec_", Rest::Any),
@@ -105,7 +107,7 @@ impl Rest {
     fn may_have(self, char: char) -> bool {
         char.is_ascii_alphanumeric()
             || match self {
-                Self::Any => matches!(char, '_' | '-'),
+                Self::Any | Self::NoWords => matches!(char, '_' | '-'),
                 Self::Parts | Self::Long => matches!(char, '_' | '-' | '.' | '=' | '+' | '/'),
                 Self::Random | Self::Capitals => false,
             }
@@ -116,6 +118,7 @@ impl Rest {
         let is_random = || rest.len() >= LONG || rest.bytes().any(|byte| byte.is_ascii_digit());
         let is_key = match self {
             Self::Any | Self::Parts => true,
+            Self::NoWords => !is_prose(rest),
             Self::Random => is_random(),
             Self::Capitals => !beginning.bytes().chain(rest.bytes()).any(is_small) && is_random(),
             // A name of a host has a point sooner.

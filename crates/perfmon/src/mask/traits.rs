@@ -5,7 +5,7 @@
 pub(super) struct Traits {
     digits: usize,
     pub(super) has_at: bool,
-    /// `=`, `:` and quotes: what stands between a key and its value.
+    /// `=`, `:`, quotes, and `>` and `$` as of `<password>` and `$$`: what stands between a key and its value.
     has_signs: bool,
     /// As an option begins, and a key block.
     pub(super) has_dashes: bool,
@@ -24,8 +24,8 @@ impl Traits {
             match byte {
                 b'0'..=b'9' => traits.digits += 1,
                 b'a'..=b'z' | b'A'..=b'Z' => {}
-                b' ' | b'\t' | b'+' => traits.has_blanks = true,
-                b'=' | b':' | b'"' | b'\'' => traits.has_signs = true,
+                b' ' | b'\t' | b'\n' | b'\r' | b'\x0b' | b'\x0c' | b'+' => traits.has_blanks = true,
+                b'=' | b':' | b'"' | b'\'' | b'>' | b'$' => traits.has_signs = true,
                 b'-' => traits.has_dashes |= before == b'-',
                 b'/' => traits.has_slashes = true,
                 b'@' => traits.has_at = true,

@@ -4,14 +4,19 @@ use std::ops::Range;
 
 use super::end_of;
 
-/// What is longer, from `://` on, is cut there.
-const LONGEST: usize = 2_048;
-
 pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
+    // Where the characters of the URL end, which those within it share, and the last sign of them: looked for once.
+    let (mut end, mut last_sign) = (0, None);
+    let mut shown = 0;
     for (at, _) in text.match_indices("://") {
+        if at < shown {
+            continue; // gone with the one before
+        }
         let start = at + "://".len();
-        let text = &text[..text.floor_char_boundary(start + LONGEST)];
-        let end = end_of(text, start, |char| char.is_whitespace() || matches!(char, '"' | '<' | '>'));
+        if start > end || end == 0 {
+            end = end_of(text, start, |char| char.is_whitespace() || matches!(char, '"' | '<' | '>'));
+            last_sign = text[start..end].rfind('@').map(|sign| start + sign);
+        }
         let authority = end_of(&text[..end], start, |char| matches!(char, '/' | '?' | '#'));
         let has_port = text[start..authority]
             .rsplit_once(':')
@@ -19,12 +24,14 @@ pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
         let is_bracketed = text[start..authority].ends_with(']');
         // A password may hold what ends an authority, if whoever wrote it was careless.
         let looks_cut = text[start..authority].contains(':') && !has_port && !is_bracketed;
-        let within = if text[start..authority].contains('@') || looks_cut { end } else { authority };
-        if let Some(sign) = text[start..within].rfind('@') {
-            secrets.push(start..start + sign);
-        } else if looks_cut && within == text.len() {
+        let has_user = looks_cut || text[start..authority].contains('@');
+        if let Some(sign) = last_sign.filter(|&sign| has_user && sign >= start) {
+            secrets.push(start..sign);
+            shown = sign;
+        } else if looks_cut && end == text.len() {
             // `://user:pass`, where the text was cut.
-            secrets.push(start..within);
+            secrets.push(start..end);
+            shown = end;
         }
     }
 }

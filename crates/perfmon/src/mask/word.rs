@@ -67,3 +67,25 @@ pub(super) fn is_random(text: &str, shortest: usize) -> bool {
         && text.bytes().any(|byte| byte.is_ascii_digit())
         && text.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
+
+/// Whether a text is of words as people write them, alone or joined as in `read-only` and `tenant_id`, and of little numbers among them.
+pub(super) fn is_prose(text: &str) -> bool {
+    const MOST_DIGITS: usize = 5;
+    let is_number = |part: &str| part.len() <= MOST_DIGITS && part.bytes().all(|byte| byte.is_ascii_digit());
+    let text = text.trim_end_matches(['.', ':', '!', '?']);
+    !text.is_empty() && text.split(['-', '_', '.', '/']).all(|part| is_number(part) || is_written(part))
+}
+
+/// Whether letters can be a word: small ones, perhaps behind a capital, or capitals alone, and none but short ones without vowels.
+fn is_written(word: &str) -> bool {
+    const SHORT: usize = 5;
+    const LONGEST: usize = 20;
+    let Some(first) = word.chars().next() else { return true };
+    let rest = &word[first.len_utf8()..];
+    let is_cased = !rest.contains(char::is_uppercase) || !word.contains(char::is_lowercase);
+    let is_vowel = |char: char| !char.is_ascii() || "aeiouyAEIOUY".contains(char);
+    word.len() <= LONGEST
+        && is_cased
+        && word.chars().all(char::is_alphabetic)
+        && word.split(is_vowel).all(|consonants| consonants.len() <= SHORT)
+}
