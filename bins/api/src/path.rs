@@ -16,6 +16,6 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
         axum::extract::Path::from_request_parts(parts, state)
             .await
             .map(|axum::extract::Path(named)| Self(named))
-            .map_err(|error| Problem::bad_request("bad-path", error.body_text()))
+            .map_err(|error| Problem::bad_request("bad-path", error.body_text()).refused())
     }
 }

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use tidegate_app::store::StoreError;
+use tidegate_perfmon::Refused;
 use tidegate_queue::{BrokerError, EnqueueError};
 
 /// Longest detail in characters: it may repeat what the client sent, which may be anything.
@@ -37,6 +38,8 @@ struct Content {
     headers: HeaderMap,
     /// For the log, never for the client.
     cause: Option<String>,
+    /// Said before it was asked who wants to know.
+    is_refusal: bool,
 }
 
 impl Problem {
@@ -47,7 +50,15 @@ impl Problem {
             detail.truncate(end);
             detail.push('…');
         }
-        Self(Box::new(Content { status, kind, detail, members: Map::new(), headers: HeaderMap::new(), cause: None }))
+        Self(Box::new(Content {
+            status,
+            kind,
+            detail,
+            members: Map::new(),
+            headers: HeaderMap::new(),
+            cause: None,
+            is_refusal: false,
+        }))
     }
 
     /// The request can't be understood.
@@ -124,6 +135,13 @@ impl Problem {
         self.header(header::RETRY_AFTER, TRY_AGAIN_SECONDS)
     }
 
+    /// Said to anybody, before it is known who asks: neither a good answer nor a bad one.
+    #[must_use]
+    pub(crate) fn refused(mut self) -> Self {
+        self.0.is_refusal = true;
+        self
+    }
+
     /// Keeps the cause for the log.
     fn caused_by(mut self, error: &(dyn Error + 'static)) -> Self {
         // Our errors say in their own text what they stand on.
@@ -190,6 +208,9 @@ impl IntoResponse for Problem {
         *response.headers_mut() = std::mem::take(&mut self.0.headers);
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.0.is_refusal {
+            response.extensions_mut().insert(Refused);
+        }
         response.extensions_mut().insert(self);
         response
     }

@@ -10,6 +10,7 @@ mod schedules;
 mod tenants;
 
 use axum::extract::{MatchedPath, Request};
+use axum::http::Method;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
@@ -113,9 +114,12 @@ fn application(app: &App) -> Router<App> {
         .route_layer(from_fn_with_state(app.clone(), caller::layer))
 }
 
-/// The route's template, so that one series stands for all ids.
+/// The route's template, so that one series stands for all ids. None with a method that no route has: the method is the client's to
+/// choose, and each would have a series on each route.
 fn route_of(request: &Request) -> Option<&str> {
-    request.extensions().get::<MatchedPath>().map(MatchedPath::as_str)
+    const SERVED: [Method; 5] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE];
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    route.filter(|_| SERVED.contains(request.method()))
 }
 
 async fn unknown(request: Request) -> Problem {

@@ -54,12 +54,12 @@ pub enum CallOutcome {
 }
 
 impl CallOutcome {
-    /// Whether the caller was turned away before anything was done for it: 401, 403 or 429.
+    /// Whether the caller was turned away before anything was done for it: 401, 403, 405 or 429.
     ///
     /// Such an answer says nothing of how well the service does its work. As a good one it would hide an outage behind whoever
     /// knocks often enough, as a bad one it would make one of them.
     pub const fn is_refusal(self) -> bool {
-        matches!(self, Self::Status(401 | 403 | 429))
+        matches!(self, Self::Status(401 | 403 | 405 | 429))
     }
 
     pub(crate) fn has_failed(self) -> bool {

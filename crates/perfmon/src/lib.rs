@@ -140,6 +140,7 @@ mod prometheus;
 mod query;
 mod reading;
 mod received_at;
+mod refused;
 mod registry;
 mod report;
 #[cfg(feature = "tower")]
@@ -195,6 +196,7 @@ pub use query::{
 };
 pub use reading::Reading;
 pub use received_at::ReceivedAt;
+pub use refused::Refused;
 pub use registry::Registry;
 pub use report::{Component, Health, HealthReport, Reason};
 #[cfg(feature = "tower")]

@@ -56,6 +56,9 @@ impl Collector for Registry {
         let help = "Time until a caller was turned away; in no request's duration";
         let family = encoder.encode_descriptor("http_refusal_seconds", help, None, MetricType::Histogram)?;
         histogram(family, &self.inner().refusals.total())?;
+        let help = "Requests whose client left within 100 ms; in no other count";
+        let mut family = encoder.encode_descriptor("http_requests_left_early", help, None, MetricType::Counter)?;
+        counter(&mut family, [], self.left_early())?;
         let help = "Requests begun and not answered";
         let mut family = encoder.encode_descriptor("http_in_flight", help, None, MetricType::Gauge)?;
         for endpoint in &endpoints {

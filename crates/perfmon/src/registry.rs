@@ -1,6 +1,7 @@
 //! All recorders of a process.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,17 @@ use crate::trace_context::TraceContext;
 use crate::window::Window;
 
 const LONGEST_REQUEST_ID: usize = 128;
+/// Whoever leaves sooner waited for nothing that hangs: anybody can open connections and close them at once, and as bad ones they
+/// would make an outage of it.
+const LEAVES_EARLY: Duration = Duration::from_millis(100);
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct End {
+    pub(crate) outcome: CallOutcome,
+    /// By its status, or though it has another.
+    pub(crate) is_refused: bool,
+}
 
 /// Endpoints, operations and their windows. Clones share one registry.
 #[derive(Clone)]
@@ -51,6 +63,8 @@ pub(crate) struct Inner {
     pub(crate) body_waits: Series,
     /// How long it took to turn callers away.
     pub(crate) refusals: Series,
+    /// Clients that left before anything could be said of what they waited for.
+    pub(crate) left_early: AtomicU64,
     pub(crate) slow_calls: SlowestCalls,
     pub(crate) failed_calls: SlowLog<SlowCall>,
     pub(crate) slow_operations: SlowLog<SlowOperation>,
@@ -104,21 +118,25 @@ impl Registry {
         request_id: Option<&str>,
         trace: Option<TraceContext>,
     ) {
-        self.finished_call(endpoint, outcome, elapsed, || request_id, trace);
+        let end = End { outcome, is_refused: outcome.is_refusal() };
+        self.finished_call(endpoint, end, elapsed, || request_id, trace);
     }
 
     pub(crate) fn finished_call<'a>(
         &self,
         endpoint: &Endpoint,
-        outcome: CallOutcome,
+        End { outcome, is_refused }: End,
         elapsed: Duration,
         request_id: impl FnOnce() -> Option<&'a str>,
         trace: Option<TraceContext>,
     ) {
         self.sampling(elapsed, || match outcome {
-            outcome if outcome.is_refusal() => {
+            _ if is_refused => {
                 endpoint.refused();
                 self.inner.refusals.record(0, elapsed);
+            }
+            CallOutcome::Aborted if elapsed < LEAVES_EARLY => {
+                self.inner.left_early.fetch_add(1, Ordering::Relaxed);
             }
             CallOutcome::Status(code) => endpoint.record(StatusClass::of(code), elapsed),
             CallOutcome::Failed => endpoint.record(StatusClass::ServerError, elapsed),
@@ -147,6 +165,12 @@ impl Registry {
         if is_slow {
             self.inner.slow_calls.push(call);
         }
+    }
+
+    /// Requests whose clients left within 100 ms, since the start. They are counted here alone: an endpoint's `aborted` are those that
+    /// waited longer.
+    pub fn left_early(&self) -> u64 {
+        self.inner.left_early.load(Ordering::Relaxed)
     }
 
     /// Files everything recorded since the last tick into the windows. Call it about once a second, from one

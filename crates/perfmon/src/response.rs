@@ -15,6 +15,8 @@ use crate::endpoint::{CallOutcome, Endpoint};
 use crate::in_flight::Note;
 use crate::layer::Common;
 use crate::received_at::ReceivedAt;
+use crate::refused::Refused;
+use crate::registry::End;
 use crate::trace_context::TraceContext;
 
 pin_project! {
@@ -43,8 +45,12 @@ where
         let this = self.project();
         let result = ready!(this.recording.running(|| this.inner.poll(cx)));
         match &result {
-            Ok(response) => this.recording.finish(CallOutcome::Status(response.status().as_u16()), response.headers()),
-            Err(_) => this.recording.finish(CallOutcome::Failed, &HeaderMap::new()),
+            Ok(response) => {
+                let is_refused = response.extensions().get::<Refused>().is_some();
+                let outcome = CallOutcome::Status(response.status().as_u16());
+                this.recording.finish(outcome, is_refused, response.headers());
+            }
+            Err(_) => this.recording.finish(CallOutcome::Failed, false, &HeaderMap::new()),
         }
         Poll::Ready(result)
     }
@@ -101,7 +107,7 @@ impl Recording {
         done
     }
 
-    fn finish(&mut self, outcome: CallOutcome, headers: &HeaderMap) {
+    fn finish(&mut self, outcome: CallOutcome, is_refused: bool, headers: &HeaderMap) {
         self.state = State::Recorded;
         self.endpoint.under_way().end(self.note);
         let Common { registry, request_id } = &*self.common;
@@ -114,7 +120,8 @@ impl Recording {
         }
         // Seldom wanted, so that it is looked up only then.
         let id = || headers.get(request_id).or(self.request_id.as_ref())?.to_str().ok();
-        registry.finished_call(&self.endpoint, outcome, elapsed, id, self.trace);
+        let end = End { outcome, is_refused: is_refused || outcome.is_refusal() };
+        registry.finished_call(&self.endpoint, end, elapsed, id, self.trace);
     }
 }
 
@@ -125,6 +132,6 @@ impl Drop for Recording {
             State::Running => CallOutcome::Failed,
             State::Recorded => return,
         };
-        self.finish(outcome, &HeaderMap::new());
+        self.finish(outcome, false, &HeaderMap::new());
     }
 }

@@ -1,6 +1,7 @@
 //! How a registry is built.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crate::catalog::Catalog;
@@ -149,6 +150,7 @@ impl RegistryBuilder {
             waits: Series::new(Arc::clone(&layout), Duration::ZERO),
             body_waits: Series::new(Arc::clone(&layout), Duration::ZERO),
             refusals: Series::new(Arc::clone(&layout), Duration::ZERO),
+            left_early: AtomicU64::new(0),
             slow_calls: SlowestCalls::new(self.slow_entries),
             failed_calls: SlowLog::new(self.slow_entries),
             slow_operations: SlowLog::new(self.slow_entries),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use http::{Request, Response, StatusCode};
 use tidegate_perfmon::{
     BodyWait, CallOutcome, EndpointTotals, Event, HealthMonitor, ManualClock, OTHER, Observer, PerfLayer, ReceivedAt,
-    Registry, SlowCall, TraceContext, UNMATCHED, Window,
+    Refused, Registry, SlowCall, TraceContext, UNMATCHED, Window,
 };
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
@@ -73,16 +73,53 @@ async fn responses_are_recorded_by_route_and_class() {
 
 #[tokio::test]
 async fn a_request_dropped_on_the_way_is_aborted() {
-    let (_, registry) = manual();
+    let (clock, registry) = manual();
     let mut service = PerfLayer::new(registry.clone(), route)
         .layer(service_fn(|_: Request<()>| pending::<Result<Response<()>, Infallible>>()));
     {
         let mut future = pin!(service.call(request(Some("/hang"))));
         assert!(!poll_once(future.as_mut()));
+        clock.advance(Duration::from_millis(100));
     }
-    drop(service.call(request(Some("/hang")))); // never polled
+    let never_polled = service.call(request(Some("/hang")));
+    clock.advance(Duration::from_secs(1));
+    drop(never_polled);
     let totals = only(&registry);
     assert_eq!((totals.aborted, totals.classes.total(), totals.latency.count), (2, 0, 0));
+}
+
+/// Anybody can open connections and close them at once; of whom that tells is nobody's outage.
+#[tokio::test]
+async fn who_leaves_at_once_is_counted_apart() {
+    let (clock, registry) = manual();
+    let mut service = PerfLayer::new(registry.clone(), route)
+        .layer(service_fn(|_: Request<()>| pending::<Result<Response<()>, Infallible>>()));
+    for _ in 0..45 {
+        let left = service.call(request(Some("/schedules")));
+        clock.advance(Duration::from_millis(99));
+        drop(left);
+    }
+    assert_eq!((only(&registry).aborted, registry.left_early()), (0, 45));
+    registry.tick(registry.now());
+    assert!(registry.failed_calls(9).is_empty() && registry.readings().iter().all(|reading| reading.observed == 0.0));
+}
+
+#[tokio::test]
+async fn what_says_that_it_is_a_refusal_is_one() {
+    let (_, registry) = manual();
+    let service = PerfLayer::new(registry.clone(), route).layer(service_fn(|request: Request<()>| {
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::SEE_OTHER;
+        if route(&request) == Some("/page") {
+            response.extensions_mut().insert(Refused);
+        }
+        ready(Ok::<_, Infallible>(response))
+    }));
+    for path in ["/page", "/moved"] {
+        service.clone().oneshot(request(Some(path))).await.unwrap();
+    }
+    let told: Vec<_> = registry.totals().into_iter().map(|of| (of.refused, of.classes.redirection)).collect();
+    assert_eq!(told, [(0, 1), (1, 0)]);
 }
 
 #[tokio::test]

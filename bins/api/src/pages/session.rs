@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 
+use axum::Extension;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
@@ -18,6 +19,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tidegate_app::settings::Settings;
+use tidegate_perfmon::Refused;
 use uuid::Uuid;
 
 use super::layout::Here;
@@ -115,7 +117,7 @@ impl FromRequestParts<App> for Visitor {
         }
         match role(app, &parts.headers) {
             Some(role) => Ok(Self { role, has_session: true }),
-            None => Err(Redirect::to(&login(parts)).into_response()),
+            None => Err((Extension(Refused), Redirect::to(&login(parts))).into_response()),
         }
     }
 }

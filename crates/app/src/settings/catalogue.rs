@@ -353,7 +353,7 @@ pub const CATALOGUE: &[Setting] = &[
         "performance.pool_stuck",
         "TIDEGATE_PERFORMANCE_POOL_STUCK",
         Some("5s"),
-        "a wait for a database connection above which the node is unhealthy: who holds it hangs",
+        "a wait for a database connection above which whoever holds it hangs; half as long again makes the node unhealthy",
     ),
     setting(
         "performance.endpoints",

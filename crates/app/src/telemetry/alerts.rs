@@ -117,7 +117,7 @@ impl AlertDesk {
         seen.extend(burning.iter().map(BurnReading::observation));
         seen.iter_mut().for_each(hide);
         for observation in seen.iter_mut().filter(|observation| observation.breached == Some(true)) {
-            observation.trace_id = traces::of(&observation.rule, beat, self.statements.get());
+            observation.trace_id = traces::of(observation, beat, self.statements.get());
         }
         let steps = alerts.evaluate(beat.now, beat.unix_ms, &seen);
         drop(seen);

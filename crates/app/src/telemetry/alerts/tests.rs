@@ -139,6 +139,40 @@ async fn an_alert_names_a_trace_that_shows_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_alert_about_a_route_names_a_trace_of_that_route() {
+    let mut ground = Ground::new();
+    let long = ground.registry.endpoint("GET", "/orders/{id}/lines");
+    for (route, trace) in [("/orders/{id}", 0xaaaa), ("/orders", 0xbbbb)] {
+        let endpoint = ground.registry.endpoint("GET", route);
+        let trace = TraceContext::new(trace, 7, true);
+        ground.registry.finished_in(&endpoint, CallOutcome::Status(500), Duration::from_secs(9), None, trace);
+    }
+    ground.registry.finished_in(
+        &long,
+        CallOutcome::Status(500),
+        Duration::from_secs(9),
+        None,
+        TraceContext::new(0xcccc, 7, true),
+    );
+    for second in 0..120 {
+        let failing = Reading::new("failing_api", 1.0, 0.05).detail("9 of 9 responses of GET /orders/{id} within 11s");
+        let slow = Reading::new("slow_api", 9.0, 1.0).detail("P95 of GET /orders");
+        let none = Reading::new("slow_query", 9.0, 1.0).detail("P95 of GET /orders");
+        let health = ground.monitor.evaluate([failing, slow, none]);
+        let now = Duration::from_secs(second);
+        ground.desk.beat(&Beat { now, unix_ms: unix_ms(), registry: &ground.registry, health: &health });
+    }
+    let told = ground.desk.json(10);
+    let trace = |rule: &str| {
+        let items = told["items"].as_array().unwrap();
+        items.iter().find(|item| item["rule"] == rule).expect("it fires")["trace_id"].clone()
+    };
+    assert_eq!(trace("failing_api"), format!("{:032x}", 0xaaaa));
+    assert_eq!(trace("slow_api"), format!("{:032x}", 0xbbbb));
+    assert!(trace("slow_query").is_null());
+}
+
+#[tokio::test(start_paused = true)]
 async fn alerts_about_statements_and_about_clients_that_left_name_a_trace_too() {
     let mut ground = Ground::new();
     let queries = Queries::new(QueryConfig::default());
@@ -156,7 +190,7 @@ async fn alerts_about_statements_and_about_clients_that_left_name_a_trace_too() 
         trace: TraceContext::new(0x4bf9, 7, true),
     });
     ground.desk.look_into(queries);
-    let rules = ["slow_statements", "slow_query", "database_time", "aborted"];
+    let rules = ["slow_statements", "aborted"];
     for second in 0..60 {
         let health = ground.monitor.evaluate(rules.map(|rule| Reading::new(rule, 1.0, 0.05)));
         let now = Duration::from_secs(second);

@@ -1,6 +1,6 @@
 //! A trace that shows what an alert is about.
 
-use tidegate_perfmon::{CallOutcome, Queries, SlowCall};
+use tidegate_perfmon::{CallOutcome, Observation, Queries, SlowCall};
 
 use crate::telemetry::Beat;
 
@@ -9,23 +9,37 @@ const RECENT_MS: u64 = 60_000;
 /// Calls that are looked at for one that has a trace.
 const CALLS: usize = 20;
 
-/// The newest call of the last minute that failed, was slow or was given up, as the rule asks, and had a trace; of a rule about statements the
-/// slowest statement of the last minute.
-pub(super) fn of(rule: &str, beat: &Beat<'_>, statements: Option<&Queries>) -> Option<String> {
+/// The newest call of the last minute that failed, was slow or was given up, as the rule asks, and had a trace; of a rule about one route
+/// one of that route; of a rule about statements the slowest statement of the last minute.
+pub(super) fn of(observation: &Observation<'_>, beat: &Beat<'_>, statements: Option<&Queries>) -> Option<String> {
+    let rule = &*observation.rule;
     let calls = match rule {
-        "error_rate" | "failing_api" => beat.registry.failed_calls(CALLS),
-        "p99" | "slow_api" => beat.registry.slow_calls(CALLS),
+        "error_rate" => beat.registry.failed_calls(CALLS),
+        "failing_api" => named_in(&observation.detail, beat.registry.failed_calls(usize::MAX)),
+        "p99" => beat.registry.slow_calls(CALLS),
+        "slow_api" => named_in(&observation.detail, beat.registry.slow_calls(usize::MAX)),
         "aborted" => {
             let mut calls = beat.registry.slow_calls(usize::MAX);
             calls.retain(|call| call.outcome == CallOutcome::Aborted);
             calls
         }
-        "slow_statements" | "slow_query" | "database_time" => return of_statement(statements?, beat.unix_ms),
+        "slow_statements" => return of_statement(statements?, beat.unix_ms),
         _ if rule.starts_with("burn_") => beat.registry.failed_calls(CALLS),
         _ => return None,
     };
     let is_recent = |call: &SlowCall| beat.unix_ms.saturating_sub(call.at_unix_ms) <= RECENT_MS;
     calls.into_iter().filter(is_recent).find_map(|call| call.trace_id)
+}
+
+/// Those of the route that the detail is about.
+fn named_in(detail: &str, mut calls: Vec<SlowCall>) -> Vec<SlowCall> {
+    calls.retain(|call| {
+        let name = format!("{} {}", call.method, call.route);
+        let after = detail.split_once(&name).map(|(_, after)| after);
+        // No longer route that begins so.
+        after.is_some_and(|after| after.is_empty() || after.starts_with([' ', ',', ':']))
+    });
+    calls
 }
 
 fn of_statement(statements: &Queries, unix_ms: u64) -> Option<String> {
