@@ -402,7 +402,9 @@ fn value_at(text: &str, start: usize, secret: Secret, link: Link, ends: &mut End
     if let Some((quote_at, quote)) = opening(text, start) {
         let inside = quote_at + 1;
         let escape = text[start..quote_at].trim_start_matches(|char| char != '\\');
-        return inside..end_of_quoted(text, inside, quote, escape);
+        // The kind goes with it: it may as well be the secret, as in `'token=b'`.
+        let has_kind = escape.len() < quote_at - start;
+        return if has_kind { start } else { inside }..end_of_quoted(text, inside, quote, escape);
     }
     if let Some(inside) = end_of_dollars(text, start) {
         let end = text[inside..].find(&text[start..inside]).map_or(text.len(), |length| inside + length);
