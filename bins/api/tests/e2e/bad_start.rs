@@ -295,7 +295,7 @@ async fn every_bad_variable_is_named() {
         ("TIDEGATE_QUEUE_GRACE", "2h"),
         ("TIDEGATE_IMPORT_CHUNK", "501"),
         ("TIDEGATE_IMPORT_PAUSE", "61s"),
-        ("DATABASE_URL", "postgres://app:hunter2@127.0.0.1/app"),
+        ("DATABASE_URL", "mysql://app:hunter2@127.0.0.1/app"),
         ("REDIS_URL", "http://:hunter2@127.0.0.1"),
         ("REDIS_CACHE_URL", "redis://:hunter2@127.0.0.1"),
         ("TIDEGATE_REDIS_PREFIX", "a b"),

@@ -235,6 +235,7 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "tidegate_http_request_duration_seconds",
         "tidegate_http_requests",
         "tidegate_http_requests_aborted",
+        "tidegate_http_requests_left_early",
         "tidegate_http_requests_refused",
         "tidegate_http_wait_seconds",
         "tidegate_job_acks_abandoned",

@@ -197,7 +197,8 @@ async fn the_pools_are_shown_with_who_waited() {
     }
     let health = poll_until(DEADLINE, async || {
         let health = api.json("/api/performance?type=health").await;
-        health.to_string().contains("pool_in_use").then_some(())
+        let judged = health.to_string();
+        (judged.contains("pool_wait") && judged.contains("pool_stuck")).then_some(())
     });
     health.await.expect("health is judged by them");
 

@@ -36,8 +36,8 @@ fn named_in(detail: &str, mut calls: Vec<SlowCall>) -> Vec<SlowCall> {
     calls.retain(|call| {
         let name = format!("{} {}", call.method, call.route);
         let after = detail.split_once(&name).map(|(_, after)| after);
-        // No longer route that begins so.
-        after.is_some_and(|after| after.is_empty() || after.starts_with([' ', ',', ':']))
+        // Not of a longer route that begins so.
+        after.is_some_and(|after| !after.starts_with(|next: char| next.is_alphanumeric() || "/{}-_.".contains(next)))
     });
     calls
 }
