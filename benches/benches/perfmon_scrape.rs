@@ -116,6 +116,7 @@ impl Theirs {
         // Families that are empty in both.
         exposition.register("http_requests_aborted", "Requests given up", Family::<Labels, Counter>::default());
         exposition.register("http_requests_refused", "Requests turned away", Family::<Labels, Counter>::default());
+        exposition.register("http_requests_left_early", "Requests left at once", Counter::<u64>::default());
         let no_operations = Family::<Labels, Histogram>::new_with_constructor(|| Histogram::new([1.0]));
         exposition.register("operation_duration_seconds", "Time of operations", no_operations);
         exposition.register("operation_failures", "Operations without a result", Family::<Labels, Counter>::default());
