@@ -35,7 +35,7 @@ const LEAVES_EARLY: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct End {
     pub(crate) outcome: CallOutcome,
-    /// By its status, or though it has another.
+    /// Whatever its status.
     pub(crate) is_refused: bool,
 }
 
@@ -118,8 +118,7 @@ impl Registry {
         request_id: Option<&str>,
         trace: Option<TraceContext>,
     ) {
-        let end = End { outcome, is_refused: outcome.is_refusal() };
-        self.finished_call(endpoint, end, elapsed, || request_id, trace);
+        self.finished_call(endpoint, End { outcome, is_refused: false }, elapsed, || request_id, trace);
     }
 
     pub(crate) fn finished_call<'a>(
@@ -131,7 +130,7 @@ impl Registry {
         trace: Option<TraceContext>,
     ) {
         self.sampling(elapsed, || match outcome {
-            _ if is_refused => {
+            _ if is_refused || outcome.is_refusal() => {
                 endpoint.refused();
                 self.inner.refusals.record(0, elapsed);
             }

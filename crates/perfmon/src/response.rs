@@ -48,9 +48,9 @@ where
             Ok(response) => {
                 let is_refused = response.extensions().get::<Refused>().is_some();
                 let outcome = CallOutcome::Status(response.status().as_u16());
-                this.recording.finish(outcome, is_refused, response.headers());
+                this.recording.finish(End { outcome, is_refused }, response.headers());
             }
-            Err(_) => this.recording.finish(CallOutcome::Failed, false, &HeaderMap::new()),
+            Err(_) => this.recording.finish(End { outcome: CallOutcome::Failed, is_refused: false }, &HeaderMap::new()),
         }
         Poll::Ready(result)
     }
@@ -107,7 +107,7 @@ impl Recording {
         done
     }
 
-    fn finish(&mut self, outcome: CallOutcome, is_refused: bool, headers: &HeaderMap) {
+    fn finish(&mut self, end: End, headers: &HeaderMap) {
         self.state = State::Recorded;
         self.endpoint.under_way().end(self.note);
         let Common { registry, request_id } = &*self.common;
@@ -120,7 +120,6 @@ impl Recording {
         }
         // Seldom wanted, so that it is looked up only then.
         let id = || headers.get(request_id).or(self.request_id.as_ref())?.to_str().ok();
-        let end = End { outcome, is_refused: is_refused || outcome.is_refusal() };
         registry.finished_call(&self.endpoint, end, elapsed, id, self.trace);
     }
 }
@@ -132,6 +131,6 @@ impl Drop for Recording {
             State::Running => CallOutcome::Failed,
             State::Recorded => return,
         };
-        self.finish(outcome, false, &HeaderMap::new());
+        self.finish(End { outcome, is_refused: false }, &HeaderMap::new());
     }
 }

@@ -271,59 +271,25 @@ async fn data_version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Er
 mod tests {
     use std::path::Path;
 
-    use tidegate_cache::{Fill, Lookup, TtlClass, TypedCache};
     use tidegate_ratelimit::{Overrides, Tier};
 
     use super::*;
     use crate::cache_keys;
-    use crate::clock;
     use crate::store::Purge;
-    use crate::tenant::{ApiKey, Plan, Tenant, TenantId};
+    use crate::store::ground::{Place, Process, acme, tenant};
+    use crate::tenant::{ApiKey, Plan};
 
-    /// A process on the directory, with one cached text under the tenant's key and one under its list's tag.
-    struct Process {
-        store: Store,
-        coherence: Coherence,
-        texts: TypedCache<&'static str>,
-    }
-
-    impl Process {
-        async fn on(directory: &Path) -> Self {
-            let cache = TieredCache::builder().build();
-            let texts = cache.typed(TtlClass::SCHEDULE);
-            let path = directory.join("tidegate.db");
-            let (store, coherence) = Store::open(&path, |_| cache, CancellationToken::new()).await.unwrap();
-            Self { store, coherence, texts }
-        }
-
-        async fn remember(&self) {
-            self.texts.set(&cache_keys::tenant(&acme()), "tenant").await;
-            let list = Fill::new("list").tag(cache_keys::schedules_of(&acme()));
-            self.texts.set(&cache_keys::first_page(&acme(), 50), list).await;
-        }
-
-        fn knows_tenant(&self) -> bool {
-            self.texts.get_local(&cache_keys::tenant(&acme())) != Lookup::Miss
-        }
-
-        fn knows_list(&self) -> bool {
-            self.texts.get_local(&cache_keys::first_page(&acme(), 50)) != Lookup::Miss
-        }
-    }
-
-    fn acme() -> TenantId {
-        "acme".parse().unwrap()
+    async fn on(directory: &Path) -> Process {
+        Process::at(&Place::File(directory.join("tidegate.db"))).await
     }
 
     async fn create(process: &Process) {
-        let plan = Plan::try_new(Tier::Free, Overrides::default()).unwrap();
-        let tenant = Tenant { id: acme(), name: "Acme".to_owned(), plan, created_at: clock::now() };
-        process.store.create_tenant(&tenant, &ApiKey::generate()).await.unwrap();
+        process.store.create_tenant(&tenant(&acme()), &ApiKey::generate()).await.unwrap();
     }
 
     async fn two() -> (tempfile::TempDir, Process, Process) {
         let directory = tempfile::tempdir().unwrap();
-        let (one, other) = (Process::on(directory.path()).await, Process::on(directory.path()).await);
+        let (one, other) = (on(directory.path()).await, on(directory.path()).await);
         create(&one).await;
         other.coherence.catch_up().await.unwrap();
         other.remember().await;

@@ -10,15 +10,11 @@ use tidegate_testkit::{PostgresServer, Relay, poll_until};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::ground::{LONG, settings, tenant};
+use super::ground::{LONG, acme, settings, tenant};
 use super::schedules::tests::draft;
 use super::{Store, StoreError};
 use crate::settings::DatabaseSettings;
-use crate::tenant::{ApiKey, TenantId};
-
-fn acme() -> TenantId {
-    "acme".parse().unwrap()
-}
+use crate::tenant::ApiKey;
 
 /// A server and one that follows it with all that is acknowledged.
 async fn pair() -> (PostgresServer, PostgresServer) {

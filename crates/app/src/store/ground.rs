@@ -4,15 +4,15 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tidegate_cache::TieredCache;
+use tidegate_cache::{Fill, Lookup, TieredCache, TtlClass, TypedCache};
 use tidegate_ratelimit::{Overrides, Tier};
 use tidegate_testkit::PostgresServer;
 use tokio_util::sync::CancellationToken;
 
 use super::{Coherence, Store};
-use crate::clock;
 use crate::settings::DatabaseSettings;
 use crate::tenant::{ApiKey, Plan, Tenant, TenantId};
+use crate::{cache_keys, clock};
 
 /// Longest wait for anything.
 pub(super) const LONG: Duration = Duration::from_secs(60);
@@ -56,7 +56,7 @@ impl Ground {
     /// A store with a tenant.
     pub(super) async fn with_tenant(&self) -> (Store, TenantId) {
         let (store, _) = self.place().await.open().await;
-        let id: TenantId = "acme".parse().unwrap();
+        let id = acme();
         store.create_tenant(&tenant(&id), &ApiKey::generate()).await.unwrap();
         (store, id)
     }
@@ -74,6 +74,40 @@ impl Place {
             Self::Server(settings) => Store::connect(settings, |_| cache, CancellationToken::new()).await.unwrap(),
         }
     }
+}
+
+/// A process, with one cached text under the tenant's key and one under its list's tag.
+pub(super) struct Process {
+    pub(super) store: Store,
+    pub(super) coherence: Coherence,
+    texts: TypedCache<&'static str>,
+}
+
+impl Process {
+    pub(super) async fn at(place: &Place) -> Self {
+        let cache = TieredCache::builder().build();
+        let texts = cache.typed(TtlClass::SCHEDULE);
+        let (store, coherence) = place.open_with(cache).await;
+        Self { store, coherence, texts }
+    }
+
+    pub(super) async fn remember(&self) {
+        self.texts.set(&cache_keys::tenant(&acme()), "tenant").await;
+        let list = Fill::new("list").tag(cache_keys::schedules_of(&acme()));
+        self.texts.set(&cache_keys::first_page(&acme(), 50), list).await;
+    }
+
+    pub(super) fn knows_tenant(&self) -> bool {
+        self.texts.get_local(&cache_keys::tenant(&acme())) != Lookup::Miss
+    }
+
+    pub(super) fn knows_list(&self) -> bool {
+        self.texts.get_local(&cache_keys::first_page(&acme(), 50)) != Lookup::Miss
+    }
+}
+
+pub(super) fn acme() -> TenantId {
+    "acme".parse().unwrap()
 }
 
 pub(super) fn settings(url: &str) -> DatabaseSettings {

@@ -261,67 +261,36 @@ async fn is_follower_now(listener: &mut PgListener) -> Result<bool, Error> {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_cache::{Fill, Lookup, TtlClass, TypedCache};
     use tidegate_testkit::{PostgresServer, Relay, poll_until};
 
     use super::*;
     use crate::cache_keys;
-    use crate::store::ground::{LONG, settings, tenant};
-    use crate::store::{Coherence, Purge};
-    use crate::tenant::{ApiKey, TenantId};
+    use crate::store::Purge;
+    use crate::store::ground::{LONG, Place, Process, acme, settings, tenant};
+    use crate::tenant::ApiKey;
 
-    struct Listener {
-        store: Store,
-        coherence: Coherence,
-        texts: TypedCache<&'static str>,
+    async fn on(url: &str) -> Process {
+        Process::at(&Place::Server(Box::new(settings(url)))).await
     }
 
-    impl Listener {
-        async fn on(url: &str) -> Self {
-            let cache = TieredCache::builder().build();
-            let texts = cache.typed(TtlClass::SCHEDULE);
-            let opened = Store::connect(&settings(url), |_| cache, CancellationToken::new()).await;
-            let (store, coherence) = opened.unwrap();
-            Self { store, coherence, texts }
-        }
-
-        async fn remember(&self) {
-            self.texts.set(&cache_keys::tenant(&acme()), "tenant").await;
-            let list = Fill::new("list").tag(cache_keys::schedules_of(&acme()));
-            self.texts.set(&cache_keys::first_page(&acme(), 50), list).await;
-        }
-
-        fn knows_tenant(&self) -> bool {
-            self.texts.get_local(&cache_keys::tenant(&acme())) != Lookup::Miss
-        }
-
-        fn knows_list(&self) -> bool {
-            self.texts.get_local(&cache_keys::first_page(&acme(), 50)) != Lookup::Miss
-        }
-
-        async fn until_current(&self, is_current: bool) {
-            let reached = async || (self.coherence.is_current() == is_current).then_some(());
-            poll_until(LONG, reached).await.unwrap();
-        }
+    async fn until_current(process: &Process, is_current: bool) {
+        let reached = async || (process.coherence.is_current() == is_current).then_some(());
+        poll_until(LONG, reached).await.unwrap();
     }
 
-    fn acme() -> TenantId {
-        "acme".parse().unwrap()
-    }
-
-    async fn change(by: &Listener) {
+    async fn change(by: &Process) {
         let changed = by.store.change_plan(&acme(), |plan| Ok::<_, StoreError>(*plan)).await;
         assert!(changed.unwrap().is_some());
     }
 
     /// Two processes, the second behind a relay.
-    async fn two() -> (PostgresServer, Relay, Listener, Listener) {
+    async fn two() -> (PostgresServer, Relay, Process, Process) {
         let server = PostgresServer::start_tcp(&[]).await;
         let relay = Relay::start(server.port()).await;
-        let one = Listener::on(&server.url()).await;
+        let one = on(&server.url()).await;
         one.store.create_tenant(&tenant(&acme()), &ApiKey::generate()).await.unwrap();
         let url = server.url().replace(&server.port().to_string(), &relay.port().to_string());
-        let other = Listener::on(&url).await;
+        let other = on(&url).await;
         (server, relay, one, other)
     }
 
@@ -360,7 +329,7 @@ mod tests {
         for lose in [Relay::reset, Relay::stop_replies] {
             relay.turn_to(nowhere);
             lose(&relay);
-            other.until_current(false).await;
+            until_current(&other, false).await;
             for _ in 0..3 {
                 // Filled from what was read before the commit, of which it does not hear.
                 other.remember().await;
@@ -372,7 +341,7 @@ mod tests {
             change(&one).await;
             relay.turn_to(server.port());
             relay.go_on();
-            other.until_current(true).await;
+            until_current(&other, true).await;
             assert!(!other.knows_tenant(), "what was missed is in no cache");
             other.remember().await;
             other.coherence.catch_up().await.unwrap();
