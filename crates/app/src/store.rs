@@ -14,14 +14,18 @@ mod failover;
 #[cfg(test)]
 mod ground;
 mod imports;
+mod keys;
 mod notice;
 mod open;
 mod pool;
+mod preferences;
 mod prune;
 mod purge;
 mod schedules;
+mod sessions;
 mod sql;
 mod tenants;
+mod users;
 mod value;
 
 use std::sync::{Arc, OnceLock};
@@ -35,11 +39,13 @@ use db::Db;
 pub use db::{DatabaseUrl, UrlError};
 pub(crate) use imports::{Advanced, ImportProgress};
 pub use imports::{FailedImport, ImportFailure, RejectedLine};
+pub use keys::{KeyInfo, MOST_KEYS};
 pub use open::{OpenError, ServerError, ServerFault};
 pub(crate) use pool::{PoolState, WatchedPool};
 pub use purge::{Purge, RowError};
 pub use schedules::{Cursor, CursorError, Page, Schedule};
 use sql::Sql;
+pub use users::UserPage;
 use value::{Row, Value};
 
 /// The tables of one installation. Cheap to clone.
@@ -81,6 +87,14 @@ pub enum StoreError {
         what: &'static str,
         /// Its id.
         id: String,
+    },
+    /// There are as many as there may be.
+    #[error("there are {most} {what} already, which is as many as there may be")]
+    Full {
+        /// What kind of thing, of which there are several.
+        what: &'static str,
+        /// How many there may be.
+        most: u64,
     },
     /// The process is ending and the commit's outcome was not seen.
     #[error("the commit was cut off by the end of the process")]

@@ -242,6 +242,12 @@ pub const CATALOGUE: &[Setting] = &[
         Some("2"),
         "imports that one process runs at a time",
     ),
+    setting(
+        "session.ttl",
+        "TIDEGATE_SESSION_TTL",
+        Some("24h"),
+        "how long a user stays logged in; a change is for sessions that begin later",
+    ),
     setting("queue.lease", "TIDEGATE_QUEUE_LEASE", Some("15s"), "how long a job stays a dead worker's"),
     setting("queue.grace", "TIDEGATE_QUEUE_GRACE", Some("10s"), "how long a shutdown lets running jobs go on"),
     setting("import.chunk", "TIDEGATE_IMPORT_CHUNK", Some("500"), "lines that one transaction of an import takes"),

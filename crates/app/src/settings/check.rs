@@ -119,6 +119,7 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
             patience: raw.duration("limits.patience", Duration::from_millis(1), Duration::from_secs(60))?,
         },
         redis: redis(&raw)?,
+        session_ttl: raw.duration("session.ttl", Duration::from_secs(60), Duration::from_secs(366 * 24 * 3600))?,
         queue: QueueSettings {
             partitions: raw.count("queue.partitions", 1..=256)?,
             import_concurrency: raw.count("queue.import_concurrency", 1..=64)?,

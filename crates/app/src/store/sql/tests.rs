@@ -9,10 +9,31 @@ use tidegate_cache::TieredCache;
 use tidegate_testkit::PostgresServer;
 use tokio_util::sync::CancellationToken;
 
-use super::{Only, Plan, Sql, imports, invalidations, schedules, tenants};
+use super::{Only, Plan, Sql, accounts, imports, invalidations, schedules, tenants};
 use crate::store::Store;
 
 const ALL: &[&Sql] = &[
+    &accounts::COUNT_USERS,
+    &accounts::DELETE_KEY,
+    &accounts::DELETE_SESSION,
+    &accounts::DELETE_SESSIONS,
+    &accounts::DELETE_USER,
+    &accounts::DIGEST_OF_KEY,
+    &accounts::INSERT_KEY,
+    &accounts::INSERT_SESSION,
+    &accounts::INSERT_USER,
+    &accounts::IS_ENDED,
+    &accounts::KEYS,
+    &accounts::OLDEST_SESSIONS,
+    &accounts::PASSWORD,
+    &accounts::PREFERENCES,
+    &accounts::PUT_PREFERENCES,
+    &accounts::REMOVE_ENDED,
+    &accounts::SESSION,
+    &accounts::SET_PASSWORD,
+    &accounts::USER,
+    &accounts::USERS,
+    &accounts::USER_OF_EMAIL,
     &imports::CLOSE,
     &imports::FAILURE,
     &imports::INSERT_REJECT,
@@ -40,7 +61,6 @@ const ALL: &[&Sql] = &[
     &schedules::PAGE,
     &schedules::REPLACE,
     &schedules::SCHEDULE,
-    &tenants::INSERT_KEY,
     &tenants::INSERT_TENANT,
     &tenants::INSTALLATION,
     &tenants::TENANT,
