@@ -237,6 +237,12 @@ pub const CATALOGUE: &[Setting] = &[
         "longest wait of a limit for Redis, before the process decides by itself; at most redis.request_timeout counts",
     ),
     setting(
+        "queues",
+        "TIDEGATE_QUEUES",
+        Some("all"),
+        "queues whose jobs the process runs, separated by commas, or `all`; one that no process serves waits",
+    ),
+    setting(
         "queue.import_concurrency",
         "TIDEGATE_QUEUE_IMPORT_CONCURRENCY",
         Some("2"),
