@@ -47,7 +47,8 @@ impl FromRequestParts<App> for Caller {
 /// Layer of the application routes: finds the tenant and charges its quota.
 pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Problem> {
     // Bounded here, since an upload has no bound as a whole.
-    let admitted = timeout::bounded(&app, admit(&app, request.method(), request.headers(), request.extensions())).await??;
+    let admitted =
+        timeout::bounded(&app, admit(&app, request.method(), request.headers(), request.extensions())).await??;
     request.extensions_mut().insert(admitted.caller.clone());
     let mut response = next.run(request).await;
     admitted.announce(&app, response.headers_mut());
@@ -172,7 +173,8 @@ async fn authenticate(
             if !method.is_safe() && !is_same_origin(headers) {
                 return Err(Stranger::Failed(Problem::forbidden("a session changes nothing from another site")));
             }
-            let unknown = || Stranger::NotKnown(Problem::unauthorized("the session is over or not known; log in again"));
+            let unknown =
+                || Stranger::NotKnown(Problem::unauthorized("the session is over or not known; log in again"));
             let session = app.sessions().of(digest).await?.ok_or_else(unknown)?;
             let tenant = app.tenants().get(&session.tenant).await?.ok_or_else(unknown)?;
             Ok((Caller { tenant, session: Some(session) }, credential))

@@ -1,5 +1,6 @@
 //! The map of the API: which route lies in which circle of access.
 
+mod analytics;
 pub(crate) mod cache;
 mod events;
 mod imports;
@@ -117,6 +118,7 @@ fn application(app: &App) -> Router<App> {
     Router::new()
         .route("/api/schedules", get(schedules::list).post(schedules::create))
         .route("/api/schedules/{id}", get(schedules::show).put(schedules::replace).delete(schedules::delete))
+        .route("/api/analytics", get(analytics::show))
         .route("/api/session", get(session::show))
         .route("/api/preferences/{user}", get(preferences::show).put(preferences::replace))
         .route("/api/schedules/import/{id}", get(imports::show))

@@ -1,16 +1,22 @@
 //! Passwords: hashed slowly, a few at a time, and as slowly where there is none to compare with.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use argon2::Argon2;
+use argon2::password_hash::phc::{Output, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::session::SessionToken;
 
 /// Who waits for a turn beyond so many is refused: each turn takes some ten milliseconds of a core.
 const MOST_WAITING: usize = 256;
+/// At a time, however many cores there are: each keeps 19 MiB.
+const MOST_AT_ONCE: usize = 8;
+
+/// What one password is hashed in. Kept for the next: threads that each allocate and free as much leave many times that to the process.
+type Room = Vec<Block>;
 
 /// What is kept of a password: salt, costs and hash, in the form of PHC.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,20 +50,47 @@ pub enum PasswordError {
     Failed,
 }
 
+/// What can't be read as a stored password, or hashed.
+struct Unfit;
+
+impl<E: std::error::Error> From<E> for Unfit {
+    fn from(_: E) -> Self {
+        Self
+    }
+}
+
+impl From<Unfit> for PasswordError {
+    fn from(_: Unfit) -> Self {
+        Self::Failed
+    }
+}
+
 /// Hashes and compares passwords by Argon2id (19 MiB, two passes).
 ///
-/// As many at a time as the machine has cores, on threads that may block: a hundred logins at once take the memory of a few, and the
+/// As many at a time as the machine has cores, eight at most, on threads that may block: a hundred logins at once take the memory of a few, and the
 /// others wait. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Passwords(Arc<Parts>);
 
-#[derive(Debug)]
+impl fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Passwords").finish_non_exhaustive()
+    }
+}
+
 struct Parts {
     cores: Arc<Semaphore>,
     waiting: AtomicUsize,
+    rooms: Mutex<Vec<Room>>,
     /// What an unknown user's password is compared with. Nobody knows a password of it.
     nobodys: StoredPassword,
     compared: AtomicU64,
+}
+
+impl Parts {
+    fn rooms(&self) -> MutexGuard<'_, Vec<Room>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One of those who wait, until it is dropped.
@@ -76,11 +109,15 @@ impl Passwords {
     ///
     /// When the algorithm fails.
     pub async fn new() -> Result<Self, PasswordError> {
-        let nobodys = tokio::task::spawn_blocking(|| hash(crate::session::SessionToken::generate().expose()));
-        let nobodys = nobodys.await.map_err(|_| PasswordError::Failed)??;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let nobodys = tokio::task::spawn_blocking(|| {
+            let mut room = Room::new();
+            hash(SessionToken::generate().expose(), &mut room).map(|hashed| (hashed, room))
+        });
+        let (nobodys, room) = nobodys.await.map_err(|_| PasswordError::Failed)??;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_AT_ONCE);
+        let (cores, rooms) = (Arc::new(Semaphore::new(cores)), Mutex::new(vec![room]));
         let (waiting, compared) = Default::default();
-        Ok(Self(Arc::new(Parts { cores: Arc::new(Semaphore::new(cores)), waiting, nobodys, compared })))
+        Ok(Self(Arc::new(Parts { cores, waiting, rooms, nobodys, compared })))
     }
 
     /// What is to be kept of a password.
@@ -90,7 +127,7 @@ impl Passwords {
     /// [`PasswordError::Busy`] where too many wait.
     pub async fn hash(&self, password: &str) -> Result<StoredPassword, PasswordError> {
         let password = password.to_owned();
-        self.in_turn(move |_| hash(&password)).await
+        self.in_turn(move |_, room| Ok(hash(&password, room)?)).await
     }
 
     /// Whether that is the password. Where there is none to compare with it takes as long, and isn't.
@@ -100,8 +137,8 @@ impl Passwords {
     /// [`PasswordError::Busy`] where too many wait.
     pub async fn matches(&self, password: &str, stored: Option<&StoredPassword>) -> Result<bool, PasswordError> {
         let (password, stored) = (password.to_owned(), stored.cloned());
-        self.in_turn(move |parts| {
-            let is_it = compare(&password, stored.as_ref().unwrap_or(&parts.nobodys))?;
+        self.in_turn(move |parts, room| {
+            let is_it = compare(&password, stored.as_ref().unwrap_or(&parts.nobodys), room)?;
             parts.compared.fetch_add(1, Ordering::Relaxed);
             Ok(is_it && stored.is_some())
         })
@@ -115,14 +152,17 @@ impl Passwords {
 
     async fn in_turn<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Parts) -> Result<T, PasswordError> + Send + 'static,
+        work: impl FnOnce(&Parts, &mut Room) -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
         let turn = self.turn().await?;
         let parts = Arc::clone(&self.0);
         let done = tokio::task::spawn_blocking(move || {
             // Where the caller leaves, the work goes on: the turn ends with it.
             let _turn = turn;
-            work(&parts)
+            let mut room = parts.rooms().pop().unwrap_or_default();
+            let done = work(&parts, &mut room);
+            parts.rooms().push(room);
+            done
         });
         done.await.map_err(|_| PasswordError::Failed)?
     }
@@ -137,19 +177,41 @@ impl Passwords {
     }
 }
 
-fn hash(password: &str) -> Result<StoredPassword, PasswordError> {
-    let hash = Argon2::default().hash_password(password.as_bytes()).map_err(|_| PasswordError::Failed)?;
-    Ok(StoredPassword(hash.to_string()))
+fn hash(password: &str, room: &mut Room) -> Result<StoredPassword, Unfit> {
+    let argon = Argon2::default();
+    let salt = Salt::generate();
+    let hash = hash_in(&argon, password, &salt, Params::DEFAULT_OUTPUT_LEN, room)?;
+    let stored = PasswordHash {
+        algorithm: Algorithm::default().ident(),
+        version: Some(Version::default().into()),
+        params: argon.params().try_into()?,
+        salt: Some(salt),
+        hash: Some(hash),
+    };
+    Ok(StoredPassword(stored.to_string()))
 }
 
-fn compare(password: &str, stored: &StoredPassword) -> Result<bool, PasswordError> {
-    use argon2::password_hash::Error;
-    let stored = PasswordHash::new(&stored.0).map_err(|_| PasswordError::Failed)?;
-    match Argon2::default().verify_password(password.as_bytes(), &stored) {
-        Ok(()) => Ok(true),
-        Err(Error::PasswordInvalid) => Ok(false),
-        Err(_) => Err(PasswordError::Failed),
+/// By the costs that the stored one was made with.
+fn compare(password: &str, stored: &StoredPassword, room: &mut Room) -> Result<bool, Unfit> {
+    let stored = PasswordHash::new(&stored.0)?;
+    let (Some(version), Some(salt), Some(hash)) = (stored.version, &stored.salt, &stored.hash) else {
+        return Err(Unfit);
+    };
+    let algorithm = Algorithm::try_from(stored.algorithm.as_str())?;
+    let argon = Argon2::new(algorithm, version.try_into()?, Params::try_from(&stored)?);
+    // The comparison of hashes takes the same time wherever they differ.
+    Ok(hash_in(&argon, password, salt, hash.len(), room)? == *hash)
+}
+
+fn hash_in(argon: &Argon2<'_>, password: &str, salt: &[u8], length: usize, room: &mut Room) -> Result<Output, Unfit> {
+    let needed = argon.params().block_count();
+    if room.len() < needed {
+        room.resize(needed, Block::default());
     }
+    let mut hash = [0; Output::MAX_LENGTH];
+    let hash = hash.get_mut(..length).ok_or(Unfit)?;
+    argon.hash_password_into_with_memory(password.as_bytes(), salt, hash, &mut room[..needed])?;
+    Ok(Output::new(hash)?)
 }
 
 #[cfg(test)]
@@ -161,7 +223,8 @@ mod tests {
     #[tokio::test]
     async fn a_password_is_known_again_and_no_two_are_kept_alike() {
         let passwords = Passwords::new().await.unwrap();
-        let (one, two) = (passwords.hash("correct horse").await.unwrap(), passwords.hash("correct horse").await.unwrap());
+        let (one, two) =
+            (passwords.hash("correct horse").await.unwrap(), passwords.hash("correct horse").await.unwrap());
         assert_ne!(one, two);
         assert!(one.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", one.as_str());
         assert_eq!(passwords.matches("correct horse", Some(&one)).await, Ok(true));
@@ -182,11 +245,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn however_many_are_hashed_no_more_rooms_are_kept_than_there_are_turns() {
+        let passwords = Passwords::new().await.unwrap();
+        let turns = passwords.0.cores.available_permits();
+        let hashed = join_all((0..4 * turns).map(|_| passwords.matches("any", None))).await;
+        assert!(hashed.iter().all(|is_it| *is_it == Ok(false)), "{hashed:?}");
+        let rooms = passwords.0.rooms();
+        assert!((1..=turns).contains(&rooms.len()), "{}", rooms.len());
+        assert!(rooms.iter().all(|room| room.len() == Params::DEFAULT.block_count()));
+    }
+
+    #[tokio::test]
     async fn beyond_those_who_may_wait_one_is_refused_and_the_others_get_their_turn() {
         let passwords = Passwords::new().await.unwrap();
-        let held = Arc::clone(&passwords.0.cores).acquire_many_owned(
-            u32::try_from(passwords.0.cores.available_permits()).unwrap(),
-        );
+        let held = Arc::clone(&passwords.0.cores)
+            .acquire_many_owned(u32::try_from(passwords.0.cores.available_permits()).unwrap());
         let held = held.await.unwrap();
         // Each gives its turn back at once.
         let asked = (0..MOST_WAITING + 10).map(|_| async { passwords.turn().await.map(drop) });

@@ -4,6 +4,7 @@
 //! when) it is committed. What the two databases do differently is in `db`, in how each is opened, and in how one process
 //! hears of another's commits.
 
+mod analytics;
 mod change;
 mod coherence;
 #[cfg(test)]
@@ -33,6 +34,8 @@ use std::sync::{Arc, OnceLock};
 use tidegate_cache::TieredCache;
 use tidegate_perfmon::OperationHandle;
 
+pub(crate) use analytics::Activity;
+pub use analytics::Tally;
 pub use change::Change;
 pub use coherence::{Coherence, Lost, WatchEnded};
 use db::Db;

@@ -35,7 +35,9 @@ pub(super) async fn show(
     let items: Vec<Value> = each
         .map(|day| {
             let mut item = json!({ "day": day });
-            if let (Value::Object(item), Value::Object(tally)) = (&mut item, json!(known.get(&day).copied().unwrap_or_default())) {
+            if let (Value::Object(item), Value::Object(tally)) =
+                (&mut item, json!(known.get(&day).copied().unwrap_or_default()))
+            {
                 item.extend(tally);
             }
             item

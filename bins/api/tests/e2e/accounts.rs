@@ -1,5 +1,6 @@
 //! A tenant's keys, users, their sessions and preferences.
 
+mod analytics;
 mod logins;
 
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -157,7 +158,10 @@ async fn a_session_is_known_and_ended_at_once_on_both_instances() {
     }
 
     // A new password ends all that the old one let in.
-    let sessions = [cookie(&one, "acme", "ada@example.org", PASSWORD).await, cookie(&other, "acme", "ada@example.org", PASSWORD).await];
+    let sessions = [
+        cookie(&one, "acme", "ada@example.org", PASSWORD).await,
+        cookie(&other, "acme", "ada@example.org", PASSWORD).await,
+    ];
     let by = |api: &Api, cookie: &str| api.request(Method::GET, "/api/session").header("cookie", cookie);
     for session in &sessions {
         assert_eq!((status(by(&one, session)).await, status(by(&other, session)).await), (200, 200));

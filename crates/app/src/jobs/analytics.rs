@@ -7,7 +7,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tidegate_queue::{Context, Handler, Job, Outcome, WorkerBuilder};
+use tidegate_queue::{Context, EnqueueError, EnqueueOptions, Handler, Job, JobId, Outcome, Producer, WorkerBuilder};
+use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::node::Node;
@@ -25,6 +26,29 @@ pub struct RollAnalytics {}
 impl Job for RollAnalytics {
     const KIND: &'static str = "analytics.roll";
     const QUEUE: &'static str = "analytics";
+}
+
+/// How often it is rolled.
+const PERIOD: Duration = Duration::from_secs(5 * 60);
+
+/// Enqueues a roll every five minutes, until `stop`. However many processes do, each time makes one job: its id names the time.
+pub(crate) async fn keep_rolling(producer: Producer, stop: CancellationToken) {
+    let period = u64::try_from(PERIOD.as_millis()).unwrap_or(u64::MAX);
+    loop {
+        let next = clock::unix_ms() / period + 1;
+        let wait = Duration::from_millis((next * period).saturating_sub(clock::unix_ms()));
+        if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+            return;
+        }
+        if let Err(error) = enqueue(&producer, next).await {
+            tracing::warn!(%error, "analytics are rolled later");
+        }
+    }
+}
+
+pub(super) async fn enqueue(producer: &Producer, time: u64) -> Result<(), EnqueueError> {
+    let id = JobId::new(format!("roll-{time}")).expect("an id of letters and digits");
+    producer.enqueue_with(&RollAnalytics::default(), EnqueueOptions::new().id(id)).await.map(|_| ())
 }
 
 /// Runs [`RollAnalytics`].

@@ -243,6 +243,19 @@ pub const CATALOGUE: &[Setting] = &[
         "queues whose jobs the process runs, separated by commas, or `all`; one that no process serves waits",
     ),
     setting(
+        "queue.analytics_concurrency",
+        "TIDEGATE_QUEUE_ANALYTICS_CONCURRENCY",
+        Some("1"),
+        "rolls of analytics that one process runs at a time",
+    ),
+    setting(
+        "queue.analytics_timeout",
+        "TIDEGATE_QUEUE_ANALYTICS_TIMEOUT",
+        Some("10m"),
+        "how long one run of it may take",
+    ),
+    setting("analytics.keep", "TIDEGATE_ANALYTICS_KEEP", Some("400d"), "how long a day's figures are kept"),
+    setting(
         "queue.import_concurrency",
         "TIDEGATE_QUEUE_IMPORT_CONCURRENCY",
         Some("2"),

@@ -133,8 +133,7 @@ impl Change {
         }
         let n = i64::try_from(n).unwrap_or(i64::MAX);
         let id = Uuid::now_v7();
-        let values =
-            [id.into(), tenant.as_str().into(), activity.name().into(), n.into(), clock::now().into()];
+        let values = [id.into(), tenant.as_str().into(), activity.name().into(), n.into(), clock::now().into()];
         // Nobody caches what is counted.
         self.run(&INSERT, &values, Touched::new()).await?;
         Ok(())

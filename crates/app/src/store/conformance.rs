@@ -28,6 +28,9 @@ macro_rules! scenarios {
 }
 
 scenarios![
+    analytics::an_import_counts_what_it_brought_in_with_each_chunk,
+    analytics::days_are_told_apart_and_old_ones_go,
+    analytics::what_is_read_is_what_was_done_however_it_is_rolled,
     imports::a_given_up_import_says_why_to_its_tenant_until_it_is_begun_again,
     imports::a_removed_import_takes_its_rejects_along_and_leaves_its_schedules,
     imports::an_import_goes_on_where_the_last_commit_stands,

@@ -40,7 +40,12 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::Full`] when the tenant has [`MOST_KEYS`].
-    pub async fn create_key(&self, tenant: &TenantId, key: &ApiKey, name: String) -> Result<Option<KeyInfo>, StoreError> {
+    pub async fn create_key(
+        &self,
+        tenant: &TenantId,
+        key: &ApiKey,
+        name: String,
+    ) -> Result<Option<KeyInfo>, StoreError> {
         let info = KeyInfo::new(name);
         let create = || async {
             let mut change = self.begin_once().await?;

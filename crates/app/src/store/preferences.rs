@@ -28,12 +28,7 @@ impl Store {
     /// # Errors
     ///
     /// When the database can't be written.
-    pub async fn put_preferences(
-        &self,
-        tenant: &TenantId,
-        user: Uuid,
-        body: &str,
-    ) -> Result<bool, StoreError> {
+    pub async fn put_preferences(&self, tenant: &TenantId, user: Uuid, body: &str) -> Result<bool, StoreError> {
         let put = || async {
             let mut change = self.begin_once().await?;
             // Locked: a user that is deleted meanwhile would make this fail by its foreign key.

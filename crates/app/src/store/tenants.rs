@@ -3,8 +3,8 @@
 use tidegate_cache::Touched;
 use tidegate_ratelimit::Overrides;
 
-use super::sql::tenants::{INSERT_TENANT, TENANT, TENANT_OF_KEY, TENANT_TO_CHANGE, UPDATE_PLAN};
 use super::keys::KeyInfo;
+use super::sql::tenants::{INSERT_TENANT, TENANT, TENANT_OF_KEY, TENANT_TO_CHANGE, UPDATE_PLAN};
 use super::value::{Row, Value};
 use super::{Change, Store, StoreError};
 use crate::cache_keys;

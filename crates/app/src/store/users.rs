@@ -5,8 +5,7 @@ use tidegate_cache::Touched;
 use uuid::Uuid;
 
 use super::sql::accounts::{
-    COUNT_USERS, DELETE_SESSIONS, DELETE_USER, INSERT_USER, PASSWORD, SET_PASSWORD, USER, USER_OF_EMAIL,
-    USERS,
+    COUNT_USERS, DELETE_SESSIONS, DELETE_USER, INSERT_USER, PASSWORD, SET_PASSWORD, USER, USER_OF_EMAIL, USERS,
 };
 use super::value::Row;
 use super::{Store, StoreError};
@@ -149,9 +148,8 @@ impl Store {
     pub async fn delete_user(&self, tenant: &TenantId, id: Uuid) -> Result<bool, StoreError> {
         let delete = || async {
             let mut change = self.begin_once().await?;
-            let touched = Touched::new()
-                .tag(&cache_keys::sessions_of(tenant, id))
-                .key(&cache_keys::preferences(tenant, id));
+            let touched =
+                Touched::new().tag(&cache_keys::sessions_of(tenant, id)).key(&cache_keys::preferences(tenant, id));
             if change.run(&DELETE_USER, &[tenant.as_str().into(), id.into()], touched).await? == 0 {
                 return Ok(false);
             }

@@ -76,7 +76,10 @@ pub(super) async fn list(
     }
     let after = query.cursor.map(|text| Uuid::try_parse(&text)).transpose();
     let after = after.map_err(|_| {
-        Problem::unprocessable("bad-cursor", "`cursor`: not a cursor of this list; take `next_cursor` of the page before")
+        Problem::unprocessable(
+            "bad-cursor",
+            "`cursor`: not a cursor of this list; take `next_cursor` of the page before",
+        )
     })?;
     Ok(axum::Json(app.node().store.users(tenant, limit, after).await?))
 }
@@ -126,7 +129,10 @@ pub(super) async fn set_password(
 async fn current(app: &App, manager: &Manager, user: Uuid, said: Option<&str>) -> Result<StoredPassword, Problem> {
     let wrong = || Problem::forbidden("`current` is not the password of this user");
     let Some(said) = said else {
-        return Err(Problem::unprocessable("bad-password", "`current` is the password so far, which a user has to know"));
+        return Err(Problem::unprocessable(
+            "bad-password",
+            "`current` is the password so far, which a user has to know",
+        ));
     };
     let auth = &app.limiters().auth;
     let key = format!("user|{user}");
@@ -163,7 +169,9 @@ impl From<BadField> for Problem {
 impl From<PasswordError> for Problem {
     fn from(error: PasswordError) -> Self {
         match error {
-            PasswordError::Busy => Self::unavailable("overloaded", "too many passwords are being checked; try again later"),
+            PasswordError::Busy => {
+                Self::unavailable("overloaded", "too many passwords are being checked; try again later")
+            }
             other => Self::internal(&other),
         }
     }

@@ -31,5 +31,4 @@ pub(in crate::store) static REMOVE_OLD: Sql = Sql::search("DELETE FROM analytics
 
 /// How many wait to be rolled, of tenant `$1`.
 #[cfg(test)]
-pub(in crate::store) static COUNT: Sql =
-    Sql::search("SELECT COUNT(*) AS waiting FROM activity WHERE tenant_id = $1");
+pub(in crate::store) static COUNT: Sql = Sql::search("SELECT COUNT(*) AS waiting FROM activity WHERE tenant_id = $1");

@@ -43,8 +43,7 @@ pub(in crate::store) async fn an_address_is_one_users_of_its_tenant_and_may_be_i
     let other: TenantId = "other".parse().unwrap();
     store.create_tenant(&tenant(&other), &ApiKey::generate()).await.unwrap();
     let ada = user(&store, &acme, "Ada@Example.org").await;
-    let again =
-        store.create_user(&acme, "ada@example.org".parse().unwrap(), "Ada".to_owned(), &password("two")).await;
+    let again = store.create_user(&acme, "ada@example.org".parse().unwrap(), "Ada".to_owned(), &password("two")).await;
     assert!(matches!(again, Err(StoreError::Exists { what: "user", .. })), "{again:?}");
     let there = user(&store, &other, "ada@example.org").await;
 
@@ -58,7 +57,10 @@ pub(in crate::store) async fn an_address_is_one_users_of_its_tenant_and_may_be_i
     assert_eq!(store.user(&acme, ada.id).await.unwrap(), None);
     assert_eq!(store.user(&other, there.id).await.unwrap(), Some(there));
     let nobody = "nobody".parse().unwrap();
-    assert_eq!(store.create_user(&nobody, "a@b".parse().unwrap(), "A".to_owned(), &password("one")).await.unwrap(), None);
+    assert_eq!(
+        store.create_user(&nobody, "a@b".parse().unwrap(), "A".to_owned(), &password("one")).await.unwrap(),
+        None
+    );
 }
 
 pub(in crate::store) async fn pages_hold_every_user_once(ground: &Ground) {
