@@ -7,6 +7,8 @@ pub mod cache_keys;
 pub mod clock;
 pub mod command_line;
 mod database_mark;
+mod export;
+pub mod files;
 mod identity;
 pub mod import;
 pub mod jobs;

@@ -7,6 +7,7 @@
 mod catalogue;
 mod check;
 mod database;
+mod files;
 mod hidden;
 mod performance;
 mod raw;
@@ -27,6 +28,7 @@ use tidegate_redis::Keyspace;
 
 pub use catalogue::{CATALOGUE, Setting};
 pub use database::DatabaseSettings;
+pub use files::{FilesPlace, FilesSettings};
 pub use hidden::Hidden;
 pub use performance::{AlertSettings, OtlpSettings, PerformanceSettings};
 pub use raw::{RawSettings, Source};
@@ -277,6 +279,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// The server with the application's tables, where they are not in a file there.
     pub database: Option<DatabaseSettings>,
+    /// Where exports and backups lie, and how long.
+    pub files: FilesSettings,
     /// Whether the API runs jobs itself.
     pub worker: InnerWorker,
     /// Access to the operations routes.

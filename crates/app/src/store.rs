@@ -9,8 +9,10 @@ mod coherence;
 #[cfg(test)]
 mod conformance;
 mod db;
+mod exports;
 #[cfg(test)]
 mod failover;
+mod files;
 #[cfg(test)]
 mod ground;
 mod imports;
@@ -20,6 +22,7 @@ mod pool;
 mod prune;
 mod purge;
 mod schedules;
+mod snapshot;
 mod sql;
 mod tenants;
 mod value;
@@ -33,12 +36,15 @@ pub use change::Change;
 pub use coherence::{Coherence, Lost, WatchEnded};
 use db::Db;
 pub use db::{DatabaseUrl, UrlError};
+pub(crate) use exports::OldExport;
+pub use files::StoredFile;
 pub(crate) use imports::{Advanced, ImportProgress};
 pub use imports::{FailedImport, ImportFailure, RejectedLine};
 pub use open::{OpenError, ServerError, ServerFault};
 pub(crate) use pool::{PoolState, WatchedPool};
 pub use purge::{Purge, RowError};
 pub use schedules::{Cursor, CursorError, Page, Schedule};
+pub(crate) use snapshot::Snapshot;
 use sql::Sql;
 use value::{Row, Value};
 

@@ -46,6 +46,12 @@ pub const CATALOGUE: &[Setting] = &[
     ),
     setting("data_dir", "TIDEGATE_DATA_DIR", Some("./data"), "databases and the spool of uploads"),
     setting(
+        "files_url",
+        "TIDEGATE_FILES_URL",
+        None,
+        "where exports and backups lie: s3://BUCKET/PREFIX, with the usual variables of AWS; not set: in the data directory",
+    ),
+    setting(
         "worker",
         "TIDEGATE_WORKER",
         Some("inner"),
@@ -258,6 +264,14 @@ pub const CATALOGUE: &[Setting] = &[
         Some("20"),
         "imports that a tenant may have uploading, waiting or running; more are answered 429",
     ),
+    setting("export.keep", "TIDEGATE_EXPORT_KEEP", Some("24h"), "how long an export can be fetched"),
+    setting(
+        "export.max_pending",
+        "TIDEGATE_EXPORT_MAX_PENDING",
+        Some("5"),
+        "exports that a tenant may have waiting or running; more are answered 429",
+    ),
+    setting("backup.keep", "TIDEGATE_BACKUP_KEEP", Some("7"), "backups that are kept; of more, the oldest go"),
     setting("import.timeout", "TIDEGATE_IMPORT_TIMEOUT", Some("6h"), "how long one run of an import may take"),
     setting(
         "queue.partitions",

@@ -28,6 +28,10 @@ macro_rules! scenarios {
 }
 
 scenarios![
+    exports::a_file_is_its_tenants_alone_and_ends_with_its_time,
+    exports::a_snapshot_is_of_one_moment,
+    exports::of_exports_that_come_together_no_two_get_the_last_place,
+    exports::of_two_runs_of_an_export_only_the_first_has_its_file_entered,
     imports::a_given_up_import_says_why_to_its_tenant_until_it_is_begun_again,
     imports::a_removed_import_takes_its_rejects_along_and_leaves_its_schedules,
     imports::an_import_goes_on_where_the_last_commit_stands,

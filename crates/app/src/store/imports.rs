@@ -113,17 +113,6 @@ impl Store {
         self.db.insist(advance).await
     }
 
-    /// One statement on the imports, which may be run once more.
-    async fn write_alone(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<u64, StoreError> {
-        let write = || async {
-            let mut change = self.begin_once().await?;
-            let written = change.run(sql, values, Touched::new()).await?;
-            change.commit().await?;
-            Ok(written)
-        };
-        self.db.insist(write).await
-    }
-
     /// The first `limit` bad lines of an import behind line `after`, in order.
     ///
     /// # Errors

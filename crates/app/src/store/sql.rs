@@ -2,6 +2,8 @@
 //!
 //! Parameters are numbered (`$1`), and the texts keep to what SQLite and PostgreSQL both understand.
 
+pub(super) mod exports;
+pub(super) mod files;
 pub(super) mod imports;
 pub(super) mod invalidations;
 pub(super) mod schedules;

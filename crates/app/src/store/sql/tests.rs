@@ -9,10 +9,23 @@ use tidegate_cache::TieredCache;
 use tidegate_testkit::PostgresServer;
 use tokio_util::sync::CancellationToken;
 
-use super::{Only, Plan, Sql, imports, invalidations, schedules, tenants};
+use super::{Only, Plan, Sql, exports, files, imports, invalidations, schedules, tenants};
 use crate::store::Store;
 
 const ALL: &[&Sql] = &[
+    &exports::CLOSE,
+    &exports::FILE_OF,
+    &exports::FINISH,
+    &exports::OLD,
+    &exports::OPEN,
+    &exports::PENDING,
+    &exports::REMOVE,
+    &exports::RESERVE,
+    &files::EXPIRED,
+    &files::FILE,
+    &files::INSERT,
+    &files::IS_THERE,
+    &files::REMOVE,
     &imports::CLOSE,
     &imports::FAILURE,
     &imports::INSERT_REJECT,
