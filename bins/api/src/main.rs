@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
-use tidegate_app::command_line;
+use tidegate_app::command_line::{self, Program};
+
+const PROGRAM: Program = Program {
+    name: "tidegate-api",
+    about: "Tidegate's HTTP API, with a worker inside on the embedded default",
+    flags: &[],
+};
 
 fn main() -> ExitCode {
-    command_line::main(
-        "tidegate-api",
-        "Tidegate's HTTP API, with a worker inside on the embedded default",
-        tidegate_api::run,
-    )
+    command_line::main(PROGRAM, tidegate_api::run)
 }

@@ -97,6 +97,13 @@ impl<S: Sync> FromRequestParts<S> for IfNoneMatch {
     }
 }
 
+impl IfNoneMatch {
+    /// Whether the client has what bears that tag.
+    pub(crate) fn has(&self, tag: &str) -> bool {
+        self.0.iter().any(|value| matches_any(value.as_bytes(), tag.as_bytes()))
+    }
+}
+
 /// Answers a cached read: 200, 304 when the client has it already, or `absent` where there is nothing.
 pub(crate) fn respond(
     known: &IfNoneMatch,

@@ -2,6 +2,8 @@
 
 pub(crate) mod cache;
 mod events;
+mod exports;
+mod files;
 mod imports;
 pub(crate) mod performance;
 pub(crate) mod queues;
@@ -107,6 +109,9 @@ fn application(app: &App) -> Router<App> {
     Router::new()
         .route("/api/schedules", get(schedules::list).post(schedules::create))
         .route("/api/schedules/{id}", get(schedules::show).put(schedules::replace).delete(schedules::delete))
+        .route("/api/schedules/export", post(exports::create))
+        .route("/api/schedules/export/{id}", get(exports::show))
+        .route("/api/files/{id}", get(files::show))
         .route("/api/schedules/import/{id}", get(imports::show))
         .route("/api/schedules/import/{id}/rejects", get(imports::rejects))
         .layer(from_fn_with_state(app.clone(), timeout::layer))

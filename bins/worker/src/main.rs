@@ -2,8 +2,11 @@
 
 use std::process::ExitCode;
 
-use tidegate_app::command_line;
+use tidegate_app::command_line::{self, CONCURRENCY, Program, SERVED};
+
+const PROGRAM: Program =
+    Program { name: "tidegate-worker", about: "Runs the jobs of Tidegate's queues", flags: &[SERVED, CONCURRENCY] };
 
 fn main() -> ExitCode {
-    command_line::main("tidegate-worker", "Runs the jobs of Tidegate's queues", tidegate_worker::run)
+    command_line::main(PROGRAM, tidegate_worker::run)
 }

@@ -1,5 +1,7 @@
 //! The command line that both binaries share: which settings file, and whether to only look at it.
 
+mod flags;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,27 +11,41 @@ use crate::node::StartError;
 use crate::settings::{CATALOGUE, RawSettings, Settings};
 use crate::telemetry;
 
+pub use flags::{CONCURRENCY, Flag, SERVED};
+
+/// A binary, as it presents itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Program {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is for, in a line.
+    pub about: &'static str,
+    /// Flags beside those that all have.
+    pub flags: &'static [Flag],
+}
+
 /// Reads the command line and the settings, starts the log and a runtime, and runs the program on them.
-pub fn main<F>(name: &'static str, about: &'static str, run: impl FnOnce(Settings) -> F) -> ExitCode
+pub fn main<F>(program: Program, run: impl FnOnce(Settings) -> F) -> ExitCode
 where
     F: Future<Output = Result<(), StartError>>,
 {
-    let arguments = command(name, about).get_matches();
-    match start(&arguments, run) {
+    let arguments = command(&program).get_matches();
+    match start(program.flags, &arguments, run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(name, &error);
+            complain(program.name, &error);
             ExitCode::from(error.exit_code())
         }
     }
 }
 
-fn start<F>(arguments: &ArgMatches, run: impl FnOnce(Settings) -> F) -> Result<(), StartError>
+fn start<F>(flags: &[Flag], arguments: &ArgMatches, run: impl FnOnce(Settings) -> F) -> Result<(), StartError>
 where
     F: Future<Output = Result<(), StartError>>,
 {
     let file = arguments.get_one::<PathBuf>("config").map(PathBuf::as_path);
-    let raw = RawSettings::load(file, std::env::vars_os())?;
+    let mut raw = RawSettings::load(file, std::env::vars_os())?;
+    flags.iter().try_for_each(|flag| flag.apply(arguments, &mut raw))?;
     if arguments.get_flag("print-settings") {
         print_settings(&raw);
         return Ok(());
@@ -45,9 +61,9 @@ where
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(settings))
 }
 
-fn command(name: &'static str, about: &'static str) -> Command {
-    Command::new(name)
-        .about(about)
+fn command(program: &Program) -> Command {
+    let command = Command::new(program.name)
+        .about(program.about)
         .version(env!("CARGO_PKG_VERSION"))
         .arg(
             Arg::new("config")
@@ -63,7 +79,8 @@ fn command(name: &'static str, about: &'static str) -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Print every setting, where it comes from and what it means, secrets masked, and exit"),
         )
-        .after_help(environment_help())
+        .after_help(environment_help());
+    program.flags.iter().fold(command, |command, flag| flag.add(command))
 }
 
 fn ignored_variable((name, nearest): (&str, Option<&str>)) -> String {

@@ -1,33 +1,44 @@
-//! The jobs of the application: one file a queue, each with its job type and handler.
+//! The jobs of the application: one file a queue, each with its job type and handler, and `queues` with a row for each.
 
 mod admission;
+mod export;
+mod export_admission;
+#[cfg(test)]
+mod export_tests;
 mod import;
 #[cfg(test)]
 mod import_tests;
+mod queues;
 #[cfg(test)]
 pub(crate) mod test_ground;
 
-use tidegate_queue::{Job, WorkerInfo};
+use tidegate_queue::{Concurrency, QueueOptions, WorkerBuilder, WorkerInfo};
 
 pub use admission::{NotAdmitted, Ticket};
+#[cfg(test)]
+pub(crate) use export::ExportHandler;
+pub use export::ExportSchedules;
+pub use export_admission::{ExportNotAdmitted, ExportPlace};
 pub use import::ImportSchedules;
+#[cfg(test)]
 pub(crate) use import::{ImportHandler, Pace};
+pub(crate) use queues::{ALL, is_known};
+pub use queues::{AppQueue, QUEUES, ServedQueue, usual_kind};
 
-/// The queues that the application's workers serve.
-pub const QUEUES: &[&str] = &["import"];
-
-/// The kinds that handlers of this release know.
-pub const KINDS: &[&str] = &[ImportSchedules::KIND];
+use crate::node::Node;
 
 /// Whether the worker takes jobs of that queue.
 pub fn is_served_by(queue: &str, worker: &WorkerInfo) -> bool {
     worker.queues.iter().any(|served| served == queue)
 }
 
-/// The kind of jobs that a queue is for, where a producer names none.
-pub fn usual_kind(queue: &str) -> Option<&'static str> {
-    match queue {
-        ImportSchedules::QUEUE => Some(ImportSchedules::KIND),
-        _ => None,
-    }
+/// Gives the worker a queue with all of its handlers.
+pub(crate) fn join(
+    worker: WorkerBuilder,
+    served: &ServedQueue,
+    concurrency: Concurrency,
+    node: &Node,
+) -> WorkerBuilder {
+    let options = QueueOptions::new().adjustable(concurrency).timeout(served.timeout);
+    (served.queue.join)(worker.queue(served.queue.name, options), node)
 }

@@ -1,13 +1,15 @@
 //! A node: what one process holds, whichever binary it is.
 
+use std::iter;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tidegate_cache::{Capacity, RedisTier, TieredCache};
+use tidegate_perfmon::action::Actuator;
 use tidegate_queue::{
-    Broker, BrokerError, BuildError, Concurrency, Job, QueueOptions, RedisBroker, RedisOptions, SqliteBroker,
-    SqliteOptions, Worker, WorkerError,
+    Broker, BrokerError, BuildError, Concurrency, Job, RedisBroker, RedisOptions, SqliteBroker, SqliteOptions, Worker,
+    WorkerError,
 };
 use tidegate_ratelimit::{QuotaError, UnsupportedAlgorithm};
 use tidegate_redis::{BlockingPool, Role};
@@ -15,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::database_mark;
-use crate::jobs::{ImportHandler, ImportSchedules, Pace, QUEUES};
+use crate::files::{Files, FilesError, FilesSweep};
+use crate::jobs::{self, ImportSchedules, ServedQueue};
 use crate::otlp::Export;
 use crate::redis::{self, Redis};
 use crate::settings::{Settings, SettingsError};
@@ -40,11 +43,14 @@ pub struct Node {
     pub broker: Arc<dyn Broker>,
     /// Uploads on their way to a job.
     pub spool: Spool,
+    /// Exports and backups.
+    pub files: Files,
     /// Figures and health.
     pub telemetry: Arc<Telemetry>,
     /// Trends, advice, and what was done about it.
     pub outlook: Arc<OutlookWatch>,
-    import_concurrency: Concurrency,
+    /// The queues that a worker of this process serves.
+    served: Vec<(ServedQueue, Concurrency)>,
     redis: Option<Redis>,
     queue_file: Option<Arc<SqliteBroker>>,
     background: CancellationToken,
@@ -81,6 +87,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// Files can't be kept.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// The address can't be listened on.
     #[error("can't listen on {address}: {source}; is another process using it? Choose another with {variable}")]
     Listen {
@@ -125,7 +134,8 @@ impl StartError {
             Self::Settings(_) | Self::Limits(_) | Self::Limit(_) => 2,
             Self::Redis(error) if error.is_a_setting() => 2,
             Self::Redis(_) => 5,
-            Self::Store(_) | Self::Queue(_) | Self::Spool { .. } => 3,
+            Self::Files(FilesError::Unusable { .. }) => 2,
+            Self::Store(_) | Self::Queue(_) | Self::Spool { .. } | Self::Files(_) => 3,
             Self::Listen { .. } => 4,
             Self::Webhook(_) | Self::Worker(_) | Self::Ended(_) | Self::NotServing { .. } | Self::System(_) => 1,
         }
@@ -172,6 +182,7 @@ impl Node {
         let spool = Spool::open(&settings.data_dir)
             .await
             .map_err(|source| StartError::Spool { path: settings.data_dir.clone(), source })?;
+        let files = Files::open(&settings.files.place, &settings.data_dir)?;
         let watched = Watched {
             registry,
             slow_log,
@@ -184,16 +195,19 @@ impl Node {
         store.measure_changes(Arc::clone(&telemetry.operations().changes));
         telemetry.watch_pools(store.pools(), &settings.performance.health);
         let export = Export::start(&telemetry, &settings)?;
-        let import_concurrency = Concurrency::new(settings.queue.import_concurrency);
+        let adjustable = |served: &ServedQueue| (*served, Concurrency::new(served.concurrency));
+        let served: Vec<_> = settings.queue.served.iter().map(adjustable).collect();
         let since_the_start = u64::try_from(telemetry.registry().now().as_millis()).unwrap_or(0);
         let began_unix_ms = clock::unix_ms().saturating_sub(since_the_start);
+        let at_once = served.iter().map(|(served, concurrency)| {
+            Arc::new(JobsAtOnce::new(served.queue.name, concurrency.clone())) as Arc<dyn Actuator>
+        });
         let outlook = Arc::new(OutlookWatch::new(
             &settings.performance,
             began_unix_ms,
-            vec![
-                Arc::new(CacheRoom::new(cache.clone(), settings.cache_size)),
-                Arc::new(JobsAtOnce::new(ImportSchedules::QUEUE, import_concurrency.clone())),
-            ],
+            iter::once(Arc::new(CacheRoom::new(cache.clone(), settings.cache_size)) as Arc<dyn Actuator>)
+                .chain(at_once)
+                .collect(),
         ));
         Arc::clone(&outlook).start(Arc::clone(&telemetry), background.clone());
         Ok(Self {
@@ -203,9 +217,10 @@ impl Node {
             coherence,
             broker,
             spool,
+            files,
             telemetry,
             outlook,
-            import_concurrency,
+            served,
             redis,
             queue_file,
             background,
@@ -218,7 +233,7 @@ impl Node {
         self.redis.as_ref()
     }
 
-    /// The worker of this process, with every handler; it serves once it is run.
+    /// The worker of this process, with the handlers of the queues that it is to serve; it serves once it is run.
     ///
     /// # Errors
     ///
@@ -232,25 +247,19 @@ impl Node {
             upload_timeout: self.settings.http.upload_timeout,
         };
         tokio::spawn(sweep.run(self.background.clone()));
-        let import = ImportHandler {
-            store: self.store.clone(),
-            spool: self.spool.clone(),
-            pace: Pace { chunk: queue.import_chunk, pause: queue.import_pause },
-            max_rejects: queue.import_max_rejects,
-        };
-        let worker = Worker::builder(Arc::clone(&self.broker))
-            .queue(
-                ImportSchedules::QUEUE,
-                QueueOptions::new().adjustable(self.import_concurrency.clone()).timeout(queue.import_timeout),
-            )
-            .handler::<ImportSchedules, _>(import)
+        let (files, store) = (self.files.clone(), self.store.clone());
+        let sweep = FilesSweep { files, store, broker: Arc::clone(&self.broker) };
+        tokio::spawn(sweep.run(self.background.clone()));
+        let builder = Worker::builder(Arc::clone(&self.broker))
             .observer(Arc::clone(self.telemetry.job_watch()) as _)
             .span(trace::job_span)
             .lease(queue.lease)
             .grace(queue.grace)
-            .schedules()
-            .build()?;
-        Ok(worker)
+            .schedules();
+        let join = |builder, (served, concurrency): &(ServedQueue, Concurrency)| {
+            jobs::join(builder, served, concurrency.clone(), self)
+        };
+        Ok(self.served.iter().fold(builder, join).build()?)
     }
 
     /// Begins to follow the queues for their rates. Only whoever tells them needs that.
@@ -300,7 +309,7 @@ async fn open_jobs(
     };
     let partitions = settings.queue.partitions;
     // A worker waits for each partition of each queue on a connection of its own.
-    let connections = u32::from(partitions) * u32::try_from(QUEUES.len()).unwrap_or(u32::MAX);
+    let connections = u32::from(partitions) * u32::try_from(settings.queue.served.len()).unwrap_or(u32::MAX);
     let pool = BlockingPool::new(redis.queue().config(), Role::Durable, connections);
     let options = RedisOptions::new().partitions(partitions);
     let broker = RedisBroker::connect(redis.queue().clone(), pool, redis.keyspace().clone(), options);

@@ -10,6 +10,7 @@ mod database;
 mod files;
 mod hidden;
 mod performance;
+mod queues;
 mod raw;
 mod reader;
 mod secret;
@@ -25,6 +26,8 @@ use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use tidegate_ratelimit::{Ipv6Prefix, Quota, TrustedProxies};
 use tidegate_redis::Keyspace;
+
+use crate::jobs::ServedQueue;
 
 pub use catalogue::{CATALOGUE, Setting};
 pub use database::DatabaseSettings;
@@ -237,12 +240,12 @@ pub struct RedisServers {
 }
 
 /// How jobs are run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct QueueSettings {
     /// Slots of a cluster over which one queue is spread, on Redis.
     pub partitions: u16,
-    /// Imports that one process runs at a time.
-    pub import_concurrency: usize,
+    /// The queues that a worker of the process serves, and how.
+    pub served: Vec<ServedQueue>,
     /// How long a job stays a dead worker's before another takes it.
     pub lease: Duration,
     /// How long a shutdown lets running jobs go on before it releases them.
@@ -255,8 +258,6 @@ pub struct QueueSettings {
     pub import_max_rejects: u64,
     /// Imports that a tenant may have waiting or running, uploads under way among them.
     pub import_max_pending: u32,
-    /// How long one run of an import may take.
-    pub import_timeout: Duration,
 }
 
 /// What the API loads into its cache before anybody asks.

@@ -36,7 +36,6 @@ pub use change::Change;
 pub use coherence::{Coherence, Lost, WatchEnded};
 use db::Db;
 pub use db::{DatabaseUrl, UrlError};
-pub(crate) use exports::OldExport;
 pub use files::StoredFile;
 pub(crate) use imports::{Advanced, ImportProgress};
 pub use imports::{FailedImport, ImportFailure, RejectedLine};

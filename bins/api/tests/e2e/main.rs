@@ -11,6 +11,7 @@ mod bad_start;
 mod cached_keys;
 mod connections;
 mod documented;
+mod exports;
 mod fleet;
 mod hostile_clients;
 mod imports;

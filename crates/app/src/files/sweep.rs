@@ -34,7 +34,7 @@ pub(crate) struct FilesSweep {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SweepError {
+pub(crate) enum SweepError {
     #[error(transparent)]
     Files(#[from] FilesError),
     #[error(transparent)]
@@ -65,7 +65,7 @@ impl FilesSweep {
         }
     }
 
-    pub(super) async fn expired(&self) -> Result<(), SweepError> {
+    pub(crate) async fn expired(&self) -> Result<(), SweepError> {
         loop {
             let expired = self.store.expired_files(clock::now(), AT_A_TIME).await?;
             if expired.is_empty() {
@@ -81,10 +81,10 @@ impl FilesSweep {
     }
 
     /// Removes content that no row names. Backups have none: they must outlive the database.
-    pub(super) async fn orphans(&self, age: Duration) -> Result<(), SweepError> {
+    pub(crate) async fn orphans(&self, age: Duration) -> Result<(), SweepError> {
         let mut found = self.files.list(FileKind::Export);
         while let Some(file) = found.try_next().await? {
-            let is_old = SystemTime::now().duration_since(file.written).unwrap_or_default() >= age;
+            let is_old = SystemTime::from(clock::now()).duration_since(file.written).unwrap_or_default() >= age;
             if is_old && !self.store.knows_file(file.at.id).await? {
                 self.files.remove(&file.at).await?;
                 tracing::info!(file = %file.at.id, "removed a file that nobody knows");
@@ -94,7 +94,7 @@ impl FilesSweep {
     }
 
     /// Forgets exports whose job is gone, and closes those whose job is over.
-    pub(super) async fn exports(&self, age: Duration) -> Result<(), SweepError> {
+    pub(crate) async fn exports(&self, age: Duration) -> Result<(), SweepError> {
         let before = clock::now() - age;
         let mut after = None;
         loop {
@@ -135,7 +135,7 @@ fn remove_unfinished(directory: &Path, age: Duration) -> std::io::Result<()> {
         if metadata.is_dir() {
             remove_unfinished(&entry.path(), age)?;
         } else if entry.file_name().to_string_lossy().contains('#') {
-            let is_old = SystemTime::now().duration_since(metadata.modified()?).unwrap_or_default() >= age;
+            let is_old = SystemTime::from(clock::now()).duration_since(metadata.modified()?).unwrap_or_default() >= age;
             if is_old && std::fs::remove_file(entry.path()).is_ok() {
                 tracing::info!("removed what was left of a file that was never finished");
             }

@@ -31,14 +31,14 @@ async fn keeps_its_promises(files: &Files, parts: &[usize]) {
     let written = file.finish().await.unwrap();
     assert_eq!(written, Written { bytes: whole.len() as u64, sha256: write::hex(&Sha256::digest(&whole)) });
     assert!(content(files, &at).await == whole);
-    assert_eq!(listed(files, FileKind::Export).await, [at.clone()]);
+    assert_eq!(listed(files, FileKind::Export).await, std::slice::from_ref(&at));
     assert!(listed(files, FileKind::Backup).await.is_empty());
 
     let backup = FileAt::of_operations(FileKind::Backup);
     let empty = files.create(backup.clone()).await.unwrap().finish().await.unwrap();
     assert_eq!(empty.bytes, 0);
     assert!(content(files, &backup).await.is_empty());
-    assert_eq!(listed(files, FileKind::Backup).await, [backup.clone()]);
+    assert_eq!(listed(files, FileKind::Backup).await, std::slice::from_ref(&backup));
 
     for at in [&at, &backup] {
         files.remove(at).await.unwrap();
@@ -89,7 +89,7 @@ async fn what_a_killed_process_left_is_removed_once_it_is_old() {
     std::fs::write(&left, "half").unwrap();
     files.remove_unfinished(Duration::from_secs(3600)).await.unwrap();
     assert!(left.exists(), "somebody may be writing it");
-    assert_eq!(listed(&files, FileKind::Export).await, [at.clone()], "half a file is not listed");
+    assert_eq!(listed(&files, FileKind::Export).await, std::slice::from_ref(&at), "half a file is not listed");
     files.remove_unfinished(Duration::ZERO).await.unwrap();
     assert!(!left.exists());
     assert_eq!(listed(&files, FileKind::Export).await, [at]);
@@ -100,7 +100,8 @@ fn one_text_is_one_id() {
     let id = FileId::generate();
     assert_eq!(id.to_string().parse(), Ok(id));
     let text = id.to_string();
-    for other in [text.to_uppercase(), text.replace('-', ""), format!("{{{text}}}"), format!("../{text}"), String::new()]
+    for other in
+        [text.to_uppercase(), text.replace('-', ""), format!("{{{text}}}"), format!("../{text}"), String::new()]
     {
         assert_eq!(other.parse::<FileId>(), Err(FileIdError), "{other}");
     }
@@ -110,7 +111,8 @@ fn one_text_is_one_id() {
 #[test]
 fn a_key_is_read_back_and_what_is_foreign_is_not_ours() {
     let prefix = Path::parse("some/where").unwrap();
-    for at in [FileAt::of_tenant(FileKind::Export, "a.b_c-D".parse().unwrap()), FileAt::of_operations(FileKind::Backup)] {
+    for at in [FileAt::of_tenant(FileKind::Export, "a.b_c-D".parse().unwrap()), FileAt::of_operations(FileKind::Backup)]
+    {
         assert_eq!(FileAt::of_key(&prefix, &at.key(&prefix)), Some(at.clone()));
         assert_eq!(FileAt::of_key(&Path::default(), &at.key(&prefix)), None);
     }

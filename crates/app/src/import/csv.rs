@@ -117,7 +117,11 @@ impl Header {
             starts_at: starts_at.to_owned(),
             ends_at: ends_at.to_owned(),
             recurrence: Some(recurrence.to_owned()),
-            attendees: unguarded(attendees).split(';').filter(|attendee| !attendee.trim().is_empty()).map(str::to_owned).collect(),
+            attendees: unguarded(attendees)
+                .split(';')
+                .filter(|attendee| !attendee.trim().is_empty())
+                .map(str::to_owned)
+                .collect(),
         };
         ScheduleDraft::try_new(&raw).map_err(|errors| Reject::new(line, errors))
     }

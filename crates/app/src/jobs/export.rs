@@ -8,12 +8,13 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tidegate_queue::{Context, Handler, Job, Outcome};
+use tidegate_queue::{Context, Handler, Job, Outcome, WorkerBuilder};
 
 use crate::clock;
 use crate::export;
 use crate::files::{FileAt, FileId, FileKind, Files, FilesError};
 use crate::import::Format;
+use crate::node::Node;
 use crate::store::{Snapshot, Store, StoreError, StoredFile};
 use crate::tenant::TenantId;
 
@@ -45,6 +46,15 @@ pub(crate) struct ExportHandler {
     pub(crate) files: Files,
     /// How long it is kept.
     pub(crate) keep: Duration,
+}
+
+/// Gives a worker the handler of exports.
+pub(super) fn join(worker: WorkerBuilder, node: &Node) -> WorkerBuilder {
+    worker.handler::<ExportSchedules, _>(ExportHandler {
+        store: node.store.clone(),
+        files: node.files.clone(),
+        keep: node.settings.files.export_keep,
+    })
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tidegate_queue::{Context, Handler, Job, Outcome};
+use tidegate_queue::{Context, Handler, Job, Outcome, WorkerBuilder};
 
 use crate::import::{Format, ImportError, Position, Rows};
+use crate::node::Node;
 use crate::spool::Spool;
 use crate::store::{Advanced, ImportFailure, ImportProgress, Store, StoreError};
 use crate::tenant::TenantId;
@@ -56,6 +57,17 @@ pub(crate) struct ImportHandler {
     pub(crate) pace: Pace,
     /// Bad lines that an import may have.
     pub(crate) max_rejects: u64,
+}
+
+/// Gives the worker what runs imports.
+pub(super) fn join(worker: WorkerBuilder, node: &Node) -> WorkerBuilder {
+    let queue = &node.settings.queue;
+    worker.handler::<ImportSchedules, _>(ImportHandler {
+        store: node.store.clone(),
+        spool: node.spool.clone(),
+        pace: Pace { chunk: queue.import_chunk, pause: queue.import_pause },
+        max_rejects: queue.import_max_rejects,
+    })
 }
 
 /// How long an import waits for a database that can't be written now.

@@ -243,6 +243,12 @@ pub const CATALOGUE: &[Setting] = &[
         "longest wait of a limit for Redis, before the process decides by itself; at most redis.request_timeout counts",
     ),
     setting(
+        "queues",
+        "TIDEGATE_QUEUES",
+        Some("all"),
+        "queues whose jobs the process runs, separated by commas, or `all`; one that no process serves waits",
+    ),
+    setting(
         "queue.import_concurrency",
         "TIDEGATE_QUEUE_IMPORT_CONCURRENCY",
         Some("2"),
@@ -264,6 +270,13 @@ pub const CATALOGUE: &[Setting] = &[
         Some("20"),
         "imports that a tenant may have uploading, waiting or running; more are answered 429",
     ),
+    setting(
+        "queue.export_concurrency",
+        "TIDEGATE_QUEUE_EXPORT_CONCURRENCY",
+        Some("1"),
+        "exports that one process runs at a time",
+    ),
+    setting("export.timeout", "TIDEGATE_EXPORT_TIMEOUT", Some("1h"), "how long one run of an export may take"),
     setting("export.keep", "TIDEGATE_EXPORT_KEEP", Some("24h"), "how long an export can be fetched"),
     setting(
         "export.max_pending",

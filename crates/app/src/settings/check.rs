@@ -8,6 +8,7 @@ use tidegate_redis::Keyspace;
 
 use super::database::database;
 use super::files::files;
+use super::queues;
 use super::reader::Reader;
 use super::{
     AccessLogSettings, HttpSettings, InnerWorker, LimitsSettings, ListSettings, OpenTenants, QueueSettings,
@@ -123,18 +124,13 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
         redis: redis(&raw)?,
         queue: QueueSettings {
             partitions: raw.count("queue.partitions", 1..=256)?,
-            import_concurrency: raw.count("queue.import_concurrency", 1..=64)?,
+            served: queues::served(&raw)?,
             lease: raw.duration("queue.lease", Duration::from_secs(1), Duration::from_secs(3600))?,
             grace: raw.duration("queue.grace", Duration::ZERO, Duration::from_secs(3600))?,
             import_chunk: raw.count("import.chunk", 1..=500)?,
             import_pause: raw.duration("import.pause", Duration::ZERO, Duration::from_secs(60))?,
             import_max_rejects: raw.count("import.max_rejects", 0..=1_000_000)?,
             import_max_pending: raw.count("import.max_pending", 1..=100_000)?,
-            import_timeout: raw.duration(
-                "import.timeout",
-                Duration::from_secs(60),
-                Duration::from_secs(7 * 24 * 3600),
-            )?,
         },
         performance: performance::read(&raw, &tokens)?,
         tokens,

@@ -55,9 +55,7 @@ fn bucket(text: &str) -> Option<FilesPlace> {
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let is_name = (3..=63).contains(&bucket.len())
         && bucket.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-'));
-    let is_plain = prefix
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_'));
+    let is_plain = prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_'));
     let prefix = Path::parse(prefix).ok().filter(|_| is_plain)?;
     is_name.then(|| FilesPlace::Bucket { bucket: bucket.to_owned(), prefix })
 }
@@ -71,7 +69,8 @@ mod tests {
     fn files_lie_in_the_data_directory_unless_a_bucket_is_named() {
         assert_eq!(check_with(&[]).unwrap().files.place, FilesPlace::Directory);
         let named = |url: &str| check_with(&[("TIDEGATE_FILES_URL", url)]).unwrap().files.place;
-        let prefix = |prefix: &str| FilesPlace::Bucket { bucket: "my-files".into(), prefix: Path::parse(prefix).unwrap() };
+        let prefix =
+            |prefix: &str| FilesPlace::Bucket { bucket: "my-files".into(), prefix: Path::parse(prefix).unwrap() };
         assert_eq!(named("s3://my-files"), prefix(""));
         assert_eq!(named("s3://my-files/some/where/"), prefix("some/where"));
     }

@@ -17,6 +17,8 @@ pub enum Source {
     File(PathBuf),
     /// An environment variable.
     Variable(&'static str),
+    /// A flag of the command line.
+    Flag(&'static str),
 }
 
 impl fmt::Display for Source {
@@ -25,6 +27,7 @@ impl fmt::Display for Source {
             Self::Default => f.write_str("default"),
             Self::File(path) => write!(f, "in {}", path.display()),
             Self::Variable(name) => write!(f, "environment variable {name}"),
+            Self::Flag(name) => f.write_str(name),
         }
     }
 }
@@ -61,6 +64,11 @@ impl RawSettings {
         }
         settings.read_environment(environment)?;
         Ok(settings)
+    }
+
+    /// Sets a setting over whatever was set before.
+    pub(crate) fn lay_over(&mut self, key: &'static str, text: &str, source: Source) {
+        self.values.insert(key, (text.to_owned(), source));
     }
 
     /// The text of a setting and where it came from; `None` when it is neither set nor has a default.

@@ -8,6 +8,7 @@ use super::value::Row;
 use super::{Change, Store, StoreError};
 use crate::clock;
 use crate::files::{FileAt, FileId, FileKind, Written};
+use crate::tenant::TenantId;
 
 /// A file that its tenant may fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl Store {
     /// # Errors
     ///
     /// When the database can't be read.
-    pub async fn file(&self, tenant: &crate::tenant::TenantId, id: FileId) -> Result<Option<StoredFile>, StoreError> {
+    pub async fn file(&self, tenant: &TenantId, id: FileId) -> Result<Option<StoredFile>, StoreError> {
         let values = [id.to_string().into(), tenant.as_str().into(), clock::now().into()];
         self.one(&FILE, &values).await?.map(|row| read(&row)).transpose()
     }
@@ -70,7 +71,7 @@ impl Change {
     pub(super) async fn insert_file(&mut self, file: &StoredFile) -> Result<(), StoreError> {
         let values = [
             file.at.id.to_string().into(),
-            file.at.tenant.as_ref().map(|tenant| tenant.as_str()).into(),
+            file.at.tenant.as_ref().map(TenantId::as_str).into(),
             file.at.kind.name().into(),
             (&file.name).into(),
             (&file.content_type).into(),

@@ -8,7 +8,6 @@ use serde::Serialize;
 use tidegate_cache::Touched;
 
 use super::schedules::new_schedule;
-use super::sql::Sql;
 use super::sql::imports::{INSERT_REJECT, MOVE, OPEN, PROGRESS, REJECTS};
 use super::value::{Row, Value};
 use super::{Change, Store, StoreError};

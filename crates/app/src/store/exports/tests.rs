@@ -42,7 +42,7 @@ pub(in crate::store) async fn a_file_is_its_tenants_alone_and_ends_with_its_time
     assert_eq!(store.file(&other, lasting.at.id).await.unwrap(), None);
     assert_eq!(store.file(&tenant, ended.at.id).await.unwrap(), None);
     let expired = store.expired_files(clock::now(), 10).await.unwrap();
-    assert_eq!(expired, [ended.clone()]);
+    assert_eq!(expired, std::slice::from_ref(&ended));
     assert!(store.knows_file(ended.at.id).await.unwrap());
     store.forget_file(ended.at.id).await.unwrap();
     assert!(!store.knows_file(ended.at.id).await.unwrap());
@@ -73,7 +73,7 @@ pub(in crate::store) async fn of_exports_that_come_together_no_two_get_the_last_
 
 pub(in crate::store) async fn a_snapshot_is_of_one_moment(ground: &Ground) {
     let (store, tenant) = ground.with_tenant().await;
-    let draft = crate::store::schedules::tests::draft("before");
+    let draft = crate::store::schedules::tests::draft("before", 9);
     store.create_schedule(&tenant, &draft).await.unwrap();
     let mut snapshot = store.snapshot().await.unwrap();
     assert_eq!(snapshot.count_schedules(&tenant).await.unwrap(), 1);
