@@ -1,5 +1,6 @@
 //! The map of the API: which route lies in which circle of access.
 
+mod backups;
 pub(crate) mod cache;
 mod events;
 mod exports;
@@ -76,6 +77,7 @@ fn operations(app: &App, stop: CancellationToken) -> Router<App> {
         .route("/api/performance/actions", post(performance::actions::switch))
         .route("/api/performance/actions/{id}/revert", post(performance::actions::revert))
         .merge(queues::routes())
+        .route("/api/backups", get(backups::list).post(backups::create))
         .route("/api/tenants", post(tenants::create))
         .route_layer(from_fn_with_state(app.clone(), access::operations))
         .layer(from_fn_with_state(app.clone(), timeout::layer))

@@ -1,6 +1,7 @@
 //! The jobs of the application: one file a queue, each with its job type and handler, and `queues` with a row for each.
 
 mod admission;
+mod backup;
 mod export;
 mod export_admission;
 #[cfg(test)]
@@ -15,6 +16,9 @@ pub(crate) mod test_ground;
 use tidegate_queue::{Concurrency, QueueOptions, WorkerBuilder, WorkerInfo};
 
 pub use admission::{NotAdmitted, Ticket};
+#[cfg(test)]
+pub(crate) use backup::BackupHandler;
+pub use backup::MakeBackup;
 #[cfg(test)]
 pub(crate) use export::ExportHandler;
 pub use export::ExportSchedules;

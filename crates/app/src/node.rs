@@ -15,6 +15,7 @@ use tidegate_ratelimit::{QuotaError, UnsupportedAlgorithm};
 use tidegate_redis::{BlockingPool, Role};
 use tokio_util::sync::CancellationToken;
 
+use crate::backup::RestoreError;
 use crate::clock;
 use crate::database_mark;
 use crate::files::{Files, FilesError, FilesSweep};
@@ -24,6 +25,7 @@ use crate::redis::{self, Redis};
 use crate::settings::{Settings, SettingsError};
 use crate::spool::Spool;
 use crate::spool_sweep::Sweep;
+use crate::store::running::{self, Held};
 use crate::store::{self, Coherence, Store};
 use crate::telemetry::{
     self, CacheRoom, CacheWatch, JobsAtOnce, OutlookWatch, Telemetry, Watched, WebhookError, trace,
@@ -55,6 +57,8 @@ pub struct Node {
     queue_file: Option<Arc<SqliteBroker>>,
     background: CancellationToken,
     export: Option<Export>,
+    /// Keeps a restore away from tables in files.
+    _running: Option<Held>,
 }
 
 impl std::fmt::Debug for Node {
@@ -90,6 +94,9 @@ pub enum StartError {
     /// Files can't be kept.
     #[error(transparent)]
     Files(#[from] FilesError),
+    /// A backup was not restored.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
     /// The address can't be listened on.
     #[error("can't listen on {address}: {source}; is another process using it? Choose another with {variable}")]
     Listen {
@@ -135,7 +142,7 @@ impl StartError {
             Self::Redis(error) if error.is_a_setting() => 2,
             Self::Redis(_) => 5,
             Self::Files(FilesError::Unusable { .. }) => 2,
-            Self::Store(_) | Self::Queue(_) | Self::Spool { .. } | Self::Files(_) => 3,
+            Self::Store(_) | Self::Queue(_) | Self::Spool { .. } | Self::Files(_) | Self::Restore(_) => 3,
             Self::Listen { .. } => 4,
             Self::Webhook(_) | Self::Worker(_) | Self::Ended(_) | Self::NotServing { .. } | Self::System(_) => 1,
         }
@@ -169,6 +176,10 @@ impl Node {
                 None => tier,
             };
             cache.l2(tier).build()
+        };
+        let running = match &settings.database {
+            Some(_) => None,
+            None => Some(running::hold(&settings.data_dir).await?),
         };
         let (store, coherence) = match &settings.database {
             Some(server) => Store::connect(server, make_cache, background.clone()).await?,
@@ -225,6 +236,7 @@ impl Node {
             queue_file,
             background,
             export,
+            _running: running,
         })
     }
 

@@ -9,6 +9,7 @@ mod coherence;
 #[cfg(test)]
 mod conformance;
 mod db;
+mod dump;
 mod exports;
 #[cfg(test)]
 mod failover;
@@ -21,6 +22,7 @@ mod open;
 mod pool;
 mod prune;
 mod purge;
+pub(crate) mod running;
 mod schedules;
 mod snapshot;
 mod sql;
@@ -36,6 +38,8 @@ pub use change::Change;
 pub use coherence::{Coherence, Lost, WatchEnded};
 use db::Db;
 pub use db::{DatabaseUrl, UrlError};
+pub use dump::TargetError;
+pub(crate) use dump::{Cells, Inserts, PAGE, Present, TABLES, Table, Target};
 pub use files::StoredFile;
 pub(crate) use imports::{Advanced, ImportProgress};
 pub use imports::{FailedImport, ImportFailure, RejectedLine};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tidegate_queue::{Job, WorkerBuilder};
 
+use super::backup::{self, MakeBackup};
 use super::export::{self, ExportSchedules};
 use super::import::{self, ImportSchedules};
 use crate::node::Node;
@@ -36,6 +37,13 @@ pub struct ServedQueue {
 
 /// Every queue, by name.
 pub(crate) const ALL: &[AppQueue] = &[
+    AppQueue {
+        name: MakeBackup::QUEUE,
+        kinds: &[MakeBackup::KIND],
+        concurrency: "queue.backup_concurrency",
+        timeout: "backup.timeout",
+        join: backup::join,
+    },
     AppQueue {
         name: ExportSchedules::QUEUE,
         kinds: &[ExportSchedules::KIND],

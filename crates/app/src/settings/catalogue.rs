@@ -284,6 +284,13 @@ pub const CATALOGUE: &[Setting] = &[
         Some("5"),
         "exports that a tenant may have waiting or running; more are answered 429",
     ),
+    setting(
+        "queue.backup_concurrency",
+        "TIDEGATE_QUEUE_BACKUP_CONCURRENCY",
+        Some("1"),
+        "backups that one process runs at a time",
+    ),
+    setting("backup.timeout", "TIDEGATE_BACKUP_TIMEOUT", Some("1h"), "how long one run of a backup may take"),
     setting("backup.keep", "TIDEGATE_BACKUP_KEEP", Some("7"), "backups that are kept; of more, the oldest go"),
     setting("import.timeout", "TIDEGATE_IMPORT_TIMEOUT", Some("6h"), "how long one run of an import may take"),
     setting(

@@ -126,6 +126,12 @@ async fn wait_for(db: &Db, settings: &DatabaseSettings) -> Result<(), ServerFaul
     if reached.await? { Err(ServerFault::Follower) } else { Ok(()) }
 }
 
+/// Brings the schema to this version, for whoever has it alone.
+pub(in crate::store) async fn prepare_alone(settings: &DatabaseSettings) -> Result<(), OpenError> {
+    let prepared = prepare(settings).await;
+    prepared.map_err(|reason| ServerError { place: settings.url.to_string(), reason }.into())
+}
+
 /// Looks at the schema and brings it to this version, alone.
 async fn prepare(settings: &DatabaseSettings) -> Result<(), ServerFault> {
     let connecting = timeout(settings.connect_timeout, settings.url.options().connect());
@@ -210,7 +216,10 @@ mod tests {
         let migrated = server.psql("SELECT max(version), bool_and(success) FROM ours._sqlx_migrations").await;
         assert_eq!(migrated, format!("{}|t", newest(&MIGRATIONS)));
         assert_eq!(server.psql("SELECT count(*) FROM ours.installation").await, "1");
-        assert_eq!(server.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").await, "0");
+        assert_eq!(
+            server.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'").await,
+            "0"
+        );
 
         let (foreign, text) = fault(&schema(&server, "theirs")).await;
         assert!(matches!(foreign, ServerFault::Foreign { .. }), "{text}");
