@@ -24,6 +24,7 @@ mod postgres;
 mod private_files;
 mod processes;
 mod queues;
+mod readme;
 mod reads;
 mod redis;
 mod request_ids;
