@@ -6,6 +6,7 @@ mod harness;
 mod access_log;
 mod again;
 mod alerts;
+mod backups;
 mod bad_input;
 mod bad_start;
 mod cached_keys;

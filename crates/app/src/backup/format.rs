@@ -2,9 +2,10 @@
 //!
 //! The first line is the manifest. Then for each of its tables one array a row, in the order of the key, and behind the last an object
 //! with their number and SHA-256. The last line has the SHA-256 of all lines before it: a file that was cut off has none, and one
-//! of which a bit has flipped has another.
+//! of which a row has changed has another. Behind it stands a seal, the SHA-256 of all compressed bytes, in a frame that zstd passes over: it
+//! sees also the bits that change nothing of what is read.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -18,6 +19,10 @@ pub(crate) const FORMAT: &str = "tidegate-backup-1";
 const LEVEL: i32 = 3;
 /// Longest line. No row that the application writes comes near.
 const MOST_LINE: u64 = 64 << 20;
+
+/// What the frame of the seal begins with: the mark of one that is passed over, and the length of what it holds.
+const SEAL: [u8; 8] = [0x50, 0x2a, 0x4d, 0x18, 32, 0, 0, 0];
+const SEALED: usize = SEAL.len() + 32;
 
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +131,8 @@ pub(crate) fn line_of(row: &Cells) -> Vec<u8> {
 pub(crate) struct Writer {
     compressed: zstd::Encoder<'static, Vec<u8>>,
     whole: Sha256,
+    /// Of the compressed bytes that were taken.
+    bytes: Sha256,
     table: Counted,
     digests: Digests,
 }
@@ -135,7 +142,8 @@ impl Writer {
     pub(crate) fn new(manifest: &Manifest) -> io::Result<Self> {
         let mut compressed = zstd::Encoder::new(Vec::new(), LEVEL)?;
         compressed.include_checksum(true)?;
-        let mut writer = Self { compressed, whole: Sha256::new(), table: Counted::default(), digests: Digests::new() };
+        let (whole, bytes) = (Sha256::new(), Sha256::new());
+        let mut writer = Self { compressed, whole, bytes, table: Counted::default(), digests: Digests::new() };
         writer.line(&serde_json::to_vec(manifest)?)?;
         Ok(writer)
     }
@@ -157,14 +165,20 @@ impl Writer {
 
     /// What has come of it so far.
     pub(crate) fn take(&mut self) -> Vec<u8> {
-        std::mem::take(self.compressed.get_mut())
+        let taken = std::mem::take(self.compressed.get_mut());
+        self.bytes.update(&taken);
+        taken
     }
 
     /// Ends the backup: its last bytes, and what each table holds.
     pub(crate) fn finish(mut self) -> io::Result<(Vec<u8>, Digests)> {
         let sha256 = hex(&self.whole.finalize_reset());
         self.line(&serde_json::to_vec(&End { sha256 })?)?;
-        Ok((self.compressed.finish()?, self.digests))
+        let mut rest = self.compressed.finish()?;
+        self.bytes.update(&rest);
+        rest.extend(SEAL);
+        rest.extend(self.bytes.finalize());
+        Ok((rest, self.digests))
     }
 
     fn line(&mut self, line: &[u8]) -> io::Result<()> {
@@ -277,13 +291,37 @@ impl<R: Read> Reader<R> {
     }
 }
 
+/// Whether the bytes are those that were sealed.
+fn check_seal(file: impl Read) -> Result<(), FormatError> {
+    let mut file = BufReader::new(file);
+    let (mut digest, mut held) = (Sha256::new(), Vec::new());
+    loop {
+        let piece = file.fill_buf().map_err(|source| FormatError::Read { line: 0, source })?;
+        let length = piece.len();
+        if length == 0 {
+            break;
+        }
+        held.extend_from_slice(piece);
+        file.consume(length);
+        // All but what may be the seal.
+        let before = held.len().saturating_sub(SEALED);
+        digest.update(&held[..before]);
+        held.drain(..before);
+    }
+    let is_sealed = held.strip_prefix(&SEAL).is_some_and(|seal| *seal == *digest.finalize());
+    let reason = "it was cut off, changed, or is none";
+    if is_sealed { Ok(()) } else { Err(FormatError::Damaged { line: 0, reason }) }
+}
+
 /// Reads all of a backup, and says what it holds. Nothing of it is used before this has returned.
 ///
 /// # Errors
 ///
 /// When one bit of it is not as it was written.
-pub(crate) fn verify<R: Read>(file: R) -> Result<(Manifest, Digests), FormatError> {
+pub(crate) fn verify<R: Read + Seek>(mut file: R) -> Result<(Manifest, Digests), FormatError> {
     const AT_A_TIME: usize = 500;
+    check_seal(&mut file)?;
+    file.rewind().map_err(|source| FormatError::Read { line: 0, source })?;
     let mut reader = Reader::open(file)?;
     let mut digests = Digests::new();
     for number in 0..reader.manifest.tables.len() {
@@ -300,6 +338,15 @@ pub(crate) fn verify<R: Read>(file: R) -> Result<(Manifest, Digests), FormatErro
     let manifest = reader.manifest.clone();
     reader.end()?;
     Ok((manifest, digests))
+}
+
+/// These compressed lines with their seal.
+#[cfg(test)]
+pub(crate) fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let seal = Sha256::digest(&bytes);
+    bytes.extend(SEAL);
+    bytes.extend(seal);
+    bytes
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use tidegate_testkit::PostgresServer;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::*;
+use crate::backup::format::sealed;
 use crate::clock;
 use crate::import::{Format, Position, Rows};
 use crate::jobs::{BackupHandler, MakeBackup};
@@ -267,7 +268,7 @@ fn repacked(lines: &str) -> Vec<u8> {
     let (before, _) = lines.trim_end().rsplit_once('\n').unwrap();
     let before = format!("{before}\n");
     let end = format!("{{\"sha256\":\"{}\"}}\n", crate::files::hex(&Sha256::digest(&before)));
-    zstd::encode_all((before + &end).as_bytes(), 1).unwrap()
+    sealed(zstd::encode_all(format!("{before}{end}").as_bytes(), 1).unwrap())
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::coherence::Lost;
 use super::super::db::{Db, Server, is_follower};
 use super::super::sql::tenants::INSTALLATION;
-use super::super::{Coherence, Store, StoreError, prune};
+use super::super::{Coherence, Store, StoreError, prune, running};
 use super::{OpenError, new_origin, newest};
 use crate::settings::DatabaseSettings;
 
@@ -119,6 +119,8 @@ async fn wait_for(db: &Db, settings: &DatabaseSettings) -> Result<(), ServerFaul
             tracing::info!(%error, "waiting for the database {}", settings.url);
         })?;
         let follows = is_follower(&mut connection).await?;
+        // The pool would only say that it got no connection.
+        running::join(&mut connection).await?;
         // Whether it goes in peace is all the same.
         let _ = connection.close().await;
         Ok(follows)
