@@ -165,7 +165,7 @@ pub struct Stored {
 pub type Pieces = BoxStream<'static, Result<Bytes, FilesError>>;
 
 /// Where files are kept. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Files {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
@@ -252,6 +252,13 @@ impl Files {
         let found = self.store.list(Some(&self.prefix.clone().join(kind.name())));
         let found = found.map_err(|error| FilesError::of("list", &error));
         found.try_filter_map(move |object| std::future::ready(Ok(ours(object)))).boxed()
+    }
+}
+
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the store, which knows the login.
+        f.debug_struct("Files").field("prefix", &self.prefix.as_ref()).finish_non_exhaustive()
     }
 }
 

@@ -276,7 +276,7 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where a `tidegate-worker` answers probes and `/metrics`, if it does.
     pub worker_listen: Option<SocketAddr>,
-    /// Databases in files and the spool of uploads.
+    /// Databases in files, exports, backups and the spool of uploads.
     pub data_dir: PathBuf,
     /// The server with the application's tables, where they are not in a file there.
     pub database: Option<DatabaseSettings>,

@@ -44,7 +44,7 @@ pub const CATALOGUE: &[Setting] = &[
         None,
         "address where tidegate-worker answers probes and /metrics",
     ),
-    setting("data_dir", "TIDEGATE_DATA_DIR", Some("./data"), "databases and the spool of uploads"),
+    setting("data_dir", "TIDEGATE_DATA_DIR", Some("./data"), "databases, files and the spool of uploads"),
     setting(
         "files_url",
         "TIDEGATE_FILES_URL",
