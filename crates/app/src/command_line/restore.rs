@@ -25,7 +25,8 @@ pub(super) fn command() -> Command {
 
 /// What is to be restored, where that is asked for.
 pub(super) fn asked(arguments: &ArgMatches) -> Option<Request> {
-    let asked = arguments.subcommand_matches(NAME)?;
+    // Not by the name alone: a program that restores nothing has no such command, and asking for it by name would be a panic.
+    let (_, asked) = arguments.subcommand().filter(|(name, _)| *name == NAME)?;
     let backup = asked.get_one::<String>("backup")?.clone();
     Some(Request { backup, replace: asked.get_flag("replace") })
 }
