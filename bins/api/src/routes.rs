@@ -1,5 +1,6 @@
 //! The map of the API: which route lies in which circle of access.
 
+mod analytics;
 mod backups;
 pub(crate) mod cache;
 mod events;
@@ -7,9 +8,11 @@ mod exports;
 mod files;
 mod imports;
 pub(crate) mod performance;
+mod preferences;
 pub(crate) mod queues;
 pub(crate) mod rate_limit;
 mod schedules;
+mod session;
 mod tenants;
 
 use axum::extract::{MatchedPath, Request};
@@ -43,6 +46,7 @@ pub(crate) fn router(app: &App, probes: Probes, stop: CancellationToken) -> Rout
         .merge(inspection(app))
         .merge(decisions(app))
         .merge(tenants(app))
+        .merge(logins(app))
         .merge(application(app))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
@@ -99,18 +103,28 @@ fn decisions(app: &App) -> Router<App> {
         .layer(from_fn_with_state(app.clone(), timeout::layer))
 }
 
-/// Read by operators and by the tenant itself; each handler asks who it is.
+/// For operators and for the tenant itself; each asks who it is.
 fn tenants(app: &App) -> Router<App> {
-    Router::new().route("/api/tenants/{id}", get(tenants::show)).layer(from_fn_with_state(app.clone(), timeout::layer))
+    tenants::routes(app).layer(from_fn_with_state(app.clone(), timeout::layer))
 }
 
-/// A tenant's own: its key, its quota.
+/// In by a password and out, for whoever is no caller yet, or no longer.
+fn logins(app: &App) -> Router<App> {
+    Router::new()
+        .route("/api/session", post(session::begin).delete(session::end))
+        .layer(from_fn_with_state(app.clone(), timeout::layer))
+}
+
+/// A tenant's own: its key or a user's session, its quota.
 fn application(app: &App) -> Router<App> {
     // An upload may take long as long as it goes on; the spool watches over that.
     let uploads = Router::new().route("/api/schedules/import", post(imports::create));
     Router::new()
         .route("/api/schedules", get(schedules::list).post(schedules::create))
         .route("/api/schedules/{id}", get(schedules::show).put(schedules::replace).delete(schedules::delete))
+        .route("/api/analytics", get(analytics::show))
+        .route("/api/session", get(session::show))
+        .route("/api/preferences/{user}", get(preferences::show).put(preferences::replace))
         .route("/api/schedules/export", post(exports::create))
         .route("/api/schedules/export/{id}", get(exports::show))
         .route("/api/files/{id}", get(files::show))

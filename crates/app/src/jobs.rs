@@ -1,6 +1,9 @@
 //! The jobs of the application: one file a queue, each with its job type and handler, and `queues` with a row for each.
 
 mod admission;
+mod analytics;
+#[cfg(test)]
+mod analytics_tests;
 mod backup;
 mod export;
 mod export_admission;
@@ -16,6 +19,8 @@ pub(crate) mod test_ground;
 use tidegate_queue::{Concurrency, QueueOptions, WorkerBuilder, WorkerInfo};
 
 pub use admission::{NotAdmitted, Ticket};
+pub use analytics::RollAnalytics;
+pub(crate) use analytics::keep_rolling;
 #[cfg(test)]
 pub(crate) use backup::BackupHandler;
 pub use backup::MakeBackup;

@@ -1,11 +1,18 @@
-//! `/api/tenants`: customers and their first key.
+//! `/api/tenants`: customers, their keys and users.
+
+mod keys;
+mod manager;
+mod users;
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post, put};
 use serde::Deserialize;
 use serde_json::json;
 use tidegate_app::bearer::bearer;
@@ -22,6 +29,18 @@ use crate::problem::Problem;
 
 /// Longest name in characters.
 const MAX_NAME: usize = 200;
+
+/// What operators and the tenant itself look into and change.
+pub(super) fn routes(app: &App) -> Router<App> {
+    let managed = Router::new()
+        .route("/api/tenants/{id}/keys", post(keys::create).get(keys::list))
+        .route("/api/tenants/{id}/keys/{key}", delete(keys::revoke))
+        .route("/api/tenants/{id}/users", post(users::create).get(users::list))
+        .route("/api/tenants/{id}/users/{user}", get(users::show).delete(users::delete))
+        .route("/api/tenants/{id}/users/{user}/password", put(users::set_password))
+        .route_layer(from_fn_with_state(app.clone(), manager::layer));
+    Router::new().route("/api/tenants/{id}", get(show)).merge(managed)
+}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,12 +80,12 @@ pub(super) async fn create(State(app): State<App>, Json(new): Json<NewTenant>) -
 
 /// Operators may look at every tenant, a tenant at itself.
 ///
-/// What was sent decides which of the two the client has to prove to be: an API key speaks for a tenant, anything else for
-/// an operator.
+/// What was sent decides which of the two the client has to prove to be: an API key or a user's session speaks for a tenant,
+/// anything else for an operator.
 pub(super) async fn show(State(app): State<App>, Path(id): Path<String>, parts: Parts) -> Result<Response, Problem> {
     let missing = || Problem::not_found(format!("there is no tenant `{id}`"));
-    if bearer(&parts.headers).is_some_and(|token| token.starts_with(ApiKey::PREFIX)) {
-        let admitted = caller::admit(&app, &parts.headers, &parts.extensions).await?;
+    if is_of_tenant(&parts.headers) {
+        let admitted = caller::admit(&app, &parts.method, &parts.headers, &parts.extensions).await?;
         let tenant = Arc::clone(&admitted.caller.tenant);
         let shown = if tenant.id.as_str() == id { Ok(axum::Json(tenant)) } else { Err(missing()) };
         let mut response = shown.into_response();
@@ -78,6 +97,11 @@ pub(super) async fn show(State(app): State<App>, Path(id): Path<String>, parts: 
     let id: TenantId = id.parse().map_err(|_| missing())?;
     let tenant = app.tenants().get(&id).await?.ok_or_else(missing)?;
     Ok(axum::Json(tenant).into_response())
+}
+
+fn is_of_tenant(headers: &HeaderMap) -> bool {
+    let has_key = bearer(headers).is_some_and(|token| token.starts_with(ApiKey::PREFIX));
+    has_key || caller::has_session(headers).is_some()
 }
 
 pub(super) fn parse_tier(text: &str) -> Result<Tier, Problem> {

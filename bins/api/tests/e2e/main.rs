@@ -4,6 +4,7 @@ mod backend;
 mod harness;
 
 mod access_log;
+mod accounts;
 mod again;
 mod alerts;
 mod backups;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tidegate_queue::{Job, WorkerBuilder};
 
+use super::analytics::{self, RollAnalytics};
 use super::backup::{self, MakeBackup};
 use super::export::{self, ExportSchedules};
 use super::import::{self, ImportSchedules};
@@ -37,6 +38,13 @@ pub struct ServedQueue {
 
 /// Every queue, by name.
 pub(crate) const ALL: &[AppQueue] = &[
+    AppQueue {
+        name: RollAnalytics::QUEUE,
+        kinds: &[RollAnalytics::KIND],
+        concurrency: "queue.analytics_concurrency",
+        timeout: "queue.analytics_timeout",
+        join: analytics::join,
+    },
     AppQueue {
         name: MakeBackup::QUEUE,
         kinds: &[MakeBackup::KIND],

@@ -111,6 +111,10 @@ impl Row {
         self.get(column)
     }
 
+    pub(super) fn blob(&self, column: &str) -> Result<Vec<u8>, StoreError> {
+        self.get(column)
+    }
+
     pub(super) fn opt_blob(&self, column: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.get(column)
     }

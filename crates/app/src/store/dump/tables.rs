@@ -55,9 +55,9 @@ const fn blob(name: &'static str) -> Column {
     Column { name, kind: Kind::Blob }
 }
 
-/// Tables that a backup leaves out: which database it is, and what was told to caches.
+/// Tables that a backup leaves out: which database it is, what was told to caches, and who is logged in. A restore logs everybody out.
 #[cfg(test)]
-pub(super) const LEFT_OUT: &[&str] = &["installation", "invalidation"];
+pub(super) const LEFT_OUT: &[&str] = &["installation", "invalidation", "session"];
 
 /// Every other table. One that refers to another stands behind it.
 pub(crate) const TABLES: &[Table] = &[
@@ -76,7 +76,23 @@ pub(crate) const TABLES: &[Table] = &[
         ],
         keys: 1,
     },
-    Table { name: "api_key", columns: &[blob("digest"), text("tenant_id"), int("created_at")], keys: 1 },
+    Table {
+        name: "api_key",
+        columns: &[blob("digest"), text("tenant_id"), int("created_at"), text("id"), text("name")],
+        keys: 1,
+    },
+    Table {
+        name: "app_user",
+        columns: &[text("tenant_id"), text("id"), text("email"), text("name"), text("password"), int("created_at")],
+        keys: 2,
+    },
+    Table {
+        name: "preference",
+        columns: &[text("tenant_id"), text("user_id"), text("body"), int("updated_at")],
+        keys: 2,
+    },
+    Table { name: "activity", columns: &[text("id"), text("tenant_id"), text("kind"), int("n"), int("at")], keys: 1 },
+    Table { name: "analytics_day", columns: &[text("tenant_id"), int("day"), text("kind"), int("n")], keys: 3 },
     Table {
         name: "schedule",
         columns: &[
