@@ -1,8 +1,11 @@
 //! The map of the API: which route lies in which circle of access.
 
 mod analytics;
+mod backups;
 pub(crate) mod cache;
 mod events;
+mod exports;
+mod files;
 mod imports;
 pub(crate) mod performance;
 mod preferences;
@@ -78,6 +81,7 @@ fn operations(app: &App, stop: CancellationToken) -> Router<App> {
         .route("/api/performance/actions", post(performance::actions::switch))
         .route("/api/performance/actions/{id}/revert", post(performance::actions::revert))
         .merge(queues::routes())
+        .route("/api/backups", get(backups::list).post(backups::create))
         .route("/api/tenants", post(tenants::create))
         .route_layer(from_fn_with_state(app.clone(), access::operations))
         .layer(from_fn_with_state(app.clone(), timeout::layer))
@@ -121,6 +125,9 @@ fn application(app: &App) -> Router<App> {
         .route("/api/analytics", get(analytics::show))
         .route("/api/session", get(session::show))
         .route("/api/preferences/{user}", get(preferences::show).put(preferences::replace))
+        .route("/api/schedules/export", post(exports::create))
+        .route("/api/schedules/export/{id}", get(exports::show))
+        .route("/api/files/{id}", get(files::show))
         .route("/api/schedules/import/{id}", get(imports::show))
         .route("/api/schedules/import/{id}/rejects", get(imports::rejects))
         .layer(from_fn_with_state(app.clone(), timeout::layer))
