@@ -4,25 +4,35 @@ mod admission;
 mod analytics;
 #[cfg(test)]
 mod analytics_tests;
+mod email;
 mod import;
 #[cfg(test)]
 mod import_tests;
+mod notification;
 mod queues;
 #[cfg(test)]
 pub(crate) mod test_ground;
 
-use tidegate_queue::{Concurrency, QueueOptions, WorkerBuilder, WorkerInfo};
+use std::time::Duration;
+
+use tidegate_queue::{Concurrency, Outcome, QueueOptions, WorkerBuilder, WorkerInfo};
 
 pub use admission::{NotAdmitted, Ticket};
 pub use analytics::RollAnalytics;
 pub(crate) use analytics::keep_rolling;
+pub use email::SendEmail;
 pub use import::ImportSchedules;
 #[cfg(test)]
 pub(crate) use import::{ImportHandler, Pace};
+pub use notification::{DeliverNotification, SendNotification, shown};
 pub(crate) use queues::{ALL, is_known};
 pub use queues::{AppQueue, QUEUES, ServedQueue, usual_kind};
 
 use crate::node::Node;
+use crate::store::StoreError;
+
+/// How long a job waits for a database that can't be written now.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
 
 /// Whether the worker takes jobs of that queue.
 pub fn is_served_by(queue: &str, worker: &WorkerInfo) -> bool {
@@ -38,4 +48,9 @@ pub(crate) fn join(
 ) -> WorkerBuilder {
     let options = QueueOptions::new().adjustable(concurrency).timeout(served.timeout);
     (served.queue.join)(worker.queue(served.queue.name, options), node)
+}
+
+/// Runs again. A disk that is full or a database that is busy is no fault of the job's and burns none of its attempts.
+pub(crate) fn again(error: &StoreError) -> Outcome {
+    if error.is_transient() { Outcome::snooze(STORE_PAUSE) } else { Outcome::retry(error) }
 }

@@ -3,14 +3,17 @@
 //! [`Node`](node::Node) holds it all; `tidegate-api` puts routes on a node, `tidegate-worker` runs its worker.
 
 pub mod bearer;
+mod breaker;
 pub mod cache_keys;
 pub mod clock;
 pub mod command_line;
 mod database_mark;
+mod email;
 mod identity;
 pub mod import;
 pub mod jobs;
 pub mod node;
+pub mod notify;
 #[cfg(feature = "otlp")]
 mod otlp;
 #[cfg(not(feature = "otlp"))]
@@ -18,6 +21,7 @@ mod otlp;
 mod otlp;
 mod outgoing;
 pub mod password;
+mod places;
 pub mod probes;
 pub mod redis;
 pub mod schedule;
@@ -32,6 +36,7 @@ pub mod telemetry;
 pub mod tenant;
 mod times;
 pub mod user;
+pub mod webhook;
 
 /// The examples of the README, compiled and run with the documentation tests.
 #[cfg(doctest)]

@@ -7,7 +7,9 @@
 mod catalogue;
 mod check;
 mod database;
+mod email;
 mod hidden;
+mod notifications;
 mod performance;
 mod queues;
 mod raw;
@@ -30,7 +32,9 @@ use crate::jobs::ServedQueue;
 
 pub use catalogue::{CATALOGUE, Setting};
 pub use database::DatabaseSettings;
+pub use email::{EmailSettings, Security, SmtpServer};
 pub use hidden::Hidden;
+pub use notifications::{NotificationSettings, WebhookSettings};
 pub use performance::{AlertSettings, OtlpSettings, PerformanceSettings};
 pub use raw::{RawSettings, Source};
 pub use secret::Secret;
@@ -304,6 +308,12 @@ pub struct Settings {
     pub session_ttl: Duration,
     /// How jobs are run.
     pub queue: QueueSettings,
+    /// How mails are sent.
+    pub email: EmailSettings,
+    /// How tenants are told what concerns them.
+    pub notifications: NotificationSettings,
+    /// How it is posted to their URLs.
+    pub webhook: WebhookSettings,
     /// What is measured, judged, told and exported.
     pub performance: PerformanceSettings,
 }

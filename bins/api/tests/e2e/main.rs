@@ -17,6 +17,7 @@ mod hostile_clients;
 mod imports;
 mod limiters;
 mod limits;
+mod notifications;
 mod numbers;
 mod pages;
 mod performance;

@@ -5,7 +5,9 @@ use std::time::Duration;
 use tidegate_queue::{Job, WorkerBuilder};
 
 use super::analytics::{self, RollAnalytics};
+use super::email::{self, SendEmail};
 use super::import::{self, ImportSchedules};
+use super::notification::{self, DeliverNotification, SendNotification};
 use crate::node::Node;
 
 /// A queue of the application.
@@ -44,11 +46,25 @@ pub(crate) const ALL: &[AppQueue] = &[
         join: analytics::join,
     },
     AppQueue {
+        name: SendEmail::QUEUE,
+        kinds: &[SendEmail::KIND],
+        concurrency: "queue.email_concurrency",
+        timeout: "queue.email_timeout",
+        join: email::join,
+    },
+    AppQueue {
         name: ImportSchedules::QUEUE,
         kinds: &[ImportSchedules::KIND],
         concurrency: "queue.import_concurrency",
         timeout: "import.timeout",
         join: import::join,
+    },
+    AppQueue {
+        name: SendNotification::QUEUE,
+        kinds: &[SendNotification::KIND, DeliverNotification::KIND],
+        concurrency: "queue.notification_concurrency",
+        timeout: "queue.notification_timeout",
+        join: notification::join,
     },
 ];
 

@@ -6,8 +6,10 @@ pub(super) mod accounts;
 pub(super) mod analytics;
 pub(super) mod imports;
 pub(super) mod invalidations;
+pub(super) mod notifications;
 pub(super) mod schedules;
 pub(super) mod tenants;
+pub(super) mod webhooks;
 
 #[cfg(test)]
 mod tests;

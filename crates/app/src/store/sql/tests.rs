@@ -9,7 +9,9 @@ use tidegate_cache::TieredCache;
 use tidegate_testkit::PostgresServer;
 use tokio_util::sync::CancellationToken;
 
-use super::{Only, Plan, Sql, accounts, analytics, imports, invalidations, schedules, tenants};
+use super::{
+    Only, Plan, Sql, accounts, analytics, imports, invalidations, notifications, schedules, tenants, webhooks,
+};
 use crate::store::Store;
 
 const ALL: &[&Sql] = &[
@@ -59,6 +61,15 @@ const ALL: &[&Sql] = &[
     &invalidations::LAST,
     &invalidations::NOTIFY,
     &invalidations::REMOVE_OLD,
+    &notifications::BEHIND,
+    &notifications::ENDS,
+    &notifications::FORGET,
+    &notifications::INSERT,
+    &notifications::NEXT,
+    &notifications::NOTIFICATION,
+    &notifications::OF_SOURCE,
+    &notifications::OLD,
+    &notifications::REMOVE,
     &schedules::COUNT,
     &schedules::CREATED_AT,
     &schedules::DELETE,
@@ -73,6 +84,11 @@ const ALL: &[&Sql] = &[
     &tenants::TENANT_OF_KEY,
     &tenants::TENANT_TO_CHANGE,
     &tenants::UPDATE_PLAN,
+    &webhooks::DELETE,
+    &webhooks::DISABLE,
+    &webhooks::INSERT,
+    &webhooks::OF_TENANT,
+    &webhooks::WEBHOOK,
 ];
 
 /// Where SQLite looks at rows that it does not want.
