@@ -33,6 +33,12 @@ const TOOLS: &[Tool] = &[
         probe: &["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb"],
         source: Source::Packages(&["postgresql"]),
     },
+    // Mails are sent to a real server.
+    Tool {
+        name: "aiosmtpd",
+        probe: &["/usr/bin/python3", "-c", "import aiosmtpd"],
+        source: Source::Packages(&["python3-aiosmtpd"]),
+    },
     // Pages are looked at in a browser.
     Tool { name: "chromium", probe: &["chromium", "--version"], source: Source::Packages(&["chromium"]) },
     Tool {

@@ -104,6 +104,17 @@ pub(crate) async fn admit(
     Ok(Admitted { caller, quota, client })
 }
 
+/// Whether a read that was admitted would be still, for the same tenant and user. It charges nobody, and what can't be known now is not
+/// held against anybody.
+pub(crate) async fn still_speaks_for(app: &App, headers: &HeaderMap, extensions: &Extensions, caller: &Caller) -> bool {
+    let user = |caller: &Caller| caller.session.as_ref().map(|session| session.user);
+    match authenticate(app, &Method::GET, headers, extensions).await {
+        Ok((found, _)) => found.tenant.id == caller.tenant.id && user(&found) == user(caller),
+        Err(Stranger::NotKnown(_)) => false,
+        Err(Stranger::Failed(_)) => true,
+    }
+}
+
 /// How the tenant was named.
 enum Credential {
     /// By an API key.

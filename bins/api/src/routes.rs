@@ -7,6 +7,7 @@ mod events;
 mod exports;
 mod files;
 mod imports;
+mod notifications;
 pub(crate) mod performance;
 mod preferences;
 pub(crate) mod queues;
@@ -14,11 +15,12 @@ pub(crate) mod rate_limit;
 mod schedules;
 mod session;
 mod tenants;
+mod webhooks;
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Extension, Router};
 use tidegate_app::probes::Probes;
 use tidegate_perfmon::PerfLayer;
@@ -42,12 +44,12 @@ pub(crate) fn router(app: &App, probes: Probes, stop: CancellationToken) -> Rout
 
     let guarded = Router::new()
         .merge(pages::routes(app, stop.clone()))
-        .merge(operations(app, stop))
+        .merge(operations(app, stop.clone()))
         .merge(inspection(app))
         .merge(decisions(app))
         .merge(tenants(app))
         .merge(logins(app))
-        .merge(application(app))
+        .merge(application(app, stop))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(app.clone())
@@ -116,7 +118,7 @@ fn logins(app: &App) -> Router<App> {
 }
 
 /// A tenant's own: its key or a user's session, its quota.
-fn application(app: &App) -> Router<App> {
+fn application(app: &App, stop: CancellationToken) -> Router<App> {
     // An upload may take long as long as it goes on; the spool watches over that.
     let uploads = Router::new().route("/api/schedules/import", post(imports::create));
     Router::new()
@@ -130,6 +132,10 @@ fn application(app: &App) -> Router<App> {
         .route("/api/files/{id}", get(files::show))
         .route("/api/schedules/import/{id}", get(imports::show))
         .route("/api/schedules/import/{id}/rejects", get(imports::rejects))
+        .route("/api/notifications", get(notifications::list))
+        .route("/api/notifications/events", get(notifications::follow).layer(Extension(events::Stop(stop))))
+        .route("/api/webhooks", get(webhooks::list).post(webhooks::create))
+        .route("/api/webhooks/{id}", delete(webhooks::delete))
         .layer(from_fn_with_state(app.clone(), timeout::layer))
         .merge(uploads)
         .route_layer(from_fn_with_state(app.clone(), caller::layer))

@@ -101,6 +101,18 @@ pub fn schedules_of(tenant: &TenantId) -> Tag {
     Tag::of(["schedules-of", tenant.as_str()])
 }
 
+/// What a tenant is told. Nothing is cached under it: a commit names it so that whoever follows looks.
+pub fn notifications_of(tenant: &TenantId) -> Tag {
+    Tag::of([NOTIFICATIONS, tenant.as_str()])
+}
+
+/// Whether the tag is one of [`notifications_of`].
+pub(crate) fn is_of_notifications(tag: &Tag) -> bool {
+    tag.as_str().split_once(':').is_some_and(|(first, _)| first == NOTIFICATIONS)
+}
+
+const NOTIFICATIONS: &str = "notifications-of";
+
 fn build(builder: tidegate_cache::KeyBuilder) -> Key {
     builder.build().expect("the prefixes in this file are valid and parts take any text")
 }

@@ -5,6 +5,7 @@ mod analytics;
 #[cfg(test)]
 mod analytics_tests;
 mod backup;
+mod email;
 mod export;
 mod export_admission;
 #[cfg(test)]
@@ -12,11 +13,14 @@ mod export_tests;
 mod import;
 #[cfg(test)]
 mod import_tests;
+mod notification;
 mod queues;
 #[cfg(test)]
 pub(crate) mod test_ground;
 
-use tidegate_queue::{Concurrency, QueueOptions, WorkerBuilder, WorkerInfo};
+use std::time::Duration;
+
+use tidegate_queue::{Concurrency, Outcome, QueueOptions, WorkerBuilder, WorkerInfo};
 
 pub use admission::{NotAdmitted, Ticket};
 pub use analytics::RollAnalytics;
@@ -24,6 +28,7 @@ pub(crate) use analytics::keep_rolling;
 #[cfg(test)]
 pub(crate) use backup::BackupHandler;
 pub use backup::MakeBackup;
+pub use email::SendEmail;
 #[cfg(test)]
 pub(crate) use export::ExportHandler;
 pub use export::ExportSchedules;
@@ -31,10 +36,15 @@ pub use export_admission::{ExportNotAdmitted, ExportPlace};
 pub use import::ImportSchedules;
 #[cfg(test)]
 pub(crate) use import::{ImportHandler, Pace};
+pub use notification::{DeliverNotification, SendNotification, shown};
 pub(crate) use queues::{ALL, is_known};
 pub use queues::{AppQueue, QUEUES, ServedQueue, usual_kind};
 
 use crate::node::Node;
+use crate::store::StoreError;
+
+/// How long a job waits for a database that can't be written now.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
 
 /// Whether the worker takes jobs of that queue.
 pub fn is_served_by(queue: &str, worker: &WorkerInfo) -> bool {
@@ -48,6 +58,11 @@ pub(crate) fn join(
     concurrency: Concurrency,
     node: &Node,
 ) -> WorkerBuilder {
-    let options = QueueOptions::new().adjustable(concurrency).timeout(served.timeout);
+    let options = QueueOptions::new().adjustable(concurrency).timeout(served.timeout).retry((served.queue.retry)());
     (served.queue.join)(worker.queue(served.queue.name, options), node)
+}
+
+/// Runs again. A disk that is full or a database that is busy is no fault of the job's and burns none of its attempts.
+pub(crate) fn again(error: &StoreError) -> Outcome {
+    if error.is_transient() { Outcome::snooze(STORE_PAUSE) } else { Outcome::retry(error) }
 }

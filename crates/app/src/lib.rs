@@ -4,16 +4,19 @@
 
 pub mod backup;
 pub mod bearer;
+mod breaker;
 pub mod cache_keys;
 pub mod clock;
 pub mod command_line;
 mod database_mark;
+mod email;
 mod export;
 pub mod files;
 mod identity;
 pub mod import;
 pub mod jobs;
 pub mod node;
+pub mod notify;
 #[cfg(feature = "otlp")]
 mod otlp;
 #[cfg(not(feature = "otlp"))]
@@ -21,6 +24,7 @@ mod otlp;
 mod otlp;
 mod outgoing;
 pub mod password;
+mod places;
 pub mod probes;
 pub mod redis;
 pub mod schedule;
@@ -35,6 +39,7 @@ pub mod telemetry;
 pub mod tenant;
 mod times;
 pub mod user;
+pub mod webhook;
 
 /// The examples of the README, compiled and run with the documentation tests.
 #[cfg(doctest)]

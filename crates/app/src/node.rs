@@ -20,6 +20,7 @@ use crate::clock;
 use crate::database_mark;
 use crate::files::{Files, FilesError, FilesSweep};
 use crate::jobs::{self, ImportSchedules, RollAnalytics, ServedQueue};
+use crate::notify::Hub;
 use crate::otlp::Export;
 use crate::redis::{self, Redis};
 use crate::settings::{Settings, SettingsError};
@@ -30,6 +31,7 @@ use crate::store::{self, Coherence, Store};
 use crate::telemetry::{
     self, CacheRoom, CacheWatch, JobsAtOnce, OutlookWatch, Telemetry, Watched, WebhookError, trace,
 };
+use crate::webhook::Sender;
 
 /// Everything that routes and jobs work on.
 pub struct Node {
@@ -43,6 +45,10 @@ pub struct Node {
     pub coherence: Coherence,
     /// The jobs.
     pub broker: Arc<dyn Broker>,
+    /// Where tenants' notices are followed.
+    pub hub: Hub,
+    /// Who posts to tenants' webhooks.
+    pub(crate) webhooks: Sender,
     /// Uploads on their way to a job.
     pub spool: Spool,
     /// Exports and backups.
@@ -206,6 +212,10 @@ impl Node {
         store.measure_changes(Arc::clone(&telemetry.operations().changes));
         telemetry.watch_pools(store.pools(), &settings.performance.health);
         let export = Export::start(&telemetry, &settings)?;
+        let hub = Hub::new(&store, &settings.notifications);
+        let closed_by = (!settings.webhook.private_addresses).then_some("webhook.private_addresses");
+        let webhooks = Sender::new(settings.webhook.timeout, closed_by)?;
+        tokio::spawn(store.clone().forget_notifications(settings.notifications.keep, background.clone()));
         let adjustable = |served: &ServedQueue| (*served, Concurrency::new(served.concurrency));
         let served: Vec<_> = settings.queue.served.iter().map(adjustable).collect();
         let since_the_start = u64::try_from(telemetry.registry().now().as_millis()).unwrap_or(0);
@@ -227,6 +237,8 @@ impl Node {
             store,
             coherence,
             broker,
+            hub,
+            webhooks,
             spool,
             files,
             telemetry,

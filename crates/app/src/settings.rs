@@ -7,8 +7,10 @@
 mod catalogue;
 mod check;
 mod database;
+mod email;
 mod files;
 mod hidden;
+mod notifications;
 mod performance;
 mod queues;
 mod raw;
@@ -31,8 +33,10 @@ use crate::jobs::ServedQueue;
 
 pub use catalogue::{CATALOGUE, Setting};
 pub use database::DatabaseSettings;
+pub use email::{EmailSettings, Security, SmtpServer};
 pub use files::{FilesPlace, FilesSettings};
 pub use hidden::Hidden;
+pub use notifications::{NotificationSettings, WebhookSettings};
 pub use performance::{AlertSettings, OtlpSettings, PerformanceSettings};
 pub use raw::{RawSettings, Source};
 pub use secret::Secret;
@@ -308,6 +312,12 @@ pub struct Settings {
     pub session_ttl: Duration,
     /// How jobs are run.
     pub queue: QueueSettings,
+    /// How mails are sent.
+    pub email: EmailSettings,
+    /// How tenants are told what concerns them.
+    pub notifications: NotificationSettings,
+    /// How it is posted to their URLs.
+    pub webhook: WebhookSettings,
     /// What is measured, judged, told and exported.
     pub performance: PerformanceSettings,
 }

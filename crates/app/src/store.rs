@@ -19,7 +19,9 @@ mod files;
 mod ground;
 mod imports;
 mod keys;
+mod news;
 mod notice;
+mod notifications;
 mod open;
 mod pool;
 mod preferences;
@@ -33,6 +35,7 @@ mod sql;
 mod tenants;
 mod users;
 mod value;
+mod webhooks;
 
 use std::sync::{Arc, OnceLock};
 
@@ -51,6 +54,10 @@ pub use files::StoredFile;
 pub(crate) use imports::{Advanced, ImportProgress};
 pub use imports::{FailedImport, ImportFailure, RejectedLine};
 pub use keys::{KeyInfo, MOST_KEYS};
+pub(crate) use news::Following;
+use news::News;
+pub(crate) use notifications::NewNotification;
+pub use notifications::{Ends, Notification};
 pub use open::{OpenError, ServerError, ServerFault};
 pub(crate) use pool::{PoolState, WatchedPool};
 pub use purge::{Purge, RowError};
@@ -59,6 +66,7 @@ pub(crate) use snapshot::Snapshot;
 use sql::Sql;
 pub use users::UserPage;
 use value::{Row, Value};
+pub use webhooks::Webhook;
 
 /// The tables of one installation. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -70,6 +78,8 @@ pub struct Store {
     origin: i64,
     /// Where the time of changes is recorded, once somebody wants it.
     changes: Arc<OnceLock<Arc<OperationHandle>>>,
+    /// Whom a commit tells that there is something new for a tenant.
+    news: News,
 }
 
 /// A statement that didn't run.

@@ -46,7 +46,9 @@ use redis::RedisWatch;
 use statements::Statements;
 use verdict::{CacheCounts, CacheVerdict};
 
-pub use alerts::{AlertDesk, Follower, Told, TooManyFollowers, Topic, WebhookError};
+/// Why somebody may not follow now, or alerts can't be posted.
+pub use crate::{places::TooManyFollowers, webhook::WebhookError};
+pub use alerts::{AlertDesk, Follower, Told, Topic};
 pub use board::{Beat, Board, Named, Section, Table, cell};
 pub use cache_watch::CacheWatch;
 pub use exposition::CONTENT_TYPE;

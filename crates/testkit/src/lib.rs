@@ -6,7 +6,7 @@
 //! no other test gets ([`free_port`]), the workspace's own binaries ([`binary`]) and [`poll_until`], the one
 //! place that waits. [`redis`] starts servers with replicas, Sentinels and clusters, and puts a proxy in front that loses
 //! replies; [`PostgresServer`] has a cluster of its own, and followers of it; a
-//! [`Relay`] leads from one server to another; `Browser` (feature `browser`) loads pages; [`scale`] lets a long proof run short, and
+//! [`Relay`] leads from one server to another; [`SmtpServer`] takes mails, or doesn't; `Browser` (feature `browser`) loads pages; [`scale`] lets a long proof run short, and
 //! [`Random`] is the same in every run.
 //!
 //! ```
@@ -60,6 +60,7 @@ pub mod redis;
 mod relay;
 mod scale;
 mod scratch;
+mod smtp;
 
 pub use binary::{BinaryMissing, binary, find_binary};
 #[cfg(feature = "browser")]
@@ -75,3 +76,4 @@ pub use random::Random;
 pub use relay::Relay;
 pub use scale::scale;
 pub use scratch::Scratch;
+pub use smtp::{Received, SmtpServer};

@@ -73,6 +73,7 @@ pub(super) const CONFINED: &[Confined] = &[
     Confined { dependency: "axum", only_in: &["tidegate-api", "tidegate-app"] },
     // Pages are made in one place; figures know nothing of how they are shown.
     Confined { dependency: "maud", only_in: &["tidegate-api"] },
+    Confined { dependency: "lettre", only_in: APP },
     Confined { dependency: "thirtyfour", only_in: &["tidegate-testkit"] },
     Confined { dependency: "sqlx", only_in: &["tidegate-app", "tidegate-queue"] },
     // Files are one interface, behind which nobody has to know where they lie.

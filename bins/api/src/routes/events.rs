@@ -12,9 +12,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{Stream, stream};
 use serde::Deserialize;
-use tidegate_app::telemetry::{Follower, Told, Topic};
+use tidegate_app::telemetry::{Follower, Told, TooManyFollowers, Topic};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -22,11 +22,11 @@ use crate::client::ClientKey;
 use crate::problem::Problem;
 use crate::query::Query;
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Between two comments on a quiet stream: below the minute in which most proxies close what is quiet.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// After how long a client that lost the stream comes back.
-const RETRY: Duration = Duration::from_secs(2);
+pub(super) const RETRY: Duration = Duration::from_secs(2);
 
 /// When all streams end.
 #[derive(Clone)]
@@ -48,19 +48,25 @@ pub(super) async fn follow(
     let topics = query.topics.as_deref().map_or_else(|| Ok(Topic::ALL.to_vec()), topics)?;
     // What can't be read was given by nobody here, and is a gap.
     let after = headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or_default());
-    let follower = app.node().telemetry.alerts().follow(&client, &topics, after).map_err(|error| {
-        // Not 503: that would count as a failure of ours, and as many as like may try.
-        let detail = format!("{error}; try again later");
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-followers", detail).try_again_later()
-    })?;
-    let events = stream::unfold((follower, stop, true), next);
+    let follower = app.node().telemetry.alerts().follow(&client, &topics, after).map_err(too_many)?;
+    Ok(streamed(stream::unfold((follower, stop, true), next)))
+}
+
+/// Not 503: that would count as a failure of ours, and as many as like may try.
+pub(super) fn too_many(error: TooManyFollowers) -> Problem {
+    let detail = format!("{error}; try again later");
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-followers", detail).try_again_later()
+}
+
+/// Events as they come, to their end.
+pub(super) fn streamed(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
     let answer = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     // A proxy that gathers an answer before it passes it on would gather this one for ever.
     let headers = [
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    Ok((headers, answer).into_response())
+    (headers, answer).into_response()
 }
 
 type Place = (Follower, CancellationToken, bool);

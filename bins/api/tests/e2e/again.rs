@@ -75,6 +75,13 @@ macro_rules! the_main_job {
 mod on_redis_single {
     the_main_job!(RedisSingle);
 
+    again! {
+        RedisSingle:
+        notifications {
+            a_notice_is_heard_on_each_instance_and_streams_go_on_elsewhere_after_a_kill
+        }
+    }
+
     /// Every route of the queues.
     mod queues {
         again! {

@@ -1,8 +1,8 @@
 //! From an outage to whoever is told of it: real processes, a real Redis that is killed, a real receiver.
 
-mod listener;
+pub(crate) mod listener;
 mod outage;
-mod receiver;
+pub(crate) mod receiver;
 
 use std::time::Duration;
 

@@ -19,6 +19,7 @@ mod hostile_clients;
 mod imports;
 mod limiters;
 mod limits;
+mod notifications;
 mod numbers;
 mod pages;
 mod performance;

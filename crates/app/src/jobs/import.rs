@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidegate_queue::{Context, Handler, Job, Outcome, WorkerBuilder};
 
+use super::again;
 use crate::import::{Format, ImportError, Position, Rows};
 use crate::node::Node;
 use crate::spool::Spool;
@@ -70,9 +71,6 @@ pub(super) fn join(worker: WorkerBuilder, node: &Node) -> WorkerBuilder {
     })
 }
 
-/// How long an import waits for a database that can't be written now.
-const STORE_PAUSE: Duration = Duration::from_secs(5);
-
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("the uploaded file is gone")]
@@ -124,11 +122,6 @@ impl Handler<ImportSchedules> for ImportHandler {
             },
         }
     }
-}
-
-/// Runs again. A disk that is full or a database that is busy is no fault of the job's and burns none of its attempts.
-fn again(error: &StoreError) -> Outcome {
-    if error.is_transient() { Outcome::snooze(STORE_PAUSE) } else { Outcome::retry(error) }
 }
 
 impl ImportHandler {

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use tidegate_queue::{Job, WorkerBuilder};
+use tidegate_queue::{Backoff, Job, RetryPolicy, WorkerBuilder};
 
 use super::analytics::{self, RollAnalytics};
 use super::backup::{self, MakeBackup};
+use super::email::{self, SendEmail};
 use super::export::{self, ExportSchedules};
 use super::import::{self, ImportSchedules};
+use super::notification::{self, DeliverNotification, SendNotification};
 use crate::node::Node;
 
 /// A queue of the application.
@@ -21,6 +23,8 @@ pub struct AppQueue {
     pub(crate) concurrency: &'static str,
     /// The setting of how long one run may take.
     pub(crate) timeout: &'static str,
+    /// How a job of it that failed is tried again.
+    pub(super) retry: fn() -> RetryPolicy,
     /// Gives its handlers to a worker.
     pub(super) join: fn(WorkerBuilder, &Node) -> WorkerBuilder,
 }
@@ -43,6 +47,7 @@ pub(crate) const ALL: &[AppQueue] = &[
         kinds: &[RollAnalytics::KIND],
         concurrency: "queue.analytics_concurrency",
         timeout: "queue.analytics_timeout",
+        retry: RetryPolicy::default,
         join: analytics::join,
     },
     AppQueue {
@@ -50,13 +55,23 @@ pub(crate) const ALL: &[AppQueue] = &[
         kinds: &[MakeBackup::KIND],
         concurrency: "queue.backup_concurrency",
         timeout: "backup.timeout",
+        retry: RetryPolicy::default,
         join: backup::join,
+    },
+    AppQueue {
+        name: SendEmail::QUEUE,
+        kinds: &[SendEmail::KIND],
+        concurrency: "queue.email_concurrency",
+        timeout: "queue.email_timeout",
+        retry: for_a_day,
+        join: email::join,
     },
     AppQueue {
         name: ExportSchedules::QUEUE,
         kinds: &[ExportSchedules::KIND],
         concurrency: "queue.export_concurrency",
         timeout: "export.timeout",
+        retry: RetryPolicy::default,
         join: export::join,
     },
     AppQueue {
@@ -64,9 +79,25 @@ pub(crate) const ALL: &[AppQueue] = &[
         kinds: &[ImportSchedules::KIND],
         concurrency: "queue.import_concurrency",
         timeout: "import.timeout",
+        retry: RetryPolicy::default,
         join: import::join,
     },
+    AppQueue {
+        name: SendNotification::QUEUE,
+        kinds: &[SendNotification::KIND, DeliverNotification::KIND],
+        concurrency: "queue.notification_concurrency",
+        timeout: "queue.notification_timeout",
+        retry: for_a_day,
+        join: notification::join,
+    },
 ];
+
+/// Servers of others are away for hours, and greylists want a mail again after a quarter of one.
+fn for_a_day() -> RetryPolicy {
+    let (base, cap) = (Duration::from_secs(10), Duration::from_secs(2 * 3600));
+    RetryPolicy::new(24, Backoff::Exponential { base, cap, jitter: 0.2 })
+        .expect("the cap is above the base, the jitter a share")
+}
 
 /// Their names.
 pub const QUEUES: &[&str] = &names();
@@ -93,7 +124,19 @@ pub fn usual_kind(queue: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_queue::FailedAttempt;
+
     use super::*;
+
+    #[test]
+    fn what_goes_to_servers_of_others_is_tried_for_a_day() {
+        for queue in ALL.iter().filter(|queue| ["email", "notification"].contains(&queue.name)) {
+            let policy = (queue.retry)();
+            let delays = (1..).map_while(|attempt| policy.next(&FailedAttempt::new(attempt, "away")));
+            let hours = delays.sum::<Duration>().as_secs() / 3600;
+            assert!((22..30).contains(&hours), "{}: {hours} h", queue.name);
+        }
+    }
 
     #[test]
     fn queues_stand_in_order_and_no_kind_is_in_two() {

@@ -7,7 +7,9 @@ use tidegate_ratelimit::{ForwardedHeader, Ipv6Prefix, TrustedProxies};
 use tidegate_redis::Keyspace;
 
 use super::database::database;
+use super::email::email;
 use super::files::files;
+use super::notifications::{notifications, webhook};
 use super::queues;
 use super::reader::Reader;
 use super::{
@@ -137,6 +139,9 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
             import_max_rejects: raw.count("import.max_rejects", 0..=1_000_000)?,
             import_max_pending: raw.count("import.max_pending", 1..=100_000)?,
         },
+        email: email(&raw)?,
+        notifications: notifications(&raw)?,
+        webhook: webhook(&raw)?,
         performance: performance::read(&raw, &tokens)?,
         tokens,
     })

@@ -1,9 +1,9 @@
 //! A write, and what it makes stale.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, OnceLock};
 
-use tidegate_cache::Touched;
+use tidegate_cache::{Tag, Touched};
 use tidegate_perfmon::OperationHandle;
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -13,6 +13,8 @@ use super::purge::{Invalidation, NOBODY};
 use super::sql::Sql;
 use super::value::{Row, Value};
 use super::{Store, StoreError};
+use crate::cache_keys;
+use crate::tenant::TenantId;
 
 /// An open write transaction. Dropped without [`commit`](Self::commit), it never was.
 ///
@@ -23,6 +25,8 @@ pub struct Change {
     write: Write,
     store: Store,
     touched: Touched,
+    /// Tenants whom it tells something.
+    news: HashSet<Tag>,
     time: Time,
 }
 
@@ -57,7 +61,7 @@ impl Store {
         let time = Time { begun: Instant::now(), changes: Arc::clone(&self.changes) };
         // Whoever waits in vain has waited too.
         let write = self.db.begin().await.inspect_err(|_| time.record())?;
-        Ok(Change { write, store: self.clone(), touched: Touched::new(), time })
+        Ok(Change { write, store: self.clone(), touched: Touched::new(), news: HashSet::new(), time })
     }
 
     /// One statement that makes nothing stale, in a transaction of its own, and which may be run once more.
@@ -87,6 +91,11 @@ impl Change {
         let written = self.write.run(sql, values).await?;
         self.touched.extend(touched);
         Ok(written)
+    }
+
+    /// Once it is committed, whoever follows the tenant's notices looks for new ones, in each process.
+    pub(super) fn bring_news(&mut self, tenant: &TenantId) {
+        self.news.insert(cache_keys::notifications_of(tenant));
     }
 
     /// A row as it is under the lock of the change.
@@ -127,10 +136,10 @@ impl Change {
     /// known; then all that it touched is invalidated.
     pub async fn commit(self) -> Result<(), StoreError> {
         let commit = async move {
-            let Self { mut write, store, touched, time } = self;
+            let Self { mut write, store, touched, news, time } = self;
             let stale = |kind, name| Invalidation { kind, name, class: None };
             let keys = touched.keys().map(|key| stale("key", key.as_str()));
-            let tags = touched.tags().map(|tag| stale("tag", tag.as_str()));
+            let tags = touched.tags().chain(&news).map(|tag| stale("tag", tag.as_str()));
             // Five hundred rows of one list touch one tag: it is written once.
             let invalidations: BTreeSet<_> = keys.chain(tags).collect();
             // Until the line behind the commit has run, even this process has not acted on it, and a client may
@@ -141,6 +150,7 @@ impl Change {
             if !matches!(committed, Ok(()) | Err(StoreError::OutcomeUnknown(_))) {
                 return committed;
             }
+            news.iter().for_each(|tag| store.news.tell(tag));
             if let Err(owed) = store.cache.invalidate(&touched).await {
                 // Not lost: this process keeps it, and the rows above tell every other one.
                 tracing::warn!(error = %owed, "an invalidation waits until the shared cache can be told");

@@ -21,12 +21,15 @@ use tokio_util::sync::CancellationToken;
 use super::purge::{Invalidation, Purge};
 use super::sql::invalidations::{BEHIND, LAST};
 use super::value::Row;
-use super::{DatabaseUrl, Store, StoreError};
+use super::{DatabaseUrl, News, Store, StoreError};
+use crate::cache_keys;
 use listen::Listening;
 pub use listen::Lost;
 
-/// How often the table is looked at while nobody asks.
+/// How often the table is looked at while nobody asks or waits.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
+/// While somebody waits for what another process tells a tenant.
+const NEWS_LOOK: Duration = Duration::from_millis(20);
 /// Callers that one look serves at most.
 const BATCH: usize = 1024;
 
@@ -61,7 +64,7 @@ impl Coherence {
         let mut connection = options.connect().await?;
         let version = data_version(&mut connection).await?;
         let position = last(&mut connection).await?.unwrap_or(0);
-        let mut watcher = Watcher { connection, version, position, cache: store.cache.clone(), origin: store.origin };
+        let mut watcher = Watcher { connection, version, position, hearers: Hearers::of(store), origin: store.origin };
         if store.cache.owed().is_some() {
             // A process that was killed may have committed without telling the shared cache.
             watcher.retell().await?;
@@ -134,28 +137,40 @@ struct Watcher {
     version: i64,
     /// The last invalidation that was acted on.
     position: i64,
-    cache: TieredCache,
+    hearers: Hearers,
     origin: i64,
+}
+
+/// Who in this process acts on what is committed in any. Cheap to clone.
+#[derive(Debug, Clone)]
+struct Hearers {
+    cache: TieredCache,
+    news: News,
 }
 
 impl Watcher {
     async fn run(mut self, mut queue: mpsc::Receiver<oneshot::Sender<()>>, shutdown: CancellationToken) {
         let mut callers = Vec::with_capacity(BATCH);
-        let mut idle = tokio::time::interval(IDLE_LOOK);
-        idle.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut is_readable = true;
         loop {
+            // A table that can't be read is no reason to say so fifty times a second.
+            let pause = if is_readable && self.hearers.news.is_awaited() { NEWS_LOOK } else { IDLE_LOOK };
             tokio::select! {
                 () = shutdown.cancelled() => break,
+                // From here on it looks more often.
+                () = self.hearers.news.begun() => {}
                 received = queue.recv_many(&mut callers, BATCH) => {
                     if received == 0 {
                         break;
                     }
                 }
-                _ = idle.tick() => {}
+                () = tokio::time::sleep(pause) => {}
             }
-            if let Err(error) = self.look().await {
+            let looked = self.look().await;
+            is_readable = looked.is_ok();
+            if let Err(error) = looked {
                 tracing::warn!(%error, "the invalidations of other processes can't be read: the cache is cleared");
-                self.clear().await;
+                self.hearers.start_anew().await;
             }
             for caller in callers.drain(..) {
                 // A caller that went away needs no answer.
@@ -179,9 +194,10 @@ impl Watcher {
         snapshot.commit().await?;
         if usize::try_from(last - self.position) != Ok(rows.len()) {
             tracing::info!("invalidations were removed before this process read them: the cache is cleared");
-            self.clear().await;
+            self.hearers.start_anew().await;
         }
-        self.act_on(rows.iter().filter(|row| row.origin != self.origin)).await;
+        let others = rows.iter().filter(|row| row.origin != self.origin);
+        self.hearers.act_on(others.map(Written::invalidation)).await;
         // Last, so that a look that failed half-way is made again.
         self.position = last;
         self.version = version;
@@ -191,40 +207,47 @@ impl Watcher {
     /// Acts on every invalidation that is still readable.
     async fn retell(&mut self) -> Result<(), StoreError> {
         let rows = behind(&mut self.connection, 0).await?;
-        self.act_on(rows.iter()).await;
+        self.hearers.act_on(rows.iter().map(Written::invalidation)).await;
         Ok(())
-    }
-
-    /// Acts on the rows, on all keys and tags at once: the shared cache is a round trip away.
-    async fn act_on(&self, rows: impl Iterator<Item = &Written>) {
-        act_on(&self.cache, rows.map(Written::invalidation)).await;
-    }
-
-    async fn clear(&self) {
-        clear(&self.cache).await;
     }
 }
 
-/// Acts on all of them, on keys and tags at once: the shared cache is a round trip away.
-async fn act_on(cache: &TieredCache, invalidations: impl Iterator<Item = Invalidation<'_>>) {
-    let mut touched = Touched::new();
-    for invalidation in invalidations {
-        match invalidation.purge() {
-            Ok(Purge::Keys(keys)) => touched = keys.iter().fold(touched, Touched::key),
-            Ok(Purge::Tags(tags)) => touched = tags.iter().fold(touched, Touched::tag),
-            Ok(purge) => {
-                let _ = purge.apply(cache).await;
-            }
-            Err(error) => {
-                // A newer version may run beside this one and name things that this one doesn't know.
-                tracing::warn!(%error, "an invalidation can't be understood: the cache is cleared");
-                clear(cache).await;
+impl Hearers {
+    fn of(store: &Store) -> Self {
+        Self { cache: store.cache.clone(), news: store.news.clone() }
+    }
+
+    /// Acts on all of them, on keys and tags at once: the shared cache is a round trip away.
+    async fn act_on(&self, invalidations: impl Iterator<Item = Invalidation<'_>>) {
+        let mut touched = Touched::new();
+        for invalidation in invalidations {
+            match invalidation.purge() {
+                Ok(Purge::Keys(keys)) => touched = keys.iter().fold(touched, Touched::key),
+                Ok(Purge::Tags(tags)) => {
+                    let (news, stale): (Vec<_>, Vec<_>) = tags.into_iter().partition(cache_keys::is_of_notifications);
+                    news.iter().for_each(|tag| self.news.tell(tag));
+                    touched = stale.iter().fold(touched, Touched::tag);
+                }
+                Ok(purge) => {
+                    let _ = purge.apply(&self.cache).await;
+                }
+                Err(error) => {
+                    // A newer version may run beside this one and name things that this one doesn't know.
+                    tracing::warn!(%error, "an invalidation can't be understood: the cache is cleared");
+                    self.start_anew().await;
+                }
             }
         }
+        if let Err(owed) = self.cache.invalidate(&touched).await {
+            // Until it can be told, this process reads nothing from there.
+            tracing::warn!(error = %owed, "invalidations wait until the shared cache can be told");
+        }
     }
-    if let Err(owed) = cache.invalidate(&touched).await {
-        // Until it can be told, this process reads nothing from there.
-        tracing::warn!(error = %owed, "invalidations wait until the shared cache can be told");
+
+    /// What was missed is in no cache from here on, and whoever waits for news looks.
+    async fn start_anew(&self) {
+        clear(&self.cache).await;
+        self.news.tell_all();
     }
 }
 

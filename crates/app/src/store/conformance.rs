@@ -44,6 +44,11 @@ scenarios![
     keys::a_key_is_listed_and_revoked_by_its_own_tenant_alone,
     keys::a_tenant_has_so_many_keys_and_no_more,
     preferences::preferences_are_a_users_and_go_with_it,
+    notifications::numbers_have_no_holes_and_one_source_is_told_once,
+    notifications::two_processes_take_turns,
+    notifications::what_is_old_goes_from_the_front,
+    notifications::what_one_process_tells_is_heard_in_each_at_once,
+    notifications::whoever_comes_back_goes_on_and_is_told_of_gaps,
     schedules::a_schedule_is_created_read_replaced_and_deleted,
     schedules::pages_hold_every_schedule_once_in_order_of_start_and_id,
     schedules::the_newest_schedules_come_first,
@@ -55,4 +60,5 @@ scenarios![
     users::an_address_is_one_users_of_its_tenant_and_may_be_in_two,
     users::of_fifty_users_at_once_as_many_as_there_are_seats_are_created,
     users::pages_hold_every_user_once,
+    webhooks::a_webhook_is_created_listed_disabled_and_deleted,
 ];

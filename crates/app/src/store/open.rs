@@ -13,6 +13,7 @@ use sqlx::{ConnectOptions, Connection, Row};
 use tidegate_cache::TieredCache;
 
 use super::db::Db;
+use super::news::News;
 use super::pool::Connections;
 use super::sql::tenants::INSTALLATION;
 use super::{Coherence, Store, StoreError, prune};
@@ -145,6 +146,7 @@ impl Store {
             installation: installation.into(),
             origin: new_origin(),
             changes: Arc::default(),
+            news: News::default(),
         };
         let coherence = Coherence::start(&store, &options, shutdown.clone()).await.map_err(|error| match error {
             StoreError::Database(source) => explain(path, source),

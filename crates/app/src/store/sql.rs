@@ -8,10 +8,12 @@ pub(super) mod exports;
 pub(super) mod files;
 pub(super) mod imports;
 pub(super) mod invalidations;
+pub(super) mod notifications;
 pub(super) mod restored;
 pub(super) mod running;
 pub(super) mod schedules;
 pub(super) mod tenants;
+pub(super) mod webhooks;
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,7 @@
 //! From a verdict each second to whoever is told: the log, the event stream, a webhook.
 
-mod address;
 mod figures;
 mod log;
-mod places;
 mod steady;
 mod stream;
 mod traces;
@@ -24,15 +22,15 @@ use tokio_util::sync::CancellationToken;
 use super::latest::Latest;
 use super::{Beat, Section, Table};
 use crate::clock::unix_ms;
+use crate::places::TooManyFollowers;
 use crate::settings::AlertSettings;
+use crate::webhook::WebhookError;
 use figures::AlertFigures;
 use steady::Steady;
 use stream::Stream;
 use webhook::Webhook;
 
-pub use places::TooManyFollowers;
 pub use stream::{Follower, Told, Topic};
-pub use webhook::WebhookError;
 
 /// Ended alerts and transitions that are remembered.
 const HISTORY: usize = 200;

@@ -62,6 +62,12 @@ pub(crate) fn job_span(context: &Context) -> Span {
     span
 }
 
+/// A place below that trace for a request that a node makes, whose span nobody records; without one, at the head of a new trace.
+pub(crate) fn below(trace: Option<u128>) -> TraceContext {
+    let place = trace.and_then(|trace| TraceContext::new(trace, rand::random(), false));
+    place.unwrap_or_else(unrecorded)
+}
+
 fn unrecorded() -> TraceContext {
     loop {
         if let Some(context) = TraceContext::new(rand::random(), rand::random(), false) {

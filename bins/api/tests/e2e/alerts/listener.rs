@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, Response};
+use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 
 use crate::harness::{Api, DEADLINE};
 
 /// One event.
 #[derive(Debug, Clone)]
-pub(super) struct Event {
-    pub(super) name: String,
-    pub(super) id: Option<String>,
-    pub(super) data: Value,
+pub(crate) struct Event {
+    pub(crate) name: String,
+    pub(crate) id: Option<String>,
+    pub(crate) data: Value,
 }
 
 /// A client of the stream.
-pub(super) struct Listener {
+pub(crate) struct Listener {
     answer: Response,
     text: String,
     seen: Vec<Event>,
@@ -24,8 +24,17 @@ pub(super) struct Listener {
 
 impl Listener {
     /// Opens a stream, behind the event of that id where one is given.
-    pub(super) async fn open(api: &Api, path: &str, after: Option<&str>) -> Self {
-        let request = api.request(Method::GET, path).timeout(Duration::from_secs(600));
+    pub(crate) async fn open(api: &Api, path: &str, after: Option<&str>) -> Self {
+        Self::read_from(api.request(Method::GET, path), after).await
+    }
+
+    /// The same for a tenant.
+    pub(crate) async fn open_as(api: &Api, tenant: &str, path: &str, after: Option<&str>) -> Self {
+        Self::read_from(api.get_as(tenant, path), after).await
+    }
+
+    async fn read_from(request: RequestBuilder, after: Option<&str>) -> Self {
+        let request = request.timeout(Duration::from_secs(600));
         let request = after.into_iter().fold(request, |request, id| request.header("last-event-id", id));
         let answer = request.send().await.expect("an answer");
         assert_eq!(answer.status(), 200);
@@ -34,13 +43,13 @@ impl Listener {
     }
 
     /// The next event.
-    pub(super) async fn next(&mut self) -> Event {
+    pub(crate) async fn next(&mut self) -> Event {
         let next = tokio::time::timeout(DEADLINE, self.read()).await.expect("an event in time");
         next.expect("the stream goes on")
     }
 
     /// The next event that is wanted; those before it are skipped.
-    pub(super) async fn until(&mut self, is_wanted: impl Fn(&Event) -> bool) -> Event {
+    pub(crate) async fn until(&mut self, is_wanted: impl Fn(&Event) -> bool) -> Event {
         loop {
             let event = self.next().await;
             if is_wanted(&event) {
@@ -50,13 +59,13 @@ impl Listener {
     }
 
     /// Reads to the end.
-    pub(super) async fn end(&mut self) {
+    pub(crate) async fn end(&mut self) {
         let end = async { while self.read().await.is_some() {} };
         tokio::time::timeout(DEADLINE, end).await.expect("the stream ends");
     }
 
     /// All events until now.
-    pub(super) fn seen(&self) -> &[Event] {
+    pub(crate) fn seen(&self) -> &[Event] {
         &self.seen
     }
 

@@ -12,10 +12,10 @@ use sha2::Sha256;
 use tokio::net::TcpListener;
 
 /// What both sides know.
-pub(super) const KEY: &str = "webhook-key-0123456789";
+pub(crate) const KEY: &str = "webhook-key-0123456789";
 
 /// Takes what is posted to it, from some try on.
-pub(super) struct Receiver {
+pub(crate) struct Receiver {
     address: SocketAddr,
     seen: Arc<Seen>,
 }
@@ -30,17 +30,18 @@ struct Seen {
 
 /// What was taken.
 #[derive(Debug, Clone)]
-pub(super) struct Delivery {
-    pub(super) id: String,
-    pub(super) body: Value,
+pub(crate) struct Delivery {
+    pub(crate) id: String,
+    pub(crate) body: Value,
     timestamp: String,
     signature: String,
+    trace: String,
     text: String,
 }
 
 impl Delivery {
     /// As the documentation tells a receiver to check it.
-    pub(super) fn assert_signed(&self) {
+    pub(crate) fn assert_signed(&self) {
         let mut mac = Hmac::<Sha256>::new_from_slice(KEY.as_bytes()).expect("any key");
         mac.update(format!("{}.{}", self.timestamp, self.text).as_bytes());
         let digits = self.signature.strip_prefix("sha256=").expect("how it is signed");
@@ -51,18 +52,19 @@ impl Delivery {
         mac.verify_slice(&bytes).expect("the sender knows the key");
         let sent: u64 = self.timestamp.parse().expect("a number");
         let happened = self.body["at_unix_ms"].as_u64().expect("a time") / 1_000;
+        assert!(self.trace.len() == 55 && self.trace.starts_with("00-"), "{}", self.trace);
         assert!((happened..happened + 60).contains(&sent), "it is dated when it is sent: {happened} {sent}");
     }
 }
 
 impl Receiver {
     /// Refuses the first try, lets the second one hang, and takes what comes then.
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::serve(true).await
     }
 
     /// Takes all.
-    pub(super) async fn good() -> Self {
+    pub(crate) async fn good() -> Self {
         Self::serve(false).await
     }
 
@@ -75,16 +77,16 @@ impl Receiver {
         Self { address, seen }
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
     /// The ids of the events, try by try.
-    pub(super) fn tries(&self) -> Vec<String> {
+    pub(crate) fn tries(&self) -> Vec<String> {
         self.seen.tries.lock().expect("nobody panics with it").clone()
     }
 
-    pub(super) fn taken(&self) -> Vec<Delivery> {
+    pub(crate) fn taken(&self) -> Vec<Delivery> {
         self.seen.taken.lock().expect("nobody panics with it").clone()
     }
 }
@@ -104,7 +106,8 @@ async fn take(State(seen): State<Arc<Seen>>, headers: HeaderMap, text: String) -
         _ => {}
     }
     let (timestamp, signature) = (header("x-tidegate-timestamp"), header("x-tidegate-signature"));
+    let trace = header("traceparent");
     let body = serde_json::from_str(&text).expect("JSON");
-    seen.taken.lock().expect("nobody panics with it").push(Delivery { id, body, timestamp, signature, text });
+    seen.taken.lock().expect("nobody panics with it").push(Delivery { id, body, timestamp, signature, trace, text });
     StatusCode::NO_CONTENT
 }

@@ -15,7 +15,6 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use sqlx::postgres::{PgListener, PgNotification};
 use sqlx::{Error, Executor};
-use tidegate_cache::TieredCache;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +24,7 @@ use super::super::notice::{self, Notice};
 use super::super::purge::Invalidation;
 use super::super::sql::invalidations::BEHIND;
 use super::super::{DatabaseUrl, Store, StoreError};
-use super::{WatchEnded, Written, act_on, clear};
+use super::{Hearers, WatchEnded, Written, clear};
 
 /// How often the server is asked whether it is still there.
 const PULSE: Duration = Duration::from_secs(1);
@@ -64,7 +63,7 @@ pub(super) struct Listening(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    cache: TieredCache,
+    hearers: Hearers,
     is_current: AtomicBool,
     ended: CancellationToken,
     /// Who has asked for a clear cache, by number.
@@ -81,7 +80,7 @@ impl Listening {
         shutdown: CancellationToken,
     ) -> Result<Self, Lost> {
         let shared = Arc::new(Shared {
-            cache: store.cache.clone(),
+            hearers: Hearers::of(store),
             is_current: AtomicBool::new(false),
             ended: CancellationToken::new(),
             asked: AtomicU64::new(0),
@@ -107,7 +106,7 @@ impl Listening {
         // Who came while another cleared shares the next clearing, as it must begin behind all commits that each has seen.
         if *cleared < number {
             let all = shared.asked.load(Ordering::SeqCst);
-            clear(&shared.cache).await;
+            clear(&shared.hearers.cache).await;
             *cleared = all;
         }
         Ok(())
@@ -153,7 +152,7 @@ impl Ear {
                 None => match self.listen().await {
                     Ok(anew) => {
                         // What was missed until now is in no cache from here on.
-                        clear(&self.shared.cache).await;
+                        self.shared.hearers.start_anew().await;
                         self.shared.is_current.store(true, Ordering::SeqCst);
                         tracing::info!("the database tells of changes again");
                         (pause, is_told) = (FIRST_PAUSE, false);
@@ -186,11 +185,11 @@ impl Ear {
             Ok::<_, Error>(())
         };
         timeout(self.patience, stands).await.map_err(|_| Lost::Deaf)??;
-        if self.shared.cache.owed().is_some() {
+        if self.shared.hearers.cache.owed().is_some() {
             // A process that was killed may have committed without telling the shared cache.
             let rows = self.store.all(&BEHIND, &[0.into()]).await?;
             let rows = rows.iter().map(Written::read).collect::<Result<Vec<_>, _>>()?;
-            act_on(&self.shared.cache, rows.iter().map(Written::invalidation)).await;
+            self.shared.hearers.act_on(rows.iter().map(Written::invalidation)).await;
         }
         Ok(listener)
     }
@@ -232,7 +231,7 @@ impl Ear {
         }
         let stale = notices.iter().flat_map(|notice| &notice.stale);
         let stale = stale.map(|(kind, name, class)| Invalidation { kind, name, class: class.as_deref() });
-        act_on(&self.shared.cache, stale).await;
+        self.shared.hearers.act_on(stale).await;
         lost
     }
 
@@ -247,7 +246,7 @@ impl Ear {
             Err(error) => {
                 let kind = error.classify();
                 tracing::warn!(?kind, "what the database told can't be understood: the cache is cleared");
-                clear(&self.shared.cache).await;
+                self.shared.hearers.start_anew().await;
                 None
             }
         }
@@ -261,6 +260,7 @@ async fn is_follower_now(listener: &mut PgListener) -> Result<bool, Error> {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_cache::TieredCache;
     use tidegate_testkit::{PostgresServer, Relay, poll_until};
 
     use super::*;

@@ -55,9 +55,10 @@ const fn blob(name: &'static str) -> Column {
     Column { name, kind: Kind::Blob }
 }
 
-/// Tables that a backup leaves out: which database it is, what was told to caches, and who is logged in. A restore logs everybody out.
+/// Tables that a backup leaves out: which database it is, what was told to caches, who is logged in, and notifications, which are kept for days
+/// alone. A restore logs everybody out.
 #[cfg(test)]
-pub(super) const LEFT_OUT: &[&str] = &["installation", "invalidation", "session"];
+pub(super) const LEFT_OUT: &[&str] = &["installation", "invalidation", "notification", "session"];
 
 /// Every other table. One that refers to another stands behind it.
 pub(crate) const TABLES: &[Table] = &[
@@ -146,5 +147,19 @@ pub(crate) const TABLES: &[Table] = &[
         name: "export_run",
         columns: &[text("id"), text("tenant_id"), int("created_at"), text("file_id"), int("closed_at")],
         keys: 1,
+    },
+    Table { name: "notification_stream", columns: &[text("tenant_id"), int("last"), int("gone")], keys: 1 },
+    Table {
+        name: "webhook",
+        columns: &[
+            text("tenant_id"),
+            text("id"),
+            text("url"),
+            text("secret"),
+            text("kinds"),
+            int("created_at"),
+            int("disabled_at"),
+        ],
+        keys: 2,
     },
 ];

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::coherence::Lost;
 use super::super::db::{Db, Server, is_follower};
+use super::super::news::News;
 use super::super::sql::tenants::INSTALLATION;
 use super::super::{Coherence, Store, StoreError, prune, running};
 use super::{OpenError, new_origin, newest};
@@ -104,7 +105,14 @@ async fn connect(
     let installation = db.one(&INSTALLATION, &[]).await?.map(|row| row.text("id")).transpose()?;
     let installation = installation.ok_or(sqlx::Error::RowNotFound)?;
     let cache = cache(&installation);
-    let store = Store { db, cache, installation: installation.into(), origin: new_origin(), changes: Arc::default() };
+    let store = Store {
+        db,
+        cache,
+        installation: installation.into(),
+        origin: new_origin(),
+        changes: Arc::default(),
+        news: News::default(),
+    };
     let coherence = Coherence::listen(&store, &settings.url, settings.connect_timeout, shutdown.clone()).await?;
     // Not before the cache has been told of all rows that are there: nothing may go of which it has not heard.
     tokio::spawn(prune::run(store.clone(), coherence.clone(), shutdown));

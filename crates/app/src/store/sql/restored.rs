@@ -16,3 +16,7 @@ pub(in crate::store) static CLOSE_EXPORTS: Sql =
     Sql::whole("UPDATE export_run SET closed_at = $1 WHERE closed_at IS NULL");
 
 pub(in crate::store) static CLEAR_TOLD: Sql = Sql::whole("DELETE FROM invalidation");
+
+/// Numbers that were given in the old life are not given again: jobs and followers remember them.
+pub(in crate::store) static SKIP_NUMBERS: Sql =
+    Sql::whole("UPDATE notification_stream SET last = last + 1000000, gone = last + 1000000");

@@ -10,7 +10,8 @@ use tidegate_testkit::PostgresServer;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Only, Plan, Sql, accounts, analytics, exports, files, imports, invalidations, restored, running, schedules, tenants,
+    Only, Plan, Sql, accounts, analytics, exports, files, imports, invalidations, notifications, restored, running,
+    schedules, tenants, webhooks,
 };
 use crate::store::{Store, dump};
 
@@ -74,11 +75,21 @@ const ALL: &[&Sql] = &[
     &invalidations::LAST,
     &invalidations::NOTIFY,
     &invalidations::REMOVE_OLD,
+    &notifications::BEHIND,
+    &notifications::ENDS,
+    &notifications::FORGET,
+    &notifications::INSERT,
+    &notifications::NEXT,
+    &notifications::NOTIFICATION,
+    &notifications::OF_SOURCE,
+    &notifications::OLD,
+    &notifications::REMOVE,
     &restored::CLEAR_TOLD,
     &restored::CLOSE_EXPORTS,
     &restored::CLOSE_IMPORTS,
     &restored::IDENTIFY,
     &restored::RENEW_PLANS,
+    &restored::SKIP_NUMBERS,
     &running::ALONE,
     &running::JOIN,
     &schedules::COUNT,
@@ -95,6 +106,11 @@ const ALL: &[&Sql] = &[
     &tenants::TENANT_OF_KEY,
     &tenants::TENANT_TO_CHANGE,
     &tenants::UPDATE_PLAN,
+    &webhooks::DELETE,
+    &webhooks::DISABLE,
+    &webhooks::INSERT,
+    &webhooks::OF_TENANT,
+    &webhooks::WEBHOOK,
 ];
 
 /// With those that are made of the list of tables.

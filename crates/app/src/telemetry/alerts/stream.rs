@@ -11,11 +11,15 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Receiver, Sender};
 use tokio::time::{Instant, timeout_at};
 
-use super::places::{Place, Places, TooManyFollowers};
+use crate::places::{Place, Places, TooManyFollowers};
 
 /// After how long nothing more is told to a follower: one that still wants to hear comes back and goes on behind the last event,
 /// and one that reads nothing holds its place no longer.
 const MOST_AGE: Duration = Duration::from_secs(3_600);
+/// Each holds a connection.
+const MOST_FOLLOWERS: usize = 64;
+/// Of one client: some tabs of a browser, or some machines behind one address.
+const MOST_OF_A_CLIENT: usize = 8;
 /// Events that wait for the slowest follower before it loses some.
 const BACKLOG: usize = 256;
 
@@ -111,7 +115,11 @@ struct Counts {
 
 impl Default for Stream {
     fn default() -> Self {
-        Self { sender: broadcast::channel(BACKLOG).0, places: Places::default(), counts: Arc::default() }
+        Self {
+            sender: broadcast::channel(BACKLOG).0,
+            places: Places::new(MOST_FOLLOWERS, MOST_OF_A_CLIENT),
+            counts: Arc::default(),
+        }
     }
 }
 

@@ -23,7 +23,11 @@ async fn a_private_address_is_refused_however_it_is_written() {
             Webhook::new(&settings(&format!("http://{host}:{port}/"), false), 1, &Registry::builder().build())
                 .unwrap()
                 .unwrap();
-        assert_eq!(webhook.post(&step()).await, Err(Failure::Private), "{host}");
+        assert_eq!(
+            webhook.post(&step()).await,
+            Err(Failure::NotPosted(webhook::Failure::Private("alerts.private_addresses"))),
+            "{host}"
+        );
     }
     let accepted = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
     assert!(accepted.is_err(), "somebody came");
@@ -38,12 +42,12 @@ async fn failures_are_told_apart_and_never_name_the_url() {
         .unwrap()
         .unwrap();
     let failure = webhook.post(&step()).await.unwrap_err();
-    assert_eq!(failure, Failure::NoConnection);
+    assert_eq!(failure, webhook::Failure::NoConnection.into());
     assert!(!failure.to_string().contains("hunter2"));
     let unknown = Webhook::new(&settings("http://nowhere.invalid/hunter2", false), 1, &Registry::builder().build())
         .unwrap()
         .unwrap();
-    assert_eq!(unknown.post(&step()).await, Err(Failure::NoConnection));
+    assert_eq!(unknown.post(&step()).await, Err(webhook::Failure::NoConnection.into()));
     let wrong = Webhook::new(&settings("no url hunter2", true), 1, &Registry::builder().build()).err().unwrap();
     assert!(!wrong.to_string().contains("hunter2"), "{wrong}");
 }

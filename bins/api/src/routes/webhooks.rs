@@ -1,0 +1,85 @@
+//! `/api/webhooks`: where a tenant wants to be told.
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tidegate_app::store::Webhook;
+use tidegate_app::webhook::{NewWebhook, Refused};
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::caller::Caller;
+use crate::json::Json;
+use crate::path::Path;
+use crate::problem::Problem;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewBody {
+    url: String,
+    #[serde(default)]
+    kinds: Vec<String>,
+}
+
+/// A webhook tells all that the tenant is told, and outlives a session.
+fn by_the_tenant_itself(caller: &Caller) -> Result<(), Problem> {
+    match caller.session {
+        None => Ok(()),
+        Some(_) => Err(Problem::forbidden("webhooks are the tenant's own: send its API key")),
+    }
+}
+
+pub(super) async fn list(State(app): State<App>, caller: Caller) -> Result<Response, Problem> {
+    by_the_tenant_itself(&caller)?;
+    let webhooks = app.node().store.webhooks(&caller.tenant.id).await?;
+    let items: Vec<Value> = webhooks.iter().map(shown).collect();
+    Ok(axum::Json(json!({"items": items})).into_response())
+}
+
+pub(super) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    Json(new): Json<NewBody>,
+) -> Result<Response, Problem> {
+    by_the_tenant_itself(&caller)?;
+    let settings = &app.settings().webhook;
+    let webhook = NewWebhook { url: &new.url, kinds: new.kinds }.check(settings).map_err(|refused| match refused {
+        Refused::Url(detail) => Problem::unprocessable("bad-url", format!("`url`: {detail}")),
+        Refused::Kinds(detail) => Problem::unprocessable("bad-kinds", format!("`kinds`: {detail}")),
+    })?;
+    if !app.node().store.create_webhook(&caller.tenant.id, &webhook, settings.per_tenant).await? {
+        let detail = format!("the tenant has {} webhooks, which is as many as it may have", settings.per_tenant);
+        return Err(Problem::conflict("too-many-webhooks", detail));
+    }
+    let mut body = shown(&webhook);
+    body["secret"] = webhook.secret.reveal().into();
+    let mut response = (StatusCode::CREATED, axum::Json(body)).into_response();
+    // The secret is in there, this once.
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+pub(super) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    by_the_tenant_itself(&caller)?;
+    let missing = || Problem::not_found(format!("there is no webhook `{id}`"));
+    let uuid = Uuid::try_parse(&id).map_err(|_| missing())?;
+    let was_there = app.node().store.delete_webhook(&caller.tenant.id, uuid).await?;
+    if was_there { Ok(StatusCode::NO_CONTENT) } else { Err(missing()) }
+}
+
+/// Without its secret.
+fn shown(webhook: &Webhook) -> Value {
+    json!({
+        "id": webhook.id,
+        "url": webhook.url.reveal(),
+        "kinds": webhook.kinds,
+        "created_at": webhook.created_at,
+        "disabled_at": webhook.disabled_at,
+    })
+}

@@ -1,0 +1,47 @@
+//! Notices to tenants, and webhooks.
+
+use std::time::Duration;
+
+use super::SettingsError;
+use super::reader::Reader;
+
+/// How tenants are told what concerns them.
+#[derive(Debug, Clone, Copy)]
+pub struct NotificationSettings {
+    /// How long a notice can be read.
+    pub keep: Duration,
+    /// Event streams of notices that one process has open at a time.
+    pub streams: usize,
+    /// Of those, streams of one tenant.
+    pub streams_per_tenant: usize,
+}
+
+/// How what happens is posted to tenants' URLs.
+#[derive(Debug, Clone, Copy)]
+pub struct WebhookSettings {
+    /// Whether a URL may lead to an address of a private network.
+    pub private_addresses: bool,
+    /// How long one try may take, from resolving the name to the head of the answer.
+    pub timeout: Duration,
+    /// Webhooks that a tenant may have.
+    pub per_tenant: usize,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+pub(super) fn notifications(raw: &Reader<'_>) -> Result<NotificationSettings, SettingsError> {
+    Ok(NotificationSettings {
+        keep: raw.duration("notifications.keep", SECOND, 400 * DAY)?,
+        streams: raw.count("notifications.streams", 1..=100_000)?,
+        streams_per_tenant: raw.count("notifications.streams_per_tenant", 1..=100_000)?,
+    })
+}
+
+pub(super) fn webhook(raw: &Reader<'_>) -> Result<WebhookSettings, SettingsError> {
+    Ok(WebhookSettings {
+        private_addresses: raw.switch("webhook.private_addresses")?,
+        timeout: raw.duration("webhook.timeout", Duration::from_millis(100), Duration::from_secs(60))?,
+        per_tenant: raw.count("webhook.per_tenant", 1..=1000)?,
+    })
+}

@@ -1,0 +1,125 @@
+//! Posts to URLs that others have named: operators for alerts, tenants for what they are told.
+//!
+//! Whoever names a URL could name one of this network, so a private address is refused after the name is resolved and before anything is
+//! connected to; no redirect is followed; and of the answer only the head is read.
+
+mod address;
+mod new;
+mod signature;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Client, Url, header};
+use tidegate_perfmon::TraceContext;
+
+use crate::settings::Hidden;
+use crate::{clock, outgoing};
+use address::{PublicOnly, is_private_address, is_public};
+pub use new::{NewWebhook, Refused};
+
+/// Why nothing can be posted at all.
+#[derive(Debug, thiserror::Error)]
+#[error("webhooks: no client can be made: {0}")]
+pub struct WebhookError(String);
+
+impl WebhookError {
+    /// The URL is none. It isn't repeated.
+    pub(crate) fn unreadable() -> Self {
+        Self("the URL can't be read".to_owned())
+    }
+}
+
+/// Why a try failed. Never with the URL, which often is a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("the address is private, and {0} is off")]
+    Private(&'static str),
+    #[error("no answer within {} s", .0.as_secs_f64())]
+    TimedOut(Duration),
+    #[error("no connection")]
+    NoConnection,
+    #[error("the exchange broke off")]
+    BrokeOff,
+}
+
+/// The head of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// Its status.
+    pub(crate) status: u16,
+    /// When to come back, where it says so in seconds.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// What is posted.
+#[derive(Debug)]
+pub(crate) struct Message<'a> {
+    /// Tells it from any other, and is the same however often it is posted.
+    pub(crate) event: &'a str,
+    /// The trace that it belongs to.
+    pub(crate) trace: TraceContext,
+    /// JSON.
+    pub(crate) body: String,
+}
+
+/// Who posts. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Sender {
+    client: Client,
+    patience: Duration,
+    /// The setting that keeps it from private addresses, where it is to keep from them.
+    closed_by: Option<&'static str>,
+}
+
+impl Sender {
+    /// One that waits so long for each answer, and goes to private addresses only where no setting closes them.
+    pub(crate) fn new(patience: Duration, closed_by: Option<&'static str>) -> Result<Self, WebhookError> {
+        let no_client = |error: &dyn std::error::Error| WebhookError(error.to_string());
+        let builder = outgoing::client().map_err(|error| no_client(&error))?.timeout(patience);
+        // No connection is kept: each delivery resolves the name anew, and there are few.
+        let builder = builder.pool_max_idle_per_host(0);
+        let builder = if closed_by.is_some() { builder.dns_resolver(Arc::new(PublicOnly)) } else { builder };
+        let client = builder.build().map_err(|error| no_client(&error.without_url()))?;
+        Ok(Self { client, patience, closed_by })
+    }
+
+    /// Posts once, signed where there is a key.
+    pub(crate) async fn post(&self, url: &Url, key: Option<&Hidden>, message: Message<'_>) -> Result<Answer, Failure> {
+        if let Some(setting) = self.closed_by.filter(|_| names_private_address(url)) {
+            return Err(Failure::Private(setting));
+        }
+        let timestamp = clock::now().timestamp().to_string();
+        let mut request = self
+            .client
+            .post(url.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("x-tidegate-event", message.event)
+            .header("x-tidegate-timestamp", &timestamp)
+            .header("traceparent", message.trace.to_string());
+        if let Some(key) = key {
+            request = request.header("x-tidegate-signature", signature::of(key.reveal(), &timestamp, &message.body));
+        }
+        // The body of the answer is nothing to us, and may be endless.
+        let answer = request.body(message.body).send().await.map_err(|error| self.failure(&error))?;
+        let retry_after = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(Answer { status: answer.status().as_u16(), retry_after: retry_after.map(Duration::from_secs) })
+    }
+
+    fn failure(&self, error: &reqwest::Error) -> Failure {
+        match self.closed_by {
+            Some(setting) if is_private_address(error) => Failure::Private(setting),
+            _ if error.is_timeout() => Failure::TimedOut(self.patience),
+            _ if error.is_connect() => Failure::NoConnection,
+            _ => Failure::BrokeOff,
+        }
+    }
+}
+
+/// Whether the URL itself names a private address, which is connected to without being resolved.
+fn names_private_address(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    literal.is_ok_and(|address| !is_public(address))
+}
