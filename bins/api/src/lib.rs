@@ -14,6 +14,7 @@ mod json;
 mod limits;
 mod linger;
 mod object;
+mod openapi;
 mod pages;
 mod panics;
 mod path;

@@ -1,5 +1,7 @@
 //! `/api/tenants`: customers and their first key.
 
+pub(super) mod operations;
+
 use std::sync::Arc;
 
 use axum::extract::State;
