@@ -1,6 +1,7 @@
 //! End to end: the real binaries, real requests, real faults.
 
 mod backend;
+mod document;
 mod harness;
 
 mod access_log;
@@ -10,12 +11,15 @@ mod bad_input;
 mod bad_start;
 mod cached_keys;
 mod connections;
+mod contract;
 mod documented;
 mod fleet;
+mod fuzz;
 mod hostile_clients;
 mod imports;
 mod limiters;
 mod limits;
+mod matrix;
 mod numbers;
 mod pages;
 mod performance;

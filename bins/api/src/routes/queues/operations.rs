@@ -5,8 +5,7 @@ use tidegate_app::jobs::QUEUES;
 
 use super::{actions, batches, bulk, create, cron, events, jobs, overview, settings};
 use crate::openapi::schema::{
-    anything, between, count, flag, list, list_of, named, number, object, one_of, open, or_null, page, text, time,
-    told,
+    anything, between, count, flag, list, list_of, named, number, object, one_of, open, or_null, page, text, time, told,
 };
 use crate::openapi::{Circle, Operation, Routes, delete, get, post, put};
 
