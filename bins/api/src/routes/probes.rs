@@ -21,7 +21,10 @@ pub(super) fn describe(routes: Routes) -> Routes {
                 .answers_as(200, &health())
                 .answers_as(503, &health()),
         )
-        .described(figures(plain("metrics", "/metrics", "All figures, for Prometheus")))
+        .described(figures(
+            get("metrics", "/metrics", Circle::Public, "All figures, for Prometheus")
+                .answers_as(200, &[("application/openmetrics-text", text())]),
+        ))
 }
 
 /// Beside `status`, nothing is told to whom figures are not for.

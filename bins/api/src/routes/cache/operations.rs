@@ -110,7 +110,7 @@ fn report() -> serde_json::Value {
         ("classes", list(class)),
         ("low_hit_rate", list(text())),
         ("warm_up", or_null(named("WarmUp"))),
-        ("redis", told(list(map(anything())), "What is known of each Redis server in use.")),
+        ("redis", told(or_null(list(map(anything()))), "What is known of each Redis server in use.")),
         ("warnings", list(text())),
     ])
 }

@@ -9,9 +9,10 @@ use crate::openapi::schema::{
 };
 use crate::openapi::{Circle, Operation, Routes, delete, get, post, put};
 
-/// An example of a name that the client chooses.
+/// Examples of names that the client chooses.
 const SOME_JOB: &str = "job-7";
 const SOME_CRON: &str = "nightly";
+const SOME_GROUP: &str = "group-7";
 /// Ten years, in milliseconds.
 const LONGEST_MS: i64 = 10 * 366 * 86_400_000;
 const STATES: [&str; 7] = ["ready", "delayed", "waiting", "leased", "done", "dead", "cancelled"];
@@ -26,7 +27,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
         .schema("Queue", queue())
         .schema("QueueSettings", queue_settings(&["max_running", "rate", "events"]))
         .schema("CronSchedule", cron_schedule());
-    whole_queues(single_jobs(crons(routes)))
+    crons(single_jobs(whole_queues(routes)))
 }
 
 fn of_queue(operation: Operation) -> Operation {
@@ -135,7 +136,7 @@ fn single_jobs(routes: Routes) -> Routes {
             )))
             .body(
                 object([("jobs", list_of(1, 1_000, named("NewJob")))]),
-                json!({"jobs": [{"kind": "example", "payload": 1, "delay_ms": 3_600_000}]}),
+                json!({"jobs": [{"kind": "example", "payload": 1, "delay_ms": 3_600_000, "group": SOME_GROUP}]}),
             )
             .created(bulk_answer)
             .fails(409, made),
@@ -178,7 +179,7 @@ fn single_jobs(routes: Routes) -> Routes {
         )
         .add(
             get("showBatch", "/api/queue/batches/{id}", Circle::Reader, "How far a group of jobs has come")
-                .part("id", text(), "group-7")
+                .part("id", text(), SOME_GROUP)
                 .ok(batch())
                 .fails(409, "What is kept of it can't be read."),
             batches::show,
