@@ -32,7 +32,8 @@ enum Command {
     /// integration and end-to-end). It stops at the first step that fails, and names the command that repeats it.
     ///
     /// Missing tools are installed by the system's package manager (apt-get, as root or through sudo), by rustup
-    /// or by cargo. Tests run under cargo-nextest where it is installed, else under `cargo test`.
+    /// or by cargo. Tests run under cargo-nextest where it is installed, else under `cargo test`; its profile `ci` leaves
+    /// out repetitions that `cargo nextest run --workspace --all-features` has.
     Test,
     /// Runs the long proofs at full size, in release: all of them, or those whose name contains what is given.
     ///

@@ -40,7 +40,8 @@ const CHECKS: &[Step] = &[
     },
 ];
 
-const NEXTEST: Step = Step::cargo("tests", &["nextest", "run", "--workspace", "--all-features", "--no-fail-fast"]);
+const NEXTEST: Step =
+    Step::cargo("tests", &["nextest", "run", "--profile", "ci", "--workspace", "--all-features", "--no-fail-fast"]);
 
 const CARGO_TEST: Step = Step {
     name: "tests",

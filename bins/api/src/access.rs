@@ -51,6 +51,15 @@ pub(crate) async fn read_operations(app: &App, parts: &Parts) -> Result<(), Prob
     admit(app, Need::Read, &parts.extensions, &parts.headers).await
 }
 
+/// Whether the request may change what operations may; for routes that tenants may change too.
+///
+/// # Errors
+///
+/// As [`read_operations`].
+pub(crate) async fn change_operations(app: &App, parts: &Parts) -> Result<(), Problem> {
+    admit(app, Need::Change, &parts.extensions, &parts.headers).await
+}
+
 /// Whether the request has the admin token, is one to the decision service with the service token, or one for a page of somebody who
 /// logged in with the admin token.
 pub(crate) fn passes_front<B>(app: &App, request: &axum::http::Request<B>) -> bool {

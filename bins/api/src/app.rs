@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tidegate_app::node::{Node, StartError};
+use tidegate_app::password::Passwords;
 use tidegate_app::settings::Settings;
 use tidegate_cache::WarmUp;
 use tidegate_queue::Producer;
@@ -10,8 +11,10 @@ use tidegate_queue::Producer;
 use crate::access_log::AccessLog;
 use crate::limits::Limiters;
 use crate::pages;
+use crate::preferences::Preferences;
 use crate::problem::Problem;
 use crate::schedules::Schedules;
+use crate::sessions::Sessions;
 use crate::tenants::Tenants;
 use crate::warm_up::Warming;
 
@@ -24,6 +27,9 @@ struct Parts {
     limiters: Limiters,
     tenants: Tenants,
     schedules: Schedules,
+    sessions: Sessions,
+    preferences: Preferences,
+    passwords: Passwords,
     producer: Producer,
     warming: Warming,
     access_log: AccessLog,
@@ -41,12 +47,18 @@ impl App {
         let limiters = Limiters::start(&node.settings, &node.telemetry, node.redis()).await?;
         let tenants = Tenants::new(&node.store, &node.cache);
         let schedules = Schedules::new(&node.store, &node.cache);
+        let sessions = Sessions::new(&node.store, &node.cache);
+        let preferences = Preferences::new(&node.store, &node.cache);
         let warm_up = schedules.teach(tenants.teach(WarmUp::new()));
+        let warm_up = preferences.teach(sessions.teach(warm_up));
         let warming = Warming::start(&node.settings, &node.cache, warm_up).await;
         Ok(Self(Arc::new(Parts {
             limiters,
             tenants,
             schedules,
+            sessions,
+            preferences,
+            passwords: Passwords::new().await.map_err(std::io::Error::other)?,
             warming,
             access_log: AccessLog::start(node.settings.http.access_log, &node.telemetry),
             pages_key: pages::Key::new(&node.settings, node.store.installation()),
@@ -87,6 +99,21 @@ impl App {
     /// Schedules, cached.
     pub(crate) fn schedules(&self) -> &Schedules {
         &self.0.schedules
+    }
+
+    /// Sessions of users, cached.
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+
+    /// Preferences of users, cached.
+    pub(crate) fn preferences(&self) -> &Preferences {
+        &self.0.preferences
+    }
+
+    /// What hashes and compares passwords.
+    pub(crate) fn passwords(&self) -> &Passwords {
+        &self.0.passwords
     }
 
     /// What is loaded before anybody asks for it.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap, HeaderName, StatusCode};
+use axum::http::{Extensions, HeaderMap, HeaderName, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use tidegate_app::bearer::bearer;
+use tidegate_app::session::{Session, SessionDigest};
 use tidegate_app::settings::OpenTenants;
 use tidegate_app::tenant::{ApiKey, KeyDigest, Tenant, TenantId};
 use tidegate_ratelimit::{Decision, TenantDecision, Tier, headers};
@@ -17,7 +18,9 @@ use crate::access_log::Asked;
 use crate::app::App;
 use crate::client::ClientKey;
 use crate::limits;
+use crate::origin::is_same_origin;
 use crate::problem::Problem;
+use crate::sessions;
 use crate::timeout;
 
 const X_TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
@@ -27,6 +30,8 @@ const X_TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
 pub(crate) struct Caller {
     /// The tenant, with the limits in force.
     pub tenant: Arc<Tenant>,
+    /// The user, of a request that came with a session; none where the tenant itself speaks.
+    pub session: Option<Session>,
 }
 
 impl FromRequestParts<App> for Caller {
@@ -42,7 +47,8 @@ impl FromRequestParts<App> for Caller {
 /// Layer of the application routes: finds the tenant and charges its quota.
 pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Problem> {
     // Bounded here, since an upload has no bound as a whole.
-    let admitted = timeout::bounded(&app, admit(&app, request.headers(), request.extensions())).await??;
+    let admitted =
+        timeout::bounded(&app, admit(&app, request.method(), request.headers(), request.extensions())).await??;
     request.extensions_mut().insert(admitted.caller.clone());
     let mut response = next.run(request).await;
     admitted.announce(&app, response.headers_mut());
@@ -75,13 +81,18 @@ impl Admitted {
 /// Finds the tenant that a request speaks for, and charges its quota and the client's limit.
 ///
 /// Neither is charged for good where the other refuses.
-pub(crate) async fn admit(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result<Admitted, Problem> {
+pub(crate) async fn admit(
+    app: &App,
+    method: &Method,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Result<Admitted, Problem> {
     let api = &app.limiters().api;
     let address = extensions.get::<ClientKey>().map(|client| client.0.as_str()).unwrap_or_default();
-    let (tenant, client) = match authenticate(app, headers, extensions).await {
-        Ok((tenant, credential)) => {
-            let client = limited_as(&tenant, &credential);
-            (tenant, client)
+    let (caller, client) = match authenticate(app, method, headers, extensions).await {
+        Ok((caller, credential)) => {
+            let client = limited_as(&caller, &credential);
+            (caller, client)
         }
         // Whoever guesses keys is counted by address, once it is known to be a guess.
         Err(Stranger::NotKnown(problem)) => {
@@ -89,8 +100,8 @@ pub(crate) async fn admit(app: &App, headers: &HeaderMap, extensions: &Extension
         }
         Err(Stranger::Failed(problem)) => return Err(problem),
     };
-    let (quota, client) = limits::enforce_tenant(app.limiters(), &tenant, client.as_deref()).await?;
-    Ok(Admitted { caller: Caller { tenant }, quota, client })
+    let (quota, client) = limits::enforce_tenant(app.limiters(), &caller.tenant, client.as_deref()).await?;
+    Ok(Admitted { caller, quota, client })
 }
 
 /// How the tenant was named.
@@ -99,18 +110,25 @@ enum Credential {
     Key(KeyDigest),
     /// By `X-Tenant-Id`, without proof.
     Open(TenantId),
+    /// By the cookie of a user's session.
+    Session(SessionDigest),
 }
 
-/// What the `api` limiter counts: the key of a tenant with the minute of the smallest tier. A greater minute, or one of
-/// its own, binds it alone: else Basic's 120 would end at 100, and with a block.
-fn limited_as(tenant: &Tenant, credential: &Credential) -> Option<String> {
-    let plan = &tenant.plan;
+/// What the `api` limiter counts: each user by itself, and the key of a tenant with the minute of the smallest tier. A greater
+/// minute, or one of its own, binds a key alone: else Basic's 120 would end at 100, and with a block.
+fn limited_as(caller: &Caller, credential: &Credential) -> Option<String> {
+    if let Some(session) = &caller.session {
+        return Some(format!("user:{}", session.user));
+    }
+    let plan = &caller.tenant.plan;
     if plan.tier() != Tier::Free || plan.overrides().per_minute.is_some() {
         return None;
     }
     Some(match credential {
         Credential::Key(digest) => format!("key:{:.16}", digest.to_string()),
         Credential::Open(id) => format!("tenant:{id}"),
+        // Its caller is a user.
+        Credential::Session(_) => return None,
     })
 }
 
@@ -132,9 +150,10 @@ impl<E: Into<Problem>> From<E> for Stranger {
 /// Looks up whoever is named, also where the address has used up its guesses: only then is a right key told from a guess.
 async fn authenticate(
     app: &App,
+    method: &Method,
     headers: &HeaderMap,
     extensions: &Extensions,
-) -> Result<(Arc<Tenant>, Credential), Stranger> {
+) -> Result<(Caller, Credential), Stranger> {
     let credential = credential(app, headers, extensions).map_err(Stranger::NotKnown)?;
     // From here on, the cache knows of every commit that ended before this request came.
     app.catch_up().await?;
@@ -143,11 +162,22 @@ async fn authenticate(
             let unknown = || Stranger::NotKnown(Problem::unauthorized("the API key is not known"));
             let id = app.tenants().of_key(&digest).await?.ok_or_else(unknown)?;
             let tenant = app.tenants().get(&id).await?.ok_or_else(unknown)?;
-            Ok((tenant, credential))
+            Ok((Caller { tenant, session: None }, credential))
         }
         Credential::Open(ref id) => {
             let tenant = app.tenants().get(id).await?.ok_or_else(|| Stranger::NotKnown(unknown_tenant()))?;
-            Ok((tenant, credential))
+            Ok((Caller { tenant, session: None }, credential))
+        }
+        Credential::Session(ref digest) => {
+            // A browser sends the cookie whoever asks it to; only our own origin's pages may.
+            if !method.is_safe() && !is_same_origin(headers) {
+                return Err(Stranger::Failed(Problem::forbidden("a session changes nothing from another site")));
+            }
+            let unknown =
+                || Stranger::NotKnown(Problem::unauthorized("the session is over or not known; log in again"));
+            let session = app.sessions().of(digest).await?.ok_or_else(unknown)?;
+            let tenant = app.tenants().get(&session.tenant).await?.ok_or_else(unknown)?;
+            Ok((Caller { tenant, session: Some(session) }, credential))
         }
     }
 }
@@ -159,6 +189,9 @@ fn credential(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result
         return digest.map(Credential::Key).ok_or_else(|| Problem::unauthorized("the API key is not known"));
     }
     let Some(named) = headers.get(X_TENANT_ID) else {
+        if let Some(digest) = has_session(headers) {
+            return Ok(Credential::Session(digest));
+        }
         return Err(Problem::unauthorized("send the tenant's API key as `Authorization: Bearer tk_…`"));
     };
     if !may_name_tenants(app, headers, extensions) {
@@ -168,6 +201,11 @@ fn credential(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result
     }
     let id = named.to_str().ok().and_then(|text| text.parse().ok());
     id.map(Credential::Open).ok_or_else(unknown_tenant)
+}
+
+/// The session that a browser sends, where no token says who asks.
+pub(crate) fn has_session(headers: &HeaderMap) -> Option<SessionDigest> {
+    if headers.contains_key(header::AUTHORIZATION) { None } else { sessions::sent(headers) }
 }
 
 fn unknown_tenant() -> Problem {

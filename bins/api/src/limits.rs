@@ -103,6 +103,14 @@ pub(crate) async fn enforce(limiter: &Named, key: &str) -> Result<Option<Decisio
     }
 }
 
+/// Gives back what [`enforce`] has charged, where the attempt was none that counts.
+pub(crate) async fn forgive(limiter: &Named, key: &str) {
+    if limiter.mode() != LimitMode::Off {
+        // What can't be given back stays charged until its window ends.
+        let _ = limiter.limiter().reward(key, 1).await;
+    }
+}
+
 /// Charges one request to the tenant's quota, and to `client` of the limiter `api` where that counts it too: to both or, where
 /// one of them refuses, to neither. `None` for a limit that is off; for the tenant's also where it is only watched and used up.
 ///

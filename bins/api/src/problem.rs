@@ -232,6 +232,7 @@ impl From<&StoreError> for Problem {
     fn from(error: &StoreError) -> Self {
         match error {
             StoreError::Exists { .. } => Self::conflict("exists", error.to_string()),
+            StoreError::Full { .. } => Self::conflict("full", error.to_string()),
             StoreError::OutcomeUnknown(_) => {
                 let detail = "the database was lost during a commit; whether it has changed anything is not known: look before \
                               you send it again";

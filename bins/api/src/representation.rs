@@ -30,12 +30,20 @@ impl Representation {
     ///
     /// When `value` can't be written as JSON.
     pub(crate) fn of(value: &impl Serialize) -> Result<Self, serde_json::Error> {
-        let body = serde_json::to_vec(value)?;
+        Ok(Self::of_bytes(serde_json::to_vec(value)?))
+    }
+
+    /// As [`of`](Self::of), of what is JSON already.
+    pub(crate) fn of_json(json: String) -> Self {
+        Self::of_bytes(json.into_bytes())
+    }
+
+    fn of_bytes(body: Vec<u8>) -> Self {
         let digest = Sha256::digest(&body);
         // 128 bits: far more than it takes to tell the states of one thing apart.
         let tag = digest.iter().take(16).fold(u128::default(), |tag, byte| tag << 8 | u128::from(*byte));
         let etag = HeaderValue::try_from(format!("W/\"{tag:032x}\"")).unwrap_or(HeaderValue::from_static("W/\"\""));
-        Ok(Self { body: body.into(), etag })
+        Self { body: body.into(), etag }
     }
 
     /// Bytes that it takes in the cache.
@@ -97,6 +105,13 @@ impl<S: Sync> FromRequestParts<S> for IfNoneMatch {
     }
 }
 
+impl IfNoneMatch {
+    /// Of a client that is to see the body whatever it has.
+    pub(crate) fn nothing() -> Self {
+        Self(Vec::new())
+    }
+}
+
 /// Answers a cached read: 200, 304 when the client has it already, or `absent` where there is nothing.
 pub(crate) fn respond(
     known: &IfNoneMatch,
@@ -118,7 +133,7 @@ pub(crate) fn respond(
     headers.insert(header::ETAG, representation.etag.clone());
     // A client may keep it and must ask before it uses it again; a shared cache may not keep a tenant's data.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    headers.insert(header::VARY, HeaderValue::from_static("authorization, x-tenant-id"));
+    headers.insert(header::VARY, HeaderValue::from_static("authorization, cookie, x-tenant-id"));
     headers.insert("cache-status", status);
     Ok(response)
 }

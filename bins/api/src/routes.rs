@@ -1,14 +1,17 @@
 //! The whole of it: what the API offers, the pages, the probes, and the layers around them.
 
+mod analytics;
 pub(crate) mod cache;
 mod events;
 mod imports;
 pub(crate) mod performance;
+mod preferences;
 mod probes;
 pub(crate) mod queues;
 pub(crate) mod rate_limit;
 mod schedules;
-mod tenants;
+mod session;
+pub(crate) mod tenants;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
@@ -61,7 +64,8 @@ pub(crate) fn router(app: &App, probes: Probes, stop: CancellationToken) -> Rout
 /// What the API offers, and the document that says so.
 fn offered(app: &App, stop: CancellationToken) -> Router<App> {
     let routes = Routes::new(app);
-    let routes = tenants::operations::add(routes);
+    let routes = session::operations::add(tenants::operations::add(routes));
+    let routes = analytics::operations::add(preferences::operations::add(routes));
     let routes = imports::operations::add(schedules::operations::add(routes));
     let routes = rate_limit::operations::add(cache::operations::add(routes));
     let routes = events::operations::add(performance::operations::add(routes), stop);

@@ -21,7 +21,8 @@ use crate::tenants::TENANT;
 const PERIOD: Duration = Duration::from_secs(60);
 
 /// What a warm-up on demand can load. Whatever is cached has a loader, so that this is every class of the application.
-pub(crate) const CLASSES: [&str; 2] = [TtlClass::SCHEDULE.name(), TENANT.name()];
+pub(crate) const CLASSES: [&str; 4] =
+    [TtlClass::SCHEDULE.name(), TENANT.name(), TtlClass::SESSION.name(), TtlClass::PREFERENCES.name()];
 
 /// The warm-ups of this process, and the list of hot keys that it keeps for the next one. Cheap to clone.
 #[derive(Debug, Clone)]

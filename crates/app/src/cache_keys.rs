@@ -3,6 +3,7 @@
 use tidegate_cache::{Key, KeyPart, Tag};
 use uuid::Uuid;
 
+use crate::session::SessionDigest;
 use crate::tenant::{KeyDigest, TenantId};
 
 /// What a key is about, read back from it.
@@ -12,6 +13,10 @@ pub enum Named {
     Tenant(TenantId),
     /// [`api_key`].
     ApiKey(KeyDigest),
+    /// [`session`].
+    Session(SessionDigest),
+    /// [`preferences`].
+    Preferences(TenantId, Uuid),
     /// [`schedule`].
     Schedule(TenantId, Uuid),
     /// [`first_page`].
@@ -27,6 +32,10 @@ impl Named {
         let named = match parts[..] {
             [(None, "tenant"), (None, id)] => Self::Tenant(id.parse().ok()?),
             [(None, "api-key"), (None, digest)] => Self::ApiKey(digest.parse().ok()?),
+            [(None, "session"), (None, digest)] => Self::Session(digest.parse().ok()?),
+            [(None, "preferences"), (None, tenant), (None, user)] => {
+                Self::Preferences(tenant.parse().ok()?, Uuid::try_parse(user).ok()?)
+            }
             [(None, "schedule"), (None, tenant), (None, id)] => {
                 Self::Schedule(tenant.parse().ok()?, Uuid::try_parse(id).ok()?)
             }
@@ -43,6 +52,8 @@ impl Named {
         match self {
             Self::Tenant(id) => tenant(id),
             Self::ApiKey(digest) => api_key(digest),
+            Self::Session(digest) => session(digest),
+            Self::Preferences(tenant, user) => preferences(tenant, *user),
             Self::Schedule(tenant, id) => schedule(tenant, *id),
             Self::FirstPage(tenant, limit) => first_page(tenant, *limit),
         }
@@ -57,6 +68,21 @@ pub fn tenant(id: &TenantId) -> Key {
 /// Whose an API key is.
 pub fn api_key(digest: &KeyDigest) -> Key {
     build(Key::builder("api-key").part(digest))
+}
+
+/// Whose a session is.
+pub fn session(digest: &SessionDigest) -> Key {
+    build(Key::builder("session").part(digest))
+}
+
+/// All sessions of a user, which end together when it goes or its password does.
+pub fn sessions_of(tenant: &TenantId, user: Uuid) -> Tag {
+    Tag::of(["sessions-of", tenant.as_str(), &user.to_string()])
+}
+
+/// A user's preferences, as they are sent.
+pub fn preferences(tenant: &TenantId, user: Uuid) -> Key {
+    build(Key::builder("preferences").part(tenant).part(user))
 }
 
 /// One schedule, as it is sent.
@@ -90,6 +116,8 @@ mod tests {
         for named in [
             Named::Tenant(acme.clone()),
             Named::ApiKey(KeyDigest([0xA7; 32])),
+            Named::Session(KeyDigest([0x7A; 32])),
+            Named::Preferences(acme.clone(), id),
             Named::Schedule(acme.clone(), id),
             Named::FirstPage(acme, 50),
         ] {

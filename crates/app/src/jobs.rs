@@ -1,6 +1,9 @@
 //! The jobs of the application: one file a queue, each with its job type and handler, and `queues` with a row for each.
 
 mod admission;
+mod analytics;
+#[cfg(test)]
+mod analytics_tests;
 mod import;
 #[cfg(test)]
 mod import_tests;
@@ -11,6 +14,8 @@ pub(crate) mod test_ground;
 use tidegate_queue::{Concurrency, QueueOptions, WorkerBuilder, WorkerInfo};
 
 pub use admission::{NotAdmitted, Ticket};
+pub use analytics::RollAnalytics;
+pub(crate) use analytics::keep_rolling;
 pub use import::ImportSchedules;
 #[cfg(test)]
 pub(crate) use import::{ImportHandler, Pace};

@@ -17,10 +17,12 @@ mod otlp;
 #[path = "otlp/absent.rs"]
 mod otlp;
 mod outgoing;
+pub mod password;
 pub mod probes;
 pub mod redis;
 pub mod schedule;
 pub mod serve;
+pub mod session;
 pub mod settings;
 pub mod shutdown;
 pub mod spool;
@@ -29,6 +31,7 @@ pub mod store;
 pub mod telemetry;
 pub mod tenant;
 mod times;
+pub mod user;
 
 /// The examples of the README, compiled and run with the documentation tests.
 #[cfg(doctest)]

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use tidegate_cache::{Capacity, RedisTier, TieredCache};
 use tidegate_perfmon::action::Actuator;
 use tidegate_queue::{
-    Broker, BrokerError, BuildError, Concurrency, Job, RedisBroker, RedisOptions, SqliteBroker, SqliteOptions, Worker,
-    WorkerError,
+    Broker, BrokerError, BuildError, Concurrency, Job, Producer, RedisBroker, RedisOptions, SqliteBroker,
+    SqliteOptions, Worker, WorkerError,
 };
 use tidegate_ratelimit::{QuotaError, UnsupportedAlgorithm};
 use tidegate_redis::{BlockingPool, Role};
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::database_mark;
-use crate::jobs::{self, ImportSchedules, ServedQueue};
+use crate::jobs::{self, ImportSchedules, RollAnalytics, ServedQueue};
 use crate::otlp::Export;
 use crate::redis::{self, Redis};
 use crate::settings::{Settings, SettingsError};
@@ -244,6 +244,10 @@ impl Node {
             .lease(queue.lease)
             .grace(queue.grace)
             .schedules();
+        if self.served.iter().any(|(served, _)| served.queue.name == RollAnalytics::QUEUE) {
+            let producer = Producer::new(Arc::clone(&self.broker));
+            tokio::spawn(jobs::keep_rolling(producer, self.background.clone()));
+        }
         let join = |builder, (served, concurrency): &(ServedQueue, Concurrency)| {
             jobs::join(builder, served, concurrency.clone(), self)
         };

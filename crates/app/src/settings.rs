@@ -298,6 +298,10 @@ pub struct Settings {
     pub limits: LimitsSettings,
     /// Redis, where queue, limits and the shared tier of the cache lie on it.
     pub redis: Option<RedisSettings>,
+    /// How long a day's figures are kept.
+    pub analytics_keep: Duration,
+    /// How long a user stays logged in.
+    pub session_ttl: Duration,
     /// How jobs are run.
     pub queue: QueueSettings,
     /// What is measured, judged, told and exported.

@@ -4,6 +4,7 @@
 //! when) it is committed. What the two databases do differently is in `db`, in how each is opened, and in how one process
 //! hears of another's commits.
 
+mod analytics;
 mod change;
 mod coherence;
 #[cfg(test)]
@@ -14,14 +15,18 @@ mod failover;
 #[cfg(test)]
 mod ground;
 mod imports;
+mod keys;
 mod notice;
 mod open;
 mod pool;
+mod preferences;
 mod prune;
 mod purge;
 mod schedules;
+mod sessions;
 mod sql;
 mod tenants;
+mod users;
 mod value;
 
 use std::sync::{Arc, OnceLock};
@@ -29,17 +34,21 @@ use std::sync::{Arc, OnceLock};
 use tidegate_cache::TieredCache;
 use tidegate_perfmon::OperationHandle;
 
+pub(crate) use analytics::Activity;
+pub use analytics::Tally;
 pub use change::Change;
 pub use coherence::{Coherence, Lost, WatchEnded};
 use db::Db;
 pub use db::{DatabaseUrl, UrlError};
 pub(crate) use imports::{Advanced, ImportProgress};
 pub use imports::{FailedImport, ImportFailure, RejectedLine};
+pub use keys::{KeyInfo, MOST_KEYS};
 pub use open::{OpenError, ServerError, ServerFault};
 pub(crate) use pool::{PoolState, WatchedPool};
 pub use purge::{Purge, RowError};
 pub use schedules::{Cursor, CursorError, Page, Schedule};
 use sql::Sql;
+pub use users::UserPage;
 use value::{Row, Value};
 
 /// The tables of one installation. Cheap to clone.
@@ -81,6 +90,14 @@ pub enum StoreError {
         what: &'static str,
         /// Its id.
         id: String,
+    },
+    /// There are as many as there may be.
+    #[error("there are {most} {what} already, which is as many as there may be")]
+    Full {
+        /// What kind of thing, of which there are several.
+        what: &'static str,
+        /// How many there may be.
+        most: u64,
     },
     /// The process is ending and the commit's outcome was not seen.
     #[error("the commit was cut off by the end of the process")]

@@ -17,6 +17,8 @@ pub(crate) enum Circle {
     Tenant,
     /// A tenant about itself, and operators by the read token.
     TenantOrReader,
+    /// A tenant about what is its own, and operators: to look by the read token, to change by the admin token.
+    TenantOrOperator,
 }
 
 impl Circle {
@@ -29,18 +31,24 @@ impl Circle {
             Self::Service => "service",
             Self::Tenant => "tenant",
             Self::TenantOrReader => "tenant-or-reader",
+            Self::TenantOrOperator => "tenant-or-operator",
         }
     }
 
     /// The security requirement of OpenAPI: one of these is enough.
-    pub(super) fn security(self) -> Value {
+    pub(super) fn security(self, is_read: bool) -> Value {
+        // A user speaks for its tenant by the cookie of its session.
         match self {
             Self::Public => json!([]),
             Self::Reader => json!([{"operator": ["read"]}]),
             Self::Admin => json!([{"operator": ["admin"]}]),
             Self::Service => json!([{"operator": ["service"]}]),
-            Self::Tenant => json!([{"tenant": []}]),
-            Self::TenantOrReader => json!([{"tenant": []}, {"operator": ["read"]}]),
+            Self::Tenant => json!([{"tenant": []}, {"session": []}]),
+            Self::TenantOrReader => json!([{"tenant": []}, {"session": []}, {"operator": ["read"]}]),
+            Self::TenantOrOperator => {
+                let role = if is_read { "read" } else { "admin" };
+                json!([{"tenant": []}, {"session": []}, {"operator": [role]}])
+            }
         }
     }
 }

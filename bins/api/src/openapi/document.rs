@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::operation::Operation;
 use super::schema::{between, map, object, open, text, told};
+use crate::sessions;
 
 const ABOUT: &str = "Tiered caching, rate limiting, durable jobs and performance monitoring over HTTP. \
     JSON in and out. Errors are problem details (RFC 9457) with `request_id`. Unknown fields and wrong types are 400, values that \
@@ -43,6 +44,12 @@ pub(super) fn write(operations: &[Operation], schemas: Map<String, Value>) -> Va
                     "scheme": "bearer",
                     "bearerFormat": "tk_…",
                     "description": "An API key of the tenant.",
+                },
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": sessions::NAME,
+                    "description": "The session of a user, begun by `POST /api/session`; it speaks for the user's tenant.",
                 },
             },
         },

@@ -189,7 +189,7 @@ impl Operation {
             "summary": self.summary,
             "tags": [self.tag()],
             "x-circle": self.circle.name(),
-            "security": self.circle.security(),
+            "security": self.circle.security(self.method == Method::GET),
             "responses": answers,
         });
         if !self.parameters.is_empty() {

@@ -15,6 +15,7 @@ use super::schema;
 use crate::app::App;
 use crate::problem::Problem;
 use crate::representation::{self, Found, IfNoneMatch, Representation};
+use crate::routes::tenants::manager;
 use crate::{access, caller, timeout};
 
 /// Where the document lies.
@@ -60,6 +61,7 @@ impl Routes {
         match operation.circle {
             // Who these are for is asked by the route itself.
             Circle::Public | Circle::TenantOrReader => timed(route),
+            Circle::TenantOrOperator => timed(route.route_layer(from_fn_with_state(app(), manager::layer))),
             Circle::Reader => timed(route.route_layer(from_fn_with_state(app(), access::readers))),
             Circle::Admin => timed(route.route_layer(from_fn_with_state(app(), access::administration))),
             Circle::Service => timed(route.route_layer(from_fn_with_state(app(), access::service))),

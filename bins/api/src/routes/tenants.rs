@@ -1,12 +1,15 @@
-//! `/api/tenants`: customers and their first key.
+//! `/api/tenants`: customers, their keys and users.
 
+mod keys;
+pub(crate) mod manager;
 pub(super) mod operations;
+mod users;
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
@@ -63,12 +66,12 @@ pub(super) async fn create(State(app): State<App>, Json(new): Json<NewTenant>) -
 
 /// Operators may look at every tenant, a tenant at itself.
 ///
-/// What was sent decides which of the two the client has to prove to be: an API key speaks for a tenant, anything else for
-/// an operator.
+/// What was sent decides which of the two the client has to prove to be: an API key or a user's session speaks for a tenant,
+/// anything else for an operator.
 pub(super) async fn show(State(app): State<App>, Path(id): Path<String>, parts: Parts) -> Result<Response, Problem> {
     let missing = || Problem::not_found(format!("there is no tenant `{id}`"));
-    if bearer(&parts.headers).is_some_and(|token| token.starts_with(ApiKey::PREFIX)) {
-        let admitted = caller::admit(&app, &parts.headers, &parts.extensions).await?;
+    if is_of_tenant(&parts.headers) {
+        let admitted = caller::admit(&app, &parts.method, &parts.headers, &parts.extensions).await?;
         let tenant = Arc::clone(&admitted.caller.tenant);
         let shown = if tenant.id.as_str() == id { Ok(axum::Json(tenant)) } else { Err(missing()) };
         let mut response = shown.into_response();
@@ -80,6 +83,11 @@ pub(super) async fn show(State(app): State<App>, Path(id): Path<String>, parts: 
     let id: TenantId = id.parse().map_err(|_| missing())?;
     let tenant = app.tenants().get(&id).await?.ok_or_else(missing)?;
     Ok(axum::Json(tenant).into_response())
+}
+
+fn is_of_tenant(headers: &HeaderMap) -> bool {
+    let has_key = bearer(headers).is_some_and(|token| token.starts_with(ApiKey::PREFIX));
+    has_key || caller::has_session(headers).is_some()
 }
 
 pub(super) fn parse_tier(text: &str) -> Result<Tier, Problem> {

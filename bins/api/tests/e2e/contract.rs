@@ -11,6 +11,7 @@ use crate::harness::{Api, header};
 /// What an example alone can't bring about, and why.
 const NOT_BY_EXAMPLE: &[(&str, u16, &str)] = &[
     ("promoteJob", 409, "the job was cancelled with its queue and made ready again: none waits for its time"),
+    ("showSession", 404, "a tenant asks, and no user"),
     ("revertAction", 404, "nothing was changed on advice"),
 ];
 

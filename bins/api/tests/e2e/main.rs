@@ -5,6 +5,7 @@ mod document;
 mod harness;
 
 mod access_log;
+mod accounts;
 mod again;
 mod alerts;
 mod bad_input;
@@ -27,6 +28,7 @@ mod postgres;
 mod private_files;
 mod processes;
 mod queues;
+mod readme;
 mod reads;
 mod redis;
 mod request_ids;

@@ -199,5 +199,5 @@ async fn events_and_files_go_out_as_they_are() {
 async fn compression_can_be_switched_off() {
     let (api, _) = api_with_long_and_short(&[("TIDEGATE_HTTP_COMPRESS_ABOVE", "0")]).await;
     let page = sent(&api, Method::GET, "/api/schedules", Some("gzip, br, zstd"), None).await;
-    assert_eq!((&*page.coding, &*page.vary), ("", "authorization, x-tenant-id"));
+    assert_eq!((&*page.coding, &*page.vary), ("", "authorization, cookie, x-tenant-id"));
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tidegate_queue::{Job, WorkerBuilder};
 
+use super::analytics::{self, RollAnalytics};
 use super::import::{self, ImportSchedules};
 use crate::node::Node;
 
@@ -34,13 +35,22 @@ pub struct ServedQueue {
 }
 
 /// Every queue, by name.
-pub(crate) const ALL: &[AppQueue] = &[AppQueue {
-    name: ImportSchedules::QUEUE,
-    kinds: &[ImportSchedules::KIND],
-    concurrency: "queue.import_concurrency",
-    timeout: "import.timeout",
-    join: import::join,
-}];
+pub(crate) const ALL: &[AppQueue] = &[
+    AppQueue {
+        name: RollAnalytics::QUEUE,
+        kinds: &[RollAnalytics::KIND],
+        concurrency: "queue.analytics_concurrency",
+        timeout: "queue.analytics_timeout",
+        join: analytics::join,
+    },
+    AppQueue {
+        name: ImportSchedules::QUEUE,
+        kinds: &[ImportSchedules::KIND],
+        concurrency: "queue.import_concurrency",
+        timeout: "import.timeout",
+        join: import::join,
+    },
+];
 
 /// Their names.
 pub const QUEUES: &[&str] = &names();

@@ -14,6 +14,9 @@ use super::{
     RawSettings, RedisServers, RedisSettings, Settings, SettingsError, Tokens, WarmUpSettings, performance,
 };
 
+/// Ten years.
+const MOST_KEPT: Duration = Duration::from_secs(3_660 * 24 * 3600);
+
 pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
     let raw = Reader(raw);
     let tokens = Tokens {
@@ -120,6 +123,8 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
             patience: raw.duration("limits.patience", Duration::from_millis(1), Duration::from_secs(60))?,
         },
         redis: redis(&raw)?,
+        analytics_keep: raw.duration("analytics.keep", Duration::from_secs(24 * 3600), MOST_KEPT)?,
+        session_ttl: raw.duration("session.ttl", Duration::from_secs(60), Duration::from_secs(366 * 24 * 3600))?,
         queue: QueueSettings {
             partitions: raw.count("queue.partitions", 1..=256)?,
             served: queues::served(&raw)?,

@@ -28,16 +28,27 @@ macro_rules! scenarios {
 }
 
 scenarios![
+    analytics::an_import_counts_what_it_brought_in_with_each_chunk,
+    analytics::days_are_told_apart_and_old_ones_go,
+    analytics::what_is_read_is_what_was_done_however_it_is_rolled,
     imports::a_given_up_import_says_why_to_its_tenant_until_it_is_begun_again,
     imports::a_removed_import_takes_its_rejects_along_and_leaves_its_schedules,
     imports::an_import_goes_on_where_the_last_commit_stands,
     imports::of_two_workers_at_one_position_only_one_takes_the_step,
     imports::of_uploads_that_begin_together_no_two_get_the_last_place,
     imports::places_are_counted_until_they_are_given_back_or_the_import_is_over,
+    keys::a_key_is_listed_and_revoked_by_its_own_tenant_alone,
+    keys::a_tenant_has_so_many_keys_and_no_more,
+    preferences::preferences_are_a_users_and_go_with_it,
     schedules::a_schedule_is_created_read_replaced_and_deleted,
     schedules::pages_hold_every_schedule_once_in_order_of_start_and_id,
     schedules::the_newest_schedules_come_first,
+    sessions::a_session_ends_by_logout_a_new_password_or_with_its_user,
+    sessions::of_too_many_sessions_the_oldest_end_and_those_over_are_removed,
     tenants::a_change_that_is_refused_leaves_the_plan_and_the_lock,
     tenants::a_key_leads_to_its_tenant_and_an_id_is_given_once,
     tenants::no_change_of_a_plan_is_lost_to_another_at_the_same_time,
+    users::an_address_is_one_users_of_its_tenant_and_may_be_in_two,
+    users::of_fifty_users_at_once_as_many_as_there_are_seats_are_created,
+    users::pages_hold_every_user_once,
 ];

@@ -37,7 +37,8 @@ impl Ground {
     }
 
     pub(super) async fn server() -> Self {
-        Self::Server(Box::new(PostgresServer::start(&[]).await), Cell::new(0))
+        // Stores of all scenarios stay open to the end, each with a pool.
+        Self::Server(Box::new(PostgresServer::start(&[("max_connections", "500")]).await), Cell::new(0))
     }
 
     /// An empty database.

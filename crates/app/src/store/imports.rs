@@ -11,7 +11,7 @@ use super::schedules::new_schedule;
 use super::sql::Sql;
 use super::sql::imports::{INSERT_REJECT, MOVE, OPEN, PROGRESS, REJECTS};
 use super::value::{Row, Value};
-use super::{Change, Store, StoreError};
+use super::{Activity, Change, Store, StoreError};
 use crate::clock;
 use crate::import::{Chunk, Position};
 use crate::tenant::TenantId;
@@ -107,6 +107,7 @@ impl Store {
                 let values = [id.into(), signed(reject.line()).into(), reject.reason().into()];
                 change.run(&INSERT_REJECT, &values, Touched::new()).await?;
             }
+            change.note(tenant, Activity::Imported, chunk.rows.len() as u64).await?;
             change.commit().await?;
             Ok(Advanced::To(to))
         };

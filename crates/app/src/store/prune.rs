@@ -1,4 +1,4 @@
-//! Removes invalidations that every living process has read.
+//! Removes invalidations that every living process has read, and sessions whose time is over.
 
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ pub(super) async fn run(store: Store, coherence: Coherence, shutdown: Cancellati
         tokio::select! {
             () = shutdown.cancelled() => return,
             _ = period.tick() => {}
+        }
+        if let Err(error) = store.remove_ended_sessions().await {
+            tracing::warn!(%error, "ended sessions can't be removed now");
         }
         // What this process may not have heard of, it may not have told the shared cache either.
         if !coherence.is_current() {

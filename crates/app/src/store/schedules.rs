@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::sql::schedules::{CREATED_AT, DELETE, INSERT, NEWEST, PAGE, REPLACE, SCHEDULE};
 use super::value::Row;
-use super::{Change, Store, StoreError};
+use super::{Activity, Change, Store, StoreError};
 use crate::cache_keys;
 use crate::clock;
 use crate::schedule::ScheduleDraft;
@@ -149,7 +149,10 @@ impl Store {
         let schedule = new_schedule(draft);
         let create = || async {
             let mut change = self.begin_once().await?;
-            change.insert_schedule(tenant, &schedule, None).await?;
+            // One that is there already was made, and counted, by a commit whose answer was lost.
+            if change.insert_schedule(tenant, &schedule, None).await? {
+                change.note(tenant, Activity::Created, 1).await?;
+            }
             change.commit().await
         };
         match self.db.insist(create).await {
@@ -187,6 +190,7 @@ impl Store {
                 tenant.as_str().into(),
             ];
             change.run(&REPLACE, &values, touched_by(tenant, id)).await?;
+            change.note(tenant, Activity::Updated, 1).await?;
             change.commit().await?;
             Ok(Some(schedule))
         };
@@ -219,13 +223,13 @@ impl Change {
         row.map(|row| row.time("created_at")).transpose()
     }
 
-    /// Inserts a schedule; `origin` is the import and line that it comes from.
+    /// Inserts a schedule; `origin` is the import and line that it comes from. Answers whether it wasn't there.
     pub(super) async fn insert_schedule(
         &mut self,
         tenant: &TenantId,
         schedule: &Schedule,
         origin: Option<(&str, u64)>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let values = [
             schedule.id.into(),
             tenant.as_str().into(),
@@ -240,8 +244,8 @@ impl Change {
             origin.map(|(_, line)| i64::try_from(line).unwrap_or(i64::MAX)).into(),
         ];
         // Nobody can have cached a schedule of an id that is only now made; the lists are another matter.
-        self.run(&INSERT, &values, Touched::new().tag(&cache_keys::schedules_of(tenant))).await?;
-        Ok(())
+        let written = self.run(&INSERT, &values, Touched::new().tag(&cache_keys::schedules_of(tenant))).await?;
+        Ok(written > 0)
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Parameters are numbered (`$1`), and the texts keep to what SQLite and PostgreSQL both understand.
 
+pub(super) mod accounts;
+pub(super) mod analytics;
 pub(super) mod imports;
 pub(super) mod invalidations;
 pub(super) mod schedules;

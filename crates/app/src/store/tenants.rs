@@ -1,14 +1,17 @@
-//! Tenants and their keys.
+//! Tenants, each with its first key.
 
 use tidegate_cache::Touched;
 use tidegate_ratelimit::Overrides;
 
-use super::sql::tenants::{INSERT_KEY, INSERT_TENANT, TENANT, TENANT_OF_KEY, TENANT_TO_CHANGE, UPDATE_PLAN};
+use super::keys::KeyInfo;
+use super::sql::tenants::{INSERT_TENANT, TENANT, TENANT_OF_KEY, TENANT_TO_CHANGE, UPDATE_PLAN};
 use super::value::{Row, Value};
 use super::{Change, Store, StoreError};
 use crate::cache_keys;
-use crate::clock;
 use crate::tenant::{ApiKey, KeyDigest, Plan, Tenant, TenantId, successor};
+
+/// What the key is called that a tenant is created with.
+const FIRST_KEY: &str = "first";
 
 impl Store {
     /// The tenant of that id.
@@ -39,11 +42,12 @@ impl Store {
     ///
     /// [`StoreError::Exists`] when the id is taken.
     pub async fn create_tenant(&self, tenant: &Tenant, key: &ApiKey) -> Result<(), StoreError> {
+        let first = KeyInfo::new(FIRST_KEY.to_owned());
         self.db
             .insist(|| async {
                 let mut change = self.begin_once().await?;
                 change.insert_tenant(tenant).await?;
-                change.insert_key(&tenant.id, key).await?;
+                change.insert_key(&tenant.id, key, &first).await?;
                 change.commit().await
             })
             .await
@@ -101,7 +105,8 @@ fn read(id: &TenantId, row: &Row) -> Result<Tenant, StoreError> {
 }
 
 impl Change {
-    async fn plan(&mut self, id: &TenantId) -> Result<Option<Plan>, StoreError> {
+    /// The plan as it is under the lock of the change. `None` where there is no such tenant.
+    pub(super) async fn plan(&mut self, id: &TenantId) -> Result<Option<Plan>, StoreError> {
         let row = self.one(&TENANT_TO_CHANGE, &[id.as_str().into()]).await?;
         Ok(row.map(|row| read(id, &row)).transpose()?.map(|tenant| tenant.plan))
     }
@@ -121,13 +126,6 @@ impl Change {
         if self.run(&INSERT_TENANT, &values, touched).await? == 0 {
             return Err(StoreError::Exists { what: "tenant", id: tenant.id.to_string() });
         }
-        Ok(())
-    }
-
-    async fn insert_key(&mut self, tenant: &TenantId, key: &ApiKey) -> Result<(), StoreError> {
-        let digest = key.digest();
-        let values = [digest.0.as_slice().into(), tenant.as_str().into(), clock::now().into()];
-        self.run(&INSERT_KEY, &values, Touched::new().key(&cache_keys::api_key(&digest))).await?;
         Ok(())
     }
 }

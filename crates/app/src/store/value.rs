@@ -111,6 +111,10 @@ impl Row {
         self.get(column)
     }
 
+    pub(super) fn blob(&self, column: &str) -> Result<Vec<u8>, StoreError> {
+        self.get(column)
+    }
+
     pub(super) fn time(&self, column: &str) -> Result<DateTime<Utc>, StoreError> {
         self.int(column).map(clock::from_ms)
     }

@@ -207,7 +207,9 @@ mod tests {
         let opened = join_all((0..10).map(|_| open(&url))).await;
         let installations: Vec<_> = opened.iter().map(|opened| opened.as_ref().unwrap().0.installation()).collect();
         assert!(installations.iter().all(|id| *id == installations[0] && id.len() == 32), "{installations:?}");
-        assert_eq!(server.psql("SELECT version, success FROM ours._sqlx_migrations").await, "3|t");
+        let known = newest(&MIGRATIONS);
+        let migrated = server.psql("SELECT max(version), bool_and(success) FROM ours._sqlx_migrations").await;
+        assert_eq!(migrated, format!("{known}|t"));
         assert_eq!(server.psql("SELECT count(*) FROM ours.installation").await, "1");
         assert_eq!(server.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").await, "0");
 
@@ -224,7 +226,7 @@ mod tests {
             )
             .await;
         let (newer, text) = fault(&url).await;
-        assert!(matches!(newer, ServerFault::Newer { found: 9999, known: 3 }), "{text}");
+        assert!(matches!(newer, ServerFault::Newer { found: 9999, known: last } if last == known), "{text}");
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! Tenants and their keys.
+//! Tenants, and whose a key is.
 
 use super::Sql;
 
@@ -23,9 +23,6 @@ pub(in crate::store) static INSERT_TENANT: Sql = Sql::search(
     "INSERT INTO tenant (id, name, tier, per_minute, per_hour, per_day, max_users, plan_epoch, created_at)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO NOTHING",
 );
-
-pub(in crate::store) static INSERT_KEY: Sql =
-    Sql::search("INSERT INTO api_key (digest, tenant_id, created_at) VALUES ($1, $2, $3)");
 
 /// `$1` to `$6` the plan, `$7` id.
 pub(in crate::store) static UPDATE_PLAN: Sql = Sql::search(

@@ -1,0 +1,47 @@
+//! Cookies that a request brings, and how it came.
+
+use axum::http::{HeaderMap, header};
+
+/// The values of the cookies of that name.
+pub(crate) fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.filter(move |(found, _)| *found == name).map(|(_, value)| value)
+}
+
+/// Whether the request came by TLS, as the first of the proxies says, in either of the two headers. Whoever says so falsely only
+/// keeps its own cookies from itself.
+pub(crate) fn came_by_tls(headers: &HeaderMap) -> bool {
+    let first = |name| headers.get(name).and_then(|value| value.to_str().ok()?.split(',').next());
+    let said = first("x-forwarded-proto").map(str::trim);
+    let proto = |pair: &str| {
+        pair.trim()
+            .split_once('=')
+            .filter(|(name, _)| name.eq_ignore_ascii_case("proto"))
+            .map(|(_, by)| by.trim_matches('"').to_owned())
+    };
+    let forwarded = first("forwarded").and_then(|hop| hop.split(';').find_map(proto));
+    said.or(forwarded.as_deref()).is_some_and(|by| by.eq_ignore_ascii_case("https"))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn what_came_by_tls_is_as_the_first_proxy_says() {
+        for (name, value, is_secure) in [
+            ("x-forwarded-proto", "https", true),
+            ("x-forwarded-proto", "https, http", true),
+            ("x-forwarded-proto", "http, https", false),
+            ("forwarded", "for=192.0.2.1;Proto=\"https\", for=10.0.0.1;proto=http", true),
+            ("forwarded", "for=192.0.2.1", false),
+            ("x-other", "https", false),
+        ] {
+            let headers = HeaderMap::from_iter([(name.parse().unwrap(), HeaderValue::from_static(value))]);
+            assert_eq!(came_by_tls(&headers), is_secure, "{name}: {value}");
+        }
+    }
+}

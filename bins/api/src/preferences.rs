@@ -1,0 +1,97 @@
+//! Preferences of users as they are sent: from the cache, else from the store.
+
+use std::time::Duration;
+
+use tidegate_app::cache_keys::{self, Named};
+use tidegate_app::store::{Store, StoreError};
+use tidegate_app::tenant::TenantId;
+use tidegate_cache::{Fill, Key, LoadError, TieredCache, TtlClass, TypedCache, WarmUp};
+use tracing::{Instrument, Span};
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::problem::Problem;
+use crate::representation::{Found, Representation, RepresentationCodec};
+
+/// A user that there isn't is forgotten soon: guesses must not fill the cache.
+const UNKNOWN: Duration = Duration::from_secs(5);
+
+/// Cached reads of preferences, and writes through them.
+#[derive(Debug, Clone)]
+pub(crate) struct Preferences {
+    store: Store,
+    representations: TypedCache<Option<Representation>>,
+}
+
+/// Why a representation could not be made.
+#[derive(Debug, thiserror::Error)]
+enum LoadFailure {
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("not a key of preferences")]
+    NotAKey,
+}
+
+impl Preferences {
+    /// Reads through `cache` from `store`.
+    pub(crate) fn new(store: &Store, cache: &TieredCache) -> Self {
+        let weight = |found: &Option<Representation>| found.as_ref().map_or(0, Representation::weight);
+        Self {
+            store: store.clone(),
+            representations: cache.typed_with_codec(TtlClass::PREFERENCES, RepresentationCodec).weigh(weight),
+        }
+    }
+
+    /// A user's preferences, `None` inside where the tenant has no such user.
+    ///
+    /// # Errors
+    ///
+    /// When the store can't be read.
+    pub(crate) async fn get(&self, tenant: &TenantId, user: Uuid) -> Result<Found, Problem> {
+        let key = cache_keys::preferences(tenant, user);
+        // The load runs in a task of its own; its statements belong to the request.
+        let (store, tenant, request) = (self.store.clone(), tenant.clone(), Span::current());
+        let load = async move || load(&store, &tenant, user).instrument(request).await;
+        self.representations.get_or_load(&key, load).await.map(Found::from).map_err(|error| explain(&error))
+    }
+
+    /// Replaces them, in the store first and then in the cache, so that whoever reads next finds them there. The same as
+    /// [`get`](Self::get) then says.
+    ///
+    /// # Errors
+    ///
+    /// When the store can't be written.
+    pub(crate) async fn put(&self, app: &App, tenant: &TenantId, user: Uuid, body: &str) -> Result<Found, Problem> {
+        self.store.put_preferences(tenant, user, body).await?;
+        // Read back, as any reader would who is fenced by what others write meanwhile. What the commit told of its own
+        // stands before that: it would take this out of the cache again.
+        app.catch_up().await?;
+        self.get(tenant, user).await
+    }
+
+    /// Teaches a warm-up how preferences are loaded.
+    pub(crate) fn teach(&self, warm_up: WarmUp) -> WarmUp {
+        let store = self.store.clone();
+        warm_up.class(&self.representations, move |key: Key| {
+            let store = store.clone();
+            async move {
+                match Named::of(&key) {
+                    Some(Named::Preferences(tenant, user)) => load(&store, &tenant, user).await,
+                    _ => Err(LoadFailure::NotAKey),
+                }
+            }
+        })
+    }
+}
+
+async fn load(store: &Store, tenant: &TenantId, user: Uuid) -> Result<Fill<Option<Representation>>, LoadFailure> {
+    let Some(body) = store.preferences(tenant, user).await? else { return Ok(Fill::new(None).ttl(UNKNOWN)) };
+    Ok(Fill::new(Some(Representation::of_json(body))))
+}
+
+fn explain(error: &LoadError<LoadFailure>) -> Problem {
+    match error {
+        LoadError::Loader(cause) => Problem::internal(&**cause),
+        other => Problem::internal(other),
+    }
+}

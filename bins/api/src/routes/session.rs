@@ -1,0 +1,108 @@
+//! `/api/session`: a user logs in by e-mail and password, and out.
+
+pub(super) mod operations;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tidegate_app::session::SessionToken;
+use tidegate_app::tenant::TenantId;
+use tidegate_app::user::Email;
+
+use crate::app::App;
+use crate::caller::Caller;
+use crate::client::ClientKey;
+use crate::json::Json;
+use crate::limits;
+use crate::origin::is_same_origin;
+use crate::problem::Problem;
+use crate::sessions;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Login {
+    /// One address may be that of users of several tenants.
+    #[serde(alias = "tenantId")]
+    tenant_id: String,
+    email: String,
+    password: String,
+}
+
+/// Begins a session, and sets its cookie.
+///
+/// Counted before anything is looked up or hashed: by address as any stranger's request is, and as an attempt at that account, which
+/// is given back where it succeeds. Who fails learns nothing of why, neither by the answer nor by its time.
+pub(super) async fn begin(
+    State(app): State<App>,
+    Extension(ClientKey(client)): Extension<ClientKey>,
+    headers: HeaderMap,
+    Json(login): Json<Login>,
+) -> Result<Response, Problem> {
+    // Else another site could log its visitor in as somebody whose data it reads.
+    if !is_same_origin(&headers) {
+        return Err(from_elsewhere());
+    }
+    limits::enforce(&app.limiters().api, &client).await?;
+    let account: Option<(TenantId, Email)> = login.tenant_id.parse().ok().zip(login.email.parse().ok());
+    let attempt = match &account {
+        Some((tenant, email)) => format!("{client}|{tenant}/{email}"),
+        None => format!("{client}|nobody"),
+    };
+    let auth = &app.limiters().auth;
+    limits::enforce(auth, &attempt).await?;
+    let store = &app.node().store;
+    let found = match &account {
+        Some((tenant, email)) => store.user_of_email(tenant, email).await?,
+        None => None,
+    };
+    let stored = found.as_ref().map(|(_, password)| password);
+    let is_it = app.passwords().matches(&login.password, stored).await?;
+    let refused = || Problem::unauthorized("there is no user of that tenant with that e-mail and password");
+    let ((tenant, _), (user, password)) = account.zip(found).filter(|_| is_it).ok_or_else(refused)?;
+    limits::forgive(auth, &attempt).await;
+
+    let (token, lasts) = (SessionToken::generate(), app.settings().session_ttl);
+    let session = store.begin_session(&token.digest(), (&tenant, user.id), &password, lasts).await?;
+    let session = session.ok_or_else(refused)?;
+    let body = json!({ "tenant_id": tenant, "user": user, "expires_at": session.expires_at });
+    let cookie = sessions::begin(&token, lasts, &headers);
+    Ok((StatusCode::CREATED, [(header::SET_COOKIE, cookie)], axum::Json(body)).into_response())
+}
+
+/// Who is logged in.
+pub(super) async fn show(State(app): State<App>, caller: Caller) -> Result<axum::Json<Value>, Problem> {
+    let none = || Problem::not_found("this request has no session: it came by an API key or for a tenant as a whole");
+    let session = caller.session.ok_or_else(none)?;
+    // Who is deleted has no session any more, but for the moment between the two looks.
+    let gone = || Problem::unauthorized("the session is over or not known; log in again");
+    let user = app.node().store.user(&session.tenant, session.user).await?.ok_or_else(gone)?;
+    Ok(axum::Json(json!({ "tenant_id": session.tenant, "user": user, "expires_at": session.expires_at })))
+}
+
+/// Ends the session, in every process, and takes the cookie back. Without one there is nothing to end.
+pub(super) async fn end(
+    State(app): State<App>,
+    Extension(ClientKey(client)): Extension<ClientKey>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    if !is_same_origin(&headers) {
+        return Err(from_elsewhere());
+    }
+    if let Some(digest) = sessions::sent(&headers) {
+        app.catch_up().await?;
+        if app.sessions().of(&digest).await?.is_some() {
+            app.node().store.end_session(&digest).await?;
+        } else {
+            // A guess, as it would be on any other route.
+            limits::enforce(&app.limiters().api, &client).await?;
+        }
+    }
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, sessions::end(&headers))]).into_response())
+}
+
+fn from_elsewhere() -> Problem {
+    Problem::forbidden("the request was sent from another site")
+}

@@ -1,0 +1,103 @@
+//! Who manages what is a tenant's: operators, the tenant itself by an API key, and a user where it is its own.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::Method;
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::Response;
+use serde::Deserialize;
+use tidegate_app::tenant::{Tenant, TenantId};
+use uuid::Uuid;
+
+use super::is_of_tenant;
+use crate::access;
+use crate::access_log::Asked;
+use crate::app::App;
+use crate::caller;
+use crate::path::Path;
+use crate::problem::Problem;
+
+/// Whoever may ask about the tenant that the path names; only routes behind [`layer`] have one.
+#[derive(Debug, Clone)]
+pub(super) struct Manager {
+    /// The tenant that the path names.
+    pub(super) tenant: Arc<Tenant>,
+    /// The user who asks; none where operators or the tenant itself do.
+    user: Option<Uuid>,
+}
+
+/// The part of the path that names the tenant; others may stand behind it.
+#[derive(Deserialize)]
+struct Named {
+    id: String,
+}
+
+impl Manager {
+    /// Lets operators and the tenant pass.
+    ///
+    /// # Errors
+    ///
+    /// 403 for a user: who is let in by one session must not make keys that outlive it, nor other users.
+    pub(super) fn manages(&self) -> Result<&TenantId, Problem> {
+        match self.user {
+            None => Ok(&self.tenant.id),
+            Some(_) => Err(Problem::forbidden("a user may not do this, which needs an API key of the tenant")),
+        }
+    }
+
+    /// Lets operators, the tenant, and that user pass. Answers whether it is the user.
+    ///
+    /// # Errors
+    ///
+    /// As [`manages`](Self::manages), for any other user.
+    pub(super) fn manages_or_is(&self, user: Uuid) -> Result<bool, Problem> {
+        if self.user == Some(user) { Ok(true) } else { self.manages().map(|_| false) }
+    }
+}
+
+impl FromRequestParts<App> for Manager {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        let manager = parts.extensions.get::<Self>().cloned();
+        // Only a route that was put outside the layer can get here.
+        manager.ok_or_else(|| Problem::unauthorized("send the tenant's API key or an operator's token"))
+    }
+}
+
+/// Layer of the routes below `/api/tenants/{id}`: finds the tenant, and who asks. A tenant is charged as on its other routes.
+///
+/// What was sent decides, as in [`show`](super::show). Another tenant's is as if it weren't there.
+pub(crate) async fn layer(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
+    let (mut parts, body) = request.into_parts();
+    let Path(Named { id }) = Path::from_request_parts(&mut parts, &app).await?;
+    let missing = || Problem::not_found(format!("there is no tenant `{id}`"));
+    if is_of_tenant(&parts.headers) {
+        let admitted = caller::admit(&app, &parts.method, &parts.headers, &parts.extensions).await?;
+        let tenant = Arc::clone(&admitted.caller.tenant);
+        let asked = Asked(tenant.id.clone());
+        let answer = if tenant.id.as_str() == id {
+            let user = admitted.caller.session.as_ref().map(|session| session.user);
+            parts.extensions.insert(Manager { tenant, user });
+            Ok(next.run(Request::from_parts(parts, body)).await)
+        } else {
+            Err(missing())
+        };
+        let mut response = axum::response::IntoResponse::into_response(answer);
+        admitted.announce(&app, response.headers_mut());
+        response.extensions_mut().insert(asked);
+        return Ok(response);
+    }
+    if matches!(parts.method, Method::GET | Method::HEAD) {
+        access::read_operations(&app, &parts).await?;
+    } else {
+        access::change_operations(&app, &parts).await?;
+    }
+    app.catch_up().await?;
+    let named: TenantId = id.parse().map_err(|_| missing())?;
+    let tenant = app.tenants().get(&named).await?.ok_or_else(missing)?;
+    parts.extensions.insert(Manager { tenant, user: None });
+    Ok(next.run(Request::from_parts(parts, body)).await)
+}

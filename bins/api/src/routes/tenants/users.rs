@@ -1,0 +1,178 @@
+//! `/api/tenants/{id}/users`: who can log in.
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use tidegate_app::password::{PasswordError, StoredPassword};
+use tidegate_app::store::UserPage;
+use tidegate_app::user::{self, BadField, Email, User};
+use uuid::Uuid;
+
+use super::manager::Manager;
+use crate::app::App;
+use crate::json::Json;
+use crate::limits;
+use crate::path::Path;
+use crate::problem::Problem;
+use crate::query::Query;
+
+/// Users on a page, unless asked otherwise, and at most.
+const DEFAULT_PAGE: usize = 50;
+const MAX_PAGE: usize = 200;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewUser {
+    email: String,
+    name: String,
+    password: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewPassword {
+    password: String,
+    /// The one before, which a user has to know.
+    #[serde(default)]
+    current: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PageQuery {
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+pub(super) async fn create(
+    State(app): State<App>,
+    manager: Manager,
+    Json(new): Json<NewUser>,
+) -> Result<Response, Problem> {
+    let tenant = manager.manages()?;
+    let email: Email = new.email.parse()?;
+    let name = user::name(&new.name)?;
+    let password = app.passwords().hash(user::password(&new.password)?).await?;
+    let user = app.node().store.create_user(tenant, email, name, &password).await?;
+    let user = user.ok_or_else(|| Problem::not_found(format!("there is no tenant `{tenant}`")))?;
+    let location = HeaderValue::try_from(format!("/api/tenants/{tenant}/users/{}", user.id)).ok();
+    let mut response = (StatusCode::CREATED, axum::Json(user)).into_response();
+    if let Some(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+pub(super) async fn list(
+    State(app): State<App>,
+    manager: Manager,
+    Query(query): Query<PageQuery>,
+) -> Result<axum::Json<UserPage>, Problem> {
+    let tenant = manager.manages()?;
+    let limit = query.limit.unwrap_or(DEFAULT_PAGE);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(Problem::unprocessable("bad-limit", format!("`limit` is a number from 1 to {MAX_PAGE}")));
+    }
+    let after = query.cursor.map(|text| Uuid::try_parse(&text)).transpose();
+    let after = after.map_err(|_| {
+        Problem::unprocessable(
+            "bad-cursor",
+            "`cursor`: not a cursor of this list; take `next_cursor` of the page before",
+        )
+    })?;
+    Ok(axum::Json(app.node().store.users(tenant, limit, after).await?))
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    manager: Manager,
+    Path((_, id)): Path<(String, String)>,
+) -> Result<axum::Json<User>, Problem> {
+    let user = user_id(&id)?;
+    manager.manages_or_is(user)?;
+    let user = app.node().store.user(&manager.tenant.id, user).await?.ok_or_else(|| no_user(&id))?;
+    Ok(axum::Json(user))
+}
+
+pub(super) async fn delete(
+    State(app): State<App>,
+    manager: Manager,
+    Path((_, id)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let tenant = manager.manages()?;
+    let was_there = app.node().store.delete_user(tenant, user_id(&id)?).await?;
+    if was_there { Ok(StatusCode::NO_CONTENT) } else { Err(no_user(&id)) }
+}
+
+/// Sets a password, and ends every session of the user, this one too.
+pub(super) async fn set_password(
+    State(app): State<App>,
+    manager: Manager,
+    Path((_, id)): Path<(String, String)>,
+    Json(new): Json<NewPassword>,
+) -> Result<StatusCode, Problem> {
+    let user = user_id(&id)?;
+    let is_user = manager.manages_or_is(user)?;
+    let password = user::password(&new.password)?;
+    let before = if is_user { Some(current(&app, &manager, user, new.current.as_deref()).await?) } else { None };
+    let password = app.passwords().hash(password).await?;
+    let was_set = app.node().store.set_password(&manager.tenant.id, user, &password, before.as_ref()).await?;
+    match (was_set, is_user) {
+        (true, _) => Ok(StatusCode::NO_CONTENT),
+        (false, true) => Err(Problem::conflict("changed", "the password was changed meanwhile")),
+        (false, false) => Err(no_user(&id)),
+    }
+}
+
+/// The password of a user who knows it. Whoever found a browser open doesn't, and has no more tries at it than at the login.
+async fn current(app: &App, manager: &Manager, user: Uuid, said: Option<&str>) -> Result<StoredPassword, Problem> {
+    let wrong = || Problem::forbidden("`current` is not the password of this user");
+    let Some(said) = said else {
+        return Err(Problem::unprocessable(
+            "bad-password",
+            "`current` is the password so far, which a user has to know",
+        ));
+    };
+    let auth = &app.limiters().auth;
+    let key = format!("user|{user}");
+    limits::enforce(auth, &key).await?;
+    let store = &app.node().store;
+    let found = store.user(&manager.tenant.id, user).await?.ok_or_else(|| no_user(&user.to_string()))?;
+    let (_, stored) = store.user_of_email(&manager.tenant.id, &found.email).await?.ok_or_else(wrong)?;
+    if !app.passwords().matches(said, Some(&stored)).await? {
+        return Err(wrong());
+    }
+    limits::forgive(auth, &key).await;
+    Ok(stored)
+}
+
+fn user_id(text: &str) -> Result<Uuid, Problem> {
+    Uuid::try_parse(text).map_err(|_| no_user(text))
+}
+
+fn no_user(id: &str) -> Problem {
+    Problem::not_found(format!("there is no user `{id}`"))
+}
+
+impl From<BadField> for Problem {
+    fn from(error: BadField) -> Self {
+        let kind = match error {
+            BadField::Email => "bad-email",
+            BadField::Name => "bad-name",
+            _ => "bad-password",
+        };
+        Self::unprocessable(kind, error.to_string())
+    }
+}
+
+impl From<PasswordError> for Problem {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => {
+                Self::unavailable("overloaded", "too many passwords are being checked; try again later")
+            }
+            other => Self::internal(&other),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Sessions of users as requests need them: from the cache, else from the store.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderValue};
+use tidegate_app::cache_keys::{self, Named};
+use tidegate_app::clock;
+use tidegate_app::session::{Session, SessionDigest, SessionToken};
+use tidegate_app::store::{Store, StoreError};
+use tidegate_cache::{Fill, Key, TieredCache, TtlClass, TypedCache, WarmUp};
+use tracing::{Instrument, Span};
+
+use crate::cookie::{came_by_tls, cookies};
+use crate::problem::Problem;
+
+/// The cookie. It goes to the API alone, and no script reads it; the dashboard has one of its own.
+pub(crate) const NAME: &str = "tidegate_user";
+/// Of one name.
+const MOST_COOKIES: usize = 4;
+/// A session that there isn't is forgotten soon: guesses must not fill the cache.
+const UNKNOWN: Duration = Duration::from_secs(5);
+
+/// Cached reads of sessions.
+#[derive(Debug, Clone)]
+pub(crate) struct Sessions {
+    store: Store,
+    // In this process alone: Redis needs no list of who is logged in.
+    sessions: TypedCache<Option<Session>>,
+}
+
+impl Sessions {
+    /// Reads through `cache` from `store`.
+    pub(crate) fn new(store: &Store, cache: &TieredCache) -> Self {
+        Self { store: store.clone(), sessions: cache.typed(TtlClass::SESSION) }
+    }
+
+    /// Whose session that is, while it lasts. Whoever asks has caught up with other processes' commits.
+    ///
+    /// # Errors
+    ///
+    /// When the store can't be read.
+    pub(crate) async fn of(&self, digest: &SessionDigest) -> Result<Option<Session>, Problem> {
+        let key = cache_keys::session(digest);
+        // The load runs in a task of its own; its statements belong to the request.
+        let (store, digest, request) = (self.store.clone(), *digest, Span::current());
+        let load = async move || load(&store, &digest).instrument(request).await;
+        let read = self.sessions.get_or_load(&key, load).await?;
+        Ok(read.value.as_ref().clone().filter(|session| clock::now() < session.expires_at))
+    }
+
+    /// Teaches a warm-up how sessions are loaded.
+    pub(crate) fn teach(&self, warm_up: WarmUp) -> WarmUp {
+        let store = self.store.clone();
+        warm_up.class(&self.sessions, move |key: Key| {
+            let store = store.clone();
+            async move {
+                let Some(Named::Session(digest)) = Named::of(&key) else { return Err(NotWarmed::NotAKey) };
+                Ok(load(&store, &digest).await?)
+            }
+        })
+    }
+}
+
+/// Why a session was not loaded at start.
+#[derive(Debug, thiserror::Error)]
+enum NotWarmed {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("not a key of sessions")]
+    NotAKey,
+}
+
+async fn load(store: &Store, digest: &SessionDigest) -> Result<Fill<Option<Session>>, StoreError> {
+    let session = store.session(digest).await?;
+    let tag = session.as_ref().map(|session| cache_keys::sessions_of(&session.tenant, session.user));
+    let fill = Fill::new(session);
+    Ok(match tag {
+        Some(tag) => fill.tag(tag),
+        None => fill.ttl(UNKNOWN),
+    })
+}
+
+/// The session whose cookie a request brings.
+pub(crate) fn sent(headers: &HeaderMap) -> Option<SessionDigest> {
+    cookies(headers, NAME).take(MOST_COOKIES).find_map(SessionToken::digest_of)
+}
+
+/// The cookie that begins a session of that length.
+pub(crate) fn begin(token: &SessionToken, lasts: Duration, headers: &HeaderMap) -> HeaderValue {
+    cookie(token.expose(), lasts, headers)
+}
+
+/// The cookie that ends it.
+pub(crate) fn end(headers: &HeaderMap) -> HeaderValue {
+    cookie("", Duration::ZERO, headers)
+}
+
+fn cookie(value: &str, lasts: Duration, headers: &HeaderMap) -> HeaderValue {
+    let (seconds, secure) = (lasts.as_secs(), if came_by_tls(headers) { "; Secure" } else { "" });
+    let text = format!("{NAME}={value}; Path=/api; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
+    let mut cookie = HeaderValue::try_from(text).expect("a cookie is of hexadecimal digits, and of what stands here");
+    cookie.set_sensitive(true);
+    cookie
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::header;
+
+    use super::*;
+
+    fn with(name: header::HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
+    }
+
+    #[test]
+    fn the_cookie_is_known_again_among_others() {
+        let token = SessionToken::generate();
+        let set = begin(&token, Duration::from_secs(60), &HeaderMap::new());
+        let (pair, attributes) = set.to_str().unwrap().split_once("; ").unwrap();
+        assert_eq!(attributes, "Path=/api; Max-Age=60; HttpOnly; SameSite=Strict");
+        let sent_with = |text: &str| sent(&with(header::COOKIE, text));
+        assert_eq!(sent_with(&format!("a=b; tidegate_user=x; {pair}; c=d")), Some(token.digest()));
+        assert_eq!(sent_with("tidegate_session=x; a=b"), None);
+        assert_eq!(sent_with("tidegate_user="), None);
+        assert!(!format!("{set:?}").contains(token.expose()), "what prints headers prints no token");
+    }
+
+    #[test]
+    fn a_cookie_that_came_by_tls_stays_there() {
+        let token = SessionToken::generate();
+        for (proto, is_secure) in [("https", true), ("http", false)] {
+            let headers = with(header::HeaderName::from_static("x-forwarded-proto"), proto);
+            for cookie in [begin(&token, Duration::from_secs(1), &headers), end(&headers)] {
+                assert_eq!(cookie.to_str().unwrap().ends_with("; Secure"), is_secure, "{proto}");
+            }
+        }
+    }
+}

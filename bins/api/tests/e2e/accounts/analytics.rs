@@ -1,0 +1,65 @@
+//! What a tenant did, by day.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tidegate_testkit::poll_until;
+
+use crate::harness::{Api, DEADLINE, csv, problem, schedule, success_json};
+
+/// What the days from `from` on say, in all.
+async fn done(api: &Api, tenant: &str, from: &str) -> Value {
+    let told = success_json(api.get_as(tenant, &format!("/api/analytics?from={from}"))).await;
+    let items = told["items"].as_array().expect("items");
+    let sum = |name: &str| items.iter().map(|day| day[name].as_u64().expect(name)).sum::<u64>();
+    json!([sum("created"), sum("updated"), sum("imported"), sum("reminders_sent")])
+}
+
+#[tokio::test]
+async fn what_was_done_is_counted_at_once_and_a_roll_changes_no_figure() {
+    let api = Api::start().await;
+    for tenant in ["acme", "other"] {
+        api.create_tenant(tenant, "enterprise").await;
+    }
+    let usual = success_json(api.get_as("acme", "/api/analytics")).await;
+    assert_eq!(usual["items"].as_array().map(Vec::len), Some(30), "{usual}");
+    let today = usual["to"].as_str().expect("a day").to_owned();
+    let empty = json!({"day": today, "created": 0, "updated": 0, "imported": 0, "reminders_sent": 0});
+    assert_eq!(usual["items"][29], empty);
+
+    let create = |tenant: &'static str| {
+        let request = api.request(Method::POST, "/api/schedules").header("x-tenant-id", tenant);
+        success_json(request.json(&schedule("one")))
+    };
+    let mut last = Value::Null;
+    for _ in 0..3 {
+        last = create("acme").await;
+    }
+    create("other").await;
+    let path = format!("/api/schedules/{}", last["id"].as_str().expect("an id"));
+    let put = || api.request(Method::PUT, &path).json(&schedule("two"));
+    success_json(put().header("x-tenant-id", "acme")).await;
+    problem(put().header("x-tenant-id", "other").send().await.unwrap(), 404, "not-found").await;
+    let import = api.import_csv("acme", csv(1_200, &[3])).await;
+    api.job_in_state(&import, "done").await;
+    assert_eq!(done(&api, "acme", &today).await, json!([3, 1, 1_199, 0]));
+
+    let roll = api.request(Method::POST, "/api/queue/analytics/jobs").json(&json!({"payload": {}}));
+    let id = success_json(roll).await["id"].as_str().expect("an id").to_owned();
+    let path = format!("/api/queue/analytics/jobs/{id}");
+    let rolled = poll_until(DEADLINE, async || {
+        // Read all the time, also in the midst of it.
+        assert_eq!(done(&api, "acme", &today).await, json!([3, 1, 1_199, 0]));
+        let job = api.json(&path).await;
+        (job["state"] == "done").then_some(job)
+    });
+    let rolled = rolled.await.expect("it is rolled");
+    // A row each for four created and one replaced, and three for the chunks; fewer where the usual roll came between.
+    assert!(rolled["result"]["rolled"].as_u64().is_some_and(|rolled| rolled <= 8), "{rolled}");
+    create("acme").await;
+    assert_eq!(done(&api, "acme", &today).await, json!([4, 1, 1_199, 0]));
+    assert_eq!(done(&api, "other", &today).await, json!([1, 0, 0, 0]));
+    for bad in ["from=2030-02-01&to=2030-01-01", "to=tomorrow", "from=2020-01-01&to=2030-01-01"] {
+        let answer = api.get_as("acme", &format!("/api/analytics?{bad}")).send().await.unwrap();
+        problem(answer, 422, "bad-span").await;
+    }
+}

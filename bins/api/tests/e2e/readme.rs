@@ -1,0 +1,134 @@
+//! Each command of the README, as a new user types it.
+//!
+//! The programs are those that are built already instead of `cargo run --release --bin …`, at a free port instead of 8080; nothing else
+//! differs.
+
+use reqwest::Method;
+use tidegate_testkit::redis::RedisServer;
+use tidegate_testkit::{Process, ProcessBuilder, Scratch};
+
+use crate::harness::{self, Api, DEADLINE, listening_at, run};
+
+const README: &str = include_str!("../../../../README.md");
+const ADDRESS: &str = "localhost:8080";
+const RUN: &str = "cargo run --release --bin ";
+/// Runs all tests, this one among them.
+const TESTS: &str = "cargo xtask test";
+
+/// What stands in the `sh` blocks, one text each.
+fn blocks() -> Vec<&'static str> {
+    let behind = README.split("```sh\n").skip(1);
+    behind.map(|text| text.split_once("\n```").expect("a block ends").0).collect()
+}
+
+/// The tour is what speaks to a running API; the other blocks start one.
+fn is_tour(block: &str) -> bool {
+    block.contains(ADDRESS) && !block.contains("cargo")
+}
+
+/// A line that starts a program: its variables, and its name.
+struct Start {
+    variables: Vec<(String, String)>,
+    program: String,
+}
+
+impl Start {
+    fn of(line: &str) -> Option<Self> {
+        let (variables, rest) = line.split_once(RUN)?;
+        let variables = variables.split_whitespace().map(|pair| {
+            let (name, value) = pair.split_once('=').expect("a variable before the command");
+            (name.to_owned(), value.to_owned())
+        });
+        let mut words = rest.split('#').next()?.split_whitespace();
+        let program = words.next()?.to_owned();
+        assert_eq!(words.next(), None, "`{line}` has arguments, which this test does not pass on");
+        Some(Self { variables: variables.collect(), program })
+    }
+
+    fn builder(&self, directory: &Scratch, redis: Option<&RedisServer>) -> ProcessBuilder {
+        let variables: Vec<_> = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let builder = match self.program.as_str() {
+            "tidegate-api" => harness::api(directory.path(), &variables),
+            "tidegate-worker" => harness::worker(directory.path(), &variables),
+            other => panic!("the README starts `{other}`"),
+        };
+        // Whatever port it names may be somebody else's here.
+        let builder =
+            if self.program == "tidegate-api" { builder.env("TIDEGATE_LISTEN", "127.0.0.1:0") } else { builder };
+        redis.into_iter().fold(builder, |builder, server| builder.env("REDIS_URL", server.url()))
+    }
+
+    async fn works(&self, process: &mut Process) {
+        if self.program == "tidegate-worker" {
+            process.wait_for_line("works on the queues", DEADLINE).await.expect("the worker says what it works on");
+            return;
+        }
+        let url = listening_at(process).await;
+        let ready = harness::client().get(format!("{url}/readyz")).send().await.expect("an answer");
+        assert_eq!(ready.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn the_tour_does_what_it_says() {
+    let tours: Vec<_> = blocks().into_iter().filter(|block| is_tour(block)).collect();
+    assert!(!tours.is_empty());
+    let api = Api::start().await;
+    let address = api.url.trim_start_matches("http://");
+    // Every answer counts, but those that the tour has refused, and the stream that it leaves.
+    let strict = r#"
+        set -euo pipefail
+        curl() {
+            case "$*" in
+                *"-o /dev/null"*) command curl "$@" ;;
+                *--max-time*) command curl "$@" || [ $? -eq 28 ] ;;
+                *) command curl --fail-with-body "$@"; echo ;;
+            esac
+        }
+    "#;
+    let script = format!("{strict}\n{}", tours.join("\n").replace(ADDRESS, address));
+    let path = std::env::var_os("PATH").expect("a path");
+    let ended = run(Process::builder("/bin/bash").arg("-c").arg(script).env("PATH", path)).await;
+    assert_eq!(ended.code, Some(0), "{}\n{}", ended.out, ended.err);
+    for told in [
+        "\"api_key\":\"tk_",
+        "cache-status: tidegate; fwd=",
+        "cache-status: tidegate; hit",
+        "\"job_id\":",
+        "     60 200",
+        "      1 429",
+        "event: metrics",
+        "tidegate_",
+    ] {
+        assert!(ended.out.contains(told), "`{told}` is nowhere in:\n{}", ended.out);
+    }
+    let import = ended.out.split("\"job_id\":\"").nth(1).and_then(|text| text.split('"').next()).expect("its job");
+    let job = api.job_in_state(import, "done").await;
+    assert_eq!((&job["result"]["imported"], &job["result"]["rejected"]), (&10_000.into(), &1.into()), "{job}");
+    let page = api.request(Method::GET, "/dashboard").send().await.expect("an answer");
+    assert_eq!(page.status(), 200);
+}
+
+#[tokio::test]
+async fn every_program_starts_as_it_is_told() {
+    let mut started = 0;
+    for block in blocks().into_iter().filter(|block| !is_tour(block)) {
+        let directory = Scratch::new();
+        let (mut redis, mut processes) = (None, Vec::new());
+        for line in block.lines().filter(|line| !line.starts_with(TESTS)) {
+            if line.starts_with("export REDIS_URL=redis://") {
+                redis = Some(RedisServer::start().await);
+                continue;
+            }
+            let start = Start::of(line).unwrap_or_else(|| panic!("nothing here runs `{line}` of the README"));
+            let mut process = start.builder(&directory, redis.as_ref()).start().expect("it starts");
+            start.works(&mut process).await;
+            processes.push(process);
+        }
+        started += processes.len();
+        for mut process in processes {
+            assert!(process.stop().await.expect("it stops").success());
+        }
+    }
+    assert!(started > 2, "{started}");
+}

@@ -1,0 +1,105 @@
+//! Queue `analytics`: rolls what tenants did into days, page by page.
+//!
+//! A page is one transaction, so a worker that dies leaves nothing half-done, and its successor goes on with what is left.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tidegate_queue::{Context, EnqueueError, EnqueueOptions, Handler, Job, JobId, Outcome, Producer, WorkerBuilder};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::node::Node;
+use crate::store::{Store, StoreError};
+
+/// Rows that one transaction takes.
+const PAGE: u32 = 500;
+/// How long a roll waits for a database that can't be written now.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
+
+/// Rolls all there is.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct RollAnalytics {}
+
+impl Job for RollAnalytics {
+    const KIND: &'static str = "analytics.roll";
+    const QUEUE: &'static str = "analytics";
+}
+
+/// How often it is rolled.
+const PERIOD: Duration = Duration::from_secs(5 * 60);
+
+/// Enqueues a roll every five minutes, until `stop`. However many processes do, each time makes one job: its id names the time.
+pub(crate) async fn keep_rolling(producer: Producer, stop: CancellationToken) {
+    let period = u64::try_from(PERIOD.as_millis()).unwrap_or(u64::MAX);
+    loop {
+        let next = clock::unix_ms() / period + 1;
+        let wait = Duration::from_millis((next * period).saturating_sub(clock::unix_ms()));
+        if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+            return;
+        }
+        if let Err(error) = enqueue(&producer, next).await {
+            tracing::warn!(%error, "analytics are rolled later");
+        }
+    }
+}
+
+pub(super) async fn enqueue(producer: &Producer, time: u64) -> Result<(), EnqueueError> {
+    let id = JobId::new(format!("roll-{time}")).expect("an id of letters and digits");
+    producer.enqueue_with(&RollAnalytics::default(), EnqueueOptions::new().id(id)).await.map(|_| ())
+}
+
+/// Runs [`RollAnalytics`].
+#[derive(Debug, Clone)]
+pub(crate) struct RollHandler {
+    /// Where the figures are.
+    pub(crate) store: Store,
+    /// How long days are kept.
+    pub(crate) keep: Duration,
+}
+
+/// Gives the worker what rolls.
+pub(super) fn join(worker: WorkerBuilder, node: &Node) -> WorkerBuilder {
+    let handler = RollHandler { store: node.store.clone(), keep: node.settings.analytics_keep };
+    worker.handler::<RollAnalytics, _>(handler)
+}
+
+#[async_trait::async_trait]
+impl Handler<RollAnalytics> for RollHandler {
+    async fn run(&self, _: RollAnalytics, context: &Context) -> Outcome {
+        match self.roll(context).await {
+            Ok(Some(outcome)) => outcome,
+            // Somebody else has the job now, or it was cancelled: whatever this run answers is not heard.
+            Ok(None) => Outcome::retry("stopped before the end"),
+            // A database that is away or busy is no fault of the job's and burns none of its attempts.
+            Err(error) if error.is_transient() => Outcome::snooze(STORE_PAUSE),
+            Err(error) => Outcome::retry(error),
+        }
+    }
+}
+
+impl RollHandler {
+    async fn roll(&self, context: &Context) -> Result<Option<Outcome>, StoreError> {
+        let mut rolled = 0;
+        loop {
+            if context.cancelled().is_cancelled() {
+                return Ok(None);
+            }
+            let page = self.store.roll_activity(PAGE).await?;
+            rolled += page;
+            if page < u64::from(PAGE) {
+                break;
+            }
+            // How many are left nobody knows: more come while it rolls.
+            if context.progress(50, format!("{rolled} rolled")).await.is_err() {
+                return Ok(None);
+            }
+        }
+        let keep = TimeDelta::from_std(self.keep).unwrap_or(TimeDelta::MAX);
+        let first = clock::now().checked_sub_signed(keep).unwrap_or_default().date_naive();
+        let removed = self.store.remove_days_before(first).await?;
+        Ok(Some(Outcome::done(json!({ "rolled": rolled, "removed": removed }))))
+    }
+}

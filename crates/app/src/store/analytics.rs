@@ -1,0 +1,173 @@
+//! What tenants did, counted by day.
+//!
+//! Each act leaves a row, written in its own transaction, so that what is counted is what was done. Rows are rolled into days by
+//! taking them out and adding them up in one transaction: whoever rolls, however often and however many at once, each counts once.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use serde::Serialize;
+use tidegate_cache::Touched;
+use uuid::Uuid;
+
+use super::sql::analytics::{ADD, INSERT, REMOVE_OLD, SPAN, TAKE};
+use super::{Change, Store, StoreError};
+use crate::clock;
+use crate::tenant::TenantId;
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Activity {
+    /// Schedules created, one by one.
+    Created,
+    /// Schedules replaced.
+    Updated,
+    /// Schedules imported.
+    Imported,
+    /// Reminders sent.
+    Reminded,
+}
+
+impl Activity {
+    const ALL: [Self; 4] = [Self::Created, Self::Updated, Self::Imported, Self::Reminded];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Imported => "imported",
+            Self::Reminded => "reminded",
+        }
+    }
+}
+
+/// How much of each was done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Schedules created, one by one.
+    pub created: u64,
+    /// Schedules replaced.
+    pub updated: u64,
+    /// Schedules imported.
+    pub imported: u64,
+    /// Reminders sent.
+    pub reminders_sent: u64,
+}
+
+impl Tally {
+    fn add(&mut self, activity: Activity, n: u64) {
+        let count = match activity {
+            Activity::Created => &mut self.created,
+            Activity::Updated => &mut self.updated,
+            Activity::Imported => &mut self.imported,
+            Activity::Reminded => &mut self.reminders_sent,
+        };
+        *count = count.saturating_add(n);
+    }
+}
+
+impl Store {
+    /// What the tenant did on each day from `from` to `to`, both included, in UTC: also what is not rolled yet. Days without anything
+    /// are left out.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be read.
+    pub async fn analytics(
+        &self,
+        tenant: &TenantId,
+        from: NaiveDate,
+        to: NaiveDate,
+    ) -> Result<BTreeMap<NaiveDate, Tally>, StoreError> {
+        let behind = to.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX);
+        let span = [tenant.as_str().into(), begin_of(from).into(), begin_of(behind).into()];
+        let mut days: BTreeMap<NaiveDate, Tally> = BTreeMap::new();
+        for row in self.all(&SPAN, &span).await? {
+            let (activity, n) = read(&row)?;
+            days.entry(row.time("day")?.date_naive()).or_default().add(activity, n);
+        }
+        Ok(days)
+    }
+
+    /// Rolls at most `limit` rows into their days. How many it was: less than `limit` when none are left.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be written. Where the outcome of the commit is not known, the rows are rolled or still there: either
+    /// way nothing is counted twice by rolling again.
+    pub(crate) async fn roll_activity(&self, limit: u32) -> Result<u64, StoreError> {
+        let roll = || async {
+            let mut change = self.begin_once().await?;
+            let rolled = change.roll(limit).await?;
+            if rolled > 0 {
+                change.commit().await?;
+            }
+            Ok(rolled)
+        };
+        self.db.insist(roll).await
+    }
+
+    /// Removes days before `first`. How many rows it were.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be written.
+    pub(crate) async fn remove_days_before(&self, first: NaiveDate) -> Result<u64, StoreError> {
+        let remove = || async {
+            let mut change = self.begin_once().await?;
+            let removed = change.run(&REMOVE_OLD, &[begin_of(first).into()], Touched::new()).await?;
+            if removed > 0 {
+                change.commit().await?;
+            }
+            Ok(removed)
+        };
+        self.db.insist(remove).await
+    }
+}
+
+impl Change {
+    /// Counts what this change does. Together they are, or neither is.
+    pub(crate) async fn note(&mut self, tenant: &TenantId, activity: Activity, n: u64) -> Result<(), StoreError> {
+        if n == 0 {
+            return Ok(());
+        }
+        let n = i64::try_from(n).unwrap_or(i64::MAX);
+        let id = Uuid::now_v7();
+        let values = [id.into(), tenant.as_str().into(), activity.name().into(), n.into(), clock::now().into()];
+        // Nobody caches what is counted.
+        self.run(&INSERT, &values, Touched::new()).await?;
+        Ok(())
+    }
+
+    async fn roll(&mut self, limit: u32) -> Result<u64, StoreError> {
+        let taken = self.all(&TAKE, &[clock::now().into(), i64::from(limit).into()]).await?;
+        // In one order: two that add to the same days would else wait for each other for ever.
+        let mut days: BTreeMap<(String, i64, Activity), u64> = BTreeMap::new();
+        for row in &taken {
+            let (activity, n) = read(row)?;
+            let day = begin_of(row.time("at")?.date_naive()).timestamp_millis();
+            let sum = days.entry((row.text("tenant_id")?, day, activity)).or_default();
+            *sum = sum.saturating_add(n);
+        }
+        for ((tenant, day, activity), n) in &days {
+            let n = i64::try_from(*n).unwrap_or(i64::MAX);
+            self.run(&ADD, &[tenant.into(), (*day).into(), activity.name().into(), n.into()], Touched::new()).await?;
+        }
+        Ok(taken.len() as u64)
+    }
+}
+
+fn read(row: &super::value::Row) -> Result<(Activity, u64), StoreError> {
+    let unreadable = |column| StoreError::Unreadable { table: "activity", id: String::new(), column };
+    let kind = row.text("kind")?;
+    let activity = Activity::ALL.into_iter().find(|activity| activity.name() == kind);
+    let n = u64::try_from(row.int("n")?).map_err(|_| unreadable("n"))?;
+    Ok((activity.ok_or_else(|| unreadable("kind"))?, n))
+}
+
+fn begin_of(day: NaiveDate) -> DateTime<Utc> {
+    day.and_time(chrono::NaiveTime::MIN).and_utc()
+}
+
+#[cfg(test)]
+pub(super) mod tests;

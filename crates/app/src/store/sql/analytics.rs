@@ -1,0 +1,34 @@
+//! What tenants did, by day.
+
+use super::Sql;
+
+/// `$1` id, `$2` tenant, `$3` kind, `$4` how many, `$5` now.
+pub(in crate::store) static INSERT: Sql =
+    Sql::search("INSERT INTO activity (id, tenant_id, kind, n, at) VALUES ($1, $2, $3, $4, $5)");
+
+/// At most `$2` of those up to `$1`, and takes them out.
+pub(in crate::store) static TAKE: Sql = Sql::search(
+    "DELETE FROM activity WHERE id IN (SELECT id FROM activity WHERE at <= $1 ORDER BY at LIMIT $2)
+     RETURNING tenant_id, kind, n, at",
+);
+
+/// `$1` tenant, `$2` day, `$3` kind, `$4` how many more.
+pub(in crate::store) static ADD: Sql = Sql::search(
+    "INSERT INTO analytics_day (tenant_id, day, kind, n) VALUES ($1, $2, $3, $4)
+     ON CONFLICT (tenant_id, day, kind) DO UPDATE SET n = analytics_day.n + excluded.n",
+);
+
+/// Of tenant `$1`, from the beginning of the day `$2` to that of the day `$3`: what is rolled and what isn't yet. One statement, so
+/// that nothing is in both or in neither while it is rolled.
+pub(in crate::store) static SPAN: Sql = Sql::search(
+    "SELECT day, kind, n FROM analytics_day WHERE tenant_id = $1 AND day >= $2 AND day < $3
+     UNION ALL
+     SELECT at AS day, kind, n FROM activity WHERE tenant_id = $1 AND at >= $2 AND at < $3",
+);
+
+/// From before the day `$1`.
+pub(in crate::store) static REMOVE_OLD: Sql = Sql::search("DELETE FROM analytics_day WHERE day < $1");
+
+/// How many wait to be rolled, of tenant `$1`.
+#[cfg(test)]
+pub(in crate::store) static COUNT: Sql = Sql::search("SELECT COUNT(*) AS waiting FROM activity WHERE tenant_id = $1");
