@@ -47,7 +47,7 @@ pub(super) const PROOFS: &[Proof] = &[
     ),
     proof(
         "openapi-fuzz",
-        "200,000 requests made from the OpenAPI document, most of them wrong: no answer of 5xx, no panic",
+        "100,000 requests made from the OpenAPI document, most of them wrong: no answer of 5xx, no panic",
         "tidegate-api",
         "e2e",
         "fuzz::no_request_made_from_the_document_breaks_anything",
