@@ -188,10 +188,10 @@ fn credential(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result
         let digest = ApiKey::digest_of(token);
         return digest.map(Credential::Key).ok_or_else(|| Problem::unauthorized("the API key is not known"));
     }
+    if let Some(digest) = has_session(headers) {
+        return Ok(Credential::Session(digest));
+    }
     let Some(named) = headers.get(X_TENANT_ID) else {
-        if let Some(digest) = has_session(headers) {
-            return Ok(Credential::Session(digest));
-        }
         return Err(Problem::unauthorized("send the tenant's API key as `Authorization: Bearer tk_…`"));
     };
     if !may_name_tenants(app, headers, extensions) {
@@ -203,9 +203,10 @@ fn credential(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result
     id.map(Credential::Open).ok_or_else(unknown_tenant)
 }
 
-/// The session that a browser sends, where no token says who asks.
+/// The session that a browser sends, where nothing else says who asks: a name without proof makes no manager of whoever adds a cookie.
 pub(crate) fn has_session(headers: &HeaderMap) -> Option<SessionDigest> {
-    if headers.contains_key(header::AUTHORIZATION) { None } else { sessions::sent(headers) }
+    let is_named = headers.contains_key(header::AUTHORIZATION) || headers.contains_key(X_TENANT_ID);
+    if is_named { None } else { sessions::sent(headers) }
 }
 
 fn unknown_tenant() -> Problem {
@@ -228,5 +229,20 @@ mod tests {
     fn what_fails_by_a_fault_of_ours_is_no_guess() {
         let fails = || -> Result<(), Stranger> { Err(Problem::not_found("a store"))? };
         assert!(matches!(fails(), Err(Stranger::Failed(_))));
+    }
+
+    /// Routes of a tenant's managers take whoever has a session for somebody who has to prove it.
+    #[test]
+    fn a_cookie_counts_only_where_nothing_else_says_who_asks() {
+        let cookie = format!("tidegate_user={}", "0".repeat(64));
+        let with = |name: HeaderName, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::COOKIE, cookie.parse().unwrap());
+            headers.insert(name, value.parse().unwrap());
+            headers
+        };
+        assert!(has_session(&with(header::ACCEPT, "*/*")).is_some());
+        assert!(has_session(&with(X_TENANT_ID, "acme")).is_none());
+        assert!(has_session(&with(header::AUTHORIZATION, "Bearer x")).is_none());
     }
 }

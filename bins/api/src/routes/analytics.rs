@@ -61,8 +61,9 @@ fn days(span: &Span, today: NaiveDate) -> Result<(NaiveDate, NaiveDate), Problem
 }
 
 fn day(name: &str, text: &str) -> Result<NaiveDate, Problem> {
-    // Ten characters, so that the years are those of four digits.
-    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|_| text.len() == 10);
+    // Years of four digits and no sign.
+    let has_form = text.len() == 10 && text.starts_with(|first: char| first.is_ascii_digit());
+    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|_| has_form);
     day.ok_or_else(|| Problem::unprocessable("bad-span", format!("`{name}` is a day such as 2030-01-31")))
 }
 

@@ -165,7 +165,7 @@ async fn a_warm_up_that_makes_no_sense_is_refused() {
         ("/api/cache?action=warmup", json!({"limit": -1}), 400, "unexpected-json"),
         ("/api/cache?action=warmup", json!({"limit": 0}), 422, "bad-limit"),
         ("/api/cache?action=warmup", json!({"limit": 100_001}), 422, "bad-limit"),
-        ("/api/cache?action=warmup", json!({"type": "session"}), 422, "bad-selection"),
+        ("/api/cache?action=warmup", json!({"type": "computation"}), 422, "bad-selection"),
         ("/api/cache?action=warmup", json!({"type": ""}), 422, "bad-selection"),
     ] {
         let answer = api.request(Method::POST, path).json(&body).send().await.expect("an answer");

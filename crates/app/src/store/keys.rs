@@ -72,7 +72,10 @@ impl Store {
     pub async fn keys(&self, tenant: &TenantId) -> Result<Vec<KeyInfo>, StoreError> {
         let limit = i64::try_from(MOST_KEYS).unwrap_or(i64::MAX);
         let rows = self.all(&KEYS, &[tenant.as_str().into(), limit.into()]).await?;
-        rows.iter().map(read).collect()
+        let mut keys = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        // Ids of keys that were there before keys had ids tell no time.
+        keys.sort_by_key(|key| (key.created_at, key.id));
+        Ok(keys)
     }
 
     /// Revokes a key: no request that begins after this is let in by it, in any process. Answers whether the tenant had it.

@@ -45,6 +45,8 @@ enum Plan {
     Search,
     /// Along an index from one end, as far as its `LIMIT` or to the end of a table that is kept short.
     Walk,
+    /// By an index, and the rows found are added up: one is kept for each group.
+    Totals,
     /// The table has one row.
     OneRow,
 }
@@ -56,6 +58,10 @@ impl Sql {
 
     const fn walk(text: &'static str) -> Self {
         Self { text, postgres: None, only: None, plan: Plan::Walk }
+    }
+
+    const fn totals(text: &'static str) -> Self {
+        Self { text, postgres: None, only: None, plan: Plan::Totals }
     }
 
     const fn one_row(text: &'static str) -> Self {

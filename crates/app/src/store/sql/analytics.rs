@@ -18,12 +18,13 @@ pub(in crate::store) static ADD: Sql = Sql::search(
      ON CONFLICT (tenant_id, day, kind) DO UPDATE SET n = analytics_day.n + excluded.n",
 );
 
-/// Of tenant `$1`, from the beginning of the day `$2` to that of the day `$3`: what is rolled and what isn't yet. One statement, so
-/// that nothing is in both or in neither while it is rolled.
-pub(in crate::store) static SPAN: Sql = Sql::search(
+/// Of tenant `$1`, from the beginning of the day `$2` to that of the day `$3`: what is rolled, and what isn't yet added up by the database, of
+/// which much may wait where nobody rolls. One statement, so that nothing is in both or in neither while it is rolled.
+pub(in crate::store) static SPAN: Sql = Sql::totals(
     "SELECT day, kind, n FROM analytics_day WHERE tenant_id = $1 AND day >= $2 AND day < $3
      UNION ALL
-     SELECT at AS day, kind, n FROM activity WHERE tenant_id = $1 AND at >= $2 AND at < $3",
+     SELECT at - at % 86400000 AS day, kind, CAST(SUM(n) AS BIGINT) AS n FROM activity
+     WHERE tenant_id = $1 AND at >= $2 AND at < $3 GROUP BY 1, 2",
 );
 
 /// From before the day `$1`.

@@ -89,6 +89,7 @@ async fn waste(pool: &SqlitePool, sql: &Sql) -> Vec<String> {
             || match sql.plan {
                 Plan::Search => false,
                 Plan::Walk => step.starts_with("SCAN ") && step.contains(" USING ") && step.contains("INDEX"),
+                Plan::Totals => step == "USE TEMP B-TREE FOR GROUP BY",
                 Plan::OneRow => step.starts_with("SCAN "),
             }
     };
@@ -126,6 +127,7 @@ async fn a_statement_without_an_index_is_seen() {
     for text in BAD {
         assert!(!waste(&pool, &Sql::search(text)).await.is_empty(), "{text}");
         assert!(!waste(&pool, &Sql::walk(text)).await.is_empty(), "{text}");
+        assert!(!waste(&pool, &Sql::totals(text)).await.is_empty(), "{text}");
     }
 }
 
@@ -153,7 +155,7 @@ fn look_at(node: &serde_json::Value, plan: Plan, waste: &mut Vec<String>) {
     let is_fine = match kind {
         "Seq Scan" => plan == Plan::OneRow,
         "Index Scan" | "Index Only Scan" | "Bitmap Index Scan" => plan == Plan::Walk || node["Index Cond"].is_string(),
-        "Aggregate" => is_bounded(node),
+        "Aggregate" => plan == Plan::Totals || is_bounded(node),
         _ => !kind.contains("Sort"),
     };
     if !is_fine {
