@@ -1,5 +1,7 @@
 //! One operation: what is asked, by whom, and what may be answered.
 
+#![expect(clippy::needless_pass_by_value, reason = "a schema or an example is made where it is handed over")]
+
 use std::collections::BTreeMap;
 
 use axum::http::{Method, StatusCode};

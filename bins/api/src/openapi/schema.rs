@@ -1,5 +1,7 @@
 //! JSON Schema (2020-12) in few words.
 
+#![expect(clippy::needless_pass_by_value, reason = "a schema or an example is made where it is handed over")]
+
 use serde_json::{Map, Value, json};
 
 /// Any JSON at all.

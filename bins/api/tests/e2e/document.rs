@@ -59,7 +59,7 @@ impl Document {
     pub(crate) fn validator(&self, schema: &Value) -> Validator {
         let whole = json!({"allOf": [schema], "components": self.0["components"]});
         let options = jsonschema::options().with_draft(jsonschema::Draft::Draft202012).should_validate_formats(true);
-        options.build(&whole).unwrap_or_else(|error| panic!("{schema} is no schema: {error}"))
+        options.build(&whole).expect("a schema of JSON Schema")
     }
 
     /// What is wrong with `value` by `schema`.
@@ -161,7 +161,7 @@ impl Operation {
     /// The example of a part of the path.
     pub(crate) fn example(&self, name: &str) -> String {
         let part = self.parameters("path").find(|part| part["name"] == name);
-        plain(&part.unwrap_or_else(|| panic!("{} tells of {{{name}}}", self.id))["example"])
+        plain(&part.expect("every part of a path is told of")["example"])
     }
 
     /// The request of its examples.
@@ -207,10 +207,10 @@ impl Known {
 
 /// The last part of `path`, where it is one of `template`.
 fn names(template: &str, path: &str) -> Option<String> {
-    let (parts, words) = (path.split('/'), template.split('/'));
+    let (mut parts, words) = (path.split('/'), template.split('/'));
     if parts.clone().count() != words.clone().count() {
         return None;
     }
     let fits = parts.clone().zip(words).all(|(part, word)| word.starts_with('{') || part == word);
-    parts.last().filter(|_| fits && template.ends_with('}')).map(str::to_owned)
+    parts.next_back().filter(|_| fits && template.ends_with('}')).map(str::to_owned)
 }

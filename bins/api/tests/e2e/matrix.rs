@@ -85,7 +85,7 @@ fn expected(circle: &str, is_read: bool, names_something: bool, sender: Sender) 
                 Forbidden
             }
         }
-        _ => panic!("nobody says who is in the circle {circle}"),
+        _ => unreachable!("nobody says who is in the circle {circle}"),
     }
 }
 

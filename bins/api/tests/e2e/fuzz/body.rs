@@ -165,7 +165,7 @@ fn nested() -> BoxedStrategy<Vec<u8>> {
 /// Puts `junk` somewhere, takes something away, or adds a field.
 fn spoil(value: &mut Value, place: u64, junk: Value) {
     match value {
-        Value::Object(fields) if !fields.is_empty() && place % 5 != 0 => {
+        Value::Object(fields) if !fields.is_empty() && !place.is_multiple_of(5) => {
             let index = usize::try_from(place / 5 % fields.len() as u64).unwrap_or(0);
             let name = fields.keys().nth(index).cloned().unwrap_or_default();
             match place % 5 {
@@ -174,7 +174,7 @@ fn spoil(value: &mut Value, place: u64, junk: Value) {
                 _ => spoil(&mut fields[&name], place / 7, junk),
             }
         }
-        Value::Array(items) if !items.is_empty() && place % 3 != 0 => {
+        Value::Array(items) if !items.is_empty() && !place.is_multiple_of(3) => {
             let index = usize::try_from(place / 3 % items.len() as u64).unwrap_or(0);
             spoil(&mut items[index], place / 5, junk);
         }
