@@ -8,6 +8,7 @@ const PROGRAM: Program = Program {
     name: "tidegate-api",
     about: "Tidegate's HTTP API, with a worker inside on the embedded default",
     flags: &[],
+    restores: true,
 };
 
 fn main() -> ExitCode {

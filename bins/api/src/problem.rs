@@ -143,7 +143,7 @@ impl Problem {
     }
 
     /// Keeps the cause for the log.
-    fn caused_by(mut self, error: &(dyn Error + 'static)) -> Self {
+    pub(crate) fn caused_by(mut self, error: &(dyn Error + 'static)) -> Self {
         // Our errors say in their own text what they stand on.
         self.0.cause = Some(error.to_string());
         self

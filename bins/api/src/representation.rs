@@ -106,6 +106,11 @@ impl<S: Sync> FromRequestParts<S> for IfNoneMatch {
 }
 
 impl IfNoneMatch {
+    /// Whether the client has what bears that tag.
+    pub(crate) fn has(&self, tag: &str) -> bool {
+        self.0.iter().any(|value| matches_any(value.as_bytes(), tag.as_bytes()))
+    }
+
     /// Of a client that is to see the body whatever it has.
     pub(crate) fn nothing() -> Self {
         Self(Vec::new())

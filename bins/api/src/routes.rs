@@ -1,8 +1,11 @@
 //! The whole of it: what the API offers, the pages, the probes, and the layers around them.
 
 mod analytics;
+mod backups;
 pub(crate) mod cache;
 mod events;
+mod exports;
+mod files;
 mod imports;
 pub(crate) mod performance;
 mod preferences;
@@ -67,6 +70,8 @@ fn offered(app: &App, stop: CancellationToken) -> Router<App> {
     let routes = session::operations::add(tenants::operations::add(routes));
     let routes = analytics::operations::add(preferences::operations::add(routes));
     let routes = imports::operations::add(schedules::operations::add(routes));
+    let routes = files::operations::add(exports::operations::add(routes));
+    let routes = backups::operations::add(routes);
     let routes = rate_limit::operations::add(cache::operations::add(routes));
     let routes = events::operations::add(performance::operations::add(routes), stop);
     probes::describe(queues::operations::add(routes)).finish()

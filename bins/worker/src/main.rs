@@ -4,8 +4,12 @@ use std::process::ExitCode;
 
 use tidegate_app::command_line::{self, CONCURRENCY, Program, SERVED};
 
-const PROGRAM: Program =
-    Program { name: "tidegate-worker", about: "Runs the jobs of Tidegate's queues", flags: &[SERVED, CONCURRENCY] };
+const PROGRAM: Program = Program {
+    name: "tidegate-worker",
+    about: "Runs the jobs of Tidegate's queues",
+    flags: &[SERVED, CONCURRENCY],
+    restores: false,
+};
 
 fn main() -> ExitCode {
     command_line::main(PROGRAM, tidegate_worker::run)

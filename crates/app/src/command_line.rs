@@ -1,12 +1,14 @@
 //! The command line that both binaries share: which settings file, and whether to only look at it.
 
 mod flags;
+mod restore;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use crate::backup;
 use crate::node::StartError;
 use crate::settings::{CATALOGUE, RawSettings, Settings};
 use crate::telemetry;
@@ -22,6 +24,8 @@ pub struct Program {
     pub about: &'static str,
     /// Flags beside those that all have.
     pub flags: &'static [Flag],
+    /// Whether it also restores backups.
+    pub restores: bool,
 }
 
 /// Reads the command line and the settings, starts the log and a runtime, and runs the program on them.
@@ -57,6 +61,14 @@ where
         return Ok(());
     }
     telemetry::init_logging(&settings);
+    if let Some(request) = restore::asked(arguments) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        for table in runtime.block_on(backup::restore(&settings, &request))? {
+            say(&format!("{:<20} {:>12} rows  sha256 {}", table.table, table.rows, table.sha256));
+        }
+        say("restored; jobs are in no backup, and files that were exported lie where they lay");
+        return Ok(());
+    }
     raw.ignored_variables().for_each(|ignored| tracing::warn!("{}", ignored_variable(ignored)));
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(settings))
 }
@@ -69,6 +81,7 @@ fn command(program: &Program) -> Command {
             Arg::new("config")
                 .long("config")
                 .value_name("PATH")
+                .global(true)
                 .value_parser(value_parser!(PathBuf))
                 .help("Settings file; without it, tidegate.toml in the working directory if it is there"),
         )
@@ -80,6 +93,7 @@ fn command(program: &Program) -> Command {
                 .help("Print every setting, where it comes from and what it means, secrets masked, and exit"),
         )
         .after_help(environment_help());
+    let command = if program.restores { command.subcommand(restore::command()) } else { command };
     program.flags.iter().fold(command, |command, flag| flag.add(command))
 }
 

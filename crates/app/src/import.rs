@@ -11,6 +11,7 @@
 mod csv;
 mod entry;
 mod error;
+mod guard;
 mod header_check;
 mod ndjson;
 mod records;
@@ -19,9 +20,11 @@ mod rows;
 mod scan;
 mod window;
 
+pub(crate) use self::csv::COLUMNS;
 pub use self::csv::HeaderError;
 pub use entry::Malformation;
 pub use error::ImportError;
+pub(crate) use guard::guarded;
 pub use header_check::HeaderCheck;
 #[cfg(test)]
 pub(crate) use reject::Reject;

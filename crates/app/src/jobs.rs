@@ -4,6 +4,11 @@ mod admission;
 mod analytics;
 #[cfg(test)]
 mod analytics_tests;
+mod backup;
+mod export;
+mod export_admission;
+#[cfg(test)]
+mod export_tests;
 mod import;
 #[cfg(test)]
 mod import_tests;
@@ -16,6 +21,13 @@ use tidegate_queue::{Concurrency, QueueOptions, WorkerBuilder, WorkerInfo};
 pub use admission::{NotAdmitted, Ticket};
 pub use analytics::RollAnalytics;
 pub(crate) use analytics::keep_rolling;
+#[cfg(test)]
+pub(crate) use backup::BackupHandler;
+pub use backup::MakeBackup;
+#[cfg(test)]
+pub(crate) use export::ExportHandler;
+pub use export::ExportSchedules;
+pub use export_admission::{ExportNotAdmitted, ExportPlace};
 pub use import::ImportSchedules;
 #[cfg(test)]
 pub(crate) use import::{ImportHandler, Pace};

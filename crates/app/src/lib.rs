@@ -2,11 +2,14 @@
 //!
 //! [`Node`](node::Node) holds it all; `tidegate-api` puts routes on a node, `tidegate-worker` runs its worker.
 
+pub mod backup;
 pub mod bearer;
 pub mod cache_keys;
 pub mod clock;
 pub mod command_line;
 mod database_mark;
+mod export;
+pub mod files;
 mod identity;
 pub mod import;
 pub mod jobs;

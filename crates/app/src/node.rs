@@ -15,14 +15,17 @@ use tidegate_ratelimit::{QuotaError, UnsupportedAlgorithm};
 use tidegate_redis::{BlockingPool, Role};
 use tokio_util::sync::CancellationToken;
 
+use crate::backup::RestoreError;
 use crate::clock;
 use crate::database_mark;
+use crate::files::{Files, FilesError, FilesSweep};
 use crate::jobs::{self, ImportSchedules, RollAnalytics, ServedQueue};
 use crate::otlp::Export;
 use crate::redis::{self, Redis};
 use crate::settings::{Settings, SettingsError};
 use crate::spool::Spool;
 use crate::spool_sweep::Sweep;
+use crate::store::running::{self, Held};
 use crate::store::{self, Coherence, Store};
 use crate::telemetry::{
     self, CacheRoom, CacheWatch, JobsAtOnce, OutlookWatch, Telemetry, Watched, WebhookError, trace,
@@ -42,6 +45,8 @@ pub struct Node {
     pub broker: Arc<dyn Broker>,
     /// Uploads on their way to a job.
     pub spool: Spool,
+    /// Exports and backups.
+    pub files: Files,
     /// Figures and health.
     pub telemetry: Arc<Telemetry>,
     /// Trends, advice, and what was done about it.
@@ -52,6 +57,8 @@ pub struct Node {
     queue_file: Option<Arc<SqliteBroker>>,
     background: CancellationToken,
     export: Option<Export>,
+    /// Keeps a restore away from tables in files.
+    _running: Option<Held>,
 }
 
 impl std::fmt::Debug for Node {
@@ -84,6 +91,12 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// Files can't be kept.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// A backup was not restored.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
     /// The address can't be listened on.
     #[error("can't listen on {address}: {source}; is another process using it? Choose another with {variable}")]
     Listen {
@@ -128,7 +141,8 @@ impl StartError {
             Self::Settings(_) | Self::Limits(_) | Self::Limit(_) => 2,
             Self::Redis(error) if error.is_a_setting() => 2,
             Self::Redis(_) => 5,
-            Self::Store(_) | Self::Queue(_) | Self::Spool { .. } => 3,
+            Self::Files(FilesError::Unusable { .. }) => 2,
+            Self::Store(_) | Self::Queue(_) | Self::Spool { .. } | Self::Files(_) | Self::Restore(_) => 3,
             Self::Listen { .. } => 4,
             Self::Webhook(_) | Self::Worker(_) | Self::Ended(_) | Self::NotServing { .. } | Self::System(_) => 1,
         }
@@ -163,6 +177,10 @@ impl Node {
             };
             cache.l2(tier).build()
         };
+        let running = match &settings.database {
+            Some(_) => None,
+            None => Some(running::hold(&settings.data_dir).await?),
+        };
         let (store, coherence) = match &settings.database {
             Some(server) => Store::connect(server, make_cache, background.clone()).await?,
             None => Store::open(&settings.database_path(), make_cache, background.clone()).await?,
@@ -175,6 +193,7 @@ impl Node {
         let spool = Spool::open(&settings.data_dir)
             .await
             .map_err(|source| StartError::Spool { path: settings.data_dir.clone(), source })?;
+        let files = Files::open(&settings.files.place, &settings.data_dir)?;
         let watched = Watched {
             registry,
             slow_log,
@@ -209,6 +228,7 @@ impl Node {
             coherence,
             broker,
             spool,
+            files,
             telemetry,
             outlook,
             served,
@@ -216,6 +236,7 @@ impl Node {
             queue_file,
             background,
             export,
+            _running: running,
         })
     }
 
@@ -237,6 +258,9 @@ impl Node {
             broker: Arc::clone(&self.broker),
             upload_timeout: self.settings.http.upload_timeout,
         };
+        tokio::spawn(sweep.run(self.background.clone()));
+        let (files, store) = (self.files.clone(), self.store.clone());
+        let sweep = FilesSweep { files, store, broker: Arc::clone(&self.broker) };
         tokio::spawn(sweep.run(self.background.clone()));
         let builder = Worker::builder(Arc::clone(&self.broker))
             .observer(Arc::clone(self.telemetry.job_watch()) as _)

@@ -7,6 +7,7 @@
 mod catalogue;
 mod check;
 mod database;
+mod files;
 mod hidden;
 mod performance;
 mod queues;
@@ -30,6 +31,7 @@ use crate::jobs::ServedQueue;
 
 pub use catalogue::{CATALOGUE, Setting};
 pub use database::DatabaseSettings;
+pub use files::{FilesPlace, FilesSettings};
 pub use hidden::Hidden;
 pub use performance::{AlertSettings, OtlpSettings, PerformanceSettings};
 pub use raw::{RawSettings, Source};
@@ -274,10 +276,12 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where a `tidegate-worker` answers probes and `/metrics`, if it does.
     pub worker_listen: Option<SocketAddr>,
-    /// Databases in files and the spool of uploads.
+    /// Databases in files, exports, backups and the spool of uploads.
     pub data_dir: PathBuf,
     /// The server with the application's tables, where they are not in a file there.
     pub database: Option<DatabaseSettings>,
+    /// Where exports and backups lie, and how long.
+    pub files: FilesSettings,
     /// Whether the API runs jobs itself.
     pub worker: InnerWorker,
     /// Access to the operations routes.

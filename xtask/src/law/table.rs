@@ -75,6 +75,8 @@ pub(super) const CONFINED: &[Confined] = &[
     Confined { dependency: "maud", only_in: &["tidegate-api"] },
     Confined { dependency: "thirtyfour", only_in: &["tidegate-testkit"] },
     Confined { dependency: "sqlx", only_in: &["tidegate-app", "tidegate-queue"] },
+    // Files are one interface, behind which nobody has to know where they lie.
+    Confined { dependency: "object_store", only_in: APP },
     // Who measures knows no protocol. The API's tests read what a collector is sent.
     Confined { dependency: "opentelemetry", only_in: APP },
     Confined { dependency: "opentelemetry-proto", only_in: &["tidegate-api", "tidegate-app"] },

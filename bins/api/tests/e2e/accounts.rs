@@ -34,16 +34,16 @@ fn login(api: &Api, tenant: &str, email: &str, password: &str) -> RequestBuilder
 
 /// The cookie of a login that must succeed, as a browser sends it back.
 async fn cookie(api: &Api, tenant: &str, email: &str, password: &str) -> String {
-    let answer = login(api, tenant, email, password).send().await.unwrap();
+    let answer = login(api, tenant, email, password).send().await.expect("an answer");
     let set = header(&answer, "set-cookie");
-    assert_eq!(answer.status(), StatusCode::CREATED, "{}", answer.text().await.unwrap());
+    assert_eq!(answer.status(), StatusCode::CREATED, "{}", answer.text().await.expect("a body"));
     let (cookie, attributes) = set.split_once("; ").expect("attributes");
     assert_eq!(attributes, "Path=/api; Max-Age=86400; HttpOnly; SameSite=Strict");
     cookie.to_owned()
 }
 
 async fn status(request: RequestBuilder) -> u16 {
-    request.send().await.unwrap().status().as_u16()
+    request.send().await.expect("an answer").status().as_u16()
 }
 
 #[tokio::test]
@@ -230,7 +230,7 @@ async fn on_postgresql_seats_sessions_and_keys_hold_on_both_instances() {
     let key = tenant(&one, "acme", "free").await;
     let create = |number: usize| {
         let body = json!({"email": format!("user{number}@example.org"), "name": "A", "password": PASSWORD});
-        let api = if number % 2 == 0 { &one } else { &other };
+        let api = if number.is_multiple_of(2) { &one } else { &other };
         status(api.request(Method::POST, "/api/tenants/acme/users").bearer_auth(ADMIN).json(&body))
     };
     let answers = futures_util::future::join_all((0..50).map(create)).await;

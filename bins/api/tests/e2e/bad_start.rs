@@ -195,7 +195,7 @@ async fn unknown_settings_are_named_with_their_likeliest() {
         ("[limits]\napi_blok = '1s'", "limits.api_blok", "limits.api_block"),
         ("[http]\nmax_bdy = '1MiB'", "http.max_bdy", "http.max_body"),
         ("data-dir = '.'", "data-dir", "data_dir"),
-        ("[queue]\nconcurrency = 2", "queue.concurrency", "queue.import_concurrency"),
+        ("[queue]\nimport_concurency = 2", "queue.import_concurency", "queue.import_concurrency"),
     ] {
         for program in with_settings(&data, text.as_bytes()) {
             refused(program, SETTINGS, &[&format!("`{unknown}`"), &format!("`{nearest}`"), ".toml"]).await;

@@ -12,6 +12,7 @@ use crate::harness::{Api, header};
 const NOT_BY_EXAMPLE: &[(&str, u16, &str)] = &[
     ("promoteJob", 409, "the job was cancelled with its queue and made ready again: none waits for its time"),
     ("showSession", 404, "a tenant asks, and no user"),
+    ("readFile", 404, "no worker has written one"),
     ("revertAction", 404, "nothing was changed on advice"),
 ];
 

@@ -147,7 +147,8 @@ pub(crate) fn worker(data_dir: &Path, variables: &[(&str, &str)]) -> ProcessBuil
     configured("tidegate-worker", data_dir, variables)
 }
 
-fn with(program: ProcessBuilder, servers: &Servers) -> ProcessBuilder {
+/// The program with the servers of a test.
+pub(crate) fn with(program: ProcessBuilder, servers: &Servers) -> ProcessBuilder {
     servers.variables().into_iter().fold(program, |program, (name, value)| program.env(name, value))
 }
 

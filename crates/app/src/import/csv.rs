@@ -5,6 +5,7 @@ use std::io::Read;
 
 use super::entry::{Entry, Malformation, Malformed, Record};
 use super::error::ImportError;
+use super::guard::unguarded;
 use super::records::Records;
 use super::reject::{Reject, clip};
 use super::window::Position;
@@ -98,7 +99,8 @@ impl Header {
 
     /// Checks a record: as many fields as the header has, and a schedule in them.
     ///
-    /// Empty entries of `attendees` are passed over (`a;;b;`): spreadsheets leave them behind.
+    /// Empty entries of `attendees` are passed over (`a;;b;`): spreadsheets leave them behind. The apostrophe that keeps a
+    /// spreadsheet from running a cell is taken away.
     ///
     /// # Errors
     ///
@@ -111,11 +113,15 @@ impl Header {
         }
         let [title, starts_at, ends_at, recurrence, attendees] = self.places.map(|place| &fields[place]);
         let raw = RawSchedule {
-            title: title.to_owned(),
+            title: unguarded(title).to_owned(),
             starts_at: starts_at.to_owned(),
             ends_at: ends_at.to_owned(),
             recurrence: Some(recurrence.to_owned()),
-            attendees: attendees.split(';').filter(|attendee| !attendee.trim().is_empty()).map(str::to_owned).collect(),
+            attendees: unguarded(attendees)
+                .split(';')
+                .filter(|attendee| !attendee.trim().is_empty())
+                .map(str::to_owned)
+                .collect(),
         };
         ScheduleDraft::try_new(&raw).map_err(|errors| Reject::new(line, errors))
     }

@@ -3,7 +3,7 @@ use std::io::Cursor;
 use proptest::prelude::*;
 
 use super::*;
-use crate::import::{HeaderError, Malformation};
+use crate::import::{HeaderError, Malformation, guarded};
 
 const HEADER: &str = "title,starts_at,ends_at,recurrence,attendees\n";
 const ROW: &str = "A,2026-01-01T09:00:00Z,2026-01-01T10:00:00Z,,\n";
@@ -161,7 +161,7 @@ proptest! {
     ) {
         let mut writer = csv::Writer::from_writer(HEADER.as_bytes().to_vec());
         for title in &titles {
-            let fields = [title, "2026-01-01T09:00:00Z", "2026-01-01T10:00:00Z", "", &names.join(";")];
+            let fields = [&*guarded(title.trim()), "2026-01-01T09:00:00Z", "2026-01-01T10:00:00Z", "", &names.join(";")];
             writer.write_record(fields).unwrap();
         }
         let (rows, rejects) = drain(&writer.into_inner().unwrap(), Format::Csv, 4, Between::Reopen);

@@ -5,6 +5,8 @@ use std::time::Duration;
 use tidegate_queue::{Job, WorkerBuilder};
 
 use super::analytics::{self, RollAnalytics};
+use super::backup::{self, MakeBackup};
+use super::export::{self, ExportSchedules};
 use super::import::{self, ImportSchedules};
 use crate::node::Node;
 
@@ -42,6 +44,20 @@ pub(crate) const ALL: &[AppQueue] = &[
         concurrency: "queue.analytics_concurrency",
         timeout: "queue.analytics_timeout",
         join: analytics::join,
+    },
+    AppQueue {
+        name: MakeBackup::QUEUE,
+        kinds: &[MakeBackup::KIND],
+        concurrency: "queue.backup_concurrency",
+        timeout: "backup.timeout",
+        join: backup::join,
+    },
+    AppQueue {
+        name: ExportSchedules::QUEUE,
+        kinds: &[ExportSchedules::KIND],
+        concurrency: "queue.export_concurrency",
+        timeout: "export.timeout",
+        join: export::join,
     },
     AppQueue {
         name: ImportSchedules::QUEUE,

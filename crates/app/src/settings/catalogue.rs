@@ -44,7 +44,13 @@ pub const CATALOGUE: &[Setting] = &[
         None,
         "address where tidegate-worker answers probes and /metrics",
     ),
-    setting("data_dir", "TIDEGATE_DATA_DIR", Some("./data"), "databases and the spool of uploads"),
+    setting("data_dir", "TIDEGATE_DATA_DIR", Some("./data"), "databases, files and the spool of uploads"),
+    setting(
+        "files_url",
+        "TIDEGATE_FILES_URL",
+        None,
+        "where exports and backups lie: s3://BUCKET/PREFIX, with the usual variables of AWS; not set: in the data directory",
+    ),
     setting(
         "worker",
         "TIDEGATE_WORKER",
@@ -283,6 +289,28 @@ pub const CATALOGUE: &[Setting] = &[
         Some("20"),
         "imports that a tenant may have uploading, waiting or running; more are answered 429",
     ),
+    setting(
+        "queue.export_concurrency",
+        "TIDEGATE_QUEUE_EXPORT_CONCURRENCY",
+        Some("1"),
+        "exports that one process runs at a time",
+    ),
+    setting("export.timeout", "TIDEGATE_EXPORT_TIMEOUT", Some("1h"), "how long one run of an export may take"),
+    setting("export.keep", "TIDEGATE_EXPORT_KEEP", Some("24h"), "how long an export can be fetched"),
+    setting(
+        "export.max_pending",
+        "TIDEGATE_EXPORT_MAX_PENDING",
+        Some("5"),
+        "exports that a tenant may have waiting or running; more are answered 429",
+    ),
+    setting(
+        "queue.backup_concurrency",
+        "TIDEGATE_QUEUE_BACKUP_CONCURRENCY",
+        Some("1"),
+        "backups that one process runs at a time",
+    ),
+    setting("backup.timeout", "TIDEGATE_BACKUP_TIMEOUT", Some("1h"), "how long one run of a backup may take"),
+    setting("backup.keep", "TIDEGATE_BACKUP_KEEP", Some("7"), "backups that are kept; of more, the oldest go"),
     setting("import.timeout", "TIDEGATE_IMPORT_TIMEOUT", Some("6h"), "how long one run of an import may take"),
     setting(
         "queue.partitions",

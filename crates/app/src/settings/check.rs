@@ -7,6 +7,7 @@ use tidegate_ratelimit::{ForwardedHeader, Ipv6Prefix, TrustedProxies};
 use tidegate_redis::Keyspace;
 
 use super::database::database;
+use super::files::files;
 use super::queues;
 use super::reader::Reader;
 use super::{
@@ -45,6 +46,7 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
             .optional("worker_listen", "an address and port such as 127.0.0.1:9090", |text| text.parse().ok())?,
         data_dir: raw.required("data_dir", "a directory", |text| Some(text.into()))?,
         database: database(&raw)?,
+        files: files(&raw)?,
         worker: raw.required("worker", "`inner` or `none`", |text| match text {
             "inner" => Some(InnerWorker::Inner),
             "none" => Some(InnerWorker::None),

@@ -59,6 +59,17 @@ impl Store {
         let write = self.db.begin().await.inspect_err(|_| time.record())?;
         Ok(Change { write, store: self.clone(), touched: Touched::new(), time })
     }
+
+    /// One statement that makes nothing stale, in a transaction of its own, and which may be run once more.
+    pub(super) async fn write_alone(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<u64, StoreError> {
+        let write = || async {
+            let mut change = self.begin_once().await?;
+            let written = change.run(sql, values, Touched::new()).await?;
+            change.commit().await?;
+            Ok(written)
+        };
+        self.db.insist(write).await
+    }
 }
 
 impl Change {

@@ -72,6 +72,18 @@ impl Db {
         })
     }
 
+    /// Opens a transaction that reads, all of it as of one moment, and is never committed.
+    pub(super) async fn begin_snapshot(&self) -> Result<Write, StoreError> {
+        Ok(match self {
+            Self::Sqlite { reader, .. } => Write::Sqlite(reader.begin_with("BEGIN").await?),
+            Self::Postgres(server) => {
+                let mut lent = server.lend().await?;
+                lent.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+                Write::Postgres(lent)
+            }
+        })
+    }
+
     /// Does `work`, and does it again while the server is away, until its deadline. SQLite is never away: there it is done once.
     ///
     /// What is done twice must be harmless; a transaction of which it isn't known whether it was committed is not begun again.

@@ -8,7 +8,6 @@ use serde::Serialize;
 use tidegate_cache::Touched;
 
 use super::schedules::new_schedule;
-use super::sql::Sql;
 use super::sql::imports::{INSERT_REJECT, MOVE, OPEN, PROGRESS, REJECTS};
 use super::value::{Row, Value};
 use super::{Activity, Change, Store, StoreError};
@@ -112,17 +111,6 @@ impl Store {
             Ok(Advanced::To(to))
         };
         self.db.insist(advance).await
-    }
-
-    /// One statement on the imports, which may be run once more.
-    async fn write_alone(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<u64, StoreError> {
-        let write = || async {
-            let mut change = self.begin_once().await?;
-            let written = change.run(sql, values, Touched::new()).await?;
-            change.commit().await?;
-            Ok(written)
-        };
-        self.db.insist(write).await
     }
 
     /// The first `limit` bad lines of an import behind line `after`, in order.

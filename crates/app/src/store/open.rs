@@ -1,6 +1,6 @@
 //! Opening the database: create, check, migrate, or say plainly why not.
 
-mod postgres;
+pub(super) mod postgres;
 
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ const WRITERS: u32 = 1;
 /// How long a writer waits for another process's.
 const BUSY: Duration = Duration::from_secs(10);
 /// For the account of the process alone.
-const PRIVATE: u32 = 0o600;
+pub(super) const PRIVATE: u32 = 0o600;
 /// Rights of anybody else.
 const OTHERS: u32 = 0o077;
 /// `application_id` of the file: "TIDE".
@@ -174,7 +174,7 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 }
 
 /// Makes the directory, and holds its lock, so that processes that start together migrate one after the other.
-async fn lock_directory(directory: PathBuf) -> std::io::Result<std::fs::File> {
+pub(super) async fn lock_directory(directory: PathBuf) -> std::io::Result<std::fs::File> {
     let wait = move || {
         // The files hold tenants' data: nobody else on the machine reads them.
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
@@ -198,7 +198,7 @@ async fn lock_directory(directory: PathBuf) -> std::io::Result<std::fs::File> {
 
 /// Makes an empty file that is the account's own, where there is none: SQLite would make it as the umask says, and makes what it puts
 /// beside it as this one is.
-fn make_private(path: &Path) -> std::io::Result<()> {
+pub(super) fn make_private(path: &Path) -> std::io::Result<()> {
     let made = std::fs::File::options().write(true).create_new(true).mode(PRIVATE).open(path);
     match made {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
@@ -207,7 +207,7 @@ fn make_private(path: &Path) -> std::io::Result<()> {
 }
 
 /// Looks at the file without changing a byte of it: whether it is whole, ours, and not from the future.
-async fn inspect(path: &Path) -> Result<(), OpenError> {
+pub(super) async fn inspect(path: &Path) -> Result<(), OpenError> {
     let length = std::fs::metadata(path).map_or(0, |file| file.len());
     if length == 0 {
         return Ok(());
@@ -262,6 +262,19 @@ async fn migrate(writer: &sqlx::SqlitePool, path: &Path) -> Result<(), OpenError
         .run(writer)
         .await
         .map_err(|source| OpenError::Migration { path: path.to_owned(), source: Box::new(source) })
+}
+
+/// The newest schema that this version knows, the same on both databases.
+pub(super) fn schema() -> i64 {
+    newest(&MIGRATIONS)
+}
+
+/// Makes all tables in a new file, which is marked as ours.
+pub(super) async fn make_schema(connection: &mut sqlx::SqliteConnection, path: &Path) -> Result<(), OpenError> {
+    let statement = sqlx::AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}"));
+    sqlx::query(statement).execute(&mut *connection).await.map_err(|source| explain(path, source))?;
+    let made = MIGRATIONS.run(connection).await;
+    made.map_err(|source| OpenError::Migration { path: path.to_owned(), source: Box::new(source) })
 }
 
 /// SQLite's codes for "damaged" and "not a database"; the rest is told as it is.

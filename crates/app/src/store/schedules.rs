@@ -9,7 +9,7 @@ use tidegate_cache::Touched;
 use uuid::Uuid;
 
 use super::sql::schedules::{CREATED_AT, DELETE, INSERT, NEWEST, PAGE, REPLACE, SCHEDULE};
-use super::value::Row;
+use super::value::{Row, Value};
 use super::{Activity, Change, Store, StoreError};
 use crate::cache_keys;
 use crate::clock;
@@ -100,22 +100,7 @@ impl Store {
     ///
     /// When the database can't be read.
     pub async fn schedules(&self, tenant: &TenantId, limit: usize, after: Option<Cursor>) -> Result<Page, StoreError> {
-        // One more than asked tells whether there is a next page.
-        let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-        let after_start = after.map_or(i64::MIN, |cursor| i64::try_from(cursor.starts_at).unwrap_or(i64::MAX));
-        let after_id = after.map(|cursor| cursor.id.to_string()).unwrap_or_default();
-        let values = [tenant.as_str().into(), after_start.into(), after_id.into(), wanted.into()];
-        let rows = self.all(&PAGE, &values).await?;
-        let mut items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        let fitting = limit.min(how_many_fit(&items));
-        let has_more = items.len() > fitting;
-        items.truncate(fitting);
-        let next_cursor = items.last().filter(|_| has_more).map(|last| {
-            // Times before 1970 don't pass validation.
-            Cursor { starts_at: last.starts_at.timestamp_millis().try_into().unwrap_or_default(), id: last.id }
-                .to_string()
-        });
-        Ok(Page { items, next_cursor })
+        page_of(&self.all(&PAGE, &page_values(tenant, limit, after)).await?, limit)
     }
 
     /// The `limit` newest schedules of all tenants, newest first.
@@ -247,6 +232,28 @@ impl Change {
         let written = self.run(&INSERT, &values, Touched::new().tag(&cache_keys::schedules_of(tenant))).await?;
         Ok(written > 0)
     }
+}
+
+/// What a page of at most `limit` behind `after` is asked with.
+pub(super) fn page_values<'a>(tenant: &'a TenantId, limit: usize, after: Option<Cursor>) -> [Value<'a>; 4] {
+    // One more than asked tells whether there is a next page.
+    let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+    let after_start = after.map_or(i64::MIN, |cursor| i64::try_from(cursor.starts_at).unwrap_or(i64::MAX));
+    let after_id = after.map(|cursor| cursor.id.to_string()).unwrap_or_default();
+    [tenant.as_str().into(), after_start.into(), after_id.into(), wanted.into()]
+}
+
+/// The page that these rows make.
+pub(super) fn page_of(rows: &[Row], limit: usize) -> Result<Page, StoreError> {
+    let mut items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let fitting = limit.min(how_many_fit(&items));
+    let has_more = items.len() > fitting;
+    items.truncate(fitting);
+    let next_cursor = items.last().filter(|_| has_more).map(|last| {
+        // Times before 1970 don't pass validation.
+        Cursor { starts_at: last.starts_at.timestamp_millis().try_into().unwrap_or_default(), id: last.id }.to_string()
+    });
+    Ok(Page { items, next_cursor })
 }
 
 /// A schedule that is new. Ids of version 7 grow with time, so that inserts go to the end of the index.

@@ -4,8 +4,12 @@
 
 pub(super) mod accounts;
 pub(super) mod analytics;
+pub(super) mod exports;
+pub(super) mod files;
 pub(super) mod imports;
 pub(super) mod invalidations;
+pub(super) mod restored;
+pub(super) mod running;
 pub(super) mod schedules;
 pub(super) mod tenants;
 
@@ -49,6 +53,8 @@ enum Plan {
     Totals,
     /// The table has one row.
     OneRow,
+    /// All rows, of tables that nobody else uses meanwhile.
+    Whole,
 }
 
 impl Sql {
@@ -66,6 +72,20 @@ impl Sql {
 
     const fn one_row(text: &'static str) -> Self {
         Self { text, postgres: None, only: None, plan: Plan::OneRow }
+    }
+
+    const fn whole(text: &'static str) -> Self {
+        Self { text, postgres: None, only: None, plan: Plan::Whole }
+    }
+
+    /// Made of the list of tables, once in the life of a process: of texts that are kept for good there are few.
+    pub(super) fn generated(text: String) -> Self {
+        Self::search(text.leak())
+    }
+
+    /// The same for whoever keeps it nowhere else.
+    pub(super) fn kept(text: String) -> &'static Self {
+        Box::leak(Box::new(Self::generated(text)))
     }
 
     const fn only(mut self, database: Only) -> Self {
@@ -94,7 +114,7 @@ fn bound<'a, DB: Database>(query: Query<'a, DB, DB::Arguments>, values: &'a [Val
 where
     Option<i64>: Encode<'a, DB> + Type<DB>,
     Option<&'a str>: Encode<'a, DB> + Type<DB>,
-    &'a [u8]: Encode<'a, DB> + Type<DB>,
+    Option<&'a [u8]>: Encode<'a, DB> + Type<DB>,
 {
     values.iter().fold(query, |query, value| match value {
         Value::Int(int) => query.bind(*int),

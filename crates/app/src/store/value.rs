@@ -16,7 +16,7 @@ use crate::clock;
 pub(super) enum Value<'a> {
     Int(Option<i64>),
     Text(Option<Cow<'a, str>>),
-    Blob(&'a [u8]),
+    Blob(Option<&'a [u8]>),
 }
 
 impl From<i64> for Value<'_> {
@@ -71,7 +71,7 @@ impl From<Uuid> for Value<'_> {
 
 impl<'a> From<&'a [u8]> for Value<'a> {
     fn from(bytes: &'a [u8]) -> Self {
-        Self::Blob(bytes)
+        Self::Blob(Some(bytes))
     }
 }
 
@@ -112,6 +112,10 @@ impl Row {
     }
 
     pub(super) fn blob(&self, column: &str) -> Result<Vec<u8>, StoreError> {
+        self.get(column)
+    }
+
+    pub(super) fn opt_blob(&self, column: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.get(column)
     }
 

@@ -73,9 +73,10 @@ async fn an_account_is_closed_to_an_address_after_five_wrong_passwords_and_not_b
 
 /// The most memory that a process has had, in bytes.
 fn peak(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says it");
+    let kilobytes = line.trim().strip_suffix(" kB").and_then(|text| text.parse::<u64>().ok()).expect("a number of kB");
+    kilobytes * 1024
 }
 
 #[tokio::test]

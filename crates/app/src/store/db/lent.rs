@@ -72,7 +72,12 @@ impl Lent {
 
     /// Opens a transaction, which ends with [`commit`](Self::commit) or when this is dropped.
     pub(super) async fn begin(&mut self) -> Result<(), Error> {
-        self.say("BEGIN").await?;
+        self.begin_with("BEGIN").await
+    }
+
+    /// The same with a statement of one's own.
+    pub(super) async fn begin_with(&mut self, statement: &'static str) -> Result<(), Error> {
+        self.say(statement).await?;
         self.state = State::Open;
         Ok(())
     }

@@ -9,6 +9,7 @@ use sqlx::{Connection, Error};
 use tokio::time::{Instant, timeout};
 
 use super::super::pool::{Connections, WatchedPool};
+use super::super::running;
 use super::{DatabaseUrl, Lent};
 use crate::settings::DatabaseSettings;
 
@@ -121,14 +122,14 @@ fn pool(connections: u32, patience: Duration) -> PgPoolOptions {
         .max_connections(connections)
         .acquire_timeout(patience)
         .test_before_acquire(false)
-        .after_connect(|connection, _| Box::pin(refuse_follower(connection)))
+        .after_connect(|connection, _| Box::pin(greet(connection)))
 }
 
-async fn refuse_follower(connection: &mut PgConnection) -> Result<(), Error> {
+async fn greet(connection: &mut PgConnection) -> Result<(), Error> {
     if is_follower(connection).await? {
         return Err(Error::Configuration("this server follows another and can't be written".into()));
     }
-    Ok(())
+    running::join(connection).await
 }
 
 pub(in crate::store) async fn is_follower(connection: &mut PgConnection) -> Result<bool, Error> {

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::coherence::Lost;
 use super::super::db::{Db, Server, is_follower};
 use super::super::sql::tenants::INSTALLATION;
-use super::super::{Coherence, Store, StoreError, prune};
+use super::super::{Coherence, Store, StoreError, prune, running};
 use super::{OpenError, new_origin, newest};
 use crate::settings::DatabaseSettings;
 
@@ -119,11 +119,19 @@ async fn wait_for(db: &Db, settings: &DatabaseSettings) -> Result<(), ServerFaul
             tracing::info!(%error, "waiting for the database {}", settings.url);
         })?;
         let follows = is_follower(&mut connection).await?;
+        // The pool would only say that it got no connection.
+        running::join(&mut connection).await?;
         // Whether it goes in peace is all the same.
         let _ = connection.close().await;
         Ok(follows)
     });
     if reached.await? { Err(ServerFault::Follower) } else { Ok(()) }
+}
+
+/// Brings the schema to this version, for whoever has it alone.
+pub(in crate::store) async fn prepare_alone(settings: &DatabaseSettings) -> Result<(), OpenError> {
+    let prepared = prepare(settings).await;
+    prepared.map_err(|reason| ServerError { place: settings.url.to_string(), reason }.into())
 }
 
 /// Looks at the schema and brings it to this version, alone.
@@ -211,7 +219,10 @@ mod tests {
         let migrated = server.psql("SELECT max(version), bool_and(success) FROM ours._sqlx_migrations").await;
         assert_eq!(migrated, format!("{known}|t"));
         assert_eq!(server.psql("SELECT count(*) FROM ours.installation").await, "1");
-        assert_eq!(server.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").await, "0");
+        assert_eq!(
+            server.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'").await,
+            "0"
+        );
 
         let (foreign, text) = fault(&schema(&server, "theirs")).await;
         assert!(matches!(foreign, ServerFault::Foreign { .. }), "{text}");

@@ -41,5 +41,4 @@ pub(in crate::store) static REPLACE: Sql = Sql::search(
 pub(in crate::store) static DELETE: Sql = Sql::search("DELETE FROM schedule WHERE id = $1 AND tenant_id = $2");
 
 /// `$1` tenant.
-#[cfg(test)]
 pub(in crate::store) static COUNT: Sql = Sql::search("SELECT COUNT(*) AS rows FROM schedule WHERE tenant_id = $1");

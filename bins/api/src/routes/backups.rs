@@ -1,0 +1,44 @@
+//! `/api/backups`: copies of all tables, made by a job.
+
+pub(super) mod operations;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use futures_util::TryStreamExt;
+use serde_json::{Value, json};
+use tidegate_app::files::{FileKind, FilesError, Stored};
+use tidegate_app::jobs::MakeBackup;
+use tidegate_perfmon::TraceContext;
+use tidegate_queue::{EnqueueOptions, Job, Timestamp};
+
+use crate::app::App;
+use crate::problem::Problem;
+
+/// Answers with the job that makes the next one.
+pub(super) async fn create(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    let options = match request.extensions().get::<TraceContext>() {
+        Some(trace) => EnqueueOptions::new().trace_parent(trace.to_string()),
+        None => EnqueueOptions::new(),
+    };
+    let id = app.producer().enqueue_with(&MakeBackup {}, options).await.map_err(|error| Problem::internal(&error))?;
+    let location = format!("/api/queue/{}/jobs/{id}", MakeBackup::QUEUE);
+    Ok((StatusCode::ACCEPTED, axum::Json(json!({"job_id": id, "location": location}))).into_response())
+}
+
+/// Those that are there, newest first. They are as many as are kept, and so all on one page.
+pub(super) async fn list(State(app): State<App>) -> Result<axum::Json<Value>, Problem> {
+    let listed: Result<Vec<Stored>, FilesError> = app.node().files.list(FileKind::Backup).try_collect().await;
+    let mut backups = listed.map_err(|error| {
+        if error.is_transient() {
+            return Problem::unavailable("unavailable", "backups can't be listed now").caused_by(&error);
+        }
+        Problem::internal(&error)
+    })?;
+    backups.sort_unstable_by_key(|backup| std::cmp::Reverse(backup.at.id));
+    let item = |backup: &Stored| {
+        let made = Timestamp::from_unix_ms(i64::try_from(backup.at.id.made_at_ms()).unwrap_or(i64::MAX));
+        json!({"id": backup.at.id, "bytes": backup.bytes, "created_at": made})
+    };
+    Ok(axum::Json(json!({"items": backups.iter().map(item).collect::<Vec<_>>(), "next_cursor": null})))
+}

@@ -1,0 +1,71 @@
+//! `/api/files/{id}`: what a job has made for a tenant, streamed from where it lies.
+
+pub(super) mod operations;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::TryStreamExt;
+use tidegate_app::files::{FileId, FilesError};
+use tidegate_app::store::StoredFile;
+
+use crate::app::App;
+use crate::caller::Caller;
+use crate::path::Path;
+use crate::problem::Problem;
+use crate::representation::IfNoneMatch;
+
+/// A browser that opens the file all the same runs nothing of it, and takes it for nobody's page.
+const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox; default-src 'none'; frame-ancestors 'none'");
+
+/// The tenant's file. Another tenant's is not found, as if it were not there.
+pub(super) async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    known: IfNoneMatch,
+) -> Result<Response, Problem> {
+    let missing = || Problem::not_found(format!("there is no file `{id}`"));
+    let id: FileId = id.parse().map_err(|_| missing())?;
+    let node = app.node();
+    let file = node.store.file(&caller.tenant.id, id).await?.ok_or_else(missing)?;
+    let etag = format!("\"{}\"", file.content.sha256);
+    let mut response = if known.has(&etag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let (_, pieces) = node.files.read(&file.at).await.map_err(|error| not_read(&error, missing))?;
+        // The head is out by then: the client sees the connection end before the length that it was told.
+        let pieces = pieces.inspect_err(move |error| tracing::error!(%error, file = %id, "a file broke off"));
+        content(&file, Body::from_stream(pieces))?
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, HeaderValue::try_from(etag).map_err(|error| Problem::internal(&error))?);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("authorization, x-tenant-id"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, SANDBOX);
+    Ok(response)
+}
+
+fn content(file: &StoredFile, body: Body) -> Result<Response, Problem> {
+    let mut response = Response::new(body);
+    let text = |text: &str| HeaderValue::try_from(text).map_err(|error| Problem::internal(&error));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, text(&file.content_type)?);
+    // The name is ours: letters, digits, hyphens and a dot.
+    headers.insert(header::CONTENT_DISPOSITION, text(&format!("attachment; filename=\"{}\"", file.name))?);
+    headers.insert(header::CONTENT_LENGTH, file.content.bytes.into());
+    Ok(response)
+}
+
+fn not_read(error: &FilesError, missing: impl FnOnce() -> Problem) -> Problem {
+    if error.is_missing() {
+        // The database was restored somewhere else, or somebody has tidied up.
+        tracing::warn!(%error, "a row names a file that is not there");
+        return missing();
+    }
+    if error.is_transient() {
+        return Problem::unavailable("unavailable", "the file can't be read now").caused_by(error);
+    }
+    Problem::internal(error)
+}

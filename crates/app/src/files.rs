@@ -1,0 +1,279 @@
+//! Files that outlive the job that makes them: exports and backups, in the data directory or in a bucket of S3.
+//!
+//! Every key is made here, of a kind, a tenant and a UUID, and of nothing that a client sent. A file is seen whole or not at all:
+//! it is written in parts that become a file only when the last is there, and whoever gives up on the way leaves none.
+
+mod error;
+mod sweep;
+mod write;
+
+use std::fmt;
+use std::path::{Path as Directory, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
+use object_store::aws::AmazonS3Builder;
+use object_store::client::{ClientOptions, HttpClient, HttpConnector};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::outgoing;
+use crate::settings::FilesPlace;
+use crate::tenant::TenantId;
+
+pub use error::FilesError;
+pub(crate) use sweep::FilesSweep;
+pub(crate) use write::hex;
+pub use write::{NewFile, Written};
+
+/// How long a connection to S3 may take, and how long an answer may make no progress.
+const CONNECT: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_secs(30);
+/// What the client itself tries again. A job that still fails is put off by the queue.
+const TRIES: usize = 3;
+const TRYING: Duration = Duration::from_secs(60);
+
+/// What a file is, and where it lies by that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum FileKind {
+    /// A tenant's schedules.
+    Export,
+    /// All tables.
+    Backup,
+}
+
+impl FileKind {
+    const ALL: [Self; 2] = [Self::Export, Self::Backup];
+
+    /// Its stable word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Export => "export",
+            Self::Backup => "backup",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// Names one file. Ids of version 7 grow with time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FileId(Uuid);
+
+/// A text that names no file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the id of a file")]
+pub struct FileIdError;
+
+impl FileId {
+    /// An id that no other file has.
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// When it was made, in milliseconds since 1970.
+    pub fn made_at_ms(self) -> u64 {
+        let seconds_and_nanos = self.0.get_timestamp().map(|timestamp| timestamp.to_unix());
+        seconds_and_nanos.map_or(0, |(seconds, nanos)| seconds * 1000 + u64::from(nanos / 1_000_000))
+    }
+}
+
+impl fmt::Display for FileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for FileId {
+    type Err = FileIdError;
+
+    fn from_str(text: &str) -> Result<Self, FileIdError> {
+        // One text for one id: no braces, no capitals, no form without hyphens.
+        let id = Uuid::try_parse(text).map_err(|_| FileIdError)?;
+        if id.get_version_num() == 7 && id.to_string() == text { Ok(Self(id)) } else { Err(FileIdError) }
+    }
+}
+
+/// Where a file lies.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FileAt {
+    /// What it is.
+    pub kind: FileKind,
+    /// Whose it is; nobody's are the operations'.
+    pub tenant: Option<TenantId>,
+    /// Which it is.
+    pub id: FileId,
+}
+
+impl FileAt {
+    /// A new file of that tenant.
+    pub fn of_tenant(kind: FileKind, tenant: TenantId) -> Self {
+        Self { kind, tenant: Some(tenant), id: FileId::generate() }
+    }
+
+    /// A new file of the operations.
+    pub fn of_operations(kind: FileKind) -> Self {
+        Self { kind, tenant: None, id: FileId::generate() }
+    }
+
+    /// `<kind>/<tenant>/<id>`, or `<kind>/<id>`.
+    fn key(&self, prefix: &Path) -> Path {
+        let below = prefix.clone().join(self.kind.name());
+        let below = match &self.tenant {
+            Some(tenant) => below.join(tenant.as_str()),
+            None => below,
+        };
+        below.join(self.id.to_string())
+    }
+
+    /// What lies at that key, unless it is none of ours.
+    fn of_key(prefix: &Path, key: &Path) -> Option<Self> {
+        let parts: Vec<_> = key.prefix_match(prefix)?.collect();
+        let (kind, tenant, id) = match &parts[..] {
+            [kind, id] => (kind, None, id),
+            [kind, tenant, id] => (kind, Some(tenant.as_ref().parse().ok()?), id),
+            _ => return None,
+        };
+        Some(Self { kind: FileKind::named(kind.as_ref())?, tenant, id: id.as_ref().parse().ok()? })
+    }
+}
+
+/// A file that is there.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Where.
+    pub at: FileAt,
+    /// Its size.
+    pub bytes: u64,
+    /// When its last part came.
+    pub written: SystemTime,
+}
+
+/// The content of a file, piece by piece.
+pub type Pieces = BoxStream<'static, Result<Bytes, FilesError>>;
+
+/// Where files are kept. Cheap to clone.
+#[derive(Clone)]
+pub struct Files {
+    store: Arc<dyn ObjectStore>,
+    prefix: Path,
+    /// The directory, where it is one.
+    directory: Option<PathBuf>,
+}
+
+impl Files {
+    /// Opens the place that the settings name; in the data directory, `files` is made.
+    ///
+    /// A bucket is not asked whether it is there: services start in any order.
+    ///
+    /// # Errors
+    ///
+    /// When the directory can't be made, or the variables of AWS don't fit together.
+    pub fn open(place: &FilesPlace, data_dir: &Directory) -> Result<Self, FilesError> {
+        match place {
+            FilesPlace::Directory => Self::in_directory(&data_dir.join("files")),
+            FilesPlace::Bucket { bucket, prefix } => Self::in_bucket(AmazonS3Builder::from_env(), bucket, prefix),
+        }
+    }
+
+    fn in_directory(directory: &Directory) -> Result<Self, FilesError> {
+        use std::os::unix::fs::DirBuilderExt;
+        // Tenants' data: nobody else on the machine reads it, whatever the rights of the files below.
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        made.map_err(|error| FilesError::of_io("open", &error))?;
+        let store = LocalFileSystem::new_with_prefix(directory).map_err(|error| FilesError::of("open", &error))?;
+        Ok(Self {
+            // What was acknowledged outlives a power cut.
+            store: Arc::new(store.with_fsync(true)),
+            prefix: Path::default(),
+            directory: Some(directory.to_owned()),
+        })
+    }
+
+    fn in_bucket(builder: AmazonS3Builder, bucket: &str, prefix: &Path) -> Result<Self, FilesError> {
+        let retry = RetryConfig { max_retries: TRIES, retry_timeout: TRYING, ..RetryConfig::default() };
+        let store = builder.with_bucket_name(bucket).with_retry(retry).with_http_connector(Outgoing).build();
+        let store = store.map_err(|error| FilesError::Unusable { reason: error::words_of(&error) })?;
+        Ok(Self { store: Arc::new(store), prefix: prefix.clone(), directory: None })
+    }
+
+    /// Begins a file. Dropped before it is [finished](NewFile::finish), it never was.
+    ///
+    /// # Errors
+    ///
+    /// When the place can't be written.
+    pub async fn create(&self, at: FileAt) -> Result<NewFile, FilesError> {
+        let upload = self.store.put_multipart(&at.key(&self.prefix)).await;
+        Ok(NewFile::new(at, upload.map_err(|error| FilesError::of("begin", &error))?))
+    }
+
+    /// The size of a file and its content.
+    ///
+    /// # Errors
+    ///
+    /// When it isn't there or can't be read; the stream ends with an error where that turns out on the way.
+    pub async fn read(&self, at: &FileAt) -> Result<(u64, Pieces), FilesError> {
+        let got = self.store.get(&at.key(&self.prefix)).await.map_err(|error| FilesError::of("read", &error))?;
+        let size = got.meta.size;
+        Ok((size, got.into_stream().map_err(|error| FilesError::of("read", &error)).boxed()))
+    }
+
+    /// Removes a file; one that is gone already is fine.
+    ///
+    /// # Errors
+    ///
+    /// When it is there and can't be removed.
+    pub async fn remove(&self, at: &FileAt) -> Result<(), FilesError> {
+        match self.store.delete(&at.key(&self.prefix)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(FilesError::of("remove", &error)),
+        }
+    }
+
+    /// All files of a kind, in no order. What else lies there is passed over.
+    pub fn list(&self, kind: FileKind) -> BoxStream<'static, Result<Stored, FilesError>> {
+        let prefix = self.prefix.clone();
+        let ours = move |object: ObjectMeta| {
+            let at = FileAt::of_key(&prefix, &object.location)?;
+            Some(Stored { at, bytes: object.size, written: object.last_modified.into() })
+        };
+        let found = self.store.list(Some(&self.prefix.clone().join(kind.name())));
+        let found = found.map_err(|error| FilesError::of("list", &error));
+        found.try_filter_map(move |object| std::future::ready(Ok(ours(object)))).boxed()
+    }
+}
+
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the store, which knows the login.
+        f.debug_struct("Files").field("prefix", &self.prefix.as_ref()).finish_non_exhaustive()
+    }
+}
+
+/// Makes connections to S3 as all others that go out are made: with one provider of TLS, by no proxy of the environment.
+#[derive(Debug)]
+struct Outgoing;
+
+impl HttpConnector for Outgoing {
+    fn connect(&self, _: &ClientOptions) -> Result<HttpClient, object_store::Error> {
+        let failed = |source| object_store::Error::Generic { store: "S3", source };
+        let builder = outgoing::client().map_err(|error| failed(error.into()))?;
+        let client = builder.connect_timeout(CONNECT).read_timeout(SILENCE).build();
+        Ok(HttpClient::new(client.map_err(|error| failed(error.into()))?))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! Who may export now: a tenant has only so many exports under way.
+
+use chrono::TimeDelta;
+use tidegate_queue::{Broker, BrokerError, EnqueueError, EnqueueOptions, Job, JobId, Producer, State};
+
+use super::ExportSchedules;
+use crate::clock;
+use crate::store::{Store, StoreError};
+
+/// How long a place without a job is left alone: the job may only be about to be enqueued.
+const HANDED_OVER: TimeDelta = TimeDelta::seconds(60);
+
+/// Where exports are asked for.
+#[derive(Clone, Copy)]
+pub struct ExportPlace<'a> {
+    /// Where places are counted.
+    pub store: &'a Store,
+    /// Who knows which jobs there are.
+    pub broker: &'a dyn Broker,
+    /// The way into the queue.
+    pub producer: &'a Producer,
+    /// Exports that a tenant may have under way.
+    pub most: u32,
+}
+
+impl std::fmt::Debug for ExportPlace<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ExportPlace").field("most", &self.most).finish_non_exhaustive()
+    }
+}
+
+/// Why an export is not begun now.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportNotAdmitted {
+    /// The tenant has all the exports under way that it may have.
+    #[error("{most} exports are under way already; wait for one to end")]
+    TooMany {
+        /// How many that is.
+        most: u32,
+    },
+    /// The tables can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The job store can't be asked.
+    #[error(transparent)]
+    Queue(#[from] BrokerError),
+    /// The job was not enqueued.
+    #[error(transparent)]
+    Enqueue(#[from] EnqueueError),
+}
+
+impl ExportPlace<'_> {
+    /// Takes a place for one more export of the tenant, and enqueues it.
+    ///
+    /// # Errors
+    ///
+    /// When there is no place, or the job can't be enqueued.
+    pub async fn begin(&self, job: &ExportSchedules, trace: Option<String>) -> Result<JobId, ExportNotAdmitted> {
+        let id = JobId::generate();
+        let most = self.most;
+        if !self.store.reserve_export(id.as_str(), &job.tenant, most).await? {
+            self.close_what_is_over(job).await?;
+            if !self.store.reserve_export(id.as_str(), &job.tenant, most).await? {
+                return Err(ExportNotAdmitted::TooMany { most });
+            }
+        }
+        let options = EnqueueOptions::new().id(id.clone());
+        let options = match trace {
+            Some(trace) => options.trace_parent(trace),
+            None => options,
+        };
+        if let Err(error) = self.producer.enqueue_with(job, options).await {
+            // Whoever hears that an enqueue failed can't know that it did not happen: should the job run after all, it takes its
+            // place again. A place that can't be given back now is swept.
+            let _ = self.store.remove_export(id.as_str()).await;
+            return Err(error.into());
+        }
+        Ok(id)
+    }
+
+    /// Notes which exports came to an end without their handler: cancelled, dead by their last failure, or never enqueued.
+    ///
+    /// Done only when places seem to have run out, and then for as many jobs as there are places.
+    async fn close_what_is_over(&self, job: &ExportSchedules) -> Result<(), ExportNotAdmitted> {
+        for (id, since) in self.store.pending_exports(&job.tenant).await? {
+            let Ok(job) = JobId::new(&id) else { continue };
+            match self.broker.job(ExportSchedules::QUEUE, &job).await?.map(|job| job.state) {
+                Some(State::Done | State::Dead | State::Cancelled) => self.store.close_export(&id).await?,
+                None if clock::now() - since > HANDED_OVER => self.store.remove_export(&id).await?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! Reading many pages of one moment.
+
+use super::db::Write;
+use super::schedules::{Cursor, Page, page_of, page_values};
+use super::sql::Sql;
+use super::sql::schedules::PAGE;
+use super::value::{Row, Value};
+use super::{Store, StoreError};
+use crate::tenant::TenantId;
+
+/// The tables as they were at one moment, whatever is committed meanwhile. It changes nothing.
+///
+/// While it is there it has a connection to itself, and a SQLite file keeps what others write beside it: it is not to be held for
+/// longer than the reading takes.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    read: Write,
+}
+
+impl Store {
+    /// The tables as they are when the first statement of the snapshot runs.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be reached.
+    pub(crate) async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        Ok(Snapshot { read: self.db.insist(|| self.db.begin_snapshot()).await? })
+    }
+}
+
+impl Snapshot {
+    /// All rows that a statement finds.
+    ///
+    /// # Errors
+    ///
+    /// When they can't be read; the snapshot is lost then.
+    pub(super) async fn all(&mut self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+        self.read.all(sql, values).await
+    }
+
+    /// As [`Store::schedules`].
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be read.
+    pub(crate) async fn schedules(
+        &mut self,
+        tenant: &TenantId,
+        limit: usize,
+        after: Option<Cursor>,
+    ) -> Result<Page, StoreError> {
+        page_of(&self.all(&PAGE, &page_values(tenant, limit, after)).await?, limit)
+    }
+
+    /// How many schedules the tenant has.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be read.
+    pub(crate) async fn count_schedules(&mut self, tenant: &TenantId) -> Result<u64, StoreError> {
+        let row = self.read.one(&super::sql::schedules::COUNT, &[tenant.as_str().into()]).await?;
+        let rows = row.map_or(Ok(0), |row| row.int("rows"))?;
+        Ok(u64::try_from(rows).unwrap_or(0))
+    }
+}

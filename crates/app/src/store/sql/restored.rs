@@ -1,0 +1,18 @@
+//! What makes restored tables a life of their own. Run on what nobody else uses, once in a long while, and so over whole tables.
+
+use super::Sql;
+
+/// `$1` another name of the database.
+pub(in crate::store) static IDENTIFY: Sql = Sql::one_row("UPDATE installation SET id = $1");
+
+/// `$1` now.
+pub(in crate::store) static RENEW_PLANS: Sql = Sql::whole("UPDATE tenant SET plan_epoch = $1 WHERE plan_epoch < $1");
+
+/// `$1` now.
+pub(in crate::store) static CLOSE_IMPORTS: Sql = Sql::whole("UPDATE import SET closed_at = $1 WHERE closed_at IS NULL");
+
+/// `$1` now.
+pub(in crate::store) static CLOSE_EXPORTS: Sql =
+    Sql::whole("UPDATE export_run SET closed_at = $1 WHERE closed_at IS NULL");
+
+pub(in crate::store) static CLEAR_TOLD: Sql = Sql::whole("DELETE FROM invalidation");
