@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::http::{Extensions, HeaderMap, Method, Uri, header};
+use axum::http::{Extensions, HeaderMap, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use tidegate_app::bearer::bearer;
@@ -24,14 +24,13 @@ use crate::client::ClientKey;
 use crate::problem::Problem;
 use crate::{limits, pages};
 
-/// Layer of the operations routes: reads need the read token, changes the admin token.
-pub(crate) async fn operations(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
-    let need = if matches!(*request.method(), Method::GET | Method::HEAD) { Need::Read } else { Need::Change };
-    admit(&app, need, request.extensions(), request.headers()).await?;
+/// Layer of what operators look into: the read token.
+pub(crate) async fn readers(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
+    admit(&app, Need::Read, request.extensions(), request.headers()).await?;
     Ok(next.run(request).await)
 }
 
-/// Layer of what asks for the admin token even to be read.
+/// Layer of what operators change, and of what only they may see whose it is: the admin token.
 pub(crate) async fn administration(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
     admit(&app, Need::Change, request.extensions(), request.headers()).await?;
     Ok(next.run(request).await)

@@ -15,6 +15,7 @@ mod json;
 mod limits;
 mod linger;
 mod object;
+mod openapi;
 mod origin;
 mod pages;
 mod panics;

@@ -1,4 +1,4 @@
-//! The map of the API: which route lies in which circle of access.
+//! The whole of it: what the API offers, the pages, the probes, and the layers around them.
 
 mod analytics;
 mod backups;
@@ -10,18 +10,18 @@ mod imports;
 mod notifications;
 pub(crate) mod performance;
 mod preferences;
+mod probes;
 pub(crate) mod queues;
 pub(crate) mod rate_limit;
 mod schedules;
 mod session;
-mod tenants;
+pub(crate) mod tenants;
 mod webhooks;
 
+use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, post};
-use axum::{Extension, Router};
 use tidegate_app::probes::Probes;
 use tidegate_perfmon::PerfLayer;
 use tidegate_ratelimit::RateLimitLayer;
@@ -31,8 +31,9 @@ use tower_http::compression::CompressionLayer;
 
 use crate::app::App;
 use crate::client;
+use crate::openapi::Routes;
 use crate::problem::Problem;
-use crate::{access, caller, limits, linger, pages, panics, request_id, timeout, wire};
+use crate::{limits, linger, pages, panics, request_id, wire};
 
 /// All routes with all their layers.
 ///
@@ -44,12 +45,7 @@ pub(crate) fn router(app: &App, probes: Probes, stop: CancellationToken) -> Rout
 
     let guarded = Router::new()
         .merge(pages::routes(app, stop.clone()))
-        .merge(operations(app, stop.clone()))
-        .merge(inspection(app))
-        .merge(decisions(app))
-        .merge(tenants(app))
-        .merge(logins(app))
-        .merge(application(app, stop))
+        .merge(offered(app, stop))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(app.clone())
@@ -70,75 +66,18 @@ pub(crate) fn router(app: &App, probes: Probes, stop: CancellationToken) -> Rout
     ))
 }
 
-/// About the whole service: tokens, or a direct connection from this machine.
-fn operations(app: &App, stop: CancellationToken) -> Router<App> {
-    Router::new()
-        .route("/api/cache", get(cache::show).post(cache::warm_up::start).delete(cache::purge::drop_selected))
-        .route("/api/rate-limit", get(rate_limit::show).post(rate_limit::change).delete(rate_limit::reset))
-        .route("/api/rate-limit/block", post(rate_limit::block).delete(rate_limit::unblock))
-        .route("/api/rate-limit/tenants/{id}", get(rate_limit::usage))
-        .route("/api/performance", get(performance::show))
-        .route("/api/performance/silences", post(performance::silences::add).delete(performance::silences::lift))
-        .route("/api/events", get(events::follow).layer(Extension(events::Stop(stop))))
-        .route("/api/performance/actions", post(performance::actions::switch))
-        .route("/api/performance/actions/{id}/revert", post(performance::actions::revert))
-        .merge(queues::routes())
-        .route("/api/backups", get(backups::list).post(backups::create))
-        .route("/api/tenants", post(tenants::create))
-        .route_layer(from_fn_with_state(app.clone(), access::operations))
-        .layer(from_fn_with_state(app.clone(), timeout::layer))
-}
-
-/// What operators look into only with the admin token: names of keys tell of tenants.
-fn inspection(app: &App) -> Router<App> {
-    Router::new()
-        .route("/api/cache/keys", get(cache::keys::list))
-        .route_layer(from_fn_with_state(app.clone(), access::administration))
-        .layer(from_fn_with_state(app.clone(), timeout::layer))
-}
-
-/// Decisions for services in any language: the service token.
-fn decisions(app: &App) -> Router<App> {
-    Router::new()
-        .route(access::CHECK_PATH, post(rate_limit::check))
-        .route_layer(from_fn_with_state(app.clone(), access::service))
-        .layer(from_fn_with_state(app.clone(), timeout::layer))
-}
-
-/// For operators and for the tenant itself; each asks who it is.
-fn tenants(app: &App) -> Router<App> {
-    tenants::routes(app).layer(from_fn_with_state(app.clone(), timeout::layer))
-}
-
-/// In by a password and out, for whoever is no caller yet, or no longer.
-fn logins(app: &App) -> Router<App> {
-    Router::new()
-        .route("/api/session", post(session::begin).delete(session::end))
-        .layer(from_fn_with_state(app.clone(), timeout::layer))
-}
-
-/// A tenant's own: its key or a user's session, its quota.
-fn application(app: &App, stop: CancellationToken) -> Router<App> {
-    // An upload may take long as long as it goes on; the spool watches over that.
-    let uploads = Router::new().route("/api/schedules/import", post(imports::create));
-    Router::new()
-        .route("/api/schedules", get(schedules::list).post(schedules::create))
-        .route("/api/schedules/{id}", get(schedules::show).put(schedules::replace).delete(schedules::delete))
-        .route("/api/analytics", get(analytics::show))
-        .route("/api/session", get(session::show))
-        .route("/api/preferences/{user}", get(preferences::show).put(preferences::replace))
-        .route("/api/schedules/export", post(exports::create))
-        .route("/api/schedules/export/{id}", get(exports::show))
-        .route("/api/files/{id}", get(files::show))
-        .route("/api/schedules/import/{id}", get(imports::show))
-        .route("/api/schedules/import/{id}/rejects", get(imports::rejects))
-        .route("/api/notifications", get(notifications::list))
-        .route("/api/notifications/events", get(notifications::follow).layer(Extension(events::Stop(stop))))
-        .route("/api/webhooks", get(webhooks::list).post(webhooks::create))
-        .route("/api/webhooks/{id}", delete(webhooks::delete))
-        .layer(from_fn_with_state(app.clone(), timeout::layer))
-        .merge(uploads)
-        .route_layer(from_fn_with_state(app.clone(), caller::layer))
+/// What the API offers, and the document that says so.
+fn offered(app: &App, stop: CancellationToken) -> Router<App> {
+    let routes = Routes::new(app);
+    let routes = session::operations::add(tenants::operations::add(routes));
+    let routes = analytics::operations::add(preferences::operations::add(routes));
+    let routes = imports::operations::add(schedules::operations::add(routes));
+    let routes = files::operations::add(exports::operations::add(routes));
+    let routes = webhooks::operations::add(backups::operations::add(routes));
+    let routes = notifications::operations::add(routes, stop.clone());
+    let routes = rate_limit::operations::add(cache::operations::add(routes));
+    let routes = events::operations::add(performance::operations::add(routes), stop);
+    probes::describe(queues::operations::add(routes)).finish()
 }
 
 /// The route's template, so that one series stands for all ids. None with a method that no route has: the method is the client's to

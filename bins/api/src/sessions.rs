@@ -14,7 +14,7 @@ use crate::cookie::{came_by_tls, cookies};
 use crate::problem::Problem;
 
 /// The cookie. It goes to the API alone, and no script reads it; the dashboard has one of its own.
-const NAME: &str = "tidegate_user";
+pub(crate) const NAME: &str = "tidegate_user";
 /// Of one name.
 const MOST_COOKIES: usize = 4;
 /// A session that there isn't is forgotten soon: guesses must not fill the cache.

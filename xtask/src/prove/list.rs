@@ -46,6 +46,13 @@ pub(super) const PROOFS: &[Proof] = &[
         "hostile_clients::others_are_served_beside_hostile_clients",
     ),
     proof(
+        "openapi-fuzz",
+        "100,000 requests made from the OpenAPI document, most of them wrong: no answer of 5xx, no panic",
+        "tidegate-api",
+        "e2e",
+        "fuzz::no_request_made_from_the_document_breaks_anything",
+    ),
+    proof(
         "sigterm-under-load",
         "SIGTERM while 64 clients ask behind a balancer: no accepted request is lost",
         "tidegate-api",

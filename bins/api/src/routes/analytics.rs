@@ -1,5 +1,7 @@
 //! `/api/analytics`: what the tenant did, by day.
 
+pub(super) mod operations;
+
 use axum::extract::State;
 use chrono::{Days, NaiveDate};
 use serde::Deserialize;

@@ -1,5 +1,7 @@
 //! `/api/backups`: copies of all tables, made by a job.
 
+pub(super) mod operations;
+
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};

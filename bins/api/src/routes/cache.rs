@@ -1,6 +1,7 @@
 //! `/api/cache`: what the cache did, and dropping from it on every node.
 
-pub(super) mod keys;
+mod keys;
+pub(super) mod operations;
 pub(crate) mod purge;
 pub(crate) mod warm_up;
 

@@ -4,6 +4,8 @@
 //! says that events were lost. A client that comes back with `Last-Event-ID` is told what it missed, as far as that is
 //! remembered, else of a gap. A stream ends after an hour, so that none is held for ever by a client that no longer reads.
 
+pub(super) mod operations;
+
 use std::convert::Infallible;
 use std::time::Duration;
 

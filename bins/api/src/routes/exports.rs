@@ -1,5 +1,7 @@
 //! `/api/schedules/export`: a tenant's schedules as a file, made by a job.
 
+pub(super) mod operations;
+
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

@@ -1,5 +1,7 @@
 //! `/api/files/{id}`: what a job has made for a tenant, streamed from where it lies.
 
+pub(super) mod operations;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};

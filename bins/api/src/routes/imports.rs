@@ -1,5 +1,6 @@
 //! `/api/schedules/import`: files of schedules, taken now and read by a job.
 
+pub(super) mod operations;
 mod view;
 
 use std::fs::File;

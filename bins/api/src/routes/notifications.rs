@@ -3,6 +3,8 @@
 //! A stream is resumed by the id of its last event, on whichever instance: nothing is lost and nothing comes twice, as long as it is kept;
 //! what isn't any more is told of by a `gap`.
 
+pub(super) mod operations;
+
 use std::convert::Infallible;
 
 use axum::Extension;

@@ -6,6 +6,7 @@ mod builtin;
 mod csv;
 mod export;
 mod flat;
+pub(super) mod operations;
 mod overview;
 mod sections;
 pub(super) mod silences;

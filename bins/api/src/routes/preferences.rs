@@ -1,5 +1,7 @@
 //! `/api/preferences/{user}`: a JSON object of the user's own, kept whole.
 
+pub(super) mod operations;
+
 use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Map, Value};

@@ -2,6 +2,7 @@
 
 mod check;
 pub(crate) mod keys;
+pub(super) mod operations;
 pub(crate) mod quotas;
 
 use std::sync::Arc;

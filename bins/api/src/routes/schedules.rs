@@ -1,5 +1,7 @@
 //! `/api/schedules`: a tenant's schedules.
 
+pub(super) mod operations;
+
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

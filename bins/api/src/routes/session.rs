@@ -1,5 +1,7 @@
 //! `/api/session`: a user logs in by e-mail and password, and out.
 
+pub(super) mod operations;
+
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};

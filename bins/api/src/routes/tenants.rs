@@ -1,18 +1,16 @@
 //! `/api/tenants`: customers, their keys and users.
 
 mod keys;
-mod manager;
+pub(crate) mod manager;
+pub(super) mod operations;
 mod users;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
 use serde::Deserialize;
 use serde_json::json;
 use tidegate_app::bearer::bearer;
@@ -29,18 +27,6 @@ use crate::problem::Problem;
 
 /// Longest name in characters.
 const MAX_NAME: usize = 200;
-
-/// What operators and the tenant itself look into and change.
-pub(super) fn routes(app: &App) -> Router<App> {
-    let managed = Router::new()
-        .route("/api/tenants/{id}/keys", post(keys::create).get(keys::list))
-        .route("/api/tenants/{id}/keys/{key}", delete(keys::revoke))
-        .route("/api/tenants/{id}/users", post(users::create).get(users::list))
-        .route("/api/tenants/{id}/users/{user}", get(users::show).delete(users::delete))
-        .route("/api/tenants/{id}/users/{user}/password", put(users::set_password))
-        .route_layer(from_fn_with_state(app.clone(), manager::layer));
-    Router::new().route("/api/tenants/{id}", get(show)).merge(managed)
-}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

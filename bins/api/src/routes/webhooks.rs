@@ -1,5 +1,7 @@
 //! `/api/webhooks`: where a tenant wants to be told.
 
+pub(super) mod operations;
+
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

@@ -1,6 +1,7 @@
 //! End to end: the real binaries, real requests, real faults.
 
 mod backend;
+mod document;
 mod harness;
 
 mod access_log;
@@ -12,13 +13,16 @@ mod bad_input;
 mod bad_start;
 mod cached_keys;
 mod connections;
+mod contract;
 mod documented;
 mod exports;
 mod fleet;
+mod fuzz;
 mod hostile_clients;
 mod imports;
 mod limiters;
 mod limits;
+mod matrix;
 mod notifications;
 mod numbers;
 mod pages;

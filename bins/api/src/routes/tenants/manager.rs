@@ -70,7 +70,7 @@ impl FromRequestParts<App> for Manager {
 /// Layer of the routes below `/api/tenants/{id}`: finds the tenant, and who asks. A tenant is charged as on its other routes.
 ///
 /// What was sent decides, as in [`show`](super::show). Another tenant's is as if it weren't there.
-pub(super) async fn layer(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
+pub(crate) async fn layer(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
     let Path(Named { id }) = Path::from_request_parts(&mut parts, &app).await?;
     let missing = || Problem::not_found(format!("there is no tenant `{id}`"));

@@ -1,4 +1,4 @@
-//! Who may do what: the tokens, the tenants' keys, and the open tour while there are none.
+//! The tenants' keys, and the open tour while there are none. Who may do which operation is in [`crate::matrix`].
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
@@ -6,121 +6,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{ADMIN, READ, TOKENS};
-use crate::harness::{Api, header, problem, success_json};
-
-/// What a sender of one token is told by reads and by changes.
-struct Expected {
-    sender: &'static str,
-    token: Option<String>,
-    reads: u16,
-    changes: u16,
-}
-
-/// Every operations route: its request, and whether it changes something.
-fn operations(api: &Api) -> Vec<(RequestBuilder, bool)> {
-    let reads = [
-        "/api/cache",
-        "/api/rate-limit",
-        "/api/rate-limit/tenants/acme",
-        "/api/performance",
-        "/api/events",
-        "/api/queue",
-        "/api/queue/import",
-        "/api/queue/import/jobs",
-        "/api/queue/import/settings",
-        "/api/queue/import/events",
-        "/api/queue/cron",
-    ];
-    let mut all: Vec<_> = reads.iter().map(|path| (api.request(Method::GET, path), false)).collect();
-    let plan = json!({"tenant_id": "acme", "tier": "free"});
-    all.extend([
-        // It changes nothing, and shows what is an admin's to see.
-        (api.request(Method::GET, "/api/cache/keys"), true),
-        (api.request(Method::DELETE, "/api/cache").json(&json!({"all": true})), true),
-        (api.request(Method::POST, "/api/cache?action=warmup"), true),
-        (api.request(Method::POST, "/api/rate-limit").json(&plan), true),
-        (api.request(Method::POST, "/api/rate-limit").json(&json!({"limiter": "report", "quota": "10/hour"})), true),
-        (api.request(Method::DELETE, "/api/rate-limit?limiter=api&key=nobody"), true),
-        (
-            api.request(Method::POST, "/api/rate-limit/block")
-                .json(&json!({"limiter": "api", "key": "nobody", "seconds": 1})),
-            true,
-        ),
-        (api.request(Method::DELETE, "/api/rate-limit/block?limiter=api&key=nobody"), true),
-        (
-            api.request(Method::POST, "/api/performance/silences")
-                .json(&json!({"rule": "p99", "minutes": 1, "reason": "a test"})),
-            true,
-        ),
-        (api.request(Method::DELETE, "/api/performance/silences?rule=p99"), true),
-        (api.request(Method::POST, "/api/queue/import/pause"), true),
-        (api.request(Method::POST, "/api/queue/import/resume"), true),
-        (api.request(Method::POST, "/api/queue/import/drain"), true),
-        (api.request(Method::POST, "/api/queue/import/retry-dead"), true),
-        (
-            api.request(Method::POST, "/api/queue/import/clean").json(&json!({"state": "done", "older_than_s": 60})),
-            true,
-        ),
-        (api.request(Method::PUT, "/api/queue/import/settings").json(&json!({})), true),
-    ]);
-    all
-}
-
-#[tokio::test]
-async fn operations_need_the_read_token_and_changes_the_admin_token() {
-    let api = Api::start_with(&TOKENS).await;
-    let tenant = json!({"id": "acme", "name": "Acme"});
-    let tenants = || api.request(Method::POST, "/api/tenants").json(&tenant);
-    let made = success_json(tenants().bearer_auth(ADMIN)).await;
-    let key = made["api_key"].as_str().unwrap().to_owned();
-
-    let matrix = [
-        Expected { sender: "nobody", token: None, reads: 401, changes: 401 },
-        Expected { sender: "a stranger", token: Some("wrong-token-0123456789".into()), reads: 401, changes: 401 },
-        Expected { sender: "half a token", token: Some(ADMIN[..ADMIN.len() - 1].into()), reads: 401, changes: 401 },
-        Expected { sender: "a tenant", token: Some(key), reads: 401, changes: 401 },
-        Expected { sender: "a reader", token: Some(READ.into()), reads: 200, changes: 403 },
-        Expected { sender: "an admin", token: Some(ADMIN.into()), reads: 200, changes: 200 },
-    ];
-    for Expected { sender, token, reads, changes } in matrix {
-        for (request, is_change) in operations(&api) {
-            let request = token.iter().fold(request, RequestBuilder::bearer_auth);
-            let answer = request.send().await.unwrap();
-            let (url, wanted) = (answer.url().clone(), if is_change { changes } else { reads });
-            // A change that only begins something is 202.
-            let is_as_wanted = answer.status() == wanted || (wanted == 200 && answer.status() == 202);
-            assert!(is_as_wanted, "{sender} at {url}: {}, not {wanted}", answer.status());
-            match wanted {
-                401 => {
-                    assert_eq!(header(&answer, "www-authenticate"), "Bearer", "{sender} at {url}");
-                    problem(answer, 401, "unauthorized").await;
-                }
-                403 => drop(problem(answer, 403, "forbidden").await),
-                _ => {}
-            }
-        }
-        for (path, body, wanted) in [
-            ("/api/queue/import/jobs", json!({"kind": "test", "payload": 1}), 201),
-            ("/api/queue/import/jobs/bulk", json!({"jobs": [{"kind": "test", "payload": 1}]}), 201),
-            ("/api/queue/import/jobs/nothing/retry", json!({}), 404),
-            ("/api/queue/import/jobs/nothing/promote", json!({}), 404),
-            ("/api/queue/cron", json!({"name": "a", "queue": "import", "expression": "@yearly"}), 201),
-            ("/api/queue/cron/nothing/pause", json!({}), 404),
-            ("/api/queue/cron/nothing/resume", json!({}), 404),
-            ("/api/queue/cron/nothing/trigger", json!({}), 404),
-        ] {
-            let request = token.iter().fold(api.request(Method::POST, path).json(&body), RequestBuilder::bearer_auth);
-            let wanted = if changes == 200 { wanted } else { changes };
-            assert_eq!(request.send().await.unwrap().status(), wanted, "{sender} at {path}");
-        }
-        let create = token.iter().fold(tenants(), RequestBuilder::bearer_auth);
-        let wanted = if changes == 200 { 409 } else { changes };
-        assert_eq!(create.send().await.unwrap().status(), wanted, "{sender} creates a tenant");
-    }
-    for probe in ["/livez", "/readyz", "/health", "/metrics"] {
-        assert_eq!(api.request(Method::GET, probe).send().await.unwrap().status(), 200, "{probe}");
-    }
-}
+use crate::document::{Document, Known};
+use crate::harness::{Api, problem, success_json};
 
 #[tokio::test]
 async fn application_routes_need_the_tenants_own_key() {
@@ -179,6 +66,9 @@ async fn with_tokens_the_tenants_name_alone_is_refused() {
 async fn the_open_tour_ends_where_somebody_may_stand_between() {
     let api = Api::start().await;
     api.create_tenant("acme", "enterprise").await;
+    let known = Known::default();
+    let mut operators = Document::of(&api).await.operations();
+    operators.retain(|operation| ["reader", "admin", "service"].contains(&operation.circle.as_str()));
     let foreign = [
         ("x-forwarded-for", "203.0.113.7"),
         ("x-forwarded-for", "127.0.0.1"),
@@ -189,8 +79,8 @@ async fn the_open_tour_ends_where_somebody_may_stand_between() {
         ("origin", "null"),
     ];
     for (name, value) in foreign {
-        for (request, _) in operations(&api) {
-            let answer = request.header(name, value).send().await.unwrap();
+        for operation in &operators {
+            let answer = operation.request(&api, &known).header(name, value).send().await.unwrap();
             problem(answer, 403, "forbidden").await;
         }
         let answer = api.get_as("acme", "/api/schedules").header(name, value).send().await.unwrap();

@@ -1,0 +1,214 @@
+//! One operation: what is asked, by whom, and what may be answered.
+
+#![expect(clippy::needless_pass_by_value, reason = "a schema or an example is made where it is handed over")]
+
+use std::collections::BTreeMap;
+
+use axum::http::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::circle::Circle;
+use super::schema::named;
+
+/// What one method at one path does.
+#[derive(Debug, Clone)]
+pub(crate) struct Operation {
+    pub(super) id: &'static str,
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    pub(super) circle: Circle,
+    pub(super) summary: &'static str,
+    parameters: Vec<Value>,
+    body: Option<Value>,
+    answers: BTreeMap<u16, Value>,
+    /// An upload may take long as long as it goes on: it watches over that itself.
+    pub(super) is_unhurried: bool,
+}
+
+/// A GET at `path`. `id` is unique among all operations; programs that are made from the document name their functions by it.
+pub(crate) fn get(id: &'static str, path: &'static str, circle: Circle, summary: &'static str) -> Operation {
+    Operation::new(id, Method::GET, path, circle, summary)
+}
+
+/// A POST at `path`.
+pub(crate) fn post(id: &'static str, path: &'static str, circle: Circle, summary: &'static str) -> Operation {
+    Operation::new(id, Method::POST, path, circle, summary)
+}
+
+/// A PUT at `path`.
+pub(crate) fn put(id: &'static str, path: &'static str, circle: Circle, summary: &'static str) -> Operation {
+    Operation::new(id, Method::PUT, path, circle, summary)
+}
+
+/// A DELETE at `path`.
+pub(crate) fn delete(id: &'static str, path: &'static str, circle: Circle, summary: &'static str) -> Operation {
+    Operation::new(id, Method::DELETE, path, circle, summary)
+}
+
+impl Operation {
+    fn new(id: &'static str, method: Method, path: &'static str, circle: Circle, summary: &'static str) -> Self {
+        let (parameters, answers) = (Vec::new(), BTreeMap::new());
+        Self { id, method, path, circle, summary, parameters, body: None, answers, is_unhurried: false }
+    }
+
+    /// A part of the path.
+    pub(crate) fn part(self, name: &str, schema: Value, example: impl Into<Value>) -> Self {
+        let part = json!({"name": name, "in": "path", "required": true, "schema": schema, "example": example.into()});
+        self.parameter(part).fails(404, "There is no such thing, or it is somebody else's.")
+    }
+
+    /// A parameter of the query that may be left out.
+    pub(crate) fn query(self, name: &str, schema: Value, description: &str) -> Self {
+        self.parameter(json!({"name": name, "in": "query", "description": description, "schema": schema}))
+    }
+
+    /// A parameter of the query that must be there.
+    pub(crate) fn needs(self, name: &str, schema: Value, example: impl Into<Value>) -> Self {
+        let parameter =
+            json!({"name": name, "in": "query", "required": true, "schema": schema, "example": example.into()});
+        self.parameter(parameter)
+    }
+
+    /// A header that may be sent.
+    pub(crate) fn header(self, name: &str, schema: Value, description: &str) -> Self {
+        self.parameter(json!({"name": name, "in": "header", "description": description, "schema": schema}))
+    }
+
+    /// A page of a list: how long, and where it begins.
+    pub(crate) fn paged(self, most: i64) -> Self {
+        self.query("limit", super::schema::between(1, most), "How many at most.").query(
+            "cursor",
+            super::schema::text(),
+            "Where to go on: `next_cursor` of the page before.",
+        )
+    }
+
+    /// The JSON that is sent.
+    pub(crate) fn body(self, schema: Value, example: Value) -> Self {
+        self.sends(true, json!({"application/json": {"schema": schema, "example": example}}))
+    }
+
+    /// JSON that may be sent, or nothing.
+    pub(crate) fn optional_body(self, schema: Value, example: Value) -> Self {
+        self.sends(false, json!({"application/json": {"schema": schema, "example": example}}))
+    }
+
+    /// A file that is sent, of one of these types, each with an example.
+    pub(crate) fn upload(mut self, kinds: &[(&str, &str)]) -> Self {
+        let content = kinds
+            .iter()
+            .map(|(kind, example)| ((*kind).to_owned(), json!({"schema": {"type": "string"}, "example": example})));
+        let content = Value::Object(content.collect::<Map<_, _>>());
+        self.is_unhurried = true;
+        self.sends(true, content)
+    }
+
+    fn sends(mut self, is_required: bool, content: Value) -> Self {
+        self.body = Some(json!({"required": is_required, "content": content}));
+        self.fails(408, "The body came too slowly.")
+            .fails(413, "The body is too large.")
+            .fails(415, "The body is of another type.")
+            .fails(422, "A value is not acceptable; `fields` names it where a field is at fault.")
+    }
+
+    fn parameter(mut self, parameter: Value) -> Self {
+        self.parameters.push(parameter);
+        self
+    }
+
+    /// 200 with this JSON.
+    pub(crate) fn ok(self, schema: Value) -> Self {
+        self.answers(200, schema)
+    }
+
+    /// 201 with this JSON.
+    pub(crate) fn created(self, schema: Value) -> Self {
+        self.answers(201, schema)
+    }
+
+    /// 202 with this JSON.
+    pub(crate) fn accepted(self, schema: Value) -> Self {
+        self.answers(202, schema)
+    }
+
+    /// That status with this JSON.
+    pub(crate) fn answers(self, status: u16, schema: Value) -> Self {
+        self.answers_as(status, &[("application/json", schema)])
+    }
+
+    /// That status with one of these types.
+    pub(crate) fn answers_as(mut self, status: u16, kinds: &[(&str, Value)]) -> Self {
+        let content = kinds.iter().map(|(kind, schema)| ((*kind).to_owned(), json!({"schema": schema})));
+        let content = Value::Object(content.collect::<Map<_, _>>());
+        self.answers.insert(status, json!({"description": reason(status), "content": content}));
+        self
+    }
+
+    /// That status without a body.
+    pub(crate) fn silent(mut self, status: u16) -> Self {
+        self.answers.insert(status, json!({"description": reason(status)}));
+        self
+    }
+
+    /// A read of which a client may keep a copy: 304 where it has it already.
+    pub(crate) fn revalidates(self) -> Self {
+        self.header("If-None-Match", super::schema::text(), "The `ETag` of the copy that the client has.").silent(304)
+    }
+
+    /// That status with a problem.
+    pub(crate) fn fails(mut self, status: u16, when: &str) -> Self {
+        let problem =
+            json!({"description": when, "content": {"application/problem+json": {"schema": named("Problem")}}});
+        self.answers.insert(status, problem);
+        self
+    }
+
+    /// It with the answers that follow from what it is.
+    pub(super) fn completed(mut self) -> Self {
+        let has_query = self.parameters.iter().any(|parameter| parameter["in"] == "query");
+        if !self.parameters.is_empty() || self.body.is_some() {
+            self = self.fails(400, "The request can't be read.");
+        }
+        if has_query {
+            self = self.fails(422, "A value is not acceptable; `fields` names it where a field is at fault.");
+        }
+        if self.circle != Circle::Public {
+            self = self
+                .fails(401, "The client has not shown who it is.")
+                .fails(403, "The client may not do this.")
+                .fails(429, "Too many requests; `Retry-After` says when to come again.");
+        }
+        // Answers of a probe are its own, a failure's too.
+        if self.answers.contains_key(&503) { self } else { self.fails(503, "It can't be done now; try again later.") }
+    }
+
+    /// As OpenAPI writes it.
+    pub(super) fn json(&self) -> Value {
+        let answers: Map<_, _> =
+            self.answers.iter().map(|(status, answer)| (status.to_string(), answer.clone())).collect();
+        let mut written = json!({
+            "operationId": self.id,
+            "summary": self.summary,
+            "tags": [self.tag()],
+            "x-circle": self.circle.name(),
+            "security": self.circle.security(self.method == Method::GET),
+            "responses": answers,
+        });
+        if !self.parameters.is_empty() {
+            written["parameters"] = json!(self.parameters);
+        }
+        if let Some(body) = &self.body {
+            written["requestBody"] = body.clone();
+        }
+        written
+    }
+
+    /// The room of the API that it lies in.
+    pub(super) fn tag(&self) -> &'static str {
+        self.path.strip_prefix("/api/").and_then(|path| path.split('/').next()).unwrap_or("service")
+    }
+}
+
+fn reason(status: u16) -> &'static str {
+    StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("An answer")
+}

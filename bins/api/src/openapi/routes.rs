@@ -1,0 +1,106 @@
+//! The only way to add a route.
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::http::{HeaderValue, Method, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use serde_json::{Map, Value};
+
+use super::circle::Circle;
+use super::document;
+use super::operation::{self, Operation};
+use super::schema;
+use crate::app::App;
+use crate::problem::Problem;
+use crate::representation::{self, Found, IfNoneMatch, Representation};
+use crate::routes::tenants::manager;
+use crate::{access, caller, timeout};
+
+/// Where the document lies.
+const PATH: &str = "/openapi.json";
+
+/// The routes of the API, each with its operation.
+pub(crate) struct Routes {
+    app: App,
+    router: Router<App>,
+    operations: Vec<Operation>,
+    schemas: Map<String, Value>,
+}
+
+impl Routes {
+    pub(crate) fn new(app: &App) -> Self {
+        Self { app: app.clone(), router: Router::new(), operations: Vec::new(), schemas: Map::new() }
+    }
+
+    /// Names a schema that several operations share.
+    pub(crate) fn schema(mut self, name: &str, schema: Value) -> Self {
+        self.schemas.insert(name.to_owned(), schema);
+        self
+    }
+
+    /// Has `handler` do that operation, for those whom its circle admits.
+    pub(crate) fn add<H: Handler<T, App>, T: 'static>(mut self, operation: Operation, handler: H) -> Self {
+        let route = self.guarded(&operation, on(filter(&operation.method), handler));
+        self.router = self.router.route(operation.path, route);
+        self.described(operation)
+    }
+
+    /// Describes what is served by others.
+    pub(crate) fn described(mut self, operation: Operation) -> Self {
+        self.operations.push(operation.completed());
+        self
+    }
+
+    fn guarded(&self, operation: &Operation, route: MethodRouter<App>) -> MethodRouter<App> {
+        let app = || self.app.clone();
+        let timed = |route: MethodRouter<App>| {
+            if operation.is_unhurried { route } else { route.route_layer(from_fn_with_state(app(), timeout::layer)) }
+        };
+        match operation.circle {
+            // Who these are for is asked by the route itself.
+            Circle::Public | Circle::TenantOrReader => timed(route),
+            Circle::TenantOrOperator => timed(route.route_layer(from_fn_with_state(app(), manager::layer))),
+            Circle::Reader => timed(route.route_layer(from_fn_with_state(app(), access::readers))),
+            Circle::Admin => timed(route.route_layer(from_fn_with_state(app(), access::administration))),
+            Circle::Service => timed(route.route_layer(from_fn_with_state(app(), access::service))),
+            // The tenant is looked up in a time of its own.
+            Circle::Tenant => timed(route).route_layer(from_fn_with_state(app(), caller::layer)),
+        }
+    }
+
+    /// All of them, and the document that says so.
+    pub(crate) fn finish(self) -> Router<App> {
+        let about = operation::get("showDocument", PATH, Circle::Public, "This document")
+            .revalidates()
+            .ok(schema::map(schema::anything()));
+        let Self { router, mut operations, schemas, .. } = self;
+        operations.push(about.completed());
+        let document = Representation::of(&document::write(&operations, schemas));
+        let document = document.expect("a value of JSON can be written as JSON");
+        router.route(PATH, on(MethodFilter::GET, move |known: IfNoneMatch| show(document, known)))
+    }
+}
+
+/// The document, which anybody may keep for a while.
+async fn show(document: Representation, known: IfNoneMatch) -> Result<Response, Problem> {
+    let mut response = representation::respond(&known, Found::past_the_cache(document), || {
+        Problem::not_found("there is no document")
+    })?;
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    // It is the same for everybody, and no cache was asked for it.
+    headers.remove(header::VARY);
+    headers.remove("cache-status");
+    Ok(response)
+}
+
+fn filter(method: &Method) -> MethodFilter {
+    match *method {
+        Method::POST => MethodFilter::POST,
+        Method::PUT => MethodFilter::PUT,
+        Method::DELETE => MethodFilter::DELETE,
+        _ => MethodFilter::GET,
+    }
+}

@@ -1,0 +1,148 @@
+//! JSON Schema (2020-12) in few words.
+
+#![expect(clippy::needless_pass_by_value, reason = "a schema or an example is made where it is handed over")]
+
+use serde_json::{Map, Value, json};
+
+/// Any JSON at all.
+pub(crate) fn anything() -> Value {
+    json!(true)
+}
+
+/// A text.
+pub(crate) fn text() -> Value {
+    json!({"type": "string"})
+}
+
+/// A text of so many characters.
+pub(crate) fn text_of(least: usize, most: usize) -> Value {
+    json!({"type": "string", "minLength": least, "maxLength": most})
+}
+
+/// One of these words.
+pub(crate) fn one_of(words: &[&str]) -> Value {
+    json!({"type": "string", "enum": words})
+}
+
+/// A UUID as text.
+pub(crate) fn uuid() -> Value {
+    json!({"type": "string", "format": "uuid"})
+}
+
+/// A time as RFC 3339 writes it.
+pub(crate) fn time() -> Value {
+    json!({"type": "string", "format": "date-time"})
+}
+
+/// Yes or no.
+pub(crate) fn flag() -> Value {
+    json!({"type": "boolean"})
+}
+
+/// A whole number from 0 on.
+pub(crate) fn count() -> Value {
+    json!({"type": "integer", "minimum": 0})
+}
+
+/// A whole number within these bounds, both included.
+pub(crate) fn between(least: i64, most: i64) -> Value {
+    json!({"type": "integer", "minimum": least, "maximum": most})
+}
+
+/// A number.
+pub(crate) fn number() -> Value {
+    json!({"type": "number"})
+}
+
+/// That, or `null`.
+pub(crate) fn or_null(schema: Value) -> Value {
+    let mut schema = schema;
+    match schema.get("type").cloned() {
+        Some(Value::String(kind)) if schema.get("enum").is_none() => {
+            schema["type"] = json!([kind, "null"]);
+            schema
+        }
+        _ => json!({"anyOf": [schema, {"type": "null"}]}),
+    }
+}
+
+/// Any number of these.
+pub(crate) fn list(items: Value) -> Value {
+    json!({"type": "array", "items": items})
+}
+
+/// From `least` to `most` of these.
+pub(crate) fn list_of(least: usize, most: usize, items: Value) -> Value {
+    json!({"type": "array", "items": items, "minItems": least, "maxItems": most})
+}
+
+/// An object whose names are not known beforehand.
+pub(crate) fn map(values: Value) -> Value {
+    json!({"type": "object", "additionalProperties": values})
+}
+
+/// A schema among the components.
+pub(crate) fn named(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+/// An object of these fields and no others. A name that ends in `?` is a field that may be left out.
+pub(crate) fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    for (name, schema) in fields {
+        match name.strip_suffix('?') {
+            Some(name) => drop(properties.insert(name.to_owned(), schema)),
+            None => {
+                required.push(name);
+                properties.insert(name.to_owned(), schema);
+            }
+        }
+    }
+    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+}
+
+/// The same object, and whatever else there is beside these fields.
+pub(crate) fn open(mut object: Value) -> Value {
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove("additionalProperties");
+    }
+    object
+}
+
+/// A page of a list: its items, and where the next one begins.
+pub(crate) fn page(items: Value) -> Value {
+    object([("items", list(items)), ("next_cursor", or_null(text()))])
+}
+
+/// What it means, in a sentence.
+pub(crate) fn told(mut schema: Value, description: &str) -> Value {
+    if let Some(fields) = schema.as_object_mut() {
+        fields.insert("description".to_owned(), description.into());
+    }
+    schema
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_left_out_is_not_required() {
+        let schema = object([("a", text()), ("b?", count())]);
+        assert_eq!(schema["required"], json!(["a"]));
+        assert_eq!(schema["properties"]["b"], count());
+        assert_eq!(
+            (&schema["additionalProperties"], open(schema.clone()).get("additionalProperties")),
+            (&json!(false), None)
+        );
+    }
+
+    #[test]
+    fn null_stands_beside_whatever_it_is() {
+        assert_eq!(or_null(text()), json!({"type": ["string", "null"]}));
+        // An `enum` would go on refusing `null` whatever the type says.
+        assert_eq!(or_null(one_of(&["a"]))["anyOf"][1], json!({"type": "null"}));
+        assert_eq!(or_null(named("Job"))["anyOf"][0], named("Job"));
+    }
+}

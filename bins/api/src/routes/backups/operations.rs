@@ -1,0 +1,19 @@
+//! What `/api/backups` offers.
+
+use super::{create, list};
+use crate::openapi::schema::{count, object, page, text, time};
+use crate::openapi::{Circle, Routes, get, post};
+
+pub(in crate::routes) fn add(routes: Routes) -> Routes {
+    let backup = object([("id", text()), ("bytes", count()), ("created_at", time())]);
+    routes
+        .add(
+            get("listBackups", "/api/backups", Circle::Reader, "Backups that are kept, newest first").ok(page(backup)),
+            list,
+        )
+        .add(
+            post("createBackup", "/api/backups", Circle::Admin, "Has a job write all tables into a backup")
+                .accepted(object([("job_id", text()), ("location", text())])),
+            create,
+        )
+}

@@ -1,0 +1,116 @@
+//! What `/api/cache` offers.
+
+use serde_json::json;
+
+use super::{keys, purge, show, warm_up};
+use crate::openapi::schema::{
+    anything, between, count, flag, list, list_of, map, named, number, object, one_of, open, or_null, page, text, told,
+};
+use crate::openapi::{Circle, Routes, delete, get, post};
+
+pub(in crate::routes) fn add(routes: Routes) -> Routes {
+    let warm_up = object([
+        ("state", one_of(&["running", "done", "cancelled"])),
+        ("total", count()),
+        ("loaded", count()),
+        ("present", count()),
+        ("failed", count()),
+        ("unknown", count()),
+        ("elapsed_ms", count()),
+    ]);
+    let class = told(text(), "A TTL class, or `all`.");
+    let names = || list_of(0, 1_000, text());
+    let begun = object([("warm_up", named("WarmUp"))]);
+    routes
+        .schema("WarmUp", warm_up)
+        .add(
+            get("showCache", "/api/cache", Circle::Reader, "What the cache did, by tier and by class").ok(report()),
+            show,
+        )
+        .add(
+            post("warmUpCache", "/api/cache", Circle::Admin, "Begins to load the hottest keys")
+                .needs("action", one_of(&["warmup"]), "warmup")
+                .optional_body(
+                    object([("type?", or_null(class.clone())), ("limit?", or_null(between(1, 100_000)))]),
+                    json!({"type": "schedule", "limit": 10}),
+                )
+                .accepted(begun)
+                .fails(409, "A warm-up is under way."),
+            warm_up::start,
+        )
+        .add(
+            delete(
+                "purgeCache",
+                "/api/cache",
+                Circle::Admin,
+                "Drops from the caches of all nodes what the body selects",
+            )
+            .body(
+                object([
+                    ("pattern?", text()),
+                    ("keys?", names()),
+                    ("tags?", names()),
+                    ("all?", flag()),
+                    ("type?", class),
+                ]),
+                json!({"pattern": "schedule:*", "type": "schedule"}),
+            )
+            .ok(object([("removed", told(or_null(count()), "None where nothing was counted."))])),
+            purge::drop_selected,
+        )
+        .add(
+            get(
+                "listCacheKeys",
+                "/api/cache/keys",
+                Circle::Admin,
+                "Keys that this process holds in memory, never their values",
+            )
+            .query("key", text(), "One key, and nothing else beside it.")
+            .query("pattern", text(), "Keys that match.")
+            .paged(200)
+            .ok(json!({"anyOf": [page(named("CacheKey")), named("CacheKey")]}))
+            .fails(404, "The memory of this process holds no such key."),
+            keys::list,
+        )
+        .schema(
+            "CacheKey",
+            object([
+                ("key", text()),
+                ("class", text()),
+                ("tier", text()),
+                ("fresh_for_ms", or_null(count())),
+                ("stale", flag()),
+                ("weight", count()),
+            ]),
+        )
+}
+
+fn report() -> serde_json::Value {
+    let rate = || or_null(number());
+    let class = object([
+        ("class", text()),
+        ("ttl_seconds", count()),
+        ("hits", count()),
+        ("stale_hits", count()),
+        ("misses", count()),
+        ("shared_hits", count()),
+        ("hit_rate", rate()),
+        ("loads", count()),
+        ("load_failures", count()),
+        ("queued_loads", count()),
+        ("refused_loads", count()),
+        ("timeouts", count()),
+        ("collapsed", count()),
+        ("invalidations", count()),
+        ("type_mismatches", count()),
+    ]);
+    let tier = open(object([("tier", text()), ("hits", count()), ("misses", count()), ("hit_rate", rate())]));
+    object([
+        ("tiers", list(tier)),
+        ("classes", list(class)),
+        ("low_hit_rate", list(text())),
+        ("warm_up", or_null(named("WarmUp"))),
+        ("redis", told(or_null(list(map(anything()))), "What is known of each Redis server in use.")),
+        ("warnings", list(text())),
+    ])
+}

@@ -1,0 +1,20 @@
+//! What `/api/events` offers.
+
+use axum::Extension;
+use axum::handler::Handler;
+use tokio_util::sync::CancellationToken;
+
+use super::{Stop, follow};
+use crate::openapi::schema::{text, told};
+use crate::openapi::{Circle, Routes, get};
+
+pub(in crate::routes) fn add(routes: Routes, stop: CancellationToken) -> Routes {
+    let stream = told(text(), "Events `alert`, `health` and `gap`; for an hour at most.");
+    routes.add(
+        get("followEvents", "/api/events", Circle::Reader, "What happens, as server-sent events")
+            .query("topics", text(), "Topics with commas between; all without it.")
+            .header("Last-Event-ID", text(), "The last event that was seen: what was missed since is told first.")
+            .answers_as(200, &[("text/event-stream", stream)]),
+        follow.layer(Extension(Stop(stop))),
+    )
+}

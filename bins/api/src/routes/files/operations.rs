@@ -1,0 +1,15 @@
+//! What `/api/files` offers.
+
+use super::show;
+use crate::openapi::schema::text;
+use crate::openapi::{Circle, Routes, get};
+
+pub(in crate::routes) fn add(routes: Routes) -> Routes {
+    routes.add(
+        get("readFile", "/api/files/{id}", Circle::Tenant, "A file that a job wrote for the tenant")
+            .part("id", text(), "018f3c1e-7a4b-7c5d-8e9f-0123456789ab")
+            .revalidates()
+            .answers_as(200, &[("text/csv", text()), ("application/x-ndjson", text())]),
+        show,
+    )
+}

@@ -1,0 +1,55 @@
+//! What `/api/schedules/import` offers.
+
+use super::{create, rejects, show};
+use crate::openapi::schema::{anything, named, object, or_null, text, time};
+use crate::openapi::{Circle, Operation, Routes, get, post};
+
+const CSV: &str = "title,starts_at,ends_at,recurrence,attendees\n\
+    Stand-up,2030-01-07T09:00:00Z,2030-01-07T09:15:00Z,,ada@example.org\n";
+const NDJSON: &str =
+    "{\"title\":\"Stand-up\",\"starts_at\":\"2030-01-07T09:00:00Z\",\"ends_at\":\"2030-01-07T09:15:00Z\"}\n";
+
+pub(in crate::routes) fn add(routes: Routes) -> Routes {
+    let of_one = |operation: Operation| operation.part("id", text(), "018f3c1e-7a4b-7c5d-8e9f-0123456789ab");
+    let import = object([
+        ("id", text()),
+        ("state", named("JobState")),
+        ("progress", or_null(named("Progress"))),
+        ("created_at", time()),
+        ("finished_at", or_null(time())),
+        ("result", anything()),
+        ("reason", or_null(object([("kind", text()), ("detail", text())]))),
+    ]);
+    routes
+        .add(
+            post(
+                "importSchedules",
+                "/api/schedules/import",
+                Circle::Tenant,
+                "Takes a file of schedules, which a job reads",
+            )
+            .upload(&[("text/csv", CSV), ("application/x-ndjson", NDJSON)])
+            .accepted(object([("job_id", text()), ("location", text())])),
+            create,
+        )
+        .add(
+            of_one(get(
+                "showImport",
+                "/api/schedules/import/{id}",
+                Circle::Tenant,
+                "How far an import is, and what became of it",
+            ))
+            .ok(import),
+            show,
+        )
+        .add(
+            of_one(get(
+                "listRejects",
+                "/api/schedules/import/{id}/rejects",
+                Circle::Tenant,
+                "All bad lines of an import, as a file",
+            ))
+            .answers_as(200, &[("text/csv", text())]),
+            rejects,
+        )
+}

@@ -1,0 +1,42 @@
+//! What `/api/notifications` offers.
+
+use axum::Extension;
+use axum::handler::Handler;
+use tokio_util::sync::CancellationToken;
+
+use super::{follow, list};
+use crate::openapi::schema::{anything, between, count, list as many, object, or_null, text, time, told};
+use crate::openapi::{Circle, Routes, get};
+use crate::routes::events::Stop;
+
+pub(in crate::routes) fn add(routes: Routes, stop: CancellationToken) -> Routes {
+    let notification =
+        object([("seq", count()), ("kind", text()), ("user", or_null(text())), ("at", time()), ("body", anything())]);
+    let page = object([
+        ("items", many(notification)),
+        ("next_after", told(or_null(count()), "Where the next page begins; null behind the last.")),
+        ("last", told(count(), "The newest there is.")),
+        ("gone", told(count(), "Up to here they are kept no more.")),
+    ]);
+    let stream = told(text(), "Events `notification` and `gap`.");
+    routes
+        .add(
+            get("listNotifications", "/api/notifications", Circle::Tenant, "What the tenant was told, oldest first")
+                .query("after", count(), "Only those behind this `seq`.")
+                .query("limit", between(1, 200), "How many at most.")
+                .ok(page),
+            list,
+        )
+        .add(
+            get(
+                "followNotifications",
+                "/api/notifications/events",
+                Circle::Tenant,
+                "What it is told, as server-sent events",
+            )
+            .query("after", count(), "Begins behind this `seq`.")
+            .header("Last-Event-ID", text(), "The last event that was seen; it goes before `after`.")
+            .answers_as(200, &[("text/event-stream", stream)]),
+            follow.layer(Extension(Stop(stop))),
+        )
+}

@@ -1,0 +1,26 @@
+//! What `/api/preferences` offers.
+
+use serde_json::json;
+
+use super::{replace, show};
+use crate::openapi::schema::{anything, map, uuid};
+use crate::openapi::{Circle, Operation, Routes, get, put};
+
+pub(in crate::routes) fn add(routes: Routes) -> Routes {
+    const PATH: &str = "/api/preferences/{user}";
+    let of_user = |operation: Operation| operation.part("user", uuid(), "018f3c1e-7a4b-7c5d-8e9f-0123456789ab");
+    let preferences = || map(anything());
+    routes
+        .add(
+            of_user(get("showPreferences", PATH, Circle::Tenant, "What a user prefers"))
+                .revalidates()
+                .ok(preferences()),
+            show,
+        )
+        .add(
+            of_user(put("replacePreferences", PATH, Circle::Tenant, "Sets all that a user prefers, up to 64 KiB"))
+                .body(preferences(), json!({"theme": "dark"}))
+                .ok(preferences()),
+            replace,
+        )
+}

@@ -1,0 +1,72 @@
+//! What `/api/schedules` offers.
+
+use serde_json::{Value, json};
+
+use super::{create, delete as remove, list, replace, show};
+use crate::openapi::schema::{list as many, list_of, named, object, or_null, page, text, text_of, time, told, uuid};
+use crate::openapi::{Circle, Operation, Routes, delete, get, post, put};
+
+/// One that is there only while a test made it.
+const SOME_ID: &str = "018f3c1e-7a4b-7c5d-8e9f-0123456789ab";
+
+pub(in crate::routes) fn add(routes: Routes) -> Routes {
+    const ONE: &str = "/api/schedules/{id}";
+    let of_one = |operation: Operation| operation.part("id", uuid(), SOME_ID);
+    routes
+        .schema("Schedule", schedule())
+        .schema("NewSchedule", new_schedule())
+        .add(
+            get("listSchedules", "/api/schedules", Circle::Tenant, "The tenant's schedules, by start")
+                .paged(200)
+                .revalidates()
+                .ok(page(named("Schedule"))),
+            list,
+        )
+        .add(
+            post("createSchedule", "/api/schedules", Circle::Tenant, "Creates a schedule")
+                .body(named("NewSchedule"), example())
+                .created(named("Schedule")),
+            create,
+        )
+        .add(of_one(get("showSchedule", ONE, Circle::Tenant, "One schedule")).revalidates().ok(named("Schedule")), show)
+        .add(
+            of_one(put("replaceSchedule", ONE, Circle::Tenant, "Gives a schedule another content"))
+                .body(named("NewSchedule"), example())
+                .ok(named("Schedule")),
+            replace,
+        )
+        .add(of_one(delete("deleteSchedule", ONE, Circle::Tenant, "Deletes a schedule")).silent(204), remove)
+}
+
+fn example() -> Value {
+    json!({
+        "title": "Stand-up",
+        "starts_at": "2030-01-07T09:00:00Z",
+        "ends_at": "2030-01-07T09:15:00Z",
+        "recurrence": "FREQ=WEEKLY;COUNT=10",
+        "attendees": ["ada@example.org"],
+    })
+}
+
+fn new_schedule() -> Value {
+    object([
+        ("title", text_of(1, 200)),
+        ("starts_at", time()),
+        ("ends_at", told(time(), "Later than the start.")),
+        ("recurrence?", told(or_null(text()), "An RRULE of RFC 5545.")),
+        ("attendees?", list_of(0, 200, told(text(), "An e-mail address or a name."))),
+    ])
+}
+
+fn schedule() -> Value {
+    object([
+        ("id", uuid()),
+        ("title", text()),
+        ("starts_at", time()),
+        ("ends_at", time()),
+        ("recurrence", or_null(text())),
+        ("attendees", many(text())),
+        ("created_at", time()),
+        ("updated_at", time()),
+    ])
+}

@@ -1,0 +1,42 @@
+//! What `/api/session` offers.
+
+use serde_json::json;
+
+use super::{begin, end, show};
+use crate::openapi::schema::{named, object, text, time, told};
+use crate::openapi::{Circle, Routes, delete, get, post};
+
+pub(in crate::routes) fn add(routes: Routes) -> Routes {
+    const PATH: &str = "/api/session";
+    let login = object([
+        ("tenant_id?", text()),
+        ("tenantId?", told(text(), "The same as `tenant_id`.")),
+        ("email", text()),
+        ("password", text()),
+    ]);
+    let example = json!({"tenant_id": "acme", "email": "ada@example.org", "password": "correct horse battery staple"});
+    routes
+        .schema("Session", object([("tenant_id", text()), ("user", named("User")), ("expires_at", time())]))
+        .add(
+            post("beginSession", PATH, Circle::Public, "Logs a user in: the answer sets the cookie of a session")
+                .body(login, example)
+                .created(named("Session"))
+                .fails(401, "There is no user of that tenant with that e-mail and password.")
+                .fails(403, "The request was sent from another site.")
+                .fails(429, "Too many attempts; `Retry-After` says when to come again."),
+            begin,
+        )
+        .add(
+            get("showSession", PATH, Circle::Tenant, "Who is logged in, by the cookie")
+                .ok(named("Session"))
+                .fails(404, "The request has no session."),
+            show,
+        )
+        .add(
+            delete("endSession", PATH, Circle::Public, "Logs out, on every instance")
+                .silent(204)
+                .fails(403, "The request was sent from another site.")
+                .fails(429, "Too many sessions that are none."),
+            end,
+        )
+}

@@ -1,0 +1,126 @@
+//! What `/api/tenants` offers.
+
+use serde_json::{Value, json};
+
+use super::{create, keys, show, users};
+use crate::openapi::schema::{count, named, object, or_null, page, text, text_of, time, told, uuid};
+use crate::openapi::{Circle, Operation, Routes, delete, get, post, put};
+
+pub(in crate::routes) fn add(routes: Routes) -> Routes {
+    let body = object([
+        ("id", json!({"type": "string", "pattern": "^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"})),
+        ("name", text_of(1, 200)),
+        ("tier?", named("Tier")),
+        ("limits?", named("Overrides")),
+    ]);
+    let mut created = tenant();
+    created["properties"]["api_key"] = told(text(), "The first key, shown this once.");
+    let routes = routes
+        .schema("Tenant", tenant())
+        .add(
+            post("createTenant", "/api/tenants", Circle::Admin, "Creates a tenant, with its first API key")
+                .body(body, json!({"id": "acme", "name": "Acme", "tier": "enterprise"}))
+                .created(created)
+                .fails(409, "There is one of this id."),
+            create,
+        )
+        .add(
+            get("showTenant", "/api/tenants/{id}", Circle::TenantOrReader, "A tenant, and its plan")
+                .part("id", text(), "acme")
+                .ok(named("Tenant")),
+            show,
+        );
+    members(routes)
+}
+
+fn tenant() -> Value {
+    object([
+        ("id", text()),
+        ("name", text()),
+        ("tier", named("Tier")),
+        ("overrides", named("Overrides")),
+        ("limits", named("Limits")),
+        ("epoch", count()),
+        ("created_at", time()),
+    ])
+}
+
+/// Keys and users of a tenant.
+fn members(routes: Routes) -> Routes {
+    const KEYS: &str = "/api/tenants/{id}/keys";
+    const USERS: &str = "/api/tenants/{id}/users";
+    const USER: &str = "/api/tenants/{id}/users/{user}";
+    const SOME_ID: &str = "018f3c1e-7a4b-7c5d-8e9f-0123456789ab";
+    const PASSWORD: &str = "correct horse battery staple";
+    let of_tenant = |operation: Operation| operation.part("id", text(), "acme");
+    let of_user = |operation: Operation| of_tenant(operation).part("user", uuid(), SOME_ID);
+    let key = object([("id", uuid()), ("name", text()), ("created_at", time())]);
+    let mut made = key.clone();
+    made["properties"]["api_key"] = told(text(), "The key, shown this once.");
+    let new_user = object([("email", text()), ("name", text()), ("password", text())]);
+    let user = json!({"email": "ada@example.org", "name": "Ada", "password": PASSWORD});
+    routes
+        .schema("User", object([("id", uuid()), ("email", text()), ("name", text()), ("created_at", time())]))
+        .add(
+            of_tenant(post("createKey", KEYS, Circle::TenantOrOperator, "Issues another API key"))
+                .body(object([("name", text_of(1, 100))]), json!({"name": "backup"}))
+                .created(made)
+                .fails(409, "The tenant has as many as it may have."),
+            keys::create,
+        )
+        .add(
+            of_tenant(get("listKeys", KEYS, Circle::TenantOrOperator, "API keys, never the keys themselves"))
+                .ok(page(key)),
+            keys::list,
+        )
+        .add(
+            of_tenant(delete(
+                "revokeKey",
+                "/api/tenants/{id}/keys/{key}",
+                Circle::TenantOrOperator,
+                "Revokes an API key",
+            ))
+            .part("key", uuid(), SOME_ID)
+            .silent(204),
+            keys::revoke,
+        )
+        .add(
+            of_tenant(post("createUser", USERS, Circle::TenantOrOperator, "Adds a user"))
+                .body(new_user, user)
+                .created(named("User"))
+                .fails(409, "There is one of this e-mail, or no seat is left."),
+            users::create,
+        )
+        .add(
+            of_tenant(get("listUsers", USERS, Circle::TenantOrOperator, "Users, in order of their creation"))
+                .paged(200)
+                .ok(page(named("User"))),
+            users::list,
+        )
+        .add(of_user(get("showUser", USER, Circle::TenantOrOperator, "One user")).ok(named("User")), users::show)
+        .add(
+            of_user(delete(
+                "deleteUser",
+                USER,
+                Circle::TenantOrOperator,
+                "Deletes a user, with sessions and preferences",
+            ))
+            .silent(204),
+            users::delete,
+        )
+        .add(
+            of_user(put(
+                "setPassword",
+                "/api/tenants/{id}/users/{user}/password",
+                Circle::TenantOrOperator,
+                "Sets a password, and ends the user's sessions",
+            ))
+            .body(
+                object([("password", text()), ("current?", told(or_null(text()), "What a user has to know."))]),
+                json!({"password": PASSWORD}),
+            )
+            .silent(204)
+            .fails(409, "The password was changed meanwhile."),
+            users::set_password,
+        )
+}

@@ -1,0 +1,41 @@
+//! What `/api/webhooks` offers.
+
+use serde_json::json;
+
+use super::{create, delete as remove, list};
+use crate::openapi::schema::{list as many, object, or_null, text, time, told, uuid};
+use crate::openapi::{Circle, Routes, delete, get, post};
+
+pub(in crate::routes) fn add(routes: Routes) -> Routes {
+    let webhook = object([
+        ("id", uuid()),
+        ("url", text()),
+        ("kinds", many(text())),
+        ("created_at", time()),
+        ("disabled_at", told(or_null(time()), "Since when it is told nothing more, by its own wish.")),
+    ]);
+    let mut created = webhook.clone();
+    created["properties"]["secret"] = told(text(), "By which deliveries are signed; shown this once.");
+    routes
+        .add(
+            get("listWebhooks", "/api/webhooks", Circle::Tenant, "Where the tenant wants to be told")
+                .ok(object([("items", many(webhook))])),
+            list,
+        )
+        .add(
+            post("createWebhook", "/api/webhooks", Circle::Tenant, "Has notifications sent there")
+                .body(
+                    object([("url", text()), ("kinds?", told(many(text()), "Of which kinds; of all without it."))]),
+                    json!({"url": "https://hooks.example/tidegate", "kinds": []}),
+                )
+                .created(created)
+                .fails(409, "The tenant has as many as it may have."),
+            create,
+        )
+        .add(
+            delete("deleteWebhook", "/api/webhooks/{id}", Circle::Tenant, "Has nothing more sent there")
+                .part("id", uuid(), "018f3c1e-7a4b-7c5d-8e9f-0123456789ab")
+                .silent(204),
+            remove,
+        )
+}
