@@ -2,7 +2,8 @@
 //!
 //! What is exported can be imported, and is the same then. A cell of the CSV form that a spreadsheet would take for a formula gets
 //! an apostrophe in front, which spreadsheets read as "this is text"; the import takes it away again. So that nothing is lost
-//! where a title itself begins so, every run of apostrophes before such a sign gets one more, and loses one.
+//! where a title itself begins so, every run of apostrophes before such a sign gets one more, and loses one. Where lists are separated by
+//! semicolons, as in much of Europe, a spreadsheet takes each attendee for a cell, and each is guarded.
 
 use std::fmt::Write;
 
@@ -50,15 +51,15 @@ pub(crate) fn extension(format: Format) -> &'static str {
 }
 
 fn csv(text: &mut String, schedule: &Schedule) {
-    let attendees = schedule.attendees.join(";");
+    let attendees = schedule.attendees.iter().map(|attendee| guarded(attendee)).collect::<Vec<_>>().join(";");
     let (starts_at, ends_at) = (time(schedule.starts_at), time(schedule.ends_at));
     let recurrence = schedule.recurrence.as_deref().unwrap_or_default();
-    let cells = [&guarded(&schedule.title), starts_at.as_str(), &ends_at, recurrence, &guarded(&attendees)];
+    let cells = [&guarded(&schedule.title), starts_at.as_str(), &ends_at, recurrence, &attendees];
     for (number, cell) in cells.into_iter().enumerate() {
         if number > 0 {
             text.push(',');
         }
-        if cell.contains(['"', ',', '\n', '\r', ' ']) {
+        if cell.contains(['"', ',', ';', '\n', '\r', ' ']) {
             // A text takes whatever it is given.
             let _ = write!(text, "\"{}\"", cell.replace('"', "\"\""));
         } else {

@@ -67,6 +67,6 @@ fn no_cell_is_run_by_a_spreadsheet() {
     let text = lines(Format::Csv, &[schedule(&ScheduleDraft::try_new(&raw).unwrap())]);
     assert_eq!(
         text,
-        "\"'=HYPERLINK(\"\"http://evil\"\",\"\"x\"\")\",2030-01-01T00:00:00Z,2030-01-01T01:00:00.500Z,,'-1+1;+SUM(A1)\n"
+        "\"'=HYPERLINK(\"\"http://evil\"\",\"\"x\"\")\",2030-01-01T00:00:00Z,2030-01-01T01:00:00.500Z,,\"'-1+1;'+SUM(A1)\"\n"
     );
 }

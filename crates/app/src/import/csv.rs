@@ -100,7 +100,7 @@ impl Header {
     /// Checks a record: as many fields as the header has, and a schedule in them.
     ///
     /// Empty entries of `attendees` are passed over (`a;;b;`): spreadsheets leave them behind. The apostrophe that keeps a
-    /// spreadsheet from running a cell is taken away.
+    /// spreadsheet from running a cell, or an entry of one, is taken away.
     ///
     /// # Errors
     ///
@@ -117,8 +117,9 @@ impl Header {
             starts_at: starts_at.to_owned(),
             ends_at: ends_at.to_owned(),
             recurrence: Some(recurrence.to_owned()),
-            attendees: unguarded(attendees)
+            attendees: attendees
                 .split(';')
+                .map(unguarded)
                 .filter(|attendee| !attendee.trim().is_empty())
                 .map(str::to_owned)
                 .collect(),

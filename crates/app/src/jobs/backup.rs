@@ -66,8 +66,8 @@ impl Handler<MakeBackup> for BackupHandler {
             Ok(result) => Outcome::done(result),
             // It is no fault of the job's, and burns none of its attempts.
             Err(Failure::Store(error)) if error.is_transient() => Outcome::snooze(PAUSE),
-            Err(Failure::Files(error)) if error.is_transient() => Outcome::snooze(PAUSE),
-            Err(error @ Failure::Files(_)) => Outcome::bury(error),
+            // A place that is away may as well be full, and whoever writes all of it again each time has to come to an end.
+            Err(Failure::Files(error)) if !error.is_transient() => Outcome::bury(error),
             Err(error) => Outcome::retry(error),
         }
     }

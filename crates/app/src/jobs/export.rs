@@ -71,13 +71,10 @@ enum Failure {
 }
 
 impl Failure {
-    /// Whether the place is away, which is no fault of the job's and burns none of its attempts.
+    /// Whether the database is away, which is no fault of the job's and burns none of its attempts. A place of files that is away may as
+    /// well be full, and whoever writes all of it again each time has to come to an end.
     fn passes(&self) -> bool {
-        match self {
-            Self::Store(error) => error.is_transient(),
-            Self::Files(error) => error.is_transient(),
-            Self::Cursor | Self::Stopped => false,
-        }
+        matches!(self, Self::Store(error) if error.is_transient())
     }
 }
 
@@ -88,7 +85,7 @@ impl Handler<ExportSchedules> for ExportHandler {
             Ok(file) => Outcome::done(result(&file)),
             Err(error) if error.passes() => Outcome::snooze(PAUSE),
             // No login, no bucket: whoever mends that tries the job again.
-            Err(error @ Failure::Files(_)) => Outcome::bury(error),
+            Err(Failure::Files(error)) if !error.is_transient() => Outcome::bury(error),
             Err(error) => Outcome::retry(error),
         }
     }

@@ -55,7 +55,7 @@ pub(crate) const ALL: &[AppQueue] = &[
         kinds: &[MakeBackup::KIND],
         concurrency: "queue.backup_concurrency",
         timeout: "backup.timeout",
-        retry: RetryPolicy::default,
+        retry: for_a_day,
         join: backup::join,
     },
     AppQueue {
@@ -71,7 +71,7 @@ pub(crate) const ALL: &[AppQueue] = &[
         kinds: &[ExportSchedules::KIND],
         concurrency: "queue.export_concurrency",
         timeout: "export.timeout",
-        retry: RetryPolicy::default,
+        retry: for_a_day,
         join: export::join,
     },
     AppQueue {
@@ -92,7 +92,7 @@ pub(crate) const ALL: &[AppQueue] = &[
     },
 ];
 
-/// Servers of others are away for hours, and greylists want a mail again after a quarter of one.
+/// Servers of others and places of files are away for hours, and greylists want a mail again after a quarter of one.
 fn for_a_day() -> RetryPolicy {
     let (base, cap) = (Duration::from_secs(10), Duration::from_secs(2 * 3600));
     RetryPolicy::new(24, Backoff::Exponential { base, cap, jitter: 0.2 })
@@ -129,8 +129,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_goes_to_servers_of_others_is_tried_for_a_day() {
-        for queue in ALL.iter().filter(|queue| ["email", "notification"].contains(&queue.name)) {
+    fn what_needs_others_is_tried_for_a_day() {
+        for queue in ALL.iter().filter(|queue| ["backup", "email", "export", "notification"].contains(&queue.name)) {
             let policy = (queue.retry)();
             let delays = (1..).map_while(|attempt| policy.next(&FailedAttempt::new(attempt, "away")));
             let hours = delays.sum::<Duration>().as_secs() / 3600;

@@ -213,6 +213,7 @@ impl Target {
             Open::Sqlite { mut connection, path, restoring } => {
                 sqlx::query("COMMIT").execute(&mut connection).await.map_err(lost)?;
                 connection.close().await.map_err(lost)?;
+                fold_in(&path).await;
                 put_in_place(&restoring, &path)
             }
             Open::Postgres(mut connection) => {
@@ -280,14 +281,27 @@ async fn refuse_data(path: &Path) -> Result<(), TargetError> {
     connection.close().await.map_err(|error| StoreError::from(error).into())
 }
 
-/// Moves the new file to its place. What was there is kept beside it, with what SQLite had not yet folded into it.
+/// Folds what SQLite has written beside the file into it, so that the file alone is all. One that can't be read stays as it is.
+async fn fold_in(path: &Path) {
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(false);
+    if let Ok(mut connection) = options.connect().await {
+        // Whoever closes the last connection removes what is folded in.
+        let _ = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await;
+        let _ = connection.close().await;
+    }
+}
+
+/// Moves the new file to its place, in one step: until then the old one is there, and afterwards the new. What was there is kept beside it.
 fn put_in_place(restoring: &Path, path: &Path) -> Result<(), TargetError> {
     let replaced = with_ending(path, ".replaced");
-    for ending in ["", "-wal"] {
-        let (from, to) = (with_ending(path, ending), with_ending(&replaced, ending));
-        remove(&to)?;
-        moved(&from, &to)?;
-    }
+    let wal = |path: &Path| with_ending(path, "-wal");
+    remove(&replaced)?;
+    remove(&wal(&replaced))?;
+    // Not every file system has links.
+    let keep = std::fs::hard_link(path, &replaced).or_else(|_| std::fs::copy(path, &replaced).map(|_| ()));
+    there(keep, path)?;
+    // Only of a file that could not be read: a new one must not meet it.
+    moved(&wal(path), &wal(&replaced))?;
     remove(&with_ending(path, "-shm"))?;
     std::fs::rename(restoring, path).map_err(|source| TargetError::File { path: path.to_owned(), source })?;
     let directory = path.parent().unwrap_or(Path::new("."));
@@ -317,4 +331,27 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_old_file_is_in_its_place_until_the_new_one_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, restoring) = (directory.path().join("tidegate.db"), directory.path().join("tidegate.db.restoring"));
+        let replaced = directory.path().join("tidegate.db.replaced");
+        let text = |path: &Path| std::fs::read_to_string(path).unwrap();
+        std::fs::write(&path, "old").unwrap();
+        // The last step fails: there is nothing to move.
+        put_in_place(&restoring, &path).unwrap_err();
+        assert_eq!(text(&path), "old");
+        std::fs::write(&restoring, "new").unwrap();
+        put_in_place(&restoring, &path).unwrap();
+        assert_eq!((text(&path), text(&replaced)), ("new".to_owned(), "old".to_owned()));
+        std::fs::write(&restoring, "newer").unwrap();
+        put_in_place(&restoring, &path).unwrap();
+        assert_eq!((text(&path), text(&replaced)), ("newer".to_owned(), "new".to_owned()));
+    }
 }
