@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::layout::{FIRST_FOUND, Layout, nanos};
+use crate::layout::{EXPOSED, FIRST_FOUND, Layout, nanos};
 use crate::snapshot::Snapshot;
 use crate::stripe::{Stripes, TALLIES};
 
@@ -95,9 +95,9 @@ impl Histogram {
         self.stripes.read(first, counts);
     }
 
-    /// The samples in some buckets (modulo 2³²).
-    pub(crate) fn sum(&self, buckets: Range<usize>) -> u32 {
-        self.stripes.sum(buckets)
+    /// Adds the counts of some ranges of buckets to the sums of the exposed bounds that they lie between (modulo 2³²).
+    pub(crate) fn add_up(&self, ranges: impl Iterator<Item = Range<usize>> + Clone, sums: &mut [u32; EXPOSED + 1]) {
+        self.stripes.add_up(&ranges.flat_map(|range| self.layout.exposed_pieces(range)), sums);
     }
 
     /// The sum in nanoseconds (modulo 2⁶⁴).

@@ -1,6 +1,5 @@
 //! What ticks have read of a series. Recorders never touch it.
 
-use std::cmp::Reverse;
 use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,8 +24,6 @@ pub(crate) struct Ledger {
     read: Box<[u32]>,
     /// The groups of buckets that have been used lately.
     lately: Groups,
-    /// Those buckets by the exposed bounds that they lie between, where most samples are first. It changes at ticks only.
-    by_use: Box<[Between]>,
     /// What the other groups had at the last reading, by the exposed bounds that they lie between (modulo 2³²).
     aside: [u32; EXPOSED + 1],
     /// Samples filed whose tallies were not (modulo 2⁶⁴): their recorders were between the two.
@@ -35,13 +32,6 @@ pub(crate) struct Ledger {
     seconds: Ring,
     minutes: Ring,
     hours: Ring,
-}
-
-/// The buckets used lately that lie between two exposed bounds.
-#[derive(Debug)]
-struct Between {
-    bounds: usize,
-    buckets: Vec<Range<usize>>,
 }
 
 /// Everything since the start, in the few numbers that are shown of it.
@@ -59,7 +49,6 @@ impl Ledger {
             elapsed,
             read: vec![0; layout.buckets()].into(),
             lately: Groups::new(layout.buckets()),
-            by_use: Box::default(),
             aside: [0; EXPOSED + 1],
             ahead: 0,
             total: Total::default(),
@@ -157,13 +146,11 @@ impl Ledger {
             *read = read.wrapping_add(count);
         }
         self.ahead = self.ahead_after(delta);
-        let others_are_used = self.lately.note(delta);
+        if self.lately.note(delta) {
+            self.aside = self.read_aside(histogram.layout());
+        }
         let delta = &scratch.delta;
         self.total.add(histogram.layout(), delta);
-        if others_are_used {
-            self.aside = self.read_aside(histogram.layout());
-            self.by_use = self.order(histogram.layout());
-        }
         for ring in [&mut self.seconds, &mut self.minutes, &mut self.hours] {
             ring.add(self.elapsed, delta);
         }
@@ -177,15 +164,18 @@ impl Ledger {
 
     /// Everything since the start, what no tick has read yet included.
     ///
-    /// Adds up the live counters between two exposed bounds after the other, those that have had most samples first; what they were at the
-    /// last reading is known as a sum. It ends where it has found as many as the tallies tell of. Who doesn't find them adds up all.
+    /// Adds up the live counters where latencies lie lately; what they were at the last reading is known as a sum. Where the tallies
+    /// tell of more, all are added up.
     pub(crate) fn total(&self, histogram: &Histogram) -> Total {
         let tallies = self.unread_tallies(histogram);
         let mut total = self.total.clone();
         if tallies == [0; TALLIES] {
             return total;
         }
-        let unread = self.unread_ranges(histogram, &tallies).unwrap_or_else(|| self.all_unread_ranges(histogram));
+        let mut unread = self.unread_ranges(histogram, self.lately.ranges(), self.aside);
+        if self.ahead_of(unread.iter().map(|&samples| u64::from(samples)).sum(), &tallies) != 0 {
+            unread = self.unread_ranges(histogram, iter::once(0..self.read.len()), [0; EXPOSED + 1]);
+        }
         for (total, more) in total.ranges.iter_mut().zip(unread) {
             *total += u64::from(more);
         }
@@ -193,47 +183,20 @@ impl Ledger {
         total
     }
 
-    /// Samples between the exposed bounds that no tick has read; none where samples came elsewhere than lately.
-    fn unread_ranges(&self, histogram: &Histogram, tallies: &[u64; TALLIES]) -> Option<[u32; EXPOSED + 1]> {
-        let mut unread = [0; EXPOSED + 1];
-        let mut found = 0;
-        for Between { bounds, buckets } in &self.by_use {
-            if self.ahead_of(found, tallies) == 0 {
-                break;
-            }
-            let lately = buckets.iter().fold(0u32, |sum, range| sum.wrapping_add(histogram.sum(range.clone())));
-            unread[*bounds] = self.since_reading(*bounds, lately.wrapping_add(self.aside[*bounds]));
-            found += u64::from(unread[*bounds]);
-        }
-        (self.ahead_of(found, tallies) == 0).then_some(unread)
-    }
-
-    fn all_unread_ranges(&self, histogram: &Histogram) -> [u32; EXPOSED + 1] {
-        let mut unread = [0; EXPOSED + 1];
-        for (bounds, buckets) in histogram.layout().exposed_pieces(0..self.read.len()) {
-            unread[bounds] = self.since_reading(bounds, histogram.sum(buckets));
-        }
-        unread
-    }
-
+    /// Samples between the exposed bounds that no tick has read, of which all others than these ranges have so many in all.
     #[expect(clippy::cast_possible_truncation, reason = "differences are taken modulo the width of the live counters")]
-    fn since_reading(&self, bounds: usize, live: u32) -> u32 {
-        live.wrapping_sub(self.total.ranges[bounds] as u32)
-    }
-
-    fn order(&self, layout: &Layout) -> Box<[Between]> {
-        let mut by_use: Vec<Between> = Vec::new();
-        for (bounds, buckets) in self.lately.ranges().flat_map(|range| layout.exposed_pieces(range)) {
-            match by_use.last_mut() {
-                Some(last) if last.bounds == bounds => match last.buckets.last_mut() {
-                    Some(range) if range.end == buckets.start => range.end = buckets.end,
-                    _ => last.buckets.push(buckets),
-                },
-                _ => by_use.push(Between { bounds, buckets: vec![buckets] }),
-            }
+    fn unread_ranges(
+        &self,
+        histogram: &Histogram,
+        ranges: impl Iterator<Item = Range<usize>> + Clone,
+        others: [u32; EXPOSED + 1],
+    ) -> [u32; EXPOSED + 1] {
+        let mut live = others;
+        histogram.add_up(ranges, &mut live);
+        for (live, read) in live.iter_mut().zip(self.total.ranges) {
+            *live = live.wrapping_sub(read as u32);
         }
-        by_use.sort_by_key(|between| Reverse(self.total.ranges[between.bounds]));
-        by_use.into()
+        live
     }
 
     fn read_aside(&self, layout: &Layout) -> [u32; EXPOSED + 1] {
@@ -269,9 +232,7 @@ impl Ledger {
 
     /// The memory that it has taken beside itself.
     pub(crate) fn bytes(&self) -> usize {
-        let by_use =
-            self.by_use.iter().map(|between| size_of_val(between) + size_of_val(&*between.buckets)).sum::<usize>();
-        by_use + size_of_val(&*self.read) + self.seconds.bytes() + self.minutes.bytes() + self.hours.bytes()
+        size_of_val(&*self.read) + self.seconds.bytes() + self.minutes.bytes() + self.hours.bytes()
     }
 }
 
@@ -366,32 +327,6 @@ mod tests {
         ledger.tick(&histogram, Duration::from_secs(3), scratch);
         assert_eq!(ledger.total(&histogram).latency().count, 3);
         assert_eq!(ledger.window(Window::Seconds(60), histogram.layout()).latency.over(MS * 500), 1);
-    }
-
-    /// Most samples lie elsewhere than those that stand in for others: what was shown stays shown.
-    #[test]
-    fn no_range_ever_shows_less() {
-        let histogram = Histogram::default();
-        let mut ledger = Ledger::new(histogram.layout(), Duration::ZERO);
-        let scratch = &mut Scratch::default();
-        let mut shown = Total::default();
-        for round in 1..=200u32 {
-            histogram.record_in(1, MS * (round % 7));
-            histogram.record(MS * (round * 13 % 31)); // its tally comes a moment later
-            for _ in 0..2 {
-                let now = ledger.total(&histogram);
-                assert!(now.ranges.iter().zip(shown.ranges).all(|(now, shown)| *now >= shown), "round {round}");
-                assert!(now.ranges.iter().sum::<u64>() >= now.tallies.iter().sum(), "round {round}");
-                shown = now;
-                histogram.record_in(4, MS * (round * round % 300));
-            }
-            if round % 3 == 0 {
-                ledger.tick(&histogram, Duration::from_secs(round.into()), scratch);
-            }
-            histogram.count(1);
-        }
-        ledger.tick(&histogram, Duration::from_secs(201), scratch);
-        assert_eq!(ledger.total(&histogram).latency().count, 800);
     }
 
     /// A recorder between its bucket and its tally, when the tick comes.

@@ -96,10 +96,18 @@ impl Stripes {
         }
     }
 
-    /// The sum of some buckets (modulo 2³²).
-    pub(crate) fn sum(&self, buckets: Range<usize>) -> u32 {
-        let counts = self.built().flat_map(|stripe| &stripe.buckets[buckets.clone()]);
-        counts.fold(0, |sum, bucket| sum.wrapping_add(bucket.load(Ordering::Relaxed)))
+    /// Adds the counts of pieces of the buckets to the sums they belong to (modulo 2³²).
+    pub(crate) fn add_up<const N: usize>(
+        &self,
+        pieces: &(impl Iterator<Item = (usize, Range<usize>)> + Clone),
+        sums: &mut [u32; N],
+    ) {
+        for stripe in self.built() {
+            for (sum, buckets) in pieces.clone() {
+                let counts = stripe.buckets[buckets].iter().map(|bucket| bucket.load(Ordering::Relaxed));
+                sums[sum] = counts.fold(sums[sum], u32::wrapping_add);
+            }
+        }
     }
 
     /// The sum in nanoseconds (modulo 2⁶⁴).
