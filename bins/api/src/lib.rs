@@ -5,6 +5,7 @@
 
 mod access;
 mod access_log;
+mod answer;
 mod app;
 mod banner;
 mod body;

@@ -3,15 +3,16 @@
 pub(super) mod operations;
 
 use axum::extract::{FromRequest, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tidegate_app::import::Format;
 use tidegate_app::jobs::{ExportNotAdmitted, ExportPlace, ExportSchedules};
 use tidegate_perfmon::TraceContext;
 use tidegate_queue::{Job, JobId, Progress, State as JobState, Timestamp};
 
+use crate::answer::accepted;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::json::Json;
@@ -53,12 +54,7 @@ pub(super) async fn create(State(app): State<App>, caller: Caller, request: Requ
     };
     let job = ExportSchedules { tenant: caller.tenant.id.clone(), format };
     let id = place.begin(&job, trace).await.map_err(|error| not_admitted(&error))?;
-    let location = format!("/api/schedules/export/{id}");
-    let mut response = (StatusCode::ACCEPTED, axum::Json(json!({"job_id": id, "location": location}))).into_response();
-    if let Ok(location) = HeaderValue::try_from(location) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    Ok(accepted(&id, format!("/api/schedules/export/{id}")))
 }
 
 /// How far the tenant's export is, and in the end where its file is.

@@ -11,7 +11,6 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use serde_json::json;
 use tidegate_app::import::{Format, HeaderCheck, HeaderError, ImportError, check_beginning};
 use tidegate_app::jobs::{ImportSchedules, NotAdmitted, Ticket};
 use tidegate_app::spool::{SpoolError, UploadLimits};
@@ -19,6 +18,7 @@ use tidegate_app::store::{RejectedLine, Store};
 use tidegate_perfmon::TraceContext;
 use tidegate_queue::{EnqueueOptions, Job, JobId, JobRecord, State as JobState};
 
+use crate::answer;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::path::Path;
@@ -73,12 +73,7 @@ pub(super) async fn create(State(app): State<App>, caller: Caller, request: Requ
         Ticket::give_back(id, &node.store, &node.spool).await;
         return Err(problem);
     }
-    let location = format!("/api/schedules/import/{id}");
-    let mut response = (StatusCode::ACCEPTED, axum::Json(json!({"job_id": id, "location": location}))).into_response();
-    if let Ok(location) = HeaderValue::try_from(location) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    Ok(answer::accepted(id, format!("/api/schedules/import/{id}")))
 }
 
 /// How far the tenant's import is, and in the end what became of it.

@@ -3,13 +3,14 @@
 pub(super) mod operations;
 
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tidegate_app::schedule::{FieldErrors, RawSchedule, ScheduleDraft};
 use tidegate_app::store::Cursor;
 use uuid::Uuid;
 
+use crate::answer::created;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::json::Json;
@@ -62,12 +63,8 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let draft = ScheduleDraft::try_new(&raw).map_err(|errors| invalid(&errors))?;
     let schedule = app.schedules().store().create_schedule(&caller.tenant.id, &draft).await?;
-    let location = HeaderValue::try_from(format!("/api/schedules/{}", schedule.id)).ok();
-    let mut response = (StatusCode::CREATED, axum::Json(schedule)).into_response();
-    if let Some(location) = location {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    let location = format!("/api/schedules/{}", schedule.id);
+    Ok(created(&schedule, location))
 }
 
 pub(super) async fn replace(

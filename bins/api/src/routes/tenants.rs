@@ -8,8 +8,8 @@ mod users;
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
@@ -18,6 +18,7 @@ use tidegate_app::tenant::{ApiKey, Plan, Tenant, TenantId};
 use tidegate_ratelimit::{Overrides, Tier};
 
 use crate::access;
+use crate::answer::created_with_key;
 use crate::app::App;
 use crate::caller;
 use crate::json::Json;
@@ -52,16 +53,8 @@ pub(super) async fn create(State(app): State<App>, Json(new): Json<NewTenant>) -
     let key = ApiKey::generate();
     app.node().store.create_tenant(&tenant, &key).await?;
 
-    let location = HeaderValue::try_from(format!("/api/tenants/{}", tenant.id)).ok();
-    let mut body = json!(tenant);
-    body["api_key"] = key.expose().into();
-    let mut response = (StatusCode::CREATED, axum::Json(body)).into_response();
-    // The key is in there, this once.
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(location) = location {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    let location = format!("/api/tenants/{}", tenant.id);
+    Ok(created_with_key(json!(tenant), &key, location))
 }
 
 /// Operators may look at every tenant, a tenant at itself.

@@ -1,21 +1,18 @@
 //! Queue `backup`: writes every table into a file, as it was at one moment.
 
 use std::io;
-use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidegate_queue::{Context, Handler, Job, Outcome, WorkerBuilder};
 
+use super::again;
 use crate::backup::{Digests, Manifest, Writer};
 use crate::clock;
 use crate::files::{FileAt, FileId, FileKind, Files, FilesError, Written};
 use crate::node::Node;
 use crate::store::{PAGE, Store, StoreError, TABLES};
-
-/// How long a backup waits for a database or a store of files that is away.
-const PAUSE: Duration = Duration::from_secs(5);
 
 /// Makes a backup.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -64,8 +61,7 @@ impl Handler<MakeBackup> for BackupHandler {
     async fn run(&self, _: MakeBackup, context: &Context) -> Outcome {
         match self.make(context).await {
             Ok(result) => Outcome::done(result),
-            // It is no fault of the job's, and burns none of its attempts.
-            Err(Failure::Store(error)) if error.is_transient() => Outcome::snooze(PAUSE),
+            Err(Failure::Store(error)) => again(&error),
             // A place that is away may as well be full, and whoever writes all of it again each time has to come to an end.
             Err(Failure::Files(error)) if !error.is_transient() => Outcome::bury(error),
             Err(error) => Outcome::retry(error),

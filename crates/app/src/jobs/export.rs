@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidegate_queue::{Context, Handler, Job, Outcome, WorkerBuilder};
 
+use super::again;
 use crate::clock;
 use crate::export;
 use crate::files::{FileAt, FileId, FileKind, Files, FilesError};
@@ -20,8 +21,6 @@ use crate::tenant::TenantId;
 
 /// Schedules of a page. Large ones make it end sooner.
 const PAGE: usize = 200;
-/// How long an export waits for a database or a store of files that is away.
-const PAUSE: Duration = Duration::from_secs(5);
 
 /// Exports all schedules of a tenant.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -70,21 +69,14 @@ enum Failure {
     Stopped,
 }
 
-impl Failure {
-    /// Whether the database is away, which is no fault of the job's and burns none of its attempts. A place of files that is away may as
-    /// well be full, and whoever writes all of it again each time has to come to an end.
-    fn passes(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_transient())
-    }
-}
-
 #[async_trait::async_trait]
 impl Handler<ExportSchedules> for ExportHandler {
     async fn run(&self, job: ExportSchedules, context: &Context) -> Outcome {
         match self.export(&job, context).await {
             Ok(file) => Outcome::done(result(&file)),
-            Err(error) if error.passes() => Outcome::snooze(PAUSE),
-            // No login, no bucket: whoever mends that tries the job again.
+            Err(Failure::Store(error)) => again(&error),
+            // No login, no bucket: whoever mends that tries the job again. A place that is away may as well be full, and whoever writes all
+            // of it again each time has to come to an end.
             Err(Failure::Files(error)) if !error.is_transient() => Outcome::bury(error),
             Err(error) => Outcome::retry(error),
         }

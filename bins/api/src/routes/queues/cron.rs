@@ -1,13 +1,14 @@
 //! `/api/queue/cron`: schedules, each of which enqueues a job again and again.
 
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use tidegate_app::jobs::{QUEUES, usual_kind};
 use tidegate_queue::{JobId, Listing, Schedule, ScheduleError, ScheduleState, Schedules, Triggered};
 
 use super::short;
+use crate::answer::created;
 use crate::app::App;
 use crate::json::Json;
 use crate::path::Path;
@@ -40,11 +41,8 @@ pub(super) async fn show(
 pub(super) async fn create(State(app): State<App>, Json(body): Json<Map<String, Value>>) -> Result<Response, Problem> {
     let schedule = read(body)?;
     let state = schedules(&app).create(schedule).await.map_err(refused)?;
-    let mut response = (StatusCode::CREATED, axum::Json(&state)).into_response();
-    if let Ok(location) = HeaderValue::try_from(format!("/api/queue/cron/{}", state.schedule.name)) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    let location = format!("/api/queue/cron/{}", state.schedule.name);
+    Ok(created(&state, location))
 }
 
 /// Adds it, or gives it other terms.

@@ -1,14 +1,15 @@
 //! `/api/tenants/{id}/keys`: issued and shown once, listed by name, revoked.
 
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_app::tenant::ApiKey;
 use uuid::Uuid;
 
 use super::manager::Manager;
+use crate::answer::created_with_key;
 use crate::app::App;
 use crate::json::Json;
 use crate::path::Path;
@@ -37,16 +38,8 @@ pub(super) async fn create(
     let key = ApiKey::generate();
     let made = app.node().store.create_key(tenant, &key, name.to_owned()).await?;
     let made = made.ok_or_else(|| Problem::not_found(format!("there is no tenant `{tenant}`")))?;
-    let location = HeaderValue::try_from(format!("/api/tenants/{tenant}/keys/{}", made.id)).ok();
-    let mut body = json!(made);
-    body["api_key"] = key.expose().into();
-    let mut response = (StatusCode::CREATED, axum::Json(body)).into_response();
-    // The key is in there, this once.
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(location) = location {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    let location = format!("/api/tenants/{tenant}/keys/{}", made.id);
+    Ok(created_with_key(json!(made), &key, location))
 }
 
 pub(super) async fn list(State(app): State<App>, manager: Manager) -> Result<axum::Json<Value>, Problem> {

@@ -1,8 +1,8 @@
 //! `/api/tenants/{id}/users`: who can log in.
 
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Deserialize;
 use tidegate_app::password::{PasswordError, StoredPassword};
 use tidegate_app::store::UserPage;
@@ -10,6 +10,7 @@ use tidegate_app::user::{self, BadField, Email, User};
 use uuid::Uuid;
 
 use super::manager::Manager;
+use crate::answer::created;
 use crate::app::App;
 use crate::json::Json;
 use crate::limits;
@@ -56,12 +57,8 @@ pub(super) async fn create(
     let password = app.passwords().hash(user::password(&new.password)?).await?;
     let user = app.node().store.create_user(tenant, email, name, &password).await?;
     let user = user.ok_or_else(|| Problem::not_found(format!("there is no tenant `{tenant}`")))?;
-    let location = HeaderValue::try_from(format!("/api/tenants/{tenant}/users/{}", user.id)).ok();
-    let mut response = (StatusCode::CREATED, axum::Json(user)).into_response();
-    if let Some(location) = location {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    let location = format!("/api/tenants/{tenant}/users/{}", user.id);
+    Ok(created(&user, location))
 }
 
 pub(super) async fn list(
