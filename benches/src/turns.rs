@@ -18,10 +18,25 @@ impl Comparison {
     ///
     /// # Panics
     /// Without rounds or steps.
-    pub fn in_turns(rounds: usize, steps: u32, mut ours: impl FnMut(u32), mut theirs: impl FnMut(u32)) -> Self {
+    pub fn in_turns(rounds: usize, steps: u32, ours: impl FnMut(u32), theirs: impl FnMut(u32)) -> Self {
+        Self::in_turns_after(|| {}, rounds, steps, ours, theirs)
+    }
+
+    /// [`in_turns`](Self::in_turns), and does something before each round that is not measured.
+    ///
+    /// # Panics
+    /// Without rounds or steps.
+    pub fn in_turns_after(
+        mut before: impl FnMut(),
+        rounds: usize,
+        steps: u32,
+        mut ours: impl FnMut(u32),
+        mut theirs: impl FnMut(u32),
+    ) -> Self {
         assert!(rounds > 0 && steps > 0, "nothing to measure");
         let mut times: Vec<(f64, f64)> = Vec::with_capacity(rounds);
         for round in 0..=rounds {
+            before();
             // Who comes first changes, so that neither always finds the other's data in the caches.
             let pair = if round % 2 == 0 {
                 let first = time(&mut ours, steps);

@@ -63,11 +63,20 @@ pub(crate) async fn change_operations(app: &App, parts: &Parts) -> Result<(), Pr
 /// Whether the request has the admin token, is one to the decision service with the service token, or one for a page of somebody who
 /// logged in with the admin token.
 pub(crate) fn passes_front<B>(app: &App, request: &axum::http::Request<B>) -> bool {
-    let Some(sent) = bearer(request.headers()) else {
-        return pages::is_of_admin(app, request.uri().path(), request.headers());
-    };
-    let rights = app.settings().tokens.rights(sent);
-    rights.admin || (rights.service && request.uri().path() == CHECK_PATH)
+    let Rights { admin, service, .. } = shown(app, request);
+    admin || (service && request.uri().path() == CHECK_PATH)
+}
+
+/// Whether the request has the admin token, or is one for a page of somebody who logged in with it.
+pub(crate) fn is_admin<B>(app: &App, request: &axum::http::Request<B>) -> bool {
+    shown(app, request).admin
+}
+
+fn shown<B>(app: &App, request: &axum::http::Request<B>) -> Rights {
+    match bearer(request.headers()) {
+        Some(sent) => app.settings().tokens.rights(sent),
+        None => Rights { admin: pages::is_of_admin(app, request.uri().path(), request.headers()), ..Rights::default() },
+    }
 }
 
 /// Where decisions are asked for.

@@ -15,6 +15,7 @@ use crate::preferences::Preferences;
 use crate::problem::Problem;
 use crate::schedules::Schedules;
 use crate::sessions::Sessions;
+use crate::shed::Places;
 use crate::tenants::Tenants;
 use crate::warm_up::Warming;
 
@@ -33,6 +34,7 @@ struct Parts {
     producer: Producer,
     warming: Warming,
     access_log: AccessLog,
+    places: Places,
     pages_key: pages::Key,
 }
 
@@ -61,6 +63,7 @@ impl App {
             passwords: Passwords::new().await.map_err(std::io::Error::other)?,
             warming,
             access_log: AccessLog::start(node.settings.http.access_log, &node.telemetry),
+            places: Places::new(node.settings.http.max_in_flight, &node.telemetry),
             pages_key: pages::Key::new(&node.settings, node.store.installation()),
             producer: Producer::new(Arc::clone(&node.broker)),
             node,
@@ -124,6 +127,11 @@ impl App {
     /// The log of requests.
     pub(crate) fn access_log(&self) -> &AccessLog {
         &self.0.access_log
+    }
+
+    /// So many requests at a time.
+    pub(crate) fn places(&self) -> &Places {
+        &self.0.places
     }
 
     /// What the pages sign with.

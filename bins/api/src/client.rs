@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use axum::extract::{Request, State};
-use axum::http::{Version, header};
+use axum::http::{HeaderValue, Version, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use tidegate_ratelimit::client_address;
@@ -27,6 +27,13 @@ pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Ne
     let peer = access::peer(request.extensions()).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let address = client_address(peer, request.headers(), &app.settings().trusted_proxies);
     if let Some(authority) = request.uri().authority().cloned() {
+        // Whom a request of HTTP/2 asks stands there alone; whoever compares it with an origin looks for a `Host`.
+        if hosts == 0
+            && request.version() == Version::HTTP_2
+            && let Ok(host) = HeaderValue::from_str(authority.as_str())
+        {
+            request.headers_mut().insert(header::HOST, host);
+        }
         request.extensions_mut().insert(access::Target(authority));
     }
     request.extensions_mut().insert(ClientKey(app.settings().limits.ipv6_prefix.key(address)));

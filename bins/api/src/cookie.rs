@@ -1,5 +1,7 @@
 //! Cookies that a request brings, and how it came.
 
+use std::borrow::Cow;
+
 use axum::http::{HeaderMap, header};
 
 /// The values of the cookies of that name.
@@ -7,6 +9,12 @@ pub(crate) fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterato
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.filter(move |(found, _)| *found == name).map(|(_, value)| value)
+}
+
+/// The name under which a cookie is set and looked for. Where requests come by TLS it is one that browsers take from this very host alone:
+/// another one of the same domain could plant its own session there, and see what is done in it.
+pub(crate) fn own_name<'a>(name: &'a str, headers: &HeaderMap) -> Cow<'a, str> {
+    if came_by_tls(headers) { format!("__Host-{name}").into() } else { name.into() }
 }
 
 /// Whether the request came by TLS, as the first of the proxies says, in either of the two headers. Whoever says so falsely only

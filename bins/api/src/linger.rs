@@ -11,23 +11,21 @@ use std::time::Duration;
 use axum::body::{Body, BodyDataStream, HttpBody};
 use axum::extract::Request;
 use axum::http::header;
-use axum::middleware::Next;
-use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt};
 
 /// How long the rest is read: enough for a client to see the answer, too short to be of use to an attacker.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Layer that reads on after a refusal.
-pub(crate) async fn layer(request: Request, next: Next) -> Response {
+/// The request, of whose body what is left is read on after a refusal.
+pub(crate) fn linger(request: Request) -> Request {
     if request.body().is_end_stream() {
-        return next.run(request).await;
+        return request;
     }
     // Who asked first whether to send has not begun, and is told by the answer not to.
     let is_coming = !request.headers().contains_key(header::EXPECT);
     let lingering = |body: Body| Lingering { rest: Some(body.into_data_stream()), is_coming };
-    next.run(request.map(|body| Body::from_stream(lingering(body)))).await
+    request.map(|body| Body::from_stream(lingering(body)))
 }
 
 /// A request's body; what is left of it when it is dropped is read in the background.

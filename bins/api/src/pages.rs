@@ -30,6 +30,7 @@ use axum::response::{Redirect, Response};
 use axum::routing::{any, get, post};
 use axum::{Extension, Router};
 use maud::html;
+use tidegate_perfmon::Refused;
 use tokio_util::sync::CancellationToken;
 
 use self::live::Live;
@@ -54,6 +55,8 @@ pub(crate) fn routes(app: &App, stop: CancellationToken) -> Router<App> {
     Router::new()
         .route("/", get(async || Redirect::to("/dashboard")))
         .route("/dashboard", get(overview::show))
+        .route("/dashboard/silence", post(overview::alerts::silence))
+        .route("/dashboard/lift-silence", post(overview::alerts::lift))
         .route("/dashboard/performance", get(performance::show))
         .route("/dashboard/performance/export", get(performance::export))
         .merge(queue_routes())
@@ -115,6 +118,10 @@ async fn layer(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions().get::<Problem>().cloned() {
         response = problem_page(response, problem, id.as_ref());
+    }
+    if response.status().is_client_error() {
+        // Also told to who has not logged in, and says nothing of how well pages are served.
+        response.extensions_mut().insert(Refused);
     }
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);

@@ -2,20 +2,21 @@
 //!
 //! What it panicked with may hold anything, so that no client sees it.
 
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 
-use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
 use crate::problem::Problem;
 
-/// Layer that answers in place of what panicked.
-pub(crate) async fn layer(request: Request, next: Next) -> Response {
+/// The answer, also where what makes it panics. Only work that begins when it is polled is caught as a whole, which a route's is.
+pub(crate) async fn caught<F>(answer: F) -> Result<Response, Infallible>
+where
+    F: Future<Output = Result<Response, Infallible>>,
+{
     // What a request shares with others is locks, and whoever takes one of those copes with a holder that panicked.
-    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    answer.unwrap_or_else(|_| Problem::panicked().into_response())
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| Ok(Problem::panicked().into_response()))
 }
 
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod tests {
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
+    use tower::util::MapFutureLayer;
 
     use super::*;
     use crate::request_id;
@@ -46,7 +48,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_a_500_and_the_connection_lives() {
         let router = Router::new().route("/panics", get(panics)).route("/answers", get(|| async { "fine" }));
-        let router = router.layer(from_fn(layer)).layer(from_fn(request_id::layer));
+        let router = router.layer(MapFutureLayer::new(caught)).layer(from_fn(request_id::layer));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await });

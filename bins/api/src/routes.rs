@@ -26,14 +26,14 @@ use tidegate_app::probes::Probes;
 use tidegate_perfmon::PerfLayer;
 use tidegate_ratelimit::RateLimitLayer;
 use tokio_util::sync::CancellationToken;
-use tower::util::MapResponseLayer;
+use tower::util::{MapFutureLayer, MapRequestLayer, MapResponseLayer};
 use tower_http::compression::CompressionLayer;
 
 use crate::app::App;
 use crate::client;
 use crate::openapi::Routes;
 use crate::problem::Problem;
-use crate::{limits, linger, pages, panics, request_id, wire};
+use crate::{limits, linger, pages, panics, request_id, shed, wire};
 
 /// All routes with all their layers.
 ///
@@ -49,20 +49,19 @@ pub(crate) fn router(app: &App, probes: Probes, stop: CancellationToken) -> Rout
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(app.clone())
-        .layer(front)
-        .layer(from_fn_with_state(app.clone(), client::layer));
+        // What the front limiter refuses needs no place among those under way, so that shedding comes behind it.
+        .layer((from_fn_with_state(app.clone(), client::layer), front, from_fn_with_state(app.clone(), shed::layer)));
     // Probes are answered whoever asks and however often: an orchestrator that is turned away kills the process.
     let probes = probes.router().method_not_allowed_fallback(wrong_method);
-    let whole = guarded
-        .merge(probes)
-        .layer(from_fn(linger::layer))
-        .layer(from_fn(panics::layer))
-        .layer(timed)
-        .layer(from_fn(request_id::layer));
-    whole.layer((
+    // In one go: each `layer` puts its own box around every route, and a request clones each box once for every one around it.
+    guarded.merge(probes).layer((
         app.access_log().clone(),
         MapResponseLayer::new(move |response| wire::finish(response, compression)),
         CompressionLayer::new().compress_when(compression),
+        from_fn(request_id::layer),
+        timed,
+        MapFutureLayer::new(panics::caught),
+        MapRequestLayer::new(linger::linger),
     ))
 }
 

@@ -7,11 +7,9 @@ use tidegate_cache::{Fill, Key, LoadError, TieredCache, TtlClass, TypedCache, Wa
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
+use crate::page;
 use crate::problem::Problem;
 use crate::representation::{Found, Representation, RepresentationCodec};
-
-/// Schedules on a page, unless asked otherwise.
-pub(crate) const DEFAULT_PAGE: usize = 50;
 
 /// Cached reads of schedules and of pages of them.
 #[derive(Debug, Clone)]
@@ -62,7 +60,7 @@ impl Schedules {
     ///
     /// When the store can't be read.
     pub(crate) async fn page(&self, tenant: &TenantId, limit: usize, after: Option<Cursor>) -> Result<Found, Problem> {
-        if limit != DEFAULT_PAGE || after.is_some() {
+        if limit != page::DEFAULT || after.is_some() {
             let page = page(&self.store, tenant, limit, after).await.map_err(|error| Problem::internal(&error))?;
             return Ok(Found::past_the_cache(page));
         }
@@ -81,7 +79,7 @@ impl Schedules {
                 match Named::of(&key) {
                     Some(Named::Schedule(tenant, id)) => load_one(&store, &tenant, id).await,
                     // A list of an older version may have others.
-                    Some(Named::FirstPage(tenant, DEFAULT_PAGE)) => load_first_page(&store, &tenant).await,
+                    Some(Named::FirstPage(tenant, page::DEFAULT)) => load_first_page(&store, &tenant).await,
                     _ => Err(LoadFailure::NotAKey),
                 }
             }
@@ -100,7 +98,7 @@ async fn load_one(store: &Store, tenant: &TenantId, id: Uuid) -> Result<Fill<Opt
 }
 
 async fn load_first_page(store: &Store, tenant: &TenantId) -> Result<Fill<Option<Representation>>, LoadFailure> {
-    let page = page(store, tenant, DEFAULT_PAGE, None).await?;
+    let page = page(store, tenant, page::DEFAULT, None).await?;
     Ok(Fill::new(Some(page)).tag(cache_keys::schedules_of(tenant)))
 }
 

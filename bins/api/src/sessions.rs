@@ -10,7 +10,7 @@ use tidegate_app::store::{Store, StoreError};
 use tidegate_cache::{Fill, Key, TieredCache, TtlClass, TypedCache, WarmUp};
 use tracing::{Instrument, Span};
 
-use crate::cookie::{came_by_tls, cookies};
+use crate::cookie::{came_by_tls, cookies, own_name};
 use crate::problem::Problem;
 
 /// The cookie. It goes to the API alone, and no script reads it; the dashboard has one of its own.
@@ -82,7 +82,7 @@ async fn load(store: &Store, digest: &SessionDigest) -> Result<Fill<Option<Sessi
 
 /// The session whose cookie a request brings.
 pub(crate) fn sent(headers: &HeaderMap) -> Option<SessionDigest> {
-    cookies(headers, NAME).take(MOST_COOKIES).find_map(SessionToken::digest_of)
+    cookies(headers, &own_name(NAME, headers)).take(MOST_COOKIES).find_map(SessionToken::digest_of)
 }
 
 /// The cookie that begins a session of that length.
@@ -96,8 +96,10 @@ pub(crate) fn end(headers: &HeaderMap) -> HeaderValue {
 }
 
 fn cookie(value: &str, lasts: Duration, headers: &HeaderMap) -> HeaderValue {
-    let (seconds, secure) = (lasts.as_secs(), if came_by_tls(headers) { "; Secure" } else { "" });
-    let text = format!("{NAME}={value}; Path=/api; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
+    // What is of this host alone is of all its paths.
+    let (path, secure) = if came_by_tls(headers) { ("/", "; Secure") } else { ("/api", "") };
+    let (name, seconds) = (own_name(NAME, headers), lasts.as_secs());
+    let text = format!("{name}={value}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
     let mut cookie = HeaderValue::try_from(text).expect("a cookie is of hexadecimal digits, and of what stands here");
     cookie.set_sensitive(true);
     cookie
@@ -135,5 +137,20 @@ mod tests {
                 assert_eq!(cookie.to_str().unwrap().ends_with("; Secure"), is_secure, "{proto}");
             }
         }
+    }
+
+    #[test]
+    fn a_cookie_that_another_host_planted_counts_for_nothing_where_there_is_tls() {
+        let (own, planted) = (SessionToken::generate(), SessionToken::generate());
+        let mut headers = with(header::HeaderName::from_static("x-forwarded-proto"), "https");
+        let set = begin(&own, Duration::from_secs(60), &headers);
+        let (pair, attributes) = set.to_str().unwrap().split_once("; ").unwrap();
+        assert_eq!(attributes, "Path=/; Max-Age=60; HttpOnly; SameSite=Strict; Secure");
+        let sent_with = format!("{NAME}={}; {pair}", planted.expose());
+        headers.insert(header::COOKIE, HeaderValue::from_str(&sent_with).unwrap());
+        assert_eq!(sent(&headers), Some(own.digest()));
+        let alone = format!("{NAME}={}", planted.expose());
+        headers.insert(header::COOKIE, HeaderValue::from_str(&alone).unwrap());
+        assert_eq!(sent(&headers), None);
     }
 }

@@ -14,7 +14,7 @@ use tidegate_cache::{HotKeys, TieredCache, TtlClass, WarmUp, WarmUpHandle, WarmU
 use tokio_util::sync::CancellationToken;
 
 use self::hot_list::HotList;
-use crate::schedules::DEFAULT_PAGE;
+use crate::page;
 use crate::tenants::TENANT;
 
 /// How often the list of hot keys is written: what a killed process knew is as old at most.
@@ -168,7 +168,7 @@ async fn newest(store: &Store, schedules: usize) -> Result<HotKeys, StoreError> 
     let mut known = HashSet::new();
     for (tenant, id) in store.newest_schedules(schedules).await? {
         if known.insert(tenant.clone()) {
-            let page = cache_keys::first_page(&tenant, DEFAULT_PAGE);
+            let page = cache_keys::first_page(&tenant, page::DEFAULT);
             keys.extend(HotKeys::of_class(TENANT.name(), [cache_keys::tenant(&tenant)]));
             keys.extend(HotKeys::of_class(TtlClass::SCHEDULE.name(), [page]));
         }

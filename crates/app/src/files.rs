@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::aws::AmazonS3Builder;
-use object_store::client::{ClientOptions, HttpClient, HttpConnector};
+use object_store::client::{ClientConfigKey, ClientOptions, HttpClient, HttpConnector};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig};
@@ -267,10 +267,12 @@ impl fmt::Debug for Files {
 struct Outgoing;
 
 impl HttpConnector for Outgoing {
-    fn connect(&self, _: &ClientOptions) -> Result<HttpClient, object_store::Error> {
+    fn connect(&self, options: &ClientOptions) -> Result<HttpClient, object_store::Error> {
         let failed = |source| object_store::Error::Generic { store: "S3", source };
         let builder = outgoing::client().map_err(|error| failed(error.into()))?;
-        let client = builder.connect_timeout(CONNECT).read_timeout(SILENCE).build();
+        // `AWS_ALLOW_HTTP`: without TLS everybody on the way reads along. The address of a machine's own login allows it by itself.
+        let allows_http = options.get_config_value(&ClientConfigKey::AllowHttp).is_some_and(|said| said == "true");
+        let client = builder.https_only(!allows_http).connect_timeout(CONNECT).read_timeout(SILENCE).build();
         Ok(HttpClient::new(client.map_err(|error| failed(error.into()))?))
     }
 }

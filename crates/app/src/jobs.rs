@@ -15,6 +15,8 @@ mod import;
 mod import_tests;
 mod notification;
 mod queues;
+mod regular;
+mod schedule;
 #[cfg(test)]
 pub(crate) mod test_ground;
 
@@ -24,7 +26,6 @@ use tidegate_queue::{Concurrency, Outcome, QueueOptions, WorkerBuilder, WorkerIn
 
 pub use admission::{NotAdmitted, Ticket};
 pub use analytics::RollAnalytics;
-pub(crate) use analytics::keep_rolling;
 #[cfg(test)]
 pub(crate) use backup::BackupHandler;
 pub use backup::MakeBackup;
@@ -39,6 +40,8 @@ pub(crate) use import::{ImportHandler, Pace};
 pub use notification::{DeliverNotification, SendNotification, shown};
 pub(crate) use queues::{ALL, is_known};
 pub use queues::{AppQueue, QUEUES, ServedQueue, usual_kind};
+pub(crate) use regular::{Regular, keep_enqueueing};
+pub use schedule::{ExpandSchedules, RemindOfSchedule};
 
 use crate::node::Node;
 use crate::store::StoreError;

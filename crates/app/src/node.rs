@@ -19,7 +19,7 @@ use crate::backup::RestoreError;
 use crate::clock;
 use crate::database_mark;
 use crate::files::{Files, FilesError, FilesSweep};
-use crate::jobs::{self, ImportSchedules, RollAnalytics, ServedQueue};
+use crate::jobs::{self, ExpandSchedules, ImportSchedules, Regular, RollAnalytics, ServedQueue};
 use crate::notify::Hub;
 use crate::otlp::Export;
 use crate::redis::{self, Redis};
@@ -280,14 +280,20 @@ impl Node {
             .lease(queue.lease)
             .grace(queue.grace)
             .schedules();
-        if self.served.iter().any(|(served, _)| served.queue.name == RollAnalytics::QUEUE) {
-            let producer = Producer::new(Arc::clone(&self.broker));
-            tokio::spawn(jobs::keep_rolling(producer, self.background.clone()));
-        }
+        self.keep_enqueueing::<RollAnalytics>();
+        self.keep_enqueueing::<ExpandSchedules>();
         let join = |builder, (served, concurrency): &(ServedQueue, Concurrency)| {
             jobs::join(builder, served, concurrency.clone(), self)
         };
         Ok(self.served.iter().fold(builder, join).build()?)
+    }
+
+    /// Where this process serves its queue.
+    fn keep_enqueueing<J: Regular>(&self) {
+        if self.served.iter().any(|(served, _)| served.queue.name == J::QUEUE) {
+            let producer = Producer::new(Arc::clone(&self.broker));
+            tokio::spawn(jobs::keep_enqueueing::<J>(producer, self.background.clone()));
+        }
     }
 
     /// Begins to follow the queues for their rates. Only whoever tells them needs that.

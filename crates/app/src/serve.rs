@@ -1,4 +1,4 @@
-//! HTTP/1.1 over TCP, with a bound on everything that a client could hold on to.
+//! HTTP/1.1 and HTTP/2 over TCP, with a bound on everything that a client could hold on to.
 //!
 //! `axum::serve` sets no timer, so that a head which never ends keeps its connection for ever; it opens as many
 //! connections as come, be they all of one client; it waits for ever for a client that takes nothing of its answer; and it
@@ -11,6 +11,8 @@ mod body_wait;
 mod descriptors;
 mod pace;
 mod patient;
+mod protocol;
+mod streams;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::HttpBody;
 use axum::extract::ConnectInfo;
 use axum::http::HeaderValue;
 use axum::http::header::CONNECTION;
@@ -33,8 +36,9 @@ use tidegate_ratelimit::{Ipv6Prefix, TrustedProxies};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
 use self::accept::Door;
@@ -44,12 +48,16 @@ use self::body_wait::Awaited;
 use self::pace::Paced;
 pub use self::pace::TooSlow;
 use self::patient::Patient;
+use self::protocol::Protocol;
+use self::streams::{Budget, Streams, Tasks, Useless};
 use crate::settings::{HttpSettings, Settings};
 
 /// How soon room is looked for again where there was none.
 const NEXT_LOOK: Duration = Duration::from_millis(50);
 /// How long an idle connection is kept beyond the end for what its client may have sent before it heard of that.
 const LAST_CALL: Duration = Duration::from_millis(250);
+/// How long a connection of HTTP/2 is kept that has nothing under way, for its client to hear that it ends.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How the server treats its clients.
 #[derive(Debug, Clone)]
@@ -133,6 +141,7 @@ where
     let mut open = Open {
         admission: Admission::new(&settings),
         connections: JoinSet::new(),
+        streams: TaskTracker::new(),
         http,
         router,
         settings: settings.http,
@@ -178,12 +187,16 @@ where
         }
     }
     drain(open.connections, settings.http.drain_timeout).await;
+    // Requests of HTTP/2 are tasks of their own, which end with their connection.
+    open.streams.close();
+    open.streams.wait().await;
 }
 
 /// The connections that are open, and what each is served with.
 struct Open<N> {
     admission: Admission,
     connections: JoinSet<()>,
+    streams: TaskTracker,
     http: http1::Builder,
     router: Router,
     settings: HttpSettings,
@@ -198,19 +211,20 @@ where
     fn spawn(&mut self, stream: TcpStream, peer: SocketAddr, ticket: Ticket) {
         let arrivals = Arrivals::new((self.now)());
         let leave = Arc::new(Notify::new());
-        let stream = Patient::new(stream, self.settings.write_timeout, self.settings.min_rate);
         let conversation = Conversation {
-            stream: Arrival::new(stream, self.now.clone(), arrivals.clone()),
             arrivals: arrivals.clone(),
             now: self.now.clone(),
             peer,
             // Each has tokens of its own, so that connections share no lock while they are busy.
             ending: Ending { announced: self.ending.announced.child_token(), stop: self.ending.stop.child_token() },
             leave: Arc::clone(&leave),
-            min_rate: self.settings.min_rate,
-            last_call: LAST_CALL.min(self.settings.drain_timeout),
+            settings: self.settings,
+            budget: self.admission.budget(&ticket),
+            tasks: Tasks { tracker: self.streams.clone(), ended: CancellationToken::new() },
+            router: self.router.clone(),
+            first_by: Instant::now() + self.settings.header_timeout,
         };
-        let task = self.connections.spawn(conversation.hold(self.http.clone(), self.router.clone()));
+        let task = self.connections.spawn(conversation.hold(stream, self.http.clone()));
         self.admission.served(task.id(), ticket, arrivals, leave);
     }
 
@@ -223,14 +237,18 @@ where
 
 /// One connection.
 struct Conversation<N> {
-    stream: Arrival<Patient<TcpStream>, N>,
     arrivals: Arrivals,
     now: N,
     peer: SocketAddr,
     ending: Ending,
     leave: Arc<Notify>,
-    min_rate: u64,
-    last_call: Duration,
+    settings: HttpSettings,
+    /// What its address may have under way over HTTP/2.
+    budget: Option<Budget>,
+    tasks: Tasks,
+    router: Router,
+    /// When the first request has to be there, whatever is spoken before it.
+    first_by: Instant,
 }
 
 impl<N> Conversation<N>
@@ -238,19 +256,29 @@ where
     N: Fn() -> Duration + Clone + Send + Sync + Unpin + 'static,
 {
     /// Answers what comes; from `stop` on, only the request that is under way, or on its way.
-    async fn hold(self, http: http1::Builder, router: Router) {
-        let Self { stream, arrivals, now, peer, ending, leave, min_rate, last_call } = self;
+    async fn hold(self, stream: TcpStream, http: http1::Builder) {
+        let protocol = tokio::select! {
+            () = self.leave.notified() => return,
+            () = sleep_until(self.first_by) => return,
+            () = self.is_over() => return,
+            protocol = Protocol::of(&stream) => protocol,
+        };
+        let stream = Patient::new(stream, self.settings.write_timeout, self.settings.min_rate);
+        match protocol {
+            Ok(Protocol::Http1) => self.http1(stream, http).await,
+            Ok(Protocol::Http2) => self.http2(stream).await,
+            Err(error) => tracing::debug!(peer = %self.peer, %error, "a connection ended early"),
+        }
+    }
+
+    async fn http1(self, stream: Patient<TcpStream>, http: http1::Builder) {
+        let Self { arrivals, now, peer, ending, leave, settings, router, .. } = &self;
+        let stream = Arrival::new(stream, now.clone(), arrivals.clone());
         let announced = &ending.announced;
         let service = service_fn(|request: Request<Incoming>| {
             let (received, exchange) = arrivals.request();
-            let mut request = request.map(|body| Awaited::new(exchange.asking(body), || now.clone()));
-            let wait: Option<BodyWait> = request.body().wait();
-            if let Some(wait) = wait {
-                request.extensions_mut().insert(wait);
-            }
-            let mut request = request.map(|body| Paced::new(body, min_rate));
-            request.extensions_mut().insert(ConnectInfo(peer));
-            request.extensions_mut().insert(received.unwrap_or_else(|| ReceivedAt(now())));
+            let request = request.map(|body| exchange.asking(body));
+            let request = prepared(request, *peer, settings.min_rate, now, received);
             let answer = router.clone().call(request);
             async move {
                 let mut answer: Response = answer.await.unwrap_or_else(|never| match never {});
@@ -270,15 +298,11 @@ where
                 announced.cancel();
             }
         };
-        let is_over = async {
-            ending.stop.cancelled().await;
-            // Who was not told yet may have sent a request: it is answered, and that is the end of its connection.
-            sleep(last_call).await;
-        };
         let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
             () = must_leave => return,
-            () = is_over => {
+            () = self.is_silent() => return,
+            () = self.is_over() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -288,6 +312,106 @@ where
             tracing::debug!(%peer, %error, "a connection ended early");
         }
     }
+
+    async fn http2(self, stream: Patient<TcpStream>) {
+        let Self { arrivals, now, peer, ending, leave, settings, router, .. } = &self;
+        // Also where this task is given up.
+        let _ended = self.tasks.ended.clone().drop_guard();
+        let streams = Streams::new(*settings, self.budget.clone(), arrivals.clone());
+        let service = {
+            let (streams, now, router) = (streams.clone(), now.clone(), router.clone());
+            let (peer, min_rate) = (*peer, settings.min_rate);
+            service_fn(move |request: Request<Incoming>| {
+                let stream = streams.begin();
+                let answer = stream.is_some().then(|| {
+                    let received = Some(ReceivedAt(now()));
+                    router.clone().call(prepared(request, peer, min_rate, &now, received))
+                });
+                async move {
+                    let Some((stream, answer)) = stream.zip(answer) else {
+                        // Nothing was done: whoever hears it may ask again.
+                        return Err(h2::Error::from(h2::Reason::REFUSED_STREAM));
+                    };
+                    let mut answer: Response = answer.await.unwrap_or_else(|never| match never {});
+                    // Of one connection, of which HTTP/2 tells otherwise.
+                    answer.headers_mut().remove(CONNECTION);
+                    Ok(answer.map(|body| stream.answering(body)))
+                }
+            })
+        };
+        let is_announced = async {
+            ending.announced.cancelled().await;
+            // Who has not asked yet has only just come, and is answered first.
+            streams.asked().await;
+        };
+        let http = streams::builder(self.tasks.clone());
+        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            () = leave.notified() => None,
+            () = is_announced => None,
+            () = self.is_silent() => None,
+            () = self.is_over() => None,
+            useless = streams.useless(settings.header_timeout) => match useless {
+                Useless::Idle => None,
+                Useless::Harmful => {
+                    tracing::debug!(%peer, "a connection was ended: its client takes nothing of an answer, or takes back what it asks for");
+                    return;
+                }
+            },
+            ended = connection.as_mut() => Some(ended),
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                // The client is told by GOAWAY; what it has asked for until it hears that is answered.
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    _ = streams.useless(FAREWELL) => return,
+                    ended = connection.as_mut() => ended,
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%peer, %error, "a connection ended early");
+        }
+    }
+
+    async fn is_over(&self) {
+        self.ending.stop.cancelled().await;
+        // Who was not told yet may have sent a request: it is answered, and that is the end of its connection.
+        sleep(LAST_CALL.min(self.settings.drain_timeout)).await;
+    }
+
+    /// Comes back where the first request is not there in time.
+    async fn is_silent(&self) {
+        sleep_until(self.first_by).await;
+        if self.arrivals.has_asked() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A request as routes find it.
+fn prepared<B, N>(
+    request: Request<B>,
+    peer: SocketAddr,
+    min_rate: u64,
+    now: &N,
+    received: Option<ReceivedAt>,
+) -> Request<Paced<Awaited<B, N>>>
+where
+    B: HttpBody,
+    N: Fn() -> Duration + Clone,
+{
+    let mut request = request.map(|body| Awaited::new(body, || now.clone()));
+    let wait: Option<BodyWait> = request.body().wait();
+    if let Some(wait) = wait {
+        request.extensions_mut().insert(wait);
+    }
+    let mut request = request.map(|body| Paced::new(body, min_rate));
+    request.extensions_mut().insert(ConnectInfo(peer));
+    request.extensions_mut().insert(received.unwrap_or_else(|| ReceivedAt(now())));
+    request
 }
 
 /// Waits for requests in flight, but not for ever: a client that never ends its request is cut off.

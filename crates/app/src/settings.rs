@@ -15,6 +15,7 @@ mod performance;
 mod queues;
 mod raw;
 mod reader;
+mod reminders;
 mod secret;
 #[cfg(test)]
 pub(crate) mod test_ground;
@@ -39,6 +40,7 @@ pub use hidden::Hidden;
 pub use notifications::{NotificationSettings, WebhookSettings};
 pub use performance::{AlertSettings, OtlpSettings, PerformanceSettings};
 pub use raw::{RawSettings, Source};
+pub use reminders::ReminderSettings;
 pub use secret::Secret;
 
 /// Whether the API process runs a worker beside its routes.
@@ -209,6 +211,8 @@ pub struct HttpSettings {
     pub min_rate: u64,
     /// Connections open at a time. Beyond it the one that has been idle longest makes room.
     pub max_connections: usize,
+    /// Requests under way at a time; more are answered 503 at once.
+    pub max_in_flight: NonZeroU32,
     /// Answers of at least so many bytes are compressed; 0: none.
     pub compress_above: u64,
     /// Of which requests the access log tells.
@@ -318,6 +322,8 @@ pub struct Settings {
     pub notifications: NotificationSettings,
     /// How it is posted to their URLs.
     pub webhook: WebhookSettings,
+    /// How they are reminded of schedules.
+    pub reminders: ReminderSettings,
     /// What is measured, judged, told and exported.
     pub performance: PerformanceSettings,
 }

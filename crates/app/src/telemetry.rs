@@ -19,6 +19,7 @@ mod queues;
 mod redis;
 mod redis_figures;
 mod seldom;
+mod shedding;
 mod slow_log;
 mod statements;
 #[cfg(test)]
@@ -71,9 +72,13 @@ pub use statements::set_request_trace;
 
 /// The route of the API to which files are uploaded.
 const UPLOADS: &str = "/api/schedules/import";
-/// What anybody is answered: strangers who ask for it often enough would hide an outage.
-const OPEN_PAGES: [&str; 7] = [
+/// What anybody is answered: strangers who ask for it often enough would hide an outage. And where anybody logs in: those who leave
+/// while a password is compared, or come faster than passwords can be, would make one.
+const OPEN_TO_ALL: [&str; 10] = [
     "/",
+    "/api/session",
+    "/openapi.json",
+    "/dashboard/logout",
     "/assets/{name}",
     "/dashboard/",
     "/dashboard/login",
@@ -231,6 +236,11 @@ impl Telemetry {
         self.limiters.add(name, stats);
     }
 
+    /// Shows how many requests found no place.
+    pub fn watch_shedding(&self, shed: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.board.figures(move || Box::new(shedding::Shed(shed())));
+    }
+
     /// Shows how many lines the access log lost.
     pub fn watch_access_log(&self, dropped: impl Fn() -> u64 + Send + Sync + 'static) {
         self.board.figures(move || Box::new(access_log::Dropped(dropped())));
@@ -289,7 +299,7 @@ pub(crate) fn registry(settings: &PerformanceSettings) -> (Registry, Arc<SlowLog
     let slow_log = Arc::new(SlowLog::default());
     // What tells nothing of how the service is: probes, strangers, pages that they may ask for as often as they like, and
     // uploads, whose time is their client's.
-    let unjudged = probes::PATHS.into_iter().chain([UNMATCHED, UPLOADS]).chain(OPEN_PAGES);
+    let unjudged = probes::PATHS.into_iter().chain([UNMATCHED, UPLOADS]).chain(OPEN_TO_ALL);
     let builder = Registry::builder()
         .observer(Arc::clone(&slow_log) as _)
         .cap(settings.endpoints)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::layout::EXPOSED;
 use crate::stripe::TALLIES;
 
 /// What was counted from one reading to the next.
@@ -9,6 +10,8 @@ use crate::stripe::TALLIES;
 pub(crate) struct Delta {
     /// `(bucket, count)` of the buckets that changed, ascending.
     pub(crate) buckets: Vec<(u32, u32)>,
+    /// Samples between the exposed bounds, those above the last one behind them.
+    pub(crate) ranges: [u32; EXPOSED + 1],
     pub(crate) sum_nanos: u64,
     pub(crate) tallies: [u64; TALLIES],
     pub(crate) span: Duration,
@@ -18,6 +21,7 @@ impl Delta {
     /// Nothing counted; keeps its room.
     pub(crate) fn clear(&mut self) {
         self.buckets.clear();
+        self.ranges = [0; EXPOSED + 1];
         self.sum_nanos = 0;
         self.tallies = [0; TALLIES];
         self.span = Duration::ZERO;

@@ -171,7 +171,7 @@ impl Endpoint {
         &self.route
     }
 
-    /// Counts a response and its latency: three additions, which are locked ones only on threads beyond those that have
+    /// Counts a response and its latency: four additions, which are locked ones only on threads beyond those that have
     /// counters of their own (see [`Histogram`](crate::Histogram)).
     #[inline]
     pub fn record(&self, class: StatusClass, latency: Duration) {

@@ -22,9 +22,7 @@ impl Groups {
         Self { buckets, used: 0, fresh: 0, ticks: 0 }
     }
 
-    /// Says whether other groups count as used than before.
-    pub(crate) fn note(&mut self, delta: &Delta) -> bool {
-        let before = self.used;
+    pub(crate) fn note(&mut self, delta: &Delta) {
         let size = self.size();
         let fresh = delta.buckets.iter().fold(0, |fresh, &(bucket, _)| fresh | 1 << (bucket as usize / size));
         self.fresh |= fresh;
@@ -33,21 +31,11 @@ impl Groups {
         if self.ticks == TURN {
             (self.used, self.fresh, self.ticks) = (self.fresh, 0, 0);
         }
-        self.used != before
     }
 
     /// The buckets of the groups that were used, ascending.
-    pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<usize>> + Clone + use<> {
-        self.of(self.used)
-    }
-
-    /// The buckets of all other groups, ascending.
-    pub(crate) fn unused(&self) -> impl Iterator<Item = Range<usize>> + Clone + use<> {
-        self.of(!self.used)
-    }
-
-    fn of(&self, groups: u64) -> impl Iterator<Item = Range<usize>> + Clone + use<> {
-        let (size, buckets) = (self.size(), self.buckets);
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (groups, size, buckets) = (self.used, self.size(), self.buckets);
         (0..64).filter(move |group| groups >> group & 1 == 1).map(move |group: usize| {
             let first = (group * size).min(buckets);
             first..(first + size).min(buckets)

@@ -1,6 +1,5 @@
 //! The recorder: buckets that only grow.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ const LONGEST_ADDED_NANOS: u64 = 86_400 * 1_000_000_000;
 
 /// An atomic log-linear histogram of durations.
 ///
-/// Recording is wait-free: two additions, not even locked ones on threads that have counters of their own. Nothing is ever
+/// Recording is wait-free: three additions, not even locked ones on threads that have counters of their own. Nothing is ever
 /// reset; readers subtract. A sample is found again with an error of at most 1.6 % (see [`Layout`]).
 ///
 /// The first threads of the process that record get counters of their own, two more of them than there are cores, and
@@ -27,10 +26,10 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// An empty histogram. It allocates 8.1 KiB at the first record of each thread that has a place of its own, and once for
+    /// An empty histogram. It allocates 8.2 KiB at the first record of each thread that has a place of its own, and once for
     /// the others.
     pub fn new(layout: Arc<Layout>) -> Self {
-        Self { layout, stripes: Stripes::new() }
+        Self { layout, stripes: Stripes::default() }
     }
 
     /// Counts one sample.
@@ -63,8 +62,8 @@ impl Histogram {
     #[inline(never)]
     fn add_with_care(&self, duration: Duration, tally: Option<usize>) {
         let nanos = nanos(duration);
-        let bucket = self.layout.index(nanos);
-        self.stripes.record(&self.layout, bucket, nanos.min(LONGEST_ADDED_NANOS), tally);
+        let place = self.layout.place(nanos);
+        self.stripes.record(&self.layout, place, nanos.min(LONGEST_ADDED_NANOS), tally);
     }
 
     /// Counts in a tally alone.
@@ -95,9 +94,9 @@ impl Histogram {
         self.stripes.read(first, counts);
     }
 
-    /// Adds the counts of some ranges of buckets to the sums of the exposed bounds that they lie between (modulo 2³²).
-    pub(crate) fn add_up(&self, ranges: impl Iterator<Item = Range<usize>> + Clone, sums: &mut [u32; EXPOSED + 1]) {
-        self.stripes.add_up(&ranges.flat_map(|range| self.layout.exposed_pieces(range)), sums);
+    /// The samples between the exposed bounds (modulo 2³²).
+    pub(crate) fn ranges(&self) -> [u32; EXPOSED + 1] {
+        self.stripes.ranges()
     }
 
     /// The sum in nanoseconds (modulo 2⁶⁴).
@@ -114,7 +113,7 @@ impl Histogram {
     #[cfg(test)]
     pub(crate) fn preset(&self, duration: Duration, count: u32) {
         self.record_in(0, duration);
-        self.stripes.preset(self.layout.index(nanos(duration)), count);
+        self.stripes.preset(self.layout.place(nanos(duration)), count);
     }
 }
 

@@ -1,6 +1,5 @@
 //! Which bucket a duration falls into.
 
-use std::ops::Range;
 use std::time::Duration;
 
 /// 2⁶ buckets per power of two: a bucket is at most 1/64 of its lower end wide.
@@ -36,6 +35,8 @@ pub struct Layout {
     /// What number each plain bucket has, or the first piece of it, with [`CUT`] where an edge lies in it. Turned, so that a look-up
     /// has nothing to subtract. 4 KB, so that they stay in the first cache; part of the layout, so that finding a bucket follows one pointer less.
     numbers: [u16; PLAIN_BUCKETS],
+    /// Between which exposed bounds each plain bucket lies, turned alike.
+    between: [u8; PLAIN_BUCKETS],
     /// The largest value of each bucket, ascending; the last bucket is open and says the end of the range.
     uppers: Box<[u64]>,
     /// How many buckets lie at or below each of the exposed bounds.
@@ -46,6 +47,7 @@ impl Layout {
     /// A layout with exact edges at the given durations. Edges of 137.4 s and above are ignored: the range ends
     /// there, and such a threshold is counted as if it were the end of the range. Of more than 30,719 edges the smallest
     /// are kept.
+    #[expect(clippy::cast_possible_truncation, reason = "few bounds are exposed")]
     pub fn new(edges: impl IntoIterator<Item = Duration>) -> Self {
         let mut edges: Vec<u64> = edges
             .into_iter()
@@ -74,7 +76,8 @@ impl Layout {
         }
         uppers.push(RANGE_END);
         let exposed = crate::EXPOSITION_BOUNDS.map(|bound| up_to(&uppers, bound));
-        Self { edges: edges.into(), numbers, uppers: uppers.into(), exposed }
+        let between = numbers.map(|number| exposed_range(&exposed, first_bucket(number)) as u8);
+        Self { edges: edges.into(), numbers, between, uppers: uppers.into(), exposed }
     }
 
     /// The number of buckets, the open one included.
@@ -90,15 +93,23 @@ impl Layout {
         }
         let plain = plain_index(nanos);
         let number = self.numbers[(plain + TURN) % PLAIN_BUCKETS];
-        if number & CUT == 0 { usize::from(number) } else { self.piece(plain, usize::from(number & !CUT), nanos) }
+        let first = first_bucket(number);
+        if number & CUT == 0 { first } else { self.piece(plain, first, nanos) }
     }
 
-    /// The bucket of most durations from [`FIRST_FOUND`] to the end of the range; of one that falls into a bucket that an edge cuts a
-    /// number that no bucket has.
+    /// The bucket of most durations from [`FIRST_FOUND`] to the end of the range, and between which exposed bounds it lies; of one that
+    /// falls into a bucket that an edge cuts a number that no bucket has.
     #[inline(always)]
-    pub(crate) fn found(&self, nanos: u64) -> usize {
+    pub(crate) fn found(&self, nanos: u64) -> Place {
         // The remainder changes nothing, and spares a comparison.
-        usize::from(self.numbers[leading(nanos) % PLAIN_BUCKETS])
+        let plain = leading(nanos) % PLAIN_BUCKETS;
+        Place { bucket: usize::from(self.numbers[plain]), between: usize::from(self.between[plain]) }
+    }
+
+    /// The bucket of a duration in nanoseconds, and between which exposed bounds it lies.
+    pub(crate) fn place(&self, nanos: u64) -> Place {
+        let bucket = self.index(nanos);
+        Place { bucket, between: self.exposed_range(bucket) }
     }
 
     /// Which piece of a bucket that edges cut, of which the first has this number.
@@ -119,18 +130,7 @@ impl Layout {
 
     /// Between which exposed bounds a bucket lies: 0 up to the first, [`EXPOSED`] above the last.
     pub(crate) fn exposed_range(&self, bucket: usize) -> usize {
-        self.exposed.partition_point(|&within| within <= bucket)
-    }
-
-    /// A range of buckets in pieces that lie between two exposed bounds each, and between which.
-    pub(crate) fn exposed_pieces(&self, range: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> + Clone {
-        let mut start = range.start;
-        (self.exposed_range(start)..=EXPOSED).map_while(move |between| {
-            let end = self.exposed.get(between).map_or(range.end, |&within| within.min(range.end));
-            let piece = start..end;
-            start = end;
-            (!piece.is_empty()).then_some((between, piece))
-        })
+        exposed_range(&self.exposed, bucket)
     }
 }
 
@@ -139,6 +139,23 @@ impl Default for Layout {
     fn default() -> Self {
         Self::new(crate::EXPOSITION_BOUNDS)
     }
+}
+
+/// Where a sample is counted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Place {
+    pub(crate) bucket: usize,
+    /// Between which exposed bounds: 0 up to the first, [`EXPOSED`] above the last.
+    pub(crate) between: usize,
+}
+
+fn exposed_range(exposed: &[usize; EXPOSED], bucket: usize) -> usize {
+    exposed.partition_point(|&within| within <= bucket)
+}
+
+/// By its entry in the table the number of a plain bucket, or of the first piece of it.
+fn first_bucket(number: u16) -> usize {
+    usize::from(number & !CUT)
 }
 
 fn up_to(uppers: &[u64], bound: Duration) -> usize {
@@ -206,23 +223,10 @@ mod tests {
         for plain in GROUP..PLAIN_BUCKETS {
             for nanos in [plain_upper(plain - 1) + 1, plain_upper(plain)] {
                 match layout.found(nanos) {
-                    bucket if edges.contains(&plain) => assert!(bucket >= MOST_BUCKETS, "{nanos} ns"),
-                    bucket => assert_eq!(bucket, layout.index(nanos), "{nanos} ns"),
+                    found if edges.contains(&plain) => assert!(found.bucket >= MOST_BUCKETS, "{nanos} ns"),
+                    found => assert_eq!(found, layout.place(nanos), "{nanos} ns"),
                 }
             }
-        }
-    }
-
-    #[test]
-    fn pieces_of_a_range_are_all_of_it_each_between_two_bounds() {
-        let layout = Layout::default();
-        for (start, end) in [(0, layout.buckets()), (700, 700), (900, 933), (layout.buckets() - 1, layout.buckets())] {
-            let found: Vec<(usize, usize)> = layout
-                .exposed_pieces(start..end)
-                .flat_map(|(between, buckets)| buckets.map(move |bucket| (between, bucket)))
-                .collect();
-            let expected = (start..end).map(|bucket| (layout.exposed_range(bucket), bucket));
-            assert!(expected.eq(found), "{start}..{end}");
         }
     }
 

@@ -24,8 +24,6 @@ pub(crate) struct Ledger {
     read: Box<[u32]>,
     /// The groups of buckets that have been used lately.
     lately: Groups,
-    /// What the other groups had at the last reading, by the exposed bounds that they lie between (modulo 2³²).
-    aside: [u32; EXPOSED + 1],
     /// Samples filed whose tallies were not (modulo 2⁶⁴): their recorders were between the two.
     ahead: u64,
     total: Total,
@@ -49,7 +47,6 @@ impl Ledger {
             elapsed,
             read: vec![0; layout.buckets()].into(),
             lately: Groups::new(layout.buckets()),
-            aside: [0; EXPOSED + 1],
             ahead: 0,
             total: Total::default(),
             seconds: Ring::new(1, 60),
@@ -78,6 +75,7 @@ impl Ledger {
             delta.buckets.clear();
             self.look(histogram, iter::once(0..self.read.len()), live, delta);
         }
+        delta.ranges = self.unread_ranges(histogram);
         delta.sum_nanos = self.unread_sum(histogram);
     }
 
@@ -103,11 +101,8 @@ impl Ledger {
     /// How many more samples than tallies will have been filed. Once all recorders are done it is zero exactly when none
     /// was overlooked.
     fn ahead_after(&self, delta: &Delta) -> u64 {
-        self.ahead_of(delta.buckets.iter().map(|&(_, count)| u64::from(count)).sum(), &delta.tallies)
-    }
-
-    fn ahead_of(&self, samples: u64, tallies: &[u64; TALLIES]) -> u64 {
-        let tallies: u64 = tallies[..ABORTED].iter().sum();
+        let samples = delta.buckets.iter().map(|&(_, count)| u64::from(count)).sum();
+        let tallies: u64 = delta.tallies[..ABORTED].iter().sum();
         self.ahead.wrapping_add(samples).wrapping_sub(tallies)
     }
 
@@ -146,11 +141,9 @@ impl Ledger {
             *read = read.wrapping_add(count);
         }
         self.ahead = self.ahead_after(delta);
-        if self.lately.note(delta) {
-            self.aside = self.read_aside(histogram.layout());
-        }
+        self.lately.note(delta);
         let delta = &scratch.delta;
-        self.total.add(histogram.layout(), delta);
+        self.total.count(&delta.ranges, delta.sum_nanos, &delta.tallies);
         for ring in [&mut self.seconds, &mut self.minutes, &mut self.hours] {
             ring.add(self.elapsed, delta);
         }
@@ -162,49 +155,27 @@ impl Ledger {
         self.total.sum_nanos + u128::from(scratch.delta.sum_nanos)
     }
 
-    /// Everything since the start, what no tick has read yet included.
-    ///
-    /// Adds up the live counters where latencies lie lately; what they were at the last reading is known as a sum. Where the tallies
-    /// tell of more, all are added up.
+    /// Everything since the start, what no tick has read yet included. Looks at no bucket.
     pub(crate) fn total(&self, histogram: &Histogram) -> Total {
         let tallies = self.unread_tallies(histogram);
         let mut total = self.total.clone();
         if tallies == [0; TALLIES] {
             return total;
         }
-        let mut unread = self.unread_ranges(histogram, self.lately.ranges(), self.aside);
-        if self.ahead_of(unread.iter().map(|&samples| u64::from(samples)).sum(), &tallies) != 0 {
-            unread = self.unread_ranges(histogram, iter::once(0..self.read.len()), [0; EXPOSED + 1]);
-        }
-        for (total, more) in total.ranges.iter_mut().zip(unread) {
-            *total += u64::from(more);
-        }
-        total.count(self.unread_sum(histogram), &tallies);
+        total.count(&self.unread_ranges(histogram), self.unread_sum(histogram), &tallies);
         total
     }
 
-    /// Samples between the exposed bounds that no tick has read, of which all others than these ranges have so many in all.
+    /// Samples between the exposed bounds that no tick has read.
+    ///
+    /// They are counted by themselves, and never made of buckets: so none of them ever decreases, though a recorder be between the two.
     #[expect(clippy::cast_possible_truncation, reason = "differences are taken modulo the width of the live counters")]
-    fn unread_ranges(
-        &self,
-        histogram: &Histogram,
-        ranges: impl Iterator<Item = Range<usize>> + Clone,
-        others: [u32; EXPOSED + 1],
-    ) -> [u32; EXPOSED + 1] {
-        let mut live = others;
-        histogram.add_up(ranges, &mut live);
-        for (live, read) in live.iter_mut().zip(self.total.ranges) {
+    fn unread_ranges(&self, histogram: &Histogram) -> [u32; EXPOSED + 1] {
+        let mut unread = histogram.ranges();
+        for (live, read) in unread.iter_mut().zip(self.total.ranges) {
             *live = live.wrapping_sub(read as u32);
         }
-        live
-    }
-
-    fn read_aside(&self, layout: &Layout) -> [u32; EXPOSED + 1] {
-        let mut sums = [0; EXPOSED + 1];
-        for (between, buckets) in self.lately.unused().flat_map(|range| layout.exposed_pieces(range)) {
-            sums[between] = self.read[buckets].iter().copied().fold(sums[between], u32::wrapping_add);
-        }
-        sums
+        unread
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "differences are taken modulo the width of the live counters")]
@@ -237,14 +208,10 @@ impl Ledger {
 }
 
 impl Total {
-    fn add(&mut self, layout: &Layout, delta: &Delta) {
-        for &(bucket, count) in &delta.buckets {
-            self.ranges[layout.exposed_range(bucket as usize)] += u64::from(count);
+    fn count(&mut self, ranges: &[u32; EXPOSED + 1], sum_nanos: u64, tallies: &[u64; TALLIES]) {
+        for (total, &more) in self.ranges.iter_mut().zip(ranges) {
+            *total += u64::from(more);
         }
-        self.count(delta.sum_nanos, &delta.tallies);
-    }
-
-    fn count(&mut self, sum_nanos: u64, tallies: &[u64; TALLIES]) {
         self.sum_nanos += u128::from(sum_nanos);
         for (total, more) in self.tallies.iter_mut().zip(tallies) {
             *total += more;

@@ -75,13 +75,14 @@
 //!
 //! # Cost
 //!
-//! A record is three additions: bucket, sum, status class. The first threads that record, two more than there are cores and
+//! A record is four additions: bucket, exposed range, sum, status class. The first threads that record, two more than there are cores and
 //! eight at most, write to memory of their own without a locked instruction; all others share one copy. A histogram takes
-//! 8.1 KiB for each thread that touches it, its last reading as much again. A passed second, minute or hour takes two or
+//! 8.2 KiB for each thread that touches it, its last reading as much again. A passed second, minute or hour takes two or
 //! three bytes for each distinct bucket seen; each ring takes the room for all of its units when its first is over.
 //!
 //! Of each series that was used since the last, a tick reads the counters of where its latencies lie lately, about 30 for each
-//! half octave, and all 2,000 when they came elsewhere; of each other series a few. So does a reading of totals, which keeps nothing but sums. [`Registry::overhead`] tells what all of it costs a running process.
+//! half octave, and all 2,000 when they came elsewhere; of each other series a few. So many a reading of totals looks at, whatever was used: it is made
+//! of sums that records keep. [`Registry::overhead`] tells what all of it costs a running process.
 //!
 //! Beside it [`Queries`] counts statements by their shape ([`fingerprint`]), and [`mask`] takes secrets out of texts; each says its own cost.
 //!

@@ -1,17 +1,19 @@
 //! The counters of a series, once for each of few threads: who writes alone needs no locked instruction.
 
-use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::layout::{Layout, MOST_BUCKETS};
+use crate::layout::{EXPOSED, Layout, MOST_BUCKETS, Place};
 use crate::slot::{self, OWN};
 
 /// What is counted beside the latencies: five status classes, aborted, and refused.
 pub(crate) const TALLIES: usize = 7;
 
+/// Room for the ranges between exposed bounds: a power of two, so that finding one is no comparison.
+const RANGES: usize = (EXPOSED + 1).next_power_of_two();
+
 /// The copies of one series, built when a thread first needs its own.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Stripes {
     own: [OnceLock<Box<Stripe>>; OWN],
     shared: OnceLock<Box<Stripe>>,
@@ -21,33 +23,31 @@ pub(crate) struct Stripes {
 ///
 /// All counters wrap; who reads takes differences.
 #[derive(Debug)]
-#[repr(C, align(128))]
+#[repr(C, align(64))]
 pub(crate) struct Stripe<B: ?Sized = [AtomicU32]> {
     sum_nanos: AtomicU64,
     tallies: [AtomicU32; TALLIES],
+    /// The samples between the exposed bounds, so that a scrape need not add up buckets.
+    ranges: [AtomicU32; RANGES],
     buckets: B,
 }
 
 impl Stripes {
-    pub(crate) fn new() -> Self {
-        Self { own: [const { OnceLock::new() }; OWN], shared: OnceLock::new() }
-    }
-
     /// Counts a sample, and in a tally if one is named, where this thread has counters of its own and there is such a bucket. Else it
     /// does nothing and says `false`.
     #[inline(always)]
-    pub(crate) fn record_alone(&self, bucket: usize, nanos: u64, tally: Option<usize>) -> bool {
+    pub(crate) fn record_alone(&self, place: Place, nanos: u64, tally: Option<usize>) -> bool {
         let mine = self.own.get(slot::known()).and_then(OnceLock::get);
-        mine.is_some_and(|mine| mine.record_alone(bucket, nanos, tally))
+        mine.is_some_and(|mine| mine.record_alone(place, nanos, tally))
     }
 
     /// Counts a sample, and in a tally if one is named.
-    pub(crate) fn record(&self, layout: &Layout, bucket: usize, nanos: u64, tally: Option<usize>) {
+    pub(crate) fn record(&self, layout: &Layout, place: Place, nanos: u64, tally: Option<usize>) {
         match self.mine(layout) {
             Some(mine) => {
-                mine.record_alone(bucket, nanos, tally);
+                mine.record_alone(place, nanos, tally);
             }
-            None => self.shared(layout).record_among_others(bucket, nanos, tally),
+            None => self.shared(layout).record_among_others(place, nanos, tally),
         }
     }
 
@@ -67,15 +67,26 @@ impl Stripes {
         self.shared.get_or_init(|| Stripe::boxed(layout.buckets()))
     }
 
-    /// Sums of all tallies, modulo 2³². Whatever was counted in them is found by a [`read`](Self::read) afterwards.
+    /// Sums of all tallies, modulo 2³². Whatever was counted in them is found by [`ranges`](Self::ranges) and by a
+    /// [`read`](Self::read) afterwards.
     pub(crate) fn tallies(&self) -> [u32; TALLIES] {
-        let mut tallies = [0u32; TALLIES];
+        self.sums(|stripe| &stripe.tallies, Ordering::Acquire)
+    }
+
+    /// The samples between the exposed bounds (modulo 2³²).
+    pub(crate) fn ranges(&self) -> [u32; EXPOSED + 1] {
+        self.sums(|stripe| &stripe.ranges, Ordering::Relaxed)
+    }
+
+    /// The sums of the first `N` of such counters over all copies.
+    fn sums<const N: usize>(&self, counters: impl Fn(&Stripe) -> &[AtomicU32], ordering: Ordering) -> [u32; N] {
+        let mut sums = [0u32; N];
         for stripe in self.built() {
-            for (total, tally) in tallies.iter_mut().zip(&stripe.tallies) {
-                *total = total.wrapping_add(tally.load(Ordering::Acquire));
+            for (sum, counter) in sums.iter_mut().zip(counters(stripe)) {
+                *sum = sum.wrapping_add(counter.load(ordering));
             }
         }
-        tallies
+        sums
     }
 
     /// Writes the counts of some buckets, from `first` on (modulo 2³²).
@@ -96,20 +107,6 @@ impl Stripes {
         }
     }
 
-    /// Adds the counts of pieces of the buckets to the sums they belong to (modulo 2³²).
-    pub(crate) fn add_up<const N: usize>(
-        &self,
-        pieces: &(impl Iterator<Item = (usize, Range<usize>)> + Clone),
-        sums: &mut [u32; N],
-    ) {
-        for stripe in self.built() {
-            for (sum, buckets) in pieces.clone() {
-                let counts = stripe.buckets[buckets].iter().map(|bucket| bucket.load(Ordering::Relaxed));
-                sums[sum] = counts.fold(sums[sum], u32::wrapping_add);
-            }
-        }
-    }
-
     /// The sum in nanoseconds (modulo 2⁶⁴).
     pub(crate) fn sum_nanos(&self) -> u64 {
         self.built().fold(0, |sum: u64, stripe| sum.wrapping_add(stripe.sum_nanos.load(Ordering::Relaxed)))
@@ -124,17 +121,18 @@ impl Stripes {
         self.own.iter().chain([&self.shared]).filter_map(OnceLock::get).map(|copy| &**copy)
     }
 
-    /// Sets one bucket in every copy.
+    /// Sets one bucket in every copy, and what lies between the same exposed bounds.
     #[cfg(test)]
-    pub(crate) fn preset(&self, bucket: usize, count: u32) {
+    pub(crate) fn preset(&self, place: Place, count: u32) {
         for stripe in self.built() {
-            stripe.buckets[bucket].store(count, Ordering::Relaxed);
+            stripe.buckets[place.bucket].store(count, Ordering::Relaxed);
+            stripe.ranges[place.between].store(count, Ordering::Relaxed);
         }
     }
 }
 
 impl Stripe {
-    /// The sizes fill whole units of 128 bytes; a registry without thresholds of its own fits the first.
+    /// The sizes fill whole units of 64 bytes; a registry without thresholds of its own fits the first.
     fn boxed(buckets: usize) -> Box<Self> {
         match buckets {
             0..=2071 => Stripe::<[AtomicU32; 2071]>::empty(),
@@ -146,9 +144,12 @@ impl Stripe {
 
     /// By the one thread that writes here, so that nothing can come between a load and its store.
     #[inline(always)]
-    fn record_alone(&self, bucket: usize, nanos: u64, tally: Option<usize>) -> bool {
-        let Some(count) = self.buckets.get(bucket) else { return false };
+    fn record_alone(&self, place: Place, nanos: u64, tally: Option<usize>) -> bool {
+        let Some(count) = self.buckets.get(place.bucket) else { return false };
         count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        // The remainder changes nothing, and spares a comparison.
+        let range = &self.ranges[place.between % RANGES];
+        range.store(range.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         let sum = &self.sum_nanos;
         sum.store(sum.load(Ordering::Relaxed).wrapping_add(nanos), Ordering::Relaxed);
         if let Some(tally) = tally {
@@ -157,8 +158,9 @@ impl Stripe {
         true
     }
 
-    fn record_among_others(&self, bucket: usize, nanos: u64, tally: Option<usize>) {
-        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+    fn record_among_others(&self, place: Place, nanos: u64, tally: Option<usize>) {
+        self.buckets[place.bucket].fetch_add(1, Ordering::Relaxed);
+        self.ranges[place.between].fetch_add(1, Ordering::Relaxed);
         self.sum_nanos.fetch_add(nanos, Ordering::Relaxed);
         if let Some(tally) = tally {
             self.tally_among_others(tally);
@@ -182,6 +184,7 @@ impl<const N: usize> Stripe<[AtomicU32; N]> {
         Box::new(Self {
             sum_nanos: AtomicU64::new(0),
             tallies: [const { AtomicU32::new(0) }; TALLIES],
+            ranges: [const { AtomicU32::new(0) }; RANGES],
             buckets: [const { AtomicU32::new(0) }; N],
         })
     }
@@ -194,7 +197,7 @@ mod tests {
     #[test]
     fn a_stripe_takes_at_most_8_2_kib() {
         let layout = Layout::default();
-        let stripes = Stripes::new();
+        let stripes = Stripes::default();
         slot::claim();
         let used = allocation_counter::measure(|| stripes.count(&layout, 0));
         assert!(used.bytes_max <= 8_396, "{} bytes", used.bytes_max);
@@ -214,7 +217,8 @@ mod tests {
         const WAVES: u64 = 200;
         const THREADS: u64 = 12;
         const EACH: u64 = 500;
-        let (stripes, layout) = (Stripes::new(), &Layout::new([]));
+        let (stripes, layout) = (Stripes::default(), &Layout::new([]));
+        let place = |n: u64| Place { bucket: (n % 8) as usize, between: (n % 3) as usize };
         std::thread::scope(|scope| {
             let chains: Vec<_> = (0..THREADS)
                 .map(|thread| {
@@ -222,8 +226,7 @@ mod tests {
                     // Each link is a thread of its own, so that a slot is taken and given back for each.
                     scope.spawn(move || {
                         for _ in 0..WAVES {
-                            let link =
-                                || (0..EACH).for_each(|n| stripes.record(layout, (n % 8) as usize, thread, Some(1)));
+                            let link = || (0..EACH).for_each(|n| stripes.record(layout, place(n), thread, Some(1)));
                             std::thread::scope(|inner| inner.spawn(link).join()).unwrap();
                         }
                     })
@@ -235,6 +238,7 @@ mod tests {
         stripes.read(0, &mut counts);
         let all = WAVES * THREADS * EACH;
         assert_eq!(counts.iter().map(|&count| u64::from(count)).sum::<u64>(), all);
+        assert_eq!(stripes.ranges().iter().map(|&count| u64::from(count)).sum::<u64>(), all);
         assert_eq!(u64::from(stripes.tallies()[1]), all);
         assert_eq!(stripes.sum_nanos(), WAVES * EACH * (0..THREADS).sum::<u64>());
     }

@@ -70,7 +70,7 @@ pub(super) const CONFINED: &[Confined] = &[
     Confined { dependency: "apalis", only_in: BENCHES },
     Confined { dependency: "apalis-redis", only_in: BENCHES },
     Confined { dependency: "bullmq-official", only_in: BENCHES },
-    Confined { dependency: "axum", only_in: &["tidegate-api", "tidegate-app"] },
+    Confined { dependency: "axum", only_in: &["tidegate-api", "tidegate-app", "tidegate-benches"] },
     // Pages are made in one place; figures know nothing of how they are shown.
     Confined { dependency: "maud", only_in: &["tidegate-api"] },
     Confined { dependency: "lettre", only_in: APP },

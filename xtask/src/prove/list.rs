@@ -60,6 +60,13 @@ pub(super) const PROOFS: &[Proof] = &[
         "sigterm::behind_a_balancer_nothing_is_lost",
     ),
     proof(
+        "http-rss",
+        "ten minutes of cached reads over 64 connections: all are answered, and the process's memory is within 1.05 of what it was after one",
+        "tidegate-api",
+        "e2e",
+        "load::memory_under_load_stays",
+    ),
+    proof(
         "redis-killed",
         "Redis killed and restarted under load, 20 times: every request is answered, and service returns",
         "tidegate-api",

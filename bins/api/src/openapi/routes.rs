@@ -66,7 +66,10 @@ impl Routes {
             Circle::Admin => timed(route.route_layer(from_fn_with_state(app(), access::administration))),
             Circle::Service => timed(route.route_layer(from_fn_with_state(app(), access::service))),
             // The tenant is looked up in a time of its own.
-            Circle::Tenant => timed(route).route_layer(from_fn_with_state(app(), caller::layer)),
+            Circle::Tenant if operation.is_unhurried => route.route_layer(from_fn_with_state(app(), caller::layer)),
+            Circle::Tenant => {
+                route.route_layer((from_fn_with_state(app(), caller::layer), from_fn_with_state(app(), timeout::layer)))
+            }
         }
     }
 

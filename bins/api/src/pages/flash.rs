@@ -16,7 +16,7 @@ const LEFT: &str = " # are left as they are: their state doesn't allow it, they 
 const MORE: &str = " The time was over: there may be more, so do it again.";
 
 /// Code, text, and what is said where something is left; `#` stands for the count.
-const SAYINGS: [(&str, &str, &str); 28] = [
+const SAYINGS: [(&str, &str, &str); 31] = [
     ("queue-paused", "Paused: workers take no more of its jobs; those that run go on.", ""),
     ("queue-resumed", "Resumed: workers take its jobs again.", ""),
     ("drained", "Cancelled # jobs that had not started.", MORE),
@@ -44,6 +44,9 @@ const SAYINGS: [(&str, &str, &str); 28] = [
     ("warming", "The warm-up has begun.", ""),
     ("invalidated", "Dropped on every node; # entries of this one.", ""),
     ("invalidated-all", "Dropped on every node.", ""),
+    ("silenced", "Nobody is told of it for that long; the alert itself goes on.", ""),
+    ("silence-lifted", "The silence is over: whoever is told of alerts is told again.", ""),
+    ("not-silenced", "There was no such silence any more.", ""),
     ("nothing-ticked", "Nothing was ticked, and nothing is changed.", ""),
 ];
 

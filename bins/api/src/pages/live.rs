@@ -12,6 +12,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Serialize;
+use serde_json::Value;
 use tidegate_app::telemetry::Section;
 use tidegate_perfmon::{EndpointSnapshot, Health, HealthReport, Overall, Window};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -37,6 +38,8 @@ pub(super) const WINDOW: Window = Window::Minutes(5);
 /// What is listed of the endpoints, those asked most first.
 const MOST_ENDPOINTS: usize = 20;
 const MOST_ADVICE: usize = 5;
+/// Alerts, and silences.
+const MOST_ALERTS: usize = 100;
 
 /// What one moment shows. Texts are ready to be read; a page and the stream take them from here, so that they can't disagree.
 #[derive(Debug, Default, Serialize)]
@@ -50,6 +53,11 @@ pub(super) struct Figures {
     /// Method and route of those that are listed, in their order.
     #[serde(skip)]
     pub(super) endpoints: Vec<(&'static str, String)>,
+    #[serde(skip)]
+    pub(super) firing: Vec<Value>,
+    /// Those in force.
+    #[serde(skip)]
+    pub(super) silences: Vec<Value>,
 }
 
 impl Figures {
@@ -59,7 +67,8 @@ impl Figures {
         let mut figures = Self::default();
         figures.tell("at", tidegate_app::clock::now().format("%H:%M:%S UTC").to_string());
         figures.tell_health(telemetry.health().as_ref());
-        let alerts = firing(app).len();
+        figures.take_alerts(&telemetry.alerts().json(MOST_ALERTS));
+        let alerts = figures.firing.len();
         figures.tell("alerts", alerts.to_string());
         figures.states.insert("alerts".to_owned(), if alerts > 0 { "bad" } else { "ok" });
         figures.tell_overall(&registry.overall(WINDOW));
@@ -84,6 +93,12 @@ impl Figures {
         figures
     }
 
+    fn take_alerts(&mut self, told: &Value) {
+        let is_firing = |alert: &&Value| alert["phase"] == "firing";
+        self.firing = items(told, "items").iter().filter(is_firing).cloned().collect();
+        self.silences = items(told, "silences").to_vec();
+    }
+
     /// Of 53 bits, which a script's numbers hold.
     fn number_of_parts(&self, app: &App) -> u64 {
         let mut hasher = DefaultHasher::new();
@@ -92,10 +107,13 @@ impl Figures {
         for reason in report.iter().flat_map(|report| &report.reasons) {
             reason.message.hash(&mut hasher);
         }
-        for alert in firing(app) {
+        for alert in &self.firing {
             for named in ["rule", "subject", "severity", "fired_at_unix_ms", "silenced"] {
                 alert[named].to_string().hash(&mut hasher);
             }
+        }
+        for silence in &self.silences {
+            silence.to_string().hash(&mut hasher);
         }
         for item in items(&advice(app), "items") {
             item["text"].to_string().hash(&mut hasher);
@@ -151,15 +169,8 @@ pub(super) fn key(method: &str, route: &str) -> String {
     format!("{method} {route}")
 }
 
-/// The alerts that fire now, as JSON tells them.
-pub(super) fn firing(app: &App) -> Vec<serde_json::Value> {
-    let told = app.node().telemetry.alerts().json(100);
-    let items = told["items"].as_array().cloned().unwrap_or_default();
-    items.into_iter().filter(|alert| alert["phase"] == "firing").collect()
-}
-
 /// What is advised now.
-pub(super) fn advice(app: &App) -> serde_json::Value {
+pub(super) fn advice(app: &App) -> Value {
     told(app, "advice", MOST_ADVICE)
 }
 

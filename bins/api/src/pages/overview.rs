@@ -1,19 +1,31 @@
 //! How it is: the verdict and why, what fires, what is advised, and how each endpoint does.
 
+pub(super) mod alerts;
+
 use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
+use serde::Deserialize;
 use serde_json::Value;
 use tidegate_perfmon::Window;
 
+use super::flash::Flash;
 use super::layout::{Frame, Here, Page};
 use super::live::{self, Figures};
 use super::section::items;
 use super::{chart, text};
 use crate::app::App;
+use crate::query::Query;
 
-pub(super) async fn show(State(app): State<App>, frame: Frame) -> Response {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OverviewQuery {
+    said: Option<String>,
+}
+
+pub(super) async fn show(State(app): State<App>, Query(query): Query<OverviewQuery>, frame: Frame) -> Response {
     let figures = Figures::take(&app);
+    let firing = alerts::show(frame.may_change().then_some(&frame), &figures.firing, &figures.silences);
     let body = html! {
         (verdict(&app, &figures))
         (requests(&figures))
@@ -23,11 +35,12 @@ pub(super) async fn show(State(app): State<App>, frame: Frame) -> Response {
             (chart::heat_map(&app.node().telemetry.registry().slots(None, Window::Minutes(60))))
         }
         div.columns {
-            section.card data-part="alerts" aria-labelledby="alerts" { h2 #alerts { "Alerts firing" } (alerts(&live::firing(&app))) }
+            section.card data-part="alerts" aria-labelledby="alerts" { h2 #alerts { "Alerts firing" } (firing) }
             section.card data-part="advice" aria-labelledby="advice" { h2 #advice { "Advice" } (advice(&app)) }
         }
     };
-    Page::of(Here::Overview).streamed(figures.parts).show(&frame, &body)
+    let flash = Flash::of(query.said.as_deref(), None, None);
+    Page::of(Here::Overview).streamed(figures.parts).saying(flash).show(&frame, &body)
 }
 
 fn verdict(app: &App, figures: &Figures) -> Markup {
@@ -118,28 +131,6 @@ fn endpoints(figures: &Figures) -> Markup {
     }
 }
 
-fn alerts(firing: &[Value]) -> Markup {
-    let number = |value: &Value| text::or_none(value.as_f64(), text::places);
-    html! {
-        @if firing.is_empty() {
-            p.none { "None." }
-        } @else {
-            ul.items {
-                @for alert in firing {
-                    li {
-                        p { span.state data-state="bad" { (said(&alert["severity"])) } " " (said(&alert["rule"])) @if let Some(subject) = alert["subject"].as_str() { " · " (subject) } }
-                        p.note {
-                            (number(&alert["value"])) " against " (number(&alert["threshold"]))
-                            @if let Some(since) = alert["fired_at_unix_ms"].as_u64() { ", since " (text::moment(since)) " UTC" }
-                            @if alert["silenced"] == true { ", silenced" }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
 fn advice(app: &App) -> Markup {
     let told = live::advice(app);
     let items = items(&told, "items");
@@ -161,28 +152,4 @@ fn advice(app: &App) -> Markup {
 
 fn said(value: &Value) -> &str {
     value.as_str().unwrap_or(text::NONE)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn an_alert_says_what_is_wrong_by_how_much_and_since_when() {
-        let shown = alerts(&[json!({
-            "severity": "critical", "rule": "error_rate", "subject": "<script>", "value": 0.25, "threshold": 0.05,
-            "fired_at_unix_ms": 1_900_000_000_000_u64, "silenced": true, "phase": "firing",
-        })])
-        .into_string();
-        for part in
-            ["critical", "error_rate", "&lt;script&gt;", "0.25 against 0.05", "since 03-17 17:46:40 UTC", "silenced"]
-        {
-            assert!(shown.contains(part), "{part}: {shown}");
-        }
-        assert!(!shown.contains("<script>"), "{shown}");
-        assert!(alerts(&[]).into_string().contains("None."));
-        assert!(alerts(&[json!({})]).into_string().contains(text::NONE), "what isn't told is a dash");
-    }
 }

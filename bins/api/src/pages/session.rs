@@ -26,7 +26,7 @@ use super::layout::Here;
 use super::live;
 use crate::access;
 use crate::app::App;
-use crate::cookie::{came_by_tls, cookies};
+use crate::cookie::{came_by_tls, cookies, own_name};
 use crate::problem::Problem;
 
 /// Where who isn't known is led.
@@ -225,7 +225,8 @@ fn sent_code(key: &Key, headers: &HeaderMap) -> Option<[u8; 32]> {
     if let Some(session) = session(key, headers, tidegate_app::clock::now().timestamp()) {
         return Some(key.sign("form", &session.nonce));
     }
-    let nonce = cookies(headers, NONCE).find(|nonce| nonce.len() == 32)?;
+    let name = own_name(NONCE, headers);
+    let nonce = cookies(headers, &name).find(|nonce| nonce.len() == 32)?;
     Some(key.sign("form", nonce))
 }
 
@@ -263,7 +264,7 @@ fn issue(key: &Key, role: Role, at: i64, nonce: &str) -> String {
 
 fn session(key: &Key, headers: &HeaderMap, now: i64) -> Option<Session> {
     // A browser sends one, and one of each path; more are somebody's who wants them all to be looked at.
-    cookies(headers, SESSION).take(MOST_COOKIES).find_map(|text| read(key, text, now))
+    cookies(headers, &own_name(SESSION, headers)).take(MOST_COOKIES).find_map(|text| read(key, text, now))
 }
 
 fn read(key: &Key, text: &str, now: i64) -> Option<Session> {
@@ -281,6 +282,7 @@ fn read(key: &Key, text: &str, now: i64) -> Option<Session> {
 /// Whoever falsely says that it came by TLS only keeps its own cookie from itself.
 fn cookie(name: &str, value: &str, max_age: i64, headers: &HeaderMap) -> HeaderValue {
     let secure = if came_by_tls(headers) { "; Secure" } else { "" };
+    let name = own_name(name, headers);
     let text = format!("{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}");
     HeaderValue::from_str(&text).expect("names and values are of hexadecimal digits, dots and letters")
 }
@@ -355,6 +357,7 @@ mod tests {
             let headers = HeaderMap::from_iter([(name, HeaderValue::from_static(proto))]);
             let cookie = cookie(NONCE, "a", 1, &headers);
             assert_eq!(cookie.to_str().unwrap().ends_with("; Secure"), is_secure, "{proto}");
+            assert_eq!(cookie.to_str().unwrap().starts_with("__Host-"), is_secure, "{proto}");
         }
     }
 

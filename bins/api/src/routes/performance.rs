@@ -9,7 +9,7 @@ mod flat;
 pub(super) mod operations;
 mod overview;
 mod sections;
-pub(super) mod silences;
+pub(crate) mod silences;
 mod sort;
 mod span;
 

@@ -161,6 +161,8 @@ pub(super) async fn usage(State(app): State<App>, Path(id): Path<String>) -> Res
     let (tenant, usage) = used_by(&app, &id).await?;
     let mut body = json!(usage);
     body["tenant_id"] = json!(tenant.id);
+    // Users and their seats are counted by the tables, and not by the limiter.
+    body["seats"]["used"] = app.node().store.seats_used(&tenant.id).await?.into();
     Ok(axum::Json(body))
 }
 

@@ -5,29 +5,18 @@ pub(super) mod operations;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 use tidegate_app::schedule::{FieldErrors, RawSchedule, ScheduleDraft};
-use tidegate_app::store::Cursor;
 use uuid::Uuid;
 
 use crate::answer::created;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::json::Json;
+use crate::page::PageQuery;
 use crate::path::Path;
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::representation::{self, IfNoneMatch};
-use crate::schedules::DEFAULT_PAGE;
-
-const MAX_PAGE: usize = 200;
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct PageQuery {
-    limit: Option<usize>,
-    cursor: Option<String>,
-}
 
 pub(super) async fn list(
     State(app): State<App>,
@@ -35,13 +24,7 @@ pub(super) async fn list(
     known: IfNoneMatch,
     Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
-    let limit = query.limit.unwrap_or(DEFAULT_PAGE);
-    if !(1..=MAX_PAGE).contains(&limit) {
-        return Err(Problem::unprocessable("bad-limit", format!("`limit` is a number from 1 to {MAX_PAGE}")));
-    }
-    let after = query.cursor.map(|text| text.parse::<Cursor>()).transpose();
-    let after = after.map_err(|error| Problem::unprocessable("bad-cursor", format!("`cursor`: {error}")))?;
-    let page = app.schedules().page(&caller.tenant.id, limit, after).await?;
+    let page = app.schedules().page(&caller.tenant.id, query.limit()?, query.after()?).await?;
     representation::respond(&known, page, || Problem::not_found("there is no such page"))
 }
 

@@ -65,7 +65,9 @@ pub(super) async fn begin(
     limits::forgive(auth, &attempt).await;
 
     let (token, lasts) = (SessionToken::generate(), app.settings().session_ttl);
-    let session = store.begin_session(&token.digest(), (&tenant, user.id), &password, lasts).await?;
+    // The browser forgets the cookie that it brought, and nobody else is to find it.
+    let before = sessions::sent(&headers);
+    let session = store.begin_session(&token.digest(), (&tenant, user.id), &password, lasts, before.as_ref()).await?;
     let session = session.ok_or_else(refused)?;
     let body = json!({ "tenant_id": tenant, "user": user, "expires_at": session.expires_at });
     let cookie = sessions::begin(&token, lasts, &headers);

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 use tidegate_app::bearer::bearer;
+use tidegate_app::store::TenantPage;
 use tidegate_app::tenant::{ApiKey, Plan, Tenant, TenantId};
 use tidegate_ratelimit::{Overrides, Tier};
 
@@ -23,8 +24,10 @@ use crate::app::App;
 use crate::caller;
 use crate::json::Json;
 use crate::object::Object;
+use crate::page::PageQuery;
 use crate::path::Path;
 use crate::problem::Problem;
+use crate::query::Query;
 
 /// Longest name in characters.
 const MAX_NAME: usize = 200;
@@ -55,6 +58,14 @@ pub(super) async fn create(State(app): State<App>, Json(new): Json<NewTenant>) -
 
     let location = format!("/api/tenants/{}", tenant.id);
     Ok(created_with_key(json!(tenant), &key, location))
+}
+
+/// By id.
+pub(super) async fn list(
+    State(app): State<App>,
+    Query(query): Query<PageQuery>,
+) -> Result<axum::Json<TenantPage>, Problem> {
+    Ok(axum::Json(app.node().store.tenants(query.limit()?, query.after()?.as_ref()).await?))
 }
 
 /// Operators may look at every tenant, a tenant at itself.

@@ -82,6 +82,11 @@ async fn an_outage_of_a_handler_raises_an_alert_that_reaches_log_stream_and_webh
     assert!(metric(api, "tidegate_alerts_firing{rule=\"error_rate\",severity=\"critical\"}").await >= 1.0);
     let shown = api.json("/api/performance?type=alerts").await.to_string();
     assert!(!shown.contains("hunter2") && !shown.contains(KEY), "{shown}");
+    let page = api.request(Method::GET, "/dashboard").send().await.expect("an answer").text().await.expect("a page");
+    assert!(
+        page.contains("action=\"/dashboard/silence\"") && page.contains("name=\"rule\" value=\"error_rate\""),
+        "{page}"
+    );
 }
 
 #[tokio::test]
@@ -197,6 +202,17 @@ async fn health_goes_by_nothing_that_a_stranger_is_answered() {
                 api.request(method.parse().expect("a method"), path).header("authorization", "Bearer tk_wrong");
             let status = request.send().await.expect("an answer").status();
             assert!(status.as_u16() < 500, "{method} {path}: {status}");
+        }
+    }
+    // And whatever the document tells of: what is added to it can't be forgotten here.
+    let document = api.json("/openapi.json").await;
+    for path in document["paths"].as_object().expect("paths").keys() {
+        let path = path.replace(['{', '}'], "");
+        for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE] {
+            for path in [&path, &format!("{path}?x=%FF")] {
+                let answer = api.request(method.clone(), path).send().await.expect("an answer");
+                assert!(answer.status().as_u16() < 500, "{method} {path}: {}", answer.status());
+            }
         }
     }
     let told = async |of: &str| {

@@ -242,6 +242,7 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "tidegate_http_requests_aborted",
         "tidegate_http_requests_left_early",
         "tidegate_http_requests_refused",
+        "tidegate_http_shed",
         "tidegate_http_wait_seconds",
         "tidegate_job_acks_abandoned",
         "tidegate_job_leases_lost",

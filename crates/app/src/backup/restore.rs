@@ -151,6 +151,9 @@ async fn compare(target: &mut Target, manifest: &Manifest, digests: &Digests) ->
     Ok(())
 }
 
+/// What a fetched backup is called in the data directory, before its id.
+const FETCHED: &str = ".restore-";
+
 /// A backup in a file.
 enum Found {
     At(PathBuf),
@@ -184,9 +187,10 @@ async fn find(settings: &Settings, backup: &str) -> Result<Found, RestoreError> 
     let files = Files::open(&settings.files.place, &settings.data_dir)?;
     let at = FileAt { kind: FileKind::Backup, tenant: None, id };
     let (_, mut pieces) = files.read(&at).await?;
-    let path = settings.data_dir.join(format!(".restore-{id}"));
+    let path = settings.data_dir.join(format!("{FETCHED}{id}"));
     let failed = |source| RestoreError::Read { path: path.clone(), source };
     std::fs::create_dir_all(&settings.data_dir).map_err(failed)?;
+    remove_fetched(&settings.data_dir).map_err(failed)?;
     let made = File::options().write(true).create(true).truncate(true).mode(0o600).open(&path).map_err(failed)?;
     let found = Found::Fetched(path.clone());
     let mut file = tokio::fs::File::from_std(made);
@@ -195,6 +199,17 @@ async fn find(settings: &Settings, backup: &str) -> Result<Found, RestoreError> 
     }
     file.flush().await.map_err(failed)?;
     Ok(found)
+}
+
+/// Removes what restores left that were killed: all tables, in clear.
+fn remove_fetched(data_dir: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(data_dir)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(FETCHED) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn open(path: &Path) -> Result<File, RestoreError> {

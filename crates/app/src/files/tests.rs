@@ -1,3 +1,5 @@
+mod s3;
+
 use super::*;
 use sha2::{Digest, Sha256};
 

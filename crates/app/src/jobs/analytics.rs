@@ -7,17 +7,16 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tidegate_queue::{Context, EnqueueError, EnqueueOptions, Handler, Job, JobId, Outcome, Producer, WorkerBuilder};
-use tokio_util::sync::CancellationToken;
+use tidegate_queue::{Context, Handler, Job, Outcome, WorkerBuilder};
 
+use super::again;
+use super::regular::Regular;
 use crate::clock;
 use crate::node::Node;
 use crate::store::{Store, StoreError};
 
 /// Rows that one transaction takes.
 const PAGE: u32 = 500;
-/// How long a roll waits for a database that can't be written now.
-const STORE_PAUSE: Duration = Duration::from_secs(5);
 
 /// Rolls all there is.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
@@ -28,27 +27,9 @@ impl Job for RollAnalytics {
     const QUEUE: &'static str = "analytics";
 }
 
-/// How often it is rolled.
-const PERIOD: Duration = Duration::from_secs(5 * 60);
-
-/// Enqueues a roll every five minutes, until `stop`. However many processes do, each time makes one job: its id names the time.
-pub(crate) async fn keep_rolling(producer: Producer, stop: CancellationToken) {
-    let period = u64::try_from(PERIOD.as_millis()).unwrap_or(u64::MAX);
-    loop {
-        let next = clock::unix_ms() / period + 1;
-        let wait = Duration::from_millis((next * period).saturating_sub(clock::unix_ms()));
-        if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-            return;
-        }
-        if let Err(error) = enqueue(&producer, next).await {
-            tracing::warn!(%error, "analytics are rolled later");
-        }
-    }
-}
-
-pub(super) async fn enqueue(producer: &Producer, time: u64) -> Result<(), EnqueueError> {
-    let id = JobId::new(format!("roll-{time}")).expect("an id of letters and digits");
-    producer.enqueue_with(&RollAnalytics::default(), EnqueueOptions::new().id(id)).await.map(|_| ())
+impl Regular for RollAnalytics {
+    const NAME: &'static str = "roll";
+    const PERIOD: Duration = Duration::from_secs(5 * 60);
 }
 
 /// Runs [`RollAnalytics`].
@@ -73,9 +54,7 @@ impl Handler<RollAnalytics> for RollHandler {
             Ok(Some(outcome)) => outcome,
             // Somebody else has the job now, or it was cancelled: whatever this run answers is not heard.
             Ok(None) => Outcome::retry("stopped before the end"),
-            // A database that is away or busy is no fault of the job's and burns none of its attempts.
-            Err(error) if error.is_transient() => Outcome::snooze(STORE_PAUSE),
-            Err(error) => Outcome::retry(error),
+            Err(error) => again(&error),
         }
     }
 }

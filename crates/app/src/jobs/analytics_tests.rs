@@ -5,7 +5,8 @@ use tidegate_queue::{Broker, Job, JobId, MemoryBroker, Producer, QueueOptions, S
 use tokio_util::sync::CancellationToken;
 
 use super::RollAnalytics;
-use super::analytics::{RollHandler, enqueue};
+use super::analytics::RollHandler;
+use super::regular::enqueue;
 use super::test_ground::Ground;
 use crate::clock;
 use crate::store::Activity;
@@ -24,7 +25,7 @@ async fn a_time_makes_one_job_and_it_rolls_all_there_is() {
     let broker = Arc::new(MemoryBroker::new());
     let producer = Producer::new(Arc::clone(&broker) as _);
     for _ in 0..3 {
-        enqueue(&producer, 7).await.unwrap();
+        enqueue::<RollAnalytics>(&producer, 7).await.unwrap();
     }
     assert_eq!(broker.counts(RollAnalytics::QUEUE).await.unwrap().ready, 1);
 

@@ -1,4 +1,5 @@
-//! Queue `notification`: tells a tenant something, by a row that its event streams bring, and by a post to each of its webhooks.
+//! Queue `notification`: tells a tenant something, by a row that its event streams bring, and by a post to each of its webhooks, for which
+//! queue `webhook` is the lane.
 //!
 //! A tenant is told once, however often the job runs. A post is made at least once: where a receiver took it and its answer was lost, it
 //! is made again, with the same `x-tidegate-event`.
@@ -15,6 +16,7 @@ use uuid::Uuid;
 use super::again;
 use crate::breaker::Breakers;
 use crate::node::Node;
+use crate::places::Places;
 use crate::store::{NewNotification, Notification, Store, StoreError};
 use crate::telemetry::trace;
 use crate::tenant::TenantId;
@@ -26,6 +28,10 @@ const LONGEST_NAME: usize = 64;
 const LONGEST_BODY: usize = 64 << 10;
 /// For how long a receiver that is away is tried.
 const LIFE: Duration = Duration::from_secs(24 * 3600);
+/// One tenant's share of the posts that go on at a time: one part of so many.
+const SHARE: usize = 4;
+/// How long a post waits whose tenant has its share under way.
+const PLACE_PAUSE: Duration = Duration::from_secs(1);
 /// The longest that a receiver may put us off.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
@@ -63,7 +69,7 @@ pub struct DeliverNotification {
 
 impl Job for DeliverNotification {
     const KIND: &'static str = "notification.deliver";
-    const QUEUE: &'static str = "notification";
+    const QUEUE: &'static str = "webhook";
 }
 
 /// Runs [`SendNotification`].
@@ -78,6 +84,8 @@ pub(crate) struct DeliverHandler {
     pub(crate) store: Store,
     pub(crate) sender: Sender,
     pub(crate) breakers: Breakers,
+    /// How many posts of one tenant go on at a time.
+    pub(crate) places: Places,
 }
 
 /// Tells tenants, and has it posted.
@@ -99,9 +107,19 @@ pub(crate) enum NotTold {
 /// Gives the worker what tells tenants.
 pub(super) fn join(worker: WorkerBuilder, node: &Node) -> WorkerBuilder {
     let notifier = Notifier { store: node.store.clone(), producer: Producer::new(node.broker.clone()) };
-    let deliver =
-        DeliverHandler { store: node.store.clone(), sender: node.webhooks.clone(), breakers: Breakers::default() };
-    worker.handler::<SendNotification, _>(SendHandler { notifier }).handler::<DeliverNotification, _>(deliver)
+    worker.handler::<SendNotification, _>(SendHandler { notifier })
+}
+
+/// Gives the worker what posts.
+pub(super) fn join_deliveries(worker: WorkerBuilder, node: &Node) -> WorkerBuilder {
+    let served = node.settings.queue.served.iter().find(|served| served.queue.name == DeliverNotification::QUEUE);
+    let at_once = served.map_or(1, |served| served.concurrency);
+    worker.handler::<DeliverNotification, _>(DeliverHandler {
+        store: node.store.clone(),
+        sender: node.webhooks.clone(),
+        breakers: Breakers::default(),
+        places: Places::new(usize::MAX, (at_once / SHARE).max(1)),
+    })
 }
 
 #[async_trait::async_trait]
@@ -194,6 +212,7 @@ impl Handler<DeliverNotification> for DeliverHandler {
         let Ok(url) = webhook.url.reveal().parse::<Url>() else { return Outcome::bury("the URL can't be read") };
         // Of this tenant alone: another one's broken receiver at the same host is none of its business.
         let receiver = format!("{} {}", tenant.as_str(), url.authority());
+        let Ok(_place) = self.places.take(tenant.as_str()) else { return Outcome::snooze(PLACE_PAUSE) };
         if let Err(wait) = self.breakers.admit(&receiver) {
             return Outcome::snooze(wait);
         }

@@ -96,6 +96,7 @@ fn header<'a>(request: &'a str, name: &str) -> &'a str {
 struct Ground {
     tables: Tables,
     broker: Arc<MemoryBroker>,
+    places: Places,
     _ends_with_this: DropGuard,
 }
 
@@ -106,17 +107,19 @@ impl Ground {
         let producer = Producer::new(Arc::clone(&broker) as _);
         let notifier = Notifier { store: tables.store.clone(), producer };
         let sender = Sender::new(Duration::from_millis(300), closed_by).unwrap();
-        let deliver = DeliverHandler { store: tables.store.clone(), sender, breakers: Breakers::default() };
+        let (breakers, places) = (Breakers::default(), Places::new(usize::MAX, 2));
+        let deliver = DeliverHandler { store: tables.store.clone(), sender, breakers, places: places.clone() };
         let retry = RetryPolicy::new(4, Backoff::Fixed(Duration::from_millis(10))).unwrap();
         let worker = Worker::builder(Arc::clone(&broker) as _)
-            .queue(SendNotification::QUEUE, QueueOptions::new().retry(retry))
+            .queue(SendNotification::QUEUE, QueueOptions::new().retry(retry.clone()))
             .handler::<SendNotification, _>(SendHandler { notifier })
+            .queue(DeliverNotification::QUEUE, QueueOptions::new().retry(retry))
             .handler::<DeliverNotification, _>(deliver)
             .build()
             .unwrap();
         let shutdown = CancellationToken::new();
         tokio::spawn(worker.run(shutdown.clone()));
-        Self { tables, broker, _ends_with_this: shutdown.drop_guard() }
+        Self { tables, broker, places, _ends_with_this: shutdown.drop_guard() }
     }
 
     async fn webhook(&self, url: &str, kinds: &[&str]) -> Uuid {
@@ -145,8 +148,11 @@ impl Ground {
 
     async fn end(&self, id: &JobId) -> JobRecord {
         let ended = async || {
-            let job = self.broker.job(SendNotification::QUEUE, id).await.unwrap().unwrap();
-            job.state.is_finished().then_some(job)
+            let mut job = self.broker.job(SendNotification::QUEUE, id).await.unwrap();
+            if job.is_none() {
+                job = self.broker.job(DeliverNotification::QUEUE, id).await.unwrap();
+            }
+            job.filter(|job| job.state.is_finished())
         };
         poll_until(PATIENCE, ended).await.expect("it ends")
     }
@@ -276,7 +282,7 @@ async fn a_receiver_that_fails_again_and_again_is_left_in_peace_at_no_cost_to_th
     ground.send("job-2", "kind-2").await;
     let id = ground.delivery(webhook, 2);
     let put_off = async || {
-        let job = ground.broker.job(SendNotification::QUEUE, &id).await.unwrap().unwrap();
+        let job = ground.broker.job(DeliverNotification::QUEUE, &id).await.unwrap().unwrap();
         (job.deliveries >= 2 && job.state == State::Delayed).then_some(job)
     };
     let job = poll_until(PATIENCE, put_off).await.expect("it waits");
@@ -291,4 +297,24 @@ async fn what_is_no_notice_is_dead_at_once() {
         let job = ground.send(&format!("job-{}", kind.len()), kind).await;
         assert_eq!((job.state, job.attempts.len()), (State::Dead, 1), "{kind}");
     }
+}
+
+#[tokio::test]
+async fn a_tenant_whose_share_of_the_posts_is_under_way_waits_and_keeps_nobody_from_telling() {
+    let receiver = Receiver::start().await;
+    let ground = Ground::start(None).await;
+    let webhook = ground.webhook(&format!("http://{}/good", receiver.address), &["kind"]).await;
+    let tenant = ground.tables.tenant.as_str();
+    let under_way = (ground.places.take(tenant).unwrap(), ground.places.take(tenant).unwrap());
+    assert_eq!(ground.send("job", "kind").await.state, State::Done, "it is told");
+    let id = ground.delivery(webhook, 1);
+    let put_off = async || {
+        let job = ground.broker.job(DeliverNotification::QUEUE, &id).await.unwrap().unwrap();
+        (job.state == State::Delayed).then_some(job)
+    };
+    let job = poll_until(PATIENCE, put_off).await.expect("it waits");
+    assert_eq!(job.failures, 0, "{job:?}");
+    assert!(receiver.seen("/good").is_empty());
+    drop(under_way);
+    assert_eq!(ground.end(&id).await.state, State::Done);
 }

@@ -10,6 +10,7 @@ use super::email::{self, SendEmail};
 use super::export::{self, ExportSchedules};
 use super::import::{self, ImportSchedules};
 use super::notification::{self, DeliverNotification, SendNotification};
+use super::schedule::{self, ExpandSchedules, RemindOfSchedule};
 use crate::node::Node;
 
 /// A queue of the application.
@@ -84,11 +85,28 @@ pub(crate) const ALL: &[AppQueue] = &[
     },
     AppQueue {
         name: SendNotification::QUEUE,
-        kinds: &[SendNotification::KIND, DeliverNotification::KIND],
+        kinds: &[SendNotification::KIND],
         concurrency: "queue.notification_concurrency",
         timeout: "queue.notification_timeout",
         retry: for_a_day,
         join: notification::join,
+    },
+    AppQueue {
+        name: ExpandSchedules::QUEUE,
+        kinds: &[ExpandSchedules::KIND, RemindOfSchedule::KIND],
+        concurrency: "queue.schedule_concurrency",
+        timeout: "queue.schedule_timeout",
+        retry: RetryPolicy::default,
+        join: schedule::join,
+    },
+    // What is posted for `notification` has a lane of its own: a receiver that is slow keeps no notice from being written.
+    AppQueue {
+        name: DeliverNotification::QUEUE,
+        kinds: &[DeliverNotification::KIND],
+        concurrency: "queue.webhook_concurrency",
+        timeout: "queue.webhook_timeout",
+        retry: for_a_day,
+        join: notification::join_deliveries,
     },
 ];
 
@@ -130,7 +148,9 @@ mod tests {
 
     #[test]
     fn what_needs_others_is_tried_for_a_day() {
-        for queue in ALL.iter().filter(|queue| ["backup", "email", "export", "notification"].contains(&queue.name)) {
+        for queue in
+            ALL.iter().filter(|queue| ["backup", "email", "export", "notification", "webhook"].contains(&queue.name))
+        {
             let policy = (queue.retry)();
             let delays = (1..).map_while(|attempt| policy.next(&FailedAttempt::new(attempt, "away")));
             let hours = delays.sum::<Duration>().as_secs() / 3600;

@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tidegate_ratelimit::{Ipv6Prefix, TrustedProxies};
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 
 use super::ServeSettings;
 use super::arrival::Arrivals;
+use super::streams::Budget;
 use crate::telemetry::Seldom;
 
 /// Between two lines of the log about addresses that have their share.
@@ -43,6 +45,8 @@ struct Share {
     count: usize,
     /// Those of them that are served.
     open: HashSet<Id>,
+    /// Requests under way over HTTP/2, where one connection may have many.
+    requests: Arc<AtomicUsize>,
 }
 
 #[derive(Debug)]
@@ -94,6 +98,13 @@ impl Admission {
         }
         self.shares.entry(network.clone()).or_default().count += 1;
         Some(Ticket { network: Some(network) })
+    }
+
+    /// What the connection's address may have under way over HTTP/2: as many requests as it may have connections, so that it has
+    /// no more of either for being clever.
+    pub(super) fn budget(&self, ticket: &Ticket) -> Option<Budget> {
+        let share = self.shares.get(ticket.network.as_ref()?)?;
+        Some(Budget { used: Arc::clone(&share.requests), most: self.most_of_one })
     }
 
     /// From here on the connection is served.

@@ -66,6 +66,23 @@ impl Arrivals {
         state.idle_since.filter(|_| !state.is_writing)
     }
 
+    /// A request is under way, maybe one of several.
+    pub(super) fn busy(&self) {
+        let mut state = self.state();
+        state.idle_since = None;
+        state.request += 1;
+    }
+
+    /// The last of them has ended.
+    pub(super) fn idle(&self) {
+        self.state().idle_since = Some(Instant::now());
+    }
+
+    /// Whether there was a request whose head is whole.
+    pub(super) fn has_asked(&self) -> bool {
+        self.state().request > 0
+    }
+
     /// Begins a request whose head is whole, and says when it came in. `None` for one that came before its turn, which is now.
     pub(super) fn request(&self) -> (Option<ReceivedAt>, Exchange) {
         let mut state = self.state();

@@ -1,3 +1,5 @@
+mod http2;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -45,6 +47,18 @@ async fn rest(mut connection: TcpStream) -> String {
     text
 }
 
+/// A route that says when it is asked and answers when it may.
+fn slow() -> (Arc<Notify>, Arc<Notify>, Router) {
+    let (arrived, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (here, gate) = (Arc::clone(&arrived), Arc::clone(&go_on));
+    let slow = move || async move {
+        here.notify_one();
+        gate.notified().await;
+        "at last"
+    };
+    (arrived, go_on, Router::new().route("/", get(slow)))
+}
+
 #[tokio::test]
 async fn a_route_knows_who_asks() {
     let echo = |ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() };
@@ -58,14 +72,8 @@ async fn a_route_knows_who_asks() {
 
 #[tokio::test]
 async fn a_request_in_flight_is_answered_after_stop() {
-    let (arrived, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (here, gate) = (Arc::clone(&arrived), Arc::clone(&go_on));
-    let slow = move || async move {
-        here.notify_one();
-        gate.notified().await;
-        "at last"
-    };
-    let (connection, stop, served) = asked(Router::new().route("/", get(slow)), Duration::from_secs(600)).await;
+    let (arrived, go_on, router) = slow();
+    let (connection, stop, served) = asked(router, Duration::from_secs(600)).await;
     arrived.notified().await;
     stop.cancel();
     go_on.notify_one();

@@ -1,6 +1,7 @@
 //! From text to values that need no further checks.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tidegate_ratelimit::{ForwardedHeader, Ipv6Prefix, TrustedProxies};
@@ -12,6 +13,7 @@ use super::files::files;
 use super::notifications::{notifications, webhook};
 use super::queues;
 use super::reader::Reader;
+use super::reminders::reminders;
 use super::{
     AccessLogSettings, HttpSettings, InnerWorker, LimitsSettings, ListSettings, OpenTenants, QueueSettings,
     RawSettings, RedisServers, RedisSettings, Settings, SettingsError, Tokens, WarmUpSettings, performance,
@@ -100,6 +102,9 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
             write_timeout: raw.duration("http.write_timeout", Duration::from_millis(100), Duration::from_secs(3600))?,
             min_rate: raw.size("http.min_rate", 0..=1 << 30)?,
             max_connections: raw.count("http.max_connections", 1..=1_000_000)?,
+            max_in_flight: raw.required("http.max_in_flight", "a whole number from 1 to 1000000", |text| {
+                text.parse::<NonZeroU32>().ok().filter(|most| most.get() <= 1_000_000)
+            })?,
             compress_above: raw.size("http.compress_above", 0..=64 << 20)?,
             access_log: access_log(&raw)?,
             max_connections_per_address: raw.count("http.max_connections_per_address", 1..=1_000_000)?,
@@ -142,6 +147,7 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
         email: email(&raw)?,
         notifications: notifications(&raw)?,
         webhook: webhook(&raw)?,
+        reminders: reminders(&raw)?,
         performance: performance::read(&raw, &tokens)?,
         tokens,
     })

@@ -125,7 +125,7 @@ impl Store {
 }
 
 /// Whose turn it is.
-enum Turn {
+pub(super) enum Turn {
     /// That of a new one.
     Next(u64),
     /// Nobody's: it was told.
@@ -135,7 +135,7 @@ enum Turn {
 impl Change {
     /// Takes the tenant's next number, unless it was told of the source before. The first statement of a change: it locks the tenant's
     /// numbers, so that of two that tell of one source the second finds what the first has told.
-    async fn next_number(&mut self, new: &NewNotification<'_>) -> Result<Turn, StoreError> {
+    pub(super) async fn next_number(&mut self, new: &NewNotification<'_>) -> Result<Turn, StoreError> {
         let tenant = new.tenant;
         let next = self.one(&NEXT, &[tenant.as_str().into()]).await?;
         let next = next.map(|row| number(tenant, &row, "last")).transpose()?.ok_or(sqlx::Error::RowNotFound)?;
@@ -146,7 +146,11 @@ impl Change {
         })
     }
 
-    async fn insert_notification(&mut self, new: &NewNotification<'_>, told: &Notification) -> Result<(), StoreError> {
+    pub(super) async fn insert_notification(
+        &mut self,
+        new: &NewNotification<'_>,
+        told: &Notification,
+    ) -> Result<(), StoreError> {
         let values = [
             new.tenant.as_str().into(),
             signed(told.seq).into(),

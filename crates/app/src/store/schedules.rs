@@ -40,6 +40,20 @@ pub struct Schedule {
     pub updated_at: DateTime<Utc>,
 }
 
+impl Schedule {
+    /// The attendees that are addresses.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.attendees.iter().map(String::as_str).filter(|attendee| attendee.contains('@'))
+    }
+
+    /// From when on it has occurrences to be looked at, in the milliseconds of the tables. What a rule makes of a start that has passed
+    /// is worked out by whoever looks, since that can take long.
+    fn first_due(&self) -> Option<i64> {
+        let is_due = self.recurrence.is_some() || self.starts_at > clock::now();
+        is_due.then(|| self.starts_at.timestamp_millis())
+    }
+}
+
 /// A page of schedules.
 #[derive(Debug, Clone, Serialize)]
 pub struct Page {
@@ -171,10 +185,12 @@ impl Store {
                 schedule.recurrence.as_deref().into(),
                 json_of(&schedule.attendees).into(),
                 schedule.updated_at.into(),
+                schedule.first_due().into(),
                 id.into(),
                 tenant.as_str().into(),
             ];
             change.run(&REPLACE, &values, touched_by(tenant, id)).await?;
+            change.forget_reminders(id).await?;
             change.note(tenant, Activity::Updated, 1).await?;
             change.commit().await?;
             Ok(Some(schedule))
@@ -195,6 +211,7 @@ impl Store {
                 // Nothing to commit: whoever asks for what isn't there makes no disk turn.
                 return Ok(false);
             }
+            change.forget_reminders(id).await?;
             change.commit().await?;
             Ok(true)
         };
@@ -227,6 +244,7 @@ impl Change {
             schedule.updated_at.into(),
             origin.map(|(import, _)| import).into(),
             origin.map(|(_, line)| i64::try_from(line).unwrap_or(i64::MAX)).into(),
+            schedule.first_due().into(),
         ];
         // Nobody can have cached a schedule of an id that is only now made; the lists are another matter.
         let written = self.run(&INSERT, &values, Touched::new().tag(&cache_keys::schedules_of(tenant))).await?;
@@ -295,7 +313,7 @@ fn json_of(attendees: &[String]) -> String {
     serde_json::Value::from(attendees).to_string()
 }
 
-fn read(row: &Row) -> Result<Schedule, StoreError> {
+pub(super) fn read(row: &Row) -> Result<Schedule, StoreError> {
     let id = row.text("id")?;
     let unreadable = |column| StoreError::Unreadable { table: "schedule", id: id.clone(), column };
     Ok(Schedule {

@@ -22,7 +22,7 @@ const AT_A_TIME: i64 = 500;
 
 impl Store {
     /// Begins a session of a user whose password was `password` when it was compared. `None` where it is no more, or the user is
-    /// gone: whoever changes a password ends all that it had let in.
+    /// gone: whoever changes a password ends all that it had let in. With it ends the session `instead_of`, if there is one.
     ///
     /// # Errors
     ///
@@ -33,6 +33,7 @@ impl Store {
         (tenant, user): (&TenantId, Uuid),
         password: &StoredPassword,
         lasts: Duration,
+        instead_of: Option<&SessionDigest>,
     ) -> Result<Option<Session>, StoreError> {
         let now = clock::now();
         let expires_at = now + lasts;
@@ -46,6 +47,10 @@ impl Store {
             let values =
                 [digest.0.as_slice().into(), tenant.as_str().into(), user.into(), now.into(), expires_at.into()];
             change.run(&INSERT_SESSION, &values, Touched::new().key(&cache_keys::session(digest))).await?;
+            if let Some(before) = instead_of {
+                let touched = Touched::new().key(&cache_keys::session(before));
+                change.run(&DELETE_SESSION, &[before.0.as_slice().into()], touched).await?;
+            }
             let of_user = [tenant.as_str().into(), user.into(), MOST_SESSIONS.into()];
             for row in change.all(&OLDEST_SESSIONS, &of_user).await? {
                 let oldest = digest_of(row.blob("digest")?)?;
@@ -120,9 +125,22 @@ pub(super) mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
+    async fn begin_with(
+        store: &Store,
+        tenant: &TenantId,
+        user: Uuid,
+        word: &str,
+        instead_of: Option<&SessionDigest>,
+    ) -> SessionDigest {
+        let digest = SessionToken::generate().digest();
+        let begun = store.begin_session(&digest, (tenant, user), &password(word), HOUR, instead_of).await.unwrap();
+        assert!(begun.is_some());
+        digest
+    }
+
     async fn begin(store: &Store, tenant: &TenantId, user: Uuid, lasts: Duration) -> SessionDigest {
         let digest = SessionToken::generate().digest();
-        let begun = store.begin_session(&digest, (tenant, user), &password("one"), lasts).await.unwrap().unwrap();
+        let begun = store.begin_session(&digest, (tenant, user), &password("one"), lasts, None).await.unwrap().unwrap();
         assert_eq!(store.session(&digest).await.unwrap(), Some(begun));
         digest
     }
@@ -140,9 +158,13 @@ pub(super) mod tests {
         assert!(is_there(&stays).await);
         assert!(store.set_password(&acme, ada, &password("two"), Some(&password("one"))).await.unwrap());
         assert!(!is_there(&stays).await);
+        let last = begin_with(&store, &acme, ada, "two", None).await;
         let late = SessionToken::generate().digest();
-        let begun = store.begin_session(&late, (&acme, ada), &password("one"), HOUR).await.unwrap();
+        let begun = store.begin_session(&late, (&acme, ada), &password("one"), HOUR, Some(&last)).await.unwrap();
         assert_eq!(begun, None, "its password was compared before it was changed");
+        assert!(is_there(&last).await, "who did not get in ends nobody's session");
+        let next = begin_with(&store, &acme, ada, "two", Some(&last)).await;
+        assert!(is_there(&next).await && !is_there(&last).await, "of one browser the next begins and the last ends");
 
         assert!(store.set_password(&acme, ada, &password("one"), None).await.unwrap());
         let last = begin(&store, &acme, ada, HOUR).await;

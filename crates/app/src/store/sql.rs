@@ -9,6 +9,7 @@ pub(super) mod files;
 pub(super) mod imports;
 pub(super) mod invalidations;
 pub(super) mod notifications;
+pub(super) mod reminders;
 pub(super) mod restored;
 pub(super) mod running;
 pub(super) mod schedules;
@@ -60,7 +61,7 @@ enum Plan {
 }
 
 impl Sql {
-    const fn search(text: &'static str) -> Self {
+    pub(super) const fn search(text: &'static str) -> Self {
         Self { text, postgres: None, only: None, plan: Plan::Search }
     }
 

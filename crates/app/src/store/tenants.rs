@@ -1,14 +1,24 @@
 //! Tenants, each with its first key.
 
+use serde::Serialize;
 use tidegate_cache::Touched;
 use tidegate_ratelimit::Overrides;
 
 use super::keys::KeyInfo;
-use super::sql::tenants::{INSERT_TENANT, TENANT, TENANT_OF_KEY, TENANT_TO_CHANGE, UPDATE_PLAN};
+use super::sql::tenants::{INSERT_TENANT, TENANT, TENANT_OF_KEY, TENANT_TO_CHANGE, TENANTS, UPDATE_PLAN};
 use super::value::{Row, Value};
 use super::{Change, Store, StoreError};
 use crate::cache_keys;
 use crate::tenant::{ApiKey, KeyDigest, Plan, Tenant, TenantId, successor};
+
+/// A page of tenants.
+#[derive(Debug, Clone, Serialize)]
+pub struct TenantPage {
+    /// The tenants, by id.
+    pub items: Vec<Tenant>,
+    /// Where the next page begins; `None` on the last.
+    pub next_cursor: Option<TenantId>,
+}
 
 /// What the key is called that a tenant is created with.
 const FIRST_KEY: &str = "first";
@@ -22,6 +32,22 @@ impl Store {
     pub async fn tenant(&self, id: &TenantId) -> Result<Option<Tenant>, StoreError> {
         let row = self.one(&TENANT, &[id.as_str().into()]).await?;
         row.map(|row| read(id, &row)).transpose()
+    }
+
+    /// At most `limit` tenants, from behind `after`, by id.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be read.
+    pub async fn tenants(&self, limit: usize, after: Option<&TenantId>) -> Result<TenantPage, StoreError> {
+        // One more than asked tells whether there is a next page.
+        let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+        let rows = self.all(&TENANTS, &[after.map_or("", TenantId::as_str).into(), wanted.into()]).await?;
+        let mut items = rows.iter().map(read_listed).collect::<Result<Vec<_>, _>>()?;
+        let has_more = items.len() > limit;
+        items.truncate(limit);
+        let next_cursor = items.last().filter(|_| has_more).map(|last| last.id.clone());
+        Ok(TenantPage { items, next_cursor })
     }
 
     /// Whose key has that digest.
@@ -80,6 +106,12 @@ impl Store {
     pub(super) async fn set_plan(&self, id: &TenantId, plan: &Plan) -> Result<bool, StoreError> {
         self.change_plan(id, |_| Ok(*plan)).await.map(|changed| changed.is_some())
     }
+}
+
+fn read_listed(row: &Row) -> Result<Tenant, StoreError> {
+    let id = row.text("id")?;
+    let unreadable = |id| StoreError::Unreadable { table: "tenant", id, column: "id" };
+    read(&TenantId::try_from(id.clone()).map_err(|_| unreadable(id))?, row)
 }
 
 fn read(id: &TenantId, row: &Row) -> Result<Tenant, StoreError> {
@@ -193,5 +225,26 @@ pub(super) mod tests {
         let found = store.tenant(&id).await.unwrap().unwrap();
         assert_eq!((found.id, found.name.as_str()), (id, "Acme"));
         assert!(store.tenant(&"nobody".parse().unwrap()).await.unwrap().is_none());
+    }
+    pub(in crate::store) async fn pages_hold_every_tenant_once_by_id(ground: &Ground) {
+        let (store, acme) = ground.with_tenant().await;
+        let mut expected = vec![acme];
+        // As bytes stand, not as words are sorted in any language.
+        for id in ["a-1", "a1", "b", "z9", "0"] {
+            expected.push(id.parse().unwrap());
+            store.create_tenant(&tenant(expected.last().unwrap()), &ApiKey::generate()).await.unwrap();
+        }
+        expected.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.tenants(4, after.as_ref()).await.unwrap();
+            assert!(page.items.len() <= 4);
+            seen.extend(page.items.into_iter().map(|tenant| tenant.id));
+            after = page.next_cursor;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, expected);
     }
 }

@@ -44,8 +44,7 @@ impl Store {
             let mut change = self.begin_once().await?;
             let Some(plan) = change.plan(tenant).await? else { return Ok(None) };
             if let Some(seats) = plan.limits().max_users() {
-                let used = change.one(&COUNT_USERS, &[tenant.as_str().into()]).await?;
-                let used = used.map_or(Ok(0), |row| row.int("users"))?;
+                let used = count(change.one(&COUNT_USERS, &[tenant.as_str().into()]).await?.as_ref())?;
                 if used >= i64::from(seats) {
                     return Err(StoreError::Full { what: "users", most: seats.into() });
                 }
@@ -92,6 +91,16 @@ impl Store {
         items.truncate(limit);
         let next_cursor = items.last().filter(|_| has_more).map(|last| last.id.to_string());
         Ok(UserPage { items, next_cursor })
+    }
+
+    /// How many users the tenant has: the seats that are taken.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be read.
+    pub async fn seats_used(&self, tenant: &TenantId) -> Result<u64, StoreError> {
+        let used = count(self.one(&COUNT_USERS, &[tenant.as_str().into()]).await?.as_ref())?;
+        Ok(u64::try_from(used).unwrap_or(0))
     }
 
     /// The tenant's user of that address, and its password.
@@ -158,6 +167,10 @@ impl Store {
         };
         self.db.insist(delete).await
     }
+}
+
+fn count(row: Option<&Row>) -> Result<i64, StoreError> {
+    row.map_or(Ok(0), |row| row.int("users"))
 }
 
 fn read(row: &Row) -> Result<User, StoreError> {

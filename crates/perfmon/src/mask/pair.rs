@@ -104,7 +104,8 @@ pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
         let Some((start_of_value, link)) = start_of_value(text, start, end) else { continue };
         // Whether it is a secret's is asked last: most words have no value.
         let Some(kind) = kind_of(text, start, end, link) else { continue };
-        let value = value_at(text, start_of_value, kind, link, &mut lines);
+        let is_quoted = text[..start].ends_with('"');
+        let value = value_at(text, start_of_value, (kind, is_quoted), link, &mut lines);
         let is_quoted = value.start > start_of_value;
         let is_in_dollars = is_quoted && text[..value.start].ends_with('$');
         if (is_in_dollars || kind.may_be(&text[value.clone()]))
@@ -395,7 +396,14 @@ impl Ends {
     }
 }
 
-fn value_at(text: &str, start: usize, secret: Secret, link: Link, ends: &mut Ends) -> Range<usize> {
+/// The kind of secret comes with whether a quote opened right before its key.
+fn value_at(
+    text: &str,
+    start: usize,
+    (secret, is_quoted): (Secret, bool),
+    link: Link,
+    ends: &mut Ends,
+) -> Range<usize> {
     if link == Link::Tag {
         return within_tags(text, start, ends);
     }
@@ -413,7 +421,10 @@ fn value_at(text: &str, start: usize, secret: Secret, link: Link, ends: &mut End
     match text[start..].chars().next() {
         // A list or an object: to the end of the line rather than counting brackets that may be of the secret.
         Some('[' | '{') => start..ends.of_line(text, start),
-        _ if secret == Secret::Line => start..end_of(text, start, |char| matches!(char, '\n' | '\r' | '"')),
+        // A quote may be of the secret (`Cookie: a="b"; c=d`), and closes only what one before the key has opened.
+        _ if secret == Secret::Line => {
+            start..end_of(text, start, |char| matches!(char, '\n' | '\r') || (is_quoted && char == '"'))
+        }
         _ => start..ends.of_word(text, start),
     }
 }

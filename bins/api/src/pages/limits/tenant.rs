@@ -1,17 +1,21 @@
 //! Tiers, and one tenant: what it may, what it has used, and another plan for it.
 
 use maud::{Markup, html};
+use tidegate_app::store::TenantPage;
 use tidegate_app::tenant::Tenant;
-use tidegate_ratelimit::{TenantUsage, Tier};
+use tidegate_ratelimit::{Overrides, TenantUsage, Tier};
 
 use super::super::layout::{Frame, Here};
-use super::super::table::{NAME, NUMBER, table};
+use super::super::table::{NAME, NUMBER, TEXT, table};
 use super::super::text;
-use super::key_buttons;
+use super::{key_buttons, look_up};
 use crate::app::App;
 use crate::limits::TENANT;
 use crate::problem::Problem;
 use crate::routes::rate_limit;
+
+/// More are looked up by their id.
+const MOST_LISTED: usize = 25;
 
 pub(super) async fn show(app: &App, frame: &Frame, id: Option<&str>) -> Result<Markup, Problem> {
     let id = id.filter(|id| !id.is_empty());
@@ -19,10 +23,18 @@ pub(super) async fn show(app: &App, frame: &Frame, id: Option<&str>) -> Result<M
         Some(id) => Some(rate_limit::used_by(app, id).await?),
         None => None,
     };
+    // Limits are looked at in an outage too, which takes no more from the page than this list.
+    let listed = app.node().store.tenants(MOST_LISTED, None).await.ok();
     Ok(html! {
         section.card aria-labelledby="tenants" {
             h2 #tenants { "Tenants and tiers" }
             (tiers())
+            div.below {
+                @match &listed {
+                    Some(listed) => (list(listed)),
+                    None => p.none { "Tenants can't be listed now: the database does not answer." },
+                }
+            }
             form.row.below method="get" action=(Here::Limits.path()) {
                 div.grow { label for="tenant" { "Id of a tenant" } input #tenant name="tenant" maxlength="64" required value=[id]; }
                 button { "Look up" }
@@ -33,6 +45,29 @@ pub(super) async fn show(app: &App, frame: &Frame, id: Option<&str>) -> Result<M
             }
         }
     })
+}
+
+fn list(page: &TenantPage) -> Markup {
+    let columns = [("Tenant", TEXT), ("Name", TEXT), ("Tier", NAME), ("Limits of its own", NAME), ("Since", NUMBER)];
+    let own = |tenant: &Tenant| tenant.plan.overrides() != Overrides::default();
+    html! {
+        @if page.items.is_empty() {
+            p.none { "No tenants yet: POST /api/tenants creates one." }
+        } @else {
+            (table("Tenants by id", &columns, page.items.iter().map(|tenant| {
+                vec![
+                    html! { a href=(look_up(TENANT, tenant.id.as_str())) { code { (tenant.id.as_str()) } } },
+                    html! { bdi { (text::beginning(&text::visible(&tenant.name), 80)) } },
+                    html! { (tenant.plan.tier().name()) },
+                    html! { (if own(tenant) { "yes" } else { text::NONE }) },
+                    html! { (tenant.created_at.format("%Y-%m-%d").to_string()) },
+                ]
+            })))
+            @if page.next_cursor.is_some() {
+                p.note { "The first " (MOST_LISTED) " by id; GET /api/tenants lists all, and any is looked up below." }
+            }
+        }
+    }
 }
 
 fn tiers() -> Markup {

@@ -12,21 +12,25 @@ use crate::problem::Problem;
 use crate::query::Query;
 
 /// Thirty days.
-const MOST_MINUTES: i64 = 43_200;
+pub(crate) const MOST_MINUTES: i64 = 43_200;
 
 /// Numbers are wider than what they may say, so that one out of range is told apart from one that is none.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewSilence {
-    rule: String,
+    pub(crate) rule: String,
     #[serde(default)]
-    subject: Option<String>,
-    minutes: i64,
-    reason: String,
+    pub(crate) subject: Option<String>,
+    pub(crate) minutes: i64,
+    pub(crate) reason: String,
+}
+
+pub(crate) async fn add(State(app): State<App>, Json(new): Json<NewSilence>) -> Result<axum::Json<Value>, Problem> {
+    Ok(axum::Json(json!(silence(&app, new)?)))
 }
 
 /// Silences a rule from now on; one of the same rule and subject is replaced.
-pub(crate) async fn add(State(app): State<App>, Json(new): Json<NewSilence>) -> Result<axum::Json<Value>, Problem> {
+pub(crate) fn silence(app: &App, new: NewSilence) -> Result<Silence, Problem> {
     let NewSilence { rule, subject, minutes, reason } = new;
     let bad = |detail: String| Problem::unprocessable("bad-silence", detail);
     if !(1..=MOST_MINUTES).contains(&minutes) {
@@ -37,8 +41,7 @@ pub(crate) async fn add(State(app): State<App>, Json(new): Json<NewSilence>) -> 
     }
     let until = clock::now().timestamp_millis() + minutes * 60_000;
     let silence = Silence { rule, subject, until_unix_ms: u64::try_from(until).unwrap_or(0), reason };
-    let silence = app.node().telemetry.alerts().silence(silence).map_err(|error| bad(error.to_string()))?;
-    Ok(axum::Json(json!(silence)))
+    app.node().telemetry.alerts().silence(silence).map_err(|error| bad(error.to_string()))
 }
 
 #[derive(Debug, Deserialize)]

@@ -191,7 +191,7 @@ fn used() -> Value {
     object([
         ("tenant_id", text()),
         ("windows", list(window)),
-        ("seats", object([("used", or_null(count())), ("allowed", or_null(count()))])),
+        ("seats", object([("used", count()), ("allowed", or_null(count()))])),
         ("blocked_for_ms", or_null(count())),
         ("strikes", count()),
         ("tier", named("Tier")),

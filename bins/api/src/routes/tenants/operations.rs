@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{create, keys, show, users};
+use super::{create, keys, list, show, users};
 use crate::openapi::schema::{count, named, object, or_null, page, text, text_of, time, told, uuid};
 use crate::openapi::{Circle, Operation, Routes, delete, get, post, put};
 
@@ -23,6 +23,10 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 .created(created)
                 .fails(409, "There is one of this id."),
             create,
+        )
+        .add(
+            get("listTenants", "/api/tenants", Circle::Reader, "Tenants, by id").paged(200).ok(page(named("Tenant"))),
+            list,
         )
         .add(
             get("showTenant", "/api/tenants/{id}", Circle::TenantOrReader, "A tenant, and its plan")

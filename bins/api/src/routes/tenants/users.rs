@@ -14,13 +14,10 @@ use crate::answer::created;
 use crate::app::App;
 use crate::json::Json;
 use crate::limits;
+use crate::page::PageQuery;
 use crate::path::Path;
 use crate::problem::Problem;
 use crate::query::Query;
-
-/// Users on a page, unless asked otherwise, and at most.
-const DEFAULT_PAGE: usize = 50;
-const MAX_PAGE: usize = 200;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,13 +34,6 @@ pub(super) struct NewPassword {
     /// The one before, which a user has to know.
     #[serde(default)]
     current: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct PageQuery {
-    limit: Option<usize>,
-    cursor: Option<String>,
 }
 
 pub(super) async fn create(
@@ -67,18 +57,7 @@ pub(super) async fn list(
     Query(query): Query<PageQuery>,
 ) -> Result<axum::Json<UserPage>, Problem> {
     let tenant = manager.manages()?;
-    let limit = query.limit.unwrap_or(DEFAULT_PAGE);
-    if !(1..=MAX_PAGE).contains(&limit) {
-        return Err(Problem::unprocessable("bad-limit", format!("`limit` is a number from 1 to {MAX_PAGE}")));
-    }
-    let after = query.cursor.map(|text| Uuid::try_parse(&text)).transpose();
-    let after = after.map_err(|_| {
-        Problem::unprocessable(
-            "bad-cursor",
-            "`cursor`: not a cursor of this list; take `next_cursor` of the page before",
-        )
-    })?;
-    Ok(axum::Json(app.node().store.users(tenant, limit, after).await?))
+    Ok(axum::Json(app.node().store.users(tenant, query.limit()?, query.after()?).await?))
 }
 
 pub(super) async fn show(

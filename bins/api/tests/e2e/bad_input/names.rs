@@ -14,7 +14,7 @@ async fn wrong_methods_and_unknown_paths() {
         (Method::DELETE, "/api/schedules"),
         (Method::POST, "/api/schedules/00000000-0000-7000-8000-000000000000"),
         (Method::PUT, "/api/tenants"),
-        (Method::GET, "/api/tenants"),
+        (Method::DELETE, "/api/tenants"),
         (Method::DELETE, "/api/tenants/acme"),
         (Method::GET, IMPORT),
         (Method::PUT, "/api/cache"),

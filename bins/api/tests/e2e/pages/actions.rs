@@ -8,7 +8,7 @@ use crate::harness::{Api, header, success_json};
 use crate::start::{ADMIN, READ, TOKENS};
 
 /// Each with what it wants.
-const ACTIONS: [(&str, &[(&str, &str)]); 22] = [
+const ACTIONS: [(&str, &[(&str, &str)]); 24] = [
     ("/dashboard/queues/import/pause", &[]),
     ("/dashboard/queues/import/resume", &[]),
     ("/dashboard/queues/import/drain", &[("sure", "yes")]),
@@ -22,6 +22,8 @@ const ACTIONS: [(&str, &[(&str, &str)]); 22] = [
     ("/dashboard/cron/resume", &[("name", "nightly")]),
     ("/dashboard/cron/trigger", &[("name", "nightly")]),
     ("/dashboard/cron/delete", &[("name", "nightly"), ("sure", "yes")]),
+    ("/dashboard/silence", &[("rule", "error_rate"), ("minutes", "30"), ("reason", "Ada")]),
+    ("/dashboard/lift-silence", &[("rule", "error_rate")]),
     ("/dashboard/limits/block", &[("limiter", "report"), ("key", "k"), ("seconds", "60"), ("sure", "yes")]),
     ("/dashboard/limits/unblock", &[("limiter", "report"), ("key", "k")]),
     ("/dashboard/limits/forget", &[("limiter", "report"), ("key", "k"), ("sure", "yes")]),
@@ -66,6 +68,7 @@ async fn all(api: &Api) -> Value {
     let (cron, limits, tenant) =
         (get("/api/queue/cron").await, get("/api/rate-limit").await, get("/api/rate-limit/tenants/acme").await);
     let cache = get("/api/cache").await;
+    let alerts = get("/api/performance?type=alerts").await;
     let report = limits["limiters"].as_array().expect("limiters").iter().find(|limiter| limiter["name"] == "report");
     let report = report.expect("the limiter");
     json!([
@@ -77,7 +80,13 @@ async fn all(api: &Api) -> Value {
             job["state"],
             cron["items"][0]["paused"]
         ],
-        [report["quota"], report["stats"]["blocked_keys"], tenant["tier"], cache["warm_up"]["state"]],
+        [
+            report["quota"],
+            report["stats"]["blocked_keys"],
+            tenant["tier"],
+            cache["warm_up"]["state"],
+            alerts["silences"]
+        ],
         // What it held before the first of them is held still.
         cache["tiers"][0]["entries"],
     ])

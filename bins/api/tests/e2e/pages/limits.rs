@@ -45,6 +45,7 @@ async fn limits_read_without_javascript_and_a_key_is_let_in_again() {
         "4 min 5",
         ">Unblock",
         "Tenants and tiers",
+        "No tenants yet",
         "enterprise",
         "Simulate 20 requests",
     ] {
@@ -106,6 +107,7 @@ async fn a_quota_and_a_plan_are_changed() {
     ];
     let shown = act(&mut visit, LIMITS, "/dashboard/limits/plan", &plan).await;
     assert!(shown.contains("plan is changed") && shown.contains("0 of 5<") && shown.contains("0 of 10000<"), "{shown}");
+    assert!(shown.contains("?tenant=acme\"><code>acme</code>"), "tenants are listed, and lead to one: {shown}");
     let usage = api.json("/api/rate-limit/tenants/acme").await;
     assert_eq!((&usage["tier"], &usage["windows"][0]["limit"]), (&json!("premium"), &json!(5)));
     // What is nothing now is the tier's again.

@@ -4,10 +4,11 @@ use reqwest::Method;
 use serde_json::Value;
 use tidegate_testkit::poll_until;
 
-use super::Visit;
+use super::{Visit, act};
 use crate::harness::{Api, DEADLINE};
 
 const ROUTE: &str = "/api/schedules";
+const LIMITS: &str = "/dashboard/limits";
 /// As many as percentiles need, and one short of it.
 const ENOUGH: usize = 20;
 
@@ -112,4 +113,31 @@ async fn the_stream_tells_what_the_page_does() {
         assert_eq!(points.as_str().unwrap().split(' ').count(), 60);
         assert!(page.contains(&format!("data-live-points=\"{name}\"")), "{name}");
     }
+}
+
+/// The id of some rule that is not about what this API lacks.
+const RULE: &str = "error_rate";
+
+#[tokio::test]
+async fn a_rule_is_silenced_and_the_silence_is_lifted() {
+    let api = Api::start().await;
+    let mut visit = Visit::new(&api);
+    let silence = [("rule", RULE), ("subject", "GET+/a"), ("minutes", "30"), ("reason", "Ada:+<b>deploy</b>")];
+    // The overview has no form while nothing fires: any page's form field is good for all.
+    let shown = act(&mut visit, LIMITS, "/dashboard/silence", &silence).await;
+    for part in ["Nobody is told of it", "error_rate · GET /a", "Ada: &lt;b&gt;deploy", ">Lift"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let told = api.json("/api/performance?type=alerts").await;
+    assert_eq!(told["silences"][0]["rule"], RULE, "{told}");
+
+    let lifted = [("rule", RULE), ("subject", "GET+/a")];
+    let shown = act(&mut visit, "/dashboard", "/dashboard/lift-silence", &lifted).await;
+    assert!(shown.contains("The silence is over") && !shown.contains(">Lift"), "{shown}");
+    let shown = act(&mut visit, LIMITS, "/dashboard/lift-silence", &lifted).await;
+    assert!(shown.contains("no such silence"), "{shown}");
+
+    let form = visit.form(LIMITS).await;
+    let unknown = [("rule", "nothing"), ("minutes", "30"), ("reason", "Ada"), ("form", form.as_str())];
+    assert_eq!(visit.post("/dashboard/silence", &unknown, &[]).await.status(), 422);
 }

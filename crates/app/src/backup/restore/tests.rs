@@ -285,3 +285,13 @@ async fn only_the_newest_backups_are_kept() {
     listed.sort_unstable();
     assert_eq!(listed, made[2..]);
 }
+
+#[test]
+fn what_a_killed_restore_fetched_is_removed_by_the_next() {
+    let place = Place::in_file();
+    let [left, other] = [".restore-0198c2a4", "tidegate.db"].map(|name| place.directory.path().join(name));
+    std::fs::write(&left, "all tables, in clear").unwrap();
+    std::fs::write(&other, "").unwrap();
+    remove_fetched(place.directory.path()).unwrap();
+    assert!(!left.exists() && other.exists());
+}

@@ -108,8 +108,14 @@ pub(crate) const TABLES: &[Table] = &[
             int("updated_at"),
             text("import_id"),
             int("import_line"),
+            int("next_at"),
         ],
         keys: 1,
+    },
+    Table {
+        name: "reminder",
+        columns: &[text("schedule_id"), int("at"), text("tenant_id"), int("created_at"), int("sent_at"), int("mails")],
+        keys: 2,
     },
     Table {
         name: "import",

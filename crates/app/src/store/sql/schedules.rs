@@ -23,18 +23,19 @@ pub(in crate::store) static CREATED_AT: Sql =
     Sql::search("SELECT created_at FROM schedule WHERE id = $1 AND tenant_id = $2")
         .on_postgres("SELECT created_at FROM schedule WHERE id = $1 AND tenant_id = $2 FOR NO KEY UPDATE");
 
-/// `$10` and `$11` are the import and the line that it comes from. An id that is there already is that of a commit whose answer
+/// `$10` and `$11` are the import and the line that it comes from, `$12` from when on it has occurrences to be looked at. An id that is there already is that of a commit whose answer
 /// was lost, since nobody else has it.
 pub(in crate::store) static INSERT: Sql = Sql::search(
     "INSERT INTO schedule (id, tenant_id, title, starts_at, ends_at, recurrence, attendees, created_at,
-                           updated_at, import_id, import_line)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING",
+                           updated_at, import_id, import_line, next_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO NOTHING",
 );
 
-/// `$1` to `$6` the content, `$7` id, `$8` tenant.
+/// `$1` to `$6` the content, `$7` from when on it has occurrences to be looked at, `$8` id, `$9` tenant.
 pub(in crate::store) static REPLACE: Sql = Sql::search(
-    "UPDATE schedule SET title = $1, starts_at = $2, ends_at = $3, recurrence = $4, attendees = $5, updated_at = $6
-     WHERE id = $7 AND tenant_id = $8",
+    "UPDATE schedule SET title = $1, starts_at = $2, ends_at = $3, recurrence = $4, attendees = $5, updated_at = $6,
+                         next_at = $7
+     WHERE id = $8 AND tenant_id = $9",
 );
 
 /// `$1` id, `$2` tenant.

@@ -7,6 +7,12 @@ pub(in crate::store) static TENANT: Sql = Sql::search(
     "SELECT name, tier, per_minute, per_hour, per_day, max_users, plan_epoch, created_at FROM tenant WHERE id = $1",
 );
 
+/// Behind id `$1`, at most `$2`.
+pub(in crate::store) static TENANTS: Sql = Sql::search(
+    "SELECT id, name, tier, per_minute, per_hour, per_day, max_users, plan_epoch, created_at FROM tenant WHERE id > $1
+     ORDER BY id LIMIT $2",
+);
+
 /// As [`TENANT`], for a change that decides by it: locked until that ends.
 pub(in crate::store) static TENANT_TO_CHANGE: Sql = Sql::search(
     "SELECT name, tier, per_minute, per_hour, per_day, max_users, plan_epoch, created_at FROM tenant WHERE id = $1",

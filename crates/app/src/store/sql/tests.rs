@@ -10,8 +10,8 @@ use tidegate_testkit::PostgresServer;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Only, Plan, Sql, accounts, analytics, exports, files, imports, invalidations, notifications, restored, running,
-    schedules, tenants, webhooks,
+    Only, Plan, Sql, accounts, analytics, exports, files, imports, invalidations, notifications, reminders, restored,
+    running, schedules, tenants, webhooks,
 };
 use crate::store::{Store, dump};
 
@@ -84,6 +84,15 @@ const ALL: &[&Sql] = &[
     &notifications::OF_SOURCE,
     &notifications::OLD,
     &notifications::REMOVE,
+    &reminders::FORGET,
+    &reminders::INSERT,
+    &reminders::MAILS,
+    &reminders::MOVE,
+    &reminders::OF_DAY,
+    &reminders::PENDING,
+    &reminders::REMOVE_OLD,
+    &reminders::SCHEDULES,
+    &reminders::SEND,
     &restored::CLEAR_TOLD,
     &restored::CLOSE_EXPORTS,
     &restored::CLOSE_IMPORTS,
@@ -103,6 +112,7 @@ const ALL: &[&Sql] = &[
     &tenants::INSERT_TENANT,
     &tenants::INSTALLATION,
     &tenants::TENANT,
+    &tenants::TENANTS,
     &tenants::TENANT_OF_KEY,
     &tenants::TENANT_TO_CHANGE,
     &tenants::UPDATE_PLAN,

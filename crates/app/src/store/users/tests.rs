@@ -28,9 +28,11 @@ pub(in crate::store) async fn of_fifty_users_at_once_as_many_as_there_are_seats_
     assert_eq!(full.count(), 40);
     let page = store.users(&acme, 100, None).await.unwrap();
     assert_eq!((page.items.len(), page.next_cursor), (10, None));
+    assert_eq!(store.seats_used(&acme).await.unwrap(), 10);
 
     // A seat that was given back is there for the next.
     assert!(store.delete_user(&acme, page.items[0].id).await.unwrap());
+    assert_eq!(store.seats_used(&acme).await.unwrap(), 9);
     assert!(create(60).await.is_ok());
     assert!(matches!(create(61).await, Err(StoreError::Full { .. })));
     let plan = Plan::try_new(Tier::Free, Overrides { max_users: Some(11), ..Overrides::default() }).unwrap();

@@ -1,0 +1,40 @@
+//! Which page of a collection is asked for.
+
+use std::str::FromStr;
+
+use serde::Deserialize;
+
+use crate::problem::Problem;
+
+/// Items on a page, unless asked otherwise.
+pub(crate) const DEFAULT: usize = 50;
+/// At most.
+pub(crate) const MOST: usize = 200;
+
+/// `?limit=&cursor=`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PageQuery {
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+impl PageQuery {
+    /// How many items, from 1 to [`MOST`].
+    pub(crate) fn limit(&self) -> Result<usize, Problem> {
+        let limit = self.limit.unwrap_or(DEFAULT);
+        if (1..=MOST).contains(&limit) {
+            return Ok(limit);
+        }
+        Err(Problem::unprocessable("bad-limit", format!("`limit` is a number from 1 to {MOST}")))
+    }
+
+    /// What the page before ended with; nothing for the first.
+    pub(crate) fn after<C: FromStr>(&self) -> Result<Option<C>, Problem> {
+        let after = self.cursor.as_deref().map(str::parse).transpose();
+        after.map_err(|_| {
+            let detail = "`cursor`: not a cursor of this list; take `next_cursor` of the page before";
+            Problem::unprocessable("bad-cursor", detail)
+        })
+    }
+}

@@ -1,0 +1,151 @@
+//! The alerts that fire, and which of them nobody is told of for a while.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use maud::{Markup, html};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::said;
+use crate::app::App;
+use crate::pages::flash;
+use crate::pages::form::{Change, signed};
+use crate::pages::layout::{Button, Frame, Here};
+use crate::pages::text;
+use crate::problem::Problem;
+use crate::routes::performance::silences::{self, NewSilence};
+
+/// With a frame where who looks may change something.
+pub(super) fn show(frame: Option<&Frame>, firing: &[Value], silences: &[Value]) -> Markup {
+    html! {
+        @if firing.is_empty() {
+            p.none { "None." }
+        } @else {
+            ul.items { @for alert in firing { li { (fires(frame, alert)) } } }
+        }
+        @if !silences.is_empty() {
+            h3 { "Silenced" }
+            ul.items { @for silence in silences { li { (silenced(frame, silence)) } } }
+        }
+    }
+}
+
+fn fires(frame: Option<&Frame>, alert: &Value) -> Markup {
+    let number = |value: &Value| text::or_none(value.as_f64(), text::places);
+    let is_silenced = alert["silenced"] == true;
+    html! {
+        p { span.state data-state="bad" { (said(&alert["severity"])) } " " (name(alert)) }
+        p.note {
+            (number(&alert["value"])) " against " (number(&alert["threshold"]))
+            @if let Some(since) = alert["fired_at_unix_ms"].as_u64() { ", since " (text::moment(since)) " UTC" }
+            @if is_silenced { ", silenced" }
+        }
+        @if let Some(frame) = frame.filter(|_| !is_silenced) { (silence_form(frame, alert)) }
+    }
+}
+
+fn silence_form(frame: &Frame, alert: &Value) -> Markup {
+    // Each field has its own label, though many such forms be open at once.
+    let id = |field: &str| format!("{field} {} {}", said(&alert["rule"]), said(&alert["subject"])).replace(' ', "-");
+    let (minutes, reason) = (id("minutes"), id("reason"));
+    html! {
+        details {
+            summary { "Silence" span.visually-hidden { " " (name(alert)) } }
+            form.row.below method="post" action="/dashboard/silence" {
+                (frame.field())
+                (which(alert))
+                div { label for=(minutes) { "Minutes" } input id=(minutes) type="number" name="minutes" min="1" max=(silences::MOST_MINUTES) value="60" required; }
+                div.grow { label for=(reason) { "Who, and why" } input id=(reason) name="reason" maxlength="256" required; }
+                button { "Silence" }
+            }
+        }
+    }
+}
+
+fn silenced(frame: Option<&Frame>, silence: &Value) -> Markup {
+    let mut fields = vec![("rule", said(&silence["rule"]))];
+    fields.extend(silence["subject"].as_str().map(|subject| ("subject", subject)));
+    let lift = Button { action: "/dashboard/lift-silence", label: "Lift", about: fields[0].1, asks: None };
+    html! {
+        p { (name(silence)) }
+        p.note {
+            @if let Some(until) = silence["until_unix_ms"].as_u64() { "until " (text::moment(until)) " UTC: " }
+            (text::visible(said(&silence["reason"])))
+        }
+        @if let Some(frame) = frame { (frame.button(&lift, &fields)) }
+    }
+}
+
+/// Rule and subject, of an alert or of a silence.
+fn name(of: &Value) -> Markup {
+    html! { (said(&of["rule"])) @if let Some(subject) = of["subject"].as_str() { " · " (text::visible(subject)) } }
+}
+
+fn which(alert: &Value) -> Markup {
+    html! {
+        input type="hidden" name="rule" value=(said(&alert["rule"]));
+        @if let Some(subject) = alert["subject"].as_str() { input type="hidden" name="subject" value=(subject); }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::pages) struct Silencing {
+    form: String,
+    rule: String,
+    subject: Option<String>,
+    minutes: i64,
+    reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::pages) struct Lifting {
+    form: String,
+    rule: String,
+    subject: Option<String>,
+}
+
+signed!(Silencing, Lifting);
+
+pub(in crate::pages) async fn silence(
+    State(app): State<App>,
+    Change { wanted, .. }: Change<Silencing>,
+) -> Result<Response, Problem> {
+    let Silencing { rule, subject, minutes, reason, .. } = wanted;
+    silences::silence(&app, NewSilence { rule, subject, minutes, reason })?;
+    Ok(flash::said(Here::Overview.path(), "silenced").into_response())
+}
+
+pub(in crate::pages) async fn lift(State(app): State<App>, Change { wanted, .. }: Change<Lifting>) -> Response {
+    let lifted = app.node().telemetry.alerts().lift_silence(&wanted.rule, wanted.subject.as_deref());
+    flash::said(Here::Overview.path(), if lifted { "silence-lifted" } else { "not-silenced" }).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_alert_says_what_is_wrong_by_how_much_and_since_when() {
+        let shown = show(
+            None,
+            &[json!({
+                "severity": "critical", "rule": "error_rate", "subject": "<script>", "value": 0.25, "threshold": 0.05,
+                "fired_at_unix_ms": 1_900_000_000_000_u64, "silenced": true, "phase": "firing",
+            })],
+            &[],
+        )
+        .into_string();
+        for part in
+            ["critical", "error_rate", "&lt;script&gt;", "0.25 against 0.05", "since 03-17 17:46:40 UTC", "silenced"]
+        {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        assert!(!shown.contains("<script>"), "{shown}");
+        assert!(show(None, &[], &[]).into_string().contains("None."));
+        assert!(show(None, &[json!({})], &[]).into_string().contains(text::NONE), "what isn't told is a dash");
+    }
+}

@@ -1,0 +1,159 @@
+//! So many requests at a time: for who comes beyond them there is no place, and he is told so at once.
+//!
+//! Whoever is let in takes a part of what the process has, so that beyond some number all of them end too late. A queue in
+//! front of them would only make that later still.
+//!
+//! A place is held until the head of an answer is there, so that streams hold none, and not while a client is waited for: a body that
+//! dribbles in costs little, and must not shut others out.
+
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, BodyDataStream, HttpBody};
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream::{Stream, StreamExt};
+use tidegate_app::telemetry::Telemetry;
+use tidegate_ratelimit::{Concurrency, ConcurrencyLimiter, Permit};
+
+use crate::access;
+use crate::app::App;
+use crate::problem::Problem;
+
+/// All requests are of one kind.
+const ALL: &str = "http";
+/// What ends soon leaves room soon.
+const TRY_AGAIN_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// The places of a process. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Places(Arc<ConcurrencyLimiter>);
+
+impl Places {
+    /// So many, and the telemetry says how many requests found none.
+    pub(crate) fn new(most: NonZeroU32, telemetry: &Telemetry) -> Self {
+        let places = Self::of(most);
+        let counted = Arc::clone(&places.0);
+        telemetry.watch_shedding(move || counted.stats().refused);
+        places
+    }
+
+    /// A number that stands still, and none that is found by how long requests take: those of one process differ by
+    /// a thousand times, and a change of what is asked for would look like a queue.
+    fn of(most: NonZeroU32) -> Self {
+        Self(Arc::new(ConcurrencyLimiter::builder(ALL, Concurrency::Fixed(most)).build()))
+    }
+
+    fn take(&self) -> Option<Permit> {
+        self.0.try_acquire(ALL).ok()
+    }
+}
+
+/// Layer that answers 503 where there is no place. Who has the admin token needs none: he may be the one to mend it.
+pub(crate) async fn layer(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
+    let Some(place) = app.places().take() else {
+        if access::is_admin(&app, &request) {
+            return Ok(next.run(request).await);
+        }
+        return Err(overloaded());
+    };
+    if request.body().is_end_stream() {
+        let answer = next.run(request).await;
+        place.succeeded();
+        return Ok(answer);
+    }
+    let held = Held { places: app.places().clone(), place: Arc::new(Mutex::new(Some(place))) };
+    let awaited = |body: Body| Body::from_stream(Awaited { body: body.into_data_stream(), held: held.clone() });
+    let answer = next.run(request.map(awaited)).await;
+    held.give_back();
+    Ok(answer)
+}
+
+fn overloaded() -> Problem {
+    Problem::unavailable("overloaded", "too many requests are under way; nothing was done; try again later")
+        .header(header::RETRY_AFTER, TRY_AGAIN_SECONDS)
+}
+
+/// The place of a request, while it has one.
+#[derive(Debug, Clone)]
+struct Held {
+    places: Places,
+    place: Arc<Mutex<Option<Permit>>>,
+}
+
+impl Held {
+    fn give_back(&self) {
+        if let Some(place) = self.place().take() {
+            place.succeeded();
+        }
+    }
+
+    /// Where there is none it goes on without: who was let in is not turned away.
+    fn take_again(&self) {
+        let mut place = self.place();
+        if place.is_none() {
+            *place = self.places.take();
+        }
+    }
+
+    fn place(&self) -> MutexGuard<'_, Option<Permit>> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request's body; while it is waited for its request has no place.
+struct Awaited {
+    body: BodyDataStream,
+    held: Held,
+}
+
+impl Stream for Awaited {
+    type Item = Result<Bytes, axum::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let polled = self.body.poll_next_unpin(context);
+        match &polled {
+            Poll::Pending => self.held.give_back(),
+            Poll::Ready(_) => self.held.take_again(),
+        }
+        polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    fn in_flight(places: &Places) -> u64 {
+        places.0.stats().in_flight
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_body_holds_no_place() {
+        let places = Places::of(NonZeroU32::MIN);
+        let held = Held { places: places.clone(), place: Arc::new(Mutex::new(places.take())) };
+        assert_eq!((in_flight(&places), places.take().is_none()), (1, true));
+        let (send, receive) = tokio::sync::mpsc::channel::<&'static str>(1);
+        let pieces = stream::unfold(receive, async |mut receive| Some((receive.recv().await?, receive)));
+        let body = Body::from_stream(pieces.map(Ok::<_, axum::Error>)).into_data_stream();
+        let mut body = Awaited { body, held: held.clone() };
+        assert!(futures_util::poll!(body.next()).is_pending());
+        assert_eq!(in_flight(&places), 0);
+        let other = places.take().expect("the place is free");
+        send.send("piece").await.unwrap();
+        assert!(body.next().await.unwrap().is_ok(), "who was let in goes on");
+        drop(other);
+        drop(send);
+        assert!(body.next().await.is_none());
+        assert_eq!(in_flight(&places), 1, "and has a place again where there is one");
+        held.give_back();
+        assert_eq!(in_flight(&places), 0);
+    }
+}

@@ -1,0 +1,260 @@
+//! HTTP/2 in plain text, by clients that know that it is spoken, and by such as mean harm.
+
+use bytes::Bytes;
+use h2::client::{self, SendRequest};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::*;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+const SHORT: Duration = Duration::from_millis(500);
+/// Longest wait for anything.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A server, until it is dropped.
+struct Server {
+    address: SocketAddr,
+    ending: Ending,
+    serving: JoinHandle<()>,
+}
+
+impl Server {
+    async fn start(router: Router, change: impl FnOnce(&mut HttpSettings)) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut settings = settings(Duration::from_secs(600));
+        change(&mut settings.http);
+        let ending = Ending::default();
+        let serving = tokio::spawn(serve(listener, router, settings, ending.clone(), || Duration::ZERO));
+        Self { address, ending, serving }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// A client, and how its connection ended.
+    async fn client(&self) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
+        let (client, connection) = client::handshake(self.connect().await).await.unwrap();
+        (client, tokio::spawn(connection))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+fn get(path: &str) -> Request<()> {
+    Request::get(format!("http://localhost{path}")).body(()).unwrap()
+}
+
+async fn body(mut body: h2::RecvStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while let Some(piece) = body.data().await {
+        let piece = piece.unwrap();
+        body.flow_control().release_capacity(piece.len()).unwrap();
+        bytes.extend_from_slice(&piece);
+    }
+    bytes
+}
+
+/// Everything until the end, however it comes.
+async fn rest_of(mut connection: TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let _ = timeout(DEADLINE, connection.read_to_end(&mut bytes)).await.expect("the server closes it");
+    bytes
+}
+
+/// The code of the last GOAWAY.
+fn goaway(mut bytes: &[u8]) -> Option<u32> {
+    let mut code = None;
+    while let Some((head, rest)) = bytes.split_at_checked(9) {
+        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+        let Some((payload, rest)) = rest.split_at_checked(length) else { break };
+        if head[3] == 7 {
+            code = payload.get(4..8).map(|code| u32::from_be_bytes(code.try_into().unwrap()));
+        }
+        bytes = rest;
+    }
+    code
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// `GET / HTTP/2` of localhost, in HPACK.
+const HEAD: &[u8] = b"\x82\x86\x84\x41\x09localhost";
+
+const LARGE: usize = 1 << 20;
+
+fn routes() -> Router {
+    let echo = |ConnectInfo(peer): ConnectInfo<SocketAddr>, uri: axum::http::Uri| async move {
+        format!("{peer} {}", uri.authority().map_or("none", |authority| authority.as_str()))
+    };
+    Router::new()
+        .route("/", axum::routing::get(echo))
+        .route("/large", axum::routing::get(|| async { Bytes::from(vec![7; LARGE]) }))
+        .route("/never", axum::routing::get(|| async { std::future::pending::<()>().await }))
+}
+
+#[tokio::test]
+async fn both_versions_are_served_at_one_port() {
+    let server = Server::start(routes(), |_| {}).await;
+    let (mut client, _connection) = server.client().await;
+    let (answer, _) = client.send_request(get("/"), true).unwrap();
+    let answer = answer.await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.version()), (200, axum::http::Version::HTTP_2));
+    let text = String::from_utf8(body(answer.into_body()).await).unwrap();
+    assert!(text.starts_with("127.0.0.1:") && text.ends_with(" localhost"), "{text}");
+    let (large, _) = client.send_request(get("/large"), true).unwrap();
+    assert_eq!(body(large.await.unwrap().into_body()).await, vec![7; LARGE]);
+    let mut other = server.connect().await;
+    other.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
+    assert!(rest_of(other).await.starts_with(b"HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_preface_that_never_comes() {
+    let server = Server::start(routes(), |http| http.header_timeout = SHORT).await;
+    let begun = Instant::now();
+    let mut ended = JoinSet::new();
+    for beginning in [&b""[..], b"P", &PREFACE[..20]] {
+        let mut connection = server.connect().await;
+        connection.write_all(beginning).await.unwrap();
+        ended.spawn(rest_of(connection));
+    }
+    assert_eq!(ended.join_all().await, [b""; 3]);
+    assert!(begun.elapsed() >= SHORT);
+}
+
+#[tokio::test]
+async fn h2_that_never_settles() {
+    let server = Server::start(routes(), |http| http.header_timeout = SHORT).await;
+    let mut ended = JoinSet::new();
+    let ping = frame(6, 0, 0, &[0; 8]);
+    for beginning in [PREFACE.to_vec(), [PREFACE, SETTINGS].concat(), [PREFACE, SETTINGS, &ping].concat()] {
+        let mut connection = server.connect().await;
+        connection.write_all(&beginning).await.unwrap();
+        ended.spawn(rest_of(connection));
+    }
+    ended.join_all().await;
+    // Who has asked once, and then for nothing more, is told.
+    let (mut client, connection) = server.client().await;
+    let (answer, _) = client.send_request(get("/"), true).unwrap();
+    body(answer.await.unwrap().into_body()).await;
+    timeout(DEADLINE, connection).await.expect("it ends").unwrap().expect("and well");
+}
+
+#[tokio::test]
+async fn rapid_resets_are_ended() {
+    let server = Server::start(routes(), |_| {}).await;
+    let mut connection = server.connect().await;
+    let mut flood = [PREFACE, SETTINGS].concat();
+    for nth in 0..500 {
+        flood.extend(frame(1, 5, 2 * nth + 1, HEAD));
+        flood.extend(frame(3, 0, 2 * nth + 1, &8_u32.to_be_bytes()));
+    }
+    connection.write_all(&flood).await.unwrap();
+    let enhance_your_calm = 11;
+    assert_eq!(goaway(&rest_of(connection).await), Some(enhance_your_calm));
+}
+
+#[tokio::test]
+async fn who_takes_back_what_it_asks_for_one_by_one_is_ended_too() {
+    let server = Server::start(routes(), |_| {}).await;
+    let (mut client, mut connection) = server.client().await;
+    let mut asked = 0;
+    let flood = async {
+        while let Ok(mut ready) = client.clone().ready().await {
+            let Ok((_, mut stream)) = ready.send_request(get("/never"), true) else { break };
+            // Each is looked at before it is taken back.
+            sleep(Duration::from_millis(2)).await;
+            stream.send_reset(h2::Reason::CANCEL);
+            asked += 1;
+            client = ready;
+        }
+    };
+    let ended = async {
+        tokio::select! {
+            () = flood => {}
+            _ = &mut connection => {}
+        }
+    };
+    timeout(DEADLINE, ended).await.expect("it ends");
+    assert!(asked > 50, "{asked}: a few are nothing");
+}
+
+#[tokio::test]
+async fn headers_without_end_are_not_kept() {
+    let server = Server::start(routes(), |_| {}).await;
+    let mut connection = server.connect().await;
+    let mut begin = [PREFACE, SETTINGS].concat();
+    begin.extend(frame(1, 0, 1, HEAD));
+    connection.write_all(&begin).await.unwrap();
+    let more = frame(9, 0, 1, b"\x00\x01a\x01b").repeat(1_000);
+    let flood = async { while connection.write_all(&more).await.is_ok() {} };
+    timeout(DEADLINE, flood).await.expect("it is ended");
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_ends_its_connection() {
+    let server = Server::start(routes(), |http| http.write_timeout = SHORT).await;
+    let (mut client, connection) = server.client().await;
+    let (answer, _) = client.send_request(get("/large"), true).unwrap();
+    // No window is opened for more than the first 64 KiB of it.
+    let mut answer = answer.await.unwrap().into_body();
+    // Its client sees an end, and not that of the answer.
+    let _ = timeout(DEADLINE, connection).await.expect("it ends").unwrap();
+    let mut taken = 0;
+    while let Some(Ok(piece)) = answer.data().await {
+        taken += piece.len();
+    }
+    assert!((1..LARGE).contains(&taken), "{taken}");
+}
+
+#[tokio::test]
+async fn an_address_has_no_more_requests_than_connections() {
+    let server = Server::start(routes(), |http| http.max_connections_per_address = 3).await;
+    let (client, _connection) = server.client().await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(client.clone().ready().await.unwrap().send_request(get("/never"), true).unwrap());
+    }
+    let (answer, _) = client.clone().ready().await.unwrap().send_request(get("/"), true).unwrap();
+    assert_eq!(answer.await.unwrap_err().reason(), Some(h2::Reason::REFUSED_STREAM));
+    drop(held);
+    let again = async {
+        loop {
+            let (answer, _) = client.clone().ready().await.unwrap().send_request(get("/"), true).unwrap();
+            if answer.await.is_ok() {
+                break;
+            }
+        }
+    };
+    timeout(DEADLINE, again).await.expect("what is given back is given out again");
+}
+
+#[tokio::test]
+async fn who_speaks_h2_is_told_of_the_end_and_answered() {
+    let (arrived, go_on, router) = slow();
+    let server = Server::start(router, |_| {}).await;
+    let (mut client, connection) = server.client().await;
+    let (answer, _) = client.send_request(get("/"), true).unwrap();
+    arrived.notified().await;
+    server.ending.announced.cancel();
+    let told = async {
+        while client.clone().ready().await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, told).await.expect("it is told to ask nothing more");
+    go_on.notify_one();
+    assert_eq!(body(answer.await.unwrap().into_body()).await, b"at last");
+    timeout(DEADLINE, connection).await.expect("it ends").unwrap().expect("and well");
+}

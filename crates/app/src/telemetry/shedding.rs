@@ -1,0 +1,20 @@
+//! How many requests found no place, for `/metrics`.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+
+use super::exposition::Family;
+
+/// Requests that were turned away.
+#[derive(Debug)]
+pub(super) struct Shed(pub(super) u64);
+
+impl Collector for Shed {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Requests that were answered 503 at once, since too many were under way";
+        Family::new(&mut encoder, "tidegate_http_shed", help, MetricType::Counter)?.counter(&[], self.0)
+    }
+}
