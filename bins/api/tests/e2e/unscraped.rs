@@ -42,6 +42,7 @@ async fn memory_of_a_node_that_nobody_scrapes_stays() {
 
 /// How many requests were answered when the clients have ended; by then the process has at most so many hundredths of the memory that it
 /// had when it was warm.
+#[expect(clippy::print_stdout, reason = "the figures are what a proof is run for")]
 pub(crate) async fn memory_stays(
     api: &Api,
     mut clients: JoinSet<u64>,

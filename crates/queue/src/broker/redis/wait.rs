@@ -122,7 +122,12 @@ impl RedisBroker {
             if is_due {
                 return Ok(Wake::Due);
             }
-            let slice = Instant::now() + next_due;
+            let now = Instant::now();
+            if now >= deadline {
+                // Whoever gave no time to wait asks what is there, not what a listener heard of before the look.
+                return Ok(Wake::Timeout);
+            }
+            let slice = now + next_due;
             let changes = heard.iter_mut().map(|heard| {
                 Box::pin(async {
                     match heard.changed().await {
