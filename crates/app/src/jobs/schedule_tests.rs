@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use tidegate_queue::{Broker, JobRecord, MemoryBroker, QueueOptions, State, Worker};
 use tidegate_testkit::poll_until;
-use tokio_util::sync::DropGuard;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::*;
 use crate::jobs::DeliverNotification;

@@ -156,19 +156,10 @@ async fn tab_through(browser: &Browser, at: &str) {
 #[tokio::test]
 async fn no_console_error_no_outside_request_and_all_is_named_seen_and_reached() {
     let api = busy(&[("TIDEGATE_HTTP_REQUEST_TIMEOUT", "2s")]).await;
-    let browser = Browser::start().await;
-    for (page, path) in [("overview", "/dashboard"), ("performance", "/dashboard/performance")] {
-        browser.open(&format!("{}{path}", api.url)).await;
-        says(&browser, "live").await;
-        if page == "overview" {
-            browser.script("document.querySelector('details').open = true").await;
-        }
-        look_at(&browser, page).await;
-    }
-    browser.close().await;
+    look_at_all(&api, &[("overview", "/dashboard"), ("performance", "/dashboard/performance")]).await;
 }
 
-/// Looks at each page of those, as it is when it has been kept for a while.
+/// Looks at each page of those, as it is when it has been kept for a while and all that unfolds is open.
 async fn look_at_all(api: &Api, pages: &[(&str, &str)]) {
     let browser = Browser::start().await;
     for (page, path) in pages {
@@ -176,6 +167,7 @@ async fn look_at_all(api: &Api, pages: &[(&str, &str)]) {
         says(&browser, "live").await;
         // What moves under the keys is not what this looks at.
         browser.script("document.querySelector('[data-pause]').click()").await;
+        browser.script("document.querySelectorAll('details').forEach((details) => { details.open = true })").await;
         look_at(&browser, page).await;
     }
     browser.close().await;
