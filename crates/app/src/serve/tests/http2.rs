@@ -231,11 +231,14 @@ async fn an_answer_that_nobody_takes_is_reset_and_the_others_go_on() {
 #[tokio::test]
 async fn who_takes_nothing_of_many_answers_is_ended() {
     let server = Server::start(routes(), |http| http.write_timeout = SHORT).await;
-    let (client, connection) = server.client().await;
+    let (mut client, connection) = server.client().await;
     let mut held = Vec::new();
     let ask = async {
-        while let Ok(mut client) = client.clone().ready().await {
+        // It waits while as many are open as may be.
+        while let Ok(ready) = client.ready().await {
+            client = ready;
             let Ok((answer, _)) = client.send_request(get("/large"), true) else { break };
+            let Ok(answer) = answer.await else { break };
             held.push(answer);
         }
     };
