@@ -1,5 +1,7 @@
 //! Schedules as they are sent: from the cache, else from the store.
 
+use std::sync::Arc;
+
 use tidegate_app::cache_keys::{self, Named};
 use tidegate_app::store::{Cursor, Store, StoreError};
 use tidegate_app::tenant::TenantId;
@@ -14,7 +16,8 @@ use crate::representation::{Found, Representation, RepresentationCodec};
 /// Cached reads of schedules and of pages of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Schedules {
-    store: Store,
+    /// A load takes it along, mostly in vain: so it is one count up and down, not one for each part of a store.
+    store: Arc<Store>,
     representations: TypedCache<Option<Representation>>,
 }
 
@@ -33,7 +36,7 @@ impl Schedules {
     /// Reads through `cache` from `store`.
     pub(crate) fn new(store: &Store, cache: &TieredCache) -> Self {
         Self {
-            store: store.clone(),
+            store: Arc::new(store.clone()),
             representations: cache.typed_with_codec(TtlClass::SCHEDULE, RepresentationCodec).weigh(weight),
         }
     }

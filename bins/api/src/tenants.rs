@@ -20,7 +20,8 @@ const UNKNOWN_KEY: Duration = Duration::from_secs(5);
 /// Cached reads of tenants and of the keys that name them.
 #[derive(Debug, Clone)]
 pub(crate) struct Tenants {
-    store: Store,
+    /// A load takes it along, mostly in vain: so it is one count up and down, not one for each part of a store.
+    store: Arc<Store>,
     tenants: TypedCache<Option<Arc<Tenant>>>,
     keys: TypedCache<Option<TenantId>>,
 }
@@ -32,7 +33,7 @@ impl Tenants {
             |tenant: &Option<Arc<Tenant>>| tenant.as_ref().map_or(0, |tenant| tenant.name.len() + size_of::<Tenant>());
         // Whose a key is stays in this process: Redis needs no list of the digests in use.
         let tenants = cache.typed_with_codec(TENANT, TenantCodec).weigh(weight);
-        Self { store: store.clone(), tenants, keys: cache.typed(TENANT) }
+        Self { store: Arc::new(store.clone()), tenants, keys: cache.typed(TENANT) }
     }
 
     /// The tenant of that id.

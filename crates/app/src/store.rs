@@ -16,6 +16,8 @@ mod exports;
 mod failover;
 mod files;
 #[cfg(test)]
+mod following;
+#[cfg(test)]
 mod ground;
 mod imports;
 mod keys;
@@ -40,7 +42,7 @@ mod webhooks;
 
 use std::sync::{Arc, OnceLock};
 
-use tidegate_cache::TieredCache;
+use tidegate_cache::{Tag, TieredCache};
 use tidegate_perfmon::OperationHandle;
 
 pub(crate) use analytics::Activity;
@@ -48,7 +50,7 @@ pub use analytics::Tally;
 pub use change::Change;
 pub use coherence::{Coherence, Lost, WatchEnded};
 use db::Db;
-pub use db::{DatabaseUrl, UrlError};
+pub use db::{DatabaseUrl, MOST_REPLICAS, UrlError};
 pub use dump::TargetError;
 pub(crate) use dump::{Cells, Inserts, PAGE, Present, TABLES, Table, Target};
 pub use files::StoredFile;
@@ -204,6 +206,16 @@ impl Store {
     /// All rows that a statement finds.
     async fn all(&self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
         self.db.insist(|| self.db.all(sql, values)).await
+    }
+
+    /// As [`one`](Self::one), of whatever server has all that this process knows to have changed under the tag.
+    async fn one_of(&self, tag: &Tag, sql: &'static Sql, values: &[Value<'_>]) -> Result<Option<Row>, StoreError> {
+        self.db.insist(|| self.db.one_of(tag, sql, values)).await
+    }
+
+    /// As [`all`](Self::all), and [`one_of`](Self::one_of).
+    async fn all_of(&self, tag: &Tag, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+        self.db.insist(|| self.db.all_of(tag, sql, values)).await
     }
 
     /// The writer of a SQLite store.

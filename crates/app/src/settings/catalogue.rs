@@ -614,11 +614,16 @@ pub const CATALOGUE: &[Setting] = &[
         "DATABASE_URL",
         "PostgreSQL server of the application's tables, as postgres://user:password@host/database; not set: a SQLite file in data_dir",
     ),
+    secret(
+        "database_replica_urls",
+        "DATABASE_REPLICA_URLS",
+        "up to eight servers that follow that one, with commas between them: schedules, exports and backups are read there",
+    ),
     setting(
         "database.pool",
         "TIDEGATE_DATABASE_POOL",
         Some("10"),
-        "connections to that server of one process, from 10 to 100 as a rule; one more listens",
+        "connections to that server of one process, and to each replica, from 10 to 100 as a rule; one more listens",
     ),
     setting(
         "database.connect_timeout",

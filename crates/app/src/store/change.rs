@@ -150,6 +150,7 @@ impl Change {
             if !matches!(committed, Ok(()) | Err(StoreError::OutcomeUnknown(_))) {
                 return committed;
             }
+            store.db.changed(touched.tags());
             news.iter().for_each(|tag| store.news.tell(tag));
             if let Err(owed) = store.cache.invalidate(&touched).await {
                 // Not lost: this process keeps it, and the rows above tell every other one.

@@ -1,14 +1,15 @@
 //! Keeps this process's cache true to what other processes commit.
 //!
-//! PostgreSQL tells of them: see [`listen`]. With SQLite there is no server to send invalidations through, so they lie in a table, written by the commit that they belong
-//! to. A reader asks [`Coherence::catch_up`] before it looks into the cache: `PRAGMA data_version` tells for a few
-//! microseconds whether anybody else committed, and only then is the table read. Callers that arrive while a look is
-//! under way share the next one, so the cost is one look at a time, however many requests there are.
+//! PostgreSQL tells of them: see [`listen`]. With SQLite there is no server to send invalidations through, so they lie in a table,
+//! written by the commit that they belong to. A reader asks [`Coherence::catch_up`] before it looks into the cache: the head of the
+//! log's index, see [`wal_index`], tells for less than a microsecond whether anybody has committed since the table was read last, and
+//! only then is it read anew. Callers that arrive while that is under way share the next look.
 //!
 //! Invariant with SQLite: a read that starts after a commit ended, in whichever process, is not answered from before that
 //! commit.
 
 mod listen;
+mod wal_index;
 
 use std::time::Duration;
 
@@ -21,10 +22,11 @@ use tokio_util::sync::CancellationToken;
 use super::purge::{Invalidation, Purge};
 use super::sql::invalidations::{BEHIND, LAST};
 use super::value::Row;
-use super::{DatabaseUrl, News, Store, StoreError};
+use super::{DatabaseUrl, Db, News, Store, StoreError};
 use crate::cache_keys;
 use listen::Listening;
 pub use listen::Lost;
+use wal_index::Known;
 
 /// How often the table is looked at while nobody asks or waits.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
@@ -44,8 +46,8 @@ pub struct Coherence(Means);
 
 #[derive(Debug, Clone)]
 enum Means {
-    /// Somebody looks into the table for whoever asks.
-    Table(mpsc::Sender<oneshot::Sender<()>>),
+    /// Somebody looks into the table for whoever asks, where there may be something new in it.
+    Table { known: Known, callers: mpsc::Sender<oneshot::Sender<()>> },
     /// The server tells.
     Listening(Listening),
 }
@@ -64,14 +66,17 @@ impl Coherence {
         let mut connection = options.connect().await?;
         let version = data_version(&mut connection).await?;
         let position = last(&mut connection).await?.unwrap_or(0);
-        let mut watcher = Watcher { connection, version, position, hearers: Hearers::of(store), origin: store.origin };
+        let known = Known::of(options.get_filename());
+        let hearers = Hearers::of(store);
+        let mut watcher =
+            Watcher { connection, version, position, hearers, origin: store.origin, known: known.clone() };
         if store.cache.owed().is_some() {
             // A process that was killed may have committed without telling the shared cache.
             watcher.retell().await?;
         }
         let (callers, queue) = mpsc::channel(BATCH);
         tokio::spawn(watcher.run(queue, shutdown));
-        Ok(Self(Means::Table(callers)))
+        Ok(Self(Means::Table { known, callers }))
     }
 
     /// Starts listening to a PostgreSQL server, until `shutdown`.
@@ -99,7 +104,8 @@ impl Coherence {
     /// When nobody watches any more: then nothing may be answered from the cache.
     pub async fn catch_up(&self) -> Result<(), WatchEnded> {
         let callers = match &self.0 {
-            Means::Table(callers) => callers,
+            Means::Table { known, callers } if known.is_everything() && !callers.is_closed() => return Ok(()),
+            Means::Table { callers, .. } => callers,
             Means::Listening(listening) => return listening.catch_up().await,
         };
         let (done, looked) = oneshot::channel();
@@ -110,7 +116,7 @@ impl Coherence {
     /// Whether somebody watches.
     pub fn is_watching(&self) -> bool {
         match &self.0 {
-            Means::Table(callers) => !callers.is_closed(),
+            Means::Table { callers, .. } => !callers.is_closed(),
             Means::Listening(listening) => listening.is_watching(),
         }
     }
@@ -118,7 +124,7 @@ impl Coherence {
     /// Whether the cache can be believed now. While it can't, each request clears it, and is answered from the tables.
     pub fn is_current(&self) -> bool {
         match &self.0 {
-            Means::Table(callers) => !callers.is_closed(),
+            Means::Table { callers, .. } => !callers.is_closed(),
             Means::Listening(listening) => listening.is_current(),
         }
     }
@@ -126,7 +132,7 @@ impl Coherence {
     /// Returns when the watch has ended, which a cancelled `shutdown` asks for, and its connection is closed.
     pub async fn ended(&self) {
         match &self.0 {
-            Means::Table(callers) => callers.closed().await,
+            Means::Table { callers, .. } => callers.closed().await,
             Means::Listening(listening) => listening.ended().await,
         }
     }
@@ -139,6 +145,7 @@ struct Watcher {
     position: i64,
     hearers: Hearers,
     origin: i64,
+    known: Known,
 }
 
 /// Who in this process acts on what is committed in any. Cheap to clone.
@@ -146,6 +153,8 @@ struct Watcher {
 struct Hearers {
     cache: TieredCache,
     news: News,
+    /// What is read from its replicas must have what was told.
+    db: Db,
 }
 
 impl Watcher {
@@ -166,8 +175,10 @@ impl Watcher {
                 }
                 () = tokio::time::sleep(pause) => {}
             }
+            let now = self.known.now();
             let looked = self.look().await;
             is_readable = looked.is_ok();
+            self.known.set(now.filter(|_| is_readable));
             if let Err(error) = looked {
                 tracing::warn!(%error, "the invalidations of other processes can't be read: the cache is cleared");
                 self.hearers.start_anew().await;
@@ -214,7 +225,7 @@ impl Watcher {
 
 impl Hearers {
     fn of(store: &Store) -> Self {
-        Self { cache: store.cache.clone(), news: store.news.clone() }
+        Self { cache: store.cache.clone(), news: store.news.clone(), db: store.db.clone() }
     }
 
     /// Acts on all of them, on keys and tags at once: the shared cache is a round trip away.
@@ -226,9 +237,11 @@ impl Hearers {
                 Ok(Purge::Tags(tags)) => {
                     let (news, stale): (Vec<_>, Vec<_>) = tags.into_iter().partition(cache_keys::is_of_notifications);
                     news.iter().for_each(|tag| self.news.tell(tag));
+                    self.db.changed(stale.iter());
                     touched = stale.iter().fold(touched, Touched::tag);
                 }
                 Ok(purge) => {
+                    self.db.changed_everything();
                     let _ = purge.apply(&self.cache).await;
                 }
                 Err(error) => {
@@ -246,13 +259,14 @@ impl Hearers {
 
     /// What was missed is in no cache from here on, and whoever waits for news looks.
     async fn start_anew(&self) {
-        clear(&self.cache).await;
+        self.clear().await;
         self.news.tell_all();
     }
-}
 
-async fn clear(cache: &TieredCache) {
-    let _ = Purge::All.apply(cache).await;
+    async fn clear(&self) {
+        self.db.changed_everything();
+        let _ = Purge::All.apply(&self.cache).await;
+    }
 }
 
 /// An invalidation as it lies in the table.

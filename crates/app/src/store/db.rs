@@ -1,6 +1,7 @@
 //! The one place that knows which database it is: SQLite in a file, or a PostgreSQL server.
 
 mod lent;
+mod replicas;
 mod server;
 mod url;
 
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use sqlx::{Sqlite, Transaction};
+use tidegate_cache::Tag;
 use tokio::time::Instant;
 
 use super::StoreError;
@@ -16,12 +18,17 @@ use super::sql::Sql;
 use super::value::{Row, Value};
 
 pub(super) use lent::Lent;
+pub use replicas::MOST_REPLICAS;
+use replicas::Replicas;
 pub(super) use server::{Server, connect_apart, is_busy, is_follower, is_lost};
 pub use url::{DatabaseUrl, UrlError};
 
 /// The first try again is made at once, since a connection that went stale is no outage; the next after so long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// What reads as of one moment.
+const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// Where the tables are. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -58,6 +65,64 @@ impl Db {
         })
     }
 
+    /// As [`one`](Self::one), of a replica that has whatever this process knows to have changed under the tag, where there is one.
+    pub(super) async fn one_of(
+        &self,
+        tag: &Tag,
+        sql: &'static Sql,
+        values: &[Value<'_>],
+    ) -> Result<Option<Row>, StoreError> {
+        if let Some(mut lent) = self.lend_replica(tag).await
+            && let Ok(row) = lent.one(sql, values).await
+        {
+            return Ok(row.map(Row::from));
+        }
+        self.one(sql, values).await
+    }
+
+    /// As [`all`](Self::all), and [`one_of`](Self::one_of).
+    pub(super) async fn all_of(
+        &self,
+        tag: &Tag,
+        sql: &'static Sql,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        if let Some(mut lent) = self.lend_replica(tag).await
+            && let Ok(found) = lent.all(sql, values).await
+        {
+            return Ok(rows(found));
+        }
+        self.all(sql, values).await
+    }
+
+    async fn lend_replica(&self, tag: &Tag) -> Option<Lent> {
+        self.replicas()?.lend(tag).await
+    }
+
+    fn replicas(&self) -> Option<&Replicas> {
+        match self {
+            Self::Sqlite { .. } => None,
+            Self::Postgres(server) => server.replicas(),
+        }
+    }
+
+    /// What this process has changed, or was told of: before any read that must see it.
+    pub(super) fn changed<'a>(&self, tags: impl Iterator<Item = &'a Tag>) {
+        if let Some(replicas) = self.replicas() {
+            replicas.changed(tags);
+        }
+    }
+
+    /// Changes may have been missed.
+    pub(super) fn changed_everything(&self) {
+        self.replicas().into_iter().for_each(Replicas::changed_everything);
+    }
+
+    /// Which installation's the tables are: its replicas may be read from here on.
+    pub(super) fn is_of(&self, installation: &str) {
+        self.replicas().into_iter().for_each(|replicas| replicas.are_copies_of(installation));
+    }
+
     /// Opens a transaction. SQLite has one writer at a time; in PostgreSQL they go on side by side, and whatever decides by what
     /// it has read locks that.
     pub(super) async fn begin(&self) -> Result<Write, StoreError> {
@@ -72,13 +137,23 @@ impl Db {
         })
     }
 
-    /// Opens a transaction that reads, all of it as of one moment, and is never committed.
+    /// Opens a transaction that reads, all of it as of one moment, and is never committed: on a replica that has all that is
+    /// committed by now, where there is one.
     pub(super) async fn begin_snapshot(&self) -> Result<Write, StoreError> {
         Ok(match self {
             Self::Sqlite { reader, .. } => Write::Sqlite(reader.begin_with("BEGIN").await?),
             Self::Postgres(server) => {
+                let replica = match server.replicas() {
+                    Some(replicas) => replicas.lend_up_to_date().await,
+                    None => None,
+                };
+                if let Some(mut lent) = replica
+                    && lent.begin_with(SNAPSHOT).await.is_ok()
+                {
+                    return Ok(Write::Postgres(lent));
+                }
                 let mut lent = server.lend().await?;
-                lent.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+                lent.begin_with(SNAPSHOT).await?;
                 Write::Postgres(lent)
             }
         })

@@ -113,7 +113,13 @@ pub(super) fn acme() -> TenantId {
 
 pub(super) fn settings(url: &str) -> DatabaseSettings {
     let url = url.parse().unwrap();
-    DatabaseSettings { url, pool: 10, connect_timeout: Duration::from_secs(10), deadline: Duration::from_secs(30) }
+    DatabaseSettings {
+        url,
+        replicas: Vec::new(),
+        pool: 10,
+        connect_timeout: Duration::from_secs(10),
+        deadline: Duration::from_secs(30),
+    }
 }
 
 pub(super) fn tenant(id: &TenantId) -> Tenant {

@@ -108,6 +108,7 @@ impl Store {
     ///
     /// When the other nodes can't be told; this one's cache is purged all the same.
     pub async fn purge(&self, purge: &Purge) -> Result<Option<usize>, StoreError> {
+        self.db.changed_everything();
         let removed = purge.apply(&self.cache).await;
         self.db
             .insist(|| async {

@@ -103,7 +103,8 @@ impl Store {
     ///
     /// When the database can't be read.
     pub async fn schedule(&self, tenant: &TenantId, id: Uuid) -> Result<Option<Schedule>, StoreError> {
-        let row = self.one(&SCHEDULE, &[id.into(), tenant.as_str().into()]).await?;
+        let row =
+            self.one_of(&cache_keys::schedules_of(tenant), &SCHEDULE, &[id.into(), tenant.as_str().into()]).await?;
         row.map(|row| read(&row)).transpose()
     }
 
@@ -114,7 +115,8 @@ impl Store {
     ///
     /// When the database can't be read.
     pub async fn schedules(&self, tenant: &TenantId, limit: usize, after: Option<Cursor>) -> Result<Page, StoreError> {
-        page_of(&self.all(&PAGE, &page_values(tenant, limit, after)).await?, limit)
+        let (tag, values) = (cache_keys::schedules_of(tenant), page_values(tenant, limit, after));
+        page_of(&self.all_of(&tag, &PAGE, &values).await?, limit)
     }
 
     /// The `limit` newest schedules of all tenants, newest first.

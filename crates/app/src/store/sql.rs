@@ -10,6 +10,7 @@ pub(super) mod imports;
 pub(super) mod invalidations;
 pub(super) mod notifications;
 pub(super) mod reminders;
+pub(super) mod replicas;
 pub(super) mod restored;
 pub(super) mod running;
 pub(super) mod schedules;

@@ -24,7 +24,7 @@ use super::super::notice::{self, Notice};
 use super::super::purge::Invalidation;
 use super::super::sql::invalidations::BEHIND;
 use super::super::{DatabaseUrl, Store, StoreError};
-use super::{Hearers, WatchEnded, Written, clear};
+use super::{Hearers, WatchEnded, Written};
 
 /// How often the server is asked whether it is still there.
 const PULSE: Duration = Duration::from_secs(1);
@@ -106,7 +106,7 @@ impl Listening {
         // Who came while another cleared shares the next clearing, as it must begin behind all commits that each has seen.
         if *cleared < number {
             let all = shared.asked.load(Ordering::SeqCst);
-            clear(&shared.hearers.cache).await;
+            shared.hearers.clear().await;
             *cleared = all;
         }
         Ok(())

@@ -4,6 +4,7 @@
 //! and a connection on which something was left half said is closed rather than given back.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::error::DatabaseError;
@@ -16,6 +17,7 @@ use tokio::time::timeout;
 use super::super::StoreError;
 use super::super::sql::Sql;
 use super::super::value::Value;
+use super::replicas::Replica;
 use super::server::is_lost;
 
 /// How long a connection may take on its way back to the pool.
@@ -29,6 +31,8 @@ pub(in crate::store) struct Lent {
     /// How long one statement may take.
     patience: Duration,
     state: State,
+    /// Who hears of what fails, where it is a replica's.
+    replica: Option<Arc<Replica>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +48,13 @@ enum State {
 
 impl Lent {
     pub(super) fn new(connection: PoolConnection<Postgres>, patience: Duration) -> Self {
-        Self { connection: Some(connection), patience, state: State::Idle }
+        Self { connection: Some(connection), patience, state: State::Idle, replica: None }
+    }
+
+    pub(super) fn of_replica(connection: PoolConnection<Postgres>, patience: Duration, replica: Arc<Replica>) -> Self {
+        let mut lent = Self::new(connection, patience);
+        lent.replica = Some(replica);
+        lent
     }
 
     pub(in crate::store) async fn one(
@@ -111,6 +121,9 @@ impl Lent {
     }
 
     fn answered<T>(&mut self, asked: Asked, answer: Result<T, Error>) -> Result<T, Error> {
+        if let (Err(error), Some(replica)) = (&answer, &self.replica) {
+            replica.failed(error);
+        }
         self.state = match &answer {
             Ok(_) => asked.before,
             Err(error) if is_lost(error) || !matches!(error, Error::Database(_)) => State::Broken,

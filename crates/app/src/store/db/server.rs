@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::super::pool::{Connections, WatchedPool};
 use super::super::running;
+use super::replicas::Replicas;
 use super::{DatabaseUrl, Lent};
 use crate::settings::DatabaseSettings;
 
@@ -27,6 +28,7 @@ pub(in crate::store) struct Server {
     deadline: Duration,
     patience: Duration,
     losses: Losses,
+    replicas: Option<Replicas>,
 }
 
 /// When a connection was last found lost: those that were idle then may be lost too.
@@ -74,13 +76,11 @@ impl Server {
                 })
             })
             .connect_lazy_with(settings.url.options().clone());
-        Self {
-            primary: Connections::new("app-postgres", settings.pool, pool),
-            deadline: settings.deadline,
-            // Three may be tried in vain until the deadline.
-            patience: (settings.deadline / 3).max(Duration::from_secs(1)),
-            losses,
-        }
+        let primary = Connections::new("app-postgres", settings.pool, pool);
+        // Three may be tried in vain until the deadline.
+        let patience = (settings.deadline / 3).max(Duration::from_secs(1));
+        let replicas = Replicas::new(settings, &primary, patience);
+        Self { primary, deadline: settings.deadline, patience, losses, replicas }
     }
 
     /// How long whoever lost the server goes on asking.
@@ -91,6 +91,8 @@ impl Server {
     /// Notes that a connection was lost.
     pub(super) fn lost(&self) {
         self.losses.note();
+        // What comes may be another server, with another log.
+        self.replicas.iter().for_each(Replicas::changed_everything);
     }
 
     /// A connection, for a while.
@@ -98,12 +100,24 @@ impl Server {
         Ok(Lent::new(self.primary.acquire().await?, self.patience))
     }
 
+    /// The servers that follow it, if there are any.
+    pub(super) fn replicas(&self) -> Option<&Replicas> {
+        self.replicas.as_ref()
+    }
+
     pub(super) fn pools(&self) -> Vec<WatchedPool> {
-        vec![self.primary.watched().clone()]
+        let replicas = self.replicas.iter().flat_map(Replicas::pools);
+        std::iter::once(self.primary.watched().clone()).chain(replicas).collect()
     }
 
     pub(super) async fn close(&self) {
-        if timeout(CLOSING, self.primary.close()).await.is_err() {
+        let closing = async {
+            self.primary.close().await;
+            if let Some(replicas) = &self.replicas {
+                replicas.close().await;
+            }
+        };
+        if timeout(CLOSING, closing).await.is_err() {
             tracing::info!("connections to the database did not close in time and are left");
         }
     }

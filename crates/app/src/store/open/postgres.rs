@@ -104,6 +104,7 @@ async fn connect(
     prepare(settings).await?;
     let installation = db.one(&INSTALLATION, &[]).await?.map(|row| row.text("id")).transpose()?;
     let installation = installation.ok_or(sqlx::Error::RowNotFound)?;
+    db.is_of(&installation);
     let cache = cache(&installation);
     let store = Store {
         db,

@@ -10,8 +10,8 @@ use tidegate_testkit::PostgresServer;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Only, Plan, Sql, accounts, analytics, exports, files, imports, invalidations, notifications, reminders, restored,
-    running, schedules, tenants, webhooks,
+    Only, Plan, Sql, accounts, analytics, exports, files, imports, invalidations, notifications, reminders, replicas,
+    restored, running, schedules, tenants, webhooks,
 };
 use crate::store::{Store, dump};
 
@@ -93,6 +93,8 @@ const ALL: &[&Sql] = &[
     &reminders::REMOVE_OLD,
     &reminders::SCHEDULES,
     &reminders::SEND,
+    &replicas::DONE,
+    &replicas::SAID,
     &restored::CLEAR_TOLD,
     &restored::CLOSE_EXPORTS,
     &restored::CLOSE_IMPORTS,
