@@ -366,7 +366,7 @@ where
                 // The client is told by GOAWAY; what it has asked for until it hears that is answered.
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
-                    _ = streams.useless(FAREWELL) => return,
+                    () = streams.farewell(FAREWELL) => return,
                     ended = connection.as_mut() => ended,
                 }
             }

@@ -54,7 +54,7 @@ pub(super) const PROOFS: &[Proof] = &[
     ),
     proof(
         "sigterm-under-load",
-        "SIGTERM while 64 clients ask behind a balancer: no accepted request is lost",
+        "SIGTERM while 64 clients ask behind a balancer and an import runs: no accepted request is lost, and the import loses no attempt and no line",
         "tidegate-api",
         "e2e",
         "sigterm::behind_a_balancer_nothing_is_lost",

@@ -1,15 +1,17 @@
-//! A process is told to end while it is asked: no request that it took goes unanswered.
+//! A process is told to end while it is asked, and while a job runs in it: no request that it took goes unanswered, and the job goes
+//! on elsewhere as if nothing had been.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use serde_json::json;
 use tidegate_testkit::{poll_until, scale};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::harness::{Api, DEADLINE, schedule};
+use crate::harness::{Api, DEADLINE, csv, good_titles, schedule};
 
 /// One request and its whole answer, as text; nothing or less than that where it is lost.
 async fn ask(connection: &mut TcpStream, request: &[u8]) -> String {
@@ -71,6 +73,9 @@ async fn client(address: String, nth: usize, gone: Option<Arc<AtomicBool>>, answ
     is_told
 }
 
+/// Lines of the import that is under way.
+const LINES: usize = 5_000;
+
 /// Ends a process that clients ask all the while. With a delay they are behind a balancer, which looks at `/readyz`.
 async fn end_under_load(delay: Option<&str>) {
     let clients = scale(8, 64);
@@ -80,9 +85,17 @@ async fn end_under_load(delay: Option<&str>) {
         ("TIDEGATE_LIMIT_DDOS", wide),
         ("TIDEGATE_LIMIT_API", wide),
         ("TIDEGATE_LIMIT_TENANT_MODE", "off"),
+        // Long enough to be cut off, and a lease that nobody could wait for: only what is given back is taken up again.
+        ("TIDEGATE_IMPORT_PAUSE", "1s"),
+        ("TIDEGATE_QUEUE_GRACE", "100ms"),
+        ("TIDEGATE_QUEUE_LEASE", "30m"),
     ])
     .await;
-    api.create_tenant("acme", "enterprise").await;
+    for tenant in ["acme", "slow"] {
+        api.create_tenant(tenant, "enterprise").await;
+    }
+    let import = api.import_csv("slow", csv(LINES, &[])).await;
+    api.job_when(&import, |job| job["state"] == "leased" && job["progress"].is_object()).await;
     let address = api.url.trim_start_matches("http://").to_owned();
     let gone = delay.map(|_| Arc::new(AtomicBool::new(false)));
     let answered = Arc::new(AtomicUsize::new(0));
@@ -108,6 +121,12 @@ async fn end_under_load(delay: Option<&str>) {
         assert!(is_told.expect("nothing is lost"), "a client was not told that its connection ends");
     }
     assert!(api.process.log().find(|line| line.contains("cut off")).is_none());
+
+    api.restart().await;
+    let job = api.job_in_state(&import, "done").await;
+    assert_eq!((&job["deliveries"], &job["failures"]), (&json!(2), &json!(0)), "{job}");
+    assert_eq!(job["attempts"].as_array().map(Vec::len), Some(1), "{job}");
+    assert_eq!(api.titles("slow").await, good_titles(LINES, &[]));
 }
 
 #[tokio::test]

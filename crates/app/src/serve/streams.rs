@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -104,6 +104,8 @@ struct Shared {
     arrivals: Arrivals,
     open: Mutex<Open>,
     asked: Notify,
+    /// Nothing more is begun.
+    is_closed: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -135,12 +137,16 @@ pub(super) enum Useless {
 
 impl Streams {
     pub(super) fn new(settings: HttpSettings, budget: Option<Budget>, arrivals: Arrivals) -> Self {
-        Self(Arc::new(Shared { settings, budget, arrivals, open: Mutex::default(), asked: Notify::new() }))
+        let (open, asked, is_closed) = (Mutex::default(), Notify::new(), AtomicBool::new(false));
+        Self(Arc::new(Shared { settings, budget, arrivals, open, asked, is_closed }))
     }
 
-    /// Begins a request. None where its address has as many under way as it may have.
+    /// Begins a request. None where its address has as many under way as it may have, and behind the end.
     pub(super) fn begin(&self) -> Option<Stream> {
         let shared = &self.0;
+        if shared.is_closed.load(Ordering::Relaxed) {
+            return None;
+        }
         if let Some(Budget { used, most }) = &shared.budget
             && used.fetch_add(1, Ordering::Relaxed) >= *most
         {
@@ -154,6 +160,16 @@ impl Streams {
         shared.arrivals.busy();
         shared.asked.notify_one();
         Some(Stream { streams: self.clone(), id, is_answered: false })
+    }
+
+    /// Comes back when nothing is under way any more, once the client was told that the connection ends. What it asks for later than
+    /// `patience` after that is refused: hyper takes it until the client answers a ping, which it may never do.
+    pub(super) async fn farewell(&self, patience: Duration) {
+        let close = async {
+            sleep(patience).await;
+            self.0.is_closed.store(true, Ordering::Relaxed);
+        };
+        tokio::join!(close, self.useless(patience));
     }
 
     /// Comes back when there was a request.

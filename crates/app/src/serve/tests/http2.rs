@@ -287,3 +287,31 @@ async fn who_speaks_h2_is_told_of_the_end_and_answered() {
     assert_eq!(body(answer.await.unwrap().into_body()).await, b"at last");
     timeout(DEADLINE, connection).await.expect("it ends").unwrap().expect("and well");
 }
+
+/// Who is told to leave counts no longer as one of its address's connections, and so must not go on asking.
+#[tokio::test]
+async fn who_does_not_listen_to_the_end_is_not_served_for_ever() {
+    let server = Server::start(routes(), |_| {}).await;
+    let mut connection = server.connect().await;
+    connection.write_all(&[PREFACE, SETTINGS, &frame(1, 5, 1, HEAD)].concat()).await.unwrap();
+    server.ending.announced.cancel();
+    let (mut reader, mut writer) = connection.split();
+    // It answers no ping, behind which a server would take nothing more.
+    let asks = async {
+        for stream in (3..).step_by(2) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if writer.write_all(&frame(1, 5, stream, HEAD)).await.is_err() {
+                break;
+            }
+        }
+    };
+    let mut answers = Vec::new();
+    let ended = async {
+        tokio::select! {
+            () = asks => {}
+            _ = reader.read_to_end(&mut answers) => {}
+        }
+    };
+    timeout(DEADLINE / 4, ended).await.expect("the server ends it");
+    assert!(!answers.is_empty(), "and has answered before");
+}
