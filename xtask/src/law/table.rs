@@ -72,7 +72,7 @@ pub(super) const CONFINED: &[Confined] = &[
     Confined { dependency: "bullmq-official", only_in: BENCHES },
     Confined { dependency: "axum", only_in: &["tidegate-api", "tidegate-app", "tidegate-benches"] },
     // Pages are made in one place; figures know nothing of how they are shown.
-    Confined { dependency: "maud", only_in: &["tidegate-api"] },
+    Confined { dependency: "maud", only_in: &["tidegate-api", "tidegate-app"] },
     Confined { dependency: "lettre", only_in: APP },
     Confined { dependency: "thirtyfour", only_in: &["tidegate-testkit"] },
     Confined { dependency: "sqlx", only_in: &["tidegate-app", "tidegate-queue"] },

@@ -49,7 +49,7 @@ pub const CATALOGUE: &[Setting] = &[
         "files_url",
         "TIDEGATE_FILES_URL",
         None,
-        "where exports and backups lie: s3://BUCKET/PREFIX, with the usual variables of AWS; not set: in the data directory",
+        "where exports, reports and backups lie: s3://BUCKET/PREFIX, with the usual variables of AWS; not set: in the data directory",
     ),
     setting(
         "worker",
@@ -308,6 +308,20 @@ pub const CATALOGUE: &[Setting] = &[
         "TIDEGATE_EXPORT_MAX_PENDING",
         Some("5"),
         "exports that a tenant may have waiting or running; more are answered 429",
+    ),
+    setting(
+        "queue.report_concurrency",
+        "TIDEGATE_QUEUE_REPORT_CONCURRENCY",
+        Some("1"),
+        "reports that one process makes at a time",
+    ),
+    setting("report.timeout", "TIDEGATE_REPORT_TIMEOUT", Some("1h"), "how long one run of a report may take"),
+    setting("report.keep", "TIDEGATE_REPORT_KEEP", Some("24h"), "how long the files of a report can be fetched"),
+    setting(
+        "report.max_pending",
+        "TIDEGATE_REPORT_MAX_PENDING",
+        Some("5"),
+        "reports that a tenant may have waiting or running; more are answered 429",
     ),
     setting(
         "queue.backup_concurrency",
