@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tidegate_testkit::poll_until;
 
-use crate::harness::{Api, DEADLINE, problem, success_json};
+use crate::harness::{Api, DEADLINE, csv, problem, success_json};
 
 async fn ask(api: &Api, tenant: &str, body: &Value) -> Response {
     let request = api.request(Method::POST, "/api/reports").header("x-tenant-id", tenant).json(body);
@@ -156,4 +156,31 @@ pub(crate) async fn a_tenant_asks_for_so_many_in_a_time() {
     }
     problem(ask(&api, "acme", &good).await, 429, "rate-limited").await;
     assert_eq!(ask(&api, "other", &good).await.status(), StatusCode::ACCEPTED, "another is not held up");
+}
+
+#[tokio::test]
+pub(crate) async fn a_report_killed_on_its_way_is_made_again_and_is_one_pair() {
+    let mut api = Api::start_with(&[("TIDEGATE_QUEUE_LEASE", "3s")]).await;
+    api.create_tenant("acme", "enterprise").await;
+    let import = api.import_csv("acme", csv(10_000, &[])).await;
+    api.job_in_state(&import, "done").await;
+
+    let asked = ask(&api, "acme", &json!({"kind": "schedules", "from": "2029-12-01", "to": "2030-12-01"})).await;
+    let location = asked.headers()["location"].to_str().expect("text").to_owned();
+    let begun = poll_until(DEADLINE, async || {
+        let report = success_json(api.get_as("acme", &location)).await;
+        (report["state"] != "ready").then_some(())
+    });
+    begun.await.expect("it begins");
+    api.kill_and_restart().await;
+
+    let done = poll_until(DEADLINE, async || {
+        let report = success_json(api.get_as("acme", &location)).await;
+        (report["state"] == "done").then(|| report["result"].clone())
+    });
+    let result = done.await.expect("it is made again");
+    let table = fetched(&api, "acme", &result["csv"], "text/csv; charset=utf-8").await;
+    assert!(table.contains("total,total,10000,"), "{table}");
+    fetched(&api, "acme", &result["html"], "text/html; charset=utf-8").await;
+    assert_ne!(result["csv"]["id"], result["html"]["id"]);
 }

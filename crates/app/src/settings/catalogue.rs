@@ -212,7 +212,7 @@ pub const CATALOGUE: &[Setting] = &[
         "first block of an address and account over it; 0s: none",
     ),
     setting("limits.auth_mode", "TIDEGATE_LIMIT_AUTH_MODE", Some("on"), MODE),
-    setting("limits.report", "TIDEGATE_LIMIT_REPORT", Some("10/hour"), "reports of one user; at most 1000"),
+    setting("limits.report", "TIDEGATE_LIMIT_REPORT", Some("10/hour"), "exports and reports of one user; at most 1000"),
     setting(
         "limits.report_block",
         "TIDEGATE_LIMIT_REPORT_BLOCK",
