@@ -34,6 +34,16 @@ pub(crate) struct Caller {
     pub session: Option<Session>,
 }
 
+impl Caller {
+    /// Whoever asks for what is dear, as the limiter `report` counts it: each user by itself, and the tenant where it speaks itself.
+    pub(crate) fn asker(&self) -> String {
+        match &self.session {
+            Some(session) => format!("{}|{}", self.tenant.id, session.user),
+            None => self.tenant.id.to_string(),
+        }
+    }
+}
+
 impl FromRequestParts<App> for Caller {
     type Rejection = Problem;
 

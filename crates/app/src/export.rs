@@ -5,11 +5,10 @@
 //! where a title itself begins so, every run of apostrophes before such a sign gets one more, and loses one. Where lists are separated by
 //! semicolons, as in much of Europe, a spreadsheet takes each attendee for a cell, and each is guarded.
 
-use std::fmt::Write;
-
 use chrono::SecondsFormat;
 use serde::Serialize;
 
+use crate::csv;
 use crate::import::{COLUMNS, Format, guarded};
 use crate::store::Schedule;
 
@@ -26,7 +25,7 @@ pub(crate) fn lines(format: Format, schedules: &[Schedule]) -> String {
     let mut text = String::new();
     for schedule in schedules {
         match format {
-            Format::Csv => csv(&mut text, schedule),
+            Format::Csv => csv_line(&mut text, schedule),
             Format::Ndjson => ndjson(&mut text, schedule),
         }
         text.push('\n');
@@ -50,22 +49,12 @@ pub(crate) fn extension(format: Format) -> &'static str {
     }
 }
 
-fn csv(text: &mut String, schedule: &Schedule) {
+fn csv_line(text: &mut String, schedule: &Schedule) {
     let attendees = schedule.attendees.iter().map(|attendee| guarded(attendee)).collect::<Vec<_>>().join(";");
     let (starts_at, ends_at) = (time(schedule.starts_at), time(schedule.ends_at));
     let recurrence = schedule.recurrence.as_deref().unwrap_or_default();
     let cells = [&guarded(&schedule.title), starts_at.as_str(), &ends_at, recurrence, &attendees];
-    for (number, cell) in cells.into_iter().enumerate() {
-        if number > 0 {
-            text.push(',');
-        }
-        if cell.contains(['"', ',', ';', '\n', '\r', ' ']) {
-            // A text takes whatever it is given.
-            let _ = write!(text, "\"{}\"", cell.replace('"', "\"\""));
-        } else {
-            text.push_str(cell);
-        }
-    }
+    csv::push_line(text, cells);
 }
 
 fn ndjson(text: &mut String, schedule: &Schedule) {

@@ -1,4 +1,4 @@
-//! Files that outlive the job that makes them: exports and backups, in the data directory or in a bucket of S3.
+//! Files that outlive the job that makes them: exports, reports and backups, in the data directory or in a bucket of S3.
 //!
 //! Every key is made here, of a kind, a tenant and a UUID, and of nothing that a client sent. A file is seen whole or not at all:
 //! it is written in parts that become a file only when the last is there, and whoever gives up on the way leaves none.
@@ -47,17 +47,20 @@ const TRYING: Duration = Duration::from_secs(60);
 pub enum FileKind {
     /// A tenant's schedules.
     Export,
+    /// What a report says, as a page or a table.
+    Report,
     /// All tables.
     Backup,
 }
 
 impl FileKind {
-    const ALL: [Self; 2] = [Self::Export, Self::Backup];
+    const ALL: [Self; 3] = [Self::Export, Self::Report, Self::Backup];
 
     /// Its stable word.
     pub fn name(self) -> &'static str {
         match self {
             Self::Export => "export",
+            Self::Report => "report",
             Self::Backup => "backup",
         }
     }

@@ -7,15 +7,19 @@ mod analytics_tests;
 mod backup;
 mod email;
 mod export;
-mod export_admission;
 #[cfg(test)]
 mod export_tests;
+mod file_run;
+mod file_run_admission;
 mod import;
 #[cfg(test)]
 mod import_tests;
 mod notification;
 mod queues;
 mod regular;
+mod report;
+#[cfg(test)]
+mod report_tests;
 mod schedule;
 #[cfg(test)]
 pub(crate) mod test_ground;
@@ -33,14 +37,20 @@ pub use email::SendEmail;
 #[cfg(test)]
 pub(crate) use export::ExportHandler;
 pub use export::ExportSchedules;
-pub use export_admission::{ExportNotAdmitted, ExportPlace};
+pub use file_run::FileJob;
+#[cfg(test)]
+pub(crate) use file_run::FileRuns;
+pub use file_run_admission::{FilePlace, FilesNotAdmitted};
 pub use import::ImportSchedules;
 #[cfg(test)]
 pub(crate) use import::{ImportHandler, Pace};
 pub use notification::{DeliverNotification, SendNotification, shown};
-pub(crate) use queues::{ALL, is_known};
+pub(crate) use queues::{ALL, is_known, queue_of};
 pub use queues::{AppQueue, QUEUES, ServedQueue, usual_kind};
 pub(crate) use regular::{Regular, keep_enqueueing};
+pub use report::MakeReport;
+#[cfg(test)]
+pub(crate) use report::ReportHandler;
 pub use schedule::{ExpandSchedules, RemindOfSchedule};
 
 use crate::node::Node;

@@ -35,7 +35,7 @@ use crate::jobs::ServedQueue;
 pub use catalogue::{CATALOGUE, Setting};
 pub use database::DatabaseSettings;
 pub use email::{EmailSettings, Security, SmtpServer};
-pub use files::{FilesPlace, FilesSettings};
+pub use files::{FileRunSettings, FilesPlace, FilesSettings};
 pub use hidden::Hidden;
 pub use notifications::{NotificationSettings, WebhookSettings};
 pub use performance::{AlertSettings, OtlpSettings, PerformanceSettings};
@@ -284,11 +284,11 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where a `tidegate-worker` answers probes and `/metrics`, if it does.
     pub worker_listen: Option<SocketAddr>,
-    /// Databases in files, exports, backups and the spool of uploads.
+    /// Databases in files, exports, reports, backups and the spool of uploads.
     pub data_dir: PathBuf,
     /// The server with the application's tables, where they are not in a file there.
     pub database: Option<DatabaseSettings>,
-    /// Where exports and backups lie, and how long.
+    /// Where exports, reports and backups lie, and how long.
     pub files: FilesSettings,
     /// Whether the API runs jobs itself.
     pub worker: InnerWorker,

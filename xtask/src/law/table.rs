@@ -71,8 +71,8 @@ pub(super) const CONFINED: &[Confined] = &[
     Confined { dependency: "apalis-redis", only_in: BENCHES },
     Confined { dependency: "bullmq-official", only_in: BENCHES },
     Confined { dependency: "axum", only_in: &["tidegate-api", "tidegate-app", "tidegate-benches"] },
-    // Pages are made in one place; figures know nothing of how they are shown.
-    Confined { dependency: "maud", only_in: &["tidegate-api"] },
+    // Pages are made by the API, and the one that is a file, of a report, in the application; figures know nothing of how they are shown.
+    Confined { dependency: "maud", only_in: &["tidegate-api", "tidegate-app"] },
     Confined { dependency: "lettre", only_in: APP },
     Confined { dependency: "thirtyfour", only_in: &["tidegate-testkit"] },
     Confined { dependency: "sqlx", only_in: &["tidegate-app", "tidegate-queue"] },

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::TryStreamExt;
-use tidegate_queue::{Broker, BrokerError, Job, JobId, State};
+use tidegate_queue::{Broker, BrokerError, JobId, State};
 use tokio_util::sync::CancellationToken;
 
 use super::{FileKind, Files, FilesError};
 use crate::clock;
-use crate::jobs::ExportSchedules;
+use crate::jobs::queue_of;
 use crate::store::{Store, StoreError};
 
 const PERIOD: Duration = Duration::from_secs(600);
@@ -18,7 +18,7 @@ const PERIOD: Duration = Duration::from_secs(600);
 const GRACE: Duration = Duration::from_secs(3600);
 /// Whoever writes a file for longer than this is dead.
 const UNFINISHED: Duration = Duration::from_secs(24 * 3600);
-/// An export without a job is left alone for so long: its job may only be about to be enqueued.
+/// A run without a job is left alone for so long: its job may only be about to be enqueued.
 const HANDED_OVER: Duration = Duration::from_secs(300);
 /// Rows that are looked at in one go.
 const AT_A_TIME: u32 = 100;
@@ -51,7 +51,7 @@ impl FilesSweep {
                 ("files whose time is over", self.expired().await),
                 ("files of nobody", self.orphans(GRACE).await),
                 ("unfinished files", self.files.remove_unfinished(UNFINISHED).await.map_err(Into::into)),
-                ("old exports", self.exports(HANDED_OVER).await),
+                ("old runs", self.runs(HANDED_OVER).await),
             ];
             for (what, outcome) in swept {
                 if let Err(error) = outcome {
@@ -82,31 +82,33 @@ impl FilesSweep {
 
     /// Removes content that no row names. Backups have none: they must outlive the database.
     pub(crate) async fn orphans(&self, age: Duration) -> Result<(), SweepError> {
-        let mut found = self.files.list(FileKind::Export);
-        while let Some(file) = found.try_next().await? {
-            let is_old = SystemTime::from(clock::now()).duration_since(file.written).unwrap_or_default() >= age;
-            if is_old && !self.store.knows_file(file.at.id).await? {
-                self.files.remove(&file.at).await?;
-                tracing::info!(file = %file.at.id, "removed a file that nobody knows");
+        for kind in [FileKind::Export, FileKind::Report] {
+            let mut found = self.files.list(kind);
+            while let Some(file) = found.try_next().await? {
+                let is_old = SystemTime::from(clock::now()).duration_since(file.written).unwrap_or_default() >= age;
+                if is_old && !self.store.knows_file(file.at.id).await? {
+                    self.files.remove(&file.at).await?;
+                    tracing::info!(file = %file.at.id, "removed a file that nobody knows");
+                }
             }
         }
         Ok(())
     }
 
-    /// Forgets exports whose job is gone, and closes those whose job is over.
-    pub(crate) async fn exports(&self, age: Duration) -> Result<(), SweepError> {
+    /// Forgets runs whose job is gone, and closes those whose job is over.
+    pub(crate) async fn runs(&self, age: Duration) -> Result<(), SweepError> {
         let before = clock::now() - age;
         let mut after = None;
         loop {
-            let exports = self.store.old_exports(before, after.as_ref(), AT_A_TIME).await?;
-            let Some(last) = exports.last() else { return Ok(()) };
+            let runs = self.store.old_runs(before, after.as_ref(), AT_A_TIME).await?;
+            let Some(last) = runs.last() else { return Ok(()) };
             after = Some(last.clone());
-            for export in exports {
-                let Ok(id) = JobId::new(&export.id) else { continue };
-                match self.broker.job(ExportSchedules::QUEUE, &id).await?.map(|job| job.state) {
-                    None => self.store.remove_export(&export.id).await?,
-                    Some(State::Done | State::Dead | State::Cancelled) if !export.is_closed => {
-                        self.store.close_export(&export.id).await?;
+            for run in runs {
+                let (Ok(id), Some(queue)) = (JobId::new(&run.id), queue_of(run.kind)) else { continue };
+                match self.broker.job(queue, &id).await?.map(|job| job.state) {
+                    None => self.store.remove_run(&run.id).await?,
+                    Some(State::Done | State::Dead | State::Cancelled) if !run.is_closed => {
+                        self.store.close_run(&run.id).await?;
                     }
                     Some(_) => {}
                 }

@@ -7,12 +7,13 @@ use tidegate_queue::{Broker, Job, JobId, JobRecord, MemoryBroker, Producer, Queu
 use tokio_util::sync::CancellationToken;
 
 use super::test_ground::Ground;
-use super::{ExportHandler, ExportNotAdmitted, ExportPlace, ExportSchedules};
+use super::{ExportHandler, ExportSchedules, FilePlace, FileRuns, FilesNotAdmitted};
 use crate::clock;
 use crate::files::{FileAt, FileId, FileKind, Files, FilesSweep};
 use crate::import::Format;
 use crate::schedule::{RawSchedule, ScheduleDraft};
 use crate::settings::FilesPlace;
+use crate::store::Made;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -40,19 +41,19 @@ impl Export {
         Self { ground, broker: Arc::new(MemoryBroker::new()), files, directory }
     }
 
-    async fn ask(&self, most: u32) -> Result<JobId, ExportNotAdmitted> {
+    async fn ask(&self, most: u32) -> Result<JobId, FilesNotAdmitted> {
         let producer = Producer::new(Arc::clone(&self.broker) as _);
-        let place = ExportPlace { store: &self.ground.store, broker: &*self.broker, producer: &producer, most };
+        let place = FilePlace { store: &self.ground.store, broker: &*self.broker, producer: &producer, most };
         let job = ExportSchedules { tenant: self.ground.tenant.clone(), format: Format::Ndjson };
         place.begin(&job, None).await
     }
 
     fn work(&self) -> tokio_util::sync::DropGuard {
-        let handler = ExportHandler {
+        let handler = ExportHandler(FileRuns {
             store: self.ground.store.clone(),
             files: self.files.clone(),
             keep: Duration::from_secs(3600),
-        };
+        });
         let worker = Worker::builder(Arc::clone(&self.broker) as _)
             .queue(ExportSchedules::QUEUE, QueueOptions::new())
             .handler::<ExportSchedules, _>(handler)
@@ -100,7 +101,8 @@ async fn an_export_holds_every_schedule_and_is_done_once_however_often_it_runs()
     assert_eq!(titles.len(), 450);
 
     // As a run that was lost after its last step is done again.
-    assert_eq!(export.ground.store.open_export(id.as_str(), &export.ground.tenant).await.unwrap(), Some(file));
+    let again = export.ground.store.open_run(id.as_str(), &export.ground.tenant, FileKind::Export).await.unwrap();
+    assert_eq!(again, Some(Made::one(file)));
     assert_eq!(export.listed().await, [row.at]);
 }
 
@@ -108,7 +110,7 @@ async fn an_export_holds_every_schedule_and_is_done_once_however_often_it_runs()
 async fn places_run_out_and_come_back() {
     let export = Export::of(1).await;
     let first = export.ask(1).await.unwrap();
-    assert!(matches!(export.ask(1).await, Err(ExportNotAdmitted::TooMany { most: 1 })));
+    assert!(matches!(export.ask(1).await, Err(FilesNotAdmitted::TooMany { most: 1, .. })));
     export.broker.cancel(ExportSchedules::QUEUE, &first).await.unwrap();
     let second = export.ask(1).await.expect("a cancelled one has no place");
     let _worker = export.work();
@@ -149,25 +151,25 @@ async fn the_sweep_takes_what_is_over_and_what_nobody_knows_and_leaves_the_rest(
         export.files.create(at.clone()).await.unwrap().finish().await.unwrap();
     }
     // One whose job was never enqueued.
-    assert!(export.ground.store.reserve_export("lost", &export.ground.tenant, 1).await.unwrap());
+    assert!(export.ground.store.reserve_run("lost", &export.ground.tenant, FileKind::Export, 1).await.unwrap());
     let (files, store) = (export.files.clone(), export.ground.store.clone());
     let sweep = FilesSweep { files, store, broker: Arc::clone(&export.broker) as _ };
 
     sweep.orphans(Duration::from_secs(3600)).await.unwrap();
-    sweep.exports(Duration::from_secs(3600)).await.unwrap();
+    sweep.runs(Duration::from_secs(3600)).await.unwrap();
     assert_eq!(export.listed().await.len(), 2, "it may only be about to be entered");
-    assert_eq!(export.ground.store.pending_exports(&export.ground.tenant).await.unwrap().len(), 1);
+    assert_eq!(export.ground.store.pending_runs(&export.ground.tenant, FileKind::Export).await.unwrap().len(), 1);
 
     // Times in the tables are whole milliseconds.
     let later = || clock::now() - TimeDelta::milliseconds(1);
-    while export.ground.store.old_exports(later(), None, 10).await.unwrap().len() < 2 {
+    while export.ground.store.old_runs(later(), None, 10).await.unwrap().len() < 2 {
         tokio::task::yield_now().await;
     }
     sweep.orphans(Duration::ZERO).await.unwrap();
     sweep.expired().await.unwrap();
-    sweep.exports(Duration::ZERO).await.unwrap();
+    sweep.runs(Duration::ZERO).await.unwrap();
     assert_eq!(export.listed().await, std::slice::from_ref(kept));
     assert!(export.files.read(&backup).await.is_ok(), "a backup has no row");
-    assert!(export.ground.store.pending_exports(&export.ground.tenant).await.unwrap().is_empty());
+    assert!(export.ground.store.pending_runs(&export.ground.tenant, FileKind::Export).await.unwrap().is_empty());
     assert!(export.ground.store.file(&export.ground.tenant, kept.id).await.unwrap().is_some());
 }

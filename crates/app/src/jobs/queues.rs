@@ -10,7 +10,9 @@ use super::email::{self, SendEmail};
 use super::export::{self, ExportSchedules};
 use super::import::{self, ImportSchedules};
 use super::notification::{self, DeliverNotification, SendNotification};
+use super::report::{self, MakeReport};
 use super::schedule::{self, ExpandSchedules, RemindOfSchedule};
+use crate::files::FileKind;
 use crate::node::Node;
 
 /// A queue of the application.
@@ -92,6 +94,14 @@ pub(crate) const ALL: &[AppQueue] = &[
         join: notification::join,
     },
     AppQueue {
+        name: MakeReport::QUEUE,
+        kinds: &[MakeReport::KIND],
+        concurrency: "queue.report_concurrency",
+        timeout: "report.timeout",
+        retry: for_a_day,
+        join: report::join,
+    },
+    AppQueue {
         name: ExpandSchedules::QUEUE,
         kinds: &[ExpandSchedules::KIND, RemindOfSchedule::KIND],
         concurrency: "queue.schedule_concurrency",
@@ -135,6 +145,15 @@ pub(crate) fn is_known(kind: &str) -> bool {
     ALL.iter().any(|queue| queue.kinds.contains(&kind))
 }
 
+/// The queue of the jobs that make files of that kind for tenants.
+pub(crate) fn queue_of(files: FileKind) -> Option<&'static str> {
+    match files {
+        FileKind::Export => Some(ExportSchedules::QUEUE),
+        FileKind::Report => Some(MakeReport::QUEUE),
+        FileKind::Backup => None,
+    }
+}
+
 /// The kind of jobs that a queue is for, where a producer names none.
 pub fn usual_kind(queue: &str) -> Option<&'static str> {
     ALL.iter().find(|known| known.name == queue).and_then(|known| known.kinds.first().copied())
@@ -148,8 +167,9 @@ mod tests {
 
     #[test]
     fn what_needs_others_is_tried_for_a_day() {
-        for queue in
-            ALL.iter().filter(|queue| ["backup", "email", "export", "notification", "webhook"].contains(&queue.name))
+        for queue in ALL
+            .iter()
+            .filter(|queue| ["backup", "email", "export", "notification", "report", "webhook"].contains(&queue.name))
         {
             let policy = (queue.retry)();
             let delays = (1..).map_while(|attempt| policy.next(&FailedAttempt::new(attempt, "away")));

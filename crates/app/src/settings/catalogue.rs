@@ -49,7 +49,7 @@ pub const CATALOGUE: &[Setting] = &[
         "files_url",
         "TIDEGATE_FILES_URL",
         None,
-        "where exports and backups lie: s3://BUCKET/PREFIX, with the usual variables of AWS; not set: in the data directory",
+        "where exports, reports and backups lie: s3://BUCKET/PREFIX, with the usual variables of AWS; not set: in the data directory",
     ),
     setting(
         "worker",
@@ -212,7 +212,7 @@ pub const CATALOGUE: &[Setting] = &[
         "first block of an address and account over it; 0s: none",
     ),
     setting("limits.auth_mode", "TIDEGATE_LIMIT_AUTH_MODE", Some("on"), MODE),
-    setting("limits.report", "TIDEGATE_LIMIT_REPORT", Some("10/hour"), "reports of one user; at most 1000"),
+    setting("limits.report", "TIDEGATE_LIMIT_REPORT", Some("10/hour"), "exports and reports of one user; at most 1000"),
     setting(
         "limits.report_block",
         "TIDEGATE_LIMIT_REPORT_BLOCK",
@@ -308,6 +308,20 @@ pub const CATALOGUE: &[Setting] = &[
         "TIDEGATE_EXPORT_MAX_PENDING",
         Some("5"),
         "exports that a tenant may have waiting or running; more are answered 429",
+    ),
+    setting(
+        "queue.report_concurrency",
+        "TIDEGATE_QUEUE_REPORT_CONCURRENCY",
+        Some("1"),
+        "reports that one process makes at a time",
+    ),
+    setting("report.timeout", "TIDEGATE_REPORT_TIMEOUT", Some("1h"), "how long one run of a report may take"),
+    setting("report.keep", "TIDEGATE_REPORT_KEEP", Some("24h"), "how long the files of a report can be fetched"),
+    setting(
+        "report.max_pending",
+        "TIDEGATE_REPORT_MAX_PENDING",
+        Some("5"),
+        "reports that a tenant may have waiting or running; more are answered 429",
     ),
     setting(
         "queue.backup_concurrency",

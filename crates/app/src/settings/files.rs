@@ -1,11 +1,13 @@
 //! Where files are kept.
 
+use std::time::Duration;
+
 use object_store::path::Path;
 
 use super::SettingsError;
 use super::reader::Reader;
 
-/// Where exports and backups lie.
+/// Where exports, reports and backups lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FilesPlace {
     /// In the data directory.
@@ -19,21 +21,29 @@ pub enum FilesPlace {
     },
 }
 
-/// Exports, backups, and how long they are kept.
+/// Exports, reports, backups, and how long they are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilesSettings {
     /// Where they are.
     pub place: FilesPlace,
-    /// How long an export can be fetched.
-    pub export_keep: std::time::Duration,
-    /// Exports that a tenant may have waiting or running.
-    pub export_max_pending: u32,
+    /// Exports.
+    pub export: FileRunSettings,
+    /// Reports.
+    pub report: FileRunSettings,
     /// Backups that are kept; of more, the oldest go.
     pub backup_keep: usize,
 }
 
+/// Runs of one kind that make files for a tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileRunSettings {
+    /// How long what they made can be fetched.
+    pub keep: Duration,
+    /// How many a tenant may have waiting or running.
+    pub max_pending: u32,
+}
+
 pub(super) fn files(raw: &Reader<'_>) -> Result<FilesSettings, SettingsError> {
-    use std::time::Duration;
     let place = match raw.text("files_url") {
         None => FilesPlace::Directory,
         Some((text, _)) => bucket(text).ok_or_else(|| {
@@ -44,9 +54,17 @@ pub(super) fn files(raw: &Reader<'_>) -> Result<FilesSettings, SettingsError> {
     };
     Ok(FilesSettings {
         place,
-        export_keep: raw.duration("export.keep", Duration::from_secs(60), Duration::from_secs(365 * 24 * 3600))?,
-        export_max_pending: raw.count("export.max_pending", 1..=10_000)?,
+        export: runs(raw, "export.keep", "export.max_pending")?,
+        report: runs(raw, "report.keep", "report.max_pending")?,
         backup_keep: raw.count("backup.keep", 1..=10_000)?,
+    })
+}
+
+fn runs(raw: &Reader<'_>, keep: &'static str, max_pending: &'static str) -> Result<FileRunSettings, SettingsError> {
+    const MOST: Duration = Duration::from_secs(365 * 24 * 3600);
+    Ok(FileRunSettings {
+        keep: raw.duration(keep, Duration::from_secs(60), MOST)?,
+        max_pending: raw.count(max_pending, 1..=10_000)?,
     })
 }
 

@@ -11,7 +11,8 @@ use tidegate_cache::Touched;
 use uuid::Uuid;
 
 use super::sql::analytics::{ADD, INSERT, REMOVE_OLD, SPAN, TAKE};
-use super::{Change, Store, StoreError};
+use super::value::{Row, Value};
+use super::{Change, Snapshot, Store, StoreError};
 use crate::clock;
 use crate::tenant::TenantId;
 
@@ -55,6 +56,16 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Both together.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            created: self.created.saturating_add(other.created),
+            updated: self.updated.saturating_add(other.updated),
+            imported: self.imported.saturating_add(other.imported),
+            reminders_sent: self.reminders_sent.saturating_add(other.reminders_sent),
+        }
+    }
+
     fn add(&mut self, activity: Activity, n: u64) {
         let count = match activity {
             Activity::Created => &mut self.created,
@@ -79,14 +90,7 @@ impl Store {
         from: NaiveDate,
         to: NaiveDate,
     ) -> Result<BTreeMap<NaiveDate, Tally>, StoreError> {
-        let behind = to.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX);
-        let span = [tenant.as_str().into(), begin_of(from).into(), begin_of(behind).into()];
-        let mut days: BTreeMap<NaiveDate, Tally> = BTreeMap::new();
-        for row in self.all(&SPAN, &span).await? {
-            let (activity, n) = read(&row)?;
-            days.entry(row.time("day")?.date_naive()).or_default().add(activity, n);
-        }
-        Ok(days)
+        tallies(&self.all(&SPAN, &span_values(tenant, from, to)).await?)
     }
 
     /// Rolls at most `limit` rows into their days. How many it was: less than `limit` when none are left.
@@ -157,7 +161,37 @@ impl Change {
     }
 }
 
-fn read(row: &super::value::Row) -> Result<(Activity, u64), StoreError> {
+impl Snapshot {
+    /// As [`Store::analytics`].
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be read.
+    pub(crate) async fn analytics(
+        &mut self,
+        tenant: &TenantId,
+        from: NaiveDate,
+        to: NaiveDate,
+    ) -> Result<BTreeMap<NaiveDate, Tally>, StoreError> {
+        tallies(&self.all(&SPAN, &span_values(tenant, from, to)).await?)
+    }
+}
+
+fn span_values(tenant: &TenantId, from: NaiveDate, to: NaiveDate) -> [Value<'_>; 3] {
+    let behind = to.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX);
+    [tenant.as_str().into(), begin_of(from).into(), begin_of(behind).into()]
+}
+
+fn tallies(rows: &[Row]) -> Result<BTreeMap<NaiveDate, Tally>, StoreError> {
+    let mut days: BTreeMap<NaiveDate, Tally> = BTreeMap::new();
+    for row in rows {
+        let (activity, n) = read(row)?;
+        days.entry(row.time("day")?.date_naive()).or_default().add(activity, n);
+    }
+    Ok(days)
+}
+
+fn read(row: &Row) -> Result<(Activity, u64), StoreError> {
     let unreadable = |column| StoreError::Unreadable { table: "activity", id: String::new(), column };
     let kind = row.text("kind")?;
     let activity = Activity::ALL.into_iter().find(|activity| activity.name() == kind);

@@ -4,15 +4,16 @@
 
 pub(super) mod accounts;
 pub(super) mod analytics;
-pub(super) mod exports;
 pub(super) mod files;
 pub(super) mod imports;
 pub(super) mod invalidations;
 pub(super) mod notifications;
 pub(super) mod reminders;
 pub(super) mod replicas;
+pub(super) mod reports;
 pub(super) mod restored;
 pub(super) mod running;
+pub(super) mod runs;
 pub(super) mod schedules;
 pub(super) mod tenants;
 pub(super) mod webhooks;

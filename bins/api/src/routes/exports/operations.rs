@@ -3,18 +3,11 @@
 use serde_json::json;
 
 use super::{create, show};
-use crate::openapi::schema::{anything, named, object, one_of, or_null, text, time};
+use crate::openapi::schema::{object, one_of, text};
 use crate::openapi::{Circle, Routes, get, post};
+use crate::routes::file_runs;
 
 pub(in crate::routes) fn add(routes: Routes) -> Routes {
-    let export = object([
-        ("id", text()),
-        ("state", named("JobState")),
-        ("progress", or_null(named("Progress"))),
-        ("created_at", time()),
-        ("finished_at", or_null(time())),
-        ("result", anything()),
-    ]);
     routes
         .add(
             post(
@@ -35,7 +28,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 "How far an export is, and where its file lies",
             )
             .part("id", text(), "018f3c1e-7a4b-7c5d-8e9f-0123456789ab")
-            .ok(export),
+            .ok(file_runs::view()),
             show,
         )
 }

@@ -9,7 +9,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
         get("readFile", "/api/files/{id}", Circle::Tenant, "A file that a job wrote for the tenant")
             .part("id", text(), "018f3c1e-7a4b-7c5d-8e9f-0123456789ab")
             .revalidates()
-            .answers_as(200, &[("text/csv", text()), ("application/x-ndjson", text())]),
+            .answers_as(200, &[("text/csv", text()), ("text/html", text()), ("application/x-ndjson", text())]),
         show,
     )
 }

@@ -71,7 +71,7 @@ impl Place {
         let tenant: TenantId = "acme".parse().unwrap();
         import(&store, &tenant, 1_234).await;
         store.open_import("open", &tenant, Position::START).await.unwrap();
-        assert!(store.reserve_export("pending", &tenant, 1).await.unwrap());
+        assert!(store.reserve_run("pending", &tenant, FileKind::Export, 1).await.unwrap());
 
         let made = make(&store, &self.files()).await;
         shut(store, coherence, running).await;
@@ -159,7 +159,7 @@ async fn moves(from: &Place, to: &Place) {
     assert_eq!(there.name, "A \"name\"\n");
     assert!(there.plan.epoch() >= u64::try_from(before.timestamp_millis()).unwrap());
     assert!(store.pending_imports(&tenant).await.unwrap().is_empty(), "jobs are in no backup");
-    assert!(store.pending_exports(&tenant).await.unwrap().is_empty());
+    assert!(store.pending_runs(&tenant, FileKind::Export).await.unwrap().is_empty());
     assert!(matches!(to.restore(path.to_str().unwrap(), false).await, Err(RestoreError::Target(_))));
 }
 

@@ -151,7 +151,15 @@ pub(crate) const TABLES: &[Table] = &[
     },
     Table {
         name: "export_run",
-        columns: &[text("id"), text("tenant_id"), int("created_at"), text("file_id"), int("closed_at")],
+        columns: &[
+            text("id"),
+            text("tenant_id"),
+            int("created_at"),
+            text("file_id"),
+            int("closed_at"),
+            text("kind"),
+            text("second_file_id"),
+        ],
         keys: 1,
     },
     Table { name: "notification_stream", columns: &[text("tenant_id"), int("last"), int("gone")], keys: 1 },

@@ -13,7 +13,7 @@ use crate::store::StoreError;
 use crate::store::open::{self, OpenError};
 use crate::store::running::{self, Alone};
 use crate::store::sql::Sql;
-use crate::store::sql::restored::{CLEAR_TOLD, CLOSE_EXPORTS, CLOSE_IMPORTS, IDENTIFY, RENEW_PLANS, SKIP_NUMBERS};
+use crate::store::sql::restored::{CLEAR_TOLD, CLOSE_IMPORTS, CLOSE_RUNS, IDENTIFY, RENEW_PLANS, SKIP_NUMBERS};
 use crate::store::value::{Row, Value};
 
 /// Tables that can't be restored into.
@@ -197,7 +197,7 @@ impl Target {
         self.run(&IDENTIFY, &[(&name).into()]).await?;
         self.run(&RENEW_PLANS, &[now.into()]).await?;
         self.run(&CLOSE_IMPORTS, &[now.into()]).await?;
-        self.run(&CLOSE_EXPORTS, &[now.into()]).await?;
+        self.run(&CLOSE_RUNS, &[now.into()]).await?;
         self.run(&SKIP_NUMBERS, &[]).await?;
         self.run(&CLEAR_TOLD, &[]).await
     }

@@ -12,7 +12,7 @@ pub(in crate::store) static RENEW_PLANS: Sql = Sql::whole("UPDATE tenant SET pla
 pub(in crate::store) static CLOSE_IMPORTS: Sql = Sql::whole("UPDATE import SET closed_at = $1 WHERE closed_at IS NULL");
 
 /// `$1` now.
-pub(in crate::store) static CLOSE_EXPORTS: Sql =
+pub(in crate::store) static CLOSE_RUNS: Sql =
     Sql::whole("UPDATE export_run SET closed_at = $1 WHERE closed_at IS NULL");
 
 pub(in crate::store) static CLEAR_TOLD: Sql = Sql::whole("DELETE FROM invalidation");

@@ -1,41 +1,44 @@
-//! Who may export now: a tenant has only so many exports under way.
+//! Who may have files made now: a tenant has only so many runs of a kind under way.
 
 use chrono::TimeDelta;
-use tidegate_queue::{Broker, BrokerError, EnqueueError, EnqueueOptions, Job, JobId, Producer, State};
+use tidegate_queue::{Broker, BrokerError, EnqueueError, EnqueueOptions, JobId, Producer, State};
 
-use super::ExportSchedules;
+use super::file_run::FileJob;
 use crate::clock;
+use crate::files::FileKind;
 use crate::store::{Store, StoreError};
 
 /// How long a place without a job is left alone: the job may only be about to be enqueued.
 const HANDED_OVER: TimeDelta = TimeDelta::seconds(60);
 
-/// Where exports are asked for.
+/// Where files are asked for.
 #[derive(Clone, Copy)]
-pub struct ExportPlace<'a> {
+pub struct FilePlace<'a> {
     /// Where places are counted.
     pub store: &'a Store,
     /// Who knows which jobs there are.
     pub broker: &'a dyn Broker,
     /// The way into the queue.
     pub producer: &'a Producer,
-    /// Exports that a tenant may have under way.
+    /// Runs of the kind that a tenant may have under way.
     pub most: u32,
 }
 
-impl std::fmt::Debug for ExportPlace<'_> {
+impl std::fmt::Debug for FilePlace<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ExportPlace").field("most", &self.most).finish_non_exhaustive()
+        f.debug_struct("FilePlace").field("most", &self.most).finish_non_exhaustive()
     }
 }
 
-/// Why an export is not begun now.
+/// Why a run is not begun now.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ExportNotAdmitted {
-    /// The tenant has all the exports under way that it may have.
-    #[error("{most} exports are under way already; wait for one to end")]
+pub enum FilesNotAdmitted {
+    /// The tenant has all the runs under way that it may have.
+    #[error("{most} {}s are under way already; wait for one to end", kind.name())]
     TooMany {
+        /// Of what.
+        kind: FileKind,
         /// How many that is.
         most: u32,
     },
@@ -50,19 +53,19 @@ pub enum ExportNotAdmitted {
     Enqueue(#[from] EnqueueError),
 }
 
-impl ExportPlace<'_> {
-    /// Takes a place for one more export of the tenant, and enqueues it.
+impl FilePlace<'_> {
+    /// Takes a place for one more run of the tenant, and enqueues its job.
     ///
     /// # Errors
     ///
     /// When there is no place, or the job can't be enqueued.
-    pub async fn begin(&self, job: &ExportSchedules, trace: Option<String>) -> Result<JobId, ExportNotAdmitted> {
+    pub async fn begin<J: FileJob>(&self, job: &J, trace: Option<String>) -> Result<JobId, FilesNotAdmitted> {
         let id = JobId::generate();
         let most = self.most;
-        if !self.store.reserve_export(id.as_str(), &job.tenant, most).await? {
+        if !self.store.reserve_run(id.as_str(), job.tenant(), J::MAKES, most).await? {
             self.close_what_is_over(job).await?;
-            if !self.store.reserve_export(id.as_str(), &job.tenant, most).await? {
-                return Err(ExportNotAdmitted::TooMany { most });
+            if !self.store.reserve_run(id.as_str(), job.tenant(), J::MAKES, most).await? {
+                return Err(FilesNotAdmitted::TooMany { kind: J::MAKES, most });
             }
         }
         let options = EnqueueOptions::new().id(id.clone());
@@ -73,21 +76,21 @@ impl ExportPlace<'_> {
         if let Err(error) = self.producer.enqueue_with(job, options).await {
             // Whoever hears that an enqueue failed can't know that it did not happen: should the job run after all, it takes its
             // place again. A place that can't be given back now is swept.
-            let _ = self.store.remove_export(id.as_str()).await;
+            let _ = self.store.remove_run(id.as_str()).await;
             return Err(error.into());
         }
         Ok(id)
     }
 
-    /// Notes which exports came to an end without their handler: cancelled, dead by their last failure, or never enqueued.
+    /// Notes which runs came to an end without their handler: cancelled, dead by their last failure, or never enqueued.
     ///
     /// Done only when places seem to have run out, and then for as many jobs as there are places.
-    async fn close_what_is_over(&self, job: &ExportSchedules) -> Result<(), ExportNotAdmitted> {
-        for (id, since) in self.store.pending_exports(&job.tenant).await? {
+    async fn close_what_is_over<J: FileJob>(&self, job: &J) -> Result<(), FilesNotAdmitted> {
+        for (id, since) in self.store.pending_runs(job.tenant(), J::MAKES).await? {
             let Ok(job) = JobId::new(&id) else { continue };
-            match self.broker.job(ExportSchedules::QUEUE, &job).await?.map(|job| job.state) {
-                Some(State::Done | State::Dead | State::Cancelled) => self.store.close_export(&id).await?,
-                None if clock::now() - since > HANDED_OVER => self.store.remove_export(&id).await?,
+            match self.broker.job(J::QUEUE, &job).await?.map(|job| job.state) {
+                Some(State::Done | State::Dead | State::Cancelled) => self.store.close_run(&id).await?,
+                None if clock::now() - since > HANDED_OVER => self.store.remove_run(&id).await?,
                 _ => {}
             }
         }

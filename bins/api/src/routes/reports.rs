@@ -1,0 +1,51 @@
+//! `/api/reports`: figures of a tenant over a span of time, as a page and a table that a job makes.
+
+pub(super) mod operations;
+
+use axum::extract::{FromRequest, Request, State};
+use axum::response::Response;
+use serde::Deserialize;
+use tidegate_app::jobs::MakeReport;
+use tidegate_app::report::{ReportKind, Span, SpanErrors};
+use tidegate_perfmon::TraceContext;
+
+use super::file_runs::{self, RunView};
+use crate::app::App;
+use crate::caller::Caller;
+use crate::json::Json;
+use crate::path::Path;
+use crate::problem::Problem;
+
+/// What is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    kind: ReportKind,
+    from: String,
+    to: String,
+}
+
+/// Answers with the job that will make the report.
+pub(super) async fn create(State(app): State<App>, caller: Caller, request: Request) -> Result<Response, Problem> {
+    let trace = request.extensions().get::<TraceContext>().map(ToString::to_string);
+    let Json(Asked { kind, from, to }) = Json::from_request(request, &app).await?;
+    let span = Span::read(kind, &from, &to).map_err(|errors| invalid(&errors))?;
+    let job = MakeReport::of(caller.tenant.id.clone(), kind, &span);
+    file_runs::begin(&app, &caller, &job, app.settings().files.report, trace, "/api/reports").await
+}
+
+/// How far the tenant's report is, and in the end where its files are.
+pub(super) async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<axum::Json<RunView>, Problem> {
+    file_runs::show::<MakeReport>(&app, &caller, &id).await
+}
+
+/// Every field that is wrong, each with its reason.
+fn invalid(errors: &SpanErrors) -> Problem {
+    let fields: serde_json::Map<_, _> =
+        errors.iter().map(|(field, error)| ((*field).to_owned(), error.to_string().into())).collect();
+    Problem::unprocessable("invalid-fields", errors.to_string()).with("fields", fields)
+}
