@@ -299,7 +299,7 @@ async fn who_does_not_listen_to_the_end_is_not_served_for_ever() {
     // It answers no ping, behind which a server would take nothing more.
     let asks = async {
         for stream in (3..).step_by(2) {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            sleep(Duration::from_millis(100)).await;
             if writer.write_all(&frame(1, 5, stream, HEAD)).await.is_err() {
                 break;
             }
