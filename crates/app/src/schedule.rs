@@ -14,5 +14,5 @@ mod text;
 pub use attendee::{Attendee, MAX_ATTENDEE_CHARS, MAX_ATTENDEES};
 pub use draft::{MAX_TITLE_CHARS, RawSchedule, ScheduleDraft};
 pub use field::{Field, FieldError, FieldErrors, Problem};
-pub(crate) use occurrences::occurrences;
+pub(crate) use occurrences::{NoOccurrences, occurrences};
 pub use recurrence::{MAX_RULE_BYTES, MAX_TIMES_A_DAY, Recurrence, RecurrenceError};

@@ -354,7 +354,7 @@ where
             useless = streams.useless(settings.header_timeout) => match useless {
                 Useless::Idle => None,
                 Useless::Harmful => {
-                    tracing::debug!(%peer, "a connection was ended: its client takes nothing of an answer, or takes back what it asks for");
+                    tracing::debug!(%peer, "a connection was ended: its client takes back what it asks for, or takes nothing of the answers");
                     return;
                 }
             },

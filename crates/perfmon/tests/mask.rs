@@ -29,6 +29,8 @@ fn secrets_are_taken_out_and_the_rest_stays() {
         ("Cookie: theme=\"dark\"; sid=\"c\"\nHost: x", "Cookie: ****\nHost: x"),
         ("Authorization: Digest username=\"ada\", response=\"66\"", "Authorization: ****"),
         ("curl -H \"Cookie: sid=c\" example.org", "curl -H \"Cookie: ****\" example.org"),
+        (r#"curl -H "Cookie: a=\"b\"; sid=c" example.org"#, r#"curl -H "Cookie: ****" example.org"#),
+        (r#"sh -c "curl -H \"Cookie: a=b; sid=c\" example.org""#, r#"sh -c "curl -H \"Cookie: ****\" example.org""#),
         ("Set-Cookie: sid=c; Path=/\r\nHost: x", "Set-Cookie: ****\r\nHost: x"),
         ("form[password]=abc&x=1", "form[password]=****&x=1"),
         ("u=http%3A%2F%2Fx%3Ftoken%3Dabc&x=1", "u=http%3A%2F%2Fx%3Ftoken%3D****&x=1"),

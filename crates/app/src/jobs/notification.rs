@@ -32,6 +32,8 @@ const LIFE: Duration = Duration::from_secs(24 * 3600);
 const SHARE: usize = 4;
 /// How long a post waits whose tenant has its share under way.
 const PLACE_PAUSE: Duration = Duration::from_secs(1);
+/// How many of those it waits at most.
+const MOST_PAUSES: u32 = 30;
 /// The longest that a receiver may put us off.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
@@ -212,7 +214,10 @@ impl Handler<DeliverNotification> for DeliverHandler {
         let Ok(url) = webhook.url.reveal().parse::<Url>() else { return Outcome::bury("the URL can't be read") };
         // Of this tenant alone: another one's broken receiver at the same host is none of its business.
         let receiver = format!("{} {}", tenant.as_str(), url.authority());
-        let Ok(_place) = self.places.take(tenant.as_str()) else { return Outcome::snooze(PLACE_PAUSE) };
+        let Ok(_place) = self.places.take(tenant.as_str()) else {
+            // Longer each time: of thousands that wait few are looked at in vain.
+            return Outcome::snooze(PLACE_PAUSE * context.delivery().clamp(1, MOST_PAUSES));
+        };
         if let Err(wait) = self.breakers.admit(&receiver) {
             return Outcome::snooze(wait);
         }

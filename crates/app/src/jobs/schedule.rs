@@ -3,6 +3,8 @@
 //! `schedule.expand` makes a row for each reminder that is sent within `reminders.horizon`, and a job for each that is sent soon.
 //! `schedule.remind` sends one. What makes a reminder one is its row: see [`crate::store`].
 
+mod turns;
+
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -19,15 +21,13 @@ use super::regular::Regular;
 use super::{SendEmail, again};
 use crate::clock;
 use crate::node::Node;
-use crate::schedule::occurrences;
 use crate::settings::ReminderSettings;
-use crate::store::{DueSchedule, Occurring, PendingReminder, SentReminder, Store, StoreError};
+use crate::store::{DueSchedule, PendingReminder, SentReminder, Store, StoreError};
 use crate::tenant::TenantId;
+use turns::Turns;
 
-/// Schedules that one transaction takes, and reminders that are enqueued between two looks at the cancellation.
+/// Schedules that one transaction takes at most, and reminders that are enqueued between two looks at the cancellation.
 const PAGE: u32 = 500;
-/// Occurrences of one schedule that one transaction takes.
-const AT_ONCE: usize = 100;
 /// An occurrence that began longer ago gets no reminder any more.
 const GRACE: TimeDelta = TimeDelta::minutes(5);
 /// How far ahead of its time a reminder gets its job: for longer than a look at schedules is late.
@@ -104,6 +104,8 @@ struct Done {
     over_the_bound: u64,
     /// Schedules whose rule can't be followed.
     unreadable: u64,
+    /// Schedules that wait for the next look: their tenant's rules are dear to follow.
+    left: u64,
     /// Reminders that have a job.
     enqueued: u64,
 }
@@ -134,6 +136,8 @@ impl ExpandHandler {
     async fn expand(&self, context: &Context) -> Result<Done, Failure> {
         let now = clock::now();
         let mut done = Done::default();
+        // What is prepared is sent, whatever becomes of what is not; then what has come to it.
+        self.enqueue(now, &mut done, context).await?;
         self.prepare(now, &mut done, context).await?;
         self.enqueue(now, &mut done, context).await?;
         self.store.remove_reminders_before(now - KEPT).await?;
@@ -145,25 +149,28 @@ impl ExpandHandler {
         let mut after: Option<DueSchedule> = None;
         // Whether a schedule that occurs often was moved to where it is due still, which may be behind.
         let mut is_due_still = false;
+        let mut turns = Turns::new(now, until);
         loop {
             let page = self.store.due_schedules(until, after.as_ref(), PAGE).await?;
-            let Some(last) = page.last() else {
+            // A panic of the crate that follows rules is caught there.
+            let followed = tokio::task::spawn_blocking(move || {
+                let followed = turns.follow(page);
+                (turns, followed)
+            });
+            let (back, followed) = followed.await.map_err(|_| Failure::Stopped)?;
+            turns = back;
+            let Some(last) = followed.last else {
                 if !is_due_still {
                     return Ok(());
                 }
                 (after, is_due_still) = (None, false);
                 continue;
             };
-            after = Some(last.clone());
-            done.schedules += page.len() as u64;
-            // Rules are followed by the hundred thousand: that is no work for a thread that others wait for.
-            let followed = tokio::task::spawn_blocking(move || {
-                page.into_iter().map(|schedule| follow(schedule, now, until)).collect::<Vec<_>>()
-            });
-            let followed = followed.await.map_err(|_| Failure::Stopped)?;
-            let unreadable = followed.iter().filter(|(_, is_readable)| !is_readable).count();
-            done.unreadable += unreadable as u64;
-            let occurring: Vec<_> = followed.into_iter().map(|(occurring, _)| occurring).collect();
+            after = Some(last);
+            let occurring = followed.occurring;
+            done.schedules += occurring.len() as u64;
+            done.unreadable += followed.unreadable;
+            done.left += followed.left;
             is_due_still |= occurring.iter().any(|occurring| occurring.next.is_some_and(|next| next <= until));
             let prepared = self.store.prepare_reminders(&occurring, self.reminders.per_tenant_day).await?;
             done.prepared += prepared.made;
@@ -206,19 +213,6 @@ impl ExpandHandler {
             return Err(Failure::Stopped);
         }
         context.progress(percent, message).await.map_err(|_| Failure::Stopped)
-    }
-}
-
-/// What is to be prepared of a schedule, and whether its rule could be followed. What has passed, past the grace, is left behind.
-fn follow(schedule: DueSchedule, now: DateTime<Utc>, until: DateTime<Utc>) -> (Occurring, bool) {
-    let from = schedule.next_at.max(now - GRACE);
-    let behind = until + TimeDelta::milliseconds(1);
-    match occurrences(schedule.starts_at, schedule.recurrence.as_deref(), (from, behind), AT_ONCE) {
-        Ok(found) => (Occurring { schedule, within: found.starts, next: found.next }, true),
-        Err(error) => {
-            tracing::warn!(%error, schedule = %schedule.id, tenant = %schedule.tenant, "a schedule gets no reminders");
-            (Occurring { schedule, within: Vec::new(), next: None }, false)
-        }
     }
 }
 

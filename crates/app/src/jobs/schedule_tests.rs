@@ -9,7 +9,7 @@ use crate::jobs::DeliverNotification;
 use crate::jobs::test_ground::Ground as Tables;
 use crate::schedule::{RawSchedule, ScheduleDraft};
 use crate::settings::Hidden;
-use crate::store::Webhook;
+use crate::store::{Occurring, Webhook};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

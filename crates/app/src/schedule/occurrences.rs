@@ -24,6 +24,9 @@ pub(crate) enum NoOccurrences {
     /// Such as every second for a hundred million times.
     #[error("more than {MOST_STEPS} occurrences would have to be counted to come to the next one")]
     TooFar,
+    /// A fault of the crate that follows it.
+    #[error("following the rule panicked")]
+    Panicked,
 }
 
 /// Occurrences from `from` to before `until`, at most `most`. The first is the start of the schedule, whether or not the rule

@@ -1,7 +1,8 @@
 //! What a client may hold on to over HTTP/2, where one connection is many requests.
 //!
 //! hyper has no timer for any of it: a client that settles nothing, asks for nothing, or opens no window for an answer would be kept
-//! for ever. While an answer waits for its window nothing waits on the connection itself, so that the answers are watched here.
+//! for ever. While an answer waits for its window nothing waits on the connection itself, so that the answers are watched here. One that
+//! nobody takes is reset alone: behind a proxy the others of its connection are other clients'.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -18,6 +19,7 @@ use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioTimer;
 use tokio::sync::Notify;
+use tokio::task_local;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -69,12 +71,17 @@ pub(super) struct Tasks {
     pub(super) ended: CancellationToken,
 }
 
+task_local! {
+    /// Ends the task that it is asked in, and so resets its request: hyper has no other way to do that to one alone.
+    static RESET: CancellationToken;
+}
+
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
     fn execute(&self, task: F) {
-        let ended = self.ended.clone();
-        self.tracker.spawn(async move {
-            ended.run_until_cancelled(task).await;
-        });
+        let reset = self.ended.child_token();
+        self.tracker.spawn(RESET.scope(reset.clone(), async move {
+            reset.run_until_cancelled(task).await;
+        }));
     }
 }
 
@@ -102,9 +109,19 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Open {
     next: u64,
-    /// Until when a client has to take what it was handed of an answer; none while it is waited for by nobody.
-    streams: HashMap<u64, Option<Instant>>,
+    streams: HashMap<u64, Taking>,
     given_up: u32,
+}
+
+/// What a client has of an answer.
+#[derive(Debug)]
+enum Taking {
+    /// All that it was handed.
+    All,
+    /// All but a piece which it has to take by then. Else its request is reset.
+    Piece { by: Instant, reset: CancellationToken },
+    /// It was reset.
+    Late,
 }
 
 /// Why a connection is of no use any more.
@@ -112,7 +129,7 @@ struct Open {
 pub(super) enum Useless {
     /// It has asked for nothing in a while.
     Idle,
-    /// It takes nothing of an answer, or gives up what it asks for.
+    /// It gives up what it asks for, or takes nothing of it.
     Harmful,
 }
 
@@ -133,7 +150,7 @@ impl Streams {
         let mut open = self.open();
         open.next += 1;
         let id = open.next;
-        open.streams.insert(id, None);
+        open.streams.insert(id, Taking::All);
         shared.arrivals.busy();
         shared.asked.notify_one();
         Some(Stream { streams: self.clone(), id, is_answered: false })
@@ -144,15 +161,23 @@ impl Streams {
         self.0.asked.notified().await;
     }
 
-    /// Comes back when the connection is of no use, with patience for one that has asked for nothing.
+    /// Resets requests whose answers nobody takes. Comes back when the connection is of no use, with patience for one that has asked
+    /// for nothing.
     pub(super) async fn useless(&self, patience: Duration) -> Useless {
         let look = LOOK.min(patience / 4).min(self.0.settings.write_timeout / 4);
         loop {
             sleep(look).await;
             let now = Instant::now();
-            let open = self.open();
-            let is_late = |until: &Option<Instant>| until.is_some_and(|until| until <= now);
-            if open.given_up > MOST_GIVEN_UP || open.streams.values().any(is_late) {
+            let mut open = self.open();
+            for taking in open.streams.values_mut() {
+                if let Taking::Piece { by, reset } = taking
+                    && *by <= now
+                {
+                    reset.cancel();
+                    *taking = Taking::Late;
+                }
+            }
+            if open.given_up > MOST_GIVEN_UP {
                 return Useless::Harmful;
             }
             drop(open);
@@ -180,11 +205,23 @@ impl Stream {
     pub(super) fn answering(mut self, body: Body) -> Taken {
         self.is_answered = true;
         let pace = Pace::new(self.streams.0.settings.min_rate);
-        Taken { body, rest: Bytes::new(), pace, handed: None, stream: self }
+        // Nobody asks for the first piece before there is a window for it.
+        let handed = Some(self.hand(self.streams.0.settings.write_timeout));
+        Taken { body, rest: Bytes::new(), pace, handed, stream: self }
     }
 
-    fn wait(&self, until: Option<Instant>) {
-        self.streams.open().streams.insert(self.id, until);
+    /// From now on, which it returns, the client has to take what it was handed.
+    fn hand(&self, patience: Duration) -> Instant {
+        let now = Instant::now();
+        // Answers are taken by the tasks of this module alone: without one there is nothing to reset.
+        if let Ok(reset) = RESET.try_with(CancellationToken::clone) {
+            self.set(Taking::Piece { by: now + patience, reset });
+        }
+        now
+    }
+
+    fn set(&self, taking: Taking) {
+        self.streams.open().streams.insert(self.id, taking);
     }
 }
 
@@ -195,8 +232,9 @@ impl Drop for Stream {
             budget.used.fetch_sub(1, Ordering::Relaxed);
         }
         let mut open = self.streams.open();
-        open.streams.remove(&self.id);
-        open.given_up = if self.is_answered { open.given_up.saturating_sub(1) } else { open.given_up + 1 };
+        let is_late = matches!(open.streams.remove(&self.id), Some(Taking::Late));
+        let is_good = self.is_answered && !is_late;
+        open.given_up = if is_good { open.given_up.saturating_sub(1) } else { open.given_up + 1 };
         if open.streams.is_empty() {
             shared.arrivals.idle();
         }
@@ -209,7 +247,7 @@ pub(super) struct Taken {
     body: Body,
     rest: Bytes,
     pace: Pace,
-    /// Since when a piece waits to be taken.
+    /// Since when a piece waits to be taken, or the first one to be asked for.
     handed: Option<Instant>,
     stream: Stream,
 }
@@ -222,7 +260,7 @@ impl HttpBody for Taken {
         let this = &mut *self;
         if let Some(since) = this.handed.take() {
             this.pace.waited(since.elapsed());
-            this.stream.wait(None);
+            this.stream.set(Taking::All);
         }
         if this.rest.is_empty() {
             let Some(frame) = ready!(Pin::new(&mut this.body).poll_frame(cx)?) else { return Poll::Ready(None) };
@@ -235,9 +273,7 @@ impl HttpBody for Taken {
         this.pace.moved(piece.len());
         let patience = this.stream.streams.0.settings.write_timeout;
         let patience = this.pace.patience().map_or(patience, |pace| pace.min(patience));
-        let now = Instant::now();
-        this.handed = Some(now);
-        this.stream.wait(Some(now + patience));
+        this.handed = Some(this.stream.hand(patience));
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 

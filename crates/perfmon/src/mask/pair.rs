@@ -104,8 +104,7 @@ pub(super) fn find(text: &str, secrets: &mut Vec<Range<usize>>) {
         let Some((start_of_value, link)) = start_of_value(text, start, end) else { continue };
         // Whether it is a secret's is asked last: most words have no value.
         let Some(kind) = kind_of(text, start, end, link) else { continue };
-        let is_quoted = text[..start].ends_with('"');
-        let value = value_at(text, start_of_value, (kind, is_quoted), link, &mut lines);
+        let value = value_at(text, start_of_value, (kind, escape_of_quote(&text[..start])), link, &mut lines);
         let is_quoted = value.start > start_of_value;
         let is_in_dollars = is_quoted && text[..value.start].ends_with('$');
         if (is_in_dollars || kind.may_be(&text[value.clone()]))
@@ -396,11 +395,17 @@ impl Ends {
     }
 }
 
-/// The kind of secret comes with whether a quote opened right before its key.
+/// The backslashes of the quote at the end of `before`, if there is one.
+fn escape_of_quote(before: &str) -> Option<&str> {
+    let before = before.strip_suffix('"')?;
+    Some(&before[before.trim_end_matches('\\').len()..])
+}
+
+/// The kind of secret comes with the backslashes of the quote that opened right before its key, if one did.
 fn value_at(
     text: &str,
     start: usize,
-    (secret, is_quoted): (Secret, bool),
+    (secret, quote): (Secret, Option<&str>),
     link: Link,
     ends: &mut Ends,
 ) -> Range<usize> {
@@ -422,9 +427,10 @@ fn value_at(
         // A list or an object: to the end of the line rather than counting brackets that may be of the secret.
         Some('[' | '{') => start..ends.of_line(text, start),
         // A quote may be of the secret (`Cookie: a="b"; c=d`), and closes only what one before the key has opened.
-        _ if secret == Secret::Line => {
-            start..end_of(text, start, |char| matches!(char, '\n' | '\r') || (is_quoted && char == '"'))
-        }
+        _ if secret == Secret::Line => match quote {
+            Some(escape) => start..end_of_quoted(&text[..ends.of_line(text, start)], start, '"', escape),
+            None => start..end_of(text, start, |char| matches!(char, '\n' | '\r')),
+        },
         _ => start..ends.of_word(text, start),
     }
 }

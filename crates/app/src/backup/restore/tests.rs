@@ -4,7 +4,7 @@ use std::time::Duration;
 use tidegate_cache::TieredCache;
 use tidegate_queue::{Broker, Job, MemoryBroker, Producer, QueueOptions, State, Worker};
 use tidegate_ratelimit::{Overrides, Tier};
-use tidegate_testkit::PostgresServer;
+use tidegate_testkit::{PostgresServer, poll_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::*;
@@ -221,7 +221,10 @@ async fn a_running_node_forbids_a_restore_and_a_restore_a_node() {
         shut(store, coherence, running).await;
         drop(held);
 
-        let alone = Target::open(&place.settings, Present::Replace).await.unwrap();
+        // A server notices a moment later that who held its lock is gone.
+        let alone =
+            poll_until(Duration::from_secs(60), async || Target::open(&place.settings, Present::Replace).await.ok());
+        let alone = alone.await.expect("nobody holds it any more");
         match &place.settings.database {
             None => {
                 let starting = crate::store::running::hold(place.directory.path());

@@ -203,19 +203,48 @@ async fn headers_without_end_are_not_kept() {
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_takes_ends_its_connection() {
+async fn an_answer_that_nobody_takes_is_reset_and_the_others_go_on() {
     let server = Server::start(routes(), |http| http.write_timeout = SHORT).await;
-    let (mut client, connection) = server.client().await;
-    let (answer, _) = client.send_request(get("/large"), true).unwrap();
+    let (client, _connection) = server.client().await;
+    let (answer, _) = client.clone().send_request(get("/large"), true).unwrap();
     // No window is opened for more than the first 64 KiB of it.
     let mut answer = answer.await.unwrap().into_body();
-    // Its client sees an end, and not that of the answer.
-    let _ = timeout(DEADLINE, connection).await.expect("it ends").unwrap();
     let mut taken = 0;
-    while let Some(Ok(piece)) = answer.data().await {
-        taken += piece.len();
-    }
+    let ended = async {
+        loop {
+            match answer.data().await.expect("it doesn't end well") {
+                Ok(piece) => taken += piece.len(),
+                Err(error) => break error,
+            }
+        }
+    };
+    let error = timeout(DEADLINE, ended).await.expect("it ends");
+    assert_eq!(error.reason(), Some(h2::Reason::CANCEL));
     assert!((1..LARGE).contains(&taken), "{taken}");
+    // What was let lie has taken all of the connection's window.
+    answer.flow_control().release_capacity(taken).unwrap();
+    let (another, _) = client.clone().ready().await.unwrap().send_request(get("/large"), true).unwrap();
+    let another = body(another.await.unwrap().into_body());
+    assert_eq!(timeout(DEADLINE, another).await.expect("the connection goes on").len(), LARGE);
+}
+
+#[tokio::test]
+async fn who_takes_nothing_of_many_answers_is_ended() {
+    let server = Server::start(routes(), |http| http.write_timeout = SHORT).await;
+    let (mut client, connection) = server.client().await;
+    let mut held = Vec::new();
+    let ask = async {
+        // It waits while as many are open as may be.
+        while let Ok(ready) = client.ready().await {
+            client = ready;
+            let Ok((answer, _)) = client.send_request(get("/large"), true) else { break };
+            let Ok(answer) = answer.await else { break };
+            held.push(answer);
+        }
+    };
+    timeout(DEADLINE, ask).await.expect("its connection is ended");
+    let _ = timeout(DEADLINE, connection).await.expect("it ends").unwrap();
+    assert!(held.len() > 100, "{}", held.len());
 }
 
 #[tokio::test]
