@@ -38,7 +38,8 @@ fn text(address: SocketAddr, node: &Node) -> String {
         (None, Some(_)) => format!("Tables {tables}, jobs in {data} (queue.db), cache and limiters in memory"),
         (Some(redis), _) => format!("Queue, limits and shared cache on {redis}, tables {tables}"),
     };
-    let url = format!("http://{address}");
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{address}");
     format!(
         "Tidegate {version} listens on {url}
 {runs_on}; {worker}.

@@ -6,23 +6,28 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Version, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use tidegate_app::serve::ByTls;
 use tidegate_ratelimit::client_address;
 
 use crate::access;
 use crate::app::App;
+use crate::cookie;
 use crate::problem::Problem;
 
 /// The key under which a client's requests are counted: its address, an IPv6 one by its prefix.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientKey(pub String);
 
-/// Layer that finds the client's address behind trusted proxies, and keeps whom the request's target names. A request of HTTP/1.1
+/// Layer that finds the client's address behind trusted proxies, and keeps whom the request's target names and whether it came by
+/// our own TLS. A request of HTTP/1.1
 /// without a `Host`, or any with two, is refused (RFC 9112, 3.2): a proxy in front may have gone by another.
 pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Problem> {
     let hosts = request.headers().get_all(header::HOST).iter().count();
     if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
         return Err(Problem::bad_request("bad-host", format!("the request has {hosts} `Host` headers, and needs one")));
     }
+    let by_tls = request.extensions().get::<ByTls>().is_some();
+    cookie::mark(request.headers_mut(), by_tls);
     // Only a server that was started without connection info has no peer: its own tests.
     let peer = access::peer(request.extensions()).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let address = client_address(peer, request.headers(), &app.settings().trusted_proxies);

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// Never sent: among the headers since that is what those know of a request who ask how it came.
+const BY_TLS: HeaderName = HeaderName::from_static("tidegate-by-tls");
 
 /// The values of the cookies of that name.
 pub(crate) fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
@@ -17,9 +20,20 @@ pub(crate) fn own_name<'a>(name: &'a str, headers: &HeaderMap) -> Cow<'a, str> {
     if came_by_tls(headers) { format!("__Host-{name}").into() } else { name.into() }
 }
 
-/// Whether the request came by TLS, as the first of the proxies says, in either of the two headers. Whoever says so falsely only
+/// Notes whether the request came by TLS of our own, whatever its client says.
+pub(crate) fn mark(headers: &mut HeaderMap, by_tls: bool) {
+    headers.remove(BY_TLS);
+    if by_tls {
+        headers.insert(BY_TLS, HeaderValue::from_static("1"));
+    }
+}
+
+/// Whether the request came by TLS: our own, else as the first of the proxies says, in either of the two headers. Whoever says so falsely only
 /// keeps its own cookies from itself.
 pub(crate) fn came_by_tls(headers: &HeaderMap) -> bool {
+    if headers.contains_key(BY_TLS) {
+        return true;
+    }
     let first = |name| headers.get(name).and_then(|value| value.to_str().ok()?.split(',').next());
     let said = first("x-forwarded-proto").map(str::trim);
     let proto = |pair: &str| {
@@ -34,9 +48,19 @@ pub(crate) fn came_by_tls(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
+
+    #[test]
+    fn our_own_tls_counts_whatever_the_headers_say() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
+        mark(&mut headers, true);
+        assert!(came_by_tls(&headers));
+        assert_eq!(own_name("a", &headers), "__Host-a");
+        // Whoever sends the mark itself has not come by TLS.
+        mark(&mut headers, false);
+        assert!(!came_by_tls(&headers));
+    }
 
     #[test]
     fn what_came_by_tls_is_as_the_first_proxy_says() {

@@ -15,6 +15,7 @@ const PROGRAM: Program = Program {
     about: "Tidegate's HTTP API, with a worker inside on the embedded default",
     flags: &[],
     restores: true,
+    speaks_tls: true,
 };
 
 fn main() -> ExitCode {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use tidegate_app::node::{Node, StartError};
 use tidegate_app::probes::Probes;
-use tidegate_app::serve::{self, Ending, serve};
+use tidegate_app::serve::{self, Ending, ServeSettings, serve};
 use tidegate_app::settings::{InnerWorker, Settings};
 use tidegate_app::shutdown;
+use tidegate_app::tls::Certificates;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -23,11 +24,12 @@ use crate::routes;
 /// When the process can't start; once it serves, nothing ends it but a signal, or that it can't serve any more.
 pub async fn run(settings: Settings) -> Result<(), StartError> {
     let shutdown = shutdown::on_signal()?;
+    let certificates = settings.tls.clone().map(Certificates::open).transpose()?.map(Arc::new);
     // Before anything is written: a second instance on one port must not even open the databases.
     let listener = listen(settings.listen)?;
     let address = listener.local_addr()?;
     let node = Arc::new(Node::start(settings).await?);
-    let result = serve_node(&node, listener, address, shutdown).await;
+    let result = serve_node(&node, listener, address, certificates, shutdown).await;
     // Behind everything that reads or writes.
     node.stop().await;
     tracing::info!("ended");
@@ -39,6 +41,7 @@ async fn serve_node(
     node: &Arc<Node>,
     listener: TcpListener,
     address: SocketAddr,
+    certificates: Option<Arc<Certificates>>,
     shutdown: CancellationToken,
 ) -> Result<(), StartError> {
     let app = App::new(Arc::clone(node)).await?;
@@ -47,8 +50,8 @@ async fn serve_node(
     let ending = Ending::default();
     let router = routes::router(&app, probes.clone(), ending.stop.clone());
     let registry = node.telemetry.registry().clone();
-    let mut serving =
-        tokio::spawn(serve(listener, router, (&node.settings).into(), ending.clone(), move || registry.now()));
+    let settings = ServeSettings { tls: certificates.clone(), ..(&node.settings).into() };
+    let mut serving = tokio::spawn(serve(listener, router, settings, ending.clone(), move || registry.now()));
     banner::print(address, node);
     tracing::info!(%address, "serving");
     if !node.settings.trusted_proxies.is_empty() && node.settings.tokens.admin.is_none() {
@@ -56,6 +59,7 @@ async fn serve_node(
     }
 
     let served = CancellationToken::new();
+    let renewing = certificates.map(|certificates| tokio::spawn(certificates.keep(served.clone())));
     let keeping = tokio::spawn(app.warming().clone().keep(served.clone()));
 
     let result = outlive(&mut serving, &shutdown).await;
@@ -75,6 +79,9 @@ async fn serve_node(
     served.cancel();
     // Waited for and not aborted: a write that is under way goes on in its own thread, whoever gave it up.
     ended("the list of hot keys", keeping).await;
+    if let Some(renewing) = renewing {
+        ended("the look at the certificate", renewing).await;
+    }
     if let Some(worker) = worker {
         ended("the inner worker", worker).await;
     }

@@ -15,6 +15,7 @@ const PROGRAM: Program = Program {
     about: "Runs the jobs of Tidegate's queues",
     flags: &[SERVED, CONCURRENCY],
     restores: false,
+    speaks_tls: false,
 };
 
 fn main() -> ExitCode {

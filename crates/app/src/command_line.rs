@@ -11,7 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use crate::backup;
 use crate::node::StartError;
 use crate::settings::{CATALOGUE, RawSettings, Settings};
-use crate::telemetry;
+use crate::{telemetry, tls};
 
 pub use flags::{CONCURRENCY, Flag, SERVED};
 
@@ -26,6 +26,8 @@ pub struct Program {
     pub flags: &'static [Flag],
     /// Whether it also restores backups.
     pub restores: bool,
+    /// Whether it speaks TLS, so that a check of the settings looks at the certificate.
+    pub speaks_tls: bool,
 }
 
 /// Reads the command line and the settings, starts the log and a runtime, and runs the program on them.
@@ -34,7 +36,7 @@ where
     F: Future<Output = Result<(), StartError>>,
 {
     let arguments = command(&program).get_matches();
-    match start(program.flags, &arguments, run) {
+    match start(&program, &arguments, run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(program.name, &error);
@@ -43,13 +45,13 @@ where
     }
 }
 
-fn start<F>(flags: &[Flag], arguments: &ArgMatches, run: impl FnOnce(Settings) -> F) -> Result<(), StartError>
+fn start<F>(program: &Program, arguments: &ArgMatches, run: impl FnOnce(Settings) -> F) -> Result<(), StartError>
 where
     F: Future<Output = Result<(), StartError>>,
 {
     let file = arguments.get_one::<PathBuf>("config").map(PathBuf::as_path);
     let mut raw = RawSettings::load(file, std::env::vars_os())?;
-    flags.iter().try_for_each(|flag| flag.apply(arguments, &mut raw))?;
+    program.flags.iter().try_for_each(|flag| flag.apply(arguments, &mut raw))?;
     if arguments.get_flag("print-settings") {
         print_settings(&raw);
         return Ok(());
@@ -57,6 +59,10 @@ where
     let settings = raw.check()?;
     if arguments.get_flag("check") {
         raw.ignored_variables().for_each(|ignored| say(&ignored_variable(ignored)));
+        if let Some(settings) = settings.tls.as_ref().filter(|_| program.speaks_tls) {
+            let pair = tls::load(settings)?;
+            pair.warnings.iter().for_each(|warning| say(warning));
+        }
         say("the settings are good");
         return Ok(());
     }

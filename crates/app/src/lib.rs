@@ -40,6 +40,7 @@ pub mod store;
 pub mod telemetry;
 pub mod tenant;
 mod times;
+pub mod tls;
 pub mod user;
 pub mod webhook;
 

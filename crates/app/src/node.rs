@@ -31,6 +31,7 @@ use crate::store::{self, Coherence, Store};
 use crate::telemetry::{
     self, CacheRoom, CacheWatch, JobsAtOnce, OutlookWatch, Telemetry, Watched, WebhookError, trace,
 };
+use crate::tls::TlsError;
 use crate::webhook::Sender;
 
 /// Everything that routes and jobs work on.
@@ -80,6 +81,9 @@ pub enum StartError {
     /// A setting is wrong.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// The certificate or its key can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The application's database can't be used.
     #[error(transparent)]
     Store(#[from] store::OpenError),
@@ -144,7 +148,7 @@ impl StartError {
     /// rest.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Settings(_) | Self::Limits(_) | Self::Limit(_) => 2,
+            Self::Settings(_) | Self::Tls(_) | Self::Limits(_) | Self::Limit(_) => 2,
             Self::Redis(error) if error.is_a_setting() => 2,
             Self::Redis(_) => 5,
             Self::Files(FilesError::Unusable { .. }) => 2,

@@ -1,4 +1,4 @@
-//! HTTP/1.1 and HTTP/2 over TCP, with a bound on everything that a client could hold on to.
+//! HTTP/1.1 and HTTP/2 over TCP or TLS, with a bound on everything that a client could hold on to.
 //!
 //! `axum::serve` sets no timer, so that a head which never ends keeps its connection for ever; it opens as many
 //! connections as come, be they all of one client; it waits for ever for a client that takes nothing of its answer; and it
@@ -13,6 +13,7 @@ mod pace;
 mod patient;
 mod protocol;
 mod streams;
+mod tls;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -24,15 +25,17 @@ use axum::Router;
 use axum::body::HttpBody;
 use axum::extract::ConnectInfo;
 use axum::http::HeaderValue;
-use axum::http::header::CONNECTION;
+use axum::http::header::{CONNECTION, STRICT_TRANSPORT_SECURITY};
 use axum::response::Response;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
 use tidegate_perfmon::{BodyWait, ReceivedAt};
 use tidegate_ratelimit::{Ipv6Prefix, TrustedProxies};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
@@ -50,7 +53,9 @@ pub use self::pace::TooSlow;
 use self::patient::Patient;
 use self::protocol::Protocol;
 use self::streams::{Budget, Streams, Tasks, Useless};
+pub use self::tls::ByTls;
 use crate::settings::{HttpSettings, Settings};
+use crate::tls::Certificates;
 
 /// How soon room is looked for again where there was none.
 const NEXT_LOOK: Duration = Duration::from_millis(50);
@@ -59,7 +64,7 @@ const LAST_CALL: Duration = Duration::from_millis(250);
 /// How long a connection of HTTP/2 is kept that has nothing under way, for its client to hear that it ends.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// How the server treats its clients.
+/// How the server treats its clients. Made from all settings it speaks in clear: whoever has certificates adds them.
 #[derive(Debug, Clone)]
 pub struct ServeSettings {
     /// Sizes and times.
@@ -68,6 +73,8 @@ pub struct ServeSettings {
     pub proxies: TrustedProxies,
     /// How much of an IPv6 address is one client.
     pub ipv6_prefix: Ipv6Prefix,
+    /// What TLS is spoken with; none for HTTP in clear.
+    pub tls: Option<Arc<Certificates>>,
 }
 
 impl From<&Settings> for ServeSettings {
@@ -76,6 +83,7 @@ impl From<&Settings> for ServeSettings {
             http: settings.http,
             proxies: settings.trusted_proxies.clone(),
             ipv6_prefix: settings.limits.ipv6_prefix,
+            tls: None,
         }
     }
 }
@@ -126,7 +134,8 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 ///
 /// Routes find the client's address as `ConnectInfo<SocketAddr>`, and when a request came in as
 /// [`ReceivedAt`] on the clock `now`; of a request that was sent before the one ahead of it was
-/// answered that is its turn. Of one with a body they find as [`BodyWait`] how long it was waited for.
+/// answered that is its turn. Of one with a body they find as [`BodyWait`] how long it was waited for, and of one that
+/// came by TLS [`ByTls`].
 ///
 /// When this returns, no connection is left: whoever closes a database afterwards takes it from nobody. Cancelling it
 /// cuts all of them off at once.
@@ -145,6 +154,7 @@ where
         http,
         router,
         settings: settings.http,
+        tls: settings.tls,
         ending,
         now,
     };
@@ -200,6 +210,7 @@ struct Open<N> {
     http: http1::Builder,
     router: Router,
     settings: HttpSettings,
+    tls: Option<Arc<Certificates>>,
     ending: Ending,
     now: N,
 }
@@ -219,6 +230,7 @@ where
             ending: Ending { announced: self.ending.announced.child_token(), stop: self.ending.stop.child_token() },
             leave: Arc::clone(&leave),
             settings: self.settings,
+            tls: self.tls.as_ref().map(|certificates| certificates.config()),
             budget: self.admission.budget(&ticket),
             tasks: Tasks { tracker: self.streams.clone(), ended: CancellationToken::new() },
             router: self.router.clone(),
@@ -243,11 +255,13 @@ struct Conversation<N> {
     ending: Ending,
     leave: Arc<Notify>,
     settings: HttpSettings,
+    /// None in clear.
+    tls: Option<Arc<ServerConfig>>,
     /// What its address may have under way over HTTP/2.
     budget: Option<Budget>,
     tasks: Tasks,
     router: Router,
-    /// When the first request has to be there, whatever is spoken before it.
+    /// When the first request has to be there, whatever is spoken before it, a handshake too.
     first_by: Instant,
 }
 
@@ -257,31 +271,55 @@ where
 {
     /// Answers what comes; from `stop` on, only the request that is under way, or on its way.
     async fn hold(self, stream: TcpStream, http: http1::Builder) {
-        let protocol = tokio::select! {
-            () = self.leave.notified() => return,
-            () = sleep_until(self.first_by) => return,
-            () = self.is_over() => return,
-            protocol = Protocol::of(&stream) => protocol,
+        let settings = self.settings;
+        let patient = move |stream| Patient::new(stream, settings.write_timeout, settings.min_rate);
+        let Some(tls) = self.tls.clone() else {
+            match self.opens(Protocol::of(&stream)).await {
+                Some(Protocol::Http1) => self.http1(patient(stream), http).await,
+                Some(Protocol::Http2) => self.http2(patient(stream)).await,
+                None => {}
+            }
+            return;
         };
-        let stream = Patient::new(stream, self.settings.write_timeout, self.settings.min_rate);
+        let Some((stream, protocol)) = Box::pin(self.opens(tls::open(stream, tls, patient))).await else { return };
+        // The first request came in behind the handshake.
+        self.arrivals.opened((self.now)());
+        // Apart, so that who speaks in clear doesn't keep room for it.
         match protocol {
-            Ok(Protocol::Http1) => self.http1(stream, http).await,
-            Ok(Protocol::Http2) => self.http2(stream).await,
-            Err(error) => tracing::debug!(peer = %self.peer, %error, "a connection ended early"),
+            Protocol::Http1 => Box::pin(self.http1(stream, http)).await,
+            Protocol::Http2 => Box::pin(self.http2(stream)).await,
         }
     }
 
-    async fn http1(self, stream: Patient<TcpStream>, http: http1::Builder) {
+    /// Waits for what is spoken before a connection's first request; none where that doesn't come, or not in time.
+    async fn opens<T>(&self, opening: impl Future<Output = std::io::Result<T>>) -> Option<T> {
+        let opened = tokio::select! {
+            () = self.leave.notified() => return None,
+            () = sleep_until(self.first_by) => return None,
+            () = self.is_over() => return None,
+            opened = opening => opened,
+        };
+        opened.inspect_err(|error| tracing::debug!(peer = %self.peer, %error, "a connection ended early")).ok()
+    }
+
+    async fn http1<S>(self, stream: S, http: http1::Builder)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let by_tls = self.by_tls();
         let Self { arrivals, now, peer, ending, leave, settings, router, .. } = &self;
         let stream = Arrival::new(stream, now.clone(), arrivals.clone());
         let announced = &ending.announced;
         let service = service_fn(|request: Request<Incoming>| {
             let (received, exchange) = arrivals.request();
             let request = request.map(|body| exchange.asking(body));
-            let request = prepared(request, *peer, settings.min_rate, now, received);
+            let request = prepared(request, *peer, by_tls, settings.min_rate, now, received);
             let answer = router.clone().call(request);
             async move {
                 let mut answer: Response = answer.await.unwrap_or_else(|never| match never {});
+                if by_tls.is_some() {
+                    answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, tls::STRICT);
+                }
                 if announced.is_cancelled() {
                     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
@@ -313,7 +351,11 @@ where
         }
     }
 
-    async fn http2(self, stream: Patient<TcpStream>) {
+    async fn http2<S>(self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let by_tls = self.by_tls();
         let Self { arrivals, now, peer, ending, leave, settings, router, .. } = &self;
         // Also where this task is given up.
         let _ended = self.tasks.ended.clone().drop_guard();
@@ -325,7 +367,7 @@ where
                 let stream = streams.begin();
                 let answer = stream.is_some().then(|| {
                     let received = Some(ReceivedAt(now()));
-                    router.clone().call(prepared(request, peer, min_rate, &now, received))
+                    router.clone().call(prepared(request, peer, by_tls, min_rate, &now, received))
                 });
                 async move {
                     let Some((stream, answer)) = stream.zip(answer) else {
@@ -335,6 +377,9 @@ where
                     let mut answer: Response = answer.await.unwrap_or_else(|never| match never {});
                     // Of one connection, of which HTTP/2 tells otherwise.
                     answer.headers_mut().remove(CONNECTION);
+                    if by_tls.is_some() {
+                        answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, tls::STRICT);
+                    }
                     Ok(answer.map(|body| stream.answering(body)))
                 }
             })
@@ -376,6 +421,10 @@ where
         }
     }
 
+    fn by_tls(&self) -> Option<ByTls> {
+        self.tls.is_some().then_some(ByTls)
+    }
+
     async fn is_over(&self) {
         self.ending.stop.cancelled().await;
         // Who was not told yet may have sent a request: it is answered, and that is the end of its connection.
@@ -395,6 +444,7 @@ where
 fn prepared<B, N>(
     request: Request<B>,
     peer: SocketAddr,
+    by_tls: Option<ByTls>,
     min_rate: u64,
     now: &N,
     received: Option<ReceivedAt>,
@@ -410,6 +460,9 @@ where
     }
     let mut request = request.map(|body| Paced::new(body, min_rate));
     request.extensions_mut().insert(ConnectInfo(peer));
+    if let Some(by_tls) = by_tls {
+        request.extensions_mut().insert(by_tls);
+    }
     request.extensions_mut().insert(received.unwrap_or_else(|| ReceivedAt(now())));
     request
 }

@@ -19,6 +19,7 @@ mod reminders;
 mod secret;
 #[cfg(test)]
 pub(crate) mod test_ground;
+mod tls;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -42,6 +43,7 @@ pub use performance::{AlertSettings, OtlpSettings, PerformanceSettings};
 pub use raw::{RawSettings, Source};
 pub use reminders::ReminderSettings;
 pub use secret::Secret;
+pub use tls::TlsSettings;
 
 /// Whether the API process runs a worker beside its routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -282,6 +284,8 @@ pub struct WarmUpSettings {
 pub struct Settings {
     /// Where the API listens.
     pub listen: SocketAddr,
+    /// The API's own TLS; none where it speaks in clear.
+    pub tls: Option<TlsSettings>,
     /// Where a `tidegate-worker` answers probes and `/metrics`, if it does.
     pub worker_listen: Option<SocketAddr>,
     /// Databases in files, exports, reports, backups and the spool of uploads.

@@ -1,6 +1,6 @@
-//! Signals that end a process.
+//! Signals: which end a process, and which has it look at its files again.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// A token that SIGTERM or SIGINT cancels. A second signal ends the process at once, as an impatient operator expects.
@@ -28,6 +28,15 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
         end_at_once();
     });
     Ok(token)
+}
+
+/// Hears each SIGHUP, by which operators say that files were changed. From then on it no longer ends the process.
+///
+/// # Errors
+///
+/// When the system refuses to hand over signals.
+pub(crate) fn hangups() -> std::io::Result<Signal> {
+    signal(SignalKind::hangup())
 }
 
 #[expect(clippy::exit, reason = "the operator asked twice; running jobs return after their lease")]

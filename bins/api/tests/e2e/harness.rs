@@ -160,7 +160,7 @@ fn configured(program: &str, data_dir: &Path, variables: &[(&str, &str)]) -> Pro
 /// Where the API says that it listens.
 pub(crate) async fn listening_at(process: &mut Process) -> String {
     let line = process.wait_for_line("listens on", DEADLINE).await.expect("the API says where it listens");
-    let at = line.find("http://").expect("an address");
+    let at = line.find("http://").or_else(|| line.find("https://")).expect("an address");
     line[at..].trim().to_owned()
 }
 

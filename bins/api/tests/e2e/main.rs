@@ -45,6 +45,7 @@ mod sigterm;
 mod start;
 mod statements;
 mod stuck;
+mod tls;
 #[cfg(feature = "otlp")]
 mod traces;
 mod unscraped;

@@ -60,6 +60,14 @@ impl Arrivals {
         })))
     }
 
+    /// What comes first can be read from then on.
+    pub(super) fn opened(&self, at: Duration) {
+        let mut state = self.state();
+        if let Turn::Accepted(accepted) = &mut state.turn {
+            *accepted = at;
+        }
+    }
+
     /// Since when the connection has no request in hands whose head is whole. Who dribbles a head idles.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let state = self.state();
@@ -259,7 +267,10 @@ impl<S: AsyncWrite + Unpin, N: Unpin> AsyncWrite for Arrival<S, N> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        // TLS keeps for itself what its client doesn't take yet.
+        let polled = Pin::new(&mut this.stream).poll_flush(cx);
+        this.wrote(polled)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,4 +1,5 @@
 mod http2;
+mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

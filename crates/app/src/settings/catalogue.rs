@@ -44,6 +44,13 @@ pub const CATALOGUE: &[Setting] = &[
         None,
         "address where tidegate-worker answers probes and /metrics",
     ),
+    setting(
+        "tls.certificate",
+        "TIDEGATE_TLS_CERTIFICATE",
+        None,
+        "PEM file with the API's certificate and those that lead from it to an authority; with tls.key the API speaks TLS alone",
+    ),
+    setting("tls.key", "TIDEGATE_TLS_KEY", None, "PEM file with the private key of that certificate, not encrypted"),
     setting("data_dir", "TIDEGATE_DATA_DIR", Some("./data"), "databases, files and the spool of uploads"),
     setting(
         "files_url",

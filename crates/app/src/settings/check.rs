@@ -14,6 +14,7 @@ use super::notifications::{notifications, webhook};
 use super::queues;
 use super::reader::Reader;
 use super::reminders::reminders;
+use super::tls::tls;
 use super::{
     AccessLogSettings, HttpSettings, InnerWorker, LimitsSettings, ListSettings, OpenTenants, QueueSettings,
     RawSettings, RedisServers, RedisSettings, Settings, SettingsError, Tokens, WarmUpSettings, performance,
@@ -46,6 +47,7 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
     })?;
     Ok(Settings {
         listen,
+        tls: tls(&raw)?,
         worker_listen: raw
             .optional("worker_listen", "an address and port such as 127.0.0.1:9090", |text| text.parse().ok())?,
         data_dir: raw.required("data_dir", "a directory", |text| Some(text.into()))?,

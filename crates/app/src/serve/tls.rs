@@ -1,0 +1,54 @@
+//! TLS in front of HTTP.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::http::HeaderValue;
+use rustls::ServerConfig;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::patient::Patient;
+use super::protocol::Protocol;
+use crate::tls::H2;
+
+/// Of a request that came by the server's own TLS: routes find it among its extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByTls;
+
+/// Who has come by TLS once is to come by nothing else for a year (RFC 6797).
+pub(super) const STRICT: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+/// What each record of a handshake begins with (RFC 8446, 5.1).
+const HANDSHAKE: u8 = 22;
+
+const IN_CLEAR: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 23\r\nconnection: close\r\n\r\n\
+    this port speaks HTTPS\n";
+
+/// Shakes hands, and knows by that what the client speaks. Whoever doesn't begin with a handshake is told so, where it looks like
+/// somebody who would read it.
+pub(super) async fn open(
+    mut stream: TcpStream,
+    config: Arc<ServerConfig>,
+    patient: impl FnOnce(TcpStream) -> Patient<TcpStream>,
+) -> io::Result<(TlsStream<Patient<TcpStream>>, Protocol)> {
+    let mut first = [0];
+    let found = stream.peek(&mut first).await?;
+    if found > 0 && first != [HANDSHAKE] {
+        if first[0].is_ascii_uppercase() {
+            // What lies unread when a connection is closed takes the answer with it.
+            let _ = stream.try_read(&mut [0; 8 << 10]);
+            stream.write_all(IN_CLEAR).await?;
+            stream.shutdown().await?;
+        }
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "no handshake of TLS"));
+    }
+    // Below the records, so that everything which waits for the client has its bounds, the handshake and the farewell too.
+    let stream = TlsAcceptor::from(config).accept(patient(stream)).await?;
+    let (_, session) = stream.get_ref();
+    let protocol = if session.alpn_protocol() == Some(H2) { Protocol::Http2 } else { Protocol::Http1 };
+    Ok((stream, protocol))
+}
