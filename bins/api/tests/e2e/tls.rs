@@ -22,24 +22,25 @@ impl Authority {
     fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        Self { certificate: params.self_signed(&key).unwrap().pem(), issuer: Issuer::new(params, key) }
+        let key = KeyPair::generate().expect("a key");
+        Self { certificate: params.self_signed(&key).expect("a certificate").pem(), issuer: Issuer::new(params, key) }
     }
 
     /// Writes `certificate.pem` and `key.pem` of this machine.
     fn issue(&self, into: &Path, change: impl FnOnce(&mut CertificateParams)) {
-        let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("names");
         change(&mut params);
-        let key = KeyPair::generate().unwrap();
-        fs::write(into.join("certificate.pem"), params.signed_by(&key, &self.issuer).unwrap().pem()).unwrap();
-        fs::write(into.join("key.pem"), key.serialize_pem()).unwrap();
-        fs::set_permissions(into.join("key.pem"), fs::Permissions::from_mode(0o600)).unwrap();
+        let key = KeyPair::generate().expect("a key");
+        fs::write(into.join("certificate.pem"), params.signed_by(&key, &self.issuer).expect("a certificate").pem())
+            .expect("it is written");
+        fs::write(into.join("key.pem"), key.serialize_pem()).expect("it is written");
+        fs::set_permissions(into.join("key.pem"), fs::Permissions::from_mode(0o600)).expect("it is changed");
     }
 
     /// A client that believes it alone.
     fn client(&self) -> Client {
-        let root = Certificate::from_pem(self.certificate.as_bytes()).unwrap();
-        http_client().tls_certs_only([root]).timeout(DEADLINE).build().unwrap()
+        let root = Certificate::from_pem(self.certificate.as_bytes()).expect("a certificate");
+        http_client().tls_certs_only([root]).timeout(DEADLINE).build().expect("a client")
     }
 }
 
@@ -93,7 +94,7 @@ async fn who_comes_by_tls_gets_cookies_of_this_host_and_is_kept_to_it() {
     let answer = client.get(format!("{url}/livez")).send().await.unwrap();
     assert_eq!(answer.status(), 200);
     assert_eq!(header(&answer, "strict-transport-security"), "max-age=31536000");
-    assert_eq!(answer.version(), Version::HTTP_11, "this client asks for nothing else");
+    assert_eq!(answer.version(), Version::HTTP_2, "it is what both prefer");
 
     let tenant = json!({"id": "acme", "name": "Acme", "tier": "enterprise"});
     let made = success_json(client.post(format!("{url}/api/tenants")).bearer_auth(OPERATOR).json(&tenant)).await;

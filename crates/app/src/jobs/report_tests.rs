@@ -3,7 +3,9 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures_util::TryStreamExt;
-use tidegate_queue::{Broker, Job, JobId, JobRecord, MemoryBroker, Producer, QueueOptions, State, Worker};
+use tidegate_queue::{
+    Broker, Context, Handler, Job, JobId, JobRecord, MemoryBroker, Outcome, Producer, QueueOptions, State, Worker,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::test_ground::Ground;
@@ -61,9 +63,13 @@ impl Reports {
     }
 
     fn work(&self) -> tokio_util::sync::DropGuard {
+        self.work_with(ReportHandler(self.runs()))
+    }
+
+    fn work_with(&self, handler: impl Handler<MakeReport>) -> tokio_util::sync::DropGuard {
         let worker = Worker::builder(Arc::clone(&self.broker) as _)
             .queue(MakeReport::QUEUE, QueueOptions::new())
-            .handler::<MakeReport, _>(ReportHandler(self.runs()))
+            .handler::<MakeReport, _>(handler)
             .build()
             .unwrap();
         let shutdown = CancellationToken::new();
@@ -197,20 +203,33 @@ async fn a_run_whose_job_is_gone_is_forgotten() {
     tokio::time::timeout(PATIENCE, swept).await.expect("it is forgotten");
 }
 
+/// Makes the report once nobody wants it any more.
+struct TooLate(ReportHandler);
+
+#[async_trait::async_trait]
+impl Handler<MakeReport> for TooLate {
+    async fn run(&self, job: MakeReport, context: &Context) -> Outcome {
+        context.cancelled().cancelled().await;
+        self.0.run(job, context).await
+    }
+}
+
 #[tokio::test]
 async fn a_report_that_is_cancelled_ends_and_leaves_no_file() {
-    // Many stretches, so that there is a time to be cancelled at.
-    let reports = Reports::over(3_000).await;
+    let reports = Reports::over(3).await;
     let id = reports.ask(&reports.job(ReportKind::Schedules, "2030-01-01", "2030-12-31")).await.unwrap();
-    let _worker = reports.work();
+    let worker = reports.work_with(TooLate(ReportHandler(reports.runs())));
     let begun = async {
-        while reports.broker.job(MakeReport::QUEUE, &id).await.unwrap().unwrap().progress.is_none() {
+        while reports.broker.job(MakeReport::QUEUE, &id).await.unwrap().unwrap().state != State::Leased {
             tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(PATIENCE, begun).await.expect("it begins");
     reports.broker.cancel(MakeReport::QUEUE, &id).await.unwrap();
     reports.end(&id, State::Cancelled).await;
+    assert!(reports.listed().await.is_empty());
+    drop(worker);
+    let _worker = reports.work();
     // The place is free for another, whose run ends behind whatever is left of the first.
     let next = reports.ask(&reports.job(ReportKind::Usage, "2030-01-01", "2030-01-02")).await.expect("a place");
     reports.end(&next, State::Done).await;

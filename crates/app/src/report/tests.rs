@@ -108,5 +108,5 @@ fn hours_are_told_to_the_hundredth() {
     for (seconds, told) in [(0, "0.00"), (17, "0.00"), (18, "0.01"), (3600, "1.00"), (3599, "1.00"), (5400, "1.50")] {
         assert_eq!(Figure::Hours(seconds).to_string(), told);
     }
-    assert_eq!(Figure::Hours(u64::MAX).to_string(), "5124095576030430.98");
+    assert_eq!(Figure::Hours(u64::MAX).to_string(), "5124095576030431.00");
 }

@@ -76,7 +76,7 @@ mod tests {
         let settings = check_with(&[URL, ("DATABASE_REPLICA_URLS", urls)]).unwrap();
         let places: Vec<_> = settings.database.unwrap().replicas.iter().map(ToString::to_string).collect();
         assert_eq!(places, ["shop at one:5432", "shop at two:5432"]);
-        let many = vec!["postgres://app:hunter2@one/shop"; MOST_REPLICAS + 1].join(",");
+        let many = ["postgres://app:hunter2@one/shop"; MOST_REPLICAS + 1].join(",");
         for (urls, wanted) in [("postgres://app@one/shop,mysql://hunter2@two", "replica 2"), (&many, "replica 9")] {
             let error = check_with(&[URL, ("DATABASE_REPLICA_URLS", urls)]).unwrap_err().to_string();
             assert!(error.contains(wanted) && !error.contains("hunter2"), "{error}");
