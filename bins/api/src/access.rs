@@ -9,37 +9,32 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, Request};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{Extensions, HeaderMap, Uri, header};
-use axum::middleware::Next;
 use axum::response::Response;
 use tidegate_app::bearer::bearer;
 use tidegate_app::settings::{Rights, Settings};
 use tidegate_ratelimit::has_forwarded_header;
 
 use crate::app::App;
+use crate::around::Behind;
 use crate::client::ClientKey;
 use crate::problem::Problem;
 use crate::{limits, pages};
 
-/// Layer of what operators look into: the read token.
-pub(crate) async fn readers(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
-    admit(&app, Need::Read, request.extensions(), request.headers()).await?;
-    Ok(next.run(request).await)
-}
-
-/// Layer of what operators change, and of what only they may see whose it is: the admin token.
-pub(crate) async fn administration(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
-    admit(&app, Need::Change, request.extensions(), request.headers()).await?;
-    Ok(next.run(request).await)
-}
-
-/// Layer of the decision service: the service token, or the admin token.
-pub(crate) async fn service(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
-    admit(&app, Need::Decide, request.extensions(), request.headers()).await?;
-    Ok(next.run(request).await)
+/// Layer of what asks for a token.
+pub(crate) fn layer<S: Behind>(
+    (app, need): (App, Need),
+    request: Request,
+    behind: &mut S,
+) -> impl Future<Output = Result<Response, Problem>> + Send + use<S> {
+    let behind = behind.clone();
+    async move {
+        admit(&app, need, request.extensions(), request.headers()).await?;
+        Ok(behind.answer(request).await)
+    }
 }
 
 /// Whether the request may read operations; for routes that tenants may read too.
@@ -82,10 +77,14 @@ fn shown<B>(app: &App, request: &axum::http::Request<B>) -> Rights {
 /// Where decisions are asked for.
 pub(crate) const CHECK_PATH: &str = "/api/rate-limit/check";
 
+/// What a token is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Need {
+pub(crate) enum Need {
+    /// To look into what operators look into: the read token.
     Read,
+    /// To change it, and to see what only they may see whose it is: the admin token.
     Change,
+    /// The decision service: the service token, or the admin token.
     Decide,
 }
 

@@ -4,7 +4,6 @@
 //! of so many lines; what finds no room there is counted and gone, so that no request ever waits for a disk or a terminal.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::task::{Context, Poll, ready};
@@ -34,9 +33,9 @@ const FLUSH: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(crate) struct Asked(pub(crate) TenantId);
 
-/// The log of requests, and the layer that writes it. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct AccessLog(Arc<Parts>);
+/// The log of requests, and the layer that writes it: one for as long as the process lives.
+#[derive(Clone, Copy)]
+pub(crate) struct AccessLog(&'static Parts);
 
 struct Parts {
     settings: AccessLogSettings,
@@ -75,8 +74,7 @@ impl AccessLog {
     pub(crate) fn start(settings: AccessLogSettings, telemetry: &Telemetry) -> Self {
         let registry = telemetry.registry().clone();
         let log = Self::with(settings, WAITING, move || registry.now(), write);
-        let counted = Arc::downgrade(&log.0);
-        telemetry.watch_access_log(move || counted.upgrade().map_or(0, |parts| parts.dropped.load(Ordering::Relaxed)));
+        telemetry.watch_access_log(move || log.0.dropped.load(Ordering::Relaxed));
         log
     }
 
@@ -93,7 +91,7 @@ impl AccessLog {
                 tracing::error!(%error, "the access log has no thread, and loses its lines");
             }
         }
-        Self(Arc::new(Parts { settings, now: Box::new(now), queue, dropped: AtomicU64::new(0) }))
+        Self(Box::leak(Box::new(Parts { settings, now: Box::new(now), queue, dropped: AtomicU64::new(0) })))
     }
 
     /// Returns when all lines so far are written, or a second has passed.
@@ -123,7 +121,7 @@ impl AccessLog {
             tenant: None,
         };
         let begun = request.extensions().get().map_or_else(|| (self.0.now)(), |ReceivedAt(at)| *at);
-        Some(Note { log: self.clone(), is_chosen, is_broken: false, begun, line: Some(line) })
+        Some(Note { log: *self, is_chosen, is_broken: false, begun, line: Some(line) })
     }
 }
 
@@ -211,7 +209,7 @@ impl<S> Layer<S> for AccessLog {
     type Service = Logged<S>;
 
     fn layer(&self, inner: S) -> Logged<S> {
-        Logged { log: self.clone(), inner }
+        Logged { log: *self, inner }
     }
 }
 
@@ -311,8 +309,8 @@ impl<B: HttpBody<Data = Bytes>> HttpBody for LoggedBody<B> {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
-    use std::sync::Mutex;
     use std::sync::mpsc::channel;
+    use std::sync::{Arc, Mutex};
 
     use axum::body::Body;
     use tower::service_fn;

@@ -19,9 +19,9 @@ use crate::shed::Places;
 use crate::tenants::Tenants;
 use crate::warm_up::Warming;
 
-/// The API over one node. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct App(Arc<Parts>);
+/// The API over one node: one for as long as the process lives, so that no request counts who else holds it.
+#[derive(Clone, Copy)]
+pub(crate) struct App(&'static Parts);
 
 struct Parts {
     node: Arc<Node>,
@@ -54,7 +54,7 @@ impl App {
         let warm_up = schedules.teach(tenants.teach(WarmUp::new()));
         let warm_up = preferences.teach(sessions.teach(warm_up));
         let warming = Warming::start(&node.settings, &node.cache, warm_up).await;
-        Ok(Self(Arc::new(Parts {
+        Ok(Self(Box::leak(Box::new(Parts {
             limiters,
             tenants,
             schedules,
@@ -67,7 +67,7 @@ impl App {
             pages_key: pages::Key::new(&node.settings, node.store.installation()),
             producer: Producer::new(Arc::clone(&node.broker)),
             node,
-        })))
+        }))))
     }
 
     /// The node below.

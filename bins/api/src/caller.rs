@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, HeaderName, Method, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::Response;
 use tidegate_app::bearer::bearer;
 use tidegate_app::session::{Session, SessionDigest};
@@ -16,6 +15,7 @@ use tidegate_ratelimit::{Decision, TenantDecision, Tier, headers};
 use crate::access;
 use crate::access_log::Asked;
 use crate::app::App;
+use crate::around::Behind;
 use crate::client::ClientKey;
 use crate::limits;
 use crate::origin::is_same_origin;
@@ -55,12 +55,20 @@ impl FromRequestParts<App> for Caller {
 }
 
 /// Layer of the application routes: finds the tenant and charges its quota.
-pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Problem> {
+pub(crate) fn layer<S: Behind>(
+    app: App,
+    request: Request,
+    behind: &mut S,
+) -> impl Future<Output = Result<Response, Problem>> + Send + use<S> {
+    serve(app, request, behind.clone())
+}
+
+async fn serve(app: App, mut request: Request, behind: impl Behind) -> Result<Response, Problem> {
     // Bounded here, since an upload has no bound as a whole.
     let admitted =
         timeout::bounded(&app, admit(&app, request.method(), request.headers(), request.extensions())).await??;
     request.extensions_mut().insert(admitted.caller.clone());
-    let mut response = next.run(request).await;
+    let mut response = behind.answer(request).await;
     admitted.announce(&app, response.headers_mut());
     response.extensions_mut().insert(Asked(admitted.caller.tenant.id.clone()));
     Ok(response)

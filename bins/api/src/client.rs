@@ -2,15 +2,15 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderValue, Version, header};
-use axum::middleware::Next;
 use axum::response::Response;
 use tidegate_app::serve::ByTls;
 use tidegate_ratelimit::client_address;
 
 use crate::access;
 use crate::app::App;
+use crate::around::{Behind, answered};
 use crate::cookie;
 use crate::problem::Problem;
 
@@ -21,7 +21,16 @@ pub(crate) struct ClientKey(pub String);
 /// Layer that finds the client's address behind trusted proxies, and keeps whom the request's target names and whether it came by
 /// our own TLS. A request of HTTP/1.1
 /// without a `Host`, or any with two, is refused (RFC 9112, 3.2): a proxy in front may have gone by another.
-pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Problem> {
+pub(crate) fn layer<S: Behind>(
+    app: App,
+    mut request: Request,
+    behind: &mut S,
+) -> impl Future<Output = Result<Response, Problem>> + Send + use<S> {
+    let begun = look(app, &mut request).map(|()| answered(behind.call(request)));
+    async move { Ok(begun?.await) }
+}
+
+fn look(app: App, request: &mut Request) -> Result<(), Problem> {
     let hosts = request.headers().get_all(header::HOST).iter().count();
     if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
         return Err(Problem::bad_request("bad-host", format!("the request has {hosts} `Host` headers, and needs one")));
@@ -42,5 +51,5 @@ pub(crate) async fn layer(State(app): State<App>, mut request: Request, next: Ne
         request.extensions_mut().insert(access::Target(authority));
     }
     request.extensions_mut().insert(ClientKey(app.settings().limits.ipv6_prefix.key(address)));
-    Ok(next.run(request).await)
+    Ok(())
 }

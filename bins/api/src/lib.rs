@@ -7,6 +7,7 @@ mod access;
 mod access_log;
 mod answer;
 mod app;
+mod around;
 mod banner;
 mod body;
 mod caller;

@@ -25,7 +25,6 @@ mod text;
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{Redirect, Response};
 use axum::routing::{any, get, post};
 use axum::{Extension, Router};
@@ -37,6 +36,7 @@ use self::live::Live;
 pub(crate) use self::session::Key;
 use self::session::Role;
 use crate::app::App;
+use crate::around::{Behind, answered, around};
 use crate::problem::{AsPage, Problem};
 use crate::timeout;
 
@@ -82,8 +82,8 @@ pub(crate) fn routes(app: &App, stop: CancellationToken) -> Router<App> {
         .route("/dashboard/", get(async || Redirect::permanent("/dashboard")))
         .route("/dashboard/{*rest}", any(unknown))
         .method_not_allowed_fallback(crate::routes::wrong_method)
-        .layer(from_fn_with_state(app.clone(), timeout::layer))
-        .layer(from_fn(layer))
+        .layer(around(*app, timeout::layer))
+        .layer(around((), layer))
 }
 
 fn queue_routes() -> Router<App> {
@@ -113,11 +113,15 @@ async fn unknown(request: Request) -> Problem {
 }
 
 /// Makes a page of a problem, and says what a browser may do with an answer.
-async fn layer(request: Request, next: Next) -> Response {
+fn layer<S: Behind>((): (), request: Request, behind: &mut S) -> impl Future<Output = Response> + Send + use<S> {
     let id = request.headers().get("x-request-id").cloned();
-    let mut response = next.run(request).await;
+    let answer = answered(behind.call(request));
+    async move { as_page(answer.await, id.as_ref()) }
+}
+
+fn as_page(mut response: Response, id: Option<&HeaderValue>) -> Response {
     if let Some(problem) = response.extensions().get::<Problem>().cloned() {
-        response = problem_page(response, problem, id.as_ref());
+        response = problem_page(response, problem, id);
     }
     if response.status().is_client_error() {
         // Also told to who has not logged in, and says nothing of how well pages are served.

@@ -2,33 +2,41 @@
 //!
 //! What it panicked with may hold anything, so that no client sees it.
 
-use std::convert::Infallible;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
+use crate::around::{Behind, answered};
 use crate::problem::Problem;
 
-/// The answer, also where what makes it panics. Only work that begins when it is polled is caught as a whole, which a route's is.
-pub(crate) async fn caught<F>(answer: F) -> Result<Response, Infallible>
-where
-    F: Future<Output = Result<Response, Infallible>>,
-{
+/// Layer that answers also where what makes the answer panics.
+pub(crate) fn layer<S: Behind>(
+    (): (),
+    request: Request,
+    behind: &mut S,
+) -> impl Future<Output = Response> + Send + use<S> {
     // What a request shares with others is locks, and whoever takes one of those copes with a holder that panicked.
-    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| Ok(Problem::panicked().into_response()))
+    let begun = catch_unwind(AssertUnwindSafe(|| answered(behind.call(request))));
+    async move {
+        let answer = match begun {
+            Ok(answer) => AssertUnwindSafe(answer).catch_unwind().await,
+            Err(panic) => Err(panic),
+        };
+        answer.unwrap_or_else(|_| Problem::panicked().into_response())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use axum::Router;
-    use axum::middleware::from_fn;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
-    use tower::util::MapFutureLayer;
 
     use super::*;
+    use crate::around::around;
     use crate::request_id;
 
     async fn panics() -> &'static str {
@@ -48,7 +56,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_a_500_and_the_connection_lives() {
         let router = Router::new().route("/panics", get(panics)).route("/answers", get(|| async { "fine" }));
-        let router = router.layer(MapFutureLayer::new(caught)).layer(from_fn(request_id::layer));
+        let router = router.layer(around((), layer)).layer(around((), request_id::layer));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await });

@@ -4,15 +4,15 @@ use std::borrow::Cow;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use tidegate_app::telemetry::set_request_trace;
 use tidegate_app::telemetry::trace::{self, REQUEST_TARGET};
-use tidegate_perfmon::{UNMATCHED, mask};
+use tidegate_perfmon::{TraceContext, UNMATCHED, mask};
 use tracing::Instrument;
 use uuid::Uuid;
 
+use crate::around::{Behind, answered};
 use crate::problem::{AsPage, Problem};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -26,10 +26,13 @@ const LONGEST_PATH: usize = 256;
 ///
 /// Inside, the request carries the id in the same header, whatever the client sent in it: whoever wants the id reads it
 /// there.
-pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
+pub(crate) fn layer<S: Behind>(
+    (): (),
+    mut request: Request,
+    behind: &mut S,
+) -> impl Future<Output = Response> + Send + use<S> {
     let header = id_of(&request);
     request.headers_mut().insert(X_REQUEST_ID, header.clone());
-    let id = header.to_str().unwrap_or_default();
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
@@ -38,7 +41,7 @@ pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
         target: REQUEST_TARGET,
         "request",
         otel.kind = "server",
-        id,
+        id = header.to_str().unwrap_or_default(),
         route,
         %method,
         path = &uri.path()[..uri.path().floor_char_boundary(LONGEST_PATH)],
@@ -47,23 +50,39 @@ pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
     let context = trace::begin_request(&span, request.headers(), &method, route);
     set_request_trace(&span, context);
     request.extensions_mut().insert(context);
-    let mut response = next.run(request).instrument(span.clone()).await;
-    trace::end_request(&span, response.status());
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        let trace_id = format!("{:032x}", context.trace_id());
-        if let Some(cause) = problem.cause() {
-            log(response.status(), id, &trace_id, &method, uri.path(), cause);
+    let answer = span.in_scope(|| answered(behind.call(request))).instrument(span.clone());
+    async move {
+        let mut response = answer.await;
+        trace::end_request(&span, response.status());
+        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            write(&problem, &mut response, &header, context, &method, &uri);
         }
-        if response.extensions().get::<AsPage>().is_none() {
-            let body = problem.body(id, &trace_id);
-            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-            *response.body_mut() = Body::from(body);
-        }
+        response.headers_mut().insert(X_REQUEST_ID, header);
+        // For the access log, which stands outside.
+        response.extensions_mut().insert(context);
+        response
     }
-    response.headers_mut().insert(X_REQUEST_ID, header);
-    // For the access log, which stands outside.
-    response.extensions_mut().insert(context);
-    response
+}
+
+/// Writes what the client is told of a problem, and the line that the log is.
+fn write(
+    problem: &Problem,
+    response: &mut Response,
+    id: &HeaderValue,
+    context: TraceContext,
+    method: &Method,
+    uri: &Uri,
+) {
+    let id = id.to_str().unwrap_or_default();
+    let trace_id = format!("{:032x}", context.trace_id());
+    if let Some(cause) = problem.cause() {
+        log(response.status(), id, &trace_id, method, uri.path(), cause);
+    }
+    if response.extensions().get::<AsPage>().is_none() {
+        let body = problem.body(id, &trace_id);
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        *response.body_mut() = Body::from(body);
+    }
 }
 
 /// The client's id where it is short and harmless, and looks like no secret: it is shown and logged, so that it can be followed from before us; else a new one.

@@ -23,15 +23,17 @@ mod webhooks;
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::Route;
 use tidegate_app::probes::Probes;
 use tidegate_perfmon::PerfLayer;
 use tidegate_ratelimit::RateLimitLayer;
 use tokio_util::sync::CancellationToken;
-use tower::util::{MapFutureLayer, MapRequestLayer, MapResponseLayer};
-use tower_http::compression::CompressionLayer;
+use tower::layer::util::Identity;
+use tower::util::MapRequestLayer;
+use tower_layer::Layer;
 
 use crate::app::App;
+use crate::around::{Behind, around};
 use crate::client;
 use crate::openapi::Routes;
 use crate::problem::Problem;
@@ -41,29 +43,38 @@ use crate::{limits, linger, pages, panics, request_id, shed, wire};
 ///
 /// What goes on as long as somebody listens ends at `stop`.
 pub(crate) fn router(app: &App, probes: Probes, stop: CancellationToken) -> Router {
-    let front = RateLimitLayer::with_policy(limits::Front(app.clone())).reject_with(limits::refuse);
-    let compression = wire::Worthwhile { above: app.settings().http.compress_above };
-    let timed = PerfLayer::new(app.node().telemetry.registry().clone(), route_of);
-
+    let front = RateLimitLayer::with_policy(limits::Front(*app)).reject_with(limits::refuse);
     let guarded = Router::new()
         .merge(pages::routes(app, stop.clone()))
         .merge(offered(app, stop))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(app.clone())
-        // What the front limiter refuses needs no place among those under way, so that shedding comes behind it.
-        .layer((from_fn_with_state(app.clone(), client::layer), front, from_fn_with_state(app.clone(), shed::layer)));
+        .with_state(*app);
+    // What the front limiter refuses needs no place among those under way, so that shedding comes behind it.
+    let guarded = outermost(app, guarded, (around(*app, client::layer), front, around(*app, shed::layer)));
     // Probes are answered whoever asks and however often: an orchestrator that is turned away kills the process.
     let probes = probes.router().method_not_allowed_fallback(wrong_method);
-    // In one go: each `layer` puts its own box around every route, and a request clones each box once for every one around it.
-    guarded.merge(probes).layer((
-        app.access_log().clone(),
-        MapResponseLayer::new(move |response| wire::finish(response, compression)),
-        CompressionLayer::new().compress_when(compression),
-        from_fn(request_id::layer),
-        timed,
-        MapFutureLayer::new(panics::caught),
+    guarded.merge(outermost(app, probes, Identity::new()))
+}
+
+/// Lays around routes what is around every one, with those layers within.
+///
+/// In one go, since with each call of `layer` there is one more box around every route, and a request clones each box once for every
+/// one around it.
+fn outermost<L>(app: &App, routes: Router, within: L) -> Router
+where
+    L: Layer<Route> + Clone + Send + Sync + 'static,
+    L::Service: Behind + Sync,
+{
+    let compression = wire::Worthwhile { above: app.settings().http.compress_above };
+    routes.layer((
+        *app.access_log(),
+        around(compression, wire::layer),
+        around((), request_id::layer),
+        PerfLayer::new(app.node().telemetry.registry().clone(), route_of),
+        around((), panics::layer),
         MapRequestLayer::new(linger::linger),
+        within,
     ))
 }
 

@@ -12,9 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use axum::body::{Body, BodyDataStream, HttpBody};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderValue, header};
-use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt};
@@ -23,6 +22,7 @@ use tidegate_ratelimit::{Concurrency, ConcurrencyLimiter, Permit};
 
 use crate::access;
 use crate::app::App;
+use crate::around::{Behind, answered};
 use crate::problem::Problem;
 
 /// All requests are of one kind.
@@ -55,28 +55,57 @@ impl Places {
 }
 
 /// Layer that answers 503 where there is no place. Who has the admin token needs none: he may be the one to mend it.
-pub(crate) async fn layer(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
+pub(crate) fn layer<S: Behind>(
+    app: App,
+    request: Request,
+    behind: &mut S,
+) -> impl Future<Output = Result<Response, Problem>> + Send + use<S> {
+    let begun = admit(app, request).map(|(seat, request)| (seat, answered(behind.call(request))));
+    async move {
+        let (seat, answer) = begun?;
+        let answer = answer.await;
+        seat.give_back();
+        Ok(answer)
+    }
+}
+
+/// Finds a request its place, and has its body give that back meanwhile.
+fn admit(app: App, request: Request) -> Result<(Seat, Request), Problem> {
     let Some(place) = app.places().take() else {
-        if access::is_admin(&app, &request) {
-            return Ok(next.run(request).await);
-        }
-        return Err(overloaded());
+        return if access::is_admin(&app, &request) { Ok((Seat::None, request)) } else { Err(overloaded()) };
     };
     if request.body().is_end_stream() {
-        let answer = next.run(request).await;
-        place.succeeded();
-        return Ok(answer);
+        return Ok((Seat::Kept(place), request));
     }
     let held = Held { places: app.places().clone(), place: Arc::new(Mutex::new(Some(place))) };
     let awaited = |body: Body| Body::from_stream(Awaited { body: body.into_data_stream(), held: held.clone() });
-    let answer = next.run(request.map(awaited)).await;
-    held.give_back();
-    Ok(answer)
+    let request = request.map(awaited);
+    Ok((Seat::Lent(held), request))
 }
 
 fn overloaded() -> Problem {
     Problem::unavailable("overloaded", "too many requests are under way; nothing was done; try again later")
         .header(header::RETRY_AFTER, TRY_AGAIN_SECONDS)
+}
+
+/// Where a request sits while it is under way.
+enum Seat {
+    /// It needs none.
+    None,
+    /// It has nothing to wait for but us.
+    Kept(Permit),
+    /// It waits for its client too.
+    Lent(Held),
+}
+
+impl Seat {
+    fn give_back(self) {
+        match self {
+            Self::None => {}
+            Self::Kept(place) => place.succeeded(),
+            Self::Lent(held) => held.give_back(),
+        }
+    }
 }
 
 /// The place of a request, while it has one.

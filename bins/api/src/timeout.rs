@@ -1,19 +1,20 @@
 //! Bounds how long a request may take.
 
+use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use axum::body::{Body, BodyDataStream, HttpBody};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt};
 
 use crate::app::App;
+use crate::around::{Behind, answered};
 use crate::problem::Problem;
 
 /// A commit that is under way runs to its end, whoever stopped waiting for it.
@@ -21,19 +22,29 @@ const OUTCOME_UNKNOWN: &str = "; whether it has changed anything is not known: l
 
 /// Layer that answers 503 in place of a route that is not done in time, and 408 where that still waits for its client's
 /// body: then nothing of ours was slow, and nothing was changed.
-pub(crate) async fn layer(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
+pub(crate) fn layer<S: Behind>(
+    app: App,
+    mut request: Request,
+    behind: &mut S,
+) -> impl Future<Output = Result<Response, Problem>> + Send + use<S> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let outcome = if is_read { "" } else { OUTCOME_UNKNOWN };
-    if request.body().is_end_stream() {
-        return in_time(&app, next.run(request), outcome).await;
+    let is_awaited = (!request.body().is_end_stream()).then(|| {
+        let is_awaited = Arc::new(AtomicBool::new(false));
+        let watched = |body: Body| Body::from_stream(Awaited(body.into_data_stream(), Arc::clone(&is_awaited)));
+        let body = mem::take(request.body_mut());
+        *request.body_mut() = watched(body);
+        is_awaited
+    });
+    let work = answered(behind.call(request));
+    async move {
+        // Held here, since a route that is dropped waits for nothing any more.
+        let mut work = pin!(work);
+        in_time(&app, work.as_mut(), outcome).await.map_err(|problem| match is_awaited {
+            Some(is_awaited) if is_awaited.load(Ordering::Relaxed) => body_too_slow(&app),
+            _ => problem,
+        })
     }
-    let is_awaited = Arc::new(AtomicBool::new(false));
-    let watched = request.map(|body| Body::from_stream(Awaited(body.into_data_stream(), Arc::clone(&is_awaited))));
-    // Held here, since a route that is dropped waits for nothing any more.
-    let mut work = pin!(next.run(watched));
-    in_time(&app, work.as_mut(), outcome)
-        .await
-        .map_err(|problem| if is_awaited.load(Ordering::Relaxed) { body_too_slow(&app) } else { problem })
 }
 
 /// The outcome of `work`, which changes nothing, or a problem once the time of a request is up.
@@ -43,6 +54,11 @@ pub(crate) async fn bounded<T>(app: &App, work: impl Future<Output = T>) -> Resu
 
 async fn in_time<T>(app: &App, work: impl Future<Output = T>, outcome: &str) -> Result<T, Problem> {
     let limit = app.settings().http.request_timeout;
+    let mut work = pin!(work);
+    // What the cache has is there at once, and needs no timer.
+    if let Poll::Ready(done) = futures_util::poll!(work.as_mut()) {
+        return Ok(done);
+    }
     tokio::time::timeout(limit, work).await.map_err(|_| {
         let detail = format!("the request was not done within {} s{outcome}", limit.as_secs_f64());
         Problem::unavailable("timeout", detail)

@@ -3,9 +3,19 @@
 //! An answer may go out in several encodings, so its tag is a weak one, and `Vary` says on each of them, also on a 304 and on
 //! what was too small to be compressed, that `Accept-Encoding` chose it.
 
-use axum::body::HttpBody;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use std::convert::Infallible;
+use std::future::ready;
+
+use axum::body::{Body, HttpBody};
+use axum::extract::Request;
+use axum::http::{self, HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::Response;
+use tower::{ServiceExt, service_fn};
+use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::Predicate;
+use tower_layer::Layer;
+
+use crate::around::{Behind, answered};
 
 /// Nothing that this API sends is to be run or framed by a browser. A page says for itself what it needs.
 const NOTHING_RUNS: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
@@ -38,7 +48,7 @@ pub(crate) struct Worthwhile {
 }
 
 impl Predicate for Worthwhile {
-    fn should_compress<B: HttpBody>(&self, response: &Response<B>) -> bool {
+    fn should_compress<B: HttpBody>(&self, response: &http::Response<B>) -> bool {
         let is_long = || response.body().size_hint().exact().is_none_or(|size| size >= self.above);
         self.above > 0 && is_text(response.headers()) && is_long()
     }
@@ -60,13 +70,36 @@ fn is_text(headers: &HeaderMap) -> bool {
         && !text(header::CACHE_CONTROL).contains("no-transform")
 }
 
-/// Makes an answer ready to go, behind the compression.
-pub(crate) fn finish<B>(mut response: Response<B>, compression: Worthwhile) -> Response<B> {
-    harden(response.headers_mut());
-    if compression.above > 0 {
-        tell_apart(response.headers_mut());
+/// Layer that makes an answer ready to go.
+pub(crate) fn layer<S: Behind>(
+    compression: Worthwhile,
+    request: Request,
+    behind: &mut S,
+) -> impl Future<Output = Response> + Send + use<S> {
+    let accepted: Vec<_> = request.headers().get_all(header::ACCEPT_ENCODING).iter().cloned().collect();
+    let answer = answered(behind.call(request));
+    async move {
+        let mut response = answer.await;
+        // Whatever is not encoded would only be wrapped.
+        if !accepted.is_empty() && compression.should_compress(&response) {
+            response = compressed(response, accepted, compression).await;
+        }
+        harden(response.headers_mut());
+        if compression.above > 0 {
+            tell_apart(response.headers_mut());
+        }
+        response
     }
-    response
+}
+
+/// The answer in the best of the encodings that its client accepts, which may be none.
+async fn compressed(response: Response, accepted: Vec<HeaderValue>, compression: Worthwhile) -> Response {
+    let mut request = http::Request::new(());
+    request.headers_mut().extend(accepted.into_iter().map(|value| (header::ACCEPT_ENCODING, value)));
+    let mut response = Some(response);
+    let answer = service_fn(move |_| ready(Ok::<_, Infallible>(response.take().unwrap_or_default())));
+    let encoded = CompressionLayer::new().compress_when(compression).layer(answer).oneshot(request).await;
+    encoded.unwrap_or_else(|never| match never {}).map(Body::new)
 }
 
 /// Tells caches that another client may get the same in another encoding.
@@ -129,7 +162,7 @@ mod tests {
     fn only_text_that_may_be_changed_on_its_way_is_compressed() {
         let worthwhile = Worthwhile { above: 10 };
         let is_compressed = |kind: &str, more: &[(HeaderName, &str)], body: &'static str| {
-            let mut response = Response::new(axum::body::Body::from(body));
+            let mut response = Response::new(Body::from(body));
             *response.headers_mut() = headers(more);
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_str(kind).unwrap());
             worthwhile.should_compress(&response)
@@ -149,7 +182,7 @@ mod tests {
             assert!(!is_compressed(kind, &[], "0123456789"), "{kind}");
         }
         let none = Worthwhile { above: 0 };
-        let mut response = Response::new(axum::body::Body::from("0123456789"));
+        let mut response = Response::new(Body::from("0123456789"));
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         assert!(!none.should_compress(&response));
     }

@@ -101,8 +101,19 @@ fn push_hex(out: &mut String, byte: u8) {
     out.push(char::from(DIGITS[usize::from(byte & 15)]));
 }
 
-fn needs_escape(character: char) -> bool {
-    character.is_control() || matches!(character, ':' | '%' | '=' | '#' | '*' | '?' | '[' | ']' | '\\' | '{' | '}')
+/// Whether a byte is a whole character that stands for itself.
+const STANDS_FOR_ITSELF: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = b' ';
+    while byte < 0x7f {
+        table[byte as usize] = !needs_escape(byte as char);
+        byte += 1;
+    }
+    table
+};
+
+const fn needs_escape(character: char) -> bool {
+    matches!(character, '\0'..='\x1f' | '\x7f'..='\u{9f}' | ':' | '%' | '=' | '#' | '*' | '?' | '[' | ']' | '\\' | '{' | '}')
 }
 
 /// A writer that escapes what it is given, so that a `Display` value needs no string of its own.
@@ -110,6 +121,10 @@ struct Escaped<'a>(&'a mut String);
 
 impl Write for Escaped<'_> {
     fn write_str(&mut self, raw: &str) -> fmt::Result {
+        if raw.bytes().all(|byte| STANDS_FOR_ITSELF[usize::from(byte)]) {
+            self.0.push_str(raw);
+            return Ok(());
+        }
         for character in raw.chars() {
             if needs_escape(character) {
                 for byte in character.encode_utf8(&mut [0; 4]).bytes() {

@@ -3,7 +3,6 @@
 use axum::Router;
 use axum::handler::Handler;
 use axum::http::{HeaderValue, Method, header};
-use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use serde_json::{Map, Value};
@@ -12,11 +11,13 @@ use super::circle::Circle;
 use super::document;
 use super::operation::{self, Operation};
 use super::schema;
+use crate::access::{self, Need};
 use crate::app::App;
+use crate::around::around;
 use crate::problem::Problem;
 use crate::representation::{self, Found, IfNoneMatch, Representation};
 use crate::routes::tenants::manager;
-use crate::{access, caller, timeout};
+use crate::{caller, timeout};
 
 /// Where the document lies.
 const PATH: &str = "/openapi.json";
@@ -31,7 +32,7 @@ pub(crate) struct Routes {
 
 impl Routes {
     pub(crate) fn new(app: &App) -> Self {
-        Self { app: app.clone(), router: Router::new(), operations: Vec::new(), schemas: Map::new() }
+        Self { app: *app, router: Router::new(), operations: Vec::new(), schemas: Map::new() }
     }
 
     /// Names a schema that several operations share.
@@ -54,22 +55,21 @@ impl Routes {
     }
 
     fn guarded(&self, operation: &Operation, route: MethodRouter<App>) -> MethodRouter<App> {
-        let app = || self.app.clone();
+        let app = self.app;
         let timed = |route: MethodRouter<App>| {
-            if operation.is_unhurried { route } else { route.route_layer(from_fn_with_state(app(), timeout::layer)) }
+            if operation.is_unhurried { route } else { route.route_layer(around(app, timeout::layer)) }
         };
+        let needing = |route: MethodRouter<App>, need| timed(route.route_layer(around((app, need), access::layer)));
         match operation.circle {
             // Who these are for is asked by the route itself.
             Circle::Public | Circle::TenantOrReader => timed(route),
-            Circle::TenantOrOperator => timed(route.route_layer(from_fn_with_state(app(), manager::layer))),
-            Circle::Reader => timed(route.route_layer(from_fn_with_state(app(), access::readers))),
-            Circle::Admin => timed(route.route_layer(from_fn_with_state(app(), access::administration))),
-            Circle::Service => timed(route.route_layer(from_fn_with_state(app(), access::service))),
+            Circle::TenantOrOperator => timed(route.route_layer(around(app, manager::layer))),
+            Circle::Reader => needing(route, Need::Read),
+            Circle::Admin => needing(route, Need::Change),
+            Circle::Service => needing(route, Need::Decide),
             // The tenant is looked up in a time of its own.
-            Circle::Tenant if operation.is_unhurried => route.route_layer(from_fn_with_state(app(), caller::layer)),
-            Circle::Tenant => {
-                route.route_layer((from_fn_with_state(app(), caller::layer), from_fn_with_state(app(), timeout::layer)))
-            }
+            Circle::Tenant if operation.is_unhurried => route.route_layer(around(app, caller::layer)),
+            Circle::Tenant => route.route_layer((around(app, caller::layer), around(app, timeout::layer))),
         }
     }
 

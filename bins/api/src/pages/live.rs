@@ -186,7 +186,7 @@ impl Live {
     /// Samples until `stop`, when all streams end too.
     pub(super) fn start(app: &App, stop: CancellationToken) -> Self {
         let latest = watch::Sender::new(Arc::from(""));
-        tokio::spawn(sample(app.clone(), latest.clone(), stop.clone()));
+        tokio::spawn(sample(*app, latest.clone(), stop.clone()));
         Self { latest, places: Arc::new(Semaphore::new(MOST_FOLLOWERS)), stop }
     }
 }

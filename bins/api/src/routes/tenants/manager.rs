@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request};
 use axum::http::Method;
 use axum::http::request::Parts;
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tidegate_app::tenant::{Tenant, TenantId};
 use uuid::Uuid;
@@ -15,6 +14,7 @@ use super::is_of_tenant;
 use crate::access;
 use crate::access_log::Asked;
 use crate::app::App;
+use crate::around::Behind;
 use crate::caller;
 use crate::path::Path;
 use crate::problem::Problem;
@@ -70,7 +70,15 @@ impl FromRequestParts<App> for Manager {
 /// Layer of the routes below `/api/tenants/{id}`: finds the tenant, and who asks. A tenant is charged as on its other routes.
 ///
 /// What was sent decides, as in [`show`](super::show). Another tenant's is as if it weren't there.
-pub(crate) async fn layer(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
+pub(crate) fn layer<S: Behind>(
+    app: App,
+    request: Request,
+    behind: &mut S,
+) -> impl Future<Output = Result<Response, Problem>> + Send + use<S> {
+    serve(app, request, behind.clone())
+}
+
+async fn serve(app: App, request: Request, behind: impl Behind) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
     let Path(Named { id }) = Path::from_request_parts(&mut parts, &app).await?;
     let missing = || Problem::not_found(format!("there is no tenant `{id}`"));
@@ -81,11 +89,11 @@ pub(crate) async fn layer(State(app): State<App>, request: Request, next: Next) 
         let answer = if tenant.id.as_str() == id {
             let user = admitted.caller.session.as_ref().map(|session| session.user);
             parts.extensions.insert(Manager { tenant, user });
-            Ok(next.run(Request::from_parts(parts, body)).await)
+            Ok(behind.answer(Request::from_parts(parts, body)).await)
         } else {
             Err(missing())
         };
-        let mut response = axum::response::IntoResponse::into_response(answer);
+        let mut response = answer.into_response();
         admitted.announce(&app, response.headers_mut());
         response.extensions_mut().insert(asked);
         return Ok(response);
@@ -99,5 +107,5 @@ pub(crate) async fn layer(State(app): State<App>, request: Request, next: Next) 
     let named: TenantId = id.parse().map_err(|_| missing())?;
     let tenant = app.tenants().get(&named).await?.ok_or_else(missing)?;
     parts.extensions.insert(Manager { tenant, user: None });
-    Ok(next.run(Request::from_parts(parts, body)).await)
+    Ok(behind.answer(Request::from_parts(parts, body)).await)
 }

@@ -1,0 +1,98 @@
+//! Layers that are one function each.
+//!
+//! With axum's `from_fn` each layer puts a clone of all that lies behind it into one box and its own future into another, for each
+//! request. Here what lies behind keeps its type, so that a layer costs what its function does, and the future of several is one.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// What lies behind a layer: it answers every request, at any time.
+pub(crate) trait Behind:
+    Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+    /// The answer of what lies behind; nothing of it begins before this is polled.
+    fn answer(mut self, request: Request) -> impl Future<Output = Response> + Send {
+        async move { answered(self.call(request)).await }
+    }
+}
+
+impl<S> Behind for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+/// What can't fail.
+pub(crate) async fn answered(future: impl Future<Output = Result<Response, Infallible>>) -> Response {
+    future.await.unwrap_or_else(|never| match never {})
+}
+
+/// The layer that is `function`: it is given `state`, the request, and what lies behind, which it calls, or clones and calls later.
+pub(crate) fn around<T, F>(state: T, function: F) -> Around<T, F> {
+    Around { state, function }
+}
+
+/// Made by [`around`].
+#[derive(Clone)]
+pub(crate) struct Around<T, F> {
+    state: T,
+    function: F,
+}
+
+impl<S, T: Clone, F: Clone> Layer<S> for Around<T, F> {
+    type Service = Within<S, T, F>;
+
+    fn layer(&self, behind: S) -> Self::Service {
+        Within { behind, around: self.clone() }
+    }
+}
+
+/// A service within a layer.
+#[derive(Clone)]
+pub(crate) struct Within<S, T, F> {
+    behind: S,
+    around: Around<T, F>,
+}
+
+impl<S, T, F, A> Service<Request> for Within<S, T, F>
+where
+    S: Behind,
+    T: Clone,
+    F: Fn(T, Request, &mut S) -> A,
+    A: Future<Output: IntoResponse>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answering<A>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.behind.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Answering<A> {
+        let Around { state, function } = &self.around;
+        Answering { answer: function(state.clone(), request, &mut self.behind) }
+    }
+}
+
+pin_project! {
+    /// An answer, or the problem in its place.
+    pub(crate) struct Answering<A> {
+        #[pin]
+        answer: A,
+    }
+}
+
+impl<A: Future<Output: IntoResponse>> Future for Answering<A> {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(Ok(ready!(self.project().answer.poll(context)).into_response()))
+    }
+}
