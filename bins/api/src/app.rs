@@ -95,22 +95,22 @@ impl App {
     }
 
     /// Tenants, cached.
-    pub(crate) fn tenants(&self) -> &Tenants {
+    pub(crate) fn tenants(&self) -> &'static Tenants {
         &self.0.tenants
     }
 
     /// Schedules, cached.
-    pub(crate) fn schedules(&self) -> &Schedules {
+    pub(crate) fn schedules(&self) -> &'static Schedules {
         &self.0.schedules
     }
 
     /// Sessions of users, cached.
-    pub(crate) fn sessions(&self) -> &Sessions {
+    pub(crate) fn sessions(&self) -> &'static Sessions {
         &self.0.sessions
     }
 
     /// Preferences of users, cached.
-    pub(crate) fn preferences(&self) -> &Preferences {
+    pub(crate) fn preferences(&self) -> &'static Preferences {
         &self.0.preferences
     }
 

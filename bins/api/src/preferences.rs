@@ -6,7 +6,6 @@ use tidegate_app::cache_keys::{self, Named};
 use tidegate_app::store::{Store, StoreError};
 use tidegate_app::tenant::TenantId;
 use tidegate_cache::{Fill, Key, LoadError, TieredCache, TtlClass, TypedCache, WarmUp};
-use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::app::App;
@@ -47,11 +46,10 @@ impl Preferences {
     /// # Errors
     ///
     /// When the store can't be read.
-    pub(crate) async fn get(&self, tenant: &TenantId, user: Uuid) -> Result<Found, Problem> {
+    pub(crate) async fn get(&'static self, tenant: &TenantId, user: Uuid) -> Result<Found, Problem> {
         let key = cache_keys::preferences(tenant, user);
-        // The load runs in a task of its own; its statements belong to the request.
-        let (store, tenant, request) = (self.store.clone(), tenant.clone(), Span::current());
-        let load = async move || load(&store, &tenant, user).instrument(request).await;
+        let tenant = tenant.clone();
+        let load = async move || load(&self.store, &tenant, user).await;
         self.representations.get_or_load(&key, load).await.map(Found::from).map_err(|error| explain(&error))
     }
 
@@ -61,7 +59,13 @@ impl Preferences {
     /// # Errors
     ///
     /// When the store can't be written.
-    pub(crate) async fn put(&self, app: &App, tenant: &TenantId, user: Uuid, body: &str) -> Result<Found, Problem> {
+    pub(crate) async fn put(
+        &'static self,
+        app: &App,
+        tenant: &TenantId,
+        user: Uuid,
+        body: &str,
+    ) -> Result<Found, Problem> {
         self.store.put_preferences(tenant, user, body).await?;
         // Read back, as any reader would who is fenced by what others write meanwhile. What the commit told of its own
         // stands before that: it would take this out of the cache again.

@@ -1,12 +1,9 @@
 //! Schedules as they are sent: from the cache, else from the store.
 
-use std::sync::Arc;
-
 use tidegate_app::cache_keys::{self, Named};
 use tidegate_app::store::{Cursor, Store, StoreError};
 use tidegate_app::tenant::TenantId;
 use tidegate_cache::{Fill, Key, LoadError, TieredCache, TtlClass, TypedCache, WarmUp};
-use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::page;
@@ -16,8 +13,7 @@ use crate::representation::{Found, Representation, RepresentationCodec};
 /// Cached reads of schedules and of pages of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Schedules {
-    /// A load takes it along, mostly in vain: so it is one count up and down, not one for each part of a store.
-    store: Arc<Store>,
+    store: Store,
     representations: TypedCache<Option<Representation>>,
 }
 
@@ -36,7 +32,7 @@ impl Schedules {
     /// Reads through `cache` from `store`.
     pub(crate) fn new(store: &Store, cache: &TieredCache) -> Self {
         Self {
-            store: Arc::new(store.clone()),
+            store: store.clone(),
             representations: cache.typed_with_codec(TtlClass::SCHEDULE, RepresentationCodec).weigh(weight),
         }
     }
@@ -46,11 +42,10 @@ impl Schedules {
     /// # Errors
     ///
     /// When the store can't be read.
-    pub(crate) async fn get(&self, tenant: &TenantId, id: Uuid) -> Result<Found, Problem> {
+    pub(crate) async fn get(&'static self, tenant: &TenantId, id: Uuid) -> Result<Found, Problem> {
         let key = cache_keys::schedule(tenant, id);
-        // The load runs in a task of its own; its statements belong to the request.
-        let (store, tenant, request) = (self.store.clone(), tenant.clone(), Span::current());
-        let load = async move || load_one(&store, &tenant, id).instrument(request).await;
+        let tenant = tenant.clone();
+        let load = async move || load_one(&self.store, &tenant, id).await;
         self.representations.get_or_load(&key, load).await.map(Found::from).map_err(|error| explain(&error))
     }
 
@@ -62,14 +57,19 @@ impl Schedules {
     /// # Errors
     ///
     /// When the store can't be read.
-    pub(crate) async fn page(&self, tenant: &TenantId, limit: usize, after: Option<Cursor>) -> Result<Found, Problem> {
+    pub(crate) async fn page(
+        &'static self,
+        tenant: &TenantId,
+        limit: usize,
+        after: Option<Cursor>,
+    ) -> Result<Found, Problem> {
         if limit != page::DEFAULT || after.is_some() {
             let page = page(&self.store, tenant, limit, after).await.map_err(|error| Problem::internal(&error))?;
             return Ok(Found::past_the_cache(page));
         }
         let key = cache_keys::first_page(tenant, limit);
-        let (store, tenant, request) = (self.store.clone(), tenant.clone(), Span::current());
-        let load = async move || load_first_page(&store, &tenant).instrument(request).await;
+        let tenant = tenant.clone();
+        let load = async move || load_first_page(&self.store, &tenant).await;
         self.representations.get_or_load(&key, load).await.map(Found::from).map_err(|error| explain(&error))
     }
 

@@ -8,7 +8,6 @@ use tidegate_app::clock;
 use tidegate_app::session::{Session, SessionDigest, SessionToken};
 use tidegate_app::store::{Store, StoreError};
 use tidegate_cache::{Fill, Key, TieredCache, TtlClass, TypedCache, WarmUp};
-use tracing::{Instrument, Span};
 
 use crate::cookie::{came_by_tls, cookies, own_name};
 use crate::problem::Problem;
@@ -39,11 +38,10 @@ impl Sessions {
     /// # Errors
     ///
     /// When the store can't be read.
-    pub(crate) async fn of(&self, digest: &SessionDigest) -> Result<Option<Session>, Problem> {
+    pub(crate) async fn of(&'static self, digest: &SessionDigest) -> Result<Option<Session>, Problem> {
         let key = cache_keys::session(digest);
-        // The load runs in a task of its own; its statements belong to the request.
-        let (store, digest, request) = (self.store.clone(), *digest, Span::current());
-        let load = async move || load(&store, &digest).instrument(request).await;
+        let digest = *digest;
+        let load = async move || load(&self.store, &digest).await;
         let read = self.sessions.get_or_load(&key, load).await?;
         Ok(read.value.as_ref().clone().filter(|session| clock::now() < session.expires_at))
     }

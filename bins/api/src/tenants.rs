@@ -7,7 +7,6 @@ use tidegate_app::cache_keys::{self, Named};
 use tidegate_app::store::{Store, StoreError};
 use tidegate_app::tenant::{KeyDigest, Tenant, TenantId};
 use tidegate_cache::{Codec, CodecError, Fill, Key, LoadError, TieredCache, TtlClass, TypedCache, WarmUp};
-use tracing::{Instrument, Span};
 
 use crate::problem::Problem;
 
@@ -20,8 +19,7 @@ const UNKNOWN_KEY: Duration = Duration::from_secs(5);
 /// Cached reads of tenants and of the keys that name them.
 #[derive(Debug, Clone)]
 pub(crate) struct Tenants {
-    /// A load takes it along, mostly in vain: so it is one count up and down, not one for each part of a store.
-    store: Arc<Store>,
+    store: Store,
     tenants: TypedCache<Option<Arc<Tenant>>>,
     keys: TypedCache<Option<TenantId>>,
 }
@@ -33,7 +31,7 @@ impl Tenants {
             |tenant: &Option<Arc<Tenant>>| tenant.as_ref().map_or(0, |tenant| tenant.name.len() + size_of::<Tenant>());
         // Whose a key is stays in this process: Redis needs no list of the digests in use.
         let tenants = cache.typed_with_codec(TENANT, TenantCodec).weigh(weight);
-        Self { store: Arc::new(store.clone()), tenants, keys: cache.typed(TENANT) }
+        Self { store: store.clone(), tenants, keys: cache.typed(TENANT) }
     }
 
     /// The tenant of that id.
@@ -41,11 +39,10 @@ impl Tenants {
     /// # Errors
     ///
     /// When the store can't be read.
-    pub(crate) async fn get(&self, id: &TenantId) -> Result<Option<Arc<Tenant>>, Problem> {
+    pub(crate) async fn get(&'static self, id: &TenantId) -> Result<Option<Arc<Tenant>>, Problem> {
         let key = cache_keys::tenant(id);
-        // The load runs in a task of its own; its statements belong to the request.
-        let (store, id, request) = (self.store.clone(), id.clone(), Span::current());
-        let load = async move || load_tenant(&store, &id).instrument(request).await;
+        let id = id.clone();
+        let load = async move || load_tenant(&self.store, &id).await;
         let read = self.tenants.get_or_load(&key, load).await?;
         Ok(read.value.as_ref().clone())
     }
@@ -55,10 +52,10 @@ impl Tenants {
     /// # Errors
     ///
     /// When the store can't be read.
-    pub(crate) async fn of_key(&self, digest: &KeyDigest) -> Result<Option<TenantId>, Problem> {
+    pub(crate) async fn of_key(&'static self, digest: &KeyDigest) -> Result<Option<TenantId>, Problem> {
         let key = cache_keys::api_key(digest);
-        let (store, digest, request) = (self.store.clone(), *digest, Span::current());
-        let load = async move || load_key(&store, &digest).instrument(request).await;
+        let digest = *digest;
+        let load = async move || load_key(&self.store, &digest).await;
         let read = self.keys.get_or_load(&key, load).await?;
         Ok(read.value.as_ref().clone())
     }

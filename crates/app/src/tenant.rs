@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tidegate_ratelimit::TenantLimiter;
@@ -20,7 +21,7 @@ const MAX_ID: usize = 64;
 /// A tenant's name in paths, keys and logs: 1 to 64 of `a–z`, `A–Z`, `0–9`, `.`, `_` and `-`, starting with a letter or digit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct TenantId(String);
+pub struct TenantId(CompactString);
 
 /// A text that can't name a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,7 +39,9 @@ impl FromStr for TenantId {
     type Err = TenantIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.to_owned().try_into()
+        let starts_well = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+        let goes_on_well = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+        if starts_well && goes_on_well && text.len() <= MAX_ID { Ok(Self(text.into())) } else { Err(TenantIdError) }
     }
 }
 
@@ -46,15 +49,13 @@ impl TryFrom<String> for TenantId {
     type Error = TenantIdError;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let starts_well = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-        let goes_on_well = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
-        if starts_well && goes_on_well && text.len() <= MAX_ID { Ok(Self(text)) } else { Err(TenantIdError) }
+        text.parse()
     }
 }
 
 impl From<TenantId> for String {
     fn from(id: TenantId) -> Self {
-        id.0
+        id.0.into()
     }
 }
 

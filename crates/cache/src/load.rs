@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use crate::class::Count;
 use crate::fence::Generation;
@@ -240,7 +241,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let (tiers, class, flight) = (Arc::clone(&self.cache.tiers), Arc::clone(&self.class), Arc::clone(flight));
         let (key, form) = (key.clone(), self.form.clone());
         // What user code may panic in, the call of the loader and the weighing included, stands inside the catch.
-        let work = async move { tiers.bring(&key, &class, &form, &flight, left, loader).await };
+        let work = async move { tiers.bring(&key, &class, &form, &flight, left, loader).await }.in_current_span();
         // A runtime that is shutting down drops the task unpolled, and with it the landing, which then reports.
         let overdue_at = self.cache.tiers.bell.in_real_time(self.class.ttl.limit());
         let bounded = Arc::clone(&landing.flight);

@@ -169,7 +169,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     ///
     /// A fresh value is returned at once; so is a stale one, while `loader` runs behind it. Otherwise L2 is asked, and if it
     /// has nothing either, `loader` runs once for all callers that ask for this key, type and error type meanwhile. It runs in a task of its own:
-    /// callers may be dropped or time out, the load goes on and fills the cache. When a refresh fails, the stale
+    /// callers may be dropped or time out, the load goes on and fills the cache. What it says to `tracing` belongs to the span of the caller that
+    /// began it. When a refresh fails, the stale
     /// value is served on and the next attempt waits for a second.
     ///
     /// An invalidation of the key, of a tag that the loader chose, of the class or of everything while the load runs

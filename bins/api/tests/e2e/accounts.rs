@@ -2,6 +2,7 @@
 
 mod analytics;
 mod logins;
+mod streams;
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
+use tracing::{Instrument, Span};
 
 use crate::class::{Class, Count};
 use crate::fill::Fill;
@@ -53,10 +54,11 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let (class, form) = (Arc::clone(&self.class), self.form.clone());
         let mut load = Load { landings, tiers: Arc::clone(tiers), class, form, own };
         let overdue_at = tiers.bell.in_real_time(self.class.ttl.limit());
+        let span = Span::current();
         // A runtime that is shutting down drops the task unpolled, and with it the landings, which then report.
         let task = runtime.spawn(async move {
             // What user code may panic in, the call of the loader and the weighing included, stands inside the catch.
-            let ended = AssertUnwindSafe(load.run(errand)).catch_unwind().await;
+            let ended = AssertUnwindSafe(load.run(errand).instrument(span)).catch_unwind().await;
             match ended {
                 Ok(Ok(loaded_in)) => load.land_others(|| Ended::Absent(loaded_in)),
                 Ok(Err(Halted::Failed(error))) => {

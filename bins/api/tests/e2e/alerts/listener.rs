@@ -33,7 +33,8 @@ impl Listener {
         Self::read_from(api.get_as(tenant, path), after).await
     }
 
-    async fn read_from(request: RequestBuilder, after: Option<&str>) -> Self {
+    /// The same of what is asked so.
+    pub(crate) async fn read_from(request: RequestBuilder, after: Option<&str>) -> Self {
         let request = request.timeout(Duration::from_secs(600));
         let request = after.into_iter().fold(request, |request, id| request.header("last-event-id", id));
         let answer = request.send().await.expect("an answer");
