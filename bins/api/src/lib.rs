@@ -13,6 +13,7 @@ mod body;
 mod caller;
 mod client;
 mod cookie;
+mod idempotency;
 mod json;
 mod limits;
 mod linger;

@@ -68,7 +68,7 @@ pub use purge::{Purge, RowError};
 pub(crate) use reminders::{DueSchedule, Occurring, PendingReminder, SentReminder};
 pub(crate) use reports::{Named, Sum};
 pub(crate) use runs::Made;
-pub use schedules::{Cursor, CursorError, Page, Schedule};
+pub use schedules::{Creation, Cursor, CursorError, Page, Schedule};
 pub(crate) use snapshot::Snapshot;
 use sql::Sql;
 pub use tenants::TenantPage;

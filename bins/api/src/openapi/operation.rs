@@ -74,6 +74,11 @@ impl Operation {
         self.parameter(json!({"name": name, "in": "header", "description": description, "schema": schema}))
     }
 
+    /// The header by which the same request, sent again, is known.
+    pub(crate) fn repeatable(self, description: &str) -> Self {
+        self.header("Idempotency-Key", json!({"type": "string", "minLength": 1, "maxLength": 255}), description)
+    }
+
     /// A page of a list: how long, and where it begins.
     pub(crate) fn paged(self, most: i64) -> Self {
         self.query("limit", super::schema::between(1, most), "How many at most.").query(

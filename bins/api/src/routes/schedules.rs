@@ -6,11 +6,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tidegate_app::schedule::{FieldErrors, RawSchedule, ScheduleDraft};
+use tidegate_app::store::{Creation, Schedule};
 use uuid::Uuid;
 
 use crate::answer::created;
 use crate::app::App;
 use crate::caller::Caller;
+use crate::idempotency::{IdempotencyKey, REPLAYED, reused};
 use crate::json::Json;
 use crate::page::PageQuery;
 use crate::path::Path;
@@ -42,12 +44,24 @@ pub(super) async fn show(
 pub(super) async fn create(
     State(app): State<App>,
     caller: Caller,
+    key: IdempotencyKey,
     Json(raw): Json<RawSchedule>,
 ) -> Result<Response, Problem> {
     let draft = ScheduleDraft::try_new(&raw).map_err(|errors| invalid(&errors))?;
-    let schedule = app.schedules().store().create_schedule(&caller.tenant.id, &draft).await?;
-    let location = format!("/api/schedules/{}", schedule.id);
-    Ok(created(&schedule, location))
+    let (store, tenant) = (app.schedules().store(), &caller.tenant.id);
+    let creation = match key.within(&["schedule"]) {
+        None => Creation::New(store.create_schedule(tenant, &draft).await?),
+        Some(key) => store.create_schedule_once(tenant, &draft, &key).await?,
+    };
+    match creation {
+        Creation::New(schedule) => Ok(made(&schedule)),
+        Creation::Repeated(schedule) => Ok(([REPLAYED], made(&schedule)).into_response()),
+        Creation::Reused => Err(reused()),
+    }
+}
+
+fn made(schedule: &Schedule) -> Response {
+    created(schedule, format!("/api/schedules/{}", schedule.id))
 }
 
 pub(super) async fn replace(

@@ -37,6 +37,7 @@ mod readme;
 mod reads;
 mod redis;
 mod reminders;
+mod repeated;
 mod reports;
 mod request_ids;
 mod secrets;

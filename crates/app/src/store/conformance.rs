@@ -45,6 +45,7 @@ scenarios![
     notifications::what_is_old_goes_from_the_front,
     notifications::what_one_process_tells_is_heard_in_each_at_once,
     notifications::whoever_comes_back_goes_on_and_is_told_of_gaps,
+    schedules::a_key_makes_one_schedule_and_goes_with_it,
     reminders::a_schedule_that_came_without_a_time_is_looked_at,
     reminders::a_schedule_that_is_changed_or_deleted_takes_its_reminders_along,
     reminders::a_send_that_dies_in_the_middle_leaves_the_reminder_to_be_sent,

@@ -8,7 +8,8 @@ use serde::Serialize;
 use tidegate_cache::Touched;
 use uuid::Uuid;
 
-use super::sql::schedules::{CREATED_AT, DELETE, INSERT, NEWEST, PAGE, REPLACE, SCHEDULE};
+use super::sql::Sql;
+use super::sql::schedules::{CREATED_AT, DELETE, INSERT, INSERT_ONCE, MADE_BEFORE, NEWEST, PAGE, REPLACE, SCHEDULE};
 use super::value::{Row, Value};
 use super::{Activity, Change, Store, StoreError};
 use crate::cache_keys;
@@ -46,12 +47,32 @@ impl Schedule {
         self.attendees.iter().map(String::as_str).filter(|attendee| attendee.contains('@'))
     }
 
+    /// What it is to somebody who asks for `wanted` with the key that it was made with. Whether one that was changed meanwhile was
+    /// once what is wanted, nobody knows.
+    fn as_asked_for_again(self, wanted: &Self) -> Creation {
+        let was_changed = self.updated_at != self.created_at;
+        let as_wanted =
+            Self { id: self.id, created_at: self.created_at, updated_at: self.updated_at, ..wanted.clone() };
+        if was_changed || self == as_wanted { Creation::Repeated(self) } else { Creation::Reused }
+    }
+
     /// From when on it has occurrences to be looked at, in the milliseconds of the tables. What a rule makes of a start that has passed
     /// is worked out by whoever looks, since that can take long.
     fn first_due(&self) -> Option<i64> {
         let is_due = self.recurrence.is_some() || self.starts_at > clock::now();
         is_due.then(|| self.starts_at.timestamp_millis())
     }
+}
+
+/// What came of a creation that is asked for again where its answer is lost.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Creation {
+    /// It is made.
+    New(Schedule),
+    /// It was made before; this is how it is now.
+    Repeated(Schedule),
+    /// With that key something else was made.
+    Reused,
 }
 
 /// A page of schedules.
@@ -165,6 +186,45 @@ impl Store {
         Ok(schedule)
     }
 
+    /// Creates a schedule for a tenant, unless it has one that was created with that key.
+    ///
+    /// The key is kept with the schedule, and with it is gone.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be written; then the same may be asked for again.
+    pub async fn create_schedule_once(
+        &self,
+        tenant: &TenantId,
+        draft: &ScheduleDraft,
+        key: &str,
+    ) -> Result<Creation, StoreError> {
+        let schedule = new_schedule(draft);
+        let origin = format!("key:{tenant}:{key}");
+        let create = || async {
+            let mut change = self.begin_once().await?;
+            if change.insert(&INSERT_ONCE, tenant, &schedule, Some((&origin, 0))).await? {
+                change.note(tenant, Activity::Created, 1).await?;
+                change.commit().await?;
+                return Ok(Some(Creation::New(schedule.clone())));
+            }
+            let before = change.one(&MADE_BEFORE, &[origin.as_str().into(), tenant.as_str().into()]).await?;
+            let before = before.map(|row| read(&row)).transpose()?;
+            Ok(before.map(|before| before.as_asked_for_again(&schedule)))
+        };
+        loop {
+            let created = match self.db.insist(create).await {
+                // The second finds what the first may have made.
+                Err(StoreError::OutcomeUnknown(_)) => self.db.insist(create).await?,
+                created => created?,
+            };
+            if let Some(creation) = created {
+                return Ok(creation);
+            }
+            // It was deleted between the two statements.
+        }
+    }
+
     /// Replaces the content of a schedule. `None` when the tenant has none of that id.
     ///
     /// # Errors
@@ -234,6 +294,16 @@ impl Change {
         schedule: &Schedule,
         origin: Option<(&str, u64)>,
     ) -> Result<bool, StoreError> {
+        self.insert(&INSERT, tenant, schedule, origin).await
+    }
+
+    async fn insert(
+        &mut self,
+        sql: &'static Sql,
+        tenant: &TenantId,
+        schedule: &Schedule,
+        origin: Option<(&str, u64)>,
+    ) -> Result<bool, StoreError> {
         let values = [
             schedule.id.into(),
             tenant.as_str().into(),
@@ -249,7 +319,7 @@ impl Change {
             schedule.first_due().into(),
         ];
         // Nobody can have cached a schedule of an id that is only now made; the lists are another matter.
-        let written = self.run(&INSERT, &values, Touched::new().tag(&cache_keys::schedules_of(tenant))).await?;
+        let written = self.run(sql, &values, Touched::new().tag(&cache_keys::schedules_of(tenant))).await?;
         Ok(written > 0)
     }
 }
@@ -278,7 +348,8 @@ pub(super) fn page_of(rows: &[Row], limit: usize) -> Result<Page, StoreError> {
 
 /// A schedule that is new. Ids of version 7 grow with time, so that inserts go to the end of the index.
 pub(super) fn new_schedule(draft: &ScheduleDraft) -> Schedule {
-    from_draft(Uuid::now_v7(), draft, clock::now())
+    let now = clock::now();
+    Schedule { updated_at: now, ..from_draft(Uuid::now_v7(), draft, now) }
 }
 
 /// How many of the schedules make a page of a size that a client can read and a cache can hold.
@@ -336,7 +407,8 @@ pub(super) mod tests {
 
     use super::*;
     use crate::schedule::RawSchedule;
-    use crate::store::ground::Ground;
+    use crate::store::ground::{Ground, tenant};
+    use crate::tenant::ApiKey;
 
     fn schedule(attendees: usize) -> Schedule {
         let now = clock::now();
@@ -371,6 +443,31 @@ pub(super) mod tests {
         for bad in ["", "1", &"g".repeat(48), &"0".repeat(47), &"ä".repeat(24)] {
             assert_eq!(bad.parse::<Cursor>(), Err(CursorError), "{bad}");
         }
+    }
+
+    pub(in crate::store) async fn a_key_makes_one_schedule_and_goes_with_it(ground: &Ground) {
+        let (store, acme) = ground.with_tenant().await;
+        let other: TenantId = "other".parse().unwrap();
+        store.create_tenant(&tenant(&other), &ApiKey::generate()).await.unwrap();
+        let (wanted, another) = (draft("One", 9), draft("Two", 9));
+        let ask = async |tenant, draft| store.create_schedule_once(tenant, draft, "k").await.unwrap();
+        let Creation::New(made) = ask(&acme, &wanted).await else { panic!("nothing was there") };
+        assert_eq!(store.schedule(&acme, made.id).await.unwrap().as_ref(), Some(&made));
+        assert_eq!(ask(&acme, &wanted).await, Creation::Repeated(made.clone()));
+        assert_eq!(ask(&acme, &another).await, Creation::Reused);
+        assert!(matches!(ask(&other, &wanted).await, Creation::New(_)), "a key is its tenant's alone");
+
+        let changed = loop {
+            let changed = store.replace_schedule(&acme, made.id, &draft("Moved", 10)).await.unwrap().unwrap();
+            // Within the same millisecond it would look as it was made.
+            if changed.updated_at > changed.created_at {
+                break changed;
+            }
+        };
+        assert_eq!(ask(&acme, &wanted).await, Creation::Repeated(changed));
+        assert_eq!(store.schedules(&acme, 10, None).await.unwrap().items.len(), 1);
+        assert!(store.delete_schedule(&acme, made.id).await.unwrap());
+        assert!(matches!(ask(&acme, &wanted).await, Creation::New(again) if again.id != made.id));
     }
 
     pub(in crate::store) fn draft(title: &str, hour: u32) -> ScheduleDraft {

@@ -11,12 +11,13 @@ use serde_json::{Value, json};
 use tidegate_perfmon::TraceContext;
 use tidegate_queue::{JobId, NewJob, Stored};
 
-use super::create::{REPLAYED, two_names};
-use super::idempotency::{IdempotencyKey, Stem, reused};
+use super::create::two_names;
+use super::idempotency::Stem;
 use super::known;
 use super::new_job::{Draft, RawJob};
 use super::route::{Route, apart};
 use crate::app::App;
+use crate::idempotency::{IdempotencyKey, REPLAYED, reused};
 use crate::json::Json;
 use crate::object::Object;
 use crate::path::Path;
@@ -43,7 +44,7 @@ pub(super) async fn create(
         let detail = format!("`jobs` are 1 to {MOST}, not {}", jobs.len());
         return Err(Problem::unprocessable("bad-bulk", detail).with("limit", MOST));
     }
-    let stem = key.of_queue(queue);
+    let stem = Stem::of(&key, queue);
     let drafts = jobs.into_iter().enumerate().map(|(index, Object(raw))| {
         raw.check(queue).map_err(|faults| faults.problem(&prefix(index)).with("index", index))
     });

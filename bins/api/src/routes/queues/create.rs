@@ -2,23 +2,20 @@
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tidegate_perfmon::TraceContext;
 use tidegate_queue::{JobId, Stored};
 
-use super::idempotency::{IdempotencyKey, reused};
+use super::idempotency::Stem;
 use super::known;
 use super::new_job::{Draft, RawJob};
 use crate::app::App;
+use crate::idempotency::{IdempotencyKey, REPLAYED, reused};
 use crate::json::Json;
 use crate::path::Path;
 use crate::problem::Problem;
-
-/// Says that this answer was given before.
-pub(super) const REPLAYED: (HeaderName, HeaderValue) =
-    (HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
 
 /// 201 for a job that is new, or was by the same `Idempotency-Key`; 200 where the queue knew the client's own id, of a
 /// job that was described alike.
@@ -31,7 +28,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let queue = known(&queue)?;
     let draft = raw.check(queue).map_err(|faults| faults.problem(""))?;
-    let stem = key.of_queue(queue);
+    let stem = Stem::of(&key, queue);
     let id = match (&stem, draft.id.clone()) {
         (Some(_), Some(_)) => return Err(two_names()),
         (Some(stem), None) => Some(stem.id()?),

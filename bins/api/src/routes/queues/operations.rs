@@ -96,8 +96,7 @@ fn single_jobs(routes: Routes) -> Routes {
     const ONE: &str = "/api/queue/{queue}/jobs/{id}";
     let of_job = |operation| of_queue(operation).part("id", text(), SOME_JOB);
     let again = |operation: Operation| {
-        let description = "The same request, sent again with the same key, makes no second job.";
-        operation.header("Idempotency-Key", json!({"type": "string", "minLength": 1, "maxLength": 255}), description)
+        operation.repeatable("The same request, sent again with the same key, makes no second job.")
     };
     let act = |id, path, summary| {
         of_job(post(id, path, Circle::Admin, summary)).silent(204).silent(202).fails(409, "Its state doesn't allow it.")

@@ -24,6 +24,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
         )
         .add(
             post("createSchedule", "/api/schedules", Circle::Tenant, "Creates a schedule")
+                .repeatable("The same request, sent again with the same key, makes no second schedule.")
                 .body(named("NewSchedule"), example())
                 .created(named("Schedule")),
             create,

@@ -31,6 +31,20 @@ pub(in crate::store) static INSERT: Sql = Sql::search(
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO NOTHING",
 );
 
+/// The same of what nobody made before: `$10` and `$11` are what it was asked for with.
+pub(in crate::store) static INSERT_ONCE: Sql = Sql::search(
+    "INSERT INTO schedule (id, tenant_id, title, starts_at, ends_at, recurrence, attendees, created_at,
+                           updated_at, import_id, import_line, next_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING",
+);
+
+/// `$1` what it was asked for with, `$2` tenant.
+pub(in crate::store) static MADE_BEFORE: Sql = Sql::search(
+    "SELECT id, title, starts_at, ends_at, recurrence, attendees, created_at, updated_at
+     FROM schedule
+     WHERE import_id = $1 AND import_line = 0 AND tenant_id = $2",
+);
+
 /// `$1` to `$6` the content, `$7` from when on it has occurrences to be looked at, `$8` id, `$9` tenant.
 pub(in crate::store) static REPLACE: Sql = Sql::search(
     "UPDATE schedule SET title = $1, starts_at = $2, ends_at = $3, recurrence = $4, attendees = $5, updated_at = $6,
