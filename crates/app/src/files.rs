@@ -30,7 +30,6 @@ use crate::tenant::TenantId;
 
 pub use error::FilesError;
 pub(crate) use sweep::FilesSweep;
-pub(crate) use write::hex;
 pub use write::{NewFile, Written};
 
 /// How long a connection to S3 may take, and how long an answer may make no progress.

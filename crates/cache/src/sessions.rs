@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 #[cfg(feature = "redis")]
+use data_encoding::HEXLOWER;
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -148,13 +149,7 @@ impl CacheSessions {
     }
 
     fn key(&self, id: &Id) -> session_store::Result<Key> {
-        use fmt::Write;
-
-        let mut text = String::with_capacity(64);
-        for byte in Sha256::digest(id.0.to_le_bytes()) {
-            // Writing to a string can't fail.
-            let _ = write!(text, "{byte:02x}");
-        }
+        let text = HEXLOWER.encode(&Sha256::digest(id.0.to_le_bytes()));
         Key::builder("session").part(&*self.name).part(text).build().map_err(|error| Error::Backend(error.to_string()))
     }
 

@@ -1,8 +1,8 @@
 //! Scripts, which the server runs as one step.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
+use data_encoding::HEXLOWER;
 use fred::bytes_utils::Str;
 use sha1::{Digest, Sha1};
 
@@ -22,10 +22,7 @@ impl Script {
     /// A script; `name` is for errors and logs.
     pub fn new(name: &'static str, source: impl Into<String>) -> Self {
         let source = source.into();
-        let mut digest = String::with_capacity(40);
-        for byte in Sha1::digest(source.as_bytes()) {
-            let _ = write!(digest, "{byte:02x}"); // writing to a string can't fail
-        }
+        let digest = HEXLOWER.encode(&Sha1::digest(source.as_bytes()));
         Self { name, source: Str::from(source), digest: Str::from(digest), is_idempotent: false }
     }
 

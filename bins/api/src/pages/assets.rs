@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use crate::path::Path;
@@ -27,8 +28,7 @@ pub(super) static ICON: LazyLock<Asset> =
 
 impl Asset {
     fn new(kind: &str, content_type: &'static str, text: &'static str) -> Self {
-        let digest = Sha256::digest(text);
-        let short: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let short = HEXLOWER.encode(&Sha256::digest(text)[..8]);
         Self { path: format!("/assets/dashboard.{short}.{kind}"), content_type, text }
     }
 }

@@ -14,6 +14,7 @@ use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use data_encoding::HEXLOWER;
 use hmac::{Hmac, Mac};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
@@ -202,7 +203,8 @@ impl FormToken {
     /// beside what a stranger chose.
     pub(super) fn field(&self) -> String {
         let pad: [u8; 32] = Sha256::digest(Uuid::new_v4()).into();
-        pad.iter().copied().chain(pad.iter().zip(self.code).map(|(pad, byte)| pad ^ byte)).map(hex).collect()
+        let padded: Vec<u8> = pad.iter().zip(self.code).map(|(pad, byte)| pad ^ byte).collect();
+        HEXLOWER.encode(&[&pad[..], &padded].concat())
     }
 
     /// Sets the cookie that the field is bound to.
@@ -258,7 +260,7 @@ pub(super) fn end(headers: &HeaderMap) -> HeaderValue {
 
 fn issue(key: &Key, role: Role, at: i64, nonce: &str) -> String {
     let said = format!("{}.{at}.{nonce}", role.name());
-    let code: String = key.sign("session", &said).into_iter().map(hex).collect();
+    let code = HEXLOWER.encode(&key.sign("session", &said));
     format!("{said}.{code}")
 }
 
@@ -269,7 +271,7 @@ fn session(key: &Key, headers: &HeaderMap, now: i64) -> Option<Session> {
 
 fn read(key: &Key, text: &str, now: i64) -> Option<Session> {
     let (said, code) = text.rsplit_once('.')?;
-    let expected: String = key.sign("session", said).into_iter().map(hex).collect();
+    let expected = HEXLOWER.encode(&key.sign("session", said));
     if !bool::from(expected.as_bytes().ct_eq(code.as_bytes())) {
         return None;
     }
@@ -285,10 +287,6 @@ fn cookie(name: &str, value: &str, max_age: i64, headers: &HeaderMap) -> HeaderV
     let name = own_name(name, headers);
     let text = format!("{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}");
     HeaderValue::from_str(&text).expect("names and values are of hexadecimal digits, dots and letters")
-}
-
-fn hex(byte: u8) -> String {
-    format!("{byte:02x}")
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@
 
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::files::hex;
 use crate::store::{Cells, Table};
 
 /// The name of the form.
@@ -117,7 +117,7 @@ impl Counted {
     }
 
     pub(crate) fn end(self, table: &str) -> TableDigest {
-        TableDigest { table: table.to_owned(), rows: self.rows, sha256: hex(&self.digest.finalize()) }
+        TableDigest { table: table.to_owned(), rows: self.rows, sha256: HEXLOWER.encode(&self.digest.finalize()) }
     }
 }
 
@@ -172,7 +172,7 @@ impl Writer {
 
     /// Ends the backup: its last bytes, and what each table holds.
     pub(crate) fn finish(mut self) -> io::Result<(Vec<u8>, Digests)> {
-        let sha256 = hex(&self.whole.finalize_reset());
+        let sha256 = HEXLOWER.encode(&self.whole.finalize_reset());
         self.line(&serde_json::to_vec(&End { sha256 })?)?;
         let mut rest = self.compressed.finish()?;
         self.bytes.update(&rest);
@@ -258,7 +258,7 @@ impl<R: Read> Reader<R> {
 
     /// Reads the last line, behind which there is nothing.
     pub(crate) fn end(mut self) -> Result<(), FormatError> {
-        let sha256 = hex(&self.whole.clone().finalize());
+        let sha256 = HEXLOWER.encode(&self.whole.clone().finalize());
         let line = self.line()?;
         let said: End = serde_json::from_slice(&line).map_err(|_| self.damaged("its last line is not one"))?;
         if said.sha256 != sha256 {

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 /// The directory of the files.
@@ -14,8 +15,7 @@ impl Outbox<'_> {
     /// Keeps a mail. The same mail of the same job is one file, however often it is kept; whoever sees the file sees all of it.
     pub(super) async fn keep(&self, installation: &str, id: &str, message: Vec<u8>) -> io::Result<()> {
         // A job's id may be anybody's text, which no file is named by.
-        let name = Sha256::digest(format!("{installation} {id}"));
-        let name: String = name.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let name = HEXLOWER.encode(&Sha256::digest(format!("{installation} {id}"))[..16]);
         let directory = self.0.clone();
         tokio::task::spawn_blocking(move || write(&directory, &name, &message)).await.map_err(io::Error::other)?
     }

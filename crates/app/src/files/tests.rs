@@ -1,6 +1,7 @@
 mod s3;
 
 use super::*;
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 fn acme() -> TenantId {
@@ -31,7 +32,7 @@ async fn keeps_its_promises(files: &Files, parts: &[usize]) {
         assert!(listed(files, FileKind::Export).await.is_empty());
     }
     let written = file.finish().await.unwrap();
-    assert_eq!(written, Written { bytes: whole.len() as u64, sha256: hex(&Sha256::digest(&whole)) });
+    assert_eq!(written, Written { bytes: whole.len() as u64, sha256: HEXLOWER.encode(&Sha256::digest(&whole)) });
     assert!(content(files, &at).await == whole);
     assert_eq!(listed(files, FileKind::Export).await, std::slice::from_ref(&at));
     assert!(listed(files, FileKind::Backup).await.is_empty());

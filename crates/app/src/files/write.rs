@@ -1,6 +1,7 @@
 //! A file on its way.
 
 use bytes::{Bytes, BytesMut};
+use data_encoding::HEXLOWER;
 use object_store::MultipartUpload;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -85,7 +86,7 @@ impl NewFile {
             upload.complete().await.map_err(|error| FilesError::of("complete", &error))?;
         }
         self.upload = None;
-        Ok(Written { bytes: self.bytes, sha256: hex(&self.digest.finalize_reset()) })
+        Ok(Written { bytes: self.bytes, sha256: HEXLOWER.encode(&self.digest.finalize_reset()) })
     }
 }
 
@@ -108,14 +109,4 @@ impl std::fmt::Debug for NewFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("NewFile").field("at", &self.at).field("bytes", &self.bytes).finish_non_exhaustive()
     }
-}
-
-/// Bytes as hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // A text takes whatever it is given.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -8,6 +8,7 @@ mod turns;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -247,7 +248,7 @@ impl RemindHandler {
     async fn mail(&self, tenant: &TenantId, sent: &SentReminder, at: DateTime<Utc>) -> Result<(), EnqueueError> {
         let schedule = &sent.schedule;
         for address in schedule.addresses().take(sent.mails) {
-            let whom: String = Sha256::digest(address).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+            let whom = HEXLOWER.encode(&Sha256::digest(address)[..16]);
             let id = format!("reminder.{}.{}.{whom}", schedule.id.simple(), at.timestamp_millis());
             let text = format!("{}\n\nbegins at {} (UTC).\n", schedule.title, at.format("%A, %-d %B %Y, %H:%M"));
             let mail = SendEmail {

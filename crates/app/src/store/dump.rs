@@ -8,13 +8,13 @@ mod target;
 
 use std::sync::LazyLock;
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde_json::Value as Json;
 
 use super::snapshot::Snapshot;
 use super::sql::Sql;
 use super::value::{Row, Value};
 use super::{Store, StoreError};
-use crate::files::hex;
 
 use tables::Kind;
 pub(crate) use tables::{TABLES, Table};
@@ -69,7 +69,9 @@ fn value(kind: Kind, cell: &Json) -> Option<OwnedValue> {
         (Kind::Blob, Json::Null) => OwnedValue::Blob(None),
         (Kind::Int, Json::Number(number)) => OwnedValue::Int(Some(number.as_i64()?)),
         (Kind::Text, Json::String(text)) => OwnedValue::Text(Some(text.clone())),
-        (Kind::Blob, Json::String(digits)) => OwnedValue::Blob(Some(bytes_of(digits)?)),
+        (Kind::Blob, Json::String(digits)) => {
+            OwnedValue::Blob(Some(HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok()?))
+        }
         _ => return None,
     })
 }
@@ -91,18 +93,12 @@ impl OwnedValue {
     }
 }
 
-fn bytes_of(digits: &str) -> Option<Vec<u8>> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let pairs = digits.as_bytes().chunks(2);
-    pairs.map(|pair| if let [high, low] = pair { Some(digit(high)? << 4 | digit(low)?) } else { None }).collect()
-}
-
 fn cells_of(table: &Table, row: &Row) -> Result<Cells, StoreError> {
     let cell = |column: &tables::Column| {
         Ok(match column.kind {
             Kind::Int => row.opt_int(column.name)?.into(),
             Kind::Text => row.opt_text(column.name)?.into(),
-            Kind::Blob => row.opt_blob(column.name)?.map(|bytes| hex(&bytes)).into(),
+            Kind::Blob => row.opt_blob(column.name)?.map(|bytes| HEXLOWER.encode(&bytes)).into(),
         })
     };
     table.columns.iter().map(cell).collect()

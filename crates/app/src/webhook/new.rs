@@ -1,5 +1,6 @@
 //! What a tenant may name as its webhook.
 
+use data_encoding::HEXLOWER;
 use reqwest::Url;
 use uuid::Uuid;
 
@@ -61,11 +62,10 @@ impl NewWebhook<'_> {
             return Err(Refused::Kinds(wanted.to_owned()));
         }
         let secret: [u8; 32] = rand::random();
-        let digits: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Webhook {
             id: Uuid::now_v7(),
             url: Hidden::new(url.as_str()),
-            secret: Hidden::new(&format!("whsec_{digits}")),
+            secret: Hidden::new(&format!("whsec_{}", HEXLOWER.encode(&secret))),
             kinds: self.kinds,
             created_at: clock::now(),
             disabled_at: None,

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use http::header::{AGE, CONTENT_LENGTH, DATE, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED};
 use http::{Method, Request, Response, StatusCode, request, response};
 use http_body::Body;
@@ -253,18 +254,11 @@ fn has_length(head: &response::Parts, length: usize) -> bool {
 
 /// A weak one: what lies in front may still compress the body.
 fn add_validator(status: StatusCode, headers: &mut HeaderMap, body: &Bytes) {
-    use std::fmt::Write;
-
     if status != StatusCode::OK || headers.contains_key(ETAG) || headers.contains_key(LAST_MODIFIED) {
         return;
     }
-    let mut text = String::from("W/\"");
-    for byte in &Sha256::digest(body)[..16] {
-        // Writing to a string can't fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text.push('"');
-    if let Ok(value) = HeaderValue::try_from(text) {
+    let tag = HEXLOWER.encode(&Sha256::digest(body)[..16]);
+    if let Ok(value) = HeaderValue::try_from(format!("W/\"{tag}\"")) {
         headers.insert(ETAG, value);
     }
 }

@@ -1,5 +1,6 @@
 //! What a request is for, as a key and a tag of the cache.
 
+use data_encoding::HEXLOWER;
 use http::header::{HOST, HeaderMap, HeaderName};
 use http::{Uri, request};
 use sha2::{Digest, Sha256};
@@ -136,13 +137,6 @@ impl Told {
     }
 
     fn digest(self) -> Option<String> {
-        use std::fmt::Write;
-
-        let digest = self.0?.finalize();
-        Some(digest.iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
-            // Writing to a string can't fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        }))
+        Some(HEXLOWER.encode(&self.0?.finalize()[..16]))
     }
 }

@@ -1,5 +1,6 @@
 //! `Vary`: which request headers choose among the responses of one target.
 
+use data_encoding::HEXLOWER;
 use http::header::{HeaderMap, HeaderName, VARY};
 use sha2::{Digest, Sha256};
 
@@ -41,13 +42,7 @@ impl Selection {
 
     /// The name of the variant that this request wants.
     pub(super) fn variant(&self, request: &HeaderMap) -> String {
-        use std::fmt::Write;
-
-        digest(&self.names, request).iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
-            // Writing to a string can't fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        HEXLOWER.encode(&digest(&self.names, request)[..16])
     }
 }
 

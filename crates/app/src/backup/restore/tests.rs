@@ -267,10 +267,11 @@ async fn a_damaged_newer_or_foreign_backup_touches_nothing() {
 
 /// These lines as a file that is sound in itself, but for what they say.
 fn repacked(lines: &str) -> Vec<u8> {
+    use data_encoding::HEXLOWER;
     use sha2::{Digest, Sha256};
     let (before, _) = lines.trim_end().rsplit_once('\n').unwrap();
     let before = format!("{before}\n");
-    let end = format!("{{\"sha256\":\"{}\"}}\n", crate::files::hex(&Sha256::digest(&before)));
+    let end = format!("{{\"sha256\":\"{}\"}}\n", HEXLOWER.encode(&Sha256::digest(&before)));
     sealed(zstd::encode_all(format!("{before}{end}").as_bytes(), 1).unwrap())
 }
 

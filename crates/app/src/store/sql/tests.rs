@@ -112,6 +112,8 @@ const ALL: &[&Sql] = &[
     &schedules::CREATED_AT,
     &schedules::DELETE,
     &schedules::INSERT,
+    &schedules::INSERT_ONCE,
+    &schedules::MADE_BEFORE,
     &schedules::NEWEST,
     &schedules::PAGE,
     &schedules::REPLACE,
