@@ -19,8 +19,8 @@ use crate::problem::Problem;
 pub(crate) struct ClientKey(pub String);
 
 /// Layer that finds the client's address behind trusted proxies, and keeps whom the request's target names and whether it came by
-/// our own TLS. A request of HTTP/1.1
-/// without a `Host`, or any with two, is refused (RFC 9112, 3.2): a proxy in front may have gone by another.
+/// our own TLS. A request of HTTP/1.1 without a `Host`, or any with two, is refused (RFC 9112, 3.2): a proxy in front may have gone by
+/// another.
 pub(crate) fn layer<S: Behind>(
     app: App,
     mut request: Request,

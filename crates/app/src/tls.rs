@@ -88,8 +88,7 @@ pub(crate) fn load(settings: &TlsSettings) -> Result<Pair, TlsError> {
         );
     }
     if is_open_to_others(&settings.key) {
-        warnings
-            .push(format!("warning: tls.key: {} can be read by every user of this machine", settings.key.display()));
+        warnings.push(format!("warning: tls.key: {} is open to every user of this machine", settings.key.display()));
     }
     let unfit =
         |source| TlsError::Unfit { certificate: settings.certificate.clone(), key: settings.key.clone(), source };
@@ -198,9 +197,13 @@ impl Certificates {
         if *seen == now && !in_any_case {
             return;
         }
-        // Also where they are no good: that is said once, and they are read again when they change again.
-        *seen = now;
-        match load(&self.settings) {
+        let loaded = load(&self.settings);
+        // Also where they are no good: that is said once, and they are read again when they change again. What can't be read at all may
+        // be readable in a moment, though nothing changes.
+        if !matches!(loaded, Err(TlsError::Unreadable { .. })) {
+            *seen = now;
+        }
+        match loaded {
             Ok(pair) => {
                 pair.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
                 *self.config.write().unwrap_or_else(PoisonError::into_inner) = pair.config;

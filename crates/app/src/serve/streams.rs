@@ -165,11 +165,13 @@ impl Streams {
     /// Comes back when nothing is under way any more, once the client was told that the connection ends. What it asks for later than
     /// `patience` after that is refused: hyper takes it until the client answers a ping, which it may never do.
     pub(super) async fn farewell(&self, patience: Duration) {
-        let close = async {
-            sleep(patience).await;
-            self.0.is_closed.store(true, Ordering::Relaxed);
-        };
-        tokio::join!(close, self.useless(patience));
+        // Who is idle now may ask until then, and is answered.
+        let harmful = async { while self.useless(patience).await == Useless::Idle {} };
+        tokio::select! {
+            () = sleep(patience) => self.0.is_closed.store(true, Ordering::Relaxed),
+            () = harmful => return,
+        }
+        self.useless(patience).await;
     }
 
     /// Comes back when there was a request.

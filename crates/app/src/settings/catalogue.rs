@@ -638,7 +638,7 @@ pub const CATALOGUE: &[Setting] = &[
     secret(
         "database_replica_urls",
         "DATABASE_REPLICA_URLS",
-        "up to eight servers that follow that one, with commas between them: schedules, exports and backups are read there",
+        "up to eight servers that follow that one, with commas between them: schedules, exports, reports and backups are read there",
     ),
     setting(
         "database.pool",

@@ -1,6 +1,7 @@
 //! The one place that knows which database it is: SQLite in a file, or a PostgreSQL server.
 
 mod lent;
+mod losses;
 mod replicas;
 mod server;
 mod url;

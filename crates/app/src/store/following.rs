@@ -93,10 +93,34 @@ async fn a_snapshot_is_taken_on_a_replica_and_has_all_that_was_committed() {
     until_followed(store, made.id).await;
     for count in 2..8 {
         store.create_schedule(&acme(), &draft("any", 9)).await.unwrap();
-        let before = lent(store)[1];
         let mut snapshot = store.snapshot().await.unwrap();
         assert_eq!(snapshot.count_schedules(&acme()).await.unwrap(), count);
-        assert!(lent(store)[1] > before, "a replica was asked");
+        assert!(snapshot.is_on_a_replica());
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_cut_off_by_a_replica_gets_its_snapshot_from_the_primary() {
+    let (primary, replica, _place, process) = ground().await;
+    let store = &process.store;
+    for setting in ["max_standby_streaming_delay = 0", "hot_standby_feedback = off"] {
+        replica.psql(&format!("ALTER SYSTEM SET {setting}")).await;
+    }
+    replica.psql("SELECT pg_reload_conf()").await;
+    let made = store.create_schedule(&acme(), &draft("any", 9)).await.unwrap();
+    until_followed(store, made.id).await;
+    let mut snapshot = store.snapshot().await.unwrap();
+    assert!(snapshot.is_on_a_replica());
+    assert_eq!(snapshot.count_schedules(&acme()).await.unwrap(), 1);
+    // What the snapshot sees goes for good, and the replica has to follow.
+    assert!(store.delete_schedule(&acme(), made.id).await.unwrap());
+    primary.psql("VACUUM schedule").await;
+    let cut_off = poll_until(LONG, async || snapshot.count_schedules(&acme()).await.err());
+    assert!(cut_off.await.expect("it is cut off").is_transient());
+    for _ in 0..3 {
+        let mut again = store.snapshot().await.unwrap();
+        assert!(!again.is_on_a_replica());
+        assert_eq!(again.count_schedules(&acme()).await.unwrap(), 0);
     }
 }
 

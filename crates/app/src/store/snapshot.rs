@@ -29,6 +29,11 @@ impl Store {
 }
 
 impl Snapshot {
+    #[cfg(test)]
+    pub(super) fn is_on_a_replica(&self) -> bool {
+        matches!(&self.read, Write::Postgres(lent) if lent.is_of_a_replica())
+    }
+
     /// All rows that a statement finds.
     ///
     /// # Errors

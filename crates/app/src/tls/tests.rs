@@ -41,6 +41,6 @@ fn a_key_that_everybody_can_read_is_told() {
     for (mode, is_told) in [(0o600, false), (0o640, false), (0o644, true)] {
         fs::set_permissions(files.path("key.pem"), fs::Permissions::from_mode(mode)).unwrap();
         let warnings = load(&files.settings()).unwrap().warnings;
-        assert_eq!(warnings.iter().any(|warning| warning.contains("can be read by every user")), is_told, "{mode:o}");
+        assert_eq!(warnings.iter().any(|warning| warning.contains("is open to every user")), is_told, "{mode:o}");
     }
 }

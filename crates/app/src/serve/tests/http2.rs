@@ -69,18 +69,21 @@ async fn rest_of(mut connection: TcpStream) -> Vec<u8> {
     bytes
 }
 
-/// The code of the last GOAWAY.
-fn goaway(mut bytes: &[u8]) -> Option<u32> {
-    let mut code = None;
-    while let Some((head, rest)) = bytes.split_at_checked(9) {
+/// The frames of what a server sent: kind, stream, payload.
+fn frames(mut bytes: &[u8]) -> impl Iterator<Item = (u8, u32, &[u8])> {
+    std::iter::from_fn(move || {
+        let (head, rest) = bytes.split_at_checked(9)?;
         let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
-        let Some((payload, rest)) = rest.split_at_checked(length) else { break };
-        if head[3] == 7 {
-            code = payload.get(4..8).map(|code| u32::from_be_bytes(code.try_into().unwrap()));
-        }
+        let (payload, rest) = rest.split_at_checked(length)?;
         bytes = rest;
-    }
-    code
+        Some((head[3], u32::from_be_bytes(head[5..].try_into().unwrap()), payload))
+    })
+}
+
+/// The code of the last GOAWAY.
+fn goaway(bytes: &[u8]) -> Option<u32> {
+    let code = |payload: &[u8]| payload.get(4..8).map(|code| u32::from_be_bytes(code.try_into().unwrap()));
+    frames(bytes).filter(|(kind, ..)| *kind == 7).last().and_then(|(.., payload)| code(payload))
 }
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -91,7 +94,12 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 /// `GET / HTTP/2` of localhost, in HPACK.
 const HEAD: &[u8] = b"\x82\x86\x84\x41\x09localhost";
 
+/// The same of `/slow`.
+const SLOW_HEAD: &[u8] = b"\x82\x86\x04\x05/slow\x41\x09localhost";
+
 const LARGE: usize = 1 << 20;
+/// Longer than a connection is kept that has nothing under way.
+const SLOW: Duration = Duration::from_secs(2);
 
 fn routes() -> Router {
     let echo = |ConnectInfo(peer): ConnectInfo<SocketAddr>, uri: axum::http::Uri| async move {
@@ -100,6 +108,7 @@ fn routes() -> Router {
     Router::new()
         .route("/", axum::routing::get(echo))
         .route("/large", axum::routing::get(|| async { Bytes::from(vec![7; LARGE]) }))
+        .route("/slow", axum::routing::get(|| sleep(SLOW)))
         .route("/never", axum::routing::get(|| async { std::future::pending::<()>().await }))
 }
 
@@ -289,6 +298,21 @@ async fn who_speaks_h2_is_told_of_the_end_and_answered() {
 }
 
 /// Who is told to leave counts no longer as one of its address's connections, and so must not go on asking.
+#[tokio::test]
+async fn who_asks_before_it_hears_of_the_end_is_answered() {
+    let server = Server::start(routes(), |_| {}).await;
+    let mut connection = server.connect().await;
+    connection.write_all(&[PREFACE, SETTINGS, &frame(1, 5, 1, HEAD)].concat()).await.unwrap();
+    // Long idle: nothing but the farewell's own time keeps the connection.
+    sleep(SLOW).await;
+    server.ending.announced.cancel();
+    sleep(SHORT).await;
+    connection.write_all(&frame(1, 5, 3, SLOW_HEAD)).await.unwrap();
+    let answers = rest_of(connection).await;
+    let answered: Vec<u32> = frames(&answers).filter(|(kind, ..)| *kind == 1).map(|(_, stream, _)| stream).collect();
+    assert_eq!(answered, [1, 3]);
+}
+
 #[tokio::test]
 async fn who_does_not_listen_to_the_end_is_not_served_for_ever() {
     let server = Server::start(routes(), |_| {}).await;

@@ -57,6 +57,11 @@ impl Lent {
         lent
     }
 
+    #[cfg(test)]
+    pub(in crate::store) fn is_of_a_replica(&self) -> bool {
+        self.replica.is_some()
+    }
+
     pub(in crate::store) async fn one(
         &mut self,
         sql: &'static Sql,
@@ -122,6 +127,9 @@ impl Lent {
 
     fn answered<T>(&mut self, asked: Asked, answer: Result<T, Error>) -> Result<T, Error> {
         if let (Err(error), Some(replica)) = (&answer, &self.replica) {
+            if asked.before == State::Open && is_lost(error) {
+                replica.has_cut_off();
+            }
             replica.failed(error);
         }
         self.state = match &answer {

@@ -7,6 +7,7 @@
 //!
 //! Whatever is amiss with a replica, the primary is asked instead, and the replica left alone for a while.
 
+mod cut_off;
 mod recent;
 mod watch;
 
@@ -20,10 +21,12 @@ use tidegate_cache::Tag;
 use tokio::sync::{Notify, watch as channel};
 use tokio::time::{Instant, timeout_at};
 
+use super::losses::Losses;
 use super::server::is_follower;
 use super::{DatabaseUrl, Lent};
 use crate::settings::DatabaseSettings;
 use crate::store::pool::{Connections, WatchedPool};
+use cut_off::CutOff;
 use recent::Recent;
 use watch::Watch;
 
@@ -59,6 +62,7 @@ struct Shared {
     recent: Mutex<Recent>,
     /// Whose turn it is.
     turn: AtomicUsize,
+    cut_off: Arc<CutOff>,
     /// The installation that they must be copies of, once it is known.
     installation: Arc<OnceLock<String>>,
     /// Somebody wants to know how far they have come.
@@ -74,6 +78,9 @@ pub(super) struct Replica {
     connections: Connections<Postgres>,
     /// How long a statement of it may take.
     patience: Duration,
+    losses: Losses,
+    /// That of all of them.
+    cut_off: Arc<CutOff>,
     state: Mutex<State>,
 }
 
@@ -97,8 +104,10 @@ impl Replicas {
             return None;
         }
         let installation: Arc<OnceLock<String>> = Arc::default();
+        let cut_off = Arc::<CutOff>::default();
         let replica = |(url, name): (&DatabaseUrl, &'static str)| {
             let copied = Arc::clone(&installation);
+            let losses = Losses::new();
             let pool = PgPoolOptions::new()
                 .max_connections(settings.pool)
                 .acquire_timeout(PATIENCE)
@@ -106,12 +115,14 @@ impl Replicas {
                 .after_connect(move |connection, _| {
                     let copied = Arc::clone(&copied);
                     Box::pin(async move { greet(connection, copied.get()).await })
-                })
-                .connect_lazy_with(url.options().clone());
+                });
+            let pool = losses.guard(pool).connect_lazy_with(url.options().clone());
             Arc::new(Replica {
                 place: url.clone(),
                 connections: Connections::new(name, settings.pool, pool),
                 patience,
+                losses,
+                cut_off: Arc::clone(&cut_off),
                 state: Mutex::default(),
             })
         };
@@ -120,6 +131,7 @@ impl Replicas {
             all,
             recent: Mutex::new(Recent::new(Instant::now())),
             turn: AtomicUsize::new(0),
+            cut_off,
             installation,
             wanted: Arc::default(),
             asked: channel::Sender::new(()),
@@ -152,8 +164,12 @@ impl Replicas {
         replica.lend().await
     }
 
-    /// A connection to a replica that has all that is committed by now, which it is given a moment for.
+    /// A connection to a replica that has all that is committed by now, which it is given a moment for. None for a while after one
+    /// cut off such a reader.
     pub(super) async fn lend_up_to_date(&self) -> Option<Lent> {
+        if self.0.cut_off.was_lately() {
+            return None;
+        }
         let (now, mut asked) = (Instant::now(), self.0.asked.subscribe());
         let caught_up = async {
             loop {
@@ -218,8 +234,7 @@ impl Replica {
     async fn lend(self: &Arc<Self>) -> Option<Lent> {
         match self.connections.acquire().await {
             Ok(connection) => Some(Lent::of_replica(connection, self.patience, Arc::clone(self))),
-            // All of them are in use, which is no fault of the server's.
-            Err(Error::PoolTimedOut) if self.connections.watched().state().in_use > 0 => None,
+            Err(error) if self.is_only_busy(&error) => None,
             Err(error) => {
                 self.failed(&error);
                 None
@@ -227,8 +242,25 @@ impl Replica {
         }
     }
 
+    /// Whether all of its connections are in use, which is no fault of the server's.
+    fn is_only_busy(&self, error: &Error) -> bool {
+        matches!(error, Error::PoolTimedOut) && self.connections.watched().state().in_use > 0
+    }
+
+    /// A transaction that reads did not come to its end there.
+    pub(super) fn has_cut_off(&self) {
+        if self.cut_off.note() {
+            tracing::warn!(
+                "the replica {} cut off an export, a report or a backup: for an hour all such are taken from the primary; \
+                 raise its `max_standby_streaming_delay`, or set `hot_standby_feedback`",
+                self.place
+            );
+        }
+    }
+
     /// It said no, or nothing: it is left alone for a while.
     pub(super) fn failed(&self, error: &Error) {
+        self.losses.note();
         let mut state = self.state();
         (state.failed, state.has_all_before) = (Some(Instant::now()), None);
         if !std::mem::replace(&mut state.is_told, true) {

@@ -1,23 +1,18 @@
 //! A PostgreSQL server and the connections to it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use sqlx::Error;
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
-use sqlx::{Connection, Error};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::super::pool::{Connections, WatchedPool};
 use super::super::running;
+use super::losses::Losses;
 use super::replicas::Replicas;
 use super::{DatabaseUrl, Lent};
 use crate::settings::DatabaseSettings;
 
-/// A connection that nobody used for so long is asked whether it is still there.
-const UNUSED: Duration = Duration::from_secs(30);
-/// How long it may take to say so.
-const THERE: Duration = Duration::from_secs(1);
 /// How long closing may wait for a server that hangs.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -31,51 +26,12 @@ pub(in crate::store) struct Server {
     replicas: Option<Replicas>,
 }
 
-/// When a connection was last found lost: those that were idle then may be lost too.
-#[derive(Debug, Clone)]
-struct Losses {
-    zero: Instant,
-    /// Milliseconds from there, and one more; 0 for never.
-    last: Arc<AtomicU64>,
-}
-
-impl Losses {
-    fn new() -> Self {
-        Self { zero: Instant::now(), last: Arc::default() }
-    }
-
-    fn note(&self) {
-        self.last.fetch_max(self.now().saturating_add(1), Ordering::Relaxed);
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.zero.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// Whether a connection that was idle for so long may be lost.
-    fn may_have_hit(&self, idle: Duration) -> bool {
-        let idle_since = self.now().saturating_sub(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX));
-        self.last.load(Ordering::Relaxed) > idle_since
-    }
-}
-
 impl Server {
     /// Connects when the first statement runs.
     pub(in crate::store) fn new(settings: &DatabaseSettings) -> Self {
         let losses = Losses::new();
-        let watched = losses.clone();
-        let pool = pool(settings.pool, settings.connect_timeout)
-            .before_acquire(move |connection, idle| {
-                let may_be_lost = idle.idle_for > UNUSED || watched.may_have_hit(idle.idle_for);
-                Box::pin(async move {
-                    if may_be_lost {
-                        let there = timeout(THERE, connection.ping()).await;
-                        there.unwrap_or(Err(Error::PoolTimedOut))?;
-                    }
-                    Ok(true)
-                })
-            })
-            .connect_lazy_with(settings.url.options().clone());
+        let pool = losses.guard(pool(settings.pool, settings.connect_timeout));
+        let pool = pool.connect_lazy_with(settings.url.options().clone());
         let primary = Connections::new("app-postgres", settings.pool, pool);
         // Three may be tried in vain until the deadline.
         let patience = (settings.deadline / 3).max(Duration::from_secs(1));
@@ -168,20 +124,4 @@ const AWAY: [&str; 5] = ["25006", "53300", "57P01", "57P02", "57P03"];
 /// Whether waiting may help besides: its disk or memory is full, or somebody holds a lock.
 pub(in crate::store) fn is_busy(code: &str) -> bool {
     matches!(code, "53000" | "53100" | "53200" | "55P03" | "57014")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn connections_that_were_idle_when_one_was_lost_are_suspected() {
-        let losses = Losses::new();
-        assert!(!losses.may_have_hit(Duration::from_secs(10)));
-        tokio::time::advance(Duration::from_secs(60)).await;
-        losses.note();
-        tokio::time::advance(Duration::from_secs(5)).await;
-        assert!(losses.may_have_hit(Duration::from_secs(6)));
-        assert!(!losses.may_have_hit(Duration::from_secs(4)));
-    }
 }

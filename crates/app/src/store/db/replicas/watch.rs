@@ -21,7 +21,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const ANSWER: Duration = Duration::from_secs(1);
 /// PostgreSQL writes its log in pages of so many bytes, each with a head.
 const PAGE: i64 = 8192;
-const HEAD: i64 = 24;
+/// Of a page, and of the first one of a file. No record ends between them.
+const HEADS: [i64; 2] = [24, 40];
 
 /// The watch over the replicas of a server, for as long as these are there.
 pub(super) struct Watch {
@@ -56,22 +57,32 @@ impl Watch {
             // Whoever asks the primary itself tells of it.
             Ok(None) | Err(_) => return,
         }
-        join_all(shared.all.iter().map(|replica| self.look_at(replica))).await;
-    }
-
-    async fn look_at(&self, replica: &Replica) {
-        if replica.is_resting(Instant::now()) {
-            return;
-        }
-        match position(&replica.connections, &DONE).await {
-            Ok(Some(done)) => {
-                let reached = self.marks.iter().rev().find(|(_, said)| *said <= done);
-                reached.iter().for_each(|(at, _)| replica.has_come_to(*at));
+        let answers = join_all(shared.all.iter().map(|replica| done(replica))).await;
+        // Behind the answers: what follows the primary has done nothing that this has not said.
+        let Ok(Some(said)) = position(&self.primary, &SAID).await else { return };
+        for (replica, done) in shared.all.iter().zip(answers) {
+            let Some(done) = done else { continue };
+            if done > said {
+                replica.failed(&Error::Configuration("this server has what the primary never said".into()));
+            } else if let Some((at, _)) = self.marks.iter().rev().find(|(_, said)| *said <= done) {
+                replica.has_come_to(*at);
             }
-            Ok(None) => replica.failed(&Error::Configuration("this server follows no other any more".into())),
-            Err(error) => replica.failed(&error),
         }
     }
+}
+
+/// How far a replica has come, where it can be asked.
+async fn done(replica: &Replica) -> Option<i64> {
+    if replica.is_resting(Instant::now()) {
+        return None;
+    }
+    match position(&replica.connections, &DONE).await {
+        Ok(Some(done)) => return Some(done),
+        Ok(None) => replica.failed(&Error::Configuration("this server follows no other any more".into())),
+        Err(error) if replica.is_only_busy(&error) => {}
+        Err(error) => replica.failed(&error),
+    }
+    None
 }
 
 async fn position(server: &Connections<Postgres>, question: &'static Sql) -> Result<Option<i64>, Error> {
@@ -82,7 +93,8 @@ async fn position(server: &Connections<Postgres>, question: &'static Sql) -> Res
 
 /// What was said last may end at the end of a page, and nothing be on the next one but its head, which nobody is sent.
 fn without_head(said: i64) -> i64 {
-    if said % PAGE == HEAD { said - HEAD } else { said }
+    let on_page = said % PAGE;
+    if HEADS.contains(&on_page) { said - on_page } else { said }
 }
 
 #[cfg(test)]
@@ -91,8 +103,16 @@ mod tests {
 
     #[test]
     fn the_head_of_a_page_is_not_waited_for() {
-        for (said, wanted) in [(0, 0), (8192, 8192), (8192 + 24, 8192), (8192 + 25, 8192 + 25), (8192 + 48, 8192 + 48)]
-        {
+        let file = 16 << 20;
+        for (said, wanted) in [
+            (0, 0),
+            (8192, 8192),
+            (8192 + 24, 8192),
+            (8192 + 25, 8192 + 25),
+            (8192 + 48, 8192 + 48),
+            (file + 40, file),
+            (file + 48, file + 48),
+        ] {
             assert_eq!(without_head(said), wanted);
         }
     }
