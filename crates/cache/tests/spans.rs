@@ -61,13 +61,13 @@ fn here() -> &'static str {
 }
 
 fn key(name: &str) -> Key {
-    Key::builder("page").part(name).build().unwrap()
+    Key::builder("page").part(name).build().expect("a key")
 }
 
 async fn load(pages: &TypedCache<&'static str>, name: &str) -> &'static str {
     let key = key(name);
     let loaded = pages.get_or_load(&key, async || Ok::<_, Infallible>(Fill::new(here())));
-    *loaded.await.unwrap().value
+    *loaded.await.expect("it loads").value
 }
 
 async fn load_many(pages: &TypedCache<&'static str>, name: &str) -> &'static str {
@@ -75,7 +75,8 @@ async fn load_many(pages: &TypedCache<&'static str>, name: &str) -> &'static str
         Ok::<_, Infallible>(keys.into_iter().map(|key| (key, Fill::new(here()))).collect::<Vec<_>>())
     };
     let loaded = pages.get_or_load_many([key(name)], loader).await;
-    *loaded.into_iter().next().unwrap().unwrap().unwrap().value
+    let loaded = loaded.into_iter().next().expect("one for each key").expect("it loads");
+    *loaded.expect("a value").value
 }
 
 #[tokio::test]

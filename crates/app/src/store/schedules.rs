@@ -49,7 +49,7 @@ impl Schedule {
 
     /// What it is to somebody who asks for `wanted` with the key that it was made with. Whether one that was changed meanwhile was
     /// once what is wanted, nobody knows.
-    fn as_asked_for_again(self, wanted: &Self) -> Creation {
+    fn asked_again_as(self, wanted: &Self) -> Creation {
         let was_changed = self.updated_at != self.created_at;
         let as_wanted =
             Self { id: self.id, created_at: self.created_at, updated_at: self.updated_at, ..wanted.clone() };
@@ -210,7 +210,7 @@ impl Store {
             }
             let before = change.one(&MADE_BEFORE, &[origin.as_str().into(), tenant.as_str().into()]).await?;
             let before = before.map(|row| read(&row)).transpose()?;
-            Ok(before.map(|before| before.as_asked_for_again(&schedule)))
+            Ok(before.map(|before| before.asked_again_as(&schedule)))
         };
         loop {
             let created = match self.db.insist(create).await {
