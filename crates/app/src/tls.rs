@@ -197,13 +197,9 @@ impl Certificates {
         if *seen == now && !in_any_case {
             return;
         }
-        let loaded = load(&self.settings);
-        // Also where they are no good: that is said once, and they are read again when they change again. What can't be read at all may
-        // be readable in a moment, though nothing changes.
-        if !matches!(loaded, Err(TlsError::Unreadable { .. })) {
-            *seen = now;
-        }
-        match loaded {
+        // Also where they are no good: that is said once, and they are read again when they change again.
+        *seen = now;
+        match load(&self.settings) {
             Ok(pair) => {
                 pair.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
                 *self.config.write().unwrap_or_else(PoisonError::into_inner) = pair.config;

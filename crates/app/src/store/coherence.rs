@@ -233,11 +233,7 @@ impl Hearers {
         let mut touched = Touched::new();
         for invalidation in invalidations {
             match invalidation.purge() {
-                Ok(Purge::Keys(keys)) => {
-                    // An operator's, who names what lies under any tag.
-                    self.db.changed_everything();
-                    touched = keys.iter().fold(touched, Touched::key);
-                }
+                Ok(Purge::Keys(keys)) => touched = keys.iter().fold(touched, Touched::key),
                 Ok(Purge::Tags(tags)) => {
                     let (news, stale): (Vec<_>, Vec<_>) = tags.into_iter().partition(cache_keys::is_of_notifications);
                     news.iter().for_each(|tag| self.news.tell(tag));

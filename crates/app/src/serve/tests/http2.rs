@@ -297,7 +297,6 @@ async fn who_speaks_h2_is_told_of_the_end_and_answered() {
     timeout(DEADLINE, connection).await.expect("it ends").unwrap().expect("and well");
 }
 
-/// Who is told to leave counts no longer as one of its address's connections, and so must not go on asking.
 #[tokio::test]
 async fn who_asks_before_it_hears_of_the_end_is_answered() {
     let server = Server::start(routes(), |_| {}).await;
@@ -313,6 +312,7 @@ async fn who_asks_before_it_hears_of_the_end_is_answered() {
     assert_eq!(answered, [1, 3]);
 }
 
+/// Who is told to leave counts no longer as one of its address's connections, and so must not go on asking.
 #[tokio::test]
 async fn who_does_not_listen_to_the_end_is_not_served_for_ever() {
     let server = Server::start(routes(), |_| {}).await;

@@ -127,7 +127,7 @@ impl Lent {
 
     fn answered<T>(&mut self, asked: Asked, answer: Result<T, Error>) -> Result<T, Error> {
         if let (Err(error), Some(replica)) = (&answer, &self.replica) {
-            if asked.before == State::Open && is_lost(error) {
+            if asked.before == State::Open && is_cut_off(error) {
                 replica.has_cut_off();
             }
             replica.failed(error);
@@ -140,6 +140,11 @@ impl Lent {
         };
         answer
     }
+}
+
+/// Whether a transaction that only reads was ended for the sake of what its server follows: SQLSTATE 40001.
+fn is_cut_off(error: &Error) -> bool {
+    matches!(error, Error::Database(error) if error.code().as_deref() == Some("40001"))
 }
 
 #[derive(Clone, Copy)]

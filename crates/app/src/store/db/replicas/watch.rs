@@ -57,16 +57,17 @@ impl Watch {
             // Whoever asks the primary itself tells of it.
             Ok(None) | Err(_) => return,
         }
-        let answers = join_all(shared.all.iter().map(|replica| done(replica))).await;
-        // Behind the answers: what follows the primary has done nothing that this has not said.
+        join_all(shared.all.iter().map(|replica| self.look_at(replica))).await;
+    }
+
+    async fn look_at(&self, replica: &Replica) {
+        let Some(done) = done(replica).await else { return };
+        // Behind its answer: what follows the primary has done nothing that this has not said.
         let Ok(Some(said)) = position(&self.primary, &SAID).await else { return };
-        for (replica, done) in shared.all.iter().zip(answers) {
-            let Some(done) = done else { continue };
-            if done > said {
-                replica.failed(&Error::Configuration("this server has what the primary never said".into()));
-            } else if let Some((at, _)) = self.marks.iter().rev().find(|(_, said)| *said <= done) {
-                replica.has_come_to(*at);
-            }
+        if done > said {
+            replica.failed(&Error::Configuration("this server has what the primary never said".into()));
+        } else if let Some((at, _)) = self.marks.iter().rev().find(|(_, said)| *said <= done) {
+            replica.has_come_to(*at);
         }
     }
 }
