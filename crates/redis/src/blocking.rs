@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use self::waiter::Maker;
 use crate::config::{Config, Role, Topology};
 use crate::error::{Error, ErrorKind};
-use crate::shards::{Address, Redirect};
+use crate::shards::{Address, Redirect, StormLog};
 use crate::slot;
 use crate::value::Value;
 
@@ -45,6 +45,7 @@ struct Inner {
     role: Role,
     size: u32,
     known: Mutex<Known>,
+    storms: StormLog,
 }
 
 /// What was learnt from answers.
@@ -59,7 +60,8 @@ struct Known {
 /// One server's answer.
 enum Answer {
     Reply(Value),
-    Elsewhere(Redirect),
+    /// The error says the same in the server's words.
+    Elsewhere(Redirect, Error),
 }
 
 impl BlockingPool {
@@ -67,8 +69,8 @@ impl BlockingPool {
     ///
     /// `size` is how many may wait at once at one primary; more wait for their turn. At least one.
     pub fn new(config: &Config, role: Role, size: u32) -> Self {
-        let known = Mutex::new(Known::default());
-        Self { inner: Arc::new(Inner { config: config.clone(), role, size: size.max(1), known }) }
+        let (known, storms) = (Mutex::new(Known::default()), StormLog::default());
+        Self { inner: Arc::new(Inner { config: config.clone(), role, size: size.max(1), known, storms }) }
     }
 
     /// Takes the first element of the first list that has one; waits up to `timeout` for it. The keys share one slot.
@@ -96,7 +98,7 @@ impl BlockingPool {
     /// Asks the slot's server, wherever it is.
     async fn wait(&self, slot: u16, name: &'static str, keys: &[&str], deadline: Instant) -> Result<Value, Error> {
         let mut server = self.server_of(slot);
-        let mut is_asking = false;
+        let (mut is_asking, mut last) = (false, String::new());
         for _ in 0..=HOPS {
             let answer = self.wait_at(server.as_ref(), is_asking, name, keys, deadline).await;
             let answer = answer.inspect_err(|error| {
@@ -109,9 +111,13 @@ impl BlockingPool {
                     self.forget(server.as_ref());
                 }
             })?;
-            match answer {
+            let (redirect, error) = match answer {
                 Answer::Reply(reply) => return Ok(reply),
-                Answer::Elsewhere(Redirect::Moved { slot, to }) => {
+                Answer::Elsewhere(redirect, error) => (redirect, error),
+            };
+            last = error.to_string();
+            match redirect {
+                Redirect::Moved { slot, to } => {
                     self.known(|known| known.servers.insert(slot, to.clone()));
                     let old = server.replace(to);
                     is_asking = false;
@@ -119,11 +125,10 @@ impl BlockingPool {
                         self.forget(old.as_ref());
                     }
                 }
-                Answer::Elsewhere(Redirect::Ask { to }) => (server, is_asking) = (Some(to), true),
+                Redirect::Ask { to } => (server, is_asking) = (Some(to), true),
             }
         }
-        let detail = "CLUSTERDOWN the servers of the cluster send each other's commands round in circles";
-        Err(Error::new(ErrorKind::Loading, detail))
+        Err(Error::new(ErrorKind::Loading, self.inner.storms.give_up("CLUSTERDOWN", HOPS + 1, &last)))
     }
 
     async fn wait_at(
@@ -155,7 +160,7 @@ impl BlockingPool {
         };
         let from = server.cloned().unwrap_or_else(|| self.seed());
         match Redirect::parse(&error.to_string(), &from) {
-            Some(redirect) => Ok(Answer::Elsewhere(redirect)),
+            Some(redirect) => Ok(Answer::Elsewhere(redirect, error)),
             // What a server says to those who wait when it becomes a replica.
             None if error.code() == Some("UNBLOCKED") => Err(Error::new(ErrorKind::ReadOnly, error.to_string())),
             None => Err(error),

@@ -1,9 +1,11 @@
-//! Whether the servers suit their role. All of it is in `INFO`, since managed services forbid `CONFIG GET`.
+//! Whether the servers suit their role. What matters is in `INFO`, since managed services forbid
+//! `CONFIG GET`.
 
+use crate::append_only;
 use crate::config::{Config, Role, Topology};
 use crate::error::{ConnectError, Error};
 use crate::info::Fields;
-use crate::shards::Shards;
+use crate::shards::{Connection, Shards};
 use crate::value::Value;
 
 /// The oldest version that will do: multi-part append-only files, `EXPIRE … NX`, `GETEX`.
@@ -25,8 +27,22 @@ pub(crate) async fn server(shards: &Shards, config: &Config, role: Role) -> Resu
             return Err(ConnectError::Unsuitable { address, detail });
         }
         warnings.extend(judge(&address, &info, role, config.allows_eviction())?);
+        if let Some(name) = append_only::keeps_torn_scripts(&info).filter(|_| role == Role::Durable)
+            && loads_truncated(shard.connection()).await
+        {
+            warnings.push(append_only::advice(&address, &name));
+        }
     }
     Ok(warnings)
+}
+
+/// Whether the server starts with a torn append-only file. It does by default, so also if it
+/// doesn't say.
+async fn loads_truncated(connection: &Connection) -> bool {
+    let answer = connection.send("CONFIG", vec!["GET".into(), "aof-load-truncated".into()]).await;
+    let values = answer.ok().and_then(|answer| Value::from_fred(answer).into_map().ok());
+    let value = values.and_then(|values| values.into_iter().next()).and_then(|(_, value)| value.into_text().ok());
+    value.is_none_or(|value| value != "no")
 }
 
 fn judge(address: &str, info: &Fields<'_>, role: Role, allows_eviction: bool) -> Result<Vec<String>, ConnectError> {

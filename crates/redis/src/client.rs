@@ -1,7 +1,10 @@
 //! The client: commands and scripts, each sent once and bounded in time.
 
 mod connect;
+mod diagnose;
 mod probe;
+
+pub use diagnose::Diagnosis;
 
 use std::fmt;
 use std::sync::Arc;

@@ -22,6 +22,9 @@ pub enum ErrorKind {
     ReadOnly,
     /// The server is still loading its data, or its cluster has no primary for the slot. The command did not run.
     Loading,
+    /// The server wants a login that this client doesn't have, mostly because its password has
+    /// changed: `NOAUTH` or `WRONGPASS`. The command did not run.
+    Login,
     /// The server answered with an error; [`Error::code`] is its first word.
     Refused,
     /// The reply is not of the shape that was expected.
@@ -71,7 +74,7 @@ impl Error {
     /// The first word of the server's error, such as `WRONGTYPE` or `OOM`, when the server gave one.
     pub fn code(&self) -> Option<&str> {
         match self.kind {
-            ErrorKind::Refused | ErrorKind::ReadOnly | ErrorKind::Loading => code_of(&self.detail),
+            ErrorKind::Refused | ErrorKind::ReadOnly | ErrorKind::Loading | ErrorKind::Login => code_of(&self.detail),
             _ => None,
         }
     }
@@ -85,10 +88,17 @@ impl Error {
             | ErrorKind::Busy
             | ErrorKind::ReadOnly
             | ErrorKind::Loading
+            | ErrorKind::Login
             | ErrorKind::Silent => true,
             ErrorKind::Refused => matches!(self.code(), Some("OOM" | "BUSY" | "TRYAGAIN" | "NOREPLICAS" | "MISCONF")),
             ErrorKind::Decode | ErrorKind::Invalid => false,
         }
+    }
+
+    /// Whether the server has reached `maxmemory`, so that it refuses what takes memory. The
+    /// command did not run.
+    pub fn is_full(&self) -> bool {
+        self.code() == Some("OOM")
     }
 
     /// Whether the command may have run although there is no reply.
@@ -98,7 +108,10 @@ impl Error {
 
     /// Whether it says that the server can't be used now, so that the breaker opens.
     pub(crate) fn is_outage(&self) -> bool {
-        matches!(self.kind, ErrorKind::Timeout | ErrorKind::Disconnected | ErrorKind::ReadOnly | ErrorKind::Loading)
+        matches!(
+            self.kind,
+            ErrorKind::Timeout | ErrorKind::Disconnected | ErrorKind::ReadOnly | ErrorKind::Loading | ErrorKind::Login
+        )
     }
 
     /// Sorts what the client underneath reports.
@@ -107,20 +120,29 @@ impl Error {
         let detail = error.details();
         let kind = match error.kind() {
             Fred::Timeout => ErrorKind::Timeout,
+            Fred::Auth => ErrorKind::Login,
             Fred::Backpressure => ErrorKind::Busy,
             Fred::Parse | Fred::NotFound | Fred::Protocol => ErrorKind::Decode,
             Fred::Canceled | Fred::IO | Fred::Routing | Fred::Tls | Fred::Sentinel => ErrorKind::Disconnected,
             _ => match code_of(detail) {
                 Some("READONLY") => ErrorKind::ReadOnly,
+                Some("NOAUTH" | "WRONGPASS") => ErrorKind::Login,
                 Some("LOADING" | "CLUSTERDOWN" | "MASTERDOWN") => ErrorKind::Loading,
                 Some(_) => ErrorKind::Refused,
                 // The client's own words, such as "Failed to route command."
                 None => ErrorKind::Disconnected,
             },
         };
-        Self::new(kind, detail)
+        match (kind, code_of(detail)) {
+            (ErrorKind::Refused, Some("OOM")) => Self::new(kind, FULL),
+            _ => Self::new(kind, detail),
+        }
     }
 }
+
+/// The server words it in several ways, for commands and for scripts.
+const FULL: &str = "OOM the server is full: it has reached maxmemory and refuses what takes memory; free some, or raise \
+                    maxmemory";
 
 /// The first word of a server's error: it consists of capitals.
 fn code_of(detail: &str) -> Option<&str> {
@@ -217,11 +239,13 @@ mod tests {
     }
 
     #[test]
-    fn a_replica_that_is_loading_or_read_only_is_an_outage() {
+    fn a_server_that_loads_is_read_only_or_wants_a_login_is_an_outage() {
         for (text, kind) in [
             ("READONLY You can't write against a read only replica.", ErrorKind::ReadOnly),
             ("LOADING Redis is loading the dataset in memory", ErrorKind::Loading),
             ("CLUSTERDOWN The cluster is down", ErrorKind::Loading),
+            ("NOAUTH Authentication required.", ErrorKind::Login),
+            ("WRONGPASS invalid username-password pair or user is disabled.", ErrorKind::Login),
         ] {
             let error = from_server(text);
             assert_eq!(error.kind(), kind, "{text}");

@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 
 pub(crate) use self::fields::Fields;
 pub use self::warning::{Thresholds, Warning};
+use crate::append_only::keeps_torn_scripts;
 use crate::client::Client;
 use crate::command::Command;
 use crate::error::Error;
@@ -51,6 +52,10 @@ pub struct NodeInfo {
     pub last_fork: Option<Duration>,
     /// Whether it appends writes to a file.
     pub is_append_only: Option<bool>,
+    /// Names this run of the server: another one after each start.
+    pub run_id: Option<String>,
+    /// Name and version, if it keeps half of a torn script in its append-only file.
+    pub keeps_torn_scripts: Option<String>,
     /// Processor time that it has used.
     pub processor_time: Option<Duration>,
     /// Percent of one core between two readings; see [`since`](Self::since).
@@ -83,6 +88,8 @@ impl NodeInfo {
             evicted_keys: fields.number("evicted_keys"),
             last_fork: fields.number("latest_fork_usec").map(Duration::from_micros),
             is_append_only: fields.number("aof_enabled").map(|enabled: u8| enabled != 0),
+            run_id: fields.text("run_id").map(str::to_owned),
+            keeps_torn_scripts: keeps_torn_scripts(&fields),
             processor_time: system.zip(user).and_then(|(system, user)| system.checked_add(user)),
             processor_percent: None,
             read_at: fields.number("server_time_usec").map(Duration::from_micros),
@@ -99,6 +106,11 @@ impl NodeInfo {
     pub fn memory_use(&self) -> Option<f64> {
         let limit = self.max_memory.filter(|limit| *limit > 0)?;
         Some(self.used_memory? as f64 / limit as f64)
+    }
+
+    /// Whether it has reached its memory limit and refuses writes that take memory. `false` if it throws keys away instead.
+    pub fn is_full(&self) -> bool {
+        self.memory_use().is_some_and(|share| share >= 1.0) && self.eviction_policy.as_deref() == Some("noeviction")
     }
 
     /// With the load of the processor since an earlier reading of the same server; none if it was restarted in between.

@@ -17,6 +17,11 @@
 //! # }
 //! ```
 //!
+//! Worked examples: [a product page][product_page] and [a payment][payment].
+//!
+//! [product_page]: https://github.com/tidegate/tidegate/blob/main/examples/product_page.rs
+//! [payment]: https://github.com/tidegate/tidegate/blob/main/examples/payment.rs
+//!
 //! # What happens when
 //!
 //! | event | what a caller sees |
@@ -43,6 +48,7 @@
 //! - During the migration of a slot a command that is redirected by `ASK` and then loses its connection to the old node is
 //!   answered `Disconnected`, as always; whether it ran on the new one is not known.
 
+mod append_only;
 mod availability;
 mod blocking;
 mod check;
@@ -65,7 +71,7 @@ mod value;
 
 pub use availability::Availability;
 pub use blocking::BlockingPool;
-pub use client::{Client, Node};
+pub use client::{Client, Diagnosis, Node};
 pub use command::{Arg, Command};
 pub use config::{Config, ConfigError, Role, Topology};
 pub use error::{ConnectError, Error, ErrorKind};

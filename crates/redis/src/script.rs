@@ -39,6 +39,29 @@ impl Script {
         self
     }
 
+    /// Lets it run on a server that has reached `maxmemory`. For scripts that free memory, or that
+    /// move what is there: such a script may write only as much as it frees, or a bounded amount.
+    ///
+    /// Any other script is refused by a full server with the code `OOM`, at its first command that
+    /// may take memory.
+    #[must_use]
+    pub fn allow_oom(self) -> Self {
+        self.headed("#!lua flags=allow-oom")
+    }
+
+    /// Has it refused by a server that has reached `maxmemory` before it runs. For scripts that
+    /// take memory after they have written something else: without this the server lets all that
+    /// follows the first write pass.
+    #[must_use]
+    pub fn refuse_oom(self) -> Self {
+        self.headed("#!lua")
+    }
+
+    fn headed(self, line: &str) -> Self {
+        let script = Self::new(self.name, format!("{line}\n{}", self.source));
+        Self { is_idempotent: self.is_idempotent, ..script }
+    }
+
     /// Its name.
     pub fn name(&self) -> &'static str {
         self.name
@@ -70,6 +93,15 @@ mod tests {
     fn the_digest_is_the_one_that_the_server_computes() {
         // SCRIPT LOAD "return 1"
         assert_eq!(&*Script::new("one", "return 1").digest, "e0e1f9fabfc9d4800c877a703b823ac0578ff8db");
+    }
+
+    #[test]
+    fn the_flag_is_the_first_line_and_changes_the_digest() {
+        let script = Script::new("one", "return 1").idempotent();
+        let allowed = script.clone().allow_oom();
+        assert_eq!(&*allowed.source, "#!lua flags=allow-oom\nreturn 1");
+        assert_ne!(allowed.digest, script.digest);
+        assert!(allowed.is_idempotent);
     }
 
     #[test]

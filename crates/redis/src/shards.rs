@@ -9,6 +9,7 @@ mod detached;
 mod failure;
 mod lane;
 mod redirect;
+mod storm;
 mod table;
 
 use std::fmt;
@@ -24,6 +25,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 pub(crate) use self::connection::Connection;
 pub(crate) use self::redirect::Redirect;
+pub(crate) use self::storm::StormLog;
 use self::table::{Range, Table, read_slots};
 use crate::availability::Availability;
 use crate::config::{Config, Topology};
@@ -108,6 +110,7 @@ struct Inner {
     hint: Arc<Notify>,
     /// Whom to ask next for the table: one that is cut off from the others would tell the same old story each time.
     turn: AtomicUsize,
+    storms: StormLog,
 }
 
 impl Shards {
@@ -134,6 +137,7 @@ impl Shards {
             changing: Mutex::new(()),
             hint: Arc::new(Notify::new()),
             turn: AtomicUsize::new(0),
+            storms: StormLog::default(),
         };
         let shards = Self { inner: Arc::new(inner) };
         if config.topology() == Topology::Cluster {
@@ -213,7 +217,8 @@ impl Shards {
                 Err(error) => error,
             };
             match Redirect::parse(error.details(), shard.address()) {
-                Some(Redirect::Moved { .. }) if !is_second_try && self.refresh().await => is_second_try = true,
+                Some(Redirect::Moved { .. }) if is_second_try => return Err(self.storm(2, error.details())),
+                Some(Redirect::Moved { .. }) if self.refresh().await => is_second_try = true,
                 Some(_) => return Err(FredError::new(Fred::Cluster, "TRYAGAIN the slot is moving to another server")),
                 None => return Err(error),
             }
@@ -228,7 +233,7 @@ impl Shards {
         args: Vec<FredValue>,
     ) -> Result<FredValue, FredError> {
         let deadline = Instant::now() + self.inner.timeout;
-        let mut is_asking = false;
+        let (mut is_asking, mut last) = (false, String::new());
         for _ in 0..=HOPS {
             let sent = async {
                 if is_asking {
@@ -262,11 +267,14 @@ impl Shards {
                 }
             };
             shard = target;
+            error.details().clone_into(&mut last);
         }
-        Err(FredError::new(
-            Fred::Cluster,
-            "TRYAGAIN the servers of the cluster send each other's commands round in circles",
-        ))
+        Err(self.storm(HOPS + 1, &last))
+    }
+
+    /// The error of a command that was redirected too often. It did not run.
+    fn storm(&self, redirections: u32, last: &str) -> FredError {
+        FredError::new(Fred::Cluster, self.inner.storms.give_up("TRYAGAIN", redirections, last))
     }
 
     /// The shard at that address, connected to if it is new.

@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
+#[path = "cluster/log.rs"]
+mod log;
+
 use std::time::Duration;
 
+use log::Log;
 use tidegate_redis::{BlockingPool, Client, Command, Config, ErrorKind, Role, Script};
 use tidegate_testkit::poll_until;
-use tidegate_testkit::redis::Cluster;
+use tidegate_testkit::redis::{Cluster, RedisServer};
 use tokio::time::Instant;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -167,4 +171,44 @@ async fn one_waits_at_whichever_node_has_the_list() {
         .unwrap();
     client.execute(Command::new("RPUSH").key(&key).arg("three")).await.unwrap();
     assert_eq!(waiting.await.unwrap().unwrap().unwrap().1, "three");
+}
+
+/// Two servers, each of which says that the other one serves the slot.
+#[tokio::test]
+async fn a_command_that_is_redirected_without_end_is_named_a_moved_storm() {
+    let log = Log::default();
+    let _logged = tracing::subscriber::set_default(log.clone());
+    let mut cluster = Cluster::start().await;
+    let client = connect(&cluster).await;
+    let key = key_on(&cluster, 0, "k").await;
+    let slot = Client::slot_of(&key);
+    let ids = [cluster.nodes()[0].cli(&["CLUSTER", "MYID"]).await, cluster.nodes()[1].cli(&["CLUSTER", "MYID"]).await];
+    let give_to = async |node: &RedisServer, id: &str| {
+        assert_eq!(node.cli(&["CLUSTER", "SETSLOT", &slot.to_string(), "NODE", id]).await, "OK");
+    };
+    give_to(&cluster.nodes()[0], &ids[1]).await;
+
+    let script = Script::new("set", "return redis.call('SET', KEYS[1], '1')");
+    let wait = Command::new("WAIT").arg(0_u64).arg(0_u64);
+    let errors = [
+        set(&client, &key, "1").await.unwrap_err(),
+        client.run_then(slot, &script, 1, vec![key.as_str().into()], wait).await.unwrap_err(),
+        BlockingPool::new(client.config(), Role::Durable, 1).blpop(&[&key], LONG).await.unwrap_err(),
+    ];
+    for error in &errors {
+        let text = error.to_string();
+        assert!(text.contains("MOVED storm") && text.contains(&format!("`MOVED {slot} 127.0.0.1:")), "{text}");
+        assert!(error.is_transient() && !error.may_have_run(), "{error:?}");
+    }
+    for _ in 0..20 {
+        set(&client, &key, "1").await.unwrap_err();
+    }
+    // One line of the client and one of the pool.
+    let mut lines = log.lines();
+    lines.retain(|line| line.contains("redirects commands without end"));
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].starts_with("WARN") && lines[0].contains(&errors[0].to_string()), "{lines:?}");
+
+    give_to(&cluster.nodes()[0], &ids[0]).await;
+    poll_until(LONG, async || set(&client, &key, "2").await.ok()).await.unwrap();
 }

@@ -34,6 +34,15 @@ async fn nobody_listens_or_the_name_is_unknown() {
 }
 
 #[tokio::test]
+async fn a_url_without_a_scheme_is_answered_with_what_one_looks_like() {
+    for url in ["localhost:6379", ":s3cret@localhost", ""] {
+        let error = Config::parse(url).unwrap_err().to_string();
+        assert!(error.contains("has no scheme") && error.contains("redis://user:password@host:6379/0"), "{error}");
+        assert!(!error.contains("s3cret") && !error.contains("(none)"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn the_login_is_refused() {
     let server = RedisServer::builder().password("right").start().await;
     for login in [":s3cret@", "", "nobody:s3cret@"] {

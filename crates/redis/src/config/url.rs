@@ -15,7 +15,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// There is no `scheme://` or an unknown one.
+    /// There is no `scheme://`. The text is not repeated: it may hold a password.
+    #[error(
+        "the Redis URL has no scheme; it has to look like redis://user:password@host:6379/0, redis-sentinel://… or \
+         redis-cluster://…, with `rediss` for TLS"
+    )]
+    NoScheme,
+    /// The `scheme://` is an unknown one.
     #[error(
         "`{0}` is no scheme of a Redis URL; it is redis://, redis-sentinel:// or redis-cluster://, with `rediss` for TLS"
     )]
@@ -66,8 +72,7 @@ pub enum ConfigError {
 }
 
 pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
-    // Without a scheme the text may hold a password: repeat none of it.
-    let (scheme, rest) = text.split_once("://").ok_or_else(|| ConfigError::Scheme("(none)".to_owned()))?;
+    let (scheme, rest) = text.split_once("://").ok_or(ConfigError::NoScheme)?;
     let (topology, uses_tls) = read_scheme(scheme)?;
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (login, rest) = match rest.rsplit_once('@') {
@@ -232,7 +237,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (url, error) in [
-            ("localhost:6379", ConfigError::Scheme("(none)".into())),
+            ("localhost:6379", ConfigError::NoScheme),
             ("http://h", ConfigError::Scheme("http".into())),
             ("redis-ring://h", ConfigError::Scheme("redis-ring".into())),
             ("redis://", ConfigError::Host(1)),
