@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::error::{AcquireError, StoreError};
 use crate::fence::Fence;
-use crate::hold::{Claim, Hold, Lease, Renewal};
+use crate::hold::{Claim, Hold, Lease, LeaseOptions};
 use crate::owner;
 use crate::permit::{Acquire, Acquired, PermitStore, Place};
 
@@ -23,8 +23,7 @@ pub(crate) struct Terms {
     pub(crate) store: Arc<dyn PermitStore>,
     pub(crate) place: Place,
     pub(crate) permits: u32,
-    pub(crate) lease: Duration,
-    pub(crate) renewal: Renewal,
+    pub(crate) options: LeaseOptions,
 }
 
 impl Terms {
@@ -77,17 +76,17 @@ impl Terms {
             store: self.store.clone(),
             place: self.place.clone(),
             owner: owner::generate(),
-            lease: self.lease,
+            lease: self.options.duration,
         }
     }
 
     fn hold(&self, mut claim: Claim<PermitLease>, asked: Instant) -> Hold {
         claim.close();
-        Hold::start(claim.lease.clone(), asked, self.renewal)
+        Hold::start(claim.lease.clone(), asked, self.options.renewal)
     }
 
     async fn ask(&self, claim: &mut Claim<PermitLease>, queue: Option<Duration>) -> Result<Acquired, StoreError> {
-        let (place, permits, lease) = (&self.place, self.permits, self.lease);
+        let (place, permits, lease) = (&self.place, self.permits, self.options.duration);
         let was_open = claim.open();
         let answer = self.store.acquire(Acquire { place, permits, owner: &claim.lease.owner, lease, queue }).await;
         if !was_open && answer.as_ref().is_err_and(|error| !error.may_have_run()) {

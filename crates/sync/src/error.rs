@@ -1,22 +1,26 @@
 //! What can fail below the primitives.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The store of a primitive failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{operation} failed: {source}")]
 pub struct StoreError {
     operation: &'static str,
     is_transient: bool,
     may_have_run: bool,
-    source: Box<dyn Error + Send + Sync>,
+    is_full: bool,
+    // A box in it, since the copies of an error share one source, and `source()` returns what is in
+    // the box.
+    source: Arc<Box<dyn Error + Send + Sync>>,
 }
 
 impl StoreError {
     /// A failure that changed nothing and that trying again won't mend; `operation` says what was under way.
     pub fn new(operation: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { operation, is_transient: false, may_have_run: false, source: source.into() }
+        Self { operation, is_transient: false, may_have_run: false, is_full: false, source: Arc::new(source.into()) }
     }
 
     /// Says that trying again later may help.
@@ -31,6 +35,11 @@ impl StoreError {
     pub fn maybe_run(mut self) -> Self {
         self.may_have_run = true;
         self
+    }
+
+    /// Whether the server has no memory left, so that it refuses what takes more. Nothing has changed.
+    pub fn is_full(&self) -> bool {
+        self.is_full
     }
 
     /// Whether trying again later may help.
@@ -48,7 +57,7 @@ impl StoreError {
 impl StoreError {
     pub(crate) fn redis(operation: &'static str, source: tidegate_redis::Error) -> Self {
         let (is_transient, may_have_run) = (source.is_transient(), source.may_have_run());
-        Self { operation, is_transient, may_have_run, source: Box::new(source) }
+        Self { operation, is_transient, may_have_run, is_full: source.is_full(), source: Arc::new(Box::new(source)) }
     }
 }
 

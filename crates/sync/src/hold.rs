@@ -37,6 +37,78 @@ pub(crate) enum Renewal {
     None,
 }
 
+/// How a lock or a permit is held: for how long, and whether it is renewed.
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use tidegate_sync::{LeaseOptions, Lock, MemoryStore};
+///
+/// let once = LeaseOptions::new().lease(Duration::from_secs(60)).without_renewal();
+/// let nightly = Lock::new(Arc::new(MemoryStore::new()), "nightly").lease_options(once);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseOptions {
+    pub(crate) duration: Duration,
+    pub(crate) renewal: Renewal,
+}
+
+impl LeaseOptions {
+    /// A lease of 10 s that is renewed in the background.
+    pub const fn new() -> Self {
+        Self { duration: Duration::from_secs(10), renewal: Renewal::Automatic }
+    }
+
+    /// Sets the lease: how long a holder that died keeps others out. Choose it longer than any
+    /// pause of the holder and any outage of the store that it should survive. At least 50 ms; a
+    /// shorter one is taken as that.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.duration = lease.max(SHORTEST_LEASE);
+        self
+    }
+
+    /// Holds for one lease and no longer, unless the holder extends it.
+    #[must_use]
+    pub const fn without_renewal(mut self) -> Self {
+        self.renewal = Renewal::None;
+        self
+    }
+}
+
+impl Default for LeaseOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The builder methods of all that is held under a lease. The argument is the path to its
+/// [`LeaseOptions`].
+macro_rules! lease_builders {
+    ($($options:ident).+) => {
+        /// Sets the lease and its renewal.
+        #[must_use]
+        pub fn lease_options(mut self, options: $crate::LeaseOptions) -> Self {
+            self.$($options).+ = options;
+            self
+        }
+
+        /// Sets the lease, as [`LeaseOptions::lease`](crate::LeaseOptions::lease).
+        #[must_use]
+        pub fn lease(mut self, lease: std::time::Duration) -> Self {
+            self.$($options).+ = self.$($options).+.lease(lease);
+            self
+        }
+
+        /// Holds for one lease and no longer, unless the guard extends it.
+        #[must_use]
+        pub fn without_renewal(mut self) -> Self {
+            self.$($options).+ = self.$($options).+.without_renewal();
+            self
+        }
+    };
+}
+pub(crate) use lease_builders;
+
 /// Until when it is certain to be held, by this process's own monotonic clock.
 #[derive(Clone, Copy, Debug)]
 struct Term {

@@ -1,26 +1,41 @@
 //! Accounts whose sum nothing changes but deposits and withdrawals.
 
+mod account;
+mod batch;
+mod entry;
+mod error;
 mod store;
+mod transit;
+mod update;
 
 use std::fmt;
-use std::sync::Arc;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-pub use store::{LedgerId, LedgerStore, Posted, Posting};
+use futures_util::future::join_all;
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
-use crate::error::{MAX_QUANTITY, QuantityError, StoreError, check_quantity};
-use crate::fence::Fence;
+pub use account::{Account, Totals, Version};
+pub use entry::{Balances, Change, Completed, Entry, Transfer, Updated};
+pub use error::{LedgerError, PartitionError};
+pub use store::{
+    Credit, Credited, InTransit, LedgerId, LedgerStore, PartitionTotals, Posted, Posting, Settlement, Snapshot,
+    TransitPage,
+};
+
+use crate::error::StoreError;
 
 const HORIZON: Duration = Duration::from_secs(24 * 3600);
+const TRIES: NonZeroU32 = NonZeroU32::new(16).expect("16 is not zero");
 
 /// Balances of accounts, whole numbers from zero to 2^53 − 1.
 ///
-/// A transfer moves both sides or neither: it is one atomic step of the store, whatever dies meanwhile. Each posting carries
-/// an id; repeated with the same id it happens once, and answers with the balances of that time, for a horizon of 24 h
-/// unless told otherwise. No account goes below zero.
-///
-/// All accounts of a ledger lie in one hash, in one slot of a cluster: what can be transferred at all can be transferred
-/// atomically, and one ledger is as fast as one server.
+/// A transfer moves both sides or neither, whatever dies meanwhile. Each posting carries an id;
+/// repeated with the same id it happens once, and answers with the balances of that time, for a
+/// horizon of 24 h by default. No account goes below zero. An amount is unsigned: a
+/// negative one cannot be written.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -42,49 +57,50 @@ const HORIZON: Duration = Duration::from_secs(24 * 3600);
 /// # }
 /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
 /// ```
+///
+/// # Partitions
+///
+/// With one partition, which is the default, all accounts of a ledger are in one slot of a cluster.
+/// Each posting is one atomic step and one round trip, and a ledger is as fast as one server.
+///
+/// [`partitions`](Self::partitions) spreads the accounts over several slots. A transfer between two
+/// accounts of one partition is still one step. A transfer between two partitions takes three round
+/// trips:
+///
+/// 1. The debit takes the amount out of the first account and records the transfer there.
+/// 2. The credit adds the amount to the second account, once for each transfer.
+/// 3. The settlement removes the record.
+///
+/// Between the first and the second step the amount is *in transit*: [`Account::in_transit`] and
+/// [`totals`](Self::totals) show it. If the process dies there, any process completes the transfer:
+/// [`complete_transfers`](Self::complete_transfers), or a later transfer from the same partition
+/// that finds a record of more than 5 s. If the second account does not exist, or would go over
+/// 2^53 − 1, the amount returns to the first one and the transfer is refused.
+///
+/// A failover that loses an acknowledged step of one server can destroy or create what was in
+/// transit. A ledger with one partition loses both sides of such a transfer.
 #[derive(Clone)]
 pub struct Ledger {
     store: Arc<dyn LedgerStore>,
     id: LedgerId,
+    tries: NonZeroU32,
+    shared: Arc<Shared>,
 }
 
-/// An order to move an amount.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transfer {
-    id: String,
-    from: String,
-    to: String,
-    amount: u64,
-    fence: Option<Fence>,
-}
-
-impl Transfer {
-    /// Moves `amount` from one account to another, once for each `id`.
-    pub fn new(id: impl Into<String>, from: impl Into<String>, to: impl Into<String>, amount: u64) -> Self {
-        Self { id: id.into(), from: from.into(), to: to.into(), amount, fence: None }
-    }
-
-    /// Has it refused when the ledger has seen a higher token: the lock under which this one is made is another's by now.
-    #[must_use]
-    pub fn fence(mut self, fence: Fence) -> Self {
-        self.fence = Some(fence);
-        self
-    }
-}
-
-/// The balances after a transfer, as of when it was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Balances {
-    /// Of who gave.
-    pub from: u64,
-    /// Of who got.
-    pub to: u64,
+/// State that the copies of a ledger share.
+#[derive(Default)]
+struct Shared {
+    /// Whether the store has this number of partitions.
+    is_checked: OnceCell<()>,
+    /// When this process last completed the transfers of others.
+    helped: Mutex<Option<Instant>>,
 }
 
 impl Ledger {
     /// The ledger of that name, any text, in `store`.
     pub fn new(store: Arc<dyn LedgerStore>, name: impl Into<String>) -> Self {
-        Self { store, id: LedgerId { name: name.into(), horizon: HORIZON } }
+        let id = LedgerId { name: name.into(), horizon: HORIZON, partitions: NonZeroU16::MIN };
+        Self { store, id, tries: TRIES, shared: Arc::default() }
     }
 
     /// Sets how long ids are remembered.
@@ -94,19 +110,33 @@ impl Ledger {
         self
     }
 
-    /// Transfers.
+    /// Sets over how many partitions the accounts are spread. Default: one.
+    ///
+    /// The first step on a ledger sets the number for good: any other number is refused with
+    /// [`LedgerError::Partitions`]. On a cluster, four partitions for each primary give an even
+    /// spread; more cost nothing but round trips of [`totals`](Self::totals) and
+    /// [`complete_transfers`](Self::complete_transfers). The first call on a ledger of several
+    /// partitions takes one round trip more, so keep the `Ledger` or its clones.
+    #[must_use]
+    pub fn partitions(mut self, partitions: NonZeroU16) -> Self {
+        self.id.partitions = partitions;
+        self.shared = Arc::default();
+        self
+    }
+
+    /// Sets how often [`update`](Self::update) tries, by default 16 times.
+    #[must_use]
+    pub fn tries(mut self, tries: NonZeroU32) -> Self {
+        self.tries = tries;
+        self
+    }
+
+    /// Transfers. One round trip within a partition, three between two of them.
     ///
     /// # Errors
     /// [`LedgerError`]; nothing has changed then, but with [`LedgerError::Store`] it may have: call again with the same id.
     pub async fn transfer(&self, transfer: Transfer) -> Result<Balances, LedgerError> {
-        let Transfer { id, from, to, amount, fence } = &transfer;
-        if from == to {
-            return Err(LedgerError::SameAccount { account: from.clone() });
-        }
-        let amount = check_quantity(*amount)?;
-        let posting = Posting { id, from: Some(from), to: Some(to), amount, fence: *fence };
-        let (from, to) = self.post(posting).await?;
-        Ok(Balances { from, to })
+        self.post(transfer.into()).await
     }
 
     /// Puts an amount into an account, and opens it if need be: zero does only that. Returns its balance.
@@ -114,10 +144,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub async fn deposit(&self, id: &str, account: &str, amount: u64) -> Result<u64, LedgerError> {
-        if amount > MAX_QUANTITY {
-            return Err(QuantityError(amount).into());
-        }
-        Ok(self.post(Posting { id, from: None, to: Some(account), amount, fence: None }).await?.1)
+        Ok(self.post(Entry::deposit(id, account, amount)).await?.to)
     }
 
     /// Takes an amount out of an account. Returns its balance.
@@ -125,16 +152,60 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub async fn withdraw(&self, id: &str, account: &str, amount: u64) -> Result<u64, LedgerError> {
-        let amount = check_quantity(amount)?;
-        Ok(self.post(Posting { id, from: Some(account), to: None, amount, fence: None }).await?.0)
+        Ok(self.post(Entry::withdrawal(id, account, amount)).await?.from)
     }
 
-    /// Reads balances, all of one moment; nothing for an account that was never opened.
+    /// Posts one entry, as [`transfer`](Self::transfer) does.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn post(&self, entry: Entry) -> Result<Balances, LedgerError> {
+        let mut results = self.post_all(std::slice::from_ref(&entry)).await;
+        results.pop().unwrap_or_else(|| Err(batch::unsettled().into()))
+    }
+
+    /// Reads balances, nothing for an account that was never opened. Accounts of one partition are
+    /// read at one moment. One round trip to each partition.
     ///
     /// # Errors
     /// A failing store.
     pub async fn balances(&self, accounts: &[&str]) -> Result<Vec<Option<u64>>, StoreError> {
+        if accounts.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.check_partitions().await?;
         self.store.balances(&self.id, accounts).await
+    }
+
+    /// Reads an account with its version. `None` if it was never opened. One round trip.
+    ///
+    /// # Errors
+    /// A failing store.
+    pub async fn account(&self, account: &str) -> Result<Option<Account>, StoreError> {
+        self.check_partitions().await?;
+        let partition = self.id.partition_of(account);
+        let snapshot = self.store.read(&self.id, partition, &[account], None).await?;
+        Ok(snapshot.accounts.into_iter().next().flatten())
+    }
+
+    /// Reads the sums over all accounts. Does not look at the accounts: one round trip to each
+    /// partition, two with several partitions.
+    ///
+    /// # Errors
+    /// A failing store.
+    pub async fn totals(&self) -> Result<Totals, StoreError> {
+        self.check_partitions().await?;
+        let read = async || {
+            let all = (0..self.id.partitions.get()).map(|partition| self.store.read(&self.id, partition, &[], None));
+            let all: Result<Vec<_>, _> = join_all(all).await.into_iter().collect();
+            let sum = PartitionTotals::default();
+            Ok::<_, StoreError>(all?.into_iter().fold(sum, |sum, snapshot| sum.plus(snapshot.totals)))
+        };
+        // Credits are read before debits, so that each credit that counts has a debit that counts.
+        let received = if self.id.partitions == NonZeroU16::MIN { None } else { Some(read().await?.received) };
+        let PartitionTotals { deposited, withdrawn, sent, received: same } = read().await?;
+        let signed = |sum| i128::try_from(sum).unwrap_or(i128::MAX);
+        Ok(Totals { deposited, withdrawn, in_transit: signed(sent) - signed(received.unwrap_or(same)) })
     }
 
     /// Its name.
@@ -142,19 +213,14 @@ impl Ledger {
         &self.id.name
     }
 
-    async fn post(&self, posting: Posting<'_>) -> Result<(u64, u64), LedgerError> {
-        let unknown = |account: Option<&str>| LedgerError::Unknown { account: account.unwrap_or_default().to_owned() };
-        match self.store.post(&self.id, posting).await? {
-            Posted::Done { from, to } => Ok((from, to)),
-            Posted::Reused => Err(LedgerError::Reused { id: posting.id.to_owned() }),
-            Posted::Fenced { highest } => Err(LedgerError::Fenced { highest }),
-            Posted::UnknownFrom => Err(unknown(posting.from)),
-            Posted::UnknownTo => Err(unknown(posting.to)),
-            Posted::Overdrawn { balance } => {
-                Err(LedgerError::Overdrawn { account: posting.from.unwrap_or_default().to_owned(), balance })
-            }
-            Posted::TooLarge => Err(QuantityError(posting.amount).into()),
+    /// Has the store confirm the number of partitions, once. With one partition each step does so.
+    async fn check_partitions(&self) -> Result<(), StoreError> {
+        if self.id.partitions == NonZeroU16::MIN {
+            return Ok(());
         }
+        // A step without a transfer: it changes nothing else, and a full server takes it.
+        let check = async || self.store.settle(&self.id, 0, &[]).await.map(drop);
+        self.shared.is_checked.get_or_try_init(check).await.copied()
     }
 }
 
@@ -162,48 +228,4 @@ impl fmt::Debug for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ledger").field("id", &self.id).finish_non_exhaustive()
     }
-}
-
-/// A ledger refused: nothing was moved.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LedgerError {
-    /// The amount makes no sense, or the balance would go over 2^53 − 1.
-    #[error(transparent)]
-    Quantity(#[from] QuantityError),
-    /// Giver and taker are one.
-    #[error("`{account}` can't transfer to itself")]
-    SameAccount {
-        /// The account.
-        account: String,
-    },
-    /// The id was used for another posting.
-    #[error("id `{id}` was used for another posting")]
-    Reused {
-        /// The id.
-        id: String,
-    },
-    /// A later holder of the lock has written already.
-    #[error("the fencing token is out of date: {highest} was seen")]
-    Fenced {
-        /// The highest token that the ledger has seen.
-        highest: Fence,
-    },
-    /// The account was never opened.
-    #[error("there is no account `{account}`")]
-    Unknown {
-        /// The account.
-        account: String,
-    },
-    /// There is not so much in the account.
-    #[error("account `{account}` has only {balance}")]
-    Overdrawn {
-        /// The account.
-        account: String,
-        /// What it has.
-        balance: u64,
-    },
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }

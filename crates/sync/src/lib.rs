@@ -7,7 +7,7 @@
 //! | [`Semaphore`] | at most n holders |
 //! | [`Once`] | an operation that happens once, and its stored result |
 //! | [`Stock`] | a quantity that is reserved, then sold, released or taken back |
-//! | [`Ledger`] | transfers: both sides or neither |
+//! | [`Ledger`] | transfers: both sides or neither; versions, batches, accounts spread over a cluster |
 //!
 //! Each stands on a small trait, which two stores implement and one conformance suite holds to the same promises:
 //! [`MemoryStore`], in this process, and `RedisStore` (feature `redis`), shared by many.
@@ -32,6 +32,16 @@
 //! # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
 //! ```
 //!
+//! Worked examples: [a payment][payment], [coupons][coupons], [a time sale][time_sale], [loyalty
+//! points][points], [a transfer][transfer] and [a checkout][checkout].
+//!
+//! [payment]: https://github.com/tidegate/tidegate/blob/main/examples/payment.rs
+//! [coupons]: https://github.com/tidegate/tidegate/blob/main/examples/coupons.rs
+//! [time_sale]: https://github.com/tidegate/tidegate/blob/main/examples/time_sale.rs
+//! [points]: https://github.com/tidegate/tidegate/blob/main/examples/points.rs
+//! [transfer]: https://github.com/tidegate/tidegate/blob/main/examples/transfer.rs
+//! [checkout]: https://github.com/tidegate/tidegate/blob/main/examples/checkout/main.rs
+//!
 //! # What holds when
 //!
 //! | event | lock, semaphore | once | stock, ledger |
@@ -42,7 +52,12 @@
 //! | a waiter is killed | it holds up the others for at most 2 s | – | – |
 //! | Redis is away | held for what remains of the lease, then lost | same | nothing changes; the caller is told |
 //! | Redis is away for good, or `FLUSHALL` | all are free; tokens go on growing | forgotten: happens again | gone |
-//! | failover to a replica | what the replica had not yet received: two holders until the first notices, the second with the greater token | may happen again | its last moments may be undone |
+//! | Redis is killed, and its append-only file torn | an unacknowledged step may come back at the next restart: its permit is free again after one lease, and it never has one that another owner has | an unacknowledged step may come back; a later step replaces it | the same; nothing is created or destroyed |
+//! | Redis has reached `maxmemory` | not given; held ones are extended and released | not begun; completed as usual | nothing is added, reserved or posted; confirmed, released and swept as usual; what is in transit arrives |
+//! | failover to a replica | what the replica had not yet received: two holders until the first notices, the second with the greater token | may happen again | its last moments may be undone; of a transfer between partitions perhaps one side alone |
+//! | a process is killed within a transfer between partitions | – | – | the amount is in transit until another process completes the transfer |
+//!
+//! `docs/torn-aof.md` explains torn append-only files, which are a fault of the server.
 //!
 //! # What it does not guarantee
 //!
@@ -78,7 +93,12 @@ mod stock;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{AcquireError, QuantityError, StoreError};
 pub use fence::Fence;
-pub use ledger::{Balances, Ledger, LedgerError, LedgerId, LedgerStore, Posted, Posting, Transfer};
+pub use hold::LeaseOptions;
+pub use ledger::{
+    Account, Balances, Change, Completed, Credit, Credited, Entry, InTransit, Ledger, LedgerError, LedgerId,
+    LedgerStore, PartitionError, PartitionTotals, Posted, Posting, Settlement, Snapshot, Totals, Transfer, TransitPage,
+    Updated, Version,
+};
 pub use lock::{Lock, LockGuard};
 pub use memory::MemoryStore;
 pub use once::{Attempt, Begin, Begun, Once, OnceError, OnceStore, Operation};

@@ -7,11 +7,8 @@ use std::time::Duration;
 use crate::acquire::Terms;
 use crate::error::{AcquireError, StoreError};
 use crate::fence::Fence;
-use crate::hold::{Hold, Renewal, SHORTEST_LEASE};
+use crate::hold::{Hold, LeaseOptions};
 use crate::permit::{PermitStore, Place, PlaceKind};
-
-/// The lease unless told otherwise.
-const LEASE: Duration = Duration::from_secs(10);
 
 /// A lock of a name, held by one at a time among all that use the same store.
 ///
@@ -47,23 +44,10 @@ impl Lock {
     /// The lock of that name, any text, in `store`.
     pub fn new(store: Arc<dyn PermitStore>, name: impl Into<String>) -> Self {
         let place = Place { kind: PlaceKind::Lock, name: name.into() };
-        Self { terms: Terms { store, place, permits: 1, lease: LEASE, renewal: Renewal::Automatic } }
+        Self { terms: Terms { store, place, permits: 1, options: LeaseOptions::new() } }
     }
 
-    /// Sets the lease: how long a holder that died keeps others out. Longer than any pause of the holder and any outage of
-    /// the store that it should survive. At least 50 ms; what is shorter is taken as that.
-    #[must_use]
-    pub fn lease(mut self, lease: Duration) -> Self {
-        self.terms.lease = lease.max(SHORTEST_LEASE);
-        self
-    }
-
-    /// Holds for one lease and no longer, unless [extended](LockGuard::extend).
-    #[must_use]
-    pub fn without_renewal(mut self) -> Self {
-        self.terms.renewal = Renewal::None;
-        self
-    }
+    crate::hold::lease_builders!(terms.options);
 
     /// Takes it if it is free and nobody queues for it.
     ///
@@ -93,7 +77,10 @@ impl Lock {
 
 impl fmt::Debug for Lock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lock").field("name", &self.name()).field("lease", &self.terms.lease).finish_non_exhaustive()
+        f.debug_struct("Lock")
+            .field("name", &self.name())
+            .field("lease", &self.terms.options.duration)
+            .finish_non_exhaustive()
     }
 }
 

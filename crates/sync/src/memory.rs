@@ -19,7 +19,7 @@ pub struct MemoryStore {
     permits: Mutex<permits::Permits<Place>>,
     once: Mutex<once::Records>,
     stocks: Mutex<HashMap<String, stock::State>>,
-    ledgers: Mutex<HashMap<String, ledger::State>>,
+    ledgers: Mutex<HashMap<String, ledger::Partitions>>,
 }
 
 impl MemoryStore {

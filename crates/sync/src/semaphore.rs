@@ -8,11 +8,8 @@ use std::time::Duration;
 use crate::acquire::Terms;
 use crate::error::{AcquireError, StoreError};
 use crate::fence::Fence;
-use crate::hold::{Hold, Renewal, SHORTEST_LEASE};
+use crate::hold::{Hold, LeaseOptions};
 use crate::permit::{PermitStore, Place, PlaceKind};
-
-/// The lease unless told otherwise.
-const LEASE: Duration = Duration::from_secs(10);
 
 /// A number of permits under a name, shared by all that use the same store.
 ///
@@ -42,23 +39,11 @@ impl Semaphore {
     /// The semaphore of that name, any text, in `store`.
     pub fn new(store: Arc<dyn PermitStore>, name: impl Into<String>, permits: NonZeroU32) -> Self {
         let place = Place { kind: PlaceKind::Semaphore, name: name.into() };
-        let terms = Terms { store, place, permits: permits.get(), lease: LEASE, renewal: Renewal::Automatic };
+        let terms = Terms { store, place, permits: permits.get(), options: LeaseOptions::new() };
         Self { terms }
     }
 
-    /// Sets the lease, as [`Lock::lease`](crate::Lock::lease).
-    #[must_use]
-    pub fn lease(mut self, lease: Duration) -> Self {
-        self.terms.lease = lease.max(SHORTEST_LEASE);
-        self
-    }
-
-    /// Holds for one lease and no longer, unless [extended](Permit::extend).
-    #[must_use]
-    pub fn without_renewal(mut self) -> Self {
-        self.terms.renewal = Renewal::None;
-        self
-    }
+    crate::hold::lease_builders!(terms.options);
 
     /// Takes a permit if one is free that nobody queues for.
     ///

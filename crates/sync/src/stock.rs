@@ -18,7 +18,7 @@ const HORIZON: Duration = Duration::from_secs(24 * 3600);
 /// id it happens once and has the same answer. At every moment `available + reserved + sold = total`.
 ///
 /// Ids are remembered while their reservation is open and for a horizon after its end (24 h unless told otherwise); a repeat
-/// that comes later is a new reservation. That something was sold out is not remembered: the same id may have luck later.
+/// that comes later is a new reservation. Ids of [additions](Self::add) are remembered for the life of the stock. That something was sold out is not remembered: the same id may have luck later.
 ///
 /// Abandoned reservations return when somebody reserves, ten each time and 500 before anybody is told that it is sold out,
 /// and when [`sweep`](Self::sweep) is called. Until then they count as reserved, but can't be confirmed.

@@ -4,12 +4,14 @@
 
 mod support;
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use bytes::Bytes;
 use support::{Bench, Store, lock_place};
 use tidegate_sync::{
-    Acquire, Ended, Fence, LedgerId, OnceStore, Operation, PermitStore, Place, PlaceKind, Posting, StockId,
+    Acquire, Credit, Ended, Fence, LedgerId, OnceStore, Operation, PermitStore, Place, PlaceKind, Posting, Settlement,
+    StockId, Version,
 };
 
 /// A small generator: the same steps in every run.
@@ -113,18 +115,69 @@ async fn on_stocks() {
 #[tokio::test]
 async fn on_ledgers() {
     replay(4, 2_000, async |store, dice| {
-        let ledger = LedgerId { name: "x".to_owned(), horizon: Duration::from_secs(20) };
+        let ledger = LedgerId { name: "x".to_owned(), horizon: Duration::from_secs(20), partitions: NonZeroU16::MIN };
         let id = dice.roll(60).to_string();
         let (from, to, amount) = (dice.pick(&NAMES), dice.pick(&NAMES), dice.roll(9) + 1);
         let fence = (dice.roll(3) == 0).then(|| Fence::new(dice.roll(6) * 1_000_000_000_000));
         let posting = match dice.roll(5) {
-            0 => Posting { id: &id, from: None, to: Some(to), amount, fence: None },
-            1 => Posting { id: &id, from: Some(from), to: None, amount, fence: None },
-            _ if from == to => Posting { id: &id, from: None, to: Some(to), amount: 0, fence },
-            _ => Posting { id: &id, from: Some(from), to: Some(to), amount, fence },
+            0 => Posting { id: &id, from: None, to: Some(to), amount, fence: None, expected: None },
+            1 => Posting { id: &id, from: Some(from), to: None, amount, fence: None, expected: None },
+            _ if from == to => Posting { id: &id, from: None, to: Some(to), amount: 0, fence, expected: None },
+            _ => Posting { id: &id, from: Some(from), to: Some(to), amount, fence, expected: None },
         };
         let answer = store.post(&ledger, posting).await.unwrap();
         format!("{answer:?} {:?}", store.balances(&ledger, &NAMES).await.unwrap())
+    })
+    .await;
+}
+
+/// The steps of transfers between partitions, in an order in which no process would take them.
+#[tokio::test]
+async fn on_partitions() {
+    let names: Vec<String> = (0..9).map(|nth| nth.to_string()).collect();
+    replay(5, 2_000, async |store, dice| {
+        let three = NonZeroU16::new(3).unwrap();
+        let ledger = LedgerId { name: "x".to_owned(), horizon: Duration::from_secs(20), partitions: three };
+        let partition = |dice: &mut Dice| u16::try_from(dice.roll(3)).unwrap();
+        let name = |dice: &mut Dice| &*names[usize::try_from(dice.roll(9)).unwrap()];
+        let source = partition(dice);
+        let page = store.in_transit(&ledger, source, 0, 1_000).await.unwrap();
+        let answer = match (dice.roll(6), page.transfers.first()) {
+            (0 | 1, Some(first)) => {
+                let transfer = &page.transfers[usize::try_from(dice.roll(page.transfers.len() as u64)).unwrap()];
+                let (number, to, amount) = (transfer.number, &*transfer.to, transfer.amount);
+                let lowest = if dice.roll(2) == 0 { 0 } else { first.number };
+                let credits = [Credit { source, number, lowest, to, amount }];
+                let credited = store.credit(&ledger, transfer.target, &credits).await.unwrap();
+                let settlement = Settlement { number, credited: credited[0] };
+                match dice.roll(3) {
+                    0 => format!("{credited:?}"),
+                    _ => format!("{credited:?} {:?}", store.settle(&ledger, source, &[settlement]).await.unwrap()),
+                }
+            }
+            _ => {
+                let mut postings = Vec::new();
+                let ids: Vec<String> = (0..=dice.roll(3)).map(|_| dice.roll(80).to_string()).collect();
+                for id in &ids {
+                    let (from, to, amount) = (name(dice), name(dice), dice.roll(9) + 1);
+                    let expected = (dice.roll(5) == 0).then(|| Version::new(1_700_000_000_000_000 + dice.roll(9)));
+                    let is_deposit = dice.roll(4) == 0 || from == to;
+                    let first = if is_deposit { to } else { from };
+                    if postings.is_empty() || ledger.partition_of(first) == source {
+                        let from = (!is_deposit).then_some(from);
+                        postings.push(Posting { id, from, to: Some(to), amount, fence: None, expected });
+                    }
+                }
+                let first = postings[0].from.or(postings[0].to).unwrap();
+                let at = ledger.partition_of(first);
+                postings.retain(|one| ledger.partition_of(one.from.or(one.to).unwrap()) == at);
+                format!("{:?}", store.post_all(&ledger, at, &postings).await.unwrap())
+            }
+        };
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let id = dice.roll(80).to_string();
+        let read = store.read(&ledger, source, &names, Some(&id)).await.unwrap();
+        format!("{page:?} {answer} {read:?}")
     })
     .await;
 }

@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "a test ends where it is surprised")]
 
+#[path = "conformance/batches.rs"]
+mod batches;
 #[path = "conformance/ledgers.rs"]
 mod ledgers;
 #[path = "conformance/locks.rs"]
 mod locks;
 #[path = "conformance/once.rs"]
 mod once;
+#[path = "conformance/partitions.rs"]
+mod partitions;
 #[path = "conformance/queues.rs"]
 mod queues;
 #[path = "conformance/semaphores.rs"]
@@ -15,6 +19,8 @@ mod semaphores;
 #[path = "conformance/stocks.rs"]
 mod stocks;
 mod support;
+#[path = "conformance/versions.rs"]
+mod versions;
 
 macro_rules! conformance {
     ($($group:ident: [$($name:ident),* $(,)?]),* $(,)?) => {
@@ -97,5 +103,38 @@ conformance![
         ids_of_postings_are_forgotten_after_the_horizon,
         amounts_are_checked,
         the_sum_never_changes,
+    ],
+    versions: [
+        each_posting_makes_a_new_version,
+        a_posting_on_another_version_is_a_conflict,
+        a_repetition_is_answered_whatever_the_version_is_by_now,
+        an_update_decides_on_what_is_there,
+        an_update_that_decides_against_it_changes_nothing,
+        a_repeated_update_posts_once,
+        an_update_that_always_meets_a_change_gives_up,
+        many_updates_at_once_lose_none,
+    ],
+    batches: [
+        each_entry_of_a_batch_is_answered_by_itself,
+        an_id_twice_in_a_batch_posts_once,
+        a_batch_may_be_longer_than_a_step,
+        wrong_entries_leave_the_others_alone,
+    ],
+    partitions: [
+        a_transfer_between_partitions_moves_both_sides,
+        a_transfer_between_partitions_moves_once,
+        an_unknown_taker_in_another_partition_changes_nothing,
+        a_full_account_in_another_partition_changes_nothing,
+        what_is_in_transit_keeps_its_room,
+        no_account_of_a_partition_goes_below_zero,
+        the_number_of_partitions_is_kept,
+        a_batch_spreads_over_partitions,
+        a_transfer_that_a_dead_process_left_is_completed,
+        a_transfer_that_a_dead_process_left_is_returned_when_it_cannot_arrive,
+        a_later_transfer_completes_an_old_one,
+        a_credit_that_comes_late_is_taken_once,
+        a_sweep_of_transfers_is_bounded,
+        totals_add_up_beyond_the_largest_balance,
+        the_sum_over_partitions_never_changes,
     ],
 ];

@@ -6,7 +6,7 @@
 mod children;
 mod support;
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,8 +94,31 @@ async fn nothing_is_transferred_twice() {
         let balances = again(async || ledger.transfer(transfer.clone()).await).await.unwrap();
         assert_eq!((balances.from, balances.to), (97 - nth * 3, 3 + nth * 3));
     }
-    assert_eq!(bench.server.cli(&["HMGET", "tidegate:{lg:points}:accounts", "ada", "bob"]).await, "40\n60");
+    let balances = again(async || ledger.balances(&["ada", "bob"]).await).await.unwrap();
+    assert_eq!(balances, [Some(40), Some(60)]);
     assert!(bench.proxy.dropped() >= 22, "{}", bench.proxy.dropped());
+}
+
+#[tokio::test]
+async fn nothing_is_transferred_twice_between_partitions() {
+    let bench = bench().await;
+    let four = NonZeroU16::new(4).unwrap();
+    let ledger = Ledger::new(bench.store.clone(), "points").partitions(four);
+    let names = support::apart(four);
+    for name in &names {
+        again(async || ledger.deposit(&format!("open-{name}"), name, 100).await).await.unwrap();
+    }
+    for nth in 0..20 {
+        let transfer = Transfer::new(nth.to_string(), &names[1], &names[2], 3);
+        let balances = again(async || ledger.transfer(transfer.clone()).await).await.unwrap();
+        assert_eq!((balances.from, balances.to), (97 - nth * 3, 103 + nth * 3));
+    }
+    again(async || ledger.complete_transfers(100).await).await.unwrap();
+    let totals = again(async || ledger.totals().await).await.unwrap();
+    assert_eq!((totals.deposited, totals.withdrawn, totals.in_transit), (400, 0, 0));
+    let balances = again(async || ledger.balances(&[&names[1], &names[2]]).await).await.unwrap();
+    assert_eq!(balances, [Some(40), Some(160)]);
+    assert!(bench.proxy.dropped() >= 40, "{}", bench.proxy.dropped());
 }
 
 #[tokio::test]

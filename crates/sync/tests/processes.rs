@@ -8,6 +8,7 @@ mod children;
 mod support;
 
 use std::collections::HashMap;
+use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -155,8 +156,8 @@ async fn acquisitions_by_four_processes_never_overlap() {
 
 const ACCOUNTS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-async fn transfer_until_killed(task: Task) {
-    let ledger = Ledger::new(Arc::new(task.store().await), "points");
+async fn transfer_until_killed(task: Task, partitions: NonZeroU16) {
+    let ledger = Ledger::new(Arc::new(task.store().await), "points").partitions(partitions);
     for nth in 0_usize.. {
         let (from, to) = (ACCOUNTS[(task.number + nth) % 5], ACCOUNTS[(task.number + nth * 3 + 1) % 5]);
         let id = format!("{}-{nth}", std::process::id());
@@ -172,7 +173,7 @@ async fn transfer_until_killed(task: Task) {
 #[tokio::test]
 async fn the_sum_of_all_accounts_never_changes_also_when_processes_die() {
     if let Some(task) = Task::given() {
-        return transfer_until_killed(task).await;
+        return transfer_until_killed(task, NonZeroU16::MIN).await;
     }
     let server = RedisServer::start().await;
     let ledger = Ledger::new(store(&server).await, "points");
@@ -198,6 +199,62 @@ async fn the_sum_of_all_accounts_never_changes_also_when_processes_die() {
     }
     children.kill();
     check().await;
+}
+
+/// A kill leaves what it hits between the debit and the settlement in transit, until another
+/// process completes it.
+#[tokio::test]
+async fn the_sum_over_partitions_never_changes_also_when_processes_die() {
+    let partitions = NonZeroU16::new(4).unwrap();
+    if let Some(task) = Task::given() {
+        return transfer_until_killed(task, partitions).await;
+    }
+    let server = RedisServer::start().await;
+    let ledger = Ledger::new(store(&server).await, "points").partitions(partitions);
+    for name in ACCOUNTS {
+        ledger.deposit(&format!("open-{name}"), name, 100).await.unwrap();
+    }
+    let this = "the_sum_over_partitions_never_changes_also_when_processes_die";
+    let mut children = Children::start(this, &server.url(), 3, 0);
+    let in_transit = async || {
+        let totals = again(async || ledger.totals().await).await.unwrap();
+        assert_eq!((totals.deposited, totals.withdrawn), (500, 0));
+        assert!(totals.in_transit >= 0);
+        totals.in_transit
+    };
+    let at_rest = async || {
+        let sum: u64 = again(async || ledger.balances(&ACCOUNTS).await).await.unwrap().into_iter().flatten().sum();
+        assert_eq!(i128::from(sum) + in_transit().await, 500);
+    };
+    // All are killed at once, so that nothing moves while the sum is taken.
+    let (mut left, mut round) = (0, 0);
+    while round < scale(6, 150) || left == 0 {
+        let before = children.notes().len();
+        let moved = async || {
+            in_transit().await;
+            (children.notes().len() >= before + 30).then_some(())
+        };
+        poll_until(LONG, moved).await.unwrap();
+        for process in &mut children.processes {
+            process.kill9().unwrap();
+        }
+        at_rest().await;
+        if round % 2 == 0 {
+            let completed = again(async || ledger.complete_transfers(1_000).await).await.unwrap();
+            assert_eq!((completed.returned, completed.left), (0, 0));
+            left += completed.arrived;
+            at_rest().await;
+            assert_eq!(in_transit().await, 0);
+        }
+        for process in &mut children.processes {
+            process.restart().unwrap();
+        }
+        round += 1;
+    }
+    children.kill();
+    again(async || ledger.complete_transfers(1_000).await).await.unwrap();
+    at_rest().await;
+    assert_eq!(in_transit().await, 0);
 }
 
 /// Every tenth order is abandoned, every tenth is released, the others are confirmed.

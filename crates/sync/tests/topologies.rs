@@ -6,13 +6,15 @@
 mod children;
 mod support;
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::time::Duration;
 
 use children::again;
 use support::{SOON, connect, keyspace};
-use tidegate_sync::{Begin, Ledger, Lock, Once, RedisStore, Reserve, Semaphore, Stock, Transfer};
+use tidegate_sync::{
+    Begin, Change, Entry, Fence, Ledger, LedgerError, Lock, Once, RedisStore, Reserve, Semaphore, Stock, Transfer,
+};
 use tidegate_testkit::redis::{Cluster, Sentinels};
 
 /// All of it, under several names, so that a cluster spreads them.
@@ -29,6 +31,8 @@ async fn everything(store: &Arc<RedisStore>, round: &str) {
         again(async || ledger.transfer(transfer.clone()).await).await.unwrap();
         let balances = again(async || ledger.balances(&["ada", "bob"]).await).await.unwrap();
         assert_eq!(balances, [Some(6), Some(4)]);
+
+        spread(store, &name, guard.fence()).await;
 
         let stock = Stock::new(store.clone(), &name);
         again(async || stock.add("1", 10).await).await.unwrap();
@@ -47,6 +51,33 @@ async fn everything(store: &Arc<RedisStore>, round: &str) {
         permit.release().await.unwrap();
         guard.release().await.unwrap();
     }
+}
+
+/// A ledger whose accounts are in several slots.
+async fn spread(store: &Arc<RedisStore>, name: &str, fence: Fence) {
+    let partitions = NonZeroU16::new(6).unwrap();
+    let ledger = Ledger::new(store.clone(), format!("{name} spread")).partitions(partitions);
+    let names = support::apart(partitions);
+    let opened: Vec<_> = names.iter().map(|name| Entry::deposit(format!("open {name}"), name, 100)).collect();
+    let transfers: Vec<_> =
+        (0..36).map(|nth| Entry::transfer(nth.to_string(), &names[nth % 6], &names[nth / 6], 1).fence(fence)).collect();
+    for entries in [&opened, &transfers] {
+        again(async || {
+            let results = ledger.post_all(entries).await;
+            let errors = results.into_iter().filter_map(Result::err);
+            errors.filter(|error| !matches!(error, LedgerError::SameAccount { .. })).try_for_each(Err)
+        })
+        .await
+        .unwrap();
+    }
+    let version = again(async || ledger.account(&names[5]).await).await.unwrap().unwrap().version;
+    let last = Entry::withdrawal("last", &names[5], 7).if_version(version);
+    assert_eq!(again(async || ledger.post(last.clone()).await).await.unwrap().from, 93);
+    let updated = again(async || ledger.update("more", &names[0], |_| Some(Change::Deposit(1))).await).await;
+    assert_eq!(updated.unwrap().balance, 101);
+    again(async || ledger.complete_transfers(100).await).await.unwrap();
+    let totals = again(async || ledger.totals().await).await.unwrap();
+    assert_eq!((totals.deposited, totals.withdrawn, totals.in_transit), (601, 7, 0));
 }
 
 #[tokio::test]

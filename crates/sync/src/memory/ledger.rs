@@ -1,89 +1,100 @@
-//! Ledgers in process: what `ledger_post.lua` does, in Rust.
+//! Ledgers in process: what the scripts of a ledger do, in Rust.
 
-use std::collections::{BTreeSet, HashMap};
+mod state;
+
+use std::collections::HashMap;
+use std::num::NonZeroU16;
 
 use async_trait::async_trait;
 
 use super::{MemoryStore, lock};
 use crate::clock::micros;
-use crate::error::{MAX_QUANTITY, StoreError};
-use crate::fence::Fence;
-use crate::ledger::{LedgerId, LedgerStore, Posted, Posting};
+use crate::error::StoreError;
+use crate::ledger::{
+    Credit, Credited, LedgerId, LedgerStore, PartitionError, Posted, Posting, Settlement, Snapshot, TransitPage,
+};
+use state::State;
 
-/// So many old ids go with each posting.
-const FORGET: usize = 10;
-
-#[derive(Default)]
-pub(super) struct State {
-    accounts: HashMap<String, u64>,
-    posted: HashMap<String, (String, Posted)>,
-    forget: BTreeSet<(u64, String)>,
-    fence: Option<Fence>,
+/// The partitions of a ledger that have been used, and how many there are.
+pub(super) struct Partitions {
+    number: NonZeroU16,
+    states: HashMap<u16, State>,
 }
 
-impl State {
-    fn forget(&mut self, now: u64) {
-        for _ in 0..FORGET {
-            if self.forget.first().is_none_or(|(at, _)| *at > now) {
-                return;
-            }
-            if let Some((_, id)) = self.forget.pop_first() {
-                self.posted.remove(&id);
-            }
+impl MemoryStore {
+    /// Takes a step on one partition.
+    fn on_partition<T>(
+        &self,
+        doing: &'static str,
+        ledger: &LedgerId,
+        partition: u16,
+        step: impl FnOnce(&mut State, u64) -> T,
+    ) -> Result<T, StoreError> {
+        let mut ledgers = lock(&self.ledgers);
+        let wanted = ledger.partitions;
+        let known =
+            ledgers.entry(ledger.name.clone()).or_insert_with(|| Partitions { number: wanted, states: HashMap::new() });
+        if known.number != wanted {
+            let error = PartitionError { stored: known.number.get(), wanted: wanted.get() };
+            return Err(StoreError::new(doing, error));
         }
-    }
-
-    fn post(&mut self, posting: &Posting<'_>, now: u64, horizon: u64) -> Posted {
-        self.forget(now);
-        let fingerprint = posting.fingerprint();
-        if let Some((before, answer)) = self.posted.get(posting.id) {
-            return if *before == fingerprint { *answer } else { Posted::Reused };
-        }
-        match (posting.fence, self.fence) {
-            (Some(token), Some(highest)) if token < highest => return Posted::Fenced { highest },
-            (Some(token), _) => self.fence = Some(token),
-            (None, _) => {}
-        }
-        let from = match posting.from.map(|name| self.accounts.get(name).copied()) {
-            Some(None) => return Posted::UnknownFrom,
-            Some(balance) => balance,
-            None => None,
-        };
-        let to = match posting.to.map(|name| self.accounts.get(name).copied()) {
-            Some(None) if posting.from.is_some() => return Posted::UnknownTo,
-            Some(balance) => Some(balance.unwrap_or(0)),
-            None => None,
-        };
-        if let Some(balance) = from.filter(|balance| *balance < posting.amount) {
-            return Posted::Overdrawn { balance };
-        }
-        if to.is_some_and(|balance| balance + posting.amount > MAX_QUANTITY) {
-            return Posted::TooLarge;
-        }
-        let (from, to) = (from.map(|balance| balance - posting.amount), to.map(|balance| balance + posting.amount));
-        for (name, balance) in [(posting.from, from), (posting.to, to)] {
-            if let (Some(name), Some(balance)) = (name, balance) {
-                self.accounts.insert(name.to_owned(), balance);
-            }
-        }
-        let done = Posted::Done { from: from.unwrap_or(0), to: to.unwrap_or(0) };
-        self.posted.insert(posting.id.to_owned(), (fingerprint, done));
-        self.forget.insert((now + horizon, posting.id.to_owned()));
-        done
+        Ok(step(known.states.entry(partition).or_default(), self.now()))
     }
 }
 
 #[async_trait]
 impl LedgerStore for MemoryStore {
-    async fn post(&self, ledger: &LedgerId, posting: Posting<'_>) -> Result<Posted, StoreError> {
-        let mut ledgers = lock(&self.ledgers);
-        let state = ledgers.entry(ledger.name.clone()).or_default();
-        Ok(state.post(&posting, self.now(), micros(ledger.horizon)))
+    async fn post_all(
+        &self,
+        ledger: &LedgerId,
+        partition: u16,
+        postings: &[Posting<'_>],
+    ) -> Result<Vec<Posted>, StoreError> {
+        self.on_partition("posting", ledger, partition, |state, now| {
+            let post = |posting: &Posting<'_>| state.post(posting, posting.target(ledger), now, micros(ledger.horizon));
+            postings.iter().map(post).collect()
+        })
     }
 
-    async fn balances(&self, ledger: &LedgerId, accounts: &[&str]) -> Result<Vec<Option<u64>>, StoreError> {
-        let ledgers = lock(&self.ledgers);
-        let balance = |name: &&str| ledgers.get(&ledger.name)?.accounts.get(*name).copied();
-        Ok(accounts.iter().map(balance).collect())
+    async fn credit(
+        &self,
+        ledger: &LedgerId,
+        partition: u16,
+        credits: &[Credit<'_>],
+    ) -> Result<Vec<Credited>, StoreError> {
+        self.on_partition("crediting", ledger, partition, |state, now| {
+            credits.iter().map(|credit| state.credit(credit, now)).collect()
+        })
+    }
+
+    async fn settle(
+        &self,
+        ledger: &LedgerId,
+        partition: u16,
+        settlements: &[Settlement],
+    ) -> Result<Vec<bool>, StoreError> {
+        self.on_partition("settling transfers", ledger, partition, |state, now| {
+            settlements.iter().map(|settlement| state.settle(*settlement, now)).collect()
+        })
+    }
+
+    async fn in_transit(
+        &self,
+        ledger: &LedgerId,
+        partition: u16,
+        after: u64,
+        limit: u32,
+    ) -> Result<TransitPage, StoreError> {
+        self.on_partition("reading transfers", ledger, partition, |state, _| state.in_transit(after, limit))
+    }
+
+    async fn read(
+        &self,
+        ledger: &LedgerId,
+        partition: u16,
+        accounts: &[&str],
+        id: Option<&str>,
+    ) -> Result<Snapshot, StoreError> {
+        self.on_partition("reading a ledger", ledger, partition, |state, now| state.read(accounts, id, now))
     }
 }

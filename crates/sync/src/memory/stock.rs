@@ -103,8 +103,8 @@ impl Step<'_> {
         }
         counts.available += quantity;
         counts.total += quantity;
+        // Additions are few, and one that is repeated late must not be added again.
         self.state.entries.insert(id.to_owned(), addition);
-        self.state.closed.insert((self.forget_at, id.to_owned()));
         Added::Added
     }
 

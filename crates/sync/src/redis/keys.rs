@@ -38,16 +38,21 @@ pub(super) fn once(keyspace: &Keyspace, operation: &Operation) -> String {
     keyspace.group("o", &[&operation.scope, &operation.key]).as_str().to_owned()
 }
 
-/// Of a stock: HASH counts, ZSET open, HASH entries, ZSET closed.
-pub(super) fn stock(keyspace: &Keyspace, name: &str) -> [String; 4] {
+/// Of a stock: HASH state, ZSET open, ZSET closed.
+pub(super) fn stock(keyspace: &Keyspace, name: &str) -> [String; 3] {
     let group = keyspace.group("st", &[name]);
-    ["counts", "open", "entries", "closed"].map(|key| group.key(key))
+    ["state", "open", "closed"].map(|key| group.key(key))
 }
 
-/// Of a ledger: HASH accounts, HASH posted, ZSET forget, STRING fence.
-pub(super) fn ledger(keyspace: &Keyspace, name: &str) -> [String; 4] {
-    let group = keyspace.group("lg", &[name]);
-    ["accounts", "posted", "forget", "fence"].map(|key| group.key(key))
+/// Keys of one partition of a ledger: HASH state, ZSET forget, ZSET transit, ZSET credits. Partition 0
+/// has the name of a ledger that is not divided, so that each step on it finds out how many there
+/// are.
+pub(super) fn ledger(keyspace: &Keyspace, name: &str, partition: u16) -> [String; 4] {
+    let group = match partition {
+        0 => keyspace.group("lg", &[name]),
+        _ => keyspace.group("lg", &[name, &partition.to_string()]),
+    };
+    ["state", "forget", "transit", "credits"].map(|key| group.key(key))
 }
 
 /// Of a Redlock, on each of its masters: a STRING, the owner.

@@ -12,10 +12,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::keys;
 use crate::clock::micros;
 use crate::error::{AcquireError, StoreError};
-use crate::hold::{Claim, Hold, Lease, Renewal, SHORTEST_LEASE};
+use crate::hold::{Claim, Hold, Lease, LeaseOptions};
 use crate::owner;
 
-const LEASE: Duration = Duration::from_secs(10);
 /// Between two attempts, at most; at least half of it. Random, so that rivals who split the masters don't meet again.
 const RETRY: Duration = Duration::from_millis(40);
 
@@ -30,14 +29,14 @@ const RETRY: Duration = Duration::from_millis(40);
 /// - It trusts the clocks of all masters to run at nearly one speed (it allows for 2 %), and a master that restarts without
 ///   its data to stay away for one lease, which nothing enforces: run them with `appendfsync always`, or restart slowly.
 /// - There is no order among those who wait: each tries again after 20 to 40 ms.
+/// - The lease must be much longer than a round trip to the slowest master that counts.
 /// - Give it masters that are independent: several clients of one server, or a primary and its replica, are one failure.
 #[derive(Clone)]
 pub struct Redlock {
     masters: Arc<Masters>,
     name: String,
     key: String,
-    lease: Duration,
-    renewal: Renewal,
+    options: LeaseOptions,
 }
 
 struct Masters {
@@ -64,7 +63,7 @@ impl Redlock {
             extend: Script::new("redlock_extend", include_str!("lua/redlock_extend.lua")).idempotent(),
             release: Script::new("redlock_release", include_str!("lua/redlock_release.lua")).idempotent(),
         };
-        Ok(Self { masters: Arc::new(masters), name, key, lease: LEASE, renewal: Renewal::Automatic })
+        Ok(Self { masters: Arc::new(masters), name, key, options: LeaseOptions::new() })
     }
 
     /// The lock of another name over the same masters.
@@ -74,20 +73,7 @@ impl Redlock {
         Self { key: keys::redlock(keyspace, &name), name, ..self.clone() }
     }
 
-    /// Sets the lease, 10 s unless told otherwise. At least 50 ms; what is shorter is taken as that. Much longer than a
-    /// round trip to the slowest master that counts.
-    #[must_use]
-    pub fn lease(mut self, lease: Duration) -> Self {
-        self.lease = lease.max(SHORTEST_LEASE);
-        self
-    }
-
-    /// Holds for one lease and no longer.
-    #[must_use]
-    pub fn without_renewal(mut self) -> Self {
-        self.renewal = Renewal::None;
-        self
-    }
+    crate::hold::lease_builders!(options);
 
     /// Asks all masters once, at the same time. Fewer than most of them is nothing, and all are told to forget it, also
     /// those that have not answered.
@@ -99,7 +85,7 @@ impl Redlock {
             masters: self.masters.clone(),
             key: self.key.clone(),
             owner: owner::generate(),
-            lease: self.lease,
+            lease: self.options.duration,
         });
         let asked = Instant::now();
         claim.open();
@@ -107,7 +93,7 @@ impl Redlock {
             return Ok(None);
         }
         claim.close();
-        let hold = Hold::start(claim.lease.clone(), asked, self.renewal);
+        let hold = Hold::start(claim.lease.clone(), asked, self.options.renewal);
         // What is left of a lease that took too long to get is dropped, and with it released.
         Ok(hold.is_held().then_some(RedlockGuard { hold }))
     }

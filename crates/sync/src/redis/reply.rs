@@ -41,6 +41,33 @@ impl Reply {
         }
     }
 
+    /// The balance of a taker: zero where there is none, or where it is not yet known.
+    pub(super) fn balance(&mut self) -> Result<u64, StoreError> {
+        match self.next() {
+            Value::Bytes(text) if text.starts_with(b"@") => Ok(0),
+            Value::Nil => Ok(0),
+            Value::Bytes(text) if text.is_empty() => Ok(0),
+            value => value.as_count().map_err(|error| StoreError::redis(self.operation, error)),
+        }
+    }
+
+    /// A sum of all time, which may be longer than a number of the scripts.
+    pub(super) fn sum(&mut self) -> Result<u128, StoreError> {
+        let text = self.text()?;
+        text.parse().or_else(|_| self.misunderstood())
+    }
+
+    pub(super) fn text(&mut self) -> Result<String, StoreError> {
+        self.next().into_text().map_err(|error| StoreError::redis(self.operation, error))
+    }
+
+    pub(super) fn optional_text(&mut self) -> Result<Option<String>, StoreError> {
+        match self.next() {
+            Value::Nil => Ok(None),
+            value => value.into_text().map(Some).map_err(|error| StoreError::redis(self.operation, error)),
+        }
+    }
+
     pub(super) fn micros(&mut self) -> Result<Duration, StoreError> {
         self.count().map(Duration::from_micros)
     }

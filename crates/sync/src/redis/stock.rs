@@ -19,9 +19,9 @@ impl RedisStore {
         stock: &StockId,
         args: impl IntoIterator<Item = Arg>,
     ) -> Result<Value, StoreError> {
-        let [counts, open, entries, closed] = keys::stock(&self.keyspace, &stock.name);
+        let [state, open, closed] = keys::stock(&self.keyspace, &stock.name);
         let args = std::iter::once(micros(stock.horizon).into()).chain(args).collect();
-        self.run(doing, script, &[&*counts, &open, &entries, &closed], args).await
+        self.run(doing, script, &[&*state, &open, &closed], args).await
     }
 }
 
@@ -82,13 +82,9 @@ impl StockStore for RedisStore {
 
     async fn counts(&self, stock: &StockId) -> Result<Option<Counts>, StoreError> {
         const DOING: &str = "counting a stock";
-        let [counts, ..] = keys::stock(&self.keyspace, &stock.name);
-        let mut command = Command::new("HMGET").key(counts).idempotent();
-        for field in ["total", "available", "reserved", "sold", "released", "expired"] {
-            command = command.arg(field);
-        }
-        let value = self.client.execute(command).await.map_err(|error| StoreError::redis(DOING, error))?;
-        let mut reply = Reply::new(DOING, value)?;
+        let [state, ..] = keys::stock(&self.keyspace, &stock.name);
+        let fields = ["total", "available", "reserved", "sold", "released", "expired"].map(Arg::from).to_vec();
+        let mut reply = Reply::new(DOING, self.run(DOING, &self.scripts.read_fields, &[&state], fields).await?)?;
         let Some(total) = reply.optional_count()? else { return Ok(None) };
         let mut next = || Ok::<_, StoreError>(reply.optional_count()?.unwrap_or(0));
         Ok(Some(Counts {

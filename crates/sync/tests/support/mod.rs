@@ -2,12 +2,15 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
+pub mod eventful;
+
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_sync::{
-    Ledger, LedgerStore, Lock, ManualClock, MemoryStore, Once, OnceStore, PermitStore, Place, PlaceKind, Stock,
-    StockStore,
+    Ledger, LedgerId, LedgerStore, Lock, ManualClock, MemoryStore, Once, OnceStore, PermitStore, Place, PlaceKind,
+    Stock, StockStore,
 };
 
 pub const SOON: Duration = Duration::from_secs(20);
@@ -57,6 +60,16 @@ impl Bench {
         Self { store: Arc::new(store), clock: Time::Key(client), _server: Some(server) }
     }
 
+    /// Removes all that Redis has but the clock.
+    #[cfg(feature = "redis")]
+    pub async fn clear(&self) {
+        let Time::Key(client) = &self.clock else { panic!("a store in process begins empty") };
+        let mut keys = client.scan("tidegate:*");
+        while let Some(page) = keys.page().await.unwrap() {
+            client.unlink(page).await.unwrap();
+        }
+    }
+
     pub async fn advance(&self, by: Duration) {
         match &self.clock {
             Time::Manual(clock) => clock.advance(by),
@@ -81,12 +94,32 @@ impl Bench {
         Ledger::new(self.store.clone(), "points")
     }
 
+    /// A ledger of four partitions, and names of accounts in different ones.
+    pub fn partitioned(&self) -> (Ledger, Vec<String>) {
+        let partitions = NonZeroU16::new(4).unwrap();
+        (self.ledger().partitions(partitions), apart(partitions))
+    }
+
     /// A stock with `quantity` in it.
     pub async fn stock(&self, quantity: u64) -> Stock {
         let stock = Stock::new(self.store.clone(), "tickets");
         stock.add("first", quantity).await.unwrap();
         stock
     }
+}
+
+pub fn ledger_id(name: &str, partitions: NonZeroU16) -> LedgerId {
+    LedgerId { name: name.to_owned(), horizon: Duration::from_secs(86_400), partitions }
+}
+
+/// A name of an account in each partition, by partition.
+pub fn apart(partitions: NonZeroU16) -> Vec<String> {
+    let ledger = ledger_id("", partitions);
+    let in_partition = |partition| {
+        let mut names = (0..).map(|nth| format!("account-{nth}"));
+        names.find(|name| ledger.partition_of(name) == partition).unwrap()
+    };
+    (0..partitions.get()).map(in_partition).collect()
 }
 
 pub fn lock_place(name: &str) -> Place {

@@ -6,8 +6,7 @@
 local record = redis.call('HMGET', KEYS[1], 'state', 'owner')
 if record[2] ~= ARGV[1] then return 0 end
 if record[1] == 'p' then
-  redis.call('HSET', KEYS[1], 'state', 'd', 'result', ARGV[2])
-  redis.call('HDEL', KEYS[1], 'ends')
+  redis.call('HSET', KEYS[1], 'state', 'd', 'owner', ARGV[1], 'ends', '0', 'result', ARGV[2])
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
 end
 return 1

@@ -5,5 +5,5 @@
 -- Returns 1 when the record was this owner's, else 0
 local record = redis.call('HMGET', KEYS[1], 'state', 'owner')
 if record[1] ~= 'p' or record[2] ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'ends', '0', 'owner', '')
+redis.call('HSET', KEYS[1], 'state', 'p', 'ends', '0', 'owner', '')
 return 1

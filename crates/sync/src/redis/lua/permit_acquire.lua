@@ -17,6 +17,12 @@ local function whole(number) return string.format('%.0f', number) end
 
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', whole(now))
 local has = redis.call('ZSCORE', KEYS[1], owner)
+-- A torn append-only file can bring back a permit that its owner was never given, and that another one has by now. An owner
+-- that still asks has not been answered, so it gives up its permit when there are too many holders.
+if has and redis.call('ZCARD', KEYS[1]) > permits then
+  redis.call('ZREM', KEYS[1], owner)
+  has = false
+end
 local free = permits - redis.call('ZCARD', KEYS[1])
 
 local ahead = 0
@@ -46,13 +52,14 @@ if has or ahead < free then
 end
 
 if wait > 0 then
+  -- The sign of life comes first: a waiter in the queue without one would never be removed.
+  redis.call('ZADD', KEYS[4], whole(now + wait), owner)
   if not redis.call('ZSCORE', KEYS[3], owner) then
     -- Behind the last, also where the clock has not moved on.
     local arrival, last = now, redis.call('ZRANGE', KEYS[3], -1, -1, 'WITHSCORES')
     if last[2] and tonumber(last[2]) >= now then arrival = tonumber(last[2]) + 1 end
     redis.call('ZADD', KEYS[3], whole(arrival), owner)
   end
-  redis.call('ZADD', KEYS[4], whole(now + wait), owner)
   local keep = whole(math.ceil(wait / 1000) + 1000)
   redis.call('PEXPIRE', KEYS[3], keep)
   redis.call('PEXPIRE', KEYS[4], keep)

@@ -7,9 +7,10 @@ local now = now_us()
 local lease = tonumber(ARGV[2])
 local ends = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if not ends or tonumber(ends) <= now then return 0 end
-redis.call('ZADD', KEYS[1], 'GT', string.format('%.0f', now + lease), ARGV[1])
+-- The key must outlive the lease, so its own end moves first.
 local keep = math.ceil(lease / 1000) + 1000
 if redis.call('PTTL', KEYS[1]) < keep then
   redis.call('PEXPIRE', KEYS[1], string.format('%.0f', keep))
 end
+redis.call('ZADD', KEYS[1], 'GT', string.format('%.0f', now + lease), ARGV[1])
 return 1

@@ -6,25 +6,23 @@
 local id, quantity = ARGV[2], tonumber(ARGV[3])
 expire(10)
 forget(10)
-local state, before = entry(id)
+local state, before, at = entry(id)
 if state then
-  if state == 'a' or before ~= quantity then return {'reused'} end
-  if state ~= 'o' then return {state} end
-  local ends = tonumber(redis.call('ZSCORE', open, id))
-  if ends > now then return {'open', ends - now} end
+  if state == 'a' or before ~= quantity then return finish({'reused'}) end
+  if state ~= 'o' then return finish({state}) end
+  if at > now then return finish({'open', at - now}) end
   close(id, quantity, 'available', 'x')
-  return {'x'}
+  return finish({'x'})
 end
-local available = tonumber(redis.call('HGET', counts, 'available'))
-if not available then return {'none'} end
+local available = tonumber(get('available'))
+if not available then return finish({'none'}) end
 -- Before it says no it looks for what others have abandoned, more thoroughly, but not without end.
 if available < quantity and expire(500) > 0 then
-  available = tonumber(redis.call('HGET', counts, 'available'))
+  available = tonumber(get('available'))
 end
-if available < quantity then return {'left', available} end
+if available < quantity then return finish({'left', available}) end
 local ttl = tonumber(ARGV[4])
-redis.call('HINCRBY', counts, 'available', '-' .. ARGV[3])
-redis.call('HINCRBY', counts, 'reserved', ARGV[3])
-redis.call('HSET', entries, id, 'o,' .. ARGV[3])
-redis.call('ZADD', open, string.format('%.0f', now + ttl), id)
-return {'open', ttl}
+add('available', -quantity)
+add('reserved', quantity)
+put(open, id, 'o', quantity, now + ttl)
+return finish({'open', ttl})

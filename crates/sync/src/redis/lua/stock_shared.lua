@@ -1,50 +1,96 @@
--- What the scripts of a stock share. In front of each of them, behind the clock.
+-- What the scripts of a stock share. In front of each of them, behind the clock and journal.lua.
 --
--- KEYS[1] counts   HASH available, reserved, sold, total, released, expired (the last two count for ever)
--- KEYS[2] open     ZSET reservation -> when it expires, µs
--- KEYS[3] entries  HASH reservation -> state,quantity: o open, c confirmed, r released, x expired, a added
--- KEYS[4] closed   ZSET reservation -> when its entry is forgotten, µs
+-- KEYS[1] state    HASH, kept by journal.lua: available, reserved, sold, total, released, expired (the last two count for
+--                  ever), and for each reservation or addition `e:<id>` -> state,quantity,time. The states are o open,
+--                  c confirmed, r released, x expired, a added. The time is when an open one expires, and when any
+--                  other entry is forgotten, µs.
+-- KEYS[2] open     ZSET reservation -> when it expires, µs: an index
+-- KEYS[3] closed   ZSET reservation -> when its entry is forgotten, µs: an index
 -- ARGV[1] how long entries are remembered after their end, µs
-local counts, open, entries, closed = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local open, closed = KEYS[2], KEYS[3]
 local now = now_us()
-local forget_at = string.format('%.0f', now + tonumber(ARGV[1]))
 local now_text = string.format('%.0f', now)
+local forget_at = now + tonumber(ARGV[1])
+local needless = {}
 
-local function entry(id)
-  local text = redis.call('HGET', entries, id)
-  if not text then return nil end
-  local state, quantity = string.match(text, '^(%a),(%d+)$')
-  return state, tonumber(quantity)
+local function parsed(text)
+  local state, quantity, at = string.match(text, '^(%a),(%d+),(%d+)$')
+  return state, tonumber(quantity), tonumber(at)
 end
+
+-- What the step before this one has closed is needed no longer in the index.
+for field, text in pairs(last) do
+  if string.sub(field, 1, 2) == 'e:' and parsed(text) ~= 'o' then
+    redis.call('ZREM', open, string.sub(field, 3))
+  end
+end
+
+-- State, quantity and time of an entry; nil if it is not known.
+local function entry(id)
+  local text = get('e:' .. id)
+  if text then return parsed(text) end
+end
+
+-- Sets an entry, and has it found in the index at its time.
+local function put(index, id, state, quantity, at)
+  redis.call('ZADD', index, string.format('%.0f', at), id)
+  set('e:' .. id, string.format('%s,%.0f,%.0f', state, quantity, at))
+end
+
+local function add(count, quantity) set(count, string.format('%.0f', tonumber(get(count) or 0) + quantity)) end
 
 -- Moves the quantity from reserved to another count, and ends the reservation.
 local function close(id, quantity, to, state)
-  local text = string.format('%.0f', quantity)
-  redis.call('HINCRBY', counts, 'reserved', '-' .. text)
-  redis.call('HINCRBY', counts, to, text)
-  if state == 'r' then redis.call('HINCRBY', counts, 'released', text) end
-  if state == 'x' then redis.call('HINCRBY', counts, 'expired', text) end
-  redis.call('ZREM', open, id)
-  redis.call('ZADD', closed, forget_at, id)
-  redis.call('HSET', entries, id, state .. ',' .. text)
+  add('reserved', -quantity)
+  add(to, quantity)
+  if state == 'r' then add('released', quantity) end
+  if state == 'x' then add('expired', quantity) end
+  put(closed, id, state, quantity, forget_at)
 end
 
--- Takes back abandoned reservations, at most `limit`.
+-- Ends abandoned reservations, at most `limit`. The index may also hold what a torn file has left, and what this step
+-- has closed.
 local function expire(limit)
-  local due = redis.call('ZRANGEBYSCORE', open, '-inf', now_text, 'LIMIT', 0, limit)
+  local found = 0
+  local due = redis.call('ZRANGEBYSCORE', open, '-inf', now_text, 'LIMIT', 0, 2 * limit + 20)
   for _, id in ipairs(due) do
-    local _, quantity = entry(id)
-    close(id, quantity, 'available', 'x')
+    local state, quantity, at = entry(id)
+    if state ~= 'o' then
+      if changes['e:' .. id] == nil then redis.call('ZREM', open, id) end
+    elseif at > now then
+      redis.call('ZADD', open, string.format('%.0f', at), id)
+    elseif found < limit then
+      close(id, quantity, 'available', 'x')
+      found = found + 1
+    end
   end
-  return #due
+  return found
 end
 
 -- Forgets entries whose horizon has passed, at most `limit`.
 local function forget(limit)
-  local old = redis.call('ZRANGEBYSCORE', closed, '-inf', now_text, 'LIMIT', 0, limit)
-  for _, id in ipairs(old) do
-    redis.call('HDEL', entries, id)
-    redis.call('ZREM', closed, id)
+  local found = 0
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', closed, '-inf', now_text, 'LIMIT', 0, limit)) do
+    local text = get('e:' .. id)
+    local state, _, at = parsed(text or '')
+    if text and state ~= 'o' and at > now then
+      redis.call('ZADD', closed, string.format('%.0f', at), id)
+    else
+      if text and state ~= 'o' then
+        remove('e:' .. id)
+        found = found + 1
+      end
+      needless[#needless + 1] = id
+    end
   end
-  return #old
+  return found
+end
+
+-- Writes the state, then removes what the index no longer needs.
+local function finish(answer)
+  commit()
+  for _, id in ipairs(needless) do
+    if not changes['e:' .. id] then redis.call('ZREM', closed, id) end
+  end
+  return answer
 end
