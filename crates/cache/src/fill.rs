@@ -58,8 +58,8 @@ impl<V> Fill<V> {
     /// they are told where L1 held something here.
     ///
     /// Concurrent misses are one load in each process. Processes load one after another: each waits for the one before it, up to
-    /// `RedisTier::wait` (1 s), and finds nothing. Where a key is mostly not worth keeping, give it a class
-    /// with a lifetime of zero, or a handle without a codec: those wait for nobody.
+    /// `RedisTier::wait` (10 s), and finds nothing. Where a key is mostly not worth keeping, give
+    /// it a class with a lifetime of zero, or a handle without a codec: those do not wait.
     ///
     /// ```
     /// # use tidegate_cache::{Fill, Key, TieredCache, TtlClass};

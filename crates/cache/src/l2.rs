@@ -13,6 +13,7 @@ mod forget;
 mod glance;
 mod glance_many;
 mod lately;
+mod lease;
 mod look;
 mod names;
 mod patience;

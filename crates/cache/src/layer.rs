@@ -236,8 +236,13 @@ impl CacheLayerBuilder {
         self
     }
 
-    /// The response header that names tags, separated by commas; `Cache-Tag` unless set. It is not sent on. Each name is
-    /// [`Tag::new`](crate::Tag::new) of its text, in every scope the same tag; a handler can also give [`ResponseTags`].
+    /// The response header that names tags, separated by commas; `Cache-Tag` by default. It is not
+    /// sent on.
+    ///
+    /// A colon separates the parts of a tag: `Cache-Tag: shop:7` names `Tag::of(["shop", "7"])`.
+    /// Within a part, `%3A` stands for a colon and `%2C` for a comma, so the text of
+    /// [`Tag::as_str`](crate::Tag::as_str) names that tag. A tag is the same in every scope. A
+    /// handler can also set [`ResponseTags`].
     pub fn tag_header(mut self, name: HeaderName) -> Self {
         self.tag_header = name;
         self

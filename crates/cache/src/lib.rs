@@ -25,6 +25,17 @@
 //! # }
 //! ```
 //!
+//! Worked examples: [a product page][product_page], [loyalty points][points], [a social
+//! feed][feed], [a leaderboard][leaderboard], [an exchange rate of another service][exchange_rate]
+//! and [a checkout][checkout].
+//!
+//! [product_page]: https://github.com/tidegate/tidegate/blob/main/examples/product_page.rs
+//! [points]: https://github.com/tidegate/tidegate/blob/main/examples/points.rs
+//! [feed]: https://github.com/tidegate/tidegate/blob/main/examples/feed/main.rs
+//! [leaderboard]: https://github.com/tidegate/tidegate/blob/main/examples/leaderboard/main.rs
+//! [exchange_rate]: https://github.com/tidegate/tidegate/blob/main/examples/exchange_rate/main.rs
+//! [checkout]: https://github.com/tidegate/tidegate/blob/main/examples/checkout/main.rs
+//!
 //! # Batches
 //!
 //! Many keys in one call: [`TypedCache::get_many`], [`TypedCache::get_or_load_many`], [`TypedCache::set_many`] and
@@ -243,7 +254,10 @@ pub use read::{DynError, LoadError, Lookup, Read, Source};
 pub use sessions::CacheSessions;
 #[cfg(feature = "redis")]
 pub use shape::HashShape;
-pub use shape::{BitmapShape, CounterShape, SetShape, ShapeError, Shapes, UniqueShape};
+pub use shape::{
+    BitmapShape, CounterShape, Direction, ScoreCursor, ScoredMember, SetShape, ShapeError, Shapes, SortedSetShape,
+    UniqueShape,
+};
 pub use stats::{CacheStats, ClassStats, TierStats};
 pub use strategy::write_behind::{
     Accepted, Increment, IncrementBatch, IncrementSink, Increments, NotFlushed, PendingIncrement, ValueSink,

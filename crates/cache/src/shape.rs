@@ -1,8 +1,9 @@
 //! Typed shapes: cached things for which one value under one key is the wrong form.
 //!
-//! A hash whose fields are read and written one by one, a counter, a set, a bitmap (who was there on which day), a count of
-//! different visitors. Each lives in the memory of this process or in Redis, chosen once by [`Shapes`], and does the same in both: one
-//! suite of tests runs on either.
+//! A hash whose fields are read and written one by one, a counter, a set, a sorted set, a bitmap
+//! (such as presence on a day) and a count of different visitors. Each is in the memory of this
+//! process or in Redis, chosen once by [`Shapes`], and does the same in both: one suite of tests
+//! runs on either.
 
 mod bitmap;
 mod counter;
@@ -13,6 +14,7 @@ mod memory;
 #[cfg(feature = "redis")]
 mod redis;
 mod set;
+mod sorted;
 mod store;
 mod unique;
 
@@ -25,6 +27,7 @@ pub use error::ShapeError;
 #[cfg(feature = "redis")]
 pub use hash::HashShape;
 pub use set::SetShape;
+pub use sorted::{Direction, ScoreCursor, ScoredMember, SortedSetShape};
 pub use unique::UniqueShape;
 
 use crate::clock::{Clock, SystemClock};
@@ -108,6 +111,11 @@ impl Shapes {
     /// Sets of texts.
     pub fn set(&self, class: TtlClass) -> SetShape {
         SetShape::new(self.bound(class))
+    }
+
+    /// Sorted sets of texts with scores: feeds and leaderboards.
+    pub fn sorted_set(&self, class: TtlClass) -> SortedSetShape {
+        SortedSetShape::new(self.bound(class))
     }
 
     /// Bitmaps: one bit a number, such as the number of a pupil.

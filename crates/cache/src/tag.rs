@@ -46,6 +46,19 @@ impl Tag {
         if text.is_empty() { Err(KeyError::EmptyTag) } else { Self::read(text) }
     }
 
+    /// The tag that a response header names: parts joined by `:`, raw or escaped as by
+    /// [`Tag::as_str`].
+    #[cfg(feature = "tower")]
+    pub(crate) fn named(text: &str) -> Self {
+        // The digest of a tag that was too long can't be made of its parts again.
+        if text.rsplit(text::SEPARATOR).next().is_some_and(text::is_whole_digest)
+            && let Ok(tag) = Self::parse(text)
+        {
+            return tag;
+        }
+        Self::of(text.split(text::SEPARATOR).map(|part| text::unescaped(part).unwrap_or_else(|| part.to_owned())))
+    }
+
     /// As [`parse`](Self::parse), of what may be the tag of one empty part.
     pub(crate) fn read(text: &str) -> Result<Self, KeyError> {
         match text::first_foreign(text) {

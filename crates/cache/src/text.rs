@@ -170,6 +170,12 @@ pub(crate) fn is_digest(segment: &str) -> bool {
     segment.starts_with(DIGEST_MARK)
 }
 
+/// Whether a segment is such a digest to its last digit. Its text may come from a header.
+#[cfg(feature = "tower")]
+pub(crate) fn is_whole_digest(segment: &str) -> bool {
+    is_digest(segment) && segment.len() == 65 && segment.bytes().skip(1).all(is_upper_hex)
+}
+
 /// The byte index of the first thing in `text` that no builder would have written, if any.
 pub(crate) fn first_foreign(text: &str) -> Option<usize> {
     if let Some(at) = cut_at(text, LONGEST) {

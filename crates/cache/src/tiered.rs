@@ -219,7 +219,11 @@ impl Tiers {
             let began = flight.noticed();
             // Dead or not: whatever L1 holds of it, others may hold as well.
             was_there |= self.memory.peek(key).is_some();
-            let (fill, loaded_in) = self.run(key, class, flight, loader).await?;
+            let running = self.run(key, class, flight, loader);
+            let (fill, loaded_in) = match &ticket {
+                Some(ticket) => ticket.renewed_during(running).await,
+                None => running.await,
+            }?;
             if fill.keep != Keep::Value {
                 if fill.keep == Keep::Nothing {
                     l2.clear(key, class, ticket, was_there, &mut patience).boxed().await;

@@ -57,6 +57,7 @@ pub struct TtlClass {
     sliding: Option<Duration>,
     soft_timeout: Duration,
     hard_timeout: Option<Duration>,
+    load_wait: Option<Duration>,
     load_limit: Duration,
     max_loads: Option<(u32, Duration)>,
 }
@@ -93,6 +94,7 @@ impl TtlClass {
             sliding: None,
             soft_timeout: Duration::ZERO,
             hard_timeout: None,
+            load_wait: None,
             load_limit: LOAD_LIMIT,
             max_loads: None,
         }
@@ -201,6 +203,18 @@ impl TtlClass {
     #[must_use]
     pub const fn hard_timeout(mut self, wait: Duration) -> Self {
         self.hard_timeout = Some(at_most_longest(wait));
+        self
+    }
+
+    /// Maximum time for which a miss waits for another process that loads the same key, before it
+    /// loads by itself.
+    ///
+    /// By default this is the [hard time-out](Self::hard_timeout), or 10 s without one
+    /// (`RedisTier::wait`). A process that dies while it loads is noticed within 2 s. Zero waits
+    /// for no other process. Without an L2 it has no effect.
+    #[must_use]
+    pub const fn load_wait(mut self, wait: Duration) -> Self {
+        self.load_wait = Some(at_most_longest(wait));
         self
     }
 
@@ -318,6 +332,12 @@ impl TtlClass {
         self.hard_timeout
     }
 
+    /// How long a miss waits for another process.
+    #[cfg(feature = "redis")]
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        self.load_wait.or(self.hard_timeout)
+    }
+
     pub(crate) fn limit(&self) -> Duration {
         self.load_limit
     }
@@ -347,5 +367,18 @@ const fn clamp(ttl: Duration) -> Duration {
         LONGEST
     } else {
         ttl
+    }
+}
+
+#[cfg(all(test, feature = "redis"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_for_another_process_is_the_hard_timeout_unless_the_class_says_otherwise() {
+        let (class, two) = (TtlClass::new("c", hours(1)), Duration::from_secs(2));
+        assert_eq!(class.wait(), None);
+        assert_eq!(class.hard_timeout(two).wait(), Some(two));
+        assert_eq!(class.hard_timeout(two).load_wait(Duration::ZERO).wait(), Some(Duration::ZERO));
     }
 }

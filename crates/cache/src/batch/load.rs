@@ -115,7 +115,12 @@ impl<V: Send + Sync + 'static> Load<V> {
             let will_load = matches!(errand, Errand::Load(_));
             let tickets = self.seek(&l2, will_load, &mut patience).boxed().await;
             let Errand::Load(loader) = errand else { return Ok(None) };
-            let Some(filled) = self.load(loader).await? else { return Ok(None) };
+            let loading = self.load(loader);
+            let loaded = match &tickets {
+                Some(tickets) => tickets.renewed_during(loading).await,
+                None => loading.await,
+            };
+            let Some(filled) = loaded? else { return Ok(None) };
             let loaded_in = filled.loaded_in;
             self.share(&l2, tickets, filled, &mut patience).boxed().await;
             return Ok(Some(loaded_in));

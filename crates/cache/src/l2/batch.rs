@@ -75,7 +75,7 @@ impl RedisTier {
             let head = look.reject.clone().unwrap_or_default();
             items.push(Item { names: self.pair(look.key), args: vec![head.into()], bytes: 0 });
         }
-        let common = [Arg::from(fence), millis(self.fence), Arg::from(BYTES)];
+        let common = [Arg::from(fence), millis(self.fence), Arg::from(BYTES), self.abandoned_below()];
         let mut aside = patience.clone();
         let field = Names::class_field(class);
         let fields = [field.as_str()];

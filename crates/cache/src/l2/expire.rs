@@ -5,7 +5,7 @@ use tidegate_redis::{Arg, Error};
 use super::batch::{FOREVER, values_of};
 use super::entry::FORMAT;
 use super::patience::Patience;
-use super::steps::{Item, run_many};
+use super::steps::{BYTES, Item, run_many};
 use super::tier::RedisTier;
 use crate::key::Key;
 
@@ -22,7 +22,7 @@ impl RedisTier {
         let item = |key: &&Key| Item { names: names(key), args: Vec::new(), bytes: 0 };
         let items: Vec<Item> = keys.iter().map(item).collect();
         let values = values_of(&items);
-        let (common, mut patience) = ([Arg::from(u64::from(FORMAT))], Patience::new(FOREVER));
+        let (common, mut patience) = ([Arg::from(u64::from(FORMAT)), Arg::from(BYTES)], Patience::new(FOREVER));
         run_many(&self.client, &self.scripts.expire_many, &common, items, 1, &mut patience).await.heard()?;
         self.ways.tell_all(&values.iter().map(String::as_str).collect::<Vec<_>>()).await
     }

@@ -1,6 +1,7 @@
 //! What a batch stores in L2: under the fences of its loads, or because a caller says so.
 
 use std::collections::{HashMap, HashSet};
+use std::future::Future;
 use std::mem;
 use std::sync::Arc;
 
@@ -60,6 +61,12 @@ impl Tickets {
     /// As [`fence`](Self::fence), with what L2 held.
     pub(super) fn fenced(&self, key: &Key) -> Option<Fenced> {
         Some(Fenced { key: key.clone(), fence: self.fence(key)?, past: self.past.get(key).cloned() })
+    }
+
+    /// Runs the load, and renews the fences until it ends: other processes wait for it as long.
+    pub(crate) async fn renewed_during<T>(&self, load: impl Future<Output = T>) -> T {
+        let fences: Vec<(&Key, &str)> = self.fences.iter().map(|(key, fence)| (key, fence.as_str())).collect();
+        self.l2.renewing(&fences, load).await
     }
 
     /// Its fence does not stand any more.

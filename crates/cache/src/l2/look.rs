@@ -64,7 +64,7 @@ impl RedisTier {
         let fence = format!("{:016x}", self.next_id().0);
         let head = reject.cloned().unwrap_or_default();
         let keys = [self.names.value(key), self.names.fence(key)];
-        let args: Vec<Arg> = vec![fence.as_str().into(), millis(self.fence), head.into()];
+        let args: Vec<Arg> = vec![fence.as_str().into(), millis(self.fence), head.into(), self.abandoned_below()];
         let look = self.client.run(&self.scripts.look, &keys, args);
         let (looked, epoch) = join(look, self.epoch_fields(&[&Names::class_field(class)])).await;
         let mut looked = looked?.into_array()?.into_iter();

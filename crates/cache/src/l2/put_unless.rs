@@ -44,7 +44,7 @@ impl L2 {
         let end = End { key: key.clone(), new: Arc::new(new) };
         let owing = self.debts.owing(self, vec![Debt::End(end.clone())]);
         let mut patience = self.patience();
-        let put = self.tier.put(key, New::clone(&end.new), patience.left());
+        let put = self.tier.put_end(key, New::clone(&end.new), patience.left());
         match patience.spend(put).await {
             Ok(()) => {
                 // What is owed besides may take it away again: then it is put once more, behind that.
@@ -64,7 +64,7 @@ impl L2 {
     pub(super) async fn put_ends(&self, debts: &[Debt]) -> Result<(), Failure> {
         let ends = debts.iter().filter_map(|debt| if let Debt::End(end) = debt { Some(end) } else { None });
         let put = ends.map(|end| async move {
-            match self.tier.put(&end.key, New::clone(&end.new), self.tier.patience).await {
+            match self.tier.put_end(&end.key, New::clone(&end.new), self.tier.patience).await {
                 Err(Failure::Redis(error)) if !error.is_transient() || error.code() == Some("OOM") => {
                     self.tier.forget(&end.key).await?;
                     self.failed("put", &error);
@@ -79,6 +79,10 @@ impl L2 {
 }
 
 impl RedisTier {
+    async fn put_end(&self, key: &Key, end: New, left: Duration) -> Result<(), Failure> {
+        self.put_by(&self.scripts.put_end, key, end, left).await
+    }
+
     async fn put_unless(&self, key: &Key, new: New, ending: &[u8], left: Duration) -> Result<bool, Failure> {
         let Bounded { keys, entry, ttl, bound } = self.bounded(key, new, left).await?;
         let args = vec![entry, ttl, ending.into(), bound];

@@ -8,6 +8,9 @@ pub(super) struct Scripts {
     pub(super) fill: Script,
     pub(super) release: Script,
     pub(super) put: Script,
+    /// As `put`, also on a full server: the mark of an ended session replaces the session.
+    #[cfg(feature = "sessions")]
+    pub(super) put_end: Script,
     #[cfg(feature = "sessions")]
     pub(super) put_unless: Script,
     pub(super) forget: Script,
@@ -17,6 +20,7 @@ pub(super) struct Scripts {
     pub(super) peek_many: Script,
     pub(super) fill_many: Script,
     pub(super) release_many: Script,
+    pub(super) renew_many: Script,
     pub(super) put_many: Script,
     pub(super) time: Script,
     pub(super) forget_many: Script,
@@ -39,19 +43,22 @@ impl Scripts {
             // Idempotent are those that invalidate or only take part: done twice they invalidate no less. A fill is not:
             // its second attempt could not tell its own first one from an invalidation.
             look: Script::new("cache look", include_str!("lua/look.lua")).idempotent(),
-            fill: dating("cache fill", include_str!("lua/fill.lua")),
+            fill: dating("cache fill", include_str!("lua/fill.lua")).refuse_oom(),
             release: Script::new("cache release", include_str!("lua/release.lua")),
-            put: dating("cache put", include_str!("lua/put.lua")),
+            put: dating("cache put", include_str!("lua/put.lua")).refuse_oom(),
             #[cfg(feature = "sessions")]
-            put_unless: dating("cache put_unless", include_str!("lua/put_unless.lua")),
+            put_end: dating("cache put_end", include_str!("lua/put.lua")).allow_oom(),
+            #[cfg(feature = "sessions")]
+            put_unless: dating("cache put_unless", include_str!("lua/put_unless.lua")).refuse_oom(),
             forget: Script::new("cache forget", include_str!("lua/forget.lua")).idempotent(),
             mark: Script::new("cache mark", include_str!("lua/mark.lua")).idempotent(),
             look_many: Script::new("cache look_many", include_str!("lua/look_many.lua")).idempotent(),
             glance_many: Script::new("cache glance_many", include_str!("lua/glance_many.lua")).idempotent(),
             peek_many: Script::new("cache peek_many", include_str!("lua/peek_many.lua")),
-            fill_many: dating("cache fill_many", include_str!("lua/fill_many.lua")),
+            fill_many: dating("cache fill_many", include_str!("lua/fill_many.lua")).refuse_oom(),
             release_many: Script::new("cache release_many", include_str!("lua/release_many.lua")),
-            put_many: dating("cache put_many", include_str!("lua/put_many.lua")),
+            renew_many: Script::new("cache renew_many", include_str!("lua/renew_many.lua")).idempotent(),
+            put_many: dating("cache put_many", include_str!("lua/put_many.lua")).refuse_oom(),
             time: Script::timed("cache time", include_str!("lua/time.lua"), clock).idempotent(),
             forget_many: Script::new("cache forget_many", include_str!("lua/forget_many.lua")).idempotent(),
             absent_many: Script::new("cache absent_many", include_str!("lua/absent_many.lua")),
@@ -75,6 +82,9 @@ fn of_generations(name: &'static str, body: &str) -> Script {
 }
 
 /// A script that stores entries, each with the date of its end.
+///
+/// It deletes a fence first, and after a deletion a full server accepts all commands of a script. So
+/// scripts that store the values of callers and loads are refused as a whole.
 fn dating(name: &'static str, body: &str) -> Script {
     let body = format!("{}\n{body}", include_str!("lua/dated.lua"));
     Script::timed(name, &body, &ClockPrelude::SERVER)

@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::entry::{Entry, EntryId};
 use super::glance::Glance;
+use super::lease::Waiting;
 use super::look::Looked;
 use super::patience::Patience;
 use super::ticket::Ticket;
@@ -19,9 +20,6 @@ use crate::event::{Event, LookupOutcome};
 use crate::fill::Fill;
 use crate::flight::Flight;
 use crate::key::Key;
-
-/// First and longest pause between two looks while another process loads.
-pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
 
 /// How often a value that was noticed to have changed is compared again, before L1 goes without it.
 pub(super) const CONFIRMATIONS: usize = 3;
@@ -132,11 +130,10 @@ impl L2 {
         }
         // Of a class without a lifetime nothing is left by which whoever waited would be spared its load.
         let goes_alone = flight.is_alone() || class.ttl.ttl().is_zero();
-        let give_up = Instant::now() + if goes_alone { Duration::ZERO } else { self.tier.wait };
-        let (mut pause, longest) = PAUSES;
+        let waiting = Waiting::new(if goes_alone { Duration::ZERO } else { self.wait_of(class) });
         let mut reject = past.map(|id| Bytes::copy_from_slice(&id.head()));
         let fence = loop {
-            let noticed = flight.noticed();
+            let (noticed, before) = (flight.noticed(), patience.clone());
             let looked = match patience.spend(self.tier.look(key, class.ttl.name(), reject.as_ref())).await {
                 Ok(looked) => looked,
                 Err(error) => {
@@ -179,10 +176,13 @@ impl L2 {
                     self.codec_failed(class, key, &error);
                     reject = Some(head);
                 }
-                Looked::Fenced { fence, is_first } if is_first || Instant::now() >= give_up => break fence,
+                Looked::Fenced { fence, is_first } if is_first || waiting.is_over(self.tier.is_own(&fence)) => {
+                    break fence;
+                }
                 Looked::Fenced { .. } => {
-                    sleep(pause).await;
-                    pause = (pause * 2).min(longest);
+                    // Redis answered in time: what is waited for is the other load.
+                    *patience = before;
+                    waiting.pause().await;
                 }
             }
         };

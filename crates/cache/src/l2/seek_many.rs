@@ -5,14 +5,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep};
 
 use super::batch::Look;
 use super::entry::EntryId;
 use super::fill_many::{Fenced, Tickets};
+use super::lease::Waiting;
 use super::look::Looked;
 use super::patience::Patience;
-use super::seek::{CONFIRMATIONS, PAUSES, Past, unpack};
+use super::seek::{CONFIRMATIONS, Past, unpack};
 use super::{L2, Mark, NAME};
 use crate::class::{Class, Count};
 use crate::codec::Codec;
@@ -122,8 +122,7 @@ impl L2 {
         found: Found<'_, V>,
     ) -> Vec<Fenced> {
         // Of a class without a lifetime nothing is left by which whoever waited would be spared its load.
-        let give_up = Instant::now() + if class.ttl.ttl().is_zero() { Duration::ZERO } else { self.tier.wait };
-        let (mut pause, longest) = PAUSES;
+        let waiting = Waiting::new(if class.ttl.ttl().is_zero() { Duration::ZERO } else { self.wait_of(class) });
         let fence = if will_load { format!("{:016x}", self.tier.next_id().0) } else { String::new() };
         let mut fences = Vec::new();
         let reject = |flight: &Flight| flight.past().map(|id| Bytes::copy_from_slice(&id.head()));
@@ -135,6 +134,7 @@ impl L2 {
         // In one order in all processes: then who comes first is first at nearly all keys, and the others wait.
         open.sort_unstable_by(|one, other| wanted[one.index].0.as_str().cmp(wanted[other.index].0.as_str()));
         while !open.is_empty() {
+            let before = patience.clone();
             let noticed: Vec<u64> = open.iter().map(|open| wanted[open.index].1.noticed()).collect();
             let mut looks = Vec::with_capacity(open.len());
             for open in &open {
@@ -191,7 +191,8 @@ impl L2 {
             }
             self.confirm_many(wanted, candidates, patience, found).await;
             if again.is_empty() {
-                if elsewhere.is_empty() || !fences.is_empty() || Instant::now() >= give_up {
+                let is_own = elsewhere.iter().all(|(_, fence)| self.tier.is_own(fence));
+                if elsewhere.is_empty() || !fences.is_empty() || waiting.is_over(is_own) {
                     let fenced = |(open, fence): (Open, _)| {
                         let key = wanted[open.index].0.clone();
                         Fenced { key, fence, past: open.reject }
@@ -199,8 +200,9 @@ impl L2 {
                     fences.extend(elsewhere.into_iter().map(fenced));
                     return fences;
                 }
-                sleep(pause).await;
-                pause = (pause * 2).min(longest);
+                // Redis answered in time: what is waited for is the other loads.
+                *patience = before;
+                waiting.pause().await;
             }
             again.extend(elsewhere.into_iter().map(|(open, _)| open));
             open = again;

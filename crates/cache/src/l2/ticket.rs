@@ -1,5 +1,6 @@
 //! The right to fill: a fence that this process takes part in, and the epoch at the start of its load.
 
+use std::future::Future;
 use std::mem;
 use std::sync::Arc;
 
@@ -37,6 +38,11 @@ impl Ticket {
 
     pub(super) fn key(&self) -> &Key {
         &self.key
+    }
+
+    /// Runs the load, and renews the fence until it ends: other processes wait for it as long.
+    pub(crate) async fn renewed_during<T>(&self, load: impl Future<Output = T>) -> T {
+        self.l2.renewing(&[(&self.key, &self.fence)], load).await
     }
 
     /// Fills under the fence, which ends with it; refused, not told or not in time, it is given back.

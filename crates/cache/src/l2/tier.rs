@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use tidegate_redis::{Arg, Channel, Client, Command, Error, Keyspace};
+use tidegate_redis::{Arg, Channel, Client, Command, Error, Keyspace, Script};
 
 use super::bound::Bounded;
 use super::entry::{Entry, EntryId};
@@ -49,6 +49,8 @@ pub struct RedisTier {
     /// How changes are heard of, and whether they are told of besides.
     pub(super) ways: Ways,
     ids: AtomicU64,
+    /// First of the ids.
+    first_id: u64,
     pub(super) patience: Duration,
     pub(super) wait: Duration,
     pub(super) fence: Duration,
@@ -59,15 +61,16 @@ pub struct RedisTier {
 impl RedisTier {
     /// A tier behind this client. Needs no round trip.
     pub fn new(client: Client, keyspace: &Keyspace) -> Self {
-        let names = Names::new(keyspace);
+        let (names, first_id) = (Names::new(keyspace), rand::random());
         Self {
             patience: client.timeout(),
             ways: Ways::new(Channel::new(&client, &names.channel())),
             client,
             names,
             scripts: Scripts::new(),
-            ids: AtomicU64::new(rand::random()),
-            wait: Duration::from_secs(1),
+            ids: AtomicU64::new(first_id),
+            first_id,
+            wait: Duration::from_secs(10),
             fence: Duration::from_secs(120),
             replicas: None,
             recall: Recall::default(),
@@ -81,16 +84,25 @@ impl RedisTier {
         self
     }
 
-    /// How long a miss waits for another process that is loading the same key, before it loads by itself; 1 s by default.
+    /// Maximum time for which a miss waits for another process that is loading the same key, before
+    /// it loads by itself; 10 s by default. A class can set its own: [`TtlClass::load_wait`].
     ///
-    /// It only saves work: whoever waited in vain loads and fills under the same fence.
+    /// A process renews its lease on the keys that it loads, twice a second. A miss stops waiting
+    /// once the lease has not been renewed for 2 s, as when that process is dead: one of the
+    /// processes that wait then takes over, the others wait for it. Waiting only saves work. A
+    /// process that waited in vain loads and fills under the same fence.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait.min(LONGEST);
         self
     }
 
-    /// How long a fence stands, 120 s by default. A load that takes longer brings its value to its callers only.
+    /// How long a fence stands, 120 s by default. A load renews it while it runs.
+    ///
+    /// It must be the same in all processes, since what is left of it shows when it was renewed. A
+    /// process with a longer fence than the others takes over their loads too early; one with a
+    /// shorter fence notices their dead loads late or never. With a fence below 2 s no process
+    /// notices dead loads before the fence has expired.
     #[must_use]
     pub fn fence(mut self, fence: Duration) -> Self {
         self.fence = fence.clamp(Duration::from_millis(1), LONGEST);
@@ -145,6 +157,12 @@ impl RedisTier {
         }
     }
 
+    /// Whether this process took the fence first.
+    pub(super) fn is_own(&self, fence: &str) -> bool {
+        let given_out = self.ids.load(Ordering::Relaxed).wrapping_sub(self.first_id);
+        u64::from_str_radix(fence, 16).is_ok_and(|id| id.wrapping_sub(self.first_id) < given_out)
+    }
+
     /// Takes part in the fence of a key, whether it has a value or not.
     pub(super) async fn take_part(&self, key: &Key) -> Result<String, Error> {
         let fence = format!("{:016x}", self.next_id().0);
@@ -176,9 +194,14 @@ impl RedisTier {
 
     /// Stores what a caller brought, whatever is there, but not when more than `left` has passed.
     pub(super) async fn put(&self, key: &Key, new: New, left: Duration) -> Result<(), Failure> {
+        self.put_by(&self.scripts.put, key, new, left).await
+    }
+
+    /// As [`put`](Self::put), by that script.
+    pub(super) async fn put_by(&self, script: &Script, key: &Key, new: New, left: Duration) -> Result<(), Failure> {
         let Bounded { keys, entry, ttl, bound } = self.bounded(key, new, left).await?;
         let _changing = self.changing([key]);
-        let stored = self.client.run(&self.scripts.put, &keys, vec![entry, ttl, bound]).await?;
+        let stored = self.client.run(script, &keys, vec![entry, ttl, bound]).await?;
         if stored.as_int()? != 1 {
             return Err(Failure::Late);
         }

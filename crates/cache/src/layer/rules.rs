@@ -103,7 +103,7 @@ impl Rules {
         let mut tags = response.extensions.remove::<ResponseTags>().unwrap_or_default().0;
         for line in response.headers.get_all(&self.tag_header) {
             let names = line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-            tags.extend(names.filter(|name| !name.is_empty()).map(|name| Tag::new(String::from_utf8_lossy(name))));
+            tags.extend(names.filter(|name| !name.is_empty()).map(|name| Tag::named(&String::from_utf8_lossy(name))));
         }
         response.headers.remove(&self.tag_header);
         tags

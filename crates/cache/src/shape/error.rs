@@ -24,6 +24,13 @@ pub enum ShapeError {
     /// The counter would leave the range of `i64`. Nothing was changed.
     #[error("the counter would leave the range of 64 bits")]
     Overflow,
+    /// The score, or the sum of an increment, is beyond 2^53 - 1 or its negative. Nothing was
+    /// changed.
+    #[error("a score lies between -9007199254740991 and 9007199254740991")]
+    Score,
+    /// The text is not a [`ScoreCursor`](crate::ScoreCursor).
+    #[error("the text is not a cursor of a sorted set")]
+    Cursor,
     /// A field's or member's text is too long.
     #[error("{length} bytes are more than the {limit} of a field or member")]
     TooLong {

@@ -11,6 +11,7 @@ use hyperloglockless::HyperLogLog;
 use quick_cache::sync::Cache;
 
 use super::error::ShapeError;
+use super::sorted::{Around, Position, SortedMembers, SortedRead, SortedWrite};
 use super::store::{Kind, Life, ShapeStore};
 use crate::clock::Clock;
 use crate::key::Key;
@@ -34,6 +35,7 @@ enum Data {
     /// Hashes of the members.
     Few(HashSet<u64>),
     Many(Box<HyperLogLog>),
+    Sorted(SortedMembers),
 }
 
 struct Cell {
@@ -133,6 +135,14 @@ impl MemoryShapes {
         let cell = self.cells.get(&(kind, key.clone()))?;
         let mut cell = lock(&cell);
         (!cell.is_gone && self.clock.now() < cell.until).then(|| look(&mut cell))
+    }
+
+    fn look_sorted<T>(&self, kind: Kind, key: &Key, look: impl FnOnce(&SortedMembers) -> T) -> Option<T> {
+        let found = self.look(kind, key, |cell| match &cell.data {
+            Data::Sorted(members) => Some(look(members)),
+            _ => None,
+        });
+        found.flatten()
     }
 
     /// Takes one thing out of a live key, which goes when it is empty.
@@ -293,6 +303,52 @@ impl ShapeStore for MemoryShapes {
         })
     }
 
+    async fn sorted_write(
+        &self,
+        kind: Kind,
+        keys: &[&Key],
+        step: SortedWrite<'_>,
+        life: Life,
+        limit: usize,
+    ) -> Vec<Result<i64, ShapeError>> {
+        let write = |key: &&Key| {
+            if !matches!(step, SortedWrite::Remove(_)) {
+                return self.change(kind, key, life, |data| {
+                    as_kind!(data, Data::Sorted, SortedMembers::default()).write(step, limit)
+                });
+            }
+            let mut removed = Ok(0);
+            self.take(kind, key, |data| match data {
+                Data::Sorted(members) => {
+                    removed = members.write(step, limit);
+                    (true, members.len() == 0)
+                }
+                _ => (false, true),
+            });
+            removed
+        };
+        keys.iter().map(write).collect()
+    }
+
+    async fn sorted_read(
+        &self,
+        kind: Kind,
+        key: &Key,
+        read: SortedRead,
+    ) -> Result<Vec<(Position, String)>, ShapeError> {
+        Ok(self.look_sorted(kind, key, |members| members.read(&read)).unwrap_or_default())
+    }
+
+    async fn sorted_around(
+        &self,
+        kind: Kind,
+        key: &Key,
+        member: &str,
+        each_side: u32,
+    ) -> Result<Option<Around>, ShapeError> {
+        Ok(self.look_sorted(kind, key, |members| members.around(member, each_side)).flatten())
+    }
+
     async fn count(&self, kind: Kind, key: &Key) -> Result<u64, ShapeError> {
         let count = self.look(kind, key, |cell| match &cell.data {
             Data::Nothing | Data::Counter(_) => 0,
@@ -301,6 +357,7 @@ impl ShapeStore for MemoryShapes {
             Data::Bits(bytes) => bytes.iter().map(|byte| u64::from(byte.count_ones())).sum(),
             Data::Few(members) => members.len() as u64,
             Data::Many(sketch) => sketch.count() as u64,
+            Data::Sorted(members) => members.len() as u64,
         });
         Ok(count.unwrap_or_default())
     }
@@ -329,22 +386,4 @@ fn place_of(bit: u32) -> (usize, u8) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::ManualClock;
-
-    #[tokio::test]
-    async fn what_expired_is_freed_by_what_comes() {
-        let (clock, ttl) = (ManualClock::new(), Duration::from_secs(60));
-        let shapes = MemoryShapes::new(1_000_000, Arc::new(clock.clone()));
-        let mut most = 0;
-        for key in 0..10_000 {
-            let key = Key::builder("shape").part(key).build().expect("a short key");
-            shapes.counter_add(&key, 1, Life { ttl, renews: false }).await.expect("one is added");
-            clock.advance(ttl / 100);
-            most = most.max(shapes.cells.len());
-        }
-        // A hundred of them live at once.
-        assert!((100..=300).contains(&most), "{most}");
-    }
-}
+mod tests;

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use tidegate_redis::{Arg, Client, Command, Error, Keyspace, Script, Value};
 
 use super::error::ShapeError;
+use super::sorted::{self, Around, Position, SortedRead, SortedWrite};
 use super::store::{Kind, Life, ShapeStore};
 use crate::key::Key;
 use crate::ttl::TtlClass;
@@ -34,8 +35,17 @@ impl RedisShapes {
             Kind::Set => "css",
             Kind::Bitmap => "csb",
             Kind::Unique => "csu",
+            Kind::Highest => "csz",
+            Kind::Lowest => "csy",
         };
         format!("{}:{area}:{{{key}}}", self.prefix)
+    }
+
+    /// The names of a sorted set's two keys.
+    fn names(&self, kind: Kind, key: &Key) -> [String; 2] {
+        let names = self.name(kind, key);
+        let area = if kind == Kind::Lowest { "csyx" } else { "cszx" };
+        [names, format!("{}:{area}:{{{key}}}", self.prefix)]
     }
 
     /// A command that changes a key, and its expiry with it. `args` are what follows the key.
@@ -71,7 +81,7 @@ impl RedisShapes {
     async fn take(&self, command: &'static str, kind: Kind, key: &Key, arg: Option<Arg>) -> Result<bool, ShapeError> {
         let command = Command::new(command).key(self.name(kind, key));
         let command = arg.into_iter().fold(command, Command::arg);
-        Ok(self.client.execute(command).await?.as_int()? == 1)
+        Ok(self.client.execute(command).await?.as_int()? > 0)
     }
 }
 
@@ -148,6 +158,37 @@ impl ShapeStore for RedisShapes {
         Ok(())
     }
 
+    async fn sorted_write(
+        &self,
+        kind: Kind,
+        keys: &[&Key],
+        step: SortedWrite<'_>,
+        life: Life,
+        limit: usize,
+    ) -> Vec<Result<i64, ShapeError>> {
+        let sets = keys.iter().map(|key| self.names(kind, key)).collect();
+        sorted::redis::write(&self.client, sets, step, life, limit).await
+    }
+
+    async fn sorted_read(
+        &self,
+        kind: Kind,
+        key: &Key,
+        read: SortedRead,
+    ) -> Result<Vec<(Position, String)>, ShapeError> {
+        sorted::redis::read(&self.client, &self.names(kind, key), &read).await
+    }
+
+    async fn sorted_around(
+        &self,
+        kind: Kind,
+        key: &Key,
+        member: &str,
+        each_side: u32,
+    ) -> Result<Option<Around>, ShapeError> {
+        sorted::redis::around(&self.client, &self.names(kind, key), member, each_side).await
+    }
+
     async fn count(&self, kind: Kind, key: &Key) -> Result<u64, ShapeError> {
         let command = match kind {
             Kind::Hash => "HLEN",
@@ -155,6 +196,7 @@ impl ShapeStore for RedisShapes {
             Kind::Bitmap => "BITCOUNT",
             Kind::Unique => "PFCOUNT",
             Kind::Counter => return Ok(0),
+            Kind::Highest | Kind::Lowest => return sorted::redis::count(&self.client, &self.names(kind, key)).await,
         };
         Ok(self.read(command, kind, key, None).await?.as_count()?)
     }
@@ -166,6 +208,7 @@ impl ShapeStore for RedisShapes {
     }
 
     async fn delete(&self, kind: Kind, key: &Key) -> Result<bool, ShapeError> {
-        self.take("UNLINK", kind, key, None).await
+        let other = matches!(kind, Kind::Highest | Kind::Lowest).then(|| self.names(kind, key)[1].clone());
+        self.take("UNLINK", kind, key, other.map(Arg::from)).await
     }
 }

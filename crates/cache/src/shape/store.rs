@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::error::ShapeError;
+use super::sorted::{Around, Position, SortedRead, SortedWrite};
 use crate::key::Key;
 use crate::ttl::TtlClass;
 
@@ -19,6 +20,10 @@ pub(super) enum Kind {
     Set,
     Bitmap,
     Unique,
+    /// Sorted sets with the highest score first.
+    Highest,
+    /// Sorted sets with the lowest score first, which keep their scores negated.
+    Lowest,
 }
 
 /// When a key expires.
@@ -62,6 +67,25 @@ pub(super) trait ShapeStore: Send + Sync + 'static {
     async fn bit_get(&self, key: &Key, bit: u32) -> Result<bool, ShapeError>;
 
     async fn unique_add(&self, key: &Key, member: &str, life: Life) -> Result<(), ShapeError>;
+
+    /// One step on each of several sorted sets; answers in their order.
+    async fn sorted_write(
+        &self,
+        kind: Kind,
+        keys: &[&Key],
+        step: SortedWrite<'_>,
+        life: Life,
+        limit: usize,
+    ) -> Vec<Result<i64, ShapeError>>;
+    async fn sorted_read(&self, kind: Kind, key: &Key, read: SortedRead)
+    -> Result<Vec<(Position, String)>, ShapeError>;
+    async fn sorted_around(
+        &self,
+        kind: Kind,
+        key: &Key,
+        member: &str,
+        each_side: u32,
+    ) -> Result<Option<Around>, ShapeError>;
 
     /// Fields, members, set bits, different members; not for counters.
     async fn count(&self, kind: Kind, key: &Key) -> Result<u64, ShapeError>;

@@ -110,7 +110,15 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             _ => None,
         };
         // What user code may panic in, the call itself included, stands inside the catch.
-        match AssertUnwindSafe(async { write().await }).catch_unwind().await {
+        let writing = AssertUnwindSafe(async { write().await }).catch_unwind();
+        #[cfg(feature = "redis")]
+        let written = match &ticket {
+            Some(ticket) => ticket.renewed_during(writing).await,
+            None => writing.await,
+        };
+        #[cfg(not(feature = "redis"))]
+        let written = writing.await;
+        match written {
             Ok(Ok(mut fill)) => {
                 self.cache.tiers.settle(&self.class, &mut fill);
                 let cached = self

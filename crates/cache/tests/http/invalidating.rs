@@ -64,7 +64,7 @@ async fn rfc9111_4_4_what_a_change_names_on_its_own_origin_goes_too() {
 
 #[tokio::test]
 async fn tags_of_a_header_and_of_an_extension_drop_it_and_are_nobody_elses_business() {
-    for tag in ["list", "user: 7", "mine"] {
+    for tag in [Tag::new("list"), Tag::of(["user", " 7"]), Tag::new("mine")] {
         let ground = Ground::new(|_, call| {
             let mut answer = answer(call, &[("cache-control", "max-age=60"), ("cache-tag", "list, user: 7")]);
             answer.extensions_mut().insert(ResponseTags(vec![Tag::new("mine")]));
@@ -74,8 +74,31 @@ async fn tags_of_a_header_and_of_an_extension_drop_it_and_are_nobody_elses_busin
         assert_eq!(ground.get(&[]).await.header("cache-tag"), None);
         ground.cache.invalidate_tag(&Tag::new("other")).await.unwrap();
         assert_eq!(ground.get(&[]).await.body, "0");
-        ground.cache.invalidate_tag(&Tag::new(tag)).await.unwrap();
+        ground.cache.invalidate_tag(&tag).await.unwrap();
         assert_eq!(ground.get(&[]).await.body, "1", "{tag}");
+    }
+}
+
+#[tokio::test]
+async fn a_tag_of_a_header_is_the_tag_of_the_same_parts() {
+    let long = Tag::of(["shop", &"x".repeat(300)]);
+    let cases = [
+        ("shop:a", Tag::of(["shop", "a"])),
+        ("shop:a:7", Tag::of(["shop", "a", "7"])),
+        ("a=b", Tag::new("a=b")),
+        ("100%", Tag::new("100%")),
+        ("shop%3Aa", Tag::new("shop:a")),
+        ("#1", Tag::new("#1")),
+        (long.as_str(), long.clone()),
+        (&format!("shop:{}", "x".repeat(300)), long.clone()),
+    ];
+    for (header, tag) in cases {
+        let named = header.to_owned();
+        let ground =
+            Ground::new(move |_, call| answer(call, &[("cache-control", "max-age=60"), ("cache-tag", &named)]));
+        assert_eq!(ground.get(&[]).await.body, "0");
+        ground.cache.invalidate_tag(&tag).await.unwrap();
+        assert_eq!(ground.get(&[]).await.body, "1", "Cache-Tag: {header}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidegate_cache::{CacheSessions, ManualClock, RedisTier, TieredCache};
 use tidegate_redis::{Client, Command, Config, Keyspace, Role};
 use tidegate_testkit::poll_until;
-use tidegate_testkit::redis::{Proxy, RedisServer, Relay};
+use tidegate_testkit::redis::{Effect, Proxy, RedisServer, Relay};
 use tower_sessions_core::SessionStore;
 use tower_sessions_core::session::Record;
 use tower_sessions_core::session_store::Error;
@@ -233,4 +233,73 @@ async fn scripts_run(server: &RedisServer) -> u64 {
     let count =
         text.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")?.split(',').next()?.parse().ok());
     count.unwrap_or_default()
+}
+
+/// Keys and their values of all sessions.
+async fn stored(client: &Client) -> Vec<(String, Vec<u8>)> {
+    let keys = client.execute(Command::new("KEYS").arg("tg:c:{session*")).await.unwrap().into_array().unwrap();
+    let mut stored = Vec::new();
+    for key in keys {
+        let key = key.into_text().unwrap();
+        let value = client.get(&key).await.unwrap().unwrap();
+        stored.push((key, value.to_vec()));
+    }
+    stored
+}
+
+/// A save deletes the fence of a load and stores the session; so does an end.
+#[tokio::test]
+async fn an_acknowledged_end_of_a_session_stays_behind_a_torn_save() {
+    let server = RedisServer::start().await;
+    let clock = ManualClock::new();
+    let (a, _, client) = node(&server.url(), &clock).await;
+    let session = live(&a, &clock).await;
+    let (key, _) = stored(&client).await.remove(0);
+    let fence = key.replacen("tg:c:", "tg:cf:", 1);
+    server.cli(&["SET", &fence, "0123456789abcdef", "PX", "120000"]).await;
+    let is_of_cache = |effect: &Effect| effect.args().get(1).is_some_and(|key| key.starts_with(b"tg:c"));
+    let since = |before: usize| server.effects_since(before).into_iter().filter(is_of_cache).collect::<Vec<_>>();
+    let written = || server.append_only_file().effects().len();
+    let base = since(0);
+    let before = written();
+    a.save(&changed(&session, 2)).await.unwrap();
+    let saved = since(before);
+    server.replay(&base).await;
+    let before = written();
+    a.delete(&session.id).await.unwrap();
+    let ended = since(before);
+    assert_eq!((saved.len(), ended.len()), (2, 2), "{saved:?}, {ended:?}");
+    for prefix in 0..=2 {
+        server.replay(&[&base, &saved[..prefix], &ended].concat()).await;
+        let (b, ..) = node(&server.url(), &clock).await;
+        assert_eq!(b.load(&session.id).await.unwrap(), None, "after {:?}", &saved[..prefix]);
+        b.save(&session).await.unwrap();
+        assert_eq!(b.load(&session.id).await.unwrap(), None, "after {:?}", &saved[..prefix]);
+        // A torn end leaves a session that was saved behind it, or ends it.
+        server.replay(&[&base, &ended[..prefix], &saved].concat()).await;
+        let (b, ..) = node(&server.url(), &clock).await;
+        assert_eq!(b.load(&session.id).await.unwrap(), Some(changed(&session, 2)), "after {:?}", &ended[..prefix]);
+    }
+}
+
+#[tokio::test]
+async fn a_full_server_saves_no_session_and_ends_them() {
+    let server = RedisServer::start().await;
+    let clock = ManualClock::new();
+    let (a, cache, client) = node(&server.url(), &clock).await;
+    let (b, ..) = node(&server.url(), &clock).await;
+    let session = live(&a, &clock).await;
+    assert!(b.load(&session.id).await.unwrap().is_some());
+    let before = stored(&client).await;
+    server.cli(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    assert!(matches!(a.save(&changed(&session, 2)).await, Err(Error::Backend(_))));
+    assert!(matches!(a.create(&mut record(&clock, 3, 600)).await, Err(Error::Backend(_))));
+    assert_eq!(stored(&client).await, before);
+    // The mark of an end takes the place of the session.
+    a.delete(&session.id).await.unwrap();
+    assert_eq!((cache.owed(), stored(&client).await.len()), (Some(0), 1));
+    b.save(&session).await.unwrap();
+    server.cli(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    let (c, ..) = node(&server.url(), &clock).await;
+    assert_eq!(c.load(&session.id).await.unwrap(), None);
 }

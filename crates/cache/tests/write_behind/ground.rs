@@ -64,6 +64,14 @@ impl Store {
         self.numbers.lock().unwrap().get(stream).copied().unwrap_or_default()
     }
 
+    /// Another store with the same content.
+    pub(crate) fn copy(&self) -> Self {
+        let (rows, totals) = (self.rows.lock().unwrap().clone(), self.totals.lock().unwrap().clone());
+        let numbers = self.numbers.lock().unwrap().clone();
+        let (rows, totals) = (Arc::new(Mutex::new(rows)), Arc::new(Mutex::new(totals)));
+        Self { rows, totals, numbers: Arc::new(Mutex::new(numbers)), ..Self::default() }
+    }
+
     async fn begin(&self, size: usize) -> Result<(), Away> {
         self.batches.lock().unwrap().push(size);
         let gate = self.gate.lock().unwrap().take();

@@ -1,10 +1,12 @@
 //! Increments: they add up, each once, whatever the sink does.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tidegate_cache::WriteBehindError;
 use tidegate_testkit::poll_until;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::ground::{Place, SOON, Store, key, options};
@@ -111,5 +113,53 @@ async fn enough_keys_are_flushed_at_once() {
             views.add(&key(index), 1).await.unwrap();
         }
         poll_until(SOON, async || (store.total(4) == 1).then_some(())).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_always_counted_does_not_hold_up_the_others() {
+    for place in Place::all().await {
+        let store = Store::default();
+        let gates: [Arc<Semaphore>; 4] = std::array::from_fn(|_| Arc::new(Semaphore::new(0)));
+        let close = |nth: usize| *store.gate.lock().unwrap() = Some(gates[nth].clone());
+        close(0);
+        let views = place.increments(&store, options().count(1)).await;
+        views.add(&key(1), 1).await.unwrap();
+        for (nth, gate) in gates.iter().enumerate() {
+            let sent = async || (store.batches.lock().unwrap().len() == nth + 1).then_some(());
+            poll_until(SOON, sent).await.unwrap();
+            views.add(&key(1), 1).await.unwrap();
+            if nth == 0 {
+                views.add(&key(2), 1).await.unwrap();
+            }
+            if nth < 3 {
+                close(nth + 1);
+                gate.add_permits(1);
+            }
+        }
+        assert_eq!(store.total(2), 1, "it was in one of three batches");
+        gates[3].add_permits(1);
+        views.flush(SOON).await.unwrap();
+        assert_eq!((store.total(1), store.total(2)), (5, 1));
+    }
+}
+
+#[tokio::test]
+async fn keys_that_add_up_to_nothing_do_not_end_a_flush() {
+    for place in Place::all().await {
+        let store = Store::default();
+        let gate = Arc::new(Semaphore::new(0));
+        *store.gate.lock().unwrap() = Some(gate.clone());
+        let views = place.increments(&store, options().count(1)).await;
+        views.add(&key(1), 1).await.unwrap();
+        let sent = async || (store.batches.lock().unwrap().len() == 1).then_some(());
+        poll_until(SOON, sent).await.unwrap();
+        for (index, by) in [(2, 1), (2, -1), (3, 1)] {
+            views.add(&key(index), by).await.unwrap();
+        }
+        let release = async { gate.add_permits(1) };
+        let (flushed, ()) = tokio::join!(views.flush(SOON), release);
+        flushed.unwrap();
+        assert_eq!((store.total(1), store.total(2), store.total(3)), (1, 0, 1));
     }
 }

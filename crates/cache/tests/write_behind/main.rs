@@ -10,4 +10,5 @@ mod killed;
 mod redis;
 #[cfg(feature = "json")]
 mod topologies;
+mod torn_file;
 mod values;

@@ -305,6 +305,7 @@ async fn every_key_is_in_one_slot_and_named_on_the_page() {
     for name in names {
         let (group, kind) = name.strip_prefix("tg:{").unwrap().split_once("}:").unwrap();
         assert!(["wv:test", "wi:a%7D%3A%7Bb"].contains(&group), "{name}");
-        assert!(page.contains(&format!("`tidegate:{{{}:<name>}}:{kind}`", &group[..2])), "{name}");
+        // A program may put a part of its own before the group, as the application does with its database.
+        assert!(page.contains(&format!(":{{{}:<name>}}:{kind}`", &group[..2])), "{name}");
     }
 }

@@ -10,8 +10,9 @@ for i = 1, #KEYS / 2 do
   local given, past, always = ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i] == '1'
   local stands = redis.call('GET', fence)
   if stands == given then
-    redis.call('DEL', fence)
-    local deleted = redis.call('UNLINK', value)
+    -- One command, so that the removal of the value is written even if there is none: a torn
+    -- append-only file can bring back a value in front of it.
+    local deleted = redis.call('UNLINK', fence, value) - 1
     if deleted == 0 and always then
       redis.call('SET', value, '')
       redis.call('DEL', value)

@@ -30,20 +30,31 @@ struct Scripts {
     take: Script,
     settle_batch: Script,
     sums: Script,
+    waiting: Script,
+}
+
+fn of_batch(body: &str) -> String {
+    [include_str!("lua/batch.lua"), body].concat()
 }
 
 static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| {
     let clock = &ClockPrelude::SERVER;
     Scripts {
         // A second attempt at one of these would come after what others did meanwhile, or count twice.
-        put: Script::timed("write-behind put", include_str!("lua/put.lua"), clock),
-        add: Script::timed("write-behind add", include_str!("lua/add.lua"), clock),
+        put: Script::timed("write-behind put", include_str!("lua/put.lua"), clock).refuse_oom(),
+        add: Script::timed("write-behind add", include_str!("lua/add.lua"), clock).refuse_oom(),
         oldest: Script::new("write-behind oldest", include_str!("lua/oldest.lua")).idempotent(),
-        settle: Script::new("write-behind settle", include_str!("lua/settle.lua")).idempotent(),
-        defer: Script::timed("write-behind defer", include_str!("lua/defer.lua"), clock).idempotent(),
-        take: Script::timed("write-behind take", include_str!("lua/take.lua"), clock).idempotent(),
-        settle_batch: Script::new("write-behind settle_batch", include_str!("lua/settle_batch.lua")).idempotent(),
-        sums: Script::new("write-behind sums", include_str!("lua/sums.lua")).idempotent(),
+        settle: Script::new("write-behind settle", include_str!("lua/settle.lua")).idempotent().allow_oom(),
+        defer: Script::timed("write-behind defer", include_str!("lua/defer.lua"), clock).idempotent().allow_oom(),
+        // What waits is copied for a while, at most one batch of it, and gone afterwards.
+        take: Script::timed("write-behind take", &of_batch(include_str!("lua/take.lua")), clock)
+            .idempotent()
+            .allow_oom(),
+        settle_batch: Script::new("write-behind settle_batch", of_batch(include_str!("lua/settle_batch.lua")))
+            .idempotent()
+            .allow_oom(),
+        sums: Script::new("write-behind sums", of_batch(include_str!("lua/sums.lua"))).idempotent(),
+        waiting: Script::new("write-behind waiting", of_batch(include_str!("lua/waiting.lua"))).idempotent(),
     }
 });
 
@@ -209,7 +220,7 @@ impl RedisIncrements {
     /// Takes a batch, or finds the one that was taken; and makes sure that a replica has it, if one follows. Otherwise one that becomes
     /// primary right after would have these sums once more, and give them another number.
     async fn take_for_good(&self, count: usize) -> Result<[Value; 2], FlushError> {
-        let names = ["sums", "order", "batch", "clock"].map(|name| self.place.group.key(name));
+        let names = ["sums", "order", "clock"].map(|name| self.place.group.key(name));
         let slot = Client::slot_of(&names[0]);
         loop {
             let had_replicas = self.has_replicas.load(Ordering::Acquire);
@@ -247,7 +258,7 @@ impl PendingIncrements for RedisIncrements {
     }
 
     async fn get(&self, key: &Key) -> Result<PendingIncrement, WriteBehindError> {
-        let reply = self.place.run(&SCRIPTS.sums, &["sums", "batch"], vec![key.as_str().into()]).await?;
+        let reply = self.place.run(&SCRIPTS.sums, &["sums"], vec![key.as_str().into()]).await?;
         let mut found = reply.into_array()?.into_iter();
         let mut next = || found.next().unwrap_or(Value::Nil);
         let (waiting, by, number) = (next(), next(), next());
@@ -285,13 +296,12 @@ impl PendingIncrements for RedisIncrements {
     async fn settle(&self, taken: &TakenBatch) -> Result<(), WriteBehindError> {
         let foreign = taken.unreadable.iter().flat_map(|(keys, _)| keys).map(|key| Arg::from(key.clone()));
         let args = std::iter::once(taken.batch.number.into()).chain(foreign).collect();
-        self.place.run(&SCRIPTS.settle_batch, &["batch", "aside"], args).await?;
+        self.place.run(&SCRIPTS.settle_batch, &["sums", "order", "aside"], args).await?;
         Ok(())
     }
 
     async fn waiting(&self) -> Result<u64, WriteBehindError> {
-        let batch = self.place.length("batch").await?.saturating_sub(1); // its number
-        Ok(self.place.length("sums").await? + batch)
+        Ok(self.place.run(&SCRIPTS.waiting, &["sums"], Vec::new()).await?.as_count()?)
     }
 }
 

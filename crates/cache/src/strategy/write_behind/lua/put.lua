@@ -15,11 +15,11 @@ local bytes = tonumber(redis.call('GET', KEYS[4]) or '0')
 if #value > before and bytes - before + #value > tonumber(ARGV[4]) then
   return {-1, bytes}
 end
+-- The order comes first, and changes each time: a torn append-only file can bring back a step that has removed the key from
+-- it, in front of this one. The bytes are set, not added to, for the same reason.
+local since = redis.call('ZSCORE', KEYS[2], ARGV[1])
+redis.call('ZADD', KEYS[2], since and string.format('%.0f', since + 1) or text, ARGV[1])
 redis.call('SET', KEYS[3], text)
 redis.call('HSET', KEYS[1], ARGV[1], value)
-redis.call('INCRBY', KEYS[4], #value - before)
-if before == 0 then
-  redis.call('ZADD', KEYS[2], text, ARGV[1])
-  waiting = waiting + 1
-end
-return {version, waiting}
+redis.call('SET', KEYS[4], string.format('%.0f', bytes + #value - before))
+return {version, before == 0 and waiting + 1 or waiting}

@@ -12,10 +12,11 @@ for i = 1, #ARGV, 2 do
     forgotten, bytes = forgotten + 1, bytes + #value
   end
 end
-if redis.call('EXISTS', KEYS[1]) == 0 then
+local left = tonumber(redis.call('GET', KEYS[3]) or '0') - bytes
+-- Below zero: values of a build that didn't count, or that a torn append-only file has brought back.
+if redis.call('EXISTS', KEYS[1]) == 0 or left < 0 then
   redis.call('DEL', KEYS[3])
-elseif bytes > 0 and redis.call('DECRBY', KEYS[3], bytes) < 0 then
-  -- Values of a build that didn't count.
-  redis.call('DEL', KEYS[3])
+elseif bytes > 0 then
+  redis.call('SET', KEYS[3], string.format('%.0f', left))
 end
 return forgotten

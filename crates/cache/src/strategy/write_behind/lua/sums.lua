@@ -1,9 +1,11 @@
 -- What the store may not have of a key, at one moment.
--- KEYS[1] sums, KEYS[2] batch
+-- KEYS[1] sums
 -- ARGV[1] key
 -- Returns {sum that waits, sum in the batch, number of the batch}, each nil where there is none.
-return {
-  redis.call('HGET', KEYS[1], ARGV[1]),
-  redis.call('HGET', KEYS[2], ARGV[1]),
-  redis.call('HGET', KEYS[2], ''),
-}
+local sum, taken = redis.call('HGET', KEYS[1], ARGV[1]), batch()
+for i = 2, taken and #taken or 0, 2 do
+  if taken[i] == ARGV[1] then
+    return {less(sum or '0', taken[i + 1]), taken[i + 1], taken[1]}
+  end
+end
+return {sum, false, false}

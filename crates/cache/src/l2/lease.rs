@@ -1,0 +1,94 @@
+//! The lease of a load on its keys: their fences, renewed while the load runs, so that other
+//! processes know that it lives.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use tidegate_redis::Arg;
+use tokio::time::{Instant, sleep};
+
+use super::L2;
+use super::patience::Patience;
+use super::steps::{Item, run_many};
+use super::tier::{RedisTier, millis};
+use crate::class::Class;
+use crate::key::Key;
+
+/// How long a fence counts as that of a live load after it was taken or renewed.
+const LEASE: Duration = Duration::from_secs(2);
+
+/// Pause between two renewals. A load that is over sooner never renews.
+const RENEWAL: Duration = Duration::from_millis(500);
+
+/// Shortest and longest pause between two looks while another process loads.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
+
+/// Maximum wait for another load of the same process.
+const OWN: Duration = Duration::from_secs(1);
+
+/// The wait of one read for the load of another process.
+pub(super) struct Waiting {
+    since: Instant,
+    most: Duration,
+}
+
+impl Waiting {
+    pub(super) fn new(most: Duration) -> Self {
+        Self { since: Instant::now(), most }
+    }
+
+    /// Whether it has lasted long enough. A load of this process itself (`is_own`) is not waited
+    /// for to its end: it could not be joined, since its value is too old by now.
+    pub(super) fn is_over(&self, is_own: bool) -> bool {
+        self.since.elapsed() >= if is_own { self.most.min(OWN) } else { self.most }
+    }
+
+    /// Pauses before the next look, for a twentieth of what was waited: a quick load is noticed at
+    /// once, a slow one costs few looks.
+    pub(super) async fn pause(&self) {
+        let left = self.most.saturating_sub(self.since.elapsed());
+        sleep((self.since.elapsed() / 20).clamp(PAUSES.0, PAUSES.1).min(left)).await;
+    }
+}
+
+impl RedisTier {
+    /// Lifetime of a fence in ms below which no load renews it any more: the next process to look
+    /// takes it over.
+    pub(super) fn abandoned_below(&self) -> Arg {
+        millis(self.fence.saturating_sub(LEASE))
+    }
+}
+
+impl L2 {
+    /// The most that a miss waits for the load of another process.
+    pub(super) fn wait_of(&self, class: &Class) -> Duration {
+        class.ttl.wait().unwrap_or(self.tier.wait)
+    }
+
+    /// Runs a load, and renews its fences until it ends.
+    pub(super) async fn renewing<T>(&self, fences: &[(&Key, &str)], load: impl Future<Output = T>) -> T {
+        let (load, renewals) = (pin!(load), pin!(self.renew_for_ever(fences)));
+        match select(load, renewals).await {
+            Either::Left((loaded, _)) => loaded,
+            Either::Right((never, _)) => match never {},
+        }
+    }
+
+    async fn renew_for_ever(&self, fences: &[(&Key, &str)]) -> std::convert::Infallible {
+        loop {
+            sleep(RENEWAL).await;
+            let item = |(key, fence): &(&Key, &str)| Item {
+                names: vec![self.tier.names.fence(key)],
+                args: vec![(*fence).into()],
+                bytes: 0,
+            };
+            let (items, common) = (fences.iter().map(item).collect(), [millis(self.tier.fence)]);
+            let mut patience = Patience::new(self.tier.client.timeout());
+            let script = &self.tier.scripts.renew_many;
+            let renewed = run_many(&self.tier.client, script, &common, items, 1, &mut patience).await;
+            renewed.failures.iter().for_each(|error| self.failed("renew", error));
+        }
+    }
+}

@@ -1,0 +1,17 @@
+use super::*;
+use crate::clock::ManualClock;
+
+#[tokio::test]
+async fn what_expired_is_freed_by_what_comes() {
+    let (clock, ttl) = (ManualClock::new(), Duration::from_secs(60));
+    let shapes = MemoryShapes::new(1_000_000, Arc::new(clock.clone()));
+    let mut most = 0;
+    for key in 0..10_000 {
+        let key = Key::builder("shape").part(key).build().expect("a short key");
+        shapes.counter_add(&key, 1, Life { ttl, renews: false }).await.expect("one is added");
+        clock.advance(ttl / 100);
+        most = most.max(shapes.cells.len());
+    }
+    // A hundred of them live at once.
+    assert!((100..=300).contains(&most), "{most}");
+}

@@ -1,0 +1,34 @@
+//! What a sorted set is asked to do, in memory and in Redis alike. The highest score stands first.
+
+use std::ops::Range;
+
+use super::position::{Direction, Position};
+
+/// One step on a set, with different members.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) enum SortedWrite<'a> {
+    /// Answers how many are new.
+    Add(&'a [(&'a str, i64)]),
+    /// Answers 1 when the score is higher than before, or the member is new.
+    Improve(&'a str, i64),
+    /// Answers the new score.
+    Increment(&'a str, i64),
+    /// Answers how many were there.
+    Remove(&'a [&'a str]),
+}
+
+/// A part of a set.
+#[derive(Debug, Clone)]
+pub(in super::super) enum SortedRead {
+    Ranks { direction: Direction, offset: u64, limit: usize },
+    Positions { direction: Direction, range: Range<Position>, limit: usize },
+}
+
+/// A member's rank and its neighbours.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Around {
+    pub(in super::super) rank: u64,
+    /// The rank of the first of `members`.
+    pub(in super::super) first: u64,
+    pub(in super::super) members: Vec<(Position, String)>,
+}

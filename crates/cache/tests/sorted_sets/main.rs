@@ -1,0 +1,13 @@
+//! Sorted sets: one suite, run in memory and on Redis, and what only Redis has.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
+
+mod boards;
+mod feeds;
+mod ground;
+mod model;
+#[cfg(feature = "redis")]
+mod redis;
+mod scores;
+#[cfg(feature = "redis")]
+mod torn_file;
