@@ -33,8 +33,8 @@ pub struct HealthConfig {
     pub slow_api: Duration,
     /// 95th percentile of the slowest database operation; 1 s.
     pub slow_query: Duration,
-    /// Connections in use, for [`pool`](Self::pool); 80.
-    pub pool_connections: u64,
+    /// Share of a pool's connections that are in use, for [`pool`](Self::pool); 0.8.
+    pub pool_in_use: f64,
     /// How long somebody may wait for a connection, for [`pool_wait`](Self::pool_wait); 1 s.
     pub pool_wait: Duration,
     /// From when on such a wait says that nothing goes on there, for [`pool_stuck`](Self::pool_stuck); 5 s.
@@ -57,7 +57,7 @@ impl Default for HealthConfig {
             p99: Duration::from_secs(5),
             slow_api: Duration::from_secs(2),
             slow_query: Duration::from_secs(1),
-            pool_connections: 80,
+            pool_in_use: 0.8,
             pool_wait: Duration::from_secs(1),
             pool_stuck: Duration::from_secs(5),
             hit_rate: 0.8,
@@ -89,7 +89,7 @@ pub enum HealthConfigError {
         /// What it was given.
         given: Duration,
     },
-    /// A number that is zero: of samples, that would call silence healthy; of connections, every use a breach.
+    /// A number that is zero: of samples, that would call silence healthy.
     #[error("`{setting}` is at least 1")]
     Zero {
         /// The field of [`HealthConfig`].
@@ -116,6 +116,12 @@ impl HealthConfig {
         };
         share("error_rate", self.error_rate, self.error_rate > 0.0 && self.error_rate < 1.0, "above 0 and below 1")?;
         share("aborted", self.aborted, self.aborted > 0.0 && self.aborted < 1.0, "above 0 and below 1")?;
+        share(
+            "pool_in_use",
+            self.pool_in_use,
+            self.pool_in_use > 0.0 && self.pool_in_use < 1.0,
+            "above 0 and below 1",
+        )?;
         share("hit_rate", self.hit_rate, self.hit_rate > 0.0 && self.hit_rate < 1.0, "above 0 and below 1")?;
         for (setting, given) in [
             ("p99", self.p99),
@@ -128,11 +134,8 @@ impl HealthConfig {
                 return Err(HealthConfigError::Duration { setting, given });
             }
         }
-        for (setting, is_zero) in [
-            ("min_samples", self.min_samples == 0),
-            ("pool_connections", self.pool_connections == 0),
-            ("stale_after", self.stale_after.is_zero()),
-        ] {
+        for (setting, is_zero) in [("min_samples", self.min_samples == 0), ("stale_after", self.stale_after.is_zero())]
+        {
             if is_zero {
                 return Err(HealthConfigError::Zero { setting });
             }
@@ -143,10 +146,11 @@ impl HealthConfig {
         }
     }
 
-    /// The reading `pool_in_use`: connections in use, exceeded above [`pool_connections`](Self::pool_connections).
-    #[expect(clippy::cast_precision_loss, reason = "nobody has 2⁵³ connections")]
-    pub fn pool(&self, in_use: u64) -> Reading {
-        Reading::new("pool_in_use", in_use as f64, self.pool_connections as f64).unit("connections")
+    /// The reading `pool_in_use`: share of a pool's `max` connections that are in use, exceeded
+    /// above [`pool_in_use`](Self::pool_in_use).
+    pub fn pool(&self, pool: &str, in_use: u64, max: u64) -> Reading {
+        Reading::new("pool_in_use", share(in_use, max), self.pool_in_use)
+            .detail(format!("{in_use} of {max} connections of {pool}"))
     }
 
     /// The reading `pool_wait`: how long the first of those who wait for a connection has waited. Few connections in use say nothing of

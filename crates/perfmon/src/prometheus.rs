@@ -83,7 +83,7 @@ fn requests(encoder: &mut DescriptorEncoder<'_>, read: &[(&Endpoint, Total)]) ->
     for (endpoint, total) in read.iter().filter(|(_, total)| total.tallies[ABORTED] > 0) {
         counter(&mut family, named(endpoint).0, total.tallies[ABORTED])?;
     }
-    let help = "Requests that were turned away with 401, 403 or 429; not among those answered";
+    let help = "Requests that were turned away with 401, 403, 405 or 429; not among those answered";
     let mut family = encoder.encode_descriptor("http_requests_refused", help, None, MetricType::Counter)?;
     for (endpoint, total) in read.iter().filter(|(_, total)| total.tallies[REFUSED] > 0) {
         counter(&mut family, named(endpoint).0, total.tallies[REFUSED])?;

@@ -24,6 +24,7 @@ use self::entry::Entry;
 pub use self::fingerprint::{Fingerprint, fingerprint};
 use self::recent::{BURST, Calls, MINUTES};
 use self::repeated::Repeats;
+pub(crate) use self::repeated::is_on_rows;
 pub use self::repeated::{Repeated, RequestQueries};
 use self::slow::SlowQueries;
 pub use self::slow::SlowQuery;
@@ -117,11 +118,11 @@ impl Queries {
         Self(Arc::new(Inner { config, clock, layout, table, slow, repeats: Mutex::default() }))
     }
 
-    /// Counts one statement that has run.
-    pub fn record(&self, seen: &Seen<'_>) {
+    /// Counts one statement that has run. Returns the name of its shape.
+    pub fn record(&self, seen: &Seen<'_>) -> Fingerprint {
         let inner = &*self.0;
         let entry = inner.table.entry(seen.sql, seen.dialect, &inner.layout);
-        let is_slow = seen.elapsed > inner.config.slow;
+        let (fingerprint, is_slow) = (entry.fingerprint(), seen.elapsed > inner.config.slow);
         entry.record(seen, is_slow, inner.clock.now(), &inner.layout);
         inner.table.add(seen.elapsed);
         if is_slow {
@@ -130,6 +131,7 @@ impl Queries {
         if let Some(request) = seen.within {
             request.add(entry, seen.elapsed);
         }
+        fingerprint
     }
 
     /// At the end of a request of `route` (its template: as many are kept as there are names): which statements it ran more than

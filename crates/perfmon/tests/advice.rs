@@ -168,6 +168,19 @@ fn saturation_fires() {
 }
 
 #[test]
+fn a_limiter_whose_rate_only_people_change_is_not_named() {
+    let advice = only(
+        "saturation",
+        "api",
+        &trace(|signals| {
+            saturated(signals);
+            signals.limiters.iter_mut().for_each(|limiter| limiter.is_fixed = true);
+        }),
+    );
+    assert_eq!(advice.action, None);
+}
+
+#[test]
 fn saturation_near_miss() {
     silent(&trace(|signals| {
         saturated(signals);
@@ -291,6 +304,16 @@ fn heaviest_query_fires() {
     let advice =
         only("heaviest-query", "SELECT b FROM u WHERE id = ?", &trace(|signals| signals.queries[1].total = 6.0));
     assert_eq!(advice.gain, "Up to 50 % of the time that all statements take.");
+}
+
+#[test]
+fn statements_without_rows_are_never_the_heaviest() {
+    for text in ["commit", "begin immediate", "rollback", "savepoint a", "release a", "pragma wal_checkpoint (?)"] {
+        silent(&trace(|signals| {
+            signals.queries[1].fingerprint = text.to_owned();
+            signals.queries[1].total = 6.0;
+        }));
+    }
 }
 
 #[test]

@@ -471,8 +471,8 @@ fn a_reading_that_is_too_old_is_unknown() {
 fn the_pool_and_the_cache_at_their_limits() {
     let config = HealthConfig::default();
     let state = |reading| HealthMonitor::new(&HealthConfig::default()).evaluate([reading]).components[0].state;
-    assert_eq!(state(config.pool(80)), Health::Healthy);
-    assert_eq!(state(config.pool(81)), Health::Degraded);
+    assert_eq!(state(config.pool("writer", 80, 100)), Health::Healthy);
+    assert_eq!(state(config.pool("writer", 81, 100)), Health::Degraded);
     for hundreds in 1..200 {
         let lookups = hundreds * 100;
         assert_eq!(state(config.cache_hits(hundreds * 80, lookups)), Health::Healthy, "{lookups}");
@@ -498,7 +498,8 @@ fn limits_that_cannot_serve_are_named() {
         (HealthConfig { min_samples: 0, ..ok.clone() }, "min_samples"),
         (HealthConfig { pool_wait: zero, ..ok.clone() }, "pool_wait"),
         (HealthConfig { pool_stuck: Duration::MAX, ..ok.clone() }, "pool_stuck"),
-        (HealthConfig { pool_connections: 0, ..ok.clone() }, "pool_connections"),
+        (HealthConfig { pool_in_use: 0.0, ..ok.clone() }, "pool_in_use"),
+        (HealthConfig { pool_in_use: 1.0, ..ok.clone() }, "pool_in_use"),
         (HealthConfig { stale_after: zero, ..ok.clone() }, "stale_after"),
         (HealthConfig { recent: vec![Window::Seconds(1); 5], ..ok.clone() }, "recent"),
     ] {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
-use tidegate_perfmon::{Kind, Registry, RunOutcome, StatusClass};
+use tidegate_perfmon::{CallOutcome, Kind, Registry, RunOutcome, StatusClass};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -41,6 +41,21 @@ fn a_scrape_says_what_was_recorded_before_and_after_a_tick() {
             assert!(text.contains(&line), "{line}\n{text}");
         }
         registry.tick(registry.now());
+    }
+}
+
+#[test]
+fn help_names_each_status_that_counts_as_refused() {
+    let registry = Registry::builder().build();
+    let mut metrics = prometheus_client::registry::Registry::default();
+    metrics.register_collector(Box::new(registry.clone()));
+    registry.endpoint("GET", "/a").record(StatusClass::Success, MS);
+    let mut text = String::new();
+    encode(&mut text, &metrics).unwrap();
+    let help = text.lines().find(|line| line.starts_with("# HELP http_requests_refused ")).expect("it has a help");
+    for status in 400..=499_u16 {
+        let is_named = help.contains(&status.to_string());
+        assert_eq!(is_named, CallOutcome::Status(status).is_refusal(), "{status}: {help}");
     }
 }
 

@@ -100,6 +100,21 @@ impl<L: Limiter + ?Sized> DynamicQuota<L> {
         f64::from(self.lock().state.permille()) / 1_000.0
     }
 
+    /// Applies that part of the base quota from now on, within the bounds of the [`Adjustment`].
+    /// What [`observe`](Self::observe) learns later changes it as any other share, at the earliest
+    /// after the adjustment's times.
+    ///
+    /// # Errors
+    /// [`QuotaError`] when the limiter can't apply the quota; then nothing changes.
+    pub fn set_share(&self, share: f64) -> Result<Quota, QuotaError> {
+        let mut course = self.lock();
+        let state = self.adjustment.at(share, self.clock.now());
+        let quota = course.base.part(state.permille());
+        self.limiter.set_quota(quota)?;
+        course.state = state;
+        Ok(quota)
+    }
+
     /// What would apply now if `quota` were the base.
     fn part_of(&self, quota: Quota) -> Quota {
         quota.part(self.lock().state.permille())

@@ -4,6 +4,8 @@ mod changes;
 mod debts;
 mod known;
 mod limiter;
+mod live;
+mod moment;
 mod patience;
 mod settling;
 mod shared;
@@ -13,6 +15,7 @@ use std::num::NonZeroU32;
 
 pub(crate) use changes::Learn;
 pub use limiter::{FallbackLimiter, FallbackLimiterBuilder};
+pub use live::LiveProcesses;
 pub(crate) use patience::Asked;
 pub use shared::SharedLimiter;
 pub use tenant::{FallbackTenantLimiter, FallbackTenantLimiterBuilder};
@@ -33,6 +36,11 @@ pub enum OutagePolicy {
     /// window that lies within the outage, and at most the limit and their shares in the one in which it begins. Headers and
     /// figures are those of the share. A [`FallbackLimiter`] begins with what was left of the share, and charges to Redis later
     /// what it admitted.
+    ///
+    /// In the first window without an answer Redis may only be slow. There each process admits its
+    /// part of the remaining count that Redis reported last, divided by the number of
+    /// [`LiveProcesses`] if that is greater than `instances`. See [`FallbackLimiter`] for what
+    /// that promises.
     LocalShare {
         /// How many processes share the limit.
         instances: NonZeroU32,

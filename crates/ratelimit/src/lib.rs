@@ -29,6 +29,10 @@
 //! # }
 //! ```
 //!
+//! Worked example: [an exchange rate of another service][exchange_rate].
+//!
+//! [exchange_rate]: https://github.com/tidegate/tidegate/blob/main/examples/exchange_rate/main.rs
+//!
 //! # Which algorithm
 //!
 //! | algorithm | most admitted in any window `W` (limit `L`) | state of a key | choose it for |
@@ -85,8 +89,10 @@
 //!
 //! - In memory nothing is shared or kept: each process counts for itself and a restart forgets. `n` processes admit up to
 //!   `n` times the limit.
-//! - In Redis a charge whose reply is lost is not taken back, and a failover forgets what its new primary had not yet
-//!   received; there is no cap on keys. In an outage the processes together admit what their policies do.
+//! - In Redis a charge whose reply is lost is not taken back, and a failover forgets what its new
+//!   primary had not yet received; there is no cap on keys. In an outage the processes together
+//!   admit what their policies do. While Redis is only slow for a moment, a process that gets no
+//!   answer exceeds a limit by at most its part of the remaining count that it heard last.
 //! - Under more live keys than the cap, the least charged are forgotten and start afresh; `evicted_live` counts
 //!   them. Blocked keys are never forgotten; if they fill the room, new keys are refused with
 //!   [`CheckError::Full`].
@@ -143,8 +149,8 @@ pub use dynamic::{Adjustment, DynamicQuota, HealthSignal};
 pub use error::{CheckError, QuotaError, StoreError, UnknownTier};
 #[cfg(feature = "redis")]
 pub use fallback::{
-    FallbackLimiter, FallbackLimiterBuilder, FallbackTenantLimiter, FallbackTenantLimiterBuilder, OutagePolicy,
-    SharedLimiter,
+    FallbackLimiter, FallbackLimiterBuilder, FallbackTenantLimiter, FallbackTenantLimiterBuilder, LiveProcesses,
+    OutagePolicy, SharedLimiter,
 };
 pub use front_door::{FrontDoor, FrontDoorBuilder};
 #[cfg(feature = "tower")]

@@ -51,6 +51,12 @@ impl Actions {
         }
     }
 
+    /// Adds an actuator that became known later; one of a name that is there already does not
+    /// count.
+    pub fn add(&mut self, actuator: Arc<dyn Actuator>) {
+        self.actuators.push(actuator);
+    }
+
     /// Switches it on or off. What is on trial goes on being judged.
     pub fn set_enabled(&mut self, enabled: bool) {
         self.settings.enabled = enabled;

@@ -116,6 +116,8 @@ pub struct LimiterSignals {
     pub denied: u64,
     /// Of the refused, the share of the key with the most, between 0 and 1, where it is known.
     pub largest_share: Option<f64>,
+    /// Whether only people may change its rate: then no advice names an actuator for it.
+    pub is_fixed: bool,
 }
 
 impl LimiterSignals {

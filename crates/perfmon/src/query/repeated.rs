@@ -16,8 +16,14 @@ const SHAPES_A_REQUEST: usize = 64;
 /// How many pairs of route and shape are kept.
 const PLACES: usize = 256;
 const LONGEST_ROUTE: usize = 256;
-/// What reads or writes rows; the rest (transactions, settings) is no work that could be joined.
-const JOINABLE: [&str; 7] = ["select ", "insert ", "update ", "delete ", "with ", "merge ", "replace "];
+/// Verbs of statements that read or write rows. Others (`BEGIN`, `COMMIT`, `PRAGMA`) can't be
+/// joined, indexed or cached.
+const ON_ROWS: [&str; 7] = ["select ", "insert ", "update ", "delete ", "with ", "merge ", "replace "];
+
+/// Whether the statement of this shape reads or writes rows.
+pub(crate) fn is_on_rows(text: &str) -> bool {
+    ON_ROWS.iter().any(|verb| text.get(..verb.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(verb)))
+}
 
 /// The statements of one request, while it runs; shared with whoever runs them for it.
 #[derive(Default)]
@@ -59,9 +65,7 @@ impl RequestQueries {
     }
 
     pub(super) fn more_than(&self, alike: u32) -> Vec<(Arc<Entry>, u32, Duration)> {
-        let is_repeated = |(entry, calls, _): &&(Arc<Entry>, u32, Duration)| {
-            *calls > alike && JOINABLE.iter().any(|verb| entry.text().starts_with(verb))
-        };
+        let is_repeated = |(entry, calls, _): &&(Arc<Entry>, u32, Duration)| *calls > alike && is_on_rows(entry.text());
         lock(&self.shapes).iter().filter(is_repeated).cloned().collect()
     }
 }

@@ -89,7 +89,9 @@ fn many_shapes_take_bounded_memory() {
 fn a_known_text_is_recorded_without_an_allocation() {
     let queries = Queries::default();
     queries.record(&seen("SELECT 'x' FROM t", MS, 0));
-    let used = allocation_counter::measure(|| queries.record(&seen("SELECT 'x' FROM t", MS, 0)));
+    let used = allocation_counter::measure(|| {
+        queries.record(&seen("SELECT 'x' FROM t", MS, 0));
+    });
     assert_eq!(used.count_total, 0);
 }
 

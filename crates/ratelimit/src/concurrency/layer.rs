@@ -108,8 +108,9 @@ where
             if is_grpc { shared.reject.reject_grpc(rejection) } else { shared.reject.reject(rejection) }
         };
         let key = shared.extractor.key(&request);
-        if let Some(reason) = key.bad_reason() {
-            let response = refuse(Rejection::BadKey { reason });
+        if let Some(rejection) = key.rejection() {
+            rejection.log();
+            let response = refuse(rejection);
             return Box::pin(async move { Ok(response) });
         }
         let Some(key) = key.as_str() else {

@@ -108,6 +108,11 @@ impl Adjustment {
         AdjustmentState { permille: self.ceiling, condition: Condition::Between, since: now }
     }
 
+    /// At that share, or at the bound that is nearest to it.
+    pub(crate) fn at(&self, share: f64, now: Timestamp) -> AdjustmentState {
+        AdjustmentState { permille: permille(share).clamp(self.floor, self.ceiling), ..self.begin(now) }
+    }
+
     /// Takes a score into account, and says whether the share is another one now. One step at most, however much time passed.
     pub(crate) fn step(&self, state: &mut AdjustmentState, now: Timestamp, score: f64) -> bool {
         let condition = match score {

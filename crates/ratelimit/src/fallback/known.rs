@@ -1,5 +1,7 @@
 //! What Redis said last of each key, for the outage that may come.
 
+use std::time::Duration;
+
 use super::Learn;
 use crate::Timestamp;
 use crate::redis::Said;
@@ -22,13 +24,35 @@ struct Word {
 }
 
 impl Word {
-    fn left(&self, now: Timestamp) -> (u64, Timestamp) {
-        (if self.resets <= now { u64::MAX } else { self.remaining() }, self.date)
+    fn last(&self, now: Timestamp) -> Last {
+        if self.is_taken {
+            return Last::Begun;
+        }
+        Last::Left(if self.resets <= now { u64::MAX } else { self.remaining() }, self.date)
+    }
+
+    fn standing(&self, now: Timestamp) -> Standing {
+        if self.resets.max(self.blocked_until) <= now {
+            Standing::Expired
+        } else {
+            Standing::Live(0, u64::MAX - self.remaining())
+        }
     }
 
     fn remaining(&self) -> u64 {
         u64::try_from(self.remaining).unwrap_or(0)
     }
+}
+
+/// The beginning of a share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Last {
+    /// Redis said at that time that so much is left.
+    Left(u64, Timestamp),
+    /// Redis has said nothing of the key.
+    Unknown,
+    /// The share has begun.
+    Begun,
 }
 
 /// Two processes may round the end of one block differently, and read their clocks at different moments.
@@ -49,13 +73,7 @@ impl Known {
             blocked_until: said.decision.blocked_for().map_or(Timestamp::MIN, |left| now.saturating_add(left)),
             is_taken: false,
         };
-        let standing = |word: &Word| {
-            if word.resets.max(word.blocked_until) <= now {
-                Standing::Expired
-            } else {
-                Standing::Live(0, u64::MAX - word.remaining())
-            }
-        };
+        let standing = |word: &Word| word.standing(now);
         let mut place = self.keys.lock(key);
         // Nothing is pinned, so there is always room.
         let _ = match learn() {
@@ -71,17 +89,28 @@ impl Known {
         };
     }
 
-    /// What was left of the key and when Redis said so; once after each word.
-    pub(super) fn take(&self, key: &str, now: Timestamp) -> Option<(u64, Timestamp)> {
+    /// Begins the key's share with the last word of Redis; once after each word. That the share of
+    /// an unknown key has begun is kept for `unknown`.
+    pub(super) fn take(&self, key: &str, now: Timestamp, unknown: Option<Duration>) -> Last {
         let mut place = self.keys.lock(key);
-        let (_, word) = place.get_mut().filter(|(_, word)| !word.is_taken)?;
-        word.is_taken = true;
-        Some(word.left(now))
+        if let Some((_, word)) = place.get_mut() {
+            let last = word.last(now);
+            word.is_taken = true;
+            return last;
+        }
+        if let Some(kept) = unknown {
+            let resets = now.saturating_add(kept);
+            // The first to make room: what Redis said of another key is worth more.
+            let word = Word { remaining: i64::MAX, date: now, resets, blocked_until: Timestamp::MIN, is_taken: true };
+            // Nothing is pinned, so there is always room.
+            place.with(|word| word.standing(now), || word, |_| ()).ok();
+        }
+        Last::Unknown
     }
 
     /// The same without taking it.
-    pub(super) fn look(&self, key: &str, now: Timestamp) -> Option<(u64, Timestamp)> {
-        self.keys.lock(key).get().filter(|word| !word.is_taken).map(|word| word.left(now))
+    pub(super) fn look(&self, key: &str, now: Timestamp) -> Last {
+        self.keys.lock(key).get().map_or(Last::Unknown, |word| word.last(now))
     }
 
     /// Takes in that the limit was changed: what is used stays used, but for what a penalty charged beyond the limit, which Redis doesn't
@@ -109,8 +138,6 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::{Allowance, Decision, Quota};
 
@@ -122,9 +149,26 @@ mod tests {
         let (known, told) = (Known::new(10), Timestamp::from_micros(1_000_000_000));
         known.learn("key", &Said { decision: usage, usage }, told, || Learn::All);
         known.change_limit(9, 1);
-        assert_eq!(known.look("key", told), Some((0, told)));
+        assert_eq!(known.look("key", told), Last::Left(0, told));
         known.change_limit(1, 9);
-        assert_eq!(known.look("key", told), Some((6, told)));
+        assert_eq!(known.look("key", told), Last::Left(6, told));
+    }
+
+    #[test]
+    fn a_flood_of_unknown_keys_does_not_displace_what_is_known() {
+        let (quota, hour) = (Quota::per_hour(9).unwrap(), Duration::from_hours(1));
+        let usage =
+            Decision::Allowed(Allowance { quota, limit: 9, remaining: 8, reset_after: hour, delay: Duration::ZERO });
+        let (known, now) = (Known::new(1_000), Timestamp::from_micros(1_000_000_000));
+        for key in 0..100 {
+            known.learn(&format!("known {key}"), &Said { decision: usage, usage }, now, || Learn::All);
+        }
+        for key in 0..10_000 {
+            assert_eq!(known.take(&format!("unknown {key}"), now, Some(hour)), Last::Unknown);
+        }
+        for key in 0..100 {
+            assert_eq!(known.look(&format!("known {key}"), now), Last::Left(8, now), "{key}");
+        }
     }
 
     #[test]
@@ -136,16 +180,22 @@ mod tests {
         let (known, told) = (Known::new(10), Timestamp::from_micros(1_000_000_000));
         known.learn("key", &Said { decision, usage }, told, || Learn::All);
         assert!(known.is_blocked_until("key", told.saturating_add(Duration::from_secs(10))));
-        assert_eq!(known.take("key", told.saturating_add(Duration::from_secs(11))), Some((6, told)));
+        assert_eq!(known.take("key", told.saturating_add(Duration::from_secs(11)), None), Last::Left(6, told));
         // One that was under way tells of the block alone.
         let told_later = told.saturating_add(Duration::from_secs(5));
         known.learn("key", &Said { decision, usage }, told_later, || Learn::Block);
         assert!(known.is_blocked_until("key", told_later.saturating_add(Duration::from_secs(10))));
         known.learn("new", &Said { decision, usage }, told_later, || Learn::Block);
-        assert!(known.is_blocked_until("new", told_later) && known.look("new", told_later).is_none());
-        assert_eq!(known.take("key", told_later), None);
+        assert!(known.is_blocked_until("new", told_later) && known.look("new", told_later) == Last::Begun);
+        assert_eq!(known.take("key", told_later, None), Last::Begun);
         // And when the hour has passed too, all of it.
         known.learn("key", &Said { decision, usage }, told, || Learn::All);
-        assert_eq!(known.take("key", told.saturating_add(hour)), Some((u64::MAX, told)));
+        assert_eq!(known.take("key", told.saturating_add(hour), None), Last::Left(u64::MAX, told));
+        // Of a key that Redis never answered for it is only kept that its share has begun, if that
+        // is asked for.
+        assert_eq!(
+            [None, Some(hour), None].map(|kept| known.take("unknown", told, kept)),
+            [Last::Unknown, Last::Unknown, Last::Begun]
+        );
     }
 }

@@ -13,10 +13,11 @@ use self::deciding::Blocking;
 use super::changes::Changes;
 use super::debts::Debts;
 use super::known::Known;
+use super::moment::Moment;
 use super::patience::{DEFAULT_PATIENCE, Patience};
 use super::settling::Settling;
 use super::shared::SharedLimiter;
-use super::{OutagePolicy, fits_later};
+use super::{LiveProcesses, OutagePolicy, fits_later};
 use crate::algorithm::ensure_fits;
 use crate::limiter::{DEFAULT_MAX_KEYS, Forgetting, Limiter, LimiterStats};
 use crate::tally::Tally;
@@ -40,6 +41,13 @@ use crate::{
 ///   window: once, however often it has to be sent, and never with a strike. Before this process asks Redis for a key it
 ///   settles that key's debts, or waits for the check that settles them. A check that was sent to Redis and got no answer is not among them: it may have been charged
 ///   there.
+/// - In the first window without an answer Redis may only be slow for a moment, and may answer the
+///   other processes. There a process admits no more of a key than the remaining count that Redis
+///   reported last, divided by the number of [`LiveProcesses`] (rounded down); of a key that Redis
+///   has not reported, the same part of the limit and at least one. Who goes over that is refused
+///   and not blocked. So each process that gets no answer exceeds the limit by at most its part of
+///   the count that it heard last, and all together by at most one limit. They don't exceed it if
+///   their counts are up to date.
 /// - Where the share is the whole limit, a refusal begins a block as ever, and that is taken to Redis too, unless Redis holds a
 ///   longer one. Who goes over a smaller share is refused and no more: that is not yet over the limit.
 /// - Together the processes admit at most the limit in a window that lies within the outage, and in the one in which the
@@ -61,6 +69,7 @@ struct Inner<A: RedisAlgorithm> {
     patience: Patience,
     clock: Arc<dyn Clock>,
     known: Known,
+    moment: Moment,
     debts: Debts,
     settling: Settling,
     here: Changes,
@@ -75,6 +84,7 @@ pub struct FallbackLimiterBuilder<A: RedisAlgorithm> {
     policy: OutagePolicy,
     patience: Duration,
     max_keys: usize,
+    live: LiveProcesses,
     clock: Arc<dyn Clock>,
 }
 
@@ -102,6 +112,14 @@ impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
         self
     }
 
+    /// Divides what is left of a key among the live processes while Redis is slow for a moment, as
+    /// [`OutagePolicy::LocalShare`] says; this process alone unless set.
+    #[must_use]
+    pub fn live_processes(mut self, live: LiveProcesses) -> Self {
+        self.live = live;
+        self
+    }
+
     /// Takes time in an outage from `clock`; [`SystemClock`] unless set.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
@@ -111,7 +129,7 @@ impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
 
     /// Builds the limiter.
     pub fn build(self) -> FallbackLimiter<A> {
-        let Self { shared, policy, patience, max_keys, clock } = self;
+        let Self { shared, policy, patience, max_keys, live, clock } = self;
         let redis = shared.redis();
         let mut local = MemoryLimiter::builder(redis.name(), redis.algorithm().share(policy.parts()))
             .max_keys(max_keys)
@@ -129,6 +147,7 @@ impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
                 patience: Patience::new(patience),
                 clock,
                 known,
+                moment: Moment::new(live),
                 debts,
                 settling: Settling::default(),
                 here: Changes::default(),
@@ -148,6 +167,7 @@ impl<A: RedisAlgorithm> FallbackLimiter<A> {
             policy: OutagePolicy::default(),
             patience: DEFAULT_PATIENCE,
             max_keys: DEFAULT_MAX_KEYS,
+            live: LiveProcesses::default(),
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -193,8 +213,9 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
             Ok(result) => result,
             // A look begins no share: it takes no place, from whomever.
             Err(error) if inner.counts() => {
-                let here = match inner.known.look(key, inner.clock.now()) {
-                    Some(known) => inner.local.peek_seeded(key, cost, inner.seed(known)),
+                let now = inner.clock.now();
+                let here = match inner.seed(inner.known.look(key, now), now) {
+                    Some(seed) => inner.local.peek_seeded(key, cost, seed),
                     None => inner.local.peek(key, cost).await,
                 };
                 fits_later(here, error)

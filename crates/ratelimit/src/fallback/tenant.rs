@@ -13,9 +13,10 @@ use async_trait::async_trait;
 
 use self::held::Held;
 use super::changes::Changes;
+use super::moment::Moment;
 use super::patience::{DEFAULT_PATIENCE, Patience};
 use super::settling::Settling;
-use super::{OutagePolicy, fits_later, outage};
+use super::{LiveProcesses, OutagePolicy, fits_later, outage};
 use crate::algorithm::ensure_fits;
 use crate::limiter::{DEFAULT_MAX_KEYS, Forgetting};
 use crate::store::Store;
@@ -35,6 +36,8 @@ use crate::{
 ///   windows alone to which it still belongs, and never with a strike. What belongs to the minute counts there for a minute from
 ///   then on. Before this process asks Redis for a tenant again it settles that tenant's debts. A check that was sent to Redis and got no answer is
 ///   not among them: it may have been charged there.
+/// - In the first minute without an answer the rest of the minute is divided among the
+///   [`LiveProcesses`], as [`FallbackLimiter`](super::FallbackLimiter) does.
 /// - Together the processes admit at most each limit in a window that lies within the outage, and in the one in which the
 ///   outage begins at most the limit and the shares.
 ///
@@ -50,6 +53,7 @@ struct Inner {
     shared: RedisTenantLimiter,
     policy: OutagePolicy,
     patience: Patience,
+    moment: Moment,
     clock: Box<dyn Clock>,
     tenants: Store<Held>,
     /// Whether a tenant may owe Redis anything.
@@ -68,6 +72,7 @@ pub struct FallbackTenantLimiterBuilder {
     policy: OutagePolicy,
     patience: Duration,
     max_keys: usize,
+    live: LiveProcesses,
     clock: Box<dyn Clock>,
 }
 
@@ -95,6 +100,14 @@ impl FallbackTenantLimiterBuilder {
         self
     }
 
+    /// Divides what is left of a tenant's minute among the live processes while Redis is slow for a
+    /// moment, as [`OutagePolicy::LocalShare`] says; this process alone unless set.
+    #[must_use]
+    pub fn live_processes(mut self, live: LiveProcesses) -> Self {
+        self.live = live;
+        self
+    }
+
     /// Takes time in an outage from `clock`; [`SystemClock`] unless set.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
@@ -104,11 +117,12 @@ impl FallbackTenantLimiterBuilder {
 
     /// Builds the limiter.
     pub fn build(self) -> FallbackTenantLimiter {
-        let Self { shared, policy, patience, max_keys, clock } = self;
+        let Self { shared, policy, patience, max_keys, live, clock } = self;
         let inner = Inner {
             shared,
             policy,
             patience: Patience::new(patience),
+            moment: Moment::new(live),
             clock,
             tenants: Store::new(max_keys),
             is_owing: AtomicBool::new(false),
@@ -130,6 +144,7 @@ impl FallbackTenantLimiter {
             policy: OutagePolicy::default(),
             patience: DEFAULT_PATIENCE,
             max_keys: DEFAULT_MAX_KEYS,
+            live: LiveProcesses::default(),
             clock: Box::new(SystemClock::new()),
         }
     }
@@ -153,7 +168,10 @@ impl TenantLimiter for FallbackTenantLimiter {
         inner.look(tenant, |held, now| {
             let plan = held.in_force(plan);
             ensure_fits(cost, plan.limits().smallest())?;
-            fits_later(held.share_in_outage(&plan, parts).peek(&plan.share(parts), now, cost), error)
+            fits_later(
+                held.share_in_outage(&plan, parts, inner.sharers(parts, now), now).peek(&plan.share(parts), now, cost),
+                error,
+            )
         })?
     }
 
@@ -167,7 +185,8 @@ impl TenantLimiter for FallbackTenantLimiter {
         let parts = inner.parts().ok_or(error)?;
         inner.look(tenant, |held, now| {
             let plan = held.in_force(plan);
-            let (state, share) = (held.share_in_outage(&plan, parts), plan.share(parts));
+            let (state, share) =
+                (held.share_in_outage(&plan, parts, inner.sharers(parts, now), now), plan.share(parts));
             state.usage_under(inner.shared.policy(), &share, now)
         })
     }

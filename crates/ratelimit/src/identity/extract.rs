@@ -17,12 +17,19 @@ const MAX_VALUE: usize = 256;
 /// The longest secret that is hashed, in bytes: bounds the work that a client can ask for.
 const MAX_SECRET: usize = 4_096;
 
+/// The line of the log for requests without an address.
+const NO_PEER: &str = "requests carry no peer address, so clients can't be counted and all are refused; with axum, serve \
+    the router with `into_make_service_with_connect_info::<SocketAddr>()`";
+
 /// By the client's address, as [`client_address`] finds it behind trusted proxies; IPv6 by a prefix.
 ///
 /// `peer` finds the address at the other end of the connection among the request's extensions, where the server put it: with
 /// axum `|e| e.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())`, with tonic
-/// `|e| e.get::<TcpConnectInfo>()?.remote_addr().map(|peer| peer.ip())`. A request without one is refused, since a
-/// server that doesn't tell it would count nobody.
+/// `|e| e.get::<TcpConnectInfo>()?.remote_addr().map(|peer| peer.ip())`.
+///
+/// Without that address clients can't be distinguished, so each request is answered with 500
+/// and the first one is logged as an error. With axum, serve the router with
+/// `into_make_service_with_connect_info::<SocketAddr>()`.
 #[derive(Clone, Debug)]
 pub struct ByAddress<P> {
     peer: P,
@@ -58,7 +65,7 @@ impl<B, P: Fn(&Extensions) -> Option<IpAddr>> KeyExtractor<B> for ByAddress<P> {
                 let address = client_address(peer, request.headers(), &self.proxies);
                 RequestKey::short(self.prefix.short_key(address))
             }
-            None => RequestKey::bad("the client's address is not known"),
+            None => RequestKey::unavailable(NO_PEER),
         }
     }
 }
@@ -221,8 +228,8 @@ pub struct Together<A, Z>(pub A, pub Z);
 impl<B, A: KeyExtractor<B>, Z: KeyExtractor<B>> KeyExtractor<B> for Together<A, Z> {
     fn key(&self, request: &Request<B>) -> RequestKey {
         let (one, other) = (self.0.key(request), self.1.key(request));
-        if let Some(reason) = one.bad_reason().or(other.bad_reason()) {
-            return RequestKey::bad(reason);
+        if let Some(refused) = [&one, &other].into_iter().find(|key| key.rejection().is_some()) {
+            return refused.clone();
         }
         if one.is_uncounted() && other.is_uncounted() {
             return RequestKey::uncounted();

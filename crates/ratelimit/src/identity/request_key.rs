@@ -4,6 +4,7 @@ use compact_str::{CompactString, format_compact};
 use http::Request;
 
 use super::network_of;
+use crate::layer::Rejection;
 
 /// What a text begins with that would be taken for an address.
 const TEXT: &str = "text:";
@@ -19,6 +20,7 @@ enum Kind {
     Counted(CompactString),
     Uncounted,
     Bad(&'static str),
+    Unavailable(&'static str),
 }
 
 impl RequestKey {
@@ -57,6 +59,12 @@ impl RequestKey {
         Self(Kind::Bad(reason))
     }
 
+    /// Refuses the request because the server itself lacks what the key is made of. The client gets
+    /// a 500 without details; `reason` goes to the log, once.
+    pub const fn unavailable(reason: &'static str) -> Self {
+        Self(Kind::Unavailable(reason))
+    }
+
     /// The text, where there is one.
     pub fn as_str(&self) -> Option<&str> {
         match &self.0 {
@@ -75,6 +83,23 @@ impl RequestKey {
         match self.0 {
             Kind::Bad(reason) => Some(reason),
             _ => None,
+        }
+    }
+
+    /// The reason why the server can't make a key.
+    pub const fn unavailable_reason(&self) -> Option<&'static str> {
+        match self.0 {
+            Kind::Unavailable(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Why the request is refused before a limiter is asked, if it is.
+    pub(crate) fn rejection(&self) -> Option<Rejection<'static>> {
+        match self.0 {
+            Kind::Bad(reason) => Some(Rejection::BadKey { reason }),
+            Kind::Unavailable(reason) => Some(Rejection::NoKey { reason }),
+            Kind::Counted(_) | Kind::Uncounted => None,
         }
     }
 }

@@ -3,6 +3,7 @@
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{HeaderMap as Headers, Response};
 
+use super::reject::NO_KEY;
 use super::{Reject, Rejection};
 use crate::CheckError;
 use crate::headers::whole_seconds;
@@ -17,11 +18,13 @@ const RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-
 enum Code {
     InvalidArgument = 3,
     ResourceExhausted = 8,
+    Internal = 13,
     Unavailable = 14,
 }
 
 /// Answers every refusal as gRPC: `RESOURCE_EXHAUSTED` (8) for a denial, with `grpc-retry-pushback-ms` and `retry-after`;
-/// `INVALID_ARGUMENT` (3) for a key that is none or a cost that can never fit; `UNAVAILABLE` (14) when the limiter can't count.
+/// `INVALID_ARGUMENT` (3) for a key that is none or a cost that can never fit; `INTERNAL` (13) when
+/// the server lacks what the key is made of; `UNAVAILABLE` (14) when the limiter can't count.
 ///
 /// [`ProblemJson`](super::ProblemJson) does so by itself for requests of gRPC; this is for bodies that can't be made of a `String`,
 /// such as tonic's.
@@ -50,6 +53,7 @@ pub(super) fn response<B>(empty: B, rejection: &Rejection<'_>) -> Response<B> {
             (Code::ResourceExhausted, message)
         }
         Rejection::BadKey { reason } => (Code::InvalidArgument, (*reason).to_owned()),
+        Rejection::NoKey { .. } => (Code::Internal, NO_KEY.to_owned()),
         Rejection::Failed { error: error @ CheckError::CostExceedsLimit { .. }, .. } => {
             (Code::InvalidArgument, error.to_string())
         }

@@ -61,9 +61,9 @@ impl Charges {
         Self::default()
     }
 
-    /// Refuses the request as one that can't be understood; `reason` is told to the client.
-    pub(super) fn bad_reason(&self) -> Option<&'static str> {
-        self.0.iter().find_map(|charge| charge.key.bad_reason())
+    /// Why the request is refused before a limiter is asked, if it is.
+    pub(super) fn rejection(&self) -> Option<Rejection<'static>> {
+        self.0.iter().find_map(|charge| charge.key.rejection())
     }
 
     /// Whether nothing is charged and nothing refused.

@@ -1,5 +1,6 @@
 //! The response in place of the service's.
 
+use std::sync::Once;
 use std::time::Duration;
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -8,6 +9,9 @@ use http::{Response, StatusCode};
 use super::grpc;
 use crate::headers::whole_seconds;
 use crate::{CheckError, Denial};
+
+/// The answer to a client for which the server can't make a key.
+pub(super) const NO_KEY: &str = "the server can't tell its clients apart; its log has the cause";
 
 /// Why a request doesn't reach the service.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +29,11 @@ pub enum Rejection<'a> {
         /// What is wrong, for the client.
         reason: &'a str,
     },
+    /// The server lacks what the key is made of, such as the peer's address; no limiter was asked.
+    NoKey {
+        /// The cause, for the log and not for the client.
+        reason: &'a str,
+    },
     /// As many requests are under way as may be.
     Busy {
         /// The limiter's name.
@@ -39,6 +48,17 @@ pub enum Rejection<'a> {
         /// Why not.
         error: &'a CheckError,
     },
+}
+
+impl Rejection<'_> {
+    /// Logs a fault of the server as an error. Every request meets it, so that one line in a
+    /// process says it all.
+    pub(crate) fn log(&self) {
+        static LOGGED: Once = Once::new();
+        if let Self::NoKey { reason } = self {
+            LOGGED.call_once(|| tracing::error!("{reason}"));
+        }
+    }
 }
 
 /// Builds the response to a request that doesn't reach the service.
@@ -60,7 +80,8 @@ impl<B, F: Fn(Rejection<'_>) -> Response<B>> Reject<B> for F {
 }
 
 /// Answers in `application/problem+json` (RFC 9457), never to be stored: 429 for a denial, 400 for a key that is
-/// none or too long and for a cost that can never fit, 503 when too many requests are under way or the limiter can't count. Requests
+/// none or too long and for a cost that can never fit, 500 when the server lacks what the key is
+/// made of, 503 when too many requests are under way or the limiter can't count. Requests
 /// of gRPC are answered as by [`GrpcStatus`](super::GrpcStatus).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ProblemJson;
@@ -74,6 +95,7 @@ impl<B: From<String>> Reject<B> for ProblemJson {
                 (StatusCode::TOO_MANY_REQUESTS, "Too Many Requests", detail)
             }
             Rejection::BadKey { reason } => (StatusCode::BAD_REQUEST, "Bad Request", reason.to_owned()),
+            Rejection::NoKey { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error", NO_KEY.to_owned()),
             Rejection::Failed { error: error @ CheckError::CostExceedsLimit { .. }, .. } => {
                 (StatusCode::BAD_REQUEST, "Bad Request", error.to_string())
             }

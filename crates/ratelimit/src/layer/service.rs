@@ -55,8 +55,9 @@ where
             let refuse = |rejection: Rejection<'_>| {
                 if is_grpc { reject.reject_grpc(rejection) } else { reject.reject(rejection) }
             };
-            if let Some(reason) = charges.bad_reason() {
-                return Ok(refuse(Rejection::BadKey { reason }));
+            if let Some(rejection) = charges.rejection() {
+                rejection.log();
+                return Ok(refuse(rejection));
             }
             let asked = charges.ask(max_wait).await;
             let mut response = if let Some(rejection) = asked.rejection() {

@@ -81,15 +81,17 @@ impl<A: Algorithm> MemoryLimiter<A> {
     /// # Errors
     /// As [`check`](Limiter::check).
     pub fn check_now(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        self.check_seeded(key, cost, || None)
+        self.check_seeded(key, cost, self.policy, || None)
     }
 
-    /// As [`check_now`](Self::check_now), over what `seed` puts in place of the key's usage while the key is locked.
+    /// As [`check_now`](Self::check_now), over what `seed` puts in place of the key's usage while
+    /// the key is locked. A refusal blocks the key by `policy`.
     #[inline]
     pub(crate) fn check_seeded(
         &self,
         key: &str,
         cost: u64,
+        policy: Option<BlockPolicy>,
         seed: impl FnOnce() -> Option<Seed>,
     ) -> Result<Decision, CheckError> {
         let mut place = self.store.lock(key);
@@ -100,7 +102,7 @@ impl<A: Algorithm> MemoryLimiter<A> {
                 let standing = |rule: &A, entry: &_| self.standing(rule, entry, now);
                 let decide = |rule: &A, entry: &mut Entry<A::State>| {
                     entry.seed(rule, seed());
-                    self.decide((rule, key), entry, now, cost)
+                    Self::decide((rule, key), entry, now, cost, policy)
                 };
                 place.with_rule(standing, |rule| Entry::new(rule, now), decide)
             }
@@ -241,11 +243,11 @@ impl<A: Algorithm> MemoryLimiter<A> {
 
     #[inline]
     fn decide(
-        &self,
         (algorithm, key): (&A, &str),
         entry: &mut Entry<A::State>,
         now: Timestamp,
         cost: u64,
+        policy: Option<BlockPolicy>,
     ) -> Result<Decision, CheckError> {
         entry.block.follow_clock(now);
         if let Some(left) = entry.block.left(now) {
@@ -259,7 +261,7 @@ impl<A: Algorithm> MemoryLimiter<A> {
             return Ok(decision);
         }
         entry.denied = entry.denied.saturating_add(1);
-        Ok(match self.policy {
+        Ok(match policy {
             Some(policy) => decision.blocked(policy.strike(&mut entry.block, now, key)),
             None => decision,
         })
@@ -333,7 +335,8 @@ impl<A: Algorithm> Limiter for MemoryLimiter<A> {
         let mut place = self.store.lock(key);
         let now = self.clock.now();
         let (rule, entry) = place.get_mut().filter(|(_, entry)| entry.block.left(now).is_some())?;
-        let decision = ensure_fits(cost, rule.capacity()).and_then(|()| self.decide((rule, key), entry, now, cost));
+        let decision =
+            ensure_fits(cost, rule.capacity()).and_then(|()| Self::decide((rule, key), entry, now, cost, None));
         let decision = decision.ok()?;
         place.count(&Ok(decision), Decision::is_allowed);
         Some(decision)
@@ -369,14 +372,14 @@ mod tests {
             is_asked.set(true);
             Some(Seed { used: 9, date: Timestamp::MIN })
         };
-        assert_eq!(limiter.check_seeded("key", 1, seed).unwrap().remaining(), 0);
+        assert_eq!(limiter.check_seeded("key", 1, None, seed).unwrap().remaining(), 0);
         assert!(is_asked.take());
         assert_eq!(limiter.penalty_seeded("key", 0, seed).unwrap().remaining(), 1);
         assert!(is_asked.take());
         assert_eq!(limiter.reward_seeded("key", 3, seed).unwrap().remaining(), 4);
         assert!(is_asked.take());
         // What can't be decided is not begun.
-        assert!(limiter.check_seeded("key", 11, seed).is_err() && !is_asked.get());
+        assert!(limiter.check_seeded("key", 11, None, seed).is_err() && !is_asked.get());
         assert!(!limiter.store.is_locked("key"));
     }
 }

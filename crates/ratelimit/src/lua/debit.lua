@@ -65,6 +65,7 @@ local replaces = by_hand >= 0 and block.ends - block.length <= now - by_hand
 if replaces or length > left_of(block, now) then
   block = { ends = now + length, length = length, strikes = strikes_of(block, now, policy) }
 end
+-- The charge comes before its number: where the append-only file is torn in between, it is charged once more, not lost.
 write(KEYS[1], before, block, state, now, rule, policy)
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])

@@ -135,6 +135,7 @@ elseif work == 'debit' then
   sliding_window.penalty(minute, now, tonumber(ARGV[10]), minute_rule)
   fixed_window.penalty(hour, now, tonumber(ARGV[11]), hour_rule)
   fixed_window.penalty(day, now, tonumber(ARGV[12]), day_rule)
+  -- The charge comes before its number, as in debit.lua.
   save()
   redis.call('HSET', KEYS[2], ARGV[8], ARGV[9])
   redis.call('PEXPIRE', KEYS[2], DEBITS_PX)

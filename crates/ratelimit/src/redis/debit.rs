@@ -56,24 +56,26 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
 #[cfg(test)]
 mod tests {
     use tidegate_redis::{Client, ClockPrelude, Command, Config, Keyspace, Role};
-    use tidegate_testkit::redis::RedisServer;
+    use tidegate_testkit::redis::{Effect, RedisServer};
 
     use super::*;
-    use crate::{LeakyBucket, Limiter, Quota, SlidingWindow, TokenBucket};
+    use crate::{
+        FixedWindow, LeakyBucket, Limiter, Quota, Quotas, SlidingCounter, SlidingWindow, TokenBucket, Windows,
+    };
 
     const START: u64 = 1_700_000_000_000_000;
     const SECOND: Duration = Duration::from_secs(1);
 
     struct World {
         client: Client,
-        _server: RedisServer,
+        server: RedisServer,
     }
 
     impl World {
         async fn start() -> Self {
             let server = RedisServer::start().await;
             let config = Config::parse(&server.url()).unwrap().command_timeout(30 * SECOND);
-            let world = Self { client: Client::connect(&config, Role::Cache).await.unwrap(), _server: server };
+            let world = Self { client: Client::connect(&config, Role::Cache).await.unwrap(), server };
             world.set_clock(Duration::ZERO).await;
             world
         }
@@ -124,6 +126,43 @@ mod tests {
         assert!(remaining(&limiter).await < 100_000);
         world.set_clock(121 * SECOND).await;
         assert_eq!(remaining(&limiter).await, 100_000);
+    }
+
+    /// The charge is never lost: a debit that is repeated is charged at least once.
+    async fn tear<A: RedisAlgorithm>(algorithm: A) {
+        let world = World::start().await;
+        let limiter = world.limiter("torn", algorithm);
+        let file = world.server.append_only_file();
+        let base = file.effects();
+        debit(&limiter, 1, &[(Duration::ZERO, 10)]).await;
+        let script = world.server.effects_since(base.len());
+        assert_eq!(script.iter().map(Effect::name).collect::<Vec<_>>(), ["SET", "HSET", "PEXPIREAT"]);
+        for prefix in 0..=script.len() {
+            world.server.replay(&[&base, &script[..prefix]].concat()).await;
+            debit(&limiter, 1, &[(Duration::ZERO, 10)]).await;
+            let charged = 100 - remaining(&limiter).await;
+            assert_eq!(charged, if prefix == 1 { 20 } else { 10 }, "after {:?}", &script[..prefix]);
+        }
+        // The server forgets the torn script, takes the repetition, and has both after the next
+        // restart.
+        world.server.replay(&base).await;
+        let written = world.server.append_only_file().effects().len();
+        debit(&limiter, 1, &[(Duration::ZERO, 10)]).await;
+        let repeated = world.server.effects_since(written);
+        for prefix in 0..=script.len() {
+            world.server.replay(&[&base, &script[..prefix], &repeated].concat()).await;
+            assert_eq!(remaining(&limiter).await, 90, "after {:?}", &script[..prefix]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_torn_debit_is_charged_when_it_is_repeated() {
+        let quota = Quota::per_minute(100).unwrap();
+        tear(SlidingWindow::new(quota)).await;
+        tear(FixedWindow::new(quota)).await;
+        tear(SlidingCounter::new(quota)).await;
+        tear(TokenBucket::new(quota)).await;
+        tear(Windows::new(Quotas::new(&[quota, Quota::per_hour(200).unwrap()]).unwrap())).await;
     }
 
     #[tokio::test]

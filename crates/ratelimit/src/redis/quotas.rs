@@ -2,6 +2,7 @@
 
 mod field;
 mod known;
+mod live;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,12 +11,13 @@ use std::time::Duration;
 
 use tidegate_redis::{Arg, Client, Command, Keyspace, Script, Value};
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use field::Field;
 use known::Known;
+use live::Roll;
 
-use crate::{CheckError, Limiter, Quota, QuotaError, Quotas, StoreError};
+use crate::{CheckError, Limiter, LiveProcesses, Quota, QuotaError, Quotas, StoreError};
 
 /// Quotas that are changed on one node and hold on every node within a second.
 ///
@@ -37,6 +39,10 @@ use crate::{CheckError, Limiter, Quota, QuotaError, Quotas, StoreError};
 /// - What [`set_quota`](Limiter::set_quota) set before the first publish is the limiter's own; what it sets afterwards holds on that node
 ///   until something else is published or withdrawn.
 ///
+/// Each node also reports every 3 s that it is alive, so that all know how many [live
+/// processes](Self::live_processes) share the limits. A node that is gone is counted for up to
+/// 20 s more.
+///
 /// Register the outermost of decorated limiters, so that each of them notices; of a limiter with a
 /// [`DynamicQuota`](crate::DynamicQuota) that one. Clones share what they know; the reading ends with
 /// the last of them.
@@ -48,6 +54,8 @@ pub struct SharedQuotas {
 
 /// How often the hash is read.
 const READ_EVERY: Duration = Duration::from_millis(500);
+/// How often a node reports that it is alive, which is a write.
+const TOUCH_EVERY: Duration = Duration::from_secs(3);
 /// The longest name of a limiter that is published.
 const MAX_NAME_BYTES: usize = 512;
 /// How often a change is tried that others forestall. Each time another one was made.
@@ -80,6 +88,7 @@ struct Inner {
     publish: Script,
     restore: Script,
     known: Mutex<Known>,
+    roll: Roll,
 }
 
 /// The task that reads; ends with its last user.
@@ -101,20 +110,27 @@ impl SharedQuotas {
         let inner = Arc::new(Inner {
             client,
             key: keyspace.group("rl", &["quotas"]).as_str().to_owned(),
-            publish: Script::new("publish_quota", include_str!("../lua/publish_quota.lua")),
-            restore: Script::new("restore_quotas", include_str!("../lua/restore_quotas.lua")).idempotent(),
+            publish: Script::new("publish_quota", include_str!("../lua/publish_quota.lua")).allow_oom(),
+            restore: Script::new("restore_quotas", include_str!("../lua/restore_quotas.lua")).idempotent().allow_oom(),
             known: Mutex::default(),
+            roll: Roll::new(keyspace.group("rl", &["quotas"]).key("processes")),
         });
         let _ = inner.read().await;
+        let _ = inner.roll.touch(&inner.client).await;
         let reader = {
             let inner = inner.clone();
             tokio::spawn(async move {
                 let mut ticks = interval(READ_EVERY);
                 ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                let mut touched = Instant::now();
                 loop {
                     ticks.tick().await;
                     // In an outage what is known stays.
                     let _ = inner.read().await;
+                    if touched.elapsed() >= TOUCH_EVERY {
+                        touched = Instant::now();
+                        let _ = inner.roll.touch(&inner.client).await;
+                    }
                 }
             })
         };
@@ -159,6 +175,11 @@ impl SharedQuotas {
         let accepted = known.fields.iter().filter(|(name, _)| !known.refused.contains_key(*name));
         // What nobody can read is left out too where no limiter of that name is here to refuse it.
         accepted.filter_map(|(name, field)| Some((name.clone(), field.quotas().ok()??))).collect()
+    }
+
+    /// The number of nodes that are alive, which follows them by itself.
+    pub fn live_processes(&self) -> LiveProcesses {
+        self.inner.roll.live.clone()
     }
 
     /// The names whose published quota can't be applied here, and why.

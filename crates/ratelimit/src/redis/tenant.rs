@@ -30,6 +30,9 @@ pub struct RedisTenantLimiter {
     client: Client,
     keyspace: Keyspace,
     script: Script,
+    /// The same script, which also a full server runs: for work that frees, or that an operator
+    /// does.
+    freeing: Script,
     policy: Option<BlockPolicy>,
     tally: Tally,
 }
@@ -62,7 +65,9 @@ impl RedisTenantLimiterBuilder {
     /// Builds the limiter. Sends nothing.
     pub fn build(self) -> RedisTenantLimiter {
         let Self { name, client, keyspace, policy, time } = self;
-        RedisTenantLimiter { name, client, keyspace, script: time.tenant(), policy, tally: Tally::default() }
+        let script = time.tenant();
+        let freeing = script.clone().allow_oom();
+        RedisTenantLimiter { name, client, keyspace, script, freeing, policy, tally: Tally::default() }
     }
 }
 
@@ -222,7 +227,11 @@ impl RedisTenantLimiter {
     ) -> Result<Reply, CheckError> {
         let args = self.args(work, tenant, amount, plan)?;
         let group = self.keyspace.group("rt", &[&self.name, tenant]);
-        let reply: Value = self.client.run(&self.script, &[group.as_str()], args).await?;
+        let script = match work {
+            "block" | "unblock" | "reset" | "give_seat" => &self.freeing,
+            _ => &self.script,
+        };
+        let reply: Value = self.client.run(script, &[group.as_str()], args).await?;
         Ok(Reply(reply.into_array()?.into_iter()))
     }
 
@@ -332,5 +341,44 @@ impl fmt::Debug for RedisTenantLimiter {
 impl fmt::Debug for RedisTenantLimiterBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisTenantLimiterBuilder").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_redis::{Client, Config, Role};
+    use tidegate_testkit::redis::{Effect, RedisServer};
+
+    use super::*;
+    use crate::{Overrides, Tier};
+
+    /// The charge is written before its number: a debit that is repeated is charged at least once.
+    #[tokio::test]
+    async fn a_torn_debit_of_a_tenant_is_charged_when_it_is_repeated() {
+        let server = RedisServer::start().await;
+        let config = Config::parse(&server.url()).unwrap().command_timeout(Duration::from_secs(30));
+        let client = Client::connect(&config, Role::Cache).await.unwrap();
+        let limiter = RedisTenantLimiter::builder("torn", client, Keyspace::new("test").unwrap()).build();
+        let plan = TenantPlan::try_new(Tier::Enterprise, Overrides::default()).unwrap();
+        let debit = async || limiter.debit("t", &plan, "process", 1, [10, 20, 30]).await.unwrap();
+        let day = async || limiter.usage("t", &plan).await.unwrap().windows[2].used;
+        debit().await;
+        let script = server.append_only_file().effects();
+        assert_eq!(script.iter().map(Effect::name).collect::<Vec<_>>(), ["SET", "HSET", "PEXPIREAT"]);
+        for prefix in 0..=script.len() {
+            server.replay(&script[..prefix]).await;
+            debit().await;
+            assert_eq!(day().await, if prefix == 1 { 60 } else { 30 }, "after {:?}", &script[..prefix]);
+        }
+        // The server forgets the torn script, takes the repetition, and has both after the next
+        // restart.
+        server.replay(&[]).await;
+        let written = server.append_only_file().effects().len();
+        debit().await;
+        let repeated = server.effects_since(written);
+        for prefix in 0..=script.len() {
+            server.replay(&[&script[..prefix], &repeated].concat()).await;
+            assert_eq!(day().await, 30, "after {:?}", &script[..prefix]);
+        }
     }
 }

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::{Overrides, Tier, TierLimits};
 use crate::{Quota, QuotaError};
 
-/// A tier, the tenant's own limits over it, and the epoch of both. Serializes as `tier`, `overrides`, `limits`, `epoch`.
+/// A tier, the tenant's own limits over it, and the epoch of both. Serializes as `tier`, `limits`
+/// (the tenant's own), `effective_limits` (the tier's with those in their place) and `epoch`.
 ///
 /// Each change of a tenant's plan has a greater epoch than the one before; the program that keeps the plans gives them, such as
 /// from a column that grows with each update. A limiter keeps the plan with the greatest epoch that it was told of and applies
@@ -128,9 +129,11 @@ impl From<TierLimits> for TenantPlan {
 #[derive(Serialize, Deserialize)]
 struct Parts {
     tier: Tier,
+    /// By the name under which they are set.
+    #[serde(rename = "limits")]
     overrides: Overrides,
     #[serde(skip_deserializing)]
-    limits: Option<TierLimits>,
+    effective_limits: Option<TierLimits>,
     #[serde(default)]
     epoch: u64,
 }
@@ -145,6 +148,6 @@ impl TryFrom<Parts> for TenantPlan {
 
 impl From<TenantPlan> for Parts {
     fn from(plan: TenantPlan) -> Self {
-        Self { tier: plan.tier, overrides: plan.overrides(), limits: Some(plan.limits), epoch: plan.epoch }
+        Self { tier: plan.tier, overrides: plan.overrides(), effective_limits: Some(plan.limits), epoch: plan.epoch }
     }
 }

@@ -254,14 +254,14 @@ impl TenantState {
         Windows::of_any_plan().used(self, now)
     }
 
-    /// Forgets what is used, and charges that to each window as if at `date`. The block stays.
+    /// Forgets what is used, and charges that to each window as if at its date. The block stays.
     #[cfg(feature = "redis")]
-    pub(crate) fn seed(&mut self, plan: &TenantPlan, date: Timestamp, used: [u64; 3]) {
+    pub(crate) fn seed(&mut self, plan: &TenantPlan, dates: [Timestamp; 3], used: [u64; 3]) {
         let Windows { minute, hour, day } = Windows::new(plan);
         *self = Self { block: self.block, ..Self::default() };
-        minute.penalty(&mut self.minute, date, used[0]);
-        hour.penalty(&mut self.hour, date, used[1]);
-        day.penalty(&mut self.day, date, used[2]);
+        minute.penalty(&mut self.minute, dates[0], used[0]);
+        hour.penalty(&mut self.hour, dates[1], used[1]);
+        day.penalty(&mut self.day, dates[2], used[2]);
     }
 
     /// What is left of the block.

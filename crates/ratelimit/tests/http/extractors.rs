@@ -39,7 +39,10 @@ fn by_address_behind_proxies_and_by_prefix() {
     assert_eq!(text(&by.key(&from("10.0.0.1:1", &[("x-forwarded-for", b"6.6.6.6, 203.0.113.7:80")]))), "203.0.113.7");
     assert_eq!(text(&by.key(&from("[2001:db8:1:2ff::4]:1", &[]))), "2001:db8:1:200::/56");
     let unknown = by.key(&Request::get("/").body(()).unwrap());
-    assert!(unknown.bad_reason().is_some(), "who can't be told apart is not let through: {unknown:?}");
+    let reason = unknown.unavailable_reason().expect("a client that can't be distinguished is not let through");
+    assert!(reason.contains("into_make_service_with_connect_info"), "{reason}");
+    let pair = Together(ByAddress::new(peer), |_: &Request<()>| RequestKey::new("ada"));
+    assert_eq!(pair.key(&Request::get("/").body(()).unwrap()).unavailable_reason(), Some(reason));
 }
 
 #[test]

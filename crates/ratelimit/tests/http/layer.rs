@@ -1,16 +1,21 @@
 //! The layer in front of a service.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 use tidegate_ratelimit::{
-    BlockPolicy, Decision, Limiter, MAX_KEY_BYTES, ManualClock, MemoryLimiter, Quota, RateLimitLayer, Rejection,
-    SlidingWindow,
+    BlockPolicy, ByAddress, Decision, Limiter, MAX_KEY_BYTES, ManualClock, MemoryLimiter, Quota, RateLimitLayer,
+    Rejection, SlidingWindow,
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
 
 fn limiter(name: &str, limit: u64) -> MemoryLimiter<SlidingWindow> {
     let algorithm = SlidingWindow::new(Quota::per_minute(limit).unwrap());
@@ -123,4 +128,62 @@ fn everything_crosses_threads() {
     let layer = RateLimitLayer::new(limiter, by_user);
     crosses(&layer);
     crosses(&layer.layer(service_fn(remaining)));
+}
+
+/// Keeps the events of one thread, each with its level, as text.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+struct Text(String);
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0.push_str(&format!(" {field}={value:?}"));
+    }
+}
+
+impl Subscriber for Log {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut text = Text(event.metadata().level().to_string());
+        event.record(&mut text);
+        self.0.lock().unwrap().push(text.0);
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+#[tokio::test]
+async fn a_server_without_peer_addresses_is_named_in_the_log_and_answers_500() {
+    let log = Log::default();
+    let _logged = tracing::subscriber::set_default(log.clone());
+    let by_address = ByAddress::new(|extensions| extensions.get::<SocketAddr>().map(SocketAddr::ip));
+    let mut service = RateLimitLayer::new(Arc::new(limiter("api", 5)), by_address.clone()).layer(service_fn(remaining));
+    for _ in 0..3 {
+        let response = service.ready().await.unwrap().call(request(None)).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!response.body().contains("into_make_service"), "{}", response.body());
+    }
+    let mut grpc = request(None);
+    grpc.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+    assert_eq!(service.call(grpc).await.unwrap().headers()["grpc-status"], "13");
+    let errors: Vec<String> = log.0.lock().unwrap().iter().filter(|line| line.starts_with("ERROR")).cloned().collect();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].contains("into_make_service_with_connect_info"), "{errors:?}");
+    let mut request = request(None);
+    request.extensions_mut().insert(SocketAddr::from(([203, 0, 113, 7], 1)));
+    assert_eq!(service.call(request).await.unwrap().status(), StatusCode::OK);
 }

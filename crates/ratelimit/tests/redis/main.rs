@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
 
 mod exactness;
+mod full_server;
 mod keys;
 mod leases;
 mod lost_reply;
+mod moment;
 mod outage;
 mod outage_promise;
 mod outage_under_way;
@@ -16,3 +18,4 @@ mod tenant_conformance;
 mod tenant_outage;
 mod tenants;
 mod topologies;
+mod torn_file;

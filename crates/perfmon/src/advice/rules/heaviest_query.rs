@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::advice::kinds::{Advice, Evidence, Limits, confidence};
 use crate::advice::stretch::Stretch;
+use crate::query::is_on_rows;
 
 /// Less than a second a minute of all statements is not worth anybody's work, in seconds over five minutes.
 const LEAST: f64 = 5.0;
@@ -22,7 +23,9 @@ fn found(limits: &Limits, stretch: Stretch<'_>) -> Option<Advice> {
         *total += if query.total.is_finite() { query.total.max(0.0) } else { 0.0 };
     }
     let all: f64 = spent.values().map(|(_, total)| total).sum();
-    let (fingerprint, (calls, total)) = spent.into_iter().max_by(|(_, one), (_, other)| one.1.total_cmp(&other.1))?;
+    // The time of a `COMMIT` counts, but no index or cache would spare it.
+    let spent = spent.into_iter().filter(|(fingerprint, _)| is_on_rows(fingerprint));
+    let (fingerprint, (calls, total)) = spent.max_by(|(_, one), (_, other)| one.1.total_cmp(&other.1))?;
     if all < LEAST || total <= limits.query_share * all || calls < limits.samples {
         return None;
     }

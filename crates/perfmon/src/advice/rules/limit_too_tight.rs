@@ -21,6 +21,7 @@ fn found(limits: &Limits, stretch: Stretch<'_>, name: &str) -> Option<Advice> {
     let p99 = stretch.compare(|signals| signals.api?.p99)?;
     let in_flight = stretch.compare(|signals| signals.api?.in_flight)?;
     let has_room = !p99.is_up() && !in_flight.is_up();
+    let is_fixed = stretch.lately().last()?.limiter(name)?.is_fixed;
     if charges < limits.samples || denied <= limits.denied || largest > ONE_KEY || !has_room {
         return None;
     }
@@ -36,7 +37,7 @@ fn found(limits: &Limits, stretch: Stretch<'_>, name: &str) -> Option<Advice> {
         confidence: confidence(charges, limits.samples, denied / limits.denied.max(0.01)),
         gain: format!("Up to {:.0} % more requests are served.", 100.0 * denied / (1.0 - denied).max(0.01)),
         disproved_by: "the P99 rises with the rate, or the limit is what a plan promises and not what the service can do",
-        action: Some(Change {
+        action: (!is_fixed).then(|| Change {
             actuator: format!("limit:{name}"),
             factor: 1.1,
             symptom: Symptom::Denied(name.to_owned()),

@@ -22,7 +22,8 @@ fn found(limits: &Limits, stretch: Stretch<'_>) -> Option<Advice> {
         return None;
     }
     // The one that admits most is the one whose rate can relieve anything.
-    let limiter = stretch.lately().last()?.limiters.iter().max_by_key(|limiter| limiter.allowed);
+    let limiters = stretch.lately().last()?.limiters.iter();
+    let limiter = limiters.filter(|limiter| !limiter.is_fixed).max_by_key(|limiter| limiter.allowed);
     Some(Advice {
         id: "saturation",
         target: "api".to_owned(),

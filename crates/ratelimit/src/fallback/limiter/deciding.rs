@@ -1,5 +1,6 @@
 //! Who decides: Redis, or this process in its place; and what Redis is told of afterwards.
 
+use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use compact_str::CompactString;
 use super::Inner;
 use crate::algorithm::ensure_fits;
 use crate::fallback::debts::Next;
+use crate::fallback::known::Last;
 use crate::fallback::patience::Asked;
 use crate::fallback::settling::Debtor;
 use crate::fallback::{OutagePolicy, fits_later};
@@ -60,6 +62,7 @@ impl<A: RedisAlgorithm> Inner<A> {
         let deciding = pin!(self.shared.decide(key, cost, &asked));
         match self.ask_where(key, deciding, &asked).await {
             Ok(Ok(said)) => {
+                self.moment.answered();
                 self.local.learn_block(key, said.decision.blocked_for(), || before.learn());
                 if self.counts() {
                     self.known.learn(key, &said, self.clock.now(), || before.learn());
@@ -81,7 +84,10 @@ impl<A: RedisAlgorithm> Inner<A> {
         if !self.counts() {
             return self.uncounted(key, error).await;
         }
-        let result = self.local.check_seeded(key, cost, || self.begin(key));
+        self.moment.begin(self.clock.now());
+        // Over a part of the limit is not yet over the limit.
+        let policy = self.shared.redis().policy().filter(|_| self.sharers(self.clock.now()) == NonZeroU32::MIN);
+        let result = self.local.check_seeded(key, cost, policy, || self.begin(key));
         if let Ok(decision) = &result {
             self.note(key, cost, decision, &error);
         }
@@ -92,17 +98,37 @@ impl<A: RedisAlgorithm> Inner<A> {
     /// `local`: whoever else decides over it waits for its seed.
     pub(super) fn begin(&self, key: &str) -> Option<Seed> {
         self.here.decided(key);
-        self.known.take(key, self.clock.now()).map(|known| self.seed(known))
+        let now = self.clock.now();
+        let is_divided = self.sharers(now) > self.policy.parts();
+        self.seed(self.known.take(key, now, is_divided.then(|| self.memory())), now)
     }
 
-    pub(super) fn seed(&self, (remaining, date): (u64, Timestamp)) -> Seed {
-        Seed { used: self.gone(remaining), date }
+    /// Returns the used part of the share at its beginning. `None` if it has begun, or if the key
+    /// has all of it.
+    pub(super) fn seed(&self, last: Last, now: Timestamp) -> Option<Seed> {
+        let (parts, sharers) = (self.policy.parts(), self.sharers(now));
+        let (share, capacity) = (self.shared.redis().algorithm().share(parts).capacity(), self.capacity());
+        let is_divided = sharers > parts;
+        // What the other processes may use is kept for them for a whole window from now on.
+        let seed =
+            |part: u64, date| Seed { used: share.saturating_sub(part), date: if is_divided { now } else { date } };
+        let sharers = u64::from(sharers.get());
+        match last {
+            Last::Left(remaining, date) if remaining < capacity => Some(seed(remaining / sharers, date)),
+            Last::Left(..) | Last::Unknown if is_divided => Some(seed((capacity / sharers).max(1), now)),
+            Last::Left(_, date) => Some(seed(share, date)),
+            Last::Unknown | Last::Begun => None,
+        }
     }
 
-    /// What of the share is gone where so much is left of the limit.
-    pub(super) fn gone(&self, remaining: u64) -> u64 {
-        let share = self.shared.redis().algorithm().share(self.policy.parts()).capacity();
-        share.saturating_sub(remaining / u64::from(self.policy.parts().get()))
+    /// Among how many processes the rest of a key is divided.
+    fn sharers(&self, now: Timestamp) -> NonZeroU32 {
+        self.moment.sharers(self.policy.parts(), now, self.memory())
+    }
+
+    /// How long a charge counts.
+    fn memory(&self) -> Duration {
+        Duration::from_micros(self.shared.redis().algorithm().remembers())
     }
 
     /// Notes what Redis has to be told of a decision made here.
@@ -122,8 +148,7 @@ impl<A: RedisAlgorithm> Inner<A> {
 
     pub(super) fn owe(self: &Arc<Self>, key: &str, amount: u64) {
         if amount > 0 {
-            let memory = Duration::from_micros(self.shared.redis().algorithm().remembers());
-            self.debts.charge(key, amount, self.clock.now(), memory);
+            self.debts.charge(key, amount, self.clock.now(), self.memory());
             self.settle_later();
         }
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use compact_str::CompactString;
 
 use super::Inner;
-use super::held::Held;
+use super::held::{Held, MINUTE};
 use crate::algorithm::ensure_fits;
 use crate::fallback::settling::Debtor;
 use crate::fallback::{OutagePolicy, fits_later};
@@ -43,6 +43,7 @@ impl Inner {
         let deciding = pin!(self.shared.decide(tenant, plan, cost));
         match self.ask(tenant, deciding).await {
             Ok(Ok((decision, used))) => {
+                self.moment.answered();
                 // A place is wanting where all are held by blocked tenants: then this one is not known in an outage.
                 let _ = self.change(tenant, |held, now| held.learn(&decision, used, now, before.learn()));
                 Ok(decision)
@@ -70,8 +71,12 @@ impl Inner {
             }
             held.learn_plan(&plan);
             self.here.decided(tenant);
-            held.begin_outage(&plan, instances);
-            let result = held.share.check_under(self.shared.policy(), tenant, &plan.share(instances), now, cost);
+            self.moment.begin(now);
+            let sharers = self.sharers(instances, now);
+            held.begin_outage(&plan, instances, sharers, now);
+            // Over a part of the limit is not yet over the limit.
+            let policy = self.shared.policy().filter(|_| sharers == instances);
+            let result = held.share.check_under(policy, tenant, &plan.share(instances), now, cost);
             let owes = result.as_ref().is_ok_and(|decision| decision.allowed) && cost > 0 && !error.may_have_charged();
             if owes {
                 held.owe(&plan, now, cost);
@@ -127,10 +132,15 @@ impl Inner {
             let plan = held.in_force(plan);
             let share = plan.share(parts);
             self.here.decided(tenant);
-            held.begin_outage(&plan, parts);
+            held.begin_outage(&plan, parts, self.sharers(parts, now), now);
             work(held, &plan, &share, now);
             held.share.usage_under(self.shared.policy(), &share, now)
         })
+    }
+
+    /// Among how many processes the rest of a minute is divided.
+    pub(super) fn sharers(&self, parts: NonZeroU32, now: Timestamp) -> NonZeroU32 {
+        self.moment.sharers(parts, now, MINUTE)
     }
 
     pub(super) fn change<R>(

@@ -1,11 +1,14 @@
 //! What this process holds of a tenant for the outage that may come, and in one.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fallback::Learn;
 use crate::store::Standing;
 use crate::{TenantDecision, TenantPlan, TenantState, Timestamp};
+
+pub(super) const MINUTE: Duration = Duration::from_mins(1);
 
 /// One tenant.
 ///
@@ -88,30 +91,49 @@ impl Held {
         }
     }
 
-    /// Begins the shares of an outage, unless they have begun: each with its part of what Redis said was left.
-    pub(super) fn begin_outage(&mut self, plan: &TenantPlan, parts: std::num::NonZeroU32) {
+    /// Begins the shares of an outage, unless they have begun: each with its part of what Redis
+    /// said was left. The rest of the minute is divided among `sharers`, which are at least as
+    /// many as the parts.
+    pub(super) fn begin_outage(&mut self, plan: &TenantPlan, parts: NonZeroU32, sharers: NonZeroU32, now: Timestamp) {
         if self.is_in_outage {
             return;
         }
-        self.share = self.share_in_outage(plan, parts);
+        self.share = self.share_in_outage(plan, parts, sharers, now);
         (self.known, self.is_in_outage) = (None, true);
     }
 
     /// The share of an outage as it is, or would begin.
-    pub(super) fn share_in_outage(&self, plan: &TenantPlan, parts: std::num::NonZeroU32) -> TenantState {
+    pub(super) fn share_in_outage(
+        &self,
+        plan: &TenantPlan,
+        parts: NonZeroU32,
+        sharers: NonZeroU32,
+        now: Timestamp,
+    ) -> TenantState {
         let mut state = self.share.clone();
         if self.is_in_outage {
             return state;
         }
-        let (share, parts) = (plan.share(parts), u64::from(parts.get()));
-        let (date, used) = self.known.unwrap_or_default();
-        let mut limits = plan.limits().quotas().into_iter().zip(share.limits().quotas());
-        let gone = used.map(|used| {
-            let (whole, part) = limits.next().map_or((0, 0), |(whole, part)| (whole.limit(), part.limit()));
-            // A process that nothing was said to begins with its whole share.
-            part.saturating_sub(whole.saturating_sub(used) / parts) * u64::from(date > Timestamp::MIN)
-        });
-        state.seed(&share, date, gone);
+        let share = plan.share(parts);
+        let limits = plan.limits().quotas().map(|quota| quota.limit());
+        let parts_of = share.limits().quotas().map(|quota| quota.limit());
+        let gone = |window: usize, left: u64| parts_of[window].saturating_sub(left);
+        let among = |left: u64, sharers: NonZeroU32| left / u64::from(sharers.get());
+        let of_whole_minute = if sharers > parts { gone(0, among(limits[0], sharers).max(1)) } else { 0 };
+        if let Some((date, used)) = self.known {
+            let left = |window: usize| limits[window].saturating_sub(used[window]);
+            let has_passed = now.saturating_since(date) >= MINUTE;
+            let of_minute = if has_passed { of_whole_minute } else { gone(0, among(left(0), sharers)) };
+            // What the other processes may use of it is kept for them for a whole minute from now
+            // on.
+            let date_of_minute = if sharers > parts { now } else { date };
+            let used = [of_minute, gone(1, among(left(1), parts)), gone(2, among(left(2), parts))];
+            state.seed(&share, [date_of_minute, date, date], used);
+        } else {
+            // Redis has said nothing of the tenant, so it begins with its whole share of the hour
+            // and the day.
+            state.seed(&share, [now; 3], [of_whole_minute, 0, 0]);
+        }
         state
     }
 
@@ -198,10 +220,37 @@ mod tests {
         assert_eq!(decision.windows.map(|window| window.decision.remaining()), [0; 3]);
         let mut held = Held::default();
         held.learn(&decision, in_redis.used(at(1)), at(1), Learn::All);
-        held.begin_outage(&plan, std::num::NonZeroU32::MIN);
+        held.begin_outage(&plan, NonZeroU32::MIN, NonZeroU32::MIN, at(1));
         assert_eq!((held.share.used(at(2)), held.share.blocked_for(at(2)).is_some()), ([60; 3], true));
         let later = held.share.check(&plan, at(62), 60).unwrap();
         assert!(later.allowed, "{later:?}");
+    }
+
+    #[test]
+    fn in_a_moment_the_rest_of_the_minute_is_divided_and_kept_for_a_minute() {
+        let plan = TenantPlan::from(Tier::Free);
+        let three = NonZeroU32::new(3).unwrap();
+        let mut in_redis = TenantState::default();
+        let decision = in_redis.check(&plan, at(0), 30).unwrap();
+        let begun = |second: u64| {
+            let mut held = Held::default();
+            held.learn(&decision, in_redis.used(at(0)), at(0), Learn::All);
+            held.begin_outage(&plan, NonZeroU32::MIN, three, at(second));
+            held.share
+        };
+        let left = |share: &mut TenantState, second: u64| {
+            (0..100).filter(|_| share.check(&plan, at(second), 1).unwrap().allowed).count()
+        };
+        let limit = usize::try_from(plan.limits().per_minute()).unwrap();
+        // Shortly before what Redis reported is over, and after it.
+        for (second, part) in [(50, (limit - 30) / 3), (70, limit / 3)] {
+            let mut share = begun(second);
+            assert_eq!((left(&mut share, second), left(&mut share, second + 30)), (part, 0), "{second}");
+            assert_eq!(left(&mut share, second + 60), limit);
+        }
+        let mut unknown = Held::default();
+        unknown.begin_outage(&plan, NonZeroU32::MIN, three, at(0));
+        assert_eq!(left(&mut unknown.share, 0), limit / 3);
     }
 
     #[test]
