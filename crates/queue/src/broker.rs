@@ -5,6 +5,7 @@ pub(crate) mod documents;
 mod events;
 mod memory;
 mod new_job;
+mod overview;
 mod page;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
@@ -32,6 +33,7 @@ pub use documents::{Document, Documents};
 pub use events::{EventCursor, EventPage, JobEvent, JobEventKind};
 pub use memory::MemoryBroker;
 pub use new_job::NewJob;
+pub use overview::QueueOverview;
 pub use page::{Cursor, CursorError, Page};
 pub use request::{Change, CleanableState, Fetch, GroupCounts, Promoted, Reclaim, Reclaimed, Retention, Stored, Wake};
 pub use settings::{QueueSettings, Rate, RateError};
@@ -60,7 +62,8 @@ pub trait Broker: Documents + 'static {
     /// knows, in any state, is left as it is. Answers are in the order of `jobs`.
     ///
     /// # Errors
-    /// [`BrokerError::QueueName`] for a bad name, or a failing store.
+    /// [`BrokerError::QueueName`] for a bad name, [`BrokerError::Group`] for a job that names a [group](crate::Groups) which
+    /// is sealed or in another queue, unless the job is stored already, or a failing store.
     async fn enqueue(&self, queue: &str, jobs: Vec<NewJob>) -> Result<Vec<Stored>, BrokerError>;
 
     /// Settles successes, then leases the next ready jobs by priority and age. Answers are in the
@@ -88,13 +91,16 @@ pub trait Broker: Documents + 'static {
     async fn heartbeat(&self, queue: &str, tokens: Vec<LeaseToken>, lease: Duration) -> Result<Heartbeat, BrokerError>;
 
     /// Stores the progress of a leased job. Returns whether the lease is still held. A higher percentage than before
-    /// forgets the leases that the job has lost.
+    /// forgets the leases that the job has lost. A full Redis keeps the message before where the new
+    /// one is longer, and counts the new one in [`QueueCounts::dropped_total`].
     ///
     /// # Errors
     /// A failing store.
     async fn progress(&self, queue: &str, token: &LeaseToken, progress: Progress) -> Result<bool, BrokerError>;
 
     /// Stores with a leased job what its next run should go on from, up to 64 KiB. Returns whether the lease is still held.
+    /// A full Redis keeps the checkpoint before where the new one is longer, and counts the new one
+    /// in [`QueueCounts::dropped_total`].
     ///
     /// # Errors
     /// [`BrokerError::TooLarge`], or a failing store.
@@ -156,6 +162,35 @@ pub trait Broker: Documents + 'static {
     /// # Errors
     /// A failing store.
     async fn counts(&self, queue: &str) -> Result<QueueCounts, BrokerError>;
+
+    /// Reads counts and settings of several queues, in the order of `queues`. SQLite takes one
+    /// statement for all of them, and Redis sends its requests side by side. The default
+    /// implementation asks queue by queue. A queue that doesn't exist has no jobs and the default
+    /// settings.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn overviews(&self, queues: &[&str]) -> Result<Vec<QueueOverview>, BrokerError> {
+        let mut overviews = Vec::with_capacity(queues.len());
+        for queue in queues {
+            overviews.push(QueueOverview::new(self.counts(queue).await?, self.settings(queue).await?));
+        }
+        Ok(overviews)
+    }
+
+    /// Reads the running jobs of several queues, at most `limit` of each, in the order of `queues`.
+    /// SQLite takes one statement for all of them, and Redis sends its requests side by side. The
+    /// default implementation asks queue by queue.
+    ///
+    /// # Errors
+    /// A failing store.
+    async fn running(&self, queues: &[&str], limit: usize) -> Result<Vec<JobRecord>, BrokerError> {
+        let mut running = Vec::new();
+        for queue in queues {
+            running.extend(self.list(queue, State::Leased, None, limit).await?.items);
+        }
+        Ok(running)
+    }
 
     /// Names of all queues, sorted.
     ///
@@ -231,6 +266,16 @@ pub trait Broker: Documents + 'static {
     /// A failing store.
     async fn retry(&self, queue: &str, id: &JobId) -> Result<Change, BrokerError>;
 
+    /// Removes jobs that are done, dead or cancelled, with their records and logs. Counts of groups
+    /// and lifetime totals stay. Answers are in the order of `ids`: [`Change::Refused`] for a job
+    /// that has not ended. Redis removes at most 20 jobs of one partition in one script, because
+    /// each may cost a search of the whole list of done jobs.
+    ///
+    /// # Errors
+    /// A failing store; some of the jobs may have been removed. Redis goes on with the other
+    /// partitions and returns the first error. It is safe to repeat the call.
+    async fn remove(&self, queue: &str, ids: &[JobId]) -> Result<Vec<Change>, BrokerError>;
+
     /// Removes finished jobs that finished more than `older_than` ago, at most `limit`, oldest first.
     /// Returns how many went.
     ///
@@ -256,7 +301,7 @@ pub trait Broker: Documents + 'static {
     /// A failing store.
     async fn withdraw(&self, worker: &WorkerId) -> Result<(), BrokerError>;
 
-    /// Workers seen within the last hour, by identity.
+    /// Workers seen within the last hour, by identity, including those that are [lost](WorkerInfo::is_lost).
     ///
     /// # Errors
     /// A failing store.

@@ -1,5 +1,6 @@
 //! What can fail, and where.
 
+use crate::group::GroupRefusal;
 use crate::id::{IdError, JobId};
 use crate::name::NameError;
 
@@ -15,9 +16,20 @@ pub enum BrokerError {
     Store {
         /// What was under way.
         operation: &'static str,
-        /// Whether trying again may help: the store was busy or full.
+        /// Whether trying again may help: the store was busy or away.
         transient: bool,
+        /// Whether the operation may have taken effect: the request was sent and its reply was
+        /// lost.
+        may_have_run: bool,
         /// The store's own words.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store has no memory or disk space left. The operation changed nothing.
+    #[error("{operation} failed: the job store is full: {source}")]
+    Full {
+        /// What was under way.
+        operation: &'static str,
+        /// The store's own error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A text to be stored is larger than allowed.
@@ -30,6 +42,9 @@ pub enum BrokerError {
         /// Size allowed.
         limit: usize,
     },
+    /// A job's group does not take it. Nothing was enqueued.
+    #[error("{0}")]
+    Group(#[from] GroupRefusal),
     /// The broker was closed.
     #[error("the job store is closed")]
     Closed,
@@ -38,7 +53,20 @@ pub enum BrokerError {
 impl BrokerError {
     /// Whether trying again later may help.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Store { transient: true, .. })
+        matches!(self, Self::Store { transient: true, .. } | Self::Full { .. })
+    }
+
+    /// Whether the store is full. Jobs that are stored still run, as long as that adds little to a
+    /// full Redis. New ones are accepted again once some have been removed, or the store has more
+    /// space.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Full { .. })
+    }
+
+    /// Whether the operation may have taken effect although it failed. A repeated enqueue is safe
+    /// with the same job ids.
+    pub fn may_have_run(&self) -> bool {
+        matches!(self, Self::Store { may_have_run: true, .. })
     }
 }
 
@@ -78,12 +106,27 @@ pub enum EnqueueError {
         /// Size allowed.
         limit: usize,
     },
+    /// The job's group does not take it.
+    #[error("{0}")]
+    Group(GroupRefusal),
     /// The job can't be written as JSON.
     #[error("job can't be serialized: {0}")]
     Serialize(#[from] serde_json::Error),
     /// The broker failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Broker(#[from] BrokerError),
+}
+
+impl EnqueueError {
+    /// Whether the job store is full, see [`BrokerError::is_full`].
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Broker(error) if error.is_full())
+    }
+
+    /// Whether the jobs may be stored, see [`BrokerError::may_have_run`].
+    pub fn may_have_run(&self) -> bool {
+        matches!(self, Self::Broker(error) if error.may_have_run())
+    }
 }
 
 /// A worker was described wrongly.
@@ -120,6 +163,17 @@ pub enum BuildError {
         kind: &'static str,
         /// The type asked for.
         type_name: &'static str,
+    },
+    /// The worker has a handler for a kind of job, but does not serve the queue of that job.
+    #[error(
+        "the handler of kind {kind:?} takes jobs of queue {queue:?}, which this worker does not serve: add \
+         `.queue({queue:?}, …)`, or set `HandlerOptions::any_queue`"
+    )]
+    QueueNotServed {
+        /// Kind of the handler's job.
+        kind: &'static str,
+        /// The queue of the handler's job.
+        queue: &'static str,
     },
     /// The lease is too short to be kept alive.
     #[error("a lease must be at least 100 ms")]

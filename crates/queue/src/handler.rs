@@ -19,7 +19,7 @@ pub use checkpoint::{Checkpoint, CheckpointError};
 pub use context::{Context, LeaseLost};
 pub use data::{Data, MissingData, Provided};
 pub use extract::{AttemptNumber, FromContext, TraceParent};
-pub use failure::{BoxError, Classify, ErrorClass, Failure, IntoFailure, JobError};
+pub use failure::{BoxError, Classed, Classify, ErrorClass, Failure, IntoFailure, JobError};
 pub use function::{Function, IntoHandler};
 pub use options::HandlerOptions;
 pub use outcome::{IntoOutcome, Outcome};

@@ -52,6 +52,10 @@
 //! # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
 //! ```
 //!
+//! Worked example: [a social feed][feed].
+//!
+//! [feed]: https://github.com/tidegate/tidegate/blob/main/examples/feed/main.rs
+//!
 //! # What there is
 //!
 //! - **Handlers**: async functions with [extractors](FromContext), or types with [`Handler`]; errors by
@@ -77,11 +81,14 @@
 //! |---|---|---|---|---|
 //! | worker process killed | nothing; its leases return after they expire | same | same | everything |
 //! | producer killed before `enqueue` returned | the job is there or not, never half a batch | same | same, within a partition | everything |
-//! | Redis killed, or stopped for longer than a lease | – | – | nothing with `appendfsync always`; with `everysec` what it had not yet written while an fsync was under way, 2 s at most. Nothing is reclaimed for one lease after it | – |
+//! | Redis killed, or stopped for longer than a lease | – | – | nothing with `appendfsync always`, also if the crash tore the append-only file: the queue is audited after a restart; with `everysec` what it had not yet written while an fsync was under way, 2 s at most. Nothing is reclaimed for one lease after it | – |
 //! | power cut, kernel panic | nothing acknowledged, if the disk honours fsync | the last moments before the cut; the file stays consistent | nothing with `appendfsync always`, else the last second | everything |
 //! | failover to a replica | – | – | what the replica had not yet received, also what an old primary that lives goes on acknowledging until it is told; less with `RedisDurability::Replicas` | – |
-//! | disk or memory full | nothing; writes fail with a transient [`BrokerError`] | same | same | – |
+//! | disk or memory full | nothing; writes fail with [`BrokerError::Full`] | same | nothing; enqueues fail with [`BrokerError::Full`]; jobs run and are settled, but results are dropped while the server is full, and ready jobs wait once work has added 5 % to it | – |
 //! | database file lost or damaged, `FLUSHALL` | its jobs; a damaged file is refused at open | same | its jobs; workers go on | – |
+//!
+//! `docs/torn-aof.md` explains a fault of Redis and Valkey that can lose acknowledged writes after
+//! two crashes.
 //!
 //! Killing a process proves replay, not fsync: only a power cut tests the first column's fourth row.
 //!
@@ -128,11 +135,11 @@ mod worker;
 #[cfg(feature = "redis")]
 pub use broker::redis::{NotDurable, RedisBroker, RedisDurability, RedisOptions};
 #[cfg(feature = "sqlite")]
-pub use broker::sqlite::{Durability, OpenError, SqliteBroker, SqliteOptions};
+pub use broker::sqlite::{Durability, OpenError, OpenFile, SqliteBroker, SqliteOptions};
 pub use broker::{
     Broker, Change, CleanableState, Cursor, CursorError, Document, Documents, EventCursor, EventPage, Fetch,
-    GroupCounts, JobEvent, JobEventKind, MemoryBroker, NewJob, Page, Promoted, QueueCounts, QueueSettings, Rate,
-    RateError, Reclaim, Reclaimed, Retention, Stored, Wake,
+    GroupCounts, JobEvent, JobEventKind, MemoryBroker, NewJob, Page, Promoted, QueueCounts, QueueOverview,
+    QueueSettings, Rate, RateError, Reclaim, Reclaimed, Retention, Stored, Wake,
 };
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use cron::{
@@ -141,11 +148,13 @@ pub use cron::{
 };
 pub use error::{BrokerError, BuildError, EnqueueError, WorkerError};
 pub use event::{Ending, Event, IgnoreEvents, LogEvents, Observer};
-pub use group::{Completion, CompletionJob, CompletionPolicy, GroupError, GroupProgress, Groups, NewGroup};
+pub use group::{
+    Completion, CompletionJob, CompletionPolicy, GroupError, GroupProgress, GroupRefusal, Groups, NewGroup,
+};
 pub use handler::{
-    AttemptNumber, BoxError, Checkpoint, CheckpointError, Classify, Context, Data, ErrorClass, Failure, FromContext,
-    Function, Handler, HandlerOptions, HandlerService, IntoFailure, IntoHandler, IntoOutcome, JobError, LeaseLost,
-    MissingData, Outcome, PayloadTooNew, ProgressReporter, Provided, TraceParent,
+    AttemptNumber, BoxError, Checkpoint, CheckpointError, Classed, Classify, Context, Data, ErrorClass, Failure,
+    FromContext, Function, Handler, HandlerOptions, HandlerService, IntoFailure, IntoHandler, IntoOutcome, JobError,
+    LeaseLost, MissingData, Outcome, PayloadTooNew, ProgressReporter, Provided, TraceParent,
 };
 pub use id::{GroupId, IdError, JobId, WorkerId};
 pub use job::{Job, UpcastError};

@@ -126,6 +126,7 @@ impl Producer {
     async fn store(&self, queue: &str, jobs: Vec<NewJob>) -> Result<Vec<Stored>, EnqueueError> {
         let stored = self.broker.enqueue(queue, jobs).await.map_err(|error| match error {
             BrokerError::QueueName(fault) => EnqueueError::QueueName(fault),
+            BrokerError::Group(refusal) => EnqueueError::Group(refusal),
             other => EnqueueError::Broker(other),
         })?;
         let count = stored.iter().filter(|stored| stored.is_new()).count();

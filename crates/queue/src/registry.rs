@@ -78,6 +78,14 @@ impl Registry {
             .try_for_each(|(kind, registered)| registered.handler.check(provided).map_err(|missing| (*kind, missing)))
     }
 
+    /// A handler whose job's own queue is not served, with that queue; handlers of any queue
+    /// excepted.
+    pub(crate) fn unserved(&self, is_served: impl Fn(&str) -> bool) -> Option<(&'static str, &'static str)> {
+        let handlers = self.0.iter().filter(|(_, registered)| !registered.options.any_queue);
+        let queues = handlers.map(|(kind, registered)| (*kind, registered.handler.queue()));
+        queues.filter(|(_, queue)| !is_served(queue)).min()
+    }
+
     /// One stack for all: what a layer counts or limits, it counts over all kinds.
     pub(crate) fn wrap(&mut self, layers: Option<&HandlerService>) {
         for registered in self.0.values_mut() {

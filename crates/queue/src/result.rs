@@ -53,7 +53,7 @@ pub enum WaitError {
     #[error("the job's result does not fit its type: {0}")]
     Decode(#[from] serde_json::Error),
     /// The broker failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Broker(#[from] BrokerError),
 }
 
@@ -126,7 +126,7 @@ async fn look(broker: &dyn Broker, queue: &str, id: &JobId) -> Result<JobRecord,
 
 fn unanswered() -> BrokerError {
     let source = "no answer in time".into();
-    BrokerError::Store { operation: "reading a job", transient: true, source }
+    BrokerError::Store { operation: "reading a job", transient: true, may_have_run: false, source }
 }
 
 fn finished<T: DeserializeOwned>(record: JobRecord) -> Result<T, WaitError> {

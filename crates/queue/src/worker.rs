@@ -107,7 +107,8 @@ impl Worker {
             self.shared.id.clone(),
             self.queues.iter().map(|(name, _)| name.clone()).collect(),
             SystemClock.now(),
-        );
+        )
+        .with_lease(self.shared.lease);
         let served = |(queue, options)| Served { queue, options, state: LoopState::default() };
         let queues: Vec<_> = self.queues.into_iter().map(served).collect();
         let maintenance =

@@ -61,6 +61,7 @@ enum Action {
     Promote,
     Cancel(usize),
     Revive(usize),
+    Remove(usize),
     Drain(usize),
     RetryDead,
     Clean,
@@ -77,11 +78,19 @@ fn add() -> impl Strategy<Value = Add> {
         .prop_map(|(id, delay, priority, (order, unique, group))| Add { id, delay, priority, order, unique, group })
 }
 
+/// A batch, in which an id may occur twice: the ordering key and the id make one.
+fn enqueue(mut adds: Vec<Add>, twice: bool) -> Action {
+    if let ([first, .., last], true) = (&mut *adds, twice) {
+        (last.id, last.order) = (first.id, first.order);
+    }
+    Action::Enqueue(adds)
+}
+
 fn action() -> impl Strategy<Value = Action> {
     let token = 0usize..8;
     let rate = prop::option::of((1u32..4, 1_000u64..20_000));
     prop_oneof![
-        6 => prop::collection::vec(add(), 0..4).prop_map(Action::Enqueue),
+        6 => (prop::collection::vec(add(), 0..4), prop::bool::weighted(0.2)).prop_map(|(adds, twice)| enqueue(adds, twice)),
         8 => (prop::collection::vec(token.clone(), 0..4), 0usize..4).prop_map(|(acks, max)| Action::Exchange(acks, max)),
         4 => (token.clone(), 0u8..6).prop_map(|(token, how)| Action::Nack(token, how)),
         1 => (token.clone(), 0u8..100).prop_map(|(token, percent)| Action::Progress(token, percent)),
@@ -91,6 +100,7 @@ fn action() -> impl Strategy<Value = Action> {
         2 => Just(Action::Promote),
         3 => (0usize..20).prop_map(Action::Cancel),
         3 => (0usize..20).prop_map(Action::Revive),
+        2 => (0usize..20).prop_map(Action::Remove),
         1 => (0usize..5).prop_map(Action::Drain),
         1 => Just(Action::RetryDead),
         1 => Just(Action::Clean),
@@ -183,6 +193,10 @@ impl Player {
             Action::Promote => format!("{:?}", broker.promote(QUEUE, 100).await.unwrap()),
             Action::Cancel(nth) => match known(*nth) {
                 Some(id) => format!("{:?}", broker.cancel(QUEUE, &id).await.unwrap()),
+                None => String::new(),
+            },
+            Action::Remove(nth) => match known(*nth) {
+                Some(id) => format!("{:?}", broker.remove(QUEUE, &[id]).await.unwrap()),
                 None => String::new(),
             },
             Action::Revive(nth) => match known(*nth) {

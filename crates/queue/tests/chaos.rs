@@ -24,5 +24,8 @@ mod place;
 #[cfg(feature = "redis")]
 #[path = "chaos/restarts.rs"]
 mod restarts;
+#[cfg(feature = "redis")]
+#[path = "chaos/torn.rs"]
+mod torn;
 #[path = "chaos/verdict.rs"]
 mod verdict;

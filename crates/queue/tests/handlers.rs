@@ -327,7 +327,7 @@ mod errors {
         fn parse(text: &str) -> Result<u32, std::num::ParseIntError> {
             text.parse()
         }
-        async fn any(job: Step) -> Result<u32, BoxError> {
+        async fn any(job: Step) -> Result<u32, Failure> {
             match job.0 {
                 0 => Ok(parse("x")?),
                 1 => Ok(parse("x").or_bury()?),
@@ -351,6 +351,30 @@ mod errors {
         for (number, outcome) in (0..).zip(expected) {
             assert_eq!(queue.perform(&Step(number)).await, outcome);
         }
+    }
+
+    /// `?` on errors of other crates, none of which implements `JobError`.
+    #[tokio::test]
+    async fn of_other_crates_are_retried() {
+        async fn fail(job: Step) -> Result<(), Failure> {
+            match job.0 {
+                0 => Err(sqlx::Error::PoolTimedOut)?,
+                1 => Err(anyhow::anyhow!("the server is down").context("can't load"))?,
+                _ => drop(tidegate_testkit::http_client().build()?.get("no address").build()?),
+            }
+            Ok(())
+        }
+        let queue = served!(fail);
+        let mut ids = Vec::new();
+        for number in 0..3 {
+            ids.push(queue.enqueue(&Step(number)).await);
+        }
+        queue.drain().await;
+        let errors = ids.iter().map(|id| queue.assert_retried(id, 1).attempts[0].error.clone().unwrap());
+        let errors: Vec<_> = errors.collect();
+        assert_eq!(errors[0], sqlx::Error::PoolTimedOut.to_string());
+        assert_eq!(errors[1], "can't load: the server is down");
+        assert!(errors[2].starts_with("builder error"), "{}", errors[2]);
     }
 
     #[derive(Default)]
@@ -444,7 +468,7 @@ mod layers {
     #[tokio::test]
     async fn may_refuse_for_good() {
         let refuse = tower::layer::layer_fn(|_: HandlerService| {
-            tower::service_fn(async |_: Context| Err::<Outcome, BoxError>(Failure::bury("not allowed").into()))
+            tower::service_fn(async |_: Context| Err::<Outcome, BoxError>(Failure::bury("not allowed").into_error()))
         });
         let queue = TestQueue::new(|broker| worker(broker).layer(refuse).handler(async |_: Step| ()));
         assert_eq!(queue.perform(&Step(1)).await, Outcome::bury("not allowed"));

@@ -365,6 +365,31 @@ async fn a_cancelled_job_in_the_middle_of_a_long_list_is_skipped() {
 }
 
 #[tokio::test]
+async fn large_jobs_beside_a_cancelled_one_are_given_and_drained_some_at_a_time() {
+    let server = RedisServer::start().await;
+    let (broker, worker) = (fresh(&server, 1).await, WorkerId::generate());
+    let payload = json!("x".repeat(1_000_000));
+    let large = |name: String| NewJob::new("test", &payload, EnqueueOptions::new().id(id(&name)), 1 << 20).unwrap();
+    broker.enqueue(QUEUE, (0..12).map(|n| large(format!("large-{n:02}"))).collect()).await.unwrap();
+    // It is not the first one: its place stays, so that each job is looked at by itself.
+    assert_eq!(broker.cancel(QUEUE, &id("large-01")).await.unwrap(), Change::Applied);
+
+    let mut given = fetch(&broker, &worker, 11).await;
+    assert_eq!(given.len(), 5, "no more than 4 MiB and the job that exceeds them");
+    assert_eq!(broker.wait(&[QUEUE.to_owned()], LEASE).await.unwrap(), Wake::Ready);
+    while given.len() < 11 {
+        let more = fetch(&broker, &worker, 11 - given.len()).await;
+        assert!(!more.is_empty(), "{} of 11", given.len());
+        given.extend(more);
+    }
+    let expected: Vec<_> = (0..12).filter(|n| *n != 1).map(|n| format!("large-{n:02}")).collect();
+    assert_eq!(ids(&given), expected);
+
+    broker.enqueue(QUEUE, (0..12).map(|n| large(format!("again-{n:02}"))).collect()).await.unwrap();
+    assert_eq!(broker.drain(QUEUE, 99).await.unwrap(), 12);
+}
+
+#[tokio::test]
 async fn a_batch_lies_in_one_partition_and_chosen_ids_stay_what_they_are() {
     let server = RedisServer::start().await;
     let broker = Arc::new(fresh(&server, 7).await);
@@ -786,6 +811,25 @@ async fn large_payloads_do_not_go_in_one_step() {
     assert!(calls >= Some(15_u32), "{stats}");
 }
 
+/// Each record is written again.
+#[tokio::test]
+async fn large_dead_jobs_are_retried_in_steps_and_all_the_same() {
+    let server = RedisServer::start().await;
+    let broker = fresh(&server, 1).await;
+    let payload = json!("x".repeat(1 << 20));
+    let large = |_| NewJob::new("large", &payload, EnqueueOptions::new(), 2 << 20).unwrap();
+    broker.enqueue(QUEUE, (0..12).map(large).collect()).await.unwrap();
+    let dead = |job: LeasedJob| Nack { token: job.token, action: NackAction::Dead { error: "x".to_owned() } };
+    let nacks = fetch(&broker, &WorkerId::generate(), 12).await.into_iter().map(dead).collect();
+    broker.nack(QUEUE, nacks).await.unwrap();
+    // So that the server knows the script.
+    assert_eq!(broker.retry_dead(QUEUE, 1).await.unwrap(), 1);
+    server.cli(&["CONFIG", "RESETSTAT"]).await;
+    assert_eq!(broker.retry_dead(QUEUE, 10).await.unwrap(), 10);
+    assert_eq!(calls(&server, "evalsha").await, 3, "4, 4 and 2");
+    assert_eq!(broker.counts(QUEUE).await.unwrap().dead, 1);
+}
+
 /// Somebody took a token and died: the jobs are not left until the next one is enqueued.
 #[tokio::test]
 async fn a_lost_token_is_replaced_by_upkeep() {
@@ -860,4 +904,69 @@ async fn a_record_that_cannot_be_read_stops_nothing() {
     let counts = broker.counts(QUEUE).await.unwrap();
     assert_eq!((counts.leased, counts.dead), (0, 10));
     assert_eq!(broker.list(QUEUE, State::Dead, None, 20).await.unwrap().items.len(), 6);
+}
+
+/// A torn file may leave an id in the list of done jobs twice.
+#[tokio::test]
+async fn a_job_that_is_listed_as_done_twice_is_counted_once() {
+    let server = RedisServer::start().await;
+    let prefix = fresh_prefix();
+    let broker = broker(&server.url(), &prefix, RedisOptions::new().partitions(1)).await;
+    let worker = WorkerId::generate();
+    let finish = async |all: std::ops::Range<usize>| {
+        broker.enqueue(QUEUE, jobs(all)).await.unwrap();
+        let acks = fetch(&broker, &worker, 2_000).await.iter().map(|job| ack(&job.token)).collect();
+        let none = Fetch { worker: worker.clone(), max: 0, lease: LEASE };
+        broker.ack_and_fetch(QUEUE, acks, none).await.unwrap();
+    };
+    let repeat_first = async || {
+        let keys = server.cli(&["KEYS", "*:done"]).await;
+        let done = keys.lines().next().unwrap();
+        let first = server.cli(&["LINDEX", done, "0"]).await;
+        server.cli(&["LPUSH", done, first.trim()]).await;
+    };
+    let total = async || broker.counts(QUEUE).await.unwrap().completed_total;
+    finish(0..5).await;
+    repeat_first().await;
+    let retention = Retention { done_max: 0, ..Retention::default() };
+    broker.prune(QUEUE, retention, 100).await.unwrap();
+    assert_eq!(total().await, 5, "after a prune");
+    // Now the workers trim the list themselves.
+    finish(5..900).await;
+    repeat_first().await;
+    finish(900..1_200).await;
+    assert!(broker.counts(QUEUE).await.unwrap().done < 1_100, "some were trimmed");
+    assert_eq!(total().await, 1_200, "after a trim");
+}
+
+#[tokio::test]
+async fn a_batch_that_one_partition_refused_may_have_run() {
+    let server = RedisServer::start().await;
+    let broker = fresh(&server, 2).await;
+    broker.enqueue(QUEUE, jobs(0..10)).await.unwrap();
+    let keys = server.cli(&["KEYS", "*:job"]).await;
+    let one = keys.lines().next().unwrap();
+    server.cli(&["SET", one, "not a hash"]).await;
+    let error = broker.enqueue(QUEUE, jobs(10..30)).await.unwrap_err();
+    assert!(error.may_have_run() && !error.is_full(), "{error:?}");
+}
+
+#[tokio::test]
+async fn many_jobs_are_removed_by_id_in_steps() {
+    let server = RedisServer::start().await;
+    let broker = fresh(&server, 1).await;
+    broker.enqueue(QUEUE, jobs(0..50)).await.unwrap();
+    let worker = WorkerId::generate();
+    let leased = fetch(&broker, &worker, 45).await;
+    let acks = leased.iter().map(|job| ack(&job.token)).collect();
+    broker.ack_and_fetch(QUEUE, acks, Fetch { worker, max: 0, lease: LEASE }).await.unwrap();
+    // So that the server knows the script.
+    assert_eq!(broker.remove(QUEUE, &[id("nobody")]).await.unwrap(), [Change::NotFound]);
+    server.cli(&["CONFIG", "RESETSTAT"]).await;
+    let all: Vec<JobId> = (0..50).map(|n| id(&format!("job-{n:06}"))).collect();
+    let removed = broker.remove(QUEUE, &all).await.unwrap();
+    assert_eq!(removed[..45], [Change::Applied; 45]);
+    assert_eq!(removed[45..], [Change::Refused(State::Ready); 5]);
+    assert_eq!(calls(&server, "evalsha").await, 3, "20, 20 and 10");
+    assert_eq!(broker.counts(QUEUE).await.unwrap().completed_total, 45);
 }

@@ -15,7 +15,7 @@ use support::redis::broker;
 use support::{QUEUE, ack, ids, job, jobs};
 use tidegate_queue::{
     Broker, Context, EnqueueOptions, Event, Fetch, Handler, Job, Nack, NackAction, Observer, Outcome, QueueOptions,
-    Reclaim, RedisBroker, RedisOptions, Settled, ShutdownReport, Worker, WorkerId,
+    QueueSettings, Reclaim, RedisBroker, RedisOptions, Settled, ShutdownReport, Worker, WorkerId,
 };
 use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::{Proxy, RedisServer};
@@ -172,7 +172,26 @@ async fn a_pause_of_redis_longer_than_a_lease_reclaims_nothing_from_live_workers
     assert_eq!((counts.leased, counts.reclaimed_total), (100, 0));
 }
 
-/// The same where the pause was the server's end: its successor is another one.
+/// Connecting takes several round trips, and so longer than one heartbeat waits.
+#[tokio::test]
+async fn heartbeats_get_through_although_connecting_takes_longer_than_one_waits() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::start(&server).await;
+    let broker = connect(&proxy.url()).await;
+    broker.enqueue(QUEUE, jobs(0..1)).await.unwrap();
+    let lease = Duration::from_secs(60);
+    let fetch = Fetch { worker: WorkerId::generate(), max: 1, lease };
+    let (_, leased) = broker.ack_and_fetch(QUEUE, Vec::new(), fetch).await.unwrap();
+    let tokens: Vec<_> = leased.into_iter().map(|job| job.token).collect();
+    let delay = Duration::from_millis(200);
+    proxy.delay(delay);
+    let beat = async || {
+        let beat = broker.heartbeat(QUEUE, tokens.clone(), lease);
+        tokio::time::timeout(delay * 3 / 2, beat).await.ok()?.ok()
+    };
+    assert!(poll_until(SOON, beat).await.expect("a heartbeat is answered").lost.is_empty());
+}
+
 /// Runs until it is let go; how often it began is counted.
 struct Hold {
     begun: Arc<AtomicUsize>,
@@ -223,6 +242,7 @@ async fn runs_go_on_through_a_pause_of_redis_longer_than_their_lease() {
     }
 }
 
+/// The same where the pause was the server's end: its successor is another one.
 #[tokio::test]
 async fn a_restarted_redis_reclaims_nothing_for_one_lease() {
     let mut server = RedisServer::start().await;
@@ -299,6 +319,30 @@ async fn forgotten_scripts_are_not_noticed() {
     until_done(&broker, 200).await;
     assert_eq!(running.seen.failures.load(Ordering::SeqCst), 0);
     assert_eq!(running.end().await.settled, 200);
+}
+
+/// The registry is lost with all else, and can't be written when the queue is made anew.
+#[tokio::test]
+async fn a_queue_that_could_not_be_registered_is_registered_by_the_next_operation() {
+    const NAMES: &str = "test:{queues}:names";
+    let server = RedisServer::start().await;
+    let operate = async |broker: &RedisBroker, what| match what {
+        "enqueue" => broker.enqueue(QUEUE, jobs(0..1)).await.map(drop),
+        "pause" => broker.pause(QUEUE).await,
+        _ => broker.configure(QUEUE, QueueSettings::default()).await,
+    };
+    for failing in ["enqueue", "pause", "configure"] {
+        for next in ["enqueue", "pause", "configure"] {
+            let broker = connect(&server.url()).await;
+            operate(&broker, "enqueue").await.unwrap();
+            assert_eq!(server.cli(&["FLUSHALL"]).await, "OK");
+            assert_eq!(server.cli(&["SET", NAMES, "no hash"]).await, "OK");
+            assert!(operate(&broker, failing).await.is_err(), "{failing}");
+            assert_eq!(server.cli(&["DEL", NAMES]).await, "1");
+            operate(&broker, next).await.unwrap();
+            assert_eq!(broker.queues().await.unwrap(), [QUEUE], "{failing}, then {next}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,6 +14,7 @@ use tidegate_queue::{
     Broker, BrokerError, Change, Durability, EnqueueOptions, Fetch, JobId, LeaseToken, ManualClock, Nack, NackAction,
     OpenError, QueueSettings, Retention, Settled, SqliteBroker, SqliteOptions, State, Unique, Wake, WorkerId,
 };
+use tidegate_testkit::scale;
 
 async fn open(path: &Path, clock: &Arc<ManualClock>) -> SqliteBroker {
     let options = SqliteOptions::new().clock(clock.clone());
@@ -27,6 +28,21 @@ fn fetch(worker: &WorkerId, max: usize) -> Fetch {
 async fn raw(path: &Path) -> SqliteConnection {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true);
     options.connect().await.unwrap()
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_by_a_file_that_was_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("queue.db");
+    let broker = open(&path, &Arc::new(ManualClock::default())).await;
+    broker.enqueue(QUEUE, jobs(0..1)).await.unwrap();
+    broker.ensure_in_place().unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let error = broker.enqueue(QUEUE, jobs(1..2)).await.unwrap_err();
+    assert!(error.is_transient() && error.to_string().contains("queue.db was deleted"), "{error}");
+    assert!(broker.ensure_in_place().is_err());
+    let _other = open(&path, &Arc::new(ManualClock::default())).await;
+    assert!(broker.enqueue(QUEUE, jobs(1..2)).await.is_err(), "it is another file");
 }
 
 #[tokio::test]
@@ -59,6 +75,18 @@ async fn everything_is_there_after_a_restart() {
     let acks = vec![ack(&leased[0].token), ack(&leased[2].token)];
     let (settled, _) = second.ack_and_fetch(QUEUE, acks, fetch(&worker, 0)).await.unwrap();
     assert_eq!(settled, [Settled::Before, Settled::Now]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_new_file_is_opened_by_several_at_once() {
+    for _ in 0..scale(20, 1_000) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("queue.db");
+        let open = || tokio::spawn(SqliteBroker::open(path.clone(), SqliteOptions::default()));
+        for opened in [open(), open(), open(), open()] {
+            opened.await.unwrap().unwrap();
+        }
+    }
 }
 
 #[tokio::test]

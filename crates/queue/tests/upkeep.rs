@@ -102,3 +102,24 @@ async fn what_is_due_does_not_wait_for_what_is_trimmed() {
     stop.cancel();
     worker.await.unwrap().unwrap();
 }
+
+/// After two leases without an announcement it would count as lost.
+#[tokio::test]
+async fn an_idle_worker_announces_itself_once_a_lease() {
+    let announced = Arc::new(Semaphore::new(0));
+    let counted = announced.clone();
+    let broker = Hooked::new(move |step| {
+        if step == "announce" {
+            counted.add_permits(1);
+        }
+        std::future::ready(()).boxed()
+    });
+    let stop = CancellationToken::new();
+    let worker = worker(broker).lease(Duration::from_millis(300)).data(Arc::new(Semaphore::new(0))).build().unwrap();
+    let worker = tokio::spawn(worker.run(stop.clone()));
+    // At one announcement in 15 s, the fourth would come after 45 s.
+    let fourth = tokio::time::timeout(PATIENCE, announced.acquire_many(4)).await;
+    fourth.expect("announced four times").unwrap().forget();
+    stop.cancel();
+    worker.await.unwrap().unwrap();
+}

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidegate_queue::{
     Backoff, Broker, BuildError, Change, Classify, Concurrency, Context, Data, EnqueueOptions, Event, Failure, Handler,
-    Job, JobId, JobRecord, MemoryBroker, Observer, Outcome, Producer, QueueOptions, RetryPolicy, ShutdownReport, State,
-    Timestamp, UpcastError, Worker, WorkerBuilder,
+    HandlerOptions, Job, JobId, JobRecord, MemoryBroker, Observer, Outcome, Producer, QueueOptions, RetryPolicy,
+    ShutdownReport, State, Timestamp, UpcastError, Worker, WorkerBuilder,
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
@@ -623,4 +623,16 @@ fn a_worker_is_checked_before_it_starts() {
     assert_eq!(build(twice), Some(BuildError::DuplicateKind("task")));
     let short = house.worker().lease(Duration::from_millis(99));
     assert_eq!(build(short), Some(BuildError::LeaseTooShort));
+}
+
+#[test]
+fn a_handler_whose_queue_is_not_served_is_refused() {
+    let house = House::memory();
+    let other = || Worker::builder(house.broker.clone()).queue("other", options());
+    let refused = other().handler::<Task, _>(house.runner.clone()).build().err().unwrap();
+    assert_eq!(refused, BuildError::QueueNotServed { kind: "task", queue: QUEUE });
+    assert!(refused.to_string().contains("\"task\" takes jobs of queue \"work\""), "{refused}");
+    let any_queue = HandlerOptions::new().any_queue();
+    assert!(other().handler_with::<Task, _>(house.runner.clone(), any_queue).build().is_ok());
+    assert!(other().queue(QUEUE, options()).handler::<Task, _>(house.runner.clone()).build().is_ok());
 }

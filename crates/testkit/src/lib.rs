@@ -1,13 +1,15 @@
 //! Tests drive real processes, and nothing of a test outlives it.
 //!
-//! A [`Process`] is a started program with its output captured: wait for what it prints, for its HTTP
-//! readiness or for its exit; kill it, hang it, stop it, start it again with the same settings. Whatever way
-//! the test ends, the program and its children end with it. Beside it stand [`Scratch`] directories, ports that
-//! no other test gets ([`free_port`]), the workspace's own binaries ([`binary`]) and [`poll_until`], the one
-//! place that waits. [`redis`] starts servers with replicas, Sentinels and clusters, and puts a proxy in front that loses
-//! replies; [`PostgresServer`] has a cluster of its own, and followers of it; a
-//! [`Relay`] leads from one server to another; [`SmtpServer`] takes mails, or doesn't; `Browser` (feature `browser`) loads pages; [`scale`] lets a long proof run short, and
-//! [`Random`] is the same in every run.
+//! A [`Process`] is a started program with its output captured: wait for what it prints, for its
+//! HTTP readiness or for its exit; kill it, hang it, stop it, start it again with the same
+//! settings. Whatever way the test ends, the program and its children end with it. Beside it stand
+//! [`Scratch`] directories, ports that no other test gets ([`free_port`]), the workspace's own
+//! binaries ([`binary`]) and [`poll_until`], the one place that waits. [`redis`] starts servers
+//! with replicas, Sentinels and clusters, puts a proxy in front that loses replies, and tears
+//! append-only files; [`PostgresServer`] has a cluster of its own, and followers of it; a [`Relay`]
+//! leads from one server to another; [`SmtpServer`] takes mails, or doesn't; `Browser` (feature
+//! `browser`) loads pages; [`scale`] lets a long proof run short, and [`Random`] is the same in
+//! every run.
 //!
 //! ```
 //! use std::time::Duration;

@@ -1,5 +1,7 @@
-//! Redis for tests: servers of their own, with replicas and Sentinels, clusters, a proxy that misbehaves, and a relay that holds up replication.
+//! Redis for tests: servers of their own, with replicas and Sentinels, clusters, a proxy that
+//! misbehaves, a relay that holds up replication, and append-only files that a crash has torn.
 
+mod aof;
 mod cli;
 mod cluster;
 mod proxy;
@@ -10,6 +12,7 @@ mod tls;
 use std::time::Duration;
 
 pub use crate::relay::Relay;
+pub use aof::{AppendOnlyFile, Effect, Transaction};
 pub use cli::redis_cli;
 pub use cluster::Cluster;
 pub use proxy::Proxy;

@@ -39,6 +39,11 @@ pub struct QueueCounts {
     pub reclaimed_total: u64,
     /// Settlements that came too late and changed nothing.
     pub stale_acks_total: u64,
+    /// Jobs that were in no state after a crash of Redis, and were put back into the line.
+    pub recovered_total: u64,
+    /// Results of jobs, lines of logs, checkpoints and messages of progress that were not stored
+    /// because the store was full.
+    pub dropped_total: u64,
 }
 
 #[expect(clippy::ref_option, reason = "the signature serde asks for")]

@@ -19,6 +19,7 @@ use crate::broker::{
 };
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::BrokerError;
+use crate::group::admit;
 use crate::id::{GroupId, JobId, WorkerId};
 use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::name::check_queue_name;
@@ -135,6 +136,7 @@ impl Broker for MemoryBroker {
     }
 
     async fn enqueue(&self, queue: &str, jobs: Vec<NewJob>) -> Result<Vec<Stored>, BrokerError> {
+        admit(self, queue, &jobs).await?;
         self.step_or_make(queue, |queue, now| jobs.into_iter().map(|job| queue.enqueue(job, now)).collect())
     }
 
@@ -268,6 +270,13 @@ impl Broker for MemoryBroker {
     async fn retry(&self, queue: &str, id: &JobId) -> Result<Change, BrokerError> {
         let change = self.step(queue, |queue, now| Some(queue.revive(id, now)));
         Ok(change.unwrap_or(Change::NotFound))
+    }
+
+    async fn remove(&self, queue: &str, ids: &[JobId]) -> Result<Vec<Change>, BrokerError> {
+        Ok(ids
+            .iter()
+            .map(|id| self.step(queue, |queue, _| Some(queue.remove(id))).unwrap_or(Change::NotFound))
+            .collect())
     }
 
     async fn clean(

@@ -2,7 +2,11 @@
 //!
 //! Each step is one script on one partition, so it happens wholly or not at all, and by the server's clock. A lost reply
 //! does no harm: a known id stays as it is, a settled lease says so, and a fetch hands over what an earlier one gave.
+//!
+//! A step whose effects a crash tore in the server's append-only file leaves a job in two places
+//! or in the old one; see `audit`.
 
+mod audit;
 mod documents;
 mod durability;
 mod envelope;
@@ -28,20 +32,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::{try_join, try_join_all};
 use tidegate_redis::{BlockingPool, Client, Keyspace};
 use tokio::runtime::Handle;
 
 use crate::broker::{
     Broker, Change, CleanableState, Cursor, Document, Documents, EventCursor, EventPage, Fetch, GroupCounts, NewJob,
-    Page, Promoted, QueueCounts, QueueSettings, Reclaim, Reclaimed, Retention, Stored, Wake,
+    Page, Promoted, QueueCounts, QueueOverview, QueueSettings, Reclaim, Reclaimed, Retention, Stored, Wake,
 };
 use crate::clock::Timestamp;
 use crate::error::BrokerError;
+use crate::group::admit;
 use crate::id::{GroupId, JobId, WorkerId};
 use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::record::{JobRecord, LogLine, Progress};
 use crate::state::State;
 use crate::worker::WorkerInfo;
+use audit::Audits;
 pub use durability::{NotDurable, RedisDurability};
 use gather::Carrier;
 use keys::RegistryKeys;
@@ -60,6 +67,13 @@ use wait::Listeners;
 ///
 /// As durable as the server: an acknowledged job survives `kill -9` of it with an append-only file, a power cut only with
 /// `appendfsync always`, and a failover where the replica had received it. [`RedisDurability`] lets enqueues wait for more.
+/// Each restart and failover is followed by an audit, which puts jobs into the line that have lost
+/// their place.
+///
+/// A server that has reached `maxmemory` refuses enqueues with [`BrokerError::Full`] and runs
+/// everything else. Dead jobs are kept, so work may add to the server: once it has added 5 %, a fetch
+/// that would lease ready jobs is refused with the same error, until there is memory. Results, lines of logs, events and long errors are then dropped or shortened,
+/// and counted in [`QueueCounts::dropped_total`].
 ///
 /// With several partitions order, and "all or none" for a batch, hold within each; jobs whose ids end in one `~` route, as
 /// those of one ordering or unique key do, lie in one. [`Retention`]'s numbers, and what [`QueueSettings`] allow, are
@@ -75,6 +89,7 @@ pub struct RedisBroker {
     queues: Queues,
     listeners: Listeners,
     pulse: Pulse,
+    audits: Audits,
 }
 
 impl RedisBroker {
@@ -92,6 +107,7 @@ impl RedisBroker {
             scripts,
             queues: Queues::default(),
             pulse: Pulse::like(&client),
+            audits: Audits::new(Handle::current()),
             listeners: Listeners::new(pool, Handle::current()),
             client,
             keyspace,
@@ -172,6 +188,7 @@ impl Broker for RedisBroker {
     }
 
     async fn enqueue(&self, queue: &str, jobs: Vec<NewJob>) -> Result<Vec<Stored>, BrokerError> {
+        admit(self, queue, &jobs).await?;
         self.add(queue, jobs).await
     }
 
@@ -224,6 +241,19 @@ impl Broker for RedisBroker {
         self.numbers(queue).await
     }
 
+    async fn overviews(&self, queues: &[&str]) -> Result<Vec<QueueOverview>, BrokerError> {
+        try_join_all(queues.iter().map(|queue| async {
+            let (counts, settings) = try_join(self.numbers(queue), self.set_up_as(queue)).await?;
+            Ok(QueueOverview::new(counts, settings))
+        }))
+        .await
+    }
+
+    async fn running(&self, queues: &[&str], limit: usize) -> Result<Vec<JobRecord>, BrokerError> {
+        let pages = queues.iter().map(|queue| self.page(queue, State::Leased, None, limit));
+        Ok(try_join_all(pages).await?.into_iter().flat_map(|page| page.items).collect())
+    }
+
     async fn queues(&self) -> Result<Vec<String>, BrokerError> {
         self.names().await
     }
@@ -242,6 +272,10 @@ impl Broker for RedisBroker {
 
     async fn retry(&self, queue: &str, id: &JobId) -> Result<Change, BrokerError> {
         self.change(queue, id, Wish::Retry).await
+    }
+
+    async fn remove(&self, queue: &str, ids: &[JobId]) -> Result<Vec<Change>, BrokerError> {
+        self.remove_some(queue, ids).await
     }
 
     async fn clean(

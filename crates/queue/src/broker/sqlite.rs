@@ -11,6 +11,7 @@ mod events;
 mod fetch;
 #[cfg(test)]
 mod fuzz;
+mod in_place;
 mod links;
 mod open;
 mod read;
@@ -23,6 +24,7 @@ mod sql;
 mod workers;
 mod writer;
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,20 +37,26 @@ use crate::broker::documents::{check_body, check_size};
 use crate::broker::wait::wait;
 use crate::broker::{
     Broker, CHECKPOINT_LIMIT, Change, CleanableState, Cursor, Document, Documents, EventCursor, EventPage, Fetch,
-    GroupCounts, NewJob, Page, Promoted, QueueCounts, QueueSettings, Reclaim, Reclaimed, Retention, Stored, Wake,
+    GroupCounts, NewJob, Page, Promoted, QueueCounts, QueueOverview, QueueSettings, Reclaim, Reclaimed, Retention,
+    Stored, Wake,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::error::BrokerError;
+use crate::group::admit;
 use crate::id::{GroupId, JobId, WorkerId};
 use crate::lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, Settled};
 use crate::name::check_queue_name;
 use crate::record::{JobRecord, LogLine, Progress, shortened};
 use crate::state::State;
 use crate::worker::WorkerInfo;
+pub use in_place::OpenFile;
 pub use open::{Durability, OpenError, SqliteOptions};
 use writer::Writer;
 
 /// Durable jobs in one SQLite file. See [`SqliteOptions`] for what can be chosen.
+///
+/// A file that is deleted, moved or replaced while it is open takes no more writes: they fail until
+/// the process is restarted.
 ///
 /// Cost: a commit is one fsync under [`Durability::Full`], shared by the calls that wait for it;
 /// enqueueing and settling take one statement for 500 jobs.
@@ -57,6 +65,7 @@ pub struct SqliteBroker {
     readers: SqlitePool,
     writer: Writer,
     changes: watch::Receiver<()>,
+    file: OpenFile,
 }
 
 impl SqliteBroker {
@@ -66,6 +75,15 @@ impl SqliteBroker {
     /// [`OpenError`] says what is wrong with the file; it was left as it is.
     pub async fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OpenError> {
         open::open(path.as_ref(), options).await
+    }
+
+    /// Fails if the file was deleted, moved or replaced while it is open: what is written to it
+    /// would vanish with the process. Each write asks this first.
+    ///
+    /// # Errors
+    /// With the path, and what to do.
+    pub fn ensure_in_place(&self) -> std::io::Result<()> {
+        self.file.ensure_in_place()
     }
 
     /// Finishes what waits and closes the file. Later calls fail with [`BrokerError::Closed`].
@@ -125,7 +143,7 @@ impl Broker for SqliteBroker {
     }
 
     async fn settings(&self, queue: &str) -> Result<QueueSettings, BrokerError> {
-        read::settings(&self.readers, queue).await
+        Ok(read::overview(&self.readers, queue, self.clock.now()).await?.settings)
     }
 
     async fn events(&self, queue: &str, after: Option<EventCursor>, limit: usize) -> Result<EventPage, BrokerError> {
@@ -150,6 +168,7 @@ impl Broker for SqliteBroker {
 
     async fn enqueue(&self, queue: &str, jobs: Vec<NewJob>) -> Result<Vec<Stored>, BrokerError> {
         check_queue_name(queue)?;
+        admit(self, queue, &jobs).await?;
         self.writer.run(fetch::Enqueue { queue: queue.to_owned(), jobs }).await
     }
 
@@ -201,7 +220,15 @@ impl Broker for SqliteBroker {
     }
 
     async fn counts(&self, queue: &str) -> Result<QueueCounts, BrokerError> {
-        read::counts(&self.readers, queue, self.clock.now()).await
+        Ok(read::overview(&self.readers, queue, self.clock.now()).await?.counts)
+    }
+
+    async fn overviews(&self, queues: &[&str]) -> Result<Vec<QueueOverview>, BrokerError> {
+        read::overviews(&self.readers, queues, self.clock.now()).await
+    }
+
+    async fn running(&self, queues: &[&str], limit: usize) -> Result<Vec<JobRecord>, BrokerError> {
+        read::running(&self.readers, queues, limit).await
     }
 
     async fn queues(&self) -> Result<Vec<String>, BrokerError> {
@@ -226,6 +253,10 @@ impl Broker for SqliteBroker {
     async fn retry(&self, queue: &str, id: &JobId) -> Result<Change, BrokerError> {
         let (queue, id) = (queue.to_owned(), id.clone());
         self.writer.run(actions::ChangeOne { queue, id, wish: actions::Wish::Revive }).await
+    }
+
+    async fn remove(&self, queue: &str, ids: &[JobId]) -> Result<Vec<Change>, BrokerError> {
+        self.writer.run(actions::Remove { queue: queue.to_owned(), ids: ids.to_vec() }).await
     }
 
     async fn clean(
@@ -257,7 +288,15 @@ pub(super) fn failed(operation: &'static str, error: Arc<sqlx::Error>) -> Broker
     if matches!(*error, sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed) {
         return BrokerError::Closed;
     }
-    let transient = matches!(*error, sqlx::Error::PoolTimedOut)
-        || matches!(open::primary_code(&error), Some(open::BUSY | open::LOCKED | open::FULL | open::IO));
-    BrokerError::Store { operation, transient, source: Box::new(error) }
+    let code = open::primary_code(&error);
+    if code == Some(open::FULL) {
+        return BrokerError::Full { operation, source: Box::new(error) };
+    }
+    let transient = matches!(*error, sqlx::Error::PoolTimedOut | sqlx::Error::Io(_))
+        || matches!(code, Some(open::BUSY | open::LOCKED | open::IO));
+    // A failed transaction is rolled back. Only a commit that met a failing disk, or a file that
+    // was deleted meanwhile, may be seen by other processes or after a restart.
+    let gone_after_commit = matches!(&*error, sqlx::Error::Io(error) if error.kind() == ErrorKind::Other);
+    let may_have_run = code == Some(open::IO) || gone_after_commit;
+    BrokerError::Store { operation, transient, may_have_run, source: Box::new(error) }
 }

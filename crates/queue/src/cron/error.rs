@@ -87,6 +87,6 @@ pub enum ScheduleError {
     #[error("schedule {0:?} was changed by others at the same time, again and again")]
     Contended(String),
     /// The broker failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Broker(#[from] BrokerError),
 }

@@ -20,6 +20,9 @@ use super::expression;
 use super::schedule::Recurrence;
 use crate::clock::Timestamp;
 
+/// Characters of an unknown zone's name that are compared and repeated.
+const LONGEST_ZONE: usize = 64;
+
 /// How far apart offsets are looked at. No zone changes its offset and back within so short a time.
 const STRIDE: i64 = 6 * 3600;
 /// Further than any wall clock is from UTC, the days that zones have left out included.
@@ -111,12 +114,23 @@ fn within(ms: i64) -> Option<Timestamp> {
 
 fn zone_of(name: &str) -> Result<Tz, ScheduleError> {
     name.parse().map_err(|_| {
-        let like = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).find(|known| {
-            known.eq_ignore_ascii_case(name)
-                || known.rsplit('/').next().is_some_and(|city| city.eq_ignore_ascii_case(&name.replace(' ', "_")))
-        });
-        ScheduleError::Zone { zone: name.chars().take(64).collect(), like }
+        let zone: String = name.chars().take(LONGEST_ZONE).collect();
+        ScheduleError::Zone { like: most_like(&zone), zone }
     })
+}
+
+/// The zone whose name, or whose city, differs in the fewest letters. `None` if all differ in more
+/// than a quarter of them.
+fn most_like(name: &str) -> Option<&'static str> {
+    let name = name.replace(' ', "_").to_ascii_lowercase();
+    let most = (name.chars().count() / 4).max(1);
+    let distance = |known: &str| {
+        let known = known.to_ascii_lowercase();
+        let city = known.rsplit('/').next().unwrap_or_default();
+        strsim::damerau_levenshtein(&name, &known).min(strsim::damerau_levenshtein(&name, city))
+    };
+    let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).map(|known| (distance(known), known));
+    known.filter(|(distance, _)| *distance <= most).min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
 }
 
 fn wall_clock(seconds: i64) -> Option<NaiveDateTime> {

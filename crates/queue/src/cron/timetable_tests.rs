@@ -103,9 +103,16 @@ fn intervals_keep_their_grid() {
 
 #[test]
 fn an_unknown_zone_is_named_with_a_known_one_like_it() {
-    for (given, like) in
-        [("europe/berlin", Some("Europe/Berlin")), ("New York", Some("America/New_York")), ("Mars/Base", None)]
-    {
+    for (given, like) in [
+        ("europe/berlin", Some("Europe/Berlin")),
+        ("New York", Some("America/New_York")),
+        ("Europe/Berln", Some("Europe/Berlin")),
+        ("Eurpoe/Brelin", Some("Europe/Berlin")),
+        ("Berln", Some("Europe/Berlin")),
+        ("America/Los Angelos", Some("America/Los_Angeles")),
+        ("Mars/Base", None),
+        ("", None),
+    ] {
         match Timetable::new(&Recurrence::cron("* * * * *", given)) {
             Err(ScheduleError::Zone { zone, like: found }) => assert_eq!((zone.as_str(), found), (given, like)),
             other => panic!("{other:?}"),

@@ -39,10 +39,10 @@ pub enum GroupError {
     #[error("group {0} was changed by others at the same time, again and again")]
     Contended(GroupId),
     /// The members or the completion job are not allowed, or were not enqueued.
-    #[error(transparent)]
+    #[error("{0}")]
     Enqueue(#[from] EnqueueError),
     /// The broker failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Broker(#[from] BrokerError),
 }
 

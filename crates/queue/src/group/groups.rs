@@ -64,8 +64,9 @@ impl NewGroup {
 ///
 /// - A process that stands still in the midst of completing a group, while others complete it, and goes on more than a day
 ///   later, enqueues its job again if the job's record is gone.
-/// - A member that is enqueued after sealing runs, and is counted, but the group may have completed by then. A dead member
-///   that is retried by hand moves the counts again, and completes nothing a second time.
+/// - A job that names a sealed or completed group, or a group in another queue, is
+///   [refused](crate::BrokerError::Group). One that is enqueued in the moment of sealing may still get in: it runs, and is
+///   counted, but the group may have completed by then. A dead member that is retried by hand moves the counts again, and completes nothing a second time.
 /// - Completed groups are kept for a day, the latest 1,000 of them; a group that is never sealed, until it is
 ///   [forgotten](Self::forget).
 /// - Each open group is looked at every few seconds, at the cost of some reads: keep to hundreds of open ones at a time.
@@ -136,6 +137,16 @@ impl Groups {
         } else {
             Err(GroupError::Exists(id))
         }
+    }
+
+    /// Whether the group of that name was created with the same queue and completion job.
+    ///
+    /// # Errors
+    /// [`GroupError::Unknown`], [`Broken`](GroupError::Broken), or a failing broker.
+    pub async fn is_alike(&self, group: &NewGroup) -> Result<bool, GroupError> {
+        let Some(id) = &group.id else { return Ok(false) };
+        let Body { queue, completion, .. } = self.entry(id).await?.body;
+        Ok(queue == group.queue && completion == group.completion)
     }
 
     /// Creates a group unless it is there. Returns whether it was not.

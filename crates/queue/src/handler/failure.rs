@@ -4,8 +4,11 @@ use std::error::Error;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
+use super::checkpoint::CheckpointError;
+use super::data::MissingData;
 use super::outcome::{IntoOutcome, Outcome};
 use crate::error::{BrokerError, EnqueueError};
+use crate::group::GroupError;
 use crate::record::{TEXT_LIMIT, shortened};
 
 /// Any error.
@@ -67,27 +70,91 @@ pub enum ErrorClass {
     message = "`{Self}` doesn't say what becomes of the job it ends",
     label = "not a `JobError`",
     note = "`impl JobError for {Self} {{}}` makes it count as a failure to be retried; override `class` for more",
-    note = "an error type of others is classed on the spot: `.or_retry()?`, `.or_bury()?`, … of the trait `Classify`"
+    note = "a function that returns `Result<T, Failure>` needs no `JobError`: `?` turns any error into a `Failure`"
 )]
 pub trait JobError: Into<BoxError> {
     /// What becomes of the job; to be retried by default.
+    ///
+    /// A plain `?` in a function that returns `Result<T, Failure>` drops the class, without a warning: it accepts every
+    /// error, cannot see that this one is a `JobError`, and retries. Two ways keep the class: the handler returns the type
+    /// of the error, or [`classed`](Classed::classed) stands in front of the `?`.
+    ///
+    /// ```
+    /// use tidegate_queue::{Classed, ErrorClass, Failure, JobError, Outcome};
+    ///
+    /// #[derive(Debug, thiserror::Error)]
+    /// #[error("the card was refused")]
+    /// struct Refused;
+    ///
+    /// impl JobError for Refused {
+    ///     fn class(&self) -> ErrorClass {
+    ///         ErrorClass::Bury
+    ///     }
+    /// }
+    ///
+    /// fn charge() -> Result<(), Refused> {
+    ///     Err(Refused)
+    /// }
+    ///
+    /// // Right: the handler returns the type of the error.
+    /// async fn own_type() -> Result<(), Refused> {
+    ///     charge()?;
+    ///     Ok(())
+    /// }
+    ///
+    /// // Right: `classed` keeps the class.
+    /// async fn classed() -> Result<(), Failure> {
+    ///     charge().classed()?;
+    ///     Ok(())
+    /// }
+    ///
+    /// // Wrong: retried until the attempts are used up.
+    /// async fn plain() -> Result<(), Failure> {
+    ///     charge()?;
+    ///     Ok(())
+    /// }
+    ///
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// assert_eq!(own_type().await.unwrap_err().class(), ErrorClass::Bury);
+    /// assert_eq!(classed().await.unwrap_err().class(), ErrorClass::Bury);
+    /// assert_eq!(plain().await.unwrap_err().class(), ErrorClass::Retry);
+    /// # });
+    /// ```
     fn class(&self) -> ErrorClass {
         ErrorClass::Retry
     }
 }
 
-/// A classed error of any type.
+/// An error of any type, with its class: what `?` turns every error of a job handler into.
 ///
-/// `?` turns each [`JobError`] into it and keeps its class; other errors are classed on the spot with
-/// [`Classify`]. It is an error itself, so that `?` also carries it into a [`BoxError`], which finds its class again.
+/// An error is retried. Exceptions:
+///
+/// - [`Classify`] sets the class explicitly: `.or_bury()?`, `.or_snooze(delay)?` and so on.
+/// - A [`Failure`] and the errors of this crate keep their class.
+/// - A [`JobError`] keeps its class if the handler returns that type (`Result<T, ChargeError>`), or
+///   after [`classed`](Classed::classed). A plain `?` into a `Failure` cannot see the class and
+///   retries.
+///
+/// A `Failure` is not a [`std::error::Error`], as in other types that accept every error.
+/// [`into_error`](Self::into_error) makes it one and keeps the class.
 ///
 /// ```
 /// use tidegate_queue::{Classify, Failure};
 ///
-/// async fn resize(path: &str) -> Result<u64, Failure> {
-///     let width: u64 = path.rsplit('x').next().unwrap_or_default().parse().or_bury()?;
-///     let bytes = std::fs::metadata(path)?.len(); // an I/O error is a `JobError`: retry
+/// async fn resize(path: &str, url: &str) -> Result<u64, Failure> {
+///     let width: u64 = path.rsplit('x').next().unwrap_or_default().parse().or_bury()?; // never succeeds
+///     let bytes = std::fs::metadata(path)?.len(); // `std::io::Error`: retried
+///     reqwest::get(url).await?.error_for_status()?; // `reqwest::Error`: retried
 ///     Ok(bytes / width)
+/// }
+///
+/// async fn count(pool: &sqlx::SqlitePool) -> Result<i64, Failure> {
+///     Ok(sqlx::query_scalar("SELECT count(*) FROM image").fetch_one(pool).await?) // `sqlx::Error`: retried
+/// }
+///
+/// async fn publish(check: impl Fn() -> anyhow::Result<()>) -> Result<(), Failure> {
+///     check()?; // `anyhow::Error`: retried
+///     Err("no images")? // a text: retried
 /// }
 /// ```
 #[derive(Debug)]
@@ -126,6 +193,22 @@ impl Failure {
     pub fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.error
     }
+
+    /// Converts the failure into a standard error, for a layer or a function that returns
+    /// [`BoxError`].
+    ///
+    /// The class is found again when the error becomes a `Failure` or ends a run.
+    ///
+    /// ```
+    /// use tidegate_queue::{ErrorClass, Failure};
+    ///
+    /// let error = Failure::bury("no such user").into_error();
+    /// assert_eq!(error.to_string(), "no such user");
+    /// assert_eq!(Failure::from(error).class(), ErrorClass::Bury);
+    /// ```
+    pub fn into_error(self) -> BoxError {
+        Box::new(ClassedError(self))
+    }
 }
 
 impl fmt::Display for Failure {
@@ -134,16 +217,47 @@ impl fmt::Display for Failure {
     }
 }
 
-impl Error for Failure {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.error.source()
+/// Any error: retried, unless it carries a class (see [`Failure`]).
+impl<E: Into<BoxError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        Self { class: class_of(&*error), error }
     }
 }
 
-impl<E: JobError> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self { class: error.class(), error: error.into() }
+/// A [`Failure`] as a standard error.
+#[derive(Debug)]
+struct ClassedError(Failure);
+
+impl fmt::Display for ClassedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
+}
+
+impl Error for ClassedError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.error.source()
+    }
+}
+
+/// The class of a [`ClassedError`] among the error and its sources, or that of the outermost error
+/// of this crate among them.
+fn class_of(error: &(dyn Error + 'static)) -> ErrorClass {
+    fn own<E: JobError + Error + 'static>(error: &(dyn Error + 'static)) -> Option<ErrorClass> {
+        error.downcast_ref::<E>().map(JobError::class)
+    }
+    fn own_of_any(error: &(dyn Error + 'static)) -> Option<ErrorClass> {
+        own::<BrokerError>(error)
+            .or_else(|| own::<EnqueueError>(error))
+            .or_else(|| own::<CheckpointError>(error))
+            .or_else(|| own::<GroupError>(error))
+            .or_else(|| own::<MissingData>(error))
+    }
+    if let Some(classed) = in_chain::<ClassedError>(error) {
+        return classed.0.class;
+    }
+    std::iter::successors(Some(error), |error| (*error).source()).find_map(own_of_any).unwrap_or_default()
 }
 
 impl From<Failure> for Outcome {
@@ -170,8 +284,8 @@ impl IntoOutcome for Failure {
     message = "`{Self}` doesn't say what becomes of the job it ends",
     label = "not a `JobError`",
     note = "`impl JobError for {Self} {{}}` makes it count as a failure to be retried; override `class` for more",
-    note = "or return `Result<T, Failure>` and class it on the spot: `.or_retry()?`, `.or_bury()?`, … of the trait \
-            `Classify`; `Result<T, BoxError>` retries every error"
+    note = "or return `Result<T, Failure>`: `?` turns any error into a `Failure`, which is retried; \
+            `.or_bury()?`, … of the trait `Classify` choose another class"
 )]
 pub trait IntoFailure {
     /// Classes the error.
@@ -180,7 +294,7 @@ pub trait IntoFailure {
 
 impl<E: JobError> IntoFailure for E {
     fn into_failure(self) -> Failure {
-        Failure::from(self)
+        Failure::new(self.class(), self)
     }
 }
 
@@ -270,11 +384,49 @@ impl<T, E: Into<BoxError>> Classify<T> for Result<T, E> {
     }
 }
 
-/// Any error, to be retried, unless it is or was caused by a [`Failure`] of another class. The class of a [`JobError`]
-/// that `?` turned into a `BoxError` is not known any more: return a [`Failure`] to keep it.
+/// Keeps the class of a [`JobError`] on its way into a [`Failure`].
+///
+/// ```
+/// use tidegate_queue::{Classed, ErrorClass, Failure, JobError};
+///
+/// #[derive(Debug, thiserror::Error)]
+/// #[error("the card was refused")]
+/// struct Refused;
+///
+/// impl JobError for Refused {
+///     fn class(&self) -> ErrorClass {
+///         ErrorClass::Bury
+///     }
+/// }
+///
+/// fn charge() -> Result<(), Refused> {
+///     Err(Refused)
+/// }
+///
+/// fn order() -> Result<(), Failure> {
+///     charge().classed()?;
+///     Ok(())
+/// }
+/// assert_eq!(order().unwrap_err().class(), ErrorClass::Bury);
+/// ```
+pub trait Classed<T> {
+    /// Turns the error into a [`Failure`] of its class.
+    ///
+    /// # Errors
+    /// The error, with its class.
+    fn classed(self) -> Result<T, Failure>;
+}
+
+impl<T, E: IntoFailure> Classed<T> for Result<T, E> {
+    fn classed(self) -> Result<T, Failure> {
+        self.map_err(IntoFailure::into_failure)
+    }
+}
+
+/// Any error: retried, unless it carries a class (see [`Failure`]).
 impl JobError for BoxError {
     fn class(&self) -> ErrorClass {
-        in_chain::<Failure>(&**self).map_or(ErrorClass::Retry, Failure::class)
+        class_of(&**self)
     }
 }
 
@@ -301,10 +453,15 @@ retried![
     tokio::time::error::Elapsed,
 ];
 
-/// A store that is busy or full is no fault of the job's: it is put off for 5 s, and burns no attempt.
+/// A store that is busy or full is no fault of the job's: it is put off for 5 s, and burns no attempt. A job that a group
+/// does not take is buried: the group never will.
 impl JobError for BrokerError {
     fn class(&self) -> ErrorClass {
-        if self.is_transient() { ErrorClass::Snooze(STORE_PAUSE) } else { ErrorClass::Retry }
+        match self {
+            Self::Group(_) => ErrorClass::Bury,
+            _ if self.is_transient() => ErrorClass::Snooze(STORE_PAUSE),
+            _ => ErrorClass::Retry,
+        }
     }
 }
 
@@ -420,18 +577,46 @@ mod tests {
                 ErrorClass::Discard
             }
         }
-        let typed = || -> Result<(), Failure> { Ok(Err(Typed)?) };
+        let typed = || -> Result<(), Failure> { Err(Typed).classed() };
         assert_eq!(typed().unwrap_err().class(), ErrorClass::Discard);
         let any = || -> Result<u32, BoxError> { Ok("x".parse::<u32>()?) };
         assert_eq!(any().unwrap_err().class(), ErrorClass::Retry);
-        let classed = || -> Result<u32, BoxError> { Ok("x".parse::<u32>().or_bury()?) };
+        let classed = || -> Result<u32, Failure> { "x".parse::<u32>().or_bury() };
         assert_eq!(classed().unwrap_err().class(), ErrorClass::Bury);
         assert_eq!(classed().into_outcome(), Outcome::bury("invalid digit found in string"));
+        let passed_on = || -> Result<u32, Failure> { Ok(classed()? + 1) };
+        assert_eq!(passed_on().unwrap_err().class(), ErrorClass::Bury);
 
         #[derive(Debug, thiserror::Error)]
         #[error("wrapped")]
-        struct Wrapped(#[from] Failure);
-        let wrapped: BoxError = Wrapped(Failure::bury("deep")).into();
+        struct Wrapped(#[source] BoxError);
+        let wrapped: BoxError = Wrapped(Failure::bury("deep").into_error()).into();
         assert_eq!(Err::<(), _>(wrapped).into_outcome(), Outcome::bury("wrapped: deep"));
+    }
+
+    #[test]
+    fn question_marks_keep_the_class_of_this_crates_errors() {
+        fn class<E: Into<BoxError>>(error: E) -> ErrorClass {
+            let convert = || -> Result<(), Failure> { Ok(Err(error)?) };
+            convert().unwrap_err().class()
+        }
+        let busy = || BrokerError::Store {
+            operation: "enqueue",
+            transient: true,
+            may_have_run: false,
+            source: "locked".into(),
+        };
+        assert_eq!(class(busy()), ErrorClass::Snooze(STORE_PAUSE));
+        assert_eq!(class(EnqueueError::from(busy())), ErrorClass::Snooze(STORE_PAUSE));
+        assert_eq!(class(GroupError::Broker(busy())), ErrorClass::Snooze(STORE_PAUSE));
+        assert_eq!(class(CheckpointError::Store(busy())), ErrorClass::Snooze(STORE_PAUSE));
+        assert_eq!(class(EnqueueError::TraceParent), ErrorClass::Bury);
+        #[derive(Debug, thiserror::Error)]
+        #[error("while ordering")]
+        struct Around(#[source] BoxError);
+        assert_eq!(class(Around(busy().into())), ErrorClass::Snooze(STORE_PAUSE));
+        assert_eq!(class(Around(EnqueueError::TraceParent.into())), ErrorClass::Bury);
+        assert_eq!(class(anyhow::Error::new(busy()).context("while ordering")), ErrorClass::Snooze(STORE_PAUSE));
+        assert_eq!(class(MissingData { type_name: "Mailer" }), MissingData { type_name: "Mailer" }.class());
     }
 }

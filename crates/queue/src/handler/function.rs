@@ -22,6 +22,10 @@ pub trait ErasedHandler: Send + Sync + 'static {
     #[doc(hidden)]
     fn kind(&self) -> &'static str;
 
+    /// The queue of the handler's job.
+    #[doc(hidden)]
+    fn queue(&self) -> &'static str;
+
     #[doc(hidden)]
     fn run(self: Arc<Self>, context: Context) -> Running;
 
@@ -107,6 +111,10 @@ impl<J: Job, H: Handler<J>> ErasedHandler for ObjectHandler<J, H> {
         J::KIND
     }
 
+    fn queue(&self) -> &'static str {
+        J::QUEUE
+    }
+
     fn run(self: Arc<Self>, context: Context) -> Running {
         Box::pin(async move {
             match typed::<J>(&context)? {
@@ -144,6 +152,10 @@ where
 {
     fn kind(&self) -> &'static str {
         J::KIND
+    }
+
+    fn queue(&self) -> &'static str {
+        J::QUEUE
     }
 
     fn run(self: Arc<Self>, context: Context) -> Running {

@@ -19,6 +19,7 @@ use crate::retry::RetryPolicy;
 pub struct HandlerOptions {
     pub(crate) retry: Option<RetryPolicy>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) any_queue: bool,
 }
 
 impl HandlerOptions {
@@ -36,6 +37,17 @@ impl HandlerOptions {
     /// Sets the longest run of this kind.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// Allows a worker that does not serve the job's own queue ([`Job::QUEUE`](crate::Job::QUEUE)).
+    ///
+    /// By default such a handler is a
+    /// [`BuildError::QueueNotServed`](crate::BuildError::QueueNotServed), because jobs in their own
+    /// queue would wait forever. Set this if the jobs are enqueued into other queues, or if another
+    /// worker serves that queue.
+    pub fn any_queue(mut self) -> Self {
+        self.any_queue = true;
         self
     }
 }

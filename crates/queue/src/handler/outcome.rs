@@ -127,8 +127,8 @@ impl Outcome {
     message = "a job handler can't return `{Self}`",
     label = "not an outcome",
     note = "return `Outcome`, `()`, or `Result<T, E>` where `T` is `Serialize` (or `Outcome`) and `E` is a `JobError`",
-    note = "`impl JobError for YourError {{}}` makes an error type of yours count as a failure to be retried; \
-            `Result<T, BoxError>` takes any error"
+    note = "`Result<T, Failure>` takes any error by `?` and retries it; \
+            `impl JobError for YourError {{}}` makes an error type of yours a handler's own"
 )]
 pub trait IntoOutcome {
     /// Turns the value into what becomes of the job.

@@ -33,7 +33,9 @@ const PRUNE_TICK: Duration = Duration::from_secs(60);
 const LONGEST_RECLAIM_TICK: Duration = Duration::from_secs(10);
 const SHORTEST_RECLAIM_TICK: Duration = Duration::from_millis(25);
 
-/// Between two looks at what to say of this worker, and longest time without a word.
+/// Time between two checks whether to announce this worker, and longest time between two
+/// announcements. A worker with a shorter lease announces itself once a lease: after two of them it
+/// counts as lost.
 const ANNOUNCE_TICK: Duration = Duration::from_secs(5);
 const LONGEST_SILENCE: Duration = Duration::from_secs(15);
 
@@ -52,10 +54,11 @@ pub(super) async fn run(shared: &Shared, queues: &[Served], info: WorkerInfo) {
 
 async fn announce(shared: &Shared, mut info: WorkerInfo) {
     let tick = beat_of(shared.lease).min(ANNOUNCE_TICK);
+    let longest_silence = LONGEST_SILENCE.min(shared.lease);
     let mut last: Option<(usize, Instant)> = None;
     loop {
         let running = shared.leases.len();
-        if last.is_none_or(|(then, at)| then != running || at.elapsed() >= LONGEST_SILENCE) {
+        if last.is_none_or(|(then, at)| then != running || at.elapsed() >= longest_silence) {
             info.running = running;
             match shared.broker.announce(info.clone()).await {
                 Ok(()) => last = Some((running, Instant::now())),

@@ -30,7 +30,7 @@ pub enum ScanSettingsError {
     #[error("the setting was changed by others at the same time, again and again")]
     Contended,
     /// The broker failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Broker(#[from] BrokerError),
 }
 

@@ -142,8 +142,10 @@ impl WorkerBuilder {
         self
     }
 
-    /// Runs jobs of one kind, from whichever queue, with an async function or a [`Handler`](crate::Handler): see
-    /// [`IntoHandler`]. Jobs of a kind without handler go back delayed, with a note, for a worker that knows them.
+    /// Runs jobs of one kind, from whichever queue, with an async function or a
+    /// [`Handler`](crate::Handler): see [`IntoHandler`]. The worker must serve the job's own queue,
+    /// unless [`HandlerOptions::any_queue`] is set. Jobs of a kind without handler go back delayed,
+    /// with a note, for a worker that knows them.
     pub fn handler<M, H>(self, handler: H) -> Self
     where
         H: IntoHandler<M, Handler: ErasedHandler>,
@@ -287,6 +289,10 @@ impl WorkerBuilder {
         }
         if self.handlers.is_empty() {
             return Err(BuildError::NoHandler);
+        }
+        if let Some((kind, queue)) = self.handlers.unserved(|name| self.queues.iter().any(|(served, _)| served == name))
+        {
+            return Err(BuildError::QueueNotServed { kind, queue });
         }
         self.handlers
             .check(&self.data)

@@ -74,9 +74,29 @@ impl Crew {
         }
     }
 
+    /// Hangs all of them. Those that have ended stay as they are.
+    #[cfg(feature = "redis")]
+    pub async fn pause(&mut self) {
+        for process in self.workers.iter_mut().chain(&mut self.producers) {
+            let _ = process.pause().await;
+        }
+    }
+
+    /// Ends a [`pause`](Self::pause).
+    #[cfg(feature = "redis")]
+    pub fn resume(&mut self) {
+        for process in self.workers.iter_mut().chain(&mut self.producers) {
+            let _ = process.resume();
+        }
+    }
+
     /// Goes on killing until nothing is left to do, as the queue says it. `also` is called all the time, and says whether there
     /// is more to come.
-    pub async fn kill_until_done(&mut self, broker: &dyn Broker, mut also: impl AsyncFnMut() -> bool) -> QueueCounts {
+    pub async fn kill_until_done(
+        &mut self,
+        broker: &dyn Broker,
+        mut also: impl AsyncFnMut(&mut Self) -> bool,
+    ) -> QueueCounts {
         let (mut next, mut runs) = (Instant::now(), 0);
         loop {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -87,7 +107,7 @@ impl Crew {
                 self.kill_one();
                 next = Instant::now() + Duration::from_millis(rand::random_range(100..600));
             }
-            let is_more = also().await || self.kills[0] < LEAST_KILLS;
+            let is_more = also(self).await || self.kills[0] < LEAST_KILLS;
             if !is_more
                 && self.has_enqueued()
                 && let Ok(counts) = broker.counts(QUEUE).await

@@ -59,7 +59,7 @@ async fn fail_over() -> Option<(Verdict, Vec<RangeInclusive<i64>>, QueueCounts)>
     let mut lost: Vec<RangeInclusive<i64>> = Vec::new();
     let mut primary = sentinels.primary().await.port();
     let mut is_clean = true;
-    let counts = crew.kill_until_done(&*broker, async || {
+    let counts = crew.kill_until_done(&*broker, async |_| {
         let acknowledged = || count(&place.directory, ACKNOWLEDGED);
         if lost.len() < failovers && acknowledged() >= jobs as usize / (failovers + 1) * (lost.len() + 1) {
             let port = sentinels.primary().await.port();

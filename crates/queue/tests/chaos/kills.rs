@@ -17,7 +17,7 @@ async fn on_sqlite() {
     let broker = place.broker().await;
     let pace = Pace { pause: Duration::from_millis(scale(200, 50) as u64), run: Duration::from_millis(100) };
     let mut crew = Crew::start(&place, jobs, jobs.into(), pace);
-    let counts = crew.kill_until_done(&*broker, async || false).await;
+    let counts = crew.kill_until_done(&*broker, async |_| false).await;
     let (verdict, [workers, producers]) = (Verdict::of(&place.directory), crew.kills);
     drop(crew);
 
@@ -35,66 +35,98 @@ mod redis {
     use super::*;
     use crate::book::{LATE, count, now};
     use crate::child::ACKNOWLEDGED;
+    use crate::torn::{Ghost, is_audited};
 
     /// With `everysec` Redis answers before it writes while the last second's writes are on their way to the disk: up to two
     /// seconds, says its documentation. Those a kill takes; what it has written, the kernel keeps.
     const POSTPONED: i64 = 2_000;
 
+    /// Milliseconds after the last kill until the audit is over. The audit of a worker that is
+    /// killed meanwhile is given to another one after ten seconds.
+    const AUDITED_WITHIN: i64 = 120_000;
+
     struct Outcome {
+        /// All jobs, also the ghost's.
+        jobs: u32,
         verdict: Verdict,
         counts: QueueCounts,
         kills: Vec<i64>,
         beyond_the_first: u64,
     }
 
-    async fn survive(appendfsync: &str, jobs: u32, kills_of_redis: usize, kept: u64) -> Outcome {
+    async fn survive(appendfsync: &str, jobs: u32, kills_of_redis: usize, kept: u64, tears: usize) -> Outcome {
         let scratch = Scratch::new();
         let mut server = RedisServer::builder().set("appendfsync", appendfsync).start().await;
         let place = Place::redis(&scratch, server.url());
         let broker = place.broker().await;
-        let pace = Pace { pause: Duration::ZERO, run: Duration::from_millis(5) };
-        let mut crew = Crew::start(&place, jobs, kept, pace);
+        // Slower than the producers where a fetch is torn: behind it there are jobs to lose.
+        let run = Duration::from_millis(if tears > 0 { 50 } else { 5 });
+        let mut crew = Crew::start(&place, jobs, kept, Pace { pause: Duration::ZERO, run });
         let mut kills = Vec::new();
-        let counts = crew.kill_until_done(&*broker, async || {
+        let mut ghost = Ghost::new(&place, broker.clone(), jobs);
+        let mut torn = 0;
+        let counts = crew.kill_until_done(&*broker, async |crew| {
             let due = jobs as usize / (kills_of_redis + 1) * (kills.len() + 1);
             if kills.len() < kills_of_redis && count(&place.directory, ACKNOWLEDGED) >= due {
-                server.kill9();
+                if kills.len() < tears && ghost.kill_and_tear(&mut server, crew).await {
+                    torn += 1;
+                } else {
+                    server.kill9();
+                }
                 kills.push(now());
                 tokio::time::sleep(Duration::from_millis(rand::random_range(0..500))).await;
                 server.restart().await;
             }
-            kills.len() < kills_of_redis
+            if kills.len() < kills_of_redis || tears == 0 {
+                return kills.len() < kills_of_redis;
+            }
+            assert!(kills.last().is_none_or(|last| now() - last < AUDITED_WITHIN), "no audit came");
+            !is_audited(&server).await
         });
         let counts = counts.await;
         let (verdict, [workers, producers]) = (Verdict::of(&place.directory), crew.kills);
         drop(crew);
         println!(
-            "appendfsync {appendfsync}; {workers} workers, {producers} producers, and Redis {} times killed: {}",
+            "appendfsync {appendfsync}; {workers} workers, {producers} producers, and Redis {} times killed, its file {torn} \
+             times torn: {}",
             kills.len(),
             verdict.figures(&counts)
         );
         assert_eq!(kills.len(), kills_of_redis);
+        assert_eq!(torn, tears, "a step of the ghost was never the last one");
         assert_settled(&counts);
         let beyond_the_first = if counts.done == counts.completed_total {
             leases_beyond_the_first(&*broker).await
         } else {
-            counts.reclaimed_total
+            counts.reclaimed_total + counts.recovered_total
         };
-        Outcome { verdict, counts, kills, beyond_the_first }
+        Outcome { jobs: ghost.next(), verdict, counts, kills, beyond_the_first }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn on_redis_that_writes_before_it_answers() {
         let jobs = u32::try_from(scale(10_000, 100_000)).unwrap();
-        let survived = survive("always", jobs, scale(2, 10), jobs.into()).await;
+        let survived = survive("always", jobs, scale(2, 10), jobs.into(), 0).await;
         survived.verdict.assert_nothing_lost(jobs, &survived.counts);
-        assert_eq!(survived.beyond_the_first, survived.counts.reclaimed_total);
+        let taken_back = survived.counts.reclaimed_total + survived.counts.recovered_total;
+        assert_eq!(survived.beyond_the_first, taken_back);
+    }
+
+    /// The file is torn at each restart but the last, so that each torn part runs at the next one.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn on_redis_whose_file_is_torn_at_each_restart() {
+        let jobs = u32::try_from(scale(3_000, 100_000)).unwrap();
+        let kills = scale(4, 21);
+        // The ghost's jobs are kept too.
+        let kept = u64::from(jobs) * 2;
+        let survived = survive("always", jobs, kills, kept, kills - 1).await;
+        survived.verdict.assert_nothing_lost(survived.jobs, &survived.counts);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn on_redis_that_writes_each_second() {
         let jobs = u32::try_from(scale(20_000, 1_000_000)).unwrap();
-        let survived = survive("everysec", jobs, scale(3, 5), u64::from(jobs / 5)).await;
+        let survived = survive("everysec", jobs, scale(3, 5), u64::from(jobs / 5), 0).await;
         let Outcome { verdict, counts, kills, .. } = survived;
         assert_eq!(verdict.acknowledged, jobs as usize);
         assert_eq!(verdict.ran + verdict.missing.len(), jobs as usize);

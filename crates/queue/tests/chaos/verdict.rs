@@ -6,9 +6,11 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use tidegate_queue::{Broker, Cursor, QueueCounts, State};
+use tidegate_testkit::poll_until;
 
 use crate::book::{self, Entry};
 use crate::child::{ACKNOWLEDGED, QUEUE, RUNS};
+use crate::place::LONG;
 
 /// What the books say.
 #[derive(Debug, Default)]
@@ -51,7 +53,8 @@ impl Verdict {
         assert_eq!((self.acknowledged, self.ran), (jobs as usize, jobs as usize));
         assert!(self.missing.is_empty() && self.again_without_lease.is_empty(), "{self:?}");
         assert_eq!(counts.completed_total, u64::from(jobs));
-        assert!(self.again_by_lease.len() as u64 <= counts.reclaimed_total, "{self:?} {counts:?}");
+        let taken_back = counts.reclaimed_total + counts.recovered_total;
+        assert!(self.again_by_lease.len() as u64 <= taken_back, "{self:?} {counts:?}");
     }
 
     /// What servers forgot when they were killed is of those `moments`: enqueued jobs, runs that had ended, and leases that had
@@ -71,11 +74,12 @@ impl Verdict {
         let Self { acknowledged, ran, missing, again_by_lease, again_without_lease } = self;
         format!(
             "{acknowledged} acknowledged, {ran} ran, {} lost, {} more forgotten after their run; {} ran again after {} reclaimed \
-             leases, {} since their end was forgotten; {} acknowledgements came too late",
+             leases and {} recoveries, {} since their end was forgotten; {} acknowledgements came too late",
             missing.len(),
             (*ran as u64).saturating_sub(counts.completed_total),
             again_by_lease.len(),
             counts.reclaimed_total,
+            counts.recovered_total,
             again_without_lease.len(),
             counts.stale_acks_total,
         )
@@ -88,11 +92,14 @@ pub fn assert_settled(counts: &QueueCounts) {
     assert_eq!([ready, leased, delayed, waiting, dead, cancelled, failed_total, retried_total], [&0; 8], "{counts:?}");
 }
 
-/// Leases beyond the first of all jobs done: they are what was taken back.
+/// Leases beyond the first of all jobs done: they are what was taken back or recovered. Asks again
+/// where no answer comes.
 pub async fn leases_beyond_the_first(broker: &dyn Broker) -> u64 {
     let (mut beyond, mut cursor): (u64, Option<Cursor>) = (0, None);
     loop {
-        let page = broker.list(QUEUE, State::Done, cursor, 1_000).await.unwrap();
+        // A busy machine may answer late.
+        let page = async || broker.list(QUEUE, State::Done, cursor, 1_000).await.ok();
+        let page = poll_until(LONG, page).await.unwrap();
         beyond += page.items.iter().map(|record| u64::from(record.deliveries) - 1).sum::<u64>();
         if page.next.is_none() {
             return beyond;

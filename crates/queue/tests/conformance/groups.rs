@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tidegate_queue::{CleanableState, EnqueueOptions, GroupCounts, GroupId, JobId, NackAction, Stored, Unique};
+use tidegate_queue::{
+    BrokerError, CleanableState, EnqueueOptions, GroupCounts, GroupId, GroupRefusal, Groups, JobId, NackAction,
+    NewGroup, Stored, Unique,
+};
 
 use crate::support::{Bench, QUEUE, job};
 
@@ -81,4 +84,40 @@ pub async fn replaced_and_refused_jobs_are_counted_rightly(bench: Bench) {
     }
     assert_eq!(counts(&bench, "g").await, Some([4, 3, 0, 1]));
     assert_eq!(bench.broker.job(QUEUE, &JobId::new("a").unwrap()).await.unwrap(), None, "ids with keys are routed");
+}
+
+pub async fn a_group_takes_no_job_of_another_queue_and_none_once_it_is_sealed(bench: Bench) {
+    let (groups, group) = (Groups::new(bench.broker.clone()), GroupId::new("g").unwrap());
+    groups.create(NewGroup::new(QUEUE).id(group.clone())).await.unwrap();
+    let elsewhere = bench.broker.enqueue("other", vec![job("a", of("g"))]).await.unwrap_err();
+    let refusal = GroupRefusal::OtherQueue { group: group.clone(), queue: QUEUE.to_owned(), other: "other".to_owned() };
+    assert!(matches!(&elsewhere, BrokerError::Group(refused) if *refused == refusal), "{elsewhere:?}");
+    assert!(!elsewhere.is_transient() && !elsewhere.may_have_run());
+    assert_eq!(bench.broker.counts("other").await.unwrap().ready, 0);
+    bench.add("a", of("g")).await;
+
+    groups.seal(&group).await.unwrap();
+    let assert_sealed = async || {
+        // All or none.
+        let batch = vec![job("free", EnqueueOptions::new()), job("late", of("g"))];
+        let late = bench.broker.enqueue(QUEUE, batch).await.unwrap_err();
+        assert!(matches!(&late, BrokerError::Group(GroupRefusal::Sealed(sealed)) if *sealed == group), "{late:?}");
+        for id in ["free", "late"] {
+            assert_eq!(bench.broker.job(QUEUE, &JobId::new(id).unwrap()).await.unwrap(), None, "{id}");
+        }
+        let again = bench.broker.enqueue(QUEUE, vec![job("a", of("g"))]).await.unwrap();
+        assert_eq!(again, [Stored::Known], "what is stored may be enqueued again");
+    };
+    assert_sealed().await;
+    let leased = bench.fetch_one().await;
+    bench.ack(&leased.token).await;
+    groups.seal(&group).await.unwrap();
+    assert!(groups.progress(&group).await.unwrap().completed_at.is_some());
+    assert_sealed().await;
+    assert_eq!(counts(&bench, "g").await, Some([1, 1, 0, 0]));
+
+    // Of a group that jobs only name nothing is known but counts.
+    bench.add("b", of("only-named")).await;
+    assert!(groups.forget(&group).await.unwrap());
+    bench.add("late", of("g")).await;
 }

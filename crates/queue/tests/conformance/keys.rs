@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tidegate_queue::{Change, CleanableState, EnqueueOptions, JobId, NackAction, State, Stored, Unique};
+use tidegate_queue::{
+    Change, CleanableState, EnqueueOptions, GroupId, JobId, NackAction, NewJob, State, Stored, Unique,
+};
 
 use crate::support::{Bench, LEASE, QUEUE, ids, job, retry};
 
@@ -168,6 +170,42 @@ pub async fn a_batch_is_as_if_one_after_the_other(bench: Bench) {
     let twice = vec![job("twice", EnqueueOptions::new().delay(LEASE)), job("twice", EnqueueOptions::new())];
     assert_eq!(bench.broker.enqueue(QUEUE, twice).await.unwrap(), [Stored::New, Stored::Known]);
     assert_eq!(bench.state(&JobId::new("twice").unwrap()).await, State::Delayed, "the first counts");
+}
+
+pub async fn of_an_id_that_occurs_twice_the_second_is_stored_where_the_first_was_refused(bench: Bench) {
+    let group = || GroupId::new("g").unwrap();
+    let linked = |key| ordered("line").group(group()).unique(Unique::new(key));
+    // The ordering key routes all ids, so that one id can come with several unique keys.
+    let (holder, _) = add(&bench, "holder", linked("held")).await;
+    let twice = job("twice", linked("held"));
+    let id = twice.id().clone();
+    let batch = vec![
+        job("before", EnqueueOptions::new()),
+        twice,
+        job("twice", linked("free")),
+        job("twice", linked("free")),
+        job("after", linked("free")),
+    ];
+    let after = batch[4].id().clone();
+    let refused = |by: &JobId| Stored::Duplicate(by.clone());
+    let expected = [Stored::New, refused(&holder), Stored::New, Stored::Known, refused(&id)];
+    assert_eq!(bench.broker.enqueue(QUEUE, batch).await.unwrap(), expected);
+    let record = bench.record(&id).await;
+    assert_eq!((record.state, record.unique_key.as_deref()), (State::Waiting, Some("free")));
+    assert!(bench.broker.job(QUEUE, &after).await.unwrap().is_none());
+
+    // Without a key, and with one that a job of the same batch has.
+    let (one, other) = (job("one", unique("k")), job("other", unique("k")));
+    let (first, second) = (one.id().clone(), other.id().clone());
+    let plain = NewJob::new("test", &serde_json::json!(1), EnqueueOptions::new().id(second.clone()), 9).unwrap();
+    let stored = bench.broker.enqueue(QUEUE, vec![one, other, plain]).await.unwrap();
+    assert_eq!(stored, [Stored::New, refused(&first), Stored::New]);
+    let record = bench.record(&second).await;
+    assert_eq!((record.state, record.unique_key), (State::Ready, None));
+    let counts = bench.broker.counts(QUEUE).await.unwrap();
+    assert_eq!((counts.ready, counts.waiting), (4, 1));
+    let counts = bench.broker.group(QUEUE, &group()).await.unwrap().unwrap();
+    assert_eq!(counts.total, 2, "refused jobs are not counted: {counts:?}");
 }
 
 pub async fn a_revived_job_does_not_take_its_unique_key_again(bench: Bench) {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use tidegate_queue::{
-    Change, CleanableState, Clock, EnqueueOptions, NackAction, Retention, Settled, State, Wake, WorkerId, WorkerInfo,
+    Change, CleanableState, Clock, EnqueueOptions, Fetch, GroupId, JobId, NackAction, QueueSettings, Retention,
+    Settled, State, Wake, WorkerId, WorkerInfo,
 };
 
 use crate::support::{Bench, LEASE, QUEUE, ack, jobs, retry};
@@ -60,6 +61,44 @@ pub async fn a_cancelled_run_does_not_come_back(bench: Bench) {
     bench.broker.cancel(QUEUE, &finished).await.unwrap();
     assert_eq!(bench.ack(&leased.token).await, Settled::Now);
     assert_eq!(bench.state(&finished).await, State::Done);
+}
+
+pub async fn finished_jobs_are_removed_by_id(bench: Bench) {
+    let group = GroupId::new("g").unwrap();
+    let ids: Vec<JobId> =
+        ["done", "dead", "cancelled", "ready", "delayed", "leased"].map(|id| JobId::new(id).unwrap()).into();
+    for id in &ids[..3] {
+        bench.add(id.as_str(), EnqueueOptions::new().group(group.clone())).await;
+    }
+    let leased = bench.fetch(3).await;
+    assert!(bench.broker.log(QUEUE, &leased[0].token, vec!["one".to_owned(), "two".to_owned()]).await.unwrap());
+    assert!(bench.broker.checkpoint(QUEUE, &leased[0].token, "half".to_owned()).await.unwrap());
+    bench.ack(&leased[0].token).await;
+    bench.nack(&leased[1].token, NackAction::Dead { error: "x".to_owned() }).await;
+    bench.nack(&leased[2].token, NackAction::Discard { reason: "x".to_owned() }).await;
+    bench.add("leased", EnqueueOptions::new()).await;
+    bench.fetch_one().await;
+    bench.add("ready", EnqueueOptions::new()).await;
+    bench.add("delayed", EnqueueOptions::new().delay(LEASE)).await;
+
+    let removed = bench.broker.remove(QUEUE, &ids).await.unwrap();
+    let refused = [State::Ready, State::Delayed, State::Leased].map(Change::Refused);
+    assert_eq!(removed, [&[Change::Applied; 3][..], &refused].concat());
+    for id in &ids[..3] {
+        assert_eq!(bench.broker.job(QUEUE, id).await.unwrap(), None);
+        assert!(bench.broker.logs(QUEUE, id).await.unwrap().is_empty());
+    }
+    let counts = bench.broker.counts(QUEUE).await.unwrap();
+    assert_eq!((counts.done, counts.dead, counts.cancelled), (0, 0, 0));
+    assert_eq!((counts.ready, counts.delayed, counts.leased), (1, 1, 1));
+    assert_eq!((counts.completed_total, counts.failed_total), (1, 1), "totals stay");
+    let counts = bench.broker.group(QUEUE, &group).await.unwrap().unwrap();
+    assert_eq!((counts.done, counts.dead, counts.cancelled), (1, 1, 1), "and so do those of the group");
+    assert_eq!(bench.broker.remove(QUEUE, &ids[..1]).await.unwrap(), [Change::NotFound]);
+    assert_eq!(bench.broker.remove("nowhere", &ids[..1]).await.unwrap(), [Change::NotFound]);
+    // The id is free again.
+    bench.add("done", EnqueueOptions::new()).await;
+    assert_eq!(bench.state(&ids[0]).await, State::Ready);
 }
 
 pub async fn a_paused_queue_leases_nothing(bench: Bench) {
@@ -156,6 +195,22 @@ pub async fn workers_are_known_while_seen(bench: Bench) {
     bench.broker.withdraw(&id).await.unwrap();
 }
 
+pub async fn workers_are_lost_after_two_leases(bench: Bench) {
+    let is_lost = async || {
+        let (workers, now) = (bench.broker.workers().await.unwrap(), bench.broker.now().await.unwrap());
+        workers.iter().map(|worker| worker.is_lost(now)).collect::<Vec<_>>()
+    };
+    let info = WorkerInfo::of_this_process(WorkerId::generate(), vec![QUEUE.to_owned()], bench.clock.now())
+        .with_lease(Duration::from_secs(15));
+    bench.broker.announce(info.clone()).await.unwrap();
+    bench.advance(29);
+    assert_eq!(is_lost().await, [false], "within two leases");
+    bench.advance(2);
+    assert_eq!(is_lost().await, [true], "shown, but lost");
+    bench.broker.announce(info).await.unwrap();
+    assert_eq!(is_lost().await, [false], "back again");
+}
+
 pub async fn a_queue_is_drained_in_bounded_steps(bench: Bench) {
     bench.broker.enqueue(QUEUE, jobs(0..5)).await.unwrap();
     let later = bench.add("later", EnqueueOptions::new().delay(LEASE)).await;
@@ -208,4 +263,38 @@ pub async fn all_dead_jobs_are_retried_in_bounded_steps(bench: Bench) {
     assert_eq!(bench.broker.retry_dead(QUEUE, 9).await.unwrap(), 0);
     let counts = bench.broker.counts(QUEUE).await.unwrap();
     assert_eq!((counts.ready, counts.dead, counts.leased, counts.failed_total), (4, 0, 3, 7));
+}
+
+pub async fn several_queues_are_read_at_once(bench: Bench) {
+    const NAMES: [&str; 4] = ["zeta", "alpha", "never-used", "mid"];
+    let broker = &bench.broker;
+    for (queue, count) in [("zeta", 5), ("alpha", 3), ("mid", 2)] {
+        broker.enqueue(queue, jobs(0..count)).await.unwrap();
+        bench.advance(1);
+    }
+    let settings = QueueSettings { max_running: Some(7), ..QueueSettings::default() };
+    broker.configure("alpha", settings).await.unwrap();
+    broker.pause("mid").await.unwrap();
+    let mut leased = Vec::new();
+    for (queue, max) in [("zeta", 4), ("alpha", 1)] {
+        let fetch = Fetch { worker: bench.worker.clone(), max, lease: LEASE };
+        let (_, jobs) = broker.ack_and_fetch(queue, Vec::new(), fetch).await.unwrap();
+        leased.extend(jobs.into_iter().map(|job| (queue.to_owned(), job.token.id.clone())));
+        bench.advance(1);
+    }
+
+    let overviews = broker.overviews(&NAMES).await.unwrap();
+    assert_eq!(overviews.len(), NAMES.len());
+    for (queue, overview) in NAMES.iter().zip(&overviews) {
+        assert_eq!(overview.counts, broker.counts(queue).await.unwrap(), "{queue}");
+        assert_eq!(overview.settings, broker.settings(queue).await.unwrap(), "{queue}");
+    }
+    assert_eq!(overviews.iter().map(|queue| queue.counts.ready).collect::<Vec<_>>(), [1, 2, 0, 2]);
+    assert!(broker.overviews(&[]).await.unwrap().is_empty());
+
+    let running = broker.running(&NAMES, 10).await.unwrap();
+    let running: Vec<_> = running.into_iter().map(|job| (job.queue, job.id)).collect();
+    assert_eq!(running, leased);
+    let running = broker.running(&NAMES, 2).await.unwrap();
+    assert_eq!(running.iter().map(|job| job.queue.as_str()).collect::<Vec<_>>(), ["zeta", "zeta", "alpha"]);
 }

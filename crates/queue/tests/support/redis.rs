@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use tidegate_queue::{
     Ack, Broker, BrokerError, Change, CleanableState, Clock, Cursor, Document, Documents, EventCursor, EventPage,
     Fetch, GroupCounts, GroupId, Heartbeat, JobId, JobRecord, LeaseToken, LeasedJob, LogLine, ManualClock, Nack,
-    NewJob, Page, Progress, Promoted, QueueCounts, QueueSettings, Reclaim, Reclaimed, RedisBroker, RedisOptions,
-    Retention, Settled, State, Stored, Timestamp, Wake, WorkerId, WorkerInfo,
+    NewJob, Page, Progress, Promoted, QueueCounts, QueueOverview, QueueSettings, Reclaim, Reclaimed, RedisBroker,
+    RedisOptions, Retention, Settled, State, Stored, Timestamp, Wake, WorkerId, WorkerInfo,
 };
 use tidegate_redis::{BlockingPool, Client, ClockPrelude, Command, Config, Keyspace, Role};
 
@@ -46,8 +46,17 @@ impl Clocked {
     }
 
     async fn set(&self) -> &RedisBroker {
-        let now = Command::new("SET").key(&self.key).arg(self.clock.now().unix_ms() * 1_000);
-        self.client.execute(now).await.unwrap();
+        let now = || Command::new("SET").key(&self.key).arg(self.clock.now().unix_ms() * 1_000);
+        let mut set = self.client.execute(now()).await;
+        // A server that was restarted may not be reached at once.
+        for _ in 0..1_000 {
+            match set {
+                Err(error) if error.is_transient() => tokio::time::sleep(Duration::from_millis(20)).await,
+                _ => break,
+            }
+            set = self.client.execute(now()).await;
+        }
+        set.unwrap();
         &self.broker
     }
 }
@@ -99,6 +108,14 @@ impl Broker for Clocked {
         self.set().await.settings(queue).await
     }
 
+    async fn overviews(&self, queues: &[&str]) -> Result<Vec<QueueOverview>, BrokerError> {
+        self.set().await.overviews(queues).await
+    }
+
+    async fn running(&self, queues: &[&str], limit: usize) -> Result<Vec<JobRecord>, BrokerError> {
+        self.set().await.running(queues, limit).await
+    }
+
     async fn events(&self, queue: &str, after: Option<EventCursor>, limit: usize) -> Result<EventPage, BrokerError> {
         self.set().await.events(queue, after, limit).await
     }
@@ -109,6 +126,10 @@ impl Broker for Clocked {
 
     async fn forget_group(&self, queue: &str, group: &GroupId) -> Result<(), BrokerError> {
         self.set().await.forget_group(queue, group).await
+    }
+
+    async fn remove(&self, queue: &str, ids: &[JobId]) -> Result<Vec<Change>, BrokerError> {
+        self.set().await.remove(queue, ids).await
     }
 
     async fn drain(&self, queue: &str, limit: usize) -> Result<usize, BrokerError> {

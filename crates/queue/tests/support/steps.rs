@@ -33,6 +33,7 @@ macro_rules! each_step {
             retry_dead(queue: &str, limit: usize) -> usize;
             cancel(queue: &str, id: &JobId) -> Change;
             retry(queue: &str, id: &JobId) -> Change;
+            remove(queue: &str, ids: &[JobId]) -> Vec<Change>;
             clean(queue: &str, state: CleanableState, older_than: Duration, limit: usize) -> usize;
             announce(worker: WorkerInfo) -> ();
             withdraw(worker: &WorkerId) -> ();

@@ -1,6 +1,8 @@
 //! One server.
 #![expect(clippy::panic, reason = "a test without its server has failed; the message is the whole point")]
 
+use std::path::Path;
+
 use super::{Certificates, LONG, redis_cli};
 use crate::{Process, Scratch, free_port, poll_until};
 
@@ -15,7 +17,7 @@ pub struct RedisServer {
     password: Option<String>,
     scheme: &'static str,
     parameters: String,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 /// How a server is to be started.
@@ -51,6 +53,11 @@ impl RedisServer {
     pub fn url(&self) -> String {
         let login = self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
         format!("{}://{login}127.0.0.1:{}{}", self.scheme, self.port, self.parameters)
+    }
+
+    /// The directory in which the server keeps its files.
+    pub fn directory(&self) -> &Path {
+        self.scratch.path()
     }
 
     /// Sends a command through `redis-cli`. See [`redis_cli`]. Not for servers with TLS.
@@ -196,6 +203,6 @@ impl RedisServerBuilder {
             Some(certificates) => ("rediss", format!("?ca={}", certificates.authority().display())),
             None => ("redis", String::new()),
         };
-        RedisServer { process, port, password: self.password, scheme, parameters, _scratch: scratch }
+        RedisServer { process, port, password: self.password, scheme, parameters, scratch }
     }
 }

@@ -440,6 +440,20 @@ impl Queue {
         removed
     }
 
+    pub(super) fn remove(&mut self, id: &JobId) -> Change {
+        match self.jobs.get(id).map(|entry| entry.standing.state) {
+            None => Change::NotFound,
+            Some(state) if !state.is_finished() => Change::Refused(state),
+            Some(state) => {
+                if let Some(entry) = self.jobs.remove(id) {
+                    self.index.remove(&entry.place());
+                    self.totals.leave(state, 1);
+                }
+                Change::Applied
+            }
+        }
+    }
+
     pub(super) fn remove_oldest(&mut self, state: State, until: Timestamp, limit: usize) -> usize {
         let ids = self.first(state, until, limit);
         for id in &ids {
@@ -530,6 +544,8 @@ impl Queue {
             retried_total: count(self.totals.retried),
             reclaimed_total: count(self.totals.reclaimed),
             stale_acks_total: count(self.totals.stale),
+            recovered_total: 0,
+            dropped_total: 0,
         }
     }
 }

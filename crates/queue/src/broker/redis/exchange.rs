@@ -25,7 +25,17 @@ struct Answer {
     leased: Vec<LeasedJob>,
     /// Whether what lost replies had given is among them, all of it.
     is_handed_over: bool,
+    /// Whether the server is full and gives out no more jobs.
+    is_kept_back: bool,
 }
+
+/// Work on a full server has added to it, and may go on when there is memory again.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "Redis is at maxmemory, and the jobs that ended since have added 5 %: no more jobs are given out until dead or done \
+     jobs are removed, or maxmemory is raised"
+)]
+struct KeptBack;
 
 impl RedisBroker {
     pub(super) async fn exchange(
@@ -40,7 +50,7 @@ impl RedisBroker {
         let mut acks = queue.by_partition(acks, |ack| &ack.token.id);
         // Kept to the end: what one partition gave is lost if another one fails the call.
         let mut answered: Vec<(Request<'_>, bool)> = Vec::new();
-        let mut failure = None;
+        let (mut failure, mut kept_back) = (None, false);
         for nth in queue.in_turn() {
             let mut acks = std::mem::take(&mut acks[nth]);
             let wanted = fetch.max - all_leased.len().min(fetch.max);
@@ -50,6 +60,7 @@ impl RedisBroker {
             let request = queue.partitions[nth].requests.begin(&fetch.worker, wanted > 0);
             match self.ask(&queue.partitions[nth], &mut acks, &fetch, wanted, &request).await {
                 Ok(answer) => {
+                    kept_back |= answer.is_kept_back;
                     for ((position, _), settled) in acks.iter().zip(answer.settled) {
                         all_settled[*position] = Some(settled);
                     }
@@ -75,6 +86,9 @@ impl RedisBroker {
         for (request, was_all) in answered {
             request.answered(was_all);
         }
+        if kept_back && all_settled.is_empty() && all_leased.is_empty() {
+            return Err(BrokerError::Full { operation: EXCHANGE, source: Box::new(KeptBack) });
+        }
         let all_settled = all_settled.into_iter().map(|settled| settled.unwrap_or(Settled::Unanswered));
         Ok((all_settled.collect(), all_leased))
     }
@@ -88,17 +102,20 @@ impl RedisBroker {
         wanted: usize,
         request: &Request<'_>,
     ) -> Result<Answer, Failed> {
-        let mut args: Vec<Arg> = Vec::with_capacity(9 + request.lost().len() + acks.len() * 2);
-        args.extend([
-            fetch.worker.as_str().into(),
-            wanted.into(),
-            milliseconds(fetch.lease).into(),
-            request.number().into(),
-            request.lost().len().into(),
-        ]);
-        args.extend(request.lost().iter().map(|number| Arg::from(*number)));
-        push_runs(&mut args, acks);
-        let reply = self.scripts.ack_and_fetch.run(&self.client, &partition.keys, args).await?;
+        let args = || {
+            let mut args: Vec<Arg> = Vec::with_capacity(9 + request.lost().len() + acks.len() * 2);
+            args.extend([
+                fetch.worker.as_str().into(),
+                wanted.into(),
+                milliseconds(fetch.lease).into(),
+                request.number().into(),
+                request.lost().len().into(),
+            ]);
+            args.extend(request.lost().iter().map(|number| Arg::from(*number)));
+            push_runs(&mut args, acks);
+            args
+        };
+        let reply = self.scripts.ack_and_fetch.run_even_full(&self.client, &partition.keys, args).await?;
         let answer = || {
             let mut reply = Fields::of(reply)?;
             let now = reply.time()?;
@@ -114,7 +131,8 @@ impl RedisBroker {
             while !jobs.is_empty() {
                 leased.extend(leased_job(&mut jobs, &nonce, now)?);
             }
-            Ok(Answer { settled, leased, is_handed_over: !reply.value().is_nil() })
+            let (is_handed_over, is_kept_back) = (!reply.value().is_nil(), !reply.value().is_nil());
+            Ok(Answer { settled, leased, is_handed_over, is_kept_back })
         };
         answer().map_err(|error: Unreadable| Failed { error: unreadable(EXCHANGE)(error), may_have_run: true })
     }

@@ -6,7 +6,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::join_all;
-use tidegate_redis::{Arg, Client, Command, Error, Value};
+use tidegate_redis::{Arg, Client, Error, Value};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -38,6 +38,9 @@ pub(super) enum Failure {
     Reply(Arc<str>),
     NotDurable(NotDurable),
     Connect(Arc<str>),
+    /// The jobs are stored, but their new queue is not in the registry.
+    Unregistered(Error),
+    /// The task that stored the jobs ended before it had an answer.
     Gone,
 }
 
@@ -59,15 +62,34 @@ impl From<Failure> for BrokerError {
             Failure::Client(error) => failed(ENQUEUE)(error),
             Failure::Reply(error) => unreadable(ENQUEUE)(error.as_ref().into()),
             Failure::NotDurable(why) => {
-                Self::Store { operation: ENQUEUE, transient: why.is_transient(), source: Box::new(why) }
+                let transient = why.is_transient();
+                Self::Store { operation: ENQUEUE, transient, may_have_run: true, source: Box::new(why) }
             }
             Failure::Connect(error) => Self::Store {
                 operation: "connect for durable enqueues",
                 transient: true,
+                may_have_run: false,
                 source: error.as_ref().into(),
             },
-            Failure::Gone => Self::Closed,
+            Failure::Unregistered(error) => partly(failed(ENQUEUE)(error)),
+            Failure::Gone => Self::Store {
+                operation: ENQUEUE,
+                transient: false,
+                may_have_run: true,
+                source: "the task that stored the jobs ended".into(),
+            },
         }
+    }
+}
+
+/// The error of a batch of which some jobs may be stored. It is never [`BrokerError::Full`], which
+/// says that nothing was changed.
+fn partly(error: BrokerError) -> BrokerError {
+    BrokerError::Store {
+        operation: ENQUEUE,
+        transient: error.is_transient(),
+        may_have_run: true,
+        source: Box::new(error),
     }
 }
 
@@ -210,8 +232,11 @@ impl Carrier {
     }
 
     async fn store(&self, queue: &Queue, partition: &Partition, jobs: &[NewJob]) -> Answer {
-        let (distinct, repeated) = distinct(jobs);
-        let reply = if distinct.iter().any(|job| is_linked(job)) {
+        let has_links = jobs.iter().any(is_linked);
+        // Of linked jobs the first of an id may be refused and a later one stored: the script looks at
+        // each.
+        let (distinct, repeated) = if has_links { (jobs.iter().collect(), Vec::new()) } else { distinct(jobs) };
+        let reply = if has_links {
             self.store_linked(partition, &distinct).await?
         } else if let Some(level) = common_level(&distinct) {
             self.store_plain(partition, level, &distinct).await?
@@ -221,8 +246,7 @@ impl Carrier {
         let mut reply = Fields::of(reply)?;
         // Also where all data went at once, and the registry with it.
         if reply.int()? == 1 {
-            let enter = Command::new("HSETNX").key(&*self.names).arg(&queue.name).arg(queue.partitions.len());
-            self.client.execute(enter.idempotent()).await?;
+            queue.register(&self.client, &self.names).await.map_err(Failure::Unregistered)?;
         }
         let mut answer = stored(reply.value(), distinct.len())?;
         for position in repeated {
@@ -377,13 +401,37 @@ impl RedisBroker {
             async move { carrier.put(queue, nth, jobs).await.map(|answers| positions.into_iter().zip(answers)) }
         });
         // Each does its part, though another may fail.
-        let mut failure = None;
+        let (mut failure, mut may_have_run) = (None, false);
         for put in join_all(puts).await {
             match put {
-                Ok(answers) => answers.for_each(|(position, answer)| stored[position] = answer),
-                Err(error) => failure = Some(error),
+                Ok(answers) => {
+                    may_have_run = true;
+                    answers.for_each(|(position, answer)| stored[position] = answer);
+                }
+                Err(error) => {
+                    let error = BrokerError::from(error);
+                    may_have_run |= error.may_have_run();
+                    failure = Some(error);
+                }
             }
         }
-        failure.map_or(Ok(stored), |failure| Err(failure.into()))
+        match failure {
+            None => Ok(stored),
+            Some(error) if may_have_run => Err(partly(error)),
+            Some(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_of_which_jobs_are_stored_is_no_full_store() {
+        let full = BrokerError::Full { operation: ENQUEUE, source: "OOM".into() };
+        let error = partly(full);
+        assert!(error.may_have_run() && error.is_transient() && !error.is_full(), "{error:?}");
+        assert!(BrokerError::from(Failure::Gone).may_have_run());
     }
 }

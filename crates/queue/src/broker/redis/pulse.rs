@@ -1,5 +1,8 @@
-//! A connection for heartbeats, on a thread and runtime of its own: handlers that compute without yielding hold up all
-//! else that the program sends, and would cost the worker its leases.
+//! A connection for heartbeats and announcements, on a thread and runtime of its own: a handler that
+//! computes without yielding holds up everything else that the program sends, and would cost the
+//! worker its leases.
+
+use std::sync::Arc;
 
 use tidegate_redis::{Client, Config, Role};
 use tokio::sync::OnceCell;
@@ -7,43 +10,55 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::error::BrokerError;
 
-/// Made with the first heartbeat, since a process that only enqueues needs none.
+/// Connected with the first announcement of a worker, since a process that only enqueues needs none.
 pub(super) struct Pulse {
     config: Config,
     role: Role,
-    made: OnceCell<Made>,
+    connection: Arc<OnceCell<Connection>>,
 }
 
-struct Made {
+struct Connection {
     client: Client,
     _stop_on_drop: DropGuard,
 }
 
+type ConnectError = Box<dyn std::error::Error + Send + Sync>;
+
 impl Pulse {
     pub(super) fn like(client: &Client) -> Self {
-        Self { config: client.config().clone(), role: client.role(), made: OnceCell::new() }
+        Self { config: client.config().clone(), role: client.role(), connection: Arc::default() }
     }
 
-    pub(super) async fn client(&self) -> Result<&Client, BrokerError> {
-        let made = self.made.get_or_try_init(|| self.make()).await;
-        made.map(|made| &made.client).map_err(|source| BrokerError::Store {
+    /// Connects if need be. Callers that give up do not end the attempt: connecting to all servers of
+    /// a cluster can take longer than a heartbeat waits.
+    pub(super) async fn client(&self) -> Result<Client, BrokerError> {
+        if let Some(connection) = self.connection.get() {
+            return Ok(connection.client.clone());
+        }
+        let (connection, config, role) = (self.connection.clone(), self.config.clone(), self.role);
+        let connecting = tokio::spawn(async move {
+            let connected = connection.get_or_try_init(|| connect(config, role)).await;
+            connected.map(|connection| connection.client.clone())
+        });
+        let client = connecting.await.map_err(ConnectError::from).and_then(|connected| connected);
+        client.map_err(|source| BrokerError::Store {
             operation: "connect for heartbeats",
             transient: true,
+            may_have_run: false,
             source,
         })
     }
+}
 
-    async fn make(&self) -> Result<Made, Box<dyn std::error::Error + Send + Sync>> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let handle = runtime.handle().clone();
-        let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        let stop = stop.drop_guard();
-        std::thread::Builder::new()
-            .name("queue-pulse".to_owned())
-            .spawn(move || runtime.block_on(stopped.cancelled_owned()))?;
-        let (config, role) = (self.config.clone(), self.role);
-        let client = handle.spawn(async move { Client::connect(&config, role).await }).await??;
-        Ok(Made { client, _stop_on_drop: stop })
-    }
+async fn connect(config: Config, role: Role) -> Result<Connection, ConnectError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let stop = stop.drop_guard();
+    std::thread::Builder::new()
+        .name("queue-pulse".to_owned())
+        .spawn(move || runtime.block_on(stopped.cancelled_owned()))?;
+    let client = handle.spawn(async move { Client::connect(&config, role).await }).await??;
+    Ok(Connection { client, _stop_on_drop: stop })
 }

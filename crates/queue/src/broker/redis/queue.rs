@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tidegate_redis::{Command, Keyspace};
+use tidegate_redis::{Client, Command, Error, Keyspace};
 
 use super::RedisBroker;
 use super::gather::Gather;
@@ -20,6 +20,8 @@ pub(super) struct Queue {
     pub(super) partitions: Vec<Partition>,
     /// Whether the registry knows it, and so its number of partitions is settled.
     registered: AtomicBool,
+    /// Whether the registry has lost it, and may not have got it back.
+    owed: AtomicBool,
     turn: AtomicUsize,
 }
 
@@ -43,12 +45,23 @@ impl Queue {
             name: name.to_owned(),
             partitions: (0..partitions.max(1)).map(partition).collect(),
             registered: AtomicBool::new(registered),
+            owed: AtomicBool::new(false),
             turn: AtomicUsize::new(0),
         }
     }
 
     pub(super) fn is_registered(&self) -> bool {
         self.registered.load(Ordering::Relaxed)
+    }
+
+    /// Enters it into the registry, unless it is there. Where that fails, the next operation that
+    /// may make a queue tries again.
+    pub(super) async fn register(&self, client: &Client, names: &str) -> Result<(), Error> {
+        self.owed.store(true, Ordering::Relaxed);
+        let enter = Command::new("HSETNX").key(names).arg(&self.name).arg(self.partitions.len());
+        client.execute(enter.idempotent()).await?;
+        self.owed.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     /// The partition of a job: by FNV-1a of its id, or of the route at its end, stirred once more, in every process the same.
@@ -133,7 +146,7 @@ impl RedisBroker {
     pub(super) async fn queue_or_make(&self, name: &str) -> Result<Arc<Queue>, BrokerError> {
         check_queue_name(name)?;
         let queue = self.queue(name).await?;
-        if queue.is_registered() {
+        if queue.is_registered() && !queue.owed.load(Ordering::Relaxed) {
             return Ok(queue);
         }
         self.register(&queue).await?;
@@ -142,9 +155,7 @@ impl RedisBroker {
 
     /// Enters a queue into the registry, unless it is there.
     pub(super) async fn register(&self, queue: &Queue) -> Result<(), BrokerError> {
-        let partitions = queue.partitions.len();
-        let enter = Command::new("HSETNX").key(&self.registry.names).arg(&queue.name).arg(partitions).idempotent();
-        self.client.execute(enter).await.map_err(failed("register a queue")).map(drop)
+        queue.register(&self.client, &self.registry.names).await.map_err(failed("register a queue"))
     }
 
     /// Keeps what is known of a queue: its open requests live on where the number of partitions is the same.

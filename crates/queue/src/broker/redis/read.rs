@@ -138,6 +138,8 @@ impl RedisBroker {
             all.retried_total += part.retried_total;
             all.reclaimed_total += part.reclaimed_total;
             all.stale_acks_total += part.stale_acks_total;
+            all.recovered_total += part.recovered_total;
+            all.dropped_total += part.dropped_total;
         }
         Ok(all)
     }
@@ -175,7 +177,11 @@ pub(super) fn counts_of(reply: Value) -> Result<QueueCounts, Unreadable> {
         retried_total: reply.count()?,
         reclaimed_total: reply.count()?,
         stale_acks_total: reply.count()?,
+        recovered_total: 0,
+        dropped_total: 0,
     };
     counts.waiting = reply.count()?;
+    counts.recovered_total = reply.count()?;
+    counts.dropped_total = reply.count()?;
     Ok(counts)
 }

@@ -28,11 +28,9 @@ impl RedisBroker {
     pub(super) async fn enter(&self, worker: &WorkerInfo) -> Result<(), BrokerError> {
         let info = serde_json::to_string(worker).map_err(Unreadable::from).map_err(unreadable(ANNOUNCE))?;
         let args = vec![worker.id.as_str().into(), info.into(), milliseconds(WORKER_MEMORY).into()];
-        self.client
-            .run(&self.scripts.announce, &[&self.registry.workers], args)
-            .await
-            .map_err(failed(ANNOUNCE))
-            .map(drop)
+        // By the connection of the heartbeats, which is so made before the first lease.
+        let client = self.pulse.client().await?;
+        client.run(&self.scripts.announce, &[&self.registry.workers], args).await.map_err(failed(ANNOUNCE)).map(drop)
     }
 
     pub(super) async fn leave(&self, worker: &WorkerId) -> Result<(), BrokerError> {

@@ -18,12 +18,18 @@ pub(super) type Unreadable = Box<dyn std::error::Error + Send + Sync>;
 
 /// Turns the client's error into ours.
 pub(super) fn failed(operation: &'static str) -> impl Fn(Error) -> BrokerError {
-    move |error| BrokerError::Store { operation, transient: error.is_transient(), source: Box::new(error) }
+    move |error| {
+        if error.code() == Some("OOM") {
+            return BrokerError::Full { operation, source: Box::new(error) };
+        }
+        let (transient, may_have_run) = (error.is_transient(), error.may_have_run());
+        BrokerError::Store { operation, transient, may_have_run, source: Box::new(error) }
+    }
 }
 
 /// A reply that no script of ours gives.
 pub(super) fn unreadable(operation: &'static str) -> impl Fn(Unreadable) -> BrokerError {
-    move |source| BrokerError::Store { operation, transient: false, source }
+    move |source| BrokerError::Store { operation, transient: false, may_have_run: true, source }
 }
 
 /// The elements of a reply, one after the other.

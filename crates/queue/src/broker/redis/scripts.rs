@@ -13,17 +13,36 @@ use Part::{
 /// How the keys are laid out. Processes that disagree refuse to touch each other's queues.
 const LAYOUT: u32 = 2;
 /// Raised with each change of a script; noted with the queue, for whoever looks into one.
-const SCRIPTS: u32 = 4;
+const SCRIPTS: u32 = 8;
 
 /// A script of one partition and what it touches there.
 pub(super) struct Step {
     script: Script,
+    /// For a server that has reached `maxmemory`: stores neither results, events nor long errors,
+    /// and counts what it drops.
+    when_full: Option<Script>,
     parts: Vec<Part>,
 }
 
 impl Step {
     pub(super) async fn run(&self, client: &Client, keys: &PartitionKeys, args: Vec<Arg>) -> Result<Value, Error> {
         self.send(client, keys, None, args).await
+    }
+
+    /// Runs it. Where a full server refuses it, runs the script for that, with the same arguments.
+    pub(super) async fn run_even_full(
+        &self,
+        client: &Client,
+        keys: &PartitionKeys,
+        mut args: impl FnMut() -> Vec<Arg>,
+    ) -> Result<Value, Error> {
+        match (self.send(client, keys, None, args()).await, &self.when_full) {
+            (Err(error), Some(script)) if error.code() == Some("OOM") => {
+                let (count, all) = self.request(keys, None, args());
+                client.run_in(keys.slot(), script, count, all).await
+            }
+            (answer, _) => answer,
+        }
     }
 
     /// Runs it with one more key: the set or list that it is to touch.
@@ -89,6 +108,11 @@ pub(super) struct Scripts {
     pub(super) promote: Step,
     pub(super) reclaim: Step,
     pub(super) remove: Step,
+    pub(super) remove_some: Step,
+    pub(super) audit: Step,
+    pub(super) listed: Step,
+    pub(super) recover: Step,
+    pub(super) orphans: Step,
     pub(super) change: Step,
     pub(super) pause: Step,
     pub(super) look: Step,
@@ -124,31 +148,46 @@ fn bare_names(keys: &[String]) -> String {
     })
 }
 
-fn version() -> String {
-    format!("local LAYOUT, SCRIPTS = '{LAYOUT}', '{SCRIPTS}'\n")
+fn version(is_full: bool) -> String {
+    format!("local LAYOUT, SCRIPTS, FULL = '{LAYOUT}', '{SCRIPTS}', {is_full}\n")
 }
 
 impl Scripts {
     pub(super) fn new(clock: &ClockPrelude) -> Self {
-        let script = |name, keys: &[String], body: &str| {
-            Script::timed(name, &format!("{}{}{body}", version(), names(keys)), clock)
+        let script_if = |is_full, name, keys: &[String], body: &str| {
+            Script::timed(name, &format!("{}{}{body}", version(is_full), names(keys)), clock)
         };
+        let script = |name, keys: &[String], body: &str| script_if(false, name, keys, body);
         let step = |name, body: &str, parts: &[Part], ready: &[Part]| {
             let parts: Vec<Part> = parts.iter().chain(ready).copied().collect();
             let mut keys: Vec<String> = parts.iter().map(|part| part.in_script()).collect();
-            if name == "list" {
-                keys.push("set".to_owned());
+            match name {
+                "list" => keys.push("set".to_owned()),
+                "listed" => keys.push("list".to_owned()),
+                _ => {}
             }
-            Step { script: script(name, &keys, body), parts }
+            Step { script: script(name, &keys, body), when_full: None, parts }
         };
         // A repetition is the same as once: a known id stays as it is, a settled lease is answered as settled before.
         let repeatable = |name, body: &str, parts: &[Part], ready: &[Part]| {
-            let Step { script, parts } = step(name, body, parts, ready);
-            Step { script: script.idempotent(), parts }
+            let Step { script, parts, .. } = step(name, body, parts, ready);
+            Step { script: script.idempotent(), when_full: None, parts }
+        };
+        // What frees memory, or moves what is there, runs on a full server too: what it adds is
+        // bounded by the jobs that are there.
+        let freeing = |step: Step| Step { script: step.script.allow_oom(), ..step };
+        // What would add more than that stores less on a full server.
+        let shrinking = |name, body: &str, parts: &[Part], ready: &[Part]| {
+            let Step { script, parts, .. } = repeatable(name, body, parts, ready);
+            let keys: Vec<String> = parts.iter().map(|part| part.in_script()).collect();
+            let when_full = Some(script_if(true, name, &keys, body).idempotent().allow_oom());
+            Step { script, when_full, parts }
         };
         // What changes a queue that is there, but does not itself look how it is laid out.
         let checked = |body: &str| [include_str!("lua/checked.lua"), body].concat();
         let ends = |body: &str| [include_str!("lua/ends.lua"), body].concat();
+        let scanning = |body: &str| ends(&[include_str!("lua/scan.lua"), body].concat());
+        let audited = |body: &str| scanning(&[include_str!("lua/list_of.lua"), body].concat());
         let show = |body: &str| [include_str!("lua/places.lua"), include_str!("lua/show.lua"), body].concat();
         let changing = |body: &str| {
             let before =
@@ -172,55 +211,92 @@ impl Scripts {
                 &READY,
             ),
             ack_and_fetch: ack_and_fetch(clock),
-            nack: repeatable(
+            nack: shrinking(
                 "nack",
                 &checked(&ends(include_str!("lua/nack.lua"))),
                 &[&[Meta, Lease, Ended, Latest, Job, State, Back, Delayed, Dead, Cancelled, Wake], &LINKS[..]].concat(),
                 &READY,
             ),
-            heartbeat: repeatable("heartbeat", include_str!("lua/heartbeat.lua"), &[Lease, State], &[]),
-            progress: repeatable("progress", include_str!("lua/progress.lua"), &[Meta, Lease, State, Events], &[]),
-            checkpoint: repeatable("checkpoint", include_str!("lua/checkpoint.lua"), &[Lease, Checkpoint], &[]),
-            log: step("log", include_str!("lua/log.lua"), &[Lease, Log], &[]),
+            heartbeat: freeing(repeatable("heartbeat", include_str!("lua/heartbeat.lua"), &[Lease, State], &[])),
+            progress: shrinking("progress", include_str!("lua/progress.lua"), &[Meta, Lease, State, Events], &[]),
+            // An acknowledgement on a full server removes the checkpoint.
+            checkpoint: shrinking("checkpoint", include_str!("lua/checkpoint.lua"), &[Meta, Lease, Checkpoint], &[]),
+            log: Step {
+                when_full: shrinking("log", include_str!("lua/log.lua"), &[Meta, Lease, Log], &[]).when_full,
+                ..step("log", include_str!("lua/log.lua"), &[Meta, Lease, Log], &[])
+            },
             logs: repeatable("logs", include_str!("lua/logs.lua"), &[Log], &[]),
-            promote: repeatable(
+            promote: freeing(repeatable(
                 "promote",
                 &checked(include_str!("lua/promote.lua")),
                 &[Meta, Delayed, Back, Wake],
                 &[],
-            ),
-            reclaim: repeatable(
+            )),
+            reclaim: freeing(repeatable(
                 "reclaim",
                 &ends(include_str!("lua/reclaim.lua")),
-                &[&[Meta, Lease, Latest, Job, State, Back, Delayed, Dead, Cancelled, Wake], &LINKS[..]].concat(),
+                &[&[Meta, Lease, Ended, Latest, Job, State, Back, Delayed, Dead, Cancelled, Wake], &LINKS[..]].concat(),
                 &READY,
-            ),
-            remove: step(
+            )),
+            remove: freeing(step(
                 "remove",
                 &checked(include_str!("lua/remove.lua")),
                 &[Meta, Job, Latest, State, Results, Checkpoint, Log, Done, Ended, Dead, Cancelled, Unique, Held],
                 &[],
-            ),
-            change: step("change", &checked(&changing(include_str!("lua/change.lua"))), &changed, &READY),
-            drain: step(
+            )),
+            remove_some: freeing(step(
+                "remove_some",
+                &checked(&[include_str!("lua/places.lua"), include_str!("lua/remove_some.lua")].concat()),
+                &[
+                    Meta, Job, Latest, State, Results, Checkpoint, Log, Done, Ended, Dead, Cancelled, Lease, Back,
+                    Delayed, Waiting,
+                ],
+                &[],
+            )),
+            audit: freeing(repeatable("audit", &checked(&audited(include_str!("lua/audit.lua"))), &changed, &READY)),
+            listed: freeing(repeatable("listed", &checked(include_str!("lua/listed.lua")), &[Meta], &[])),
+            recover: freeing(repeatable(
+                "recover",
+                &checked(&audited(include_str!("lua/recover.lua"))),
+                &[&changed[..], &[Done]].concat(),
+                &READY,
+            )),
+            orphans: freeing(repeatable(
+                "orphans",
+                &checked(&scanning(include_str!("lua/orphans.lua"))),
+                &[&changed[..], &[Results, Checkpoint, Log]].concat(),
+                &READY,
+            )),
+            change: freeing(step("change", &checked(&changing(include_str!("lua/change.lua"))), &changed, &READY)),
+            drain: freeing(step(
                 "drain",
                 &checked(&changing(&[include_str!("lua/next_in_line.lua"), include_str!("lua/drain.lua")].concat())),
                 &changed,
                 &READY,
-            ),
-            retry_dead: step("retry_dead", &checked(&changing(include_str!("lua/retry_dead.lua"))), &changed, &READY),
-            pause: repeatable("pause", &checked(include_str!("lua/pause.lua")), &[Meta, Back, Wake], &READY),
-            configure: repeatable(
+            )),
+            retry_dead: freeing(step(
+                "retry_dead",
+                &checked(&changing(include_str!("lua/retry_dead.lua"))),
+                &changed,
+                &READY,
+            )),
+            pause: freeing(repeatable("pause", &checked(include_str!("lua/pause.lua")), &[Meta, Back, Wake], &READY)),
+            configure: freeing(repeatable(
                 "configure",
                 &checked(include_str!("lua/configure.lua")),
                 &[Meta, Wake, Back],
                 &READY,
-            ),
-            look: repeatable("look", include_str!("lua/look.lua"), &[Meta, Lease, Back, Delayed, Wake], &READY),
+            )),
+            look: freeing(repeatable(
+                "look",
+                include_str!("lua/look.lua"),
+                &[Meta, Lease, Back, Delayed, Wake],
+                &READY,
+            )),
             counts: repeatable(
                 "counts",
                 include_str!("lua/counts.lua"),
-                &[Meta, Job, Lease, Back, Tomb, Delayed, Waiting, Done, Dead, Cancelled],
+                &[Meta, Job, Lease, Back, Tomb, Delayed, Waiting, Ended, Dead, Cancelled],
                 &READY,
             ),
             job: repeatable(
@@ -253,7 +329,7 @@ impl Scripts {
                 &[Job, Latest, State, Results, Checkpoint, Back, Tomb],
                 &READY,
             ),
-            announce: script("announce", &registry, include_str!("lua/announce.lua")).idempotent(),
+            announce: script("announce", &registry, include_str!("lua/announce.lua")).idempotent().allow_oom(),
             workers: script("workers", &registry, include_str!("lua/workers.lua")).idempotent(),
             put_document: script(
                 "put_document",
@@ -267,9 +343,10 @@ impl Scripts {
 
 /// Its last key is the list of the jobs' priority.
 fn enqueue(clock: &ClockPrelude) -> Step {
-    let body = format!("{}{}", version(), include_str!("lua/enqueue.lua"));
+    let body = format!("{}{}", version(false), include_str!("lua/enqueue.lua"));
     Step {
         script: Script::timed("enqueue", &body, clock).idempotent(),
+        when_full: None,
         parts: vec![Meta, Job, Wake, Tomb, Back, Events],
     }
 }
@@ -278,14 +355,14 @@ fn enqueue(clock: &ClockPrelude) -> Step {
 fn ack_and_fetch(clock: &ClockPrelude) -> Step {
     let parts = [
         &[Meta, Lease, Job, Done, Ended, Results, Wake, Back, Tomb, Latest, State, Checkpoint, Log, Delayed][..],
+        &[Dead, Cancelled],
         &LINKS,
         &READY,
     ]
     .concat();
     let keys: Vec<String> = parts.iter().map(|part| part.in_script()).collect();
     let body = [
-        version().as_str(),
-        &bare_names(&keys),
+        bare_names(&keys).as_str(),
         include_str!("lua/ack_and_fetch_plain.lua"),
         &names(&keys),
         include_str!("lua/ends.lua"),
@@ -293,5 +370,6 @@ fn ack_and_fetch(clock: &ClockPrelude) -> Step {
         include_str!("lua/ack_and_fetch.lua"),
     ]
     .concat();
-    Step { script: Script::timed("ack_and_fetch", &body, clock), parts }
+    let script = |is_full| Script::timed("ack_and_fetch", &[version(is_full).as_str(), body.as_str()].concat(), clock);
+    Step { script: script(false), when_full: Some(script(true).allow_oom()), parts }
 }

@@ -44,7 +44,7 @@ impl RedisBroker {
             ];
             let reply = self.scripts.configure.run(&self.client, &partition.keys, args).await;
             match reply.and_then(|is_new| is_new.as_int()).map_err(failed(CONFIGURE)) {
-                Ok(1) => self.register(&queue).await?,
+                Ok(1) => failure = failure.or(self.register(&queue).await.err()),
                 Ok(_) => {}
                 Err(error) => failure = failure.or(Some(error)),
             }

@@ -49,7 +49,8 @@ impl RedisBroker {
                 args.extend(token_args(&token));
                 args.extend(action_args(action));
             }
-            let reply = self.scripts.nack.run(&self.client, &partition.keys, args).await.map_err(failed(NACK))?;
+            let reply = self.scripts.nack.run_even_full(&self.client, &partition.keys, || args.clone()).await;
+            let reply = reply.map_err(failed(NACK))?;
             let digits = reply.into_text().map_err(failed(NACK))?;
             let settled = settled(&digits).map_err(unreadable(NACK))?;
             Ok::<_, BrokerError>(positions.into_iter().zip(settled).collect::<Vec<_>>())
@@ -85,7 +86,7 @@ impl RedisBroker {
             let mut args: Vec<Arg> = vec![milliseconds(lease).into()];
             args.extend(tokens.iter().flat_map(|(_, token)| token_args(token)));
             let client = self.pulse.client().await?;
-            let reply = self.scripts.heartbeat.run(client, &partition.keys, args).await.map_err(failed(HEARTBEAT))?;
+            let reply = self.scripts.heartbeat.run(&client, &partition.keys, args).await.map_err(failed(HEARTBEAT))?;
             let digits = reply.into_text().map_err(failed(HEARTBEAT))?;
             Ok::<_, BrokerError>((tokens, digits))
         });
@@ -125,7 +126,7 @@ impl RedisBroker {
         let queue = self.queue(name).await?;
         let mut args = token_args(token).to_vec();
         args.extend([u32::from(progress.percent).into(), progress.message.into()]);
-        let reply = self.scripts.progress.run(&self.client, queue.keys_of(&token.id), args).await;
+        let reply = self.scripts.progress.run_even_full(&self.client, queue.keys_of(&token.id), || args.clone()).await;
         Ok(reply.and_then(|held| held.as_int()).map_err(failed(PROGRESS))? == 1)
     }
 
@@ -139,7 +140,8 @@ impl RedisBroker {
         let queue = self.queue(name).await?;
         let mut args = token_args(token).to_vec();
         args.push(checkpoint.into());
-        let reply = self.scripts.checkpoint.run(&self.client, queue.keys_of(&token.id), args).await;
+        let reply =
+            self.scripts.checkpoint.run_even_full(&self.client, queue.keys_of(&token.id), || args.clone()).await;
         Ok(reply.and_then(|held| held.as_int()).map_err(failed(CHECKPOINT))? == 1)
     }
 
@@ -152,7 +154,7 @@ impl RedisBroker {
         let queue = self.queue(name).await?;
         let mut args = token_args(token).to_vec();
         args.extend(lines.into_iter().map(|line| Arg::from(shortened(line))));
-        let reply = self.scripts.log.run(&self.client, queue.keys_of(&token.id), args).await;
+        let reply = self.scripts.log.run_even_full(&self.client, queue.keys_of(&token.id), || args.clone()).await;
         Ok(reply.and_then(|held| held.as_int()).map_err(failed(LOG))? == 1)
     }
 }

@@ -18,10 +18,13 @@ use crate::state::State;
 const MOST: usize = 10_000;
 /// Jobs cancelled or revived by one script, which looks at each of them.
 const MOST_DRAINED: usize = 1_000;
+/// Jobs removed by id in one script. Each may cost a search of the list of done jobs.
+const MOST_BY_ID: usize = 20;
 
 const PROMOTE: &str = "promote";
 const RECLAIM: &str = "reclaim";
 const REMOVE: &str = "remove finished jobs";
+const REMOVE_SOME: &str = "remove jobs";
 const PAUSE: &str = "pause or resume";
 const DRAIN: &str = "drain";
 const RETRY_DEAD: &str = "retry dead jobs";
@@ -82,6 +85,9 @@ impl RedisBroker {
             }
             let next_in = reply.milliseconds_if_any().map_err(unreadable(RECLAIM))?;
             all.next_in = [all.next_in, next_in].into_iter().flatten().min();
+            if let Some(server) = reply.text_if_any().map_err(unreadable(RECLAIM))? {
+                self.begin_audit(name, &partition.keys, server);
+            }
         }
         failure.map_or(Ok(all), |error| Err(failed(RECLAIM)(error)))
     }
@@ -148,6 +154,32 @@ impl RedisBroker {
         failure.map_or(Ok(removed), |error| Err(failed(REMOVE)(error)))
     }
 
+    pub(super) async fn remove_some(&self, name: &str, ids: &[JobId]) -> Result<Vec<Change>, BrokerError> {
+        let queue = self.queue(name).await?;
+        let mut changes = vec![Change::NotFound; ids.len()];
+        let mut failure = None;
+        for (partition, ids) in queue.by_partition(ids.iter().collect(), |id| *id).into_iter().enumerate() {
+            let keys = &queue.partitions[partition].keys;
+            for ids in ids.chunks(MOST_BY_ID) {
+                let args = ids.iter().map(|(_, id)| id.as_str().into()).collect();
+                let reply = match self.scripts.remove_some.run(&self.client, keys, args).await {
+                    Ok(reply) => reply,
+                    Err(error) => {
+                        failure.get_or_insert(error);
+                        // The other partitions may be on other shards.
+                        break;
+                    }
+                };
+                let mut reply = Fields::of(reply).map_err(unreadable(REMOVE_SOME))?;
+                for (position, _) in ids {
+                    let answer = reply.text().map_err(unreadable(REMOVE_SOME))?;
+                    changes[*position] = change_of(&answer).map_err(unreadable(REMOVE_SOME))?;
+                }
+            }
+        }
+        failure.map_or(Ok(changes), |error| Err(failed(REMOVE_SOME)(error)))
+    }
+
     pub(super) async fn set_paused(&self, name: &str, paused: bool) -> Result<(), BrokerError> {
         let queue = self.queue_or_make(name).await?;
         let mut failure = None;
@@ -155,7 +187,7 @@ impl RedisBroker {
             let args = vec![u32::from(paused).into()];
             let reply = self.scripts.pause.run(&self.client, &partition.keys, args).await;
             match reply.and_then(|is_new| is_new.as_int()).map_err(failed(PAUSE)) {
-                Ok(1) => self.register(&queue).await?,
+                Ok(1) => failure = failure.or(self.register(&queue).await.err()),
                 Ok(_) => {}
                 Err(error) => failure = failure.or(Some(error)),
             }
@@ -191,17 +223,20 @@ impl RedisBroker {
         let queue = self.queue(name).await?;
         let (mut revived, mut failure) = (0, None);
         for partition in &queue.partitions {
-            let args = vec![limit.saturating_sub(revived).min(MOST_DRAINED).into()];
-            match self
-                .scripts
-                .retry_dead
-                .run(&self.client, &partition.keys, args)
-                .await
-                .and_then(|count| count.as_count())
-            {
-                Ok(count) => revived += usize::try_from(count).unwrap_or(usize::MAX),
-                Err(error) => {
-                    failure.get_or_insert(error);
+            loop {
+                let args = vec![limit.saturating_sub(revived).min(MOST_DRAINED).into()];
+                match self.scripts.retry_dead.run(&self.client, &partition.keys, args).await {
+                    Ok(reply) => {
+                        let mut reply = Fields::of(reply).map_err(unreadable(RETRY_DEAD))?;
+                        revived += reply.number::<usize>().map_err(unreadable(RETRY_DEAD))?;
+                        if reply.int().map_err(unreadable(RETRY_DEAD))? == 0 || revived >= limit {
+                            break;
+                        }
+                    }
+                    Err(error) => {
+                        failure.get_or_insert(error);
+                        break;
+                    }
                 }
             }
         }
@@ -222,6 +257,15 @@ impl RedisBroker {
             "missing" => Ok(Change::NotFound),
             state => Ok(Change::Refused(state.parse().map_err(Unreadable::from).map_err(unreadable(CHANGE))?)),
         }
+    }
+}
+
+/// Reads the answer to the removal of one job.
+fn change_of(answer: &str) -> Result<Change, Unreadable> {
+    match answer {
+        "removed" => Ok(Change::Applied),
+        "missing" => Ok(Change::NotFound),
+        state => Ok(Change::Refused(state.parse()?)),
     }
 }
 

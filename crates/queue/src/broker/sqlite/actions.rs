@@ -194,6 +194,36 @@ impl Operation for Clean {
     }
 }
 
+pub(super) struct Remove {
+    pub(super) queue: String,
+    pub(super) ids: Vec<JobId>,
+}
+
+#[async_trait]
+impl Operation for Remove {
+    type Answer = Vec<Change>;
+    const NAME: &'static str = "remove jobs";
+
+    async fn apply(&self, step: &mut Step<'_>) -> Result<Vec<Change>, sqlx::Error> {
+        let Some(queue) = step.queue(&self.queue).await? else {
+            return Ok(vec![Change::NotFound; self.ids.len()]);
+        };
+        let mut changes = Vec::with_capacity(self.ids.len());
+        for id in &self.ids {
+            changes.push(match load(step, queue.id, id).await? {
+                None => Change::NotFound,
+                Some(job) if !job.standing.state.is_finished() => Change::Refused(job.standing.state),
+                Some(job) => {
+                    sqlx::query(sql::REMOVE_ONE).bind(job.seq).execute(&mut *step.conn).await?;
+                    step.tally(queue.id).leave(job.standing.state, 1);
+                    Change::Applied
+                }
+            });
+        }
+        Ok(changes)
+    }
+}
+
 pub(super) struct Prune {
     pub(super) queue: String,
     pub(super) retention: Retention,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 
+use super::in_place::OpenFile;
 use super::{SqliteBroker, Writer, schema};
 use crate::clock::{Clock, SystemClock};
 
@@ -191,7 +192,10 @@ pub(super) async fn open(path: &Path, options: SqliteOptions) -> Result<SqliteBr
     let connect = if options.reports { connect } else { connect.disable_statement_logging() };
 
     let mut conn = connect.connect().await.map_err(fault)?;
-    identify(&mut conn, path).await?;
+    // One snapshot: another process may be creating the tables.
+    let mut snapshot = conn.begin().await.map_err(fault)?;
+    identify(&mut snapshot, path).await?;
+    snapshot.rollback().await.map_err(fault)?;
     let size = std::fs::metadata(path).map_or(0, |file| file.len());
     if size <= options.check_up_to {
         check(&mut conn, path).await?;
@@ -207,9 +211,11 @@ pub(super) async fn open(path: &Path, options: SqliteOptions) -> Result<SqliteBr
         .connect_with(connect.read_only(true).create_if_missing(false))
         .await
         .map_err(fault)?;
-    let (writer, changes) = Writer::start(conn, listener, options.clock.clone(), options.busy_timeout)
-        .map_err(|source| OpenError::Other { path: path.to_owned(), source: source.into() })?;
-    Ok(SqliteBroker { clock: options.clock, readers, writer, changes })
+    let other = |source: std::io::Error| OpenError::Other { path: path.to_owned(), source: source.into() };
+    let file = OpenFile::at(path).map_err(other)?;
+    let (writer, changes) =
+        Writer::start(conn, listener, file.clone(), options.clock.clone(), options.busy_timeout).map_err(other)?;
+    Ok(SqliteBroker { clock: options.clock, readers, writer, changes, file })
 }
 
 /// Makes an empty file that is the account's own, where there is none: it will hold payloads, SQLite would make it as the umask says, and

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlitePool};
 
 use super::row::{StoredJob, limit as bound, maybe_time, number, settings as settings_of};
 use super::{failed, sql};
-use crate::broker::{Cursor, GroupCounts, Page, QueueCounts, QueueSettings};
+use crate::broker::{Cursor, GroupCounts, Page, QueueCounts, QueueOverview};
 use crate::clock::Timestamp;
 use crate::error::BrokerError;
 use crate::id::{GroupId, JobId};
@@ -35,12 +36,6 @@ pub(super) async fn work(
         Ok((has_ready && settings.admitted(leased, throttle, now) > 0, due))
     };
     look().map_err(failure)
-}
-
-pub(super) async fn settings(readers: &SqlitePool, queue: &str) -> Result<QueueSettings, BrokerError> {
-    let failure = failure("read settings");
-    let row = sqlx::query(sql::FIND_QUEUE).bind(queue).fetch_optional(readers).await.map_err(&failure)?;
-    row.map_or(Ok(QueueSettings::default()), |row| settings_of(&row).map(|(settings, _)| settings).map_err(failure))
 }
 
 pub(super) async fn group(
@@ -106,21 +101,53 @@ pub(super) async fn list(
     Ok(page)
 }
 
-pub(super) async fn counts(readers: &SqlitePool, queue: &str, now: Timestamp) -> Result<QueueCounts, BrokerError> {
+pub(super) async fn overviews(
+    readers: &SqlitePool,
+    queues: &[&str],
+    now: Timestamp,
+) -> Result<Vec<QueueOverview>, BrokerError> {
     let failure = failure("count jobs");
-    let row = sqlx::query(sql::COUNTS).bind(queue).fetch_optional(readers);
-    let Some(row) = row.await.map_err(&failure)? else {
-        return Ok(QueueCounts::default());
-    };
-    let oldest: Option<i64> = sqlx::query_scalar(sql::OLDEST_READY)
-        .bind(row.try_get::<i64, _>("id").map_err(&failure)?)
-        .fetch_one(readers)
-        .await
-        .map_err(&failure)?;
-    let count = |column: &str| {
-        let number = row.try_get::<i64, _>(column).map_err(&failure)?;
-        Ok::<u64, BrokerError>(u64::try_from(number).unwrap_or(0))
-    };
+    let rows = sqlx::query(sql::OVERVIEWS).bind(names(queues)).fetch_all(readers).await.map_err(&failure)?;
+    let mut overviews = vec![QueueOverview::default(); queues.len()];
+    for row in rows {
+        let read = || Ok((row.try_get::<i64, _>("nth")?, QueueOverview::new(counts(&row, now)?, settings_of(&row)?.0)));
+        let (nth, overview) = read().map_err(&failure)?;
+        if let Some(place) = usize::try_from(nth).ok().and_then(|nth| overviews.get_mut(nth)) {
+            *place = overview;
+        }
+    }
+    Ok(overviews)
+}
+
+pub(super) async fn overview(readers: &SqlitePool, queue: &str, now: Timestamp) -> Result<QueueOverview, BrokerError> {
+    Ok(overviews(readers, &[queue], now).await?.pop().unwrap_or_default())
+}
+
+pub(super) async fn running(
+    readers: &SqlitePool,
+    queues: &[&str],
+    limit: usize,
+) -> Result<Vec<JobRecord>, BrokerError> {
+    let failure = failure("list running jobs");
+    let rows = sqlx::query(sql::RUNNING).bind(names(queues)).bind(bound(limit)).fetch_all(readers);
+    let mut jobs = Vec::new();
+    for row in rows.await.map_err(&failure)? {
+        let queue: String = row.try_get("of_queue").map_err(&failure)?;
+        let job = StoredJob::read(&row).map_err(&failure)?;
+        let nth = queues.iter().position(|name| *name == queue);
+        jobs.push(((nth, job.standing.at, job.seq), job.into_record(&queue)));
+    }
+    jobs.sort_by_key(|(place, _)| *place);
+    Ok(jobs.into_iter().map(|(_, job)| job).collect())
+}
+
+/// A JSON array of names, for `json_each`.
+fn names(queues: &[&str]) -> String {
+    serde_json::json!(queues).to_string()
+}
+
+fn counts(row: &SqliteRow, now: Timestamp) -> Result<QueueCounts, sqlx::Error> {
+    let count = |column: &str| Ok::<_, sqlx::Error>(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0));
     Ok(QueueCounts {
         ready: count("ready")?,
         delayed: count("delayed")?,
@@ -129,13 +156,15 @@ pub(super) async fn counts(readers: &SqlitePool, queue: &str, now: Timestamp) ->
         done: count("done")?,
         dead: count("dead")?,
         cancelled: count("cancelled")?,
-        oldest_ready_age: oldest.map(|at| now.since(Timestamp::from_unix_ms(at))),
+        oldest_ready_age: maybe_time(row, "oldest_ready")?.map(|at| now.since(at)),
         paused: count("paused")? != 0,
         completed_total: count("completed_total")?,
         failed_total: count("failed_total")?,
         retried_total: count("retried_total")?,
         reclaimed_total: count("reclaimed_total")?,
         stale_acks_total: count("stale_acks_total")?,
+        recovered_total: 0,
+        dropped_total: 0,
     })
 }
 

@@ -160,6 +160,7 @@ pub(super) const SAVE: &str = "UPDATE job SET state = ?2, rank = ?3, at = ?4, re
 
 pub(super) const REMOVE: &str = "DELETE FROM job WHERE seq IN (SELECT seq FROM job \
     WHERE queue = ?1 AND state = ?2 AND rank = 0 AND at <= ?3 ORDER BY at, seq LIMIT ?4)";
+pub(super) const REMOVE_ONE: &str = "DELETE FROM job WHERE seq = ?1";
 pub(super) const KEPT: &str = "SELECT done, dead, cancelled FROM queue WHERE id = ?1";
 
 pub(super) const WORK: &str = "SELECT \
@@ -187,12 +188,20 @@ pub(super) const LIST_DOWN: &str = concat!(
     WHERE queue = (SELECT id FROM queue WHERE name = ?1) AND state = ?2 \
     AND (rank, at, seq) < (?3, ?4, ?5) ORDER BY rank DESC, at DESC, seq DESC LIMIT ?6"
 );
-pub(super) const COUNTS: &str = "SELECT id, paused, ready, delayed, waiting, leased, done, dead, cancelled, \
-    completed_total, failed_total, retried_total, reclaimed_total, stale_acks_total \
-    FROM queue WHERE name = ?1";
-pub(super) const OLDEST_READY: &str = "WITH level (rank) AS (VALUES (0), (1), (2), (3), (4)) \
-    SELECT min((SELECT at FROM job WHERE queue = ?1 AND state = 0 AND job.rank = level.rank \
-    ORDER BY at LIMIT 1)) FROM level";
+pub(super) const OVERVIEWS: &str = "WITH level (rank) AS (VALUES (0), (1), (2), (3), (4)) \
+    SELECT r.key AS nth, q.paused, q.ready, q.delayed, q.waiting, q.leased, q.done, q.dead, q.cancelled, \
+    q.completed_total, q.failed_total, q.retried_total, q.reclaimed_total, q.stale_acks_total, \
+    q.max_running, q.rate_jobs, q.rate_per_ms, q.full_at, q.events, \
+    (SELECT min((SELECT at FROM job WHERE queue = q.id AND state = 0 AND job.rank = level.rank \
+    ORDER BY at LIMIT 1)) FROM level) AS oldest_ready \
+    FROM json_each(?1) AS r CROSS JOIN queue AS q ON q.name = r.value";
+pub(super) const RUNNING: &str = concat!(
+    "SELECT (SELECT name FROM queue WHERE queue.id = job.queue) AS of_queue, ",
+    job_columns!(),
+    " FROM job WHERE seq IN (SELECT leased.seq FROM json_each(?1) AS r CROSS JOIN job AS leased \
+    ON leased.seq IN (SELECT seq FROM job WHERE queue = (SELECT id FROM queue WHERE name = r.value) \
+    AND state = 2 AND rank = 0 ORDER BY at, seq LIMIT ?2))"
+);
 pub(super) const QUEUES: &str = "SELECT name FROM queue ORDER BY name";
 
 pub(super) const ANNOUNCE: &str = "INSERT INTO worker (id, info, last_seen) VALUES (?1, ?2, ?3) \
@@ -268,13 +277,14 @@ mod tests {
             LOAD,
             SAVE,
             REMOVE,
+            REMOVE_ONE,
             KEPT,
             WORK,
             JOB,
             LIST_UP,
             LIST_DOWN,
-            COUNTS,
-            OLDEST_READY,
+            OVERVIEWS,
+            RUNNING,
             QUEUES,
             ANNOUNCE,
             WITHDRAW,
@@ -297,6 +307,7 @@ mod tests {
                     || step.starts_with("LIST SUBQUERY")
                     || step.starts_with("SCALAR SUBQUERY")
                     || step.starts_with("CORRELATED SCALAR SUBQUERY")
+                    || step.starts_with("CORRELATED LIST SUBQUERY")
                     || step.starts_with("CO-ROUTINE level")
                     || step.starts_with("MATERIALIZE level")
                     || step == "CREATE BLOOM FILTER"

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use sqlx::{Connection, Row};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::in_place::OpenFile;
 use super::open::{BUSY, primary_code};
 use super::{failed, sql};
 use crate::broker::counts::Tally;
@@ -131,9 +133,10 @@ impl Writer {
     pub(super) fn start(
         conn: SqliteConnection,
         listener: SqliteConnection,
+        file: OpenFile,
         clock: Arc<dyn Clock>,
         patience: Duration,
-    ) -> std::io::Result<(Self, watch::Receiver<()>)> {
+    ) -> io::Result<(Self, watch::Receiver<()>)> {
         let (requests, received) = mpsc::channel(1024);
         let (changes, changed) = watch::channel(());
         let (closing, closed) = (CancellationToken::new(), CancellationToken::new());
@@ -141,7 +144,7 @@ impl Writer {
         let (stop, done) = (closing.clone(), closed.clone().drop_guard());
         std::thread::Builder::new().name("queue-writer".to_owned()).spawn(move || {
             let _done = done;
-            let main = Main { conn, received, clock, patience, changes: changes.clone() };
+            let main = Main { conn, file, received, clock, patience, changes: changes.clone() };
             runtime.block_on(async {
                 let mut listener = listener;
                 let conn = tokio::select! {
@@ -174,6 +177,7 @@ impl Writer {
 
 struct Main {
     conn: SqliteConnection,
+    file: OpenFile,
     received: mpsc::Receiver<Box<dyn Pending>>,
     clock: Arc<dyn Clock>,
     /// How long another process may keep the lock.
@@ -231,8 +235,11 @@ impl Main {
         {
             tracing::debug!(%error, "the store had rolled back by itself");
         }
+        let arrived = result?;
+        // Deleted since the look before it began, the file takes the commit and vanishes with it.
+        self.file.ensure_in_place().map_err(|gone| Failure::transaction(io::Error::other(gone).into()))?;
         // Whatever else may end a wait (a queue resumed) the listener hears, as from other processes.
-        if result? {
+        if arrived {
             self.changes.send_replace(());
         }
         Ok(())
@@ -241,6 +248,7 @@ impl Main {
     /// SQLite looks for the lock less and less often, up to every 100 ms, and hardly meets the short
     /// gaps that a busy process leaves: a heartbeat waited 3 s. So each wait is short, and repeated.
     async fn begin(&mut self) -> Result<(), sqlx::Error> {
+        self.file.ensure_in_place()?;
         let since = Monotonic::now();
         loop {
             match self.execute("BEGIN IMMEDIATE").await {

@@ -1,3 +1,11 @@
+local function end_as_done(id, record)
+  count_over(0)
+  if redis.call('HSET', K.ended, id, record) == 0 then
+    redis.call('LREM', K.done, 1, id)
+  end
+  redis.call('RPUSH', K.done, id)
+end
+
 local digits
 if #odd > 0 then
   digits = {}
@@ -9,17 +17,21 @@ if #odd > 0 then
     local entry = redis.call('HGET', K.lease, id)
     if entry and (entry == run or string.sub(entry, 1, #run + 1) == run .. ' ') then
       -- Other jobs hang on it.
-      redis.call('HDEL', K.lease, id)
-      redis.call('HSET', K.ended, id, stamp .. ' ' .. run)
-      redis.call('RPUSH', K.done, id)
-      redis.call('HINCRBY', K.meta, 'completed', 1)
-      if result then
+      if result and not FULL then
         redis.call('HSET', K.result, id, result)
       end
+      end_as_done(id, stamp .. ' ' .. run)
       local envelope = redis.call('HGET', K.job, id)
       if envelope then
         has_ended(id, envelope, 'done', now)
       end
+      if FULL then
+        redis.call('HDEL', K.checkpoint, id)
+        if result then
+          redis.call('HINCRBY', K.meta, 'dropped', 1)
+        end
+      end
+      redis.call('HDEL', K.lease, id)
     else
       digits[number] = unsettled(id, run)
     end
@@ -85,17 +97,14 @@ end
 
 local is_all = wants and next(lost) and hand_over()
 local handed = given
+local may_be_more
 if wants and need > given then
   room = room_now()
   local most = math.min(need - given, room)
   local picked, interrupted = next_in_line(most)
-  local ids = {}
-  for nth, job in ipairs(picked) do
-    ids[nth] = job[1]
-  end
-  local envelopes = collect('HMGET', K.job, ids)
-  for nth, job in ipairs(picked) do
+  for _, job in ipairs(picked) do
     local id, delivery, failures, checkpoint = job[1], 0, 0, false
+    local envelope = job[3]
     if job[2] ~= '0' then
       local latest = redis.call('HGET', K.latest, id)
       local state = load_state(id)
@@ -107,24 +116,26 @@ if wants and need > given then
         save_state(id, state)
       end
     end
-    if envelopes[nth] then
-      give(id, delivery + 1, job[2], failures, checkpoint, envelopes[nth])
-      tell(now, id, 'started')
-    end
+    give(id, delivery + 1, job[2], failures, checkpoint, envelope)
+    tell(now, id, 'started')
   end
-  if ((#picked == most and most < room) or interrupted)
-    and redis.call('EXISTS', K.back, K.ready0, K.ready1, K.ready2, K.ready3, K.ready4) > 0 then
+  may_be_more = { (#picked == most and most < room) or interrupted, rate and given == need and tokens <= most }
+end
+if #leases > 0 then
+  bulk('HSET', K.lease, leases)
+end
+if may_be_more then
+  leave_line_up()
+  if may_be_more[1] and redis.call('EXISTS', K.back, K.ready0, K.ready1, K.ready2, K.ready3, K.ready4) > 0 then
     wake('r')
   else
     redis.call('LREM', K.wake, 0, 'r')
-    if rate and given == need and tokens <= most
-      and redis.call('EXISTS', K.back, K.ready0, K.ready1, K.ready2, K.ready3, K.ready4) > 0 then
+    if may_be_more[2] and redis.call('EXISTS', K.back, K.ready0, K.ready1, K.ready2, K.ready3, K.ready4) > 0 then
       wake('d')
     end
   end
 end
 if #leases > 0 then
-  bulk('HSET', K.lease, leases)
   local expiry = redis.call('HGET', K.meta, 'expiry')
   if not expiry then
     redis.call('HSET', K.lease, '', WIDE)
@@ -137,4 +148,5 @@ take_tokens(given - handed)
 if #odd > 0 then
   wake_if_limited()
 end
-return { stamp, token, digits and table.concat(digits) or false, reply, is_all and 1 or false }
+forget_full()
+return { stamp, token, digits and table.concat(digits) or false, reply, is_all and 1 or false, is_kept_back and 1 or false }

@@ -7,7 +7,7 @@
 --         2 superseded), or nothing where all are settled now;
 --         for each job, its id and envelope; before the envelope stands "|delivery failures ready_at|" where they aren't
 --         1, 0 and the time at which it was enqueued;
---         1 where all that the lost replies gave is among them.
+--         1 where all that the lost replies gave is among them; 1 where a full server gives out no more jobs.
 local call = redis.call
 -- A field of its own keeps the hash from being a small one, which the server would look through from the start.
 local WIDE = string.rep('-', 65)
@@ -15,11 +15,15 @@ local now = math.floor(now_us() / 1000)
 local stamp = string.format('%.0f', now)
 local need = tonumber(ARGV[2])
 local token = '1 ' .. ARGV[1] .. '-' .. ARGV[4] .. '-' .. stamp .. '-' .. ARGV[3]
-local meta = call('HMGET', META, 'layout', 'paused', 'expiry', 'keep', 'limits', 'linked', 'events')
+local meta = call('HMGET', META, 'layout', 'paused', 'expiry', 'keep', 'limits', 'linked', 'events', 'over', 'full_memory')
 if meta[1] and meta[1] ~= LAYOUT then
   return redis.error_reply('LAYOUT ' .. meta[1] .. ' of this queue is not ' .. LAYOUT)
 end
 local first_ack = 6 + ARGV[5]
+if FULL then
+  -- No events.
+  meta[7] = false
+end
 
 -- What is not settled in bulk: {number, id, token, result}.
 local odd = {}
@@ -63,15 +67,29 @@ while at <= #ARGV do
       end
     end
     ids = plain
-    if #results > 0 then
+    if #results > 0 and not FULL then
       call('HSET', RESULT, unpack(results))
     end
-  elseif step == 2 then
+  elseif step == 2 and not FULL then
     call('HSET', RESULT, unpack(ARGV, first, last))
   end
   if #ids > 0 then
-    if call('HDEL', LEASE, unpack(ids)) ~= #ids then
-      -- Some were named twice.
+    if not meta[8] then
+      -- An older release counted all jobs that are done here.
+      meta[8] = string.format('%.0f', (call('HGET', META, 'completed') or 0) - call('HLEN', ENDED))
+      call('HSET', META, 'over', meta[8])
+    end
+    local record, ended, pair = stamp .. ' ' .. run, {}, 0
+    for nth = 1, #ids do
+      ended[pair + 1] = ids[nth]
+      pair = pair + 2
+      ended[pair] = record
+    end
+    -- A full server refuses the first write of a script, and lets the later ones pass. The first one takes memory,
+    -- whichever it is (of results, of `over`, of ended jobs or of leases): so a refusal changes nothing.
+    local new = call('HSET', ENDED, unpack(ended))
+    if new ~= #ids then
+      -- Some were named twice, or had ended before.
       local once, taken = {}, {}
       for nth = 1, #ids do
         if taken[ids[nth]] then
@@ -81,16 +99,21 @@ while at <= #ARGV do
           once[#once + 1] = ids[nth]
         end
       end
+      if new ~= #once then
+        for nth = 1, #once do
+          call('LREM', DONE, 1, once[nth])
+        end
+      end
       ids = once
     end
-    local record, ended, pair = stamp .. ' ' .. run, {}, 0
-    for nth = 1, #ids do
-      ended[pair + 1] = ids[nth]
-      pair = pair + 2
-      ended[pair] = record
-    end
-    call('HSET', ENDED, unpack(ended))
     done_length = call('RPUSH', DONE, unpack(ids))
+    if FULL then
+      call('HDEL', CHECKPOINT, unpack(ids))
+      if step == 2 then
+        call('HINCRBY', META, 'dropped', #ids)
+      end
+    end
+    call('HDEL', LEASE, unpack(ids))
     completed = completed + #ids
     if meta[7] == '1' then
       for nth = 1, #ids do
@@ -102,24 +125,76 @@ while at <= #ARGV do
   at = last + 1
 end
 if completed > 0 then
-  call('HINCRBY', META, 'completed', completed)
   -- What is kept is trimmed exactly by upkeep, now and then; in between it grows no further than this.
   local excess = meta[4] and done_length - meta[4] - 1000 or 0
   if excess > 0 and call('EXISTS', LOG) == 0 then
-    local old = call('LPOP', DONE, excess < 500 and excess or 500)
-    call('HDEL', ENDED, unpack(old))
-    call('HDEL', JOB, unpack(old))
-    if call('EXISTS', RESULT, LATEST, STATE, CHECKPOINT) > 0 then
+    local oldest = call('LRANGE', DONE, 0, (excess < 500 and excess or 500) - 1)
+    -- An id may be in the list twice, and counts once. A torn removal may have left the end of an earlier job of
+    -- the same id, and so the record is read, as many as fit into a step.
+    local old, stale, taken, ended = {}, {}, {}, call('HMGET', ENDED, unpack(oldest))
+    local looked, bytes = 0, 0
+    while looked < #oldest and bytes < 1048576 do
+      looked = looked + 1
+      local id, ended_at = oldest[looked], ended[looked] and tonumber(string.match(ended[looked], '^%d+'))
+      if ended_at and not taken[id] then
+        taken[id] = true
+        local envelope = call('HGET', JOB, id)
+        bytes = bytes + #(envelope or '')
+        if envelope and ended_at >= tonumber(string.match(envelope, '^l?%d+ (%d+)') or 0) then
+          old[#old + 1] = id
+        else
+          stale[#stale + 1] = id
+        end
+      end
+    end
+    if #old > 0 and call('EXISTS', RESULT, LATEST, STATE, CHECKPOINT) > 0 then
       call('HDEL', RESULT, unpack(old))
       call('HDEL', LATEST, unpack(old))
       call('HDEL', STATE, unpack(old))
       call('HDEL', CHECKPOINT, unpack(old))
     end
+    -- The record goes before what says that its job has ended.
+    if #old > 0 then
+      call('HSET', META, 'over', string.format('%.0f', meta[8] + #old))
+      call('HDEL', JOB, unpack(old))
+      call('HDEL', ENDED, unpack(old))
+    end
+    if #stale > 0 then
+      call('HDEL', ENDED, unpack(stale))
+    end
+    call('LPOP', DONE, looked)
   end
 end
 
 local reply, given = {}, 0
 local wants = meta[1] and meta[2] ~= '1' and need > 0
+
+-- Whether work has added much to a full server since it was full. Not all that ends frees memory: dead jobs stay. Jobs
+-- that are done are bounded by retention, and come on top.
+local function has_outgrown()
+  local info = redis.pcall('INFO', 'memory')
+  local used = type(info) == 'string' and string.match(info, 'used_memory:(%d+)')
+  if not used then
+    return false
+  end
+  used = used - (string.match(info, 'mem_not_counted_for_evict:(%d+)') or 0) - 512 * call('LLEN', DONE)
+  if not meta[9] then
+    call('HSET', META, 'full_memory', string.format('%.0f', used))
+  end
+  -- Buffers and scripts come and go, which counts for a small server.
+  return meta[9] and used > meta[9] + math.max(meta[9] * 0.05, 262144)
+end
+
+local is_kept_back = FULL and wants and call('EXISTS', BACK, READY0, READY1, READY2, READY3, READY4) > 0
+  and has_outgrown()
+wants = wants and not is_kept_back
+
+-- A server that takes a write is no longer full.
+local function forget_full()
+  if meta[9] and not FULL and (given > 0 or completed > 0) then
+    call('HDEL', META, 'full_memory')
+  end
+end
 
 -- How many may begin to run, by the settings of the queue.
 local tokens, most_running, rate = math.huge, nil, nil
@@ -137,43 +212,92 @@ local function room_now()
   if not most_running then
     return tokens
   end
-  return math.min(tokens, math.max(most_running - math.max(call('HLEN', LEASE) - 1, 0), 0))
+  return math.min(tokens, math.max(most_running - (call('HLEN', LEASE) - call('HEXISTS', LEASE, '')), 0))
 end
 local room = room_now()
 
+-- Of ids at the front of a list: those that have no other place, each once, with their envelopes.
+-- A torn append-only file leaves others there.
+local function in_no_other_place(ids, envelopes, held, ended)
+  local latest, cancelled = call('HMGET', LATEST, unpack(ids)), call('ZMSCORE', CANCELLED, unpack(ids))
+  local kept, kept_envelopes, taken = {}, {}, {}
+  for nth = 1, #ids do
+    local id, envelope = ids[nth], envelopes[nth]
+    local is_free = envelope and not taken[id] and not held[nth] and not latest[nth]
+    if is_free and (ended[nth] or cancelled[nth]) then
+      -- Of an earlier job of this id?
+      local created = tonumber(string.match(envelope, '^l?%d+ (%d+)') or 0)
+      is_free = tonumber(string.match(ended[nth] or cancelled[nth], '^%d+')) < created
+    end
+    if is_free then
+      taken[id] = true
+      kept[#kept + 1] = id
+      kept_envelopes[#kept] = envelope
+    end
+  end
+  return kept, kept_envelopes
+end
+
 if wants and ARGV[5] == '0' and #odd == 0 and call('EXISTS', BACK, TOMB) == 0 then
   local most = need < room and need or room
-  while given < most do
-    local window = most - given
-    local popped = call('LMPOP', 5, READY0, READY1, READY2, READY3, READY4, 'LEFT', 'COUNT', window < 500 and window or 500)
-    if not popped then
-      break
-    end
-    local ids = popped[2]
-    local envelopes = call('HMGET', JOB, unpack(ids))
-    local leases, pair, place = {}, 0, given * 2
-    for nth = 1, #ids do
-      local id = ids[nth]
-      leases[pair + 1] = id
-      pair = pair + 2
-      leases[pair] = token
-      reply[place + 1] = id
-      place = place + 2
-      reply[place] = envelopes[nth]
-    end
-    if meta[6] then
+  local has_more = call('EXISTS', LATEST, CANCELLED) > 0
+  for _, list in ipairs({ READY0, READY1, READY2, READY3, READY4 }) do
+    local is_all = false
+    while given < most and not is_all do
+      local window = most - given < 500 and most - given or 500
+      local ids = call('LRANGE', list, 0, window - 1)
+      local passed = #ids
+      is_all = passed < window
+      local envelopes = {}
+      if passed > 0 then
+        envelopes = call('HMGET', JOB, unpack(ids))
+        local held, ended = call('HMGET', LEASE, unpack(ids)), call('HMGET', ENDED, unpack(ids))
+        local is_doubtful = has_more
+        for nth = 1, passed do
+          if held[nth] or ended[nth] or not envelopes[nth] then
+            is_doubtful = true
+            break
+          end
+        end
+        if is_doubtful then
+          ids, envelopes = in_no_other_place(ids, envelopes, held, ended)
+        end
+      end
+      local leases, pair = {}, 0
       for nth = 1, #ids do
-        if envelopes[nth] and string.byte(envelopes[nth]) == 108 then
-          leases[nth * 2] = token .. ' 0 0 l'
+        leases[pair + 1] = ids[nth]
+        pair = pair + 2
+        leases[pair] = token
+      end
+      if meta[6] then
+        for nth = 1, #ids do
+          if string.byte(envelopes[nth]) == 108 then
+            leases[nth * 2] = token .. ' 0 0 l'
+          end
+        end
+      end
+      if #ids > 0 and call('HSET', LEASE, unpack(leases)) ~= #ids then
+        -- Some are in the list twice.
+        ids, envelopes = in_no_other_place(ids, envelopes, {}, {})
+      end
+      local place = given * 2
+      for nth = 1, #ids do
+        reply[place + 1] = ids[nth]
+        place = place + 2
+        reply[place] = envelopes[nth]
+      end
+      given = given + #ids
+      if passed > 0 then
+        call('LPOP', list, passed)
+      end
+      if meta[7] == '1' then
+        for nth = 1, #ids do
+          call('XADD', EVENTS, 'MAXLEN', '~', 10000, '*', 'e', stamp .. ' ' .. ids[nth] .. ' started')
         end
       end
     end
-    call('HSET', LEASE, unpack(leases))
-    given = given + #ids
-    if meta[7] == '1' then
-      for nth = 1, #ids do
-        call('XADD', EVENTS, 'MAXLEN', '~', 10000, '*', 'e', stamp .. ' ' .. ids[nth] .. ' started')
-      end
+    if given == most then
+      break
     end
   end
   wants = false
@@ -213,5 +337,6 @@ if given > 0 then
 end
 if not wants and #odd == 0 then
   take_tokens(given)
-  return { stamp, token, false, reply }
+  forget_full()
+  return { stamp, token, false, reply, false, is_kept_back and 1 or false }
 end

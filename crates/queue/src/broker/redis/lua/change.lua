@@ -19,8 +19,8 @@ if ARGV[2] == 'cancel' then
   elseif where ~= 'ready' and where ~= 'delayed' and where ~= 'waiting' then
     return where
   end
-  take_out(id, envelope, where)
   give_up(id, envelope, nil, now)
+  take_out(id, envelope, where)
   return 'applied'
 end
 if where ~= 'delayed' and where ~= 'dead' and where ~= 'cancelled' then

@@ -1,9 +1,14 @@
 -- Stores what a job's next run should go on from.
--- KEYS  lease, checkpoint
+-- KEYS  meta, lease, checkpoint
 -- ARGV  id, "delivery nonce", text
+-- A full server keeps the one before, if the new one is longer, and counts the new one as dropped.
 -- Returns 1 where the lease is held, else 0.
 if not held_by(ARGV[1], ARGV[2]) then
   return 0
+end
+if FULL and #(redis.call('HGET', K.checkpoint, ARGV[1]) or '') < #ARGV[3] then
+  redis.call('HINCRBY', K.meta, 'dropped', 1)
+  return 1
 end
 redis.call('HSET', K.checkpoint, ARGV[1], ARGV[3])
 return 1

@@ -17,13 +17,23 @@
 -- The extras of an envelope are JSON: o ordering key, u unique key, d what a duplicate does, h for how many ms the key is
 -- held, g group; t, x and e are the workers' alone.
 -- Times are whole milliseconds.
+--
+-- A crash can tear a script's effects in the append-only file, so that after two restarts any
+-- first part of them has run, beside later scripts that saw none of it. Therefore each script
+-- writes a job's new place before it removes the old one, and writes totals as absolute values. Only
+-- `seq`, which may skip numbers, the lines of a log, and `dropped`, which may count a drop twice, are
+-- increments. A job in two places is resolved when it is met; the audit finds a job in none.
 local LEVEL = 281474976710656 -- 2^48, above any time
 local LAST_TIME = 253402300799999
 local CHUNK = 1000 -- unpack takes no more, and pairs stay together
-local HISTORY = 32
--- As in standing.rs: bytes of the errors of a history kept as they came, and of each one before those.
-local HISTORY_BYTES, HISTORY_LEAST = 6144, 64
+-- As in standing.rs: bytes of the errors of a history kept as they came, and of each one before
+-- those. A full server keeps less.
+local HISTORY, HISTORY_BYTES, HISTORY_LEAST = 32, 6144, 64
+if FULL then
+  HISTORY, HISTORY_BYTES = 4, 256
+end
 local LOG_LINES = 100
+local AUDIT = 10000 -- ms after which the audit of a process that died is given to another one
 
 local function whole(number)
   return string.format('%.0f', number)
@@ -43,7 +53,14 @@ end
 -- Makes the queue. Nothing was leased before.
 local function make_queue(now)
   redis.call('HSET', K.meta, 'layout', LAYOUT, 'scripts', SCRIPTS, 'maintained', whole(now), 'reclaim_from', whole(now),
-    'server', '')
+    'server', '', 'over', '0')
+end
+
+-- Keeps an audit that goes on from other processes, unless its queue was deleted.
+local function hold_audit(now)
+  if redis.call('HEXISTS', K.meta, 'layout') == 1 then
+    redis.call('HSET', K.meta, 'auditing', whole(now + AUDIT))
+  end
 end
 
 -- Runs a command that counts, on many arguments.
@@ -159,15 +176,37 @@ local function wake_if_limited()
   end
 end
 
--- How many jobs are at workers: the hash has one field more while it is there.
+-- How many jobs are at workers, without the field that keeps the hash wide.
 local function leased_count()
-  return math.max(redis.call('HLEN', K.lease) - 1, 0)
+  return redis.call('HLEN', K.lease) - redis.call('HEXISTS', K.lease, '')
+end
+
+-- Adds to a total, as an absolute value.
+local function add_to(key, field, count)
+  redis.call('HSET', key, field, whole((redis.call('HGET', key, field) or 0) + count))
+end
+
+-- Counts jobs that are done before their records go. All jobs done are these and those in `ended`,
+-- so that one command ends a job and counts it. An older release counted all in `completed`.
+local function count_over(jobs)
+  local over = redis.call('HGET', K.meta, 'over')
+  if not over or jobs > 0 then
+    over = over or (redis.call('HGET', K.meta, 'completed') or 0) - redis.call('HLEN', K.ended)
+    redis.call('HSET', K.meta, 'over', whole(over + jobs))
+  end
+end
+
+-- Whether a time, which may be followed by more, is that of a job's end. One from before the job
+-- belongs to an earlier job of the same id.
+local function is_end_of(at, envelope)
+  local ended = at and tonumber(string.match(at, '^%d+'))
+  return ended ~= nil and ended ~= false and ended >= tonumber(string.match(envelope, '^l?%d+ (%d+)') or 0)
 end
 
 local is_told
 local function tell(now, id, what)
   if is_told == nil then
-    is_told = redis.call('HGET', K.meta, 'events') == '1'
+    is_told = not FULL and redis.call('HGET', K.meta, 'events') == '1'
   end
   if is_told then
     redis.call('XADD', K.events, 'MAXLEN', '~', 10000, '*', 'e', whole(now) .. ' ' .. id .. ' ' .. what)
@@ -183,9 +222,8 @@ local function delay_all(pairs_of_due)
   end
 end
 
--- Ready or delayed, with a new due time.
-local function postpone(id, seq, level, state, due, now)
-  state.run_at = due
+-- Ready or delayed.
+local function place_at(id, seq, level, due, now)
   if due <= now then
     make_ready(id, seq, level, due)
   else
@@ -193,23 +231,27 @@ local function postpone(id, seq, level, state, due, now)
   end
 end
 
+-- The first bytes of a text, not within a character.
+local function cut(text, most)
+  if #text <= most then
+    return text
+  end
+  while most > 0 and math.floor(string.byte(text, most + 1) / 64) == 2 do
+    most = most - 1
+  end
+  return string.sub(text, 1, most) .. '…'
+end
+
 local function remember(state, started, now, failure)
   local history = state.history or {}
-  if #history >= HISTORY then
+  while #history >= HISTORY do
     table.remove(history, 1)
   end
   history[#history + 1] = { tonumber(started), now, failure }
   local left = HISTORY_BYTES
   for nth = #history, 1, -1 do
-    local text, most = history[nth][3], math.max(left, HISTORY_LEAST)
-    if #text > most then
-      -- Not within a character.
-      while most > 0 and math.floor(string.byte(text, most + 1) / 64) == 2 do
-        most = most - 1
-      end
-      text = string.sub(text, 1, most) .. '…'
-      history[nth][3] = text
-    end
+    local text = cut(history[nth][3], math.max(left, HISTORY_LEAST))
+    history[nth][3] = text
     left = left - #text
   end
   state.history = history
@@ -225,7 +267,7 @@ local function unsettled(id, token)
     end
   end
   if redis.call('EXISTS', K.meta) == 1 then
-    redis.call('HINCRBY', K.meta, 'stale', 1)
+    add_to(K.meta, 'stale', 1)
   end
   return '2'
 end

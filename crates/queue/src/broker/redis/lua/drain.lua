@@ -21,8 +21,10 @@ local function drain_set(set)
     local id = string.match(member, '^%d+%.%d%.(.+)$')
     local envelope = redis.call('HGET', K.job, id)
     if envelope then
-      take_out(id, envelope, set)
       drained(id)
+      take_out(id, envelope, set)
+    else
+      redis.call('ZREM', K[set], member)
     end
   end
   return before_set > left
@@ -36,6 +38,7 @@ while goes_on do
   for _, job in ipairs(picked) do
     drained(job[1])
   end
+  leave_line_up()
   goes_on = left > 0 and not interrupted and (#picked > 0 or drain_set('delayed') or drain_set('waiting'))
 end
 return { before - left, interrupted and 1 or 0 }

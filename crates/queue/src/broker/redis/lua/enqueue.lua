@@ -9,7 +9,8 @@ if meta[1] and meta[1] ~= LAYOUT then
   return redis.error_reply('LAYOUT ' .. meta[1] .. ' of this queue is not ' .. LAYOUT)
 end
 if not meta[1] then
-  call('HSET', KEYS[1], 'layout', LAYOUT, 'scripts', SCRIPTS, 'maintained', now, 'reclaim_from', now, 'server', '')
+  call('HSET', KEYS[1], 'layout', LAYOUT, 'scripts', SCRIPTS, 'maintained', now, 'reclaim_from', now, 'server', '',
+    'over', '0')
 end
 local count = (#ARGV - 1) / 2
 local base = call('HINCRBY', KEYS[1], 'seq', count) - count

@@ -1,6 +1,6 @@
 -- Adds jobs one after the other, some of which have a unique key, an ordering key or a group.
 -- KEYS  as change, and held
--- ARGV  for each job, no two ids alike: id; level, followed by "+delay" or "=due" where it isn't due at once; rest of the
+-- ARGV  for each job: id; level, followed by "+delay" or "=due" where it isn't due at once; rest of the
 --       envelope; 1 where other jobs hang on it
 -- Returns 1 where the queue is new, else 0; for each job: 0 new, 1 known, 2 and the id of the job that has its unique key,
 --       3 and the id of the job that it replaces.
@@ -21,7 +21,13 @@ local base = redis.call('HINCRBY', K.meta, 'seq', count) - count
 -- The job that has a unique key now.
 local function holder(key)
   local id, until_ms = string.match(redis.call('HGET', K.unique, key) or '', '^(%S+) ?(%d*)$')
-  if id and (until_ms == '' or tonumber(until_ms) > now) then
+  if not id then
+    return nil
+  end
+  if until_ms == '' then
+    -- A torn file may leave the key of a job that was never stored.
+    return redis.call('HEXISTS', K.job, id) == 1 and id or nil
+  elseif tonumber(until_ms) > now then
     return id
   end
   return nil
@@ -38,6 +44,18 @@ local function hold(key, id, for_ms)
   end
 end
 
+-- Whether a ready job is the first of its list, and so leaves it at once.
+local function is_first_in_list(id, envelope)
+  local seq, _, _, level = head(envelope)
+  return not redis.call('ZSCORE', K.back, place(seq, level, id)) and redis.call('LINDEX', K['ready' .. level], 0) == id
+end
+
+-- Whether a job is the active one of an ordering key for which no other waits.
+local function is_alone_in_line(key, id)
+  return redis.call('HGET', K.lines, key) == id
+    and not redis.call('ZRANGE', K.behind, '[' .. key .. '\0', '(' .. key .. '\1', 'BYLEX', 'LIMIT', 0, 1)[1]
+end
+
 local function add(id, when, rest, is_linked)
   if redis.call('HEXISTS', K.job, id) == 1 then
     return '1'
@@ -51,6 +69,7 @@ local function add(id, when, rest, is_linked)
   end
   local link = is_linked and cjson.decode((string.match(rest, '^%d+ %d(%S+) '))) or {}
   local answer, ready_at, is_delayed, is_behind = '0', nil, run_at > now, false
+  local replaced, replaced_in
   if link.u then
     local other = holder(link.u)
     if other and link.d == 'reject' then
@@ -67,23 +86,28 @@ local function add(id, when, rest, is_linked)
           -- One that is overdue is promoted like others.
           is_delayed = where == 'delayed' or (where == 'waiting' and run_at > now)
         end
-        is_behind = take_out(other, envelope, where)
-        give_up(other, envelope, 'replaced by ' .. id, now)
+        -- Not into the list where the old job leaves a mark behind, see take_out().
+        is_behind = where == 'ready' and not is_first_in_list(other, envelope)
+        replaced, replaced_in = envelope, where
       end
     end
-    hold(link.u, id, link.h)
   end
   local seq = base + string.match(rest, '^%d+')
   redis.call('HSET', K.job, id, (is_linked and 'l' or '') .. whole(base) .. ' ' .. stamp
     .. (run_at == now and '' or '/' .. whole(run_at)) .. ' ' .. rest)
+  if link.u then
+    hold(link.u, id, link.h)
+  end
+  if replaced and link.o and is_alone_in_line(link.o, string.sub(answer, 2)) then
+    redis.call('HSET', K.lines, link.o, id)
+  end
+  new_group = link.g and redis.call('HEXISTS', K.groups, link.g .. ' total') == 0 and link.g or nil
   if link.g then
-    redis.call('HINCRBY', K.groups, link.g .. ' total', 1)
+    add_to(K.groups, link.g .. ' total', 1)
   end
-  tell(now, id, 'enqueued')
   if link.o and not join_line(link.o, id, seq, level, now) then
-    return answer
-  end
-  if ready_at then
+    -- It waits.
+  elseif ready_at then
     make_ready(id, seq, level, ready_at)
   elseif is_delayed then
     delay_all({ whole(run_at), place(seq, level, id) })
@@ -93,6 +117,13 @@ local function add(id, when, rest, is_linked)
     redis.call('RPUSH', K['ready' .. level], id)
     wake_for_ready()
   end
+  -- The job that it replaces goes last: a part of this step leaves one of the two.
+  if replaced then
+    local other = string.sub(answer, 2)
+    give_up(other, replaced, 'replaced by ' .. id, now)
+    take_out(other, replaced, replaced_in)
+  end
+  tell(now, id, 'enqueued')
   return answer
 end
 

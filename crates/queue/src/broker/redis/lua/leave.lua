@@ -20,15 +20,16 @@ local function take_out(id, envelope, where)
     redis.call('LPOP', list)
     for _ = 1, CHUNK do
       local front = redis.call('LINDEX', list, 0)
-      if not front or redis.call('HDEL', K.tomb, front) == 0 then
+      if not front or redis.call('HEXISTS', K.tomb, front) == 0 then
         return
       end
       redis.call('LPOP', list)
+      redis.call('HDEL', K.tomb, front)
     end
   end
 end
 
--- Cancels a job that has been taken out of its place.
+-- Cancels a job, which is then to be taken out of its place.
 local function give_up(id, envelope, why, now)
   if why then
     local state = load_state(id)

@@ -39,7 +39,7 @@ if last >= 0 then
   for nth = #ids, 1, -1 do
     local id = ids[nth]
     local envelope, ended = redis.call('HGET', K.job, id), redis.call('HGET', K.ended, id)
-    if envelope and ended then
+    if envelope and is_end_of(ended, envelope) then
       local at, token = string.match(ended, '^(%d+) (.*)$')
       jobs[#jobs + 1] = show(id, 'done', at, envelope, token)
     end

@@ -1,5 +1,5 @@
 -- Adds lines to a job's log, a ring of fields: "id" counts the lines, "id#n" is "time delivery line".
--- KEYS  lease, log
+-- KEYS  meta, lease, log
 -- ARGV  id, "delivery nonce", lines
 -- Returns 1 where the lease is held, else 0.
 local id = ARGV[1]
@@ -9,6 +9,10 @@ if not run then
 end
 local count = #ARGV - 2
 if count == 0 then
+  return 1
+end
+if FULL then
+  redis.call('HINCRBY', K.meta, 'dropped', count)
   return 1
 end
 local front = whole(now_ms()) .. ' ' .. run.delivery .. ' '

@@ -6,49 +6,53 @@
 local now = now_ms()
 local settled = {}
 
-local function finish(set, id, envelope)
-  redis.call('ZADD', K[set], whole(now), id)
-  has_ended(id, envelope, set, now)
-end
-
-local function apply(id, run, action, delay, text)
+local function apply(id, token, run, action, delay, text)
   local state = load_state(id)
   local envelope = redis.call('HGET', K.job, id)
+  if not envelope then
+    return
+  end
+  if FULL then
+    text = cut(text, HISTORY_LEAST)
+  end
   local seq, created, _, level = head(envelope)
-  if action == 'retry' then
+  local due = math.min(now + delay, LAST_TIME)
+  if action == 'retry' or action == 'dead' then
     state.failures = (state.failures or 0) + 1
     remember(state, run.started, now, text)
-    if not cancelled_instead(id, envelope, state, now) then
-      redis.call('HINCRBY', K.meta, 'retried', 1)
-      tell(now, id, 'retried')
-      postpone(id, seq, level, state, math.min(now + delay, LAST_TIME), now)
-    end
-  elseif action == 'snooze' then
-    if not cancelled_instead(id, envelope, state, now) then
-      if text ~= '' then
-        state.note = text
-      else
-        state.note = nil
-      end
-      tell(now, id, 'snoozed')
-      postpone(id, seq, level, state, math.min(now + delay, LAST_TIME), now)
-    end
-  elseif action == 'dead' then
-    state.failures = (state.failures or 0) + 1
-    remember(state, run.started, now, text)
-    redis.call('HINCRBY', K.meta, 'failed', 1)
-    finish('dead', id, envelope)
-  elseif action == 'release' then
-    if not cancelled_instead(id, envelope, state, now) then
-      tell(now, id, 'released')
-      make_ready(id, seq, level, run.ready_at == '0' and created or tonumber(run.ready_at))
-    end
-  else
+  elseif action == 'discard' then
     state.note = text
-    finish('cancelled', id, envelope)
+  end
+  -- A job with a cancel request does not go back.
+  local set = action == 'dead' and 'dead' or action == 'discard' and 'cancelled' or nil
+  if not set and state.cancel then
+    state.note = 'cancelled while running'
+    set = 'cancelled'
+  elseif action == 'snooze' then
+    state.note = text ~= '' and text or nil
+  end
+  if not set and action ~= 'release' then
+    state.run_at = due
   end
   if next(state) then
     save_state(id, state)
+  end
+  redis.call('HSET', K.latest, id, token)
+  if set then
+    if action == 'dead' then
+      add_to(K.meta, 'failed', 1)
+    end
+    redis.call('ZADD', K[set], whole(now), id)
+    has_ended(id, envelope, set, now)
+  elseif action == 'release' then
+    tell(now, id, 'released')
+    make_ready(id, seq, level, run.ready_at == '0' and created or tonumber(run.ready_at))
+  else
+    if action == 'retry' then
+      add_to(K.meta, 'retried', 1)
+    end
+    tell(now, id, action == 'retry' and 'retried' or 'snoozed')
+    place_at(id, seq, level, due, now)
   end
 end
 
@@ -56,9 +60,8 @@ for at = 1, #ARGV, 5 do
   local id, token = ARGV[at], ARGV[at + 1]
   local run = held_by(id, token)
   if run then
+    apply(id, token, run, ARGV[at + 2], tonumber(ARGV[at + 3]), ARGV[at + 4])
     redis.call('HDEL', K.lease, id)
-    redis.call('HSET', K.latest, id, token)
-    apply(id, run, ARGV[at + 2], tonumber(ARGV[at + 3]), ARGV[at + 4])
     settled[#settled + 1] = '0'
   else
     settled[#settled + 1] = unsettled(id, token)

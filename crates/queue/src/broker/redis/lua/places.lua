@@ -1,6 +1,7 @@
 -- Where jobs stand that have not started, and how they leave there.
 
--- A job's state, the time that orders it there, and its latest token.
+-- A job's state, the time that orders it there, and its latest token. A torn removal may have left
+-- the end of an earlier job of this id.
 local function standing(id, envelope)
   local entry = redis.call('HGET', K.lease, id)
   if entry then
@@ -8,14 +9,14 @@ local function standing(id, envelope)
     return 'leased', whole(run.deadline), run.token
   end
   local ended = redis.call('HGET', K.ended, id)
-  if ended then
+  if is_end_of(ended, envelope) then
     local at, token = string.match(ended, '^(%d+) (.*)$')
     return 'done', at, token
   end
   local latest = redis.call('HGET', K.latest, id)
   for _, state in ipairs({ 'dead', 'cancelled' }) do
     local at = redis.call('ZSCORE', K[state], id)
-    if at then
+    if is_end_of(at, envelope) then
       return state, at, latest
     end
   end

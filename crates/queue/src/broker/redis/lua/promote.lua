@@ -11,8 +11,8 @@ for at = 1, #due, 2 do
   ready[#ready + 1] = due[at]
 end
 if #places > 0 then
-  bulk('ZREM', K.delayed, places)
   bulk('ZADD', K.back, ready)
+  bulk('ZREM', K.delayed, places)
   wake_for_ready()
 end
 return { #places, redis.call('ZRANGE', K.delayed, 0, 0, 'WITHSCORES')[2] or false }

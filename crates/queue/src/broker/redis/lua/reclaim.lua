@@ -1,33 +1,43 @@
 -- Takes back leases that expired, unless their holders may not have had a chance to be heard: maintenance paused, the
 -- clock jumped, or this is not the server, or not the start of it, that the last maintenance saw.
 -- Also wakes who waits where jobs do too and no token says so: it may have died with the process that took it.
--- KEYS  meta, lease, latest, job, state, back, delayed, dead, cancelled, wake, those of links, ready0 … ready4
+-- KEYS  meta, lease, ended, latest, job, state, back, delayed, dead, cancelled, wake, those of links, ready0 … ready4
 -- ARGV  length of a lease in ms; gap that counts as a pause in ms; leases a job may lose; most jobs
 -- Returns 1 where nothing was looked at, else 0; ids that are ready; dead; cancelled; ms until the next lease may run out,
---         or nothing.
+--         or nothing; where the queue is to be audited, the server's history.
 local LOOKS = 20000 -- leases looked at in one step
-local NOTHING = { 0, {}, {}, {}, false }
 local there = redis.call('EXISTS', K.meta, K.lease, K.back, K.ready0, K.ready1, K.ready2, K.ready3, K.ready4, K.delayed)
 if there == 0 then
-  return NOTHING
+  return { 0, {}, {}, {}, false, false }
 end
 local now = now_ms()
+local layout, last, from, server, expiry, cursor, soonest, audited, auditing, claimed = unpack(redis.call('HMGET', K.meta,
+  'layout', 'maintained', 'reclaim_from', 'server', 'expiry', 'scan', 'soonest', 'audited', 'auditing', 'auditing_server'))
+local refused = refusal(layout)
+if refused then
+  return refused
+end
+
+-- A restart and a failover begin a new history of replication. Where the server doesn't tell, the
+-- other signs must do. A process that audits an earlier history keeps none from auditing this one.
+local info = redis.pcall('INFO', 'replication')
+local this_server = type(info) == 'string' and string.match(info, 'master_replid:(%x+)') or ''
+local audit = layout and this_server ~= '' and audited ~= this_server
+  and (claimed ~= this_server or not auditing or tonumber(auditing) <= now or tonumber(auditing) > now + AUDIT)
+  and this_server
+if audit then
+  redis.call('HSET', K.meta, 'auditing', whole(now + AUDIT), 'auditing_server', this_server)
+end
 
 -- Nobody has to be heard where nothing is leased.
 local function begin_anew(server)
   redis.call('HSET', K.meta, 'maintained', whole(now), 'reclaim_from', whole(now), 'server', server)
-  return NOTHING
+  return { 0, {}, {}, {}, false, audit }
 end
 
 -- What an idle queue is asked most often.
 if there == 1 then
   return begin_anew('')
-end
-local layout, last, from, server, expiry, cursor, soonest =
-  unpack(redis.call('HMGET', K.meta, 'layout', 'maintained', 'reclaim_from', 'server', 'expiry', 'scan', 'soonest'))
-local refused = refusal(layout)
-if refused then
-  return refused
 end
 if redis.call('EXISTS', K.back, K.ready0, K.ready1, K.ready2, K.ready3, K.ready4) > 0 then
   wake_for_ready()
@@ -37,12 +47,9 @@ if due and tonumber(due) < now then
   wake('d')
 end
 
--- A restart and a failover begin a new history of replication. Where the server doesn't tell, the other signs must do.
-local info = redis.pcall('INFO', 'replication')
-local this_server = type(info) == 'string' and string.match(info, 'master_replid:(%x+)') or ''
 if leased_count() == 0 then
   if expiry then
-    redis.call('DEL', K.lease)
+    redis.call('HDEL', K.lease, '')
     redis.call('HDEL', K.meta, 'expiry', 'scan', 'soonest')
   end
   return begin_anew(this_server)
@@ -53,8 +60,9 @@ local is_elsewhere = server ~= '' and this_server ~= server
 local backward = last and now < last
 if not last or backward or now - last > tonumber(ARGV[2]) or is_elsewhere then
   from = longest
-  -- Elsewhere a cursor means nothing, and after a jump no time does.
-  if cursor then
+  -- Elsewhere a cursor means nothing, and after a jump no time does. A torn file may also have kept
+  -- the begin of a look at leases without its end, and so a time at which none is looked for.
+  if cursor or is_elsewhere then
     cursor, soonest, expiry = nil, nil, whole(now)
     redis.call('HDEL', K.meta, 'scan', 'soonest')
     redis.call('HSET', K.meta, 'expiry', expiry)
@@ -84,44 +92,70 @@ local function next_in()
 end
 
 if now < from then
-  return { 1, {}, {}, {}, next_in() }
+  return { 1, {}, {}, {}, next_in(), audit }
 end
 
 local ready, dead, cancelled = {}, {}, {}
 
 local function expire(id, run)
   local envelope = redis.call('HGET', K.job, id)
-  redis.call('HDEL', K.lease, id)
   if not envelope then
+    redis.call('HDEL', K.lease, id)
     return
   end
+  -- Where a job has ended too, as a torn append-only file leaves it, the end holds.
+  local ended = redis.call('HGET', K.ended, id)
+  if is_end_of(ended, envelope) then
+    if string.match(ended, '^%d+ (.*)$') == run.token then
+      has_ended(id, envelope, 'done', now)
+    end
+    redis.call('HDEL', K.lease, id)
+    return
+  end
+  for _, set in ipairs({ 'dead', 'cancelled' }) do
+    if is_end_of(redis.call('ZSCORE', K[set], id), envelope) then
+      has_ended(id, envelope, set, now)
+      redis.call('HDEL', K.lease, id)
+      return
+    end
+  end
   local state = load_state(id)
-  redis.call('HSET', K.latest, id, run.delivery .. ' -')
-  redis.call('HINCRBY', K.meta, 'reclaimed', 1)
-  state.lost = (state.lost or 0) + 1
+  local lost = (state.lost or 0) + 1
+  local seq, _, _, level = head(envelope)
+  state.lost = lost
   remember(state, run.started, now, 'lease expired at worker ' .. run.worker)
-  if cancelled_instead(id, envelope, state, now) then
+  if state.cancel then
+    state.note = 'cancelled while running'
+  elseif lost >= tonumber(ARGV[3]) then
+    state.note = 'lost ' .. whole(lost) .. ' leases'
+  else
+    state.run_at = now
+  end
+  add_to(K.meta, 'reclaimed', 1)
+  save_state(id, state)
+  redis.call('HSET', K.latest, id, run.delivery .. ' -')
+  if state.cancel then
+    redis.call('ZADD', K.cancelled, whole(now), id)
+    has_ended(id, envelope, 'cancelled', now)
     cancelled[#cancelled + 1] = id
-  elseif state.lost >= tonumber(ARGV[3]) then
-    redis.call('HINCRBY', K.meta, 'failed', 1)
-    state.note = 'lost ' .. whole(state.lost) .. ' leases'
+  elseif lost >= tonumber(ARGV[3]) then
+    add_to(K.meta, 'failed', 1)
     redis.call('ZADD', K.dead, whole(now), id)
     has_ended(id, envelope, 'dead', now)
     dead[#dead + 1] = id
   else
-    local seq, _, _, level = head(envelope)
     tell(now, id, 'reclaimed')
-    postpone(id, seq, level, state, now, now)
+    make_ready(id, seq, level, now)
     ready[#ready + 1] = id
   end
-  save_state(id, state)
+  redis.call('HDEL', K.lease, id)
 end
 
 -- No lease ends before `expiry`; once it has passed, all are looked at, some thousand in one step, and it is set anew.
 -- What is leased while the look goes on may be missed by it: so `expiry` begins as never, and fetches lower it.
 if not cursor then
   if expiry and now < tonumber(expiry) then
-    return { 0, {}, {}, {}, next_in() }
+    return { 0, {}, {}, {}, next_in(), audit }
   end
   redis.call('HSET', K.meta, 'expiry', whole(LAST_TIME))
 end
@@ -165,10 +199,10 @@ else
   else
     expiry = nil
     redis.call('HDEL', K.meta, 'expiry')
-    redis.call('DEL', K.lease)
+    redis.call('HDEL', K.lease, '')
   end
 end
 if #late > 0 then
   wake_if_limited()
 end
-return { 0, ready, dead, cancelled, next_in() }
+return { 0, ready, dead, cancelled, next_in(), audit }

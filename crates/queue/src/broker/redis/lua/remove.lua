@@ -2,14 +2,16 @@
 -- KEYS  meta, job, latest, state, result, checkpoint, log, done, ended, dead, cancelled, unique, held
 -- ARGV  most jobs of each state; 1 where this is what is kept from now on; for each state: its name, the least age in ms,
 --       how many may be kept, or "" for any
--- Returns how many went; 1 where there may be more, since jobs have logs, which take long to remove.
+-- Returns how many went; 1 where there may be more, since jobs have logs, which take long to remove,
+--       or large records.
 local MOST_LOGGED = 500
+local MOST_BYTES = 4194304 -- of records looked at in one step
 if redis.call('EXISTS', K.done, K.dead, K.cancelled, K.held) == 0 then
   return { 0, 0 }
 end
 local now = now_ms()
 local most = tonumber(ARGV[1])
-local removed = 0
+local removed, bytes = 0, 0
 local has_more = redis.call('EXISTS', K.result, K.latest, K.state, K.checkpoint) > 0
 local has_logs = redis.call('EXISTS', K.log) == 1
 
@@ -18,8 +20,8 @@ local function at_most(count)
   return has_logs and math.max(math.min(count, MOST_LOGGED - removed), 0) or count
 end
 
+-- The record goes after all that hangs on it, and before what says that its job has ended.
 local function forget(ids)
-  bulk('HDEL', K.job, ids)
   if has_more then
     for _, hash in ipairs({ 'latest', 'state', 'result', 'checkpoint' }) do
       bulk('HDEL', K[hash], ids)
@@ -36,12 +38,36 @@ local function forget(ids)
       end
     end
   end
+  bulk('HDEL', K.job, ids)
   removed = removed + #ids
 end
 
+-- Looks at the first of these jobs, in the order given, as many as fit into a step. Returns how many;
+-- those that have ended, each once; those whose record is gone or of a later job. A torn removal
+-- leaves the latter.
+local function sort_out(ids, ends)
+  local over, stale, taken = {}, {}, {}
+  for nth, id in ipairs(ids) do
+    if bytes >= MOST_BYTES then
+      return nth - 1, over, stale
+    end
+    if ends[nth] and not taken[id] then
+      taken[id] = true
+      local envelope = redis.call('HGET', K.job, id)
+      bytes = bytes + #(envelope or '')
+      local into = envelope and is_end_of(ends[nth], envelope) and over or stale
+      into[#into + 1] = id
+    end
+  end
+  return #ids, over, stale
+end
+
 local function remove(set, ids)
-  bulk('ZREM', set, ids)
-  forget(ids)
+  local _, over, stale = sort_out(ids, #ids > 0 and collect('ZMSCORE', set, ids) or {})
+  forget(over)
+  bulk('ZREM', set, over)
+  bulk('ZREM', set, stale)
+  removed = removed + #stale
 end
 
 -- How many of the oldest that are done have ended by then.
@@ -66,8 +92,8 @@ end
 if ARGV[2] == '1' then
   local over = redis.call('ZRANGE', K.held, '-inf', whole(now), 'BYSCORE', 'LIMIT', 0, CHUNK)
   if #over > 0 then
-    redis.call('ZREM', K.held, unpack(over))
     redis.call('HDEL', K.unique, unpack(over))
+    redis.call('ZREM', K.held, unpack(over))
   end
 end
 for at = 3, #ARGV, 3 do
@@ -79,13 +105,22 @@ for at = 3, #ARGV, 3 do
     end
     local left = at_most(count)
     while left > 0 do
-      local ids = redis.call('LPOP', K.done, math.min(left, CHUNK))
-      if not ids then
+      local ids = redis.call('LRANGE', K.done, 0, math.min(left, CHUNK) - 1)
+      if #ids == 0 then
         break
       end
-      bulk('HDEL', K.ended, ids)
-      forget(ids)
-      left = left - #ids
+      local looked, over, stale = sort_out(ids, collect('HMGET', K.ended, ids))
+      if looked == 0 then
+        break
+      end
+      if #over > 0 then
+        count_over(#over)
+      end
+      forget(over)
+      bulk('HDEL', K.ended, over)
+      bulk('HDEL', K.ended, stale)
+      redis.call('LPOP', K.done, looked)
+      left = left - looked
     end
     if ARGV[2] == '1' and redis.call('HGET', K.meta, 'keep') ~= (kept and whole(kept) or false)
       and redis.call('EXISTS', K.meta) == 1 then
@@ -105,4 +140,4 @@ for at = 3, #ARGV, 3 do
     end
   end
 end
-return { removed, has_logs and removed >= MOST_LOGGED and 1 or 0 }
+return { removed, (bytes >= MOST_BYTES or has_logs and removed >= MOST_LOGGED) and 1 or 0 }

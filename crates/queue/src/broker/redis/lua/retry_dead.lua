@@ -1,14 +1,19 @@
 -- Makes dead jobs ready, the oldest first.
 -- KEYS  as change
 -- ARGV  most jobs
--- Returns how many.
+-- Returns how many; 1 where there may be more, since their records are large.
+local MOST_BYTES = 4194304 -- of records, each of which is written again
 local now = now_ms()
-local count = 0
+local count, bytes = 0, 0
 for _, id in ipairs(redis.call('ZRANGE', K.dead, '-inf', '+inf', 'BYSCORE', 'LIMIT', 0, ARGV[1])) do
   local envelope = redis.call('HGET', K.job, id)
   if envelope then
     revive(id, envelope, 'dead', redis.call('HGET', K.latest, id), now)
     count = count + 1
+    bytes = bytes + #envelope
+    if bytes > MOST_BYTES then
+      return { count, 1 }
+    end
   end
 end
-return count
+return { count, 0 }

@@ -5,10 +5,10 @@ local function revive(id, envelope, where, token, now)
   state.note = nil
   state.run_at = now
   tell(now, id, 'revived')
-  if where == 'delayed' then
-    redis.call('ZREM', K.delayed, place(seq, level, id))
-  else
-    redis.call('ZREM', K[where], id)
+  local joins = true
+  if where ~= 'delayed' then
+    -- A torn file may have kept a removal of the record that the server has forgotten.
+    redis.call('HSET', K.job, id, envelope)
     if token then
       redis.call('HSET', K.latest, id, string.match(token, '^%d+') .. ' -')
     end
@@ -17,14 +17,18 @@ local function revive(id, envelope, where, token, now)
     if link and link.g then
       local count = redis.call('HGET', K.groups, link.g .. ' ' .. where)
       if count and tonumber(count) > 0 then
-        redis.call('HINCRBY', K.groups, link.g .. ' ' .. where, -1)
+        add_to(K.groups, link.g .. ' ' .. where, -1)
       end
     end
-    if link and link.o and not join_line(link.o, id, seq, level, created) then
-      save_state(id, state)
-      return
-    end
+    joins = not (link and link.o) or join_line(link.o, id, seq, level, created)
   end
-  make_ready(id, seq, level, now)
   save_state(id, state)
+  if joins then
+    make_ready(id, seq, level, now)
+  end
+  if where == 'delayed' then
+    redis.call('ZREM', K.delayed, place(seq, level, id))
+  else
+    redis.call('ZREM', K[where], id)
+  end
 end

@@ -1,0 +1,66 @@
+//! Whether groups take the jobs that name them.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::store::{COMPLETED, OPEN};
+use crate::broker::{Broker, NewJob};
+use crate::error::BrokerError;
+use crate::id::GroupId;
+
+/// A group does not take a job.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GroupRefusal {
+    /// The group takes no more members.
+    #[error("group {0} is sealed")]
+    Sealed(GroupId),
+    /// The job goes to another queue than the group is in.
+    #[error("group {group} is in queue {queue:?}, the job goes to {other:?}")]
+    OtherQueue {
+        /// The group.
+        group: GroupId,
+        /// Its queue.
+        queue: String,
+        /// The queue of the job.
+        other: String,
+    },
+}
+
+/// What decides of a stored group, also of one that a newer version wrote.
+#[derive(Default, Deserialize)]
+struct Terms {
+    queue: Option<String>,
+    #[serde(default)]
+    sealed_at: Value,
+}
+
+/// Checks jobs that are to be enqueued. Reads a document or two for each group that they name, and nothing for others. A
+/// group that was never created takes any job. A job that is stored already may be enqueued again.
+pub(crate) async fn admit(broker: &dyn Broker, queue: &str, jobs: &[NewJob]) -> Result<(), BrokerError> {
+    let mut admitted: Option<&GroupId> = None;
+    for job in jobs {
+        let Some(group) = job.group.as_ref().filter(|group| admitted != Some(*group)) else { continue };
+        match refusal(broker, queue, group).await? {
+            None => admitted = Some(group),
+            Some(refusal) if broker.job(queue, &job.id).await?.is_none() => return Err(refusal.into()),
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+async fn refusal(broker: &dyn Broker, queue: &str, group: &GroupId) -> Result<Option<GroupRefusal>, BrokerError> {
+    for collection in [OPEN, COMPLETED] {
+        let Some(document) = broker.document(collection, group.as_str()).await? else { continue };
+        let terms: Terms = serde_json::from_str(&document.body).unwrap_or_default();
+        return Ok(match terms.queue {
+            Some(of_group) if of_group != queue => {
+                Some(GroupRefusal::OtherQueue { group: group.clone(), queue: of_group, other: queue.to_owned() })
+            }
+            _ if !terms.sealed_at.is_null() => Some(GroupRefusal::Sealed(group.clone())),
+            _ => None,
+        });
+    }
+    Ok(None)
+}
