@@ -17,6 +17,7 @@ use crate::schedules::Schedules;
 use crate::sessions::Sessions;
 use crate::shed::Places;
 use crate::tenants::Tenants;
+use crate::views::Views;
 use crate::warm_up::Warming;
 
 /// The API over one node: one for as long as the process lives, so that no request counts who else holds it.
@@ -33,6 +34,7 @@ struct Parts {
     passwords: Passwords,
     producer: Producer,
     warming: Warming,
+    views: Views,
     access_log: AccessLog,
     places: Places,
     pages_key: pages::Key,
@@ -46,14 +48,15 @@ impl App {
     /// When a limit can't be kept on Redis.
     pub(crate) async fn new(node: Arc<Node>) -> Result<Self, StartError> {
         node.follow_queues();
-        let limiters = Limiters::start(&node.settings, &node.telemetry, node.redis()).await?;
-        let tenants = Tenants::new(&node.store, &node.cache);
-        let schedules = Schedules::new(&node.store, &node.cache);
-        let sessions = Sessions::new(&node.store, &node.cache);
-        let preferences = Preferences::new(&node.store, &node.cache);
+        let limiters = Limiters::start(&node).await?;
+        let classes = &node.settings.cache_classes;
+        let tenants = Tenants::new(&node.store, &node.cache, classes.tenant.class());
+        let schedules = Schedules::new(&node.store, &node.cache, classes.schedule.class());
+        let sessions = Sessions::new(&node.store, &node.cache, classes.session.class());
+        let preferences = Preferences::new(&node.store, &node.cache, classes.preferences.class());
         let warm_up = schedules.teach(tenants.teach(WarmUp::new()));
         let warm_up = preferences.teach(sessions.teach(warm_up));
-        let warming = Warming::start(&node.settings, &node.cache, warm_up).await;
+        let warming = Warming::start(&node, warm_up).await;
         Ok(Self(Box::leak(Box::new(Parts {
             limiters,
             tenants,
@@ -62,6 +65,7 @@ impl App {
             preferences,
             passwords: Passwords::new().await.map_err(std::io::Error::other)?,
             warming,
+            views: Views::start(&node)?,
             access_log: AccessLog::start(node.settings.http.access_log, &node.telemetry),
             places: Places::new(node.settings.http.max_in_flight, &node.telemetry),
             pages_key: pages::Key::new(&node.settings, node.store.installation()),
@@ -122,6 +126,11 @@ impl App {
     /// What is loaded before anybody asks for it.
     pub(crate) fn warming(&self) -> &Warming {
         &self.0.warming
+    }
+
+    /// Views of schedules.
+    pub(crate) fn views(&self) -> &'static Views {
+        &self.0.views
     }
 
     /// The log of requests.

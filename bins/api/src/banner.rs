@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 
 use tidegate_app::node::Node;
 use tidegate_app::settings::{InnerWorker, OpenTenants};
+use tidegate_app::stdout::say;
 
 /// Prints it on standard output; the log goes elsewhere.
-#[expect(clippy::print_stdout, reason = "this is what standard output is for")]
 pub(crate) fn print(address: SocketAddr, node: &Node) {
-    println!("{}", text(address, node));
+    if let Err(error) = say(&text(address, node)) {
+        tracing::warn!(%error, "the banner can't be written to standard output");
+    }
 }
 
 fn text(address: SocketAddr, node: &Node) -> String {

@@ -1,11 +1,31 @@
 //! A whole body, or why there is none.
 
 use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tidegate_app::serve::TooSlow;
 
 use crate::problem::Problem;
+
+/// Refuses a body that is compressed or otherwise encoded: it would be read as what it is not.
+///
+/// # Errors
+///
+/// 415 unless every `Content-Encoding` is `identity`.
+pub(crate) fn ensure_not_encoded(headers: &HeaderMap) -> Result<(), Problem> {
+    let is_identity = |value: &HeaderValue| {
+        let mut codings = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"))
+    };
+    if headers.get_all(header::CONTENT_ENCODING).iter().all(is_identity) {
+        return Ok(());
+    }
+    let detail = "the body has a `Content-Encoding`; send it without one";
+    let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-content-encoding", detail);
+    // RFC 9110, 12.5.3: what the resource takes.
+    Err(problem.header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")))
+}
 
 /// Reads a body of at most `limit` bytes.
 ///

@@ -109,6 +109,7 @@ pub(crate) async fn admit(
     let address = extensions.get::<ClientKey>().map(|client| client.0.as_str()).unwrap_or_default();
     let (caller, client) = match authenticate(app, method, headers, extensions).await {
         Ok((caller, credential)) => {
+            app.limiters().anomalies.count(caller.tenant.id.as_str());
             let client = limited_as(&caller, &credential);
             (caller, client)
         }
@@ -143,21 +144,20 @@ enum Credential {
     Session(SessionDigest),
 }
 
-/// What the `api` limiter counts: each user by itself, and the key of a tenant with the minute of the smallest tier. A greater
-/// minute, or one of its own, binds a key alone: else Basic's 120 would end at 100, and with a block.
+/// The client that the limiter `api` counts: a user or a key of a tenant with the minute of the
+/// smallest tier. `None` for a tenant with a greater minute or one of its own, which is bound by
+/// its quota alone: else Basic's 120 would end at 100, and with a block.
 fn limited_as(caller: &Caller, credential: &Credential) -> Option<String> {
-    if let Some(session) = &caller.session {
-        return Some(format!("user:{}", session.user));
-    }
     let plan = &caller.tenant.plan;
     if plan.tier() != Tier::Free || plan.overrides().per_minute.is_some() {
         return None;
     }
-    Some(match credential {
-        Credential::Key(digest) => format!("key:{:.16}", digest.to_string()),
-        Credential::Open(id) => format!("tenant:{id}"),
+    Some(match (&caller.session, credential) {
+        (Some(session), _) => format!("user:{}", session.user),
+        (None, Credential::Key(digest)) => format!("key:{:.16}", digest.to_string()),
+        (None, Credential::Open(id)) => format!("tenant:{id}"),
         // Its caller is a user.
-        Credential::Session(_) => return None,
+        (None, Credential::Session(_)) => return None,
     })
 }
 

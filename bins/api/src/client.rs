@@ -1,11 +1,9 @@
 //! Who is at the other end: the client's address, as far as it can be believed, and whom it asks.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use axum::extract::Request;
 use axum::http::{HeaderValue, Version, header};
 use axum::response::Response;
-use tidegate_app::serve::ByTls;
+use tidegate_app::serve::{ByTls, one_host};
 use tidegate_ratelimit::client_address;
 
 use crate::access;
@@ -17,6 +15,13 @@ use crate::problem::Problem;
 /// The key under which a client's requests are counted: its address, an IPv6 one by its prefix.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientKey(pub String);
+
+/// A request that carries no peer address: a fault of the server that took it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the request carries no peer address: serve the router with `into_make_service_with_connect_info::<SocketAddr>()`"
+)]
+pub(crate) struct NoPeer;
 
 /// Layer that finds the client's address behind trusted proxies, and keeps whom the request's target names and whether it came by
 /// our own TLS. A request of HTTP/1.1 without a `Host`, or any with two, is refused (RFC 9112, 3.2): a proxy in front may have gone by
@@ -31,14 +36,11 @@ pub(crate) fn layer<S: Behind>(
 }
 
 fn look(app: App, request: &mut Request) -> Result<(), Problem> {
+    one_host(request).map_err(|error| Problem::bad_request("bad-host", error.to_string()))?;
     let hosts = request.headers().get_all(header::HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
-        return Err(Problem::bad_request("bad-host", format!("the request has {hosts} `Host` headers, and needs one")));
-    }
     let by_tls = request.extensions().get::<ByTls>().is_some();
     cookie::mark(request.headers_mut(), by_tls);
-    // Only a server that was started without connection info has no peer: its own tests.
-    let peer = access::peer(request.extensions()).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let peer = access::peer(request.extensions()).ok_or_else(|| Problem::internal(&NoPeer))?;
     let address = client_address(peer, request.headers(), &app.settings().trusted_proxies);
     if let Some(authority) = request.uri().authority().cloned() {
         // Whom a request of HTTP/2 asks stands there alone; whoever compares it with an origin looks for a `Host`.

@@ -31,6 +31,16 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
 }
 
 impl IdempotencyKey {
+    /// Reads the key from a request's headers.
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        read(headers).map(Self)
+    }
+
+    /// Whether the request has a key.
+    pub(crate) fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// What stands for the key within that scope, and within no other: 32 hexadecimal digits.
     pub(crate) fn within(&self, scope: &[&str]) -> Option<String> {
         let key = self.0.as_ref()?;

@@ -23,6 +23,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
                 "the body must be JSON, with `Content-Type: application/json`",
             ));
         }
+        body::ensure_not_encoded(request.headers())?;
         read(request, app.settings().http.max_body).await.map(Self)
     }
 }

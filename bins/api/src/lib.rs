@@ -14,6 +14,7 @@ mod caller;
 mod client;
 mod cookie;
 mod idempotency;
+mod job_store;
 mod json;
 mod limits;
 mod linger;
@@ -36,6 +37,7 @@ mod sessions;
 mod shed;
 mod tenants;
 mod timeout;
+mod views;
 mod warm_up;
 mod wire;
 

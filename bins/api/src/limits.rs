@@ -1,5 +1,7 @@
 //! The limits in front of the routes, and what a refusal looks like.
 
+mod adjusting;
+mod anomalies;
 mod build;
 mod door;
 mod front;
@@ -13,13 +15,13 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use tidegate_app::node::StartError;
-use tidegate_app::redis::Redis;
-use tidegate_app::settings::{LimitMode, Settings};
-use tidegate_app::telemetry::{Seldom, Telemetry};
+use tidegate_app::node::{Node, StartError};
+use tidegate_app::settings::LimitMode;
+use tidegate_app::telemetry::Seldom;
 use tidegate_app::tenant::Tenant;
 use tidegate_ratelimit::{CheckError, Decision, Rejection, SharedQuotas, TenantDecision, TenantLimiter, headers};
 
+use self::anomalies::Anomalies;
 pub(crate) use front::Front;
 pub(crate) use keys::counted_as;
 pub(crate) use named::Named;
@@ -38,12 +40,14 @@ pub(crate) struct Limiters {
     pub auth: Named,
     /// Reports, by tenant and user.
     pub report: Named,
-    /// Anonymous and per-user application requests.
+    /// Anonymous requests, and those of keys and users of tenants without a minute of their own.
     pub api: Named,
     /// A tenant's minute, hour and day.
     pub tenants: Arc<dyn TenantLimiter>,
     /// Whether the tenants' quota is asked, and obeyed.
     pub tenant_mode: LimitMode,
+    /// Tenants whose rate is far above their usual one.
+    pub anomalies: Arc<Anomalies>,
     /// Quotas that hold on every node, where limits lie on Redis.
     shared: Option<SharedQuotas>,
 }
@@ -54,13 +58,17 @@ impl Limiters {
     /// # Errors
     ///
     /// When a limit doesn't fit its algorithm.
-    pub(crate) async fn start(
-        settings: &Settings,
-        telemetry: &Telemetry,
-        redis: Option<&Redis>,
-    ) -> Result<Self, StartError> {
-        let mut limiters = build::all(settings, redis)?;
-        limiters.follow_quotas(redis).await;
+    pub(crate) async fn start(node: &Node) -> Result<Self, StartError> {
+        let (settings, telemetry, redis) = (&node.settings, &node.telemetry, node.redis());
+        let shared = match redis {
+            Some(redis) => Some(SharedQuotas::start(redis.limits().clone(), redis.keyspace()).await),
+            None => None,
+        };
+        let live = shared.as_ref().map(SharedQuotas::live_processes).unwrap_or_default();
+        let mut limiters = build::all(settings, redis, &live)?;
+        limiters.api.be_adjustable(node);
+        limiters.anomalies = Anomalies::start(settings.limits.anomaly_interval, telemetry.alerts());
+        limiters.follow_quotas(shared);
         for named in limiters.all() {
             telemetry.watch_limiter(named.name(), named.watch());
         }
@@ -74,12 +82,17 @@ impl Limiters {
         [&self.ddos, &self.auth, &self.report, &self.api]
     }
 
-    /// The limiter of that name; tenants are not counted by one.
+    /// The limiter of that name.
     ///
     /// # Errors
     ///
-    /// 404 where there is none.
+    /// 404 if there is none; 422 for `tenant`, which counts each tenant by its own plan.
     pub(crate) fn named(&self, name: &str) -> Result<&Named, Problem> {
+        if name == TENANT {
+            let detail = "`limiter`: `tenant` counts each tenant by its own plan: name the tenant by its id in `tenant_id`, \
+                          or name one of ddos, auth, report and api";
+            return Err(Problem::unprocessable("bad-limiter", detail));
+        }
         self.all().into_iter().find(|named| named.name() == name).ok_or_else(|| {
             let shown: String = name.chars().take(64).collect();
             Problem::not_found(format!("there is no limiter `{shown}`; there are ddos, auth, tenant, report and api"))
@@ -210,6 +223,7 @@ pub(crate) fn refuse(rejection: Rejection<'_>) -> Response {
         Rejection::Denied { limiter, denial } => refusal(limiter, headers::whole_seconds(denial.retry_after)),
         Rejection::Failed { error, .. } => undecided(error),
         Rejection::BadKey { reason } => Problem::bad_request("bad-identity", reason),
+        Rejection::NoKey { .. } => Problem::internal(&crate::client::NoPeer),
         _ => Problem::unavailable("overloaded", "the request can't be counted now"),
     };
     problem.into_response()
@@ -222,7 +236,7 @@ mod tests {
     use axum::http::header;
     use tidegate_app::settings::RawSettings;
     use tidegate_app::tenant::Plan;
-    use tidegate_ratelimit::{Limiter, MemoryLimiter, SlidingWindow, Tier};
+    use tidegate_ratelimit::{Limiter, LiveProcesses, MemoryLimiter, SlidingWindow, Tier};
     use tokio::time::Instant;
     use tracing::{Event, Metadata, Subscriber, span};
 
@@ -231,7 +245,7 @@ mod tests {
     #[tokio::test]
     async fn a_tenant_is_given_back_what_api_can_not_decide() {
         let settings = RawSettings::load(None, []).unwrap().check().unwrap();
-        let mut limiters = build::all(&settings, None).unwrap();
+        let mut limiters = build::all(&settings, None, &LiveProcesses::default()).unwrap();
         let full = MemoryLimiter::builder("api", SlidingWindow::new(settings.limits.api.quota)).max_keys(1).build();
         full.block("another", Duration::from_secs(3600)).await.unwrap();
         limiters.api = Named::new("api", full, "sliding_window", settings.limits.api);

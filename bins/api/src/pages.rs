@@ -2,6 +2,7 @@
 //!
 //! `session` says who looks, `form` takes what they send, `layout` is what all pages have in common; `live` makes the figures.
 
+mod again;
 mod ask;
 mod assets;
 mod cache;
@@ -32,6 +33,7 @@ use maud::html;
 use tidegate_perfmon::Refused;
 use tokio_util::sync::CancellationToken;
 
+use self::layout::Here;
 use self::live::Live;
 pub(crate) use self::session::Key;
 use self::session::Role;
@@ -83,7 +85,7 @@ pub(crate) fn routes(app: &App, stop: CancellationToken) -> Router<App> {
         .route("/dashboard/{*rest}", any(unknown))
         .method_not_allowed_fallback(crate::routes::wrong_method)
         .layer(around(*app, timeout::layer))
-        .layer(around((), layer))
+        .layer(around(*app, layer))
 }
 
 fn queue_routes() -> Router<App> {
@@ -100,6 +102,7 @@ fn queue_routes() -> Router<App> {
         .route("/dashboard/queues/{queue}/jobs/{id}/retry", post(job::retry))
         .route("/dashboard/queues/{queue}/jobs/{id}/promote", post(job::promote))
         .route("/dashboard/queues/{queue}/jobs/{id}/cancel", post(job::cancel))
+        .route("/dashboard/queues/{queue}/jobs/{id}/remove", post(job::remove))
 }
 
 /// Whether somebody asks for a page, or for what one is made of, who logged in as admin.
@@ -113,15 +116,20 @@ async fn unknown(request: Request) -> Problem {
 }
 
 /// Makes a page of a problem, and says what a browser may do with an answer.
-fn layer<S: Behind>((): (), request: Request, behind: &mut S) -> impl Future<Output = Response> + Send + use<S> {
+fn layer<S: Behind>(app: App, request: Request, behind: &mut S) -> impl Future<Output = Response> + Send + use<S> {
     let id = request.headers().get("x-request-id").cloned();
+    // An unauthenticated client gets no links to pages that it can't open.
+    let is_known = !app.settings().tokens.any() || session::role(&app, request.headers()).is_some();
+    let here = is_known.then(|| Here::of(request.uri().path()));
     let answer = answered(behind.call(request));
-    async move { as_page(answer.await, id.as_ref()) }
+    async move { as_page(answer.await, here, id.as_ref()) }
 }
 
-fn as_page(mut response: Response, id: Option<&HeaderValue>) -> Response {
-    if let Some(problem) = response.extensions().get::<Problem>().cloned() {
-        response = problem_page(response, problem, id);
+/// `here` is where the visitor is, if the visitor may see pages.
+fn as_page(mut response: Response, here: Option<Here>, id: Option<&HeaderValue>) -> Response {
+    let is_shown = response.extensions().get::<AsPage>().is_some();
+    if let Some(problem) = response.extensions().get::<Problem>().filter(|_| !is_shown).cloned() {
+        response = problem_page(response, problem, here, id);
     }
     if response.status().is_client_error() {
         // Also told to who has not logged in, and says nothing of how well pages are served.
@@ -133,26 +141,23 @@ fn as_page(mut response: Response, id: Option<&HeaderValue>) -> Response {
     response
 }
 
-/// The problem stays with the answer, for the log; its headers too, such as when to come back.
-fn problem_page(response: Response, problem: Problem, id: Option<&HeaderValue>) -> Response {
+fn problem_page(response: Response, problem: Problem, here: Option<Here>, id: Option<&HeaderValue>) -> Response {
     let status = response.status();
     let title = status.canonical_reason().unwrap_or("Error");
     let page = layout::plain(
         status,
         title,
+        &html! { @if let Some(here) = here { (layout::nav(here)) } },
         &html! {
             p { (problem.detail()) }
             @if let Some(id) = id.and_then(|id| id.to_str().ok()) { p.note { "Request " code { (id) } } }
-            p { a href="/dashboard" { "To the dashboard" } }
+            p {
+                @match here {
+                    Some(here) => a href=(here.path()) { "Back to " (here.title()) },
+                    None => a href=(Here::Overview.path()) { "To the dashboard" },
+                }
+            }
         },
     );
-    let (shown, body) = page.into_parts();
-    let (mut parts, _) = response.into_parts();
-    for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH] {
-        parts.headers.remove(&name);
-    }
-    parts.headers.extend(shown.headers);
-    parts.extensions.insert(problem);
-    parts.extensions.insert(AsPage);
-    Response::from_parts(parts, body)
+    layout::shown(response, problem, page)
 }

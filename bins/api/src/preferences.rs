@@ -32,13 +32,10 @@ enum LoadFailure {
 }
 
 impl Preferences {
-    /// Reads through `cache` from `store`.
-    pub(crate) fn new(store: &Store, cache: &TieredCache) -> Self {
+    /// Reads through `cache` from `store`, as values of `class`.
+    pub(crate) fn new(store: &Store, cache: &TieredCache, class: TtlClass) -> Self {
         let weight = |found: &Option<Representation>| found.as_ref().map_or(0, Representation::weight);
-        Self {
-            store: store.clone(),
-            representations: cache.typed_with_codec(TtlClass::PREFERENCES, RepresentationCodec).weigh(weight),
-        }
+        Self { store: store.clone(), representations: cache.typed_with_codec(class, RepresentationCodec).weigh(weight) }
     }
 
     /// A user's preferences, `None` inside where the tenant has no such user.
@@ -53,8 +50,8 @@ impl Preferences {
         self.representations.get_or_load(&key, load).await.map(Found::from).map_err(|error| explain(&error))
     }
 
-    /// Replaces them, in the store first and then in the cache, so that whoever reads next finds them there. The same as
-    /// [`get`](Self::get) then says.
+    /// Replaces them by `body`, in the tables first and then in the cache, so that the next reader
+    /// finds them there. Returns what [`get`](Self::get) then returns.
     ///
     /// # Errors
     ///
@@ -64,13 +61,18 @@ impl Preferences {
         app: &App,
         tenant: &TenantId,
         user: Uuid,
-        body: &str,
+        body: String,
     ) -> Result<Found, Problem> {
-        self.store.put_preferences(tenant, user, body).await?;
-        // Read back, as any reader would who is fenced by what others write meanwhile. What the commit told of its own
-        // stands before that: it would take this out of the cache again.
-        app.catch_up().await?;
-        self.get(tenant, user).await
+        let written = Representation::of_json(body.clone());
+        let value = Some(written.clone());
+        match self.store.put_preferences(&self.representations, tenant, user, body, value).await? {
+            Some(put) if put.cached => Ok(Found::written(written)),
+            // Another write or a reader came between: the cache holds nothing.
+            _ => {
+                app.catch_up().await?;
+                self.get(tenant, user).await
+            }
+        }
     }
 
     /// Teaches a warm-up how preferences are loaded.
@@ -89,7 +91,7 @@ impl Preferences {
 }
 
 async fn load(store: &Store, tenant: &TenantId, user: Uuid) -> Result<Fill<Option<Representation>>, LoadFailure> {
-    let Some(body) = store.preferences(tenant, user).await? else { return Ok(Fill::new(None).ttl(UNKNOWN)) };
+    let Some(body) = store.preferences(tenant, user).await? else { return Ok(Fill::absent().ttl(UNKNOWN)) };
     Ok(Fill::new(Some(Representation::of_json(body))))
 }
 

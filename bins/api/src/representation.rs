@@ -88,6 +88,19 @@ impl Found {
     }
 }
 
+impl Found {
+    /// The answer to a write that the cache holds now.
+    pub(crate) fn written(representation: Representation) -> Self {
+        let status = HeaderValue::from_static("tidegate; fwd=method; stored");
+        Self { value: Arc::new(Some(representation)), status }
+    }
+
+    /// Whether there is a representation.
+    pub(crate) fn is_something(&self) -> bool {
+        self.value.is_some()
+    }
+}
+
 impl From<Read<Option<Representation>>> for Found {
     fn from(read: Read<Option<Representation>>) -> Self {
         Self { status: cache_status(&read), value: read.value }

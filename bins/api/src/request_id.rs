@@ -1,13 +1,14 @@
 //! Gives every request an id, every problem its body, and every failure its line in the log.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
-use tidegate_app::telemetry::set_request_trace;
 use tidegate_app::telemetry::trace::{self, REQUEST_TARGET};
+use tidegate_app::telemetry::{Seldom, set_request_trace};
 use tidegate_perfmon::{TraceContext, UNMATCHED, mask};
 use tracing::Instrument;
 use uuid::Uuid;
@@ -100,13 +101,18 @@ fn id_of(request: &Request) -> HeaderValue {
     })
 }
 
+/// While a store is away, each request would be a line.
+static NOT_SERVED: Seldom = Seldom::new(Duration::from_secs(1));
+
 /// The fields stand in the event itself, since the span is only there for who debugs. The path is without its query,
 /// which may hold what a log should not; what is left of both may still be somebody's address.
 fn log(status: StatusCode, id: &str, trace_id: &str, method: &Method, path: &str, cause: &str) {
     let (path, cause) = (&*mask(path), &*mask(cause));
     if status == StatusCode::INTERNAL_SERVER_ERROR {
         tracing::error!(request_id = %id, trace_id, %method, path, cause, "request failed");
+    } else if let Some(unlogged) = NOT_SERVED.count() {
+        tracing::warn!(request_id = %id, trace_id, %method, path, cause, unlogged, "request not served");
     } else {
-        tracing::warn!(request_id = %id, trace_id, %method, path, cause, "request not served");
+        tracing::debug!(request_id = %id, trace_id, %method, path, cause, "request not served");
     }
 }

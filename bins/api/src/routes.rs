@@ -37,7 +37,7 @@ use crate::around::{Behind, around};
 use crate::client;
 use crate::openapi::Routes;
 use crate::problem::Problem;
-use crate::{limits, linger, pages, panics, request_id, shed, wire};
+use crate::{job_store, limits, linger, pages, panics, request_id, shed, wire};
 
 /// All routes with all their layers.
 ///
@@ -51,7 +51,11 @@ pub(crate) fn router(app: &App, probes: Probes, stop: CancellationToken) -> Rout
         .method_not_allowed_fallback(wrong_method)
         .with_state(*app);
     // What the front limiter refuses needs no place among those under way, so that shedding comes behind it.
-    let guarded = outermost(app, guarded, (around(*app, client::layer), front, around(*app, shed::layer)));
+    let guarded = outermost(
+        app,
+        guarded,
+        (around(*app, client::layer), front, around(*app, shed::layer), around(*app, job_store::layer)),
+    );
     // Probes are answered whoever asks and however often: an orchestrator that is turned away kills the process.
     let probes = probes.router().method_not_allowed_fallback(wrong_method);
     guarded.merge(outermost(app, probes, Identity::new()))

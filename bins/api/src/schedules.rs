@@ -29,12 +29,9 @@ enum LoadFailure {
 }
 
 impl Schedules {
-    /// Reads through `cache` from `store`.
-    pub(crate) fn new(store: &Store, cache: &TieredCache) -> Self {
-        Self {
-            store: store.clone(),
-            representations: cache.typed_with_codec(TtlClass::SCHEDULE, RepresentationCodec).weigh(weight),
-        }
+    /// Reads through `cache` from `store`, as values of `class`.
+    pub(crate) fn new(store: &Store, cache: &TieredCache, class: TtlClass) -> Self {
+        Self { store: store.clone(), representations: cache.typed_with_codec(class, RepresentationCodec).weigh(weight) }
     }
 
     /// One schedule of a tenant, `None` inside where it has none of that id.
@@ -97,7 +94,7 @@ impl Schedules {
 
 async fn load_one(store: &Store, tenant: &TenantId, id: Uuid) -> Result<Fill<Option<Representation>>, LoadFailure> {
     let schedule = store.schedule(tenant, id).await?;
-    Ok(Fill::new(schedule.as_ref().map(Representation::of).transpose()?))
+    Ok(Fill::found(schedule.as_ref().map(Representation::of).transpose()?))
 }
 
 async fn load_first_page(store: &Store, tenant: &TenantId) -> Result<Fill<Option<Representation>>, LoadFailure> {

@@ -61,6 +61,7 @@ async fn serve_node(
     let served = CancellationToken::new();
     let renewing = certificates.map(|certificates| tokio::spawn(certificates.keep(served.clone())));
     let keeping = tokio::spawn(app.warming().clone().keep(served.clone()));
+    let counting = tokio::spawn(app.views().keep(served.clone()));
 
     let result = outlive(&mut serving, &shutdown).await;
     probes.drain();
@@ -79,6 +80,7 @@ async fn serve_node(
     served.cancel();
     // Waited for and not aborted: a write that is under way goes on in its own thread, whoever gave it up.
     ended("the list of hot keys", keeping).await;
+    ended("the count of views", counting).await;
     if let Some(renewing) = renewing {
         ended("the look at the certificate", renewing).await;
     }

@@ -28,9 +28,9 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    /// Reads through `cache` from `store`.
-    pub(crate) fn new(store: &Store, cache: &TieredCache) -> Self {
-        Self { store: store.clone(), sessions: cache.typed(TtlClass::SESSION) }
+    /// Reads through `cache` from `store`, as values of `class`.
+    pub(crate) fn new(store: &Store, cache: &TieredCache, class: TtlClass) -> Self {
+        Self { store: store.clone(), sessions: cache.typed(class) }
     }
 
     /// Whose session that is, while it lasts. Whoever asks has caught up with other processes' commits.
@@ -71,7 +71,7 @@ enum NotWarmed {
 async fn load(store: &Store, digest: &SessionDigest) -> Result<Fill<Option<Session>>, StoreError> {
     let session = store.session(digest).await?;
     let tag = session.as_ref().map(|session| cache_keys::sessions_of(&session.tenant, session.user));
-    let fill = Fill::new(session);
+    let fill = Fill::found(session);
     Ok(match tag {
         Some(tag) => fill.tag(tag),
         None => fill.ttl(UNKNOWN),

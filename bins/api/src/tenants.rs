@@ -10,8 +10,8 @@ use tidegate_cache::{Codec, CodecError, Fill, Key, LoadError, TieredCache, TtlCl
 
 use crate::problem::Problem;
 
-/// Tenants change seldom, and a change is seen at once; the time only bounds what an unseen change could cost.
-pub(crate) const TENANT: TtlClass = TtlClass::new("tenant", Duration::from_secs(600));
+/// Name of the class.
+pub(crate) const CLASS: &str = "tenant";
 
 /// A key that nobody has is forgotten soon: guesses must not fill the cache.
 const UNKNOWN_KEY: Duration = Duration::from_secs(5);
@@ -25,13 +25,13 @@ pub(crate) struct Tenants {
 }
 
 impl Tenants {
-    /// Reads through `cache` from `store`.
-    pub(crate) fn new(store: &Store, cache: &TieredCache) -> Self {
+    /// Reads through `cache` from `store`, as values of `class`.
+    pub(crate) fn new(store: &Store, cache: &TieredCache, class: TtlClass) -> Self {
         let weight =
             |tenant: &Option<Arc<Tenant>>| tenant.as_ref().map_or(0, |tenant| tenant.name.len() + size_of::<Tenant>());
         // Whose a key is stays in this process: Redis needs no list of the digests in use.
-        let tenants = cache.typed_with_codec(TENANT, TenantCodec).weigh(weight);
-        Self { store: store.clone(), tenants, keys: cache.typed(TENANT) }
+        let tenants = cache.typed_with_codec(class, TenantCodec).weigh(weight);
+        Self { store: store.clone(), tenants, keys: cache.typed(class) }
     }
 
     /// The tenant of that id.
@@ -91,13 +91,13 @@ enum NotWarmed {
 }
 
 async fn load_tenant(store: &Store, id: &TenantId) -> Result<Fill<Option<Arc<Tenant>>>, StoreError> {
-    Ok(Fill::new(store.tenant(id).await?.map(Arc::new)))
+    Ok(Fill::found(store.tenant(id).await?.map(Arc::new)))
 }
 
 async fn load_key(store: &Store, digest: &KeyDigest) -> Result<Fill<Option<TenantId>>, StoreError> {
     let id = store.tenant_of_key(digest).await?;
     let is_known = id.is_some();
-    let fill = Fill::new(id);
+    let fill = Fill::found(id);
     Ok(if is_known { fill } else { fill.ttl(UNKNOWN_KEY) })
 }
 
@@ -106,7 +106,7 @@ struct TenantCodec;
 
 impl Codec<Option<Arc<Tenant>>> for TenantCodec {
     fn version(&self) -> u8 {
-        2
+        3
     }
 
     fn encode(&self, tenant: &Option<Arc<Tenant>>) -> Result<Vec<u8>, CodecError> {

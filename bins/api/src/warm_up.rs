@@ -3,26 +3,28 @@
 mod hot_list;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tidegate_app::cache_keys;
-use tidegate_app::settings::Settings;
+use tidegate_app::node::Node;
 use tidegate_app::store::{Store, StoreError};
-use tidegate_cache::{HotKeys, TieredCache, TtlClass, WarmUp, WarmUpHandle, WarmUpProgress, WarmUpState};
+use tidegate_cache::{
+    HotKeys, RedisSnapshot, TieredCache, TtlClass, WarmUp, WarmUpHandle, WarmUpProgress, WarmUpState,
+};
 use tokio_util::sync::CancellationToken;
 
 use self::hot_list::HotList;
 use crate::page;
-use crate::tenants::TENANT;
+use crate::tenants;
 
 /// How often the list of hot keys is written: what a killed process knew is as old at most.
 const PERIOD: Duration = Duration::from_secs(60);
 
 /// What a warm-up on demand can load. Whatever is cached has a loader, so that this is every class of the application.
 pub(crate) const CLASSES: [&str; 4] =
-    [TtlClass::SCHEDULE.name(), TENANT.name(), TtlClass::SESSION.name(), TtlClass::PREFERENCES.name()];
+    [TtlClass::SCHEDULE.name(), tenants::CLASS, TtlClass::SESSION.name(), TtlClass::PREFERENCES.name()];
 
 /// The warm-ups of this process, and the list of hot keys that it keeps for the next one. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -41,6 +43,8 @@ struct Parts {
 #[derive(Debug)]
 struct Kept {
     path: PathBuf,
+    /// The list that all processes share; `None` without Redis.
+    shared: Option<RedisSnapshot>,
     most: usize,
     /// What it held at start, hottest first.
     found: HotKeys,
@@ -62,19 +66,20 @@ impl Warming {
     /// Begins to load the keys of the list behind the caller, as `warm_up` knows how; none where the settings ask for none.
     ///
     /// A list that can't be read is told in the log, and the process starts cold.
-    pub(crate) async fn start(settings: &Settings, cache: &TieredCache, warm_up: WarmUp) -> Self {
+    pub(crate) async fn start(node: &Node, warm_up: WarmUp) -> Self {
+        let (settings, cache) = (&node.settings, &node.cache);
         let loaders = warm_up.concurrency(settings.warm_up.concurrency);
         let most = settings.warm_up.keys;
         let mut kept = None;
         if most > 0 {
             let path = settings.hot_keys_path();
-            let found = HotKeys::load(&path).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, path = %path.display(), "the list of hot keys can't be read: the cache starts cold");
-                HotKeys::default()
+            let shared = node.redis().map(|redis| {
+                let keyspace = redis.keyspace().within(node.store.installation());
+                RedisSnapshot::new(redis.cache().clone(), &keyspace, "api")
             });
-            let found = found.first(most);
+            let found = read(&path, shared.as_ref()).await.first(most);
             let at_start = loaders.start(found.clone());
-            kept = Some(Kept { path, most, found, at_start });
+            kept = Some(Kept { path, shared, most, found, at_start });
         }
         let run = Mutex::new(kept.as_ref().map(|kept| kept.at_start.clone()));
         Self(Arc::new(Parts { cache: cache.clone(), loaders, kept, run }))
@@ -99,11 +104,7 @@ impl Warming {
     ) -> Result<WarmUpProgress, NotBegun> {
         refuse_if_running(self.run().as_ref())?;
         let mut wanted = match &self.0.kept {
-            Some(kept) => HotKeys::load(&kept.path).await.unwrap_or_else(|error| {
-                let path = kept.path.display();
-                tracing::warn!(%error, %path, "the list of hot keys can't be read: the newest are loaded instead");
-                HotKeys::default()
-            }),
+            Some(kept) => read(&kept.path, kept.shared.as_ref()).await,
             None => HotKeys::default(),
         };
         if wanted.is_empty() {
@@ -154,6 +155,27 @@ impl Warming {
         if let Err(error) = keys.save(&kept.path).await {
             tracing::warn!(%error, path = %kept.path.display(), "the list of hot keys can't be written");
         }
+        if let Some(shared) = &kept.shared
+            && let Err(error) = shared.save(keys).await
+        {
+            tracing::warn!(%error, "the list of hot keys on Redis can't be written");
+        }
+    }
+}
+
+/// The list of this data directory, or without one that of Redis. What can't be read is logged and
+/// counts as empty.
+async fn read(path: &Path, shared: Option<&RedisSnapshot>) -> HotKeys {
+    let own = HotKeys::load(path).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, path = %path.display(), "the list of hot keys can't be read: the cache starts cold");
+        HotKeys::default()
+    });
+    match shared {
+        Some(shared) if own.is_empty() => shared.load().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the list of hot keys on Redis can't be read: the cache starts cold");
+            HotKeys::default()
+        }),
+        _ => own,
     }
 }
 
@@ -169,7 +191,7 @@ async fn newest(store: &Store, schedules: usize) -> Result<HotKeys, StoreError> 
     for (tenant, id) in store.newest_schedules(schedules).await? {
         if known.insert(tenant.clone()) {
             let page = cache_keys::first_page(&tenant, page::DEFAULT);
-            keys.extend(HotKeys::of_class(TENANT.name(), [cache_keys::tenant(&tenant)]));
+            keys.extend(HotKeys::of_class(tenants::CLASS, [cache_keys::tenant(&tenant)]));
             keys.extend(HotKeys::of_class(TtlClass::SCHEDULE.name(), [page]));
         }
         keys.extend(HotKeys::of_class(TtlClass::SCHEDULE.name(), [cache_keys::schedule(&tenant, id)]));

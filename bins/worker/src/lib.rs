@@ -9,6 +9,7 @@ use tidegate_app::probes::Probes;
 use tidegate_app::serve;
 use tidegate_app::settings::Settings;
 use tidegate_app::shutdown;
+use tidegate_app::stdout::say;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -60,15 +61,44 @@ fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     serve::listen(address).map_err(|source| StartError::Listen { address, variable: "TIDEGATE_WORKER_LISTEN", source })
 }
 
-#[expect(clippy::print_stdout, reason = "for the person who started it; the log goes to standard error")]
+/// Names the places of queues and tables: the data directory, or a server.
+fn queues_and_tables(data: &str, redis: Option<&str>, database: Option<&str>) -> String {
+    let tables = database.map_or_else(|| format!("in {data}"), |url| format!("on PostgreSQL ({url})"));
+    match (redis, database) {
+        (None, None) => tables,
+        (redis, _) => {
+            format!("{}, tables {tables}", redis.map_or_else(|| format!("in {data}"), |url| format!("on {url}")))
+        }
+    }
+}
+
+/// For the person who started it; the log goes to standard error.
 fn announce(node: &Node, listener: Option<&TcpListener>) {
-    let data = node.settings.data_dir.display();
-    let queues = match node.redis() {
-        None => format!("in {data}"),
-        Some(redis) => format!("on {redis}, tables in {data}"),
-    };
-    println!("Tidegate {} works on the queues {queues}", env!("CARGO_PKG_VERSION"));
+    let (settings, redis) = (&node.settings, node.redis().map(ToString::to_string));
+    let database = settings.database.as_ref().map(|database| database.url.to_string());
+    let queues = queues_and_tables(&settings.data_dir.display().to_string(), redis.as_deref(), database.as_deref());
+    let mut text = format!("Tidegate {} works on the queues {queues}", env!("CARGO_PKG_VERSION"));
     if let Some(address) = listener.and_then(|listener| listener.local_addr().ok()) {
-        println!("Probes and metrics at http://{address}");
+        text.push_str(&format!("\nProbes and metrics at http://{address}"));
+    }
+    if let Err(error) = say(&text) {
+        tracing::warn!(%error, "the banner can't be written to standard output");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::queues_and_tables;
+
+    #[test]
+    fn a_worker_says_where_its_queues_and_tables_are() {
+        for (redis, database, expected) in [
+            (None, None, "in ./data"),
+            (Some("redis://r"), None, "on redis://r, tables in ./data"),
+            (None, Some("db at p"), "in ./data, tables on PostgreSQL (db at p)"),
+            (Some("redis://r"), Some("db at p"), "on redis://r, tables on PostgreSQL (db at p)"),
+        ] {
+            assert_eq!(queues_and_tables("./data", redis, database), expected);
+        }
     }
 }

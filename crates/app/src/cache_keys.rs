@@ -1,5 +1,6 @@
 //! Every key and tag of the application's cache, in one place: what a read stores under, a write names.
 
+use chrono::NaiveDate;
 use tidegate_cache::{Key, KeyPart, Tag};
 use uuid::Uuid;
 
@@ -21,6 +22,8 @@ pub enum Named {
     Schedule(TenantId, Uuid),
     /// [`first_page`].
     FirstPage(TenantId, usize),
+    /// [`views`].
+    Views(TenantId, NaiveDate),
 }
 
 impl Named {
@@ -42,6 +45,7 @@ impl Named {
             [(None, "schedules"), (None, tenant), (Some("limit"), limit)] => {
                 Self::FirstPage(tenant.parse().ok()?, limit.parse().ok()?)
             }
+            [(None, "views"), (None, tenant), (None, day)] => Self::Views(tenant.parse().ok()?, day.parse().ok()?),
             _ => return None,
         };
         // A text that means the same but is written otherwise is the key of nobody.
@@ -56,6 +60,7 @@ impl Named {
             Self::Preferences(tenant, user) => preferences(tenant, *user),
             Self::Schedule(tenant, id) => schedule(tenant, *id),
             Self::FirstPage(tenant, limit) => first_page(tenant, *limit),
+            Self::Views(tenant, day) => views(tenant, *day),
         }
     }
 }
@@ -96,6 +101,12 @@ pub fn first_page(tenant: &TenantId, limit: usize) -> Key {
     build(Key::builder("schedules").part(tenant).named("limit", limit))
 }
 
+/// Views of a tenant's schedules on one day. Nothing is cached under it: the count waits under it
+/// to be written.
+pub fn views(tenant: &TenantId, day: NaiveDate) -> Key {
+    build(Key::builder("views").part(tenant).part(day))
+}
+
 /// Everything that lists schedules of the tenant: a write to any of them makes it stale.
 pub fn schedules_of(tenant: &TenantId) -> Tag {
     Tag::of(["schedules-of", tenant.as_str()])
@@ -131,7 +142,8 @@ mod tests {
             Named::Session(KeyDigest([0x7A; 32])),
             Named::Preferences(acme.clone(), id),
             Named::Schedule(acme.clone(), id),
-            Named::FirstPage(acme, 50),
+            Named::FirstPage(acme.clone(), 50),
+            Named::Views(acme, NaiveDate::from_ymd_opt(2030, 1, 31).unwrap()),
         ] {
             assert_eq!(Named::of(&named.key()), Some(named));
         }

@@ -3,6 +3,7 @@
 mod flags;
 mod restore;
 
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,7 +12,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use crate::backup;
 use crate::node::StartError;
 use crate::settings::{CATALOGUE, RawSettings, Settings};
-use crate::{telemetry, tls};
+use crate::stdout::{self, say};
+use crate::{private, telemetry, tls};
 
 pub use flags::{CONCURRENCY, Flag, SERVED};
 
@@ -35,48 +37,67 @@ pub fn main<F>(program: Program, run: impl FnOnce(Settings) -> F) -> ExitCode
 where
     F: Future<Output = Result<(), StartError>>,
 {
+    private::close_to_others();
     let arguments = command(&program).get_matches();
     match start(&program, &arguments, run) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(program.name, &error);
-            ExitCode::from(error.exit_code())
+        Err(Faults(faults)) => {
+            faults.iter().for_each(|fault| complain(program.name, fault));
+            ExitCode::from(faults.first().map_or(1, StartError::exit_code))
         }
     }
 }
 
-fn start<F>(program: &Program, arguments: &ArgMatches, run: impl FnOnce(Settings) -> F) -> Result<(), StartError>
+/// Why the program did not start: each setting that can't be used, or one reason of another kind.
+struct Faults(Vec<StartError>);
+
+impl<E: Into<StartError>> From<E> for Faults {
+    fn from(error: E) -> Self {
+        Self(vec![error.into()])
+    }
+}
+
+fn start<F>(program: &Program, arguments: &ArgMatches, run: impl FnOnce(Settings) -> F) -> Result<(), Faults>
 where
     F: Future<Output = Result<(), StartError>>,
 {
     let file = arguments.get_one::<PathBuf>("config").map(PathBuf::as_path);
     let mut raw = RawSettings::load(file, std::env::vars_os())?;
-    program.flags.iter().try_for_each(|flag| flag.apply(arguments, &mut raw))?;
+    for flag in program.flags {
+        flag.apply(arguments, &mut raw);
+    }
     if arguments.get_flag("print-settings") {
-        print_settings(&raw);
-        return Ok(());
+        print_settings(&raw)?;
+        let faults = raw.take_faults();
+        let faults: Vec<_> = faults.into_iter().map(StartError::from).collect();
+        return if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) };
     }
-    let settings = raw.check()?;
+    let warnings = raw.take_warnings();
+    let (settings, faults) = raw.judge();
+    let mut faults: Vec<_> = faults.into_iter().map(StartError::from).collect();
     if arguments.get_flag("check") {
-        raw.ignored_variables().for_each(|ignored| say(&ignored_variable(ignored)));
-        if let Some(settings) = settings.tls.as_ref().filter(|_| program.speaks_tls) {
-            let pair = tls::load(settings)?;
-            pair.warnings.iter().for_each(|warning| say(warning));
+        warnings.iter().try_for_each(|warning| say(warning))?;
+        match settings.as_ref().and_then(|settings| settings.tls.as_ref()).filter(|_| program.speaks_tls).map(tls::load)
+        {
+            Some(Ok(pair)) => pair.warnings.iter().try_for_each(|warning| say(warning))?,
+            Some(Err(error)) => faults.push(error.into()),
+            None => {}
         }
-        say("the settings are good");
-        return Ok(());
+        if faults.is_empty() {
+            return Ok(say("the settings are good")?);
+        }
     }
+    let Some(settings) = settings.filter(|_| faults.is_empty()) else { return Err(Faults(faults)) };
     telemetry::init_logging(&settings);
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     if let Some(request) = restore::asked(arguments) {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         for table in runtime.block_on(backup::restore(&settings, &request))? {
-            say(&format!("{:<20} {:>12} rows  sha256 {}", table.table, table.rows, table.sha256));
+            say(&format!("{:<20} {:>12} rows  sha256 {}", table.table, table.rows, table.sha256))?;
         }
-        say("restored; jobs are in no backup, and files that were exported lie where they lay");
-        return Ok(());
+        return Ok(say("restored; jobs are in no backup, and files that were exported lie where they lay")?);
     }
-    raw.ignored_variables().for_each(|ignored| tracing::warn!("{}", ignored_variable(ignored)));
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(settings))
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(settings))?)
 }
 
 fn command(program: &Program) -> Command {
@@ -103,11 +124,6 @@ fn command(program: &Program) -> Command {
     program.flags.iter().fold(command, |command, flag| flag.add(command))
 }
 
-fn ignored_variable((name, nearest): (&str, Option<&str>)) -> String {
-    let hint = nearest.map(|nearest| format!(" (did you mean {nearest}?)")).unwrap_or_default();
-    format!("the variable {name} is no setting and does nothing{hint}")
-}
-
 fn environment_help() -> String {
     let mut text = String::from("Environment (over the settings file):\n");
     for setting in CATALOGUE {
@@ -120,21 +136,15 @@ fn environment_help() -> String {
     text
 }
 
-fn print_settings(raw: &RawSettings) {
-    for (setting, value, source) in raw.shown() {
-        say(&format!("# {}\n# {}, {source}\n{} = {value:?}\n", setting.meaning, setting.variable, setting.key));
-    }
-}
-
-#[expect(clippy::print_stdout, reason = "the answer to what was asked on the command line")]
-fn say(text: &str) {
-    println!("{text}");
+fn print_settings(raw: &RawSettings) -> io::Result<()> {
+    raw.shown().try_for_each(|(setting, value, source)| {
+        say(&format!("# {}\n# {}, {source}\n{} = {value:?}\n", setting.meaning, setting.variable, setting.key))
+    })
 }
 
 /// The log may not have started, and the message is for the person who started the program.
-#[expect(clippy::print_stderr, reason = "the last words of a program that could not start")]
 fn complain(name: &str, error: &StartError) {
     // A library's words may have line breaks; one message is one line, for people and for log collectors.
     let words = error.to_string();
-    eprintln!("{name}: {}", words.lines().map(str::trim).collect::<Vec<_>>().join(" "));
+    stdout::complain(&format!("{name}: {}", words.lines().map(str::trim).collect::<Vec<_>>().join(" ")));
 }

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::outgoing;
+use crate::private;
 use crate::settings::FilesPlace;
 use crate::tenant::TenantId;
 
@@ -191,10 +192,7 @@ impl Files {
     }
 
     fn in_directory(directory: &Directory) -> Result<Self, FilesError> {
-        use std::os::unix::fs::DirBuilderExt;
-        // Tenants' data: nobody else on the machine reads it, whatever the rights of the files below.
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
-        made.map_err(|error| FilesError::of_io("open", &error))?;
+        private::directory(directory).map_err(|error| FilesError::of_io("open", &error))?;
         let store = LocalFileSystem::new_with_prefix(directory).map_err(|error| FilesError::of("open", &error))?;
         Ok(Self {
             // What was acknowledged outlives a power cut.

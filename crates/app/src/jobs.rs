@@ -17,6 +17,7 @@ mod import_tests;
 mod notification;
 mod queues;
 mod regular;
+mod reindex;
 mod report;
 #[cfg(test)]
 mod report_tests;
@@ -26,7 +27,7 @@ pub(crate) mod test_ground;
 
 use std::time::Duration;
 
-use tidegate_queue::{Concurrency, Outcome, QueueOptions, WorkerBuilder, WorkerInfo};
+use tidegate_queue::{Concurrency, Outcome, QueueOptions, Timestamp, WorkerBuilder, WorkerInfo};
 
 pub use admission::{NotAdmitted, Ticket};
 pub use analytics::RollAnalytics;
@@ -48,6 +49,7 @@ pub use notification::{DeliverNotification, SendNotification, shown};
 pub(crate) use queues::{ALL, is_known, queue_of};
 pub use queues::{AppQueue, QUEUES, ServedQueue, usual_kind};
 pub(crate) use regular::{Regular, keep_enqueueing};
+pub use reindex::ReindexSchedules;
 pub use report::MakeReport;
 #[cfg(test)]
 pub(crate) use report::ReportHandler;
@@ -59,9 +61,9 @@ use crate::store::StoreError;
 /// How long a job waits for a database that can't be written now.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 
-/// Whether the worker takes jobs of that queue.
-pub fn is_served_by(queue: &str, worker: &WorkerInfo) -> bool {
-    worker.queues.iter().any(|served| served == queue)
+/// Whether the worker serves the queue and is not lost at `now`, by the broker's clock.
+pub fn is_served_by(queue: &str, worker: &WorkerInfo, now: Timestamp) -> bool {
+    !worker.is_lost(now) && worker.queues.iter().any(|served| served == queue)
 }
 
 /// Gives the worker a queue with all of its handlers.

@@ -4,7 +4,6 @@
 
 pub mod backup;
 pub mod bearer;
-mod breaker;
 pub mod cache_keys;
 pub mod clock;
 pub mod command_line;
@@ -26,6 +25,7 @@ mod otlp;
 mod outgoing;
 pub mod password;
 mod places;
+mod private;
 pub mod probes;
 pub mod redis;
 pub mod report;
@@ -34,8 +34,10 @@ pub mod serve;
 pub mod session;
 pub mod settings;
 pub mod shutdown;
+mod similar;
 pub mod spool;
 mod spool_sweep;
+pub mod stdout;
 pub mod store;
 pub mod telemetry;
 pub mod tenant;

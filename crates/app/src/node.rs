@@ -1,9 +1,11 @@
 //! A node: what one process holds, whichever binary it is.
 
+use std::io::ErrorKind;
 use std::iter;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidegate_cache::{Capacity, RedisTier, TieredCache};
 use tidegate_perfmon::action::Actuator;
@@ -27,7 +29,7 @@ use crate::settings::{Settings, SettingsError};
 use crate::spool::Spool;
 use crate::spool_sweep::Sweep;
 use crate::store::running::{self, Held};
-use crate::store::{self, Coherence, Store};
+use crate::store::{self, Coherence, Store, StoreError};
 use crate::telemetry::{
     self, CacheRoom, CacheWatch, JobsAtOnce, OutlookWatch, Telemetry, Watched, WebhookError, trace,
 };
@@ -108,7 +110,7 @@ pub enum StartError {
     #[error(transparent)]
     Restore(#[from] RestoreError),
     /// The address can't be listened on.
-    #[error("can't listen on {address}: {source}; is another process using it? Choose another with {variable}")]
+    #[error("can't listen on {address}: {source}; {}", listen_advice(source, *address, variable))]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -141,6 +143,20 @@ pub enum StartError {
     /// The machine refuses something basic, such as a thread.
     #[error("the system refused: {0}")]
     System(#[from] std::io::Error),
+}
+
+/// Advice about an address on which the process can't listen.
+fn listen_advice(error: &std::io::Error, address: SocketAddr, variable: &str) -> String {
+    match error.kind() {
+        ErrorKind::AddrInUse => format!("another process uses it: choose another with {variable}"),
+        ErrorKind::AddrNotAvailable => format!("it is not an address of this machine: choose another with {variable}"),
+        ErrorKind::PermissionDenied if address.port() < 1024 => format!(
+            "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE on Linux): grant it, or choose a higher port with \
+             {variable}"
+        ),
+        ErrorKind::PermissionDenied => format!("the system forbids it: choose another with {variable}"),
+        _ => format!("choose another with {variable}"),
+    }
 }
 
 impl StartError {
@@ -235,6 +251,7 @@ impl Node {
                 .collect(),
         ));
         Arc::clone(&outlook).start(Arc::clone(&telemetry), background.clone());
+        tokio::spawn(watch_files(store.clone(), queue_file.clone(), background.clone()));
         Ok(Self {
             settings,
             cache,
@@ -314,6 +331,17 @@ impl Node {
         self.broker.counts(ImportSchedules::QUEUE).await.map(|_| ())
     }
 
+    /// Fails if a database file was deleted, moved or replaced while it is open: the process takes
+    /// no more writes then.
+    ///
+    /// # Errors
+    ///
+    /// With the path, and what to do.
+    pub fn ensure_in_place(&self) -> Result<(), StoreError> {
+        self.store.ensure_in_place()?;
+        self.queue_file.as_ref().map_or(Ok(()), |file| file.ensure_in_place().map_err(StoreError::Gone))
+    }
+
     /// Ends what runs in the background, closes the databases and the connections.
     pub async fn stop(&self) {
         // While there is still something to read figures from.
@@ -352,4 +380,46 @@ async fn open_jobs(
     let options = RedisOptions::new().partitions(partitions);
     let broker = RedisBroker::connect(redis.queue().clone(), pool, redis.keyspace().clone(), options);
     Ok((Arc::new(broker), None))
+}
+
+/// Logs when a database file is gone from its path, and when it is back there. Nothing else would,
+/// where nothing is written and no probe comes.
+async fn watch_files(store: Store, queue_file: Option<Arc<SqliteBroker>>, stop: CancellationToken) {
+    let mut every_second = tokio::time::interval(Duration::from_secs(1));
+    let mut is_gone = false;
+    while stop.run_until_cancelled(every_second.tick()).await.is_some() {
+        let queue = || queue_file.as_ref().map_or(Ok(()), |file| file.ensure_in_place().map_err(StoreError::Gone));
+        let found = store.ensure_in_place().and_then(|()| queue());
+        match &found {
+            Err(error) if !is_gone => {
+                tracing::error!(%error, "the data directory is gone; nothing is written any more");
+            }
+            Ok(()) if is_gone => tracing::info!("the data directory is back; it is written to again"),
+            _ => {}
+        }
+        is_gone = found.is_err();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_an_address_is_refused_is_said_as_it_is() {
+        let told = |kind: ErrorKind, port| {
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            StartError::Listen { address, variable: "TIDEGATE_LISTEN", source: kind.into() }.to_string()
+        };
+        for (kind, port, words) in [
+            (ErrorKind::AddrInUse, 8080, "another process uses it"),
+            (ErrorKind::PermissionDenied, 80, "ports below 1024 need a privilege"),
+            (ErrorKind::PermissionDenied, 8080, "the system forbids it"),
+            (ErrorKind::AddrNotAvailable, 8080, "not an address of this machine"),
+        ] {
+            let told = told(kind, port);
+            assert!(told.contains(words) && told.contains("TIDEGATE_LISTEN"), "{told}");
+            assert_eq!(told.contains("another process"), kind == ErrorKind::AddrInUse, "{told}");
+        }
+    }
 }

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::middleware::map_request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bearer::bearer;
 use crate::node::Node;
-use crate::serve::{Ending, ServeSettings, serve};
+use crate::serve::{Ending, ServeSettings, one_host, serve};
 use crate::settings::Rights;
 use crate::telemetry::{CONTENT_TYPE, Seldom};
 use kept::Kept;
@@ -40,6 +41,8 @@ const COMPLAINT: Duration = Duration::from_secs(10);
 
 /// All nodes lose the database's word together where it fails over; each answers truly, from the tables.
 const UNTOLD: &str = "ready, degraded: the database tells of no changes; nothing is answered from the cache\n";
+
+const GONE: &str = "the data directory was deleted, moved or replaced: restart this process\n";
 
 const LIVEZ: &str = "/livez";
 const READYZ: &str = "/readyz";
@@ -106,7 +109,16 @@ impl Probes {
             .route(STARTUPZ, get(started))
             .route(HEALTH, get(health))
             .route(METRICS, get(metrics))
+            .layer(map_request(named))
             .with_state(self)
+    }
+}
+
+/// Refuses a request that does not name one host, as all other routes do.
+async fn named(request: Request) -> Result<Request, (StatusCode, String)> {
+    match one_host(&request) {
+        Ok(()) => Ok(request),
+        Err(error) => Err((StatusCode::BAD_REQUEST, format!("{error}\n"))),
     }
 }
 
@@ -135,6 +147,12 @@ async fn ask_stores(probes: &Probes) -> Result<&'static str, NoAnswer> {
     if !probes.node.coherence.is_watching() {
         return Err(NoAnswer("changes by other processes are not seen any more: restart this one\n"));
     }
+    if let Err(error) = probes.node.ensure_in_place() {
+        if let Some(unlogged) = probes.kept.database.complaints.count() {
+            tracing::warn!(%error, unlogged, "not ready: the data directory is gone");
+        }
+        return Err(NoAnswer(GONE));
+    }
     // Both at once, so that the patience with them is one.
     let (database, jobs) = tokio::join!(
         probes.kept.database.ask(probes.node.store.ping()),
@@ -146,9 +164,9 @@ async fn ask_stores(probes: &Probes) -> Result<&'static str, NoAnswer> {
         (None, jobs) => jobs.map(|()| ready),
         (Some(redis), Ok(())) if redis.is_available() => Ok(ready),
         // All nodes lack it together: who sent nobody to any of them would turn away all that is served without it.
-        (Some(_), _) => {
-            Ok("ready, degraded: Redis does not answer; limits and cache are this process's own, jobs wait\n")
-        }
+        (Some(_), _) => Ok(
+            "ready, degraded: Redis can't be used (the log says why); limits and cache are local to this process, jobs wait\n",
+        ),
     }
 }
 
@@ -256,7 +274,6 @@ mod tests {
     use std::convert::Infallible;
 
     use axum::body::Body;
-    use axum::extract::Request;
     use futures_util::future::join_all;
     use tempfile::TempDir;
     use tokio::time::Instant;
@@ -290,11 +307,27 @@ mod tests {
     }
 
     async fn get_at(router: &Router, path: &str) -> (StatusCode, String) {
-        let request = Request::get(path).body(Body::empty()).unwrap();
+        let request = Request::get(path).header(header::HOST, "localhost").body(Body::empty()).unwrap();
         let answer = router.clone().call(request).await.unwrap();
         let status = answer.status();
         let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
         (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn probes_need_one_host() {
+        let directory = TempDir::new().unwrap();
+        let node = node(&directory).await;
+        let router = Probes::new(Arc::clone(&node)).router();
+        for path in PATHS {
+            for hosts in [&[][..], &["localhost", "localhost"]] {
+                let request =
+                    hosts.iter().fold(Request::get(path), |request, host| request.header(header::HOST, *host));
+                let answer = router.clone().call(request.body(Body::empty()).unwrap()).await.unwrap();
+                assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{path} with {hosts:?}");
+            }
+        }
+        node.stop().await;
     }
 
     #[tokio::test]

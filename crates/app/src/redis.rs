@@ -11,6 +11,7 @@ pub struct Redis {
     limits: Client,
     cache: Client,
     has_cache_server: bool,
+    rewrites_append_only_file: bool,
     keyspace: Keyspace,
 }
 
@@ -47,7 +48,8 @@ impl Redis {
             None => limits.clone(),
         };
         let has_cache_server = servers.cache.is_some();
-        let redis = Self { queue, limits, cache, has_cache_server, keyspace: settings.keyspace.clone() };
+        let (keyspace, rewrites_append_only_file) = (settings.keyspace.clone(), settings.rewrites_append_only_file);
+        let redis = Self { queue, limits, cache, has_cache_server, rewrites_append_only_file, keyspace };
         for warning in redis.servers().into_iter().flat_map(Client::warnings) {
             tracing::warn!("Redis: {warning}");
         }
@@ -88,6 +90,11 @@ impl Redis {
     pub(crate) fn servers(&self) -> Vec<&Client> {
         let cache = self.has_cache_server.then_some(&self.cache);
         [Some(&self.queue), cache].into_iter().flatten().collect()
+    }
+
+    /// Whether restarted servers are asked to write their append-only file anew.
+    pub(crate) fn rewrites_append_only_file(&self) -> bool {
+        self.rewrites_append_only_file
     }
 
     /// Ends what the clients do by themselves.

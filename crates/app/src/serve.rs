@@ -9,6 +9,7 @@ mod admission;
 mod arrival;
 mod body_wait;
 mod descriptors;
+mod host;
 mod pace;
 mod patient;
 mod protocol;
@@ -16,9 +17,11 @@ mod streams;
 mod tls;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -48,6 +51,7 @@ use self::accept::Door;
 use self::admission::{Admission, Ticket};
 use self::arrival::{Arrival, Arrivals};
 use self::body_wait::Awaited;
+pub use self::host::{BadHost, one_host};
 use self::pace::Paced;
 pub use self::pace::TooSlow;
 use self::patient::Patient;
@@ -274,7 +278,7 @@ where
         let settings = self.settings;
         let patient = move |stream| Patient::new(stream, settings.write_timeout, settings.min_rate);
         let Some(tls) = self.tls.clone() else {
-            match self.opens(Protocol::of(&stream)).await {
+            match self.first_bytes(Protocol::of(&stream)).await {
                 Some(Protocol::Http1) => self.http1(patient(stream), http).await,
                 Some(Protocol::Http2) => self.http2(patient(stream)).await,
                 None => {}
@@ -289,6 +293,18 @@ where
             Protocol::Http1 => Box::pin(self.http1(stream, http)).await,
             Protocol::Http2 => Box::pin(self.http2(stream)).await,
         }
+    }
+
+    /// Waits for the client's first bytes. Unless they are there at the first look, the time before
+    /// them is the client's.
+    async fn first_bytes(&self, protocol: impl Future<Output = std::io::Result<Protocol>>) -> Option<Protocol> {
+        let mut opening = pin!(self.opens(protocol));
+        if let Poll::Ready(found) = poll_fn(|cx| Poll::Ready(opening.as_mut().poll(cx))).await {
+            return found;
+        }
+        let found = opening.await;
+        self.arrivals.opened((self.now)());
+        found
     }
 
     /// Waits for what is spoken before a connection's first request; none where that doesn't come, or not in time.

@@ -4,6 +4,7 @@
 //! and what it means. [`RawSettings`] holds text and where it came from; [`RawSettings::check`] turns it into values that
 //! need no further checks, and every error names the setting and its source.
 
+mod cache;
 mod catalogue;
 mod check;
 mod database;
@@ -33,6 +34,7 @@ use tidegate_redis::Keyspace;
 
 use crate::jobs::ServedQueue;
 
+pub use cache::{CacheClasses, ClassSettings};
 pub use catalogue::{CATALOGUE, Setting};
 pub use database::DatabaseSettings;
 pub use email::{EmailSettings, Security, SmtpServer};
@@ -181,6 +183,10 @@ pub struct LimitsSettings {
     pub instances: NonZeroU32,
     /// How long a check waits for Redis before this process decides by itself.
     pub patience: Duration,
+    /// Whether hot keys of `ddos` and `api` are leased from Redis.
+    pub leases: bool,
+    /// Interval in which a tenant's requests are counted to find anomalies; zero turns that off.
+    pub anomaly_interval: Duration,
 }
 
 /// Of which requests the access log tells.
@@ -236,6 +242,9 @@ pub struct RedisSettings {
     pub keyspace: Keyspace,
     /// How far behind a replica may be from which the cache reads; none where it reads from primaries alone.
     pub replica_lag: Option<Duration>,
+    /// Whether a restarted server that keeps torn scripts is asked to write its append-only file
+    /// anew.
+    pub rewrites_append_only_file: bool,
 }
 
 /// Where Redis is, and how long it may take to answer.
@@ -308,6 +317,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// Bytes that the in-process cache holds.
     pub cache_size: u64,
+    /// How long each kind of cached value lives.
+    pub cache_classes: CacheClasses,
     /// What is loaded into it at start.
     pub warm_up: WarmUpSettings,
     /// Every limit.
@@ -377,6 +388,14 @@ pub enum SettingsError {
         /// The key.
         key: String,
         /// The known key that looks most like it.
+        nearest: Option<&'static str>,
+    },
+    /// A variable is named like a setting and means nothing.
+    #[error("unknown environment variable {name}{hint}", hint = nearest.map_or_else(String::new, |known| format!(" (did you mean {known}?)")))]
+    UnknownVariable {
+        /// The variable.
+        name: String,
+        /// The known variable that looks most like it.
         nearest: Option<&'static str>,
     },
     /// A value of the wrong kind or out of range.

@@ -1,11 +1,11 @@
 //! Uploaded files on their way to the job that reads them.
 //!
-//! A file is written beside its final name, synced and renamed, so that a name in the spool always stands for a whole
-//! upload. Its name is the id of its job.
+//! A file is written beside its final name, synced and linked to it, so that a name in the spool always stands for a whole
+//! upload, and no upload replaces another. Its name is the id of its job.
 
 use std::error::Error;
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -13,8 +13,10 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt;
+use uuid::Uuid;
 
 use crate::import::HeaderError;
+use crate::private;
 use crate::serve::TooSlow;
 
 /// Ending of an upload that is not complete.
@@ -60,6 +62,9 @@ pub enum SpoolError {
         /// What the connection said.
         reason: String,
     },
+    /// An upload with the same id and another content was kept before.
+    #[error("an upload with this id is there already, and has another content")]
+    Taken,
     /// The disk said no.
     #[error("the upload can't be kept: {0}")]
     Io(#[from] io::Error),
@@ -84,7 +89,7 @@ impl Spool {
     /// When the directory can't be made.
     pub async fn open(data_dir: &Path) -> io::Result<Self> {
         let directory = data_dir.join("spool");
-        fs::create_dir_all(&directory).await?;
+        private::directory(&directory)?;
         Ok(Self { directory })
     }
 
@@ -93,17 +98,20 @@ impl Spool {
         self.directory.join(id)
     }
 
+    /// Where the upload is written. Two uploads of one id, such as a repeated request, don't share it.
     fn part(&self, id: &str) -> PathBuf {
-        self.directory.join(format!("{id}.{PART}"))
+        self.directory.join(format!("{id}.{}.{PART}", Uuid::new_v4().simple()))
     }
 
     /// Writes an upload and returns its size; `check` sees each piece before it is written, and may refuse it.
     ///
-    /// When it fails or is dropped on the way, nothing is left.
+    /// Until it has its final name, nothing is left when it fails or is dropped. From then on it stays: another request with
+    /// the same id may rely on it. An upload with the same id and the same content as one that is there is kept as that.
     ///
     /// # Errors
     ///
-    /// When the upload is refused, too large or too slow, stalls, breaks off, or can't be written.
+    /// When the upload is refused, too large or too slow, stalls, breaks off, or can't be written; or when another one with
+    /// the same id is there.
     pub async fn receive<E: Error + 'static>(
         &self,
         id: &str,
@@ -111,17 +119,19 @@ impl Spool {
         check: impl FnMut(&[u8]) -> Result<(), HeaderError>,
         limits: UploadLimits,
     ) -> Result<u64, SpoolError> {
-        let guard = Unfinished(Some(self.part(id)));
         let part = self.part(id);
+        let (guard, written) = (Unfinished(part.clone()), part.clone());
         // What runs on another thread goes on when this future is dropped, so there the guard goes with the work.
         let (guard, file) = blocking(move || Ok((guard, create(&part)?))).await?;
         let size = tokio::time::timeout(limits.total, write(File::from_std(file), pieces, check, limits))
             .await
             .unwrap_or(Err(SpoolError::TooSlow { limit: limits.total }))?;
-        let (part, whole, directory) = (self.part(id), self.path(id), self.directory.clone());
-        let guard = blocking(move || guard.publish(&part, whole, &directory)).await?;
-        guard.keep();
-        Ok(size)
+        let (whole, directory) = (self.path(id), self.directory.clone());
+        if blocking(move || guard.publish(&written, &whole, &directory)).await? {
+            Ok(size)
+        } else {
+            Err(SpoolError::Taken)
+        }
     }
 
     /// Removes an upload; one that is gone already is fine.
@@ -189,8 +199,18 @@ async fn write<E: Error + 'static>(
 }
 
 /// A new file for the account of the process alone: it holds a tenant's data.
+///
+/// The directory is created again if it was deleted. The one that holds it is not.
 fn create(path: &Path) -> io::Result<std::fs::File> {
-    std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(path)
+    let mut options = std::fs::File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    match (options.open(path), path.parent()) {
+        (Err(error), Some(directory)) if error.kind() == io::ErrorKind::NotFound => {
+            std::fs::DirBuilder::new().mode(private::DIRECTORY).create(directory)?;
+            options.open(path)
+        }
+        (opened, _) => opened,
+    }
 }
 
 /// `None` for a file that is not there.
@@ -208,28 +228,56 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 }
 
 /// Removes its file when the upload is dropped on the way, as it is when the client goes away.
-struct Unfinished(Option<PathBuf>);
+struct Unfinished(PathBuf);
 
 impl Unfinished {
     /// Gives the upload its final name, for good: the name itself must outlive a power cut before it is acknowledged.
-    fn publish(mut self, part: &Path, whole: PathBuf, directory: &Path) -> io::Result<Self> {
-        std::fs::rename(part, &whole)?;
-        self.0 = Some(whole);
+    /// `false` when the name stands for another content.
+    ///
+    /// Either way only the name that the upload was written under is removed.
+    fn publish(self, part: &Path, whole: &Path, directory: &Path) -> io::Result<bool> {
+        while let Err(error) = std::fs::hard_link(part, whole) {
+            if error.kind() != io::ErrorKind::AlreadyExists {
+                return Err(error);
+            }
+            match there(have_same_content(part, whole))? {
+                Some(true) => break,
+                Some(false) => return Ok(false),
+                // Its job or the sweep has removed it meanwhile.
+                None => {}
+            }
+        }
+        drop(self);
         std::fs::File::open(directory)?.sync_all()?;
-        Ok(self)
+        Ok(true)
     }
+}
 
-    fn keep(mut self) {
-        self.0 = None;
+/// Whether two files hold the same bytes.
+fn have_same_content(one: &Path, other: &Path) -> io::Result<bool> {
+    let (one, other) = (std::fs::File::open(one)?, std::fs::File::open(other)?);
+    if one.metadata()?.len() != other.metadata()?.len() {
+        return Ok(false);
+    }
+    let (mut one, mut other) = (BufReader::new(one), BufReader::new(other));
+    loop {
+        let (left, right) = (one.fill_buf()?, other.fill_buf()?);
+        let length = left.len().min(right.len());
+        if length == 0 {
+            return Ok(left.len() == right.len());
+        }
+        if left.get(..length) != right.get(..length) {
+            return Ok(false);
+        }
+        one.consume(length);
+        other.consume(length);
     }
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        if let Some(path) = self.0.take() {
-            // One unlink; what can't be removed now is swept later.
-            let _ = std::fs::remove_file(path);
-        }
+        // One unlink; what can't be removed now is swept later.
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 
@@ -267,6 +315,22 @@ mod tests {
         spool.remove("one").await.unwrap();
         spool.remove("one").await.unwrap();
         assert_eq!(names(&spool), 0);
+    }
+
+    #[tokio::test]
+    async fn a_spool_that_was_deleted_is_created_again_but_not_the_data_directory() {
+        let (directory, spool) = spool().await;
+        let upload = async || {
+            let pieces = stream::iter(["abc"].map(|piece| Ok::<_, Infallible>(Bytes::from(piece))));
+            spool.receive("one", pieces, take, LIMITS).await
+        };
+        std::fs::remove_dir_all(&spool.directory).unwrap();
+        assert_eq!(upload().await.unwrap(), 3);
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&spool.directory).unwrap().permissions());
+        assert_eq!(mode & 0o777, private::DIRECTORY);
+        directory.close().unwrap();
+        assert!(matches!(upload().await, Err(SpoolError::Io(_))));
+        assert!(!spool.directory.exists());
     }
 
     #[tokio::test]
@@ -328,24 +392,33 @@ mod tests {
         assert_eq!(names(&spool), 0);
     }
 
-    #[tokio::test]
-    async fn an_upload_that_is_dropped_after_its_rename_leaves_nothing() {
-        let (_directory, spool) = spool().await;
-        let (part, whole) = (spool.part("late"), spool.path("late"));
-        std::fs::write(&part, "abc").unwrap();
-        let guard = Unfinished(Some(part.clone())).publish(&part, whole, &spool.directory).unwrap();
-        assert_eq!(names(&spool), 1);
-        drop(guard);
-        assert_eq!(names(&spool), 0);
+    async fn receive(spool: &Spool, id: &str, content: &'static str) -> Result<u64, SpoolError> {
+        let pieces = stream::iter([Ok::<_, Infallible>(Bytes::from(content))]);
+        spool.receive(id, pieces, take, LIMITS).await
     }
 
     #[tokio::test]
-    async fn an_upload_that_cannot_get_its_name_for_good_leaves_nothing() {
+    async fn an_upload_never_replaces_another_one_of_its_id() {
+        let (_directory, spool) = spool().await;
+        assert_eq!(receive(&spool, "one", "abc").await.unwrap(), 3);
+        assert_eq!(receive(&spool, "one", "abc").await.unwrap(), 3, "the same content is a repetition");
+        for other in ["abd", "abcd", ""] {
+            assert!(matches!(receive(&spool, "one", other).await, Err(SpoolError::Taken)), "{other:?}");
+        }
+        assert_eq!(std::fs::read(spool.path("one")).unwrap(), b"abc");
+        assert_eq!(names(&spool), 1);
+    }
+
+    /// The name may be that of another request, which was acknowledged.
+    #[tokio::test]
+    async fn an_upload_that_fails_after_it_has_its_name_leaves_the_name_to_the_sweep() {
         let (_directory, spool) = spool().await;
         let (part, whole) = (spool.part("late"), spool.path("late"));
         std::fs::write(&part, "abc").unwrap();
+        std::fs::write(&whole, "abc").unwrap();
         let nowhere = spool.directory.join("nowhere");
-        assert!(Unfinished(Some(part.clone())).publish(&part, whole, &nowhere).is_err());
-        assert_eq!(names(&spool), 0);
+        assert!(Unfinished(part.clone()).publish(&part, &whole, &nowhere).is_err());
+        assert_eq!(std::fs::read(&whole).unwrap(), b"abc");
+        assert_eq!(names(&spool), 1);
     }
 }

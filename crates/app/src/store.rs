@@ -19,11 +19,14 @@ mod following;
 #[cfg(test)]
 mod ground;
 mod imports;
+#[cfg(test)]
+mod in_place;
 mod keys;
 mod news;
 mod notice;
 mod notifications;
 mod open;
+mod origins;
 mod pool;
 mod preferences;
 mod prune;
@@ -42,12 +45,15 @@ mod value;
 mod webhooks;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tidegate_cache::{Tag, TieredCache};
 use tidegate_perfmon::OperationHandle;
 
+use crate::telemetry::Seldom;
+
 pub(crate) use analytics::Activity;
-pub use analytics::Tally;
+pub use analytics::{Tally, Views};
 pub use change::Change;
 pub use coherence::{Coherence, Lost, WatchEnded};
 use db::Db;
@@ -55,7 +61,7 @@ pub use db::{DatabaseUrl, MOST_REPLICAS, UrlError};
 pub use dump::TargetError;
 pub(crate) use dump::{Cells, Inserts, PAGE, Present, TABLES, Table, Target};
 pub use files::StoredFile;
-pub(crate) use imports::{Advanced, ImportProgress};
+pub(crate) use imports::{Advanced, ImportProgress, Reserved};
 pub use imports::{FailedImport, ImportFailure, RejectedLine};
 pub use keys::{KeyInfo, MOST_KEYS};
 pub(crate) use news::Following;
@@ -63,6 +69,7 @@ use news::News;
 pub(crate) use notifications::NewNotification;
 pub use notifications::{Ends, Notification};
 pub use open::{OpenError, ServerError, ServerFault};
+use origins::Origins;
 pub(crate) use pool::{PoolState, WatchedPool};
 pub use purge::{Purge, RowError};
 pub(crate) use reminders::{DueSchedule, Occurring, PendingReminder, SentReminder};
@@ -82,8 +89,9 @@ pub struct Store {
     db: Db,
     cache: TieredCache,
     installation: Arc<str>,
-    /// Marks the invalidations on which this process has acted already, which it need not read again.
-    origin: i64,
+    /// Mark the invalidations on which this process has acted already, which it need not act on
+    /// again.
+    origins: Origins,
     /// Where the time of changes is recorded, once somebody wants it.
     changes: Arc<OnceLock<Arc<OperationHandle>>>,
     /// Whom a commit tells that there is something new for a tenant.
@@ -132,10 +140,18 @@ pub enum StoreError {
     /// The database was lost while it committed: it may have, and may not.
     #[error("the database was lost during a commit, whose outcome is not known: {0}")]
     OutcomeUnknown(#[source] sqlx::Error),
+    /// The file was deleted, moved or replaced while it was open: what is written to it would
+    /// vanish with the process.
+    #[error("database: {0}")]
+    Gone(#[source] std::io::Error),
     /// A statement of the transaction had failed before its commit.
     #[error("a transaction was given up when one of its statements failed")]
     RolledBack,
 }
+
+/// Lets one line in ten seconds say that the shared cache is owed an invalidation: in an outage
+/// each write owes one.
+static OWED: Seldom = Seldom::new(Duration::from_secs(10));
 
 /// Characters of a code of PostgreSQL.
 const SQLSTATE: usize = 5;
@@ -147,7 +163,7 @@ impl StoreError {
         const BUSY: i32 = 5;
         const LOCKED: i32 = 6;
         const FULL: i32 = 13;
-        if self.is_lost() {
+        if self.is_lost() || matches!(self, Self::Gone(_)) {
             return true;
         }
         let Self::Database(error) = self else { return matches!(self, Self::OutcomeUnknown(_)) };
@@ -198,7 +214,18 @@ impl Store {
     ///
     /// When it doesn't.
     pub async fn ping(&self) -> Result<(), StoreError> {
+        self.ensure_in_place()?;
         self.db.one(&sql::tenants::INSTALLATION, &[]).await.map(|_| ())
+    }
+
+    /// Fails if the database is a file that was deleted, moved or replaced while it is open. Each
+    /// write asks this first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Gone`], with the path.
+    pub fn ensure_in_place(&self) -> Result<(), StoreError> {
+        self.db.ensure_in_place()
     }
 
     /// The row that a statement finds.

@@ -49,7 +49,7 @@ use verdict::{CacheCounts, CacheVerdict};
 
 /// Why somebody may not follow now, or alerts can't be posted.
 pub use crate::{places::TooManyFollowers, webhook::WebhookError};
-pub use alerts::{AlertDesk, Follower, Told, Topic};
+pub use alerts::{AlertDesk, Follower, TENANT_ANOMALY, Told, Topic};
 pub use board::{Beat, Board, Named, Section, Table, cell};
 pub use cache_watch::CacheWatch;
 pub use exposition::CONTENT_TYPE;
@@ -256,8 +256,12 @@ impl Telemetry {
         &self.job_watch
     }
 
-    /// Begins to follow the totals of the queues, for [`queue_rates`](Self::queue_rates), until `shutdown`.
+    /// Begins to follow the totals of the queues, for [`queue_rates`](Self::queue_rates) and the
+    /// alert about recovered jobs, until `shutdown`.
     pub fn follow_queues(&self, shutdown: CancellationToken) {
+        let rates = Arc::clone(&self.rates);
+        self.board.readings([Named::warning("jobs_recovered")], move || rates.recovered().into_iter().collect());
+        tokio::spawn(queues::send_events(Arc::clone(&self.alerts), Arc::clone(&self.broker), shutdown.clone()));
         tokio::spawn(Arc::clone(&self.rates).run(Arc::clone(&self.broker), shutdown));
     }
 

@@ -10,14 +10,15 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tidegate_app::node::StartError;
 use tidegate_app::redis::Redis;
-use tidegate_app::settings::{LimitSettings, ListSettings, Settings};
+use tidegate_app::settings::{LimitSettings, LimitsSettings, ListSettings, Settings};
 use tidegate_ratelimit::{
     BlockPolicy, Decision, DenyCache, Exempt, FallbackLimiter, FallbackTenantLimiter, FrontDoor, FrontDoorBuilder,
-    KeyLists, Limiter, Listed, MemoryLimiter, MemoryLimiterBuilder, MemoryTenantLimiter, NewKeys, OutagePolicy,
-    RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter, SlidingLog, SlidingWindow, SystemClock,
-    TenantLimiter,
+    KeyLists, LeasedLimiter, Limiter, Listed, LiveProcesses, MemoryLimiter, MemoryLimiterBuilder, MemoryTenantLimiter,
+    NewKeys, OutagePolicy, RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter, SlidingLog,
+    SlidingWindow, SystemClock, TenantLimiter,
 };
 
+use super::anomalies::Anomalies;
 use super::door::Guarded;
 use super::{Limiters, Named};
 
@@ -27,14 +28,15 @@ const MAX_CLIENTS: usize = 100_000;
 const FRONT_SEGMENTS: NonZeroU16 = NonZeroU16::new(20).expect("20 is not zero");
 /// One strike of a repeat offender is forgotten after so long without a block.
 const STRIKE_DECAY: Duration = Duration::from_secs(3600);
+/// Clients of one limiter whose rate is remembered for leases.
+const MAX_LEASED: usize = 10_000;
 /// Tenants that are remembered.
 const MAX_TENANTS: usize = 100_000;
 
-pub(super) fn all(settings: &Settings, redis: Option<&Redis>) -> Result<Limiters, StartError> {
+pub(super) fn all(settings: &Settings, redis: Option<&Redis>, live: &LiveProcesses) -> Result<Limiters, StartError> {
     let limits = &settings.limits;
     let outage = OutagePolicy::LocalShare { instances: limits.instances };
-    let build =
-        Build { redis, outage, patience: limits.patience, new_keys: limits.new_keys, ddos_lists: &limits.ddos_lists };
+    let build = Build { redis, outage, live, limits };
     let log = |settings: &LimitSettings| SlidingLog::new(settings.quota).map_err(StartError::Limit);
     Ok(Limiters {
         ddos: build.front_door("ddos", &limits.ddos)?,
@@ -43,6 +45,7 @@ pub(super) fn all(settings: &Settings, redis: Option<&Redis>) -> Result<Limiters
         api: build.named("api", SlidingWindow::new(limits.api.quota), &limits.api)?,
         tenants: build.tenants(),
         tenant_mode: limits.tenant_mode,
+        anomalies: Arc::new(Anomalies::new(limits.anomaly_interval, SystemClock::new())),
         shared: None,
     })
 }
@@ -50,9 +53,8 @@ pub(super) fn all(settings: &Settings, redis: Option<&Redis>) -> Result<Limiters
 struct Build<'a> {
     redis: Option<&'a Redis>,
     outage: OutagePolicy,
-    patience: Duration,
-    new_keys: u64,
-    ddos_lists: &'a ListSettings,
+    live: &'a LiveProcesses,
+    limits: &'a LimitsSettings,
 }
 
 impl Build<'_> {
@@ -102,14 +104,14 @@ impl Build<'_> {
         kind: &'static str,
         settings: LimitSettings,
     ) -> Named {
-        let ListSettings { allow, deny } = self.ddos_lists;
+        let ListSettings { allow, deny } = &self.limits.ddos_lists;
         if allow.is_empty() && deny.is_empty() {
             return Named::new(name, limiter, kind, settings);
         }
         let lists = KeyLists::new();
         let network = |network: &IpNet| Listed::Network(*network);
         lists.replace(allow.iter().map(network), deny.iter().map(network));
-        Named::new(name, Exempt::new(limiter, lists), kind, settings).listing(self.ddos_lists.clone())
+        Named::new(name, Exempt::new(limiter, lists), kind, settings).listing(self.limits.ddos_lists.clone())
     }
 
     /// One script for all processes; before it what spares it a question: blocks and counts of its own in an outage, remembered
@@ -128,11 +130,16 @@ impl Build<'_> {
     {
         let shared = RedisLimiter::builder(name, algorithm, redis.limits().clone(), redis.keyspace().clone());
         let shared = block(settings).into_iter().fold(shared, RedisLimiterBuilder::block).build();
-        let fallback =
-            FallbackLimiter::builder(shared.map_err(StartError::Limits)?).policy(self.outage).patience(self.patience);
+        let shared = shared.map_err(StartError::Limits)?;
+        let fallback = if self.limits.leases {
+            FallbackLimiter::builder(LeasedLimiter::builder(shared).max_keys(MAX_LEASED).build())
+        } else {
+            FallbackLimiter::builder(shared)
+        };
+        let fallback = fallback.policy(self.outage).live_processes(self.live.clone()).patience(self.limits.patience);
         let denials = DenyCache::builder(fallback.max_keys(MAX_CLIENTS).build()).max_keys(MAX_CLIENTS).build();
         let denials = Arc::new(denials);
-        let limiter = NewKeys::builder(Arc::clone(&denials), self.new_keys).map_err(StartError::Limit)?.build();
+        let limiter = NewKeys::builder(Arc::clone(&denials), self.limits.new_keys).map_err(StartError::Limit)?.build();
         Ok((limiter, move |key: &str| denials.cached(key, 1)))
     }
 
@@ -144,7 +151,8 @@ impl Build<'_> {
         Arc::new(
             FallbackTenantLimiter::builder(shared)
                 .policy(self.outage)
-                .patience(self.patience)
+                .live_processes(self.live.clone())
+                .patience(self.limits.patience)
                 .max_keys(MAX_TENANTS)
                 .build(),
         )

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_app::node::Node;
 use tidegate_app::settings::{LimitMode, LimitSettings, ListSettings};
 use tidegate_ratelimit::{Decision, Limiter, LimiterStats, Quota, Shadow};
+
+use super::adjusting::{self, Adjustable};
 
 type Stats = Arc<dyn Fn() -> LimiterStats + Send + Sync>;
 /// The refusal of a key that this process knows without asking anybody.
@@ -19,6 +22,8 @@ pub(crate) struct Named {
     algorithm: &'static str,
     settings: LimitSettings,
     lists: ListSettings,
+    /// The part of its quota that applies, if advice may change that.
+    adjustable: Option<Arc<Adjustable>>,
 }
 
 impl Named {
@@ -41,7 +46,15 @@ impl Named {
                 (limiter, Arc::new(move || told.stats()))
             }
         };
-        Self { name, limiter, stats, remembered: None, algorithm, settings, lists: ListSettings::default() }
+        let lists = ListSettings::default();
+        Self { name, limiter, stats, remembered: None, algorithm, settings, lists, adjustable: None }
+    }
+
+    /// Lets the node's advice lower its quota, within bounds.
+    pub(super) fn be_adjustable(&mut self, node: &Node) {
+        let quota = adjusting::adjustable(Arc::clone(&self.limiter));
+        adjusting::follow(&quota, node);
+        self.adjustable = Some(quota);
     }
 
     /// With what it refuses without being asked.
@@ -64,6 +77,24 @@ impl Named {
     /// The limiter. It decides also where it is off: whoever asks looks at [`mode`](Self::mode).
     pub(crate) fn limiter(&self) -> &Arc<dyn Limiter> {
         &self.limiter
+    }
+
+    /// The limiter to change the quota of: this one, or the one that applies a part of the quota.
+    pub(super) fn quota_holder(&self) -> Arc<dyn Limiter> {
+        match &self.adjustable {
+            Some(quota) => Arc::clone(quota) as Arc<dyn Limiter>,
+            None => Arc::clone(&self.limiter),
+        }
+    }
+
+    /// The quota in force. Advice may have lowered the one that [applies](Self::applied_quota).
+    pub(crate) fn quota(&self) -> Quota {
+        self.quota_holder().quota()
+    }
+
+    /// The quota by which this process decides now.
+    pub(crate) fn applied_quota(&self) -> Quota {
+        self.limiter.quota()
     }
 
     /// The refusal of one request of `key` where it is obeyed and known here; counted as if it had been asked for.

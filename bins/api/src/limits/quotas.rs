@@ -1,6 +1,5 @@
 //! Another quota for a limiter while it runs: on Redis for every node, in memory for this process until it ends.
 
-use tidegate_app::redis::Redis;
 use tidegate_app::settings::MAX_SMALL_LIMIT;
 use tidegate_ratelimit::{PublishError, Quota, QuotaError, SharedQuotas};
 
@@ -17,13 +16,13 @@ pub(crate) enum SetQuotaError {
 
 impl Limiters {
     /// Has the limiters follow the quotas that hold on every node.
-    pub(super) async fn follow_quotas(&mut self, redis: Option<&Redis>) {
-        let Some(redis) = redis else { return };
-        let shared = SharedQuotas::start(redis.limits().clone(), redis.keyspace()).await;
+    pub(super) fn follow_quotas(&mut self, shared: Option<SharedQuotas>) {
         for named in self.all() {
-            shared.register(named.limiter().clone());
+            if let Some(shared) = &shared {
+                shared.register(named.quota_holder());
+            }
         }
-        self.shared = Some(shared);
+        self.shared = shared;
     }
 
     /// Gives a limiter another quota, or that of its settings back; what was charged stays charged.
@@ -41,7 +40,7 @@ impl Limiters {
         }
         let Some(shared) = &self.shared else {
             let quota = quota.unwrap_or(named.own_quota());
-            return named.limiter().set_quota(quota).map_err(SetQuotaError::Quota);
+            return named.quota_holder().set_quota(quota).map_err(SetQuotaError::Quota);
         };
         let told = match quota {
             Some(quota) => shared.publish(named.name(), quota).await,

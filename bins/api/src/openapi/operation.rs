@@ -112,7 +112,7 @@ impl Operation {
         self.body = Some(json!({"required": is_required, "content": content}));
         self.fails(408, "The body came too slowly.")
             .fails(413, "The body is too large.")
-            .fails(415, "The body is of another type.")
+            .fails(415, "The body is of another type, or it has a `Content-Encoding` other than `identity`.")
             .fails(422, "A value is not acceptable; `fields` names it where a field is at fault.")
     }
 

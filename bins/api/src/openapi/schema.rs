@@ -19,6 +19,30 @@ pub(crate) fn text_of(least: usize, most: usize) -> Value {
     json!({"type": "string", "minLength": least, "maxLength": most})
 }
 
+/// A text of that form, in the regular expressions of JavaScript.
+pub(crate) fn pattern(pattern: &str) -> Value {
+    json!({"type": "string", "pattern": pattern})
+}
+
+/// The form of a tenant's id.
+pub(crate) fn tenant_id() -> Value {
+    pattern("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+}
+
+/// A text that people read: not blank, at most `most` characters, none of them a control character.
+pub(crate) fn name_of(most: usize) -> Value {
+    let form = format!("^[^\\p{{Cc}}]{{0,{}}}[^\\p{{Cc}}\\s][^\\p{{Cc}}]{{0,{}}}$", most - 1, most - 1);
+    let mut name = pattern(&form);
+    name["minLength"] = json!(1);
+    name["maxLength"] = json!(most);
+    name
+}
+
+/// One of these, at least.
+pub(crate) fn any_of<const N: usize>(schemas: [Value; N]) -> Value {
+    json!({"anyOf": schemas.to_vec()})
+}
+
 /// One of these words.
 pub(crate) fn one_of(words: &[&str]) -> Value {
     json!({"type": "string", "enum": words})

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{Markup, html};
 
-use super::layout::{Frame, plain};
+use super::layout::{Frame, Here, nav, plain};
 
 /// What is asked.
 pub(super) struct Question<'a> {
@@ -26,6 +26,7 @@ impl Question<'_> {
         let mut response = plain(
             StatusCode::OK,
             self.title,
+            &nav(Here::of(self.action)),
             &html! {
                 (self.text)
                 form method="post" action=(self.action) {

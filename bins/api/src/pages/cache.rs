@@ -10,13 +10,13 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::again::Again;
 use super::flash::Flash;
 use super::layout::{Button, Frame, Here, Page};
 use super::section::items;
 use super::table::{NAME, NUMBER, TEXT, table};
 use super::text;
 use crate::app::App;
-use crate::problem::Problem;
 use crate::query::Query;
 use crate::routes::cache;
 use crate::warm_up::CLASSES;
@@ -24,7 +24,7 @@ use crate::warm_up::CLASSES;
 /// Slow commands of Redis that are listed.
 const MOST_SLOW: usize = 10;
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CacheQuery {
     said: Option<String>,
@@ -32,12 +32,13 @@ pub(super) struct CacheQuery {
     left: Option<u64>,
 }
 
-pub(super) async fn show(
-    State(app): State<App>,
-    Query(query): Query<CacheQuery>,
-    frame: Frame,
-) -> Result<Response, Problem> {
-    let told = cache::told(&app);
+pub(super) async fn show(State(app): State<App>, Query(query): Query<CacheQuery>, frame: Frame) -> Response {
+    page(&app, &query, &frame, &Again::default())
+}
+
+/// The page, with the form that was refused.
+fn page(app: &App, query: &CacheQuery, frame: &Frame, again: &Again) -> Response {
+    let told = cache::told(app);
     let classes = items(&told, "classes");
     let body = html! {
         section.card data-part="at-a-glance" aria-label="At a glance" { (glance(&told, classes)) }
@@ -49,23 +50,27 @@ pub(super) async fn show(
             div.head { h2 #classes { "Classes" } span.note { "a lookup is a hit that any tier answered" } }
             (classes_table(classes))
         }
+        section.card data-part="class-settings" aria-labelledby="class-settings" {
+            div.head { h2 #class-settings { "Settings of classes" } span.note { "cache.schedule, cache.tenant, cache.session, cache.preferences" } }
+            (settings_table(classes))
+        }
         div.columns {
             section.card aria-labelledby="warm-up" {
                 h2 #warm-up { "Warm-up" }
                 div data-part="warm-up" { (warm_up(&told["warm_up"])) }
-                @if frame.may_change() { (warm_up_form(&frame)) }
+                @if frame.may_change() { (warm_up_form(frame, again)) }
             }
             @if frame.may_change() {
                 section.card aria-labelledby="drop" {
                     div.head { h2 #drop { "Drop from the cache" } span.note { "on every node" } }
-                    (forms(&frame, classes))
+                    (forms(frame, classes, again))
                 }
             }
         }
         @if !told["redis"].is_null() { section.card data-part="redis" aria-labelledby="redis" { h2 #redis { "Redis" } (redis(&told["redis"])) } }
     };
     let flash = Flash::of(query.said.as_deref(), query.done, query.left);
-    Ok(Page::of(Here::Cache).saying(flash).show(&frame, &body))
+    again.answer(Page::of(Here::Cache).saying(flash).refusing(again.untold()).show(frame, &body))
 }
 
 fn count(value: &Value, name: &str) -> u64 {
@@ -171,7 +176,7 @@ fn classes_table(classes: &[Value]) -> Markup {
         classes.iter().map(|class| {
             let number = |name: &str| html! { (count(class, name)) };
             let lookups = count(class, "hits") + count(class, "stale_hits") + count(class, "misses");
-            let is_low = class["hit_rate"].as_f64().is_some_and(|rate| rate < cache::LOW_HIT_RATE) && lookups >= cache::ENOUGH_LOOKUPS;
+            let is_low = class["is_hit_rate_low"] == true;
             vec![
                 html! { b { (class["class"].as_str().unwrap_or(text::NONE)) } },
                 html! { (text::span(Duration::from_secs(count(class, "ttl_seconds")))) },
@@ -186,6 +191,42 @@ fn classes_table(classes: &[Value]) -> Markup {
                 number("invalidations"),
             ]
         }),
+    )
+}
+
+fn settings_table(classes: &[Value]) -> Markup {
+    let columns = [
+        ("Class", NAME),
+        ("Lifetime", NUMBER),
+        ("Grace", NUMBER),
+        ("Soft time-out", NUMBER),
+        ("Refresh ahead", NUMBER),
+        ("Early refresh", NAME),
+        ("Sliding, at most", NUMBER),
+        ("Wait for another's load", NUMBER),
+    ];
+    let row = |class: &Value| {
+        let settings = &class["settings"];
+        let time = |name: &str| {
+            let time = settings[name].as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            let shown = |time: Duration| if time.as_secs() == 0 { text::time(time) } else { text::span(time) };
+            html! { (text::or_none(time.filter(|time| !time.is_zero()), shown)) }
+        };
+        vec![
+            html! { b { (class["class"].as_str().unwrap_or(text::NONE)) } },
+            time("ttl_seconds"),
+            time("grace_seconds"),
+            time("soft_timeout_seconds"),
+            time("refresh_ahead_seconds"),
+            html! { @if settings["early_refresh"] == true { "on" } @else { "off" } },
+            time("sliding_seconds"),
+            time("wait_seconds"),
+        ]
+    };
+    table(
+        "Settings of the cache's classes",
+        &columns,
+        classes.iter().filter(|class| !class["settings"].is_null()).map(row),
     )
 }
 
@@ -206,34 +247,45 @@ fn warm_up(told: &Value) -> Markup {
     }
 }
 
-fn warm_up_form(frame: &Frame) -> Markup {
+fn warm_up_form(frame: &Frame, again: &Again) -> Markup {
+    let class = again.typed("warm-up", "class");
     html! {
         form.row method="post" action={ (Here::Cache.path()) "/warm-up" } {
             (frame.field())
             div {
                 label for="warm-class" { "Class" }
-                select #warm-class name="class" { option { "all" } @for class in CLASSES { option { (class) } } }
+                (again.message("warm-up", "class"))
+                select #warm-class name="class" { option { "all" } @for of in CLASSES { option selected[class == Some(of)] { (of) } } }
             }
-            div { label for="warm-limit" { "Keys at most, the hottest first" } input #warm-limit type="number" name="limit" min="1" max="100000" value="1000" required; }
+            div {
+                label for="warm-limit" { "Keys at most, the hottest first" }
+                (again.message("warm-up", "limit"))
+                input #warm-limit type="number" name="limit" min="1" max="100000" value=(again.typed("warm-up", "limit").unwrap_or("1000")) required autofocus[again.is_at("warm-up", "limit")] aria-describedby=[again.described_by("warm-up", "limit")];
+            }
             button { "Warm up" }
         }
     }
 }
 
-fn forms(frame: &Frame, classes: &[Value]) -> Markup {
+fn forms(frame: &Frame, classes: &[Value], again: &Again) -> Markup {
     let path = Here::Cache.path();
     let clear = format!("{path}/clear");
     let asks = "Drop everything from the caches of all nodes? What is asked next is loaded from the database.";
     html! {
         form.row method="post" action={ (path) "/invalidate" } {
             (frame.field())
-            div.grow { label for="pattern" { "Keys that match, such as schedule:*; shown before they go" } input #pattern name="pattern" maxlength="512" required; }
+            div.grow {
+                label for="pattern" { "Keys that match, such as schedule:*; shown before they go" }
+                (again.message("invalidate", "pattern"))
+                input #pattern name="pattern" maxlength="512" required value=[again.typed("invalidate", "pattern")] autofocus[again.is_at("invalidate", "pattern")] aria-describedby=[again.described_by("invalidate", "pattern")];
+            }
             button { "Invalidate…" }
         }
         form.row method="post" action={ (path) "/class" } data-confirm="Drop all of that class on every node?" {
             (frame.field())
             div {
                 label for="class" { "A whole class" }
+                (again.message("class", "class"))
                 select #class name="class" { @for class in classes.iter().filter_map(|class| class["class"].as_str()) { option { (class) } } }
             }
             button.danger { "Drop class" }

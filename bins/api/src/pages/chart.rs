@@ -61,12 +61,12 @@ pub(super) fn heat_map(minutes: &[Slot]) -> Markup {
             }
             div.axis { span { "60 min ago" } span { "30" } span { "now" } }
         }
-        p.key {
+        @if most > 0 { p.key {
             "1 " svg viewBox="0 0 5 1" preserveAspectRatio="none" aria-hidden="true" {
                 @for shade in 1..=SHADES { rect x=(shade - 1) y="0" width="1" height="1" class={ "heat-" (shade) } {} }
             }
-            " " (most.max(1)) " requests"
-        }
+            " " (most) " requests"
+        } }
         details {
             summary { "Figures as a table" }
             @if most == 0 {

@@ -9,7 +9,7 @@ use tidegate_queue::{BrokenSchedule, LastRun, Recurrence, ScheduleState, Timesta
 use super::ask::{Question, is_sure};
 use super::flash::{Flash, said};
 use super::form::{Change, signed};
-use super::layout::{Button, Frame, Here, Page};
+use super::layout::{Button, Frame, Here, Page, shown};
 use super::queues::{moment, path as queue_path};
 use super::table::{ACTION, TEXT, table};
 use super::text;
@@ -19,7 +19,7 @@ use crate::problem::Problem;
 use crate::query::Query;
 use crate::routes::queues::cron;
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CronQuery {
     said: Option<String>,
@@ -32,22 +32,31 @@ pub(super) async fn show(
     Query(query): Query<CronQuery>,
     frame: Frame,
 ) -> Result<Response, Problem> {
-    let listing = cron::all(&app).await?;
+    page(&app, &query, &frame, None).await
+}
+
+/// The page, with the problem of a button that was refused.
+async fn page(app: &App, query: &CronQuery, frame: &Frame, refused: Option<Problem>) -> Result<Response, Problem> {
+    let listing = cron::all(app).await?;
     let now = app.node().broker.now().await?;
     let body = html! {
         section.card data-part="schedules" aria-labelledby="schedules" {
             div.head { h2 #schedules { "Schedules" } span.note { "times in UTC; an expression is of its own zone" } }
-            (schedules(&frame, &listing.schedules, now))
+            (schedules(frame, &listing.schedules, now))
         }
         @if !listing.broken.is_empty() {
             section.card data-part="broken" aria-labelledby="broken" {
                 div.head { h2 #broken { "What can't be read" } span.note { "maybe a newer version wrote it" } }
-                (broken(&frame, &listing.broken))
+                (broken(frame, &listing.broken))
             }
         }
     };
     let flash = Flash::of(query.said.as_deref(), query.done, query.left);
-    Ok(Page::of(Here::Cron).saying(flash).show(&frame, &body))
+    let page = Page::of(Here::Cron).saying(flash).refusing(refused.as_ref()).show(frame, &body);
+    Ok(match refused {
+        Some(problem) => shown(problem.clone().into_response(), problem, page),
+        None => page,
+    })
 }
 
 fn schedules(frame: &Frame, schedules: &[ScheduleState], now: Timestamp) -> Markup {
@@ -155,15 +164,20 @@ pub(super) async fn change(
     Change { wanted, frame }: Change<Named>,
 ) -> Result<Response, Problem> {
     let name = &wanted.name;
-    let code = match act.as_str() {
-        "pause" => cron::set_paused(&app, name, true).await.map(|_| "schedule-paused")?,
-        "resume" => cron::set_paused(&app, name, false).await.map(|_| "schedule-resumed")?,
-        "trigger" => cron::run_now(&app, name).await.map(|_| "triggered")?,
-        "delete" if is_sure(wanted.sure.as_deref()) => cron::delete(&app, name).await.map(|()| "schedule-deleted")?,
+    let done = match act.as_str() {
+        "pause" => cron::set_paused(&app, name, true).await.map(|_| "schedule-paused"),
+        "resume" => cron::set_paused(&app, name, false).await.map(|_| "schedule-resumed"),
+        "trigger" => cron::run_now(&app, name).await.map(|_| "triggered"),
+        "delete" if is_sure(wanted.sure.as_deref()) => cron::delete(&app, name).await.map(|()| "schedule-deleted"),
         "delete" => return Ok(ask(name, &frame)),
         _ => return Err(Problem::not_found("a schedule is paused, resumed, triggered or deleted")),
     };
-    Ok(said(Here::Cron.path(), code).into_response())
+    match done {
+        Ok(code) => Ok(said(Here::Cron.path(), code).into_response()),
+        // Such as a schedule whose last job still runs.
+        Err(problem) if problem.is_of_client() => page(&app, &CronQuery::default(), &frame, Some(problem)).await,
+        Err(problem) => Err(problem),
+    }
 }
 
 fn ask(name: &str, frame: &Frame) -> Response {

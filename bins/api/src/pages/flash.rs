@@ -16,7 +16,7 @@ const LEFT: &str = " # are left as they are: their state doesn't allow it, they 
 const MORE: &str = " The time was over: there may be more, so do it again.";
 
 /// Code, text, and what is said where something is left; `#` stands for the count.
-const SAYINGS: [(&str, &str, &str); 31] = [
+const SAYINGS: [(&str, &str, &str); 33] = [
     ("queue-paused", "Paused: workers take no more of its jobs; those that run go on.", ""),
     ("queue-resumed", "Resumed: workers take its jobs again.", ""),
     ("drained", "Cancelled # jobs that had not started.", MORE),
@@ -25,6 +25,8 @@ const SAYINGS: [(&str, &str, &str); 31] = [
     ("retried", "Made # of the ticked jobs ready.", LEFT),
     ("cancelled", "Cancelled # of the ticked jobs; one that runs is asked to stop.", LEFT),
     ("promoted", "Made # of the ticked jobs ready before their time.", LEFT),
+    ("removed", "Deleted # of the ticked jobs.", LEFT),
+    ("job-removed", "The job is deleted.", ""),
     ("job-retried", "The job is ready again.", ""),
     ("job-cancelled", "The job is cancelled.", ""),
     ("job-asked", "Its worker is asked to stop.", ""),

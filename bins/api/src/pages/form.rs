@@ -1,5 +1,7 @@
 //! Forms: read as strictly as JSON, and only from our own pages.
 
+use std::str::FromStr;
+
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{StatusCode, header};
@@ -32,6 +34,7 @@ impl<T: DeserializeOwned + Signed> FromRequest<App> for Form<T> {
         if !is_same_origin(request.headers()) {
             return Err(Problem::forbidden("the form was sent from another site"));
         }
+        body::ensure_not_encoded(request.headers())?;
         let (mut parts, body) = request.into_parts();
         let body = body::read(body, T::LONGEST).await?;
         // Its length is known now, and no longer that which was announced.
@@ -72,6 +75,14 @@ impl<T: DeserializeOwned + Signed> FromRequest<App> for Change<T> {
         let Form(wanted) = form.map_err(IntoResponse::into_response)?;
         Ok(Self { wanted, frame })
     }
+}
+
+/// Reads a whole number from a field. Forms hold texts, so that a bad number can be shown again.
+pub(super) fn number<T: FromStr>(field: &str, typed: &str) -> Result<T, Problem> {
+    typed.trim().parse().map_err(|_| {
+        let shown: String = typed.chars().take(64).collect();
+        Problem::unprocessable("bad-form", format!("`{field}` is a whole number, not `{shown}`"))
+    })
 }
 
 /// Makes a form of a struct whose fields serde reads: with the hidden field beside them.

@@ -139,7 +139,11 @@ fn buttons(frame: &Frame, job: &JobRecord) -> Markup {
         div.buttons.below {
             @if matches!(job.state, JobState::Dead | JobState::Cancelled) { (button("retry", "Retry", None)) }
             @if job.state == JobState::Delayed { (button("promote", "Promote", None)) }
-            @if !job.state.is_finished() { (button("cancel", "Cancel", Some("Cancel this job?"))) }
+            @if job.state.is_finished() {
+                (button("remove", "Delete", Some("Delete this job and its log?")))
+            } @else {
+                (button("cancel", "Cancel", Some("Cancel this job?")))
+            }
         }
     }
 }
@@ -185,6 +189,24 @@ pub(super) async fn cancel(
     let action = format!("{back}/cancel");
     let question =
         Question { title: "Cancel the job?", text: &text, yes: "Cancel the job", action: &action, back: &back };
+    Ok(question.page(&frame, &[]))
+}
+
+pub(super) async fn remove(
+    State(app): State<App>,
+    Path((queue, id)): Path<(String, String)>,
+    Change { wanted, frame }: Change<One>,
+) -> Result<Response, Problem> {
+    let job = jobs::record(&app, known(&queue)?, &id).await?;
+    if is_sure(wanted.sure.as_deref()) {
+        jobs::act(&app, &queue, &id, Act::Remove).await?;
+        return Ok(said(&format!("{}?state={}", queue_path(&queue), job.state), "job-removed").into_response());
+    }
+    let (back, text) =
+        (path(&job), html! { p { "Job " code { (job.id.as_str()) } " is deleted, with its result and log." } });
+    let action = format!("{back}/remove");
+    let question =
+        Question { title: "Delete the job?", text: &text, yes: "Delete the job", action: &action, back: &back };
     Ok(question.page(&frame, &[]))
 }
 

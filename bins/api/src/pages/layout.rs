@@ -1,8 +1,8 @@
 //! What all pages have in common.
 
 use axum::extract::FromRequestParts;
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 
@@ -11,6 +11,7 @@ use super::flash::Flash;
 use super::live;
 use super::session::{FormToken, Role, Visitor};
 use crate::app::App;
+use crate::problem::{AsPage, Problem};
 
 /// Where in the dashboard somebody is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub(super) enum Here {
 impl Here {
     const ALL: [Self; 6] = [Self::Overview, Self::Performance, Self::Queues, Self::Cron, Self::Limits, Self::Cache];
 
-    const fn title(self) -> &'static str {
+    pub(super) const fn title(self) -> &'static str {
         match self {
             Self::Overview => "Overview",
             Self::Performance => "Performance",
@@ -46,6 +47,12 @@ impl Here {
             Self::Limits => "/dashboard/limits",
             Self::Cache => "/dashboard/cache",
         }
+    }
+
+    /// The page that a path lies below.
+    pub(super) fn of(path: &str) -> Self {
+        let is_below = |here: &Self| *here != Self::Overview && path.starts_with(here.path());
+        Self::ALL.into_iter().find(is_below).unwrap_or(Self::Overview)
     }
 }
 
@@ -123,13 +130,23 @@ pub(super) struct Page<'a> {
     /// The page that it lies below.
     above: Option<(&'a str, &'a str)>,
     flash: Option<Flash>,
+    /// Why what was wanted is not done.
+    refused: Option<String>,
     kept: Kept,
 }
 
 impl<'a> Page<'a> {
     /// The page of that name.
     pub(super) fn of(here: Here) -> Self {
-        Self { here, title: here.title(), path: here.path().to_owned(), above: None, flash: None, kept: Kept::Renewed }
+        Self {
+            here,
+            title: here.title(),
+            path: here.path().to_owned(),
+            above: None,
+            flash: None,
+            refused: None,
+            kept: Kept::Renewed,
+        }
     }
 
     /// One below it.
@@ -144,6 +161,11 @@ impl<'a> Page<'a> {
 
     pub(super) fn saying(self, flash: Option<Flash>) -> Self {
         Self { flash, ..self }
+    }
+
+    /// With the message of a button that was refused.
+    pub(super) fn refusing(self, problem: Option<&Problem>) -> Self {
+        Self { refused: problem.map(|problem| problem.detail().to_owned()), ..self }
     }
 
     /// Its figures come by the stream, and its parts are those of that number.
@@ -179,6 +201,7 @@ impl<'a> Page<'a> {
                         }
                     }
                     @if let Some(flash) = &self.flash { (flash.show()) }
+                    @if let Some(refused) = &self.refused { p.flash role="alert" { (refused) } }
                     (body)
                 }
             },
@@ -196,13 +219,7 @@ impl<'a> Page<'a> {
             (true, Role::Reader) => "read only",
         };
         html! {
-            nav aria-label="Dashboard" {
-                ul {
-                    @for place in Here::ALL {
-                        li { a href=(place.path()) aria-current=[(place == self.here).then_some("page")] { (place.title()) } }
-                    }
-                }
-            }
+            (nav(self.here))
             div.who {
                 span { (role) }
                 @if visitor.has_session {
@@ -213,11 +230,38 @@ impl<'a> Page<'a> {
     }
 }
 
+/// Links to all pages.
+pub(super) fn nav(here: Here) -> Markup {
+    html! {
+        nav aria-label="Dashboard" {
+            ul {
+                @for place in Here::ALL {
+                    li { a href=(place.path()) aria-current=[(place == here).then_some("page")] { (place.title()) } }
+                }
+            }
+        }
+    }
+}
+
+/// Returns the answer to a problem with a page as its body. The problem stays attached for the
+/// log, and its headers are kept.
+pub(super) fn shown(answer: Response, problem: Problem, page: Response) -> Response {
+    let (shown, body) = page.into_parts();
+    let (mut parts, _) = answer.into_parts();
+    for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH] {
+        parts.headers.remove(&name);
+    }
+    parts.headers.extend(shown.headers);
+    parts.extensions.insert(problem);
+    parts.extensions.insert(AsPage);
+    Response::from_parts(parts, body)
+}
+
 /// A page with one thing on it.
-pub(super) fn plain(status: StatusCode, title: &str, body: &Markup) -> Response {
+pub(super) fn plain(status: StatusCode, title: &str, header: &Markup, body: &Markup) -> Response {
     let markup = document(
         title,
-        &html! {},
+        header,
         &html! {
             main #main tabindex="-1" { div.card.narrow { h1 { (title) } (body) } }
         },

@@ -16,6 +16,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::again::Again;
 use super::flash::Flash;
 use super::layout::{Button, Frame, Here, Page};
 use super::section::items;
@@ -30,7 +31,7 @@ use crate::routes::rate_limit;
 /// Keys that are listed of those refused most often, of each limiter.
 const MOST_KEYS: usize = 10;
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LimitsQuery {
     /// With `key`: one key is looked up.
@@ -39,8 +40,8 @@ pub(super) struct LimitsQuery {
     tenant: Option<String>,
     /// A limiter or tier to be tried, with what each request costs and the milliseconds between two.
     simulate: Option<String>,
-    cost: Option<u64>,
-    apart: Option<u64>,
+    cost: Option<String>,
+    apart: Option<String>,
     said: Option<String>,
     done: Option<u64>,
     left: Option<u64>,
@@ -51,35 +52,57 @@ pub(super) async fn show(
     Query(query): Query<LimitsQuery>,
     frame: Frame,
 ) -> Result<Response, Problem> {
-    let told = rate_limit::told(&app);
+    page(&app, &query, &frame, Again::default()).await
+}
+
+/// The page, with the form that was refused.
+async fn page(app: &App, query: &LimitsQuery, frame: &Frame, mut again: Again) -> Result<Response, Problem> {
+    let told = rate_limit::told(app);
     let limiters = items(&told, "limiters");
-    let refused = refused(&app, limiters).await;
+    let refused = refused(app, limiters).await;
+    let (limiter, key) = (query.limiter.as_deref(), query.key.as_deref().filter(|key| !key.is_empty()));
+    let found = match limiter.zip(key) {
+        Some((limiter, key)) => {
+            let typed = [("key", key), ("limiter", limiter)];
+            again.catch("key", &typed, key::find(app, limiter, key).await)?
+        }
+        None => None,
+    };
+    let tenant = match query.tenant.as_deref().filter(|id| !id.is_empty()) {
+        Some(id) => again.catch("tenant", &[("tenant", id)], rate_limit::used_by(app, id).await)?,
+        None => None,
+    };
+    let (cost, apart) = simulate::typed(query);
+    let typed = [("simulate", query.simulate.as_deref().unwrap_or_default()), ("cost", cost), ("apart", apart)];
+    let outcomes = again.catch("simulate", &typed, simulate::run(app, query).await)?.flatten();
     let body = html! {
         section.card data-part="limiters" aria-labelledby="limiters" {
             div.head { h2 #limiters { "Limiters" } span.note { "decisions of this process since its start" } }
             (limiters_table(limiters))
         }
-        @if frame.may_change() { (quota_form(&frame, limiters)) }
+        (flagged(items(&told, "flagged")))
+        @if frame.may_change() { (quota_form(frame, limiters, &again)) }
         section.card data-part="refused" aria-labelledby="refused" {
             div.head { h2 #refused { "Keys refused most often" } span.note { "with what is left of their blocks; any other key is looked up below" } }
-            (refused_table(&frame, &refused))
+            (refused_table(frame, &refused))
         }
-        (key::show(&app, &frame, limiters, query.limiter.as_deref(), query.key.as_deref()).await?)
-        (tenant::show(&app, &frame, query.tenant.as_deref()).await?)
-        (simulate::show(&app, limiters, &query).await?)
+        (key::show(frame, limiters, query, found.as_ref(), &again))
+        (tenant::show(app, frame, query.tenant.as_deref(), tenant.as_ref(), &again).await)
+        (simulate::show(limiters, query, outcomes.as_deref(), &again))
     };
     let flash = Flash::of(query.said.as_deref(), query.done, query.left);
-    Ok(Page::of(Here::Limits).at(address(&query)).saying(flash).show(&frame, &body))
+    Ok(again
+        .answer(Page::of(Here::Limits).at(address(query)).saying(flash).refusing(again.untold()).show(frame, &body)))
 }
 
 /// What shows the same again.
 fn address(query: &LimitsQuery) -> String {
     let texts =
         [("limiter", &query.limiter), ("key", &query.key), ("tenant", &query.tenant), ("simulate", &query.simulate)];
-    let texts = texts.into_iter().filter_map(|(name, value)| value.as_deref().map(|value| (name, encoded(value))));
-    let numbers = [("cost", query.cost), ("apart", query.apart)];
-    let numbers = numbers.into_iter().filter_map(|(name, value)| value.map(|value| (name, value.to_string())));
-    let pairs: Vec<_> = texts.chain(numbers).map(|(name, value)| format!("{name}={value}")).collect();
+    let numbers = [("cost", &query.cost), ("apart", &query.apart)];
+    let typed = texts.into_iter().chain(numbers);
+    let typed = typed.filter_map(|(name, value)| value.as_deref().map(|value| (name, encoded(value))));
+    let pairs: Vec<_> = typed.map(|(name, value)| format!("{name}={value}")).collect();
     if pairs.is_empty() {
         Here::Limits.path().to_owned()
     } else {
@@ -125,7 +148,7 @@ fn limiters_table(limiters: &[Value]) -> Markup {
             vec![
                 html! { b { (word(&limiter["name"])) } },
                 html! { code { (word(&limiter["algorithm"])) } },
-                html! { (quota.unwrap_or("by tier")) @if quota != limiter["settings_quota"].as_str() { " " span.badge data-state="warn" { "changed" } } },
+                html! { (quota.unwrap_or("by tier")) @if quota != limiter["settings_quota"].as_str() { " " span.badge data-state="warn" { "changed" } } @if quota != limiter["applied_quota"].as_str() { " " span.badge data-state="warn" { "lowered to " (word(&limiter["applied_quota"])) } } },
                 html! { (text::or_none(limiter["block_seconds"].as_f64().filter(|block| *block > 0.0), |block| text::span(Duration::from_secs_f64(block)))) },
                 html! { span data-state=[(limiter["mode"] != "on").then_some("warn")] { (word(&limiter["mode"])) } },
                 html! { (allowed) },
@@ -155,14 +178,42 @@ fn choice(id: &str, limiters: &[Value], chosen: Option<&str>, with_tenants: bool
     }
 }
 
-fn quota_form(frame: &Frame, limiters: &[Value]) -> Markup {
+/// Tenants whose rate is far above their usual one; nothing while there is none.
+fn flagged(flagged: &[Value]) -> Markup {
+    let columns = [("Tenant", TEXT), ("Since", NAME), ("Requests", NUMBER), ("Usual", NUMBER), ("Interval", NUMBER)];
+    html! {
+        @if !flagged.is_empty() {
+            section.card data-part="flagged" aria-labelledby="flagged" {
+                div.head { h2 #flagged { "Unusual rates" } span.note { "tenants that send this process far more requests than usual" } }
+                (table("Tenants with an unusual rate", &columns, flagged.iter().map(|flag| {
+                    let tenant = flag["tenant_id"].as_str().unwrap_or_default();
+                    let interval = Duration::from_secs_f64(flag["interval_seconds"].as_f64().unwrap_or_default());
+                    vec![
+                        html! { a href=(look_up(TENANT, tenant)) { code { (tenant) } } },
+                        html! { (flag["since"].as_str().unwrap_or(text::NONE)) },
+                        html! { span data-state="warn" { (flag["requests"]) } },
+                        html! { (format!("{:.1}", flag["usual"].as_f64().unwrap_or_default())) },
+                        html! { (text::span(interval)) },
+                    ]
+                })))
+            }
+        }
+    }
+}
+
+fn quota_form(frame: &Frame, limiters: &[Value], again: &Again) -> Markup {
+    let limiter = again.typed("quota", "limiter");
     html! {
         section.card aria-labelledby="quota" {
             h2 #quota { "Another quota" }
-            form.row method="post" action={ (Here::Limits.path()) "/quota" } {
+            form.row method="post" action={ (Here::Limits.path()) "/quota" } data-confirm="Give this limiter another quota on every node?" {
                 (frame.field())
-                div { label for="quota-limiter" { "Limiter" } (choice("quota-limiter", limiters, None, false)) }
-                div { label for="quota-text" { "Quota, such as 100/minute; nothing for that of the settings" } input #quota-text name="quota" maxlength="64"; }
+                div { label for="quota-limiter" { "Limiter" } (again.message("quota", "limiter")) (choice("quota-limiter", limiters, limiter, false)) }
+                div {
+                    label for="quota-text" { "Quota, such as 100/minute; nothing for that of the settings" }
+                    (again.message("quota", "quota"))
+                    input #quota-text name="quota" maxlength="64" value=[again.typed("quota", "quota")] autofocus[again.is_at("quota", "quota")] aria-describedby=[again.described_by("quota", "quota")];
+                }
                 button { "Set quota" }
             }
         }

@@ -141,8 +141,11 @@ impl Figures {
 
     fn tell_health(&mut self, report: Option<&HealthReport>) {
         let health = report.map_or(Health::Unknown, |report| report.status);
-        self.tell("score", text::or_none(report.and_then(|report| report.score), |score| score.to_string()));
-        self.tell("health", health.name().to_owned());
+        // A score of the few readings that can be judged would say that all is well.
+        let score = report.and_then(|report| report.score).filter(|_| health != Health::Unknown);
+        self.tell("score", text::or_none(score, |score| score.to_string()));
+        self.tell("of", if score.is_some() { " of 100" } else { " no score yet" }.to_owned());
+        self.tell("health", if health == Health::Unknown { "not judged yet" } else { health.name() }.to_owned());
         self.states.insert("health".to_owned(), health.name());
     }
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tidegate_app::settings::Rights;
 
 use super::form::{Form, signed};
-use super::layout::{Here, plain};
+use super::layout::{Here, plain, shown};
 use super::session::{self, FormToken, LOGIN, Next, Role};
 use crate::app::App;
 use crate::client::ClientKey;
@@ -51,7 +51,7 @@ pub(super) async fn show(
         session::open(&app, &parts)?;
         return Ok(Redirect::to(onward(next.as_ref())).into_response());
     }
-    Ok(form(&app, &parts.headers, next.as_ref(), StatusCode::OK))
+    Ok(form(&app, &parts.headers, next.as_ref(), None))
 }
 
 /// Begins a session of the token's role. A token that isn't known counts as an attempt, as on the operations routes.
@@ -59,15 +59,26 @@ pub(super) async fn begin(
     State(app): State<App>,
     Extension(ClientKey(client)): Extension<ClientKey>,
     headers: HeaderMap,
-    Form(login): Form<Login>,
+    sent: Result<Form<Login>, Problem>,
 ) -> Result<Response, Problem> {
+    let login = match sent {
+        Ok(Form(login)) => login,
+        // Such as a form that is too old: the page has a new one.
+        Err(problem) if problem.is_of_client() => return Ok(form(&app, &headers, None, Some(problem))),
+        Err(problem) => return Err(problem),
+    };
     let next = login.next.as_deref().and_then(Next::of);
     let role = match app.settings().tokens.rights(login.token.trim()) {
         Rights { admin: true, .. } => Role::Admin,
         Rights { read: true, .. } => Role::Reader,
         _ => {
-            limits::enforce(&app.limiters().auth, &format!("{client}|operations")).await?;
-            return Ok(form(&app, &headers, next.as_ref(), StatusCode::UNAUTHORIZED));
+            let attempt = limits::enforce(&app.limiters().auth, &format!("{client}|operations")).await;
+            let problem = match attempt {
+                Ok(_) => Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "That token is not known."),
+                Err(problem) if problem.is_of_client() => problem,
+                Err(problem) => return Err(problem),
+            };
+            return Ok(form(&app, &headers, next.as_ref(), Some(problem)));
         }
     };
     let cookie = session::begin(app.pages_key(), role, &headers);
@@ -83,15 +94,15 @@ pub(super) async fn end(headers: HeaderMap, Form(_): Form<Logout>) -> Response {
     ([(header::SET_COOKIE, session::end(&headers))], Redirect::to(LOGIN)).into_response()
 }
 
-fn form(app: &App, headers: &HeaderMap, next: Option<&Next>, status: StatusCode) -> Response {
+/// `refused` says why the form that was sent did not log in.
+fn form(app: &App, headers: &HeaderMap, next: Option<&Next>, refused: Option<Problem>) -> Response {
     let form = FormToken::of(app.pages_key(), headers);
     let mut response = plain(
-        status,
+        StatusCode::OK,
         "Log in",
+        &html! {},
         &html! {
-            @if status == StatusCode::UNAUTHORIZED {
-                p.flash role="alert" { "That token is not known." }
-            }
+            @if let Some(problem) = &refused { p.flash role="alert" { (problem.detail()) } }
             p.note { "With the token of TIDEGATE_ADMIN_TOKEN, or of TIDEGATE_READ_TOKEN to look only. A session lasts twelve hours." }
             form method="post" action=(LOGIN) {
                 input type="hidden" name="form" value=(form.field());
@@ -105,5 +116,8 @@ fn form(app: &App, headers: &HeaderMap, next: Option<&Next>, status: StatusCode)
         },
     );
     form.bind(&mut response);
-    response
+    match refused {
+        Some(problem) => shown(problem.clone().into_response(), problem, response),
+        None => response,
+    }
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tidegate_perfmon::Window;
 
+use super::again::Again;
 use super::flash::Flash;
 use super::layout::{Frame, Here, Page};
 use super::live::{self, Figures};
@@ -17,17 +18,22 @@ use super::{chart, text};
 use crate::app::App;
 use crate::query::Query;
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OverviewQuery {
     said: Option<String>,
 }
 
 pub(super) async fn show(State(app): State<App>, Query(query): Query<OverviewQuery>, frame: Frame) -> Response {
-    let figures = Figures::take(&app);
-    let firing = alerts::show(frame.may_change().then_some(&frame), &figures.firing, &figures.silences);
+    page(&app, &query, &frame, &Again::default())
+}
+
+/// The page, with the form that was refused.
+fn page(app: &App, query: &OverviewQuery, frame: &Frame, again: &Again) -> Response {
+    let figures = Figures::take(app);
+    let firing = alerts::show(frame.may_change().then_some(frame), &figures.firing, &figures.silences, again);
     let body = html! {
-        (verdict(&app, &figures))
+        (verdict(app, &figures))
         (requests(&figures))
         section.card data-part="endpoints" aria-labelledby="endpoints" { (endpoints(&figures)) }
         section.card data-part="heat" aria-labelledby="heat" {
@@ -36,11 +42,13 @@ pub(super) async fn show(State(app): State<App>, Query(query): Query<OverviewQue
         }
         div.columns {
             section.card data-part="alerts" aria-labelledby="alerts" { h2 #alerts { "Alerts firing" } (firing) }
-            section.card data-part="advice" aria-labelledby="advice" { h2 #advice { "Advice" } (advice(&app)) }
+            section.card data-part="advice" aria-labelledby="advice" { h2 #advice { "Advice" } (advice(app)) }
         }
     };
     let flash = Flash::of(query.said.as_deref(), None, None);
-    Page::of(Here::Overview).streamed(figures.parts).saying(flash).show(&frame, &body)
+    again.answer(
+        Page::of(Here::Overview).streamed(figures.parts).saying(flash).refusing(again.untold()).show(frame, &body),
+    )
 }
 
 fn verdict(app: &App, figures: &Figures) -> Markup {
@@ -50,11 +58,12 @@ fn verdict(app: &App, figures: &Figures) -> Markup {
             div.verdict {
                 div {
                     h2 #health { "Health" }
-                    div.score { span data-live="score" { (figures.text("score")) } small { " of 100" } }
+                    div.score { span data-live="score" { (figures.text("score")) } small data-live="of" { (figures.text("of")) } }
                     div.state data-live="health" data-live-state="health" data-state=(figures.state("health")) { (figures.text("health")) }
                 }
                 div data-part="why" {
                     h2 { "Why" }
+                    @if let Some(hint) = waiting(app) { p.note { (hint) } }
                     ul.reasons {
                         @match &report {
                             Some(report) => @for reason in &report.reasons { li { (reason.message) } },
@@ -65,6 +74,15 @@ fn verdict(app: &App, figures: &Figures) -> Markup {
             }
         }
     }
+}
+
+/// Explains why there is no verdict yet, if there have been too few requests.
+fn waiting(app: &App) -> Option<String> {
+    let (telemetry, needed) = (&app.node().telemetry, app.settings().performance.health.min_samples);
+    let count = telemetry.registry().overall(live::WINDOW).count;
+    (count < needed).then(|| {
+        format!("Errors and latency are judged from {needed} requests within 5 minutes; so far there were {count}.")
+    })
 }
 
 fn requests(figures: &Figures) -> Markup {

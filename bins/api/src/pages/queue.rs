@@ -12,6 +12,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use tidegate_queue::{JobRecord, State as JobState};
 
+use super::again::Again;
 use super::flash::Flash;
 use super::layout::{Frame, Here, Page};
 use super::queues::{millis, moment, path};
@@ -27,7 +28,7 @@ use crate::routes::queues::{cron, known};
 /// Jobs of a page.
 const PAGE: usize = 50;
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct QueueQuery {
     state: Option<String>,
@@ -52,7 +53,12 @@ pub(super) async fn show(
     Query(query): Query<QueueQuery>,
     frame: Frame,
 ) -> Result<Response, Problem> {
-    let queue = known(&queue)?;
+    page(&app, &queue, &query, &frame, Again::default()).await
+}
+
+/// The page, with the form that was refused.
+async fn page(app: &App, queue: &str, query: &QueueQuery, frame: &Frame, again: Again) -> Result<Response, Problem> {
+    let queue = known(queue)?;
     let state = match query.state.as_deref() {
         None => JobState::Ready,
         Some(state) => {
@@ -63,10 +69,10 @@ pub(super) async fn show(
     let mut flash = Flash::of(query.said.as_deref(), query.done, query.left);
     let listed = match sought {
         Some(sought) => {
-            if jobs::record(&app, queue, sought).await.is_ok() {
+            if jobs::record(app, queue, sought).await.is_ok() {
                 return Ok(Redirect::to(&format!("{}/jobs/{sought}", path(queue))).into_response());
             }
-            let found = search::find(&app, queue, state, sought).await?;
+            let found = search::find(app, queue, state, sought).await?;
             if found.jobs.is_empty() {
                 flash = Flash::of(Some("no-job"), None, None);
             }
@@ -74,11 +80,11 @@ pub(super) async fn show(
         }
         None => {
             let asked = JobsQuery { state: Some(state.to_string()), limit: Some(PAGE), cursor: query.cursor.clone() };
-            let page = jobs::page(&app, queue, asked).await?;
+            let page = jobs::page(app, queue, asked).await?;
             Listed { jobs: page.items, next: page.next.map(|cursor| cursor.to_string()) }
         }
     };
-    let overview = overview::one(&app, queue).await?;
+    let overview = overview::one(app, queue).await?;
     let now = app.node().broker.now().await?;
     let is_first = query.cursor.is_none();
     let here = address(queue, state, query.cursor.as_deref(), sought);
@@ -88,18 +94,18 @@ pub(super) async fn show(
             div.head { h2 #jobs { "Jobs" } span.note { "those next in line first; of finished ones the latest" } }
             div data-part="states" { (states(&overview, state)) }
             (search::form(queue, state, sought))
-            div data-part="jobs" { (list::show(&frame, queue, state, &listed, now, is_first)) }
+            div data-part="jobs" { (list::show(frame, queue, state, &listed, now, is_first)) }
         }
         @if frame.may_change() {
-            section.card aria-labelledby="whole" { h2 #whole { "All of the queue" } (whole::show(&frame, &overview)) }
+            section.card aria-labelledby="whole" { h2 #whole { "All of the queue" } (whole::show(frame, &overview, &again)) }
         }
         section.card data-part="cron" aria-labelledby="cron" {
             div.head { h2 #cron { "Schedules" } a href=(Here::Cron.path()) { "all schedules" } }
-            (schedules(&app, queue).await?)
+            (schedules(app, queue).await?)
         }
     };
     let page = Page::below(Here::Queues, queue, here, ("Queues", Here::Queues.path()));
-    Ok(page.saying(flash).still(sought.is_some()).show(&frame, &body))
+    Ok(again.answer(page.saying(flash).refusing(again.untold()).still(sought.is_some()).show(frame, &body)))
 }
 
 /// What shows the same again.
@@ -128,7 +134,7 @@ fn figures(queue: &Overview) -> Markup {
             (figure("Died", &rate(rates.map(|rates| rates.failed_per_second))))
             (figure("Waited P99", &millis(latency.and_then(|latency| latency.queue_wait_ms.p99))))
             (figure("Ran P99", &millis(latency.and_then(|latency| latency.run_time_ms.p99))))
-            (figure("Workers", &queue.workers.len().to_string()))
+            (figure("Workers", &queue.live_workers().to_string()))
         }
         p.note.below {
             "At once: " (text::or_none(queue.settings.max_running, |most| most.to_string()))

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
-use tidegate_queue::{JobRecord, State as JobState, Timestamp, WorkerInfo};
+use tidegate_queue::{JobRecord, State as JobState, Timestamp};
 
 use super::flash::{Flash, said};
 use super::form::{Change, signed};
@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::path::Path;
 use crate::problem::Problem;
 use crate::query::Query;
-use crate::routes::queues::overview::{self, Overview};
+use crate::routes::queues::overview::{self, Overview, SeenWorker};
 use crate::routes::queues::{actions, jobs};
 
 /// Running jobs that are listed of each queue.
@@ -34,14 +34,10 @@ pub(super) async fn show(
     Query(query): Query<QueuesQuery>,
     frame: Frame,
 ) -> Result<Response, Problem> {
-    let queues = overview::all(&app).await?;
-    let workers = app.node().broker.workers().await?;
+    let workers = overview::workers(&app).await?;
+    let queues = overview::all(&app, &workers).await?;
     let now = app.node().broker.now().await?;
-    let mut running = Vec::new();
-    for queue in queues.iter().filter(|queue| queue.counts.leased > 0) {
-        let leased = jobs::JobsQuery { state: Some("leased".to_owned()), limit: Some(MOST_RUNNING), cursor: None };
-        running.extend(jobs::page(&app, queue.queue, leased).await?.items);
-    }
+    let running = jobs::running(&app, MOST_RUNNING).await?;
     let body = html! {
         section.card data-part="queues" aria-labelledby="queues" {
             div.head { h2 #queues { "Queues" } span.note { "rates of the last minute; times of jobs that this process ran" } }
@@ -103,7 +99,7 @@ fn overviews(queues: &[Overview], frame: &Frame) -> Markup {
                 rate(|rates| rates.failed_per_second),
                 html! { (millis(queue.latency.as_ref().and_then(|latency| latency.queue_wait_ms.p99))) },
                 html! { (millis(queue.latency.as_ref().and_then(|latency| latency.run_time_ms.p99))) },
-                html! { span data-state=[queue.workers.is_empty().then_some("warn")] { (queue.workers.len()) } },
+                html! { span data-state=[(queue.live_workers() == 0).then_some("warn")] { (queue.live_workers()) } },
                 html! { @if frame.may_change() { (switch(frame, queue, "")) } },
             ]
         }),
@@ -123,7 +119,7 @@ pub(super) fn switch(frame: &Frame, queue: &Overview, back: &str) -> Markup {
     frame.button(&Button { action: &action, label, about: &about, asks: None }, fields)
 }
 
-fn workers_table(workers: &[WorkerInfo], now: Timestamp) -> Markup {
+fn workers_table(workers: &[SeenWorker], now: Timestamp) -> Markup {
     let columns = [
         ("Worker", NAME),
         ("Process", NUMBER),
@@ -135,9 +131,9 @@ fn workers_table(workers: &[WorkerInfo], now: Timestamp) -> Markup {
     table(
         "Workers that were seen within the last hour",
         &columns,
-        workers.iter().map(|worker| {
+        workers.iter().map(|SeenWorker { info: worker, lost }| {
             vec![
-                html! { code { (worker.id.as_str()) } },
+                html! { code { (worker.id.as_str()) } @if *lost { " " span.badge data-state="bad" { "lost" } } },
                 html! { (worker.pid) },
                 html! { (worker.queues.join(", ")) },
                 html! { (worker.running) },

@@ -16,7 +16,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, Mac};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tidegate_app::settings::Settings;
@@ -147,8 +147,20 @@ impl Next {
         let is_ours = rest.is_empty() || rest.starts_with(['/', '?']);
         let is_a_page = ![LOGIN, "/dashboard/logout", live::PATH].iter().any(|other| path.starts_with(other));
         let is_plain = path.len() <= LONGEST && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
-        (is_ours && is_a_page && is_plain).then(|| Self(path.to_owned()))
+        (is_ours && is_a_page && is_plain && !climbs(path)).then(|| Self(path.to_owned()))
     }
+}
+
+/// Whether a path leaves the directory that it begins with, for a browser that resolves dots and
+/// decodes percent signs.
+fn climbs(target: &str) -> bool {
+    let path = target.split(['?', '#']).next().unwrap_or_default();
+    let decoded = percent_decode_str(path).collect::<Vec<_>>();
+    let has_dots = decoded.split(|byte| *byte == b'/').any(|segment| segment == b"." || segment == b"..");
+    // What is still encoded after that may be decoded once more on its way.
+    has_dots
+        || path.contains("//")
+        || decoded.iter().any(|byte| matches!(byte, b'\\' | b'%') || byte.is_ascii_control())
 }
 
 /// As what the sender of a session is logged in.
@@ -325,7 +337,15 @@ mod tests {
 
     #[test]
     fn a_login_leads_to_our_own_pages_alone() {
-        for ours in ["/dashboard", "/dashboard/queues", "/dashboard/queues/import?state=dead", "/dashboard?said=x"] {
+        let ours = [
+            "/dashboard",
+            "/dashboard/queues",
+            "/dashboard/queues/import?state=dead",
+            "/dashboard?said=x",
+            "/dashboard/queues/a.b/jobs/a%20b..c",
+            "/dashboard/limits?client=%2e%2e/x",
+        ];
+        for ours in ours {
             assert_eq!(Next::of(ours), Some(Next(ours.to_owned())));
         }
         let long = format!("/dashboard/{}", "x".repeat(2_000));
@@ -342,6 +362,18 @@ mod tests {
             "/dashboard/\\evil",
             "/dashboard/\r\nset-cookie: a=b",
             "/dashboard/é",
+            "/dashboard/../../x",
+            "/dashboard/..",
+            "/dashboard/./x",
+            "/dashboard/%2e%2E/x",
+            "/dashboard/.%2e/x",
+            "/dashboard/%252e%252e/x",
+            "/dashboard%2f..%2fx",
+            "/dashboard/..%2fx",
+            "/dashboard/queues/%5c..%5cx",
+            "/dashboard//evil.example",
+            "/dashboard/../x?state=dead",
+            "/dashboard/%0d%0aset-cookie:a=b",
             &long,
         ] {
             assert_eq!(Next::of(other), None, "{other}");

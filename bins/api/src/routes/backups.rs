@@ -10,20 +10,34 @@ use serde_json::{Value, json};
 use tidegate_app::files::{FileKind, FilesError, Stored};
 use tidegate_app::jobs::MakeBackup;
 use tidegate_perfmon::TraceContext;
-use tidegate_queue::{EnqueueOptions, Job, Timestamp};
+use tidegate_queue::{EnqueueOptions, Job, JobId, Timestamp};
 
 use crate::app::App;
+use crate::idempotency::{IdempotencyKey, REPLAYED};
 use crate::problem::Problem;
+use crate::routes::queues::Stem;
 
 /// Answers with the job that makes the next one.
-pub(super) async fn create(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+pub(super) async fn create(State(app): State<App>, key: IdempotencyKey, request: Request) -> Result<Response, Problem> {
+    let id = match Stem::within(&key, &["backup"]) {
+        Some(stem) => stem.id()?,
+        None => JobId::generate(),
+    };
     let options = match request.extensions().get::<TraceContext>() {
         Some(trace) => EnqueueOptions::new().trace_parent(trace.to_string()),
         None => EnqueueOptions::new(),
     };
-    let id = app.producer().enqueue_with(&MakeBackup {}, options).await.map_err(|error| Problem::internal(&error))?;
     let location = format!("/api/queue/{}/jobs/{id}", MakeBackup::QUEUE);
-    Ok((StatusCode::ACCEPTED, axum::Json(json!({"job_id": id, "location": location}))).into_response())
+    let accepted = || (StatusCode::ACCEPTED, axum::Json(json!({"job_id": id, "location": location}))).into_response();
+    if key.is_some() && app.node().broker.job(MakeBackup::QUEUE, &id).await?.is_some() {
+        return Ok(([REPLAYED], accepted()).into_response());
+    }
+    // Under a key the queue leaves the job as it is.
+    app.producer().enqueue_with(&MakeBackup {}, options.id(id.clone())).await.map_err(|error| {
+        let problem = Problem::internal(&error).retry_with_key(key.is_some());
+        if error.may_have_run() { problem.of_job(&id, location.clone()) } else { problem }
+    })?;
+    Ok(accepted())
 }
 
 /// Those that are there, newest first. They are as many as are kept, and so all on one page.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use serde_json::{Value, json};
+use tidegate_app::settings::ClassSettings;
 use tidegate_app::telemetry::Telemetry;
 use tidegate_cache::{ClassStats, TierStats};
 use tidegate_perfmon::OperationSnapshot;
@@ -16,10 +17,8 @@ use tidegate_perfmon::OperationSnapshot;
 use crate::app::App;
 use crate::problem::Problem;
 
-/// Below this share of hits the cache is worth a look.
-pub(crate) const LOW_HIT_RATE: f64 = 0.8;
 /// Lookups before a rate says anything.
-pub(crate) const ENOUGH_LOOKUPS: u64 = 100;
+const ENOUGH_LOOKUPS: u64 = 100;
 
 pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
     axum::Json(told(&app))
@@ -29,7 +28,9 @@ pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
 pub(crate) fn told(app: &App) -> Value {
     let stats = app.node().cache.stats();
     let telemetry = &app.node().telemetry;
-    let classes: Vec<_> = stats.classes.into_iter().map(Class::of).collect();
+    let settings = app.settings();
+    let low = settings.performance.health.hit_rate;
+    let classes: Vec<_> = stats.classes.into_iter().map(|stats| Class::of(stats, low)).collect();
     let redis = telemetry.redis();
     let of_redis = redis.iter().flat_map(|redis| redis.warnings.iter().map(|warning| format!("Redis: {warning}")));
     let warnings =
@@ -37,7 +38,7 @@ pub(crate) fn told(app: &App) -> Value {
     let warnings: Vec<_> = warnings.collect();
     json!({
         "tiers": stats.tiers.iter().map(|stats| tier(stats, telemetry)).collect::<Vec<_>>(),
-        "classes": classes.iter().map(Class::shown).collect::<Vec<_>>(),
+        "classes": classes.iter().map(|class| class.shown(settings.cache_classes.of(class.stats.class))).collect::<Vec<_>>(),
         "low_hit_rate": classes.iter().filter(|class| class.low().is_some()).map(|class| class.stats.class).collect::<Vec<_>>(),
         "warm_up": app.warming().progress().as_ref().map(warm_up::shown),
         "redis": redis,
@@ -50,13 +51,15 @@ struct Class {
     stats: ClassStats,
     /// Misses of memory that the shared tier answered.
     shared_hits: u64,
+    /// Share of hits below which the class is warned of: `performance.hit_rate`.
+    low: f64,
 }
 
 impl Class {
-    fn of(stats: ClassStats) -> Self {
+    fn of(stats: ClassStats, low: f64) -> Self {
         // A stale hit is renewed from there too, which spares a load and answers no lookup.
         let shared_hits = stats.shared_hits.min(stats.misses);
-        Self { stats, shared_hits }
+        Self { stats, shared_hits, low }
     }
 
     fn found(&self) -> u64 {
@@ -74,15 +77,16 @@ impl Class {
 
     /// The rate, where it is low and says something.
     fn low(&self) -> Option<f64> {
-        self.hit_rate().filter(|rate| *rate < LOW_HIT_RATE && self.lookups() >= ENOUGH_LOOKUPS)
+        self.hit_rate().filter(|rate| *rate < self.low && self.lookups() >= ENOUGH_LOOKUPS)
     }
 
     fn warning(&self) -> Option<String> {
-        let (class, percent, low) = (self.stats.class, self.low()? * 100.0, LOW_HIT_RATE * 100.0);
-        Some(format!("class {class}: {percent:.1} % of its lookups are hits, less than {low:.0} %"))
+        let (class, percent, low) = (self.stats.class, self.low()? * 100.0, (self.low * 1_000.0).round() / 10.0);
+        Some(format!("class {class}: {percent:.1} % of its lookups are hits, less than {low} %"))
     }
 
-    fn shown(&self) -> Value {
+    /// `settings` are `None` for a class that has none, which only tests use.
+    fn shown(&self, settings: Option<&ClassSettings>) -> Value {
         let stats = &self.stats;
         json!({
             "class": stats.class,
@@ -100,8 +104,23 @@ impl Class {
             "collapsed": stats.collapsed,
             "invalidations": stats.invalidations,
             "type_mismatches": stats.type_mismatches,
+            "is_hit_rate_low": self.low().is_some(),
+            "settings": settings.map(options),
         })
     }
+}
+
+/// The settings of a class. Times are in seconds.
+fn options(settings: &ClassSettings) -> Value {
+    json!({
+        "ttl_seconds": settings.ttl.as_secs_f64(),
+        "grace_seconds": settings.grace.as_secs_f64(),
+        "soft_timeout_seconds": settings.soft_timeout.as_secs_f64(),
+        "refresh_ahead_seconds": settings.refresh_ahead.as_secs_f64(),
+        "early_refresh": settings.early_refresh,
+        "sliding_seconds": settings.sliding.map(|cap| cap.as_secs_f64()),
+        "wait_seconds": settings.wait.as_secs_f64(),
+    })
 }
 
 /// What an operator should look at: a shared tier that isn't what it should be.
@@ -163,4 +182,32 @@ fn shared_tier(tier: &TierStats, telemetry: &Telemetry) -> Value {
 
 fn bad(field: &str, error: &dyn std::error::Error) -> Problem {
     Problem::unprocessable("bad-selection", format!("`{field}`: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_cache::{Fill, Key, TieredCache, TtlClass};
+
+    use super::*;
+
+    /// A class of which 100 lookups were made, `hits` of them hits.
+    async fn class(hits: usize, low: f64) -> Class {
+        let cache = TieredCache::builder().build();
+        let numbers = cache.typed::<usize>(TtlClass::API);
+        for lookup in 0..100_usize {
+            let key = Key::builder("n").part(lookup.saturating_sub(hits)).build().unwrap();
+            numbers.get_or_load(&key, async move || Ok::<_, std::io::Error>(Fill::new(lookup))).await.unwrap();
+        }
+        Class::of(cache.stats().classes.remove(0), low)
+    }
+
+    #[tokio::test]
+    async fn a_class_is_warned_of_below_the_hit_rate_of_the_settings() {
+        let rate = class(85, 0.8).await.hit_rate().unwrap();
+        assert!((0.84..0.86).contains(&rate), "{rate}");
+        assert_eq!(class(85, 0.8).await.warning(), None);
+        let warning = class(85, 0.9).await.warning().unwrap();
+        assert!(warning.ends_with("less than 90 %"), "{warning}");
+        assert_eq!(class(85, 0.9).await.shown(None)["is_hit_rate_low"], true);
+    }
 }

@@ -1,8 +1,11 @@
 //! `/api/events`: what happens, as server-sent events.
 //!
-//! `alert` is a step in an alert's life, as a webhook gets it; `health` a change of health, and how it is at the beginning; `gap`
-//! says that events were lost. A client that comes back with `Last-Event-ID` is told what it missed, as far as that is
-//! remembered, else of a gap. A stream ends after an hour, so that none is held for ever by a client that no longer reads.
+//! `alert` is a step in an alert's life, as a webhook gets it; `health` a change of health, and how
+//! it is at the beginning; `gap` says that events were lost. `queue` has the counts of a queue that
+//! changed, `job` is what happened to a job. A client gets both only if it names their topics. A
+//! client that comes back with `Last-Event-ID` is told what it missed, as far as that is
+//! remembered, else of a gap. A stream ends after an hour, so that none is held for ever by a
+//! client that no longer reads.
 
 pub(super) mod operations;
 
@@ -14,8 +17,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
+use tidegate_app::jobs::QUEUES;
 use tidegate_app::telemetry::{Follower, Told, TooManyFollowers, Topic};
 use tokio_util::sync::CancellationToken;
 
@@ -47,11 +51,23 @@ pub(super) async fn follow(
     Query(query): Query<EventsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let topics = query.topics.as_deref().map_or_else(|| Ok(Topic::ALL.to_vec()), topics)?;
+    let topics = query.topics.as_deref().map_or_else(|| Ok(Topic::USUAL.to_vec()), topics)?;
     // What can't be read was given by nobody here, and is a gap.
     let after = headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or_default());
     let follower = app.node().telemetry.alerts().follow(&client, &topics, after).map_err(too_many)?;
-    Ok(streamed(stream::unfold((follower, stop, true), next)))
+    let events = stream::unfold((follower, stop, true), next);
+    let is_silent = topics.contains(&Topic::Jobs) && !records_events(&app).await;
+    let notice = is_silent.then(|| Ok(Event::default().comment(SILENT)));
+    Ok(streamed(stream::iter(notice).chain(events)))
+}
+
+/// Said to a client that would wait for `job` events in vain.
+const SILENT: &str = "no queue records events: set `events` with PUT /api/queue/{queue}/settings";
+
+/// Whether some queue records events of its jobs. While the job store is away, that is not known.
+async fn records_events(app: &App) -> bool {
+    let overviews = app.node().broker.overviews(QUEUES).await;
+    overviews.map_or(true, |queues| queues.iter().any(|queue| queue.settings.events))
 }
 
 /// Not 503: that would count as a failure of ours, and as many as like may try.

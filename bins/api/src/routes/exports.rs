@@ -7,9 +7,8 @@ use axum::response::Response;
 use serde::Deserialize;
 use tidegate_app::import::Format;
 use tidegate_app::jobs::ExportSchedules;
-use tidegate_perfmon::TraceContext;
 
-use super::file_runs::{self, RunView};
+use super::file_runs::{self, RunView, Sent};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::json::Json;
@@ -25,10 +24,10 @@ struct Asked {
 
 /// Answers with the job that will write the file.
 pub(super) async fn create(State(app): State<App>, caller: Caller, request: Request) -> Result<Response, Problem> {
-    let trace = request.extensions().get::<TraceContext>().map(ToString::to_string);
+    let sent = Sent::of(&request)?;
     let Json(Asked { format }) = Json::from_request(request, &app).await?;
     let job = ExportSchedules { tenant: caller.tenant.id.clone(), format };
-    file_runs::begin(&app, &caller, &job, app.settings().files.export, trace, "/api/schedules/export").await
+    file_runs::begin(&app, &caller, &job, app.settings().files.export, sent, "/api/schedules/export").await
 }
 
 /// How far the tenant's export is, and in the end where its file is.

@@ -1,20 +1,24 @@
 //! What jobs make for a tenant as files: asking for it, and how far it is. Exports and reports are such jobs.
 
+use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 use tidegate_app::files::FileKind;
 use tidegate_app::jobs::{FileJob, FilePlace, FilesNotAdmitted};
 use tidegate_app::settings::FileRunSettings;
+use tidegate_perfmon::TraceContext;
 use tidegate_queue::{JobId, Progress, State as JobState, Timestamp};
 
 use crate::answer::accepted;
 use crate::app::App;
 use crate::caller::Caller;
+use crate::idempotency::{IdempotencyKey, REPLAYED, reused};
 use crate::limits;
 use crate::openapi::schema::{anything, named, object, or_null, text, time};
-use crate::problem::Problem;
+use crate::problem::{Problem, may_be_enqueued};
+use crate::routes::queues::Stem;
 
 /// A run as its tenant sees it. Errors of its attempts are the operations' business.
 #[derive(Debug, Serialize)]
@@ -40,22 +44,50 @@ pub(super) fn view() -> Value {
     ])
 }
 
+/// The parts of a request beside its body.
+pub(super) struct Sent {
+    trace: Option<String>,
+    key: IdempotencyKey,
+}
+
+impl Sent {
+    /// Reads it from the request's extensions and headers.
+    pub(super) fn of(request: &Request) -> Result<Self, Problem> {
+        let trace = request.extensions().get::<TraceContext>().map(ToString::to_string);
+        Ok(Self { trace, key: IdempotencyKey::of(request.headers())? })
+    }
+}
+
 /// Answers with the job that will make the files, which is shown below `path`.
 pub(super) async fn begin<J: FileJob>(
     app: &App,
     caller: &Caller,
     job: &J,
     settings: FileRunSettings,
-    trace: Option<String>,
+    Sent { trace, key }: Sent,
     path: &str,
 ) -> Result<Response, Problem> {
+    let node = app.node();
+    let id = match Stem::within(&key, &[J::MAKES.name(), caller.tenant.id.as_str()]) {
+        Some(stem) => stem.id()?,
+        None => JobId::generate(),
+    };
+    let location = format!("{path}/{id}");
+    if key.is_some()
+        && let Some(record) = node.broker.job(J::QUEUE, &id).await?
+    {
+        let is_same = serde_json::to_string(job).is_ok_and(|payload| payload == record.payload);
+        return if is_same { Ok(([REPLAYED], accepted(&id, location)).into_response()) } else { Err(reused()) };
+    }
     // One is as dear as another, and they are counted together.
     limits::enforce(&app.limiters().report, &caller.asker()).await?;
-    let node = app.node();
     let place =
         FilePlace { store: &node.store, broker: &*node.broker, producer: app.producer(), most: settings.max_pending };
-    let id = place.begin(job, trace).await.map_err(|error| not_admitted(&error))?;
-    Ok(accepted(&id, format!("{path}/{id}")))
+    place.begin(job, &id, trace).await.map_err(|error| {
+        let problem = not_admitted(&error).retry_with_key(key.is_some());
+        if may_be_enqueued(&error) { problem.of_job(&id, location.clone()) } else { problem }
+    })?;
+    Ok(accepted(&id, location))
 }
 
 /// How far the tenant's run is, and in the end where its files are.

@@ -20,9 +20,12 @@ use tidegate_queue::{EnqueueOptions, Job, JobId, JobRecord, State as JobState};
 
 use crate::answer;
 use crate::app::App;
+use crate::body;
 use crate::caller::Caller;
+use crate::idempotency::{IdempotencyKey, REPLAYED, reused};
 use crate::path::Path;
 use crate::problem::Problem;
+use crate::routes::queues::Stem;
 use view::ImportView;
 
 /// Bad lines that are read at a time while the rejects file is sent.
@@ -31,6 +34,7 @@ const REJECTS_AT_A_TIME: u32 = 500;
 /// Takes the file and answers with the job that will read it.
 pub(super) async fn create(State(app): State<App>, caller: Caller, request: Request) -> Result<Response, Problem> {
     let format = format_of(&request)?;
+    body::ensure_not_encoded(request.headers())?;
     let trace = request.extensions().get::<TraceContext>().map(ToString::to_string);
     let settings = app.settings();
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
@@ -38,10 +42,22 @@ pub(super) async fn create(State(app): State<App>, caller: Caller, request: Requ
         return Err(Problem::too_large(settings.http.max_import));
     }
     let node = app.node();
-    let ticket =
-        Ticket::take(&node.store, &node.spool, &*node.broker, &caller.tenant.id, settings.queue.import_max_pending)
-            .await
-            .map_err(|error| not_admitted(&error))?;
+    let key = IdempotencyKey::of(request.headers())?;
+    let id = match Stem::within(&key, &["import", caller.tenant.id.as_str()]) {
+        Some(stem) => stem.id()?,
+        None => JobId::generate(),
+    };
+    let location = format!("/api/schedules/import/{id}");
+    if key.is_some()
+        && let Some(record) = node.broker.job(ImportSchedules::QUEUE, &id).await?
+    {
+        return repeated(&record, format, announced, location);
+    }
+    let most = settings.queue.import_max_pending;
+    let ticket = Ticket::take(&node.store, &node.spool, &*node.broker, &caller.tenant.id, most, id)
+        .await
+        .map_err(|error| not_admitted(&error))?;
+    let ticket = if key.is_some() { ticket.repeatable() } else { ticket };
     let limits = UploadLimits {
         bytes: settings.http.max_import,
         stall: settings.http.request_timeout,
@@ -54,26 +70,49 @@ pub(super) async fn create(State(app): State<App>, caller: Caller, request: Requ
         Ok(bytes) => check_upload(&app, ticket.id(), format).await.map(|()| bytes),
         Err(problem) => Err(problem),
     };
-    // From here on the place is the job's: whoever hears that an enqueue failed can't know that it did not happen.
     let ticket = ticket.keep();
     let id = ticket.id();
-    let enqueued = match accepted {
-        Ok(bytes) => {
-            let job = ImportSchedules { tenant: caller.tenant.id.clone(), format, bytes };
-            let options = EnqueueOptions::new().id(id.clone());
-            let options = match trace {
-                Some(trace) => options.trace_parent(trace),
-                None => options,
-            };
-            app.producer().enqueue_with(&job, options).await.map_err(|error| Problem::internal(&error))
+    let bytes = match accepted {
+        Ok(bytes) => bytes,
+        Err(problem) => {
+            ticket.give_back(&node.store, &node.spool).await;
+            return Err(problem);
         }
-        Err(problem) => Err(problem),
     };
-    if let Err(problem) = enqueued {
-        Ticket::give_back(id, &node.store, &node.spool).await;
+    // Another request with the key may have enqueued the job while this one sent its file.
+    if key.is_some()
+        && let Some(record) = node.broker.job(ImportSchedules::QUEUE, id).await?
+    {
+        return repeated(&record, format, Some(bytes), location);
+    }
+    let job = ImportSchedules { tenant: caller.tenant.id.clone(), format, bytes };
+    let options = EnqueueOptions::new().id(id.clone());
+    let options = match trace {
+        Some(trace) => options.trace_parent(trace),
+        None => options,
+    };
+    if let Err(error) = app.producer().enqueue_with(&job, options).await {
+        let problem = Problem::internal(&error).retry_with_key(key.is_some());
+        if error.may_have_run() {
+            // The job may be stored, and would read the upload: both it and the place are kept.
+            // Without a job they are swept.
+            return Err(problem.of_job(id, location));
+        }
+        ticket.give_back(&node.store, &node.spool).await;
         return Err(problem);
     }
-    Ok(answer::accepted(id, format!("/api/schedules/import/{id}")))
+    Ok(answer::accepted(id, location))
+}
+
+/// The answer to a request whose `Idempotency-Key` has made an import already. The body is not
+/// read.
+fn repeated(record: &JobRecord, format: Format, bytes: Option<u64>, location: String) -> Result<Response, Problem> {
+    let first: ImportSchedules = serde_json::from_str(&record.payload).map_err(|error| Problem::internal(&error))?;
+    if first.format != format || bytes.is_some_and(|bytes| bytes != first.bytes) {
+        return Err(closing(reused()));
+    }
+    Ok(([REPLAYED, (header::CONNECTION, HeaderValue::from_static("close"))], answer::accepted(&record.id, location))
+        .into_response())
 }
 
 /// How far the tenant's import is, and in the end what became of it.
@@ -185,6 +224,7 @@ fn not_kept(error: &SpoolError) -> Problem {
         SpoolError::Stalled { .. } => closing(Problem::new(StatusCode::REQUEST_TIMEOUT, "stalled", error.to_string())),
         SpoolError::TooSlow { .. } | SpoolError::Dribbles(_) => Problem::too_slow(error.to_string()),
         SpoolError::Header(error) => closing(bad_header(error)),
+        SpoolError::Taken => reused(),
         SpoolError::BrokeOff { .. } => Problem::bad_request("body-broke-off", error.to_string()),
         other => Problem::internal(other),
     }

@@ -11,9 +11,12 @@ pub(crate) mod jobs;
 mod new_job;
 pub(super) mod operations;
 pub(crate) mod overview;
+mod remove;
 mod route;
+mod scans;
 mod settings;
 
+pub(crate) use idempotency::Stem;
 use tidegate_app::jobs::QUEUES;
 
 use crate::problem::Problem;

@@ -33,11 +33,11 @@ pub(super) async fn show(State(app): State<App>) -> axum::Json<Value> {
 pub(crate) fn told(app: &App) -> Value {
     let limiters = app.limiters();
     let named = |named: &Named| {
-        let limiter = named.limiter();
         json!({
             "name": named.name(),
             "algorithm": named.algorithm(),
-            "quota": limiter.quota().to_string(),
+            "quota": named.quota().to_string(),
+            "applied_quota": named.applied_quota().to_string(),
             "settings_quota": named.own_quota().to_string(),
             "block_seconds": named.block().as_secs_f64(),
             "mode": named.mode().name(),
@@ -51,6 +51,7 @@ pub(crate) fn told(app: &App) -> Value {
         "name": limits::TENANT,
         "algorithm": "tenant",
         "quota": null,
+        "applied_quota": null,
         "settings_quota": null,
         "block_seconds": 0.0,
         "mode": limiters.tenant_mode.name(),
@@ -58,7 +59,7 @@ pub(crate) fn told(app: &App) -> Value {
         "deny": [],
         "stats": limiters.tenants.stats(),
     }));
-    json!({"limiters": all})
+    json!({"limiters": all, "flagged": limiters.anomalies.json()})
 }
 
 fn texts(networks: &[IpNet]) -> Vec<String> {
@@ -140,6 +141,11 @@ impl LimitChanges {
             max_users: self.max_users.unwrap_or(before.max_users),
         }
     }
+}
+
+/// Whether a plan is valid that names a tier and every limit.
+pub(crate) fn check_plan(tier: &str, limits: &LimitChanges) -> Result<(), Problem> {
+    plan(parse_tier(tier)?, limits.over(&Overrides::default())).map(drop)
 }
 
 /// Gives a tenant another tier or other limits of its own; what is not named stays as it is.

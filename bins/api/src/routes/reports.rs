@@ -7,9 +7,8 @@ use axum::response::Response;
 use serde::Deserialize;
 use tidegate_app::jobs::MakeReport;
 use tidegate_app::report::{ReportKind, Span, SpanErrors};
-use tidegate_perfmon::TraceContext;
 
-use super::file_runs::{self, RunView};
+use super::file_runs::{self, RunView, Sent};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::json::Json;
@@ -27,11 +26,11 @@ struct Asked {
 
 /// Answers with the job that will make the report.
 pub(super) async fn create(State(app): State<App>, caller: Caller, request: Request) -> Result<Response, Problem> {
-    let trace = request.extensions().get::<TraceContext>().map(ToString::to_string);
+    let sent = Sent::of(&request)?;
     let Json(Asked { kind, from, to }) = Json::from_request(request, &app).await?;
     let span = Span::read(kind, &from, &to).map_err(|errors| invalid(&errors))?;
     let job = MakeReport::of(caller.tenant.id.clone(), kind, &span);
-    file_runs::begin(&app, &caller, &job, app.settings().files.report, trace, "/api/reports").await
+    file_runs::begin(&app, &caller, &job, app.settings().files.report, sent, "/api/reports").await
 }
 
 /// How far the tenant's report is, and in the end where its files are.

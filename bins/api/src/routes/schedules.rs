@@ -3,7 +3,7 @@
 pub(super) mod operations;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tidegate_app::schedule::{FieldErrors, RawSchedule, ScheduleDraft};
 use tidegate_app::store::{Creation, Schedule};
@@ -32,12 +32,16 @@ pub(super) async fn list(
 
 pub(super) async fn show(
     State(app): State<App>,
+    method: Method,
     caller: Caller,
     known: IfNoneMatch,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let id = schedule_id(&id)?;
     let schedule = app.schedules().get(&caller.tenant.id, id).await?;
+    if method == Method::GET && schedule.is_something() {
+        app.views().count(&caller.tenant.id);
+    }
     representation::respond(&known, schedule, || no_schedule(&id.to_string()))
 }
 

@@ -3,6 +3,7 @@
 mod keys;
 pub(crate) mod manager;
 pub(super) mod operations;
+mod reindex;
 mod users;
 
 use std::sync::Arc;

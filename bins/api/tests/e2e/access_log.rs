@@ -92,7 +92,9 @@ async fn off_is_off_and_a_sampled_log_tells_of_failures() {
     let few = Api::start_with(&[("TIDEGATE_HTTP_ACCESS_LOG_SAMPLE", "0.000001")]).await;
     for api in [&silent, &few] {
         api.create_tenant("acme", "enterprise").await;
+        // A file is in the place of the directory of uploads.
         std::fs::remove_dir_all(api.scratch.join("spool")).unwrap();
+        std::fs::write(api.scratch.join("spool"), "").unwrap();
         let request = api.request(Method::POST, "/api/schedules/import").header("x-tenant-id", "acme");
         let request = request.header("content-type", "text/csv").header("x-request-id", "a-failure");
         assert_eq!(request.body("title").send().await.unwrap().status(), 500);

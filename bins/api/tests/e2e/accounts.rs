@@ -195,11 +195,14 @@ async fn preferences_are_written_through_the_cache_and_known_to_both_instances()
     let path = format!("/api/preferences/{}", ada["id"].as_str().unwrap());
     let put = |api: &Api, body: &Value| api.request(Method::PUT, &path).header("x-tenant-id", "acme").json(body);
     assert_eq!(success_json(one.get_as("acme", &path)).await, json!({}));
+    let mut written_through = 0;
     for turn in 0..5 {
         let wanted = json!({"theme": "dark", "columns": [turn, {"b": null, "a": "\u{1f30a}\u{0}"}]});
         let (api, reader) = if turn % 2 == 0 { (&one, &other) } else { (&other, &one) };
         let answer = put(api, &wanted).send().await.unwrap();
         let etag = header(&answer, "etag");
+        // Not where this process heard of the commit before the write was over.
+        written_through += u32::from(header(&answer, "cache-status") == "tidegate; fwd=method; stored");
         assert_eq!(answer.json::<Value>().await.unwrap(), wanted);
         let own = api.get_as("acme", &path).send().await.unwrap();
         assert!(header(&own, "cache-status").starts_with("tidegate; hit"), "{own:?}");
@@ -207,6 +210,7 @@ async fn preferences_are_written_through_the_cache_and_known_to_both_instances()
         assert_eq!((read.status(), header(&read, "etag")), (StatusCode::NOT_MODIFIED, etag));
         assert_eq!(success_json(reader.get_as("acme", &path)).await, wanted);
     }
+    assert!(written_through > 0, "no write went through the cache");
     let fits = json!({"x": "y".repeat(64 * 1024 - 8)});
     assert_eq!(success_json(put(&one, &fits)).await, fits);
     problem(put(&one, &json!({"x": "y".repeat(64 * 1024 - 7)})).send().await.unwrap(), 413, "too-large").await;

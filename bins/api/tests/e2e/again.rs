@@ -99,6 +99,10 @@ mod on_redis_single {
                 an_id_of_the_clients_is_known_or_another_jobs
                 a_key_makes_one_bulk_whatever_is_sent_with_it_again
             }
+            batches {
+                a_key_makes_one_batch_and_another_body_is_refused
+                a_batch_takes_no_job_that_it_would_not_count
+            }
             bulk {
                 a_thousand_arrive_in_their_order
                 one_bad_entry_is_named_and_none_is_enqueued
@@ -107,6 +111,7 @@ mod on_redis_single {
             }
             jobs {
                 only_a_delayed_job_is_promoted
+                a_cancel_that_is_sent_again_changes_nothing
                 what_is_not_there_is_not_found
                 a_job_without_a_log_has_an_empty_one
                 a_list_is_read_page_by_page

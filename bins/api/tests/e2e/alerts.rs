@@ -45,6 +45,22 @@ async fn until_it_fires(api: &Api, rule: &str) -> Value {
 }
 
 #[tokio::test]
+async fn a_stream_of_jobs_says_when_no_queue_records_events() {
+    let api = Api::start().await;
+    let first = async || {
+        let mut answer = api.request(Method::GET, "/api/events?topics=jobs,health").send().await.expect("an answer");
+        let piece = answer.chunk().await.expect("it goes on").expect("a piece");
+        String::from_utf8(piece.to_vec()).expect("text")
+    };
+    let silent = first().await;
+    assert!(silent.starts_with(": no queue records events"), "{silent}");
+    let settings = json!({"events": true});
+    success_json(api.request(Method::PUT, "/api/queue/import/settings").json(&settings)).await;
+    let recording = first().await;
+    assert!(!recording.contains("no queue records"), "{recording}");
+}
+
+#[tokio::test]
 async fn an_outage_of_a_handler_raises_an_alert_that_reaches_log_stream_and_webhook() {
     let receiver = Receiver::start().await;
     let url = receiver.url("/hook/hunter2");

@@ -4,13 +4,16 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tidegate_testkit::poll_until;
 
-use crate::harness::{self, Api, DEADLINE, csv, good_titles, problem, run, success_json, with};
+use crate::harness::{self, Api, DEADLINE, csv, good_titles, header, problem, run, success_json, with};
 
 const ADMIN: &str = "an-admin-token-that-is-long";
 const READ: &str = "a-read-token-that-is-long-too";
 
 async fn backed_up(api: &Api) -> Value {
-    let begun = success_json(api.request(Method::POST, "/api/backups")).await;
+    let request = || api.request(Method::POST, "/api/backups").header("idempotency-key", "nightly");
+    let begun = success_json(request()).await;
+    let again = request().send().await.expect("an answer");
+    assert_eq!((again.status().as_u16(), header(&again, "idempotent-replayed").as_str()), (202, "true"));
     let location = begun["location"].as_str().expect("a location").to_owned();
     let done = poll_until(DEADLINE, async || {
         let job = api.json(&location).await;

@@ -29,7 +29,10 @@ async fn every_operation_does_what_the_document_says() {
     for operation in &operations {
         let request = operation.request(&api, &known).header("x-tenant-id", "acme");
         let answer = request.send().await.expect("an answer");
-        known.learn(&document, &answer);
+        // A later one may lead to a job of another queue.
+        if turn(operation) == 0 {
+            known.learn(&document, &answer);
+        }
         let (status, body) = match document.check_answer(operation, answer).await {
             Ok(answer) => answer,
             Err(fault) => {

@@ -103,7 +103,7 @@ pub(crate) async fn a_plan_and_a_block_in_one_api_bind_in_the_others_at_once() {
         for api in &apis {
             let usage = api.json("/api/rate-limit/tenants/small").await;
             assert_eq!((&usage["tier"], &usage["epoch"]), (&json!(tier), &json!(epoch)), "{usage}");
-            assert_eq!(usage["overrides"], json!({"max_users": users}), "{usage}");
+            assert_eq!(usage["limits"], json!({"max_users": users}), "{usage}");
             assert_eq!(usage["seats"], json!({"used": 0, "allowed": users}), "{usage}");
             assert_eq!(
                 (&usage["windows"][0]["limit"], &usage["blocked_for_ms"]),

@@ -1,5 +1,6 @@
 //! Requests made from the document, most of them wrong: none is answered 5xx, nothing panics, and the API lives on.
 
+mod accepted;
 mod body;
 mod strange;
 

@@ -139,7 +139,9 @@ impl Api {
 
 /// An API on that directory, on a port of its own choice, not started.
 pub(crate) fn api(data_dir: &Path, variables: &[(&str, &str)]) -> ProcessBuilder {
-    configured("tidegate-api", data_dir, variables).env("TIDEGATE_LISTEN", "127.0.0.1:0")
+    // A start that loads what was hot before would change what tests count.
+    let cold = [("TIDEGATE_CACHE_WARM_UP", "0")];
+    configured("tidegate-api", data_dir, &[&cold, variables].concat()).env("TIDEGATE_LISTEN", "127.0.0.1:0")
 }
 
 /// A worker on that directory, not started.

@@ -1,9 +1,11 @@
 //! The named limiters: what operators change while they run, decisions for other services, and keys that nobody chooses.
 
+mod anomalies;
 pub(crate) mod changes;
 mod commands;
 pub(crate) mod decisions;
 pub(crate) mod identity;
+mod leases;
 pub(crate) mod lists;
 mod modes;
 mod nodes;

@@ -177,7 +177,7 @@ pub(crate) async fn another_tier_counts_at_once_and_keeps_what_was_used() {
     problem(list(&api, "growing").await, 429, "rate-limited").await;
 
     let back = set_plan(&api, &json!({"tenant_id": "growing", "tier": "free", "limits": {"per_minute": null}})).await;
-    assert_eq!(back["limits"]["per_minute"], 60, "{back}");
+    assert_eq!(back["effective_limits"]["per_minute"], 60, "{back}");
     let body = problem(list(&api, "growing").await, 429, "rate-limited").await;
     assert_eq!(body["tier"], "free");
 }
@@ -192,13 +192,13 @@ async fn a_plan_changes_in_what_is_named_and_null_gives_the_tiers_limit_back() {
     join_all(changes.map(change).iter().map(|plan| set_plan(&api, plan))).await;
     let plan = set_plan(&api, &json!({"tenant_id": "odd", "tier": "basic", "limits": {}})).await;
     let own = json!({"per_minute": 7, "per_hour": 70, "per_day": 700, "max_users": 3});
-    assert_eq!((&plan["tier"], &plan["overrides"], &plan["limits"]), (&json!("basic"), &own, &own));
+    assert_eq!((&plan["tier"], &plan["limits"], &plan["effective_limits"]), (&json!("basic"), &own, &own));
 
     let plan = set_plan(&api, &change(json!({"per_minute": null, "max_users": null, "per_day": 800}))).await;
-    assert_eq!(plan["overrides"], json!({"per_hour": 70, "per_day": 800}));
-    assert_eq!(plan["limits"], json!({"per_minute": 120, "per_hour": 70, "per_day": 800, "max_users": 50}));
+    assert_eq!(plan["limits"], json!({"per_hour": 70, "per_day": 800}));
+    assert_eq!(plan["effective_limits"], json!({"per_minute": 120, "per_hour": 70, "per_day": 800, "max_users": 50}));
     let found = api.json("/api/tenants/odd").await;
-    assert_eq!((&found["overrides"], &found["limits"]), (&plan["overrides"], &plan["limits"]));
+    assert_eq!((&found["limits"], &found["effective_limits"]), (&plan["limits"], &plan["effective_limits"]));
 }
 
 #[tokio::test]

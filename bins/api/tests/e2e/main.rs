@@ -14,6 +14,7 @@ mod bad_start;
 mod cached_keys;
 mod connections;
 mod contract;
+mod deleted_data;
 mod documented;
 mod exports;
 mod fleet;

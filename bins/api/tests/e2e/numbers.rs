@@ -22,8 +22,12 @@ async fn the_cache_counts_what_was_found_and_what_was_not() {
     let classes = cache["classes"].as_array().expect("classes");
     let asked: Vec<_> = classes.iter().filter(|class| class["hits"] != 0 || class["misses"] != 0).collect();
     assert_eq!((classes.len(), asked.len()), (4, 2), "users' are there too, and nobody has asked for them: {cache}");
-    assert_eq!(named(&cache["classes"], "class", "tenant"), &class("tenant", 600, tenants));
-    assert_eq!(named(&cache["classes"], "class", "schedule"), &class("schedule", 7_200, schedules));
+    for (name, ttl_seconds, lookups) in [("tenant", 600, tenants), ("schedule", 7_200, schedules)] {
+        let mut found = named(&cache["classes"], "class", name).clone();
+        let settings = found.as_object_mut().expect("an object").remove("settings").expect("settings");
+        assert_eq!(settings["ttl_seconds"], f64::from(ttl_seconds), "{settings}");
+        assert_eq!(found, class(name, ttl_seconds, lookups));
+    }
     let mut tier = cache["tiers"][0].clone();
     let capacity = tier["capacity"].take().as_u64().expect("a number");
     assert!((255 << 20..=256 << 20).contains(&capacity), "the capacity is the setting, less what shards can't divide");
@@ -251,6 +255,7 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "tidegate_job_runs",
         "tidegate_job_stale_acks",
         "tidegate_job_store_failures",
+        "tidegate_job_store_full",
         "tidegate_job_unknown_kinds",
         "tidegate_job_wait_seconds",
         "tidegate_jobs",
@@ -262,10 +267,12 @@ async fn metrics_tell_the_same_numbers_to_prometheus() {
         "tidegate_perfmon_refused_names",
         "tidegate_perfmon_rejected",
         "tidegate_perfmon_tick_seconds",
+        "tidegate_queue_dropped",
         "tidegate_queue_jobs",
         "tidegate_queue_length",
         "tidegate_queue_oldest_job_seconds",
         "tidegate_queue_paused",
+        "tidegate_queue_recovered",
         "tidegate_queue_workers",
         "tidegate_ratelimit_alone",
         "tidegate_ratelimit_blocked_keys",
@@ -388,6 +395,8 @@ fn assert_queue(metrics: &Exposition, script: &Script) {
         ("tidegate_queue_paused", 0),
         ("tidegate_queue_oldest_job_seconds", 0),
         ("tidegate_queue_workers", 1),
+        ("tidegate_queue_recovered_total", 0),
+        ("tidegate_queue_dropped_total", 0),
         ("tidegate_job_leases_lost_total", 0),
         ("tidegate_job_reclaims_total", 0),
         ("tidegate_job_stale_acks_total", 0),
@@ -432,12 +441,14 @@ fn named<'a>(items: &'a Value, key: &str, name: &str) -> &'a Value {
     items.iter().find(|item| item[key] == name).expect("an item of that name")
 }
 
-fn class(name: &str, ttl_seconds: u64, lookups: Lookups) -> Value {
+fn class(name: &str, ttl_seconds: u32, lookups: Lookups) -> Value {
+    let is_hit_rate_low = rate(lookups) < 0.8 && lookups.hits + lookups.misses >= 100;
     json!({
         "class": name, "ttl_seconds": ttl_seconds,
         "hits": lookups.hits, "stale_hits": 0, "misses": lookups.misses, "shared_hits": 0, "hit_rate": rate(lookups),
         "loads": lookups.misses, "load_failures": 0, "queued_loads": 0, "refused_loads": 0, "timeouts": 0,
         "collapsed": 0, "invalidations": lookups.invalidations, "type_mismatches": 0,
+        "is_hit_rate_low": is_hit_rate_low,
     })
 }
 

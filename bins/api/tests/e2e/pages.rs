@@ -8,6 +8,7 @@ mod frame;
 mod limits;
 mod overview;
 mod queues;
+mod refused;
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response};

@@ -1,5 +1,7 @@
 //! The tables on PostgreSQL.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tidegate_testkit::redis::RedisServer;
@@ -213,4 +215,44 @@ async fn an_instance_that_is_told_of_no_changes_says_so_and_answers_from_the_tab
     server.psql("ALTER ROLE app CONNECTION LIMIT -1").await;
     ready("ready\n").await;
     poll_until(DEADLINE, async || is_hit().await.then_some(())).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_expired_value_is_served_while_the_server_is_slow_and_an_invalidated_one_is_not() {
+    const BRIEF: (&str, &str) = ("TIDEGATE_CACHE_SCHEDULE", "ttl=1s, refresh_ahead=0s, early_refresh=off");
+    let server = PostgresServer::start_tcp(&[]).await;
+    let api = Api::start_with(&[("DATABASE_URL", &server.url()), PATIENT, BRIEF]).await;
+    api.create_tenant("acme", "enterprise").await;
+    let made = success_json(create(&api, "acme", "first")).await;
+    let id = made["id"].as_str().unwrap();
+    let path = format!("/api/schedules/{id}");
+    success_json(api.get_as("acme", &path)).await;
+    let classes = api.json("/api/cache").await["classes"].clone();
+    let schedule = classes.as_array().unwrap().iter().find(|class| class["class"] == "schedule").unwrap();
+    assert_eq!(
+        (&schedule["settings"]["ttl_seconds"], &schedule["settings"]["grace_seconds"]),
+        (&json!(1.0), &json!(3600.0))
+    );
+
+    let locking = server.psql("BEGIN; LOCK TABLE schedule IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)");
+    let reading = async {
+        let locks = "SELECT count(*) FROM pg_locks WHERE relation = 'schedule'::regclass \
+                     AND mode = 'AccessExclusiveLock' AND granted";
+        poll_until(DEADLINE, async || (server.psql(locks).await == "1").then_some(())).await.unwrap();
+        let stale = poll_until(DEADLINE, async || {
+            let answer = api.get_as("acme", &path).send().await.unwrap();
+            assert_eq!(answer.status(), StatusCode::OK);
+            answer.headers()["cache-status"].to_str().unwrap().contains("stale").then_some(answer)
+        });
+        assert_eq!(stale.await.unwrap().json::<Value>().await.unwrap()["title"], "first");
+
+        let purge = api.request(Method::DELETE, "/api/cache").json(&json!({"keys": [format!("schedule:acme:{id}")]}));
+        success_json(purge).await;
+        let read = api.get_as("acme", &path).timeout(Duration::from_secs(2)).send().await;
+        assert!(read.is_err_and(|error| error.is_timeout()), "what was invalidated is not served");
+    };
+    tokio::select! {
+        () = reading => {}
+        said = locking => panic!("the lock is gone: {said}"),
+    }
 }

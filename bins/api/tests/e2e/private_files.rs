@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use tidegate_testkit::{Scratch, poll_until};
+use serde_json::{Value, json};
+use tidegate_testkit::{Process, Scratch, binary, poll_until};
 
-use crate::harness::{DEADLINE, api, client, csv, listening_at};
+use crate::harness::{DEADLINE, api, client, csv, listening_at, success_json};
 
 /// Every file below, with its rights.
 fn files(directory: &Path) -> Vec<(PathBuf, u32)> {
@@ -53,6 +54,51 @@ async fn files_are_private_also_in_a_directory_that_is_not() {
     for (path, rights) in &all {
         assert_eq!(rights & 0o077, 0, "{}: {rights:o}", path.display());
     }
+}
+
+#[tokio::test]
+async fn exports_and_backups_are_private_whatever_the_umask_and_the_rights_of_their_directory() {
+    let scratch = Scratch::new();
+    let data = scratch.join("data");
+    let kept = ["", "files", "files/backup", "files/export"].map(|name| data.join(name));
+    for directory in &kept {
+        fs::create_dir(directory).expect("a directory");
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    }
+    let program = binary("tidegate-api");
+    let mut process = Process::builder("/bin/sh")
+        .args(["-c", "umask 0; exec \"$0\""])
+        .arg(&program)
+        .current_dir(scratch.path())
+        .env("TIDEGATE_DATA_DIR", &data)
+        .env("TIDEGATE_LISTEN", "127.0.0.1:0")
+        .start()
+        .expect("it starts");
+    let url = listening_at(&mut process).await;
+    let client = client();
+    let post = async |path: &str, body: Value| {
+        let request = client.post(format!("{url}{path}")).header("x-tenant-id", "acme").json(&body);
+        success_json(request).await
+    };
+    post("/api/tenants", json!({"id": "acme", "name": "Acme", "tier": "enterprise"})).await;
+    let begun = [post("/api/schedules/export", json!({"format": "csv"})).await, post("/api/backups", json!({})).await];
+    for job in begun {
+        let location = job["location"].as_str().expect("a location");
+        let done = poll_until(DEADLINE, async || {
+            let state = success_json(client.get(format!("{url}{location}")).header("x-tenant-id", "acme")).await;
+            (state["state"] == "done").then_some(())
+        });
+        done.await.expect("it ends");
+    }
+    let all = files(&data);
+    let below = |name: &str| all.iter().filter(|(path, _)| path.starts_with(data.join("files").join(name))).count();
+    assert!(below("backup") > 0 && below("export") > 0, "{all:?}");
+    for (path, rights) in &all {
+        assert_eq!(*rights, 0o600, "{}: {rights:o}", path.display());
+    }
+    let rights = fs::metadata(data.join("files")).expect("it is there").permissions().mode();
+    assert_eq!(rights & 0o777, 0o700, "only its owner can open it");
+    process.stop().await.expect("it ends");
 }
 
 #[tokio::test]

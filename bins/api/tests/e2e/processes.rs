@@ -286,6 +286,33 @@ pub(crate) async fn health_is_degraded_while_no_worker_serves_the_queue() {
     assert_eq!(told["status"], "warn");
 }
 
+/// Two leases after a kill -9 the worker counts as lost, and its queues as unserved.
+#[tokio::test]
+pub(crate) async fn a_killed_worker_is_lost_after_two_leases() {
+    let api = Api::start_with(API_ALONE).await;
+    let mut worker = start_worker(&api, &[("TIDEGATE_QUEUE_LEASE", "2s")]);
+    let workers = async || api.json("/api/queue/import").await["workers"].as_array().expect("workers").clone();
+    let is_live = async || workers().await.first().filter(|worker| worker["lost"] == false).cloned();
+    let live = poll_until(DEADLINE, is_live).await.expect("it is announced");
+    assert_eq!((&live["pid"], &live["lease_ms"]), (&json!(worker.pid()), &json!(2_000)));
+    health_when(&api, |health| !is_unserved(health)).await;
+
+    worker.kill9().expect("it is killed");
+    // Far less than the hour for which a silent worker is remembered.
+    let is_lost = async || workers().await.first().filter(|worker| worker["lost"] == true).cloned();
+    let lost = poll_until(DEADLINE, is_lost).await.expect("it is lost");
+    assert_eq!((&lost["id"], &lost["running"]), (&live["id"], &json!(0)));
+    let health = health_when(&api, is_unserved).await;
+    let message = reason_of_the_queue(&health).expect("a reason")["message"].as_str().expect("a message");
+    assert!(message.contains("import"), "{message}");
+    let page =
+        api.request(Method::GET, "/dashboard/queues").send().await.expect("an answer").text().await.expect("a page");
+    assert!(page.contains(">lost<"), "the page shows it as lost");
+    let metrics = api.request(Method::GET, "/metrics").send().await.expect("an answer").text().await.expect("figures");
+    let serving = metrics.lines().find(|line| line.starts_with("tidegate_queue_workers{queue=\"import\"}"));
+    assert_eq!(serving.and_then(|line| line.split(' ').next_back()), Some("0"), "{serving:?}");
+}
+
 async fn two_apis() -> (Api, Api) {
     let a = Api::start_with(API_ALONE).await;
     let b = a.start_beside(API_ALONE).await;

@@ -1,6 +1,7 @@
 //! `/api/queue`: every route, with what is right and with what is not.
 
 pub(crate) mod actions;
+pub(crate) mod batches;
 pub(crate) mod bulk;
 pub(crate) mod create;
 pub(crate) mod cron;

@@ -100,7 +100,7 @@ pub(crate) async fn a_report_says_what_is_there_to_its_tenant_alone_and_runs_not
     let (from, to) = (today - chrono::TimeDelta::days(1), today + chrono::TimeDelta::days(2));
     let (_, usage) = reported(&api, "acme", &json!({"kind": "usage", "from": from, "to": to})).await;
     let table = fetched(&api, "acme", &usage["csv"], "text/csv; charset=utf-8").await;
-    assert!(table.contains("total,total,4,0,0,0\n"), "{table}");
+    assert!(table.contains("total,total,4,0,0,0,0\n"), "{table}");
 }
 
 #[tokio::test]

@@ -137,6 +137,44 @@ async fn check_judges_the_settings_and_touches_nothing() {
 }
 
 #[tokio::test]
+async fn check_reports_all_faults_and_a_misspelt_variable_is_one() {
+    let scratch = Scratch::new();
+    let faults = [("TIDEGATE_CACHE_SIZE", "many"), ("TIDEGATE_LIMIT_API", "often"), ("TIDEGATE_LISTN", "127.0.0.1:0")];
+    // A start refuses what a check does.
+    for arguments in [&["--check"][..], &[]] {
+        let program = plain(scratch.path()).args(arguments);
+        let bad = run(faults.iter().fold(program, |program, (name, value)| program.env(name, value))).await;
+        assert_eq!((bad.code, bad.err.lines().count()), (Some(2), faults.len()), "{}", bad.err);
+        for (name, _) in faults {
+            assert_eq!(bad.err.lines().filter(|line| line.contains(name)).count(), 1, "{name}: {}", bad.err);
+        }
+        assert!(bad.err.contains("did you mean TIDEGATE_LISTEN?"), "{}", bad.err);
+    }
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_nothing_with_a_panic() {
+    let scratch = Scratch::new();
+    let ended = |program: &str, argument: &str, out: std::process::Stdio| {
+        let mut command = std::process::Command::new(binary(program));
+        let command = command.arg(argument).env_clear().current_dir(scratch.path()).stdout(out);
+        let ended = command.output().expect("it ends");
+        (ended.status.code(), String::from_utf8_lossy(&ended.stderr).into_owned())
+    };
+    for program in ["tidegate-api", "tidegate-worker"] {
+        for argument in ["--print-settings", "--help", "--version", "--check"] {
+            let (reader, writer) = std::io::pipe().expect("a pipe");
+            drop(reader);
+            assert_eq!(ended(program, argument, writer.into()), (Some(0), String::new()), "{program} {argument}");
+        }
+    }
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("it is there");
+    let (code, words) = ended("tidegate-api", "--print-settings", full.into());
+    assert!(code == Some(1) && words.contains("No space left"), "{words}");
+}
+
+#[tokio::test]
 async fn printed_settings_tell_their_source_and_mask_secrets() {
     let scratch = Scratch::new();
     let file = scratch.join("settings.toml");

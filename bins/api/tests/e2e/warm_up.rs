@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 use tidegate_testkit::poll_until;
+use tidegate_testkit::redis::RedisServer;
 
+use crate::backend::Servers;
 use crate::harness::{Api, DEADLINE, header, problem, schedule, success_json};
 use reqwest::{Method, RequestBuilder};
 
@@ -52,8 +54,8 @@ async fn a_list_that_cannot_be_read_is_a_cold_start() {
 }
 
 #[tokio::test]
-async fn without_the_setting_nothing_is_kept() {
-    let mut api = Api::start().await;
+async fn without_hot_keys_nothing_is_kept() {
+    let mut api = Api::start_with(&[("TIDEGATE_CACHE_WARM_UP", "0")]).await;
     assert_eq!(api.json("/api/cache").await["warm_up"], Value::Null);
     api.process.stop().await.expect("it ends");
     assert!(!api.scratch.join("hot-keys").exists());
@@ -174,4 +176,18 @@ async fn a_warm_up_that_makes_no_sense_is_refused() {
     let plain = on_demand(&api).body("schedule").send().await.expect("an answer");
     problem(plain, 415, "unsupported-media-type").await;
     assert_eq!(api.json("/api/cache").await["warm_up"], Value::Null, "none was begun");
+}
+
+#[tokio::test]
+async fn a_process_without_a_list_of_its_own_takes_that_of_redis() {
+    let mut api = Api::start_on(Servers::Single(RedisServer::start().await), &ON).await;
+    api.create_tenant("acme", "enterprise").await;
+    success_json(api.get_as("acme", "/api/schedules")).await;
+    warmed(&api).await;
+    api.process.stop().await.expect("it ends");
+    std::fs::remove_file(api.scratch.join("hot-keys")).expect("it was written too");
+
+    let next = api.start_beside(&ON).await;
+    let seen = warmed(&next).await;
+    assert!(seen["total"].as_u64() >= Some(2), "the tenant and the page: {seen}");
 }

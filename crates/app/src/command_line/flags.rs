@@ -39,8 +39,13 @@ impl Flag {
         command.arg(Arg::new(self.name).long(long).value_name(self.value).help(self.help))
     }
 
-    pub(super) fn apply(&self, arguments: &ArgMatches, raw: &mut RawSettings) -> Result<(), SettingsError> {
-        arguments.get_one::<String>(self.name).map_or(Ok(()), |text| (self.lay_over)(raw, text))
+    /// Lays its value over the settings; what is wrong with it is one of their faults.
+    pub(super) fn apply(&self, arguments: &ArgMatches, raw: &mut RawSettings) {
+        if let Some(text) = arguments.get_one::<String>(self.name)
+            && let Err(fault) = (self.lay_over)(raw, text)
+        {
+            raw.add_fault(fault);
+        }
     }
 }
 

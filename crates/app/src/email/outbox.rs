@@ -1,12 +1,14 @@
 //! Mails as files, where no server is named: for the first look, and for whoever takes them on from there.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
+
+use crate::private;
 
 /// The directory of the files.
 pub(super) struct Outbox<'a>(pub(super) &'a PathBuf);
@@ -22,7 +24,7 @@ impl Outbox<'_> {
 }
 
 fn write(directory: &Path, name: &str, message: &[u8]) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    private::directory(directory)?;
     // Two runs of one job write two files, of which the later becomes the mail.
     let draft = directory.join(format!("{name}.{:08x}.part", rand::random::<u32>()));
     let written = (|| {

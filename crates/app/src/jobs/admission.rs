@@ -1,10 +1,12 @@
 //! Who may upload now: a tenant has only so many imports under way.
 
+use std::io;
+
 use tidegate_queue::{Broker, BrokerError, Job, JobId, State};
 
 use super::ImportSchedules;
 use crate::spool::Spool;
-use crate::store::{Store, StoreError};
+use crate::store::{Reserved, Store, StoreError};
 use crate::tenant::TenantId;
 
 /// A place among the imports that its tenant has under way, taken before the upload is read.
@@ -14,6 +16,9 @@ use crate::tenant::TenantId;
 #[derive(Debug)]
 pub struct Ticket {
     id: JobId,
+    is_repeatable: bool,
+    /// Whether this ticket took the place. Otherwise an earlier request with the same id did, and keeps it.
+    is_first: bool,
     place: Option<(Store, Spool)>,
 }
 
@@ -28,15 +33,19 @@ pub enum NotAdmitted {
         most: u32,
     },
     /// The tables can't be used.
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] StoreError),
     /// The job store can't be used.
-    #[error(transparent)]
+    #[error("{0}")]
     Queue(#[from] BrokerError),
+    /// The file of an earlier import can't be removed.
+    #[error("the upload of an earlier import can't be removed: {0}")]
+    Spool(#[from] io::Error),
 }
 
 impl Ticket {
-    /// Takes a place for one more import of the tenant, which may have `most` under way.
+    /// Takes a place for one more import of the tenant, which may have `most` under way. A repeated request, with the
+    /// same `id`, keeps its place.
     ///
     /// # Errors
     ///
@@ -47,15 +56,31 @@ impl Ticket {
         broker: &dyn Broker,
         tenant: &TenantId,
         most: u32,
+        id: JobId,
     ) -> Result<Self, NotAdmitted> {
-        let id = JobId::generate();
-        if !store.reserve_import(id.as_str(), tenant, most).await? {
+        let mut reserved = store.reserve_import(id.as_str(), tenant, most).await?;
+        if reserved == Reserved::Full {
             close_what_is_over(store, broker, tenant).await?;
-            if !store.reserve_import(id.as_str(), tenant, most).await? {
-                return Err(NotAdmitted::TooMany { most });
-            }
+            reserved = store.reserve_import(id.as_str(), tenant, most).await?;
         }
-        Ok(Self { id, place: Some((store.clone(), spool.clone())) })
+        let is_first = match reserved {
+            Reserved::New => true,
+            Reserved::Found => false,
+            Reserved::Full => return Err(NotAdmitted::TooMany { most }),
+        };
+        let ticket = Self { id, is_repeatable: false, is_first, place: Some((store.clone(), spool.clone())) };
+        if is_first {
+            // An earlier import of this id may have left its file, which is not the one that comes now.
+            spool.remove(ticket.id.as_str()).await?;
+        }
+        Ok(ticket)
+    }
+
+    /// Says that other requests may have the same id, and so the same upload: it is never removed with this ticket.
+    #[must_use]
+    pub fn repeatable(mut self) -> Self {
+        self.is_repeatable = true;
+        self
     }
 
     /// The id for upload and job.
@@ -70,9 +95,17 @@ impl Ticket {
         self
     }
 
-    /// Gives the place back and removes the upload; what can't be done now is done by the sweep.
-    pub async fn give_back(id: &JobId, store: &Store, spool: &Spool) {
-        if let Err(error) = spool.remove(id.as_str()).await {
+    /// Gives the place back and removes the upload; what can't be done now is done by the sweep. So is the upload of a
+    /// [repeatable](Self::repeatable) ticket. A ticket that found its place taken by an earlier request with the same id
+    /// gives nothing back.
+    pub async fn give_back(&self, store: &Store, spool: &Spool) {
+        if !self.is_first {
+            return;
+        }
+        let id = &self.id;
+        if !self.is_repeatable
+            && let Err(error) = spool.remove(id.as_str()).await
+        {
             tracing::warn!(%error, upload = %id, "a refused upload can't be removed; the sweep will");
         }
         if let Err(error) = store.release_import(id.as_str()).await {
@@ -86,8 +119,9 @@ impl Drop for Ticket {
         let (Some((store, spool)), Ok(runtime)) = (self.place.take(), tokio::runtime::Handle::try_current()) else {
             return;
         };
-        let id = self.id.clone();
-        runtime.spawn(async move { Self::give_back(&id, &store, &spool).await });
+        let (is_repeatable, is_first) = (self.is_repeatable, self.is_first);
+        let left = Self { id: self.id.clone(), is_repeatable, is_first, place: None };
+        runtime.spawn(async move { left.give_back(&store, &spool).await });
     }
 }
 

@@ -18,6 +18,10 @@ use crate::store::{Store, StoreError};
 /// Rows that one transaction takes.
 const PAGE: u32 = 500;
 
+/// Time after which a stream of increments without a batch is that of a process that is gone. No
+/// batch waits for so long.
+const IDLE_STREAM: TimeDelta = TimeDelta::days(30);
+
 /// Rolls all there is.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct RollAnalytics {}
@@ -79,6 +83,10 @@ impl RollHandler {
         let keep = TimeDelta::from_std(self.keep).unwrap_or(TimeDelta::MAX);
         let first = clock::now().checked_sub_signed(keep).unwrap_or_default().date_naive();
         let removed = self.store.remove_days_before(first).await?;
+        self.store.remove_idle_streams(clock::now() - IDLE_STREAM).await?;
+        if context.progress(100, format!("{rolled} rolled")).await.is_err() {
+            return Ok(None);
+        }
         Ok(Some(Outcome::done(json!({ "rolled": rolled, "removed": removed }))))
     }
 }

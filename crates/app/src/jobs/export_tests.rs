@@ -45,7 +45,8 @@ impl Export {
         let producer = Producer::new(Arc::clone(&self.broker) as _);
         let place = FilePlace { store: &self.ground.store, broker: &*self.broker, producer: &producer, most };
         let job = ExportSchedules { tenant: self.ground.tenant.clone(), format: Format::Ndjson };
-        place.begin(&job, None).await
+        let id = JobId::generate();
+        place.begin(&job, &id, None).await.map(|()| id)
     }
 
     fn work(&self) -> tokio_util::sync::DropGuard {
@@ -151,7 +152,7 @@ async fn the_sweep_takes_what_is_over_and_what_nobody_knows_and_leaves_the_rest(
         export.files.create(at.clone()).await.unwrap().finish().await.unwrap();
     }
     // One whose job was never enqueued.
-    assert!(export.ground.store.reserve_run("lost", &export.ground.tenant, FileKind::Export, 1).await.unwrap());
+    export.ground.store.reserve_run("lost", &export.ground.tenant, FileKind::Export, 1).await.unwrap();
     let (files, store) = (export.files.clone(), export.ground.store.clone());
     let sweep = FilesSweep { files, store, broker: Arc::clone(&export.broker) as _ };
 

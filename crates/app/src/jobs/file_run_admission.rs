@@ -6,7 +6,7 @@ use tidegate_queue::{Broker, BrokerError, EnqueueError, EnqueueOptions, JobId, P
 use super::file_run::FileJob;
 use crate::clock;
 use crate::files::FileKind;
-use crate::store::{Store, StoreError};
+use crate::store::{Reserved, Store, StoreError};
 
 /// How long a place without a job is left alone: the job may only be about to be enqueued.
 const HANDED_OVER: TimeDelta = TimeDelta::seconds(60);
@@ -43,30 +43,32 @@ pub enum FilesNotAdmitted {
         most: u32,
     },
     /// The tables can't be used.
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] StoreError),
     /// The job store can't be asked.
-    #[error(transparent)]
+    #[error("{0}")]
     Queue(#[from] BrokerError),
     /// The job was not enqueued.
-    #[error(transparent)]
+    #[error("{0}")]
     Enqueue(#[from] EnqueueError),
 }
 
 impl FilePlace<'_> {
-    /// Takes a place for one more run of the tenant, and enqueues its job.
+    /// Takes a place for one more run of the tenant, and enqueues its job under `id`. Repeating it with the same id is
+    /// safe.
     ///
     /// # Errors
     ///
-    /// When there is no place, or the job can't be enqueued.
-    pub async fn begin<J: FileJob>(&self, job: &J, trace: Option<String>) -> Result<JobId, FilesNotAdmitted> {
-        let id = JobId::generate();
+    /// When there is no place, or the job can't be enqueued. It may have been: see [`EnqueueError::may_have_run`].
+    pub async fn begin<J: FileJob>(&self, job: &J, id: &JobId, trace: Option<String>) -> Result<(), FilesNotAdmitted> {
         let most = self.most;
-        if !self.store.reserve_run(id.as_str(), job.tenant(), J::MAKES, most).await? {
+        let mut reserved = self.store.reserve_run(id.as_str(), job.tenant(), J::MAKES, most).await?;
+        if reserved == Reserved::Full {
             self.close_what_is_over(job).await?;
-            if !self.store.reserve_run(id.as_str(), job.tenant(), J::MAKES, most).await? {
-                return Err(FilesNotAdmitted::TooMany { kind: J::MAKES, most });
-            }
+            reserved = self.store.reserve_run(id.as_str(), job.tenant(), J::MAKES, most).await?;
+        }
+        if reserved == Reserved::Full {
+            return Err(FilesNotAdmitted::TooMany { kind: J::MAKES, most });
         }
         let options = EnqueueOptions::new().id(id.clone());
         let options = match trace {
@@ -74,12 +76,14 @@ impl FilePlace<'_> {
             None => options,
         };
         if let Err(error) = self.producer.enqueue_with(job, options).await {
-            // Whoever hears that an enqueue failed can't know that it did not happen: should the job run after all, it takes its
-            // place again. A place that can't be given back now is swept.
-            let _ = self.store.remove_run(id.as_str()).await;
+            // A job that may be stored keeps its place, and so does an earlier request with this id; without a job the
+            // place is swept. So is one that can't be given back now.
+            if reserved == Reserved::New && !error.may_have_run() {
+                let _ = self.store.release_run(id.as_str()).await;
+            }
             return Err(error.into());
         }
-        Ok(id)
+        Ok(())
     }
 
     /// Notes which runs came to an end without their handler: cancelled, dead by their last failure, or never enqueued.
@@ -90,7 +94,7 @@ impl FilePlace<'_> {
             let Ok(job) = JobId::new(&id) else { continue };
             match self.broker.job(J::QUEUE, &job).await?.map(|job| job.state) {
                 Some(State::Done | State::Dead | State::Cancelled) => self.store.close_run(&id).await?,
-                None if clock::now() - since > HANDED_OVER => self.store.remove_run(&id).await?,
+                None if clock::now() - since > HANDED_OVER => self.store.release_run(&id).await?,
                 _ => {}
             }
         }

@@ -129,6 +129,7 @@ impl ImportHandler {
         let mut progress = self.store.open_import(id, &job.tenant, Position::START).await?;
         self.check_rejects(progress)?;
         if progress.is_finished {
+            report(context, job, progress).await?;
             return Ok(progress);
         }
         let mut rows = self.open(id, job.format, progress.next).await?;
@@ -216,7 +217,9 @@ impl ImportHandler {
 }
 
 async fn report(context: &Context, job: &ImportSchedules, progress: ImportProgress) -> Result<(), Failure> {
-    let percent = (progress.next.byte.min(job.bytes) * 100).checked_div(job.bytes).unwrap_or(100);
+    let read = (progress.next.byte.min(job.bytes) * 100).checked_div(job.bytes).unwrap_or(100);
+    // The position stays behind the last row, and blank lines may follow it.
+    let percent = if progress.is_finished { 100 } else { read };
     let message = format!("{} imported, {} rejected", progress.imported, progress.rejected);
     let percent = u8::try_from(percent).unwrap_or(100);
     context.progress(percent, message).await.map_err(|_| Failure::Stopped)

@@ -107,6 +107,21 @@ async fn an_import_of_too_many_bad_lines_is_stopped_and_its_upload_removed() {
 }
 
 #[tokio::test]
+async fn an_import_that_ends_in_blank_lines_reaches_100_percent() {
+    let row = r#"{"title":"Stand-up","starts_at":"2030-01-07T09:00:00Z","ends_at":"2030-01-07T09:15:00Z"}"#;
+    let files = [(format!("{}\n\n\n", csv(1)), Format::Csv), (format!("{row}\n\n\r\n"), Format::Ndjson)];
+    for (file, format) in files {
+        let ground = Ground::new().await;
+        let broker = Arc::new(MemoryBroker::new());
+        let pace = Pace { chunk: 500, pause: Duration::ZERO };
+        let run = begin(&ground, &broker, file, format, pace).await;
+        let job = run.end(State::Done).await;
+        assert_eq!(job.progress.unwrap().percent, 100, "{format:?}");
+        assert_eq!(job.result.unwrap()["imported"], 1, "{format:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_file_with_just_as_many_bad_lines_as_allowed_is_imported() {
     let ground = Ground::new().await;
     let broker = Arc::new(MemoryBroker::new());
@@ -119,7 +134,8 @@ async fn a_file_with_just_as_many_bad_lines_as_allowed_is_imported() {
 async fn a_place_comes_back_when_its_job_was_cancelled_or_its_ticket_given_back() {
     let ground = Ground::new().await;
     let broker = Arc::new(MemoryBroker::new());
-    let take = async || Ticket::take(&ground.store, &ground.spool, &*broker, &ground.tenant, 1).await;
+    let take =
+        async || Ticket::take(&ground.store, &ground.spool, &*broker, &ground.tenant, 1, JobId::generate()).await;
     let ticket = take().await.unwrap().keep();
     assert!(matches!(take().await, Err(NotAdmitted::TooMany { most: 1 })));
 
@@ -132,7 +148,30 @@ async fn a_place_comes_back_when_its_job_was_cancelled_or_its_ticket_given_back(
 
     ground.upload(next.id().as_str(), csv(1)).await;
     let id = next.id().clone();
-    Ticket::give_back(&id, &ground.store, &ground.spool).await;
+    next.give_back(&ground.store, &ground.spool).await;
     assert!(!ground.spool.path(id.as_str()).exists());
     take().await.unwrap();
+}
+
+/// The upload may be that of the request before, whose job reads it.
+#[tokio::test]
+async fn a_repeated_request_has_the_same_place_and_never_removes_the_upload() {
+    let ground = Ground::new().await;
+    let broker = Arc::new(MemoryBroker::new());
+    let id = JobId::new("ik-1").unwrap();
+    let take = async |id: &JobId| {
+        Ticket::take(&ground.store, &ground.spool, &*broker, &ground.tenant, 1, id.clone())
+            .await
+            .map(Ticket::repeatable)
+    };
+    let first = take(&id).await.unwrap().keep();
+    ground.upload(first.id().as_str(), csv(1)).await;
+    let again = take(&id).await.unwrap().keep();
+    assert!(matches!(take(&JobId::generate()).await, Err(NotAdmitted::TooMany { most: 1 })));
+    again.give_back(&ground.store, &ground.spool).await;
+    assert!(ground.spool.path(id.as_str()).exists());
+    assert!(matches!(take(&JobId::generate()).await, Err(NotAdmitted::TooMany { most: 1 })), "the first keeps it");
+    first.give_back(&ground.store, &ground.spool).await;
+    assert!(ground.spool.path(id.as_str()).exists());
+    take(&JobId::generate()).await.unwrap();
 }

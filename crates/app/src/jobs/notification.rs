@@ -11,16 +11,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tidegate_perfmon::TraceContext;
 use tidegate_queue::{Context, EnqueueError, EnqueueOptions, Handler, Job, JobId, Outcome, Producer, WorkerBuilder};
+use tidegate_resilience::{CircuitBreaker, CircuitBreakers, Error, Verdict};
 use uuid::Uuid;
 
 use super::again;
-use crate::breaker::Breakers;
 use crate::node::Node;
 use crate::places::Places;
 use crate::store::{NewNotification, Notification, Store, StoreError};
 use crate::telemetry::trace;
 use crate::tenant::TenantId;
-use crate::webhook::{Failure, Message, Sender};
+use crate::webhook::{Answer, Failure, Message, Sender};
 
 /// Characters of a kind, and of a user.
 const LONGEST_NAME: usize = 64;
@@ -36,6 +36,12 @@ const PLACE_PAUSE: Duration = Duration::from_secs(1);
 const MOST_PAUSES: u32 = 30;
 /// The longest that a receiver may put us off.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// Failures in a row after which nothing is posted to a receiver for a while.
+const BREAKER_FAILURES: u32 = 5;
+/// Time for which nothing is posted then.
+const BREAKER_OPEN: Duration = Duration::from_secs(30);
+/// Maximum number of receivers that have a breaker.
+const MOST_BREAKERS: usize = 10_000;
 
 /// Tells a tenant something.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -85,7 +91,8 @@ pub(crate) struct SendHandler {
 pub(crate) struct DeliverHandler {
     pub(crate) store: Store,
     pub(crate) sender: Sender,
-    pub(crate) breakers: Breakers,
+    /// One breaker per tenant and receiver.
+    pub(crate) breakers: CircuitBreakers,
     /// How many posts of one tenant go on at a time.
     pub(crate) places: Places,
 }
@@ -119,9 +126,14 @@ pub(super) fn join_deliveries(worker: WorkerBuilder, node: &Node) -> WorkerBuild
     worker.handler::<DeliverNotification, _>(DeliverHandler {
         store: node.store.clone(),
         sender: node.webhooks.clone(),
-        breakers: Breakers::default(),
+        breakers: breakers(),
         places: Places::new(usize::MAX, (at_once / SHARE).max(1)),
     })
+}
+
+fn breakers() -> CircuitBreakers {
+    let builder = CircuitBreaker::builder("webhook").consecutive_failures(BREAKER_FAILURES).open_for(BREAKER_OPEN);
+    builder.build_per_key(MOST_BREAKERS).expect("constants above zero")
 }
 
 #[async_trait::async_trait]
@@ -218,43 +230,38 @@ impl Handler<DeliverNotification> for DeliverHandler {
             // Longer each time: of thousands that wait few are looked at in vain.
             return Outcome::snooze(PLACE_PAUSE * context.delivery().clamp(1, MOST_PAUSES));
         };
-        if let Err(wait) = self.breakers.admit(&receiver) {
-            return Outcome::snooze(wait);
-        }
         let event = context.id().as_str();
         let trace = context.trace_parent().and_then(|header| header.parse::<TraceContext>().ok());
         let trace = trace.unwrap_or_else(|| trace::below(None));
-        let body = posted(&tenant, &told, event).to_string();
-        let answer = self.sender.post(&url, Some(&webhook.secret), Message { event, trace, body }).await;
-        self.judge(&tenant, id, &receiver, answer).await
+        let breaker = self.breakers.get(&receiver).classify(verdict);
+        let post = || {
+            let body = posted(&tenant, &told, event).to_string();
+            self.sender.post(&url, Some(&webhook.secret), Message { event, trace, body })
+        };
+        match breaker.call(post).await {
+            Ok(answer) => self.judge(&tenant, id, answer).await,
+            // An operator cannot move the receiver within minutes.
+            Err(Error::Inner(failure @ Failure::Private(_))) => Outcome::bury(failure),
+            Err(Error::Inner(failure)) => Outcome::retry(failure),
+            Err(refusal) => Outcome::snooze(refusal.retry_in().unwrap_or(BREAKER_OPEN)),
+        }
+    }
+}
+
+/// Returns what a post says about its receiver.
+fn verdict(answer: Result<&Answer, &Failure>) -> Verdict {
+    match answer {
+        Err(Failure::Private(_)) => Verdict::Ignored,
+        // A receiver that is too busy needs a pause as well.
+        Err(_) | Ok(Answer { status: 429 | 500.., .. }) => Verdict::Transient,
+        Ok(_) => Verdict::Success,
     }
 }
 
 impl DeliverHandler {
-    async fn judge(
-        &self,
-        tenant: &TenantId,
-        webhook: Uuid,
-        receiver: &str,
-        answer: Result<crate::webhook::Answer, Failure>,
-    ) -> Outcome {
-        let answer = match answer {
-            Ok(answer) => answer,
-            // Nobody moves the receiver within minutes.
-            Err(failure @ Failure::Private(_)) => return Outcome::bury(failure),
-            Err(failure) => {
-                self.breakers.failed(receiver);
-                return Outcome::retry(failure);
-            }
-        };
+    async fn judge(&self, tenant: &TenantId, webhook: Uuid, answer: Answer) -> Outcome {
         let status = answer.status;
         let error = format!("the answer is {status}");
-        // Whoever is too busy asks for peace as well.
-        if status >= 500 || status == 429 {
-            self.breakers.failed(receiver);
-        } else {
-            self.breakers.succeeded(receiver);
-        }
         match status {
             200..=299 => Outcome::done(json!({"status": status})),
             410 => match self.store.disable_webhook(tenant, webhook).await {

@@ -107,7 +107,7 @@ impl Ground {
         let producer = Producer::new(Arc::clone(&broker) as _);
         let notifier = Notifier { store: tables.store.clone(), producer };
         let sender = Sender::new(Duration::from_millis(300), closed_by).unwrap();
-        let (breakers, places) = (Breakers::default(), Places::new(usize::MAX, 2));
+        let (breakers, places) = (breakers(), Places::new(usize::MAX, 2));
         let deliver = DeliverHandler { store: tables.store.clone(), sender, breakers, places: places.clone() };
         let retry = RetryPolicy::new(4, Backoff::Fixed(Duration::from_millis(10))).unwrap();
         let worker = Worker::builder(Arc::clone(&broker) as _)

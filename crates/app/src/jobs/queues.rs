@@ -10,6 +10,7 @@ use super::email::{self, SendEmail};
 use super::export::{self, ExportSchedules};
 use super::import::{self, ImportSchedules};
 use super::notification::{self, DeliverNotification, SendNotification};
+use super::reindex;
 use super::report::{self, MakeReport};
 use super::schedule::{self, ExpandSchedules, RemindOfSchedule};
 use crate::files::FileKind;
@@ -103,7 +104,13 @@ pub(crate) const ALL: &[AppQueue] = &[
     },
     AppQueue {
         name: ExpandSchedules::QUEUE,
-        kinds: &[ExpandSchedules::KIND, RemindOfSchedule::KIND],
+        kinds: &[
+            ExpandSchedules::KIND,
+            RemindOfSchedule::KIND,
+            reindex::KINDS[0],
+            reindex::KINDS[1],
+            reindex::KINDS[2],
+        ],
         concurrency: "queue.schedule_concurrency",
         timeout: "queue.schedule_timeout",
         retry: RetryPolicy::default,

@@ -54,7 +54,8 @@ impl Reports {
     async fn ask(&self, job: &MakeReport) -> Result<JobId, FilesNotAdmitted> {
         let producer = Producer::new(Arc::clone(&self.broker) as _);
         let place = FilePlace { store: &self.ground.store, broker: &*self.broker, producer: &producer, most: 1 };
-        place.begin(job, None).await
+        let id = JobId::generate();
+        place.begin(job, &id, None).await.map(|()| id)
     }
 
     fn runs(&self) -> FileRuns {
@@ -147,7 +148,7 @@ async fn usage_counts_what_was_done_today() {
     let _worker = reports.work();
     let result = reports.end(&id, State::Done).await.result.unwrap();
     let (_, table) = reports.fetched(&result["csv"]).await;
-    assert_eq!(table.lines().nth(1), Some("total,total,3,0,0,0"));
+    assert_eq!(table.lines().nth(1), Some("total,total,3,0,0,0,0"));
     assert_eq!(table.lines().count(), 5, "{table}");
 }
 
@@ -189,7 +190,7 @@ async fn a_report_that_is_made_again_is_one_pair_of_files() {
 async fn a_run_whose_job_is_gone_is_forgotten() {
     let reports = Reports::over(0).await;
     let store = reports.ground.store.clone();
-    assert!(store.reserve_run("lost", &reports.ground.tenant, FileKind::Report, 1).await.unwrap());
+    store.reserve_run("lost", &reports.ground.tenant, FileKind::Report, 1).await.unwrap();
     let sweep = FilesSweep { files: reports.files.clone(), store, broker: Arc::clone(&reports.broker) as _ };
     sweep.runs(Duration::from_secs(3600)).await.unwrap();
     let pending = || reports.ground.store.pending_runs(&reports.ground.tenant, FileKind::Report);

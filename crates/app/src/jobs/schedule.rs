@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::notification::{NotTold, Notifier};
 use super::regular::Regular;
+use super::reindex;
 use super::{SendEmail, again};
 use crate::clock;
 use crate::node::Node;
@@ -89,9 +90,10 @@ pub(super) fn join(worker: WorkerBuilder, node: &Node) -> WorkerBuilder {
     let (store, producer) = (node.store.clone(), Producer::new(node.broker.clone()));
     let reminders = node.settings.reminders;
     let notifier = Notifier { store: store.clone(), producer: producer.clone() };
-    worker
+    let worker = worker
         .handler::<ExpandSchedules, _>(ExpandHandler { store, producer, reminders })
-        .handler::<RemindOfSchedule, _>(RemindHandler { notifier, reminders })
+        .handler::<RemindOfSchedule, _>(RemindHandler { notifier, reminders });
+    reindex::join(worker, node)
 }
 
 /// What one look at schedules did.

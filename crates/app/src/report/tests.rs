@@ -90,16 +90,16 @@ fn a_page_runs_nothing_and_asks_for_nothing() {
 
 #[test]
 fn usage_has_every_day_of_the_span() {
-    let known = Tally { created: 2, updated: 1, imported: 40, reminders_sent: 3 };
+    let known = Tally { created: 2, updated: 1, imported: 40, reminders_sent: 3, views: 9 };
     let days =
         BTreeMap::from([(day("2030-01-01"), known), (day("2030-01-02"), Tally { created: 1, ..Tally::default() })]);
     assert_eq!(
         table(&usage(&span("2030-01-01", "2030-01-04"), &days)),
-        "section,name,created,updated,imported,reminders_sent\n\
-         total,total,3,1,40,3\n\
-         day,2030-01-01,2,1,40,3\n\
-         day,2030-01-02,1,0,0,0\n\
-         day,2030-01-03,0,0,0,0\n"
+        "section,name,created,updated,imported,reminders_sent,views\n\
+         total,total,3,1,40,3,9\n\
+         day,2030-01-01,2,1,40,3,9\n\
+         day,2030-01-02,1,0,0,0,0\n\
+         day,2030-01-03,0,0,0,0,0\n"
     );
 }
 

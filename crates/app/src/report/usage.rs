@@ -14,7 +14,7 @@ pub(crate) fn usage(span: &Span, days: &BTreeMap<NaiveDate, Tally>) -> Report {
     Report {
         title: "Usage",
         notes: vec!["What was done on each day in UTC.".to_owned()],
-        measures: &["created", "updated", "imported", "reminders_sent"],
+        measures: &["created", "updated", "imported", "reminders_sent", "views"],
         sections: vec![
             Section { title: "In all", of: "total", lines: vec![line("total".to_owned(), total)] },
             Section { title: "By day", of: "day", lines: each.collect() },
@@ -23,6 +23,6 @@ pub(crate) fn usage(span: &Span, days: &BTreeMap<NaiveDate, Tally>) -> Report {
 }
 
 fn line(name: String, tally: Tally) -> Line {
-    let counts = [tally.created, tally.updated, tally.imported, tally.reminders_sent];
+    let counts = [tally.created, tally.updated, tally.imported, tally.reminders_sent, tally.views];
     Line { name, figures: counts.map(Figure::Count).to_vec() }
 }

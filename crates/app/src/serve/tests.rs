@@ -111,6 +111,42 @@ struct Timed {
     connection: TcpStream,
 }
 
+/// A clock in seconds that counts how often it is read.
+#[derive(Clone, Default)]
+struct Clock {
+    seconds: Arc<AtomicU64>,
+    reads: Arc<AtomicU64>,
+}
+
+impl Clock {
+    fn now(&self) -> impl Fn() -> Duration + Clone + Send + Sync + Unpin + use<> {
+        let Self { seconds, reads } = self.clone();
+        move || {
+            reads.fetch_add(1, Ordering::SeqCst);
+            Duration::from_secs(seconds.load(Ordering::SeqCst))
+        }
+    }
+
+    /// Waits until the server has accepted a connection and waits for its first bytes, then sets
+    /// the time.
+    async fn set_after_accept(&self, seconds: u64) {
+        let was_read = async || (self.reads.load(Ordering::SeqCst) > 0).then_some(());
+        tidegate_testkit::poll_until(Duration::from_secs(60), was_read).await.unwrap();
+        // The connection's task was spawned when the clock was read, so it runs before this one
+        // goes on.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        self.seconds.store(seconds, Ordering::SeqCst);
+    }
+}
+
+/// A route that answers when its request was received, in seconds.
+fn received_at() -> Router {
+    Router::new()
+        .route("/", get(|Extension(ReceivedAt(at)): Extension<ReceivedAt>| async move { at.as_secs().to_string() }))
+}
+
 impl Timed {
     async fn start() -> Self {
         let (clock, gate, arrived) = (Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -127,7 +163,7 @@ impl Timed {
         let read = move |wait: Option<Extension<BodyWait>>, body: Body| async move {
             let mut pieces = body.into_data_stream();
             // Each piece that is waited for is told, so that the test sends the next one only then.
-            while let Some(piece) = std::future::poll_fn(|cx| {
+            while let Some(piece) = poll_fn(|cx| {
                 let piece = pieces.poll_next_unpin(cx);
                 if piece.is_pending() {
                     here.notify_one();
@@ -177,6 +213,24 @@ async fn an_idle_connection_is_not_slow() {
         timed.clock.store(later.parse().unwrap(), Ordering::SeqCst);
         timed.send(&["/"]).await;
         assert_eq!(timed.answer(4).await, later);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_waits_before_its_first_request_is_not_slow() {
+    let clock = Clock::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve(listener, received_at(), settings(Duration::ZERO), Ending::default(), clock.now()));
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    for later in [30, 60] {
+        clock.set_after_accept(later).await;
+        connection.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(format!("\r\n\r\n{later}").as_bytes()) {
+            answer.push(connection.read_u8().await.unwrap());
+            assert!(answer.len() < 1_000, "{}", String::from_utf8_lossy(&answer));
+        }
     }
 }
 

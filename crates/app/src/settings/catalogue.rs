@@ -30,6 +30,23 @@ const fn secret(key: &'static str, variable: &'static str, meaning: &'static str
 
 const MODE: &str = "`on`: it refuses; `shadow`: it only counts; `off`: it isn't asked";
 
+/// A setting of an older version that is no longer read.
+#[derive(Debug)]
+pub(super) struct Retired {
+    pub(super) key: &'static str,
+    pub(super) variable: &'static str,
+    /// The advice which setting replaces it.
+    pub(super) instead: &'static str,
+}
+
+/// Settings that were removed. Setting one is a warning, so that an update does not stop a start.
+pub(super) const RETIRED: &[Retired] = &[Retired {
+    key: "performance.pool_connections",
+    variable: "TIDEGATE_PERFORMANCE_POOL_CONNECTIONS",
+    instead: "set performance.pool_in_use (TIDEGATE_PERFORMANCE_POOL_IN_USE), which is a share of each pool's \
+              connections such as 0.8, not a number of connections",
+}];
+
 /// Every setting, in the order in which they are shown.
 pub const CATALOGUE: &[Setting] = &[
     setting(
@@ -163,10 +180,34 @@ pub const CATALOGUE: &[Setting] = &[
     ),
     setting("cache.size", "TIDEGATE_CACHE_SIZE", Some("256MiB"), "memory of the in-process cache"),
     setting(
+        "cache.schedule",
+        "TIDEGATE_CACHE_SCHEDULE",
+        Some("ttl=2h, grace=1h, soft_timeout=250ms, refresh_ahead=5m, early_refresh=on, sliding=off, wait=10s"),
+        "cached schedules: options with commas between; an option that is not named keeps its default",
+    ),
+    setting(
+        "cache.tenant",
+        "TIDEGATE_CACHE_TENANT",
+        Some("ttl=10m, grace=1h, soft_timeout=250ms, refresh_ahead=1m, early_refresh=on, sliding=off, wait=10s"),
+        "cached tenants and their keys; options as for cache.schedule",
+    ),
+    setting(
+        "cache.session",
+        "TIDEGATE_CACHE_SESSION",
+        Some("ttl=24h, grace=1h, soft_timeout=250ms, refresh_ahead=0s, early_refresh=on, sliding=off, wait=10s"),
+        "cached sessions of users; options as for cache.schedule",
+    ),
+    setting(
+        "cache.preferences",
+        "TIDEGATE_CACHE_PREFERENCES",
+        Some("ttl=7d, grace=1d, soft_timeout=250ms, refresh_ahead=0s, early_refresh=on, sliding=off, wait=10s"),
+        "cached preferences of users; options as for cache.schedule",
+    ),
+    setting(
         "cache.warm_up",
         "TIDEGATE_CACHE_WARM_UP",
-        Some("0"),
-        "hottest keys that the API remembers in data_dir and loads into its cache at start, while it serves; 0: none",
+        Some("1000"),
+        "maximum number of hot keys that the API remembers, in data_dir and on Redis, and loads at its next start; 0: none",
     ),
     setting(
         "cache.warm_up_concurrency",
@@ -254,6 +295,18 @@ pub const CATALOGUE: &[Setting] = &[
         "TIDEGATE_LIMIT_PATIENCE",
         Some("40ms"),
         "longest wait of a limit for Redis, before the process decides by itself; at most redis.request_timeout counts",
+    ),
+    setting(
+        "limits.leases",
+        "TIDEGATE_LIMIT_LEASES",
+        Some("off"),
+        "on: the limiters ddos and api lease part of a busy key's limit from Redis and admit it without asking for each request",
+    ),
+    setting(
+        "limits.anomaly_interval",
+        "TIDEGATE_LIMIT_ANOMALY_INTERVAL",
+        Some("10s"),
+        "interval in which a tenant's requests are counted to flag a rate far above its usual one; 0s: off",
     ),
     setting(
         "queues",
@@ -529,10 +582,10 @@ pub const CATALOGUE: &[Setting] = &[
         "share of hits among the cache's lookups below which health suffers",
     ),
     setting(
-        "performance.pool_connections",
-        "TIDEGATE_PERFORMANCE_POOL_CONNECTIONS",
-        Some("80"),
-        "database connections in use above which health suffers, where the pools may open so many",
+        "performance.pool_in_use",
+        "TIDEGATE_PERFORMANCE_POOL_IN_USE",
+        Some("0.8"),
+        "share of a pool's connections in use for 10 s above which health suffers; pools of one connection are left out",
     ),
     setting(
         "performance.pool_wait",
@@ -622,6 +675,12 @@ pub const CATALOGUE: &[Setting] = &[
         "TIDEGATE_REDIS_PREFIX",
         Some("tidegate"),
         "what all keys on Redis begin with; each installation needs its own",
+    ),
+    setting(
+        "redis.rewrite_append_only_file",
+        "TIDEGATE_REDIS_REWRITE_APPEND_ONLY_FILE",
+        Some("on"),
+        "on: ask Redis for BGREWRITEAOF at first sight and after each restart, to remove what a torn script has left; off: never",
     ),
     setting("redis.timeout", "TIDEGATE_REDIS_TIMEOUT", Some("1s"), "longest wait for one answer of Redis to the queue"),
     setting(

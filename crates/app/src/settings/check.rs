@@ -17,7 +17,7 @@ use super::reminders::reminders;
 use super::tls::tls;
 use super::{
     AccessLogSettings, HttpSettings, InnerWorker, LimitsSettings, ListSettings, OpenTenants, QueueSettings,
-    RawSettings, RedisServers, RedisSettings, Settings, SettingsError, Tokens, WarmUpSettings, performance,
+    RawSettings, RedisServers, RedisSettings, Settings, SettingsError, Tokens, WarmUpSettings, cache, performance,
 };
 
 /// Ten years.
@@ -114,6 +114,7 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
             drain_timeout: raw.duration("http.drain_timeout", Duration::ZERO, Duration::from_secs(3600))?,
         },
         cache_size: raw.size("cache.size", 1 << 20..=1 << 40)?,
+        cache_classes: cache::classes(&raw)?,
         warm_up: WarmUpSettings {
             keys: raw.count("cache.warm_up", 0..=100_000)?,
             concurrency: raw.count("cache.warm_up_concurrency", 1..=64)?,
@@ -132,6 +133,8 @@ pub(super) fn check(raw: &RawSettings) -> Result<Settings, SettingsError> {
             new_keys: raw.count("limits.new_keys", 1..=1_000_000_000)?,
             instances: raw.required("limits.instances", "a whole number from 1", |text| text.parse().ok())?,
             patience: raw.duration("limits.patience", Duration::from_millis(1), Duration::from_secs(60))?,
+            leases: raw.switch("limits.leases")?,
+            anomaly_interval: raw.duration("limits.anomaly_interval", Duration::ZERO, Duration::from_secs(3600))?,
         },
         redis: redis(&raw)?,
         analytics_keep: raw.duration("analytics.keep", Duration::from_secs(24 * 3600), MOST_KEPT)?,
@@ -174,6 +177,7 @@ fn redis(raw: &Reader<'_>) -> Result<Option<RedisSettings>, SettingsError> {
     let lag = raw.duration("cache.replica_lag", Duration::from_millis(100), Duration::from_secs(3600))?;
     let prefix =
         raw.required("redis.prefix", "1 to 64 letters, digits, `-`, `_` or `.`", |text| Keyspace::new(text).ok())?;
+    let rewrites_append_only_file = raw.switch("redis.rewrite_append_only_file")?;
     let (url, cache_url) = (raw.redis_url("redis.url")?, raw.redis_url("redis.cache_url")?);
     let Some(url) = url else {
         return match cache_url {
@@ -186,7 +190,8 @@ fn redis(raw: &Reader<'_>) -> Result<Option<RedisSettings>, SettingsError> {
         limits: url.command_timeout(request_timeout),
         cache: cache_url.map(|url| url.command_timeout(request_timeout)),
     };
-    Ok(Some(RedisSettings { servers, keyspace: prefix, replica_lag: reads_replicas.then_some(lag) }))
+    let replica_lag = reads_replicas.then_some(lag);
+    Ok(Some(RedisSettings { servers, keyspace: prefix, replica_lag, rewrites_append_only_file }))
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ pub(super) fn read(raw: &Reader<'_>, tokens: &Tokens) -> Result<PerformanceSetti
         p99: time("performance.p99")?,
         slow_api: time("performance.slow_api")?,
         slow_query: raw.duration("performance.slow_query", MICROSECOND, LONGEST)?,
-        pool_connections: raw.count("performance.pool_connections", 1..=100_000)?,
+        pool_in_use: raw.share("performance.pool_in_use")?,
         pool_wait: time("performance.pool_wait")?,
         pool_stuck: time("performance.pool_stuck")?,
         hit_rate: raw.share("performance.hit_rate")?,

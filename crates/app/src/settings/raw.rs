@@ -1,12 +1,17 @@
 //! Settings as text, with the place each came from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::catalogue::{CATALOGUE, Setting};
+use super::catalogue::{CATALOGUE, RETIRED, Setting};
 use super::{Settings, SettingsError};
+use crate::similar::most_like;
+
+/// The prefix of most settings' variables.
+const PREFIX: &str = "TIDEGATE_";
+const ADMIN_TOKEN: &str = "tokens.admin";
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,11 +38,13 @@ impl fmt::Display for Source {
 }
 
 /// The text of every setting that somebody set.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct RawSettings {
     values: BTreeMap<&'static str, (String, Source)>,
-    /// Variables that look like settings and are none.
-    ignored: Vec<String>,
+    /// The faults of the settings, in the order in which they were found.
+    faults: Vec<SettingsError>,
+    /// Settings that are no longer read, with what to set in their place.
+    warnings: Vec<String>,
 }
 
 impl RawSettings {
@@ -47,7 +54,8 @@ impl RawSettings {
     ///
     /// # Errors
     ///
-    /// When the file can't be read, is not TOML, or holds an unknown key.
+    /// When the file can't be read or is not TOML. All other faults are reported by
+    /// [`judge`](Self::judge).
     pub fn load(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -62,7 +70,7 @@ impl RawSettings {
                 }
             }
         }
-        settings.read_environment(environment)?;
+        settings.read_environment(environment);
         Ok(settings)
     }
 
@@ -90,10 +98,19 @@ impl RawSettings {
         })
     }
 
-    /// Variables named like settings that are none, each with the one that it is most like.
-    pub fn ignored_variables(&self) -> impl Iterator<Item = (&str, Option<&'static str>)> {
-        let variables = || CATALOGUE.iter().map(|setting| setting.variable);
-        self.ignored.iter().map(move |name| (name.as_str(), nearest(name, variables())))
+    /// Adds a fault that was met outside.
+    pub(crate) fn add_fault(&mut self, fault: SettingsError) {
+        self.faults.push(fault);
+    }
+
+    /// The faults of reading: unknown names, and values that are no text.
+    pub(crate) fn take_faults(&mut self) -> Vec<SettingsError> {
+        std::mem::take(&mut self.faults)
+    }
+
+    /// A line for each retired setting that is still set: it has no effect.
+    pub(crate) fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 
     /// Checks everything.
@@ -101,8 +118,44 @@ impl RawSettings {
     /// # Errors
     ///
     /// The first setting that can't be used.
-    pub fn check(&self) -> Result<Settings, SettingsError> {
-        super::check::check(self)
+    pub fn check(self) -> Result<Settings, SettingsError> {
+        let (settings, mut faults) = self.judge();
+        match settings {
+            Some(settings) if faults.is_empty() => Ok(settings),
+            _ => Err(faults.swap_remove(0)),
+        }
+    }
+
+    /// Checks everything, and returns all faults.
+    ///
+    /// With faults, the settings are those of which each faulty one has its default. `None` where
+    /// that is no way out.
+    pub fn judge(mut self) -> (Option<Settings>, Vec<SettingsError>) {
+        let mut faults = self.take_faults();
+        let mut replaced = BTreeSet::new();
+        loop {
+            match super::check::check(&self) {
+                Ok(settings) => return (Some(settings), faults),
+                Err(fault) => {
+                    let key = match &fault {
+                        SettingsError::Invalid { setting, .. } => Some(*setting),
+                        _ => None,
+                    };
+                    // Its default is no good either, beside the other settings.
+                    if key.is_some_and(|key| !replaced.insert(key)) {
+                        return (None, faults);
+                    }
+                    faults.push(fault);
+                    let Some(key) = key else { return (None, faults) };
+                    self.values.remove(key);
+                    if key == ADMIN_TOKEN {
+                        // A bad token is one fault. That an open address needs a token would be
+                        // reported as a second.
+                        self.values.insert(key, ("a-token-in-its-place".to_owned(), Source::Default));
+                    }
+                }
+            }
+        }
     }
 
     fn read_file(&mut self, path: &Path) -> Result<(), SettingsError> {
@@ -112,62 +165,72 @@ impl RawSettings {
             path: path.to_owned(),
             reason: place_and_reason(&text, &error),
         })?;
-        self.read_table(path, "", &table)
-    }
-
-    fn read_table(&mut self, path: &Path, prefix: &str, table: &toml::Table) -> Result<(), SettingsError> {
-        for (name, value) in table {
-            let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-            if let toml::Value::Table(inner) = value {
-                self.read_table(path, &key, inner)?;
-                continue;
-            }
-            let Some(setting) = Setting::named(&key) else {
-                return Err(SettingsError::Unknown {
-                    path: path.to_owned(),
-                    nearest: nearest(&key, CATALOGUE.iter().map(|setting| setting.key)),
-                    key,
-                });
-            };
-            let source = Source::File(path.to_owned());
-            let text = scalar(value).ok_or_else(|| SettingsError::Invalid {
-                setting: setting.key,
-                origin: source.clone(),
-                reason: "wants a text, a number, true, false, or a list of texts".to_owned(),
-            })?;
-            self.values.insert(setting.key, (text, source));
-        }
+        self.read_table(path, "", &table);
         Ok(())
     }
 
-    fn read_environment(
-        &mut self,
-        environment: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<(), SettingsError> {
+    fn read_table(&mut self, path: &Path, prefix: &str, table: &toml::Table) {
+        for (name, value) in table {
+            let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+            if let toml::Value::Table(inner) = value {
+                self.read_table(path, &key, inner);
+                continue;
+            }
+            let Some(setting) = Setting::named(&key) else {
+                if let Some(retired) = RETIRED.iter().find(|retired| retired.key == key) {
+                    let warning =
+                        format!("settings file {}: `{key}` is no longer read: {}", path.display(), retired.instead);
+                    self.warnings.push(warning);
+                    continue;
+                }
+                self.faults.push(SettingsError::Unknown {
+                    path: path.to_owned(),
+                    nearest: most_like(&key, CATALOGUE.iter().map(|setting| setting.key)),
+                    key,
+                });
+                continue;
+            };
+            let source = Source::File(path.to_owned());
+            let Some(text) = scalar(value) else {
+                self.faults.push(SettingsError::Invalid {
+                    setting: setting.key,
+                    origin: source,
+                    reason: "wants a text, a number, true, false, or a list of texts".to_owned(),
+                });
+                continue;
+            };
+            self.values.insert(setting.key, (text, source));
+        }
+    }
+
+    fn read_environment(&mut self, environment: impl IntoIterator<Item = (OsString, OsString)>) {
         for (name, value) in environment {
             let Some(name) = name.to_str() else { continue };
             let Some(setting) = CATALOGUE.iter().find(|setting| setting.variable == name) else {
-                if is_meant_for_us(name) {
-                    self.ignored.push(name.to_owned());
+                if let Some(retired) = RETIRED.iter().find(|retired| retired.variable == name) {
+                    let warning = format!("environment variable {name} is no longer read: {}", retired.instead);
+                    self.warnings.push(warning);
+                } else if is_meant_for_us(name) {
+                    let nearest = nearest_variable(name);
+                    self.faults.push(SettingsError::UnknownVariable { name: name.to_owned(), nearest });
                 }
                 continue;
             };
             let source = Source::Variable(setting.variable);
-            let value = value.into_string().map_err(|_| SettingsError::Invalid {
-                setting: setting.key,
-                origin: source.clone(),
-                reason: "is not UTF-8".to_owned(),
-            })?;
+            let Ok(value) = value.into_string() else {
+                let reason = "is not UTF-8".to_owned();
+                self.faults.push(SettingsError::Invalid { setting: setting.key, origin: source, reason });
+                continue;
+            };
             self.values.insert(setting.key, (value, source));
         }
-        Ok(())
     }
 }
 
 /// Whether a variable that no setting knows is likely a setting's name misspelt. Kubernetes names a service `tidegate`
 /// in variables of its own, such as `TIDEGATE_SERVICE_HOST` and `TIDEGATE_PORT_8080_TCP`.
 fn is_meant_for_us(name: &str) -> bool {
-    name.strip_prefix("TIDEGATE_").is_some_and(|rest| {
+    name.strip_prefix(PREFIX).is_some_and(|rest| {
         !rest.contains("SERVICE_HOST") && !rest.contains("SERVICE_PORT") && !rest.split('_').any(|word| word == "PORT")
     })
 }
@@ -195,14 +258,12 @@ fn scalar(value: &toml::Value) -> Option<String> {
     }
 }
 
-/// The known name that shares most of its beginning and end, so that a typo is found at a glance.
-fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
-    let likeness = |known: &str| {
-        let head = known.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
-        let tail = known.bytes().rev().zip(name.bytes().rev()).take_while(|(a, b)| a == b).count();
-        (head + tail).min(known.len()).min(name.len())
-    };
-    known.max_by_key(|known| likeness(known)).filter(|known| likeness(known) >= 3)
+/// The variable that is most like that name. The prefix is not compared, so that
+/// `TIDEGATE_REDIS_URL` finds `REDIS_URL`.
+fn nearest_variable(name: &str) -> Option<&'static str> {
+    let without = |name: &'static str| name.strip_prefix(PREFIX).unwrap_or(name);
+    let like = most_like(name.strip_prefix(PREFIX)?, CATALOGUE.iter().map(|setting| without(setting.variable)))?;
+    CATALOGUE.iter().map(|setting| setting.variable).find(|variable| without(variable) == like)
 }
 
 #[cfg(test)]
@@ -228,7 +289,7 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_named_with_the_nearest_known() {
-        let message = from_file("[limits]\napi_blok = '1s'").unwrap_err().to_string();
+        let message = from_file("[limits]\napi_blok = '1s'").unwrap().check().unwrap_err().to_string();
         assert!(message.contains("limits.api_blok") && message.contains("limits.api_block"), "{message}");
     }
 
@@ -259,13 +320,66 @@ mod tests {
         let names =
             ["TIDEGATE_LISTN", "TIDEGATE_SERVICE_HOST", "TIDEGATE_API_PORT_8080_TCP", "TIDEGATE_LISTEN", "HOME"];
         let raw = RawSettings::load(None, names.map(|name| (name.into(), "127.0.0.1:0".into()))).unwrap();
-        assert_eq!(raw.ignored_variables().collect::<Vec<_>>(), [("TIDEGATE_LISTN", Some("TIDEGATE_LISTEN"))]);
+        let faults: Vec<_> = raw.judge().1.iter().map(ToString::to_string).collect();
+        assert_eq!(faults, ["unknown environment variable TIDEGATE_LISTN (did you mean TIDEGATE_LISTEN?)"]);
+        let like = |name| nearest_variable(name).unwrap_or_default();
+        assert_eq!((like("TIDEGATE_REDIS_URL"), like("TIDEGATE_ADMIN_TOKN")), ("REDIS_URL", "TIDEGATE_ADMIN_TOKEN"));
+        assert_eq!(nearest_variable("TIDEGATE_SOMETHING_ELSE"), None);
+    }
+
+    #[test]
+    fn a_retired_setting_is_a_warning_that_names_its_replacement() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "[performance]\npool_connections = 80").unwrap();
+        let variable = ("TIDEGATE_PERFORMANCE_POOL_CONNECTIONS".into(), "80".into());
+        let mut raw = RawSettings::load(Some(file.path()), [variable]).unwrap();
+        let warnings = raw.take_warnings();
+        assert_eq!(warnings.len(), 2, "{warnings:#?}");
+        for (warning, old) in
+            warnings.iter().zip(["`performance.pool_connections`", "TIDEGATE_PERFORMANCE_POOL_CONNECTIONS"])
+        {
+            assert!(warning.contains(old) && warning.contains("not a number of connections"), "{warning}");
+        }
+        for retired in RETIRED {
+            assert!(Setting::named(retired.key).is_none(), "{} is retired and read", retired.key);
+            let is_named = CATALOGUE.iter().any(|setting| retired.instead.contains(setting.key));
+            assert!(is_named, "{} has no replacement", retired.key);
+        }
+        let (settings, faults) = raw.judge();
+        assert!(settings.is_some() && faults.is_empty(), "{faults:#?}");
+    }
+
+    #[test]
+    fn all_faults_are_found_at_once() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "listn = 'a'\nlog = { a = 1 }\n[cache]\nsize = 1.5\n[http]\nmax_body = 'x'")
+            .unwrap();
+        let variables = [
+            ("TIDEGATE_LISTEN", "0.0.0.0:80"),
+            ("TIDEGATE_ADMIN_TOKEN", "short"),
+            ("TIDEGATE_REDIS_PREFIX", "a b"),
+            ("TIDEGATE_LIMT_API", "1/s"),
+        ];
+        let variables = variables.map(|(name, value)| (name.into(), value.into()));
+        let (settings, faults) = RawSettings::load(Some(file.path()), variables).unwrap().judge();
+        let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        let named =
+            ["listn", "log.a", "cache.size", "TIDEGATE_LIMT_API", "tokens.admin", "http.max_body", "redis.prefix"];
+        assert_eq!(faults.len(), named.len(), "{faults:#?}");
+        for name in named {
+            assert_eq!(faults.iter().filter(|fault| fault.contains(name)).count(), 1, "{name}: {faults:#?}");
+        }
+        assert!(settings.is_some(), "what is left can be looked at");
+        let half = [("TIDEGATE_TLS_CERTIFICATE".into(), "certificate.pem".into())];
+        let (settings, faults) = RawSettings::load(None, half).unwrap().judge();
+        assert_eq!((settings.is_some(), faults.len()), (true, 1), "a fault is reported once: {faults:#?}");
     }
 
     #[test]
     fn a_value_that_is_no_text_is_refused_not_guessed() {
         let value = std::os::unix::ffi::OsStringExt::from_vec(vec![b'/', 0xff]);
-        let error = RawSettings::load(None, [("TIDEGATE_DATA_DIR".into(), value)]).unwrap_err().to_string();
+        let error =
+            RawSettings::load(None, [("TIDEGATE_DATA_DIR".into(), value)]).unwrap().check().unwrap_err().to_string();
         assert!(error.contains("data_dir") && error.contains("TIDEGATE_DATA_DIR"), "{error}");
     }
 }

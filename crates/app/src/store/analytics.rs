@@ -10,7 +10,9 @@ use serde::Serialize;
 use tidegate_cache::Touched;
 use uuid::Uuid;
 
-use super::sql::analytics::{ADD, INSERT, REMOVE_OLD, SPAN, TAKE};
+use super::sql::analytics::{
+    ADD, ADD_VIEWS, INSERT, RAISE_STREAM, REMOVE_OLD, REMOVE_OLD_VIEWS, REMOVE_STREAMS, SPAN, TAKE,
+};
 use super::value::{Row, Value};
 use super::{Change, Snapshot, Store, StoreError};
 use crate::clock;
@@ -27,10 +29,12 @@ pub(crate) enum Activity {
     Imported,
     /// Reminders sent.
     Reminded,
+    /// Schedules read, one by one.
+    Viewed,
 }
 
 impl Activity {
-    const ALL: [Self; 4] = [Self::Created, Self::Updated, Self::Imported, Self::Reminded];
+    const ALL: [Self; 5] = [Self::Created, Self::Updated, Self::Imported, Self::Reminded, Self::Viewed];
 
     fn name(self) -> &'static str {
         match self {
@@ -38,6 +42,7 @@ impl Activity {
             Self::Updated => "updated",
             Self::Imported => "imported",
             Self::Reminded => "reminded",
+            Self::Viewed => "viewed",
         }
     }
 }
@@ -53,6 +58,8 @@ pub struct Tally {
     pub imported: u64,
     /// Reminders sent.
     pub reminders_sent: u64,
+    /// Schedules read, one by one.
+    pub views: u64,
 }
 
 impl Tally {
@@ -63,6 +70,7 @@ impl Tally {
             updated: self.updated.saturating_add(other.updated),
             imported: self.imported.saturating_add(other.imported),
             reminders_sent: self.reminders_sent.saturating_add(other.reminders_sent),
+            views: self.views.saturating_add(other.views),
         }
     }
 
@@ -72,6 +80,7 @@ impl Tally {
             Activity::Updated => &mut self.updated,
             Activity::Imported => &mut self.imported,
             Activity::Reminded => &mut self.reminders_sent,
+            Activity::Viewed => &mut self.views,
         };
         *count = count.saturating_add(n);
     }
@@ -119,13 +128,63 @@ impl Store {
     pub(crate) async fn remove_days_before(&self, first: NaiveDate) -> Result<u64, StoreError> {
         let remove = || async {
             let mut change = self.begin_once().await?;
-            let removed = change.run(&REMOVE_OLD, &[begin_of(first).into()], Touched::new()).await?;
+            let mut removed = 0;
+            for statement in [&REMOVE_OLD, &REMOVE_OLD_VIEWS] {
+                removed += change.run(statement, &[begin_of(first).into()], Touched::new()).await?;
+            }
             if removed > 0 {
                 change.commit().await?;
             }
             Ok(removed)
         };
         self.db.insist(remove).await
+    }
+}
+
+/// Schedules of one tenant that were read on one day, one by one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Views {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The day, UTC.
+    pub day: NaiveDate,
+    /// How many reads.
+    pub count: i64,
+}
+
+impl Store {
+    /// Adds a batch of views, unless the batch of that number of that stream, or a later one, was
+    /// added before. A tenant that is deleted by now has none.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be written: nothing was added. Where the outcome of the commit is
+    /// not known, the batch may have been added, and can be given again under its number.
+    pub async fn add_views(&self, stream: &str, number: u64, views: &[Views]) -> Result<(), StoreError> {
+        let number = i64::try_from(number).unwrap_or(i64::MAX);
+        // In one order: two processes that add to the same days would otherwise wait for each other
+        // for ever.
+        let mut views: Vec<&Views> = views.iter().collect();
+        views.sort_unstable_by_key(|views| (views.tenant.as_str(), views.day));
+        let mut change = self.begin_once().await?;
+        let values = [stream.into(), number.into(), clock::now().into()];
+        if change.run(&RAISE_STREAM, &values, Touched::new()).await? == 0 {
+            return Ok(());
+        }
+        for Views { tenant, day, count } in views {
+            let values = [tenant.as_str().into(), begin_of(*day).into(), (*count).into()];
+            change.run(&ADD_VIEWS, &values, Touched::new()).await?;
+        }
+        change.commit().await
+    }
+
+    /// Removes the numbers of streams without a batch since `since`.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be written.
+    pub(crate) async fn remove_idle_streams(&self, since: DateTime<Utc>) -> Result<u64, StoreError> {
+        self.write_alone(&REMOVE_STREAMS, &[since.into()]).await
     }
 }
 
@@ -146,16 +205,16 @@ impl Change {
     async fn roll(&mut self, limit: u32) -> Result<u64, StoreError> {
         let taken = self.all(&TAKE, &[clock::now().into(), i64::from(limit).into()]).await?;
         // In one order: two that add to the same days would else wait for each other for ever.
-        let mut days: BTreeMap<(String, i64, Activity), u64> = BTreeMap::new();
+        let mut days: BTreeMap<(String, i64, String), u64> = BTreeMap::new();
         for row in &taken {
-            let (activity, n) = read(row)?;
+            let (kind, n) = read(row)?;
             let day = begin_of(row.time("at")?.date_naive()).timestamp_millis();
-            let sum = days.entry((row.text("tenant_id")?, day, activity)).or_default();
+            let sum = days.entry((row.text("tenant_id")?, day, kind)).or_default();
             *sum = sum.saturating_add(n);
         }
-        for ((tenant, day, activity), n) in &days {
+        for ((tenant, day, kind), n) in &days {
             let n = i64::try_from(*n).unwrap_or(i64::MAX);
-            self.run(&ADD, &[tenant.into(), (*day).into(), activity.name().into(), n.into()], Touched::new()).await?;
+            self.run(&ADD, &[tenant.into(), (*day).into(), kind.into(), n.into()], Touched::new()).await?;
         }
         Ok(taken.len() as u64)
     }
@@ -185,18 +244,20 @@ fn span_values(tenant: &TenantId, from: NaiveDate, to: NaiveDate) -> [Value<'_>;
 fn tallies(rows: &[Row]) -> Result<BTreeMap<NaiveDate, Tally>, StoreError> {
     let mut days: BTreeMap<NaiveDate, Tally> = BTreeMap::new();
     for row in rows {
-        let (activity, n) = read(row)?;
-        days.entry(row.time("day")?.date_naive()).or_default().add(activity, n);
+        let (kind, n) = read(row)?;
+        // A newer process may count what this one does not know: it is left out.
+        if let Some(activity) = Activity::ALL.into_iter().find(|activity| activity.name() == kind) {
+            days.entry(row.time("day")?.date_naive()).or_default().add(activity, n);
+        }
     }
     Ok(days)
 }
 
-fn read(row: &Row) -> Result<(Activity, u64), StoreError> {
-    let unreadable = |column| StoreError::Unreadable { table: "activity", id: String::new(), column };
-    let kind = row.text("kind")?;
-    let activity = Activity::ALL.into_iter().find(|activity| activity.name() == kind);
-    let n = u64::try_from(row.int("n")?).map_err(|_| unreadable("n"))?;
-    Ok((activity.ok_or_else(|| unreadable("kind"))?, n))
+/// The kind of a row, known or not, and its count.
+fn read(row: &Row) -> Result<(String, u64), StoreError> {
+    let unreadable = |_| StoreError::Unreadable { table: "activity", id: String::new(), column: "n" };
+    let n = u64::try_from(row.int("n")?).map_err(unreadable)?;
+    Ok((row.text("kind")?, n))
 }
 
 fn begin_of(day: NaiveDate) -> DateTime<Utc> {

@@ -12,7 +12,7 @@ use super::db::Write;
 use super::purge::{Invalidation, NOBODY};
 use super::sql::Sql;
 use super::value::{Row, Value};
-use super::{Store, StoreError};
+use super::{OWED, Store, StoreError};
 use crate::cache_keys;
 use crate::tenant::TenantId;
 
@@ -120,7 +120,7 @@ impl Change {
     #[cfg(test)]
     pub(super) fn connection(&mut self) -> &mut sqlx::SqliteConnection {
         match &mut self.write {
-            Write::Sqlite(transaction) => transaction,
+            Write::Sqlite { transaction, .. } => transaction,
             Write::Postgres(_) => panic!("a test of SQLite"),
         }
     }
@@ -135,6 +135,23 @@ impl Change {
     /// When the commit fails: nothing was written and nothing is invalidated. [`StoreError::OutcomeUnknown`] where that is not
     /// known; then all that it touched is invalidated.
     pub async fn commit(self) -> Result<(), StoreError> {
+        // Until the line behind the commit has run, even this process has not acted on it, and a
+        // client may ask here that has seen the new rows through another process.
+        self.commit_from(NOBODY).await
+    }
+
+    /// As [`commit`](Self::commit), within a write through the cache, which sees to what this
+    /// process holds: after a commit nothing is invalidated here. Other processes hear that the
+    /// invalidation comes from `origin`.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit).
+    pub(super) async fn commit_through(self, origin: i64) -> Result<(), StoreError> {
+        self.commit_from(origin).await
+    }
+
+    async fn commit_from(self, origin: i64) -> Result<(), StoreError> {
         let commit = async move {
             let Self { mut write, store, touched, news, time } = self;
             let stale = |kind, name| Invalidation { kind, name, class: None };
@@ -142,9 +159,7 @@ impl Change {
             let tags = touched.tags().chain(&news).map(|tag| stale("tag", tag.as_str()));
             // Five hundred rows of one list touch one tag: it is written once.
             let invalidations: BTreeSet<_> = keys.chain(tags).collect();
-            // Until the line behind the commit has run, even this process has not acted on it, and a client may
-            // ask here that has seen the new rows through another process.
-            store.tell(&mut write, invalidations, NOBODY).await?;
+            store.tell(&mut write, invalidations, origin).await?;
             let committed = write.commit().await;
             time.record();
             if !matches!(committed, Ok(()) | Err(StoreError::OutcomeUnknown(_))) {
@@ -152,9 +167,14 @@ impl Change {
             }
             store.db.changed(touched.tags());
             news.iter().for_each(|tag| store.news.tell(tag));
+            if origin != NOBODY && committed.is_ok() {
+                return committed;
+            }
             if let Err(owed) = store.cache.invalidate(&touched).await {
                 // Not lost: this process keeps it, and the rows above tell every other one.
-                tracing::warn!(error = %owed, "an invalidation waits until the shared cache can be told");
+                if let Some(unlogged) = OWED.count() {
+                    tracing::warn!(error = %owed, unlogged, "an invalidation waits until the shared cache can be told");
+                }
             }
             committed
         };

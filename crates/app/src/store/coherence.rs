@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::purge::{Invalidation, Purge};
 use super::sql::invalidations::{BEHIND, LAST};
 use super::value::Row;
-use super::{DatabaseUrl, Db, News, Store, StoreError};
+use super::{DatabaseUrl, Db, News, Origins, Store, StoreError};
 use crate::cache_keys;
 use listen::Listening;
 pub use listen::Lost;
@@ -69,7 +69,7 @@ impl Coherence {
         let known = Known::of(options.get_filename());
         let hearers = Hearers::of(store);
         let mut watcher =
-            Watcher { connection, version, position, hearers, origin: store.origin, known: known.clone() };
+            Watcher { connection, version, position, hearers, origins: store.origins.clone(), known: known.clone() };
         if store.cache.owed().is_some() {
             // A process that was killed may have committed without telling the shared cache.
             watcher.retell().await?;
@@ -144,7 +144,7 @@ struct Watcher {
     /// The last invalidation that was acted on.
     position: i64,
     hearers: Hearers,
-    origin: i64,
+    origins: Origins,
     known: Known,
 }
 
@@ -207,7 +207,7 @@ impl Watcher {
             tracing::info!("invalidations were removed before this process read them: the cache is cleared");
             self.hearers.start_anew().await;
         }
-        let others = rows.iter().filter(|row| row.origin != self.origin);
+        let others = rows.iter().filter(|row| !self.origins.have_acted_on(row.origin));
         self.hearers.act_on(others.map(Written::invalidation)).await;
         // Last, so that a look that failed half-way is made again.
         self.position = last;
@@ -253,7 +253,9 @@ impl Hearers {
         }
         if let Err(owed) = self.cache.invalidate(&touched).await {
             // Until it can be told, this process reads nothing from there.
-            tracing::warn!(error = %owed, "invalidations wait until the shared cache can be told");
+            if let Some(unlogged) = super::OWED.count() {
+                tracing::warn!(error = %owed, unlogged, "invalidations wait until the shared cache can be told");
+            }
         }
     }
 

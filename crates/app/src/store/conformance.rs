@@ -28,6 +28,8 @@ macro_rules! scenarios {
 }
 
 scenarios![
+    analytics::a_batch_of_views_counts_once,
+    analytics::a_kind_of_a_newer_version_is_left_out,
     analytics::an_import_counts_what_it_brought_in_with_each_chunk,
     analytics::days_are_told_apart_and_old_ones_go,
     analytics::what_is_read_is_what_was_done_however_it_is_rolled,
@@ -36,10 +38,12 @@ scenarios![
     imports::an_import_goes_on_where_the_last_commit_stands,
     imports::of_two_workers_at_one_position_only_one_takes_the_step,
     imports::of_uploads_that_begin_together_no_two_get_the_last_place,
+    imports::a_repeated_id_begins_a_new_import_once_the_earlier_one_is_closed,
     imports::places_are_counted_until_they_are_given_back_or_the_import_is_over,
     keys::a_key_is_listed_and_revoked_by_its_own_tenant_alone,
     keys::a_tenant_has_so_many_keys_and_no_more,
     preferences::preferences_are_a_users_and_go_with_it,
+    preferences::preferences_are_written_through_the_cache_of_their_process,
     notifications::numbers_have_no_holes_and_one_source_is_told_once,
     notifications::two_processes_take_turns,
     notifications::what_is_old_goes_from_the_front,

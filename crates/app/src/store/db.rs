@@ -11,6 +11,7 @@ use std::time::Duration;
 use rand::RngExt;
 use sqlx::{Sqlite, Transaction};
 use tidegate_cache::Tag;
+use tidegate_queue::OpenFile;
 use tokio::time::Instant;
 
 use super::StoreError;
@@ -38,6 +39,7 @@ pub(super) enum Db {
     Sqlite {
         reader: Connections<Sqlite>,
         writer: Connections<Sqlite>,
+        file: OpenFile,
     },
     Postgres(Server),
 }
@@ -45,7 +47,7 @@ pub(super) enum Db {
 /// An open transaction that writes. Dropped without [`commit`](Self::commit), it never was.
 #[derive(Debug)]
 pub(super) enum Write {
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite { transaction: Transaction<'static, Sqlite>, file: OpenFile },
     Postgres(Lent),
 }
 
@@ -129,7 +131,11 @@ impl Db {
     pub(super) async fn begin(&self) -> Result<Write, StoreError> {
         Ok(match self {
             // A deferred transaction that turns into a writer later fails at once, in spite of the busy time-out.
-            Self::Sqlite { writer, .. } => Write::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Sqlite { writer, file, .. } => {
+                file.ensure_in_place().map_err(StoreError::Gone)?;
+                let transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+                Write::Sqlite { transaction, file: file.clone() }
+            }
             Self::Postgres(server) => {
                 let mut lent = server.lend().await?;
                 lent.begin().await?;
@@ -142,7 +148,9 @@ impl Db {
     /// committed by now, where there is one.
     pub(super) async fn begin_snapshot(&self) -> Result<Write, StoreError> {
         Ok(match self {
-            Self::Sqlite { reader, .. } => Write::Sqlite(reader.begin_with("BEGIN").await?),
+            Self::Sqlite { reader, file, .. } => {
+                Write::Sqlite { transaction: reader.begin_with("BEGIN").await?, file: file.clone() }
+            }
             Self::Postgres(server) => {
                 let replica = match server.replicas() {
                     Some(replicas) => replicas.lend_up_to_date().await,
@@ -187,10 +195,18 @@ impl Db {
         }
     }
 
+    /// Fails if the file was deleted, moved or replaced while it is open. A server has none.
+    pub(super) fn ensure_in_place(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite { file, .. } => file.ensure_in_place().map_err(StoreError::Gone),
+            Self::Postgres(_) => Ok(()),
+        }
+    }
+
     /// The pools of connections.
     pub(super) fn pools(&self) -> Vec<WatchedPool> {
         match self {
-            Self::Sqlite { reader, writer } => vec![reader.watched().clone(), writer.watched().clone()],
+            Self::Sqlite { reader, writer, .. } => vec![reader.watched().clone(), writer.watched().clone()],
             Self::Postgres(server) => server.pools(),
         }
     }
@@ -198,7 +214,7 @@ impl Db {
     /// Closes every connection, after the statements in flight.
     pub(super) async fn close(&self) {
         match self {
-            Self::Sqlite { reader, writer } => {
+            Self::Sqlite { reader, writer, .. } => {
                 reader.close().await;
                 writer.close().await;
             }
@@ -211,7 +227,7 @@ impl Write {
     /// Runs a statement; how many rows it wrote.
     pub(super) async fn run(&mut self, sql: &'static Sql, values: &[Value<'_>]) -> Result<u64, StoreError> {
         Ok(match self {
-            Self::Sqlite(transaction) => sql.with(values).execute(&mut **transaction).await?.rows_affected(),
+            Self::Sqlite { transaction, .. } => sql.with(values).execute(&mut **transaction).await?.rows_affected(),
             Self::Postgres(lent) => lent.run(sql, values).await?,
         })
     }
@@ -219,7 +235,9 @@ impl Write {
     /// A row as the transaction sees it.
     pub(super) async fn one(&mut self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Option<Row>, StoreError> {
         Ok(match self {
-            Self::Sqlite(transaction) => sql.with(values).fetch_optional(&mut **transaction).await?.map(Row::from),
+            Self::Sqlite { transaction, .. } => {
+                sql.with(values).fetch_optional(&mut **transaction).await?.map(Row::from)
+            }
             Self::Postgres(lent) => lent.one(sql, values).await?.map(Row::from),
         })
     }
@@ -227,7 +245,7 @@ impl Write {
     /// All rows as the transaction sees them.
     pub(super) async fn all(&mut self, sql: &'static Sql, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
         Ok(match self {
-            Self::Sqlite(transaction) => rows(sql.with(values).fetch_all(&mut **transaction).await?),
+            Self::Sqlite { transaction, .. } => rows(sql.with(values).fetch_all(&mut **transaction).await?),
             Self::Postgres(lent) => rows(lent.all(sql, values).await?),
         })
     }
@@ -236,10 +254,16 @@ impl Write {
     ///
     /// # Errors
     ///
-    /// [`StoreError::OutcomeUnknown`] when the server was lost on the way: the rows may be there. Otherwise they are not.
+    /// [`StoreError::OutcomeUnknown`] when the server or the file was lost on the way: the rows may
+    /// be there. Otherwise they are not.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(transaction) => Ok(transaction.commit().await?),
+            Self::Sqlite { transaction, file } => {
+                transaction.commit().await?;
+                // One that was deleted since the transaction began has taken the rows with it; one
+                // that was moved has them, and may be moved back.
+                file.ensure_in_place().map_err(|error| StoreError::OutcomeUnknown(error.into()))
+            }
             Self::Postgres(lent) => lent.commit().await,
         }
     }

@@ -16,6 +16,7 @@ use crate::import::{Chunk, Position};
 use crate::tenant::TenantId;
 
 pub use failure::{FailedImport, ImportFailure};
+pub(crate) use pending::Reserved;
 
 /// How far an import has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,12 +11,13 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row};
 use tidegate_cache::TieredCache;
+use tidegate_queue::OpenFile;
 
 use super::db::Db;
 use super::news::News;
 use super::pool::Connections;
 use super::sql::tenants::INSTALLATION;
-use super::{Coherence, Store, StoreError, prune};
+use super::{Coherence, Origins, Store, StoreError, prune};
 use tokio_util::sync::CancellationToken;
 
 pub use postgres::{ServerError, ServerFault};
@@ -141,10 +142,12 @@ impl Store {
             db: Db::Sqlite {
                 reader: Connections::new("app-read", READERS, reader),
                 writer: Connections::new("app-write", WRITERS, writer),
+                file: OpenFile::at(path)
+                    .map_err(|source| OpenError::Directory { path: directory.to_owned(), source })?,
             },
             cache,
             installation: installation.into(),
-            origin: new_origin(),
+            origins: Origins::new(),
             changes: Arc::default(),
             news: News::default(),
         };
@@ -163,16 +166,20 @@ impl Store {
 /// A full disk makes SQLite roll back by itself, after which sqlx takes the connection to be inside a transaction for
 /// ever. Such a one is closed instead of handed out.
 fn pool(connections: u32) -> SqlitePoolOptions {
-    SqlitePoolOptions::new().max_connections(connections).max_lifetime(None).idle_timeout(None).before_acquire(
-        |connection, _| {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        // The component `pool_wait` reports waits, by a threshold that operators set.
+        .acquire_slow_threshold(Duration::MAX)
+        .before_acquire(|connection, _| {
             Box::pin(async move {
                 match connection.begin_with("BEGIN").await {
                     Ok(transaction) => Ok(transaction.rollback().await.is_ok()),
                     Err(_) => Ok(false),
                 }
             })
-        },
-    )
+        })
 }
 
 /// Makes the directory, and holds its lock, so that processes that start together migrate one after the other.
@@ -244,11 +251,6 @@ pub(super) async fn inspect(path: &Path) -> Result<(), OpenError> {
     connection.close().await.map_err(failed)
 }
 
-/// Marks the invalidations of this process.
-fn new_origin() -> i64 {
-    uuid::Uuid::new_v4().as_u64_pair().0.cast_signed()
-}
-
 fn newest(migrations: &Migrator) -> i64 {
     migrations.iter().map(|migration| migration.version).max().unwrap_or_default()
 }
@@ -300,6 +302,11 @@ mod tests {
 
     async fn open(path: &Path) -> Result<(Store, Coherence), OpenError> {
         Store::open(path, |_| TieredCache::builder().build(), CancellationToken::new()).await
+    }
+
+    #[test]
+    fn a_wait_for_a_connection_is_not_logged_by_sqlx() {
+        assert_eq!(pool(1).get_acquire_slow_threshold(), Duration::MAX);
     }
 
     #[tokio::test]

@@ -81,7 +81,9 @@ impl Purge {
         };
         let removed = done.unwrap_or_else(|owed| {
             // Not lost: this process keeps it and tells it later, and until then reads nothing that others share.
-            tracing::warn!(error = %owed, "a purge waits until the shared cache can be told");
+            if let Some(unlogged) = super::OWED.count() {
+                tracing::warn!(error = %owed, unlogged, "a purge waits until the shared cache can be told");
+            }
             owed.removed
         });
         is_counted.then_some(removed)
@@ -113,7 +115,7 @@ impl Store {
         self.db
             .insist(|| async {
                 let mut write = self.db.begin().await?;
-                self.tell(&mut write, purge.rows(), self.origin).await?;
+                self.tell(&mut write, purge.rows(), self.origins.own()).await?;
                 write.commit().await
             })
             .await?;

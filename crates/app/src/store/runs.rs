@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 use tidegate_cache::Touched;
 
 use super::files::StoredFile;
-use super::sql::runs::{CLOSE, FILES_OF, FINISH, OLD, OPEN, PENDING, REMOVE, RESERVE};
+use super::sql::runs::{CLOSE, FILES_OF, FINISH, OLD, OPEN, PENDING, RELEASE, REMOVE};
 use super::sql::tenants::TENANT_TO_CHANGE;
 use super::value::Value;
-use super::{Store, StoreError};
+use super::{Reserved, Store, StoreError};
 use crate::clock;
 use crate::files::{FileId, FileKind};
 use crate::tenant::TenantId;
@@ -52,7 +52,7 @@ pub(crate) struct OldRun {
 }
 
 impl Store {
-    /// Takes a place for a run, unless the tenant has `most` of its kind under way. Whether it did.
+    /// Takes a place for a run, unless the tenant has `most` of its kind under way.
     ///
     /// Count and insert are one transaction: of requests that come together no two get the last place.
     ///
@@ -65,17 +65,23 @@ impl Store {
         tenant: &TenantId,
         kind: FileKind,
         most: u32,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Reserved, StoreError> {
         let reserve = || async {
             let mut change = self.begin_once().await?;
             change.one(&TENANT_TO_CHANGE, &[tenant.as_str().into()]).await?;
             let pending = change.all(&PENDING, &[tenant.as_str().into(), kind.name().into()]).await?;
-            if pending.len() >= usize::try_from(most).unwrap_or(usize::MAX) {
-                return Ok(false);
+            for run in &pending {
+                // A repeated request keeps its place.
+                if run.text("id")? == id {
+                    return Ok(Reserved::Found);
+                }
             }
-            change.run(&RESERVE, &begun(id, tenant, kind), Touched::new()).await?;
+            if pending.len() >= usize::try_from(most).unwrap_or(usize::MAX) {
+                return Ok(Reserved::Full);
+            }
+            change.run(&OPEN, &begun(id, tenant, kind), Touched::new()).await?;
             change.commit().await?;
-            Ok(true)
+            Ok(Reserved::New)
         };
         self.db.insist(reserve).await
     }
@@ -161,6 +167,15 @@ impl Store {
     /// When the database can't be written.
     pub(crate) async fn close_run(&self, id: &str) -> Result<(), StoreError> {
         self.write_alone(&CLOSE, &[clock::now().into(), id.into()]).await.map(|_| ())
+    }
+
+    /// Gives the place of a run back whose job was not enqueued. A run that has made its files stays.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be written.
+    pub(crate) async fn release_run(&self, id: &str) -> Result<(), StoreError> {
+        self.write_alone(&RELEASE, &[id.into()]).await.map(|_| ())
     }
 
     /// Forgets a run. Its files stay.

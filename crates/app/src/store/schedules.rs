@@ -9,7 +9,9 @@ use tidegate_cache::Touched;
 use uuid::Uuid;
 
 use super::sql::Sql;
-use super::sql::schedules::{CREATED_AT, DELETE, INSERT, INSERT_ONCE, MADE_BEFORE, NEWEST, PAGE, REPLACE, SCHEDULE};
+use super::sql::schedules::{
+    CREATED_AT, DELETE, INSERT, INSERT_ONCE, MADE_BEFORE, NEWEST, PAGE, REINDEX, REPLACE, SCHEDULE,
+};
 use super::value::{Row, Value};
 use super::{Activity, Change, Store, StoreError};
 use crate::cache_keys;
@@ -258,6 +260,39 @@ impl Store {
             Ok(Some(schedule))
         };
         self.db.insist(replace).await
+    }
+
+    /// Works out anew when these schedules are due, and drops what is cached of them. Returns how
+    /// many of them the tenant has. Safe to repeat: a schedule that changes meanwhile is left as it
+    /// is.
+    ///
+    /// # Errors
+    ///
+    /// When the database can't be read or written.
+    pub(crate) async fn reindex_schedules(&self, tenant: &TenantId, ids: &[Uuid]) -> Result<u64, StoreError> {
+        // In the order in which reminders are prepared: otherwise the two could wait for each other's rows.
+        let mut sorted = ids.to_vec();
+        sorted.sort_unstable();
+        let sorted = &sorted;
+        let reindex = || async {
+            let mut change = self.begin_once().await?;
+            let mut reindexed = 0;
+            for id in sorted {
+                let Some(row) = change.one(&SCHEDULE, &[(*id).into(), tenant.as_str().into()]).await? else { continue };
+                let schedule = read(&row)?;
+                let values = [
+                    schedule.first_due().into(),
+                    (*id).into(),
+                    tenant.as_str().into(),
+                    schedule.starts_at.into(),
+                    schedule.recurrence.as_deref().unwrap_or_default().into(),
+                ];
+                reindexed += change.run(&REINDEX, &values, touched_by(tenant, *id)).await?;
+            }
+            change.commit().await?;
+            Ok(reindexed)
+        };
+        self.db.insist(reindex).await
     }
 
     /// Deletes a schedule. Answers whether the tenant had it.

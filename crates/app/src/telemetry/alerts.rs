@@ -32,6 +32,8 @@ use webhook::Webhook;
 
 pub use stream::{Follower, Told, Topic};
 
+/// The rule for a tenant whose rate is far above its usual one; the subject is the tenant.
+pub const TENANT_ANOMALY: &str = "tenant_anomaly";
 /// Ended alerts and transitions that are remembered.
 const HISTORY: usize = 200;
 /// Between two entries of the log of outcomes.
@@ -48,7 +50,11 @@ pub struct AlertDesk {
     statements: OnceLock<Queries>,
     stream: Stream,
     webhook: Option<Arc<Webhook>>,
+    /// Observations that are no part of health.
+    sources: Mutex<Vec<Source>>,
 }
+
+type Source = Box<dyn Fn() -> Vec<Observation<'static>> + Send + Sync>;
 
 struct State {
     alerts: Alerts,
@@ -58,6 +64,8 @@ struct State {
     burning: Vec<BurnReading>,
     /// As it was told last.
     health: Option<Health>,
+    /// The counts of queues that were sent last, while a client follows them.
+    queues: BTreeMap<&'static str, Told>,
     logged: u64,
 }
 
@@ -90,10 +98,18 @@ impl AlertDesk {
             recorded_at: None,
             burning: Vec::new(),
             health: None,
+            queues: BTreeMap::new(),
             logged: 0,
         };
         let (state, stream) = (Mutex::new(state), Stream::default());
-        Ok(Arc::new(Self { state, objective, epoch, latest, statements: OnceLock::new(), stream, webhook }))
+        let (statements, sources) = (OnceLock::new(), Mutex::default());
+        Ok(Arc::new(Self { state, objective, epoch, latest, statements, stream, webhook, sources }))
+    }
+
+    /// Takes in what `source` observes each second, for a rule of which health knows nothing. It
+    /// must not wait.
+    pub fn watch(&self, source: impl Fn() -> Vec<Observation<'static>> + Send + Sync + 'static) {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(source));
     }
 
     /// Looks for the traces of alerts about statements among these.
@@ -113,6 +129,7 @@ impl AlertDesk {
         silences.turn(alerts, beat.now, beat.unix_ms);
         let mut seen = beat.health.observations();
         seen.extend(burning.iter().map(BurnReading::observation));
+        seen.extend(self.sources.lock().unwrap_or_else(PoisonError::into_inner).iter().flat_map(|source| source()));
         seen.iter_mut().for_each(hide);
         for observation in seen.iter_mut().filter(|observation| observation.breached == Some(true)) {
             observation.trace_id = traces::of(observation, beat, self.statements.get());
@@ -156,12 +173,34 @@ impl AlertDesk {
         }
         let (status, score) = self.latest.told();
         first.push(Told::health(status, score, None));
+        if topics.contains(&Topic::Queues) {
+            first.extend(state.queues.values().cloned());
+        }
         self.stream.follow(client, topics, first)
+    }
+
+    /// Whether a client follows the topic.
+    pub(super) fn is_followed(&self, topic: Topic) -> bool {
+        self.stream.is_followed(topic)
     }
 
     /// Tells whoever follows the topic of something that has no life of its own. Its texts are masked already.
     pub(super) fn announce(&self, topic: Topic, name: &'static str, data: &Value) {
         self.stream.tell(&Told::unnumbered(Some(topic), name, data));
+    }
+
+    /// Sends the changed counts of a queue, and keeps them for clients that begin to follow later.
+    pub(super) fn announce_counts(&self, queue: &'static str, data: &Value) {
+        let told = Told::unnumbered(Some(Topic::Queues), "queue", data);
+        // Both under the lock, so that a new follower gets these counts exactly once.
+        let mut state = self.state();
+        self.stream.tell(&told);
+        state.queues.insert(queue, told);
+    }
+
+    /// Forgets the kept counts, which are kept up to date only while a client follows them.
+    pub(super) fn forget_counts(&self) {
+        self.state().queues.clear();
     }
 
     /// Keeps a rule, or one subject of it, from being told for a while. Its texts are masked before they are kept, as those of
@@ -229,10 +268,13 @@ fn rules(objective: &BurnRate) -> Vec<AlertRule> {
     rules.extend([
         rule("job_store_unreachable", Severity::Critical, 5),
         rule("redis_unavailable", Severity::Critical, 5),
+        rule("job_store_full", Severity::Critical, 0),
+        rule("jobs_recovered", Severity::Warning, 0),
         rule("queues_without_live_worker", Severity::Warning, 30),
         rule("open_descriptors", Severity::Warning, 30),
         rule("pool_wait", Severity::Warning, 5),
         rule("pool_stuck", Severity::Critical, 5),
+        rule(TENANT_ANOMALY, Severity::Warning, 1),
     ]);
     rules
 }

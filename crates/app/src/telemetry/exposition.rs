@@ -74,6 +74,9 @@ impl<'a> Family<'a> {
     }
 
     pub(crate) fn counter(&mut self, labels: &[(&str, &str)], value: u64) -> fmt::Result {
+        if labels.is_empty() {
+            return self.0.encode_counter::<NoLabelSet, _, u64>(&value, None);
+        }
         self.0.encode_family(&Labels(labels))?.encode_counter::<NoLabelSet, _, u64>(&value, None)
     }
 

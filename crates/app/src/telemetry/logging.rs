@@ -46,6 +46,9 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let other = filter_fn(|metadata| metadata.target() != STATEMENT_TARGET).with_max_level_hint(LevelFilter::TRACE);
-    let lines = fmt::layer().with_writer(writer).with_ansi(is_terminal).fmt_fields(LineFields);
+    // A line that can't be written has nowhere to be reported: a closed standard error would be a
+    // panic.
+    let lines = fmt::layer().with_writer(writer).with_ansi(is_terminal).log_internal_errors(false);
+    let lines = lines.fmt_fields(LineFields);
     lines.with_filter(EnvFilter::new(filter).and(other)).boxed()
 }

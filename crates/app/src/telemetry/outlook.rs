@@ -150,6 +150,11 @@ impl OutlookWatch {
         done
     }
 
+    /// Adds a number that advice may set, of a part that starts after the node.
+    pub fn add_actuator(&self, actuator: Arc<dyn Actuator>) {
+        self.actions().add(actuator);
+    }
+
     /// Switches changes by itself on or off, until the next start.
     pub fn set_enabled(&self, enabled: bool) {
         self.actions().set_enabled(enabled);
@@ -160,7 +165,11 @@ impl OutlookWatch {
     fn turn(&self, minute: u64, counters: Counters) -> News {
         let mut calculating = self.calculating.lock().unwrap_or_else(PoisonError::into_inner);
         let Calculating { outlook, minutes, before, advised, near } = &mut *calculating;
-        let signals = before.as_ref().map(|before| counters.since(before, minute));
+        let mut signals = before.as_ref().map(|before| counters.since(before, minute));
+        for limiter in signals.iter_mut().flat_map(|signals| &mut signals.limiters) {
+            let name = format!("limit:{}", limiter.name);
+            limiter.is_fixed = !self.actions().actuators().any(|actuator| actuator.name() == name);
+        }
         let told = signals.as_ref().map(|signals| counters.figures(signals));
         let process = counters.process;
         *before = Some(counters);

@@ -1,7 +1,8 @@
 //! The pools of connections: as they are shown, judged and counted.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -17,18 +18,48 @@ use crate::store::{PoolState, WatchedPool};
 pub(super) fn hang_up(pools: Vec<WatchedPool>, board: &Board, limits: HealthConfig) {
     let (judged, counted) = (pools.clone(), pools.clone());
     board.section(Arc::new(Pools(pools)));
-    board.readings(READINGS, move || readings(&judged.iter().map(WatchedPool::state).collect::<Vec<_>>(), &limits));
+    let in_use = InUse::default();
+    board.readings(READINGS, move || {
+        let pools: Vec<_> = judged.iter().map(WatchedPool::state).collect();
+        readings(&pools, &in_use.least(&pools), &limits)
+    });
     board.figures(move || Box::new(Figures(counted.iter().map(read).collect())));
 }
 
-const READINGS: &[Named] = &[Named::warning("pool_wait"), Named::critical("pool_stuck")];
+const READINGS: &[Named] = &[Named::warning("pool_wait"), Named::critical("pool_stuck"), Named::warning("pool_in_use")];
 
-fn readings(pools: &[PoolState], limits: &HealthConfig) -> Vec<Reading> {
+/// Number of readings, one per second, in which a pool must be nearly full. A short burst can
+/// fill a small pool.
+const LATELY: usize = 10;
+
+/// Connections in use, of each pool, at the last readings.
+#[derive(Debug, Default)]
+struct InUse(Mutex<VecDeque<Vec<u64>>>);
+
+impl InUse {
+    /// Adds a reading. Returns the lowest use of each pool over the last readings.
+    fn least(&self, pools: &[PoolState]) -> Vec<u64> {
+        let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        readings.push_back(pools.iter().map(|pool| pool.in_use).collect());
+        if readings.len() < LATELY {
+            return vec![0; pools.len()];
+        }
+        let over = readings.len() - LATELY;
+        readings.drain(..over);
+        let least = |pool: usize| readings.iter().filter_map(|reading| reading.get(pool)).min().copied();
+        (0..pools.len()).map(|pool| least(pool).unwrap_or(0)).collect()
+    }
+}
+
+/// `in_use` are the connections of each pool that were in use lately.
+fn readings(pools: &[PoolState], in_use: &[u64], limits: &HealthConfig) -> Vec<Reading> {
     let longest = pools.iter().map(|pool| pool.longest_wait).max().unwrap_or_default();
     let mut readings = vec![limits.pool_wait(longest), limits.pool_stuck(longest)];
-    // What the pools can't come to would only be a good point that nobody earned.
-    if pools.iter().map(|pool| u64::from(pool.max)).sum::<u64>() > limits.pool_connections {
-        readings.push(limits.pool(pools.iter().map(|pool| pool.in_use).sum()));
+    // A pool of one connection is full whenever it is used: there only waits count.
+    let shared = pools.iter().zip(in_use).filter(|(pool, _)| pool.max > 1);
+    let share = |(pool, in_use): &(&PoolState, &u64)| **in_use * 1_000 / u64::from(pool.max);
+    if let Some((pool, in_use)) = shared.max_by_key(share) {
+        readings.push(limits.pool(pool.name, *in_use, pool.max.into()));
     }
     readings
 }
@@ -142,7 +173,7 @@ mod tests {
         let pools = [pool("app-read", 4, 0, Duration::ZERO), pool("app-write", 1, 1, Duration::from_millis(waited_ms))];
         let calm = (0..8).map(|_| Reading::new("calm", 0.0, 1.0));
         let limits = HealthConfig::default();
-        HealthMonitor::new(&limits).evaluate(calm.chain(readings(&pools, &limits))).status
+        HealthMonitor::new(&limits).evaluate(calm.chain(readings(&pools, &[0, 1], &limits))).status
     }
 
     #[test]
@@ -160,21 +191,42 @@ mod tests {
         }
     }
 
+    /// Judges a pool by the default limits after these seconds. Returns whether the limit is
+    /// exceeded, and the message.
+    fn judge_in_use(max: u32, seconds: &[u64]) -> Option<(bool, String)> {
+        let (in_use, limits) = (InUse::default(), HealthConfig::default());
+        let mut judged = None;
+        for used in seconds {
+            let pools = [pool("replica", 100, 1, Duration::ZERO), pool("app", max, *used, Duration::ZERO)];
+            let readings = readings(&pools, &in_use.least(&pools), &limits);
+            let report = HealthMonitor::new(&limits).evaluate(readings);
+            let found = report.components.iter().any(|component| component.name == "pool_in_use");
+            let reason = report.reasons.iter().find(|reason| reason.component == "pool_in_use");
+            let exceeds = reason.filter(|reason| reason.message.contains("exceeds"));
+            judged = found.then(|| (exceeds.is_some(), exceeds.map(|told| told.message.clone()).unwrap_or_default()));
+        }
+        judged
+    }
+
     #[test]
-    fn a_limit_that_the_pools_cannot_reach_is_no_reading() {
-        let names = |max, limits: &HealthConfig| {
-            let read =
-                readings(&[pool("app-read", max, 3, Duration::ZERO), pool("app-write", 1, 1, Duration::ZERO)], limits);
-            HealthMonitor::new(limits)
-                .evaluate(read)
-                .components
-                .iter()
-                .map(|of| of.name.to_string())
-                .collect::<Vec<_>>()
-        };
-        let narrow = HealthConfig { pool_connections: 3, ..HealthConfig::default() };
-        assert_eq!(names(4, &HealthConfig::default()), ["pool_wait", "pool_stuck"]);
-        assert_eq!(names(4, &narrow), ["pool_wait", "pool_stuck", "pool_in_use"]);
-        assert_eq!(names(100, &HealthConfig::default()), ["pool_wait", "pool_stuck", "pool_in_use"]);
+    fn a_pool_of_the_default_size_that_stays_nearly_full_is_warned_of() {
+        for (max, used) in [(20, 17), (4, 4), (10, 9), (100, 81)] {
+            let (exceeds, message) = judge_in_use(max, &[used; LATELY]).unwrap();
+            assert!(exceeds && message.contains(&format!("{used} of {max} connections of app")), "{max}: {message}");
+        }
+        for (max, used) in [(20, 16), (4, 3), (100, 80)] {
+            assert!(!judge_in_use(max, &[used; LATELY]).unwrap().0, "{used} of {max} is within the limit");
+        }
+    }
+
+    #[test]
+    fn a_pool_that_is_full_for_a_moment_or_has_one_connection_is_not_warned_of() {
+        let mut burst = [20; LATELY + 1];
+        burst[5] = 2;
+        assert!(!judge_in_use(20, &burst).unwrap().0);
+        assert!(!judge_in_use(20, &[20; LATELY - 1]).unwrap().0, "too few readings");
+        assert!(!judge_in_use(1, &[1; LATELY]).unwrap().0, "one connection is full whenever it is used");
+        let alone = [pool("app-write", 1, 1, Duration::ZERO)];
+        assert_eq!(readings(&alone, &[1], &HealthConfig::default()).len(), 2);
     }
 }

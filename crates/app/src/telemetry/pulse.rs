@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tidegate_perfmon::{Reading, Registry};
-use tidegate_queue::{BrokerError, Timestamp, WorkerInfo};
+use tidegate_queue::BrokerError;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
@@ -20,19 +20,17 @@ use crate::jobs::{self, QUEUES};
 const BEAT: Duration = Duration::from_secs(1);
 /// A job store that doesn't answer within this time counts as unreachable.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// A worker that was not seen for so long counts as gone.
-const ALIVE: Duration = Duration::from_secs(30);
 
 /// What is unknown where the requests can't be judged.
 const REQUESTS: &[Named] = &[Named::critical("error_rate"), Named::critical("aborted"), Named::critical("p99")];
 
 /// What the job store said last.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Asked {
     /// On the registry's clock.
     at: Duration,
     /// Queues without a live worker; `None` when there was no answer.
-    unserved: Option<usize>,
+    unserved: Option<Vec<&'static str>>,
 }
 
 pub(super) async fn run(telemetry: Arc<Telemetry>, shutdown: CancellationToken) {
@@ -65,7 +63,7 @@ fn surviving(second: impl FnOnce()) {
 /// Asks the job store once a second, or as often as it answers. A question that panics was not answered.
 async fn ask<F>(telemetry: &Telemetry, question: impl Fn() -> F)
 where
-    F: Future<Output = Result<usize, BrokerError>>,
+    F: Future<Output = Result<Vec<&'static str>, BrokerError>>,
 {
     let mut pace = pace();
     loop {
@@ -78,6 +76,7 @@ where
         if before.is_none() {
             surviving(|| telemetry.judge());
         }
+        telemetry.ask_for_room().await;
     }
 }
 
@@ -90,7 +89,7 @@ fn pace() -> Interval {
 
 impl Telemetry {
     fn asked(&self) -> Option<Asked> {
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn judge(&self) {
@@ -103,33 +102,39 @@ impl Telemetry {
         self.board.tell(&Beat { now, unix_ms, registry: &self.registry, health: &report });
     }
 
-    fn queue_readings(&self, Asked { at, unserved }: Asked) -> [Reading; 2] {
+    fn queue_readings(&self, Asked { at, unserved }: Asked) -> [Reading; 3] {
         let store = match &self.redis {
             None => is_so("job_store_unreachable", unserved.is_none()).critical(),
             // Reads, writes and limits go on without it: who took this node out of service would make an outage of the
             // queue one of everything.
             Some(redis) => is_so("redis_unavailable", unserved.is_none() || !redis.is_available()),
         };
-        let alone = is_so("queues_without_live_worker", unserved.is_some_and(|queues| queues > 0));
-        [store, alone].map(|reading| reading.taken_ago(self.registry.now().saturating_sub(at)))
+        let unserved = unserved.unwrap_or_default();
+        let alone = is_so("queues_without_live_worker", !unserved.is_empty());
+        let alone = if unserved.is_empty() { alone } else { alone.detail(unserved.join(", ")) };
+        let full = is_so("job_store_full", self.job_watch.is_full());
+        [store, alone, full].map(|reading| reading.taken_ago(self.registry.now().saturating_sub(at)))
     }
 
-    async fn unserved_queues(&self) -> Result<usize, BrokerError> {
-        let workers = self.broker.workers().await?;
-        let is_served =
-            |queue: &str| workers.iter().any(|worker| is_alive(worker) && jobs::is_served_by(queue, worker));
-        Ok(QUEUES.iter().filter(|queue| !is_served(queue)).count())
+    /// Asks the servers of a job store that was found full whether it still is: nobody may enqueue meanwhile.
+    async fn ask_for_room(&self) {
+        if let Some(redis) = self.redis.as_ref().filter(|_| self.job_watch.is_full())
+            && let Ok(is_full) = tokio::time::timeout(PATIENCE, redis.is_queue_full()).await
+        {
+            self.job_watch.confirm_full(is_full);
+        }
+    }
+
+    async fn unserved_queues(&self) -> Result<Vec<&'static str>, BrokerError> {
+        let (workers, now) = (self.broker.workers().await?, self.broker.now().await?);
+        let is_served = |queue: &str| workers.iter().any(|worker| jobs::is_served_by(queue, worker, now));
+        Ok(QUEUES.iter().copied().filter(|queue| !is_served(queue)).collect())
     }
 }
 
 /// A yes-or-no question: half stands for the threshold between the two.
-fn is_so(name: &'static str, answer: bool) -> Reading {
+pub(super) fn is_so(name: &'static str, answer: bool) -> Reading {
     Reading::new(name, if answer { 1.0 } else { 0.0 }, 0.5)
-}
-
-/// Whether the worker was seen lately.
-pub(super) fn is_alive(worker: &WorkerInfo) -> bool {
-    Timestamp::from_unix_ms(clock::now().timestamp_millis()).since(worker.last_seen) < ALIVE
 }
 
 #[cfg(test)]

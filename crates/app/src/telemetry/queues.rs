@@ -5,6 +5,7 @@ mod figures;
 mod rates;
 mod runs;
 mod stopwatch;
+mod stream;
 
 pub use rates::Rates;
 pub use runs::{JobWatch, Latency, Percentiles};
@@ -12,3 +13,4 @@ pub use runs::{JobWatch, Latency, Percentiles};
 pub(super) use asked::hang_up;
 pub(super) use rates::RateWatch;
 pub(super) use runs::RunTotals;
+pub(super) use stream::run as send_events;

@@ -1,27 +1,43 @@
 //! What is known of Redis: whether it answers, and what its servers say about themselves once a minute.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Serialize;
 use tidegate_perfmon::mask;
-use tidegate_redis::{Client, NodeInfo, SlowCommand, Thresholds};
+use tidegate_redis::{Client, Command, Diagnosis, Error, NodeInfo, SlowCommand, Thresholds};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::Seldom;
 use crate::redis::Redis;
 
 /// How often the servers are asked.
 const PERIOD: Duration = Duration::from_secs(60);
+/// How long finding out why a server can't be used may take.
+const DIAGNOSIS: Duration = Duration::from_secs(3);
 /// Slow commands that are shown.
 const SLOW_COMMANDS: usize = 10;
+/// How often it is logged that a server can't be asked for a clean file.
+const COMPLAINT: Duration = Duration::from_mins(10);
+/// What the mark of a run begins with until the server has accepted the rewrite.
+const ASKED: &str = "asked";
+/// How long such a mark stands, which is shorter than [`PERIOD`]: the next look tries again.
+const ASKED_FOR_MS: u64 = 30_000;
 
 /// The watch over Redis.
 #[derive(Debug)]
 pub(super) struct RedisWatch {
     redis: Redis,
     seen: Mutex<Seen>,
+    /// Why a use is not served, by its name.
+    reasons: Mutex<BTreeMap<&'static str, String>>,
+    /// The run in which each durable server needs no further request for a clean file, by its
+    /// address.
+    runs: Mutex<BTreeMap<String, String>>,
+    complaints: Seldom,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -103,7 +119,8 @@ pub struct RedisSlowCommand {
 
 impl RedisWatch {
     pub(super) fn new(redis: Redis) -> Arc<Self> {
-        Arc::new(Self { redis, seen: Mutex::default() })
+        let complaints = Seldom::new(COMPLAINT);
+        Arc::new(Self { redis, seen: Mutex::default(), reasons: Mutex::default(), runs: Mutex::default(), complaints })
     }
 
     /// Asks now and every minute, and tells the log what changes, until `shutdown`.
@@ -111,12 +128,28 @@ impl RedisWatch {
         let asking = async {
             let mut beat = interval(PERIOD);
             beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut available = self.redis.queue().availability().watch();
             loop {
-                beat.tick().await;
+                tokio::select! {
+                    _ = beat.tick() => {}
+                    // A server that is back may have been started anew.
+                    Ok(()) = available.changed() => {
+                        if !*available.borrow_and_update() {
+                            continue;
+                        }
+                    }
+                }
                 self.look().await;
             }
         };
-        let [queue, limits, cache] = self.redis.uses().map(|(name, client)| told_of(name, client));
+        let note = |name, reason: Option<String>| {
+            let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+            match reason {
+                Some(reason) => drop(reasons.insert(name, reason)),
+                None => drop(reasons.remove(name)),
+            }
+        };
+        let [queue, limits, cache] = self.redis.uses().map(|(name, client)| told_of(name, client, note));
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = asking => {}
@@ -128,6 +161,11 @@ impl RedisWatch {
         self.redis.is_available()
     }
 
+    /// Whether a server of the queues refuses writes because it has reached its memory limit.
+    pub(super) async fn is_queue_full(&self) -> bool {
+        self.redis.queue().info().await.iter().any(NodeInfo::is_full)
+    }
+
     pub(super) fn report(&self) -> RedisReport {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let at_start = self.redis.servers().into_iter().flat_map(|client| client.warnings().to_vec());
@@ -135,9 +173,15 @@ impl RedisWatch {
             available: self.redis.is_available(),
             uses: self.redis.uses().into_iter().map(|(name, client)| use_of(name, client)).collect(),
             servers: seen.servers.into_iter().map(server).collect(),
-            warnings: at_start.chain(seen.warnings).collect(),
+            warnings: at_start.chain(seen.warnings).chain(self.unserved()).collect(),
             slow_commands: seen.slow.into_iter().map(slow).collect(),
         }
+    }
+
+    /// Why uses are not served.
+    fn unserved(&self) -> Vec<String> {
+        let reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        reasons.iter().map(|(name, reason)| format!("{name}: {reason}")).collect()
     }
 
     async fn look(&self) {
@@ -149,6 +193,7 @@ impl RedisWatch {
         }
         slow.sort_by_key(|command: &SlowCommand| std::cmp::Reverse(command.took));
         slow.truncate(SLOW_COMMANDS);
+        self.clean_files().await;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let servers: Vec<NodeInfo> = servers
             .into_iter()
@@ -169,15 +214,95 @@ impl RedisWatch {
     }
 }
 
+impl RedisWatch {
+    /// Asks each durable server that is new, or was started since, to write its append-only file
+    /// anew, if it keeps torn scripts there.
+    async fn clean_files(&self) {
+        if !self.redis.rewrites_append_only_file() {
+            return;
+        }
+        for server in self.redis.queue().info().await {
+            let (Some(run), Some(name)) = (server.run_id, server.keeps_torn_scripts) else { continue };
+            if self.runs().get(&server.address) == Some(&run) {
+                continue;
+            }
+            match self.clean_file(&server.address, &run).await {
+                Ok(true) => drop(self.runs().insert(server.address, run)),
+                // Another process has just asked: the next look shows whether the server has begun.
+                Ok(false) => {}
+                Err(error) => {
+                    // It does not change until an operator changes it: said once for each run.
+                    let is_forbidden = error.code() == Some("NOPERM");
+                    if is_forbidden || self.complaints.count().is_some() {
+                        tracing::warn!(
+                            server = server.address,
+                            will_retry = !is_forbidden,
+                            "{name} can't be asked to write its append-only file anew, so remains of a torn script may \
+                             stay in it; run BGREWRITEAOF after each restart (docs/torn-aof.md): {error}"
+                        );
+                    }
+                    if is_forbidden {
+                        self.runs().insert(server.address, run);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks the server to write its append-only file anew, unless a process has done so in this
+    /// run. Returns whether the request was accepted; not yet while another process makes it.
+    async fn clean_file(&self, address: &str, run: &str) -> Result<bool, Error> {
+        let key = self.redis.keyspace().group("rewritten", &[address]);
+        let asked = format!("{ASKED} {run}");
+        let is_known = |mark: &Option<Bytes>, text: &str| mark.as_deref() == Some(text.as_bytes());
+        let queue = self.redis.queue();
+        let get = Command::new("GET").key(key.as_str()).idempotent();
+        let before = queue.execute(get).await?.into_optional_bytes()?;
+        if is_known(&before, run) || is_known(&before, &asked) {
+            return Ok(is_known(&before, run));
+        }
+        let set = Command::new("SET").key(key.as_str()).arg(asked.as_str());
+        let set = set.arg("GET").arg("PX").arg(ASKED_FOR_MS);
+        let before = queue.execute(set).await?.into_optional_bytes()?;
+        if is_known(&before, &asked) {
+            return Ok(false);
+        }
+        match queue.rewrite_append_only_file(address).await {
+            Ok(()) => tracing::info!(server = address, "Redis writes its append-only file anew"),
+            Err(error) if error.to_string().contains("already in progress") => {}
+            Err(error) => return Err(error),
+        }
+        queue.execute(Command::new("SET").key(key.as_str()).arg(run).idempotent()).await?;
+        Ok(true)
+    }
+
+    fn runs(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Tells the log when a use of Redis ends and begins again.
-async fn told_of(name: &'static str, client: &Client) {
+async fn told_of(name: &'static str, client: &Client, note: impl Fn(&'static str, Option<String>)) {
     let mut available = client.availability().watch();
     while available.changed().await.is_ok() {
         let is_available = *available.borrow_and_update();
         if is_available {
+            note(name, None);
             tracing::info!(used_for = name, "Redis is back");
-        } else {
-            tracing::warn!(used_for = name, server = %client.config(), "Redis does not answer");
+            continue;
+        }
+        let server = client.config();
+        match tokio::time::timeout(DIAGNOSIS, client.diagnose()).await {
+            Ok(Some(Diagnosis { answers: true, reason })) => {
+                tracing::warn!(used_for = name, %server, reason, "Redis answers, but can't be used");
+                note(name, Some(reason));
+            }
+            Ok(Some(Diagnosis { reason, .. })) => {
+                tracing::warn!(used_for = name, %server, reason, "Redis does not answer");
+                note(name, Some(reason));
+            }
+            Ok(None) => tracing::warn!(used_for = name, %server, "Redis did not answer for a moment"),
+            Err(_) => tracing::warn!(used_for = name, %server, "Redis does not answer"),
         }
     }
     // The client was closed: nothing is left to be told, and the others go on.
@@ -239,7 +364,91 @@ fn milliseconds(time: Duration) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_redis::{Config, Keyspace};
+    use tidegate_testkit::poll_until;
+    use tidegate_testkit::redis::RedisServer as Server;
+
     use super::*;
+    use crate::settings::{RedisServers, RedisSettings};
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    async fn watch(server: &Server, rewrites_append_only_file: bool) -> Arc<RedisWatch> {
+        let config = Config::parse(&server.url()).unwrap().command_timeout(LONG);
+        let servers = RedisServers { queue: config.clone(), limits: config, cache: None };
+        let keyspace = Keyspace::new("test").unwrap();
+        let settings = RedisSettings { servers, keyspace, replica_lag: None, rewrites_append_only_file };
+        RedisWatch::new(Redis::connect(&settings).await.unwrap())
+    }
+
+    async fn rewrites(server: &Server) -> Option<String> {
+        let stats = server.cli(&["INFO", "commandstats"]).await;
+        let line = stats.lines().find(|line| line.starts_with("cmdstat_bgrewriteaof:"))?;
+        line.split(['=', ',']).nth(1).map(str::to_owned)
+    }
+
+    #[tokio::test]
+    async fn each_run_of_a_server_is_asked_once_for_a_clean_file() {
+        let mut server = Server::start().await;
+        let first = watch(&server, true).await;
+        if first.redis.queue().info().await.iter().all(|server| server.keeps_torn_scripts.is_none()) {
+            return;
+        }
+        for _ in 0..2 {
+            first.clean_files().await;
+            assert_eq!(rewrites(&server).await.as_deref(), Some("1"));
+        }
+        // Another process.
+        watch(&server, true).await.clean_files().await;
+        assert_eq!(rewrites(&server).await.as_deref(), Some("1"));
+        let unwilling = watch(&server, false).await;
+        server.kill9();
+        server.restart().await;
+        let is_back = async |watch: &RedisWatch| {
+            let client = watch.redis.queue();
+            poll_until(LONG, async || client.info().await.pop()).await.unwrap();
+        };
+        is_back(&unwilling).await;
+        unwilling.clean_files().await;
+        assert_eq!(rewrites(&server).await, None, "the setting is off");
+        is_back(&first).await;
+        first.clean_files().await;
+        assert_eq!(rewrites(&server).await.as_deref(), Some("1"));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_refuses_the_mark_is_asked_at_a_later_look() {
+        let server = Server::start().await;
+        let watch = watch(&server, true).await;
+        if watch.redis.queue().info().await.iter().all(|server| server.keeps_torn_scripts.is_none()) {
+            return;
+        }
+        server.cli(&["CONFIG", "SET", "maxmemory", "1"]).await;
+        watch.clean_files().await;
+        assert_eq!(rewrites(&server).await, None, "the server is full");
+        server.cli(&["CONFIG", "SET", "maxmemory", "0"]).await;
+        watch.clean_files().await;
+        assert_eq!(rewrites(&server).await.as_deref(), Some("1"));
+        let info = watch.redis.queue().info().await.remove(0);
+        let key = watch.redis.keyspace().group("rewritten", &[&info.address]);
+        assert_eq!(Some(server.cli(&["GET", key.as_str()]).await), info.run_id);
+        assert_eq!(server.cli(&["PTTL", key.as_str()]).await, "-1");
+    }
+
+    #[tokio::test]
+    async fn a_server_at_its_memory_limit_is_full_until_it_has_room() {
+        let server = Server::start().await;
+        let watch = watch(&server, false).await;
+        for (limit, policy, is_full) in [
+            ("0", "noeviction", false),
+            ("1", "noeviction", true),
+            ("1", "allkeys-lru", false),
+            ("1gb", "noeviction", false),
+        ] {
+            server.cli(&["CONFIG", "SET", "maxmemory-policy", policy, "maxmemory", limit]).await;
+            assert_eq!(watch.is_queue_full().await, is_full, "{limit} {policy}");
+        }
+    }
 
     #[test]
     fn a_figure_that_moves_is_the_same_warning() {

@@ -9,10 +9,11 @@ mod slow_log;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use tidegate_perfmon::{OperationHandle, Queries, QueryConfig, Registry, Seen};
+use tidegate_perfmon::{By, Fingerprint, OperationHandle, Queries, QueryConfig, QueryStats, Registry, Repeated, Seen};
 use tidegate_queue::SqliteOptions;
 
 pub(crate) use self::event::Statement;
@@ -42,6 +43,8 @@ pub(super) struct Statements {
     /// By [`Database`] too: the operations of the node that was first.
     measured: OnceLock<[Option<Arc<OperationHandle>>; Database::ALL.len()]>,
     repeated: AtomicU64,
+    /// Shapes of the job store. An operator can't change them, so nothing is advised about them.
+    of_job_store: Mutex<BTreeSet<Fingerprint>>,
 }
 
 /// Whose tables a statement is about.
@@ -77,6 +80,7 @@ impl Statements {
             times: Database::ALL.map(|database| Times::new(format!("statements.{}", database.name()))),
             measured: OnceLock::new(),
             repeated: AtomicU64::new(0),
+            of_job_store: Mutex::default(),
         }
     }
 
@@ -99,6 +103,16 @@ impl Statements {
         &self.queries
     }
 
+    /// Returns the shapes that advice may name, and those that requests repeat. Shapes of the job
+    /// store are left out.
+    pub(super) fn advisable(&self) -> (Vec<QueryStats>, Vec<Repeated>) {
+        let (mut shapes, mut repeated) = (self.queries.top(By::Total, usize::MAX), self.queries.repeated(usize::MAX));
+        let of_job_store = self.of_job_store.lock().unwrap_or_else(PoisonError::into_inner);
+        shapes.retain(|shape| !of_job_store.contains(&shape.fingerprint));
+        repeated.retain(|repeated| !of_job_store.contains(&repeated.fingerprint));
+        (shapes, repeated)
+    }
+
     fn record(&self, statement: &Statement, database: Database, request: Option<&Request>) {
         let seen = Seen {
             sql: statement.sql(),
@@ -109,7 +123,10 @@ impl Statements {
             within: request.map(Request::queries),
             trace: request.and_then(Request::trace),
         };
-        self.queries.record(&seen);
+        let fingerprint = self.queries.record(&seen);
+        if database == Database::Queue {
+            self.of_job_store.lock().unwrap_or_else(PoisonError::into_inner).insert(fingerprint);
+        }
         self.times[database as usize].record(seen.elapsed);
         if let Some(operation) = self.measured.get().and_then(|measured| measured[database as usize].as_ref()) {
             operation.record(seen.elapsed);

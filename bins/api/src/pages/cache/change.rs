@@ -5,11 +5,13 @@ use axum::response::{IntoResponse, Response};
 use maud::html;
 use serde::Deserialize;
 
+use super::super::again::Again;
 use super::super::ask::{Question, is_sure};
 use super::super::flash::{counted, said};
-use super::super::form::{Change, signed};
-use super::super::layout::Here;
+use super::super::form::{Change, number, signed};
+use super::super::layout::{Frame, Here};
 use super::super::text;
+use super::{CacheQuery, page};
 use crate::app::App;
 use crate::problem::Problem;
 use crate::routes::cache::purge::{Selection, drop_from, matching};
@@ -24,7 +26,7 @@ const MOST_LISTED: usize = 20;
 pub(in crate::pages) struct WarmUp {
     form: String,
     class: String,
-    limit: usize,
+    limit: String,
 }
 
 #[derive(Deserialize)]
@@ -54,10 +56,19 @@ signed!(WarmUp, OfPattern, OfClass, Clear);
 
 pub(in crate::pages) async fn warm_up(
     State(app): State<App>,
-    Change { wanted, .. }: Change<WarmUp>,
+    Change { wanted: WarmUp { class, limit, .. }, frame }: Change<WarmUp>,
 ) -> Result<Response, Problem> {
-    warm_up::begin(&app, Some(&wanted.class), Some(wanted.limit)).await?;
-    Ok(said(Here::Cache.path(), "warming").into_response())
+    let begun = match number("limit", &limit) {
+        Ok(most) => warm_up::begin(&app, Some(&class), Some(most)).await.map(drop),
+        Err(problem) => Err(problem),
+    };
+    let Err(problem) = begun else { return Ok(said(Here::Cache.path(), "warming").into_response()) };
+    refused(&app, &frame, Again::of("warm-up", &[("limit", &limit), ("class", &class)], problem))
+}
+
+/// The page again, with the form that was refused.
+fn refused(app: &App, frame: &Frame, again: Result<Again, Problem>) -> Result<Response, Problem> {
+    Ok(page(app, &CacheQuery::default(), frame, &again?))
 }
 
 /// Asked always, with what this process holds of it.
@@ -66,10 +77,13 @@ pub(in crate::pages) async fn invalidate(
     Change { wanted, frame }: Change<OfPattern>,
 ) -> Result<Response, Problem> {
     let pattern = wanted.pattern;
+    let keys = match matching(&app, &pattern, MOST_COUNTED + 1) {
+        Ok(keys) => keys,
+        Err(problem) => return refused(&app, &frame, Again::of("invalidate", &[("pattern", &pattern)], problem)),
+    };
     if is_sure(wanted.sure.as_deref()) {
         return dropped(&app, Selection::of_pattern(pattern)).await;
     }
-    let keys = matching(&app, &pattern, MOST_COUNTED + 1)?;
     let listed = &keys[..keys.len().min(MOST_LISTED)];
     let text = html! {
         p { "What matches " bdi { code { (text::beginning(&text::visible(&pattern), 200)) } } " is dropped on every node." }
@@ -97,10 +111,12 @@ pub(in crate::pages) async fn class(
     let class = wanted.class;
     if is_sure(wanted.sure.as_deref()) {
         // A class is no way to say everything: that is another button.
-        if class == "all" {
-            return Err(Problem::unprocessable("bad-selection", "`class`: there is no class `all`"));
-        }
-        return dropped(&app, Selection::of_class(class)).await;
+        let dropped = if class == "all" {
+            Err(Problem::unprocessable("bad-selection", "`class`: there is no class `all`"))
+        } else {
+            dropped(&app, Selection::of_class(class.clone())).await
+        };
+        return dropped.or_else(|problem| refused(&app, &frame, Again::of("class", &[("class", &class)], problem)));
     }
     let text = html! { p { "All of the class " b { (text::beginning(&text::visible(&class), 64)) } " is dropped on every node." } };
     let action = format!("{}/class", Here::Cache.path());

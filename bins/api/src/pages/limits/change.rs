@@ -1,16 +1,19 @@
 //! What is changed of limits.
 
+use std::str::FromStr;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use maud::html;
 use serde::Deserialize;
 
+use super::super::again::Again;
 use super::super::ask::{Question, is_sure};
 use super::super::flash::said;
-use super::super::form::{Change, signed};
+use super::super::form::{Change, number, signed};
 use super::super::layout::{Frame, Here};
 use super::super::text;
-use super::look_up;
+use super::{LimitsQuery, look_up, page};
 use crate::app::App;
 use crate::limits::TENANT;
 use crate::problem::Problem;
@@ -32,7 +35,7 @@ pub(in crate::pages) struct Block {
     form: String,
     limiter: String,
     key: String,
-    seconds: u64,
+    seconds: String,
     sure: Option<String>,
 }
 
@@ -43,6 +46,7 @@ pub(in crate::pages) struct NewQuota {
     limiter: String,
     /// Nothing for that of the settings.
     quota: String,
+    sure: Option<String>,
 }
 
 /// The whole plan: a limit that is nothing is that of the tier.
@@ -56,6 +60,7 @@ pub(in crate::pages) struct PlanForm {
     per_hour: String,
     per_day: String,
     max_users: String,
+    sure: Option<String>,
 }
 
 signed!(OneKey, Block, NewQuota, PlanForm);
@@ -93,14 +98,22 @@ pub(in crate::pages) async fn block(
     Change { wanted, frame }: Change<Block>,
 ) -> Result<Response, Problem> {
     let Block { limiter, key, seconds, sure, .. } = wanted;
-    if !is_sure(sure.as_deref()) {
-        let text = format!("Everything from it is refused for {seconds} s, on every node.");
-        let more = [("seconds", &*seconds.to_string())];
-        return Ok(ask(&frame, [&limiter, &key], &more, ("Block the key?", &text, "Block it", "block")));
-    }
-    let new = NewBlock { limiter, key, seconds };
-    keys::shut_out(&app, &new).await?;
-    Ok(said(&look_up(&new.limiter, &new.key), "blocked").into_response())
+    let blocked = match number("seconds", &seconds) {
+        Ok(_) if !is_sure(sure.as_deref()) => {
+            let text = format!("Everything from it is refused for {seconds} s, on every node.");
+            let more = [("seconds", &*seconds)];
+            return Ok(ask(&frame, [&limiter, &key], &more, ("Block the key?", &text, "Block it", "block")));
+        }
+        Ok(seconds) => {
+            let new = NewBlock { limiter: limiter.clone(), key: key.clone(), seconds };
+            keys::shut_out(&app, &new).await.map(drop)
+        }
+        Err(problem) => Err(problem),
+    };
+    let Err(problem) = blocked else { return Ok(said(&look_up(&limiter, &key), "blocked").into_response()) };
+    let again = Again::of("block", &[("seconds", &seconds)], problem)?;
+    let query = LimitsQuery { limiter: Some(limiter), key: Some(key), ..LimitsQuery::default() };
+    page(&app, &query, &frame, again).await
 }
 
 /// `question` is title, text, button and action; `of` are limiter and key, and `more` the fields beside them.
@@ -117,35 +130,85 @@ fn ask(frame: &Frame, of: [&str; 2], more: &[(&str, &str)], question: (&str, &st
 
 pub(in crate::pages) async fn quota(
     State(app): State<App>,
-    Change { wanted, .. }: Change<NewQuota>,
+    Change { wanted: NewQuota { limiter, quota, sure, .. }, frame }: Change<NewQuota>,
 ) -> Result<Response, Problem> {
-    let quota = Some(wanted.quota.trim()).filter(|quota| !quota.is_empty());
-    quotas::set(&app, &wanted.limiter, quota).await?;
-    Ok(said(Here::Limits.path(), "quota-set").into_response())
+    let wanted = Some(quota.trim()).filter(|quota| !quota.is_empty());
+    let checked = quotas::check(&app, &limiter, wanted).map(|(named, _)| named.quota().to_string());
+    let set = match checked {
+        Ok(before) if !is_sure(sure.as_deref()) => {
+            let after = wanted.unwrap_or("that of the settings");
+            let text = html! {
+                p { "Limiter " b { (limiter) } " has the quota " code { (before) } "; it becomes " code { (after) } ", on every node. What was charged stays charged." }
+            };
+            let (action, back) = (format!("{}/quota", Here::Limits.path()), Here::Limits.path());
+            let question = Question { title: "Set the quota?", text: &text, yes: "Set quota", action: &action, back };
+            return Ok(question.page(&frame, &[("limiter", &limiter), ("quota", &quota)]));
+        }
+        Ok(_) => quotas::set(&app, &limiter, wanted).await.map(drop),
+        Err(problem) => Err(problem),
+    };
+    let Err(problem) = set else { return Ok(said(Here::Limits.path(), "quota-set").into_response()) };
+    let again = Again::of("quota", &[("quota", &quota), ("limiter", &limiter)], problem)?;
+    page(&app, &LimitsQuery::default(), &frame, again).await
 }
 
 pub(in crate::pages) async fn plan(
     State(app): State<App>,
-    Change { wanted, .. }: Change<PlanForm>,
+    Change { wanted, frame }: Change<PlanForm>,
 ) -> Result<Response, Problem> {
-    let limits = LimitChanges {
-        per_minute: Some(number("per_minute", &wanted.per_minute)?),
-        per_hour: Some(number("per_hour", &wanted.per_hour)?),
-        per_day: Some(number("per_day", &wanted.per_day)?),
-        max_users: Some(number("max_users", &wanted.max_users)?),
-    };
     let back = look_up(TENANT, &wanted.tenant);
-    rate_limit::set_plan(&app, NewPlan { tenant_id: wanted.tenant, tier: Some(wanted.tier), limits }).await?;
-    Ok(said(&back, "plan-set").into_response())
+    let set = match wanted.limits() {
+        Ok(_) if !is_sure(wanted.sure.as_deref()) => {
+            let text = html! {
+                p { "Tenant " code { (text::visible(&wanted.tenant)) } " gets the tier " b { (text::visible(&wanted.tier)) } ", on every node." }
+                ul.items {
+                    @for (name, limit) in &wanted.fields()[1..] {
+                        li { (name.replace('_', " ")) ": " (if limit.is_empty() { "that of the tier" } else { limit }) }
+                    }
+                }
+            };
+            let action = format!("{}/plan", Here::Limits.path());
+            let question =
+                Question { title: "Set the plan?", text: &text, yes: "Set plan", action: &action, back: &back };
+            let tenant = [("tenant", wanted.tenant.as_str())];
+            return Ok(question.page(&frame, &[&tenant[..], &wanted.fields()].concat()));
+        }
+        Ok(limits) => {
+            let new = NewPlan { tenant_id: wanted.tenant.clone(), tier: Some(wanted.tier.clone()), limits };
+            rate_limit::set_plan(&app, new).await.map(drop)
+        }
+        Err(problem) => Err(problem),
+    };
+    let Err(problem) = set else { return Ok(said(&back, "plan-set").into_response()) };
+    let again = Again::of("plan", &wanted.fields(), problem)?;
+    let query = LimitsQuery { tenant: Some(wanted.tenant), ..LimitsQuery::default() };
+    page(&app, &query, &frame, again).await
 }
 
-fn number<T: std::str::FromStr>(field: &str, text: &str) -> Result<Option<T>, Problem> {
-    if text.is_empty() {
-        return Ok(None);
+impl PlanForm {
+    fn fields(&self) -> [(&'static str, &str); 5] {
+        [
+            ("tier", &self.tier),
+            ("per_minute", &self.per_minute),
+            ("per_hour", &self.per_hour),
+            ("per_day", &self.per_day),
+            ("max_users", &self.max_users),
+        ]
     }
-    text.parse().map(Some).map_err(|_| {
-        let shown: String = text.chars().take(64).collect();
-        let detail = format!("`{field}` is a number from 1 on, or nothing, not `{shown}`");
-        Problem::unprocessable("bad-limits", detail)
-    })
+
+    fn limits(&self) -> Result<LimitChanges, Problem> {
+        let limits = LimitChanges {
+            per_minute: Some(limit("per_minute", &self.per_minute)?),
+            per_hour: Some(limit("per_hour", &self.per_hour)?),
+            per_day: Some(limit("per_day", &self.per_day)?),
+            max_users: Some(limit("max_users", &self.max_users)?),
+        };
+        rate_limit::check_plan(&self.tier, &limits)?;
+        Ok(limits)
+    }
+}
+
+/// `None` for that of the tier.
+fn limit<T: FromStr>(field: &str, typed: &str) -> Result<Option<T>, Problem> {
+    if typed.is_empty() { Ok(None) } else { number(field, typed).map(Some) }
 }

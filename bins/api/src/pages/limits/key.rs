@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 use serde_json::Value;
+use tidegate_ratelimit::Decision;
 
+use super::super::again::Again;
 use super::super::layout::{Frame, Here};
 use super::super::text;
-use super::{choice, key_buttons};
+use super::{LimitsQuery, choice, key_buttons};
 use crate::app::App;
 use crate::limits::{TENANT, counted_as, undecided};
 use crate::problem::Problem;
@@ -22,53 +24,68 @@ pub(super) async fn blocked_for(app: &App, limiter: &str, key: &str) -> Option<D
     app.limiters().named(limiter).ok()?.limiter().peek(key, 1).await.ok()?.blocked_for()
 }
 
-/// The search, and what was found.
-pub(super) async fn show(
-    app: &App,
-    frame: &Frame,
-    limiters: &[Value],
-    limiter: Option<&str>,
-    key: Option<&str>,
-) -> Result<Markup, Problem> {
-    let found = match (limiter, key.filter(|key| !key.is_empty())) {
-        (Some(limiter), Some(key)) => Some(found(app, frame, limiter, key).await?),
-        _ => None,
-    };
-    Ok(html! {
-        section.card aria-labelledby="one-key" {
-            h2 #one-key { "One key" }
-            form.row method="get" action=(Here::Limits.path()) {
-                div { label for="key-limiter" { "Limiter" } (choice("key-limiter", limiters, limiter, false)) }
-                div.grow { label for="key" { "Key: an address, or as it is listed above" } input #key name="key" maxlength="512" required value=[key]; }
-                button { "Look up" }
-            }
-            @if let Some(found) = found { (found) }
-        }
-    })
+/// A key as its limiter counts it, and what the limiter would decide now.
+pub(super) struct Found {
+    limiter: String,
+    key: String,
+    decision: Decision,
 }
 
-async fn found(app: &App, frame: &Frame, limiter: &str, key: &str) -> Result<Markup, Problem> {
+pub(super) async fn find(app: &App, limiter: &str, key: &str) -> Result<Found, Problem> {
     let named = app.limiters().named(limiter)?;
     let key = counted_as(limiter, key, app.settings().limits.ipv6_prefix)?;
     let decision = named.limiter().peek(&key, 1).await.map_err(|error| undecided(&error))?;
+    Ok(Found { limiter: limiter.to_owned(), key: key.into_owned(), decision })
+}
+
+/// The search, and what was found.
+pub(super) fn show(
+    frame: &Frame,
+    limiters: &[Value],
+    query: &LimitsQuery,
+    found: Option<&Found>,
+    again: &Again,
+) -> Markup {
+    html! {
+        section.card aria-labelledby="one-key" {
+            h2 #one-key { "One key" }
+            form.row method="get" action=(Here::Limits.path()) {
+                div { label for="key-limiter" { "Limiter" } (again.message("key", "limiter")) (choice("key-limiter", limiters, query.limiter.as_deref(), false)) }
+                div.grow {
+                    label for="key" { "Key: an address, or as it is listed above" }
+                    (again.message("key", "key"))
+                    input #key name="key" maxlength="512" required value=[query.key.as_deref()] aria-describedby=[again.described_by("key", "key")];
+                }
+                button { "Look up" }
+            }
+            @if let Some(found) = found { (facts(frame, found, again)) }
+        }
+    }
+}
+
+fn facts(frame: &Frame, Found { limiter, key, decision }: &Found, again: &Again) -> Markup {
     let blocked = decision.blocked_for();
     let fact = |label: &str, value: Markup| html! { div { dt { (label) } dd { (value) } } };
-    Ok(html! {
+    html! {
         dl.facts {
-            (fact("Counted as", html! { bdi { code { (text::beginning(&text::visible(&key), 120)) } } }))
+            (fact("Counted as", html! { bdi { code { (text::beginning(&text::visible(key), 120)) } } }))
             (fact("Left", html! { (decision.remaining()) " of " (decision.limit()) }))
             (fact("All is left again in", html! { (text::span(decision.reset_after())) }))
             (fact("Blocked for", html! { span data-state=[blocked.map(|_| "bad")] { (text::or_none(blocked, text::span)) } }))
         }
         @if frame.may_change() {
-            div.buttons.below { (key_buttons(frame, limiter, &key, blocked.is_some())) }
-            form.row.below method="post" action={ (Here::Limits.path()) "/block" } data-confirm={ "Refuse everything from " (text::beginning(&text::visible(&key), 64)) "?" } {
+            div.buttons.below { (key_buttons(frame, limiter, key, blocked.is_some())) }
+            form.row.below method="post" action={ (Here::Limits.path()) "/block" } data-confirm={ "Refuse everything from " (text::beginning(&text::visible(key), 64)) "?" } {
                 (frame.field())
                 input type="hidden" name="limiter" value=(limiter);
                 input type="hidden" name="key" value=(key);
-                div { label for="block-seconds" { "Seconds" } input #block-seconds type="number" name="seconds" min="1" max="31622400" value="900" required; }
+                div {
+                    label for="block-seconds" { "Seconds" }
+                    (again.message("block", "seconds"))
+                    input #block-seconds type="number" name="seconds" min="1" max="31622400" value=(again.typed("block", "seconds").unwrap_or("900")) required autofocus[again.is_at("block", "seconds")] aria-describedby=[again.described_by("block", "seconds")];
+                }
                 button.danger { "Block" }
             }
         }
-    })
+    }
 }

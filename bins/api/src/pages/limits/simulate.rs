@@ -10,6 +10,8 @@ use tidegate_ratelimit::{
     CheckError, Decision, ManualClock, MemoryTenantLimiter, TenantDecision, TenantLimiter, Tier, Timestamp,
 };
 
+use super::super::again::Again;
+use super::super::form::number;
 use super::super::layout::Here;
 use super::super::table::{NAME, NUMBER, table};
 use super::super::text;
@@ -24,7 +26,7 @@ const LONGEST_APART: u64 = 3_600_000;
 const KEY: &str = "somebody";
 
 /// What became of one request.
-struct Outcome {
+pub(super) struct Outcome {
     at: Duration,
     /// None where there is no decision, since the cost can never fit.
     decided: Option<Decided>,
@@ -37,8 +39,15 @@ struct Decided {
     retry_after: Option<Duration>,
 }
 
-pub(super) async fn show(app: &App, limiters: &[Value], query: &LimitsQuery) -> Result<Markup, Problem> {
-    let (cost, apart) = (query.cost.unwrap_or(1), query.apart.unwrap_or(0));
+/// Returns the typed cost of each request and the typed milliseconds between two requests.
+pub(super) fn typed(query: &LimitsQuery) -> (&str, &str) {
+    (query.cost.as_deref().unwrap_or("1"), query.apart.as_deref().unwrap_or("0"))
+}
+
+/// `None` where nothing is to be simulated.
+pub(super) async fn run(app: &App, query: &LimitsQuery) -> Result<Option<Vec<Outcome>>, Problem> {
+    let (cost, apart) = typed(query);
+    let (cost, apart) = (number::<u64>("cost", cost)?, number::<u64>("apart", apart)?);
     let bad = |detail: String| Problem::unprocessable("bad-simulation", detail);
     if cost == 0 {
         return Err(bad("`cost` is at least 1".to_owned()));
@@ -46,33 +55,38 @@ pub(super) async fn show(app: &App, limiters: &[Value], query: &LimitsQuery) -> 
     if apart > LONGEST_APART {
         return Err(bad(format!("`apart` is at most {LONGEST_APART}, which is an hour")));
     }
-    let outcomes = match query.simulate.as_deref() {
-        Some(what) => Some(run(app, what, cost, Duration::from_millis(apart)).await?),
-        None => None,
-    };
+    match query.simulate.as_deref() {
+        Some(what) => Ok(Some(outcomes_of(app, what, cost, Duration::from_millis(apart)).await?)),
+        None => Ok(None),
+    }
+}
+
+pub(super) fn show(limiters: &[Value], query: &LimitsQuery, outcomes: Option<&[Outcome]>, again: &Again) -> Markup {
+    let (cost, apart) = typed(query);
     let names = limiters.iter().filter_map(|limiter| limiter["name"].as_str()).filter(|name| *name != TENANT);
     let chosen = |name: &str| query.simulate.as_deref() == Some(name);
-    Ok(html! {
+    html! {
         section.card aria-labelledby="try" {
             div.head { h2 #try { "Simulate 20 requests" } span.note { "on a limiter of its own in memory: nobody is charged" } }
             form.row method="get" action={ (Here::Limits.path()) "#try" } {
                 div {
                     label for="simulate" { "Limiter or tier" }
+                    (again.message("simulate", "simulate"))
                     select #simulate name="simulate" {
                         @for name in names { option selected[chosen(name)] { (name) } }
                         @for tier in Tier::ALL { option value=(tier.name()) selected[chosen(tier.name())] { "tier " (tier.name()) } }
                     }
                 }
-                div { label for="cost" { "Each costs" } input #cost type="number" name="cost" min="1" value=(cost); }
-                div { label for="apart" { "Milliseconds between" } input #apart type="number" name="apart" min="0" max=(LONGEST_APART) value=(apart); }
+                div { label for="cost" { "Each costs" } (again.message("simulate", "cost")) input #cost type="number" name="cost" min="1" value=(cost) required aria-describedby=[again.described_by("simulate", "cost")]; }
+                div { label for="apart" { "Milliseconds between" } (again.message("simulate", "apart")) input #apart type="number" name="apart" min="0" max=(LONGEST_APART) value=(apart) required aria-describedby=[again.described_by("simulate", "apart")]; }
                 button { "Simulate" }
             }
-            @if let Some(outcomes) = &outcomes { (shown(outcomes)) }
+            @if let Some(outcomes) = outcomes { (shown(outcomes)) }
         }
-    })
+    }
 }
 
-async fn run(app: &App, what: &str, cost: u64, apart: Duration) -> Result<Vec<Outcome>, Problem> {
+async fn outcomes_of(app: &App, what: &str, cost: u64, apart: Duration) -> Result<Vec<Outcome>, Problem> {
     let clock = ManualClock::new(Timestamp::default());
     // Not at the beginning of time, where a window before the first would be missing.
     clock.advance(Duration::from_secs(1_000_000));

@@ -1,31 +1,33 @@
 //! Tiers, and one tenant: what it may, what it has used, and another plan for it.
 
+use std::sync::Arc;
+
 use maud::{Markup, html};
 use tidegate_app::store::TenantPage;
 use tidegate_app::tenant::Tenant;
 use tidegate_ratelimit::{Overrides, TenantUsage, Tier};
 
+use super::super::again::Again;
 use super::super::layout::{Frame, Here};
 use super::super::table::{NAME, NUMBER, TEXT, table};
 use super::super::text;
 use super::{key_buttons, look_up};
 use crate::app::App;
 use crate::limits::TENANT;
-use crate::problem::Problem;
-use crate::routes::rate_limit;
 
 /// More are looked up by their id.
 const MOST_LISTED: usize = 25;
 
-pub(super) async fn show(app: &App, frame: &Frame, id: Option<&str>) -> Result<Markup, Problem> {
-    let id = id.filter(|id| !id.is_empty());
-    let found = match id {
-        Some(id) => Some(rate_limit::used_by(app, id).await?),
-        None => None,
-    };
+pub(super) async fn show(
+    app: &App,
+    frame: &Frame,
+    id: Option<&str>,
+    found: Option<&(Arc<Tenant>, TenantUsage)>,
+    again: &Again,
+) -> Markup {
     // Limits are looked at in an outage too, which takes no more from the page than this list.
     let listed = app.node().store.tenants(MOST_LISTED, None).await.ok();
-    Ok(html! {
+    html! {
         section.card aria-labelledby="tenants" {
             h2 #tenants { "Tenants and tiers" }
             (tiers())
@@ -36,15 +38,19 @@ pub(super) async fn show(app: &App, frame: &Frame, id: Option<&str>) -> Result<M
                 }
             }
             form.row.below method="get" action=(Here::Limits.path()) {
-                div.grow { label for="tenant" { "Id of a tenant" } input #tenant name="tenant" maxlength="64" required value=[id]; }
+                div.grow {
+                    label for="tenant" { "Id of a tenant" }
+                    (again.message("tenant", "tenant"))
+                    input #tenant name="tenant" maxlength="64" required value=[id] autofocus[again.is_at("tenant", "tenant")] aria-describedby=[again.described_by("tenant", "tenant")];
+                }
                 button { "Look up" }
             }
-            @if let Some((tenant, usage)) = &found {
+            @if let Some((tenant, usage)) = found {
                 (usage_of(frame, tenant, usage))
-                @if frame.may_change() { (plan_form(frame, tenant)) }
+                @if frame.may_change() { (plan_form(frame, tenant, again)) }
             }
         }
-    })
+    }
 }
 
 fn list(page: &TenantPage) -> Markup {
@@ -109,19 +115,28 @@ fn usage_of(frame: &Frame, tenant: &Tenant, usage: &TenantUsage) -> Markup {
     }
 }
 
-fn plan_form(frame: &Frame, tenant: &Tenant) -> Markup {
+fn plan_form(frame: &Frame, tenant: &Tenant, again: &Again) -> Markup {
     let own = tenant.plan.overrides();
     let number = |id: &str, label: &str, value: Option<u64>| {
-        html! { div { label for=(id) { (label) } input id=(id) type="number" name=(id) min="1" value=[value]; } }
+        let value = again.typed("plan", id).map(str::to_owned).or(value.map(|value| value.to_string()));
+        html! {
+            div {
+                label for=(id) { (label) }
+                (again.message("plan", id))
+                input id=(id) type="number" name=(id) min="1" value=[value] autofocus[again.is_at("plan", id)] aria-describedby=[again.described_by("plan", id)];
+            }
+        }
     };
+    let tier = again.typed("plan", "tier").unwrap_or(tenant.plan.tier().name());
     html! {
         h3.below { "Plan: a limit of its own stands in place of the tier's, nothing for that of the tier" }
-        form.row method="post" action={ (Here::Limits.path()) "/plan" } {
+        form.row method="post" action={ (Here::Limits.path()) "/plan" } data-confirm={ "Give tenant " (tenant.id.as_str()) " this plan on every node?" } {
             (frame.field())
             input type="hidden" name="tenant" value=(tenant.id.as_str());
             div {
                 label for="tier" { "Tier" }
-                select #tier name="tier" { @for tier in Tier::ALL { option selected[tier == tenant.plan.tier()] { (tier.name()) } } }
+                (again.message("plan", "tier"))
+                select #tier name="tier" { @for of in Tier::ALL { option selected[of.name() == tier] { (of.name()) } } }
             }
             (number("per_minute", "A minute", own.per_minute))
             (number("per_hour", "An hour", own.per_hour))

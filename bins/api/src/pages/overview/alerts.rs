@@ -6,22 +6,25 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::said;
+use super::{OverviewQuery, said};
 use crate::app::App;
+use crate::pages::again::Again;
 use crate::pages::flash;
-use crate::pages::form::{Change, signed};
+use crate::pages::form::{Change, number, signed};
 use crate::pages::layout::{Button, Frame, Here};
 use crate::pages::text;
 use crate::problem::Problem;
 use crate::routes::performance::silences::{self, NewSilence};
 
+const FORM: &str = "silence";
+
 /// With a frame where who looks may change something.
-pub(super) fn show(frame: Option<&Frame>, firing: &[Value], silences: &[Value]) -> Markup {
+pub(super) fn show(frame: Option<&Frame>, firing: &[Value], silences: &[Value], again: &Again) -> Markup {
     html! {
         @if firing.is_empty() {
             p.none { "None." }
         } @else {
-            ul.items { @for alert in firing { li { (fires(frame, alert)) } } }
+            ul.items { @for alert in firing { li { (fires(frame, alert, again)) } } }
         }
         @if !silences.is_empty() {
             h3 { "Silenced" }
@@ -30,7 +33,7 @@ pub(super) fn show(frame: Option<&Frame>, firing: &[Value], silences: &[Value]) 
     }
 }
 
-fn fires(frame: Option<&Frame>, alert: &Value) -> Markup {
+fn fires(frame: Option<&Frame>, alert: &Value, again: &Again) -> Markup {
     let number = |value: &Value| text::or_none(value.as_f64(), text::places);
     let is_silenced = alert["silenced"] == true;
     html! {
@@ -40,22 +43,34 @@ fn fires(frame: Option<&Frame>, alert: &Value) -> Markup {
             @if let Some(since) = alert["fired_at_unix_ms"].as_u64() { ", since " (text::moment(since)) " UTC" }
             @if is_silenced { ", silenced" }
         }
-        @if let Some(frame) = frame.filter(|_| !is_silenced) { (silence_form(frame, alert)) }
+        @if let Some(frame) = frame.filter(|_| !is_silenced) { (silence_form(frame, alert, again)) }
     }
 }
 
-fn silence_form(frame: &Frame, alert: &Value) -> Markup {
+fn silence_form(frame: &Frame, alert: &Value, again: &Again) -> Markup {
     // Each field has its own label, though many such forms be open at once.
     let id = |field: &str| format!("{field} {} {}", said(&alert["rule"]), said(&alert["subject"])).replace(' ', "-");
     let (minutes, reason) = (id("minutes"), id("reason"));
+    let is_refused = again.typed(FORM, "rule") == alert["rule"].as_str()
+        && again.typed(FORM, "subject") == Some(alert["subject"].as_str().unwrap_or_default());
+    let none = Again::default();
+    let again = if is_refused { again } else { &none };
     html! {
-        details {
+        details open[is_refused] {
             summary { "Silence" span.visually-hidden { " " (name(alert)) } }
             form.row.below method="post" action="/dashboard/silence" {
                 (frame.field())
                 (which(alert))
-                div { label for=(minutes) { "Minutes" } input id=(minutes) type="number" name="minutes" min="1" max=(silences::MOST_MINUTES) value="60" required; }
-                div.grow { label for=(reason) { "Who, and why" } input id=(reason) name="reason" maxlength="256" required; }
+                div {
+                    label for=(minutes) { "Minutes" }
+                    (again.message(FORM, "minutes"))
+                    input id=(minutes) type="number" name="minutes" min="1" max=(silences::MOST_MINUTES) value=(again.typed(FORM, "minutes").unwrap_or("60")) required autofocus[again.is_at(FORM, "minutes")] aria-describedby=[again.described_by(FORM, "minutes")];
+                }
+                div.grow {
+                    label for=(reason) { "Who, and why" }
+                    (again.message(FORM, "reason"))
+                    input id=(reason) name="reason" maxlength="256" required value=[again.typed(FORM, "reason")] autofocus[again.is_at(FORM, "reason")] aria-describedby=[again.described_by(FORM, "reason")];
+                }
                 button { "Silence" }
             }
         }
@@ -78,7 +93,7 @@ fn silenced(frame: Option<&Frame>, silence: &Value) -> Markup {
 
 /// Rule and subject, of an alert or of a silence.
 fn name(of: &Value) -> Markup {
-    html! { (said(&of["rule"])) @if let Some(subject) = of["subject"].as_str() { " · " (text::visible(subject)) } }
+    html! { (said(&of["rule"])) @if let Some(subject) = of["subject"].as_str().filter(|subject| !subject.is_empty()) { " · " (text::visible(subject)) } }
 }
 
 fn which(alert: &Value) -> Markup {
@@ -94,7 +109,7 @@ pub(in crate::pages) struct Silencing {
     form: String,
     rule: String,
     subject: Option<String>,
-    minutes: i64,
+    minutes: String,
     reason: String,
 }
 
@@ -110,11 +125,17 @@ signed!(Silencing, Lifting);
 
 pub(in crate::pages) async fn silence(
     State(app): State<App>,
-    Change { wanted, .. }: Change<Silencing>,
+    Change { wanted: Silencing { rule, subject, minutes, reason, .. }, frame }: Change<Silencing>,
 ) -> Result<Response, Problem> {
-    let Silencing { rule, subject, minutes, reason, .. } = wanted;
-    silences::silence(&app, NewSilence { rule, subject, minutes, reason })?;
-    Ok(flash::said(Here::Overview.path(), "silenced").into_response())
+    let silenced = number("minutes", &minutes).and_then(|minutes| {
+        let new = NewSilence { rule: rule.clone(), subject: subject.clone(), minutes, reason: reason.clone() };
+        silences::silence(&app, new)
+    });
+    let Err(problem) = silenced else { return Ok(flash::said(Here::Overview.path(), "silenced").into_response()) };
+    let subject = subject.unwrap_or_default();
+    let typed = [("minutes", &*minutes), ("reason", &*reason), ("rule", &*rule), ("subject", &*subject)];
+    let again = Again::of(FORM, &typed, problem)?;
+    Ok(super::page(&app, &OverviewQuery::default(), &frame, &again))
 }
 
 pub(in crate::pages) async fn lift(State(app): State<App>, Change { wanted, .. }: Change<Lifting>) -> Response {
@@ -137,6 +158,7 @@ mod tests {
                 "fired_at_unix_ms": 1_900_000_000_000_u64, "silenced": true, "phase": "firing",
             })],
             &[],
+            &Again::default(),
         )
         .into_string();
         for part in
@@ -145,7 +167,10 @@ mod tests {
             assert!(shown.contains(part), "{part}: {shown}");
         }
         assert!(!shown.contains("<script>"), "{shown}");
-        assert!(show(None, &[], &[]).into_string().contains("None."));
-        assert!(show(None, &[json!({})], &[]).into_string().contains(text::NONE), "what isn't told is a dash");
+        assert!(show(None, &[], &[], &Again::default()).into_string().contains("None."));
+        assert!(
+            show(None, &[json!({})], &[], &Again::default()).into_string().contains(text::NONE),
+            "a missing value is a dash"
+        );
     }
 }

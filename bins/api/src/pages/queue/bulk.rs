@@ -88,7 +88,8 @@ pub(in crate::pages) async fn change(
         "retry" => (Act::Retry, "retried", "Retry them", "Retry the ticked jobs?"),
         "cancel" => (Act::Cancel, "cancelled", "Cancel them", "Cancel the ticked jobs?"),
         "promote" => (Act::Promote, "promoted", "Promote them", "Promote the ticked jobs?"),
-        _ => return Err(Problem::unprocessable("bad-form", "`act` is retry, cancel or promote")),
+        "remove" => (Act::Remove, "removed", "Delete them", "Delete the ticked jobs?"),
+        _ => return Err(Problem::unprocessable("bad-form", "`act` is retry, cancel, promote or remove")),
     };
     let state: JobState =
         wanted.state.parse().map_err(|error| Problem::unprocessable("bad-form", format!("`state`: {error}")))?;

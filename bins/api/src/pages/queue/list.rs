@@ -13,10 +13,12 @@ fn acts(state: JobState) -> &'static [(&'static str, &'static str, &'static str)
     const RETRY: (&str, &str, &str) = ("retry", "Retry ticked", "Make the ticked jobs ready at once?");
     const PROMOTE: (&str, &str, &str) = ("promote", "Promote ticked", "Run the ticked jobs before their time?");
     const CANCEL: (&str, &str, &str) = ("cancel", "Cancel ticked", "Cancel the ticked jobs?");
+    const REMOVE: (&str, &str, &str) = ("remove", "Delete ticked", "Delete the ticked jobs and their logs?");
     match state {
         JobState::Ready | JobState::Waiting | JobState::Leased => &[CANCEL],
         JobState::Delayed => &[PROMOTE, CANCEL],
-        JobState::Dead | JobState::Cancelled => &[RETRY],
+        JobState::Dead | JobState::Cancelled => &[RETRY, REMOVE],
+        JobState::Done => &[REMOVE],
         _ => &[],
     }
 }
@@ -44,7 +46,7 @@ pub(super) fn show(
                 div.foot {
                     div.buttons {
                         @for (act, label, asks) in acts {
-                            button class=[(*act == "cancel").then_some("danger")] name="act" value=(act) data-confirm=(asks) { (label) }
+                            button class=[matches!(*act, "cancel" | "remove").then_some("danger")] name="act" value=(act) data-confirm=(asks) { (label) }
                         }
                     }
                 }

@@ -8,13 +8,14 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use tidegate_queue::State as JobState;
 
+use super::super::again::Again;
 use super::super::ask::{Question, is_sure};
 use super::super::flash::counted;
-use super::super::form::{Change, signed};
+use super::super::form::{Change, number, signed};
 use super::super::layout::{Button, Frame};
 use super::super::queues::{path, switch};
 use super::super::text;
-use super::address;
+use super::{QueueQuery, address, page};
 use crate::app::App;
 use crate::path::Path;
 use crate::problem::Problem;
@@ -22,12 +23,13 @@ use crate::routes::queues::actions::{self, Changed, Clean};
 use crate::routes::queues::known;
 use crate::routes::queues::overview::Overview;
 
-pub(super) fn show(frame: &Frame, queue: &Overview) -> Markup {
+pub(super) fn show(frame: &Frame, queue: &Overview, again: &Again) -> Markup {
     let (name, counts) = (queue.queue, &queue.counts);
     let action = |act: &str| format!("{}/{act}", path(name));
     let (drain, revive) = (action("drain"), action("retry-dead"));
     let waiting = counts.ready + counts.delayed + counts.waiting;
     let ask_drain = format!("Cancel all {waiting} jobs of {name} that have not started?");
+    let state = again.typed("clean", "state");
     let ask_revive = format!("Make all {} dead jobs of {name} ready, with fresh attempts?", counts.dead);
     html! {
         div.buttons data-part="whole" {
@@ -43,11 +45,15 @@ pub(super) fn show(frame: &Frame, queue: &Overview) -> Markup {
             (frame.field())
             div {
                 label for="clean-state" { "Remove jobs that are" }
-                select #clean-state name="state" { option { "done" } option { "dead" } option { "cancelled" } }
+                (again.message("clean", "state"))
+                select #clean-state name="state" {
+                    @for of in ["done", "dead", "cancelled"] { option selected[state == Some(of)] { (of) } }
+                }
             }
             div {
                 label for="clean-age" { "for more than, in hours" }
-                input #clean-age type="number" name="hours" min="0" max="87600" value="24" required;
+                (again.message("clean", "hours"))
+                input #clean-age type="number" name="hours" min="0" max="87600" value=(again.typed("clean", "hours").unwrap_or("24")) required autofocus[again.is_at("clean", "hours")] aria-describedby=[again.described_by("clean", "hours")];
             }
             button.danger { "Clean" }
         }
@@ -66,7 +72,7 @@ pub(in crate::pages) struct All {
 pub(in crate::pages) struct CleanForm {
     form: String,
     state: String,
-    hours: u32,
+    hours: String,
     sure: Option<String>,
 }
 
@@ -106,14 +112,23 @@ pub(in crate::pages) async fn clean(
 ) -> Result<Response, Problem> {
     let queue = known(&queue)?;
     let CleanForm { state, hours, .. } = wanted;
-    let age = Duration::from_secs(u64::from(hours) * 3_600);
-    let clean = Clean { state, older_than_s: i64::from(hours) * 3_600 };
-    let cleaned: JobState = clean.check()?.0.into();
+    let checked = number::<u32>("hours", &hours).and_then(|hours| {
+        let clean = Clean { state: state.clone(), older_than_s: i64::from(hours) * 3_600 };
+        let cleaned: JobState = clean.check()?.0.into();
+        Ok((clean, cleaned, Duration::from_secs(u64::from(hours) * 3_600)))
+    });
+    let (clean, cleaned, age) = match checked {
+        Ok(checked) => checked,
+        Err(problem) => {
+            let again = Again::of("clean", &[("hours", &hours), ("state", &state)], problem)?;
+            return page(&app, queue, &QueueQuery::default(), &frame, again).await;
+        }
+    };
     if !is_sure(wanted.sure.as_deref()) {
         let text = html! {
             p { "Jobs of " b { (queue) } " that are " b { (cleaned.as_str()) } " for more than " (text::span(age)) " are removed for good, with their logs." }
         };
-        let fields = [("state", cleaned.as_str()), ("hours", &*hours.to_string())];
+        let fields = [("state", cleaned.as_str()), ("hours", &*hours)];
         return Ok(ask(queue, &frame, ("Remove finished jobs?", "Remove them", "clean"), &text, &fields));
     }
     Ok(whole_done(queue, "cleaned", cleaned, actions::clean_queue(&app, queue, &clean).await?))

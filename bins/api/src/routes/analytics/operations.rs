@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::show;
-use crate::openapi::schema::{count, list, object};
+use crate::openapi::schema::{count, list, object, told};
 use crate::openapi::{Circle, Routes, get};
 
 pub(in crate::routes) fn add(routes: Routes) -> Routes {
@@ -14,6 +14,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
         ("updated", count()),
         ("imported", count()),
         ("reminders_sent", count()),
+        ("views", told(count(), "Schedules read, one by one. Up to two seconds late.")),
     ]);
     routes.add(
         get("showAnalytics", "/api/analytics", Circle::Tenant, "What the tenant did, by day")

@@ -13,6 +13,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
         )
         .add(
             post("createBackup", "/api/backups", Circle::Admin, "Has a job write all tables into a backup")
+                .repeatable("The same request, sent again with the same key, makes no second backup.")
                 .accepted(object([("job_id", text()), ("location", text())])),
             create,
         )

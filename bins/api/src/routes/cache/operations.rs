@@ -87,6 +87,21 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
 
 fn report() -> serde_json::Value {
     let rate = || or_null(number());
+    let settings = object([
+        ("ttl_seconds", number()),
+        (
+            "grace_seconds",
+            told(number(), "Time after its end during which a value is served while the database fails or is slow."),
+        ),
+        (
+            "soft_timeout_seconds",
+            told(number(), "Time that a reader waits for the database before it takes the expired value."),
+        ),
+        ("refresh_ahead_seconds", number()),
+        ("early_refresh", flag()),
+        ("sliding_seconds", or_null(number())),
+        ("wait_seconds", told(number(), "Maximum wait for another process that loads the same value.")),
+    ]);
     let class = object([
         ("class", text()),
         ("ttl_seconds", count()),
@@ -103,6 +118,8 @@ fn report() -> serde_json::Value {
         ("collapsed", count()),
         ("invalidations", count()),
         ("type_mismatches", count()),
+        ("is_hit_rate_low", told(flag(), "Whether the class is under `performance.hit_rate`, after 100 lookups.")),
+        ("settings", or_null(settings)),
     ]);
     let tier = open(object([("tier", text()), ("hits", count()), ("misses", count()), ("hit_rate", rate())]));
     object([

@@ -2,17 +2,25 @@
 
 use axum::Extension;
 use axum::handler::Handler;
+use serde_json::Value;
+use tidegate_app::telemetry::Topic;
 use tokio_util::sync::CancellationToken;
 
 use super::{Stop, follow};
-use crate::openapi::schema::{text, told};
+use crate::openapi::schema::{pattern, text, told};
 use crate::openapi::{Circle, Routes, get};
 
+/// Names of topics.
+fn topics() -> Value {
+    let names = Topic::ALL.map(Topic::name).join("|");
+    pattern(&format!("^(?:{names})(?:,(?:{names}))*$"))
+}
+
 pub(in crate::routes) fn add(routes: Routes, stop: CancellationToken) -> Routes {
-    let stream = told(text(), "Events `alert`, `health` and `gap`; for an hour at most.");
+    let stream = told(text(), "Events `alert`, `health`, `queue`, `job` and `gap`; for an hour at most.");
     routes.add(
         get("followEvents", "/api/events", Circle::Reader, "What happens, as server-sent events")
-            .query("topics", text(), "Topics with commas between; all without it.")
+            .query("topics", topics(), "Topics with commas between; all but `queues` and `jobs` without it.")
             .header("Last-Event-ID", text(), "The last event that was seen: what was missed since is told first.")
             .answers_as(200, &[("text/event-stream", stream)]),
         follow.layer(Extension(Stop(stop))),

@@ -16,6 +16,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 Circle::Tenant,
                 "Has a job write all schedules into a file",
             )
+            .repeatable("The same request, sent again, answers with the same export.")
             .body(object([("format", one_of(&["csv", "ndjson"]))]), json!({"format": "csv"}))
             .accepted(object([("job_id", text()), ("location", text())])),
             create,

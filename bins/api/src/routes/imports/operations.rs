@@ -28,6 +28,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 Circle::Tenant,
                 "Takes a file of schedules, which a job reads",
             )
+            .repeatable("The same request, sent again, answers with the same import; its file is not read.")
             .upload(&[("text/csv", CSV), ("application/x-ndjson", NDJSON)])
             .accepted(object([("job_id", text()), ("location", text())])),
             create,

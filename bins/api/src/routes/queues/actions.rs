@@ -102,9 +102,14 @@ pub(super) async fn clean(
 
 /// Removes finished jobs that ended long enough ago.
 pub(crate) async fn clean_queue(app: &App, queue: &str, clean: &Clean) -> Result<Changed, Problem> {
+    clean_at_most(app, queue, clean, usize::MAX).await
+}
+
+/// Removes at most `most` finished jobs that ended long enough ago, the oldest first.
+pub(super) async fn clean_at_most(app: &App, queue: &str, clean: &Clean, most: usize) -> Result<Changed, Problem> {
     let queue = known(queue)?;
     let (state, older_than) = clean.check()?;
-    steps(app, usize::MAX, |limit| app.node().broker.clean(queue, state, older_than, limit)).await
+    steps(app, most, |limit| app.node().broker.clean(queue, state, older_than, limit)).await
 }
 
 /// What became of a queue within the time of a request.

@@ -64,7 +64,8 @@ pub(super) async fn create(
     {
         return Ok(([REPLAYED], answer(&ids, &[])).into_response());
     }
-    let stored = app.node().broker.enqueue(queue, jobs).await?;
+    let stored = app.node().broker.enqueue(queue, jobs).await;
+    let stored = stored.map_err(|error| Problem::from(&error).retry_with_key(stem.is_some()))?;
     Ok(answer(&ids, &stored))
 }
 

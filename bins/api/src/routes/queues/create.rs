@@ -36,7 +36,11 @@ pub(super) async fn create(
     };
     let job = draft.job(id, trace, "")?;
     let id = job.id().clone();
-    match app.node().broker.enqueue(queue, vec![job]).await?.pop() {
+    let stored = app.node().broker.enqueue(queue, vec![job]).await.map_err(|error| {
+        let problem = Problem::from(&error).retry_with_key(stem.is_some());
+        if error.may_have_run() { problem.of_job(&id, location(queue, &id)) } else { problem }
+    });
+    match stored?.pop() {
         Some(Stored::Duplicate(holder)) => Err(duplicate(&holder)),
         Some(Stored::Known) if is_alike(&app, queue, &id, &draft).await? => {
             if stem.is_some() {
@@ -69,10 +73,14 @@ fn duplicate(holder: &JobId) -> Problem {
     Problem::conflict("duplicate", detail).with("held_by", holder.as_str())
 }
 
+fn location(queue: &str, id: &JobId) -> String {
+    format!("/api/queue/{queue}/jobs/{id}")
+}
+
 fn created(status: StatusCode, queue: &str, id: &JobId) -> Response {
     let mut response = (status, axum::Json(json!({"id": id}))).into_response();
     // Ids hold nothing that a path can't.
-    if let Ok(location) = HeaderValue::try_from(format!("/api/queue/{queue}/jobs/{id}")) {
+    if let Ok(location) = HeaderValue::try_from(location(queue, id)) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     response

@@ -7,16 +7,21 @@ use crate::problem::Problem;
 
 /// What ids are made of.
 #[derive(Debug)]
-pub(super) struct Stem(String);
+pub(crate) struct Stem(String);
 
 impl Stem {
     /// What stands for the key in that queue.
     pub(super) fn of(key: &IdempotencyKey, queue: &str) -> Option<Self> {
-        key.within(&["job", queue]).map(Self)
+        Self::within(key, &["job", queue])
+    }
+
+    /// The name of the key in that scope.
+    pub(crate) fn within(key: &IdempotencyKey, scope: &[&str]) -> Option<Self> {
+        key.within(scope).map(Self)
     }
 
     /// The id of the only job.
-    pub(super) fn id(&self) -> Result<JobId, Problem> {
+    pub(crate) fn id(&self) -> Result<JobId, Problem> {
         self.named("")
     }
 

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tidegate_app::jobs::QUEUES;
 use tidegate_perfmon::mask;
 use tidegate_queue::{Change, Cursor, JobId, JobRecord, LogLine, Page, State as JobState};
 
@@ -54,6 +56,13 @@ pub(crate) async fn page(app: &App, queue: &str, query: JobsQuery) -> Result<Pag
     Ok(page)
 }
 
+/// Jobs of all queues that run now, at most `limit` of each queue.
+pub(crate) async fn running(app: &App, limit: usize) -> Result<Vec<JobRecord>, Problem> {
+    let mut jobs = app.node().broker.running(QUEUES, limit).await?;
+    jobs.iter_mut().for_each(hide_errors);
+    Ok(jobs)
+}
+
 pub(super) async fn show(
     State(app): State<App>,
     Path((queue, id)): Path<(String, String)>,
@@ -79,11 +88,27 @@ pub(crate) async fn lines(app: &App, queue: &str, id: &str) -> Result<Vec<LogLin
     Ok(lines)
 }
 
-pub(super) async fn cancel(
+/// Cancels a job that has not ended, and removes one that has.
+pub(super) async fn delete(
     State(app): State<App>,
     Path((queue, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    act(&app, &queue, &id, Act::Cancel).await.map(Done::status)
+    act(&app, &queue, &id, Act::Delete).await.map(Done::status)
+}
+
+/// Cancels a job that has not ended. One that is cancelled stays so: the same request may be sent again.
+pub(super) async fn cancel(
+    State(app): State<App>,
+    Path((queue, id)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let (queue, job) = (known(&queue)?, job_id(&id)?);
+    let (status, state) = match app.node().broker.cancel(queue, &job).await? {
+        Change::Applied | Change::Refused(JobState::Cancelled) => (StatusCode::OK, JobState::Cancelled),
+        Change::Requested => (StatusCode::ACCEPTED, JobState::Leased),
+        Change::NotFound => return Err(no_job(&id)),
+        Change::Refused(state) => return Err(wrong_state(state, "cancelled")),
+    };
+    Ok((status, axum::Json(json!({"id": job, "state": state}))).into_response())
 }
 
 pub(super) async fn retry(
@@ -109,6 +134,10 @@ pub(crate) enum Act {
     Cancel,
     /// Makes a delayed job ready at once, and no other.
     Promote,
+    /// Removes a job that has ended.
+    Remove,
+    /// Cancels a job that has not ended, removes one that has.
+    Delete,
 }
 
 /// That it was done.
@@ -139,6 +168,11 @@ pub(crate) async fn act(app: &App, queue: &str, id: &str, act: Act) -> Result<Do
     let change = match act {
         Act::Cancel => broker.cancel(queue, &job).await?,
         Act::Retry => broker.retry(queue, &job).await?,
+        Act::Remove => removed(app, queue, &job).await?,
+        Act::Delete => match broker.cancel(queue, &job).await? {
+            Change::Refused(state) if state.is_finished() => removed(app, queue, &job).await?,
+            change => change,
+        },
         // A job that runs and dies between these two is tried again: it was wanted at once, and is wanted still.
         Act::Promote => match record(app, queue, id).await?.state {
             JobState::Delayed => broker.retry(queue, &job).await?,
@@ -152,12 +186,22 @@ pub(crate) async fn act(app: &App, queue: &str, id: &str, act: Act) -> Result<Do
         Change::Refused(state) => {
             let what = match act {
                 Act::Retry => "tried again",
-                Act::Cancel => "cancelled",
+                Act::Cancel | Act::Delete => "cancelled",
+                Act::Remove => "removed",
                 Act::Promote => "promoted",
             };
-            Err(Problem::conflict("wrong-state", format!("a job that is {state} can't be {what}")))
+            Err(wrong_state(state, what))
         }
     }
+}
+
+fn wrong_state(state: JobState, what: &str) -> Problem {
+    Problem::conflict("wrong-state", format!("a job that is {state} can't be {what}"))
+}
+
+async fn removed(app: &App, queue: &str, job: &JobId) -> Result<Change, Problem> {
+    let changes = app.node().broker.remove(queue, std::slice::from_ref(job)).await?;
+    Ok(changes.first().copied().unwrap_or(Change::NotFound))
 }
 
 /// One job, without what its errors may quote.

@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 use tidegate_app::jobs::QUEUES;
 
-use super::{actions, batches, bulk, create, cron, events, jobs, overview, settings};
+use super::{actions, batches, bulk, create, cron, events, jobs, overview, remove, scans, settings};
 use crate::openapi::schema::{
-    anything, between, count, flag, list, list_of, named, number, object, one_of, open, or_null, page, text, time, told,
+    any_of, anything, between, count, flag, list, list_of, named, number, object, one_of, open, or_null, page, pattern,
+    text, time, told,
 };
 use crate::openapi::{Circle, Operation, Routes, delete, get, post, put};
 
@@ -28,6 +29,16 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
         .schema("QueueSettings", queue_settings(&["max_running", "rate", "events"]))
         .schema("CronSchedule", cron_schedule());
     crons(single_jobs(whole_queues(routes)))
+}
+
+/// The form of a job's id.
+fn job_id() -> Value {
+    pattern("^[A-Za-z0-9_.:~-]{1,128}$")
+}
+
+/// The form of a group's id.
+fn group_id() -> Value {
+    pattern("^[A-Za-z0-9_.:-]{1,64}$")
 }
 
 fn of_queue(operation: Operation) -> Operation {
@@ -101,7 +112,7 @@ fn single_jobs(routes: Routes) -> Routes {
     let act = |id, path, summary| {
         of_job(post(id, path, Circle::Admin, summary)).silent(204).silent(202).fails(409, "Its state doesn't allow it.")
     };
-    let made = "A job of this name or unique key is there, and is another.";
+    let made = "A job of this name or unique key is there, and is another, or its group takes no such job.";
     let bulk_answer = object([
         ("ids", list(text())),
         ("known", list(count())),
@@ -114,6 +125,27 @@ fn single_jobs(routes: Routes) -> Routes {
                 .paged(200)
                 .ok(page(named("Job"))),
             jobs::list,
+        )
+        .add(
+            of_queue(delete("deleteJobs", ALL, Circle::Admin, "Removes jobs that have ended, by id or by state"))
+                .body(
+                    json!({"oneOf": [
+                        object([("ids", list_of(1, remove::MOST_IDS, job_id()))]),
+                        object([
+                            ("state", one_of(&["done", "dead", "cancelled"])),
+                            ("limit", between(1, i64::try_from(remove::MOST).unwrap_or(i64::MAX))),
+                        ]),
+                    ]}),
+                    json!({"ids": [SOME_JOB]}),
+                )
+                .ok(object([
+                    ("queue", text()),
+                    ("removed", count()),
+                    ("missing", list(text())),
+                    ("refused", list(object([("id", text()), ("state", named("JobState"))]))),
+                    ("more", told(flag(), "Whether the time was over before `limit` was reached.")),
+                ])),
+            remove::remove,
         )
         .add(
             again(of_queue(post("createJob", ALL, Circle::Admin, "Enqueues a job")))
@@ -143,16 +175,11 @@ fn single_jobs(routes: Routes) -> Routes {
         )
         .add(of_job(get("showJob", ONE, Circle::Reader, "One job, without its payload")).ok(named("Job")), jobs::show)
         .add(
-            of_job(delete(
-                "cancelJob",
-                ONE,
-                Circle::Admin,
-                "Cancels a job; the worker of one that runs is asked to stop",
-            ))
-            .silent(204)
-            .silent(202)
-            .fails(409, "Its state doesn't allow it."),
-            jobs::cancel,
+            of_job(delete("deleteJob", ONE, Circle::Admin, "Cancels a job that has not ended, removes one that has"))
+                .silent(204)
+                .silent(202)
+                .fails(409, "Its state changed meanwhile."),
+            jobs::delete,
         )
         .add(
             of_job(get(
@@ -163,6 +190,18 @@ fn single_jobs(routes: Routes) -> Routes {
             ))
             .ok(page(object([("at", time()), ("delivery", count()), ("text", text())]))),
             jobs::logs,
+        )
+        .add(
+            of_job(post(
+                "cancelJob",
+                "/api/queue/{queue}/jobs/{id}/cancel",
+                Circle::Admin,
+                "Cancels a job that has not ended; sent again it changes nothing",
+            ))
+            .ok(object([("id", text()), ("state", named("JobState"))]))
+            .accepted(object([("id", text()), ("state", named("JobState"))]))
+            .fails(409, "It is done or dead."),
+            jobs::cancel,
         )
         .add(
             act(
@@ -182,6 +221,41 @@ fn single_jobs(routes: Routes) -> Routes {
                 .ok(batch())
                 .fails(409, "What is kept of it can't be read."),
             batches::show,
+        )
+        .add(
+            of_scan(get("showScan", SCAN, Circle::Reader, "The pause between two pages of scans of a kind")).ok(scan()),
+            scans::show,
+        )
+        .add(
+            of_scan(put("replaceScan", SCAN, Circle::Admin, "Sets the pause between two pages of scans of a kind"))
+                .body(object([("pause_ms", or_null(between(0, scans::LONGEST_PAUSE_MS)))]), json!({"pause_ms": 200}))
+                .ok(scan())
+                .fails(409, "Others change it, or it can't be read."),
+            scans::replace,
+        )
+        .add(
+            post("createBatch", "/api/queue/batches", Circle::Admin, "Creates a group of jobs")
+                .repeatable("The same request, sent again with the same key, makes no second group.")
+                .body(new_batch(), json!({"queue": QUEUES.first(), "id": SOME_GROUP}))
+                .created(batch())
+                .fails(409, "A group of this id exists."),
+            batches::create,
+        )
+        .add(
+            of_batch(post(
+                "sealBatch",
+                "/api/queue/batches/{id}/seal",
+                Circle::Admin,
+                "Closes a group: it completes when its last job has ended",
+            ))
+            .ok(batch())
+            .fails(409, "Others change it, or what is kept of it can't be read."),
+            batches::seal,
+        )
+        .add(
+            of_batch(delete("forgetBatch", "/api/queue/batches/{id}", Circle::Admin, "Forgets a group; its jobs stay"))
+                .silent(204),
+            batches::forget,
         )
 }
 
@@ -293,8 +367,8 @@ fn new_job() -> Value {
         ("ordering_key?", told(or_null(text()), "Jobs of one key run one after the other.")),
         ("expires_in_ms?", or_null(between(1, LONGEST_MS))),
         ("timeout_ms?", or_null(between(1, 7 * 86_400_000))),
-        ("group?", told(or_null(text()), "Counted under `/api/queue/batches/{group}`.")),
-        ("id?", told(or_null(text()), "The client's own; not together with `Idempotency-Key`.")),
+        ("group?", told(or_null(group_id()), "Counted under `/api/queue/batches/{group}`.")),
+        ("id?", told(or_null(job_id()), "The client's own; not together with `Idempotency-Key`.")),
     ])
 }
 
@@ -311,9 +385,11 @@ fn queue() -> Value {
         ("id", text()),
         ("pid", count()),
         ("queues", list(text())),
-        ("running", count()),
+        ("running", told(count(), "0 for a lost worker: its jobs run again when their leases have expired.")),
         ("started_at", time()),
         ("last_seen", time()),
+        ("lease_ms", count()),
+        ("lost", told(flag(), "Whether the worker has not announced itself for two leases.")),
     ]);
     let latency =
         object([("queue_wait_ms", percentiles()), ("run_time_ms", percentiles()), ("window_seconds", count())]);
@@ -333,6 +409,8 @@ fn queue() -> Value {
         ("retried_total", count()),
         ("reclaimed_total", count()),
         ("stale_acks_total", count()),
+        ("recovered_total", count()),
+        ("dropped_total", count()),
         ("rates", or_null(rates)),
         ("latency", or_null(latency)),
         ("settings", named("QueueSettings")),
@@ -356,31 +434,59 @@ fn event() -> Value {
 }
 
 fn cron_terms() -> Value {
+    let all = object([("all", object([("at_most", told(between(1, 500), "Of the latest missed times."))]))]);
     object([
-        ("name?", text()),
-        ("expression?", told(text(), "Of cron, with `zone`; in its place `every_ms`.")),
-        ("zone?", told(text(), "Of the IANA; UTC by default.")),
-        ("every_ms?", count()),
+        ("name?", pattern("^[A-Za-z0-9_.:-]{1,64}$")),
+        ("expression?", told(expression(), "Of cron, with `zone`; in its place `every_ms`.")),
+        ("zone?", told(zone(), "Of the IANA; UTC by default.")),
+        ("every_ms?", between(1_000, 100 * 366 * 86_400_000)),
         ("queue", one_of(QUEUES)),
-        ("kind?", text()),
+        ("kind?", pattern("^[A-Za-z0-9_.:/-]{1,128}$")),
         ("payload?", json!({})),
-        ("version?", count()),
+        ("version?", between(0, u32::MAX.into())),
         ("priority?", between(0, 4)),
-        ("max_attempts?", or_null(count())),
+        ("max_attempts?", or_null(between(0, u32::MAX.into()))),
         ("timeout_ms?", or_null(count())),
-        ("catch_up?", one_of(&["skip", "once"])),
-        ("grace_ms?", count()),
+        ("catch_up?", any_of([one_of(&["skip", "once"]), all])),
+        ("grace_ms?", between(0, 86_400_000)),
         ("overlap?", one_of(&["allow", "skip"])),
         ("paused?", flag()),
         ("until?", or_null(time())),
     ])
 }
 
-/// As it is sent; `name` says whether it has to have one.
+/// The usual forms, and any other of five or six fields.
+fn expression() -> Value {
+    let field = |number: &str| format!("(?:\\*|{number}(?:,{number})?|\\*/[1-9])");
+    let fields = [field("[1-5]?[0-9]"), field("(?:1?[0-9]|2[0-3])"), "\\*".into(), "\\*".into(), field("[0-6]")];
+    any_of([
+        one_of(&["@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly"]),
+        pattern(&format!("^{}$", fields.join(" "))),
+        told(pattern("^\\S+(?: +\\S+){4,5}$"), "Lists, ranges, steps, names and `L`, `W`, `#` as docs/cron.md says."),
+    ])
+}
+
+fn zone() -> Value {
+    any_of([
+        one_of(&["UTC", "Europe/Berlin", "Europe/London", "America/New_York", "America/Sao_Paulo", "Asia/Tokyo"]),
+        told(pattern("^[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+){0,2}$"), "Any other zone by its name."),
+    ])
+}
+
+/// As it is sent, with an expression or with an interval; `name` says whether it has to have one.
 fn new_cron(name: &str) -> Value {
-    let mut terms = cron_terms();
-    terms["required"] = if name.ends_with('?') { json!(["queue"]) } else { json!([name, "queue"]) };
-    terms
+    let with = |needed: &str, others: &[&str]| {
+        let mut terms = cron_terms();
+        terms["required"] = if name.ends_with('?') { json!(["queue"]) } else { json!([name, "queue"]) };
+        if let Some(required) = terms["required"].as_array_mut() {
+            required.push(needed.into());
+        }
+        if let Some(properties) = terms["properties"].as_object_mut() {
+            properties.retain(|property, _| !others.contains(&property.as_str()));
+        }
+        terms
+    };
+    any_of([with("expression", &["every_ms"]), with("every_ms", &["expression", "zone"])])
 }
 
 /// As it is shown.
@@ -407,6 +513,34 @@ fn cron_schedule() -> Value {
         "last"
     ]);
     shown
+}
+
+const SCAN: &str = "/api/queue/scans/{kind}";
+
+fn of_scan(operation: Operation) -> Operation {
+    operation.part("kind", one_of(&scans::KINDS), scans::KINDS[0])
+}
+
+fn scan() -> Value {
+    object([("kind", text()), ("pause_ms", told(or_null(count()), "`null` for that of the worker."))])
+}
+
+fn of_batch(operation: Operation) -> Operation {
+    operation.part("id", text(), SOME_GROUP)
+}
+
+fn new_batch() -> Value {
+    let completion = object([
+        ("queue", one_of(QUEUES)),
+        ("kind?", told(or_null(text()), "The queue's usual kind by default.")),
+        ("payload", anything()),
+        ("on?", told(or_null(one_of(&["finished", "succeeded"])), "`finished` by default.")),
+    ]);
+    object([
+        ("queue", one_of(QUEUES)),
+        ("id?", told(or_null(group_id()), "The client's own; not together with `Idempotency-Key`.")),
+        ("completion?", told(or_null(completion), "The job that is enqueued once when the group has completed.")),
+    ])
 }
 
 fn batch() -> Value {

@@ -1,10 +1,11 @@
 //! `/api/queue` and `/api/queue/{queue}`: the queues as wholes.
 
 use axum::extract::State;
+use serde::Serialize;
 use serde_json::{Value, json};
-use tidegate_app::jobs::{QUEUES, is_served_by};
+use tidegate_app::jobs::QUEUES;
 use tidegate_app::telemetry::{Latency, Rates};
-use tidegate_queue::{QueueCounts, QueueSettings, WorkerInfo};
+use tidegate_queue::{QueueCounts, QueueOverview, QueueSettings, Timestamp, WorkerInfo};
 
 use super::known;
 use crate::app::App;
@@ -12,7 +13,7 @@ use crate::path::Path;
 use crate::problem::Problem;
 
 pub(super) async fn list(State(app): State<App>) -> Result<axum::Json<Value>, Problem> {
-    let queues = all(&app).await?;
+    let queues = all(&app, &workers(&app).await?).await?;
     let queues: Vec<_> = queues.iter().map(Overview::json).collect();
     Ok(axum::Json(json!({"items": queues, "next_cursor": null})))
 }
@@ -30,11 +31,36 @@ pub(crate) struct Overview {
     /// Times are known to the process that ran the job: where that is another, its `/metrics` has them.
     pub(crate) latency: Option<Latency>,
     pub(crate) settings: QueueSettings,
-    /// Those that serve it.
-    pub(crate) workers: Vec<WorkerInfo>,
+    /// Workers that serve it, including lost ones.
+    pub(crate) workers: Vec<SeenWorker>,
+}
+
+/// A worker that was seen within the last hour.
+#[derive(Clone, Serialize)]
+pub(crate) struct SeenWorker {
+    #[serde(flatten)]
+    pub(crate) info: WorkerInfo,
+    /// Whether it has not announced itself for two leases.
+    pub(crate) lost: bool,
+}
+
+impl SeenWorker {
+    fn at(mut info: WorkerInfo, now: Timestamp) -> Self {
+        let lost = info.is_lost(now);
+        if lost {
+            // Its jobs run again elsewhere once their leases have expired.
+            info.running = 0;
+        }
+        Self { info, lost }
+    }
 }
 
 impl Overview {
+    /// How many workers serve it now.
+    pub(crate) fn live_workers(&self) -> usize {
+        self.workers.iter().filter(|worker| !worker.lost).count()
+    }
+
     fn json(&self) -> Value {
         let mut body = json!(self.counts);
         body["queue"] = self.queue.into();
@@ -46,32 +72,40 @@ impl Overview {
     }
 }
 
-/// All queues.
-pub(crate) async fn all(app: &App) -> Result<Vec<Overview>, Problem> {
-    let workers = app.node().broker.workers().await?;
-    let mut queues = Vec::with_capacity(QUEUES.len());
-    for queue in QUEUES {
-        queues.push(describe(app, queue, &workers).await?);
-    }
-    Ok(queues)
+/// Workers that were seen within the last hour, of all queues.
+pub(crate) async fn workers(app: &App) -> Result<Vec<SeenWorker>, Problem> {
+    let broker = &app.node().broker;
+    let (workers, now) = (broker.workers().await?, broker.now().await?);
+    Ok(workers.into_iter().map(|worker| SeenWorker::at(worker, now)).collect())
+}
+
+/// All queues, with those of `workers` that serve them.
+pub(crate) async fn all(app: &App, workers: &[SeenWorker]) -> Result<Vec<Overview>, Problem> {
+    let overviews = app.node().broker.overviews(QUEUES).await?;
+    Ok(QUEUES.iter().zip(overviews).map(|(queue, overview)| describe(app, queue, overview, workers)).collect())
 }
 
 /// The queue of that name.
 pub(crate) async fn one(app: &App, queue: &str) -> Result<Overview, Problem> {
     let queue = known(queue)?;
-    let workers = app.node().broker.workers().await?;
-    describe(app, queue, &workers).await
+    let workers = workers(app).await?;
+    let overview = app.node().broker.overviews(&[queue]).await?.pop().unwrap_or_default();
+    Ok(describe(app, queue, overview, &workers))
 }
 
-async fn describe(app: &App, queue: &'static str, workers: &[WorkerInfo]) -> Result<Overview, Problem> {
-    let node = app.node();
-    let counts = node.broker.counts(queue).await?;
-    Ok(Overview {
+fn describe(app: &App, queue: &'static str, overview: QueueOverview, workers: &[SeenWorker]) -> Overview {
+    let telemetry = &app.node().telemetry;
+    let QueueOverview { counts, settings, .. } = overview;
+    Overview {
         queue,
-        rates: node.telemetry.queue_rates(queue, &counts),
-        latency: node.telemetry.job_watch().latency(queue),
-        settings: node.broker.settings(queue).await?,
-        workers: workers.iter().filter(|worker| is_served_by(queue, worker)).cloned().collect(),
+        rates: telemetry.queue_rates(queue, &counts),
+        latency: telemetry.job_watch().latency(queue),
+        settings,
+        workers: workers
+            .iter()
+            .filter(|worker| worker.info.queues.iter().any(|served| served == queue))
+            .cloned()
+            .collect(),
         counts,
-    })
+    }
 }

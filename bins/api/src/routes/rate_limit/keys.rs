@@ -35,6 +35,9 @@ pub(crate) async fn reset(
 }
 
 /// Forgets what a key has used, its block and its strikes. Returns whether it was known.
+///
+/// On Redis each other process may repeat a refusal for up to a second: its `DenyCache` does not
+/// hear of the reset.
 pub(crate) async fn forget(app: &App, of: &KeyOfLimiter) -> Result<bool, Problem> {
     let key = counted(app, &of.limiter, &of.key).await?;
     let was_known = if of.limiter == limits::TENANT {
@@ -84,6 +87,8 @@ pub(crate) async fn unblock(
 }
 
 /// Ends a key's block and forgets its strikes; what it has used stays used. Returns whether it was blocked.
+///
+/// As after [`forget`], another process on Redis may repeat a refusal for up to a second.
 pub(crate) async fn let_in(app: &App, of: &KeyOfLimiter) -> Result<bool, Problem> {
     let key = counted(app, &of.limiter, &of.key).await?;
     let was_blocked = if of.limiter == limits::TENANT {

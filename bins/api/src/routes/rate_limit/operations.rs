@@ -1,10 +1,13 @@
 //! What `/api/rate-limit` offers.
 
 use serde_json::{Value, json};
+use tidegate_ratelimit::Quota;
 
 use super::{block, change, check, reset, show, unblock, usage};
 use crate::access::CHECK_PATH;
-use crate::openapi::schema::{between, count, flag, list, named, number, object, one_of, or_null, text, time, told};
+use crate::openapi::schema::{
+    any_of, between, count, flag, list, named, number, object, one_of, or_null, tenant_id, text, time, told,
+};
 use crate::openapi::{Circle, Operation, Routes, delete, get, post};
 
 /// 366 days.
@@ -13,12 +16,12 @@ const LONGEST_BLOCK: i64 = 366 * 24 * 3600;
 pub(in crate::routes) fn add(routes: Routes) -> Routes {
     routes
         .schema("Tier", one_of(&["free", "basic", "premium", "enterprise"]))
-        .schema("Limits", limits())
-        .schema("Overrides", overrides())
+        .schema("EffectiveLimits", effective_limits())
+        .schema("OwnLimits", own_limits())
         .schema("Decision", decision())
         .add(
             get("showLimiters", "/api/rate-limit", Circle::Reader, "Each limiter, and what it decided")
-                .ok(object([("limiters", list(limiter()))])),
+                .ok(object([("limiters", list(limiter())), ("flagged", list(flagged()))])),
             show,
         )
         .add(
@@ -28,8 +31,8 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                     object([
                         ("tenant_id", text()),
                         ("tier", named("Tier")),
-                        ("overrides", named("Overrides")),
-                        ("limits", named("Limits")),
+                        ("limits", named("OwnLimits")),
+                        ("effective_limits", named("EffectiveLimits")),
                         ("epoch", count()),
                     ]),
                     object([("limiter", text()), ("quota", text())]),
@@ -42,9 +45,17 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 "resetKey",
                 "/api/rate-limit",
                 Circle::Admin,
-                "Forgets what a key has used, its block and its strikes",
+                "Forgets what a key has used, its block and its strikes. On Redis, another process may repeat a refusal that it \
+                 remembers for up to a second",
             ))
-            .ok(object([("reset", told(flag(), "Whether it was known."))])),
+            .ok(object([(
+                "reset",
+                told(
+                    flag(),
+                    "Whether it was known. On this process it holds at once; on Redis, each other process may repeat a refusal \
+                     that it remembers for up to a second.",
+                ),
+            )])),
             reset,
         )
         .add(
@@ -69,7 +80,14 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 Circle::Admin,
                 "Ends a key's block and forgets its strikes",
             ))
-            .ok(object([("unblocked", told(flag(), "Whether it was blocked."))])),
+            .ok(object([(
+                "unblocked",
+                told(
+                    flag(),
+                    "Whether it was blocked. On this process it holds at once; on Redis, each other process may repeat a refusal \
+                     that it remembers for up to a second.",
+                ),
+            )])),
             unblock,
         )
         .add(
@@ -112,6 +130,13 @@ fn limiter() -> Value {
         ("name", text()),
         ("algorithm", text()),
         ("quota", or_null(text())),
+        (
+            "applied_quota",
+            told(
+                or_null(text()),
+                "The quota by which this process decides: lower than `quota` while advice has lowered it.",
+            ),
+        ),
         ("settings_quota", or_null(text())),
         ("block_seconds", number()),
         ("mode", one_of(&["on", "shadow", "off"])),
@@ -133,7 +158,19 @@ fn limiter() -> Value {
     ])
 }
 
-fn limits() -> Value {
+/// A tenant whose rate is far above its usual one.
+fn flagged() -> Value {
+    object([
+        ("tenant_id", text()),
+        ("since", time()),
+        ("requests", told(count(), "Requests that it had sent in the interval when it was flagged, to this process.")),
+        ("usual", told(number(), "Its usual number of requests in an interval.")),
+        ("interval_seconds", number()),
+    ])
+}
+
+/// The limits that bind a tenant.
+fn effective_limits() -> Value {
     object([
         ("per_minute", count()),
         ("per_hour", count()),
@@ -142,29 +179,51 @@ fn limits() -> Value {
     ])
 }
 
-fn overrides() -> Value {
-    object([("per_minute?", count()), ("per_hour?", count()), ("per_day?", count()), ("max_users?", count())])
+/// Limits of a tenant's own, each in place of its tier's.
+fn own_limits() -> Value {
+    object([("per_minute?", limit()), ("per_hour?", limit()), ("per_day?", limit()), ("max_users?", seats())])
 }
 
+fn limit() -> Value {
+    between(1, i64::try_from(Quota::MAX_LIMIT).unwrap_or(i64::MAX))
+}
+
+fn seats() -> Value {
+    between(1, u32::MAX.into())
+}
+
+/// Either a tenant's plan, or a limiter's quota.
 fn changes() -> Value {
-    let limit = || told(or_null(count()), "`null` takes the tenant's own limit back, so that the tier's holds.");
-    object([
-        ("tenant_id?", text()),
-        ("tenantId?", told(text(), "The same as `tenant_id`.")),
-        ("tier?", or_null(named("Tier"))),
-        (
-            "limits?",
-            object([
-                ("per_minute?", limit()),
-                ("per_hour?", limit()),
-                ("per_day?", limit()),
-                ("max_users?", limit()),
-                ("users?", told(limit(), "The same as `max_users`.")),
-            ]),
-        ),
-        ("limiter?", text()),
-        ("quota?", told(or_null(text()), "Such as `100/minute`; `null` for that of the settings.")),
+    let changed =
+        |schema: Value| told(or_null(schema), "`null` takes the tenant's own limit back, so that the tier's holds.");
+    let windows =
+        || [("per_minute?", changed(limit())), ("per_hour?", changed(limit())), ("per_day?", changed(limit()))];
+    let limits = |users| {
+        let [minute, hour, day] = windows();
+        object([minute, hour, day, (users, changed(seats()))])
+    };
+    let of_tenant = |name| {
+        object([
+            (name, tenant_id()),
+            ("tier?", or_null(named("Tier"))),
+            ("limits?", any_of([limits("max_users?"), told(limits("users?"), "`users` is the same as `max_users`.")])),
+        ])
+    };
+    let quota = told(or_null(quota()), "Such as `100/minute`; `null` for that of the settings.");
+    any_of([
+        of_tenant("tenant_id"),
+        told(of_tenant("tenantId"), "`tenantId` is the same as `tenant_id`."),
+        object([("limiter", told(text(), "A name that `GET /api/rate-limit` lists.")), ("quota", quota)]),
     ])
+}
+
+/// A rate without a burst. What comes beside it may still be above what a limiter takes.
+fn quota() -> Value {
+    json!({
+        "type": "string",
+        "pattern": "^(?:[1-9][0-9]{0,2}/(?:second|minute|hour|day)| *[0-9]+ */ *[0-9]* *[A-Za-z]+ *)$",
+        "examples": ["100/minute", "5/second"],
+    })
 }
 
 fn decision() -> Value {
@@ -195,8 +254,8 @@ fn used() -> Value {
         ("blocked_for_ms", or_null(count())),
         ("strikes", count()),
         ("tier", named("Tier")),
-        ("overrides", named("Overrides")),
-        ("limits", named("Limits")),
+        ("limits", named("OwnLimits")),
+        ("effective_limits", named("EffectiveLimits")),
         ("epoch", count()),
     ])
 }

@@ -4,27 +4,34 @@ use serde_json::{Value, json};
 use tidegate_ratelimit::Quota;
 
 use crate::app::App;
-use crate::limits::{self, SetQuotaError};
+use crate::limits::{Named, SetQuotaError};
 use crate::problem::Problem;
+
+/// A limiter that may be given a quota, and that quota; `None` for that of its settings.
+pub(crate) fn check<'a>(
+    app: &'a App,
+    limiter: &str,
+    quota: Option<&str>,
+) -> Result<(&'a Named, Option<Quota>), Problem> {
+    let named = app.limiters().named(limiter)?;
+    let read = quota.map(str::parse::<Quota>).transpose().map_err(|error| wrong(quota, &error))?;
+    Ok((named, read))
+}
+
+fn wrong(quota: Option<&str>, error: &dyn std::error::Error) -> Problem {
+    let shown: String = quota.unwrap_or_default().chars().take(64).collect();
+    Problem::unprocessable("bad-quota", format!("`quota`: `{shown}`: {error}"))
+}
 
 /// Gives a limiter another quota, or that of its settings back; what was charged stays charged.
 pub(crate) async fn set(app: &App, limiter: &str, quota: Option<&str>) -> Result<Value, Problem> {
-    if limiter == limits::TENANT {
-        let detail = "`limiter`: each tenant has limits of its own; name it by `tenant_id`";
-        return Err(Problem::unprocessable("bad-limiter", detail));
-    }
-    let named = app.limiters().named(limiter)?;
-    let wrong = |error: &dyn std::error::Error| {
-        let shown: String = quota.unwrap_or_default().chars().take(64).collect();
-        Problem::unprocessable("bad-quota", format!("`quota`: `{shown}`: {error}"))
-    };
-    let quota = quota.map(str::parse::<Quota>).transpose().map_err(|error| wrong(&error))?;
-    app.limiters().set_quota(named, quota).await.map_err(|error| match error {
-        SetQuotaError::Quota(error) => wrong(&error),
+    let (named, read) = check(app, limiter, quota)?;
+    app.limiters().set_quota(named, read).await.map_err(|error| match error {
+        SetQuotaError::Quota(error) => wrong(quota, &error),
         SetQuotaError::Unavailable => {
             let detail = "the other nodes can't be told of the quota now; it is as it was here";
             Problem::unavailable("unavailable", detail)
         }
     })?;
-    Ok(json!({"limiter": named.name(), "quota": named.limiter().quota().to_string()}))
+    Ok(json!({"limiter": named.name(), "quota": named.quota().to_string()}))
 }

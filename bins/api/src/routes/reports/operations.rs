@@ -19,6 +19,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
     routes
         .add(
             post("makeReport", "/api/reports", Circle::Tenant, "Has a job make a report, as a page and as a table")
+                .repeatable("The same request, sent again, answers with the same report.")
                 .body(asked, json!({"kind": "schedules", "from": "2030-01-01", "to": "2030-02-01"}))
                 .accepted(object([("job_id", text()), ("location", text())])),
             create,

@@ -3,17 +3,14 @@
 use serde_json::json;
 
 use super::{begin, end, show};
-use crate::openapi::schema::{named, object, text, time, told};
+use crate::openapi::schema::{any_of, named, object, text, time, told};
 use crate::openapi::{Circle, Routes, delete, get, post};
 
 pub(in crate::routes) fn add(routes: Routes) -> Routes {
     const PATH: &str = "/api/session";
-    let login = object([
-        ("tenant_id?", text()),
-        ("tenantId?", told(text(), "The same as `tenant_id`.")),
-        ("email", text()),
-        ("password", text()),
-    ]);
+    let login_with = |tenant| object([(tenant, text()), ("email", text()), ("password", text())]);
+    let other_name = told(login_with("tenantId"), "`tenantId` is the same as `tenant_id`.");
+    let login = any_of([login_with("tenant_id"), other_name]);
     let example = json!({"tenant_id": "acme", "email": "ada@example.org", "password": "correct horse battery staple"});
     routes
         .schema("Session", object([("tenant_id", text()), ("user", named("User")), ("expires_at", time())]))

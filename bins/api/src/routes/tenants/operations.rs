@@ -2,16 +2,18 @@
 
 use serde_json::{Value, json};
 
-use super::{create, keys, list, show, users};
-use crate::openapi::schema::{count, named, object, or_null, page, text, text_of, time, told, uuid};
+use super::{MAX_NAME, create, keys, list, reindex, show, users};
+use crate::openapi::schema::{
+    count, name_of, named, object, or_null, page, tenant_id, text, text_of, time, told, uuid,
+};
 use crate::openapi::{Circle, Operation, Routes, delete, get, post, put};
 
 pub(in crate::routes) fn add(routes: Routes) -> Routes {
     let body = object([
-        ("id", json!({"type": "string", "pattern": "^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"})),
-        ("name", text_of(1, 200)),
+        ("id", tenant_id()),
+        ("name", name_of(MAX_NAME)),
         ("tier?", named("Tier")),
-        ("limits?", named("Overrides")),
+        ("limits?", named("OwnLimits")),
     ]);
     let mut created = tenant();
     created["properties"]["api_key"] = told(text(), "The first key, shown this once.");
@@ -34,6 +36,18 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 .ok(named("Tenant")),
             show,
         );
+    let routes = routes.add(
+        post(
+            "reindexTenant",
+            "/api/tenants/{id}/reindex",
+            Circle::Admin,
+            "Has jobs work out anew when all schedules of a tenant are due, and drop what is cached of them",
+        )
+        .part("id", text(), "acme")
+        .accepted(object([("job_id", text()), ("location", text())]))
+        .fails(409, "A job reindexes this tenant already."),
+        reindex::create,
+    );
     members(routes)
 }
 
@@ -42,8 +56,8 @@ fn tenant() -> Value {
         ("id", text()),
         ("name", text()),
         ("tier", named("Tier")),
-        ("overrides", named("Overrides")),
-        ("limits", named("Limits")),
+        ("limits", named("OwnLimits")),
+        ("effective_limits", named("EffectiveLimits")),
         ("epoch", count()),
         ("created_at", time()),
     ])

@@ -23,7 +23,7 @@ async fn what_was_done_is_counted_at_once_and_a_roll_changes_no_figure() {
     let usual = success_json(api.get_as("acme", "/api/analytics")).await;
     assert_eq!(usual["items"].as_array().map(Vec::len), Some(30), "{usual}");
     let today = usual["to"].as_str().expect("a day").to_owned();
-    let empty = json!({"day": today, "created": 0, "updated": 0, "imported": 0, "reminders_sent": 0});
+    let empty = json!({"day": today, "created": 0, "updated": 0, "imported": 0, "reminders_sent": 0, "views": 0});
     assert_eq!(usual["items"][29], empty);
 
     let create = |tenant: &'static str| {
@@ -62,4 +62,34 @@ async fn what_was_done_is_counted_at_once_and_a_roll_changes_no_figure() {
         let answer = api.get_as("acme", &format!("/api/analytics?{bad}")).send().await.unwrap();
         problem(answer, 422, "bad-span").await;
     }
+}
+
+#[tokio::test]
+async fn views_of_a_schedule_are_counted_once_also_when_the_process_is_killed() {
+    let mut api = Api::start().await;
+    api.create_tenant("acme", "enterprise").await;
+    let request = api.request(Method::POST, "/api/schedules").header("x-tenant-id", "acme");
+    let made = success_json(request.json(&schedule("one"))).await;
+    let path = format!("/api/schedules/{}", made["id"].as_str().expect("an id"));
+    let views = async |api: &Api| {
+        let told = success_json(api.get_as("acme", "/api/analytics")).await;
+        let items = told["items"].as_array().expect("items");
+        items.iter().map(|day| day["views"].as_u64().expect("a count")).sum::<u64>()
+    };
+    for _ in 0..5 {
+        success_json(api.get_as("acme", &path)).await;
+    }
+    success_json(api.get_as("acme", "/api/schedules")).await;
+    api.request(Method::HEAD, &path).header("x-tenant-id", "acme").send().await.unwrap().error_for_status().unwrap();
+    let nowhere = "/api/schedules/00000000-0000-7000-8000-000000000000";
+    problem(api.get_as("acme", nowhere).send().await.unwrap(), 404, "not-found").await;
+    poll_until(DEADLINE, async || (views(&api).await >= 5).then_some(())).await.expect("they are written");
+
+    api.kill_and_restart().await;
+    success_json(api.get_as("acme", &path)).await;
+    poll_until(DEADLINE, async || (views(&api).await >= 6).then_some(())).await.expect("they are written");
+    // What is written at the end of the process is all that there is.
+    api.process.stop().await.expect("it ends");
+    api.restart().await;
+    assert_eq!(views(&api).await, 6, "neither pages nor HEAD nor what is not there are views, and none counts twice");
 }

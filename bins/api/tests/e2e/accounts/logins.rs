@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use tokio::time::Instant;
 
-use super::{PASSWORD, login, status, tenant, user};
+use super::{PASSWORD, cookie, login, status, tenant, user};
 use crate::harness::{Api, problem};
 use crate::start::{ADMIN, TOKENS};
 
@@ -98,4 +98,20 @@ async fn a_hundred_logins_take_no_two_gigabytes() {
     // Each on its own takes 19 MiB.
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     assert!(more < (cores * 20 + 200) << 20, "{} MiB", more >> 20);
+}
+
+#[tokio::test]
+async fn a_users_limit_follows_the_tier_of_its_tenant() {
+    let variables = [("TIDEGATE_ADMIN_TOKEN", ADMIN), ("TIDEGATE_LIMIT_API", "5/day")];
+    let api = Api::start_with(&variables).await;
+    for (id, tier, expected) in [("small", "free", 429), ("basic", "basic", 200)] {
+        let key = tenant(&api, id, tier).await;
+        user(&api, id, &key, "ada@example.org").await;
+        let cookie = cookie(&api, id, "ada@example.org", PASSWORD).await;
+        let show = || api.request(Method::GET, "/api/session").header("cookie", &cookie);
+        for number in 1..=5 {
+            assert_eq!(status(show()).await, 200, "request {number} of {id}");
+        }
+        assert_eq!(status(show()).await, expected, "{id}");
+    }
 }

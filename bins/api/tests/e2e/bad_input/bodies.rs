@@ -8,7 +8,7 @@ use tidegate_testkit::poll_until;
 use tokio::io::AsyncWriteExt;
 
 use super::{IMPORT, Target, as_json, connect, refused, rest};
-use crate::harness::DEADLINE;
+use crate::harness::{DEADLINE, header, problem, schedule};
 
 #[tokio::test]
 async fn missing_and_wrong_content_types() {
@@ -28,6 +28,23 @@ async fn missing_and_wrong_content_types() {
     }
     refused(target.post(IMPORT).body("title\n"), 415, "unsupported-media-type").await;
     target.is_unharmed().await;
+}
+
+#[tokio::test]
+async fn encoded_bodies_are_refused_and_not_read_as_what_they_are_not() {
+    let target = Target::start().await;
+    for coding in ["gzip", "br", "Identity, gzip", "x", "zstd"] {
+        for request in target.json_routes() {
+            let request = as_json(request.header("content-encoding", coding), "{}");
+            refused(request, 415, "unsupported-content-encoding").await;
+        }
+        let upload = target.post(IMPORT).header("content-type", "text/csv").header("content-encoding", coding);
+        let answer = upload.body("title,starts_at,ends_at,recurrence,attendees\n").send().await.expect("an answer");
+        assert_eq!(header(&answer, "accept-encoding"), "identity");
+        problem(answer, 415, "unsupported-content-encoding").await;
+    }
+    let plain = target.post("/api/schedules").header("content-encoding", "identity");
+    assert_eq!(plain.json(&schedule("as it is")).send().await.expect("an answer").status(), 201);
 }
 
 /// A body of that many bytes in pieces, whose length is not announced.

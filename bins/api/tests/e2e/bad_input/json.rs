@@ -178,6 +178,9 @@ async fn bad_tiers_and_limits_of_tenants() {
     refused(change(json!({"max_users": 1_u64 << 32})), 400, "unexpected-json").await;
     refused(target.get("/api/tenants/new"), 404, "not-found").await;
     let plan = target.api.json("/api/rate-limit/tenants/acme").await;
-    assert_eq!(plan["limits"], json!({"per_minute": 1_000, "per_hour": 50_000, "per_day": 500_000, "max_users": null}));
+    assert_eq!(
+        plan["effective_limits"],
+        json!({"per_minute": 1_000, "per_hour": 50_000, "per_day": 500_000, "max_users": null})
+    );
     target.is_unharmed().await;
 }

@@ -18,6 +18,26 @@ async fn get_raw(target: &Target, path: &str) -> (StatusCode, String) {
 }
 
 #[tokio::test]
+async fn every_route_needs_one_host() {
+    let target = Target::start().await;
+    for path in
+        ["/livez", "/readyz", "/startupz", "/health", "/metrics", "/openapi.json", "/api/schedules", "/dashboard"]
+    {
+        for hosts in ["", "host: localhost\r\nhost: localhost\r\n", "host: a/b\r\n", "host: user@localhost\r\n"] {
+            let mut connection = connect(&target).await;
+            let request = format!("GET {path} HTTP/1.1\r\n{hosts}connection: close\r\n\r\n");
+            connection.write_all(request.as_bytes()).await.expect("a request");
+            let answer = rest(connection).await;
+            assert!(answer.starts_with("HTTP/1.1 400"), "{path} with {hosts:?}: {answer}");
+        }
+        let mut connection = connect(&target).await;
+        connection.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.expect("a request");
+        let answer = rest(connection).await;
+        assert!(!answer.starts_with("HTTP/1.0 400"), "HTTP/1.0 needs none at {path}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn percent_encoded_junk_in_paths() {
     let target = Target::start().await;
     let prefixes =

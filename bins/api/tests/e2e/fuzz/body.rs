@@ -110,8 +110,17 @@ fn texts(schema: &Value) -> BoxedStrategy<Value> {
     match schema["format"].as_str() {
         Some("date-time") => proptest::sample::select(times.to_vec()).prop_map(Value::from).boxed(),
         Some("uuid") => any::<u128>().prop_map(|bits| uuid(bits).into()).boxed(),
-        _ => text().prop_map(Value::String).boxed(),
+        _ => match schema["pattern"].as_str() {
+            Some(pattern) => prop_oneof![3 => of_pattern(pattern), 1 => text()].prop_map(Value::String).boxed(),
+            None => text().prop_map(Value::String).boxed(),
+        },
     }
+}
+
+fn of_pattern(pattern: &str) -> BoxedStrategy<String> {
+    // What is made is the whole text, so that anchors would say nothing.
+    let inner = pattern.trim_start_matches('^').trim_end_matches('$');
+    proptest::string::string_regex(inner).expect("a pattern that texts can be made of").boxed()
 }
 
 fn uuid(bits: u128) -> String {

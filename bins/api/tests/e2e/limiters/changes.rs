@@ -58,7 +58,8 @@ async fn a_change_that_means_nothing_is_refused_and_changes_nothing() {
         assert_eq!(told["detail"], "`quota`: `10/minute burst 3`: a burst of 3, where there is none: leave it out");
     }
     problem(send(post(json!({"limiter": "nothing", "quota": "1/minute"}))).await, 404, "not-found").await;
-    problem(send(post(json!({"limiter": "tenant", "quota": "1/minute"}))).await, 422, "bad-limiter").await;
+    let told = problem(send(post(json!({"limiter": "tenant", "quota": "1/minute"}))).await, 422, "bad-limiter").await;
+    assert!(told["detail"].as_str().unwrap().contains("name the tenant by its id"), "{told}");
     for body in [
         json!({}),
         json!({"limiter": "api"}),
@@ -150,4 +151,19 @@ async fn a_block_that_means_nothing_is_refused() {
     let answer = send(api.request(Method::DELETE, &huge)).await;
     assert!(answer.status().is_success() || answer.status().is_client_error(), "{}", answer.status());
     problem(send(api.request(Method::GET, "/api/rate-limit/block")).await, 405, "method-not-allowed").await;
+}
+
+/// An answer that denied the limiter `tenant` named it in its list.
+#[tokio::test]
+async fn no_answer_denies_a_limiter_that_it_names() {
+    let api = Api::start().await;
+    for query in ["limiter=tenant&key=acme", "simulate=tenant"] {
+        let answer = send(api.request(Method::GET, &format!("/dashboard/limits?{query}"))).await;
+        assert_eq!(answer.status(), 422, "{query}");
+        let page = answer.text().await.expect("a page");
+        assert!(page.contains("name the tenant by its id") && !page.contains("there is no limiter"), "{page}");
+    }
+    let missing = send(api.request(Method::GET, "/dashboard/limits?limiter=nothing&key=acme")).await;
+    assert_eq!(missing.status(), 404);
+    assert!(missing.text().await.expect("a page").contains("there is no limiter `nothing`"));
 }

@@ -184,7 +184,7 @@ impl Script {
         self.get_as("acme", SCHEDULES, SCHEDULES, 200).await;
         let usage = self.get("/api/rate-limit/tenants/{id}", "/api/rate-limit/tenants/acme", 200).await;
         let usage: Value = usage.json().await.expect("JSON");
-        assert_eq!((&usage["tier"], &usage["limits"]["per_minute"]), (&json!("basic"), &json!(120)));
+        assert_eq!((&usage["tier"], &usage["effective_limits"]["per_minute"]), (&json!("basic"), &json!(120)));
         let minute = &usage["windows"][0];
         assert_eq!(
             (&minute["window"], &minute["used"], &minute["remaining"]),
@@ -262,6 +262,8 @@ impl Script {
             ("retried_total", 0),
             ("reclaimed_total", 0),
             ("stale_acks_total", 0),
+            ("recovered_total", 0),
+            ("dropped_total", 0),
         ]);
 
         let import = format!("{IMPORT}/{}", jobs[0]);

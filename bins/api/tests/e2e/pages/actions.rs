@@ -27,15 +27,22 @@ const ACTIONS: [(&str, &[(&str, &str)]); 24] = [
     ("/dashboard/limits/block", &[("limiter", "report"), ("key", "k"), ("seconds", "60"), ("sure", "yes")]),
     ("/dashboard/limits/unblock", &[("limiter", "report"), ("key", "k")]),
     ("/dashboard/limits/forget", &[("limiter", "report"), ("key", "k"), ("sure", "yes")]),
-    ("/dashboard/limits/quota", &[("limiter", "report"), ("quota", "7/minute")]),
+    ("/dashboard/limits/quota", &[("limiter", "report"), ("quota", "7/minute"), ("sure", "yes")]),
     ("/dashboard/limits/plan", &PLAN),
     ("/dashboard/cache/warm-up", &[("class", "all"), ("limit", "10")]),
     ("/dashboard/cache/invalidate", &[("pattern", "*"), ("sure", "yes")]),
     ("/dashboard/cache/class", &[("class", "tenant"), ("sure", "yes")]),
     ("/dashboard/cache/clear", &[("sure", "yes")]),
 ];
-const PLAN: [(&str, &str); 6] =
-    [("tenant", "acme"), ("tier", "basic"), ("per_minute", ""), ("per_hour", ""), ("per_day", ""), ("max_users", "")];
+const PLAN: [(&str, &str); 7] = [
+    ("tenant", "acme"),
+    ("tier", "basic"),
+    ("per_minute", ""),
+    ("per_hour", ""),
+    ("per_day", ""),
+    ("max_users", ""),
+    ("sure", "yes"),
+];
 
 /// Pages that hold forms.
 const PAGES: [&str; 8] = [

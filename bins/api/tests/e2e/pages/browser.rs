@@ -239,6 +239,48 @@ async fn pages_of_limits_and_the_cache_are_good_to_look_at() {
     .await;
 }
 
+/// Opens a connection ahead, as a browser does for what a page may load next.
+const PRECONNECT: &str = r"
+    const ahead = document.createElement('link');
+    Object.assign(ahead, { rel: 'preconnect', href: location.origin, crossOrigin: 'anonymous' });
+    document.head.append(ahead);
+";
+
+/// Loads a page over that connection: only requests without credentials use it.
+const OVER_IT: &str =
+    "return fetch('/dashboard/queues', { credentials: 'omit', cache: 'no-store' }).then((answer) => answer.status)";
+
+#[tokio::test]
+async fn connections_that_the_browser_opens_ahead_make_no_page_slow() {
+    const IDLE: Duration = Duration::from_secs(4);
+    const SLOW: Duration = Duration::from_secs(3);
+    let api = Api::start_with(&[("TIDEGATE_PERFORMANCE_SLOW_API_LOG", "3s")]).await;
+    let browser = Browser::start().await;
+    browser.open(&format!("{}/dashboard", api.url)).await;
+    says(&browser, "live").await;
+    browser.script(PRECONNECT).await;
+    // The connection carries its first request after this pause.
+    tokio::time::sleep(IDLE).await;
+    assert_eq!(browser.script(OVER_IT).await, 200);
+    for path in ["performance", "queues", "cron", "limits", "cache"] {
+        browser.open(&format!("{}/dashboard/{path}", api.url)).await;
+        says(&browser, "live").await;
+    }
+    let told = poll_until(DEADLINE, async || {
+        let told = api.json("/api/performance?type=endpoints&limit=100").await;
+        let is_cache = |route: &Value| route["route"] == "/dashboard/cache" && route["count"].as_u64() > Some(0);
+        told["items"].as_array().is_some_and(|items| items.iter().any(is_cache)).then_some(told)
+    });
+    let told = told.await.expect("the last page is counted");
+    for route in told["items"].as_array().expect("a list") {
+        let longest = route["max_ms"].as_f64().unwrap_or_default();
+        assert!(longest < SLOW.as_secs_f64() * 1_000.0, "{route}");
+    }
+    let slow = api.process.log().find(|line| line.contains("slow request"));
+    assert_eq!(slow, None);
+    browser.close().await;
+}
+
 /// Clicks on what is found by that.
 async fn click(browser: &Browser, selector: &str) {
     let found = browser.driver().find(By::Css(selector)).await.expect(selector);

@@ -86,16 +86,19 @@ async fn a_quota_and_a_plan_are_changed() {
     api.create_tenant("acme", "free").await;
     let mut visit = Visit::new(&api);
     let shown =
-        act(&mut visit, LIMITS, "/dashboard/limits/quota", &[("limiter", "report"), ("quota", "7/minute")]).await;
+        act_when_asked(&mut visit, LIMITS, "/dashboard/limits/quota", &[("limiter", "report"), ("quota", "7/minute")])
+            .await;
     assert!(shown.contains("7/minute") && shown.contains(">changed<"), "{shown}");
     assert_eq!(limiter(&api, "report").await["quota"], "7/minute");
-    let shown = act(&mut visit, LIMITS, "/dashboard/limits/quota", &[("limiter", "report"), ("quota", "")]).await;
+    let shown =
+        act_when_asked(&mut visit, LIMITS, "/dashboard/limits/quota", &[("limiter", "report"), ("quota", "")]).await;
     assert!(!shown.contains(">changed<"), "{shown}");
     let form = visit.form(LIMITS).await;
     for quota in ["often", "0/minute"] {
         let fields = [("limiter", "report"), ("quota", quota), ("form", form.as_str())];
         assert_eq!(visit.post("/dashboard/limits/quota", &fields, &[]).await.status(), 422, "{quota}");
     }
+    assert_eq!(limiter(&api, "report").await["quota"], limiter(&api, "report").await["settings_quota"]);
 
     let plan = [
         ("tenant", "acme"),
@@ -105,7 +108,7 @@ async fn a_quota_and_a_plan_are_changed() {
         ("per_day", ""),
         ("max_users", ""),
     ];
-    let shown = act(&mut visit, LIMITS, "/dashboard/limits/plan", &plan).await;
+    let shown = act_when_asked(&mut visit, LIMITS, "/dashboard/limits/plan", &plan).await;
     assert!(shown.contains("plan is changed") && shown.contains("0 of 5<") && shown.contains("0 of 10000<"), "{shown}");
     assert!(shown.contains("?tenant=acme\"><code>acme</code>"), "tenants are listed, and lead to one: {shown}");
     let usage = api.json("/api/rate-limit/tenants/acme").await;
@@ -119,7 +122,7 @@ async fn a_quota_and_a_plan_are_changed() {
         ("per_day", ""),
         ("max_users", ""),
     ];
-    act(&mut visit, LIMITS, "/dashboard/limits/plan", &plan).await;
+    act_when_asked(&mut visit, LIMITS, "/dashboard/limits/plan", &plan).await;
     assert_eq!(api.json("/api/rate-limit/tenants/acme").await["windows"][0]["limit"], 120);
     for wrong in [("per_minute", "0"), ("per_minute", "many"), ("tier", "golden")] {
         let form = visit.form(LIMITS).await;

@@ -141,3 +141,19 @@ async fn a_rule_is_silenced_and_the_silence_is_lifted() {
     let unknown = [("rule", "nothing"), ("minutes", "30"), ("reason", "Ada"), ("form", form.as_str())];
     assert_eq!(visit.post("/dashboard/silence", &unknown, &[]).await.status(), 422);
 }
+
+#[tokio::test]
+async fn before_there_were_enough_requests_no_score_is_shown() {
+    let api = Api::start_with(&[("TIDEGATE_PERFORMANCE_MIN_SAMPLES", "1000000")]).await;
+    let mut visit = Visit::new(&api);
+    let mut page = String::new();
+    // The first second has no verdict yet.
+    let judged = poll_until(DEADLINE, async || {
+        page = visit.get("/dashboard").await.text().await.expect("a page");
+        (!page.contains("Nothing has been judged")).then_some(())
+    });
+    assert!(judged.await.is_ok(), "{page}");
+    assert_eq!(figure(&page, "health").as_deref(), Some("not judged yet"), "{page}");
+    assert_eq!(figure(&page, "score").as_deref(), Some("–"), "{page}");
+    assert!(page.contains("judged from 1000000 requests within 5 minutes") && !page.contains(" of 100"), "{page}");
+}

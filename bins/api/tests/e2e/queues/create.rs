@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{JOBS, QUEUE, counts, enqueue, ids, job, post, refused, start};
+use super::{JOBS, QUEUE, counts, done, enqueue, ids, job, post, refused, start};
 use crate::harness::Api;
 
 async fn found(api: &Api, id: &str) -> Value {
@@ -148,4 +148,43 @@ pub(crate) async fn every_wrong_field_is_named_and_nothing_is_enqueued() {
     let long = json!({"payload": 1, "id": "i".repeat(128), "unique_key": "k"});
     assert!(refused(post(&api, JOBS, &long), 422, "invalid-fields").await["fields"]["id"].is_string());
     assert_eq!(counts(&api).await, json!({}));
+}
+
+#[tokio::test]
+pub(crate) async fn a_group_is_created_sealed_and_ends_with_its_job() {
+    const BATCHES: &str = "/api/queue/batches";
+    let api = start().await;
+    let body = json!({"queue": "import", "id": "g", "completion": {"queue": "import", "kind": "end", "payload": 7}});
+    let answer = super::send(post(&api, BATCHES, &body)).await;
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["location"]),
+        (201, &"/api/queue/batches/g".parse().unwrap())
+    );
+    refused(post(&api, BATCHES, &body), 409, "exists").await;
+    let member = enqueue(&api, &json!({"kind": "test", "payload": 1, "group": "g"})).await;
+
+    let sealed = done(&api, "/api/queue/batches/g/seal").await;
+    assert_eq!(
+        (&sealed["sealed"], &sealed["pending"], &sealed["completed_at"]),
+        (&json!(true), &json!(1), &json!(null))
+    );
+    let cancel = api.request(reqwest::Method::DELETE, &format!("{JOBS}/{member}"));
+    assert_eq!(super::send(cancel).await.status(), 204);
+    // Without a worker nothing looks at the group: sealing it once more does.
+    let completed = done(&api, "/api/queue/batches/g/seal").await;
+    assert_eq!((&completed["cancelled"], &completed["percent"]), (&json!(1), &json!(100)));
+    let job = api.json(&format!("{JOBS}/{}", ids(&api, "ready").await[0])).await;
+    assert_eq!((&job["kind"], &job["state"]), (&json!("end"), &json!("ready")));
+
+    let forget = || api.request(reqwest::Method::DELETE, "/api/queue/batches/g");
+    assert_eq!(super::send(forget()).await.status(), 204);
+    refused(forget(), 404, "not-found").await;
+    refused(api.request(reqwest::Method::POST, "/api/queue/batches/g/seal"), 404, "not-found").await;
+    for wrong in [
+        json!({"queue": "nothing"}),
+        json!({"queue": "import", "id": "a b"}),
+        json!({"queue": "import", "completion": {"queue": "import", "kind": "a b", "payload": 1}}),
+    ] {
+        refused(post(&api, BATCHES, &wrong), 422, "bad-batch").await;
+    }
 }

@@ -111,6 +111,10 @@ pub(crate) async fn a_schedule_that_cannot_be_is_refused_with_the_reason() {
         let told = refused(post(&api, CRON, &schedule), 422, "bad-schedule").await;
         assert!(told["detail"].as_str().unwrap().len() > 10, "{field}: {told}");
     }
+    let mut schedule = nightly();
+    schedule["zone"] = json!("Europe/Berln");
+    let told = refused(post(&api, CRON, &schedule), 422, "bad-schedule").await;
+    assert!(told["detail"].as_str().unwrap().contains("did you mean Europe/Berlin?"), "{told}");
     let wrong = [
         json!({}),
         json!([]),

@@ -41,7 +41,9 @@ async fn queues_that_are_not_there() {
             let told = refused(api.request(Method::GET, &format!("{path}{suffix}")), 404, "not-found").await;
             assert!(told["detail"].as_str().unwrap().contains("import"), "it names those that are: {told}");
         }
-        for suffix in ["/pause", "/resume", "/drain", "/retry-dead", "/jobs/1/retry", "/jobs/1/promote"] {
+        for suffix in
+            ["/pause", "/resume", "/drain", "/retry-dead", "/jobs/1/retry", "/jobs/1/promote", "/jobs/1/cancel"]
+        {
             refused(api.request(Method::POST, &format!("{path}{suffix}")), 404, "not-found").await;
         }
         refused(post(&api, &format!("{path}/jobs"), &job()), 404, "not-found").await;

@@ -1,12 +1,15 @@
 //! Redis killed, hung, restarted and failed over under load, again and again: every request is answered, and service
 //! returns to Redis by itself.
 
+use std::cell::Cell;
 use std::time::Duration;
 
-use reqwest::Method;
-use serde_json::json;
-use tidegate_testkit::redis::{Cluster, RedisServer, Sentinels};
+use futures_util::{StreamExt, future::join, stream};
+use reqwest::{Body, Method};
+use serde_json::{Value, json};
+use tidegate_testkit::redis::{Cluster, Proxy, RedisServer, Sentinels};
 use tidegate_testkit::{poll_until, scale};
+use tokio::sync::oneshot;
 
 use super::load::{Answers, Load};
 use super::{metric, until_available};
@@ -164,7 +167,7 @@ async fn while_redis_is_away_the_node_says_so_and_serves_on() {
     let health = poll_until(DEADLINE, async || {
         let answer = api.request(Method::GET, "/health").send().await.expect("an answer");
         assert_eq!(answer.status(), 200);
-        let health: serde_json::Value = answer.json().await.expect("JSON");
+        let health: Value = answer.json().await.expect("JSON");
         let reasons = health["reasons"].as_array().cloned().unwrap_or_default();
         reasons.iter().any(|reason| reason["component"] == "redis_unavailable").then_some(health)
     });
@@ -194,8 +197,18 @@ async fn while_redis_is_away_the_node_says_so_and_serves_on() {
     let refused = import.header("content-type", "text/csv").body(csv(5, &[])).send().await.expect("an answer");
     assert!(refused.headers().contains_key("retry-after"), "{:?}", refused.headers());
     problem(refused, 503, "unavailable").await;
-    let queue = api.request(Method::GET, "/api/queue/import").send().await.expect("an answer");
-    problem(queue, 503, "unavailable").await;
+    let export = api.request(Method::POST, "/api/schedules/export").header("x-tenant-id", "acme");
+    let report = api.request(Method::POST, "/api/reports").header("x-tenant-id", "acme");
+    let span = json!({"kind": "schedules", "from": "2030-01-01", "to": "2030-02-01"});
+    let requests = [
+        export.json(&json!({"format": "csv"})),
+        report.json(&span),
+        api.request(Method::POST, "/api/backups"),
+        api.request(Method::GET, "/api/queue/import"),
+    ];
+    for request in requests {
+        problem(request.send().await.expect("an answer"), 503, "unavailable").await;
+    }
 
     server.restart().await;
     until_available(&api, true).await;
@@ -203,6 +216,77 @@ async fn while_redis_is_away_the_node_says_so_and_serves_on() {
     an_import_works(&api, "back").await;
     assert!(api.process.log().find(|line| line.contains("Redis is back")).is_some());
     assert_eq!(api.process.stop().await.expect("it ends").code(), Some(0));
+}
+
+/// How many imports the server keeps.
+async fn enqueued(server: &RedisServer) -> usize {
+    const COUNT: &str = "local n = 0 for _, key in ipairs(redis.call('KEYS', '*{q:import:*}:job')) do \
+                         n = n + redis.call('HLEN', key) end return n";
+    server.cli(&["EVAL", COUNT, "0"]).await.trim().parse().expect("a number")
+}
+
+/// The server runs the enqueue, and its reply never comes.
+#[tokio::test]
+async fn an_import_whose_enqueue_got_no_reply_keeps_its_upload_and_is_found_again() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::start(&server).await;
+    let (api, _) = busy_api(proxy.url()).await;
+    // So that the queue is known, and the enqueue is all that has to be sent.
+    an_import_works(&api, "first").await;
+    let import = |key: String, body: Body| {
+        let request = api.request(Method::POST, "/api/schedules/import").header("x-tenant-id", "acme");
+        request.header("content-type", "text/csv").header("idempotency-key", key).body(body).send()
+    };
+    let mut round = 0;
+    let unknown = poll_until(DEADLINE, async || {
+        round += 1;
+        until_available(&api, true).await;
+        let (before, released) = (enqueued(&server).await, Cell::new(0));
+        let (go, gone) = oneshot::channel::<()>();
+        let lines = csv(5, &[]).into_bytes();
+        let (begin, end) = (lines[..20].to_vec(), lines[20..].to_vec());
+        let rest = stream::once(async move { gone.await.map(|()| end) });
+        let body = Body::wrap_stream(stream::once(async { Ok(begin) }).chain(rest));
+        let spool = api.scratch.join("spool");
+        let hold = async {
+            // The first part is there, so what is read before the upload has been read.
+            let is_begun = async || std::fs::read_dir(&spool).is_ok_and(|mut all| all.next().is_some()).then_some(());
+            poll_until(DEADLINE, is_begun).await.expect("the upload begins");
+            proxy.hold();
+            go.send(()).expect("the body waits");
+            // What is asked before the enqueue is answered; the enqueue's own reply is not.
+            let is_enqueued = async || {
+                if enqueued(&server).await > before {
+                    return Some(());
+                }
+                if proxy.held() > released.get() {
+                    proxy.release(1);
+                    released.set(released.get() + 1);
+                }
+                None
+            };
+            // Where a reply comes too late for its caller, there is no enqueue in this round.
+            let _ = poll_until(Duration::from_secs(3), is_enqueued).await;
+        };
+        let (answer, ()) = join(import(format!("round {round}"), body), hold).await;
+        proxy.restore();
+        let answer = answer.expect("an answer");
+        let status = answer.status();
+        let body: Value = answer.json().await.expect("JSON");
+        // Another command may time out first: then the enqueue is not sent.
+        (body["type"] == "urn:tidegate:problem:outcome-unknown").then_some((status, body))
+    });
+    let (status, body) = unknown.await.expect("its outcome is unknown");
+    assert_eq!(status, 503);
+    let id = body["id"].as_str().expect("an id").to_owned();
+    assert_eq!(body["location"], format!("/api/schedules/import/{id}"));
+
+    until_available(&api, true).await;
+    let again = import(format!("round {round}"), csv(5, &[]).into()).await.expect("an answer");
+    assert_eq!(again.status(), 202);
+    assert_eq!(again.json::<Value>().await.expect("JSON")["job_id"], id.as_str(), "the same import");
+    let job = api.job_in_state(&id, "done").await;
+    assert_eq!(job["result"]["imported"], 5, "its upload was kept: {job}");
 }
 
 #[tokio::test]

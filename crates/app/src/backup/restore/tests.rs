@@ -71,7 +71,7 @@ impl Place {
         let tenant: TenantId = "acme".parse().unwrap();
         import(&store, &tenant, 1_234).await;
         store.open_import("open", &tenant, Position::START).await.unwrap();
-        assert!(store.reserve_run("pending", &tenant, FileKind::Export, 1).await.unwrap());
+        store.reserve_run("pending", &tenant, FileKind::Export, 1).await.unwrap();
 
         let made = make(&store, &self.files()).await;
         shut(store, coherence, running).await;

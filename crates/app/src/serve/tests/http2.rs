@@ -113,6 +113,24 @@ fn routes() -> Router {
 }
 
 #[tokio::test]
+async fn a_connection_that_waits_before_its_first_request_is_not_slow() {
+    let clock = Clock::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve(listener, received_at(), settings(Duration::ZERO), Ending::default(), clock.now()));
+    let connection = TcpStream::connect(address).await.unwrap();
+    clock.set_after_accept(30).await;
+    let (mut client, connection) = client::handshake(connection).await.unwrap();
+    tokio::spawn(connection);
+    for later in [30, 60] {
+        clock.set_after_accept(later).await;
+        let (answer, _) = client.send_request(get("/"), true).unwrap();
+        let answer = timeout(DEADLINE, answer).await.unwrap().unwrap();
+        assert_eq!(body(answer.into_body()).await, later.to_string().as_bytes());
+    }
+}
+
+#[tokio::test]
 async fn both_versions_are_served_at_one_port() {
     let server = Server::start(routes(), |_| {}).await;
     let (mut client, _connection) = server.client().await;

@@ -89,6 +89,32 @@ async fn closed_after(connection: &mut TcpStream) -> Duration {
 }
 
 #[tokio::test]
+async fn a_connection_that_waits_before_its_first_request_is_not_slow() {
+    let made = Made::new();
+    let files = Files::of(&made);
+    let clock = Clock::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut settings = settings(Duration::ZERO);
+    settings.tls = Some(Arc::new(Certificates::open(files.settings()).unwrap()));
+    tokio::spawn(serve(listener, received_at(), settings, Ending::default(), clock.now()));
+    let tcp = TcpStream::connect(address).await.unwrap();
+    // Before the handshake, after it, and between two requests.
+    clock.set_after_accept(30).await;
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut connection = TlsConnector::from(made.client(H1)).connect(name, tcp).await.unwrap();
+    for later in [60, 90] {
+        clock.set_after_accept(later).await;
+        connection.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(format!("\r\n\r\n{later}").as_bytes()) {
+            answer.push(timeout(DEADLINE, connection.read_u8()).await.unwrap().unwrap());
+            assert!(answer.len() < 1_000, "{}", String::from_utf8_lossy(&answer));
+        }
+    }
+}
+
+#[tokio::test]
 async fn http1_is_spoken_by_alpn_and_without_it() {
     let server = Server::start(|_| {}).await;
     for (alpn, agreed) in [(H1, Some(&b"http/1.1"[..])), (&[], None)] {

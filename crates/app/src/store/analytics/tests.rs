@@ -8,6 +8,7 @@ use super::*;
 use crate::import::{Format, Position, Rows};
 use crate::schedule::{RawSchedule, ScheduleDraft};
 use crate::store::ground::{Ground, tenant};
+use crate::store::sql::Sql;
 use crate::tenant::ApiKey;
 
 fn draft() -> ScheduleDraft {
@@ -27,6 +28,7 @@ async fn total(store: &Store, tenant: &TenantId) -> Tally {
         updated: sum.updated + day.updated,
         imported: sum.imported + day.imported,
         reminders_sent: sum.reminders_sent + day.reminders_sent,
+        views: sum.views + day.views,
     })
 }
 
@@ -133,4 +135,43 @@ pub(in crate::store) async fn days_are_told_apart_and_old_ones_go(ground: &Groun
     }
     assert_eq!(store.remove_days_before(day(2)).await.unwrap(), 1);
     assert_eq!(total(&store, &acme).await.created, 12);
+}
+
+/// A statement on the table that processes of the version before read.
+static OF_DAYS: Sql = Sql::search("SELECT kind FROM analytics_day WHERE tenant_id = $1");
+
+pub(in crate::store) async fn a_kind_of_a_newer_version_is_left_out(ground: &Ground) {
+    let (store, acme) = ground.with_tenant().await;
+    let day = begin_of(NaiveDate::from_ymd_opt(2030, 1, 1).unwrap());
+    let mut change = store.begin().await.unwrap();
+    for kind in ["created", "shared"] {
+        let values = [acme.as_str().into(), day.into(), kind.into(), 3_i64.into()];
+        change.run(&ADD, &values, Touched::new()).await.unwrap();
+    }
+    change.commit().await.unwrap();
+    assert_eq!(total(&store, &acme).await, Tally { created: 3, ..Tally::default() });
+}
+
+/// A batch that comes again, as after a lost reply or from a suspended process, counts once.
+pub(in crate::store) async fn a_batch_of_views_counts_once(ground: &Ground) {
+    let (store, acme) = ground.with_tenant().await;
+    let gone: TenantId = "gone".parse().unwrap();
+    let day = NaiveDate::from_ymd_opt(2030, 1, 1).unwrap();
+    let views =
+        |count| [(&gone, 1), (&acme, count)].map(|(tenant, count)| Views { tenant: tenant.clone(), day, count });
+    for number in [7, 7, 6, 8, 7] {
+        store.add_views("one", number, &views(2)).await.unwrap();
+    }
+    store.add_views("another", 7, &views(3)).await.unwrap();
+    assert_eq!(total(&store, &acme).await, Tally { views: 2 + 2 + 3, ..Tally::default() });
+    assert_eq!(store.analytics(&acme, day, day).await.unwrap()[&day].views, 7);
+    let days = store.all(&OF_DAYS, &[acme.as_str().into()]).await.unwrap();
+    assert!(days.is_empty(), "a process of the version before could not read {days:?}");
+
+    assert_eq!(store.remove_days_before(day).await.unwrap(), 0);
+    assert_eq!(store.remove_days_before(day.succ_opt().unwrap()).await.unwrap(), 1);
+    assert_eq!(total(&store, &acme).await, Tally::default());
+
+    assert_eq!(store.remove_idle_streams(clock::now() - chrono::TimeDelta::days(1)).await.unwrap(), 0);
+    assert_eq!(store.remove_idle_streams(clock::now() + chrono::TimeDelta::days(1)).await.unwrap(), 2);
 }

@@ -177,7 +177,7 @@ impl Ear {
         // A connection that is lost is made anew here, where what was missed is made up for.
         listener.eager_reconnect(false);
         let channel = notice::channel(self.store.installation());
-        let echo = format!("{channel}_{:x}", self.store.origin.cast_unsigned());
+        let echo = format!("{channel}_{:x}", self.store.origins.own().cast_unsigned());
         let stands = async {
             listener.listen_all([&*channel, &*echo]).await?;
             (&mut listener).execute(sqlx::query("SELECT pg_notify($1, '')").bind(&echo)).await?;
@@ -242,7 +242,7 @@ impl Ear {
             return None;
         }
         match serde_json::from_str::<Notice>(told) {
-            Ok(notice) => Some(notice).filter(|notice| notice.origin != self.store.origin),
+            Ok(notice) => Some(notice).filter(|notice| !self.store.origins.have_acted_on(notice.origin)),
             Err(error) => {
                 let kind = error.classify();
                 tracing::warn!(?kind, "what the database told can't be understood: the cache is cleared");

@@ -94,6 +94,8 @@ pub(crate) const TABLES: &[Table] = &[
     },
     Table { name: "activity", columns: &[text("id"), text("tenant_id"), text("kind"), int("n"), int("at")], keys: 1 },
     Table { name: "analytics_day", columns: &[text("tenant_id"), int("day"), text("kind"), int("n")], keys: 3 },
+    Table { name: "view_day", columns: &[text("tenant_id"), int("day"), int("n")], keys: 2 },
+    Table { name: "increment_stream", columns: &[text("stream"), int("number"), int("at")], keys: 1 },
     Table {
         name: "schedule",
         columns: &[

@@ -66,16 +66,20 @@ pub(in crate::store) async fn a_given_up_import_says_why_to_its_tenant_until_it_
 
 pub(in crate::store) async fn places_are_counted_until_they_are_given_back_or_the_import_is_over(ground: &Ground) {
     let (store, tenant) = ground.with_tenant().await;
-    assert!(store.reserve_import("one", &tenant, 2).await.unwrap());
-    assert!(store.reserve_import("two", &tenant, 2).await.unwrap());
-    assert!(!store.reserve_import("three", &tenant, 2).await.unwrap());
+    assert_eq!(store.reserve_import("one", &tenant, 2).await.unwrap(), Reserved::New);
+    assert_eq!(store.reserve_import("two", &tenant, 2).await.unwrap(), Reserved::New);
+    assert_eq!(store.reserve_import("three", &tenant, 2).await.unwrap(), Reserved::Full);
     store.release_import("one").await.unwrap();
-    assert!(store.reserve_import("three", &tenant, 2).await.unwrap());
+    assert_eq!(store.reserve_import("three", &tenant, 2).await.unwrap(), Reserved::New);
 
     let start = store.open_import("two", &tenant, Position::START).await.unwrap();
     let chunk = rows(start.next).next_chunk(10).unwrap();
     store.advance_import("two", &tenant, start, &chunk).await.unwrap();
-    assert!(store.reserve_import("four", &tenant, 2).await.unwrap(), "a finished import has no place");
+    assert_eq!(
+        store.reserve_import("four", &tenant, 2).await.unwrap(),
+        Reserved::New,
+        "a finished import has no place"
+    );
 
     let next = store.open_import("three", &tenant, Position::START).await.unwrap();
     store.advance_import("three", &tenant, next, &rows(next.next).next_chunk(1).unwrap()).await.unwrap();
@@ -83,6 +87,30 @@ pub(in crate::store) async fn places_are_counted_until_they_are_given_back_or_th
     let mut pending = store.pending_imports(&tenant).await.unwrap();
     pending.sort_unstable();
     assert_eq!(pending, ["four", "three"], "what has begun stays");
+}
+
+pub(in crate::store) async fn a_repeated_id_begins_a_new_import_once_the_earlier_one_is_closed(ground: &Ground) {
+    let (store, tenant) = ground.with_tenant().await;
+    let start = store.open_import("job", &tenant, Position::START).await.unwrap();
+    store.advance_import("job", &tenant, start, &rows(start.next).next_chunk(2).unwrap()).await.unwrap();
+    assert_eq!(store.reserve_import("job", &tenant, 1).await.unwrap(), Reserved::Found);
+    let open = store.open_import("job", &tenant, Position::START).await.unwrap();
+    assert_eq!((open.imported, open.rejected), (1, 1), "an open import keeps its position");
+
+    // Once with an import that was given up, and once with one that has read its whole file.
+    for schedules in [3, 5] {
+        store.close_import("job", Some(ImportFailure::UploadGone)).await.unwrap();
+        assert_eq!(store.reserve_import("job", &tenant, 1).await.unwrap(), Reserved::New);
+        assert_eq!(store.pending_imports(&tenant).await.unwrap(), ["job"]);
+        assert!(store.rejected_lines("job", 0, 10).await.unwrap().is_empty());
+        let fresh = store.open_import("job", &tenant, Position::START).await.unwrap();
+        assert_eq!((fresh.next, fresh.imported, fresh.rejected), (Position::START, 0, 0));
+        assert!(!fresh.is_finished);
+        let chunk = rows(fresh.next).next_chunk(10).unwrap();
+        let advanced = store.advance_import("job", &tenant, fresh, &chunk).await.unwrap();
+        assert!(matches!(advanced, Advanced::To(ImportProgress { imported: 2, rejected: 1, is_finished: true, .. })));
+        assert_eq!(store.count_schedules(&tenant).await.unwrap(), schedules, "the earlier schedules stay");
+    }
 }
 
 pub(in crate::store) async fn a_removed_import_takes_its_rejects_along_and_leaves_its_schedules(ground: &Ground) {
@@ -109,6 +137,6 @@ pub(in crate::store) async fn of_uploads_that_begin_together_no_two_get_the_last
         async move { store.reserve_import(&number.to_string(), tenant, 3).await.unwrap() }
     };
     let reserved = join_all((0..20).map(reserve)).await;
-    assert_eq!(reserved.iter().filter(|has_place| **has_place).count(), 3);
+    assert_eq!(reserved.iter().filter(|reserved| **reserved == Reserved::New).count(), 3);
     assert_eq!(store.pending_imports(&tenant).await.unwrap().len(), 3);
 }

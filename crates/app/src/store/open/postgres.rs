@@ -13,8 +13,8 @@ use super::super::coherence::Lost;
 use super::super::db::{Db, Server, is_follower};
 use super::super::news::News;
 use super::super::sql::tenants::INSTALLATION;
-use super::super::{Coherence, Store, StoreError, prune, running};
-use super::{OpenError, new_origin, newest};
+use super::super::{Coherence, Origins, Store, StoreError, prune, running};
+use super::{OpenError, newest};
 use crate::settings::DatabaseSettings;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
@@ -110,7 +110,7 @@ async fn connect(
         db,
         cache,
         installation: installation.into(),
-        origin: new_origin(),
+        origins: Origins::new(),
         changes: Arc::default(),
         news: News::default(),
     };

@@ -19,10 +19,12 @@ fn file(tenant: &TenantId, life: TimeDelta) -> StoredFile {
 
 pub(in crate::store) async fn of_two_runs_of_a_job_only_the_first_has_its_files_entered(ground: &Ground) {
     let (store, tenant) = ground.with_tenant().await;
-    assert!(store.reserve_run("job", &tenant, FileKind::Export, 1).await.unwrap());
+    assert_eq!(store.reserve_run("job", &tenant, FileKind::Export, 1).await.unwrap(), Reserved::New);
+    assert_eq!(store.reserve_run("job", &tenant, FileKind::Export, 1).await.unwrap(), Reserved::Found);
     assert_eq!(store.open_run("job", &tenant, FileKind::Export).await.unwrap(), None);
     let (first, second) = (file(&tenant, TimeDelta::hours(1)), file(&tenant, TimeDelta::hours(1)));
     assert!(store.finish_run("job", &Made::one(first.clone())).await.unwrap());
+    store.release_run("job").await.unwrap();
     assert!(!store.finish_run("job", &Made::one(second.clone())).await.unwrap());
     assert_eq!(store.open_run("job", &tenant, FileKind::Export).await.unwrap(), Some(Made::one(first.at.id)));
     assert_eq!(store.file(&tenant, first.at.id).await.unwrap(), Some(first.clone()));
@@ -77,18 +79,19 @@ pub(in crate::store) async fn of_runs_that_come_together_no_two_get_the_last_pla
         async move { store.reserve_run(&number.to_string(), tenant, FileKind::Export, 3).await.unwrap() }
     };
     let reserved = join_all((0..20).map(reserve)).await;
-    assert_eq!(reserved.iter().filter(|has_place| **has_place).count(), 3);
+    assert_eq!(reserved.iter().filter(|reserved| **reserved == Reserved::New).count(), 3);
     let pending = store.pending_runs(&tenant, FileKind::Export).await.unwrap();
     assert_eq!(pending.len(), 3);
     store.close_run(&pending[0].0).await.unwrap();
     store.remove_run(&pending[1].0).await.unwrap();
     assert_eq!(store.pending_runs(&tenant, FileKind::Export).await.unwrap().len(), 1);
-    assert!(
+    assert_eq!(
         store.reserve_run("report", &tenant, FileKind::Report, 1).await.unwrap(),
+        Reserved::New,
         "another kind has its own places"
     );
-    assert!(!store.reserve_run("another", &tenant, FileKind::Report, 1).await.unwrap());
-    store.remove_run("report").await.unwrap();
+    assert_eq!(store.reserve_run("another", &tenant, FileKind::Report, 1).await.unwrap(), Reserved::Full);
+    store.release_run("report").await.unwrap();
 
     let later = clock::now() + TimeDelta::seconds(1);
     let first = store.old_runs(later, None, 1).await.unwrap();

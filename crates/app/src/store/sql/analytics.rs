@@ -23,12 +23,33 @@ pub(in crate::store) static ADD: Sql = Sql::search(
 pub(in crate::store) static SPAN: Sql = Sql::totals(
     "SELECT day, kind, n FROM analytics_day WHERE tenant_id = $1 AND day >= $2 AND day < $3
      UNION ALL
+     SELECT day, 'viewed' AS kind, n FROM view_day WHERE tenant_id = $1 AND day >= $2 AND day < $3
+     UNION ALL
      SELECT at - at % 86400000 AS day, kind, CAST(SUM(n) AS BIGINT) AS n FROM activity
      WHERE tenant_id = $1 AND at >= $2 AND at < $3 GROUP BY 1, 2",
 );
 
+/// Raises the number of stream `$1` to `$2`, at `$3`. No row where that batch was added before.
+pub(in crate::store) static RAISE_STREAM: Sql = Sql::search(
+    "INSERT INTO increment_stream (stream, number, at) VALUES ($1, $2, $3)
+     ON CONFLICT (stream) DO UPDATE SET number = excluded.number, at = excluded.at
+     WHERE increment_stream.number < excluded.number",
+);
+
+/// `$1` tenant, `$2` day, `$3` how many more views. It writes nothing if the tenant is deleted.
+pub(in crate::store) static ADD_VIEWS: Sql = Sql::search(
+    "INSERT INTO view_day (tenant_id, day, n) SELECT id, $2, $3 FROM tenant WHERE id = $1
+     ON CONFLICT (tenant_id, day) DO UPDATE SET n = view_day.n + excluded.n",
+);
+
+/// Streams of processes that are gone: without a batch since `$1`.
+pub(in crate::store) static REMOVE_STREAMS: Sql = Sql::search("DELETE FROM increment_stream WHERE at < $1");
+
 /// From before the day `$1`.
 pub(in crate::store) static REMOVE_OLD: Sql = Sql::search("DELETE FROM analytics_day WHERE day < $1");
+
+/// Views from before the day `$1`.
+pub(in crate::store) static REMOVE_OLD_VIEWS: Sql = Sql::search("DELETE FROM view_day WHERE day < $1");
 
 /// How many wait to be rolled, of tenant `$1`.
 #[cfg(test)]

@@ -9,10 +9,18 @@ pub(in crate::store) static OPEN: Sql = Sql::search(
      ON CONFLICT (id) DO UPDATE SET closed_at = NULL, failure = NULL WHERE import.finished_at IS NULL",
 );
 
+/// `$1` id, `$2` tenant. An open import is left alone. The bad lines go with the row.
+pub(in crate::store) static REMOVE_CLOSED: Sql =
+    Sql::search("DELETE FROM import WHERE id = $1 AND tenant_id = $2 AND closed_at IS NOT NULL");
+
+/// `$1` id. The schedules of an earlier import stay, and a new import of that id can use their lines again.
+pub(in crate::store) static DETACH: Sql =
+    Sql::search("UPDATE schedule SET import_id = NULL, import_line = NULL WHERE import_id = $1");
+
 /// As [`OPEN`], of one that nobody knows yet.
 pub(in crate::store) static RESERVE: Sql = Sql::search(
     "INSERT INTO import (id, tenant_id, next_byte, next_line, imported, rejected, created_at)
-     VALUES ($1, $2, $3, $4, 0, 0, $5)",
+     VALUES ($1, $2, $3, $4, 0, 0, $5) ON CONFLICT (id) DO NOTHING",
 );
 
 /// `$1` id, `$2` tenant.

@@ -2,12 +2,8 @@
 
 use super::Sql;
 
-/// `$1` id, `$2` tenant, `$3` kind, `$4` now.
-pub(in crate::store) static RESERVE: Sql =
-    Sql::search("INSERT INTO export_run (id, tenant_id, kind, created_at) VALUES ($1, $2, $3, $4)");
-
-/// The same of one that may be there: its row can be gone after a long while in which its job waited. One that was given up is
-/// opened again.
+/// `$1` id, `$2` tenant, `$3` kind, `$4` now. The row may exist, for example of a request that is
+/// repeated, or be gone after its job waited for long. A run that was given up is opened again.
 pub(in crate::store) static OPEN: Sql = Sql::search(
     "INSERT INTO export_run (id, tenant_id, kind, created_at) VALUES ($1, $2, $3, $4)
      ON CONFLICT (id) DO UPDATE SET closed_at = NULL WHERE export_run.file_id IS NULL",
@@ -28,6 +24,9 @@ pub(in crate::store) static FINISH: Sql = Sql::search(
 /// `$1` now, `$2` id.
 pub(in crate::store) static CLOSE: Sql =
     Sql::search("UPDATE export_run SET closed_at = $1 WHERE id = $2 AND closed_at IS NULL");
+
+/// `$1` id. A finished run stays: its files are found by it.
+pub(in crate::store) static RELEASE: Sql = Sql::search("DELETE FROM export_run WHERE id = $1 AND file_id IS NULL");
 
 /// `$1` id.
 pub(in crate::store) static REMOVE: Sql = Sql::search("DELETE FROM export_run WHERE id = $1");

@@ -52,6 +52,13 @@ pub(in crate::store) static REPLACE: Sql = Sql::search(
      WHERE id = $8 AND tenant_id = $9",
 );
 
+/// `$1` from when on it has occurrences to be looked at, `$2` id, `$3` tenant; `$4` start and `$5`
+/// recurrence that `$1` was worked out from.
+pub(in crate::store) static REINDEX: Sql = Sql::search(
+    "UPDATE schedule SET next_at = $1
+     WHERE id = $2 AND tenant_id = $3 AND starts_at = $4 AND coalesce(recurrence, '') = $5",
+);
+
 /// `$1` id, `$2` tenant.
 pub(in crate::store) static DELETE: Sql = Sql::search("DELETE FROM schedule WHERE id = $1 AND tenant_id = $2");
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -34,11 +34,19 @@ pub enum Topic {
     Outlook,
     /// What could be better, and what was changed on advice.
     Advice,
+    /// Changed counts of queues.
+    Queues,
+    /// Events of jobs, of queues whose settings have `events`.
+    Jobs,
 }
 
 impl Topic {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Alerts, Self::Health, Self::Outlook, Self::Advice];
+    pub const ALL: [Self; 6] = [Self::Alerts, Self::Health, Self::Outlook, Self::Advice, Self::Queues, Self::Jobs];
+
+    /// Topics of a client that names none. Events of busy queues would push these out of a slow
+    /// client's stream.
+    pub const USUAL: [Self; 4] = [Self::Alerts, Self::Health, Self::Outlook, Self::Advice];
 
     /// As it is asked for.
     pub const fn name(self) -> &'static str {
@@ -47,6 +55,8 @@ impl Topic {
             Self::Health => "health",
             Self::Outlook => "outlook",
             Self::Advice => "advice",
+            Self::Queues => "queues",
+            Self::Jobs => "jobs",
         }
     }
 }
@@ -56,7 +66,7 @@ impl Topic {
 pub struct Told {
     /// What it is about; `None` for a gap, which concerns everybody.
     topic: Option<Topic>,
-    /// `alert`, `health`, `anomaly`, `forecast`, `advice`, `change` or `gap`.
+    /// `alert`, `health`, `anomaly`, `forecast`, `advice`, `change`, `queue`, `job` or `gap`.
     pub name: &'static str,
     /// By which a follower goes on after it; `None` where that is not possible.
     pub id: Option<Arc<str>>,
@@ -109,6 +119,8 @@ pub(super) struct Stream {
 
 #[derive(Debug, Default)]
 struct Counts {
+    /// Followers of each topic.
+    followers: [AtomicUsize; Topic::ALL.len()],
     delivered: AtomicU64,
     dropped: AtomicU64,
 }
@@ -137,6 +149,9 @@ impl Stream {
         first: Vec<Told>,
     ) -> Result<Follower, TooManyFollowers> {
         let place = self.places.take(client)?;
+        for topic in topics {
+            self.counts.followers[*topic as usize].fetch_add(1, Ordering::Relaxed);
+        }
         Ok(Follower {
             first: first.into(),
             receiver: self.sender.subscribe(),
@@ -145,6 +160,10 @@ impl Stream {
             until: Instant::now() + MOST_AGE,
             _place: place,
         })
+    }
+
+    pub(super) fn is_followed(&self, topic: Topic) -> bool {
+        self.counts.followers[topic as usize].load(Ordering::Relaxed) > 0
     }
 
     pub(super) fn followers(&self) -> usize {
@@ -166,6 +185,14 @@ pub struct Follower {
     counts: Arc<Counts>,
     until: Instant,
     _place: Place,
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        for topic in &self.topics {
+            self.counts.followers[*topic as usize].fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Follower {

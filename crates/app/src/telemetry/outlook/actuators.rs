@@ -1,6 +1,6 @@
 //! The numbers of this process that advice may set.
 //!
-//! Limits are none of them: what a plan promises is for people to change.
+//! What a plan promises to a tenant is none of them: that is for people to change.
 
 use std::ops::RangeInclusive;
 

@@ -2,7 +2,7 @@
 
 use tidegate_cache::TierStats;
 use tidegate_perfmon::advice::{ApiSignals, CacheSignals, LimiterSignals, QuerySignals, QueueSignals, Signals};
-use tidegate_perfmon::{By, Outcomes, Overall, QueryStats, Repeated, Window};
+use tidegate_perfmon::{Outcomes, Overall, QueryStats, Repeated, Window};
 use tidegate_ratelimit::LimiterStats;
 
 use crate::telemetry::Telemetry;
@@ -27,7 +27,7 @@ pub(in crate::telemetry) struct Counters {
     /// Requests under way.
     pub(super) in_flight: usize,
     pub(super) process: Option<ProcessReading>,
-    /// All shapes: one that is new among them began in this minute.
+    /// All shapes that advice may name: one that is new among them began in this minute.
     pub(super) queries: Vec<QueryStats>,
     pub(super) repeated: Vec<Repeated>,
 }
@@ -37,6 +37,7 @@ pub(super) type Told = (String, f64, f64);
 
 impl Counters {
     pub(in crate::telemetry) fn of(telemetry: &Telemetry) -> Self {
+        let (queries, repeated) = telemetry.statements.advisable();
         Self {
             tiers: telemetry.cache.stats().tiers,
             expiries: telemetry.cache_watch.expiries(),
@@ -46,8 +47,8 @@ impl Counters {
             api: telemetry.registry.overall(Window::Seconds(60)),
             in_flight: telemetry.registry.in_flight().iter().map(|endpoint| endpoint.count).sum(),
             process: ProcessReading::take(),
-            queries: telemetry.statements.queries().top(By::Total, usize::MAX),
-            repeated: telemetry.statements.queries().repeated(usize::MAX),
+            queries,
+            repeated,
         }
     }
 

@@ -4,6 +4,7 @@ use tidegate_cache::{Capacity, Fill, Key, TieredCache, TtlClass};
 use tidegate_perfmon::action::Outcome;
 use tidegate_perfmon::{By, Dialect, Queries, QueryConfig, Registry, RequestQueries, Seen, Window};
 use tidegate_queue::Concurrency;
+use tidegate_ratelimit::LimiterStats;
 
 use super::*;
 use crate::settings::AlertSettings;
@@ -308,7 +309,7 @@ async fn a_statement_that_rises_among_many_brings_nothing_of_the_past() {
 #[test]
 fn a_key_that_was_not_listed_before_counts_for_all_of_its_refusals() {
     let stats = |denied: u64, top: &[(&str, u64)]| {
-        let mut stats = tidegate_ratelimit::LimiterStats::default();
+        let mut stats = LimiterStats::default();
         stats.denied = denied;
         stats.top_denied = top.iter().map(|(key, count)| ((*key).to_owned(), *count)).collect();
         stats
@@ -317,4 +318,39 @@ fn a_key_that_was_not_listed_before_counts_for_all_of_its_refusals() {
     assert_eq!(share(stats(10, &[("a", 10)]), stats(30, &[("a", 20), ("b", 10)])), Some(0.5));
     assert_eq!(share(stats(10, &[]), stats(20, &[("a", 15)])), Some(1.0));
     assert_eq!(share(stats(10, &[("a", 10)]), stats(10, &[("a", 10)])), None);
+}
+
+/// An actuator of that name alone.
+struct Fixed(&'static str);
+
+impl Actuator for Fixed {
+    fn name(&self) -> &str {
+        self.0
+    }
+
+    fn now(&self) -> f64 {
+        1.0
+    }
+
+    fn bounds(&self) -> std::ops::RangeInclusive<f64> {
+        1.0..=1.0
+    }
+
+    fn set(&self, _: f64) -> Result<(), action::Refused> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn only_limiters_with_an_actuator_may_be_named_by_advice() {
+    let house = House::new("on");
+    house.outlook.add_actuator(Arc::new(Fixed("limit:api")));
+    for minute in 1..=2 {
+        let limiters = vec![("ddos", LimiterStats::default()), ("api", LimiterStats::default())];
+        house.outlook.turn(minute, Counters { limiters, ..house.counters() });
+    }
+    let calculating = house.outlook.calculating.lock().unwrap();
+    let limiters = &calculating.minutes.last().unwrap().limiters;
+    let fixed: Vec<_> = limiters.iter().map(|limiter| (&*limiter.name, limiter.is_fixed)).collect();
+    assert_eq!(fixed, [("ddos", true), ("api", false)]);
 }

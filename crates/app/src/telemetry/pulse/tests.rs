@@ -2,6 +2,7 @@ use std::sync::Mutex;
 
 use tidegate_cache::TieredCache;
 use tidegate_perfmon::{Dialect, Health, HealthConfig, HealthReport, Kind, Seen, StatusClass};
+use tidegate_queue::{QueueCounts, WorkerId, WorkerInfo};
 
 use super::*;
 use crate::store::Store;
@@ -74,12 +75,12 @@ async fn every_reading_has_a_rule() {
     let path = directory.path().join("app.db");
     let cache = |_: &str| TieredCache::builder().build();
     let (store, _coherence) = Store::open(&path, cache, CancellationToken::new()).await.unwrap();
-    // So many that the pools can come to more.
-    let limits = HealthConfig { pool_connections: 1, ..HealthConfig::default() };
-    telemetry.watch_pools(store.pools(), &limits);
+    telemetry.watch_pools(store.pools(), &HealthConfig::default());
     telemetry.board().readings([Named::warning("cache_misses")], || vec![HealthConfig::default().cache_hits(1, 1)]);
+    telemetry.follow_queues(CancellationToken::new());
+    telemetry.rates.file(QUEUES[0], QueueCounts::default());
     telemetry.registry.tick(telemetry.registry.now() + BEAT);
-    *telemetry.asked.lock().unwrap() = Some(Asked { at: telemetry.registry.now(), unserved: Some(0) });
+    *telemetry.asked.lock().unwrap() = Some(Asked { at: telemetry.registry.now(), unserved: Some(Vec::new()) });
     telemetry.judge();
 
     let report = telemetry.health().unwrap();
@@ -99,6 +100,8 @@ async fn every_reading_has_a_rule() {
         "pool_stuck",
         "failing_api",
         "queues_without_live_worker",
+        "job_store_full",
+        "jobs_recovered",
     ] {
         assert!(names.contains(&expected), "{names:?}");
     }
@@ -119,7 +122,7 @@ async fn a_part_that_panics_ends_no_pulse() {
     });
     let counted = Arc::clone(&beats);
     telemetry.board().every_second(move |_| *counted.lock().unwrap() += 1);
-    *telemetry.asked.lock().unwrap() = Some(Asked { at: telemetry.registry.now(), unserved: Some(0) });
+    *telemetry.asked.lock().unwrap() = Some(Asked { at: telemetry.registry.now(), unserved: Some(Vec::new()) });
     let _ = tokio::time::timeout(Duration::from_secs(10), beat(telemetry)).await;
     assert!(*asked.lock().unwrap_or_else(PoisonError::into_inner) >= 8, "asked each second");
     assert!(*beats.lock().unwrap() >= 4, "and told of each that could be judged");
@@ -134,7 +137,7 @@ async fn a_reading_that_panics_costs_itself_alone() {
     let counted = Arc::clone(&told);
     telemetry.board().every_second(|_| panic!("so does who listens"));
     telemetry.board().every_second(move |_| *counted.lock().unwrap() += 1);
-    *telemetry.asked.lock().unwrap() = Some(Asked { at: telemetry.registry.now(), unserved: Some(0) });
+    *telemetry.asked.lock().unwrap() = Some(Asked { at: telemetry.registry.now(), unserved: Some(Vec::new()) });
     for _ in 0..10 {
         telemetry.judge();
     }
@@ -165,12 +168,91 @@ async fn a_question_that_panics_was_not_answered_and_the_next_is_asked() {
             *asked
         };
         assert!(turn % 2 == 0, "every other time, and before it is a future");
-        std::future::ready(Ok(0))
+        std::future::ready(Ok(Vec::new()))
     };
     let mut seen = Vec::new();
     let _ = tokio::time::timeout(BEAT * 3 / 2, ask(telemetry, question)).await;
     seen.push(telemetry.asked().unwrap().unserved);
     let _ = tokio::time::timeout(BEAT * 3 / 2, ask(telemetry, question)).await;
     seen.push(telemetry.asked().unwrap().unserved);
-    assert_eq!(seen, [None, Some(0)]);
+    assert_eq!(seen, [None, Some(Vec::new())]);
+}
+
+#[tokio::test]
+async fn a_lost_worker_serves_no_queue() {
+    let Ground { telemetry, .. } = &Ground::new().await;
+    let (broker, now) = (&telemetry.broker, telemetry.broker.now().await.unwrap());
+    let worker = |queues: &[&str]| {
+        let queues = queues.iter().map(|queue| (*queue).to_owned()).collect();
+        WorkerInfo::of_this_process(WorkerId::generate(), queues, now)
+    };
+    broker.announce(worker(QUEUES).with_lease(Duration::ZERO)).await.unwrap();
+    broker.announce(worker(&QUEUES[1..])).await.unwrap();
+    let unserved = async || telemetry.unserved_queues().await.ok().filter(|queues| !queues.is_empty());
+    let unserved = tidegate_testkit::poll_until(Duration::from_secs(10), unserved).await.unwrap();
+    assert_eq!(unserved, QUEUES[..1], "the worker that serves it is lost");
+
+    *telemetry.asked.lock().unwrap() = Some(Asked { at: telemetry.registry.now(), unserved: Some(unserved) });
+    telemetry.judge();
+    let report = telemetry.health().unwrap();
+    let reason = report.reasons.iter().find(|reason| reason.component == "queues_without_live_worker").unwrap();
+    assert!(reason.message.contains(&format!("({})", QUEUES[0])), "{}", reason.message);
+}
+
+#[tokio::test]
+async fn a_full_job_store_is_a_reason_a_figure_and_an_alert() {
+    let Ground { telemetry, .. } = &Ground::new().await;
+    *telemetry.asked.lock().unwrap() = Some(Asked { at: telemetry.registry.now(), unserved: Some(Vec::new()) });
+    let observed = || {
+        telemetry.judge();
+        let report = telemetry.health().unwrap();
+        report.components.iter().find(|component| component.name == "job_store_full").unwrap().observed
+    };
+    assert_eq!(observed(), Some(0.0));
+    telemetry.job_watch.found_full();
+    assert_eq!(observed(), Some(1.0));
+    let alerts = telemetry.alerts().json(10);
+    let firing = alerts["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .any(|alert| alert["rule"] == "job_store_full" && alert["phase"] == "firing");
+    assert!(firing, "{alerts}");
+    let figures = telemetry.exposition().await;
+    assert!(figures.contains("tidegate_job_store_full_total 1"), "{figures}");
+}
+
+#[tokio::test]
+async fn recovered_jobs_are_a_reason_and_an_alert_for_a_minute() {
+    let Ground { telemetry, .. } = &Ground::new().await;
+    let ended = CancellationToken::new();
+    ended.cancel();
+    telemetry.follow_queues(ended);
+    tokio::time::pause();
+    *telemetry.asked.lock().unwrap() = Some(Asked { at: telemetry.registry.now(), unserved: Some(Vec::new()) });
+    let read = async |recovered: u64| {
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let mut counts = QueueCounts::default();
+        counts.recovered_total = recovered;
+        telemetry.rates.file(QUEUES[0], counts);
+        telemetry.judge();
+        let report = telemetry.health().unwrap();
+        report.components.iter().find(|component| component.name == "jobs_recovered").unwrap().observed
+    };
+    assert_eq!(read(4).await, Some(0.0), "they were recovered before this process began");
+    assert_eq!(read(7).await, Some(1.0));
+    let report = telemetry.health().unwrap();
+    let reason = report.reasons.iter().find(|reason| reason.component == "jobs_recovered").unwrap();
+    assert!(reason.message.contains(&format!("({}: 3)", QUEUES[0])), "{}", reason.message);
+    let alerts = telemetry.alerts().json(10);
+    let alerts = alerts["items"].as_array().unwrap();
+    let alert = alerts.iter().find(|alert| alert["rule"] == "jobs_recovered").expect("an alert");
+    assert_eq!((&alert["phase"], &alert["severity"]), (&"firing".into(), &"warning".into()), "{alert}");
+    for _ in 0..10 {
+        assert_eq!(read(7).await, Some(1.0));
+    }
+    for _ in 0..3 {
+        read(7).await;
+    }
+    assert_eq!(read(7).await, Some(0.0), "it was more than a minute ago");
 }

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use prometheus_client::collector::Collector;
-use tidegate_queue::{Broker, BrokerError};
+use tidegate_queue::{Broker, BrokerError, QueueOverview};
 
 use super::figures::{QueueFigures, QueueReading, RunFigures};
 use super::runs::JobWatch;
 use crate::jobs::{QUEUES, is_served_by};
 use crate::telemetry::Board;
-use crate::telemetry::pulse::is_alive;
 
 /// Hangs up the figures of the queues, and those of the worker of this process.
 pub(in crate::telemetry) fn hang_up(board: &Board, broker: &Arc<dyn Broker>, watch: &Arc<JobWatch>) {
@@ -20,15 +19,14 @@ pub(in crate::telemetry) fn hang_up(board: &Board, broker: &Arc<dyn Broker>, wat
         async move { Some(Box::new(QueueFigures { queues: read(&*broker).await.ok()? }) as Box<dyn Collector>) }.boxed()
     });
     let watch = Arc::clone(watch);
-    board.figures(move || Box::new(RunFigures { runs: watch.queues() }));
+    board.figures(move || Box::new(RunFigures { runs: watch.queues(), found_full: watch.found_full_times() }));
 }
 
 async fn read(broker: &dyn Broker) -> Result<Vec<QueueReading>, BrokerError> {
-    let workers = broker.workers().await?;
+    let (workers, now) = (broker.workers().await?, broker.now().await?);
     let mut queues = Vec::new();
-    for &queue in QUEUES {
-        let counts = broker.counts(queue).await?;
-        let serving = workers.iter().filter(|worker| is_alive(worker) && is_served_by(queue, worker)).count();
+    for (&queue, QueueOverview { counts, .. }) in QUEUES.iter().zip(broker.overviews(QUEUES).await?) {
+        let serving = workers.iter().filter(|worker| is_served_by(queue, worker, now)).count();
         queues.push(QueueReading { queue, counts, workers: u64::try_from(serving).unwrap_or(u64::MAX) });
     }
     Ok(queues)

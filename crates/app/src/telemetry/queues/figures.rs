@@ -22,6 +22,8 @@ pub(super) struct QueueFigures {
 #[derive(Debug)]
 pub(super) struct RunFigures {
     pub(super) runs: Vec<(String, Arc<QueueRuns>)>,
+    /// How often the job store refused something because it is full.
+    pub(super) found_full: u64,
 }
 
 /// What the job store says of a queue: the same from every process.
@@ -102,6 +104,17 @@ impl QueueFigures {
                 family.counter(&[("queue", queue), ("outcome", outcome)], count)?;
             }
         }
+        let help = "Jobs put back into the line after a crash of Redis had left them in no state";
+        let mut family = Family::new(encoder, "tidegate_queue_recovered", help, MetricType::Counter)?;
+        for QueueReading { queue, counts, .. } in &self.queues {
+            family.counter(&[("queue", queue)], counts.recovered_total)?;
+        }
+        let help =
+            "Results, lines of logs, checkpoints and messages of progress not stored because the job store was full";
+        let mut family = Family::new(encoder, "tidegate_queue_dropped", help, MetricType::Counter)?;
+        for QueueReading { queue, counts, .. } in &self.queues {
+            family.counter(&[("queue", queue)], counts.dropped_total)?;
+        }
         Ok(())
     }
 }
@@ -109,6 +122,9 @@ impl QueueFigures {
 impl Collector for RunFigures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
+        let help = "Requests and exchanges of this process that a full job store refused";
+        let mut family = Family::new(encoder, "tidegate_job_store_full", help, MetricType::Counter)?;
+        family.counter(&[], self.found_full)?;
         for (name, help, count) in COUNTERS {
             let mut family = Family::new(encoder, name, help, MetricType::Counter)?;
             for (queue, runs) in &self.runs {

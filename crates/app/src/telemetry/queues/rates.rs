@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
+use tidegate_perfmon::Reading;
 use tidegate_queue::{Broker, QueueCounts};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::jobs::QUEUES;
+use crate::telemetry::pulse::is_so;
 
 /// What a rate looks back on.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -46,9 +48,9 @@ impl RateWatch {
         let reading = async {
             loop {
                 beat.tick().await;
-                for queue in QUEUES {
-                    if let Ok(Ok(counts)) = tokio::time::timeout(PERIOD, broker.counts(queue)).await {
-                        self.file(queue, counts);
+                if let Ok(Ok(overviews)) = tokio::time::timeout(PERIOD, broker.overviews(QUEUES)).await {
+                    for (queue, overview) in QUEUES.iter().zip(overviews) {
+                        self.file(queue, overview.counts);
                     }
                 }
             }
@@ -59,7 +61,7 @@ impl RateWatch {
         }
     }
 
-    fn file(&self, queue: &'static str, counts: QueueCounts) {
+    pub(in crate::telemetry) fn file(&self, queue: &'static str, counts: QueueCounts) {
         let now = Instant::now();
         let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         let samples = samples.entry(queue).or_default();
@@ -77,6 +79,21 @@ impl RateWatch {
         let (at, before) = samples.get(queue)?.front()?;
         let seconds = at.elapsed().as_secs_f64();
         (seconds >= 1.0).then(|| Rates::between(before, counts, seconds))
+    }
+
+    /// Whether jobs were recovered within the last minute, after a crash of Redis had torn its
+    /// append-only file. `None` before the first reading of the totals.
+    pub(in crate::telemetry) fn recovered(&self) -> Option<Reading> {
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let read_at = samples.values().filter_map(VecDeque::back).map(|(at, _)| *at).max()?;
+        let in_queue = |(queue, samples): (&&str, &VecDeque<(Instant, QueueCounts)>)| {
+            let ((_, before), (_, after)) = (samples.front()?, samples.back()?);
+            let jobs = after.recovered_total.saturating_sub(before.recovered_total);
+            (jobs > 0).then(|| format!("{queue}: {jobs}"))
+        };
+        let recovered: Vec<String> = samples.iter().filter_map(in_queue).collect();
+        let reading = is_so("jobs_recovered", !recovered.is_empty()).taken_ago(read_at.elapsed());
+        Some(if recovered.is_empty() { reading } else { reading.detail(recovered.join(", ")) })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -20,7 +20,21 @@ const ENDINGS: [Ending; 7] =
 pub struct JobWatch {
     registry: Registry,
     queues: RwLock<BTreeMap<String, Arc<QueueRuns>>>,
+    full: Mutex<FullStore>,
 }
+
+/// Refusals of a full job store.
+#[derive(Debug, Default)]
+struct FullStore {
+    count: u64,
+    /// Time of the latest, on the registry's clock.
+    latest: Option<Duration>,
+    /// Whether its servers said last that they are full.
+    is_confirmed: bool,
+}
+
+/// How long the job store counts as full after it refused something.
+const FULL_FOR: Duration = Duration::from_secs(30);
 
 /// The runs of one queue in this process.
 #[derive(Debug)]
@@ -108,7 +122,35 @@ pub(in crate::telemetry) struct RunTotals {
 impl JobWatch {
     /// No run yet. That registry keeps the windows.
     pub(in crate::telemetry) fn new(registry: Registry) -> Self {
-        Self { registry, queues: RwLock::default() }
+        Self { registry, queues: RwLock::default(), full: Mutex::default() }
+    }
+
+    /// Counts that the job store refused something because it is full.
+    pub fn found_full(&self) {
+        let now = self.registry.now();
+        let mut full = self.full();
+        full.count += 1;
+        full.latest = Some(now);
+    }
+
+    /// How often the job store refused something because it is full.
+    pub(super) fn found_full_times(&self) -> u64 {
+        self.full().count
+    }
+
+    /// Notes whether the servers of the job store say themselves that it is full.
+    pub(in crate::telemetry) fn confirm_full(&self, is_full: bool) {
+        self.full().is_confirmed = is_full;
+    }
+
+    /// Whether the job store refused something within the last 30 s because it is full, or is known to be full still.
+    pub(in crate::telemetry) fn is_full(&self) -> bool {
+        let FullStore { latest, is_confirmed, .. } = *self.full();
+        is_confirmed || latest.is_some_and(|latest| self.registry.now().saturating_sub(latest) < FULL_FOR)
+    }
+
+    fn full(&self) -> MutexGuard<'_, FullStore> {
+        self.full.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the runs of each queue came to.
@@ -229,7 +271,12 @@ impl Observer for JobWatch {
             Event::StaleAck { queue, .. } => add(&self.queue(queue).stale_acks, 1),
             Event::AckAbandoned { queue, .. } => add(&self.queue(queue).acks_abandoned, 1),
             Event::Reclaimed { queue, ready, dead } => add(&self.queue(queue).reclaimed, ready + dead),
-            Event::BrokerFailed { queue, .. } => add(&self.queue(queue).broker_failures, 1),
+            Event::BrokerFailed { queue, error } => {
+                add(&self.queue(queue).broker_failures, 1);
+                if error.is_full() {
+                    self.found_full();
+                }
+            }
             _ => {}
         }
     }
@@ -237,6 +284,7 @@ impl Observer for JobWatch {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_perfmon::ManualClock;
     use tidegate_queue::{Job, JobId};
     use tidegate_testkit::Page;
 
@@ -247,6 +295,24 @@ mod tests {
         let (id, time) = (JobId::generate(), Duration::from_millis(ms));
         watch.on(&Event::Started { queue: "q", kind, id: &id, queue_wait: time });
         watch.on(&Event::Finished { queue: "q", kind, id: &id, outcome, queue_wait: time, run_time: time });
+    }
+
+    #[test]
+    fn a_job_store_that_was_found_full_counts_as_full_until_it_has_room() {
+        let clock = Arc::new(ManualClock::new());
+        let watch = JobWatch::new(Registry::builder().clock(Arc::clone(&clock)).build());
+        assert!(!watch.is_full());
+        watch.found_full();
+        watch.confirm_full(true);
+        clock.advance(FULL_FOR * 10);
+        assert!(watch.is_full(), "nothing was enqueued meanwhile");
+        watch.confirm_full(false);
+        assert!(!watch.is_full());
+        watch.found_full();
+        watch.confirm_full(false);
+        assert!(watch.is_full(), "it may have had room for one job");
+        clock.advance(FULL_FOR);
+        assert!(!watch.is_full());
     }
 
     #[tokio::test]

@@ -196,3 +196,41 @@ async fn statements_are_operations_of_the_database() {
     assert!(statements("app.statement") >= Some(1) && statements("queue.statement") == Some(0));
     assert!(registry.slow_operations(100).iter().any(|slow| slow.operation == "app.statement"));
 }
+
+#[test]
+fn nothing_is_advised_about_statements_of_the_job_store() {
+    let statements = Arc::new(Statements::new(&QueryConfig::default()));
+    let subscriber = tracing_subscriber::registry().with(layer(Arc::clone(&statements), None));
+    let subscriber = tracing::Dispatch::new(subscriber);
+    // As sqlx reports them, often enough to be repeated by each of three requests.
+    let report = |sql: &str| {
+        tracing::dispatcher::with_default(&subscriber, || {
+            for id in ["1", "2", "3"] {
+                let request = request(id, "/api/things");
+                for _ in 0..6 {
+                    request.in_scope(|| {
+                        tracing::debug!(target: STATEMENT_TARGET, summary = sql, elapsed_secs = 0.5);
+                    });
+                }
+            }
+        });
+    };
+    report("SELECT x FROM of_app");
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name(format!("{}0", SqliteOptions::THREADS));
+        thread.spawn_scoped(scope, || report("SELECT x FROM of_job_store")).unwrap();
+    });
+    let advisable = |(shapes, repeated): (Vec<QueryStats>, Vec<Repeated>)| {
+        let texts = |mut texts: Vec<String>| {
+            texts.sort();
+            texts
+        };
+        let shapes = texts(shapes.into_iter().map(|shape| shape.text.to_string()).collect());
+        (shapes, texts(repeated.into_iter().map(|repeated| repeated.text.to_string()).collect()))
+    };
+    let (app, job_store) = ("select x from of_app".to_owned(), "select x from of_job_store".to_owned());
+    let all = vec![app.clone(), job_store];
+    let known = (statements.queries().top(By::Total, 10), statements.queries().repeated(10));
+    assert_eq!(advisable(known), (all.clone(), all), "they are shown");
+    assert_eq!(advisable(statements.advisable()), (vec![app.clone()], vec![app]));
+}
