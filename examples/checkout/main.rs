@@ -1,0 +1,233 @@
+//! A checkout of four services: a slow one does not slow the others, and no order stays half done.
+//!
+//! - A user takes a coupon, earns points, reads the balance, and orders. `Stock` counts coupons and
+//!   pieces, `Ledger` the points, and the cache has the balances (`shop.rs`).
+//! - Each service has its own bulkhead, breaker and time-out (`service.rs`). `/health` shows the
+//!   breakers, and `PUT /services/{service}/delay` makes one service slow.
+//! - An order is three writes: reserve the pieces, take the points, confirm. Before the second one
+//!   a delayed job is stored that does the last two again, in case the process dies. Each write
+//!   happens once, however often it is repeated.
+//!
+//! ```text
+//! cargo run --release --example checkout                                      # in memory
+//! REDIS_URL=redis://127.0.0.1:6379 cargo run --release --example checkout     # many processes
+//!
+//! curl -i -X PUT localhost:8080/users/ada
+//! curl -i -X POST localhost:8080/users/ada/coupon
+//! curl -i localhost:8080/users/ada/earnings -H 'Idempotency-Key: 1' --json '{"points":250}'
+//! curl localhost:8080/users/ada/balance
+//! curl -i localhost:8080/users/ada/orders -H 'Idempotency-Key: 2' --json '{"quantity":2}'
+//! curl -X PUT localhost:8080/services/coupon/delay --json '{"ms":5000}'     # and take coupons
+//! curl localhost:8080/health
+//! curl localhost:8080/totals
+//! ```
+#![allow(clippy::print_stdout, reason = "a program that reports its address")]
+
+mod service;
+mod shop;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{env, fmt};
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tidegate_cache::{Capacity, Json as JsonCodec, RedisTier, TieredCache, TtlClass};
+use tidegate_queue::{Broker, Job, MemoryBroker, Producer, QueueOptions, RedisBroker, RedisOptions, Worker};
+use tidegate_redis::{BlockingPool, Client, Config, Keyspace, Role};
+use tidegate_sync::{Ledger, LedgerError, LedgerStore, MemoryStore, RedisStore, Stock, StockError, StockStore};
+use tokio_util::sync::CancellationToken;
+
+use service::Service;
+use shop::{Order, Shop, settle};
+
+/// A load is one round trip, so no process waits for the load of another one.
+const BALANCES: TtlClass = TtlClass::new("balances", Duration::from_secs(60)).load_wait(Duration::ZERO);
+const MAX_DELAY_MS: u64 = 60_000;
+
+/// Where stocks, points and jobs are.
+type Stores = (Arc<dyn StockStore>, Arc<dyn LedgerStore>, Arc<dyn Broker>);
+
+struct App {
+    coupon: Service,
+    earn: Service,
+    balance: Service,
+    order: Service,
+    shop: Shop,
+}
+
+impl App {
+    fn services(&self) -> [(&'static str, &Service); 4] {
+        [("coupon", &self.coupon), ("earn", &self.earn), ("balance", &self.balance), ("order", &self.order)]
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let ((stocks, points, broker), cache): (Stores, _) = match env::var("REDIS_URL") {
+        Ok(url) => {
+            let (config, keyspace) = (Config::parse(&url)?, Keyspace::new("checkout")?);
+            let client = Client::connect(&config, Role::Durable).await?;
+            let store = Arc::new(RedisStore::new(client.clone(), keyspace.clone()));
+            // No balance fits into the memory of the process, so each read asks Redis.
+            let tier = RedisTier::new(Client::connect(&config, Role::Cache).await?, &keyspace);
+            let cache = TieredCache::builder().capacity(Capacity::Bytes(1)).l2(tier);
+            let pool = BlockingPool::new(&config, Role::Durable, 1);
+            let broker = RedisBroker::connect(client, pool, keyspace, RedisOptions::new());
+            ((store.clone(), store, Arc::new(broker)), cache)
+        }
+        Err(_) => {
+            let store = Arc::new(MemoryStore::new());
+            ((store.clone(), store, Arc::new(MemoryBroker::new())), TieredCache::builder())
+        }
+    };
+    let number = |name, default| env::var(name).map_or(Ok(default), |text| text.parse::<u64>());
+    let shop = Shop {
+        coupons: Stock::new(stocks.clone(), "coupons"),
+        pieces: Stock::new(stocks, "pieces"),
+        ledger: Ledger::new(points, "points"),
+        balances: cache.build().typed_with_codec(BALANCES, JsonCodec::new()),
+        jobs: Producer::new(broker.clone()),
+        hold: Duration::from_secs(number("HOLD_SECONDS", 30)?),
+    };
+    shop.open(number("COUPONS", 1_000)?, number("PIECES", 10_000)?).await?;
+    tokio::spawn(shop.clone().give_back_abandoned());
+    let worker = Worker::builder(broker).queue(Order::QUEUE, QueueOptions::new()).data(shop.clone()).handler(settle);
+    tokio::spawn(worker.build()?.run(CancellationToken::new()));
+
+    let [coupon_, earn_, balance_, order_] = ["coupon", "earn", "balance", "order"].map(Service::new);
+    let app = App { coupon: coupon_?, earn: earn_?, balance: balance_?, order: order_?, shop };
+    let router = Router::new()
+        .route("/users/{user}", put(sign_up))
+        .route("/users/{user}/coupon", post(coupon))
+        .route("/users/{user}/earnings", post(earn))
+        .route("/users/{user}/balance", get(balance))
+        .route("/users/{user}/orders", post(order))
+        .route("/services/{service}/delay", put(delay))
+        .route("/health", get(health))
+        .route("/totals", get(totals))
+        .with_state(Arc::new(app));
+    let port = env::var("PORT").unwrap_or_else(|_| "8080".to_owned());
+    let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    Ok(axum::serve(listener, router).await?)
+}
+
+async fn sign_up(State(app): State<Arc<App>>, Path(user): Path<String>) -> Answer {
+    app.shop.sign_up(&user).await?;
+    Ok((StatusCode::CREATED, Json(json!({ "user": user }))))
+}
+
+async fn coupon(State(app): State<Arc<App>>, Path(user): Path<String>) -> Answer {
+    app.coupon.call(|| app.shop.issue(&user)).await?;
+    Ok((StatusCode::CREATED, Json(json!({ "coupon": user }))))
+}
+
+#[derive(Deserialize)]
+struct Points {
+    points: u64,
+}
+
+async fn earn(State(app): State<Arc<App>>, Path(user): Path<String>, headers: HeaderMap, body: Body<Points>) -> Answer {
+    let (id, Json(Points { points })) = (posting_id(&headers, &user)?, body?);
+    let balance = app.earn.call(|| app.shop.earn(&id, &user, points)).await?;
+    Ok((StatusCode::CREATED, Json(json!({ "balance": balance }))))
+}
+
+async fn balance(State(app): State<Arc<App>>, Path(user): Path<String>) -> Answer {
+    let balance = app.balance.call(|| app.shop.balance(&user)).await?;
+    Ok((StatusCode::OK, Json(json!({ "balance": balance }))))
+}
+
+#[derive(Deserialize)]
+struct Wish {
+    quantity: u64,
+}
+
+async fn order(State(app): State<Arc<App>>, Path(user): Path<String>, headers: HeaderMap, body: Body<Wish>) -> Answer {
+    let (id, Json(Wish { quantity })) = (posting_id(&headers, &user)?, body?);
+    let order = Order { id, user, quantity };
+    let balance = app.order.call(|| app.shop.order(&order)).await?;
+    Ok((StatusCode::CREATED, Json(json!({ "quantity": quantity, "balance": balance }))))
+}
+
+#[derive(Deserialize)]
+struct Delay {
+    ms: u64,
+}
+
+/// Makes one service slow in this process, to see what becomes of the others.
+async fn delay(State(app): State<Arc<App>>, Path(name): Path<String>, body: Body<Delay>) -> Answer {
+    let Json(Delay { ms }) = body?;
+    if ms > MAX_DELAY_MS {
+        return Err(refused(422, format!("ms is {ms}, and at most {MAX_DELAY_MS}")));
+    }
+    let found = app.services().into_iter().find(|(known, _)| *known == name);
+    let (_, service) = found.ok_or_else(|| refused(404, format!("there is no service `{name}`")))?;
+    service.slow_down(ms);
+    Ok((StatusCode::OK, Json(json!({ "service": name, "ms": ms }))))
+}
+
+async fn health(State(app): State<Arc<App>>) -> Json<Map<String, Value>> {
+    Json(app.services().into_iter().map(|(name, service)| (name.to_owned(), service.health())).collect())
+}
+
+async fn totals(State(app): State<Arc<App>>) -> Answer {
+    Ok((StatusCode::OK, Json(app.shop.totals().await?)))
+}
+
+/// The id under which a posting happens once. A header has no line break, so no two pairs of key
+/// and user make the same id.
+fn posting_id(headers: &HeaderMap, user: &str) -> Result<String, Refused> {
+    let key = headers.get("Idempotency-Key").and_then(|key| key.to_str().ok()).filter(|key| !key.is_empty());
+    Ok(format!("{user}\n{}", key.ok_or_else(|| refused(400, "Idempotency-Key is missing"))?))
+}
+
+type Body<T> = Result<Json<T>, JsonRejection>;
+type Answer = Result<(StatusCode, Json<Value>), Refused>;
+
+/// An answer of 4xx or 503, with the reason.
+struct Refused(u16, String);
+
+fn refused(status: u16, reason: impl Into<String>) -> Refused {
+    Refused(status, reason.into())
+}
+
+/// The status of what a service refuses. For anything else, the same request may succeed later.
+impl<E: Error + 'static> From<E> for Refused {
+    fn from(error: E) -> Self {
+        let any = &error as &(dyn Error + 'static);
+        if let Some(body) = any.downcast_ref::<JsonRejection>() {
+            return refused(body.status().as_u16(), body.body_text());
+        }
+        let status = match (any.downcast_ref(), any.downcast_ref()) {
+            (Some(LedgerError::Unknown { .. }), _) => 404,
+            (Some(LedgerError::Overdrawn { .. }), _) => 409,
+            (Some(LedgerError::Reused { .. } | LedgerError::Quantity(_)), _) => 422,
+            (_, Some(StockError::Expired { .. } | StockError::Released { .. })) => 409,
+            (_, Some(StockError::Reused { .. } | StockError::Quantity(_))) => 422,
+            _ => 503,
+        };
+        refused(status, error.to_string())
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.1)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(json!({ "error": self.1 }))).into_response()
+    }
+}

@@ -1,0 +1,92 @@
+//! A bulkhead, a breaker and a time-out around one service.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tidegate_resilience::{
+    Bulkhead, CircuitBreaker, ConfigError, Error, Event, Observer, Resilience, State, Timeout, Verdict,
+};
+
+use crate::{Refused, refused};
+
+/// Calls that run at once, and those that wait for them.
+const PLACES: usize = 32;
+const WAITING: usize = 1_000;
+/// Longest wait for a place, and longest call.
+const MAX_WAIT: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// Time after which an open breaker admits a call to see whether the service is back.
+const OPEN_FOR: Duration = Duration::from_secs(1);
+
+/// Keeps the calls of one service apart from those of the others.
+pub(crate) struct Service {
+    bulkhead: Bulkhead,
+    breaker: CircuitBreaker,
+    policies: Resilience,
+    trips: Arc<Trips>,
+    /// Milliseconds that each call takes longer.
+    delay: AtomicU64,
+}
+
+/// How often a breaker has opened.
+#[derive(Default)]
+struct Trips(AtomicU64);
+
+impl Observer for Trips {
+    fn on(&self, event: &Event<'_>) {
+        if let Event::BreakerChanged { to: State::Open, .. } = event {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Service {
+    pub(crate) fn new(name: &'static str) -> Result<Self, ConfigError> {
+        let trips = Arc::<Trips>::default();
+        let breaker = CircuitBreaker::builder(name).open_for(OPEN_FOR).observer(trips.clone()).build()?;
+        let bulkhead = Bulkhead::builder(name, PLACES).max_waiting(WAITING).max_wait(MAX_WAIT).build()?;
+        let policies = Resilience::new().bulkhead(bulkhead.clone()).breaker(breaker.clone());
+        let policies = policies.timeout(Timeout::new(name, TIMEOUT));
+        Ok(Self { bulkhead, breaker, policies, trips, delay: AtomicU64::new(0) })
+    }
+
+    /// Calls the service. An operation that is cut off by the time-out may have taken effect.
+    pub(crate) async fn call<T, F>(&self, operation: impl Fn() -> F) -> Result<T, Refused>
+    where
+        F: Future<Output = Result<T, Refused>>,
+    {
+        let delay = Duration::from_millis(self.delay.load(Ordering::Relaxed));
+        let delayed = || async {
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+            operation().await
+        };
+        self.policies.clone().classify(verdict).call(delayed).await.map_err(|error| match error {
+            Error::Inner(refused) => refused,
+            policy => refused(503, policy.to_string()),
+        })
+    }
+
+    pub(crate) fn slow_down(&self, millis: u64) {
+        self.delay.store(millis, Ordering::Relaxed);
+    }
+
+    pub(crate) fn health(&self) -> Value {
+        let state = match self.breaker.state() {
+            State::Closed => "closed",
+            State::HalfOpen => "half-open",
+            _ => "open",
+        };
+        let (running, waiting) = (self.bulkhead.running(), self.bulkhead.waiting());
+        let trips = self.trips.0.load(Ordering::Relaxed);
+        json!({ "breaker": state, "trips": trips, "running": running, "waiting": waiting })
+    }
+}
+
+/// A refusal is the answer of a service that works.
+fn verdict<T>(result: Result<&T, &Refused>) -> Verdict {
+    if matches!(result, Err(Refused(503, _))) { Verdict::Transient } else { Verdict::Success }
+}

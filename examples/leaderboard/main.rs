@@ -1,0 +1,156 @@
+//! A leaderboard: pages of 100, the rank of a player, and the neighbours on either side.
+//!
+//! - SQL has the points, durably: one row a player. The board is a sorted set in Redis, made of
+//!   these rows. An award is committed, then put on the board, then answered.
+//! - Equal points are ordered by who had them first. Each award has a number, in the order of the
+//!   commits, and a score on the board has the points in its upper bits and the number below.
+//! - So a score only rises, and `add_if_better` may put it on the board twice, late, or in any
+//!   order: what a dead process has committed, another one puts there within a second.
+//! - A mark behind the last player is the number up to which all awards are there. A board that was
+//!   lost has no mark: it is made anew from SQL, and is shown when that is done.
+//!
+//! ```text
+//! cargo run --release --example leaderboard           # everything in memory, for one process
+//! REDIS_URL=redis://127.0.0.1:6379 DATABASE_URL=postgres://postgres@127.0.0.1/postgres \
+//!     cargo run --release --example leaderboard       # for many processes
+//!
+//! curl -i localhost:8080/players/ada/awards -H 'Idempotency-Key: 1' --json '{"points":30}'
+//! curl localhost:8080/players/ada            # points, rank, and five players on either side
+//! curl localhost:8080/board                  # and ?after=... with `next` of the last page
+//! ```
+#![allow(clippy::print_stdout, reason = "a program that reports its address")]
+
+mod game;
+
+use std::collections::HashMap;
+use std::env;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sqlx::any::AnyPoolOptions;
+use tidegate_cache::{Direction, ScoreCursor, ShapeError, Shapes};
+use tidegate_redis::{Client, Config, Keyspace, Role};
+use tidegate_sync::{Lock, MemoryStore, PermitStore, RedisStore};
+
+use crate::game::{Game, MAX_POINTS, points_of};
+
+const PAGE: usize = 100;
+const EACH_SIDE: u32 = 5;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let (shapes, locks): (_, Arc<dyn PermitStore>) = match env::var("REDIS_URL") {
+        Ok(url) => {
+            let client = Client::connect(&Config::parse(&url)?, Role::Durable).await?;
+            let keyspace = Keyspace::new("leaderboard")?;
+            (Shapes::on_redis(client.clone(), &keyspace), Arc::new(RedisStore::new(client, keyspace)))
+        }
+        Err(_) => (Shapes::in_memory(1), Arc::new(MemoryStore::new())),
+    };
+    sqlx::any::install_default_drivers();
+    // Without a server the tables live in one connection, for as long as it does.
+    let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite::memory:".to_owned());
+    let connections = if url.starts_with("sqlite") { 1 } else { 16 };
+    let pool = AnyPoolOptions::new().max_connections(connections).idle_timeout(None).max_lifetime(None);
+    let sql = pool.connect(&url).await?;
+    // One process creates the tables.
+    let guard = Lock::new(locks, "tables").acquire(Duration::from_secs(20)).await?;
+    let game = Game::new(sql, &shapes).await?;
+    guard.release().await?;
+    // What this can't do is tried again each second.
+    let _ = game.complete().await;
+    tokio::spawn(game.clone().complete_regularly());
+    let router = Router::new()
+        .route("/players/{player}/awards", post(award))
+        .route("/players/{player}", get(player))
+        .route("/board", get(page))
+        .with_state(game);
+    let port = env::var("PORT").unwrap_or_else(|_| "8080".to_owned());
+    let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    Ok(axum::serve(listener, router).await?)
+}
+
+#[derive(Deserialize)]
+struct Award {
+    points: i64,
+}
+
+async fn award(
+    State(game): State<Game>,
+    Path(player): Path<String>,
+    headers: HeaderMap,
+    body: Result<Json<Award>, JsonRejection>,
+) -> Result<(StatusCode, Json<Value>), Refused> {
+    let key = headers.get("Idempotency-Key").and_then(|key| key.to_str().ok()).filter(|key| !key.is_empty());
+    let key = key.ok_or_else(|| refused(400, "Idempotency-Key is missing"))?;
+    let Json(Award { points }) = body.map_err(|error| refused(error.status().as_u16(), error.body_text()))?;
+    let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+    if !(1..=40).contains(&player.len()) || !player.chars().all(is_name) {
+        return Err(refused(422, format!("`{player}` is no name: 1 to 40 letters, digits and hyphens")));
+    }
+    if !(1..=MAX_POINTS).contains(&points) {
+        return Err(refused(422, format!("points is {points}, and must be from 1 to {MAX_POINTS}")));
+    }
+    let (total, number) = game.commit(&player, key, points).await?;
+    // Until this has succeeded the award is not acknowledged: the client repeats it.
+    game.show(&player, total, number).await?;
+    Ok((StatusCode::CREATED, Json(json!({ "player": player, "points": total, "number": number }))))
+}
+
+async fn player(State(game): State<Game>, Path(player): Path<String>) -> Answer {
+    let found = game.board.neighbours(&game.key, &player, EACH_SIDE).await?;
+    game.ensure_complete().await?;
+    // The mark has no points.
+    let ranked = found.into_iter().filter(|(_, member)| member.score >= 0);
+    let ranked: Vec<Value> = ranked
+        .map(|(rank, it)| json!({ "rank": rank + 1, "player": it.member, "points": points_of(it.score) }))
+        .collect();
+    let own = ranked.iter().find(|it| it["player"] == player.as_str());
+    let mut answer = own.ok_or_else(|| refused(404, format!("there is no player `{player}`")))?.clone();
+    answer["neighbours"] = Value::from(ranked);
+    Ok(Json(answer))
+}
+
+async fn page(State(game): State<Game>, query: Query<HashMap<String, String>>) -> Answer {
+    let after = query.get("after").map(|cursor| cursor.parse::<ScoreCursor>()).transpose()?;
+    // Behind a cursor, no player is left out or shown twice, whatever has changed meanwhile.
+    let found = game.board.page(&game.key, Direction::Forward, 0.., after, PAGE).await?;
+    game.ensure_complete().await?;
+    let next = found.last().filter(|_| found.len() == PAGE).map(|last| last.cursor.to_string());
+    let players = found.iter().map(|it| json!({ "player": it.member, "points": points_of(it.score) }));
+    Ok(Json(json!({ "players": players.collect::<Vec<_>>(), "next": next })))
+}
+
+type Answer = Result<Json<Value>, Refused>;
+
+/// An answer of 4xx or 503, with the reason.
+struct Refused(u16, String);
+
+fn refused(status: u16, reason: impl Into<String>) -> Refused {
+    Refused(status, reason.into())
+}
+
+/// What is no cursor. Anything else is a server that is away: the same request may succeed later.
+impl<E: Error + 'static> From<E> for Refused {
+    fn from(error: E) -> Self {
+        let is_cursor = matches!((&error as &(dyn Error + 'static)).downcast_ref(), Some(ShapeError::Cursor));
+        refused(if is_cursor { 400 } else { 503 }, error.to_string())
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(json!({ "error": self.1 }))).into_response()
+    }
+}

@@ -1,0 +1,251 @@
+//! A payment that is made once, whatever happens meanwhile.
+//!
+//! 50 callers pay for the same order at once, the process that holds the lock is suspended past its
+//! lease, a process is killed between two steps: the order is paid once, one account is debited once.
+//!
+//! - [`Once`] answers a repeated `Idempotency-Key` with the receipt of the first time.
+//! - [`Lock`] sends one caller at a time to the payment provider for an order.
+//! - The lock's fencing token is part of each write, and SQL refuses an older token. No lease can
+//!   replace that: a process may be suspended between its last look at the lease and its write.
+//!
+//! ```text
+//! cargo run --release --example payment          # everything in memory, for one process
+//! REDIS_URL=redis://127.0.0.1:6379 DATABASE_URL=postgres://postgres@127.0.0.1/postgres \
+//!     cargo run --release --example payment      # for many processes
+//!
+//! curl -i localhost:8080/payments -H 'Idempotency-Key: 1' \
+//!     --json '{"order":"o-1","user":"user-1","amount":1999}'
+//! curl localhost:8080/payments/o-1
+//! curl localhost:8080/totals
+//! ```
+#![allow(clippy::print_stdout, reason = "a program that reports its address")]
+
+use std::env;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sqlx::AnyPool;
+use sqlx::any::AnyPoolOptions;
+use tidegate_redis::{Client, Config, Keyspace, Role};
+use tidegate_sync::{Begin, Lock, MemoryStore, Once, OnceStore, PermitStore, RedisStore};
+
+/// How long a process that died keeps others from an order, or from a repeat of its request.
+const LEASE: Duration = Duration::from_secs(2);
+/// How long a caller waits for those before it.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// The most that an order may cost.
+const MAX_AMOUNT: i64 = 1_000_000;
+
+const OTHER_PAYMENT: &str = "this Idempotency-Key was used for another payment";
+
+/// A row of `payments` begins with the first attempt. `fence` is the newest token that SQL has seen
+/// for the order, `paid_by` the key of the request that paid. 1,000 users have 1,000,000 each.
+const TABLES: [&str; 3] = [
+    "CREATE TABLE IF NOT EXISTS accounts (user_id TEXT PRIMARY KEY, balance BIGINT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS payments (order_id TEXT PRIMARY KEY, user_id TEXT NOT NULL,
+         amount BIGINT NOT NULL, fence BIGINT NOT NULL, paid_by TEXT UNIQUE)",
+    "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 999)
+     INSERT INTO accounts SELECT 'user-' || i, 1000000 FROM n WHERE true ON CONFLICT DO NOTHING",
+];
+
+#[derive(Clone)]
+struct Shop {
+    sql: AnyPool,
+    locks: Arc<dyn PermitStore>,
+    requests: Once,
+    provider_takes: Duration,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let (locks, requests): (Arc<dyn PermitStore>, Arc<dyn OnceStore>) = match env::var("REDIS_URL") {
+        Ok(url) => {
+            let client = Client::connect(&Config::parse(&url)?, Role::Durable).await?;
+            let store = RedisStore::new(client, Keyspace::new("payment")?);
+            (Arc::new(store.clone()), Arc::new(store))
+        }
+        Err(_) => (Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new())),
+    };
+    sqlx::any::install_default_drivers();
+    // Without a server the tables live in one connection, for as long as it does.
+    let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite::memory:".to_owned());
+    let connections = if url.starts_with("sqlite") { 1 } else { 16 };
+    let pool = AnyPoolOptions::new().max_connections(connections).idle_timeout(None).max_lifetime(None);
+    let sql = pool.connect(&url).await?;
+    // PostgreSQL does not like two processes that create one table.
+    let guard = Lock::new(locks.clone(), "tables").lease(LEASE).acquire(Duration::from_secs(20)).await?;
+    for statement in TABLES {
+        sqlx::query(statement).execute(&sql).await?;
+    }
+    guard.release().await?;
+
+    let provider_takes = Duration::from_millis(env::var("SLOW_GATEWAY_MS").map_or(Ok(20), |ms| ms.parse())?);
+    let shop = Shop { sql, locks, requests: Once::new(requests, "payment").lease(LEASE), provider_takes };
+    let router = Router::new()
+        .route("/payments", post(pay))
+        .route("/payments/{order}", get(payment))
+        .route("/totals", get(totals))
+        .route("/locks/{name}", post(lock))
+        .with_state(shop);
+    let port = env::var("PORT").unwrap_or_else(|_| "8080".to_owned());
+    let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    Ok(axum::serve(listener, router).await?)
+}
+
+#[derive(Deserialize, Serialize, PartialEq, Eq)]
+struct Payment {
+    order: String,
+    user: String,
+    amount: i64,
+}
+
+async fn pay(State(shop): State<Shop>, headers: HeaderMap, body: Result<Json<Payment>, JsonRejection>) -> Answer {
+    let key = headers.get("Idempotency-Key").and_then(|key| key.to_str().ok());
+    let key = key.ok_or_else(|| refused(400, "Idempotency-Key is missing"))?;
+    let Json(payment) = body.map_err(|error| refused(error.status().as_u16(), error.body_text()))?;
+    if !(1..=MAX_AMOUNT).contains(&payment.amount) {
+        return Err(refused(422, format!("amount is {}, and must be from 1 to {MAX_AMOUNT}", payment.amount)));
+    }
+    let attempt = match shop.requests.begin(key).await? {
+        Begin::Started(attempt) => attempt,
+        Begin::InProgress { .. } => return Err(refused(503, "this request is in progress")),
+        Begin::Done(paid) if serde_json::from_slice::<Payment>(&paid)? == payment => return Ok(receipt(&payment)),
+        Begin::Done(_) => return Err(refused(422, OTHER_PAYMENT)),
+    };
+    match shop.pay(key, &payment).await {
+        Ok(()) => {
+            // If this fails, the repeat finds in SQL what its key has paid for.
+            let _ = attempt.complete(serde_json::to_vec(&payment)?).await;
+            Ok(receipt(&payment))
+        }
+        Err(refused) => {
+            let _ = attempt.fail().await;
+            Err(refused)
+        }
+    }
+}
+
+fn receipt(payment: &Payment) -> (StatusCode, Json<Value>) {
+    (StatusCode::CREATED, Json(json!({ "paid": payment })))
+}
+
+impl Shop {
+    async fn pay(&self, key: &str, payment: &Payment) -> Result<(), Refused> {
+        if self.is_paid(key, payment).await? {
+            return Ok(());
+        }
+        let Payment { order, user, amount } = payment;
+        // `Once` may not have heard of it, if a process died. SQL remembers each key.
+        let other = "SELECT order_id FROM payments WHERE paid_by = $1";
+        if sqlx::query(other).bind(key).fetch_optional(&self.sql).await?.is_some() {
+            return Err(refused(422, OTHER_PAYMENT));
+        }
+        // Dropped, the guard releases the lock in the background.
+        let guard = Lock::new(self.locks.clone(), format!("order:{order}")).lease(LEASE).acquire(PATIENCE).await?;
+        let fence = i64::try_from(guard.fence().get())?;
+        // From here on SQL refuses every holder of an older token.
+        let claim = "INSERT INTO payments (order_id, user_id, amount, fence) VALUES ($1, $2, $3, $4)
+                     ON CONFLICT (order_id) DO UPDATE SET user_id = excluded.user_id, amount = excluded.amount,
+                     fence = excluded.fence WHERE payments.fence < excluded.fence AND payments.paid_by IS NULL";
+        let claim = sqlx::query(claim).bind(order).bind(user).bind(amount).bind(fence);
+        if claim.execute(&self.sql).await?.rows_affected() == 1 {
+            // The payment provider authorizes. What is never captured lapses by itself, so this may
+            // happen twice.
+            tokio::time::sleep(self.provider_takes).await;
+            if self.capture(key, payment, fence).await? {
+                return Ok(());
+            }
+        }
+        if self.is_paid(key, payment).await? { Ok(()) } else { Err(refused(503, "another caller is paying")) }
+    }
+
+    /// Takes the money, if the token is still the newest. All of it happens, or nothing.
+    async fn capture(&self, key: &str, payment: &Payment, fence: i64) -> Result<bool, Refused> {
+        let Payment { order, user, amount } = payment;
+        let mut sql = self.sql.begin().await?;
+        let mark = sqlx::query("UPDATE payments SET paid_by = $1 WHERE order_id = $2 AND fence = $3");
+        if mark.bind(key).bind(order).bind(fence).execute(&mut *sql).await?.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let debit = "UPDATE accounts SET balance = balance - $1 WHERE user_id = $2 AND balance >= $1";
+        if sqlx::query(debit).bind(amount).bind(user).execute(&mut *sql).await?.rows_affected() == 0 {
+            return Err(refused(409, format!("`{user}` does not have {amount}")));
+        }
+        sql.commit().await?;
+        Ok(true)
+    }
+
+    /// Whether the request `key` has paid. An error if another one has.
+    async fn is_paid(&self, key: &str, payment: &Payment) -> Result<bool, Refused> {
+        let Payment { order, user, amount } = payment;
+        let select = "SELECT paid.user_id, amount, paid_by FROM accounts LEFT JOIN payments paid
+                      ON order_id = $1 AND paid_by IS NOT NULL WHERE accounts.user_id = $2";
+        let select = sqlx::query_as(select).bind(order).bind(user);
+        let found: Option<(Option<String>, Option<i64>, Option<String>)> = select.fetch_optional(&self.sql).await?;
+        match found {
+            None => Err(refused(404, format!("there is no user `{user}`"))),
+            Some((_, _, None)) => Ok(false),
+            Some((_, _, Some(by))) if by != key => Err(refused(409, format!("order `{order}` has been paid for"))),
+            Some((payer, paid, _)) if (payer.as_ref(), paid) == (Some(user), Some(*amount)) => Ok(true),
+            Some(_) => Err(refused(422, OTHER_PAYMENT)),
+        }
+    }
+}
+
+async fn payment(State(shop): State<Shop>, Path(order): Path<String>) -> Answer {
+    let select = sqlx::query_as("SELECT user_id, amount, fence, paid_by FROM payments WHERE order_id = $1");
+    let found: Option<(String, i64, i64, Option<String>)> = select.bind(&order).fetch_optional(&shop.sql).await?;
+    let (user, amount, fence, paid_by) = found.ok_or_else(|| refused(404, format!("no payment for `{order}`")))?;
+    Ok((StatusCode::OK, Json(json!({ "user": user, "amount": amount, "fence": fence, "paid": paid_by.is_some() }))))
+}
+
+/// What must agree: what was paid, and what the accounts have lost.
+async fn totals(State(shop): State<Shop>) -> Answer {
+    let select = "SELECT COUNT(*), CAST(COALESCE(SUM(amount), 0) AS BIGINT),
+                  (SELECT CAST(SUM(1000000 - balance) AS BIGINT) FROM accounts)
+                  FROM payments WHERE paid_by IS NOT NULL";
+    let (payments, paid, debited): (i64, i64, i64) = sqlx::query_as(select).fetch_one(&shop.sql).await?;
+    Ok((StatusCode::OK, Json(json!({ "payments": payments, "paid": paid, "debited": debited }))))
+}
+
+/// Nothing but a lock, to measure it.
+async fn lock(State(shop): State<Shop>, Path(name): Path<String>) -> Answer {
+    let lock = Lock::new(shop.locks, format!("plain:{name}")).lease(LEASE);
+    let (guard, is_contended) = match lock.try_acquire().await? {
+        Some(guard) => (guard, false),
+        None => (lock.acquire(PATIENCE).await?, true),
+    };
+    Ok((StatusCode::OK, Json(json!({ "fence": guard.fence().get(), "contended": is_contended }))))
+}
+
+type Answer = Result<(StatusCode, Json<Value>), Refused>;
+
+/// An answer of 4xx or 503, with the reason.
+struct Refused(u16, String);
+
+fn refused(status: u16, reason: impl Into<String>) -> Refused {
+    Refused(status, reason.into())
+}
+
+/// A server is away, or took too long: the same request may succeed later.
+impl<E: std::error::Error> From<E> for Refused {
+    fn from(error: E) -> Self {
+        refused(503, error.to_string())
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(json!({ "error": self.1 }))).into_response()
+    }
+}

@@ -1,0 +1,181 @@
+//! A time sale: 10,000 pieces, thousands of users, and not one piece sold twice.
+//!
+//! Stock check and decrement are one atomic step. An order holds its pieces for some minutes; an
+//! order that nobody pays for gives them back.
+//!
+//! ```text
+//! cargo run --release --example time_sale                                        # in memory
+//! REDIS_URL=redis://127.0.0.1:6379 cargo run --release --example time_sale       # many processes
+//!
+//! curl -i localhost:8080/orders -H 'Idempotency-Key: 1' --json '{"user":"ada","quantity":2}'
+//! curl -i -X POST localhost:8080/orders/ada:1/payment
+//! curl localhost:8080/stock
+//! curl -X PUT localhost:8080/stock/second --json '{"pieces":500}'     # once, however often it is sent
+//! ```
+#![allow(clippy::print_stdout, reason = "a program that reports its address")]
+
+use std::env;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tidegate_redis::{Client, Config, Keyspace, Role};
+use tidegate_sync::{Ended, MemoryStore, RedisStore, Reserve, Stock, StockError, StockStore};
+
+const PIECES: u64 = 10_000;
+/// Most pieces of one order.
+const MAX_QUANTITY: u64 = 10;
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+const SWEPT_AT_ONCE: u32 = 1_000;
+
+#[derive(Clone)]
+struct Sale {
+    stock: Stock,
+    /// How long an order holds its pieces without a payment.
+    pay_within: Duration,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let store: Arc<dyn StockStore> = match env::var("REDIS_URL") {
+        Ok(url) => {
+            let client = Client::connect(&Config::parse(&url)?, Role::Durable).await?;
+            Arc::new(RedisStore::new(client, Keyspace::new("time-sale")?))
+        }
+        Err(_) => Arc::new(MemoryStore::new()),
+    };
+    let pay_within = env::var("PAY_WITHIN_SECONDS").map_or(Ok(600), |seconds| seconds.parse());
+    let pay_within = Duration::from_secs(pay_within.context("PAY_WITHIN_SECONDS is a number of seconds")?);
+    let sale = Sale { stock: Stock::new(store, "sneaker"), pay_within };
+    // Added once, however many processes start.
+    sale.stock.add("opening", PIECES).await?;
+    tokio::spawn(give_back_unpaid(sale.stock.clone()));
+
+    let router = Router::new()
+        .route("/orders", post(order))
+        .route("/orders/{id}/payment", post(pay))
+        .route("/orders/{id}/cancellation", post(cancel))
+        .route("/stock", get(stock))
+        .route("/stock/{batch}", put(add))
+        .with_state(sale);
+    let port = env::var("PORT").unwrap_or_else(|_| "8080".to_owned());
+    let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    Ok(axum::serve(listener, router).await?)
+}
+
+#[derive(Deserialize)]
+struct Order {
+    user: String,
+    quantity: u64,
+}
+
+/// Reserves the pieces. The client names the order by its `Idempotency-Key`: a repeated request
+/// gets the same order.
+async fn order(
+    State(sale): State<Sale>,
+    headers: HeaderMap,
+    order: Result<Json<Order>, JsonRejection>,
+) -> Result<(StatusCode, Json<Value>), Refused> {
+    let Json(order) = order?;
+    let key = headers.get("Idempotency-Key").and_then(|key| key.to_str().ok()).filter(|key| !key.is_empty());
+    let key = key.ok_or(Refused(StatusCode::BAD_REQUEST, "Idempotency-Key is missing".to_owned()))?;
+    if order.user.is_empty() || order.user.contains(':') {
+        let text = format!("user `{}` must have a name without `:`", order.user);
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, text));
+    }
+    if order.quantity > MAX_QUANTITY {
+        let text = format!("quantity is {}, and at most {MAX_QUANTITY}", order.quantity);
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, text));
+    }
+    let id = format!("{}:{key}", order.user);
+    match sale.stock.reserve(&id, order.quantity, sale.pay_within).await? {
+        Reserve::Reserved { expires_in } => {
+            Ok((StatusCode::CREATED, Json(json!({ "order": id, "pay_within_seconds": expires_in.as_secs() }))))
+        }
+        Reserve::Ended(Ended::Confirmed) => Ok((StatusCode::CREATED, Json(json!({ "order": id, "state": "paid" })))),
+        Reserve::SoldOut { left } => Err(Refused(StatusCode::CONFLICT, format!("sold out: {left} left"))),
+        Reserve::Ended(how) => Err(Refused(StatusCode::CONFLICT, format!("the order has ended: {how:?}"))),
+    }
+}
+
+async fn pay(State(sale): State<Sale>, Path(id): Path<String>) -> Result<Json<Value>, Refused> {
+    sale.stock.confirm(&id).await?;
+    Ok(Json(json!({ "order": id, "state": "paid" })))
+}
+
+async fn cancel(State(sale): State<Sale>, Path(id): Path<String>) -> Result<Json<Value>, Refused> {
+    sale.stock.release(&id).await?;
+    Ok(Json(json!({ "order": id, "state": "cancelled" })))
+}
+
+async fn stock(State(sale): State<Sale>) -> Result<Json<Value>, Refused> {
+    let counts = sale.stock.counts().await?;
+    Ok(Json(json!({
+        "available": counts.available,
+        "reserved": counts.reserved,
+        "sold": counts.sold,
+        "total": counts.total,
+    })))
+}
+
+#[derive(Deserialize)]
+struct Batch {
+    pieces: u64,
+}
+
+/// Adds pieces. A batch is added once.
+async fn add(
+    State(sale): State<Sale>,
+    Path(id): Path<String>,
+    batch: Result<Json<Batch>, JsonRejection>,
+) -> Result<Json<Value>, Refused> {
+    let Json(Batch { pieces }) = batch?;
+    sale.stock.add(&format!("batch {id}"), pieces).await?;
+    Ok(Json(json!({ "batch": id, "pieces": pieces })))
+}
+
+/// Makes the pieces of unpaid orders available again. Each process may do so.
+async fn give_back_unpaid(stock: Stock) {
+    let mut tick = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        tick.tick().await;
+        // While the store is away, orders keep their pieces; the next tick tries again.
+        while stock.sweep(SWEPT_AT_ONCE).await.is_ok_and(|swept| swept.expired >= SWEPT_AT_ONCE.into()) {}
+    }
+}
+
+/// An answer of 4xx or 503, with the reason.
+struct Refused(StatusCode, String);
+
+impl From<JsonRejection> for Refused {
+    fn from(error: JsonRejection) -> Self {
+        Self(error.status(), error.body_text())
+    }
+}
+
+impl From<StockError> for Refused {
+    fn from(error: StockError) -> Self {
+        let status = match &error {
+            StockError::Quantity(_) | StockError::Reused { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            StockError::NoReservation { .. } | StockError::NoStock { .. } => StatusCode::NOT_FOUND,
+            StockError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::CONFLICT,
+        };
+        Self(status, error.to_string())
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}
