@@ -1,0 +1,198 @@
+//! Sends the requests of a scenario.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde::Serialize;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use crate::{Answer, Api, Figures, Recorder, Scenario};
+
+/// Most requests of the open loop that wait for an answer at once.
+const MAX_OPEN: usize = 20_000;
+
+/// How requests follow one another.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// So many requests a second, on a schedule.
+    Open {
+        /// Requests a second.
+        rate: f64,
+    },
+    /// So many users, each of whom sends the next request when the last one is answered.
+    Closed {
+        /// Concurrent users.
+        users: u64,
+    },
+    /// So many users, all at the same moment, one request each.
+    AtOnce {
+        /// Users.
+        users: u64,
+    },
+}
+
+/// One run.
+#[derive(Debug, Serialize)]
+pub struct Run {
+    /// How requests followed one another.
+    pub mode: Mode,
+    /// Its length in seconds.
+    pub seconds: f64,
+    /// Figures by operation.
+    pub figures: Vec<Figures>,
+}
+
+/// One turn of one user: a request, or several that follow one another.
+pub struct Turn {
+    /// The processes.
+    pub api: Api,
+    /// Its number; each is given once, over all runs of a program.
+    pub number: u64,
+    started: Instant,
+    recorder: Recorder,
+}
+
+impl Turn {
+    /// Makes a call and records it. The first call of a turn counts from its scheduled time.
+    ///
+    /// # Errors
+    ///
+    /// What the call failed with.
+    pub async fn call(
+        &mut self,
+        operation: &'static str,
+        call: impl Future<Output = anyhow::Result<Answer>>,
+    ) -> anyhow::Result<Answer> {
+        self.call_named(|_| operation, call).await
+    }
+
+    /// Makes a call whose answer says which operation it was, and records it.
+    ///
+    /// # Errors
+    ///
+    /// What the call failed with.
+    pub async fn call_named(
+        &mut self,
+        operation: impl FnOnce(&anyhow::Result<Answer>) -> &'static str,
+        call: impl Future<Output = anyhow::Result<Answer>>,
+    ) -> anyhow::Result<Answer> {
+        let answer = call.await;
+        let now = Instant::now();
+        self.recorder.record(operation(&answer), now - self.started, &answer);
+        self.started = now;
+        answer
+    }
+
+    /// Makes several calls at the same moment, and records each.
+    ///
+    /// # Errors
+    ///
+    /// What the first of those that failed did so with.
+    pub async fn call_at_once(
+        &mut self,
+        operation: &'static str,
+        calls: impl IntoIterator<Item = impl Future<Output = anyhow::Result<Answer>>>,
+    ) -> anyhow::Result<Vec<Answer>> {
+        let (started, recorder) = (self.started, &self.recorder);
+        let calls = calls.into_iter().map(async |call| {
+            let answer = call.await;
+            recorder.record(operation, Instant::now() - started, &answer);
+            answer
+        });
+        let answers = join_all(calls).await;
+        self.started = Instant::now();
+        answers.into_iter().collect()
+    }
+}
+
+/// Gives turns to the users of one scenario.
+pub struct Driver {
+    scenario: Arc<dyn Scenario>,
+    api: Api,
+    next: Arc<AtomicU64>,
+}
+
+impl Driver {
+    /// A driver of `scenario` on `api`.
+    pub fn new(scenario: Arc<dyn Scenario>, api: Api) -> Self {
+        Self { scenario, api, next: Arc::default() }
+    }
+
+    /// Sends requests for `duration`, and waits for all answers.
+    pub async fn run(&self, mode: Mode, duration: Duration, progress: impl Fn(Duration, u64)) -> Run {
+        let recorder = Recorder::default();
+        let started = Instant::now();
+        let work = async {
+            match mode {
+                Mode::Open { rate } => self.open(rate, duration, &recorder).await,
+                Mode::Closed { users } => self.closed(users, duration, &recorder).await,
+                Mode::AtOnce { users } => {
+                    join_all((0..users).map(|_| self.turn(started, &recorder))).await;
+                }
+            }
+        };
+        let ticks = async {
+            let mut tick = tokio::time::interval(Duration::from_secs(1));
+            loop {
+                tick.tick().await;
+                progress(started.elapsed(), recorder.count());
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            () = ticks => {}
+        }
+        let elapsed = started.elapsed();
+        Run { mode, seconds: elapsed.as_secs_f64(), figures: recorder.figures(elapsed) }
+    }
+
+    async fn open(&self, rate: f64, duration: Duration, recorder: &Recorder) {
+        let started = Instant::now();
+        let mut turns = JoinSet::new();
+        let mut offset = Duration::ZERO;
+        let interval = Duration::from_secs_f64(1.0 / rate);
+        while offset < duration {
+            let scheduled = started + offset;
+            sleep_until(scheduled).await;
+            turns.spawn(self.turn(scheduled, recorder));
+            while turns.try_join_next().is_some() {}
+            // Beyond this the driver itself would fall over; the latencies show the wait.
+            if turns.len() >= MAX_OPEN {
+                turns.join_next().await;
+            }
+            offset += interval;
+        }
+        turns.join_all().await;
+    }
+
+    async fn closed(&self, users: u64, duration: Duration, recorder: &Recorder) {
+        let end = Instant::now() + duration;
+        let mut sessions = JoinSet::new();
+        for _ in 0..users {
+            let driver = Self { scenario: self.scenario.clone(), api: self.api.clone(), next: self.next.clone() };
+            let recorder = recorder.clone();
+            sessions.spawn(async move {
+                while Instant::now() < end {
+                    driver.turn(Instant::now(), &recorder).await;
+                }
+            });
+        }
+        sessions.join_all().await;
+    }
+
+    fn turn(&self, started: Instant, recorder: &Recorder) -> impl Future<Output = ()> + Send + 'static {
+        let scenario = self.scenario.clone();
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut turn = Turn { api: self.api.clone(), number, started, recorder: recorder.clone() };
+        async move {
+            if let Err(error) = scenario.turn(&mut turn).await {
+                // The operation's own errors are recorded; this one also tells of a wrong answer.
+                turn.recorder.record::<()>("turn", Duration::ZERO, &Err(error));
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! What goes wrong during a run.
+
+use std::time::Duration;
+
+use anyhow::bail;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, interval_at};
+
+use crate::Fleet;
+
+/// Kills one process after the other with SIGKILL, one each second, and restarts Redis once, in the
+/// middle of `duration`. Ends when `stop` is sent or dropped. Returns the number of kills.
+///
+/// # Errors
+///
+/// A process does not start again.
+pub async fn inflict(fleet: &mut Fleet, duration: Duration, mut stop: oneshot::Receiver<()>) -> anyhow::Result<usize> {
+    const EVERY: Duration = Duration::from_secs(1);
+    let started = Instant::now();
+    let mut tick = interval_at(started + EVERY, EVERY);
+    let (mut kills, mut is_redis_due) = (0, true);
+    loop {
+        tokio::select! {
+            biased;
+            _ = &mut stop => return Ok(kills),
+            _ = tick.tick() => {}
+        }
+        fleet.kill_and_restart(kills % fleet.processes.len()).await?;
+        kills += 1;
+        if is_redis_due && started.elapsed() >= duration / 2 {
+            is_redis_due = false;
+            let Some(redis) = &mut fleet.redis else { bail!("Redis was not started here: unset REDIS_URL") };
+            redis.kill9();
+            redis.restart().await;
+        }
+    }
+}

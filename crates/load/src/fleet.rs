@@ -1,0 +1,104 @@
+//! The servers and processes of one run.
+
+use std::env;
+use std::time::Duration;
+
+use anyhow::Context;
+use tidegate_testkit::redis::RedisServer;
+use tidegate_testkit::{PostgresServer, Process, find_binary};
+
+use crate::{Api, Scenario};
+
+const START: Duration = Duration::from_secs(30);
+const ADDRESS: &str = "listening on ";
+
+/// What is started.
+#[derive(Clone, Copy, Debug)]
+pub struct FleetOptions {
+    /// Processes of the example.
+    pub processes: usize,
+    /// Whether they have no server: memory and SQLite. Only one process can do so.
+    pub embedded: bool,
+}
+
+/// Redis, PostgreSQL and the processes of one example. Dropping it ends them all.
+pub struct Fleet {
+    pub(crate) redis: Option<RedisServer>,
+    pub(crate) processes: Vec<Process>,
+    api: Api,
+    _upstream: Option<Process>,
+    _postgres: Option<PostgresServer>,
+}
+
+impl Fleet {
+    /// Starts everything. `REDIS_URL` and `DATABASE_URL` name servers that run already.
+    ///
+    /// # Errors
+    ///
+    /// The example has not been built, or does not start.
+    pub async fn start(scenario: &dyn Scenario, options: FleetOptions) -> anyhow::Result<Self> {
+        let (mut redis, mut postgres) = (None, None);
+        let mut builder = Process::builder(find_binary(&format!("examples/{}", scenario.name()))?).env("PORT", "0");
+        for (name, value) in scenario.env() {
+            builder = builder.env(name, value);
+        }
+        let mut upstream = None;
+        if !options.embedded {
+            if let Some(variable) = scenario.upstream() {
+                let mut process = builder.clone().name(format!("{}-upstream", scenario.name())).start()?;
+                let address = address(&mut process).await?;
+                builder = builder.env(variable, &address);
+                upstream = Some((process, address));
+            }
+            let url = match env::var("REDIS_URL") {
+                Ok(url) => url,
+                Err(_) => redis
+                    .insert(RedisServer::builder().set("appendonly", "yes").set("appendfsync", "always").start().await)
+                    .url(),
+            };
+            builder = builder.env("REDIS_URL", url);
+            let url = match env::var("DATABASE_URL") {
+                Ok(url) => url,
+                Err(_) => postgres.insert(PostgresServer::start_tcp(&[]).await).url(),
+            };
+            builder = builder.env("DATABASE_URL", url);
+        }
+        let mut processes = Vec::new();
+        let mut addresses = Vec::new();
+        for number in 0..options.processes {
+            let mut process = builder.clone().name(format!("{}-{number}", scenario.name())).start()?;
+            addresses.push(address(&mut process).await?);
+            processes.push(process);
+        }
+        let mut api = Api::new(addresses)?;
+        let upstream = match upstream {
+            Some((process, address)) => {
+                api = api.with_upstream(address)?;
+                Some(process)
+            }
+            None => None,
+        };
+        Ok(Self { redis, processes, api, _upstream: upstream, _postgres: postgres })
+    }
+
+    /// A client of all processes.
+    pub fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// Kills a process with SIGKILL, and starts it again.
+    pub(crate) async fn kill_and_restart(&mut self, number: usize) -> anyhow::Result<()> {
+        let process = &mut self.processes[number];
+        process.kill9()?;
+        process.restart()?;
+        let address = address(process).await?;
+        self.api.moved(number, address);
+        Ok(())
+    }
+}
+
+async fn address(process: &mut Process) -> anyhow::Result<String> {
+    let line = process.wait_for_line(ADDRESS, START).await?;
+    let (_, address) = line.split_once(ADDRESS).context("the line has the address")?;
+    Ok(address.trim().to_owned())
+}

@@ -1,0 +1,135 @@
+//! What is known of each example: its requests, the figures to beat, and what must stay true.
+
+mod checkout;
+mod coupons;
+mod exchange_rate;
+mod feed;
+mod leaderboard;
+mod payment;
+mod points;
+mod product_page;
+mod time_sale;
+mod transfer;
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+use crate::Api;
+use crate::driver::{Mode, Turn};
+
+/// One example under load.
+#[async_trait]
+pub trait Scenario: Send + Sync + 'static {
+    /// Name of the example.
+    fn name(&self) -> &'static str;
+
+    /// Environment variables of its processes.
+    fn env(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// Variable in which the processes are given the address of one more process of the example,
+    /// which stands for another service: it has no servers, and is never killed. `None` if the
+    /// example calls no other service.
+    fn upstream(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The runs of which the figures are made.
+    fn runs(&self) -> Vec<Measured>;
+
+    /// Creates what the turns need.
+    ///
+    /// # Errors
+    ///
+    /// A request failed.
+    async fn prepare(&self, _api: &Api) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// Called before each of its own [runs](Self::runs) with the run's position, for a scenario whose
+    /// runs differ. Tests make one run without it, in which each kind of turn must occur.
+    fn begin_run(&self, _number: usize) {}
+
+    /// One user's turn. An answer that the scenario does not allow is an error.
+    ///
+    /// # Errors
+    ///
+    /// A request failed, or had a wrong answer.
+    async fn turn(&self, turn: &mut Turn) -> anyhow::Result<()>;
+
+    /// Compares the state after all runs with what the turns were answered.
+    ///
+    /// # Errors
+    ///
+    /// A request failed.
+    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>>;
+}
+
+/// A run, and what its figures are held to.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// How requests follow one another.
+    pub mode: Mode,
+    /// Seconds; `AtOnce` ends by itself.
+    pub seconds: u64,
+    /// Figures to beat.
+    pub targets: Vec<Target>,
+}
+
+/// Figures of the reference and of ours for one operation. Latencies are in milliseconds.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Target {
+    /// The operation.
+    pub operation: &'static str,
+    /// What the reference measured, in words.
+    pub reference: &'static str,
+    /// Highest mean latency.
+    pub mean_ms: Option<f64>,
+    /// Highest latency of 95 % of the requests.
+    pub p95_ms: Option<f64>,
+    /// Highest latency of 99 % of the requests.
+    pub p99_ms: Option<f64>,
+    /// Fewest requests a second.
+    pub per_second: Option<f64>,
+}
+
+/// Something that must be true after the runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Invariant {
+    /// What it says.
+    pub says: String,
+    /// Whether it held.
+    pub held: bool,
+}
+
+impl Invariant {
+    /// An invariant and whether it held.
+    pub fn new(says: impl Into<String>, held: bool) -> Self {
+        Self { says: says.into(), held }
+    }
+}
+
+/// All scenarios.
+pub fn all() -> Vec<Arc<dyn Scenario>> {
+    vec![
+        Arc::new(time_sale::TimeSale::default()),
+        Arc::new(payment::Payment::default()),
+        Arc::new(coupons::Coupons::default()),
+        Arc::new(product_page::ProductPage::default()),
+        Arc::new(transfer::Transfer::default()),
+        Arc::new(points::Points::default()),
+        Arc::new(exchange_rate::ExchangeRate::default()),
+        Arc::new(checkout::Checkout::default()),
+        Arc::new(leaderboard::Leaderboard::default()),
+        Arc::new(feed::Feed::default()),
+    ]
+}
+
+/// A name that no other run has, for what the servers keep.
+fn unique() -> String {
+    format!("{:x}", RandomState::new().build_hasher().finish())
+}

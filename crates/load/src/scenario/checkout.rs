@@ -1,0 +1,358 @@
+//! Users that take a coupon, earn points, read their balance and order, also while one service is slow.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{bail, ensure};
+use async_trait::async_trait;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::{Invariant, Measured, Scenario, Target, unique};
+use crate::driver::{Mode, Turn};
+use crate::{Answer, Api};
+
+const COUPONS: u64 = 1_500;
+const PIECES: u64 = 2_000;
+/// Points for one piece, and points that each user earns.
+const PRICE: i64 = 100;
+const EARNED: i64 = 150;
+
+/// Time that a call of the slow service takes longer.
+const SLOW: Duration = Duration::from_millis(600);
+/// Calls of the slow service at once: more than all processes have places for.
+const FLOOD: u64 = 300;
+/// Calls of each other service that are measured meanwhile.
+const SAMPLES: usize = 20;
+/// What may be added to three times the median of the others, which wait for more if they share
+/// anything with the slow one.
+const NOISE: Duration = Duration::from_millis(100);
+
+/// Processes at most.
+const PROCESSES: u64 = 6;
+/// Time after which everything is settled: a reservation expires after four seconds.
+const SETTLED: Duration = Duration::from_secs(20);
+
+/// The run in progress.
+const SLOWED: usize = 2;
+const MIXED: usize = 3;
+
+pub(super) struct Checkout {
+    prefix: String,
+    run: AtomicUsize,
+    slowed: OnceCell<()>,
+    opening: Mutex<Value>,
+    known: Mutex<Known>,
+    probes: AtomicU64,
+}
+
+/// What the users were answered.
+#[derive(Default)]
+struct Known {
+    balances: BTreeMap<String, i64>,
+    coupons: BTreeSet<String>,
+    pieces: i64,
+}
+
+impl Default for Checkout {
+    fn default() -> Self {
+        Self {
+            prefix: unique(),
+            run: AtomicUsize::new(MIXED),
+            slowed: OnceCell::new(),
+            opening: Mutex::default(),
+            known: Mutex::default(),
+            probes: AtomicU64::default(),
+        }
+    }
+}
+
+impl Checkout {
+    async fn sign_up(&self, api: &Api, user: &str) -> anyhow::Result<()> {
+        api.send(Method::PUT, &format!("/users/{user}"), None, None).await?.expect(201)?;
+        lock(&self.known).balances.entry(user.to_owned()).or_default();
+        Ok(())
+    }
+
+    /// Notes what a wish for a coupon was answered.
+    fn note_coupon(&self, user: &str, answer: &Answer) -> anyhow::Result<()> {
+        match answer.status.as_u16() {
+            201 => {
+                lock(&self.known).coupons.insert(user.to_owned());
+            }
+            // None is left.
+            409 => ensure!(!lock(&self.known).coupons.contains(user), "`{user}` has lost a coupon"),
+            // Shed, since the service is slow.
+            503 if self.run.load(Ordering::Relaxed) == SLOWED => {}
+            status => bail!("a wish for a coupon was answered {status}: {}", answer.body),
+        }
+        Ok(())
+    }
+
+    /// Notes an acknowledged change of a balance.
+    fn note(&self, user: &str, points: i64, answer: Answer) -> anyhow::Result<()> {
+        let balance = answer.expect(201)?.number("balance")?;
+        let mut known = lock(&self.known);
+        let expected = known.balances.entry(user.to_owned()).or_default();
+        *expected += points;
+        ensure!(balance == *expected, "`{user}` has {balance} points, not {expected}");
+        Ok(())
+    }
+
+    /// Notes what an order of one piece was answered. Returns whether it was made.
+    fn note_order(&self, user: &str, answer: Answer) -> anyhow::Result<bool> {
+        // Sold out; or killed processes held it up for longer than a reservation lasts.
+        if answer.status == 409 {
+            return Ok(false);
+        }
+        self.note(user, -PRICE, answer)?;
+        lock(&self.known).pieces += 1;
+        Ok(true)
+    }
+
+    fn expected(&self, user: &str) -> i64 {
+        lock(&self.known).balances.get(user).copied().unwrap_or_default()
+    }
+
+    /// What was posted is not posted again, and what can't be is refused.
+    async fn repeats(&self, turn: &mut Turn, user: &str) -> anyhow::Result<()> {
+        let (api, balance) = (turn.api.clone(), self.expected(user));
+        let (earnings, orders) = (format!("/users/{user}/earnings"), format!("/users/{user}/orders"));
+        let points = |points: i64| json!({ "points": points });
+        let quantity = |quantity: u64| json!({ "quantity": quantity });
+        let again = turn.call("repeat", api.post(&orders, Some("order"), &quantity(1))).await?.expect(201)?;
+        ensure!(again.number("balance")? == balance, "a repeat has the balance of the first time: {}", again.body);
+        let again = turn.call("repeat", api.post(&earnings, Some("earn"), &points(EARNED))).await?.expect(201)?;
+        ensure!(again.number("balance")? == EARNED, "a repeat has the balance of the first time: {}", again.body);
+        let refused = [(&orders, "order", quantity(2)), (&orders, "zero", quantity(0)), (&earnings, "earn", points(1))];
+        for (path, key, body) in refused {
+            turn.call("refusal", api.post(path, Some(key), &body)).await?.expect(422)?;
+        }
+        // 50 points are left, which are too few.
+        turn.call("refusal", api.post(&orders, Some("second"), &quantity(1))).await?.expect(409)?;
+        let read = turn.call("balance", api.get(&format!("/users/{user}/balance"))).await?.expect(200)?;
+        ensure!(read.number("balance")? == balance, "`{user}` had {balance} points, then {}", read.body);
+        Ok(())
+    }
+
+    /// Earns, reads and orders as one user again and again. Returns the median of these calls.
+    async fn probe(&self, api: &Api) -> anyhow::Result<Duration> {
+        let user = format!("{}-probe-{}", self.prefix, self.probes.fetch_add(1, Ordering::Relaxed));
+        self.sign_up(api, &user).await?;
+        let mut latencies = Vec::new();
+        for nth in 0..SAMPLES {
+            let mut since = Instant::now();
+            let mut lap = || {
+                latencies.push(since.elapsed());
+                since = Instant::now();
+            };
+            let points = json!({ "points": PRICE });
+            let earned = api.post(&format!("/users/{user}/earnings"), Some(&format!("e-{nth}")), &points).await?;
+            lap();
+            let read = api.get(&format!("/users/{user}/balance")).await?;
+            lap();
+            let one = json!({ "quantity": 1 });
+            let ordered = api.post(&format!("/users/{user}/orders"), Some(&format!("o-{nth}")), &one).await?;
+            lap();
+            self.note(&user, PRICE, earned)?;
+            ensure!(read.expect(200)?.number("balance")? == self.expected(&user), "the balance of `{user}` is old");
+            self.note_order(&user, ordered)?;
+        }
+        latencies.sort_unstable();
+        Ok(latencies[latencies.len() / 2])
+    }
+
+    /// Measures the other services alone, and while more callers than there are places wait for a
+    /// coupon.
+    async fn compare(&self, api: &Api) -> anyhow::Result<Invariant> {
+        let alone = self.probe(api).await?;
+        slow_down(api, SLOW).await?;
+        let mut flood = JoinSet::<()>::new();
+        for number in 0..FLOOD {
+            // A user that does not exist is refused after the delay.
+            let (api, path) = (api.clone(), format!("/users/{}-nobody-{number}/coupon", self.prefix));
+            flood.spawn(async move {
+                loop {
+                    // Refused for want of a place, the caller tries again.
+                    let _ = api.post(&path, None, &Value::Null).await;
+                }
+            });
+        }
+        full(api).await?;
+        let beside = self.probe(api).await?;
+        flood.shutdown().await;
+        slow_down(api, Duration::ZERO).await?;
+        Ok(Invariant::new(
+            format!("while one service takes {SLOW:?} longer and is full, the others take {beside:?}, alone {alone:?}"),
+            beside < 3 * alone + NOISE,
+        ))
+    }
+}
+
+#[async_trait]
+impl Scenario for Checkout {
+    fn name(&self) -> &'static str {
+        "checkout"
+    }
+
+    fn env(&self) -> Vec<(&'static str, String)> {
+        vec![("HOLD_SECONDS", "4".to_owned()), ("COUPONS", COUPONS.to_string()), ("PIECES", PIECES.to_string())]
+    }
+
+    fn runs(&self) -> Vec<Measured> {
+        let target = |operation| Target {
+            operation,
+            reference: "mean 70, P95 120 ms at 100/s, below 1 % fail",
+            mean_ms: Some(7.0),
+            p95_ms: Some(12.0),
+            ..Target::default()
+        };
+        let others = ["earn", "balance", "order"].map(target);
+        let all = [&[target("coupon")], others.as_slice()].concat();
+        vec![
+            Measured { mode: Mode::Open { rate: 100.0 }, seconds: 10, targets: all },
+            Measured { mode: Mode::AtOnce { users: 100 }, seconds: 1, targets: Vec::new() },
+            Measured { mode: Mode::Open { rate: 100.0 }, seconds: 5, targets: others.to_vec() },
+        ]
+    }
+
+    fn begin_run(&self, number: usize) {
+        self.run.store(number, Ordering::Relaxed);
+    }
+
+    async fn prepare(&self, api: &Api) -> anyhow::Result<()> {
+        *lock(&self.opening) = api.get("/totals").await?.expect(200)?.body;
+        Ok(())
+    }
+
+    async fn turn(&self, turn: &mut Turn) -> anyhow::Result<()> {
+        let (api, run) = (turn.api.clone(), self.run.load(Ordering::Relaxed));
+        if run == SLOWED {
+            self.slowed.get_or_try_init(|| slow_down(&api, SLOW)).await?;
+        }
+        let user = format!("{}-{}", self.prefix, turn.number);
+        self.sign_up(&api, &user).await?;
+        let coupon = format!("/users/{user}/coupon");
+        let answer = turn.call("coupon", api.post(&coupon, None, &Value::Null)).await?;
+        self.note_coupon(&user, &answer)?;
+        let (path, body) = (format!("/users/{user}/earnings"), json!({ "points": EARNED }));
+        let answer = turn.call("earn", api.post(&path, Some("earn"), &body)).await?;
+        self.note(&user, EARNED, answer)?;
+        let read = turn.call("balance", api.get(&format!("/users/{user}/balance"))).await?.expect(200)?;
+        ensure!(read.number("balance")? == EARNED, "`{user}` earned {EARNED}, and has {}", read.body);
+        let (path, body) = (format!("/users/{user}/orders"), json!({ "quantity": 1 }));
+        let answer = turn.call("order", api.post(&path, Some("order"), &body)).await?;
+        if self.note_order(&user, answer)? && run == MIXED {
+            self.repeats(turn, &user).await?;
+            let answer = turn.call("repeat", api.post(&coupon, None, &Value::Null)).await?;
+            self.note_coupon(&user, &answer)?;
+        }
+        Ok(())
+    }
+
+    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
+        let run = self.run.swap(MIXED, Ordering::Relaxed);
+        slow_down(api, Duration::ZERO).await?;
+        let compared = self.compare(api).await?;
+        let totals = settled(api).await?;
+        let opening = lock(&self.opening).clone();
+        let since = |name: &str| {
+            totals.pointer(name).and_then(Value::as_i64).unwrap_or_default()
+                - opening.pointer(name).and_then(Value::as_i64).unwrap_or_default()
+        };
+        let (issued, sold) = (since("/coupons/issued"), since("/pieces/sold"));
+        let (earned, used) = (since("/points/earned"), since("/points/used"));
+        let balances = lock(&self.known).balances.clone();
+        let read = async |(user, expected): (&String, &i64)| {
+            let found = api.get(&format!("/users/{user}/balance")).await?.expect(200)?.number("balance")?;
+            anyhow::Ok((found != *expected).then(|| format!("`{user}` has {found}, not {expected}")))
+        };
+        let wrong: Vec<_> = stream::iter(&balances).map(read).buffer_unordered(16).try_collect().await?;
+        let wrong: Vec<_> = wrong.into_iter().flatten().collect();
+        let trips = breakers(api).await?;
+        let known = lock(&self.known);
+        let (sum, coupons, pieces) = (balances.values().sum::<i64>(), known.coupons.len(), known.pieces);
+        let mut invariants = vec![
+            Invariant::new(
+                format!("{coupons} users have the {issued} issued coupons of {COUPONS}"),
+                i64::try_from(coupons)? == issued && issued <= i64::try_from(COUPONS)?,
+            ),
+            Invariant::new(
+                format!(
+                    "{earned} points earned - {used} used = {sum} in {} accounts; wrong: {wrong:?}",
+                    balances.len()
+                ),
+                earned - used == sum && wrong.is_empty(),
+            ),
+            Invariant::new(
+                format!("{pieces} pieces were ordered and {sold} of {PIECES} sold, for {used} points"),
+                pieces == sold && used == sold * PRICE && sold <= i64::try_from(PIECES)?,
+            ),
+            Invariant::new(format!("no breaker is open: {trips:?} trips"), trips.is_ok()),
+            compared,
+        ];
+        if run != MIXED {
+            invariants.push(Invariant::new(format!("no breaker has tripped: {trips:?} trips"), trips == Ok(0)));
+        }
+        Ok(invariants)
+    }
+}
+
+/// Makes the coupons of all processes take longer.
+async fn slow_down(api: &Api, by: Duration) -> anyhow::Result<()> {
+    let body = json!({ "ms": u64::try_from(by.as_millis())? });
+    for _ in 0..PROCESSES {
+        api.send(Method::PUT, "/services/coupon/delay", None, Some(&body)).await?.expect(200)?;
+    }
+    Ok(())
+}
+
+/// Waits until callers wait for a coupon in all processes.
+async fn full(api: &Api) -> anyhow::Result<()> {
+    let (deadline, mut in_a_row) = (Instant::now() + SETTLED, 0);
+    while in_a_row < PROCESSES {
+        let health = api.get("/health").await?.expect(200)?;
+        in_a_row = if health.body["coupon"]["waiting"].as_u64() > Some(0) { in_a_row + 1 } else { 0 };
+        ensure!(Instant::now() < deadline, "no caller waits for a coupon: {}", health.body);
+    }
+    Ok(())
+}
+
+/// How often the breakers of all processes have tripped, or the state of all if one is open.
+async fn breakers(api: &Api) -> anyhow::Result<Result<u64, String>> {
+    let mut trips = 0;
+    for _ in 0..PROCESSES {
+        let health = api.get("/health").await?.expect(200)?.body;
+        for service in ["coupon", "earn", "balance", "order"] {
+            if health[service]["breaker"] == "open" {
+                return Ok(Err(health.to_string()));
+            }
+            trips += health[service]["trips"].as_u64().unwrap_or(u64::MAX);
+        }
+    }
+    Ok(Ok(trips))
+}
+
+/// The totals, once all that killed processes have left is completed or has expired.
+async fn settled(api: &Api) -> anyhow::Result<Value> {
+    let deadline = Instant::now() + SETTLED;
+    loop {
+        let totals = api.get("/totals").await?.expect(200)?.body;
+        let is_reserved = ["coupons", "pieces"].iter().any(|stock| totals[stock]["reserved"] != 0);
+        let used = totals["pieces"]["sold"].as_i64().map(|sold| sold * PRICE);
+        if !is_reserved && totals["points"]["used"].as_i64() == used || Instant::now() >= deadline {
+            return Ok(totals);
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

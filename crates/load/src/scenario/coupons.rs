@@ -1,0 +1,185 @@
+//! Users that all want a coupon of a campaign at the same moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{bail, ensure};
+use async_trait::async_trait;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use super::{Invariant, Measured, Scenario, Target, unique};
+use crate::driver::{Mode, Turn};
+use crate::{Answer, Api};
+
+/// Users whom the example creates.
+const USERS: u64 = 10_000;
+/// The campaign of each run, and its coupons: enough for all, for half of them, for all.
+const CAMPAIGNS: [(&str, u64); 3] = [("100-users", 100), ("1000-users", 500), ("steady", 10_000)];
+/// Without a run of its own, so many users after one another want a coupon of one campaign. There
+/// are fewer coupons, and each user sends two requests.
+const MIXED: usize = 3;
+const MIXED_USERS: u64 = 100;
+const MIXED_COUPONS: u64 = 75;
+
+/// Time after which everything is settled: a reservation expires after two seconds.
+const SETTLED: Duration = Duration::from_secs(15);
+
+/// What the users of a campaign were answered.
+#[derive(Default)]
+struct Campaign {
+    coupons: u64,
+    have: BTreeSet<u64>,
+    refused: BTreeSet<u64>,
+}
+
+pub(super) struct Coupons {
+    prefix: String,
+    run: AtomicUsize,
+    campaigns: Mutex<BTreeMap<String, Campaign>>,
+}
+
+impl Default for Coupons {
+    fn default() -> Self {
+        Self { prefix: unique(), run: AtomicUsize::new(MIXED), campaigns: Mutex::default() }
+    }
+}
+
+impl Coupons {
+    fn campaigns(&self) -> MutexGuard<'_, BTreeMap<String, Campaign>> {
+        self.campaigns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Creates a campaign, unless it has been.
+    async fn create(&self, api: &Api, campaign: &str, coupons: u64) -> anyhow::Result<()> {
+        let body = json!({ "campaign": campaign, "coupons": coupons });
+        api.post("/campaigns", None, &body).await?.expect(201)?;
+        self.campaigns().entry(campaign.to_owned()).or_default().coupons = coupons;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Scenario for Coupons {
+    fn name(&self) -> &'static str {
+        "coupons"
+    }
+
+    fn env(&self) -> Vec<(&'static str, String)> {
+        vec![("HOLD_SECONDS", "2".to_owned())]
+    }
+
+    fn runs(&self) -> Vec<Measured> {
+        let issue = Target {
+            operation: "issue",
+            reference: "mean 95, P95 180, P99 320 ms at 33/s, 99.5 % succeed",
+            mean_ms: Some(10.0),
+            p95_ms: Some(18.0),
+            p99_ms: Some(32.0),
+            ..Target::default()
+        };
+        vec![
+            Measured { mode: Mode::AtOnce { users: 100 }, seconds: 1, targets: vec![issue.clone()] },
+            Measured { mode: Mode::AtOnce { users: 1_000 }, seconds: 1, targets: Vec::new() },
+            Measured { mode: Mode::Open { rate: 330.0 }, seconds: 5, targets: vec![issue] },
+        ]
+    }
+
+    fn begin_run(&self, number: usize) {
+        self.run.store(number, Ordering::Relaxed);
+    }
+
+    async fn prepare(&self, api: &Api) -> anyhow::Result<()> {
+        for (name, coupons) in CAMPAIGNS {
+            self.create(api, &format!("{}-{name}", self.prefix), coupons).await?;
+        }
+        Ok(())
+    }
+
+    async fn turn(&self, turn: &mut Turn) -> anyhow::Result<()> {
+        let (api, user) = (turn.api.clone(), turn.number % USERS);
+        let (campaign, requests) = match CAMPAIGNS.get(self.run.load(Ordering::Relaxed)) {
+            Some((name, _)) => (format!("{}-{name}", self.prefix), 1),
+            None => {
+                let campaign = format!("{}-{}", self.prefix, turn.number / MIXED_USERS);
+                self.create(&api, &campaign, MIXED_COUPONS).await?;
+                (campaign, 2)
+            }
+        };
+        let path = format!("/campaigns/{campaign}/coupons");
+        let body = json!({ "user": format!("user-{user}") });
+        let posts = (0..requests).map(|_| api.post(&path, None, &body));
+        for answer in turn.call_at_once("issue", posts).await? {
+            let mut campaigns = self.campaigns();
+            let known = campaigns.entry(campaign.clone()).or_default();
+            match answer.status.as_u16() {
+                201 => {
+                    ensure!(answer.body["coupon"] == format!("{campaign}/user-{user}"), "{}", answer.body);
+                    known.have.insert(user);
+                }
+                409 => {
+                    known.refused.insert(user);
+                }
+                status => bail!("a wish was answered {status}: {}", answer.body),
+            }
+        }
+        Ok(())
+    }
+
+    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
+        let names: Vec<_> = self.campaigns().keys().cloned().collect();
+        let mut broken = Vec::new();
+        let (mut issued, mut users) = (0, 0);
+        for name in &names {
+            let counts = settled(api, name).await?;
+            let campaigns = self.campaigns();
+            let Some(campaign) = campaigns.get(name) else { continue };
+            issued += counts.number("issued")?;
+            users += campaign.have.len();
+            broken.extend(campaign.broken(&counts)?.into_iter().map(|says| format!("{name}: {says}")));
+        }
+        let mut invariants = vec![Invariant::new(
+            format!(
+                "{} campaigns: {users} users have the {issued} issued coupons, none has two, SQL and Redis agree",
+                names.len()
+            ),
+            broken.is_empty(),
+        )];
+        invariants.extend(broken.into_iter().map(|says| Invariant::new(says, false)));
+        Ok(invariants)
+    }
+}
+
+impl Campaign {
+    /// What is wrong, if the counts of the example don't fit the answers.
+    fn broken(&self, counts: &Answer) -> anyhow::Result<Vec<String>> {
+        let [issued, remaining, reserved, rows, unsettled] =
+            ["issued", "remaining", "reserved", "rows", "unsettled_rows"].map(|field| counts.number(field));
+        let (issued, remaining, reserved, rows, unsettled) = (issued?, remaining?, reserved?, rows?, unsettled?);
+        let (coupons, have) = (i64::try_from(self.coupons)?, i64::try_from(self.have.len())?);
+        let is_refused = self.refused.difference(&self.have).next().is_some();
+        let rules = [
+            (reserved == 0 && unsettled == 0, format!("{reserved} reserved, {unsettled} rows not settled")),
+            (remaining >= 0 && issued + remaining == coupons, format!("{issued} + {remaining} of {coupons} coupons")),
+            (have == issued, format!("{have} users have {issued} coupons")),
+            (rows == issued, format!("{rows} rows in SQL, {issued} issued in Redis")),
+            (!is_refused || remaining == 0, format!("users were refused, and {remaining} coupons remain")),
+        ];
+        Ok(rules.into_iter().filter(|(holds, _)| !holds).map(|(_, says)| says).collect())
+    }
+}
+
+/// The counts of a campaign, once all that killed processes have left is completed or has expired.
+async fn settled(api: &Api, campaign: &str) -> anyhow::Result<Answer> {
+    let deadline = Instant::now() + SETTLED;
+    loop {
+        let counts = api.get(&format!("/campaigns/{campaign}")).await?.expect(200)?;
+        let is_settled = counts.number("reserved")? == 0 && counts.number("unsettled_rows")? == 0;
+        if is_settled || Instant::now() >= deadline {
+            return Ok(counts);
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}

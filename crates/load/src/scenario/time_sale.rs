@@ -1,0 +1,131 @@
+//! 10,000 pieces for 12,000 orders, then 300,000 more; one order in eight is not paid.
+
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::bail;
+use async_trait::async_trait;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, sleep};
+
+use super::{Invariant, Measured, Scenario, Target};
+use crate::driver::{Mode, Turn};
+use crate::{Answer, Api};
+
+const USERS: u64 = 1_000;
+/// One order in so many is not paid for, and gives its piece back.
+const UNPAID: u64 = 8;
+
+const PIECES: i64 = 10_000;
+/// Pieces that the second run begins with: it measures sales, not refusals.
+const MORE: i64 = 300_000;
+const SECOND: usize = 1;
+/// Time in which unpaid orders give their pieces back.
+const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(30);
+
+/// What the orders were answered.
+#[derive(Default)]
+pub(super) struct TimeSale {
+    paid: AtomicI64,
+    run: AtomicUsize,
+    more: OnceCell<()>,
+}
+
+#[async_trait]
+impl Scenario for TimeSale {
+    fn name(&self) -> &'static str {
+        "time_sale"
+    }
+
+    fn env(&self) -> Vec<(&'static str, String)> {
+        vec![("PAY_WITHIN_SECONDS", "2".to_owned())]
+    }
+
+    fn runs(&self) -> Vec<Measured> {
+        let order = Target {
+            operation: "order",
+            reference: "mean 45, P95 85, P99 120 ms at 357/s",
+            mean_ms: Some(5.0),
+            p95_ms: Some(9.0),
+            p99_ms: Some(12.0),
+            ..Target::default()
+        };
+        let fast = Target {
+            operation: "order",
+            reference: "1,200/s at most",
+            per_second: Some(12_000.0),
+            ..Target::default()
+        };
+        vec![
+            Measured { mode: Mode::Open { rate: 1_200.0 }, seconds: 10, targets: vec![order] },
+            Measured { mode: Mode::Closed { users: 64 }, seconds: 5, targets: vec![fast] },
+        ]
+    }
+
+    fn begin_run(&self, number: usize) {
+        self.run.store(number, Ordering::Relaxed);
+    }
+
+    async fn turn(&self, turn: &mut Turn) -> anyhow::Result<()> {
+        let (api, number) = (turn.api.clone(), turn.number);
+        if self.run.load(Ordering::Relaxed) == SECOND {
+            let more = json!({ "pieces": MORE });
+            let add = async || {
+                api.send(Method::PUT, "/stock/second", None, Some(&more)).await?.expect(200)?;
+                anyhow::Ok(())
+            };
+            self.more.get_or_try_init(add).await?;
+        }
+        let user = format!("user-{}", number % USERS);
+        let body = json!({ "user": user, "quantity": 1 });
+        let name = |answer: &anyhow::Result<Answer>| {
+            if answer.as_ref().is_ok_and(|answer| answer.status == 409) { "order, sold out" } else { "order" }
+        };
+        let answer = turn.call_named(name, api.post("/orders", Some(&number.to_string()), &body)).await?;
+        match answer.status.as_u16() {
+            // Sold out.
+            409 => return Ok(()),
+            201 => {}
+            status => bail!("an order was answered {status}: {}", answer.body),
+        }
+        if number % UNPAID == 0 {
+            return Ok(());
+        }
+        let path = format!("/orders/{user}:{number}/payment");
+        let answer = turn.call("pay", api.post(&path, None, &Value::Null)).await?;
+        match answer.status.as_u16() {
+            200 => {
+                self.paid.fetch_add(1, Ordering::Relaxed);
+            }
+            // Too late: the piece has gone back.
+            409 => {}
+            status => bail!("a payment was answered {status}: {}", answer.body),
+        }
+        Ok(())
+    }
+
+    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
+        let deadline = Instant::now() + GIVEN_BACK_WITHIN;
+        let [available, reserved, sold, total] = loop {
+            let stock = api.get("/stock").await?.expect(200)?;
+            let number = |field| stock.number(field);
+            let counts = [number("available")?, number("reserved")?, number("sold")?, number("total")?];
+            if counts[1] == 0 || Instant::now() > deadline {
+                break counts;
+            }
+            sleep(Duration::from_millis(100)).await;
+        };
+        let paid = self.paid.load(Ordering::Relaxed);
+        let pieces = PIECES + if self.more.initialized() { MORE } else { 0 };
+        Ok(vec![
+            Invariant::new(format!("0 oversold: {sold} of {pieces} are sold"), sold <= pieces && total == pieces),
+            Invariant::new(format!("each paid order is sold: {paid} and {sold}"), paid == sold && paid > 0),
+            Invariant::new(
+                format!("unpaid orders gave their pieces back: {available} available, {reserved} reserved"),
+                reserved == 0 && available + sold == pieces,
+            ),
+        ])
+    }
+}

@@ -1,0 +1,174 @@
+//! Users that send amounts to one another, some of them to nobody and some more than there is.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use async_trait::async_trait;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use super::{Invariant, Measured, Scenario, unique};
+use crate::driver::{Mode, Turn};
+use crate::{Answer, Api};
+
+const ACCOUNTS: usize = 64;
+/// Opening balance of each account.
+const OPENING: u64 = 1_000;
+const MAX_AMOUNT: u64 = 100;
+/// One transfer in so many goes to an account that does not exist, or is above all that there is.
+const REFUSED_EVERY: u64 = 16;
+/// One transfer in so many is sent again.
+const REPEATED_EVERY: u64 = 8;
+/// Time after which nothing is in transit.
+const SETTLED: Duration = Duration::from_secs(15);
+
+pub(super) struct Transfer {
+    prefix: String,
+    /// Sum of all deposits before the first turn.
+    deposited: Mutex<i64>,
+    answered: Mutex<Answered>,
+}
+
+/// What the answers say.
+struct Answered {
+    transfers: u64,
+    /// Change of each account.
+    changes: Vec<i64>,
+}
+
+impl Default for Transfer {
+    fn default() -> Self {
+        let answered = Answered { transfers: 0, changes: vec![0; ACCOUNTS] };
+        Self { prefix: unique(), deposited: Mutex::default(), answered: Mutex::new(answered) }
+    }
+}
+
+impl Transfer {
+    fn account(&self, number: usize) -> String {
+        format!("{}-{number}", self.prefix)
+    }
+
+    /// A transfer that cannot be made.
+    async fn refusal(&self, turn: &mut Turn, from: usize) -> anyhow::Result<()> {
+        let (api, key) = (turn.api.clone(), turn.number.to_string());
+        let path = format!("/accounts/{}/transfers", self.account(from));
+        let (body, status) = if turn.number.is_multiple_of(2 * REFUSED_EVERY) {
+            (json!({ "to": format!("{}-nobody", self.prefix), "amount": 1 }), [404, 409])
+        } else {
+            let too_much = ACCOUNTS as u64 * OPENING + 1;
+            (json!({ "to": self.account((from + 1) % ACCOUNTS), "amount": too_much }), [409, 409])
+        };
+        let answer = turn.call("refusal", api.post(&path, Some(&key), &body)).await?;
+        ensure!(status.contains(&answer.status.as_u16()), "{body} was answered {} {}", answer.status, answer.body);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Scenario for Transfer {
+    fn name(&self) -> &'static str {
+        "transfer"
+    }
+
+    fn runs(&self) -> Vec<Measured> {
+        vec![
+            Measured { mode: Mode::Open { rate: 500.0 }, seconds: 10, targets: Vec::new() },
+            Measured { mode: Mode::Closed { users: 64 }, seconds: 5, targets: Vec::new() },
+        ]
+    }
+
+    async fn prepare(&self, api: &Api) -> anyhow::Result<()> {
+        *lock(&self.deposited) = api.get("/totals").await?.expect(200)?.number("deposited")?;
+        for number in 0..ACCOUNTS {
+            let path = format!("/accounts/{}/deposits", self.account(number));
+            api.post(&path, Some("opening"), &json!({ "amount": OPENING })).await?.expect(201)?;
+        }
+        Ok(())
+    }
+
+    async fn turn(&self, turn: &mut Turn) -> anyhow::Result<()> {
+        // Neighbours in time have no pattern.
+        let random = turn.number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 16;
+        let from = usize::try_from(random)? % ACCOUNTS;
+        if turn.number.is_multiple_of(REFUSED_EVERY) {
+            return self.refusal(turn, from).await;
+        }
+        let to = (from + 1 + usize::try_from(random / 1_000)? % (ACCOUNTS - 1)) % ACCOUNTS;
+        let amount = 1 + random / 100 % MAX_AMOUNT;
+        let (api, key) = (turn.api.clone(), turn.number.to_string());
+        let path = format!("/accounts/{}/transfers", self.account(from));
+        let body = json!({ "to": self.account(to), "amount": amount });
+        let answer = turn.call("transfer", api.post(&path, Some(&key), &body)).await?;
+        if answer.status == 409 {
+            // The account has less.
+            return Ok(());
+        }
+        let balance = answer.expect(201)?.number("balance")?;
+        {
+            let mut answered = lock(&self.answered);
+            answered.transfers += 1;
+            answered.changes[from] -= i64::try_from(amount)?;
+            answered.changes[to] += i64::try_from(amount)?;
+        }
+        if turn.number % REPEATED_EVERY == 1 {
+            let again = turn.call("repeat", api.post(&path, Some(&key), &body)).await?.expect(201)?;
+            ensure!(again.number("balance")? == balance, "{balance} left, then {}", again.body);
+            let other = json!({ "to": self.account(to), "amount": amount + 1 });
+            turn.call("refusal", api.post(&path, Some(&key), &other)).await?.expect(422)?;
+        }
+        Ok(())
+    }
+
+    async fn check(&self, api: &Api) -> anyhow::Result<Vec<Invariant>> {
+        let totals = settled(api).await?;
+        let deposited = totals.number("deposited")? - *lock(&self.deposited);
+        let in_transit = totals.number("in_transit")?;
+        let mut balances = Vec::with_capacity(ACCOUNTS);
+        for number in 0..ACCOUNTS {
+            let account = api.get(&format!("/accounts/{}", self.account(number))).await?.expect(200)?;
+            balances.push(account.number("balance")?);
+        }
+        let sum: i64 = balances.iter().sum();
+        let opening = i64::try_from(OPENING)?;
+        let deposits = i64::try_from(ACCOUNTS)? * opening;
+        let answered = lock(&self.answered);
+        let wrong = answered.changes.iter().zip(&balances).filter(|(change, balance)| opening + *change != **balance);
+        let wrong: Vec<_> = wrong.collect();
+        let lowest = balances.iter().min().context("there are accounts")?;
+        Ok(vec![
+            Invariant::new(
+                format!("balances {sum} + in transit {in_transit} = deposits {deposits}"),
+                sum + in_transit == deposits && deposited == deposits,
+            ),
+            Invariant::new(
+                format!("{in_transit} left in transit, and no balance below zero: the lowest is {lowest}"),
+                in_transit == 0 && *lowest >= 0,
+            ),
+            Invariant::new(
+                format!(
+                    "each of {} acknowledged transfers arrived once: {} of {ACCOUNTS} balances differ {wrong:?}",
+                    answered.transfers,
+                    wrong.len()
+                ),
+                wrong.is_empty(),
+            ),
+        ])
+    }
+}
+
+/// The totals, once all that killed processes have left in transit has arrived.
+async fn settled(api: &Api) -> anyhow::Result<Answer> {
+    let deadline = Instant::now() + SETTLED;
+    loop {
+        let totals = api.get("/totals").await?.expect(200)?;
+        if totals.number("in_transit")? == 0 || Instant::now() >= deadline {
+            return Ok(totals);
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,92 @@
+//! A board that Redis has lost, and players whom a process has committed and not shown.
+#![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
+
+use std::time::Duration;
+
+use reqwest::Client;
+use serde_json::{Value, json};
+use tidegate_testkit::redis::RedisServer;
+use tidegate_testkit::{PostgresServer, Process, binary, poll_until};
+
+const ADDRESS: &str = "listening on ";
+const LONG: Duration = Duration::from_secs(30);
+/// More than one page, and all with the same points.
+const PLAYERS: usize = 130;
+
+struct Game {
+    client: Client,
+    address: String,
+    _process: Process,
+}
+
+impl Game {
+    async fn start(redis: &RedisServer, postgres: &PostgresServer) -> Self {
+        let process = Process::builder(binary("examples/leaderboard")).env("PORT", "0");
+        let mut process = process.env("REDIS_URL", redis.url()).env("DATABASE_URL", postgres.url()).start().unwrap();
+        let line = process.wait_for_line(ADDRESS, LONG).await.unwrap();
+        let client = tidegate_testkit::http_client().no_proxy().timeout(LONG).build().unwrap();
+        Self { client, address: line.split_once(ADDRESS).unwrap().1.to_owned(), _process: process }
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        let answer = self.client.get(format!("{}{path}", self.address)).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    async fn award(&self, player: &str, points: i64) -> u16 {
+        let request = self.client.post(format!("{}/players/{player}/awards", self.address));
+        let request = request.header("idempotency-key", "k").json(&json!({ "points": points }));
+        request.send().await.unwrap().status().as_u16()
+    }
+
+    /// All pages. Answers of 503 are repeated; no other page may have a gap.
+    async fn board(&self) -> Vec<String> {
+        let (mut players, mut path) = (Vec::new(), "/board".to_owned());
+        loop {
+            let page = async || {
+                let (status, page) = self.get(&path).await;
+                assert!(status == 200 || status == 503, "{status} {page}");
+                (status == 200).then_some(page)
+            };
+            let page = poll_until(LONG, page).await.unwrap();
+            players
+                .extend(page["players"].as_array().unwrap().iter().map(|it| it["player"].as_str().unwrap().to_owned()));
+            match page["next"].as_str() {
+                Some(next) => path = format!("/board?after={next}"),
+                None => return players,
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_board_that_was_lost_is_made_anew_in_the_same_order() {
+    let (redis, postgres) = (RedisServer::start().await, PostgresServer::start_tcp(&[]).await);
+    let games = [Game::start(&redis, &postgres).await, Game::start(&redis, &postgres).await];
+    let names: Vec<_> = (0..PLAYERS).map(|nth| format!("player-{}", nth * 7 % PLAYERS)).collect();
+    for (nth, name) in names.iter().enumerate() {
+        assert_eq!(games[nth % 2].award(name, 5).await, 201);
+    }
+    assert_eq!(games[0].board().await, names);
+
+    redis.cli(&["FLUSHALL"]).await;
+    // The first that comes to an empty board is not the first of all.
+    assert_eq!(games[0].award("late", 5).await, 201);
+    let mut all = names.clone();
+    all.push("late".to_owned());
+    for game in &games {
+        assert_eq!(game.board().await, all);
+    }
+}
+
+#[tokio::test]
+async fn a_player_who_was_committed_and_not_shown_comes_to_the_board() {
+    let (redis, postgres) = (RedisServer::start().await, PostgresServer::start_tcp(&[]).await);
+    let game = Game::start(&redis, &postgres).await;
+    assert_eq!(game.award("ada", 5).await, 201);
+    // As a process leaves it that dies between the two.
+    postgres.psql("UPDATE last_award SET number = 2; INSERT INTO players VALUES ('bob', 7, 2)").await;
+    let is_there = async || (game.get("/players/bob").await.0 == 200).then_some(());
+    poll_until(LONG, is_there).await.unwrap();
+    assert_eq!(game.board().await, ["bob", "ada"]);
+}

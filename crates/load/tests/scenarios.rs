@@ -1,0 +1,89 @@
+//! Each example with three processes, one of them killed each second, and a restart of Redis: what
+//! must stay true stays true.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test ends where it is surprised")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_load::driver::{Driver, Mode};
+use tidegate_load::{Fleet, FleetOptions, Scenario, faults, scenario};
+use tidegate_testkit::scale;
+use tokio::sync::oneshot;
+
+const USERS: u64 = 16;
+
+fn find(name: &str) -> Arc<dyn Scenario> {
+    scenario::all().into_iter().find(|scenario| scenario.name() == name).unwrap()
+}
+
+/// Runs a scenario while processes are killed; every request is repeated until it is answered.
+async fn holds_under_faults(name: &str) {
+    let scenario = find(name);
+    let length = Duration::from_secs(scale(4, 60) as u64);
+    let mut fleet = Fleet::start(&*scenario, FleetOptions { processes: 3, embedded: false }).await.unwrap();
+    let api = fleet.api().clone();
+    api.retry(true);
+    scenario.prepare(&api).await.unwrap();
+    let driver = Driver::new(scenario.clone(), api.clone());
+
+    let (stop, stopped) = oneshot::channel();
+    let run = async {
+        let run = driver.run(Mode::Closed { users: USERS }, length, |_, _| {}).await;
+        drop(stop);
+        run
+    };
+    let (run, kills) = tokio::join!(run, faults::inflict(&mut fleet, length, stopped));
+
+    let kills = kills.unwrap();
+    assert!(kills >= 2, "{kills} kills");
+    for figures in &run.figures {
+        println!("{name}: {} {}, {} errors, {kills} kills", figures.count, figures.operation, figures.errors);
+        assert_eq!(figures.errors, 0, "{figures:?}");
+    }
+    for invariant in scenario.check(&api).await.unwrap() {
+        println!("{}", invariant.says);
+        assert!(invariant.held, "{}", invariant.says);
+    }
+}
+
+/// On memory and SQLite, without faults.
+async fn holds_embedded(name: &str) {
+    let scenario = find(name);
+    let fleet = Fleet::start(&*scenario, FleetOptions { processes: 1, embedded: true }).await.unwrap();
+    scenario.prepare(fleet.api()).await.unwrap();
+    let driver = Driver::new(scenario.clone(), fleet.api().clone());
+    let run = driver.run(Mode::AtOnce { users: 200 }, Duration::ZERO, |_, _| {}).await;
+    assert!(run.figures.iter().all(|figures| figures.errors == 0), "{:?}", run.figures);
+    let invariants = scenario.check(fleet.api()).await.unwrap();
+    assert!(invariants.iter().all(|invariant| invariant.held), "{invariants:?}");
+}
+
+macro_rules! scenarios {
+    ($($name:ident)*) => {
+        mod under_faults {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::holds_under_faults(stringify!($name)).await;
+            })*
+        }
+        mod embedded {
+            $(#[tokio::test]
+            async fn $name() {
+                super::holds_embedded(stringify!($name)).await;
+            })*
+        }
+    };
+}
+
+scenarios! {
+    checkout
+    coupons
+    exchange_rate
+    leaderboard
+    feed
+    payment
+    points
+    product_page
+    time_sale
+    transfer
+}
