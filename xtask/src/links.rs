@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-/// Checks every Markdown file at the root and under `docs/`.
+/// Checks every Markdown file at the root and under `docs/` and `deploy/`.
 pub(crate) fn check(root: &Path) -> Result<String, String> {
     let (mut checked, mut broken) = (0, Vec::new());
     let documents = documents(root).map_err(|error| format!("the documents cannot be listed: {error}"))?;
@@ -27,7 +27,7 @@ pub(crate) fn check(root: &Path) -> Result<String, String> {
 
 fn documents(root: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = entries(root)?;
-    let mut directories = vec![root.join("docs")];
+    let mut directories = vec![root.join("docs"), root.join("deploy")];
     while let Some(directory) = directories.pop() {
         if directory.is_dir() {
             let (below, files): (Vec<_>, Vec<_>) = entries(&directory)?.into_iter().partition(|path| path.is_dir());

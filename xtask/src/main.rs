@@ -2,8 +2,10 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program talks to the one who called it")]
 
 mod clock;
+mod deploy;
 mod law;
 mod links;
+mod load;
 mod prove;
 mod step;
 mod test;
@@ -28,7 +30,7 @@ struct Arguments {
 enum Command {
     /// Runs every check and test, installing what is missing.
     ///
-    /// In this order: format, import law, links, clippy, cargo-deny, build, documentation, tests (unit,
+    /// In this order: format, import law, links, clippy, cargo-deny, build, deployment, documentation, tests (unit,
     /// integration and end-to-end). It stops at the first step that fails, and names the command that repeats it.
     ///
     /// Missing tools are installed by the system's package manager (apt-get, as root or through sudo), by rustup
@@ -45,10 +47,22 @@ enum Command {
         #[arg(long)]
         list: bool,
     },
+    /// Puts an example under load, in release, and prints its figures beside the reference's.
+    ///
+    /// It starts Redis and PostgreSQL unless `REDIS_URL` and `DATABASE_URL` name them.
+    /// `cargo xtask load --help` names the scenarios and options.
+    #[command(disable_help_flag = true)]
+    Load {
+        /// Scenario and options of the driver.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Checks the import law alone: which package may depend on which, and where a library may be named.
     Laws,
     /// Checks that each relative link of README.md and the other documents leads to a file.
     Links,
+    /// Checks every file under deploy/ with the program that it is for. It wants a built tidegate-api.
+    Deploy,
 }
 
 fn main() -> ExitCode {
@@ -57,8 +71,10 @@ fn main() -> ExitCode {
         Command::Test => test::run(&root),
         Command::Prove { list: true, .. } => Ok(prove::list()),
         Command::Prove { name, list: false } => prove::run(&root, name.as_deref().unwrap_or_default()),
+        Command::Load { arguments } => load::run(&root, &arguments),
         Command::Laws => law::check(&root),
         Command::Links => links::check(&root),
+        Command::Deploy => deploy::check(&root),
     });
     match outcome {
         Ok(summary) => {

@@ -8,7 +8,7 @@ use std::process::Command;
 use self::list::{PROOFS, Proof};
 use crate::clock::Stopwatch;
 use crate::step::seconds;
-use crate::tool;
+use crate::{load, tool};
 
 /// What the proofs are.
 pub(crate) fn list() -> String {
@@ -24,6 +24,9 @@ pub(crate) fn run(root: &Path, wanted: &str) -> Result<String, String> {
     tool::install_missing().map_err(|missing| missing.to_string())?;
     if chosen.iter().any(|proof| proof.drives_binaries()) {
         build(root)?;
+    }
+    if chosen.iter().any(|proof| proof.drives_examples()) {
+        load::build_examples(root)?;
     }
     let mut summary = String::new();
     for proof in chosen {

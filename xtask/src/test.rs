@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::clock::Stopwatch;
 use crate::step::{self, Action, Step, seconds};
-use crate::{law, links, tool};
+use crate::{deploy, law, links, tool};
 
 /// What fails soonest comes first; the tests come last, so that their runner's summary ends the output.
 const CHECKS: &[Step] = &[
@@ -15,7 +15,8 @@ const CHECKS: &[Step] = &[
     Step::cargo("clippy", &["clippy", "--workspace", "--all-features", "--all-targets", "--", "-D", "warnings"]),
     Step::cargo("cargo-deny", &["deny", "check", "bans", "licenses", "sources"]),
     // Together and with all features, as the tests run: so everything has one set of features and is compiled once.
-    Step::cargo("build", &["build", "--workspace", "--all-features", "--bins", "--tests"]),
+    Step::cargo("build", &["build", "--workspace", "--all-features", "--bins", "--tests", "--examples"]),
+    Step { name: "deployment", action: Action::Own { name: "deploy", check: deploy::check } },
     Step {
         name: "documentation",
         action: Action::Cargo {

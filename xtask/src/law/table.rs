@@ -23,11 +23,21 @@ pub(super) struct ConfinedName {
     pub(super) only_in: &'static [&'static str],
 }
 
-/// Any of ours may have it as a dev-dependency, and none otherwise.
+/// Any of ours may have it as a dev-dependency, and none otherwise but the driver.
 pub(super) const TESTKIT: &str = "tidegate-testkit";
 
-const LIBRARIES: &[&str] =
-    &["tidegate-cache", "tidegate-ratelimit", "tidegate-queue", "tidegate-perfmon", "tidegate-redis", "tidegate-sync"];
+/// Puts the examples under load, and starts the servers that they need.
+pub(super) const DRIVER: &str = "tidegate-load";
+
+const LIBRARIES: &[&str] = &[
+    "tidegate-cache",
+    "tidegate-ratelimit",
+    "tidegate-queue",
+    "tidegate-perfmon",
+    "tidegate-redis",
+    "tidegate-resilience",
+    "tidegate-sync",
+];
 
 const LIBRARIES_AND_APP: &[&str] = &[
     "tidegate-app",
@@ -36,6 +46,7 @@ const LIBRARIES_AND_APP: &[&str] = &[
     "tidegate-queue",
     "tidegate-perfmon",
     "tidegate-redis",
+    "tidegate-resilience",
     "tidegate-sync",
 ];
 
@@ -57,8 +68,12 @@ pub(super) const ROOMS: &[Room] = &[
     Room { package: "tidegate-sync", may_import: REDIS },
     Room { package: "tidegate-perfmon", may_import: &[] },
     Room { package: "tidegate-redis", may_import: &[] },
+    Room { package: "tidegate-resilience", may_import: &[] },
     Room { package: TESTKIT, may_import: &[] },
     Room { package: "tidegate-benches", may_import: LIBRARIES },
+    // As a user's service: the published crates alone.
+    Room { package: "tidegate-examples", may_import: LIBRARIES },
+    Room { package: DRIVER, may_import: &[TESTKIT] },
     Room { package: "xtask", may_import: &[] },
 ];
 
@@ -70,12 +85,15 @@ pub(super) const CONFINED: &[Confined] = &[
     Confined { dependency: "apalis", only_in: BENCHES },
     Confined { dependency: "apalis-redis", only_in: BENCHES },
     Confined { dependency: "bullmq-official", only_in: BENCHES },
-    Confined { dependency: "axum", only_in: &["tidegate-api", "tidegate-app", "tidegate-benches"] },
+    Confined {
+        dependency: "axum",
+        only_in: &["tidegate-api", "tidegate-app", "tidegate-benches", "tidegate-examples"],
+    },
     // Pages are made by the API, and the one that is a file, of a report, in the application; figures know nothing of how they are shown.
     Confined { dependency: "maud", only_in: &["tidegate-api", "tidegate-app"] },
     Confined { dependency: "lettre", only_in: APP },
     Confined { dependency: "thirtyfour", only_in: &["tidegate-testkit"] },
-    Confined { dependency: "sqlx", only_in: &["tidegate-app", "tidegate-queue"] },
+    Confined { dependency: "sqlx", only_in: &["tidegate-app", "tidegate-examples", "tidegate-queue"] },
     // Files are one interface, behind which nobody has to know where they lie.
     Confined { dependency: "object_store", only_in: APP },
     // Who measures knows no protocol. The API's tests read what a collector is sent.

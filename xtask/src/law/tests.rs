@@ -67,12 +67,17 @@ fn the_testkit_is_only_ever_a_dev_dependency() {
 fn foreign_packages_stay_in_their_rooms() {
     for library in ["tidegate-cache", "tidegate-ratelimit", "tidegate-queue", "tidegate-perfmon"] {
         for kind in [Normal, Development] {
-            assert_breach(library, "axum", kind, "which only tidegate-api, tidegate-app, tidegate-benches may");
+            assert_breach(
+                library,
+                "axum",
+                kind,
+                "which only tidegate-api, tidegate-app, tidegate-benches, tidegate-examples may",
+            );
             assert_breach(library, "tracing-subscriber", kind, "may");
         }
     }
     assert_breach("tidegate-worker", "axum", Normal, "which only");
-    assert_breach("tidegate-api", "sqlx", Normal, "which only tidegate-app, tidegate-queue may");
+    assert_breach("tidegate-api", "sqlx", Normal, "which only tidegate-app, tidegate-examples, tidegate-queue may");
 }
 
 #[test]

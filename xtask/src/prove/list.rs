@@ -30,6 +30,11 @@ impl Proof {
         self.package == "tidegate-api"
     }
 
+    /// Whether it starts the examples.
+    pub(super) fn drives_examples(&self) -> bool {
+        self.package == "tidegate-load"
+    }
+
     const fn with(mut self, features: &'static [&'static str]) -> Self {
         self.features = features;
         self
@@ -51,6 +56,13 @@ pub(super) const PROOFS: &[Proof] = &[
         "tidegate-api",
         "e2e",
         "fuzz::no_request_made_from_the_document_breaks_anything",
+    ),
+    proof(
+        "reindex-million",
+        "a tenant's 1,000,000 schedules are reindexed by jobs of 500, with a pause on the way: each row once, and the last job reports all",
+        "tidegate-api",
+        "e2e",
+        "queues::actions::the_schedules_of_a_tenant_are_reindexed_with_pause_and_completion",
     ),
     proof(
         "sigterm-under-load",
@@ -354,6 +366,22 @@ pub(super) const PROOFS: &[Proof] = &[
     )
     .with(&["redis"]),
     proof(
+        "chaos-redis-torn",
+        "100,000 jobs on a Redis killed 21 times, its append-only file torn 20 times: nothing is lost or forgotten",
+        "tidegate-queue",
+        "chaos",
+        "kills::redis::on_redis_whose_file_is_torn_at_each_restart",
+    )
+    .with(&["redis"]),
+    proof(
+        "full-redis",
+        "a Redis of 30 MB filled by enqueueing is worked off, each job as often as it should, and takes jobs again",
+        "tidegate-queue",
+        "redis_full",
+        "a_server_filled_by_enqueueing_is_worked_off_and_takes_jobs_again",
+    )
+    .with(&["redis"]),
+    proof(
         "chaos-sqlite",
         "20,000 jobs on SQLite, workers and producers killed at random: nothing is lost, each run too many counted",
         "tidegate-queue",
@@ -574,5 +602,78 @@ pub(super) const PROOFS: &[Proof] = &[
         "tidegate-perfmon",
         "query",
         "fingerprint::no_planted_secret_ever_shows",
+    ),
+    proof(
+        "scenario-checkout",
+        "coupons, points and orders while one of three processes is killed each second and Redis is restarted: all sums agree, \
+         and a slow service does not slow the others",
+        "tidegate-load",
+        "scenarios",
+        "under_faults::checkout",
+    ),
+    proof(
+        "scenario-coupons",
+        "users want coupons while one of three processes is killed each second and Redis is restarted: one each, SQL and Redis agree",
+        "tidegate-load",
+        "scenarios",
+        "under_faults::coupons",
+    ),
+    proof(
+        "scenario-exchange_rate",
+        "rates of a service that fails and is slow, while one of three processes is killed each second and Redis is restarted: \
+         none older than it says, and the service's quota is kept",
+        "tidegate-load",
+        "scenarios",
+        "under_faults::exchange_rate",
+    ),
+    proof(
+        "scenario-leaderboard",
+        "awards while one of three processes is killed each second and Redis is restarted: all are on the board, in the right order",
+        "tidegate-load",
+        "scenarios",
+        "under_faults::leaderboard",
+    ),
+    proof(
+        "scenario-feed",
+        "posts, of an author with 100,000 followers too, and readers while one of three processes is killed each second and Redis is \
+         restarted: every acknowledged post is in every feed, pages have no gap and no repeat",
+        "tidegate-load",
+        "scenarios",
+        "under_faults::feed",
+    ),
+    proof(
+        "scenario-payment",
+        "50 callers pay for one order at once while one of three processes is killed each second and Redis is restarted: paid once",
+        "tidegate-load",
+        "scenarios",
+        "under_faults::payment",
+    ),
+    proof(
+        "scenario-time_sale",
+        "10,000 pieces sold while one of three processes is killed each second and Redis is restarted: none sold twice",
+        "tidegate-load",
+        "scenarios",
+        "under_faults::time_sale",
+    ),
+    proof(
+        "scenario-points",
+        "points are earned and used while one of three processes is killed each second and Redis is restarted: the balance is the sum",
+        "tidegate-load",
+        "scenarios",
+        "under_faults::points",
+    ),
+    proof(
+        "scenario-product_page",
+        "updates and reads while one of three processes is killed each second and Redis is restarted: no page older than its reader knows",
+        "tidegate-load",
+        "scenarios",
+        "under_faults::product_page",
+    ),
+    proof(
+        "scenario-transfer",
+        "accounts send to one another while one of three processes is killed each second and Redis is restarted: both sides or neither, once",
+        "tidegate-load",
+        "scenarios",
+        "under_faults::transfer",
     ),
 ];
